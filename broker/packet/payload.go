@@ -1,0 +1,64 @@
+package packet
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+)
+
+// Payload is what an event or an ack carries.
+type Payload struct {
+	// Args is the text of a JSON array without the event's name.
+	Args json.RawMessage
+	// Attachments holds the binary arguments; Args refers to them by
+	// placeholders.
+	Attachments [][]byte
+}
+
+// Reserved reports whether event is a name that Socket.IO keeps for itself. A
+// client that receives an event of such a name closes its connection.
+func Reserved(event string) bool {
+	switch event {
+	case "connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener":
+		return true
+	}
+	return false
+}
+
+// CheckArgs reports why args can't be sent as an event's arguments together
+// with so many attachments: it must be the UTF-8 text of one JSON array, and
+// its placeholders must refer to all the attachments and to nothing else.
+func CheckArgs(args []byte, attachments int) error {
+	if err := checkArray(args); err != nil {
+		return err
+	}
+	if attachments == 0 {
+		return nil
+	}
+	used, err := placeholders(args, attachments)
+	if err != nil {
+		return err
+	}
+	for i, ok := range used {
+		if !ok {
+			return fmt.Errorf(`attachment %d is in no argument; put {"_placeholder":true,"num":%d} where it belongs`, i, i)
+		}
+	}
+	return nil
+}
+
+func checkArray(args []byte) error {
+	trimmed := bytes.TrimLeft(args, " \t\r\n")
+	if len(trimmed) == 0 || trimmed[0] != '[' {
+		return errors.New("the arguments are not a JSON array; write [] for none and [x] for one")
+	}
+	if !utf8.Valid(args) {
+		return errors.New("the arguments are not UTF-8")
+	}
+	if !json.Valid(args) {
+		return errors.New("the arguments are not valid JSON")
+	}
+	return nil
+}
