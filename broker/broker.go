@@ -1,0 +1,118 @@
+package broker
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/zishang520/socket.io/servers/socket/v3"
+
+	"github.com/salabroker/sala/broker/fanout"
+	"github.com/salabroker/sala/broker/packet"
+)
+
+// Broker is one node. Its methods may be called concurrently.
+type Broker struct {
+	// Static after New.
+	opts           Options
+	log            *slog.Logger
+	id             string
+	started        time.Time
+	namespaces     map[string]*namespace
+	namespaceNames []string // sorted
+	relay          map[string]RelayRule
+	io             *socket.Server
+	handler        http.Handler
+	metrics        *metrics
+	connections    connections
+
+	draining atomic.Bool
+}
+
+// New returns a broker that is ready to serve. Its error is a *[Error] whose
+// fields are named as in the configuration file.
+func New(o Options) (*Broker, error) {
+	o.setDefaults()
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	b := &Broker{
+		opts:       o,
+		log:        o.Logger,
+		id:         newNodeID(),
+		started:    time.Now(),
+		namespaces: make(map[string]*namespace, len(o.Namespaces)),
+		relay:      make(map[string]RelayRule, len(o.Relay)),
+	}
+	for _, rule := range o.Relay {
+		b.relay[rule.Event] = rule
+	}
+	b.namespaceNames = slices.Compact(slices.Sorted(slices.Values(o.Namespaces)))
+	for _, name := range b.namespaceNames {
+		b.namespaces[name] = &namespace{name: name, index: fanout.New[*session](o.MaxRoomsPerSocket)}
+	}
+	b.metrics = newMetrics(b)
+	b.serveSocketIO()
+	if o.Metrics != nil {
+		if err := o.Metrics.Register(b.metrics); err != nil {
+			return nil, &Error{Code: CodeInternal, Reason: "METRICS", Message: err.Error()}
+		}
+	}
+	return b, nil
+}
+
+// serveSocketIO sets up the library's Socket.IO server with our parser, our
+// membership and our check of tokens.
+func (b *Broker) serveSocketIO() {
+	opts := socket.DefaultServerOptions()
+	opts.SetParser(packet.Parser{MaxBytes: int(b.opts.MaxMessageBytes)})
+	opts.SetConnectTimeout(b.opts.ConnectTimeout)
+	opts.SetServeClient(false)
+	opts.SetAdapter(adapters{b})
+	opts.SetPingInterval(b.opts.PingInterval)
+	opts.SetPingTimeout(b.opts.PingTimeout)
+	opts.SetMaxHttpBufferSize(b.opts.MaxMessageBytes)
+	b.io = socket.NewServer(nil, opts)
+	if _, ok := b.namespaces["/"]; !ok {
+		b.refuseDefaultNamespace()
+	}
+	for _, ns := range b.namespaces {
+		b.serveNamespace(ns)
+	}
+	b.handler = b.publicHandler(b.io.ServeHandler(opts))
+}
+
+// Handler serves the public listener: Socket.IO below /socket.io/.
+func (b *Broker) Handler() http.Handler { return b.handler }
+
+// Shutdown drains the broker: it refuses new clients, tells the connected
+// ones, sends what was accepted for them and closes their connections, from
+// which they reconnect by themselves. It returns nil once that is done, or the
+// context's error if that came first; then what was left is cut.
+func (b *Broker) Shutdown(ctx context.Context) error {
+	if !b.draining.CompareAndSwap(false, true) {
+		return nil
+	}
+	b.log.Info("draining", "sockets", b.countSockets())
+	goodbye := disconnectMessage(ReasonDraining, "the broker is shutting down; reconnect in a moment")
+	for _, ns := range b.namespaces {
+		b.emit(ns, everyone, &goodbye)
+	}
+	b.io.Close(nil)
+	b.connections.stop()
+	return ctx.Err()
+}
+
+// Draining reports whether Shutdown has begun.
+func (b *Broker) Draining() bool { return b.draining.Load() }
+
+func newNodeID() string {
+	var id [8]byte
+	_, _ = rand.Read(id[:]) // never fails
+	return hex.EncodeToString(id[:])
+}

@@ -1,0 +1,73 @@
+// Package brokertest runs brokers and clients inside a test.
+package brokertest
+
+import (
+	"context"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/token"
+)
+
+// Secret is the secret of the keyring that [Start] makes.
+const Secret = "a secret for tests that is long enough"
+
+// Node is a broker that listens on a free port of the loopback interface.
+type Node struct {
+	*broker.Broker
+	// URL is the public listener, such as "http://127.0.0.1:1234".
+	URL string
+
+	t testing.TB
+}
+
+// Start runs a broker until the test ends. Options that are left out get
+// defaults; tokens are checked with [Secret].
+func Start(t testing.TB, o broker.Options) *Node {
+	t.Helper()
+	if o.Tokens == nil {
+		o.Tokens = Keyring(t, token.Options{})
+	}
+	b, err := broker.New(o)
+	if err != nil {
+		t.Fatalf("broker.New: %v", err)
+	}
+	server := httptest.NewServer(b.Handler())
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := b.Shutdown(ctx); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+		server.Close()
+	})
+	return &Node{Broker: b, URL: server.URL, t: t}
+}
+
+// Keyring returns a keyring over o, with [Secret] if o has no key.
+func Keyring(t testing.TB, o token.Options) *token.Keyring {
+	t.Helper()
+	if len(o.Keys) == 0 {
+		o.Keys = []token.Key{{Secret: []byte(Secret)}}
+	}
+	ring, err := token.NewKeyring(o)
+	if err != nil {
+		t.Fatalf("token.NewKeyring: %v", err)
+	}
+	return ring
+}
+
+// Everything is what a client needs that may do anything.
+var Everything = broker.Permissions{Join: []string{"**"}, Publish: []string{"**"}, Broadcast: true}
+
+// Token issues a token.
+func (n *Node) Token(user string, p broker.Permissions) string {
+	n.t.Helper()
+	issued, err := n.IssueToken(n.t.Context(), broker.TokenRequest{User: user, Permissions: p})
+	if err != nil {
+		n.t.Fatalf("IssueToken: %v", err)
+	}
+	return issued.Token
+}

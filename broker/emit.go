@@ -1,0 +1,58 @@
+package broker
+
+import (
+	"context"
+
+	"github.com/salabroker/sala/broker/fanout"
+)
+
+// everyone selects all members of a namespace.
+var everyone = fanout.Target{All: true}
+
+// Emit sends a message to the sockets that t selects. It may be called
+// concurrently; what one goroutine emits arrives at a socket in the order of
+// its calls. Nothing is sent if it returns an error, which is a *[Error].
+func (b *Broker) Emit(_ context.Context, t Target, m Message) (Report, error) {
+	var v violations
+	t.validate(&v)
+	m.validate(&v)
+	if err := v.err(); err != nil {
+		return Report{}, err
+	}
+	ns, err := b.namespace(t.Namespace)
+	if err != nil {
+		return Report{}, err
+	}
+	return b.emit(ns, t.fanout(), &m), nil
+}
+
+// emit encodes a valid message once and queues it for whom t selects.
+func (b *Broker) emit(ns *namespace, t fanout.Target, m *Message) Report {
+	return b.deliver(ns, ns.index.Select(nil, t), m)
+}
+
+func (b *Broker) deliver(ns *namespace, to []*session, m *Message) Report {
+	report := Report{Matched: len(to)}
+	if len(to) > 0 {
+		f := newFrame(ns.name, m)
+		for _, s := range to {
+			if s.deliver(f, m.Volatile) {
+				report.Queued++
+			}
+		}
+	}
+	report.Dropped = report.Matched - report.Queued
+	b.metrics.emitted(report)
+	return report
+}
+
+func (t *Target) fanout() fanout.Target {
+	return fanout.Target{
+		All:         t.Everyone,
+		Rooms:       t.Rooms,
+		Users:       t.Users,
+		IDs:         t.Sockets,
+		ExceptRooms: t.ExceptRooms,
+		ExceptIDs:   t.ExceptSockets,
+	}
+}

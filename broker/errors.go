@@ -1,0 +1,112 @@
+package broker
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Code classes an [Error]; a transport maps each to a status of its own.
+type Code uint8
+
+// The classes of errors that the broker's methods return.
+const (
+	// CodeInternal: the broker is at fault.
+	CodeInternal Code = iota
+	// CodeInvalidArgument: the request is wrong whatever the broker's state.
+	CodeInvalidArgument
+	// CodeNotFound: what the request names isn't there.
+	CodeNotFound
+	// CodeUnauthenticated: a credential is missing or not valid.
+	CodeUnauthenticated
+	// CodePermissionDenied: a credential is valid and doesn't allow this.
+	CodePermissionDenied
+	// CodeResourceExhausted: a limit is reached.
+	CodeResourceExhausted
+	// CodeFailedPrecondition: the broker's configuration doesn't allow this.
+	CodeFailedPrecondition
+	// CodeUnavailable: not now; try again later.
+	CodeUnavailable
+)
+
+// Reasons that an [Error] carries. They are part of the public contract:
+// callers see them as google.rpc.ErrorInfo.reason, clients as data.code in
+// connect_error and as error.code in acks.
+const (
+	ReasonInvalidArgument   = "INVALID_ARGUMENT"
+	ReasonNoTarget          = "NO_TARGET"
+	ReasonNamespaceNotFound = "NAMESPACE_NOT_FOUND"
+	ReasonRoomNotFound      = "ROOM_NOT_FOUND"
+	ReasonSocketNotFound    = "SOCKET_NOT_FOUND"
+	ReasonTokenRequired     = "TOKEN_REQUIRED"
+	ReasonNamespaceDenied   = "NAMESPACE_DENIED"
+	ReasonJoinDenied        = "JOIN_DENIED"
+	ReasonPublishDenied     = "PUBLISH_DENIED"
+	ReasonBroadcastDenied   = "BROADCAST_DENIED"
+	ReasonTooManyRooms      = "TOO_MANY_ROOMS"
+	ReasonNoHandler         = "NO_HANDLER"
+	ReasonDraining          = "DRAINING"
+)
+
+// FieldViolation says what is wrong with one field of a request.
+type FieldViolation struct {
+	// Field is the path of the field, such as "rooms[2]".
+	Field string
+	// Description says what is wrong and what would be right.
+	Description string
+}
+
+// Error is the one error type of the broker. It knows nothing of transports.
+type Error struct {
+	// Code is the error's class.
+	Code Code
+	// Reason is a stable name in UPPER_SNAKE_CASE for programs.
+	Reason string
+	// Message says what is wrong and what to do, for people.
+	Message string
+	// Fields lists the fields at fault; only with CodeInvalidArgument.
+	Fields []FieldViolation
+}
+
+// Error implements the error interface.
+func (e *Error) Error() string { return e.Message }
+
+// WithFieldPrefix returns a copy of e whose fields stand below prefix, for a
+// request that holds the faulty message in a field of its own.
+func (e *Error) WithFieldPrefix(prefix string) *Error {
+	moved := *e
+	moved.Fields = make([]FieldViolation, len(e.Fields))
+	for i, f := range e.Fields {
+		moved.Fields[i] = FieldViolation{Field: prefix + f.Field, Description: f.Description}
+	}
+	moved.Message = fieldsMessage(moved.Fields)
+	return &moved
+}
+
+// violations collects what is wrong with a request, so that a caller hears of
+// all of it at once.
+type violations []FieldViolation
+
+func (v *violations) add(field, format string, args ...any) {
+	*v = append(*v, FieldViolation{Field: field, Description: fmt.Sprintf(format, args...)})
+}
+
+// err returns nil if nothing was added.
+func (v violations) err() error {
+	if len(v) == 0 {
+		return nil
+	}
+	return &Error{
+		Code:    CodeInvalidArgument,
+		Reason:  ReasonInvalidArgument,
+		Message: fieldsMessage(v),
+		Fields:  v,
+	}
+}
+
+func fieldsMessage(fields []FieldViolation) string {
+	parts := make([]string, len(fields))
+	for i, f := range fields {
+		parts[i] = f.Field + ": " + f.Description
+	}
+	return strings.Join(parts, "; ")
+}

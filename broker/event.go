@@ -1,0 +1,168 @@
+package broker
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/salabroker/sala/broker/fanout"
+	"github.com/salabroker/sala/broker/packet"
+)
+
+// handle does what an event of a client asks for, and replies.
+func (b *Broker) handle(s *session, event string, p packet.Payload, answer reply) {
+	var err *Error
+	kind := eventUnhandled
+	switch rule, relayed := b.relay[event]; {
+	case event == b.opts.Rooms.JoinEvent:
+		kind, err = eventJoin, b.handleJoin(s, p)
+	case event == b.opts.Rooms.LeaveEvent:
+		kind, err = eventLeave, b.handleLeave(s, p)
+	case relayed:
+		kind, err = eventRelay, b.handleRelay(s, &rule, p)
+	default:
+		err = &Error{
+			Code:    CodeUnavailable,
+			Reason:  ReasonNoHandler,
+			Message: fmt.Sprintf("nobody handles the event %q", event),
+		}
+	}
+	b.metrics.received(kind, err)
+	answer(err)
+}
+
+// roomRequest is what a client sends to join or leave a room.
+type roomRequest struct {
+	Room     string `json:"room"`
+	Username string `json:"username"`
+}
+
+// handleJoin puts the client into the room, if its token allows it, and
+// announces it. Joining a room again changes nothing and is not announced.
+func (b *Broker) handleJoin(s *session, p packet.Payload) *Error {
+	req, err := parseRoomRequest(p)
+	if err != nil {
+		return err
+	}
+	if !anyMatches(s.claims.Join, req.Room) {
+		return denied(ReasonJoinDenied, "the token doesn't allow to join the room %q", req.Room)
+	}
+	joined, err := b.join(s, req.Room)
+	if err == nil && joined {
+		b.announce(s, req, announceJoined)
+	}
+	return err
+}
+
+// handleLeave takes the client out of the room and announces it to those who
+// stay.
+func (b *Broker) handleLeave(s *session, p packet.Payload) *Error {
+	req, err := parseRoomRequest(p)
+	if err != nil {
+		return err
+	}
+	if left := s.ns.index.Leave(s, req.Room); len(left) > 0 {
+		b.announce(s, req, announceLeft)
+	}
+	return nil
+}
+
+// parseRoomRequest reads {room, username} or just the name of the room.
+func parseRoomRequest(p packet.Payload) (roomRequest, *Error) {
+	var req roomRequest
+	arg := firstArg(p.Args)
+	err := json.Unmarshal(arg, &req)
+	if len(arg) > 0 && arg[0] == '"' {
+		err = json.Unmarshal(arg, &req.Room)
+	}
+	if err != nil {
+		return req, invalidEvent(`send the room as {"room": "name"} or as "name"`)
+	}
+	var v violations
+	validateRoom(&v, "room", req.Room)
+	if req.Username != "" {
+		validateName(&v, "username", "a username", req.Username)
+	}
+	if len(v) > 0 {
+		return req, invalidEvent(fieldsMessage(v))
+	}
+	return req, nil
+}
+
+// announcement picks one of the texts of an [Announcement].
+type announcement func(*Announcement) string
+
+func announceJoined(a *Announcement) string { return a.Joined }
+func announceLeft(a *Announcement) string   { return a.Left }
+
+func (b *Broker) announce(s *session, req roomRequest, pick announcement) {
+	a := b.opts.Rooms.Announce
+	if a == nil || pick(a) == "" {
+		return
+	}
+	text := strings.NewReplacer(
+		"{user}", s.claims.User,
+		"{username}", req.Username,
+		"{room}", req.Room,
+	).Replace(pick(a))
+	args, _ := json.Marshal([]string{text}) // strings always encode
+	b.emit(s.ns, fanout.Target{Rooms: []string{req.Room}}, &Message{Event: a.Event, Args: args})
+}
+
+// handleRelay passes the event on as the rule says, its arguments untouched.
+func (b *Broker) handleRelay(s *session, rule *RelayRule, p packet.Payload) *Error {
+	m := &Message{Event: rule.Emit, Args: p.Args, Attachments: p.Attachments}
+	if rule.To == RelayToBroadcast {
+		if !s.claims.Broadcast {
+			return denied(ReasonBroadcastDenied, "the token doesn't allow to send to everyone")
+		}
+		b.emit(s.ns, fanout.Target{All: true, ExceptIDs: []string{s.id}}, m)
+		return nil
+	}
+	room, err := roomField(p, rule.RoomField)
+	if err != nil {
+		return err
+	}
+	if !anyMatches(s.claims.Publish, room) {
+		return denied(ReasonPublishDenied, "the token doesn't allow to send to the room %q", room)
+	}
+	b.emit(s.ns, fanout.Target{Rooms: []string{room}}, m)
+	return nil
+}
+
+// roomField reads the name of a room from a field of the first argument.
+func roomField(p packet.Payload, field string) (string, *Error) {
+	var fields map[string]json.RawMessage
+	var room string
+	if json.Unmarshal(firstArg(p.Args), &fields) != nil || json.Unmarshal(fields[field], &room) != nil {
+		return "", invalidEvent(fmt.Sprintf("the first argument is an object whose field %q names the room", field))
+	}
+	var v violations
+	validateRoom(&v, field, room)
+	if len(v) > 0 {
+		return "", invalidEvent(fieldsMessage(v))
+	}
+	return room, nil
+}
+
+// firstArg returns the first element of the JSON array, nil if it has none.
+func firstArg(args json.RawMessage) json.RawMessage {
+	dec := json.NewDecoder(bytes.NewReader(args))
+	if _, err := dec.Token(); err != nil || !dec.More() {
+		return nil
+	}
+	var arg json.RawMessage
+	if err := dec.Decode(&arg); err != nil {
+		return nil
+	}
+	return arg
+}
+
+func denied(reason, format string, args ...any) *Error {
+	return &Error{Code: CodePermissionDenied, Reason: reason, Message: fmt.Sprintf(format, args...)}
+}
+
+func invalidEvent(message string) *Error {
+	return &Error{Code: CodeInvalidArgument, Reason: ReasonInvalidArgument, Message: message}
+}

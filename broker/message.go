@@ -1,0 +1,68 @@
+package broker
+
+import (
+	"encoding/json"
+	"unicode/utf8"
+
+	"github.com/salabroker/sala/broker/packet"
+)
+
+// Limits of what one event may carry.
+const (
+	maxNameBytes   = 255
+	maxAttachments = 64
+)
+
+// Message is one event as it is sent to clients.
+type Message struct {
+	// Event is the event's name.
+	Event string
+	// Args is the text of a JSON array, passed on byte for byte. Empty means
+	// no arguments.
+	Args json.RawMessage
+	// Attachments holds the binary data that Args refers to by placeholders.
+	Attachments [][]byte
+	// Volatile drops the event, rather than queue it, for a socket that can't
+	// take it right now.
+	Volatile bool
+}
+
+// Report counts what became of a [Message].
+type Report struct {
+	// Matched is how many sockets the target named.
+	Matched int
+	// Queued is to how many of them the message was queued, which isn't to
+	// say that it reached them.
+	Queued int
+	// Dropped is Matched - Queued.
+	Dropped int
+}
+
+// validate adds to v whatever makes m unfit to be sent.
+func (m *Message) validate(v *violations) {
+	validateEvent(v, "event", m.Event)
+	if len(m.Attachments) > maxAttachments {
+		v.add("attachments", "there are %d; at most %d are allowed", len(m.Attachments), maxAttachments)
+		return
+	}
+	if len(m.Args) > 0 {
+		if err := packet.CheckArgs(m.Args, len(m.Attachments)); err != nil {
+			v.add("args", "%s", err)
+		}
+	} else if len(m.Attachments) > 0 {
+		v.add("attachments", "the arguments don't refer to them; put {\"_placeholder\":true,\"num\":0} where the first belongs")
+	}
+}
+
+func validateEvent(v *violations, field, event string) {
+	switch {
+	case event == "":
+		v.add(field, "an event needs a name")
+	case len(event) > maxNameBytes:
+		v.add(field, "the name has %d bytes; at most %d are allowed", len(event), maxNameBytes)
+	case !utf8.ValidString(event):
+		v.add(field, "the name isn't UTF-8")
+	case packet.Reserved(event):
+		v.add(field, "%q is a name that Socket.IO keeps for itself; choose another", event)
+	}
+}

@@ -1,0 +1,84 @@
+package broker
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Kinds of events that clients send, as the metrics name them.
+const (
+	eventJoin      = "join"
+	eventLeave     = "leave"
+	eventRelay     = "relay"
+	eventUnhandled = "unhandled"
+)
+
+// metrics counts what the broker does. The values of all labels come from
+// constants or from the configuration, never from clients.
+type metrics struct {
+	b *Broker
+
+	sockets, rooms *prometheus.Desc
+	refusals       *prometheus.CounterVec
+	events         *prometheus.CounterVec
+	emits          prometheus.Counter
+	queued         prometheus.Counter
+	dropped        prometheus.Counter
+}
+
+func newMetrics(b *Broker) *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	return &metrics{
+		b:        b,
+		sockets:  prometheus.NewDesc("sala_sockets", "Connected sockets.", []string{"namespace"}, nil),
+		rooms:    prometheus.NewDesc("sala_rooms", "Rooms with members.", []string{"namespace"}, nil),
+		refusals: counters("sala_connects_refused_total", "Clients that were refused, by reason.", "reason"),
+		events:   counters("sala_client_events_total", "Events that clients sent, by what became of them.", "kind", "result"),
+		emits:    counter("sala_emits_total", "Messages sent, whatever the number of receivers."),
+		queued:   counter("sala_deliveries_queued_total", "Messages queued to a socket."),
+		dropped:  counter("sala_deliveries_dropped_total", "Messages that a socket could not take."),
+	}
+}
+
+func (m *metrics) refused(reason string) { m.refusals.WithLabelValues(reason).Inc() }
+
+func (m *metrics) received(kind string, err *Error) {
+	result := "ok"
+	if err != nil {
+		result = err.Reason
+	}
+	m.events.WithLabelValues(kind, result).Inc()
+}
+
+func (m *metrics) emitted(r Report) {
+	m.emits.Inc()
+	m.queued.Add(float64(r.Queued))
+	m.dropped.Add(float64(r.Dropped))
+}
+
+// Describe implements [prometheus.Collector].
+func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
+	ch <- m.sockets
+	ch <- m.rooms
+	for _, c := range m.collectors() {
+		c.Describe(ch)
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (m *metrics) Collect(ch chan<- prometheus.Metric) {
+	for name, ns := range m.b.namespaces {
+		sockets, rooms := ns.index.Len()
+		ch <- prometheus.MustNewConstMetric(m.sockets, prometheus.GaugeValue, float64(sockets), name)
+		ch <- prometheus.MustNewConstMetric(m.rooms, prometheus.GaugeValue, float64(rooms), name)
+	}
+	for _, c := range m.collectors() {
+		c.Collect(ch)
+	}
+}
+
+func (m *metrics) collectors() []prometheus.Collector {
+	return []prometheus.Collector{m.refusals, m.events, m.emits, m.queued, m.dropped}
+}

@@ -1,0 +1,227 @@
+package broker
+
+import (
+	"fmt"
+	"log/slog"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/salabroker/sala/broker/token"
+)
+
+// Options configures a [Broker]. [New] fills in the defaults that are named
+// here and refuses what can't work.
+type Options struct {
+	// Namespaces are the ones that exist; none means "/" alone.
+	Namespaces []string
+	// Tokens issues and checks tokens. Required.
+	Tokens *token.Keyring
+	// Anonymous is what clients without a token may do; nil refuses them.
+	Anonymous *Permissions
+	// DefaultPermissions is what a client may do whose token carries no
+	// permissions of Sala's, because it was made elsewhere.
+	DefaultPermissions Permissions
+	// AllowedOrigins are the browser origins, such as "https://example.com",
+	// that may connect beside the broker's own; "*" allows any.
+	AllowedOrigins []string
+	// PingInterval, PingTimeout and ConnectTimeout default to 25 s, 20 s and
+	// 10 s.
+	PingInterval, PingTimeout, ConnectTimeout time.Duration
+	// MaxMessageBytes bounds what a client may send at once; 1,000,000 by
+	// default.
+	MaxMessageBytes int64
+	// MaxRoomsPerSocket bounds in how many rooms a socket may be; 1000 by
+	// default.
+	MaxRoomsPerSocket int
+	// Relay lets clients talk to each other without a backend.
+	Relay []RelayRule
+	// Rooms lets clients join and leave rooms by themselves.
+	Rooms RoomEvents
+	// Logger gets what happens; nil discards it.
+	Logger *slog.Logger
+	// Metrics gets the broker's collectors; nil means none are registered.
+	Metrics prometheus.Registerer
+	// Version is what nodes report.
+	Version string
+}
+
+// Permissions says what a client may do.
+type Permissions struct {
+	// Namespaces limits where the client may connect; empty means anywhere.
+	Namespaces []string
+	// Rooms are joined when the client connects.
+	Rooms []string
+	// Join and Publish hold patterns of the rooms that the client may join
+	// and relay into.
+	Join, Publish []string
+	// Broadcast says whether the client may relay to everyone.
+	Broadcast bool
+}
+
+// RelayScope says whom a [RelayRule] reaches.
+type RelayScope string
+
+// The scopes of a relay rule.
+const (
+	// RelayToRoom reaches the room that the event's first argument names,
+	// the sender included if it is in it.
+	RelayToRoom RelayScope = "room"
+	// RelayToBroadcast reaches everyone in the namespace but the sender.
+	RelayToBroadcast RelayScope = "broadcast"
+)
+
+// RelayRule passes an event of one client on to others.
+type RelayRule struct {
+	// Event is what the client sends, Emit what the others get. Empty Emit
+	// means the same.
+	Event, Emit string
+	// To says whom it reaches.
+	To RelayScope
+	// RoomField is the field of the first argument that names the room; only
+	// with RelayToRoom. "room" by default.
+	RoomField string
+}
+
+// RoomEvents names the events with which clients join and leave rooms. An
+// empty name turns the event off.
+type RoomEvents struct {
+	JoinEvent, LeaveEvent string
+	// Announce tells a room who joined and left; nil doesn't.
+	Announce *Announcement
+}
+
+// Announcement is what a room hears. In its texts {user} is the token's user,
+// {username} what the client called itself in its join, {room} the room.
+type Announcement struct {
+	// Event is the event's name; the text is its one argument.
+	Event string
+	// Joined and Left are the texts; an empty one is not sent.
+	Joined, Left string
+}
+
+func (o *Options) setDefaults() {
+	if len(o.Namespaces) == 0 {
+		o.Namespaces = []string{"/"}
+	}
+	setDefault(&o.PingInterval, 25*time.Second)
+	setDefault(&o.PingTimeout, 20*time.Second)
+	setDefault(&o.ConnectTimeout, 10*time.Second)
+	setDefault(&o.MaxMessageBytes, 1_000_000)
+	setDefault(&o.MaxRoomsPerSocket, 1000)
+	o.Relay = slices.Clone(o.Relay)
+	for i := range o.Relay {
+		setDefault(&o.Relay[i].Emit, o.Relay[i].Event)
+		if o.Relay[i].To == RelayToRoom {
+			setDefault(&o.Relay[i].RoomField, "room")
+		}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// validate returns an [Error] whose fields are named as in the YAML file.
+func (o *Options) validate() error {
+	var v violations
+	if o.Tokens == nil {
+		v.add("jwt_secret", "a secret is needed to check tokens with")
+	}
+	for i, name := range o.Namespaces {
+		if !strings.HasPrefix(name, "/") || len(name) > maxNameBytes || strings.ContainsAny(name, ",?# \t\r\n") {
+			v.add(fmt.Sprintf("namespaces[%d]", i), "%q is no namespace; one looks like / or /chat", name)
+		}
+	}
+	for i, origin := range o.AllowedOrigins {
+		validateOrigin(&v, fmt.Sprintf("allowed_origins[%d]", i), origin)
+	}
+	if o.PingInterval < 0 || o.PingTimeout < 0 || o.ConnectTimeout < 0 {
+		v.add("ping_interval", "ping_interval, ping_timeout and connect_timeout must be above zero")
+	}
+	if o.MaxMessageBytes < 1024 || o.MaxMessageBytes > 100<<20 {
+		v.add("max_message_bytes", "%d is not between 1024 and 104857600", o.MaxMessageBytes)
+	}
+	if o.Anonymous != nil {
+		o.Anonymous.validate(&v, "anonymous.")
+	}
+	o.DefaultPermissions.validate(&v, "default_permissions.")
+	o.validateRelay(&v)
+	o.validateRoomEvents(&v)
+	return v.err()
+}
+
+func validateOrigin(v *violations, field, origin string) {
+	if origin == "*" {
+		return
+	}
+	u, err := url.Parse(origin)
+	if err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil {
+		v.add(field, "%q is no origin; one looks like https://example.com or http://localhost:8080", origin)
+	}
+}
+
+func (p *Permissions) validate(v *violations, prefix string) {
+	for i, name := range p.Namespaces {
+		if !strings.HasPrefix(name, "/") {
+			v.add(fmt.Sprintf("%snamespaces[%d]", prefix, i), "%q is no namespace; one looks like / or /chat", name)
+		}
+	}
+	validateNames(v, prefix+"rooms", p.Rooms, validateRoom)
+	validateNames(v, prefix+"join", p.Join, validatePattern)
+	validateNames(v, prefix+"publish", p.Publish, validatePattern)
+}
+
+func validatePattern(v *violations, field, p string) {
+	validateName(v, field, "a room pattern", p)
+	segments := strings.Split(p, ":")
+	if i := slices.Index(segments, "**"); i >= 0 && i < len(segments)-1 {
+		v.add(field, `in %q "**" is not the last segment; only there it stands for any rest`, p)
+	}
+}
+
+func (o *Options) validateRelay(v *violations) {
+	seen := map[string]string{o.Rooms.JoinEvent: "rooms.join_event", o.Rooms.LeaveEvent: "rooms.leave_event"}
+	for i, rule := range o.Relay {
+		field := fmt.Sprintf("relay[%d].", i)
+		validateEvent(v, field+"event", rule.Event)
+		if rule.Emit != rule.Event {
+			validateEvent(v, field+"emit", rule.Emit)
+		}
+		if other, ok := seen[rule.Event]; ok && rule.Event != "" {
+			v.add(field+"event", "%q is taken by %s already", rule.Event, other)
+		}
+		seen[rule.Event] = field + "event"
+		switch {
+		case rule.To != RelayToRoom && rule.To != RelayToBroadcast:
+			v.add(field+"to", `%q is neither "room" nor "broadcast"`, rule.To)
+		case rule.To == RelayToBroadcast && rule.RoomField != "":
+			v.add(field+"room_field", `has no meaning with to: broadcast`)
+		}
+	}
+}
+
+func (o *Options) validateRoomEvents(v *violations) {
+	r := &o.Rooms
+	if r.JoinEvent != "" {
+		validateEvent(v, "rooms.join_event", r.JoinEvent)
+	}
+	if r.LeaveEvent != "" {
+		validateEvent(v, "rooms.leave_event", r.LeaveEvent)
+		if r.LeaveEvent == r.JoinEvent {
+			v.add("rooms.leave_event", "is the same as join_event")
+		}
+	}
+	if r.Announce != nil {
+		validateEvent(v, "rooms.announce.event", r.Announce.Event)
+	}
+}

@@ -1,0 +1,72 @@
+package broker
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// socketPath is where Socket.IO clients connect.
+const socketPath = "/socket.io/"
+
+// publicHandler serves Socket.IO below its path, to allowed origins only.
+func (b *Broker) publicHandler(socketIO http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(socketPath, b.checkOrigin(socketIO))
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, http.StatusNotFound, "this is a Sala broker: connect a Socket.IO client, which asks below "+socketPath)
+	})
+	return mux
+}
+
+// checkOrigin refuses browsers on pages of other origins than the allowed
+// ones, and gives the allowed ones the headers that they need. A request
+// without Origin is no browser's, or a page's of the same origin, and passes.
+func (b *Broker) checkOrigin(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		origin := r.Header.Get("Origin")
+		if origin == "" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		if !b.originAllowed(origin, r.Host) {
+			refuse(w, http.StatusForbidden, "pages of this origin may not connect; the operator can add it to --allowed-origins")
+			return
+		}
+		h := w.Header()
+		h.Set("Access-Control-Allow-Origin", origin)
+		h.Set("Access-Control-Allow-Credentials", "true")
+		h.Add("Vary", "Origin")
+		if r.Method == http.MethodOptions {
+			h.Set("Access-Control-Allow-Methods", "GET, POST")
+			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+			h.Set("Access-Control-Max-Age", "600")
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// originAllowed reports whether origin is the broker's own, as seen by the
+// browser, or one of the allowed.
+func (b *Broker) originAllowed(origin, host string) bool {
+	if slices.Contains(b.opts.AllowedOrigins, "*") {
+		return true
+	}
+	if slices.ContainsFunc(b.opts.AllowedOrigins, func(o string) bool { return strings.EqualFold(o, origin) }) {
+		return true
+	}
+	u, err := url.Parse(origin)
+	return err == nil && u.Host != "" && strings.EqualFold(u.Host, host)
+}
+
+// refuse answers in the form of Engine.IO's own errors.
+func refuse(w http.ResponseWriter, status int, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	body, _ := json.Marshal(map[string]any{"code": 4, "message": message}) // a map of strings always encodes
+	_, _ = w.Write(body)
+}

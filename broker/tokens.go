@@ -1,0 +1,124 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/salabroker/sala/broker/token"
+)
+
+// Limits of the tokens that the broker issues.
+const (
+	defaultTokenTTL   = time.Hour
+	maxTokenTTL       = 30 * 24 * time.Hour
+	maxTokenDataBytes = 4 << 10
+)
+
+// TokenRequest says whom a token is for and what it allows.
+type TokenRequest struct {
+	// User is who the client will be.
+	User string
+	// TTL is how long the token lives; zero means one hour.
+	TTL time.Duration
+	// Permissions is what the client may do.
+	Permissions Permissions
+	// Data is any JSON that backends want to see again; empty for none.
+	Data json.RawMessage
+}
+
+// IssuedToken is a new token.
+type IssuedToken struct {
+	// Token is the JWT. It is a credential: don't log it.
+	Token string
+	// ID is the token's id.
+	ID string
+	// ExpiresAt is when it ends.
+	ExpiresAt time.Time
+}
+
+// IssueToken signs a token. It may be called concurrently. The error is a
+// *[Error] that names the fields at fault.
+func (b *Broker) IssueToken(_ context.Context, r TokenRequest) (IssuedToken, error) {
+	if r.TTL == 0 {
+		r.TTL = defaultTokenTTL
+	}
+	var v violations
+	validateUser(&v, "user", r.User)
+	if r.TTL < time.Second || r.TTL > maxTokenTTL {
+		v.add("ttl", "%s is not between 1s and %s", r.TTL, maxTokenTTL)
+	}
+	r.Permissions.validate(&v, "")
+	for i, name := range r.Permissions.Namespaces {
+		if _, ok := b.namespaces[name]; !ok {
+			v.add("namespaces", "entry %d, %q, is none of this broker's: %v", i, name, b.namespaceNames)
+		}
+	}
+	if len(r.Data) > maxTokenDataBytes {
+		v.add("data", "has %d bytes, at most %d are allowed", len(r.Data), maxTokenDataBytes)
+	} else if len(r.Data) > 0 && !json.Valid(r.Data) {
+		v.add("data", "is not valid JSON")
+	}
+	if err := v.err(); err != nil {
+		return IssuedToken{}, err
+	}
+	raw, claims, err := b.opts.Tokens.Issue(r.User, r.TTL, token.Grant{
+		Namespaces: r.Permissions.Namespaces,
+		Rooms:      r.Permissions.Rooms,
+		Join:       r.Permissions.Join,
+		Publish:    r.Permissions.Publish,
+		Broadcast:  r.Permissions.Broadcast,
+		Data:       r.Data,
+	})
+	if err != nil {
+		return IssuedToken{}, &Error{Code: CodeInternal, Reason: "SIGNING_FAILED", Message: "the token could not be signed"}
+	}
+	if len(raw) > token.MaxBytes {
+		v.add("user", "the token would have %d bytes, at most %d are accepted; name fewer rooms and patterns", len(raw), token.MaxBytes)
+		return IssuedToken{}, v.err()
+	}
+	return IssuedToken{Token: raw, ID: claims.ID, ExpiresAt: claims.ExpiresAt}, nil
+}
+
+// VerifyToken returns what a token says, with the permissions that a client
+// has who connects with it. It may be called concurrently. The error is a
+// *[Error] with the reason that such a client would get.
+func (b *Broker) VerifyToken(_ context.Context, raw string) (token.Claims, error) {
+	claims, err := b.verify(raw)
+	if err != nil {
+		return token.Claims{}, err
+	}
+	return claims, nil
+}
+
+// verify is VerifyToken with the error's type.
+func (b *Broker) verify(raw string) (token.Claims, *Error) {
+	if raw == "" {
+		return token.Claims{}, &Error{
+			Code:    CodeUnauthenticated,
+			Reason:  ReasonTokenRequired,
+			Message: "a token is needed: connect with io(url, {auth: {token}})",
+		}
+	}
+	claims, err := b.opts.Tokens.Verify(raw)
+	if err != nil {
+		var refusal *token.Refusal
+		errors.As(err, &refusal)
+		return token.Claims{}, &Error{Code: CodeUnauthenticated, Reason: refusal.Reason, Message: refusal.Message}
+	}
+	if !claims.Scoped {
+		claims.Grant = b.opts.DefaultPermissions.grant()
+	}
+	return claims, nil
+}
+
+func (p Permissions) grant() token.Grant {
+	return token.Grant{
+		Namespaces: p.Namespaces,
+		Rooms:      p.Rooms,
+		Join:       p.Join,
+		Publish:    p.Publish,
+		Broadcast:  p.Broadcast,
+	}
+}
