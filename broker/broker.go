@@ -12,6 +12,7 @@ import (
 
 	"github.com/zishang520/socket.io/servers/socket/v3"
 
+	"github.com/salabroker/sala/broker/engine"
 	"github.com/salabroker/sala/broker/fanout"
 	"github.com/salabroker/sala/broker/packet"
 )
@@ -26,6 +27,7 @@ type Broker struct {
 	namespaces     map[string]*namespace
 	namespaceNames []string // sorted
 	relay          map[string]RelayRule
+	engine         *engine.Server
 	io             *socket.Server
 	handler        http.Handler
 	metrics        *metrics
@@ -74,9 +76,6 @@ func (b *Broker) serveSocketIO() {
 	opts.SetConnectTimeout(b.opts.ConnectTimeout)
 	opts.SetServeClient(false)
 	opts.SetAdapter(adapters{b})
-	opts.SetPingInterval(b.opts.PingInterval)
-	opts.SetPingTimeout(b.opts.PingTimeout)
-	opts.SetMaxHttpBufferSize(b.opts.MaxMessageBytes)
 	b.io = socket.NewServer(nil, opts)
 	if _, ok := b.namespaces["/"]; !ok {
 		b.refuseDefaultNamespace()
@@ -84,8 +83,21 @@ func (b *Broker) serveSocketIO() {
 	for _, ns := range b.namespaces {
 		b.serveNamespace(ns)
 	}
-	b.handler = b.publicHandler(b.io.ServeHandler(opts))
+	b.engine = engine.New(engine.Options{
+		PingInterval:      b.opts.PingInterval,
+		PingTimeout:       b.opts.PingTimeout,
+		MaxPayload:        b.opts.MaxMessageBytes,
+		OversizeHandshake: oversizeHandshake,
+		Logger:            b.log,
+		Observer:          b.metrics,
+	})
+	b.io.Bind(b.engine)
+	b.handler = b.publicHandler(b.engine)
 }
+
+// oversizeHandshake lets a CONNECT packet with an absurd token through, so
+// that the client hears what is wrong rather than losing the connection.
+const oversizeHandshake = 1 << 20
 
 // Handler serves the public listener: Socket.IO below /socket.io/.
 func (b *Broker) Handler() http.Handler { return b.handler }
@@ -103,9 +115,9 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	for _, ns := range b.namespaces {
 		b.emit(ns, everyone, &goodbye)
 	}
-	b.io.Close(nil)
+	err := b.engine.Shutdown(ctx)
 	b.connections.stop()
-	return ctx.Err()
+	return err
 }
 
 // Draining reports whether Shutdown has begun.

@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/zishang520/socket.io/servers/engine/v3"
+	"github.com/salabroker/sala/broker/engine"
 )
 
 // linger is how long a connection without a socket may stay. Stock clients
@@ -16,7 +16,7 @@ const linger = 2 * time.Second
 type connections struct {
 	mu      sync.Mutex
 	stopped bool
-	byConn  map[engine.Socket]*connection
+	byConn  map[*engine.Conn]*connection
 }
 
 type connection struct {
@@ -24,11 +24,11 @@ type connection struct {
 	closing *time.Timer // set while sockets is 0
 }
 
-func (c *connections) attach(conn engine.Socket) {
+func (c *connections) attach(conn *engine.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.byConn == nil {
-		c.byConn = make(map[engine.Socket]*connection)
+		c.byConn = make(map[*engine.Conn]*connection)
 	}
 	entry, ok := c.byConn[conn]
 	if !ok {
@@ -42,7 +42,7 @@ func (c *connections) attach(conn engine.Socket) {
 	}
 }
 
-func (c *connections) detach(conn engine.Socket) {
+func (c *connections) detach(conn *engine.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	entry, ok := c.byConn[conn]
@@ -60,7 +60,7 @@ func (c *connections) detach(conn engine.Socket) {
 }
 
 // expire closes a connection that has carried no socket for a while.
-func (c *connections) expire(conn engine.Socket, entry *connection) {
+func (c *connections) expire(conn *engine.Conn, entry *connection) {
 	c.mu.Lock()
 	idle := entry.sockets == 0 && c.byConn[conn] == entry
 	if idle {
@@ -68,7 +68,7 @@ func (c *connections) expire(conn engine.Socket, entry *connection) {
 	}
 	c.mu.Unlock()
 	if idle {
-		conn.Close(false)
+		conn.CloseAfterFlush(engine.ReasonForcedClose)
 	}
 }
 

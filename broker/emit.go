@@ -3,7 +3,9 @@ package broker
 import (
 	"context"
 
+	"github.com/salabroker/sala/broker/engine"
 	"github.com/salabroker/sala/broker/fanout"
+	"github.com/salabroker/sala/broker/packet"
 )
 
 // everyone selects all members of a namespace.
@@ -44,6 +46,12 @@ func (b *Broker) deliver(ns *namespace, to []*session, m *Message) Report {
 	report.Dropped = report.Matched - report.Queued
 	b.metrics.emitted(report)
 	return report
+}
+
+// newFrame encodes a message once for all who get it.
+func newFrame(namespace string, m *Message) *engine.Frame {
+	p := packet.Payload{Args: m.Args, Attachments: m.Attachments}
+	return engine.NewFrame(packet.AppendEvent(nil, namespace, nil, m.Event, p), m.Attachments...)
 }
 
 func (t *Target) fanout() fanout.Target {

@@ -1,6 +1,10 @@
 package broker
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/salabroker/sala/broker/engine"
+)
 
 // Kinds of events that clients send, as the metrics name them.
 const (
@@ -16,11 +20,13 @@ type metrics struct {
 	b *Broker
 
 	sockets, rooms *prometheus.Desc
+	connections    prometheus.Gauge
+	closed         *prometheus.CounterVec
 	refusals       *prometheus.CounterVec
 	events         *prometheus.CounterVec
 	emits          prometheus.Counter
 	queued         prometheus.Counter
-	dropped        prometheus.Counter
+	dropped        *prometheus.CounterVec
 }
 
 func newMetrics(b *Broker) *metrics {
@@ -31,14 +37,18 @@ func newMetrics(b *Broker) *metrics {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
 	return &metrics{
-		b:        b,
-		sockets:  prometheus.NewDesc("sala_sockets", "Connected sockets.", []string{"namespace"}, nil),
-		rooms:    prometheus.NewDesc("sala_rooms", "Rooms with members.", []string{"namespace"}, nil),
+		b:       b,
+		sockets: prometheus.NewDesc("sala_sockets", "Connected sockets.", []string{"namespace"}, nil),
+		rooms:   prometheus.NewDesc("sala_rooms", "Rooms with members.", []string{"namespace"}, nil),
+		connections: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "sala_connections", Help: "Open connections, whatever the number of sockets on each.",
+		}),
+		closed:   counters("sala_connections_closed_total", "Connections that have ended, by reason.", "reason"),
 		refusals: counters("sala_connects_refused_total", "Clients that were refused, by reason.", "reason"),
 		events:   counters("sala_client_events_total", "Events that clients sent, by what became of them.", "kind", "result"),
 		emits:    counter("sala_emits_total", "Messages sent, whatever the number of receivers."),
 		queued:   counter("sala_deliveries_queued_total", "Messages queued to a socket."),
-		dropped:  counter("sala_deliveries_dropped_total", "Messages that a socket could not take."),
+		dropped:  counters("sala_deliveries_dropped_total", "Messages that did not reach a connection, by reason.", "reason"),
 	}
 }
 
@@ -55,7 +65,20 @@ func (m *metrics) received(kind string, err *Error) {
 func (m *metrics) emitted(r Report) {
 	m.emits.Inc()
 	m.queued.Add(float64(r.Queued))
-	m.dropped.Add(float64(r.Dropped))
+}
+
+// ConnOpened implements [engine.Observer].
+func (m *metrics) ConnOpened() { m.connections.Inc() }
+
+// ConnClosed implements [engine.Observer].
+func (m *metrics) ConnClosed(reason engine.Reason) {
+	m.connections.Dec()
+	m.closed.WithLabelValues(string(reason)).Inc()
+}
+
+// FramesDropped implements [engine.Observer].
+func (m *metrics) FramesDropped(reason engine.DropReason, n int) {
+	m.dropped.WithLabelValues(string(reason)).Add(float64(n))
 }
 
 // Describe implements [prometheus.Collector].
@@ -80,5 +103,5 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.refusals, m.events, m.emits, m.queued, m.dropped}
+	return []prometheus.Collector{m.connections, m.closed, m.refusals, m.events, m.emits, m.queued, m.dropped}
 }

@@ -2,10 +2,12 @@ package broker
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/zishang520/socket.io/servers/socket/v3"
 
+	"github.com/salabroker/sala/broker/engine"
 	"github.com/salabroker/sala/broker/packet"
 	"github.com/salabroker/sala/broker/token"
 )
@@ -16,17 +18,19 @@ type session struct {
 	b           *Broker
 	ns          *namespace
 	sock        *socket.Socket
+	conn        *engine.Conn
 	id          string
 	claims      token.Claims
 	connectTime time.Time
 	// Set when the session enters, before anyone else can see it.
 	expiry *time.Timer
 
-	mu sync.Mutex
 	// opened says that the client has its CONNECT packet. Until then events
-	// wait in early, so that it hears nothing before its own connect.
-	opened bool
-	early  []*frame
+	// wait in early, so that it hears nothing before its own connect. It is
+	// set with mu held.
+	opened atomic.Bool
+	mu     sync.Mutex
+	early  []*engine.Frame
 }
 
 // maxEarly bounds what may wait for the CONNECT packet, which is written right
@@ -34,10 +38,12 @@ type session struct {
 const maxEarly = 1000
 
 func newSession(b *Broker, ns *namespace, sock *socket.Socket, claims token.Claims) *session {
+	conn, _ := engine.FromSocket(sock.Conn()) // there is no other engine
 	s := &session{
 		b:           b,
 		ns:          ns,
 		sock:        sock,
+		conn:        conn,
 		id:          string(sock.Id()),
 		claims:      claims,
 		connectTime: time.Now(),
@@ -64,7 +70,7 @@ func (b *Broker) enter(s *session) {
 	s.ns.index.Add(s)
 	// It can't fail: admit checked the limit, and nobody else knows s yet.
 	_, _ = s.ns.index.Join(s, s.claims.Rooms...)
-	b.connections.attach(s.sock.Conn())
+	b.connections.attach(s.conn)
 	if left, ok := untilExpiry(s.claims); ok {
 		s.expiry = time.AfterFunc(left, func() {
 			s.disconnect(token.ReasonExpired, "the token has expired")
@@ -81,7 +87,7 @@ func (b *Broker) exit(s *session) {
 	if s.expiry != nil {
 		s.expiry.Stop()
 	}
-	b.connections.detach(s.sock.Conn())
+	b.connections.detach(s.conn)
 	b.log.Debug("socket disconnected", "socket", s.id, "namespace", s.ns.name, "user", s.claims.User)
 }
 
@@ -90,32 +96,30 @@ func (s *session) open() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, f := range s.early {
-		s.write(f, false)
+		s.conn.Send(f, false)
 	}
-	s.opened, s.early = true, nil
+	s.early = nil
+	s.opened.Store(true)
 }
 
 // deliver queues a frame for the client and reports whether it could.
-func (s *session) deliver(f *frame, volatile bool) bool {
+func (s *session) deliver(f *engine.Frame, volatile bool) bool {
+	if s.opened.Load() {
+		return s.conn.Send(f, volatile).Status == engine.Queued
+	}
+	return s.deliverEarly(f, volatile)
+}
+
+func (s *session) deliverEarly(f *engine.Frame, volatile bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.opened {
-		return s.write(f, volatile)
+	if s.opened.Load() {
+		return s.conn.Send(f, volatile).Status == engine.Queued
 	}
 	if volatile || len(s.early) == maxEarly {
 		return false
 	}
 	s.early = append(s.early, f)
-	return true
-}
-
-// write hands a frame to the connection.
-func (s *session) write(f *frame, volatile bool) bool {
-	conn := s.sock.Conn()
-	if conn.ReadyState() != "open" || volatile && !conn.Transport().Writable() {
-		return false
-	}
-	s.sock.Client().WriteToEngine(f.buffers(), &socket.WriteOptions{})
 	return true
 }
 

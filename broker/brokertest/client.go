@@ -216,6 +216,20 @@ func (c *Client) ExpectClose() {
 	}
 }
 
+// ExpectEnd reads until the connection ends, whatever comes before.
+func (c *Client) ExpectEnd() {
+	c.t.Helper()
+	_ = c.ws.SetReadDeadline(time.Now().Add(patience))
+	for {
+		if _, _, err := c.ws.ReadMessage(); err != nil {
+			if strings.Contains(err.Error(), "timeout") {
+				c.t.Errorf("the connection did not end: %v", err)
+			}
+			return
+		}
+	}
+}
+
 // Close closes the connection at once.
 func (c *Client) Close() { _ = c.ws.Close() }
 

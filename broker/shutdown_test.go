@@ -1,0 +1,68 @@
+package broker_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/brokertest"
+)
+
+func TestShutdownSendsWhatWasAccepted(t *testing.T) {
+	node := brokertest.Start(t, broker.Options{})
+	const clients, messages = 20, 200
+	joined := make([]*brokertest.Client, clients)
+	for i := range joined {
+		joined[i] = node.Join("ana")
+	}
+	waiting := node.Dial(nil) // it has not connected to a namespace yet
+	for i := range messages {
+		emit(t, node, broker.Target{Everyone: true}, broker.Message{Event: "n", Args: json.RawMessage(fmt.Sprintf("[%d]", i))})
+	}
+	done := make(chan error, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	go func() { done <- node.Shutdown(ctx) }()
+	for _, c := range joined {
+		for i := range messages {
+			c.Expect("n", fmt.Sprintf("[%d]", i))
+		}
+		e := c.Next()
+		if e.Name != "sala:disconnect" || !strings.Contains(e.Args, `"code":"DRAINING"`) {
+			t.Errorf("got %+v, want the goodbye", e)
+		}
+		c.ExpectClose()
+	}
+	waiting.ExpectClose()
+	if err := <-done; err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	if !node.Draining() {
+		t.Error("not draining after Shutdown")
+	}
+	nodes, err := node.ListNodes(t.Context())
+	if err != nil || nodes[0].State != broker.NodeDraining || nodes[0].Sockets != 0 {
+		t.Errorf("nodes %+v, %v", nodes, err)
+	}
+	if _, err := node.TryDial(nil); err == nil {
+		t.Error("a new connection was accepted")
+	}
+}
+
+func TestShutdownCutsWhoDoesNotGo(t *testing.T) {
+	node := brokertest.Start(t, broker.Options{})
+	c := node.Join("ana")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := node.Shutdown(ctx); err != nil && ctx.Err() == nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	c.ExpectEnd()
+	if err := node.Shutdown(t.Context()); err != nil {
+		t.Errorf("the second Shutdown: %v", err)
+	}
+}
