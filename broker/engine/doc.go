@@ -1,0 +1,32 @@
+// Package engine is an Engine.IO v4 server: it carries messages between Socket.IO's packet layer and browsers,
+// over WebSocket and HTTP long-polling, with upgrade from the latter to the former.
+//
+// # How data flows
+//
+// Out: every [Conn] has one queue of [Frame]s, whatever its transport. [Conn.Send] appends to it and never waits.
+// Over WebSocket a connection that has something to write is handed to one of GOMAXPROCS flushers; a flusher writes
+// all that it finds with one non-blocking write. Only a connection whose peer doesn't read gets a goroutine, until
+// the socket is writable again. Over long-polling the HTTP handler of the pending GET takes the queue.
+//
+// In: a WebSocket connection has one reading goroutine; long-polling is read by the HTTP handler of the POST. Either
+// calls the listeners of "data", one at a time and in order, and never before the server's "connection" listeners
+// have returned.
+//
+// # How a connection ends
+//
+// Gracefully ([Conn.SendAndClose], [Conn.CloseAfterFlush], Close(false), [Server.Shutdown]): what was queued is
+// written, then the close packet and the WebSocket close frame, then the socket is closed once the peer has answered
+// or a short deadline has passed. At once (terminate): on a transport's failure, a missed heartbeat, a slow consumer.
+// Either way "close" is the last event, it is emitted exactly once, and never while a "data" listener runs.
+//
+// # Goroutines
+//
+// Per server: the flushers and one for every deadline of every connection. Per WebSocket connection: its reader.
+// Short-lived, at most one per connection: waiting for a stalled socket, writing to a connection that isn't a plain
+// socket (TLS), and emitting "close" for a long-polling connection. [Server.Shutdown] ends all of them.
+//
+// # Locks
+//
+// In this order: Conn.mu, then one of flushQueue.mu, timers.mu, emitter.mu. Server.mu is held alone. No lock
+// is held while a listener or an [Observer] is called.
+package engine

@@ -1,0 +1,75 @@
+package engine
+
+import "time"
+
+// deadlines is what a connection waits for; a zero time means that it doesn't. Guarded by Conn.mu.
+type deadlines struct {
+	heartbeat time.Time // the next ping is due, or the pong to the last one
+	awaiting  bool      // it's the pong
+	upgrade   time.Time // the client has completed its upgrade
+	close     time.Time // the graceful close is over
+}
+
+func (d *deadlines) earliest() time.Time {
+	first := d.heartbeat
+	for _, t := range [...]time.Time{d.upgrade, d.close} {
+		if first.IsZero() || !t.IsZero() && t.Before(first) {
+			first = t
+		}
+	}
+	return first
+}
+
+func passed(deadline, now time.Time) bool { return !deadline.IsZero() && !now.Before(deadline) }
+
+// arm tells the timers about the next deadline. The caller holds mu.
+func (c *Conn) arm() {
+	if c.state != stateClosed {
+		c.server.timers.set(c, c.deadlines.earliest())
+	}
+}
+
+// onDeadline is called by the timers' goroutine some time after the earliest deadline.
+func (c *Conn) onDeadline(now time.Time) {
+	c.mu.Lock()
+	if c.state == stateClosed {
+		c.mu.Unlock()
+		return
+	}
+	var abandoned *link
+	var reason Reason
+	d := &c.deadlines
+	if passed(d.upgrade, now) {
+		abandoned = c.dropProbe()
+	}
+	if passed(d.close, now) {
+		reason = c.reason
+	} else if passed(d.heartbeat, now) {
+		if d.awaiting {
+			reason = ReasonPingTimeout
+		} else {
+			c.push(c.server.frames.ping)
+			d.awaiting, d.heartbeat = true, now.Add(c.server.opts.PingTimeout)
+		}
+	}
+	c.arm()
+	c.mu.Unlock()
+
+	if abandoned != nil {
+		abandoned.close(false)
+	}
+	if reason != "" {
+		c.terminate(reason, nil)
+	}
+}
+
+// onPong is called for each pong that the client sends.
+func (c *Conn) onPong() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != stateOpen {
+		return
+	}
+	c.deadlines.awaiting, c.deadlines.heartbeat = false, time.Now().Add(c.server.opts.PingInterval)
+	c.arm()
+}

@@ -1,0 +1,206 @@
+package engine
+
+import (
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/zishang520/socket.io/v3/pkg/types"
+)
+
+// refusal is why a request is not served.
+type refusal uint8
+
+const (
+	accepted refusal = iota
+	unknownTransport
+	unknownSession
+	badHandshakeMethod
+	badRequest
+	unsupportedVersion
+	unsupportedJSONP
+	overlap
+	bodyTooLarge
+	shuttingDown
+)
+
+// answer returns the HTTP status, and the code and message for the body: the JavaScript server's, where it has one.
+func (r refusal) answer() (status, code int, message string) {
+	switch r {
+	case unknownTransport:
+		return http.StatusBadRequest, 0, "Transport unknown"
+	case unknownSession:
+		return http.StatusBadRequest, 1, "Session ID unknown"
+	case badHandshakeMethod:
+		return http.StatusBadRequest, 2, "Bad handshake method"
+	case unsupportedVersion:
+		return http.StatusBadRequest, 5, "Unsupported protocol version"
+	case unsupportedJSONP:
+		return http.StatusBadRequest, 3, "JSONP is not supported"
+	case overlap:
+		return http.StatusBadRequest, 3, "Overlapping requests"
+	case bodyTooLarge:
+		return http.StatusRequestEntityTooLarge, 3, "Payload too large"
+	case shuttingDown:
+		return http.StatusServiceUnavailable, 3, "Server shutting down"
+	default:
+		return http.StatusBadRequest, 3, "Bad request"
+	}
+}
+
+func (r refusal) write(w http.ResponseWriter) {
+	status, code, message := r.answer()
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	// If this fails the client is gone, and there is nobody to tell.
+	_ = json.NewEncoder(w).Encode(struct {
+		Code    int    `json:"code"`
+		Message string `json:"message"`
+	}{code, message})
+}
+
+// ServeHTTP serves every request of the protocol, whatever its path. The caller has checked the origin already.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	transport, sid := query.Get("transport"), query.Get("sid")
+	upgrade := isWebSocket(r)
+	var c *Conn
+	if sid != "" {
+		c = s.find(sid)
+	}
+	switch {
+	case transport != transportPolling && transport != transportWebSocket:
+		unknownTransport.write(w)
+	case query.Has("j"):
+		unsupportedJSONP.write(w)
+	case sid != "" && c == nil:
+		unknownSession.write(w)
+	case sid == "" && r.Method != http.MethodGet:
+		badHandshakeMethod.write(w)
+	case upgrade != (transport == transportWebSocket):
+		badRequest.write(w)
+	case c != nil:
+		c.serveHTTP(w, r, upgrade)
+	case query.Get("EIO") != "4":
+		unsupportedVersion.write(w)
+	case !s.admit():
+		shuttingDown.write(w)
+	case upgrade:
+		s.openWebSocket(w, r)
+	default:
+		s.openPolling(w, r)
+	}
+}
+
+// serveHTTP serves a request that belongs to c.
+func (c *Conn) serveHTTP(w http.ResponseWriter, r *http.Request, upgrade bool) {
+	switch {
+	case upgrade:
+		c.serveUpgrade(w, r)
+	case r.Method == http.MethodGet:
+		c.servePoll(w, r)
+	case r.Method == http.MethodPost:
+		c.servePost(w, r)
+	default:
+		badRequest.write(w)
+	}
+}
+
+// openWebSocket opens a connection, which has been admitted, over WebSocket.
+func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
+	key := acceptKey(r)
+	if key == "" {
+		s.release()
+		badRequest.write(w)
+		return
+	}
+	l, reader, err := s.accept(w, key)
+	if err != nil {
+		s.release()
+		s.refuseAccept(w, err)
+		return
+	}
+	c := s.newConn(slimContext(r), l)
+	if !s.add(c) {
+		l.close(true)
+		reader.release()
+		s.release()
+		return
+	}
+	s.open(c)
+	go c.read(reader) // not on this goroutine: net/http's buffers hang on its stack
+}
+
+// openPolling opens a connection, which has been admitted, over long-polling.
+func (s *Server) openPolling(w http.ResponseWriter, r *http.Request) {
+	c := s.newConn(slimContext(r), nil)
+	c.poll.delivery <- struct{}{}
+	if !s.add(c) {
+		s.release()
+		shuttingDown.write(w)
+		return
+	}
+	delivery := c.poll.delivery // nothing is delivered, nor the connection finished, before it is announced
+	s.open(c)
+	<-delivery
+	c.servePoll(w, r)
+}
+
+// open announces c. What the listeners send goes out behind the open packet.
+func (s *Server) open(c *Conn) {
+	s.opts.Observer.ConnOpened()
+	c.mu.Lock()
+	if c.state != stateClosed { // the server may have been shut down in between
+		c.arm()
+		c.wake()
+	}
+	c.mu.Unlock()
+	s.Emit("connection", (*socket)(c))
+}
+
+// refuseAccept answers if that is still possible after a failed accept.
+func (s *Server) refuseAccept(w http.ResponseWriter, err error) {
+	if errors.Is(err, errNoHijack) {
+		badRequest.write(w)
+		s.opts.Logger.Error("engine: websocket handshake", "error", err)
+		return
+	}
+	s.opts.Logger.Debug("engine: websocket handshake", "error", err)
+}
+
+// slimContext returns what the Socket.IO layer wants to know about the request, and nothing that would keep
+// net/http's buffers in memory for as long as the connection lasts.
+func slimContext(r *http.Request) *types.HttpContext {
+	address := *r.URL
+	slim := &http.Request{
+		Method:     r.Method,
+		URL:        &address,
+		Proto:      r.Proto,
+		ProtoMajor: r.ProtoMajor,
+		ProtoMinor: r.ProtoMinor,
+		Header:     r.Header.Clone(),
+		Host:       r.Host,
+		RemoteAddr: r.RemoteAddr,
+		RequestURI: r.RequestURI,
+	}
+	if r.TLS != nil {
+		slim.TLS = &tls.ConnectionState{
+			Version:           r.TLS.Version,
+			HandshakeComplete: r.TLS.HandshakeComplete,
+			CipherSuite:       r.TLS.CipherSuite,
+			ServerName:        r.TLS.ServerName,
+		}
+	}
+	ctx := types.NewHttpContext(noResponse{}, slim)
+	ctx.Flush() // ends the goroutine that it has started
+	return ctx
+}
+
+// noResponse stands for a response that was given in another way.
+type noResponse struct{}
+
+func (noResponse) Header() http.Header         { return http.Header{} }
+func (noResponse) Write(p []byte) (int, error) { return len(p), nil }
+func (noResponse) WriteHeader(int)             {}

@@ -1,0 +1,298 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/zishang520/socket.io/v3/pkg/types"
+)
+
+func TestHeartbeat(t *testing.T) {
+	short := func(o *Options) { o.PingInterval, o.PingTimeout = 20*time.Millisecond, 300*time.Millisecond }
+	t.Run("websocket", func(t *testing.T) {
+		s := start(t, short)
+		c, ses := s.dial(t)
+		for range 5 {
+			c.want("2")
+			c.write("3")
+		}
+		c.want("2") // not answered
+		ses.wantClose(t, ReasonPingTimeout)
+	})
+	t.Run("polling", func(t *testing.T) {
+		s := start(t, short)
+		c, ses := s.poller(t)
+		for range 5 {
+			c.wantPoll("2")
+			c.post("3")
+		}
+		c.wantPoll("2") // not answered
+		c.wantPoll("1") // what a poll gets that is pending when the connection ends
+		ses.wantClose(t, ReasonPingTimeout)
+	})
+}
+
+// Deadlines are kept in order, can be moved and withdrawn, and are met on time.
+func TestTimers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Options{PingInterval: 10 * time.Second, PingTimeout: 5 * time.Second})
+		begin := time.Now()
+		var mu sync.Mutex
+		closed := map[string]time.Duration{}
+		var conns []*Conn
+		for i := range 20 {
+			c := s.newConn(slimContext(&http.Request{URL: &url.URL{}, Header: http.Header{}}), nil)
+			_ = s.admit()
+			_ = s.add(c)
+			name := fmt.Sprint(i)
+			_ = c.On("close", func(args ...any) {
+				mu.Lock()
+				defer mu.Unlock()
+				closed[name+args[0].(string)] = time.Since(begin)
+			})
+			s.open(c)
+			conns = append(conns, c)
+		}
+		for i, c := range conns[:10] {
+			<-time.After(time.Second) // of the bubble
+			if i%2 == 0 {
+				c.onPong()
+			}
+		}
+		conns[19].CloseAfterFlush(ReasonForcedClose) // its deadline is WriteTimeout
+		<-time.After(time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		for i := range 20 {
+			want := 15 * time.Second
+			reason := ReasonPingTimeout
+			switch {
+			case i < 10 && i%2 == 0:
+				want += time.Duration(i+1) * time.Second
+			case i == 19:
+				want, reason = 20*time.Second, ReasonForcedClose
+			}
+			if got := closed[fmt.Sprint(i, string(reason))]; got != want {
+				t.Errorf("connection %d: %v, want %v", i, got, want)
+			}
+		}
+		_ = s.Shutdown(t.Context())
+	})
+}
+
+func TestShutdown(t *testing.T) {
+	s := start(t)
+	w, wses := s.dial(t)
+	p, pses := s.poller(t)
+	idle, ises := s.poller(t)
+	polled := make(chan string)
+	go func() {
+		_, body := p.poll()
+		polled <- body
+	}()
+	eventually(t, "the poll is pending", func() bool { return pses.socket.Transport().Writable() })
+	big := strings.Repeat("x", 500_000)
+	for _, ses := range []*session{wses, ises} {
+		ses.Send(text(big), false)
+	}
+	done := make(chan error)
+	go func() {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		done <- s.Shutdown(ctx)
+	}()
+	w.want("4" + big)
+	w.want("1")
+	w.wantClosed(websocket.CloseGoingAway)
+	if got := <-polled; got != "1" {
+		t.Errorf("pending poll %q", got)
+	}
+	idle.wantPoll("4" + big)
+	idle.wantPoll("1")
+	for _, ses := range []*session{wses, pses, ises} {
+		ses.wantClose(t, ReasonShutdown)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if status, body := w.do(http.MethodGet, "EIO=4&transport=polling", ""); status != http.StatusServiceUnavailable {
+		t.Errorf("handshake after shutdown: %d %s", status, body)
+	}
+	_, response, err := websocket.DefaultDialer.DialContext(t.Context(), s.url("ws", "EIO=4&transport=websocket"), nil)
+	if err == nil || response.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("handshake after shutdown: %v", err)
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Errorf("once more: %v", err)
+	}
+}
+
+func TestShutdownCutsWhatDoesNotGo(t *testing.T) {
+	s := start(t)
+	_, stalled := s.rawClient(t)
+	_, silent := s.poller(t)
+	c, probing := s.poller(t)
+	c.probeSocket()
+	frame := text(strings.Repeat("x", 500_000))
+	for stalled.Send(frame, true).Status == Queued {
+		if stalled.ReadyState() != "open" {
+			break
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := s.Shutdown(ctx); err != context.DeadlineExceeded {
+		t.Errorf("shutdown: %v", err)
+	}
+	for _, ses := range []*session{stalled, silent, probing} {
+		ses.wantClose(t, ReasonShutdown)
+	}
+}
+
+// Listeners may do anything with their connection: nothing of ours is locked while they run.
+func TestListenersMayDoAnything(t *testing.T) {
+	acts := map[string]func(*session){
+		"send":    func(ses *session) { ses.Send(text("2x"), false); ses.CloseAfterFlush(ReasonForcedClose) },
+		"close":   func(ses *session) { ses.socket.Close(false) },
+		"discard": func(ses *session) { ses.socket.Close(true) },
+		"listen": func(ses *session) {
+			_ = ses.On("data", func(...any) {})
+			ses.RemoveAllListeners("data")
+			_ = ses.socket.Transport().Writable()
+			ses.socket.Close(true)
+		},
+		"panic": func(ses *session) { ses.socket.Close(true); panic("boo") },
+	}
+	for name, act := range acts {
+		t.Run(name, func(t *testing.T) {
+			s := start(t)
+			w, wses := s.dial(t)
+			p, pses := s.poller(t)
+			for _, ses := range []*session{wses, pses} {
+				_ = ses.On("data", func(...any) { act(ses) })
+				_ = ses.On("close", func(...any) { ses.events <- event{"close", "again"}; act(ses) })
+			}
+			w.write("4x")
+			p.post("4x")
+			if name == "send" || name == "close" {
+				for body := ""; body != "1"; {
+					_, body = p.poll()
+				}
+				_ = w.ws.NetConn().Close()
+			}
+			wses.wantClose(t, ReasonForcedClose)
+			wses.wantClose(t, "again")
+			pses.wantClose(t, ReasonForcedClose)
+			pses.wantClose(t, "again")
+		})
+	}
+}
+
+// "close" comes after the last "data" has been handled, also if the connection ends meanwhile.
+func TestCloseWaitsForData(t *testing.T) {
+	s := start(t)
+	w, wses := s.dial(t)
+	p, pses := s.poller(t)
+	for _, test := range []struct {
+		ses  *session
+		send func()
+	}{{wses, func() { w.write("4x") }}, {pses, func() { p.post("4x") }}} {
+		entered, leave := make(chan struct{}), make(chan struct{})
+		var inside, overlapped atomic.Bool
+		_ = test.ses.On("data", func(...any) {
+			inside.Store(true)
+			close(entered)
+			<-leave
+			inside.Store(false)
+		})
+		_ = test.ses.On("close", func(...any) { overlapped.Store(inside.Load()) })
+		sent := make(chan struct{})
+		go func() { defer close(sent); test.send() }()
+		<-entered
+		test.ses.socket.Close(true)
+		close(leave)
+		<-sent
+		test.ses.wantClose(t, ReasonForcedClose)
+		if overlapped.Load() {
+			t.Error("close was emitted while a data listener ran")
+		}
+	}
+}
+
+// What net/http has allocated for a request is not kept for as long as the connection lasts.
+func TestRequestIsNotRetained(t *testing.T) {
+	s := start(t)
+	var freed atomic.Int32
+	s.http.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		runtime.AddCleanup(r, func(struct{}) { freed.Add(1) }, struct{}{})
+		s.ServeHTTP(w, r)
+	})
+	_, wses := s.dial(t)
+	_, pses := s.poller(t)
+	eventually(t, "both requests are freed", func() bool { runtime.GC(); return freed.Load() == 2 })
+	for _, ses := range []*session{wses, pses} {
+		request := ses.socket.Request()
+		if request.Headers().Peek("Host") != "" || request.Request().RemoteAddr == "" || request.Query().Peek("EIO") != "4" {
+			t.Error("what the layer above reads is gone")
+		}
+	}
+}
+
+func TestWriteHoldsBackBinaryPackets(t *testing.T) {
+	tally := newTally()
+	s := start(t, func(o *Options) { o.Observer = tally })
+	c, ses := s.dial(t)
+	write := func(s string) { ses.socket.Write(types.NewStringBufferString(s), nil, nil) }
+	attach := func(b string) { ses.socket.Write(types.NewBytesBufferString(b), nil, nil) }
+	write("52-[1]")
+	ses.Send(text("2between"), false)
+	attach("a")
+	ses.Send(text("2between"), false)
+	attach("b")
+	write("60-[]")
+	attach("c") // belongs to nothing
+	write("51-[lost]")
+	write("2next")
+	for _, want := range []string{"42between", "42between", "452-[1]", "b:a", "b:b", "460-[]", "b:c", "42next"} {
+		c.want(want)
+	}
+	if n := tally.drops(DropIncomplete); n != 1 {
+		t.Errorf("%d incomplete", n)
+	}
+	write("51-[]")
+	ses.socket.Close(true)
+	attach("d")
+	write("2late")
+	ses.wantClose(t, ReasonForcedClose)
+	if a, b := tally.drops(DropUndelivered), tally.drops(DropClosed); a != 1 || b != 1 {
+		t.Errorf("%d undelivered, %d closed", a, b)
+	}
+}
+
+// A burst beyond the cap doesn't cut a client that keeps up, only because the flushers don't.
+func TestBurstBeyondTheCap(t *testing.T) {
+	s := start(t, func(o *Options) { o.MaxQueuedBytes = 64 << 10 })
+	c, ses := s.dial(t)
+	s.flushing.stop() // the extreme case: they do nothing
+	const messages = 300
+	for i := range messages {
+		if r := ses.Send(text(fmt.Sprintf("2%03d%s", i, strings.Repeat("x", 1000))), false); r.Status != Queued {
+			t.Fatalf("message %d: %+v", i, r)
+		}
+	}
+	for i := range messages - 64 { // what fits into the queue is still there
+		if got := c.read(); !strings.HasPrefix(got, fmt.Sprintf("42%03d", i)) {
+			t.Fatalf("message %d: %.10q", i, got)
+		}
+	}
+}

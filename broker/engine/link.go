@@ -1,0 +1,63 @@
+package engine
+
+import (
+	"net"
+	"syscall"
+	"time"
+)
+
+// link is the socket of one WebSocket connection.
+type link struct {
+	nc net.Conn
+	// raw gives non-blocking access to a plain socket. It is nil for anything else (TLS, a wrapped connection), which
+	// is read and written in the ordinary, blocking way.
+	raw syscall.RawConn
+}
+
+func newLink(nc net.Conn) *link { return &link{nc: nc, raw: rawConn(nc)} }
+
+// write writes p within timeout, for the few packets of a handshake that are not queued.
+func (l *link) write(p []byte, timeout time.Duration) error {
+	if err := l.nc.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
+		return err
+	}
+	if _, err := l.nc.Write(p); err != nil {
+		return err
+	}
+	return l.nc.SetWriteDeadline(time.Time{})
+}
+
+// writeSome writes some of p to a plain socket: what it takes at once, or, if it takes nothing and wait is set, what
+// it takes then, within the write deadline.
+func (l *link) writeSome(p []byte, wait bool) (n int, err error) {
+	failed := l.raw.Write(func(fd uintptr) bool {
+		var blocked bool
+		n, blocked, err = tryWrite(fd, p)
+		return !blocked || !wait
+	})
+	if failed != nil {
+		return 0, failed
+	}
+	return n, err
+}
+
+// closeWrite tells the peer that nothing more will come, so that it closes the connection too. Only a plain socket
+// can do so without waiting.
+func (l *link) closeWrite() {
+	if tcp, ok := l.nc.(*net.TCPConn); ok {
+		_ = tcp.CloseWrite() // if it fails, the connection is gone, which its reader will notice
+	}
+}
+
+// close closes the socket; whoever reads or writes it gets an error. Abruptly means that the kernel forgets what the
+// peer hasn't taken: a peer that has stopped reading would have it kept for minutes.
+func (l *link) close(abruptly bool) {
+	nc := l.nc
+	if wrapped, ok := nc.(interface{ NetConn() net.Conn }); ok {
+		nc = wrapped.NetConn() // closing TLS in order would write, and may wait for that
+	}
+	if tcp, ok := nc.(*net.TCPConn); ok && abruptly {
+		_ = tcp.SetLinger(0) // best effort: the close below is what matters
+	}
+	_ = nc.Close() // nobody can be told, and there is nothing else to do with it
+}

@@ -1,0 +1,83 @@
+package engine
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Policy is what happens to a connection whose queue is full.
+type Policy uint8
+
+// The policies there are.
+const (
+	Disconnect Policy = iota // end the connection, with ReasonSlowConsumer
+	Drop                     // drop the new message; the connection goes on
+)
+
+// Observer is told what happens, for metrics. Its methods are called from many goroutines, in the middle of sending:
+// they must be quick and must not call back into the engine.
+type Observer interface {
+	// ConnOpened is called once for each connection, before the "connection" event.
+	ConnOpened()
+	// ConnClosed is called once for each connection, right before its "close" event.
+	ConnClosed(Reason)
+	// FramesDropped is called when n messages were not queued, or were queued and not written.
+	FramesDropped(reason DropReason, n int)
+}
+
+// Options configures a Server. The zero value of a field means its default.
+type Options struct {
+	PingInterval   time.Duration // between a pong and the next ping; 25s
+	PingTimeout    time.Duration // for the pong to arrive; 20s
+	UpgradeTimeout time.Duration // for an upgrade to complete; 10s
+
+	// MaxPayload is announced to clients as maxPayload, in bytes, and enforced on every incoming message: 1,000,000.
+	MaxPayload int64
+	// OversizeHandshake is how many bytes above MaxPayload are still let through, so that the layer above can answer
+	// an over-long CONNECT packet with an error of its own. It is not announced.
+	OversizeHandshake int64
+
+	// MaxQueuedBytes is how much may wait to be written to one connection: encoded bytes and a small fixed cost for
+	// each message. 1 MiB.
+	MaxQueuedBytes int
+	// WriteTimeout is how long a connection may stay unwritable with bytes queued, how long a graceful close may take,
+	// and how long a client may take over the body of a POST; 10s.
+	WriteTimeout time.Duration
+	// Policy is what happens when MaxQueuedBytes would be exceeded.
+	Policy Policy
+
+	Logger   *slog.Logger // nothing is logged by default
+	Observer Observer     // nobody is told by default
+}
+
+func (o Options) withDefaults() Options {
+	setDefault(&o.PingInterval, 25*time.Second)
+	setDefault(&o.PingTimeout, 20*time.Second)
+	setDefault(&o.UpgradeTimeout, 10*time.Second)
+	setDefault(&o.MaxPayload, 1_000_000)
+	setDefault(&o.MaxQueuedBytes, 1<<20)
+	setDefault(&o.WriteTimeout, 10*time.Second)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Observer == nil {
+		o.Observer = noObserver{}
+	}
+	return o
+}
+
+// setDefault replaces what makes no sense as a limit (zero, or negative) by a default.
+func setDefault[T ~int | ~int64](v *T, def T) {
+	if *v <= 0 {
+		*v = def
+	}
+}
+
+// receiveLimit is the most bytes that one incoming message, or one POST, may have.
+func (o *Options) receiveLimit() int64 { return o.MaxPayload + max(o.OversizeHandshake, 0) }
+
+type noObserver struct{}
+
+func (noObserver) ConnOpened()                   {}
+func (noObserver) ConnClosed(Reason)             {}
+func (noObserver) FramesDropped(DropReason, int) {}

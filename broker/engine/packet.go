@@ -1,0 +1,96 @@
+package engine
+
+import (
+	"encoding/base64"
+	"errors"
+	"strings"
+	"unicode/utf8"
+)
+
+// The types of an Engine.IO packet: the first character of its text form.
+const (
+	packetOpen    = '0'
+	packetClose   = '1'
+	packetPing    = '2'
+	packetPong    = '3'
+	packetMessage = '4'
+	packetUpgrade = '5'
+	packetNoop    = '6'
+	packetBinary  = 'b' // long-polling only: a message in base64
+)
+
+// recordSeparator stands between the packets of a long-polling payload.
+const recordSeparator = '\x1e'
+
+// maxPayloadPackets bounds the work that one POST can ask for. The stock client puts everything that it has buffered
+// into one payload, so this is generous; MaxPayload bounds the bytes.
+const maxPayloadPackets = 10_000
+
+// probe is what the ping and the pong of an upgrade carry.
+const probe = "probe"
+
+var (
+	errEmptyPacket   = errors.New("engine: empty packet")
+	errPacketType    = errors.New("engine: unknown packet type")
+	errPayloadCount  = errors.New("engine: too many packets in a payload")
+	errPayloadUTF8   = errors.New("engine: payload is not valid UTF-8")
+	errPacketBase64  = errors.New("engine: binary packet is not valid base64")
+	errHeartbeatSide = errors.New("engine: ping from the client; in this version the server pings")
+)
+
+// packet is one received Engine.IO packet. A binary message has kind packetMessage and bytes.
+type packet struct {
+	kind  byte
+	text  string
+	bytes []byte // nil unless the message is binary
+}
+
+// parsePacket reads a packet in its text form, as WebSocket text frames carry it.
+func parsePacket(s string) (packet, error) {
+	if s == "" {
+		return packet{}, errEmptyPacket
+	}
+	kind := s[0]
+	if kind < packetOpen || kind > packetNoop {
+		return packet{}, errPacketType
+	}
+	return packet{kind: kind, text: s[1:]}, nil
+}
+
+// parsePayload calls yield for each packet of a long-polling payload, in order, until yield returns false. It reports
+// what is wrong with the payload after having yielded the packets before it.
+func parsePayload(s string, yield func(packet) bool) error {
+	if !utf8.ValidString(s) {
+		return errPayloadUTF8
+	}
+	for n := 0; ; n++ {
+		if n == maxPayloadPackets {
+			return errPayloadCount
+		}
+		record, rest, more := strings.Cut(s, string(recordSeparator))
+		p, err := parseRecord(record)
+		if err != nil {
+			return err
+		}
+		if !yield(p) || !more {
+			return nil
+		}
+		s = rest
+	}
+}
+
+// parseRecord reads one packet of a long-polling payload.
+func parseRecord(s string) (packet, error) {
+	if s == "" || s[0] != packetBinary {
+		return parsePacket(s)
+	}
+	encoding := base64.StdEncoding
+	if len(s[1:])%4 != 0 {
+		encoding = base64.RawStdEncoding // some clients leave the padding out
+	}
+	data, err := encoding.DecodeString(s[1:])
+	if err != nil {
+		return packet{}, errPacketBase64
+	}
+	return packet{kind: packetMessage, bytes: data}, nil
+}

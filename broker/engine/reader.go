@@ -1,0 +1,268 @@
+package engine
+
+import (
+	"errors"
+	"io"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/gobwas/ws"
+)
+
+const (
+	// readBufferSize is that of the pooled buffers. What net/http has read ahead before the upgrade fits into one.
+	readBufferSize = 4 << 10
+	// growStep is by how much the room for a long message grows at a time: a client must send the bytes, not only
+	// announce them, before memory is spent on it.
+	growStep = 64 << 10
+)
+
+// buffers is a pool of read buffers, shared by the connections of a server.
+type buffers struct{ pool sync.Pool }
+
+func (b *buffers) get() *[readBufferSize]byte {
+	if buf, ok := b.pool.Get().(*[readBufferSize]byte); ok {
+		return buf
+	}
+	return new([readBufferSize]byte)
+}
+
+func (b *buffers) put(buf *[readBufferSize]byte) { b.pool.Put(buf) }
+
+// reader reads the WebSocket messages of one link. It is used by one goroutine. While it waits for the next message
+// on a plain socket it holds no buffer.
+type reader struct {
+	link    *link
+	limit   int64 // bytes of a message
+	buffers *buffers
+
+	buf        *[readBufferSize]byte // nil while there is nothing in it
+	start, end int                   // what is read and not yet used
+
+	attempt func(fd uintptr) bool // r.tryOnce, bound once
+	err     error                 // of the last attempt
+
+	opcode  byte   // of the message of which fragments have arrived; 0 if there is none
+	message []byte // what has arrived of it
+}
+
+func newReader(l *link, early []byte, limit int64, pool *buffers) *reader {
+	r := &reader{link: l, limit: limit, buffers: pool}
+	r.attempt = r.tryOnce
+	if len(early) > 0 {
+		r.buf = pool.get()
+		r.end = copy(r.buf[:], early)
+	}
+	return r
+}
+
+// next returns the next message, or control frame, with its opcode. The payload is valid until the next call.
+// A *protocolError is the client's fault; any other error is the socket's.
+func (r *reader) next() (opcode byte, payload []byte, err error) {
+	if r.opcode == 0 {
+		r.message = nil
+	}
+	for {
+		h, err := r.header()
+		if err != nil {
+			return 0, nil, err
+		}
+		if h.control() {
+			payload, err = r.control(h)
+			return h.opcode, payload, err
+		}
+		if err := r.check(h); err != nil {
+			return 0, nil, err
+		}
+		if whole := r.opcode == 0 && h.fin; whole && h.length <= int64(r.end-r.start) {
+			payload = r.take(h)
+			return h.opcode, payload, validate(h.opcode, payload)
+		}
+		if r.opcode == 0 {
+			r.opcode = h.opcode
+		}
+		if err := r.collect(h); err != nil {
+			return 0, nil, err
+		}
+		if h.fin {
+			opcode, r.opcode = r.opcode, 0
+			return opcode, r.message, validate(opcode, r.message)
+		}
+	}
+}
+
+// check refuses a data frame that can't follow what came before, and one that would make the message too long.
+func (r *reader) check(h header) error {
+	if continues := h.opcode == opContinuation; continues != (r.opcode != 0) {
+		return violation("fragments out of order")
+	}
+	if h.length > r.limit-int64(len(r.message)) {
+		return &protocolError{ReasonMessageTooLarge, "message too large"}
+	}
+	return nil
+}
+
+func validate(opcode byte, payload []byte) error {
+	if opcode == opText && !utf8.Valid(payload) {
+		return &protocolError{ReasonParseError, "text message is not valid UTF-8"}
+	}
+	return nil
+}
+
+// header reads a frame header.
+func (r *reader) header() (header, error) {
+	for {
+		if r.buf != nil {
+			h, size, err := parseHeader(r.buf[r.start:r.end])
+			if err != nil || size > 0 {
+				r.start += size
+				return h, err
+			}
+		}
+		if err := r.fill(); err != nil {
+			return header{}, err
+		}
+	}
+}
+
+// control reads the payload of a control frame, which always fits into the buffer.
+func (r *reader) control(h header) ([]byte, error) {
+	for h.length > int64(r.end-r.start) {
+		if err := r.fill(); err != nil {
+			return nil, err
+		}
+	}
+	return r.take(h), nil
+}
+
+// take returns a payload that is in the buffer as a whole.
+func (r *reader) take(h header) []byte {
+	end := r.start + int(h.length)
+	payload := r.buf[r.start:end:end]
+	r.start = end
+	ws.Cipher(payload, h.mask, 0)
+	return payload
+}
+
+// collect appends the payload of a frame to the message.
+func (r *reader) collect(h header) error {
+	begin := len(r.message)
+	for left := h.length; left > 0; {
+		if have := r.end - r.start; have > 0 {
+			n := int(min(int64(have), left))
+			r.message = append(r.message, r.buf[r.start:r.start+n]...)
+			r.start += n
+			left -= int64(n)
+			continue
+		}
+		r.release()
+		n, err := r.readMessage(left)
+		if err != nil {
+			return err
+		}
+		left -= int64(n)
+	}
+	ws.Cipher(r.message[begin:], h.mask, 0)
+	return nil
+}
+
+// readMessage reads up to left bytes right behind what has arrived of the message.
+func (r *reader) readMessage(left int64) (int, error) {
+	have := len(r.message)
+	if have == cap(r.message) {
+		grown := make([]byte, have, have+int(min(left, max(growStep, int64(have)))))
+		copy(grown, r.message)
+		r.message = grown
+	}
+	room := r.message[have:cap(r.message)]
+	n, err := r.link.nc.Read(room[:min(int64(len(room)), left)])
+	r.message = r.message[:have+n]
+	if n > 0 {
+		return n, nil // an error comes back with the next read
+	}
+	return 0, noProgress(err)
+}
+
+// fill waits for more bytes to come into the buffer.
+func (r *reader) fill() error {
+	if r.start == r.end {
+		r.release()
+	} else if r.start > 0 {
+		r.end = copy(r.buf[:], r.buf[r.start:r.end])
+		r.start = 0
+	}
+	if r.link.raw == nil {
+		return r.fillStream()
+	}
+	r.err = nil
+	if err := r.link.raw.Read(r.attempt); err != nil {
+		return err
+	}
+	return r.err
+}
+
+// tryOnce reads into the buffer if there is anything to read. If there isn't, it asks to be called again when there
+// is, and gives an empty buffer back in the meantime.
+func (r *reader) tryOnce(fd uintptr) bool {
+	if r.buf == nil {
+		r.buf = r.buffers.get()
+	}
+	n, blocked, err := tryRead(fd, r.buf[r.end:])
+	r.end += n
+	r.err = err
+	if blocked && r.end == 0 {
+		r.release()
+	}
+	return !blocked
+}
+
+// fillStream is fill for a connection that can't be read from without waiting.
+func (r *reader) fillStream() error {
+	if r.buf == nil {
+		r.buf = r.buffers.get()
+	}
+	n, err := r.link.nc.Read(r.buf[r.end:])
+	r.end += n
+	if n > 0 {
+		return nil
+	}
+	return noProgress(err)
+}
+
+func noProgress(err error) error {
+	if err == nil {
+		return io.ErrNoProgress
+	}
+	return err
+}
+
+// discard reads until the link is closed, by the peer or from here.
+func (r *reader) discard() {
+	for {
+		r.start, r.end = 0, 0
+		if r.fill() != nil {
+			return
+		}
+	}
+}
+
+// release gives the buffer back. What it held is lost.
+func (r *reader) release() {
+	if r.buf != nil {
+		r.buffers.put(r.buf)
+	}
+	r.buf, r.start, r.end = nil, 0, 0
+}
+
+// readReason is what the end of a connection is called when reading from it has failed.
+func readReason(err error) Reason {
+	var broken *protocolError
+	switch {
+	case errors.As(err, &broken):
+		return broken.reason
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return ReasonTransportClose
+	default:
+		return ReasonTransportError
+	}
+}

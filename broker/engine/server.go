@@ -1,0 +1,191 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/zishang520/socket.io/v3/pkg/types"
+)
+
+// The names of the transports.
+const (
+	transportPolling   = "polling"
+	transportWebSocket = "websocket"
+)
+
+// Server accepts Engine.IO connections over HTTP, as an [net/http.Handler], and announces each by the event
+// "connection", whose listeners are called before anything that the client sends is read. It implements the
+// library's engine.BaseServer. It has goroutines from New until Shutdown has returned.
+type Server struct {
+	emitter
+
+	// Static.
+	opts     Options
+	flushing *flushQueue
+	timers   *timers
+	frames   struct{ ping, probe *Frame }
+
+	buffers buffers
+
+	conns   sync.WaitGroup // connections, from before their handshake until after their "close"
+	readers sync.WaitGroup // goroutines that read a WebSocket of an upgrade
+	loops   sync.WaitGroup // flushers and timers
+	writers sync.WaitGroup // goroutines that write to one connection for a while
+	stop    sync.Once
+
+	mu       sync.Mutex
+	sessions map[string]*Conn
+	draining bool // no more handshakes
+}
+
+// New returns a server that is ready to serve.
+func New(opts Options) *Server {
+	s := &Server{
+		opts:     opts.withDefaults(),
+		flushing: newFlushQueue(),
+		timers:   newTimers(),
+		sessions: make(map[string]*Conn),
+	}
+	s.emitter.log = s.opts.Logger
+	s.frames.ping = newPacketFrame(packetPing, nil)
+	s.frames.probe = newPacketFrame(packetPong, []byte(probe))
+	for range runtime.GOMAXPROCS(0) {
+		s.loops.Go(func() { newFlusher().run(s.flushing) })
+	}
+	s.loops.Go(s.timers.run)
+	return s
+}
+
+// Shutdown refuses new handshakes, closes every connection gracefully and waits for that until ctx ends, when what
+// is left is cut off. It returns after the listeners of every "close" have, and when no goroutine of the server is
+// left; its error is ctx's if connections had to be cut. It must not be called from a listener.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.drain()
+	closed := make(chan struct{})
+	go func() {
+		s.conns.Wait()
+		close(closed)
+	}()
+	var err error
+	select {
+	case <-closed:
+	case <-ctx.Done():
+		for _, c := range s.all() {
+			err = ctx.Err()
+			c.terminate(ReasonShutdown, err)
+		}
+		<-closed
+	}
+	s.stop.Do(func() {
+		s.flushing.stop()
+		close(s.timers.stop)
+	})
+	s.readers.Wait()
+	s.loops.Wait()
+	s.writers.Wait()
+	return err
+}
+
+// drain refuses new handshakes and closes every connection gracefully.
+func (s *Server) drain() {
+	s.mu.Lock()
+	s.draining = true
+	s.mu.Unlock()
+	for _, c := range s.all() {
+		c.CloseAfterFlush(ReasonShutdown)
+	}
+}
+
+func (s *Server) all() []*Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	conns := make([]*Conn, 0, len(s.sessions))
+	for _, c := range s.sessions {
+		conns = append(conns, c)
+	}
+	return conns
+}
+
+// admit reserves a place for a connection, to be given back by release. It reports false once the server drains.
+func (s *Server) admit() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return false
+	}
+	s.conns.Add(1)
+	return true
+}
+
+func (s *Server) release() { s.conns.Done() }
+
+// add makes c known by its session id. It reports false if the server has begun to drain since c was admitted.
+func (s *Server) add(c *Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return false
+	}
+	s.sessions[c.id] = c
+	return true
+}
+
+func (s *Server) remove(c *Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sessions, c.id)
+}
+
+func (s *Server) find(sid string) *Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sessions[sid]
+}
+
+// newConn returns a connection with its open packet queued; l is nil for long-polling.
+func (s *Server) newConn(request *types.HttpContext, l *link) *Conn {
+	c := &Conn{
+		server:  s,
+		id:      newSessionID(),
+		request: request,
+		remote:  request.Request().RemoteAddr,
+		done:    make(chan struct{}),
+		ws:      l,
+	}
+	c.emitter.log = s.opts.Logger
+	upgrades := []string{}
+	if l == nil {
+		c.poll = newPolling()
+		upgrades = append(upgrades, transportWebSocket)
+	}
+	c.out.push(s.openFrame(c.id, upgrades))
+	c.deadlines.heartbeat = time.Now().Add(s.opts.PingInterval)
+	return c
+}
+
+// openFrame is the handshake's answer.
+func (s *Server) openFrame(sid string, upgrades []string) *Frame {
+	handshake, err := json.Marshal(struct {
+		SID          string   `json:"sid"`
+		Upgrades     []string `json:"upgrades"`
+		PingInterval int64    `json:"pingInterval"` // milliseconds
+		PingTimeout  int64    `json:"pingTimeout"`  // milliseconds
+		MaxPayload   int64    `json:"maxPayload"`
+	}{sid, upgrades, s.opts.PingInterval.Milliseconds(), s.opts.PingTimeout.Milliseconds(), s.opts.MaxPayload})
+	if err != nil {
+		s.opts.Logger.Error("engine: encoding the handshake", "error", err) // can't happen: strings and numbers only
+	}
+	return newPacketFrame(packetOpen, handshake)
+}
+
+// newSessionID returns 144 random bits: who knows a session's id can take it over.
+func newSessionID() string {
+	var id [18]byte
+	_, _ = rand.Read(id[:]) // never fails
+	return base64.RawURLEncoding.EncodeToString(id[:])
+}

@@ -1,0 +1,143 @@
+package engine
+
+import (
+	"net/http"
+	"time"
+)
+
+// beginProbe claims a long-polling connection for one upgrade.
+func (c *Conn) beginProbe() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == stateClosed || c.ws != nil || c.probing {
+		return false
+	}
+	c.probing = true
+	c.deadlines.upgrade = time.Now().Add(c.server.opts.UpgradeTimeout)
+	c.arm()
+	return true
+}
+
+// dropProbe ends an upgrade that isn't complete and returns the link to close. The caller holds mu.
+func (c *Conn) dropProbe() *link {
+	l := c.probe
+	c.probe, c.probing, c.deadlines.upgrade = nil, false, time.Time{}
+	return l
+}
+
+// serveUpgrade handles a WebSocket request of a client that has a long-polling connection. The connection goes on as
+// it is until the client has seen that WebSocket works, and said so.
+func (c *Conn) serveUpgrade(w http.ResponseWriter, r *http.Request) {
+	key := acceptKey(r)
+	if key == "" || !c.beginProbe() {
+		badRequest.write(w)
+		return
+	}
+	l, reader, err := c.server.accept(w, key)
+	if err != nil {
+		c.server.refuseAccept(w, err)
+		c.abandonProbe()
+		return
+	}
+	c.mu.Lock()
+	current := c.probing && c.state != stateClosed
+	if current {
+		c.probe = l
+		c.server.readers.Go(func() { c.readProbe(l, reader) })
+	}
+	c.mu.Unlock()
+	if !current { // it took too long
+		l.close(true)
+		reader.release()
+	}
+}
+
+func (c *Conn) abandonProbe() {
+	c.mu.Lock()
+	l := c.dropProbe()
+	c.arm()
+	c.mu.Unlock()
+	if l != nil {
+		l.close(false)
+	}
+}
+
+// readProbe leads the upgrade, and then the life of the upgraded connection.
+func (c *Conn) readProbe(l *link, r *reader) {
+	if c.awaitUpgrade(l, r) && c.switchTo(l) {
+		c.read(r)
+		return
+	}
+	l.close(false)
+	r.release()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.probe == l && c.state != stateClosed {
+		c.dropProbe()
+		c.arm()
+	}
+}
+
+// awaitUpgrade exchanges the probes and reports whether the client then asked for the upgrade.
+func (c *Conn) awaitUpgrade(l *link, r *reader) bool {
+	for {
+		opcode, payload, err := r.next()
+		if err != nil {
+			return false
+		}
+		timeout := c.server.opts.WriteTimeout
+		switch message := string(payload); {
+		case opcode == opText && message == string(rune(packetPing))+probe:
+			if err := l.write(c.server.frames.probe.wire, timeout); err != nil {
+				return false
+			}
+			c.hurryPoll()
+		case opcode == opText && message == string(rune(packetUpgrade)):
+			return true
+		case opcode == opPing:
+			if err := l.write(newControlFrame(opPong, payload).wire, timeout); err != nil {
+				return false
+			}
+		case opcode == opPong:
+		default:
+			return false
+		}
+	}
+}
+
+// hurryPoll makes the pending poll, or else the next one, be answered: the client waits for that before it upgrades.
+func (c *Conn) hurryPoll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.poll != nil {
+		c.poll.nudge = true
+		c.poll.signal()
+	}
+}
+
+// switchTo makes l the connection's transport. It reports whether the connection was still there.
+func (c *Conn) switchTo(l *link) bool {
+	c.mu.Lock()
+	p := c.poll
+	c.mu.Unlock()
+	select { // whatever the last POST carried comes before what l carries
+	case p.delivery <- struct{}{}:
+		defer func() { <-p.delivery }()
+	case <-c.done:
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == stateClosed || c.probe != l {
+		return false
+	}
+	c.dropProbe()
+	c.arm()
+	c.ws, c.upgraded = l, true
+	if p.pending || p.answering {
+		p.signal() // its handler calls leavePolling
+	} else {
+		c.leavePolling()
+	}
+	return true
+}
