@@ -1,0 +1,45 @@
+package api
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/salabroker/sala/broker"
+	salav1 "github.com/salabroker/sala/gen/sala/v1"
+)
+
+type clusterService struct {
+	salav1.UnimplementedClusterServiceServer
+	broker Broker
+}
+
+// ListNodes implements salav1.ClusterServiceServer.
+func (s *clusterService) ListNodes(ctx context.Context, _ *salav1.ListNodesRequest) (*salav1.ListNodesResponse, error) {
+	nodes, err := s.broker.ListNodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	resp := &salav1.ListNodesResponse{Nodes: make([]*salav1.Node, len(nodes))}
+	for i, node := range nodes {
+		resp.Nodes[i] = &salav1.Node{
+			Id:      node.ID,
+			Version: node.Version,
+			Sockets: count(node.Sockets),
+			Rooms:   count(node.Rooms),
+			State:   nodeState(node.State),
+			Uptime:  durationpb.New(node.Uptime),
+		}
+	}
+	return resp, nil
+}
+
+func nodeState(state broker.NodeState) salav1.NodeState {
+	switch state {
+	case broker.NodeActive:
+		return salav1.NodeState_NODE_STATE_ACTIVE
+	case broker.NodeDraining:
+		return salav1.NodeState_NODE_STATE_DRAINING
+	}
+	return salav1.NodeState_NODE_STATE_UNSPECIFIED
+}

@@ -1,0 +1,107 @@
+// Package console serves the demo page: a small web client that mints a token,
+// connects, joins rooms, sends, and shows what arrives.
+//
+// It is a handful of static files and one small JSON document. Everything that
+// the page does goes through the same doors as anybody else's client: the REST
+// API with an API key, which the page keeps in memory only, and Socket.IO.
+package console
+
+import (
+	"embed"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"regexp"
+)
+
+//go:embed static
+var static embed.FS
+
+// Config says what the page needs to know of the broker.
+type Config struct {
+	// PublicPort is the TCP port of the Socket.IO listener. The page takes the
+	// host from its own address, so that it works under every name of the machine.
+	PublicPort int
+
+	// PublicTLS says that the Socket.IO listener speaks TLS.
+	PublicTLS bool
+
+	// Version is shown in a corner of the page; empty shows nothing.
+	Version string
+}
+
+// The files by their path, with the content type that each is sent as. What
+// isn't listed isn't served.
+var files = map[string]struct{ name, contentType string }{
+	"/":            {"static/index.html", "text/html; charset=utf-8"},
+	"/console.css": {"static/console.css", "text/css; charset=utf-8"},
+	"/console.js":  {"static/console.js", "text/javascript; charset=utf-8"},
+	"/client.js":   {"static/client.js", "text/javascript; charset=utf-8"},
+	"/icon.svg":    {"static/icon.svg", "image/svg+xml"},
+}
+
+// Handler serves the page at "/", its files beside it and the configuration at
+// "/console.json"; anything else is 404, and any method but GET and HEAD is
+// 405. Handler is safe for concurrent use.
+func Handler(cfg Config) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		file, known := files[r.URL.Path]
+		if !known && r.URL.Path != "/console.json" {
+			http.NotFound(w, r)
+			return
+		}
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
+			return
+		}
+		setSecurityHeaders(w.Header(), r.Host, cfg.PublicPort)
+		if !known {
+			serveConfig(w, cfg)
+			return
+		}
+		w.Header().Set("Content-Type", file.contentType)
+		http.ServeFileFS(w, r, static, file.name)
+	})
+}
+
+func serveConfig(w http.ResponseWriter, cfg Config) {
+	w.Header().Set("Content-Type", "application/json")
+	// An error here means that the client has gone away.
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"publicPort": cfg.PublicPort,
+		"publicTLS":  cfg.PublicTLS,
+		"version":    cfg.Version,
+	})
+}
+
+// setSecurityHeaders lets the page load its own files, and talk to this
+// listener and to the broker's public one, and nothing more.
+func setSecurityHeaders(h http.Header, host string, publicPort int) {
+	public := publicHost(host)
+	h.Set("Content-Security-Policy", fmt.Sprintf("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "+
+		"connect-src 'self' http://%[1]s:%[2]d https://%[1]s:%[2]d ws://%[1]s:%[2]d wss://%[1]s:%[2]d; "+
+		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'", public, publicPort))
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cache-Control", "no-cache")
+}
+
+var plainHost = regexp.MustCompile(`^[A-Za-z0-9.-]{1,253}$`)
+
+// publicHost is the host of the page's own address, under which the page will
+// look for the broker. A policy can't name an IPv6 address, and a Host header
+// that isn't a plain name must not get into it: both get the wildcard, which
+// still holds the port fixed.
+func publicHost(hostport string) string {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = hostport
+	}
+	if !plainHost.MatchString(host) {
+		return "*"
+	}
+	return host
+}

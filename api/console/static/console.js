@@ -1,0 +1,359 @@
+// The console: forms on the left, a log of everything in the middle, rooms on the
+// right. What arrives from outside only ever becomes text, never markup.
+import { Socket } from './client.js';
+
+const MAX_LOG_LINES = 500;
+const $ = (id) => document.getElementById(id);
+
+const state = {
+  key: takeKeyFromAddress(),
+  origin: '', // of the broker's public listener
+  socket: undefined,
+  user: '',
+  namespace: '/',
+  mine: new Set(), // rooms that this client joined
+};
+
+// The key comes in the fragment, which browsers don't send to servers. It goes
+// out of the address bar at once, so that it isn't bookmarked or shared.
+function takeKeyFromAddress() {
+  const key = new URLSearchParams(location.hash.slice(1)).get('key') ?? '';
+  if (key) history.replaceState(null, '', location.pathname + location.search);
+  return key;
+}
+
+// ---- the REST API -----------------------------------------------------------
+
+class RestError extends Error {
+  constructor(message, status) {
+    super(message);
+    this.status = status;
+  }
+}
+
+// call makes one REST call and logs it with its curl. Quiet calls are those
+// that the page makes by itself.
+async function call(method, path, body, { quiet = false } = {}) {
+  const curl = curlFor(method, path, body);
+  if (!quiet) $('curl-text').textContent = curl;
+  let status = 0;
+  let answer;
+  try {
+    const response = await fetch(path, {
+      method,
+      headers: { authorization: `Bearer ${state.key}`, ...(body && { 'content-type': 'application/json' }) },
+      body: body && JSON.stringify(body),
+    });
+    status = response.status;
+    answer = await response.json();
+  } catch {
+    answer = { message: status ? `status ${status}, and not as JSON` : 'The broker does not answer. Is it still running?' };
+    if (status < 400) status = 0;
+  }
+  const ok = status >= 200 && status < 300;
+  if (!quiet) log(ok ? 'out' : 'bad', `${method} ${path}`, { args: [hideToken(answer)], aside: status ? `→ ${status}` : '', curl });
+  if (!ok) throw new RestError(answer.message ?? `status ${status}`, status);
+  return answer;
+}
+
+function curlFor(method, path, body) {
+  const url = shellQuote(location.origin + path);
+  const lines = [`curl ${method === 'GET' ? '' : `-X ${method} `}${url}`, '  -H "Authorization: Bearer $SALA_API_KEY"'];
+  if (body) lines.push("  -H 'Content-Type: application/json'", `  -d ${shellQuote(JSON.stringify(body))}`);
+  return lines.join(' \\\n');
+}
+
+function shellQuote(text) {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+function hideToken(answer) {
+  return answer.token ? { ...answer, token: `${answer.token.slice(0, 8)}…` } : answer;
+}
+
+// ---- connecting -------------------------------------------------------------
+
+async function connect() {
+  state.user = $('user').value;
+  state.namespace = $('namespace').value;
+  if ($('key').value) state.key = $('key').value;
+  note('');
+  setStatus('off', 'Connecting…');
+  $('connect').disabled = true;
+  try {
+    const { token } = await call('POST', '/v1/tokens', { user: state.user, ttl: '3600s', join: ['**'], publish: ['**'], broadcast: true });
+    state.socket = new Socket(state.origin, { namespace: state.namespace, auth: { token }, handlers: { connect: onConnect, connectError: onConnectError, disconnect: onDisconnect, event: onEvent } });
+  } catch (err) {
+    if (err.status === 401) {
+      state.key = ''; // ask for another
+      $('key').value = '';
+    }
+    refused(err.message);
+  }
+  showConnected();
+}
+
+function onConnect(id) {
+  setStatus('on', `${state.user}, connected`);
+  log('note', 'connected', { aside: `as ${state.user} to ${state.namespace}, socket ${id}` });
+  showConnected();
+  refreshRooms();
+}
+
+function onConnectError({ message, data }) {
+  state.socket = undefined;
+  log('bad', 'connect_error', { args: [message, ...(data ? [data] : [])] });
+  refused(message);
+  showConnected();
+}
+
+function onDisconnect(reason) {
+  state.socket = undefined;
+  state.mine.clear();
+  setStatus('off', 'Not connected');
+  log('note', 'disconnected', { aside: reason });
+  showConnected();
+  refreshRooms();
+}
+
+function onEvent(name, args) {
+  log('in', name, { args });
+  if (name === 'sala:disconnect') note(`Disconnected by the server: ${args[0]?.reason || args[0]?.code}`);
+  refreshRooms();
+}
+
+function refused(message) {
+  setStatus('bad', 'Refused');
+  note(message);
+}
+
+function showConnected() {
+  const on = Boolean(state.socket?.id);
+  const busy = Boolean(state.socket) && !on;
+  $('connect').hidden = on;
+  $('connect').disabled = busy;
+  $('disconnect').hidden = !on;
+  for (const id of ['user', 'namespace', 'key']) $(id).readOnly = on || busy;
+  $('key-row').hidden = Boolean(state.key);
+  $('key').required = !state.key;
+  $('join').disabled = !on;
+  showSendForm();
+}
+
+// ---- rooms ------------------------------------------------------------------
+
+async function join(room) {
+  await request('join', { room, username: state.user }, () => state.mine.add(room));
+}
+
+async function leave(room) {
+  await request('leave', { room, username: state.user }, () => state.mine.delete(room));
+}
+
+// clear does what a backend would: tell the members, then have them leave.
+async function clear(room) {
+  const notice = { event: 'message', args: [`The room ${room} was removed.`] };
+  await call('POST', `/v1/rooms/${encodeURIComponent(room)}:clear`, { namespace: state.namespace, notice }).catch(() => {});
+  state.mine.delete(room);
+  refreshRooms();
+}
+
+// request emits with an ack and logs both.
+async function request(event, payload, done = () => {}) {
+  try {
+    const ack = await state.socket.request(event, payload);
+    log(ack?.error ? 'bad' : 'out', event, { args: [payload], ack });
+    if (!ack?.error) done();
+  } catch (err) {
+    log('bad', event, { args: [payload], aside: err.message });
+  }
+  refreshRooms();
+}
+
+let refreshing;
+
+// refreshRooms fetches the list, at most four times a second, however often it
+// is called.
+function refreshRooms() {
+  if (!state.key) return;
+  refreshing ??= setTimeout(async () => {
+    refreshing = undefined;
+    try {
+      showRooms(await call('GET', roomsPath(), undefined, { quiet: true }));
+    } catch {
+      // The next call that somebody asked for will say what is wrong.
+    }
+  }, 250);
+}
+
+function roomsPath() {
+  return `/v1/rooms?${new URLSearchParams({ namespace: state.namespace })}`;
+}
+
+function showRooms({ rooms = [], nextPageToken }) {
+  const focused = document.activeElement?.dataset.do; // survives the redrawing
+  $('rooms').replaceChildren(...rooms.map(({ name, sockets = 0 }) => {
+    const mine = state.mine.has(name);
+    const count = node('span', { className: 'count', textContent: sockets, title: 'clients in the room' });
+    count.append(node('span', { className: 'hidden', textContent: sockets === 1 ? ' client' : ' clients' }));
+    const item = node('li', {}, node('span', { className: 'name', textContent: name, title: name }), count);
+    item.dataset.mine = mine;
+    if (state.socket?.id) item.append(roomButton(mine ? 'Leave' : 'Join', name, () => (mine ? leave(name) : join(name))));
+    item.append(roomButton('Clear', name, () => clear(name), 'danger'));
+    return item;
+  }));
+  $('rooms-empty').hidden = rooms.length > 0;
+  $('rooms-more').hidden = !nextPageToken;
+  if (focused) document.querySelector(`[data-do="${CSS.escape(focused)}"]`)?.focus();
+}
+
+function roomButton(label, room, onclick, extra = '') {
+  const button = node('button', { type: 'button', className: `quiet ${extra}`, textContent: label, onclick });
+  button.append(node('span', { className: 'hidden', textContent: ` ${room}` }));
+  button.dataset.do = `${label} ${room}`;
+  return button;
+}
+
+// ---- sending ----------------------------------------------------------------
+
+const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`).value;
+
+function showSendForm() {
+  const client = chosen('via') === 'client';
+  const room = chosen('to') === 'room';
+  const event = $('event');
+  if (client) event.value = room ? 'my_event' : 'shout';
+  else if (event.readOnly) event.value = 'news';
+  event.readOnly = client;
+  $('send-room-row').hidden = !room;
+  $('send-room').required = room;
+  $('send').disabled = client ? !state.socket?.id : !state.key;
+  $('send-hint').textContent = client
+    ? `The broker's relay rules turn ${event.value} into my_response, for ${room ? 'everyone in the room' : 'everyone but this client'}.`
+    : `A backend calls POST ${room ? '/v1/emit' : '/v1/broadcast'} with an API key.`;
+}
+
+async function send() {
+  const argument = parseArgument($('message').value);
+  const room = chosen('to') === 'room' ? $('send-room').value : undefined;
+  const event = $('event').value;
+  if (chosen('via') === 'client') {
+    const fields = typeof argument === 'object' && argument !== null && !Array.isArray(argument) ? argument : { message: argument };
+    await request(event, room === undefined ? fields : { ...fields, room });
+    return;
+  }
+  const message = { namespace: state.namespace, event, args: [argument] };
+  const [path, body] = room === undefined ? ['/v1/broadcast', message] : ['/v1/emit', { ...message, rooms: [room] }];
+  await call('POST', path, body).catch(() => {});
+}
+
+// What reads as JSON is sent as such, anything else as a string.
+function parseArgument(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+// ---- showing ----------------------------------------------------------------
+
+function node(tag, properties = {}, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+}
+
+const ARROWS = { in: ['←', 'received'], out: ['→', 'sent'], bad: ['×', 'failed'], note: ['·', ''] };
+
+// log adds a line: kind is in, out, bad or note.
+function log(kind, title, { args = [], aside = '', ack, curl } = {}) {
+  const now = new Date();
+  const [arrow, word] = ARROWS[kind];
+  const body = node('div', {}, node('b', { textContent: title }));
+  if (aside) body.append(node('span', { className: 'aside', textContent: ` ${aside}` }));
+  if (args.length) body.append(node('code', { textContent: args.map(show).join(', ') }));
+  if (ack !== undefined) body.append(node('code', { className: 'aside', textContent: `ack ${show(ack)}` }));
+  if (curl) body.append(node('details', {}, node('summary', { textContent: 'curl' }), node('pre', { textContent: curl })));
+  const item = node('li', {},
+    node('time', { dateTime: now.toISOString(), textContent: now.toLocaleTimeString([], { hour12: false }) }),
+    node('span', { className: 'arrow' }, node('span', { textContent: arrow, ariaHidden: 'true' }), node('span', { className: 'hidden', textContent: word })),
+    body);
+  item.dataset.kind = kind;
+
+  const list = $('log');
+  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+  list.append(item);
+  while (list.children.length > MAX_LOG_LINES) list.firstChild.remove();
+  if (atEnd) list.scrollTop = list.scrollHeight;
+  $('log-empty').hidden = true;
+}
+
+// show is JSON with binary data cut down to its size.
+function show(value) {
+  return JSON.stringify(value, (_, item) => (item instanceof Uint8Array ? `<${item.length} bytes>` : item)) ?? 'nothing';
+}
+
+function setStatus(kind, text) {
+  $('status').dataset.state = kind;
+  $('status').textContent = text;
+}
+
+function note(text) {
+  $('connect-note').textContent = text;
+  $('connect-note').hidden = !text;
+}
+
+function stockSnippet() {
+  return `import { io } from "socket.io-client";
+
+const socket = io("${state.origin}", { auth: { token } });
+socket.on("connect", () => socket.emit("join", { room: "lobby", username: "ada" }));
+socket.on("my_response", (data) => console.log(data));
+socket.on("connect_error", (err) => console.error(err.data?.code, err.message));
+socket.emit("my_event", { room: "lobby", message: "Hello, room!" });`;
+}
+
+// ---- start ------------------------------------------------------------------
+
+function onSubmit(form, action) {
+  $(form).addEventListener('submit', (event) => {
+    event.preventDefault();
+    action();
+  });
+}
+
+async function start() {
+  const { publicPort, publicTLS, version } = await (await fetch('/console.json')).json();
+  state.origin = `${publicTLS ? 'https' : 'http'}://${location.hostname}:${publicPort}`;
+  $('version').textContent = version;
+  $('stock-text').textContent = stockSnippet();
+  $('curl-text').textContent = curlFor('GET', roomsPath());
+
+  onSubmit('connect-form', connect);
+  onSubmit('join-form', () => join($('join-room').value));
+  onSubmit('send-form', send);
+  $('disconnect').addEventListener('click', () => state.socket?.close());
+  $('refresh').addEventListener('click', async () => {
+    const page = await call('GET', roomsPath()).catch(() => undefined);
+    if (page) showRooms(page);
+  });
+  $('clear-log').addEventListener('click', () => {
+    $('log').replaceChildren();
+    $('log-empty').hidden = false;
+  });
+  for (const radio of document.querySelectorAll('input[type="radio"]')) radio.addEventListener('change', showSendForm);
+  for (const button of document.querySelectorAll('[data-copy]')) {
+    button.addEventListener('click', async () => {
+      await navigator.clipboard.writeText($(button.dataset.copy).textContent);
+      button.textContent = 'Copied';
+      setTimeout(() => { button.textContent = 'Copy'; }, 1500);
+    });
+  }
+  // Others come and go too: look again now and then while somebody watches.
+  setInterval(() => { if (!document.hidden) refreshRooms(); }, 3000);
+  showConnected();
+  refreshRooms();
+}
+
+start();

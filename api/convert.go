@@ -1,0 +1,95 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/salabroker/sala/broker"
+)
+
+// count converts a count, which is never negative, without wrapping around.
+func count(n int) uint32 {
+	return uint32(min(uint64(max(n, 0)), math.MaxUint32))
+}
+
+// timestamp leaves the zero time unset.
+func timestamp(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}
+
+// listJSON returns the text of a JSON array, nil if list is unset. The error
+// says that field is at fault.
+func listJSON(field string, list *structpb.ListValue) (json.RawMessage, error) {
+	if list == nil {
+		return nil, nil
+	}
+	return valueJSON(field, structpb.NewListValue(list))
+}
+
+// valueJSON returns the text of a JSON value, nil if value is unset. The error
+// says that field is at fault.
+func valueJSON(field string, value *structpb.Value) (json.RawMessage, error) {
+	if value == nil {
+		return nil, nil
+	}
+	// AsInterface would make strings of the numbers that JSON doesn't have.
+	if path, ok := findNonFinite(value); ok {
+		return nil, invalid(broker.FieldViolation{
+			Field:       field,
+			Description: fmt.Sprintf("%s%s is not a finite number, and JSON has no other; send null or a string", field, path),
+		})
+	}
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value.AsInterface()); err != nil {
+		return nil, invalid(broker.FieldViolation{Field: field, Description: "can't be written as JSON: " + err.Error()})
+	}
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), nil
+}
+
+// findNonFinite returns the path of a number that is NaN or infinite.
+func findNonFinite(value *structpb.Value) (path string, found bool) {
+	switch kind := value.GetKind().(type) {
+	case *structpb.Value_NumberValue:
+		return "", math.IsNaN(kind.NumberValue) || math.IsInf(kind.NumberValue, 0)
+	case *structpb.Value_ListValue:
+		for i, element := range kind.ListValue.GetValues() {
+			if path, found := findNonFinite(element); found {
+				return fmt.Sprintf("[%d]%s", i, path), true
+			}
+		}
+	case *structpb.Value_StructValue:
+		for name, member := range kind.StructValue.GetFields() {
+			if path, found := findNonFinite(member); found {
+				return "." + name + path, true
+			}
+		}
+	}
+	return "", false
+}
+
+// jsonValue returns nil for no text. What a token says that was made elsewhere
+// can be JSON that a Value has no room for, such as 1e999. Its text is shown
+// then: one odd token must not make a list of sockets fail.
+func jsonValue(text json.RawMessage) *structpb.Value {
+	if len(text) == 0 {
+		return nil
+	}
+	var parsed any
+	if err := json.Unmarshal(text, &parsed); err == nil {
+		if value, err := structpb.NewValue(parsed); err == nil {
+			return value
+		}
+	}
+	return structpb.NewStringValue(string(bytes.ToValidUTF8(text, []byte("\uFFFD"))))
+}

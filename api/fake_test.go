@@ -1,0 +1,268 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/token"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fakeBroker answers with what a test puts in; a method without a function
+// answers with nothing. calls records what was asked.
+type fakeBroker struct {
+	emit        func(context.Context, broker.Target, broker.Message) (broker.Report, error)
+	issueToken  func(broker.TokenRequest) (broker.IssuedToken, error)
+	verifyToken func(string) (token.Claims, error)
+	getRoom     func(context.Context) (broker.RoomInfo, error)
+	err         error // of every method without a function
+
+	rooms    []broker.RoomInfo
+	sockets  []broker.SocketInfo
+	nodes    []broker.NodeInfo
+	matched  int
+	refused  int
+	nextPage string
+
+	mu    sync.Mutex
+	calls []any
+}
+
+type (
+	getRoomCall    struct{ Namespace, Room string }
+	emitCall       struct{ Target, Message any }
+	getSocketCall  struct{ ID string }
+	joinCall       struct{ Target, Rooms any }
+	leaveCall      struct{ Target, Rooms any }
+	disconnectCall struct{ Target, Reason any }
+	verifyCall     struct{ Raw string }
+	listNodesCall  struct{}
+)
+
+func (f *fakeBroker) record(call any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, call)
+}
+
+// take returns what was asked since the last time.
+func (f *fakeBroker) take() []any {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	calls := f.calls
+	f.calls = nil
+	return calls
+}
+
+func (f *fakeBroker) IssueToken(_ context.Context, r broker.TokenRequest) (broker.IssuedToken, error) {
+	f.record(r)
+	if f.issueToken != nil {
+		return f.issueToken(r)
+	}
+	return broker.IssuedToken{}, f.err
+}
+
+func (f *fakeBroker) VerifyToken(_ context.Context, raw string) (token.Claims, error) {
+	f.record(verifyCall{raw})
+	if f.verifyToken != nil {
+		return f.verifyToken(raw)
+	}
+	return token.Claims{}, f.err
+}
+
+func (f *fakeBroker) ListRooms(_ context.Context, q broker.RoomQuery) ([]broker.RoomInfo, string, error) {
+	f.record(q)
+	return f.rooms, f.nextPage, f.err
+}
+
+func (f *fakeBroker) GetRoom(ctx context.Context, namespace, room string) (broker.RoomInfo, error) {
+	f.record(getRoomCall{namespace, room})
+	if f.getRoom != nil {
+		return f.getRoom(ctx)
+	}
+	return broker.RoomInfo{Name: room, Namespace: namespace}, f.err
+}
+
+func (f *fakeBroker) ClearRoom(_ context.Context, c broker.ClearRoom) (int, error) {
+	f.record(c)
+	return f.matched, f.err
+}
+
+func (f *fakeBroker) Emit(ctx context.Context, t broker.Target, m broker.Message) (broker.Report, error) {
+	f.record(emitCall{t, m})
+	if f.emit != nil {
+		return f.emit(ctx, t, m)
+	}
+	return broker.Report{Matched: f.matched, Queued: f.matched}, f.err
+}
+
+func (f *fakeBroker) ListSockets(_ context.Context, q broker.SocketQuery) ([]broker.SocketInfo, string, error) {
+	f.record(q)
+	return f.sockets, f.nextPage, f.err
+}
+
+func (f *fakeBroker) GetSocket(_ context.Context, id string) (broker.SocketInfo, error) {
+	f.record(getSocketCall{id})
+	return broker.SocketInfo{ID: id}, f.err
+}
+
+func (f *fakeBroker) Join(_ context.Context, t broker.Target, rooms []string) (int, int, error) {
+	f.record(joinCall{t, rooms})
+	return f.matched, f.refused, f.err
+}
+
+func (f *fakeBroker) Leave(_ context.Context, t broker.Target, rooms []string) (int, error) {
+	f.record(leaveCall{t, rooms})
+	return f.matched, f.err
+}
+
+func (f *fakeBroker) Disconnect(_ context.Context, t broker.Target, reason string) (int, error) {
+	f.record(disconnectCall{t, reason})
+	return f.matched, f.err
+}
+
+func (f *fakeBroker) ListNodes(context.Context) ([]broker.NodeInfo, error) {
+	f.record(listNodesCall{})
+	return f.nodes, f.err
+}
+
+// The API keys of the tests.
+const (
+	adminKey  = "admin-0123456789"
+	readerKey = "reader-0123456789" // rooms:read
+)
+
+// harness is a server with its clients, over real listeners.
+type harness struct {
+	server   *Server
+	grpcAddr string
+	conn     *grpc.ClientConn // without a key
+	rest     *httptest.Server
+	log      *syncBuffer
+	metrics  *prometheus.Registry
+}
+
+func start(t *testing.T, b Broker, edits ...func(*Config)) *harness {
+	t.Helper()
+	h := &harness{log: &syncBuffer{}, metrics: prometheus.NewRegistry()}
+	cfg := Config{
+		Broker:          b,
+		Keys:            []Key{mustKey(t, "admin="+adminKey), mustKey(t, "reader="+readerKey+":rooms:read")},
+		MaxMessageBytes: 100_000,
+		Logger:          slog.New(slog.NewJSONHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Metrics:         h.metrics,
+		Gatherer:        h.metrics,
+	}
+	for _, edit := range edits {
+		edit(&cfg)
+	}
+	server, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.server = server
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.grpcAddr = listener.Addr().String()
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	h.conn, err = grpc.NewClient(h.grpcAddr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.rest = httptest.NewServer(server.HTTPHandler())
+	t.Cleanup(func() {
+		h.rest.Close()
+		_ = h.conn.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := server.Shutdown(ctx); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+		if err := <-served; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return h
+}
+
+func mustKey(t *testing.T, s string) Key {
+	t.Helper()
+	key, err := ParseKey(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// as returns a context that carries an API key and ends with the test.
+func as(t *testing.T, key string) context.Context {
+	t.Helper()
+	return metadata.AppendToOutgoingContext(timeout(t), "authorization", "Bearer "+key)
+}
+
+func timeout(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// do sends a REST request with the admin's key, or with the header of edits.
+func (h *harness) do(t *testing.T, method, path, body string, edits ...func(*http.Request)) (status int, header http.Header, text string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(timeout(t), method, h.rest.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+adminKey)
+	for _, edit := range edits {
+		edit(req)
+	}
+	resp, err := h.rest.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var read bytes.Buffer
+	if _, err := read.ReadFrom(resp.Body); err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, resp.Header, read.String()
+}
+
+// syncBuffer is a log that may be read while it is written.
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}

@@ -1,0 +1,169 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"unicode"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	salav1 "github.com/salabroker/sala/gen/sala/v1"
+)
+
+const (
+	// inMemoryNetwork is what bufconn's addresses call their network.
+	inMemoryNetwork = "bufconn"
+	// inMemoryBuffer is how many bytes may be under way in each direction.
+	inMemoryBuffer = 256 << 10
+	// restPeerMetadata carries the address of a REST call's peer.
+	restPeerMetadata = "x-sala-rest-peer"
+	// maxResponse bounds what a gRPC response may hold: a page of 1000
+	// sockets with all their rooms and data fits.
+	maxResponse = 64 << 20
+	// maxJSONDepth bounds how deeply JSON may be nested; protobuf can't carry
+	// much more.
+	maxJSONDepth = 1000
+)
+
+// gateway turns REST calls into gRPC calls over an in-memory connection.
+type gateway struct {
+	mux  *runtime.ServeMux
+	conn *grpc.ClientConn
+
+	stopped chan struct{} // closed when the in-memory listener is
+	err     error         // why it closed; to be read after stopped
+}
+
+// newGateway serves server on an in-memory listener until it is stopped.
+func newGateway(server *grpc.Server, maxRequest int) (*gateway, error) {
+	listener := bufconn.Listen(inMemoryBuffer)
+	conn, err := grpc.NewClient("passthrough:///sala",
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithUnaryInterceptor(checkRESTCall(maxRequest)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxResponse)),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("connecting the REST gateway: %w", err)
+	}
+	g := &gateway{mux: newGatewayMux(), conn: conn, stopped: make(chan struct{})}
+	if err := g.register(); err != nil {
+		return nil, errors.Join(fmt.Errorf("setting up the REST gateway: %w", err), conn.Close())
+	}
+	go func() {
+		defer close(g.stopped)
+		if err := server.Serve(listener); !errors.Is(err, grpc.ErrServerStopped) {
+			g.err = err
+		}
+	}()
+	return g, nil
+}
+
+func newGatewayMux() *runtime.ServeMux {
+	drop := func(string) (string, bool) { return "", false }
+	return runtime.NewServeMux(
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, &marshaler{runtime.JSONPb{
+			MarshalOptions:   protojson.MarshalOptions{EmitUnpopulated: true},
+			UnmarshalOptions: protojson.UnmarshalOptions{RecursionLimit: maxJSONDepth},
+		}}),
+		// A variable of ours is one segment, which is unescaped altogether
+		// then: a%2Fb names the room a/b. With UnescapingModeAllCharacters %2F
+		// would split it in two.
+		runtime.WithUnescapingMode(runtime.UnescapingModeAllExceptSlash),
+		// No header becomes metadata or comes back, but for Authorization,
+		// which the gateway always passes on.
+		runtime.WithIncomingHeaderMatcher(drop),
+		runtime.WithOutgoingHeaderMatcher(drop),
+		runtime.WithOutgoingTrailerMatcher(drop),
+		runtime.WithMetadata(func(_ context.Context, r *http.Request) metadata.MD {
+			return metadata.Pairs(restPeerMetadata, r.RemoteAddr)
+		}),
+		runtime.WithErrorHandler(handleRESTError),
+		runtime.WithRoutingErrorHandler(handleRoutingError),
+		// A POST is never taken for another method.
+		runtime.WithDisablePathLengthFallback(),
+		runtime.WithDisableHTTPMethodOverride(),
+	)
+}
+
+func (g *gateway) register() error {
+	// The generated functions have no use for the context that they take.
+	ctx := context.Background() //nolint:forbidigo // see above
+	return errors.Join(
+		salav1.RegisterTokenServiceHandlerClient(ctx, g.mux, salav1.NewTokenServiceClient(g.conn)),
+		salav1.RegisterRoomServiceHandlerClient(ctx, g.mux, salav1.NewRoomServiceClient(g.conn)),
+		salav1.RegisterMessageServiceHandlerClient(ctx, g.mux, salav1.NewMessageServiceClient(g.conn)),
+		salav1.RegisterSocketServiceHandlerClient(ctx, g.mux, salav1.NewSocketServiceClient(g.conn)),
+		salav1.RegisterClusterServiceHandlerClient(ctx, g.mux, salav1.NewClusterServiceClient(g.conn)),
+	)
+}
+
+// close ends what newGateway began; the server must have been stopped. It may
+// be called again.
+func (g *gateway) close() error {
+	_ = g.conn.Close() // it can only have been closed before
+	<-g.stopped
+	return g.err
+}
+
+// marshaler is protojson with output that doesn't vary from build to build,
+// and with errors for people.
+type marshaler struct {
+	runtime.JSONPb
+}
+
+// Marshal implements runtime.Marshaler.
+func (m *marshaler) Marshal(v any) ([]byte, error) {
+	text, err := m.JSONPb.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	// protojson puts spaces in at random, to keep readers from counting on it.
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, text); err != nil {
+		return nil, err
+	}
+	return compact.Bytes(), nil
+}
+
+// NewDecoder implements runtime.Marshaler. The decoder takes the whole input
+// for one message, so that nothing behind it is lost silently.
+func (m *marshaler) NewDecoder(r io.Reader) runtime.Decoder {
+	return runtime.DecoderFunc(func(v any) error {
+		text, err := io.ReadAll(r)
+		if err != nil {
+			return err
+		}
+		if len(bytes.TrimSpace(text)) == 0 {
+			return io.EOF // which the gateway takes for an empty message
+		}
+		message, ok := v.(proto.Message)
+		if !ok {
+			return fmt.Errorf("a %T is no message", v)
+		}
+		if err := m.UnmarshalOptions.Unmarshal(text, message); err != nil {
+			return fmt.Errorf("the body doesn't fit this call: %s; /openapi.json describes what does", describeJSONError(err))
+		}
+		return nil
+	})
+}
+
+// describeJSONError drops the prefix "proto:" and the space behind it, which
+// protojson varies.
+func describeJSONError(err error) string {
+	return strings.TrimLeftFunc(strings.TrimPrefix(err.Error(), "proto:"), unicode.IsSpace)
+}

@@ -1,0 +1,101 @@
+package api
+
+import (
+	_ "embed"
+	"io"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// openAPI is generated from the protos and http.yaml.
+//
+//go:embed openapi/sala.swagger.json
+var openAPI []byte
+
+// maxScrapes bounds how many requests for /metrics are served at once.
+const maxScrapes = 10
+
+// newHTTPHandler puts together what the control HTTP listener serves.
+func (s *Server) newHTTPHandler(cfg Config) http.Handler {
+	// JSON takes up to twice the room: quotes in argsJson, Base64.
+	maxBody := 2 * (cfg.MaxMessageBytes + maxOverhead)
+	mux := http.NewServeMux()
+	mux.Handle("/v1/", apiHeaders(prepareREST(maxBody, s.gateway.mux)))
+	mux.Handle("/openapi.json", apiHeaders(get(serveOpenAPI)))
+	mux.Handle("/livez", apiHeaders(get(serveLive)))
+	mux.Handle("/readyz", apiHeaders(get(s.serveReady)))
+	if cfg.Gatherer != nil {
+		scrape := promhttp.HandlerFor(cfg.Gatherer, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes})
+		mux.Handle("/metrics", apiHeaders(get(scrape.ServeHTTP)))
+	}
+	if cfg.Console != nil {
+		mux.Handle("/", cfg.Console)
+	} else {
+		mux.Handle("/", apiHeaders(http.HandlerFunc(writeNotFound)))
+	}
+	return serverHeaders(cfg.Version, mux)
+}
+
+// serverHeaders sets what every response carries, the console's included.
+func serverHeaders(version string, next http.Handler) http.Handler {
+	name := "sala"
+	if version != "" {
+		name += "/" + version
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Server", name)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// apiHeaders keeps answers out of caches and browsers from running them.
+func apiHeaders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Cache-Control", "no-store")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// get refuses every method but GET and HEAD.
+func get(next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			writeMethodNotAllowed(w, r)
+			return
+		}
+		next(w, r)
+	})
+}
+
+func serveOpenAPI(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(openAPI) // an error means that the client has gone away
+}
+
+// serveLive says that the process runs and answers.
+func serveLive(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "ok") }
+
+// serveReady says whether the node should get new clients.
+func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
+	if s.ready != nil {
+		if err := s.ready(); err != nil {
+			writeText(w, http.StatusServiceUnavailable, err.Error())
+			return
+		}
+	}
+	writeText(w, http.StatusOK, "ok")
+}
+
+func writeText(w http.ResponseWriter, code int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(code)
+	_, _ = io.WriteString(w, text+"\n") // an error means that the client has gone away
+}

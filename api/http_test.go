@@ -1,0 +1,120 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+func TestOpenAPI(t *testing.T) {
+	h := start(t, &fakeBroker{})
+	status, header, text := h.do(t, "GET", "/openapi.json", "", func(r *http.Request) { r.Header.Del("Authorization") })
+	if status != 200 || header.Get("Content-Type") != "application/json" {
+		t.Fatalf("%d as %s", status, header.Get("Content-Type"))
+	}
+	var doc struct {
+		Swagger string
+		Paths   map[string]map[string]any
+	}
+	if err := json.Unmarshal([]byte(text), &doc); err != nil {
+		t.Fatal(err)
+	}
+	if doc.Swagger != "2.0" || doc.Paths["/v1/rooms/{room}:clear"]["post"] == nil {
+		t.Errorf("swagger %q with %d paths", doc.Swagger, len(doc.Paths))
+	}
+}
+
+func TestLiveAndReady(t *testing.T) {
+	var reason atomic.Pointer[string]
+	h := start(t, &fakeBroker{}, func(cfg *Config) {
+		cfg.Ready = func() error {
+			if why := reason.Load(); why != nil {
+				return errors.New(*why)
+			}
+			return nil
+		}
+	})
+	want := func(path string, status int, body string) {
+		t.Helper()
+		got, _, text := h.do(t, "GET", path, "", func(r *http.Request) { r.Header.Del("Authorization") })
+		if got != status || text != body {
+			t.Errorf("GET %s: %d %q, want %d %q", path, got, text, status, body)
+		}
+	}
+	want("/livez", 200, "ok\n")
+	want("/readyz", 200, "ok\n")
+	draining := "the node is draining"
+	reason.Store(&draining)
+	want("/livez", 200, "ok\n")
+	want("/readyz", 503, "the node is draining\n")
+	if status, _, text := h.do(t, "HEAD", "/livez", ""); status != 200 || text != "" {
+		t.Errorf("HEAD /livez: %d %q", status, text)
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	h := start(t, &fakeBroker{})
+	h.do(t, "GET", "/v1/rooms", "")
+	h.do(t, "GET", "/v1/rooms", "")
+	h.do(t, "GET", "/v1/rooms", "", func(r *http.Request) { r.Header.Set("Authorization", "Bearer x") })
+	_, _, text := h.do(t, "GET", "/metrics", "", func(r *http.Request) { r.Header.Del("Authorization") })
+	for _, line := range []string{
+		`sala_rpc_duration_seconds_count{code="OK",method="sala.v1.RoomService/ListRooms"} 2`,
+		`sala_rpc_duration_seconds_count{code="UNAUTHENTICATED",method="sala.v1.RoomService/ListRooms"} 1`,
+	} {
+		if !strings.Contains(text, line+"\n") {
+			t.Errorf("/metrics lacks %s in\n%s", line, text)
+		}
+	}
+	none := start(t, &fakeBroker{}, func(cfg *Config) { cfg.Gatherer = nil; cfg.Metrics = nil })
+	wantRESTError(t, none, "GET", "/metrics", "", 404, ReasonPathNotFound, "/metrics")
+}
+
+func TestMetricsRegisteredTwice(t *testing.T) {
+	h := start(t, &fakeBroker{})
+	_, err := New(Config{Broker: &fakeBroker{}, Keys: []Key{mustKey(t, "k")}, MaxMessageBytes: 1, Metrics: h.metrics})
+	if err == nil {
+		t.Error("New ignores that its metrics can't be registered")
+	}
+}
+
+func TestConsole(t *testing.T) {
+	console := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", "script-src 'self'")
+		_, _ = w.Write([]byte("console " + r.URL.Path))
+	})
+	h := start(t, &fakeBroker{}, func(cfg *Config) { cfg.Console = console; cfg.Version = "1.2.3" })
+	for _, path := range []string{"/", "/console.js"} {
+		status, header, text := h.do(t, "GET", path, "")
+		if status != 200 || text != "console "+path || header.Get("Content-Security-Policy") != "script-src 'self'" {
+			t.Errorf("GET %s: %d %q %v", path, status, text, header)
+		}
+	}
+	// The API keeps its paths.
+	if status, _, _ := h.do(t, "GET", "/v1/rooms", ""); status != 200 {
+		t.Errorf("GET /v1/rooms: %d", status)
+	}
+	wantRESTError(t, h, "GET", "/v1/nothing", "", 404, ReasonPathNotFound, "/v1/nothing")
+}
+
+func TestHeaders(t *testing.T) {
+	h := start(t, &fakeBroker{}, func(cfg *Config) { cfg.Version = "1.2.3" })
+	for _, path := range []string{"/v1/rooms", "/openapi.json", "/livez", "/metrics", "/nothing"} {
+		_, header, _ := h.do(t, "GET", path, "")
+		for name, want := range map[string]string{
+			"Server":                  "sala/1.2.3",
+			"X-Content-Type-Options":  "nosniff",
+			"X-Frame-Options":         "DENY",
+			"Referrer-Policy":         "no-referrer",
+			"Cache-Control":           "no-store",
+			"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+		} {
+			if got := header.Get(name); got != want {
+				t.Errorf("GET %s: %s is %q, want %q", path, name, got, want)
+			}
+		}
+	}
+}

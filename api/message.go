@@ -1,0 +1,163 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/salabroker/sala/broker"
+	salav1 "github.com/salabroker/sala/gen/sala/v1"
+)
+
+// maxBatch bounds how many events one EmitBatch may hold.
+const maxBatch = 1000
+
+type messageService struct {
+	salav1.UnimplementedMessageServiceServer
+	broker Broker
+	log    *slog.Logger
+}
+
+// Emit implements salav1.MessageServiceServer.
+func (s *messageService) Emit(ctx context.Context, req *salav1.EmitRequest) (*salav1.EmitResponse, error) {
+	report, err := s.emit(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	return &salav1.EmitResponse{
+		Matched: count(report.Matched),
+		Queued:  count(report.Queued),
+		Dropped: count(report.Dropped),
+	}, nil
+}
+
+// Broadcast implements salav1.MessageServiceServer.
+func (s *messageService) Broadcast(ctx context.Context, req *salav1.BroadcastRequest) (*salav1.BroadcastResponse, error) {
+	report, err := s.send(ctx, req, broker.Target{
+		Namespace:     req.GetNamespace(),
+		Everyone:      true,
+		ExceptRooms:   req.GetExceptRooms(),
+		ExceptSockets: req.GetExceptSockets(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &salav1.BroadcastResponse{
+		Matched: count(report.Matched),
+		Queued:  count(report.Queued),
+		Dropped: count(report.Dropped),
+	}, nil
+}
+
+// EmitBatch implements salav1.MessageServiceServer.
+func (s *messageService) EmitBatch(ctx context.Context, req *salav1.EmitBatchRequest) (*salav1.EmitBatchResponse, error) {
+	if n := len(req.GetEmits()); n == 0 || n > maxBatch {
+		return nil, invalid(broker.FieldViolation{
+			Field:       "emits",
+			Description: fmt.Sprintf("there are %d events; send 1 to %d", n, maxBatch),
+		})
+	}
+	resp := &salav1.EmitBatchResponse{Results: make([]*salav1.EmitResult, len(req.GetEmits()))}
+	for i, emit := range req.GetEmits() {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		resp.Results[i] = s.emitResult(ctx, emit)
+	}
+	return resp, nil
+}
+
+// emitResult sends one event of several and says what became of it.
+func (s *messageService) emitResult(ctx context.Context, req *salav1.EmitRequest) *salav1.EmitResult {
+	report, err := s.emit(ctx, req)
+	if err != nil {
+		failed := classify(err)
+		if failed.code == codes.Internal {
+			s.log.ErrorContext(ctx, "an event could not be emitted", "error", err)
+		}
+		return &salav1.EmitResult{Error: &salav1.EmitError{
+			Code:    uint32(failed.code),
+			Reason:  failed.errorReason(),
+			Message: failed.message,
+		}}
+	}
+	return &salav1.EmitResult{
+		Matched: count(report.Matched),
+		Queued:  count(report.Queued),
+		Dropped: count(report.Dropped),
+	}
+}
+
+func (s *messageService) emit(ctx context.Context, req *salav1.EmitRequest) (broker.Report, error) {
+	return s.send(ctx, req, broker.Target{
+		Namespace:     req.GetNamespace(),
+		Rooms:         req.GetRooms(),
+		Users:         req.GetUsers(),
+		Sockets:       req.GetSockets(),
+		ExceptRooms:   req.GetExceptRooms(),
+		ExceptSockets: req.GetExceptSockets(),
+	})
+}
+
+// event is what EmitRequest and BroadcastRequest have in common.
+type event interface {
+	GetEvent() string
+	GetArgs() *structpb.ListValue
+	GetArgsJson() string
+	GetAttachments() [][]byte
+	GetVolatile() bool
+}
+
+func (s *messageService) send(ctx context.Context, e event, to broker.Target) (broker.Report, error) {
+	args, err := eventArgs(e)
+	if err != nil {
+		return broker.Report{}, err
+	}
+	report, err := s.broker.Emit(ctx, to, broker.Message{
+		Event:       e.GetEvent(),
+		Args:        args,
+		Attachments: e.GetAttachments(),
+		Volatile:    e.GetVolatile(),
+	})
+	if err != nil && e.GetArgsJson() != "" {
+		err = renameField(err, "args", "args_json")
+	}
+	return report, err
+}
+
+// eventArgs returns the arguments, from whichever of the two fields is set.
+func eventArgs(e event) (json.RawMessage, error) {
+	if e.GetArgsJson() == "" {
+		return listJSON("args", e.GetArgs())
+	}
+	if e.GetArgs() != nil {
+		const only = "args and args_json are both set; give the arguments in one of them"
+		return nil, invalid(
+			broker.FieldViolation{Field: "args", Description: only},
+			broker.FieldViolation{Field: "args_json", Description: only},
+		)
+	}
+	return json.RawMessage(e.GetArgsJson()), nil
+}
+
+// renameField returns err with the field's name as the caller knows it.
+func renameField(err error, from, to string) error {
+	var failed *broker.Error
+	if !errors.As(err, &failed) || len(failed.Fields) == 0 {
+		return err
+	}
+	renamed := *failed
+	renamed.Fields = slices.Clone(failed.Fields)
+	for i := range renamed.Fields {
+		if renamed.Fields[i].Field == from {
+			renamed.Fields[i].Field = to
+		}
+	}
+	return renamed.WithFieldPrefix("") // which writes the message anew
+}

@@ -1,0 +1,392 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/salabroker/sala/broker"
+)
+
+// restError is the body of a REST error.
+type restError struct {
+	Code    int
+	Message string
+	Details []struct {
+		Type            string `json:"@type"`
+		Reason, Domain  string
+		FieldViolations []struct{ Field, Description string }
+	}
+}
+
+func (e restError) reason() string {
+	for _, detail := range e.Details {
+		if strings.HasSuffix(detail.Type, "google.rpc.ErrorInfo") && detail.Domain == "sala" {
+			return detail.Reason
+		}
+	}
+	return ""
+}
+
+func (e restError) fields() []string {
+	var fields []string
+	for _, detail := range e.Details {
+		for _, v := range detail.FieldViolations {
+			fields = append(fields, v.Field)
+		}
+	}
+	return fields
+}
+
+// wantRESTError sends a request that must fail.
+func wantRESTError(t *testing.T, h *harness, method, path, body string, status int, reason, says string, edits ...func(*http.Request)) restError {
+	t.Helper()
+	got, header, text := h.do(t, method, path, body, edits...)
+	var failed restError
+	if err := json.Unmarshal([]byte(text), &failed); err != nil {
+		t.Errorf("%s %s: %d with %q, want JSON", method, path, got, text)
+		return failed
+	}
+	if got != status || failed.reason() != reason || !strings.Contains(failed.Message, says) {
+		t.Errorf("%s %s: %d %s, want %d %s with %q", method, path, got, text, status, reason, says)
+	}
+	if failed.Code == 0 || header.Get("Content-Type") != "application/json" {
+		t.Errorf("%s %s: code %d as %s", method, path, failed.Code, header.Get("Content-Type"))
+	}
+	return failed
+}
+
+// restRoutes has one call for each path of http.yaml.
+var restRoutes = []struct {
+	selector, method, path, body string
+	asked                        any
+	answer                       string
+}{
+	{
+		"TokenService.IssueToken", "POST", "/v1/tokens", `{"user":"ana","ttl":"60s","data":{"a":1}}`,
+		broker.TokenRequest{User: "ana", TTL: 60e9, Data: json.RawMessage(`{"a":1}`)},
+		`{"token":"","tokenId":"","expireTime":null}`,
+	},
+	{
+		"TokenService.VerifyToken", "POST", "/v1/tokens:verify", `{"token":"x"}`,
+		verifyCall{"x"},
+		`{"valid":true,"claims":{"user":"","tokenId":"","issueTime":null,"expireTime":null,"namespaces":[],"rooms":[],"join":[],"publish":[],"broadcast":false,"data":null},"reason":"","message":""}`,
+	},
+	{
+		"RoomService.ListRooms", "GET", "/v1/rooms?namespace=/n&prefix=a%20b&pageSize=2&page_token=t", "",
+		broker.RoomQuery{Namespace: "/n", Prefix: "a b", Page: broker.Page{Size: 2, Token: "t"}},
+		`{"rooms":[{"name":"a","namespace":"/","sockets":2}],"nextPageToken":""}`,
+	},
+	{
+		"RoomService.GetRoom", "GET", "/v1/rooms/a?namespace=/n", "",
+		getRoomCall{"/n", "a"},
+		`{"name":"a","namespace":"/n","sockets":0,"users":0}`,
+	},
+	{
+		"RoomService.ClearRoom", "POST", "/v1/rooms/a:clear", `{"namespace":"/n","notice":{"event":"e","args":[1]},"disconnect":true}`,
+		broker.ClearRoom{Namespace: "/n", Room: "a", Notice: &broker.Message{Event: "e", Args: json.RawMessage("[1]")}, Disconnect: true},
+		`{"removed":4}`,
+	},
+	{
+		"RoomService.ClearRoom", "DELETE", "/v1/rooms/a?disconnect=true&notice.event=e", "",
+		broker.ClearRoom{Room: "a", Notice: &broker.Message{Event: "e"}, Disconnect: true},
+		`{"removed":4}`,
+	},
+	{
+		"MessageService.Emit", "POST", "/v1/emit", `{"rooms":["a"],"event":"e","argsJson":"[1.0]","attachments":["AP8="]}`,
+		emitCall{
+			broker.Target{Rooms: []string{"a"}},
+			broker.Message{Event: "e", Args: json.RawMessage("[1.0]"), Attachments: [][]byte{{0, 255}}},
+		},
+		`{"matched":4,"queued":4,"dropped":0}`,
+	},
+	{
+		"MessageService.Broadcast", "POST", "/v1/broadcast", `{"event":"e","args":["<b>",{"z":1}]}`,
+		emitCall{broker.Target{Everyone: true}, broker.Message{Event: "e", Args: json.RawMessage(`["<b>",{"z":1}]`)}},
+		`{"matched":4,"queued":4,"dropped":0}`,
+	},
+	{
+		"MessageService.EmitBatch", "POST", "/v1/emit:batch", `{"emits":[{"event":"e","rooms":["a"]}]}`,
+		emitCall{broker.Target{Rooms: []string{"a"}}, broker.Message{Event: "e"}},
+		`{"results":[{"matched":4,"queued":4,"dropped":0,"error":null}]}`,
+	},
+	{
+		"SocketService.ListSockets", "GET", "/v1/sockets?room=a&user=u", "",
+		broker.SocketQuery{Room: "a", User: "u"},
+		`{"sockets":[],"nextPageToken":""}`,
+	},
+	{
+		"SocketService.GetSocket", "GET", "/v1/sockets/s-_1", "",
+		getSocketCall{"s-_1"},
+		`{"socket":{"id":"s-_1","user":"","namespace":"","rooms":[],"address":"","transport":"","connectTime":null,"data":null}}`,
+	},
+	{
+		"SocketService.Join", "POST", "/v1/sockets:join", `{"selector":{"users":["u"]},"rooms":["x"]}`,
+		joinCall{broker.Target{Users: []string{"u"}}, []string{"x"}},
+		`{"matched":4,"refused":0}`,
+	},
+	{
+		"SocketService.Leave", "POST", "/v1/sockets:leave", `{"selector":{"users":["u"]},"rooms":["x"]}`,
+		leaveCall{broker.Target{Users: []string{"u"}}, []string{"x"}},
+		`{"matched":4}`,
+	},
+	{
+		"SocketService.Disconnect", "POST", "/v1/sockets:disconnect", `{"selector":{"sockets":["s"]},"reason":"bye"}`,
+		disconnectCall{broker.Target{Sockets: []string{"s"}}, "bye"},
+		`{"matched":4}`,
+	},
+	{
+		"ClusterService.ListNodes", "GET", "/v1/nodes", "",
+		listNodesCall{},
+		`{"nodes":[]}`,
+	},
+}
+
+func TestEveryRESTPath(t *testing.T) {
+	b := &fakeBroker{matched: 4, rooms: []broker.RoomInfo{{Name: "a", Namespace: "/", Sockets: 2}}}
+	h := start(t, b)
+	for _, tt := range restRoutes {
+		t.Run(tt.method+" "+tt.path, func(t *testing.T) {
+			status, header, text := h.do(t, tt.method, tt.path, tt.body)
+			if status != 200 || text != tt.answer || header.Get("Content-Type") != "application/json" {
+				t.Errorf("%d %s %s\nwant %s", status, header.Get("Content-Type"), text, tt.answer)
+			}
+			wantCalls(t, b, tt.asked)
+			for name := range header {
+				if strings.HasPrefix(name, "Grpc-") {
+					t.Errorf("the header %s leaks through", name)
+				}
+			}
+			wantRESTError(t, h, tt.method, tt.path, tt.body, 401, ReasonAPIKeyRequired, "Authorization: Bearer <api key>",
+				func(r *http.Request) { r.Header.Del("Authorization") })
+			if calls := b.take(); calls != nil {
+				t.Errorf("the broker was asked without a key: %v", calls)
+			}
+		})
+	}
+}
+
+// A rule that is added to http.yaml needs a test above.
+func TestRESTRoutesAreComplete(t *testing.T) {
+	text, err := os.ReadFile("../proto/sala/v1/http.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type rule struct {
+		Selector           string
+		Get, Post, Delete  string
+		AdditionalBindings []rule `yaml:"additional_bindings"`
+	}
+	var service struct{ HTTP struct{ Rules []rule } }
+	if err := yaml.Unmarshal(text, &service); err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, r := range service.HTTP.Rules {
+		for _, binding := range append(r.AdditionalBindings, r) {
+			for method, path := range map[string]string{"GET": binding.Get, "POST": binding.Post, "DELETE": binding.Delete} {
+				if path != "" {
+					want = append(want, strings.TrimPrefix(r.Selector, "sala.v1.")+" "+method+" "+path)
+				}
+			}
+		}
+	}
+	var got []string
+	for _, route := range restRoutes {
+		path, _, _ := strings.Cut(route.path, "?")
+		path = strings.NewReplacer("/rooms/a", "/rooms/{room}", "/s-_1", "/{id}").Replace(path)
+		got = append(got, route.selector+" "+route.method+" "+path)
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if len(want) < 10 || !slices.Equal(got, want) {
+		t.Errorf("tested:\n%s\nin http.yaml:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// Any name of a room works in a path, escaped as clients escape a path segment.
+func TestRoomNamesInPaths(t *testing.T) {
+	b := &fakeBroker{}
+	h := start(t, b)
+	for _, room := range []string{
+		"plain", "chat:42", "a/b", "/", "a//b", "/a/", "a b", "100%", "%2F", "a%2fb", "año", "日本/語", "😀", "a?b#c", "a+b", "a&b=c",
+		":clear", "x:clear", "x:y:clear", "a/b:clear", ".", "..", "a/../b", "clear", `"q"`, "a;b,c", "a@b", "~", "'", "\\",
+	} {
+		t.Run(room, func(t *testing.T) {
+			escaped := url.PathEscape(room)
+			if room == "." || room == ".." { // clients take these for directories
+				escaped = strings.ReplaceAll(room, ".", "%2E")
+			}
+			for _, tt := range []struct {
+				method, path string
+				want         any
+			}{
+				{"GET", "/v1/rooms/" + escaped, getRoomCall{"", room}},
+				{"POST", "/v1/rooms/" + escaped + ":clear", broker.ClearRoom{Room: room}},
+				{"DELETE", "/v1/rooms/" + escaped, broker.ClearRoom{Room: room}},
+			} {
+				status, _, text := h.do(t, tt.method, tt.path, "")
+				if status != 200 {
+					t.Errorf("%s %s: %d %s", tt.method, tt.path, status, text)
+				}
+				if got := b.take(); !reflect.DeepEqual(got, []any{tt.want}) {
+					t.Errorf("%s %s asked %+v, want %+v", tt.method, tt.path, got, tt.want)
+				}
+			}
+		})
+	}
+}
+
+// Characters that a path may hold bare are escaped by some clients and not by
+// others.
+func TestEscapingVariants(t *testing.T) {
+	b := &fakeBroker{}
+	h := start(t, b)
+	for path, room := range map[string]string{
+		"/v1/rooms/chat:42":          "chat:42",
+		"/v1/rooms/chat%3A42":        "chat:42",
+		"/v1/rooms/chat%3a42":        "chat:42",
+		"/v1/rooms/%63hat":           "chat",
+		"/v1/rooms/a+b":              "a+b",
+		"/v1/rooms/a%2Bb":            "a+b",
+		"/v1/rooms/x:clear":          "x:clear",
+		"/v1/rooms/a%252Fb":          "a%2Fb",
+		"/v1/rooms/a%20b?namespace=": "a b",
+	} {
+		status, _, text := h.do(t, "GET", path, "")
+		if got := b.take(); status != 200 || !reflect.DeepEqual(got, []any{getRoomCall{"", room}}) {
+			t.Errorf("GET %s: %d %s, asked %v", path, status, text, got)
+		}
+	}
+}
+
+func TestBadREST(t *testing.T) {
+	b := &fakeBroker{}
+	h := start(t, b)
+	for _, tt := range []struct {
+		name, method, path, body string
+		status                   int
+		reason, says             string
+	}{
+		{"unknown field", "POST", "/v1/emit", `{"rooms":["a"],"evnt":"e"}`, 400, "INVALID_ARGUMENT", `unknown field "evnt"`},
+		{"unknown field within", "POST", "/v1/sockets:join", `{"selector":{"rom":["a"]}}`, 400, "INVALID_ARGUMENT", `unknown field "rom"`},
+		{"wrong type", "POST", "/v1/emit", `{"rooms":"a"}`, 400, "INVALID_ARGUMENT", "line 1:10"},
+		{"fraction of a count", "GET", "/v1/rooms?pageSize=1.5", "", 400, "INVALID_ARGUMENT", "page_size"},
+		{"negative count", "GET", "/v1/rooms?pageSize=-1", "", 400, "INVALID_ARGUMENT", "page_size"},
+		{"no JSON", "POST", "/v1/emit", `event=e`, 400, "INVALID_ARGUMENT", "the body doesn't fit"},
+		{"cut off", "POST", "/v1/emit", `{"event":"e"`, 400, "INVALID_ARGUMENT", "the body doesn't fit"},
+		{"two values", "POST", "/v1/emit", `{"event":"e"} {"event":"f"}`, 400, "INVALID_ARGUMENT", "the body doesn't fit"},
+		{"a field twice", "POST", "/v1/emit", `{"event":"e","event":"f"}`, 400, "INVALID_ARGUMENT", "event"},
+		{"an array", "POST", "/v1/emit", `[]`, 400, "INVALID_ARGUMENT", "the body doesn't fit"},
+		{"not UTF-8", "POST", "/v1/emit", "{\"event\":\"\xff\"}", 400, "INVALID_ARGUMENT", "UTF-8"},
+		{"nested too deep", "POST", "/v1/emit", `{"args":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `}`, 400, "INVALID_ARGUMENT", "depth"},
+		{"bad duration", "POST", "/v1/tokens", `{"user":"u","ttl":"soon"}`, 400, "INVALID_ARGUMENT", "soon"},
+		{"zero ttl", "POST", "/v1/tokens", `{"user":"u","ttl":"0s"}`, 400, "INVALID_ARGUMENT", "ttl: "},
+		{"both args", "POST", "/v1/emit", `{"args":[],"argsJson":"[]"}`, 400, "INVALID_ARGUMENT", "args_json: "},
+		{"unknown parameter", "GET", "/v1/rooms?page-size=5", "", 400, "INVALID_ARGUMENT", "page-size: there is no such parameter"},
+		{"unknown nested parameter", "DELETE", "/v1/rooms/a?notice.evnt=e", "", 400, "INVALID_ARGUMENT", "notice.evnt: "},
+		{"parameter of a POST", "POST", "/v1/emit?event=e", `{}`, 400, "INVALID_ARGUMENT", "event: is in the URL"},
+		{"body of a DELETE", "DELETE", "/v1/rooms/a", `{"notice":{"event":"e"}}`, 400, "INVALID_ARGUMENT", "DELETE takes no body"},
+		{"body of a GET", "GET", "/v1/rooms", `{"prefix":"a"}`, 400, "INVALID_ARGUMENT", "GET takes no body"},
+		{"bad query", "GET", "/v1/rooms?prefix=%zz", "", 400, "INVALID_ARGUMENT", "URL"},
+		{"query not UTF-8", "GET", "/v1/rooms?prefix=%ff", "", 400, "INVALID_ARGUMENT", "URL"},
+		{"room not UTF-8", "GET", "/v1/rooms/%ff", "", 400, "INVALID_ARGUMENT", "URL"},
+		{"unknown path", "GET", "/v1/room", "", 404, ReasonPathNotFound, "/openapi.json"},
+		{"unknown verb", "POST", "/v1/rooms/a:burn", "", 405, ReasonMethodNotAllowed, "/openapi.json"},
+		{"too many segments", "GET", "/v1/rooms/a/b", "", 404, ReasonPathNotFound, "/v1/rooms/a/b"},
+		{"stream", "POST", "/v1/emit:stream", "", 404, ReasonPathNotFound, "/openapi.json"},
+		{"outside", "GET", "/v2/rooms", "", 404, ReasonPathNotFound, "/v2/rooms"},
+		{"root", "GET", "/", "", 404, ReasonPathNotFound, "/openapi.json"},
+		{"wrong method", "GET", "/v1/emit", "", 405, ReasonMethodNotAllowed, "GET is no method of /v1/emit"},
+		{"wrong method of health", "POST", "/livez", "", 405, ReasonMethodNotAllowed, "POST"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			wantRESTError(t, h, tt.method, tt.path, tt.body, tt.status, tt.reason, tt.says)
+			if calls := b.take(); calls != nil {
+				t.Errorf("the broker was asked: %v", calls)
+			}
+		})
+	}
+}
+
+func TestRESTAuthentication(t *testing.T) {
+	b := &fakeBroker{}
+	h := start(t, b)
+	key := func(value string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set("Authorization", value) }
+	}
+	wantRESTError(t, h, "GET", "/v1/rooms", "", 401, ReasonAPIKeyInvalid, "--api-key", key("Bearer wrong"))
+	wantRESTError(t, h, "GET", "/v1/rooms", "", 401, ReasonAPIKeyRequired, "Bearer", key("Basic "+adminKey))
+	wantRESTError(t, h, "POST", "/v1/emit", `{}`, 403, ReasonScopeDenied, `"emit"`, key("Bearer "+readerKey))
+	wantRESTError(t, h, "GET", "/v1/rooms", "", 401, ReasonAPIKeyRequired, "Bearer", func(r *http.Request) {
+		r.Header.Del("Authorization")
+		r.Header.Set("Grpc-Metadata-Authorization", "Bearer "+adminKey)
+	})
+	if calls := b.take(); calls != nil {
+		t.Errorf("the broker was asked: %v", calls)
+	}
+	_, header, _ := h.do(t, "GET", "/v1/rooms", "", key(""))
+	if got := header.Get("WWW-Authenticate"); got != `Bearer realm="sala"` {
+		t.Errorf("WWW-Authenticate: %s", got)
+	}
+	if status, _, _ := h.do(t, "GET", "/v1/rooms", "", key("Bearer "+readerKey)); status != 200 {
+		t.Errorf("a key with the scope gets %d", status)
+	}
+}
+
+func TestRESTFieldViolations(t *testing.T) {
+	h := start(t, &fakeBroker{err: &broker.Error{
+		Code: broker.CodeInvalidArgument, Reason: "INVALID_ARGUMENT", Message: "selector.rooms[0]: empty",
+		Fields: []broker.FieldViolation{{Field: "selector.rooms[0]", Description: "empty"}},
+	}})
+	failed := wantRESTError(t, h, "POST", "/v1/sockets:leave", `{}`, 400, "INVALID_ARGUMENT", "selector.rooms[0]: empty")
+	if got := failed.fields(); !slices.Equal(got, []string{"selector.rooms[0]"}) || failed.Code != 3 {
+		t.Errorf("code %d, fields %v", failed.Code, got)
+	}
+}
+
+func TestOversizedBodies(t *testing.T) {
+	b := &fakeBroker{}
+	h := start(t, b) // a request may have 100,000 + 1 MiB bytes, a body twice that
+	const maxRequest = 100_000 + 1<<20
+	fits := `{"rooms":["a"],"event":"e","argsJson":"[\"` + strings.Repeat("x", maxRequest-100) + `\"]"}`
+	if status, _, text := h.do(t, "POST", "/v1/emit", fits); status != 200 {
+		t.Errorf("a request at the limit: %d %s", status, text)
+	}
+	b.take()
+	tooMuch := `{"rooms":["a"],"event":"e","argsJson":"[\"` + strings.Repeat("x", maxRequest) + `\"]"}`
+	wantRESTError(t, h, "POST", "/v1/emit", tooMuch, 413, ReasonRequestTooLarge, "as a gRPC message")
+	wantRESTError(t, h, "POST", "/v1/emit", strings.Repeat(" ", 2*maxRequest+1), 413, ReasonRequestTooLarge, "more than")
+	if calls := b.take(); calls != nil {
+		t.Errorf("the broker was asked")
+	}
+	// A form, which curl -d sends unless told otherwise, is read as JSON.
+	status, _, text := h.do(t, "POST", "/v1/emit", `{"event":"e"}`, func(r *http.Request) {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	})
+	if status != 200 {
+		t.Errorf("curl's default type: %d %s", status, text)
+	}
+}
+
+// A POST is a POST, whatever its headers say.
+func TestMethodIsNotOverridden(t *testing.T) {
+	b := &fakeBroker{}
+	h := start(t, b)
+	form := func(r *http.Request) {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("X-HTTP-Method-Override", "DELETE")
+	}
+	wantRESTError(t, h, "POST", "/v1/rooms", "", 405, ReasonMethodNotAllowed, "POST", form)
+	wantRESTError(t, h, "POST", "/v1/rooms/a", "", 405, ReasonMethodNotAllowed, "POST", form)
+	if calls := b.take(); calls != nil {
+		t.Errorf("the broker was asked: %v", calls)
+	}
+}

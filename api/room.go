@@ -1,0 +1,80 @@
+package api
+
+import (
+	"context"
+
+	"github.com/salabroker/sala/broker"
+	salav1 "github.com/salabroker/sala/gen/sala/v1"
+)
+
+type roomService struct {
+	salav1.UnimplementedRoomServiceServer
+	broker Broker
+}
+
+// ListRooms implements salav1.RoomServiceServer.
+func (s *roomService) ListRooms(ctx context.Context, req *salav1.ListRoomsRequest) (*salav1.ListRoomsResponse, error) {
+	rooms, next, err := s.broker.ListRooms(ctx, broker.RoomQuery{
+		Namespace: req.GetNamespace(),
+		Prefix:    req.GetPrefix(),
+		Page:      broker.Page{Size: int(req.GetPageSize()), Token: req.GetPageToken()},
+	})
+	if err != nil {
+		return nil, err
+	}
+	resp := &salav1.ListRoomsResponse{
+		Rooms:         make([]*salav1.Room, len(rooms)),
+		NextPageToken: next,
+	}
+	for i, room := range rooms {
+		resp.Rooms[i] = &salav1.Room{
+			Name:      room.Name,
+			Namespace: room.Namespace,
+			Sockets:   count(room.Sockets),
+		}
+	}
+	return resp, nil
+}
+
+// GetRoom implements salav1.RoomServiceServer.
+func (s *roomService) GetRoom(ctx context.Context, req *salav1.GetRoomRequest) (*salav1.GetRoomResponse, error) {
+	room, err := s.broker.GetRoom(ctx, req.GetNamespace(), req.GetRoom())
+	if err != nil {
+		return nil, err
+	}
+	return &salav1.GetRoomResponse{
+		Name:      room.Name,
+		Namespace: room.Namespace,
+		Sockets:   count(room.Sockets),
+		Users:     count(room.Users),
+	}, nil
+}
+
+// ClearRoom implements salav1.RoomServiceServer.
+func (s *roomService) ClearRoom(ctx context.Context, req *salav1.ClearRoomRequest) (*salav1.ClearRoomResponse, error) {
+	notice, err := noticeMessage(req.GetNotice())
+	if err != nil {
+		return nil, err
+	}
+	removed, err := s.broker.ClearRoom(ctx, broker.ClearRoom{
+		Namespace:  req.GetNamespace(),
+		Room:       req.GetRoom(),
+		Notice:     notice,
+		Disconnect: req.GetDisconnect(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &salav1.ClearRoomResponse{Removed: count(removed)}, nil
+}
+
+func noticeMessage(notice *salav1.Notice) (*broker.Message, error) {
+	if notice == nil {
+		return nil, nil
+	}
+	args, err := listJSON("notice.args", notice.GetArgs())
+	if err != nil {
+		return nil, err
+	}
+	return &broker.Message{Event: notice.GetEvent(), Args: args}, nil
+}

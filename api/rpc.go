@@ -1,0 +1,150 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+
+	"github.com/salabroker/sala/broker"
+)
+
+// call is one RPC on its way through the server. Only the goroutine that
+// handles the RPC uses it.
+type call struct {
+	server *Server
+	method string
+	start  time.Time
+	key    string // the name of the API key; empty until it is known
+}
+
+func (s *Server) interceptUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
+	c := &call{server: s, method: info.FullMethod, start: time.Now()}
+	defer func() { err = c.end(ctx, err, recover()) }()
+	if err := c.admit(ctx); err != nil {
+		return nil, err
+	}
+	return handler(ctx, req)
+}
+
+func (s *Server) interceptStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+	ctx, cancel := s.untilShutdown(stream.Context())
+	defer cancel()
+	c := &call{server: s, method: info.FullMethod, start: time.Now()}
+	defer func() { err = c.end(ctx, err, recover()) }()
+	if err := c.admit(ctx); err != nil {
+		return err
+	}
+	err = handler(srv, &endingStream{stream, ctx})
+	// A handler that knows nothing of shutdowns says that it was cancelled.
+	if cause := context.Cause(ctx); err != nil && errors.As(cause, new(*broker.Error)) {
+		return cause
+	}
+	return err
+}
+
+// untilShutdown returns a context that ends with Shutdown too: a stream may
+// last for ever, and Shutdown can't wait for that. The error to answer with is
+// its cause then. The goroutine ends with the context.
+func (s *Server) untilShutdown(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(parent)
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-s.stopping:
+			cancel(&broker.Error{
+				Code:    broker.CodeUnavailable,
+				Reason:  broker.ReasonDraining,
+				Message: "the broker is shutting down; what it has not answered on this stream it has not done",
+			})
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+// endingStream is a stream that ends with ctx.
+type endingStream struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+// Context implements grpc.ServerStream.
+func (s *endingStream) Context() context.Context { return s.ctx }
+
+// admit returns nil if the caller may go on.
+func (c *call) admit(ctx context.Context) error {
+	if isOpen(c.method) {
+		return nil
+	}
+	key, err := c.server.keys.authenticate(ctx)
+	if err != nil {
+		return err
+	}
+	c.key = key.Name()
+	return key.authorize(c.method)
+}
+
+// end turns the outcome of a call into its status, counts it and logs it. A
+// panic costs its own call alone.
+func (c *call) end(ctx context.Context, err error, panicked any) error {
+	took := time.Since(c.start)
+	attrs := []slog.Attr{
+		slog.String("method", c.method),
+		slog.Duration("duration", took),
+		slog.String("key", c.key),
+		slog.String("peer", peerAddress(ctx)),
+	}
+	if panicked != nil {
+		err = fmt.Errorf("panic: %s", describePanic(panicked))
+		attrs = append(attrs, slog.String("stack", string(debug.Stack())))
+	}
+	if err == nil {
+		c.server.metrics.observe(c.method, codes.OK, took)
+		c.server.log.LogAttrs(ctx, slog.LevelDebug, "rpc", append(attrs, slog.String("code", codeName(codes.OK)))...)
+		return nil
+	}
+	failed := classify(err)
+	c.server.metrics.observe(c.method, failed.code, took)
+	attrs = append(attrs, slog.String("code", codeName(failed.code)), slog.String("reason", failed.errorReason()))
+	level := slog.LevelInfo
+	// What is wrong with a request can quote it, so that only the reason is
+	// logged; what is wrong with the broker has to be.
+	if failed.code == codes.Internal {
+		level = slog.LevelError
+		attrs = append(attrs, slog.String("error", err.Error()))
+	}
+	c.server.log.LogAttrs(ctx, level, "rpc", attrs...)
+	return failed.status().Err()
+}
+
+// describePanic tells what the Go runtime has to say, such as "index out of
+// range". The value of another panic might hold a payload: its type and the
+// stack have to do.
+func describePanic(panicked any) string {
+	if err, ok := panicked.(runtime.Error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("a value of type %T", panicked)
+}
+
+// peerAddress returns where a call comes from. One from the gateway comes over
+// the in-memory connection, and only there the gateway's word for it counts.
+func peerAddress(ctx context.Context) string {
+	from, ok := peer.FromContext(ctx)
+	if !ok || from.Addr == nil {
+		return ""
+	}
+	if from.Addr.Network() != inMemoryNetwork {
+		return from.Addr.String()
+	}
+	return strings.Join(metadata.ValueFromIncomingContext(ctx, restPeerMetadata), "")
+}

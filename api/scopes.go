@@ -1,0 +1,86 @@
+package api
+
+import (
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection/grpc_reflection_v1"
+	"google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
+
+	salav1 "github.com/salabroker/sala/gen/sala/v1"
+)
+
+// Scope is a group of methods that an API key may call.
+type Scope string
+
+// The scopes that an API key can have. Together they cover every method.
+const (
+	ScopeTokensIssue  Scope = "tokens:issue"
+	ScopeRoomsRead    Scope = "rooms:read"
+	ScopeRoomsClear   Scope = "rooms:clear"
+	ScopeEmit         Scope = "emit"
+	ScopeBroadcast    Scope = "broadcast"
+	ScopeSocketsRead  Scope = "sockets:read"
+	ScopeSocketsWrite Scope = "sockets:write"
+	ScopeEvents       Scope = "events"
+	ScopeClusterRead  Scope = "cluster:read"
+	ScopeClusterWrite Scope = "cluster:write"
+)
+
+// AllScopes returns every scope there is, in the order of the documentation.
+// The slice is the caller's.
+func AllScopes() []Scope {
+	return []Scope{
+		ScopeTokensIssue,
+		ScopeRoomsRead, ScopeRoomsClear,
+		ScopeEmit, ScopeBroadcast,
+		ScopeSocketsRead, ScopeSocketsWrite,
+		ScopeEvents,
+		ScopeClusterRead, ScopeClusterWrite,
+	}
+}
+
+// scopeOf returns the scope that a key needs to call a method, given by its
+// full name such as "/sala.v1.RoomService/GetRoom". A method that isn't listed
+// has none, and nobody may call it.
+func scopeOf(method string) (Scope, bool) {
+	switch method {
+	case salav1.TokenService_IssueToken_FullMethodName,
+		salav1.TokenService_VerifyToken_FullMethodName:
+		return ScopeTokensIssue, true
+	case salav1.RoomService_ListRooms_FullMethodName,
+		salav1.RoomService_GetRoom_FullMethodName:
+		return ScopeRoomsRead, true
+	case salav1.RoomService_ClearRoom_FullMethodName:
+		return ScopeRoomsClear, true
+	case salav1.MessageService_Emit_FullMethodName,
+		salav1.MessageService_EmitBatch_FullMethodName,
+		salav1.MessageService_EmitStream_FullMethodName:
+		return ScopeEmit, true
+	case salav1.MessageService_Broadcast_FullMethodName:
+		return ScopeBroadcast, true
+	case salav1.SocketService_ListSockets_FullMethodName,
+		salav1.SocketService_GetSocket_FullMethodName:
+		return ScopeSocketsRead, true
+	case salav1.SocketService_Join_FullMethodName,
+		salav1.SocketService_Leave_FullMethodName,
+		salav1.SocketService_Disconnect_FullMethodName:
+		return ScopeSocketsWrite, true
+	case salav1.ClusterService_ListNodes_FullMethodName:
+		return ScopeClusterRead, true
+	}
+	return "", false
+}
+
+// isOpen reports whether a method needs no key. Health checks come from
+// machinery that holds no keys, and reflection tells nothing that isn't in the
+// published protos.
+func isOpen(method string) bool {
+	switch method {
+	case grpc_health_v1.Health_Check_FullMethodName,
+		grpc_health_v1.Health_List_FullMethodName,
+		grpc_health_v1.Health_Watch_FullMethodName,
+		grpc_reflection_v1.ServerReflection_ServerReflectionInfo_FullMethodName,
+		grpc_reflection_v1alpha.ServerReflection_ServerReflectionInfo_FullMethodName:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,200 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/token"
+	salav1 "github.com/salabroker/sala/gen/sala/v1"
+)
+
+// Broker is what the control API needs of a broker; [broker.Broker] has it.
+// The methods are called concurrently. Errors that are meant for callers are
+// *[broker.Error]; any other is reported as INTERNAL without its text.
+type Broker interface {
+	IssueToken(ctx context.Context, r broker.TokenRequest) (broker.IssuedToken, error)
+	VerifyToken(ctx context.Context, raw string) (token.Claims, error)
+
+	ListRooms(ctx context.Context, q broker.RoomQuery) (rooms []broker.RoomInfo, next string, err error)
+	GetRoom(ctx context.Context, namespace, room string) (broker.RoomInfo, error)
+	ClearRoom(ctx context.Context, c broker.ClearRoom) (removed int, err error)
+
+	Emit(ctx context.Context, t broker.Target, m broker.Message) (broker.Report, error)
+
+	ListSockets(ctx context.Context, q broker.SocketQuery) (sockets []broker.SocketInfo, next string, err error)
+	GetSocket(ctx context.Context, id string) (broker.SocketInfo, error)
+	Join(ctx context.Context, t broker.Target, rooms []string) (matched, refused int, err error)
+	Leave(ctx context.Context, t broker.Target, rooms []string) (matched int, err error)
+	Disconnect(ctx context.Context, t broker.Target, reason string) (matched int, err error)
+
+	ListNodes(ctx context.Context) ([]broker.NodeInfo, error)
+}
+
+var _ Broker = (*broker.Broker)(nil)
+
+// Config configures a [Server].
+type Config struct {
+	// Broker is what the calls are about. Required.
+	Broker Broker
+	// Keys are the API keys that are accepted, at least one.
+	Keys []Key
+	// MaxMessageBytes is the broker's limit of one message; required. A gRPC
+	// request may be 1 MiB larger, and the body of a REST request, where JSON
+	// and Base64 take more room, twice as large as that.
+	MaxMessageBytes int64
+	// Ready returns why the node should get no new clients, nil if it may; it
+	// is called concurrently. Nil means that it always may.
+	Ready func() error
+	// Console is served at "/" and below on the HTTP listener, except where
+	// the API is. Nil for none.
+	Console http.Handler
+	// Version is what the HTTP listener calls itself; may be empty.
+	Version string
+	// Logger gets a line for each call; nil discards them.
+	Logger *slog.Logger
+	// Metrics gets the control API's collectors; nil means none are registered.
+	Metrics prometheus.Registerer
+	// Gatherer is what /metrics shows; nil means that there is no /metrics.
+	Gatherer prometheus.Gatherer
+}
+
+// maxOverhead is how much larger than a message a request may be. It leaves
+// room for names, targets and batches even where messages are small.
+const maxOverhead = 1 << 20
+
+// maxStreams bounds the calls in flight on one connection; those above it wait.
+const maxStreams = 1024
+
+// Server is the control API. Its methods may be called concurrently.
+type Server struct {
+	// Static after New.
+	broker   Broker
+	keys     keyring
+	log      *slog.Logger
+	metrics  *metrics
+	ready    func() error
+	grpc     *grpc.Server
+	health   *health.Server
+	gateway  *gateway
+	handler  http.Handler
+	stopping chan struct{} // closed by Shutdown
+
+	stopOnce sync.Once
+}
+
+// New returns a server that is ready to serve. It holds goroutines, which end
+// with [Server.Shutdown].
+func New(cfg Config) (*Server, error) {
+	switch {
+	case cfg.Broker == nil:
+		return nil, errors.New("the control API needs a broker")
+	case cfg.MaxMessageBytes <= 0:
+		return nil, fmt.Errorf("the control API can't limit messages to %d bytes; the limit must be above zero", cfg.MaxMessageBytes)
+	}
+	keys, err := newKeyring(cfg.Keys)
+	if err != nil {
+		return nil, err
+	}
+	metrics, err := newMetrics(cfg.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		broker:   cfg.Broker,
+		keys:     keys,
+		log:      cfg.Logger,
+		metrics:  metrics,
+		ready:    cfg.Ready,
+		stopping: make(chan struct{}),
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	maxRequest := int(cfg.MaxMessageBytes) + maxOverhead
+	s.grpc = s.newGRPCServer(maxRequest)
+	if s.gateway, err = newGateway(s.grpc, maxRequest); err != nil {
+		return nil, err
+	}
+	s.handler = s.newHTTPHandler(cfg)
+	return s, nil
+}
+
+// newGRPCServer leaves the age of connections unlimited: streams last as long
+// as their callers like, and a dead peer is found by pings.
+func (s *Server) newGRPCServer(maxRequest int) *grpc.Server {
+	server := grpc.NewServer(
+		grpc.UnaryInterceptor(s.interceptUnary),
+		grpc.StreamInterceptor(s.interceptStream),
+		grpc.MaxRecvMsgSize(maxRequest),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+	)
+	salav1.RegisterTokenServiceServer(server, &tokenService{broker: s.broker})
+	salav1.RegisterRoomServiceServer(server, &roomService{broker: s.broker})
+	salav1.RegisterMessageServiceServer(server, &messageService{broker: s.broker, log: s.log})
+	salav1.RegisterSocketServiceServer(server, &socketService{broker: s.broker})
+	salav1.RegisterClusterServiceServer(server, &clusterService{broker: s.broker})
+
+	s.health = health.NewServer()
+	for name := range server.GetServiceInfo() {
+		s.health.SetServingStatus(name, grpc_health_v1.HealthCheckResponse_SERVING)
+	}
+	grpc_health_v1.RegisterHealthServer(server, s.health)
+	reflection.Register(server)
+	return server
+}
+
+// Serve serves gRPC on a listener, which it closes. It returns nil once
+// [Server.Shutdown] has been called, or the listener's error.
+func (s *Server) Serve(listener net.Listener) error {
+	err := s.grpc.Serve(listener)
+	if errors.Is(err, grpc.ErrServerStopped) {
+		return nil
+	}
+	return err
+}
+
+// HTTPHandler returns the handler of the control HTTP listener: the REST
+// gateway, /openapi.json, /metrics, /livez, /readyz and the console. Whoever
+// makes the [http.Server] sets its time-outs, and shuts it down before
+// [Server.Shutdown].
+func (s *Server) HTTPHandler() http.Handler { return s.handler }
+
+// Drain makes gRPC health checks report NOT_SERVING from now on. Calls go on
+// being served.
+func (s *Server) Drain() { s.health.Shutdown() }
+
+// Shutdown takes no more calls, ends the streams and waits for the calls in
+// flight. It returns nil once all are done, or the context's error if that came
+// first; then the connections are cut. It may be called again.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.stopOnce.Do(func() { close(s.stopping) })
+	done := make(chan struct{})
+	go func() {
+		s.grpc.GracefulStop()
+		close(done)
+	}()
+	var err error
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = fmt.Errorf("calls were still in flight: %w", context.Cause(ctx))
+		s.grpc.Stop()
+	}
+	return errors.Join(err, s.gateway.close())
+}

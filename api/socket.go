@@ -1,0 +1,96 @@
+package api
+
+import (
+	"context"
+
+	"github.com/salabroker/sala/broker"
+	salav1 "github.com/salabroker/sala/gen/sala/v1"
+)
+
+type socketService struct {
+	salav1.UnimplementedSocketServiceServer
+	broker Broker
+}
+
+// ListSockets implements salav1.SocketServiceServer.
+func (s *socketService) ListSockets(ctx context.Context, req *salav1.ListSocketsRequest) (*salav1.ListSocketsResponse, error) {
+	sockets, next, err := s.broker.ListSockets(ctx, broker.SocketQuery{
+		Namespace: req.GetNamespace(),
+		Room:      req.GetRoom(),
+		User:      req.GetUser(),
+		Page:      broker.Page{Size: int(req.GetPageSize()), Token: req.GetPageToken()},
+	})
+	if err != nil {
+		return nil, err
+	}
+	resp := &salav1.ListSocketsResponse{
+		Sockets:       make([]*salav1.Socket, len(sockets)),
+		NextPageToken: next,
+	}
+	for i, info := range sockets {
+		resp.Sockets[i] = socketMessage(info)
+	}
+	return resp, nil
+}
+
+// GetSocket implements salav1.SocketServiceServer.
+func (s *socketService) GetSocket(ctx context.Context, req *salav1.GetSocketRequest) (*salav1.GetSocketResponse, error) {
+	info, err := s.broker.GetSocket(ctx, req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	return &salav1.GetSocketResponse{Socket: socketMessage(info)}, nil
+}
+
+func socketMessage(info broker.SocketInfo) *salav1.Socket {
+	return &salav1.Socket{
+		Id:          info.ID,
+		User:        info.User,
+		Namespace:   info.Namespace,
+		Rooms:       info.Rooms,
+		Address:     info.Address,
+		Transport:   info.Transport,
+		ConnectTime: timestamp(info.ConnectTime),
+		Data:        jsonValue(info.Data),
+	}
+}
+
+// Join implements salav1.SocketServiceServer.
+func (s *socketService) Join(ctx context.Context, req *salav1.JoinRequest) (*salav1.JoinResponse, error) {
+	matched, refused, err := s.broker.Join(ctx, selectorTarget(req.GetSelector()), req.GetRooms())
+	if err != nil {
+		return nil, err
+	}
+	return &salav1.JoinResponse{Matched: count(matched), Refused: count(refused)}, nil
+}
+
+// Leave implements salav1.SocketServiceServer.
+func (s *socketService) Leave(ctx context.Context, req *salav1.LeaveRequest) (*salav1.LeaveResponse, error) {
+	matched, err := s.broker.Leave(ctx, selectorTarget(req.GetSelector()), req.GetRooms())
+	if err != nil {
+		return nil, err
+	}
+	return &salav1.LeaveResponse{Matched: count(matched)}, nil
+}
+
+// Disconnect implements salav1.SocketServiceServer.
+func (s *socketService) Disconnect(ctx context.Context, req *salav1.DisconnectRequest) (*salav1.DisconnectResponse, error) {
+	matched, err := s.broker.Disconnect(ctx, selectorTarget(req.GetSelector()), req.GetReason())
+	if err != nil {
+		return nil, err
+	}
+	return &salav1.DisconnectResponse{Matched: count(matched)}, nil
+}
+
+// selectorTarget never selects everyone: without a selector the broker says
+// that one is missing.
+func selectorTarget(selector *salav1.Selector) broker.Target {
+	return broker.Target{
+		Namespace:     selector.GetNamespace(),
+		Rooms:         selector.GetRooms(),
+		Users:         selector.GetUsers(),
+		Sockets:       selector.GetSockets(),
+		ExceptRooms:   selector.GetExceptRooms(),
+		ExceptSockets: selector.GetExceptSockets(),
+	}
+}

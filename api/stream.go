@@ -1,0 +1,73 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"google.golang.org/grpc"
+
+	salav1 "github.com/salabroker/sala/gen/sala/v1"
+)
+
+type (
+	emitStream = grpc.BidiStreamingServer[salav1.EmitStreamRequest, salav1.EmitStreamResponse]
+
+	// received is the outcome of one Recv.
+	received struct {
+		req *salav1.EmitStreamRequest
+		err error
+	}
+)
+
+// EmitStream implements salav1.MessageServiceServer.
+//
+// Events are sent one after the other, and at most two are in memory beside
+// what the connection's flow control lets in: a caller that doesn't read the
+// results is soon kept from writing. Whatever has been emitted is answered,
+// also when the server shuts down: what has no answer then was not sent.
+func (s *messageService) EmitStream(stream emitStream) error {
+	ctx := stream.Context()
+	incoming := receive(stream)
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case in := <-incoming:
+			if errors.Is(in.err, io.EOF) {
+				return nil
+			}
+			if in.err != nil {
+				return in.err
+			}
+			err := stream.Send(&salav1.EmitStreamResponse{
+				Sequence: in.req.GetSequence(),
+				Result:   s.emitResult(ctx, in.req.GetEmit()),
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// receive reads the stream in a goroutine, which ends with the stream or when
+// the method has returned, so that waiting for the next request can be given
+// up. The last value received has an error.
+func receive(stream emitStream) <-chan received {
+	incoming := make(chan received)
+	go func() {
+		for {
+			req, err := stream.Recv()
+			select {
+			case incoming <- received{req, err}:
+			case <-stream.Context().Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return incoming
+}

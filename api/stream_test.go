@@ -1,0 +1,159 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/salabroker/sala/broker"
+	salav1 "github.com/salabroker/sala/gen/sala/v1"
+)
+
+func TestEmitStreamKeepsOrder(t *testing.T) {
+	const n = 20_000
+	var emitted []string
+	b := &fakeBroker{emit: func(_ context.Context, _ broker.Target, m broker.Message) (broker.Report, error) {
+		emitted = append(emitted, m.Event)
+		if len(emitted)%1000 == 0 {
+			return broker.Report{}, &broker.Error{Code: broker.CodeNotFound, Reason: "NAMESPACE_NOT_FOUND", Message: "no"}
+		}
+		return broker.Report{Matched: len(emitted), Queued: len(emitted)}, nil
+	}}
+	stream, err := salav1.NewMessageServiceClient(start(t, b).conn).EmitStream(as(t, adminKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := make(chan error, 1)
+	go func() {
+		for i := range n {
+			if err := stream.Send(&salav1.EmitStreamRequest{
+				Sequence: uint64(n - i), Emit: &salav1.EmitRequest{Event: fmt.Sprint("e", i)},
+			}); err != nil {
+				sent <- err
+				return
+			}
+		}
+		sent <- stream.CloseSend()
+	}()
+	for i := range n {
+		resp, err := stream.Recv()
+		if err != nil {
+			t.Fatalf("result %d: %v", i, err)
+		}
+		if resp.GetSequence() != uint64(n-i) {
+			t.Fatalf("result %d is for %d, want %d", i, resp.GetSequence(), n-i)
+		}
+		if failed := (i+1)%1000 == 0; failed != (resp.GetResult().GetError() != nil) || !failed && resp.GetResult().GetMatched() != uint32(i+1) {
+			t.Fatalf("result %d: %v", i, resp.GetResult())
+		}
+	}
+	if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
+		t.Errorf("after the last result: %v, want the end", err)
+	}
+	if err := <-sent; err != nil {
+		t.Error(err)
+	}
+	if len(emitted) != n {
+		t.Fatalf("%d events emitted, want %d", len(emitted), n)
+	}
+	for i, event := range emitted {
+		if event != fmt.Sprint("e", i) {
+			t.Fatalf("event %d is %s", i, event)
+		}
+	}
+}
+
+// A caller that reads no results is kept from writing: neither side grows.
+func TestEmitStreamIsBounded(t *testing.T) {
+	b := &fakeBroker{}
+	stream, err := salav1.NewMessageServiceClient(start(t, b).conn).EmitStream(as(t, adminKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const limit = 1_000_000
+	progress := make(chan int, limit)
+	go func() {
+		defer close(progress)
+		for i := range limit {
+			if stream.Send(&salav1.EmitStreamRequest{Sequence: 1 << 60, Emit: &salav1.EmitRequest{Event: "e"}}) != nil {
+				return
+			}
+			progress <- i
+		}
+	}()
+	last := 0
+	for stalled := false; !stalled; {
+		select {
+		case last = <-progress:
+		case <-time.After(time.Second):
+			stalled = true
+		}
+	}
+	if last == 0 || last == limit-1 {
+		t.Errorf("the caller wrote %d of %d events without reading a result", last+1, limit)
+	}
+	// It goes on as soon as results are read.
+	for range last {
+		if _, err := stream.Recv(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if next := <-progress; next <= last {
+		t.Errorf("the caller is stuck at %d", next)
+	}
+}
+
+func TestEmitStreamWithoutAnEvent(t *testing.T) {
+	b := &fakeBroker{}
+	stream, err := salav1.NewMessageServiceClient(start(t, b).conn).EmitStream(as(t, adminKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Send(&salav1.EmitStreamRequest{Sequence: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	wantCalls(t, b, emitCall{broker.Target{}, broker.Message{}}) // which a broker refuses
+}
+
+// Shutdown ends a stream with a reason, after the results of what was emitted.
+func TestEmitStreamEndsOnShutdown(t *testing.T) {
+	h := start(t, &fakeBroker{matched: 1})
+	stream, err := salav1.NewMessageServiceClient(h.conn).EmitStream(as(t, adminKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Send(&salav1.EmitStreamRequest{Sequence: 7}); err != nil {
+		t.Fatal(err)
+	}
+	if resp, err := stream.Recv(); err != nil || resp.GetSequence() != 7 {
+		t.Fatalf("Recv = %v, %v", resp, err)
+	}
+	if err := h.server.Shutdown(timeout(t)); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	_, err = stream.Recv()
+	wantStatus(t, err, codes.Unavailable, "DRAINING", "not answered")
+}
+
+func TestEmitStreamCancelled(t *testing.T) {
+	h := start(t, &fakeBroker{})
+	ctx, cancel := context.WithCancel(as(t, adminKey))
+	stream, err := salav1.NewMessageServiceClient(h.conn).EmitStream(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if _, err := stream.Recv(); status.Code(err) != codes.Canceled {
+		t.Errorf("Recv: %v", err)
+	}
+	// That its goroutine is gone is what TestMain checks.
+}
