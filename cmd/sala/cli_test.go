@@ -1,0 +1,223 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// TestCommands runs the commands, in this order, with two clients connected.
+func TestCommands(t *testing.T) {
+	n := plain(t)
+	ana, ben := n.connect(t, "ana", "lobby", "chat:1"), n.connect(t, "ben", "lobby")
+
+	for _, tt := range []struct {
+		args  []string
+		out   []string // what standard output holds
+		err   []string // what standard error holds
+		heard string   // what ana gets
+		code  int
+	}{
+		{args: []string{"rooms"}, out: []string{"NAMESPACE  ROOM    SOCKETS\n", "/          chat:1  1\n", "/          lobby   2\n"}},
+		{args: []string{"rooms", "list", "--prefix", "chat:"}, out: []string{"chat:1"}},
+		{args: []string{"rooms", "--prefix", "none"}, err: []string{"nobody is in a room"}},
+		{args: []string{"rooms", "get", "lobby"}, out: []string{"NAMESPACE  ROOM   SOCKETS  USERS\n", "/          lobby  2        2\n"}},
+		{args: []string{"rooms", "get", "none"}, code: 1, err: []string{`sala: error: nobody is in the room "none"`}},
+
+		{args: []string{"emit", "news", "1.10", `{"b":1,"a":[]}`, "two words", "true", `"quoted"`, "--room", "lobby"},
+			out: []string{"2 sockets matched, 2 queued, 0 dropped\n"}, heard: `42["news",1.10,{"b":1,"a":[]},"two words",true,"quoted"]`},
+		{args: []string{"emit", "news", "--args", `[12345678901234567890]`, "--user", "ana"},
+			out: []string{"1 socket matched, 1 queued, 0 dropped\n"}, heard: `42["news",12345678901234567890]`},
+		{args: []string{"emit", "news", "--socket=" + ana.id, "--volatile"}, out: []string{"1 socket matched"}, heard: `42["news"]`},
+		{args: []string{"emit", "--room", "lobby", "--", "news", "-5"}, out: []string{"2 sockets"}, heard: `42["news",-5]`},
+		{args: []string{"emit", "news", "x", "--room", "lobby", "--except-room", "chat:1"}, out: []string{"1 socket matched"}},
+		{args: []string{"emit", "news", "x", "--room", "lobby", "--except-socket=" + ben.id}, out: []string{"1 socket matched"}, heard: `42["news","x"]`},
+		{args: []string{"emit", "news", "--room", "empty", "--room", "a, b"}, out: []string{"0 sockets matched, 0 queued, 0 dropped\n"}},
+		{args: []string{"emit", "news"}, code: 2, err: []string{"at least one --room, --user or --socket", "sala broadcast"}},
+		{args: []string{"emit", "connect", "--room", "", "--room", "x"}, code: 1,
+			err: []string{"sala: error: the broker refused the request:\n  rooms[0]: ", "\n  event: \"connect\" is a name that Socket.IO keeps"}},
+		{args: []string{"emit", "news", "x", "--args", "[]", "--room", "lobby"}, code: 2, err: []string{"not both"}},
+		{args: []string{"emit", "news", "--args", "{}", "--room", "lobby"}, code: 2, err: []string{"--args takes a JSON array"}},
+		{args: []string{"emit", "news", "--args", "null", "--room", "lobby"}, code: 2, err: []string{"--args takes a JSON array"}},
+		{args: []string{"emit", "news", "--room", "lobby", "--namespace", "/none"}, code: 1, err: []string{"/none"}},
+
+		{args: []string{"broadcast", "all", "hi"}, out: []string{"2 sockets matched, 2 queued"}, heard: `42["all","hi"]`},
+		{args: []string{"broadcast", "all", "hi", "--except-room", "lobby"}, out: []string{"0 sockets matched"}},
+
+		{args: []string{"sockets"}, out: []string{"ID ", "USER ", ana.id, ben.id, "ana", "ben", "chat:1 lobby", "websocket", "127.0.0.1:"}},
+		{args: []string{"sockets", "list", "--user", "ben"}, out: []string{ben.id}},
+		{args: []string{"sockets", "--room", "none"}, err: []string{"no socket is connected that fits"}},
+		{args: []string{"sockets", "get", "--", ana.id}, out: []string{"USER       ana\n", "ROOMS      chat:1 lobby\n", "TRANSPORT  websocket\n"}},
+		{args: []string{"sockets", "get", "none"}, code: 1, err: []string{"none"}},
+		{args: []string{"sockets", "join", "vip", "backstage", "--room", "lobby", "--except-socket=" + ben.id}, out: []string{"1 socket matched, 0 refused\n"}},
+		{args: []string{"rooms", "get", "vip"}, out: []string{"vip   1        1"}},
+		{args: []string{"sockets", "leave", "vip", "--user", "ana"}, out: []string{"1 socket matched\n"}},
+		{args: []string{"rooms", "get", "vip"}, code: 1},
+		{args: []string{"sockets", "join", "vip"}, code: 2, err: []string{"at least one --room"}},
+		{args: []string{"sockets", "leave", "vip"}, code: 2, err: []string{"at least one --room"}},
+		{args: []string{"sockets", "disconnect"}, code: 2, err: []string{"at least one --room"}},
+		{args: []string{"sockets", "join", "--user", "ana"}, code: 2, err: []string{"<room>"}},
+
+		{args: []string{"rooms", "clear", "lobby", "--args", "[1]"}, code: 2, err: []string{"--args belongs to --notice"}},
+		{args: []string{"rooms", "clear", "lobby", "--notice", "bye", "--args", "1"}, code: 2, err: []string{"--args takes a JSON array"}},
+		{args: []string{"rooms", "clear", "lobby", "--notice", "bye", "--args", `["gone",{"n":1}]`}, out: []string{"2 sockets removed\n"}, heard: `42["bye","gone",{"n":1}]`},
+		{args: []string{"rooms", "clear", "lobby"}, out: []string{"0 sockets removed\n"}},
+		{args: []string{"sockets", "disconnect", "--user", "ana", "--reason", "enough"}, out: []string{"1 socket disconnected\n"}, heard: `42["sala:disconnect"`},
+
+		{args: []string{"nodes"}, out: []string{"ID ", "VERSION", "STATE", "active", "UPTIME"}},
+		{args: []string{"token", "ana", "--ttl", "-5s"}, code: 2},
+		{args: []string{"token", "ana", "--ttl=-5s"}, code: 1, err: []string{"ttl: "}},
+		{args: []string{"token", "ana", "--data", "{"}, code: 2, err: []string{"--data is not valid JSON"}},
+		{args: []string{"token"}, code: 2, err: []string{`expected "<user>"`}},
+		{args: []string{"token", "verify", "nonsense"}, code: 1, err: []string{"the token is refused: TOKEN_INVALID: "}},
+	} {
+		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
+			code, out, stderr := n.call(t, tt.args...)
+			if code != tt.code {
+				t.Errorf("exit code %d, want %d", code, tt.code)
+			}
+			check(t, "standard output", out, tt.out)
+			check(t, "standard error", stderr, tt.err)
+			if tt.heard != "" {
+				ana.read(tt.heard)
+			}
+		})
+	}
+}
+
+// check wants all of the parts, or nothing if there are none.
+func check(t *testing.T, what, got string, parts []string) {
+	t.Helper()
+	if len(parts) == 0 && got != "" && what == "standard output" {
+		t.Errorf("%s has %q, want nothing", what, got)
+	}
+	for _, part := range parts {
+		if !strings.Contains(got, part) {
+			t.Errorf("%s has\n%s\nwhich lacks\n%s", what, got, part)
+		}
+	}
+}
+
+func TestTokens(t *testing.T) {
+	n := plain(t)
+	code, token, stderr := n.call(t, "token", "ana", "--ttl", "5m", "--room", "a,b", "--join", "chat:*", "--join", "**", "--publish", "x", "--broadcast", "--data", `{"plan":"pro"}`)
+	if code != 0 || strings.Count(token, ".") != 2 || strings.Count(token, "\n") != 1 {
+		t.Fatalf("exit code %d, output %q, %s", code, token, stderr)
+	}
+	for name, input := range map[string][2]string{"argument": {strings.TrimSpace(token), ""}, "standard input": {"-", token}} {
+		code, out, stderr := salaWithInput(t, input[1], "token", "verify", input[0], "--server", n.grpc, "--api-key", testKey)
+		if code != 0 {
+			t.Errorf("%s: exit code %d: %s", name, code, stderr)
+		}
+		check(t, "standard output", out, []string{"USER           ana\n", "ROOMS          a,b\n", "MAY JOIN       chat:* **\n", "MAY PUBLISH    x\n", "MAY BROADCAST  yes\n", `{"plan":"pro"}`})
+	}
+	if _, out, _ := n.call(t, "token", "issue", "verify"); strings.Count(out, ".") != 2 {
+		t.Error("a user can't be called verify")
+	}
+	code, out, _ := n.call(t, "token", "verify", "nonsense", "-o", "json")
+	var answer struct {
+		Valid  bool
+		Reason string
+	}
+	if err := json.Unmarshal([]byte(out), &answer); err != nil || code != 1 || answer.Valid || answer.Reason != "TOKEN_INVALID" {
+		t.Errorf("exit code %d, %s (%v)", code, out, err)
+	}
+}
+
+// TestJSON holds what scripts read.
+func TestJSON(t *testing.T) {
+	n := plain(t)
+	ana := n.connect(t, "ana", "lobby")
+	for command, want := range map[string]string{
+		"rooms --prefix lobby JSON":        "{\n  \"rooms\": [\n    {\n      \"name\": \"lobby\",\n      \"namespace\": \"/\",\n      \"sockets\": 1\n    }\n  ],\n  \"nextPageToken\": \"\"\n}\n",
+		"rooms --prefix none JSON":         "{\n  \"rooms\": [],\n  \"nextPageToken\": \"\"\n}\n",
+		"rooms get lobby JSON":             "{\n  \"name\": \"lobby\",\n  \"namespace\": \"/\",\n  \"sockets\": 1,\n  \"users\": 1\n}\n",
+		"emit e --room lobby JSON":         "{\n  \"matched\": 1,\n  \"queued\": 1,\n  \"dropped\": 0\n}\n",
+		"broadcast e --volatile JSON":      "{\n  \"matched\": 1,\n",
+		"sockets JSON":                     fmt.Sprintf("{\n  \"sockets\": [\n    {\n      \"id\": %q,\n", ana.id),
+		"sockets get JSON -- " + ana.id:    fmt.Sprintf("{\n  \"socket\": {\n    \"id\": %q,\n", ana.id),
+		"sockets join x --user ana JSON":   "{\n  \"matched\": 1,\n  \"refused\": 0\n}\n",
+		"sockets leave x --user ana JSON":  "{\n  \"matched\": 1\n}\n",
+		"sockets disconnect --user x JSON": "{\n  \"matched\": 0\n}\n",
+		"rooms clear none JSON":            "{\n  \"removed\": 0\n}\n",
+		"nodes JSON":                       "{\n  \"nodes\": [\n    {\n      \"id\": \"",
+		"token ana JSON":                   "{\n  \"token\": \"",
+	} {
+		code, out, stderr := n.call(t, strings.Fields(strings.Replace(command, "JSON", "-o json", 1))...)
+		if code != 0 || !strings.HasPrefix(out, want) || stderr != "" {
+			t.Errorf("%s: exit code %d, printed\n%s\nwant\n%s\n%s", command, code, out, want, stderr)
+		}
+		if !json.Valid([]byte(out)) {
+			t.Errorf("%s printed no JSON", command)
+		}
+	}
+}
+
+// TestManyRooms makes a listing of more than one page.
+func TestManyRooms(t *testing.T) {
+	n := plain(t)
+	n.connect(t, "ana")
+	n.connect(t, "ben")
+	want := 0
+	for i, user := range []string{"ana", "ben"} {
+		for batch := range 7 {
+			args := []string{"sockets", "join", "--user", user}
+			for room := range 90 {
+				args = append(args, fmt.Sprintf("r%d-%d-%d", i, batch, room))
+				want++
+			}
+			if code, _, stderr := n.call(t, args...); code != 0 {
+				t.Fatal(stderr)
+			}
+		}
+	}
+	_, out, stderr := n.call(t, "rooms")
+	if got := strings.Count(out, "\n") - 1; got != want {
+		t.Errorf("%d of %d rooms are listed %s", got, want, stderr)
+	}
+}
+
+func TestErrorsInWords(t *testing.T) {
+	n := plain(t, "--api-key", "reader=reads-only:rooms:read")
+	for _, tt := range []struct {
+		name string
+		env  map[string]string
+		args []string
+		want []string
+		code int
+	}{
+		{name: "no key", args: []string{"--server", n.grpc}, want: []string{"set SALA_API_KEY or give --api-key"}, code: 1},
+		{name: "wrong key", args: []string{"--server", n.grpc, "--api-key", "hidden"}, want: []string{n.grpc + " refused the API key", "SALA_API_KEY"}, code: 1},
+		{name: "no broker", args: []string{"--server", "127.0.0.1:1"}, want: []string{"no broker can be reached at 127.0.0.1:1", "--server or SALA_SERVER"}, code: 1},
+		{name: "no host", args: []string{"--server", "sala.invalid:9090"}, want: []string{"no broker can be reached at sala.invalid:9090"}, code: 1},
+		{name: "REST address", args: []string{"--server", n.http}, want: []string{"not with gRPC", "give the gRPC one"}, code: 1},
+		{name: "URL", args: []string{"--server", "http://" + n.http}, want: []string{"is a URL", "host:port"}, code: 2},
+		{name: "no port", args: []string{"--server", "localhost"}, want: []string{`"localhost" is not host:port`}, code: 2},
+		{name: "TLS where there is none", args: []string{"--server", n.grpc, "--tls"}, want: []string{"has no TLS: leave out --tls"}, code: 1},
+		{name: "no authority", args: []string{"--tls-ca", "/nonexistent"}, want: []string{"--tls-ca can't be read"}, code: 2},
+		{name: "no time", args: []string{"--timeout", "0s"}, want: []string{"--timeout must be above zero"}, code: 2},
+		{name: "format", args: []string{"-o", "xml"}, want: []string{"--output must be one of"}, code: 2},
+		{name: "key by environment", env: map[string]string{"SALA_SERVER": n.grpc, "SALA_API_KEY": testKey}},
+		{name: "the broker's own setting", env: map[string]string{"SALA_SERVER": n.grpc, "SALA_API_KEY": " reader=reads-only:rooms:read test=" + testKey}},
+		{name: "flag over environment", env: map[string]string{"SALA_SERVER": "127.0.0.1:1", "SALA_API_KEY": "x"}, args: []string{"--server", n.grpc, "--api-key", testKey}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for name, value := range tt.env {
+				t.Setenv(name, value)
+			}
+			code, _, stderr := sala(t, append([]string{"rooms"}, tt.args...)...)
+			if code != tt.code {
+				t.Errorf("exit code %d, want %d: %s", code, tt.code, stderr)
+			}
+			check(t, "standard error", stderr, tt.want)
+			if strings.Contains(stderr, "hidden") || strings.Contains(stderr, testKey) {
+				t.Errorf("a key is shown: %s", stderr)
+			}
+		})
+	}
+	code, _, stderr := sala(t, "broadcast", "x", "--server", n.grpc, "--api-key", "reads-only")
+	if code != 1 || !strings.Contains(stderr, `lacks the scope "broadcast"`) {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/salabroker/sala/cmd/sala/internal/cli"
+	"github.com/salabroker/sala/cmd/sala/internal/config"
+)
+
+// The exit codes of the process.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+const description = `Sala is a realtime broker: browsers connect with Socket.IO, backends drive it over gRPC or REST.
+
+Start one to try with "sala serve --dev" and paste what it prints.`
+
+const exitCodes = `Exit codes: 0 done, 1 it failed at run time (no broker there, a port taken, a call refused), 2 wrong flags or configuration.`
+
+// commands is the command line.
+type commands struct {
+	Serve     serveCommand   `cmd:"" help:"Run a broker."`
+	Config    configCommand  `cmd:"" help:"Look at a broker's configuration."`
+	Token     cli.Token      `cmd:"" help:"Issue and check the tokens with which clients connect."`
+	Rooms     cli.Rooms      `cmd:"" help:"List and clear rooms."`
+	Emit      cli.Emit       `cmd:"" help:"Send an event to rooms, users and sockets."`
+	Broadcast cli.Broadcast  `cmd:"" help:"Send an event to everyone."`
+	Sockets   cli.Sockets    `cmd:"" help:"List connected clients, move them between rooms, disconnect them."`
+	Nodes     cli.Nodes      `cmd:"" help:"List the nodes that make up the broker."`
+	Version   versionCommand `cmd:"" help:"Print the version."`
+}
+
+// execute runs one command and returns the process's exit code. It stops in
+// good order when ctx ends.
+func execute(ctx context.Context, args []string, streams cli.Streams) int {
+	// kong prints help and then asks to exit; it is left to return.
+	exited := false
+	parser, err := newParser(&commands{}, streams, func(int) { exited = true })
+	if err != nil {
+		fmt.Fprintln(streams.Err, "sala: error:", err)
+		return exitFailure
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := parser.Parse(args)
+	if exited {
+		return exitOK
+	}
+	if err != nil {
+		return report(streams, err, exitUsage, helpHint(err))
+	}
+	command.BindTo(ctx, (*context.Context)(nil))
+	if err := command.Run(&streams); err != nil {
+		return report(streams, err, exitCode(err), "")
+	}
+	return exitOK
+}
+
+func newParser(root *commands, streams cli.Streams, exit func(int)) (*kong.Kong, error) {
+	return kong.New(root,
+		kong.Name("sala"),
+		kong.Description(description+"\n\n"+exitCodes),
+		kong.Writers(streams.Out, streams.Err),
+		kong.Exit(exit),
+		kong.ExplicitGroups(append(config.Groups(), cli.Groups()...)),
+		kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: true, Compact: true, FlagsLast: true, WrapUpperBound: 100}),
+		kong.ValueFormatter(describeValue),
+	)
+}
+
+// describeValue adds to a flag's help its default and its environment variable.
+func describeValue(v *kong.Value) string {
+	var notes []string
+	if v.HasDefault && v.Default != "" {
+		notes = append(notes, "default "+v.Default)
+	}
+	for _, name := range v.Tag.Envs {
+		notes = append(notes, "$"+name)
+	}
+	if len(notes) == 0 {
+		return v.Help
+	}
+	return v.Help + " [" + strings.Join(notes, ", ") + "]"
+}
+
+// report writes an error, each line of which stands for itself.
+func report(streams cli.Streams, err error, code int, hint string) int {
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		if strings.HasPrefix(line, " ") {
+			fmt.Fprintln(streams.Err, line)
+			continue
+		}
+		fmt.Fprintln(streams.Err, "sala: error:", line)
+	}
+	if hint != "" {
+		fmt.Fprintln(streams.Err, hint)
+	}
+	return code
+}
+
+// helpHint names the command whose help says more.
+func helpHint(err error) string {
+	path := "sala"
+	var wrong *kong.ParseError
+	if errors.As(err, &wrong) && wrong.Context != nil && wrong.Context.Selected() != nil {
+		path = wrong.Context.Selected().FullPath()
+	}
+	hint := fmt.Sprintf("Run %q for help.", path+" --help")
+	if strings.HasPrefix(err.Error(), "unknown flag") {
+		// The ids of sockets are among those that may.
+		hint += ` What begins with a dash and is no flag goes last, behind "--".`
+	}
+	return hint
+}
+
+// exitCode is the one that the error asks for, or that of a failure.
+func exitCode(err error) int {
+	var coder kong.ExitCoder
+	if errors.As(err, &coder) {
+		return coder.ExitCode()
+	}
+	return exitFailure
+}

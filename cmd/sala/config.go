@@ -1,0 +1,58 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/alecthomas/kong"
+	"github.com/goccy/go-yaml"
+
+	"github.com/salabroker/sala/cmd/sala/internal/app"
+	"github.com/salabroker/sala/cmd/sala/internal/cli"
+	"github.com/salabroker/sala/cmd/sala/internal/config"
+)
+
+// configCommand groups the commands about the configuration.
+type configCommand struct {
+	Check configCheck `cmd:"" help:"Check flags, environment and file as \"sala serve\" would, and print what comes of them. Secrets are masked."`
+}
+
+// configCheck checks a configuration without starting anything.
+type configCheck struct {
+	Output string `short:"o" enum:"yaml,json" default:"yaml" placeholder:"FORMAT" help:"One of yaml, which says where each value comes from, and json."`
+	config.Flags
+}
+
+// Run implements the command.
+func (c *configCheck) Run(ctx context.Context, command *kong.Context, streams *cli.Streams) error {
+	cfg, err := c.Build()
+	if err != nil {
+		return err
+	}
+	if err := app.Check(ctx, cfg); err != nil {
+		return err
+	}
+	for _, note := range cfg.Notes {
+		fmt.Fprintln(streams.Err, "sala: note:", note)
+	}
+	var effective bytes.Buffer
+	if err := cfg.Effective(&effective, command); err != nil {
+		return err
+	}
+	if c.Output == "yaml" {
+		_, err = effective.WriteTo(streams.Out)
+		return err
+	}
+	body, err := yaml.YAMLToJSON(effective.Bytes())
+	if err != nil {
+		return err
+	}
+	var laidOut bytes.Buffer
+	if err := json.Indent(&laidOut, body, "", "  "); err != nil {
+		return err
+	}
+	_, err = laidOut.WriteTo(streams.Out)
+	return err
+}

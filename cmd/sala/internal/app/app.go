@@ -1,0 +1,192 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/salabroker/sala/api"
+	"github.com/salabroker/sala/api/console"
+	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/cmd/sala/internal/config"
+)
+
+// stopGrace is how long, once the clients are gone, calls to the control API
+// may take to finish.
+const stopGrace = 3 * time.Second
+
+// App is a broker with its listeners.
+type App struct {
+	// Static after New.
+	cfg     *config.Config
+	log     *slog.Logger
+	version string
+	broker  *broker.Broker
+	api     *api.Server
+	public  *listener
+	grpc    *listener
+	http    *listener
+	steps   []step // run in reverse order by Stop
+
+	serving sync.WaitGroup
+	failed  chan error // one slot for each listener
+}
+
+// step undoes one part of New or Start.
+type step struct {
+	what  string
+	limit time.Duration
+	stop  func(context.Context) error
+}
+
+// New binds the listeners and builds the broker and the control API; nothing is
+// served before Start. Its error is a *[config.Error] if the configuration is
+// wrong.
+func New(ctx context.Context, cfg *config.Config, log *slog.Logger, version string) (*App, error) {
+	a := &App{cfg: cfg, log: log, version: version, failed: make(chan error, 3)}
+	if err := a.assemble(ctx); err != nil {
+		a.Stop(ctx)
+		return nil, err
+	}
+	return a, nil
+}
+
+// Check tells whether New would accept the configuration, without listening.
+func Check(ctx context.Context, cfg *config.Config) error {
+	a := &App{cfg: cfg, log: slog.New(slog.DiscardHandler)}
+	if err := a.build(ctx, cfg.Broker, nil); err != nil {
+		return err
+	}
+	a.onStop("clients", stopGrace, a.broker.Shutdown)
+	a.Stop(ctx)
+	return nil
+}
+
+func (a *App) assemble(ctx context.Context) error {
+	for _, l := range []struct {
+		bound **listener
+		from  config.Listener
+	}{{&a.public, a.cfg.Public}, {&a.grpc, a.cfg.GRPC}, {&a.http, a.cfg.HTTP}} {
+		bound, err := bind(ctx, l.from)
+		if err != nil {
+			return err
+		}
+		
+		*l.bound = bound
+	}
+	options, page := a.cfg.Broker, http.Handler(nil)
+	if a.cfg.Flags.Dev {
+		options.AllowedOrigins = append(a.pageOrigins(), options.AllowedOrigins...)
+		page = console.Handler(console.Config{PublicPort: a.public.port(), Version: a.version})
+	}
+	if err := a.build(ctx, options, page); err != nil {
+		return err
+	}
+	a.serveHTTP()
+	return nil
+}
+
+// build makes the broker and the control API.
+func (a *App) build(ctx context.Context, options broker.Options, page http.Handler) error {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	options.Logger, options.Metrics, options.Version = a.log, registry, a.version
+	var err error
+	if a.broker, err = broker.New(options); err != nil {
+		return a.cfg.Explain(err)
+	}
+	a.api, err = api.New(api.Config{ //nolint:contextcheck // it starts nothing that a context could end; Shutdown does
+		Broker:          a.broker,
+		Keys:            a.cfg.Keys,
+		MaxMessageBytes: a.cfg.Broker.MaxMessageBytes,
+		Ready:           a.ready,
+		Console:         page,
+		Version:         a.version,
+		Logger:          a.log,
+		Metrics:         registry,
+		Gatherer:        registry,
+	})
+	if err != nil {
+		return errors.Join(fmt.Errorf("the control API can't start: %w", err), a.broker.Shutdown(ctx))
+	}
+	a.onStop("control API", stopGrace, a.api.Shutdown)
+	return nil
+}
+
+// serveHTTP makes the HTTP servers. Clients are the last to come and the first
+// to go: while they are sent away, the control API still answers, so that
+// probes see it and what backends have under way ends in good order.
+func (a *App) serveHTTP() {
+	a.http.server = newServer(a.api.HTTPHandler(), a.log)
+	a.onStop("control HTTP server", stopGrace, a.http.shutdown)
+	a.public.server = newServer(a.broker.Handler(), a.log)
+	a.onStop("public HTTP server", stopGrace, a.public.shutdown)
+	a.onStop("clients", a.cfg.Flags.DrainTimeout, a.broker.Shutdown)
+	a.onStop("readiness", stopGrace, func(context.Context) error {
+		a.api.Drain()
+		return nil
+	})
+}
+
+func (a *App) onStop(what string, limit time.Duration, stop func(context.Context) error) {
+	a.steps = append(a.steps, step{what, limit, stop})
+}
+
+func (a *App) ready() error {
+	if a.broker.Draining() {
+		return errors.New("draining: this node is sending its clients away")
+	}
+	return nil
+}
+
+// Start serves on all listeners. It is called once.
+func (a *App) Start() {
+	a.serve(a.public, a.public.serveHTTP)
+	a.serve(a.http, a.http.serveHTTP)
+	a.serve(a.grpc, func() error { return a.api.Serve(a.grpc.tlsOrPlain("h2")) })
+}
+
+func (a *App) serve(l *listener, serve func() error) {
+	a.log.Info("listening", "listener", l.name, "addr", l.net.Addr().String())
+	a.serving.Go(func() {
+		if err := serve(); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			a.failed <- fmt.Errorf("the listener of %s failed: %w", l.flag, err)
+		}
+	})
+}
+
+// Run waits until ctx ends, or a listener fails, and then stops. It returns
+// the listener's error, or nil.
+func (a *App) Run(ctx context.Context) error {
+	var err error
+	select {
+	case <-ctx.Done():
+		a.log.Info("stopping", "drain_timeout", a.cfg.Flags.DrainTimeout.String())
+	case err = <-a.failed:
+	}
+	a.Stop(context.WithoutCancel(ctx))
+	a.log.Info("stopped")
+	return err
+}
+
+// Stop undoes everything, the last first, each step within its own limit. A
+// step that couldn't end in time is logged; it has cut off what was left.
+func (a *App) Stop(ctx context.Context) {
+	for i := len(a.steps) - 1; i >= 0; i-- {
+		s := a.steps[i]
+		stepCtx, cancel := context.WithTimeout(ctx, s.limit)
+		if err := s.stop(stepCtx); err != nil {
+			a.log.Warn("not stopped in good order", "part", s.what, "error", err)
+		}
+		cancel()
+	}
+	a.steps = nil
+	a.serving.Wait()
+}

@@ -1,0 +1,140 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/salabroker/sala/cmd/sala/internal/config"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func testConfig(t *testing.T, change func(*config.Flags)) *config.Config {
+	t.Helper()
+	flags := &config.Flags{
+		Dev: true, Listen: "127.0.0.1:0", GRPCListen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", MaxMessage: 1_000_000,
+		PingInterval: time.Second, PingTimeout: time.Second, ConnectTimeout: time.Second, DrainTimeout: time.Second,
+	}
+	if change != nil {
+		change(flags)
+	}
+	cfg, err := flags.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func newApp(t *testing.T) *App {
+	t.Helper()
+	a, err := New(t.Context(), testConfig(t, nil), slog.New(slog.DiscardHandler), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// TestListenerFails closes each listener under the app: the app stops, and
+// says which it was.
+func TestListenerFails(t *testing.T) {
+	for flag, pick := range map[string]func(*App) *listener{
+		"--listen":      func(a *App) *listener { return a.public },
+		"--grpc-listen": func(a *App) *listener { return a.grpc },
+		"--http-listen": func(a *App) *listener { return a.http },
+	} {
+		a := newApp(t)
+		a.Start()
+		_ = pick(a).net.Close()
+		err := a.Run(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "the listener of "+flag+" failed") {
+			t.Errorf("%s: Run returned %v", flag, err)
+		}
+	}
+}
+
+func TestRunReturnsWhenAsked(t *testing.T) {
+	a := newApp(t)
+	a.Start()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := a.Run(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestStopWithoutStart frees what New has bound.
+func TestStopWithoutStart(t *testing.T) {
+	a := newApp(t)
+	addresses := []string{a.public.reachable(), a.grpc.reachable(), a.http.reachable()}
+	a.Stop(t.Context())
+	a.Stop(t.Context())
+	expectFree(t, addresses)
+}
+
+func TestNewUndoesWhatItBegan(t *testing.T) {
+	probe, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	free := probe.Addr().String()
+	_ = probe.Close()
+	cfg := testConfig(t, func(f *config.Flags) { f.Listen, f.Namespaces = free, config.List{"bad"} })
+	_, err = New(t.Context(), cfg, slog.New(slog.DiscardHandler), "")
+	var wrong *config.Error
+	if !errors.As(err, &wrong) || !strings.Contains(err.Error(), "namespaces[0]") {
+		t.Errorf("the error is %v, want a *config.Error", err)
+	}
+	expectFree(t, []string{free})
+}
+
+func expectFree(t *testing.T, addresses []string) {
+	t.Helper()
+	for _, address := range addresses {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Errorf("%s was not freed: %v", address, err)
+			continue
+		}
+		_ = l.Close()
+	}
+}
+
+func TestCheckListensNowhere(t *testing.T) {
+	cfg := testConfig(t, func(f *config.Flags) { f.Listen = "192.0.2.1:3000" })
+	if err := Check(t.Context(), cfg); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestReachable(t *testing.T) {
+	for addr, want := range map[string]string{"0.0.0.0:0": "127.0.0.1:", ":0": "127.0.0.1:", "127.0.0.1:0": "127.0.0.1:"} {
+		l, err := bind(t.Context(), config.Listener{Name: "public", Flag: "--listen", Addr: addr})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := l.reachable(); !strings.HasPrefix(got, want) || strings.HasSuffix(got, ":0") {
+			t.Errorf("%s is reached at %s", addr, got)
+		}
+		if err := l.close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestPrintDevFailsWithItsOutput(t *testing.T) {
+	a := newApp(t)
+	defer a.Stop(t.Context())
+	reader, writer := io.Pipe()
+	_ = reader.Close()
+	if err := a.PrintDev(writer); err == nil {
+		t.Error("the error was lost")
+	}
+}

@@ -1,0 +1,115 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/salabroker/sala/cmd/sala/internal/config"
+)
+
+// Limits of the HTTP servers. There is none on how long a response may take:
+// long polls, web sockets and streams last.
+const (
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 64 << 10
+)
+
+// listener is a bound port and, if it speaks HTTP, its server.
+type listener struct {
+	name, flag string
+	tls        *tls.Config
+	net        net.Listener
+	server     *http.Server // nil for gRPC
+}
+
+// bind explains what to do if the port can't be had.
+func bind(ctx context.Context, l config.Listener) (*listener, error) {
+	var lc net.ListenConfig
+	bound, err := lc.Listen(ctx, "tcp", l.Addr)
+	switch {
+	case err == nil:
+		return &listener{name: l.Name, flag: l.Flag, tls: l.TLS, net: bound}, nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s %s: the port is taken; stop what listens there (another sala?) or choose another with %s", l.Flag, l.Addr, l.Flag)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("%s %s: this user may not listen on that port; choose one from 1024 on", l.Flag, l.Addr)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("%s %s: this machine doesn't have that address", l.Flag, l.Addr)
+	default:
+		return nil, fmt.Errorf("%s %s: %w", l.Flag, l.Addr, err)
+	}
+}
+
+// port is the port that was bound, if the address said 0.
+func (l *listener) port() int {
+	_, port, _ := net.SplitHostPort(l.net.Addr().String())
+	n, _ := strconv.Atoi(port) // a bound TCP address has a port
+	return n
+}
+
+// url is an address under which this machine reaches the listener.
+func (l *listener) url() string {
+	scheme := "http"
+	if l.tls != nil {
+		scheme = "https"
+	}
+	return scheme + "://" + l.reachable()
+}
+
+// reachable is host and port; where all interfaces are meant, loopback does.
+func (l *listener) reachable() string {
+	addr, ok := l.net.Addr().(*net.TCPAddr)
+	if !ok || !addr.IP.IsUnspecified() {
+		return l.net.Addr().String()
+	}
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(addr.Port))
+}
+
+// tlsOrPlain is the bound listener, behind TLS if it is to have that.
+func (l *listener) tlsOrPlain(protocol string) net.Listener {
+	if l.tls == nil {
+		return l.net
+	}
+	config := l.tls.Clone()
+	config.NextProtos = []string{protocol}
+	return tls.NewListener(l.net, config)
+}
+
+// newServer speaks HTTP/1.1 alone, which WebSocket needs.
+func newServer(handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+}
+
+func (l *listener) serveHTTP() error { return l.server.Serve(l.tlsOrPlain("http/1.1")) }
+
+// shutdown waits for requests under way, and cuts them when ctx ends.
+func (l *listener) shutdown(ctx context.Context) error {
+	err := l.server.Shutdown(ctx)
+	if err != nil {
+		return errors.Join(err, l.server.Close())
+	}
+	return nil
+}
+
+// close frees the port if nothing has been served on it.
+func (l *listener) close(context.Context) error {
+	if err := l.net.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}

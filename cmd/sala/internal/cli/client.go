@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/salabroker/sala/cmd/sala/internal/config"
+)
+
+// maxResponseBytes bounds one response: a page of sockets in many rooms.
+const maxResponseBytes = 64 << 20
+
+// Client declares where the control API is, and calls it.
+type Client struct {
+	Server  string        `env:"SALA_SERVER" default:"127.0.0.1:9090" placeholder:"HOST:PORT" group:"server" help:"gRPC address of the broker."`
+	APIKey  string        `name:"api-key" env:"SALA_API_KEY" placeholder:"KEY" group:"server" help:"One of the broker's API keys."`
+	TLS     bool          `name:"tls" env:"SALA_TLS" group:"server" help:"The broker's control API has TLS."`
+	TLSCA   string        `name:"tls-ca" env:"SALA_TLS_CA" placeholder:"FILE" group:"server" help:"Certificate (PEM) of the authority that signed the broker's; the system's authorities without it. Implies --tls."`
+	Timeout time.Duration `env:"SALA_TIMEOUT" default:"10s" placeholder:"DURATION" group:"server" help:"How long one call may take."`
+}
+
+// call connects, runs fn and explains its error.
+func (c *Client) call(ctx context.Context, fn func(context.Context, grpc.ClientConnInterface) error) error {
+	conn, err := c.dial()
+	if err != nil {
+		return err
+	}
+	err = c.explain(fn(ctx, conn))
+	_ = conn.Close() // the call is over; there is nothing to lose
+	return err
+}
+
+func (c *Client) dial() (*grpc.ClientConn, error) {
+	if err := c.checkServer(); err != nil {
+		return nil, err
+	}
+	if c.Timeout <= 0 {
+		return nil, &UsageError{Message: "--timeout must be above zero, such as 10s"}
+	}
+	transport, err := c.transport()
+	if err != nil {
+		return nil, err
+	}
+	return grpc.NewClient(c.Server,
+		grpc.WithTransportCredentials(transport),
+		grpc.WithPerRPCCredentials(bearer(c.key())),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxResponseBytes)),
+		grpc.WithUnaryInterceptor(c.limitTime),
+	)
+}
+
+// limitTime gives each call the timeout, rather than all of a command.
+func (c *Client) limitTime(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	return invoke(ctx, method, req, reply, conn, opts...)
+}
+
+// checkServer catches the address of the wrong listener.
+func (c *Client) checkServer() error {
+	if strings.Contains(c.Server, "://") {
+		return &UsageError{Message: fmt.Sprintf("--server %s is a URL; it takes the gRPC address as host:port, such as 127.0.0.1:9090", c.Server)}
+	}
+	if _, port, err := net.SplitHostPort(c.Server); err != nil || port == "" {
+		return &UsageError{Message: fmt.Sprintf("--server %q is not host:port, such as 127.0.0.1:9090", c.Server)}
+	}
+	return nil
+}
+
+func (c *Client) transport() (credentials.TransportCredentials, error) {
+	if !c.TLS && c.TLSCA == "" {
+		return insecure.NewCredentials(), nil
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.TLSCA != "" {
+		pem, err := os.ReadFile(c.TLSCA)
+		if err != nil {
+			return nil, &UsageError{Message: fmt.Sprintf("--tls-ca can't be read: %s", err)}
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, &UsageError{Message: fmt.Sprintf("--tls-ca %s holds no certificate in PEM form", c.TLSCA)}
+		}
+	}
+	return credentials.NewTLS(config), nil
+}
+
+// key takes the key alone if the whole of the broker's setting is given:
+// SALA_API_KEY means both.
+func (c *Client) key() string {
+	words := strings.Fields(c.APIKey)
+	if len(words) == 0 {
+		return ""
+	}
+	return config.KeySecret(words[0])
+}
+
+// bearer sends an API key with each call. The broker refuses to serve without
+// TLS where others could listen in, unless it is told to.
+type bearer string
+
+// GetRequestMetadata implements credentials.PerRPCCredentials.
+func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	if b == "" {
+		return nil, nil
+	}
+	return map[string]string{"authorization": "Bearer " + string(b)}, nil
+}
+
+// RequireTransportSecurity implements credentials.PerRPCCredentials.
+func (b bearer) RequireTransportSecurity() bool { return false }

@@ -1,0 +1,93 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	salav1 "github.com/salabroker/sala/gen/sala/v1"
+)
+
+// Emit sends an event to rooms, users and sockets.
+type Emit struct {
+	Event
+	Target
+	Printer
+	Client
+}
+
+// Run implements the command.
+func (e *Emit) Run(ctx context.Context, s *Streams) error {
+	args, err := e.argsJSON()
+	if err != nil {
+		return err
+	}
+	if err := e.check(); err != nil {
+		return err
+	}
+	return e.call(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		res, err := salav1.NewMessageServiceClient(conn).Emit(ctx, &salav1.EmitRequest{
+			Namespace:     e.Namespace,
+			Rooms:         e.Room,
+			Users:         e.User,
+			Sockets:       e.Socket,
+			ExceptRooms:   e.ExceptRoom,
+			ExceptSockets: e.ExceptSocket,
+			Event:         e.Event.Event,
+			ArgsJson:      args,
+			Volatile:      e.Volatile,
+		})
+		if err != nil {
+			return err
+		}
+		return printReport(&e.Printer, s.Out, res)
+	})
+}
+
+// Broadcast sends an event to everyone.
+type Broadcast struct {
+	Event
+	Except
+	Printer
+	Client
+}
+
+// Run implements the command.
+func (b *Broadcast) Run(ctx context.Context, s *Streams) error {
+	args, err := b.argsJSON()
+	if err != nil {
+		return err
+	}
+	return b.call(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		res, err := salav1.NewMessageServiceClient(conn).Broadcast(ctx, &salav1.BroadcastRequest{
+			Namespace:     b.Namespace,
+			ExceptRooms:   b.ExceptRoom,
+			ExceptSockets: b.ExceptSocket,
+			Event:         b.Event.Event,
+			ArgsJson:      args,
+			Volatile:      b.Volatile,
+		})
+		if err != nil {
+			return err
+		}
+		return printReport(&b.Printer, s.Out, res)
+	})
+}
+
+// report is what both responses have.
+type report interface {
+	proto.Message
+	GetMatched() uint32
+	GetQueued() uint32
+	GetDropped() uint32
+}
+
+func printReport(p *Printer, out io.Writer, r report) error {
+	return p.print(out, r, func(out io.Writer) error {
+		_, err := fmt.Fprintf(out, "%s matched, %d queued, %d dropped\n", sockets(r.GetMatched()), r.GetQueued(), r.GetDropped())
+		return err
+	})
+}

@@ -1,0 +1,125 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	salav1 "github.com/salabroker/sala/gen/sala/v1"
+)
+
+// pageSize is how many entries are asked for at a time.
+const pageSize = 1000
+
+// Rooms groups the commands about rooms.
+type Rooms struct {
+	List  RoomsList  `cmd:"" default:"withargs" help:"List the rooms that somebody is in."`
+	Get   RoomsGet   `cmd:"" help:"Count one room's sockets and users."`
+	Clear RoomsClear `cmd:"" help:"Make everybody leave a room."`
+}
+
+// Help is shown below the usage.
+func (Rooms) Help() string { return `"sala rooms" is short for "sala rooms list".` }
+
+// RoomsList lists rooms.
+type RoomsList struct {
+	Namespace string `placeholder:"NAME" help:"Only this namespace."`
+	Prefix    string `placeholder:"TEXT" help:"Only rooms whose name begins with this."`
+	Printer
+	Client
+}
+
+// Run implements the command.
+func (r *RoomsList) Run(ctx context.Context, s *Streams) error {
+	req := &salav1.ListRoomsRequest{Namespace: r.Namespace, Prefix: r.Prefix, PageSize: pageSize}
+	all := &salav1.ListRoomsResponse{}
+	return r.call(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		for more := true; more; more = req.PageToken != "" {
+			page, err := salav1.NewRoomServiceClient(conn).ListRooms(ctx, req)
+			if err != nil {
+				return err
+			}
+			all.Rooms = append(all.Rooms, page.GetRooms()...)
+			req.PageToken = page.GetNextPageToken()
+		}
+		return r.print(s.Out, all, func(out io.Writer) error {
+			if len(all.GetRooms()) == 0 {
+				fmt.Fprintln(s.Err, "nobody is in a room")
+				return nil
+			}
+			rows := [][]string{{"NAMESPACE", "ROOM", "SOCKETS"}}
+			for _, room := range all.GetRooms() {
+				rows = append(rows, []string{room.GetNamespace(), room.GetName(), count(room.GetSockets())})
+			}
+			return table(out, rows)
+		})
+	})
+}
+
+// RoomsGet shows one room.
+type RoomsGet struct {
+	Room      string `arg:"" help:"The room's name."`
+	Namespace string `placeholder:"NAME" help:"The namespace, / if not given."`
+	Printer
+	Client
+}
+
+// Run implements the command.
+func (r *RoomsGet) Run(ctx context.Context, s *Streams) error {
+	return r.call(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		res, err := salav1.NewRoomServiceClient(conn).GetRoom(ctx, &salav1.GetRoomRequest{Room: r.Room, Namespace: r.Namespace})
+		if err != nil {
+			return err
+		}
+		return r.print(s.Out, res, func(out io.Writer) error {
+			return table(out, [][]string{
+				{"NAMESPACE", "ROOM", "SOCKETS", "USERS"},
+				{res.GetNamespace(), res.GetName(), count(res.GetSockets()), count(res.GetUsers())},
+			})
+		})
+	})
+}
+
+// RoomsClear clears a room.
+type RoomsClear struct {
+	Room       string `arg:"" help:"The room's name."`
+	Namespace  string `placeholder:"NAME" help:"The namespace, / if not given."`
+	Notice     string `placeholder:"EVENT" help:"An event that the members get before they are out."`
+	Args       string `placeholder:"JSON" help:"The notice's arguments, as a JSON array."`
+	Disconnect bool   `help:"Disconnect the members too."`
+	Printer
+	Client
+}
+
+// Run implements the command.
+func (r *RoomsClear) Run(ctx context.Context, s *Streams) error {
+	req := &salav1.ClearRoomRequest{Room: r.Room, Namespace: r.Namespace, Disconnect: r.Disconnect}
+	if r.Args != "" && r.Notice == "" {
+		return &UsageError{Message: "--args belongs to --notice EVENT, which is missing"}
+	}
+	if r.Notice != "" {
+		req.Notice = &salav1.Notice{Event: r.Notice}
+		if r.Args != "" {
+			if err := checkArray("--args", r.Args); err != nil {
+				return err
+			}
+			req.Notice.Args = &structpb.ListValue{}
+			if err := parseJSON("--args", r.Args, req.Notice.Args); err != nil {
+				return err
+			}
+		}
+	}
+	return r.call(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		res, err := salav1.NewRoomServiceClient(conn).ClearRoom(ctx, req)
+		if err != nil {
+			return err
+		}
+		return r.print(s.Out, res, func(out io.Writer) error {
+			_, err := fmt.Fprintf(out, "%s removed\n", sockets(res.GetRemoved()))
+			return err
+		})
+	})
+}

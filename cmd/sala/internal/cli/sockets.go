@@ -1,0 +1,166 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"google.golang.org/grpc"
+
+	salav1 "github.com/salabroker/sala/gen/sala/v1"
+)
+
+// Sockets groups the commands about connected clients.
+type Sockets struct {
+	List       SocketsList       `cmd:"" default:"withargs" help:"List the sockets that are connected."`
+	Get        SocketsGet        `cmd:"" help:"Show one socket."`
+	Join       SocketsJoin       `cmd:"" help:"Put sockets into rooms."`
+	Leave      SocketsLeave      `cmd:"" help:"Take sockets out of rooms."`
+	Disconnect SocketsDisconnect `cmd:"" help:"Disconnect sockets."`
+}
+
+// Help is shown below the usage.
+func (Sockets) Help() string { return `"sala sockets" is short for "sala sockets list".` }
+
+// SocketsList lists sockets.
+type SocketsList struct {
+	Namespace string `placeholder:"NAME" help:"Only this namespace."`
+	Room      string `placeholder:"ROOM" help:"Only the members of this room."`
+	User      string `placeholder:"USER" help:"Only this user's."`
+	Printer
+	Client
+}
+
+// Run implements the command.
+func (l *SocketsList) Run(ctx context.Context, s *Streams) error {
+	req := &salav1.ListSocketsRequest{Namespace: l.Namespace, Room: l.Room, User: l.User, PageSize: pageSize}
+	all := &salav1.ListSocketsResponse{}
+	return l.call(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		for more := true; more; more = req.PageToken != "" {
+			page, err := salav1.NewSocketServiceClient(conn).ListSockets(ctx, req)
+			if err != nil {
+				return err
+			}
+			all.Sockets = append(all.Sockets, page.GetSockets()...)
+			req.PageToken = page.GetNextPageToken()
+		}
+		return l.print(s.Out, all, func(out io.Writer) error {
+			if len(all.GetSockets()) == 0 {
+				fmt.Fprintln(s.Err, "no socket is connected that fits")
+				return nil
+			}
+			rows := [][]string{{"ID", "USER", "NAMESPACE", "ROOMS", "TRANSPORT", "ADDRESS", "CONNECTED"}}
+			for _, socket := range all.GetSockets() {
+				rows = append(rows, []string{socket.GetId(), socket.GetUser(), socket.GetNamespace(), strings.Join(socket.GetRooms(), " "),
+					socket.GetTransport(), socket.GetAddress(), when(socket.GetConnectTime())})
+			}
+			return table(out, rows)
+		})
+	})
+}
+
+// SocketsGet shows one socket.
+type SocketsGet struct {
+	ID string `arg:"" name:"id" help:"The socket's id."`
+	Printer
+	Client
+}
+
+// Run implements the command.
+func (g *SocketsGet) Run(ctx context.Context, s *Streams) error {
+	return g.call(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		res, err := salav1.NewSocketServiceClient(conn).GetSocket(ctx, &salav1.GetSocketRequest{Id: g.ID})
+		if err != nil {
+			return err
+		}
+		return g.print(s.Out, res, func(out io.Writer) error {
+			socket := res.GetSocket()
+			return table(out, [][]string{
+				{"ID", socket.GetId()},
+				{"USER", socket.GetUser()},
+				{"NAMESPACE", socket.GetNamespace()},
+				{"ROOMS", strings.Join(socket.GetRooms(), " ")},
+				{"TRANSPORT", socket.GetTransport()},
+				{"ADDRESS", socket.GetAddress()},
+				{"CONNECTED", when(socket.GetConnectTime())},
+				{"DATA", compactJSON(socket.GetData())},
+			})
+		})
+	})
+}
+
+// SocketsJoin puts sockets into rooms.
+type SocketsJoin struct {
+	Rooms []string `arg:"" name:"room" help:"The rooms to join."`
+	Target
+	Printer
+	Client
+}
+
+// Run implements the command.
+func (j *SocketsJoin) Run(ctx context.Context, s *Streams) error {
+	if err := j.check(); err != nil {
+		return err
+	}
+	return j.call(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		res, err := salav1.NewSocketServiceClient(conn).Join(ctx, &salav1.JoinRequest{Selector: j.selector(), Rooms: j.Rooms})
+		if err != nil {
+			return err
+		}
+		return j.print(s.Out, res, func(out io.Writer) error {
+			_, err := fmt.Fprintf(out, "%s matched, %d refused\n", sockets(res.GetMatched()), res.GetRefused())
+			return err
+		})
+	})
+}
+
+// SocketsLeave takes sockets out of rooms.
+type SocketsLeave struct {
+	Rooms []string `arg:"" name:"room" help:"The rooms to leave."`
+	Target
+	Printer
+	Client
+}
+
+// Run implements the command.
+func (l *SocketsLeave) Run(ctx context.Context, s *Streams) error {
+	if err := l.check(); err != nil {
+		return err
+	}
+	return l.call(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		res, err := salav1.NewSocketServiceClient(conn).Leave(ctx, &salav1.LeaveRequest{Selector: l.selector(), Rooms: l.Rooms})
+		if err != nil {
+			return err
+		}
+		return l.print(s.Out, res, func(out io.Writer) error {
+			_, err := fmt.Fprintf(out, "%s matched\n", sockets(res.GetMatched()))
+			return err
+		})
+	})
+}
+
+// SocketsDisconnect ends sockets.
+type SocketsDisconnect struct {
+	Reason string `placeholder:"TEXT" help:"What the clients are told."`
+	Target
+	Printer
+	Client
+}
+
+// Run implements the command.
+func (d *SocketsDisconnect) Run(ctx context.Context, s *Streams) error {
+	if err := d.check(); err != nil {
+		return err
+	}
+	return d.call(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		res, err := salav1.NewSocketServiceClient(conn).Disconnect(ctx, &salav1.DisconnectRequest{Selector: d.selector(), Reason: d.Reason})
+		if err != nil {
+			return err
+		}
+		return d.print(s.Out, res, func(out io.Writer) error {
+			_, err := fmt.Fprintf(out, "%s disconnected\n", sockets(res.GetMatched()))
+			return err
+		})
+	})
+}

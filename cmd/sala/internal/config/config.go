@@ -1,0 +1,84 @@
+package config
+
+import (
+	"time"
+
+	"github.com/salabroker/sala/api"
+	"github.com/salabroker/sala/broker"
+)
+
+// Config is a configuration that has been checked as far as possible without
+// starting anything.
+type Config struct {
+	// Flags is what it was made of, with what --dev made up.
+	Flags *Flags
+	// Broker holds the broker's options, but for Logger, Metrics and Version.
+	Broker broker.Options
+	// Keys open the control API.
+	Keys []api.Key
+	// DevKey is the API key to show; only with --dev.
+	DevKey string
+	// Public, GRPC and HTTP are the listeners.
+	Public, GRPC, HTTP Listener
+	// Notes say what is odd but no error.
+	Notes []string
+}
+
+// Build checks the flags and the file. The error is an *[Error].
+func (f *Flags) Build() (*Config, error) {
+	if f.file == nil {
+		f.file = newFile("", nil)
+	}
+	var p problems
+	c := &Config{Flags: f}
+	c.Keys = f.readKeys(&p)
+	ring := f.readSecrets(&p)
+	c.Public, c.GRPC, c.HTTP = f.listeners(&p)
+	f.checkNumbers(&p)
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	sections := &f.file.sections
+	c.Broker = broker.Options{
+		Namespaces:         f.Namespaces,
+		Tokens:             ring,
+		DefaultPermissions: sections.DefaultPermissions.toBroker(),
+		AllowedOrigins:     f.AllowedOrigins,
+		PingInterval:       f.PingInterval,
+		PingTimeout:        f.PingTimeout,
+		ConnectTimeout:     f.ConnectTimeout,
+		MaxMessageBytes:    f.MaxMessage,
+		Relay:              sections.relay(),
+		Rooms:              sections.roomEvents(),
+	}
+	if f.AllowAnonymous {
+		anonymous := sections.Anonymous.toBroker()
+		c.Broker.Anonymous = &anonymous
+	} else if sections.Anonymous != nil {
+		c.Notes = append(c.Notes, "anonymous: is set, but clients without a token are refused; --allow-anonymous lets them in")
+	}
+	if f.Dev {
+		c.DevKey = devKey(f.APIKey, c.Keys)
+	}
+	return c, nil
+}
+
+// checkNumbers refuses what the broker would take for "not set".
+func (f *Flags) checkNumbers(p *problems) {
+	for _, d := range []struct {
+		flag  string
+		value time.Duration
+	}{
+		{"--ping-interval", f.PingInterval},
+		{"--ping-timeout", f.PingTimeout},
+		{"--connect-timeout", f.ConnectTimeout},
+		{"--drain-timeout", f.DrainTimeout},
+	} {
+		if d.value <= 0 {
+			p.addf("%s is %s; it must be above zero, such as 10s", d.flag, d.value)
+		}
+	}
+	if f.MaxMessage <= 0 {
+		p.addf("--max-message-bytes is %d; it must be above zero, such as 1000000", f.MaxMessage)
+	}
+}

@@ -1,0 +1,283 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+	"go.uber.org/goleak"
+
+	"github.com/salabroker/sala/broker"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	testSecret = "0123456789abcdef0123456789abcdef"
+	testKey    = "ops=not-to-be-seen:emit,rooms:read"
+)
+
+// parse runs args through kong as "sala serve" does. The environment is
+// cleared of settings, and then has those of env.
+func parse(t *testing.T, env map[string]string, args ...string) (*Flags, *kong.Context, error) {
+	t.Helper()
+	for _, entry := range os.Environ() {
+		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "SALA_") {
+			t.Setenv(name, "") // puts it back after the test
+			_ = os.Unsetenv(name)
+		}
+	}
+	for name, value := range env {
+		t.Setenv(name, value)
+	}
+	var root struct {
+		Serve struct{ Flags } `cmd:""`
+	}
+	parser, err := kong.New(&root, kong.Name("sala"), kong.ExplicitGroups(Groups()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, err := parser.Parse(append([]string{"serve"}, args...))
+	return &root.Serve.Flags, ctx, err
+}
+
+func mustParse(t *testing.T, env map[string]string, args ...string) (*Flags, *kong.Context) {
+	t.Helper()
+	flags, ctx, err := parse(t, env, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return flags, ctx
+}
+
+// mustBuild builds a configuration that has a secret and a key.
+func mustBuild(t *testing.T, args ...string) *Config {
+	t.Helper()
+	flags, _ := mustParse(t, nil, append(args, "--jwt-secret", testSecret, "--api-key", testKey)...)
+	c, err := flags.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func writeFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "sala.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// eachFlag calls fn for every flag of a command line that sets nothing.
+func eachFlag(t *testing.T, fn func(t *testing.T, flag *kong.Flag)) {
+	t.Helper()
+	_, ctx := mustParse(t, nil)
+	for _, flag := range ctx.Flags() {
+		if flag.Name != "help" {
+			t.Run(flag.Name, func(t *testing.T) { fn(t, flag) })
+		}
+	}
+}
+
+func TestEveryFlagIsDocumented(t *testing.T) {
+	eachFlag(t, func(t *testing.T, flag *kong.Flag) {
+		want := "SALA_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
+		if len(flag.Envs) != 1 || flag.Envs[0] != want {
+			t.Errorf("its environment variable is %v, want %s", flag.Envs, want)
+		}
+		if flag.Help == "" || flag.Group == nil || flag.Group.Title == flag.Group.Key {
+			t.Error("it has no help, or no group with a title")
+		}
+	})
+}
+
+// TestContract holds the names and defaults that others rely on.
+func TestContract(t *testing.T) {
+	want := map[string]string{
+		"listen": ":3000", "grpc-listen": "127.0.0.1:9090", "http-listen": "127.0.0.1:9091",
+		"api-key": "", "jwt-secret": "", "jwt-user-claim": "sub", "allow-anonymous": "", "namespaces": "/",
+		"allowed-origins": "", "ping-interval": "25s", "ping-timeout": "20s", "connect-timeout": "10s",
+		"max-message-bytes": "1000000", "log-level": "info", "log-format": "text", "config": "",
+	}
+	eachFlag(t, func(t *testing.T, flag *kong.Flag) {
+		if def, ok := want[flag.Name]; ok && flag.Default != def {
+			t.Errorf("the default is %q, want %q", flag.Default, def)
+		}
+		delete(want, flag.Name)
+	})
+	if len(want) > 0 {
+		t.Errorf("there are no flags for %v", want)
+	}
+}
+
+// settings are three values for a flag, none of which is the default, with
+// what each comes to.
+func settings(flag *kong.Flag) (text [3]string, want [3]string) {
+	switch {
+	case flag.Name == "log-level":
+		text = [3]string{"debug", "warn", "error"}
+	case flag.Name == "log-format":
+		text = [3]string{"json", "text", "json"}
+	case flag.IsBool():
+		text = [3]string{"true", "false", "true"}
+	case flag.Target.Kind() == reflect.Int64 && flag.Target.Type().Name() == "Duration":
+		text = [3]string{"1s", "2s", "3s"}
+	case flag.Target.Kind() == reflect.Int64:
+		text = [3]string{"1111", "2222", "3333"}
+	case flag.Target.Type() == reflect.TypeFor[Path]():
+		text = [3]string{"/in/file", "/in/env", "/in/flag"}
+	default:
+		text = [3]string{"in-file", "in-env", "in-flag"}
+	}
+	want = text
+	if flag.Target.Type() == reflect.TypeFor[List]() {
+		want = [3]string{"[in-file]", "[in-env]", "[in-flag]"}
+	}
+	return text, want
+}
+
+func TestPrecedence(t *testing.T) {
+	eachFlag(t, func(t *testing.T, flag *kong.Flag) {
+		if flag.Name == "config" {
+			t.Skip("it names the file")
+		}
+		text, want := settings(flag)
+		file := writeFile(t, key(flag.Name)+": "+text[0]+"\n")
+		env := map[string]string{flag.Envs[0]: text[1]}
+		arg := "--" + flag.Name + "=" + text[2]
+
+		for _, tt := range []struct {
+			name, want, source string
+			env                map[string]string
+			args               []string
+		}{
+			{name: "file over default", want: want[0], source: file, args: []string{"--config", file}},
+			{name: "environment over file", want: want[1], source: flag.Envs[0], env: env, args: []string{"--config", file}},
+			{name: "flag over all", want: want[2], source: "command line", env: env, args: []string{"--config", file, arg}},
+			{name: "flag over file", want: want[2], source: "command line", args: []string{"--config", file, arg}},
+			{name: "environment over default", want: want[1], source: flag.Envs[0], env: env},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				flags, ctx := mustParse(t, tt.env, tt.args...)
+				field := fieldOf(ctx, flag.Name)
+				if got := fmt.Sprint(field.Target.Interface()); got != tt.want {
+					t.Errorf("it is %s, want %s", got, tt.want)
+				}
+				c := &Config{Flags: flags}
+				if got := c.source(field, tt.source == "command line"); got != tt.source {
+					t.Errorf("it is said to come from %s, want %s", got, tt.source)
+				}
+			})
+		}
+	})
+}
+
+func fieldOf(ctx *kong.Context, name string) *kong.Flag {
+	for _, flag := range ctx.Flags() {
+		if flag.Name == name {
+			return flag
+		}
+	}
+	return nil
+}
+
+func TestConfigFromEnvironment(t *testing.T) {
+	file := writeFile(t, "listen: 127.0.0.1:1234\n")
+	flags, _ := mustParse(t, map[string]string{"SALA_CONFIG": file})
+	if flags.Listen != "127.0.0.1:1234" {
+		t.Errorf("listen is %q; the file of SALA_CONFIG was not read", flags.Listen)
+	}
+	other := writeFile(t, "listen: 127.0.0.1:4321\n")
+	flags, _ = mustParse(t, map[string]string{"SALA_CONFIG": file}, "--config", other)
+	if flags.Listen != "127.0.0.1:4321" {
+		t.Errorf("listen is %q; --config must win", flags.Listen)
+	}
+}
+
+func TestLists(t *testing.T) {
+	want := List{"a=b:emit,broadcast", "c"}
+	file := writeFile(t, "api_key: [\"a=b:emit,broadcast\", c]\nnamespaces: /one\njwt_secret:\n  - with two spaces\n")
+	for name, flags := range map[string]*Flags{
+		"repeated":    first(mustParse(t, nil, "--api-key", want[0], "--api-key", want[1])),
+		"one value":   first(mustParse(t, nil, "--api-key", want[0]+"  "+want[1])),
+		"environment": first(mustParse(t, map[string]string{"SALA_API_KEY": " " + want[0] + "\n\t" + want[1] + " "})),
+		"file":        first(mustParse(t, nil, "--config", file)),
+	} {
+		if !reflect.DeepEqual(flags.APIKey, want) {
+			t.Errorf("%s: %q, want %q", name, flags.APIKey, want)
+		}
+	}
+	flags, _ := mustParse(t, nil, "--config", file)
+	if !reflect.DeepEqual(flags.Namespaces, List{"/one"}) {
+		t.Errorf("one value for a list: %q", flags.Namespaces)
+	}
+	if !reflect.DeepEqual(flags.JWTSecret, List{"with two spaces"}) {
+		t.Errorf("an entry of the file was split: %q", flags.JWTSecret)
+	}
+}
+
+func first(flags *Flags, _ *kong.Context) *Flags { return flags }
+
+func TestOptionsForTheBroker(t *testing.T) {
+	file := writeFile(t, `
+# the chat
+anonymous: {join: ["public:*"], rooms: [lobby]}
+default_permissions: {namespaces: [/], join: ["**"], publish: ["**"], broadcast: true}
+relay:
+  - {event: my_event, emit: my_response, to: room, room_field: room}
+  - {event: shout,    emit: my_response, to: broadcast}
+rooms: {join_event: entrar, leave_event: salir, announce: {event: message, joined: "{user} ha entrado en la sala {room}.", left: "adiós"}}
+`)
+	got := mustBuild(t, "--config", file, "--allow-anonymous", "--namespaces", "/ /chat").Broker
+	want := broker.Options{
+		Namespaces:         []string{"/", "/chat"},
+		Anonymous:          &broker.Permissions{Join: []string{"public:*"}, Rooms: []string{"lobby"}},
+		DefaultPermissions: broker.Permissions{Namespaces: []string{"/"}, Join: []string{"**"}, Publish: []string{"**"}, Broadcast: true},
+		Relay: []broker.RelayRule{
+			{Event: "my_event", Emit: "my_response", To: broker.RelayToRoom, RoomField: "room"},
+			{Event: "shout", Emit: "my_response", To: broker.RelayToBroadcast},
+		},
+		Rooms: broker.RoomEvents{JoinEvent: "entrar", LeaveEvent: "salir", Announce: &broker.Announcement{
+			Event: "message", Joined: "{user} ha entrado en la sala {room}.", Left: "adiós"}},
+		PingInterval: got.PingInterval, PingTimeout: got.PingTimeout, ConnectTimeout: got.ConnectTimeout,
+		MaxMessageBytes: 1_000_000, Tokens: got.Tokens,
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestRoomEvents(t *testing.T) {
+	for _, tt := range []struct{ name, file, join, leave string }{
+		{"no section", "", "join", "leave"},
+		{"empty section", "rooms:\n", "join", "leave"},
+		{"announcement alone", "rooms: {announce: {event: message, joined: hi}}", "join", "leave"},
+		{"one renamed", "rooms: {join_event: enter}", "enter", "leave"},
+		{"turned off", `rooms: {join_event: "", leave_event: ""}`, "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rooms := mustBuild(t, "--config", writeFile(t, tt.file)).Broker.Rooms
+			if rooms.JoinEvent != tt.join || rooms.LeaveEvent != tt.leave {
+				t.Errorf("join %q and leave %q, want %q and %q", rooms.JoinEvent, rooms.LeaveEvent, tt.join, tt.leave)
+			}
+		})
+	}
+}
+
+func TestAnonymous(t *testing.T) {
+	file := writeFile(t, "anonymous: {join: [a]}\n")
+	c := mustBuild(t, "--config", file)
+	if c.Broker.Anonymous != nil || len(c.Notes) != 1 || !strings.Contains(c.Notes[0], "--allow-anonymous") {
+		t.Errorf("permissions alone let %v in, with the notes %q", c.Broker.Anonymous, c.Notes)
+	}
+	c = mustBuild(t, "--allow-anonymous")
+	if c.Broker.Anonymous == nil || !reflect.DeepEqual(*c.Broker.Anonymous, broker.Permissions{}) {
+		t.Errorf("without a section, anonymous clients may do %v, want nothing", c.Broker.Anonymous)
+	}
+}

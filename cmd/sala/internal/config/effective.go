@@ -1,0 +1,85 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/goccy/go-yaml"
+)
+
+// Effective writes the configuration as a YAML file would say it, each setting
+// with where it comes from, and with all secrets masked.
+func (c *Config) Effective(out io.Writer, ctx *kong.Context) error {
+	onCommandLine := make(map[*kong.Flag]bool)
+	for _, path := range ctx.Path {
+		if path.Flag != nil && !path.Resolved {
+			onCommandLine[path.Flag] = true
+		}
+	}
+	for _, flag := range ctx.Flags() {
+		if !hasKey(flag) {
+			continue
+		}
+		text, err := yaml.MarshalWithOptions(effectiveValue(flag), yaml.Flow(true))
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "%s: %s  # %s\n", key(flag.Name), strings.TrimSpace(string(text)), c.source(flag, onCommandLine[flag]))
+	}
+	sections, err := yaml.MarshalWithOptions(c.Flags.file.sections, yaml.Indent(2), yaml.IndentSequence(true))
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(sections)
+	return err
+}
+
+func (c *Config) source(flag *kong.Flag, onCommandLine bool) string {
+	switch {
+	case onCommandLine:
+		return "command line"
+	case inEnvironment(flag):
+		return flag.Envs[0]
+	case c.Flags.file.used[key(flag.Name)]:
+		return c.Flags.file.path
+	default:
+		return "default"
+	}
+}
+
+func effectiveValue(flag *kong.Flag) any {
+	switch v := flag.Target.Interface().(type) {
+	case List:
+		return effectiveList(flag.Name, v)
+	case time.Duration:
+		return v.String()
+	case Path:
+		return string(v)
+	default:
+		return v
+	}
+}
+
+func effectiveList(flag string, list List) []string {
+	shown := make([]string, len(list))
+	for i, entry := range list {
+		switch flag {
+		case "api-key":
+			entry = maskKey(entry)
+		case "jwt-secret":
+			entry = maskSecret(entry)
+		}
+		shown[i] = entry
+	}
+	return shown
+}
+
+// yamlName is a field's key.
+func yamlName(field reflect.StructField) string {
+	name, _, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+	return name
+}

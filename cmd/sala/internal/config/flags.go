@@ -1,0 +1,52 @@
+package config
+
+import (
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// Flags declares the flags of a broker for kong, to be embedded in a command.
+// Each but --config has a key in the YAML file too: its name with underscores.
+type Flags struct {
+	Config Path `env:"SALA_CONFIG" placeholder:"FILE" group:"general" help:"YAML file with the same settings (a flag's name with underscores is its key) and the sections anonymous, default_permissions, relay and rooms."`
+	Dev    bool `env:"SALA_DEV" group:"general" help:"For trying out: make up a secret and an API key if none is given, accept short secrets, serve a demo page, and print commands to paste."`
+
+	Listen         string        `env:"SALA_LISTEN" default:":3000" placeholder:"ADDR" group:"public" help:"Where Socket.IO clients connect."`
+	TLSCert        Path          `name:"tls-cert" env:"SALA_TLS_CERT" placeholder:"FILE" group:"public" help:"Certificate chain (PEM) of the public listener; plain HTTP without it."`
+	TLSKey         Path          `name:"tls-key" env:"SALA_TLS_KEY" placeholder:"FILE" group:"public" help:"Private key (PEM) to --tls-cert."`
+	Namespaces     List          `env:"SALA_NAMESPACES" default:"/" placeholder:"NAME" group:"public" help:"Namespaces that exist; repeat it or separate by spaces."`
+	AllowedOrigins List          `env:"SALA_ALLOWED_ORIGINS" placeholder:"ORIGIN" group:"public" help:"Origins of pages, such as https://example.com, that may connect beside the broker's own; * allows any. Repeat it or separate by spaces."`
+	PingInterval   time.Duration `env:"SALA_PING_INTERVAL" default:"25s" placeholder:"DURATION" group:"public" help:"How often clients are pinged."`
+	PingTimeout    time.Duration `env:"SALA_PING_TIMEOUT" default:"20s" placeholder:"DURATION" group:"public" help:"How long a client may take to answer a ping."`
+	ConnectTimeout time.Duration `env:"SALA_CONNECT_TIMEOUT" default:"10s" placeholder:"DURATION" group:"public" help:"How long a client may take to join a namespace after it has connected."`
+	MaxMessage     int64         `name:"max-message-bytes" env:"SALA_MAX_MESSAGE_BYTES" default:"1000000" placeholder:"BYTES" group:"public" help:"How large a message may be."`
+
+	JWTSecret      List   `name:"jwt-secret" env:"SALA_JWT_SECRET" placeholder:"[KID=]SECRET" group:"tokens" help:"Secret of the tokens (HS256), at least 32 bytes: openssl rand -hex 32. Repeat it to rotate: the first signs, all verify."`
+	JWTUserClaim   string `name:"jwt-user-claim" env:"SALA_JWT_USER_CLAIM" default:"sub" placeholder:"CLAIM" group:"tokens" help:"The claim that names the user."`
+	AllowAnonymous bool   `env:"SALA_ALLOW_ANONYMOUS" group:"tokens" help:"Let clients connect without a token, with the permissions of anonymous: in the file."`
+
+	APIKey          List   `name:"api-key" env:"SALA_API_KEY" placeholder:"[NAME=]KEY[:SCOPE,...]" group:"control" help:"Key that opens the control API, with all scopes if none is named. Repeat it or separate by spaces."`
+	GRPCListen      string `name:"grpc-listen" env:"SALA_GRPC_LISTEN" default:"127.0.0.1:9090" placeholder:"ADDR" group:"control" help:"Where backends and this command's other subcommands call gRPC."`
+	HTTPListen      string `name:"http-listen" env:"SALA_HTTP_LISTEN" default:"127.0.0.1:9091" placeholder:"ADDR" group:"control" help:"Where backends call REST; /openapi.json, /metrics, /livez and /readyz too."`
+	ControlTLSCert  Path   `name:"control-tls-cert" env:"SALA_CONTROL_TLS_CERT" placeholder:"FILE" group:"control" help:"Certificate chain (PEM) of both control listeners."`
+	ControlTLSKey   Path   `name:"control-tls-key" env:"SALA_CONTROL_TLS_KEY" placeholder:"FILE" group:"control" help:"Private key (PEM) to --control-tls-cert."`
+	InsecureControl bool   `env:"SALA_INSECURE_CONTROL" group:"control" help:"Allow control listeners without TLS that other machines can reach, as behind a proxy that encrypts."`
+
+	LogLevel     string        `env:"SALA_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" group:"running" help:"One of debug, info, warn and error."`
+	LogFormat    string        `env:"SALA_LOG_FORMAT" default:"text" enum:"text,json" placeholder:"FORMAT" group:"running" help:"One of text and json."`
+	DrainTimeout time.Duration `env:"SALA_DRAIN_TIMEOUT" default:"10s" placeholder:"DURATION" group:"running" help:"How long clients may take, after SIGTERM, to get what was accepted for them."`
+
+	file *File `kong:"-"`
+}
+
+// Groups are the headings under which the flags stand in --help, in order.
+func Groups() []kong.Group {
+	return []kong.Group{
+		{Key: "general", Title: "General:"},
+		{Key: "public", Title: "Clients (Socket.IO, path /socket.io/):"},
+		{Key: "tokens", Title: "Tokens:"},
+		{Key: "control", Title: "Control API (gRPC and REST):"},
+		{Key: "running", Title: "Logs and shutdown:"},
+	}
+}

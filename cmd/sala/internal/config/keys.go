@@ -1,0 +1,116 @@
+package config
+
+import (
+	"crypto/rand"
+	"strings"
+
+	"github.com/salabroker/sala/api"
+	"github.com/salabroker/sala/broker/token"
+)
+
+// KeySecret is the part of an API key that callers send, of "key", "name=key"
+// or "name=key:scope,scope" as [api.ParseKey] reads them.
+func KeySecret(raw string) string {
+	_, secret, _ := splitKey(raw)
+	return secret
+}
+
+func splitKey(raw string) (name, secret, scopes string) {
+	name, rest, named := strings.Cut(raw, "=")
+	if !named || strings.Trim(rest, "=") == "" {
+		return "", raw, ""
+	}
+	secret, scopes, _ = strings.Cut(rest, ":")
+	return name, secret, scopes
+}
+
+// readKeys parses the API keys; in development it makes one if there is none.
+func (f *Flags) readKeys(p *problems) []api.Key {
+	if len(f.APIKey) == 0 {
+		if !f.Dev {
+			p.addf("no API key, so nobody could call the control API: set --api-key, SALA_API_KEY or api_key: in the file (make one with: openssl rand -hex 32), or try Sala out with --dev")
+			return nil
+		}
+		f.APIKey = List{"dev=" + rand.Text()}
+	}
+	keys := make([]api.Key, 0, len(f.APIKey))
+	seen := make(map[string]int)
+	for i, raw := range f.APIKey {
+		key, err := api.ParseKey(raw)
+		if err != nil {
+			p.addf("api_key[%d]: %s", i, err)
+			continue
+		}
+		if other, ok := seen[KeySecret(raw)]; ok {
+			p.addf("api_key[%d]: the same key as api_key[%d]; each needs a key of its own", i, other)
+			continue
+		}
+		seen[KeySecret(raw)] = i
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+// readSecrets parses the JWT secrets; in development it makes one if there is
+// none.
+func (f *Flags) readSecrets(p *problems) *token.Keyring {
+	if len(f.JWTSecret) == 0 {
+		if !f.Dev {
+			p.addf("no secret to sign and check tokens with: set --jwt-secret, SALA_JWT_SECRET or jwt_secret: in the file (make one with: openssl rand -hex 32), or try Sala out with --dev")
+			return nil
+		}
+		f.JWTSecret = List{rand.Text() + rand.Text()}
+	}
+	options := token.Options{UserClaim: f.JWTUserClaim, AllowShortSecrets: f.Dev}
+	for i, raw := range f.JWTSecret {
+		key, err := token.ParseKey(raw)
+		if err != nil {
+			p.addf("jwt_secret[%d]: %s", i, err)
+			return nil
+		}
+		options.Keys = append(options.Keys, key)
+	}
+	ring, err := token.NewKeyring(options)
+	if err != nil {
+		p.addf("jwt_secret: %s", err)
+		return nil
+	}
+	return ring
+}
+
+// devKey is the API key for the commands to paste: the first that may call
+// everything or, failing that, the first.
+func devKey(raw List, keys []api.Key) string {
+	if len(keys) != len(raw) || len(raw) == 0 {
+		return ""
+	}
+	for i, key := range keys {
+		if len(key.Scopes()) == len(api.AllScopes()) {
+			return KeySecret(raw[i])
+		}
+	}
+	return KeySecret(raw[0])
+}
+
+// maskKey shows a setting of an API key without the key.
+func maskKey(raw string) string {
+	name, _, scopes := splitKey(raw)
+	switch {
+	case name == "":
+		return masked
+	case scopes == "":
+		return name + "=" + masked
+	default:
+		return name + "=" + masked + ":" + scopes
+	}
+}
+
+// maskSecret shows a setting of a JWT secret without the secret.
+func maskSecret(raw string) string {
+	if key, err := token.ParseKey(raw); err == nil && key.ID != "" {
+		return key.ID + "=" + masked
+	}
+	return masked
+}
+
+const masked = "***"

@@ -1,0 +1,69 @@
+package config
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+)
+
+// Listener is where one of the listeners is to listen, and how.
+type Listener struct {
+	// Name is what logs call it: public, grpc or http.
+	Name string
+	// Flag is the flag that sets the address.
+	Flag string
+	// Addr is the address as it was given.
+	Addr string
+	// TLS is nil for plain TCP.
+	TLS *tls.Config
+}
+
+// listeners checks the addresses and loads the certificates.
+func (f *Flags) listeners(p *problems) (public, grpc, http Listener) {
+	public = Listener{Name: "public", Flag: "--listen", Addr: f.Listen}
+	grpc = Listener{Name: "grpc", Flag: "--grpc-listen", Addr: f.GRPCListen}
+	http = Listener{Name: "http", Flag: "--http-listen", Addr: f.HTTPListen}
+	var err error
+	public.TLS, err = loadTLS("--tls-cert", f.TLSCert, "--tls-key", f.TLSKey)
+	p.add(err)
+	grpc.TLS, err = loadTLS("--control-tls-cert", f.ControlTLSCert, "--control-tls-key", f.ControlTLSKey)
+	p.add(err)
+	if grpc.TLS != nil {
+		http.TLS = grpc.TLS.Clone()
+	}
+	insecure := f.InsecureControl || f.ControlTLSCert != "" || f.ControlTLSKey != ""
+	p.add(public.check(true))
+	p.add(grpc.check(insecure))
+	p.add(http.check(insecure))
+	return public, grpc, http
+}
+
+// check refuses an address that means nothing and, unless others may connect,
+// one that isn't on the loopback interface.
+func (l *Listener) check(open bool) error {
+	addr, err := net.ResolveTCPAddr("tcp", l.Addr)
+	if err != nil || l.Addr == "" {
+		return fmt.Errorf("%s %q is no address to listen on; one looks like 127.0.0.1:3000 or, for all interfaces, :3000", l.Flag, l.Addr)
+	}
+	if open || addr.IP.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("%s %s can be reached from other machines, and API keys would cross the network in the clear: "+
+		"listen on 127.0.0.1, or give --control-tls-cert and --control-tls-key, or, if a proxy in front encrypts, allow it with --insecure-control", l.Flag, l.Addr)
+}
+
+func loadTLS(certFlag string, cert Path, keyFlag string, key Path) (*tls.Config, error) {
+	switch {
+	case cert == "" && key == "":
+		return nil, nil
+	case key == "":
+		return nil, fmt.Errorf("%s needs %s beside it", certFlag, keyFlag)
+	case cert == "":
+		return nil, fmt.Errorf("%s needs %s beside it", keyFlag, certFlag)
+	}
+	pair, err := tls.LoadX509KeyPair(string(cert), string(key))
+	if err != nil {
+		return nil, fmt.Errorf("%s and %s can't be used: %w", certFlag, keyFlag, err)
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}, nil
+}

@@ -1,0 +1,89 @@
+package config
+
+import (
+	"reflect"
+
+	"github.com/salabroker/sala/broker"
+)
+
+// Sections is what only the YAML file can say.
+type Sections struct {
+	// Anonymous is what clients without a token may do.
+	Anonymous *Permissions `yaml:"anonymous,omitempty"`
+	// DefaultPermissions is what tokens allow that were made elsewhere and
+	// carry no permissions of Sala's.
+	DefaultPermissions *Permissions `yaml:"default_permissions,omitempty"`
+	// Relay passes events of clients on to other clients.
+	Relay []RelayRule `yaml:"relay,omitempty"`
+	// Rooms names the events with which clients join and leave rooms.
+	Rooms Rooms `yaml:"rooms"`
+}
+
+// Permissions is [broker.Permissions] in the file.
+type Permissions struct {
+	Namespaces []string `yaml:"namespaces,omitempty,flow"`
+	Rooms      []string `yaml:"rooms,omitempty,flow"`
+	Join       []string `yaml:"join,omitempty,flow"`
+	Publish    []string `yaml:"publish,omitempty,flow"`
+	Broadcast  bool     `yaml:"broadcast"`
+}
+
+// RelayRule is [broker.RelayRule] in the file.
+type RelayRule struct {
+	Event     string `yaml:"event"`
+	Emit      string `yaml:"emit,omitempty"`
+	To        string `yaml:"to"`
+	RoomField string `yaml:"room_field,omitempty"`
+}
+
+// Rooms is [broker.RoomEvents] in the file.
+type Rooms struct {
+	JoinEvent  string    `yaml:"join_event"`
+	LeaveEvent string    `yaml:"leave_event"`
+	Announce   *Announce `yaml:"announce,omitempty"`
+}
+
+// Announce is [broker.Announcement] in the file.
+type Announce struct {
+	Event  string `yaml:"event"`
+	Joined string `yaml:"joined,omitempty"`
+	Left   string `yaml:"left,omitempty"`
+}
+
+func defaultSections() Sections {
+	return Sections{Rooms: Rooms{JoinEvent: "join", LeaveEvent: "leave"}}
+}
+
+// sectionKeys are the keys of [Sections].
+func sectionKeys() map[string]bool {
+	keys := make(map[string]bool)
+	t := reflect.TypeFor[Sections]()
+	for i := range t.NumField() {
+		keys[yamlName(t.Field(i))] = true
+	}
+	return keys
+}
+
+func (p *Permissions) toBroker() broker.Permissions {
+	if p == nil {
+		return broker.Permissions{}
+	}
+	return broker.Permissions(*p)
+}
+
+func (s *Sections) relay() []broker.RelayRule {
+	rules := make([]broker.RelayRule, len(s.Relay))
+	for i, r := range s.Relay {
+		rules[i] = broker.RelayRule{Event: r.Event, Emit: r.Emit, To: broker.RelayScope(r.To), RoomField: r.RoomField}
+	}
+	return rules
+}
+
+func (s *Sections) roomEvents() broker.RoomEvents {
+	events := broker.RoomEvents{JoinEvent: s.Rooms.JoinEvent, LeaveEvent: s.Rooms.LeaveEvent}
+	if s.Rooms.Announce != nil {
+		announcement := broker.Announcement(*s.Rooms.Announce)
+		events.Announce = &announcement
+	}
+	return events
+}

@@ -1,0 +1,33 @@
+// Command sala is a realtime broker for Socket.IO clients, and the tools to
+// talk to a running one. Run "sala --help".
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/salabroker/sala/cmd/sala/internal/cli"
+)
+
+func main() {
+	os.Exit(run())
+}
+
+// run ends in good order at the first SIGINT or SIGTERM, and at once at the
+// second.
+func run() int {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	go func() {
+		<-signals
+		cancel()
+		<-signals
+		os.Exit(exitFailure)
+	}()
+	return execute(ctx, os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/salabroker/sala/api"
+	"github.com/salabroker/sala/cmd/sala/internal/app"
+	"github.com/salabroker/sala/cmd/sala/internal/cli"
+	"github.com/salabroker/sala/cmd/sala/internal/config"
+)
+
+// serveCommand runs a broker.
+type serveCommand struct {
+	config.Flags
+}
+
+// Help is shown below the usage.
+func (*serveCommand) Help() string {
+	return `Settings come from flags, from environment variables and from the YAML file that --config names, in this order. ` +
+		`In an environment variable, entries of what may be repeated are separated by spaces. ` +
+		`SIGTERM and SIGINT send the clients away and end the process in good order; a second one ends it at once.` +
+		"\n\nScopes of API keys: " + scopes() + "." +
+		"\n\n" + exitCodes
+}
+
+func scopes() string {
+	var words []string
+	for _, scope := range api.AllScopes() {
+		words = append(words, string(scope))
+	}
+	return strings.Join(words, ", ")
+}
+
+// Run implements the command.
+func (s *serveCommand) Run(ctx context.Context, streams *cli.Streams) error {
+	cfg, err := s.Build()
+	if err != nil {
+		return err
+	}
+	log := newLogger(streams.Err, s.LogLevel, s.LogFormat)
+	for _, note := range cfg.Notes {
+		log.Warn(note)
+	}
+	a, err := app.New(ctx, cfg, log, currentVersion())
+	if err != nil {
+		return err
+	}
+	a.Start()
+	if s.Dev {
+		if err := a.PrintDev(streams.Out); err != nil {
+			log.Warn("the commands to paste can't be printed", "error", err)
+		}
+	}
+	return a.Run(ctx)
+}
+
+func newLogger(out io.Writer, level, format string) *slog.Logger {
+	var threshold slog.Level
+	if err := threshold.UnmarshalText([]byte(level)); err != nil {
+		threshold = slog.LevelInfo // kong has checked it
+	}
+	options := &slog.HandlerOptions{Level: threshold}
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(out, options))
+	}
+	return slog.New(slog.NewTextHandler(out, options))
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// process is a sala of its own, for what only signals can show.
+func process(t *testing.T) (*exec.Cmd, *output) {
+	t.Helper()
+	logs := newOutput()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "serve", "--dev", "--log-format=json", "--listen=127.0.0.1:0", "--grpc-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0")
+	cmd.Env = append(os.Environ(), beMain+"=1")
+	cmd.Stderr = logs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if cmd.ProcessState == nil {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+	})
+	return cmd, logs
+}
+
+func exitCodeOf(t *testing.T, cmd *exec.Cmd) int {
+	t.Helper()
+	var exit *exec.ExitError
+	if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode()
+}
+
+func TestSignalsDrain(t *testing.T) {
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		cmd, logs := process(t)
+		address(t, logs, "grpc")
+		if err := cmd.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		if code := exitCodeOf(t, cmd); code != exitOK {
+			t.Errorf("%s: exit code %d, want 0\n%s", signal, code, logs)
+		}
+		logs.line(t, `"msg":"stopped"`)
+	}
+}
+
+// TestSecondSignal interrupts a stop that waits: for a request of which only
+// the header has been sent.
+func TestSecondSignal(t *testing.T) {
+	cmd, logs := process(t)
+	conn, err := net.Dial("tcp", address(t, logs, "http"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := io.WriteString(conn, "POST /v1/emit HTTP/1.1\r\nHost: sala\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	// The answer comes when the handler begins to read the body.
+	if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") {
+		t.Fatalf("%q, %v", line, err)
+	}
+	address(t, logs, "grpc")
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	logs.line(t, `"msg":"stopping"`)
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if code := exitCodeOf(t, cmd); code != exitFailure {
+		t.Errorf("exit code %d, want 1\n%s", code, logs)
+	}
+	if strings.Contains(logs.String(), `"msg":"stopped"`) {
+		t.Error("it went on stopping in good order")
+	}
+}
