@@ -88,6 +88,7 @@ func (b *Broker) serveSocketIO() {
 		PingTimeout:       b.opts.PingTimeout,
 		MaxPayload:        b.opts.MaxMessageBytes,
 		OversizeHandshake: oversizeHandshake,
+		MaxQueuedBytes:    max(minQueuedBytes, int(b.opts.MaxMessageBytes)+messageOverhead),
 		Logger:            b.log,
 		Observer:          b.metrics,
 	})
@@ -98,6 +99,13 @@ func (b *Broker) serveSocketIO() {
 // oversizeHandshake lets a CONNECT packet with an absurd token through, so
 // that the client hears what is wrong rather than losing the connection.
 const oversizeHandshake = 1 << 20
+
+// A connection's queue holds 1 MiB, or one message of the largest size with its
+// names and frame headers if that is more.
+const (
+	minQueuedBytes  = 1 << 20
+	messageOverhead = 4 << 10
+)
 
 // Handler serves the public listener: Socket.IO below /socket.io/.
 func (b *Broker) Handler() http.Handler { return b.handler }

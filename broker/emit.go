@@ -17,7 +17,7 @@ var everyone = fanout.Target{All: true}
 func (b *Broker) Emit(_ context.Context, t Target, m Message) (Report, error) {
 	var v violations
 	t.validate(&v)
-	m.validate(&v)
+	m.validate(&v, b.opts.MaxMessageBytes)
 	if err := v.err(); err != nil {
 		return Report{}, err
 	}

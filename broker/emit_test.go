@@ -85,6 +85,9 @@ func TestEmitPassesArgumentsOnByteForByte(t *testing.T) {
 			t.Errorf("got %s %s, want %s", e.Name, e.Args, args)
 		}
 	}
+	largest := `["` + strings.Repeat("x", 1_000_000-4) + `"]`
+	emit(t, node, broker.Target{Everyone: true}, broker.Message{Event: "largest", Args: json.RawMessage(largest)})
+	c.Expect("largest", largest)
 	emit(t, node, broker.Target{Everyone: true}, broker.Message{Event: "none"})
 	c.Expect("none", `[]`)
 	emit(t, node, broker.Target{Everyone: true}, broker.Message{
@@ -124,6 +127,7 @@ func TestEmitRefusesWhatCannotBeSent(t *testing.T) {
 		"missing attachment":   {all, broker.Message{Event: "x", Args: json.RawMessage(`[{"_placeholder":true,"num":1}]`), Attachments: [][]byte{{1}}}, "args"},
 		"unused attachment":    {all, broker.Message{Event: "x", Args: json.RawMessage(`[1]`), Attachments: [][]byte{{1}}}, "args"},
 		"attachment, no args":  {all, broker.Message{Event: "x", Attachments: [][]byte{{1}}}, "attachments"},
+		"too large":            {all, broker.Message{Event: "x", Args: json.RawMessage(`["` + strings.Repeat("x", 1_000_000) + `"]`)}, "args"},
 		"too many attachments": {all, broker.Message{Event: "x", Attachments: make([][]byte, 65)}, "attachments"},
 	}
 	for name, test := range tests {

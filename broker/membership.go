@@ -113,7 +113,7 @@ func (b *Broker) ClearRoom(_ context.Context, c ClearRoom) (removed int, err err
 	validateRoom(&v, "room", c.Room)
 	if c.Notice != nil {
 		var notice violations
-		c.Notice.validate(&notice)
+		c.Notice.validate(&notice, b.opts.MaxMessageBytes)
 		for _, f := range notice {
 			v.add("notice."+f.Field, "%s", f.Description)
 		}

@@ -38,9 +38,22 @@ type Report struct {
 	Dropped int
 }
 
+// size is what counts towards the limit of one message.
+func (m *Message) size() (n int64) {
+	n = int64(len(m.Args))
+	for _, a := range m.Attachments {
+		n += int64(len(a))
+	}
+	return n
+}
+
 // validate adds to v whatever makes m unfit to be sent.
-func (m *Message) validate(v *violations) {
+func (m *Message) validate(v *violations, maxBytes int64) {
 	validateEvent(v, "event", m.Event)
+	if n := m.size(); n > maxBytes {
+		v.add("args", "arguments and attachments have %d bytes; at most %d are allowed (--max-message-bytes)", n, maxBytes)
+		return
+	}
 	if len(m.Attachments) > maxAttachments {
 		v.add("attachments", "there are %d; at most %d are allowed", len(m.Attachments), maxAttachments)
 		return

@@ -31,7 +31,7 @@ type Options struct {
 	// PingInterval, PingTimeout and ConnectTimeout default to 25 s, 20 s and
 	// 10 s.
 	PingInterval, PingTimeout, ConnectTimeout time.Duration
-	// MaxMessageBytes bounds what a client may send at once; 1,000,000 by
+	// MaxMessageBytes bounds one message, whoever sends it; 1,000,000 by
 	// default.
 	MaxMessageBytes int64
 	// MaxRoomsPerSocket bounds in how many rooms a socket may be; 1000 by

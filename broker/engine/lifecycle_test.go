@@ -269,6 +269,7 @@ func TestWriteHoldsBackBinaryPackets(t *testing.T) {
 	if n := tally.drops(DropIncomplete); n != 1 {
 		t.Errorf("%d incomplete", n)
 	}
+	eventually(t, "all is written", func() bool { ses.mu.Lock(); defer ses.mu.Unlock(); return ses.out.empty() })
 	write("51-[]")
 	ses.socket.Close(true)
 	attach("d")

@@ -1,11 +1,15 @@
 package engine
 
 import (
+	"bufio"
 	"fmt"
+	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
 	"github.com/gorilla/websocket"
 )
 
@@ -63,6 +67,26 @@ func TestFirstMessageIsHeard(t *testing.T) {
 		c.write("40")
 		s.session(t).wantData(t, "0")
 		_ = c.ws.Close()
+	}
+}
+
+// What arrives together with the handshake's request has been read by net/http, and is not lost.
+func TestEarlyMessageIsHeard(t *testing.T) {
+	s := start(t)
+	nc, err := net.Dial("tcp", s.http.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = nc.Close() }()
+	request := "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\n" +
+		"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+	if _, err := nc.Write(append([]byte(request), masked(true, ws.OpText, "40")...)); err != nil {
+		t.Fatal(err)
+	}
+	s.session(t).wantData(t, "0")
+	response, err := http.ReadResponse(bufio.NewReader(nc), nil)
+	if err != nil || response.StatusCode != 101 || response.Header.Get("Sec-WebSocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
+		t.Errorf("%v %v", response, err)
 	}
 }
 

@@ -36,6 +36,8 @@ type commands struct {
 	Sockets   cli.Sockets    `cmd:"" help:"List connected clients, move them between rooms, disconnect them."`
 	Nodes     cli.Nodes      `cmd:"" help:"List the nodes that make up the broker."`
 	Version   versionCommand `cmd:"" help:"Print the version."`
+
+	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
 }
 
 // execute runs one command and returns the process's exit code. It stops in
@@ -69,6 +71,7 @@ func newParser(root *commands, streams cli.Streams, exit func(int)) (*kong.Kong,
 	return kong.New(root,
 		kong.Name("sala"),
 		kong.Description(description+"\n\n"+exitCodes),
+		kong.Vars{"version": versionLine()},
 		kong.Writers(streams.Out, streams.Err),
 		kong.Exit(exit),
 		kong.ExplicitGroups(append(config.Groups(), cli.Groups()...)),
@@ -115,7 +118,7 @@ func helpHint(err error) string {
 		path = wrong.Context.Selected().FullPath()
 	}
 	hint := fmt.Sprintf("Run %q for help.", path+" --help")
-	if strings.HasPrefix(err.Error(), "unknown flag") {
+	if message := err.Error(); strings.HasPrefix(message, "unknown flag -") && !strings.HasPrefix(message, "unknown flag --") {
 		// The ids of sockets are among those that may.
 		hint += ` What begins with a dash and is no flag goes last, behind "--".`
 	}

@@ -62,6 +62,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"serve", "--help"}, exitOK, "SALA_GRPC_LISTEN", ""},
 		{[]string{"emit", "-h"}, exitOK, "--except-room", ""},
 		{[]string{"version"}, exitOK, "sala ", ""},
+		{[]string{"--version"}, exitOK, "sala ", ""},
+		{[]string{"sockets", "get", "-Qx"}, exitUsage, "", `goes last, behind "--"`},
 		{[]string{"srve"}, exitUsage, "", "srve"},
 		{[]string{"config"}, exitUsage, "", `Run "sala config --help" for help.`},
 		{[]string{"rooms", "get"}, exitUsage, "", `expected "<room>"`},

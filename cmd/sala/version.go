@@ -35,10 +35,15 @@ func currentVersion() string {
 	return "devel" + revision + dirty
 }
 
+func versionLine() string {
+	return fmt.Sprintf("sala %s (%s, %s/%s)", currentVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// versionCommand prints the version.
 type versionCommand struct{}
 
 // Run implements the command.
 func (versionCommand) Run(s *cli.Streams) error {
-	_, err := fmt.Fprintf(s.Out, "sala %s (%s, %s/%s)\n", currentVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	_, err := fmt.Fprintln(s.Out, versionLine())
 	return err
 }

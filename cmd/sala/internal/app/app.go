@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -78,12 +79,12 @@ func (a *App) assemble(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		
+		a.onStop(l.from.Name+" listener", stopGrace, bound.close)
 		*l.bound = bound
 	}
 	options, page := a.cfg.Broker, http.Handler(nil)
 	if a.cfg.Flags.Dev {
-		options.AllowedOrigins = append(a.pageOrigins(), options.AllowedOrigins...)
+		options.AllowedOrigins = slices.Concat(options.AllowedOrigins, a.pageOrigins())
 		page = console.Handler(console.Config{PublicPort: a.public.port(), Version: a.version})
 	}
 	if err := a.build(ctx, options, page); err != nil {

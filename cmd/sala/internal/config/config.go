@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strings"
 	"time"
 
 	"github.com/salabroker/sala/api"
@@ -35,6 +36,8 @@ func (f *Flags) Build() (*Config, error) {
 	ring := f.readSecrets(&p)
 	c.Public, c.GRPC, c.HTTP = f.listeners(&p)
 	f.checkNumbers(&p)
+	checkCommas(&p, "--namespaces", f.Namespaces)
+	checkCommas(&p, "--allowed-origins", f.AllowedOrigins)
 	if err := p.err(); err != nil {
 		return nil, err
 	}
@@ -61,6 +64,15 @@ func (f *Flags) Build() (*Config, error) {
 		c.DevKey = devKey(f.APIKey, c.Keys)
 	}
 	return c, nil
+}
+
+// checkCommas catches a list that was meant to be separated.
+func checkCommas(p *problems, flag string, list List) {
+	for _, entry := range list {
+		if strings.Contains(entry, ",") {
+			p.addf("%s has %q, with a comma: separate by spaces, or repeat the flag", flag, entry)
+		}
+	}
 }
 
 // checkNumbers refuses what the broker would take for "not set".
