@@ -81,7 +81,7 @@ func testOriginOfPoll(t *testing.T, node *brokertest.Node, header http.Header, o
 
 func TestOtherPathsSayWhatThisIs(t *testing.T) {
 	node := brokertest.Start(t, broker.Options{})
-	resp, err := http.Get(node.URL + "/") //nolint:noctx // a test
+	resp, err := http.Get(node.URL + "/")
 	if err != nil {
 		t.Fatal(err)
 	}

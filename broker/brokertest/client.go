@@ -94,7 +94,7 @@ func (c *Client) Connect(namespace string, auth any) string {
 	c.t.Helper()
 	packet := "40" + prefix(namespace)
 	if auth != nil {
-		packet += encode(auth)
+		packet += c.encode(auth)
 	}
 	c.Send(packet)
 	answer := c.read()
@@ -112,10 +112,11 @@ func prefix(namespace string) string {
 	return namespace + ","
 }
 
-func encode(v any) string {
+func (c *Client) encode(v any) string {
+	c.t.Helper()
 	raw, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // a mistake in a test
+		c.t.Fatalf("encode: %v", err)
 	}
 	return string(raw)
 }
@@ -139,7 +140,7 @@ func (c *Client) SendBinary(data []byte) {
 // Emit sends an event to "/".
 func (c *Client) Emit(event string, args ...any) {
 	c.t.Helper()
-	c.Send("42" + encode(append([]any{event}, args...)))
+	c.Send("42" + c.encode(append([]any{event}, args...)))
 }
 
 // Call sends an event to "/" and returns the JSON array that acknowledges it.
@@ -148,7 +149,7 @@ func (c *Client) Call(event string, args ...any) string {
 	c.t.Helper()
 	c.acks++
 	id := strconv.FormatUint(c.acks, 10)
-	c.Send("42" + id + encode(append([]any{event}, args...)))
+	c.Send("42" + id + c.encode(append([]any{event}, args...)))
 	for {
 		packet := c.read()
 		if strings.HasPrefix(packet, "43"+id) {

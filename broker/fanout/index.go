@@ -2,7 +2,6 @@ package fanout
 
 import (
 	"errors"
-	"maps"
 	"slices"
 	"sync"
 )
@@ -24,50 +23,61 @@ type Member interface {
 	User() string
 }
 
-// Target selects members: those in one of Rooms, of one of Users or with one
-// of IDs, or all; less those in one of ExceptRooms or with one of ExceptIDs.
-type Target struct {
-	All                    bool
-	Rooms, Users, IDs      []string
-	ExceptRooms, ExceptIDs []string
-}
-
 // Index knows the members of a namespace and the rooms that they are in. All
 // methods may be called concurrently.
+//
+// Who is in a room stands in a slice, and each member knows its place in the
+// slices that it is in. So to select a room is to copy a slice, and to leave
+// one takes the same time whatever its size.
 type Index[M Member] struct {
 	maxRooms int
 
-	mu    sync.RWMutex
-	ids   map[string]M
-	in    map[M]set[string] // member → its rooms
-	rooms map[string]set[M]
-	users map[string]set[M]
+	mu      sync.RWMutex
+	members map[string]*entry[M] // by id
+	all     []*entry[M]
+	rooms   map[string][]*entry[M]
+	users   map[string][]*entry[M]
 }
 
-type set[T comparable] map[T]struct{}
+// entry is a member and its places.
+type entry[M Member] struct {
+	member M
+	inAll  int
+	inUser int
+	rooms  map[string]int
+}
 
 // New returns an empty index whose members may be in maxRooms rooms each.
 func New[M Member](maxRooms int) *Index[M] {
 	return &Index[M]{
 		maxRooms: maxRooms,
-		ids:      make(map[string]M),
-		in:       make(map[M]set[string]),
-		rooms:    make(map[string]set[M]),
-		users:    make(map[string]set[M]),
+		members:  make(map[string]*entry[M]),
+		rooms:    make(map[string][]*entry[M]),
+		users:    make(map[string][]*entry[M]),
 	}
+}
+
+// find returns m's entry, nil if m is no member. The caller holds mu.
+func (x *Index[M]) find(m M) *entry[M] {
+	if e, ok := x.members[m.ID()]; ok && e.member == m {
+		return e
+	}
+	return nil
 }
 
 // Add makes m a member, in no room yet. Adding a member again does nothing.
 func (x *Index[M]) Add(m M) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if _, ok := x.in[m]; ok {
+	if x.find(m) != nil {
 		return
 	}
-	x.ids[m.ID()] = m
-	x.in[m] = nil
+	e := &entry[M]{member: m, inAll: len(x.all)}
+	x.members[m.ID()] = e
+	x.all = append(x.all, e)
 	if user := m.User(); user != "" {
-		add(x.users, user, m)
+		e.inUser = len(x.users[user])
+		x.users[user] = append(x.users[user], e)
 	}
 }
 
@@ -76,19 +86,22 @@ func (x *Index[M]) Add(m M) {
 func (x *Index[M]) Remove(m M) (rooms []string, ok bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	in, ok := x.in[m]
-	if !ok {
+	e := x.find(m)
+	if e == nil {
 		return nil, false
 	}
-	for room := range in {
-		remove(x.rooms, room, m)
+	for room := range e.rooms {
 		rooms = append(rooms, room)
+		x.leave(e, room)
 	}
 	if user := m.User(); user != "" {
-		remove(x.users, user, m)
+		x.users[user] = take(x.users[user], e.inUser, func(moved *entry[M]) { moved.inUser = e.inUser })
+		if len(x.users[user]) == 0 {
+			delete(x.users, user)
+		}
 	}
-	delete(x.in, m)
-	delete(x.ids, m.ID())
+	x.all = take(x.all, e.inAll, func(moved *entry[M]) { moved.inAll = e.inAll })
+	delete(x.members, m.ID())
 	return rooms, true
 }
 
@@ -97,25 +110,24 @@ func (x *Index[M]) Remove(m M) (rooms []string, ok bool) {
 func (x *Index[M]) Join(m M, rooms ...string) (joined []string, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	in, ok := x.in[m]
-	if !ok {
+	e := x.find(m)
+	if e == nil {
 		return nil, ErrNotMember
 	}
 	for _, room := range rooms {
-		if _, ok := in[room]; !ok && !slices.Contains(joined, room) {
+		if _, ok := e.rooms[room]; !ok && !slices.Contains(joined, room) {
 			joined = append(joined, room)
 		}
 	}
-	if len(in)+len(joined) > x.maxRooms {
+	if len(e.rooms)+len(joined) > x.maxRooms {
 		return nil, ErrTooManyRooms
 	}
-	if in == nil && len(joined) > 0 {
-		in = make(set[string], len(joined))
-		x.in[m] = in
+	if e.rooms == nil && len(joined) > 0 {
+		e.rooms = make(map[string]int, len(joined))
 	}
 	for _, room := range joined {
-		in[room] = struct{}{}
-		add(x.rooms, room, m)
+		e.rooms[room] = len(x.rooms[room])
+		x.rooms[room] = append(x.rooms[room], e)
 	}
 	return joined, nil
 }
@@ -124,15 +136,30 @@ func (x *Index[M]) Join(m M, rooms ...string) (joined []string, err error) {
 func (x *Index[M]) Leave(m M, rooms ...string) (left []string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	in := x.in[m]
+	e := x.find(m)
+	if e == nil {
+		return nil
+	}
 	for _, room := range rooms {
-		if _, ok := in[room]; ok {
-			delete(in, room)
-			remove(x.rooms, room, m)
+		if _, ok := e.rooms[room]; ok {
+			x.leave(e, room)
 			left = append(left, room)
 		}
 	}
 	return left
+}
+
+// leave takes e out of a room that it is in, and the room away with its last
+// member. The caller holds mu.
+func (x *Index[M]) leave(e *entry[M], room string) {
+	place := e.rooms[room]
+	delete(e.rooms, room)
+	left := take(x.rooms[room], place, func(moved *entry[M]) { moved.rooms[room] = place })
+	if len(left) == 0 {
+		delete(x.rooms, room)
+	} else {
+		x.rooms[room] = left
+	}
 }
 
 // Clear takes everybody out of room in one step and returns who was in it:
@@ -140,81 +167,27 @@ func (x *Index[M]) Leave(m M, rooms ...string) (left []string) {
 func (x *Index[M]) Clear(room string) []M {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	members := slices.Collect(maps.Keys(x.rooms[room]))
-	for _, m := range members {
-		delete(x.in[m], room)
+	var members []M
+	for _, e := range x.rooms[room] {
+		delete(e.rooms, room)
+		members = append(members, e.member)
 	}
 	delete(x.rooms, room)
 	return members
 }
 
-// Select appends the members that t selects to dst, each once, and returns
-// the longer slice.
-func (x *Index[M]) Select(dst []M, t Target) []M {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	switch {
-	case t.All:
-		for m := range x.in {
-			dst = x.append(dst, m, &t)
-		}
-		return dst
-	case len(t.Rooms) == 1 && len(t.Users)+len(t.IDs) == 0:
-		// The common case needs no set to keep members from coming twice.
-		for m := range x.rooms[t.Rooms[0]] {
-			dst = x.append(dst, m, &t)
-		}
-		return dst
+// take removes the entry at a place by moving the last one there, of which it
+// tells. A slice that has become much too long for its entries is replaced.
+func take[M Member](from []*entry[M], place int, tell func(moved *entry[M])) []*entry[M] {
+	last := len(from) - 1
+	if place != last {
+		from[place] = from[last]
+		tell(from[place])
 	}
-	for m := range x.union(&t) {
-		dst = x.append(dst, m, &t)
+	from[last] = nil
+	from = from[:last]
+	if cap(from) > 64 && len(from) < cap(from)/4 {
+		from = slices.Clip(slices.Clone(from))
 	}
-	return dst
-}
-
-func (x *Index[M]) union(t *Target) set[M] {
-	found := make(set[M])
-	for _, room := range t.Rooms {
-		maps.Copy(found, x.rooms[room])
-	}
-	for _, user := range t.Users {
-		maps.Copy(found, x.users[user])
-	}
-	for _, id := range t.IDs {
-		if m, ok := x.ids[id]; ok {
-			found[m] = struct{}{}
-		}
-	}
-	return found
-}
-
-// append appends m unless t excepts it.
-func (x *Index[M]) append(dst []M, m M, t *Target) []M {
-	if len(t.ExceptIDs) > 0 && slices.Contains(t.ExceptIDs, m.ID()) {
-		return dst
-	}
-	for _, room := range t.ExceptRooms {
-		if _, ok := x.rooms[room][m]; ok {
-			return dst
-		}
-	}
-	return append(dst, m)
-}
-
-func add[M comparable](groups map[string]set[M], key string, m M) {
-	group, ok := groups[key]
-	if !ok {
-		group = make(set[M])
-		groups[key] = group
-	}
-	group[m] = struct{}{}
-}
-
-// remove takes m out of a group, and the group away with its last member.
-func remove[M comparable](groups map[string]set[M], key string, m M) {
-	group := groups[key]
-	delete(group, m)
-	if len(group) == 0 {
-		delete(groups, key)
-	}
+	return from
 }

@@ -16,15 +16,17 @@ type RoomSize struct {
 func (x *Index[M]) Len() (members, rooms int) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return len(x.in), len(x.rooms)
+	return len(x.members), len(x.rooms)
 }
 
 // Get returns the member with the id.
 func (x *Index[M]) Get(id string) (m M, ok bool) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	m, ok = x.ids[id]
-	return m, ok
+	if e, found := x.members[id]; found {
+		return e.member, true
+	}
+	return m, false
 }
 
 // Room returns how many members a room has and to how many different users
@@ -32,9 +34,9 @@ func (x *Index[M]) Get(id string) (m M, ok bool) {
 func (x *Index[M]) Room(name string) (members, users int) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	distinct := make(set[string])
-	for m := range x.rooms[name] {
-		distinct[m.User()] = struct{}{}
+	distinct := make(map[string]struct{})
+	for _, e := range x.rooms[name] {
+		distinct[e.member.User()] = struct{}{}
 	}
 	return len(x.rooms[name]), len(distinct)
 }
@@ -43,7 +45,10 @@ func (x *Index[M]) Room(name string) (members, users int) {
 func (x *Index[M]) RoomsOf(m M) []string {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return slices.Sorted(maps.Keys(x.in[m]))
+	if e := x.find(m); e != nil {
+		return slices.Sorted(maps.Keys(e.rooms))
+	}
+	return nil
 }
 
 // Rooms returns the rooms whose names begin with prefix and sort behind after,

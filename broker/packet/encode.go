@@ -41,7 +41,7 @@ func AppendAck(dst []byte, namespace string, ackID uint64, p Payload) []byte {
 }
 
 func appendHeader(dst []byte, typ parser.PacketType, attachments int, namespace string, id *uint64) []byte {
-	dst = append(dst, '0'+byte(typ))
+	dst = append(dst, "0123456"[typ])
 	if typ == parser.BINARY_EVENT || typ == parser.BINARY_ACK {
 		dst = strconv.AppendInt(dst, int64(attachments), 10)
 		dst = append(dst, '-')
