@@ -36,8 +36,9 @@ type Broker struct {
 	draining atomic.Bool
 }
 
-// New returns a broker that is ready to serve. Its error is a *[Error] whose
-// fields are named as in the configuration file.
+// New returns a broker that is ready to serve, and that has goroutines until
+// Shutdown. Its error is a *[Error] whose fields are named as in the
+// configuration file.
 func New(o Options) (*Broker, error) {
 	o.setDefaults()
 	if err := o.validate(); err != nil {
@@ -59,12 +60,12 @@ func New(o Options) (*Broker, error) {
 		b.namespaces[name] = &namespace{name: name, index: fanout.New[*session](o.MaxRoomsPerSocket)}
 	}
 	b.metrics = newMetrics(b)
-	b.serveSocketIO()
 	if o.Metrics != nil {
 		if err := o.Metrics.Register(b.metrics); err != nil {
 			return nil, &Error{Code: CodeInternal, Reason: "METRICS", Message: err.Error()}
 		}
 	}
+	b.serveSocketIO()
 	return b, nil
 }
 

@@ -182,16 +182,20 @@ func TestTokenExpiresWhileConnected(t *testing.T) {
 	c.ExpectClose()
 }
 
-func TestConnectIsNeverLost(t *testing.T) {
-	// Clients that send CONNECT in the same breath as they read the handshake
-	// find the broker listening.
-	node := brokertest.Start(t, broker.Options{})
-	raw := node.Token("ana", broker.Permissions{Rooms: []string{"lobby"}})
+// Clients that send CONNECT in the same breath as they read the handshake, and
+// an event in the same breath as they read the answer, find the broker
+// listening.
+func TestNothingIsLostRightAfterConnect(t *testing.T) {
+	node := brokertest.Start(t, broker.Options{Rooms: broker.RoomEvents{JoinEvent: "join"}})
+	raw := node.Token("ana", brokertest.Everything)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			for range 100 {
+			for range 250 {
 				c := node.JoinAs(raw)
+				if got := c.Call("join", "lobby"); got != ok {
+					t.Errorf("join: %s", got)
+				}
 				c.Close()
 			}
 		})

@@ -81,6 +81,9 @@ type adapter struct {
 func (a *adapter) AddAll(id socket.SocketId, _ *types.Set[socket.Room]) {
 	if sock, ok := a.ns.nsp.Sockets().Load(id); ok {
 		if s, ok := sessionOf(sock); ok {
+			// The client must not have the CONNECT packet before the library
+			// is ready for what it sends then: open lets it go.
+			s.conn.Cork()
 			a.b.enter(s)
 		}
 	}

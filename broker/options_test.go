@@ -46,7 +46,10 @@ func TestOptionsAreChecked(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := Options{Tokens: ring}
 			test.change(&o)
-			_, err := New(o)
+			b, err := New(o)
+			if b != nil {
+				defer func() { _ = b.Shutdown(t.Context()) }()
+			}
 			if test.field == "" {
 				if err != nil {
 					t.Errorf("refused: %v", err)

@@ -91,10 +91,11 @@ func (b *Broker) exit(s *session) {
 	b.log.Debug("socket disconnected", "socket", s.id, "namespace", s.ns.name, "user", s.claims.User)
 }
 
-// open lets events through: the CONNECT packet is on its way.
+// open lets the CONNECT packet go, and events behind it.
 func (s *session) open() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer s.conn.Uncork()
 	for _, f := range s.early {
 		s.conn.Send(f, false)
 	}

@@ -7,7 +7,8 @@ import (
 	"github.com/zishang520/socket.io/v3/pkg/types"
 )
 
-// closeGrace is how long the peer may take to answer the close frame after that was written.
+// closeGrace is how long the peer may take to answer the close frame after that was written, and how long a
+// long-polling client that has no poll pending may take to send the next one when the connection is to be closed.
 const closeGrace = 2 * time.Second
 
 type state uint8
@@ -41,6 +42,7 @@ type Conn struct {
 	reason    Reason // why it's closing, or closed
 	cause     error  // the error behind it, if any
 	out       queue
+	corked    int      // how many have asked to have nothing written for now
 	scheduled bool     // it's in the flushQueue
 	busy      bool     // somebody is writing to ws; only that one takes from out
 	stalled   bool     // its socket takes no more bytes for now
@@ -52,6 +54,7 @@ type Conn struct {
 	probing   bool     // an upgrade is under way; probe may not be set yet
 	upgraded  bool     // an upgrade is complete
 	deadlines deadlines
+	closeBy   time.Time // when a graceful close is over at the latest
 	binary    assembly
 }
 
@@ -148,6 +151,24 @@ func (c *Conn) CloseAfterFlush(reason Reason) {
 	c.beginClose(reason, nil)
 }
 
+// Cork has what is sent from now on wait in the queue until [Conn.Uncork]. It is for the moment between sending
+// something and being ready for the answer to it; calls may nest.
+func (c *Conn) Cork() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.corked++
+}
+
+// Uncork undoes one [Conn.Cork].
+func (c *Conn) Uncork() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.corked--
+	if c.corked == 0 && c.state != stateClosed && !c.out.empty() {
+		c.wake()
+	}
+}
+
 // fail is CloseAfterFlush for a WebSocket peer that has broken the protocol: no answer to the close frame is expected.
 func (c *Conn) fail(broken *protocolError) {
 	c.mu.Lock()
@@ -163,9 +184,21 @@ func (c *Conn) beginClose(reason Reason, cause error) {
 	}
 	c.state, c.reason, c.cause = stateClosing, reason, cause
 	c.deadlines.heartbeat = time.Time{}
-	c.deadlines.close = time.Now().Add(c.server.opts.WriteTimeout)
+	c.closeBy = time.Now().Add(c.server.opts.WriteTimeout)
+	c.deadlines.close = c.closeBy
+	if c.poll != nil && !c.poll.pending {
+		c.limitClose()
+	}
 	c.arm()
 	c.push(newCloseFrame(reason))
+}
+
+// limitClose leaves a closing connection only closeGrace more. The caller holds mu.
+func (c *Conn) limitClose() {
+	if limit := time.Now().Add(closeGrace); limit.Before(c.deadlines.close) {
+		c.deadlines.close = limit
+		c.arm()
+	}
 }
 
 // push appends f without any check and sees to it that somebody writes it. The caller holds mu.

@@ -56,6 +56,16 @@ func (s *session) wantData(t *testing.T, want string) {
 	}
 }
 
+// wantSilence checks that no event comes for a little while: long enough to be noticed if there is a mistake.
+func (s *session) wantSilence(t *testing.T) {
+	t.Helper()
+	select {
+	case e := <-s.events:
+		t.Errorf("event too early: %+v", e)
+	case <-time.After(50 * time.Millisecond):
+	}
+}
+
 func (s *session) wantClose(t *testing.T, want Reason) {
 	t.Helper()
 	for {

@@ -2,12 +2,15 @@ package engine
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
@@ -202,11 +205,45 @@ func TestUnmask(t *testing.T) {
 
 // A message that is announced but not sent costs no memory.
 func TestAnnouncedLengthIsNotAllocated(t *testing.T) {
-	r := newReader(&link{nc: &pieces{rest: []byte{0x82, 0xFF, 0, 0, 0, 0, 0x3F, 0, 0, 0, 1, 2, 3, 4, 5}, step: 100}}, nil, 1<<30, &buffers{})
+	stream := append([]byte{0x82, 0xFF, 0, 0, 0, 0, 0x3F, 0, 0, 0, 1, 2, 3, 4}, make([]byte, 20_000)...)
+	r := newReader(&link{nc: &pieces{rest: stream, step: 1000}}, nil, 1<<30, &buffers{})
 	if _, _, err := r.next(); err != io.EOF {
 		t.Fatal(err)
 	}
-	if cap(r.message) > growStep {
+	if cap(r.message) > 2*growStep {
 		t.Errorf("%d bytes allocated", cap(r.message))
+	}
+}
+
+// A reader that waits holds no buffer.
+func TestIdleReaderHoldsNoBuffer(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	peer, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = peer.Close() }()
+	nc, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = nc.Close() }()
+	if _, err := peer.Write(masked(true, ws.OpText, "4hello")); err != nil {
+		t.Fatal(err)
+	}
+	r := newReader(newLink(nc), nil, 1000, &buffers{})
+	if _, payload, err := r.next(); err != nil || string(payload) != "4hello" {
+		t.Fatalf("%q %v", payload, err)
+	}
+	_ = nc.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+	if _, _, err := r.next(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	if r.buf != nil {
+		t.Error("it holds a buffer")
 	}
 }

@@ -51,6 +51,10 @@ func (c *Conn) beginPoll() (*polling, refusal) {
 		return nil, overlap
 	}
 	c.poll.pending = true
+	if c.state == stateClosing { // it is still there, so it may have all the time that a close may take
+		c.deadlines.close = c.closeBy
+		c.arm()
+	}
 	return c.poll, accepted
 }
 
@@ -110,7 +114,7 @@ func (c *Conn) takePayload(p *polling, held bool) (body []byte, upgrading bool) 
 	case p.answering: // the last answer must be out before more is taken off the queue
 	case c.ws != nil:
 		body = []byte{packetNoop} // what is queued goes the new way
-	case !c.out.empty():
+	case !c.out.empty() && c.corked == 0:
 		body = c.out.payload(c.server.opts.MaxPayload)
 	case p.nudge || held && c.probing:
 		body, p.nudge = []byte{packetNoop}, false
@@ -125,10 +129,13 @@ func (c *Conn) takePayload(p *polling, held bool) (body []byte, upgrading bool) 
 func (c *Conn) endPoll(p *polling, err error) {
 	c.mu.Lock()
 	p.answering = false
-	if p.pending {
+	switch {
+	case p.pending:
 		p.signal()
-	} else if c.ws != nil {
+	case c.ws != nil:
 		c.leavePolling()
+	case c.state == stateClosing:
+		c.limitClose() // a client that is still there polls again at once
 	}
 	closed := c.state == stateClosing && c.ws == nil && c.out.empty()
 	c.mu.Unlock()
