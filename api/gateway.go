@@ -137,6 +137,7 @@ func (m *marshaler) Marshal(v any) ([]byte, error) {
 	if err := json.Compact(&compact, text); err != nil {
 		return nil, err
 	}
+	compact.WriteByte('\n') // a terminal's prompt comes on a line of its own
 	return compact.Bytes(), nil
 }
 

@@ -78,9 +78,7 @@ func (b *Broker) serveSocketIO() {
 	opts.SetServeClient(false)
 	opts.SetAdapter(adapters{b})
 	b.io = socket.NewServer(nil, opts)
-	if _, ok := b.namespaces["/"]; !ok {
-		b.refuseDefaultNamespace()
-	}
+	b.refuseOtherNamespaces()
 	for _, ns := range b.namespaces {
 		b.serveNamespace(ns)
 	}

@@ -33,7 +33,6 @@ const (
 // connect_error and as error.code in acks.
 const (
 	ReasonInvalidArgument   = "INVALID_ARGUMENT"
-	ReasonNoTarget          = "NO_TARGET"
 	ReasonNamespaceNotFound = "NAMESPACE_NOT_FOUND"
 	ReasonRoomNotFound      = "ROOM_NOT_FOUND"
 	ReasonSocketNotFound    = "SOCKET_NOT_FOUND"

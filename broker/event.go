@@ -101,9 +101,13 @@ func (b *Broker) announce(s *session, req roomRequest, pick announcement) {
 	if a == nil || pick(a) == "" {
 		return
 	}
+	username := req.Username
+	if username == "" { // the client didn't say
+		username = s.claims.User
+	}
 	text := strings.NewReplacer(
 		"{user}", s.claims.User,
-		"{username}", req.Username,
+		"{username}", username,
 		"{room}", req.Room,
 	).Replace(pick(a))
 	args, _ := json.Marshal([]string{text}) // strings always encode

@@ -30,10 +30,19 @@ func (b *Broker) serveNamespace(ns *namespace) {
 	})
 }
 
-// refuseDefaultNamespace closes "/", which the library always has, for a broker
-// that is configured without it.
-func (b *Broker) refuseDefaultNamespace() {
+// refuseOtherNamespaces counts those who ask for a namespace that isn't served,
+// and closes "/", which the library always has, if that is one of them.
+func (b *Broker) refuseOtherNamespaces() {
+	deny := func(_ string, _ map[string]any, next func(error, bool)) {
+		b.metrics.refused(ReasonNamespaceNotFound)
+		next(nil, false) // the library answers "Invalid namespace"
+	}
+	b.io.Of(socket.ParentNspNameMatchFn(&deny), nil)
+	if _, ok := b.namespaces["/"]; ok {
+		return
+	}
 	b.io.Use(func(_ *socket.Socket, next func(*socket.ExtendedError)) {
+		b.metrics.refused(ReasonNamespaceNotFound)
 		next(socket.NewExtendedError("Invalid namespace", nil))
 	})
 }

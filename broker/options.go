@@ -95,7 +95,8 @@ type RoomEvents struct {
 }
 
 // Announcement is what a room hears. In its texts {user} is the token's user,
-// {username} what the client called itself in its join, {room} the room.
+// {username} what the client called itself in its join (the user, if it said
+// nothing), {room} the room.
 type Announcement struct {
 	// Event is the event's name; the text is its one argument.
 	Event string
@@ -152,9 +153,9 @@ func (o *Options) validate() error {
 		v.add("max_message_bytes", "%d is not between 1024 and 104857600", o.MaxMessageBytes)
 	}
 	if o.Anonymous != nil {
-		o.Anonymous.validate(&v, "anonymous.")
+		o.Anonymous.validate(&v, "anonymous.", o.Namespaces)
 	}
-	o.DefaultPermissions.validate(&v, "default_permissions.")
+	o.DefaultPermissions.validate(&v, "default_permissions.", o.Namespaces)
 	o.validateRelay(&v)
 	o.validateRoomEvents(&v)
 	return v.err()
@@ -170,10 +171,12 @@ func validateOrigin(v *violations, field, origin string) {
 	}
 }
 
-func (p *Permissions) validate(v *violations, prefix string) {
+// validate adds to v whatever is wrong with p in a broker that serves the
+// namespaces.
+func (p *Permissions) validate(v *violations, prefix string, served []string) {
 	for i, name := range p.Namespaces {
-		if !strings.HasPrefix(name, "/") {
-			v.add(fmt.Sprintf("%snamespaces[%d]", prefix, i), "%q is no namespace; one looks like / or /chat", name)
+		if !slices.Contains(served, name) {
+			v.add(fmt.Sprintf("%snamespaces[%d]", prefix, i), "%q is none of this broker's namespaces: %v", name, served)
 		}
 	}
 	validateNames(v, prefix+"rooms", p.Rooms, validateRoom)

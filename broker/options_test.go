@@ -28,6 +28,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		"interval":              {func(o *Options) { o.PingTimeout = -time.Second }, "ping_interval"},
 		"small messages":        {func(o *Options) { o.MaxMessageBytes = 1 }, "max_message_bytes"},
 		"anonymous pattern":     {func(o *Options) { o.Anonymous = &Permissions{Join: []string{"**:a"}} }, "anonymous.join[0]"},
+		"anonymous elsewhere":   {func(o *Options) { o.Anonymous = &Permissions{Namespaces: []string{"/nope"}} }, "anonymous.namespaces[0]"},
 		"default room":          {func(o *Options) { o.DefaultPermissions.Rooms = []string{""} }, "default_permissions.rooms[0]"},
 		"relay":                 {rule(RelayRule{Event: "a", To: RelayToRoom}), ""},
 		"relay without event":   {rule(RelayRule{Emit: "b", To: RelayToRoom}), "relay[0].event"},

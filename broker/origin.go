@@ -8,6 +8,9 @@ import (
 	"strings"
 )
 
+// reasonOriginDenied is how the metrics count the pages that may not connect.
+const reasonOriginDenied = "ORIGIN_DENIED"
+
 // socketPath is where Socket.IO clients connect.
 const socketPath = "/socket.io/"
 
@@ -32,6 +35,8 @@ func (b *Broker) checkOrigin(next http.Handler) http.Handler {
 			return
 		}
 		if !b.originAllowed(origin, r.Host) {
+			b.metrics.refused(reasonOriginDenied)
+			b.log.Info("client refused", "reason", reasonOriginDenied, "origin", origin, "address", r.RemoteAddr)
 			refuse(w, http.StatusForbidden, "pages of this origin may not connect; the operator can add it to --allowed-origins")
 			return
 		}

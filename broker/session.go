@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,7 +52,20 @@ func newSession(b *Broker, ns *namespace, sock *socket.Socket, claims token.Clai
 	// A middleware rather than a listener: it sees every event, and the
 	// library does nothing more with one that isn't passed on.
 	sock.Use(func(event []any, _ func(error)) { s.receive(event) })
+	_ = sock.On("error", s.onError)
 	return s
+}
+
+// onError is called for a packet that can't be read, right before the library
+// closes the connection; this gives that its reason.
+func (s *session) onError(args ...any) {
+	err, _ := args[0].(error)
+	reason := engine.ReasonParseError
+	if errors.Is(err, packet.ErrTooLarge) {
+		reason = engine.ReasonMessageTooLarge
+	}
+	s.b.log.Info("client cut", "socket", s.id, "namespace", s.ns.name, "user", s.claims.User, "reason", reason, "error", err)
+	s.conn.CloseAfterFlush(reason)
 }
 
 func sessionOf(sock *socket.Socket) (*session, bool) {

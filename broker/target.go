@@ -27,7 +27,7 @@ type Target struct {
 // validate adds to v whatever is wrong with t.
 func (t *Target) validate(v *violations) {
 	if !t.Everyone && len(t.Rooms)+len(t.Users)+len(t.Sockets) == 0 {
-		v.add("rooms", "no target: name at least one of rooms, users or sockets, or broadcast to reach everyone")
+		v.add("rooms", "nobody is named: name at least one of rooms, users or sockets; there is no default")
 	}
 	validateNames(v, "rooms", t.Rooms, validateRoom)
 	validateNames(v, "users", t.Users, validateUser)

@@ -49,12 +49,7 @@ func (b *Broker) IssueToken(_ context.Context, r TokenRequest) (IssuedToken, err
 	if r.TTL < time.Second || r.TTL > maxTokenTTL {
 		v.add("ttl", "%s is not between 1s and %s", r.TTL, maxTokenTTL)
 	}
-	r.Permissions.validate(&v, "")
-	for i, name := range r.Permissions.Namespaces {
-		if _, ok := b.namespaces[name]; !ok {
-			v.add("namespaces", "entry %d, %q, is none of this broker's: %v", i, name, b.namespaceNames)
-		}
-	}
+	r.Permissions.validate(&v, "", b.namespaceNames)
 	if len(r.Data) > maxTokenDataBytes {
 		v.add("data", "has %d bytes, at most %d are allowed", len(r.Data), maxTokenDataBytes)
 	} else if len(r.Data) > 0 && !json.Valid(r.Data) {

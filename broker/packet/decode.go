@@ -35,8 +35,10 @@ var (
 	errPayload    = errors.New("packet: payload doesn't fit the type")
 	errEvent      = errors.New("packet: an event needs a name that isn't reserved")
 	errAttachment = errors.New("packet: too many attachments")
-	errTooLarge   = errors.New("packet: larger than a message may be")
 )
+
+// ErrTooLarge is why a packet is refused that is larger than a message may be.
+var ErrTooLarge = errors.New("packet: larger than a message may be")
 
 // Parser is the library's parser interface over this package.
 type Parser struct {
@@ -104,7 +106,7 @@ func (d *decoder) addText(text []byte) error {
 	}
 	// A CONNECT that is too large has a limit and an answer of its own.
 	if d.size = len(text); d.size > d.maxBytes && p.Type != parser.CONNECT {
-		return errTooLarge
+		return ErrTooLarge
 	}
 	if err := d.parseData(p, attachments, rest); err != nil {
 		return err
@@ -122,7 +124,7 @@ func (d *decoder) addBinary(data []byte) error {
 		return errBinary
 	}
 	if d.size += len(data); d.size > d.maxBytes {
-		return errTooLarge
+		return ErrTooLarge
 	}
 	d.payload.Attachments = append(d.payload.Attachments, data)
 	if d.due--; d.due > 0 {

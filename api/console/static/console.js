@@ -75,14 +75,15 @@ function hideToken(answer) {
 
 async function connect() {
   state.user = $('user').value;
-  state.namespace = $('namespace').value;
+  const namespace = $('namespace').value;
   if ($('key').value) state.key = $('key').value;
   note('');
   setStatus('off', 'Connecting…');
   $('connect').disabled = true;
   try {
     const { token } = await call('POST', '/v1/tokens', { user: state.user, ttl: '3600s', join: ['**'], publish: ['**'], broadcast: true });
-    state.socket = new Socket(state.origin, { namespace: state.namespace, auth: { token }, handlers: { connect: onConnect, connectError: onConnectError, disconnect: onDisconnect, event: onEvent } });
+    const handlers = { connect: (id) => onConnect(id, namespace), connectError: onConnectError, disconnect: onDisconnect, event: onEvent };
+    state.socket = new Socket(state.origin, { namespace, auth: { token }, handlers });
   } catch (err) {
     if (err.status === 401) {
       state.key = ''; // ask for another
@@ -93,7 +94,8 @@ async function connect() {
   showConnected();
 }
 
-function onConnect(id) {
+function onConnect(id, namespace) {
+  state.namespace = namespace;
   setStatus('on', `${state.user}, connected`);
   log('note', 'connected', { aside: `as ${state.user} to ${state.namespace}, socket ${id}` });
   showConnected();
@@ -158,14 +160,15 @@ async function clear(room) {
   refreshRooms();
 }
 
-// request emits with an ack and logs both.
+// request emits, and logs the ack with what it was for when it comes.
 async function request(event, payload, done = () => {}) {
+  const line = log('out', event, { args: [payload] });
   try {
     const ack = await state.socket.request(event, payload);
-    log(ack?.error ? 'bad' : 'out', event, { args: [payload], ack });
+    answer(line, Boolean(ack?.error), `ack ${show(ack)}`);
     if (!ack?.error) done();
   } catch (err) {
-    log('bad', event, { args: [payload], aside: err.message });
+    answer(line, true, err.message);
   }
   refreshRooms();
 }
@@ -242,9 +245,8 @@ async function send() {
     await request(event, room === undefined ? fields : { ...fields, room });
     return;
   }
-  const message = { namespace: state.namespace, event, args: [argument] };
-  const [path, body] = room === undefined ? ['/v1/broadcast', message] : ['/v1/emit', { ...message, rooms: [room] }];
-  await call('POST', path, body).catch(() => {});
+  const target = { ...(state.namespace !== '/' && { namespace: state.namespace }), ...(room !== undefined && { rooms: [room] }) };
+  await call('POST', room === undefined ? '/v1/broadcast' : '/v1/emit', { ...target, event, args: [argument] }).catch(() => {});
 }
 
 // What reads as JSON is sent as such, anything else as a string.
@@ -266,27 +268,44 @@ function node(tag, properties = {}, ...children) {
 
 const ARROWS = { in: ['←', 'received'], out: ['→', 'sent'], bad: ['×', 'failed'], note: ['·', ''] };
 
-// log adds a line: kind is in, out, bad or note.
-function log(kind, title, { args = [], aside = '', ack, curl } = {}) {
+// log adds a line and returns it: kind is in, out, bad or note.
+function log(kind, title, { args = [], aside = '', curl } = {}) {
   const now = new Date();
-  const [arrow, word] = ARROWS[kind];
   const body = node('div', {}, node('b', { textContent: title }));
   if (aside) body.append(node('span', { className: 'aside', textContent: ` ${aside}` }));
   if (args.length) body.append(node('code', { textContent: args.map(show).join(', ') }));
-  if (ack !== undefined) body.append(node('code', { className: 'aside', textContent: `ack ${show(ack)}` }));
   if (curl) body.append(node('details', {}, node('summary', { textContent: 'curl' }), node('pre', { textContent: curl })));
   const item = node('li', {},
     node('time', { dateTime: now.toISOString(), textContent: now.toLocaleTimeString([], { hour12: false }) }),
-    node('span', { className: 'arrow' }, node('span', { textContent: arrow, ariaHidden: 'true' }), node('span', { className: 'hidden', textContent: word })),
+    node('span', { className: 'arrow' }),
     body);
-  item.dataset.kind = kind;
+  mark(item, kind);
+  grow(() => {
+    $('log').append(item);
+    while ($('log').children.length > MAX_LOG_LINES) $('log').firstChild.remove();
+  });
+  $('log-empty').hidden = true;
+  return item;
+}
 
+// answer adds to a line what came of it.
+function answer(item, failed, text) {
+  if (failed) mark(item, 'bad');
+  grow(() => item.lastChild.append(node('code', { className: 'aside', textContent: text })));
+}
+
+function mark(item, kind) {
+  const [arrow, word] = ARROWS[kind];
+  item.dataset.kind = kind;
+  item.querySelector('.arrow').replaceChildren(node('span', { textContent: arrow, ariaHidden: 'true' }), node('span', { className: 'hidden', textContent: word }));
+}
+
+// grow changes the log and keeps its end in sight, unless somebody scrolled up.
+function grow(change) {
   const list = $('log');
   const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
-  list.append(item);
-  while (list.children.length > MAX_LOG_LINES) list.firstChild.remove();
+  change();
   if (atEnd) list.scrollTop = list.scrollHeight;
-  $('log-empty').hidden = true;
 }
 
 // show is JSON with binary data cut down to its size.
@@ -308,10 +327,12 @@ function stockSnippet() {
   return `import { io } from "socket.io-client";
 
 const socket = io("${state.origin}", { auth: { token } });
-socket.on("connect", () => socket.emit("join", { room: "lobby", username: "ada" }));
+socket.on("connect", () => {
+  socket.emit("join", { room: "lobby", username: "ada" });
+  socket.emit("my_event", { room: "lobby", message: "Hello, room!" });
+});
 socket.on("my_response", (data) => console.log(data));
-socket.on("connect_error", (err) => console.error(err.data?.code, err.message));
-socket.emit("my_event", { room: "lobby", message: "Hello, room!" });`;
+socket.on("connect_error", (err) => console.error(err.message, err.data));`;
 }
 
 // ---- start ------------------------------------------------------------------

@@ -36,12 +36,15 @@ func (f *Flags) Build() (*Config, error) {
 	ring := f.readSecrets(&p)
 	c.Public, c.GRPC, c.HTTP = f.listeners(&p)
 	f.checkNumbers(&p)
-	checkCommas(&p, "--namespaces", f.Namespaces)
-	checkCommas(&p, "--allowed-origins", f.AllowedOrigins)
+	f.Namespaces = splitCommas(f.Namespaces)
+	f.AllowedOrigins = splitCommas(f.AllowedOrigins)
 	if err := p.err(); err != nil {
 		return nil, err
 	}
 	sections := &f.file.sections
+	if f.Dev && sections.Relay == nil {
+		sections.Relay = devRelay()
+	}
 	c.Broker = broker.Options{
 		Namespaces:         f.Namespaces,
 		Tokens:             ring,
@@ -66,13 +69,13 @@ func (f *Flags) Build() (*Config, error) {
 	return c, nil
 }
 
-// checkCommas catches a list that was meant to be separated.
-func checkCommas(p *problems, flag string, list List) {
+// splitCommas lets names that can't contain commas be separated by them too.
+func splitCommas(list List) List {
+	var names List
 	for _, entry := range list {
-		if strings.Contains(entry, ",") {
-			p.addf("%s has %q, with a comma: separate by spaces, or repeat the flag", flag, entry)
-		}
+		names = append(names, strings.FieldsFunc(entry, func(r rune) bool { return r == ',' || r == ' ' })...)
 	}
+	return names
 }
 
 // checkNumbers refuses what the broker would take for "not set".

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -219,6 +220,26 @@ func TestLists(t *testing.T) {
 	}
 	if !reflect.DeepEqual(flags.JWTSecret, List{"with two spaces"}) {
 		t.Errorf("an entry of the file was split: %q", flags.JWTSecret)
+	}
+}
+
+// Names that can't contain commas may be separated by them.
+func TestNamesSeparatedByCommas(t *testing.T) {
+	secrets := []string{"--api-key", "key=secret:emit,broadcast", "--jwt-secret", strings.Repeat("s", 32)}
+	for name, args := range map[string][]string{
+		"commas":   {"--namespaces", "/,/chat", "--allowed-origins", "https://a.example,https://b.example"},
+		"spaces":   {"--namespaces", "/ /chat", "--allowed-origins", "https://a.example, https://b.example"},
+		"repeated": {"--namespaces", "/", "--namespaces", "/chat", "--allowed-origins", "https://a.example", "--allowed-origins", "https://b.example"},
+	} {
+		c, err := first(mustParse(t, nil, append(args, secrets...)...)).Build()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if !slices.Equal(c.Broker.Namespaces, []string{"/", "/chat"}) ||
+			!slices.Equal(c.Broker.AllowedOrigins, []string{"https://a.example", "https://b.example"}) {
+			t.Errorf("%s: %q and %q", name, c.Broker.Namespaces, c.Broker.AllowedOrigins)
+		}
 	}
 }
 

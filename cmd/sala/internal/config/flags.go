@@ -10,13 +10,13 @@ import (
 // Each but --config has a key in the YAML file too: its name with underscores.
 type Flags struct {
 	Config Path `env:"SALA_CONFIG" placeholder:"FILE" group:"general" help:"YAML file with the same settings (a flag's name with underscores is its key) and the sections anonymous, default_permissions, relay and rooms."`
-	Dev    bool `env:"SALA_DEV" group:"general" help:"For trying out: make up a secret and an API key if none is given, accept short secrets, serve a demo page, and print commands to paste."`
+	Dev    bool `env:"SALA_DEV" group:"general" help:"For trying out: make up a secret and an API key if none is given, accept short secrets, serve a demo page, relay my_event to a room and shout to everyone unless the file has rules, and print commands to paste."`
 
 	Listen         string        `env:"SALA_LISTEN" default:":3000" placeholder:"ADDR" group:"public" help:"Where Socket.IO clients connect."`
 	TLSCert        Path          `name:"tls-cert" env:"SALA_TLS_CERT" placeholder:"FILE" group:"public" help:"Certificate chain (PEM) of the public listener; plain HTTP without it."`
 	TLSKey         Path          `name:"tls-key" env:"SALA_TLS_KEY" placeholder:"FILE" group:"public" help:"Private key (PEM) to --tls-cert."`
-	Namespaces     List          `env:"SALA_NAMESPACES" default:"/" placeholder:"NAME" group:"public" help:"Namespaces that exist; repeat it or separate by spaces."`
-	AllowedOrigins List          `env:"SALA_ALLOWED_ORIGINS" placeholder:"ORIGIN" group:"public" help:"Origins of pages, such as https://example.com, that may connect beside the broker's own; * allows any. Repeat it or separate by spaces."`
+	Namespaces     List          `env:"SALA_NAMESPACES" default:"/" placeholder:"NAME" group:"public" help:"Namespaces that exist, separated by commas or spaces."`
+	AllowedOrigins List          `env:"SALA_ALLOWED_ORIGINS" placeholder:"ORIGIN" group:"public" help:"Origins of pages, such as https://example.com, that may connect beside the broker's own; * allows any. Separated by commas or spaces."`
 	PingInterval   time.Duration `env:"SALA_PING_INTERVAL" default:"25s" placeholder:"DURATION" group:"public" help:"How often clients are pinged."`
 	PingTimeout    time.Duration `env:"SALA_PING_TIMEOUT" default:"20s" placeholder:"DURATION" group:"public" help:"How long a client may take to answer a ping."`
 	ConnectTimeout time.Duration `env:"SALA_CONNECT_TIMEOUT" default:"10s" placeholder:"DURATION" group:"public" help:"How long a client may take to join a namespace after it has connected."`

@@ -54,6 +54,15 @@ func defaultSections() Sections {
 	return Sections{Rooms: Rooms{JoinEvent: "join", LeaveEvent: "leave"}}
 }
 
+// devRelay is what --dev relays if the file has no rules, so that clients can
+// talk to each other on the demo page.
+func devRelay() []RelayRule {
+	return []RelayRule{
+		{Event: "my_event", Emit: "my_response", To: string(broker.RelayToRoom)},
+		{Event: "shout", Emit: "my_response", To: string(broker.RelayToBroadcast)},
+	}
+}
+
 // sectionKeys are the keys of [Sections].
 func sectionKeys() map[string]bool {
 	keys := make(map[string]bool)

@@ -1,0 +1,72 @@
+package broker_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/salabroker/sala/broker/brokertest"
+)
+
+// TestEveryEndIsCounted checks that clients that are refused or cut show up in
+// the metrics with the reason.
+func TestEveryEndIsCounted(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	o := chat()
+	o.Metrics = registry
+	o.MaxMessageBytes = 2000
+	node := brokertest.Start(t, o)
+
+	node.Dial(nil).Connect("/nowhere", nil)
+	node.Dial(nil).Connect("/", map[string]string{"token": "x"})
+	if _, err := node.TryDial(http.Header{"Origin": {"https://evil.example"}}); err == nil {
+		t.Error("a forbidden origin connected")
+	}
+	broken, large, leaves := node.Join("ana"), node.Join("ana"), node.Join("ana")
+	broken.Send("42{}")
+	broken.ExpectEnd()
+	large.Emit("shout", strings.Repeat("x", 2000))
+	large.ExpectEnd()
+	leaves.Call("unheard of")
+	leaves.Call("join", "room")
+
+	for metric, want := range map[string]float64{
+		`sala_connects_refused_total{reason="NAMESPACE_NOT_FOUND"}`:      1,
+		`sala_connects_refused_total{reason="TOKEN_INVALID"}`:            1,
+		`sala_connects_refused_total{reason="ORIGIN_DENIED"}`:            1,
+		`sala_connections_closed_total{reason="parse error"}`:            1,
+		`sala_connections_closed_total{reason="message too large"}`:      1,
+		`sala_client_events_total{kind="unhandled",result="NO_HANDLER"}`: 1,
+		`sala_client_events_total{kind="join",result="ok"}`:              1,
+		`sala_sockets{namespace="/"}`:                                    1,
+		`sala_rooms{namespace="/"}`:                                      1,
+		`sala_connections{}`:                                             3, // two are still refused ones
+	} {
+		if got := gather(t, registry)[metric]; got != want {
+			t.Errorf("%s is %v, want %v", metric, got, want)
+		}
+	}
+}
+
+// gather returns the value of each counter and gauge by its name and labels.
+func gather(t *testing.T, registry *prometheus.Registry) map[string]float64 {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]float64{}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			var labels []string
+			for _, l := range m.GetLabel() {
+				labels = append(labels, l.GetName()+`="`+l.GetValue()+`"`)
+			}
+			name := family.GetName() + "{" + strings.Join(labels, ",") + "}"
+			values[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	return values
+}
