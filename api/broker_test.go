@@ -124,7 +124,7 @@ func TestEmptyBroker(t *testing.T) {
 		{"POST", "/v1/broadcast", `{"namespace":"/chat","event":"e","args":[{}]}`, `{"matched":0,"queued":0,"dropped":0}`},
 		{"POST", "/v1/rooms/a%2Fb:clear", "", `{"removed":0}`},
 	} {
-		if status, _, text := h.do(t, tt.method, tt.path, tt.body); status != 200 || text != tt.answer {
+		if status, _, text := h.do(t, tt.method, tt.path, tt.body); status != 200 || text != tt.answer+"\n" {
 			t.Errorf("%s %s: %d %s, want %s", tt.method, tt.path, status, text, tt.answer)
 		}
 	}

@@ -155,7 +155,7 @@ func TestEveryRESTPath(t *testing.T) {
 	for _, tt := range restRoutes {
 		t.Run(tt.method+" "+tt.path, func(t *testing.T) {
 			status, header, text := h.do(t, tt.method, tt.path, tt.body)
-			if status != 200 || text != tt.answer || header.Get("Content-Type") != "application/json" {
+			if status != 200 || text != tt.answer+"\n" || header.Get("Content-Type") != "application/json" {
 				t.Errorf("%d %s %s\nwant %s", status, header.Get("Content-Type"), text, tt.answer)
 			}
 			wantCalls(t, b, tt.asked)
