@@ -1,0 +1,76 @@
+# `make` alone lists what there is. Tools are built into .tools/bin at the
+# versions in tools/versions.txt; nothing is installed outside this folder but
+# the Debian packages that `make deps` names.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+TOOLS := .tools/bin
+LOG := .tools/log
+FUZZTIME ?= 10s
+GENERATORS := buf protoc-gen-go protoc-gen-go-grpc protoc-gen-grpc-gateway protoc-gen-openapiv2
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/sala, one static binary
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sala ./cmd/sala
+
+.PHONY: test
+test: ## run everything: deps, lint, check-generated, unit, e2e
+	@tools/test.sh
+
+.PHONY: deps
+deps: ## install what the tests need and this machine lacks
+	@tools/deps.sh
+
+.PHONY: lint
+lint: ## buf lint and format, gofmt, go vet, golangci-lint
+	@tools/install.sh buf golangci-lint
+	$(TOOLS)/buf lint
+	$(TOOLS)/buf format --diff --exit-code
+	@unformatted=$$(go list -f '{{.Dir}}' ./... | xargs gofmt -l); \
+	  if [[ -n "$$unformatted" ]]; then echo "gofmt -w is needed on:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	$(TOOLS)/golangci-lint run --allow-parallel-runners ./...
+
+.PHONY: unit
+unit: ## go test -race ./...
+	@CGO_ENABLED=1 node tools/gotest.mjs $(LOG) -race ./...
+
+.PHONY: e2e
+e2e: build ## real clients against bin/sala: socket.io-client, curl, grpcurl, Chromium
+	@tools/install.sh grpcurl
+	@cd e2e && npm test --silent
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME (10s)
+	@for package in $$(go list ./...); do \
+	  for target in $$(go test -list '^Fuzz' "$$package" | grep '^Fuzz' || true); do \
+	    echo "== $$package $$target"; \
+	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$package"; \
+	  done; \
+	done
+
+.PHONY: generate
+generate: ## generate gen/ and api/openapi/ from proto/
+	@tools/install.sh $(GENERATORS)
+	$(TOOLS)/buf generate
+
+.PHONY: check-generated
+check-generated: ## fail if `make generate` would change anything
+	@tools/install.sh $(GENERATORS)
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	  $(TOOLS)/buf generate -o "$$fresh"; \
+	  for dir in gen api/openapi; do \
+	    if ! diff -r "$$dir" "$$fresh/$$dir"; then echo "$$dir is stale: run 'make generate' and commit it"; exit 1; fi; \
+	  done
+	@echo "gen/ and api/openapi/ are what proto/ generates"
+
+.PHONY: clean
+clean: ## remove what was built, not the tools
+	rm -rf bin $(LOG) e2e/artifacts

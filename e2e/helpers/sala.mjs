@@ -1,0 +1,143 @@
+// A broker under test: bin/sala with all its listeners on free ports.
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { once } from 'node:events';
+import { jwt } from './jwt.mjs';
+import { Child, SALA } from './process.mjs';
+
+export const SECRET = 'a-secret-of-the-e2e-tests-long-enough-to-sign-with';
+export const API_KEY = 'e2e-key-that-opens-everything';
+
+// What the tests' broker relays and announces, as in the design's example.
+export const CONFIG = {
+  relay: [
+    { event: 'my_event', emit: 'my_response', to: 'room', room_field: 'room' },
+    { event: 'shout', emit: 'my_response', to: 'broadcast' },
+  ],
+  rooms: {
+    join_event: 'join',
+    leave_event: 'leave',
+    announce: { event: 'message', joined: '{username} ha entrado en la sala {room}.', left: '{username} ha salido de la sala {room}.' },
+  },
+};
+
+const ANY_PORT = '127.0.0.1:0';
+
+export class Sala {
+  // start runs `sala serve`; config is written to a file as JSON, which is YAML.
+  static async start({ args = [], config = CONFIG, env = {} } = {}) {
+    const dir = mkdtempSync(path.join(tmpdir(), 'sala-e2e-'));
+    const file = path.join(dir, 'sala.yaml');
+    writeFileSync(file, JSON.stringify({ jwt_secret: `e2e=${SECRET}`, api_key: API_KEY, ...config }));
+    return new Sala(dir).run(['--config', file, ...args], env);
+  }
+
+  // dev runs `sala serve --dev` with nothing configured.
+  static async dev({ args = [] } = {}) {
+    return new Sala().run(['--dev', ...args], {});
+  }
+
+  constructor(dir) {
+    this.dir = dir;
+  }
+
+  async run(args, env) {
+    this.child = new Child(SALA, ['serve', '--listen', ANY_PORT, '--grpc-listen', ANY_PORT, '--http-listen', ANY_PORT,
+      '--log-format', 'json', '--log-level', 'debug', ...args], { env });
+    try {
+      const at = await this.child.see((child) => {
+        const found = Object.fromEntries(logLines(child).filter(({ msg }) => msg === 'listening').map(({ listener, addr }) => [listener, addr]));
+        return found.public && found.grpc && found.http && found;
+      }, 'three listeners');
+      this.addr = at;
+      this.url = `http://${at.public}`;
+      this.http = `http://${at.http}`;
+      this.grpc = at.grpc;
+    } catch (err) {
+      await this.discard('SIGKILL');
+      throw err;
+    }
+    return this;
+  }
+
+  get log() {
+    return this.child.output;
+  }
+
+  // stop ends the broker as an operator would and insists on a clean exit.
+  async stop() {
+    const code = await this.discard('SIGTERM');
+    assert.equal(code, 0, `exit code of the broker, which said:\n${this.log}`);
+    assert.ok(!/panic:|DATA RACE|goroutine \d+ \[/.test(this.log), `a crash in the log:\n${this.log}`);
+  }
+
+  async discard(signal) {
+    try {
+      return await this.child.end(signal);
+    } finally {
+      if (this.dir) rmSync(this.dir, { recursive: true, force: true });
+    }
+  }
+
+  // rest makes one REST call and returns {status, body}.
+  async rest(method, pathname, body, { key = API_KEY, headers = {} } = {}) {
+    const response = await fetch(this.http + pathname, {
+      method,
+      headers: { ...(key && { authorization: `Bearer ${key}` }), ...headers },
+      body: body && (typeof body === 'string' ? body : JSON.stringify(body)),
+    });
+    const text = await response.text();
+    let parsed = text;
+    try {
+      parsed = JSON.parse(text);
+    } catch {
+      // not every answer is JSON: /metrics
+    }
+    return { status: response.status, body: parsed, headers: response.headers };
+  }
+
+  // ok is rest for calls that must succeed; it returns the body.
+  async ok(method, pathname, body, options) {
+    const answer = await this.rest(method, pathname, body, options);
+    assert.equal(answer.status, 200, `${method} ${pathname}: ${JSON.stringify(answer.body)}`);
+    return answer.body;
+  }
+
+  // token has one issued; what isn't said is allowed.
+  async token(user, grants = {}) {
+    const { token } = await this.ok('POST', '/v1/tokens', { user, join: ['**'], publish: ['**'], broadcast: true, ...grants });
+    return token;
+  }
+
+  // foreignToken makes a token elsewhere, knowing only the secret.
+  foreignToken(claims, options) {
+    return jwt({ exp: Math.floor(Date.now() / 1000) + 3600, ...claims }, { secret: SECRET, ...options });
+  }
+
+  emit(rooms, event, ...args) {
+    return this.ok('POST', '/v1/emit', { rooms, event, args });
+  }
+}
+
+export function logLines(child) {
+  return child.output.split('\n').filter((line) => line.startsWith('{')).flatMap((line) => {
+    try {
+      return [JSON.parse(line)];
+    } catch {
+      return []; // a line that is still being written
+    }
+  });
+}
+
+// freePort is for the few programs that must know a port before they run.
+export async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  await once(server, 'close');
+  return port;
+}

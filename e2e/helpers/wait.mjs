@@ -1,0 +1,25 @@
+// Waiting without sleeping: for an event or a promise, up to a deadline that
+// fails the test with words.
+
+export const DEADLINE = 15_000;
+
+// deadline settles as the promise does, or rejects after ms with what was waited for.
+export function deadline(promise, what, ms = DEADLINE) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`waited ${ms} ms for ${what}`)), ms);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+// until calls probe again and again, as fast as it answers, until it returns
+// something truthy, and returns that. For states that nobody announces.
+export async function until(probe, what, ms = DEADLINE) {
+  const end = Date.now() + ms;
+  for (;;) {
+    const found = await probe();
+    if (found) return found;
+    if (Date.now() > end) throw new Error(`waited ${ms} ms for ${what}`);
+    await new Promise(setImmediate);
+  }
+}

@@ -1,0 +1,138 @@
+// The example chat, in Chromium: its sala.yaml, its page, its backend.
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { DARK, LIGHT, PHONE, browser, fits, open, shoot } from '../helpers/browser.mjs';
+import { Child, ROOT } from '../helpers/process.mjs';
+import { Sala, freePort } from '../helpers/sala.mjs';
+
+const CHAT = path.join(ROOT, 'examples/chat');
+const API_KEY = 'clave_api_solo_para_probar_el_chat';
+const chromium = browser();
+let sala;
+let chat;
+let url;
+
+before(async () => {
+  const port = await freePort();
+  url = `http://localhost:${port}`;
+  sala = await new Sala().run(['--config', path.join(CHAT, 'sala.yaml'), '--allowed-origins', url], {});
+  const env = { PORT: String(port), SALA_HTTP_URL: sala.http, SALA_PUBLIC_URL: sala.url };
+  chat = new Child(process.execPath, ['server.mjs'], { cwd: CHAT, env });
+  await chat.see(({ stdout }) => stdout.includes('http://localhost:'), 'the address of the page');
+});
+after(async () => {
+  assert.equal(await chat.end(), 0, chat.output);
+  await sala.stop();
+});
+
+async function enter(t, username, room, options = {}) {
+  const page = await open(t, chromium, url, { locale: 'es-ES', ...LIGHT, ...options });
+  await page.getByLabel('Nombre').fill(username);
+  await page.getByLabel('Sala', { exact: true }).fill(room);
+  await page.getByRole('button', { name: 'Entrar' }).click();
+  await heard(page, `${username} ha entrado en la sala ${room}.`);
+  return page;
+}
+
+const line = (page, text) => page.locator('#messages li').filter({ hasText: text });
+const heard = (page, text) => line(page, text).first().waitFor();
+
+async function say(page, text, { all = false } = {}) {
+  await page.getByLabel('A todos').setChecked(all);
+  await page.getByLabel('Mensaje').fill(text);
+  await page.getByRole('button', { name: 'Enviar' }).click();
+}
+
+test('the chat as it was asked for: enter, talk in a room, to all, list, leave, clear', async (t) => {
+  const ana = await enter(t, 'Ana', 'general');
+  const luis = await enter(t, 'Luis', 'general');
+  await heard(ana, 'Luis ha entrado en la sala general.');
+  const eva = await enter(t, 'Eva', 'cocina');
+
+  await say(ana, '¿Alguien ha visto el plano de la planta baja?');
+  await heard(ana, '¿Alguien ha visto el plano');
+  await heard(luis, '¿Alguien ha visto el plano');
+  await say(luis, 'Está en la mesa, junto a la ventana.');
+  await heard(ana, 'Está en la mesa');
+  await say(eva, 'El café está listo.', { all: true });
+  await heard(ana, 'El café está listo.');
+  await heard(luis, 'El café está listo.');
+  await say(ana, 'Voy ahora mismo.');
+  await heard(luis, 'Voy ahora mismo.');
+  assert.equal(await line(eva, 'Voy ahora mismo.').count(), 0, 'what is said in a room stays there');
+  assert.equal(await line(eva, 'El café está listo.').count(), 1, 'the sender sees its own line once');
+
+  const rooms = ana.locator('#rooms button');
+  await rooms.filter({ hasText: 'cocina' }).filter({ hasText: '1' }).waitFor();
+  await rooms.filter({ hasText: 'general' }).filter({ hasText: '2' }).waitFor();
+  await ana.setViewportSize({ width: 1280, height: 800 });
+  await shoot(ana, 'chat-1280');
+
+  await luis.getByRole('button', { name: 'Salir' }).click();
+  await heard(ana, 'Luis ha salido de la sala general.');
+  await rooms.filter({ hasText: 'cocina' }).click();
+  await heard(eva, 'Ana ha entrado en la sala cocina.');
+  await ana.getByRole('button', { name: 'Eliminar sala' }).click();
+  for (const page of [ana, eva]) await heard(page, 'La sala cocina ha sido eliminada.');
+  await eva.getByRole('button', { name: 'Enviar' }).and(eva.locator(':disabled')).waitFor();
+  assert.equal((await sala.rest('GET', '/v1/rooms/cocina', undefined, { key: API_KEY })).status, 404);
+});
+
+test('what others write is shown as text', async (t) => {
+  const ana = await enter(t, 'Ana', 'texto');
+  const mallory = await enter(t, '<b>Mallory</b>', 'texto');
+  await say(mallory, '<img src=x onerror=alert(1)>');
+  await heard(ana, '<img src=x onerror=alert(1)>');
+  assert.equal(await ana.locator('#messages img, #messages b').count(), 0);
+});
+
+test('the login is a JWT with user_id, and the API key stays with the server', async (t) => {
+  const answer = await fetch(`${url}/login`, { method: 'POST', body: JSON.stringify({ username: 'ana' }) });
+  const { token, ...rest } = await answer.json();
+  assert.deepEqual(rest, {});
+  const [header, claims] = token.split('.').slice(0, 2).map((part) => JSON.parse(Buffer.from(part, 'base64url')));
+  assert.equal(header.alg, 'HS256');
+  assert.equal(claims.user_id, 'ana');
+  for (const file of ['/', '/chat.js', '/chat.css', '/config']) {
+    assert.ok(!(await (await fetch(url + file)).text()).includes(API_KEY), `${file} does not hold the key`);
+  }
+  for (const [method, pathname] of [['GET', '/rooms'], ['POST', '/clear_room']]) {
+    for (const headers of [{}, { authorization: 'Bearer forged' }]) {
+      const refused = await fetch(url + pathname, { method, headers, body: method === 'POST' ? '{"room":"general"}' : undefined });
+      assert.equal(refused.status, 401, `${method} ${pathname} wants a login`);
+    }
+  }
+  for (const pathname of ['/server.mjs', '/sala.yaml', '/package.json', '/../sala.yaml', '/%2e%2e/sala.yaml']) {
+    assert.equal((await fetch(url + pathname)).status, 404, pathname);
+  }
+  const page = await open(t, chromium, url, { expected: /400/ });
+  await page.getByLabel('Nombre').fill(' ');
+  assert.ok(await page.getByLabel('Nombre').isVisible());
+});
+
+test('after a restart of the broker the page comes back by itself', async (t) => {
+  const ana = await enter(t, 'Ana', 'vuelta', { expected: /ERR_CONNECTION_REFUSED|WebSocket|Failed to load|net::/ });
+  const args = ['--config', path.join(CHAT, 'sala.yaml'), '--allowed-origins', url, '--listen', new URL(sala.url).host,
+    '--grpc-listen', sala.grpc, '--http-listen', new URL(sala.http).host];
+  await sala.stop();
+  await ana.getByText('Sin conexión').waitFor();
+  sala = await new Sala().run(args, {});
+  await ana.getByText('Conectado', { exact: true }).waitFor();
+  await line(ana, 'Ana ha entrado en la sala vuelta.').nth(1).waitFor();
+});
+
+test('it fits a phone, in light and in dark', async (t) => {
+  for (const [name, scheme] of [['light', LIGHT], ['dark', DARK]]) {
+    await t.test(name, async (t) => {
+      const first = await open(t, chromium, url, { viewport: PHONE, ...scheme });
+      await fits(first);
+      await shoot(first, `chat-login-${name}`);
+      const page = await enter(t, 'Ana', `móvil ${name}`, { viewport: PHONE, ...scheme });
+      await say(page, 'Una palabra muy larga: '.concat('a'.repeat(200)));
+      await heard(page, 'Una palabra muy larga');
+      await fits(page);
+      await shoot(page, `chat-phone-${name}`);
+    });
+  }
+});

@@ -1,0 +1,64 @@
+// Browsers say where a page comes from; pages of strangers stay out.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { TRANSPORTS, login, refusal } from '../helpers/client.mjs';
+import { rawGet, rawUpgrade } from '../helpers/http.mjs';
+import { Sala } from '../helpers/sala.mjs';
+import { broker } from '../helpers/suite.mjs';
+
+const FRIEND = 'https://friend.example';
+const STRANGER = 'https://stranger.example';
+// Half-open polling sessions are left behind here: a drain needn't wait for them.
+const DRAIN = ['--drain-timeout', '100ms'];
+const shared = broker({ args: ['--allowed-origins', FRIEND, ...DRAIN] });
+const POLLING = '/socket.io/?EIO=4&transport=polling';
+
+test('a stranger is refused over every transport', async (t) => {
+  const { sala } = shared;
+  for (const [name, transports] of Object.entries(TRANSPORTS)) {
+    await t.test(name, async (t) => {
+      for (const Origin of [STRANGER, `${FRIEND}.stranger.example`, 'http://friend.example', `${FRIEND}:8443`, 'null']) {
+        const err = await refusal(t, sala, { transports, token: await sala.token('ada'), extraHeaders: { Origin } });
+        assert.ok(!err.data?.code, 'it did not even get as far as the token');
+      }
+    });
+  }
+  for (const origin of [STRANGER, 'null']) {
+    const polling = await rawGet(sala.url + POLLING, { origin });
+    assert.equal(polling.status, 403);
+    assert.equal(polling.headers['access-control-allow-origin'], undefined);
+    assert.equal((await rawUpgrade(sala.url, { origin })).status, 403);
+  }
+});
+
+test('an allowed origin, the own one and no origin at all pass', async (t) => {
+  const { sala } = shared;
+  for (const [name, transports] of Object.entries(TRANSPORTS)) {
+    await t.test(name, async (t) => {
+      for (const extraHeaders of [{ Origin: FRIEND }, { Origin: sala.url }, {}]) {
+        assert.ok((await login(t, sala, 'ada', { transports, extraHeaders })).socket.connected);
+      }
+    });
+  }
+});
+
+test('an allowed origin gets the CORS headers that a browser wants', async () => {
+  const { sala } = shared;
+  const answer = await rawGet(sala.url + POLLING, { origin: FRIEND });
+  assert.equal(answer.status, 200);
+  assert.equal(answer.headers['access-control-allow-origin'], FRIEND);
+  assert.match(answer.headers.vary ?? '', /origin/i);
+
+  const preflight = await rawGet(sala.url + POLLING, { origin: FRIEND, 'access-control-request-method': 'POST', 'access-control-request-headers': 'authorization,content-type' }, 'OPTIONS');
+  assert.ok([200, 204].includes(preflight.status), `status ${preflight.status}`);
+  assert.equal(preflight.headers['access-control-allow-origin'], FRIEND);
+  assert.match(preflight.headers['access-control-allow-methods'] ?? '', /POST/);
+  assert.match(preflight.headers['access-control-allow-headers'] ?? '', /authorization/i);
+});
+
+test('a star allows any origin', async (t) => {
+  const sala = await Sala.start({ args: ['--allowed-origins', '*', ...DRAIN] });
+  t.after(() => sala.stop());
+  assert.equal((await rawGet(sala.url + POLLING, { origin: STRANGER })).status, 200);
+  assert.ok((await login(t, sala, 'ada', { extraHeaders: { Origin: STRANGER } })).socket.connected);
+});

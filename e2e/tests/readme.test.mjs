@@ -1,0 +1,86 @@
+// What the README shows, run as it stands but for the addresses and the key.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { login } from '../helpers/client.mjs';
+import { Child, GRPCURL, ROOT, SALA, run } from '../helpers/process.mjs';
+import { API_KEY } from '../helpers/sala.mjs';
+import { broker } from '../helpers/suite.mjs';
+
+const shared = broker();
+const ROOM = 'chat:42';
+
+// here puts this broker's addresses into a text that has the default ones.
+function here(text) {
+  const { sala } = shared;
+  return text.replaceAll('http://127.0.0.1:3000', sala.url).replaceAll('127.0.0.1:9091', new URL(sala.http).host)
+    .replaceAll('127.0.0.1:9090', sala.grpc).replace('export SALA_API_KEY=…', `export SALA_API_KEY='${API_KEY}'`);
+}
+
+function blocks(language) {
+  const readme = readFileSync(path.join(ROOT, 'README.md'), 'utf8');
+  return [...readme.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms'))].map(([, text]) => text);
+}
+
+async function member(t) {
+  const client = await login(t, shared.sala, 'ana');
+  await client.join(ROOM);
+  return client;
+}
+
+const text = async (client) => (await client.next('news'))[0].text;
+
+test('the shell blocks: curl and grpcurl', async (t) => {
+  const client = await member(t);
+  const script = here(blocks('sh').filter((block) => /^(export|curl|grpcurl) /m.test(block)).join('\n'));
+  assert.ok(script.includes('curl') && script.includes('grpcurl'), script);
+  const lines = script.split('\n');
+  // The room is cleared in between: come back for what follows.
+  const clear = lines.findIndex((line) => line.includes(':clear'));
+  const PATH = [path.dirname(SALA), path.dirname(GRPCURL), process.env.PATH].join(path.delimiter);
+  const bash = (part) => run('bash', ['-euo', 'pipefail', '-c', part], { env: { PATH } });
+
+  const first = await bash(lines.slice(0, clear + 1).join('\n'));
+  assert.equal(first.code, 0, first.stderr);
+  assert.ok(!first.stdout.includes('"code":'), first.stdout);
+  assert.deepEqual([await text(client), await text(client), await text(client)], ['hello', 'hello, all', 'closed']);
+
+  await client.join(ROOM);
+  const settings = lines.filter((line) => /^(export|auth=)/.test(line));
+  const second = await bash([...settings, ...lines.slice(clear + 1)].join('\n'));
+  assert.equal(second.code, 0, second.stderr);
+  assert.equal(await text(client), 'hello');
+});
+
+test('the client', async (t) => {
+  const { sala } = shared;
+  const folder = path.join(ROOT, 'examples/client');
+  const source = here(readFileSync(path.join(folder, 'client.mjs'), 'utf8'));
+  assert.ok(source.includes(sala.url));
+  const child = new Child(process.execPath, ['--input-type=module', '-', await sala.token('ana')], { cwd: folder, input: source });
+  t.after(() => child.end('SIGKILL'));
+  await child.see(({ stdout }) => stdout.includes('{ ok: true }'), 'the answer to its join');
+  await sala.emit([ROOM], 'news', { text: 'hello from the test' });
+  await child.see(({ stdout }) => stdout.includes('hello from the test'), 'the news');
+});
+
+test('a client with a bad token says why', async (t) => {
+  const folder = path.join(ROOT, 'examples/client');
+  const child = new Child(process.execPath, ['--input-type=module', '-', 'bad'], { cwd: folder, input: here(readFileSync(path.join(folder, 'client.mjs'), 'utf8')) });
+  t.after(() => child.end('SIGKILL'));
+  await child.see(({ stderr }) => stderr.includes('TOKEN_INVALID'), 'the reason');
+});
+
+for (const [name, command, args, cwd] of [
+  ['Go', 'go', ['run', './examples/backend-go'], ROOT],
+  ['Node', process.execPath, ['backend.mjs'], path.join(ROOT, 'examples/backend-node')],
+]) {
+  test(`the backend in ${name}`, async (t) => {
+    const client = await member(t);
+    const { code, stdout, stderr } = await run(command, args, { cwd, env: { SALA_SERVER: shared.sala.grpc, SALA_API_KEY: API_KEY }, ms: 110_000 });
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /queued for 1 of 1 sockets/);
+    assert.equal(await text(client), `hello from ${name}`);
+  });
+}

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Installs what `make test` needs and this machine lacks, and says what it
+# installs: Debian packages, the Node packages of e2e and the examples, and the Go
+# tools. Go, Node and npm themselves are expected to be there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+for command in go node npm; do
+  if ! command -v "$command" >/dev/null; then
+    echo "deps: $command is missing. Install Go 1.26 or later and Node 20 or later first." >&2
+    exit 1
+  fi
+done
+
+# Debian packages: one for each command or font that isn't there.
+packages=()
+need() { command -v "$1" >/dev/null || packages+=("${@:2}"); }
+need gcc gcc libc6-dev # the race detector links C
+need curl curl         # e2e runs the commands of the README and of `serve --dev`
+[[ -n "${CHROMIUM:-}" ]] || need chromium chromium
+compgen -G '/usr/share/fonts/*/inter/*' >/dev/null || packages+=(fonts-inter) # for the screenshots
+compgen -G '/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf' >/dev/null || packages+=(fonts-dejavu-core)
+
+if ((${#packages[@]})); then
+  if ! command -v apt-get >/dev/null; then
+    echo "deps: this machine has no apt-get. Install by hand what these Debian packages hold: ${packages[*]}" >&2
+    exit 1
+  fi
+  sudo=()
+  ((EUID == 0)) || sudo=(sudo)
+  echo "deps: installing Debian packages: ${packages[*]}"
+  log=$(mktemp)
+  if ! {
+    "${sudo[@]}" apt-get update -q &&
+      "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${packages[@]}"
+  } </dev/null >"$log" 2>&1; then
+    cat "$log" >&2
+    exit 1
+  fi
+  rm -f "$log"
+fi
+
+# Node packages: npm ci when the lock file isn't what is installed.
+for lock in e2e/package-lock.json examples/*/package-lock.json; do
+  dir=$(dirname "$lock")
+  stamp=$dir/node_modules/.sala-lock
+  cmp -s "$lock" "$stamp" && continue
+  echo "deps: npm ci in $dir"
+  (cd "$dir" && npm ci --no-audit --no-fund --loglevel=error </dev/null)
+  cp "$lock" "$stamp"
+done
+
+tools/install.sh

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Builds the Go tools named in versions.txt into .tools/bin. A tool that is
+# there in the right version is left alone, so this is quick after the first run.
+#
+#   tools/install.sh              all of them
+#   tools/install.sh buf grpcurl  only these
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bin="$PWD/.tools/bin"
+mkdir -p "$bin"
+
+wanted() {
+  local name=$1
+  shift
+  [[ $# -eq 0 ]] && return 0
+  [[ " $* " == *" $name "* ]]
+}
+
+installed_version() {
+  [[ -x "$bin/$1" ]] || return 0
+  go version -m "$bin/$1" 2>/dev/null | awk '$1 == "mod" { print $3 }'
+}
+
+while read -r name package version; do
+  [[ -z "$name" || "$name" == \#* ]] && continue
+  wanted "$name" "$@" || continue
+  [[ "$(installed_version "$name")" == "$version" ]] && continue
+  echo "tools: building $name $version"
+  # From outside the module, so that nothing here can change a tool's dependencies.
+  (cd / && CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOBIN="$bin" go install -trimpath "$package@$version" </dev/null)
+done <tools/versions.txt
