@@ -10,6 +10,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TOOLS := .tools/bin
 LOG := .tools/log
 FUZZTIME ?= 10s
+BENCHFLAGS ?=
 GENERATORS := buf protoc-gen-go protoc-gen-go-grpc protoc-gen-grpc-gateway protoc-gen-openapiv2
 
 .PHONY: help
@@ -46,6 +47,10 @@ unit: ## go test -race ./...
 e2e: build ## real clients against bin/sala: socket.io-client, curl, grpcurl, Chromium
 	@tools/install.sh grpcurl
 	@cd e2e && npm test --silent
+
+.PHONY: bench
+bench: build ## measure bin/sala beside its peers, 45 minutes; BENCHFLAGS=-quick for a smoke test
+	@bench/run $(BENCHFLAGS)
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (10s)

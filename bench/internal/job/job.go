@@ -1,0 +1,123 @@
+// Package job is what the benchmark's parts tell each other: the orchestrator gives the load generator one [Job] on
+// its standard input, and gets [Note]s back, one JSON object a line. What was measured is a set of [Figures].
+package job
+
+import "time"
+
+// Kind is what the load generator does.
+type Kind string
+
+// The kinds of jobs.
+const (
+	// Deliver connects clients, publishes to their rooms and watches what arrives.
+	Deliver Kind = "deliver"
+	// Hold connects clients and leaves them alone, to see what memory they take.
+	Hold Kind = "hold"
+	// Connect counts what connecting costs, and how many connections are lost.
+	Connect Kind = "connect"
+	// Control calls the control API as fast as it answers.
+	Control Kind = "control"
+)
+
+// Protocol is how clients speak with a peer.
+type Protocol string
+
+// The protocols of the peers.
+const (
+	// SocketIO is Socket.IO 4 with the client's rooms in auth.rooms.
+	SocketIO Protocol = "socket.io"
+	// Sala is Socket.IO 4 with a token in auth.token that names the client's rooms.
+	Sala Protocol = "sala"
+	// Centrifuge is centrifuge's JSON protocol with the client's rooms in the connect command's data.
+	Centrifuge Protocol = "centrifuge"
+	// Floor is a bare WebSocket with the client's rooms in the URL.
+	Floor Protocol = "floor"
+	// GRPC has no clients, only the control API.
+	GRPC Protocol = "grpc"
+)
+
+// Target is the server under test.
+type Target struct {
+	Protocol Protocol `json:"protocol"`
+	// PID is the server's process, whose CPU and memory are read.
+	PID int `json:"pid"`
+	// Listen is where clients connect.
+	Listen string `json:"listen"`
+	// Control is where messages are published: gRPC of Sala and of the empty handler, lines of text of the others.
+	Control string `json:"control"`
+	// HTTP is the REST API, if there is one.
+	HTTP string `json:"http,omitempty"`
+	// APIKey opens Sala's control API.
+	APIKey string `json:"apiKey,omitempty"`
+}
+
+// Job is one measurement of one server.
+type Job struct {
+	Kind   Kind   `json:"kind"`
+	Target Target `json:"target"`
+	// Clients is how many are connected, or how many times one connects.
+	Clients int `json:"clients"`
+	// Polling opens each connection with HTTP long-polling and upgrades it, as stock clients do.
+	Polling bool `json:"polling,omitempty"`
+	// Pause is how long the server is left alone before a measurement.
+	Pause time.Duration `json:"pause"`
+	// Warmup is how many clients connect, or calls are made, before anything is measured.
+	Warmup int `json:"warmup,omitempty"`
+
+	// Of Deliver: clients are spread over Rooms of Members each; each client is in one room if Rooms is 1. Messages
+	// are published in batches, every Every or, if that is zero, as soon as the batch before has arrived.
+	Rooms         int           `json:"rooms,omitempty"`
+	Members       int           `json:"members,omitempty"`
+	Batch         int           `json:"batch,omitempty"`
+	Batches       int           `json:"batches,omitempty"`
+	WarmupBatches int           `json:"warmupBatches,omitempty"`
+	Every         time.Duration `json:"every,omitempty"`
+
+	// Patience is how long messages may take to arrive behind the last one; what comes later is missing.
+	Patience time.Duration `json:"patience,omitempty"`
+	// Settle is how long Hold leaves the clients alone.
+	Settle time.Duration `json:"settle,omitempty"`
+	// Drop makes Connect close each connection at once, rather than keep all.
+	Drop bool `json:"drop,omitempty"`
+
+	// Of Control: how many calls are made.
+	Unary  int `json:"unary,omitempty"`
+	Stream int `json:"stream,omitempty"`
+	REST   int `json:"rest,omitempty"`
+}
+
+// Figures are what was measured, by name.
+type Figures map[string]float64
+
+// The names of figures. Times of the CPU are the server's: user and system, of all its threads.
+const (
+	CPU        = "cpu_us"      // CPU per delivery, µs
+	P50        = "p50_ms"      // latency from publishing to the client's read, ms
+	P99        = "p99_ms"      //
+	Max        = "max_ms"      //
+	Deliveries = "deliveries"  // that arrived
+	Missing    = "missing"     // that should have arrived and did not
+	Disorder   = "disorder"    // that arrived behind a later one
+	Rejected   = "rejected"    // which the server says it did not queue
+	Lost       = "lost"        // connections that failed or were not answered in time
+	Gone       = "gone"        // connections that ended by themselves
+	Connects   = "connects"    // connections made, the lost ones included
+	ConnectCPU = "connect_us"  // CPU per connect, µs
+	ConnectP99 = "connect_ms"  // time to connect, 99th percentile, ms
+	RSS        = "rss_kb"      // resident memory per connection after settling, KiB
+	RSSFresh   = "rss_new_kb"  // the same right after connecting
+	UnaryCPU   = "unary_us"    // CPU per unary call, µs
+	StreamCPU  = "stream_us"   // CPU per message of a stream, µs
+	RESTCPU    = "rest_us"     // CPU per REST call, µs
+	LoadCPU    = "load_cpu_us" // the load generator's own CPU per delivery, µs
+)
+
+// Note is one line from the load generator.
+type Note struct {
+	// Connected says that all clients are connected.
+	Connected bool `json:"connected,omitempty"`
+	// Figures is the result; nothing follows it.
+	Figures Figures `json:"figures,omitempty"`
+	// Error says why there is no result; nothing follows it.
+	Error string `json:"error,omitempty"`
+}

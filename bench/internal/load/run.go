@@ -1,0 +1,61 @@
+// Package load is the load generator: clients by the thousand in one process that leaves the processors to the server
+// under test, a publisher, and what they measure.
+//
+// A client connects in blocking mode on a bare file descriptor (stream, protocol) and is then handed to a pool, where
+// one goroutine reads from all with epoll, answers pings and counts what is delivered. Publisher and clients are in
+// one process, so that the time between publishing and reading is told by one clock.
+package load
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/salabroker/sala/bench/internal/job"
+	"github.com/salabroker/sala/bench/internal/proc"
+)
+
+// trailing is for what a server does behind the last delivery.
+const trailing = 50 * time.Millisecond
+
+// Run does a job. It calls connected, for jobs that keep clients, once all are connected.
+func Run(ctx context.Context, j *job.Job, connected func()) (job.Figures, error) {
+	switch j.Kind {
+	case job.Deliver:
+		return runDeliver(ctx, j, connected)
+	case job.Hold:
+		return runHold(ctx, j, connected)
+	case job.Connect:
+		return runConnect(ctx, j)
+	case job.Control:
+		return runControl(ctx, j)
+	default:
+		return nil, fmt.Errorf("no such job: %q", j.Kind)
+	}
+}
+
+// readAfter waits and then returns what a process has used.
+func readAfter(ctx context.Context, d time.Duration, pid int) (proc.Usage, error) {
+	if err := pause(ctx, d); err != nil {
+		return proc.Usage{}, err
+	}
+	return proc.Read(pid)
+}
+
+// pause waits.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func kib(bytes int64) float64 { return float64(bytes) / 1024 }
