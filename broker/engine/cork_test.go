@@ -6,6 +6,11 @@ func TestCorkHoldsBackWhatIsSent(t *testing.T) {
 	s := start(t)
 	t.Run("websocket", func(t *testing.T) {
 		c, ses := s.dial(t)
+		eventually(t, "the handshake is written", func() bool {
+			ses.mu.Lock()
+			defer ses.mu.Unlock()
+			return !ses.scheduled && !ses.busy
+		})
 		ses.Cork()
 		ses.Cork()
 		ses.Send(text("2a"), false)
