@@ -85,7 +85,7 @@ func (a *App) assemble(ctx context.Context) error {
 	options, page := a.cfg.Broker, http.Handler(nil)
 	if a.cfg.Flags.Dev {
 		options.AllowedOrigins = slices.Concat(options.AllowedOrigins, a.pageOrigins())
-		page = console.Handler(console.Config{PublicPort: a.public.port(), Version: a.version})
+		page = console.Handler(console.Config{PublicPort: a.public.port(), PublicTLS: a.public.tls != nil, Version: a.version})
 	}
 	if err := a.build(ctx, options, page); err != nil {
 		return err

@@ -42,8 +42,8 @@ func (f *Flags) Build() (*Config, error) {
 		return nil, err
 	}
 	sections := &f.file.sections
-	if f.Dev && sections.Relay == nil {
-		sections.Relay = devRelay()
+	if f.Dev {
+		sections.forTryingOut()
 	}
 	c.Broker = broker.Options{
 		Namespaces:         f.Namespaces,

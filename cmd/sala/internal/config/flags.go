@@ -10,7 +10,7 @@ import (
 // Each but --config has a key in the YAML file too: its name with underscores.
 type Flags struct {
 	Config Path `env:"SALA_CONFIG" placeholder:"FILE" group:"general" help:"YAML file with the same settings (a flag's name with underscores is its key) and the sections anonymous, default_permissions, relay and rooms."`
-	Dev    bool `env:"SALA_DEV" group:"general" help:"For trying out: make up a secret and an API key if none is given, accept short secrets, serve a demo page, relay my_event to a room and shout to everyone unless the file has rules, and print commands to paste."`
+	Dev    bool `env:"SALA_DEV" group:"general" help:"For trying out: make up a secret and an API key if none is given, accept short secrets, serve a demo page, relay my_event to a room and shout to everyone and announce who joins a room unless the file says otherwise, and print commands to paste."`
 
 	Listen         string        `env:"SALA_LISTEN" default:":3000" placeholder:"ADDR" group:"public" help:"Where Socket.IO clients connect."`
 	TLSCert        Path          `name:"tls-cert" env:"SALA_TLS_CERT" placeholder:"FILE" group:"public" help:"Certificate chain (PEM) of the public listener; plain HTTP without it."`

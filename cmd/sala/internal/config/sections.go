@@ -54,12 +54,21 @@ func defaultSections() Sections {
 	return Sections{Rooms: Rooms{JoinEvent: "join", LeaveEvent: "leave"}}
 }
 
-// devRelay is what --dev relays if the file has no rules, so that clients can
-// talk to each other on the demo page.
-func devRelay() []RelayRule {
-	return []RelayRule{
-		{Event: "my_event", Emit: "my_response", To: string(broker.RelayToRoom)},
-		{Event: "shout", Emit: "my_response", To: string(broker.RelayToBroadcast)},
+// forTryingOut adds what --dev has where the file says nothing, so that clients
+// can talk to each other on the demo page.
+func (s *Sections) forTryingOut() {
+	if s.Relay == nil {
+		s.Relay = []RelayRule{
+			{Event: "my_event", Emit: "my_response", To: string(broker.RelayToRoom)},
+			{Event: "shout", Emit: "my_response", To: string(broker.RelayToBroadcast)},
+		}
+	}
+	if s.Rooms.Announce == nil {
+		s.Rooms.Announce = &Announce{
+			Event:  "message",
+			Joined: "{username} has joined the room {room}.",
+			Left:   "{username} has left the room {room}.",
+		}
 	}
 }
 
