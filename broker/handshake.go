@@ -23,9 +23,10 @@ func (b *Broker) admit(ns *namespace, sock *socket.Socket) *socket.ExtendedError
 		b.log.Info("client refused", "namespace", ns.name, "reason", err.Reason, "address", sock.Handshake().Address)
 		return socket.NewExtendedError(err.Message, connectErrorData{Code: err.Reason, Message: err.Message})
 	}
-	// The token has done its duty; don't keep it as long as the socket lives.
-	delete(sock.Handshake().Auth, "token")
 	sock.SetData(newSession(b, ns, sock, claims))
+	// The token and the request have done their duty: don't keep them in memory
+	// as long as the socket lives.
+	*sock.Handshake() = socket.Handshake{}
 	return nil
 }
 

@@ -110,6 +110,7 @@ func (s *session) open() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer s.conn.Uncork()
+	s.conn.ForgetRequest()
 	for _, f := range s.early {
 		s.conn.Send(f, false)
 	}

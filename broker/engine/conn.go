@@ -3,8 +3,6 @@ package engine
 import (
 	"sync"
 	"time"
-
-	"github.com/zishang520/socket.io/v3/pkg/types"
 )
 
 // closeGrace is how long the peer may take to answer the close frame after that was written, and how long a
@@ -30,12 +28,14 @@ type Conn struct {
 	// Static.
 	server  *Server
 	id      string
-	request *types.HttpContext
+	request request
 	remote  string
 	done    chan struct{} // closed when state becomes stateClosed
 
 	next  *Conn // guarded by flushQueue.mu
 	timer timer // guarded by timers.mu
+
+	parking parking // guarded by idlers.mu
 
 	mu        sync.Mutex
 	state     state
@@ -255,6 +255,7 @@ func (c *Conn) terminate(reason Reason, cause error) {
 	}
 	if ws != nil {
 		ws.close(reason == ReasonSlowConsumer)
+		c.server.idlers.resume(c)
 		return // its reader calls finish
 	}
 	go func() {
@@ -266,6 +267,7 @@ func (c *Conn) terminate(reason Reason, cause error) {
 // finish makes the end of the connection known. It's called once, by whoever called the listeners of "data".
 func (c *Conn) finish() {
 	c.server.remove(c)
+	c.server.idlers.forget(c)
 	c.server.opts.Logger.Debug("engine: connection closed", "remote", c.remote, "reason", string(c.reason), "error", c.cause)
 	c.server.opts.Observer.ConnClosed(c.reason)
 	c.Emit("close", string(c.reason), c.cause)

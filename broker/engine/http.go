@@ -1,12 +1,9 @@
 package engine
 
 import (
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"net/http"
-
-	"github.com/zishang520/socket.io/v3/pkg/types"
 )
 
 // refusal is why a request is not served.
@@ -122,7 +119,7 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
 		s.refuseAccept(w, err)
 		return
 	}
-	c := s.newConn(slimContext(r), l)
+	c := s.newConn(r, l)
 	if !s.add(c) {
 		l.close(true)
 		reader.release()
@@ -135,7 +132,7 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
 
 // openPolling opens a connection, which has been admitted, over long-polling.
 func (s *Server) openPolling(w http.ResponseWriter, r *http.Request) {
-	c := s.newConn(slimContext(r), nil)
+	c := s.newConn(r, nil)
 	c.poll.delivery <- struct{}{}
 	if !s.add(c) {
 		s.release()
@@ -169,38 +166,3 @@ func (s *Server) refuseAccept(w http.ResponseWriter, err error) {
 	}
 	s.opts.Logger.Debug("engine: websocket handshake", "error", err)
 }
-
-// slimContext returns what the Socket.IO layer wants to know about the request, and nothing that would keep
-// net/http's buffers in memory for as long as the connection lasts.
-func slimContext(r *http.Request) *types.HttpContext {
-	address := *r.URL
-	slim := &http.Request{
-		Method:     r.Method,
-		URL:        &address,
-		Proto:      r.Proto,
-		ProtoMajor: r.ProtoMajor,
-		ProtoMinor: r.ProtoMinor,
-		Header:     r.Header.Clone(),
-		Host:       r.Host,
-		RemoteAddr: r.RemoteAddr,
-		RequestURI: r.RequestURI,
-	}
-	if r.TLS != nil {
-		slim.TLS = &tls.ConnectionState{
-			Version:           r.TLS.Version,
-			HandshakeComplete: r.TLS.HandshakeComplete,
-			CipherSuite:       r.TLS.CipherSuite,
-			ServerName:        r.TLS.ServerName,
-		}
-	}
-	ctx := types.NewHttpContext(noResponse{}, slim)
-	ctx.Flush() // ends the goroutine that it has started
-	return ctx
-}
-
-// noResponse stands for a response that was given in another way.
-type noResponse struct{}
-
-func (noResponse) Header() http.Header         { return http.Header{} }
-func (noResponse) Write(p []byte) (int, error) { return len(p), nil }
-func (noResponse) WriteHeader(int)             {}

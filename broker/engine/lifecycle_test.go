@@ -52,7 +52,7 @@ func TestTimers(t *testing.T) {
 		closed := map[string]time.Duration{}
 		var conns []*Conn
 		for i := range 20 {
-			c := s.newConn(slimContext(&http.Request{URL: &url.URL{}, Header: http.Header{}}), nil)
+			c := s.newConn(&http.Request{URL: &url.URL{}, Header: http.Header{}}, nil)
 			_ = s.admit()
 			_ = s.add(c)
 			name := fmt.Sprint(i)
@@ -252,6 +252,10 @@ func TestRequestIsNotRetained(t *testing.T) {
 		request := ses.socket.Request()
 		if request.Headers().Peek("Host") != "" || request.Request().RemoteAddr == "" || request.Query().Peek("EIO") != "4" {
 			t.Error("what the layer above reads is gone")
+		}
+		ses.ForgetRequest()
+		if ses.socket.Request().Query().Peek("EIO") != "4" {
+			t.Error("what was forgotten can't be had again")
 		}
 	}
 }

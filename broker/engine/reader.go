@@ -42,6 +42,9 @@ type reader struct {
 	attempt func(fd uintptr) bool // r.tryOnce, bound once
 	err     error                 // of the last attempt
 
+	parks    bool // errIdle may be returned
+	atHeader bool // no part of a frame has been read yet
+
 	opcode  byte   // of the message of which fragments have arrived; 0 if there is none
 	message []byte // what has arrived of it
 }
@@ -57,7 +60,8 @@ func newReader(l *link, early []byte, limit int64, pool *buffers) *reader {
 }
 
 // next returns the next message, or control frame, with its opcode. The payload is valid until the next call.
-// A *protocolError is the client's fault; any other error is the socket's.
+// A *protocolError is the client's fault; errIdle means that nothing has arrived, and that next is to be called again
+// when something has; any other error is the socket's.
 func (r *reader) next() (opcode byte, payload []byte, err error) {
 	if r.opcode == 0 {
 		r.message = nil
@@ -119,7 +123,10 @@ func (r *reader) header() (header, error) {
 				return h, err
 			}
 		}
-		if err := r.fill(); err != nil {
+		r.atHeader = true
+		err := r.fill()
+		r.atHeader = false
+		if err != nil {
 			return header{}, err
 		}
 	}
@@ -212,6 +219,10 @@ func (r *reader) tryOnce(fd uintptr) bool {
 	r.err = err
 	if blocked && r.end == 0 {
 		r.release()
+		if r.parks && r.atHeader {
+			r.err = errIdle
+			return true
+		}
 	}
 	return !blocked
 }

@@ -5,11 +5,10 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"net/http"
 	"runtime"
 	"sync"
 	"time"
-
-	"github.com/zishang520/socket.io/v3/pkg/types"
 )
 
 // The names of the transports.
@@ -28,6 +27,7 @@ type Server struct {
 	opts     Options
 	flushing *flushQueue
 	timers   *timers
+	idlers   *idlers
 	frames   struct{ ping, probe *Frame }
 
 	buffers buffers
@@ -58,6 +58,7 @@ func New(opts Options) *Server {
 		s.loops.Go(func() { newFlusher().run(s.flushing) })
 	}
 	s.loops.Go(s.timers.run)
+	s.idlers = &idlers{log: s.opts.Logger, loops: &s.loops}
 	return s
 }
 
@@ -84,6 +85,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop.Do(func() {
 		s.flushing.stop()
 		close(s.timers.stop)
+		s.idlers.close()
 	})
 	s.readers.Wait()
 	s.loops.Wait()
@@ -148,12 +150,12 @@ func (s *Server) find(sid string) *Conn {
 }
 
 // newConn returns a connection with its open packet queued; l is nil for long-polling.
-func (s *Server) newConn(request *types.HttpContext, l *link) *Conn {
+func (s *Server) newConn(r *http.Request, l *link) *Conn {
 	c := &Conn{
 		server:  s,
 		id:      newSessionID(),
-		request: request,
-		remote:  request.Request().RemoteAddr,
+		request: newRequest(r),
+		remote:  r.RemoteAddr,
 		done:    make(chan struct{}),
 		ws:      l,
 	}

@@ -32,9 +32,9 @@ func (s *socket) Id() string { return s.id }
 // Protocol returns the version of the protocol, which is always 4.
 func (s *socket) Protocol() int { return engineVersion }
 
-// Request returns what is known about the request that opened the connection: its address, headers and host. It
-// can't be answered through.
-func (s *socket) Request() *types.HttpContext { return s.request }
+// Request returns what is known about the request that opened the connection: its address, query and Authorization
+// header. It can't be answered through.
+func (s *socket) Request() *types.HttpContext { return s.request.context(s.remote) }
 
 // RemoteAddress returns the client's address with its port, as net/http saw it.
 func (s *socket) RemoteAddress() string { return s.remote }

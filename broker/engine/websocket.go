@@ -68,9 +68,17 @@ func (s *Server) accept(w http.ResponseWriter, key string) (*link, *reader, erro
 	return l, newReader(l, early, s.opts.receiveLimit(), &s.buffers), nil
 }
 
-// read is the life of a WebSocket connection: it reads until the link is closed, and then makes the end known.
+// read is the life of a WebSocket connection: it reads until the link is closed, and then makes the end known. While
+// there is nothing to read the connection is parked, and read is called again on another goroutine.
 func (c *Conn) read(r *reader) {
 	err := c.readMessages(r)
+	for errors.Is(err, errIdle) {
+		if c.server.idlers.park(c, r) {
+			return
+		}
+		r.parks = false
+		err = c.readMessages(r)
+	}
 	var broken *protocolError
 	switch {
 	case errors.As(err, &broken):
@@ -93,6 +101,8 @@ func (c *Conn) readMessages(r *reader) error {
 		if err != nil {
 			return err
 		}
+		// The first message comes right behind the handshake: parking before it isn't worth it.
+		r.parks = canPark && r.link.raw != nil
 		switch opcode {
 		case opText:
 			var p packet

@@ -1,0 +1,127 @@
+package engine
+
+import (
+	"errors"
+	"log/slog"
+	"sync"
+)
+
+// errIdle is what a reader returns when nothing has arrived and its connection can wait without a goroutine.
+var errIdle = errors.New("engine: nothing to read")
+
+// idlers holds the WebSocket connections that wait for their client to send something. They have no goroutine, and so
+// no stack, until it does: most connections are silent most of the time, and a stack is most of what they would cost.
+//
+// A connection is parked by its reading goroutine, which then ends. Whoever takes it out again, the poller when there
+// is something to read or the one who closes it, starts the next.
+type idlers struct {
+	// Static.
+	log   *slog.Logger
+	loops *sync.WaitGroup // has the poller's goroutine
+
+	begin  sync.Once // the first to park opens the poller
+	works  bool      // static after begin
+	poller poller
+
+	mu     sync.Mutex
+	slots  []*Conn // by the number that the poller knows them by
+	free   []int32
+	serial int32 // of the last connection that got a slot
+}
+
+// parking is a connection's place among the idlers. Guarded by idlers.mu.
+type parking struct {
+	reader  *reader // nil unless it is parked
+	slotted bool
+	ticket  ticket
+}
+
+// ticket identifies a connection to the poller. The serial number tells it from an earlier one in the same slot, whose
+// last event may still be on its way.
+type ticket struct{ slot, serial int32 }
+
+func (i *idlers) open() {
+	if err := i.poller.open(); err != nil {
+		i.log.Warn("engine: idle connections will each keep a goroutine", "error", err)
+		return
+	}
+	i.works = true
+	i.loops.Go(func() { i.poller.run(i.wake) })
+}
+
+// close ends the poller's goroutine. Nobody may be parked any more.
+func (i *idlers) close() {
+	i.begin.Do(func() {})
+	if i.works {
+		i.poller.close()
+	}
+}
+
+// wake resumes the connection that has the ticket.
+func (i *idlers) wake(t ticket) {
+	i.mu.Lock()
+	c := i.slots[t.slot]
+	known := c != nil && c.parking.ticket == t
+	i.mu.Unlock()
+	if known {
+		i.resume(c)
+	}
+}
+
+// park has c resumed when there is something to read. The caller, c's reading goroutine, must end, unless park reports
+// that this isn't possible here.
+func (i *idlers) park(c *Conn, r *reader) bool {
+	i.begin.Do(i.open)
+	if !i.works {
+		return false
+	}
+	i.mu.Lock()
+	known := c.parking.slotted
+	if !known {
+		i.assign(c)
+	}
+	c.parking.reader = r
+	t := c.parking.ticket
+	i.mu.Unlock()
+	if err := i.poller.watch(r.link.raw, t, known); err != nil {
+		i.resume(c) // it has been closed, as reading from it will tell
+	}
+	return true
+}
+
+// assign gives c a slot. The caller holds mu.
+func (i *idlers) assign(c *Conn) {
+	i.serial++
+	c.parking.slotted = true
+	if n := len(i.free); n > 0 {
+		c.parking.ticket = ticket{i.free[n-1], i.serial}
+		i.free = i.free[:n-1]
+		i.slots[c.parking.ticket.slot] = c
+		return
+	}
+	c.parking.ticket = ticket{int32(len(i.slots)), i.serial}
+	i.slots = append(i.slots, c)
+}
+
+// resume starts a reading goroutine for c if it is parked.
+func (i *idlers) resume(c *Conn) {
+	i.mu.Lock()
+	r := c.parking.reader
+	c.parking.reader = nil
+	i.mu.Unlock()
+	if r != nil {
+		go c.read(r)
+	}
+}
+
+// forget gives c's slot back. c must not be parked any more.
+func (i *idlers) forget(c *Conn) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if !c.parking.slotted {
+		return
+	}
+	i.slots[c.parking.ticket.slot] = nil
+	i.free = append(i.free, c.parking.ticket.slot)
+	c.parking = parking{}
+}

@@ -1,0 +1,77 @@
+package engine
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+// canPark says whether connections can wait without a goroutine on this system.
+const canPark = true
+
+// pollBatch is how many connections are resumed for one call of the kernel.
+const pollBatch = 128
+
+// poller is an epoll instance. Its own descriptor is watched by the runtime, so that waiting for it takes a goroutine
+// and no thread.
+type poller struct {
+	file   *os.File
+	raw    syscall.RawConn
+	events [pollBatch]syscall.EpollEvent // owned by run
+}
+
+func (p *poller) open() error {
+	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return os.NewSyscallError("epoll_create1", err)
+	}
+	if err := syscall.SetNonblock(fd, true); err != nil {
+		return errors.Join(os.NewSyscallError("fcntl", err), syscall.Close(fd))
+	}
+	p.file = os.NewFile(uintptr(fd), "epoll")
+	p.raw, err = p.file.SyscallConn()
+	return err
+}
+
+func (p *poller) close() { _ = p.file.Close() } // run ends with it; nothing else can be done about an error
+
+// watch has t reported once when the socket has something to read, also if it has already. again says that the socket
+// was watched before.
+func (p *poller) watch(socket syscall.RawConn, t ticket, again bool) error {
+	event := syscall.EpollEvent{
+		Events: syscall.EPOLLIN | syscall.EPOLLRDHUP | syscall.EPOLLONESHOT,
+		Fd:     t.slot,
+		Pad:    t.serial,
+	}
+	op := syscall.EPOLL_CTL_ADD
+	if again {
+		op = syscall.EPOLL_CTL_MOD
+	}
+	var closed, refused error
+	failed := p.raw.Control(func(epoll uintptr) {
+		closed = socket.Control(func(fd uintptr) {
+			refused = syscall.EpollCtl(int(epoll), op, int(fd), &event)
+		})
+	})
+	return errors.Join(failed, closed, refused)
+}
+
+// run calls report for each ticket whose socket has something to read, until close.
+func (p *poller) run(report func(ticket)) {
+	for {
+		n := 0
+		err := p.raw.Read(func(epoll uintptr) bool {
+			failed := error(syscall.EINTR)
+			for failed == syscall.EINTR {
+				n, failed = syscall.EpollWait(int(epoll), p.events[:], 0)
+			}
+			return n != 0 // what is left is waited for only when all has been seen
+		})
+		if err != nil || n < 0 {
+			return
+		}
+		for _, e := range p.events[:n] {
+			report(ticket{e.Fd, e.Pad})
+		}
+	}
+}
