@@ -19,14 +19,18 @@ type connections struct {
 	byConn  map[*engine.Conn]*connection
 }
 
+// maxRefusals is how often a connection may be refused before it is closed.
+// Each refusal costs the check of a token and a line of the log.
+const maxRefusals = 10
+
 type connection struct {
-	sockets int
-	closing *time.Timer // set while sockets is 0
+	sockets  int
+	refusals int
+	closing  *time.Timer // set while sockets is 0 after it was more
 }
 
-func (c *connections) attach(conn *engine.Conn) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// entry returns what is known of conn. The caller holds mu.
+func (c *connections) entry(conn *engine.Conn) *connection {
 	if c.byConn == nil {
 		c.byConn = make(map[*engine.Conn]*connection)
 	}
@@ -35,6 +39,38 @@ func (c *connections) attach(conn *engine.Conn) {
 		entry = &connection{}
 		c.byConn[conn] = entry
 	}
+	return entry
+}
+
+// refuse counts a refused socket and closes a connection that has had too many.
+func (c *connections) refuse(conn *engine.Conn) {
+	c.mu.Lock()
+	entry := c.entry(conn)
+	entry.refusals++
+	first, tooMany := entry.refusals == 1, entry.refusals > maxRefusals
+	c.mu.Unlock()
+	if first {
+		_ = conn.Once("close", func(...any) { c.forget(conn) })
+	}
+	if tooMany {
+		conn.CloseAfterFlush(engine.ReasonForcedClose)
+	}
+}
+
+// forget drops a connection that has ended, unless its sockets are still to be
+// detached.
+func (c *connections) forget(conn *engine.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if entry, ok := c.byConn[conn]; ok && entry.sockets == 0 && entry.closing == nil {
+		delete(c.byConn, conn)
+	}
+}
+
+func (c *connections) attach(conn *engine.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	entry := c.entry(conn)
 	entry.sockets++
 	if entry.closing != nil {
 		entry.closing.Stop()

@@ -22,7 +22,7 @@
 //
 // # Locks
 //
-// In this order, when more than one is held: Broker.mu, then session.mu. The
-// index's lock is innermost and held by no caller of ours while anything else
-// is locked or written. Nothing of the library is called with Broker.mu held.
+// session.mu comes before those of the connection, which package engine
+// orders. connections.mu and the index's lock are held alone, and nothing is
+// written and nothing of the library is called under them.
 package broker

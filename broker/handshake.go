@@ -9,6 +9,7 @@ import (
 
 	"github.com/zishang520/socket.io/servers/socket/v3"
 
+	"github.com/salabroker/sala/broker/engine"
 	"github.com/salabroker/sala/broker/packet"
 	"github.com/salabroker/sala/broker/token"
 )
@@ -21,7 +22,10 @@ func (b *Broker) admit(ns *namespace, sock *socket.Socket) *socket.ExtendedError
 	if err != nil {
 		b.metrics.refused(err.Reason)
 		b.log.Info("client refused", "namespace", ns.name, "reason", err.Reason, "address", sock.Handshake().Address)
-		return socket.NewExtendedError(err.Message, connectErrorData{Code: err.Reason, Message: err.Message})
+		if conn, ok := engine.FromSocket(sock.Conn()); ok {
+			b.connections.refuse(conn)
+		}
+		return socket.NewExtendedError(err.Message, errorBody{Code: err.Reason, Message: err.Message})
 	}
 	sock.SetData(newSession(b, ns, sock, claims))
 	// The token and the request have done their duty: don't keep them in memory
@@ -30,8 +34,8 @@ func (b *Broker) admit(ns *namespace, sock *socket.Socket) *socket.ExtendedError
 	return nil
 }
 
-// connectErrorData is what a refused client finds in err.data.
-type connectErrorData struct {
+// errorBody is what a refused client finds in err.data, or in an ack's error.
+type errorBody struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 }

@@ -97,6 +97,28 @@ func rs256(exp int64) string {
 	return body + "." + base64.RawURLEncoding.EncodeToString(sig)
 }
 
+// Each refusal costs a check and a line of the log: a connection may have few.
+func TestRefusalsAreLimited(t *testing.T) {
+	node := brokertest.Start(t, broker.Options{})
+	c := node.Dial(nil)
+	for range 10 {
+		if answer := c.Connect("/", map[string]string{"token": "x"}); !strings.HasPrefix(answer, "44") {
+			t.Fatalf("answer %q", answer)
+		}
+	}
+	c.Send(`40{"token":"x"}`)
+	c.ExpectClose()
+	// A few are forgiven.
+	c = node.Dial(nil)
+	for range 10 {
+		c.Connect("/", map[string]string{"token": "x"})
+	}
+	if answer := c.Connect("/", map[string]string{"token": node.Token("ana", brokertest.Everything)}); !strings.HasPrefix(answer, "40") {
+		t.Errorf("answer %q", answer)
+	}
+	c.ExpectNothing()
+}
+
 func TestConnectWithForeignToken(t *testing.T) {
 	node := brokertest.Start(t, broker.Options{
 		Tokens:             brokertest.Keyring(t, token.Options{UserClaim: "user_id"}),

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // reasonOriginDenied is how the metrics count the pages that may not connect.
@@ -21,7 +22,22 @@ func (b *Broker) publicHandler(socketIO http.Handler) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusNotFound, "this is a Sala broker: connect a Socket.IO client, which asks below "+socketPath)
 	})
-	return mux
+	return limitBodyTime(mux, bodyTimeout)
+}
+
+// bodyTimeout is how long a client may take over the body of a request.
+const bodyTimeout = 10 * time.Second
+
+// limitBodyTime gives every request with a body a deadline for it, also those
+// that are refused before it is read: net/http reads what is left of it.
+func limitBodyTime(next http.Handler, timeout time.Duration) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			// Every connection of net/http's server has deadlines.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout))
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // checkOrigin refuses browsers on pages of other origins than the allowed
@@ -32,6 +48,10 @@ func (b *Broker) checkOrigin(next http.Handler) http.Handler {
 		origin := r.Header.Get("Origin")
 		if origin == "" {
 			next.ServeHTTP(w, r)
+			return
+		}
+		if len(r.Header.Values("Origin")) > 1 {
+			refuse(w, http.StatusBadRequest, "a request has one Origin")
 			return
 		}
 		if !b.originAllowed(origin, r.Host) {

@@ -19,7 +19,7 @@ func replyThrough(ack socket.Ack) reply {
 	return func(err *Error) {
 		args := json.RawMessage(`[{"ok":true}]`)
 		if err != nil {
-			body := map[string]any{"error": connectErrorData{Code: err.Reason, Message: err.Message}}
+			body := map[string]any{"error": errorBody{Code: err.Reason, Message: err.Message}}
 			args, _ = json.Marshal([]any{body}) // strings always encode
 		}
 		ack([]any{packet.Payload{Args: args}}, nil)

@@ -268,7 +268,11 @@ func (c *Conn) terminate(reason Reason, cause error) {
 func (c *Conn) finish() {
 	c.server.remove(c)
 	c.server.idlers.forget(c)
-	c.server.opts.Logger.Debug("engine: connection closed", "remote", c.remote, "reason", string(c.reason), "error", c.cause)
+	log := c.server.opts.Logger.Debug
+	if c.reason == ReasonSlowConsumer { // the operator may wonder where a client has gone
+		log = c.server.opts.Logger.Info
+	}
+	log("connection closed", "address", c.remote, "reason", string(c.reason), "error", c.cause)
 	c.server.opts.Observer.ConnClosed(c.reason)
 	c.Emit("close", string(c.reason), c.cause)
 	c.Clear()

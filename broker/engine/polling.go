@@ -225,7 +225,9 @@ func (c *Conn) readBody(w http.ResponseWriter, r *http.Request) (string, error) 
 	// Not every ResponseWriter has deadlines; the caller's http.Server should have its own then.
 	_ = deadline.SetReadDeadline(time.Now().Add(c.server.opts.WriteTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	_ = deadline.SetReadDeadline(time.Time{})
+	if err == nil { // or else net/http still has to read the rest, which must end too
+		_ = deadline.SetReadDeadline(time.Time{})
+	}
 	return string(body), err
 }
 

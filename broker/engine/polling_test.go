@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestPollingMessages(t *testing.T) {
@@ -264,4 +266,24 @@ func TestPollRightBehindTheLast(t *testing.T) {
 	if next != messages {
 		t.Errorf("%d messages", next)
 	}
+}
+
+// A body that drips, or never comes, holds its connection only for WriteTimeout.
+func TestSlowPost(t *testing.T) {
+	s := start(t, func(o *Options) { o.WriteTimeout = 100 * time.Millisecond })
+	c, ses := s.poller(t)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.http.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	head := "POST /socket.io/?" + c.query() + " HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n4"
+	if _, err := io.WriteString(conn, head); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := io.ReadAll(conn); err != nil {
+		t.Errorf("the connection is still open (%v) after %q", err, answer)
+	}
+	ses.wantClose(t, ReasonTransportError)
 }

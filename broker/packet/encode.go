@@ -28,8 +28,8 @@ func AppendEvent(dst []byte, namespace string, ackID *uint64, event string, p Pa
 	return append(dst, ']')
 }
 
-// AppendAck appends the text of an ACK packet, or of a BINARY_ACK header.
-func AppendAck(dst []byte, namespace string, ackID uint64, p Payload) []byte {
+// appendAck appends the text of an ACK packet, or of a BINARY_ACK header.
+func appendAck(dst []byte, namespace string, ackID uint64, p Payload) []byte {
 	typ := parser.ACK
 	if len(p.Attachments) > 0 {
 		typ = parser.BINARY_ACK
@@ -85,7 +85,7 @@ func (encoder) Encode(p *parser.Packet) []types.BufferInterface {
 		if len(args) == 1 {
 			payload, _ = args[0].(Payload)
 		}
-		out := []types.BufferInterface{types.NewStringBuffer(AppendAck(nil, p.Nsp, *p.Id, payload))}
+		out := []types.BufferInterface{types.NewStringBuffer(appendAck(nil, p.Nsp, *p.Id, payload))}
 		for _, a := range payload.Attachments {
 			out = append(out, types.NewBytesBuffer(a))
 		}

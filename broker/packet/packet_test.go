@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
 	"github.com/zishang520/socket.io/v3/pkg/types"
@@ -147,15 +146,19 @@ func TestEncodeForTheLibrary(t *testing.T) {
 	}
 }
 
-// A deep or long packet must cost no more than its length.
-func TestPlaceholdersAreFoundInLinearTime(t *testing.T) {
-	deep := strings.Repeat(`{"a":`, 5000) + `1` + strings.Repeat(`}`, 5000)
-	start := time.Now()
-	if _, err := placeholders([]byte("["+deep+"]"), 1); err != nil {
-		t.Fatal(err)
+func TestDepthIsLimited(t *testing.T) {
+	nested := func(depth int) string {
+		return strings.Repeat("[", depth) + `"[[\"[["` + strings.Repeat("]", depth)
 	}
-	if took := time.Since(start); took > 5*time.Second {
-		t.Errorf("took %s", took)
+	wide := "[" + strings.Repeat(`{"a":[]},`, 1000) + "0]"
+	for args, want := range map[string]bool{nested(maxDepth): true, nested(maxDepth + 1): false, wide: true} {
+		if err := CheckArgs([]byte(args), 0); (err == nil) != want {
+			t.Errorf("%.20s… of %d bytes: %v, want ok = %v", args, len(args), err, want)
+		}
+	}
+	d := Parser{MaxBytes: 1 << 20}.NewDecoder()
+	if err := d.Add(`2["a",` + nested(maxDepth) + `]`); err == nil {
+		t.Error("an event above the limit was accepted")
 	}
 }
 

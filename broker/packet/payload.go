@@ -60,5 +60,34 @@ func checkArray(args []byte) error {
 	if !json.Valid(args) {
 		return errors.New("the arguments are not valid JSON")
 	}
+	if tooDeep(args) {
+		return fmt.Errorf("the arguments are nested more than %d deep", maxDepth)
+	}
 	return nil
+}
+
+// maxDepth bounds how deep arguments may be nested. Receivers that take them
+// apart recursively, as the stock client does with binary packets, run out of
+// stack at a few thousand, and close their connection.
+const maxDepth = 500
+
+// tooDeep reports whether valid JSON is nested deeper than maxDepth.
+func tooDeep(valid []byte) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(valid); i++ {
+		switch b := valid[i]; {
+		case quoted && b == '\\':
+			i++
+		case b == '"':
+			quoted = !quoted
+		case quoted:
+		case b == '[' || b == '{':
+			if depth++; depth > maxDepth {
+				return true
+			}
+		case b == ']' || b == '}':
+			depth--
+		}
+	}
+	return false
 }

@@ -146,6 +146,20 @@ func TestTimesOfForeignTokens(t *testing.T) {
 	}
 }
 
+// A token may demand that its reader knows certain extensions (RFC 7515, 4.1.11).
+func TestCriticalExtensionsAreRefused(t *testing.T) {
+	now := start
+	unsigned := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "ana", "exp": start.Unix() + 100})
+	unsigned.Header["crit"] = []string{"b64"}
+	raw, err := unsigned.SignedString(one.Secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := keyring(t, &now, one).Verify(raw); reasonOf(t, err) != token.ReasonInvalid {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestParseKey(t *testing.T) {
 	for in, want := range map[string]token.Key{
 		"secret":       {Secret: []byte("secret")},

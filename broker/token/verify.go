@@ -74,6 +74,9 @@ func (r *Keyring) Verify(raw string) (Claims, error) {
 // candidates returns the keys that may have signed t: the one that its header
 // names or, if it names none of ours, all of them.
 func (r *Keyring) candidates(t *jwt.Token) (any, error) {
+	if _, ok := t.Header["crit"]; ok {
+		return nil, errors.New("the header demands extensions that are not known here")
+	}
 	set := jwt.VerificationKeySet{}
 	if id, _ := t.Header["kid"].(string); id != "" {
 		for _, k := range r.keys {
