@@ -1,15 +1,13 @@
 package api
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-
-	"google.golang.org/grpc/metadata"
 
 	"github.com/salabroker/sala/broker"
 )
@@ -34,21 +32,61 @@ type Key struct {
 	scopes []Scope
 }
 
-// ParseKey reads an API key as it stands in the configuration: either
-// "name=key", followed by ":scope,scope" to limit it, or a bare key. Without
-// scopes it has all of them. A "=" at the very end belongs to the key, as
-// Base64 pads with it. The error never contains the key.
-func ParseKey(s string) (Key, error) {
+// minPadded is how long text must be for a single "=" at its end to be taken
+// for the padding of Base64.
+const minPadded = 16
+
+// KeyParts are the parts of an API key as it stands in the configuration. They
+// hold the secret: they are not for printing.
+type KeyParts struct {
+	// Name is empty for a bare key.
+	Name string
+	// Secret is what callers send; empty if there is none.
+	Secret string
+	// Scopes is the text of the list of scopes, which is there if Limited.
+	Scopes  string
+	Limited bool
+}
+
+// SplitKey takes "key", "name=key" or "name=key:scope,scope" apart. A "=" at the
+// very end belongs to a bare key, as Base64 pads with it, unless what stands
+// before it is a name and no Base64: "name=" is a key that was forgotten. The
+// parts are not checked; [ParseKey] does that.
+func SplitKey(s string) KeyParts {
 	name, rest, named := strings.Cut(s, "=")
-	if !named || strings.Trim(rest, "=") == "" {
-		name, rest = "default", s
+	forgotten := rest == "" && isKeyName(name) && !isPadded(s)
+	if !named || (strings.Trim(rest, "=") == "" && !forgotten) {
+		return KeyParts{Secret: s}
+	}
+	secret, scopes, limited := strings.Cut(rest, ":")
+	return KeyParts{Name: name, Secret: secret, Scopes: scopes, Limited: limited}
+}
+
+// isPadded reports whether s is what a Base64 encoder writes, of either
+// alphabet. Names that happen to be rarely have the zero bits at the end.
+func isPadded(s string) bool {
+	_, err := base64.StdEncoding.Strict().DecodeString(s)
+	_, urlErr := base64.URLEncoding.Strict().DecodeString(s)
+	return len(s) >= minPadded && (err == nil || urlErr == nil)
+}
+
+// ParseKey reads an API key as it stands in the configuration, in one of the
+// forms of [SplitKey]. Without scopes it has all of them. The error never
+// contains the key.
+func ParseKey(s string) (Key, error) {
+	parts := SplitKey(s)
+	name, secret := parts.Name, parts.Secret
+	switch {
+	case secret == s:
+		name = "default"
 		if strings.Contains(s, ":") {
 			return Key{}, errors.New(`an API key has no ":" in it; to limit a key to scopes, give it a name: "name=key:scope,scope"`)
 		}
-	} else if !isKeyName(name) {
+	case !isKeyName(name):
 		return Key{}, fmt.Errorf(`the name of an API key, before "=", has 1 to %d letters, digits, "_", "." and "-"`, maxKeyName)
+	case secret == "" && !parts.Limited: // what stands before "=" might be a key
+		return Key{}, errors.New(`the key is empty: nothing stands behind the name and "="; make one with: openssl rand -hex 32`)
 	}
-	secret, list, limited := strings.Cut(rest, ":")
 	if secret == "" {
 		return Key{}, fmt.Errorf("the API key %q is empty; make one with: openssl rand -hex 32", name)
 	}
@@ -56,8 +94,8 @@ func ParseKey(s string) (Key, error) {
 		return Key{}, fmt.Errorf("the API key %q can't travel in a header: use letters, digits and punctuation, no spaces and no commas", name)
 	}
 	key := Key{name: name, sum: sha256.Sum256([]byte(secret)), scopes: AllScopes()}
-	if limited {
-		scopes, err := parseScopes(list)
+	if parts.Limited {
+		scopes, err := parseScopes(parts.Scopes)
 		if err != nil {
 			return Key{}, fmt.Errorf("the API key %q: %w", name, err)
 		}
@@ -138,9 +176,9 @@ func (ks keyring) find(secret string) (Key, bool) {
 	return ks[found], true
 }
 
-// authenticate returns the key that came with a call, or a *[broker.Error].
-func (ks keyring) authenticate(ctx context.Context) (Key, error) {
-	values := metadata.ValueFromIncomingContext(ctx, "authorization")
+// authenticate returns the key that came with a call, of which values are the
+// Authorization headers, or a *[broker.Error].
+func (ks keyring) authenticate(values []string) (Key, error) {
 	if len(values) == 0 {
 		return Key{}, unauthenticated(ReasonAPIKeyRequired,
 			`an API key is needed: send the header "Authorization: Bearer <api key>" (over gRPC: the metadata "authorization")`)

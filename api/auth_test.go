@@ -21,6 +21,8 @@ func TestParseKey(t *testing.T) {
 	}{
 		{"s3cret", "default", "s3cret", AllScopes()},
 		{"c2VjcmV0Cg==", "default", "c2VjcmV0Cg==", AllScopes()},
+		{"c2VjcmV0LWtleS13aXRoLXBhZA==", "default", "c2VjcmV0LWtleS13aXRoLXBhZA==", AllScopes()},
+		{"c2VjcmV0LWtleS1hYmM=", "default", "c2VjcmV0LWtleS1hYmM=", AllScopes()},
 		{"ci=s3cret", "ci", "s3cret", AllScopes()},
 		{"ci=c2VjcmV0Cg==", "ci", "c2VjcmV0Cg==", AllScopes()},
 		{"my-web.app_2=k:emit", "my-web.app_2", "k", []Scope{ScopeEmit}},
@@ -47,6 +49,9 @@ func TestParseKeyRefuses(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                                   "is empty",
 		"ci=:emit":                           "is empty",
+		"backend=":                           "the key is empty",
+		"hunter2hunter2_=":                   "the key is empty",
+		"a.backend.with.dots=":               "the key is empty",
 		"hunter2:emit":                       "give it a name",
 		"a b=hunter2":                        "the name",
 		"=hunter2":                           "the name",

@@ -156,8 +156,16 @@ func (m *marshaler) NewDecoder(r io.Reader) runtime.Decoder {
 		if !ok {
 			return fmt.Errorf("a %T is no message", v)
 		}
-		if err := m.UnmarshalOptions.Unmarshal(text, message); err != nil {
+		body, known := r.(*restBody)
+		err = m.UnmarshalOptions.Unmarshal(text, message)
+		if err != nil && known {
+			body.request.faults = bodyFaults(text, message.ProtoReflect().Descriptor(), describeJSONError(err))
+		}
+		if err != nil {
 			return fmt.Errorf("the body doesn't fit this call: %s; /openapi.json describes what does", describeJSONError(err))
+		}
+		if named, ok := v.(interface{ GetRoom() string }); ok && known {
+			body.request.room = named.GetRoom()
 		}
 		return nil
 	})

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
@@ -17,11 +18,12 @@ var openAPI []byte
 const maxScrapes = 10
 
 // newHTTPHandler puts together what the control HTTP listener serves.
-func (s *Server) newHTTPHandler(cfg Config) http.Handler {
+// Bodies may take bodyTime to arrive.
+func (s *Server) newHTTPHandler(cfg Config, bodyTime time.Duration) http.Handler {
 	// JSON takes up to twice the room: quotes in argsJson, Base64.
 	maxBody := 2 * (cfg.MaxMessageBytes + maxOverhead)
 	mux := http.NewServeMux()
-	mux.Handle("/v1/", apiHeaders(prepareREST(maxBody, s.gateway.mux)))
+	mux.Handle("/v1/", apiHeaders(s.prepareREST(newBodyLimits(maxBody, bodyTime), s.gateway.mux)))
 	mux.Handle("/openapi.json", apiHeaders(get(serveOpenAPI)))
 	mux.Handle("/livez", apiHeaders(get(serveLive)))
 	mux.Handle("/readyz", apiHeaders(get(s.serveReady)))
@@ -34,7 +36,7 @@ func (s *Server) newHTTPHandler(cfg Config) http.Handler {
 	} else {
 		mux.Handle("/", apiHeaders(http.HandlerFunc(writeNotFound)))
 	}
-	return serverHeaders(cfg.Version, mux)
+	return serverHeaders(cfg.Version, limitBodyTime(bodyTime, mux))
 }
 
 // serverHeaders sets what every response carries, the console's included.

@@ -3,12 +3,11 @@ package api
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -28,55 +27,68 @@ const (
 	ReasonPathNotFound     = "PATH_NOT_FOUND"
 	ReasonMethodNotAllowed = "METHOD_NOT_ALLOWED"
 	ReasonRequestTooLarge  = "REQUEST_TOO_LARGE"
+	ReasonRequestTimeout   = "REQUEST_TIMEOUT"
+	ReasonTooManyRequests  = "TOO_MANY_REQUESTS"
 )
 
 // restKey is the context key of the *restRequest.
 type restKey struct{}
 
-// restRequest is what checkRESTCall needs to know of the HTTP request.
+// restRequest is what is known of an HTTP request beside the call that becomes
+// of it. Only the goroutine that handles the request uses it.
 type restRequest struct {
 	method string
 	query  url.Values
+	room   string                  // the room that the body names, if it does
+	faults []broker.FieldViolation // why the body was refused
 }
 
-// prepareREST refuses requests that the gateway would accept while ignoring a
-// part of them, reads the body up to a limit, and hands the rest to next.
-func prepareREST(maxBody int64, next http.Handler) http.Handler {
+// prepareREST refuses callers without a key, before it reads any of their
+// bodies, and requests that the gateway would accept while ignoring a part of
+// them. It reads the body within limits, and hands the rest to next.
+func (s *Server) prepareREST(limits *bodyLimits, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		if _, err := s.keys.authenticate(r.Header.Values("Authorization")); err != nil {
+			c := &call{server: s, method: restMethod, start: start, peer: r.RemoteAddr}
+			refuse(w, status.Convert(c.end(r.Context(), err, nil)))
+			return
+		}
 		query, err := url.ParseQuery(r.URL.RawQuery)
 		if err != nil || !validUTF8(r.URL.Path, query) {
-			writeError(w, &broker.Error{
-				Code:    broker.CodeInvalidArgument,
-				Reason:  broker.ReasonInvalidArgument,
-				Message: "the URL can't be read: it has to be UTF-8, with % escapes for what is special",
-			})
+			refuse(w, classify(badRequest("the URL can't be read: it has to be UTF-8, with % escapes for what is special")).status())
 			return
 		}
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-		var tooLarge *http.MaxBytesError
-		switch {
-		case errors.As(err, &tooLarge):
-			writeError(w, requestTooLarge("the body has more than %d bytes", maxBody))
-			return
-		case err != nil:
-			writeError(w, &broker.Error{
-				Code:    broker.CodeInvalidArgument,
-				Reason:  broker.ReasonInvalidArgument,
-				Message: "the body broke off before its end",
-			})
-			return
-		case r.Method != http.MethodPost && len(bytes.TrimSpace(body)) > 0:
-			writeError(w, &broker.Error{
-				Code:    broker.CodeInvalidArgument,
-				Reason:  broker.ReasonInvalidArgument,
-				Message: r.Method + " takes no body here; /openapi.json says which call does",
-			})
+		body, release, refusal := limits.read(w, r)
+		if refusal != nil {
+			refuse(w, refusal)
 			return
 		}
-		r = r.WithContext(context.WithValue(r.Context(), restKey{}, &restRequest{method: r.Method, query: query}))
-		r.Body = io.NopCloser(bytes.NewReader(body))
+		defer release()
+		if (r.Method == http.MethodGet || r.Method == http.MethodDelete) && len(bytes.TrimSpace(body)) > 0 {
+			writeError(w, badRequest(r.Method+" takes no body here; /openapi.json says which call does"))
+			return
+		}
+		rest := &restRequest{method: r.Method, query: query}
+		r = r.WithContext(context.WithValue(r.Context(), restKey{}, rest))
+		r.Body = &restBody{bytes.NewReader(body), rest}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// restMethod stands in the log and the metrics for REST requests that are
+// refused before it is known which call they are.
+const restMethod = "REST"
+
+// refuse answers a request of which the body may not have been read: the
+// connection is closed then, as the rest of the body stands in the way.
+func refuse(w http.ResponseWriter, st *status.Status) {
+	w.Header().Set("Connection", "close")
+	writeStatus(w, st)
+}
+
+func badRequest(message string) error {
+	return &broker.Error{Code: broker.CodeInvalidArgument, Reason: broker.ReasonInvalidArgument, Message: message}
 }
 
 func validUTF8(path string, query url.Values) bool {
@@ -95,7 +107,7 @@ func checkRESTCall(maxRequest int) grpc.UnaryClientInterceptor {
 		message, ok := req.(proto.Message)
 		rest, known := ctx.Value(restKey{}).(*restRequest)
 		if ok && known {
-			if err := rest.checkQuery(message.ProtoReflect().Descriptor()); err != nil {
+			if err := rest.check(message.ProtoReflect()); err != nil {
 				return classify(err).status().Err()
 			}
 			if size := proto.Size(message); size > maxRequest {
@@ -107,15 +119,20 @@ func checkRESTCall(maxRequest int) grpc.UnaryClientInterceptor {
 	}
 }
 
-func (r *restRequest) checkQuery(request protoreflect.MessageDescriptor) error {
+func (r *restRequest) check(request protoreflect.Message) error {
 	var faults []broker.FieldViolation
-	for name := range r.query {
+	for name, values := range r.query {
 		switch {
 		case r.method == http.MethodPost:
 			faults = append(faults, broker.FieldViolation{Field: name, Description: "is in the URL; POST takes it in the body"})
-		case !hasField(request, name):
+		case !hasField(request.Descriptor(), name):
 			faults = append(faults, broker.FieldViolation{Field: name, Description: "there is no such parameter; /openapi.json lists those there are"})
+		case differs(request, name, values[0]):
+			faults = append(faults, broker.FieldViolation{Field: name, Description: "the path of the URL says otherwise; give it there alone"})
 		}
+	}
+	if r.room != "" && differs(request, "room", r.room) {
+		faults = append(faults, broker.FieldViolation{Field: "room", Description: "the URL names another room than the body; give it in the URL alone"})
 	}
 	if len(faults) == 0 {
 		return nil
@@ -123,18 +140,30 @@ func (r *restRequest) checkQuery(request protoreflect.MessageDescriptor) error {
 	return invalid(faults...)
 }
 
+// differs reports whether a text field of the request has another value than
+// the one given: the gateway lets the path win silently.
+func differs(request protoreflect.Message, name, value string) bool {
+	field := request.Descriptor().Fields().ByName(protoreflect.Name(name))
+	return field != nil && field.Kind() == protoreflect.StringKind && !field.IsList() && request.Get(field).String() != value
+}
+
 // hasField reports whether path, such as "pageSize", "page_size" or
 // "notice.event", names a field.
 func hasField(message protoreflect.MessageDescriptor, path string) bool {
 	name, rest, nested := strings.Cut(path, ".")
-	field := message.Fields().ByName(protoreflect.Name(name))
-	if field == nil {
-		field = message.Fields().ByJSONName(name)
-	}
+	field := fieldNamed(message, name)
 	if field == nil || !nested {
 		return field != nil
 	}
 	return field.Message() != nil && hasField(field.Message(), rest)
+}
+
+// fieldNamed returns the field of a name of either style, or nil.
+func fieldNamed(message protoreflect.MessageDescriptor, name string) protoreflect.FieldDescriptor {
+	if field := message.Fields().ByName(protoreflect.Name(name)); field != nil {
+		return field
+	}
+	return message.Fields().ByJSONName(name)
 }
 
 func requestTooLarge(format string, args ...any) error {
@@ -161,7 +190,7 @@ func handleRESTError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler
 			Message: "the broker is shutting down and did not answer this call",
 		}).status()
 	default:
-		st = withDetails(st, codeName(st.Code()), nil)
+		st = withDetails(explainRefusal(r, st))
 	}
 	writeStatus(w, st)
 }
@@ -214,6 +243,8 @@ func httpStatus(st *status.Status) int {
 			return http.StatusRequestEntityTooLarge
 		case ReasonMethodNotAllowed:
 			return http.StatusMethodNotAllowed
+		case ReasonRequestTimeout:
+			return http.StatusRequestTimeout
 		}
 	}
 	return runtime.HTTPStatusFromCode(st.Code())

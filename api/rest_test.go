@@ -305,6 +305,7 @@ func TestBadREST(t *testing.T) {
 		{"outside", "GET", "/v2/rooms", "", 404, ReasonPathNotFound, "/v2/rooms"},
 		{"root", "GET", "/", "", 404, ReasonPathNotFound, "/openapi.json"},
 		{"wrong method", "GET", "/v1/emit", "", 405, ReasonMethodNotAllowed, "GET is no method of /v1/emit"},
+		{"wrong method with a body", "PUT", "/v1/emit", `{"event":"e"}`, 405, ReasonMethodNotAllowed, "PUT is no method of /v1/emit"},
 		{"wrong method of health", "POST", "/livez", "", 405, ReasonMethodNotAllowed, "POST"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

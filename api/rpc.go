@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,9 +15,14 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/tap"
 
 	"github.com/salabroker/sala/broker"
 )
+
+// ourMethods is how the names of all methods but those of health checks and
+// reflection begin.
+const ourMethods = "/sala.v1."
 
 // call is one RPC on its way through the server. Only the goroutine that
 // handles the RPC uses it.
@@ -25,6 +31,30 @@ type call struct {
 	method string
 	start  time.Time
 	key    string // the name of the API key; empty until it is known
+	peer   string // where a REST request comes from that is no RPC yet
+}
+
+// tap refuses calls without a key before anything of theirs but the metadata
+// has been read: only those with one may make the server read and decode a
+// request. gRPC runs it on the connection's own goroutine.
+func (s *Server) tap(ctx context.Context, info *tap.Info) (context.Context, error) {
+	if !strings.HasPrefix(info.FullMethodName, ourMethods) {
+		return ctx, nil
+	}
+	start := time.Now()
+	if _, err := s.keys.authenticate(info.Header.Get("authorization")); err != nil {
+		c := &call{server: s, method: tapMethod(info.FullMethodName), start: start}
+		return nil, c.end(ctx, err, nil)
+	}
+	return ctx, nil
+}
+
+// tapMethod keeps names that callers have made up out of the metrics.
+func tapMethod(method string) string {
+	if _, ok := scopeOf(method); !ok {
+		return "unknown"
+	}
+	return method
 }
 
 func (s *Server) interceptUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
@@ -85,7 +115,7 @@ func (c *call) admit(ctx context.Context) error {
 	if isOpen(c.method) {
 		return nil
 	}
-	key, err := c.server.keys.authenticate(ctx)
+	key, err := c.server.keys.authenticate(metadata.ValueFromIncomingContext(ctx, "authorization"))
 	if err != nil {
 		return err
 	}
@@ -101,7 +131,7 @@ func (c *call) end(ctx context.Context, err error, panicked any) error {
 		slog.String("method", c.method),
 		slog.Duration("duration", took),
 		slog.String("key", c.key),
-		slog.String("peer", peerAddress(ctx)),
+		slog.String("peer", cmp.Or(c.peer, peerAddress(ctx))),
 	}
 	if panicked != nil {
 		err = fmt.Errorf("panic: %s", describePanic(panicked))

@@ -129,7 +129,7 @@ func New(cfg Config) (*Server, error) {
 	if s.gateway, err = newGateway(s.grpc, maxRequest); err != nil {
 		return nil, err
 	}
-	s.handler = s.newHTTPHandler(cfg)
+	s.handler = s.newHTTPHandler(cfg, bodyTimeout)
 	return s, nil
 }
 
@@ -137,6 +137,7 @@ func New(cfg Config) (*Server, error) {
 // as their callers like, and a dead peer is found by pings.
 func (s *Server) newGRPCServer(maxRequest int) *grpc.Server {
 	server := grpc.NewServer(
+		grpc.InTapHandle(s.tap),
 		grpc.UnaryInterceptor(s.interceptUnary),
 		grpc.StreamInterceptor(s.interceptStream),
 		grpc.MaxRecvMsgSize(maxRequest),

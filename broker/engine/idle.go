@@ -99,7 +99,8 @@ func (i *idlers) assign(c *Conn) {
 		i.slots[c.parking.ticket.slot] = c
 		return
 	}
-	c.parking.ticket = ticket{int32(len(i.slots)), i.serial}
+	slot := int32(len(i.slots)) //nolint:gosec // there are no more than file descriptors
+	c.parking.ticket = ticket{slot, i.serial}
 	i.slots = append(i.slots, c)
 }
 

@@ -62,7 +62,7 @@ func (p *poller) run(report func(ticket)) {
 		n := 0
 		err := p.raw.Read(func(epoll uintptr) bool {
 			failed := error(syscall.EINTR)
-			for failed == syscall.EINTR {
+			for errors.Is(failed, syscall.EINTR) {
 				n, failed = syscall.EpollWait(int(epoll), p.events[:], 0)
 			}
 			return n != 0 // what is left is waited for only when all has been seen

@@ -16,7 +16,7 @@ import (
 func process(t *testing.T) (*exec.Cmd, *output) {
 	t.Helper()
 	logs := newOutput()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "serve", "--dev", "--log-format=json", "--listen=127.0.0.1:0", "--grpc-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "serve", "--dev", "--api-key="+testKey, "--log-format=json", "--listen=127.0.0.1:0", "--grpc-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0")
 	cmd.Env = append(os.Environ(), beMain+"=1")
 	cmd.Stderr = logs
 	if err := cmd.Start(); err != nil {
@@ -63,7 +63,7 @@ func TestSecondSignal(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	if _, err := io.WriteString(conn, "POST /v1/emit HTTP/1.1\r\nHost: sala\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(conn, "POST /v1/emit HTTP/1.1\r\nHost: sala\r\nAuthorization: Bearer "+testKey+"\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
 	// The answer comes when the handler begins to read the body.

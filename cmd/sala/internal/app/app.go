@@ -97,7 +97,13 @@ func (a *App) assemble(ctx context.Context) error {
 // build makes the broker and the control API.
 func (a *App) build(ctx context.Context, options broker.Options, page http.Handler) error {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, c := range []prometheus.Collector{
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	} {
+		if err := registry.Register(c); err != nil {
+			return fmt.Errorf("registering the metrics of the process: %w", err)
+		}
+	}
 	options.Logger, options.Metrics, options.Version = a.log, registry, a.version
 	var err error
 	if a.broker, err = broker.New(options); err != nil {

@@ -12,7 +12,7 @@ import (
 // Event declares an event with its arguments.
 type Event struct {
 	Event    string   `arg:"" help:"The event's name."`
-	Values   []string `arg:"" optional:"" name:"arg" help:"The event's arguments: each is JSON if it reads as JSON, and text if not. Put -- before one that begins with a dash."`
+	Values   []string `arg:"" optional:"" name:"arg" help:"The event's arguments: each is JSON if it reads as JSON, and text if not; one that begins with { or [ has to be JSON. Put -- before one that begins with a dash."`
 	Args     string   `placeholder:"JSON" help:"All arguments as one JSON array, instead."`
 	Volatile bool     `help:"Drop the event, rather than queue it, for clients that can't take it right now."`
 }
@@ -30,6 +30,9 @@ func (e *Event) argsJSON() (string, error) {
 	for i, v := range e.Values {
 		args[i] = v
 		if !json.Valid([]byte(v)) {
+			if strings.HasPrefix(v, "{") || strings.HasPrefix(v, "[") {
+				return "", &UsageError{Message: fmt.Sprintf(`the argument %s is not valid JSON, though it begins like it; text that begins so needs quotes of its own: '"%s …"'`, v, v[:1])}
+			}
 			quoted, err := json.Marshal(v)
 			if err != nil {
 				return "", err

@@ -65,6 +65,8 @@ func (f *Flags) Build() (*Config, error) {
 	}
 	if f.Dev {
 		c.DevKey = devKey(f.APIKey, c.Keys)
+	} else {
+		c.Notes = append(c.Notes, f.shortKeys()...)
 	}
 	return c, nil
 }

@@ -22,11 +22,11 @@ type Flags struct {
 	ConnectTimeout time.Duration `env:"SALA_CONNECT_TIMEOUT" default:"10s" placeholder:"DURATION" group:"public" help:"How long a client may take to join a namespace after it has connected."`
 	MaxMessage     int64         `name:"max-message-bytes" env:"SALA_MAX_MESSAGE_BYTES" default:"1000000" placeholder:"BYTES" group:"public" help:"How large a message may be."`
 
-	JWTSecret      List   `name:"jwt-secret" env:"SALA_JWT_SECRET" placeholder:"[KID=]SECRET" group:"tokens" help:"Secret of the tokens (HS256), at least 32 bytes: openssl rand -hex 32. Repeat it to rotate: the first signs, all verify."`
+	JWTSecret      List   `name:"jwt-secret" env:"SALA_JWT_SECRET" placeholder:"[KID=]SECRET" group:"tokens" help:"Secret of the tokens (HS256), at least 32 bytes: openssl rand -hex 32. Repeat it, or separate by spaces in the variable, to rotate: the first signs, all verify."`
 	JWTUserClaim   string `name:"jwt-user-claim" env:"SALA_JWT_USER_CLAIM" default:"sub" placeholder:"CLAIM" group:"tokens" help:"The claim that names the user."`
 	AllowAnonymous bool   `env:"SALA_ALLOW_ANONYMOUS" group:"tokens" help:"Let clients connect without a token, with the permissions of anonymous: in the file."`
 
-	APIKey          List   `name:"api-key" env:"SALA_API_KEY" placeholder:"[NAME=]KEY[:SCOPE,...]" group:"control" help:"Key that opens the control API, with all scopes if none is named. Repeat it or separate by spaces."`
+	APIKey          List   `name:"api-key" env:"SALA_API_KEY" placeholder:"[NAME=]KEY[:SCOPE,...]" group:"control" help:"Key that opens the control API, with all scopes if none is named. Repeat it, or separate by spaces in the variable."`
 	GRPCListen      string `name:"grpc-listen" env:"SALA_GRPC_LISTEN" default:"127.0.0.1:9090" placeholder:"ADDR" group:"control" help:"Where backends and this command's other subcommands call gRPC."`
 	HTTPListen      string `name:"http-listen" env:"SALA_HTTP_LISTEN" default:"127.0.0.1:9091" placeholder:"ADDR" group:"control" help:"Where backends call REST; /openapi.json, /metrics, /livez and /readyz too."`
 	ControlTLSCert  Path   `name:"control-tls-cert" env:"SALA_CONTROL_TLS_CERT" placeholder:"FILE" group:"control" help:"Certificate chain (PEM) of both control listeners."`

@@ -2,26 +2,19 @@ package config
 
 import (
 	"crypto/rand"
-	"strings"
+	"fmt"
 
 	"github.com/salabroker/sala/api"
 	"github.com/salabroker/sala/broker/token"
 )
 
-// KeySecret is the part of an API key that callers send, of "key", "name=key"
-// or "name=key:scope,scope" as [api.ParseKey] reads them.
-func KeySecret(raw string) string {
-	_, secret, _ := splitKey(raw)
-	return secret
-}
+// minAPIKey is how long an API key should be, in characters.
+const minAPIKey = 16
 
-func splitKey(raw string) (name, secret, scopes string) {
-	name, rest, named := strings.Cut(raw, "=")
-	if !named || strings.Trim(rest, "=") == "" {
-		return "", raw, ""
-	}
-	secret, scopes, _ = strings.Cut(rest, ":")
-	return name, secret, scopes
+// KeySecret is the part of an API key that callers send, of "key", "name=key"
+// or "name=key:scope,scope" as [api.SplitKey] takes them apart.
+func KeySecret(raw string) string {
+	return api.SplitKey(raw).Secret
 }
 
 // readKeys parses the API keys; in development it makes one if there is none.
@@ -49,6 +42,17 @@ func (f *Flags) readKeys(p *problems) []api.Key {
 		keys = append(keys, key)
 	}
 	return keys
+}
+
+// shortKeys says which API keys could be guessed.
+func (f *Flags) shortKeys() []string {
+	var notes []string
+	for i, raw := range f.APIKey {
+		if n := len(KeySecret(raw)); n < minAPIKey {
+			notes = append(notes, fmt.Sprintf("api_key[%d]: a key of %d characters might be guessed, use at least %d; make one with: openssl rand -hex 32", i, n, minAPIKey))
+		}
+	}
+	return notes
 }
 
 // readSecrets parses the JWT secrets; in development it makes one if there is
@@ -94,14 +98,14 @@ func devKey(raw List, keys []api.Key) string {
 
 // maskKey shows a setting of an API key without the key.
 func maskKey(raw string) string {
-	name, _, scopes := splitKey(raw)
+	parts := api.SplitKey(raw)
 	switch {
-	case name == "":
+	case parts.Name == "":
 		return masked
-	case scopes == "":
-		return name + "=" + masked
+	case !parts.Limited:
+		return parts.Name + "=" + masked
 	default:
-		return name + "=" + masked + ":" + scopes
+		return parts.Name + "=" + masked + ":" + parts.Scopes
 	}
 }
 

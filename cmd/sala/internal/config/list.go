@@ -2,15 +2,17 @@ package config
 
 import (
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
 )
 
-// List is a flag that may be repeated. One value may hold several entries,
-// separated by white space, as an environment variable must; commas don't
-// separate, since the scopes of API keys contain them. Entries of a list in
-// the file are taken as they are.
+// List is a flag that may be repeated. An environment variable holds several
+// entries, separated by white space; commas don't separate, since the scopes of
+// API keys contain them. On the command line and in the file an entry is taken
+// as it is.
 type List []string
 
 // Decode implements kong.MapperValue: it adds to the list.
@@ -21,13 +23,26 @@ func (l *List) Decode(ctx *kong.DecodeContext) error {
 	}
 	switch v := token.Value.(type) {
 	case string:
-		*l = append(*l, strings.Fields(v)...)
+		if fromEnvironment(ctx, v) {
+			*l = append(*l, strings.Fields(v)...)
+		} else {
+			*l = append(*l, v)
+		}
 	case []string:
 		*l = append(*l, v...)
 	default:
 		return fmt.Errorf("expected text or a list of texts, not %T", token.Value)
 	}
 	return nil
+}
+
+// fromEnvironment tells a variable's value from one on the command line, of
+// which kong says nothing: they would have to be the same text.
+func fromEnvironment(ctx *kong.DecodeContext, text string) bool {
+	return ctx.Value != nil && ctx.Value.Tag != nil && slices.ContainsFunc(ctx.Value.Tag.Envs, func(name string) bool {
+		value, set := os.LookupEnv(name)
+		return set && value == text
+	})
 }
 
 // Path is a flag that names a file. A relative path is relative to the working

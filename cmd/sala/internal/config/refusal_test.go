@@ -131,7 +131,7 @@ func TestBuildRefuses(t *testing.T) {
 		{"second secret short", append(both, "--jwt-secret", "k2=short"), []string{"secret 2 has 5 bytes"}},
 		{"two secrets of one id", append(apiKey, "--jwt-secret", "k="+testSecret, "--jwt-secret", "k="+testSecret), []string{`two secrets have the id "k"`}},
 		{"no such scope", append(secret, "--api-key", "a=b:shout"), []string{`api_key[0]`, `"shout" is no scope; there are tokens:issue`}},
-		{"same key twice", append(both, "--api-key", "other=not-to-be-seen"), []string{"api_key[1]: the same key as api_key[0]"}},
+		{"same key twice", append(both, "--api-key", "other=not-to-be-seen-at-all"), []string{"api_key[1]: the same key as api_key[0]"}},
 		{"gRPC for all", append(both, "--grpc-listen", ":9090"), []string{"--grpc-listen :9090 can be reached", "--control-tls-cert", "--insecure-control"}},
 		{"REST for all", append(both, "--http-listen", "0.0.0.0:9091"), []string{"--http-listen 0.0.0.0:9091 can be reached", "--insecure-control"}},
 		{"REST for all on IPv6", append(both, "--http-listen", "[::]:9091"), []string{"--http-listen [::]:9091 can be reached"}},
