@@ -25,19 +25,26 @@ func (k Key) String() string { return fmt.Sprintf("Key(%s, %d bytes)", k.ID, len
 // GoString hides the secret from %#v.
 func (k Key) GoString() string { return k.String() }
 
+var errEmptySecret = errors.New("the secret is empty; make one with: openssl rand -hex 32")
+
 var keyID = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 
 // ParseKey reads "kid=secret" or a bare secret. A "=" at the very end belongs
 // to the secret, as Base64 pads with it.
 func ParseKey(s string) (Key, error) {
 	id, secret, found := strings.Cut(s, "=")
+	// One "=" pads Base64 only to a multiple of four; "kid=" is a secret that
+	// somebody forgot to set.
+	if found && secret == "" && (len(s)%4 != 0 || len(s) < MinSecretBytes) {
+		return Key{}, errEmptySecret
+	}
 	if !found || strings.Trim(secret, "=") == "" {
 		id, secret = "", s
 	} else if !keyID.MatchString(id) {
 		return Key{}, errors.New(`a secret is given bare or as "kid=secret", where kid has only letters, digits, "_", "." and "-"`)
 	}
 	if secret == "" {
-		return Key{}, errors.New("the secret is empty; make one with: openssl rand -hex 32")
+		return Key{}, errEmptySecret
 	}
 	return Key{ID: id, Secret: []byte(secret)}, nil
 }

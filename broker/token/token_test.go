@@ -166,13 +166,14 @@ func TestParseKey(t *testing.T) {
 		"c2VjcmV0eA==": {Secret: []byte("c2VjcmV0eA==")},
 		"2026=secret":  {ID: "2026", Secret: []byte("secret")},
 		"a=c2Vj==":     {ID: "a", Secret: []byte("c2Vj==")},
+		"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=": {Secret: []byte("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")},
 	} {
 		got, err := token.ParseKey(in)
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%q: %#v, %v", in, got, err)
 		}
 	}
-	for _, in := range []string{"", "a b=secret"} {
+	for _, in := range []string{"", "a b=secret", "kid=", "2026-key-of-a-name="} {
 		if _, err := token.ParseKey(in); err == nil {
 			t.Errorf("%q was accepted", in)
 		}
