@@ -242,3 +242,35 @@ func (b *safeBuffer) String() string {
 	defer b.mu.Unlock()
 	return b.buf.String()
 }
+
+// A connection that dies while its socket is being let in leaves nothing behind.
+func TestNoGhostsOfConnectionsThatDie(t *testing.T) {
+	node := brokertest.Start(t, broker.Options{})
+	connect := `40{"token":"` + node.Token("ana", broker.Permissions{Rooms: []string{"lobby"}}) + `"}`
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 250 {
+				c := node.Dial(nil)
+				c.Send(connect)
+				c.Close()
+			}
+		})
+	}
+	wg.Wait()
+	deadline := time.After(10 * time.Second)
+	for {
+		nodes, err := node.ListNodes(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if nodes[0].Sockets+nodes[0].Rooms == 0 {
+			return
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-deadline:
+			t.Fatalf("%d sockets and %d rooms are left", nodes[0].Sockets, nodes[0].Rooms)
+		}
+	}
+}

@@ -107,10 +107,20 @@ func (b *Broker) exit(s *session) {
 
 // open lets the CONNECT packet go, and events behind it.
 func (s *session) open() {
+	s.conn.ForgetRequest()
+	s.flushEarly()
+	s.conn.Uncork()
+	// The connection may have ended before the library knew that it carries
+	// this socket: then nobody has told the socket.
+	if s.conn.ReadyState() == "closed" {
+		s.sock.Disconnect(false)
+	}
+}
+
+// flushEarly queues what has waited for the CONNECT packet.
+func (s *session) flushEarly() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	defer s.conn.Uncork()
-	s.conn.ForgetRequest()
 	for _, f := range s.early {
 		s.conn.Send(f, false)
 	}
