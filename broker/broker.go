@@ -3,18 +3,14 @@ package broker
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"log/slog"
 	"net/http"
 	"slices"
 	"sync/atomic"
 	"time"
 
-	"github.com/zishang520/socket.io/servers/socket/v3"
-
 	"github.com/salabroker/sala/broker/engine"
 	"github.com/salabroker/sala/broker/fanout"
-	"github.com/salabroker/sala/broker/packet"
 )
 
 // Broker is one node. Its methods may be called concurrently.
@@ -28,10 +24,8 @@ type Broker struct {
 	namespaceNames []string // sorted
 	relay          map[string]RelayRule
 	engine         *engine.Server
-	io             *socket.Server
 	handler        http.Handler
 	metrics        *metrics
-	connections    connections
 
 	draining atomic.Bool
 }
@@ -57,7 +51,7 @@ func New(o Options) (*Broker, error) {
 	}
 	b.namespaceNames = slices.Compact(slices.Sorted(slices.Values(o.Namespaces)))
 	for _, name := range b.namespaceNames {
-		b.namespaces[name] = &namespace{name: name, index: fanout.New[*session](o.MaxRoomsPerSocket)}
+		b.namespaces[name] = &namespace{name: name, index: fanout.New[*socket](o.MaxRoomsPerSocket)}
 	}
 	b.metrics = newMetrics(b)
 	if o.Metrics != nil {
@@ -65,34 +59,17 @@ func New(o Options) (*Broker, error) {
 			return nil, &Error{Code: CodeInternal, Reason: "METRICS", Message: err.Error()}
 		}
 	}
-	b.serveSocketIO()
-	return b, nil
-}
-
-// serveSocketIO sets up the library's Socket.IO server with our parser, our
-// membership and our check of tokens.
-func (b *Broker) serveSocketIO() {
-	opts := socket.DefaultServerOptions()
-	opts.SetParser(packet.Parser{MaxBytes: int(b.opts.MaxMessageBytes)})
-	opts.SetConnectTimeout(b.opts.ConnectTimeout)
-	opts.SetServeClient(false)
-	opts.SetAdapter(adapters{b})
-	b.io = socket.NewServer(nil, opts)
-	b.refuseOtherNamespaces()
-	for _, ns := range b.namespaces {
-		b.serveNamespace(ns)
-	}
-	b.engine = engine.New(engine.Options{
-		PingInterval:      b.opts.PingInterval,
-		PingTimeout:       b.opts.PingTimeout,
-		MaxPayload:        b.opts.MaxMessageBytes,
+	b.engine = engine.New(b, engine.Options{
+		PingInterval:      o.PingInterval,
+		PingTimeout:       o.PingTimeout,
+		MaxPayload:        o.MaxMessageBytes,
 		OversizeHandshake: oversizeHandshake,
-		MaxQueuedBytes:    max(minQueuedBytes, int(b.opts.MaxMessageBytes)+messageOverhead),
+		MaxQueuedBytes:    max(minQueuedBytes, int(o.MaxMessageBytes)+messageOverhead),
 		Logger:            b.log,
 		Observer:          b.metrics,
 	})
-	b.io.Bind(b.engine)
 	b.handler = b.publicHandler(b.engine)
+	return b, nil
 }
 
 // oversizeHandshake lets a CONNECT packet with an absurd token through, so
@@ -122,16 +99,13 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	for _, ns := range b.namespaces {
 		b.emit(ns, everyone, &goodbye)
 	}
-	err := b.engine.Shutdown(ctx)
-	b.connections.stop()
-	return err
+	return b.engine.Shutdown(ctx)
 }
 
 // Draining reports whether Shutdown has begun.
 func (b *Broker) Draining() bool { return b.draining.Load() }
 
-func newNodeID() string {
-	var id [8]byte
-	_, _ = rand.Read(id[:]) // never fails
-	return hex.EncodeToString(id[:])
-}
+// newNodeID returns 50 random bits.
+func newNodeID() string { return rand.Text()[:nodeIDLength] }
+
+const nodeIDLength = 10

@@ -4,25 +4,23 @@
 //
 // # The model
 //
-// A connection is one client's Engine.IO session, whatever transport carries
-// it. Over it the client has a socket (a session here) in each namespace that
-// it connects to. A namespace has an index of its members: by id, by user, by
-// room. A message selects members through the index and is written to each.
+// A client is one connection, whatever transport carries it. Over it the
+// client has a socket in each namespace that it connects to. A namespace has
+// an index of its sockets: by id, by user, by room. A message selects sockets
+// through the index and is queued to the connection of each.
 //
-//	client ──► engine ──► packet.Parser ──► session.receive ──► join, leave, relay
-//	                                                                 │
-//	api ──► Broker.Emit ──► Target ──► fanout.Index.Select ──► session.deliver ──► engine ──► client
+//	client ──► engine ──► packet.Decoder ──► client.receive ──► Broker.handle ──► join, leave, relay
+//	                                                                                        │
+//	api ──► Broker.Emit ──► Target ──► fanout.Index.Select ──► socket.deliver ──► engine ──► client
 //
 // # Who owns what
 //
-// The library's Socket.IO server (github.com/zishang520/socket.io) owns the
-// protocol's session: which namespaces a connection has joined, acks, the
-// order of what a socket sends. The index owns membership. The session owns
-// the gate that keeps events behind the CONNECT packet.
+// The engine owns the connection: its transport, its queue, its end. The
+// goroutine that reads a connection owns what is half received. The client
+// owns which sockets there are, the index owns membership.
 //
 // # Locks
 //
-// session.mu comes before those of the connection, which package engine
-// orders. connections.mu and the index's lock are held alone, and nothing is
-// written and nothing of the library is called under them.
+// In this order: client.mu, the index's, those of the connection, which
+// package engine orders. Nothing waits under any of them.
 package broker

@@ -33,7 +33,7 @@ func (b *Broker) emit(ns *namespace, t fanout.Target, m *Message) Report {
 	return b.deliver(ns, ns.index.Select(nil, t), m)
 }
 
-func (b *Broker) deliver(ns *namespace, to []*session, m *Message) Report {
+func (b *Broker) deliver(ns *namespace, to []*socket, m *Message) Report {
 	report := Report{Matched: len(to)}
 	if len(to) > 0 {
 		f := newFrame(ns.name, m)

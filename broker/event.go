@@ -11,16 +11,17 @@ import (
 )
 
 // handle does what an event of a client asks for, and replies.
-func (b *Broker) handle(s *session, event string, p packet.Payload, answer reply) {
+func (b *Broker) handle(s *socket, p *packet.Packet) {
 	var err *Error
+	event := p.Event
 	kind := eventUnhandled
 	switch rule, relayed := b.relay[event]; {
 	case event == b.opts.Rooms.JoinEvent:
-		kind, err = eventJoin, b.handleJoin(s, p)
+		kind, err = eventJoin, b.handleJoin(s, p.Payload)
 	case event == b.opts.Rooms.LeaveEvent:
-		kind, err = eventLeave, b.handleLeave(s, p)
+		kind, err = eventLeave, b.handleLeave(s, p.Payload)
 	case relayed:
-		kind, err = eventRelay, b.handleRelay(s, &rule, p)
+		kind, err = eventRelay, b.handleRelay(s, &rule, p.Payload)
 	default:
 		err = &Error{
 			Code:    CodeUnavailable,
@@ -29,7 +30,7 @@ func (b *Broker) handle(s *session, event string, p packet.Payload, answer reply
 		}
 	}
 	b.metrics.received(kind, err)
-	answer(err)
+	s.replyTo(p)(err)
 }
 
 // roomRequest is what a client sends to join or leave a room.
@@ -40,7 +41,7 @@ type roomRequest struct {
 
 // handleJoin puts the client into the room, if its token allows it, and
 // announces it. Joining a room again changes nothing and is not announced.
-func (b *Broker) handleJoin(s *session, p packet.Payload) *Error {
+func (b *Broker) handleJoin(s *socket, p packet.Payload) *Error {
 	req, err := parseRoomRequest(p)
 	if err != nil {
 		return err
@@ -57,7 +58,7 @@ func (b *Broker) handleJoin(s *session, p packet.Payload) *Error {
 
 // handleLeave takes the client out of the room and announces it to those who
 // stay.
-func (b *Broker) handleLeave(s *session, p packet.Payload) *Error {
+func (b *Broker) handleLeave(s *socket, p packet.Payload) *Error {
 	req, err := parseRoomRequest(p)
 	if err != nil {
 		return err
@@ -96,7 +97,7 @@ type announcement func(*Announcement) string
 func announceJoined(a *Announcement) string { return a.Joined }
 func announceLeft(a *Announcement) string   { return a.Left }
 
-func (b *Broker) announce(s *session, req roomRequest, pick announcement) {
+func (b *Broker) announce(s *socket, req roomRequest, pick announcement) {
 	a := b.opts.Rooms.Announce
 	if a == nil || pick(a) == "" {
 		return
@@ -115,7 +116,7 @@ func (b *Broker) announce(s *session, req roomRequest, pick announcement) {
 }
 
 // handleRelay passes the event on as the rule says, its arguments untouched.
-func (b *Broker) handleRelay(s *session, rule *RelayRule, p packet.Payload) *Error {
+func (b *Broker) handleRelay(s *socket, rule *RelayRule, p packet.Payload) *Error {
 	m := &Message{Event: rule.Emit, Args: p.Args, Attachments: p.Attachments}
 	if rule.To == RelayToBroadcast {
 		if !s.claims.Broadcast {
@@ -161,6 +162,11 @@ func firstArg(args json.RawMessage) json.RawMessage {
 		return nil
 	}
 	return arg
+}
+
+// errNotConnected is how a packet is counted that no socket is there for.
+func errNotConnected() *Error {
+	return &Error{Code: CodeNotFound, Reason: "NOT_CONNECTED", Message: "the client isn't connected to this namespace"}
 }
 
 func denied(reason, format string, args ...any) *Error {

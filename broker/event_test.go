@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/brokertest"
 )
@@ -180,13 +182,30 @@ func TestBrokenPacketsCloseTheConnection(t *testing.T) {
 	node := brokertest.Start(t, chat())
 	for _, packet := range []string{
 		`42`, `42{}`, `42[]`, `42[1]`, `42["disconnect"]`, `42["x"`, `4`, `49`, `45-["x"]`, `4599-["x"]`,
-		`42["x"]trailing`, `43["ack without id"]`, `40`, `42/other,["x"]`, `44{}`,
+		`42["x"]trailing`, `43["ack without id"]`, `40`, `44{}`,
 	} {
 		t.Run(packet, func(t *testing.T) {
 			c := node.Join("ana")
 			c.Send(packet)
 			c.ExpectClose()
 		})
+	}
+}
+
+// A packet may be on its way when its socket ends: the others of the connection
+// must not suffer.
+func TestPacketsForOtherNamespacesAreIgnored(t *testing.T) {
+	o := chat()
+	o.Namespaces = []string{"/", "/other"}
+	o.Metrics = prometheus.NewRegistry()
+	node := brokertest.Start(t, o)
+	c := node.Join("ana")
+	for _, packet := range []string{`42/other,["x"]`, `43/other,1[]`, `41/other,`, `42/nowhere,["x"]`} {
+		c.Send(packet)
+	}
+	c.ExpectNothing()
+	if got := gather(t, o.Metrics.(*prometheus.Registry))[`sala_client_events_total{kind="unhandled",result="NOT_CONNECTED"}`]; got != 4 {
+		t.Errorf("%v were counted, want 4", got)
 	}
 }
 

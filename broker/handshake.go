@@ -4,57 +4,59 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
-	"time"
 
-	"github.com/zishang520/socket.io/servers/socket/v3"
-
-	"github.com/salabroker/sala/broker/engine"
 	"github.com/salabroker/sala/broker/packet"
 	"github.com/salabroker/sala/broker/token"
 )
 
-// admit decides whether a client may connect to a namespace. If it may, its
-// session hangs on the socket; if not, the client gets connect_error with
-// data {code, message}.
-func (b *Broker) admit(ns *namespace, sock *socket.Socket) *socket.ExtendedError {
-	claims, err := b.authenticate(ns, sock)
-	if err != nil {
-		b.metrics.refused(err.Reason)
-		b.log.Info("client refused", "namespace", ns.name, "reason", err.Reason, "address", sock.Handshake().Address)
-		if conn, ok := engine.FromSocket(sock.Conn()); ok {
-			b.connections.refuse(conn)
-		}
-		return socket.NewExtendedError(err.Message, errorBody{Code: err.Reason, Message: err.Message})
+// connect lets the client into a namespace or tells it why not: it gets
+// connect_error with data {code, message}.
+func (c *client) connect(p *packet.Packet) {
+	ns, ok := c.b.namespaces[p.Namespace]
+	if !ok {
+		c.refuse(p.Namespace, &Error{Code: CodeNotFound, Reason: ReasonNamespaceNotFound, Message: "Invalid namespace"})
+		return
 	}
-	sock.SetData(newSession(b, ns, sock, claims))
-	// The token and the request have done their duty: don't keep them in memory
-	// as long as the socket lives.
-	*sock.Handshake() = socket.Handshake{}
-	return nil
+	claims, err := c.b.authenticate(ns, c.token, p)
+	if err != nil {
+		c.refuse(ns.name, err)
+		return
+	}
+	s := newSocket(c, ns, claims)
+	c.attach(s, s.enter)
 }
 
-// errorBody is what a refused client finds in err.data, or in an ack's error.
-type errorBody struct {
-	Code    string `json:"code"`
-	Message string `json:"message"`
+// connectError is what a CONNECT_ERROR packet carries. Stock clients make
+// message the error's, and data its data.
+func connectError(err *Error) json.RawMessage {
+	object, _ := json.Marshal(struct { // strings always encode
+		Message string    `json:"message"`
+		Data    errorBody `json:"data"`
+	}{err.Message, errorBody{Code: err.Reason, Message: err.Message}})
+	return object
 }
 
-func (b *Broker) authenticate(ns *namespace, sock *socket.Socket) (token.Claims, *Error) {
+// authenticate decides whether a client may connect to a namespace. fallback
+// is the token that came with the connection, for clients that send none as
+// auth.
+func (b *Broker) authenticate(ns *namespace, fallback string, p *packet.Packet) (token.Claims, *Error) {
 	if b.draining.Load() {
 		return token.Claims{}, &Error{
 			Code: CodeUnavailable, Reason: ReasonDraining, Message: "the broker is shutting down; reconnect in a moment",
 		}
 	}
-	hs := sock.Handshake()
-	if hs.Auth[packet.AuthTooLarge] != nil {
+	if p.AuthTooLarge {
 		return token.Claims{}, &Error{
 			Code:    CodeUnauthenticated,
 			Reason:  token.ReasonTooLarge,
 			Message: fmt.Sprintf("what the client sent as auth is too large; a token has at most %d bytes", token.MaxBytes),
 		}
 	}
-	claims, err := b.claimsOf(tokenOf(hs))
+	raw := authToken(p.Auth)
+	if raw == "" {
+		raw = fallback
+	}
+	claims, err := b.claimsOf(raw)
 	if err != nil {
 		return token.Claims{}, err
 	}
@@ -66,6 +68,19 @@ func (b *Broker) authenticate(ns *namespace, sock *socket.Socket) (token.Claims,
 		}
 	}
 	return claims, b.checkRooms(claims.Rooms)
+}
+
+// authToken returns the token in what a client sent as auth; empty if there is
+// none.
+func authToken(auth json.RawMessage) string {
+	var fields struct {
+		Token any `json:"token"`
+	}
+	if len(auth) == 0 || json.Unmarshal(auth, &fields) != nil {
+		return ""
+	}
+	raw, _ := fields.Token.(string)
+	return raw
 }
 
 // checkRooms refuses a token whose rooms could not all be joined. Tokens made
@@ -91,50 +106,4 @@ func (b *Broker) claimsOf(raw string) (token.Claims, *Error) {
 		return token.Claims{Grant: b.opts.Anonymous.grant()}, nil
 	}
 	return b.verify(raw)
-}
-
-// tokenOf finds the token where clients put it: in auth, else in the URL, else
-// in the Authorization header.
-func tokenOf(hs *socket.Handshake) string {
-	if raw, ok := hs.Auth["token"].(string); ok && raw != "" {
-		return raw
-	}
-	if raw := first(hs.Query["token"]); raw != "" {
-		return raw
-	}
-	scheme, raw, _ := strings.Cut(first(hs.Headers["Authorization"]), " ")
-	if strings.EqualFold(scheme, "Bearer") {
-		return strings.TrimSpace(raw)
-	}
-	return ""
-}
-
-// first returns the first of the values that the library keeps for a header
-// or a query parameter.
-func first(values any) string {
-	if values, ok := values.([]string); ok && len(values) > 0 {
-		return values[0]
-	}
-	return ""
-}
-
-// disconnectEvent is what a client gets before the broker disconnects it,
-// since Socket.IO's own packet has no room for a reason.
-const disconnectEvent = "sala:disconnect"
-
-// reasonDisconnected is the code when a backend disconnects a socket.
-const reasonDisconnected = "DISCONNECTED"
-
-func disconnectMessage(code, reason string) Message {
-	args, _ := json.Marshal([]any{map[string]string{"code": code, "reason": reason}}) // strings always encode
-	return Message{Event: disconnectEvent, Args: args}
-}
-
-// untilExpiry returns how long the claims hold; ok is false if they have no
-// end, as those of anonymous clients.
-func untilExpiry(claims token.Claims) (left time.Duration, ok bool) {
-	if claims.ExpiresAt.IsZero() {
-		return 0, false
-	}
-	return time.Until(claims.ExpiresAt), true
 }

@@ -106,7 +106,7 @@ func TestRefusalsAreLimited(t *testing.T) {
 			t.Fatalf("answer %q", answer)
 		}
 	}
-	c.Send(`40{"token":"x"}`)
+	c.Connect("/", map[string]string{"token": "x"})
 	c.ExpectClose()
 	// A few are forgiven.
 	c = node.Dial(nil)
@@ -181,7 +181,7 @@ func TestAnonymous(t *testing.T) {
 func TestUnknownNamespace(t *testing.T) {
 	node := brokertest.Start(t, broker.Options{Namespaces: []string{"/chat"}})
 	c := node.Dial(nil)
-	if got, want := c.Connect("/nowhere", nil), `44/nowhere,{"message":"Invalid namespace"}`; got != want {
+	if got, want := c.Connect("/nowhere", nil), `44/nowhere,{"message":"Invalid namespace","data":{"code":"NAMESPACE_NOT_FOUND","message":"Invalid namespace"}}`; got != want {
 		t.Errorf("answer %q, want %q", got, want)
 	}
 	if got := c.Connect("/", map[string]string{"token": node.Token("ana", brokertest.Everything)}); !strings.HasPrefix(got, "44") {

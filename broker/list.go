@@ -84,11 +84,11 @@ func (b *Broker) ListSockets(_ context.Context, q SocketQuery) (sockets []Socket
 	if err != nil {
 		return nil, "", err
 	}
-	var found []*session
+	var found []*socket
 	for _, name := range names {
 		found = append(found, b.members(name, q, after[0], size+1)...)
 	}
-	slices.SortFunc(found, func(a, b *session) int { return strings.Compare(a.id, b.id) })
+	slices.SortFunc(found, func(a, b *socket) int { return strings.Compare(a.id, b.id) })
 	if len(found) > size {
 		found = found[:size]
 		next = pageToken(pageOfSockets, found[size-1].id)
@@ -99,7 +99,7 @@ func (b *Broker) ListSockets(_ context.Context, q SocketQuery) (sockets []Socket
 	return sockets, next, nil
 }
 
-func (b *Broker) members(namespace string, q SocketQuery, after string, limit int) []*session {
+func (b *Broker) members(namespace string, q SocketQuery, after string, limit int) []*socket {
 	t := fanout.Target{All: q.Room == "" && q.User == ""}
 	if q.Room != "" {
 		t.Rooms = []string{q.Room}
@@ -111,7 +111,7 @@ func (b *Broker) members(namespace string, q SocketQuery, after string, limit in
 		return index.Members(t, after, limit)
 	}
 	inRoom, _ := index.Len()
-	both := slices.DeleteFunc(index.Members(t, after, inRoom), func(s *session) bool { return s.User() != q.User })
+	both := slices.DeleteFunc(index.Members(t, after, inRoom), func(s *socket) bool { return s.User() != q.User })
 	return both[:min(limit, len(both))]
 }
 
@@ -135,14 +135,14 @@ func (b *Broker) GetSocket(_ context.Context, id string) (SocketInfo, error) {
 	}
 }
 
-func (s *session) info() SocketInfo {
+func (s *socket) info() SocketInfo {
 	return SocketInfo{
 		ID:          s.id,
 		User:        s.claims.User,
 		Namespace:   s.ns.name,
 		Rooms:       s.ns.index.RoomsOf(s),
-		Address:     s.sock.Conn().RemoteAddress(),
-		Transport:   s.sock.Conn().Transport().Name(),
+		Address:     s.client.conn.RemoteAddress(),
+		Transport:   s.client.conn.Transport(),
 		ConnectTime: s.connectTime,
 		Data:        s.claims.Data,
 	}

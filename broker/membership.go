@@ -15,33 +15,33 @@ const maxRoomsPerCall = 100
 // allow. Each joins all of them or, if it would be in too many, none: then it
 // counts as refused. It may be called concurrently; the error is a *[Error].
 func (b *Broker) Join(_ context.Context, t Target, rooms []string) (matched, refused int, err error) {
-	sessions, err := b.selectForRooms(&t, rooms)
+	sockets, err := b.selectForRooms(&t, rooms)
 	if err != nil {
 		return 0, 0, err
 	}
-	for _, s := range sessions {
+	for _, s := range sockets {
 		if _, err := s.ns.index.Join(s, rooms...); err != nil {
 			refused++
 		}
 	}
-	return len(sessions), refused, nil
+	return len(sockets), refused, nil
 }
 
 // Leave takes the sockets that t selects out of the rooms. It may be called
 // concurrently; the error is a *[Error].
 func (b *Broker) Leave(_ context.Context, t Target, rooms []string) (matched int, err error) {
-	sessions, err := b.selectForRooms(&t, rooms)
+	sockets, err := b.selectForRooms(&t, rooms)
 	if err != nil {
 		return 0, err
 	}
-	for _, s := range sessions {
+	for _, s := range sockets {
 		s.ns.index.Leave(s, rooms...)
 	}
-	return len(sessions), nil
+	return len(sockets), nil
 }
 
 // selectForRooms checks a request about rooms and returns whom it selects.
-func (b *Broker) selectForRooms(t *Target, rooms []string) ([]*session, error) {
+func (b *Broker) selectForRooms(t *Target, rooms []string) ([]*socket, error) {
 	var v violations
 	if len(rooms) == 0 {
 		v.add("rooms", "name at least one room")
@@ -50,10 +50,10 @@ func (b *Broker) selectForRooms(t *Target, rooms []string) ([]*session, error) {
 	} else {
 		validateNames(&v, "rooms", rooms, validateRoom)
 	}
-	return b.selectSessions(t, v)
+	return b.selectSockets(t, v)
 }
 
-func (b *Broker) selectSessions(t *Target, v violations) ([]*session, error) {
+func (b *Broker) selectSockets(t *Target, v violations) ([]*socket, error) {
 	var selector violations
 	t.validate(&selector)
 	for _, f := range selector {
@@ -81,14 +81,14 @@ func (b *Broker) Disconnect(_ context.Context, t Target, reason string) (matched
 	if len(reason) > maxReasonBytes {
 		v.add("reason", "has %d bytes, at most %d are allowed", len(reason), maxReasonBytes)
 	}
-	sessions, err := b.selectSessions(&t, v)
+	sockets, err := b.selectSockets(&t, v)
 	if err != nil {
 		return 0, err
 	}
-	for _, s := range sessions {
+	for _, s := range sockets {
 		s.disconnect(reasonDisconnected, reason)
 	}
-	return len(sessions), nil
+	return len(sockets), nil
 }
 
 // ClearRoom says which room to clear, and how.
@@ -147,7 +147,7 @@ func tooManyRooms(limit int) *Error {
 
 // join puts a client into a room at its own wish; joined is false if it was in
 // it already.
-func (b *Broker) join(s *session, room string) (joined bool, err *Error) {
+func (b *Broker) join(s *socket, room string) (joined bool, err *Error) {
 	added, joinErr := s.ns.index.Join(s, room)
 	switch {
 	case errors.Is(joinErr, fanout.ErrTooManyRooms):

@@ -17,20 +17,15 @@ const (
 	stateClosed
 )
 
-// Conn is one client's connection, over whichever transport it uses at the moment. The Socket.IO layer knows it as an
-// engine.Socket; [FromSocket] leads back. All its methods may be called concurrently, also from its own listeners.
-//
-// Events: "data" with a string (text) or a []byte (binary, owned by the listener), and at the end "close" with the
-// [Reason] as a string and an error or nil. Listeners of one connection are never called concurrently.
+// Conn is one client's connection, over whichever transport it uses at the moment. All its methods may be called
+// concurrently, also from its own [Receiver].
 type Conn struct {
-	emitter
-
 	// Static.
-	server  *Server
-	id      string
-	request request
-	remote  string
-	done    chan struct{} // closed when state becomes stateClosed
+	server   *Server
+	id       string
+	remote   string
+	receiver Receiver      // set before anything is read
+	done     chan struct{} // closed when state becomes stateClosed
 
 	next  *Conn // guarded by flushQueue.mu
 	timer timer // guarded by timers.mu
@@ -42,7 +37,6 @@ type Conn struct {
 	reason    Reason // why it's closing, or closed
 	cause     error  // the error behind it, if any
 	out       queue
-	corked    int      // how many have asked to have nothing written for now
 	scheduled bool     // it's in the flushQueue
 	busy      bool     // somebody is writing to ws; only that one takes from out
 	stalled   bool     // its socket takes no more bytes for now
@@ -52,24 +46,21 @@ type Conn struct {
 	poll      *polling // nil once the transport is WebSocket and no response is under way
 	probe     *link    // the WebSocket that the client is upgrading to
 	probing   bool     // an upgrade is under way; probe may not be set yet
-	upgraded  bool     // an upgrade is complete
 	deadlines deadlines
 	closeBy   time.Time // when a graceful close is over at the latest
-	binary    assembly
 }
 
-// ReadyState returns "open", "closing" (nothing more is accepted, what was is being written) or "closed".
-func (c *Conn) ReadyState() string {
+// RemoteAddress returns the client's address with its port, as net/http saw it.
+func (c *Conn) RemoteAddress() string { return c.remote }
+
+// Transport returns "polling" or "websocket", whichever the connection uses at the moment.
+func (c *Conn) Transport() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch c.state {
-	case stateOpen:
-		return "open"
-	case stateClosing:
-		return "closing"
-	default:
-		return "closed"
+	if c.ws == nil {
+		return transportPolling
 	}
+	return transportWebSocket
 }
 
 // Send appends f to what is written to the connection, in order with everything else, and never waits for the client:
@@ -151,24 +142,6 @@ func (c *Conn) CloseAfterFlush(reason Reason) {
 	c.beginClose(reason, nil)
 }
 
-// Cork has what is sent from now on wait in the queue until [Conn.Uncork]. It is for the moment between sending
-// something and being ready for the answer to it; calls may nest.
-func (c *Conn) Cork() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.corked++
-}
-
-// Uncork undoes one [Conn.Cork].
-func (c *Conn) Uncork() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.corked--
-	if c.corked == 0 && c.state != stateClosed && !c.out.empty() {
-		c.wake()
-	}
-}
-
 // fail is CloseAfterFlush for a WebSocket peer that has broken the protocol: no answer to the close frame is expected.
 func (c *Conn) fail(broken *protocolError) {
 	c.mu.Lock()
@@ -230,7 +203,7 @@ func (c *Conn) writable() bool {
 }
 
 // terminate ends the connection at once. If it was closing already, it ends for the reason that it was closing for.
-// The "close" event follows on another goroutine, so terminate may be called from anywhere; not with mu held.
+// [Receiver.Closed] follows on another goroutine, so terminate may be called from anywhere; not with mu held.
 func (c *Conn) terminate(reason Reason, cause error) {
 	c.mu.Lock()
 	if c.state == stateClosed {
@@ -241,7 +214,7 @@ func (c *Conn) terminate(reason Reason, cause error) {
 		c.reason, c.cause = reason, cause
 	}
 	c.state = stateClosed
-	undelivered := c.out.clear() + c.binary.clear()
+	undelivered := c.out.clear()
 	ws, probe, poll := c.ws, c.dropProbe(), c.poll
 	c.server.timers.set(c, time.Time{})
 	close(c.done)
@@ -264,7 +237,7 @@ func (c *Conn) terminate(reason Reason, cause error) {
 	}()
 }
 
-// finish makes the end of the connection known. It's called once, by whoever called the listeners of "data".
+// finish makes the end of the connection known. It's called once, by whoever called the receiver before.
 func (c *Conn) finish() {
 	c.server.remove(c)
 	c.server.idlers.forget(c)
@@ -274,8 +247,7 @@ func (c *Conn) finish() {
 	}
 	log("connection closed", "address", c.remote, "reason", string(c.reason), "error", c.cause)
 	c.server.opts.Observer.ConnClosed(c.reason)
-	c.Emit("close", string(c.reason), c.cause)
-	c.Clear()
+	c.guard(func() { c.receiver.Closed(c.reason, c.cause) })
 	c.server.release()
 }
 
@@ -291,18 +263,4 @@ func (c *Conn) receive(p packet) error {
 		return &protocolError{ReasonTransportError, errHeartbeatSide.Error()}
 	}
 	return nil // the rest means nothing to a server in this state
-}
-
-func (c *Conn) deliver(p packet) {
-	c.mu.Lock()
-	open := c.state == stateOpen
-	c.mu.Unlock()
-	if !open {
-		return
-	}
-	if p.bytes != nil {
-		c.Emit("data", p.bytes)
-	} else {
-		c.Emit("data", p.text)
-	}
 }

@@ -114,7 +114,7 @@ func (f *flusher) tryOnce(fd uintptr) bool {
 // schedule hands the connection to the flushers, unless they have it, or it is being written to and will be handed
 // over after that. The caller holds mu.
 func (c *Conn) schedule() {
-	if !c.scheduled && !c.busy && c.corked == 0 {
+	if !c.scheduled && !c.busy {
 		c.scheduled = true
 		c.server.flushing.push(c)
 	}
@@ -125,7 +125,7 @@ func (c *Conn) takeChunk(scratch []byte) (*link, []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.scheduled = false
-	if c.busy || c.out.empty() || c.corked > 0 {
+	if c.busy || c.out.empty() {
 		return nil, nil
 	}
 	c.busy = true
@@ -193,7 +193,7 @@ func writeReason(err error) Reason {
 // the client, so the sender writes a frame itself, without waiting for the client. It reports whether it is worth
 // looking again. The caller holds mu, which is released in between.
 func (c *Conn) makeRoom() bool {
-	if c.state != stateOpen || c.ws == nil || c.ws.raw == nil || c.poll != nil || c.stalled || c.corked > 0 {
+	if c.state != stateOpen || c.ws == nil || c.ws.raw == nil || c.poll != nil || c.stalled {
 		return false
 	}
 	if c.busy { // somebody is in the middle of a write that doesn't wait either

@@ -33,13 +33,6 @@ func NewFrame(text []byte, attachments ...[]byte) *Frame {
 	return f
 }
 
-// newBinaryFrame encodes a binary message that belongs to no text.
-func newBinaryFrame(data []byte) *Frame {
-	f := &Frame{wire: make([]byte, 0, maxHeaderSize+len(data))}
-	f.appendBinary(data)
-	return f
-}
-
 // newPacketFrame encodes an engine packet that is no message.
 func newPacketFrame(kind byte, text []byte) *Frame {
 	f := &Frame{wire: make([]byte, 0, maxHeaderSize+1+len(text)), control: true}

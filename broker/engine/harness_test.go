@@ -9,28 +9,62 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
-	libengine "github.com/zishang520/socket.io/servers/engine/v3"
 )
 
 // patience is how long a test waits for something that should happen at once.
 const patience = 10 * time.Second
 
-// event is what the listeners of one connection have heard.
+// event is what the receiver of one connection was told: "text", "binary" or "close".
 type event struct {
 	name  string
-	value any
+	value string
 }
 
-// session is a connection as the server sees it.
+// session is a connection as the layer above sees it.
 type session struct {
 	*Conn
-	socket libengine.Socket
-	events chan event // "data" and "close"
+	events chan event
+	hook   atomic.Pointer[func(event)] // called for each event, behind the channel
 }
+
+func (s *session) Text(message []byte)           { s.tell(event{"text", string(message)}) }
+func (s *session) Binary(message []byte)         { s.tell(event{"binary", string(message)}) }
+func (s *session) Closed(reason Reason, _ error) { s.tell(event{"close", string(reason)}) }
+func (s *session) onEvent(call func(event))      { s.hook.Store(&call) }
+func (s *session) tell(e event) {
+	s.events <- e
+	if call := s.hook.Load(); call != nil {
+		(*call)(e)
+	}
+}
+
+func (s *session) takesMessages() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.writable()
+}
+
+func (s *session) upgrading() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.probing
+}
+
+func (s *session) overWebSocket() bool { return s.Transport() == transportWebSocket }
+
+func (s *session) isOpen() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == stateOpen
+}
+
+// cut ends the connection at once, as a failure would.
+func (s *session) cut() { s.terminate(ReasonForcedClose, nil) }
 
 // next returns the next event.
 func (s *session) next(t *testing.T) event {
@@ -46,13 +80,8 @@ func (s *session) next(t *testing.T) event {
 
 func (s *session) wantData(t *testing.T, want string) {
 	t.Helper()
-	e := s.next(t)
-	got, binary := e.value.([]byte)
-	if !binary {
-		got = []byte(e.value.(string))
-	}
-	if e.name != "data" || string(got) != want {
-		t.Fatalf("event %s %q, want data %q", e.name, got, want)
+	if e := s.next(t); e.name == "close" || e.value != want {
+		t.Fatalf("event %s %q, want the message %q", e.name, e.value, want)
 	}
 }
 
@@ -70,7 +99,7 @@ func (s *session) wantClose(t *testing.T, want Reason) {
 	t.Helper()
 	for {
 		e := s.next(t)
-		if e.name == "data" {
+		if e.name != "close" {
 			continue
 		}
 		if e.value != string(want) {
@@ -118,19 +147,8 @@ func start(t *testing.T, options ...func(*Options)) *server {
 	for _, change := range options {
 		change(&opts)
 	}
-	s := &server{Server: New(opts), sessions: make(chan *session, 1000)}
-	_ = s.On("connection", func(args ...any) {
-		sock := args[0].(libengine.Socket)
-		c, ok := FromSocket(sock)
-		if !ok {
-			t.Error("FromSocket doesn't know its own socket")
-			return
-		}
-		ses := &session{Conn: c, socket: sock, events: make(chan event, 10000)}
-		_ = c.On("data", func(args ...any) { ses.events <- event{"data", args[0]} })
-		_ = c.Once("close", func(args ...any) { ses.events <- event{"close", args[0]} })
-		s.sessions <- ses
-	})
+	s := &server{sessions: make(chan *session, 1000)}
+	s.Server = New(s, opts)
 	s.http = httptest.NewServer(s.Server)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(t.Context(), 0)
@@ -139,6 +157,13 @@ func start(t *testing.T, options ...func(*Options)) *server {
 		s.http.Close()
 	})
 	return s
+}
+
+// Open implements [Handler].
+func (s *server) Open(c *Conn, _ *http.Request) Receiver {
+	ses := &session{Conn: c, events: make(chan event, 10000)}
+	s.sessions <- ses
+	return ses
 }
 
 func (s *server) session(t *testing.T) *session {
@@ -294,6 +319,13 @@ func (c *client) write(message string) {
 }
 
 func text(s string) *Frame { return NewFrame([]byte(s)) }
+
+// binaryFrame is a binary message that belongs to no text.
+func binaryFrame(data []byte) *Frame {
+	f := &Frame{wire: make([]byte, 0, maxHeaderSize+len(data))}
+	f.appendBinary(data)
+	return f
+}
 
 // eventually waits for a condition that no event announces.
 func eventually(t *testing.T, what string, condition func() bool) {

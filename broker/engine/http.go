@@ -80,7 +80,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		badRequest.write(w)
 	case c != nil:
 		c.serveHTTP(w, r, upgrade)
-	case query.Get("EIO") != "4":
+	case query.Get("EIO") != engineVersion:
 		unsupportedVersion.write(w)
 	case !s.admit():
 		shuttingDown.write(w)
@@ -126,7 +126,7 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
 		s.release()
 		return
 	}
-	s.open(c)
+	s.open(c, r)
 	go c.read(reader) // not on this goroutine: net/http's buffers hang on its stack
 }
 
@@ -140,21 +140,21 @@ func (s *Server) openPolling(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	delivery := c.poll.delivery // nothing is delivered, nor the connection finished, before it is announced
-	s.open(c)
+	s.open(c, r)
 	<-delivery
 	c.servePoll(w, r)
 }
 
-// open announces c. What the listeners send goes out behind the open packet.
-func (s *Server) open(c *Conn) {
+// open announces c. What the handler sends goes out behind the open packet.
+func (s *Server) open(c *Conn, r *http.Request) {
 	s.opts.Observer.ConnOpened()
+	c.receiver = s.handler.Open(c, r)
 	c.mu.Lock()
 	if c.state != stateClosed { // the server may have been shut down in between
 		c.arm()
 		c.wake()
 	}
 	c.mu.Unlock()
-	s.Emit("connection", (*socket)(c))
 }
 
 // refuseAccept answers if that is still possible after a failed accept.

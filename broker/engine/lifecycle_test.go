@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
-	"github.com/zishang520/socket.io/v3/pkg/types"
 )
 
 func TestHeartbeat(t *testing.T) {
@@ -46,22 +45,24 @@ func TestHeartbeat(t *testing.T) {
 // Deadlines are kept in order, can be moved and withdrawn, and are met on time.
 func TestTimers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := New(Options{PingInterval: 10 * time.Second, PingTimeout: 5 * time.Second})
+		s := &server{sessions: make(chan *session, 20)}
+		s.Server = New(s, Options{PingInterval: 10 * time.Second, PingTimeout: 5 * time.Second})
 		begin := time.Now()
 		var mu sync.Mutex
 		closed := map[string]time.Duration{}
 		var conns []*Conn
 		for i := range 20 {
-			c := s.newConn(&http.Request{URL: &url.URL{}, Header: http.Header{}}, nil)
+			r := &http.Request{URL: &url.URL{}, Header: http.Header{}}
+			c := s.newConn(r, nil)
 			_ = s.admit()
 			_ = s.add(c)
 			name := fmt.Sprint(i)
-			_ = c.On("close", func(args ...any) {
+			s.open(c, r)
+			(<-s.sessions).onEvent(func(e event) {
 				mu.Lock()
 				defer mu.Unlock()
-				closed[name+args[0].(string)] = time.Since(begin)
+				closed[name+e.value] = time.Since(begin)
 			})
-			s.open(c)
 			conns = append(conns, c)
 		}
 		for i, c := range conns[:10] {
@@ -101,7 +102,7 @@ func TestShutdown(t *testing.T) {
 		_, body := p.poll()
 		polled <- body
 	}()
-	eventually(t, "the poll is pending", func() bool { return pses.socket.Transport().Writable() })
+	eventually(t, "the poll is pending", func() bool { return pses.takesMessages() })
 	big := strings.Repeat("x", 500_000)
 	for _, ses := range []*session{wses, ises} {
 		ses.Send(text(big), false)
@@ -158,7 +159,7 @@ func TestShutdownCutsWhatDoesNotGo(t *testing.T) {
 	c.probeSocket()
 	frame := text(strings.Repeat("x", 500_000))
 	for stalled.Send(frame, true).Status == Queued {
-		if stalled.ReadyState() != "open" {
+		if !stalled.isOpen() {
 			break
 		}
 	}
@@ -172,19 +173,13 @@ func TestShutdownCutsWhatDoesNotGo(t *testing.T) {
 	}
 }
 
-// Listeners may do anything with their connection: nothing of ours is locked while they run.
-func TestListenersMayDoAnything(t *testing.T) {
+// Receivers may do anything with their connection: nothing of ours is locked while they run.
+func TestReceiversMayDoAnything(t *testing.T) {
 	acts := map[string]func(*session){
 		"send":    func(ses *session) { ses.Send(text("2x"), false); ses.CloseAfterFlush(ReasonForcedClose) },
-		"close":   func(ses *session) { ses.socket.Close(false) },
-		"discard": func(ses *session) { ses.socket.Close(true) },
-		"listen": func(ses *session) {
-			_ = ses.On("data", func(...any) {})
-			ses.RemoveAllListeners("data")
-			_ = ses.socket.Transport().Writable()
-			ses.socket.Close(true)
-		},
-		"panic": func(ses *session) { ses.socket.Close(true); panic("boo") },
+		"close":   func(ses *session) { ses.CloseAfterFlush(ReasonForcedClose) },
+		"discard": func(ses *session) { ses.cut() },
+		"panic":   func(ses *session) { ses.cut(); panic("boo") },
 	}
 	for name, act := range acts {
 		t.Run(name, func(t *testing.T) {
@@ -192,8 +187,12 @@ func TestListenersMayDoAnything(t *testing.T) {
 			w, wses := s.dial(t)
 			p, pses := s.poller(t)
 			for _, ses := range []*session{wses, pses} {
-				_ = ses.On("data", func(...any) { act(ses) })
-				_ = ses.On("close", func(...any) { ses.events <- event{"close", "again"}; act(ses) })
+				ses.onEvent(func(e event) {
+					if e.name == "close" {
+						ses.events <- event{"close", "again"}
+					}
+					act(ses)
+				})
 			}
 			w.write("4x")
 			p.post("4x")
@@ -221,15 +220,17 @@ func TestCloseWaitsForData(t *testing.T) {
 		send func()
 	}{{wses, func() { w.write("4x") }}, {pses, func() { p.post("4x") }}} {
 		entered, leave := make(chan struct{}), make(chan struct{})
-		_ = test.ses.On("data", func(...any) {
-			close(entered)
-			<-leave
+		test.ses.onEvent(func(e event) {
+			if e.name != "close" {
+				close(entered)
+				<-leave
+			}
 		})
 		sent := make(chan struct{})
 		go func() { defer close(sent); test.send() }()
 		<-entered
 		test.ses.wantData(t, "x")
-		test.ses.socket.Close(true)
+		test.ses.cut()
 		test.ses.wantSilence(t)
 		close(leave)
 		<-sent
@@ -245,51 +246,9 @@ func TestRequestIsNotRetained(t *testing.T) {
 		runtime.AddCleanup(r, func(struct{}) { freed.Add(1) }, struct{}{})
 		s.ServeHTTP(w, r)
 	})
-	_, wses := s.dial(t)
-	_, pses := s.poller(t)
+	s.dial(t)
+	s.poller(t)
 	eventually(t, "both requests are freed", func() bool { runtime.GC(); return freed.Load() == 2 })
-	for _, ses := range []*session{wses, pses} {
-		request := ses.socket.Request()
-		if request.Headers().Peek("Host") != "" || request.Request().RemoteAddr == "" || request.Query().Peek("EIO") != "4" {
-			t.Error("what the layer above reads is gone")
-		}
-		ses.ForgetRequest()
-		if ses.socket.Request().Query().Peek("EIO") != "4" {
-			t.Error("what was forgotten can't be had again")
-		}
-	}
-}
-
-func TestWriteHoldsBackBinaryPackets(t *testing.T) {
-	tally := newTally()
-	s := start(t, func(o *Options) { o.Observer = tally })
-	c, ses := s.dial(t)
-	write := func(s string) { ses.socket.Write(types.NewStringBufferString(s), nil, nil) }
-	attach := func(b string) { ses.socket.Write(types.NewBytesBufferString(b), nil, nil) }
-	write("52-[1]")
-	ses.Send(text("2between"), false)
-	attach("a")
-	ses.Send(text("2between"), false)
-	attach("b")
-	write("60-[]")
-	attach("c") // belongs to nothing
-	write("51-[lost]")
-	write("2next")
-	for _, want := range []string{"42between", "42between", "452-[1]", "b:a", "b:b", "460-[]", "b:c", "42next"} {
-		c.want(want)
-	}
-	if n := tally.drops(DropIncomplete); n != 1 {
-		t.Errorf("%d incomplete", n)
-	}
-	eventually(t, "all is written", func() bool { ses.mu.Lock(); defer ses.mu.Unlock(); return ses.out.empty() })
-	write("51-[]")
-	ses.socket.Close(true)
-	attach("d")
-	write("2late")
-	ses.wantClose(t, ReasonForcedClose)
-	if a, b := tally.drops(DropUndelivered), tally.drops(DropClosed); a != 1 || b != 1 {
-		t.Errorf("%d undelivered, %d closed", a, b)
-	}
 }
 
 // A burst beyond the cap doesn't cut a client that keeps up, only because the flushers don't.

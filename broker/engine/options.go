@@ -17,9 +17,9 @@ const (
 // Observer is told what happens, for metrics. Its methods are called from many goroutines, in the middle of sending:
 // they must be quick and must not call back into the engine.
 type Observer interface {
-	// ConnOpened is called once for each connection, before the "connection" event.
+	// ConnOpened is called once for each connection, before Handler.Open.
 	ConnOpened()
-	// ConnClosed is called once for each connection, right before its "close" event.
+	// ConnClosed is called once for each connection, right before its Receiver.Closed.
 	ConnClosed(Reason)
 	// FramesDropped is called when n messages were not queued, or were queued and not written.
 	FramesDropped(reason DropReason, n int)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net/http"
+	"sync"
 	"testing"
 )
 
@@ -60,7 +61,7 @@ func TestUpgradeWaitsForTheLastAnswer(t *testing.T) {
 	answer := c.slowPoll(reached)
 	c.probeSocket()
 	c.write("5")
-	eventually(t, "upgraded", ses.socket.Upgraded)
+	eventually(t, "upgraded", ses.overWebSocket)
 	ses.Send(text("2second"), false)
 	ses.mu.Lock()
 	if ses.scheduled || ses.busy || len(ses.out.frames) != 1 {
@@ -88,7 +89,7 @@ func TestNextPollWaitsForTheLastAnswer(t *testing.T) {
 		_, body := c.poll()
 		next <- body
 	}()
-	eventually(t, "the next poll is pending", func() bool { return ses.socket.Transport().Writable() })
+	eventually(t, "the next poll is pending", func() bool { return ses.takesMessages() })
 	ses.mu.Lock()
 	if len(ses.out.frames) != 1 {
 		t.Error("the second message overtakes the first")
@@ -112,9 +113,12 @@ func TestUpgradeWaitsForTheLastPost(t *testing.T) {
 	s := start(t)
 	c, ses := s.poller(t)
 	entered, leave := make(chan struct{}), make(chan struct{})
-	_ = ses.Once("data", func(...any) {
-		close(entered)
-		<-leave
+	var first sync.Once
+	ses.onEvent(func(event) {
+		first.Do(func() {
+			close(entered)
+			<-leave
+		})
 	})
 	posted := make(chan struct{})
 	go func() {

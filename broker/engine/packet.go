@@ -1,9 +1,9 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -38,36 +38,36 @@ var (
 	errHeartbeatSide = errors.New("engine: ping from the client; in this version the server pings")
 )
 
-// packet is one received Engine.IO packet. A binary message has kind packetMessage and bytes.
+// packet is one received Engine.IO packet. A binary message has kind packetMessage.
 type packet struct {
-	kind  byte
-	text  string
-	bytes []byte // nil unless the message is binary
+	kind   byte
+	binary bool
+	data   []byte // without the kind
 }
 
 // parsePacket reads a packet in its text form, as WebSocket text frames carry it.
-func parsePacket(s string) (packet, error) {
-	if s == "" {
+func parsePacket(s []byte) (packet, error) {
+	if len(s) == 0 {
 		return packet{}, errEmptyPacket
 	}
 	kind := s[0]
 	if kind < packetOpen || kind > packetNoop {
 		return packet{}, errPacketType
 	}
-	return packet{kind: kind, text: s[1:]}, nil
+	return packet{kind: kind, data: s[1:]}, nil
 }
 
 // parsePayload calls yield for each packet of a long-polling payload, in order, until yield returns false. It reports
 // what is wrong with the payload after having yielded the packets before it.
-func parsePayload(s string, yield func(packet) bool) error {
-	if !utf8.ValidString(s) {
+func parsePayload(s []byte, yield func(packet) bool) error {
+	if !utf8.Valid(s) {
 		return errPayloadUTF8
 	}
 	for n := 0; ; n++ {
 		if n == maxPayloadPackets {
 			return errPayloadCount
 		}
-		record, rest, more := strings.Cut(s, string(recordSeparator))
+		record, rest, more := bytes.Cut(s, []byte{recordSeparator})
 		p, err := parseRecord(record)
 		if err != nil {
 			return err
@@ -80,17 +80,17 @@ func parsePayload(s string, yield func(packet) bool) error {
 }
 
 // parseRecord reads one packet of a long-polling payload.
-func parseRecord(s string) (packet, error) {
-	if s == "" || s[0] != packetBinary {
+func parseRecord(s []byte) (packet, error) {
+	if len(s) == 0 || s[0] != packetBinary {
 		return parsePacket(s)
 	}
 	encoding := base64.StdEncoding
 	if len(s[1:])%4 != 0 {
 		encoding = base64.RawStdEncoding // some clients leave the padding out
 	}
-	data, err := encoding.DecodeString(s[1:])
+	data, err := encoding.AppendDecode(nil, s[1:])
 	if err != nil {
 		return packet{}, errPacketBase64
 	}
-	return packet{kind: packetMessage, bytes: data}, nil
+	return packet{kind: packetMessage, binary: true, data: data}, nil
 }

@@ -16,26 +16,6 @@ import (
 	"github.com/gobwas/ws"
 )
 
-func TestAttachmentCount(t *testing.T) {
-	for packet, want := range map[string]int{
-		"":           0,
-		"2[\"a-b\"]": 0,
-		"51-[]":      1,
-		"612-[]":     12,
-		"50-[]":      0,
-		"5-[]":       0,
-		"5":          0,
-		"51":         0,
-		"5x-":        0,
-		"51-/nsp,[]": 1,
-		"51234567-":  0,
-	} {
-		if got := attachmentCount([]byte(packet)); got != want {
-			t.Errorf("%q: %d, want %d", packet, got, want)
-		}
-	}
-}
-
 // Whatever pieces are written, what comes out of a queue is what went in, in order.
 func TestQueue(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
@@ -82,10 +62,10 @@ func TestFrameForms(t *testing.T) {
 			t.Errorf("size %d: %d bytes too many", size, r.Len())
 		}
 		var parsed []packet
-		if err := parsePayload(string(f.appendPayload(nil)), func(p packet) bool { parsed = append(parsed, p); return true }); err != nil {
+		if err := parsePayload(f.appendPayload(nil), func(p packet) bool { parsed = append(parsed, p); return true }); err != nil {
 			t.Fatal(err)
 		}
-		if len(parsed) != 3 || parsed[0].text != string(payload) || len(parsed[1].bytes) != 0 || !bytes.Equal(parsed[2].bytes, payload) {
+		if len(parsed) != 3 || !bytes.Equal(parsed[0].data, payload) || len(parsed[1].data) != 0 || !bytes.Equal(parsed[2].data, payload) {
 			t.Errorf("size %d: %d packets", size, len(parsed))
 		}
 		if n := len(f.appendPayload(nil)); f.payloadSize() < n {
@@ -100,11 +80,11 @@ func FuzzPayload(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, payload string) {
 		var again [][]byte
-		err := parsePayload(payload, func(p packet) bool {
-			if p.bytes != nil {
-				again = append(again, newBinaryFrame(p.bytes).appendPayload(nil))
+		err := parsePayload([]byte(payload), func(p packet) bool {
+			if p.binary {
+				again = append(again, binaryFrame(p.data).appendPayload(nil))
 			} else {
-				again = append(again, append([]byte{p.kind}, p.text...))
+				again = append(again, append([]byte{p.kind}, p.data...))
 			}
 			return true
 		})
@@ -113,16 +93,6 @@ func FuzzPayload(f *testing.F) {
 		}
 		if got := bytes.Join(again, []byte{recordSeparator}); string(got) != payload {
 			t.Errorf("%q became %q", payload, got)
-		}
-	})
-}
-
-func FuzzAttachmentCount(f *testing.F) {
-	f.Add([]byte("51-[]"))
-	f.Add([]byte("6999999-"))
-	f.Fuzz(func(t *testing.T, packet []byte) {
-		if n := attachmentCount(packet); n < 0 || n > 999_999 {
-			t.Errorf("%q: %d", packet, n)
 		}
 	})
 }

@@ -114,7 +114,7 @@ func (c *Conn) takePayload(p *polling, held bool) (body []byte, upgrading bool) 
 	case p.answering: // the last answer must be out before more is taken off the queue
 	case c.ws != nil:
 		body = []byte{packetNoop} // what is queued goes the new way
-	case !c.out.empty() && c.corked == 0:
+	case !c.out.empty():
 		body = c.out.payload(c.server.opts.MaxPayload)
 	case p.nudge || held && c.probing:
 		body, p.nudge = []byte{packetNoop}, false
@@ -216,10 +216,10 @@ func (c *Conn) post(p *polling, w http.ResponseWriter, r *http.Request) refusal 
 	return c.deliverPayload(p, body)
 }
 
-func (c *Conn) readBody(w http.ResponseWriter, r *http.Request) (string, error) {
+func (c *Conn) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	limit := c.server.opts.receiveLimit()
 	if r.ContentLength > limit {
-		return "", &http.MaxBytesError{Limit: limit}
+		return nil, &http.MaxBytesError{Limit: limit}
 	}
 	deadline := http.NewResponseController(w)
 	// Not every ResponseWriter has deadlines; the caller's http.Server should have its own then.
@@ -228,11 +228,11 @@ func (c *Conn) readBody(w http.ResponseWriter, r *http.Request) (string, error) 
 	if err == nil { // or else net/http still has to read the rest, which must end too
 		_ = deadline.SetReadDeadline(time.Time{})
 	}
-	return string(body), err
+	return body, err
 }
 
-// deliverPayload hands the packets of a POST to the listeners. The caller holds p.delivery.
-func (c *Conn) deliverPayload(p *polling, body string) refusal {
+// deliverPayload hands the packets of a POST to the receiver. The caller holds p.delivery.
+func (c *Conn) deliverPayload(p *polling, body []byte) refusal {
 	c.mu.Lock()
 	upgraded := c.ws != nil
 	c.mu.Unlock()

@@ -29,7 +29,7 @@ func TestPollingMessages(t *testing.T) {
 		_, body := c.poll()
 		answered <- body
 	}()
-	eventually(t, "the poll is pending", func() bool { return ses.socket.Transport().Writable() })
+	eventually(t, "the poll is pending", func() bool { return ses.takesMessages() })
 	if r := ses.Send(text("2b"), true); r.Status != Queued {
 		t.Errorf("volatile to a pending poll: %+v", r)
 	}
@@ -63,7 +63,7 @@ func TestOverlappingPolls(t *testing.T) {
 		status, body := c.poll()
 		first <- fmt.Sprint(status, body)
 	}()
-	eventually(t, "the poll is pending", func() bool { return ses.socket.Transport().Writable() })
+	eventually(t, "the poll is pending", func() bool { return ses.takesMessages() })
 	if status, body := c.poll(); status != http.StatusBadRequest || !strings.Contains(body, `"code":3`) {
 		t.Errorf("second poll: %d %q", status, body)
 	}
@@ -92,7 +92,7 @@ func TestPollAbortedByClient(t *testing.T) {
 			t.Error("an aborted poll was answered")
 		}
 	}()
-	eventually(t, "the poll is pending", func() bool { return ses.socket.Transport().Writable() })
+	eventually(t, "the poll is pending", func() bool { return ses.takesMessages() })
 	cancel()
 	<-ended
 	ses.wantClose(t, ReasonTransportError)
@@ -107,7 +107,7 @@ func TestGracefulCloseOverPolling(t *testing.T) {
 			_, body := c.poll()
 			answered <- body
 		}()
-		eventually(t, "the poll is pending", func() bool { return ses.socket.Transport().Writable() })
+		eventually(t, "the poll is pending", func() bool { return ses.takesMessages() })
 		ses.SendAndClose(text("1"), ReasonForcedClose)
 		if got := <-answered; got != "41" {
 			t.Errorf("poll %q", got)
@@ -144,7 +144,7 @@ func TestPollingClientLeaves(t *testing.T) {
 		_, body := c.poll()
 		answered <- body
 	}()
-	eventually(t, "the poll is pending", func() bool { return ses.socket.Transport().Writable() })
+	eventually(t, "the poll is pending", func() bool { return ses.takesMessages() })
 	if status, body := c.post("4bye\x1e1\x1e4ignored"); status != 200 || body != "ok" {
 		t.Errorf("post: %d %q", status, body)
 	}

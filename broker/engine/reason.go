@@ -10,9 +10,10 @@ const (
 	ReasonPingTimeout     Reason = "ping timeout"         // no pong in time
 	ReasonParseError      Reason = "parse error"          // the client sent what is no packet
 	ReasonForcedClose     Reason = "forced close"         // the layer above closed it
-	ReasonShutdown        Reason = "server shutting down" // Server.Shutdown or Server.Close
+	ReasonShutdown        Reason = "server shutting down" // Server.Shutdown
 	ReasonSlowConsumer    Reason = "slow consumer"        // the client didn't take its messages in time
 	ReasonMessageTooLarge Reason = "message too large"    // the client sent more than MaxPayload
+	ReasonInternalError   Reason = "internal error"       // the layer above failed
 )
 
 // closeCode is the WebSocket status that tells the peer about r (RFC 6455, 7.4.1).
@@ -40,7 +41,6 @@ const (
 	DropNotWritable DropReason = "not writable" // volatile, and the client isn't taking messages right now
 	DropQueueFull   DropReason = "queue full"   // it would exceed MaxQueuedBytes
 	DropTooLarge    DropReason = "too large"    // it alone exceeds MaxQueuedBytes
-	DropIncomplete  DropReason = "incomplete"   // a binary packet whose attachments didn't follow
 	DropUndelivered DropReason = "undelivered"  // it was queued when the connection ended
 )
 

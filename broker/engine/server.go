@@ -17,13 +17,14 @@ const (
 	transportWebSocket = "websocket"
 )
 
-// Server accepts Engine.IO connections over HTTP, as an [net/http.Handler], and announces each by the event
-// "connection", whose listeners are called before anything that the client sends is read. It implements the
-// library's engine.BaseServer. It has goroutines from New until Shutdown has returned.
-type Server struct {
-	emitter
+// engineVersion is the version of the protocol, which its clients call EIO.
+const engineVersion = "4"
 
+// Server accepts Engine.IO connections over HTTP, as an [net/http.Handler], and tells a [Handler] of each. It has
+// goroutines from New until Shutdown has returned.
+type Server struct {
 	// Static.
+	handler  Handler
 	opts     Options
 	flushing *flushQueue
 	timers   *timers
@@ -32,7 +33,7 @@ type Server struct {
 
 	buffers buffers
 
-	conns   sync.WaitGroup // connections, from before their handshake until after their "close"
+	conns   sync.WaitGroup // connections, from before their handshake until after their Receiver.Closed
 	readers sync.WaitGroup // goroutines that read a WebSocket of an upgrade
 	loops   sync.WaitGroup // flushers and timers
 	writers sync.WaitGroup // goroutines that write to one connection for a while
@@ -44,14 +45,14 @@ type Server struct {
 }
 
 // New returns a server that is ready to serve.
-func New(opts Options) *Server {
+func New(h Handler, opts Options) *Server {
 	s := &Server{
+		handler:  h,
 		opts:     opts.withDefaults(),
 		flushing: newFlushQueue(),
 		timers:   newTimers(),
 		sessions: make(map[string]*Conn),
 	}
-	s.emitter.log = s.opts.Logger
 	s.frames.ping = newPacketFrame(packetPing, nil)
 	s.frames.probe = newPacketFrame(packetPong, []byte(probe))
 	for range runtime.GOMAXPROCS(0) {
@@ -63,8 +64,8 @@ func New(opts Options) *Server {
 }
 
 // Shutdown refuses new handshakes, closes every connection gracefully and waits for that until ctx ends, when what
-// is left is cut off. It returns after the listeners of every "close" have, and when no goroutine of the server is
-// left; its error is ctx's if connections had to be cut. It must not be called from a listener.
+// is left is cut off. It returns after every [Receiver.Closed] has, and when no goroutine of the server is left; its
+// error is ctx's if connections had to be cut. It must not be called from a receiver.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.drain()
 	closed := make(chan struct{})
@@ -152,14 +153,12 @@ func (s *Server) find(sid string) *Conn {
 // newConn returns a connection with its open packet queued; l is nil for long-polling.
 func (s *Server) newConn(r *http.Request, l *link) *Conn {
 	c := &Conn{
-		server:  s,
-		id:      newSessionID(),
-		request: newRequest(r),
-		remote:  r.RemoteAddr,
-		done:    make(chan struct{}),
-		ws:      l,
+		server: s,
+		id:     newSessionID(),
+		remote: r.RemoteAddr,
+		done:   make(chan struct{}),
+		ws:     l,
 	}
-	c.emitter.log = s.opts.Logger
 	upgrades := []string{}
 	if l == nil {
 		c.poll = newPolling()

@@ -133,7 +133,7 @@ func (c *Conn) switchTo(l *link) bool {
 	}
 	c.dropProbe()
 	c.arm()
-	c.ws, c.upgraded = l, true
+	c.ws = l
 	if p.pending || p.answering {
 		p.signal() // its handler calls leavePolling
 	} else {

@@ -26,12 +26,12 @@ func TestUpgrade(t *testing.T) {
 		_, body := c.poll()
 		pending <- body
 	}()
-	eventually(t, "the poll is pending", func() bool { return ses.socket.Transport().Writable() })
+	eventually(t, "the poll is pending", func() bool { return ses.takesMessages() })
 	c.probeSocket()
 	if got := <-pending; got != "6" {
 		t.Errorf("pending poll %q, want a noop", got)
 	}
-	if !ses.socket.Upgrading() || ses.socket.Upgraded() || ses.socket.Transport().Name() != "polling" {
+	if !ses.upgrading() || ses.overWebSocket() {
 		t.Error("upgraded too early")
 	}
 	if _, response, err := websocket.DefaultDialer.DialContext(t.Context(), s.url("ws", "EIO=4&transport=websocket&sid="+c.sid), nil); err == nil || response.StatusCode != http.StatusBadRequest {
@@ -42,7 +42,7 @@ func TestUpgrade(t *testing.T) {
 	c.write("4hello")
 	ses.wantData(t, "hello")
 	c.want("42a")
-	if !ses.socket.Upgraded() || ses.socket.Upgrading() || ses.socket.Transport().Name() != "websocket" {
+	if ses.upgrading() || !ses.overWebSocket() {
 		t.Error("not upgraded")
 	}
 	if status, _ := c.poll(); status != http.StatusBadRequest {
@@ -83,7 +83,7 @@ func TestUpgradeFails(t *testing.T) {
 			})
 			c, ses := s.poller(t)
 			fail(c)
-			eventually(t, "the upgrade is given up", func() bool { return !ses.socket.Upgrading() })
+			eventually(t, "the upgrade is given up", func() bool { return !ses.upgrading() })
 			if _, _, err := c.ws.ReadMessage(); err == nil {
 				t.Error("the socket is still open")
 			}
@@ -95,7 +95,7 @@ func TestUpgradeFails(t *testing.T) {
 			}
 			c.probeSocket() // once more, and now it works
 			c.write("5")
-			eventually(t, "upgraded", ses.socket.Upgraded)
+			eventually(t, "upgraded", ses.overWebSocket)
 		})
 	}
 }
@@ -154,7 +154,7 @@ func checkSequence(t *testing.T, got []string, messages int) {
 	for i := range messages {
 		if i%10 == 0 {
 			expect(fmt.Sprint("451-", i))
-			expect(fmt.Sprint("b:", i), string(newBinaryFrame(fmt.Append(nil, i)).appendPayload(nil)))
+			expect(fmt.Sprint("b:", i), string(binaryFrame(fmt.Append(nil, i)).appendPayload(nil)))
 		} else {
 			expect(fmt.Sprint("42", i))
 		}

@@ -106,7 +106,7 @@ func (c *Conn) readMessages(r *reader) error {
 		switch opcode {
 		case opText:
 			var p packet
-			if p, err = parsePacket(string(payload)); err != nil {
+			if p, err = parsePacket(payload); err != nil {
 				return &protocolError{ReasonParseError, err.Error()}
 			}
 			if p.kind == packetClose {
@@ -117,7 +117,7 @@ func (c *Conn) readMessages(r *reader) error {
 		case opBinary:
 			data := make([]byte, len(payload))
 			copy(data, payload)
-			_ = c.receive(packet{kind: packetMessage, bytes: data}) // a message is never an error
+			_ = c.receive(packet{kind: packetMessage, binary: true, data: data}) // a message is never an error
 		case opPing:
 			c.pong(payload)
 		case opClose:

@@ -22,10 +22,10 @@ func TestWebSocketHandshake(t *testing.T) {
 		t.Errorf("handshake %+v", h)
 	}
 	ses := s.session(t)
-	if got := ses.socket.Id(); got != h.SID {
+	if got := ses.id; got != h.SID {
 		t.Errorf("id %q, want %q", got, h.SID)
 	}
-	if name := ses.socket.Transport().Name(); name != "websocket" {
+	if name := ses.Transport(); name != "websocket" {
 		t.Errorf("transport %q", name)
 	}
 }
@@ -132,7 +132,7 @@ func TestClientLeaves(t *testing.T) {
 			c, ses := s.dial(t)
 			leave(c)
 			ses.wantClose(t, ReasonTransportClose)
-			eventually(t, "the session is forgotten", func() bool { return s.ClientsCount() == 0 })
+			eventually(t, "the session is forgotten", func() bool { return len(s.all()) == 0 })
 		})
 	}
 }

@@ -65,20 +65,27 @@ func (x *Index[M]) find(m M) *entry[M] {
 	return nil
 }
 
-// Add makes m a member, in no room yet. Adding a member again does nothing.
-func (x *Index[M]) Add(m M) {
+// Add makes m a member that is in the rooms, and calls then before anyone can
+// find it: then must not wait for anything, nor call the index. If there are
+// too many rooms m doesn't become a member; adding one again does nothing.
+func (x *Index[M]) Add(m M, rooms []string, then func()) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.find(m) != nil {
-		return
+		return nil
 	}
 	e := &entry[M]{member: m, inAll: len(x.all)}
+	if _, err := x.join(e, rooms); err != nil {
+		return err
+	}
 	x.members[m.ID()] = e
 	x.all = append(x.all, e)
 	if user := m.User(); user != "" {
 		e.inUser = len(x.users[user])
 		x.users[user] = append(x.users[user], e)
 	}
+	then()
+	return nil
 }
 
 // Remove takes m out of the index and of all its rooms, which it returns.
@@ -114,6 +121,11 @@ func (x *Index[M]) Join(m M, rooms ...string) (joined []string, err error) {
 	if e == nil {
 		return nil, ErrNotMember
 	}
+	return x.join(e, rooms)
+}
+
+// join puts e into all the rooms or none. The caller holds mu.
+func (x *Index[M]) join(e *entry[M], rooms []string) (joined []string, err error) {
 	for _, room := range rooms {
 		if _, ok := e.rooms[room]; !ok && !slices.Contains(joined, room) {
 			joined = append(joined, room)

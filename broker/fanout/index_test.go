@@ -71,9 +71,12 @@ func change(t *testing.T, x *Index[*member], want model, m *member, room string,
 	rooms, present := want[m]
 	switch what {
 	case 0:
-		x.Add(m)
+		told := false
+		if err := x.Add(m, []string{room, room}, func() { told = true }); err != nil || told == present {
+			t.Errorf("Add: %v, told %v; was a member: %v", err, told, present)
+		}
 		if !present {
-			want[m] = map[string]bool{}
+			want[m] = map[string]bool{room: true}
 		}
 	case 1:
 		left, ok := x.Remove(m)
@@ -165,7 +168,13 @@ func TestNoJoinIsLost(t *testing.T) {
 		wg.Go(func() {
 			for i := range rounds {
 				m := &member{id: fmt.Sprint(w, "-", i)}
-				x.Add(m)
+				rooms := []string{"room"}
+				if i%2 == 0 {
+					rooms = nil
+				}
+				if err := x.Add(m, rooms, func() {}); err != nil {
+					t.Error(err)
+				}
 				if _, err := x.Join(m, "room"); err != nil {
 					t.Error(err)
 				}
@@ -182,12 +191,20 @@ func TestNoJoinIsLost(t *testing.T) {
 	}
 }
 
+func TestAddWithTooManyRooms(t *testing.T) {
+	x := New[*member](2)
+	m := &member{id: "id", user: "ana"}
+	err := x.Add(m, []string{"a", "b", "c"}, func() { t.Error("told of a member that isn't one") })
+	if members, rooms := x.Len(); !errors.Is(err, ErrTooManyRooms) || members+rooms != 0 {
+		t.Errorf("%v; %d members, %d rooms", err, members, rooms)
+	}
+}
+
 func TestListsArePaged(t *testing.T) {
 	x := New[*member](100)
 	for i := range 10 {
 		m := &member{id: fmt.Sprint("id", i)}
-		x.Add(m)
-		if _, err := x.Join(m, fmt.Sprint("room", i), "all"); err != nil {
+		if err := x.Add(m, []string{fmt.Sprint("room", i), "all"}, func() {}); err != nil {
 			t.Fatal(err)
 		}
 	}

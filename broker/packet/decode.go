@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"strconv"
 	"unicode/utf8"
 
 	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
-	"github.com/zishang520/socket.io/v3/pkg/types"
 )
 
 // Limits of what a client may send.
@@ -19,13 +16,9 @@ const (
 	maxNamespaceBytes = 255
 	maxEventBytes     = 255
 	// maxAuthBytes bounds what a CONNECT packet may carry: a token and a
-	// little more. The library keeps it as long as the socket lives.
+	// little more.
 	maxAuthBytes = 16 << 10
 )
-
-// AuthTooLarge is the key under which the auth data of a CONNECT packet says
-// that it was over the limit and not read.
-const AuthTooLarge = "\x00too large"
 
 var (
 	errText       = errors.New("packet: text while attachments are due")
@@ -40,169 +33,141 @@ var (
 // ErrTooLarge is why a packet is refused that is larger than a message may be.
 var ErrTooLarge = errors.New("packet: larger than a message may be")
 
-// Parser is the library's parser interface over this package.
-type Parser struct {
+// Packet is one packet of a client.
+type Packet struct {
+	// Type is CONNECT, DISCONNECT, EVENT or ACK; with attachments an event
+	// is an EVENT too.
+	Type parser.PacketType
+	// Namespace is "/" or "/name".
+	Namespace string
+	// ID, if HasID, is the number under which an EVENT asks for an answer.
+	// An ACK always has one: the number that it answers.
+	ID    uint64
+	HasID bool
+	// Auth is the JSON object of a CONNECT, nil if there is none.
+	Auth json.RawMessage
+	// AuthTooLarge says that a CONNECT carried more than is read.
+	AuthTooLarge bool
+	// Event is the name of an EVENT.
+	Event string
+	// Payload is what an EVENT or an ACK carries.
+	Payload
+}
+
+// Decoder puts together what one client sends. It is used by one goroutine.
+// After an error it must not be used any more: the connection is to be closed.
+type Decoder struct {
 	// MaxBytes bounds a packet, its attachments included.
 	MaxBytes int
+
+	pending *Packet // a packet whose attachments are still to come
+	due     int     // attachments
+	size    int     // bytes of pending so far
 }
 
-// NewEncoder implements [parser.Parser].
-func (Parser) NewEncoder() parser.Encoder { return encoder{} }
-
-// NewDecoder implements [parser.Parser].
-func (p Parser) NewDecoder() parser.Decoder {
-	return &decoder{EventEmitter: types.NewEventEmitter(), maxBytes: p.MaxBytes}
-}
-
-// decoder puts together what one client sends. It is used by one goroutine.
-//
-// A decoded EVENT has []any{name string, Payload} as data, an ACK has
-// []any{Payload}, a CONNECT has map[string]any or nil.
-type decoder struct {
-	types.EventEmitter
-	maxBytes int
-
-	// pending is a binary packet whose attachments are still to come.
-	pending *parser.Packet
-	payload Payload
-	due     int // attachments
-	size    int // bytes of pending so far
-}
-
-// Add implements [parser.Decoder]: it takes a text or binary message and emits
-// "decoded" once a packet is whole. An error means that the connection must be
-// closed.
-func (d *decoder) Add(data any) error {
-	switch data := data.(type) {
-	case string:
-		return d.addText([]byte(data))
-	case *types.StringBuffer:
-		return d.addText(data.Bytes())
-	case []byte:
-		return d.addBinary(data)
-	case io.Reader:
-		raw, err := io.ReadAll(data)
-		if err != nil {
-			return err
-		}
-		return d.addBinary(raw)
-	default:
-		return fmt.Errorf("packet: can't read a %T", data)
-	}
-}
-
-// Destroy implements [parser.Decoder].
-func (d *decoder) Destroy() {
-	d.pending, d.payload, d.due, d.size = nil, Payload{}, 0, 0
-}
-
-func (d *decoder) addText(text []byte) error {
+// Text takes a text message. ok is false if attachments have to follow before
+// the packet is whole. The message may be reused by the caller afterwards.
+func (d *Decoder) Text(text []byte) (p Packet, ok bool, err error) {
 	if d.pending != nil {
-		return errText
+		return p, false, errText
 	}
-	p, attachments, rest, err := parseHeader(text)
+	attachments, rest, err := p.parseHeader(text)
 	if err != nil {
-		return err
+		return p, false, err
 	}
 	// A CONNECT that is too large has a limit and an answer of its own.
-	if d.size = len(text); d.size > d.maxBytes && p.Type != parser.CONNECT {
-		return ErrTooLarge
+	if len(text) > d.MaxBytes && p.Type != parser.CONNECT {
+		return p, false, ErrTooLarge
 	}
-	if err := d.parseData(p, attachments, rest); err != nil {
-		return err
+	if err := p.parseData(attachments, rest); err != nil {
+		return p, false, err
 	}
 	if attachments > 0 {
-		d.pending, d.due = p, attachments
-		return nil
+		held := p
+		d.pending, d.due, d.size = &held, attachments, len(text)
+		return p, false, nil
 	}
-	d.finish(p)
-	return nil
+	return p, true, nil
 }
 
-func (d *decoder) addBinary(data []byte) error {
+// Binary takes an attachment, which it keeps. ok is true if it was the last
+// that the packet had announced.
+func (d *Decoder) Binary(data []byte) (p Packet, ok bool, err error) {
 	if d.pending == nil {
-		return errBinary
+		return p, false, errBinary
 	}
-	if d.size += len(data); d.size > d.maxBytes {
-		return ErrTooLarge
+	if d.size += len(data); d.size > d.MaxBytes {
+		return p, false, ErrTooLarge
 	}
-	d.payload.Attachments = append(d.payload.Attachments, data)
+	d.pending.Attachments = append(d.pending.Attachments, data)
 	if d.due--; d.due > 0 {
-		return nil
+		return p, false, nil
 	}
-	d.finish(d.pending)
-	return nil
-}
-
-// finish hands out a whole packet.
-func (d *decoder) finish(p *parser.Packet) {
-	switch p.Type {
-	case parser.EVENT, parser.BINARY_EVENT:
-		p.Type = parser.EVENT
-		p.Data = append(p.Data.([]any), d.payload)
-	case parser.ACK, parser.BINARY_ACK:
-		p.Type = parser.ACK
-		p.Data = []any{d.payload}
-	}
-	d.Destroy()
-	d.Emit("decoded", p)
+	p, d.pending = *d.pending, nil
+	return p, true, nil
 }
 
 // parseHeader reads type, attachment count, namespace and ack id, and returns
 // what stands behind them.
-func parseHeader(text []byte) (p *parser.Packet, attachments int, rest []byte, err error) {
+func (p *Packet) parseHeader(text []byte) (attachments int, rest []byte, err error) {
 	if len(text) == 0 {
-		return nil, 0, nil, errType
+		return 0, nil, errType
 	}
-	p = &parser.Packet{Type: parser.PacketType(text[0]) - '0', Nsp: "/"}
+	p.Type, p.Namespace = parser.PacketType(text[0])-'0', "/"
 	if !p.Type.Valid() || p.Type == parser.CONNECT_ERROR {
-		return nil, 0, nil, errType
+		return 0, nil, errType
 	}
 	rest = text[1:]
 	if p.Type == parser.BINARY_EVENT || p.Type == parser.BINARY_ACK {
+		p.Type -= parser.BINARY_EVENT - parser.EVENT
 		count, after, found := bytes.Cut(rest, []byte{'-'})
 		n, err := strconv.ParseUint(string(count), 10, 31)
 		if !found || err != nil {
-			return nil, 0, nil, errHeader
+			return 0, nil, errHeader
 		}
 		if n > maxAttachments {
-			return nil, 0, nil, errAttachment
+			return 0, nil, errAttachment
 		}
 		attachments, rest = int(n), after
 	}
 	if len(rest) > 0 && rest[0] == '/' {
 		name, after, _ := bytes.Cut(rest, []byte{','})
 		if len(name) > maxNamespaceBytes || !utf8.Valid(name) {
-			return nil, 0, nil, errHeader
+			return 0, nil, errHeader
 		}
-		p.Nsp, rest = string(name), after
+		p.Namespace, rest = string(name), after
 	}
+	rest, err = p.parseID(rest)
+	return attachments, rest, err
+}
+
+// parseID reads the ack id, if there is one, and returns what stands behind it.
+func (p *Packet) parseID(text []byte) (rest []byte, err error) {
 	digits := 0
-	for digits < len(rest) && rest[digits] >= '0' && rest[digits] <= '9' {
+	for digits < len(text) && text[digits] >= '0' && text[digits] <= '9' {
 		digits++
 	}
-	if digits > 0 {
-		id, err := strconv.ParseUint(string(rest[:digits]), 10, 64)
-		if err != nil {
-			return nil, 0, nil, errHeader
-		}
-		p.Id, rest = &id, rest[digits:]
+	if digits == 0 {
+		return text, nil
 	}
-	return p, attachments, rest, nil
+	if p.ID, err = strconv.ParseUint(string(text[:digits]), 10, 64); err != nil {
+		return nil, errHeader
+	}
+	p.HasID = true
+	return text[digits:], nil
 }
 
 // parseData checks the payload against the packet's type and keeps it.
-func (d *decoder) parseData(p *parser.Packet, attachments int, raw []byte) error {
+func (p *Packet) parseData(attachments int, raw []byte) error {
 	switch p.Type {
 	case parser.CONNECT:
-		return parseAuth(p, raw)
+		return p.parseAuth(raw)
 	case parser.DISCONNECT:
 		if len(raw) > 0 {
 			return errPayload
 		}
 		return nil
 	}
-	// The transport may reuse its buffer: what is kept must be a copy.
 	args := bytes.Clone(bytes.TrimSpace(raw))
 	if err := checkArray(args); err != nil {
 		return errPayload
@@ -212,33 +177,36 @@ func (d *decoder) parseData(p *parser.Packet, attachments int, raw []byte) error
 			return err
 		}
 	}
-	if p.Type == parser.EVENT || p.Type == parser.BINARY_EVENT {
-		name, rest, err := splitEvent(args)
-		if err != nil {
-			return err
+	if p.Type == parser.ACK {
+		if !p.HasID {
+			return errHeader
 		}
-		p.Data, args = []any{name}, rest
-	} else if p.Id == nil {
-		return errHeader
+		p.Args = args
+		return nil
 	}
-	d.payload.Args = args
-	return nil
+	var err error
+	p.Event, p.Args, err = splitEvent(args)
+	return err
 }
 
-func parseAuth(p *parser.Packet, raw []byte) error {
+func (p *Packet) parseAuth(raw []byte) error {
 	if len(raw) == 0 {
 		return nil
 	}
 	if len(raw) > maxAuthBytes {
-		p.Data = map[string]any{AuthTooLarge: true}
+		p.AuthTooLarge = true
 		return nil
 	}
-	var auth map[string]any
-	if err := json.Unmarshal(raw, &auth); err != nil {
+	raw = bytes.TrimSpace(raw)
+	if !json.Valid(raw) {
 		return errPayload
 	}
-	if auth != nil {
-		p.Data = auth
+	switch raw[0] {
+	case '{':
+		p.Auth = bytes.Clone(raw)
+	case 'n': // null
+	default:
+		return errPayload
 	}
 	return nil
 }

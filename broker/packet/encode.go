@@ -6,7 +6,6 @@ import (
 	"strconv"
 
 	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
-	"github.com/zishang520/socket.io/v3/pkg/types"
 )
 
 // AppendEvent appends the text of an EVENT packet, or of a BINARY_EVENT header
@@ -28,8 +27,10 @@ func AppendEvent(dst []byte, namespace string, ackID *uint64, event string, p Pa
 	return append(dst, ']')
 }
 
-// appendAck appends the text of an ACK packet, or of a BINARY_ACK header.
-func appendAck(dst []byte, namespace string, ackID uint64, p Payload) []byte {
+// AppendAck appends the text of an ACK packet, or of a BINARY_ACK header, that
+// answers the event with the number ackID. The payload must have passed
+// [CheckArgs]; empty Args mean no arguments.
+func AppendAck(dst []byte, namespace string, ackID uint64, p Payload) []byte {
 	typ := parser.ACK
 	if len(p.Attachments) > 0 {
 		typ = parser.BINARY_ACK
@@ -38,6 +39,26 @@ func appendAck(dst []byte, namespace string, ackID uint64, p Payload) []byte {
 	dst = append(dst, '[')
 	dst = append(dst, elements(p.Args)...)
 	return append(dst, ']')
+}
+
+// AppendConnect appends the CONNECT packet that lets a client into a
+// namespace, under the socket's id.
+func AppendConnect(dst []byte, namespace, id string) []byte {
+	dst = appendHeader(dst, parser.CONNECT, 0, namespace, nil)
+	dst = append(dst, `{"sid":`...)
+	dst = appendString(dst, id)
+	return append(dst, '}')
+}
+
+// AppendConnectError appends the packet that refuses a client, with the JSON
+// object that becomes its error.
+func AppendConnectError(dst []byte, namespace string, object json.RawMessage) []byte {
+	return append(appendHeader(dst, parser.CONNECT_ERROR, 0, namespace, nil), object...)
+}
+
+// AppendDisconnect appends the packet that ends a client's socket.
+func AppendDisconnect(dst []byte, namespace string) []byte {
+	return appendHeader(dst, parser.DISCONNECT, 0, namespace, nil)
 }
 
 func appendHeader(dst []byte, typ parser.PacketType, attachments int, namespace string, id *uint64) []byte {
@@ -67,6 +88,11 @@ func elements(array []byte) []byte {
 
 // appendString appends s as a JSON string.
 func appendString(dst []byte, s string) []byte {
+	if plain(s) {
+		dst = append(dst, '"')
+		dst = append(dst, s...)
+		return append(dst, '"')
+	}
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
@@ -74,29 +100,12 @@ func appendString(dst []byte, s string) []byte {
 	return append(dst, bytes.TrimRight(buf.Bytes(), "\n")...)
 }
 
-// encoder writes the packets that the library itself sends: CONNECT,
-// CONNECT_ERROR, DISCONNECT, and acks whose data is a [Payload].
-type encoder struct{}
-
-// Encode implements [parser.Encoder].
-func (encoder) Encode(p *parser.Packet) []types.BufferInterface {
-	if args, ok := p.Data.([]any); ok && p.Type == parser.ACK && p.Id != nil {
-		var payload Payload
-		if len(args) == 1 {
-			payload, _ = args[0].(Payload)
+// plain reports whether s is its own JSON text, as most names are.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
 		}
-		out := []types.BufferInterface{types.NewStringBuffer(appendAck(nil, p.Nsp, *p.Id, payload))}
-		for _, a := range payload.Attachments {
-			out = append(out, types.NewBytesBuffer(a))
-		}
-		return out
 	}
-	text := appendHeader(nil, p.Type, 0, p.Nsp, p.Id)
-	if p.Data != nil {
-		// What the library sends here is made of strings and our own error
-		// data, which always encode.
-		data, _ := json.Marshal(p.Data)
-		text = append(text, data...)
-	}
-	return []types.BufferInterface{types.NewStringBuffer(text)}
+	return true
 }

@@ -9,16 +9,27 @@ import (
 	"testing"
 
 	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
-	"github.com/zishang520/socket.io/v3/pkg/types"
 )
 
-// decode feeds messages to a new decoder and returns the packets that come out.
-func decode(messages ...any) (packets []*parser.Packet, err error) {
-	d := Parser{MaxBytes: 1000}.NewDecoder()
-	_ = d.On("decoded", func(args ...any) { packets = append(packets, args[0].(*parser.Packet)) })
+// decode feeds messages, text as string and binary as []byte, to a new decoder
+// and returns the packets that come out.
+func decode(messages ...any) (packets []Packet, err error) {
+	d := Decoder{MaxBytes: 1000}
 	for _, m := range messages {
-		if err = d.Add(m); err != nil {
+		var p Packet
+		var ok bool
+		if text, isText := m.(string); isText {
+			buf := []byte(text)
+			p, ok, err = d.Text(buf)
+			clear(buf) // the caller may reuse it
+		} else {
+			p, ok, err = d.Binary(m.([]byte))
+		}
+		if err != nil {
 			return packets, err
+		}
+		if ok {
+			packets = append(packets, p)
 		}
 	}
 	return packets, nil
@@ -27,34 +38,41 @@ func decode(messages ...any) (packets []*parser.Packet, err error) {
 func id(n uint64) *uint64 { return &n }
 
 func TestDecode(t *testing.T) {
-	event := func(name, args string, attachments ...[]byte) []any {
-		return []any{name, Payload{Args: json.RawMessage(args), Attachments: attachments}}
+	event := func(namespace, name, args string, attachments ...[]byte) Packet {
+		return Packet{Type: parser.EVENT, Namespace: namespace, Event: name, Payload: Payload{Args: json.RawMessage(args), Attachments: attachments}}
+	}
+	asks := func(p Packet, id uint64) Packet {
+		p.ID, p.HasID = id, true
+		return p
+	}
+	ack := func(id uint64, args string, attachments ...[]byte) Packet {
+		return Packet{Type: parser.ACK, Namespace: "/", ID: id, HasID: true, Payload: Payload{Args: json.RawMessage(args), Attachments: attachments}}
 	}
 	tests := map[string]struct {
 		in   []any
-		want parser.Packet
+		want Packet
 	}{
-		"connect":            {[]any{`0`}, parser.Packet{Type: parser.CONNECT, Nsp: "/"}},
-		"connect elsewhere":  {[]any{`0/chat,`}, parser.Packet{Type: parser.CONNECT, Nsp: "/chat"}},
-		"without comma":      {[]any{`0/chat`}, parser.Packet{Type: parser.CONNECT, Nsp: "/chat"}},
-		"with auth":          {[]any{`0{"token":"x"}`}, parser.Packet{Type: parser.CONNECT, Nsp: "/", Data: map[string]any{"token": "x"}}},
-		"large auth":         {[]any{`0{"token":"` + strings.Repeat("x", 20_000) + `"}`}, parser.Packet{Type: parser.CONNECT, Nsp: "/", Data: map[string]any{AuthTooLarge: true}}},
-		"disconnect":         {[]any{`1/chat,`}, parser.Packet{Type: parser.DISCONNECT, Nsp: "/chat"}},
-		"event":              {[]any{`2["a"]`}, parser.Packet{Type: parser.EVENT, Nsp: "/", Data: event("a", `[]`)}},
-		"event with args":    {[]any{`2["a", 1 ,{"b":2.0}]`}, parser.Packet{Type: parser.EVENT, Nsp: "/", Data: event("a", `[ 1 ,{"b":2.0}]`)}},
-		"event with ack":     {[]any{`2/chat,12["a",1]`}, parser.Packet{Type: parser.EVENT, Nsp: "/chat", Id: id(12), Data: event("a", `[1]`)}},
-		"escaped name":       {[]any{`2["\"a\\",1]`}, parser.Packet{Type: parser.EVENT, Nsp: "/", Data: event(`"a\`, `[1]`)}},
-		"ack":                {[]any{`37[1]`}, parser.Packet{Type: parser.ACK, Nsp: "/", Id: id(7), Data: []any{Payload{Args: json.RawMessage(`[1]`)}}}},
-		"binary":             {[]any{`52-["a",{"_placeholder":true,"num":1}]`, []byte{1}, []byte{2}}, parser.Packet{Type: parser.EVENT, Nsp: "/", Data: event("a", `[{"_placeholder":true,"num":1}]`, []byte{1}, []byte{2})}},
-		"binary without any": {[]any{`50-["a"]`}, parser.Packet{Type: parser.EVENT, Nsp: "/", Data: event("a", `[]`)}},
-		"binary ack":         {[]any{`61-7[{"_placeholder":true,"num":0}]`, []byte{1}}, parser.Packet{Type: parser.ACK, Nsp: "/", Id: id(7), Data: []any{Payload{Args: json.RawMessage(`[{"_placeholder":true,"num":0}]`), Attachments: [][]byte{{1}}}}}},
-		"the library's text": {[]any{types.NewStringBufferString(`2["a"]`)}, parser.Packet{Type: parser.EVENT, Nsp: "/", Data: event("a", `[]`)}},
-		"its binary data":    {[]any{`51-["a"]`, types.NewBytesBuffer([]byte{1})}, parser.Packet{Type: parser.EVENT, Nsp: "/", Data: event("a", `[]`, []byte{1})}},
+		"connect":            {[]any{`0`}, Packet{Type: parser.CONNECT, Namespace: "/"}},
+		"connect elsewhere":  {[]any{`0/chat,`}, Packet{Type: parser.CONNECT, Namespace: "/chat"}},
+		"without comma":      {[]any{`0/chat`}, Packet{Type: parser.CONNECT, Namespace: "/chat"}},
+		"with auth":          {[]any{`0{"token":"x"}`}, Packet{Type: parser.CONNECT, Namespace: "/", Auth: json.RawMessage(`{"token":"x"}`)}},
+		"without auth":       {[]any{`0null`}, Packet{Type: parser.CONNECT, Namespace: "/"}},
+		"large auth":         {[]any{`0{"token":"` + strings.Repeat("x", 20_000) + `"}`}, Packet{Type: parser.CONNECT, Namespace: "/", AuthTooLarge: true}},
+		"disconnect":         {[]any{`1/chat,`}, Packet{Type: parser.DISCONNECT, Namespace: "/chat"}},
+		"event":              {[]any{`2["a"]`}, event("/", "a", `[]`)},
+		"event with args":    {[]any{`2["a", 1 ,{"b":2.0}]`}, event("/", "a", `[ 1 ,{"b":2.0}]`)},
+		"event with ack":     {[]any{`2/chat,12["a",1]`}, asks(event("/chat", "a", `[1]`), 12)},
+		"ack number 0":       {[]any{`20["a"]`}, asks(event("/", "a", `[]`), 0)},
+		"escaped name":       {[]any{`2["\"a\\",1]`}, event("/", `"a\`, `[1]`)},
+		"ack":                {[]any{`37[1]`}, ack(7, `[1]`)},
+		"binary":             {[]any{`52-["a",{"_placeholder":true,"num":1}]`, []byte{1}, []byte{2}}, event("/", "a", `[{"_placeholder":true,"num":1}]`, []byte{1}, []byte{2})},
+		"binary without any": {[]any{`50-["a"]`}, event("/", "a", `[]`)},
+		"binary ack":         {[]any{`61-7[{"_placeholder":true,"num":0}]`, []byte{1}}, ack(7, `[{"_placeholder":true,"num":0}]`, []byte{1})},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			got, err := decode(test.in...)
-			if err != nil || len(got) != 1 || !reflect.DeepEqual(*got[0], test.want) {
+			if err != nil || len(got) != 1 || !reflect.DeepEqual(got[0], test.want) {
 				t.Errorf("%q: %+v, %v; want %+v", test.in, got, err, test.want)
 			}
 		})
@@ -91,7 +109,6 @@ func TestDecodeRefuses(t *testing.T) {
 		"binary after its end":   {`51-["a"]`, []byte{1}, []byte{2}},
 		"too large":              {`2["a","` + strings.Repeat("x", 1000) + `"]`},
 		"too large together":     {`52-["a"]`, make([]byte, 500), make([]byte, 500)},
-		"of a strange type":      {42},
 	}
 	for name, in := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -123,27 +140,111 @@ func TestAppendEvent(t *testing.T) {
 	}
 }
 
-func TestEncodeForTheLibrary(t *testing.T) {
-	for _, test := range []struct {
-		in   parser.Packet
-		want []string
-	}{
-		{parser.Packet{Type: parser.CONNECT, Nsp: "/", Data: map[string]string{"sid": "x"}}, []string{`0{"sid":"x"}`}},
-		{parser.Packet{Type: parser.CONNECT_ERROR, Nsp: "/chat", Data: map[string]any{"message": "no"}}, []string{`4/chat,{"message":"no"}`}},
-		{parser.Packet{Type: parser.DISCONNECT, Nsp: "/"}, []string{`1`}},
-		{parser.Packet{Type: parser.DISCONNECT, Nsp: "/chat"}, []string{`1/chat,`}},
-		{parser.Packet{Type: parser.ACK, Nsp: "/", Id: id(3), Data: []any{}}, []string{`33[]`}},
-		{parser.Packet{Type: parser.ACK, Nsp: "/", Id: id(3), Data: []any{Payload{Args: json.RawMessage(`[1]`)}}}, []string{`33[1]`}},
-		{parser.Packet{Type: parser.ACK, Nsp: "/", Id: id(3), Data: []any{Payload{Args: json.RawMessage(`[1]`), Attachments: [][]byte{[]byte("x")}}}}, []string{`61-3[1]`, `x`}},
+func TestAppendOthers(t *testing.T) {
+	for got, want := range map[string]string{
+		string(AppendConnect(nil, "/", "x")):                                                              `0{"sid":"x"}`,
+		string(AppendConnect(nil, "/chat", "x")):                                                          `0/chat,{"sid":"x"}`,
+		string(AppendConnectError(nil, "/chat", json.RawMessage(`{"message":1}`))):                        `4/chat,{"message":1}`,
+		string(AppendDisconnect(nil, "/")):                                                                `1`,
+		string(AppendDisconnect(nil, "/chat")):                                                            `1/chat,`,
+		string(AppendAck(nil, "/", 3, Payload{})):                                                         `33[]`,
+		string(AppendAck(nil, "/", 3, Payload{Args: json.RawMessage(`[1]`)})):                             `33[1]`,
+		string(AppendAck(nil, "/", 3, Payload{Args: json.RawMessage(`[1]`), Attachments: [][]byte{{1}}})): `61-3[1]`,
 	} {
-		var got []string
-		for _, b := range (Parser{}).NewEncoder().Encode(&test.in) {
-			got = append(got, b.String())
-		}
-		if !reflect.DeepEqual(got, test.want) {
-			t.Errorf("got %q, want %q", got, test.want)
+		if got != want {
+			t.Errorf("got %q, want %q", got, want)
 		}
 	}
+}
+
+// TestTheLibraryAgrees has the library's parser read what is written here, and
+// write what is read here.
+func TestTheLibraryAgrees(t *testing.T) {
+	binary := []byte{1, 2, 3}
+	placeholder := map[string]any{"_placeholder": true, "num": float64(0)}
+	tests := map[string]struct {
+		text   []byte
+		packet parser.Packet
+	}{
+		"connect":         {AppendConnect(nil, "/chat", "x"), parser.Packet{Type: parser.CONNECT, Nsp: "/chat", Data: map[string]any{"sid": "x"}}},
+		"disconnect":      {AppendDisconnect(nil, "/chat"), parser.Packet{Type: parser.DISCONNECT, Nsp: "/chat"}},
+		"event":           {AppendEvent(nil, "/", id(3), "a\"<é>", Payload{Args: json.RawMessage(`[1,"x"]`)}), parser.Packet{Type: parser.EVENT, Nsp: "/", Id: id(3), Data: []any{"a\"<é>", 1.0, "x"}}},
+		"elsewhere":       {AppendEvent(nil, "/chat", nil, "a", Payload{}), parser.Packet{Type: parser.EVENT, Nsp: "/chat", Data: []any{"a"}}},
+		"ack":             {AppendAck(nil, "/chat", 7, Payload{Args: json.RawMessage(`[[]]`)}), parser.Packet{Type: parser.ACK, Nsp: "/chat", Id: id(7), Data: []any{[]any{}}}},
+		"with attachment": {AppendEvent(nil, "/", nil, "a", Payload{Args: json.RawMessage(`[{"_placeholder":true,"num":0}]`), Attachments: [][]byte{binary}}), parser.Packet{Type: parser.BINARY_EVENT, Nsp: "/", Data: []any{"a", binary}}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			var read *parser.Packet
+			d := parser.NewDecoder()
+			_ = d.On("decoded", func(args ...any) { read = args[0].(*parser.Packet) })
+			if err := d.Add(string(test.text)); err != nil {
+				t.Fatal(err)
+			}
+			if test.packet.Type == parser.BINARY_EVENT {
+				if err := d.Add(binary); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if read == nil || read.Type != test.packet.Type || read.Nsp != test.packet.Nsp || !reflect.DeepEqual(read.Id, test.packet.Id) ||
+				fmt.Sprint(plainData(read.Data)) != fmt.Sprint(plainData(test.packet.Data)) {
+				t.Fatalf("the library reads %q as %+v, want %+v", test.text, read, test.packet)
+			}
+			if test.packet.Type == parser.CONNECT {
+				return // a client's has other data
+			}
+			sent := test.packet
+			if sent.Type == parser.BINARY_EVENT {
+				sent.Type = parser.EVENT // it looks for itself
+			}
+			var messages []any
+			for i, part := range parser.NewEncoder().Encode(&sent) {
+				if i == 0 {
+					messages = append(messages, part.String())
+				} else {
+					messages = append(messages, part.Bytes())
+				}
+			}
+			packets, err := decode(messages...)
+			if err != nil || len(packets) != 1 {
+				t.Fatalf("%q: %v, %v", messages, packets, err)
+			}
+			p := packets[0]
+			var args []any
+			if len(p.Args) > 0 {
+				if err := json.Unmarshal(p.Args, &args); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want := test.packet.Data
+			if p.Type == parser.EVENT {
+				args = append([]any{p.Event}, args...)
+			}
+			if len(p.Attachments) > 0 {
+				want = []any{"a", placeholder}
+			}
+			if p.Namespace != test.packet.Nsp || p.HasID != (test.packet.Id != nil) || p.HasID && p.ID != *test.packet.Id ||
+				want != nil && !reflect.DeepEqual(any(args), want) {
+				t.Errorf("%q is read as %+v, want %+v", messages, p, test.packet)
+			}
+		})
+	}
+}
+
+// plainData shows buffers as their bytes.
+func plainData(data any) any {
+	list, ok := data.([]any)
+	if !ok {
+		return data
+	}
+	plain := make([]any, len(list))
+	for i, v := range list {
+		if buffer, ok := v.(interface{ Bytes() []byte }); ok {
+			v = buffer.Bytes()
+		}
+		plain[i] = v
+	}
+	return plain
 }
 
 func TestDepthIsLimited(t *testing.T) {
@@ -156,8 +257,8 @@ func TestDepthIsLimited(t *testing.T) {
 			t.Errorf("%.20s… of %d bytes: %v, want ok = %v", args, len(args), err, want)
 		}
 	}
-	d := Parser{MaxBytes: 1 << 20}.NewDecoder()
-	if err := d.Add(`2["a",` + nested(maxDepth) + `]`); err == nil {
+	d := Decoder{MaxBytes: 1 << 20}
+	if _, _, err := d.Text([]byte(`2["a",` + nested(maxDepth) + `]`)); err == nil {
 		t.Error("an event above the limit was accepted")
 	}
 }
@@ -177,12 +278,14 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		p := packets[0]
-		data, ok := p.Data.([]any)
-		if !ok || p.Type != parser.EVENT {
+		if p.Type != parser.EVENT {
 			return
 		}
-		name, payload := data[0].(string), data[1].(Payload)
-		again := AppendEvent(nil, p.Nsp, p.Id, name, payload)
+		var ackID *uint64
+		if p.HasID {
+			ackID = &p.ID
+		}
+		again := AppendEvent(nil, p.Namespace, ackID, p.Event, p.Payload)
 		var was, is []any
 		if json.Unmarshal(again[bytes.IndexByte(again, '['):], &is) != nil {
 			t.Fatalf("%q was accepted (%v) and sent on as %q", text, err, again)
@@ -190,7 +293,7 @@ func FuzzDecode(f *testing.F) {
 		if json.Unmarshal([]byte(text[strings.IndexByte(text, '['):]), &was) == nil && fmt.Sprint(was) != fmt.Sprint(is) {
 			t.Errorf("%q was sent on as %q", text, again)
 		}
-		if Reserved(name) {
+		if Reserved(p.Event) {
 			t.Errorf("%q has a reserved name", text)
 		}
 	})

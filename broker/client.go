@@ -1,0 +1,196 @@
+package broker
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
+
+	"github.com/salabroker/sala/broker/engine"
+	"github.com/salabroker/sala/broker/packet"
+)
+
+const (
+	// linger is how long a connection may stay that carries no socket any
+	// more. Stock clients close theirs at once; this is for those that don't.
+	linger = 2 * time.Second
+	// maxRefusals is how often a connection may be refused before it is
+	// closed. Each refusal costs the check of a token and a line of the log.
+	maxRefusals = 10
+)
+
+// client is one connection and the sockets that it carries, at most one in
+// each namespace.
+type client struct {
+	// Static.
+	b     *Broker
+	conn  *engine.Conn
+	token string // what the URL or the Authorization header brought
+
+	// Owned by the goroutine that reads the connection.
+	decoder  packet.Decoder
+	refusals int
+
+	mu      sync.Mutex
+	sockets []*socket
+	closing *time.Timer // runs while there is no socket
+	ended   bool
+}
+
+// Open implements [engine.Handler].
+func (b *Broker) Open(conn *engine.Conn, r *http.Request) engine.Receiver {
+	c := &client{
+		b:       b,
+		conn:    conn,
+		token:   tokenOf(r),
+		decoder: packet.Decoder{MaxBytes: int(b.opts.MaxMessageBytes)},
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closing = time.AfterFunc(b.opts.ConnectTimeout, c.expire)
+	return c
+}
+
+// tokenOf finds the token where clients put it that don't send it as auth: in
+// the URL, or else in the Authorization header.
+func tokenOf(r *http.Request) string {
+	if strings.Contains(r.URL.RawQuery, "token=") {
+		if raw := r.URL.Query().Get("token"); raw != "" {
+			return raw
+		}
+	}
+	scheme, raw, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if strings.EqualFold(scheme, "Bearer") {
+		return strings.Clone(strings.TrimSpace(raw)) // not the whole header
+	}
+	return ""
+}
+
+// Text implements [engine.Receiver].
+func (c *client) Text(message []byte) {
+	p, ok, err := c.decoder.Text(message)
+	c.take(&p, ok, err)
+}
+
+// Binary implements [engine.Receiver].
+func (c *client) Binary(message []byte) {
+	p, ok, err := c.decoder.Binary(message)
+	c.take(&p, ok, err)
+}
+
+func (c *client) take(p *packet.Packet, ok bool, err error) {
+	if err != nil {
+		c.cut(err)
+	} else if ok {
+		c.receive(p)
+	}
+}
+
+// receive does what a packet asks for. One for a namespace that the client
+// isn't in is ignored: it may have been on its way when the socket ended.
+func (c *client) receive(p *packet.Packet) {
+	s := c.socket(p.Namespace)
+	switch {
+	case p.Type == parser.CONNECT && s != nil:
+		c.cut(errors.New("a second CONNECT for the same namespace"))
+	case p.Type == parser.CONNECT:
+		c.connect(p)
+	case s == nil:
+		c.b.metrics.received(eventUnhandled, errNotConnected())
+	case p.Type == parser.DISCONNECT:
+		s.end(endedByClient)
+	case p.Type == parser.EVENT:
+		c.b.handle(s, p)
+	}
+}
+
+// socket returns the client's socket in a namespace, nil if it has none.
+func (c *client) socket(namespace string) *socket {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.sockets {
+		if s.ns.name == namespace {
+			return s
+		}
+	}
+	return nil
+}
+
+// cut closes the connection of a client that doesn't keep to the protocol.
+func (c *client) cut(err error) {
+	reason := engine.ReasonParseError
+	if errors.Is(err, packet.ErrTooLarge) {
+		reason = engine.ReasonMessageTooLarge
+	}
+	c.b.log.Info("client cut", "address", c.conn.RemoteAddress(), "reason", string(reason), "error", err)
+	c.conn.CloseAfterFlush(reason)
+}
+
+// refuse tells the client why it can't connect to a namespace, and closes the
+// connection of one that doesn't stop asking.
+func (c *client) refuse(namespace string, err *Error) {
+	c.b.metrics.refused(err.Reason)
+	c.b.log.Info("client refused", "namespace", namespace, "reason", err.Reason, "address", c.conn.RemoteAddress())
+	c.conn.Send(engine.NewFrame(packet.AppendConnectError(nil, namespace, connectError(err))), false)
+	if c.refusals++; c.refusals > maxRefusals {
+		c.conn.CloseAfterFlush(engine.ReasonForcedClose)
+	}
+}
+
+// attach lets enter add a socket, unless the connection has ended. enter is
+// called in the same step, so that whoever ends the connection either
+// prevents it or finds the socket.
+func (c *client) attach(s *socket, enter func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended {
+		return false
+	}
+	if c.closing != nil {
+		c.closing.Stop()
+		c.closing = nil
+	}
+	c.sockets = append(c.sockets, s)
+	enter()
+	return true
+}
+
+// detach forgets a socket. A connection without any is closed a little later.
+func (c *client) detach(s *socket) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sockets = slices.DeleteFunc(c.sockets, func(other *socket) bool { return other == s })
+	if len(c.sockets) == 0 && !c.ended && c.closing == nil {
+		c.closing = time.AfterFunc(linger, c.expire)
+	}
+}
+
+// expire closes a connection that has carried no socket for too long.
+func (c *client) expire() {
+	c.mu.Lock()
+	idle := c.closing != nil
+	c.mu.Unlock()
+	if idle {
+		c.conn.CloseAfterFlush(engine.ReasonForcedClose)
+	}
+}
+
+// Closed implements [engine.Receiver].
+func (c *client) Closed(reason engine.Reason, _ error) {
+	c.mu.Lock()
+	c.ended = true
+	if c.closing != nil {
+		c.closing.Stop()
+		c.closing = nil
+	}
+	sockets := c.sockets
+	c.sockets = nil
+	c.mu.Unlock()
+	for _, s := range sockets {
+		s.end(string(reason))
+	}
+}

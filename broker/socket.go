@@ -1,0 +1,120 @@
+package broker
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"sync/atomic"
+	"time"
+
+	"github.com/salabroker/sala/broker/engine"
+	"github.com/salabroker/sala/broker/packet"
+	"github.com/salabroker/sala/broker/token"
+)
+
+// socket is one client in one namespace.
+type socket struct {
+	// Static.
+	client      *client
+	ns          *namespace
+	id          string
+	claims      token.Claims
+	connectTime time.Time
+	// Set when the socket enters, before anyone else can see it.
+	expiry *time.Timer
+
+	gone atomic.Bool // it has ended, or is just about to
+}
+
+func newSocket(c *client, ns *namespace, claims token.Claims) *socket {
+	return &socket{
+		client:      c,
+		ns:          ns,
+		id:          c.b.id + rand.Text()[:socketIDSuffix],
+		claims:      claims,
+		connectTime: time.Now(),
+	}
+}
+
+// socketIDSuffix is how many characters of a socket's id follow those of its
+// node: 80 random bits.
+const socketIDSuffix = 16
+
+// ID implements [fanout.Member].
+func (s *socket) ID() string { return s.id }
+
+// User implements [fanout.Member].
+func (s *socket) User() string { return s.claims.User }
+
+// enter makes the socket a member of its namespace and of its token's rooms,
+// and tells the client.
+//
+// The CONNECT packet is queued in the very step that makes the socket known.
+// So nothing can be sent to the client before it, and a client that has read
+// it is found by whoever asks.
+func (s *socket) enter() {
+	connect := engine.NewFrame(packet.AppendConnect(nil, s.ns.name, s.id))
+	if left, ok := untilExpiry(s.claims); ok {
+		s.expiry = time.AfterFunc(left, func() {
+			s.disconnect(token.ReasonExpired, "the token has expired")
+		})
+	}
+	// It can't fail: authenticate has checked the limit.
+	_ = s.ns.index.Add(s, s.claims.Rooms, func() { s.client.conn.Send(connect, false) })
+	s.client.b.log.Debug("socket connected", "socket", s.id, "namespace", s.ns.name, "user", s.claims.User)
+}
+
+// Why a socket ended, beside the reasons for which connections end and the
+// codes that clients are told.
+const endedByClient = "client namespace disconnect"
+
+// end takes the socket out of everything. It reports whether this was the call
+// that did.
+func (s *socket) end(why string) bool {
+	if s.gone.Swap(true) {
+		return false
+	}
+	s.ns.index.Remove(s)
+	if s.expiry != nil {
+		s.expiry.Stop()
+	}
+	s.client.detach(s)
+	s.client.b.log.Debug("socket disconnected", "socket", s.id, "namespace", s.ns.name, "user", s.claims.User, "reason", why)
+	return true
+}
+
+// deliver queues a frame for the client and reports whether it could.
+func (s *socket) deliver(f *engine.Frame, volatile bool) bool {
+	return !s.gone.Load() && s.client.conn.Send(f, volatile).Status == engine.Queued
+}
+
+// disconnect ends the socket: the client gets what was sent to it before, then
+// the reason, then Socket.IO's disconnect.
+func (s *socket) disconnect(code, reason string) {
+	if !s.end(code) {
+		return
+	}
+	m := disconnectMessage(code, reason)
+	s.client.conn.Send(newFrame(s.ns.name, &m), false)
+	s.client.conn.Send(engine.NewFrame(packet.AppendDisconnect(nil, s.ns.name)), false)
+}
+
+// disconnectEvent is what a client gets before the broker disconnects it,
+// since Socket.IO's own packet has no room for a reason.
+const disconnectEvent = "sala:disconnect"
+
+// reasonDisconnected is the code when a backend disconnects a socket.
+const reasonDisconnected = "DISCONNECTED"
+
+func disconnectMessage(code, reason string) Message {
+	args, _ := json.Marshal([]any{map[string]string{"code": code, "reason": reason}}) // strings always encode
+	return Message{Event: disconnectEvent, Args: args}
+}
+
+// untilExpiry returns how long the claims hold; ok is false if they have no
+// end, as those of anonymous clients.
+func untilExpiry(claims token.Claims) (left time.Duration, ok bool) {
+	if claims.ExpiresAt.IsZero() {
+		return 0, false
+	}
+	return time.Until(claims.ExpiresAt), true
+}
