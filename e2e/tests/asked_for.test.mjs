@@ -212,7 +212,7 @@ test('S9: gRPC, REST and Socket.IO are one broker', async (t) => {
 
 test('S10: the packages and the layout are the ones that were asked for', () => {
   const gomod = readFileSync(path.join(ROOT, 'go.mod'), 'utf8');
-  for (const pkg of ['google.golang.org/grpc', 'google.golang.org/protobuf', 'github.com/zishang520/socket.io/servers/socket/v3',
+  for (const pkg of ['google.golang.org/grpc', 'google.golang.org/protobuf', 'github.com/zishang520/socket.io/parsers/socket/v3',
     'github.com/golang-jwt/jwt/v5', 'github.com/grpc-ecosystem/grpc-gateway/v2']) {
     assert.ok(gomod.includes(`\t${pkg} `), `go.mod requires ${pkg}`);
   }
