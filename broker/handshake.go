@@ -52,7 +52,7 @@ func (b *Broker) authenticate(ns *namespace, fallback string, p *packet.Packet) 
 			Message: fmt.Sprintf("what the client sent as auth is too large; a token has at most %d bytes", token.MaxBytes),
 		}
 	}
-	raw := authToken(p.Auth)
+	raw := p.Token
 	if raw == "" {
 		raw = fallback
 	}
@@ -68,19 +68,6 @@ func (b *Broker) authenticate(ns *namespace, fallback string, p *packet.Packet) 
 		}
 	}
 	return claims, b.checkRooms(claims.Rooms)
-}
-
-// authToken returns the token in what a client sent as auth; empty if there is
-// none.
-func authToken(auth json.RawMessage) string {
-	var fields struct {
-		Token any `json:"token"`
-	}
-	if len(auth) == 0 || json.Unmarshal(auth, &fields) != nil {
-		return ""
-	}
-	raw, _ := fields.Token.(string)
-	return raw
 }
 
 // checkRooms refuses a token whose rooms could not all be joined. Tokens made

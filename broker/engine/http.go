@@ -113,13 +113,14 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
 		badRequest.write(w)
 		return
 	}
-	l, reader, err := s.accept(w, key)
+	c := s.newConn(r)
+	l, reader, err := s.accept(w, key, s.openFrame(c.id).wire)
 	if err != nil {
 		s.release()
 		s.refuseAccept(w, err)
 		return
 	}
-	c := s.newConn(r, l)
+	c.ws = l
 	if !s.add(c) {
 		l.close(true)
 		reader.release()
@@ -132,7 +133,9 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
 
 // openPolling opens a connection, which has been admitted, over long-polling.
 func (s *Server) openPolling(w http.ResponseWriter, r *http.Request) {
-	c := s.newConn(r, nil)
+	c := s.newConn(r)
+	c.poll = newPolling()
+	c.out.push(s.openFrame(c.id, transportWebSocket))
 	c.poll.delivery <- struct{}{}
 	if !s.add(c) {
 		s.release()
@@ -152,7 +155,6 @@ func (s *Server) open(c *Conn, r *http.Request) {
 	c.mu.Lock()
 	if c.state != stateClosed { // the server may have been shut down in between
 		c.arm()
-		c.wake()
 	}
 	c.mu.Unlock()
 }

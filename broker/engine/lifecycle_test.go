@@ -53,7 +53,8 @@ func TestTimers(t *testing.T) {
 		var conns []*Conn
 		for i := range 20 {
 			r := &http.Request{URL: &url.URL{}, Header: http.Header{}}
-			c := s.newConn(r, nil)
+			c := s.newConn(r)
+			c.poll = newPolling()
 			_ = s.admit()
 			_ = s.add(c)
 			name := fmt.Sprint(i)

@@ -44,6 +44,7 @@ type reader struct {
 
 	parks    bool // errIdle may be returned
 	atHeader bool // no part of a frame has been read yet
+	drained  bool // the last read took all that there was
 
 	opcode  byte   // of the message of which fragments have arrived; 0 if there is none
 	message []byte // what has arrived of it
@@ -201,6 +202,10 @@ func (r *reader) fill() error {
 	if r.link.raw == nil {
 		return r.fillStream()
 	}
+	if r.drained && r.parks && r.atHeader && r.start == r.end {
+		r.drained = false // by the time that it is looked at again
+		return errIdle
+	}
 	r.err = nil
 	if err := r.link.raw.Read(r.attempt); err != nil {
 		return err
@@ -216,6 +221,7 @@ func (r *reader) tryOnce(fd uintptr) bool {
 	}
 	n, blocked, err := tryRead(fd, r.buf[r.end:])
 	r.end += n
+	r.drained = !blocked && r.end < len(r.buf)
 	r.err = err
 	if blocked && r.end == 0 {
 		r.release()

@@ -150,34 +150,27 @@ func (s *Server) find(sid string) *Conn {
 	return s.sessions[sid]
 }
 
-// newConn returns a connection with its open packet queued; l is nil for long-polling.
-func (s *Server) newConn(r *http.Request, l *link) *Conn {
+// newConn returns a connection that has no transport yet.
+func (s *Server) newConn(r *http.Request) *Conn {
 	c := &Conn{
 		server: s,
 		id:     newSessionID(),
 		remote: r.RemoteAddr,
 		done:   make(chan struct{}),
-		ws:     l,
 	}
-	upgrades := []string{}
-	if l == nil {
-		c.poll = newPolling()
-		upgrades = append(upgrades, transportWebSocket)
-	}
-	c.out.push(s.openFrame(c.id, upgrades))
 	c.deadlines.heartbeat = time.Now().Add(s.opts.PingInterval)
 	return c
 }
 
 // openFrame is the handshake's answer.
-func (s *Server) openFrame(sid string, upgrades []string) *Frame {
+func (s *Server) openFrame(sid string, upgrades ...string) *Frame {
 	handshake, err := json.Marshal(struct {
 		SID          string   `json:"sid"`
 		Upgrades     []string `json:"upgrades"`
 		PingInterval int64    `json:"pingInterval"` // milliseconds
 		PingTimeout  int64    `json:"pingTimeout"`  // milliseconds
 		MaxPayload   int64    `json:"maxPayload"`
-	}{sid, upgrades, s.opts.PingInterval.Milliseconds(), s.opts.PingTimeout.Milliseconds(), s.opts.MaxPayload})
+	}{sid, append([]string{}, upgrades...), s.opts.PingInterval.Milliseconds(), s.opts.PingTimeout.Milliseconds(), s.opts.MaxPayload})
 	if err != nil {
 		s.opts.Logger.Error("engine: encoding the handshake", "error", err) // can't happen: strings and numbers only
 	}

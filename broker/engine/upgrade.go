@@ -33,7 +33,7 @@ func (c *Conn) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 		badRequest.write(w)
 		return
 	}
-	l, reader, err := c.server.accept(w, key)
+	l, reader, err := c.server.accept(w, key, nil)
 	if err != nil {
 		c.server.refuseAccept(w, err)
 		c.abandonProbe()

@@ -44,8 +44,10 @@ type Packet struct {
 	// An ACK always has one: the number that it answers.
 	ID    uint64
 	HasID bool
-	// Auth is the JSON object of a CONNECT, nil if there is none.
-	Auth json.RawMessage
+	// Auth is the JSON object of a CONNECT, nil if there is none, and Token
+	// its member "token", if that is a string.
+	Auth  json.RawMessage
+	Token string
 	// AuthTooLarge says that a CONNECT carried more than is read.
 	AuthTooLarge bool
 	// Event is the name of an EVENT.
@@ -197,16 +199,15 @@ func (p *Packet) parseAuth(raw []byte) error {
 		p.AuthTooLarge = true
 		return nil
 	}
-	raw = bytes.TrimSpace(raw)
-	if !json.Valid(raw) {
+	var auth struct {
+		Token any `json:"token"`
+	}
+	if err := json.Unmarshal(raw, &auth); err != nil {
 		return errPayload
 	}
-	switch raw[0] {
-	case '{':
+	p.Token, _ = auth.Token.(string)
+	if raw = bytes.TrimSpace(raw); raw[0] == '{' { // or else it is null
 		p.Auth = bytes.Clone(raw)
-	case 'n': // null
-	default:
-		return errPayload
 	}
 	return nil
 }

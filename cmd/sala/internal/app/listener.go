@@ -34,6 +34,11 @@ type listener struct {
 // bind explains what to do if the port can't be had.
 func bind(ctx context.Context, l config.Listener) (*listener, error) {
 	var lc net.ListenConfig
+	if l.Flag == config.PublicFlag {
+		// TCP's own keep-alive finds nothing that Socket.IO's heartbeat
+		// doesn't, and costs every new client four system calls.
+		lc.KeepAlive = -1
+	}
 	bound, err := lc.Listen(ctx, "tcp", l.Addr)
 	switch {
 	case err == nil:

@@ -6,6 +6,9 @@ import (
 	"net"
 )
 
+// PublicFlag is the Flag of the listener that clients connect to.
+const PublicFlag = "--listen"
+
 // Listener is where one of the listeners is to listen, and how.
 type Listener struct {
 	// Name is what logs call it: public, grpc or http.
@@ -20,7 +23,7 @@ type Listener struct {
 
 // listeners checks the addresses and loads the certificates.
 func (f *Flags) listeners(p *problems) (public, grpc, http Listener) {
-	public = Listener{Name: "public", Flag: "--listen", Addr: f.Listen}
+	public = Listener{Name: "public", Flag: PublicFlag, Addr: f.Listen}
 	grpc = Listener{Name: "grpc", Flag: "--grpc-listen", Addr: f.GRPCListen}
 	http = Listener{Name: "http", Flag: "--http-listen", Addr: f.HTTPListen}
 	var err error
