@@ -59,12 +59,17 @@ func New(o Options) (*Broker, error) {
 			return nil, &Error{Code: CodeInternal, Reason: "METRICS", Message: err.Error()}
 		}
 	}
+	policy := engine.Disconnect
+	if o.SlowConsumers == DropSlow {
+		policy = engine.Drop
+	}
 	b.engine = engine.New(b, engine.Options{
 		PingInterval:      o.PingInterval,
 		PingTimeout:       o.PingTimeout,
 		MaxPayload:        o.MaxMessageBytes,
 		OversizeHandshake: oversizeHandshake,
-		MaxQueuedBytes:    max(minQueuedBytes, int(o.MaxMessageBytes)+messageOverhead),
+		MaxQueuedBytes:    int(max(o.MaxQueueBytes, o.MaxMessageBytes+messageOverhead)),
+		Policy:            policy,
 		Logger:            b.log,
 		Observer:          b.metrics,
 	})
@@ -76,12 +81,9 @@ func New(o Options) (*Broker, error) {
 // that the client hears what is wrong rather than losing the connection.
 const oversizeHandshake = 1 << 20
 
-// A connection's queue holds 1 MiB, or one message of the largest size with its
-// names and frame headers if that is more.
-const (
-	minQueuedBytes  = 1 << 20
-	messageOverhead = 4 << 10
-)
+// messageOverhead is more than the names and frame headers of a message take,
+// so that one of the largest size fits into any queue.
+const messageOverhead = 4 << 10
 
 // Handler serves the public listener: Socket.IO below /socket.io/.
 func (b *Broker) Handler() http.Handler { return b.handler }

@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -46,13 +47,19 @@ func TestEveryEndIsCounted(t *testing.T) {
 		`sala_connections{}`:                                             3, // two are still refused ones
 	} {
 		// A connection's end is counted a moment after its client has seen it.
-		deadline := time.After(10 * time.Second)
-		for got := gather(t, registry)[metric]; got != want; got = gather(t, registry)[metric] {
-			select {
-			case <-time.After(time.Millisecond):
-			case <-deadline:
-				t.Fatalf("%s is %v, want %v", metric, got, want)
-			}
+		eventually(t, fmt.Sprintf("%s is %v", metric, want), func() bool { return gather(t, registry)[metric] == want })
+	}
+}
+
+// eventually waits for what happens a moment later, on another goroutine.
+func eventually(t *testing.T, what string, happened func() bool) {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	for !happened() {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-deadline:
+			t.Fatalf("never: %s", what)
 		}
 	}
 }

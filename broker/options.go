@@ -34,6 +34,12 @@ type Options struct {
 	// MaxMessageBytes bounds one message, whoever sends it; 1,000,000 by
 	// default.
 	MaxMessageBytes int64
+	// MaxQueueBytes bounds what may wait to be written to one client; 1 MiB by
+	// default. One message of the largest size always fits.
+	MaxQueueBytes int64
+	// SlowConsumers says what happens to a client whose queue is full;
+	// DisconnectSlow by default.
+	SlowConsumers SlowConsumerPolicy
 	// MaxRoomsPerSocket bounds in how many rooms a socket may be; 1000 by
 	// default.
 	MaxRoomsPerSocket int
@@ -48,6 +54,19 @@ type Options struct {
 	// Version is what nodes report.
 	Version string
 }
+
+// SlowConsumerPolicy says what happens to a client that doesn't take its
+// messages as fast as they come.
+type SlowConsumerPolicy string
+
+// The policies for slow consumers. With either, one that takes nothing at all
+// for 10 s is disconnected.
+const (
+	// DisconnectSlow ends its connection: it comes back and starts afresh.
+	DisconnectSlow SlowConsumerPolicy = "disconnect"
+	// DropSlow drops the messages that don't fit: it stays, with gaps.
+	DropSlow SlowConsumerPolicy = "drop"
+)
 
 // Permissions says what a client may do.
 type Permissions struct {
@@ -112,6 +131,8 @@ func (o *Options) setDefaults() {
 	setDefault(&o.PingTimeout, 20*time.Second)
 	setDefault(&o.ConnectTimeout, 10*time.Second)
 	setDefault(&o.MaxMessageBytes, 1_000_000)
+	setDefault(&o.MaxQueueBytes, 1<<20)
+	setDefault(&o.SlowConsumers, DisconnectSlow)
 	setDefault(&o.MaxRoomsPerSocket, 1000)
 	o.Relay = slices.Clone(o.Relay)
 	for i := range o.Relay {
@@ -151,6 +172,12 @@ func (o *Options) validate() error {
 	}
 	if o.MaxMessageBytes < 1024 || o.MaxMessageBytes > 100<<20 {
 		v.add("max_message_bytes", "%d is not between 1024 and 104857600", o.MaxMessageBytes)
+	}
+	if o.MaxQueueBytes < 64<<10 || o.MaxQueueBytes > 1<<30 {
+		v.add("max_queue_bytes", "%d is not between 65536 and 1073741824", o.MaxQueueBytes)
+	}
+	if o.SlowConsumers != DisconnectSlow && o.SlowConsumers != DropSlow {
+		v.add("slow_consumers", "%q is neither \"disconnect\" nor \"drop\"", o.SlowConsumers)
 	}
 	if o.Anonymous != nil {
 		o.Anonymous.validate(&v, "anonymous.", o.Namespaces)

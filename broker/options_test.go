@@ -27,6 +27,8 @@ func TestOptionsAreChecked(t *testing.T) {
 		"origin with path":      {func(o *Options) { o.AllowedOrigins = []string{"https://a.example/"} }, "allowed_origins[0]"},
 		"interval":              {func(o *Options) { o.PingTimeout = -time.Second }, "ping_interval"},
 		"small messages":        {func(o *Options) { o.MaxMessageBytes = 1 }, "max_message_bytes"},
+		"small queues":          {func(o *Options) { o.MaxQueueBytes = 1 }, "max_queue_bytes"},
+		"slow consumers":        {func(o *Options) { o.SlowConsumers = "wait" }, "slow_consumers"},
 		"anonymous pattern":     {func(o *Options) { o.Anonymous = &Permissions{Join: []string{"**:a"}} }, "anonymous.join[0]"},
 		"anonymous elsewhere":   {func(o *Options) { o.Anonymous = &Permissions{Namespaces: []string{"/nope"}} }, "anonymous.namespaces[0]"},
 		"default room":          {func(o *Options) { o.DefaultPermissions.Rooms = []string{""} }, "default_permissions.rooms[0]"},

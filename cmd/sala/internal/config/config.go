@@ -54,6 +54,8 @@ func (f *Flags) Build() (*Config, error) {
 		PingTimeout:        f.PingTimeout,
 		ConnectTimeout:     f.ConnectTimeout,
 		MaxMessageBytes:    f.MaxMessage,
+		MaxQueueBytes:      f.MaxQueue,
+		SlowConsumers:      broker.SlowConsumerPolicy(f.SlowConsumers),
 		Relay:              sections.relay(),
 		Rooms:              sections.roomEvents(),
 	}
@@ -97,5 +99,8 @@ func (f *Flags) checkNumbers(p *problems) {
 	}
 	if f.MaxMessage <= 0 {
 		p.addf("--max-message-bytes is %d; it must be above zero, such as 1000000", f.MaxMessage)
+	}
+	if f.MaxQueue <= 0 {
+		p.addf("--max-queue-bytes is %d; it must be above zero, such as 1048576", f.MaxQueue)
 	}
 }

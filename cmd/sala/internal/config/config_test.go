@@ -104,7 +104,7 @@ func TestContract(t *testing.T) {
 		"listen": ":3000", "grpc-listen": "127.0.0.1:9090", "http-listen": "127.0.0.1:9091",
 		"api-key": "", "jwt-secret": "", "jwt-user-claim": "sub", "allow-anonymous": "", "namespaces": "/",
 		"allowed-origins": "", "ping-interval": "25s", "ping-timeout": "20s", "connect-timeout": "10s",
-		"max-message-bytes": "1000000", "log-level": "info", "log-format": "text", "config": "",
+		"max-message-bytes": "1000000", "max-queue-bytes": "1048576", "slow-consumers": "disconnect", "log-level": "info", "log-format": "text", "config": "",
 	}
 	eachFlag(t, func(t *testing.T, flag *kong.Flag) {
 		if def, ok := want[flag.Name]; ok && flag.Default != def {
@@ -125,6 +125,8 @@ func settings(flag *kong.Flag) (text [3]string, want [3]string) {
 		text = [3]string{"debug", "warn", "error"}
 	case flag.Name == "log-format":
 		text = [3]string{"json", "text", "json"}
+	case flag.Name == "slow-consumers":
+		text = [3]string{"drop", "disconnect", "drop"}
 	case flag.IsBool():
 		text = [3]string{"true", "false", "true"}
 	case flag.Target.Kind() == reflect.Int64 && flag.Target.Type().Name() == "Duration":
@@ -270,7 +272,8 @@ rooms: {join_event: entrar, leave_event: salir, announce: {event: message, joine
 		Rooms: broker.RoomEvents{JoinEvent: "entrar", LeaveEvent: "salir", Announce: &broker.Announcement{
 			Event: "message", Joined: "{user} ha entrado en la sala {room}.", Left: "adiós"}},
 		PingInterval: got.PingInterval, PingTimeout: got.PingTimeout, ConnectTimeout: got.ConnectTimeout,
-		MaxMessageBytes: 1_000_000, Tokens: got.Tokens,
+		MaxMessageBytes: 1_000_000,
+		MaxQueueBytes:   1 << 20, SlowConsumers: broker.DisconnectSlow, Tokens: got.Tokens,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)

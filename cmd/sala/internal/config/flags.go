@@ -21,6 +21,8 @@ type Flags struct {
 	PingTimeout    time.Duration `env:"SALA_PING_TIMEOUT" default:"20s" placeholder:"DURATION" group:"public" help:"How long a client may take to answer a ping."`
 	ConnectTimeout time.Duration `env:"SALA_CONNECT_TIMEOUT" default:"10s" placeholder:"DURATION" group:"public" help:"How long a client may take to join a namespace after it has connected."`
 	MaxMessage     int64         `name:"max-message-bytes" env:"SALA_MAX_MESSAGE_BYTES" default:"1000000" placeholder:"BYTES" group:"public" help:"How large a message may be."`
+	MaxQueue       int64         `name:"max-queue-bytes" env:"SALA_MAX_QUEUE_BYTES" default:"1048576" placeholder:"BYTES" group:"public" help:"How much may wait to be written to one client; one message of the largest size always fits."`
+	SlowConsumers  string        `env:"SALA_SLOW_CONSUMERS" default:"disconnect" enum:"disconnect,drop" placeholder:"POLICY" group:"public" help:"What happens to a client whose queue is full: disconnect it, or drop what doesn't fit."`
 
 	JWTSecret      List   `name:"jwt-secret" env:"SALA_JWT_SECRET" placeholder:"[KID=]SECRET" group:"tokens" help:"Secret of the tokens (HS256), at least 32 bytes: openssl rand -hex 32. Repeat it, or separate by spaces in the variable, to rotate: the first signs, all verify."`
 	JWTUserClaim   string `name:"jwt-user-claim" env:"SALA_JWT_USER_CLAIM" default:"sub" placeholder:"CLAIM" group:"tokens" help:"The claim that names the user."`
