@@ -51,7 +51,7 @@ func New(o Options) (*Broker, error) {
 	}
 	b.namespaceNames = slices.Compact(slices.Sorted(slices.Values(o.Namespaces)))
 	for _, name := range b.namespaceNames {
-		b.namespaces[name] = &namespace{name: name, index: fanout.New[*socket](o.MaxRoomsPerSocket)}
+		b.namespaces[name] = &namespace{name: name, index: fanout.New[*socket](o.MaxRoomsPerSocket, nil)}
 	}
 	b.metrics = newMetrics(b)
 	if o.Metrics != nil {

@@ -23,6 +23,16 @@ type Member interface {
 	User() string
 }
 
+// Observer is told of every change of who is in which room, in the order in
+// which the changes happen. Its methods are called with the index locked: they
+// must not wait for anything, nor call the index.
+type Observer[M Member] interface {
+	// Joined says that m is in the room now; opened, that it is the first.
+	Joined(m M, room string, opened bool)
+	// Left says that m is in the room no more; closed, that it was the last.
+	Left(m M, room string, closed bool)
+}
+
 // Index knows the members of a namespace and the rooms that they are in. All
 // methods may be called concurrently.
 //
@@ -30,7 +40,9 @@ type Member interface {
 // slices that it is in. So to select a room is to copy a slice, and to leave
 // one takes the same time whatever its size.
 type Index[M Member] struct {
+	// Static.
 	maxRooms int
+	observer Observer[M]
 
 	mu      sync.RWMutex
 	members map[string]*entry[M] // by id
@@ -47,10 +59,12 @@ type entry[M Member] struct {
 	rooms  map[string]int
 }
 
-// New returns an empty index whose members may be in maxRooms rooms each.
-func New[M Member](maxRooms int) *Index[M] {
+// New returns an empty index whose members may be in maxRooms rooms each, and
+// that tells observer of what changes; nil tells nobody.
+func New[M Member](maxRooms int, observer Observer[M]) *Index[M] {
 	return &Index[M]{
 		maxRooms: maxRooms,
+		observer: observer,
 		members:  make(map[string]*entry[M]),
 		rooms:    make(map[string][]*entry[M]),
 		users:    make(map[string][]*entry[M]),
@@ -75,7 +89,8 @@ func (x *Index[M]) Add(m M, rooms []string, then func()) error {
 		return nil
 	}
 	e := &entry[M]{member: m, inAll: len(x.all)}
-	if _, err := x.join(e, rooms); err != nil {
+	joined, err := x.join(e, rooms)
+	if err != nil {
 		return err
 	}
 	x.members[m.ID()] = e
@@ -85,6 +100,7 @@ func (x *Index[M]) Add(m M, rooms []string, then func()) error {
 		x.users[user] = append(x.users[user], e)
 	}
 	then()
+	x.tellJoined(e, joined)
 	return nil
 }
 
@@ -121,7 +137,9 @@ func (x *Index[M]) Join(m M, rooms ...string) (joined []string, err error) {
 	if e == nil {
 		return nil, ErrNotMember
 	}
-	return x.join(e, rooms)
+	joined, err = x.join(e, rooms)
+	x.tellJoined(e, joined)
+	return joined, err
 }
 
 // join puts e into all the rooms or none. The caller holds mu.
@@ -142,6 +160,17 @@ func (x *Index[M]) join(e *entry[M], rooms []string) (joined []string, err error
 		x.rooms[room] = append(x.rooms[room], e)
 	}
 	return joined, nil
+}
+
+// tellJoined tells the observer which rooms e has just joined. The caller holds
+// mu.
+func (x *Index[M]) tellJoined(e *entry[M], rooms []string) {
+	if x.observer == nil {
+		return
+	}
+	for _, room := range rooms {
+		x.observer.Joined(e.member, room, len(x.rooms[room]) == 1)
+	}
 }
 
 // Leave takes m out of the rooms and returns those in which it was.
@@ -172,6 +201,9 @@ func (x *Index[M]) leave(e *entry[M], room string) {
 	} else {
 		x.rooms[room] = left
 	}
+	if x.observer != nil {
+		x.observer.Left(e.member, room, len(left) == 0)
+	}
 }
 
 // Clear takes everybody out of room in one step and returns who was in it:
@@ -179,12 +211,16 @@ func (x *Index[M]) leave(e *entry[M], room string) {
 func (x *Index[M]) Clear(room string) []M {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	var members []M
-	for _, e := range x.rooms[room] {
+	entries := x.rooms[room]
+	delete(x.rooms, room)
+	members := make([]M, 0, len(entries))
+	for i, e := range entries {
 		delete(e.rooms, room)
 		members = append(members, e.member)
+		if x.observer != nil {
+			x.observer.Left(e.member, room, i == len(entries)-1)
+		}
 	}
-	delete(x.rooms, room)
 	return members
 }
 

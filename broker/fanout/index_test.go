@@ -43,12 +43,47 @@ func (m model) sizes() map[string]int {
 	return sizes
 }
 
+// diary is an observer that keeps what it is told as a model of its own.
+type diary struct {
+	t     *testing.T
+	rooms map[string]map[*member]bool
+}
+
+func (d *diary) Joined(m *member, room string, opened bool) {
+	if opened != (len(d.rooms[room]) == 0) || d.rooms[room][m] {
+		d.t.Errorf("%s joined %s, opened %v; in it were %v", m.id, room, opened, d.rooms[room])
+	}
+	if opened {
+		d.rooms[room] = map[*member]bool{}
+	}
+	d.rooms[room][m] = true
+}
+
+func (d *diary) Left(m *member, room string, closed bool) {
+	if closed != (len(d.rooms[room]) == 1) || !d.rooms[room][m] {
+		d.t.Errorf("%s left %s, closed %v; in it were %v", m.id, room, closed, d.rooms[room])
+	}
+	delete(d.rooms[room], m)
+	if closed {
+		delete(d.rooms, room)
+	}
+}
+
+func (d *diary) sizes() map[string]int {
+	sizes := map[string]int{}
+	for room, members := range d.rooms {
+		sizes[room] = len(members)
+	}
+	return sizes
+}
+
 // TestIndexAgainstModel does random things to an index and to the model, and
 // compares what both say.
 func TestIndexAgainstModel(t *testing.T) {
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 0))
-		x, want := New[*member](4), model{}
+		told := &diary{t, map[string]map[*member]bool{}}
+		x, want := New[*member](4, told), model{}
 		everyone := make([]*member, 12)
 		for i := range everyone {
 			everyone[i] = &member{id: fmt.Sprintf("id%02d", i), user: []string{"", "ana", "luis"}[i%3]}
@@ -59,6 +94,9 @@ func TestIndexAgainstModel(t *testing.T) {
 			change(t, x, want, m, room, r.IntN(8))
 			if step%10 == 0 {
 				compare(t, x, want, randomTarget(r))
+				if !maps.Equal(told.sizes(), want.sizes()) {
+					t.Errorf("the observer was told of %v, want %v", told.sizes(), want.sizes())
+				}
 			}
 			if t.Failed() {
 				t.Fatalf("seed %d, step %d", seed, step)
@@ -161,7 +199,7 @@ func compare(t *testing.T, x *Index[*member], want model, target Target) {
 // TestNoJoinIsLost lets members come and go in one room, which opens and
 // closes all the time: whoever stays must be found.
 func TestNoJoinIsLost(t *testing.T) {
-	x := New[*member](10)
+	x := New[*member](10, nil)
 	const workers, rounds = 8, 2500
 	var wg sync.WaitGroup
 	for w := range workers {
@@ -192,7 +230,7 @@ func TestNoJoinIsLost(t *testing.T) {
 }
 
 func TestAddWithTooManyRooms(t *testing.T) {
-	x := New[*member](2)
+	x := New[*member](2, nil)
 	m := &member{id: "id", user: "ana"}
 	err := x.Add(m, []string{"a", "b", "c"}, func() { t.Error("told of a member that isn't one") })
 	if members, rooms := x.Len(); !errors.Is(err, ErrTooManyRooms) || members+rooms != 0 {
@@ -201,7 +239,7 @@ func TestAddWithTooManyRooms(t *testing.T) {
 }
 
 func TestListsArePaged(t *testing.T) {
-	x := New[*member](100)
+	x := New[*member](100, nil)
 	for i := range 10 {
 		m := &member{id: fmt.Sprint("id", i)}
 		if err := x.Add(m, []string{fmt.Sprint("room", i), "all"}, func() {}); err != nil {
