@@ -1,0 +1,278 @@
+package events
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+)
+
+// group is the members that share events.
+type group struct {
+	// Static.
+	hub  *Hub
+	name string // empty for a subscription by itself
+
+	mu      sync.Mutex
+	members []*Subscription // replaced, never changed: routes hold it too
+	pins    map[pin]*Subscription
+	open    map[uint64]held // what was handed out and waits for an answer
+	settled chan struct{}   // closed once nothing is left to do; nil if nobody waits for it
+}
+
+// pin is what sticks to a member: a socket, which has no namespace here since its
+// id is unique, or a room.
+type pin struct{ namespace, name string }
+
+// held is an entry in the hands of a member.
+type held struct {
+	entry
+	holder *Subscription
+}
+
+// aftermath is what is left to do without the group's lock.
+type aftermath struct {
+	lost []lost
+	gone []*Subscription
+}
+
+type lost struct {
+	entry
+	reason string
+}
+
+func (a *aftermath) lose(en entry, reason string) { a.lost = append(a.lost, lost{en, reason}) }
+
+// settle tells everybody. The caller holds no lock.
+func (a *aftermath) settle(h *Hub) {
+	if len(a.gone) > 0 {
+		h.left(len(a.gone))
+	}
+	for _, s := range a.gone {
+		h.opts.Observer.SubscriptionClosed(s.err.Reason)
+	}
+	for _, l := range a.lost {
+		h.opts.Observer.EventLost(l.event.Kind, l.reason)
+		if l.question != nil {
+			l.question.abandon(l.reason)
+		}
+	}
+}
+
+func (g *group) add(s *Subscription) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.members = append(slices.Clone(g.members), s)
+}
+
+// current returns the members, which the caller must not change.
+func (g *group) current() []*Subscription {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.members
+}
+
+func (g *group) forget(p pin) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.pins, p)
+}
+
+// enqueue queues an event for the member that it is for. A member without room
+// is cut, and the event goes to a mate.
+func (g *group) enqueue(en entry) {
+	var after aftermath
+	g.mu.Lock()
+	m := g.choose(&en)
+	if m != nil && !m.queue.fits(&en, g.hub.opts.MaxQueuedEvents, g.hub.opts.MaxQueuedBytes) {
+		g.remove(m, failed(ReasonSlowSubscriber), &after)
+		g.handOver(en, ReasonSlowSubscriber, &after)
+	} else if m != nil {
+		m.push(en)
+	} else { // it has just left
+		after.lose(en, ReasonHandlerLost)
+	}
+	g.mu.Unlock()
+	after.settle(g.hub)
+}
+
+// choose returns the member that gets an event, nil if none wants it. This is the
+// one place that decides it. The caller holds mu.
+func (g *group) choose(en *entry) *Subscription {
+	e := en.event
+	deciding := en.question != nil && en.question.decision
+	key := pinOf(e)
+	m, pinned := g.pins[key]
+	if !pinned || !m.wants(e, deciding) {
+		m = g.best(key, e, deciding)
+	}
+	switch {
+	case m == nil || g.name == "" || deciding: // nobody to keep in order
+	case e.Kind == RoomClosed:
+		delete(g.pins, key)
+	case !pinned && (e.Kind != RoomOpened || m.filter.kinds[RoomClosed]):
+		g.pins[key] = m
+	}
+	return m
+}
+
+func pinOf(e *Event) pin {
+	if e.Kind.ofRoom() {
+		return pin{e.Namespace, e.Room}
+	}
+	if e.Socket == nil {
+		return pin{}
+	}
+	return pin{name: e.Socket.ID}
+}
+
+// best chooses among the members that want an event by rendezvous hashing: each gets
+// its share, and what a lost member had is spread over all others.
+func (g *group) best(key pin, e *Event, deciding bool) (best *Subscription) {
+	var most uint64
+	for _, m := range g.members {
+		if !m.wants(e, deciding) {
+			continue
+		}
+		if weight := key.weight(m.id); best == nil || weight > most {
+			best, most = m, weight
+		}
+	}
+	return best
+}
+
+// weight hashes what is pinned together with a member: FNV-1a, and the finish of
+// SplitMix64, without which the weights of neighbouring members would be alike.
+func (p pin) weight(member uint64) uint64 {
+	h := uint64(14695981039346656037)
+	for _, s := range [2]string{p.namespace, p.name} {
+		for i := range len(s) {
+			h = (h ^ uint64(s[i])) * 1099511628211
+		}
+		h *= 1099511628211
+	}
+	h ^= member * 0x9e3779b97f4a7c15
+	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
+	h = (h ^ h>>27) * 0x94d049bb133111eb
+	return h ^ h>>31
+}
+
+// remove ends a member; its mates take over what it leaves. The caller holds
+// mu, and settles the aftermath without it.
+func (g *group) remove(s *Subscription, why *Error, after *aftermath) {
+	g.members = slices.DeleteFunc(slices.Clone(g.members), func(m *Subscription) bool { return m == s })
+	g.release(s, why, after)
+}
+
+// release ends a member that isn't in members any more. The caller holds mu.
+func (g *group) release(s *Subscription, why *Error, after *aftermath) {
+	for key, m := range g.pins {
+		if m == s {
+			delete(g.pins, key)
+		}
+	}
+	s.err = why
+	close(s.done)
+	after.gone = append(after.gone, s)
+
+	reason := ReasonHandlerLost
+	if why.Reason == ReasonDraining {
+		reason = ReasonDraining
+	}
+	for _, en := range g.heldBy(s) {
+		delete(g.open, en.id)
+		if !en.question.open() {
+			continue
+		}
+		if en.redelivered {
+			after.lose(en, reason)
+			continue
+		}
+		en.redelivered = true
+		g.handOver(en, reason, after)
+	}
+	for s.queue.count > 0 {
+		g.handOver(s.queue.pop(), reason, after)
+	}
+	g.checkSettled()
+}
+
+// heldBy returns what a member has and has not answered, oldest first. The caller
+// holds mu.
+func (g *group) heldBy(s *Subscription) []entry {
+	var held []entry
+	for _, o := range g.open {
+		if o.holder == s {
+			held = append(held, o.entry)
+		}
+	}
+	slices.SortFunc(held, func(a, b entry) int { return cmp.Compare(a.id, b.id) })
+	return held
+}
+
+// handOver queues for a mate what a lost member leaves. Half of the mate's queue
+// stays free for what is its own, so that nobody is cut for what it inherits.
+// The caller holds mu.
+func (g *group) handOver(en entry, reason string, after *aftermath) {
+	m := g.choose(&en)
+	switch {
+	case m == nil:
+		after.lose(en, reason)
+	case !m.queue.fits(&en, g.hub.opts.MaxQueuedEvents/2, g.hub.opts.MaxQueuedBytes/2):
+		after.lose(en, ReasonHandlerOverloaded)
+	default:
+		m.push(en)
+	}
+}
+
+// close forgets a question that has ended.
+func (g *group) close(q *question) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if o, ok := g.open[q.id]; ok && o.question == q {
+		delete(g.open, q.id)
+		o.holder.history.add(ended{q.id, q.outcome()})
+		g.checkSettled()
+	}
+}
+
+// idle returns a channel that is closed once nothing is queued and nothing waits
+// for an answer.
+func (g *group) idle() <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.settled == nil {
+		g.settled = make(chan struct{})
+	}
+	settled := g.settled
+	g.checkSettled()
+	return settled
+}
+
+// checkSettled closes settled if somebody waits for it and it is time. The caller
+// holds mu.
+func (g *group) checkSettled() {
+	if g.settled == nil || len(g.open) > 0 {
+		return
+	}
+	for _, m := range g.members {
+		if m.queue.count > 0 {
+			return
+		}
+	}
+	close(g.settled)
+	g.settled = nil
+}
+
+// end ends all members.
+func (g *group) end(why *Error) {
+	var after aftermath
+	g.mu.Lock()
+	members := g.members
+	g.members = nil
+	clear(g.pins)
+	for _, s := range members {
+		g.release(s, why, &after)
+	}
+	g.mu.Unlock()
+	after.settle(g.hub)
+}

@@ -1,0 +1,274 @@
+package events
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Hub hands events to those who subscribe. Its methods may be called
+// concurrently; none but Decide and Close waits for anything.
+type Hub struct {
+	// Static.
+	opts      Options
+	deadlines *deadlines
+
+	lastID   atomic.Uint64
+	draining atomic.Bool
+	// routes is what publishers read: who wants what. It is replaced, never
+	// changed.
+	routes atomic.Pointer[routes]
+
+	mu            sync.Mutex
+	groups        []*group
+	subscriptions int
+	lastMember    uint64
+	closed        bool
+}
+
+// routes are the groups with their members as of one moment, and the kinds that any
+// of them wants.
+type routes struct {
+	kinds  [numKinds]bool
+	groups []route
+}
+
+type route struct {
+	group   *group
+	members []*Subscription
+}
+
+// New returns a hub, which has a goroutine until Close.
+func New(o Options) *Hub {
+	o = o.withDefaults()
+	h := &Hub{opts: o, deadlines: newDeadlines(o.AckTimeout)}
+	// The time makes ids unique across restarts, as far as clocks can.
+	h.lastID.Store(uint64(max(time.Now().UnixMicro(), 0)))
+	h.routes.Store(&routes{})
+	go h.deadlines.run()
+	return h
+}
+
+// Wants reports whether anybody would hear of such an event, so that it needs to
+// be made at all. The name matters only for a Message. It takes no lock.
+func (h *Hub) Wants(kind Kind, namespace, name string) bool {
+	to := h.routes.Load()
+	if !to.kinds[kind] {
+		return false
+	}
+	for _, r := range to.groups {
+		if r.wants(kind, namespace, name, false) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r route) wants(kind Kind, namespace, name string, decide bool) bool {
+	for _, m := range r.members {
+		if (m.decide || !decide) && m.filter.match(kind, namespace, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// Publish hands an event to one member of every group that wants it.
+func (h *Hub) Publish(e *Event) {
+	to := h.routes.Load()
+	if !to.kinds[e.Kind] {
+		return
+	}
+	en := entry{event: e}
+	for _, r := range to.groups {
+		if !r.wants(e.Kind, e.Namespace, e.Name, false) {
+			continue
+		}
+		if en.id == 0 {
+			en.id, en.size = h.lastID.Add(1), e.size()
+		}
+		r.group.enqueue(en)
+	}
+}
+
+// Ask publishes an event whose client asked for an ack. It calls reply exactly
+// once, from any goroutine and maybe before it returns, with the first reply or
+// with an Error whose code is one of the package's reasons. reply must be quick.
+func (h *Hub) Ask(e *Event, reply func(Reply)) {
+	q := h.newQuestion(e, func(a answer) {
+		if a.err != nil {
+			a.reply = Reply{Error: a.err.failure()}
+		}
+		reply(a.reply)
+	})
+	for _, r := range h.routes.Load().groups {
+		if r.wants(e.Kind, e.Namespace, e.Name, false) {
+			q.groups = append(q.groups, r.group)
+		}
+	}
+	if len(q.groups) == 0 {
+		q.end(stateExpired, answer{err: failed(h.whyNobody())})
+		return
+	}
+	q.waiting.Store(int32(len(q.groups))) //nolint:gosec // there are at most MaxSubscriptions
+	h.deadlines.add(q)
+	en := entry{id: q.id, event: e, question: q, size: e.size()}
+	for _, g := range q.groups {
+		g.enqueue(en)
+	}
+}
+
+func (h *Hub) newQuestion(e *Event, tell func(answer)) *question {
+	return &question{hub: h, id: h.lastID.Add(1), kind: e.Kind, tell: tell}
+}
+
+// whyNobody is why there are no subscribers.
+func (h *Hub) whyNobody() string {
+	if h.draining.Load() {
+		return ReasonDraining
+	}
+	return ReasonNoHandler
+}
+
+// Forget says that a socket is gone, after the last event of it. Without it the
+// hub remembers the socket's members for as long as they live.
+func (h *Hub) Forget(socket string) {
+	for _, r := range h.routes.Load().groups {
+		r.group.forget(pin{name: socket})
+	}
+}
+
+// Start says what a new subscription is for.
+type Start struct {
+	// Group is the group to join; empty for a group of its own.
+	Group string
+	// Filter says which events are wanted.
+	Filter Filter
+	// Decide says that the member decides who may connect, in the namespaces of its
+	// filter, whose kinds must include Connect.
+	Decide bool
+	// Credits is how many events may come at first.
+	Credits int
+}
+
+// Subscribe adds a member to a group. The error is an *[Error].
+func (h *Hub) Subscribe(start Start) (*Subscription, error) {
+	if err := h.check(start); err != nil {
+		return nil, err
+	}
+	s := &Subscription{
+		hub:     h,
+		filter:  newMatcher(start.Filter),
+		decide:  start.Decide,
+		ready:   make(chan struct{}, 1),
+		done:    make(chan struct{}),
+		credits: start.Credits,
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.draining.Load() {
+		return nil, failed(ReasonDraining)
+	}
+	if h.subscriptions >= h.opts.MaxSubscriptions {
+		return nil, &Error{
+			Reason:  ReasonTooManySubscriptions,
+			Message: "there are as many subscriptions as the broker allows; close one, or use one for several filters",
+		}
+	}
+	h.lastMember++
+	s.id = h.lastMember
+	s.group = h.groupNamed(start.Group)
+	s.group.add(s)
+	h.subscriptions++
+	h.reroute()
+	h.opts.Observer.SubscriptionOpened()
+	return s, nil
+}
+
+func (h *Hub) check(start Start) error {
+	switch i := slices.IndexFunc(start.Filter.Kinds, func(k Kind) bool { return !k.valid() }); {
+	case i >= 0:
+		return &Error{Reason: ReasonInvalid, Field: "kinds", Message: "there is no such kind of event"}
+	case start.Decide && len(start.Filter.Kinds) > 0 && !slices.Contains(start.Filter.Kinds, Connect):
+		return &Error{Reason: ReasonInvalid, Field: "decide", Message: "who decides needs the kind CONNECT"}
+	}
+	return h.checkCredits(start.Credits)
+}
+
+// groupNamed returns the group of that name, a new one if there is none. The
+// caller holds mu.
+func (h *Hub) groupNamed(name string) *group {
+	if name != "" {
+		for _, g := range h.groups {
+			if g.name == name {
+				return g
+			}
+		}
+	}
+	g := &group{
+		hub:  h,
+		name: name,
+		pins: make(map[pin]*Subscription),
+		open: make(map[uint64]held),
+	}
+	h.groups = append(h.groups, g)
+	return g
+}
+
+// left takes note that n members of groups have gone, and forgets groups without
+// members.
+func (h *Hub) left(n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.subscriptions -= n
+	h.groups = slices.DeleteFunc(h.groups, func(g *group) bool { return len(g.current()) == 0 })
+	h.reroute()
+}
+
+// reroute makes publishers see the groups as they are. The caller holds mu.
+func (h *Hub) reroute() {
+	to := &routes{}
+	for _, g := range h.groups {
+		members := g.current()
+		to.groups = append(to.groups, route{g, members})
+		for _, m := range members {
+			for kind, wanted := range m.filter.kinds {
+				to.kinds[kind] = to.kinds[kind] || wanted
+			}
+		}
+	}
+	h.routes.Store(to)
+}
+
+// Close drains the hub: nobody can subscribe any more; what is queued is handed out
+// as far as credits go, and what was handed out may be answered, until
+// nothing is left or the context ends. Then the subscriptions end with
+// ReasonDraining, and questions still open with an error of that code. It
+// returns the context's error if that came first. Events may be published
+// meanwhile, and after it to nobody.
+func (h *Hub) Close(ctx context.Context) error {
+	h.draining.Store(true)
+	h.mu.Lock()
+	groups, first := slices.Clone(h.groups), !h.closed
+	h.closed = true
+	h.mu.Unlock()
+	if !first {
+		return nil
+	}
+	var err error
+	for _, g := range groups {
+		select {
+		case <-g.idle():
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+	}
+	for _, g := range groups {
+		g.end(failed(ReasonDraining))
+	}
+	close(h.deadlines.stop)
+	<-h.deadlines.stopped
+	return err
+}
