@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/salabroker/sala/broker/engine"
+	"github.com/salabroker/sala/broker/events"
 	"github.com/salabroker/sala/broker/fanout"
 )
 
@@ -26,6 +27,7 @@ type Broker struct {
 	engine         *engine.Server
 	handler        http.Handler
 	metrics        *metrics
+	events         *events.Hub
 
 	draining atomic.Bool
 }
@@ -59,6 +61,7 @@ func New(o Options) (*Broker, error) {
 			return nil, &Error{Code: CodeInternal, Reason: "METRICS", Message: err.Error()}
 		}
 	}
+	b.events = events.New(events.Options{})
 	policy := engine.Disconnect
 	if o.SlowConsumers == DropSlow {
 		policy = engine.Drop
@@ -101,7 +104,9 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	for _, ns := range b.namespaces {
 		b.emit(ns, everyone, &goodbye)
 	}
-	return b.engine.Shutdown(ctx)
+	err := b.engine.Shutdown(ctx)
+	b.endSubscriptions(ctx)
+	return err
 }
 
 // Draining reports whether Shutdown has begun.

@@ -1,0 +1,198 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/salabroker/sala/broker/events"
+)
+
+// Limits of what answers may hold.
+const (
+	maxDecisionRooms     = 100
+	maxFailureTextLength = 1024
+)
+
+// lastEventsGrace is how long subscribers have, when the clients are gone, to
+// take the last events.
+const lastEventsGrace = 2 * time.Second
+
+// SubscribeOptions says what a [Subscription] is for.
+type SubscribeOptions struct {
+	// Group is the consumer group to join; empty for one of its own.
+	Group string
+	// Namespaces, Events and Kinds say which events are wanted; each that is
+	// empty means all. Events are the names of messages and have no effect on
+	// other kinds.
+	Namespaces, Events []string
+	Kinds              []events.Kind
+	// Credits is how many events may come at first.
+	Credits int
+	// Decide says that the subscriber decides who may connect.
+	Decide bool
+}
+
+// Subscribe lets a backend hear of what clients do from now on. It may be called
+// concurrently. The error is a *[Error] that names the fields at fault.
+func (b *Broker) Subscribe(o SubscribeOptions) (*Subscription, error) {
+	if err := o.validate(b.namespaceNames); err != nil {
+		return nil, err
+	}
+	sub, err := b.events.Subscribe(events.Start{
+		Group:   o.Group,
+		Filter:  events.Filter{Kinds: o.Kinds, Namespaces: o.Namespaces, Names: o.Events},
+		Decide:  o.Decide,
+		Credits: o.Credits,
+	})
+	if err != nil {
+		return nil, eventsError(err)
+	}
+	return NewSubscription(sub, b.opts.MaxMessageBytes), nil
+}
+
+func (o *SubscribeOptions) validate(namespaces []string) error {
+	var v violations
+	if o.Group != "" {
+		validateName(&v, "group", "a group's name", o.Group)
+	}
+	validateNames(&v, "namespaces", o.Namespaces, func(v *violations, field, name string) {
+		if !slices.Contains(namespaces, name) {
+			v.add(field, "%q is none of this broker's namespaces: %v", name, namespaces)
+		}
+	})
+	validateNames(&v, "events", o.Events, func(v *violations, field, name string) {
+		validateName(v, field, "an event's name", name)
+	})
+	if len(o.Kinds) > 0 && len(o.Events) > 0 && !slices.Contains(o.Kinds, events.Message) {
+		v.add("events", "events are messages, and kinds leaves those out; add MESSAGE to kinds or leave events empty")
+	}
+	return v.err()
+}
+
+// endSubscriptions lets subscribers take the last events, and ends their
+// subscriptions.
+func (b *Broker) endSubscriptions(ctx context.Context) {
+	limited, cancel := context.WithTimeout(ctx, lastEventsGrace)
+	defer cancel()
+	if err := b.events.Close(limited); err != nil {
+		b.log.Warn("subscribers have not taken or answered all events", "error", err)
+	}
+}
+
+// Subscription is a backend's way to hear of events and to answer them. Its
+// methods may be called concurrently, but Take by one goroutine at a time. Their
+// errors are *[Error].
+type Subscription struct {
+	sub             *events.Subscription
+	maxMessageBytes int64
+}
+
+// NewSubscription returns a subscription of any hub, whose answers are checked as
+// the broker checks messages.
+func NewSubscription(sub *events.Subscription, maxMessageBytes int64) *Subscription {
+	return &Subscription{sub: sub, maxMessageBytes: maxMessageBytes}
+}
+
+// Take hands out events as [events.Subscription.Take] does. Its error says why
+// the subscription has ended.
+func (s *Subscription) Take(into []events.Delivery) (int, error) {
+	n, err := s.sub.Take(into)
+	return n, eventsError(err)
+}
+
+// Ready returns a channel that gets a value when there may be something to take
+// again after Take has returned 0.
+func (s *Subscription) Ready() <-chan struct{} { return s.sub.Ready() }
+
+// Done returns a channel that is closed when the subscription has ended.
+func (s *Subscription) Done() <-chan struct{} { return s.sub.Done() }
+
+// Credit lets n more events come.
+func (s *Subscription) Credit(n int) error { return eventsError(s.sub.Credit(n)) }
+
+// Reply answers a delivery whose client waits for an ack. After an error of
+// CodeInvalidArgument it can still be answered.
+func (s *Subscription) Reply(id uint64, r events.Reply) error {
+	var v violations
+	if r.Error != nil {
+		validateFailure(&v, "error", r.Error)
+		if len(r.Args)+len(r.Attachments) > 0 {
+			v.add("error", "there are arguments too; a client gets either")
+		}
+	} else {
+		m := Message{Event: "ack", Args: r.Args, Attachments: r.Attachments}
+		m.validate(&v, s.maxMessageBytes)
+	}
+	if err := v.err(); err != nil {
+		return err
+	}
+	return eventsError(s.sub.Reply(id, r))
+}
+
+// Decide answers a delivery whose client waits to be let in. After an error of
+// CodeInvalidArgument it can still be answered.
+func (s *Subscription) Decide(id uint64, d events.Decision) error {
+	var v violations
+	if d.Refusal != nil {
+		validateFailure(&v, "refuse", d.Refusal)
+	}
+	if len(d.Rooms) > maxDecisionRooms {
+		v.add("accept.rooms", "there are %d; at most %d are allowed", len(d.Rooms), maxDecisionRooms)
+	} else {
+		validateNames(&v, "accept.rooms", d.Rooms, validateRoom)
+	}
+	if len(d.Data) > maxTokenDataBytes {
+		v.add("accept.data", "has %d bytes, at most %d are allowed", len(d.Data), maxTokenDataBytes)
+	} else if len(d.Data) > 0 && !json.Valid(d.Data) {
+		v.add("accept.data", "is not valid JSON")
+	}
+	if err := v.err(); err != nil {
+		return err
+	}
+	return eventsError(s.sub.Decide(id, d))
+}
+
+func validateFailure(v *violations, field string, f *events.Failure) {
+	validateName(v, field+".code", "a code", f.Code)
+	if len(f.Message) > maxFailureTextLength {
+		v.add(field+".message", "has %d bytes; at most %d are allowed", len(f.Message), maxFailureTextLength)
+	}
+}
+
+// Close ends the subscription. What it has not answered goes to its group mates.
+func (s *Subscription) Close() { s.sub.Close() }
+
+// eventsError makes an error of the hub one of the broker, and leaves nil.
+func eventsError(err error) error {
+	if err == nil {
+		return nil
+	}
+	var failed *events.Error
+	if !errors.As(err, &failed) {
+		return err
+	}
+	if failed.Reason == events.ReasonInvalid {
+		var v violations
+		v.add(failed.Field, "%s", failed.Message)
+		return v.err()
+	}
+	return &Error{Code: eventsCode(failed.Reason), Reason: failed.Reason, Message: failed.Message}
+}
+
+// eventsCode classes the reasons of the hub.
+func eventsCode(reason string) Code {
+	switch reason {
+	case events.ReasonTooManySubscriptions, events.ReasonSlowSubscriber, events.ReasonHandlerOverloaded:
+		return CodeResourceExhausted
+	case events.ReasonDeliveryNotFound:
+		return CodeNotFound
+	case events.ReasonDeliveryExpired, events.ReasonDeliveryAnswered, events.ReasonDeliveryMismatch:
+		return CodeFailedPrecondition
+	case events.ReasonDraining, events.ReasonNoHandler, events.ReasonHandlerTimeout, events.ReasonHandlerLost, events.ReasonClosed:
+		return CodeUnavailable
+	}
+	return CodeInternal
+}
