@@ -207,7 +207,12 @@ func (*ListNodesRequest) Descriptor() ([]byte, []int) {
 type ListNodesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The nodes, ordered by id.
-	Nodes         []*Node `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	Nodes []*Node `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	// Whether a node of the cluster did not answer, so that what it
+	// knows of itself is missing. Never on a single node.
+	Partial bool `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"`
+	// The ids of the nodes that did not answer.
+	MissingNodes  []string `protobuf:"bytes,3,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -249,6 +254,112 @@ func (x *ListNodesResponse) GetNodes() []*Node {
 	return nil
 }
 
+func (x *ListNodesResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *ListNodesResponse) GetMissingNodes() []string {
+	if x != nil {
+		return x.MissingNodes
+	}
+	return nil
+}
+
+// DrainRequest names a node.
+type DrainRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node's id.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainRequest) Reset() {
+	*x = DrainRequest{}
+	mi := &file_sala_v1_cluster_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainRequest) ProtoMessage() {}
+
+func (x *DrainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_cluster_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
+func (*DrainRequest) Descriptor() ([]byte, []int) {
+	return file_sala_v1_cluster_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *DrainRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// DrainResponse shows the node after the drain has begun.
+type DrainResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node. Its sockets are those that are still connected.
+	Node          *Node `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainResponse) Reset() {
+	*x = DrainResponse{}
+	mi := &file_sala_v1_cluster_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainResponse) ProtoMessage() {}
+
+func (x *DrainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_cluster_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
+func (*DrainResponse) Descriptor() ([]byte, []int) {
+	return file_sala_v1_cluster_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *DrainResponse) GetNode() *Node {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
 var File_sala_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_sala_v1_cluster_proto_rawDesc = "" +
@@ -261,15 +372,22 @@ const file_sala_v1_cluster_proto_rawDesc = "" +
 	"\x05rooms\x18\x04 \x01(\rR\x05rooms\x12(\n" +
 	"\x05state\x18\x05 \x01(\x0e2\x12.sala.v1.NodeStateR\x05state\x121\n" +
 	"\x06uptime\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x06uptime\"\x12\n" +
-	"\x10ListNodesRequest\"8\n" +
+	"\x10ListNodesRequest\"w\n" +
 	"\x11ListNodesResponse\x12#\n" +
-	"\x05nodes\x18\x01 \x03(\v2\r.sala.v1.NodeR\x05nodes*W\n" +
+	"\x05nodes\x18\x01 \x03(\v2\r.sala.v1.NodeR\x05nodes\x12\x18\n" +
+	"\apartial\x18\x02 \x01(\bR\apartial\x12#\n" +
+	"\rmissing_nodes\x18\x03 \x03(\tR\fmissingNodes\"\x1e\n" +
+	"\fDrainRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"2\n" +
+	"\rDrainResponse\x12!\n" +
+	"\x04node\x18\x01 \x01(\v2\r.sala.v1.NodeR\x04node*W\n" +
 	"\tNodeState\x12\x1a\n" +
 	"\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11NODE_STATE_ACTIVE\x10\x01\x12\x17\n" +
-	"\x13NODE_STATE_DRAINING\x10\x022T\n" +
+	"\x13NODE_STATE_DRAINING\x10\x022\x8c\x01\n" +
 	"\x0eClusterService\x12B\n" +
-	"\tListNodes\x12\x19.sala.v1.ListNodesRequest\x1a\x1a.sala.v1.ListNodesResponseB/Z-github.com/salabroker/sala/gen/sala/v1;salav1b\x06proto3"
+	"\tListNodes\x12\x19.sala.v1.ListNodesRequest\x1a\x1a.sala.v1.ListNodesResponse\x126\n" +
+	"\x05Drain\x12\x15.sala.v1.DrainRequest\x1a\x16.sala.v1.DrainResponseB/Z-github.com/salabroker/sala/gen/sala/v1;salav1b\x06proto3"
 
 var (
 	file_sala_v1_cluster_proto_rawDescOnce sync.Once
@@ -284,25 +402,30 @@ func file_sala_v1_cluster_proto_rawDescGZIP() []byte {
 }
 
 var file_sala_v1_cluster_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_sala_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_sala_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_sala_v1_cluster_proto_goTypes = []any{
 	(NodeState)(0),              // 0: sala.v1.NodeState
 	(*Node)(nil),                // 1: sala.v1.Node
 	(*ListNodesRequest)(nil),    // 2: sala.v1.ListNodesRequest
 	(*ListNodesResponse)(nil),   // 3: sala.v1.ListNodesResponse
-	(*durationpb.Duration)(nil), // 4: google.protobuf.Duration
+	(*DrainRequest)(nil),        // 4: sala.v1.DrainRequest
+	(*DrainResponse)(nil),       // 5: sala.v1.DrainResponse
+	(*durationpb.Duration)(nil), // 6: google.protobuf.Duration
 }
 var file_sala_v1_cluster_proto_depIdxs = []int32{
 	0, // 0: sala.v1.Node.state:type_name -> sala.v1.NodeState
-	4, // 1: sala.v1.Node.uptime:type_name -> google.protobuf.Duration
+	6, // 1: sala.v1.Node.uptime:type_name -> google.protobuf.Duration
 	1, // 2: sala.v1.ListNodesResponse.nodes:type_name -> sala.v1.Node
-	2, // 3: sala.v1.ClusterService.ListNodes:input_type -> sala.v1.ListNodesRequest
-	3, // 4: sala.v1.ClusterService.ListNodes:output_type -> sala.v1.ListNodesResponse
-	4, // [4:5] is the sub-list for method output_type
-	3, // [3:4] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	1, // 3: sala.v1.DrainResponse.node:type_name -> sala.v1.Node
+	2, // 4: sala.v1.ClusterService.ListNodes:input_type -> sala.v1.ListNodesRequest
+	4, // 5: sala.v1.ClusterService.Drain:input_type -> sala.v1.DrainRequest
+	3, // 6: sala.v1.ClusterService.ListNodes:output_type -> sala.v1.ListNodesResponse
+	5, // 7: sala.v1.ClusterService.Drain:output_type -> sala.v1.DrainResponse
+	6, // [6:8] is the sub-list for method output_type
+	4, // [4:6] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_sala_v1_cluster_proto_init() }
@@ -316,7 +439,7 @@ func file_sala_v1_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_v1_cluster_proto_rawDesc), len(file_sala_v1_cluster_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   3,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

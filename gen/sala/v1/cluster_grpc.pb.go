@@ -20,16 +20,26 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	ClusterService_ListNodes_FullMethodName = "/sala.v1.ClusterService/ListNodes"
+	ClusterService_Drain_FullMethodName     = "/sala.v1.ClusterService/Drain"
 )
 
 // ClusterServiceClient is the client API for ClusterService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// ClusterService shows the nodes that make up the broker.
+// ClusterService shows the nodes that make up the broker, and takes them out
+// of service.
 type ClusterServiceClient interface {
 	// ListNodes lists the nodes. Scope: cluster:read.
 	ListNodes(ctx context.Context, in *ListNodesRequest, opts ...grpc.CallOption) (*ListNodesResponse, error)
+	// Drain takes a node out of service for clients: it accepts no new ones, is
+	// not ready any more, and sends those that it has away, spread over its
+	// --drain-spread, so that they connect to other nodes. The call returns as
+	// soon as that has begun; the process stays, and ListNodes shows how many
+	// sockets are left. A node doesn't come back from it other than by a
+	// restart. To drain a node again is no error. NOT_FOUND if there is no such
+	// node. Scope: cluster:write.
+	Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainResponse, error)
 }
 
 type clusterServiceClient struct {
@@ -50,14 +60,33 @@ func (c *clusterServiceClient) ListNodes(ctx context.Context, in *ListNodesReque
 	return out, nil
 }
 
+func (c *clusterServiceClient) Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DrainResponse)
+	err := c.cc.Invoke(ctx, ClusterService_Drain_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ClusterServiceServer is the server API for ClusterService service.
 // All implementations must embed UnimplementedClusterServiceServer
 // for forward compatibility.
 //
-// ClusterService shows the nodes that make up the broker.
+// ClusterService shows the nodes that make up the broker, and takes them out
+// of service.
 type ClusterServiceServer interface {
 	// ListNodes lists the nodes. Scope: cluster:read.
 	ListNodes(context.Context, *ListNodesRequest) (*ListNodesResponse, error)
+	// Drain takes a node out of service for clients: it accepts no new ones, is
+	// not ready any more, and sends those that it has away, spread over its
+	// --drain-spread, so that they connect to other nodes. The call returns as
+	// soon as that has begun; the process stays, and ListNodes shows how many
+	// sockets are left. A node doesn't come back from it other than by a
+	// restart. To drain a node again is no error. NOT_FOUND if there is no such
+	// node. Scope: cluster:write.
+	Drain(context.Context, *DrainRequest) (*DrainResponse, error)
 	mustEmbedUnimplementedClusterServiceServer()
 }
 
@@ -70,6 +99,9 @@ type UnimplementedClusterServiceServer struct{}
 
 func (UnimplementedClusterServiceServer) ListNodes(context.Context, *ListNodesRequest) (*ListNodesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListNodes not implemented")
+}
+func (UnimplementedClusterServiceServer) Drain(context.Context, *DrainRequest) (*DrainResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Drain not implemented")
 }
 func (UnimplementedClusterServiceServer) mustEmbedUnimplementedClusterServiceServer() {}
 func (UnimplementedClusterServiceServer) testEmbeddedByValue()                        {}
@@ -110,6 +142,24 @@ func _ClusterService_ListNodes_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ClusterService_Drain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DrainRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ClusterServiceServer).Drain(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ClusterService_Drain_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ClusterServiceServer).Drain(ctx, req.(*DrainRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ClusterService_ServiceDesc is the grpc.ServiceDesc for ClusterService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -120,6 +170,10 @@ var ClusterService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListNodes",
 			Handler:    _ClusterService_ListNodes_Handler,
+		},
+		{
+			MethodName: "Drain",
+			Handler:    _ClusterService_Drain_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -9,6 +9,7 @@ package salav1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
@@ -21,6 +22,63 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+// Report says how much of what becomes of an event the caller wants to know.
+// It makes a difference only in a cluster, where the counts of other nodes
+// have to be waited for.
+type Report int32
+
+const (
+	// REPORT_COUNTS for a call of its own and in a batch, REPORT_NONE in
+	// EmitStream.
+	Report_REPORT_UNSPECIFIED Report = 0
+	// The counts of all nodes.
+	Report_REPORT_COUNTS Report = 1
+	// Don't wait for other nodes: the counts are those of the node that takes
+	// the call, and are not called partial for that.
+	Report_REPORT_NONE Report = 2
+)
+
+// Enum value maps for Report.
+var (
+	Report_name = map[int32]string{
+		0: "REPORT_UNSPECIFIED",
+		1: "REPORT_COUNTS",
+		2: "REPORT_NONE",
+	}
+	Report_value = map[string]int32{
+		"REPORT_UNSPECIFIED": 0,
+		"REPORT_COUNTS":      1,
+		"REPORT_NONE":        2,
+	}
+)
+
+func (x Report) Enum() *Report {
+	p := new(Report)
+	*p = x
+	return p
+}
+
+func (x Report) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Report) Descriptor() protoreflect.EnumDescriptor {
+	return file_sala_v1_message_proto_enumTypes[0].Descriptor()
+}
+
+func (Report) Type() protoreflect.EnumType {
+	return &file_sala_v1_message_proto_enumTypes[0]
+}
+
+func (x Report) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Report.Descriptor instead.
+func (Report) EnumDescriptor() ([]byte, []int) {
+	return file_sala_v1_message_proto_rawDescGZIP(), []int{0}
+}
 
 // EmitRequest is one event and whom it is for.
 type EmitRequest struct {
@@ -49,7 +107,9 @@ type EmitRequest struct {
 	Attachments [][]byte `protobuf:"bytes,10,rep,name=attachments,proto3" json:"attachments,omitempty"`
 	// Drop the event, rather than queue it, for a socket that can't take it
 	// right now.
-	Volatile      bool `protobuf:"varint,11,opt,name=volatile,proto3" json:"volatile,omitempty"`
+	Volatile bool `protobuf:"varint,11,opt,name=volatile,proto3" json:"volatile,omitempty"`
+	// What the response counts.
+	Report        Report `protobuf:"varint,12,opt,name=report,proto3,enum=sala.v1.Report" json:"report,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -161,6 +221,13 @@ func (x *EmitRequest) GetVolatile() bool {
 	return false
 }
 
+func (x *EmitRequest) GetReport() Report {
+	if x != nil {
+		return x.Report
+	}
+	return Report_REPORT_UNSPECIFIED
+}
+
 // EmitResponse counts what became of an event.
 type EmitResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -170,7 +237,12 @@ type EmitResponse struct {
 	// client that goes away first won't get it.
 	Queued uint32 `protobuf:"varint,2,opt,name=queued,proto3" json:"queued,omitempty"`
 	// How many did not get it: volatile and busy, or just closing.
-	Dropped       uint32 `protobuf:"varint,3,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	Dropped uint32 `protobuf:"varint,3,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	// Whether a node of the cluster did not answer, so that the counts lack its
+	// part. Never on a single node.
+	Partial bool `protobuf:"varint,4,opt,name=partial,proto3" json:"partial,omitempty"`
+	// The ids of the nodes that did not answer.
+	MissingNodes  []string `protobuf:"bytes,5,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -226,6 +298,20 @@ func (x *EmitResponse) GetDropped() uint32 {
 	return 0
 }
 
+func (x *EmitResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *EmitResponse) GetMissingNodes() []string {
+	if x != nil {
+		return x.MissingNodes
+	}
+	return nil
+}
+
 // BroadcastRequest is one event for everyone in a namespace.
 type BroadcastRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -245,7 +331,9 @@ type BroadcastRequest struct {
 	Attachments [][]byte `protobuf:"bytes,7,rep,name=attachments,proto3" json:"attachments,omitempty"`
 	// Drop the event, rather than queue it, for a socket that can't take it
 	// right now.
-	Volatile      bool `protobuf:"varint,8,opt,name=volatile,proto3" json:"volatile,omitempty"`
+	Volatile bool `protobuf:"varint,8,opt,name=volatile,proto3" json:"volatile,omitempty"`
+	// What the response counts.
+	Report        Report `protobuf:"varint,9,opt,name=report,proto3,enum=sala.v1.Report" json:"report,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -336,6 +424,13 @@ func (x *BroadcastRequest) GetVolatile() bool {
 	return false
 }
 
+func (x *BroadcastRequest) GetReport() Report {
+	if x != nil {
+		return x.Report
+	}
+	return Report_REPORT_UNSPECIFIED
+}
+
 // BroadcastResponse counts what became of an event, as EmitResponse does.
 type BroadcastResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -344,7 +439,12 @@ type BroadcastResponse struct {
 	// To how many of them the event was queued.
 	Queued uint32 `protobuf:"varint,2,opt,name=queued,proto3" json:"queued,omitempty"`
 	// How many did not get it.
-	Dropped       uint32 `protobuf:"varint,3,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	Dropped uint32 `protobuf:"varint,3,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	// Whether a node of the cluster did not answer, so that the counts lack its
+	// part. Never on a single node.
+	Partial bool `protobuf:"varint,4,opt,name=partial,proto3" json:"partial,omitempty"`
+	// The ids of the nodes that did not answer.
+	MissingNodes  []string `protobuf:"bytes,5,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -398,6 +498,20 @@ func (x *BroadcastResponse) GetDropped() uint32 {
 		return x.Dropped
 	}
 	return 0
+}
+
+func (x *BroadcastResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *BroadcastResponse) GetMissingNodes() []string {
+	if x != nil {
+		return x.MissingNodes
+	}
+	return nil
 }
 
 // EmitBatchRequest is a list of events.
@@ -502,7 +616,12 @@ type EmitResult struct {
 	// How many did not get it.
 	Dropped uint32 `protobuf:"varint,3,opt,name=dropped,proto3" json:"dropped,omitempty"`
 	// Why the event wasn't sent to anyone. Unset if it was.
-	Error         *EmitError `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	Error *EmitError `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	// Whether a node of the cluster did not answer, so that the counts lack its
+	// part. Never on a single node.
+	Partial bool `protobuf:"varint,5,opt,name=partial,proto3" json:"partial,omitempty"`
+	// The ids of the nodes that did not answer.
+	MissingNodes  []string `protobuf:"bytes,6,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -561,6 +680,20 @@ func (x *EmitResult) GetDropped() uint32 {
 func (x *EmitResult) GetError() *EmitError {
 	if x != nil {
 		return x.Error
+	}
+	return nil
+}
+
+func (x *EmitResult) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *EmitResult) GetMissingNodes() []string {
+	if x != nil {
+		return x.MissingNodes
 	}
 	return nil
 }
@@ -739,11 +872,450 @@ func (x *EmitStreamResponse) GetResult() *EmitResult {
 	return nil
 }
 
+// EmitWithAckRequest is one event, whom it is for, and how long to wait.
+type EmitWithAckRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The namespace. Empty: "/".
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// The rooms whose members get the event.
+	Rooms []string `protobuf:"bytes,2,rep,name=rooms,proto3" json:"rooms,omitempty"`
+	// The users whose sockets get the event.
+	Users []string `protobuf:"bytes,3,rep,name=users,proto3" json:"users,omitempty"`
+	// The ids of sockets that get the event.
+	Sockets []string `protobuf:"bytes,4,rep,name=sockets,proto3" json:"sockets,omitempty"`
+	// Sockets in one of these rooms are left out.
+	ExceptRooms []string `protobuf:"bytes,5,rep,name=except_rooms,json=exceptRooms,proto3" json:"except_rooms,omitempty"`
+	// These sockets are left out.
+	ExceptSockets []string `protobuf:"bytes,6,rep,name=except_sockets,json=exceptSockets,proto3" json:"except_sockets,omitempty"`
+	// The event's name, as in EmitRequest.
+	Event string `protobuf:"bytes,7,opt,name=event,proto3" json:"event,omitempty"`
+	// The event's arguments. Not together with args_json.
+	Args *structpb.ListValue `protobuf:"bytes,8,opt,name=args,proto3" json:"args,omitempty"`
+	// The event's arguments as the text of a JSON array. Not together with args.
+	ArgsJson string `protobuf:"bytes,9,opt,name=args_json,json=argsJson,proto3" json:"args_json,omitempty"`
+	// Binary data that the arguments refer to.
+	Attachments [][]byte `protobuf:"bytes,10,rep,name=attachments,proto3" json:"attachments,omitempty"`
+	// How long to wait for answers: above zero, at most 60 s. 10 s if unset.
+	Timeout *durationpb.Duration `protobuf:"bytes,11,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// Wait no longer once so many have answered. 0: for everyone.
+	MinAcks uint32 `protobuf:"varint,12,opt,name=min_acks,json=minAcks,proto3" json:"min_acks,omitempty"`
+	// Give the answers' arguments as args_json rather than as args.
+	ArgsAsJson    bool `protobuf:"varint,13,opt,name=args_as_json,json=argsAsJson,proto3" json:"args_as_json,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EmitWithAckRequest) Reset() {
+	*x = EmitWithAckRequest{}
+	mi := &file_sala_v1_message_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EmitWithAckRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EmitWithAckRequest) ProtoMessage() {}
+
+func (x *EmitWithAckRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_message_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EmitWithAckRequest.ProtoReflect.Descriptor instead.
+func (*EmitWithAckRequest) Descriptor() ([]byte, []int) {
+	return file_sala_v1_message_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *EmitWithAckRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *EmitWithAckRequest) GetRooms() []string {
+	if x != nil {
+		return x.Rooms
+	}
+	return nil
+}
+
+func (x *EmitWithAckRequest) GetUsers() []string {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *EmitWithAckRequest) GetSockets() []string {
+	if x != nil {
+		return x.Sockets
+	}
+	return nil
+}
+
+func (x *EmitWithAckRequest) GetExceptRooms() []string {
+	if x != nil {
+		return x.ExceptRooms
+	}
+	return nil
+}
+
+func (x *EmitWithAckRequest) GetExceptSockets() []string {
+	if x != nil {
+		return x.ExceptSockets
+	}
+	return nil
+}
+
+func (x *EmitWithAckRequest) GetEvent() string {
+	if x != nil {
+		return x.Event
+	}
+	return ""
+}
+
+func (x *EmitWithAckRequest) GetArgs() *structpb.ListValue {
+	if x != nil {
+		return x.Args
+	}
+	return nil
+}
+
+func (x *EmitWithAckRequest) GetArgsJson() string {
+	if x != nil {
+		return x.ArgsJson
+	}
+	return ""
+}
+
+func (x *EmitWithAckRequest) GetAttachments() [][]byte {
+	if x != nil {
+		return x.Attachments
+	}
+	return nil
+}
+
+func (x *EmitWithAckRequest) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+func (x *EmitWithAckRequest) GetMinAcks() uint32 {
+	if x != nil {
+		return x.MinAcks
+	}
+	return 0
+}
+
+func (x *EmitWithAckRequest) GetArgsAsJson() bool {
+	if x != nil {
+		return x.ArgsAsJson
+	}
+	return false
+}
+
+// EmitWithAckResponse is a client's answer, or the summary, which comes last.
+type EmitWithAckResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What this message is.
+	//
+	// Types that are valid to be assigned to Kind:
+	//
+	//	*EmitWithAckResponse_Ack
+	//	*EmitWithAckResponse_Summary
+	Kind          isEmitWithAckResponse_Kind `protobuf_oneof:"kind"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EmitWithAckResponse) Reset() {
+	*x = EmitWithAckResponse{}
+	mi := &file_sala_v1_message_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EmitWithAckResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EmitWithAckResponse) ProtoMessage() {}
+
+func (x *EmitWithAckResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_message_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EmitWithAckResponse.ProtoReflect.Descriptor instead.
+func (*EmitWithAckResponse) Descriptor() ([]byte, []int) {
+	return file_sala_v1_message_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *EmitWithAckResponse) GetKind() isEmitWithAckResponse_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *EmitWithAckResponse) GetAck() *Ack {
+	if x != nil {
+		if x, ok := x.Kind.(*EmitWithAckResponse_Ack); ok {
+			return x.Ack
+		}
+	}
+	return nil
+}
+
+func (x *EmitWithAckResponse) GetSummary() *AckSummary {
+	if x != nil {
+		if x, ok := x.Kind.(*EmitWithAckResponse_Summary); ok {
+			return x.Summary
+		}
+	}
+	return nil
+}
+
+type isEmitWithAckResponse_Kind interface {
+	isEmitWithAckResponse_Kind()
+}
+
+type EmitWithAckResponse_Ack struct {
+	// The answer of one client.
+	Ack *Ack `protobuf:"bytes,1,opt,name=ack,proto3,oneof"`
+}
+
+type EmitWithAckResponse_Summary struct {
+	// What became of the event, after all answers.
+	Summary *AckSummary `protobuf:"bytes,2,opt,name=summary,proto3,oneof"`
+}
+
+func (*EmitWithAckResponse_Ack) isEmitWithAckResponse_Kind() {}
+
+func (*EmitWithAckResponse_Summary) isEmitWithAckResponse_Kind() {}
+
+// Ack is the answer of one client.
+type Ack struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the socket that answered.
+	Socket string `protobuf:"bytes,1,opt,name=socket,proto3" json:"socket,omitempty"`
+	// The socket's user; empty if anonymous.
+	User string `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	// What the client passed to the ack's callback, often just one value. Numbers
+	// are 64-bit floats here, and the keys of objects lose their order. Unset if
+	// args_json is set.
+	Args *structpb.ListValue `protobuf:"bytes,3,opt,name=args,proto3" json:"args,omitempty"`
+	// The same as the text of a JSON array, just as the client sent it. It is set
+	// instead of args if the request says so with args_as_json, or if args can't
+	// hold what the client sent, such as 1e999.
+	ArgsJson string `protobuf:"bytes,4,opt,name=args_json,json=argsJson,proto3" json:"args_json,omitempty"`
+	// Binary data that the arguments refer to, as in EmitRequest.
+	Attachments [][]byte `protobuf:"bytes,5,rep,name=attachments,proto3" json:"attachments,omitempty"`
+	// How long the answer took, from when the event was queued.
+	Latency       *durationpb.Duration `protobuf:"bytes,6,opt,name=latency,proto3" json:"latency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ack) Reset() {
+	*x = Ack{}
+	mi := &file_sala_v1_message_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ack) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ack) ProtoMessage() {}
+
+func (x *Ack) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_message_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ack.ProtoReflect.Descriptor instead.
+func (*Ack) Descriptor() ([]byte, []int) {
+	return file_sala_v1_message_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Ack) GetSocket() string {
+	if x != nil {
+		return x.Socket
+	}
+	return ""
+}
+
+func (x *Ack) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *Ack) GetArgs() *structpb.ListValue {
+	if x != nil {
+		return x.Args
+	}
+	return nil
+}
+
+func (x *Ack) GetArgsJson() string {
+	if x != nil {
+		return x.ArgsJson
+	}
+	return ""
+}
+
+func (x *Ack) GetAttachments() [][]byte {
+	if x != nil {
+		return x.Attachments
+	}
+	return nil
+}
+
+func (x *Ack) GetLatency() *durationpb.Duration {
+	if x != nil {
+		return x.Latency
+	}
+	return nil
+}
+
+// AckSummary counts what became of an event that asked for answers.
+type AckSummary struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many sockets the target named when the event was sent. If it isn't the
+	// sum of the other counts, min_acks was reached before the rest answered.
+	Expected uint32 `protobuf:"varint,1,opt,name=expected,proto3" json:"expected,omitempty"`
+	// How many answered.
+	Answered uint32 `protobuf:"varint,2,opt,name=answered,proto3" json:"answered,omitempty"`
+	// How many did not answer in time.
+	TimedOut uint32 `protobuf:"varint,3,opt,name=timed_out,json=timedOut,proto3" json:"timed_out,omitempty"`
+	// How many got the event, or were about to, and disconnected without an
+	// answer.
+	Disconnected uint32 `protobuf:"varint,4,opt,name=disconnected,proto3" json:"disconnected,omitempty"`
+	// How many did not get the event, since they were just closing.
+	Dropped uint32 `protobuf:"varint,5,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	// Whether a node of the cluster did not answer, so that the counts lack its
+	// part. Never on a single node.
+	Partial bool `protobuf:"varint,6,opt,name=partial,proto3" json:"partial,omitempty"`
+	// The ids of the nodes that did not answer.
+	MissingNodes  []string `protobuf:"bytes,7,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AckSummary) Reset() {
+	*x = AckSummary{}
+	mi := &file_sala_v1_message_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AckSummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AckSummary) ProtoMessage() {}
+
+func (x *AckSummary) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_message_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AckSummary.ProtoReflect.Descriptor instead.
+func (*AckSummary) Descriptor() ([]byte, []int) {
+	return file_sala_v1_message_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *AckSummary) GetExpected() uint32 {
+	if x != nil {
+		return x.Expected
+	}
+	return 0
+}
+
+func (x *AckSummary) GetAnswered() uint32 {
+	if x != nil {
+		return x.Answered
+	}
+	return 0
+}
+
+func (x *AckSummary) GetTimedOut() uint32 {
+	if x != nil {
+		return x.TimedOut
+	}
+	return 0
+}
+
+func (x *AckSummary) GetDisconnected() uint32 {
+	if x != nil {
+		return x.Disconnected
+	}
+	return 0
+}
+
+func (x *AckSummary) GetDropped() uint32 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
+}
+
+func (x *AckSummary) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *AckSummary) GetMissingNodes() []string {
+	if x != nil {
+		return x.MissingNodes
+	}
+	return nil
+}
+
 var File_sala_v1_message_proto protoreflect.FileDescriptor
 
 const file_sala_v1_message_proto_rawDesc = "" +
 	"\n" +
-	"\x15sala/v1/message.proto\x12\asala.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xdc\x02\n" +
+	"\x15sala/v1/message.proto\x12\asala.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x85\x03\n" +
 	"\vEmitRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x14\n" +
 	"\x05rooms\x18\x02 \x03(\tR\x05rooms\x12\x14\n" +
@@ -756,11 +1328,14 @@ const file_sala_v1_message_proto_rawDesc = "" +
 	"\targs_json\x18\t \x01(\tR\bargsJson\x12 \n" +
 	"\vattachments\x18\n" +
 	" \x03(\fR\vattachments\x12\x1a\n" +
-	"\bvolatile\x18\v \x01(\bR\bvolatile\"Z\n" +
+	"\bvolatile\x18\v \x01(\bR\bvolatile\x12'\n" +
+	"\x06report\x18\f \x01(\x0e2\x0f.sala.v1.ReportR\x06report\"\x99\x01\n" +
 	"\fEmitResponse\x12\x18\n" +
 	"\amatched\x18\x01 \x01(\rR\amatched\x12\x16\n" +
 	"\x06queued\x18\x02 \x01(\rR\x06queued\x12\x18\n" +
-	"\adropped\x18\x03 \x01(\rR\adropped\"\x9b\x02\n" +
+	"\adropped\x18\x03 \x01(\rR\adropped\x12\x18\n" +
+	"\apartial\x18\x04 \x01(\bR\apartial\x12#\n" +
+	"\rmissing_nodes\x18\x05 \x03(\tR\fmissingNodes\"\xc4\x02\n" +
 	"\x10BroadcastRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12!\n" +
 	"\fexcept_rooms\x18\x02 \x03(\tR\vexceptRooms\x12%\n" +
@@ -769,21 +1344,26 @@ const file_sala_v1_message_proto_rawDesc = "" +
 	"\x04args\x18\x05 \x01(\v2\x1a.google.protobuf.ListValueR\x04args\x12\x1b\n" +
 	"\targs_json\x18\x06 \x01(\tR\bargsJson\x12 \n" +
 	"\vattachments\x18\a \x03(\fR\vattachments\x12\x1a\n" +
-	"\bvolatile\x18\b \x01(\bR\bvolatile\"_\n" +
+	"\bvolatile\x18\b \x01(\bR\bvolatile\x12'\n" +
+	"\x06report\x18\t \x01(\x0e2\x0f.sala.v1.ReportR\x06report\"\x9e\x01\n" +
 	"\x11BroadcastResponse\x12\x18\n" +
 	"\amatched\x18\x01 \x01(\rR\amatched\x12\x16\n" +
 	"\x06queued\x18\x02 \x01(\rR\x06queued\x12\x18\n" +
-	"\adropped\x18\x03 \x01(\rR\adropped\">\n" +
+	"\adropped\x18\x03 \x01(\rR\adropped\x12\x18\n" +
+	"\apartial\x18\x04 \x01(\bR\apartial\x12#\n" +
+	"\rmissing_nodes\x18\x05 \x03(\tR\fmissingNodes\">\n" +
 	"\x10EmitBatchRequest\x12*\n" +
 	"\x05emits\x18\x01 \x03(\v2\x14.sala.v1.EmitRequestR\x05emits\"B\n" +
 	"\x11EmitBatchResponse\x12-\n" +
-	"\aresults\x18\x01 \x03(\v2\x13.sala.v1.EmitResultR\aresults\"\x82\x01\n" +
+	"\aresults\x18\x01 \x03(\v2\x13.sala.v1.EmitResultR\aresults\"\xc1\x01\n" +
 	"\n" +
 	"EmitResult\x12\x18\n" +
 	"\amatched\x18\x01 \x01(\rR\amatched\x12\x16\n" +
 	"\x06queued\x18\x02 \x01(\rR\x06queued\x12\x18\n" +
 	"\adropped\x18\x03 \x01(\rR\adropped\x12(\n" +
-	"\x05error\x18\x04 \x01(\v2\x12.sala.v1.EmitErrorR\x05error\"Q\n" +
+	"\x05error\x18\x04 \x01(\v2\x12.sala.v1.EmitErrorR\x05error\x12\x18\n" +
+	"\apartial\x18\x05 \x01(\bR\apartial\x12#\n" +
+	"\rmissing_nodes\x18\x06 \x03(\tR\fmissingNodes\"Q\n" +
 	"\tEmitError\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
@@ -793,13 +1373,54 @@ const file_sala_v1_message_proto_rawDesc = "" +
 	"\x04emit\x18\x02 \x01(\v2\x14.sala.v1.EmitRequestR\x04emit\"]\n" +
 	"\x12EmitStreamResponse\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12+\n" +
-	"\x06result\x18\x02 \x01(\v2\x13.sala.v1.EmitResultR\x06result2\x98\x02\n" +
+	"\x06result\x18\x02 \x01(\v2\x13.sala.v1.EmitResultR\x06result\"\xb9\x03\n" +
+	"\x12EmitWithAckRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x14\n" +
+	"\x05rooms\x18\x02 \x03(\tR\x05rooms\x12\x14\n" +
+	"\x05users\x18\x03 \x03(\tR\x05users\x12\x18\n" +
+	"\asockets\x18\x04 \x03(\tR\asockets\x12!\n" +
+	"\fexcept_rooms\x18\x05 \x03(\tR\vexceptRooms\x12%\n" +
+	"\x0eexcept_sockets\x18\x06 \x03(\tR\rexceptSockets\x12\x14\n" +
+	"\x05event\x18\a \x01(\tR\x05event\x12.\n" +
+	"\x04args\x18\b \x01(\v2\x1a.google.protobuf.ListValueR\x04args\x12\x1b\n" +
+	"\targs_json\x18\t \x01(\tR\bargsJson\x12 \n" +
+	"\vattachments\x18\n" +
+	" \x03(\fR\vattachments\x123\n" +
+	"\atimeout\x18\v \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x19\n" +
+	"\bmin_acks\x18\f \x01(\rR\aminAcks\x12 \n" +
+	"\fargs_as_json\x18\r \x01(\bR\n" +
+	"argsAsJson\"p\n" +
+	"\x13EmitWithAckResponse\x12 \n" +
+	"\x03ack\x18\x01 \x01(\v2\f.sala.v1.AckH\x00R\x03ack\x12/\n" +
+	"\asummary\x18\x02 \x01(\v2\x13.sala.v1.AckSummaryH\x00R\asummaryB\x06\n" +
+	"\x04kind\"\xd5\x01\n" +
+	"\x03Ack\x12\x16\n" +
+	"\x06socket\x18\x01 \x01(\tR\x06socket\x12\x12\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\x12.\n" +
+	"\x04args\x18\x03 \x01(\v2\x1a.google.protobuf.ListValueR\x04args\x12\x1b\n" +
+	"\targs_json\x18\x04 \x01(\tR\bargsJson\x12 \n" +
+	"\vattachments\x18\x05 \x03(\fR\vattachments\x123\n" +
+	"\alatency\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\alatency\"\xde\x01\n" +
+	"\n" +
+	"AckSummary\x12\x1a\n" +
+	"\bexpected\x18\x01 \x01(\rR\bexpected\x12\x1a\n" +
+	"\banswered\x18\x02 \x01(\rR\banswered\x12\x1b\n" +
+	"\ttimed_out\x18\x03 \x01(\rR\btimedOut\x12\"\n" +
+	"\fdisconnected\x18\x04 \x01(\rR\fdisconnected\x12\x18\n" +
+	"\adropped\x18\x05 \x01(\rR\adropped\x12\x18\n" +
+	"\apartial\x18\x06 \x01(\bR\apartial\x12#\n" +
+	"\rmissing_nodes\x18\a \x03(\tR\fmissingNodes*D\n" +
+	"\x06Report\x12\x16\n" +
+	"\x12REPORT_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rREPORT_COUNTS\x10\x01\x12\x0f\n" +
+	"\vREPORT_NONE\x10\x022\xe4\x02\n" +
 	"\x0eMessageService\x123\n" +
 	"\x04Emit\x12\x14.sala.v1.EmitRequest\x1a\x15.sala.v1.EmitResponse\x12B\n" +
 	"\tBroadcast\x12\x19.sala.v1.BroadcastRequest\x1a\x1a.sala.v1.BroadcastResponse\x12B\n" +
 	"\tEmitBatch\x12\x19.sala.v1.EmitBatchRequest\x1a\x1a.sala.v1.EmitBatchResponse\x12I\n" +
 	"\n" +
-	"EmitStream\x12\x1a.sala.v1.EmitStreamRequest\x1a\x1b.sala.v1.EmitStreamResponse(\x010\x01B/Z-github.com/salabroker/sala/gen/sala/v1;salav1b\x06proto3"
+	"EmitStream\x12\x1a.sala.v1.EmitStreamRequest\x1a\x1b.sala.v1.EmitStreamResponse(\x010\x01\x12J\n" +
+	"\vEmitWithAck\x12\x1b.sala.v1.EmitWithAckRequest\x1a\x1c.sala.v1.EmitWithAckResponse0\x01B/Z-github.com/salabroker/sala/gen/sala/v1;salav1b\x06proto3"
 
 var (
 	file_sala_v1_message_proto_rawDescOnce sync.Once
@@ -813,41 +1434,58 @@ func file_sala_v1_message_proto_rawDescGZIP() []byte {
 	return file_sala_v1_message_proto_rawDescData
 }
 
-var file_sala_v1_message_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_sala_v1_message_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_sala_v1_message_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_sala_v1_message_proto_goTypes = []any{
-	(*EmitRequest)(nil),        // 0: sala.v1.EmitRequest
-	(*EmitResponse)(nil),       // 1: sala.v1.EmitResponse
-	(*BroadcastRequest)(nil),   // 2: sala.v1.BroadcastRequest
-	(*BroadcastResponse)(nil),  // 3: sala.v1.BroadcastResponse
-	(*EmitBatchRequest)(nil),   // 4: sala.v1.EmitBatchRequest
-	(*EmitBatchResponse)(nil),  // 5: sala.v1.EmitBatchResponse
-	(*EmitResult)(nil),         // 6: sala.v1.EmitResult
-	(*EmitError)(nil),          // 7: sala.v1.EmitError
-	(*EmitStreamRequest)(nil),  // 8: sala.v1.EmitStreamRequest
-	(*EmitStreamResponse)(nil), // 9: sala.v1.EmitStreamResponse
-	(*structpb.ListValue)(nil), // 10: google.protobuf.ListValue
+	(Report)(0),                 // 0: sala.v1.Report
+	(*EmitRequest)(nil),         // 1: sala.v1.EmitRequest
+	(*EmitResponse)(nil),        // 2: sala.v1.EmitResponse
+	(*BroadcastRequest)(nil),    // 3: sala.v1.BroadcastRequest
+	(*BroadcastResponse)(nil),   // 4: sala.v1.BroadcastResponse
+	(*EmitBatchRequest)(nil),    // 5: sala.v1.EmitBatchRequest
+	(*EmitBatchResponse)(nil),   // 6: sala.v1.EmitBatchResponse
+	(*EmitResult)(nil),          // 7: sala.v1.EmitResult
+	(*EmitError)(nil),           // 8: sala.v1.EmitError
+	(*EmitStreamRequest)(nil),   // 9: sala.v1.EmitStreamRequest
+	(*EmitStreamResponse)(nil),  // 10: sala.v1.EmitStreamResponse
+	(*EmitWithAckRequest)(nil),  // 11: sala.v1.EmitWithAckRequest
+	(*EmitWithAckResponse)(nil), // 12: sala.v1.EmitWithAckResponse
+	(*Ack)(nil),                 // 13: sala.v1.Ack
+	(*AckSummary)(nil),          // 14: sala.v1.AckSummary
+	(*structpb.ListValue)(nil),  // 15: google.protobuf.ListValue
+	(*durationpb.Duration)(nil), // 16: google.protobuf.Duration
 }
 var file_sala_v1_message_proto_depIdxs = []int32{
-	10, // 0: sala.v1.EmitRequest.args:type_name -> google.protobuf.ListValue
-	10, // 1: sala.v1.BroadcastRequest.args:type_name -> google.protobuf.ListValue
-	0,  // 2: sala.v1.EmitBatchRequest.emits:type_name -> sala.v1.EmitRequest
-	6,  // 3: sala.v1.EmitBatchResponse.results:type_name -> sala.v1.EmitResult
-	7,  // 4: sala.v1.EmitResult.error:type_name -> sala.v1.EmitError
-	0,  // 5: sala.v1.EmitStreamRequest.emit:type_name -> sala.v1.EmitRequest
-	6,  // 6: sala.v1.EmitStreamResponse.result:type_name -> sala.v1.EmitResult
-	0,  // 7: sala.v1.MessageService.Emit:input_type -> sala.v1.EmitRequest
-	2,  // 8: sala.v1.MessageService.Broadcast:input_type -> sala.v1.BroadcastRequest
-	4,  // 9: sala.v1.MessageService.EmitBatch:input_type -> sala.v1.EmitBatchRequest
-	8,  // 10: sala.v1.MessageService.EmitStream:input_type -> sala.v1.EmitStreamRequest
-	1,  // 11: sala.v1.MessageService.Emit:output_type -> sala.v1.EmitResponse
-	3,  // 12: sala.v1.MessageService.Broadcast:output_type -> sala.v1.BroadcastResponse
-	5,  // 13: sala.v1.MessageService.EmitBatch:output_type -> sala.v1.EmitBatchResponse
-	9,  // 14: sala.v1.MessageService.EmitStream:output_type -> sala.v1.EmitStreamResponse
-	11, // [11:15] is the sub-list for method output_type
-	7,  // [7:11] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	15, // 0: sala.v1.EmitRequest.args:type_name -> google.protobuf.ListValue
+	0,  // 1: sala.v1.EmitRequest.report:type_name -> sala.v1.Report
+	15, // 2: sala.v1.BroadcastRequest.args:type_name -> google.protobuf.ListValue
+	0,  // 3: sala.v1.BroadcastRequest.report:type_name -> sala.v1.Report
+	1,  // 4: sala.v1.EmitBatchRequest.emits:type_name -> sala.v1.EmitRequest
+	7,  // 5: sala.v1.EmitBatchResponse.results:type_name -> sala.v1.EmitResult
+	8,  // 6: sala.v1.EmitResult.error:type_name -> sala.v1.EmitError
+	1,  // 7: sala.v1.EmitStreamRequest.emit:type_name -> sala.v1.EmitRequest
+	7,  // 8: sala.v1.EmitStreamResponse.result:type_name -> sala.v1.EmitResult
+	15, // 9: sala.v1.EmitWithAckRequest.args:type_name -> google.protobuf.ListValue
+	16, // 10: sala.v1.EmitWithAckRequest.timeout:type_name -> google.protobuf.Duration
+	13, // 11: sala.v1.EmitWithAckResponse.ack:type_name -> sala.v1.Ack
+	14, // 12: sala.v1.EmitWithAckResponse.summary:type_name -> sala.v1.AckSummary
+	15, // 13: sala.v1.Ack.args:type_name -> google.protobuf.ListValue
+	16, // 14: sala.v1.Ack.latency:type_name -> google.protobuf.Duration
+	1,  // 15: sala.v1.MessageService.Emit:input_type -> sala.v1.EmitRequest
+	3,  // 16: sala.v1.MessageService.Broadcast:input_type -> sala.v1.BroadcastRequest
+	5,  // 17: sala.v1.MessageService.EmitBatch:input_type -> sala.v1.EmitBatchRequest
+	9,  // 18: sala.v1.MessageService.EmitStream:input_type -> sala.v1.EmitStreamRequest
+	11, // 19: sala.v1.MessageService.EmitWithAck:input_type -> sala.v1.EmitWithAckRequest
+	2,  // 20: sala.v1.MessageService.Emit:output_type -> sala.v1.EmitResponse
+	4,  // 21: sala.v1.MessageService.Broadcast:output_type -> sala.v1.BroadcastResponse
+	6,  // 22: sala.v1.MessageService.EmitBatch:output_type -> sala.v1.EmitBatchResponse
+	10, // 23: sala.v1.MessageService.EmitStream:output_type -> sala.v1.EmitStreamResponse
+	12, // 24: sala.v1.MessageService.EmitWithAck:output_type -> sala.v1.EmitWithAckResponse
+	20, // [20:25] is the sub-list for method output_type
+	15, // [15:20] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_sala_v1_message_proto_init() }
@@ -855,18 +1493,23 @@ func file_sala_v1_message_proto_init() {
 	if File_sala_v1_message_proto != nil {
 		return
 	}
+	file_sala_v1_message_proto_msgTypes[11].OneofWrappers = []any{
+		(*EmitWithAckResponse_Ack)(nil),
+		(*EmitWithAckResponse_Summary)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_v1_message_proto_rawDesc), len(file_sala_v1_message_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   10,
+			NumEnums:      1,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_sala_v1_message_proto_goTypes,
 		DependencyIndexes: file_sala_v1_message_proto_depIdxs,
+		EnumInfos:         file_sala_v1_message_proto_enumTypes,
 		MessageInfos:      file_sala_v1_message_proto_msgTypes,
 	}.Build()
 	File_sala_v1_message_proto = out.File

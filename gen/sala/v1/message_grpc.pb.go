@@ -19,10 +19,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	MessageService_Emit_FullMethodName       = "/sala.v1.MessageService/Emit"
-	MessageService_Broadcast_FullMethodName  = "/sala.v1.MessageService/Broadcast"
-	MessageService_EmitBatch_FullMethodName  = "/sala.v1.MessageService/EmitBatch"
-	MessageService_EmitStream_FullMethodName = "/sala.v1.MessageService/EmitStream"
+	MessageService_Emit_FullMethodName        = "/sala.v1.MessageService/Emit"
+	MessageService_Broadcast_FullMethodName   = "/sala.v1.MessageService/Broadcast"
+	MessageService_EmitBatch_FullMethodName   = "/sala.v1.MessageService/EmitBatch"
+	MessageService_EmitStream_FullMethodName  = "/sala.v1.MessageService/EmitStream"
+	MessageService_EmitWithAck_FullMethodName = "/sala.v1.MessageService/EmitWithAck"
 )
 
 // MessageServiceClient is the client API for MessageService service.
@@ -55,6 +56,13 @@ type MessageServiceClient interface {
 	// order, under the sequence number that the caller gave it. gRPC only.
 	// Scope: emit.
 	EmitStream(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[EmitStreamRequest, EmitStreamResponse], error)
+	// EmitWithAck sends one event as Emit does and asks each client for an
+	// answer, which Socket.IO calls an ack. Each answer is passed on as it comes;
+	// a summary is the last message. The stream ends when everyone has answered
+	// or gone away, when min_acks have answered, or at the timeout. What a client
+	// answers after that is ignored. Over REST the messages are lines of JSON,
+	// each {"result": {"ack": …}} or {"result": {"summary": …}}. Scope: emit.
+	EmitWithAck(ctx context.Context, in *EmitWithAckRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[EmitWithAckResponse], error)
 }
 
 type messageServiceClient struct {
@@ -108,6 +116,25 @@ func (c *messageServiceClient) EmitStream(ctx context.Context, opts ...grpc.Call
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type MessageService_EmitStreamClient = grpc.BidiStreamingClient[EmitStreamRequest, EmitStreamResponse]
 
+func (c *messageServiceClient) EmitWithAck(ctx context.Context, in *EmitWithAckRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[EmitWithAckResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &MessageService_ServiceDesc.Streams[1], MessageService_EmitWithAck_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[EmitWithAckRequest, EmitWithAckResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MessageService_EmitWithAckClient = grpc.ServerStreamingClient[EmitWithAckResponse]
+
 // MessageServiceServer is the server API for MessageService service.
 // All implementations must embed UnimplementedMessageServiceServer
 // for forward compatibility.
@@ -138,6 +165,13 @@ type MessageServiceServer interface {
 	// order, under the sequence number that the caller gave it. gRPC only.
 	// Scope: emit.
 	EmitStream(grpc.BidiStreamingServer[EmitStreamRequest, EmitStreamResponse]) error
+	// EmitWithAck sends one event as Emit does and asks each client for an
+	// answer, which Socket.IO calls an ack. Each answer is passed on as it comes;
+	// a summary is the last message. The stream ends when everyone has answered
+	// or gone away, when min_acks have answered, or at the timeout. What a client
+	// answers after that is ignored. Over REST the messages are lines of JSON,
+	// each {"result": {"ack": …}} or {"result": {"summary": …}}. Scope: emit.
+	EmitWithAck(*EmitWithAckRequest, grpc.ServerStreamingServer[EmitWithAckResponse]) error
 	mustEmbedUnimplementedMessageServiceServer()
 }
 
@@ -159,6 +193,9 @@ func (UnimplementedMessageServiceServer) EmitBatch(context.Context, *EmitBatchRe
 }
 func (UnimplementedMessageServiceServer) EmitStream(grpc.BidiStreamingServer[EmitStreamRequest, EmitStreamResponse]) error {
 	return status.Error(codes.Unimplemented, "method EmitStream not implemented")
+}
+func (UnimplementedMessageServiceServer) EmitWithAck(*EmitWithAckRequest, grpc.ServerStreamingServer[EmitWithAckResponse]) error {
+	return status.Error(codes.Unimplemented, "method EmitWithAck not implemented")
 }
 func (UnimplementedMessageServiceServer) mustEmbedUnimplementedMessageServiceServer() {}
 func (UnimplementedMessageServiceServer) testEmbeddedByValue()                        {}
@@ -242,6 +279,17 @@ func _MessageService_EmitStream_Handler(srv interface{}, stream grpc.ServerStrea
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type MessageService_EmitStreamServer = grpc.BidiStreamingServer[EmitStreamRequest, EmitStreamResponse]
 
+func _MessageService_EmitWithAck_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(EmitWithAckRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(MessageServiceServer).EmitWithAck(m, &grpc.GenericServerStream[EmitWithAckRequest, EmitWithAckResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type MessageService_EmitWithAckServer = grpc.ServerStreamingServer[EmitWithAckResponse]
+
 // MessageService_ServiceDesc is the grpc.ServiceDesc for MessageService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -268,6 +316,11 @@ var MessageService_ServiceDesc = grpc.ServiceDesc{
 			Handler:       _MessageService_EmitStream_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
+		},
+		{
+			StreamName:    "EmitWithAck",
+			Handler:       _MessageService_EmitWithAck_Handler,
+			ServerStreams: true,
 		},
 	},
 	Metadata: "sala/v1/message.proto",

@@ -167,6 +167,11 @@ type ListRoomsResponse struct {
 	Rooms []*Room `protobuf:"bytes,1,rep,name=rooms,proto3" json:"rooms,omitempty"`
 	// What to send for the next page. Empty on the last one.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// Whether a node of the cluster did not answer, so that the list lacks its
+	// part. Never on a single node.
+	Partial bool `protobuf:"varint,3,opt,name=partial,proto3" json:"partial,omitempty"`
+	// The ids of the nodes that did not answer.
+	MissingNodes  []string `protobuf:"bytes,4,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -213,6 +218,20 @@ func (x *ListRoomsResponse) GetNextPageToken() string {
 		return x.NextPageToken
 	}
 	return ""
+}
+
+func (x *ListRoomsResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *ListRoomsResponse) GetMissingNodes() []string {
+	if x != nil {
+		return x.MissingNodes
+	}
+	return nil
 }
 
 // GetRoomRequest names a room.
@@ -280,7 +299,12 @@ type GetRoomResponse struct {
 	// How many sockets are in it.
 	Sockets uint32 `protobuf:"varint,3,opt,name=sockets,proto3" json:"sockets,omitempty"`
 	// How many different users those sockets belong to.
-	Users         uint32 `protobuf:"varint,4,opt,name=users,proto3" json:"users,omitempty"`
+	Users uint32 `protobuf:"varint,4,opt,name=users,proto3" json:"users,omitempty"`
+	// Whether a node of the cluster did not answer, so that the counts lack its
+	// part. Never on a single node.
+	Partial bool `protobuf:"varint,5,opt,name=partial,proto3" json:"partial,omitempty"`
+	// The ids of the nodes that did not answer.
+	MissingNodes  []string `protobuf:"bytes,6,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -341,6 +365,20 @@ func (x *GetRoomResponse) GetUsers() uint32 {
 		return x.Users
 	}
 	return 0
+}
+
+func (x *GetRoomResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *GetRoomResponse) GetMissingNodes() []string {
+	if x != nil {
+		return x.MissingNodes
+	}
+	return nil
 }
 
 // Notice is an event that is sent along with what a call does.
@@ -475,7 +513,12 @@ func (x *ClearRoomRequest) GetDisconnect() bool {
 type ClearRoomResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many sockets were removed from the room.
-	Removed       uint32 `protobuf:"varint,1,opt,name=removed,proto3" json:"removed,omitempty"`
+	Removed uint32 `protobuf:"varint,1,opt,name=removed,proto3" json:"removed,omitempty"`
+	// Whether a node of the cluster did not answer, so that its members may still
+	// be in the room. Never on a single node.
+	Partial bool `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"`
+	// The ids of the nodes that did not answer.
+	MissingNodes  []string `protobuf:"bytes,3,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -517,6 +560,20 @@ func (x *ClearRoomResponse) GetRemoved() uint32 {
 	return 0
 }
 
+func (x *ClearRoomResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *ClearRoomResponse) GetMissingNodes() []string {
+	if x != nil {
+		return x.MissingNodes
+	}
+	return nil
+}
+
 var File_sala_v1_room_proto protoreflect.FileDescriptor
 
 const file_sala_v1_room_proto_rawDesc = "" +
@@ -531,18 +588,22 @@ const file_sala_v1_room_proto_rawDesc = "" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x1b\n" +
 	"\tpage_size\x18\x03 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tR\tpageToken\"`\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"\x9f\x01\n" +
 	"\x11ListRoomsResponse\x12#\n" +
 	"\x05rooms\x18\x01 \x03(\v2\r.sala.v1.RoomR\x05rooms\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"B\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x18\n" +
+	"\apartial\x18\x03 \x01(\bR\apartial\x12#\n" +
+	"\rmissing_nodes\x18\x04 \x03(\tR\fmissingNodes\"B\n" +
 	"\x0eGetRoomRequest\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x1c\n" +
-	"\tnamespace\x18\x02 \x01(\tR\tnamespace\"s\n" +
+	"\tnamespace\x18\x02 \x01(\tR\tnamespace\"\xb2\x01\n" +
 	"\x0fGetRoomResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x18\n" +
 	"\asockets\x18\x03 \x01(\rR\asockets\x12\x14\n" +
-	"\x05users\x18\x04 \x01(\rR\x05users\"N\n" +
+	"\x05users\x18\x04 \x01(\rR\x05users\x12\x18\n" +
+	"\apartial\x18\x05 \x01(\bR\apartial\x12#\n" +
+	"\rmissing_nodes\x18\x06 \x03(\tR\fmissingNodes\"N\n" +
 	"\x06Notice\x12\x14\n" +
 	"\x05event\x18\x01 \x01(\tR\x05event\x12.\n" +
 	"\x04args\x18\x02 \x01(\v2\x1a.google.protobuf.ListValueR\x04args\"\x8d\x01\n" +
@@ -552,9 +613,11 @@ const file_sala_v1_room_proto_rawDesc = "" +
 	"\x06notice\x18\x03 \x01(\v2\x0f.sala.v1.NoticeR\x06notice\x12\x1e\n" +
 	"\n" +
 	"disconnect\x18\x04 \x01(\bR\n" +
-	"disconnect\"-\n" +
+	"disconnect\"l\n" +
 	"\x11ClearRoomResponse\x12\x18\n" +
-	"\aremoved\x18\x01 \x01(\rR\aremoved2\xd3\x01\n" +
+	"\aremoved\x18\x01 \x01(\rR\aremoved\x12\x18\n" +
+	"\apartial\x18\x02 \x01(\bR\apartial\x12#\n" +
+	"\rmissing_nodes\x18\x03 \x03(\tR\fmissingNodes2\xd3\x01\n" +
 	"\vRoomService\x12B\n" +
 	"\tListRooms\x12\x19.sala.v1.ListRoomsRequest\x1a\x1a.sala.v1.ListRoomsResponse\x12<\n" +
 	"\aGetRoom\x12\x17.sala.v1.GetRoomRequest\x1a\x18.sala.v1.GetRoomResponse\x12B\n" +

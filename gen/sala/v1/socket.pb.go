@@ -40,7 +40,8 @@ type Socket struct {
 	Transport string `protobuf:"bytes,6,opt,name=transport,proto3" json:"transport,omitempty"`
 	// When it connected.
 	ConnectTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=connect_time,json=connectTime,proto3" json:"connect_time,omitempty"`
-	// What the token's issuer attached for backends.
+	// What the token's issuer attached for backends, or what Update has put in
+	// its place.
 	Data          *structpb.Value `protobuf:"bytes,8,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -314,6 +315,11 @@ type ListSocketsResponse struct {
 	Sockets []*Socket `protobuf:"bytes,1,rep,name=sockets,proto3" json:"sockets,omitempty"`
 	// What to send for the next page. Empty on the last one.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// Whether a node of the cluster did not answer, so that the list lacks its
+	// part. Never on a single node.
+	Partial bool `protobuf:"varint,3,opt,name=partial,proto3" json:"partial,omitempty"`
+	// The ids of the nodes that did not answer.
+	MissingNodes  []string `protobuf:"bytes,4,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -360,6 +366,20 @@ func (x *ListSocketsResponse) GetNextPageToken() string {
 		return x.NextPageToken
 	}
 	return ""
+}
+
+func (x *ListSocketsResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *ListSocketsResponse) GetMissingNodes() []string {
+	if x != nil {
+		return x.MissingNodes
+	}
+	return nil
 }
 
 // GetSocketRequest names a socket.
@@ -412,7 +432,12 @@ func (x *GetSocketRequest) GetId() string {
 type GetSocketResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The socket.
-	Socket        *Socket `protobuf:"bytes,1,opt,name=socket,proto3" json:"socket,omitempty"`
+	Socket *Socket `protobuf:"bytes,1,opt,name=socket,proto3" json:"socket,omitempty"`
+	// Whether a node of the cluster did not answer, so that what it knows of the
+	// socket is missing. Never on a single node.
+	Partial bool `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"`
+	// The ids of the nodes that did not answer.
+	MissingNodes  []string `protobuf:"bytes,3,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -450,6 +475,20 @@ func (*GetSocketResponse) Descriptor() ([]byte, []int) {
 func (x *GetSocketResponse) GetSocket() *Socket {
 	if x != nil {
 		return x.Socket
+	}
+	return nil
+}
+
+func (x *GetSocketResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *GetSocketResponse) GetMissingNodes() []string {
+	if x != nil {
+		return x.MissingNodes
 	}
 	return nil
 }
@@ -515,7 +554,12 @@ type JoinResponse struct {
 	// How many sockets the selector names.
 	Matched uint32 `protobuf:"varint,1,opt,name=matched,proto3" json:"matched,omitempty"`
 	// How many of them could not join, having as many rooms as they may.
-	Refused       uint32 `protobuf:"varint,2,opt,name=refused,proto3" json:"refused,omitempty"`
+	Refused uint32 `protobuf:"varint,2,opt,name=refused,proto3" json:"refused,omitempty"`
+	// Whether a node of the cluster did not answer, so that the counts lack its
+	// part. Never on a single node.
+	Partial bool `protobuf:"varint,3,opt,name=partial,proto3" json:"partial,omitempty"`
+	// The ids of the nodes that did not answer.
+	MissingNodes  []string `protobuf:"bytes,4,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -562,6 +606,20 @@ func (x *JoinResponse) GetRefused() uint32 {
 		return x.Refused
 	}
 	return 0
+}
+
+func (x *JoinResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *JoinResponse) GetMissingNodes() []string {
+	if x != nil {
+		return x.MissingNodes
+	}
+	return nil
 }
 
 // LeaveRequest says who leaves what.
@@ -623,7 +681,12 @@ func (x *LeaveRequest) GetRooms() []string {
 type LeaveResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many sockets the selector names.
-	Matched       uint32 `protobuf:"varint,1,opt,name=matched,proto3" json:"matched,omitempty"`
+	Matched uint32 `protobuf:"varint,1,opt,name=matched,proto3" json:"matched,omitempty"`
+	// Whether a node of the cluster did not answer, so that the counts lack its
+	// part. Never on a single node.
+	Partial bool `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"`
+	// The ids of the nodes that did not answer.
+	MissingNodes  []string `protobuf:"bytes,3,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -665,6 +728,141 @@ func (x *LeaveResponse) GetMatched() uint32 {
 	return 0
 }
 
+func (x *LeaveResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *LeaveResponse) GetMissingNodes() []string {
+	if x != nil {
+		return x.MissingNodes
+	}
+	return nil
+}
+
+// UpdateRequest says what the data of which sockets becomes.
+type UpdateRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The sockets.
+	Selector *Selector `protobuf:"bytes,1,opt,name=selector,proto3" json:"selector,omitempty"`
+	// The new data: any JSON, at most 4 KiB. null takes the data away; leaving
+	// it out is INVALID_ARGUMENT.
+	Data          *structpb.Value `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateRequest) Reset() {
+	*x = UpdateRequest{}
+	mi := &file_sala_v1_socket_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateRequest) ProtoMessage() {}
+
+func (x *UpdateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_socket_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateRequest.ProtoReflect.Descriptor instead.
+func (*UpdateRequest) Descriptor() ([]byte, []int) {
+	return file_sala_v1_socket_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *UpdateRequest) GetSelector() *Selector {
+	if x != nil {
+		return x.Selector
+	}
+	return nil
+}
+
+func (x *UpdateRequest) GetData() *structpb.Value {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+// UpdateResponse counts what was done.
+type UpdateResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many sockets the selector names.
+	Matched uint32 `protobuf:"varint,1,opt,name=matched,proto3" json:"matched,omitempty"`
+	// Whether a node of the cluster did not answer, so that the counts lack its
+	// part. Never on a single node.
+	Partial bool `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"`
+	// The ids of the nodes that did not answer.
+	MissingNodes  []string `protobuf:"bytes,3,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateResponse) Reset() {
+	*x = UpdateResponse{}
+	mi := &file_sala_v1_socket_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateResponse) ProtoMessage() {}
+
+func (x *UpdateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_socket_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateResponse.ProtoReflect.Descriptor instead.
+func (*UpdateResponse) Descriptor() ([]byte, []int) {
+	return file_sala_v1_socket_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *UpdateResponse) GetMatched() uint32 {
+	if x != nil {
+		return x.Matched
+	}
+	return 0
+}
+
+func (x *UpdateResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *UpdateResponse) GetMissingNodes() []string {
+	if x != nil {
+		return x.MissingNodes
+	}
+	return nil
+}
+
 // DisconnectRequest says who has to go, and why.
 type DisconnectRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -678,7 +876,7 @@ type DisconnectRequest struct {
 
 func (x *DisconnectRequest) Reset() {
 	*x = DisconnectRequest{}
-	mi := &file_sala_v1_socket_proto_msgTypes[10]
+	mi := &file_sala_v1_socket_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -690,7 +888,7 @@ func (x *DisconnectRequest) String() string {
 func (*DisconnectRequest) ProtoMessage() {}
 
 func (x *DisconnectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_v1_socket_proto_msgTypes[10]
+	mi := &file_sala_v1_socket_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -703,7 +901,7 @@ func (x *DisconnectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectRequest.ProtoReflect.Descriptor instead.
 func (*DisconnectRequest) Descriptor() ([]byte, []int) {
-	return file_sala_v1_socket_proto_rawDescGZIP(), []int{10}
+	return file_sala_v1_socket_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DisconnectRequest) GetSelector() *Selector {
@@ -724,14 +922,19 @@ func (x *DisconnectRequest) GetReason() string {
 type DisconnectResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many sockets the selector names.
-	Matched       uint32 `protobuf:"varint,1,opt,name=matched,proto3" json:"matched,omitempty"`
+	Matched uint32 `protobuf:"varint,1,opt,name=matched,proto3" json:"matched,omitempty"`
+	// Whether a node of the cluster did not answer, so that the counts lack its
+	// part. Never on a single node.
+	Partial bool `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"`
+	// The ids of the nodes that did not answer.
+	MissingNodes  []string `protobuf:"bytes,3,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DisconnectResponse) Reset() {
 	*x = DisconnectResponse{}
-	mi := &file_sala_v1_socket_proto_msgTypes[11]
+	mi := &file_sala_v1_socket_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -743,7 +946,7 @@ func (x *DisconnectResponse) String() string {
 func (*DisconnectResponse) ProtoMessage() {}
 
 func (x *DisconnectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_v1_socket_proto_msgTypes[11]
+	mi := &file_sala_v1_socket_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -756,7 +959,7 @@ func (x *DisconnectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectResponse.ProtoReflect.Descriptor instead.
 func (*DisconnectResponse) Descriptor() ([]byte, []int) {
-	return file_sala_v1_socket_proto_rawDescGZIP(), []int{11}
+	return file_sala_v1_socket_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DisconnectResponse) GetMatched() uint32 {
@@ -764,6 +967,20 @@ func (x *DisconnectResponse) GetMatched() uint32 {
 		return x.Matched
 	}
 	return 0
+}
+
+func (x *DisconnectResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *DisconnectResponse) GetMissingNodes() []string {
+	if x != nil {
+		return x.MissingNodes
+	}
+	return nil
 }
 
 var File_sala_v1_socket_proto protoreflect.FileDescriptor
@@ -793,35 +1010,53 @@ const file_sala_v1_socket_proto_rawDesc = "" +
 	"\x04user\x18\x03 \x01(\tR\x04user\x12\x1b\n" +
 	"\tpage_size\x18\x04 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x05 \x01(\tR\tpageToken\"h\n" +
+	"page_token\x18\x05 \x01(\tR\tpageToken\"\xa7\x01\n" +
 	"\x13ListSocketsResponse\x12)\n" +
 	"\asockets\x18\x01 \x03(\v2\x0f.sala.v1.SocketR\asockets\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\"\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x18\n" +
+	"\apartial\x18\x03 \x01(\bR\apartial\x12#\n" +
+	"\rmissing_nodes\x18\x04 \x03(\tR\fmissingNodes\"\"\n" +
 	"\x10GetSocketRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"<\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"{\n" +
 	"\x11GetSocketResponse\x12'\n" +
-	"\x06socket\x18\x01 \x01(\v2\x0f.sala.v1.SocketR\x06socket\"R\n" +
+	"\x06socket\x18\x01 \x01(\v2\x0f.sala.v1.SocketR\x06socket\x12\x18\n" +
+	"\apartial\x18\x02 \x01(\bR\apartial\x12#\n" +
+	"\rmissing_nodes\x18\x03 \x03(\tR\fmissingNodes\"R\n" +
 	"\vJoinRequest\x12-\n" +
 	"\bselector\x18\x01 \x01(\v2\x11.sala.v1.SelectorR\bselector\x12\x14\n" +
-	"\x05rooms\x18\x02 \x03(\tR\x05rooms\"B\n" +
+	"\x05rooms\x18\x02 \x03(\tR\x05rooms\"\x81\x01\n" +
 	"\fJoinResponse\x12\x18\n" +
 	"\amatched\x18\x01 \x01(\rR\amatched\x12\x18\n" +
-	"\arefused\x18\x02 \x01(\rR\arefused\"S\n" +
+	"\arefused\x18\x02 \x01(\rR\arefused\x12\x18\n" +
+	"\apartial\x18\x03 \x01(\bR\apartial\x12#\n" +
+	"\rmissing_nodes\x18\x04 \x03(\tR\fmissingNodes\"S\n" +
 	"\fLeaveRequest\x12-\n" +
 	"\bselector\x18\x01 \x01(\v2\x11.sala.v1.SelectorR\bselector\x12\x14\n" +
-	"\x05rooms\x18\x02 \x03(\tR\x05rooms\")\n" +
+	"\x05rooms\x18\x02 \x03(\tR\x05rooms\"h\n" +
 	"\rLeaveResponse\x12\x18\n" +
-	"\amatched\x18\x01 \x01(\rR\amatched\"Z\n" +
+	"\amatched\x18\x01 \x01(\rR\amatched\x12\x18\n" +
+	"\apartial\x18\x02 \x01(\bR\apartial\x12#\n" +
+	"\rmissing_nodes\x18\x03 \x03(\tR\fmissingNodes\"j\n" +
+	"\rUpdateRequest\x12-\n" +
+	"\bselector\x18\x01 \x01(\v2\x11.sala.v1.SelectorR\bselector\x12*\n" +
+	"\x04data\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x04data\"i\n" +
+	"\x0eUpdateResponse\x12\x18\n" +
+	"\amatched\x18\x01 \x01(\rR\amatched\x12\x18\n" +
+	"\apartial\x18\x02 \x01(\bR\apartial\x12#\n" +
+	"\rmissing_nodes\x18\x03 \x03(\tR\fmissingNodes\"Z\n" +
 	"\x11DisconnectRequest\x12-\n" +
 	"\bselector\x18\x01 \x01(\v2\x11.sala.v1.SelectorR\bselector\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\".\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"m\n" +
 	"\x12DisconnectResponse\x12\x18\n" +
-	"\amatched\x18\x01 \x01(\rR\amatched2\xd1\x02\n" +
+	"\amatched\x18\x01 \x01(\rR\amatched\x12\x18\n" +
+	"\apartial\x18\x02 \x01(\bR\apartial\x12#\n" +
+	"\rmissing_nodes\x18\x03 \x03(\tR\fmissingNodes2\x8c\x03\n" +
 	"\rSocketService\x12H\n" +
 	"\vListSockets\x12\x1b.sala.v1.ListSocketsRequest\x1a\x1c.sala.v1.ListSocketsResponse\x12B\n" +
 	"\tGetSocket\x12\x19.sala.v1.GetSocketRequest\x1a\x1a.sala.v1.GetSocketResponse\x123\n" +
 	"\x04Join\x12\x14.sala.v1.JoinRequest\x1a\x15.sala.v1.JoinResponse\x126\n" +
-	"\x05Leave\x12\x15.sala.v1.LeaveRequest\x1a\x16.sala.v1.LeaveResponse\x12E\n" +
+	"\x05Leave\x12\x15.sala.v1.LeaveRequest\x1a\x16.sala.v1.LeaveResponse\x129\n" +
+	"\x06Update\x12\x16.sala.v1.UpdateRequest\x1a\x17.sala.v1.UpdateResponse\x12E\n" +
 	"\n" +
 	"Disconnect\x12\x1a.sala.v1.DisconnectRequest\x1a\x1b.sala.v1.DisconnectResponseB/Z-github.com/salabroker/sala/gen/sala/v1;salav1b\x06proto3"
 
@@ -837,7 +1072,7 @@ func file_sala_v1_socket_proto_rawDescGZIP() []byte {
 	return file_sala_v1_socket_proto_rawDescData
 }
 
-var file_sala_v1_socket_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_sala_v1_socket_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_sala_v1_socket_proto_goTypes = []any{
 	(*Socket)(nil),                // 0: sala.v1.Socket
 	(*Selector)(nil),              // 1: sala.v1.Selector
@@ -849,34 +1084,40 @@ var file_sala_v1_socket_proto_goTypes = []any{
 	(*JoinResponse)(nil),          // 7: sala.v1.JoinResponse
 	(*LeaveRequest)(nil),          // 8: sala.v1.LeaveRequest
 	(*LeaveResponse)(nil),         // 9: sala.v1.LeaveResponse
-	(*DisconnectRequest)(nil),     // 10: sala.v1.DisconnectRequest
-	(*DisconnectResponse)(nil),    // 11: sala.v1.DisconnectResponse
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
-	(*structpb.Value)(nil),        // 13: google.protobuf.Value
+	(*UpdateRequest)(nil),         // 10: sala.v1.UpdateRequest
+	(*UpdateResponse)(nil),        // 11: sala.v1.UpdateResponse
+	(*DisconnectRequest)(nil),     // 12: sala.v1.DisconnectRequest
+	(*DisconnectResponse)(nil),    // 13: sala.v1.DisconnectResponse
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*structpb.Value)(nil),        // 15: google.protobuf.Value
 }
 var file_sala_v1_socket_proto_depIdxs = []int32{
-	12, // 0: sala.v1.Socket.connect_time:type_name -> google.protobuf.Timestamp
-	13, // 1: sala.v1.Socket.data:type_name -> google.protobuf.Value
+	14, // 0: sala.v1.Socket.connect_time:type_name -> google.protobuf.Timestamp
+	15, // 1: sala.v1.Socket.data:type_name -> google.protobuf.Value
 	0,  // 2: sala.v1.ListSocketsResponse.sockets:type_name -> sala.v1.Socket
 	0,  // 3: sala.v1.GetSocketResponse.socket:type_name -> sala.v1.Socket
 	1,  // 4: sala.v1.JoinRequest.selector:type_name -> sala.v1.Selector
 	1,  // 5: sala.v1.LeaveRequest.selector:type_name -> sala.v1.Selector
-	1,  // 6: sala.v1.DisconnectRequest.selector:type_name -> sala.v1.Selector
-	2,  // 7: sala.v1.SocketService.ListSockets:input_type -> sala.v1.ListSocketsRequest
-	4,  // 8: sala.v1.SocketService.GetSocket:input_type -> sala.v1.GetSocketRequest
-	6,  // 9: sala.v1.SocketService.Join:input_type -> sala.v1.JoinRequest
-	8,  // 10: sala.v1.SocketService.Leave:input_type -> sala.v1.LeaveRequest
-	10, // 11: sala.v1.SocketService.Disconnect:input_type -> sala.v1.DisconnectRequest
-	3,  // 12: sala.v1.SocketService.ListSockets:output_type -> sala.v1.ListSocketsResponse
-	5,  // 13: sala.v1.SocketService.GetSocket:output_type -> sala.v1.GetSocketResponse
-	7,  // 14: sala.v1.SocketService.Join:output_type -> sala.v1.JoinResponse
-	9,  // 15: sala.v1.SocketService.Leave:output_type -> sala.v1.LeaveResponse
-	11, // 16: sala.v1.SocketService.Disconnect:output_type -> sala.v1.DisconnectResponse
-	12, // [12:17] is the sub-list for method output_type
-	7,  // [7:12] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	1,  // 6: sala.v1.UpdateRequest.selector:type_name -> sala.v1.Selector
+	15, // 7: sala.v1.UpdateRequest.data:type_name -> google.protobuf.Value
+	1,  // 8: sala.v1.DisconnectRequest.selector:type_name -> sala.v1.Selector
+	2,  // 9: sala.v1.SocketService.ListSockets:input_type -> sala.v1.ListSocketsRequest
+	4,  // 10: sala.v1.SocketService.GetSocket:input_type -> sala.v1.GetSocketRequest
+	6,  // 11: sala.v1.SocketService.Join:input_type -> sala.v1.JoinRequest
+	8,  // 12: sala.v1.SocketService.Leave:input_type -> sala.v1.LeaveRequest
+	10, // 13: sala.v1.SocketService.Update:input_type -> sala.v1.UpdateRequest
+	12, // 14: sala.v1.SocketService.Disconnect:input_type -> sala.v1.DisconnectRequest
+	3,  // 15: sala.v1.SocketService.ListSockets:output_type -> sala.v1.ListSocketsResponse
+	5,  // 16: sala.v1.SocketService.GetSocket:output_type -> sala.v1.GetSocketResponse
+	7,  // 17: sala.v1.SocketService.Join:output_type -> sala.v1.JoinResponse
+	9,  // 18: sala.v1.SocketService.Leave:output_type -> sala.v1.LeaveResponse
+	11, // 19: sala.v1.SocketService.Update:output_type -> sala.v1.UpdateResponse
+	13, // 20: sala.v1.SocketService.Disconnect:output_type -> sala.v1.DisconnectResponse
+	15, // [15:21] is the sub-list for method output_type
+	9,  // [9:15] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_sala_v1_socket_proto_init() }
@@ -890,7 +1131,7 @@ func file_sala_v1_socket_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_v1_socket_proto_rawDesc), len(file_sala_v1_socket_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,6 +23,7 @@ const (
 	SocketService_GetSocket_FullMethodName   = "/sala.v1.SocketService/GetSocket"
 	SocketService_Join_FullMethodName        = "/sala.v1.SocketService/Join"
 	SocketService_Leave_FullMethodName       = "/sala.v1.SocketService/Leave"
+	SocketService_Update_FullMethodName      = "/sala.v1.SocketService/Update"
 	SocketService_Disconnect_FullMethodName  = "/sala.v1.SocketService/Disconnect"
 )
 
@@ -46,6 +47,11 @@ type SocketServiceClient interface {
 	Join(ctx context.Context, in *JoinRequest, opts ...grpc.CallOption) (*JoinResponse, error)
 	// Leave takes the selected sockets out of rooms. Scope: sockets:write.
 	Leave(ctx context.Context, in *LeaveRequest, opts ...grpc.CallOption) (*LeaveResponse, error)
+	// Update replaces the data of the selected sockets: what backends see with
+	// them, which at first is what the token's issuer attached. It holds as long
+	// as the socket is connected, whatever tokens its client sends later.
+	// Scope: sockets:write.
+	Update(ctx context.Context, in *UpdateRequest, opts ...grpc.CallOption) (*UpdateResponse, error)
 	// Disconnect ends the selected sockets. Each gets what was emitted to it
 	// before, then the event "sala:disconnect" with {"code", "reason"}, then
 	// Socket.IO's own disconnect. Scope: sockets:write.
@@ -100,6 +106,16 @@ func (c *socketServiceClient) Leave(ctx context.Context, in *LeaveRequest, opts 
 	return out, nil
 }
 
+func (c *socketServiceClient) Update(ctx context.Context, in *UpdateRequest, opts ...grpc.CallOption) (*UpdateResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UpdateResponse)
+	err := c.cc.Invoke(ctx, SocketService_Update_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *socketServiceClient) Disconnect(ctx context.Context, in *DisconnectRequest, opts ...grpc.CallOption) (*DisconnectResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DisconnectResponse)
@@ -130,6 +146,11 @@ type SocketServiceServer interface {
 	Join(context.Context, *JoinRequest) (*JoinResponse, error)
 	// Leave takes the selected sockets out of rooms. Scope: sockets:write.
 	Leave(context.Context, *LeaveRequest) (*LeaveResponse, error)
+	// Update replaces the data of the selected sockets: what backends see with
+	// them, which at first is what the token's issuer attached. It holds as long
+	// as the socket is connected, whatever tokens its client sends later.
+	// Scope: sockets:write.
+	Update(context.Context, *UpdateRequest) (*UpdateResponse, error)
 	// Disconnect ends the selected sockets. Each gets what was emitted to it
 	// before, then the event "sala:disconnect" with {"code", "reason"}, then
 	// Socket.IO's own disconnect. Scope: sockets:write.
@@ -155,6 +176,9 @@ func (UnimplementedSocketServiceServer) Join(context.Context, *JoinRequest) (*Jo
 }
 func (UnimplementedSocketServiceServer) Leave(context.Context, *LeaveRequest) (*LeaveResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Leave not implemented")
+}
+func (UnimplementedSocketServiceServer) Update(context.Context, *UpdateRequest) (*UpdateResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Update not implemented")
 }
 func (UnimplementedSocketServiceServer) Disconnect(context.Context, *DisconnectRequest) (*DisconnectResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Disconnect not implemented")
@@ -252,6 +276,24 @@ func _SocketService_Leave_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SocketService_Update_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpdateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SocketServiceServer).Update(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SocketService_Update_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SocketServiceServer).Update(ctx, req.(*UpdateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _SocketService_Disconnect_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(DisconnectRequest)
 	if err := dec(in); err != nil {
@@ -292,6 +334,10 @@ var SocketService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Leave",
 			Handler:    _SocketService_Leave_Handler,
+		},
+		{
+			MethodName: "Update",
+			Handler:    _SocketService_Update_Handler,
 		},
 		{
 			MethodName: "Disconnect",

@@ -330,6 +330,138 @@ func (x *VerifyTokenResponse) GetMessage() string {
 	return ""
 }
 
+// RevokeTokensRequest says which tokens are revoked. Exactly one of token_id
+// and user is needed.
+type RevokeTokensRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of one token, its "jti" claim.
+	TokenId string `protobuf:"bytes,1,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
+	// The user whose tokens are revoked.
+	User string `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	// Only those of the user's tokens that were issued before this time; a time
+	// in the future counts as now. All that were issued until now if unset. A
+	// token that doesn't say when it was issued counts as issued before.
+	IssuedBefore  *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=issued_before,json=issuedBefore,proto3" json:"issued_before,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeTokensRequest) Reset() {
+	*x = RevokeTokensRequest{}
+	mi := &file_sala_v1_token_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeTokensRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeTokensRequest) ProtoMessage() {}
+
+func (x *RevokeTokensRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_token_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeTokensRequest.ProtoReflect.Descriptor instead.
+func (*RevokeTokensRequest) Descriptor() ([]byte, []int) {
+	return file_sala_v1_token_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *RevokeTokensRequest) GetTokenId() string {
+	if x != nil {
+		return x.TokenId
+	}
+	return ""
+}
+
+func (x *RevokeTokensRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *RevokeTokensRequest) GetIssuedBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.IssuedBefore
+	}
+	return nil
+}
+
+// RevokeTokensResponse counts who had to go.
+type RevokeTokensResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many sockets were connected with one of the tokens.
+	Disconnected uint32 `protobuf:"varint,1,opt,name=disconnected,proto3" json:"disconnected,omitempty"`
+	// Whether a node of the cluster did not answer, so that a token
+	// may still be accepted there. Never on a single node.
+	Partial bool `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"`
+	// The ids of the nodes that did not answer.
+	MissingNodes  []string `protobuf:"bytes,3,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeTokensResponse) Reset() {
+	*x = RevokeTokensResponse{}
+	mi := &file_sala_v1_token_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeTokensResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeTokensResponse) ProtoMessage() {}
+
+func (x *RevokeTokensResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_token_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeTokensResponse.ProtoReflect.Descriptor instead.
+func (*RevokeTokensResponse) Descriptor() ([]byte, []int) {
+	return file_sala_v1_token_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *RevokeTokensResponse) GetDisconnected() uint32 {
+	if x != nil {
+		return x.Disconnected
+	}
+	return 0
+}
+
+func (x *RevokeTokensResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *RevokeTokensResponse) GetMissingNodes() []string {
+	if x != nil {
+		return x.MissingNodes
+	}
+	return nil
+}
+
 // TokenClaims is what a token says.
 type TokenClaims struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -359,7 +491,7 @@ type TokenClaims struct {
 
 func (x *TokenClaims) Reset() {
 	*x = TokenClaims{}
-	mi := &file_sala_v1_token_proto_msgTypes[4]
+	mi := &file_sala_v1_token_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -371,7 +503,7 @@ func (x *TokenClaims) String() string {
 func (*TokenClaims) ProtoMessage() {}
 
 func (x *TokenClaims) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_v1_token_proto_msgTypes[4]
+	mi := &file_sala_v1_token_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -384,7 +516,7 @@ func (x *TokenClaims) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenClaims.ProtoReflect.Descriptor instead.
 func (*TokenClaims) Descriptor() ([]byte, []int) {
-	return file_sala_v1_token_proto_rawDescGZIP(), []int{4}
+	return file_sala_v1_token_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *TokenClaims) GetUser() string {
@@ -484,7 +616,15 @@ const file_sala_v1_token_proto_rawDesc = "" +
 	"\x05valid\x18\x01 \x01(\bR\x05valid\x12,\n" +
 	"\x06claims\x18\x02 \x01(\v2\x14.sala.v1.TokenClaimsR\x06claims\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\tR\amessage\"\xe2\x02\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\"\x85\x01\n" +
+	"\x13RevokeTokensRequest\x12\x19\n" +
+	"\btoken_id\x18\x01 \x01(\tR\atokenId\x12\x12\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\x12?\n" +
+	"\rissued_before\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\fissuedBefore\"y\n" +
+	"\x14RevokeTokensResponse\x12\"\n" +
+	"\fdisconnected\x18\x01 \x01(\rR\fdisconnected\x12\x18\n" +
+	"\apartial\x18\x02 \x01(\bR\apartial\x12#\n" +
+	"\rmissing_nodes\x18\x03 \x03(\tR\fmissingNodes\"\xe2\x02\n" +
 	"\vTokenClaims\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x19\n" +
 	"\btoken_id\x18\x02 \x01(\tR\atokenId\x129\n" +
@@ -500,11 +640,12 @@ const file_sala_v1_token_proto_rawDesc = "" +
 	"\apublish\x18\b \x03(\tR\apublish\x12\x1c\n" +
 	"\tbroadcast\x18\t \x01(\bR\tbroadcast\x12*\n" +
 	"\x04data\x18\n" +
-	" \x01(\v2\x16.google.protobuf.ValueR\x04data2\x9f\x01\n" +
+	" \x01(\v2\x16.google.protobuf.ValueR\x04data2\xec\x01\n" +
 	"\fTokenService\x12E\n" +
 	"\n" +
 	"IssueToken\x12\x1a.sala.v1.IssueTokenRequest\x1a\x1b.sala.v1.IssueTokenResponse\x12H\n" +
-	"\vVerifyToken\x12\x1b.sala.v1.VerifyTokenRequest\x1a\x1c.sala.v1.VerifyTokenResponseB/Z-github.com/salabroker/sala/gen/sala/v1;salav1b\x06proto3"
+	"\vVerifyToken\x12\x1b.sala.v1.VerifyTokenRequest\x1a\x1c.sala.v1.VerifyTokenResponse\x12K\n" +
+	"\fRevokeTokens\x12\x1c.sala.v1.RevokeTokensRequest\x1a\x1d.sala.v1.RevokeTokensResponseB/Z-github.com/salabroker/sala/gen/sala/v1;salav1b\x06proto3"
 
 var (
 	file_sala_v1_token_proto_rawDescOnce sync.Once
@@ -518,34 +659,39 @@ func file_sala_v1_token_proto_rawDescGZIP() []byte {
 	return file_sala_v1_token_proto_rawDescData
 }
 
-var file_sala_v1_token_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_sala_v1_token_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_sala_v1_token_proto_goTypes = []any{
 	(*IssueTokenRequest)(nil),     // 0: sala.v1.IssueTokenRequest
 	(*IssueTokenResponse)(nil),    // 1: sala.v1.IssueTokenResponse
 	(*VerifyTokenRequest)(nil),    // 2: sala.v1.VerifyTokenRequest
 	(*VerifyTokenResponse)(nil),   // 3: sala.v1.VerifyTokenResponse
-	(*TokenClaims)(nil),           // 4: sala.v1.TokenClaims
-	(*durationpb.Duration)(nil),   // 5: google.protobuf.Duration
-	(*structpb.Value)(nil),        // 6: google.protobuf.Value
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*RevokeTokensRequest)(nil),   // 4: sala.v1.RevokeTokensRequest
+	(*RevokeTokensResponse)(nil),  // 5: sala.v1.RevokeTokensResponse
+	(*TokenClaims)(nil),           // 6: sala.v1.TokenClaims
+	(*durationpb.Duration)(nil),   // 7: google.protobuf.Duration
+	(*structpb.Value)(nil),        // 8: google.protobuf.Value
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
 }
 var file_sala_v1_token_proto_depIdxs = []int32{
-	5, // 0: sala.v1.IssueTokenRequest.ttl:type_name -> google.protobuf.Duration
-	6, // 1: sala.v1.IssueTokenRequest.data:type_name -> google.protobuf.Value
-	7, // 2: sala.v1.IssueTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
-	4, // 3: sala.v1.VerifyTokenResponse.claims:type_name -> sala.v1.TokenClaims
-	7, // 4: sala.v1.TokenClaims.issue_time:type_name -> google.protobuf.Timestamp
-	7, // 5: sala.v1.TokenClaims.expire_time:type_name -> google.protobuf.Timestamp
-	6, // 6: sala.v1.TokenClaims.data:type_name -> google.protobuf.Value
-	0, // 7: sala.v1.TokenService.IssueToken:input_type -> sala.v1.IssueTokenRequest
-	2, // 8: sala.v1.TokenService.VerifyToken:input_type -> sala.v1.VerifyTokenRequest
-	1, // 9: sala.v1.TokenService.IssueToken:output_type -> sala.v1.IssueTokenResponse
-	3, // 10: sala.v1.TokenService.VerifyToken:output_type -> sala.v1.VerifyTokenResponse
-	9, // [9:11] is the sub-list for method output_type
-	7, // [7:9] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	7,  // 0: sala.v1.IssueTokenRequest.ttl:type_name -> google.protobuf.Duration
+	8,  // 1: sala.v1.IssueTokenRequest.data:type_name -> google.protobuf.Value
+	9,  // 2: sala.v1.IssueTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
+	6,  // 3: sala.v1.VerifyTokenResponse.claims:type_name -> sala.v1.TokenClaims
+	9,  // 4: sala.v1.RevokeTokensRequest.issued_before:type_name -> google.protobuf.Timestamp
+	9,  // 5: sala.v1.TokenClaims.issue_time:type_name -> google.protobuf.Timestamp
+	9,  // 6: sala.v1.TokenClaims.expire_time:type_name -> google.protobuf.Timestamp
+	8,  // 7: sala.v1.TokenClaims.data:type_name -> google.protobuf.Value
+	0,  // 8: sala.v1.TokenService.IssueToken:input_type -> sala.v1.IssueTokenRequest
+	2,  // 9: sala.v1.TokenService.VerifyToken:input_type -> sala.v1.VerifyTokenRequest
+	4,  // 10: sala.v1.TokenService.RevokeTokens:input_type -> sala.v1.RevokeTokensRequest
+	1,  // 11: sala.v1.TokenService.IssueToken:output_type -> sala.v1.IssueTokenResponse
+	3,  // 12: sala.v1.TokenService.VerifyToken:output_type -> sala.v1.VerifyTokenResponse
+	5,  // 13: sala.v1.TokenService.RevokeTokens:output_type -> sala.v1.RevokeTokensResponse
+	11, // [11:14] is the sub-list for method output_type
+	8,  // [8:11] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_sala_v1_token_proto_init() }
@@ -559,7 +705,7 @@ func file_sala_v1_token_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_v1_token_proto_rawDesc), len(file_sala_v1_token_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,8 +27,9 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	TokenService_IssueToken_FullMethodName  = "/sala.v1.TokenService/IssueToken"
-	TokenService_VerifyToken_FullMethodName = "/sala.v1.TokenService/VerifyToken"
+	TokenService_IssueToken_FullMethodName   = "/sala.v1.TokenService/IssueToken"
+	TokenService_VerifyToken_FullMethodName  = "/sala.v1.TokenService/VerifyToken"
+	TokenService_RevokeTokens_FullMethodName = "/sala.v1.TokenService/RevokeTokens"
 )
 
 // TokenServiceClient is the client API for TokenService service.
@@ -50,6 +51,16 @@ type TokenServiceClient interface {
 	// it would be refused. A token that isn't valid is an answer, not an error.
 	// Scope: tokens:issue.
 	VerifyToken(ctx context.Context, in *VerifyTokenRequest, opts ...grpc.CallOption) (*VerifyTokenResponse, error)
+	// RevokeTokens makes tokens worthless before they expire: the one with an
+	// id, or those of a user that were issued before some time. Sockets that
+	// live by one are disconnected within a second with the code TOKEN_REVOKED,
+	// and nobody connects with it any more. To revoke a token again, or one that
+	// nobody has, is no error.
+	//
+	// A revocation is kept for 30 days, as long as a token issued here can live,
+	// in the broker's memory. A token made elsewhere for longer is to be revoked
+	// by taking its secret away. Scope: tokens:issue.
+	RevokeTokens(ctx context.Context, in *RevokeTokensRequest, opts ...grpc.CallOption) (*RevokeTokensResponse, error)
 }
 
 type tokenServiceClient struct {
@@ -80,6 +91,16 @@ func (c *tokenServiceClient) VerifyToken(ctx context.Context, in *VerifyTokenReq
 	return out, nil
 }
 
+func (c *tokenServiceClient) RevokeTokens(ctx context.Context, in *RevokeTokensRequest, opts ...grpc.CallOption) (*RevokeTokensResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevokeTokensResponse)
+	err := c.cc.Invoke(ctx, TokenService_RevokeTokens_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // TokenServiceServer is the server API for TokenService service.
 // All implementations must embed UnimplementedTokenServiceServer
 // for forward compatibility.
@@ -99,6 +120,16 @@ type TokenServiceServer interface {
 	// it would be refused. A token that isn't valid is an answer, not an error.
 	// Scope: tokens:issue.
 	VerifyToken(context.Context, *VerifyTokenRequest) (*VerifyTokenResponse, error)
+	// RevokeTokens makes tokens worthless before they expire: the one with an
+	// id, or those of a user that were issued before some time. Sockets that
+	// live by one are disconnected within a second with the code TOKEN_REVOKED,
+	// and nobody connects with it any more. To revoke a token again, or one that
+	// nobody has, is no error.
+	//
+	// A revocation is kept for 30 days, as long as a token issued here can live,
+	// in the broker's memory. A token made elsewhere for longer is to be revoked
+	// by taking its secret away. Scope: tokens:issue.
+	RevokeTokens(context.Context, *RevokeTokensRequest) (*RevokeTokensResponse, error)
 	mustEmbedUnimplementedTokenServiceServer()
 }
 
@@ -114,6 +145,9 @@ func (UnimplementedTokenServiceServer) IssueToken(context.Context, *IssueTokenRe
 }
 func (UnimplementedTokenServiceServer) VerifyToken(context.Context, *VerifyTokenRequest) (*VerifyTokenResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method VerifyToken not implemented")
+}
+func (UnimplementedTokenServiceServer) RevokeTokens(context.Context, *RevokeTokensRequest) (*RevokeTokensResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RevokeTokens not implemented")
 }
 func (UnimplementedTokenServiceServer) mustEmbedUnimplementedTokenServiceServer() {}
 func (UnimplementedTokenServiceServer) testEmbeddedByValue()                      {}
@@ -172,6 +206,24 @@ func _TokenService_VerifyToken_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TokenService_RevokeTokens_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeTokensRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TokenServiceServer).RevokeTokens(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TokenService_RevokeTokens_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TokenServiceServer).RevokeTokens(ctx, req.(*RevokeTokensRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // TokenService_ServiceDesc is the grpc.ServiceDesc for TokenService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -186,6 +238,10 @@ var TokenService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "VerifyToken",
 			Handler:    _TokenService_VerifyToken_Handler,
+		},
+		{
+			MethodName: "RevokeTokens",
+			Handler:    _TokenService_RevokeTokens_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
