@@ -6,5 +6,5 @@
 // "exp" is required and exact, "nbf" and "iat" may be 30 seconds off.
 //
 // A [Keyring] holds the keys: the first signs, all verify, which is how a
-// secret is rotated.
+// secret is rotated. What has to go before it expires is in its [Revocations].
 package token

@@ -14,7 +14,7 @@ const grantClaim = "sala"
 // Issue signs a token for the user that ends after ttl. An error means that
 // the grant's data is not JSON.
 func (r *Keyring) Issue(user string, ttl time.Duration, grant Grant) (string, Claims, error) {
-	now := r.now().Truncate(time.Second)
+	now := r.revoked.issueTime(user)
 	claims := Claims{
 		User:      user,
 		ID:        newID(),

@@ -19,12 +19,13 @@ type Options struct {
 	Now func() time.Time
 }
 
-// Keyring makes and checks tokens. It is immutable and may be used
-// concurrently.
+// Keyring makes and checks tokens. Nothing of it changes but what is revoked; it
+// may be used concurrently.
 type Keyring struct {
 	keys      []Key
 	userClaim string
 	now       func() time.Time
+	revoked   *Revocations
 }
 
 // NewKeyring checks the options. Its errors never contain a secret.
@@ -53,5 +54,10 @@ func NewKeyring(o Options) (*Keyring, error) {
 	if ring.now == nil {
 		ring.now = time.Now
 	}
+	ring.revoked = newRevocations(ring.now, maxRevocations)
 	return ring, nil
 }
+
+// Revocations returns what the keyring refuses although it is signed and hasn't
+// expired.
+func (r *Keyring) Revocations() *Revocations { return r.revoked }

@@ -27,6 +27,7 @@ const (
 	ReasonInvalid     = "TOKEN_INVALID"
 	ReasonExpired     = "TOKEN_EXPIRED"
 	ReasonNotYetValid = "TOKEN_NOT_YET_VALID"
+	ReasonRevoked     = "TOKEN_REVOKED"
 )
 
 // Refusal says why a token isn't accepted. It contains nothing of the token.
@@ -67,6 +68,9 @@ func (r *Keyring) Verify(raw string) (Claims, error) {
 	}
 	if err := r.readTimes(&claims, values); err != nil {
 		return Claims{}, err
+	}
+	if r.revoked.Revoked(claims) {
+		return Claims{}, &Refusal{Reason: ReasonRevoked, Message: "the token has been revoked; get a new one"}
 	}
 	return claims, nil
 }
