@@ -22,16 +22,29 @@ func (s *clusterService) ListNodes(ctx context.Context, _ *salav1.ListNodesReque
 	}
 	resp := &salav1.ListNodesResponse{Nodes: make([]*salav1.Node, len(nodes))}
 	for i, node := range nodes {
-		resp.Nodes[i] = &salav1.Node{
-			Id:      node.ID,
-			Version: node.Version,
-			Sockets: count(node.Sockets),
-			Rooms:   count(node.Rooms),
-			State:   nodeState(node.State),
-			Uptime:  durationpb.New(node.Uptime),
-		}
+		resp.Nodes[i] = nodeMessage(node)
 	}
 	return resp, nil
+}
+
+// Drain implements salav1.ClusterServiceServer.
+func (s *clusterService) Drain(ctx context.Context, req *salav1.DrainRequest) (*salav1.DrainResponse, error) {
+	node, err := s.broker.Drain(ctx, req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	return &salav1.DrainResponse{Node: nodeMessage(node)}, nil
+}
+
+func nodeMessage(node broker.NodeInfo) *salav1.Node {
+	return &salav1.Node{
+		Id:      node.ID,
+		Version: node.Version,
+		Sockets: count(node.Sockets),
+		Rooms:   count(node.Rooms),
+		State:   nodeState(node.State),
+		Uptime:  durationpb.New(node.Uptime),
+	}
 }
 
 func nodeState(state broker.NodeState) salav1.NodeState {

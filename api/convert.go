@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -24,6 +25,21 @@ func timestamp(t time.Time) *timestamppb.Timestamp {
 		return nil
 	}
 	return timestamppb.New(t)
+}
+
+// duration returns zero, which is the broker's default, only if d is unset. The
+// error says that field is at fault, and for zero what zero has to say.
+func duration(field string, d *durationpb.Duration, zero string) (time.Duration, error) {
+	if d == nil {
+		return 0, nil
+	}
+	if err := d.CheckValid(); err != nil {
+		return 0, invalid(broker.FieldViolation{Field: field, Description: `is no valid duration; in JSON one looks like "3600s"`})
+	}
+	if d.AsDuration() == 0 {
+		return 0, invalid(broker.FieldViolation{Field: field, Description: zero})
+	}
+	return d.AsDuration(), nil
 }
 
 // listJSON returns the text of a JSON array, nil if list is unset. The error
@@ -76,6 +92,20 @@ func findNonFinite(value *structpb.Value) (path string, found bool) {
 		}
 	}
 	return "", false
+}
+
+// jsonList returns nil if text is no JSON array, or one that a ListValue has no
+// room for.
+func jsonList(text json.RawMessage) *structpb.ListValue {
+	var parsed []any
+	if err := json.Unmarshal(text, &parsed); err != nil {
+		return nil
+	}
+	list, err := structpb.NewList(parsed)
+	if err != nil {
+		return nil
+	}
+	return list
 }
 
 // jsonValue returns nil for no text. What a token says that was made elsewhere

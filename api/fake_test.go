@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net"
 	"net/http"
@@ -31,6 +32,7 @@ type fakeBroker struct {
 	issueToken  func(broker.TokenRequest) (broker.IssuedToken, error)
 	verifyToken func(string) (token.Claims, error)
 	getRoom     func(context.Context) (broker.RoomInfo, error)
+	emitWithAck func(context.Context, func(broker.Ack) error) (broker.AckSummary, error)
 	err         error // of every method without a function
 
 	rooms    []broker.RoomInfo
@@ -51,6 +53,9 @@ type (
 	joinCall       struct{ Target, Rooms any }
 	leaveCall      struct{ Target, Rooms any }
 	disconnectCall struct{ Target, Reason any }
+	updateCall     struct{ Target, Data any }
+	ackCall        struct{ Target, Message, Options any }
+	drainCall      struct{ Node string }
 	verifyCall     struct{ Raw string }
 	listNodesCall  struct{}
 )
@@ -135,6 +140,29 @@ func (f *fakeBroker) Leave(_ context.Context, t broker.Target, rooms []string) (
 func (f *fakeBroker) Disconnect(_ context.Context, t broker.Target, reason string) (int, error) {
 	f.record(disconnectCall{t, reason})
 	return f.matched, f.err
+}
+
+func (f *fakeBroker) Update(_ context.Context, t broker.Target, data json.RawMessage) (int, error) {
+	f.record(updateCall{t, data})
+	return f.matched, f.err
+}
+
+func (f *fakeBroker) RevokeTokens(_ context.Context, r broker.RevokeTokens) (int, error) {
+	f.record(r)
+	return f.matched, f.err
+}
+
+func (f *fakeBroker) EmitWithAck(ctx context.Context, t broker.Target, m broker.Message, o broker.AckOptions, each func(broker.Ack) error) (broker.AckSummary, error) {
+	f.record(ackCall{t, m, o})
+	if f.emitWithAck != nil {
+		return f.emitWithAck(ctx, each)
+	}
+	return broker.AckSummary{Expected: f.matched, TimedOut: f.matched}, f.err
+}
+
+func (f *fakeBroker) Drain(_ context.Context, node string) (broker.NodeInfo, error) {
+	f.record(drainCall{node})
+	return broker.NodeInfo{ID: node, State: broker.NodeDraining}, f.err
 }
 
 func (f *fakeBroker) ListNodes(context.Context) ([]broker.NodeInfo, error) {

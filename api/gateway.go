@@ -55,6 +55,7 @@ func newGateway(server *grpc.Server, maxRequest int) (*gateway, error) {
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithUnaryInterceptor(checkRESTCall(maxRequest)),
+		grpc.WithStreamInterceptor(checkRESTStream(maxRequest)),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxResponse)),
 	)
 	if err != nil {
@@ -93,6 +94,7 @@ func newGatewayMux() *runtime.ServeMux {
 			return metadata.Pairs(restPeerMetadata, r.RemoteAddr)
 		}),
 		runtime.WithErrorHandler(handleRESTError),
+		runtime.WithStreamErrorHandler(explainStreamError),
 		runtime.WithRoutingErrorHandler(handleRoutingError),
 		// A POST is never taken for another method.
 		runtime.WithDisablePathLengthFallback(),
@@ -140,6 +142,12 @@ func (m *marshaler) Marshal(v any) ([]byte, error) {
 	compact.WriteByte('\n') // a terminal's prompt comes on a line of its own
 	return compact.Bytes(), nil
 }
+
+// Delimiter implements runtime.Delimited: what Marshal returns ends its line.
+func (*marshaler) Delimiter() []byte { return nil }
+
+// StreamContentType implements runtime.StreamContentType: each line is JSON.
+func (*marshaler) StreamContentType(any) string { return "application/x-ndjson" }
 
 // NewDecoder implements runtime.Marshaler. The decoder takes the whole input
 // for one message, so that nothing behind it is lost silently.

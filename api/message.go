@@ -95,40 +95,75 @@ func (s *messageService) emitResult(ctx context.Context, req *salav1.EmitRequest
 }
 
 func (s *messageService) emit(ctx context.Context, req *salav1.EmitRequest) (broker.Report, error) {
-	return s.send(ctx, req, broker.Target{
-		Namespace:     req.GetNamespace(),
-		Rooms:         req.GetRooms(),
-		Users:         req.GetUsers(),
-		Sockets:       req.GetSockets(),
-		ExceptRooms:   req.GetExceptRooms(),
-		ExceptSockets: req.GetExceptSockets(),
-	})
+	return s.send(ctx, req, selectedTarget(req))
 }
 
-// event is what EmitRequest and BroadcastRequest have in common.
+// selection is what a request has that names sockets.
+type selection interface {
+	GetNamespace() string
+	GetRooms() []string
+	GetUsers() []string
+	GetSockets() []string
+	GetExceptRooms() []string
+	GetExceptSockets() []string
+}
+
+// selectedTarget never selects everyone: if nobody is named, the broker says
+// that somebody has to be.
+func selectedTarget(s selection) broker.Target {
+	return broker.Target{
+		Namespace:     s.GetNamespace(),
+		Rooms:         s.GetRooms(),
+		Users:         s.GetUsers(),
+		Sockets:       s.GetSockets(),
+		ExceptRooms:   s.GetExceptRooms(),
+		ExceptSockets: s.GetExceptSockets(),
+	}
+}
+
+// event is what requests have in common that send one.
 type event interface {
 	GetEvent() string
 	GetArgs() *structpb.ListValue
 	GetArgsJson() string
 	GetAttachments() [][]byte
-	GetVolatile() bool
 }
 
-func (s *messageService) send(ctx context.Context, e event, to broker.Target) (broker.Report, error) {
-	args, err := eventArgs(e)
+// reportedEvent is an event without an ack: a backend hears of it by counts.
+type reportedEvent interface {
+	event
+	GetVolatile() bool
+	GetReport() salav1.Report
+}
+
+// send lets the counts of the one node that there is stand for every report.
+func (s *messageService) send(ctx context.Context, e reportedEvent, to broker.Target) (broker.Report, error) {
+	if _, ok := salav1.Report_name[int32(e.GetReport())]; !ok {
+		return broker.Report{}, invalid(broker.FieldViolation{
+			Field:       "report",
+			Description: fmt.Sprintf("%d is none of REPORT_UNSPECIFIED, REPORT_COUNTS and REPORT_NONE", e.GetReport()),
+		})
+	}
+	message, err := eventMessage(e)
 	if err != nil {
 		return broker.Report{}, err
 	}
-	report, err := s.broker.Emit(ctx, to, broker.Message{
-		Event:       e.GetEvent(),
-		Args:        args,
-		Attachments: e.GetAttachments(),
-		Volatile:    e.GetVolatile(),
-	})
+	message.Volatile = e.GetVolatile()
+	report, err := s.broker.Emit(ctx, to, message)
+	return report, eventError(e, err)
+}
+
+func eventMessage(e event) (broker.Message, error) {
+	args, err := eventArgs(e)
+	return broker.Message{Event: e.GetEvent(), Args: args, Attachments: e.GetAttachments()}, err
+}
+
+// eventError names the arguments in an error as the caller does.
+func eventError(e event, err error) error {
 	if err != nil && e.GetArgsJson() != "" {
-		err = renameField(err, "args", "args_json")
+		return renameField(err, "args", "args_json")
 	}
-	return report, err
+	return err
 }
 
 // eventArgs returns the arguments, from whichever of the two fields is set.

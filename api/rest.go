@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -41,6 +42,15 @@ type restRequest struct {
 	query  url.Values
 	room   string                  // the room that the body names, if it does
 	faults []broker.FieldViolation // why the body was refused
+
+	body    *restBody
+	release func() // gives the body's place to another; may be called again
+}
+
+// sent drops the body, which a call that lasts doesn't need any more.
+func (r *restRequest) sent() {
+	r.body.Reader = bytes.NewReader(nil)
+	r.release()
 }
 
 // prepareREST refuses callers without a key, before it reads any of their
@@ -64,14 +74,16 @@ func (s *Server) prepareREST(limits *bodyLimits, next http.Handler) http.Handler
 			refuse(w, refusal)
 			return
 		}
+		release = sync.OnceFunc(release)
 		defer release()
 		if (r.Method == http.MethodGet || r.Method == http.MethodDelete) && len(bytes.TrimSpace(body)) > 0 {
 			writeError(w, badRequest(r.Method+" takes no body here; /openapi.json says which call does"))
 			return
 		}
-		rest := &restRequest{method: r.Method, query: query}
+		rest := &restRequest{method: r.Method, query: query, release: release}
+		rest.body = &restBody{bytes.NewReader(body), rest}
 		r = r.WithContext(context.WithValue(r.Context(), restKey{}, rest))
-		r.Body = &restBody{bytes.NewReader(body), rest}
+		r.Body = rest.body
 		next.ServeHTTP(w, r)
 	})
 }
@@ -104,22 +116,31 @@ func validUTF8(path string, query url.Values) bool {
 // requests that the server would find too large.
 func checkRESTCall(maxRequest int) grpc.UnaryClientInterceptor {
 	return func(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-		message, ok := req.(proto.Message)
-		rest, known := ctx.Value(restKey{}).(*restRequest)
-		if ok && known {
-			if err := rest.check(message.ProtoReflect()); err != nil {
+		if rest, ok := ctx.Value(restKey{}).(*restRequest); ok {
+			if err := rest.check(req, maxRequest); err != nil {
 				return classify(err).status().Err()
-			}
-			if size := proto.Size(message); size > maxRequest {
-				return classify(requestTooLarge("the request has %d bytes as a gRPC message, at most %d are allowed; "+
-					"argsJson takes less room than args", size, maxRequest)).status().Err()
 			}
 		}
 		return invoke(ctx, method, req, reply, conn, opts...)
 	}
 }
 
-func (r *restRequest) check(request protoreflect.Message) error {
+func (r *restRequest) check(req any, maxRequest int) error {
+	message, ok := req.(proto.Message)
+	if !ok {
+		return nil
+	}
+	if err := r.checkParameters(message.ProtoReflect()); err != nil {
+		return err
+	}
+	if size := proto.Size(message); size > maxRequest {
+		return requestTooLarge("the request has %d bytes as a gRPC message, at most %d are allowed; "+
+			"argsJson takes less room than args", size, maxRequest)
+	}
+	return nil
+}
+
+func (r *restRequest) checkParameters(request protoreflect.Message) error {
 	var faults []broker.FieldViolation
 	for name, values := range r.query {
 		switch {
@@ -182,17 +203,26 @@ func handleRESTError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler
 	case !ok: // an escape in the path that can't be read
 		st = withDetails(status.New(codes.InvalidArgument, err.Error()), broker.ReasonInvalidArgument, nil)
 	case len(st.Details()) > 0: // from our services
-	case r.Context().Err() == nil && (st.Code() == codes.Canceled || st.Code() == codes.Unavailable):
-		// Not the caller has gone: the in-memory connection is closed.
-		st = classify(&broker.Error{
-			Code:    broker.CodeUnavailable,
-			Reason:  broker.ReasonDraining,
-			Message: "the broker is shutting down and did not answer this call",
-		}).status()
+	case r.Context().Err() == nil && isCutOff(st):
+		st = cutOff()
 	default:
 		st = withDetails(explainRefusal(r, st))
 	}
 	writeStatus(w, st)
+}
+
+// isCutOff reports whether a call whose caller hasn't gone failed since the
+// in-memory connection was closed.
+func isCutOff(st *status.Status) bool {
+	return st.Code() == codes.Canceled || st.Code() == codes.Unavailable
+}
+
+func cutOff() *status.Status {
+	return classify(&broker.Error{
+		Code:    broker.CodeUnavailable,
+		Reason:  broker.ReasonDraining,
+		Message: "the broker is shutting down and did not answer this call",
+	}).status()
 }
 
 func handleRoutingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, httpStatus int) {

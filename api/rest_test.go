@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/goccy/go-yaml"
 
@@ -80,24 +81,29 @@ var restRoutes = []struct {
 		`{"valid":true,"claims":{"user":"","tokenId":"","issueTime":null,"expireTime":null,"namespaces":[],"rooms":[],"join":[],"publish":[],"broadcast":false,"data":null},"reason":"","message":""}`,
 	},
 	{
+		"TokenService.RevokeTokens", "POST", "/v1/tokens:revoke", `{"user":"u","issuedBefore":"2030-01-02T03:04:05Z"}`,
+		broker.RevokeTokens{User: "u", IssuedBefore: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)},
+		`{"disconnected":4,"partial":false,"missingNodes":[]}`,
+	},
+	{
 		"RoomService.ListRooms", "GET", "/v1/rooms?namespace=/n&prefix=a%20b&pageSize=2&page_token=t", "",
 		broker.RoomQuery{Namespace: "/n", Prefix: "a b", Page: broker.Page{Size: 2, Token: "t"}},
-		`{"rooms":[{"name":"a","namespace":"/","sockets":2}],"nextPageToken":""}`,
+		`{"rooms":[{"name":"a","namespace":"/","sockets":2}],"nextPageToken":"","partial":false,"missingNodes":[]}`,
 	},
 	{
 		"RoomService.GetRoom", "GET", "/v1/rooms/a?namespace=/n", "",
 		getRoomCall{"/n", "a"},
-		`{"name":"a","namespace":"/n","sockets":0,"users":0}`,
+		`{"name":"a","namespace":"/n","sockets":0,"users":0,"partial":false,"missingNodes":[]}`,
 	},
 	{
 		"RoomService.ClearRoom", "POST", "/v1/rooms/a:clear", `{"namespace":"/n","notice":{"event":"e","args":[1]},"disconnect":true}`,
 		broker.ClearRoom{Namespace: "/n", Room: "a", Notice: &broker.Message{Event: "e", Args: json.RawMessage("[1]")}, Disconnect: true},
-		`{"removed":4}`,
+		`{"removed":4,"partial":false,"missingNodes":[]}`,
 	},
 	{
 		"RoomService.ClearRoom", "DELETE", "/v1/rooms/a?disconnect=true&notice.event=e", "",
 		broker.ClearRoom{Room: "a", Notice: &broker.Message{Event: "e"}, Disconnect: true},
-		`{"removed":4}`,
+		`{"removed":4,"partial":false,"missingNodes":[]}`,
 	},
 	{
 		"MessageService.Emit", "POST", "/v1/emit", `{"rooms":["a"],"event":"e","argsJson":"[1.0]","attachments":["AP8="]}`,
@@ -105,47 +111,66 @@ var restRoutes = []struct {
 			broker.Target{Rooms: []string{"a"}},
 			broker.Message{Event: "e", Args: json.RawMessage("[1.0]"), Attachments: [][]byte{{0, 255}}},
 		},
-		`{"matched":4,"queued":4,"dropped":0}`,
+		`{"matched":4,"queued":4,"dropped":0,"partial":false,"missingNodes":[]}`,
 	},
 	{
 		"MessageService.Broadcast", "POST", "/v1/broadcast", `{"event":"e","args":["<b>",{"z":1}]}`,
 		emitCall{broker.Target{Everyone: true}, broker.Message{Event: "e", Args: json.RawMessage(`["<b>",{"z":1}]`)}},
-		`{"matched":4,"queued":4,"dropped":0}`,
+		`{"matched":4,"queued":4,"dropped":0,"partial":false,"missingNodes":[]}`,
 	},
 	{
 		"MessageService.EmitBatch", "POST", "/v1/emit:batch", `{"emits":[{"event":"e","rooms":["a"]}]}`,
 		emitCall{broker.Target{Rooms: []string{"a"}}, broker.Message{Event: "e"}},
-		`{"results":[{"matched":4,"queued":4,"dropped":0,"error":null}]}`,
+		`{"results":[{"matched":4,"queued":4,"dropped":0,"error":null,"partial":false,"missingNodes":[]}]}`,
+	},
+	{
+		"MessageService.EmitWithAck", "POST", "/v1/emit:ack", `{"rooms":["a"],"event":"e","args":[1],"timeout":"2s","minAcks":3}`,
+		ackCall{
+			broker.Target{Rooms: []string{"a"}},
+			broker.Message{Event: "e", Args: json.RawMessage("[1]")},
+			broker.AckOptions{Timeout: 2e9, MinAcks: 3},
+		},
+		`{"result":{"summary":{"expected":4,"answered":0,"timedOut":4,"disconnected":0,"dropped":0,"partial":false,"missingNodes":[]}}}`,
 	},
 	{
 		"SocketService.ListSockets", "GET", "/v1/sockets?room=a&user=u", "",
 		broker.SocketQuery{Room: "a", User: "u"},
-		`{"sockets":[],"nextPageToken":""}`,
+		`{"sockets":[],"nextPageToken":"","partial":false,"missingNodes":[]}`,
 	},
 	{
 		"SocketService.GetSocket", "GET", "/v1/sockets/s-_1", "",
 		getSocketCall{"s-_1"},
-		`{"socket":{"id":"s-_1","user":"","namespace":"","rooms":[],"address":"","transport":"","connectTime":null,"data":null}}`,
+		`{"socket":{"id":"s-_1","user":"","namespace":"","rooms":[],"address":"","transport":"","connectTime":null,"data":null},"partial":false,"missingNodes":[]}`,
 	},
 	{
 		"SocketService.Join", "POST", "/v1/sockets:join", `{"selector":{"users":["u"]},"rooms":["x"]}`,
 		joinCall{broker.Target{Users: []string{"u"}}, []string{"x"}},
-		`{"matched":4,"refused":0}`,
+		`{"matched":4,"refused":0,"partial":false,"missingNodes":[]}`,
 	},
 	{
 		"SocketService.Leave", "POST", "/v1/sockets:leave", `{"selector":{"users":["u"]},"rooms":["x"]}`,
 		leaveCall{broker.Target{Users: []string{"u"}}, []string{"x"}},
-		`{"matched":4}`,
+		`{"matched":4,"partial":false,"missingNodes":[]}`,
+	},
+	{
+		"SocketService.Update", "POST", "/v1/sockets:update", `{"selector":{"users":["u"]},"data":{"n":null}}`,
+		updateCall{broker.Target{Users: []string{"u"}}, json.RawMessage(`{"n":null}`)},
+		`{"matched":4,"partial":false,"missingNodes":[]}`,
 	},
 	{
 		"SocketService.Disconnect", "POST", "/v1/sockets:disconnect", `{"selector":{"sockets":["s"]},"reason":"bye"}`,
 		disconnectCall{broker.Target{Sockets: []string{"s"}}, "bye"},
-		`{"matched":4}`,
+		`{"matched":4,"partial":false,"missingNodes":[]}`,
 	},
 	{
 		"ClusterService.ListNodes", "GET", "/v1/nodes", "",
 		listNodesCall{},
-		`{"nodes":[]}`,
+		`{"nodes":[],"partial":false,"missingNodes":[]}`,
+	},
+	{
+		"ClusterService.Drain", "POST", "/v1/nodes/n-_1:drain", "",
+		drainCall{"n-_1"},
+		`{"node":{"id":"n-_1","version":"","sockets":0,"rooms":0,"state":"NODE_STATE_DRAINING","uptime":"0s"}}`,
 	},
 }
 
@@ -155,7 +180,11 @@ func TestEveryRESTPath(t *testing.T) {
 	for _, tt := range restRoutes {
 		t.Run(tt.method+" "+tt.path, func(t *testing.T) {
 			status, header, text := h.do(t, tt.method, tt.path, tt.body)
-			if status != 200 || text != tt.answer+"\n" || header.Get("Content-Type") != "application/json" {
+			contentType := "application/json"
+			if strings.HasPrefix(tt.answer, `{"result":`) { // a stream, one line for each message
+				contentType = "application/x-ndjson"
+			}
+			if status != 200 || text != tt.answer+"\n" || header.Get("Content-Type") != contentType {
 				t.Errorf("%d %s %s\nwant %s", status, header.Get("Content-Type"), text, tt.answer)
 			}
 			wantCalls(t, b, tt.asked)
@@ -201,7 +230,7 @@ func TestRESTRoutesAreComplete(t *testing.T) {
 	var got []string
 	for _, route := range restRoutes {
 		path, _, _ := strings.Cut(route.path, "?")
-		path = strings.NewReplacer("/rooms/a", "/rooms/{room}", "/s-_1", "/{id}").Replace(path)
+		path = strings.NewReplacer("/rooms/a", "/rooms/{room}", "/s-_1", "/{id}", "/n-_1", "/{id}").Replace(path)
 		got = append(got, route.selector+" "+route.method+" "+path)
 	}
 	slices.Sort(want)

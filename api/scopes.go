@@ -44,7 +44,8 @@ func AllScopes() []Scope {
 func scopeOf(method string) (Scope, bool) {
 	switch method {
 	case salav1.TokenService_IssueToken_FullMethodName,
-		salav1.TokenService_VerifyToken_FullMethodName:
+		salav1.TokenService_VerifyToken_FullMethodName,
+		salav1.TokenService_RevokeTokens_FullMethodName:
 		return ScopeTokensIssue, true
 	case salav1.RoomService_ListRooms_FullMethodName,
 		salav1.RoomService_GetRoom_FullMethodName:
@@ -53,7 +54,8 @@ func scopeOf(method string) (Scope, bool) {
 		return ScopeRoomsClear, true
 	case salav1.MessageService_Emit_FullMethodName,
 		salav1.MessageService_EmitBatch_FullMethodName,
-		salav1.MessageService_EmitStream_FullMethodName:
+		salav1.MessageService_EmitStream_FullMethodName,
+		salav1.MessageService_EmitWithAck_FullMethodName:
 		return ScopeEmit, true
 	case salav1.MessageService_Broadcast_FullMethodName:
 		return ScopeBroadcast, true
@@ -62,10 +64,13 @@ func scopeOf(method string) (Scope, bool) {
 		return ScopeSocketsRead, true
 	case salav1.SocketService_Join_FullMethodName,
 		salav1.SocketService_Leave_FullMethodName,
+		salav1.SocketService_Update_FullMethodName,
 		salav1.SocketService_Disconnect_FullMethodName:
 		return ScopeSocketsWrite, true
 	case salav1.ClusterService_ListNodes_FullMethodName:
 		return ScopeClusterRead, true
+	case salav1.ClusterService_Drain_FullMethodName:
+		return ScopeClusterWrite, true
 	}
 	return "", false
 }

@@ -57,7 +57,7 @@ func socketMessage(info broker.SocketInfo) *salav1.Socket {
 
 // Join implements salav1.SocketServiceServer.
 func (s *socketService) Join(ctx context.Context, req *salav1.JoinRequest) (*salav1.JoinResponse, error) {
-	matched, refused, err := s.broker.Join(ctx, selectorTarget(req.GetSelector()), req.GetRooms())
+	matched, refused, err := s.broker.Join(ctx, selectedTarget(req.GetSelector()), req.GetRooms())
 	if err != nil {
 		return nil, err
 	}
@@ -66,31 +66,31 @@ func (s *socketService) Join(ctx context.Context, req *salav1.JoinRequest) (*sal
 
 // Leave implements salav1.SocketServiceServer.
 func (s *socketService) Leave(ctx context.Context, req *salav1.LeaveRequest) (*salav1.LeaveResponse, error) {
-	matched, err := s.broker.Leave(ctx, selectorTarget(req.GetSelector()), req.GetRooms())
+	matched, err := s.broker.Leave(ctx, selectedTarget(req.GetSelector()), req.GetRooms())
 	if err != nil {
 		return nil, err
 	}
 	return &salav1.LeaveResponse{Matched: count(matched)}, nil
 }
 
+// Update implements salav1.SocketServiceServer.
+func (s *socketService) Update(ctx context.Context, req *salav1.UpdateRequest) (*salav1.UpdateResponse, error) {
+	data, err := valueJSON("data", req.GetData())
+	if err != nil {
+		return nil, err
+	}
+	matched, err := s.broker.Update(ctx, selectedTarget(req.GetSelector()), data)
+	if err != nil {
+		return nil, err
+	}
+	return &salav1.UpdateResponse{Matched: count(matched)}, nil
+}
+
 // Disconnect implements salav1.SocketServiceServer.
 func (s *socketService) Disconnect(ctx context.Context, req *salav1.DisconnectRequest) (*salav1.DisconnectResponse, error) {
-	matched, err := s.broker.Disconnect(ctx, selectorTarget(req.GetSelector()), req.GetReason())
+	matched, err := s.broker.Disconnect(ctx, selectedTarget(req.GetSelector()), req.GetReason())
 	if err != nil {
 		return nil, err
 	}
 	return &salav1.DisconnectResponse{Matched: count(matched)}, nil
-}
-
-// selectorTarget never selects everyone: without a selector the broker says
-// that one is missing.
-func selectorTarget(selector *salav1.Selector) broker.Target {
-	return broker.Target{
-		Namespace:     selector.GetNamespace(),
-		Rooms:         selector.GetRooms(),
-		Users:         selector.GetUsers(),
-		Sockets:       selector.GetSockets(),
-		ExceptRooms:   selector.GetExceptRooms(),
-		ExceptSockets: selector.GetExceptSockets(),
-	}
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"google.golang.org/protobuf/types/known/durationpb"
-
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/token"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
@@ -19,7 +17,7 @@ type tokenService struct {
 
 // IssueToken implements salav1.TokenServiceServer.
 func (s *tokenService) IssueToken(ctx context.Context, req *salav1.IssueTokenRequest) (*salav1.IssueTokenResponse, error) {
-	ttl, err := tokenTTL(req.GetTtl())
+	ttl, err := duration("ttl", req.GetTtl(), "a token that lives for no time is of no use; leave ttl out for one hour")
 	if err != nil {
 		return nil, err
 	}
@@ -49,26 +47,6 @@ func (s *tokenService) IssueToken(ctx context.Context, req *salav1.IssueTokenReq
 	}, nil
 }
 
-// tokenTTL returns zero, which is the broker's default, only if ttl is unset.
-func tokenTTL(ttl *durationpb.Duration) (time.Duration, error) {
-	if ttl == nil {
-		return 0, nil
-	}
-	if err := ttl.CheckValid(); err != nil {
-		return 0, invalid(broker.FieldViolation{
-			Field:       "ttl",
-			Description: `is no valid duration; in JSON one looks like "3600s"`,
-		})
-	}
-	if d := ttl.AsDuration(); d != 0 {
-		return d, nil
-	}
-	return 0, invalid(broker.FieldViolation{
-		Field:       "ttl",
-		Description: "a token that lives for no time is of no use; leave ttl out for one hour",
-	})
-}
-
 // VerifyToken implements salav1.TokenServiceServer.
 func (s *tokenService) VerifyToken(ctx context.Context, req *salav1.VerifyTokenRequest) (*salav1.VerifyTokenResponse, error) {
 	claims, err := s.broker.VerifyToken(ctx, req.GetToken())
@@ -95,4 +73,27 @@ func tokenClaims(claims token.Claims) *salav1.TokenClaims {
 		Broadcast:  claims.Broadcast,
 		Data:       jsonValue(claims.Data),
 	}
+}
+
+// RevokeTokens implements salav1.TokenServiceServer.
+func (s *tokenService) RevokeTokens(ctx context.Context, req *salav1.RevokeTokensRequest) (*salav1.RevokeTokensResponse, error) {
+	var before time.Time
+	if at := req.GetIssuedBefore(); at != nil {
+		if err := at.CheckValid(); err != nil {
+			return nil, invalid(broker.FieldViolation{
+				Field:       "issued_before",
+				Description: `is no valid time; in JSON one looks like "2030-01-02T03:04:05Z"`,
+			})
+		}
+		before = at.AsTime()
+	}
+	disconnected, err := s.broker.RevokeTokens(ctx, broker.RevokeTokens{
+		TokenID:      req.GetTokenId(),
+		User:         req.GetUser(),
+		IssuedBefore: before,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &salav1.RevokeTokensResponse{Disconnected: count(disconnected)}, nil
 }

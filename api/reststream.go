@@ -1,0 +1,66 @@
+package api
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
+)
+
+// checkRESTStream does for calls whose answer is a stream what checkRESTCall
+// does for others.
+func checkRESTStream(maxRequest int) grpc.StreamClientInterceptor {
+	return func(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		stream, err := open(ctx, desc, conn, method, opts...)
+		rest, ok := ctx.Value(restKey{}).(*restRequest)
+		if err != nil || !ok {
+			return stream, err
+		}
+		return &restStream{stream, rest, maxRequest}, nil
+	}
+}
+
+// restStream is the stream of a REST call. The request is sent before anything
+// is received, by the same goroutine.
+type restStream struct {
+	grpc.ClientStream
+	rest       *restRequest
+	maxRequest int
+}
+
+// SendMsg implements grpc.ClientStream. The call may last far longer than its
+// body matters, which makes room for another then.
+func (s *restStream) SendMsg(m any) error {
+	if err := s.rest.check(m, s.maxRequest); err != nil {
+		return classify(err).status().Err()
+	}
+	err := s.ClientStream.SendMsg(m)
+	s.rest.sent()
+	return err
+}
+
+// Header implements grpc.ClientStream. It returns the error of a call that
+// fails before its first message, so that the gateway answers it like any
+// other, rather than as a line of a stream.
+func (s *restStream) Header() (metadata.MD, error) {
+	header, err := s.ClientStream.Header()
+	if header == nil && err == nil {
+		err = s.RecvMsg(&emptypb.Empty{})
+	}
+	return header, err
+}
+
+// explainStreamError returns what the last line says of a stream that breaks
+// off.
+func explainStreamError(ctx context.Context, err error) *status.Status {
+	st := status.Convert(err)
+	switch {
+	case len(st.Details()) > 0: // from our services
+		return st
+	case ctx.Err() == nil && isCutOff(st):
+		return cutOff()
+	}
+	return classify(err).status()
+}
