@@ -21,14 +21,19 @@ func (s *socket) replyTo(p *packet.Packet) reply {
 	}
 	id := p.ID
 	return func(err *Error) {
-		args := json.RawMessage(`[{"ok":true}]`)
 		if err != nil {
-			body := map[string]any{"error": errorBody{Code: err.Reason, Message: err.Message}}
-			args, _ = json.Marshal([]any{body}) // strings always encode
+			s.reply(id, map[string]errorBody{"error": {Code: err.Reason, Message: err.Message}})
+			return
 		}
-		ack := packet.AppendAck(nil, s.ns.name, id, packet.Payload{Args: args})
-		s.deliver(engine.NewFrame(ack), false)
+		s.reply(id, map[string]bool{"ok": true})
 	}
+}
+
+// reply answers the event with the ack id. The answer is strings and the like,
+// which always encode.
+func (s *socket) reply(id uint64, answer any) {
+	args, _ := json.Marshal([]any{answer})
+	s.deliver(engine.NewFrame(packet.AppendAck(nil, s.ns.name, id, packet.Payload{Args: args})), false)
 }
 
 // errorBody is what a refused client finds in err.data, or in an ack's error.

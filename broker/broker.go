@@ -1,11 +1,11 @@
 package broker
 
 import (
-	"context"
 	"crypto/rand"
 	"log/slog"
 	"net/http"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,7 +29,13 @@ type Broker struct {
 	metrics        *metrics
 	events         *events.Hub
 
+	questions atomic.Uint64 // ack ids given out
+	waiting   atomic.Int64  // answers that are waited for
+
 	draining atomic.Bool
+	drained  chan struct{} // closed when the last client has been sent away
+	rush     chan struct{} // closed when the rest has to go at once
+	rushing  sync.Once
 }
 
 // New returns a broker that is ready to serve, and that has goroutines until
@@ -47,6 +53,8 @@ func New(o Options) (*Broker, error) {
 		started:    time.Now(),
 		namespaces: make(map[string]*namespace, len(o.Namespaces)),
 		relay:      make(map[string]RelayRule, len(o.Relay)),
+		drained:    make(chan struct{}),
+		rush:       make(chan struct{}),
 	}
 	for _, rule := range o.Relay {
 		b.relay[rule.Event] = rule
@@ -90,27 +98,6 @@ const messageOverhead = 4 << 10
 
 // Handler serves the public listener: Socket.IO below /socket.io/.
 func (b *Broker) Handler() http.Handler { return b.handler }
-
-// Shutdown drains the broker: it refuses new clients, tells the connected
-// ones, sends what was accepted for them and closes their connections, from
-// which they reconnect by themselves. It returns nil once that is done, or the
-// context's error if that came first; then what was left is cut.
-func (b *Broker) Shutdown(ctx context.Context) error {
-	if !b.draining.CompareAndSwap(false, true) {
-		return nil
-	}
-	b.log.Info("draining", "sockets", b.countSockets())
-	goodbye := disconnectMessage(ReasonDraining, "the broker is shutting down; reconnect in a moment")
-	for _, ns := range b.namespaces {
-		b.emit(ns, everyone, &goodbye)
-	}
-	err := b.engine.Shutdown(ctx)
-	b.endSubscriptions(ctx)
-	return err
-}
-
-// Draining reports whether Shutdown has begun.
-func (b *Broker) Draining() bool { return b.draining.Load() }
 
 // newNodeID returns 50 random bits.
 func newNodeID() string { return rand.Text()[:nodeIDLength] }

@@ -105,6 +105,10 @@ func (c *client) receive(p *packet.Packet) {
 		s.end(endedByClient)
 	case p.Type == parser.EVENT:
 		c.b.handle(s, p)
+	case p.Type == parser.ACK:
+		if !s.answer(p) {
+			c.b.metrics.acks.WithLabelValues(ackLate).Inc()
+		}
 	}
 }
 
@@ -157,6 +161,13 @@ func (c *client) attach(s *socket, enter func()) bool {
 	c.sockets = append(c.sockets, s)
 	enter()
 	return true
+}
+
+// all returns the client's sockets.
+func (c *client) all() []*socket {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.sockets)
 }
 
 // detach forgets a socket. A connection without any is closed a little later.

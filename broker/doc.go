@@ -21,6 +21,7 @@
 //
 // # Locks
 //
-// In this order: client.mu, the index's, those of the connection, which
-// package engine orders. Nothing waits under any of them.
+// In this order: client.mu, socket.mu, and then either question.mu or the
+// index's and those of the connection, which package engine orders. Nothing
+// waits under any of them.
 package broker

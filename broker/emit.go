@@ -36,7 +36,7 @@ func (b *Broker) emit(ns *namespace, t fanout.Target, m *Message) Report {
 func (b *Broker) deliver(ns *namespace, to []*socket, m *Message) Report {
 	report := Report{Matched: len(to)}
 	if len(to) > 0 {
-		f := newFrame(ns.name, m)
+		f := newFrame(ns.name, nil, m)
 		for _, s := range to {
 			if s.deliver(f, m.Volatile) {
 				report.Queued++
@@ -48,10 +48,11 @@ func (b *Broker) deliver(ns *namespace, to []*socket, m *Message) Report {
 	return report
 }
 
-// newFrame encodes a message once for all who get it.
-func newFrame(namespace string, m *Message) *engine.Frame {
+// newFrame encodes a message once for all who get it. ackID, if not nil, asks
+// them for an answer.
+func newFrame(namespace string, ackID *uint64, m *Message) *engine.Frame {
 	p := packet.Payload{Args: m.Args, Attachments: m.Attachments}
-	return engine.NewFrame(packet.AppendEvent(nil, namespace, nil, m.Event, p), m.Attachments...)
+	return engine.NewFrame(packet.AppendEvent(nil, namespace, ackID, m.Event, p), m.Attachments...)
 }
 
 func (t *Target) fanout() fanout.Target {

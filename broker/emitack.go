@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 )
 
@@ -42,11 +43,82 @@ type AckSummary struct {
 	Dropped int
 }
 
+// Limits of events that ask for answers.
+const (
+	defaultAckTimeout = 10 * time.Second
+	maxAckTimeout     = time.Minute
+	// maxWaiting bounds how many answers the broker waits for at once.
+	maxWaiting = 250_000
+	// maxAckBytes bounds what clients have answered to one event and the
+	// caller hasn't taken yet.
+	maxAckBytes = 64 << 20
+)
+
 // EmitWithAck sends a message as Emit does, asks each socket for an answer and
 // passes the answers to each, on the caller's goroutine, one at a time and as
 // they come. It returns when no more are waited for. An answer that comes later
-// is ignored. It may be called concurrently. The error is a *[Error], ctx's, or
+// is counted and ignored. Nobody waits for the caller: what it hasn't taken yet
+// is kept. It may be called concurrently. The error is a *[Error], ctx's, or
 // what each returned, which ends the waiting.
 func (b *Broker) EmitWithAck(ctx context.Context, t Target, m Message, o AckOptions, each func(Ack) error) (AckSummary, error) {
-	return AckSummary{}, &Error{Code: CodeUnavailable, Reason: "TODO", Message: "not yet"}
+	if o.Timeout == 0 {
+		o.Timeout = defaultAckTimeout
+	}
+	var v violations
+	t.validate(&v)
+	m.validate(&v, b.opts.MaxMessageBytes)
+	if o.Timeout < 0 || o.Timeout > maxAckTimeout {
+		v.add("timeout", "%s is not between 0 and %s", o.Timeout, maxAckTimeout)
+	}
+	if err := v.err(); err != nil {
+		return AckSummary{}, err
+	}
+	ns, err := b.namespace(t.Namespace)
+	if err != nil {
+		return AckSummary{}, err
+	}
+	sockets := ns.index.Select(nil, t.fanout())
+	if b.waiting.Add(int64(len(sockets))) > maxWaiting {
+		b.waiting.Add(-int64(len(sockets)))
+		return AckSummary{}, &Error{
+			Code:    CodeResourceExhausted,
+			Reason:  ReasonTooManyAcks,
+			Message: fmt.Sprintf("the broker waits for at most %d answers at once; ask fewer sockets, or again in a moment", maxWaiting),
+		}
+	}
+	defer b.waiting.Add(-int64(len(sockets)))
+	q := newQuestion(b.questions.Add(1), len(sockets), o.MinAcks)
+	b.ask(q, ns, sockets, &m)
+	late, err := q.wait(ctx, o.Timeout, each)
+	var why fate // the rest isn't waited for
+	if late {
+		why = timedOut
+	}
+	for _, s := range sockets { // nothing of the question stays behind
+		s.forget(q, why)
+	}
+	summary := q.end()
+	b.metrics.asked(summary)
+	if err == nil {
+		err = q.passOn(each)
+	}
+	return summary, err
+}
+
+// ask sends a valid message to the sockets, with the question's number as its
+// ack id: one frame for all, as each socket knows what it was asked.
+func (b *Broker) ask(q *question, ns *namespace, sockets []*socket, m *Message) {
+	report := Report{Matched: len(sockets)}
+	f := newFrame(ns.name, &q.id, m)
+	for _, s := range sockets {
+		switch {
+		case !s.expect(q):
+			q.without(disconnected)
+		case s.deliver(f, false):
+			report.Queued++
+		default:
+			s.forget(q, dropped)
+		}
+	}
+	b.metrics.emitted(report)
 }

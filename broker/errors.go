@@ -44,6 +44,11 @@ const (
 	ReasonTooManyRooms      = "TOO_MANY_ROOMS"
 	ReasonNoHandler         = "NO_HANDLER"
 	ReasonDraining          = "DRAINING"
+	ReasonNodeNotFound      = "NODE_NOT_FOUND"
+	ReasonTooManyAcks       = "TOO_MANY_ACKS"
+	ReasonSlowCaller        = "SLOW_CALLER"
+	ReasonTokenUser         = "TOKEN_USER_MISMATCH"
+	ReasonTooManyRevoked    = "TOO_MANY_REVOCATIONS"
 )
 
 // FieldViolation says what is wrong with one field of a request.

@@ -16,6 +16,9 @@ func (b *Broker) handle(s *socket, p *packet.Packet) {
 	event := p.Event
 	kind := eventUnhandled
 	switch rule, relayed := b.relay[event]; {
+	case event == tokenEvent:
+		b.handleToken(s, p)
+		return
 	case event == b.opts.Rooms.JoinEvent:
 		kind, err = eventJoin, b.handleJoin(s, p.Payload)
 	case event == b.opts.Rooms.LeaveEvent:
@@ -46,7 +49,7 @@ func (b *Broker) handleJoin(s *socket, p packet.Payload) *Error {
 	if err != nil {
 		return err
 	}
-	if !anyMatches(s.claims.Join, req.Room) {
+	if !anyMatches(s.grant().Join, req.Room) {
 		return denied(ReasonJoinDenied, "the token doesn't allow to join the room %q", req.Room)
 	}
 	joined, err := b.join(s, req.Room)
@@ -104,10 +107,10 @@ func (b *Broker) announce(s *socket, req roomRequest, pick announcement) {
 	}
 	username := req.Username
 	if username == "" { // the client didn't say
-		username = s.claims.User
+		username = s.user
 	}
 	text := strings.NewReplacer(
-		"{user}", s.claims.User,
+		"{user}", s.user,
 		"{username}", username,
 		"{room}", req.Room,
 	).Replace(pick(a))
@@ -119,7 +122,7 @@ func (b *Broker) announce(s *socket, req roomRequest, pick announcement) {
 func (b *Broker) handleRelay(s *socket, rule *RelayRule, p packet.Payload) *Error {
 	m := &Message{Event: rule.Emit, Args: p.Args, Attachments: p.Attachments}
 	if rule.To == RelayToBroadcast {
-		if !s.claims.Broadcast {
+		if !s.grant().Broadcast {
 			return denied(ReasonBroadcastDenied, "the token doesn't allow to send to everyone")
 		}
 		b.emit(s.ns, fanout.Target{All: true, ExceptIDs: []string{s.id}}, m)
@@ -129,7 +132,7 @@ func (b *Broker) handleRelay(s *socket, rule *RelayRule, p packet.Payload) *Erro
 	if err != nil {
 		return err
 	}
-	if !anyMatches(s.claims.Publish, room) {
+	if !anyMatches(s.grant().Publish, room) {
 		return denied(ReasonPublishDenied, "the token doesn't allow to send to the room %q", room)
 	}
 	b.emit(s.ns, fanout.Target{Rooms: []string{room}}, m)
@@ -162,6 +165,11 @@ func firstArg(args json.RawMessage) json.RawMessage {
 		return nil
 	}
 	return arg
+}
+
+// errSocketGone is the answer to what can't be done any more.
+func errSocketGone() *Error {
+	return &Error{Code: CodeNotFound, Reason: ReasonSocketNotFound, Message: "the socket is disconnected"}
 }
 
 // errNotConnected is how a packet is counted that no socket is there for.

@@ -23,7 +23,14 @@ func (c *client) connect(p *packet.Packet) {
 		return
 	}
 	s := newSocket(c, ns, claims)
-	c.attach(s, s.enter)
+	if !c.attach(s, s.enter) {
+		return
+	}
+	// What has changed since the checks above may not have found the socket.
+	s.checkRevoked()
+	if c.b.draining.Load() {
+		c.sendAway()
+	}
 }
 
 // connectError is what a CONNECT_ERROR packet carries. Stock clients make
@@ -60,14 +67,15 @@ func (b *Broker) authenticate(ns *namespace, fallback string, p *packet.Packet) 
 	if err != nil {
 		return token.Claims{}, err
 	}
-	if len(claims.Namespaces) > 0 && !slices.Contains(claims.Namespaces, ns.name) {
-		return token.Claims{}, &Error{
-			Code:    CodePermissionDenied,
-			Reason:  ReasonNamespaceDenied,
-			Message: fmt.Sprintf("the token doesn't allow the namespace %q", ns.name),
-		}
+	return claims, b.checkGrant(ns, claims.Grant)
+}
+
+// checkGrant refuses a token that doesn't let its client into the namespace.
+func (b *Broker) checkGrant(ns *namespace, g token.Grant) *Error {
+	if len(g.Namespaces) > 0 && !slices.Contains(g.Namespaces, ns.name) {
+		return denied(ReasonNamespaceDenied, "the token doesn't allow the namespace %q", ns.name)
 	}
-	return claims, b.checkRooms(claims.Rooms)
+	return b.checkRooms(g.Rooms)
 }
 
 // checkRooms refuses a token whose rooms could not all be joined. Tokens made

@@ -138,18 +138,23 @@ func (b *Broker) GetSocket(_ context.Context, id string) (SocketInfo, error) {
 func (s *socket) info() SocketInfo {
 	return SocketInfo{
 		ID:          s.id,
-		User:        s.claims.User,
+		User:        s.user,
 		Namespace:   s.ns.name,
 		Rooms:       s.ns.index.RoomsOf(s),
 		Address:     s.client.conn.RemoteAddress(),
 		Transport:   s.client.conn.Transport(),
 		ConnectTime: s.connectTime,
-		Data:        s.claims.Data,
+		Data:        s.shownData(),
 	}
 }
 
 // ListNodes describes the nodes of the broker. It may be called concurrently.
 func (b *Broker) ListNodes(context.Context) ([]NodeInfo, error) {
+	return []NodeInfo{b.info()}, nil
+}
+
+// info describes this node.
+func (b *Broker) info() NodeInfo {
 	node := NodeInfo{ID: b.id, Version: b.opts.Version, Uptime: time.Since(b.started)}
 	if b.draining.Load() {
 		node.State = NodeDraining
@@ -159,7 +164,7 @@ func (b *Broker) ListNodes(context.Context) ([]NodeInfo, error) {
 		node.Sockets += sockets
 		node.Rooms += rooms
 	}
-	return []NodeInfo{node}, nil
+	return node
 }
 
 func (b *Broker) countSockets() (n int) {

@@ -153,7 +153,7 @@ func (b *Broker) join(s *socket, room string) (joined bool, err *Error) {
 	case errors.Is(joinErr, fanout.ErrTooManyRooms):
 		return false, tooManyRooms(b.opts.MaxRoomsPerSocket)
 	case joinErr != nil:
-		return false, &Error{Code: CodeNotFound, Reason: ReasonSocketNotFound, Message: "the socket is disconnected"}
+		return false, errSocketGone()
 	}
 	return len(added) > 0, nil
 }

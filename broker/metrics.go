@@ -11,7 +11,16 @@ const (
 	eventJoin      = "join"
 	eventLeave     = "leave"
 	eventRelay     = "relay"
+	eventToken     = "token"
 	eventUnhandled = "unhandled"
+)
+
+// What becomes of the answers that clients are asked for, as the metrics name it.
+const (
+	ackAnswered     = "answered"
+	ackTimedOut     = "timed_out"
+	ackDisconnected = "disconnected"
+	ackLate         = "late"
 )
 
 // metrics counts what the broker does. The values of all labels come from
@@ -24,6 +33,7 @@ type metrics struct {
 	closed         *prometheus.CounterVec
 	refusals       *prometheus.CounterVec
 	events         *prometheus.CounterVec
+	acks           *prometheus.CounterVec
 	emits          prometheus.Counter
 	queued         prometheus.Counter
 	dropped        *prometheus.CounterVec
@@ -46,6 +56,7 @@ func newMetrics(b *Broker) *metrics {
 		closed:   counters("sala_connections_closed_total", "Connections that have ended, by reason.", "reason"),
 		refusals: counters("sala_connects_refused_total", "Clients that were refused, by reason.", "reason"),
 		events:   counters("sala_client_events_total", "Events that clients sent, by what became of them.", "kind", "result"),
+		acks:     counters("sala_acks_total", "Answers that clients were asked for, by what became of them.", "result"),
 		emits:    counter("sala_emits_total", "Messages sent, whatever the number of receivers."),
 		queued:   counter("sala_deliveries_queued_total", "Messages queued to a socket."),
 		dropped:  counters("sala_deliveries_dropped_total", "Messages that did not reach a connection, by reason.", "reason"),
@@ -65,6 +76,12 @@ func (m *metrics) received(kind string, err *Error) {
 func (m *metrics) emitted(r Report) {
 	m.emits.Inc()
 	m.queued.Add(float64(r.Queued))
+}
+
+func (m *metrics) asked(s AckSummary) {
+	for result, n := range map[string]int{ackAnswered: s.Answered, ackTimedOut: s.TimedOut, ackDisconnected: s.Disconnected} {
+		m.acks.WithLabelValues(result).Add(float64(n))
+	}
 }
 
 // ConnOpened implements [engine.Observer].
@@ -103,5 +120,5 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.connections, m.closed, m.refusals, m.events, m.emits, m.queued, m.dropped}
+	return []prometheus.Collector{m.connections, m.closed, m.refusals, m.events, m.acks, m.emits, m.queued, m.dropped}
 }

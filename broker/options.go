@@ -31,6 +31,9 @@ type Options struct {
 	// PingInterval, PingTimeout and ConnectTimeout default to 25 s, 20 s and
 	// 10 s.
 	PingInterval, PingTimeout, ConnectTimeout time.Duration
+	// DrainSpread is over how long clients are sent away when the broker
+	// drains, so that they don't all come back at once; zero means at once.
+	DrainSpread time.Duration
 	// MaxMessageBytes bounds one message, whoever sends it; 1,000,000 by
 	// default.
 	MaxMessageBytes int64

@@ -2,8 +2,10 @@ package broker
 
 import (
 	"context"
-	"encoding/json"
 	"time"
+
+	"github.com/salabroker/sala/broker/fanout"
+	"github.com/salabroker/sala/broker/token"
 )
 
 // RevokeTokens says which tokens to revoke: exactly one of TokenID and User is
@@ -18,17 +20,66 @@ type RevokeTokens struct {
 	IssuedBefore time.Time
 }
 
-// RevokeTokens is
+// RevokeTokens makes tokens worthless before they expire: sockets that live by
+// one are disconnected at once with the code TOKEN_REVOKED, and nobody connects
+// with one any more. It returns how many sockets that were. It may be called
+// concurrently; the error is a *[Error].
 func (b *Broker) RevokeTokens(_ context.Context, r RevokeTokens) (disconnected int, err error) {
-	return 0, &Error{Code: CodeUnavailable, Reason: "TODO", Message: "not yet"}
+	if err := r.validate(); err != nil {
+		return 0, err
+	}
+	revocations := b.opts.Tokens.Revocations()
+	if r.User != "" {
+		err = revocations.RevokeUser(r.User, r.IssuedBefore)
+	} else {
+		err = revocations.RevokeID(r.TokenID)
+	}
+	if err != nil {
+		return 0, &Error{Code: CodeResourceExhausted, Reason: ReasonTooManyRevoked, Message: err.Error()}
+	}
+	return b.disconnectRevoked(r.User), nil
 }
 
-// Update is
-func (b *Broker) Update(_ context.Context, t Target, data json.RawMessage) (matched int, err error) {
-	return 0, &Error{Code: CodeUnavailable, Reason: "TODO", Message: "not yet"}
+func (r *RevokeTokens) validate() error {
+	var v violations
+	switch {
+	case r.TokenID == "" && r.User == "":
+		v.add("token_id", "say which tokens: give token_id or user")
+	case r.TokenID != "" && r.User != "":
+		v.add("user", "token_id and user are both set; give one of them")
+	case r.TokenID != "":
+		validateName(&v, "token_id", "a token's id", r.TokenID)
+	default:
+		validateUser(&v, "user", r.User)
+	}
+	if r.User == "" && !r.IssuedBefore.IsZero() {
+		v.add("issued_before", "goes with user; one token is named by its id alone")
+	}
+	return v.err()
 }
 
-// Drain is
-func (b *Broker) Drain(_ context.Context, node string) (NodeInfo, error) {
-	return NodeInfo{}, &Error{Code: CodeUnavailable, Reason: "TODO", Message: "not yet"}
+// disconnectRevoked ends the sockets, of one user or of all, that live by a
+// token which is revoked.
+func (b *Broker) disconnectRevoked(user string) (disconnected int) {
+	t := everyone
+	if user != "" {
+		t = fanout.Target{Users: []string{user}}
+	}
+	for _, ns := range b.namespaces {
+		for _, s := range ns.index.Select(nil, t) {
+			if s.checkRevoked() {
+				disconnected++
+			}
+		}
+	}
+	return disconnected
+}
+
+// checkRevoked ends the socket if its token is revoked, and reports whether it
+// was this call that did.
+func (s *socket) checkRevoked() bool {
+	s.mu.Lock()
+	revoked := s.client.b.opts.Tokens.Revocations().Revoked(s.claims)
+	s.mu.Unlock()
+	return revoked && s.disconnect(token.ReasonRevoked, "the token has been revoked")
 }

@@ -3,6 +3,7 @@ package broker
 import (
 	"crypto/rand"
 	"encoding/json"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,12 +18,19 @@ type socket struct {
 	client      *client
 	ns          *namespace
 	id          string
-	claims      token.Claims
+	user        string
 	connectTime time.Time
-	// Set when the socket enters, before anyone else can see it.
-	expiry *time.Timer
 
 	gone atomic.Bool // it has ended, or is just about to
+
+	// Guarded by mu.
+	mu        sync.Mutex
+	claims    token.Claims
+	data      json.RawMessage      // what backends see with the socket
+	updated   bool                 // data isn't the token's any more
+	expiry    *time.Timer          // of the claims; nil if they have no end
+	expired   bool                 // too late for a fresh token
+	questions map[uint64]*question // to be answered, by ack id; nil if there are none
 }
 
 func newSocket(c *client, ns *namespace, claims token.Claims) *socket {
@@ -30,8 +38,10 @@ func newSocket(c *client, ns *namespace, claims token.Claims) *socket {
 		client:      c,
 		ns:          ns,
 		id:          c.b.id + rand.Text()[:socketIDSuffix],
-		claims:      claims,
+		user:        claims.User,
 		connectTime: time.Now(),
+		claims:      claims,
+		data:        claims.Data,
 	}
 }
 
@@ -43,7 +53,7 @@ const socketIDSuffix = 16
 func (s *socket) ID() string { return s.id }
 
 // User implements [fanout.Member].
-func (s *socket) User() string { return s.claims.User }
+func (s *socket) User() string { return s.user }
 
 // enter makes the socket a member of its namespace and of its token's rooms,
 // and tells the client.
@@ -53,14 +63,15 @@ func (s *socket) User() string { return s.claims.User }
 // it is found by whoever asks.
 func (s *socket) enter() {
 	connect := engine.NewFrame(packet.AppendConnect(nil, s.ns.name, s.id))
+	s.mu.Lock()
 	if left, ok := untilExpiry(s.claims); ok {
-		s.expiry = time.AfterFunc(left, func() {
-			s.disconnect(token.ReasonExpired, "the token has expired")
-		})
+		s.expiry = time.AfterFunc(left, s.expire)
 	}
+	rooms := s.claims.Rooms
+	s.mu.Unlock()
 	// It can't fail: authenticate has checked the limit.
-	_ = s.ns.index.Add(s, s.claims.Rooms, func() { s.client.conn.Send(connect, false) })
-	s.client.b.log.Debug("socket connected", "socket", s.id, "namespace", s.ns.name, "user", s.claims.User)
+	_ = s.ns.index.Add(s, rooms, func() { s.client.conn.Send(connect, false) })
+	s.client.b.log.Debug("socket connected", "socket", s.id, "namespace", s.ns.name, "user", s.user)
 }
 
 // Why a socket ended, beside the reasons for which connections end and the
@@ -74,11 +85,10 @@ func (s *socket) end(why string) bool {
 		return false
 	}
 	s.ns.index.Remove(s)
-	if s.expiry != nil {
-		s.expiry.Stop()
-	}
+	s.leaveUnanswered()
+	s.stopExpiry()
 	s.client.detach(s)
-	s.client.b.log.Debug("socket disconnected", "socket", s.id, "namespace", s.ns.name, "user", s.claims.User, "reason", why)
+	s.client.b.log.Debug("socket disconnected", "socket", s.id, "namespace", s.ns.name, "user", s.user, "reason", why)
 	return true
 }
 
@@ -88,14 +98,16 @@ func (s *socket) deliver(f *engine.Frame, volatile bool) bool {
 }
 
 // disconnect ends the socket: the client gets what was sent to it before, then
-// the reason, then Socket.IO's disconnect.
-func (s *socket) disconnect(code, reason string) {
+// the reason, then Socket.IO's disconnect. It reports whether this was the call
+// that did.
+func (s *socket) disconnect(code, reason string) bool {
 	if !s.end(code) {
-		return
+		return false
 	}
 	m := disconnectMessage(code, reason)
-	s.client.conn.Send(newFrame(s.ns.name, &m), false)
+	s.client.conn.Send(newFrame(s.ns.name, nil, &m), false)
 	s.client.conn.Send(engine.NewFrame(packet.AppendDisconnect(nil, s.ns.name)), false)
+	return true
 }
 
 // disconnectEvent is what a client gets before the broker disconnects it,
@@ -108,6 +120,13 @@ const reasonDisconnected = "DISCONNECTED"
 func disconnectMessage(code, reason string) Message {
 	args, _ := json.Marshal([]any{map[string]string{"code": code, "reason": reason}}) // strings always encode
 	return Message{Event: disconnectEvent, Args: args}
+}
+
+// grant returns what the client may do.
+func (s *socket) grant() token.Grant {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.claims.Grant
 }
 
 // untilExpiry returns how long the claims hold; ok is false if they have no

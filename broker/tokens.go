@@ -11,9 +11,8 @@ import (
 
 // Limits of the tokens that the broker issues.
 const (
-	defaultTokenTTL   = time.Hour
-	maxTokenTTL       = 30 * 24 * time.Hour
-	maxTokenDataBytes = 4 << 10
+	defaultTokenTTL = time.Hour
+	maxTokenTTL     = token.MaxTTL
 )
 
 // TokenRequest says whom a token is for and what it allows.
@@ -50,11 +49,7 @@ func (b *Broker) IssueToken(_ context.Context, r TokenRequest) (IssuedToken, err
 		v.add("ttl", "%s is not between 1s and %s", r.TTL, maxTokenTTL)
 	}
 	r.Permissions.validate(&v, "", b.namespaceNames)
-	if len(r.Data) > maxTokenDataBytes {
-		v.add("data", "has %d bytes, at most %d are allowed", len(r.Data), maxTokenDataBytes)
-	} else if len(r.Data) > 0 && !json.Valid(r.Data) {
-		v.add("data", "is not valid JSON")
-	}
+	validateData(&v, "data", r.Data)
 	if err := v.err(); err != nil {
 		return IssuedToken{}, err
 	}

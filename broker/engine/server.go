@@ -94,11 +94,16 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return err
 }
 
+// Refuse refuses new handshakes from now on. The connections that are there stay.
+func (s *Server) Refuse() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.draining = true
+}
+
 // drain refuses new handshakes and closes every connection gracefully.
 func (s *Server) drain() {
-	s.mu.Lock()
-	s.draining = true
-	s.mu.Unlock()
+	s.Refuse()
 	for _, c := range s.all() {
 		c.CloseAfterFlush(ReasonShutdown)
 	}

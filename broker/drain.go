@@ -1,0 +1,124 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/salabroker/sala/broker/engine"
+)
+
+// maxDrainGap is the longest pause between two clients that are sent away: a
+// few of them needn't be spread.
+const maxDrainGap = 10 * time.Millisecond
+
+// Drain takes a node out of service, given by its id, and describes it: it
+// refuses new clients from now on, and begins to send those away that it has,
+// spread over Options.DrainSpread. It doesn't wait for that. It may be called
+// concurrently, and again. The error is a *[Error], with CodeNotFound if there
+// is no such node.
+func (b *Broker) Drain(_ context.Context, node string) (NodeInfo, error) {
+	var v violations
+	validateName(&v, "id", "a node's id", node)
+	if err := v.err(); err != nil {
+		return NodeInfo{}, err
+	}
+	if node != b.id {
+		return NodeInfo{}, &Error{
+			Code:    CodeNotFound,
+			Reason:  ReasonNodeNotFound,
+			Message: fmt.Sprintf("there is no node %q; ListNodes names those there are", node),
+		}
+	}
+	b.drain()
+	return b.info(), nil
+}
+
+// Shutdown drains the broker: it refuses new clients, tells the connected
+// ones, sends what was accepted for them and closes their connections, from
+// which they reconnect by themselves. They are sent away spread over
+// Options.DrainSpread, but all of them before half of ctx's time is over. It
+// returns nil once that is done, or the context's error if that came first;
+// then what was left is cut.
+func (b *Broker) Shutdown(ctx context.Context) error {
+	b.drain()
+	half := ctx
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		half, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+		defer cancel()
+	}
+	select {
+	case <-b.drained:
+	case <-half.Done():
+		b.rushing.Do(func() { close(b.rush) })
+		<-b.drained
+	}
+	return b.engine.Shutdown(ctx)
+}
+
+// Draining reports whether Drain or Shutdown has begun.
+func (b *Broker) Draining() bool { return b.draining.Load() }
+
+// drain begins to drain, unless that has begun. The goroutine ends by itself,
+// or soon after rush is closed.
+func (b *Broker) drain() {
+	if !b.draining.CompareAndSwap(false, true) {
+		return
+	}
+	b.log.Info("draining", "sockets", b.countSockets(), "spread", b.opts.DrainSpread.String())
+	b.engine.Refuse()
+	go b.sendClientsAway()
+}
+
+// sendClientsAway goes through the clients that have a socket. One that gets
+// its first after that is sent away by its own connect.
+func (b *Broker) sendClientsAway() {
+	defer close(b.drained)
+	clients := b.clients()
+	gap := min(b.opts.DrainSpread/time.Duration(max(len(clients), 1)), maxDrainGap)
+	start := time.Now()
+	for i, c := range clients {
+		b.pauseUntil(start.Add(time.Duration(i) * gap))
+		c.sendAway()
+	}
+}
+
+// pauseUntil waits, unless the rest has to go at once.
+func (b *Broker) pauseUntil(t time.Time) {
+	wait := time.Until(t)
+	if wait <= 0 {
+		return
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-b.rush:
+	}
+}
+
+// clients returns those that have a socket, each once.
+func (b *Broker) clients() []*client {
+	seen := make(map[*client]bool)
+	var clients []*client
+	for _, ns := range b.namespaces {
+		for _, s := range ns.index.Select(nil, everyone) {
+			if !seen[s.client] {
+				seen[s.client] = true
+				clients = append(clients, s.client)
+			}
+		}
+	}
+	return clients
+}
+
+// sendAway tells the client's sockets to come back and closes the connection
+// behind that.
+func (c *client) sendAway() {
+	goodbye := disconnectMessage(ReasonDraining, "the broker is shutting down; reconnect in a moment")
+	for _, s := range c.all() {
+		s.deliver(newFrame(s.ns.name, nil, &goodbye), false)
+	}
+	c.conn.CloseAfterFlush(engine.ReasonShutdown)
+}

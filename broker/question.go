@@ -1,0 +1,200 @@
+package broker
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/salabroker/sala/broker/packet"
+)
+
+// question is one event that asks sockets for an answer. Each socket that is
+// still to answer holds it among its own, and whoever takes it from there tells
+// the question what became of that socket: so each is counted once.
+type question struct {
+	// Static.
+	id      uint64
+	asked   time.Time
+	minAcks int
+	wake    chan struct{} // holds one when there is something to look at
+
+	// Guarded by mu, which comes after those of sockets.
+	mu      sync.Mutex
+	summary AckSummary
+	left    int   // sockets that nothing is known of yet
+	answers []Ack // that the caller hasn't taken
+	bytes   int   // of answers
+	tooMuch bool  // the caller has let too many bytes pile up
+}
+
+func newQuestion(id uint64, sockets, minAcks int) *question {
+	return &question{
+		id:      id,
+		asked:   time.Now(),
+		minAcks: minAcks,
+		wake:    make(chan struct{}, 1),
+		left:    sockets,
+		summary: AckSummary{Expected: sockets},
+	}
+}
+
+// fate is what became of a socket that was asked.
+type fate func(*AckSummary) *int
+
+func disconnected(s *AckSummary) *int { return &s.Disconnected }
+func dropped(s *AckSummary) *int      { return &s.Dropped }
+func timedOut(s *AckSummary) *int     { return &s.TimedOut }
+
+// without counts a socket that won't answer.
+func (q *question) without(why fate) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	*why(&q.summary)++
+	q.left--
+	q.signal()
+}
+
+// answer keeps a socket's answer for the caller.
+func (q *question) answer(s *socket, p packet.Payload) {
+	size := len(p.Args)
+	for _, a := range p.Attachments {
+		size += len(a)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.left--
+	q.summary.Answered++
+	if q.bytes += size; q.bytes > maxAckBytes {
+		q.tooMuch = true
+	}
+	if !q.tooMuch {
+		q.answers = append(q.answers, Ack{
+			Socket: s.id, User: s.user, Args: p.Args, Attachments: p.Attachments, Latency: time.Since(q.asked),
+		})
+	}
+	q.signal()
+}
+
+// signal has wait look at what is new. The caller holds mu.
+func (q *question) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default: // it is going to
+	}
+}
+
+// wait passes answers on until no more are waited for.
+func (q *question) wait(ctx context.Context, timeout time.Duration, each func(Ack) error) (late bool, err error) {
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	for {
+		if err := q.passOn(each); err != nil {
+			return false, err
+		}
+		if q.settled() {
+			return false, nil
+		}
+		select {
+		case <-q.wake:
+		case <-timer.C:
+			return true, nil
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+}
+
+// passOn hands the answers to the caller that are there. The error is what each
+// returned, or says that the caller was too slow.
+func (q *question) passOn(each func(Ack) error) error {
+	q.mu.Lock()
+	answers, tooMuch := q.answers, q.tooMuch
+	q.answers, q.bytes = nil, 0
+	q.mu.Unlock()
+	for _, ack := range answers {
+		if err := each(ack); err != nil {
+			return err
+		}
+	}
+	if tooMuch {
+		return &Error{
+			Code:    CodeResourceExhausted,
+			Reason:  ReasonSlowCaller,
+			Message: "the clients' answers were not read as fast as they came; ask fewer sockets at once, or read faster",
+		}
+	}
+	return nil
+}
+
+// settled reports whether there is nothing more to wait for.
+func (q *question) settled() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.left == 0 || q.minAcks > 0 && q.summary.Answered >= q.minAcks
+}
+
+// end returns what became of the sockets. No socket holds the question any more.
+func (q *question) end() AckSummary {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.summary
+}
+
+// expect makes the socket wait for the client's answer. It reports false if the
+// socket has ended.
+func (s *socket) expect(q *question) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone.Load() {
+		return false
+	}
+	if s.questions == nil {
+		s.questions = make(map[uint64]*question)
+	}
+	s.questions[q.id] = q
+	return true
+}
+
+// take gives up waiting for an answer; nil if none is waited for. The caller
+// holds mu.
+func (s *socket) take(id uint64) *question {
+	q := s.questions[id]
+	delete(s.questions, id)
+	if len(s.questions) == 0 {
+		s.questions = nil
+	}
+	return q
+}
+
+// forget gives up waiting for an answer, if it is still waited for, and counts
+// the socket as one that won't answer unless why is nil.
+func (s *socket) forget(q *question, why fate) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.take(q.id) != nil && why != nil {
+		q.without(why)
+	}
+}
+
+// answer passes the client's answer on to who asked. It reports false if nobody
+// waits for it: it is late, or the client made it up.
+func (s *socket) answer(p *packet.Packet) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := s.take(p.ID)
+	if q == nil {
+		return false
+	}
+	q.answer(s, p.Payload)
+	return true
+}
+
+// leaveUnanswered tells everyone who waits for the client that it has gone.
+func (s *socket) leaveUnanswered() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, q := range s.questions {
+		q.without(disconnected)
+	}
+	s.questions = nil
+}

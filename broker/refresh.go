@@ -1,0 +1,109 @@
+package broker
+
+import (
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/salabroker/sala/broker/fanout"
+	"github.com/salabroker/sala/broker/packet"
+	"github.com/salabroker/sala/broker/token"
+)
+
+// tokenEvent is with what a client sends a fresh token before its own ends.
+const tokenEvent = "sala:token"
+
+// refreshed is the answer to a token that was accepted.
+type refreshed struct {
+	OK         bool      `json:"ok"`
+	ExpireTime time.Time `json:"expireTime"`
+}
+
+// handleToken replaces what the client's token said by what a fresh one of the
+// same user says, or answers why not and changes nothing.
+func (b *Broker) handleToken(s *socket, p *packet.Packet) {
+	expires, err := b.refresh(s, tokenArg(p.Payload))
+	b.metrics.received(eventToken, err)
+	switch {
+	case err != nil:
+		s.replyTo(p)(err)
+	case p.HasID:
+		s.reply(p.ID, refreshed{OK: true, ExpireTime: expires})
+	}
+	s.checkRevoked() // it may have been while the token was on its way in
+}
+
+// tokenArg reads {token} or just the token; empty if there is none.
+func tokenArg(p packet.Payload) string {
+	arg := firstArg(p.Args)
+	var raw string
+	if json.Unmarshal(arg, &raw) == nil {
+		return raw
+	}
+	var object struct {
+		Token string `json:"token"`
+	}
+	_ = json.Unmarshal(arg, &object) // what it isn't in stays empty
+	return object.Token
+}
+
+func (b *Broker) refresh(s *socket, raw string) (expires time.Time, err *Error) {
+	claims, err := b.verify(raw)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if claims.User != s.user {
+		return time.Time{}, denied(ReasonTokenUser, "the token is another user's; connect anew with it")
+	}
+	if err := b.checkGrant(s.ns, claims.Grant); err != nil {
+		return time.Time{}, err
+	}
+	return claims.ExpiresAt, s.renew(claims)
+}
+
+// renew puts the claims in the place of the socket's, and the socket into their
+// rooms beside those that it is in, or does nothing if it can't do both.
+func (s *socket) renew(claims token.Claims) *Error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.expired || s.gone.Load() {
+		return errSocketGone()
+	}
+	_, err := s.ns.index.Join(s, claims.Rooms...)
+	switch {
+	case errors.Is(err, fanout.ErrTooManyRooms):
+		return tooManyRooms(s.client.b.opts.MaxRoomsPerSocket)
+	case err != nil:
+		return errSocketGone()
+	}
+	s.claims = claims
+	if !s.updated {
+		s.data = claims.Data
+	}
+	// A socket without an end is anonymous, and no token is for its user.
+	s.expiry.Reset(time.Until(claims.ExpiresAt))
+	return nil
+}
+
+// expire ends the socket when its token does, unless the client has sent a
+// fresh one meanwhile.
+func (s *socket) expire() {
+	s.mu.Lock()
+	left, _ := untilExpiry(s.claims)
+	s.expired = left <= 0
+	if !s.expired && !s.gone.Load() {
+		s.expiry.Reset(left)
+	}
+	s.mu.Unlock()
+	if left <= 0 {
+		s.disconnect(token.ReasonExpired, "the token has expired")
+	}
+}
+
+func (s *socket) stopExpiry() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.expiry != nil {
+		s.expiry.Stop()
+	}
+}

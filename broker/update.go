@@ -1,0 +1,53 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+)
+
+// Update replaces what backends see as the data of the sockets that t selects,
+// as long as they are connected. Data is any JSON; null takes it away. It may be
+// called concurrently; the error is a *[Error].
+func (b *Broker) Update(_ context.Context, t Target, data json.RawMessage) (matched int, err error) {
+	var v violations
+	if len(data) == 0 {
+		v.add("data", "is missing; null takes away what is there")
+	}
+	validateData(&v, "data", data)
+	sockets, err := b.selectSockets(&t, v)
+	if err != nil {
+		return 0, err
+	}
+	if string(data) == "null" {
+		data = nil
+	}
+	for _, s := range sockets {
+		s.update(data)
+	}
+	return len(sockets), nil
+}
+
+func (s *socket) update(data json.RawMessage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.data, s.updated = data, true
+}
+
+// shownData returns what backends see with the socket.
+func (s *socket) shownData() json.RawMessage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.data
+}
+
+// maxDataBytes bounds what backends can attach to a token or a socket.
+const maxDataBytes = 4 << 10
+
+// validateData accepts no data too.
+func validateData(v *violations, field string, data json.RawMessage) {
+	if len(data) > maxDataBytes {
+		v.add(field, "has %d bytes, at most %d are allowed", len(data), maxDataBytes)
+	} else if len(data) > 0 && !json.Valid(data) {
+		v.add(field, "is not valid JSON")
+	}
+}
