@@ -54,7 +54,9 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 		b.rushing.Do(func() { close(b.rush) })
 		<-b.drained
 	}
-	return b.engine.Shutdown(ctx)
+	err := b.engine.Shutdown(ctx)
+	b.endSubscriptions(ctx)
+	return err
 }
 
 // Draining reports whether Drain or Shutdown has begun.

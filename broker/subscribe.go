@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"time"
@@ -144,11 +143,7 @@ func (s *Subscription) Decide(id uint64, d events.Decision) error {
 	} else {
 		validateNames(&v, "accept.rooms", d.Rooms, validateRoom)
 	}
-	if len(d.Data) > maxTokenDataBytes {
-		v.add("accept.data", "has %d bytes, at most %d are allowed", len(d.Data), maxTokenDataBytes)
-	} else if len(d.Data) > 0 && !json.Valid(d.Data) {
-		v.add("accept.data", "is not valid JSON")
-	}
+	validateData(&v, "accept.data", d.Data)
 	if err := v.err(); err != nil {
 		return err
 	}
