@@ -47,7 +47,7 @@ const (
 	ReasonNodeNotFound      = "NODE_NOT_FOUND"
 	ReasonTooManyAcks       = "TOO_MANY_ACKS"
 	ReasonSlowCaller        = "SLOW_CALLER"
-	ReasonTokenUser         = "TOKEN_USER_MISMATCH"
+	ReasonUserMismatch      = "USER_MISMATCH"
 	ReasonTooManyRevoked    = "TOO_MANY_REVOCATIONS"
 )
 

@@ -53,7 +53,7 @@ func (b *Broker) refresh(s *socket, raw string) (expires time.Time, err *Error) 
 		return time.Time{}, err
 	}
 	if claims.User != s.user {
-		return time.Time{}, denied(ReasonTokenUser, "the token is another user's; connect anew with it")
+		return time.Time{}, denied(ReasonUserMismatch, "the token is another user's; connect anew with it")
 	}
 	if err := b.checkGrant(s.ns, claims.Grant); err != nil {
 		return time.Time{}, err

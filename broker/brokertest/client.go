@@ -33,6 +33,9 @@ type Event struct {
 	// Args is the JSON array of the packet without the name.
 	Args        string
 	Attachments [][]byte
+	// AckID is the number under which the event asks for an answer; empty if
+	// it doesn't.
+	AckID string
 }
 
 // Dial opens a connection and reads the handshake. The connection is closed
@@ -159,6 +162,12 @@ func (c *Client) Call(event string, args ...any) string {
 	}
 }
 
+// Answer answers an event of "/" that asks for it.
+func (c *Client) Answer(e Event, args ...any) {
+	c.t.Helper()
+	c.Send("43" + e.AckID + c.encode(append([]any{}, args...)))
+}
+
 // Next returns the next event, and fails the test if none comes.
 func (c *Client) Next() Event {
 	c.t.Helper()
@@ -250,6 +259,8 @@ func (c *Client) event(packet string) Event {
 	if strings.HasPrefix(rest, "/") {
 		e.Namespace, rest, _ = strings.Cut(rest, ",")
 	}
+	array := strings.TrimLeft(rest, "0123456789")
+	e.AckID, rest = rest[:len(rest)-len(array)], array
 	var parts []json.RawMessage
 	if err := json.Unmarshal([]byte(rest), &parts); err != nil || len(parts) == 0 {
 		c.t.Fatalf("got the event %q, which isn't a JSON array: %v", packet, err)

@@ -1,0 +1,86 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/salabroker/sala/broker/packet"
+)
+
+// Whatever happens to a socket at whatever moment, it is counted once, and
+// nothing of a question stays behind.
+func TestEverySocketIsCountedOnce(t *testing.T) {
+	for round := range 200 {
+		const n = 50
+		sockets := make([]*socket, n)
+		for i := range sockets {
+			sockets[i] = &socket{id: "s", user: "u"}
+		}
+		q := newQuestion(uint64(round), n, rand.IntN(2)*n/2)
+		var clients sync.WaitGroup
+		for _, s := range sockets {
+			s.gone.Store(rand.IntN(10) == 0)
+			if !s.expect(q) {
+				q.without(disconnected)
+				continue
+			}
+			fates := []func(){
+				func() { s.answer(&packet.Packet{ID: q.id, Payload: packet.Payload{Args: json.RawMessage("[]")}}) },
+				func() { s.gone.Store(true); s.leaveUnanswered() },
+				func() { s.forget(q, dropped) },
+			}
+			for range rand.IntN(4) { // several at once, or none
+				clients.Go(fates[rand.IntN(len(fates))])
+			}
+		}
+		passed := 0
+		each := func(Ack) error { passed++; return nil }
+		late, err := q.wait(t.Context(), time.Duration(rand.IntN(300))*time.Microsecond, each)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range sockets {
+			s.forget(q, timedOut)
+		}
+		summary := q.end()
+		clients.Wait()
+		if after := q.end(); after != summary {
+			t.Fatalf("the summary %+v changes after the end to %+v", summary, after)
+		}
+		if err := q.passOn(each); err != nil || passed != summary.Answered {
+			t.Fatalf("%d answers are passed on, %+v (%v)", passed, summary, err)
+		}
+		if sum := summary.Answered + summary.TimedOut + summary.Disconnected + summary.Dropped; sum != summary.Expected || q.left != 0 {
+			t.Fatalf("late %t: the parts of %+v are %d in all, %d are left", late, summary, sum, q.left)
+		}
+		for _, s := range sockets {
+			if s.questions != nil {
+				t.Fatal("a socket still holds the question")
+			}
+		}
+	}
+}
+
+// Two sockets that are asked at once don't answer for each other.
+func TestAnswersBelongToTheirSocket(t *testing.T) {
+	a, b := &socket{id: "a"}, &socket{id: "b"}
+	first, second := newQuestion(1, 1, 0), newQuestion(2, 1, 0)
+	if !a.expect(first) || !b.expect(second) {
+		t.Fatal("a socket doesn't take a question")
+	}
+	if a.answer(&packet.Packet{ID: 2}) || b.answer(&packet.Packet{ID: 1}) {
+		t.Error("a socket answers what another was asked")
+	}
+	if !a.answer(&packet.Packet{ID: 1}) || a.answer(&packet.Packet{ID: 1}) {
+		t.Error("an answer isn't taken exactly once")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := second.wait(ctx, time.Minute, nil); err == nil {
+		t.Error("waiting doesn't end with its context")
+	}
+}
