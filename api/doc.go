@@ -5,7 +5,7 @@
 // or, if it is REST, through the gateway and an in-memory connection, so that
 // both pass the same interceptor (rpc.go). It finds the caller's API key
 // (auth.go), checks that the key has the method's scope (scopes.go), runs the
-// service (token.go, room.go, message.go, ack.go, stream.go, socket.go, …),
+// service (token.go, room.go, message.go, ack.go, stream.go, event.go, socket.go, …),
 // turns the outcome into a status (errors.go), counts it and logs it.
 //
 // The services hold no realtime state. They translate between the protos and

@@ -33,6 +33,7 @@ type fakeBroker struct {
 	verifyToken func(string) (token.Claims, error)
 	getRoom     func(context.Context) (broker.RoomInfo, error)
 	emitWithAck func(context.Context, func(broker.Ack) error) (broker.AckSummary, error)
+	subscribe   func(broker.SubscribeOptions) (*broker.Subscription, error)
 	err         error // of every method without a function
 
 	rooms    []broker.RoomInfo
@@ -165,6 +166,14 @@ func (f *fakeBroker) Drain(_ context.Context, node string) (broker.NodeInfo, err
 	return broker.NodeInfo{ID: node, State: broker.NodeDraining}, f.err
 }
 
+func (f *fakeBroker) Subscribe(o broker.SubscribeOptions) (*broker.Subscription, error) {
+	f.record(o)
+	if f.subscribe == nil {
+		return nil, f.err
+	}
+	return f.subscribe(o)
+}
+
 func (f *fakeBroker) ListNodes(context.Context) ([]broker.NodeInfo, error) {
 	f.record(listNodesCall{})
 	return f.nodes, f.err
@@ -186,7 +195,7 @@ type harness struct {
 	metrics  *prometheus.Registry
 }
 
-func start(t *testing.T, b Broker, edits ...func(*Config)) *harness {
+func start(t testing.TB, b Broker, edits ...func(*Config)) *harness {
 	t.Helper()
 	h := &harness{log: &syncBuffer{}, metrics: prometheus.NewRegistry()}
 	cfg := Config{
@@ -232,7 +241,7 @@ func start(t *testing.T, b Broker, edits ...func(*Config)) *harness {
 	return h
 }
 
-func mustKey(t *testing.T, s string) Key {
+func mustKey(t testing.TB, s string) Key {
 	t.Helper()
 	key, err := ParseKey(s)
 	if err != nil {
@@ -242,12 +251,12 @@ func mustKey(t *testing.T, s string) Key {
 }
 
 // as returns a context that carries an API key and ends with the test.
-func as(t *testing.T, key string) context.Context {
+func as(t testing.TB, key string) context.Context {
 	t.Helper()
 	return metadata.AppendToOutgoingContext(timeout(t), "authorization", "Bearer "+key)
 }
 
-func timeout(t *testing.T) context.Context {
+func timeout(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	t.Cleanup(cancel)

@@ -123,10 +123,15 @@ func selectedTarget(s selection) broker.Target {
 
 // event is what requests have in common that send one.
 type event interface {
+	arguments
 	GetEvent() string
+	GetAttachments() [][]byte
+}
+
+// arguments is what all messages have in common that carry arguments.
+type arguments interface {
 	GetArgs() *structpb.ListValue
 	GetArgsJson() string
-	GetAttachments() [][]byte
 }
 
 // reportedEvent is an event without an ack: a backend hears of it by counts.
@@ -167,7 +172,7 @@ func eventError(e event, err error) error {
 }
 
 // eventArgs returns the arguments, from whichever of the two fields is set.
-func eventArgs(e event) (json.RawMessage, error) {
+func eventArgs(e arguments) (json.RawMessage, error) {
 	if e.GetArgsJson() == "" {
 		return listJSON("args", e.GetArgs())
 	}

@@ -67,6 +67,8 @@ func scopeOf(method string) (Scope, bool) {
 		salav1.SocketService_Update_FullMethodName,
 		salav1.SocketService_Disconnect_FullMethodName:
 		return ScopeSocketsWrite, true
+	case salav1.EventService_Subscribe_FullMethodName:
+		return ScopeEvents, true
 	case salav1.ClusterService_ListNodes_FullMethodName:
 		return ScopeClusterRead, true
 	case salav1.ClusterService_Drain_FullMethodName:

@@ -46,6 +46,8 @@ type Broker interface {
 	Update(ctx context.Context, t broker.Target, data json.RawMessage) (matched int, err error)
 	Disconnect(ctx context.Context, t broker.Target, reason string) (matched int, err error)
 
+	Subscribe(o broker.SubscribeOptions) (*broker.Subscription, error)
+
 	ListNodes(ctx context.Context) ([]broker.NodeInfo, error)
 	Drain(ctx context.Context, node string) (broker.NodeInfo, error)
 }
@@ -155,6 +157,7 @@ func (s *Server) newGRPCServer(maxRequest int) *grpc.Server {
 	salav1.RegisterRoomServiceServer(server, &roomService{broker: s.broker})
 	salav1.RegisterMessageServiceServer(server, &messageService{broker: s.broker, log: s.log})
 	salav1.RegisterSocketServiceServer(server, &socketService{broker: s.broker})
+	salav1.RegisterEventServiceServer(server, &eventService{broker: s.broker})
 	salav1.RegisterClusterServiceServer(server, &clusterService{broker: s.broker})
 
 	s.health = health.NewServer()

@@ -256,8 +256,8 @@ func TestBrokerErrorsPassThrough(t *testing.T) {
 	}
 	h := start(t, &fakeBroker{err: failed})
 	for _, method := range methods("sala.v1") {
-		if strings.HasSuffix(method, "Stream") || strings.HasSuffix(method, "Batch") {
-			continue // they answer event by event
+		if strings.HasSuffix(method, "Stream") || strings.HasSuffix(method, "Batch") || strings.HasSuffix(method, "/Subscribe") {
+			continue // they answer event by event, or need a request that isn't empty
 		}
 		// An empty request is one of every type.
 		err := h.conn.Invoke(as(t, adminKey), method, &salav1.ListNodesRequest{}, &salav1.ListNodesResponse{})

@@ -109,6 +109,9 @@ func (s *Subscription) Ready() <-chan struct{} { return s.sub.Ready() }
 // Done returns a channel that is closed when the subscription has ended.
 func (s *Subscription) Done() <-chan struct{} { return s.sub.Done() }
 
+// Err says why the subscription has ended; nil if it hasn't.
+func (s *Subscription) Err() error { return eventsError(s.sub.Err()) }
+
 // Credit lets n more events come.
 func (s *Subscription) Credit(n int) error { return eventsError(s.sub.Credit(n)) }
 

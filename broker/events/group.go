@@ -85,7 +85,7 @@ func (g *group) enqueue(en entry) {
 	m := g.choose(&en)
 	if m != nil && !m.queue.fits(&en, g.hub.opts.MaxQueuedEvents, g.hub.opts.MaxQueuedBytes) {
 		g.remove(m, failed(ReasonSlowSubscriber), &after)
-		g.handOver(en, ReasonSlowSubscriber, &after)
+		g.handOver(en, ReasonHandlerOverloaded, &after)
 	} else if m != nil {
 		m.push(en)
 	} else { // it has just left
@@ -175,8 +175,11 @@ func (g *group) release(s *Subscription, why *Error, after *aftermath) {
 	after.gone = append(after.gone, s)
 
 	reason := ReasonHandlerLost
-	if why.Reason == ReasonDraining {
+	switch why.Reason {
+	case ReasonDraining:
 		reason = ReasonDraining
+	case ReasonSlowSubscriber:
+		reason = ReasonHandlerOverloaded
 	}
 	for _, en := range g.heldBy(s) {
 		delete(g.open, en.id)

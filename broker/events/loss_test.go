@@ -122,7 +122,7 @@ func TestSlowSubscriberByBytes(t *testing.T) {
 	var replies asked
 	h.Ask(message("s", "small"), replies.hook("small"))
 	wantEnded(t, s, ReasonSlowSubscriber)
-	replies.want(t, "small", "!SLOW_SUBSCRIBER")
+	replies.want(t, "small", "!HANDLER_OVERLOADED")
 	if h.Wants(Message, "/", "small") {
 		t.Error("there is a subscriber left")
 	}

@@ -97,9 +97,19 @@ func (s *Subscription) observe(taken []Delivery) {
 // Ready returns a channel that gets a value when there may be something to take.
 func (s *Subscription) Ready() <-chan struct{} { return s.ready }
 
-// Done returns a channel that is closed when the subscription has ended; Take
-// says why.
+// Done returns a channel that is closed when the subscription has ended.
 func (s *Subscription) Done() <-chan struct{} { return s.done }
+
+// Err says why the subscription has ended: nil if it hasn't, an *[Error]
+// otherwise.
+func (s *Subscription) Err() error {
+	s.group.mu.Lock()
+	defer s.group.mu.Unlock()
+	if s.err == nil {
+		return nil
+	}
+	return s.err
+}
 
 // Credit lets n more events come. The error is an *[Error]; a grant that would
 // owe the member more than [Options.MaxCredits] is refused as a whole.

@@ -45,10 +45,12 @@ type EventServiceClient interface {
 	// to another member of the group, once, with redelivered set. An event that
 	// needs none is sent at most once.
 	//
-	// The stream ends when the backend closes its side, which therefore it should do
-	// after its last answer; with INVALID_ARGUMENT for a start that can't be used, for
-	// credits over the maximum and for a request that is none; with UNAVAILABLE and the
-	// reason DRAINING when the broker shuts down.
+	// A backend leaves by closing its side after its last answer, and reading on to
+	// the end: it still gets what was handed to it before. Of that it leaves
+	// alone what needs an answer, which is another member's now. The stream ends
+	// with INVALID_ARGUMENT for a start that can't be used, for credits over the
+	// maximum and for a request that is none; with UNAVAILABLE and the reason
+	// DRAINING when the broker shuts down.
 	Subscribe(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SubscribeRequest, SubscribeResponse], error)
 }
 
@@ -96,10 +98,12 @@ type EventServiceServer interface {
 	// to another member of the group, once, with redelivered set. An event that
 	// needs none is sent at most once.
 	//
-	// The stream ends when the backend closes its side, which therefore it should do
-	// after its last answer; with INVALID_ARGUMENT for a start that can't be used, for
-	// credits over the maximum and for a request that is none; with UNAVAILABLE and the
-	// reason DRAINING when the broker shuts down.
+	// A backend leaves by closing its side after its last answer, and reading on to
+	// the end: it still gets what was handed to it before. Of that it leaves
+	// alone what needs an answer, which is another member's now. The stream ends
+	// with INVALID_ARGUMENT for a start that can't be used, for credits over the
+	// maximum and for a request that is none; with UNAVAILABLE and the reason
+	// DRAINING when the broker shuts down.
 	Subscribe(grpc.BidiStreamingServer[SubscribeRequest, SubscribeResponse]) error
 	mustEmbedUnimplementedEventServiceServer()
 }

@@ -1,0 +1,326 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/events"
+	salav1 "github.com/salabroker/sala/gen/sala/v1"
+)
+
+// deliveryBatch is how many events are taken from the broker at a time.
+const deliveryBatch = 128
+
+// maxRejections is how many rejections may wait to be sent. Then no more
+// requests are read until there is room.
+const maxRejections = 64
+
+// lastSendGrace is how long a subscriber may take, when its subscription has ended,
+// to read what was being sent to it.
+const lastSendGrace = 5 * time.Second
+
+type eventService struct {
+	salav1.UnimplementedEventServiceServer
+	broker Broker
+}
+
+type subscribeStream = grpc.BidiStreamingServer[salav1.SubscribeRequest, salav1.SubscribeResponse]
+
+// subscriber is one Subscribe stream.
+type subscriber struct {
+	broker   Broker
+	stream   subscribeStream
+	opened   chan *broker.Subscription // gets it once the start has been read
+	rejected chan *salav1.EventRejected
+}
+
+// Subscribe implements salav1.EventServiceServer.
+//
+// One goroutine reads and one writes, and this one waits for whatever ends the
+// stream: neither a backend that says nothing nor one that reads nothing can be waited
+// for. Both end with the stream, when this has returned.
+func (s *eventService) Subscribe(stream subscribeStream) error {
+	ctx := stream.Context()
+	c := &subscriber{
+		broker:   s.broker,
+		stream:   stream,
+		opened:   make(chan *broker.Subscription, 1),
+		rejected: make(chan *salav1.EventRejected, maxRejections),
+	}
+	defer c.closeUnused()
+	read := guarded(c.read)
+	var sub *broker.Subscription
+	select {
+	case sub = <-c.opened:
+	case err := <-read:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer sub.Close()
+	written := guarded(func() error { return c.write(sub) })
+	select {
+	case err := <-read:
+		if err != nil {
+			return err
+		}
+		sub.Close() // the backend has said its last word
+		return c.last(sub, written)
+	case err := <-written:
+		return err
+	case <-sub.Done():
+		return c.last(sub, written)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// closeUnused closes a subscription that was opened when the stream was about to
+// end already.
+func (c *subscriber) closeUnused() {
+	select {
+	case sub := <-c.opened:
+		sub.Close()
+	default:
+	}
+}
+
+// guarded runs f in a goroutine. There too a panic costs its own call alone.
+func guarded(f func() error) <-chan error {
+	done := make(chan error, 1)
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				done <- fmt.Errorf("panic: %s\n%s", describePanic(p), debug.Stack())
+			}
+		}()
+		done <- f()
+	}()
+	return done
+}
+
+// last lets a subscription that has ended send what it was about to send.
+func (c *subscriber) last(sub *broker.Subscription, written <-chan error) error {
+	grace := time.NewTimer(lastSendGrace)
+	defer grace.Stop()
+	ctx := c.stream.Context()
+	err := sub.Err()
+	select {
+	case err = <-written:
+	case <-grace.C: // it isn't read
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	var failed *broker.Error
+	if errors.As(err, &failed) && failed.Reason == events.ReasonClosed {
+		return nil
+	}
+	return err
+}
+
+// read opens the subscription and does what the backend says, until it closes its
+// side.
+func (c *subscriber) read() error {
+	req, err := c.stream.Recv()
+	if err != nil {
+		return orEnd(err)
+	}
+	sub, err := c.start(req.GetStart())
+	if err != nil {
+		return err
+	}
+	c.opened <- sub
+	if c.stream.Context().Err() != nil { // there may be nobody to take it
+		c.closeUnused()
+	}
+	for {
+		req, err := c.stream.Recv()
+		if err != nil {
+			return orEnd(err)
+		}
+		if err := c.handle(sub, req); err != nil {
+			return err
+		}
+	}
+}
+
+// orEnd returns nil for the end of what the backend says.
+func orEnd(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+func (c *subscriber) start(start *salav1.SubscribeStart) (*broker.Subscription, error) {
+	if start == nil {
+		return nil, invalid(broker.FieldViolation{Field: "start", Description: "the first request of a stream is start"})
+	}
+	kinds, err := eventKinds(start.GetKinds())
+	if err != nil {
+		return nil, err
+	}
+	sub, err := c.broker.Subscribe(broker.SubscribeOptions{
+		Group:      start.GetGroup(),
+		Namespaces: start.GetNamespaces(),
+		Events:     start.GetEvents(),
+		Kinds:      kinds,
+		Credits:    int(start.GetCredits()),
+		Decide:     start.GetDecide(),
+	})
+	return sub, below("start.", err)
+}
+
+// below names the fields of an error as they stand in the request.
+func below(prefix string, err error) error {
+	var failed *broker.Error
+	if errors.As(err, &failed) && len(failed.Fields) > 0 {
+		return failed.WithFieldPrefix(prefix)
+	}
+	return err
+}
+
+// handle does what a request asks for. An error ends the stream.
+func (c *subscriber) handle(sub *broker.Subscription, req *salav1.SubscribeRequest) error {
+	switch r := req.GetRequest().(type) {
+	case *salav1.SubscribeRequest_Reply:
+		return c.answered(sub, r.Reply.GetDeliveryId(), reply(sub, r.Reply))
+	case *salav1.SubscribeRequest_Decision:
+		return c.answered(sub, r.Decision.GetDeliveryId(), decide(sub, r.Decision))
+	case *salav1.SubscribeRequest_Credit:
+		return below("credit.", sub.Credit(int(r.Credit.GetCredits())))
+	case *salav1.SubscribeRequest_Start:
+		return invalid(broker.FieldViolation{Field: "start", Description: "the stream has started; open another for another subscription"})
+	}
+	return invalid(broker.FieldViolation{Field: "request", Description: "the request is none of reply, decision and credit"})
+}
+
+// answered tells the backend of an answer that could not be used. The error of a
+// subscription that has ended ends the stream.
+func (c *subscriber) answered(sub *broker.Subscription, id string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ended := sub.Err(); ended != nil {
+		return ended
+	}
+	failed := classify(err)
+	rejected := &salav1.EventRejected{
+		DeliveryId: id,
+		Code:       uint32(failed.code),
+		Reason:     failed.errorReason(),
+		Message:    failed.message,
+	}
+	ctx := c.stream.Context()
+	select {
+	case c.rejected <- rejected:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func reply(sub *broker.Subscription, r *salav1.EventReply) error {
+	id, err := deliveryID(r.GetDeliveryId())
+	if err != nil {
+		return err
+	}
+	args, err := eventArgs(r)
+	if err != nil {
+		return err
+	}
+	err = sub.Reply(id, events.Reply{
+		Error:       eventFailure(r.GetError()),
+		Args:        args,
+		Attachments: r.GetAttachments(),
+	})
+	if r.GetArgsJson() != "" {
+		err = renameField(err, "args", "args_json")
+	}
+	return err
+}
+
+func decide(sub *broker.Subscription, d *salav1.EventDecision) error {
+	id, err := deliveryID(d.GetDeliveryId())
+	if err != nil {
+		return err
+	}
+	switch made := d.GetDecision().(type) {
+	case *salav1.EventDecision_Accept:
+		data, err := valueJSON("accept.data", made.Accept.GetData())
+		if err != nil {
+			return err
+		}
+		return sub.Decide(id, events.Decision{Rooms: made.Accept.GetRooms(), Data: data})
+	case *salav1.EventDecision_Refuse:
+		return sub.Decide(id, events.Decision{Refusal: eventFailure(made.Refuse)})
+	}
+	return invalid(broker.FieldViolation{Field: "decision", Description: "there is none; set accept or refuse"})
+}
+
+// write sends what the subscription has, until it ends.
+func (c *subscriber) write(sub *broker.Subscription) error {
+	err := c.stream.Send(&salav1.SubscribeResponse{
+		Response: &salav1.SubscribeResponse_Started{Started: &salav1.SubscribeStarted{}},
+	})
+	if err != nil {
+		return err
+	}
+	var (
+		sockets = socketMessages{}
+		batch   = make([]events.Delivery, deliveryBatch)
+	)
+	for {
+		n, ended := sub.Take(batch)
+		for _, d := range batch[:n] {
+			if err := c.stream.Send(sockets.delivery(d)); err != nil {
+				return err
+			}
+		}
+		clear(batch[:n])
+		if err := c.sendRejections(); err != nil {
+			return err
+		}
+		switch {
+		case ended != nil:
+			return ended
+		case n > 0:
+			continue
+		}
+		select {
+		case r := <-c.rejected:
+			if err := c.sendRejected(r); err != nil {
+				return err
+			}
+		case <-sub.Ready():
+		case <-sub.Done():
+		case <-c.stream.Context().Done():
+			return context.Cause(c.stream.Context())
+		}
+	}
+}
+
+// sendRejections sends the rejections that there are.
+func (c *subscriber) sendRejections() error {
+	for {
+		select {
+		case r := <-c.rejected:
+			if err := c.sendRejected(r); err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
+	}
+}
+
+func (c *subscriber) sendRejected(r *salav1.EventRejected) error {
+	return c.stream.Send(&salav1.SubscribeResponse{Response: &salav1.SubscribeResponse_Rejected{Rejected: r}})
+}

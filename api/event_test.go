@@ -1,0 +1,491 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/events"
+	salav1 "github.com/salabroker/sala/gen/sala/v1"
+)
+
+// startHub serves a fake broker whose subscriptions are those of a real hub.
+func startHub(t testing.TB, o events.Options) (*harness, *events.Hub) {
+	t.Helper()
+	hub := events.New(o)
+	h := start(t, &fakeBroker{subscribe: func(o broker.SubscribeOptions) (*broker.Subscription, error) {
+		sub, err := hub.Subscribe(events.Start{
+			Group:   o.Group,
+			Filter:  events.Filter{Kinds: o.Kinds, Namespaces: o.Namespaces, Names: o.Events},
+			Decide:  o.Decide,
+			Credits: o.Credits,
+		})
+		if err != nil {
+			return nil, err
+		}
+		return broker.NewSubscription(sub, 10_000), nil
+	}})
+	t.Cleanup(func() { _ = hub.Close(timeout(t)) })
+	return h, hub
+}
+
+// backend is a stream from the backend's side.
+type backend struct {
+	t      testing.TB
+	stream salav1.EventService_SubscribeClient
+}
+
+func (h *harness) backend(t testing.TB, start *salav1.SubscribeStart) *backend {
+	t.Helper()
+	b := h.dial(as(t, adminKey), t)
+	b.send(&salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Start{Start: start}})
+	if resp := b.recv(); resp.GetStarted() == nil {
+		t.Fatalf("the first response is %v", resp)
+	}
+	return b
+}
+
+func (h *harness) dial(ctx context.Context, t testing.TB) *backend {
+	t.Helper()
+	stream, err := salav1.NewEventServiceClient(h.conn).Subscribe(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &backend{t, stream}
+}
+
+func (b *backend) send(req *salav1.SubscribeRequest) {
+	b.t.Helper()
+	if err := b.stream.Send(req); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *backend) recv() *salav1.SubscribeResponse {
+	b.t.Helper()
+	resp, err := b.stream.Recv()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return resp
+}
+
+func (b *backend) event() *salav1.ClientEvent {
+	b.t.Helper()
+	resp := b.recv()
+	if resp.GetEvent() == nil {
+		b.t.Fatalf("got %v, want an event", resp)
+	}
+	return resp.GetEvent()
+}
+
+// ends waits for the end of the stream.
+func (b *backend) ends() error {
+	for {
+		if _, err := b.stream.Recv(); err != nil {
+			return err
+		}
+	}
+}
+
+func (b *backend) wantRejected(id string, code codes.Code, reason, text string) {
+	b.t.Helper()
+	r := b.recv().GetRejected()
+	if r.GetDeliveryId() != id || codes.Code(r.GetCode()) != code || r.GetReason() != reason || !strings.Contains(r.GetMessage(), text) {
+		b.t.Errorf("rejected: %v, want %s %s of %q with %q", r, code, reason, id, text)
+	}
+}
+
+func replyRequest(r *salav1.EventReply) *salav1.SubscribeRequest {
+	return &salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Reply{Reply: r}}
+}
+
+func decisionRequest(d *salav1.EventDecision) *salav1.SubscribeRequest {
+	return &salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Decision{Decision: d}}
+}
+
+func creditRequest(n uint32) *salav1.SubscribeRequest {
+	return &salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Credit{Credit: &salav1.EventCredit{Credits: n}}}
+}
+
+func messageOf(socket *events.Socket, name string) *events.Event {
+	return &events.Event{Kind: events.Message, Namespace: "/", Socket: socket, Name: name, Args: json.RawMessage(`[1]`), Time: time.Now()}
+}
+
+// ask asks the hub, and returns where the reply will be.
+func ask(hub *events.Hub, e *events.Event) <-chan events.Reply {
+	replies := make(chan events.Reply, 2)
+	hub.Ask(e, func(r events.Reply) { replies <- r })
+	return replies
+}
+
+// decided asks the hub to decide, and returns where the decision will be.
+func decided(t testing.TB, hub *events.Hub) <-chan events.Decision {
+	decisions := make(chan events.Decision, 1)
+	go func() {
+		d, err := hub.Decide(timeout(t), &events.Event{Kind: events.Connect, Namespace: "/", Socket: &events.Socket{ID: "s"}})
+		if err != nil {
+			t.Error(err)
+		}
+		decisions <- d
+	}()
+	return decisions
+}
+
+func TestSubscribeShowsEverything(t *testing.T) {
+	h, hub := startHub(t, events.Options{})
+	b := h.backend(t, &salav1.SubscribeStart{Credits: 100})
+	at := time.Unix(1_700_000_000, 5).UTC()
+	socket := &events.Socket{
+		ID: "sock", User: "ana", Namespace: "/chat", Address: "1.2.3.4:5", Transport: "websocket", ConnectTime: at,
+		Data: json.RawMessage(`{"n":1}`), Auth: json.RawMessage(`{"app":"x"}`),
+	}
+	hub.Publish(&events.Event{
+		Kind: events.Message, Namespace: "/chat", Socket: socket, Name: "say", Time: at,
+		Args: json.RawMessage(`[9007199254740993, {"_placeholder":true,"num":0}]`), Attachments: [][]byte{{0, 255}},
+	})
+	e := b.event()
+	if e.GetDeliveryId() == "" || e.GetKind() != salav1.EventKind_EVENT_KIND_MESSAGE || e.GetNamespace() != "/chat" ||
+		e.GetEvent() != "say" || e.GetArgsJson() != `[9007199254740993, {"_placeholder":true,"num":0}]` ||
+		!bytes.Equal(e.GetAttachments()[0], []byte{0, 255}) || !e.GetTime().AsTime().Equal(at) ||
+		e.GetNeedsAck() || e.GetNeedsDecision() || e.GetRedelivered() {
+		t.Errorf("the event is %v", e)
+	}
+	for range 2 { // the second time it is remembered
+		s := e.GetSocket()
+		if s.GetId() != "sock" || s.GetUser() != "ana" || s.GetNamespace() != "/chat" || s.GetAddress() != "1.2.3.4:5" ||
+			s.GetTransport() != "websocket" || !s.GetConnectTime().AsTime().Equal(at) || s.GetAuthJson() != `{"app":"x"}` ||
+			s.GetData().GetStructValue().GetFields()["n"].GetNumberValue() != 1 {
+			t.Errorf("the socket is %v", s)
+		}
+		hub.Publish(&events.Event{Kind: events.Disconnect, Namespace: "/chat", Socket: socket, Reason: "gone\xff"})
+		e = b.event()
+		if e.GetKind() != salav1.EventKind_EVENT_KIND_DISCONNECT || e.GetReason() != "gone\uFFFD" || e.GetTime() != nil {
+			t.Errorf("the event is %v", e)
+		}
+	}
+	hub.Publish(&events.Event{Kind: events.RoomOpened, Namespace: "/", Room: "r"})
+	if e := b.event(); e.GetKind() != salav1.EventKind_EVENT_KIND_ROOM_OPENED || e.GetRoom() != "r" || e.GetSocket() != nil {
+		t.Errorf("the event is %v", e)
+	}
+}
+
+func TestReplies(t *testing.T) {
+	h, hub := startHub(t, events.Options{})
+	b := h.backend(t, &salav1.SubscribeStart{Group: "g", Credits: 100})
+	list, _ := structpb.NewList([]any{"a", 1.5})
+	for _, tt := range []struct {
+		name  string
+		reply *salav1.EventReply
+		want  string
+	}{
+		{"args", &salav1.EventReply{Args: list}, `["a",1.5] []`},
+		{"args_json", &salav1.EventReply{ArgsJson: `[ 9007199254740993 ]`}, `[ 9007199254740993 ] []`},
+		{"none", &salav1.EventReply{}, ` []`},
+		{"binary", &salav1.EventReply{ArgsJson: `[{"_placeholder":true,"num":0}]`, Attachments: [][]byte{{7}}}, `[{"_placeholder":true,"num":0}] [[7]]`},
+		{"error", &salav1.EventReply{Error: &salav1.EventError{Code: "RUDE", Message: "be kind"}}, ` [] RUDE be kind`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			replies := ask(hub, messageOf(nil, "q"))
+			e := b.event()
+			if !e.GetNeedsAck() {
+				t.Errorf("the event is %v", e)
+			}
+			tt.reply.DeliveryId = e.GetDeliveryId()
+			b.send(replyRequest(tt.reply))
+			r := <-replies
+			got := fmt.Sprint(string(r.Args), " ", r.Attachments)
+			if r.Error != nil {
+				got += " " + r.Error.Code + " " + r.Error.Message
+			}
+			if got != tt.want {
+				t.Errorf("the reply is %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// An answer that can't be used is told apart from others, and the stream goes on.
+func TestRejections(t *testing.T) {
+	h, hub := startHub(t, events.Options{AckTimeout: 100 * time.Millisecond})
+	b := h.backend(t, &salav1.SubscribeStart{Credits: 100, Decide: true})
+	b.send(replyRequest(&salav1.EventReply{DeliveryId: "nonsense"}))
+	b.wantRejected("nonsense", codes.NotFound, "DELIVERY_NOT_FOUND", "unchanged")
+	b.send(decisionRequest(&salav1.EventDecision{DeliveryId: "7", Decision: &salav1.EventDecision_Accept{}}))
+	b.wantRejected("7", codes.NotFound, "DELIVERY_NOT_FOUND", "7")
+
+	expired := ask(hub, messageOf(nil, "late"))
+	late := b.event().GetDeliveryId()
+	if r := <-expired; r.Error == nil || r.Error.Code != "HANDLER_TIMEOUT" {
+		t.Errorf("the reply is %+v", r)
+	}
+	b.send(replyRequest(&salav1.EventReply{DeliveryId: late}))
+	b.wantRejected(late, codes.FailedPrecondition, "DELIVERY_EXPIRED", "deadline")
+
+	decision := decided(t, hub)
+	id := b.event().GetDeliveryId()
+	b.send(replyRequest(&salav1.EventReply{DeliveryId: id}))
+	b.wantRejected(id, codes.FailedPrecondition, "DELIVERY_MISMATCH", "decision")
+	b.send(decisionRequest(&salav1.EventDecision{DeliveryId: id}))
+	b.wantRejected(id, codes.InvalidArgument, "INVALID_ARGUMENT", "decision: ")
+	b.send(decisionRequest(&salav1.EventDecision{DeliveryId: id, Decision: &salav1.EventDecision_Refuse{Refuse: &salav1.EventError{}}}))
+	b.wantRejected(id, codes.InvalidArgument, "INVALID_ARGUMENT", "refuse.code: ")
+	b.send(decisionRequest(&salav1.EventDecision{DeliveryId: id, Decision: &salav1.EventDecision_Accept{
+		Accept: &salav1.EventAccept{Rooms: []string{"a"}, Data: structpb.NewStringValue("d")},
+	}}))
+	if d := <-decision; d.Refusal != nil || fmt.Sprint(d.Rooms) != "[a]" || string(d.Data) != `"d"` {
+		t.Errorf("the decision is %+v", d)
+	}
+	b.send(decisionRequest(&salav1.EventDecision{DeliveryId: id, Decision: &salav1.EventDecision_Accept{}}))
+	b.wantRejected(id, codes.FailedPrecondition, "DELIVERY_ANSWERED", "already")
+
+	replies := make(chan events.Reply, 1)
+	hub.Ask(messageOf(nil, "q"), func(r events.Reply) { replies <- r })
+	id = b.event().GetDeliveryId()
+	b.send(replyRequest(&salav1.EventReply{DeliveryId: id, ArgsJson: "{"}))
+	if r := b.recv().GetRejected(); r.GetReason() == "INVALID_ARGUMENT" && !strings.HasPrefix(r.GetMessage(), "args_json: ") {
+		t.Errorf("rejected: %v", r)
+	}
+}
+
+func TestRefusedConnect(t *testing.T) {
+	h, hub := startHub(t, events.Options{})
+	b := h.backend(t, &salav1.SubscribeStart{Credits: 1, Decide: true, Kinds: []salav1.EventKind{salav1.EventKind_EVENT_KIND_CONNECT}})
+	decision := decided(t, hub)
+	e := b.event()
+	if !e.GetNeedsDecision() || e.GetNeedsAck() || e.GetKind() != salav1.EventKind_EVENT_KIND_CONNECT {
+		t.Errorf("the event is %v", e)
+	}
+	b.send(decisionRequest(&salav1.EventDecision{DeliveryId: e.GetDeliveryId(), Decision: &salav1.EventDecision_Refuse{
+		Refuse: &salav1.EventError{Code: "BANNED", Message: "no"},
+	}}))
+	if d := <-decision; d.Refusal == nil || *d.Refusal != (events.Failure{Code: "BANNED", Message: "no"}) {
+		t.Errorf("the decision is %+v", d)
+	}
+}
+
+// What is no request of a subscriber ends the stream and names the field.
+func TestBadSubscribeRequests(t *testing.T) {
+	h := startReal(t)
+	ok := &salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Start{Start: &salav1.SubscribeStart{Credits: 1}}}
+	started := func(s *salav1.SubscribeStart) *salav1.SubscribeRequest {
+		return &salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Start{Start: s}}
+	}
+	for _, tt := range []struct {
+		name     string
+		requests []*salav1.SubscribeRequest
+		fields   string
+	}{
+		{"empty", []*salav1.SubscribeRequest{{}}, "start"},
+		{"no start", []*salav1.SubscribeRequest{creditRequest(1)}, "start"},
+		{"two starts", []*salav1.SubscribeRequest{ok, ok}, "start"},
+		{"nothing", []*salav1.SubscribeRequest{ok, {}}, "request"},
+		{"no credit", []*salav1.SubscribeRequest{ok, creditRequest(0)}, "credit.credits"},
+		{"too much credit", []*salav1.SubscribeRequest{ok, creditRequest(100_000)}, "credit.credits"},
+		{"much too much", []*salav1.SubscribeRequest{ok, creditRequest(1<<32 - 1)}, "credit.credits"},
+		{"too much to start with", []*salav1.SubscribeRequest{started(&salav1.SubscribeStart{Credits: 100_001})}, "start.credits"},
+		{"kinds", []*salav1.SubscribeRequest{started(&salav1.SubscribeStart{Kinds: []salav1.EventKind{1, 0, 99}})}, "start.kinds[1] start.kinds[2]"},
+		{"names", []*salav1.SubscribeRequest{started(&salav1.SubscribeStart{
+			Group: strings.Repeat("g", 256), Namespaces: []string{"/nope"}, Events: []string{""},
+		})}, "start.group start.namespaces[0] start.events[0]"},
+		{"decide", []*salav1.SubscribeRequest{started(&salav1.SubscribeStart{Decide: true, Kinds: []salav1.EventKind{2}})}, "start.decide"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := h.dial(as(t, adminKey), t)
+			for _, req := range tt.requests {
+				if err := b.stream.Send(req); err != nil && !errors.Is(err, io.EOF) {
+					t.Fatal(err)
+				}
+			}
+			err := b.ends()
+			if got := strings.Join(violations(err), " "); got != tt.fields {
+				t.Errorf("%v names %q, want %q", err, got, tt.fields)
+			}
+			wantStatus(t, err, codes.InvalidArgument, "INVALID_ARGUMENT", strings.Fields(tt.fields)[0]+": ")
+		})
+	}
+}
+
+func TestSubscribeNeedsTheScope(t *testing.T) {
+	h, _ := startHub(t, events.Options{})
+	wantStatus(t, h.dial(as(t, readerKey), t).ends(), codes.PermissionDenied, "SCOPE_DENIED", "events")
+}
+
+func TestSubscribePassesErrorsOn(t *testing.T) {
+	b := &fakeBroker{err: &broker.Error{Code: broker.CodeResourceExhausted, Reason: "WHY", Message: "full"}}
+	stream := start(t, b).dial(as(t, adminKey), t)
+	stream.send(&salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Start{Start: &salav1.SubscribeStart{
+		Group: "g", Namespaces: []string{"/"}, Events: []string{"e"}, Kinds: []salav1.EventKind{1, 5}, Credits: 7, Decide: true,
+	}}})
+	wantStatus(t, stream.ends(), codes.ResourceExhausted, "WHY", "full")
+	wantCalls(t, b, broker.SubscribeOptions{
+		Group: "g", Namespaces: []string{"/"}, Events: []string{"e"}, Kinds: []events.Kind{events.Connect, events.Message}, Credits: 7, Decide: true,
+	})
+}
+
+func TestCreditsOverTheStream(t *testing.T) {
+	h, hub := startHub(t, events.Options{})
+	b := h.backend(t, &salav1.SubscribeStart{})
+	for i := range 500 {
+		hub.Publish(messageOf(nil, fmt.Sprint(i)))
+	}
+	// Without credits only the rejection comes through.
+	b.send(replyRequest(&salav1.EventReply{DeliveryId: "1"}))
+	b.wantRejected("1", codes.NotFound, "DELIVERY_NOT_FOUND", "")
+	for i := range 500 {
+		if i%50 == 0 {
+			b.send(creditRequest(50))
+		}
+		if e := b.event(); e.GetEvent() != fmt.Sprint(i) {
+			t.Fatalf("event %d is %s", i, e.GetEvent())
+		}
+	}
+}
+
+// A backend that closes its side, or that is gone, leaves its mates what it had.
+func TestBackendsThatGo(t *testing.T) {
+	for name, end := range map[string]func(b *backend, cancel context.CancelFunc){
+		"half-close": func(b *backend, _ context.CancelFunc) {
+			if err := b.stream.CloseSend(); err != nil {
+				t.Error(err)
+			}
+			if err := b.ends(); !errors.Is(err, io.EOF) {
+				t.Errorf("the stream ends with %v", err)
+			}
+		},
+		"cancel": func(_ *backend, cancel context.CancelFunc) { cancel() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, hub := startHub(t, events.Options{})
+			ctx, cancel := context.WithCancel(as(t, adminKey))
+			defer cancel()
+			first := h.dial(ctx, t)
+			first.send(&salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Start{Start: &salav1.SubscribeStart{Group: "g", Credits: 10}}})
+			first.recv()
+			replies := ask(hub, messageOf(&events.Socket{ID: "s"}, "q"))
+			id := first.event().GetDeliveryId()
+			second := h.backend(t, &salav1.SubscribeStart{Group: "g", Credits: 10})
+			end(first, cancel)
+			e := second.event()
+			if e.GetDeliveryId() != id || !e.GetRedelivered() || !e.GetNeedsAck() {
+				t.Errorf("the event is %v", e)
+			}
+			second.send(replyRequest(&salav1.EventReply{DeliveryId: id, ArgsJson: "[2]"}))
+			if r := <-replies; string(r.Args) != "[2]" {
+				t.Errorf("the reply is %+v", r)
+			}
+		})
+	}
+}
+
+// A backend that closes its side and reads on gets all that it was handed, and
+// every other event goes to its mate.
+func TestHalfCloseLosesNothing(t *testing.T) {
+	h, hub := startHub(t, events.Options{})
+	first := h.backend(t, &salav1.SubscribeStart{Group: "g", Credits: 100_000})
+	const n = 20_000
+	seen := make(map[string]int)
+	var second *backend
+	for i := range n {
+		hub.Publish(messageOf(&events.Socket{ID: fmt.Sprint("s", i%10)}, fmt.Sprint(i)))
+		if i == n/2 {
+			second = h.backend(t, &salav1.SubscribeStart{Group: "g", Credits: 100_000})
+			first.send(replyRequest(&salav1.EventReply{DeliveryId: "last word"}))
+			if err := first.stream.CloseSend(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	rejected := 0
+	for {
+		resp, err := first.stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.GetRejected() != nil {
+			rejected++
+			continue
+		}
+		seen[resp.GetEvent().GetEvent()]++
+	}
+	if rejected != 1 {
+		t.Errorf("%d answers were rejected, want the last one", rejected)
+	}
+	for len(seen) < n {
+		seen[second.event().GetEvent()]++
+	}
+	for event, times := range seen {
+		if times != 1 {
+			t.Errorf("event %s came %d times", event, times)
+		}
+	}
+}
+
+// One that doesn't read is cut; it holds no more than its queue, and its mate
+// goes on.
+func TestSlowBackendIsCut(t *testing.T) {
+	h, hub := startHub(t, events.Options{MaxQueuedEvents: 100})
+	slow := h.backend(t, &salav1.SubscribeStart{Credits: 100_000})
+	n := 0
+	big := messageOf(nil, "big")
+	big.Args = json.RawMessage(`["` + strings.Repeat("x", 9000) + `"]`)
+	for ; hub.Wants(events.Message, "/", "big"); n++ { // until flow control and the queue are full
+		hub.Publish(big)
+	}
+	wantStatus(t, slow.ends(), codes.ResourceExhausted, "SLOW_SUBSCRIBER", "credits")
+	again := h.backend(t, &salav1.SubscribeStart{Credits: 1})
+	hub.Publish(messageOf(nil, "small"))
+	if e := again.event(); e.GetEvent() != "small" {
+		t.Errorf("the event is %v", e)
+	}
+}
+
+func TestSubscriptionsEndOnShutdown(t *testing.T) {
+	h, _ := startHub(t, events.Options{})
+	idle := h.dial(as(t, adminKey), t) // it has not said what it wants
+	b := h.backend(t, &salav1.SubscribeStart{})
+	if err := h.server.Shutdown(timeout(t)); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	wantStatus(t, b.ends(), codes.Unavailable, "DRAINING", "shutting down")
+	wantStatus(t, idle.ends(), codes.Unavailable, "DRAINING", "shutting down")
+}
+
+// A broker that closes lets subscribers have what was queued.
+func TestSubscriptionsEndWithTheHub(t *testing.T) {
+	h, hub := startHub(t, events.Options{})
+	b := h.backend(t, &salav1.SubscribeStart{Credits: 10_000})
+	const n = 5000
+	for i := range n {
+		hub.Publish(messageOf(nil, fmt.Sprint(i)))
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- hub.Close(timeout(t)) }()
+	for i := range n {
+		if e := b.event(); e.GetEvent() != fmt.Sprint(i) {
+			t.Fatalf("event %d is %s", i, e.GetEvent())
+		}
+	}
+	wantStatus(t, b.ends(), codes.Unavailable, "DRAINING", "again")
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	refused := h.dial(as(t, adminKey), t)
+	refused.send(&salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Start{Start: &salav1.SubscribeStart{}}})
+	if err := refused.ends(); err == nil {
+		t.Error("a hub that is closed takes subscriptions")
+	}
+}

@@ -1,0 +1,136 @@
+package api
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/events"
+	salav1 "github.com/salabroker/sala/gen/sala/v1"
+)
+
+// eventKind maps a kind to the protos'.
+func eventKind(k events.Kind) salav1.EventKind {
+	switch k {
+	case events.Connect:
+		return salav1.EventKind_EVENT_KIND_CONNECT
+	case events.Disconnect:
+		return salav1.EventKind_EVENT_KIND_DISCONNECT
+	case events.Join:
+		return salav1.EventKind_EVENT_KIND_JOIN
+	case events.Leave:
+		return salav1.EventKind_EVENT_KIND_LEAVE
+	case events.Message:
+		return salav1.EventKind_EVENT_KIND_MESSAGE
+	case events.RoomOpened:
+		return salav1.EventKind_EVENT_KIND_ROOM_OPENED
+	case events.RoomClosed:
+		return salav1.EventKind_EVENT_KIND_ROOM_CLOSED
+	}
+	return salav1.EventKind_EVENT_KIND_UNSPECIFIED
+}
+
+// eventKinds maps the kinds of a start. The error names those that there aren't.
+func eventKinds(wanted []salav1.EventKind) ([]events.Kind, error) {
+	known := make(map[salav1.EventKind]events.Kind)
+	for _, k := range events.Kinds() {
+		known[eventKind(k)] = k
+	}
+	var kinds []events.Kind
+	var faults []broker.FieldViolation
+	for i, w := range wanted {
+		if k, ok := known[w]; ok {
+			kinds = append(kinds, k)
+			continue
+		}
+		if len(faults) < maxKindFaults {
+			faults = append(faults, broker.FieldViolation{
+				Field:       fmt.Sprintf("start.kinds[%d]", i),
+				Description: fmt.Sprintf("%s is no kind of event; leave kinds empty for all", w),
+			})
+		}
+	}
+	if len(faults) > 0 {
+		return nil, invalid(faults...)
+	}
+	return kinds, nil
+}
+
+// maxKindFaults bounds how many wrong kinds an error names.
+const maxKindFaults = 10
+
+// deliveryID reads what ClientEvent.delivery_id has.
+func deliveryID(text string) (uint64, error) {
+	id, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, &broker.Error{
+			Code:    broker.CodeNotFound,
+			Reason:  events.ReasonDeliveryNotFound,
+			Message: "delivery_id is none that an event had; send back that of the event, unchanged",
+		}
+	}
+	return id, nil
+}
+
+func eventFailure(e *salav1.EventError) *events.Failure {
+	if e == nil {
+		return nil
+	}
+	return &events.Failure{Code: e.GetCode(), Message: e.GetMessage()}
+}
+
+// maxSocketMessages bounds a socketMessages.
+const maxSocketMessages = 1024
+
+// socketMessages remembers the messages of sockets, of which a stream sends the
+// same again and again.
+type socketMessages map[*events.Socket]*salav1.EventSocket
+
+// delivery returns the message of a delivery.
+func (m socketMessages) delivery(d events.Delivery) *salav1.SubscribeResponse {
+	e := d.Event
+	return &salav1.SubscribeResponse{Response: &salav1.SubscribeResponse_Event{Event: &salav1.ClientEvent{
+		DeliveryId:    strconv.FormatUint(d.ID, 10),
+		Kind:          eventKind(e.Kind),
+		Namespace:     e.Namespace,
+		Socket:        m.socket(e.Socket),
+		Event:         valid(e.Name),
+		ArgsJson:      valid(string(e.Args)),
+		Attachments:   e.Attachments,
+		Room:          valid(e.Room),
+		Reason:        valid(e.Reason),
+		Time:          timestamp(e.Time),
+		NeedsAck:      d.NeedsAck,
+		NeedsDecision: d.NeedsDecision,
+		Redelivered:   d.Redelivered,
+	}}}
+}
+
+func (m socketMessages) socket(s *events.Socket) *salav1.EventSocket {
+	if s == nil {
+		return nil
+	}
+	if known, ok := m[s]; ok {
+		return known
+	}
+	if len(m) >= maxSocketMessages {
+		clear(m)
+	}
+	message := &salav1.EventSocket{
+		Id:          s.ID,
+		User:        valid(s.User),
+		Namespace:   s.Namespace,
+		AuthJson:    valid(string(s.Auth)),
+		Data:        jsonValue(s.Data),
+		Address:     s.Address,
+		Transport:   s.Transport,
+		ConnectTime: timestamp(s.ConnectTime),
+	}
+	m[s] = message
+	return message
+}
+
+// valid makes sure of UTF-8. Protobuf refuses to encode anything else, and what
+// one client sends must not end the streams of all backends.
+func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
