@@ -133,7 +133,7 @@ func ask(hub *events.Hub, e *events.Event) <-chan events.Reply {
 func decided(t testing.TB, hub *events.Hub) <-chan events.Decision {
 	decisions := make(chan events.Decision, 1)
 	go func() {
-		d, err := hub.Decide(timeout(t), &events.Event{Kind: events.Connect, Namespace: "/", Socket: &events.Socket{ID: "s"}})
+		d, err := hub.Decide(&events.Event{Kind: events.Connect, Namespace: "/", Socket: &events.Socket{ID: "s"}}, nil)
 		if err != nil {
 			t.Error(err)
 		}

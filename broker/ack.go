@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	"github.com/salabroker/sala/broker/engine"
+	"github.com/salabroker/sala/broker/events"
 	"github.com/salabroker/sala/broker/packet"
 )
 
@@ -34,6 +35,16 @@ func (s *socket) replyTo(p *packet.Packet) reply {
 func (s *socket) reply(id uint64, answer any) {
 	args, _ := json.Marshal([]any{answer})
 	s.deliver(engine.NewFrame(packet.AppendAck(nil, s.ns.name, id, packet.Payload{Args: args})), false)
+}
+
+// replyFrom answers the event with the ack id with what a backend said.
+func (s *socket) replyFrom(id uint64, r events.Reply) {
+	if r.Error != nil {
+		s.reply(id, map[string]errorBody{"error": {Code: r.Error.Code, Message: r.Error.Message}})
+		return
+	}
+	p := packet.Payload{Args: r.Args, Attachments: r.Attachments}
+	s.deliver(engine.NewFrame(packet.AppendAck(nil, s.ns.name, id, p), r.Attachments...), false)
 }
 
 // errorBody is what a refused client finds in err.data, or in an ack's error.

@@ -32,6 +32,8 @@ type Broker struct {
 	questions atomic.Uint64 // ack ids given out
 	waiting   atomic.Int64  // answers that are waited for
 
+	deciding sync.WaitGroup // connections that backends are asked about
+
 	draining atomic.Bool
 	drained  chan struct{} // closed when the last client has been sent away
 	rush     chan struct{} // closed when the rest has to go at once
@@ -61,7 +63,9 @@ func New(o Options) (*Broker, error) {
 	}
 	b.namespaceNames = slices.Compact(slices.Sorted(slices.Values(o.Namespaces)))
 	for _, name := range b.namespaceNames {
-		b.namespaces[name] = &namespace{name: name, index: fanout.New[*socket](o.MaxRoomsPerSocket, nil)}
+		ns := &namespace{b: b, name: name}
+		ns.index = fanout.New[*socket](o.MaxRoomsPerSocket, ns)
+		b.namespaces[name] = ns
 	}
 	b.metrics = newMetrics(b)
 	if o.Metrics != nil {
@@ -69,7 +73,11 @@ func New(o Options) (*Broker, error) {
 			return nil, &Error{Code: CodeInternal, Reason: "METRICS", Message: err.Error()}
 		}
 	}
-	b.events = events.New(events.Options{})
+	b.events = events.New(events.Options{
+		AckTimeout:      o.AckTimeout,
+		DecisionTimeout: o.Decisions.Timeout,
+		Observer:        b.metrics.stream,
+	})
 	policy := engine.Disconnect
 	if o.SlowConsumers == DropSlow {
 		policy = engine.Drop

@@ -32,13 +32,14 @@ type client struct {
 	token string // what the URL or the Authorization header brought
 
 	// Owned by the goroutine that reads the connection.
-	decoder  packet.Decoder
-	refusals int
+	decoder packet.Decoder
 
-	mu      sync.Mutex
-	sockets []*socket
-	closing *time.Timer // runs while there is no socket
-	ended   bool
+	mu       sync.Mutex
+	sockets  []*socket
+	deciding []*socket   // that backends are being asked about
+	closing  *time.Timer // runs while there is no socket
+	refusals int
+	ended    bool
 }
 
 // Open implements [engine.Handler].
@@ -95,10 +96,11 @@ func (c *client) take(p *packet.Packet, ok bool, err error) {
 func (c *client) receive(p *packet.Packet) {
 	s := c.socket(p.Namespace)
 	switch {
-	case p.Type == parser.CONNECT && s != nil:
+	case p.Type == parser.CONNECT && (s != nil || c.awaits(p.Namespace)):
 		c.cut(errors.New("a second CONNECT for the same namespace"))
 	case p.Type == parser.CONNECT:
 		c.connect(p)
+	case s == nil && p.Type == parser.DISCONNECT && c.withdraw(p.Namespace):
 	case s == nil:
 		c.b.metrics.received(eventUnhandled, errNotConnected())
 	case p.Type == parser.DISCONNECT:
@@ -135,12 +137,17 @@ func (c *client) cut(err error) {
 }
 
 // refuse tells the client why it can't connect to a namespace, and closes the
-// connection of one that doesn't stop asking.
-func (c *client) refuse(namespace string, err *Error) {
-	c.b.metrics.refused(err.Reason)
+// connection of one that doesn't stop asking. counted is how the metrics call
+// the reason.
+func (c *client) refuse(namespace, counted string, err *Error) {
+	c.b.metrics.refused(counted)
 	c.b.log.Info("client refused", "namespace", namespace, "reason", err.Reason, "address", c.conn.RemoteAddress())
 	c.conn.Send(engine.NewFrame(packet.AppendConnectError(nil, namespace, connectError(err))), false)
-	if c.refusals++; c.refusals > maxRefusals {
+	c.mu.Lock()
+	c.refusals++
+	tooMany := c.refusals > maxRefusals
+	c.mu.Unlock()
+	if tooMany {
 		c.conn.CloseAfterFlush(engine.ReasonForcedClose)
 	}
 }
@@ -199,7 +206,7 @@ func (c *client) Closed(reason engine.Reason, _ error) {
 		c.closing = nil
 	}
 	sockets := c.sockets
-	c.sockets = nil
+	c.sockets, c.deciding = nil, nil
 	c.mu.Unlock()
 	for _, s := range sockets {
 		s.end(string(reason))

@@ -44,6 +44,7 @@ const (
 	ReasonTooManyRooms      = "TOO_MANY_ROOMS"
 	ReasonNoHandler         = "NO_HANDLER"
 	ReasonDraining          = "DRAINING"
+	ReasonUndecided         = "UNDECIDED"
 	ReasonNodeNotFound      = "NODE_NOT_FOUND"
 	ReasonTooManyAcks       = "TOO_MANY_ACKS"
 	ReasonSlowCaller        = "SLOW_CALLER"

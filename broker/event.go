@@ -25,6 +25,12 @@ func (b *Broker) handle(s *socket, p *packet.Packet) {
 		kind, err = eventLeave, b.handleLeave(s, p.Payload)
 	case relayed:
 		kind, err = eventRelay, b.handleRelay(s, &rule, p.Payload)
+		if err == nil {
+			s.tellRelayed(p)
+		}
+	case s.tellBackend(p):
+		b.metrics.received(eventBackend, nil)
+		return
 	default:
 		err = &Error{
 			Code:    CodeUnavailable,

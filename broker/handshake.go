@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/salabroker/sala/broker/packet"
 	"github.com/salabroker/sala/broker/token"
@@ -14,23 +15,28 @@ import (
 func (c *client) connect(p *packet.Packet) {
 	ns, ok := c.b.namespaces[p.Namespace]
 	if !ok {
-		c.refuse(p.Namespace, &Error{Code: CodeNotFound, Reason: ReasonNamespaceNotFound, Message: "Invalid namespace"})
+		c.refuse(p.Namespace, ReasonNamespaceNotFound, &Error{Code: CodeNotFound, Reason: ReasonNamespaceNotFound, Message: "Invalid namespace"})
 		return
 	}
 	claims, err := c.b.authenticate(ns, c.token, p)
 	if err != nil {
-		c.refuse(ns.name, err)
+		c.refuse(ns.name, err.Reason, err)
 		return
 	}
-	s := newSocket(c, ns, claims)
+	c.decide(newSocket(c, ns, claims, p))
+}
+
+// admit lets a socket in, and reports false if the connection has ended.
+func (c *client) admit(s *socket) bool {
 	if !c.attach(s, s.enter) {
-		return
+		return false
 	}
-	// What has changed since the checks above may not have found the socket.
+	// What has changed since the token was checked may not have found the socket.
 	s.checkRevoked()
 	if c.b.draining.Load() {
 		c.sendAway()
 	}
+	return true
 }
 
 // connectError is what a CONNECT_ERROR packet carries. Stock clients make
@@ -76,6 +82,28 @@ func (b *Broker) checkGrant(ns *namespace, g token.Grant) *Error {
 		return denied(ReasonNamespaceDenied, "the token doesn't allow the namespace %q", ns.name)
 	}
 	return b.checkRooms(g.Rooms)
+}
+
+// otherAuth returns what a client has sent as auth beside its token; nil if
+// that is nothing.
+func otherAuth(p *packet.Packet) json.RawMessage {
+	if len(p.Auth) <= len(`{"token":""}`)+len(p.Token) {
+		return nil
+	}
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(p.Auth, &fields) != nil {
+		return nil // the decoder has read it as an object
+	}
+	for name := range fields {
+		if strings.EqualFold(name, "token") {
+			delete(fields, name)
+		}
+	}
+	if len(fields) == 0 {
+		return nil
+	}
+	others, _ := json.Marshal(fields) // it was JSON
+	return others
 }
 
 // checkRooms refuses a token whose rooms could not all be joined. Tokens made

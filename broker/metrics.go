@@ -12,6 +12,7 @@ const (
 	eventLeave     = "leave"
 	eventRelay     = "relay"
 	eventToken     = "token"
+	eventBackend   = "backend"
 	eventUnhandled = "unhandled"
 )
 
@@ -34,6 +35,7 @@ type metrics struct {
 	refusals       *prometheus.CounterVec
 	events         *prometheus.CounterVec
 	acks           *prometheus.CounterVec
+	stream         *streamMetrics
 	emits          prometheus.Counter
 	queued         prometheus.Counter
 	dropped        *prometheus.CounterVec
@@ -48,6 +50,7 @@ func newMetrics(b *Broker) *metrics {
 	}
 	return &metrics{
 		b:       b,
+		stream:  newStreamMetrics(counters),
 		sockets: prometheus.NewDesc("sala_sockets", "Connected sockets.", []string{"namespace"}, nil),
 		rooms:   prometheus.NewDesc("sala_rooms", "Rooms with members.", []string{"namespace"}, nil),
 		connections: prometheus.NewGauge(prometheus.GaugeOpts{
@@ -120,5 +123,6 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.connections, m.closed, m.refusals, m.events, m.acks, m.emits, m.queued, m.dropped}
+	own := []prometheus.Collector{m.connections, m.closed, m.refusals, m.events, m.acks, m.emits, m.queued, m.dropped}
+	return append(own, m.stream.collectors()...)
 }

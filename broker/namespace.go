@@ -8,6 +8,7 @@ import (
 
 // namespace is one of the namespaces that the broker serves.
 type namespace struct {
+	b     *Broker
 	name  string
 	index *fanout.Index[*socket]
 }

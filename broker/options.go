@@ -50,6 +50,11 @@ type Options struct {
 	Relay []RelayRule
 	// Rooms lets clients join and leave rooms by themselves.
 	Rooms RoomEvents
+	// AckTimeout is how long a backend may take to answer an event whose client
+	// asked for an ack; 10 s by default.
+	AckTimeout time.Duration
+	// Decisions says how backends decide who may connect.
+	Decisions DecisionOptions
 	// Logger gets what happens; nil discards it.
 	Logger *slog.Logger
 	// Metrics gets the broker's collectors; nil means none are registered.
@@ -137,6 +142,9 @@ func (o *Options) setDefaults() {
 	setDefault(&o.MaxQueueBytes, 1<<20)
 	setDefault(&o.SlowConsumers, DisconnectSlow)
 	setDefault(&o.MaxRoomsPerSocket, 1000)
+	setDefault(&o.AckTimeout, 10*time.Second)
+	setDefault(&o.Decisions.Timeout, 5*time.Second)
+	setDefault(&o.Decisions.Default, RefuseUndecided)
 	o.Relay = slices.Clone(o.Relay)
 	for i := range o.Relay {
 		setDefault(&o.Relay[i].Emit, o.Relay[i].Event)
@@ -181,6 +189,12 @@ func (o *Options) validate() error {
 	}
 	if o.SlowConsumers != DisconnectSlow && o.SlowConsumers != DropSlow {
 		v.add("slow_consumers", "%q is neither \"disconnect\" nor \"drop\"", o.SlowConsumers)
+	}
+	if o.AckTimeout < 0 || o.Decisions.Timeout < 0 {
+		v.add("ack_timeout", "ack_timeout and decide_timeout must be above zero")
+	}
+	if o.Decisions.Default != RefuseUndecided && o.Decisions.Default != AcceptUndecided {
+		v.add("decide_default", "%q is neither \"refuse\" nor \"accept\"", o.Decisions.Default)
 	}
 	if o.Anonymous != nil {
 		o.Anonymous.validate(&v, "anonymous.", o.Namespaces)

@@ -78,7 +78,7 @@ func (s *socket) renew(claims token.Claims) *Error {
 	}
 	s.claims = claims
 	if !s.updated {
-		s.data = claims.Data
+		s.showData(claims.Data)
 	}
 	// A socket without an end is anonymous, and no token is for its user.
 	s.expiry.Reset(time.Until(claims.ExpiresAt))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/salabroker/sala/broker/engine"
+	"github.com/salabroker/sala/broker/events"
 	"github.com/salabroker/sala/broker/packet"
 	"github.com/salabroker/sala/broker/token"
 )
@@ -19,30 +20,38 @@ type socket struct {
 	ns          *namespace
 	id          string
 	user        string
+	auth        json.RawMessage // what the client sent, less the token
 	connectTime time.Time
 
-	gone atomic.Bool // it has ended, or is just about to
+	gone      atomic.Bool                   // it has ended, or is just about to
+	described atomic.Pointer[events.Socket] // the last that backends were told
 
-	// Guarded by mu.
+	saying sync.Mutex // held while backends are told what the client says
+	silent bool       // guarded by saying: they were told that it has gone
+
+	data atomic.Pointer[json.RawMessage] // what backends see with the socket; nil for nothing
+
+	// Guarded by mu, which comes before the index's lock.
 	mu        sync.Mutex
 	claims    token.Claims
-	data      json.RawMessage      // what backends see with the socket
 	updated   bool                 // data isn't the token's any more
 	expiry    *time.Timer          // of the claims; nil if they have no end
 	expired   bool                 // too late for a fresh token
 	questions map[uint64]*question // to be answered, by ack id; nil if there are none
 }
 
-func newSocket(c *client, ns *namespace, claims token.Claims) *socket {
-	return &socket{
+func newSocket(c *client, ns *namespace, claims token.Claims, p *packet.Packet) *socket {
+	s := &socket{
 		client:      c,
 		ns:          ns,
 		id:          c.b.id + rand.Text()[:socketIDSuffix],
 		user:        claims.User,
+		auth:        otherAuth(p),
 		connectTime: time.Now(),
 		claims:      claims,
-		data:        claims.Data,
 	}
+	s.showData(claims.Data)
+	return s
 }
 
 // socketIDSuffix is how many characters of a socket's id follow those of its
@@ -70,7 +79,10 @@ func (s *socket) enter() {
 	rooms := s.claims.Rooms
 	s.mu.Unlock()
 	// It can't fail: authenticate has checked the limit.
-	_ = s.ns.index.Add(s, rooms, func() { s.client.conn.Send(connect, false) })
+	_ = s.ns.index.Add(s, rooms, func() {
+		s.tellConnected()
+		s.client.conn.Send(connect, false)
+	})
 	s.client.b.log.Debug("socket connected", "socket", s.id, "namespace", s.ns.name, "user", s.user)
 }
 
@@ -87,6 +99,7 @@ func (s *socket) end(why string) bool {
 	s.ns.index.Remove(s)
 	s.leaveUnanswered()
 	s.stopExpiry()
+	s.tellDisconnected(why)
 	s.client.detach(s)
 	s.client.b.log.Debug("socket disconnected", "socket", s.id, "namespace", s.ns.name, "user", s.user, "reason", why)
 	return true

@@ -116,7 +116,7 @@ func TestDecisionIsChecked(t *testing.T) {
 	sub, hub := subscription(t)
 	decided := make(chan events.Decision, 1)
 	go func() {
-		d, err := hub.Decide(context.Background(), &events.Event{Kind: events.Connect, Namespace: "/"})
+		d, err := hub.Decide(&events.Event{Kind: events.Connect, Namespace: "/"}, nil)
 		if err != nil {
 			t.Error(err)
 		}

@@ -30,14 +30,25 @@ func (b *Broker) Update(_ context.Context, t Target, data json.RawMessage) (matc
 func (s *socket) update(data json.RawMessage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.data, s.updated = data, true
+	s.updated = true
+	s.showData(data)
+}
+
+// showData has backends see data with the socket.
+func (s *socket) showData(data json.RawMessage) {
+	if len(data) == 0 {
+		s.data.Store(nil)
+		return
+	}
+	s.data.Store(&data)
 }
 
 // shownData returns what backends see with the socket.
 func (s *socket) shownData() json.RawMessage {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.data
+	if data := s.data.Load(); data != nil {
+		return *data
+	}
+	return nil
 }
 
 // maxDataBytes bounds what backends can attach to a token or a socket.

@@ -63,6 +63,9 @@ func (c *Conn) Transport() string {
 	return transportWebSocket
 }
 
+// Done returns a channel that is closed when the connection has ended, a little before its receiver is told.
+func (c *Conn) Done() <-chan struct{} { return c.done }
+
 // Send appends f to what is written to the connection, in order with everything else, and never waits for the client:
 // if the queue is full because the server is behind, and not the client, it writes some of it itself. A volatile
 // frame is dropped unless the client is taking messages right now. A frame that would exceed MaxQueuedBytes is

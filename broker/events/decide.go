@@ -1,9 +1,9 @@
 package events
 
 import (
-	"context"
 	"errors"
 	"slices"
+	"time"
 )
 
 // Why nobody has decided; see [Hub.Decide].
@@ -18,9 +18,9 @@ var (
 // the socket of a Connect event may connect, and waits for the answers. The
 // first refusal is the decision. If all accept, the rooms of all are united, and
 // the last that sets data has its way. Otherwise the error is ErrNobodyDecides,
-// at once; or ErrUndecided, when the time is over or no member of a group can answer
-// any more; or the context's.
-func (h *Hub) Decide(ctx context.Context, e *Event) (Decision, error) {
+// at once; or ErrUndecided, when the time is over, no member of a group can answer
+// any more, or gone is closed because the client has left.
+func (h *Hub) Decide(e *Event, gone <-chan struct{}) (Decision, error) {
 	var groups []*group
 	for _, r := range h.routes.Load().groups {
 		if r.wants(Connect, e.Namespace, "", true) {
@@ -44,13 +44,24 @@ func (h *Hub) Decide(ctx context.Context, e *Event) (Decision, error) {
 			q.expire()
 		}
 	}()
-	limited, cancel := context.WithTimeout(ctx, h.opts.DecisionTimeout)
-	defer cancel()
-	return collect(ctx, limited, answers, len(groups))
+	timer := time.NewTimer(h.opts.DecisionTimeout)
+	defer timer.Stop()
+	return collect(answers, len(groups), timer.C, gone)
+}
+
+// Decides reports whether anybody decides about the connections to a namespace.
+// It takes no lock.
+func (h *Hub) Decides(namespace string) bool {
+	for _, r := range h.routes.Load().groups {
+		if r.wants(Connect, namespace, "", true) {
+			return true
+		}
+	}
+	return false
 }
 
 // collect makes one decision of the answers.
-func collect(ctx, limited context.Context, answers <-chan answer, n int) (Decision, error) {
+func collect(answers <-chan answer, n int, late <-chan time.Time, gone <-chan struct{}) (Decision, error) {
 	var all Decision
 	for range n {
 		select {
@@ -69,10 +80,9 @@ func collect(ctx, limited context.Context, answers <-chan answer, n int) (Decisi
 			if len(a.decision.Data) > 0 {
 				all.Data = a.decision.Data
 			}
-		case <-limited.Done():
-			if err := ctx.Err(); err != nil {
-				return Decision{}, err
-			}
+		case <-late:
+			return Decision{}, ErrUndecided
+		case <-gone:
 			return Decision{}, ErrUndecided
 		}
 	}

@@ -1,7 +1,6 @@
 package events
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,10 +13,10 @@ import (
 var connect = &Event{Kind: Connect, Namespace: "/", Socket: &Socket{ID: "s"}}
 
 // decideAll starts Decide and waits until the question is with the members.
-func decideAll(ctx context.Context, h *Hub) <-chan string {
+func decideAll(h *Hub, gone <-chan struct{}) <-chan string {
 	made := make(chan string, 1)
 	go func() {
-		d, err := h.Decide(ctx, connect)
+		d, err := h.Decide(connect, gone)
 		switch {
 		case err != nil:
 			made <- err.Error()
@@ -61,7 +60,7 @@ func TestDecide(t *testing.T) {
 					subscribe(t, h, Start{Group: group, Credits: 10}) // a mate that doesn't decide
 				}
 				start := time.Now()
-				made := decideAll(context.Background(), h)
+				made := decideAll(h, nil)
 				var ids []uint64
 				for _, s := range deciders {
 					d := wantTaken(t, s, "s.?")[0]
@@ -99,12 +98,12 @@ func TestDecideWithoutMembers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t, Options{})
 		first := subscribe(t, h, Start{Group: "g", Decide: true, Credits: 10})
-		made := decideAll(context.Background(), h)
+		made := decideAll(h, nil)
 		wantTaken(t, first, "s.?")
 		second := subscribe(t, h, Start{Group: "g", Decide: true, Credits: 1})
 		first.Close()
 		wantTaken(t, second, "s.?!")
-		other := decideAll(context.Background(), h)
+		other := decideAll(h, nil)
 		second.Close()
 		if got := <-made; got != ErrUndecided.Error() {
 			t.Errorf("Decide: %q", got)
@@ -114,10 +113,10 @@ func TestDecideWithoutMembers(t *testing.T) {
 		}
 
 		late := subscribe(t, h, Start{Group: "g", Decide: true})
-		ctx, cancel := context.WithCancel(context.Background())
-		made = decideAll(ctx, h)
-		cancel()
-		if got := <-made; got != context.Canceled.Error() {
+		gone := make(chan struct{})
+		made = decideAll(h, gone)
+		close(gone)
+		if got := <-made; got != ErrUndecided.Error() {
 			t.Errorf("Decide: %q", got)
 		}
 		_ = late.Credit(1)
@@ -130,7 +129,10 @@ func TestDecideWithoutMembers(t *testing.T) {
 func TestNobodyDecidesElsewhere(t *testing.T) {
 	h := newHub(t, Options{})
 	subscribe(t, h, Start{Decide: true, Filter: Filter{Namespaces: []string{"/other"}}, Credits: 1})
-	if _, err := h.Decide(context.Background(), connect); !errors.Is(err, ErrNobodyDecides) {
+	if _, err := h.Decide(connect, nil); !errors.Is(err, ErrNobodyDecides) || h.Decides("/") {
 		t.Errorf("Decide: %v", err)
+	}
+	if !h.Decides("/other") {
+		t.Error("nobody decides where somebody does")
 	}
 }

@@ -1,0 +1,130 @@
+package broker
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/salabroker/sala/broker/events"
+	"github.com/salabroker/sala/broker/packet"
+)
+
+// Joined implements [fanout.Observer]: it tells backends who has joined a room.
+func (ns *namespace) Joined(s *socket, room string, opened bool) {
+	if opened {
+		ns.tellRoom(events.RoomOpened, room)
+	}
+	ns.tellMember(events.Join, s, room)
+}
+
+// Left implements [fanout.Observer]: it tells backends who has left a room.
+func (ns *namespace) Left(s *socket, room string, closed bool) {
+	ns.tellMember(events.Leave, s, room)
+	if closed {
+		ns.tellRoom(events.RoomClosed, room)
+	}
+}
+
+func (ns *namespace) tellMember(kind events.Kind, s *socket, room string) {
+	if ns.b.events.Wants(kind, ns.name, "") {
+		ns.b.events.Publish(&events.Event{Kind: kind, Namespace: ns.name, Socket: s.describe(), Room: room, Time: time.Now()})
+	}
+}
+
+func (ns *namespace) tellRoom(kind events.Kind, room string) {
+	if ns.b.events.Wants(kind, ns.name, "") {
+		ns.b.events.Publish(&events.Event{Kind: kind, Namespace: ns.name, Room: room, Time: time.Now()})
+	}
+}
+
+// tellConnected is the first that backends hear of a socket. It is called when
+// the socket can be found, so that they can answer, and before its client
+// can say anything.
+func (s *socket) tellConnected() {
+	if s.client.b.events.Wants(events.Connect, s.ns.name, "") {
+		s.client.b.events.Publish(&events.Event{Kind: events.Connect, Namespace: s.ns.name, Socket: s.describe(), Time: s.connectTime})
+	}
+}
+
+// tellDisconnected is the last that backends hear of a socket.
+func (s *socket) tellDisconnected(why string) {
+	s.saying.Lock()
+	defer s.saying.Unlock()
+	s.silent = true
+	if s.client.b.events.Wants(events.Disconnect, s.ns.name, "") {
+		s.client.b.events.Publish(&events.Event{
+			Kind: events.Disconnect, Namespace: s.ns.name, Socket: s.describe(), Reason: why, Time: time.Now(),
+		})
+	}
+	s.client.b.events.Forget(s.id)
+}
+
+// tellRelayed lets backends hear what a rule has passed on to other clients.
+func (s *socket) tellRelayed(p *packet.Packet) {
+	if !s.client.b.events.Wants(events.Message, s.ns.name, p.Event) {
+		return
+	}
+	s.saying.Lock()
+	defer s.saying.Unlock()
+	if !s.silent {
+		s.client.b.events.Publish(s.message(p))
+	}
+}
+
+// tellBackend hands what the client says to the backends that want it, and
+// reports whether there are any. If the client asked for an ack, it gets one
+// whatever happens.
+func (s *socket) tellBackend(p *packet.Packet) bool {
+	if !s.client.b.events.Wants(events.Message, s.ns.name, p.Event) {
+		return false
+	}
+	s.saying.Lock()
+	defer s.saying.Unlock()
+	switch {
+	case s.silent: // it has ended, and backends have heard so
+	case p.HasID:
+		id := p.ID
+		s.client.b.events.Ask(s.message(p), func(r events.Reply) { s.replyFrom(id, r) })
+	default:
+		s.client.b.events.Publish(s.message(p))
+	}
+	return true
+}
+
+func (s *socket) message(p *packet.Packet) *events.Event {
+	return &events.Event{
+		Kind:        events.Message,
+		Namespace:   s.ns.name,
+		Socket:      s.describe(),
+		Name:        p.Event,
+		Args:        p.Args,
+		Attachments: p.Attachments,
+		Time:        time.Now(),
+	}
+}
+
+// describe returns what backends get to know about the socket. Events share it
+// as long as nothing of it changes.
+func (s *socket) describe() *events.Socket {
+	transport, data := s.client.conn.Transport(), s.shownData()
+	if d := s.described.Load(); d != nil && d.Transport == transport && sameData(d.Data, data) {
+		return d
+	}
+	d := &events.Socket{
+		ID:          s.id,
+		User:        s.user,
+		Namespace:   s.ns.name,
+		Address:     s.client.conn.RemoteAddress(),
+		Transport:   transport,
+		ConnectTime: s.connectTime,
+		Data:        data,
+		Auth:        s.auth,
+	}
+	s.described.Store(d)
+	return d
+}
+
+// sameData reports whether two values are the same bytes in memory; data is
+// replaced, never changed.
+func sameData(a, b json.RawMessage) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}

@@ -1,0 +1,61 @@
+package broker
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/salabroker/sala/broker/events"
+)
+
+// streamMetrics counts what becomes of the events that backends subscribe to.
+type streamMetrics struct {
+	subscriptions prometheus.Gauge
+	ended         *prometheus.CounterVec
+	delivered     *prometheus.CounterVec
+	lost          *prometheus.CounterVec
+	questions     *prometheus.CounterVec
+}
+
+func newStreamMetrics(counters func(name, help string, labels ...string) *prometheus.CounterVec) *streamMetrics {
+	return &streamMetrics{
+		subscriptions: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "sala_subscriptions", Help: "Backends that subscribe to events now.",
+		}),
+		ended:     counters("sala_subscriptions_ended_total", "Subscriptions that have ended, by reason.", "reason"),
+		delivered: counters("sala_events_delivered_total", "Events handed to backends.", "kind", "redelivered"),
+		lost:      counters("sala_events_lost_total", "Events that did not get to a group that wanted them, by reason.", "kind", "reason"),
+		questions: counters("sala_event_questions_total", "Events that somebody waits for a backend's answer to, by what became of them.", "kind", "result"),
+	}
+}
+
+func (m *streamMetrics) collectors() []prometheus.Collector {
+	return []prometheus.Collector{m.subscriptions, m.ended, m.delivered, m.lost, m.questions}
+}
+
+// SubscriptionOpened implements [events.Observer].
+func (m *streamMetrics) SubscriptionOpened() { m.subscriptions.Inc() }
+
+// SubscriptionClosed implements [events.Observer].
+func (m *streamMetrics) SubscriptionClosed(reason string) {
+	m.subscriptions.Dec()
+	m.ended.WithLabelValues(reason).Inc()
+}
+
+// EventsDelivered implements [events.Observer].
+func (m *streamMetrics) EventsDelivered(kind events.Kind, redelivered bool, n int) {
+	m.delivered.WithLabelValues(kind.String(), strconv.FormatBool(redelivered)).Add(float64(n))
+}
+
+// EventLost implements [events.Observer].
+func (m *streamMetrics) EventLost(kind events.Kind, reason string) {
+	m.lost.WithLabelValues(kind.String(), reason).Inc()
+}
+
+// QuestionEnded implements [events.Observer].
+func (m *streamMetrics) QuestionEnded(kind events.Kind, reason string) {
+	if reason == "" {
+		reason = "answered"
+	}
+	m.questions.WithLabelValues(kind.String(), reason).Inc()
+}
