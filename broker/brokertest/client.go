@@ -179,6 +179,16 @@ func (c *Client) Next() Event {
 	return c.event(c.read())
 }
 
+// Skip takes events as long as they have this name.
+func (c *Client) Skip(name string) {
+	c.t.Helper()
+	e := c.Next()
+	for e.Name == name {
+		e = c.Next()
+	}
+	c.events = append([]Event{e}, c.events...)
+}
+
 // Expect fails the test unless the next event is this one.
 func (c *Client) Expect(name, args string) {
 	c.t.Helper()
