@@ -53,6 +53,7 @@ func (f *Flags) Build() (*Config, error) {
 		PingInterval:       f.PingInterval,
 		PingTimeout:        f.PingTimeout,
 		ConnectTimeout:     f.ConnectTimeout,
+		DrainSpread:        f.DrainSpread,
 		MaxMessageBytes:    f.MaxMessage,
 		MaxQueueBytes:      f.MaxQueue,
 		SlowConsumers:      broker.SlowConsumerPolicy(f.SlowConsumers),
