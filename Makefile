@@ -62,19 +62,21 @@ fuzz: ## run each fuzz target for FUZZTIME (10s)
 	done
 
 .PHONY: generate
-generate: ## generate gen/ and api/openapi/ from proto/
+generate: ## generate gen/, api/openapi/ and broker/cluster/wire/ from proto/
 	@tools/install.sh $(GENERATORS)
 	$(TOOLS)/buf generate
+	$(TOOLS)/buf generate --template buf.gen.cluster.yaml
 
 .PHONY: check-generated
 check-generated: ## fail if `make generate` would change anything
 	@tools/install.sh $(GENERATORS)
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	  $(TOOLS)/buf generate -o "$$fresh"; \
-	  for dir in gen api/openapi; do \
+	  $(TOOLS)/buf generate --template buf.gen.cluster.yaml -o "$$fresh"; \
+	  for dir in gen api/openapi broker/cluster/wire; do \
 	    if ! diff -r "$$dir" "$$fresh/$$dir"; then echo "$$dir is stale: run 'make generate' and commit it"; exit 1; fi; \
 	  done
-	@echo "gen/ and api/openapi/ are what proto/ generates"
+	@echo "gen/, api/openapi/ and broker/cluster/wire/ are what proto/ generates"
 
 .PHONY: clean
 clean: ## remove what was built, not the tools

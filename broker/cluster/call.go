@@ -1,0 +1,148 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/salabroker/sala/broker/cluster/wire"
+)
+
+// defaultWait is how long is waited for answers if the context has no deadline.
+const defaultWait = 5 * time.Second
+
+// Reply is one node's answer.
+type Reply struct {
+	// Node is who answers.
+	Node NodeID
+	// Payload is the answer.
+	Payload []byte
+	// Err is a [*RemoteError] if the node could not answer.
+	Err error
+}
+
+// RemoteError is why another node could not answer.
+type RemoteError struct {
+	// Node is the one that said so.
+	Node NodeID
+	// Message is what it said.
+	Message string
+}
+
+// Error implements the error interface.
+func (e *RemoteError) Error() string { return fmt.Sprintf("cluster: node %s: %s", e.Node, e.Message) }
+
+// Result is what nodes have answered.
+type Result struct {
+	// Replies are the answers, each node's at most once, as they came.
+	Replies []Reply
+	// Missing are the nodes that were asked and have not answered.
+	Missing []NodeID
+	// Unnamed is how many more have not answered, of which it isn't known who
+	// they are. Only [Mesh.PublishReported] knows no names beforehand.
+	Unnamed int
+}
+
+// Partial reports whether an answer is missing.
+func (r Result) Partial() bool { return len(r.Missing)+r.Unnamed > 0 }
+
+// Call asks nodes and returns their answers, as soon as all have answered or
+// are known to be gone, or at ctx's deadline (after 5 s if it has none). That some
+// have not answered is no error: they are in the result's Missing. This node's own
+// id is left out.
+//
+// The error is [ErrUnavailable] if the bus is disconnected, at once, also while
+// it waits; [ErrOverloaded], [ErrTooLarge], or ctx's if it was cancelled.
+func (m *Mesh) Call(ctx context.Context, to []NodeID, request []byte) (Result, error) {
+	expected := make(map[NodeID]struct{}, len(to))
+	for _, id := range to {
+		if id != m.id {
+			expected[id] = struct{}{}
+		}
+	}
+	ctx, cancel := waitContext(ctx)
+	defer cancel()
+	w, err := m.pending.open(expected)
+	if err != nil || len(expected) == 0 {
+		return Result{}, err
+	}
+	defer m.pending.close(w)
+	items := make([]outgoing, 0, len(expected))
+	for id := range expected {
+		e := m.call(ctx, w.id, request)
+		item, err := m.sealed(m.nodeChannel(id), e, func(receivers int, _ error) {
+			if receivers <= 0 {
+				m.pending.absent(w.id, id)
+			}
+		})
+		if err != nil {
+			return Result{}, err
+		}
+		items = append(items, item)
+	}
+	if err := m.outbox.add(items...); err != nil {
+		return Result{}, err
+	}
+	return m.wait(ctx, w, AskedCall)
+}
+
+// CallAll is [Mesh.Call] to all other nodes that are there, with one message.
+func (m *Mesh) CallAll(ctx context.Context, request []byte) (Result, error) {
+	if m.bus.State() != Connected {
+		return Result{}, ErrUnavailable
+	}
+	expected := m.members.ids()
+	ctx, cancel := waitContext(ctx)
+	defer cancel()
+	w, err := m.pending.open(expected)
+	if err != nil || len(expected) == 0 {
+		return Result{}, err
+	}
+	defer m.pending.close(w)
+	err = m.send(m.nodesChannel(), m.call(ctx, w.id, request), func(_ int, err error) {
+		if err != nil {
+			m.pending.fail(w.id, ErrUnavailable)
+		}
+	})
+	if err != nil {
+		return Result{}, err
+	}
+	return m.wait(ctx, w, AskedCall)
+}
+
+func waitContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, defaultWait)
+}
+
+func (m *Mesh) call(ctx context.Context, id uint64, request []byte) *wire.Envelope {
+	deadline, _ := ctx.Deadline()
+	e := m.envelope()
+	e.Body = &wire.Envelope_Call{Call: &wire.Call{
+		Id:        id,
+		Payload:   request,
+		TimeoutMs: uint32(min(max(time.Until(deadline).Milliseconds(), 1), 60_000)),
+	}}
+	return e
+}
+
+// wait returns what w has got when it is complete or ctx ends.
+func (m *Mesh) wait(ctx context.Context, w *waiter, kind Asked) (Result, error) {
+	start := time.Now()
+	var cancelled error
+	select {
+	case <-w.done:
+	case <-ctx.Done():
+		if ctx.Err() != context.DeadlineExceeded {
+			cancelled = ctx.Err()
+		}
+	}
+	result, err := m.pending.result(w, m.members.ids())
+	if err == nil {
+		err = cancelled
+	}
+	m.observer.Answered(kind, time.Since(start), len(result.Missing)+result.Unnamed)
+	return result, err
+}

@@ -1,0 +1,211 @@
+package cluster
+
+import (
+	"math/rand/v2"
+	"slices"
+	"sync"
+)
+
+// maxPending bounds how many questions wait for answers.
+const maxPending = 10_000
+
+// pending are the questions that wait for answers.
+type pending struct {
+	mu      sync.Mutex
+	last    uint64
+	waiters map[uint64]*waiter
+}
+
+// waiter is one question. All of it but id and done is guarded by pending.mu.
+type waiter struct {
+	id   uint64
+	done chan struct{} // closed when nothing more is to come
+
+	replies []Reply
+	seen    map[NodeID]struct{} // who has answered
+
+	// expected are those who haven't; nil if only their number matters.
+	expected map[NodeID]struct{}
+	gone     []NodeID // those of them that won't
+	// receivers is how many connections got the question; -1 while it isn't known.
+	receivers int
+	echoed    bool // one of them was this node's own
+	err       error
+	closed    bool
+}
+
+func newPending() *pending {
+	// Ids don't begin at 1, so that those of a node that starts anew with an
+	// old id, as tests do, are others.
+	return &pending{last: uint64(rand.Uint32()), waiters: make(map[uint64]*waiter)} //nolint:gosec // needn't be secret
+}
+
+// open begins a question to those expected; nil if it isn't known who.
+func (p *pending) open(expected map[NodeID]struct{}) (*waiter, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.waiters) >= maxPending {
+		return nil, ErrOverloaded
+	}
+	p.last++
+	w := &waiter{
+		id:        p.last,
+		done:      make(chan struct{}),
+		seen:      make(map[NodeID]struct{}),
+		receivers: -1,
+	}
+	if expected != nil {
+		w.expected = make(map[NodeID]struct{}, len(expected))
+		for id := range expected {
+			w.expected[id] = struct{}{}
+		}
+	}
+	if expected == nil || len(expected) > 0 {
+		p.waiters[w.id] = w
+	}
+	return w, nil
+}
+
+// close ends a question.
+func (p *pending) close(w *waiter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.waiters, w.id)
+}
+
+// answered takes an answer in and reports whether somebody waits for it.
+func (p *pending) answered(id uint64, r Reply) bool {
+	return p.with(id, func(w *waiter) bool {
+		if _, again := w.seen[r.Node]; again {
+			return false
+		}
+		if w.expected != nil {
+			if _, asked := w.expected[r.Node]; !asked {
+				return false
+			}
+			delete(w.expected, r.Node)
+		}
+		w.seen[r.Node] = struct{}{}
+		w.replies = append(w.replies, r)
+		return true
+	})
+}
+
+// echoed takes in that this node itself got the question.
+func (p *pending) echoed(id uint64) {
+	p.with(id, func(w *waiter) bool { w.echoed = true; return true })
+}
+
+// expect takes in how many got the question.
+func (p *pending) expect(id uint64, receivers int) {
+	p.with(id, func(w *waiter) bool { w.receivers = receivers; return true })
+}
+
+// absent takes in that a node didn't get the question.
+func (p *pending) absent(id uint64, node NodeID) {
+	p.with(id, func(w *waiter) bool { w.lose(node); return true })
+}
+
+// fail ends a question with an error.
+func (p *pending) fail(id uint64, err error) {
+	p.with(id, func(w *waiter) bool { w.err = err; return true })
+}
+
+// lost takes in that a node is gone and won't answer any more.
+func (p *pending) lost(node NodeID) {
+	p.each(func(w *waiter) { w.lose(node) })
+}
+
+// unavailable fails everything: no answer can come any more.
+func (p *pending) unavailable() {
+	p.each(func(w *waiter) { w.err = ErrUnavailable })
+}
+
+func (p *pending) with(id uint64, do func(*waiter) bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w, ok := p.waiters[id]
+	if !ok {
+		return false
+	}
+	took := do(w)
+	w.settle()
+	return took
+}
+
+func (p *pending) each(do func(*waiter)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.waiters {
+		do(w)
+		w.settle()
+	}
+}
+
+func (w *waiter) lose(node NodeID) {
+	if _, ok := w.expected[node]; ok {
+		delete(w.expected, node)
+		w.gone = append(w.gone, node)
+	}
+}
+
+// settle closes done if nothing more is to come. The caller holds pending.mu.
+func (w *waiter) settle() {
+	complete := w.err != nil
+	if w.expected != nil {
+		complete = complete || len(w.expected) == 0
+	} else {
+		complete = complete || w.receivers >= 0 && w.heard() >= w.receivers
+	}
+	if complete && !w.closed {
+		w.closed = true
+		close(w.done)
+	}
+}
+
+// result returns what w has got. Others are the nodes that are there.
+func (p *pending) result(w *waiter, others map[NodeID]struct{}) (Result, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.waiters, w.id)
+	r := Result{Replies: w.replies, Missing: w.gone}
+	for id := range w.expected {
+		r.Missing = append(r.Missing, id)
+	}
+	if w.expected == nil {
+		r.Missing, r.Unnamed = w.unheard(others)
+	}
+	slices.Sort(r.Missing)
+	return r, w.err
+}
+
+// unheard returns who hasn't answered a question of which only the number of receivers is
+// known: by name if there are no more nodes than that, else their number.
+func (w *waiter) unheard(others map[NodeID]struct{}) (missing []NodeID, unnamed int) {
+	var silent []NodeID
+	for id := range others {
+		if _, ok := w.seen[id]; !ok {
+			silent = append(silent, id)
+		}
+	}
+	if w.receivers < 0 {
+		return silent, 0 // not even sent in time
+	}
+	n := w.receivers - w.heard()
+	switch {
+	case n <= 0:
+		return nil, 0
+	case n < len(silent):
+		return nil, n
+	default:
+		return silent, n - len(silent)
+	}
+}
+
+// heard returns how many receivers have been heard of.
+func (w *waiter) heard() int {
+	if w.echoed {
+		return len(w.seen) + 1
+	}
+	return len(w.seen)
+}

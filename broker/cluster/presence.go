@@ -1,0 +1,126 @@
+package cluster
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/salabroker/sala/broker/cluster/wire"
+)
+
+// nodesTable is where nodes find each other before they have heard each other.
+const nodesTable = "nodes"
+
+// join finds the nodes that are there after the bus has connected. If it
+// fails, the next heartbeat tries again.
+func (m *Mesh) join(ctx context.Context) {
+	now := time.Now()
+	m.members.reset(now)
+	m.heartbeat(ctx)
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	entries, err := m.bus.Entries(ctx, m.table(nodesTable))
+	if err != nil {
+		if m.bus.State() == Connected {
+			time.AfterFunc(m.beat, func() { token(m.joinNow) })
+		}
+		return
+	}
+	for key, frame := range entries {
+		e, reason := m.sealer.open(m.entryChannel(nodesTable, key), frame)
+		switch {
+		case reason != "":
+			m.observer.Lost(reason, 1)
+		case e.GetSender() == key && key != string(m.id) && e.GetHeartbeat() != nil:
+			m.heardFrom(e, false)
+		}
+	}
+	m.setReady()
+}
+
+// heartbeat says that this node is there.
+func (m *Mesh) heartbeat(ctx context.Context) {
+	if m.bus.State() != Connected {
+		return
+	}
+	body := &wire.Envelope_Heartbeat{Heartbeat: m.info().wire()}
+	e := m.envelope()
+	e.Body = body
+	if err := m.send(m.nodesChannel(), e, nil); err != nil {
+		m.observer.Lost(LostPublish, 1)
+		return
+	}
+	entry := proto.CloneOf(e)
+	frame, err := m.sealer.seal(m.entryChannel(nodesTable, string(m.id)), entry)
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, m.beat)
+	defer cancel()
+	// If it fails, those who join now hear of this node by its next heartbeat.
+	_ = m.bus.Put(ctx, m.table(nodesTable), string(m.id), frame, m.members.deadAfter)
+}
+
+// leave says that this node leaves.
+func (m *Mesh) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	e := m.envelope()
+	e.Body = &wire.Envelope_Leave{Leave: &wire.Leave{}}
+	// If it can't be said, the others notice by themselves.
+	if err := m.send(m.nodesChannel(), e, nil); err == nil {
+		_ = m.bus.Remove(ctx, m.table(nodesTable), string(m.id))
+	}
+}
+
+// sweep looks for nodes that have fallen silent. While this node hears nobody
+// it can't tell.
+func (m *Mesh) sweep(every time.Duration) {
+	if m.bus.State() != Connected {
+		return
+	}
+	for _, node := range m.members.sweep(every, time.Now()) {
+		m.pending.lost(node.ID)
+		m.notices.add(func(h Handler) { h.NodeLost(node) })
+	}
+}
+
+// heardFrom takes a heartbeat in. Live says that it has just been sent, rather
+// than found in the table.
+func (m *Mesh) heardFrom(e *wire.Envelope, live bool) {
+	node := nodeFrom(e, e.GetHeartbeat())
+	switch m.members.heartbeat(node, time.Now()) {
+	case heardNew:
+		m.notices.add(func(h Handler) { h.NodeJoined(node) })
+		if live {
+			token(m.beatNow) // so that it knows of this node at once
+		}
+	case heardLost:
+		if live {
+			m.tellLost(node)
+		}
+	case heardFull:
+		m.observer.Lost(LostTooManyNode, 1)
+	}
+}
+
+// tellLost tells a node that it was taken for lost: its next incarnation is
+// welcome.
+func (m *Mesh) tellLost(n Node) {
+	e := m.envelope()
+	e.Body = &wire.Envelope_Lost{Lost: &wire.Lost{Incarnation: n.Incarnation}}
+	if err := m.send(m.nodeChannel(n.ID), e, nil); err != nil {
+		m.observer.Lost(LostPublish, 1)
+	}
+}
+
+// wasLost takes in that this node was taken for lost. Of several who say so the
+// first counts.
+func (m *Mesh) wasLost(incarnation uint64) {
+	if !m.incarnation.CompareAndSwap(incarnation, incarnation+1) {
+		return
+	}
+	token(m.beatNow)
+	m.notices.add(func(h Handler) { h.Rejoined() })
+}

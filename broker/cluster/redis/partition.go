@@ -1,0 +1,39 @@
+package redis
+
+import (
+	"hash/fnv"
+	"strings"
+)
+
+// partitions is how many hash tags the channels are spread over on a Redis
+// Cluster. More than that many masters don't help.
+const partitions = 16
+
+// partitionTags are short hash tags whose slots divide the 16,384 there are
+// about evenly, one for each partition in turn, so that masters with equal
+// ranges of slots get an equal share.
+func partitionTags() [partitions]string {
+	return [partitions]string{
+		"18", "249", "72", "223", "19", "2", "64", "222",
+		"265", "34", "404", "155", "264", "22", "219", "48",
+	}
+}
+
+// partitionOf returns the partition that a channel belongs to.
+func partitionOf(channel string) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(channel))
+	return int(h.Sum32() % partitions)
+}
+
+// tagged returns the name of a channel on a Redis Cluster.
+func tagged(channel string) string {
+	tags := partitionTags()
+	return "{" + tags[partitionOf(channel)] + "}" + channel
+}
+
+// untagged returns the channel of a name.
+func untagged(name string) string {
+	_, channel, _ := strings.Cut(name, "}")
+	return channel
+}

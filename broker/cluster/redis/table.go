@@ -1,0 +1,110 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/salabroker/sala/broker/cluster"
+)
+
+// A table is a key for each entry, which Redis expires, and a sorted set of the
+// entries' names to find them by, each with the time at which its entry expires. They
+// share a hash tag, so that on a Redis Cluster they live on one server.
+
+// nameKept is how long a name is kept after its entry has expired. It is long,
+// so that clocks that differ take no name away that is still needed.
+const nameKept = time.Hour
+
+// readBatch is how many entries are read with one command.
+const readBatch = 512
+
+func namesKey(table string) string      { return "{" + table + "}" }
+func entryKey(table, key string) string { return namesKey(table) + key }
+
+// Put implements [cluster.Bus].
+func (b *Bus) Put(ctx context.Context, table, key string, value []byte, ttl time.Duration) error {
+	client, _, err := b.current()
+	if err != nil {
+		return err
+	}
+	expires := float64(time.Now().Add(ttl).UnixMilli())
+	return failure(client.DoMulti(ctx,
+		client.B().Zadd().Key(namesKey(table)).Gt().ScoreMember().ScoreMember(expires, key).Build(),
+		client.B().Set().Key(entryKey(table, key)).Value(rueidis.BinaryString(value)).Px(ttl).Build(),
+	)...)
+}
+
+// Remove implements [cluster.Bus].
+func (b *Bus) Remove(ctx context.Context, table, key string) error {
+	client, _, err := b.current()
+	if err != nil {
+		return err
+	}
+	return failure(client.DoMulti(ctx,
+		client.B().Del().Key(entryKey(table, key)).Build(),
+		client.B().Zrem().Key(namesKey(table)).Member(key).Build(),
+	)...)
+}
+
+// Entries implements [cluster.Bus].
+func (b *Bus) Entries(ctx context.Context, table string) (map[string][]byte, error) {
+	client, _, err := b.current()
+	if err != nil {
+		return nil, err
+	}
+	long := strconv.FormatInt(time.Now().Add(-nameKept).UnixMilli(), 10)
+	results := client.DoMulti(ctx,
+		client.B().Zremrangebyscore().Key(namesKey(table)).Min("-inf").Max(long).Build(),
+		client.B().Zrange().Key(namesKey(table)).Min("0").Max("-1").Build(),
+	)
+	names, err := results[1].AsStrSlice()
+	if err = errors.Join(results[0].Error(), err); err != nil {
+		return nil, errors.Join(cluster.ErrUnavailable, err)
+	}
+	entries := make(map[string][]byte, len(names))
+	for len(names) > 0 {
+		batch := names[:min(len(names), readBatch)]
+		names = names[len(batch):]
+		if err := readEntries(ctx, client, table, batch, entries); err != nil {
+			return nil, errors.Join(cluster.ErrUnavailable, err)
+		}
+	}
+	return entries, nil
+}
+
+// readEntries adds the entries of those names that haven't expired.
+func readEntries(ctx context.Context, client rueidis.Client, table string, names []string, to map[string][]byte) error {
+	keys := make([]string, len(names))
+	for i, name := range names {
+		keys[i] = entryKey(table, name)
+	}
+	values, err := client.Do(ctx, client.B().Mget().Key(keys...).Build()).ToArray()
+	if err != nil {
+		return err
+	}
+	for i, value := range values {
+		if value.IsNil() {
+			continue
+		}
+		text, err := value.ToString()
+		if err != nil {
+			return err
+		}
+		to[names[i]] = []byte(text)
+	}
+	return nil
+}
+
+// failure returns the first error of some results.
+func failure(results ...rueidis.RedisResult) error {
+	for _, result := range results {
+		if err := result.Error(); err != nil {
+			return errors.Join(cluster.ErrUnavailable, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,50 @@
+package cluster
+
+import (
+	"context"
+	"time"
+
+	"github.com/salabroker/sala/broker/cluster/wire"
+)
+
+// Put sets an entry of a table that all nodes share, until ttl has passed. The
+// error is [ErrUnavailable] while the bus is disconnected, or the bus's own.
+func (m *Mesh) Put(ctx context.Context, table, key string, value []byte, ttl time.Duration) error {
+	e := m.envelope()
+	e.Body = &wire.Envelope_Entry{Entry: &wire.Entry{Value: value}}
+	frame, err := m.sealer.seal(m.entryChannel(table, key), e)
+	if err != nil {
+		return err
+	}
+	return m.bus.Put(ctx, m.table(table), key, frame, ttl)
+}
+
+// Remove takes an entry of a shared table away. Its errors are those of [Mesh.Put].
+func (m *Mesh) Remove(ctx context.Context, table, key string) error {
+	return m.bus.Remove(ctx, m.table(table), key)
+}
+
+// Entries returns the entries of a shared table. Those that aren't a node's are
+// left out and counted as lost. Its errors are those of [Mesh.Put].
+func (m *Mesh) Entries(ctx context.Context, table string) (map[string][]byte, error) {
+	frames, err := m.bus.Entries(ctx, m.table(table))
+	if err != nil {
+		return nil, err
+	}
+	entries := make(map[string][]byte, len(frames))
+	for key, frame := range frames {
+		e, reason := m.sealer.open(m.entryChannel(table, key), frame)
+		if reason == "" && e.GetEntry() == nil {
+			reason = LostMalformed
+		}
+		if reason != "" {
+			m.observer.Lost(reason, 1)
+			continue
+		}
+		entries[key] = e.GetEntry().GetValue()
+	}
+	return entries, nil
+}
+
+// entryChannel is what an entry is sealed for, as messages are for their channel.
+func (m *Mesh) entryChannel(table, key string) string { return m.table(table) + "/" + key }
