@@ -26,6 +26,10 @@ type Bus struct {
 	sharded   bool           // connected is to a Redis Cluster
 }
 
+// aliveChannel is one that every bus hears and nobody speaks on, so that there
+// is always a connection whose end is noticed.
+const aliveChannel = "sala:alive"
+
 // New returns a bus that connects when it runs. The error says what is wrong
 // with the options.
 func New(o Options) (*Bus, error) {
@@ -33,7 +37,9 @@ func New(o Options) (*Bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Bus{options: o, client: client, inbox: cluster.NewInbox(o.InboxBytes), wanted: newSubscriptions()}, nil
+	b := &Bus{options: o, client: client, inbox: cluster.NewInbox(o.InboxBytes), wanted: newSubscriptions()}
+	b.wanted.want(aliveChannel)
+	return b, nil
 }
 
 // Run implements [cluster.Bus].

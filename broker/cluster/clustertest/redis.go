@@ -1,0 +1,186 @@
+package clustertest
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// startTimeout bounds how long a server may take to answer.
+const startTimeout = 20 * time.Second
+
+// Redis is a redis-server of a test's own, on a free port. It keeps nothing on
+// disk that a restart would find.
+type Redis struct {
+	// Port is where it listens on the loopback interface.
+	Port int
+
+	t       testing.TB
+	args    []string
+	process *exec.Cmd // nil while it is dead
+}
+
+// Start runs a redis-server until the test ends.
+func Start(t testing.TB, args ...string) *Redis {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		t.Fatal("redis-server is missing: run `make deps`, or install the Debian package redis-server")
+	}
+	r := &Redis{Port: FreePort(t), t: t}
+	r.args = append([]string{
+		"--port", strconv.Itoa(r.Port), "--bind", "127.0.0.1", "--dir", t.TempDir(),
+		"--save", "", "--appendonly", "no", "--daemonize", "no",
+	}, args...)
+	t.Cleanup(r.Kill)
+	r.Restart()
+	return r
+}
+
+// StartCluster runs a Redis Cluster of three masters until the test ends.
+func StartCluster(t testing.TB) []*Redis {
+	t.Helper()
+	const masters, slots = 3, 16384
+	nodes := make([]*Redis, masters)
+	buses := make([]int, masters)
+	for i := range nodes {
+		buses[i] = FreePort(t)
+		nodes[i] = Start(t, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(buses[i]))
+		nodes[i].Must(fmt.Sprintf("CLUSTER ADDSLOTSRANGE %d %d", i*slots/masters, (i+1)*slots/masters-1))
+	}
+	for _, node := range nodes[1:] {
+		node.Must(fmt.Sprintf("CLUSTER MEET 127.0.0.1 %d %d", nodes[0].Port, buses[0]))
+	}
+	for _, node := range nodes {
+		node.await("the cluster to be formed", func() bool {
+			info, err := node.Do("CLUSTER INFO")
+			return err == nil && strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:3")
+		})
+	}
+	return nodes
+}
+
+// FreePort returns a port of the loopback interface that nobody listens on.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// URL returns the server's URL.
+func (r *Redis) URL() string { return fmt.Sprintf("redis://127.0.0.1:%d", r.Port) }
+
+// Kill ends the server as kill -9 does. Killing a dead one does nothing.
+func (r *Redis) Kill() {
+	if r.process == nil {
+		return
+	}
+	if err := r.process.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		r.t.Errorf("kill redis-server: %v", err)
+	}
+	_ = r.process.Wait() // it was killed, which is an error
+	r.process = nil
+}
+
+// Restart starts the server again, on the same port and empty, and waits until
+// it answers.
+func (r *Redis) Restart() {
+	r.t.Helper()
+	r.Kill()
+	// It outlives the test's context, which ends before the cleanups that still need it.
+	r.process = exec.CommandContext(context.WithoutCancel(r.t.Context()), "redis-server", r.args...) //nolint:gosec // a test's own
+	if err := r.process.Start(); err != nil {
+		r.t.Fatalf("redis-server: %v", err)
+	}
+	r.await("redis-server to answer", func() bool {
+		pong, err := r.Do("PING")
+		return err == nil && pong == "PONG"
+	})
+}
+
+// Freeze stops the server without ending it, until Thaw.
+func (r *Redis) Freeze() { r.signal(syscall.SIGSTOP) }
+
+// Thaw is the end of Freeze.
+func (r *Redis) Thaw() { r.signal(syscall.SIGCONT) }
+
+func (r *Redis) signal(s syscall.Signal) {
+	r.t.Helper()
+	if err := r.process.Process.Signal(s); err != nil {
+		r.t.Fatalf("signal redis-server: %v", err)
+	}
+}
+
+// Must is [Redis.Do] that fails the test on an error.
+func (r *Redis) Must(command string) string {
+	r.t.Helper()
+	answer, err := r.Do(command)
+	if err != nil {
+		r.t.Fatalf("redis %s: %v", command, err)
+	}
+	return answer
+}
+
+// Do sends a command, words between spaces, and returns an answer that is a
+// string or a number.
+func (r *Redis) Do(command string) (string, error) {
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(
+		context.WithoutCancel(r.t.Context()), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(r.Port)))
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return "", err
+	}
+	if _, err := io.WriteString(conn, command+"\r\n"); err != nil {
+		return "", err
+	}
+	in := bufio.NewReader(conn)
+	line, err := in.ReadString('\n')
+	if err != nil || len(line) < 3 {
+		return "", errors.Join(errors.New("no answer"), err)
+	}
+	kind, text := line[0], strings.TrimRight(line[1:], "\r\n")
+	switch kind {
+	case '-':
+		return "", errors.New(text)
+	case '$':
+		size, err := strconv.Atoi(text)
+		if err != nil || size < 0 {
+			return "", err
+		}
+		body := make([]byte, size)
+		_, err = io.ReadFull(in, body)
+		return string(body), err
+	default:
+		return text, nil
+	}
+}
+
+// await polls, as a server that is starting can't be asked to tell.
+func (r *Redis) await(what string, done func() bool) {
+	r.t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for timeout := time.After(startTimeout); !done(); {
+		select {
+		case <-timeout:
+			r.t.Fatalf("waited in vain for %s", what)
+		case <-tick.C:
+		}
+	}
+}
