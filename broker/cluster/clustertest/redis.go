@@ -60,13 +60,19 @@ func StartCluster(t testing.TB) []*Redis {
 	for _, node := range nodes[1:] {
 		node.Must(fmt.Sprintf("CLUSTER MEET 127.0.0.1 %d %d", nodes[0].Port, buses[0]))
 	}
+	AwaitCluster(nodes)
+	return nodes
+}
+
+// AwaitCluster waits until all nodes of a Redis Cluster say that it works.
+func AwaitCluster(nodes []*Redis) {
 	for _, node := range nodes {
-		node.await("the cluster to be formed", func() bool {
+		node.await("the cluster to work", func() bool {
 			info, err := node.Do("CLUSTER INFO")
-			return err == nil && strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:3")
+			return err == nil && strings.Contains(info, "cluster_state:ok") &&
+				strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d", len(nodes)))
 		})
 	}
-	return nodes
 }
 
 // FreePort returns a port of the loopback interface that nobody listens on.

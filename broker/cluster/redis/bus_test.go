@@ -42,6 +42,9 @@ func sharded(t *testing.T) func(*testing.T) clustertest.Network {
 						server.Restart()
 					}
 				}
+				if !down {
+					clustertest.AwaitCluster(servers)
+				}
 			},
 		}
 	}

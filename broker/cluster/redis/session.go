@@ -49,7 +49,7 @@ func (b *Bus) session(ctx context.Context) (connected bool) {
 
 	// This server knows of nothing yet. The bus counts as connected once it does.
 	b.wanted.forget()
-	if s.update(ctx) != nil {
+	if s.probe(ctx) != nil || s.update(ctx) != nil {
 		return false
 	}
 	b.setConnected(client, s.sharded)
@@ -67,6 +67,14 @@ func (b *Bus) session(ctx context.Context) (connected bool) {
 			}
 		}
 	}
+}
+
+// probe returns an error if the server takes connections and nothing else, as
+// one does that is loading its data, or a Redis Cluster that isn't whole.
+func (s *session) probe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.bus.options.Timeout)
+	defer cancel()
+	return s.client.Do(ctx, s.client.B().Exists().Key(aliveChannel).Build()).Error()
 }
 
 // close ends the session's connections.
