@@ -16,12 +16,16 @@ type clusterService struct {
 
 // ListNodes implements salav1.ClusterServiceServer.
 func (s *clusterService) ListNodes(ctx context.Context, _ *salav1.ListNodesRequest) (*salav1.ListNodesResponse, error) {
-	nodes, err := s.broker.ListNodes(ctx)
+	list, err := s.broker.ListNodes(ctx)
 	if err != nil {
 		return nil, err
 	}
-	resp := &salav1.ListNodesResponse{Nodes: make([]*salav1.Node, len(nodes))}
-	for i, node := range nodes {
+	resp := &salav1.ListNodesResponse{
+		Nodes:        make([]*salav1.Node, len(list.Nodes)),
+		Partial:      list.Partial,
+		MissingNodes: list.Missing,
+	}
+	for i, node := range list.Nodes {
 		resp.Nodes[i] = nodeMessage(node)
 	}
 	return resp, nil

@@ -42,6 +42,7 @@ type fakeBroker struct {
 	matched  int
 	refused  int
 	nextPage string
+	coverage broker.Coverage
 
 	mu    sync.Mutex
 	calls []any
@@ -65,6 +66,10 @@ func (f *fakeBroker) record(call any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls = append(f.calls, call)
+}
+
+func (f *fakeBroker) outcome() (broker.Outcome, error) {
+	return broker.Outcome{Matched: f.matched, Refused: f.refused, Coverage: f.coverage}, f.err
 }
 
 // take returns what was asked since the last time.
@@ -92,9 +97,9 @@ func (f *fakeBroker) VerifyToken(_ context.Context, raw string) (token.Claims, e
 	return token.Claims{}, f.err
 }
 
-func (f *fakeBroker) ListRooms(_ context.Context, q broker.RoomQuery) ([]broker.RoomInfo, string, error) {
+func (f *fakeBroker) ListRooms(_ context.Context, q broker.RoomQuery) (broker.RoomList, error) {
 	f.record(q)
-	return f.rooms, f.nextPage, f.err
+	return broker.RoomList{Rooms: f.rooms, Next: f.nextPage, Coverage: f.coverage}, f.err
 }
 
 func (f *fakeBroker) GetRoom(ctx context.Context, namespace, room string) (broker.RoomInfo, error) {
@@ -102,12 +107,12 @@ func (f *fakeBroker) GetRoom(ctx context.Context, namespace, room string) (broke
 	if f.getRoom != nil {
 		return f.getRoom(ctx)
 	}
-	return broker.RoomInfo{Name: room, Namespace: namespace}, f.err
+	return broker.RoomInfo{Name: room, Namespace: namespace, Coverage: f.coverage}, f.err
 }
 
-func (f *fakeBroker) ClearRoom(_ context.Context, c broker.ClearRoom) (int, error) {
+func (f *fakeBroker) ClearRoom(_ context.Context, c broker.ClearRoom) (broker.Outcome, error) {
 	f.record(c)
-	return f.matched, f.err
+	return f.outcome()
 }
 
 func (f *fakeBroker) Emit(ctx context.Context, t broker.Target, m broker.Message) (broker.Report, error) {
@@ -115,12 +120,12 @@ func (f *fakeBroker) Emit(ctx context.Context, t broker.Target, m broker.Message
 	if f.emit != nil {
 		return f.emit(ctx, t, m)
 	}
-	return broker.Report{Matched: f.matched, Queued: f.matched}, f.err
+	return broker.Report{Matched: f.matched, Queued: f.matched, Coverage: f.coverage}, f.err
 }
 
-func (f *fakeBroker) ListSockets(_ context.Context, q broker.SocketQuery) ([]broker.SocketInfo, string, error) {
+func (f *fakeBroker) ListSockets(_ context.Context, q broker.SocketQuery) (broker.SocketList, error) {
 	f.record(q)
-	return f.sockets, f.nextPage, f.err
+	return broker.SocketList{Sockets: f.sockets, Next: f.nextPage, Coverage: f.coverage}, f.err
 }
 
 func (f *fakeBroker) GetSocket(_ context.Context, id string) (broker.SocketInfo, error) {
@@ -128,29 +133,29 @@ func (f *fakeBroker) GetSocket(_ context.Context, id string) (broker.SocketInfo,
 	return broker.SocketInfo{ID: id}, f.err
 }
 
-func (f *fakeBroker) Join(_ context.Context, t broker.Target, rooms []string) (int, int, error) {
+func (f *fakeBroker) Join(_ context.Context, t broker.Target, rooms []string) (broker.Outcome, error) {
 	f.record(joinCall{t, rooms})
-	return f.matched, f.refused, f.err
+	return f.outcome()
 }
 
-func (f *fakeBroker) Leave(_ context.Context, t broker.Target, rooms []string) (int, error) {
+func (f *fakeBroker) Leave(_ context.Context, t broker.Target, rooms []string) (broker.Outcome, error) {
 	f.record(leaveCall{t, rooms})
-	return f.matched, f.err
+	return f.outcome()
 }
 
-func (f *fakeBroker) Disconnect(_ context.Context, t broker.Target, reason string) (int, error) {
+func (f *fakeBroker) Disconnect(_ context.Context, t broker.Target, reason string) (broker.Outcome, error) {
 	f.record(disconnectCall{t, reason})
-	return f.matched, f.err
+	return f.outcome()
 }
 
-func (f *fakeBroker) Update(_ context.Context, t broker.Target, data json.RawMessage) (int, error) {
+func (f *fakeBroker) Update(_ context.Context, t broker.Target, data json.RawMessage) (broker.Outcome, error) {
 	f.record(updateCall{t, data})
-	return f.matched, f.err
+	return f.outcome()
 }
 
-func (f *fakeBroker) RevokeTokens(_ context.Context, r broker.RevokeTokens) (int, error) {
+func (f *fakeBroker) RevokeTokens(_ context.Context, r broker.RevokeTokens) (broker.Outcome, error) {
 	f.record(r)
-	return f.matched, f.err
+	return f.outcome()
 }
 
 func (f *fakeBroker) EmitWithAck(ctx context.Context, t broker.Target, m broker.Message, o broker.AckOptions, each func(broker.Ack) error) (broker.AckSummary, error) {
@@ -174,9 +179,9 @@ func (f *fakeBroker) Subscribe(o broker.SubscribeOptions) (*broker.Subscription,
 	return f.subscribe(o)
 }
 
-func (f *fakeBroker) ListNodes(context.Context) ([]broker.NodeInfo, error) {
+func (f *fakeBroker) ListNodes(context.Context) (broker.NodeList, error) {
 	f.record(listNodesCall{})
-	return f.nodes, f.err
+	return broker.NodeList{Nodes: f.nodes, Coverage: f.coverage}, f.err
 }
 
 // The API keys of the tests.

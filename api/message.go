@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,20 +27,22 @@ type messageService struct {
 
 // Emit implements salav1.MessageServiceServer.
 func (s *messageService) Emit(ctx context.Context, req *salav1.EmitRequest) (*salav1.EmitResponse, error) {
-	report, err := s.emit(ctx, req)
+	report, err := s.emit(ctx, req, salav1.Report_REPORT_COUNTS)
 	if err != nil {
 		return nil, err
 	}
 	return &salav1.EmitResponse{
-		Matched: count(report.Matched),
-		Queued:  count(report.Queued),
-		Dropped: count(report.Dropped),
+		Matched:      count(report.Matched),
+		Queued:       count(report.Queued),
+		Dropped:      count(report.Dropped),
+		Partial:      report.Partial,
+		MissingNodes: report.Missing,
 	}, nil
 }
 
 // Broadcast implements salav1.MessageServiceServer.
 func (s *messageService) Broadcast(ctx context.Context, req *salav1.BroadcastRequest) (*salav1.BroadcastResponse, error) {
-	report, err := s.send(ctx, req, broker.Target{
+	report, err := s.send(ctx, req, salav1.Report_REPORT_COUNTS, broker.Target{
 		Namespace:     req.GetNamespace(),
 		Everyone:      true,
 		ExceptRooms:   req.GetExceptRooms(),
@@ -49,9 +52,11 @@ func (s *messageService) Broadcast(ctx context.Context, req *salav1.BroadcastReq
 		return nil, err
 	}
 	return &salav1.BroadcastResponse{
-		Matched: count(report.Matched),
-		Queued:  count(report.Queued),
-		Dropped: count(report.Dropped),
+		Matched:      count(report.Matched),
+		Queued:       count(report.Queued),
+		Dropped:      count(report.Dropped),
+		Partial:      report.Partial,
+		MissingNodes: report.Missing,
 	}, nil
 }
 
@@ -68,14 +73,14 @@ func (s *messageService) EmitBatch(ctx context.Context, req *salav1.EmitBatchReq
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		resp.Results[i] = s.emitResult(ctx, emit)
+		resp.Results[i] = s.emitResult(ctx, emit, salav1.Report_REPORT_COUNTS)
 	}
 	return resp, nil
 }
 
 // emitResult sends one event of several and says what became of it.
-func (s *messageService) emitResult(ctx context.Context, req *salav1.EmitRequest) *salav1.EmitResult {
-	report, err := s.emit(ctx, req)
+func (s *messageService) emitResult(ctx context.Context, req *salav1.EmitRequest, unspecified salav1.Report) *salav1.EmitResult {
+	report, err := s.emit(ctx, req, unspecified)
 	if err != nil {
 		failed := classify(err)
 		if failed.code == codes.Internal {
@@ -88,14 +93,16 @@ func (s *messageService) emitResult(ctx context.Context, req *salav1.EmitRequest
 		}}
 	}
 	return &salav1.EmitResult{
-		Matched: count(report.Matched),
-		Queued:  count(report.Queued),
-		Dropped: count(report.Dropped),
+		Matched:      count(report.Matched),
+		Queued:       count(report.Queued),
+		Dropped:      count(report.Dropped),
+		Partial:      report.Partial,
+		MissingNodes: report.Missing,
 	}
 }
 
-func (s *messageService) emit(ctx context.Context, req *salav1.EmitRequest) (broker.Report, error) {
-	return s.send(ctx, req, selectedTarget(req))
+func (s *messageService) emit(ctx context.Context, req *salav1.EmitRequest, unspecified salav1.Report) (broker.Report, error) {
+	return s.send(ctx, req, unspecified, selectedTarget(req))
 }
 
 // selection is what a request has that names sockets.
@@ -141,8 +148,9 @@ type reportedEvent interface {
 	GetReport() salav1.Report
 }
 
-// send lets the counts of the one node that there is stand for every report.
-func (s *messageService) send(ctx context.Context, e reportedEvent, to broker.Target) (broker.Report, error) {
+// send sends an event. unspecified is the report of a caller who asks for none
+// in particular.
+func (s *messageService) send(ctx context.Context, e reportedEvent, unspecified salav1.Report, to broker.Target) (broker.Report, error) {
 	if _, ok := salav1.Report_name[int32(e.GetReport())]; !ok {
 		return broker.Report{}, invalid(broker.FieldViolation{
 			Field:       "report",
@@ -154,6 +162,7 @@ func (s *messageService) send(ctx context.Context, e reportedEvent, to broker.Ta
 		return broker.Report{}, err
 	}
 	message.Volatile = e.GetVolatile()
+	message.Unreported = cmp.Or(e.GetReport(), unspecified) == salav1.Report_REPORT_NONE
 	report, err := s.broker.Emit(ctx, to, message)
 	return report, eventError(e, err)
 }

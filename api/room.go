@@ -14,7 +14,7 @@ type roomService struct {
 
 // ListRooms implements salav1.RoomServiceServer.
 func (s *roomService) ListRooms(ctx context.Context, req *salav1.ListRoomsRequest) (*salav1.ListRoomsResponse, error) {
-	rooms, next, err := s.broker.ListRooms(ctx, broker.RoomQuery{
+	list, err := s.broker.ListRooms(ctx, broker.RoomQuery{
 		Namespace: req.GetNamespace(),
 		Prefix:    req.GetPrefix(),
 		Page:      broker.Page{Size: int(req.GetPageSize()), Token: req.GetPageToken()},
@@ -23,10 +23,12 @@ func (s *roomService) ListRooms(ctx context.Context, req *salav1.ListRoomsReques
 		return nil, err
 	}
 	resp := &salav1.ListRoomsResponse{
-		Rooms:         make([]*salav1.Room, len(rooms)),
-		NextPageToken: next,
+		Rooms:         make([]*salav1.Room, len(list.Rooms)),
+		NextPageToken: list.Next,
+		Partial:       list.Partial,
+		MissingNodes:  list.Missing,
 	}
-	for i, room := range rooms {
+	for i, room := range list.Rooms {
 		resp.Rooms[i] = &salav1.Room{
 			Name:      room.Name,
 			Namespace: room.Namespace,
@@ -43,10 +45,12 @@ func (s *roomService) GetRoom(ctx context.Context, req *salav1.GetRoomRequest) (
 		return nil, err
 	}
 	return &salav1.GetRoomResponse{
-		Name:      room.Name,
-		Namespace: room.Namespace,
-		Sockets:   count(room.Sockets),
-		Users:     count(room.Users),
+		Name:         room.Name,
+		Namespace:    room.Namespace,
+		Sockets:      count(room.Sockets),
+		Users:        count(room.Users),
+		Partial:      room.Partial,
+		MissingNodes: room.Missing,
 	}, nil
 }
 
@@ -56,7 +60,7 @@ func (s *roomService) ClearRoom(ctx context.Context, req *salav1.ClearRoomReques
 	if err != nil {
 		return nil, err
 	}
-	removed, err := s.broker.ClearRoom(ctx, broker.ClearRoom{
+	out, err := s.broker.ClearRoom(ctx, broker.ClearRoom{
 		Namespace:  req.GetNamespace(),
 		Room:       req.GetRoom(),
 		Notice:     notice,
@@ -65,7 +69,7 @@ func (s *roomService) ClearRoom(ctx context.Context, req *salav1.ClearRoomReques
 	if err != nil {
 		return nil, err
 	}
-	return &salav1.ClearRoomResponse{Removed: count(removed)}, nil
+	return &salav1.ClearRoomResponse{Removed: count(out.Matched), Partial: out.Partial, MissingNodes: out.Missing}, nil
 }
 
 func noticeMessage(notice *salav1.Notice) (*broker.Message, error) {

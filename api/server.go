@@ -29,26 +29,26 @@ import (
 type Broker interface {
 	IssueToken(ctx context.Context, r broker.TokenRequest) (broker.IssuedToken, error)
 	VerifyToken(ctx context.Context, raw string) (token.Claims, error)
-	RevokeTokens(ctx context.Context, r broker.RevokeTokens) (disconnected int, err error)
+	RevokeTokens(ctx context.Context, r broker.RevokeTokens) (broker.Outcome, error)
 
-	ListRooms(ctx context.Context, q broker.RoomQuery) (rooms []broker.RoomInfo, next string, err error)
+	ListRooms(ctx context.Context, q broker.RoomQuery) (broker.RoomList, error)
 	GetRoom(ctx context.Context, namespace, room string) (broker.RoomInfo, error)
-	ClearRoom(ctx context.Context, c broker.ClearRoom) (removed int, err error)
+	ClearRoom(ctx context.Context, c broker.ClearRoom) (broker.Outcome, error)
 
 	Emit(ctx context.Context, t broker.Target, m broker.Message) (broker.Report, error)
 	// EmitWithAck calls each on its own goroutine, and not after it has returned.
 	EmitWithAck(ctx context.Context, t broker.Target, m broker.Message, o broker.AckOptions, each func(broker.Ack) error) (broker.AckSummary, error)
 
-	ListSockets(ctx context.Context, q broker.SocketQuery) (sockets []broker.SocketInfo, next string, err error)
+	ListSockets(ctx context.Context, q broker.SocketQuery) (broker.SocketList, error)
 	GetSocket(ctx context.Context, id string) (broker.SocketInfo, error)
-	Join(ctx context.Context, t broker.Target, rooms []string) (matched, refused int, err error)
-	Leave(ctx context.Context, t broker.Target, rooms []string) (matched int, err error)
-	Update(ctx context.Context, t broker.Target, data json.RawMessage) (matched int, err error)
-	Disconnect(ctx context.Context, t broker.Target, reason string) (matched int, err error)
+	Join(ctx context.Context, t broker.Target, rooms []string) (broker.Outcome, error)
+	Leave(ctx context.Context, t broker.Target, rooms []string) (broker.Outcome, error)
+	Update(ctx context.Context, t broker.Target, data json.RawMessage) (broker.Outcome, error)
+	Disconnect(ctx context.Context, t broker.Target, reason string) (broker.Outcome, error)
 
 	Subscribe(o broker.SubscribeOptions) (*broker.Subscription, error)
 
-	ListNodes(ctx context.Context) ([]broker.NodeInfo, error)
+	ListNodes(ctx context.Context) (broker.NodeList, error)
 	Drain(ctx context.Context, node string) (broker.NodeInfo, error)
 }
 

@@ -14,7 +14,7 @@ type socketService struct {
 
 // ListSockets implements salav1.SocketServiceServer.
 func (s *socketService) ListSockets(ctx context.Context, req *salav1.ListSocketsRequest) (*salav1.ListSocketsResponse, error) {
-	sockets, next, err := s.broker.ListSockets(ctx, broker.SocketQuery{
+	list, err := s.broker.ListSockets(ctx, broker.SocketQuery{
 		Namespace: req.GetNamespace(),
 		Room:      req.GetRoom(),
 		User:      req.GetUser(),
@@ -24,10 +24,12 @@ func (s *socketService) ListSockets(ctx context.Context, req *salav1.ListSockets
 		return nil, err
 	}
 	resp := &salav1.ListSocketsResponse{
-		Sockets:       make([]*salav1.Socket, len(sockets)),
-		NextPageToken: next,
+		Sockets:       make([]*salav1.Socket, len(list.Sockets)),
+		NextPageToken: list.Next,
+		Partial:       list.Partial,
+		MissingNodes:  list.Missing,
 	}
-	for i, info := range sockets {
+	for i, info := range list.Sockets {
 		resp.Sockets[i] = socketMessage(info)
 	}
 	return resp, nil
@@ -57,20 +59,20 @@ func socketMessage(info broker.SocketInfo) *salav1.Socket {
 
 // Join implements salav1.SocketServiceServer.
 func (s *socketService) Join(ctx context.Context, req *salav1.JoinRequest) (*salav1.JoinResponse, error) {
-	matched, refused, err := s.broker.Join(ctx, selectedTarget(req.GetSelector()), req.GetRooms())
+	out, err := s.broker.Join(ctx, selectedTarget(req.GetSelector()), req.GetRooms())
 	if err != nil {
 		return nil, err
 	}
-	return &salav1.JoinResponse{Matched: count(matched), Refused: count(refused)}, nil
+	return &salav1.JoinResponse{Matched: count(out.Matched), Refused: count(out.Refused), Partial: out.Partial, MissingNodes: out.Missing}, nil
 }
 
 // Leave implements salav1.SocketServiceServer.
 func (s *socketService) Leave(ctx context.Context, req *salav1.LeaveRequest) (*salav1.LeaveResponse, error) {
-	matched, err := s.broker.Leave(ctx, selectedTarget(req.GetSelector()), req.GetRooms())
+	out, err := s.broker.Leave(ctx, selectedTarget(req.GetSelector()), req.GetRooms())
 	if err != nil {
 		return nil, err
 	}
-	return &salav1.LeaveResponse{Matched: count(matched)}, nil
+	return &salav1.LeaveResponse{Matched: count(out.Matched), Partial: out.Partial, MissingNodes: out.Missing}, nil
 }
 
 // Update implements salav1.SocketServiceServer.
@@ -79,18 +81,18 @@ func (s *socketService) Update(ctx context.Context, req *salav1.UpdateRequest) (
 	if err != nil {
 		return nil, err
 	}
-	matched, err := s.broker.Update(ctx, selectedTarget(req.GetSelector()), data)
+	out, err := s.broker.Update(ctx, selectedTarget(req.GetSelector()), data)
 	if err != nil {
 		return nil, err
 	}
-	return &salav1.UpdateResponse{Matched: count(matched)}, nil
+	return &salav1.UpdateResponse{Matched: count(out.Matched), Partial: out.Partial, MissingNodes: out.Missing}, nil
 }
 
 // Disconnect implements salav1.SocketServiceServer.
 func (s *socketService) Disconnect(ctx context.Context, req *salav1.DisconnectRequest) (*salav1.DisconnectResponse, error) {
-	matched, err := s.broker.Disconnect(ctx, selectedTarget(req.GetSelector()), req.GetReason())
+	out, err := s.broker.Disconnect(ctx, selectedTarget(req.GetSelector()), req.GetReason())
 	if err != nil {
 		return nil, err
 	}
-	return &salav1.DisconnectResponse{Matched: count(matched)}, nil
+	return &salav1.DisconnectResponse{Matched: count(out.Matched), Partial: out.Partial, MissingNodes: out.Missing}, nil
 }

@@ -42,7 +42,7 @@ func (s *messageService) EmitStream(stream emitStream) error {
 			}
 			err := stream.Send(&salav1.EmitStreamResponse{
 				Sequence: in.req.GetSequence(),
-				Result:   s.emitResult(ctx, in.req.GetEmit()),
+				Result:   s.emitResult(ctx, in.req.GetEmit(), salav1.Report_REPORT_NONE),
 			})
 			if err != nil {
 				return err

@@ -121,7 +121,7 @@ func TestEmitStreamWithoutAnEvent(t *testing.T) {
 	if _, err := stream.Recv(); err != nil {
 		t.Fatal(err)
 	}
-	wantCalls(t, b, emitCall{broker.Target{}, broker.Message{}}) // which a broker refuses
+	wantCalls(t, b, emitCall{broker.Target{}, broker.Message{Unreported: true}}) // which a broker refuses
 }
 
 // Shutdown ends a stream with a reason, after the results of what was emitted.

@@ -87,7 +87,7 @@ func (s *tokenService) RevokeTokens(ctx context.Context, req *salav1.RevokeToken
 		}
 		before = at.AsTime()
 	}
-	disconnected, err := s.broker.RevokeTokens(ctx, broker.RevokeTokens{
+	out, err := s.broker.RevokeTokens(ctx, broker.RevokeTokens{
 		TokenID:      req.GetTokenId(),
 		User:         req.GetUser(),
 		IssuedBefore: before,
@@ -95,5 +95,5 @@ func (s *tokenService) RevokeTokens(ctx context.Context, req *salav1.RevokeToken
 	if err != nil {
 		return nil, err
 	}
-	return &salav1.RevokeTokensResponse{Disconnected: count(disconnected)}, nil
+	return &salav1.RevokeTokensResponse{Disconnected: count(out.Matched), Partial: out.Partial, MissingNodes: out.Missing}, nil
 }

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"crypto/rand"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -9,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/engine"
 	"github.com/salabroker/sala/broker/events"
 	"github.com/salabroker/sala/broker/fanout"
@@ -28,6 +28,7 @@ type Broker struct {
 	handler        http.Handler
 	metrics        *metrics
 	events         *events.Hub
+	mesh           *cluster.Mesh // nil for a broker of one node
 
 	questions atomic.Uint64 // ack ids given out
 	waiting   atomic.Int64  // answers that are waited for
@@ -51,7 +52,7 @@ func New(o Options) (*Broker, error) {
 	b := &Broker{
 		opts:       o,
 		log:        o.Logger,
-		id:         newNodeID(),
+		id:         string(cluster.NewNodeID()),
 		started:    time.Now(),
 		namespaces: make(map[string]*namespace, len(o.Namespaces)),
 		relay:      make(map[string]RelayRule, len(o.Relay)),
@@ -71,6 +72,11 @@ func New(o Options) (*Broker, error) {
 	if o.Metrics != nil {
 		if err := o.Metrics.Register(b.metrics); err != nil {
 			return nil, &Error{Code: CodeInternal, Reason: "METRICS", Message: err.Error()}
+		}
+	}
+	if o.Cluster != nil {
+		if err := b.joinCluster(o.Cluster); err != nil {
+			return nil, err
 		}
 	}
 	b.events = events.New(events.Options{
@@ -106,8 +112,3 @@ const messageOverhead = 4 << 10
 
 // Handler serves the public listener: Socket.IO below /socket.io/.
 func (b *Broker) Handler() http.Handler { return b.handler }
-
-// newNodeID returns 50 random bits.
-func newNodeID() string { return rand.Text()[:nodeIDLength] }
-
-const nodeIDLength = 10

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/engine"
 )
 
@@ -17,21 +19,36 @@ const maxDrainGap = 10 * time.Millisecond
 // spread over Options.DrainSpread. It doesn't wait for that. It may be called
 // concurrently, and again. The error is a *[Error], with CodeNotFound if there
 // is no such node.
-func (b *Broker) Drain(_ context.Context, node string) (NodeInfo, error) {
+func (b *Broker) Drain(ctx context.Context, node string) (NodeInfo, error) {
 	var v violations
 	validateName(&v, "id", "a node's id", node)
 	if err := v.err(); err != nil {
 		return NodeInfo{}, err
 	}
-	if node != b.id {
-		return NodeInfo{}, &Error{
-			Code:    CodeNotFound,
-			Reason:  ReasonNodeNotFound,
-			Message: fmt.Sprintf("there is no node %q; ListNodes names those there are", node),
+	if node == b.id {
+		b.drain()
+		return b.info(), nil
+	}
+	notFound := &Error{
+		Code:    CodeNotFound,
+		Reason:  ReasonNodeNotFound,
+		Message: fmt.Sprintf("there is no node %q; ListNodes names those there are", node),
+	}
+	if b.mesh == nil {
+		return NodeInfo{}, notFound
+	}
+	query := &wire.Query{Query: &wire.Query_Drain{Drain: &wire.Drain{}}}
+	if err := b.askNode(ctx, cluster.NodeID(node), query, nil, notFound); err != nil {
+		return NodeInfo{}, err
+	}
+	for _, other := range b.mesh.Nodes() {
+		if string(other.ID) == node {
+			info := infoOf(other)
+			info.State = NodeDraining // as it is about to say itself
+			return info, nil
 		}
 	}
-	b.drain()
-	return b.info(), nil
+	return NodeInfo{}, notFound
 }
 
 // Shutdown drains the broker: it refuses new clients, tells the connected
@@ -70,6 +87,9 @@ func (b *Broker) drain() {
 	}
 	b.log.Info("draining", "sockets", b.countSockets(), "spread", b.opts.DrainSpread.String())
 	b.engine.Refuse()
+	if b.mesh != nil {
+		b.mesh.Announce()
+	}
 	go b.sendClientsAway()
 }
 

@@ -13,7 +13,8 @@ import (
 
 func nodeID(t *testing.T, node *brokertest.Node) string {
 	t.Helper()
-	nodes, err := node.ListNodes(t.Context())
+	list, err := node.ListNodes(t.Context())
+	nodes := list.Nodes
 	if err != nil || len(nodes) != 1 {
 		t.Fatalf("the nodes are %v, %v", nodes, err)
 	}

@@ -14,7 +14,7 @@ var everyone = fanout.Target{All: true}
 // Emit sends a message to the sockets that t selects. It may be called
 // concurrently; what one goroutine emits arrives at a socket in the order of
 // its calls. Nothing is sent if it returns an error, which is a *[Error].
-func (b *Broker) Emit(_ context.Context, t Target, m Message) (Report, error) {
+func (b *Broker) Emit(ctx context.Context, t Target, m Message) (Report, error) {
 	var v violations
 	t.validate(&v)
 	m.validate(&v, b.opts.MaxMessageBytes)
@@ -25,11 +25,24 @@ func (b *Broker) Emit(_ context.Context, t Target, m Message) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	return b.emit(ns, t.fanout(), &m), nil
+	target := t.fanout()
+	report := b.emitHere(ns, target, &m)
+	if b.mesh != nil {
+		b.spread(ctx, ns, &target, &m, &report)
+	}
+	return report, nil
 }
 
-// emit encodes a valid message once and queues it for whom t selects.
-func (b *Broker) emit(ns *namespace, t fanout.Target, m *Message) Report {
+// emit sends a message of a client or of the broker itself, which nobody waits
+// to hear more of.
+func (b *Broker) emit(ns *namespace, t fanout.Target, m *Message) {
+	b.emitHere(ns, t, m)
+	b.pass(ns, &t, m)
+}
+
+// emitHere encodes a valid message once and queues it for whom t selects on
+// this node.
+func (b *Broker) emitHere(ns *namespace, t fanout.Target, m *Message) Report {
 	return b.deliver(ns, ns.index.Select(nil, t), m)
 }
 

@@ -88,7 +88,7 @@ func (b *Broker) EmitWithAck(ctx context.Context, t Target, m Message, o AckOpti
 	}
 	defer b.waiting.Add(-int64(len(sockets)))
 	q := newQuestion(b.questions.Add(1), len(sockets), o.MinAcks)
-	b.ask(q, ns, sockets, &m)
+	b.pose(q, ns, sockets, &m)
 	late, err := q.wait(ctx, o.Timeout, each)
 	var why fate // the rest isn't waited for
 	if late {
@@ -105,9 +105,9 @@ func (b *Broker) EmitWithAck(ctx context.Context, t Target, m Message, o AckOpti
 	return summary, err
 }
 
-// ask sends a valid message to the sockets, with the question's number as its
+// pose sends a valid message to the sockets, with the question's number as its
 // ack id: one frame for all, as each socket knows what it was asked.
-func (b *Broker) ask(q *question, ns *namespace, sockets []*socket, m *Message) {
+func (b *Broker) pose(q *question, ns *namespace, sockets []*socket, m *Message) {
 	report := Report{Matched: len(sockets)}
 	f := newFrame(ns.name, &q.id, m)
 	for _, s := range sockets {

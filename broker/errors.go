@@ -45,6 +45,7 @@ const (
 	ReasonNoHandler         = "NO_HANDLER"
 	ReasonDraining          = "DRAINING"
 	ReasonUndecided         = "UNDECIDED"
+	ReasonNodeUnavailable   = "NODE_UNAVAILABLE"
 	ReasonNodeNotFound      = "NODE_NOT_FOUND"
 	ReasonTooManyAcks       = "TOO_MANY_ACKS"
 	ReasonSlowCaller        = "SLOW_CALLER"

@@ -27,7 +27,12 @@ func (c *client) connect(p *packet.Packet) {
 }
 
 // admit lets a socket in, and reports false if the connection has ended.
+//
+// In a cluster, before the socket is in, this node hears what others send to it:
+// the first of a user or a room waits for that, as long as it takes to tell Redis.
 func (c *client) admit(s *socket) bool {
+	release := c.b.listen(append(s.topics(), roomTopics(s.ns.name, s.claims.Rooms)...)...)
+	defer release()
 	if !c.attach(s, s.enter) {
 		return false
 	}

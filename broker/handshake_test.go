@@ -260,7 +260,8 @@ func TestNoGhostsOfConnectionsThatDie(t *testing.T) {
 	wg.Wait()
 	deadline := time.After(10 * time.Second)
 	for {
-		nodes, err := node.ListNodes(t.Context())
+		list, err := node.ListNodes(t.Context())
+		nodes := list.Nodes
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/fanout"
 )
 
@@ -17,41 +19,69 @@ const (
 	maxPageSize     = 1000
 )
 
-// ListRooms lists rooms ordered by namespace and name. next is the token of
-// the next page, empty on the last one. It may be called concurrently; the
-// error is a *[Error].
-func (b *Broker) ListRooms(_ context.Context, q RoomQuery) (rooms []RoomInfo, next string, err error) {
+// RoomList is a page of rooms.
+type RoomList struct {
+	// Rooms are ordered by namespace and name.
+	Rooms []RoomInfo
+	// Next is the token of the next page, empty on the last one.
+	Next string
+	Coverage
+}
+
+// SocketList is a page of sockets.
+type SocketList struct {
+	// Sockets are ordered by id.
+	Sockets []SocketInfo
+	// Next is the token of the next page, empty on the last one.
+	Next string
+	Coverage
+}
+
+// NodeList is the nodes of the broker, ordered by id.
+type NodeList struct {
+	Nodes []NodeInfo
+	Coverage
+}
+
+// ListRooms lists rooms. It may be called concurrently; the error is a
+// *[Error].
+func (b *Broker) ListRooms(ctx context.Context, q RoomQuery) (RoomList, error) {
 	size, after, err := q.Page.parse(pageOfRooms, 2)
 	if err != nil {
-		return nil, "", err
+		return RoomList{}, err
 	}
 	names, err := b.namespacesFor(q.Namespace)
 	if err != nil {
-		return nil, "", err
+		return RoomList{}, err
 	}
-	for _, name := range names {
-		from := ""
-		switch {
-		case name < after[0]:
-			continue
-		case name == after[0]:
-			from = after[1]
-		}
-		// One more than fits says whether there is a next page.
-		for _, r := range b.namespaces[name].index.Rooms(q.Prefix, from, size+1-len(rooms)) {
-			rooms = append(rooms, RoomInfo{Name: r.Name, Namespace: name, Sockets: r.Members})
-		}
-		if len(rooms) > size {
-			last := rooms[size-1]
-			return rooms[:size], pageToken(pageOfRooms, last.Namespace, last.Name), nil
+	// One more than fits says whether there is a next page. What is on the page
+	// is on the page of every node that has it.
+	query := &wire.ListRooms{
+		Namespaces: names, Prefix: q.Prefix, AfterNamespace: after[0], AfterName: after[1], Limit: uint32(size + 1), //nolint:gosec // at most maxPageSize
+	}
+	var list RoomList
+	lists := [][]*wire.Room{b.roomsHere(query)}
+	if b.mesh != nil {
+		r, err := b.ask(ctx, &wire.Query{Query: &wire.Query_ListRooms{ListRooms: query}})
+		list.Coverage = b.coverage(r, err)
+		answers, unread := answersOf[wire.Rooms](r)
+		list.Coverage.without(unread)
+		for _, answer := range answers {
+			lists = append(lists, answer.GetRooms())
 		}
 	}
-	return rooms, "", nil
+	list.Rooms = mergeRooms(lists...)
+	if len(list.Rooms) > size {
+		list.Rooms = list.Rooms[:size]
+		last := list.Rooms[size-1]
+		list.Next = pageToken(pageOfRooms, last.Namespace, last.Name)
+	}
+	return list, nil
 }
 
 // GetRoom counts a room's members. The error is a *[Error], with CodeNotFound
 // if nobody is in the room. It may be called concurrently.
-func (b *Broker) GetRoom(_ context.Context, namespace, room string) (RoomInfo, error) {
+func (b *Broker) GetRoom(ctx context.Context, namespace, room string) (RoomInfo, error) {
 	var v violations
 	validateRoom(&v, "room", room)
 	if err := v.err(); err != nil {
@@ -61,78 +91,120 @@ func (b *Broker) GetRoom(_ context.Context, namespace, room string) (RoomInfo, e
 	if err != nil {
 		return RoomInfo{}, err
 	}
-	sockets, users := ns.index.Room(room)
-	if sockets == 0 {
-		return RoomInfo{}, &Error{
-			Code:    CodeNotFound,
-			Reason:  ReasonRoomNotFound,
-			Message: fmt.Sprintf("nobody is in the room %q of the namespace %q", room, ns.name),
+	query := &wire.GetRoom{Namespace: ns.name, Room: room}
+	info := RoomInfo{Name: room, Namespace: ns.name}
+	parts := []*wire.Members{b.membersHere(query)}
+	if b.mesh != nil {
+		r, err := b.ask(ctx, &wire.Query{Query: &wire.Query_GetRoom{GetRoom: query}})
+		info.Coverage = b.coverage(r, err)
+		answers, unread := answersOf[wire.Members](r)
+		info.Coverage.without(unread)
+		parts = append(parts, answers...)
+	}
+	users := make(map[uint64]bool)
+	for _, part := range parts {
+		info.Sockets += int(part.GetSockets())
+		for _, user := range part.GetUsers() {
+			users[user] = true
 		}
 	}
-	return RoomInfo{Name: room, Namespace: ns.name, Sockets: sockets, Users: users}, nil
+	info.Users = len(users)
+	switch {
+	case info.Sockets > 0:
+		return info, nil
+	case info.Partial:
+		return RoomInfo{}, &Error{
+			Code:    CodeUnavailable,
+			Reason:  ReasonNodeUnavailable,
+			Message: fmt.Sprintf("nobody is in the room %q on the nodes that answer, but not all do; try again in a moment", room),
+		}
+	}
+	return RoomInfo{}, &Error{
+		Code:    CodeNotFound,
+		Reason:  ReasonRoomNotFound,
+		Message: fmt.Sprintf("nobody is in the room %q of the namespace %q", room, ns.name),
+	}
 }
 
-// ListSockets lists sockets ordered by id. next is the token of the next page,
-// empty on the last one. It may be called concurrently; the error is a
+// ListSockets lists sockets. It may be called concurrently; the error is a
 // *[Error].
-func (b *Broker) ListSockets(_ context.Context, q SocketQuery) (sockets []SocketInfo, next string, err error) {
+func (b *Broker) ListSockets(ctx context.Context, q SocketQuery) (SocketList, error) {
 	size, after, err := q.Page.parse(pageOfSockets, 1)
 	if err != nil {
-		return nil, "", err
+		return SocketList{}, err
 	}
 	names, err := b.namespacesFor(q.Namespace)
 	if err != nil {
-		return nil, "", err
+		return SocketList{}, err
 	}
-	var found []*socket
-	for _, name := range names {
-		found = append(found, b.members(name, q, after[0], size+1)...)
+	query := &wire.ListSockets{
+		Namespaces: names, Room: q.Room, User: q.User, After: after[0], Limit: uint32(size + 1), //nolint:gosec // at most maxPageSize
 	}
-	slices.SortFunc(found, func(a, b *socket) int { return strings.Compare(a.id, b.id) })
-	if len(found) > size {
-		found = found[:size]
-		next = pageToken(pageOfSockets, found[size-1].id)
+	list := SocketList{Sockets: b.socketsHere(query)}
+	if b.mesh != nil {
+		r, err := b.ask(ctx, &wire.Query{Query: &wire.Query_ListSockets{ListSockets: query}})
+		list.Coverage = b.coverage(r, err)
+		answers, unread := answersOf[wire.Sockets](r)
+		list.Coverage.without(unread)
+		for _, answer := range answers {
+			list.Sockets = append(list.Sockets, socketsFrom(answer)...)
+		}
+		sortSockets(list.Sockets)
 	}
-	for _, s := range found {
-		sockets = append(sockets, s.info())
+	if len(list.Sockets) > size {
+		list.Sockets = list.Sockets[:size]
+		list.Next = pageToken(pageOfSockets, list.Sockets[size-1].ID)
 	}
-	return sockets, next, nil
+	return list, nil
 }
 
-func (b *Broker) members(namespace string, q SocketQuery, after string, limit int) []*socket {
-	t := fanout.Target{All: q.Room == "" && q.User == ""}
-	if q.Room != "" {
-		t.Rooms = []string{q.Room}
-	} else if q.User != "" {
-		t.Users = []string{q.User}
+// members returns the sockets that are in the room and of the user, as far as
+// these are given, with ids behind after, in order.
+func (ns *namespace) members(room, user, after string, limit int) []*socket {
+	t := fanout.Target{All: room == "" && user == ""}
+	if room != "" {
+		t.Rooms = []string{room}
+	} else if user != "" {
+		t.Users = []string{user}
 	}
-	index := b.namespaces[namespace].index
-	if q.Room == "" || q.User == "" {
-		return index.Members(t, after, limit)
+	if room == "" || user == "" {
+		return ns.index.Members(t, after, limit)
 	}
-	inRoom, _ := index.Len()
-	both := slices.DeleteFunc(index.Members(t, after, inRoom), func(s *socket) bool { return s.User() != q.User })
+	all, _ := ns.index.Len()
+	both := slices.DeleteFunc(ns.index.Members(t, after, all), func(s *socket) bool { return s.user != user })
 	return both[:min(limit, len(both))]
 }
 
 // GetSocket describes a socket. The error is a *[Error], with CodeNotFound if
-// it isn't connected. It may be called concurrently.
-func (b *Broker) GetSocket(_ context.Context, id string) (SocketInfo, error) {
+// it isn't connected, and CodeUnavailable if its node doesn't answer. It may be
+// called concurrently.
+func (b *Broker) GetSocket(ctx context.Context, id string) (SocketInfo, error) {
 	var v violations
 	validateID(&v, "id", id)
 	if err := v.err(); err != nil {
 		return SocketInfo{}, err
 	}
-	for _, ns := range b.namespaces {
-		if s, ok := ns.index.Get(id); ok {
-			return s.info(), nil
-		}
+	if s, ok := b.socketHere(id); ok {
+		return s, nil
 	}
-	return SocketInfo{}, &Error{
+	notFound := &Error{
 		Code:    CodeNotFound,
 		Reason:  ReasonSocketNotFound,
 		Message: fmt.Sprintf("no socket %q is connected", id),
 	}
+	owner := ownerOf(id)
+	if b.mesh == nil || string(owner) == b.id {
+		return SocketInfo{}, notFound
+	}
+	var found wire.Sockets
+	query := &wire.Query{Query: &wire.Query_GetSocket{GetSocket: &wire.GetSocket{Id: id}}}
+	if err := b.askNode(ctx, owner, query, &found, notFound); err != nil {
+		return SocketInfo{}, err
+	}
+	if sockets := socketsFrom(&found); len(sockets) > 0 {
+		return sockets[0], nil
+	}
+	return SocketInfo{}, notFound
 }
 
 func (s *socket) info() SocketInfo {
@@ -148,9 +220,29 @@ func (s *socket) info() SocketInfo {
 	}
 }
 
-// ListNodes describes the nodes of the broker. It may be called concurrently.
-func (b *Broker) ListNodes(context.Context) ([]NodeInfo, error) {
-	return []NodeInfo{b.info()}, nil
+// ListNodes describes the nodes of the broker, the others as they said last. It
+// may be called concurrently.
+func (b *Broker) ListNodes(context.Context) (NodeList, error) {
+	list := NodeList{Nodes: []NodeInfo{b.info()}}
+	if b.mesh != nil {
+		list.Partial = b.Isolated()
+		for _, other := range b.mesh.Nodes()[1:] {
+			list.Nodes = append(list.Nodes, infoOf(other))
+		}
+		slices.SortFunc(list.Nodes, func(a, b NodeInfo) int { return strings.Compare(a.ID, b.ID) })
+	}
+	return list, nil
+}
+
+// infoOf describes another node.
+func infoOf(n cluster.Node) NodeInfo {
+	info := NodeInfo{
+		ID: string(n.ID), Version: n.Version, Sockets: int(n.Sockets), Rooms: int(n.Rooms), Uptime: time.Since(n.Started),
+	}
+	if n.Draining {
+		info.State = NodeDraining
+	}
+	return info
 }
 
 // info describes this node.

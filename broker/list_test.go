@@ -3,6 +3,7 @@ package broker_test
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -32,7 +33,8 @@ func TestListRoomsPagesThroughAllNamespaces(t *testing.T) {
 		q := broker.RoomQuery{Page: broker.Page{Size: size}}
 		var got []string
 		for pages := 0; pages == 0 || q.Page.Token != ""; pages++ {
-			rooms, next, err := node.ListRooms(t.Context(), q)
+			list, err := node.ListRooms(t.Context(), q)
+			rooms, next := list.Rooms, list.Next
 			if err != nil || len(rooms) > size || pages > 50 {
 				t.Fatalf("page %d of %d: %d rooms, %v", pages, size, len(rooms), err)
 			}
@@ -45,8 +47,9 @@ func TestListRoomsPagesThroughAllNamespaces(t *testing.T) {
 			t.Fatalf("pages of %d: got %v", size, got)
 		}
 	}
-	rooms, _, err := node.ListRooms(t.Context(), broker.RoomQuery{Namespace: "/chat", Prefix: "room:1"})
-	if err != nil || len(rooms) != 10 || rooms[0] != (broker.RoomInfo{Name: "room:10", Namespace: "/chat", Sockets: 1}) {
+	list, err := node.ListRooms(t.Context(), broker.RoomQuery{Namespace: "/chat", Prefix: "room:1"})
+	rooms := list.Rooms
+	if err != nil || len(rooms) != 10 || !reflect.DeepEqual(rooms[0], broker.RoomInfo{Name: "room:10", Namespace: "/chat", Sockets: 1}) {
 		t.Errorf("with namespace and prefix: %v, %v", rooms, err)
 	}
 }
@@ -56,7 +59,7 @@ func TestGetRoomCountsUsers(t *testing.T) {
 	for _, user := range []string{"ana", "ana", "luis"} {
 		node.JoinAs(node.Token(user, broker.Permissions{Rooms: []string{"a"}}))
 	}
-	if got, err := node.GetRoom(t.Context(), "", "a"); err != nil || got != (broker.RoomInfo{Name: "a", Namespace: "/", Sockets: 3, Users: 2}) {
+	if got, err := node.GetRoom(t.Context(), "", "a"); err != nil || !reflect.DeepEqual(got, broker.RoomInfo{Name: "a", Namespace: "/", Sockets: 3, Users: 2}) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	_, err := node.GetRoom(t.Context(), "", "b")
@@ -80,7 +83,8 @@ func TestListSockets(t *testing.T) {
 		t.Helper()
 		q.Page.Size = 2
 		for pages := 0; pages == 0 || q.Page.Token != ""; pages++ {
-			sockets, next, err := node.ListSockets(t.Context(), q)
+			list, err := node.ListSockets(t.Context(), q)
+			sockets, next := list.Sockets, list.Next
 			if err != nil || len(sockets) > 2 || pages > 10 {
 				t.Fatalf("%v, %v", sockets, err)
 			}
@@ -115,10 +119,10 @@ func TestPagesAreChecked(t *testing.T) {
 	node := brokertest.Start(t, broker.Options{})
 	for _, page := range []broker.Page{{Size: -1}, {Size: 1001}, {Token: "nonsense"}, {Token: "!"}} {
 		var e *broker.Error
-		if _, _, err := node.ListRooms(t.Context(), broker.RoomQuery{Page: page}); !errors.As(err, &e) || e.Code != broker.CodeInvalidArgument {
+		if _, err := node.ListRooms(t.Context(), broker.RoomQuery{Page: page}); !errors.As(err, &e) || e.Code != broker.CodeInvalidArgument {
 			t.Errorf("rooms %+v: %v", page, err)
 		}
-		if _, _, err := node.ListSockets(t.Context(), broker.SocketQuery{Page: page}); !errors.As(err, &e) || e.Code != broker.CodeInvalidArgument {
+		if _, err := node.ListSockets(t.Context(), broker.SocketQuery{Page: page}); !errors.As(err, &e) || e.Code != broker.CodeInvalidArgument {
 			t.Errorf("sockets %+v: %v", page, err)
 		}
 	}
@@ -127,7 +131,8 @@ func TestPagesAreChecked(t *testing.T) {
 func TestListNodes(t *testing.T) {
 	node := brokertest.Start(t, broker.Options{Version: "v9"})
 	node.JoinAs(node.Token("ana", broker.Permissions{Rooms: []string{"a", "b"}}))
-	nodes, err := node.ListNodes(t.Context())
+	list, err := node.ListNodes(t.Context())
+	nodes := list.Nodes
 	if err != nil || len(nodes) != 1 {
 		t.Fatalf("%v, %v", nodes, err)
 	}

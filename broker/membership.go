@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/fanout"
 )
 
@@ -14,34 +16,32 @@ const maxRoomsPerCall = 100
 // Join puts the sockets that t selects into the rooms, whatever their tokens
 // allow. Each joins all of them or, if it would be in too many, none: then it
 // counts as refused. It may be called concurrently; the error is a *[Error].
-func (b *Broker) Join(_ context.Context, t Target, rooms []string) (matched, refused int, err error) {
-	sockets, err := b.selectForRooms(&t, rooms)
+func (b *Broker) Join(ctx context.Context, t Target, rooms []string) (Outcome, error) {
+	ns, err := b.checkRoomCall(&t, rooms)
 	if err != nil {
-		return 0, 0, err
+		return Outcome{}, err
 	}
-	for _, s := range sockets {
-		if _, err := s.ns.index.Join(s, rooms...); err != nil {
-			refused++
-		}
-	}
-	return len(sockets), refused, nil
+	target := t.fanout()
+	return b.commandAndWait(ctx, &wire.Order{Order: &wire.Order_Join{
+		Join: &wire.JoinRooms{Target: targetTo(ns.name, &target), Rooms: rooms},
+	}}), nil
 }
 
 // Leave takes the sockets that t selects out of the rooms. It may be called
 // concurrently; the error is a *[Error].
-func (b *Broker) Leave(_ context.Context, t Target, rooms []string) (matched int, err error) {
-	sockets, err := b.selectForRooms(&t, rooms)
+func (b *Broker) Leave(ctx context.Context, t Target, rooms []string) (Outcome, error) {
+	ns, err := b.checkRoomCall(&t, rooms)
 	if err != nil {
-		return 0, err
+		return Outcome{}, err
 	}
-	for _, s := range sockets {
-		s.ns.index.Leave(s, rooms...)
-	}
-	return len(sockets), nil
+	target := t.fanout()
+	return b.command(ctx, ns, &target, &wire.Order{Order: &wire.Order_Leave{
+		Leave: &wire.LeaveRooms{Target: targetTo(ns.name, &target), Rooms: rooms},
+	}}), nil
 }
 
-// selectForRooms checks a request about rooms and returns whom it selects.
-func (b *Broker) selectForRooms(t *Target, rooms []string) ([]*socket, error) {
+// checkRoomCall checks a request about rooms and returns its namespace.
+func (b *Broker) checkRoomCall(t *Target, rooms []string) (*namespace, error) {
 	var v violations
 	if len(rooms) == 0 {
 		v.add("rooms", "name at least one room")
@@ -50,10 +50,11 @@ func (b *Broker) selectForRooms(t *Target, rooms []string) ([]*socket, error) {
 	} else {
 		validateNames(&v, "rooms", rooms, validateRoom)
 	}
-	return b.selectSockets(t, v)
+	return b.checkSelector(t, v)
 }
 
-func (b *Broker) selectSockets(t *Target, v violations) ([]*socket, error) {
+// checkSelector adds what is wrong with t to v and returns its namespace.
+func (b *Broker) checkSelector(t *Target, v violations) (*namespace, error) {
 	var selector violations
 	t.validate(&selector)
 	for _, f := range selector {
@@ -62,11 +63,7 @@ func (b *Broker) selectSockets(t *Target, v violations) ([]*socket, error) {
 	if err := v.err(); err != nil {
 		return nil, err
 	}
-	ns, err := b.namespace(t.Namespace)
-	if err != nil {
-		return nil, err
-	}
-	return ns.index.Select(nil, t.fanout()), nil
+	return b.namespace(t.Namespace)
 }
 
 // maxReasonBytes bounds what a disconnected client is told.
@@ -76,19 +73,19 @@ const maxReasonBytes = 255
 // before, then the event "sala:disconnect" with {code, reason}, then
 // Socket.IO's own disconnect. It may be called concurrently; the error is a
 // *[Error].
-func (b *Broker) Disconnect(_ context.Context, t Target, reason string) (matched int, err error) {
+func (b *Broker) Disconnect(ctx context.Context, t Target, reason string) (Outcome, error) {
 	var v violations
 	if len(reason) > maxReasonBytes {
 		v.add("reason", "has %d bytes, at most %d are allowed", len(reason), maxReasonBytes)
 	}
-	sockets, err := b.selectSockets(&t, v)
+	ns, err := b.checkSelector(&t, v)
 	if err != nil {
-		return 0, err
+		return Outcome{}, err
 	}
-	for _, s := range sockets {
-		s.disconnect(reasonDisconnected, reason)
-	}
-	return len(sockets), nil
+	target := t.fanout()
+	return b.command(ctx, ns, &target, &wire.Order{Order: &wire.Order_Disconnect{
+		Disconnect: &wire.Disconnect{Target: targetTo(ns.name, &target), Reason: reason},
+	}}), nil
 }
 
 // ClearRoom says which room to clear, and how.
@@ -103,12 +100,10 @@ type ClearRoom struct {
 	Disconnect bool
 }
 
-// ClearRoom takes everybody out of a room and returns how many that were. To a
-// member the notice comes before it leaves: the room is emptied in one step
-// and the notice sent to exactly those who were in it, so that nobody can join
-// in between and be thrown out unheard, and nobody is who joins again upon the
-// notice. It may be called concurrently; the error is a *[Error].
-func (b *Broker) ClearRoom(_ context.Context, c ClearRoom) (removed int, err error) {
+// ClearRoom takes everybody out of a room and counts them. To a member the
+// notice comes before it leaves. It may be called concurrently; the error is a
+// *[Error].
+func (b *Broker) ClearRoom(ctx context.Context, c ClearRoom) (Outcome, error) {
 	var v violations
 	validateRoom(&v, "room", c.Room)
 	if c.Notice != nil {
@@ -119,22 +114,18 @@ func (b *Broker) ClearRoom(_ context.Context, c ClearRoom) (removed int, err err
 		}
 	}
 	if err := v.err(); err != nil {
-		return 0, err
+		return Outcome{}, err
 	}
 	ns, err := b.namespace(c.Namespace)
 	if err != nil {
-		return 0, err
+		return Outcome{}, err
 	}
-	members := ns.index.Clear(c.Room)
+	order := &wire.ClearRoom{Namespace: ns.name, Room: c.Room, Disconnect: c.Disconnect}
 	if c.Notice != nil {
-		b.deliver(ns, members, c.Notice)
+		order.Notice = eventTo(c.Notice)
 	}
-	if c.Disconnect {
-		for _, s := range members {
-			s.disconnect(reasonDisconnected, fmt.Sprintf("the room %s was cleared", c.Room))
-		}
-	}
-	return len(members), nil
+	target := fanout.Target{Rooms: []string{c.Room}}
+	return b.command(ctx, ns, &target, &wire.Order{Order: &wire.Order_Clear{Clear: order}}), nil
 }
 
 func tooManyRooms(limit int) *Error {
@@ -148,6 +139,7 @@ func tooManyRooms(limit int) *Error {
 // join puts a client into a room at its own wish; joined is false if it was in
 // it already.
 func (b *Broker) join(s *socket, room string) (joined bool, err *Error) {
+	defer b.listen(cluster.RoomTopic(s.ns.name, room))()
 	added, joinErr := s.ns.index.Join(s, room)
 	switch {
 	case errors.Is(joinErr, fanout.ErrTooManyRooms):

@@ -25,6 +25,9 @@ type Message struct {
 	// Volatile drops the event, rather than queue it, for a socket that can't
 	// take it right now.
 	Volatile bool
+	// Unreported leaves what became of it on other nodes out of the report, so
+	// that they needn't be waited for.
+	Unreported bool
 }
 
 // Report counts what became of a [Message].
@@ -36,6 +39,7 @@ type Report struct {
 	Queued int
 	// Dropped is Matched - Queued.
 	Dropped int
+	Coverage
 }
 
 // size is what counts towards the limit of one message.

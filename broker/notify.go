@@ -4,22 +4,31 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/events"
 	"github.com/salabroker/sala/broker/packet"
 )
 
-// Joined implements [fanout.Observer]: it tells backends who has joined a room.
+// Joined implements [fanout.Observer]: it tells backends who has joined a room,
+// and other nodes that there is somebody to send to.
 func (ns *namespace) Joined(s *socket, room string, opened bool) {
 	if opened {
+		if ns.b.mesh != nil {
+			ns.b.mesh.Interest(cluster.RoomTopic(ns.name, room))
+		}
 		ns.tellRoom(events.RoomOpened, room)
 	}
 	ns.tellMember(events.Join, s, room)
 }
 
-// Left implements [fanout.Observer]: it tells backends who has left a room.
+// Left implements [fanout.Observer]: it tells backends who has left a room, and
+// other nodes that there is nobody any more.
 func (ns *namespace) Left(s *socket, room string, closed bool) {
 	ns.tellMember(events.Leave, s, room)
 	if closed {
+		if ns.b.mesh != nil {
+			ns.b.mesh.Drop(cluster.RoomTopic(ns.name, room))
+		}
 		ns.tellRoom(events.RoomClosed, room)
 	}
 }

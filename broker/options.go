@@ -55,6 +55,8 @@ type Options struct {
 	AckTimeout time.Duration
 	// Decisions says how backends decide who may connect.
 	Decisions DecisionOptions
+	// Cluster makes the broker one node of several; nil for one alone.
+	Cluster *ClusterOptions
 	// Logger gets what happens; nil discards it.
 	Logger *slog.Logger
 	// Metrics gets the broker's collectors; nil means none are registered.

@@ -29,6 +29,8 @@ type RoomInfo struct {
 	Sockets int
 	// Users is to how many different users they belong; only from GetRoom.
 	Users int
+	// Coverage is of GetRoom; a list has its own.
+	Coverage
 }
 
 // SocketQuery says which sockets [Broker.ListSockets] lists. Filters that are

@@ -58,6 +58,7 @@ func (b *Broker) refresh(s *socket, raw string) (expires time.Time, err *Error) 
 	if err := b.checkGrant(s.ns, claims.Grant); err != nil {
 		return time.Time{}, err
 	}
+	defer b.listen(roomTopics(s.ns.name, claims.Rooms)...)()
 	return claims.ExpiresAt, s.renew(claims)
 }
 

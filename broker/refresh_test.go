@@ -111,8 +111,8 @@ func TestRevokedTokensEndTheirSockets(t *testing.T) {
 	chat.Connect("/chat", map[string]string{"token": first.Token})
 	revoke := func(r broker.RevokeTokens, want int) {
 		t.Helper()
-		if n, err := node.RevokeTokens(t.Context(), r); err != nil || n != want {
-			t.Errorf("%+v ends %d sockets, %v, want %d", r, n, err, want)
+		if out, err := node.RevokeTokens(t.Context(), r); err != nil || out.Matched != want {
+			t.Errorf("%+v ends %d sockets, %v, want %d", r, out.Matched, err, want)
 		}
 	}
 	revoke(broker.RevokeTokens{TokenID: first.ID}, 2)
@@ -151,7 +151,7 @@ func TestRevokedWhileConnecting(t *testing.T) {
 	var id string
 	ring = brokertest.Keyring(t, token.Options{Now: func() time.Time {
 		if node != nil && id != "" {
-			if nodes, err := node.ListNodes(t.Context()); err == nil && nodes[0].Sockets == 1 {
+			if list, err := node.ListNodes(t.Context()); err == nil && list.Nodes[0].Sockets == 1 {
 				revoked := id
 				id = "" // which looks at the clock itself
 				if err := ring.Revocations().RevokeID(revoked); err != nil {
@@ -184,8 +184,8 @@ func TestUpdateReplacesData(t *testing.T) {
 	wantData(ana, `"token's"`)
 	users := broker.Target{Users: []string{"ana"}}
 	for _, data := range []string{`{"n":9007199254740993}`, `[]`, `null`, `"mine"`} {
-		if n, err := node.Update(t.Context(), users, json.RawMessage(data)); err != nil || n != 1 {
-			t.Errorf("Update = %d, %v", n, err)
+		if out, err := node.Update(t.Context(), users, json.RawMessage(data)); err != nil || out.Matched != 1 {
+			t.Errorf("Update = %d, %v", out.Matched, err)
 		}
 		wantData(ana, strings.TrimPrefix(data, "null"))
 		wantData(ben, "")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/fanout"
 	"github.com/salabroker/sala/broker/token"
 )
@@ -22,12 +23,46 @@ type RevokeTokens struct {
 
 // RevokeTokens makes tokens worthless before they expire: sockets that live by
 // one are disconnected at once with the code TOKEN_REVOKED, and nobody connects
-// with one any more. It returns how many sockets that were. It may be called
-// concurrently; the error is a *[Error].
-func (b *Broker) RevokeTokens(_ context.Context, r RevokeTokens) (disconnected int, err error) {
+// with one any more. It counts those sockets. It may be called concurrently; the
+// error is a *[Error].
+func (b *Broker) RevokeTokens(ctx context.Context, r RevokeTokens) (Outcome, error) {
 	if err := r.validate(); err != nil {
-		return 0, err
+		return Outcome{}, err
 	}
+	if now := time.Now(); r.User != "" && (r.IssuedBefore.IsZero() || r.IssuedBefore.After(now)) {
+		r.IssuedBefore = now // the same on every node
+	}
+	n, err := b.revokeHere(r)
+	if err != nil {
+		return Outcome{}, err
+	}
+	out := Outcome{Matched: n}
+	if b.mesh != nil {
+		result, err := b.ask(ctx, &wire.Query{Query: &wire.Query_Revoke{Revoke: revocationTo(r)}})
+		out.Coverage = b.coverage(result, err)
+		for _, count := range counts(result) {
+			out.Matched += int(count.GetMatched())
+		}
+	}
+	return out, nil
+}
+
+func revocationTo(r RevokeTokens) *wire.Revoke {
+	if r.User == "" {
+		return &wire.Revoke{TokenId: r.TokenID}
+	}
+	return &wire.Revoke{User: r.User, IssuedBeforeUnixMs: r.IssuedBefore.UnixMilli()}
+}
+
+func revocationFrom(r *wire.Revoke) RevokeTokens {
+	if r.GetUser() == "" {
+		return RevokeTokens{TokenID: r.GetTokenId()}
+	}
+	return RevokeTokens{User: r.GetUser(), IssuedBefore: time.UnixMilli(r.GetIssuedBeforeUnixMs())}
+}
+
+// revokeHere makes the tokens worthless on this node.
+func (b *Broker) revokeHere(r RevokeTokens) (disconnected int, err error) {
 	revocations := b.opts.Tokens.Revocations()
 	if r.User != "" {
 		err = revocations.RevokeUser(r.User, r.IssuedBefore)

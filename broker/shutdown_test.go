@@ -44,7 +44,8 @@ func TestShutdownSendsWhatWasAccepted(t *testing.T) {
 	if !node.Draining() {
 		t.Error("not draining after Shutdown")
 	}
-	nodes, err := node.ListNodes(t.Context())
+	list, err := node.ListNodes(t.Context())
+	nodes := list.Nodes
 	if err != nil || nodes[0].State != broker.NodeDraining || nodes[0].Sockets != 0 {
 		t.Errorf("nodes %+v, %v", nodes, err)
 	}

@@ -83,6 +83,7 @@ func (s *socket) enter() {
 		s.tellConnected()
 		s.client.conn.Send(connect, false)
 	})
+	s.client.b.interested(s)
 	s.client.b.log.Debug("socket connected", "socket", s.id, "namespace", s.ns.name, "user", s.user)
 }
 
@@ -97,6 +98,7 @@ func (s *socket) end(why string) bool {
 		return false
 	}
 	s.ns.index.Remove(s)
+	s.client.b.uninterested(s)
 	s.leaveUnanswered()
 	s.stopExpiry()
 	s.tellDisconnected(why)

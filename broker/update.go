@@ -3,28 +3,30 @@ package broker
 import (
 	"context"
 	"encoding/json"
+
+	"github.com/salabroker/sala/broker/cluster/wire"
 )
 
 // Update replaces what backends see as the data of the sockets that t selects,
 // as long as they are connected. Data is any JSON; null takes it away. It may be
 // called concurrently; the error is a *[Error].
-func (b *Broker) Update(_ context.Context, t Target, data json.RawMessage) (matched int, err error) {
+func (b *Broker) Update(ctx context.Context, t Target, data json.RawMessage) (Outcome, error) {
 	var v violations
 	if len(data) == 0 {
 		v.add("data", "is missing; null takes away what is there")
 	}
 	validateData(&v, "data", data)
-	sockets, err := b.selectSockets(&t, v)
+	ns, err := b.checkSelector(&t, v)
 	if err != nil {
-		return 0, err
+		return Outcome{}, err
 	}
 	if string(data) == "null" {
 		data = nil
 	}
-	for _, s := range sockets {
-		s.update(data)
-	}
-	return len(sockets), nil
+	target := t.fanout()
+	return b.command(ctx, ns, &target, &wire.Order{Order: &wire.Order_Update{
+		Update: &wire.Update{Target: targetTo(ns.name, &target), Data: data},
+	}}), nil
 }
 
 func (s *socket) update(data json.RawMessage) {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // interests counts who wants which topic, so that the bus is told of the first
@@ -96,6 +97,28 @@ func (m *Mesh) Await(ctx context.Context, effective ...<-chan struct{}) error {
 			return ErrUnavailable
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// AwaitFor is [Mesh.Await] that waits so long at the most, and then returns
+// [context.DeadlineExceeded].
+func (m *Mesh) AwaitFor(timeout time.Duration, effective ...<-chan struct{}) error {
+	late := time.NewTimer(timeout)
+	defer late.Stop()
+	for _, e := range effective {
+		select {
+		case <-e:
+			continue
+		default:
+		}
+		select {
+		case <-e:
+		case <-m.down():
+			return ErrUnavailable
+		case <-late.C:
+			return context.DeadlineExceeded
 		}
 	}
 	return nil

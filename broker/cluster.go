@@ -1,0 +1,264 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/cluster/wire"
+	"github.com/salabroker/sala/broker/fanout"
+)
+
+// ClusterOptions makes a broker of several nodes.
+type ClusterOptions struct {
+	// Bus carries what the nodes say to each other. Required.
+	Bus cluster.Bus
+	// Name tells clusters apart that share a bus; "sala" by default.
+	Name string
+	// Key, of at least 32 bytes, signs what nodes say; without one everybody
+	// who can reach the bus is trusted.
+	Key []byte
+	// Address is where this node can be reached, for people.
+	Address string
+	// Observer is told what the nodes say to each other; may be nil.
+	Observer cluster.Observer
+}
+
+// Limits of how long other nodes are waited for.
+const (
+	// reportTimeout is for counts: they are worth little later.
+	reportTimeout = 250 * time.Millisecond
+	// queryTimeout is for lists and for calls that change something.
+	queryTimeout = 2 * time.Second
+	// interestTimeout is how long a join waits until this node hears what
+	// others send to the room.
+	interestTimeout = time.Second
+)
+
+// envelopeOverhead is more than an order takes beside its message.
+const envelopeOverhead = 1 << 20
+
+// joinCluster makes the node's part in a cluster, which begins with Run.
+func (b *Broker) joinCluster(o *ClusterOptions) error {
+	mesh, err := cluster.New(cluster.Options{
+		Bus:              o.Bus,
+		Handler:          (*node)(b),
+		ID:               cluster.NodeID(b.id),
+		Name:             o.Name,
+		Key:              o.Key,
+		Info:             func() cluster.Info { return b.clusterInfo(o.Address) },
+		Observer:         o.Observer,
+		MaxEnvelopeBytes: int(max(8<<20, b.opts.MaxMessageBytes+envelopeOverhead)),
+	})
+	if err != nil {
+		return &Error{Code: CodeInvalidArgument, Reason: ReasonInvalidArgument, Message: err.Error()}
+	}
+	b.mesh = mesh
+	return nil
+}
+
+func (b *Broker) clusterInfo(address string) cluster.Info {
+	info := b.info()
+	return cluster.Info{
+		Version:  b.opts.Version,
+		Address:  address,
+		Sockets:  uint32(info.Sockets), //nolint:gosec // bounded by file descriptors
+		Rooms:    uint32(info.Rooms),   //nolint:gosec // bounded by sockets and rooms of each
+		Draining: info.State == NodeDraining,
+		Started:  b.started,
+	}
+}
+
+// Run takes part in the cluster until ctx ends, and then says goodbye to the
+// other nodes. It is called once; a broker without a cluster only waits.
+func (b *Broker) Run(ctx context.Context) error {
+	if b.mesh == nil {
+		<-ctx.Done()
+		return nil
+	}
+	return b.mesh.Run(ctx)
+}
+
+// Isolated reports whether the broker has other nodes and can't reach them at
+// the moment.
+func (b *Broker) Isolated() bool { return b.mesh != nil && b.mesh.State() != cluster.Connected }
+
+// node is the broker as other nodes speak to it.
+type node Broker
+
+// Deliver implements [cluster.Handler]: it obeys an order.
+func (n *node) Deliver(d cluster.Delivery) []byte {
+	var order wire.Order
+	if err := proto.Unmarshal(d.Payload, &order); err != nil {
+		n.log.Error("an order of another node can't be read", "node", string(d.From), "error", err)
+		return nil
+	}
+	count := (*Broker)(n).obey(&order)
+	if !d.Reported {
+		return nil
+	}
+	return encode(count)
+}
+
+// Answer implements [cluster.Handler]: it answers a query.
+func (n *node) Answer(ctx context.Context, _ cluster.NodeID, request []byte) ([]byte, error) {
+	var query wire.Query
+	if err := proto.Unmarshal(request, &query); err != nil {
+		return nil, err
+	}
+	answer, err := (*Broker)(n).answerQuery(ctx, &query)
+	if err != nil {
+		return nil, err
+	}
+	return encode(answer), nil
+}
+
+// NodeJoined implements [cluster.Handler].
+func (n *node) NodeJoined(other cluster.Node) {
+	n.log.Info("node joined", "node", string(other.ID), "version", other.Version, "address", other.Address)
+}
+
+// NodeLeft implements [cluster.Handler].
+func (n *node) NodeLeft(other cluster.Node) {
+	n.log.Info("node left", "node", string(other.ID), "address", other.Address)
+}
+
+// NodeLost implements [cluster.Handler].
+func (n *node) NodeLost(other cluster.Node) {
+	n.log.Warn("node lost", "node", string(other.ID), "address", other.Address)
+}
+
+// Rejoined implements [cluster.Handler].
+func (n *node) Rejoined() { n.log.Warn("this node was taken for lost, and is back") }
+
+// encode returns a message's wire form; what nodes say always has one.
+func encode(m proto.Message) []byte {
+	raw, _ := proto.Marshal(m)
+	return raw
+}
+
+// listen has this node hear what others send to the topics until release is
+// called, and returns once that is so. While the bus is down it doesn't wait:
+// the node hears of them when it is back.
+func (b *Broker) listen(topics ...cluster.Topic) (release func()) {
+	if b.mesh == nil {
+		return func() {}
+	}
+	effective := make([]<-chan struct{}, len(topics))
+	for i, topic := range topics {
+		effective[i] = b.mesh.Interest(topic)
+	}
+	_ = b.mesh.AwaitFor(interestTimeout, effective...) // whoever joins has joined this node all the same
+	return func() {
+		for _, topic := range topics {
+			b.mesh.Drop(topic)
+		}
+	}
+}
+
+// roomTopics are the topics of rooms of a namespace.
+func roomTopics(namespace string, rooms []string) []cluster.Topic {
+	topics := make([]cluster.Topic, len(rooms))
+	for i, room := range rooms {
+		topics[i] = cluster.RoomTopic(namespace, room)
+	}
+	return topics
+}
+
+// topics are those that a socket is interested in beside its rooms.
+func (s *socket) topics() []cluster.Topic {
+	topics := []cluster.Topic{cluster.EveryoneTopic(s.ns.name)}
+	if s.user != "" {
+		topics = append(topics, cluster.UserTopic(s.ns.name, s.user))
+	}
+	return topics
+}
+
+// interested has this node hear what others send to the socket by its user or
+// to everyone, until uninterested. Its rooms are the namespace's business.
+func (b *Broker) interested(s *socket) {
+	if b.mesh != nil {
+		for _, topic := range s.topics() {
+			b.mesh.Interest(topic)
+		}
+	}
+}
+
+func (b *Broker) uninterested(s *socket) {
+	if b.mesh != nil {
+		for _, topic := range s.topics() {
+			b.mesh.Drop(topic)
+		}
+	}
+}
+
+// routeTo returns the way to the other nodes that may have sockets that t
+// selects; ok is false if none can have.
+func (b *Broker) routeTo(namespace string, t *fanout.Target) (route cluster.Route, ok bool) {
+	everyone := cluster.EveryoneTopic(namespace)
+	if t.All {
+		return cluster.Route{Topic: everyone}, true
+	}
+	topics := roomTopics(namespace, t.Rooms)
+	for _, user := range t.Users {
+		topics = append(topics, cluster.UserTopic(namespace, user))
+	}
+	nodes := b.ownersOf(t.IDs)
+	if len(topics)+len(nodes) == 0 {
+		return cluster.Route{}, false
+	}
+	return cluster.RouteTo(everyone, topics, nodes), true
+}
+
+// ownersOf returns the other nodes that have the sockets. Those of nodes that
+// are gone have nobody.
+func (b *Broker) ownersOf(sockets []string) []cluster.NodeID {
+	var nodes []cluster.NodeID
+	seen := make(map[cluster.NodeID]bool)
+	for _, id := range sockets {
+		if owner := ownerOf(id); string(owner) != b.id && !seen[owner] {
+			seen[owner] = true
+			if b.mesh.Has(owner) || b.Isolated() {
+				nodes = append(nodes, owner)
+			}
+		}
+	}
+	return nodes
+}
+
+// ownerOf returns the node that has a socket: its id begins with the node's.
+func ownerOf(socket string) cluster.NodeID {
+	return cluster.NodeID(socket[:min(len(socket), cluster.NodeIDBytes)])
+}
+
+// coverage says what a question to other nodes has not covered.
+func (b *Broker) coverage(r cluster.Result, err error) Coverage {
+	if err != nil {
+		return b.nobodyElse(err)
+	}
+	c := Coverage{Partial: r.Partial()}
+	for _, id := range r.Missing {
+		c.Missing = append(c.Missing, string(id))
+	}
+	for _, reply := range r.Replies {
+		if reply.Err != nil {
+			c.Partial, c.Missing = true, append(c.Missing, string(reply.Node))
+		}
+	}
+	return c
+}
+
+// nobodyElse is the coverage when the others could not be asked.
+func (b *Broker) nobodyElse(err error) Coverage {
+	if !errors.Is(err, cluster.ErrUnavailable) {
+		b.log.Warn("the other nodes could not be asked", "error", err)
+	}
+	c := Coverage{Partial: true}
+	for _, other := range b.mesh.Nodes()[1:] {
+		c.Missing = append(c.Missing, string(other.ID))
+	}
+	return c
+}

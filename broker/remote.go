@@ -1,0 +1,221 @@
+package broker
+
+import (
+	"cmp"
+	"context"
+	"hash/fnv"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/cluster/wire"
+	"github.com/salabroker/sala/broker/fanout"
+)
+
+// ask asks all other nodes.
+func (b *Broker) ask(ctx context.Context, q *wire.Query) (cluster.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	return b.mesh.CallAll(ctx, encode(q))
+}
+
+// askNode asks one other node. The error is a *[Error]: notFound if the node
+// isn't there, or says that it doesn't answer.
+func (b *Broker) askNode(ctx context.Context, node cluster.NodeID, q *wire.Query, into proto.Message, notFound *Error) error {
+	unavailable := &Error{Code: CodeUnavailable, Reason: ReasonNodeUnavailable, Message: "the node " + string(node) + " doesn't answer; try again in a moment"}
+	if b.Isolated() {
+		unavailable.Message = "this node can't reach the others at the moment; try again later"
+		return unavailable
+	}
+	if !b.mesh.Has(node) {
+		return notFound
+	}
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	r, err := b.mesh.Call(ctx, []cluster.NodeID{node}, encode(q))
+	if err != nil || len(r.Replies) == 0 || r.Replies[0].Err != nil {
+		return unavailable
+	}
+	if into == nil {
+		return nil
+	}
+	if err := proto.Unmarshal(r.Replies[0].Payload, into); err != nil {
+		return &Error{Code: CodeInternal, Reason: "NODES_DIFFER", Message: "the answer of the node " + string(node) + " can't be read; do all run the same release?"}
+	}
+	return nil
+}
+
+// answerQuery answers what another node asks.
+func (b *Broker) answerQuery(ctx context.Context, q *wire.Query) (proto.Message, error) {
+	switch q := q.GetQuery().(type) {
+	case *wire.Query_ListRooms:
+		return &wire.Rooms{Rooms: b.roomsHere(q.ListRooms)}, nil
+	case *wire.Query_GetRoom:
+		return b.membersHere(q.GetRoom), nil
+	case *wire.Query_ListSockets:
+		return socketsTo(b.socketsHere(q.ListSockets)), nil
+	case *wire.Query_GetSocket:
+		if s, ok := b.socketHere(q.GetSocket.GetId()); ok {
+			return socketsTo([]SocketInfo{s}), nil
+		}
+		return &wire.Sockets{}, nil
+	case *wire.Query_Order:
+		return b.obey(q.Order), nil
+	case *wire.Query_Revoke:
+		n, err := b.revokeHere(revocationFrom(q.Revoke))
+		return matched(n), err
+	case *wire.Query_Drain:
+		b.drain()
+		return &wire.Count{}, nil
+	}
+	return &wire.Count{}, nil // of a release that knows more than this one
+}
+
+// roomsHere returns a page of the rooms that have members on this node.
+func (b *Broker) roomsHere(q *wire.ListRooms) []*wire.Room {
+	var rooms []*wire.Room
+	limit := int(q.GetLimit())
+	for _, name := range q.GetNamespaces() {
+		ns, ok := b.namespaces[name]
+		if !ok || name < q.GetAfterNamespace() || len(rooms) >= limit {
+			continue
+		}
+		after := ""
+		if name == q.GetAfterNamespace() {
+			after = q.GetAfterName()
+		}
+		for _, r := range ns.index.Rooms(q.GetPrefix(), after, limit-len(rooms)) {
+			rooms = append(rooms, &wire.Room{Namespace: name, Name: r.Name, Sockets: uint32(r.Members)}) //nolint:gosec // bounded by file descriptors
+		}
+	}
+	return rooms
+}
+
+// mergeRooms makes one list of those of several nodes, in order and with the
+// members of each room added up.
+func mergeRooms(lists ...[]*wire.Room) []RoomInfo {
+	type key struct{ namespace, name string }
+	sizes := make(map[key]int)
+	for _, list := range lists {
+		for _, r := range list {
+			sizes[key{r.GetNamespace(), r.GetName()}] += int(r.GetSockets())
+		}
+	}
+	rooms := make([]RoomInfo, 0, len(sizes))
+	for k, n := range sizes {
+		rooms = append(rooms, RoomInfo{Namespace: k.namespace, Name: k.name, Sockets: n})
+	}
+	slices.SortFunc(rooms, func(a, b RoomInfo) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	return rooms
+}
+
+// membersHere tells who is in a room on this node.
+func (b *Broker) membersHere(q *wire.GetRoom) *wire.Members {
+	ns, ok := b.namespaces[q.GetNamespace()]
+	if !ok {
+		return &wire.Members{}
+	}
+	sockets := ns.index.Select(nil, fanout.Target{Rooms: []string{q.GetRoom()}})
+	m := &wire.Members{Sockets: uint32(len(sockets))} //nolint:gosec // bounded by file descriptors
+	seen := make(map[string]bool)
+	for _, s := range sockets {
+		if !seen[s.user] {
+			seen[s.user] = true
+			m.Users = append(m.Users, hashOf(s.user))
+		}
+	}
+	return m
+}
+
+func hashOf(user string) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(user)) // never fails
+	return h.Sum64()
+}
+
+// socketsHere returns a page of the sockets of this node.
+func (b *Broker) socketsHere(q *wire.ListSockets) []SocketInfo {
+	var found []*socket
+	for _, name := range q.GetNamespaces() {
+		if ns, ok := b.namespaces[name]; ok {
+			found = append(found, ns.members(q.GetRoom(), q.GetUser(), q.GetAfter(), int(q.GetLimit()))...)
+		}
+	}
+	infos := make([]SocketInfo, len(found))
+	for i, s := range found {
+		infos[i] = s.info()
+	}
+	sortSockets(infos)
+	return infos[:min(len(infos), int(q.GetLimit()))]
+}
+
+func sortSockets(sockets []SocketInfo) {
+	slices.SortFunc(sockets, func(a, b SocketInfo) int { return cmp.Compare(a.ID, b.ID) })
+}
+
+func (b *Broker) socketHere(id string) (SocketInfo, bool) {
+	for _, ns := range b.namespaces {
+		if s, ok := ns.index.Get(id); ok {
+			return s.info(), true
+		}
+	}
+	return SocketInfo{}, false
+}
+
+func socketsTo(sockets []SocketInfo) *wire.Sockets {
+	list := &wire.Sockets{}
+	for _, s := range sockets {
+		list.Sockets = append(list.Sockets, &wire.Socket{
+			Id:              s.ID,
+			User:            s.User,
+			Namespace:       s.Namespace,
+			Rooms:           s.Rooms,
+			Address:         s.Address,
+			Transport:       s.Transport,
+			ConnectedUnixMs: s.ConnectTime.UnixMilli(),
+			Data:            s.Data,
+		})
+	}
+	return list
+}
+
+func socketsFrom(list *wire.Sockets) []SocketInfo {
+	var sockets []SocketInfo
+	for _, s := range list.GetSockets() {
+		sockets = append(sockets, SocketInfo{
+			ID:          s.GetId(),
+			User:        s.GetUser(),
+			Namespace:   s.GetNamespace(),
+			Rooms:       s.GetRooms(),
+			Address:     s.GetAddress(),
+			Transport:   s.GetTransport(),
+			ConnectTime: time.UnixMilli(s.GetConnectedUnixMs()),
+			Data:        s.GetData(),
+		})
+	}
+	return sockets
+}
+
+// answersOf reads the answers of nodes to one query. One that can't be read is
+// as good as none: the second result names its node.
+func answersOf[T any, M interface {
+	*T
+	proto.Message
+}](r cluster.Result) (answers []M, unread []string) {
+	for _, reply := range r.Replies {
+		if reply.Err != nil {
+			continue // which is in the coverage
+		}
+		answer := M(new(T))
+		if err := proto.Unmarshal(reply.Payload, answer); err != nil {
+			unread = append(unread, string(reply.Node))
+			continue
+		}
+		answers = append(answers, answer)
+	}
+	return answers, unread
+}
