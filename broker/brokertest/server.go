@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/token"
 )
 
@@ -35,15 +36,50 @@ func Start(t testing.TB, o broker.Options) *Node {
 		t.Fatalf("broker.New: %v", err)
 	}
 	server := httptest.NewServer(b.Handler())
+	running, stop := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	go func() { ran <- b.Run(running) }()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		if err := b.Shutdown(ctx); err != nil {
 			t.Errorf("Shutdown: %v", err)
 		}
+		stop()
+		if err := <-ran; err != nil {
+			t.Errorf("Run: %v", err)
+		}
 		server.Close()
 	})
 	return &Node{Broker: b, URL: server.URL, t: t}
+}
+
+// StartCluster runs a broker of n nodes on one bus in memory, which is returned
+// too, and returns once each knows the others.
+func StartCluster(t testing.TB, n int, o broker.Options) ([]*Node, *cluster.Exchange) {
+	t.Helper()
+	exchange := cluster.NewExchange()
+	nodes := make([]*Node, n)
+	for i := range nodes {
+		each := o
+		each.Cluster = &broker.ClusterOptions{Bus: exchange.Bus()}
+		nodes[i] = Start(t, each)
+	}
+	deadline := time.After(patience)
+	for _, node := range nodes {
+		for {
+			list, err := node.ListNodes(t.Context())
+			if err == nil && len(list.Nodes) == n && !list.Partial {
+				break
+			}
+			select {
+			case <-time.After(time.Millisecond):
+			case <-deadline:
+				t.Fatalf("a node knows %+v, %v; want %d nodes", list, err, n)
+			}
+		}
+	}
+	return nodes, exchange
 }
 
 // Keyring returns a keyring over o, with [Secret] if o has no key.
