@@ -9,6 +9,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -421,6 +422,9 @@ func TestHalfCloseLosesNothing(t *testing.T) {
 		}
 		seen[resp.GetEvent().GetEvent()]++
 	}
+	if len(seen) == n {
+		t.Error("the backend that left got everything")
+	}
 	if rejected != 1 {
 		t.Errorf("%d answers were rejected, want the last one", rejected)
 	}
@@ -450,6 +454,100 @@ func TestSlowBackendIsCut(t *testing.T) {
 	hub.Publish(messageOf(nil, "small"))
 	if e := again.event(); e.GetEvent() != "small" {
 		t.Errorf("the event is %v", e)
+	}
+}
+
+// stuckStream is a stream whose backend reads nothing and says nothing after its
+// first request.
+type stuckStream struct {
+	subscribeStream
+	ctx   context.Context
+	first chan *salav1.SubscribeRequest
+}
+
+func (s *stuckStream) Context() context.Context { return s.ctx }
+
+func (s *stuckStream) Recv() (*salav1.SubscribeRequest, error) {
+	select {
+	case req := <-s.first:
+		return req, nil
+	case <-s.ctx.Done():
+		return nil, s.ctx.Err()
+	}
+}
+
+func (s *stuckStream) Send(*salav1.SubscribeResponse) error {
+	<-s.ctx.Done()
+	return s.ctx.Err()
+}
+
+// A stream ends even while its backend reads nothing at all.
+func TestStuckBackendIsCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := events.New(events.Options{MaxQueuedEvents: 10})
+		service := &eventService{broker: &fakeBroker{subscribe: func(broker.SubscribeOptions) (*broker.Subscription, error) {
+			sub, err := hub.Subscribe(events.Start{Credits: 1})
+			return broker.NewSubscription(sub, 1000), err
+		}}}
+		ctx, cancel := context.WithCancel(context.Background())
+		stream := &stuckStream{ctx: ctx, first: make(chan *salav1.SubscribeRequest, 1)}
+		stream.first <- &salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Start{Start: &salav1.SubscribeStart{}}}
+		ended := make(chan error, 1)
+		go func() { ended <- service.Subscribe(stream) }()
+		synctest.Wait()
+		for hub.Wants(events.Message, "/", "e") {
+			hub.Publish(messageOf(nil, "e"))
+		}
+		var failed *broker.Error
+		if err := <-ended; !errors.As(err, &failed) || failed.Reason != "SLOW_SUBSCRIBER" || failed.Code != broker.CodeResourceExhausted {
+			t.Errorf("Subscribe: %v", err)
+		}
+		cancel() // as gRPC does when the method has returned
+		if err := hub.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A stream that ends before its start is done with leaves no subscription.
+func TestSubscriptionOfAnEndedStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := events.New(events.Options{})
+		ctx, cancel := context.WithCancel(context.Background())
+		service := &eventService{broker: &fakeBroker{subscribe: func(broker.SubscribeOptions) (*broker.Subscription, error) {
+			cancel()
+			<-time.After(time.Second) // the method returns meanwhile
+			sub, err := hub.Subscribe(events.Start{})
+			return broker.NewSubscription(sub, 1000), err
+		}}}
+		stream := &stuckStream{ctx: ctx, first: make(chan *salav1.SubscribeRequest, 1)}
+		stream.first <- &salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Start{Start: &salav1.SubscribeStart{}}}
+		if err := service.Subscribe(stream); !errors.Is(err, context.Canceled) {
+			t.Errorf("Subscribe: %v", err)
+		}
+		<-time.After(2 * time.Second)
+		synctest.Wait()
+		if hub.Wants(events.Message, "/", "e") {
+			t.Error("the subscription is left")
+		}
+		if err := hub.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestSocketMessagesAreShared(t *testing.T) {
+	sockets := socketMessages{}
+	first := &events.Socket{ID: "first"}
+	message := sockets.socket(first)
+	for range maxSocketMessages + 5 {
+		if sockets.socket(first) != message && len(sockets) > 10 {
+			t.Fatal("the message of a socket is made again")
+		}
+		sockets.socket(&events.Socket{ID: "another"})
+		if len(sockets) > maxSocketMessages {
+			t.Fatalf("%d messages are remembered", len(sockets))
+		}
 	}
 }
 

@@ -117,6 +117,17 @@ func TestNewMembersTakeNoSockets(t *testing.T) {
 	}
 }
 
+// A room is remembered only where its end will be heard of.
+func TestRoomsAreForgotten(t *testing.T) {
+	h := newHub(t, Options{})
+	s := subscribe(t, h, Start{Group: "g", Filter: Filter{Kinds: []Kind{RoomOpened}}, Credits: 10})
+	h.Publish(&Event{Kind: RoomOpened, Namespace: "/", Room: "r"})
+	wantTaken(t, s, "r")
+	if n := len(s.group.pins); n != 0 {
+		t.Errorf("%d rooms are remembered for ever", n)
+	}
+}
+
 func TestCredits(t *testing.T) {
 	h := newHub(t, Options{MaxCredits: 10})
 	s := subscribe(t, h, Start{})
@@ -171,8 +182,15 @@ func TestAsk(t *testing.T) {
 	wantReason(t, b.Reply(id, Reply{}), ReasonDeliveryAnswered)
 	replies.want(t, "q", `["yes"]`)
 
+	if h.deadlines.first != nil {
+		t.Error("the question that is answered still has a deadline")
+	}
+
 	h.Ask(message("s", "no"), replies.hook("no"))
+	<-b.Ready()
 	id = take(t, b)[0].ID
+	mate := subscribe(t, h, Start{Group: "b", Credits: 100})
+	wantReason(t, mate.Reply(id, Reply{}), ReasonDeliveryNotFound) // it isn't the mate's
 	if err := b.Reply(id, Reply{Error: &Failure{Code: "RUDE"}}); err != nil {
 		t.Fatal(err)
 	}
