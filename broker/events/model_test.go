@@ -196,7 +196,7 @@ func (m *model) finish() {
 
 // TestHubAgainstModel does random things to a hub, one after the other.
 func TestHubAgainstModel(t *testing.T) {
-	for seed := range uint64(200) {
+	for seed := range uint64(100) {
 		m := &model{t: t, r: rand.New(rand.NewPCG(seed, 1)), hub: newHub(t, Options{}), sockets: map[string]int{}}
 		for range 500 {
 			m.step()
