@@ -104,12 +104,12 @@ func (n *node) Deliver(d cluster.Delivery) []byte {
 }
 
 // Answer implements [cluster.Handler]: it answers a query.
-func (n *node) Answer(ctx context.Context, _ cluster.NodeID, request []byte) ([]byte, error) {
+func (n *node) Answer(_ context.Context, _ cluster.NodeID, request []byte) ([]byte, error) {
 	var query wire.Query
 	if err := proto.Unmarshal(request, &query); err != nil {
 		return nil, err
 	}
-	answer, err := (*Broker)(n).answerQuery(ctx, &query)
+	answer, err := (*Broker)(n).answerQuery(&query)
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ func (b *Broker) askNode(ctx context.Context, node cluster.NodeID, q *wire.Query
 }
 
 // answerQuery answers what another node asks.
-func (b *Broker) answerQuery(ctx context.Context, q *wire.Query) (proto.Message, error) {
+func (b *Broker) answerQuery(q *wire.Query) (proto.Message, error) {
 	switch q := q.GetQuery().(type) {
 	case *wire.Query_ListRooms:
 		return &wire.Rooms{Rooms: b.roomsHere(q.ListRooms)}, nil
