@@ -50,6 +50,9 @@ func (a *answerers) answer(from NodeID, c *wire.Call) {
 		ctx, cancel := context.WithTimeout(a.ctx, time.Duration(c.GetTimeoutMs())*time.Millisecond)
 		defer cancel()
 		payload, err := a.m.handler.Answer(ctx, from, c.GetPayload())
+		if ctx.Err() != nil {
+			return // nobody waits any more, or this node is leaving: it counts as missing
+		}
 		reply := &wire.Reply{Id: c.GetId(), Payload: payload}
 		if err != nil {
 			reply = &wire.Reply{Id: c.GetId(), Error: err.Error()}

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/salabroker/sala/broker/cluster/wire"
@@ -43,8 +44,11 @@ type Result struct {
 	Unnamed int
 }
 
-// Partial reports whether an answer is missing.
-func (r Result) Partial() bool { return len(r.Missing)+r.Unnamed > 0 }
+// Partial reports whether an answer is missing, or is an error.
+func (r Result) Partial() bool {
+	failed := func(reply Reply) bool { return reply.Err != nil }
+	return len(r.Missing)+r.Unnamed > 0 || slices.ContainsFunc(r.Replies, failed)
+}
 
 // Call asks nodes and returns their answers, as soon as all have answered or
 // are known to be gone, or at ctx's deadline (after 5 s if it has none). That some

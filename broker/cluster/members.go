@@ -91,16 +91,17 @@ func (m *members) alive(id NodeID, now time.Time) {
 	}
 }
 
-// leave takes id away and reports whether it was there.
+// leave takes id away and reports whether it was there. It is remembered even
+// if it wasn't: it may be about to be read from the table.
 func (m *members) leave(id NodeID, now time.Time) (Node, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.bury(Node{ID: id}, true, now)
 	p, ok := m.peers[id]
 	if !ok {
 		return Node{}, false
 	}
 	delete(m.peers, id)
-	m.bury(p.node, true, now)
 	return p.node, true
 }
 

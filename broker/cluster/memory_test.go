@@ -1,7 +1,9 @@
 package cluster_test
 
 import (
+	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/clustertest"
@@ -14,4 +16,16 @@ func TestMemoryBus(t *testing.T) {
 func memoryNetwork(*testing.T) clustertest.Network {
 	x := cluster.NewExchange()
 	return clustertest.Network{Bus: x.Bus, SetDown: x.SetDown}
+}
+
+func TestMemoryMesh(t *testing.T) { clustertest.TestMesh(t, memoryNetwork) }
+
+// TestLaggyMesh: what comes late comes all the same.
+func TestLaggyMesh(t *testing.T) {
+	clustertest.TestMesh(t, func(t *testing.T) clustertest.Network {
+		n := memoryNetwork(t)
+		return clustertest.Network{SetDown: n.SetDown, Bus: func() cluster.Bus {
+			return &clustertest.Laggy{Bus: n.Bus(), Lag: 4 * time.Millisecond, Random: rand.New(rand.NewPCG(1, 2))}
+		}}
+	})
 }

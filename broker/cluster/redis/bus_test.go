@@ -10,7 +10,14 @@ import (
 
 func TestBus(t *testing.T) { clustertest.TestBus(t, single) }
 
-func TestBusOnRedisCluster(t *testing.T) { clustertest.TestBus(t, sharded(t)) }
+func TestMesh(t *testing.T) { clustertest.TestMesh(t, single) }
+
+// TestRedisCluster is both suites on one Redis Cluster.
+func TestRedisCluster(t *testing.T) {
+	network := sharded(t)
+	t.Run("bus", func(t *testing.T) { clustertest.TestBus(t, network) })
+	t.Run("mesh", func(t *testing.T) { clustertest.TestMesh(t, network) })
+}
 
 // single is the network of one redis-server.
 func single(t *testing.T) clustertest.Network {

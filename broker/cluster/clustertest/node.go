@@ -1,0 +1,220 @@
+package clustertest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/salabroker/sala/broker/cluster"
+)
+
+// Node is a [cluster.Mesh] that runs, and what it has been told.
+type Node struct {
+	*cluster.Mesh
+	// Stop makes it leave, and waits until it has.
+	Stop func()
+
+	t testing.TB
+
+	mu         sync.Mutex
+	deliveries []cluster.Delivery
+	events     []string // "joined x", "left x", "lost x", "rejoined"
+	losses     map[cluster.LossReason]int
+	answer     func(ctx context.Context, from cluster.NodeID, request []byte) ([]byte, error)
+	change     chan struct{} // closed and replaced at each change
+}
+
+// StartNode runs a node until it is stopped or the test ends. It doesn't wait.
+// The options may lack everything but the bus.
+func StartNode(t testing.TB, o cluster.Options) *Node {
+	t.Helper()
+	n := &Node{t: t, losses: make(map[cluster.LossReason]int), change: make(chan struct{})}
+	o.Handler, o.Observer = n, observer{n}
+	mesh, err := cluster.New(o)
+	if err != nil {
+		t.Fatalf("cluster.New: %v", err)
+	}
+	n.Mesh = mesh
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- mesh.Run(ctx) }()
+	n.Stop = sync.OnceFunc(func() {
+		cancel()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		case <-time.After(patience):
+			t.Error("Run doesn't return")
+		}
+	})
+	t.Cleanup(n.Stop)
+	return n
+}
+
+// Deliver implements [cluster.Handler]. Its answer is the node's id and what was
+// delivered.
+func (n *Node) Deliver(d cluster.Delivery) []byte {
+	n.changed(func() { n.deliveries = append(n.deliveries, d) })
+	return fmt.Appendf(nil, "%s got %s", n.ID(), d.Payload)
+}
+
+// Answer implements [cluster.Handler], with what [Node.OnCall] has set.
+func (n *Node) Answer(ctx context.Context, from cluster.NodeID, request []byte) ([]byte, error) {
+	n.mu.Lock()
+	answer := n.answer
+	n.mu.Unlock()
+	if answer == nil {
+		return fmt.Appendf(nil, "%s answers %s", n.ID(), request), nil
+	}
+	return answer(ctx, from, request)
+}
+
+// OnCall sets how the node answers calls.
+func (n *Node) OnCall(answer func(ctx context.Context, from cluster.NodeID, request []byte) ([]byte, error)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.answer = answer
+}
+
+// NodeJoined implements [cluster.Handler].
+func (n *Node) NodeJoined(other cluster.Node) { n.event("joined " + string(other.ID)) }
+
+// NodeLeft implements [cluster.Handler].
+func (n *Node) NodeLeft(other cluster.Node) { n.event("left " + string(other.ID)) }
+
+// NodeLost implements [cluster.Handler].
+func (n *Node) NodeLost(other cluster.Node) { n.event("lost " + string(other.ID)) }
+
+// Rejoined implements [cluster.Handler].
+func (n *Node) Rejoined() { n.event("rejoined") }
+
+func (n *Node) event(text string) {
+	n.changed(func() { n.events = append(n.events, text) })
+}
+
+func (n *Node) changed(do func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	do()
+	close(n.change)
+	n.change = make(chan struct{})
+}
+
+// Await waits until done, which is called after every change and may only call
+// methods of other nodes and of the mesh.
+func (n *Node) Await(what string, done func() bool) {
+	n.t.Helper()
+	timeout := time.After(patience)
+	for {
+		n.mu.Lock()
+		change := n.change
+		n.mu.Unlock()
+		if done() {
+			return
+		}
+		select {
+		case <-change:
+		case <-timeout:
+			n.t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+// Events returns what the node was told of others: "joined ID", "left ID",
+// "lost ID", and "rejoined" of itself.
+func (n *Node) Events() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.events)
+}
+
+// Deliveries returns what was delivered to the node.
+func (n *Node) Deliveries() []cluster.Delivery {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.deliveries)
+}
+
+// Lost returns how many messages were lost for a reason.
+func (n *Node) Lost(reason cluster.LossReason) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.losses[reason]
+}
+
+// AwaitEvent waits until the node has been told of something.
+func (n *Node) AwaitEvent(event string) {
+	n.t.Helper()
+	n.Await(fmt.Sprintf("%q, after %q", event, n.Events()), func() bool { return slices.Contains(n.Events(), event) })
+}
+
+// AwaitPayloads waits until exactly the payloads have been delivered.
+func (n *Node) AwaitPayloads(want ...string) {
+	n.t.Helper()
+	n.Await(fmt.Sprintf("%d deliveries", len(want)), func() bool {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return len(n.deliveries) >= len(want)
+	})
+	var got []string
+	for _, d := range n.Deliveries() {
+		got = append(got, string(d.Payload))
+	}
+	if !slices.Equal(got, want) {
+		n.t.Fatalf("delivered was %.200q, want %.200q", got, want)
+	}
+}
+
+// AwaitLost waits until n messages have been lost for a reason.
+func (n *Node) AwaitLost(reason cluster.LossReason, count int) {
+	n.t.Helper()
+	n.Await(fmt.Sprintf("%d messages lost because of %q", count, reason), func() bool { return n.Lost(reason) >= count })
+}
+
+// AwaitNodes waits until the node knows exactly the others.
+func (n *Node) AwaitNodes(others ...*Node) {
+	n.t.Helper()
+	want := []cluster.NodeID{n.ID()}
+	for _, other := range others {
+		if other != n {
+			want = append(want, other.ID())
+		}
+	}
+	slices.Sort(want)
+	n.Await(fmt.Sprintf("%s to know %v", n.ID(), want), func() bool { return slices.Equal(n.known(), want) })
+}
+
+func (n *Node) known() []cluster.NodeID {
+	var ids []cluster.NodeID
+	for _, node := range n.Nodes() {
+		ids = append(ids, node.ID)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// Want makes the node interested in a topic and waits until that is effective.
+func (n *Node) Want(topic cluster.Topic) {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(n.t.Context(), patience)
+	defer cancel()
+	if err := n.Mesh.Await(ctx, n.Interest(topic)); err != nil {
+		n.t.Fatalf("an interest doesn't become effective: %v", err)
+	}
+}
+
+// observer counts what a node loses.
+type observer struct{ n *Node }
+
+func (o observer) StateChanged(cluster.State)                 { o.n.changed(func() {}) }
+func (o observer) Published(int, int)                         {}
+func (o observer) Received(int)                               {}
+func (o observer) Answered(cluster.Asked, time.Duration, int) {}
+func (o observer) Lost(reason cluster.LossReason, messages int) {
+	o.n.changed(func() { o.n.losses[reason] += messages })
+}
