@@ -50,9 +50,17 @@ func (b *Bus) Run(ctx context.Context, receiver cluster.Receiver) error {
 	defer inbox.Wait()
 	defer stopInbox()
 
+	var told string
 	for attempt := 0; ctx.Err() == nil; attempt++ {
-		if b.session(ctx) {
-			attempt = 0
+		connected, err := b.session(ctx)
+		switch {
+		case ctx.Err() != nil:
+		case connected:
+			b.options.Logger.Warn("disconnected from Redis; connecting again", "error", err)
+			attempt, told = 0, ""
+		case err.Error() != told: // the same is told once
+			b.options.Logger.Warn("can't connect to Redis; trying on", "error", err)
+			told = err.Error()
 		}
 		b.pause(ctx, attempt)
 	}

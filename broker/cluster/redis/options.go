@@ -2,6 +2,7 @@ package redis
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -22,6 +23,8 @@ type Options struct {
 	// MinBackoff and MaxBackoff bound the pause before connecting again; by
 	// default 50 ms and 2 s.
 	MinBackoff, MaxBackoff time.Duration
+	// Logger hears of connects and disconnects, and why; may be nil.
+	Logger *slog.Logger
 }
 
 // client returns what the Redis client needs to know.
@@ -30,6 +33,9 @@ func (o *Options) client() (rueidis.ClientOption, error) {
 	setDefault(&o.Timeout, 2*time.Second)
 	setDefault(&o.MinBackoff, 50*time.Millisecond)
 	setDefault(&o.MaxBackoff, 2*time.Second)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
 	c, err := rueidis.ParseURL(o.URL)
 	if err != nil {
 		// The error may repeat the URL, and the URL may have a password.

@@ -34,25 +34,28 @@ type session struct {
 	waiting sync.WaitGroup
 }
 
-// session connects, serves until a connection ends or ctx does, and reports
-// whether it was connected at all.
-func (b *Bus) session(ctx context.Context) (connected bool) {
+// session connects and serves until a connection ends or ctx does. It returns
+// whether it was connected at all, and why it no longer is.
+func (b *Bus) session(ctx context.Context) (connected bool, err error) {
 	client, err := rueidis.NewClient(b.client)
 	if err != nil {
-		return false
+		return false, err
 	}
 	defer client.Close()
 	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
 	s := &session{bus: b, client: client, sharded: client.Mode() == rueidis.ClientModeCluster, fail: fail}
 	defer s.close()
 
 	// This server knows of nothing yet. The bus counts as connected once it does.
 	b.wanted.forget()
-	if s.probe(ctx) != nil || s.update(ctx) != nil {
-		return false
+	if err := s.probe(ctx); err != nil {
+		return false, err
+	}
+	if err := s.update(ctx); err != nil {
+		return false, err
 	}
 	b.setConnected(client, s.sharded)
+	b.options.Logger.Info("connected to Redis", "redis_cluster", s.sharded)
 	defer func() {
 		b.setConnected(nil, false)
 		b.wanted.forget()
@@ -60,10 +63,10 @@ func (b *Bus) session(ctx context.Context) (connected bool) {
 	for {
 		select {
 		case <-ctx.Done():
-			return true
+			return true, context.Cause(ctx)
 		case <-b.wanted.wake:
-			if s.update(ctx) != nil {
-				return true
+			if err := s.update(ctx); err != nil {
+				return true, err
 			}
 		}
 	}
@@ -167,9 +170,11 @@ func (s *session) ear(partition int) rueidis.DedicatedClient {
 	s.ears[partition] = ear
 	ended := ear.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: s.heard, OnSubscription: s.changed})
 	s.waiting.Go(func() {
-		for range ended { // one error at the most, then it is closed
+		err := errEnded
+		for cause := range ended { // one at the most, then it is closed
+			err = cause
 		}
-		s.fail(errEnded)
+		s.fail(err)
 	})
 	return ear
 }

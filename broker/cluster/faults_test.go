@@ -1,0 +1,134 @@
+package cluster_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/cluster/clustertest"
+)
+
+// TestLossyCalls: when messages are lost, an answer or a name stands for every
+// node that was asked, in time, and no answer stands there twice.
+func TestLossyCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := cluster.NewExchange()
+		all := make([]*clustertest.Node, 4)
+		for i := range all {
+			bus := &clustertest.Lossy{Bus: x.Bus(), Loss: 0.1, Random: rand.New(rand.NewPCG(uint64(i), 3))}
+			// Heartbeats get lost too: let that be no subject here.
+			all[i] = clustertest.StartNode(t, cluster.Options{Bus: bus, DeadAfter: time.Hour})
+		}
+		<-time.After(time.Minute)
+		room := cluster.RoomTopic("/", "lobby")
+		for _, node := range all {
+			node.AwaitNodes(all...)
+			node.Want(room)
+		}
+		partial := 0
+		for i := range 500 {
+			ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond)
+			start := time.Now()
+			var result cluster.Result
+			var err error
+			if i%2 == 0 {
+				result, err = all[0].CallAll(ctx, nil)
+			} else {
+				result, err = all[0].PublishReported(ctx, cluster.Route{Topic: room}, nil)
+			}
+			cancel()
+			if err != nil {
+				t.Fatal(err)
+			}
+			answered := make(map[cluster.NodeID]int)
+			for _, reply := range result.Replies {
+				answered[reply.Node]++
+			}
+			// One's own echo may be lost as well: then one more is missing than there is.
+			if missing := len(result.Missing) + result.Unnamed; len(answered) != len(result.Replies) ||
+				len(answered)+missing < 3 || len(answered)+missing > 4 {
+				t.Fatalf("%d of 3 nodes answered, %d are missing", len(answered), missing)
+			}
+			if took := time.Since(start); took > 250*time.Millisecond {
+				t.Fatalf("it took %v", took)
+			}
+			if result.Partial() {
+				partial++
+			}
+		}
+		if partial == 0 || partial == 500 {
+			t.Errorf("%d of 500 were partial: the test shows nothing", partial)
+		}
+	})
+}
+
+// TestSlowBus: what waits for a bus that doesn't take it is bounded, and what is
+// too much is refused.
+func TestSlowBus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := cluster.NewExchange()
+		a, b := start(t, x), start(t, x)
+		<-a.Ready()
+		room := cluster.RoomTopic("/", "lobby")
+		b.Want(room)
+		synctest.Wait()
+		a.bus.Freeze()
+		accepted := 0
+		payload := make([]byte, 1<<20)
+		for ; ; accepted++ {
+			err := a.Publish(cluster.Route{Topic: room}, payload)
+			if errors.Is(err, cluster.ErrOverloaded) {
+				break
+			}
+			if err != nil || accepted > 100 {
+				t.Fatalf("after %d MiB: %v", accepted, err)
+			}
+		}
+		a.bus.Thaw()
+		synctest.Wait()
+		if got := len(b.Deliveries()); got != accepted {
+			t.Errorf("%d of %d that were accepted arrived", got, accepted)
+		}
+		if err := a.Publish(cluster.Route{Topic: room}, payload); err != nil {
+			t.Errorf("Publish after that: %v", err)
+		}
+	})
+}
+
+// TestBusyNode: a node answers so many calls at once; to more it says that it can't.
+func TestBusyNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := startAll(t, cluster.NewExchange(), 2)
+		release := make(chan struct{})
+		all[1].OnCall(func(context.Context, cluster.NodeID, []byte) ([]byte, error) { <-release; return nil, nil })
+		results := make(chan cluster.Result)
+		const calls = 100
+		for i := range calls {
+			go func() {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				result, err := all[0].CallAll(ctx, []byte(strconv.Itoa(i)))
+				if err != nil {
+					t.Errorf("CallAll: %v", err)
+				}
+				results <- result
+			}()
+		}
+		synctest.Wait()
+		close(release)
+		refused := 0
+		for range calls {
+			if result := <-results; result.Partial() {
+				refused++
+			}
+		}
+		if refused != calls-64 || all[1].Lost(cluster.LostBusy) != refused {
+			t.Errorf("%d of %d calls were refused and %d counted, want %d", refused, calls, all[1].Lost(cluster.LostBusy), calls-64)
+		}
+	})
+}
