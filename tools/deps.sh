@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what `make test` needs and this machine lacks, and says what it
-# installs: Debian packages, the Node packages of e2e and the examples, and the Go
-# tools. Go, Node and npm themselves are expected to be there.
+# installs: Debian packages, the Node packages of e2e, the examples and a test, and
+# the Go tools. Go, Node and npm themselves are expected to be there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -42,7 +42,7 @@ if ((${#packages[@]})); then
 fi
 
 # Node packages: npm ci when the lock file isn't what is installed.
-for lock in e2e/package-lock.json examples/*/package-lock.json; do
+for lock in e2e/package-lock.json examples/*/package-lock.json broker/cluster/emitter/testdata/package-lock.json; do
   dir=$(dirname "$lock")
   stamp=$dir/node_modules/.sala-lock
   cmp -s "$lock" "$stamp" && continue
