@@ -24,6 +24,9 @@ export const CONFIG = {
   },
 };
 
+// What a response says in which no node is missing.
+export const WHOLE = { partial: false, missingNodes: [] };
+
 const ANY_PORT = '127.0.0.1:0';
 
 export class Sala {

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { WAYS, connect, login, refusal, settle } from '../helpers/client.mjs';
 import { GRPCURL, ROOT, run } from '../helpers/process.mjs';
-import { API_KEY, Sala } from '../helpers/sala.mjs';
+import { API_KEY, WHOLE, Sala } from '../helpers/sala.mjs';
 import { broker, fresh } from '../helpers/suite.mjs';
 
 const shared = broker();
@@ -121,10 +121,10 @@ everyWay('S5: clearing a room tells its members, then everyone is out', async (t
   await ben.join(room);
   const notice = { event: 'message', args: [`La sala ${room} ha sido eliminada.`] };
 
-  assert.deepEqual(await sala.ok('POST', `/v1/rooms/${room}:clear`, { notice }), { removed: 2 });
+  assert.deepEqual(await sala.ok('POST', `/v1/rooms/${room}:clear`, { notice }), { removed: 2, ...WHOLE });
 
   assert.equal((await sala.rest('GET', `/v1/rooms/${room}`)).status, 404);
-  assert.deepEqual(await sala.emit([room], 'late', 1), { matched: 0, queued: 0, dropped: 0 });
+  assert.deepEqual(await sala.emit([room], 'late', 1), { matched: 0, queued: 0, dropped: 0, ...WHOLE });
   await settle(sala, ada, ben);
   for (const client of [ada, ben]) {
     const heard = client.inbox.filter(({ args }) => args[0] === notice.args[0]);
@@ -140,7 +140,7 @@ test('S5: clearing with disconnect ends the members after the notice', async (t)
   const ada = await login(t, sala, 'ada');
   await ada.join(room);
   await ada.next('message');
-  assert.deepEqual(await sala.ok('POST', `/v1/rooms/${room}:clear`, { notice: { event: 'message', args: ['adiós'] }, disconnect: true }), { removed: 1 });
+  assert.deepEqual(await sala.ok('POST', `/v1/rooms/${room}:clear`, { notice: { event: 'message', args: ['adiós'] }, disconnect: true }), { removed: 1, ...WHOLE });
   await ada.next('disconnect');
   assert.deepEqual(ada.inbox.map(({ event }) => event), ['message', 'sala:disconnect'], 'the notice, then the goodbye');
 });

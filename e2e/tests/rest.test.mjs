@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { login, settle } from '../helpers/client.mjs';
-import { API_KEY, CONFIG, Sala } from '../helpers/sala.mjs';
+import { API_KEY, CONFIG, WHOLE, Sala } from '../helpers/sala.mjs';
 import { broker, fresh } from '../helpers/suite.mjs';
 
 const shared = broker();
@@ -46,9 +46,9 @@ test('rooms: list by pages, get, clear twice', async (t) => {
     const at = `/v1/rooms/${encodeURIComponent(name)}`;
     assert.deepEqual(await sala.ok('GET', at), { name, namespace: '/', sockets: 1, users: 1 });
   }
-  assert.deepEqual(await sala.ok('POST', `/v1/rooms/${encodeURIComponent(names[0])}:clear`, {}), { removed: 1 });
-  for (const name of names.slice(1)) assert.deepEqual(await sala.ok('DELETE', `/v1/rooms/${encodeURIComponent(name)}`), { removed: 1 });
-  assert.deepEqual(await sala.ok('DELETE', `/v1/rooms/${encodeURIComponent(names[0])}`), { removed: 0 });
+  assert.deepEqual(await sala.ok('POST', `/v1/rooms/${encodeURIComponent(names[0])}:clear`, {}), { removed: 1, ...WHOLE });
+  for (const name of names.slice(1)) assert.deepEqual(await sala.ok('DELETE', `/v1/rooms/${encodeURIComponent(name)}`), { removed: 1, ...WHOLE });
+  assert.deepEqual(await sala.ok('DELETE', `/v1/rooms/${encodeURIComponent(names[0])}`), { removed: 0, ...WHOLE });
 });
 
 test('messages: emit to rooms, users and sockets, once each, with exceptions', async (t) => {
@@ -59,7 +59,7 @@ test('messages: emit to rooms, users and sockets, once each, with exceptions', a
   const user = (await sala.ok('GET', `/v1/sockets/${ada.id}`)).socket.user;
 
   assert.deepEqual(await sala.ok('POST', '/v1/emit', { rooms: [room], users: [user], sockets: [ada.id, ben.id], exceptSockets: [eva.id], event: 'e', args: ['x', { y: [1] }] }),
-    { matched: 2, queued: 2, dropped: 0 });
+    { matched: 2, queued: 2, dropped: 0, ...WHOLE });
   assert.deepEqual(await ada.next('e'), ['x', { y: [1] }]);
   assert.deepEqual(await ben.next('e'), ['x', { y: [1] }]);
 
@@ -89,7 +89,7 @@ test('sockets: list, get, move, disconnect', async (t) => {
   const user = fresh('user');
   const [ada, ben] = [await login(t, sala, user, {}, { data: { plan: 'pro' } }), await login(t, sala, user)];
 
-  assert.deepEqual(await sala.ok('POST', '/v1/sockets:join', { selector: { users: [user] }, rooms: [room] }), { matched: 2, refused: 0 });
+  assert.deepEqual(await sala.ok('POST', '/v1/sockets:join', { selector: { users: [user] }, rooms: [room] }), { matched: 2, refused: 0, ...WHOLE });
   const { socket } = await sala.ok('GET', `/v1/sockets/${ada.id}`);
   assert.deepEqual([socket.id, socket.user, socket.namespace, socket.rooms, socket.data], [ada.id, user, '/', [room], { plan: 'pro' }]);
   assert.match(socket.address, /^127\.0\.0\.1:\d+$/);
@@ -100,11 +100,11 @@ test('sockets: list, get, move, disconnect', async (t) => {
   assert.deepEqual([...first.sockets, ...second.sockets].map(({ id }) => id), [ada.id, ben.id].sort());
   assert.equal(second.nextPageToken, '');
 
-  assert.deepEqual(await sala.ok('POST', '/v1/sockets:leave', { selector: { sockets: [ben.id] }, rooms: [room] }), { matched: 1 });
+  assert.deepEqual(await sala.ok('POST', '/v1/sockets:leave', { selector: { sockets: [ben.id] }, rooms: [room] }), { matched: 1, ...WHOLE });
   assert.equal((await sala.ok('GET', `/v1/rooms/${room}`)).sockets, 1);
 
   await sala.emit([room], 'last words', 1);
-  assert.deepEqual(await sala.ok('POST', '/v1/sockets:disconnect', { selector: { users: [user], exceptSockets: [ben.id] }, reason: 'too loud' }), { matched: 1 });
+  assert.deepEqual(await sala.ok('POST', '/v1/sockets:disconnect', { selector: { users: [user], exceptSockets: [ben.id] }, reason: 'too loud' }), { matched: 1, ...WHOLE });
   assert.deepEqual(await ada.next('disconnect'), ['io server disconnect']);
   const [words, goodbye] = ada.inbox.slice(-2);
   assert.equal(words.event, 'last words', 'what was emitted before still arrives');
