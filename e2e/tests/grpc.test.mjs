@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { login } from '../helpers/client.mjs';
 import { GRPCURL, run } from '../helpers/process.mjs';
-import { API_KEY } from '../helpers/sala.mjs';
+import { API_KEY, WHOLE } from '../helpers/sala.mjs';
 import { broker, fresh } from '../helpers/suite.mjs';
 
 const shared = broker();
@@ -54,7 +54,7 @@ test('unary calls', async (t) => {
   const ada = await login(t, sala, 'ada');
   await ada.join(room);
   const selector = { sockets: [ada.id] };
-  assert.deepEqual((await call('sala.v1.RoomService/GetRoom', { room }))[0], { name: room, namespace: '/', sockets: 1, users: 1 });
+  assert.deepEqual((await call('sala.v1.RoomService/GetRoom', { room }))[0], { name: room, namespace: '/', sockets: 1, users: 1, ...WHOLE });
   assert.equal((await call('sala.v1.RoomService/ListRooms', { prefix: room }))[0].rooms.length, 1);
   assert.equal((await call('sala.v1.MessageService/Broadcast', { event: 'b', args: [1] }))[0].queued, 1);
   assert.equal((await call('sala.v1.MessageService/EmitBatch', { emits: [{ rooms: [room], event: 'c' }] }))[0].results[0].queued, 1);
@@ -64,6 +64,9 @@ test('unary calls', async (t) => {
   assert.equal((await call('sala.v1.SocketService/Leave', { selector, rooms: [`${room}:2`] }))[0].matched, 1);
   assert.equal((await call('sala.v1.RoomService/ClearRoom', { room }))[0].removed, 1);
   assert.equal((await call('sala.v1.ClusterService/ListNodes', {}))[0].nodes.length, 1);
+  assert.equal((await call('sala.v1.SocketService/Update', { selector, data: [1] }))[0].matched, 1);
+  assert.equal((await call('sala.v1.TokenService/RevokeTokens', { token_id: 'none' }))[0].disconnected, 0);
+  assert.equal((await call('sala.v1.MessageService/EmitWithAck', { rooms: ['none'], event: 'q' }))[0].summary.expected, 0);
   assert.equal((await call('sala.v1.TokenService/VerifyToken', { token: ada.socket.auth.token }))[0].valid, true);
   assert.equal((await call('sala.v1.SocketService/Disconnect', { selector, reason: 'bye' }))[0].matched, 1);
   assert.equal((await ada.next('sala:disconnect'))[0].reason, 'bye');

@@ -44,7 +44,7 @@ test('rooms: list by pages, get, clear twice', async (t) => {
 
   for (const name of names) {
     const at = `/v1/rooms/${encodeURIComponent(name)}`;
-    assert.deepEqual(await sala.ok('GET', at), { name, namespace: '/', sockets: 1, users: 1 });
+    assert.deepEqual(await sala.ok('GET', at), { name, namespace: '/', sockets: 1, users: 1, ...WHOLE });
   }
   assert.deepEqual(await sala.ok('POST', `/v1/rooms/${encodeURIComponent(names[0])}:clear`, {}), { removed: 1, ...WHOLE });
   for (const name of names.slice(1)) assert.deepEqual(await sala.ok('DELETE', `/v1/rooms/${encodeURIComponent(name)}`), { removed: 1, ...WHOLE });
