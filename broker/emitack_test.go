@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -252,35 +251,6 @@ func TestSlowCallerOfAcks(t *testing.T) {
 	if summary := <-done; summary != (broker.AckSummary{Expected: 20, Answered: 20}) {
 		t.Errorf("the summary is %+v", summary)
 	}
-}
-
-func TestSlowCallerIsCut(t *testing.T) {
-	node := brokertest.Start(t, broker.Options{MaxMessageBytes: 20 << 20})
-	release, done := make(chan struct{}), make(chan error)
-	var clients []*brokertest.Client
-	for range 5 {
-		clients = append(clients, join(t, node, "ana"))
-	}
-	go func() {
-		first := true
-		_, err := node.EmitWithAck(t.Context(), everyoneInLobby, broker.Message{Event: "q", Args: json.RawMessage(`[1]`)}, broker.AckOptions{Timeout: time.Minute},
-			func(broker.Ack) error {
-				if first {
-					first = false
-					<-release
-				}
-				return nil
-			})
-		done <- err
-	}()
-	clients[0].Answer(question(t, clients[0]))
-	clients[0].ExpectNothing()
-	for _, c := range clients[1:] {
-		c.Answer(question(t, c), strings.Repeat("x", 18<<20)) // 72 MiB in all
-		c.ExpectNothing()
-	}
-	close(release)
-	wantReason(t, <-done, broker.CodeResourceExhausted, broker.ReasonSlowCaller)
 }
 
 // wantReason fails the test unless the error is the broker's with this reason.

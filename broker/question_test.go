@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -82,5 +83,29 @@ func TestAnswersBelongToTheirSocket(t *testing.T) {
 	cancel()
 	if _, err := second.wait(ctx, time.Minute, nil); err == nil {
 		t.Error("waiting doesn't end with its context")
+	}
+}
+
+// A caller that lets the answers pile up is told so, and they are not kept.
+func TestSlowCallerIsCut(t *testing.T) {
+	const half = maxAckBytes / 2
+	text := json.RawMessage(make([]byte, half-1))
+	q := newQuestion(1, 4, 0)
+	s := &socket{id: "s"}
+	keep := func(Ack) error { return nil }
+	q.answer(s, packet.Payload{Args: text, Attachments: [][]byte{{1}}})
+	q.answer(s, packet.Payload{Args: text, Attachments: [][]byte{{1}}})
+	if err := q.passOn(keep); err != nil {
+		t.Fatalf("at the limit: %v", err)
+	}
+	for range 2 {
+		q.answer(s, packet.Payload{Args: text, Attachments: [][]byte{{1, 2}}})
+	}
+	if len(q.answers) != 1 || q.summary.Answered != 4 {
+		t.Errorf("%d answers are kept of %d", len(q.answers), q.summary.Answered)
+	}
+	var failed *Error
+	if err := q.passOn(keep); !errors.As(err, &failed) || failed.Reason != ReasonSlowCaller {
+		t.Errorf("over the limit: %v", err)
 	}
 }
