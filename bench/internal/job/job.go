@@ -17,6 +17,14 @@ const (
 	Connect Kind = "connect"
 	// Control calls the control API as fast as it answers.
 	Control Kind = "control"
+	// Stall makes some of the clients stop to read while messages are published to all.
+	Stall Kind = "stall"
+	// Cut connects clients and cuts them off without a word.
+	Cut Kind = "cut"
+	// Farewell emits to each client and disconnects it, and looks at what it gets.
+	Farewell Kind = "farewell"
+	// Upgrade lets clients change from long-polling to WebSocket while messages come and go.
+	Upgrade Kind = "upgrade"
 )
 
 // Protocol is how clients speak with a peer.
@@ -84,6 +92,14 @@ type Job struct {
 	Unary  int `json:"unary,omitempty"`
 	Stream int `json:"stream,omitempty"`
 	REST   int `json:"rest,omitempty"`
+
+	// Window is how many connections are opened at a time, if not the usual number.
+	Window int `json:"window,omitempty"`
+	// Stalled is how many more clients stop to read; Windows is how many times Batches are measured, before and after.
+	Stalled int `json:"stalled,omitempty"`
+	Windows int `json:"windows,omitempty"`
+	// Rounds is how many times Cut connects all clients and cuts them off.
+	Rounds int `json:"rounds,omitempty"`
 }
 
 // Figures are what was measured, by name.
@@ -110,6 +126,29 @@ const (
 	StreamCPU  = "stream_us"   // CPU per message of a stream, µs
 	RESTCPU    = "rest_us"     // CPU per REST call, µs
 	LoadCPU    = "load_cpu_us" // the load generator's own CPU per delivery, µs
+)
+
+// The names of the figures about faults.
+const (
+	P99Stalled = "p99_stalled_ms"   // p99 of those who read, while others don't, ms
+	P99Ratio   = "p99_ratio"        // the same as a ratio to the p99 before
+	Held       = "held_kb"          // largest growth of the resident memory per stalled client, KiB
+	Stayed     = "stayed"           // clients that should have been disconnected, and were not
+	Uncounted  = "uncounted"        // disconnected clients that the server's metrics don't show with the right reason
+	Seconds    = "seconds"          // until the last of them was gone
+	Clients    = "clients"          // how many the fault was tried with
+	Goroutines = "goroutines"       // at the most
+	Files      = "files"            // open at the most
+	Heap       = "heap_kb"          // live at the most, KiB
+	MoreGos    = "goroutines_above" // above what they were before the clients came
+	MoreFiles  = "files_above"      //
+	MoreHeap   = "heap_above_kb"    // live, KiB
+	Listed     = "listed"           // sockets that the server still lists or counts
+	Broken     = "broken"           // clients that did not get exactly what they should, in order
+	Upgrades   = "upgrades"         // completed
+	Broadcasts = "broadcasts"       // received by those who upgraded
+	Directed   = "directed"         // messages for a single client that they received
+	Acks       = "acks"             // answers to their own events that they received
 )
 
 // Note is one line from the load generator.

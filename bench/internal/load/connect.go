@@ -47,6 +47,9 @@ func newConnector(j *job.Job) (*connector, error) {
 	if j.Polling {
 		c.window = pollingWindow
 	}
+	if j.Window > 0 {
+		c.window = j.Window
+	}
 	return c, nil
 }
 

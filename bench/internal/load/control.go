@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -162,23 +161,7 @@ func (c *control) rest(ctx context.Context, calls int) error {
 
 // concurrently makes calls, several at a time.
 func (c *control) concurrently(ctx context.Context, calls int, call func(context.Context) error) error {
-	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
-	var left atomic.Int64
-	left.Store(int64(calls))
-	var workers sync.WaitGroup
-	for range callers {
-		workers.Go(func() {
-			for left.Add(-1) >= 0 {
-				if err := call(ctx); err != nil {
-					fail(err)
-					return
-				}
-			}
-		})
-	}
-	workers.Wait()
-	return context.Cause(ctx)
+	return inParallel(ctx, callers, calls, func(ctx context.Context, _ int) error { return call(ctx) })
 }
 
 // stream sends over one EmitStream, as fast as it is answered.

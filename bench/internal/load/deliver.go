@@ -21,8 +21,9 @@ type delivery struct {
 	random    *rand.Rand
 
 	sequence  uint64
-	published []uint64 // by room, since the last reset
-	expected  uint64   // deliveries of all that
+	published []uint64       // by room, since the last reset
+	expected  uint64         // deliveries of all that
+	extra     []line.Message // go with each batch, to clients that aren't watched
 }
 
 func newDelivery(j *job.Job) *delivery {
@@ -144,7 +145,7 @@ func (d *delivery) batch() []line.Message {
 		d.expected += uint64(len(d.layout.members[room]))
 		batch[i] = line.Message{Room: d.layout.rooms[room], Payload: newPayload(d.sequence, now)}
 	}
-	return batch
+	return append(batch, d.extra...)
 }
 
 // arrive waits until all that was published has arrived. That something is missing is no error, but a figure.

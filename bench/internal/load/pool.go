@@ -142,12 +142,17 @@ func (p *pool) missing(want func(client int) uint64) uint64 {
 	return lacking
 }
 
-// close closes all connections and ends the reader.
-func (p *pool) close() {
+// halt ends the reader; the connections stay open, and nobody reads from them any more.
+func (p *pool) halt() {
 	p.mu.Lock()
 	p.closing = true
 	p.mu.Unlock()
 	<-p.stopped
+}
+
+// close closes all connections and ends the reader.
+func (p *pool) close() {
+	p.halt()
 	for fd := range p.conns { // nobody else is there any more
 		unix.Close(fd)
 	}

@@ -82,11 +82,17 @@ func newStreamPublisher(ctx context.Context, j *job.Job) (*streamPublisher, erro
 
 func (p *streamPublisher) publish(batch []line.Message) error {
 	for _, m := range batch {
-		p.sequence++
-		err := p.stream.Send(&salav1.EmitStreamRequest{Sequence: p.sequence, Emit: newEmit(m.Room, m.Payload)})
-		if err != nil {
-			return fmt.Errorf("EmitStream: %w", err)
+		if err := p.send(newEmit(m.Room, m.Payload)); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+func (p *streamPublisher) send(emit *salav1.EmitRequest) error {
+	p.sequence++
+	if err := p.stream.Send(&salav1.EmitStreamRequest{Sequence: p.sequence, Emit: emit}); err != nil {
+		return fmt.Errorf("EmitStream: %w", err)
 	}
 	return nil
 }

@@ -9,6 +9,8 @@ package load
 import (
 	"context"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/salabroker/sala/bench/internal/job"
@@ -29,9 +31,36 @@ func Run(ctx context.Context, j *job.Job, connected func()) (job.Figures, error)
 		return runConnect(ctx, j)
 	case job.Control:
 		return runControl(ctx, j)
+	case job.Stall:
+		return runStall(ctx, j)
+	case job.Cut:
+		return runCut(ctx, j)
+	case job.Farewell:
+		return runFarewell(ctx, j)
+	case job.Upgrade:
+		return runUpgrade(ctx, j)
 	default:
 		return nil, fmt.Errorf("no such job: %q", j.Kind)
 	}
+}
+
+// inParallel calls f for each number below n, on so many goroutines, until one of the calls fails.
+func inParallel(ctx context.Context, workers, n int, f func(ctx context.Context, i int) error) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	var next atomic.Int64
+	var running sync.WaitGroup
+	for range min(workers, n) {
+		running.Go(func() {
+			for i := next.Add(1) - 1; i < int64(n) && ctx.Err() == nil; i = next.Add(1) - 1 {
+				if err := f(ctx, int(i)); err != nil {
+					fail(err)
+				}
+			}
+		})
+	}
+	running.Wait()
+	return context.Cause(ctx)
 }
 
 // readAfter waits and then returns what a process has used.

@@ -25,6 +25,7 @@ const (
 type dialer struct {
 	address unix.SockaddrInet4
 	host    string
+	narrow  bool // whether connections take only a little at a time; see squeeze
 	count   atomic.Uint32
 }
 
@@ -65,6 +66,9 @@ func (d *dialer) connect(fd int) error {
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &timeout),
 		unix.Bind(fd, &source),
 	)
+	if d.narrow {
+		err = errors.Join(err, squeeze(fd))
+	}
 	if err != nil {
 		return err
 	}
@@ -80,6 +84,16 @@ func (d *dialer) connect(fd int) error {
 	}
 }
 
+// squeeze keeps the kernel from taking in for the client, or holding back for the server, more than a slow line would. On
+// the loopback interface these buffers have megabytes otherwise.
+func squeeze(fd int) error {
+	const receiveBuffer, segment = 4 << 10, 536
+	return errors.Join(
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer),
+		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG, segment),
+	)
+}
+
 // stream is a connection in blocking mode, on a bare file descriptor: thousands of them must cost little.
 type stream struct {
 	fd int
@@ -89,23 +103,29 @@ type stream struct {
 // Write implements [io.Writer].
 func (s *stream) Write(b []byte) (int, error) { return writeFD(s.fd, b) }
 
-// message reads the next text message.
+// message reads the next text message. It stays valid until the next one is read.
 func (s *stream) message() ([]byte, error) {
+	opcode, payload, err := s.frame()
+	if err == nil && opcode != opText {
+		err = fmt.Errorf("a frame with opcode %d", opcode)
+	}
+	return payload, err
+}
+
+// frame reads the next frame. The payload stays valid until the next one is read.
+func (s *stream) frame() (opcode byte, payload []byte, err error) {
 	for want := 2; ; want = s.r.Buffered() + 1 {
 		if _, err := s.r.Peek(want); err != nil {
-			return nil, err
+			return 0, nil, err
 		}
 		b, _ := s.r.Peek(s.r.Buffered())
 		opcode, payload, size, err := nextFrame(b)
 		if err != nil {
-			return nil, err
+			return 0, nil, err
 		}
 		if size > 0 {
-			_, _ = s.r.Discard(size) // it is buffered; and until the next read the payload stays where it is
-			if opcode != opText {
-				return nil, fmt.Errorf("a frame with opcode %d", opcode)
-			}
-			return payload, nil
+			_, _ = s.r.Discard(size) // it is buffered
+			return opcode, payload, nil
 		}
 	}
 }
@@ -123,6 +143,12 @@ func (s *stream) buffered() []byte {
 }
 
 func (s *stream) close() { unix.Close(s.fd) }
+
+// reset cuts the connection off without the end that TCP has for it.
+func (s *stream) reset() {
+	_ = unix.SetsockoptLinger(s.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}) // then it ends in the ordinary way
+	s.close()
+}
 
 // readFD is an [io.Reader] on a file descriptor.
 type readFD int

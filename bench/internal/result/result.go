@@ -39,6 +39,8 @@ type Profile struct {
 	Name string  `json:"name"`
 	Runs int     `json:"runs"`
 	Job  job.Job `json:"job"`
+	// Args are given to Sala beside what it always gets.
+	Args []string `json:"args,omitempty"`
 }
 
 // Sample is one measurement of one server.

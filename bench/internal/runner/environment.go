@@ -18,8 +18,12 @@ import (
 )
 
 // environment returns what the benchmarks run on.
-func (r *Runner) environment(ctx context.Context) (result.Environment, error) {
-	versions, err := r.versions(ctx)
+func (r *Runner) environment(ctx context.Context, plan Plan) (result.Environment, error) {
+	var peers []string
+	for _, profile := range plan.Profiles {
+		peers = append(peers, r.inTurn(profile.Name, 0)...)
+	}
+	versions, err := r.versions(ctx, peers)
 	if err != nil {
 		return result.Environment{}, err
 	}
@@ -56,44 +60,66 @@ func field(path, key, separator string) string {
 	return "unknown"
 }
 
-// versions returns the versions of everything, as it was built.
-func (r *Runner) versions(ctx context.Context) (map[string]string, error) {
+// versions returns the versions of the servers, as they were built, and of what they run on.
+func (r *Runner) versions(ctx context.Context, peers []string) (map[string]string, error) {
 	versions := make(map[string]string)
-	for peer, module := range map[string]string{
-		Centrifuge: "github.com/centrifugal/centrifuge",
-		Library:    "github.com/zishang520/socket.io/servers/socket/v3",
-		Empty:      "google.golang.org/grpc",
-	} {
-		name := peer
-		if peer == Empty {
-			name = "grpc"
+	for _, peer := range peers {
+		var err error
+		switch peer {
+		case Sala:
+			err = r.salaVersion(ctx, versions)
+		case Node:
+			err = r.nodeVersion(ctx, versions)
+		case Centrifuge:
+			versions[peer], err = moduleVersion(r.binary("centrifuge"), "github.com/centrifugal/centrifuge")
+		case Library:
+			versions[peer], err = moduleVersion(r.binary("library"), "github.com/zishang520/socket.io/servers/socket/v3")
+		case Empty:
+			versions[peer], err = moduleVersion(r.binary("grpc"), "google.golang.org/grpc")
 		}
-		info, err := buildinfo.ReadFile(r.binary(name))
 		if err != nil {
-			return nil, fmt.Errorf("run bench/run, which builds this first: %w", err)
-		}
-		versions["go"] = strings.TrimPrefix(info.GoVersion, "go")
-		for _, dependency := range info.Deps {
-			if dependency.Path == module {
-				versions[peer] = strings.TrimPrefix(dependency.Version, "v")
-			}
+			return nil, err
 		}
 	}
-	node, err := exec.CommandContext(ctx, "node", "--version").Output()
-	if err != nil {
-		return nil, fmt.Errorf("node: %w", err)
-	}
-	versions["nodejs"] = strings.TrimPrefix(strings.TrimSpace(string(node)), "v")
-	versions[Node], err = packageVersion(filepath.Join(r.cfg.Home, "peers", "node", "node_modules", "socket.io", "package.json"))
-	if err != nil {
-		return nil, err
-	}
-	sala, err := exec.CommandContext(ctx, r.cfg.Sala, "version").Output()
-	if err != nil {
-		return nil, fmt.Errorf("%s version, make build makes it: %w", r.cfg.Sala, err)
-	}
-	versions[Sala] = strings.TrimPrefix(strings.TrimSpace(string(sala)), "sala ")
 	return versions, nil
+}
+
+func (r *Runner) salaVersion(ctx context.Context, versions map[string]string) error {
+	info, err := buildinfo.ReadFile(r.cfg.Sala)
+	if err != nil {
+		return fmt.Errorf("make build makes it: %w", err)
+	}
+	versions["go"] = strings.TrimPrefix(info.GoVersion, "go")
+	answer, err := exec.CommandContext(ctx, r.cfg.Sala, "version").Output()
+	if err != nil {
+		return fmt.Errorf("%s version: %w", r.cfg.Sala, err)
+	}
+	versions[Sala] = strings.TrimPrefix(strings.TrimSpace(string(answer)), "sala ")
+	return nil
+}
+
+func (r *Runner) nodeVersion(ctx context.Context, versions map[string]string) (err error) {
+	answer, err := exec.CommandContext(ctx, "node", "--version").Output()
+	if err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
+	versions["nodejs"] = strings.TrimPrefix(strings.TrimSpace(string(answer)), "v")
+	versions[Node], err = packageVersion(filepath.Join(r.cfg.Home, "peers", "node", "node_modules", "socket.io", "package.json"))
+	return err
+}
+
+// moduleVersion returns the version of a module that a binary was built with.
+func moduleVersion(binary, module string) (string, error) {
+	info, err := buildinfo.ReadFile(binary)
+	if err != nil {
+		return "", fmt.Errorf("run bench/run, which builds this first: %w", err)
+	}
+	for _, dependency := range info.Deps {
+		if dependency.Path == module {
+			return strings.TrimPrefix(dependency.Version, "v"), nil
+		}
+	}
+	return "", fmt.Errorf("%s has no %s in it", binary, module)
 }
 
 func packageVersion(path string) (string, error) {

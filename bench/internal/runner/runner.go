@@ -33,6 +33,8 @@ type Config struct {
 	Peers []string
 	// Progress gets a line for each measurement.
 	Progress io.Writer
+	// Describe says in short what was measured; nil means the figures that matter most.
+	Describe func(result.Sample) string
 }
 
 // Runner runs a plan.
@@ -46,13 +48,16 @@ type Runner struct {
 
 // New returns a runner.
 func New(cfg Config) *Runner {
+	if cfg.Describe == nil {
+		cfg.Describe = describe
+	}
 	return &Runner{cfg: cfg, secret: rand.Text() + rand.Text(), apiKey: rand.Text()}
 }
 
 // Run runs the plan. A measurement that fails is a sample with an error; Run fails only if it couldn't go on.
 func (r *Runner) Run(ctx context.Context, plan Plan) (*result.Set, error) {
 	begin := time.Now()
-	environment, err := r.environment(ctx)
+	environment, err := r.environment(ctx, plan)
 	if err != nil {
 		return nil, err
 	}
@@ -143,13 +148,13 @@ func (r *Runner) measure(ctx context.Context, plan Plan, profile result.Profile,
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.samples = append(r.samples, sample)
-	fmt.Fprintf(r.cfg.Progress, "%-10s %d/%d  %-10s %5.1f s  %s\n", profile.Name, run, profile.Runs, peer, sample.Seconds, describe(sample))
+	fmt.Fprintf(r.cfg.Progress, "%-10s %d/%d  %-10s %5.1f s  %s\n", profile.Name, run, profile.Runs, peer, sample.Seconds, r.cfg.Describe(sample))
 }
 
 func (r *Runner) serveAndLoad(
 	ctx context.Context, profile result.Profile, peer string, plan Plan, connected func(),
 ) (job.Figures, error) {
-	s, err := r.start(ctx, peer, profile.Name+"-"+peer)
+	s, err := r.start(ctx, peer, profile)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/salabroker/sala/bench/internal/job"
+	"github.com/salabroker/sala/bench/internal/result"
 )
 
 const (
@@ -33,13 +34,16 @@ type server struct {
 }
 
 // start starts a server and waits until it listens.
-func (r *Runner) start(ctx context.Context, peer, name string) (*server, error) {
+func (r *Runner) start(ctx context.Context, peer string, profile result.Profile) (*server, error) {
 	at, err := freeAddresses()
 	if err != nil {
 		return nil, err
 	}
 	c := r.command(peer, at)
-	log, err := os.Create(filepath.Join(r.cfg.Logs, name+".log"))
+	if peer == Sala {
+		c.args = append(c.args, profile.Args...)
+	}
+	log, err := os.Create(filepath.Join(r.cfg.Logs, profile.Name+"-"+peer+".log"))
 	if err != nil {
 		return nil, err
 	}

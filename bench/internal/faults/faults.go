@@ -1,0 +1,179 @@
+// Package faults judges what was measured while something went wrong, and writes the page about it.
+package faults
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/salabroker/sala/bench/internal/job"
+	"github.com/salabroker/sala/bench/internal/result"
+	"github.com/salabroker/sala/bench/internal/runner"
+)
+
+// limit is the most that a figure may be.
+type limit struct {
+	figure string
+	most   float64
+	what   string // the figure in words
+}
+
+// fault is one thing that goes wrong, and what must come of it.
+type fault struct {
+	profile string
+	title   string
+	text    func(result.Profile) string
+	limits  []limit
+	// told are figures without a limit, as they are told.
+	told func(job.Figures) string
+}
+
+// none are limits of 0.
+func none(figure, what string) limit { return limit{figure: figure, what: what} }
+
+var faults = []fault{
+	{
+		profile: runner.Stalled,
+		title:   "Clients that stop to read",
+		text: func(p result.Profile) string {
+			return fmt.Sprintf("%d clients in one room, %.0f messages a second. Then %d of them stop to read from their connections, whose "+
+				"buffers are as small as on a slow line. It is the write timeout that ends them, for they get little. Then as many "+
+				"others do the same and get 16 KiB with each message, so that their queues are full first. Latency is the median of the "+
+				"99th percentiles of %d windows of %.0f s, before and while the first ones stall.",
+				p.Job.Clients+p.Job.Stalled, 1/p.Job.Every.Seconds(), p.Job.Stalled, p.Job.Windows,
+				float64(p.Job.Batches)*p.Job.Every.Seconds())
+		},
+		limits: []limit{
+			{job.P99Ratio, 1.2, "p99 of the others, in proportion to before"},
+			none(job.Stayed, "stalled clients still connected at the end"),
+			none(job.Uncounted, "stalled clients not counted as slow consumers"),
+			{job.Held, 1024, "growth of the memory for each stalled client, KiB (the queue's limit is 1 MiB)"},
+			none(job.Missing, "messages that the others missed"),
+			none(job.Disorder, "messages that the others got out of order"),
+			none(job.Gone, "others who lost their connection"),
+		},
+		told: func(f job.Figures) string {
+			return fmt.Sprintf("p99 %.2f ms before, %.2f ms while others stall; the last stalled client was gone within %.0f s",
+				f[job.P99], f[job.P99Stalled], f[job.Seconds])
+		},
+	},
+	{
+		profile: runner.Abrupt,
+		title:   "Clients that vanish",
+		text: func(p result.Profile) string {
+			return fmt.Sprintf("%d clients connect, and all are cut off at once without a word of goodbye; %d times over. They are on "+
+				"WebSocket, upgraded, with a poll pending, between two polls, in the middle of an upgrade, or haven't sent their connect "+
+				"yet; their TCP connections are reset or ended. The server runs with `%s`. Compared are the moments before and after, "+
+				"when the garbage is collected.", p.Job.Clients, p.Job.Rounds, strings.Join(p.Args, " "))
+		},
+		limits: []limit{
+			none(job.MoreGos, "goroutines more than before"),
+			none(job.MoreFiles, "open files more than before"),
+			{job.MoreHeap, 2048, "live heap more than before, KiB"},
+			none(job.Listed, "sockets or connections still counted or listed"),
+		},
+		told: func(f job.Figures) string {
+			return fmt.Sprintf("at the most %.0f goroutines, %.0f files and %.1f MiB of live heap while they were there",
+				f[job.Goroutines], f[job.Files], f[job.Heap]/1024)
+		},
+	},
+	{
+		profile: runner.Order,
+		title:   "Emit, then disconnect",
+		text: func(p result.Profile) string {
+			return fmt.Sprintf("%d clients, half on WebSocket, half on long-polling, half of those with a poll pending. Each is sent a message, "+
+				"by a call or over an EmitStream, and as soon as that is answered it is disconnected. It must get the message, the "+
+				"reason, the disconnect packet and the connection's end, in this order and nothing else.", p.Job.Clients)
+		},
+		limits: []limit{none(job.Broken, "clients that got anything else")},
+		told:   func(f job.Figures) string { return fmt.Sprintf("%.0f clients", f[job.Clients]) },
+	},
+	{
+		profile: runner.Upgrades,
+		title:   "Upgrades under way",
+		text: func(p result.Profile) string {
+			return fmt.Sprintf("%d clients connect over long-polling and change to WebSocket, at different moments, while %.0f messages a "+
+				"second go to all of them, others to each alone, and they send events whose acks they wait for. All messages are numbered. "+
+				"No number may be missing, come twice or come late, within a kind or across kinds.", p.Job.Clients, 1/p.Job.Every.Seconds())
+		},
+		limits: []limit{none(job.Broken, "clients that missed something, or got it twice or late")},
+		told: func(f job.Figures) string {
+			return fmt.Sprintf("%.0f upgrades; %.0f messages to all, %.0f to one and %.0f acks received by those who upgraded",
+				f[job.Upgrades], f[job.Broadcasts], f[job.Directed], f[job.Acks])
+		},
+	},
+	handshakes(runner.OverWS, "Handshakes over WebSocket", "connect over WebSocket"),
+	handshakes(runner.OverPolls, "Handshakes over long-polling", "connect over long-polling and upgrade"),
+}
+
+func handshakes(profile, title, what string) fault {
+	return fault{
+		profile: profile,
+		title:   title,
+		text: func(p result.Profile) string {
+			return fmt.Sprintf("%d clients %s, %d at a time, each with a JWT that is verified, and leave as soon as they are in their room. "+
+				"One is lost if an answer takes longer than 5 s.", p.Job.Clients, what, p.Job.Window)
+		},
+		limits: []limit{none(job.Lost, "lost handshakes")},
+		told: func(f job.Figures) string {
+			return fmt.Sprintf("%.0f handshakes, %.0f µs of the server's CPU each, p99 %.1f ms", f[job.Connects], f[job.ConnectCPU], f[job.ConnectP99])
+		},
+	}
+}
+
+// exceeded returns the limits that a sample's figures exceed.
+func (f *fault) exceeded(sample result.Sample) []limit {
+	var over []limit
+	for _, l := range f.limits {
+		if sample.Figures[l.figure] > l.most {
+			over = append(over, l)
+		}
+	}
+	return over
+}
+
+// Describe says in a line what came of a fault.
+func Describe(sample result.Sample) string {
+	if sample.Error != "" {
+		return "FAILED  " + sample.Error
+	}
+	for _, f := range faults {
+		if f.profile != sample.Profile {
+			continue
+		}
+		text := "passed  "
+		over := f.exceeded(sample)
+		if len(over) > 0 {
+			text = "FAILED  "
+		}
+		text += f.told(sample.Figures)
+		for _, l := range f.limits {
+			text += fmt.Sprintf("; %s: %s", l.what, number(sample.Figures[l.figure]))
+			if sample.Figures[l.figure] > l.most {
+				text += fmt.Sprintf(" (more than %s)", number(l.most))
+			}
+		}
+		return text
+	}
+	return ""
+}
+
+// Failed returns the profiles that failed.
+func Failed(set *result.Set) []string {
+	var names []string
+	for _, sample := range set.Samples {
+		for _, f := range faults {
+			if f.profile == sample.Profile && (sample.Error != "" || len(f.exceeded(sample)) > 0) {
+				names = append(names, sample.Profile)
+			}
+		}
+	}
+	return names
+}
+
+// number formats a count, or a ratio.
+func number(v float64) string {
+	if v == float64(int64(v)) || v >= 100 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.2f", v)
+}

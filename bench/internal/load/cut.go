@@ -1,0 +1,209 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"google.golang.org/grpc"
+
+	"github.com/salabroker/sala/bench/internal/job"
+	salav1 "github.com/salabroker/sala/gen/sala/v1"
+)
+
+const (
+	// busyworkSize is the size of the messages to nobody that make the server collect its garbage.
+	busyworkSize = 256 << 10
+	// busyworkCalls is how many of them are sent between two looks at the metrics.
+	busyworkCalls = 20
+	// collectionsWanted is how many garbage collections are waited for: one may have been under way before.
+	collectionsWanted = 3
+)
+
+// way is one of the ways in which a client can be there when it is cut off.
+type way struct {
+	name string
+	// open brings a client into the state and returns its connections, to be cut off.
+	open func(d *dialer, c client) ([]*stream, error)
+	// reset says that TCP's connections are reset rather than ended.
+	reset bool
+}
+
+// ways are taken in turn.
+var ways = []way{
+	{"websocket, reset", openOne, true},
+	{"websocket, ended", openOne, false},
+	{"upgraded, reset", openUpgraded, true},
+	{"upgraded, ended", openUpgraded, false},
+	{"a poll pending, reset", openPending, true},
+	{"a poll pending, ended", openPending, false},
+	{"between two polls, ended", openBetweenPolls, false},
+	{"in the middle of an upgrade, reset", openProbing, true},
+	{"before its connect, reset", openSilent, true},
+	{"before its connect, ended", openSilent, false},
+}
+
+func openOne(d *dialer, c client) ([]*stream, error) {
+	s, _, err := openSocket(d, c)
+	return one(s, err)
+}
+
+func openUpgraded(d *dialer, c client) ([]*stream, error) {
+	s, err := socketIO{polling: true}.open(d, c)
+	return one(s, err)
+}
+
+func openPending(d *dialer, c client) ([]*stream, error) {
+	p, _, err := openPolling(d, c)
+	if err != nil {
+		return nil, err
+	}
+	return []*stream{p.s}, p.ask()
+}
+
+func openBetweenPolls(d *dialer, c client) ([]*stream, error) {
+	p, _, err := openPolling(d, c)
+	if err != nil {
+		return nil, err
+	}
+	return []*stream{p.s}, nil
+}
+
+func openProbing(d *dialer, c client) ([]*stream, error) {
+	p, _, err := openPolling(d, c)
+	if err != nil {
+		return nil, err
+	}
+	s, err := p.probe(d)
+	if err != nil {
+		p.close()
+		return nil, err
+	}
+	return []*stream{p.s, s}, nil
+}
+
+// openSilent gets as far as the server's first packet.
+func openSilent(d *dialer, _ client) ([]*stream, error) {
+	s, err := openWebSocket(d, enginePath+"websocket", func(s *stream) error {
+		_, err := s.message()
+		return err
+	})
+	return one(s, err)
+}
+
+func one(s *stream, err error) ([]*stream, error) {
+	if err != nil {
+		return nil, err
+	}
+	return []*stream{s}, nil
+}
+
+// cut is a Cut job that runs.
+type cut struct {
+	job     *job.Job
+	dialer  *dialer
+	clients []client
+	metrics *scraper
+	control *grpc.ClientConn
+}
+
+// runCut connects clients and cuts them off, all at once and without a word of goodbye, and looks at what the server
+// still has of them when it has noticed.
+func runCut(ctx context.Context, j *job.Job) (job.Figures, error) {
+	c := &cut{job: j, metrics: newScraper(j)}
+	defer c.metrics.close()
+	var err error
+	if c.control, err = dialControl(j); err != nil {
+		return nil, err
+	}
+	defer c.control.Close()
+	if c.clients, err = newClients(ctx, j, func(int) []string { return []string{everyone} }); err != nil {
+		return nil, err
+	}
+	if c.dialer, err = newDialer(j.Target.Listen); err != nil {
+		return nil, err
+	}
+	if _, err := c.round(ctx, min(j.Warmup, j.Clients)); err != nil {
+		return nil, fmt.Errorf("warming up: %w", err)
+	}
+	before, err := c.settle(ctx, func(metrics) bool { return true })
+	if err != nil {
+		return nil, err
+	}
+	f := job.Figures{}
+	for range max(j.Rounds, 1) {
+		peak, err := c.round(ctx, j.Clients)
+		if err != nil {
+			return nil, err
+		}
+		f[job.Goroutines] = max(f[job.Goroutines], peak[goroutines])
+		f[job.Files] = max(f[job.Files], peak[openFiles])
+		f[job.Heap] = max(f[job.Heap], peak.liveHeap()/1024)
+		f[job.Clients] += float64(j.Clients)
+	}
+	after, err := c.settle(ctx, func(m metrics) bool {
+		return m[goroutines] <= before[goroutines] && m[openFiles] <= before[openFiles]
+	})
+	if err != nil {
+		return nil, err
+	}
+	f[job.MoreGos] = after[goroutines] - before[goroutines]
+	f[job.MoreFiles] = after[openFiles] - before[openFiles]
+	f[job.MoreHeap] = (after.liveHeap() - before.liveHeap()) / 1024
+	listed, err := salav1.NewSocketServiceClient(c.control).ListSockets(authorized(ctx, j), &salav1.ListSocketsRequest{})
+	f[job.Listed] = after[openSockets] + after[openConnections] + float64(len(listed.GetSockets()))
+	return f, err
+}
+
+// round connects so many clients, cuts them off, and waits until the server has noticed. It returns the metrics from
+// when all were there.
+func (c *cut) round(ctx context.Context, n int) (metrics, error) {
+	held := make([][]*stream, n)
+	err := inParallel(ctx, window, n, func(_ context.Context, i int) (err error) {
+		w := ways[i%len(ways)]
+		if held[i], err = w.open(c.dialer, c.clients[i]); err != nil {
+			err = fmt.Errorf("%s: %w", w.name, err)
+		}
+		return err
+	})
+	peak, readErr := c.metrics.read(ctx)
+	for i, streams := range held {
+		for _, s := range streams {
+			if ways[i%len(ways)].reset {
+				s.reset()
+			} else {
+				s.close()
+			}
+		}
+	}
+	if err := errors.Join(err, readErr); err != nil {
+		return nil, err
+	}
+	_, err = c.metrics.await(ctx, c.job.Patience, func(m metrics) bool { return m[openConnections] == 0 && m[openSockets] == 0 })
+	return peak, err
+}
+
+// settle returns the metrics once they are as wanted and the server has collected its garbage, to which it is brought by
+// messages to nobody; or when patience is at an end.
+func (c *cut) settle(ctx context.Context, wanted func(metrics) bool) (metrics, error) {
+	first, err := c.metrics.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	messages := salav1.NewMessageServiceClient(c.control)
+	payload := []byte(`"` + strings.Repeat("x", busyworkSize) + `"`)
+	var failed error
+	m, err := c.metrics.await(ctx, c.job.Patience, func(m metrics) bool {
+		if m[collections] >= first[collections]+collectionsWanted {
+			return wanted(m)
+		}
+		for range busyworkCalls {
+			if _, failed = messages.Emit(authorized(ctx, c.job), newEmit("nobody", payload)); failed != nil {
+				return true
+			}
+		}
+		return false
+	})
+	return m, errors.Join(err, failed)
+}

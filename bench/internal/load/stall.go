@@ -1,0 +1,207 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/salabroker/sala/bench/internal/job"
+	"github.com/salabroker/sala/bench/internal/line"
+)
+
+const (
+	// stalling is the room of those who will stop to read.
+	stalling = "stalling"
+	// floodSize is the size of the messages that fill their queues.
+	floodSize = 16 << 10
+)
+
+// stall is a Stall job that runs. Clients are two kinds: those who read all the time and are watched, and those who stop.
+type stall struct {
+	job     *job.Job
+	d       *delivery // to those who read
+	metrics *scraper
+	lost    uint64 // messages that did not reach those who read
+	counts  counts
+	gone    float64 // clients that the server has counted as slow consumers
+}
+
+// runStall measures what clients that stop to read do to the others and to the server, twice: first they get what
+// everyone gets, which is little, so that it is the time that ends them; then they get a lot, so that the queue is full
+// before.
+func runStall(ctx context.Context, j *job.Job) (job.Figures, error) {
+	s := &stall{job: j, d: newDelivery(j), metrics: newScraper(j)}
+	defer s.metrics.close()
+	clients, err := newClients(ctx, j, s.d.layout.roomsOf)
+	if err != nil {
+		return nil, err
+	}
+	c, err := newConnector(j)
+	if err != nil {
+		return nil, err
+	}
+	if s.d.pool, err = newPool(c.protocol); err != nil {
+		return nil, err
+	}
+	defer s.d.pool.close()
+	if err := c.connect(ctx, clients, attempts, s.d.pool.add); err != nil {
+		return nil, err
+	}
+	if s.d.publisher, err = newPublisher(ctx, j); err != nil {
+		return nil, err
+	}
+	f, err := s.measure(ctx)
+	_, closeErr := s.d.publisher.close()
+	return f, errors.Join(err, closeErr)
+}
+
+func (s *stall) measure(ctx context.Context) (job.Figures, error) {
+	first, err := s.join(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer first.close()
+	if err := s.d.publish(ctx, s.job.WarmupBatches); err != nil {
+		return nil, err
+	}
+	p99s := make([]float64, max(s.job.Windows, 1))
+	for i := range p99s {
+		if p99s[i], err = s.window(ctx); err != nil {
+			return nil, err
+		}
+	}
+	before := median(p99s)
+	f := job.Figures{job.Clients: float64(s.job.Clients), job.P99: before}
+	slowly, err := s.stop(ctx, first, s.job.Windows)
+	if err != nil {
+		return nil, err
+	}
+	second, err := s.join(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer second.close()
+	s.d.extra = []line.Message{{Room: stalling, Payload: []byte(`"` + strings.Repeat("x", floodSize) + `"`)}}
+	quickly, err := s.stop(ctx, second, 1)
+	if err != nil {
+		return nil, err
+	}
+	f[job.P99Stalled], f[job.P99Ratio] = slowly.p99, slowly.p99/before
+	f[job.Seconds] = max(slowly.took, quickly.took).Seconds()
+	f[job.Stayed] = float64(slowly.stayed + quickly.stayed)
+	f[job.Held] = max(slowly.held, quickly.held)
+	f[job.Uncounted] = max(0, float64(2*s.job.Stalled)-s.gone)
+	f[job.Missing], f[job.Disorder], f[job.Gone] = float64(s.lost), float64(s.counts.disorder), float64(s.counts.gone)
+	return f, nil
+}
+
+// join connects those who will stop to read. Their connections hold as little as a slow line's.
+func (s *stall) join(ctx context.Context) (*pool, error) {
+	j := *s.job
+	j.Clients = j.Stalled
+	clients, err := newClients(ctx, &j, func(int) []string { return []string{everyone, stalling} })
+	if err != nil {
+		return nil, err
+	}
+	c, err := newConnector(&j)
+	if err != nil {
+		return nil, err
+	}
+	c.dialer.narrow = true
+	p, err := newPool(c.protocol)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.connect(ctx, clients, attempts, p.add); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// window measures once and returns the p99 of those who read, in ms.
+func (s *stall) window(ctx context.Context) (p99 float64, err error) {
+	if err := s.d.publish(ctx, s.job.Batches); err != nil {
+		return 0, err
+	}
+	counts, latency, err := s.d.pool.snapshot()
+	if err != nil {
+		return 0, err
+	}
+	s.lost += s.d.missing()
+	s.counts.disorder += counts.disorder
+	s.counts.gone += counts.gone
+	return millis(latency.quantile(0.99)), nil
+}
+
+func median(values []float64) float64 {
+	slices.Sort(values)
+	return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
+}
+
+// stopped is what happened when clients stopped to read.
+type stopped struct {
+	p99    float64 // of the others, ms
+	held   float64 // growth of the resident memory, KiB for each
+	stayed int
+	took   time.Duration // until the last was gone
+}
+
+// stop stops reading from the clients and goes on with the others, for so many windows and until the server has given
+// the clients up.
+func (s *stall) stop(ctx context.Context, p *pool, windows int) (stopped, error) {
+	before, err := s.metrics.read(ctx)
+	if err != nil {
+		return stopped{}, err
+	}
+	largest := before[residentMemory]
+	p.halt()
+	begin := time.Now()
+	var result stopped
+	var p99s []float64
+	want := s.gone + float64(s.job.Stalled)
+	for gone := false; len(p99s) < windows || !gone && time.Since(begin) < s.job.Patience; {
+		p99, err := s.window(ctx)
+		if err != nil {
+			return result, err
+		}
+		p99s = append(p99s, p99)
+		m, err := s.metrics.read(ctx)
+		if err != nil {
+			return result, err
+		}
+		largest = max(largest, m[residentMemory])
+		if !gone {
+			gone = m[slowConsumers] >= want && m[openConnections] <= float64(s.job.Clients)
+			result.took = time.Since(begin)
+		}
+		s.gone = m[slowConsumers]
+	}
+	result.p99 = median(p99s)
+	result.held = (largest - before[residentMemory]) / 1024 / float64(s.job.Stalled)
+	result.stayed, err = p.unended(ctx)
+	return result, err
+}
+
+// unended reads what is left on the connections of a pool that was halted, and returns how many have no end.
+func (p *pool) unended(ctx context.Context) (int, error) {
+	fds := slices.Collect(maps.Keys(p.conns))
+	var n atomic.Int64
+	err := inParallel(ctx, window, len(fds), func(_ context.Context, i int) error {
+		if err := unix.SetNonblock(fds[i], false); err != nil {
+			return err
+		}
+		if _, err := io.Copy(io.Discard, readFD(fds[i])); err != nil && !errors.Is(err, unix.ECONNRESET) {
+			n.Add(1) // it takes too long
+		}
+		return nil
+	})
+	return int(n.Load()), err
+}

@@ -1,0 +1,61 @@
+package runner
+
+import (
+	"time"
+
+	"github.com/salabroker/sala/bench/internal/job"
+	"github.com/salabroker/sala/bench/internal/result"
+)
+
+// The profiles in which something goes wrong. They are Sala's alone.
+const (
+	Stalled   = "stalled"
+	Abrupt    = "abrupt"
+	Order     = "order"
+	Upgrades  = "upgrades"
+	OverWS    = "handshakes-websocket"
+	OverPolls = "handshakes-polling"
+)
+
+// FaultPlan returns the faults as they are published.
+func FaultPlan() Plan {
+	return Plan{
+		Pause:    500 * time.Millisecond,
+		Patience: time.Minute,
+		Deadline: 3 * time.Minute,
+		Profiles: []result.Profile{
+			{Name: Stalled, Runs: 1, Job: job.Job{
+				Kind: job.Stall, Clients: 900, Stalled: 100,
+				Batch: 1, Every: 20 * time.Millisecond, Batches: 150, WarmupBatches: 100, Windows: 9,
+			}},
+			{Name: Abrupt, Runs: 1, Job: job.Job{Kind: job.Cut, Clients: 10_000, Warmup: 500, Rounds: 2},
+				Args: []string{"--ping-interval", "20s", "--ping-timeout", "5s"}},
+			{Name: Order, Runs: 1, Job: job.Job{Kind: job.Farewell, Clients: 10_000}},
+			{Name: Upgrades, Runs: 1, Job: job.Job{Kind: job.Upgrade, Clients: 5000, Every: 4 * time.Millisecond}},
+			{Name: OverWS, Runs: 1, Job: job.Job{Kind: job.Connect, Clients: 50_000, Window: 200, Drop: true}},
+			{Name: OverPolls, Runs: 1, Job: job.Job{Kind: job.Connect, Clients: 5000, Window: 200, Drop: true, Polling: true}},
+		},
+	}
+}
+
+// QuickFaultPlan returns the same in small.
+func QuickFaultPlan() Plan {
+	return Plan{
+		Quick:    true,
+		Pause:    100 * time.Millisecond,
+		Patience: 30 * time.Second,
+		Deadline: time.Minute,
+		Profiles: []result.Profile{
+			{Name: Stalled, Runs: 1, Job: job.Job{
+				Kind: job.Stall, Clients: 180, Stalled: 20,
+				Batch: 4, Every: 20 * time.Millisecond, Batches: 50, WarmupBatches: 10, Windows: 5,
+			}},
+			{Name: Abrupt, Runs: 1, Job: job.Job{Kind: job.Cut, Clients: 500, Warmup: 50, Rounds: 1},
+				Args: []string{"--ping-interval", "3s", "--ping-timeout", "1s"}},
+			{Name: Order, Runs: 1, Job: job.Job{Kind: job.Farewell, Clients: 500}},
+			{Name: Upgrades, Runs: 1, Job: job.Job{Kind: job.Upgrade, Clients: 300, Every: 4 * time.Millisecond}},
+			{Name: OverWS, Runs: 1, Job: job.Job{Kind: job.Connect, Clients: 2000, Window: 200, Drop: true}},
+			{Name: OverPolls, Runs: 1, Job: job.Job{Kind: job.Connect, Clients: 500, Window: 200, Drop: true, Polling: true}},
+		},
+	}
+}
