@@ -11,6 +11,7 @@ TOOLS := .tools/bin
 LOG := .tools/log
 FUZZTIME ?= 10s
 BENCHFLAGS ?=
+FAULTFLAGS ?=
 GENERATORS := buf protoc-gen-go protoc-gen-go-grpc protoc-gen-grpc-gateway protoc-gen-openapiv2
 
 .PHONY: help
@@ -51,6 +52,10 @@ e2e: build ## real clients against bin/sala: socket.io-client, curl, grpcurl, Ch
 .PHONY: bench
 bench: build ## measure bin/sala beside its peers, 45 minutes; BENCHFLAGS=-quick for a smoke test
 	@bench/run $(BENCHFLAGS)
+
+.PHONY: faults
+faults: build ## clients of bin/sala stall, vanish, upgrade; 5 minutes; FAULTFLAGS=-quick for less than one
+	@bench/faults $(FAULTFLAGS)
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (10s)

@@ -1,4 +1,4 @@
-// Command faults tries out what becomes of Sala when clients stall, vanish or are sent away; bench/run builds what it
+// Command faults tries out what becomes of Sala when clients stall, vanish or are sent away; bench/faults builds what it
 // needs and then calls it.
 package main
 

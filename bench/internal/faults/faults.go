@@ -35,11 +35,12 @@ var faults = []fault{
 		profile: runner.Stalled,
 		title:   "Clients that stop to read",
 		text: func(p result.Profile) string {
-			return fmt.Sprintf("%d clients in one room, %.0f messages a second. Then %d of them stop to read from their connections, whose "+
-				"buffers are as small as on a slow line. It is the write timeout that ends them, for they get little. Then as many "+
-				"others do the same and get 16 KiB with each message, so that their queues are full first. Latency is the median of the "+
-				"99th percentiles of %d windows of %.0f s, before and while the first ones stall.",
-				p.Job.Clients+p.Job.Stalled, 1/p.Job.Every.Seconds(), p.Job.Stalled, p.Job.Windows,
+			return fmt.Sprintf("%d clients in one room, %.0f messages of about 130 bytes a second. Then %d of them stop to read from their "+
+				"connections, and get larger messages as well, since the kernel takes in megabytes for each: in the first round so slowly that it is "+
+				"the write timeout that ends them, in the next ones so fast that it is the size of their queues. In each of %d rounds "+
+				"others stop. Latency is the median over the rounds, and within a round over windows of %.0f s, before and while "+
+				"clients stall and go.",
+				p.Job.Clients+p.Job.Stalled, 1/p.Job.Every.Seconds(), p.Job.Stalled, p.Job.Rounds,
 				float64(p.Job.Batches)*p.Job.Every.Seconds())
 		},
 		limits: []limit{
@@ -62,18 +63,19 @@ var faults = []fault{
 		text: func(p result.Profile) string {
 			return fmt.Sprintf("%d clients connect, and all are cut off at once without a word of goodbye; %d times over. They are on "+
 				"WebSocket, upgraded, with a poll pending, between two polls, in the middle of an upgrade, or haven't sent their connect "+
-				"yet; their TCP connections are reset or ended. The server runs with `%s`. Compared are the moments before and after, "+
-				"when the garbage is collected.", p.Job.Clients, p.Job.Rounds, strings.Join(p.Args, " "))
+				"yet; their TCP connections are reset or ended. The server runs with `%s`. Compared are the moments before the first crowd "+
+				"and after the last, when the garbage is collected. The first one leaves tables that have grown, and the runtime's own "+
+				"record of goroutines; later ones must not add to the heap.", p.Job.Clients, p.Job.Rounds, strings.Join(p.Args, " "))
 		},
 		limits: []limit{
 			none(job.MoreGos, "goroutines more than before"),
 			none(job.MoreFiles, "open files more than before"),
-			{job.MoreHeap, 2048, "live heap more than before, KiB"},
+			{job.MoreHeap, 2048, "live heap more than when the first crowd had gone, KiB"},
 			none(job.Listed, "sockets or connections still counted or listed"),
 		},
 		told: func(f job.Figures) string {
-			return fmt.Sprintf("at the most %.0f goroutines, %.0f files and %.1f MiB of live heap while they were there",
-				f[job.Goroutines], f[job.Files], f[job.Heap]/1024)
+			return fmt.Sprintf("at the most %.0f goroutines, %.0f files and %.1f MiB of live heap while they were there; the first crowd left %.1f MiB",
+				f[job.Goroutines], f[job.Files], f[job.Heap]/1024, f[job.HeapOnce]/1024)
 		},
 	},
 	{

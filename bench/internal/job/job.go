@@ -95,10 +95,11 @@ type Job struct {
 
 	// Window is how many connections are opened at a time, if not the usual number.
 	Window int `json:"window,omitempty"`
-	// Stalled is how many more clients stop to read; Windows is how many times Batches are measured, before and after.
+	// Stalled is how many more clients stop to read in each round; Windows is how many times Batches are measured, before
+	// and after.
 	Stalled int `json:"stalled,omitempty"`
 	Windows int `json:"windows,omitempty"`
-	// Rounds is how many times Cut connects all clients and cuts them off.
+	// Rounds is how many times Cut connects all clients and cuts them off, and Stall has clients stop to read.
 	Rounds int `json:"rounds,omitempty"`
 }
 
@@ -142,7 +143,8 @@ const (
 	Heap       = "heap_kb"          // live at the most, KiB
 	MoreGos    = "goroutines_above" // above what they were before the clients came
 	MoreFiles  = "files_above"      //
-	MoreHeap   = "heap_above_kb"    // live, KiB
+	HeapOnce   = "heap_once_kb"     // live heap above that, when the first crowd had gone, KiB
+	MoreHeap   = "heap_above_kb"    // live heap at the end above when the first crowd had gone, KiB
 	Listed     = "listed"           // sockets that the server still lists or counts
 	Broken     = "broken"           // clients that did not get exactly what they should, in order
 	Upgrades   = "upgrades"         // completed

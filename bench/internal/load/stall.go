@@ -19,8 +19,9 @@ import (
 const (
 	// stalling is the room of those who will stop to read.
 	stalling = "stalling"
-	// floodSize is the size of the messages that fill their queues.
-	floodSize = 16 << 10
+	// trickle and flood are how much they get with each message: the kernel alone takes in megabytes for a connection,
+	// so it takes half a minute until they are blocked, or a few seconds until their queues are full.
+	trickle, flood = 2 << 10, 8 << 10
 )
 
 // stall is a Stall job that runs. Clients are two kinds: those who read all the time and are watched, and those who stop.
@@ -33,9 +34,7 @@ type stall struct {
 	gone    float64 // clients that the server has counted as slow consumers
 }
 
-// runStall measures what clients that stop to read do to the others and to the server, twice: first they get what
-// everyone gets, which is little, so that it is the time that ends them; then they get a lot, so that the queue is full
-// before.
+// runStall measures what clients that stop to read do to the others and to the server.
 func runStall(ctx context.Context, j *job.Job) (job.Figures, error) {
 	s := &stall{job: j, d: newDelivery(j), metrics: newScraper(j)}
 	defer s.metrics.close()
@@ -62,44 +61,49 @@ func runStall(ctx context.Context, j *job.Job) (job.Figures, error) {
 	return f, errors.Join(err, closeErr)
 }
 
+// measure has one crowd after the other come and stop to read, and compares the time before with the time after. What
+// else happens on the machine changes slowly enough to meet both alike.
 func (s *stall) measure(ctx context.Context) (job.Figures, error) {
-	first, err := s.join(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer first.close()
 	if err := s.d.publish(ctx, s.job.WarmupBatches); err != nil {
 		return nil, err
 	}
-	p99s := make([]float64, max(s.job.Windows, 1))
-	for i := range p99s {
-		if p99s[i], err = s.window(ctx); err != nil {
+	f := job.Figures{job.Clients: float64(s.job.Clients)}
+	var before, after, ratios []float64
+	for round := range s.job.Rounds {
+		extra := flood
+		if round == 0 {
+			extra = trickle
+		}
+		b, a, err := s.crowd(ctx, extra)
+		if err != nil {
 			return nil, err
 		}
+		before, after, ratios = append(before, b), append(after, a.p99), append(ratios, a.p99/b)
+		f[job.Seconds] = max(f[job.Seconds], a.took.Seconds())
+		f[job.Held] = max(f[job.Held], a.held)
+		f[job.Stayed] += float64(a.stayed)
 	}
-	before := median(p99s)
-	f := job.Figures{job.Clients: float64(s.job.Clients), job.P99: before}
-	slowly, err := s.stop(ctx, first, s.job.Windows)
-	if err != nil {
-		return nil, err
-	}
-	second, err := s.join(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer second.close()
-	s.d.extra = []line.Message{{Room: stalling, Payload: []byte(`"` + strings.Repeat("x", floodSize) + `"`)}}
-	quickly, err := s.stop(ctx, second, 1)
-	if err != nil {
-		return nil, err
-	}
-	f[job.P99Stalled], f[job.P99Ratio] = slowly.p99, slowly.p99/before
-	f[job.Seconds] = max(slowly.took, quickly.took).Seconds()
-	f[job.Stayed] = float64(slowly.stayed + quickly.stayed)
-	f[job.Held] = max(slowly.held, quickly.held)
-	f[job.Uncounted] = max(0, float64(2*s.job.Stalled)-s.gone)
+	f[job.P99], f[job.P99Stalled], f[job.P99Ratio] = median(before), median(after), median(ratios)
+	f[job.Uncounted] = max(0, float64(s.job.Rounds*s.job.Stalled)-s.gone)
 	f[job.Missing], f[job.Disorder], f[job.Gone] = float64(s.lost), float64(s.counts.disorder), float64(s.counts.gone)
 	return f, nil
+}
+
+// crowd connects those who will stop to read, measures, stops reading, and measures again.
+func (s *stall) crowd(ctx context.Context, extra int) (before float64, after stopped, err error) {
+	p, err := s.join(ctx)
+	if err != nil {
+		return 0, after, err
+	}
+	defer p.close()
+	p99s := make([]float64, s.job.Windows)
+	for i := range p99s {
+		if p99s[i], err = s.window(ctx); err != nil {
+			return 0, after, err
+		}
+	}
+	after, err = s.stop(ctx, p, extra)
+	return median(p99s), after, err
 }
 
 // join connects those who will stop to read. Their connections hold as little as a slow line's.
@@ -154,20 +158,22 @@ type stopped struct {
 	took   time.Duration // until the last was gone
 }
 
-// stop stops reading from the clients and goes on with the others, for so many windows and until the server has given
-// the clients up.
-func (s *stall) stop(ctx context.Context, p *pool, windows int) (stopped, error) {
+// stop stops reading from the clients, sends them extra bytes with each message, and goes on with the others until the
+// server has given the clients up.
+func (s *stall) stop(ctx context.Context, p *pool, extra int) (stopped, error) {
 	before, err := s.metrics.read(ctx)
 	if err != nil {
 		return stopped{}, err
 	}
 	largest := before[residentMemory]
 	p.halt()
+	s.d.extra = []line.Message{{Room: stalling, Payload: []byte(`"` + strings.Repeat("x", extra) + `"`)}}
+	defer func() { s.d.extra = nil }()
 	begin := time.Now()
 	var result stopped
 	var p99s []float64
 	want := s.gone + float64(s.job.Stalled)
-	for gone := false; len(p99s) < windows || !gone && time.Since(begin) < s.job.Patience; {
+	for gone := false; len(p99s) < s.job.Windows || !gone && time.Since(begin) < s.job.Patience; {
 		p99, err := s.window(ctx)
 		if err != nil {
 			return result, err

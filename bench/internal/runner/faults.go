@@ -26,10 +26,10 @@ func FaultPlan() Plan {
 		Profiles: []result.Profile{
 			{Name: Stalled, Runs: 1, Job: job.Job{
 				Kind: job.Stall, Clients: 900, Stalled: 100,
-				Batch: 1, Every: 20 * time.Millisecond, Batches: 150, WarmupBatches: 100, Windows: 9,
+				Batch: 1, Every: 20 * time.Millisecond, Batches: 150, WarmupBatches: 100, Windows: 2, Rounds: 5,
 			}},
-			{Name: Abrupt, Runs: 1, Job: job.Job{Kind: job.Cut, Clients: 10_000, Warmup: 500, Rounds: 2},
-				Args: []string{"--ping-interval", "20s", "--ping-timeout", "5s"}},
+			{Name: Abrupt, Runs: 1, Job: job.Job{Kind: job.Cut, Clients: 10_000, Warmup: 500, Rounds: 3},
+				Args: []string{"--ping-interval", "15s", "--ping-timeout", "3s"}},
 			{Name: Order, Runs: 1, Job: job.Job{Kind: job.Farewell, Clients: 10_000}},
 			{Name: Upgrades, Runs: 1, Job: job.Job{Kind: job.Upgrade, Clients: 5000, Every: 4 * time.Millisecond}},
 			{Name: OverWS, Runs: 1, Job: job.Job{Kind: job.Connect, Clients: 50_000, Window: 200, Drop: true}},
@@ -48,9 +48,9 @@ func QuickFaultPlan() Plan {
 		Profiles: []result.Profile{
 			{Name: Stalled, Runs: 1, Job: job.Job{
 				Kind: job.Stall, Clients: 180, Stalled: 20,
-				Batch: 4, Every: 20 * time.Millisecond, Batches: 50, WarmupBatches: 10, Windows: 5,
+				Batch: 1, Every: 20 * time.Millisecond, Batches: 50, WarmupBatches: 10, Windows: 2, Rounds: 1,
 			}},
-			{Name: Abrupt, Runs: 1, Job: job.Job{Kind: job.Cut, Clients: 500, Warmup: 50, Rounds: 1},
+			{Name: Abrupt, Runs: 1, Job: job.Job{Kind: job.Cut, Clients: 500, Warmup: 50, Rounds: 2},
 				Args: []string{"--ping-interval", "3s", "--ping-timeout", "1s"}},
 			{Name: Order, Runs: 1, Job: job.Job{Kind: job.Farewell, Clients: 500}},
 			{Name: Upgrades, Runs: 1, Job: job.Job{Kind: job.Upgrade, Clients: 300, Every: 4 * time.Millisecond}},
