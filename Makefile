@@ -23,7 +23,7 @@ build: ## build bin/sala, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sala ./cmd/sala
 
 .PHONY: test
-test: ## run everything: deps, lint, check-generated, unit, e2e
+test: ## run everything: deps, lint, check-generated, unit, bench-check, e2e
 	@tools/test.sh
 
 .PHONY: deps
@@ -42,7 +42,7 @@ lint: ## buf lint and format, gofmt, go vet, golangci-lint
 
 .PHONY: unit
 unit: ## go test -race ./...
-	@CGO_ENABLED=1 node tools/gotest.mjs $(LOG) -race -timeout 5m ./...
+	@CGO_ENABLED=1 node tools/gotest.mjs $(LOG)/unit.json -race -timeout 5m ./...
 
 .PHONY: e2e
 e2e: build ## real clients against bin/sala: socket.io-client, curl, grpcurl, Chromium
@@ -50,8 +50,14 @@ e2e: build ## real clients against bin/sala: socket.io-client, curl, grpcurl, Ch
 	@cd e2e && npm test --silent
 
 .PHONY: bench
-bench: build ## measure bin/sala beside its peers, 45 minutes; BENCHFLAGS=-quick for a smoke test
+bench: build ## measure bin/sala beside its peers, 25 minutes; BENCHFLAGS=-quick for a smoke test
 	@bench/run $(BENCHFLAGS)
+
+.PHONY: bench-check
+bench-check: ## lint and test bench/ itself, which is a module of its own; measures nothing
+	@tools/install.sh golangci-lint
+	cd bench && ../$(TOOLS)/golangci-lint run --allow-parallel-runners ./...
+	@cd bench && CGO_ENABLED=1 node ../tools/gotest.mjs ../$(LOG)/bench.json -race -timeout 2m ./internal/...
 
 .PHONY: faults
 faults: build ## clients of bin/sala stall, vanish, upgrade; 5 minutes; FAULTFLAGS=-quick for less than one

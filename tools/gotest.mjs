@@ -1,14 +1,14 @@
 // Runs `go test -json` with the given arguments and shows what plain `go test`
 // would: one line a package, and everything that a failed test printed. It also
-// counts the tests, which `go test` doesn't, into <log>/unit.json.
+// counts the tests, which `go test` doesn't, into a file.
 //
-//   node tools/gotest.mjs <log folder> -race ./...
+//   node tools/gotest.mjs <file> -race ./...
 import { spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import path from 'node:path';
 
-const [logDir, ...args] = process.argv.slice(2);
+const [resultFile, ...args] = process.argv.slice(2);
 const count = { passed: 0, failed: 0, skipped: 0, closing: [] };
 const pending = new Map(); // "package test" -> the lines it printed so far
 const failedIn = new Set(); // packages in which a test failed
@@ -66,8 +66,8 @@ go.on('error', (err) => {
   process.exitCode = 1;
 });
 go.on('close', (code) => {
-  mkdirSync(logDir, { recursive: true });
-  writeFileSync(path.join(logDir, 'unit.json'), JSON.stringify(count));
+  mkdirSync(path.dirname(resultFile), { recursive: true });
+  writeFileSync(resultFile, JSON.stringify(count));
   console.log(`go test: ${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped`);
   if (code !== 0) process.exitCode = code ?? 1;
 });

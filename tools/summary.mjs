@@ -1,4 +1,4 @@
-// Repeats the closing lines of the two test runners and adds up their results.
+// Repeats the closing lines of the test runners and adds up their results.
 //
 //   node tools/summary.mjs <log folder>
 import { readFileSync } from 'node:fs';
@@ -17,9 +17,10 @@ function read(name) {
   }
 }
 
-const unit = read('unit.json');
-if (unit) {
-  const count = JSON.parse(unit);
+for (const name of ['unit.json', 'bench.json']) {
+  const result = read(name);
+  if (!result) continue;
+  const count = JSON.parse(result);
   console.log(count.closing.join('\n'));
   for (const key of Object.keys(total)) total[key] += count[key];
 }
