@@ -4,8 +4,8 @@ package report
 const closing = `## Run it yourself
 
 ` + "```sh" + `
-make bench                                     # all of it, about three quarters of an hour; writes this page
-bench/run -quick                               # a smoke test, less than a minute; writes to bench/out
+make bench                                         # all of it, less than half an hour; writes this page
+bench/run -quick                                   # a smoke test, less than a minute; writes to bench/out
 bench/run -profiles burst,paced -peers node,sala   # a part; writes to bench/out
 bench/run -help
 ` + "```" + `
@@ -16,8 +16,8 @@ generator and the server share the machine. All that was measured, run by run, i
 ## How to read it
 
 - **Figures are medians** over the runs, with the smallest and the largest beside them. Each run starts every server anew, and the
-  servers take turns. Ratios are taken between figures of the same run and say more than the figures themselves, which are this
-  machine's.
+  servers take turns; each takes part where its figure says something. Ratios are taken between figures of the same run and say
+  more than the figures themselves, which are this machine's.
 - **CPU** is what the kernel has charged to the server's process, in user and in system mode. On the loopback interface the writer also
   pays for the receiver's half of TCP, for each server alike. Node works on one thread, the Go servers on all cores; CPU time
   counts the same for both.

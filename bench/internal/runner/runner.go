@@ -92,22 +92,31 @@ func (r *Runner) takeTurns(ctx context.Context, plan Plan, profile result.Profil
 	}
 }
 
+// settleTogether is how many servers may wait with their clients at a time: it bounds the memory that is needed.
+const settleTogether = 20
+
 // hold runs the profiles in which nothing happens: the servers connect their clients one after the other and settle
-// at the same time.
+// at the same time. A server that settles takes a few percent of a processor, for pings; nothing but memory is measured
+// meanwhile, and what connecting cost the server that does it.
 func (r *Runner) hold(ctx context.Context, plan Plan, profiles []result.Profile) {
 	runs := 0
 	for _, profile := range profiles {
 		runs = max(runs, profile.Runs)
 	}
+	var settling sync.WaitGroup
+	defer settling.Wait()
+	slots := make(chan struct{}, settleTogether)
 	for run := range runs {
-		var settling sync.WaitGroup
 		for _, profile := range profiles {
 			for _, peer := range r.inTurn(profile.Name, run) {
+				slots <- struct{}{} // each is given back, within the deadline of a measurement
 				if ctx.Err() != nil || run >= profile.Runs {
+					<-slots
 					continue
 				}
 				connected, done := make(chan struct{}), make(chan struct{})
 				settling.Go(func() {
+					defer func() { <-slots }()
 					defer close(done)
 					r.measure(ctx, plan, profile, peer, run+1, func() { close(connected) })
 				})
@@ -117,7 +126,6 @@ func (r *Runner) hold(ctx context.Context, plan Plan, profiles []result.Profile)
 				}
 			}
 		}
-		settling.Wait()
 	}
 }
 
