@@ -17,6 +17,8 @@ const (
 	Connect Kind = "connect"
 	// Control calls the control API as fast as it answers.
 	Control Kind = "control"
+	// Events has clients send events and waits for their acks.
+	Events Kind = "events"
 	// Stall makes some of the clients stop to read while messages are published to all.
 	Stall Kind = "stall"
 	// Cut connects clients and cuts them off without a word.
@@ -93,6 +95,10 @@ type Job struct {
 	Stream int `json:"stream,omitempty"`
 	REST   int `json:"rest,omitempty"`
 
+	// Of Events: first batches as in Deliver; then how many events are sent, and how many at a time.
+	Events   int `json:"events,omitempty"`
+	InFlight int `json:"inFlight,omitempty"`
+
 	// Window is how many connections are opened at a time, if not the usual number.
 	Window int `json:"window,omitempty"`
 	// Stalled is how many more clients stop to read in each round; Windows is how many times Batches are measured, before
@@ -127,6 +133,7 @@ const (
 	StreamCPU  = "stream_us"   // CPU per message of a stream, µs
 	RESTCPU    = "rest_us"     // CPU per REST call, µs
 	LoadCPU    = "load_cpu_us" // the load generator's own CPU per delivery, µs
+	Rate       = "rate"        // deliveries per second
 )
 
 // The names of the figures about faults.

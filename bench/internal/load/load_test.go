@@ -1,10 +1,13 @@
 package load
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha1"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -24,6 +27,7 @@ type fakeServer struct {
 	accepted        atomic.Int64
 	refuse          func(n int64) bool // whether to hang up on the nth connection
 	hangUp          int                // which client to hang up on behind its first batch; 0 for none
+	served          sync.WaitGroup
 	mu              sync.Mutex
 	conns           []net.Conn
 }
@@ -61,6 +65,7 @@ func newFakeServer(t *testing.T, refuse func(n int64) bool, deliver func(client 
 		for _, conn := range s.conns {
 			conn.Close()
 		}
+		s.served.Wait()
 	})
 	return s
 }
@@ -84,6 +89,28 @@ func (s *fakeServer) accept(w http.ResponseWriter, r *http.Request) {
 	s.conns = append(s.conns, conn)
 	fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
 		base64.StdEncoding.EncodeToString(hash[:]))
+	s.served.Go(func() { acknowledge(conn) })
+}
+
+// acknowledge answers every other event of a client with what it brings, and all others with nothing.
+func acknowledge(conn net.Conn) {
+	r := bufio.NewReader(conn)
+	for n := 0; ; n++ {
+		frame := make([]byte, 8) // with the length in two bytes, and the mask
+		if _, err := io.ReadFull(r, frame); err != nil {
+			return
+		}
+		frame = append(frame, make([]byte, int(frame[2])<<8|int(frame[3]))...)
+		if _, err := io.ReadFull(r, frame[8:]); err != nil {
+			return
+		}
+		event := unmask(frame)[4:]
+		answer := []byte("430[]")
+		if n%2 == 0 {
+			answer = bytes.Replace(event, []byte("42"), []byte("43"), 1)
+		}
+		_, _ = conn.Write(serverFrame(answer))
+	}
 }
 
 func (s *fakeServer) job(kind job.Kind) *job.Job {
@@ -177,5 +204,17 @@ func TestDeliverReplacesLostConnections(t *testing.T) {
 	s := newFakeServer(t, func(n int64) bool { return n == 4 || n == 9 }, all)
 	if f := run(t, s.job(job.Deliver)); f[job.Lost] != 2 || f[job.Missing] != 0 || f[job.Deliveries] != 20*10*5 {
 		t.Errorf("the server hung up on 2 of 22: got %v", f)
+	}
+}
+
+func TestEventsCountsAcks(t *testing.T) {
+	s := newFakeServer(t, nobody, all)
+	j := s.job(job.Events)
+	j.Clients, j.Every, j.Events, j.InFlight = 10, time.Millisecond, 40, 20
+	j.Patience = 200 * time.Millisecond
+	f := run(t, j)
+	// 10 clients have sent 5 batches of 10 events, of which each client's second and fourth had no proper ack; and 40 more.
+	if f[job.Missing] != 2*10+20 || f[job.Rate] <= 0 || f[job.P99] < f[job.P50] || f[job.CPU] <= 0 {
+		t.Errorf("every other event had an ack without its argument: got %v", f)
 	}
 }

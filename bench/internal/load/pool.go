@@ -254,6 +254,20 @@ func (p *pool) deliver(c *conn, sequence uint64, latency time.Duration) {
 	}
 }
 
+// tell sends a message from a client, by its file descriptor.
+func (p *pool) tell(fd int, message []byte) error {
+	frame := appendMasked(make([]byte, 0, len(message)+14), opText, message)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.conns[fd] == nil {
+		return errors.New("a client that is to send has lost its connection")
+	}
+	if _, err := writeFD(fd, frame); err != nil {
+		return fmt.Errorf("sending from a client: %w", err)
+	}
+	return nil
+}
+
 // send answers; a socket that can't take these few bytes has gone. The caller holds mu.
 func (p *pool) send(c *conn, opcode byte, payload []byte) {
 	_, err := writeFD(c.fd, appendMasked(nil, opcode, payload))

@@ -31,6 +31,8 @@ func Run(ctx context.Context, j *job.Job, connected func()) (job.Figures, error)
 		return runConnect(ctx, j)
 	case job.Control:
 		return runControl(ctx, j)
+	case job.Events:
+		return runEvents(ctx, j)
 	case job.Stall:
 		return runStall(ctx, j)
 	case job.Cut:

@@ -31,7 +31,7 @@ generator and the server share the machine. All that was measured, run by run, i
   enough for all to do so by themselves.
 - **Missing** are messages that did not come within 30 s, **lost** are connections that failed or weren't there within 5 s and had
   to be made again: the worst of all runs.
-- **What isn't here:** a network. TLS. Several machines. Messages from clients. What an application does with its
+- **What isn't here:** a network. TLS. Several machines. What an application does with its
   messages. The floor pings nobody, reads nothing and would wait for a client that doesn't read: it is no server that
   anybody could use.
 `

@@ -79,6 +79,13 @@ var sections = []section{
 		{figure: job.UnaryCPU, title: "CPU per unary call, µs"}, {figure: job.StreamCPU, title: "CPU per message of a stream, µs"},
 		{figure: job.RESTCPU, title: "CPU per REST call, µs"}, missing,
 	}},
+	{runner.Events, "Events of clients", func(j job.Job) string {
+		return fmt.Sprintf("%d clients send events and wait for acks, which bring back what was sent. Latency is from sending to the "+
+			"ack, at %s events a second for %s; then %d events follow, %d at a time. With Sala a backend answers them: it is another "+
+			"process and holds one event stream over gRPC. Node's handler is a function in the server. The clients, the backend "+
+			"and the server share the machine, which bounds the rate.",
+			j.Clients, rate(j), lasting(j), j.Events, j.InFlight)
+	}, []column{{figure: job.CPU, title: "the server's CPU per event, µs"}, {figure: job.Rate, title: "events a second"}, p50, p99, missing, disorder}},
 }
 
 func rate(j job.Job) string {

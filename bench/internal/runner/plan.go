@@ -17,6 +17,7 @@ const (
 	Connect    = "connect"
 	Handshakes = "handshakes"
 	Control    = "control"
+	Events     = "events"
 	Idle       = "idle"
 	Default    = "default"
 )
@@ -39,7 +40,7 @@ func peersOf(profile string) []string {
 	switch profile {
 	case Control:
 		return []string{Empty, Sala}
-	case Default:
+	case Default, Events:
 		return []string{Node, Sala}
 	case Rooms, Wide:
 		return []string{Floor, Node, Centrifuge, Sala}
@@ -67,6 +68,10 @@ func FullPlan(runs int) Plan {
 			{Name: Connect, Runs: runs, Job: job.Job{Kind: job.Connect, Clients: 3000, Warmup: 500}},
 			{Name: Handshakes, Runs: 1, Job: job.Job{Kind: job.Connect, Clients: 50_000, Drop: true}},
 			{Name: Control, Runs: runs, Job: job.Job{Kind: job.Control, Clients: 1, Unary: 30_000, Stream: 100_000, REST: 10_000, Warmup: 2000}},
+			{Name: Events, Runs: runs, Job: job.Job{
+				Kind: job.Events, Clients: 100, Batch: 10, Every: 10 * time.Millisecond, Batches: 400, WarmupBatches: 100,
+				Events: 100_000, InFlight: 1000,
+			}},
 			{Name: Idle, Runs: runs, Job: job.Job{Kind: job.Hold, Clients: 5000, Warmup: 50, Settle: 150 * time.Second}},
 			{Name: Default, Runs: runs, Job: job.Job{Kind: job.Hold, Clients: 5000, Warmup: 50, Settle: 150 * time.Second, Polling: true}},
 		},
@@ -91,6 +96,10 @@ func QuickPlan(runs int) Plan {
 			{Name: Connect, Runs: runs, Job: job.Job{Kind: job.Connect, Clients: 200, Warmup: 50}},
 			{Name: Handshakes, Runs: 1, Job: job.Job{Kind: job.Connect, Clients: 500, Drop: true}},
 			{Name: Control, Runs: runs, Job: job.Job{Kind: job.Control, Clients: 1, Unary: 500, Stream: 2000, REST: 200, Warmup: 50}},
+			{Name: Events, Runs: runs, Job: job.Job{
+				Kind: job.Events, Clients: 20, Batch: 10, Every: 10 * time.Millisecond, Batches: 25, WarmupBatches: 5,
+				Events: 2000, InFlight: 200,
+			}},
 			{Name: Idle, Runs: runs, Job: job.Job{Kind: job.Hold, Clients: 200, Warmup: 20, Settle: 2 * time.Second}},
 			{Name: Default, Runs: runs, Job: job.Job{Kind: job.Hold, Clients: 200, Warmup: 20, Settle: 2 * time.Second, Polling: true}},
 		},

@@ -228,7 +228,7 @@ func describe(sample result.Sample) string {
 	var text []byte
 	for _, name := range []string{
 		job.CPU, job.LoadCPU, job.P50, job.P99, job.UnaryCPU, job.StreamCPU, job.RESTCPU, job.RSS, job.RSSFresh, job.ConnectCPU,
-		job.ConnectP99,
+		job.ConnectP99, job.Rate,
 	} {
 		if value, ok := sample.Figures[name]; ok {
 			text = fmt.Appendf(text, "%s %.3g  ", name, value)

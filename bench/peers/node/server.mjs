@@ -1,5 +1,6 @@
 // Socket.IO as a peer in the benchmarks: clients are in the rooms that they name in auth.rooms, and what comes in
-// on the control port, one message a line with a tab between room and payload, is emitted to the room.
+// on the control port, one message a line with a tab between room and payload, is emitted to the room. The event "work" is
+// answered with its argument.
 import { createServer } from 'node:http';
 import { createServer as createControl } from 'node:net';
 import { parseArgs } from 'node:util';
@@ -14,7 +15,10 @@ function listen(server, address) {
 
 const http = createServer();
 const io = new Server(http, { serveClient: false });
-io.on('connection', (socket) => socket.join(socket.handshake.auth.rooms ?? []));
+io.on('connection', (socket) => {
+  socket.join(socket.handshake.auth.rooms ?? []);
+  socket.on('work', (argument, ack) => ack(argument));
+});
 listen(http, args.listen);
 
 function publish(line) {
