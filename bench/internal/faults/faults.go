@@ -36,10 +36,10 @@ var faults = []fault{
 		title:   "Clients that stop to read",
 		text: func(p result.Profile) string {
 			return fmt.Sprintf("%d clients in one room, %.0f messages of about 130 bytes a second. Then %d of them stop to read from their "+
-				"connections, and get larger messages as well, since the kernel takes in megabytes for each: in the first round so slowly that it is "+
-				"the write timeout that ends them, in the next ones so fast that it is the size of their queues. In each of %d rounds "+
-				"others stop. Latency is the median over the rounds, and within a round over windows of %.0f s, before and while "+
-				"clients stall and go.",
+				"connections, and get larger messages as well, since the kernel alone takes in more than a megabyte for each: so many that their queues "+
+				"are soon full, but in the last round so few that it is the write timeout that ends them. In each of %d rounds others "+
+				"stop. Latency is the median over the rounds, and within a round over windows of %.0f s, before and while clients "+
+				"stall and go.",
 				p.Job.Clients+p.Job.Stalled, 1/p.Job.Every.Seconds(), p.Job.Stalled, p.Job.Rounds,
 				float64(p.Job.Batches)*p.Job.Every.Seconds())
 		},

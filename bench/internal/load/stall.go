@@ -19,9 +19,9 @@ import (
 const (
 	// stalling is the room of those who will stop to read.
 	stalling = "stalling"
-	// trickle and flood are how much they get with each message: the kernel alone takes in megabytes for a connection,
-	// so it takes half a minute until they are blocked, or a few seconds until their queues are full.
-	trickle, flood = 2 << 10, 8 << 10
+	// flood and trickle are how much they get with each message. The kernel alone takes in more than a megabyte for a
+	// connection; then their queues are full after a few seconds, or their time is up before.
+	flood, trickle = 8 << 10, 1 << 10
 )
 
 // stall is a Stall job that runs. Clients are two kinds: those who read all the time and are watched, and those who stop.
@@ -71,7 +71,7 @@ func (s *stall) measure(ctx context.Context) (job.Figures, error) {
 	var before, after, ratios []float64
 	for round := range s.job.Rounds {
 		extra := flood
-		if round == 0 {
+		if round > 0 && round == s.job.Rounds-1 {
 			extra = trickle
 		}
 		b, a, err := s.crowd(ctx, extra)
