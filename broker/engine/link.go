@@ -14,7 +14,17 @@ type link struct {
 	raw syscall.RawConn
 }
 
-func newLink(nc net.Conn) *link { return &link{nc: nc, raw: rawConn(nc)} }
+func newLink(nc net.Conn) *link {
+	l := &link{nc: nc, raw: rawConn(nc)}
+	if l.raw != nil {
+		_ = l.raw.Control(func(fd uintptr) { limitUnsent(fd, maxUnsent) }) // or else the kernel's own limit holds
+	}
+	return l
+}
+
+// maxUnsent is how much the kernel takes of what it can't send yet. Its own buffer grows to megabytes: a client that has
+// stopped reading would hold as much beside its queue, and be noticed only when that is full.
+const maxUnsent = 128 << 10
 
 // write writes p within timeout, for the few packets of a handshake that are not queued.
 func (l *link) write(p []byte, timeout time.Duration) error {

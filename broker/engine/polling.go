@@ -22,6 +22,7 @@ type polling struct {
 	pending   bool // a GET waits for something to be answered with
 	answering bool // the answer to a GET is being written; the client may have it already, and send the next GET
 	posting   bool // a POST is being read or delivered
+	posted    bool // there has been a POST
 	nudge     bool // the next GET without messages gets a noop at once
 	left      bool // the client has said goodbye
 }
@@ -69,6 +70,10 @@ func (c *Conn) servePoll(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	body, err := c.awaitPayload(p, r)
+	if len(body) == 1 && body[0] == packetNoop {
+		// The client upgrades, and needs this connection of net/http's no more.
+		w.Header().Set("Connection", "close")
+	}
 	if err == nil {
 		err = respond(w, "text/plain; charset=UTF-8", body, c.server.opts.WriteTimeout)
 	}
@@ -178,7 +183,12 @@ func (c *Conn) servePost(w http.ResponseWriter, r *http.Request) {
 	case accepted:
 		refused = c.post(p, w, r)
 		c.mu.Lock()
-		p.posting = false
+		if c.probing || c.ws != nil || !p.posted {
+			// Most clients post once, to join a namespace, and then upgrade: what net/http keeps for the next
+			// request would be there for nothing, as long as its idle timeout.
+			w.Header().Set("Connection", "close")
+		}
+		p.posting, p.posted = false, true
 		c.mu.Unlock()
 	case overlap:
 		c.terminate(ReasonTransportError, errors.New("engine: overlapping posts"))

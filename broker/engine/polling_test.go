@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -287,3 +288,66 @@ func TestSlowPost(t *testing.T) {
 	}
 	ses.wantClose(t, ReasonTransportError)
 }
+
+// net/http keeps no connection for a client that has gone over to WebSocket.
+func TestUpgradeLeavesNoConnectionBehind(t *testing.T) {
+	s := start(t)
+	c, ses := s.poller(t)
+	var mu sync.Mutex
+	open := map[net.Conn]bool{}
+	count := func() int { mu.Lock(); defer mu.Unlock(); return len(open) }
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		open[nc] = true
+		return &closeTeller{nc, func() { mu.Lock(); delete(open, nc); mu.Unlock() }}, nil
+	}}
+	t.Cleanup(transport.CloseIdleConnections)
+	browser := &http.Client{Transport: transport}
+	send := func(method, body string) string {
+		request, err := http.NewRequestWithContext(t.Context(), method, s.url("http", c.query()), strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := browser.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = response.Body.Close() }()
+		content, _ := io.ReadAll(response.Body)
+		return string(content)
+	}
+	polled := make(chan string)
+	go func() { polled <- send(http.MethodGet, "") }()
+	eventually(t, "the poll is pending", func() bool { return ses.takesMessages() })
+	send(http.MethodPost, "4hello")
+	ses.wantData(t, "hello")
+	c.probeSocket()
+	if got := <-polled; got != "6" {
+		t.Errorf("poll %q", got)
+	}
+	c.write("5")
+	eventually(t, "upgraded", ses.overWebSocket)
+	eventually(t, "nothing is open but the WebSocket", func() bool { return count() == 0 })
+
+	// Who goes on polling keeps its connection after the first.
+	c, _ = s.poller(t)
+	send(http.MethodPost, "4one")
+	send(http.MethodPost, "4two")
+	send(http.MethodPost, "4three")
+	if n := count(); n != 1 {
+		t.Errorf("%d connections are open after posts, want 1", n)
+	}
+}
+
+// closeTeller tells when a connection is closed.
+type closeTeller struct {
+	net.Conn
+	tell func()
+}
+
+func (c *closeTeller) Close() error { c.tell(); return c.Conn.Close() }
