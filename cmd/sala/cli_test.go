@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/gorilla/websocket"
 )
 
 // TestCommands runs the commands, in this order, with two clients connected.
@@ -54,6 +56,10 @@ func TestCommands(t *testing.T) {
 		{args: []string{"rooms", "get", "vip"}, out: []string{"vip   1        1"}},
 		{args: []string{"sockets", "leave", "vip", "--user", "ana"}, out: []string{"1 socket matched\n"}},
 		{args: []string{"rooms", "get", "vip"}, code: 1},
+		{args: []string{"sockets", "update", `{"plan":"pro"}`, "--user", "ana"}, out: []string{"1 socket updated\n"}},
+		{args: []string{"sockets", "get", "--", ana.id}, out: []string{"DATA       {\"plan\":\"pro\"}\n"}},
+		{args: []string{"sockets", "update", `{`, "--user", "ana"}, code: 2, err: []string{"the data is not valid JSON"}},
+		{args: []string{"sockets", "update", `1`}, code: 2, err: []string{"at least one --room"}},
 		{args: []string{"sockets", "join", "vip"}, code: 2, err: []string{"at least one --room"}},
 		{args: []string{"sockets", "leave", "vip"}, code: 2, err: []string{"at least one --room"}},
 		{args: []string{"sockets", "disconnect"}, code: 2, err: []string{"at least one --room"}},
@@ -65,6 +71,17 @@ func TestCommands(t *testing.T) {
 		{args: []string{"rooms", "clear", "lobby"}, out: []string{"0 sockets removed\n"}},
 		{args: []string{"sockets", "disconnect", "--user", "ana", "--reason", "enough"}, out: []string{"1 socket disconnected\n"}, heard: `42["sala:disconnect"`},
 
+		{args: []string{"emit", "q", "--room", "none", "--ack"}, code: 1, out: []string{"0 sockets asked: 0 answered"}, err: []string{"nobody answered"}},
+		{args: []string{"emit", "q", "--room", "lobby", "--min-acks", "1"}, code: 2, err: []string{"--min-acks belongs to --ack"}},
+		{args: []string{"emit", "q", "--room", "lobby", "--ack", "--volatile"}, code: 2, err: []string{"give one of them"}},
+		{args: []string{"emit", "q", "--room", "lobby", "--ack", "--timeout", "61s"}, code: 1, err: []string{"timeout: 1m1s is not between"}},
+		{args: []string{"token", "revoke"}, code: 2, err: []string{"the id of one, or --user"}},
+		{args: []string{"token", "revoke", "x", "--user", "u"}, code: 2, err: []string{"the id of one, or --user"}},
+		{args: []string{"token", "revoke", "x", "--issued-before", "2030-01-02T03:04:05Z"}, code: 2, err: []string{"--issued-before belongs to --user"}},
+		{args: []string{"token", "revoke", "x"}, out: []string{"revoked, 0 sockets disconnected\n"}},
+		{args: []string{"token", "revoke", "--user", "ben", "--issued-before", "2020-01-02T03:04:05Z"}, out: []string{"revoked, 0 sockets disconnected\n"}},
+		{args: []string{"token", "revoke", "--user", "ben"}, out: []string{"revoked, 1 socket disconnected\n"}},
+		{args: []string{"nodes", "drain", "none"}, code: 1, err: []string{`there is no node "none"`}},
 		{args: []string{"nodes"}, out: []string{"ID ", "VERSION", "STATE", "active", "UPTIME"}},
 		{args: []string{"token", "ana", "--ttl", "-5s"}, code: 2},
 		{args: []string{"token", "ana", "--ttl=-5s"}, code: 1, err: []string{"ttl: "}},
@@ -130,17 +147,19 @@ func TestJSON(t *testing.T) {
 	n := plain(t)
 	ana := n.connect(t, "ana", "lobby")
 	for command, want := range map[string]string{
-		"rooms --prefix lobby JSON":        "{\n  \"rooms\": [\n    {\n      \"name\": \"lobby\",\n      \"namespace\": \"/\",\n      \"sockets\": 1\n    }\n  ],\n  \"nextPageToken\": \"\"\n}\n",
-		"rooms --prefix none JSON":         "{\n  \"rooms\": [],\n  \"nextPageToken\": \"\"\n}\n",
-		"rooms get lobby JSON":             "{\n  \"name\": \"lobby\",\n  \"namespace\": \"/\",\n  \"sockets\": 1,\n  \"users\": 1\n}\n",
-		"emit e --room lobby JSON":         "{\n  \"matched\": 1,\n  \"queued\": 1,\n  \"dropped\": 0\n}\n",
+		"rooms --prefix lobby JSON":        "{\n  \"rooms\": [\n    {\n      \"name\": \"lobby\",\n      \"namespace\": \"/\",\n      \"sockets\": 1\n    }\n  ],\n  \"nextPageToken\": \"\",\n  \"partial\": false,\n  \"missingNodes\": []\n}\n",
+		"rooms --prefix none JSON":         "{\n  \"rooms\": [],\n  \"nextPageToken\": \"\",\n  \"partial\": false,\n  \"missingNodes\": []\n}\n",
+		"rooms get lobby JSON":             "{\n  \"name\": \"lobby\",\n  \"namespace\": \"/\",\n  \"sockets\": 1,\n  \"users\": 1,\n  \"partial\": false,\n  \"missingNodes\": []\n}\n",
+		"emit e --room lobby JSON":         "{\n  \"matched\": 1,\n  \"queued\": 1,\n  \"dropped\": 0,\n  \"partial\": false,\n  \"missingNodes\": []\n}\n",
 		"broadcast e --volatile JSON":      "{\n  \"matched\": 1,\n",
 		"sockets JSON":                     fmt.Sprintf("{\n  \"sockets\": [\n    {\n      \"id\": %q,\n", ana.id),
 		"sockets get JSON -- " + ana.id:    fmt.Sprintf("{\n  \"socket\": {\n    \"id\": %q,\n", ana.id),
-		"sockets join x --user ana JSON":   "{\n  \"matched\": 1,\n  \"refused\": 0\n}\n",
-		"sockets leave x --user ana JSON":  "{\n  \"matched\": 1\n}\n",
-		"sockets disconnect --user x JSON": "{\n  \"matched\": 0\n}\n",
-		"rooms clear none JSON":            "{\n  \"removed\": 0\n}\n",
+		"sockets join x --user ana JSON":   "{\n  \"matched\": 1,\n  \"refused\": 0,\n  \"partial\": false,\n  \"missingNodes\": []\n}\n",
+		"sockets leave x --user ana JSON":  "{\n  \"matched\": 1,\n  \"partial\": false,\n  \"missingNodes\": []\n}\n",
+		"sockets disconnect --user x JSON": "{\n  \"matched\": 0,\n  \"partial\": false,\n  \"missingNodes\": []\n}\n",
+		"sockets update 1 --user x JSON":   "{\n  \"matched\": 0,\n  \"partial\": false,\n  \"missingNodes\": []\n}\n",
+		"token revoke none JSON":           "{\n  \"disconnected\": 0,\n  \"partial\": false,\n  \"missingNodes\": []\n}\n",
+		"rooms clear none JSON":            "{\n  \"removed\": 0,\n  \"partial\": false,\n  \"missingNodes\": []\n}\n",
 		"nodes JSON":                       "{\n  \"nodes\": [\n    {\n      \"id\": \"",
 		"token ana JSON":                   "{\n  \"token\": \"",
 	} {
@@ -219,5 +238,61 @@ func TestErrorsInWords(t *testing.T) {
 	code, _, stderr := sala(t, "broadcast", "x", "--server", n.grpc, "--api-key", "reads-only")
 	if code != 1 || !strings.Contains(stderr, `lacks the scope "broadcast"`) {
 		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}
+
+// TestAcks asks two clients, of which one answers before the other is asked to
+// hurry, and one that says nothing.
+func TestAcks(t *testing.T) {
+	n := plain(t)
+	ana, ben := n.connect(t, "ana", "lobby"), n.connect(t, "ben", "lobby")
+	answer := func(c *client, args string) {
+		id := strings.TrimPrefix(c.read("42"), "42")
+		id = id[:strings.IndexByte(id, '[')]
+		if err := c.ws.WriteMessage(websocket.TextMessage, []byte("43"+id+args)); err != nil {
+			t.Error(err)
+		}
+	}
+	go func() {
+		answer(ana, `[1.50,{"b":1,"a":2}]`)
+		answer(ben, `[]`)
+	}()
+	code, out, stderr := n.call(t, "emit", "q", "--room", "lobby", "--ack")
+	if code != 0 || stderr != "" {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+	check(t, "standard output", out, []string{
+		"LATENCY    USER", ana.id + "  [1.50,{\"b\":1,\"a\":2}]\n", ben.id, "  []\n",
+		"2 sockets asked: 2 answered, 0 timed out, 0 disconnected, 0 dropped\n",
+	})
+
+	go answer(ana, `["only me"]`)
+	code, out, stderr = n.call(t, "emit", "q", "--room", "lobby", "--ack", "--min-acks", "2", "--timeout", "500ms", "-o", "json")
+	lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+	if code != 1 || !strings.Contains(stderr, "1 answered, fewer than --min-acks 2") || len(lines) != 2 {
+		t.Fatalf("exit code %d: %s %s", code, out, stderr)
+	}
+	check(t, "the first line", lines[0], []string{`{"ack":{"socket":"` + ana.id + `","user":"ana","args":["only me"],"argsJson":""`})
+	check(t, "the last line", lines[1], []string{`{"summary":{"expected":2,"answered":1,"timedOut":1,"disconnected":0,"dropped":0,"partial":false`})
+}
+
+func TestDrainCommand(t *testing.T) {
+	n := plain(t, "--drain-spread", "0s")
+	ana := n.connect(t, "ana")
+	_, out, _ := n.call(t, "nodes", "-o", "json")
+	var list struct{ Nodes []struct{ ID string } }
+	if err := json.Unmarshal([]byte(out), &list); err != nil || len(list.Nodes) != 1 {
+		t.Fatal(out, err)
+	}
+	code, out, stderr := n.call(t, "nodes", "drain", list.Nodes[0].ID)
+	if code != 0 || !strings.HasPrefix(out, list.Nodes[0].ID+" is draining, ") {
+		t.Errorf("exit code %d: %s%s", code, out, stderr)
+	}
+	ana.read(`42["sala:disconnect",{"code":"DRAINING"`)
+	if status, body := get(t, "http://"+n.http+"/readyz", ""); status != 503 {
+		t.Errorf("/readyz: %d %s", status, body)
+	}
+	if code, _, stderr := n.call(t, "nodes"); code != 0 {
+		t.Errorf("the control API has gone: %s", stderr)
 	}
 }

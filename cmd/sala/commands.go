@@ -29,12 +29,12 @@ const exitCodes = `Exit codes: 0 done, 1 it failed at run time (no broker there,
 type commands struct {
 	Serve     serveCommand   `cmd:"" help:"Run a broker."`
 	Config    configCommand  `cmd:"" help:"Look at a broker's configuration."`
-	Token     cli.Token      `cmd:"" help:"Issue and check the tokens with which clients connect."`
+	Token     cli.Token      `cmd:"" help:"Issue, check and revoke the tokens with which clients connect."`
 	Rooms     cli.Rooms      `cmd:"" help:"List and clear rooms."`
 	Emit      cli.Emit       `cmd:"" help:"Send an event to rooms, users and sockets."`
 	Broadcast cli.Broadcast  `cmd:"" help:"Send an event to everyone."`
-	Sockets   cli.Sockets    `cmd:"" help:"List connected clients, move them between rooms, disconnect them."`
-	Nodes     cli.Nodes      `cmd:"" help:"List the nodes that make up the broker."`
+	Sockets   cli.Sockets    `cmd:"" help:"List connected clients, move them between rooms, change their data, disconnect them."`
+	Nodes     cli.Nodes      `cmd:"" help:"List the nodes that make up the broker, take one out of service."`
 	Version   versionCommand `cmd:"" help:"Print the version."`
 
 	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`

@@ -14,6 +14,8 @@ import (
 // Emit sends an event to rooms, users and sockets.
 type Emit struct {
 	Event
+	Ack     bool   `help:"Ask each client for an answer and print the answers as they come; --timeout is how long they may take, up to 60s."`
+	MinAcks uint32 `placeholder:"N" help:"With --ack, wait no longer once so many have answered."`
 	Target
 	Printer
 	Client
@@ -27,6 +29,14 @@ func (e *Emit) Run(ctx context.Context, s *Streams) error {
 	}
 	if err := e.check(); err != nil {
 		return err
+	}
+	switch {
+	case e.Ack && e.Volatile:
+		return &UsageError{Message: "--ack waits for everyone, --volatile leaves some out; give one of them"}
+	case e.Ack:
+		return e.askForAcks(ctx, s, args)
+	case e.MinAcks > 0:
+		return &UsageError{Message: "--min-acks belongs to --ack, which is missing"}
 	}
 	return e.call(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
 		res, err := salav1.NewMessageServiceClient(conn).Emit(ctx, &salav1.EmitRequest{

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -11,14 +12,23 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-// Nodes lists the nodes of the broker.
+// Nodes groups the commands about the nodes of the broker.
 type Nodes struct {
+	List  NodesList  `cmd:"" default:"withargs" help:"List the nodes that make up the broker."`
+	Drain NodesDrain `cmd:"" help:"Take a node out of service: it sends its clients away and takes no new ones."`
+}
+
+// Help is shown below the usage.
+func (Nodes) Help() string { return `"sala nodes" is short for "sala nodes list".` }
+
+// NodesList lists the nodes of the broker.
+type NodesList struct {
 	Printer
 	Client
 }
 
 // Run implements the command.
-func (n *Nodes) Run(ctx context.Context, s *Streams) error {
+func (n *NodesList) Run(ctx context.Context, s *Streams) error {
 	return n.call(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
 		res, err := salav1.NewClusterServiceClient(conn).ListNodes(ctx, &salav1.ListNodesRequest{})
 		if err != nil {
@@ -27,11 +37,35 @@ func (n *Nodes) Run(ctx context.Context, s *Streams) error {
 		return n.print(s.Out, res, func(out io.Writer) error {
 			rows := [][]string{{"ID", "VERSION", "STATE", "SOCKETS", "ROOMS", "UPTIME"}}
 			for _, node := range res.GetNodes() {
-				state := strings.ToLower(strings.TrimPrefix(node.GetState().String(), "NODE_STATE_"))
-				rows = append(rows, []string{node.GetId(), node.GetVersion(), state, count(node.GetSockets()), count(node.GetRooms()),
+				rows = append(rows, []string{node.GetId(), node.GetVersion(), nodeState(node), count(node.GetSockets()), count(node.GetRooms()),
 					node.GetUptime().AsDuration().Round(time.Second).String()})
 			}
 			return table(out, rows)
+		})
+	})
+}
+
+func nodeState(node *salav1.Node) string {
+	return strings.ToLower(strings.TrimPrefix(node.GetState().String(), "NODE_STATE_"))
+}
+
+// NodesDrain takes a node out of service.
+type NodesDrain struct {
+	ID string `arg:"" name:"id" help:"The node's id."`
+	Printer
+	Client
+}
+
+// Run implements the command.
+func (d *NodesDrain) Run(ctx context.Context, s *Streams) error {
+	return d.call(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		res, err := salav1.NewClusterServiceClient(conn).Drain(ctx, &salav1.DrainRequest{Id: d.ID})
+		if err != nil {
+			return err
+		}
+		return d.print(s.Out, res, func(out io.Writer) error {
+			_, err := fmt.Fprintf(out, "%s is %s, %s left\n", res.GetNode().GetId(), nodeState(res.GetNode()), sockets(res.GetNode().GetSockets()))
+			return err
 		})
 	})
 }

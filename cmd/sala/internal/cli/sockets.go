@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
@@ -17,6 +18,7 @@ type Sockets struct {
 	Get        SocketsGet        `cmd:"" help:"Show one socket."`
 	Join       SocketsJoin       `cmd:"" help:"Put sockets into rooms."`
 	Leave      SocketsLeave      `cmd:"" help:"Take sockets out of rooms."`
+	Update     SocketsUpdate     `cmd:"" help:"Replace the data of sockets."`
 	Disconnect SocketsDisconnect `cmd:"" help:"Disconnect sockets."`
 }
 
@@ -135,6 +137,35 @@ func (l *SocketsLeave) Run(ctx context.Context, s *Streams) error {
 		}
 		return l.print(s.Out, res, func(out io.Writer) error {
 			_, err := fmt.Fprintf(out, "%s matched\n", sockets(res.GetMatched()))
+			return err
+		})
+	})
+}
+
+// SocketsUpdate replaces the data of sockets.
+type SocketsUpdate struct {
+	Data string `arg:"" placeholder:"JSON" help:"What backends see with the sockets from now on, as JSON; null for nothing."`
+	Target
+	Printer
+	Client
+}
+
+// Run implements the command.
+func (u *SocketsUpdate) Run(ctx context.Context, s *Streams) error {
+	if err := u.check(); err != nil {
+		return err
+	}
+	req := &salav1.UpdateRequest{Selector: u.selector(), Data: &structpb.Value{}}
+	if err := parseJSON("the data", u.Data, req.Data); err != nil {
+		return err
+	}
+	return u.call(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		res, err := salav1.NewSocketServiceClient(conn).Update(ctx, req)
+		if err != nil {
+			return err
+		}
+		return u.print(s.Out, res, func(out io.Writer) error {
+			_, err := fmt.Fprintf(out, "%s updated\n", sockets(res.GetMatched()))
 			return err
 		})
 	})

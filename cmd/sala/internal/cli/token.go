@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
@@ -23,6 +24,7 @@ const maxTokenInput = 64 << 10
 type Token struct {
 	Issue  TokenIssue  `cmd:"" default:"withargs" help:"Issue a token for a user, and print it."`
 	Verify TokenVerify `cmd:"" help:"Say what a token allows, or why it is refused."`
+	Revoke TokenRevoke `cmd:"" help:"Make a token, or those of a user, worthless, and disconnect who uses one."`
 }
 
 // Help is shown below the usage.
@@ -127,5 +129,37 @@ func claimsTable(out io.Writer, c *salav1.TokenClaims) error {
 		{"MAY PUBLISH", strings.Join(c.GetPublish(), " ")},
 		{"MAY BROADCAST", map[bool]string{true: "yes", false: "no"}[c.GetBroadcast()]},
 		{"DATA", compactJSON(c.GetData())},
+	})
+}
+
+// TokenRevoke revokes tokens.
+type TokenRevoke struct {
+	ID           string    `arg:"" optional:"" name:"id" help:"The token's id."`
+	User         string    `placeholder:"USER" help:"All tokens of this user, instead."`
+	IssuedBefore time.Time `placeholder:"TIME" help:"With --user, only those that were issued before this time, such as 2030-01-02T03:04:05Z; now if not given."`
+	Printer
+	Client
+}
+
+// Run implements the command.
+func (t *TokenRevoke) Run(ctx context.Context, s *Streams) error {
+	req := &salav1.RevokeTokensRequest{TokenId: t.ID, User: t.User}
+	switch {
+	case (t.ID == "") == (t.User == ""):
+		return &UsageError{Message: "say which tokens: the id of one, or --user USER"}
+	case t.User == "" && !t.IssuedBefore.IsZero():
+		return &UsageError{Message: "--issued-before belongs to --user USER, which is missing"}
+	case !t.IssuedBefore.IsZero():
+		req.IssuedBefore = timestamppb.New(t.IssuedBefore)
+	}
+	return t.call(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		res, err := salav1.NewTokenServiceClient(conn).RevokeTokens(ctx, req)
+		if err != nil {
+			return err
+		}
+		return t.print(s.Out, res, func(out io.Writer) error {
+			_, err := fmt.Fprintf(out, "revoked, %s disconnected\n", sockets(res.GetDisconnected()))
+			return err
+		})
 	})
 }

@@ -98,6 +98,9 @@ func (f *Flags) checkNumbers(p *problems) {
 			p.addf("%s is %s; it must be above zero, such as 10s", d.flag, d.value)
 		}
 	}
+	if f.DrainSpread < 0 {
+		p.addf("--drain-spread is %s; it must not be below zero, which means at once", f.DrainSpread)
+	}
 	if f.MaxMessage <= 0 {
 		p.addf("--max-message-bytes is %d; it must be above zero, such as 1000000", f.MaxMessage)
 	}

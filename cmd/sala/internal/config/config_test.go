@@ -272,6 +272,7 @@ rooms: {join_event: entrar, leave_event: salir, announce: {event: message, joine
 		Rooms: broker.RoomEvents{JoinEvent: "entrar", LeaveEvent: "salir", Announce: &broker.Announcement{
 			Event: "message", Joined: "{user} ha entrado en la sala {room}.", Left: "adiós"}},
 		PingInterval: got.PingInterval, PingTimeout: got.PingTimeout, ConnectTimeout: got.ConnectTimeout,
+		DrainSpread:     5 * time.Second,
 		MaxMessageBytes: 1_000_000,
 		MaxQueueBytes:   1 << 20, SlowConsumers: broker.DisconnectSlow, Tokens: got.Tokens,
 	}

@@ -142,6 +142,7 @@ func TestBuildRefuses(t *testing.T) {
 		{"no certificate file", append(both, "--tls-cert", "/nonexistent/a", "--tls-key", "/nonexistent/b"), []string{"--tls-cert and --tls-key can't be used", "no such file"}},
 		{"no certificate in the file", append(both, "--control-tls-cert", junk, "--control-tls-key", junk), []string{"--control-tls-cert and --control-tls-key can't be used"}},
 		{"no interval", append(both, "--ping-interval", "0s"), []string{"--ping-interval is 0s"}},
+		{"negative spread", append(both, "--drain-spread", "-1s"), []string{"--drain-spread is -1s"}},
 		{"negative drain", append(both, "--drain-timeout", "-1s"), []string{"--drain-timeout is -1s"}},
 		{"no size", append(both, "--max-message-bytes", "0"), []string{"--max-message-bytes is 0"}},
 	} {
