@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/salabroker/sala/broker/packet"
+	"github.com/salabroker/sala/broker/token"
 )
 
 // Whatever happens to a socket at whatever moment, it is counted once, and
@@ -108,4 +110,37 @@ func TestSlowCallerIsCut(t *testing.T) {
 	if err := q.passOn(keep); !errors.As(err, &failed) || failed.Reason != ReasonSlowCaller {
 		t.Errorf("over the limit: %v", err)
 	}
+}
+
+func TestWaitingIsBounded(t *testing.T) {
+	ring, err := token.NewKeyring(token.Options{Keys: []token.Key{{Secret: []byte(strings.Repeat("s", 32))}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := New(Options{Tokens: ring})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Shutdown(context.Background()) })
+	s := &socket{id: "s"}
+	s.gone.Store(true) // it is found, and has nothing to answer with
+	if err := b.namespaces["/"].index.Add(s, nil, func() {}); err != nil {
+		t.Fatal(err)
+	}
+	ask := func(waiting int64) error {
+		b.waiting.Store(waiting)
+		_, err := b.EmitWithAck(t.Context(), Target{Everyone: true}, Message{Event: "q"}, AckOptions{}, nil)
+		if got := b.waiting.Load(); got != waiting {
+			t.Errorf("the call leaves %d behind", got-waiting)
+		}
+		return err
+	}
+	if err := ask(maxWaiting - 1); err != nil {
+		t.Errorf("at the limit: %v", err)
+	}
+	var failed *Error
+	if err := ask(maxWaiting); !errors.As(err, &failed) || failed.Reason != ReasonTooManyAcks {
+		t.Errorf("over the limit: %v", err)
+	}
+	b.namespaces["/"].index.Remove(s)
 }
