@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,9 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
 func TestExplainEveryCode(t *testing.T) {
@@ -68,5 +72,23 @@ func TestArguments(t *testing.T) {
 		if got, err := tt.event.argsJSON(); err != nil || got != tt.want {
 			t.Errorf("%+v became %s (%v), want %s", tt.event, got, err, tt.want)
 		}
+	}
+}
+
+func TestIncompleteAnswersSaySo(t *testing.T) {
+	nothing := func(io.Writer) error { return nil }
+	for want, res := range map[string]proto.Message{
+		"": &salav1.EmitResponse{Matched: 1},
+		"incomplete: no answer from some nodes\n": &salav1.EmitResponse{Partial: true},
+		"incomplete: no answer from n1\n":         &salav1.EmitResponse{Partial: true, MissingNodes: []string{"n1"}},
+		"incomplete: no answer from a, b\n":       &salav1.ListRoomsResponse{Partial: true, MissingNodes: []string{"a", "b"}},
+	} {
+		var out bytes.Buffer
+		if err := (&Printer{Output: "table"}).print(&out, res, nothing); err != nil || out.String() != want {
+			t.Errorf("%v is printed as %q, %v, want %q", res, out.String(), err, want)
+		}
+	}
+	if got := union([]string{"b"}, []string{"c", "a", "b"}); strings.Join(got, " ") != "a b c" {
+		t.Errorf("the union is %v", got)
 	}
 }
