@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// polling is a Socket.IO client over HTTP long-polling, on one connection.
+// polling is a Socket.IO client over HTTP long-polling, on one connection at a time.
 type polling struct {
+	d    *dialer
 	s    *stream
 	host string
 	sid  string
@@ -30,10 +31,10 @@ func openPolling(d *dialer, c client) (p *polling, id string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	p = &polling{s: s, host: d.host}
+	p = &polling{d: d, s: s, host: d.host}
 	id, err = p.connect(auth)
 	if err != nil {
-		s.close()
+		p.close()
 		return nil, "", err
 	}
 	return p, id, nil
@@ -65,8 +66,19 @@ func (p *polling) connect(auth []byte) (id string, err error) {
 
 func (p *polling) path() string { return enginePath + "polling&sid=" + p.sid }
 
-// ask sends a poll; answer reads what it is answered with.
-func (p *polling) ask() error { return request(p.s, p.host, http.MethodGet, p.path(), nil) }
+// ask sends a poll, over a new connection if the server wants no more on the last; answer reads what it is answered
+// with.
+func (p *polling) ask() error {
+	if p.s.last {
+		s, err := p.d.dial()
+		if err != nil {
+			return err
+		}
+		p.s.close()
+		p.s = s
+	}
+	return request(p.s, p.host, http.MethodGet, p.path(), nil)
+}
 
 func (p *polling) answer() ([]byte, error) { return response(p.s) }
 
@@ -152,6 +164,7 @@ func response(s *stream) ([]byte, error) {
 		return nil, err
 	}
 	defer answer.Body.Close()
+	s.last = answer.Close
 	body, err := io.ReadAll(answer.Body)
 	if err == nil && answer.StatusCode != http.StatusOK {
 		err = fmt.Errorf("%s: %.200s", answer.Status, body)

@@ -96,8 +96,9 @@ func squeeze(fd int) error {
 
 // stream is a connection in blocking mode, on a bare file descriptor: thousands of them must cost little.
 type stream struct {
-	fd int
-	r  *bufio.Reader
+	fd   int
+	r    *bufio.Reader
+	last bool // the server takes no further HTTP request
 }
 
 // Write implements [io.Writer].
