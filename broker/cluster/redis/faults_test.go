@@ -201,6 +201,39 @@ func TestConnectionsKilled(t *testing.T) {
 	inOrder(t, b)
 }
 
+// TestSlotMoves moves the slots of all partitions from one master of a Redis
+// Cluster to another: those who hear them follow.
+func TestSlotMoves(t *testing.T) {
+	servers := clustertest.StartCluster(t)
+	from, to := servers[0], servers[1]
+	ids := []string{from.Must("CLUSTER MYID"), to.Must("CLUSTER MYID")}
+	a := clustertest.StartNode(t, cluster.Options{Bus: bus(t, from.URL())})
+	b := clustertest.StartNode(t, cluster.Options{Bus: bus(t, from.URL())})
+	a.AwaitNodes(a, b)
+	topics := make([]cluster.Topic, 50)
+	for i := range topics {
+		topics[i] = cluster.RoomTopic("/", strconv.Itoa(i))
+		b.Want(topics[i])
+	}
+	for slot := range 16384 / 3 {
+		command := "CLUSTER SETSLOT " + strconv.Itoa(slot)
+		if keys := from.Must("CLUSTER COUNTKEYSINSLOT " + strconv.Itoa(slot)); keys != "0" {
+			continue // a table's: moving data is the operator's tool's work
+		}
+		to.Must(command + " NODE " + ids[1])
+		from.Must(command + " NODE " + ids[1])
+	}
+	for _, topic := range topics {
+		b.Await("what is published after the move", func() bool {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			// It may be that nobody hears it, while the node moves.
+			result, err := a.PublishReported(ctx, cluster.Route{Topic: topic}, []byte("1"))
+			return err == nil && len(result.Replies) == 1
+		})
+	}
+}
+
 // TestURL: a URL that isn't one is refused, and not repeated: it may have a password.
 func TestURL(t *testing.T) {
 	for _, url := range []string{"", "localhost:6379", "http://localhost", "redis://u:secret@host:port/0", "redis://u:secret@h/x"} {

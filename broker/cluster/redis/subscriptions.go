@@ -7,22 +7,32 @@ import "sync"
 // server to it.
 type subscriptions struct {
 	wake chan struct{} // holds one token if something is dirty
+	done chan struct{} // closed: what is effective has this channel
 
 	mu       sync.Mutex
 	channels map[string]*subscription
-	dirty    []string // channels to look at
+	dirty    map[string]struct{} // channels to look at
 }
 
-// subscription is wanted, or the server has it, or both.
+// subscription is wanted, or the server has been asked for it, or both. One
+// that is neither is not kept, also during a long outage.
 type subscription struct {
 	wanted bool
-	// had: the server has confirmed it, and hasn't been told otherwise.
-	had       bool
-	effective chan struct{} // closed while had
+	asked  bool // the server has been told, in this session
+	had    bool // and has confirmed it
+	// effective is closed while had.
+	effective chan struct{}
 }
 
 func newSubscriptions() *subscriptions {
-	return &subscriptions{wake: make(chan struct{}, 1), channels: make(map[string]*subscription)}
+	s := &subscriptions{
+		wake:     make(chan struct{}, 1),
+		done:     make(chan struct{}),
+		channels: make(map[string]*subscription),
+		dirty:    make(map[string]struct{}),
+	}
+	close(s.done)
+	return s
 }
 
 // want asks for a channel and returns what is closed once the server has it.
@@ -45,7 +55,13 @@ func (s *subscriptions) want(channel string) <-chan struct{} {
 func (s *subscriptions) unwant(channel string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if sub, ok := s.channels[channel]; ok && sub.wanted {
+	sub, ok := s.channels[channel]
+	switch {
+	case !ok || !sub.wanted:
+	case !sub.asked:
+		delete(s.channels, channel)
+		delete(s.dirty, channel)
+	default:
 		sub.wanted = false
 		s.mark(channel)
 	}
@@ -53,11 +69,7 @@ func (s *subscriptions) unwant(channel string) {
 
 // mark says that a channel is to be looked at. The caller holds mu.
 func (s *subscriptions) mark(channel string) {
-	s.dirty = append(s.dirty, channel)
-	s.signal()
-}
-
-func (s *subscriptions) signal() {
+	s.dirty[channel] = struct{}{}
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -66,29 +78,22 @@ func (s *subscriptions) signal() {
 
 // changes returns what the server has to be told. The server is taken to have
 // forgotten what is in unsubscribe; what is in subscribe it has once that is
-// confirmed.
+// confirmed. It isn't called again before that.
 func (s *subscriptions) changes() (subscribe, unsubscribe []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	looked := make(map[string]struct{}, len(s.dirty))
-	for _, channel := range s.dirty {
-		if _, again := looked[channel]; again {
-			continue
-		}
-		looked[channel] = struct{}{}
-		sub, ok := s.channels[channel]
+	for channel := range s.dirty {
+		sub := s.channels[channel]
 		switch {
-		case !ok:
-		case sub.wanted && !sub.had:
+		case sub.wanted && !sub.asked:
+			sub.asked = true
 			subscribe = append(subscribe, channel)
 		case !sub.wanted:
-			if sub.had {
-				unsubscribe = append(unsubscribe, channel)
-			}
 			delete(s.channels, channel)
+			unsubscribe = append(unsubscribe, channel)
 		}
 	}
-	s.dirty = nil
+	s.dirty = make(map[string]struct{})
 	return subscribe, unsubscribe
 }
 
@@ -97,9 +102,9 @@ func (s *subscriptions) confirm(channels []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, channel := range channels {
-		if sub, ok := s.channels[channel]; ok && !sub.had {
-			sub.had = true
+		if sub, ok := s.channels[channel]; ok && sub.asked && !sub.had {
 			close(sub.effective)
+			sub.had, sub.effective = true, s.done
 		}
 	}
 }
@@ -117,19 +122,16 @@ func (s *subscriptions) has(channel string) bool {
 func (s *subscriptions) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.dirty = s.dirty[:0]
+	clear(s.dirty)
 	for channel, sub := range s.channels {
 		if !sub.wanted {
 			delete(s.channels, channel)
 			continue
 		}
 		if sub.had {
-			sub.had = false
 			sub.effective = make(chan struct{})
 		}
-		s.dirty = append(s.dirty, channel)
-	}
-	if len(s.dirty) > 0 {
-		s.signal()
+		sub.asked, sub.had = false, false
+		s.mark(channel)
 	}
 }
