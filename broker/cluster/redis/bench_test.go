@@ -1,0 +1,101 @@
+package redis_test
+
+import (
+	"bytes"
+	"context"
+	"testing"
+	"time"
+
+	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/cluster/clustertest"
+	"github.com/salabroker/sala/broker/cluster/redis"
+)
+
+// counter counts what is delivered to a node.
+type counter struct{ delivered chan struct{} }
+
+func (c counter) Deliver(cluster.Delivery) []byte { c.delivered <- struct{}{}; return nil }
+func (c counter) Answer(context.Context, cluster.NodeID, []byte) ([]byte, error) {
+	return nil, nil
+}
+func (c counter) NodeJoined(cluster.Node) {}
+func (c counter) NodeLeft(cluster.Node)   {}
+func (c counter) NodeLost(cluster.Node)   {}
+func (c counter) Rejoined()               {}
+
+// pair runs two nodes on one Redis; the second is interested in the topic.
+func pair(b *testing.B, key []byte) (from *cluster.Mesh, to counter, topic cluster.Topic) {
+	server := clustertest.Start(b)
+	to = counter{delivered: make(chan struct{}, 1<<16)}
+	topic = cluster.RoomTopic("/", "lobby")
+	var nodes [2]*cluster.Mesh
+	for i := range nodes {
+		bus, err := redis.New(redis.Options{URL: server.URL()})
+		if err != nil {
+			b.Fatal(err)
+		}
+		nodes[i], err = cluster.New(cluster.Options{Bus: bus, Handler: to, Key: key})
+		if err != nil {
+			b.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(context.Background())
+		done := make(chan struct{})
+		go func() { defer close(done); _ = nodes[i].Run(ctx) }()
+		b.Cleanup(func() { stop(); <-done })
+		<-nodes[i].Ready()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := nodes[1].Await(ctx, nodes[1].Interest(topic)); err != nil {
+		b.Fatal(err)
+	}
+	return nodes[0], to, topic
+}
+
+// BenchmarkPublish is what it takes to bring 200 bytes from one node to another:
+// one at a time, and as many as there is room for.
+func BenchmarkPublish(b *testing.B) {
+	payload := bytes.Repeat([]byte("x"), 200)
+	for name, key := range map[string][]byte{"signed": bytes.Repeat([]byte("k"), 32), "unsigned": nil} {
+		b.Run(name+"/latency", func(b *testing.B) {
+			from, to, topic := pair(b, key)
+			for b.Loop() {
+				if err := from.Publish(cluster.Route{Topic: topic}, payload); err != nil {
+					b.Fatal(err)
+				}
+				<-to.delivered
+			}
+		})
+		b.Run(name+"/throughput", func(b *testing.B) {
+			from, to, topic := pair(b, key)
+			window := make(chan struct{}, 1000)
+			go func() {
+				for range to.delivered {
+					<-window
+				}
+			}()
+			defer close(to.delivered)
+			for b.Loop() {
+				window <- struct{}{}
+				if err := from.Publish(cluster.Route{Topic: topic}, payload); err != nil {
+					b.Fatal(err)
+				}
+			}
+			for range cap(window) {
+				window <- struct{}{} // all has arrived
+			}
+		})
+	}
+}
+
+// BenchmarkReported is an emit whose count is waited for.
+func BenchmarkReported(b *testing.B) {
+	from, to, topic := pair(b, nil)
+	for b.Loop() {
+		result, err := from.PublishReported(context.Background(), cluster.Route{Topic: topic}, nil)
+		if err != nil || len(result.Replies) != 1 {
+			b.Fatalf("%+v, %v", result, err)
+		}
+		<-to.delivered
+	}
+}
