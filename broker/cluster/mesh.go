@@ -62,7 +62,8 @@ type Options struct {
 	// Key signs everything that nodes say, see the package's documentation. At
 	// least 32 bytes; without one everyone on the bus is trusted.
 	Key []byte
-	// Info describes this node. It is called for every heartbeat and must not block.
+	// Info describes this node. It is called for every heartbeat and by
+	// [Mesh.Nodes], concurrently, and must not block; by default it says nothing.
 	Info func() Info
 	// Observer is told what happens; may be nil.
 	Observer Observer

@@ -1,7 +1,9 @@
 package redis_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/clustertest"
@@ -14,9 +16,84 @@ func TestMesh(t *testing.T) { clustertest.TestMesh(t, single) }
 
 // TestRedisCluster is both suites on one Redis Cluster.
 func TestRedisCluster(t *testing.T) {
-	network := sharded(t)
+	servers := clustertest.StartCluster(t)
+	network := sharded(servers)
 	t.Run("bus", func(t *testing.T) { clustertest.TestBus(t, network) })
 	t.Run("mesh", func(t *testing.T) { clustertest.TestMesh(t, network) })
+	t.Run("listen", func(t *testing.T) { testListen(t, servers) })
+}
+
+func TestListen(t *testing.T) { testListen(t, []*clustertest.Redis{clustertest.Start(t)}) }
+
+// testListen: what is published at any server, by a channel that matches, is
+// heard in order, also after the servers were gone.
+func testListen(t *testing.T, servers []*clustertest.Redis) {
+	b, err := redis.New(redis.Options{URL: servers[0].URL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := listener{heard: make(chan string, 100), states: make(chan cluster.State, 100)}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); b.Listen(ctx, []string{"socket.io#*", "other?"}, in) }()
+	defer func() { stop(); <-done }()
+	expect := func(want string) {
+		t.Helper()
+		select {
+		case got := <-in.heard:
+			if got != want {
+				t.Errorf("heard was %q, want %q", got, want)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%q isn't heard", want)
+		}
+	}
+	for range 2 {
+		in.await(t, cluster.Connected)
+		for _, server := range servers {
+			for _, channel := range []string{"socket.io#/#", "socket.i", "other1", "other11", "socket.io#/#room#"} {
+				server.Must("PUBLISH " + channel + " hello")
+			}
+			expect("socket.io#/# hello")
+			expect("other1 hello")
+			expect("socket.io#/#room# hello")
+		}
+		for _, server := range servers {
+			server.Kill()
+		}
+		in.await(t, cluster.Disconnected)
+		for _, server := range servers {
+			server.Restart()
+		}
+		if len(servers) > 1 {
+			clustertest.AwaitCluster(servers)
+		}
+	}
+}
+
+// listener hands what is heard to a test.
+type listener struct {
+	heard  chan string
+	states chan cluster.State
+}
+
+func (l listener) Received(m cluster.Message)   { l.heard <- m.Channel + " " + string(m.Payload) }
+func (l listener) StateChanged(s cluster.State) { l.states <- s }
+func (l listener) Lost(int)                     {}
+
+func (l listener) await(t *testing.T, want cluster.State) {
+	t.Helper()
+	timeout := time.After(20 * time.Second)
+	for {
+		select {
+		case got := <-l.states:
+			if got == want {
+				return
+			}
+		case <-timeout:
+			t.Fatalf("the listener isn't %v", want)
+		}
+	}
 }
 
 // single is the network of one redis-server.
@@ -36,8 +113,7 @@ func single(t *testing.T) clustertest.Network {
 
 // sharded is the network of a Redis Cluster, one for all tests, since it takes
 // seconds to form.
-func sharded(t *testing.T) func(*testing.T) clustertest.Network {
-	servers := clustertest.StartCluster(t)
+func sharded(servers []*clustertest.Redis) func(*testing.T) clustertest.Network {
 	return func(t *testing.T) clustertest.Network {
 		return clustertest.Network{
 			Bus: func() cluster.Bus { return bus(t, servers[0].URL()) },
