@@ -74,6 +74,7 @@ func TestSlowBus(t *testing.T) {
 		x := cluster.NewExchange()
 		a, b := start(t, x), start(t, x)
 		<-a.Ready()
+		<-b.Ready()
 		room := cluster.RoomTopic("/", "lobby")
 		b.Want(room)
 		synctest.Wait()
