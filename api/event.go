@@ -174,6 +174,7 @@ func (c *subscriber) start(start *salav1.SubscribeStart) (*broker.Subscription, 
 		Kinds:      kinds,
 		Credits:    int(start.GetCredits()),
 		Decide:     start.GetDecide(),
+		Observe:    start.GetObserve(),
 	})
 	return sub, below("start.", err)
 }

@@ -29,6 +29,7 @@ func startHub(t testing.TB, o events.Options) (*harness, *events.Hub) {
 			Group:   o.Group,
 			Filter:  events.Filter{Kinds: o.Kinds, Namespaces: o.Namespaces, Names: o.Events},
 			Decide:  o.Decide,
+			Observe: o.Observe,
 			Credits: o.Credits,
 		})
 		if err != nil {
@@ -299,6 +300,7 @@ func TestBadSubscribeRequests(t *testing.T) {
 		{"names", []*salav1.SubscribeRequest{started(&salav1.SubscribeStart{
 			Group: strings.Repeat("g", 256), Namespaces: []string{"/nope"}, Events: []string{""},
 		})}, "start.group start.namespaces[0] start.events[0]"},
+		{"observe", []*salav1.SubscribeRequest{started(&salav1.SubscribeStart{Decide: true, Observe: true})}, "start.observe"},
 		{"decide", []*salav1.SubscribeRequest{started(&salav1.SubscribeStart{Decide: true, Kinds: []salav1.EventKind{2}})}, "start.decide"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -80,23 +80,24 @@ func (s *socket) tellRelayed(p *packet.Packet) {
 }
 
 // tellBackend hands what the client says to the backends that want it, and
-// reports whether there are any. If the client asked for an ack, it gets one
-// whatever happens.
+// reports whether there are any that may answer. If so, a client that asked for an
+// ack gets one whatever happens.
 func (s *socket) tellBackend(p *packet.Packet) bool {
 	if !s.client.b.events.Wants(events.Message, s.ns.name, p.Event) {
 		return false
 	}
+	handled := s.client.b.events.Handles(s.ns.name, p.Event)
 	s.saying.Lock()
 	defer s.saying.Unlock()
 	switch {
 	case s.silent: // it has ended, and backends have heard so
-	case p.HasID:
+	case p.HasID && handled:
 		id := p.ID
 		s.client.b.events.Ask(s.message(p), func(r events.Reply) { s.replyFrom(id, r) })
 	default:
 		s.client.b.events.Publish(s.message(p))
 	}
-	return true
+	return handled
 }
 
 func (s *socket) message(p *packet.Packet) *events.Event {

@@ -32,6 +32,9 @@ type SubscribeOptions struct {
 	Credits int
 	// Decide says that the subscriber decides who may connect.
 	Decide bool
+	// Observe says that it only looks on: it is never asked for anything, and
+	// clients are answered as if it weren't there.
+	Observe bool
 }
 
 // Subscribe lets a backend hear of what clients do from now on. It may be called
@@ -44,6 +47,7 @@ func (b *Broker) Subscribe(o SubscribeOptions) (*Subscription, error) {
 		Group:   o.Group,
 		Filter:  events.Filter{Kinds: o.Kinds, Namespaces: o.Namespaces, Names: o.Events},
 		Decide:  o.Decide,
+		Observe: o.Observe,
 		Credits: o.Credits,
 	})
 	if err != nil {

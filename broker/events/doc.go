@@ -46,7 +46,9 @@
 //
 // A question of [Hub.Ask] is answered exactly once: by the first reply of any
 // group, by its deadline, or by an error as soon as no group can answer any more.
-// An event whose question is over is still handed out, without NeedsAck.
+// An event whose question is over is still handed out, without NeedsAck. Groups
+// that observe are never asked and don't count: if nobody else wants the event, it
+// has no handler.
 //
 // # Locks and goroutines
 //

@@ -9,8 +9,9 @@ import (
 // group is the members that share events.
 type group struct {
 	// Static.
-	hub  *Hub
-	name string // empty for a subscription by itself
+	hub      *Hub
+	name     string // empty for a subscription by itself
+	observes bool   // its members are never asked
 
 	mu      sync.Mutex
 	members []*Subscription // replaced, never changed: routes hold it too

@@ -75,6 +75,17 @@ func (r route) wants(kind Kind, namespace, name string, decide bool) bool {
 	return false
 }
 
+// Handles reports whether anybody who isn't there only to observe wants messages
+// of that name, so that its client can be told at once if not. It takes no lock.
+func (h *Hub) Handles(namespace, name string) bool {
+	for _, r := range h.routes.Load().groups {
+		if !r.group.observes && r.wants(Message, namespace, name, false) {
+			return true
+		}
+	}
+	return false
+}
+
 // Publish hands an event to one member of every group that wants it.
 func (h *Hub) Publish(e *Event) {
 	to := h.routes.Load()
@@ -96,6 +107,7 @@ func (h *Hub) Publish(e *Event) {
 // Ask publishes an event whose client asked for an ack. It calls reply exactly
 // once, from any goroutine and maybe before it returns, with the first reply or
 // with an Error whose code is one of the package's reasons. reply must be quick.
+// Groups that observe get the event and aren't asked.
 func (h *Hub) Ask(e *Event, reply func(Reply)) {
 	q := h.newQuestion(e, func(a answer) {
 		if a.err != nil {
@@ -103,8 +115,13 @@ func (h *Hub) Ask(e *Event, reply func(Reply)) {
 		}
 		reply(a.reply)
 	})
+	en := entry{id: q.id, event: e, size: e.size()}
 	for _, r := range h.routes.Load().groups {
-		if r.wants(e.Kind, e.Namespace, e.Name, false) {
+		switch {
+		case !r.wants(e.Kind, e.Namespace, e.Name, false):
+		case r.group.observes:
+			r.group.enqueue(en)
+		default:
 			q.groups = append(q.groups, r.group)
 		}
 	}
@@ -114,7 +131,7 @@ func (h *Hub) Ask(e *Event, reply func(Reply)) {
 	}
 	q.waiting.Store(int32(len(q.groups))) //nolint:gosec // there are at most MaxSubscriptions
 	h.deadlines.add(q)
-	en := entry{id: q.id, event: e, question: q, size: e.size()}
+	en.question = q
 	for _, g := range q.groups {
 		g.enqueue(en)
 	}
@@ -149,6 +166,10 @@ type Start struct {
 	// Decide says that the member decides who may connect, in the namespaces of its
 	// filter, whose kinds must include Connect.
 	Decide bool
+	// Observe says that the member only looks on: it is never asked, and an event
+	// that nobody else wants has no handler. All members of a group observe, or
+	// none.
+	Observe bool
 	// Credits is how many events may come at first.
 	Credits int
 }
@@ -177,9 +198,12 @@ func (h *Hub) Subscribe(start Start) (*Subscription, error) {
 			Message: "there are as many subscriptions as the broker allows; close one, or use one for several filters",
 		}
 	}
+	var err error
+	if s.group, err = h.groupNamed(start.Group, start.Observe); err != nil {
+		return nil, err
+	}
 	h.lastMember++
 	s.id = h.lastMember
-	s.group = h.groupNamed(start.Group)
 	s.group.add(s)
 	h.subscriptions++
 	h.reroute()
@@ -193,28 +217,36 @@ func (h *Hub) check(start Start) error {
 		return &Error{Reason: ReasonInvalid, Field: "kinds", Message: "there is no such kind of event"}
 	case start.Decide && len(start.Filter.Kinds) > 0 && !slices.Contains(start.Filter.Kinds, Connect):
 		return &Error{Reason: ReasonInvalid, Field: "decide", Message: "who decides needs the kind CONNECT"}
+	case start.Decide && start.Observe:
+		return &Error{Reason: ReasonInvalid, Field: "observe", Message: "who observes isn't asked, and so can't decide; leave out one of the two"}
 	}
 	return h.checkCredits(start.Credits)
 }
 
 // groupNamed returns the group of that name, a new one if there is none. The
 // caller holds mu.
-func (h *Hub) groupNamed(name string) *group {
-	if name != "" {
-		for _, g := range h.groups {
-			if g.name == name {
-				return g
-			}
+func (h *Hub) groupNamed(name string, observes bool) (*group, error) {
+	var named *group
+	for _, g := range h.groups {
+		switch {
+		case name == "" || g.name != name:
+		case g.observes == observes:
+			named = g
+		case len(g.current()) > 0:
+			return nil, &Error{Reason: ReasonInvalid, Field: "observe", Message: "the group has members of which this isn't true; either all observe or none, so use another group"}
 		}
 	}
-	g := &group{
-		hub:  h,
-		name: name,
-		pins: make(map[pin]*Subscription),
-		open: make(map[uint64]held),
+	if named == nil {
+		named = &group{
+			hub:      h,
+			name:     name,
+			observes: observes,
+			pins:     make(map[pin]*Subscription),
+			open:     make(map[uint64]held),
+		}
+		h.groups = append(h.groups, named)
 	}
-	h.groups = append(h.groups, g)
-	return g
+	return named, nil
 }
 
 // left takes note that n members of groups have gone, and forgets groups without

@@ -3,6 +3,7 @@ package events
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -342,4 +343,63 @@ func TestTooManySubscriptions(t *testing.T) {
 	if len(h.groups) != 2 {
 		t.Errorf("%d groups are left, want 2", len(h.groups))
 	}
+}
+
+// Observers see everything and are asked nothing; for clients they aren't there.
+func TestObservers(t *testing.T) {
+	h := newHub(t, Options{})
+	var replies asked
+	alone := subscribe(t, h, Start{Observe: true, Credits: 100})
+	first := subscribe(t, h, Start{Group: "log", Observe: true, Credits: 100})
+	second := subscribe(t, h, Start{Group: "log", Observe: true, Credits: 100})
+	if !h.Wants(Message, "/", "x") || h.Handles("/", "x") {
+		t.Error("observers alone should want messages and not handle them")
+	}
+	h.Ask(message("s", "unheard"), replies.hook("unheard"))
+	replies.want(t, "unheard", "!"+ReasonNoHandler)
+
+	handler := subscribe(t, h, Start{Group: "h", Credits: 100})
+	if !h.Handles("/", "x") {
+		t.Error("a handler doesn't count")
+	}
+	h.Ask(message("s", "heard"), replies.hook("heard"))
+	h.Publish(message("s", "plain"))
+	seen := wantTaken(t, alone, "s.unheard s.heard s.plain")
+	asked := wantTaken(t, handler, "s.heard? s.plain")
+	if seen[1].ID != asked[0].ID {
+		t.Errorf("one event has the deliveries %d and %d", seen[1].ID, asked[0].ID)
+	}
+	wantReason(t, alone.Reply(seen[1].ID, Reply{}), ReasonDeliveryNotFound)
+	replies.want(t, "heard", "")
+	alone.Close() // owes nothing
+	replies.want(t, "heard", "")
+	if err := handler.Reply(asked[0].ID, Reply{Args: json.RawMessage(`[1]`)}); err != nil {
+		t.Error(err)
+	}
+	replies.want(t, "heard", "[1]")
+	if got := names(take(t, first)) + names(take(t, second)); got != "s.unheard s.heard s.plain" {
+		t.Errorf("the group of observers took %q", got)
+	}
+}
+
+func TestGroupsObserveOrNot(t *testing.T) {
+	h := newHub(t, Options{})
+	refused := func(start Start) {
+		t.Helper()
+		_, err := h.Subscribe(start)
+		wantReason(t, err, ReasonInvalid)
+		var failed *Error
+		if errors.As(err, &failed) && failed.Field != "observe" {
+			t.Errorf("the field at fault is %q", failed.Field)
+		}
+	}
+	refused(Start{Observe: true, Decide: true})
+	observer := subscribe(t, h, Start{Group: "g", Observe: true})
+	refused(Start{Group: "g"})
+	subscribe(t, h, Start{Group: "g", Observe: true}).Close()
+	subscribe(t, h, Start{}) // groups of their own have nothing to do with each other
+	subscribe(t, h, Start{Observe: true})
+	observer.Close()
+	subscribe(t, h, Start{Group: "g"})
+	refused(Start{Group: "g", Observe: true})
 }

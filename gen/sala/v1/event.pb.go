@@ -239,7 +239,12 @@ type SubscribeStart struct {
 	// Decide who may connect: each client that wants to is an event of the kind
 	// CONNECT with needs_decision, and waits. Needs the kind CONNECT, and is at its
 	// best in a group.
-	Decide        bool `protobuf:"varint,6,opt,name=decide,proto3" json:"decide,omitempty"`
+	Decide bool `protobuf:"varint,6,opt,name=decide,proto3" json:"decide,omitempty"`
+	// Only look on, as logs and tools do: events come as to everybody, but never
+	// with needs_ack or needs_decision, and clients are answered as if this
+	// subscriber weren't there. All members of a group observe, or none. Not
+	// together with decide.
+	Observe       bool `protobuf:"varint,7,opt,name=observe,proto3" json:"observe,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -312,6 +317,13 @@ func (x *SubscribeStart) GetCredits() uint32 {
 func (x *SubscribeStart) GetDecide() bool {
 	if x != nil {
 		return x.Decide
+	}
+	return false
+}
+
+func (x *SubscribeStart) GetObserve() bool {
+	if x != nil {
+		return x.Observe
 	}
 	return false
 }
@@ -1151,7 +1163,7 @@ const file_sala_v1_event_proto_rawDesc = "" +
 	"\x05reply\x18\x02 \x01(\v2\x13.sala.v1.EventReplyH\x00R\x05reply\x12.\n" +
 	"\x06credit\x18\x03 \x01(\v2\x14.sala.v1.EventCreditH\x00R\x06credit\x124\n" +
 	"\bdecision\x18\x04 \x01(\v2\x16.sala.v1.EventDecisionH\x00R\bdecisionB\t\n" +
-	"\arequest\"\xba\x01\n" +
+	"\arequest\"\xd4\x01\n" +
 	"\x0eSubscribeStart\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x1e\n" +
 	"\n" +
@@ -1160,7 +1172,8 @@ const file_sala_v1_event_proto_rawDesc = "" +
 	"\x06events\x18\x03 \x03(\tR\x06events\x12(\n" +
 	"\x05kinds\x18\x04 \x03(\x0e2\x12.sala.v1.EventKindR\x05kinds\x12\x18\n" +
 	"\acredits\x18\x05 \x01(\rR\acredits\x12\x16\n" +
-	"\x06decide\x18\x06 \x01(\bR\x06decide\"\xc7\x01\n" +
+	"\x06decide\x18\x06 \x01(\bR\x06decide\x12\x18\n" +
+	"\aobserve\x18\a \x01(\bR\aobserve\"\xc7\x01\n" +
 	"\n" +
 	"EventReply\x12\x1f\n" +
 	"\vdelivery_id\x18\x01 \x01(\tR\n" +
