@@ -59,6 +59,12 @@ func (f *Flags) Build() (*Config, error) {
 		SlowConsumers:      broker.SlowConsumerPolicy(f.SlowConsumers),
 		Relay:              sections.relay(),
 		Rooms:              sections.roomEvents(),
+		AckTimeout:         f.AckTimeout,
+		Decisions: broker.DecisionOptions{
+			Timeout:  f.DecideTimeout,
+			Default:  broker.Undecided(f.DecideDefault),
+			Required: f.DecideRequired,
+		},
 	}
 	if f.AllowAnonymous {
 		anonymous := sections.Anonymous.toBroker()
@@ -92,6 +98,8 @@ func (f *Flags) checkNumbers(p *problems) {
 		{"--ping-interval", f.PingInterval},
 		{"--ping-timeout", f.PingTimeout},
 		{"--connect-timeout", f.ConnectTimeout},
+		{"--ack-timeout", f.AckTimeout},
+		{"--decide-timeout", f.DecideTimeout},
 		{"--drain-timeout", f.DrainTimeout},
 	} {
 		if d.value <= 0 {

@@ -105,7 +105,8 @@ func TestContract(t *testing.T) {
 		"listen": ":3000", "grpc-listen": "127.0.0.1:9090", "http-listen": "127.0.0.1:9091",
 		"api-key": "", "jwt-secret": "", "jwt-user-claim": "sub", "allow-anonymous": "", "namespaces": "/",
 		"allowed-origins": "", "ping-interval": "25s", "ping-timeout": "20s", "connect-timeout": "10s",
-		"max-message-bytes": "1000000", "max-queue-bytes": "1048576", "slow-consumers": "disconnect", "log-level": "info", "log-format": "text", "config": "",
+		"max-message-bytes": "1000000", "max-queue-bytes": "1048576", "slow-consumers": "disconnect",
+		"ack-timeout": "10s", "decide-timeout": "5s", "decide-default": "refuse", "decide-required": "", "log-level": "info", "log-format": "text", "config": "",
 	}
 	eachFlag(t, func(t *testing.T, flag *kong.Flag) {
 		if def, ok := want[flag.Name]; ok && flag.Default != def {
@@ -128,6 +129,8 @@ func settings(flag *kong.Flag) (text [3]string, want [3]string) {
 		text = [3]string{"json", "text", "json"}
 	case flag.Name == "slow-consumers":
 		text = [3]string{"drop", "disconnect", "drop"}
+	case flag.Name == "decide-default":
+		text = [3]string{"accept", "refuse", "accept"}
 	case flag.IsBool():
 		text = [3]string{"true", "false", "true"}
 	case flag.Target.Kind() == reflect.Int64 && flag.Target.Type().Name() == "Duration":
@@ -261,7 +264,8 @@ relay:
   - {event: shout,    emit: my_response, to: broadcast}
 rooms: {join_event: entrar, leave_event: salir, announce: {event: message, joined: "{user} ha entrado en la sala {room}.", left: "adiós"}}
 `)
-	got := mustBuild(t, "--config", file, "--allow-anonymous", "--namespaces", "/ /chat").Broker
+	got := mustBuild(t, "--config", file, "--allow-anonymous", "--namespaces", "/ /chat",
+		"--ack-timeout", "3s", "--decide-timeout", "1s", "--decide-default", "accept", "--decide-required").Broker
 	want := broker.Options{
 		Namespaces:         []string{"/", "/chat"},
 		Anonymous:          &broker.Permissions{Join: []string{"public:*"}, Rooms: []string{"lobby"}},
@@ -272,10 +276,10 @@ rooms: {join_event: entrar, leave_event: salir, announce: {event: message, joine
 		},
 		Rooms: broker.RoomEvents{JoinEvent: "entrar", LeaveEvent: "salir", Announce: &broker.Announcement{
 			Event: "message", Joined: "{user} ha entrado en la sala {room}.", Left: "adiós"}},
-		PingInterval: got.PingInterval, PingTimeout: got.PingTimeout, ConnectTimeout: got.ConnectTimeout,
-		DrainSpread:     5 * time.Second,
+		PingInterval: got.PingInterval, PingTimeout: got.PingTimeout, ConnectTimeout: got.ConnectTimeout, DrainSpread: 5 * time.Second,
 		MaxMessageBytes: 1_000_000,
 		MaxQueueBytes:   1 << 20, SlowConsumers: broker.DisconnectSlow, Tokens: got.Tokens,
+		AckTimeout: 3 * time.Second, Decisions: broker.DecisionOptions{Timeout: time.Second, Default: broker.AcceptUndecided, Required: true},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)

@@ -35,6 +35,11 @@ type Flags struct {
 	ControlTLSKey   Path   `name:"control-tls-key" env:"SALA_CONTROL_TLS_KEY" placeholder:"FILE" group:"control" help:"Private key (PEM) to --control-tls-cert."`
 	InsecureControl bool   `env:"SALA_INSECURE_CONTROL" group:"control" help:"Allow control listeners without TLS that other machines can reach, as behind a proxy that encrypts."`
 
+	AckTimeout     time.Duration `env:"SALA_ACK_TIMEOUT" default:"10s" placeholder:"DURATION" group:"backends" help:"How long a backend may take to answer an event whose client asked for an ack; then the client gets the error HANDLER_TIMEOUT."`
+	DecideTimeout  time.Duration `env:"SALA_DECIDE_TIMEOUT" default:"5s" placeholder:"DURATION" group:"backends" help:"How long backends that decide who may connect may take."`
+	DecideDefault  string        `env:"SALA_DECIDE_DEFAULT" default:"refuse" enum:"refuse,accept" placeholder:"DECISION" group:"backends" help:"What becomes of a client about whom they haven't decided in time: refuse it, or accept it by its token alone."`
+	DecideRequired bool          `env:"SALA_DECIDE_REQUIRED" group:"backends" help:"Refuse clients while no backend is there that decides."`
+
 	LogLevel     string        `env:"SALA_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" group:"running" help:"One of debug, info, warn and error."`
 	LogFormat    string        `env:"SALA_LOG_FORMAT" default:"text" enum:"text,json" placeholder:"FORMAT" group:"running" help:"One of text and json."`
 	DrainSpread  time.Duration `env:"SALA_DRAIN_SPREAD" default:"5s" placeholder:"DURATION" group:"running" help:"Over how long clients are sent away when the node drains, so that they don't all come back at once; at SIGTERM in half of --drain-timeout at the most."`
@@ -50,6 +55,7 @@ func Groups() []kong.Group {
 		{Key: "public", Title: "Clients (Socket.IO, path /socket.io/):"},
 		{Key: "tokens", Title: "Tokens:"},
 		{Key: "control", Title: "Control API (gRPC and REST):"},
+		{Key: "backends", Title: "Backends (event stream):"},
 		{Key: "running", Title: "Logs and shutdown:"},
 	}
 }
