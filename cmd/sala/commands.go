@@ -34,6 +34,7 @@ type commands struct {
 	Emit      cli.Emit       `cmd:"" help:"Send an event to rooms, users and sockets."`
 	Broadcast cli.Broadcast  `cmd:"" help:"Send an event to everyone."`
 	Sockets   cli.Sockets    `cmd:"" help:"List connected clients, move them between rooms, change their data, disconnect them."`
+	Tail      cli.Tail       `cmd:"" help:"Print what clients do as it happens."`
 	Nodes     cli.Nodes      `cmd:"" help:"List the nodes that make up the broker, take one out of service."`
 	Version   versionCommand `cmd:"" help:"Print the version."`
 
@@ -71,7 +72,7 @@ func newParser(root *commands, streams cli.Streams, exit func(int)) (*kong.Kong,
 	return kong.New(root,
 		kong.Name("sala"),
 		kong.Description(description+"\n\n"+exitCodes),
-		kong.Vars{"version": versionLine()},
+		kong.Vars{"version": versionLine(), "kinds": cli.KindNames()},
 		kong.Writers(streams.Out, streams.Err),
 		kong.Exit(exit),
 		kong.ExplicitGroups(append(config.Groups(), cli.Groups()...)),

@@ -68,25 +68,39 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// line waits for a whole line that holds all of the words.
-func (o *output) line(t *testing.T, words ...string) string {
+// until waits until the text is as wanted.
+func (o *output) until(t *testing.T, what string, wanted func(text string) bool) {
 	t.Helper()
 	deadline := time.After(patience)
 	for {
 		o.mu.Lock()
 		text, changed := o.text.String(), o.changed
 		o.mu.Unlock()
-		for line := range strings.Lines(text) {
-			if strings.HasSuffix(line, "\n") && containsAll(line, words) {
-				return line
-			}
+		if wanted(text) {
+			return
 		}
 		select {
 		case <-changed:
 		case <-deadline:
-			t.Fatalf("no line with %q came; there is\n%s", words, text)
+			t.Fatalf("%s never came; there is\n%s", what, text)
 		}
 	}
+}
+
+// line waits for a whole line that holds all of the words.
+func (o *output) line(t *testing.T, words ...string) string {
+	t.Helper()
+	found := ""
+	o.until(t, fmt.Sprintf("a line with %q", words), func(text string) bool {
+		for line := range strings.Lines(text) {
+			if strings.HasSuffix(line, "\n") && containsAll(line, words) {
+				found = line
+				return true
+			}
+		}
+		return false
+	})
+	return found
 }
 
 func containsAll(s string, words []string) bool {

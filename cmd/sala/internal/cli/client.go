@@ -40,7 +40,7 @@ func (c *Client) call(ctx context.Context, fn func(context.Context, grpc.ClientC
 	return err
 }
 
-func (c *Client) dial() (*grpc.ClientConn, error) {
+func (c *Client) dial(extra ...grpc.DialOption) (*grpc.ClientConn, error) {
 	if err := c.checkServer(); err != nil {
 		return nil, err
 	}
@@ -51,12 +51,12 @@ func (c *Client) dial() (*grpc.ClientConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return grpc.NewClient(c.Server,
+	return grpc.NewClient(c.Server, append(extra,
 		grpc.WithTransportCredentials(transport),
 		grpc.WithPerRPCCredentials(bearer(c.key())),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxResponseBytes)),
 		grpc.WithUnaryInterceptor(c.limitTime),
-	)
+	)...)
 }
 
 // limitTime gives each call the timeout, rather than all of a command.
