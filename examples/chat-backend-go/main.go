@@ -1,0 +1,112 @@
+// Command chat-backend-go is the business logic of a small chat. It dials Sala,
+// needs no port of its own, and hears what clients do over one stream: it decides
+// who may connect, moderates, stores and passes on what they say, and answers.
+//
+//	SALA_API_KEY=… go run .
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+
+	salav1 "github.com/salabroker/sala/gen/sala/v1"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	store, err := openStore(ctx, setting("CHAT_DB", "chat.db"))
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	conn, err := grpc.NewClient(setting("SALA_SERVER", "127.0.0.1:9090"),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithPerRPCCredentials(apiKey(os.Getenv("SALA_API_KEY"))),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff: backoff.Config{BaseDelay: firstPause, Multiplier: 2, MaxDelay: longestPause}, MinConnectTimeout: longestPause,
+		}),
+	)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	c := &chat{
+		store:    store,
+		messages: salav1.NewMessageServiceClient(conn),
+		sockets:  salav1.NewSocketServiceClient(conn),
+		banned:   words(setting("CHAT_BANNED", "mallory")),
+		unwanted: words(setting("CHAT_UNWANTED", "spam,scam")),
+	}
+	listen(ctx, salav1.NewEventServiceClient(conn), c)
+	return nil
+}
+
+// How long to wait before another stream is opened: twice as long each time.
+const (
+	firstPause   = 200 * time.Millisecond
+	longestPause = 5 * time.Second
+)
+
+// listen hears events until ctx ends, over as many streams as it takes.
+func listen(ctx context.Context, events salav1.EventServiceClient, c *chat) {
+	pause := firstPause
+	for {
+		began := time.Now()
+		err := serve(ctx, events, c)
+		if ctx.Err() != nil {
+			slog.Info("bye")
+			return
+		}
+		if time.Since(began) > longestPause {
+			pause = firstPause
+		}
+		wait := pause/2 + rand.N(pause)
+		slog.Warn("the stream has ended", "error", err, "again in", wait)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+		pause = min(2*pause, longestPause)
+	}
+}
+
+func setting(name, otherwise string) string {
+	if value := os.Getenv(name); value != "" {
+		return value
+	}
+	return otherwise
+}
+
+func words(list string) []string {
+	return strings.FieldsFunc(strings.ToLower(list), func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// apiKey is sent with every call.
+type apiKey string
+
+func (k apiKey) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return map[string]string{"authorization": "Bearer " + string(k)}, nil
+}
+
+func (k apiKey) RequireTransportSecurity() bool { return false }

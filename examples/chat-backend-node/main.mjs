@@ -1,0 +1,41 @@
+// The business logic of a small chat. It dials Sala, needs no port of its own, and
+// hears what clients do over one stream: it decides who may connect, moderates,
+// stores and passes on what they say, and answers.
+//
+//   npm ci && SALA_API_KEY=… node main.mjs
+import { setTimeout as pause } from 'node:timers/promises';
+import { Chat } from './chat.mjs';
+import { Sala } from './sala.mjs';
+import { Store } from './store.mjs';
+
+const { CHAT_FILE = 'chat.jsonl', CHAT_BANNED = 'mallory', CHAT_UNWANTED = 'spam,scam', SALA_SERVER = '127.0.0.1:9090', SALA_API_KEY = '' } = process.env;
+const FIRST_PAUSE = 200; // ms, twice as long each time
+const LONGEST_PAUSE = 5000;
+const words = (list) => new Set(list.toLowerCase().split(/[ ,]+/).filter(Boolean));
+
+const leaving = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => leaving.abort());
+
+const sala = new Sala(SALA_SERVER, SALA_API_KEY);
+const store = await Store.open(CHAT_FILE);
+const chat = new Chat({ sala, store, banned: words(CHAT_BANNED), unwanted: words(CHAT_UNWANTED) });
+const start = {
+  group: 'chat', // several of these programs share the work
+  kinds: ['EVENT_KIND_CONNECT', 'EVENT_KIND_MESSAGE'],
+  events: ['say', 'history', 'avatar'],
+  decide: true,
+};
+
+for (let wait = FIRST_PAUSE; !leaving.signal.aborted; wait = Math.min(2 * wait, LONGEST_PAUSE)) {
+  const began = Date.now();
+  try {
+    await sala.listen(start, (event) => chat.handle(event), leaving.signal);
+  } catch (err) {
+    console.error('the stream has ended:', err.message);
+  }
+  if (Date.now() - began > LONGEST_PAUSE) wait = FIRST_PAUSE;
+  await pause(wait * (0.5 + Math.random()), undefined, { signal: leaving.signal }).catch(() => {}); // it is time to leave
+}
+await store.close();
+sala.close();
+console.log('bye');

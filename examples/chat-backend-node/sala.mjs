@@ -1,0 +1,72 @@
+// Sala over gRPC: unary calls, and the stream of events.
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import grpc from '@grpc/grpc-js';
+import protoLoader from '@grpc/proto-loader';
+
+const definition = protoLoader.loadSync(['event', 'message', 'socket'].map((name) => `sala/v1/${name}.proto`), {
+  includeDirs: [fileURLToPath(new URL('../../proto', import.meta.url))],
+  enums: String,
+  longs: Number,
+  defaults: true,
+});
+const { EventService, MessageService, SocketService } = grpc.loadPackageDefinition(definition).sala.v1;
+
+const CREDITS = 100; // how many events may be on their way here
+const CALL_TIMEOUT = 5000; // ms: less than the deadline of the ack that waits for the call
+
+export class Sala {
+  #metadata = new grpc.Metadata();
+  #clients;
+
+  constructor(address, apiKey) {
+    this.#metadata.set('authorization', `Bearer ${apiKey}`);
+    const options = { 'grpc.keepalive_time_ms': 30_000, 'grpc.keepalive_timeout_ms': 10_000, 'grpc.max_reconnect_backoff_ms': 5000 };
+    this.#clients = [EventService, MessageService, SocketService].map((Service) => new Service(address, grpc.credentials.createInsecure(), options));
+  }
+
+  close() {
+    for (const client of this.#clients) client.close();
+  }
+
+  emit(request) {
+    return this.#call(this.#clients[1], 'Emit', request);
+  }
+
+  getSocket(id) {
+    return this.#call(this.#clients[2], 'GetSocket', { id });
+  }
+
+  #call(client, method, request) {
+    return new Promise((resolve, reject) => {
+      client[method](request, this.#metadata, { deadline: Date.now() + CALL_TIMEOUT }, (err, answer) => (err ? reject(err) : resolve(answer)));
+    });
+  }
+
+  // listen hands events to handle, one after the other, which keeps what a client says
+  // in order, and sends what it returns: {reply}, {decision} or nothing. It returns
+  // after leaving, in good order, and throws when the stream breaks.
+  async listen(start, handle, leaving) {
+    const stream = this.#clients[0].Subscribe(this.#metadata);
+    // What was handed out before still comes after this. What needs an answer
+    // is another member's then.
+    const leave = () => stream.end();
+    leaving.addEventListener('abort', leave, { once: true });
+    const send = async (request) => {
+      if (!leaving.aborted && !stream.write(request)) await Promise.race([once(stream, 'drain'), once(leaving, 'abort')]);
+    };
+    try {
+      await send({ start: { ...start, credits: CREDITS } });
+      for await (const { started, rejected, event } of stream) {
+        if (started) console.log('listening');
+        if (rejected) console.error('an answer came to nothing:', rejected.reason, rejected.deliveryId);
+        if (!event || (leaving.aborted && (event.needsAck || event.needsDecision))) continue;
+        const answer = await handle(event);
+        if (answer) await send(answer);
+        await send({ credit: { credits: 1 } });
+      }
+    } finally {
+      leaving.removeEventListener('abort', leave);
+    }
+  }
+}
