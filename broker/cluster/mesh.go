@@ -173,20 +173,23 @@ func (o *Options) defaults() error {
 		return errors.New("cluster: a bus and a handler are needed")
 	case len(o.ID) != NodeIDBytes:
 		return fmt.Errorf("cluster: a node's id has %d bytes, %q hasn't", NodeIDBytes, o.ID)
-	case strings.Trim(o.Name, nameChars) != "":
+	case !ValidName(o.Name):
 		return fmt.Errorf("cluster: the name %q has other characters than letters, digits, '-', '_' and '.'", o.Name)
-	case len(o.Key) > 0 && len(o.Key) < minKeyBytes:
-		return fmt.Errorf("cluster: the key has %d bytes; use at least %d, the same on every node", len(o.Key), minKeyBytes)
+	case len(o.Key) > 0 && len(o.Key) < MinKeyBytes:
+		return fmt.Errorf("cluster: the key has %d bytes; use at least %d, the same on every node", len(o.Key), MinKeyBytes)
 	case o.DeadAfter < 2*o.Heartbeat:
 		return errors.New("cluster: a node is dead after two heartbeats at the earliest")
 	}
 	return nil
 }
 
-const (
-	nameChars   = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
-	minKeyBytes = 32
-)
+// MinKeyBytes is how long a key must be, if there is one.
+const MinKeyBytes = 32
+
+const nameChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+
+// ValidName reports whether a cluster can have that name.
+func ValidName(name string) bool { return name != "" && strings.Trim(name, nameChars) == "" }
 
 func setDefault[T comparable](v *T, to T) {
 	var zero T

@@ -21,6 +21,8 @@ type Config struct {
 	DevKey string
 	// Public, GRPC and HTTP are the listeners.
 	Public, GRPC, HTTP Listener
+	// Cluster is how the node meets others; nil if it is alone.
+	Cluster *Cluster
 	// Notes say what is odd but no error.
 	Notes []string
 }
@@ -35,6 +37,7 @@ func (f *Flags) Build() (*Config, error) {
 	c.Keys = f.readKeys(&p)
 	ring := f.readSecrets(&p)
 	c.Public, c.GRPC, c.HTTP = f.listeners(&p)
+	c.Cluster = f.cluster(&p)
 	f.checkNumbers(&p)
 	f.Namespaces = splitCommas(f.Namespaces)
 	f.AllowedOrigins = splitCommas(f.AllowedOrigins)
@@ -77,6 +80,7 @@ func (f *Flags) Build() (*Config, error) {
 	} else {
 		c.Notes = append(c.Notes, f.shortKeys()...)
 	}
+	c.Notes = append(c.Notes, f.clusterNotes()...)
 	return c, nil
 }
 

@@ -59,8 +59,21 @@ func effectiveValue(flag *kong.Flag) any {
 		return v.String()
 	case Path:
 		return string(v)
+	case string:
+		return effectiveText(flag.Name, v)
 	default:
 		return v
+	}
+}
+
+func effectiveText(flag, text string) string {
+	switch {
+	case flag == "redis-url":
+		return maskURL(text)
+	case flag == "cluster-key" && text != "":
+		return masked
+	default:
+		return text
 	}
 }
 

@@ -44,7 +44,7 @@ func (p problems) err() error {
 // errors are returned as they are.
 func (c *Config) Explain(err error) error {
 	var wrong *broker.Error
-	if !errors.As(err, &wrong) || wrong.Code != broker.CodeInvalidArgument {
+	if !errors.As(err, &wrong) || wrong.Code != broker.CodeInvalidArgument || len(wrong.Fields) == 0 {
 		return err
 	}
 	var p problems

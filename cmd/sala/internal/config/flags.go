@@ -45,6 +45,11 @@ type Flags struct {
 	DrainSpread  time.Duration `env:"SALA_DRAIN_SPREAD" default:"5s" placeholder:"DURATION" group:"running" help:"Over how long clients are sent away when the node drains, so that they don't all come back at once; at SIGTERM in half of --drain-timeout at the most."`
 	DrainTimeout time.Duration `env:"SALA_DRAIN_TIMEOUT" default:"10s" placeholder:"DURATION" group:"running" help:"How long clients may take, after SIGTERM, to get what was accepted for them."`
 
+	RedisURL     string `name:"redis-url" env:"SALA_REDIS_URL" placeholder:"URL" group:"cluster" help:"Redis or Valkey, such as redis://user:password@host:6379, over which nodes with the same one make up one broker; rediss:// for TLS. Without it the node is alone."`
+	ClusterKey   string `env:"SALA_CLUSTER_KEY" placeholder:"KEY" group:"cluster" help:"Signs what nodes say to each other, so that whoever else writes to the Redis can't speak as one: at least 32 bytes, the same on every node: openssl rand -hex 32."`
+	ClusterName  string `env:"SALA_CLUSTER_NAME" default:"sala" placeholder:"NAME" group:"cluster" help:"Tells clusters apart that share a Redis."`
+	RedisEmitter bool   `env:"SALA_REDIS_EMITTER" group:"cluster" help:"Also do what the official Socket.IO emitters (@socket.io/redis-emitter) publish on the Redis. Whoever can write to it can send anything to clients then."`
+
 	file *File `kong:"-"`
 }
 
@@ -57,5 +62,6 @@ func Groups() []kong.Group {
 		{Key: "control", Title: "Control API (gRPC and REST):"},
 		{Key: "backends", Title: "Backends (event stream):"},
 		{Key: "running", Title: "Logs and shutdown:"},
+		{Key: "cluster", Title: "Several nodes (Redis):"},
 	}
 }

@@ -144,6 +144,14 @@ func TestBuildRefuses(t *testing.T) {
 		{"no interval", append(both, "--ping-interval", "0s"), []string{"--ping-interval is 0s"}},
 		{"negative spread", append(both, "--drain-spread", "-1s"), []string{"--drain-spread is -1s"}},
 		{"negative drain", append(both, "--drain-timeout", "-1s"), []string{"--drain-timeout is -1s"}},
+		{"emitter alone", append(both, "--redis-emitter", "true"), []string{"--redis-emitter needs --redis-url"}},
+		{"host for a URL", append(both, "--redis-url", "not-to-be-seen:6379"), []string{"--redis-url is no URL", "redis://127.0.0.1:6379", "it lacks redis://"}},
+		{"another URL", append(both, "--redis-url", "http://not-to-be-seen/"), []string{"--redis-url is no URL", "it begins with http://"}},
+		{"password with a slash", append(both, "--redis-url", "redis://u:not/to@not-to-be-seen:6379"), []string{"--redis-url is no URL", "%2F"}},
+		{"no database", append(both, "--redis-url", "redis://h:6379/not-to-be-seen"), []string{"the number of a database"}},
+		{"short cluster key", append(both, "--redis-url", "redis://h", "--cluster-key", "not-to-be-seen"), []string{"cluster_key: it has 14 bytes, at least 32", "openssl rand -hex 32"}},
+		{"cluster of no name", append(both, "--redis-url", "redis://h", "--cluster-name", ""), []string{`--cluster-name ""`}},
+		{"cluster of a bad name", append(both, "--redis-url", "redis://h", "--cluster-name", "a:b"), []string{`--cluster-name "a:b"`}},
 		{"no size", append(both, "--max-message-bytes", "0"), []string{"--max-message-bytes is 0"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

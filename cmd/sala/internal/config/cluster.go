@@ -1,0 +1,89 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/cluster/redis"
+)
+
+// Cluster says where a node meets the others.
+type Cluster struct {
+	// RedisURL is the Redis that they share. It may hold a password.
+	RedisURL string
+	// Name tells clusters apart on one Redis.
+	Name string
+	// Key signs what nodes say; empty for none.
+	Key []byte
+	// Emitter: the node also does what the official Socket.IO emitters publish.
+	Emitter bool
+}
+
+// cluster returns nil for a node alone.
+func (f *Flags) cluster(p *problems) *Cluster {
+	if f.RedisURL == "" {
+		if f.RedisEmitter {
+			p.addf("--redis-emitter needs --redis-url, where the emitters publish")
+		}
+		return nil
+	}
+	if _, err := redis.New(redis.Options{URL: f.RedisURL}); err != nil {
+		p.addf("--redis-url is no URL of a Redis; one looks like redis://127.0.0.1:6379 or rediss://user:password@redis.example.com:6379/0 (%s)", what(f.RedisURL))
+	}
+	if !cluster.ValidName(f.ClusterName) {
+		p.addf("--cluster-name %q has other characters than letters, digits, '-', '_' and '.', or none", f.ClusterName)
+	}
+	if n := len(f.ClusterKey); n > 0 && n < cluster.MinKeyBytes {
+		p.addf("cluster_key: it has %d bytes, at least %d are needed, the same on every node; make one with: openssl rand -hex 32", n, cluster.MinKeyBytes)
+	}
+	return &Cluster{RedisURL: f.RedisURL, Name: f.ClusterName, Key: []byte(f.ClusterKey), Emitter: f.RedisEmitter}
+}
+
+// what is wrong with the URL of a Redis, without the parts that may be secret.
+func what(raw string) string {
+	scheme, _, found := strings.Cut(raw, "://")
+	known := []string{"redis", "rediss", "valkey", "valkeys", "unix"}
+	switch {
+	case !found:
+		return "it lacks redis:// at its beginning"
+	case !slices.Contains(known, scheme):
+		return fmt.Sprintf("it begins with %s://", scheme)
+	default:
+		return "behind the host and port there is at most the number of a database; special characters of a password are written as %40 for @, %2F for /"
+	}
+}
+
+// clusterNotes say what is odd about the flags of the cluster.
+func (f *Flags) clusterNotes() []string {
+	switch {
+	case f.RedisURL == "" && f.ClusterKey != "":
+		return []string{"cluster_key: is set, but there is no --redis-url, so this node is alone"}
+	case f.RedisURL != "" && f.ClusterKey == "" && !f.Dev:
+		return []string{"cluster_key: isn't set, so whoever can write to the Redis can speak as a node; make one with: openssl rand -hex 32, the same for every node"}
+	}
+	return nil
+}
+
+// maskURL shows a URL without the password and, as a parameter may be one,
+// without its query.
+func maskURL(raw string) string {
+	u, err := url.Parse(raw)
+	switch {
+	case raw == "":
+		return ""
+	case err != nil || u.Opaque != "" || u.Scheme == "":
+		return masked
+	}
+	shown := u.Scheme + "://"
+	if u.User != nil {
+		shown += u.User.Username() + ":" + masked + "@"
+	}
+	shown += u.Host + u.Path
+	if u.RawQuery != "" {
+		shown += "?" + masked
+	}
+	return shown
+}
