@@ -85,10 +85,19 @@ func serveOpenAPI(w http.ResponseWriter, _ *http.Request) {
 // serveLive says that the process runs and answers.
 func serveLive(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "ok") }
 
-// serveReady says whether the node should get new clients.
-func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
-	if s.ready != nil {
-		if err := s.ready(); err != nil {
+// serveReady says whether the node should get new clients. With ?local=1 it
+// doesn't matter whether it reaches the other nodes: its own clients do well
+// without, and there may be no node that does.
+func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
+	checks := []func() error{s.ready}
+	if r.URL.Query().Get("local") != "1" {
+		checks = append(checks, s.reaches)
+	}
+	for _, check := range checks {
+		if check == nil {
+			continue
+		}
+		if err := check(); err != nil {
 			writeText(w, http.StatusServiceUnavailable, err.Error())
 			return
 		}

@@ -28,15 +28,16 @@ func TestOpenAPI(t *testing.T) {
 }
 
 func TestLiveAndReady(t *testing.T) {
-	var reason atomic.Pointer[string]
-	h := start(t, &fakeBroker{}, func(cfg *Config) {
-		cfg.Ready = func() error {
+	var reason, alone atomic.Pointer[string]
+	says := func(reason *atomic.Pointer[string]) func() error {
+		return func() error {
 			if why := reason.Load(); why != nil {
 				return errors.New(*why)
 			}
 			return nil
 		}
-	})
+	}
+	h := start(t, &fakeBroker{}, func(cfg *Config) { cfg.Ready, cfg.Reaches = says(&reason), says(&alone) })
 	want := func(path string, status int, body string) {
 		t.Helper()
 		got, _, text := h.do(t, "GET", path, "", func(r *http.Request) { r.Header.Del("Authorization") })
@@ -46,10 +47,18 @@ func TestLiveAndReady(t *testing.T) {
 	}
 	want("/livez", 200, "ok\n")
 	want("/readyz", 200, "ok\n")
+	want("/readyz?local=1", 200, "ok\n")
+	isolated := "the node is isolated"
+	alone.Store(&isolated)
+	want("/livez", 200, "ok\n")
+	want("/readyz", 503, "the node is isolated\n")
+	want("/readyz?local=0", 503, "the node is isolated\n")
+	want("/readyz?local=1", 200, "ok\n")
 	draining := "the node is draining"
 	reason.Store(&draining)
 	want("/livez", 200, "ok\n")
 	want("/readyz", 503, "the node is draining\n")
+	want("/readyz?local=1", 503, "the node is draining\n")
 	if status, _, text := h.do(t, "HEAD", "/livez", ""); status != 200 || text != "" {
 		t.Errorf("HEAD /livez: %d %q", status, text)
 	}

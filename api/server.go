@@ -67,6 +67,10 @@ type Config struct {
 	// Ready returns why the node should get no new clients, nil if it may; it
 	// is called concurrently. Nil means that it always may.
 	Ready func() error
+	// Reaches returns why the node can't reach the others of its cluster, nil
+	// if it can; it is called concurrently. While it can't, /readyz says no,
+	// unless it is asked with ?local=1. Nil means that there are no others.
+	Reaches func() error
 	// Console is served at "/" and below on the HTTP listener, except where
 	// the API is. Nil for none.
 	Console http.Handler
@@ -95,6 +99,7 @@ type Server struct {
 	log      *slog.Logger
 	metrics  *metrics
 	ready    func() error
+	reaches  func() error
 	grpc     *grpc.Server
 	health   *health.Server
 	gateway  *gateway
@@ -127,6 +132,7 @@ func New(cfg Config) (*Server, error) {
 		log:      cfg.Logger,
 		metrics:  metrics,
 		ready:    cfg.Ready,
+		reaches:  cfg.Reaches,
 		stopping: make(chan struct{}),
 	}
 	if s.log == nil {

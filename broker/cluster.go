@@ -79,6 +79,7 @@ func (b *Broker) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
+	b.log.Info("joining the cluster", "node", b.id)
 	return b.mesh.Run(ctx)
 }
 

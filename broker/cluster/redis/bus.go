@@ -50,21 +50,39 @@ func (b *Bus) Run(ctx context.Context, receiver cluster.Receiver) error {
 	defer inbox.Wait()
 	defer stopInbox()
 
-	var told string
+	var complaint complaint
 	for attempt := 0; ctx.Err() == nil; attempt++ {
 		connected, err := b.session(ctx)
 		switch {
 		case ctx.Err() != nil:
 		case connected:
 			b.options.Logger.Warn("disconnected from Redis; connecting again", "error", err)
-			attempt, told = 0, ""
-		case err.Error() != told: // the same is told once
+			attempt, complaint.told = 0, ""
+		case complaint.due(err, time.Now()):
 			b.options.Logger.Warn("can't connect to Redis; trying on", "error", err)
-			told = err.Error()
 		}
 		b.pause(ctx, attempt)
 	}
 	return nil
+}
+
+// remindEvery is how often the log is told the same.
+const remindEvery = 30 * time.Second
+
+// complaint is what the log was told last.
+type complaint struct {
+	told string
+	at   time.Time
+}
+
+// due reports whether the log is to be told of err: it is another than the one
+// before, or that was some time ago.
+func (c *complaint) due(err error, now time.Time) bool {
+	if err.Error() == c.told && now.Sub(c.at) < remindEvery {
+		return false
+	}
+	c.told, c.at = err.Error(), now
+	return true
 }
 
 // pause waits before the next attempt, longer each time: between half and all of

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/redis/rueidis"
 
@@ -21,9 +22,10 @@ func (b *Bus) Listen(ctx context.Context, patterns []string, receiver cluster.Re
 	defer running.Wait()
 	defer stopInbox()
 
+	var complaint complaint
 	for attempt := 0; ctx.Err() == nil; attempt++ {
 		connected, err := b.listen(ctx, patterns, inbox)
-		if ctx.Err() == nil && (connected || attempt == 0) {
+		if ctx.Err() == nil && complaint.due(err, time.Now()) {
 			b.options.Logger.Warn("not listening to emitters on Redis; trying on", "error", err)
 		}
 		if connected {

@@ -62,7 +62,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, version stri
 // Check tells whether New would accept the configuration, without listening.
 func Check(ctx context.Context, cfg *config.Config) error {
 	a := &App{cfg: cfg, log: slog.New(slog.DiscardHandler)}
-	if err := a.build(ctx, cfg.Broker, nil); err != nil {
+	if err := a.build(ctx, cfg.Broker, nil, false); err != nil {
 		return err
 	}
 	a.onStop("clients", stopGrace, a.broker.Shutdown)
@@ -87,15 +87,16 @@ func (a *App) assemble(ctx context.Context) error {
 		options.AllowedOrigins = slices.Concat(options.AllowedOrigins, a.pageOrigins())
 		page = console.Handler(console.Config{PublicPort: a.public.port(), PublicTLS: a.public.tls != nil, Version: a.version})
 	}
-	if err := a.build(ctx, options, page); err != nil {
+	if err := a.build(ctx, options, page, true); err != nil {
 		return err
 	}
 	a.serveHTTP()
 	return nil
 }
 
-// build makes the broker and the control API.
-func (a *App) build(ctx context.Context, options broker.Options, page http.Handler) error {
+// build makes the broker, has it take part in its cluster if run says so, and
+// makes the control API.
+func (a *App) build(ctx context.Context, options broker.Options, page http.Handler, run bool) error {
 	registry := prometheus.NewRegistry()
 	for _, c := range []prometheus.Collector{
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -106,14 +107,21 @@ func (a *App) build(ctx context.Context, options broker.Options, page http.Handl
 	}
 	options.Logger, options.Metrics, options.Version = a.log, registry, a.version
 	var err error
+	if options.Cluster, err = a.clusterOptions(); err != nil {
+		return err
+	}
 	if a.broker, err = broker.New(options); err != nil {
 		return a.cfg.Explain(err)
+	}
+	if run {
+		a.joinCluster(ctx)
 	}
 	a.api, err = api.New(api.Config{ //nolint:contextcheck // it starts nothing that a context could end; Shutdown does
 		Broker:          a.broker,
 		Keys:            a.cfg.Keys,
 		MaxMessageBytes: a.cfg.Broker.MaxMessageBytes,
 		Ready:           a.ready,
+		Reaches:         a.reachesCluster,
 		Console:         page,
 		Version:         a.version,
 		Logger:          a.log,

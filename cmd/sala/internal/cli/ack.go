@@ -88,10 +88,7 @@ func (p *ackPrinter) line(res *salav1.EmitWithAckResponse) error {
 	sum := res.GetSummary()
 	_, err := fmt.Fprintf(p.out, "%s asked: %d answered, %d timed out, %d disconnected, %d dropped\n",
 		sockets(sum.GetExpected()), sum.GetAnswered(), sum.GetTimedOut(), sum.GetDisconnected(), sum.GetDropped())
-	if err != nil {
-		return err
-	}
-	return printMissing(p.out, sum)
+	return err
 }
 
 const ackColumns = "%-9s  %-16s  %-26s  %s\n"

@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"errors"
-	"io"
 	"strings"
 	"testing"
 	"time"
@@ -11,9 +10,6 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
-
-	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
 func TestExplainEveryCode(t *testing.T) {
@@ -22,6 +18,10 @@ func TestExplainEveryCode(t *testing.T) {
 		&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
 			{Field: "rooms[0]", Description: "empty"}, {Field: "event", Description: "reserved"},
 		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	outage, err := status.New(codes.Unavailable, "the node X doesn't answer").WithDetails(&errdetails.ErrorInfo{Reason: "NODE_UNAVAILABLE"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,9 +34,10 @@ func TestExplainEveryCode(t *testing.T) {
 		"interrupted":            status.Error(codes.Canceled, "context canceled"),
 		"doesn't know this call": status.Error(codes.Unimplemented, "unknown method"),
 		"the broker refused the request:\n  rooms[0]: empty\n  event: reserved": fields.Err(),
-		"nobody is there":       status.Error(codes.NotFound, "nobody is there"),
-		"the key lacks a scope": status.Error(codes.PermissionDenied, "the key lacks a scope"),
-		"not one of gRPC's":     errors.New("not one of gRPC's"),
+		"the node X doesn't answer": outage.Err(),
+		"nobody is there":           status.Error(codes.NotFound, "nobody is there"),
+		"the key lacks a scope":     status.Error(codes.PermissionDenied, "the key lacks a scope"),
+		"not one of gRPC's":         errors.New("not one of gRPC's"),
 	} {
 		got := c.explain(err)
 		if got == nil || !strings.Contains(got.Error(), want) || strings.Contains(got.Error(), "the-key") || strings.Contains(got.Error(), "rpc error") {
@@ -72,23 +73,5 @@ func TestArguments(t *testing.T) {
 		if got, err := tt.event.argsJSON(); err != nil || got != tt.want {
 			t.Errorf("%+v became %s (%v), want %s", tt.event, got, err, tt.want)
 		}
-	}
-}
-
-func TestIncompleteAnswersSaySo(t *testing.T) {
-	nothing := func(io.Writer) error { return nil }
-	for want, res := range map[string]proto.Message{
-		"": &salav1.EmitResponse{Matched: 1},
-		"incomplete: no answer from some nodes\n": &salav1.EmitResponse{Partial: true},
-		"incomplete: no answer from n1\n":         &salav1.EmitResponse{Partial: true, MissingNodes: []string{"n1"}},
-		"incomplete: no answer from a, b\n":       &salav1.ListRoomsResponse{Partial: true, MissingNodes: []string{"a", "b"}},
-	} {
-		var out bytes.Buffer
-		if err := (&Printer{Output: "table"}).print(&out, res, nothing); err != nil || out.String() != want {
-			t.Errorf("%v is printed as %q, %v, want %q", res, out.String(), err, want)
-		}
-	}
-	if got := union([]string{"b"}, []string{"c", "a", "b"}); strings.Join(got, " ") != "a b c" {
-		t.Errorf("the union is %v", got)
 	}
 }

@@ -27,6 +27,8 @@ type Client struct {
 	TLS     bool          `name:"tls" env:"SALA_TLS" group:"server" help:"The broker's control API has TLS."`
 	TLSCA   string        `name:"tls-ca" env:"SALA_TLS_CA" placeholder:"FILE" group:"server" help:"Certificate (PEM) of the authority that signed the broker's; the system's authorities without it. Implies --tls."`
 	Timeout time.Duration `env:"SALA_TIMEOUT" default:"10s" placeholder:"DURATION" group:"server" help:"How long one call may take."`
+
+	partial partialAnswers `kong:"-"`
 }
 
 // call connects, runs fn and explains its error.
@@ -37,6 +39,7 @@ func (c *Client) call(ctx context.Context, fn func(context.Context, grpc.ClientC
 	}
 	err = c.explain(fn(ctx, conn))
 	_ = conn.Close() // the call is over; there is nothing to lose
+	c.partial.warn()
 	return err
 }
 
@@ -55,7 +58,8 @@ func (c *Client) dial(extra ...grpc.DialOption) (*grpc.ClientConn, error) {
 		grpc.WithTransportCredentials(transport),
 		grpc.WithPerRPCCredentials(bearer(c.key())),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxResponseBytes)),
-		grpc.WithUnaryInterceptor(c.limitTime),
+		grpc.WithChainUnaryInterceptor(c.limitTime, c.partial.unary),
+		grpc.WithStreamInterceptor(c.partial.stream),
 	)...)
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -19,6 +20,9 @@ func (c *Client) explain(err error) error {
 	}
 	switch s.Code() {
 	case codes.Unavailable:
+		if fromBroker(s) {
+			return errors.New(s.Message())
+		}
 		return errors.New(c.unreachable(s.Message()))
 	case codes.Unauthenticated:
 		if c.key() == "" {
@@ -36,6 +40,15 @@ func (c *Client) explain(err error) error {
 		return errors.New("the broker refused the request:\n  " + strings.Join(fields, "\n  "))
 	}
 	return errors.New(s.Message())
+}
+
+// fromBroker reports whether a status is the broker's word rather than that of the
+// way to it.
+func fromBroker(s *status.Status) bool {
+	return slices.ContainsFunc(s.Details(), func(detail any) bool {
+		_, ok := detail.(*errdetails.ErrorInfo)
+		return ok
+	})
 }
 
 func (c *Client) unreachable(detail string) string {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -27,35 +26,7 @@ func (p *Printer) print(out io.Writer, m proto.Message, table func(io.Writer) er
 	if p.Output == "json" {
 		return printJSON(out, m)
 	}
-	if err := table(out); err != nil {
-		return err
-	}
-	return printMissing(out, m)
-}
-
-// covered is a response that may lack what some nodes had to say.
-type covered interface {
-	GetPartial() bool
-	GetMissingNodes() []string
-}
-
-// printMissing says below a response for people that it isn't complete.
-func printMissing(out io.Writer, m any) error {
-	res, ok := m.(covered)
-	if !ok || !res.GetPartial() {
-		return nil
-	}
-	who := "some nodes" // which can't always be named
-	if names := res.GetMissingNodes(); len(names) > 0 {
-		who = strings.Join(names, ", ")
-	}
-	_, err := fmt.Fprintln(out, "incomplete: no answer from", who)
-	return err
-}
-
-// union returns what is in a or b, sorted and once each.
-func union(a, b []string) []string {
-	return slices.Compact(slices.Sorted(slices.Values(slices.Concat(a, b))))
+	return table(out)
 }
 
 // printJSON writes what the REST API would answer, laid out the same each

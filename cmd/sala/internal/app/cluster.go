@@ -1,0 +1,64 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"strconv"
+
+	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/cluster/redis"
+)
+
+// clusterOptions returns nil for a node alone.
+func (a *App) clusterOptions() (*broker.ClusterOptions, error) {
+	c := a.cfg.Cluster
+	if c == nil {
+		return nil, nil
+	}
+	bus, err := redis.New(redis.Options{URL: c.RedisURL, Logger: a.log})
+	if err != nil {
+		return nil, err
+	}
+	return &broker.ClusterOptions{Bus: bus, Name: c.Name, Key: c.Key, Address: a.address()}, nil
+}
+
+// address is where the node is to be found, for people who read logs.
+func (a *App) address() string {
+	if a.public == nil {
+		return ""
+	}
+	host, _, _ := net.SplitHostPort(a.public.net.Addr().String()) // a bound address has both
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		if name, err := os.Hostname(); err == nil {
+			host = name
+		}
+	}
+	return net.JoinHostPort(host, strconv.Itoa(a.public.port()))
+}
+
+// joinCluster has the broker take part in its cluster, of one node or several,
+// until the control API has stopped: up to then it answers the other nodes.
+func (a *App) joinCluster(ctx context.Context) {
+	running, leave := context.WithCancel(context.WithoutCancel(ctx))
+	left := make(chan error, 1)
+	go func() { left <- a.broker.Run(running) }()
+	a.onStop("cluster", stopGrace, func(ctx context.Context) error {
+		leave()
+		select {
+		case err := <-left:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+}
+
+// reachesCluster returns why the node doesn't reach the others.
+func (a *App) reachesCluster() error {
+	if a.broker.Isolated() {
+		return errors.New("isolated: this node can't reach the Redis of its cluster (--redis-url); its own clients go on")
+	}
+	return nil
+}
