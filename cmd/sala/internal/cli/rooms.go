@@ -43,6 +43,8 @@ func (r *RoomsList) Run(ctx context.Context, s *Streams) error {
 				return err
 			}
 			all.Rooms = append(all.Rooms, page.GetRooms()...)
+			all.Partial = all.GetPartial() || page.GetPartial()
+			all.MissingNodes = union(all.GetMissingNodes(), page.GetMissingNodes())
 			req.PageToken = page.GetNextPageToken()
 		}
 		return r.print(s.Out, all, func(out io.Writer) error {

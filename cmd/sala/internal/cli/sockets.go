@@ -45,6 +45,8 @@ func (l *SocketsList) Run(ctx context.Context, s *Streams) error {
 				return err
 			}
 			all.Sockets = append(all.Sockets, page.GetSockets()...)
+			all.Partial = all.GetPartial() || page.GetPartial()
+			all.MissingNodes = union(all.GetMissingNodes(), page.GetMissingNodes())
 			req.PageToken = page.GetNextPageToken()
 		}
 		return l.print(s.Out, all, func(out io.Writer) error {
