@@ -8,8 +8,8 @@
 // all that it finds with one non-blocking write. Only a connection whose peer doesn't read gets a goroutine, until
 // the socket is writable again. Over long-polling the HTTP handler of the pending GET takes the queue.
 //
-// In: a WebSocket connection that has sent something has a reading goroutine, which ends when there is no more to read;
-// then the connection is parked until there is. Long-polling is read by the HTTP handler of the POST. Either
+// In: a WebSocket connection that has sent something has a reading goroutine, which leaves it when there is no more to
+// read; then the connection is parked until there is. Long-polling is read by the HTTP handler of the POST. Either
 // calls the listeners of "data", one at a time and in order, and never before the server's "connection" listeners
 // have returned.
 //
@@ -23,8 +23,8 @@
 // # Goroutines
 //
 // Per server: the flushers, one for every deadline of every connection, one that waits for parked connections to become
-// readable. Per WebSocket connection: its reader, while it has something to read (always, behind TLS and where the
-// system has no epoll).
+// readable, and a few readers without work. Per WebSocket connection: its reader, while it has something to read (always,
+// behind TLS and where the system has no epoll).
 // Short-lived, at most one per connection: waiting for a stalled socket, writing to a connection that isn't a plain
 // socket (TLS), and emitting "close" for a long-polling connection. [Server.Shutdown] ends all of them.
 //

@@ -128,7 +128,7 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.open(c, r)
-	go c.read(reader) // not on this goroutine: net/http's buffers hang on its stack
+	s.reading.start(c, reader) // not on this goroutine: net/http's buffers hang on its stack
 }
 
 // openPolling opens a connection, which has been admitted, over long-polling.

@@ -12,12 +12,13 @@ var errIdle = errors.New("engine: nothing to read")
 // idlers holds the WebSocket connections that wait for their client to send something. They have no goroutine, and so
 // no stack, until it does: most connections are silent most of the time, and a stack is most of what they would cost.
 //
-// A connection is parked by its reading goroutine, which then ends. Whoever takes it out again, the poller when there
-// is something to read or the one who closes it, starts the next.
+// A connection is parked by its reading goroutine, which then leaves it. Whoever takes it out again, the poller when
+// there is something to read or the one who closes it, finds it another.
 type idlers struct {
 	// Static.
-	log   *slog.Logger
-	loops *sync.WaitGroup // has the poller's goroutine
+	log     *slog.Logger
+	loops   *sync.WaitGroup // has the poller's goroutine
+	reading *readPool
 
 	begin  sync.Once // the first to park opens the poller
 	works  bool      // static after begin
@@ -111,7 +112,7 @@ func (i *idlers) resume(c *Conn) {
 	c.parking.reader = nil
 	i.mu.Unlock()
 	if r != nil {
-		go c.read(r)
+		i.reading.start(c, r)
 	}
 }
 

@@ -29,6 +29,7 @@ type Server struct {
 	flushing *flushQueue
 	timers   *timers
 	idlers   *idlers
+	reading  *readPool
 	frames   struct{ ping, probe *Frame }
 
 	buffers buffers
@@ -59,7 +60,8 @@ func New(h Handler, opts Options) *Server {
 		s.loops.Go(func() { newFlusher().run(s.flushing) })
 	}
 	s.loops.Go(s.timers.run)
-	s.idlers = &idlers{log: s.opts.Logger, loops: &s.loops}
+	s.reading = newReadPool()
+	s.idlers = &idlers{log: s.opts.Logger, loops: &s.loops, reading: s.reading}
 	return s
 }
 
@@ -87,6 +89,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.flushing.stop()
 		close(s.timers.stop)
 		s.idlers.close()
+		s.reading.stop()
 	})
 	s.readers.Wait()
 	s.loops.Wait()

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
-	"runtime"
 	"strings"
 )
 
@@ -72,7 +71,6 @@ func (s *Server) accept(w http.ResponseWriter, key string, frames []byte) (*link
 // read is the life of a WebSocket connection: it reads until the link is closed, and then makes the end known. While
 // there is nothing to read the connection is parked, and read is called again on another goroutine.
 func (c *Conn) read(r *reader) {
-	growStack()
 	err := c.readMessages(r)
 	for errors.Is(err, errIdle) {
 		if c.server.idlers.park(c, r) {
@@ -94,15 +92,6 @@ func (c *Conn) read(r *reader) {
 	c.terminate(readReason(err), err)
 	r.release()
 	c.finish()
-}
-
-// growStack makes the stack of a new goroutine large enough for the check of a token in one step, while there is next to
-// nothing on it. Otherwise it is copied three times on its way there, which was 7 % of the cost of a connect.
-//
-//go:noinline
-func growStack() {
-	var room [12 << 10]byte
-	runtime.KeepAlive(&room)
 }
 
 // readMessages returns nil when the peer has sent its close frame.
