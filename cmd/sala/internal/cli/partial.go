@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -43,13 +42,6 @@ func (p *partialAnswers) look(m any) {
 	}
 	p.partial = true
 	p.missing = union(p.missing, answer.GetMissingNodes())
-}
-
-// union returns the nodes of both, each once and in order.
-func union(a, b []string) []string {
-	both := slices.Concat(a, b)
-	slices.Sort(both)
-	return slices.Compact(both)
 }
 
 // warn says what is missing, after what there is.

@@ -36,3 +36,9 @@ func TestPartialAnswersAreSaid(t *testing.T) {
 		}
 	}
 }
+
+func TestUnion(t *testing.T) {
+	if got := union([]string{"b"}, []string{"c", "a", "b"}); strings.Join(got, " ") != "a b c" {
+		t.Errorf("the union is %v", got)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -27,6 +28,11 @@ func (p *Printer) print(out io.Writer, m proto.Message, table func(io.Writer) er
 		return printJSON(out, m)
 	}
 	return table(out)
+}
+
+// union returns what is in a or b, sorted and once each.
+func union(a, b []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(slices.Concat(a, b))))
 }
 
 // printJSON writes what the REST API would answer, laid out the same each
