@@ -23,8 +23,6 @@ type ClusterOptions struct {
 	Key []byte
 	// Address is where this node can be reached, for people.
 	Address string
-	// Observer is told what the nodes say to each other; may be nil.
-	Observer cluster.Observer
 }
 
 // Limits of how long other nodes are waited for.
@@ -43,6 +41,7 @@ const envelopeOverhead = 1 << 20
 
 // joinCluster makes the node's part in a cluster, which begins with Run.
 func (b *Broker) joinCluster(o *ClusterOptions) error {
+	observer := newClusterMetrics(b)
 	mesh, err := cluster.New(cluster.Options{
 		Bus:              o.Bus,
 		Handler:          (*node)(b),
@@ -50,13 +49,18 @@ func (b *Broker) joinCluster(o *ClusterOptions) error {
 		Name:             o.Name,
 		Key:              o.Key,
 		Info:             func() cluster.Info { return b.clusterInfo(o.Address) },
-		Observer:         o.Observer,
+		Observer:         observer,
 		MaxEnvelopeBytes: int(max(8<<20, b.opts.MaxMessageBytes+envelopeOverhead)),
 	})
 	if err != nil {
 		return &Error{Code: CodeInvalidArgument, Reason: ReasonInvalidArgument, Message: err.Error()}
 	}
 	b.mesh = mesh
+	if b.opts.Metrics != nil {
+		if err := b.opts.Metrics.Register(observer); err != nil {
+			return &Error{Code: CodeInternal, Reason: "METRICS", Message: err.Error()}
+		}
+	}
 	return nil
 }
 

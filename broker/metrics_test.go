@@ -9,7 +9,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/brokertest"
+	"github.com/salabroker/sala/broker/cluster"
 )
 
 // TestEveryEndIsCounted checks that clients that are refused or cut show up in
@@ -79,8 +81,38 @@ func gather(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 				labels = append(labels, l.GetName()+`="`+l.GetValue()+`"`)
 			}
 			name := family.GetName() + "{" + strings.Join(labels, ",") + "}"
-			values[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			values[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
 		}
 	}
 	return values
+}
+
+func TestClusterIsCounted(t *testing.T) {
+	exchange := cluster.NewExchange()
+	registry := prometheus.NewRegistry()
+	node := brokertest.Start(t, broker.Options{Metrics: registry, Cluster: &broker.ClusterOptions{Bus: exchange.Bus()}})
+	brokertest.Start(t, broker.Options{Cluster: &broker.ClusterOptions{Bus: exchange.Bus()}})
+	is := func(metric string, want float64) {
+		t.Helper()
+		eventually(t, fmt.Sprintf("%s is %v", metric, want), func() bool { return gather(t, registry)[metric] == want })
+	}
+	is("sala_cluster_nodes{}", 2)
+	is("sala_cluster_connected{}", 1)
+	if _, counted := gather(t, registry)[`sala_cluster_lost_total{reason="bad mac"}`]; !counted {
+		t.Error("a reason for which nothing was lost isn't there")
+	}
+	before := gather(t, registry)
+	if _, err := node.ListRooms(t.Context(), broker.RoomQuery{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, metric := range []string{
+		"published_total{}", "published_bytes_total{}", "received_total{}", "received_bytes_total{}", `question_duration_seconds{kind="call"}`,
+	} {
+		name := "sala_cluster_" + metric
+		eventually(t, name+" has grown", func() bool { return gather(t, registry)[name] > before[name] })
+	}
+	exchange.SetDown(true)
+	is("sala_cluster_connected{}", 0)
+	exchange.SetDown(false)
+	is("sala_cluster_connected{}", 1)
 }
