@@ -28,6 +28,9 @@ type pin struct{ namespace, name string }
 type held struct {
 	entry
 	holder *Subscription
+	// onTheWay: the holder stands for one of another node, and it isn't known
+	// whether that has the entry yet.
+	onTheWay bool
 }
 
 // aftermath is what is left to do without the group's lock.
@@ -46,13 +49,17 @@ func (a *aftermath) lose(en entry, reason string) { a.lost = append(a.lost, lost
 // settle tells everybody. The caller holds no lock.
 func (a *aftermath) settle(h *Hub) {
 	if len(a.gone) > 0 {
-		h.left(len(a.gone))
+		h.left(a.gone)
 	}
 	for _, s := range a.gone {
-		h.opts.Observer.SubscriptionClosed(s.err.Reason)
+		if s.remote == nil {
+			h.opts.Observer.SubscriptionClosed(s.err.Reason)
+		}
 	}
 	for _, l := range a.lost {
-		h.opts.Observer.EventLost(l.event.Kind, l.reason)
+		if l.source == nil { // else its own node sees to it
+			h.opts.Observer.EventLost(l.event.Kind, l.reason)
+		}
 		if l.question != nil {
 			l.question.abandon(l.reason)
 		}
@@ -126,15 +133,17 @@ func pinOf(e *Event) pin {
 	return pin{name: e.Socket.ID}
 }
 
-// best chooses among the members that want an event by rendezvous hashing: each gets
-// its share, and what a lost member had is spread over all others.
+// best chooses among the members that want an event, of this node's if there are
+// any, by rendezvous hashing: each gets its share, and what a lost member had is
+// spread over all others.
 func (g *group) best(key pin, e *Event, deciding bool) (best *Subscription) {
 	var most uint64
 	for _, m := range g.members {
-		if !m.wants(e, deciding) {
+		if !m.wants(e, deciding) || best != nil && best.remote == nil && m.remote != nil {
 			continue
 		}
-		if weight := key.weight(m.id); best == nil || weight > most {
+		weight := key.weight(m.id)
+		if best == nil || best.remote != nil && m.remote == nil || weight > most {
 			best, most = m, weight
 		}
 	}
@@ -173,6 +182,7 @@ func (g *group) release(s *Subscription, why *Error, after *aftermath) {
 	}
 	s.err = why
 	close(s.done)
+	s.ended()
 	after.gone = append(after.gone, s)
 
 	reason := ReasonHandlerLost
@@ -182,17 +192,19 @@ func (g *group) release(s *Subscription, why *Error, after *aftermath) {
 	case ReasonSlowSubscriber:
 		reason = ReasonHandlerOverloaded
 	}
-	for _, en := range g.heldBy(s) {
-		delete(g.open, en.id)
-		if !en.question.open() {
-			continue
-		}
-		if en.redelivered {
+	for _, o := range g.heldBy(s) {
+		delete(g.open, o.id)
+		en := o.entry
+		switch untouched := o.onTheWay && s.remote.untouched; {
+		case untouched:
+			g.handOver(en, reason, after)
+		case en.question != nil && !en.question.open():
+		case en.redelivered:
 			after.lose(en, reason)
-			continue
+		default:
+			en.redelivered = true
+			g.handOver(en, reason, after)
 		}
-		en.redelivered = true
-		g.handOver(en, reason, after)
 	}
 	for s.queue.count > 0 {
 		g.handOver(s.queue.pop(), reason, after)
@@ -202,21 +214,25 @@ func (g *group) release(s *Subscription, why *Error, after *aftermath) {
 
 // heldBy returns what a member has and has not answered, oldest first. The caller
 // holds mu.
-func (g *group) heldBy(s *Subscription) []entry {
-	var held []entry
+func (g *group) heldBy(s *Subscription) []held {
+	var all []held
 	for _, o := range g.open {
 		if o.holder == s {
-			held = append(held, o.entry)
+			all = append(all, o)
 		}
 	}
-	slices.SortFunc(held, func(a, b entry) int { return cmp.Compare(a.id, b.id) })
-	return held
+	slices.SortFunc(all, func(a, b held) int { return cmp.Compare(a.id, b.id) })
+	return all
 }
 
 // handOver queues for a mate what a lost member leaves. Half of the mate's queue
 // stays free for what is its own, so that nobody is cut for what it inherits.
 // The caller holds mu.
 func (g *group) handOver(en entry, reason string, after *aftermath) {
+	if en.source != nil { // its own node hands it over
+		after.lose(en, reason)
+		return
+	}
 	m := g.choose(&en)
 	switch {
 	case m == nil:
@@ -232,9 +248,17 @@ func (g *group) handOver(en entry, reason string, after *aftermath) {
 func (g *group) close(q *question) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if o, ok := g.open[q.id]; ok && o.question == q {
+	o, ok := g.open[q.id]
+	if !ok || o.question != q {
+		return
+	}
+	end := ended{q.id, q.outcome()}
+	if o.holder.remote != nil {
+		o.holder.remote.pointless(end)
+	}
+	if !o.onTheWay {
 		delete(g.open, q.id)
-		o.holder.history.add(ended{q.id, q.outcome()})
+		o.holder.history.add(end)
 		g.checkSettled()
 	}
 }

@@ -23,8 +23,10 @@ type Hub struct {
 
 	mu            sync.Mutex
 	groups        []*group
-	subscriptions int
+	subscriptions int // of this node's
+	remotes       int // of other nodes'
 	lastMember    uint64
+	watchers      []chan struct{}
 	closed        bool
 }
 
@@ -179,36 +181,50 @@ func (h *Hub) Subscribe(start Start) (*Subscription, error) {
 	if err := h.check(start); err != nil {
 		return nil, err
 	}
-	s := &Subscription{
-		hub:     h,
-		filter:  newMatcher(start.Filter),
-		decide:  start.Decide,
-		ready:   make(chan struct{}, 1),
-		done:    make(chan struct{}),
-		credits: start.Credits,
-	}
+	s := h.newSubscription(start)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.draining.Load() {
 		return nil, failed(ReasonDraining)
 	}
 	if h.subscriptions >= h.opts.MaxSubscriptions {
-		return nil, &Error{
-			Reason:  ReasonTooManySubscriptions,
-			Message: "there are as many subscriptions as the broker allows; close one, or use one for several filters",
-		}
+		return nil, tooMany()
 	}
-	var err error
-	if s.group, err = h.groupNamed(start.Group, start.Observe); err != nil {
+	g, err := h.groupNamed(start.Group, start.Observe)
+	if err != nil {
 		return nil, err
 	}
-	h.lastMember++
-	s.id = h.lastMember
-	s.group.add(s)
 	h.subscriptions++
-	h.reroute()
+	h.enter(s, g)
 	h.opts.Observer.SubscriptionOpened()
 	return s, nil
+}
+
+func (h *Hub) newSubscription(start Start) *Subscription {
+	return &Subscription{
+		hub:     h,
+		start:   start,
+		filter:  newMatcher(start.Filter),
+		decide:  start.Decide,
+		ready:   make(chan struct{}, 1),
+		done:    make(chan struct{}),
+		credits: start.Credits,
+	}
+}
+
+func tooMany() error {
+	return &Error{
+		Reason:  ReasonTooManySubscriptions,
+		Message: "there are as many subscriptions as the broker allows; close one, or use one for several filters",
+	}
+}
+
+// enter makes s a member of g. The caller holds mu.
+func (h *Hub) enter(s *Subscription, g *group) {
+	h.lastMember++
+	s.id, s.group = h.lastMember, g
+	g.add(s)
+	h.reroute()
 }
 
 func (h *Hub) check(start Start) error {
@@ -232,29 +248,41 @@ func (h *Hub) groupNamed(name string, observes bool) (*group, error) {
 		case name == "" || g.name != name:
 		case g.observes == observes:
 			named = g
-		case len(g.current()) > 0:
+		case slices.ContainsFunc(g.current(), func(s *Subscription) bool { return s.remote == nil }):
 			return nil, &Error{Reason: ReasonInvalid, Field: "observe", Message: "the group has members of which this isn't true; either all observe or none, so use another group"}
 		}
 	}
 	if named == nil {
-		named = &group{
-			hub:      h,
-			name:     name,
-			observes: observes,
-			pins:     make(map[pin]*Subscription),
-			open:     make(map[uint64]held),
-		}
-		h.groups = append(h.groups, named)
+		named = h.newGroup(name, observes)
 	}
 	return named, nil
 }
 
-// left takes note that n members of groups have gone, and forgets groups without
+// newGroup adds a group. The caller holds mu.
+func (h *Hub) newGroup(name string, observes bool) *group {
+	g := &group{
+		hub:      h,
+		name:     name,
+		observes: observes,
+		pins:     make(map[pin]*Subscription),
+		open:     make(map[uint64]held),
+	}
+	h.groups = append(h.groups, g)
+	return g
+}
+
+// left takes note that members of groups have gone, and forgets groups without
 // members.
-func (h *Hub) left(n int) {
+func (h *Hub) left(gone []*Subscription) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.subscriptions -= n
+	for _, s := range gone {
+		if s.remote == nil {
+			h.subscriptions--
+		} else {
+			h.remotes--
+		}
+	}
 	h.groups = slices.DeleteFunc(h.groups, func(g *group) bool { return len(g.current()) == 0 })
 	h.reroute()
 }
@@ -272,6 +300,9 @@ func (h *Hub) reroute() {
 		}
 	}
 	h.routes.Store(to)
+	for _, w := range h.watchers {
+		ring(w)
+	}
 }
 
 // Close drains the hub: nobody can subscribe any more; what is queued is handed out

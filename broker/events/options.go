@@ -15,8 +15,9 @@ type Options struct {
 	// events, which is a second of the fastest stream, and 16 MiB, of which each
 	// event takes its arguments, its attachments and 256 bytes.
 	MaxQueuedEvents, MaxQueuedBytes int
-	// MaxSubscriptions is how many there may be at once; 1000.
-	MaxSubscriptions int
+	// MaxSubscriptions is how many there may be at once; 1000. MaxRemotes is how
+	// many of other nodes may be represented beside them; 10,000.
+	MaxSubscriptions, MaxRemotes int
 	// Observer is told what happens; nil means that nobody is.
 	Observer Observer
 }
@@ -47,6 +48,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxQueuedEvents, 50_000)
 	setDefault(&o.MaxQueuedBytes, 16<<20)
 	setDefault(&o.MaxSubscriptions, 1000)
+	setDefault(&o.MaxRemotes, 10_000)
 	if o.Observer == nil {
 		o.Observer = noObserver{}
 	}

@@ -8,6 +8,7 @@ type question struct {
 	// Static.
 	hub      *Hub
 	id       uint64
+	offered  bool     // by another node, which counts it
 	kind     Kind
 	decision bool     // rather than a reply
 	groups   []*group // that were asked
@@ -47,7 +48,9 @@ func (q *question) end(state int32, a answer) bool {
 	if a.err != nil {
 		reason = a.err.Reason
 	}
-	q.hub.opts.Observer.QuestionEnded(q.kind, reason)
+	if !q.offered {
+		q.hub.opts.Observer.QuestionEnded(q.kind, reason)
+	}
 	q.tell(a)
 	return true
 }

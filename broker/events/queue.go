@@ -7,6 +7,7 @@ type entry struct {
 	question    *question // nil if nobody waits for an answer
 	size        int       // in bytes
 	redelivered bool
+	source      *Source // of an event of another node; nil for this node's
 }
 
 // queue is what waits for a member, first in first out: a ring that grows with what

@@ -9,17 +9,27 @@ type Subscription struct {
 	hub    *Hub
 	group  *group
 	id     uint64
+	start  Start
 	filter matcher
 	decide bool
 	ready  chan struct{} // holds a token when there may be something to take
 	done   chan struct{}
+	remote *Remote // what stands for one of another node; nil for this node's
 
 	// Guarded by group.mu.
 	credits int
 	queue   queue
 	history history
-	err     *Error // why it has ended; nil if it hasn't
+	sources []*Source // other nodes that have events for it
+	err     *Error    // why it has ended; nil if it hasn't
 }
+
+// ID names the subscription among those of its hub.
+func (s *Subscription) ID() uint64 { return s.id }
+
+// Start returns what the subscription was started with. The caller must not
+// change it.
+func (s *Subscription) Start() Start { return s.start }
 
 // wants reports whether the member may get an event.
 func (s *Subscription) wants(e *Event, deciding bool) bool {
@@ -35,9 +45,28 @@ func (s *Subscription) push(en entry) {
 }
 
 func (s *Subscription) signal() {
+	if s.remote != nil {
+		s.remote.bell.ringFor(s.remote)
+		return
+	}
+	ring(s.ready)
+}
+
+// ring leaves a token in a channel with room for one.
+func ring(ch chan struct{}) {
 	select {
-	case s.ready <- struct{}{}:
+	case ch <- struct{}{}:
 	default:
+	}
+}
+
+// ended tells those that have to do with other nodes. The caller holds group.mu.
+func (s *Subscription) ended() {
+	if s.remote != nil {
+		s.remote.bell.ringFor(s.remote)
+	}
+	for _, src := range s.sources {
+		src.bell.ringFor(src)
 	}
 }
 
@@ -50,7 +79,11 @@ func (s *Subscription) Take(into []Delivery) (n int, err error) {
 		err = s.err
 	}
 	for err == nil && n < len(into) && s.credits > 0 && s.queue.count > 0 {
-		if d, ok := s.hand(s.queue.pop()); ok {
+		en := s.queue.pop()
+		if en.source != nil && !en.source.take() {
+			continue
+		}
+		if d, ok := s.hand(en); ok {
 			into[n] = d
 			n++
 			s.credits--
@@ -58,7 +91,9 @@ func (s *Subscription) Take(into []Delivery) (n int, err error) {
 	}
 	s.group.checkSettled()
 	s.group.mu.Unlock()
-	s.observe(into[:n])
+	if s.remote == nil {
+		s.observe(into[:n])
+	}
 	return n, err
 }
 
@@ -72,9 +107,11 @@ func (s *Subscription) hand(en entry) (d Delivery, ok bool) {
 	case q == nil:
 	case q.open():
 		d.NeedsAck, d.NeedsDecision = !q.decision, q.decision
-		s.group.open[en.id] = held{en, s}
 	case q.decision || en.redelivered:
 		return Delivery{}, false
+	}
+	if d.NeedsAck || d.NeedsDecision || s.remote != nil {
+		s.group.open[en.id] = held{entry: en, holder: s, onTheWay: s.remote != nil}
 	}
 	return d, true
 }

@@ -35,6 +35,7 @@ type Order struct {
 	//	*Order_Disconnect
 	//	*Order_Update
 	//	*Order_Clear
+	//	*Order_Events
 	Order         isOrder_Order `protobuf_oneof:"order"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -131,6 +132,15 @@ func (x *Order) GetClear() *ClearRoom {
 	return nil
 }
 
+func (x *Order) GetEvents() *EventTraffic {
+	if x != nil {
+		if x, ok := x.Order.(*Order_Events); ok {
+			return x.Events
+		}
+	}
+	return nil
+}
+
 type isOrder_Order interface {
 	isOrder_Order()
 }
@@ -165,6 +175,12 @@ type Order_Clear struct {
 	Clear *ClearRoom `protobuf:"bytes,6,opt,name=clear,proto3,oneof"`
 }
 
+type Order_Events struct {
+	// What backends are to hear of, and what they say. It is answered with
+	// nothing.
+	Events *EventTraffic `protobuf:"bytes,15,opt,name=events,proto3,oneof"`
+}
+
 func (*Order_Emit) isOrder_Order() {}
 
 func (*Order_Join) isOrder_Order() {}
@@ -176,6 +192,8 @@ func (*Order_Disconnect) isOrder_Order() {}
 func (*Order_Update) isOrder_Order() {}
 
 func (*Order_Clear) isOrder_Order() {}
+
+func (*Order_Events) isOrder_Order() {}
 
 // Target says which sockets of a namespace are meant.
 type Target struct {
@@ -766,7 +784,7 @@ var File_sala_cluster_v1_order_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_order_proto_rawDesc = "" +
 	"\n" +
-	"\x1bsala/cluster/v1/order.proto\x12\x0fsala.cluster.v1\"\xca\x02\n" +
+	"\x1bsala/cluster/v1/order.proto\x12\x0fsala.cluster.v1\x1a\x1csala/cluster/v1/events.proto\"\x83\x03\n" +
 	"\x05Order\x12+\n" +
 	"\x04emit\x18\x01 \x01(\v2\x15.sala.cluster.v1.EmitH\x00R\x04emit\x120\n" +
 	"\x04join\x18\x02 \x01(\v2\x1a.sala.cluster.v1.JoinRoomsH\x00R\x04join\x123\n" +
@@ -775,7 +793,8 @@ const file_sala_cluster_v1_order_proto_rawDesc = "" +
 	"disconnect\x18\x04 \x01(\v2\x1b.sala.cluster.v1.DisconnectH\x00R\n" +
 	"disconnect\x121\n" +
 	"\x06update\x18\x05 \x01(\v2\x17.sala.cluster.v1.UpdateH\x00R\x06update\x122\n" +
-	"\x05clear\x18\x06 \x01(\v2\x1a.sala.cluster.v1.ClearRoomH\x00R\x05clearB\a\n" +
+	"\x05clear\x18\x06 \x01(\v2\x1a.sala.cluster.v1.ClearRoomH\x00R\x05clear\x127\n" +
+	"\x06events\x18\x0f \x01(\v2\x1d.sala.cluster.v1.EventTrafficH\x00R\x06eventsB\a\n" +
 	"\x05order\"\xd2\x01\n" +
 	"\x06Target\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1a\n" +
@@ -833,16 +852,17 @@ func file_sala_cluster_v1_order_proto_rawDescGZIP() []byte {
 
 var file_sala_cluster_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_sala_cluster_v1_order_proto_goTypes = []any{
-	(*Order)(nil),      // 0: sala.cluster.v1.Order
-	(*Target)(nil),     // 1: sala.cluster.v1.Target
-	(*Event)(nil),      // 2: sala.cluster.v1.Event
-	(*Emit)(nil),       // 3: sala.cluster.v1.Emit
-	(*JoinRooms)(nil),  // 4: sala.cluster.v1.JoinRooms
-	(*LeaveRooms)(nil), // 5: sala.cluster.v1.LeaveRooms
-	(*Disconnect)(nil), // 6: sala.cluster.v1.Disconnect
-	(*Update)(nil),     // 7: sala.cluster.v1.Update
-	(*ClearRoom)(nil),  // 8: sala.cluster.v1.ClearRoom
-	(*Count)(nil),      // 9: sala.cluster.v1.Count
+	(*Order)(nil),        // 0: sala.cluster.v1.Order
+	(*Target)(nil),       // 1: sala.cluster.v1.Target
+	(*Event)(nil),        // 2: sala.cluster.v1.Event
+	(*Emit)(nil),         // 3: sala.cluster.v1.Emit
+	(*JoinRooms)(nil),    // 4: sala.cluster.v1.JoinRooms
+	(*LeaveRooms)(nil),   // 5: sala.cluster.v1.LeaveRooms
+	(*Disconnect)(nil),   // 6: sala.cluster.v1.Disconnect
+	(*Update)(nil),       // 7: sala.cluster.v1.Update
+	(*ClearRoom)(nil),    // 8: sala.cluster.v1.ClearRoom
+	(*Count)(nil),        // 9: sala.cluster.v1.Count
+	(*EventTraffic)(nil), // 10: sala.cluster.v1.EventTraffic
 }
 var file_sala_cluster_v1_order_proto_depIdxs = []int32{
 	3,  // 0: sala.cluster.v1.Order.emit:type_name -> sala.cluster.v1.Emit
@@ -851,18 +871,19 @@ var file_sala_cluster_v1_order_proto_depIdxs = []int32{
 	6,  // 3: sala.cluster.v1.Order.disconnect:type_name -> sala.cluster.v1.Disconnect
 	7,  // 4: sala.cluster.v1.Order.update:type_name -> sala.cluster.v1.Update
 	8,  // 5: sala.cluster.v1.Order.clear:type_name -> sala.cluster.v1.ClearRoom
-	1,  // 6: sala.cluster.v1.Emit.target:type_name -> sala.cluster.v1.Target
-	2,  // 7: sala.cluster.v1.Emit.event:type_name -> sala.cluster.v1.Event
-	1,  // 8: sala.cluster.v1.JoinRooms.target:type_name -> sala.cluster.v1.Target
-	1,  // 9: sala.cluster.v1.LeaveRooms.target:type_name -> sala.cluster.v1.Target
-	1,  // 10: sala.cluster.v1.Disconnect.target:type_name -> sala.cluster.v1.Target
-	1,  // 11: sala.cluster.v1.Update.target:type_name -> sala.cluster.v1.Target
-	2,  // 12: sala.cluster.v1.ClearRoom.notice:type_name -> sala.cluster.v1.Event
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	10, // 6: sala.cluster.v1.Order.events:type_name -> sala.cluster.v1.EventTraffic
+	1,  // 7: sala.cluster.v1.Emit.target:type_name -> sala.cluster.v1.Target
+	2,  // 8: sala.cluster.v1.Emit.event:type_name -> sala.cluster.v1.Event
+	1,  // 9: sala.cluster.v1.JoinRooms.target:type_name -> sala.cluster.v1.Target
+	1,  // 10: sala.cluster.v1.LeaveRooms.target:type_name -> sala.cluster.v1.Target
+	1,  // 11: sala.cluster.v1.Disconnect.target:type_name -> sala.cluster.v1.Target
+	1,  // 12: sala.cluster.v1.Update.target:type_name -> sala.cluster.v1.Target
+	2,  // 13: sala.cluster.v1.ClearRoom.notice:type_name -> sala.cluster.v1.Event
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_sala_cluster_v1_order_proto_init() }
@@ -870,6 +891,7 @@ func file_sala_cluster_v1_order_proto_init() {
 	if File_sala_cluster_v1_order_proto != nil {
 		return
 	}
+	file_sala_cluster_v1_events_proto_init()
 	file_sala_cluster_v1_order_proto_msgTypes[0].OneofWrappers = []any{
 		(*Order_Emit)(nil),
 		(*Order_Join)(nil),
@@ -877,6 +899,7 @@ func file_sala_cluster_v1_order_proto_init() {
 		(*Order_Disconnect)(nil),
 		(*Order_Update)(nil),
 		(*Order_Clear)(nil),
+		(*Order_Events)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

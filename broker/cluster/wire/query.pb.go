@@ -36,6 +36,7 @@ type Query struct {
 	//	*Query_Order
 	//	*Query_Revoke
 	//	*Query_Drain
+	//	*Query_FindWill
 	Query         isQuery_Query `protobuf_oneof:"query"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -141,6 +142,15 @@ func (x *Query) GetDrain() *Drain {
 	return nil
 }
 
+func (x *Query) GetFindWill() *FindWill {
+	if x != nil {
+		if x, ok := x.Query.(*Query_FindWill); ok {
+			return x.FindWill
+		}
+	}
+	return nil
+}
+
 type isQuery_Query interface {
 	isQuery_Query()
 }
@@ -181,6 +191,11 @@ type Query_Drain struct {
 	Drain *Drain `protobuf:"bytes,7,opt,name=drain,proto3,oneof"`
 }
 
+type Query_FindWill struct {
+	// Do you remember the sockets of a lost node? Answered with WillState.
+	FindWill *FindWill `protobuf:"bytes,15,opt,name=find_will,json=findWill,proto3,oneof"`
+}
+
 func (*Query_ListRooms) isQuery_Query() {}
 
 func (*Query_GetRoom) isQuery_Query() {}
@@ -194,6 +209,8 @@ func (*Query_Order) isQuery_Query() {}
 func (*Query_Revoke) isQuery_Query() {}
 
 func (*Query_Drain) isQuery_Query() {}
+
+func (*Query_FindWill) isQuery_Query() {}
 
 // ListRooms asks for a page of rooms, ordered by namespace and name.
 type ListRooms struct {
@@ -886,7 +903,7 @@ var File_sala_cluster_v1_query_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_query_proto_rawDesc = "" +
 	"\n" +
-	"\x1bsala/cluster/v1/query.proto\x12\x0fsala.cluster.v1\x1a\x1bsala/cluster/v1/order.proto\"\x97\x03\n" +
+	"\x1bsala/cluster/v1/query.proto\x12\x0fsala.cluster.v1\x1a\x1csala/cluster/v1/events.proto\x1a\x1bsala/cluster/v1/order.proto\"\xd1\x03\n" +
 	"\x05Query\x12;\n" +
 	"\n" +
 	"list_rooms\x18\x01 \x01(\v2\x1a.sala.cluster.v1.ListRoomsH\x00R\tlistRooms\x125\n" +
@@ -896,7 +913,8 @@ const file_sala_cluster_v1_query_proto_rawDesc = "" +
 	"get_socket\x18\x04 \x01(\v2\x1a.sala.cluster.v1.GetSocketH\x00R\tgetSocket\x12.\n" +
 	"\x05order\x18\x05 \x01(\v2\x16.sala.cluster.v1.OrderH\x00R\x05order\x121\n" +
 	"\x06revoke\x18\x06 \x01(\v2\x17.sala.cluster.v1.RevokeH\x00R\x06revoke\x12.\n" +
-	"\x05drain\x18\a \x01(\v2\x16.sala.cluster.v1.DrainH\x00R\x05drainB\a\n" +
+	"\x05drain\x18\a \x01(\v2\x16.sala.cluster.v1.DrainH\x00R\x05drain\x128\n" +
+	"\tfind_will\x18\x0f \x01(\v2\x19.sala.cluster.v1.FindWillH\x00R\bfindWillB\a\n" +
 	"\x05query\"\xa1\x01\n" +
 	"\tListRooms\x12\x1e\n" +
 	"\n" +
@@ -973,6 +991,7 @@ var file_sala_cluster_v1_query_proto_goTypes = []any{
 	(*Revoke)(nil),      // 10: sala.cluster.v1.Revoke
 	(*Drain)(nil),       // 11: sala.cluster.v1.Drain
 	(*Order)(nil),       // 12: sala.cluster.v1.Order
+	(*FindWill)(nil),    // 13: sala.cluster.v1.FindWill
 }
 var file_sala_cluster_v1_query_proto_depIdxs = []int32{
 	1,  // 0: sala.cluster.v1.Query.list_rooms:type_name -> sala.cluster.v1.ListRooms
@@ -982,13 +1001,14 @@ var file_sala_cluster_v1_query_proto_depIdxs = []int32{
 	12, // 4: sala.cluster.v1.Query.order:type_name -> sala.cluster.v1.Order
 	10, // 5: sala.cluster.v1.Query.revoke:type_name -> sala.cluster.v1.Revoke
 	11, // 6: sala.cluster.v1.Query.drain:type_name -> sala.cluster.v1.Drain
-	3,  // 7: sala.cluster.v1.Rooms.rooms:type_name -> sala.cluster.v1.Room
-	9,  // 8: sala.cluster.v1.Sockets.sockets:type_name -> sala.cluster.v1.Socket
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	13, // 7: sala.cluster.v1.Query.find_will:type_name -> sala.cluster.v1.FindWill
+	3,  // 8: sala.cluster.v1.Rooms.rooms:type_name -> sala.cluster.v1.Room
+	9,  // 9: sala.cluster.v1.Sockets.sockets:type_name -> sala.cluster.v1.Socket
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_sala_cluster_v1_query_proto_init() }
@@ -996,6 +1016,7 @@ func file_sala_cluster_v1_query_proto_init() {
 	if File_sala_cluster_v1_query_proto != nil {
 		return
 	}
+	file_sala_cluster_v1_events_proto_init()
 	file_sala_cluster_v1_order_proto_init()
 	file_sala_cluster_v1_query_proto_msgTypes[0].OneofWrappers = []any{
 		(*Query_ListRooms)(nil),
@@ -1005,6 +1026,7 @@ func file_sala_cluster_v1_query_proto_init() {
 		(*Query_Order)(nil),
 		(*Query_Revoke)(nil),
 		(*Query_Drain)(nil),
+		(*Query_FindWill)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
