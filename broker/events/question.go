@@ -8,7 +8,7 @@ type question struct {
 	// Static.
 	hub      *Hub
 	id       uint64
-	offered  bool     // by another node, which counts it
+	offered  bool // by another node, which counts it
 	kind     Kind
 	decision bool     // rather than a reply
 	groups   []*group // that were asked
