@@ -1275,8 +1275,7 @@ type Will struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Counts how often the node has begun anew.
 	Epoch uint64 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	// Counts the messages of an epoch, from 1. The first begins with no sockets. 0
-	// only asks for the WillState.
+	// Counts the messages of an epoch, from 1. The first begins with no sockets.
 	Number uint64 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
 	// The sockets that are new.
 	Sockets []*EventSocket `protobuf:"bytes,3,rep,name=sockets,proto3" json:"sockets,omitempty"`
@@ -1285,7 +1284,10 @@ type Will struct {
 	// All sockets that were there when the epoch began are remembered with this.
 	Complete bool `protobuf:"varint,5,opt,name=complete,proto3" json:"complete,omitempty"`
 	// Forget everything: there is nothing to be remembered, or somebody else does.
-	Forget        bool `protobuf:"varint,6,opt,name=forget,proto3" json:"forget,omitempty"`
+	Forget bool `protobuf:"varint,6,opt,name=forget,proto3" json:"forget,omitempty"`
+	// Nothing is new; the sender only wants a WillState, of this number or a later
+	// one.
+	Check         bool `protobuf:"varint,7,opt,name=check,proto3" json:"check,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1362,6 +1364,13 @@ func (x *Will) GetForget() bool {
 	return false
 }
 
+func (x *Will) GetCheck() bool {
+	if x != nil {
+		return x.Check
+	}
+	return false
+}
+
 // WillState is what a node remembers of another one's sockets.
 type WillState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1370,7 +1379,9 @@ type WillState struct {
 	// The number of the last message of the epoch, without a gap before it.
 	Number uint64 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
 	// Whether all sockets are remembered.
-	Complete      bool `protobuf:"varint,3,opt,name=complete,proto3" json:"complete,omitempty"`
+	Complete bool `protobuf:"varint,3,opt,name=complete,proto3" json:"complete,omitempty"`
+	// The check that this answers.
+	Check         *Will `protobuf:"bytes,4,opt,name=check,proto3" json:"check,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1424,6 +1435,13 @@ func (x *WillState) GetComplete() bool {
 		return x.Complete
 	}
 	return false
+}
+
+func (x *WillState) GetCheck() *Will {
+	if x != nil {
+		return x.Check
+	}
+	return nil
 }
 
 // FindWill asks who remembers the sockets of a lost node. Answered with
@@ -1569,18 +1587,20 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"\tEventStop\x12\"\n" +
 	"\fsubscription\x18\x01 \x01(\x04R\fsubscription\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x04R\asession\x12\x12\n" +
-	"\x04slow\x18\x03 \x01(\bR\x04slow\"\xb6\x01\n" +
+	"\x04slow\x18\x03 \x01(\bR\x04slow\"\xcc\x01\n" +
 	"\x04Will\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x126\n" +
 	"\asockets\x18\x03 \x03(\v2\x1c.sala.cluster.v1.EventSocketR\asockets\x12\x14\n" +
 	"\x05ended\x18\x04 \x03(\tR\x05ended\x12\x1a\n" +
 	"\bcomplete\x18\x05 \x01(\bR\bcomplete\x12\x16\n" +
-	"\x06forget\x18\x06 \x01(\bR\x06forget\"U\n" +
+	"\x06forget\x18\x06 \x01(\bR\x06forget\x12\x14\n" +
+	"\x05check\x18\a \x01(\bR\x05check\"\x82\x01\n" +
 	"\tWillState\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x1a\n" +
-	"\bcomplete\x18\x03 \x01(\bR\bcomplete\"\x1e\n" +
+	"\bcomplete\x18\x03 \x01(\bR\bcomplete\x12+\n" +
+	"\x05check\x18\x04 \x01(\v2\x15.sala.cluster.v1.WillR\x05check\"\x1e\n" +
 	"\bFindWill\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04nodeB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
 
@@ -1634,11 +1654,12 @@ var file_sala_cluster_v1_events_proto_depIdxs = []int32{
 	11, // 14: sala.cluster.v1.AckReply.error:type_name -> sala.cluster.v1.EventFailure
 	11, // 15: sala.cluster.v1.ConnectDecision.refusal:type_name -> sala.cluster.v1.EventFailure
 	6,  // 16: sala.cluster.v1.Will.sockets:type_name -> sala.cluster.v1.EventSocket
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	14, // 17: sala.cluster.v1.WillState.check:type_name -> sala.cluster.v1.Will
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_sala_cluster_v1_events_proto_init() }
