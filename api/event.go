@@ -78,6 +78,10 @@ func (s *eventService) Subscribe(stream subscribeStream) error {
 	case <-sub.Done():
 		return c.last(sub, written)
 	case <-ctx.Done():
+		sub.Close()
+		if err := c.last(sub, written); err != nil {
+			return err
+		}
 		return context.Cause(ctx)
 	}
 }
@@ -106,17 +110,16 @@ func guarded(f func() error) <-chan error {
 	return done
 }
 
-// last lets a subscription that has ended send what it was about to send.
+// last lets a subscription that has ended send what it was about to send. The end
+// of the context doesn't cut that short: if the backend has gone, sending fails by
+// itself, and if the server is stopping, the last events should still arrive.
 func (c *subscriber) last(sub *broker.Subscription, written <-chan error) error {
 	grace := time.NewTimer(lastSendGrace)
 	defer grace.Stop()
-	ctx := c.stream.Context()
 	err := sub.Err()
 	select {
 	case err = <-written:
 	case <-grace.C: // it isn't read
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 	var failed *broker.Error
 	if errors.As(err, &failed) && failed.Reason == events.ReasonClosed {

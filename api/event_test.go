@@ -553,6 +553,36 @@ func TestSocketMessagesAreShared(t *testing.T) {
 	}
 }
 
+// Shutting down the hub and then the server, as a node does, doesn't cut off what
+// a subscriber was handed last and is slow to read.
+func TestLastEventsArriveOnShutdown(t *testing.T) {
+	h, hub := startHub(t, events.Options{})
+	b := h.backend(t, &salav1.SubscribeStart{})
+	const n = deliveryBatch / 2
+	for i := range n { // more than flow control lets through at once
+		e := messageOf(nil, fmt.Sprint(i))
+		e.Args = json.RawMessage(`["` + strings.Repeat("x", 9000) + `"]`)
+		hub.Publish(e)
+	}
+	b.send(creditRequest(n))
+	if err := hub.Close(timeout(t)); err != nil { // all has been handed out, as one batch
+		t.Fatal(err)
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- h.server.Shutdown(timeout(t)) }()
+	<-h.server.stopping
+	for i := range n {
+		resp, err := b.stream.Recv()
+		if err != nil || resp.GetEvent().GetEvent() != fmt.Sprint(i) {
+			t.Fatalf("instead of event %d came %v, %v", i, resp, err)
+		}
+	}
+	wantStatus(t, b.ends(), codes.Unavailable, "DRAINING", "shutting down")
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSubscriptionsEndOnShutdown(t *testing.T) {
 	h, _ := startHub(t, events.Options{})
 	idle := h.dial(as(t, adminKey), t) // it has not said what it wants
