@@ -15,7 +15,7 @@ func TestReadmeSnippetsAreInTheExamples(t *testing.T) {
 	block := regexp.MustCompile("(?s)```(go|js)\n(.*?)```")
 	sources := map[string]string{
 		"go": flatten(read(t, "backend-go/main.go")),
-		"js": flatten(read(t, "backend-node/backend.mjs") + read(t, "client/client.mjs")),
+		"js": flatten(read(t, "backend-node/backend.mjs") + read(t, "client/client.mjs") + read(t, "chat-backend-node/main.mjs")),
 	}
 	checked := map[string]int{}
 	for _, m := range block.FindAllStringSubmatch(readme, -1) {
