@@ -11,6 +11,8 @@ import (
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/engine"
 	"github.com/salabroker/sala/broker/events"
+	"github.com/salabroker/sala/broker/events/peers"
+	"github.com/salabroker/sala/broker/events/wills"
 	"github.com/salabroker/sala/broker/fanout"
 )
 
@@ -28,7 +30,9 @@ type Broker struct {
 	handler        http.Handler
 	metrics        *metrics
 	events         *events.Hub
-	mesh           *cluster.Mesh // nil for a broker of one node
+	mesh           *cluster.Mesh // nil for a broker of one node, as the next two
+	peers          *peers.Peers
+	wills          *wills.Wills
 
 	questions atomic.Uint64 // ack ids given out
 	waiting   atomic.Int64  // answers that are waited for
@@ -84,6 +88,7 @@ func New(o Options) (*Broker, error) {
 		DecisionTimeout: o.Decisions.Timeout,
 		Observer:        b.metrics.stream,
 	})
+	b.joinEvents()
 	policy := engine.Disconnect
 	if o.SlowConsumers == DropSlow {
 		policy = engine.Drop

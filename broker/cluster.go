@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -84,7 +85,16 @@ func (b *Broker) Run(ctx context.Context) error {
 		return nil
 	}
 	b.log.Info("joining the cluster", "node", b.id)
-	return b.mesh.Run(ctx)
+	// The mesh goes last, so that the others hear what becomes of events.
+	lasting, leave := context.WithCancel(context.WithoutCancel(ctx))
+	defer leave()
+	var running sync.WaitGroup
+	running.Go(func() {
+		defer leave()
+		b.runEvents(ctx)
+	})
+	defer running.Wait()
+	return b.mesh.Run(lasting)
 }
 
 // Isolated reports whether the broker has other nodes and can't reach them at
@@ -99,6 +109,10 @@ func (n *node) Deliver(d cluster.Delivery) []byte {
 	var order wire.Order
 	if err := proto.Unmarshal(d.Payload, &order); err != nil {
 		n.log.Error("an order of another node can't be read", "node", string(d.From), "error", err)
+		return nil
+	}
+	if t := order.GetEvents(); t != nil {
+		(*Broker)(n).hearEvents(d.From, t)
 		return nil
 	}
 	count := (*Broker)(n).obey(&order)
@@ -124,20 +138,26 @@ func (n *node) Answer(_ context.Context, _ cluster.NodeID, request []byte) ([]by
 // NodeJoined implements [cluster.Handler].
 func (n *node) NodeJoined(other cluster.Node) {
 	n.log.Info("node joined", "node", string(other.ID), "version", other.Version, "address", other.Address)
+	(*Broker)(n).eventsOf(other.ID)
 }
 
 // NodeLeft implements [cluster.Handler].
 func (n *node) NodeLeft(other cluster.Node) {
 	n.log.Info("node left", "node", string(other.ID), "address", other.Address)
+	(*Broker)(n).eventsWithout(other.ID, false)
 }
 
 // NodeLost implements [cluster.Handler].
 func (n *node) NodeLost(other cluster.Node) {
 	n.log.Warn("node lost", "node", string(other.ID), "address", other.Address)
+	(*Broker)(n).eventsWithout(other.ID, true)
 }
 
 // Rejoined implements [cluster.Handler].
-func (n *node) Rejoined() { n.log.Warn("this node was taken for lost, and is back") }
+func (n *node) Rejoined() {
+	n.log.Warn("this node was taken for lost, and is back")
+	(*Broker)(n).eventsAgain()
+}
 
 // encode returns a message's wire form; what nodes say always has one.
 func encode(m proto.Message) []byte {

@@ -49,6 +49,13 @@ func (ns *namespace) tellRoom(kind events.Kind, room string) {
 // the socket can be found, so that they can answer, and before its client
 // can say anything.
 func (s *socket) tellConnected() {
+	if wills := s.client.b.wills; wills != nil {
+		wills.Connected(s.describe)
+	}
+	s.publishConnected()
+}
+
+func (s *socket) publishConnected() {
 	if s.client.b.events.Wants(events.Connect, s.ns.name, "") {
 		s.client.b.events.Publish(&events.Event{Kind: events.Connect, Namespace: s.ns.name, Socket: s.describe(), Time: s.connectTime})
 	}
@@ -65,6 +72,9 @@ func (s *socket) tellDisconnected(why string) {
 		})
 	}
 	s.client.b.events.Forget(s.id)
+	if wills := s.client.b.wills; wills != nil {
+		wills.Ended(s.id)
+	}
 }
 
 // tellRelayed lets backends hear what a rule has passed on to other clients.

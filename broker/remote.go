@@ -69,6 +69,8 @@ func (b *Broker) answerQuery(q *wire.Query) (proto.Message, error) {
 	case *wire.Query_Drain:
 		b.drain()
 		return &wire.Count{}, nil
+	case *wire.Query_FindWill:
+		return b.wills.Find(cluster.NodeID(q.FindWill.GetNode())), nil
 	}
 	return &wire.Count{}, nil // of a release that knows more than this one
 }

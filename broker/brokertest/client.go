@@ -162,6 +162,42 @@ func (c *Client) Call(event string, args ...any) string {
 	}
 }
 
+// CallBinary is Call for an event whose only argument is an attachment, and whose
+// answer has the attachments that it returns too.
+func (c *Client) CallBinary(event string, attachment []byte) (answer string, attachments [][]byte) {
+	c.t.Helper()
+	c.acks++
+	id := strconv.FormatUint(c.acks, 10)
+	c.Send("451-" + id + c.encode([]any{event, map[string]any{"_placeholder": true, "num": 0}}))
+	c.SendBinary(attachment)
+	count, answer, ok := strings.Cut(strings.TrimPrefix(c.read(), "46"), "-"+id)
+	n, err := strconv.Atoi(count)
+	if !ok || err != nil {
+		c.t.Fatalf("the answer is no binary ack of %s attachments", count)
+	}
+	for range n {
+		attachments = append(attachments, []byte(c.read()))
+	}
+	return answer, attachments
+}
+
+// Await reads until packets with all of these beginnings have come, and returns
+// them in the order of the beginnings, one behind the other. Events are skipped.
+func (c *Client) Await(beginnings ...string) string {
+	c.t.Helper()
+	found := make([]string, len(beginnings))
+	for left := len(beginnings); left > 0; {
+		packet := c.read()
+		for i, beginning := range beginnings {
+			if found[i] == "" && strings.HasPrefix(packet, beginning) {
+				found[i] = packet
+				left--
+			}
+		}
+	}
+	return strings.Join(found, "")
+}
+
 // Answer answers an event of "/" that asks for it.
 func (c *Client) Answer(e Event, args ...any) {
 	c.t.Helper()

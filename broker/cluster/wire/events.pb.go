@@ -821,10 +821,8 @@ type EventAnswer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The subscription's id on the node that says this.
 	Subscription uint64 `protobuf:"varint,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
-	// The session, as in the batch.
-	Session uint64 `protobuf:"varint,2,opt,name=session,proto3" json:"session,omitempty"`
 	// The event's id, as in the batch.
-	Id uint64 `protobuf:"varint,3,opt,name=id,proto3" json:"id,omitempty"`
+	Id uint64 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
 	// The answer.
 	//
 	// Types that are valid to be assigned to Answer:
@@ -873,13 +871,6 @@ func (x *EventAnswer) GetSubscription() uint64 {
 	return 0
 }
 
-func (x *EventAnswer) GetSession() uint64 {
-	if x != nil {
-		return x.Session
-	}
-	return 0
-}
-
 func (x *EventAnswer) GetId() uint64 {
 	if x != nil {
 		return x.Id
@@ -918,12 +909,12 @@ type isEventAnswer_Answer interface {
 
 type EventAnswer_Reply struct {
 	// To an event that needs an ack.
-	Reply *AckReply `protobuf:"bytes,4,opt,name=reply,proto3,oneof"`
+	Reply *AckReply `protobuf:"bytes,3,opt,name=reply,proto3,oneof"`
 }
 
 type EventAnswer_Decision struct {
 	// To an event that needs a decision.
-	Decision *ConnectDecision `protobuf:"bytes,5,opt,name=decision,proto3,oneof"`
+	Decision *ConnectDecision `protobuf:"bytes,4,opt,name=decision,proto3,oneof"`
 }
 
 func (*EventAnswer_Reply) isEventAnswer_Answer() {}
@@ -1558,13 +1549,12 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"\x04auth\x18\b \x01(\fR\x04auth\"\x83\x01\n" +
 	"\rEventFeedback\x126\n" +
 	"\aanswers\x18\x01 \x03(\v2\x1c.sala.cluster.v1.EventAnswerR\aanswers\x12:\n" +
-	"\bprogress\x18\x02 \x03(\v2\x1e.sala.cluster.v1.EventProgressR\bprogress\"\xd8\x01\n" +
+	"\bprogress\x18\x02 \x03(\v2\x1e.sala.cluster.v1.EventProgressR\bprogress\"\xbe\x01\n" +
 	"\vEventAnswer\x12\"\n" +
-	"\fsubscription\x18\x01 \x01(\x04R\fsubscription\x12\x18\n" +
-	"\asession\x18\x02 \x01(\x04R\asession\x12\x0e\n" +
-	"\x02id\x18\x03 \x01(\x04R\x02id\x121\n" +
-	"\x05reply\x18\x04 \x01(\v2\x19.sala.cluster.v1.AckReplyH\x00R\x05reply\x12>\n" +
-	"\bdecision\x18\x05 \x01(\v2 .sala.cluster.v1.ConnectDecisionH\x00R\bdecisionB\b\n" +
+	"\fsubscription\x18\x01 \x01(\x04R\fsubscription\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\x04R\x02id\x121\n" +
+	"\x05reply\x18\x03 \x01(\v2\x19.sala.cluster.v1.AckReplyH\x00R\x05reply\x12>\n" +
+	"\bdecision\x18\x04 \x01(\v2 .sala.cluster.v1.ConnectDecisionH\x00R\bdecisionB\b\n" +
 	"\x06answer\"u\n" +
 	"\bAckReply\x123\n" +
 	"\x05error\x18\x01 \x01(\v2\x1d.sala.cluster.v1.EventFailureR\x05error\x12\x12\n" +

@@ -92,7 +92,7 @@ func SocketFrom(w *wire.EventSocket) *events.Socket {
 }
 
 func answerTo(f *feed, a *events.Answer) *wire.EventAnswer {
-	w := &wire.EventAnswer{Subscription: f.id, Session: f.session, Id: a.ID}
+	w := &wire.EventAnswer{Subscription: f.id, Id: a.ID}
 	if a.Decides {
 		w.Answer = &wire.EventAnswer_Decision{Decision: &wire.ConnectDecision{
 			Refusal: failureTo(a.Decision.Refusal), Rooms: a.Decision.Rooms, Data: a.Decision.Data,

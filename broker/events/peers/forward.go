@@ -14,7 +14,6 @@ type forward struct {
 	node    *node
 	id      uint64 // of the subscription there
 	session uint64
-	start   events.Start
 	remote  *events.Remote
 
 	onTheWay []sent    // oldest first, without gaps
@@ -141,7 +140,7 @@ func (p *Peers) resend(f *forward, now time.Time) {
 // heardFeedback takes in what has become of events.
 func (p *Peers) heardFeedback(n *node, feedback *wire.EventFeedback) {
 	for _, a := range feedback.GetAnswers() {
-		if f := n.forwards[a.GetSubscription()]; f != nil && f.session == a.GetSession() {
+		if f := n.forwards[a.GetSubscription()]; f != nil { // of whatever session: ids are the hub's
 			f.remote.Answer(answerFrom(a))
 		}
 	}
@@ -154,9 +153,8 @@ func (p *Peers) heardFeedback(n *node, feedback *wire.EventFeedback) {
 
 // advance takes in how far a subscription has come.
 func (p *Peers) advance(f *forward, progress *wire.EventProgress) {
-	if progress.GetUnknown() { // it is there, and knows nothing of this session
-		p.represent(f.node, f.id, f.start)
-		p.stop(f, false)
+	if progress.GetUnknown() {
+		p.restart(f)
 		return
 	}
 	if received := min(progress.GetReceived(), f.next-1); received > f.received {
@@ -178,6 +176,17 @@ func (p *Peers) advance(f *forward, progress *wire.EventProgress) {
 		p.remove(f)
 		f.remote.Close(true)
 	}
+}
+
+// restart begins a new session, because the other node has forgotten the last
+// one: it had taken this node for lost. It may have handed out what was on its way.
+func (p *Peers) restart(f *forward) {
+	p.sessions++
+	f.session, f.next, f.received = p.sessions, uint64(len(f.onTheWay))+1, 0
+	for i := range f.onTheWay {
+		f.onTheWay[i].Redelivered = true
+	}
+	p.transmit(f, 0, nil, nil)
 }
 
 // dropped is the end of a forward that the hub has ended.

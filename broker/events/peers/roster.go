@@ -110,7 +110,7 @@ func (p *Peers) represent(n *node, id uint64, start events.Start) bool {
 		return false
 	}
 	p.sessions++
-	f := &forward{node: n, id: id, start: start, session: p.sessions, remote: remote, next: 1}
+	f := &forward{node: n, id: id, session: p.sessions, remote: remote, next: 1}
 	n.forwards[id] = f
 	p.forwards[remote] = f
 	return true

@@ -19,9 +19,10 @@ type changes struct {
 }
 
 // Connected says that a socket has connected, before backends hear of it. It never
-// waits.
-func (w *Wills) Connected(s *events.Socket) {
+// waits, and asks what the socket is only if somebody is to know.
+func (w *Wills) Connected(describe func() *events.Socket) {
 	if w.changes.noted.Load() {
+		s := describe()
 		w.changes.note(func(c *changes) { c.connected = append(c.connected, s) })
 		w.ring()
 	}
