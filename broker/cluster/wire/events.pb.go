@@ -413,7 +413,10 @@ type EventBatch struct {
 	// answered elsewhere,
 	Answered []uint64 `protobuf:"varint,6,rep,packed,name=answered,proto3" json:"answered,omitempty"`
 	// or it is too late.
-	Expired       []uint64 `protobuf:"varint,7,rep,packed,name=expired,proto3" json:"expired,omitempty"`
+	Expired []uint64 `protobuf:"varint,7,rep,packed,name=expired,proto3" json:"expired,omitempty"`
+	// The last number that the sender knows to have arrived. If that isn't 0, the
+	// receiver must know the session.
+	Arrived       uint64 `protobuf:"varint,8,opt,name=arrived,proto3" json:"arrived,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -495,6 +498,13 @@ func (x *EventBatch) GetExpired() []uint64 {
 		return x.Expired
 	}
 	return nil
+}
+
+func (x *EventBatch) GetArrived() uint64 {
+	if x != nil {
+		return x.Arrived
+	}
+	return 0
 }
 
 // ClientEvent is something that happened to a client or to a room.
@@ -1512,7 +1522,7 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"namespaces\x12\x14\n" +
 	"\x05names\x18\x05 \x03(\tR\x05names\x12\x16\n" +
 	"\x06decide\x18\x06 \x01(\bR\x06decide\x12\x18\n" +
-	"\aobserve\x18\a \x01(\bR\aobserve\"\x84\x02\n" +
+	"\aobserve\x18\a \x01(\bR\aobserve\"\x9e\x02\n" +
 	"\n" +
 	"EventBatch\x12\"\n" +
 	"\fsubscription\x18\x01 \x01(\x04R\fsubscription\x12\x18\n" +
@@ -1521,7 +1531,8 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"\x06events\x18\x04 \x03(\v2\x1c.sala.cluster.v1.ClientEventR\x06events\x126\n" +
 	"\asockets\x18\x05 \x03(\v2\x1c.sala.cluster.v1.EventSocketR\asockets\x12\x1a\n" +
 	"\banswered\x18\x06 \x03(\x04R\banswered\x12\x18\n" +
-	"\aexpired\x18\a \x03(\x04R\aexpired\"\xe5\x02\n" +
+	"\aexpired\x18\a \x03(\x04R\aexpired\x12\x18\n" +
+	"\aarrived\x18\b \x01(\x04R\aarrived\"\xe5\x02\n" +
 	"\vClientEvent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\rR\x04kind\x12\x1c\n" +

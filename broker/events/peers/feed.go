@@ -68,7 +68,7 @@ func (p *Peers) feed(n *node, batch *wire.EventBatch, before *feed) *feed {
 		if s.ID() != batch.GetSubscription() {
 			continue
 		}
-		if batch.GetFirst() != 1 {
+		if batch.GetArrived() != 0 {
 			progress.Unknown = true
 			break
 		}

@@ -83,7 +83,8 @@ func (p *Peers) transmit(f *forward, i int, answered, expired []uint64) {
 	}
 	for {
 		batch := &wire.EventBatch{
-			Subscription: f.id, Session: f.session, First: f.number(i), Answered: answered, Expired: expired,
+			Subscription: f.id, Session: f.session, First: f.number(i), Arrived: f.received,
+			Answered: answered, Expired: expired,
 		}
 		i = fill(batch, f.onTheWay, i)
 		p.say(f.node, &wire.EventTraffic{Body: &wire.EventTraffic_Batch{Batch: batch}})
@@ -126,7 +127,7 @@ func (p *Peers) resend(f *forward, now time.Time) {
 	f.since = now
 	if f.received+1 == f.next {
 		p.say(f.node, &wire.EventTraffic{Body: &wire.EventTraffic_Batch{Batch: &wire.EventBatch{
-			Subscription: f.id, Session: f.session, First: f.next,
+			Subscription: f.id, Session: f.session, First: f.next, Arrived: f.received,
 		}}})
 		return
 	}
