@@ -38,6 +38,8 @@ func (s *messageService) EmitWithAck(req *salav1.EmitWithAckRequest, stream grpc
 			TimedOut:     count(summary.TimedOut),
 			Disconnected: count(summary.Disconnected),
 			Dropped:      count(summary.Dropped),
+			Partial:      summary.Partial,
+			MissingNodes: summary.Missing,
 		}},
 	})
 }

@@ -36,6 +36,7 @@ type Broker struct {
 
 	questions atomic.Uint64 // ack ids given out
 	waiting   atomic.Int64  // answers that are waited for
+	asks      *asks
 
 	deciding sync.WaitGroup // connections that backends are asked about
 
@@ -62,6 +63,7 @@ func New(o Options) (*Broker, error) {
 		relay:      make(map[string]RelayRule, len(o.Relay)),
 		drained:    make(chan struct{}),
 		rush:       make(chan struct{}),
+		asks:       newAsks(),
 	}
 	for _, rule := range o.Relay {
 		b.relay[rule.Event] = rule

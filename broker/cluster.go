@@ -111,11 +111,19 @@ func (n *node) Deliver(d cluster.Delivery) []byte {
 		n.log.Error("an order of another node can't be read", "node", string(d.From), "error", err)
 		return nil
 	}
-	if t := order.GetEvents(); t != nil {
-		(*Broker)(n).hearEvents(d.From, t)
-		return nil
+	var count *wire.Count
+	switch o := order.GetOrder().(type) {
+	case *wire.Order_Events:
+		(*Broker)(n).hearEvents(d.From, o.Events)
+	case *wire.Order_Ask:
+		count = (*Broker)(n).askFor(d.From, o.Ask)
+	case *wire.Order_Answers:
+		n.asks.heard(d.From, o.Answers)
+	case *wire.Order_StopAsking:
+		n.asks.stopped(askedBy{node: d.From, id: o.StopAsking.GetId()})
+	default:
+		count = (*Broker)(n).obey(&order)
 	}
-	count := (*Broker)(n).obey(&order)
 	if !d.Reported {
 		return nil
 	}
@@ -145,12 +153,14 @@ func (n *node) NodeJoined(other cluster.Node) {
 func (n *node) NodeLeft(other cluster.Node) {
 	n.log.Info("node left", "node", string(other.ID), "address", other.Address)
 	(*Broker)(n).eventsWithout(other.ID, false)
+	n.asks.gone(other.ID)
 }
 
 // NodeLost implements [cluster.Handler].
 func (n *node) NodeLost(other cluster.Node) {
 	n.log.Warn("node lost", "node", string(other.ID), "address", other.Address)
 	(*Broker)(n).eventsWithout(other.ID, true)
+	n.asks.gone(other.ID)
 }
 
 // Rejoined implements [cluster.Handler].
@@ -278,7 +288,7 @@ func (b *Broker) coverage(r cluster.Result, err error) Coverage {
 
 // nobodyElse is the coverage when the others could not be asked.
 func (b *Broker) nobodyElse(err error) Coverage {
-	if !errors.Is(err, cluster.ErrUnavailable) {
+	if !errors.Is(err, cluster.ErrUnavailable) && !errors.Is(err, context.Canceled) {
 		b.log.Warn("the other nodes could not be asked", "error", err)
 	}
 	c := Coverage{Partial: true}

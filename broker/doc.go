@@ -22,6 +22,6 @@
 // # Locks
 //
 // In this order: client.mu, socket.mu, and then either question.mu or the
-// index's and those of the connection, which package engine orders. Nothing
-// waits under any of them.
+// index's and those of the connection, which package engine orders. That of asks
+// is held alone. Nothing waits under any of them.
 package broker

@@ -72,6 +72,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 		<-b.drained
 	}
 	err := b.engine.Shutdown(ctx)
+	b.asks.close()
 	b.endSubscriptions(ctx)
 	return err
 }

@@ -41,6 +41,17 @@ type AckSummary struct {
 	Disconnected int
 	// Dropped is to how many the event could not be queued.
 	Dropped int
+	// Coverage names the nodes that have not said to the end what became of
+	// their sockets. Those of which nothing is known count as disconnected.
+	Coverage
+}
+
+func (a *Ack) bytes() int {
+	n := len(a.Args)
+	for _, data := range a.Attachments {
+		n += len(data)
+	}
+	return n
 }
 
 // Limits of events that ask for answers.
@@ -77,7 +88,8 @@ func (b *Broker) EmitWithAck(ctx context.Context, t Target, m Message, o AckOpti
 	if err != nil {
 		return AckSummary{}, err
 	}
-	sockets := ns.index.Select(nil, t.fanout())
+	target := t.fanout()
+	sockets := ns.index.Select(nil, target)
 	if b.waiting.Add(int64(len(sockets))) > maxWaiting {
 		b.waiting.Add(-int64(len(sockets)))
 		return AckSummary{}, &Error{
@@ -89,7 +101,8 @@ func (b *Broker) EmitWithAck(ctx context.Context, t Target, m Message, o AckOpti
 	defer b.waiting.Add(-int64(len(sockets)))
 	q := newQuestion(b.questions.Add(1), len(sockets), o.MinAcks)
 	b.pose(q, ns, sockets, &m)
-	late, err := q.wait(ctx, o.Timeout, each)
+	others := b.askOthers(ctx, q, ns, &target, &m, o.Timeout)
+	late, err := q.wait(ctx, o.Timeout-time.Since(q.asked), each)
 	var why fate // the rest isn't waited for
 	if late {
 		why = timedOut
@@ -99,6 +112,12 @@ func (b *Broker) EmitWithAck(ctx context.Context, t Target, m Message, o AckOpti
 	}
 	summary := q.end()
 	b.metrics.asked(summary)
+	if others != nil {
+		if late && err == nil {
+			late, err = q.wait(ctx, summaryGrace, each) // their clocks began a little later
+		}
+		others.end(late, &summary)
+	}
 	if err == nil {
 		err = q.passOn(each)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -56,7 +57,7 @@ func (a *asked) want(summary broker.AckSummary) {
 	case <-time.After(10 * time.Second):
 		a.t.Fatal("the call doesn't end")
 	}
-	if a.err != nil || a.summary != summary {
+	if a.err != nil || !reflect.DeepEqual(a.summary, summary) {
 		a.t.Errorf("the summary is %+v, %v, want %+v", a.summary, a.err, summary)
 	}
 	if n := len(a.acks); n > 0 {
@@ -248,7 +249,7 @@ func TestSlowCallerOfAcks(t *testing.T) {
 		c.ExpectNothing() // the broker goes on reading it
 	}
 	close(release)
-	if summary := <-done; summary != (broker.AckSummary{Expected: 20, Answered: 20}) {
+	if summary := <-done; !reflect.DeepEqual(summary, broker.AckSummary{Expected: 20, Answered: 20}) {
 		t.Errorf("the summary is %+v", summary)
 	}
 }

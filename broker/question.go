@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/packet"
 )
 
@@ -19,12 +20,14 @@ type question struct {
 	wake    chan struct{} // holds one when there is something to look at
 
 	// Guarded by mu, which comes after those of sockets.
-	mu      sync.Mutex
-	summary AckSummary
-	left    int   // sockets that nothing is known of yet
-	answers []Ack // that the caller hasn't taken
-	bytes   int   // of answers
-	tooMuch bool  // the caller has let too many bytes pile up
+	mu       sync.Mutex
+	summary  AckSummary               // of this node's sockets
+	left     int                      // sockets that nothing is known of yet, also of other nodes
+	answers  []Ack                    // that the caller hasn't taken
+	bytes    int                      // of answers
+	tooMuch  bool                     // the caller has let too many bytes pile up
+	answered int                      // of all nodes
+	parts    map[cluster.NodeID]*part // of other nodes, which ask theirs; nil if there are none
 }
 
 func newQuestion(id uint64, sockets, minAcks int) *question {
@@ -41,6 +44,7 @@ func newQuestion(id uint64, sockets, minAcks int) *question {
 // fate is what became of a socket that was asked.
 type fate func(*AckSummary) *int
 
+func answered(s *AckSummary) *int     { return &s.Answered }
 func disconnected(s *AckSummary) *int { return &s.Disconnected }
 func dropped(s *AckSummary) *int      { return &s.Dropped }
 func timedOut(s *AckSummary) *int     { return &s.TimedOut }
@@ -54,25 +58,24 @@ func (q *question) without(why fate) {
 	q.signal()
 }
 
-// answer keeps a socket's answer for the caller.
+// answer takes in a socket's answer.
 func (q *question) answer(s *socket, p packet.Payload) {
-	size := len(p.Args)
-	for _, a := range p.Attachments {
-		size += len(a)
-	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.left--
 	q.summary.Answered++
-	if q.bytes += size; q.bytes > maxAckBytes {
-		q.tooMuch = true
-	}
-	if !q.tooMuch {
-		q.answers = append(q.answers, Ack{
-			Socket: s.id, User: s.user, Args: p.Args, Attachments: p.Attachments, Latency: time.Since(q.asked),
-		})
-	}
+	q.answered++
+	q.keep(Ack{Socket: s.id, User: s.user, Args: p.Args, Attachments: p.Attachments, Latency: time.Since(q.asked)})
 	q.signal()
+}
+
+// keep keeps an answer for the caller. The caller of keep holds mu.
+func (q *question) keep(ack Ack) {
+	q.bytes += ack.bytes()
+	q.tooMuch = q.tooMuch || q.bytes > maxAckBytes
+	if !q.tooMuch {
+		q.answers = append(q.answers, ack)
+	}
 }
 
 // signal has wait look at what is new. The caller holds mu.
@@ -107,10 +110,7 @@ func (q *question) wait(ctx context.Context, timeout time.Duration, each func(Ac
 // passOn hands the answers to the caller that are there. The error is what each
 // returned, or says that the caller was too slow.
 func (q *question) passOn(each func(Ack) error) error {
-	q.mu.Lock()
-	answers, tooMuch := q.answers, q.tooMuch
-	q.answers, q.bytes = nil, 0
-	q.mu.Unlock()
+	answers, tooMuch := q.take()
 	for _, ack := range answers {
 		if err := each(ack); err != nil {
 			return err
@@ -126,14 +126,23 @@ func (q *question) passOn(each func(Ack) error) error {
 	return nil
 }
 
+// take returns the answers that are there, and whether some were too much.
+func (q *question) take() (answers []Ack, tooMuch bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	answers = q.answers
+	q.answers, q.bytes = nil, 0
+	return answers, q.tooMuch
+}
+
 // settled reports whether there is nothing more to wait for.
 func (q *question) settled() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.left == 0 || q.minAcks > 0 && q.summary.Answered >= q.minAcks
+	return q.left == 0 || q.minAcks > 0 && q.answered >= q.minAcks
 }
 
-// end returns what became of the sockets. No socket holds the question any more.
+// end returns what became of this node's sockets. None holds the question any more.
 func (q *question) end() AckSummary {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -155,9 +164,9 @@ func (s *socket) expect(q *question) bool {
 	return true
 }
 
-// take gives up waiting for an answer; nil if none is waited for. The caller
-// holds mu.
-func (s *socket) take(id uint64) *question {
+// takeQuestion gives up waiting for an answer; nil if none is waited for. The
+// caller holds mu.
+func (s *socket) takeQuestion(id uint64) *question {
 	q := s.questions[id]
 	delete(s.questions, id)
 	if len(s.questions) == 0 {
@@ -171,7 +180,7 @@ func (s *socket) take(id uint64) *question {
 func (s *socket) forget(q *question, why fate) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.take(q.id) != nil && why != nil {
+	if s.takeQuestion(q.id) != nil && why != nil {
 		q.without(why)
 	}
 }
@@ -181,7 +190,7 @@ func (s *socket) forget(q *question, why fate) {
 func (s *socket) answer(p *packet.Packet) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	q := s.take(p.ID)
+	q := s.takeQuestion(p.ID)
 	if q == nil {
 		return false
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -51,7 +52,7 @@ func TestEverySocketIsCountedOnce(t *testing.T) {
 		}
 		summary := q.end()
 		clients.Wait()
-		if after := q.end(); after != summary {
+		if after := q.end(); !reflect.DeepEqual(after, summary) {
 			t.Fatalf("the summary %+v changes after the end to %+v", summary, after)
 		}
 		if err := q.passOn(each); err != nil || passed != summary.Answered {

@@ -35,6 +35,9 @@ type Order struct {
 	//	*Order_Disconnect
 	//	*Order_Update
 	//	*Order_Clear
+	//	*Order_Ask
+	//	*Order_Answers
+	//	*Order_StopAsking
 	//	*Order_Events
 	Order         isOrder_Order `protobuf_oneof:"order"`
 	unknownFields protoimpl.UnknownFields
@@ -132,6 +135,33 @@ func (x *Order) GetClear() *ClearRoom {
 	return nil
 }
 
+func (x *Order) GetAsk() *Ask {
+	if x != nil {
+		if x, ok := x.Order.(*Order_Ask); ok {
+			return x.Ask
+		}
+	}
+	return nil
+}
+
+func (x *Order) GetAnswers() *Answers {
+	if x != nil {
+		if x, ok := x.Order.(*Order_Answers); ok {
+			return x.Answers
+		}
+	}
+	return nil
+}
+
+func (x *Order) GetStopAsking() *StopAsking {
+	if x != nil {
+		if x, ok := x.Order.(*Order_StopAsking); ok {
+			return x.StopAsking
+		}
+	}
+	return nil
+}
+
 func (x *Order) GetEvents() *EventTraffic {
 	if x != nil {
 		if x, ok := x.Order.(*Order_Events); ok {
@@ -175,6 +205,21 @@ type Order_Clear struct {
 	Clear *ClearRoom `protobuf:"bytes,6,opt,name=clear,proto3,oneof"`
 }
 
+type Order_Ask struct {
+	// Send an event and ask for answers.
+	Ask *Ask `protobuf:"bytes,10,opt,name=ask,proto3,oneof"`
+}
+
+type Order_Answers struct {
+	// Take the answers that were asked for.
+	Answers *Answers `protobuf:"bytes,11,opt,name=answers,proto3,oneof"`
+}
+
+type Order_StopAsking struct {
+	// Ask no more.
+	StopAsking *StopAsking `protobuf:"bytes,12,opt,name=stop_asking,json=stopAsking,proto3,oneof"`
+}
+
 type Order_Events struct {
 	// What backends are to hear of, and what they say. It is answered with
 	// nothing.
@@ -192,6 +237,12 @@ func (*Order_Disconnect) isOrder_Order() {}
 func (*Order_Update) isOrder_Order() {}
 
 func (*Order_Clear) isOrder_Order() {}
+
+func (*Order_Ask) isOrder_Order() {}
+
+func (*Order_Answers) isOrder_Order() {}
+
+func (*Order_StopAsking) isOrder_Order() {}
 
 func (*Order_Events) isOrder_Order() {}
 
@@ -716,6 +767,339 @@ func (x *ClearRoom) GetDisconnect() bool {
 	return false
 }
 
+// Ask sends an event and asks each socket for an answer. The Count that it is
+// answered with says how many are asked; one that refuses as many as it matches
+// says that the node asks nobody, as it waits for too much already. If
+// it asks somebody, Answers follow.
+type Ask struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A number that the asking node hasn't used before.
+	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// What to ask whom.
+	Emit *Emit `protobuf:"bytes,2,opt,name=emit,proto3" json:"emit,omitempty"`
+	// How long sockets may take.
+	TimeoutMs     uint32 `protobuf:"varint,3,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ask) Reset() {
+	*x = Ask{}
+	mi := &file_sala_cluster_v1_order_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ask) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ask) ProtoMessage() {}
+
+func (x *Ask) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_cluster_v1_order_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ask.ProtoReflect.Descriptor instead.
+func (*Ask) Descriptor() ([]byte, []int) {
+	return file_sala_cluster_v1_order_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Ask) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Ask) GetEmit() *Emit {
+	if x != nil {
+		return x.Emit
+	}
+	return nil
+}
+
+func (x *Ask) GetTimeoutMs() uint32 {
+	if x != nil {
+		return x.TimeoutMs
+	}
+	return 0
+}
+
+// Answers are for the node that asked. Several follow on an Ask, in order.
+type Answers struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number of the Ask.
+	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// How many sockets this node has asked.
+	Asked uint32 `protobuf:"varint,2,opt,name=asked,proto3" json:"asked,omitempty"`
+	// The answers since the last Answers.
+	Answers []*Answer `protobuf:"bytes,3,rep,name=answers,proto3" json:"answers,omitempty"`
+	// What became of the sockets that have not answered. These are the last
+	// Answers then.
+	End           *Unanswered `protobuf:"bytes,4,opt,name=end,proto3" json:"end,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Answers) Reset() {
+	*x = Answers{}
+	mi := &file_sala_cluster_v1_order_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Answers) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Answers) ProtoMessage() {}
+
+func (x *Answers) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_cluster_v1_order_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Answers.ProtoReflect.Descriptor instead.
+func (*Answers) Descriptor() ([]byte, []int) {
+	return file_sala_cluster_v1_order_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Answers) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Answers) GetAsked() uint32 {
+	if x != nil {
+		return x.Asked
+	}
+	return 0
+}
+
+func (x *Answers) GetAnswers() []*Answer {
+	if x != nil {
+		return x.Answers
+	}
+	return nil
+}
+
+func (x *Answers) GetEnd() *Unanswered {
+	if x != nil {
+		return x.End
+	}
+	return nil
+}
+
+// Answer is that of one socket.
+type Answer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id.
+	Socket string `protobuf:"bytes,1,opt,name=socket,proto3" json:"socket,omitempty"`
+	// Its user.
+	User string `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	// The text of a JSON array.
+	Args []byte `protobuf:"bytes,3,opt,name=args,proto3" json:"args,omitempty"`
+	// Binary data that the arguments refer to.
+	Attachments [][]byte `protobuf:"bytes,4,rep,name=attachments,proto3" json:"attachments,omitempty"`
+	// How long it took, in microseconds.
+	LatencyUs     uint64 `protobuf:"varint,5,opt,name=latency_us,json=latencyUs,proto3" json:"latency_us,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Answer) Reset() {
+	*x = Answer{}
+	mi := &file_sala_cluster_v1_order_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Answer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Answer) ProtoMessage() {}
+
+func (x *Answer) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_cluster_v1_order_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Answer.ProtoReflect.Descriptor instead.
+func (*Answer) Descriptor() ([]byte, []int) {
+	return file_sala_cluster_v1_order_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Answer) GetSocket() string {
+	if x != nil {
+		return x.Socket
+	}
+	return ""
+}
+
+func (x *Answer) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *Answer) GetArgs() []byte {
+	if x != nil {
+		return x.Args
+	}
+	return nil
+}
+
+func (x *Answer) GetAttachments() [][]byte {
+	if x != nil {
+		return x.Attachments
+	}
+	return nil
+}
+
+func (x *Answer) GetLatencyUs() uint64 {
+	if x != nil {
+		return x.LatencyUs
+	}
+	return 0
+}
+
+// Unanswered counts the sockets of a node that were asked and did not answer.
+type Unanswered struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those that did not in time.
+	TimedOut uint32 `protobuf:"varint,1,opt,name=timed_out,json=timedOut,proto3" json:"timed_out,omitempty"`
+	// Those that went away.
+	Disconnected uint32 `protobuf:"varint,2,opt,name=disconnected,proto3" json:"disconnected,omitempty"`
+	// Those to which the event could not be queued.
+	Dropped       uint32 `protobuf:"varint,3,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Unanswered) Reset() {
+	*x = Unanswered{}
+	mi := &file_sala_cluster_v1_order_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Unanswered) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Unanswered) ProtoMessage() {}
+
+func (x *Unanswered) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_cluster_v1_order_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Unanswered.ProtoReflect.Descriptor instead.
+func (*Unanswered) Descriptor() ([]byte, []int) {
+	return file_sala_cluster_v1_order_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Unanswered) GetTimedOut() uint32 {
+	if x != nil {
+		return x.TimedOut
+	}
+	return 0
+}
+
+func (x *Unanswered) GetDisconnected() uint32 {
+	if x != nil {
+		return x.Disconnected
+	}
+	return 0
+}
+
+func (x *Unanswered) GetDropped() uint32 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
+}
+
+// StopAsking says that nobody waits for Answers any more. None follow.
+type StopAsking struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number of the Ask.
+	Id            uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StopAsking) Reset() {
+	*x = StopAsking{}
+	mi := &file_sala_cluster_v1_order_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StopAsking) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StopAsking) ProtoMessage() {}
+
+func (x *StopAsking) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_cluster_v1_order_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StopAsking.ProtoReflect.Descriptor instead.
+func (*StopAsking) Descriptor() ([]byte, []int) {
+	return file_sala_cluster_v1_order_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *StopAsking) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
 // Count is what became of an order on one node.
 type Count struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -731,7 +1115,7 @@ type Count struct {
 
 func (x *Count) Reset() {
 	*x = Count{}
-	mi := &file_sala_cluster_v1_order_proto_msgTypes[9]
+	mi := &file_sala_cluster_v1_order_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -743,7 +1127,7 @@ func (x *Count) String() string {
 func (*Count) ProtoMessage() {}
 
 func (x *Count) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_order_proto_msgTypes[9]
+	mi := &file_sala_cluster_v1_order_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -756,7 +1140,7 @@ func (x *Count) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Count.ProtoReflect.Descriptor instead.
 func (*Count) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_order_proto_rawDescGZIP(), []int{9}
+	return file_sala_cluster_v1_order_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Count) GetMatched() uint32 {
@@ -784,7 +1168,7 @@ var File_sala_cluster_v1_order_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_order_proto_rawDesc = "" +
 	"\n" +
-	"\x1bsala/cluster/v1/order.proto\x12\x0fsala.cluster.v1\x1a\x1csala/cluster/v1/events.proto\"\x83\x03\n" +
+	"\x1bsala/cluster/v1/order.proto\x12\x0fsala.cluster.v1\x1a\x1csala/cluster/v1/events.proto\"\xa3\x04\n" +
 	"\x05Order\x12+\n" +
 	"\x04emit\x18\x01 \x01(\v2\x15.sala.cluster.v1.EmitH\x00R\x04emit\x120\n" +
 	"\x04join\x18\x02 \x01(\v2\x1a.sala.cluster.v1.JoinRoomsH\x00R\x04join\x123\n" +
@@ -793,7 +1177,12 @@ const file_sala_cluster_v1_order_proto_rawDesc = "" +
 	"disconnect\x18\x04 \x01(\v2\x1b.sala.cluster.v1.DisconnectH\x00R\n" +
 	"disconnect\x121\n" +
 	"\x06update\x18\x05 \x01(\v2\x17.sala.cluster.v1.UpdateH\x00R\x06update\x122\n" +
-	"\x05clear\x18\x06 \x01(\v2\x1a.sala.cluster.v1.ClearRoomH\x00R\x05clear\x127\n" +
+	"\x05clear\x18\x06 \x01(\v2\x1a.sala.cluster.v1.ClearRoomH\x00R\x05clear\x12(\n" +
+	"\x03ask\x18\n" +
+	" \x01(\v2\x14.sala.cluster.v1.AskH\x00R\x03ask\x124\n" +
+	"\aanswers\x18\v \x01(\v2\x18.sala.cluster.v1.AnswersH\x00R\aanswers\x12>\n" +
+	"\vstop_asking\x18\f \x01(\v2\x1b.sala.cluster.v1.StopAskingH\x00R\n" +
+	"stopAsking\x127\n" +
 	"\x06events\x18\x0f \x01(\v2\x1d.sala.cluster.v1.EventTrafficH\x00R\x06eventsB\a\n" +
 	"\x05order\"\xd2\x01\n" +
 	"\x06Target\x12\x1c\n" +
@@ -832,7 +1221,32 @@ const file_sala_cluster_v1_order_proto_rawDesc = "" +
 	"\x06notice\x18\x03 \x01(\v2\x16.sala.cluster.v1.EventR\x06notice\x12\x1e\n" +
 	"\n" +
 	"disconnect\x18\x04 \x01(\bR\n" +
-	"disconnect\"S\n" +
+	"disconnect\"_\n" +
+	"\x03Ask\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12)\n" +
+	"\x04emit\x18\x02 \x01(\v2\x15.sala.cluster.v1.EmitR\x04emit\x12\x1d\n" +
+	"\n" +
+	"timeout_ms\x18\x03 \x01(\rR\ttimeoutMs\"\x91\x01\n" +
+	"\aAnswers\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
+	"\x05asked\x18\x02 \x01(\rR\x05asked\x121\n" +
+	"\aanswers\x18\x03 \x03(\v2\x17.sala.cluster.v1.AnswerR\aanswers\x12-\n" +
+	"\x03end\x18\x04 \x01(\v2\x1b.sala.cluster.v1.UnansweredR\x03end\"\x89\x01\n" +
+	"\x06Answer\x12\x16\n" +
+	"\x06socket\x18\x01 \x01(\tR\x06socket\x12\x12\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\x12\x12\n" +
+	"\x04args\x18\x03 \x01(\fR\x04args\x12 \n" +
+	"\vattachments\x18\x04 \x03(\fR\vattachments\x12\x1d\n" +
+	"\n" +
+	"latency_us\x18\x05 \x01(\x04R\tlatencyUs\"g\n" +
+	"\n" +
+	"Unanswered\x12\x1b\n" +
+	"\ttimed_out\x18\x01 \x01(\rR\btimedOut\x12\"\n" +
+	"\fdisconnected\x18\x02 \x01(\rR\fdisconnected\x12\x18\n" +
+	"\adropped\x18\x03 \x01(\rR\adropped\"\x1c\n" +
+	"\n" +
+	"StopAsking\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\"S\n" +
 	"\x05Count\x12\x18\n" +
 	"\amatched\x18\x01 \x01(\rR\amatched\x12\x16\n" +
 	"\x06queued\x18\x02 \x01(\rR\x06queued\x12\x18\n" +
@@ -850,7 +1264,7 @@ func file_sala_cluster_v1_order_proto_rawDescGZIP() []byte {
 	return file_sala_cluster_v1_order_proto_rawDescData
 }
 
-var file_sala_cluster_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_sala_cluster_v1_order_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_sala_cluster_v1_order_proto_goTypes = []any{
 	(*Order)(nil),        // 0: sala.cluster.v1.Order
 	(*Target)(nil),       // 1: sala.cluster.v1.Target
@@ -861,8 +1275,13 @@ var file_sala_cluster_v1_order_proto_goTypes = []any{
 	(*Disconnect)(nil),   // 6: sala.cluster.v1.Disconnect
 	(*Update)(nil),       // 7: sala.cluster.v1.Update
 	(*ClearRoom)(nil),    // 8: sala.cluster.v1.ClearRoom
-	(*Count)(nil),        // 9: sala.cluster.v1.Count
-	(*EventTraffic)(nil), // 10: sala.cluster.v1.EventTraffic
+	(*Ask)(nil),          // 9: sala.cluster.v1.Ask
+	(*Answers)(nil),      // 10: sala.cluster.v1.Answers
+	(*Answer)(nil),       // 11: sala.cluster.v1.Answer
+	(*Unanswered)(nil),   // 12: sala.cluster.v1.Unanswered
+	(*StopAsking)(nil),   // 13: sala.cluster.v1.StopAsking
+	(*Count)(nil),        // 14: sala.cluster.v1.Count
+	(*EventTraffic)(nil), // 15: sala.cluster.v1.EventTraffic
 }
 var file_sala_cluster_v1_order_proto_depIdxs = []int32{
 	3,  // 0: sala.cluster.v1.Order.emit:type_name -> sala.cluster.v1.Emit
@@ -871,19 +1290,25 @@ var file_sala_cluster_v1_order_proto_depIdxs = []int32{
 	6,  // 3: sala.cluster.v1.Order.disconnect:type_name -> sala.cluster.v1.Disconnect
 	7,  // 4: sala.cluster.v1.Order.update:type_name -> sala.cluster.v1.Update
 	8,  // 5: sala.cluster.v1.Order.clear:type_name -> sala.cluster.v1.ClearRoom
-	10, // 6: sala.cluster.v1.Order.events:type_name -> sala.cluster.v1.EventTraffic
-	1,  // 7: sala.cluster.v1.Emit.target:type_name -> sala.cluster.v1.Target
-	2,  // 8: sala.cluster.v1.Emit.event:type_name -> sala.cluster.v1.Event
-	1,  // 9: sala.cluster.v1.JoinRooms.target:type_name -> sala.cluster.v1.Target
-	1,  // 10: sala.cluster.v1.LeaveRooms.target:type_name -> sala.cluster.v1.Target
-	1,  // 11: sala.cluster.v1.Disconnect.target:type_name -> sala.cluster.v1.Target
-	1,  // 12: sala.cluster.v1.Update.target:type_name -> sala.cluster.v1.Target
-	2,  // 13: sala.cluster.v1.ClearRoom.notice:type_name -> sala.cluster.v1.Event
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	9,  // 6: sala.cluster.v1.Order.ask:type_name -> sala.cluster.v1.Ask
+	10, // 7: sala.cluster.v1.Order.answers:type_name -> sala.cluster.v1.Answers
+	13, // 8: sala.cluster.v1.Order.stop_asking:type_name -> sala.cluster.v1.StopAsking
+	15, // 9: sala.cluster.v1.Order.events:type_name -> sala.cluster.v1.EventTraffic
+	1,  // 10: sala.cluster.v1.Emit.target:type_name -> sala.cluster.v1.Target
+	2,  // 11: sala.cluster.v1.Emit.event:type_name -> sala.cluster.v1.Event
+	1,  // 12: sala.cluster.v1.JoinRooms.target:type_name -> sala.cluster.v1.Target
+	1,  // 13: sala.cluster.v1.LeaveRooms.target:type_name -> sala.cluster.v1.Target
+	1,  // 14: sala.cluster.v1.Disconnect.target:type_name -> sala.cluster.v1.Target
+	1,  // 15: sala.cluster.v1.Update.target:type_name -> sala.cluster.v1.Target
+	2,  // 16: sala.cluster.v1.ClearRoom.notice:type_name -> sala.cluster.v1.Event
+	3,  // 17: sala.cluster.v1.Ask.emit:type_name -> sala.cluster.v1.Emit
+	11, // 18: sala.cluster.v1.Answers.answers:type_name -> sala.cluster.v1.Answer
+	12, // 19: sala.cluster.v1.Answers.end:type_name -> sala.cluster.v1.Unanswered
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_sala_cluster_v1_order_proto_init() }
@@ -899,6 +1324,9 @@ func file_sala_cluster_v1_order_proto_init() {
 		(*Order_Disconnect)(nil),
 		(*Order_Update)(nil),
 		(*Order_Clear)(nil),
+		(*Order_Ask)(nil),
+		(*Order_Answers)(nil),
+		(*Order_StopAsking)(nil),
 		(*Order_Events)(nil),
 	}
 	type x struct{}
@@ -907,7 +1335,7 @@ func file_sala_cluster_v1_order_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_cluster_v1_order_proto_rawDesc), len(file_sala_cluster_v1_order_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
