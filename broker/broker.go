@@ -37,6 +37,7 @@ type Broker struct {
 	questions atomic.Uint64 // ack ids given out
 	waiting   atomic.Int64  // answers that are waited for
 	asks      *asks
+	revoked   *revokedTable // nil for a broker of one node
 
 	deciding sync.WaitGroup // connections that backends are asked about
 

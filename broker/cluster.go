@@ -42,6 +42,7 @@ const envelopeOverhead = 1 << 20
 
 // joinCluster makes the node's part in a cluster, which begins with Run.
 func (b *Broker) joinCluster(o *ClusterOptions) error {
+	b.revoked = newRevokedTable(b)
 	observer := newClusterMetrics(b)
 	mesh, err := cluster.New(cluster.Options{
 		Bus:              o.Bus,
@@ -93,6 +94,7 @@ func (b *Broker) Run(ctx context.Context) error {
 		defer leave()
 		b.runEvents(ctx)
 	})
+	running.Go(func() { b.revoked.run(ctx) })
 	defer running.Wait()
 	return b.mesh.Run(lasting)
 }
@@ -167,6 +169,7 @@ func (n *node) NodeLost(other cluster.Node) {
 func (n *node) Rejoined() {
 	n.log.Warn("this node was taken for lost, and is back")
 	(*Broker)(n).eventsAgain()
+	n.revoked.look()
 }
 
 // encode returns a message's wire form; what nodes say always has one.

@@ -50,8 +50,13 @@ func newClusterMetrics(b *Broker) *clusterMetrics {
 	return m
 }
 
-// StateChanged implements [cluster.Observer]. The state is read when it is asked for.
-func (m *clusterMetrics) StateChanged(cluster.State) {}
+// StateChanged implements [cluster.Observer]. The state itself is read when it is
+// asked for.
+func (m *clusterMetrics) StateChanged(s cluster.State) {
+	if s == cluster.Connected {
+		m.b.revoked.look()
+	}
+}
 
 // Published implements [cluster.Observer].
 func (m *clusterMetrics) Published(messages, bytes int) {

@@ -222,10 +222,12 @@ func (s *socket) info() SocketInfo {
 
 // ListNodes describes the nodes of the broker, the others as they said last. It
 // may be called concurrently.
-func (b *Broker) ListNodes(context.Context) (NodeList, error) {
+func (b *Broker) ListNodes(ctx context.Context) (NodeList, error) {
 	list := NodeList{Nodes: []NodeInfo{b.info()}}
 	if b.mesh != nil {
-		list.Partial = b.Isolated()
+		ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+		defer cancel()
+		list.Partial = !b.acquainted(ctx)
 		for _, other := range b.mesh.Nodes()[1:] {
 			list.Nodes = append(list.Nodes, infoOf(other))
 		}

@@ -18,22 +18,39 @@ import (
 func (b *Broker) ask(ctx context.Context, q *wire.Query) (cluster.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
+	if !b.acquainted(ctx) {
+		return cluster.Result{}, cluster.ErrUnavailable
+	}
 	return b.mesh.CallAll(ctx, encode(q))
+}
+
+// acquainted reports whether the node knows who else is there. It waits for a node
+// that has just found the cluster, and not for one that can't reach it.
+func (b *Broker) acquainted(ctx context.Context) bool {
+	if b.Isolated() {
+		return false
+	}
+	select {
+	case <-b.mesh.Ready():
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // askNode asks one other node. The error is a *[Error]: notFound if the node
 // isn't there, or says that it doesn't answer.
 func (b *Broker) askNode(ctx context.Context, node cluster.NodeID, q *wire.Query, into proto.Message, notFound *Error) error {
 	unavailable := &Error{Code: CodeUnavailable, Reason: ReasonNodeUnavailable, Message: "the node " + string(node) + " doesn't answer; try again in a moment"}
-	if b.Isolated() {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	if !b.acquainted(ctx) {
 		unavailable.Message = "this node can't reach the others at the moment; try again later"
 		return unavailable
 	}
 	if !b.mesh.Has(node) {
 		return notFound
 	}
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
 	r, err := b.mesh.Call(ctx, []cluster.NodeID{node}, encode(q))
 	if err != nil || len(r.Replies) == 0 || r.Replies[0].Err != nil {
 		return unavailable
@@ -66,6 +83,9 @@ func (b *Broker) answerQuery(q *wire.Query) (proto.Message, error) {
 	case *wire.Query_Revoke:
 		n, err := b.revokeHere(revocationFrom(q.Revoke))
 		return matched(n), err
+	case *wire.Query_LookAtRevoked:
+		b.revoked.look()
+		return &wire.Count{}, nil
 	case *wire.Query_Drain:
 		b.drain()
 		return &wire.Count{}, nil

@@ -38,6 +38,9 @@ func (b *Broker) RevokeTokens(ctx context.Context, r RevokeTokens) (Outcome, err
 	}
 	out := Outcome{Matched: n}
 	if b.mesh != nil {
+		// First the table, then those that are there: whoever joins in between
+		// learns of it by one or the other.
+		b.revoked.add(ctx, r)
 		result, err := b.ask(ctx, &wire.Query{Query: &wire.Query_Revoke{Revoke: revocationTo(r)}})
 		out.Coverage = b.coverage(result, err)
 		for _, count := range counts(result) {

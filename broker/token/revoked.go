@@ -9,9 +9,9 @@ import (
 // MaxTTL is how long a token that is issued here can live.
 const MaxTTL = 30 * 24 * time.Hour
 
-// retention is how long a revocation is kept: until every token that was issued
+// Retention is how long a revocation is kept: until every token that was issued
 // here before it has expired, whatever the clocks of other nodes say.
-const retention = MaxTTL + 2*skew
+const Retention = MaxTTL + 2*skew
 
 // maxRevocations bounds the memory of a [Revocations]: some 30 MB if all ids
 // and users have the longest names.
@@ -60,7 +60,7 @@ func newRevocations(now func() time.Time, limit int) *Revocations {
 // RevokeID revokes the token with an id, which isn't empty. The error is
 // [ErrTooManyRevocations].
 func (r *Revocations) RevokeID(id string) error {
-	return r.Merge([]Revocation{{TokenID: id, Until: r.now().Add(retention)}})
+	return r.Merge([]Revocation{{TokenID: id, Until: r.now().Add(Retention)}})
 }
 
 // RevokeUser revokes the tokens of a user, who isn't empty, that were issued
@@ -71,7 +71,7 @@ func (r *Revocations) RevokeUser(user string, issuedBefore time.Time) error {
 	if issuedBefore.IsZero() || issuedBefore.After(now) {
 		issuedBefore = now
 	}
-	return r.Merge([]Revocation{{User: user, IssuedBefore: issuedBefore, Until: now.Add(retention)}})
+	return r.Merge([]Revocation{{User: user, IssuedBefore: issuedBefore, Until: now.Add(Retention)}})
 }
 
 // Revoked reports whether a token that says this is revoked. One that doesn't

@@ -50,7 +50,7 @@ func TestRevocationsAgainstModel(t *testing.T) {
 			case 1:
 				id := word()
 				must(t, r.RevokeID(id))
-				model = append(model, Revocation{TokenID: id, Until: now.Add(retention)})
+				model = append(model, Revocation{TokenID: id, Until: now.Add(Retention)})
 			case 2:
 				user := word()
 				before := now.Add(time.Duration(rnd.Int64N(int64(2*time.Hour))) - time.Hour)
@@ -58,7 +58,7 @@ func TestRevocationsAgainstModel(t *testing.T) {
 				if before.After(now) {
 					before = now
 				}
-				model = append(model, Revocation{User: user, IssuedBefore: before, Until: now.Add(retention)})
+				model = append(model, Revocation{User: user, IssuedBefore: before, Until: now.Add(Retention)})
 			case 3: // another node hears of it, perhaps twice and in any order
 				snapshot := r.Snapshot()
 				rnd.Shuffle(len(snapshot), func(i, j int) { snapshot[i], snapshot[j] = snapshot[j], snapshot[i] })
@@ -115,7 +115,7 @@ func TestRevocationsAreBounded(t *testing.T) {
 	if r.Revoked(Claims{ID: "c"}) || r.Revoked(Claims{User: "c"}) || !r.Revoked(Claims{User: "a"}) {
 		t.Error("what had no room is revoked, or what had isn't")
 	}
-	now = now.Add(retention - time.Hour) // the first "a" has ended
+	now = now.Add(Retention - time.Hour) // the first "a" has ended
 	must(t, r.RevokeID("c"))
 	if err := r.RevokeID("d"); !errors.Is(err, ErrTooManyRevocations) {
 		t.Errorf("there is room for one more after one has ended: %v", err)

@@ -36,6 +36,7 @@ type Query struct {
 	//	*Query_Order
 	//	*Query_Revoke
 	//	*Query_Drain
+	//	*Query_LookAtRevoked
 	//	*Query_FindWill
 	Query         isQuery_Query `protobuf_oneof:"query"`
 	unknownFields protoimpl.UnknownFields
@@ -142,6 +143,15 @@ func (x *Query) GetDrain() *Drain {
 	return nil
 }
 
+func (x *Query) GetLookAtRevoked() *LookAtRevoked {
+	if x != nil {
+		if x, ok := x.Query.(*Query_LookAtRevoked); ok {
+			return x.LookAtRevoked
+		}
+	}
+	return nil
+}
+
 func (x *Query) GetFindWill() *FindWill {
 	if x != nil {
 		if x, ok := x.Query.(*Query_FindWill); ok {
@@ -191,6 +201,11 @@ type Query_Drain struct {
 	Drain *Drain `protobuf:"bytes,7,opt,name=drain,proto3,oneof"`
 }
 
+type Query_LookAtRevoked struct {
+	// Will you look at the table of what is revoked? Answered with nothing.
+	LookAtRevoked *LookAtRevoked `protobuf:"bytes,12,opt,name=look_at_revoked,json=lookAtRevoked,proto3,oneof"`
+}
+
 type Query_FindWill struct {
 	// Do you remember the sockets of a lost node? Answered with WillState.
 	FindWill *FindWill `protobuf:"bytes,15,opt,name=find_will,json=findWill,proto3,oneof"`
@@ -209,6 +224,8 @@ func (*Query_Order) isQuery_Query() {}
 func (*Query_Revoke) isQuery_Query() {}
 
 func (*Query_Drain) isQuery_Query() {}
+
+func (*Query_LookAtRevoked) isQuery_Query() {}
 
 func (*Query_FindWill) isQuery_Query() {}
 
@@ -807,8 +824,11 @@ type Revoke struct {
 	User string `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
 	// issued before this time, in milliseconds since 1970.
 	IssuedBeforeUnixMs int64 `protobuf:"varint,3,opt,name=issued_before_unix_ms,json=issuedBeforeUnixMs,proto3" json:"issued_before_unix_ms,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// When it doesn't matter any more, in milliseconds since 1970. Only in the table
+	// of what is revoked, which nodes share.
+	UntilUnixMs   int64 `protobuf:"varint,4,opt,name=until_unix_ms,json=untilUnixMs,proto3" json:"until_unix_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Revoke) Reset() {
@@ -862,6 +882,50 @@ func (x *Revoke) GetIssuedBeforeUnixMs() int64 {
 	return 0
 }
 
+func (x *Revoke) GetUntilUnixMs() int64 {
+	if x != nil {
+		return x.UntilUnixMs
+	}
+	return 0
+}
+
+// LookAtRevoked says that a node has added to the table what it knew by itself.
+type LookAtRevoked struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LookAtRevoked) Reset() {
+	*x = LookAtRevoked{}
+	mi := &file_sala_cluster_v1_query_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LookAtRevoked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LookAtRevoked) ProtoMessage() {}
+
+func (x *LookAtRevoked) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_cluster_v1_query_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LookAtRevoked.ProtoReflect.Descriptor instead.
+func (*LookAtRevoked) Descriptor() ([]byte, []int) {
+	return file_sala_cluster_v1_query_proto_rawDescGZIP(), []int{11}
+}
+
 // Drain takes the node that is asked out of service.
 type Drain struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -871,7 +935,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_sala_cluster_v1_query_proto_msgTypes[11]
+	mi := &file_sala_cluster_v1_query_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -883,7 +947,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_query_proto_msgTypes[11]
+	mi := &file_sala_cluster_v1_query_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -896,14 +960,14 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_query_proto_rawDescGZIP(), []int{11}
+	return file_sala_cluster_v1_query_proto_rawDescGZIP(), []int{12}
 }
 
 var File_sala_cluster_v1_query_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_query_proto_rawDesc = "" +
 	"\n" +
-	"\x1bsala/cluster/v1/query.proto\x12\x0fsala.cluster.v1\x1a\x1csala/cluster/v1/events.proto\x1a\x1bsala/cluster/v1/order.proto\"\xd1\x03\n" +
+	"\x1bsala/cluster/v1/query.proto\x12\x0fsala.cluster.v1\x1a\x1csala/cluster/v1/events.proto\x1a\x1bsala/cluster/v1/order.proto\"\x9b\x04\n" +
 	"\x05Query\x12;\n" +
 	"\n" +
 	"list_rooms\x18\x01 \x01(\v2\x1a.sala.cluster.v1.ListRoomsH\x00R\tlistRooms\x125\n" +
@@ -913,7 +977,8 @@ const file_sala_cluster_v1_query_proto_rawDesc = "" +
 	"get_socket\x18\x04 \x01(\v2\x1a.sala.cluster.v1.GetSocketH\x00R\tgetSocket\x12.\n" +
 	"\x05order\x18\x05 \x01(\v2\x16.sala.cluster.v1.OrderH\x00R\x05order\x121\n" +
 	"\x06revoke\x18\x06 \x01(\v2\x17.sala.cluster.v1.RevokeH\x00R\x06revoke\x12.\n" +
-	"\x05drain\x18\a \x01(\v2\x16.sala.cluster.v1.DrainH\x00R\x05drain\x128\n" +
+	"\x05drain\x18\a \x01(\v2\x16.sala.cluster.v1.DrainH\x00R\x05drain\x12H\n" +
+	"\x0flook_at_revoked\x18\f \x01(\v2\x1e.sala.cluster.v1.LookAtRevokedH\x00R\rlookAtRevoked\x128\n" +
 	"\tfind_will\x18\x0f \x01(\v2\x19.sala.cluster.v1.FindWillH\x00R\bfindWillB\a\n" +
 	"\x05query\"\xa1\x01\n" +
 	"\tListRooms\x12\x1e\n" +
@@ -957,11 +1022,13 @@ const file_sala_cluster_v1_query_proto_rawDesc = "" +
 	"\aaddress\x18\x05 \x01(\tR\aaddress\x12\x1c\n" +
 	"\ttransport\x18\x06 \x01(\tR\ttransport\x12*\n" +
 	"\x11connected_unix_ms\x18\a \x01(\x03R\x0fconnectedUnixMs\x12\x12\n" +
-	"\x04data\x18\b \x01(\fR\x04data\"j\n" +
+	"\x04data\x18\b \x01(\fR\x04data\"\x8e\x01\n" +
 	"\x06Revoke\x12\x19\n" +
 	"\btoken_id\x18\x01 \x01(\tR\atokenId\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x121\n" +
-	"\x15issued_before_unix_ms\x18\x03 \x01(\x03R\x12issuedBeforeUnixMs\"\a\n" +
+	"\x15issued_before_unix_ms\x18\x03 \x01(\x03R\x12issuedBeforeUnixMs\x12\"\n" +
+	"\runtil_unix_ms\x18\x04 \x01(\x03R\vuntilUnixMs\"\x0f\n" +
+	"\rLookAtRevoked\"\a\n" +
 	"\x05DrainB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
 
 var (
@@ -976,39 +1043,41 @@ func file_sala_cluster_v1_query_proto_rawDescGZIP() []byte {
 	return file_sala_cluster_v1_query_proto_rawDescData
 }
 
-var file_sala_cluster_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_sala_cluster_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_sala_cluster_v1_query_proto_goTypes = []any{
-	(*Query)(nil),       // 0: sala.cluster.v1.Query
-	(*ListRooms)(nil),   // 1: sala.cluster.v1.ListRooms
-	(*Rooms)(nil),       // 2: sala.cluster.v1.Rooms
-	(*Room)(nil),        // 3: sala.cluster.v1.Room
-	(*GetRoom)(nil),     // 4: sala.cluster.v1.GetRoom
-	(*Members)(nil),     // 5: sala.cluster.v1.Members
-	(*ListSockets)(nil), // 6: sala.cluster.v1.ListSockets
-	(*GetSocket)(nil),   // 7: sala.cluster.v1.GetSocket
-	(*Sockets)(nil),     // 8: sala.cluster.v1.Sockets
-	(*Socket)(nil),      // 9: sala.cluster.v1.Socket
-	(*Revoke)(nil),      // 10: sala.cluster.v1.Revoke
-	(*Drain)(nil),       // 11: sala.cluster.v1.Drain
-	(*Order)(nil),       // 12: sala.cluster.v1.Order
-	(*FindWill)(nil),    // 13: sala.cluster.v1.FindWill
+	(*Query)(nil),         // 0: sala.cluster.v1.Query
+	(*ListRooms)(nil),     // 1: sala.cluster.v1.ListRooms
+	(*Rooms)(nil),         // 2: sala.cluster.v1.Rooms
+	(*Room)(nil),          // 3: sala.cluster.v1.Room
+	(*GetRoom)(nil),       // 4: sala.cluster.v1.GetRoom
+	(*Members)(nil),       // 5: sala.cluster.v1.Members
+	(*ListSockets)(nil),   // 6: sala.cluster.v1.ListSockets
+	(*GetSocket)(nil),     // 7: sala.cluster.v1.GetSocket
+	(*Sockets)(nil),       // 8: sala.cluster.v1.Sockets
+	(*Socket)(nil),        // 9: sala.cluster.v1.Socket
+	(*Revoke)(nil),        // 10: sala.cluster.v1.Revoke
+	(*LookAtRevoked)(nil), // 11: sala.cluster.v1.LookAtRevoked
+	(*Drain)(nil),         // 12: sala.cluster.v1.Drain
+	(*Order)(nil),         // 13: sala.cluster.v1.Order
+	(*FindWill)(nil),      // 14: sala.cluster.v1.FindWill
 }
 var file_sala_cluster_v1_query_proto_depIdxs = []int32{
 	1,  // 0: sala.cluster.v1.Query.list_rooms:type_name -> sala.cluster.v1.ListRooms
 	4,  // 1: sala.cluster.v1.Query.get_room:type_name -> sala.cluster.v1.GetRoom
 	6,  // 2: sala.cluster.v1.Query.list_sockets:type_name -> sala.cluster.v1.ListSockets
 	7,  // 3: sala.cluster.v1.Query.get_socket:type_name -> sala.cluster.v1.GetSocket
-	12, // 4: sala.cluster.v1.Query.order:type_name -> sala.cluster.v1.Order
+	13, // 4: sala.cluster.v1.Query.order:type_name -> sala.cluster.v1.Order
 	10, // 5: sala.cluster.v1.Query.revoke:type_name -> sala.cluster.v1.Revoke
-	11, // 6: sala.cluster.v1.Query.drain:type_name -> sala.cluster.v1.Drain
-	13, // 7: sala.cluster.v1.Query.find_will:type_name -> sala.cluster.v1.FindWill
-	3,  // 8: sala.cluster.v1.Rooms.rooms:type_name -> sala.cluster.v1.Room
-	9,  // 9: sala.cluster.v1.Sockets.sockets:type_name -> sala.cluster.v1.Socket
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	12, // 6: sala.cluster.v1.Query.drain:type_name -> sala.cluster.v1.Drain
+	11, // 7: sala.cluster.v1.Query.look_at_revoked:type_name -> sala.cluster.v1.LookAtRevoked
+	14, // 8: sala.cluster.v1.Query.find_will:type_name -> sala.cluster.v1.FindWill
+	3,  // 9: sala.cluster.v1.Rooms.rooms:type_name -> sala.cluster.v1.Room
+	9,  // 10: sala.cluster.v1.Sockets.sockets:type_name -> sala.cluster.v1.Socket
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_sala_cluster_v1_query_proto_init() }
@@ -1026,6 +1095,7 @@ func file_sala_cluster_v1_query_proto_init() {
 		(*Query_Order)(nil),
 		(*Query_Revoke)(nil),
 		(*Query_Drain)(nil),
+		(*Query_LookAtRevoked)(nil),
 		(*Query_FindWill)(nil),
 	}
 	type x struct{}
@@ -1034,7 +1104,7 @@ func file_sala_cluster_v1_query_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_cluster_v1_query_proto_rawDesc), len(file_sala_cluster_v1_query_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

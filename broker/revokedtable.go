@@ -1,0 +1,154 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/salabroker/sala/broker/cluster/wire"
+	"github.com/salabroker/sala/broker/token"
+)
+
+// revokedTable keeps what is revoked in a table that all nodes share, for those
+// that were not there when it was. What a node knows and the table doesn't, as
+// the bus was down or has lost it, it adds whenever it has connected.
+type revokedTable struct {
+	// Static.
+	b    *Broker
+	wake chan struct{} // holds one if the table is to be looked at
+}
+
+const (
+	// revokedName is the table's name.
+	revokedName = "revoked"
+	// revokedTimeout bounds one look at the table.
+	revokedTimeout = 30 * time.Second
+	// revokedAgain is when to try again after a failure.
+	revokedAgain = 5 * time.Second
+)
+
+func newRevokedTable(b *Broker) *revokedTable {
+	return &revokedTable{b: b, wake: make(chan struct{}, 1)}
+}
+
+// look has the table looked at soon.
+func (t *revokedTable) look() {
+	select {
+	case t.wake <- struct{}{}:
+	default: // it is going to be
+	}
+}
+
+// run looks at the table when it is time, until ctx ends.
+func (t *revokedTable) run(ctx context.Context) {
+	again := time.NewTimer(0)
+	again.Stop()
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.wake:
+		case <-again.C:
+		}
+		if err := t.sync(ctx); err != nil && ctx.Err() == nil && !t.b.Isolated() {
+			t.b.log.Warn("what is revoked can't be shared with nodes that start later; trying again", "error", err)
+			again.Reset(revokedAgain)
+		}
+	}
+}
+
+// add puts one revocation into the table. If that fails, it is added later.
+func (t *revokedTable) add(ctx context.Context, r RevokeTokens) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	v := token.Revocation{TokenID: r.TokenID, User: r.User, IssuedBefore: r.IssuedBefore, Until: time.Now().Add(token.Retention)}
+	if err := t.put(ctx, v); err != nil {
+		t.look()
+	}
+}
+
+func (t *revokedTable) put(ctx context.Context, v token.Revocation) error {
+	m := &wire.Revoke{TokenId: v.TokenID, User: v.User, UntilUnixMs: v.Until.UnixMilli()}
+	if v.User != "" {
+		m.IssuedBeforeUnixMs = v.IssuedBefore.UnixMilli()
+	}
+	return t.b.mesh.Put(ctx, revokedName, revokedKey(v), encode(m), time.Until(v.Until))
+}
+
+// revokedKey is where a revocation stands in the table: each user has one place.
+func revokedKey(v token.Revocation) string {
+	if v.User != "" {
+		return "user:" + v.User
+	}
+	return "token:" + v.TokenID
+}
+
+// sync brings this node and the table to the same, and has the other nodes do so too
+// if it has added something.
+func (t *revokedTable) sync(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, revokedTimeout)
+	defer cancel()
+	stored, err := t.load(ctx)
+	if err != nil {
+		return err
+	}
+	added := 0
+	for _, v := range t.b.opts.Tokens.Revocations().Snapshot() {
+		if s, ok := stored[revokedKey(v)]; ok && !s.IssuedBefore.Before(v.IssuedBefore.Truncate(time.Millisecond)) {
+			continue
+		}
+		if err := t.put(ctx, v); err != nil {
+			return err
+		}
+		added++
+	}
+	if added == 0 {
+		return nil
+	}
+	// They may have looked before, or know something later of the same user that
+	// is overwritten now: then they add it again, and it is this node's turn to look.
+	_, err = t.b.ask(ctx, &wire.Query{Query: &wire.Query_LookAtRevoked{LookAtRevoked: &wire.LookAtRevoked{}}})
+	return err
+}
+
+// load takes in what the table has, and disconnects whom it concerns.
+func (t *revokedTable) load(ctx context.Context) (stored map[string]token.Revocation, err error) {
+	entries, err := t.b.mesh.Entries(ctx, revokedName)
+	if err != nil {
+		return nil, err
+	}
+	revocations := t.b.opts.Tokens.Revocations()
+	known := make(map[string]token.Revocation)
+	for _, v := range revocations.Snapshot() {
+		known[revokedKey(v)] = v
+	}
+	stored = make(map[string]token.Revocation, len(entries))
+	var news []token.Revocation
+	for key, raw := range entries {
+		var m wire.Revoke
+		if err := proto.Unmarshal(raw, &m); err != nil {
+			t.b.log.Error("an entry of what is revoked can't be read", "error", err)
+			continue
+		}
+		v := token.Revocation{TokenID: m.GetTokenId(), User: m.GetUser(), Until: time.UnixMilli(m.GetUntilUnixMs())}
+		if v.User != "" {
+			v.IssuedBefore = time.UnixMilli(m.GetIssuedBeforeUnixMs())
+		}
+		stored[key] = v
+		if k, ok := known[key]; !ok || k.IssuedBefore.Before(v.IssuedBefore) {
+			news = append(news, v)
+		}
+	}
+	if len(news) == 0 {
+		return stored, nil
+	}
+	if err := revocations.Merge(news); errors.Is(err, token.ErrTooManyRevocations) {
+		t.b.log.Error("more is revoked than this node keeps", "error", err)
+	}
+	n := t.b.disconnectRevoked("")
+	t.b.log.Info("learned what is revoked", "revocations", len(news), "disconnected", n)
+	return stored, nil
+}

@@ -1,0 +1,144 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/brokertest"
+	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/token"
+)
+
+// refuses reports whether a node refuses a token as revoked.
+func refuses(t *testing.T, node *brokertest.Node, raw string) bool {
+	t.Helper()
+	_, err := node.VerifyToken(t.Context(), raw)
+	var refusal *broker.Error
+	return errors.As(err, &refusal) && refusal.Reason == token.ReasonRevoked
+}
+
+func startOn(t *testing.T, exchange *cluster.Exchange) *brokertest.Node {
+	t.Helper()
+	return brokertest.Start(t, broker.Options{Cluster: &broker.ClusterOptions{Bus: exchange.Bus()}})
+}
+
+func issueTo(t *testing.T, node *brokertest.Node, user string) broker.IssuedToken {
+	t.Helper()
+	issued, err := node.IssueToken(t.Context(), broker.TokenRequest{User: user})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return issued
+}
+
+func TestNodesThatStartLaterKnowWhatIsRevoked(t *testing.T) {
+	exchange := cluster.NewExchange()
+	node := startOn(t, exchange)
+	eventually(t, "it is connected", func() bool { return !node.Isolated() })
+	ana, ben, eve := issueTo(t, node, "ana"), issueTo(t, node, "ben"), issueTo(t, node, "eve")
+	for _, r := range []broker.RevokeTokens{{TokenID: ana.ID}, {User: "ben"}} {
+		if out, err := node.RevokeTokens(t.Context(), r); err != nil || out.Partial {
+			t.Fatalf("%+v: %+v, %v", r, out, err)
+		}
+	}
+	later := startOn(t, exchange)
+	eventually(t, "the new node knows", func() bool { return refuses(t, later, ana.Token) && refuses(t, later, ben.Token) })
+	if refuses(t, later, eve.Token) || refuses(t, later, issueTo(t, later, "ben").Token) {
+		t.Error("it refuses what isn't revoked")
+	}
+}
+
+// What is revoked while a node is cut off it learns when it is back, and
+// disconnects whom it concerns.
+func TestNodesThatWereAwayLearnWhatIsRevoked(t *testing.T) {
+	nodes, exchange := brokertest.StartCluster(t, 2, broker.Options{})
+	ana, ben := issueTo(t, nodes[0], "ana"), issueTo(t, nodes[0], "ben")
+	here, there := nodes[1].JoinAs(ana.Token), nodes[0].JoinAs(ben.Token)
+	exchange.SetDown(true)
+	exchange.Clear() // it forgets even what it had
+	for _, node := range nodes {
+		eventually(t, "the nodes notice", node.Isolated)
+	}
+	if out, err := nodes[0].RevokeTokens(t.Context(), broker.RevokeTokens{TokenID: ana.ID}); err != nil || !out.Partial || out.Matched != 0 {
+		t.Errorf("RevokeTokens: %+v, %v", out, err)
+	}
+	if out, err := nodes[1].RevokeTokens(t.Context(), broker.RevokeTokens{User: "ben"}); err != nil || !out.Partial || out.Matched != 0 {
+		t.Errorf("RevokeTokens: %+v, %v", out, err)
+	}
+	here.ExpectNothing()
+	there.ExpectNothing()
+	exchange.SetDown(false)
+	here.Expect("sala:disconnect", `[{"code":"TOKEN_REVOKED","reason":"the token has been revoked"}]`)
+	there.Expect("sala:disconnect", `[{"code":"TOKEN_REVOKED","reason":"the token has been revoked"}]`)
+	for _, node := range nodes {
+		if !refuses(t, node, ana.Token) || !refuses(t, node, ben.Token) {
+			t.Error("a node doesn't refuse what is revoked")
+		}
+	}
+}
+
+// A Redis that restarts has forgotten everything; the nodes haven't.
+func TestWhatIsRevokedIsAddedAgain(t *testing.T) {
+	exchange := cluster.NewExchange()
+	node := startOn(t, exchange)
+	eventually(t, "it is connected", func() bool { return !node.Isolated() })
+	ana := issueTo(t, node, "ana")
+	if _, err := node.RevokeTokens(t.Context(), broker.RevokeTokens{User: "ana"}); err != nil {
+		t.Fatal(err)
+	}
+	exchange.SetDown(true)
+	exchange.Clear()
+	exchange.SetDown(false)
+	bus := exchange.Bus()
+	ctx, stop := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- bus.Run(ctx, nobody{}) }()
+	defer func() {
+		stop()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+	}()
+	eventually(t, "the table has it again", func() bool {
+		entries, err := bus.Entries(ctx, "sala:table:revoked")
+		return err == nil && len(entries) == 1
+	})
+	later := startOn(t, exchange)
+	eventually(t, "the new node knows", func() bool { return refuses(t, later, ana.Token) })
+}
+
+// nobody hears what arrives on a bus.
+type nobody struct{}
+
+func (nobody) Received(cluster.Message)   {}
+func (nobody) StateChanged(cluster.State) {}
+func (nobody) Lost(int)                   {}
+
+// Of two nodes that know different things of one user, both get to know the
+// later time, and so does the table.
+func TestTheLaterTimeOfAUserCounts(t *testing.T) {
+	for _, first := range []int{0, 1} {
+		nodes, exchange := brokertest.StartCluster(t, 2, broker.Options{})
+		exchange.SetDown(true)
+		for _, node := range nodes {
+			eventually(t, "the nodes notice", node.Isolated)
+		}
+		ana := issueTo(t, nodes[0], "ana")
+		for i, before := range []time.Time{time.Now().Add(-time.Hour), {}} {
+			node := nodes[(first+i)%2]
+			if _, err := node.RevokeTokens(t.Context(), broker.RevokeTokens{User: "ana", IssuedBefore: before}); err != nil {
+				t.Fatal(err)
+			}
+			if refuses(t, node, ana.Token) != before.IsZero() {
+				t.Fatalf("whether the token is refused is wrong at node %d", i)
+			}
+		}
+		exchange.SetDown(false)
+		for _, node := range append(nodes, startOn(t, exchange)) {
+			eventually(t, "all know the later time", func() bool { return refuses(t, node, ana.Token) })
+		}
+	}
+}
