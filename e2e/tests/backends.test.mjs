@@ -111,7 +111,8 @@ for (const [language, { command, args, cwd }] of Object.entries(EXAMPLES)) {
     const sala = await broker(t);
     const backend = await start(t, sala);
     const visit = async (user) => {
-      const tab = await open(t, chromium, url);
+      // A client that is refused closes its session, which may be closed already.
+      const tab = await open(t, chromium, url, user === 'mallory' ? { expected: /400 \(Bad Request\)/ } : {});
       await tab.waitForFunction(() => window.io);
       const connected = await tab.evaluate(([address, token]) => new Promise((resolve) => {
         window.heard = [];
