@@ -14,10 +14,13 @@ done
 
 # Debian packages: one for each command or font that isn't there.
 packages=()
+PATH=$PATH:/usr/sbin:/sbin # where Debian has daemons, if not in everyone's PATH
 need() { command -v "$1" >/dev/null || packages+=("${@:2}"); }
 need gcc gcc libc6-dev # the race detector links C
 need curl curl         # e2e runs the commands of the README and of `serve --dev`
 need redis-server redis-server # the tests of clusters start their own
+need haproxy haproxy   # e2e runs the proxies of deploy/ in front of brokers
+need nginx nginx-light
 [[ -n "${CHROMIUM:-}" ]] || need chromium chromium
 compgen -G '/usr/share/fonts/*/inter/*' >/dev/null || packages+=(fonts-inter) # for the screenshots
 compgen -G '/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf' >/dev/null || packages+=(fonts-dejavu-core)

@@ -1,0 +1,150 @@
+// Two nodes behind a proxy, with the configuration that deploy/ has for it.
+import assert from 'node:assert/strict';
+import http from 'node:http';
+import { after, before, describe, test } from 'node:test';
+import { TRANSPORTS, WAYS, connect, refusal } from '../helpers/client.mjs';
+import { rawGet } from '../helpers/http.mjs';
+import { HAPROXY, NGINX, Proxy } from '../helpers/proxy.mjs';
+import { Sala } from '../helpers/sala.mjs';
+import { until } from '../helpers/wait.mjs';
+
+const CHANGED = ['disconnect', 'sala:disconnect'];
+
+// Where a client comes from decides, for nginx, to which node it goes, so
+// every one has an address of its own: Linux has 127.0.0.0/8.
+let addresses = 0;
+
+function fromElsewhere() {
+  addresses++;
+  return new http.Agent({ keepAlive: true, localAddress: `127.0.1.${addresses % 250 + 1}` });
+}
+
+// Session is one over long-polling without a client around it, which would end it.
+class Session {
+  static async open({ url }) {
+    const response = await fetch(`${url}/socket.io/?EIO=4&transport=polling`);
+    const session = new Session();
+    session.cookie = response.headers.get('set-cookie')?.split(';')[0];
+    session.path = `/socket.io/?EIO=4&transport=polling&sid=${JSON.parse((await response.text()).slice(1)).sid}`;
+    session.url = url;
+    return session;
+  }
+
+  // home returns the node that it is on: no other takes its pongs.
+  async home(nodes) {
+    const statuses = await Promise.all(nodes.map(({ url }) => this.post('3', url)));
+    return nodes[statuses.indexOf(200)];
+  }
+
+  async post(body, url = this.url) {
+    return (await fetch(url + this.path, { method: 'POST', body, headers: { ...(this.cookie && { cookie: this.cookie }) } })).status;
+  }
+
+  async poll() {
+    return (await fetch(this.url + this.path, { headers: { ...(this.cookie && { cookie: this.cookie }) } })).text();
+  }
+}
+
+for (const kind of [HAPROXY, NGINX]) {
+  describe(kind.name, () => {
+    let nodes = [];
+    let proxy;
+    let token;
+
+    before(async () => {
+      nodes = await Promise.all([1, 2].map(() => Sala.start({ args: ['--drain-spread', '200ms'] })));
+      proxy = await Proxy.start(kind, nodes);
+      token = await nodes[0].token('ada');
+    });
+    after(async () => {
+      await proxy?.stop();
+      await Promise.all(nodes.map((node) => node.stop()));
+    });
+
+    // enter connects a client, which keeps count of what goes wrong later.
+    const enter = async (t, options) => {
+      const client = await connect(t, proxy, { token, withCredentials: true, agent: fromElsewhere(), reconnectionDelay: 10, reconnectionDelayMax: 100, ...options });
+      client.failures = [];
+      client.socket.on('connect_error', (err) => client.failures.push(err.message));
+      client.socket.io.on('reconnect_error', (err) => client.failures.push(err.message));
+      return client;
+    };
+    const enterAll = (t, ways, options) => Promise.all(ways.map((way) => enter(t, { ...way.options, ...options })));
+
+    // home returns the node that a client is connected to.
+    const home = async (client) => {
+      const found = await Promise.all(nodes.map((node) => node.rest('GET', `/v1/sockets/${client.id}`)));
+      return nodes[found.findIndex(({ status }) => status === 200)];
+    };
+
+    test('clients connect in every way, to both nodes, and stay where they are', async (t) => {
+      const clients = await enterAll(t, Array.from({ length: 4 }, () => WAYS).flat());
+      const homes = await Promise.all(clients.map(home));
+      assert.deepEqual(new Set(homes), new Set(nodes), 'both nodes have clients');
+      for (let round = 0; round < 5; round++) {
+        await Promise.all(clients.map((client) => client.join(`room-${round}`)));
+      }
+      for (const [n, node] of nodes.entries()) {
+        const members = clients.filter((_, at) => homes[at] === node);
+        const sent = await node.emit(['room-0'], 'news', n);
+        assert.equal(sent.queued, members.length);
+        for (const member of members) assert.deepEqual(await member.next('news'), [n]);
+      }
+      assert.deepEqual(clients.flatMap(({ failures, inbox }) => [...failures, ...inbox.filter(({ event }) => CHANGED.includes(event))]), []);
+    });
+
+    test('an upgrade stays on the node of its handshake', async (t) => {
+      const clients = await enterAll(t, WAYS.filter(({ options }) => options.transports === TRANSPORTS.upgrade));
+      for (const client of clients) {
+        await until(() => client.socket.io.engine.transport.name === 'websocket', 'the upgrade');
+        const node = await home(client);
+        await until(async () => (await node.ok('GET', `/v1/sockets/${client.id}`)).socket.transport === 'websocket', 'the broker to say so');
+      }
+    });
+
+    test('a refusal comes through as it is', async (t) => {
+      for (const transports of Object.values(TRANSPORTS)) {
+        const err = await refusal(t, proxy, { transports });
+        assert.equal(err.data?.code, 'TOKEN_REQUIRED');
+      }
+    });
+
+    test('nothing but Socket.IO is behind it', async () => {
+      for (const pathname of ['/', '/v1/rooms', '/metrics', '/readyz']) {
+        assert.equal((await rawGet(proxy.url + pathname)).status, 404);
+      }
+    });
+
+    test('the clients of a node that drains come to the other, at the first attempt', async (t) => {
+      // Those without a cookie jar, as the older client has none, follow only where
+      // the proxy reads session ids.
+      const ways = kind === NGINX ? WAYS.filter(({ name }) => /websocket|4\.8/.test(name)) : WAYS;
+      const clients = await enterAll(t, Array.from({ length: 3 }, () => ways).flat(), { reconnection: true });
+      const homes = await Promise.all(clients.map(home));
+      const early = await Session.open(proxy);
+      const leaving = await early.home(nodes);
+      const staying = nodes.find((node) => node !== leaving);
+      const moving = clients.filter((_, n) => homes[n] === leaving);
+      assert.notEqual(moving.length, 0);
+      const before = moving.map(({ id }) => id);
+      const { nodes: [{ id }] } = await leaving.ok('GET', '/v1/nodes');
+      await leaving.ok('POST', `/v1/nodes/${id}:drain`);
+
+      for (const client of moving) assert.equal((await client.next('sala:disconnect'))[0].code, 'DRAINING');
+      await Promise.all(moving.map((client, n) => until(() => client.socket.connected && client.id !== before[n], 'its return')));
+      assert.deepEqual(new Set(await Promise.all(moving.map(home))), new Set([staying]));
+      // New ones come there, too, whether or not the proxy has noticed.
+      const late = await enterAll(t, ways);
+      assert.deepEqual(new Set(await Promise.all(late.map(home))), new Set([staying]));
+      await kind.notices(proxy, nodes.indexOf(leaving));
+      for (const client of [...clients, ...late, ...await enterAll(t, ways)]) {
+        await client.join('after');
+        assert.deepEqual(client.failures, [], 'no handshake failed');
+      }
+      // A session that is still there goes on, so that it can be ended in good
+      // order: here the node itself says no.
+      assert.equal(await early.post(`40${JSON.stringify({ token })}`), 200);
+      assert.match(await early.poll(), /^44.*DRAINING/);
+    });
+  });
+}
