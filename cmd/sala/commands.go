@@ -29,6 +29,7 @@ const exitCodes = `Exit codes: 0 done, 1 it failed at run time (no broker there,
 type commands struct {
 	Serve     serveCommand   `cmd:"" help:"Run a broker."`
 	Config    configCommand  `cmd:"" help:"Look at a broker's configuration."`
+	Health    healthCommand  `cmd:"" help:"Ask the node on this machine whether it is ready; the exit code says so."`
 	Token     cli.Token      `cmd:"" help:"Issue, check and revoke the tokens with which clients connect."`
 	Rooms     cli.Rooms      `cmd:"" help:"List and clear rooms."`
 	Emit      cli.Emit       `cmd:"" help:"Send an event to rooms, users and sockets."`

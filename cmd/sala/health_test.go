@@ -1,0 +1,73 @@
+package main
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/salabroker/sala/cmd/sala/internal/config"
+)
+
+func TestHealth(t *testing.T) {
+	cert, key := certificate(t)
+	for _, tt := range []struct {
+		name string
+		args []string
+	}{
+		{"plain", nil},
+		{"over TLS", []string{"--control-tls-cert", cert, "--control-tls-key", key}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			n := plain(t, tt.args...)
+			ask := append([]string{"health", "--jwt-secret", testSecret, "--api-key", testKey, "--http-listen", n.http}, tt.args...)
+			if code, out, stderr := sala(t, ask...); code != exitOK || out != "ok\n" {
+				t.Errorf("exit code %d, %q: %s", code, out, stderr)
+			}
+			if code, out, stderr := sala(t, append(ask, "--local")...); code != exitOK || out != "ok\n" {
+				t.Errorf("with --local: exit code %d, %q: %s", code, out, stderr)
+			}
+		})
+	}
+}
+
+func TestHealthSaysNo(t *testing.T) {
+	n := plain(t)
+	ask := []string{"health", "--jwt-secret", testSecret, "--api-key", testKey, "--http-listen"}
+	_, out, _ := n.call(t, "nodes", "-o", "json")
+	var list struct{ Nodes []struct{ ID string } }
+	if err := json.Unmarshal([]byte(out), &list); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := n.call(t, "nodes", "drain", list.Nodes[0].ID); code != exitOK {
+		t.Fatal(stderr)
+	}
+	code, out, stderr := sala(t, append(ask, n.http)...)
+	if code != exitFailure || out != "" {
+		t.Errorf("while it drains: exit code %d, %q", code, out)
+	}
+	check(t, "standard error", stderr, []string{"sala: error: the node isn't ready: draining"})
+
+	n.stop()
+	code, _, stderr = sala(t, append(ask, n.http)...)
+	if code != exitFailure {
+		t.Errorf("when it has gone: exit code %d", code)
+	}
+	check(t, "standard error", stderr, []string{"sala: error: no node answers at http://" + n.http + "/readyz: "})
+
+	if code, _, _ := sala(t, "health", "--http-listen", "nowhere"); code != exitUsage {
+		t.Errorf("with a wrong address: exit code %d", code)
+	}
+}
+
+func TestReadyURL(t *testing.T) {
+	for addr, want := range map[string]string{
+		":9091":          "http://127.0.0.1:9091/readyz?local=1",
+		"0.0.0.0:9091":   "http://127.0.0.1:9091/readyz?local=1",
+		"[::]:9091":      "http://[::1]:9091/readyz?local=1",
+		"10.1.2.3:80":    "http://10.1.2.3:80/readyz?local=1",
+		"localhost:9091": "http://localhost:9091/readyz?local=1",
+	} {
+		if got := readyURL(config.Listener{Addr: addr}, true); got != want {
+			t.Errorf("%s: %s, want %s", addr, got, want)
+		}
+	}
+}
