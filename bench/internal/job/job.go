@@ -27,7 +27,29 @@ const (
 	Farewell Kind = "farewell"
 	// Upgrade lets clients change from long-polling to WebSocket while messages come and go.
 	Upgrade Kind = "upgrade"
+	// Cluster measures several servers that are one by way of Redis.
+	Cluster Kind = "cluster"
+	// KillNodes kills one server of a cluster after the other.
+	KillNodes Kind = "kill-nodes"
+	// KillRedis kills the Redis of a cluster again and again.
+	KillRedis Kind = "kill-redis"
+	// Freeze stops a server of a cluster for a while.
+	Freeze Kind = "freeze"
+	// Rolling restarts all servers of a cluster in good order, one after the other.
+	Rolling Kind = "rolling"
+	// Members changes who is in which room of a cluster, and compares that with a model.
+	Members Kind = "members"
 )
+
+// OfCluster reports whether a job is about several servers, which it starts itself.
+func (k Kind) OfCluster() bool {
+	switch k {
+	case Cluster, KillNodes, KillRedis, Freeze, Rolling, Members:
+		return true
+	default:
+		return false
+	}
+}
 
 // Protocol is how clients speak with a peer.
 type Protocol string
@@ -61,10 +83,24 @@ type Target struct {
 	APIKey string `json:"apiKey,omitempty"`
 }
 
-// Job is one measurement of one server.
+// Command is how a server is started.
+type Command struct {
+	Name string   `json:"name"` // for people
+	Path string   `json:"path"`
+	Args []string `json:"args"`
+	Env  []string `json:"env,omitempty"` // beside the environment
+	Wait []string `json:"wait"`          // where it listens once it is ready
+	Log  string   `json:"log"`           // the file for its output
+	// Target says where it can be reached; its PID isn't known before.
+	Target Target `json:"target"`
+}
+
+// Job is one measurement of one server, or of several that are one.
 type Job struct {
 	Kind   Kind   `json:"kind"`
 	Target Target `json:"target"`
+	// Servers are to be started: Redis, and then those that are one by way of it. Target is not set then.
+	Servers []Command `json:"servers,omitempty"`
 	// Clients is how many are connected, or how many times one connects.
 	Clients int `json:"clients"`
 	// Polling opens each connection with HTTP long-polling and upgrades it, as stock clients do.
@@ -98,6 +134,11 @@ type Job struct {
 	// Of Events: first batches as in Deliver; then how many events are sent, and how many at a time.
 	Events   int `json:"events,omitempty"`
 	InFlight int `json:"inFlight,omitempty"`
+
+	// Of Cluster: Clients is for each server. Calls messages go to Members clients of one server, Batch of them in the time
+	// Every; Rounds times Batches to all of one, one each Every; BurstOf at once to all.
+	Calls   int `json:"calls,omitempty"`
+	BurstOf int `json:"burstOf,omitempty"`
 
 	// Window is how many connections are opened at a time, if not the usual number.
 	Window int `json:"window,omitempty"`
@@ -134,6 +175,26 @@ const (
 	RESTCPU    = "rest_us"     // CPU per REST call, µs
 	LoadCPU    = "load_cpu_us" // the load generator's own CPU per delivery, µs
 	Rate       = "rate"        // deliveries per second
+)
+
+// The names of the figures about clusters. Far is from one server to the clients of another, near to its own.
+const (
+	P50Near      = "p50_near_ms"          // latency, ms
+	P99Near      = "p99_near_ms"          //
+	P50Far       = "p50_far_ms"           //
+	P99Far       = "p99_far_ms"           //
+	P50More      = "p50_more_ms"          // far above near, ms
+	P99More      = "p99_more_ms"          //
+	Busy         = "busy"                 // share of the machine that was in use meanwhile
+	CPUNear      = "cpu_near_us"          // CPU per delivery of the server that delivers, µs
+	CPUFar       = "cpu_far_us"           //
+	PublishCPU   = "publish_us"           // CPU per message of the server that publishes it to another's clients, µs
+	RedisCPU     = "redis_us"             // CPU of Redis per such message, µs
+	Publishes    = "publishes"            // messages published over Redis for each one that was emitted
+	Commands     = "commands"             // other commands to Redis for each one, heartbeats aside
+	AllPaced     = "cpu_all_paced_us"     // CPU of all servers and Redis per delivery to everyone, paced, µs
+	AllBurst     = "cpu_all_burst_us"     // the same at once
+	AllScattered = "cpu_all_scattered_us" // the same to rooms of one on each server
 )
 
 // The names of the figures about faults.

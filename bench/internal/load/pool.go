@@ -53,7 +53,10 @@ type counts struct {
 	gone       uint64
 }
 
-func newPool(p protocol) (*pool, error) {
+func newPool(p protocol) (*pool, error) { return newPoolSince(p, time.Now()) }
+
+// newPoolSince returns a pool whose clock began at start, as that of others.
+func newPoolSince(p protocol, start time.Time) (*pool, error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
@@ -61,7 +64,7 @@ func newPool(p protocol) (*pool, error) {
 	pl := &pool{
 		protocol: p,
 		epoll:    epoll,
-		start:    time.Now(),
+		start:    start,
 		stopped:  make(chan struct{}),
 		conns:    make(map[int]*conn),
 		latency:  new(histogram),

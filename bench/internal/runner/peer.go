@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"net"
 	"path/filepath"
 
 	"github.com/salabroker/sala/bench/internal/job"
@@ -16,51 +17,75 @@ const (
 	Empty      = "empty"
 )
 
+// Redis carries what the nodes of a cluster say to each other. It isn't measured by itself.
+const Redis = "redis"
+
 // addresses are where a server listens.
 type addresses struct {
 	listen, control, http string
-}
-
-// command is how a server is started.
-type command struct {
-	protocol job.Protocol
-	path     string
-	args     []string
-	env      []string
-	wait     []string // where it listens once it is ready
+	redis                 string // of its cluster; empty for a server alone
 }
 
 // command returns how a server is started. All have their defaults, except for where they listen.
-func (r *Runner) command(peer string, at addresses) command {
+func (r *Runner) command(peer string, at addresses) job.Command {
 	args := []string{"--listen", at.listen, "--control", at.control}
 	both := []string{at.listen, at.control}
+	target := func(p job.Protocol) job.Target {
+		return job.Target{Protocol: p, Listen: at.listen, Control: at.control}
+	}
 	switch peer {
 	case Floor:
-		return command{protocol: job.Floor, path: r.binary("floor"), args: args, wait: both}
+		return job.Command{Target: target(job.Floor), Path: r.binary("floor"), Args: args, Wait: both}
 	case Node:
+		if at.redis != "" {
+			args = append(args, "--redis", "redis://"+at.redis)
+		}
 		script := filepath.Join(r.cfg.Home, "peers", "node", "server.mjs")
-		return command{
-			protocol: job.SocketIO, path: "node", args: append([]string{script}, args...),
-			env: []string{"NODE_ENV=production"}, wait: both,
+		return job.Command{
+			Target: target(job.SocketIO), Path: "node", Args: append([]string{script}, args...),
+			Env: []string{"NODE_ENV=production"}, Wait: both,
 		}
 	case Centrifuge:
-		return command{protocol: job.Centrifuge, path: r.binary("centrifuge"), args: args, wait: both}
+		return job.Command{Target: target(job.Centrifuge), Path: r.binary("centrifuge"), Args: args, Wait: both}
 	case Library:
-		return command{protocol: job.SocketIO, path: r.binary("library"), args: args, wait: both}
+		return job.Command{Target: target(job.SocketIO), Path: r.binary("library"), Args: args, Wait: both}
 	case Empty:
-		return command{
-			protocol: job.GRPC, path: r.binary("grpc"), args: []string{"--control", at.control}, wait: []string{at.control},
+		return job.Command{
+			Target: target(job.GRPC), Path: r.binary("grpc"), Args: []string{"--control", at.control}, Wait: []string{at.control},
 		}
+	case Redis:
+		return redisCommand(at.listen)
 	default:
-		return command{
-			protocol: job.Sala,
-			path:     r.cfg.Sala,
-			args: []string{
-				"serve", "--listen", at.listen, "--grpc-listen", at.control, "--http-listen", at.http, "--drain-timeout", "1s",
-			},
-			env:  []string{"SALA_JWT_SECRET=" + r.secret, "SALA_API_KEY=" + r.apiKey},
-			wait: append(both, at.http),
-		}
+		return r.sala(target(job.Sala), at)
+	}
+}
+
+func (r *Runner) sala(target job.Target, at addresses) job.Command {
+	target.HTTP, target.APIKey = at.http, r.apiKey
+	c := job.Command{
+		Target: target,
+		Path:   r.cfg.Sala,
+		Args: []string{
+			"serve", "--listen", at.listen, "--grpc-listen", at.control, "--http-listen", at.http, "--drain-timeout", "1s",
+		},
+		Env:  []string{"SALA_JWT_SECRET=" + r.secret, "SALA_API_KEY=" + r.apiKey},
+		Wait: []string{at.listen, at.control, at.http},
+	}
+	if at.redis != "" {
+		c.Args = append(c.Args, "--redis-url", "redis://"+at.redis)
+		c.Env = append(c.Env, "SALA_CLUSTER_KEY="+r.secret)
+	}
+	return c
+}
+
+// redisCommand starts a Redis that keeps nothing on disk.
+func redisCommand(listen string) job.Command {
+	host, port, _ := net.SplitHostPort(listen) // it was listened on
+	return job.Command{
+		Target: job.Target{Listen: listen},
+		Path:   "redis-server",
+		Args:   []string{"--bind", host, "--port", port, "--save", "", "--appendonly", "no", "--daemonize", "no"},
+		Wait:   []string{listen},
 	}
 }
 

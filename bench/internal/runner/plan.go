@@ -18,6 +18,7 @@ const (
 	Handshakes = "handshakes"
 	Control    = "control"
 	Events     = "events"
+	Cluster    = "cluster"
 	Idle       = "idle"
 	Default    = "default"
 )
@@ -40,7 +41,7 @@ func peersOf(profile string) []string {
 	switch profile {
 	case Control:
 		return []string{Empty, Sala}
-	case Default, Events:
+	case Default, Events, Cluster:
 		return []string{Node, Sala}
 	case Rooms, Wide:
 		return []string{Floor, Node, Centrifuge, Sala}
@@ -72,6 +73,10 @@ func FullPlan(runs int) Plan {
 				Kind: job.Events, Clients: 100, Batch: 10, Every: 10 * time.Millisecond, Batches: 400, WarmupBatches: 100,
 				Events: 100_000, InFlight: 1000,
 			}},
+			{Name: Cluster, Runs: runs, Job: job.Job{
+				Kind: job.Cluster, Clients: 500, Members: 10, Every: 20 * time.Millisecond, Batch: 20, Calls: 4000,
+				Batches: 60, WarmupBatches: 20, Rounds: 3, BurstOf: 200,
+			}},
 			{Name: Idle, Runs: runs, Job: job.Job{Kind: job.Hold, Clients: 5000, Warmup: 50, Settle: 150 * time.Second}},
 			{Name: Default, Runs: runs, Job: job.Job{Kind: job.Hold, Clients: 5000, Warmup: 50, Settle: 150 * time.Second, Polling: true}},
 		},
@@ -99,6 +104,10 @@ func QuickPlan(runs int) Plan {
 			{Name: Events, Runs: runs, Job: job.Job{
 				Kind: job.Events, Clients: 20, Batch: 10, Every: 10 * time.Millisecond, Batches: 25, WarmupBatches: 5,
 				Events: 2000, InFlight: 200,
+			}},
+			{Name: Cluster, Runs: runs, Job: job.Job{
+				Kind: job.Cluster, Clients: 50, Members: 10, Every: 20 * time.Millisecond, Batch: 10, Calls: 200,
+				Batches: 20, WarmupBatches: 5, Rounds: 1, BurstOf: 50,
 			}},
 			{Name: Idle, Runs: runs, Job: job.Job{Kind: job.Hold, Clients: 200, Warmup: 20, Settle: 2 * time.Second}},
 			{Name: Default, Runs: runs, Job: job.Job{Kind: job.Hold, Clients: 200, Warmup: 20, Settle: 2 * time.Second, Polling: true}},

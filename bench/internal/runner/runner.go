@@ -19,6 +19,7 @@ import (
 
 	"github.com/salabroker/sala/bench/internal/job"
 	"github.com/salabroker/sala/bench/internal/result"
+	"github.com/salabroker/sala/bench/internal/server"
 )
 
 // Config configures a [Runner].
@@ -162,20 +163,28 @@ func (r *Runner) measure(ctx context.Context, plan Plan, profile result.Profile,
 func (r *Runner) serveAndLoad(
 	ctx context.Context, profile result.Profile, peer string, plan Plan, connected func(),
 ) (job.Figures, error) {
+	j := profile.Job
+	j.Pause, j.Patience = plan.Pause, plan.Patience
+	if j.Kind.OfCluster() {
+		var err error
+		if j.Servers, err = r.cluster(peer, profile); err != nil {
+			return nil, err
+		}
+		return r.load(ctx, &j, connected)
+	}
 	s, err := r.start(ctx, peer, profile)
 	if err != nil {
 		return nil, err
 	}
-	defer s.stop()
-	j := profile.Job
-	j.Target, j.Pause, j.Patience = s.target, plan.Pause, plan.Patience
+	defer s.Stop()
+	j.Target = s.Target()
 	if peer == Empty {
 		j.Clients, j.REST = 0, 0
 	}
 	figures, err := r.load(ctx, &j, connected)
 	select {
-	case <-s.ended:
-		err = errors.Join(err, fmt.Errorf("%s ended: %s", peer, s.tail()))
+	case <-s.Ended():
+		err = errors.Join(err, fmt.Errorf("%s ended: %s", peer, s.Tail()))
 	default:
 	}
 	return figures, err
@@ -189,7 +198,7 @@ func (r *Runner) load(ctx context.Context, j *job.Job, connected func()) (job.Fi
 	}
 	cmd := exec.CommandContext(ctx, r.binary("load"))
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(input), os.Stderr
-	endWithUs(cmd)
+	server.EndWithUs(cmd)
 	output, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

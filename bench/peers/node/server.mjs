@@ -1,12 +1,21 @@
 // Socket.IO as a peer in the benchmarks: clients are in the rooms that they name in auth.rooms, and what comes in
 // on the control port, one message a line with a tab between room and payload, is emitted to the room. The event "work" is
-// answered with its argument.
+// answered with its argument. With --redis, all that have the same one are one.
 import { createServer } from 'node:http';
 import { createServer as createControl } from 'node:net';
 import { parseArgs } from 'node:util';
 import { Server } from 'socket.io';
+import { createAdapter } from '@socket.io/redis-adapter';
+import { Redis } from 'ioredis';
 
-const { values: args } = parseArgs({ options: { listen: { type: 'string' }, control: { type: 'string' } } });
+const { values: args } = parseArgs({
+  options: { listen: { type: 'string' }, control: { type: 'string' }, redis: { type: 'string' } },
+});
+
+function adapter(url) {
+  const publisher = new Redis(url);
+  return createAdapter(publisher, publisher.duplicate());
+}
 
 function listen(server, address) {
   const [host, port] = address.split(':');
@@ -14,7 +23,7 @@ function listen(server, address) {
 }
 
 const http = createServer();
-const io = new Server(http, { serveClient: false });
+const io = new Server(http, { serveClient: false, adapter: args.redis && adapter(args.redis) });
 io.on('connection', (socket) => {
   socket.join(socket.handshake.auth.rooms ?? []);
   socket.on('work', (argument, ack) => ack(argument));

@@ -1,0 +1,144 @@
+// Package server runs the servers under test: processes of their own, which end with the one that has started them.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/salabroker/sala/bench/internal/job"
+)
+
+const (
+	// startTimeout is how long a server may take until it listens.
+	startTimeout = 10 * time.Second
+	// stopTimeout is how long it may take to end before it is killed.
+	stopTimeout = 15 * time.Second
+	// logTail is how much of a server's output is quoted if it ends.
+	logTail = 600
+)
+
+// Server is a server that runs. Its methods may be called concurrently.
+type Server struct {
+	target  job.Target
+	log     string // the file with its output
+	process *os.Process
+	cancel  context.CancelFunc
+	ended   chan struct{} // closed when the process has ended
+}
+
+// Start starts a server and waits until it listens. It ends with ctx, in good order. Its output is added to the log.
+func Start(ctx context.Context, c *job.Command) (*Server, error) {
+	log, err := os.OpenFile(c.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close() // the process has its own descriptor
+	ctx, cancel := context.WithCancel(ctx)
+	cmd := exec.CommandContext(ctx, c.Path, c.Args...)
+	cmd.Env = append(os.Environ(), c.Env...)
+	cmd.Stdout, cmd.Stderr = log, log
+	EndWithUs(cmd)
+	if err := cmd.Start(); err != nil {
+		cancel()
+		return nil, err
+	}
+	s := &Server{target: c.Target, log: c.Log, process: cmd.Process, cancel: cancel, ended: make(chan struct{})}
+	s.target.PID = cmd.Process.Pid
+	go func() {
+		_ = cmd.Wait() // how it ended is in its log
+		close(s.ended)
+	}()
+	if err := s.ready(ctx, c.Wait); err != nil {
+		s.Stop()
+		return nil, fmt.Errorf("%s did not start: %w", c.Name, err)
+	}
+	return s, nil
+}
+
+// EndWithUs makes a command end in good order with its context, and with this process at the latest.
+func EndWithUs(cmd *exec.Cmd) {
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = stopTimeout
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+}
+
+// ready waits until the server listens everywhere.
+func (s *Server) ready(ctx context.Context, addresses []string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, errors.New("it does not listen"))
+	defer cancel()
+	retry := time.NewTicker(20 * time.Millisecond)
+	defer retry.Stop()
+	for _, address := range addresses {
+		for !listens(ctx, address) {
+			select {
+			case <-retry.C:
+			case <-s.ended:
+				return fmt.Errorf("it has ended: %s", s.Tail())
+			case <-ctx.Done():
+				return fmt.Errorf("%w: %s", context.Cause(ctx), s.Tail())
+			}
+		}
+	}
+	return nil
+}
+
+func listens(ctx context.Context, address string) bool {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
+}
+
+// Target returns where the server can be reached, and its process.
+func (s *Server) Target() job.Target { return s.target }
+
+// Ended returns a channel that is closed when the process has ended.
+func (s *Server) Ended() <-chan struct{} { return s.ended }
+
+// Stop ends the server in good order and waits until it is gone.
+func (s *Server) Stop() {
+	_ = s.process.Signal(syscall.SIGCONT) // or one that is frozen would not hear of it
+	s.cancel()
+	<-s.ended
+}
+
+// Kill ends the server at once and waits until it is gone.
+func (s *Server) Kill() {
+	_ = s.process.Kill() // unless it has ended
+	<-s.ended
+}
+
+// Signal sends the process a signal.
+func (s *Server) Signal(signal syscall.Signal) error { return s.process.Signal(signal) }
+
+// Tail returns the last of what the server has said.
+func (s *Server) Tail() string {
+	text, err := os.ReadFile(s.log)
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(string(text[max(0, len(text)-logTail):]))
+}
+
+// FreeAddresses returns so many addresses on which nobody listens.
+func FreeAddresses(n int) ([]string, error) {
+	addresses := make([]string, n)
+	for i := range addresses {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer listener.Close() // not before all are found, so that they differ
+		addresses[i] = listener.Addr().String()
+	}
+	return addresses, nil
+}
