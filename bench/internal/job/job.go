@@ -191,7 +191,7 @@ const (
 	PublishCPU   = "publish_us"           // CPU per message of the server that publishes it to another's clients, µs
 	RedisCPU     = "redis_us"             // CPU of Redis per such message, µs
 	Publishes    = "publishes"            // messages published over Redis for each one that was emitted
-	Commands     = "commands"             // other commands to Redis for each one, heartbeats aside
+	Commands     = "commands"             // other commands to Redis for each one, pings and heartbeats aside
 	AllPaced     = "cpu_all_paced_us"     // CPU of all servers and Redis per delivery to everyone, paced, µs
 	AllBurst     = "cpu_all_burst_us"     // the same at once
 	AllScattered = "cpu_all_scattered_us" // the same to rooms of one on each server

@@ -35,7 +35,7 @@ const (
 	// scatteredBatch is how many messages go out at a time to rooms with one member on each server.
 	scatteredBatch = 20
 	// bursts is how often a burst is sent.
-	bursts = 3
+	bursts = 2
 )
 
 // crossing is a Cluster job that runs.

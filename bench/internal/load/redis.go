@@ -93,12 +93,12 @@ func (c commandCounts) total() uint64 {
 	return all
 }
 
-// since returns what was called since an earlier reading for messages, and for anything else. A heartbeat of a node of Sala is
-// a PUBLISH, a SET and a ZADD, whose number tells it from a message.
+// since returns what was called since an earlier reading for messages, and for anything else but pings and heartbeats. A
+// heartbeat of a node of Sala is a PUBLISH, a SET and a ZADD, whose number tells it from a message.
 func (c commandCounts) since(before commandCounts) (publishes, others float64) {
 	delta := func(name string) float64 { return float64(c[name] - before[name]) }
 	beats := delta("zadd")
 	publishes = delta("publish") + delta("spublish") - beats
-	others = float64(c.total()-before.total()) - publishes - 3*beats
+	others = float64(c.total()-before.total()) - publishes - 3*beats - delta("ping")
 	return publishes, others
 }

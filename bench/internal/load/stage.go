@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -56,11 +57,13 @@ func (s *stage) startNode(ctx context.Context, i int) error {
 
 // close ends all servers.
 func (s *stage) close() {
+	var stopping sync.WaitGroup
 	for _, node := range s.nodes {
 		if node != nil {
-			node.Stop()
+			stopping.Go(node.Stop)
 		}
 	}
+	stopping.Wait()
 	s.redis.Stop()
 }
 

@@ -8,12 +8,12 @@ import (
 	"github.com/salabroker/sala/bench/internal/runner"
 )
 
-// aim is a ratio that Sala is meant to keep.
+// aim is a ratio, or a figure, that Sala is meant to keep below.
 type aim struct {
 	text string
-	// most is the largest ratio that is good enough.
+	// most is the largest value that is good enough.
 	most float64
-	// of is in proportion to the smallest ratio's base: the best of them.
+	// of is in proportion to the smallest ratio's base: the best of them. Without any it is what it is.
 	of result.Source
 	to []result.Source
 }
@@ -47,10 +47,20 @@ var aims = []aim{
 		source(runner.Control, runner.Sala, job.UnaryCPU), []result.Source{source(runner.Control, runner.Empty, job.UnaryCPU)}},
 	{"CPU per message of an EmitStream, of a unary emit's", 0.2,
 		source(runner.Control, runner.Sala, job.StreamCPU), []result.Source{source(runner.Control, runner.Sala, job.UnaryCPU)}},
+	{"p50 to another node's clients above that to its own, ms", 1, source(runner.Cluster, runner.Sala, job.P50More), nil},
+	{"p99 to another node's clients above that to its own, ms", 5, source(runner.Cluster, runner.Sala, job.P99More), nil},
+	{"CPU per delivery to another node's clients, of that to its own", 1.3,
+		source(runner.Cluster, runner.Sala, job.CPUFar), []result.Source{source(runner.Cluster, runner.Sala, job.CPUNear)}},
+	{"Messages over Redis per emit", 1, source(runner.Cluster, runner.Sala, job.Publishes), nil},
+	{"CPU of a whole cluster per delivery, at once, of Node's", 1.0 / 3,
+		source(runner.Cluster, runner.Sala, job.AllBurst), []result.Source{source(runner.Cluster, runner.Node, job.AllBurst)}},
 }
 
-// measured returns the ratio to the best of the bases; N is 0 if none was measured.
+// measured returns the ratio to the best of the bases, or the figure; N is 0 if it wasn't measured.
 func (a aim) measured(set *result.Set) result.Spread {
+	if len(a.to) == 0 {
+		return set.Spread(a.of)
+	}
 	best := result.Spread{Median: math.Inf(-1)}
 	for _, base := range a.to {
 		if ratio := set.Ratio(a.of, base); ratio.N > 0 && ratio.Median > best.Median {

@@ -61,7 +61,8 @@ writes to sockets one by one does the paced job for less.
 
 func writeAims(b *strings.Builder, set *result.Set) {
 	b.WriteString("## What Sala aims at\n\n")
-	b.WriteString("Each is a ratio between figures of the same run: the median over the runs, with the smallest and the largest beside it.\n\n")
+	b.WriteString("Each is a ratio between figures of the same run, or a figure where it says so: the median over the runs, with the smallest " +
+		"and the largest beside it.\n\n")
 	b.WriteString("| | aim | measured | |\n|---|---:|---:|---|\n")
 	for _, a := range aims {
 		ratio := a.measured(set)
@@ -209,6 +210,8 @@ func writeEnvironment(b *strings.Builder, set *result.Set) {
 		{"Go", e.Versions["go"]},
 		{"Node", e.Versions["nodejs"]},
 		{"Socket.IO on Node", e.Versions[runner.Node] + ", with ws"},
+		{"its Redis adapter", e.Versions["adapter"]},
+		{"Redis", e.Versions[runner.Redis]},
 		{"centrifuge", e.Versions[runner.Centrifuge]},
 		{"Socket.IO in Go", "github.com/zishang520/socket.io/servers/socket/v3 " + e.Versions[runner.Library]},
 		{"grpc-go", e.Versions[runner.Empty]},

@@ -86,6 +86,31 @@ var sections = []section{
 			"and the server share the machine, which bounds the rate.",
 			j.Clients, rate(j), lasting(j), j.Events, j.InFlight)
 	}, []column{{figure: job.CPU, title: "the server's CPU per event, µs"}, {figure: job.Rate, title: "events a second"}, p50, p99, missing, disorder}},
+	{runner.Cluster, "Clusters: what all servers cost", func(j job.Job) string {
+		return fmt.Sprintf("Three servers that are one by way of Redis, with %d clients each. Sala's nodes sign what they say to each other; "+
+			"Node has @socket.io/redis-adapter. Everything is published at the first server. The CPU is that of all three and of Redis: "+
+			"%d messages at once to everyone, %.0f a second to everyone, and %.0f a second to rooms with one member on each "+
+			"server. What goes to everyone one by one is mostly system calls, as when paced; in small rooms it is mostly what "+
+			"a message costs before it is written.",
+			j.Clients, j.BurstOf, float64(time.Second)/float64(3*j.Every), 20*float64(time.Second)/float64(j.Every))
+	}, []column{
+		{figure: job.AllBurst, title: "at once, µs per delivery"}, {figure: job.AllPaced, title: "paced, µs per delivery"},
+		{figure: job.AllScattered, title: "small rooms, µs per delivery"},
+		{figure: job.Publishes, title: "messages over Redis per emit"}, {figure: job.Commands, title: "other commands per emit"},
+		missing, disorder, lost,
+	}},
+	{runner.Cluster, "Clusters: to another server", func(j job.Job) string {
+		return fmt.Sprintf("The same servers: the first one's clients (near) against the second one's (far). Latency: %s messages a second, "+
+			"to %d clients near and as many far in turn; busy is the share of the machine that all processes used meanwhile, the load "+
+			"generator's among them. CPU: %.0f messages a second to %d clients near or far, of the server that delivers them; to publish what goes far "+
+			"takes the first server and Redis what is in the last two columns, per message.",
+			rate(j), j.Members, float64(time.Second)/float64(j.Every), j.Clients)
+	}, []column{
+		{figure: job.CPUFar, title: "CPU per delivery far, µs"}, {figure: job.CPUNear, title: "near, µs"},
+		{figure: job.P50Near, title: "p50 near, ms"}, {figure: job.P50Far, title: "far, ms"}, {figure: job.P99Near, title: "p99 near, ms"},
+		{figure: job.P99Far, title: "far, ms"}, {figure: job.Busy, title: "busy"},
+		{figure: job.PublishCPU, title: "to publish, µs"}, {figure: job.RedisCPU, title: "of Redis, µs"},
+	}},
 }
 
 func rate(j job.Job) string {

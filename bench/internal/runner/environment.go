@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -26,6 +27,11 @@ func (r *Runner) environment(ctx context.Context, plan Plan) (result.Environment
 	versions, err := r.versions(ctx, peers)
 	if err != nil {
 		return result.Environment{}, err
+	}
+	if slices.ContainsFunc(plan.Profiles, func(p result.Profile) bool { return p.Job.Kind.OfCluster() }) {
+		if err := redisVersion(ctx, versions); err != nil {
+			return result.Environment{}, err
+		}
 	}
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err != nil {
@@ -104,8 +110,23 @@ func (r *Runner) nodeVersion(ctx context.Context, versions map[string]string) (e
 		return fmt.Errorf("node: %w", err)
 	}
 	versions["nodejs"] = strings.TrimPrefix(strings.TrimSpace(string(answer)), "v")
-	versions[Node], err = packageVersion(filepath.Join(r.cfg.Home, "peers", "node", "node_modules", "socket.io", "package.json"))
+	packages := filepath.Join(r.cfg.Home, "peers", "node", "node_modules")
+	if versions[Node], err = packageVersion(filepath.Join(packages, "socket.io", "package.json")); err != nil {
+		return err
+	}
+	versions["adapter"], err = packageVersion(filepath.Join(packages, "@socket.io", "redis-adapter", "package.json"))
 	return err
+}
+
+// redisVersion finds out which Redis is there.
+func redisVersion(ctx context.Context, versions map[string]string) error {
+	answer, err := exec.CommandContext(ctx, "redis-server", "--version").Output()
+	if err != nil {
+		return fmt.Errorf("redis-server, which make deps installs: %w", err)
+	}
+	_, version, _ := strings.Cut(string(answer), "v=")
+	versions[Redis], _, _ = strings.Cut(version, " ")
+	return nil
 }
 
 // moduleVersion returns the version of a module that a binary was built with.

@@ -74,8 +74,8 @@ func FullPlan(runs int) Plan {
 				Events: 100_000, InFlight: 1000,
 			}},
 			{Name: Cluster, Runs: runs, Job: job.Job{
-				Kind: job.Cluster, Clients: 500, Members: 10, Every: 20 * time.Millisecond, Batch: 20, Calls: 4000,
-				Batches: 60, WarmupBatches: 20, Rounds: 3, BurstOf: 200,
+				Kind: job.Cluster, Clients: 500, Members: 10, Every: 20 * time.Millisecond, Batch: 10, Calls: 2000,
+				Batches: 60, WarmupBatches: 20, Rounds: 2, BurstOf: 200,
 			}},
 			{Name: Idle, Runs: runs, Job: job.Job{Kind: job.Hold, Clients: 5000, Warmup: 50, Settle: 150 * time.Second}},
 			{Name: Default, Runs: runs, Job: job.Job{Kind: job.Hold, Clients: 5000, Warmup: 50, Settle: 150 * time.Second, Polling: true}},

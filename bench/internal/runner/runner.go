@@ -237,7 +237,7 @@ func describe(sample result.Sample) string {
 	var text []byte
 	for _, name := range []string{
 		job.CPU, job.LoadCPU, job.P50, job.P99, job.UnaryCPU, job.StreamCPU, job.RESTCPU, job.RSS, job.RSSFresh, job.ConnectCPU,
-		job.ConnectP99, job.Rate,
+		job.ConnectP99, job.Rate, job.AllBurst, job.AllPaced, job.AllScattered, job.CPUNear, job.CPUFar, job.P50More, job.P99More, job.Publishes,
 	} {
 		if value, ok := sample.Figures[name]; ok {
 			text = fmt.Appendf(text, "%s %.3g  ", name, value)
