@@ -19,7 +19,7 @@ import (
 )
 
 // deadline is for all of it.
-const deadline = 10 * time.Minute
+const deadline = 25 * time.Minute
 
 // options are the flags.
 type options struct {

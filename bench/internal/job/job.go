@@ -37,14 +37,14 @@ const (
 	Freeze Kind = "freeze"
 	// Rolling restarts all servers of a cluster in good order, one after the other.
 	Rolling Kind = "rolling"
-	// Members changes who is in which room of a cluster, and compares that with a model.
-	Members Kind = "members"
+	// Membership changes who is in which room of a cluster, and compares that with a model.
+	Membership Kind = "membership"
 )
 
 // OfCluster reports whether a job is about several servers, which it starts itself.
 func (k Kind) OfCluster() bool {
 	switch k {
-	case Cluster, KillNodes, KillRedis, Freeze, Rolling, Members:
+	case Cluster, KillNodes, KillRedis, Freeze, Rolling, Membership:
 		return true
 	default:
 		return false
@@ -219,6 +219,28 @@ const (
 	Broadcasts = "broadcasts"       // received by those who upgraded
 	Directed   = "directed"         // messages for a single client that they received
 	Acks       = "acks"             // answers to their own events that they received
+)
+
+// The names of the figures about faults of clusters.
+const (
+	Kills    = "kills"
+	Accepted = "accepted"      // messages
+	Complete = "complete"      // messages whose reports lack no node
+	Received = "received"      // by all clients together
+	Untold   = "untold"        // messages that a client lacks though the report was complete
+	Short    = "short"         // complete reports that count fewer clients than there were
+	Refused  = "refused"       // messages that no server has taken
+	Slowest  = "slowest_ms"    // answer to an emit
+	Noticed  = "noticed_s"     // until the others had noticed that a server was gone, at the most
+	Resumed  = "resumed_s"     // until everyone heard everyone again, at the most
+	Back     = "back_s"        // until all clients of a server were connected to others, at the most
+	Away     = "away_s"        // how long clients were without a connection, at the most
+	Ended    = "ended_s"       // until a server that was told to end had ended, at the most
+	Unheard  = "unheard"       // connections that ended without a goodbye
+	Spinning = "spinning"      // CPU of all servers while Redis was away and nothing to do, percent of one processor
+	Ops      = "operations"    // changes of membership
+	Wrong    = "wrong_answers" // to them
+	Apart    = "members_apart" // sockets whose rooms are not those of the model, by all servers together
 )
 
 // Note is one line from the load generator.

@@ -43,6 +43,16 @@ func Run(ctx context.Context, j *job.Job, connected func()) (job.Figures, error)
 		return runUpgrade(ctx, j)
 	case job.Cluster:
 		return runCluster(ctx, j, connected)
+	case job.KillNodes:
+		return runKillNodes(ctx, j)
+	case job.KillRedis:
+		return runKillRedis(ctx, j)
+	case job.Freeze:
+		return runFreeze(ctx, j)
+	case job.Rolling:
+		return runRolling(ctx, j)
+	case job.Membership:
+		return runMembership(ctx, j)
 	default:
 		return nil, fmt.Errorf("no such job: %q", j.Kind)
 	}

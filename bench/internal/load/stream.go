@@ -151,6 +151,9 @@ func (s *stream) reset() {
 	s.close()
 }
 
+// errQuiet is returned when there is nothing to read for some time.
+var errQuiet = errors.New("no answer in time")
+
 // readFD is an [io.Reader] on a file descriptor.
 type readFD int
 
@@ -161,7 +164,7 @@ func (fd readFD) Read(b []byte) (int, error) {
 		switch {
 		case err == unix.EINTR:
 		case err == unix.EAGAIN:
-			return 0, errors.New("no answer in time")
+			return 0, errQuiet
 		case err != nil:
 			return 0, err
 		case n == 0:

@@ -17,12 +17,29 @@ const (
 	OverPolls = "handshakes-polling"
 )
 
+// The same of clusters.
+const (
+	KillNodes  = "kill-nodes"
+	KillRedis  = "kill-redis"
+	Frozen     = "frozen"
+	Rolling    = "rolling"
+	Membership = "membership"
+)
+
+// DrainSpread is over how long the servers of a cluster send their clients away.
+const DrainSpread = 2 * time.Second
+
+func drainArgs() []string {
+	return []string{"--drain-timeout", "10s", "--drain-spread", DrainSpread.String()}
+}
+
 // FaultPlan returns the faults as they are published.
 func FaultPlan() Plan {
+	drain := drainArgs()
 	return Plan{
 		Pause:    500 * time.Millisecond,
 		Patience: time.Minute,
-		Deadline: 3 * time.Minute,
+		Deadline: 6 * time.Minute,
 		Profiles: []result.Profile{
 			{Name: Stalled, Runs: 1, Job: job.Job{
 				Kind: job.Stall, Clients: 900, Stalled: 100,
@@ -34,12 +51,18 @@ func FaultPlan() Plan {
 			{Name: Upgrades, Runs: 1, Job: job.Job{Kind: job.Upgrade, Clients: 5000, Every: 4 * time.Millisecond}},
 			{Name: OverWS, Runs: 1, Job: job.Job{Kind: job.Connect, Clients: 50_000, Window: 200, Drop: true}},
 			{Name: OverPolls, Runs: 1, Job: job.Job{Kind: job.Connect, Clients: 5000, Window: 200, Drop: true, Polling: true}},
+			{Name: KillNodes, Runs: 1, Job: job.Job{Kind: job.KillNodes, Clients: 20, Every: 10 * time.Millisecond, Rounds: 200}},
+			{Name: KillRedis, Runs: 1, Job: job.Job{Kind: job.KillRedis, Clients: 20, Every: 10 * time.Millisecond, Rounds: 100}},
+			{Name: Frozen, Runs: 1, Job: job.Job{Kind: job.Freeze, Clients: 20, Every: 10 * time.Millisecond, Rounds: 2}},
+			{Name: Rolling, Runs: 1, Job: job.Job{Kind: job.Rolling, Clients: 60, Every: 10 * time.Millisecond}, Args: drain},
+			{Name: Membership, Runs: 1, Job: job.Job{Kind: job.Membership, Clients: 20, Calls: 1000}},
 		},
 	}
 }
 
 // QuickFaultPlan returns the same in small.
 func QuickFaultPlan() Plan {
+	drain := drainArgs()
 	return Plan{
 		Quick:    true,
 		Pause:    100 * time.Millisecond,
@@ -56,6 +79,11 @@ func QuickFaultPlan() Plan {
 			{Name: Upgrades, Runs: 1, Job: job.Job{Kind: job.Upgrade, Clients: 300, Every: 4 * time.Millisecond}},
 			{Name: OverWS, Runs: 1, Job: job.Job{Kind: job.Connect, Clients: 2000, Window: 200, Drop: true}},
 			{Name: OverPolls, Runs: 1, Job: job.Job{Kind: job.Connect, Clients: 500, Window: 200, Drop: true, Polling: true}},
+			{Name: KillNodes, Runs: 1, Job: job.Job{Kind: job.KillNodes, Clients: 5, Every: 10 * time.Millisecond, Rounds: 6}},
+			{Name: KillRedis, Runs: 1, Job: job.Job{Kind: job.KillRedis, Clients: 5, Every: 10 * time.Millisecond, Rounds: 3}},
+			{Name: Frozen, Runs: 1, Job: job.Job{Kind: job.Freeze, Clients: 5, Every: 10 * time.Millisecond, Rounds: 1}},
+			{Name: Rolling, Runs: 1, Job: job.Job{Kind: job.Rolling, Clients: 10, Every: 10 * time.Millisecond}, Args: drain},
+			{Name: Membership, Runs: 1, Job: job.Job{Kind: job.Membership, Clients: 5, Calls: 100}},
 		},
 	}
 }

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -129,11 +131,15 @@ func (s *Server) Tail() string {
 	return strings.TrimSpace(string(text[max(0, len(text)-logTail):]))
 }
 
+// The ports that servers get are below those that the kernel gives to connections, so that nobody has a server's port when
+// it is started again.
+const firstPort, lastPort = 10_000, 32_000
+
 // FreeAddresses returns so many addresses on which nobody listens.
 func FreeAddresses(n int) ([]string, error) {
 	addresses := make([]string, n)
 	for i := range addresses {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		listener, err := listen()
 		if err != nil {
 			return nil, err
 		}
@@ -141,4 +147,15 @@ func FreeAddresses(n int) ([]string, error) {
 		addresses[i] = listener.Addr().String()
 	}
 	return addresses, nil
+}
+
+// listen listens on a free port.
+func listen() (listener net.Listener, err error) {
+	for range 100 {
+		port := firstPort + rand.N(lastPort-firstPort)
+		if listener, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			return listener, nil
+		}
+	}
+	return nil, err
 }

@@ -1,0 +1,52 @@
+package load
+
+import (
+	"context"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/salabroker/sala/bench/internal/job"
+)
+
+// frozenFor is how long a server is stopped: longer than it takes the others to give it up.
+const frozenFor = 10 * time.Second
+
+// runFreeze stops a server for a while, as a machine does that swaps or is moved.
+func runFreeze(ctx context.Context, j *job.Job) (job.Figures, error) {
+	const frozen = 1
+	v := verdict{owed: func(e emission, s *span) bool { return e.node != frozen && s.node != frozen }}
+	return runTrouble(ctx, j, v, func(t *trouble, ctx context.Context, _ *verdict) error {
+		for round := range j.Rounds {
+			if err := t.freeze(ctx, frozen); err != nil {
+				return fmt.Errorf("round %d: %w", round+1, err)
+			}
+		}
+		t.figures[job.Gone] = float64(t.witnesses.gone())
+		return nil
+	})
+}
+
+func (t *trouble) freeze(ctx context.Context, node int) error {
+	id, err := t.idOf(ctx, node)
+	if err != nil {
+		return err
+	}
+	if err := t.stage.nodes[node].Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	begin := time.Now()
+	if err := t.noticed(ctx, (node+1)%len(t.stage.nodes), id); err != nil {
+		return err
+	}
+	t.most(job.Noticed, time.Since(begin).Seconds())
+	if err := pause(ctx, frozenFor-time.Since(begin)); err != nil {
+		return err
+	}
+	if err := t.stage.nodes[node].Signal(syscall.SIGCONT); err != nil {
+		return err
+	}
+	took, err := t.whole(ctx)
+	t.most(job.Resumed, took.Seconds())
+	return err
+}

@@ -1,0 +1,89 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/salabroker/sala/bench/internal/job"
+	salav1 "github.com/salabroker/sala/gen/sala/v1"
+)
+
+// trouble is a job in which something happens to the servers of a cluster while messages go to everyone.
+type trouble struct {
+	job       *job.Job
+	stage     *stage
+	witnesses *witnesses
+	speakers  *speakers
+	figures   job.Figures
+}
+
+// runTrouble has clients at all servers of a cluster get messages from all servers while happen does its worst, and then
+// judges what they have got.
+func runTrouble(ctx context.Context, j *job.Job, v verdict, happen func(*trouble, context.Context, *verdict) error) (f job.Figures, err error) {
+	t := &trouble{job: j, figures: job.Figures{}}
+	if t.stage, err = newStage(ctx, j); err != nil {
+		return nil, err
+	}
+	defer t.stage.close()
+	if err := t.stage.together(ctx); err != nil {
+		return nil, err
+	}
+	if t.witnesses, err = newWitnesses(ctx, t.stage, j.Clients, everyone); err != nil {
+		return nil, err
+	}
+	if t.speakers, err = newSpeakers(ctx, t.stage, j.Every); err != nil {
+		t.witnesses.stop()
+		return nil, err
+	}
+	_, err = t.speakers.whole(ctx, len(t.witnesses.list))
+	if err == nil {
+		err = happen(t, ctx, &v)
+	}
+	t.speakers.stop()
+	if err == nil {
+		err = t.counted(ctx)
+	}
+	err = errors.Join(err, t.witnesses.settle(ctx))
+	t.witnesses.stop()
+	if err != nil {
+		return nil, err
+	}
+	v.emissions, v.witnesses = t.speakers.all(), t.witnesses
+	v.judge(t.figures)
+	if len(v.examples) > 0 {
+		return t.figures, errors.New(strings.Join(v.examples, "; "))
+	}
+	return t.figures, t.stage.broken()
+}
+
+// counted waits until each server counts exactly the clients that are there.
+func (t *trouble) counted(ctx context.Context) error {
+	for i := range t.stage.nodes {
+		conn, err := t.stage.control(i)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		for begin := time.Now(); ; {
+			room, err := salav1.NewRoomServiceClient(conn).GetRoom(authorized(ctx, t.stage.jobOf(i)), &salav1.GetRoomRequest{Room: everyone})
+			if err == nil && !room.GetPartial() && int(room.GetSockets()) == len(t.witnesses.list) {
+				break
+			}
+			if time.Since(begin) > t.job.Patience {
+				return fmt.Errorf("server %d counts %v of %d clients (%w)", i+1, room, len(t.witnesses.list), err)
+			}
+			if err := pause(ctx, 20*time.Millisecond); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// most keeps the largest of some figures.
+func (t *trouble) most(figure string, value float64) {
+	t.figures[figure] = max(t.figures[figure], value)
+}
