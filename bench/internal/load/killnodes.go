@@ -87,10 +87,13 @@ func (t *trouble) listed(ctx context.Context, node int) ([]*salav1.Node, error) 
 
 // noticed waits until a server no longer lists another.
 func (t *trouble) noticed(ctx context.Context, by int, id string) error {
-	for {
+	for begin := time.Now(); ; {
 		nodes, err := t.listed(ctx, by)
 		if err != nil {
 			return err
+		}
+		if time.Since(begin) > t.job.Patience {
+			return fmt.Errorf("server %d still lists %s", by+1, id)
 		}
 		if !slices.ContainsFunc(nodes, func(n *salav1.Node) bool { return n.GetId() == id }) {
 			return nil

@@ -2,7 +2,6 @@ package load
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -48,13 +47,6 @@ func (t *trouble) outage(ctx context.Context, d time.Duration) error {
 	took, err := t.whole(ctx)
 	t.most(job.Resumed, took.Seconds())
 	return err
-}
-
-// whole waits until what each server takes reaches everyone.
-func (t *trouble) whole(ctx context.Context) (time.Duration, error) {
-	limited, cancel := context.WithTimeoutCause(ctx, t.job.Patience, errors.New("not all clients hear all servers again"))
-	defer cancel()
-	return t.speakers.whole(limited, len(t.witnesses.list))
 }
 
 // idleOutage measures what the servers do while there is neither a Redis nor anything to do.

@@ -19,7 +19,7 @@ type emission struct {
 	begun    time.Time
 	answered time.Time
 	accepted bool
-	complete bool   // accepted, and no node's counts are lacking
+	complete bool   // accepted and queued to everyone, and no node's counts are lacking
 	matched  uint32 // how many clients it is for, it says
 }
 
@@ -86,7 +86,7 @@ func (s *speaker) emit(ctx context.Context, number uint64) {
 	answer, err := s.messages.Emit(ctx, newEmit(everyone, newPayload(number, 0)))
 	e.answered = time.Now()
 	if err == nil {
-		e.accepted, e.complete, e.matched = true, !answer.GetPartial(), answer.GetMatched()
+		e.accepted, e.complete, e.matched = true, !answer.GetPartial() && answer.GetDropped() == 0, answer.GetMatched()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -38,8 +38,7 @@ func runTrouble(ctx context.Context, j *job.Job, v verdict, happen func(*trouble
 		t.witnesses.stop()
 		return nil, err
 	}
-	_, err = t.speakers.whole(ctx, len(t.witnesses.list))
-	if err == nil {
+	if _, err = t.whole(ctx); err == nil {
 		err = happen(t, ctx, &v)
 	}
 	t.speakers.stop()
@@ -57,6 +56,13 @@ func runTrouble(ctx context.Context, j *job.Job, v verdict, happen func(*trouble
 		return t.figures, errors.New(strings.Join(v.examples, "; "))
 	}
 	return t.figures, t.stage.broken()
+}
+
+// whole waits until what each server takes reaches everyone.
+func (t *trouble) whole(ctx context.Context) (time.Duration, error) {
+	limited, cancel := context.WithTimeoutCause(ctx, t.job.Patience, errors.New("not all clients hear all servers again"))
+	defer cancel()
+	return t.speakers.whole(limited, len(t.witnesses.list))
 }
 
 // counted waits until each server counts exactly the clients that are there.

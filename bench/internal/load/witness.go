@@ -29,7 +29,7 @@ type span struct {
 	node     int
 	id       string    // of the socket
 	from     time.Time // when it was connected
-	to       time.Time // when its end was noticed; zero if it lasts
+	to       time.Time // when the server said goodbye, or the end was noticed; zero if it lasts
 	farewell bool      // the server has said goodbye
 	got      []uint64  // the numbers of messages
 	socket   *stream
@@ -41,8 +41,12 @@ type witnesses struct {
 	running sync.WaitGroup
 }
 
-// farewellEvent begins the packet that tells a client why it has to go.
-const farewellEvent = `42["sala:disconnect"`
+const (
+	// farewellEvent begins the packet that tells a client why it has to go.
+	farewellEvent = `42["sala:disconnect"`
+	// disconnectPacket ends a socket.
+	disconnectPacket = "41"
+)
 
 // newWitnesses connects as many clients to each server of a cluster, all in the rooms.
 func newWitnesses(ctx context.Context, s *stage, perNode int, rooms ...string) (*witnesses, error) {
@@ -90,7 +94,7 @@ func (w *witness) run(ctx context.Context) {
 		now := w.now()
 		w.read(now)
 		w.mu.Lock()
-		if w.wanted.Load() {
+		if w.wanted.Load() && now.to.IsZero() {
 			now.to = time.Now()
 		}
 		now.socket.close()
@@ -139,12 +143,17 @@ func (w *witness) read(s *span) {
 			return
 		case opcode == opText && string(payload) == "2":
 			_ = s.socket.send([]byte("3")) // if it can't be sent, reading fails next
+		case opcode == opClose:
+			_, _ = s.socket.Write(appendMasked(nil, opClose, bytes.Clone(payload))) // the server may have gone
+			return
+		case opcode == opText && string(payload) == disconnectPacket:
+			return
 		case opcode == opText:
 			w.mu.Lock()
 			if number, _, _, ok := nextDelivery(payload); ok {
 				s.got = append(s.got, number)
 			} else if bytes.HasPrefix(payload, []byte(farewellEvent)) {
-				s.farewell = true
+				s.farewell, s.to = true, time.Now()
 			}
 			w.mu.Unlock()
 		}
