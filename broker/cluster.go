@@ -24,6 +24,9 @@ type ClusterOptions struct {
 	Key []byte
 	// Address is where this node can be reached, for people.
 	Address string
+	// Emitters hears the official Socket.IO emitters, which the broker obeys then;
+	// nil for none. Whoever can publish to it is trusted.
+	Emitters EmitterListener
 }
 
 // Limits of how long other nodes are waited for.
@@ -95,6 +98,9 @@ func (b *Broker) Run(ctx context.Context) error {
 		b.runEvents(ctx)
 	})
 	running.Go(func() { b.revoked.run(ctx) })
+	if l := b.opts.Cluster.Emitters; l != nil {
+		running.Go(func() { b.listenToEmitters(ctx, l) })
+	}
 	defer running.Wait()
 	return b.mesh.Run(lasting)
 }

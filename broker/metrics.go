@@ -39,6 +39,7 @@ type metrics struct {
 	emits          prometheus.Counter
 	queued         prometheus.Counter
 	dropped        *prometheus.CounterVec
+	emitters       *prometheus.CounterVec
 }
 
 func newMetrics(b *Broker) *metrics {
@@ -63,6 +64,7 @@ func newMetrics(b *Broker) *metrics {
 		emits:    counter("sala_emits_total", "Messages sent, whatever the number of receivers."),
 		queued:   counter("sala_deliveries_queued_total", "Messages queued to a socket."),
 		dropped:  counters("sala_deliveries_dropped_total", "Messages that did not reach a connection, by reason.", "reason"),
+		emitters: counters("sala_emitter_messages_total", "Messages of Socket.IO emitters on Redis, by what became of them.", "result"),
 	}
 }
 
@@ -123,6 +125,6 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	own := []prometheus.Collector{m.connections, m.closed, m.refusals, m.events, m.acks, m.emits, m.queued, m.dropped}
+	own := []prometheus.Collector{m.connections, m.closed, m.refusals, m.events, m.acks, m.emits, m.queued, m.dropped, m.emitters}
 	return append(own, m.stream.collectors()...)
 }

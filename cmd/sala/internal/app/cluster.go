@@ -21,7 +21,11 @@ func (a *App) clusterOptions() (*broker.ClusterOptions, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &broker.ClusterOptions{Bus: bus, Name: c.Name, Key: c.Key, Address: a.address()}, nil
+	options := &broker.ClusterOptions{Bus: bus, Name: c.Name, Key: c.Key, Address: a.address()}
+	if c.Emitter {
+		options.Emitters = bus
+	}
+	return options, nil
 }
 
 // address is where the node is to be found, for people who read logs.
