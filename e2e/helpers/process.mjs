@@ -1,9 +1,10 @@
 // Child processes whose output is kept and whose end is awaited.
 import { spawn } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
+import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { deadline } from './wait.mjs';
+import { deadline, until } from './wait.mjs';
 
 export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 export const SALA = path.join(ROOT, 'bin/sala');
@@ -54,6 +55,13 @@ export class Child {
       }
     };
     return deadline(look(), `${what} from ${this.name}, which said:\n${this.output}`, ms);
+  }
+
+  // freeze stops the process where it is, until it gets SIGCONT.
+  async freeze() {
+    this.process.kill('SIGSTOP');
+    const states = () => readdirSync(`/proc/${this.process.pid}/task`).map((id) => readFileSync(`/proc/${this.process.pid}/task/${id}/stat`, 'utf8'));
+    await until(() => states().every((state) => /\) [Tt] /.test(state)), `${this.name} to stand still`);
   }
 
   // end sends a signal and returns the exit code.
