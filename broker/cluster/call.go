@@ -50,6 +50,17 @@ func (r Result) Partial() bool {
 	return len(r.Missing)+r.Unnamed > 0 || slices.ContainsFunc(r.Replies, failed)
 }
 
+// miss names nodes as missing that haven't answered.
+func (r *Result) miss(nodes []NodeID) {
+	for _, id := range nodes {
+		answered := slices.ContainsFunc(r.Replies, func(reply Reply) bool { return reply.Node == id })
+		if !answered && !slices.Contains(r.Missing, id) {
+			r.Missing = append(r.Missing, id)
+		}
+	}
+	slices.Sort(r.Missing)
+}
+
 // Call asks nodes and returns their answers, as soon as all have answered or
 // are known to be gone, or at ctx's deadline (after 5 s if it has none). That some
 // have not answered is no error: they are in the result's Missing. This node's own

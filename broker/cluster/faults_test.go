@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -131,5 +132,34 @@ func TestBusyNode(t *testing.T) {
 		if refused != calls-64 || all[1].Lost(cluster.LostBusy) != refused {
 			t.Errorf("%d of %d calls were refused and %d counted, want %d", refused, calls, all[1].Lost(cluster.LostBusy), calls-64)
 		}
+	})
+}
+
+// TestReportsAfterAnOutage: while a node hasn't been heard since the bus is
+// back, reports lack it by name; whoever could be interested there isn't known.
+func TestReportsAfterAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := cluster.NewExchange()
+		freezer := &clustertest.Freezer{Bus: x.Bus()}
+		a := clustertest.StartNode(t, cluster.Options{Bus: x.Bus()})
+		b := clustertest.StartNode(t, cluster.Options{Bus: freezer})
+		a.AwaitNodes(b)
+		b.AwaitNodes(a)
+		report := func(want ...cluster.NodeID) {
+			t.Helper()
+			synctest.Wait()
+			result, err := a.PublishReported(t.Context(), cluster.Route{Topic: cluster.RoomTopic("/", "lobby")}, nil)
+			if err != nil || !slices.Equal(result.Missing, want) || result.Partial() != (len(want) > 0) {
+				t.Errorf("the report is %+v, %v; want %q missing", result, err, want)
+			}
+		}
+		report()
+		freezer.Freeze()
+		x.SetDown(true)
+		x.SetDown(false)
+		report(b.ID())
+		freezer.Thaw()
+		<-time.After(2 * time.Second) // its next heartbeat
+		report()
 	})
 }

@@ -31,6 +31,9 @@ type members struct {
 type peer struct {
 	node     Node
 	lastSeen time.Time
+	// heard: it has said something since this node's bus has connected, so its
+	// own bus had connected too.
+	heard bool
 }
 
 // grave is that of a node that is gone. One that left doesn't come back; one that was
@@ -82,13 +85,35 @@ func (m *members) heartbeat(n Node, now time.Time) heard {
 	return heardNew
 }
 
-// alive takes note that id said something other than a heartbeat.
+// alive takes note that id has just said something.
 func (m *members) alive(id NodeID, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if p, ok := m.peers[id]; ok {
-		p.lastSeen = now
+		p.lastSeen, p.heard = now, true
 	}
+}
+
+// unsettle takes note that the bus connects or disconnects: who hears what from
+// now on isn't known.
+func (m *members) unsettle() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.peers {
+		p.heard = false
+	}
+}
+
+// unheard returns the nodes that may not hear anything yet.
+func (m *members) unheard() (ids []NodeID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, p := range m.peers {
+		if !p.heard {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // leave takes id away and reports whether it was there. It is remembered even

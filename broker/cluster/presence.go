@@ -90,7 +90,11 @@ func (m *Mesh) sweep(every time.Duration) {
 // than found in the table.
 func (m *Mesh) heardFrom(e *wire.Envelope, live bool) {
 	node := nodeFrom(e, e.GetHeartbeat())
-	switch m.members.heartbeat(node, time.Now()) {
+	shown := m.members.heartbeat(node, time.Now())
+	if live {
+		m.members.alive(node.ID, time.Now())
+	}
+	switch shown {
 	case heardNew:
 		m.notices.add(func(h Handler) { h.NodeJoined(node) })
 		if live {

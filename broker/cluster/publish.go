@@ -28,14 +28,19 @@ func (m *Mesh) Publish(to Route, payload []byte) error {
 // says as it publishes, and so it is known how many answers are to come. If one
 // doesn't come, the node is named if no other can be it. Two things can make that
 // number wrong: a node whose connection is down isn't counted, though it has
-// members (it hears nothing either; it is noticed as the bus's disconnect there, or as a
-// lost node); and somebody else who subscribes to the channel, or to a pattern
-// with it, is counted and never answers.
+// members; and somebody else who subscribes to the channel, or to a pattern
+// with it, is counted and never answers. When Redis was away, nodes find back to it one
+// by one; so those that haven't been heard since this one did are named as missing,
+// unless they answer. What remains is a node that alone has lost its
+// connection: until it is noticed as lost, nobody knows.
 func (m *Mesh) PublishReported(ctx context.Context, to Route, payload []byte) (Result, error) {
 	ctx, cancel := waitContext(ctx)
 	defer cancel()
 	var expected map[NodeID]struct{}
-	if to.Topic == "" {
+	var unheard []NodeID
+	if to.Topic != "" {
+		unheard = m.members.unheard()
+	} else {
 		expected = m.others(to.Nodes)
 		if len(expected) == 0 {
 			return Result{}, nil
@@ -62,7 +67,9 @@ func (m *Mesh) PublishReported(ctx context.Context, to Route, payload []byte) (R
 	if err := m.outbox.add(items...); err != nil {
 		return Result{}, err
 	}
-	return m.wait(ctx, w, AskedPublish)
+	result, err := m.wait(ctx, w, AskedPublish)
+	result.miss(unheard)
+	return result, err
 }
 
 // unavailable returns [ErrUnavailable] with its cause.

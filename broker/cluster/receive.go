@@ -12,6 +12,7 @@ type meshReceiver struct{ m *Mesh }
 
 // StateChanged implements [Receiver].
 func (r meshReceiver) StateChanged(s State) {
+	r.m.members.unsettle()
 	r.m.setState(s)
 	if s == Connected {
 		token(r.m.joinNow)
