@@ -90,7 +90,9 @@ type Command struct {
 	Args []string `json:"args"`
 	Env  []string `json:"env,omitempty"` // beside the environment
 	Wait []string `json:"wait"`          // where it listens once it is ready
-	Log  string   `json:"log"`           // the file for its output
+	// Ready is a URL that answers with 200 when the server is to get clients; empty if it is as soon as it listens.
+	Ready string `json:"ready,omitempty"`
+	Log   string `json:"log"` // the file for its output
 	// Target says where it can be reached; its PID isn't known before.
 	Target Target `json:"target"`
 }

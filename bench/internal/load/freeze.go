@@ -15,7 +15,7 @@ const frozenFor = 10 * time.Second
 // runFreeze stops a server for a while, as a machine does that swaps or is moved.
 func runFreeze(ctx context.Context, j *job.Job) (job.Figures, error) {
 	const frozen = 1
-	v := verdict{owed: func(e emission, s *span) bool { return e.node != frozen && s.node != frozen }}
+	v := verdict{owed: func(e emission, s *span) bool { return e.node == s.node || e.node != frozen && s.node != frozen }}
 	return runTrouble(ctx, j, v, func(t *trouble, ctx context.Context, _ *verdict) error {
 		for round := range j.Rounds {
 			if err := t.freeze(ctx, frozen); err != nil {
@@ -28,15 +28,11 @@ func runFreeze(ctx context.Context, j *job.Job) (job.Figures, error) {
 }
 
 func (t *trouble) freeze(ctx context.Context, node int) error {
-	id, err := t.idOf(ctx, node)
-	if err != nil {
-		return err
-	}
 	if err := t.stage.nodes[node].Signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
 	begin := time.Now()
-	if err := t.noticed(ctx, (node+1)%len(t.stage.nodes), id); err != nil {
+	if err := t.noticed(ctx, (node+1)%len(t.stage.nodes), len(t.stage.nodes)-1); err != nil {
 		return err
 	}
 	t.most(job.Noticed, time.Since(begin).Seconds())

@@ -44,12 +44,8 @@ func runKillNodes(ctx context.Context, j *job.Job) (job.Figures, error) {
 
 func (t *trouble) kill(ctx context.Context, k *kills, round int) error {
 	victim := round % len(t.stage.nodes)
-	id, err := t.idOf(ctx, victim)
-	if err != nil {
-		return err
-	}
 	k.at[victim] = append(k.at[victim], time.Now())
-	t.stage.nodes[victim].Kill()
+	t.stage.killNode(victim)
 	begin := time.Now()
 	away, err := t.witnesses.back(ctx, t.job.Patience, victim)
 	if err != nil {
@@ -57,7 +53,7 @@ func (t *trouble) kill(ctx context.Context, k *kills, round int) error {
 	}
 	t.most(job.Away, away.Seconds())
 	if round%noticedEvery == 0 {
-		if err := t.noticed(ctx, (victim+1)%len(t.stage.nodes), id); err != nil {
+		if err := t.noticed(ctx, (victim+1)%len(t.stage.nodes), len(t.stage.nodes)-1); err != nil {
 			return err
 		}
 		t.most(job.Noticed, time.Since(begin).Seconds())
@@ -69,15 +65,6 @@ func (t *trouble) kill(ctx context.Context, k *kills, round int) error {
 	return t.reaches(ctx, victim)
 }
 
-// idOf returns the id of a server.
-func (t *trouble) idOf(ctx context.Context, node int) (string, error) {
-	nodes, err := t.listed(ctx, node)
-	if err != nil || len(nodes) == 0 {
-		return "", fmt.Errorf("server %d doesn't say who it is: %w", node+1, err)
-	}
-	return nodes[0].GetId(), nil // it names itself first
-}
-
 // listed returns the nodes that a server knows.
 func (t *trouble) listed(ctx context.Context, node int) ([]*salav1.Node, error) {
 	answer, err := salav1.NewClusterServiceClient(t.speakers.list[node].conn).
@@ -85,18 +72,15 @@ func (t *trouble) listed(ctx context.Context, node int) ([]*salav1.Node, error) 
 	return answer.GetNodes(), err
 }
 
-// noticed waits until a server no longer lists another.
-func (t *trouble) noticed(ctx context.Context, by int, id string) error {
+// noticed waits until a server lists no more nodes than there are.
+func (t *trouble) noticed(ctx context.Context, by, there int) error {
 	for begin := time.Now(); ; {
 		nodes, err := t.listed(ctx, by)
-		if err != nil {
+		if err != nil || len(nodes) == there {
 			return err
 		}
 		if time.Since(begin) > t.job.Patience {
-			return fmt.Errorf("server %d still lists %s", by+1, id)
-		}
-		if !slices.ContainsFunc(nodes, func(n *salav1.Node) bool { return n.GetId() == id }) {
-			return nil
+			return fmt.Errorf("server %d lists %d nodes where %d are", by+1, len(nodes), there)
 		}
 		if err := pause(ctx, 20*time.Millisecond); err != nil {
 			return err

@@ -18,7 +18,7 @@ const (
 
 // runKillRedis kills the Redis of a cluster again and again. Every server must go on with its own clients.
 func runKillRedis(ctx context.Context, j *job.Job) (job.Figures, error) {
-	v := verdict{owed: func(emission, *span) bool { return false }} // but by the server that has taken it, or if it said so
+	v := verdict{owed: func(e emission, s *span) bool { return e.node == s.node }} // others say whether they could
 	return runTrouble(ctx, j, v, func(t *trouble, ctx context.Context, _ *verdict) error {
 		for round := range j.Rounds {
 			if err := t.outage(ctx, rand.N(shortOutage)); err != nil {

@@ -44,7 +44,7 @@ func (t *trouble) restart(ctx context.Context, d *drains, node int) error {
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		t.stage.nodes[node].Stop()
+		t.stage.stopNode(node)
 	}()
 	took, err := t.witnesses.back(ctx, t.job.Patience, node)
 	if err != nil {

@@ -23,9 +23,11 @@ type emission struct {
 	matched  uint32 // how many clients it is for, it says
 }
 
-// speaker emits to everyone through one server, one message after the other, and writes down what is answered.
+// speaker emits to everyone through one server while that is ready, one message after the other, and writes down what is
+// answered.
 type speaker struct {
 	node     int
+	ready    *atomic.Bool
 	conn     *grpc.ClientConn
 	messages salav1.MessageServiceClient
 	hushed   atomic.Bool
@@ -52,7 +54,7 @@ func newSpeakers(ctx context.Context, s *stage, every time.Duration) (*speakers,
 			sp.stop()
 			return nil, err
 		}
-		one := &speaker{node: i, conn: conn, messages: salav1.NewMessageServiceClient(conn)}
+		one := &speaker{node: i, ready: &s.ready[i], conn: conn, messages: salav1.NewMessageServiceClient(conn)}
 		sp.list = append(sp.list, one)
 		sp.running.Go(func() { one.run(authorized(ctx, s.jobOf(i)), every, sp.stopped) })
 	}
@@ -63,7 +65,7 @@ func (s *speaker) run(ctx context.Context, every time.Duration, stopped <-chan s
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for n := uint64(1); ; n++ {
-		if !s.hushed.Load() {
+		if s.ready.Load() && !s.hushed.Load() {
 			s.emit(ctx, n<<8|uint64(s.node))
 		}
 		select {

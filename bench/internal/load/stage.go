@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -21,6 +22,9 @@ type stage struct {
 	job   *job.Job
 	redis *server.Server
 	nodes []*server.Server
+	// open says for each server whether a load balancer would give it clients, and ready whether it has been so and is
+	// still there.
+	open, ready []atomic.Bool
 }
 
 // newStage starts the servers of a job.
@@ -28,7 +32,8 @@ func newStage(ctx context.Context, j *job.Job) (*stage, error) {
 	if len(j.Servers) < 2 {
 		return nil, errors.New("a cluster needs a Redis and servers")
 	}
-	s := &stage{job: j, nodes: make([]*server.Server, len(j.Servers)-1)}
+	n := len(j.Servers) - 1
+	s := &stage{job: j, nodes: make([]*server.Server, n), open: make([]atomic.Bool, n), ready: make([]atomic.Bool, n)}
 	if err := s.startRedis(ctx); err != nil {
 		return nil, err
 	}
@@ -51,8 +56,24 @@ func (s *stage) startNode(ctx context.Context, i int) error {
 	node, err := server.Start(ctx, &s.job.Servers[1+i])
 	if err == nil {
 		s.nodes[i] = node
+		s.open[i].Store(true)
+		s.ready[i].Store(true)
 	}
 	return err
+}
+
+// killNode ends a server at once.
+func (s *stage) killNode(i int) {
+	s.open[i].Store(false)
+	s.ready[i].Store(false)
+	s.nodes[i].Kill()
+}
+
+// stopNode ends a server in good order.
+func (s *stage) stopNode(i int) {
+	s.open[i].Store(false)
+	s.nodes[i].Stop()
+	s.ready[i].Store(false)
 }
 
 // close ends all servers.

@@ -89,7 +89,7 @@ func (v *verdict) span(client int, s *span) {
 			continue
 		}
 		switch {
-		case e.node == s.node || v.owed(e, s):
+		case v.owed(e, s):
 			v.missing++
 		case e.complete:
 			v.untold++

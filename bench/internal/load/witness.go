@@ -13,10 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// witness is a client of a cluster that comes back whenever its connection ends, to any server, as a load balancer would
-// have it, and writes down what it gets. It belongs to one goroutine but for what mu guards.
+// witness is a client of a cluster that comes back whenever its connection ends, to any server that is ready, as a load
+// balancer would have it, and writes down what it gets. It belongs to one goroutine but for what mu guards.
 type witness struct {
 	client  client
+	stage   *stage
 	dialers []*dialer // of the servers
 	wanted  atomic.Bool
 
@@ -64,7 +65,7 @@ func newWitnesses(ctx context.Context, s *stage, perNode int, rooms ...string) (
 	}
 	ws := &witnesses{}
 	for i, c := range clients {
-		w := &witness{client: c, dialers: dialers}
+		w := &witness{client: c, stage: s, dialers: dialers}
 		w.wanted.Store(true)
 		if err := w.connect(i % len(dialers)); err != nil {
 			ws.stop()
@@ -78,6 +79,9 @@ func newWitnesses(ctx context.Context, s *stage, perNode int, rooms ...string) (
 
 // connect opens a connection to a server.
 func (w *witness) connect(node int) error {
+	if !w.stage.open[node].Load() {
+		return errors.New("the server takes no clients")
+	}
 	s, id, err := openSocket(w.dialers[node], w.client)
 	if err != nil {
 		return err

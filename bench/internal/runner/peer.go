@@ -74,6 +74,7 @@ func (r *Runner) sala(target job.Target, at addresses) job.Command {
 	if at.redis != "" {
 		c.Args = append(c.Args, "--redis-url", "redis://"+at.redis)
 		c.Env = append(c.Env, "SALA_CLUSTER_KEY="+r.secret)
+		c.Ready = "http://" + at.http + "/readyz"
 	}
 	return c
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"strconv"
@@ -57,7 +58,7 @@ func Start(ctx context.Context, c *job.Command) (*Server, error) {
 		_ = cmd.Wait() // how it ended is in its log
 		close(s.ended)
 	}()
-	if err := s.ready(ctx, c.Wait); err != nil {
+	if err := s.ready(ctx, c); err != nil {
 		s.Stop()
 		return nil, fmt.Errorf("%s did not start: %w", c.Name, err)
 	}
@@ -71,24 +72,48 @@ func EndWithUs(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }
 
-// ready waits until the server listens everywhere.
-func (s *Server) ready(ctx context.Context, addresses []string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, errors.New("it does not listen"))
+// ready waits until the server listens everywhere and says that it is ready.
+func (s *Server) ready(ctx context.Context, c *job.Command) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, errors.New("it isn't ready"))
 	defer cancel()
+	for _, address := range c.Wait {
+		if err := s.await(ctx, func() bool { return listens(ctx, address) }); err != nil {
+			return err
+		}
+	}
+	if c.Ready == "" {
+		return nil
+	}
+	return s.await(ctx, func() bool { return answers(ctx, c.Ready) })
+}
+
+func (s *Server) await(ctx context.Context, done func() bool) error {
 	retry := time.NewTicker(20 * time.Millisecond)
 	defer retry.Stop()
-	for _, address := range addresses {
-		for !listens(ctx, address) {
-			select {
-			case <-retry.C:
-			case <-s.ended:
-				return fmt.Errorf("it has ended: %s", s.Tail())
-			case <-ctx.Done():
-				return fmt.Errorf("%w: %s", context.Cause(ctx), s.Tail())
-			}
+	for !done() {
+		select {
+		case <-retry.C:
+		case <-s.ended:
+			return fmt.Errorf("it has ended: %s", s.Tail())
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %s", context.Cause(ctx), s.Tail())
 		}
 	}
 	return nil
+}
+
+func answers(ctx context.Context, url string) bool {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return false
+	}
+	request.Close = true
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return false
+	}
+	answer.Body.Close()
+	return answer.StatusCode == http.StatusOK
 }
 
 func listens(ctx context.Context, address string) bool {
