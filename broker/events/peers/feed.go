@@ -2,6 +2,7 @@ package peers
 
 import (
 	"sync"
+	"time"
 
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/events"
@@ -21,6 +22,12 @@ type feed struct {
 	// What the other node was told last, unless it has to be told again.
 	told                    bool
 	toldReceived, toldTaken uint64
+}
+
+// ended is the last that was said of a feed, in case it has to be said again.
+type ended struct {
+	progress *wire.EventProgress
+	since    time.Time
 }
 
 // offer hands events of another node to the subscription that they are for.
@@ -63,24 +70,32 @@ func (p *Peers) feed(n *node, batch *wire.EventBatch, before *feed) *feed {
 		p.forget(before)
 		before.source.Stop(false)
 	}
-	progress := &wire.EventProgress{Subscription: batch.GetSubscription(), Session: batch.GetSession()}
-	for _, s := range p.opts.Hub.Subscriptions() {
-		if s.ID() != batch.GetSubscription() {
-			continue
+	s := p.subscription(batch.GetSubscription())
+	if s == nil || batch.GetArrived() != 0 {
+		progress := &wire.EventProgress{
+			Subscription: batch.GetSubscription(), Session: batch.GetSession(), Ended: s == nil, Unknown: batch.GetArrived() != 0,
 		}
-		if batch.GetArrived() != 0 {
-			progress.Unknown = true
-			break
+		if last, ok := n.ended[batch.GetSubscription()]; ok && last.progress.GetSession() == batch.GetSession() {
+			progress = last.progress
 		}
-		f := &feed{node: n, id: batch.GetSubscription(), session: batch.GetSession()}
-		f.source = s.From(p.bell, func(a events.Answer) { p.answer(f, a) })
-		n.feeds[f.id] = f
-		p.feeds[f.source] = f
-		return f
+		n.progress = append(n.progress, progress)
+		p.bell.Ring()
+		return nil
 	}
-	progress.Ended = !progress.GetUnknown()
-	n.progress = append(n.progress, progress)
-	p.bell.Ring()
+	f := &feed{node: n, id: batch.GetSubscription(), session: batch.GetSession()}
+	f.source = s.From(p.bell, func(a events.Answer) { p.answer(f, a) })
+	n.feeds[f.id] = f
+	p.feeds[f.source] = f
+	return f
+}
+
+// subscription returns one of this node's; nil if it isn't there any more.
+func (p *Peers) subscription(id uint64) *events.Subscription {
+	for _, s := range p.opts.Hub.Subscriptions() {
+		if s.ID() == id {
+			return s
+		}
+	}
 	return nil
 }
 
@@ -100,15 +115,17 @@ func (p *Peers) forget(f *feed) {
 // report says how far a subscription has come, unless that was said before. The
 // caller holds mu.
 func (p *Peers) report(f *feed) {
-	taken, ended := f.source.Taken()
-	if f.told && f.toldReceived == f.received && f.toldTaken == taken && !ended {
+	taken, over := f.source.Taken()
+	if f.told && f.toldReceived == f.received && f.toldTaken == taken && !over {
 		return
 	}
 	f.told, f.toldReceived, f.toldTaken = true, f.received, taken
-	f.node.progress = append(f.node.progress, &wire.EventProgress{
-		Subscription: f.id, Session: f.session, Received: f.received, Taken: taken, Ended: ended,
-	})
-	if ended {
+	progress := &wire.EventProgress{
+		Subscription: f.id, Session: f.session, Received: f.received, Taken: taken, Ended: over,
+	}
+	f.node.progress = append(f.node.progress, progress)
+	if over {
+		f.node.ended[f.id] = ended{progress, time.Now()}
 		p.forget(f)
 	}
 }

@@ -21,6 +21,7 @@ type forward struct {
 	bytes    int       // on their way
 	received uint64    // the last number that has arrived
 	since    time.Time // nothing has been heard of those behind it
+	doubtful bool      // an earlier session may have handed out what is on its way
 }
 
 type sent struct {
@@ -154,7 +155,12 @@ func (p *Peers) heardFeedback(n *node, feedback *wire.EventFeedback) {
 
 // advance takes in how far a subscription has come.
 func (p *Peers) advance(f *forward, progress *wire.EventProgress) {
-	if progress.GetUnknown() {
+	switch {
+	case progress.GetUnknown() && progress.GetEnded():
+		p.remove(f)
+		f.remote.Close(false)
+		return
+	case progress.GetUnknown():
 		p.restart(f)
 		return
 	}
@@ -175,7 +181,7 @@ func (p *Peers) advance(f *forward, progress *wire.EventProgress) {
 	}
 	if progress.GetEnded() {
 		p.remove(f)
-		f.remote.Close(true)
+		f.remote.Close(!f.doubtful)
 	}
 }
 
@@ -183,6 +189,7 @@ func (p *Peers) advance(f *forward, progress *wire.EventProgress) {
 // one: it had taken this node for lost. It may have handed out what was on its way.
 func (p *Peers) restart(f *forward) {
 	p.sessions++
+	f.doubtful = true
 	f.session, f.next, f.received = p.sessions, uint64(len(f.onTheWay))+1, 0
 	for i := range f.onTheWay {
 		f.onTheWay[i].Redelivered = true

@@ -3,6 +3,7 @@ package peers
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -26,6 +27,8 @@ const (
 	resendAfter = 2 * time.Second
 	// rosterEvery is how often the ids of all subscriptions are sent.
 	rosterEvery = 3 * time.Second
+	// rememberedFor is how long it is known what became of a feed.
+	rememberedFor = time.Minute
 	// maxAnswerBytes bounds the answers that wait to be sent.
 	maxAnswerBytes = 16 << 20
 )
@@ -70,6 +73,7 @@ type node struct {
 	id       cluster.NodeID
 	forwards map[uint64]*forward // by the subscription there
 	feeds    map[uint64]*feed    // by the subscription here
+	ended    map[uint64]ended    // the same, of a little while ago
 	progress []*wire.EventProgress
 }
 
@@ -125,7 +129,7 @@ func (p *Peers) Joined(id cluster.NodeID) {
 	if _, ok := p.nodes[id]; ok {
 		return
 	}
-	n := &node{id: id, forwards: make(map[uint64]*forward), feeds: make(map[uint64]*feed)}
+	n := &node{id: id, forwards: make(map[uint64]*forward), feeds: make(map[uint64]*feed), ended: make(map[uint64]ended)}
 	p.nodes[id] = n
 	p.tellRoster(n, 0)
 	p.say(n, &wire.EventTraffic{Body: &wire.EventTraffic_RosterRequest{RosterRequest: &wire.RosterRequest{}}})
@@ -222,6 +226,9 @@ func (p *Peers) tick(now time.Time) {
 	}
 	for _, f := range p.feeds {
 		p.report(f)
+	}
+	for _, n := range p.nodes {
+		maps.DeleteFunc(n.ended, func(_ uint64, e ended) bool { return now.Sub(e.since) > rememberedFor })
 	}
 	if now.Sub(p.rosterAt) >= rosterEvery {
 		p.rosterAt = now

@@ -44,6 +44,11 @@ func (p *Peers) tellRoster(n *node, told uint64) {
 	for _, s := range subscriptions {
 		page.Ids = append(page.Ids, s.ID())
 	}
+	for id := range n.feeds { // whose end hasn't been reported yet, which says more
+		if !slices.Contains(page.GetIds(), id) {
+			page.Ids = append(page.Ids, id)
+		}
+	}
 	ids := page.GetIds()
 	for _, s := range subscriptions {
 		if s.ID() <= told {
@@ -79,7 +84,7 @@ func (p *Peers) heardRoster(n *node, r *wire.Roster) {
 		there[id] = true
 	}
 	for id, f := range n.forwards {
-		if !there[id] {
+		if !there[id] && len(f.onTheWay) == 0 { // else it will be said what became of that
 			p.stop(f, false)
 		}
 	}
