@@ -141,7 +141,7 @@ test('the official emitter is obeyed by all nodes', async (t) => {
   const { Emitter } = require('@socket.io/redis-emitter');
   const client = require('redis').createClient({ url: shared.cluster.redis.url });
   await client.connect();
-  t.after(() => client.destroy());
+  t.after(() => client.close());
   const io = new Emitter(client);
   const chat = await login(t, nodes[0], 'chatter', { namespace: '/chat' });
 
