@@ -60,8 +60,12 @@ bench-check: ## lint and test bench/ itself, which is a module of its own; measu
 	@cd bench && CGO_ENABLED=1 node ../tools/gotest.mjs ../$(LOG)/bench.json -race -timeout 2m ./internal/...
 
 .PHONY: faults
-faults: build ## clients of bin/sala stall, vanish, upgrade; 5 minutes; FAULTFLAGS=-quick for less than one
+faults: build ## clients of bin/sala stall and vanish, nodes and Redis are killed; 8 minutes; FAULTFLAGS=-quick for one
 	@bench/faults $(FAULTFLAGS)
+
+.PHONY: faults-cluster
+faults-cluster: build ## only what happens to clusters, 3 minutes
+	@bench/faults -only kill-nodes,kill-redis,frozen,rolling,membership $(FAULTFLAGS)
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (10s)

@@ -1,5 +1,5 @@
-// Command faults tries out what becomes of Sala when clients stall, vanish or are sent away; bench/faults builds what it
-// needs and then calls it.
+// Command faults tries out what becomes of Sala when clients stall, vanish or are sent away, and of a cluster when its nodes or
+// its Redis are killed; bench/faults builds what it needs and then calls it.
 package main
 
 import (
@@ -33,7 +33,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.home, "home", ".", "the folder of the benchmarks")
 	flag.StringVar(&o.sala, "sala", "../bin/sala", "the product's binary")
-	flag.BoolVar(&o.quick, "quick", false, "in small, less than a minute")
+	flag.BoolVar(&o.quick, "quick", false, "in small, about a minute")
 	flag.StringVar(&o.only, "only", "", "only these faults, separated by commas")
 	flag.Parse()
 

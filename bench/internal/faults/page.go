@@ -11,9 +11,10 @@ import (
 
 const introduction = `# Faults
 
-What becomes of Sala when clients stall, vanish, or are sent away, and whether anything is lost on the way. The server is the
-product as it is released, with its token check on, in a process of its own; the clients and the publisher are in another. This
-page is written by the run that measured it (` + "`make faults`" + `, less than ten minutes), never by hand; the figures are in
+What becomes of Sala when clients stall, vanish, or are sent away, when nodes of a cluster or its Redis are killed, and whether
+anything is lost on the way. The servers are the product as it is released, with its token check on, in processes of their own;
+the clients and the publishers are in another, which knows of them only what they say: it writes down what was accepted and what
+each client got, and compares. This page is written by the run that measured it (` + "`make faults`" + `, less than ten minutes), never by hand; the figures are in
 [bench/faults.json](../bench/faults.json). A figure above its limit fails the run.
 
 `
@@ -38,9 +39,9 @@ func page(set *result.Set) string {
 	}
 	e := set.Environment
 	fmt.Fprintf(&b, "## What it ran on\n\n| | |\n|---|---|\n| date | %s |\n| took | %v |\n| processor | %s, %d cores, shared by server and clients |\n"+
-		"| memory | %.0f GiB |\n| system | %s, Linux %s |\n| load average at the start | %.2f |\n| Sala | %s |\n| Go | %s |\n",
+		"| memory | %.0f GiB |\n| system | %s, Linux %s |\n| load average at the start | %.2f |\n| Sala | %s |\n| Go | %s |\n| Redis | %s |\n",
 		set.Date.Format("2 January 2006"), set.Duration, e.CPU, e.Cores, float64(e.MemoryMiB)/1024, e.System, e.Kernel, e.Load,
-		e.Versions[runner.Sala], e.Versions["go"])
+		e.Versions[runner.Sala], e.Versions["go"], e.Versions[runner.Redis])
 	return b.String()
 }
 

@@ -16,7 +16,7 @@ const frozenFor = 10 * time.Second
 func runFreeze(ctx context.Context, j *job.Job) (job.Figures, error) {
 	const frozen = 1
 	v := verdict{owed: func(e emission, s *span) bool { return e.node == s.node || e.node != frozen && s.node != frozen }}
-	return runTrouble(ctx, j, v, func(t *trouble, ctx context.Context, _ *verdict) error {
+	return runTrouble(ctx, j, v, func(t *trouble, ctx context.Context) error {
 		for round := range j.Rounds {
 			if err := t.freeze(ctx, frozen); err != nil {
 				return fmt.Errorf("round %d: %w", round+1, err)

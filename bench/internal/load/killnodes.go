@@ -31,7 +31,7 @@ func (k *kills) near(e emission) bool {
 func runKillNodes(ctx context.Context, j *job.Job) (job.Figures, error) {
 	k := &kills{at: make([][]time.Time, len(j.Servers)-1)}
 	v := verdict{grace: lostWithNode, owed: func(e emission, _ *span) bool { return !k.near(e) }}
-	return runTrouble(ctx, j, v, func(t *trouble, ctx context.Context, _ *verdict) error {
+	return runTrouble(ctx, j, v, func(t *trouble, ctx context.Context) error {
 		for round := range j.Rounds {
 			if err := t.kill(ctx, k, round); err != nil {
 				return fmt.Errorf("kill %d: %w", round+1, err)

@@ -19,7 +19,7 @@ const (
 // runKillRedis kills the Redis of a cluster again and again. Every server must go on with its own clients.
 func runKillRedis(ctx context.Context, j *job.Job) (job.Figures, error) {
 	v := verdict{owed: func(e emission, s *span) bool { return e.node == s.node }} // others say whether they could
-	return runTrouble(ctx, j, v, func(t *trouble, ctx context.Context, _ *verdict) error {
+	return runTrouble(ctx, j, v, func(t *trouble, ctx context.Context) error {
 		for round := range j.Rounds {
 			if err := t.outage(ctx, rand.N(shortOutage)); err != nil {
 				return fmt.Errorf("outage %d: %w", round+1, err)

@@ -21,7 +21,7 @@ func (d *drains) during(node int, e emission) bool {
 func runRolling(ctx context.Context, j *job.Job) (job.Figures, error) {
 	d := &drains{begun: make([]time.Time, len(j.Servers)-1), ended: make([]time.Time, len(j.Servers)-1)}
 	v := verdict{owed: func(e emission, s *span) bool { return !d.during(e.node, e) && !d.during(s.node, e) }}
-	return runTrouble(ctx, j, v, func(t *trouble, ctx context.Context, v *verdict) error {
+	return runTrouble(ctx, j, v, func(t *trouble, ctx context.Context) error {
 		for node := range t.stage.nodes {
 			if err := t.restart(ctx, d, node); err != nil {
 				return fmt.Errorf("server %d: %w", node+1, err)

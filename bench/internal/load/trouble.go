@@ -22,7 +22,7 @@ type trouble struct {
 
 // runTrouble has clients at all servers of a cluster get messages from all servers while happen does its worst, and then
 // judges what they have got.
-func runTrouble(ctx context.Context, j *job.Job, v verdict, happen func(*trouble, context.Context, *verdict) error) (f job.Figures, err error) {
+func runTrouble(ctx context.Context, j *job.Job, v verdict, happen func(*trouble, context.Context) error) (f job.Figures, err error) {
 	t := &trouble{job: j, figures: job.Figures{}}
 	if t.stage, err = newStage(ctx, j); err != nil {
 		return nil, err
@@ -39,7 +39,7 @@ func runTrouble(ctx context.Context, j *job.Job, v verdict, happen func(*trouble
 		return nil, err
 	}
 	if _, err = t.whole(ctx); err == nil {
-		err = happen(t, ctx, &v)
+		err = happen(t, ctx)
 	}
 	t.speakers.stop()
 	if err == nil {

@@ -31,9 +31,13 @@ const maxExamples = 5
 // judge adds the figures.
 func (v *verdict) judge(f job.Figures) {
 	v.due = make([]int, len(v.emissions))
+	answered := make(map[uint64]bool, len(v.emissions))
+	for _, e := range v.emissions {
+		answered[e.number] = e.accepted
+	}
 	for i, w := range v.witnesses.list {
 		for _, s := range w.spans {
-			v.order(i, s)
+			v.order(i, s, answered)
 			v.span(i, s)
 		}
 	}
@@ -56,16 +60,21 @@ func (v *verdict) judge(f job.Figures) {
 	f[job.Missing], f[job.Untold], f[job.Disorder] = float64(v.missing), float64(v.untold), float64(v.disorder)
 }
 
-// order looks at one connection: of each speaker, later messages come later, and none comes twice.
-func (v *verdict) order(client int, s *span) {
+// order looks at one connection: none comes twice, and of each speaker's messages later ones come later. That isn't asked of
+// one without an answer: the speaker did not wait for it before it sent the next.
+func (v *verdict) order(client int, s *span, accepted map[uint64]bool) {
 	last := make(map[int]uint64)
+	seen := make(map[uint64]bool, len(s.got))
 	for _, number := range s.got {
 		from := speakerOf(number)
-		if number <= last[from] {
+		if seen[number] || accepted[number] && number < last[from] {
 			v.disorder++
-			v.example("client %d got message %d behind %d", client, number, last[from])
+			v.example("client %d got message %d again, or behind %d", client, number, last[from])
 		}
-		last[from] = number
+		seen[number] = true
+		if accepted[number] {
+			last[from] = max(last[from], number)
+		}
 	}
 }
 

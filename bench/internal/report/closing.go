@@ -10,7 +10,7 @@ bench/run -profiles burst,paced -peers node,sala   # a part; writes to bench/out
 bench/run -help
 ` + "```" + `
 
-It needs Go, Node 20 or later and 20,000 open files per process (` + "`ulimit -n`" + `). Nothing else should run meanwhile: the load
+It needs Go, Node 20 or later, redis-server and 20,000 open files per process (` + "`ulimit -n`" + `). Nothing else should run meanwhile: the load
 generator and the server share the machine. All that was measured, run by run, is in [bench/results.json](../bench/results.json).
 
 ## How to read it
