@@ -13,6 +13,11 @@
 //	                                                                                        │
 //	api ──► Broker.Emit ──► Target ──► fanout.Index.Select ──► socket.deliver ──► engine ──► client
 //
+// What clients do is published to an events.Hub, to which backends subscribe.
+// With other nodes there is a cluster.Mesh: what a call does to the sockets of
+// this node (order.go) it has the other nodes do to theirs, and what it
+// lists (list.go) it asks the others for (remote.go).
+//
 // # Who owns what
 //
 // The engine owns the connection: its transport, its queue, its end. The
@@ -23,5 +28,6 @@
 //
 // In this order: client.mu, socket.mu, and then either question.mu or the
 // index's and those of the connection, which package engine orders. That of asks
-// is held alone. Nothing waits under any of them.
+// is held alone, socket.saying with those of the hub and the connection behind
+// it. Nothing waits under any of them.
 package broker
