@@ -75,7 +75,6 @@ func (b *Broker) eventsWithout(other cluster.NodeID, lost bool) {
 // eventsAgain is for this node's return from the lost. Backends have been told that its
 // clients are gone, and so hear of those again that are still there.
 func (b *Broker) eventsAgain() {
-	b.wills.Forgotten()
 	for _, ns := range b.namespaces {
 		if !b.events.Wants(events.Connect, ns.name, "") {
 			continue

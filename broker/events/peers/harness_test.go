@@ -30,6 +30,7 @@ type network struct {
 	random *rand.Rand
 	loss   float64
 	down   bool
+	mute   cluster.NodeID // what it says is lost
 	nodes  map[cluster.NodeID]*node
 	sent   int
 }
@@ -97,6 +98,12 @@ func (net *network) set(loss float64, down bool) {
 	net.loss, net.down = loss, down
 }
 
+func (net *network) silence(id cluster.NodeID) {
+	net.mu.Lock()
+	defer net.mu.Unlock()
+	net.mute = id
+}
+
 // cut takes a node away without a word; the others notice a little later.
 func (net *network) cut(n *node) {
 	net.mu.Lock()
@@ -121,7 +128,7 @@ func (n *node) send(to cluster.NodeID, t *wire.EventTraffic) error {
 		return errors.New("down")
 	}
 	other, ok := net.nodes[to]
-	if !ok || net.nodes[n.id] != n || net.random.Float64() < net.loss {
+	if !ok || net.nodes[n.id] != n || n.id == net.mute || net.random.Float64() < net.loss {
 		return nil
 	}
 	other.inbox <- mail{n.id, payload, time.Now().Add(net.lag)}

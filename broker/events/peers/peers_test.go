@@ -268,3 +268,62 @@ func TestDrainingElsewhere(t *testing.T) {
 		wantTaken(t, second, socket+".1 "+socket+".2")
 	})
 }
+
+// What is sent again, because nothing was heard of it, isn't handed out twice.
+func TestNothingTwice(t *testing.T) {
+	inBubble(t, events.Options{}, func(t *testing.T, net *network, a, b *node) {
+		s := b.subscribe(events.Start{Credits: 1000})
+		pass(time.Second)
+		net.silence("B")
+		for _, name := range []string{"1", "2", "3"} {
+			a.Publish(message("s", name))
+			pass(3 * time.Second)
+		}
+		net.silence("")
+		pass(5 * time.Second)
+		a.Publish(message("s", "4"))
+		pass(time.Second)
+		wantTaken(t, s, "s.1 s.2 s.3 s.4")
+	})
+}
+
+// An event that was answered elsewhere while it was on the way is handed out all
+// the same, by a mate if need be.
+func TestAnsweredOnTheWay(t *testing.T) {
+	inBubble(t, events.Options{}, func(t *testing.T, net *network, a, b *node) {
+		var r replies
+		idle := b.subscribe(events.Start{Group: "g"})
+		quick := a.subscribe(events.Start{Group: "quick", Credits: 100})
+		pass(time.Second)
+		a.Ask(message("s", "x"), r.hook("x"))
+		pass(time.Second)
+		if err := quick.Reply(wantTaken(t, quick, "s.x?")[0].ID, events.Reply{Args: json.RawMessage(`[1]`)}); err != nil {
+			t.Error(err)
+		}
+		mate := net.add("C", events.Options{}).subscribe(events.Start{Group: "g", Credits: 100})
+		pass(time.Second)
+		idle.Close()
+		pass(time.Second)
+		wantTaken(t, mate, "s.x")
+		r.want(t, "x", "[1]")
+	})
+}
+
+// Whoever answers and goes away at once has answered.
+func TestAnswersBeforeTheEnd(t *testing.T) {
+	inBubble(t, events.Options{}, func(t *testing.T, _ *network, a, b *node) {
+		for i := range 50 {
+			var r replies
+			s := b.subscribe(events.Start{Credits: 10})
+			pass(time.Second)
+			a.Ask(message(fmt.Sprint(i), "x"), r.hook("x"))
+			pass(time.Second)
+			if err := s.Reply(take(t, s)[0].ID, events.Reply{Args: json.RawMessage(`[1]`)}); err != nil {
+				t.Error(err)
+			}
+			s.Close()
+			pass(time.Second)
+			r.want(t, "x", "[1]")
+		}
+	})
+}

@@ -112,18 +112,18 @@ func (w *Wills) check() {
 // If it does, those needn't any more that were the heir before.
 func (w *Wills) mustBeginAnew() bool {
 	w.mu.Lock()
-	forgotten, heard, from := w.forgotten, w.heard, w.heardFrom
-	w.forgotten, w.heard = false, nil
+	heard, from := w.heard, w.heardFrom
+	w.heard = nil
 	w.mu.Unlock()
 	asked := heard.GetCheck()
 	if asked == nil || from != w.own.heir || asked.GetEpoch() != w.own.epoch {
-		return forgotten
+		return false
 	}
 	if heard.GetEpoch() != asked.GetEpoch() || heard.GetNumber() < asked.GetNumber() || !heard.GetComplete() {
 		return true
 	}
 	w.release()
-	return forgotten
+	return false
 }
 
 // release has those forget that needn't remember any more.

@@ -65,7 +65,6 @@ type Wills struct {
 	closed    map[cluster.NodeID]closed
 	heard     *wire.WillState // what the heir says
 	heardFrom cluster.NodeID
-	forgotten bool // others have taken this node for lost
 }
 
 // estate is what is remembered of another node's sockets.
@@ -155,14 +154,6 @@ func (w *Wills) Lost(id cluster.NodeID) {
 		w.closed[id] = closed{e.state(), time.Now()}
 		w.lost = append(w.lost, e)
 	}
-	w.ring()
-}
-
-// Forgotten says that the others have taken this node for lost.
-func (w *Wills) Forgotten() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.forgotten = true
 	w.ring()
 }
 

@@ -244,6 +244,27 @@ func TestLostNodes(t *testing.T) {
 			ns.lose("a")
 			ns.want("1")
 		},
+		"two know": func(ns *nodes, a, _, _ *node) {
+			a.connect("1")
+			pass(time.Second)
+			ns.add("aa")
+			pass(10 * time.Millisecond)
+			if a, b := ns.all["aa"].Find("a"), ns.all["b"].Find("a"); !a.GetComplete() || !b.GetComplete() {
+				t.Errorf("the two remember %v and %v", a, b)
+			}
+			ns.lose("a")
+			ns.want("1")
+		},
+		"a gap is noticed": func(ns *nodes, a, _, _ *node) {
+			ns.set(true, false)
+			a.connect("1")
+			pass(10 * time.Millisecond)
+			ns.set(false, false)
+			a.connect("2")
+			pass(5 * time.Second)
+			ns.lose("a")
+			ns.want("1", "2")
+		},
 		"what was lost on the way is said again": func(ns *nodes, a, _, _ *node) {
 			a.connect("1", "2")
 			pass(time.Second)
@@ -297,7 +318,6 @@ func TestLostNodes(t *testing.T) {
 			ns.want("1")
 			b.Joined("a")
 			c.Joined("a")
-			a.Forgotten()
 			a.connect("2")
 			pass(5 * time.Second)
 			ns.lose("a")
