@@ -37,8 +37,8 @@ type SubscribeOptions struct {
 	Observe bool
 }
 
-// Subscribe lets a backend hear of what clients do from now on. It may be called
-// concurrently. The error is a *[Error] that names the fields at fault.
+// Subscribe lets a backend hear of what clients do from now on, those of other nodes
+// from a moment later. It may be called concurrently. The error is a *[Error] that names the fields at fault.
 func (b *Broker) Subscribe(o SubscribeOptions) (*Subscription, error) {
 	if err := o.validate(b.namespaceNames); err != nil {
 		return nil, err

@@ -17,6 +17,15 @@
 // on its way. Which member gets a socket, or a room for RoomOpened and
 // RoomClosed, is decided by rendezvous hashing in one place, group.choose.
 //
+// # Several nodes
+//
+// A subscription of another node is represented by a [Remote]: a member like any
+// other, which is chosen only for what no member of this node wants. What it takes
+// is brought to that node, where a [Source] offers it to the one subscription that
+// it stands for; the package peers does that. So this hub alone decides about the
+// events of its node's clients, also when a member elsewhere is lost. RoomOpened and
+// RoomClosed are of this node's members of the room.
+//
 // # Order
 //
 // What is published of one socket, by one goroutine after the other, is handed
@@ -30,7 +39,8 @@
 //
 // Once, as long as its member lives. An event that needs no answer isn't handed
 // out again once [Subscription.Take] has returned it, whatever became of its
-// member: at most once. An event that needs an answer and has none when its member is
+// member: at most once. (If its member is of another node, and that node is lost
+// before it could say so, it is handed out again too, marked Redelivered.) An event that needs an answer and has none when its member is
 // lost is handed to a mate, once more, marked Redelivered; if that is lost too,
 // the question fails. What was never handed out moves on to mates as often as need
 // be, and is counted as lost when there is no mate or none with room.
@@ -52,6 +62,6 @@
 //
 // # Locks and goroutines
 //
-// Hub.mu comes before group.mu; deadlines.mu is held alone or last. Nothing is called
+// Hub.mu comes before group.mu; deadlines.mu and Bell.mu are held alone or last. Nothing is called
 // under them: no observer, no answer. A hub has one goroutine, for the deadlines.
 package events

@@ -12,7 +12,9 @@ type Kind uint8
 const (
 	// Connect: a socket has connected; or, if it needs a decision, wants to.
 	Connect Kind = iota + 1
-	// Disconnect: a socket has gone.
+	// Disconnect: a socket has gone, and so from all its rooms. It is the last of a socket,
+	// but if its node was lost for a while only: then it begins again with
+	// Connect.
 	Disconnect
 	// Join: a socket has joined a room.
 	Join
@@ -20,9 +22,9 @@ const (
 	Leave
 	// Message: a client has sent an event.
 	Message
-	// RoomOpened: a room has its first member.
+	// RoomOpened: a room has its first member on this node.
 	RoomOpened
-	// RoomClosed: a room has lost its last member.
+	// RoomClosed: a room has lost its last member on this node.
 	RoomClosed
 
 	numKinds = iota + 1
