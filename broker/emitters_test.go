@@ -68,7 +68,7 @@ func TestEmittersOnTwoNodes(t *testing.T) {
 	var nodes []*brokertest.Node
 	var receivers []cluster.Receiver
 	for i := range 2 {
-		o := broker.Options{Cluster: &broker.ClusterOptions{Bus: exchange.Bus(), Emitters: s}}
+		o := broker.Options{Namespaces: []string{"/", "/chat"}, Cluster: &broker.ClusterOptions{Bus: exchange.Bus(), Emitters: s}}
 		if i == 0 {
 			o.Metrics = registry
 		}
@@ -136,7 +136,8 @@ func TestEmittersOnTwoNodes(t *testing.T) {
 	ana.ExpectDisconnect()
 	all = []*brokertest.Client{ben, eve}
 	heard("", "")
-	say(find("socket.io-request#/#", `"type":4`, `"close":true`))
+	ben.Connect("/chat", map[string]string{"token": nodes[1].Token("ben", broker.Permissions{})})
+	say(find("socket.io-request#/#", `"type":4`, `"close":true`)) // of the whole connection
 	for _, c := range all {
 		c.Expect("sala:disconnect", `[{"code":"DISCONNECTED","reason":""}]`)
 		c.ExpectDisconnect()
@@ -144,7 +145,7 @@ func TestEmittersOnTwoNodes(t *testing.T) {
 	}
 
 	say(find("socket.io-request#/#", `"type":6`))
-	say(find("socket.io#/chat#", "compressed")) // a namespace that isn't there
+	say(cluster.Message{Channel: "socket.io-request#/none#", Payload: to.Payload}) // a namespace that isn't there
 	say(cluster.Message{Channel: "socket.io#/#", Payload: []byte("junk")})
 	to.Payload = []byte(`{"type":2,"opts":{"rooms":[]},"rooms":["a\nb"]}`)
 	say(to)

@@ -170,6 +170,22 @@ func TestAcksOfANodeThatFallsSilent(t *testing.T) {
 	}
 }
 
+// Nobody waits for answers to a node that is gone.
+func TestAcksForANodeThatIsLost(t *testing.T) {
+	t.Parallel()
+	a, b, here, there, freezer := withFrozen(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	asked := ask(ctx, t, b, everyoneInLobby, broker.AckOptions{Timeout: time.Minute})
+	question(t, there)
+	question(t, here)
+	eventually(t, "the order to ask is obeyed", func() bool { return broker.Waiting(a.Broker) == 1 && broker.Asked(b.Broker) == 2 })
+	freezer.Freeze()
+	eventually(t, "nobody waits any more", func() bool { return broker.Waiting(a.Broker) == 0 })
+	freezer.Thaw()
+	cancel()
+	<-asked.done
+}
+
 // A node that doesn't say in time whom it asks takes part all the same, if its
 // answers come before those of all others are there.
 func TestAcksOfANodeThatIsLate(t *testing.T) {
