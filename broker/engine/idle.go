@@ -33,6 +33,7 @@ type idlers struct {
 // parking is a connection's place among the idlers. Guarded by idlers.mu.
 type parking struct {
 	reader  *reader // nil unless it is parked
+	arrived bool    // there may be something to read that no further report will tell of
 	slotted bool
 	ticket  ticket
 }
@@ -58,25 +59,34 @@ func (i *idlers) close() {
 	}
 }
 
-// wake resumes the connection that has the ticket.
-func (i *idlers) wake(t ticket) {
+// wake resumes the connection that has the ticket. If its peer has closed it, it is read once more than what comes
+// first asks for: no other report would follow.
+func (i *idlers) wake(t ticket, closed bool) {
 	i.mu.Lock()
 	c := i.slots[t.slot]
 	known := c != nil && c.parking.ticket == t
+	if known {
+		c.parking.arrived = closed || c.parking.reader == nil
+	}
 	i.mu.Unlock()
 	if known {
 		i.resume(c)
 	}
 }
 
-// park has c resumed when there is something to read. The caller, c's reading goroutine, must end, unless park reports
-// that this isn't possible here.
-func (i *idlers) park(c *Conn, r *reader) bool {
+// park has c resumed when there is something to read. The caller, c's reading goroutine, must leave it, unless park
+// reports that there is something to read already, or that this isn't possible here.
+func (i *idlers) park(c *Conn, r *reader) parked {
 	i.begin.Do(i.open)
 	if !i.works {
-		return false
+		return cannotPark
 	}
 	i.mu.Lock()
+	if c.parking.arrived {
+		c.parking.arrived = false
+		i.mu.Unlock()
+		return readAgain
+	}
 	known := c.parking.slotted
 	if !known {
 		i.assign(c)
@@ -84,11 +94,23 @@ func (i *idlers) park(c *Conn, r *reader) bool {
 	c.parking.reader = r
 	t := c.parking.ticket
 	i.mu.Unlock()
-	if err := i.poller.watch(r.link.raw, t, known); err != nil {
+	if known {
+		return isParked
+	}
+	if err := i.poller.watch(r.link.raw, t); err != nil {
 		i.resume(c) // it has been closed, as reading from it will tell
 	}
-	return true
+	return isParked
 }
+
+// parked says what became of an attempt to park.
+type parked uint8
+
+const (
+	isParked   parked = iota
+	readAgain         // there is something to read
+	cannotPark        // connections can't be parked on this system
+)
 
 // assign gives c a slot. The caller holds mu.
 func (i *idlers) assign(c *Conn) {

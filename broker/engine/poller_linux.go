@@ -12,6 +12,9 @@ const canPark = true
 // pollBatch is how many connections are resumed for one call of the kernel.
 const pollBatch = 128
 
+// edgeTriggered is EPOLLET, which package syscall has with the wrong sign.
+const edgeTriggered = 1 << 31
+
 // poller is an epoll instance. Its own descriptor is watched by the runtime, so that waiting for it takes a goroutine
 // and no thread.
 type poller struct {
@@ -35,29 +38,26 @@ func (p *poller) open() error {
 
 func (p *poller) close() { _ = p.file.Close() } // run ends with it; nothing else can be done about an error
 
-// watch has t reported once when the socket has something to read, also if it has already. again says that the socket
-// was watched before.
-func (p *poller) watch(socket syscall.RawConn, t ticket, again bool) error {
+// watch has t reported whenever something has come that the socket can be read for, also if that is there already.
+// What comes before it has been read may be reported once for all.
+func (p *poller) watch(socket syscall.RawConn, t ticket) error {
 	event := syscall.EpollEvent{
-		Events: syscall.EPOLLIN | syscall.EPOLLRDHUP | syscall.EPOLLONESHOT,
+		Events: syscall.EPOLLIN | syscall.EPOLLRDHUP | edgeTriggered,
 		Fd:     t.slot,
 		Pad:    t.serial,
-	}
-	op := syscall.EPOLL_CTL_ADD
-	if again {
-		op = syscall.EPOLL_CTL_MOD
 	}
 	var closed, refused error
 	failed := p.raw.Control(func(epoll uintptr) {
 		closed = socket.Control(func(fd uintptr) {
-			refused = syscall.EpollCtl(int(epoll), op, int(fd), &event)
+			refused = syscall.EpollCtl(int(epoll), syscall.EPOLL_CTL_ADD, int(fd), &event)
 		})
 	})
 	return errors.Join(failed, closed, refused)
 }
 
-// run calls report for each ticket whose socket has something to read, until close.
-func (p *poller) run(report func(ticket)) {
+// run calls report for each ticket whose socket has something to read, until close, and says whether the peer has
+// closed it: a read that takes all that there is doesn't tell that.
+func (p *poller) run(report func(t ticket, closed bool)) {
 	for {
 		n := 0
 		err := p.raw.Read(func(epoll uintptr) bool {
@@ -71,7 +71,7 @@ func (p *poller) run(report func(ticket)) {
 			return
 		}
 		for _, e := range p.events[:n] {
-			report(ticket{e.Fd, e.Pad})
+			report(ticket{e.Fd, e.Pad}, e.Events&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0)
 		}
 	}
 }

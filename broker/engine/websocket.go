@@ -73,10 +73,12 @@ func (s *Server) accept(w http.ResponseWriter, key string, frames []byte) (*link
 func (c *Conn) read(r *reader) {
 	err := c.readMessages(r)
 	for errors.Is(err, errIdle) {
-		if c.server.idlers.park(c, r) {
+		switch c.server.idlers.park(c, r) {
+		case isParked:
 			return
+		case cannotPark:
+			r.parks = false
 		}
-		r.parks = false
 		err = c.readMessages(r)
 	}
 	var broken *protocolError
