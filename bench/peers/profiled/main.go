@@ -26,6 +26,7 @@ import (
 
 	"github.com/salabroker/sala/api"
 	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/cluster/redis"
 	"github.com/salabroker/sala/broker/token"
 )
 
@@ -48,14 +49,16 @@ func run(ctx context.Context, args []string) error {
 	listen := flags.String("listen", "127.0.0.1:3000", "Socket.IO")
 	grpcListen := flags.String("grpc-listen", "127.0.0.1:9090", "gRPC")
 	httpListen := flags.String("http-listen", "127.0.0.1:9091", "REST")
+	redisURL := flags.String("redis-url", "", "Redis of a cluster, each of whose nodes has profiles with its process's number in their names")
 	flags.Duration("drain-timeout", time.Second, "ignored")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	b, control, err := build()
+	b, control, err := build(*redisURL)
 	if err != nil {
 		return err
 	}
+	go func() { _ = b.Run(ctx) }() // until the process ends
 	failed := make(chan error, 3)
 	for address, serve := range map[string]func(net.Listener) error{
 		*listen:     newServer(b.Handler()).Serve,
@@ -68,7 +71,11 @@ func run(ctx context.Context, args []string) error {
 		}
 		go func() { failed <- serve(listener) }()
 	}
-	return profile(ctx, failed, os.Getenv("SALA_PROFILE"))
+	prefix := os.Getenv("SALA_PROFILE")
+	if *redisURL != "" {
+		prefix = fmt.Sprintf("%s.%d", prefix, os.Getpid())
+	}
+	return profile(ctx, failed, prefix)
 }
 
 func newServer(handler http.Handler) *http.Server {
@@ -76,7 +83,7 @@ func newServer(handler http.Handler) *http.Server {
 }
 
 // build makes broker and control API as the product does.
-func build() (*broker.Broker, *api.Server, error) {
+func build(redisURL string) (*broker.Broker, *api.Server, error) {
 	key, err := token.ParseKey(os.Getenv("SALA_JWT_SECRET"))
 	if err != nil {
 		return nil, nil, err
@@ -91,7 +98,15 @@ func build() (*broker.Broker, *api.Server, error) {
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	registry := prometheus.NewRegistry()
-	b, err := broker.New(broker.Options{Tokens: keyring, Logger: log, Metrics: registry})
+	options := broker.Options{Tokens: keyring, Logger: log, Metrics: registry}
+	if redisURL != "" {
+		bus, err := redis.New(redis.Options{URL: redisURL, Logger: log})
+		if err != nil {
+			return nil, nil, err
+		}
+		options.Cluster = &broker.ClusterOptions{Bus: bus, Key: []byte(os.Getenv("SALA_CLUSTER_KEY"))}
+	}
+	b, err := broker.New(options)
 	if err != nil {
 		return nil, nil, err
 	}
