@@ -55,7 +55,7 @@ func Start(t testing.TB, o broker.Options) *Node {
 }
 
 // StartCluster runs a broker of n nodes on one bus in memory, which is returned
-// too, and returns once each knows the others.
+// too, and returns once each knows the others and has heard them.
 func StartCluster(t testing.TB, n int, o broker.Options) ([]*Node, *cluster.Exchange) {
 	t.Helper()
 	exchange := cluster.NewExchange()
@@ -70,7 +70,10 @@ func StartCluster(t testing.TB, n int, o broker.Options) ([]*Node, *cluster.Exch
 		for {
 			list, err := node.ListNodes(t.Context())
 			if err == nil && len(list.Nodes) == n && !list.Partial {
-				break
+				rooms, err := node.ListRooms(t.Context(), broker.RoomQuery{}) // which all others answer
+				if err == nil && !rooms.Partial {
+					break
+				}
 			}
 			select {
 			case <-time.After(time.Millisecond):

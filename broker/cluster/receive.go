@@ -66,7 +66,7 @@ func (m *Mesh) echo(e *wire.Envelope) {
 // handle does what another node's envelope says.
 func (m *Mesh) handle(channel string, e *wire.Envelope) {
 	from := NodeID(e.GetSender())
-	switch body := e.GetBody().(type) {
+	switch e.GetBody().(type) {
 	case *wire.Envelope_Heartbeat:
 		m.heardFrom(e, true)
 		return
@@ -76,6 +76,9 @@ func (m *Mesh) handle(channel string, e *wire.Envelope) {
 			m.notices.add(func(h Handler) { h.NodeLeft(node) })
 		}
 		return
+	}
+	m.members.alive(from, time.Now()) // before whoever waits for it goes on
+	switch body := e.GetBody().(type) {
 	case *wire.Envelope_Lost:
 		m.wasLost(body.Lost.GetIncarnation())
 	case *wire.Envelope_Publication:
@@ -85,7 +88,6 @@ func (m *Mesh) handle(channel string, e *wire.Envelope) {
 	case *wire.Envelope_Reply:
 		m.replied(from, body.Reply)
 	}
-	m.members.alive(from, time.Now())
 }
 
 // deliver hands a publication to the handler, and its answer back.

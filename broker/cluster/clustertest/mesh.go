@@ -34,7 +34,7 @@ func TestMesh(t *testing.T, make func(t *testing.T) Network) {
 // testKeyText is a cluster's key in these tests.
 const testKeyText = "a key for tests that is long enough"
 
-// nodes starts nodes and waits until they know each other.
+// nodes starts nodes and waits until they know and have heard each other.
 func nodes(t *testing.T, n Network, count int) []*Node {
 	t.Helper()
 	all := make([]*Node, count)
@@ -46,6 +46,11 @@ func nodes(t *testing.T, n Network, count int) []*Node {
 	}
 	for _, node := range all {
 		node.AwaitNodes(all...)
+	}
+	for _, node := range all { // whose answers are something to be heard
+		if result, err := node.CallAll(within(t, patience), nil); err != nil || result.Partial() {
+			t.Fatalf("CallAll: %+v, %v", result, err)
+		}
 	}
 	return all
 }
