@@ -3,6 +3,7 @@ package faults
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 
 	"github.com/salabroker/sala/bench/internal/job"
@@ -68,7 +69,7 @@ var faults = []fault{
 				"record of goroutines; later ones must not add to the heap.", p.Job.Clients, p.Job.Rounds, strings.Join(p.Args, " "))
 		},
 		limits: []limit{
-			none(job.MoreGos, "goroutines more than before"),
+			{job.MoreGos, float64(job.KeptReaders * runtime.NumCPU()), "goroutines more than before (16 for each processor may wait for something to read)"},
 			none(job.MoreFiles, "open files more than before"),
 			{job.MoreHeap, 2048, "live heap more than when the first crowd had gone, KiB"},
 			none(job.Listed, "sockets or connections still counted or listed"),

@@ -199,6 +199,9 @@ const (
 	AllScattered = "cpu_all_scattered_us" // the same to rooms of one on each server
 )
 
+// KeptReaders is how many goroutines a server of Sala may keep for each processor to read connections with.
+const KeptReaders = 16
+
 // The names of the figures about faults.
 const (
 	P99Stalled = "p99_stalled_ms"   // p99 of those who read, while others don't, ms

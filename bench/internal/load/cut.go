@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -143,7 +144,7 @@ func runCut(ctx context.Context, j *job.Job) (job.Figures, error) {
 		f[job.Files] = max(f[job.Files], peak[openFiles])
 		f[job.Heap] = max(f[job.Heap], peak.liveHeap()/1024)
 		last, err = c.settle(ctx, func(m metrics) bool {
-			return m[goroutines] <= before[goroutines] && m[openFiles] <= before[openFiles]
+			return m[goroutines] <= before[goroutines]+float64(job.KeptReaders*runtime.NumCPU()) && m[openFiles] <= before[openFiles]
 		})
 		if err != nil {
 			return nil, err
