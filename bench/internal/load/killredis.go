@@ -86,16 +86,17 @@ func (t *trouble) cpu() (all time.Duration, err error) {
 	return all, nil
 }
 
-// slowest adds how long the slowest answer took.
+// slowest adds how long the slowest answer took, and how many messages weren't accepted.
 func (t *trouble) slowest() {
 	for _, s := range t.speakers.list {
 		s.mu.Lock()
 		for _, e := range s.emissions {
 			if e.accepted {
 				t.most(job.Slowest, millis(e.answered.Sub(e.begun)))
-			} else {
-				t.figures[job.Refused]++
+				continue
 			}
+			t.figures[job.Refused]++
+			t.refusal = fmt.Errorf("server %d did not accept a message: %w", s.node+1, e.err)
 		}
 		s.mu.Unlock()
 	}

@@ -21,6 +21,7 @@ type emission struct {
 	accepted bool
 	complete bool   // accepted and queued to everyone, and no node's counts are lacking
 	matched  uint32 // how many clients it is for, it says
+	err      error  // why it wasn't accepted
 }
 
 // speaker emits to everyone through one server while that is ready, one message after the other, and writes down what is
@@ -86,7 +87,7 @@ func (s *speaker) emit(ctx context.Context, number uint64) {
 	defer cancel()
 	e := emission{number: number, node: s.node, begun: time.Now()}
 	answer, err := s.messages.Emit(ctx, newEmit(everyone, newPayload(number, 0)))
-	e.answered = time.Now()
+	e.answered, e.err = time.Now(), err
 	if err == nil {
 		e.accepted, e.complete, e.matched = true, !answer.GetPartial() && answer.GetDropped() == 0, answer.GetMatched()
 	}

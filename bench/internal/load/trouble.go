@@ -18,6 +18,7 @@ type trouble struct {
 	witnesses *witnesses
 	speakers  *speakers
 	figures   job.Figures
+	refusal   error // why a message was not accepted that should have been
 }
 
 // runTrouble has clients at all servers of a cluster get messages from all servers while happen does its worst, and then
@@ -55,7 +56,7 @@ func runTrouble(ctx context.Context, j *job.Job, v verdict, happen func(*trouble
 	if len(v.examples) > 0 {
 		return t.figures, errors.New(strings.Join(v.examples, "; "))
 	}
-	return t.figures, t.stage.broken()
+	return t.figures, errors.Join(t.refusal, t.stage.broken())
 }
 
 // whole waits until what each server takes reaches everyone.
