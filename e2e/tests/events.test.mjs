@@ -183,7 +183,8 @@ test('backends that grant or read too little are cut, and slow nobody', async (t
   assert.deepEqual(await ada.ask('ask'), 'here');
   const ended = await deadline(idle.ended, 'the end of the slow one');
   assert.equal(ended.code, status.RESOURCE_EXHAUSTED, ended.details);
-  assert.equal(idle.heard.length, credits, 'it got what it had credit for');
+  // What it had credit for and was on its way when it was cut may be missing.
+  assert.ok(idle.heard.length > 0 && idle.heard.length <= credits, `it had credit for ${credits} and got ${idle.heard.length}`);
   const metric = async (line) => (await sala.rest('GET', '/metrics')).body.split('\n').includes(line);
   await until(() => metric('sala_subscriptions_ended_total{reason="SLOW_SUBSCRIBER"} 2'), 'the end of both');
   assert.deepEqual(await ada.ask('ask'), 'here');

@@ -53,8 +53,8 @@ written by the run that measured them (` + "`make bench`" + `), never by hand.
 
 Sala is the product as it is released, with its default settings, its token check on and its messages published over gRPC. The
 others are the smallest server that does the job with each library, with its default settings and nobody's token to check:
-Socket.IO on Node, centrifuge (Go, with a protocol of its own), and the Go port of Socket.IO that Sala takes its Socket.IO layer
-from, as it comes. The floor is a loop that writes frames built beforehand to sockets and does nothing else; no server that
+Socket.IO on Node, centrifuge (Go, with a protocol of its own), and a Go port of Socket.IO, whose packet types
+Sala uses, as it comes. The floor is a loop that writes frames built beforehand to sockets and does nothing else; no server that
 writes to sockets one by one does the paced job for less.
 
 `
@@ -62,7 +62,8 @@ writes to sockets one by one does the paced job for less.
 func writeAims(b *strings.Builder, set *result.Set) {
 	b.WriteString("## What Sala aims at\n\n")
 	b.WriteString("Each is a ratio between figures of the same run, or a figure where it says so: the median over the runs, with the smallest " +
-		"and the largest beside it.\n\n")
+		"and the largest beside it. In wide and in many rooms the floor, which only writes, needs as much more than when paced as its " +
+		"rows say: that part is the kernel's.\n\n")
 	b.WriteString("| | aim | measured | |\n|---|---:|---:|---|\n")
 	for _, a := range aims {
 		ratio := a.measured(set)
