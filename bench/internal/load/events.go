@@ -5,14 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync/atomic"
 	"time"
-
-	"google.golang.org/grpc"
 
 	"github.com/salabroker/sala/bench/internal/job"
 	"github.com/salabroker/sala/bench/internal/proc"
-	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
 // clientEvent is the event that clients send. Its ack brings back its argument.
@@ -24,6 +20,7 @@ type events struct {
 	pool     *pool
 	conns    []int // file descriptors, by client
 	sequence uint64
+	hear     func(client int, packet []byte) // the pool's
 }
 
 // runEvents has clients send events whose acks bring back what was sent: first at a pace, for the latency, then as many at
@@ -72,6 +69,7 @@ func (e *events) connect(ctx context.Context) error {
 	if e.pool, err = newPool(c.protocol); err != nil {
 		return err
 	}
+	e.pool.hear = e.hear
 	err = c.connect(ctx, clients, attempts, func(i int, s *stream) error {
 		e.conns[i] = s.fd
 		return e.pool.add(i, s)
@@ -90,8 +88,7 @@ func (e *events) send(ctx context.Context, batches, batch int, every time.Durati
 	for n := range batches {
 		for range batch {
 			e.sequence++
-			packet := fmt.Appendf(nil, `42%d[%q,%s]`, e.sequence, clientEvent, newPayload(e.sequence, e.pool.clock()))
-			if err := e.pool.tell(e.conns[e.sequence%uint64(len(e.conns))], packet); err != nil {
+			if err := e.emit(e.sequence); err != nil {
 				return err
 			}
 		}
@@ -107,6 +104,12 @@ func (e *events) send(ctx context.Context, batches, batch int, every time.Durati
 		}
 	}
 	return e.pool.await(ctx, uint64(batch*batches), e.job.Patience)
+}
+
+// emit has a client, in turn, send the event of that number, with an ack of the same number.
+func (e *events) emit(number uint64) error {
+	packet := fmt.Appendf(nil, `42%d[%q,%s]`, number, clientEvent, newPayload(number, e.pool.clock()))
+	return e.pool.tell(e.conns[number%uint64(len(e.conns))], packet)
 }
 
 // flood measures throughput and cost.
@@ -151,73 +154,4 @@ func (e *events) flood(ctx context.Context, f job.Figures) error {
 	f[job.Missing] += float64(batches*e.job.InFlight) - answered
 	f[job.Disorder], f[job.Gone] = float64(counts.disorder), float64(counts.gone)
 	return nil
-}
-
-// backend answers the events that Sala passes on, over one stream.
-type backend struct {
-	conn   *grpc.ClientConn
-	stream grpc.BidiStreamingClient[salav1.SubscribeRequest, salav1.SubscribeResponse]
-	closed atomic.Bool
-	ended  chan error
-}
-
-// credits is how many events may be on their way to the backend; half of them are renewed at a time.
-const credits = 4096
-
-func newBackend(ctx context.Context, j *job.Job) (*backend, error) {
-	conn, err := dialControl(j)
-	if err != nil {
-		return nil, err
-	}
-	b := &backend{conn: conn, ended: make(chan error, 1)}
-	b.stream, err = salav1.NewEventServiceClient(conn).Subscribe(authorized(ctx, j))
-	if err == nil {
-		err = b.stream.Send(&salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Start{Start: &salav1.SubscribeStart{
-			Group: "bench", Events: []string{clientEvent}, Kinds: []salav1.EventKind{salav1.EventKind_EVENT_KIND_MESSAGE}, Credits: credits,
-		}}})
-	}
-	if err == nil {
-		_, err = b.stream.Recv() // it has started
-	}
-	if err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("subscribing: %w", err)
-	}
-	go func() { b.ended <- b.answer() }()
-	return b, nil
-}
-
-// answer answers each event with its own arguments.
-func (b *backend) answer() error {
-	used := 0
-	for {
-		response, err := b.stream.Recv()
-		if err != nil {
-			if b.closed.Load() {
-				return nil
-			}
-			return fmt.Errorf("the event stream: %w", err)
-		}
-		event := response.GetEvent()
-		if event == nil {
-			return fmt.Errorf("the event stream: %v", response)
-		}
-		err = b.stream.Send(&salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Reply{Reply: &salav1.EventReply{
-			DeliveryId: event.GetDeliveryId(), ArgsJson: event.GetArgsJson(),
-		}}})
-		if used++; err == nil && used == credits/2 {
-			used = 0
-			err = b.stream.Send(&salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Credit{Credit: &salav1.EventCredit{Credits: credits / 2}}})
-		}
-		if err != nil {
-			return fmt.Errorf("the event stream: %w", err)
-		}
-	}
-}
-
-// close ends the stream and returns why it ended before, if it did.
-func (b *backend) close() error {
-	b.closed.Store(true)
-	b.conn.Close()
-	return <-b.ended
 }

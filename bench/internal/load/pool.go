@@ -26,6 +26,9 @@ type pool struct {
 	epoll    int
 	start    time.Time     // what the stamps are counted from
 	stopped  chan struct{} // closed when the reader has ended
+	// hear gets each packet that a client receives, with mu held, and then nothing else looks at them; nil if
+	// deliveries are to be counted.
+	hear func(client int, packet []byte)
 
 	mu      sync.Mutex
 	closing bool
@@ -230,6 +233,10 @@ func (p *pool) handle(c *conn, opcode byte, payload []byte, now time.Duration) {
 	case opText:
 		if answer := p.protocol.answer(payload); answer != nil {
 			p.send(c, opText, answer)
+			return
+		}
+		if p.hear != nil {
+			p.hear(c.client, payload)
 			return
 		}
 		for sequence, stamp, rest, ok := nextDelivery(payload); ok; sequence, stamp, rest, ok = nextDelivery(rest) {
