@@ -1,5 +1,5 @@
-// Command faults tries out what becomes of Sala when clients stall, vanish or are sent away, and of a cluster when its nodes or
-// its Redis are killed; bench/faults builds what it needs and then calls it.
+// Command faults tries out what becomes of Sala when clients stall, vanish or are sent away, when backends are killed,
+// and of a cluster when its nodes or its Redis are; bench/faults builds what it needs and then calls it.
 package main
 
 import (

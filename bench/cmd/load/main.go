@@ -1,5 +1,5 @@
 // Command load is the load generator: it reads a job, as JSON, from its standard input and writes notes to its standard
-// output.
+// output. One kind of job makes it a backend, which such a process starts for itself.
 package main
 
 import (
@@ -29,6 +29,10 @@ func main() {
 	var j job.Job
 	if err := json.NewDecoder(os.Stdin).Decode(&j); err != nil {
 		note(job.Note{Error: "reading the job: " + err.Error()})
+		return
+	}
+	if j.Kind == job.Backend {
+		note(job.Note{Error: load.Answer(ctx, &j, note).Error()})
 		return
 	}
 	figures, err := load.Run(ctx, &j, func() { note(job.Note{Connected: true}) })

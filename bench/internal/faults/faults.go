@@ -106,7 +106,7 @@ var faults = []fault{
 	},
 	handshakes(runner.OverWS, "Handshakes over WebSocket", "connect over WebSocket"),
 	handshakes(runner.OverPolls, "Handshakes over long-polling", "connect over long-polling and upgrade"),
-	killNodes, killRedis, frozen, rolling, membership,
+	killBackends, killNodes, killRedis, frozen, rolling, membership,
 }
 
 func handshakes(profile, title, what string) fault {

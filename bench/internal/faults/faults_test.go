@@ -47,3 +47,12 @@ func TestEveryFaultOfThePlansIsJudged(t *testing.T) {
 		}
 	}
 }
+
+func TestEveryLimitOfKilledBackendsCanFail(t *testing.T) {
+	for _, l := range killBackends.limits {
+		sample := result.Sample{Profile: runner.KillBackends, Figures: job.Figures{l.figure: l.most + 1}}
+		if got := Failed(&result.Set{Samples: []result.Sample{sample}}); len(got) != 1 {
+			t.Errorf("%s above its limit does not fail the run", l.figure)
+		}
+	}
+}

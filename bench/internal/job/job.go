@@ -27,6 +27,10 @@ const (
 	Farewell Kind = "farewell"
 	// Upgrade lets clients change from long-polling to WebSocket while messages come and go.
 	Upgrade Kind = "upgrade"
+	// KillBackends kills backends while clients wait for their answers.
+	KillBackends Kind = "kill-backends"
+	// Backend is one of these backends.
+	Backend Kind = "backend"
 	// Cluster measures several servers that are one by way of Redis.
 	Cluster Kind = "cluster"
 	// KillNodes kills one server of a cluster after the other.
@@ -137,6 +141,11 @@ type Job struct {
 	Events   int `json:"events,omitempty"`
 	InFlight int `json:"inFlight,omitempty"`
 
+	// Of KillBackends: how many backends there are, and how long each takes for an answer. Batches of events are sent as in
+	// Deliver; Rounds times meanwhile backends are killed; Settle is how long answers may come behind the last event.
+	Backends int           `json:"backends,omitempty"`
+	Think    time.Duration `json:"think,omitempty"`
+
 	// Of Cluster: Clients is for each server. Calls messages go to Members clients of one server, Batch of them in the time
 	// Every; Rounds times Batches to all of one, one each Every; BurstOf at once to all.
 	Calls   int `json:"calls,omitempty"`
@@ -226,6 +235,23 @@ const (
 	Acks       = "acks"             // answers to their own events that they received
 )
 
+// The names of the figures about backends that are killed.
+const (
+	Asked       = "asked"            // events that clients sent, each with an ack
+	Answered    = "answered"         // of these, by a backend
+	NoHandler   = "no_handler"       // with the error code NO_HANDLER
+	HandlerLost = "handler_lost"     // with the error code HANDLER_LOST
+	OtherCodes  = "other_codes"      // with another one
+	Needless    = "needless_errors"  // with any, though there was a backend all the while
+	Unanswered  = "unanswered"       // not at all
+	Twice       = "answered_twice"   // more than once
+	Stray       = "stray_packets"    // that are no answer to an event of the client who got them
+	Redelivered = "redelivered"      // events that a second backend got
+	Repeated    = "handed_too_often" // deliveries beyond one, and one again to another backend
+	Moved       = "moved"            // deliveries to another backend though the socket's own was alive
+	Behind      = "behind_percent"   // how much slower than asked for the events were sent
+)
+
 // The names of the figures about faults of clusters.
 const (
 	Kills    = "kills"
@@ -248,10 +274,22 @@ const (
 	Apart    = "members_apart" // sockets whose rooms are not those of the model, by all servers together
 )
 
+// Handed is one delivery of an event to a backend.
+type Handed struct {
+	// Number is the event's.
+	Number uint64 `json:"number"`
+	// Redelivered says that another backend may have had it before.
+	Redelivered bool `json:"redelivered,omitempty"`
+	// At is when the backend read it.
+	At time.Time `json:"at"`
+}
+
 // Note is one line from the load generator.
 type Note struct {
-	// Connected says that all clients are connected.
+	// Connected says that all clients are connected, or that the backend has subscribed.
 	Connected bool `json:"connected,omitempty"`
+	// Handed says that the backend was handed an event.
+	Handed *Handed `json:"handed,omitempty"`
 	// Figures is the result; nothing follows it.
 	Figures Figures `json:"figures,omitempty"`
 	// Error says why there is no result; nothing follows it.

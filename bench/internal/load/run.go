@@ -41,6 +41,8 @@ func Run(ctx context.Context, j *job.Job, connected func()) (job.Figures, error)
 		return runFarewell(ctx, j)
 	case job.Upgrade:
 		return runUpgrade(ctx, j)
+	case job.KillBackends:
+		return runKillBackends(ctx, j)
 	case job.Cluster:
 		return runCluster(ctx, j, connected)
 	case job.KillNodes:

@@ -15,6 +15,8 @@ const (
 	Upgrades  = "upgrades"
 	OverWS    = "handshakes-websocket"
 	OverPolls = "handshakes-polling"
+	// KillBackends is about those who hear clients' events.
+	KillBackends = "kill-backends"
 )
 
 // The same of clusters.
@@ -51,6 +53,10 @@ func FaultPlan() Plan {
 			{Name: Upgrades, Runs: 1, Job: job.Job{Kind: job.Upgrade, Clients: 5000, Every: 4 * time.Millisecond}},
 			{Name: OverWS, Runs: 1, Job: job.Job{Kind: job.Connect, Clients: 50_000, Window: 200, Drop: true}},
 			{Name: OverPolls, Runs: 1, Job: job.Job{Kind: job.Connect, Clients: 5000, Window: 200, Drop: true, Polling: true}},
+			{Name: KillBackends, Runs: 1, Job: job.Job{
+				Kind: job.KillBackends, Clients: 200, Backends: 3, Think: 20 * time.Millisecond,
+				Batch: 10, Every: 2 * time.Millisecond, Batches: 10_000, Rounds: 9, Settle: 6 * time.Second,
+			}, Args: []string{"--ack-timeout", "5s"}},
 			{Name: KillNodes, Runs: 1, Job: job.Job{Kind: job.KillNodes, Clients: 20, Every: 10 * time.Millisecond, Rounds: 200}},
 			{Name: KillRedis, Runs: 1, Job: job.Job{Kind: job.KillRedis, Clients: 20, Every: 10 * time.Millisecond, Rounds: 100}},
 			{Name: Frozen, Runs: 1, Job: job.Job{Kind: job.Freeze, Clients: 20, Every: 10 * time.Millisecond, Rounds: 2}},
@@ -79,6 +85,10 @@ func QuickFaultPlan() Plan {
 			{Name: Upgrades, Runs: 1, Job: job.Job{Kind: job.Upgrade, Clients: 300, Every: 4 * time.Millisecond}},
 			{Name: OverWS, Runs: 1, Job: job.Job{Kind: job.Connect, Clients: 2000, Window: 200, Drop: true}},
 			{Name: OverPolls, Runs: 1, Job: job.Job{Kind: job.Connect, Clients: 500, Window: 200, Drop: true, Polling: true}},
+			{Name: KillBackends, Runs: 1, Job: job.Job{
+				Kind: job.KillBackends, Clients: 50, Backends: 3, Think: 20 * time.Millisecond,
+				Batch: 10, Every: 10 * time.Millisecond, Batches: 400, Rounds: 4, Settle: 3 * time.Second,
+			}, Args: []string{"--ack-timeout", "2s"}},
 			{Name: KillNodes, Runs: 1, Job: job.Job{Kind: job.KillNodes, Clients: 5, Every: 10 * time.Millisecond, Rounds: 6}},
 			{Name: KillRedis, Runs: 1, Job: job.Job{Kind: job.KillRedis, Clients: 5, Every: 10 * time.Millisecond, Rounds: 3}},
 			{Name: Frozen, Runs: 1, Job: job.Job{Kind: job.Freeze, Clients: 5, Every: 10 * time.Millisecond, Rounds: 1}},
