@@ -13,18 +13,18 @@ var killBackends = fault{
 	profile: runner.KillBackends,
 	title:   "Backends that are killed",
 	text: func(p result.Profile) string {
-		return fmt.Sprintf("%d clients together send %.0f events a second, each with an ack and a number, for %.0f s, to a group of %d backends. These are processes of "+
+		return fmt.Sprintf("%d clients together send %.0f events a second, %d in a row each, all with an ack and a number, for %.0f s, to a group of %d backends. These are processes of "+
 			"their own, write down what they are handed, and take %.0f ms for an answer. %d times the busiest of them is killed (`kill -9`) while events "+
 			"are in flight, and replaced; every fourth time all are, so that nobody is there for a moment. The server runs with `%s`, and answers are waited for "+
 			"longer than that. Each event must get exactly one answer, an error code only if there was no backend, and each backend must get a "+
 			"socket's events in order for as long as it lives.",
-			p.Job.Clients, float64(p.Job.Batch)/p.Job.Every.Seconds(), float64(p.Job.Batches)*p.Job.Every.Seconds(), p.Job.Backends,
+			p.Job.Clients, float64(p.Job.Batch)/p.Job.Every.Seconds(), p.Job.Batch, float64(p.Job.Batches)*p.Job.Every.Seconds(), p.Job.Backends,
 			millis(p.Job.Think), p.Job.Rounds, strings.Join(p.Args, " "))
 	},
 	limits: []limit{
 		none(job.Unanswered, "events without an answer"),
 		none(job.Twice, "events answered more than once"),
-		none(job.Stray, "packets that are no answer to an event of the client that got them"),
+		none(job.Stray, "packets and deliveries that belong to no event of their client"),
 		none(job.Needless, "error codes though there was a backend all the while"),
 		none(job.OtherCodes, "error codes other than NO_HANDLER and HANDLER_LOST"),
 		none(job.Disorder, "events of a socket that a backend was handed out of order"),

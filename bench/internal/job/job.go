@@ -141,8 +141,8 @@ type Job struct {
 	Events   int `json:"events,omitempty"`
 	InFlight int `json:"inFlight,omitempty"`
 
-	// Of KillBackends: how many backends there are, and how long each takes for an answer. Batches of events are sent as in
-	// Deliver; Rounds times meanwhile backends are killed; Settle is how long answers may come behind the last event.
+	// Of KillBackends: how many backends there are, and how long each takes for an answer. Batches of events are sent, each
+	// by one client, every Every; Rounds times meanwhile backends are killed; Settle is how long answers may come behind the last event.
 	Backends int           `json:"backends,omitempty"`
 	Think    time.Duration `json:"think,omitempty"`
 
@@ -245,7 +245,7 @@ const (
 	Needless    = "needless_errors"  // with any, though there was a backend all the while
 	Unanswered  = "unanswered"       // not at all
 	Twice       = "answered_twice"   // more than once
-	Stray       = "stray_packets"    // that are no answer to an event of the client who got them
+	Stray       = "stray_packets"    // that are no answer to an event of the client who got them, and deliveries of no event
 	Redelivered = "redelivered"      // events that a second backend got
 	Repeated    = "handed_too_often" // deliveries beyond one, and one again to another backend
 	Moved       = "moved"            // deliveries to another backend though the socket's own was alive

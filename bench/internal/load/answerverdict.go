@@ -25,8 +25,8 @@ type answerVerdict struct {
 func (v *answerVerdict) judge(f job.Figures) {
 	v.answers(f)
 	v.deliveries(f)
-	if f[job.Stray] > 0 {
-		v.example("a client got %s", v.tally.example)
+	if v.tally.stray > 0 {
+		v.example("a client got %q", v.tally.example)
 	}
 }
 
@@ -87,7 +87,11 @@ func (v *answerVerdict) deliveries(f job.Figures) {
 	bySocket := make([][]handover, v.tally.clients)
 	for _, m := range v.members {
 		for _, h := range m.handed {
-			socket := h.Number % uint64(len(bySocket))
+			if !v.tally.known(h.Number) {
+				f[job.Stray]++
+				continue
+			}
+			socket := v.tally.sender(h.Number)
 			bySocket[socket] = append(bySocket[socket], handover{h, m})
 		}
 	}

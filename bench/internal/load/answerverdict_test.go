@@ -31,7 +31,7 @@ func TestAnswers(t *testing.T) {
 		"another code":          {asked(20.2, 30.2, "HANDLER_TIMEOUT"), job.Figures{job.OtherCodes: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := answerVerdict{tally: newTally(2, 1), gaps: []gap{{at(20), at(21)}}}
+			v := answerVerdict{tally: newTally(2, 1, 1), gaps: []gap{{at(20), at(21)}}}
 			v.tally.questions[0] = test.question
 			f := job.Figures{}
 			v.judge(f)
@@ -56,30 +56,32 @@ func TestHandedOver(t *testing.T) {
 	}
 	type list = []job.Handed
 	for name, test := range map[string]struct {
-		a, b                                     list
-		redelivered, repeated, moved, disordered float64
+		a, b                                            list
+		redelivered, repeated, moved, disordered, stray float64
 	}{
-		"in order":                {list{first(1, 10), first(3, 11)}, list{first(5, 21)}, 0, 0, 0, 0},
-		"two sockets":             {list{first(1, 10), first(3, 12)}, list{first(2, 9), first(4, 11)}, 0, 0, 0, 0},
-		"again, then new":         {list{first(1, 10), first(3, 11)}, list{again(1, 21), again(3, 21), first(5, 21)}, 2, 0, 0, 0},
-		"again and not read once": {list{first(1, 10)}, list{again(3, 21), first(5, 21)}, 1, 0, 0, 0},
-		"out of order":            {list{first(3, 10), first(1, 11)}, nil, 0, 0, 0, 1},
-		"again out of order":      {list{first(1, 10), first(3, 11)}, list{again(3, 21), again(1, 21)}, 2, 0, 0, 1},
-		"new before again":        {list{first(1, 10)}, list{first(3, 21), again(1, 21)}, 1, 0, 0, 1},
-		"older and new":           {list{first(3, 10)}, list{first(1, 21)}, 0, 0, 0, 1},
-		"moved too early":         {list{first(1, 10)}, list{first(3, 11)}, 0, 0, 1, 0},
-		"moved and back":          {list{first(1, 10), first(5, 12)}, list{first(3, 11)}, 0, 0, 2, 0},
-		"new twice":               {list{first(1, 10)}, list{first(1, 21)}, 0, 1, 0, 0},
-		"new twice to one":        {list{first(1, 10), first(1, 11)}, nil, 0, 1, 0, 1},
-		"again twice":             {list{first(1, 10)}, list{again(1, 21), again(1, 22)}, 2, 1, 0, 1},
-		"new after again":         {list{again(1, 10)}, list{first(1, 21)}, 1, 1, 0, 0},
+		"in order":                {list{first(1, 10), first(3, 11)}, list{first(5, 21)}, 0, 0, 0, 0, 0},
+		"of no event":             {list{first(0, 10)}, list{first(7, 10)}, 0, 0, 0, 0, 2},
+		"two sockets":             {list{first(1, 10), first(3, 12)}, list{first(2, 9), first(4, 11)}, 0, 0, 0, 0, 0},
+		"again, then new":         {list{first(1, 10), first(3, 11)}, list{again(1, 21), again(3, 21), first(5, 21)}, 2, 0, 0, 0, 0},
+		"again and not read once": {list{first(1, 10)}, list{again(3, 21), first(5, 21)}, 1, 0, 0, 0, 0},
+		"out of order":            {list{first(3, 10), first(1, 11)}, nil, 0, 0, 0, 1, 0},
+		"again out of order":      {list{first(1, 10), first(3, 11)}, list{again(3, 21), again(1, 21)}, 2, 0, 0, 1, 0},
+		"new before again":        {list{first(1, 10)}, list{first(3, 21), again(1, 21)}, 1, 0, 0, 1, 0},
+		"older and new":           {list{first(3, 10)}, list{first(1, 21)}, 0, 0, 0, 1, 0},
+		"moved too early":         {list{first(1, 10)}, list{first(3, 11)}, 0, 0, 1, 0, 0},
+		"moved and back":          {list{first(1, 10), first(5, 12)}, list{first(3, 11)}, 0, 0, 2, 0, 0},
+		"new twice":               {list{first(1, 10)}, list{first(1, 21)}, 0, 1, 0, 0, 0},
+		"new twice to one":        {list{first(1, 10), first(1, 11)}, nil, 0, 1, 0, 1, 0},
+		"again twice":             {list{first(1, 10)}, list{again(1, 21), again(1, 22)}, 2, 1, 0, 1, 0},
+		"new after again":         {list{again(1, 10)}, list{first(1, 21)}, 1, 1, 0, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := answerVerdict{tally: newTally(2, 0), members: []*member{{handed: test.b}, {handed: test.a, killed: at(20)}}}
+			v := answerVerdict{tally: newTally(2, 1, 6), members: []*member{{handed: test.b}, {handed: test.a, killed: at(20)}}}
 			f := job.Figures{}
 			v.judge(f)
 			for figure, want := range map[string]float64{
 				job.Redelivered: test.redelivered, job.Repeated: test.repeated, job.Moved: test.moved, job.Disorder: test.disordered,
+				job.Stray: test.stray,
 			} {
 				if f[figure] != want {
 					t.Errorf("%s is %v, want %v: %q", figure, f[figure], want, v.examples)
@@ -89,7 +91,7 @@ func TestHandedOver(t *testing.T) {
 	}
 }
 
-// TestTally: event 2 of two clients has been sent, by client 0, and event 4 not yet.
+// TestTally: event 2 of two clients has been sent, by client 1, and event 4 not yet.
 func TestTally(t *testing.T) {
 	for name, test := range map[string]struct {
 		client         int
@@ -97,21 +99,21 @@ func TestTally(t *testing.T) {
 		answers, stray int
 		code           string
 	}{
-		"an answer":              {0, `432[{"p":"x","s":2,"t":5}]`, 1, 0, ""},
-		"an error":               {0, `432[{"error":{"code":"NO_HANDLER","message":"nobody"}}]`, 1, 0, "NO_HANDLER"},
-		"another event's answer": {0, `432[{"p":"x","s":4,"t":5}]`, 0, 1, ""},
-		"another client's":       {1, `432[{"p":"x","s":2,"t":5}]`, 0, 1, ""},
-		"before it was asked":    {0, `434[{"p":"x","s":4,"t":5}]`, 0, 1, ""},
-		"of no event":            {0, `430[{"p":"x","s":0,"t":5}]`, 0, 1, ""},
-		"of none that there is":  {0, `436[{"p":"x","s":6,"t":5}]`, 0, 1, ""},
-		"nothing in it":          {0, `432[]`, 0, 1, ""},
-		"no code":                {0, `432[{"error":{}}]`, 0, 1, ""},
-		"cut off":                {0, `432[{"error":{"code":"NO_HANDLER"}`, 0, 1, ""},
-		"no ack":                 {0, `41`, 0, 1, ""},
-		"nothing":                {0, ``, 0, 1, ""},
+		"an answer":              {1, `432[{"p":"x","s":2,"t":5}]`, 1, 0, ""},
+		"an error":               {1, `432[{"error":{"code":"NO_HANDLER","message":"nobody"}}]`, 1, 0, "NO_HANDLER"},
+		"another event's answer": {1, `432[{"p":"x","s":4,"t":5}]`, 0, 1, ""},
+		"another client's":       {0, `432[{"p":"x","s":2,"t":5}]`, 0, 1, ""},
+		"before it was asked":    {1, `434[{"p":"x","s":4,"t":5}]`, 0, 1, ""},
+		"of no event":            {1, `430[{"p":"x","s":0,"t":5}]`, 0, 1, ""},
+		"of none that there is":  {1, `436[{"p":"x","s":6,"t":5}]`, 0, 1, ""},
+		"nothing in it":          {1, `432[]`, 0, 1, ""},
+		"no code":                {1, `432[{"error":{}}]`, 0, 1, ""},
+		"cut off":                {1, `432[{"error":{"code":"NO_HANDLER"}`, 0, 1, ""},
+		"no ack":                 {1, `41`, 0, 1, ""},
+		"nothing":                {1, ``, 0, 1, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tally := newTally(2, 4)
+			tally := newTally(2, 1, 4)
 			tally.ask(2, time.Now())
 			tally.hear(test.client, []byte(test.packet))
 			q := tally.questions[1]

@@ -88,7 +88,7 @@ func (e *events) send(ctx context.Context, batches, batch int, every time.Durati
 	for n := range batches {
 		for range batch {
 			e.sequence++
-			if err := e.emit(e.sequence); err != nil {
+			if err := e.emit(int(e.sequence%uint64(len(e.conns))), e.sequence); err != nil {
 				return err
 			}
 		}
@@ -106,10 +106,10 @@ func (e *events) send(ctx context.Context, batches, batch int, every time.Durati
 	return e.pool.await(ctx, uint64(batch*batches), e.job.Patience)
 }
 
-// emit has a client, in turn, send the event of that number, with an ack of the same number.
-func (e *events) emit(number uint64) error {
+// emit has a client send the event of that number, with an ack of the same number.
+func (e *events) emit(client int, number uint64) error {
 	packet := fmt.Appendf(nil, `42%d[%q,%s]`, number, clientEvent, newPayload(number, e.pool.clock()))
-	return e.pool.tell(e.conns[number%uint64(len(e.conns))], packet)
+	return e.pool.tell(e.conns[client], packet)
 }
 
 // flood measures throughput and cost.

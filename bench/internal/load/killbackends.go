@@ -31,7 +31,7 @@ type backendKills struct {
 // runKillBackends has clients send events, each with an ack, to a group of backends that are killed as kill -9 does, one after the
 // other and now and then all, and replaced. It judges by what came over the clients' wires and what the backends noted.
 func runKillBackends(ctx context.Context, j *job.Job) (job.Figures, error) {
-	k := &backendKills{job: j, tally: newTally(j.Clients, j.Batches*j.Batch)}
+	k := &backendKills{job: j, tally: newTally(j.Clients, j.Batch, j.Batches*j.Batch)}
 	k.events = &events{job: j, conns: make([]int, j.Clients), hear: k.tally.hear}
 	ctx, fail := context.WithCancelCause(ctx) // the backends end with it
 	defer fail(nil)
@@ -97,14 +97,15 @@ func (k *backendKills) happen(ctx context.Context, fail context.CancelCauseFunc)
 	return took, pause(ctx, k.job.Settle)
 }
 
-// send has the clients, in turn, send all events at their pace.
+// send has the clients, in turn, send all events at their pace: a batch each, so that several of a socket are in flight at a time and
+// their order can be lost.
 func (k *backendKills) send(ctx context.Context) error {
 	next, number := time.Now(), uint64(0)
 	for range k.job.Batches {
 		for range k.job.Batch {
 			number++
 			k.tally.ask(number, time.Now())
-			if err := k.events.emit(number); err != nil {
+			if err := k.events.emit(k.tally.sender(number), number); err != nil {
 				return err
 			}
 		}

@@ -15,18 +15,25 @@ type question struct {
 }
 
 // tally is what clients asked and what came back over their wires. Each of their events has a number, beginning with 1, which is in
-// its argument and is the id of its ack, and says which client sends it.
+// its argument and is the id of its ack, and says which client sends it: each in turn sends some in a row.
 type tally struct {
 	clients   int
+	inARow    int
 	questions []question // by number, less 1
 	stray     int        // packets that are no answer to an event of the client who got them
 	example   string     // one of these
 }
 
 // newTally returns a tally of so many events.
-func newTally(clients, events int) *tally {
-	return &tally{clients: clients, questions: make([]question, events)}
+func newTally(clients, inARow, events int) *tally {
+	return &tally{clients: clients, inARow: inARow, questions: make([]question, events)}
 }
+
+// sender returns the client that sends an event.
+func (t *tally) sender(number uint64) int { return (int(number) - 1) / t.inARow % t.clients }
+
+// known reports whether there is an event of that number.
+func (t *tally) known(number uint64) bool { return number > 0 && number <= uint64(len(t.questions)) }
 
 // ask notes that the event of that number is about to be sent. It may be called while hear is, if the event is sent under the lock that
 // hear is called under.
@@ -35,7 +42,7 @@ func (t *tally) ask(number uint64, at time.Time) { t.questions[number-1].sent = 
 // hear notes what a client was sent.
 func (t *tally) hear(client int, packet []byte) {
 	number, code, ok := ackOf(packet)
-	if !ok || number == 0 || number > uint64(len(t.questions)) || number%uint64(t.clients) != uint64(client) || t.questions[number-1].sent.IsZero() {
+	if !ok || !t.known(number) || t.sender(number) != client || t.questions[number-1].sent.IsZero() {
 		t.stray++
 		t.example = string(packet[:min(len(packet), 200)])
 		return

@@ -87,7 +87,7 @@ func QuickFaultPlan() Plan {
 			{Name: OverPolls, Runs: 1, Job: job.Job{Kind: job.Connect, Clients: 500, Window: 200, Drop: true, Polling: true}},
 			{Name: KillBackends, Runs: 1, Job: job.Job{
 				Kind: job.KillBackends, Clients: 50, Backends: 3, Think: 20 * time.Millisecond,
-				Batch: 10, Every: 10 * time.Millisecond, Batches: 400, Rounds: 4, Settle: 3 * time.Second,
+				Batch: 10, Every: 4 * time.Millisecond, Batches: 1000, Rounds: 4, Settle: 3 * time.Second,
 			}, Args: []string{"--ack-timeout", "2s"}},
 			{Name: KillNodes, Runs: 1, Job: job.Job{Kind: job.KillNodes, Clients: 5, Every: 10 * time.Millisecond, Rounds: 6}},
 			{Name: KillRedis, Runs: 1, Job: job.Job{Kind: job.KillRedis, Clients: 5, Every: 10 * time.Millisecond, Rounds: 3}},
