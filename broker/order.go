@@ -25,12 +25,7 @@ func (b *Broker) command(ctx context.Context, ns *namespace, t *fanout.Target, o
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	r, err := b.mesh.PublishReported(ctx, route, encode(o))
-	out.Coverage = b.coverage(r, err)
-	for _, count := range counts(r) {
-		out.Matched += int(count.GetMatched())
-		out.Refused += int(count.GetRefused())
-	}
-	return out
+	return b.sum(out, r, err)
 }
 
 // commandAndWait is command for an order that other nodes may have to wait
@@ -41,6 +36,11 @@ func (b *Broker) commandAndWait(ctx context.Context, o *wire.Order) Outcome {
 		return out
 	}
 	r, err := b.ask(ctx, &wire.Query{Query: &wire.Query_Order{Order: o}})
+	return b.sum(out, r, err)
+}
+
+// sum adds what the other nodes have counted to what this one has.
+func (b *Broker) sum(out Outcome, r cluster.Result, err error) Outcome {
 	out.Coverage = b.coverage(r, err)
 	for _, count := range counts(r) {
 		out.Matched += int(count.GetMatched())

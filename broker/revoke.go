@@ -42,10 +42,7 @@ func (b *Broker) RevokeTokens(ctx context.Context, r RevokeTokens) (Outcome, err
 		// learns of it by one or the other.
 		b.revoked.add(ctx, r)
 		result, err := b.ask(ctx, &wire.Query{Query: &wire.Query_Revoke{Revoke: revocationTo(r)}})
-		out.Coverage = b.coverage(result, err)
-		for _, count := range counts(result) {
-			out.Matched += int(count.GetMatched())
-		}
+		out = b.sum(out, result, err)
 	}
 	return out, nil
 }

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -85,21 +86,10 @@ func (m *Mesh) Topics() int { return m.interests.len() }
 // joined this node, and hears other nodes once the bus is back. It returns
 // ctx's error if that ends first.
 func (m *Mesh) Await(ctx context.Context, effective ...<-chan struct{}) error {
-	for _, e := range effective {
-		select {
-		case <-e:
-			continue
-		default:
-		}
-		select {
-		case <-e:
-		case <-m.down():
-			return ErrUnavailable
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if err := await(m, ctx.Done(), effective); !errors.Is(err, context.DeadlineExceeded) {
+		return err
 	}
-	return nil
+	return ctx.Err()
 }
 
 // AwaitFor is [Mesh.Await] that waits so long at the most, and then returns
@@ -107,6 +97,11 @@ func (m *Mesh) Await(ctx context.Context, effective ...<-chan struct{}) error {
 func (m *Mesh) AwaitFor(timeout time.Duration, effective ...<-chan struct{}) error {
 	late := time.NewTimer(timeout)
 	defer late.Stop()
+	return await(m, late.C, effective)
+}
+
+// await waits until over, when it returns [context.DeadlineExceeded].
+func await[T any](m *Mesh, over <-chan T, effective []<-chan struct{}) error {
 	for _, e := range effective {
 		select {
 		case <-e:
@@ -117,7 +112,7 @@ func (m *Mesh) AwaitFor(timeout time.Duration, effective ...<-chan struct{}) err
 		case <-e:
 		case <-m.down():
 			return ErrUnavailable
-		case <-late.C:
+		case <-over:
 			return context.DeadlineExceeded
 		}
 	}
