@@ -10,6 +10,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TOOLS := .tools/bin
 LOG := .tools/log
 FUZZTIME ?= 10s
+VULNDB ?= https://vuln.go.dev
 BENCHFLAGS ?=
 FAULTFLAGS ?=
 GENERATORS := buf protoc-gen-go protoc-gen-go-grpc protoc-gen-grpc-gateway protoc-gen-openapiv2
@@ -23,7 +24,7 @@ build: ## build bin/sala, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sala ./cmd/sala
 
 .PHONY: test
-test: ## run everything: deps, lint, check-generated, unit, bench-check, e2e
+test: ## run everything: deps, lint, vuln, check-generated, unit, bench-check, e2e
 	@tools/test.sh
 
 .PHONY: deps
@@ -39,6 +40,11 @@ lint: ## buf lint and format, gofmt, go vet, golangci-lint
 	  if [[ -n "$$unformatted" ]]; then echo "gofmt -w is needed on:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
 	$(TOOLS)/golangci-lint run --allow-parallel-runners ./...
+
+.PHONY: vuln
+vuln: ## look up known vulnerabilities: govulncheck (VULNDB), npm audit; skipped where no database can be reached
+	@tools/install.sh govulncheck
+	@node tools/vuln.mjs $(LOG)/vuln.json $(VULNDB) e2e/package-lock.json examples/*/package-lock.json broker/cluster/emitter/testdata/package-lock.json
 
 .PHONY: unit
 unit: ## go test -race ./...
