@@ -4,6 +4,7 @@ package faults
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/salabroker/sala/bench/internal/job"
@@ -26,6 +27,8 @@ type fault struct {
 	limits  []limit
 	// told are figures without a limit, as they are told.
 	told func(job.Figures) string
+	// details is a table with more of them; nil for none.
+	details func(job.Figures) string
 }
 
 // none are limits of 0.
@@ -106,7 +109,7 @@ var faults = []fault{
 	},
 	handshakes(runner.OverWS, "Handshakes over WebSocket", "connect over WebSocket"),
 	handshakes(runner.OverPolls, "Handshakes over long-polling", "connect over long-polling and upgrade"),
-	killBackends, killNodes, killRedis, frozen, rolling, membership,
+	hostile, killBackends, killNodes, killRedis, frozen, rolling, membership,
 }
 
 func handshakes(profile, title, what string) fault {
@@ -172,6 +175,18 @@ func Failed(set *result.Set) []string {
 		}
 	}
 	return names
+}
+
+// partsOf returns the parts of what was measured that have a figure of their own, in the order of the alphabet.
+func partsOf(f job.Figures, figure string) []string {
+	var parts []string
+	for name := range f {
+		if part, ok := strings.CutPrefix(name, job.Of(figure, "")); ok {
+			parts = append(parts, part)
+		}
+	}
+	slices.Sort(parts)
+	return parts
 }
 
 // number formats a count, or a ratio.

@@ -11,10 +11,10 @@ import (
 
 const introduction = `# Faults
 
-What becomes of Sala when clients stall, vanish, or are sent away, when backends, nodes of a cluster or its Redis are killed, and
+What becomes of Sala when clients stall, vanish, are hostile, or are sent away, when backends, nodes of a cluster or its Redis are killed, and
 whether anything is lost on the way. The servers are the product as it is released, with its token check on, in processes of their own;
 the clients and the publishers are in another, which knows of them only what they say: it writes down what was accepted and what
-each client got, and compares. This page is written by the run that measured it (` + "`make faults`" + `, less than ten minutes), never by hand; the figures are in
+each client got, and compares. This page is written by the run that measured it (` + "`make faults`" + `, about eleven minutes), never by hand; the figures are in
 [bench/faults.json](../bench/faults.json). A figure above its limit fails the run.
 
 `
@@ -60,4 +60,7 @@ func (f *fault) write(b *strings.Builder, profile result.Profile, sample result.
 		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", l.what, number(sample.Figures[l.figure]), number(l.most), verdict)
 	}
 	b.WriteString("\n")
+	if f.details != nil {
+		fmt.Fprintf(b, "%s\n", f.details(sample.Figures))
+	}
 }

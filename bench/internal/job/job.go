@@ -23,6 +23,10 @@ const (
 	Stall Kind = "stall"
 	// Cut connects clients and cuts them off without a word.
 	Cut Kind = "cut"
+	// Hostile has others do everything that no client should, while messages are published to ordinary ones.
+	Hostile Kind = "hostile"
+	// Attack is these others.
+	Attack Kind = "attack"
 	// Farewell emits to each client and disconnects it, and looks at what it gets.
 	Farewell Kind = "farewell"
 	// Upgrade lets clients change from long-polling to WebSocket while messages come and go.
@@ -85,6 +89,8 @@ type Target struct {
 	HTTP string `json:"http,omitempty"`
 	// APIKey opens Sala's control API.
 	APIKey string `json:"apiKey,omitempty"`
+	// Log is the file with the server's output.
+	Log string `json:"log,omitempty"`
 }
 
 // Command is how a server is started.
@@ -157,7 +163,10 @@ type Job struct {
 	// and after.
 	Stalled int `json:"stalled,omitempty"`
 	Windows int `json:"windows,omitempty"`
-	// Rounds is how many times Cut connects all clients and cuts them off, and Stall has clients stop to read.
+	// Attacks are what Attack does, by their names.
+	Attacks []string `json:"attacks,omitempty"`
+	// Rounds is how many times Cut connects all clients and cuts them off, and Stall has clients stop to read. Hostile measures
+	// each attack so often, or up to Windows times if it seems to slow others down.
 	Rounds int `json:"rounds,omitempty"`
 }
 
@@ -234,6 +243,17 @@ const (
 	Directed   = "directed"         // messages for a single client that they received
 	Acks       = "acks"             // answers to their own events that they received
 )
+
+// The names of the figures about hostile clients. Of one attack they are called as [Of] says.
+const (
+	Blows  = "blows"         // things sent that no client should send
+	Bytes  = "bytes"         // of these, a second
+	Faulty = "faulty_lines"  // of the server's log, which say that it is at fault
+	AtOnce = "all_p99_ratio" // p99 of the others while there are all attacks, as a ratio to the p99 without
+)
+
+// Of returns the name of a figure about one part of what was measured.
+func Of(figure, part string) string { return figure + " of " + part }
 
 // The names of the figures about backends that are killed.
 const (

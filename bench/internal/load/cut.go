@@ -5,21 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"strings"
-
-	"google.golang.org/grpc"
 
 	"github.com/salabroker/sala/bench/internal/job"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
-)
-
-const (
-	// busyworkSize is the size of the messages to nobody that make the server collect its garbage.
-	busyworkSize = 64 << 10
-	// busyworkCalls is how many of them are sent between two looks at the metrics.
-	busyworkCalls = 50
-	// collectionsWanted is how many garbage collections are waited for: one may have been under way before.
-	collectionsWanted = 3
 )
 
 // way is one of the ways in which a client can be there when it is cut off.
@@ -102,24 +90,22 @@ func one(s *stream, err error) ([]*stream, error) {
 
 // cut is a Cut job that runs.
 type cut struct {
+	*observer
 	job     *job.Job
 	dialer  *dialer
 	clients []client
-	metrics *scraper
-	control *grpc.ClientConn
 }
 
 // runCut connects clients and cuts them off, all at once and without a word of goodbye, and looks at what the server
 // still has of them when it has noticed. A first crowd makes it build tables that stay, so for the heap it is later ones
 // that tell.
 func runCut(ctx context.Context, j *job.Job) (job.Figures, error) {
-	c := &cut{job: j, metrics: newScraper(j)}
-	defer c.metrics.close()
-	var err error
-	if c.control, err = dialControl(j); err != nil {
+	o, err := newObserver(j)
+	if err != nil {
 		return nil, err
 	}
-	defer c.control.Close()
+	defer o.close()
+	c := &cut{observer: o, job: j}
 	if c.clients, err = newClients(ctx, j, func(int) []string { return []string{everyone} }); err != nil {
 		return nil, err
 	}
@@ -163,8 +149,6 @@ func runCut(ctx context.Context, j *job.Job) (job.Figures, error) {
 	return f, err
 }
 
-func always(metrics) bool { return true }
-
 // round connects so many clients, cuts them off, and waits until the server has noticed. It returns the metrics from
 // when all were there.
 func (c *cut) round(ctx context.Context, n int) (metrics, error) {
@@ -191,28 +175,4 @@ func (c *cut) round(ctx context.Context, n int) (metrics, error) {
 	}
 	_, err = c.metrics.await(ctx, c.job.Patience, func(m metrics) bool { return m[openConnections] == 0 && m[openSockets] == 0 })
 	return peak, err
-}
-
-// settle returns the metrics once they are as wanted and the server has collected its garbage, to which it is brought by
-// messages to nobody; or when patience is at an end.
-func (c *cut) settle(ctx context.Context, wanted func(metrics) bool) (metrics, error) {
-	first, err := c.metrics.read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	messages := salav1.NewMessageServiceClient(c.control)
-	payload := []byte(`"` + strings.Repeat("x", busyworkSize) + `"`)
-	var failed error
-	m, err := c.metrics.await(ctx, c.job.Patience, func(m metrics) bool {
-		if m[collections] >= first[collections]+collectionsWanted {
-			return wanted(m)
-		}
-		for range busyworkCalls {
-			if _, failed = messages.Emit(authorized(ctx, c.job), newEmit("nobody", payload)); failed != nil {
-				return true
-			}
-		}
-		return false
-	})
-	return m, errors.Join(err, failed)
 }

@@ -62,6 +62,28 @@ func runDeliver(ctx context.Context, j *job.Job, connected func()) (job.Figures,
 	return f, nil
 }
 
+// open connects all clients and the publisher; the pool is to be closed unless it fails.
+func (d *delivery) open(ctx context.Context) error {
+	clients, err := newClients(ctx, d.job, d.layout.roomsOf)
+	if err != nil {
+		return err
+	}
+	c, err := newConnector(d.job)
+	if err != nil {
+		return err
+	}
+	if d.pool, err = newPool(c.protocol); err != nil {
+		return err
+	}
+	if err = c.connect(ctx, clients, attempts, d.pool.add); err == nil {
+		d.publisher, err = newPublisher(ctx, d.job)
+	}
+	if err != nil {
+		d.pool.close()
+	}
+	return err
+}
+
 // measure publishes, first to warm up.
 func (d *delivery) measure(ctx context.Context) (job.Figures, error) {
 	if err := pause(ctx, d.job.Pause); err != nil {

@@ -37,6 +37,10 @@ func Run(ctx context.Context, j *job.Job, connected func()) (job.Figures, error)
 		return runStall(ctx, j)
 	case job.Cut:
 		return runCut(ctx, j)
+	case job.Hostile:
+		return runHostile(ctx, j)
+	case job.Attack:
+		return runAttack(ctx, j, connected)
 	case job.Farewell:
 		return runFarewell(ctx, j)
 	case job.Upgrade:

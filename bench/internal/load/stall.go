@@ -38,24 +38,10 @@ type stall struct {
 func runStall(ctx context.Context, j *job.Job) (job.Figures, error) {
 	s := &stall{job: j, d: newDelivery(j), metrics: newScraper(j)}
 	defer s.metrics.close()
-	clients, err := newClients(ctx, j, s.d.layout.roomsOf)
-	if err != nil {
-		return nil, err
-	}
-	c, err := newConnector(j)
-	if err != nil {
-		return nil, err
-	}
-	if s.d.pool, err = newPool(c.protocol); err != nil {
+	if err := s.d.open(ctx); err != nil {
 		return nil, err
 	}
 	defer s.d.pool.close()
-	if err := c.connect(ctx, clients, attempts, s.d.pool.add); err != nil {
-		return nil, err
-	}
-	if s.d.publisher, err = newPublisher(ctx, j); err != nil {
-		return nil, err
-	}
 	f, err := s.measure(ctx)
 	_, closeErr := s.d.publisher.close()
 	return f, errors.Join(err, closeErr)

@@ -11,6 +11,7 @@ import (
 const (
 	Stalled   = "stalled"
 	Abrupt    = "abrupt"
+	Hostile   = "hostile"
 	Order     = "order"
 	Upgrades  = "upgrades"
 	OverWS    = "handshakes-websocket"
@@ -49,6 +50,10 @@ func FaultPlan() Plan {
 			}},
 			{Name: Abrupt, Runs: 1, Job: job.Job{Kind: job.Cut, Clients: 10_000, Warmup: 500, Rounds: 3},
 				Args: []string{"--ping-interval", "15s", "--ping-timeout", "3s"}},
+			{Name: Hostile, Runs: 1, Job: job.Job{
+				Kind: job.Hostile, Clients: 1000,
+				Batch: 1, Every: 20 * time.Millisecond, Batches: 40, WarmupBatches: 100, Rounds: 3, Windows: 9,
+			}},
 			{Name: Order, Runs: 1, Job: job.Job{Kind: job.Farewell, Clients: 10_000}},
 			{Name: Upgrades, Runs: 1, Job: job.Job{Kind: job.Upgrade, Clients: 5000, Every: 4 * time.Millisecond}},
 			{Name: OverWS, Runs: 1, Job: job.Job{Kind: job.Connect, Clients: 50_000, Window: 200, Drop: true}},
@@ -81,6 +86,10 @@ func QuickFaultPlan() Plan {
 			}},
 			{Name: Abrupt, Runs: 1, Job: job.Job{Kind: job.Cut, Clients: 500, Warmup: 50, Rounds: 2},
 				Args: []string{"--ping-interval", "3s", "--ping-timeout", "1s"}},
+			{Name: Hostile, Runs: 1, Job: job.Job{
+				Kind: job.Hostile, Clients: 200,
+				Batch: 1, Every: 20 * time.Millisecond, Batches: 10, WarmupBatches: 10, Rounds: 1, Windows: 1,
+			}},
 			{Name: Order, Runs: 1, Job: job.Job{Kind: job.Farewell, Clients: 500}},
 			{Name: Upgrades, Runs: 1, Job: job.Job{Kind: job.Upgrade, Clients: 300, Every: 4 * time.Millisecond}},
 			{Name: OverWS, Runs: 1, Job: job.Job{Kind: job.Connect, Clients: 2000, Window: 200, Drop: true}},

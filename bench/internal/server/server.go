@@ -53,7 +53,7 @@ func Start(ctx context.Context, c *job.Command) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{target: c.Target, log: c.Log, process: cmd.Process, cancel: cancel, ended: make(chan struct{})}
-	s.target.PID = cmd.Process.Pid
+	s.target.PID, s.target.Log = cmd.Process.Pid, c.Log
 	go func() {
 		_ = cmd.Wait() // how it ended is in its log
 		close(s.ended)
