@@ -14,8 +14,24 @@ type link struct {
 	raw syscall.RawConn
 }
 
+// Wrapped is a connection of the caller's own that reads and writes as the socket in it does, and only ends in a way of
+// its own: the engine then uses the socket itself, which costs less. It is asked for no more than that and Close.
+type Wrapped interface {
+	net.Conn
+	// Plain returns the socket.
+	Plain() net.Conn
+}
+
+// plain returns the socket within nc, if nc says that it does no more than that.
+func plain(nc net.Conn) net.Conn {
+	if w, ok := nc.(Wrapped); ok {
+		return w.Plain()
+	}
+	return nc
+}
+
 func newLink(nc net.Conn) *link {
-	l := &link{nc: nc, raw: rawConn(nc)}
+	l := &link{nc: nc, raw: rawConn(plain(nc))}
 	if l.raw != nil {
 		_ = l.raw.Control(func(fd uintptr) { limitUnsent(fd, maxUnsent) }) // or else the kernel's own limit holds
 	}
@@ -54,7 +70,7 @@ func (l *link) writeSome(p []byte, wait bool) (n int, err error) {
 // closeWrite tells the peer that nothing more will come, so that it closes the connection too. Only a plain socket
 // can do so without waiting.
 func (l *link) closeWrite() {
-	if tcp, ok := l.nc.(*net.TCPConn); ok {
+	if tcp, ok := plain(l.nc).(*net.TCPConn); ok {
 		_ = tcp.CloseWrite() // if it fails, the connection is gone, which its reader will notice
 	}
 }
@@ -66,7 +82,7 @@ func (l *link) close(abruptly bool) {
 	if wrapped, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		nc = wrapped.NetConn() // closing TLS in order would write, and may wait for that
 	}
-	if tcp, ok := nc.(*net.TCPConn); ok && abruptly {
+	if tcp, ok := plain(nc).(*net.TCPConn); ok && abruptly {
 		_ = tcp.SetLinger(0) // best effort: the close below is what matters
 	}
 	_ = nc.Close() // nobody can be told, and there is nothing else to do with it

@@ -19,6 +19,13 @@ func process(t *testing.T) (*exec.Cmd, *output) {
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "serve", "--dev", "--api-key="+testKey, "--log-format=json", "--listen=127.0.0.1:0", "--grpc-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0")
 	cmd.Env = append(os.Environ(), beMain+"=1")
 	cmd.Stderr = logs
+	startProcess(t, cmd)
+	return cmd, logs
+}
+
+// startProcess starts a process that ends with the test.
+func startProcess(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +35,6 @@ func process(t *testing.T) (*exec.Cmd, *output) {
 			_ = cmd.Wait()
 		}
 	})
-	return cmd, logs
 }
 
 func exitCodeOf(t *testing.T, cmd *exec.Cmd) int {

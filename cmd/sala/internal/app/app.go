@@ -34,6 +34,7 @@ type App struct {
 	public  *listener
 	grpc    *listener
 	http    *listener
+	places  int64  // connections that the public listener may have
 	steps   []step // run in reverse order by Stop
 
 	serving sync.WaitGroup
@@ -82,6 +83,9 @@ func (a *App) assemble(ctx context.Context) error {
 		a.onStop(l.from.Name+" listener", stopGrace, bound.close)
 		*l.bound = bound
 	}
+	a.places = a.connectionLimit()
+	a.public.guard(a.places, a.log)
+	a.http.guard(0, a.log)
 	options, page := a.cfg.Broker, http.Handler(nil)
 	if a.cfg.Flags.Dev {
 		options.AllowedOrigins = slices.Concat(options.AllowedOrigins, a.pageOrigins())
@@ -97,16 +101,11 @@ func (a *App) assemble(ctx context.Context) error {
 // build makes the broker, has it take part in its cluster if run says so, and
 // makes the control API.
 func (a *App) build(ctx context.Context, options broker.Options, page http.Handler, run bool) error {
-	registry := prometheus.NewRegistry()
-	for _, c := range []prometheus.Collector{
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-	} {
-		if err := registry.Register(c); err != nil {
-			return fmt.Errorf("registering the metrics of the process: %w", err)
-		}
+	registry, err := a.newRegistry()
+	if err != nil {
+		return err
 	}
 	options.Logger, options.Metrics, options.Version = a.log, registry, a.version
-	var err error
 	if options.Cluster, err = a.clusterOptions(); err != nil {
 		return err
 	}
@@ -133,6 +132,23 @@ func (a *App) build(ctx context.Context, options broker.Options, page http.Handl
 	}
 	a.onStop("control API", stopGrace, a.api.Shutdown)
 	return nil
+}
+
+// newRegistry has the metrics of the process and of its listeners.
+func (a *App) newRegistry() (*prometheus.Registry, error) {
+	registry := prometheus.NewRegistry()
+	own := []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})}
+	for _, l := range []*listener{a.public, a.http} {
+		if l != nil { // or else nothing listens
+			own = append(own, l.gate.collectors(l.name)...)
+		}
+	}
+	for _, c := range own {
+		if err := registry.Register(c); err != nil {
+			return nil, fmt.Errorf("registering the metrics of the process: %w", err)
+		}
+	}
+	return registry, nil
 }
 
 // serveHTTP makes the HTTP servers. Clients are the last to come and the first
@@ -163,6 +179,7 @@ func (a *App) ready() error {
 
 // Start serves on all listeners. It is called once.
 func (a *App) Start() {
+	a.log.Info("limits", "max_connections", a.places, "open_files", maxOpenFiles())
 	a.serve(a.public, a.public.serveHTTP)
 	a.serve(a.http, a.http.serveHTTP)
 	a.serve(a.grpc, func() error { return a.api.Serve(a.grpc.tlsOrPlain("h2")) })

@@ -28,6 +28,7 @@ type listener struct {
 	name, flag string
 	tls        *tls.Config
 	net        net.Listener
+	gate       *gate        // which net is; nil for gRPC
 	server     *http.Server // nil for gRPC
 }
 
@@ -89,6 +90,17 @@ func (l *listener) tlsOrPlain(protocol string) net.Listener {
 	return tls.NewListener(l.net, config)
 }
 
+// guard puts a gate in front of the listener; limit is how many connections it
+// may have, 0 for any number.
+func (l *listener) guard(limit int64, log *slog.Logger) {
+	words := farewell
+	if l.tls != nil {
+		words = "" // nobody could read them
+	}
+	l.gate = newGate(l.net, limit, words, slog.New(newSparse(log.Handler())))
+	l.net = l.gate
+}
+
 // newServer speaks HTTP/1.1 alone, which WebSocket needs.
 func newServer(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
@@ -96,7 +108,7 @@ func newServer(handler http.Handler, log *slog.Logger) *http.Server {
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorLog:          slog.NewLogLogger(newSparse(log.Handler()), slog.LevelWarn),
 	}
 }
 

@@ -113,6 +113,9 @@ func (f *Flags) checkNumbers(p *problems) {
 	if f.DrainSpread < 0 {
 		p.addf("--drain-spread is %s; it must not be below zero, which means at once", f.DrainSpread)
 	}
+	if f.MaxConnections < 0 {
+		p.addf("--max-connections is %d; it must not be below zero, which means as many as the open files allow", f.MaxConnections)
+	}
 	if f.MaxMessage <= 0 {
 		p.addf("--max-message-bytes is %d; it must be above zero, such as 1000000", f.MaxMessage)
 	}

@@ -20,6 +20,7 @@ type Flags struct {
 	PingInterval   time.Duration `env:"SALA_PING_INTERVAL" default:"25s" placeholder:"DURATION" group:"public" help:"How often clients are pinged."`
 	PingTimeout    time.Duration `env:"SALA_PING_TIMEOUT" default:"20s" placeholder:"DURATION" group:"public" help:"How long a client may take to answer a ping."`
 	ConnectTimeout time.Duration `env:"SALA_CONNECT_TIMEOUT" default:"10s" placeholder:"DURATION" group:"public" help:"How long a client may take to join a namespace after it has connected."`
+	MaxConnections int64         `env:"SALA_MAX_CONNECTIONS" placeholder:"COUNT" group:"public" help:"How many connections there may be; above that, new ones are turned away at once. By default as many as the limit of open files allows, less a reserve."`
 	MaxMessage     int64         `name:"max-message-bytes" env:"SALA_MAX_MESSAGE_BYTES" default:"1000000" placeholder:"BYTES" group:"public" help:"How large a message may be."`
 	MaxQueue       int64         `name:"max-queue-bytes" env:"SALA_MAX_QUEUE_BYTES" default:"1048576" placeholder:"BYTES" group:"public" help:"How much may wait to be written to one client; one message of the largest size always fits."`
 	SlowConsumers  string        `env:"SALA_SLOW_CONSUMERS" default:"disconnect" enum:"disconnect,drop" placeholder:"POLICY" group:"public" help:"What happens to a client whose queue is full: disconnect it, or drop what doesn't fit."`

@@ -1,0 +1,184 @@
+package app
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const (
+	// minBackOff and maxBackOff are how long accepting waits when the process,
+	// or the system, has no file left.
+	minBackOff = 5 * time.Millisecond
+	maxBackOff = time.Second
+	// maxFarewells bounds how many clients are being told at once that there is
+	// no place for them, and farewellTime how long each may take to read it.
+	// Those above that number hear it from their system.
+	maxFarewells = 16
+	farewellTime = time.Second
+)
+
+// farewell is what a client gets for which there is no place.
+const farewell = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 42\r\nRetry-After: 5\r\nConnection: close\r\n\r\n" +
+	`{"code":3,"message":"No more connections"}`
+
+// gate is the door of a listener. It counts the connections that are open, also
+// those that have sent nothing yet, and turns away those above a limit: such a
+// client hears it at once and can go elsewhere, while one that is left to the
+// kernel waits for a file that nobody gives back, and the control API with it.
+type gate struct {
+	net.Listener
+
+	// Static.
+	limit     int64  // 0 for none
+	farewell  string // empty behind TLS, where nobody could read it
+	log       *slog.Logger
+	farewells chan struct{} // has a token for each that is under way
+	closing   chan struct{}
+
+	open      atomic.Int64
+	turned    atomic.Uint64
+	exhausted atomic.Uint64
+	leaving   sync.WaitGroup
+	once      sync.Once
+}
+
+// newGate puts a gate in front of what listens. The connections that come
+// through it must be TCP.
+func newGate(l net.Listener, limit int64, farewell string, log *slog.Logger) *gate {
+	return &gate{
+		Listener:  l,
+		limit:     limit,
+		farewell:  farewell,
+		log:       log,
+		farewells: make(chan struct{}, maxFarewells),
+		closing:   make(chan struct{}),
+	}
+}
+
+// Accept implements [net.Listener]. It is called by one goroutine, and returns
+// an error only when nothing of the gate's is under way any more.
+func (g *gate) Accept() (net.Conn, error) {
+	wait := minBackOff
+	for {
+		nc, err := g.Listener.Accept()
+		switch {
+		case err != nil && isExhausted(err):
+			g.exhausted.Add(1)
+			g.log.Warn("new clients wait: "+err.Error(), "listener", g.Addr().String(), "open", g.open.Load())
+			g.backOff(wait)
+			wait = min(2*wait, maxBackOff)
+			continue
+		case err != nil:
+			g.leaving.Wait()
+			return nil, err
+		}
+		wait = minBackOff
+		tcp, ok := nc.(*net.TCPConn)
+		if !ok { // never, on a TCP listener
+			return nc, nil
+		}
+		if g.open.Add(1) > g.limit && g.limit > 0 {
+			g.open.Add(-1)
+			g.turnAway(tcp)
+			continue
+		}
+		return &passage{TCPConn: tcp, gate: g}, nil
+	}
+}
+
+// isExhausted tells an error that passes by itself, when others have given back
+// what is missing, from the end of the listener.
+func isExhausted(err error) bool {
+	for _, passing := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
+		if errors.Is(err, passing) {
+			return true
+		}
+	}
+	return false
+}
+
+func (g *gate) backOff(wait time.Duration) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-g.closing:
+	}
+}
+
+// turnAway tells a client that there is no place, and doesn't wait for it.
+func (g *gate) turnAway(tcp *net.TCPConn) {
+	g.turned.Add(1)
+	g.log.Warn("new clients are turned away: there are as many connections as there may be", "listener", g.Addr().String(), "limit", g.limit)
+	select {
+	case g.farewells <- struct{}{}:
+		g.leaving.Go(func() {
+			g.sayFarewell(tcp)
+			<-g.farewells
+		})
+	default:
+		_ = tcp.Close() // nobody can be told
+	}
+}
+
+// sayFarewell reads what the client sends until it has gone: closing with it
+// unread could make its system throw the answer away.
+func (g *gate) sayFarewell(tcp *net.TCPConn) {
+	defer func() { _ = tcp.Close() }() // as above
+	if g.farewell == "" || tcp.SetDeadline(time.Now().Add(farewellTime)) != nil {
+		return
+	}
+	if _, err := io.WriteString(tcp, g.farewell); err == nil && tcp.CloseWrite() == nil {
+		_, _ = io.Copy(io.Discard, tcp) // an error means that it has gone
+	}
+}
+
+// Close implements [net.Listener].
+func (g *gate) Close() error {
+	g.once.Do(func() { close(g.closing) })
+	return g.Listener.Close()
+}
+
+// passage is a connection that has come through a gate, which it tells of its
+// end.
+type passage struct {
+	*net.TCPConn
+	gate   *gate
+	closed atomic.Bool
+}
+
+// Close implements [net.Conn].
+func (p *passage) Close() error {
+	err := p.TCPConn.Close()
+	if !p.closed.Swap(true) {
+		p.gate.open.Add(-1)
+	}
+	return err
+}
+
+// Plain implements [engine.Wrapped]: a passage is read and written as its socket.
+func (p *passage) Plain() net.Conn { return p.TCPConn }
+
+// collectors are the gate's metrics. name is what logs call the listener.
+func (g *gate) collectors(name string) []prometheus.Collector {
+	labels := prometheus.Labels{"listener": name}
+	return []prometheus.Collector{
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "sala_listener_connections", Help: "TCP connections that are open, also those that have sent nothing yet.", ConstLabels: labels,
+		}, func() float64 { return float64(g.open.Load()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "sala_listener_turned_away_total", Help: "TCP connections above the limit, which were closed at once.", ConstLabels: labels,
+		}, func() float64 { return float64(g.turned.Load()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "sala_listener_exhausted_total", Help: "How often nothing could be accepted for want of open files or kernel memory.", ConstLabels: labels,
+		}, func() float64 { return float64(g.exhausted.Load()) }),
+	}
+}
