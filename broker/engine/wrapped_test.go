@@ -62,6 +62,7 @@ func TestWrappedConnections(t *testing.T) {
 		ReasonSlowConsumer: func(_ *client, ses *session) { ses.terminate(ReasonSlowConsumer, nil) },
 		ReasonParseError: func(c *client, _ *session) {
 			c.write("x")
+			c.want("1")
 			c.wantClosed(websocket.CloseInvalidFramePayloadData)
 			_ = c.ws.Close()
 		},
