@@ -51,6 +51,7 @@ const (
 	ReasonSlowCaller        = "SLOW_CALLER"
 	ReasonUserMismatch      = "USER_MISMATCH"
 	ReasonTooManyRevoked    = "TOO_MANY_REVOCATIONS"
+	ReasonNoSigningKey      = "NO_SIGNING_KEY"
 )
 
 // FieldViolation says what is wrong with one field of a request.

@@ -170,7 +170,7 @@ func setDefault[T comparable](field *T, value T) {
 func (o *Options) validate() error {
 	var v violations
 	if o.Tokens == nil {
-		v.add("jwt_secret", "a secret is needed to check tokens with")
+		v.add("jwt_secret", "a secret or a public key is needed to check tokens with")
 	}
 	for i, name := range o.Namespaces {
 		if !strings.HasPrefix(name, "/") || len(name) > maxNameBytes || strings.ContainsAny(name, ",?# \t\r\n") {

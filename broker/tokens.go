@@ -53,6 +53,12 @@ func (b *Broker) IssueToken(_ context.Context, r TokenRequest) (IssuedToken, err
 	if err := v.err(); err != nil {
 		return IssuedToken{}, err
 	}
+	if !b.opts.Tokens.Issues() {
+		return IssuedToken{}, &Error{
+			Code: CodeFailedPrecondition, Reason: ReasonNoSigningKey,
+			Message: "this broker only checks tokens that are made elsewhere; to have it issue some too, set --jwt-secret (SALA_JWT_SECRET, jwt_secret:)",
+		}
+	}
 	raw, claims, err := b.opts.Tokens.Issue(r.User, r.TTL, token.Grant{
 		Namespaces: r.Permissions.Namespaces,
 		Rooms:      r.Permissions.Rooms,
@@ -95,7 +101,11 @@ func (b *Broker) verify(raw string) (token.Claims, *Error) {
 	if err != nil {
 		var refusal *token.Refusal
 		errors.As(err, &refusal)
-		return token.Claims{}, &Error{Code: CodeUnauthenticated, Reason: refusal.Reason, Message: refusal.Message}
+		code := CodeUnauthenticated
+		if refusal.Reason == token.ReasonKeysUnavailable {
+			code = CodeUnavailable
+		}
+		return token.Claims{}, &Error{Code: code, Reason: refusal.Reason, Message: refusal.Message}
 	}
 	if !claims.Scoped {
 		claims.Grant = b.opts.DefaultPermissions.grant()

@@ -19,6 +19,8 @@ type Claims struct {
 	// was made elsewhere usually doesn't.
 	Scoped bool
 	Grant
+
+	notBefore time.Time // when it begins to count; zero if it doesn't say
 }
 
 // Grant is what a token allows. It is the value of the claim "sala".

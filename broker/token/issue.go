@@ -3,6 +3,7 @@ package token
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -11,9 +12,15 @@ import (
 // grantClaim is the claim that holds a [Grant].
 const grantClaim = "sala"
 
-// Issue signs a token for the user that ends after ttl. An error means that
-// the grant's data is not JSON.
+// ErrNoSecret says that the keyring can only check tokens.
+var ErrNoSecret = errors.New("there is no secret to sign tokens with")
+
+// Issue signs a token for the user that ends after ttl. An error is
+// [ErrNoSecret] or means that the grant's data is not JSON.
 func (r *Keyring) Issue(user string, ttl time.Duration, grant Grant) (string, Claims, error) {
+	if !r.Issues() {
+		return "", Claims{}, ErrNoSecret
+	}
 	now := r.revoked.issueTime(user)
 	claims := Claims{
 		User:      user,
@@ -23,13 +30,20 @@ func (r *Keyring) Issue(user string, ttl time.Duration, grant Grant) (string, Cl
 		Scoped:    true,
 		Grant:     grant,
 	}
-	t := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
-		r.userClaim: user,
-		"jti":       claims.ID,
-		"iat":       claims.IssuedAt.Unix(),
-		"exp":       claims.ExpiresAt.Unix(),
-		grantClaim:  grant,
-	})
+	values := jwt.MapClaims{
+		"jti":      claims.ID,
+		"iat":      claims.IssuedAt.Unix(),
+		"exp":      claims.ExpiresAt.Unix(),
+		grantClaim: grant,
+	}
+	if len(r.issuers) > 0 {
+		values["iss"] = r.issuers[0]
+	}
+	if len(r.audiences) > 0 {
+		values["aud"] = r.audiences[0]
+	}
+	values[r.userClaim] = user
+	t := jwt.NewWithClaims(jwt.SigningMethodHS256, values)
 	if id := r.keys[0].ID; id != "" {
 		t.Header["kid"] = id
 	}

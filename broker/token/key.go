@@ -25,6 +25,8 @@ func (k Key) String() string { return fmt.Sprintf("Key(%s, %d bytes)", k.ID, len
 // GoString hides the secret from %#v.
 func (k Key) GoString() string { return k.String() }
 
+var errPEMSecret = errors.New("the text of a key or certificate (PEM), which others may have: tokens are checked with a public key by --jwt-public-key")
+
 var errEmptySecret = errors.New("the secret is empty; make one with: openssl rand -hex 32")
 
 var keyID = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
@@ -32,6 +34,9 @@ var keyID = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 // ParseKey reads "kid=secret" or a bare secret. A "=" at the very end belongs
 // to the secret, as Base64 pads with it.
 func ParseKey(s string) (Key, error) {
+	if isPEM([]byte(s)) {
+		return Key{}, fmt.Errorf("it is %w", errPEMSecret)
+	}
 	id, secret, found := strings.Cut(s, "=")
 	// One "=" pads Base64 only to a multiple of four; "kid=" is a secret that
 	// somebody forgot to set.

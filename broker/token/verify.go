@@ -1,13 +1,10 @@
 package token
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
+	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -19,8 +16,6 @@ const MaxBytes = 8 << 10
 // much. It isn't granted to "exp".
 const skew = 30 * time.Second
 
-const maxUserBytes = 255
-
 // Reasons of a [Refusal].
 const (
 	ReasonTooLarge    = "TOKEN_TOO_LARGE"
@@ -28,6 +23,8 @@ const (
 	ReasonExpired     = "TOKEN_EXPIRED"
 	ReasonNotYetValid = "TOKEN_NOT_YET_VALID"
 	ReasonRevoked     = "TOKEN_REVOKED"
+	// ReasonKeysUnavailable: the token may be good, and its key isn't here yet.
+	ReasonKeysUnavailable = "TOKEN_KEYS_UNAVAILABLE"
 )
 
 // Refusal says why a token isn't accepted. It contains nothing of the token.
@@ -45,7 +42,9 @@ func invalid(format string, args ...any) *Refusal {
 	return &Refusal{Reason: ReasonInvalid, Message: fmt.Sprintf(format, args...)}
 }
 
-// Verify returns what a token says. An error is always a *[Refusal].
+// Verify returns what a token says. If it names a key that one of the sources
+// may get only now, it waits for that, at most [missWait]. An error is always a
+// *[Refusal].
 func (r *Keyring) Verify(raw string) (Claims, error) {
 	if len(raw) > MaxBytes {
 		return Claims{}, &Refusal{
@@ -53,147 +52,79 @@ func (r *Keyring) Verify(raw string) (Claims, error) {
 			Message: fmt.Sprintf("the token has %d bytes, at most %d are read", len(raw), MaxBytes),
 		}
 	}
+	claims, err := r.signed(raw)
+	if err != nil {
+		return Claims{}, err
+	}
+	if err := r.current(claims); err != nil {
+		return Claims{}, err
+	}
+	return claims, nil
+}
+
+// signed returns what a token says that one of the keys has signed, and that is
+// for this broker. What depends on the time is not looked at.
+func (r *Keyring) signed(raw string) (Claims, error) {
 	values := jwt.MapClaims{}
-	parser := jwt.NewParser(
-		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
-		jwt.WithJSONNumber(),
-		jwt.WithoutClaimsValidation(), // its leeway would hold for "exp" too
-	)
-	if _, err := parser.ParseWithClaims(raw, values, r.candidates); err != nil {
+	t, parts, err := r.parser.ParseUnverified(raw, values)
+	if err == nil && strings.ContainsAny(raw, "\r\n") {
+		err = jwt.ErrTokenMalformed // which decoding passes over
+	}
+	if err != nil {
 		return Claims{}, refusalOf(err)
+	}
+	h, refusal := headerOf(t)
+	if refusal != nil {
+		return Claims{}, refusal
+	}
+	key, refusal := r.signer(t, h, raw[:len(parts[0])+1+len(parts[1])])
+	if refusal != nil {
+		return Claims{}, refusal
+	}
+	// Only now, since whoever has no key needn't be listened to for long.
+	for _, part := range parts[:2] {
+		if text, err := r.parser.DecodeSegment(part); err != nil || !isOneObject(text) {
+			return Claims{}, invalid("the token says something twice, or more than one thing")
+		}
 	}
 	claims, err := r.read(values)
 	if err != nil {
 		return Claims{}, err
 	}
-	if err := r.readTimes(&claims, values); err != nil {
+	if err := r.checkParties(values, key); err != nil {
 		return Claims{}, err
-	}
-	if r.revoked.Revoked(claims) {
-		return Claims{}, &Refusal{Reason: ReasonRevoked, Message: "the token has been revoked; get a new one"}
 	}
 	return claims, nil
 }
 
-// candidates returns the keys that may have signed t: the one that its header
-// names or, if it names none of ours, all of them.
-func (r *Keyring) candidates(t *jwt.Token) (any, error) {
-	if _, ok := t.Header["crit"]; ok {
-		return nil, errors.New("the header demands extensions that are not known here")
+// current refuses what has ended, hasn't begun, or is revoked.
+func (r *Keyring) current(c Claims) error {
+	now := r.now()
+	if !now.Before(c.ExpiresAt) {
+		return &Refusal{Reason: ReasonExpired, Message: "the token has expired; get a new one"}
 	}
-	set := jwt.VerificationKeySet{}
-	if id, _ := t.Header["kid"].(string); id != "" {
-		for _, k := range r.keys {
-			if k.ID == id {
-				return k.Secret, nil
+	for _, from := range []struct {
+		name string
+		at   time.Time
+	}{{"nbf", c.notBefore}, {"iat", c.IssuedAt}} {
+		if now.Add(skew).Before(from.at) {
+			return &Refusal{
+				Reason:  ReasonNotYetValid,
+				Message: fmt.Sprintf("the claim %q lies in the future; compare the clocks of the machines", from.name),
 			}
 		}
 	}
-	for _, k := range r.keys {
-		set.Keys = append(set.Keys, k.Secret)
+	if r.revoked.Revoked(c) {
+		return &Refusal{Reason: ReasonRevoked, Message: "the token has been revoked; get a new one"}
 	}
-	return set, nil
+	return nil
 }
 
 // refusalOf puts the library's errors into words of ours, since its own may
 // quote parts of the token.
 func refusalOf(err error) *Refusal {
-	switch {
-	case errors.Is(err, jwt.ErrTokenMalformed):
+	if errors.Is(err, jwt.ErrTokenMalformed) {
 		return invalid("the token is not a JWT")
-	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
-		return invalid("the token is not signed with HS256 and a secret of this broker")
-	default:
-		return invalid("the token can't be read")
 	}
-}
-
-func (r *Keyring) read(values jwt.MapClaims) (Claims, error) {
-	var c Claims
-	switch user := values[r.userClaim].(type) {
-	case string:
-		c.User = user
-	case json.Number: // user ids of databases are often numbers
-		c.User = user.String()
-	default:
-		return c, invalid("the token has no claim %q that names the user", r.userClaim)
-	}
-	if c.User == "" || len(c.User) > maxUserBytes || !printable(c.User) {
-		return c, invalid("the claim %q must be 1 to %d bytes of text", r.userClaim, maxUserBytes)
-	}
-	c.ID, _ = values["jti"].(string)
-	grant, ok := values[grantClaim]
-	if !ok {
-		return c, nil
-	}
-	raw, err := json.Marshal(grant)
-	if err == nil {
-		err = json.Unmarshal(raw, &c.Grant)
-	}
-	if err != nil {
-		return c, invalid("the claim %q is not what this broker writes into it", grantClaim)
-	}
-	c.Scoped = true
-	return c, nil
-}
-
-func printable(s string) bool {
-	if !utf8.ValidString(s) {
-		return false
-	}
-	for _, r := range s {
-		if unicode.IsControl(r) {
-			return false
-		}
-	}
-	return true
-}
-
-// readTimes fills in the times of c and compares them with the clock.
-func (r *Keyring) readTimes(c *Claims, values jwt.MapClaims) error {
-	now := r.now()
-	expires, ok, err := instant(values, "exp")
-	switch {
-	case err != nil:
-		return err
-	case !ok:
-		return invalid("the token has no claim \"exp\": it would never end")
-	case !now.Before(expires):
-		return &Refusal{Reason: ReasonExpired, Message: "the token has expired; get a new one"}
-	}
-	c.ExpiresAt = expires
-	for _, name := range []string{"nbf", "iat"} {
-		from, ok, err := instant(values, name)
-		switch {
-		case err != nil:
-			return err
-		case ok && now.Add(skew).Before(from):
-			return &Refusal{
-				Reason:  ReasonNotYetValid,
-				Message: fmt.Sprintf("the claim %q lies in the future; compare the clocks of the machines", name),
-			}
-		}
-		if name == "iat" {
-			c.IssuedAt = from
-		}
-	}
-	return nil
-}
-
-// instant reads a NumericDate. ok is false if it isn't there.
-func instant(values jwt.MapClaims, name string) (t time.Time, ok bool, err error) {
-	value, ok := values[name]
-	if !ok {
-		return time.Time{}, false, nil
-	}
-	number, isNumber := value.(json.Number)
-	if !isNumber {
-		return time.Time{}, false, invalid("the claim %q is not a time in seconds", name)
-	}
-	seconds, err := number.Float64()
-	if err != nil || math.Abs(seconds) > 1e11 {
-		return time.Time{}, false, invalid("the claim %q is out of range", name)
-	}
-	whole, fraction := math.Modf(seconds)
-	return time.Unix(int64(whole), int64(fraction*1e9)), true, nil
+	return invalid("the token's header has no algorithm (alg) that is known here")
 }

@@ -105,6 +105,11 @@ func (a *App) build(ctx context.Context, options broker.Options, page http.Handl
 	if err != nil {
 		return err
 	}
+	for _, set := range a.cfg.KeySets {
+		if err := registry.Register(set); err != nil {
+			return fmt.Errorf("registering the metrics of a key set: %w", err)
+		}
+	}
 	options.Logger, options.Metrics, options.Version = a.log, registry, a.version
 	if options.Cluster, err = a.clusterOptions(); err != nil {
 		return err
@@ -113,6 +118,7 @@ func (a *App) build(ctx context.Context, options broker.Options, page http.Handl
 		return a.cfg.Explain(err)
 	}
 	if run {
+		a.fetchKeys(ctx)
 		a.joinCluster(ctx)
 	}
 	a.api, err = api.New(api.Config{ //nolint:contextcheck // it starts nothing that a context could end; Shutdown does

@@ -6,6 +6,7 @@ import (
 
 	"github.com/salabroker/sala/api"
 	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/token/jwks"
 )
 
 // Config is a configuration that has been checked as far as possible without
@@ -15,6 +16,8 @@ type Config struct {
 	Flags *Flags
 	// Broker holds the broker's options, but for Logger, Metrics and Version.
 	Broker broker.Options
+	// KeySets are public keys of the broker's tokens that are to be fetched.
+	KeySets []*jwks.Set
 	// Keys open the control API.
 	Keys []api.Key
 	// DevKey is the API key to show; only with --dev.
@@ -35,7 +38,8 @@ func (f *Flags) Build() (*Config, error) {
 	var p problems
 	c := &Config{Flags: f}
 	c.Keys = f.readKeys(&p)
-	ring := f.readSecrets(&p)
+	ring, sets := f.readTokens(&p)
+	c.KeySets = sets
 	c.Public, c.GRPC, c.HTTP = f.listeners(&p)
 	c.Cluster = f.cluster(&p)
 	f.checkNumbers(&p)

@@ -138,14 +138,14 @@ func settings(flag *kong.Flag) (text [3]string, want [3]string) {
 		text = [3]string{"1s", "2s", "3s"}
 	case flag.Target.Kind() == reflect.Int64:
 		text = [3]string{"1111", "2222", "3333"}
-	case flag.Target.Type() == reflect.TypeFor[Path]():
+	case flag.Target.Type() == reflect.TypeFor[Path](), flag.Name == "jwt-public-key":
 		text = [3]string{"/in/file", "/in/env", "/in/flag"}
 	default:
 		text = [3]string{"in-file", "in-env", "in-flag"}
 	}
 	want = text
 	if flag.Target.Type() == reflect.TypeFor[List]() {
-		want = [3]string{"[in-file]", "[in-env]", "[in-flag]"}
+		want = [3]string{"[" + text[0] + "]", "[" + text[1] + "]", "[" + text[2] + "]"}
 	}
 	return text, want
 }

@@ -85,6 +85,8 @@ func effectiveList(flag string, list List) []string {
 			entry = maskKey(entry)
 		case "jwt-secret":
 			entry = maskSecret(entry)
+		case "jwt-jwks-url":
+			entry = maskKeySet(entry)
 		}
 		shown[i] = entry
 	}

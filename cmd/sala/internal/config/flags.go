@@ -25,7 +25,11 @@ type Flags struct {
 	MaxQueue       int64         `name:"max-queue-bytes" env:"SALA_MAX_QUEUE_BYTES" default:"1048576" placeholder:"BYTES" group:"public" help:"How much may wait to be written to one client; one message of the largest size always fits."`
 	SlowConsumers  string        `env:"SALA_SLOW_CONSUMERS" default:"disconnect" enum:"disconnect,drop" placeholder:"POLICY" group:"public" help:"What happens to a client whose queue is full: disconnect it, or drop what doesn't fit."`
 
-	JWTSecret      List   `name:"jwt-secret" env:"SALA_JWT_SECRET" placeholder:"[KID=]SECRET" group:"tokens" help:"Secret of the tokens (HS256), at least 32 bytes: openssl rand -hex 32. Repeat it, or separate by spaces in the variable, to rotate: the first signs, all verify."`
+	JWTSecret      List   `name:"jwt-secret" env:"SALA_JWT_SECRET" placeholder:"[KID=]SECRET" group:"tokens" help:"Secret of the tokens (HS256), at least 32 bytes: openssl rand -hex 32. Repeat it, or separate by spaces in the variable, to rotate: the first signs, all verify. Needn't be set if tokens are only checked, with public keys."`
+	JWTPublicKey   List   `name:"jwt-public-key" env:"SALA_JWT_PUBLIC_KEY" placeholder:"[KID=]FILE" group:"tokens" help:"Public key or certificate (PEM) that checks tokens made elsewhere: RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA). Repeat it, or separate by spaces in the variable."`
+	JWTJWKSURL     List   `name:"jwt-jwks-url" env:"SALA_JWT_JWKS_URL" placeholder:"[ISSUER=]URL" group:"tokens" help:"Where an issuer of tokens publishes its public keys (JWKS): https, or http on this machine. With ISSUER= they only check tokens whose iss is that. Repeat it, or separate by spaces in the variable."`
+	JWTIssuer      List   `name:"jwt-issuer" env:"SALA_JWT_ISSUER" placeholder:"ISSUER" group:"tokens" help:"Accept only tokens whose iss is one of these; tokens that are issued here say the first. Repeat it, or separate by spaces in the variable."`
+	JWTAudience    List   `name:"jwt-audience" env:"SALA_JWT_AUDIENCE" placeholder:"AUDIENCE" group:"tokens" help:"Accept only tokens whose aud names one of these; tokens that are issued here say the first. Repeat it, or separate by spaces in the variable."`
 	JWTUserClaim   string `name:"jwt-user-claim" env:"SALA_JWT_USER_CLAIM" default:"sub" placeholder:"CLAIM" group:"tokens" help:"The claim that names the user."`
 	AllowAnonymous bool   `env:"SALA_ALLOW_ANONYMOUS" group:"tokens" help:"Let clients connect without a token, with the permissions of anonymous: in the file."`
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/salabroker/sala/api"
-	"github.com/salabroker/sala/broker/token"
 )
 
 // minAPIKey is how long an API key should be, in characters.
@@ -55,33 +54,6 @@ func (f *Flags) shortKeys() []string {
 	return notes
 }
 
-// readSecrets parses the JWT secrets; in development it makes one if there is
-// none.
-func (f *Flags) readSecrets(p *problems) *token.Keyring {
-	if len(f.JWTSecret) == 0 {
-		if !f.Dev {
-			p.addf("no secret to sign and check tokens with: set --jwt-secret, SALA_JWT_SECRET or jwt_secret: in the file (make one with: openssl rand -hex 32), or try Sala out with --dev")
-			return nil
-		}
-		f.JWTSecret = List{rand.Text() + rand.Text()}
-	}
-	options := token.Options{UserClaim: f.JWTUserClaim, AllowShortSecrets: f.Dev}
-	for i, raw := range f.JWTSecret {
-		key, err := token.ParseKey(raw)
-		if err != nil {
-			p.addf("jwt_secret[%d]: %s", i, err)
-			return nil
-		}
-		options.Keys = append(options.Keys, key)
-	}
-	ring, err := token.NewKeyring(options)
-	if err != nil {
-		p.addf("jwt_secret: %s", err)
-		return nil
-	}
-	return ring
-}
-
 // devKey is the API key for the commands to paste: the first that may call
 // everything or, failing that, the first.
 func devKey(raw List, keys []api.Key) string {
@@ -107,14 +79,6 @@ func maskKey(raw string) string {
 	default:
 		return parts.Name + "=" + masked + ":" + parts.Scopes
 	}
-}
-
-// maskSecret shows a setting of a JWT secret without the secret.
-func maskSecret(raw string) string {
-	if key, err := token.ParseKey(raw); err == nil && key.ID != "" {
-		return key.ID + "=" + masked
-	}
-	return masked
 }
 
 const masked = "***"

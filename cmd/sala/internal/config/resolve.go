@@ -68,6 +68,12 @@ func (f *File) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, err
 
 func (f *File) value(flag *kong.Flag, s setting) (any, error) {
 	switch {
+	case flag.Name == "jwt-public-key":
+		files := make([]string, len(s.values))
+		for i, entry := range s.values {
+			files[i] = f.resolveKeyFile(entry)
+		}
+		return files, nil
 	case flag.Target.Type() == reflect.TypeFor[List]():
 		return s.values, nil
 	case s.isList:
