@@ -27,6 +27,8 @@ const (
 	Hostile Kind = "hostile"
 	// Attack is these others.
 	Attack Kind = "attack"
+	// Storm cuts off most of the clients at once, which come back as stock clients do.
+	Storm Kind = "storm"
 	// Farewell emits to each client and disconnects it, and looks at what it gets.
 	Farewell Kind = "farewell"
 	// Upgrade lets clients change from long-polling to WebSocket while messages come and go.
@@ -163,6 +165,8 @@ type Job struct {
 	// and after.
 	Stalled int `json:"stalled,omitempty"`
 	Windows int `json:"windows,omitempty"`
+	// Dropped is how many more clients there are in Storm, which are cut off.
+	Dropped int `json:"dropped,omitempty"`
 	// Attacks are what Attack does, by their names.
 	Attacks []string `json:"attacks,omitempty"`
 	// Rounds is how many times Cut connects all clients and cuts them off, and Stall has clients stop to read. Hostile measures
@@ -243,6 +247,9 @@ const (
 	Directed   = "directed"         // messages for a single client that they received
 	Acks       = "acks"             // answers to their own events that they received
 )
+
+// Back99 is until 99 of 100 clients of a storm were back, seconds.
+const Back99 = "back_99_s"
 
 // The names of the figures about hostile clients. Of one attack they are called as [Of] says.
 const (

@@ -52,15 +52,19 @@ const browserHeaders = "Host: %[1]s\r\n" +
 	"Cache-Control: no-cache\r\n" +
 	"Pragma: no-cache\r\n"
 
+// upgradeRequest asks for a WebSocket.
+func upgradeRequest(host, path string) []byte {
+	return fmt.Appendf(nil, "GET %[2]s HTTP/1.1\r\n"+browserHeaders+
+		"Connection: Upgrade\r\n"+
+		"Upgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\n"+
+		"Sec-WebSocket-Key: "+handshakeKey+"\r\n"+
+		"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n", host, path)
+}
+
 // upgrade makes a connection a WebSocket.
 func upgrade(s *stream, host, path string) error {
-	request := "GET %[2]s HTTP/1.1\r\n" + browserHeaders +
-		"Connection: Upgrade\r\n" +
-		"Upgrade: websocket\r\n" +
-		"Sec-WebSocket-Version: 13\r\n" +
-		"Sec-WebSocket-Key: " + handshakeKey + "\r\n" +
-		"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n"
-	if _, err := fmt.Fprintf(s, request, host, path); err != nil {
+	if _, err := s.Write(upgradeRequest(host, path)); err != nil {
 		return err
 	}
 	response, err := http.ReadResponse(s.r, nil)

@@ -12,6 +12,7 @@ const (
 	Stalled   = "stalled"
 	Abrupt    = "abrupt"
 	Hostile   = "hostile"
+	Storm     = "storm"
 	Order     = "order"
 	Upgrades  = "upgrades"
 	OverWS    = "handshakes-websocket"
@@ -54,6 +55,10 @@ func FaultPlan() Plan {
 				Kind: job.Hostile, Clients: 1000,
 				Batch: 1, Every: 20 * time.Millisecond, Batches: 40, WarmupBatches: 100, Rounds: 3, Windows: 9,
 			}},
+			{Name: Storm, Runs: 1, Job: job.Job{
+				Kind: job.Storm, Clients: 1000, Dropped: 14_000,
+				Batch: 1, Every: 20 * time.Millisecond, Batches: 50, WarmupBatches: 100,
+			}},
 			{Name: Order, Runs: 1, Job: job.Job{Kind: job.Farewell, Clients: 10_000}},
 			{Name: Upgrades, Runs: 1, Job: job.Job{Kind: job.Upgrade, Clients: 5000, Every: 4 * time.Millisecond}},
 			{Name: OverWS, Runs: 1, Job: job.Job{Kind: job.Connect, Clients: 50_000, Window: 200, Drop: true}},
@@ -89,6 +94,10 @@ func QuickFaultPlan() Plan {
 			{Name: Hostile, Runs: 1, Job: job.Job{
 				Kind: job.Hostile, Clients: 200,
 				Batch: 1, Every: 20 * time.Millisecond, Batches: 10, WarmupBatches: 10, Rounds: 1, Windows: 1,
+			}},
+			{Name: Storm, Runs: 1, Job: job.Job{
+				Kind: job.Storm, Clients: 200, Dropped: 1000,
+				Batch: 1, Every: 20 * time.Millisecond, Batches: 20, WarmupBatches: 10,
 			}},
 			{Name: Order, Runs: 1, Job: job.Job{Kind: job.Farewell, Clients: 500}},
 			{Name: Upgrades, Runs: 1, Job: job.Job{Kind: job.Upgrade, Clients: 300, Every: 4 * time.Millisecond}},

@@ -1,0 +1,31 @@
+package load
+
+import (
+	"testing"
+	"time"
+
+	"github.com/salabroker/sala/bench/internal/job"
+)
+
+func TestDelaysAreThoseOfStockClients(t *testing.T) {
+	for attempt, most := range []time.Duration{1500 * time.Millisecond, 3 * time.Second, 5 * time.Second, 5 * time.Second} {
+		for range 1000 {
+			least := min(time.Duration(float64(firstDelay)*float64(uint(1)<<attempt)*(1-delaySpread)), longestDelay)
+			if d := delayOf(attempt); d < least || d > most {
+				t.Fatalf("attempt %d: %v is not between %v and %v", attempt, d, least, most)
+			}
+		}
+	}
+}
+
+func TestWhenNinetyNineOfAHundredAreBack(t *testing.T) {
+	r := &returning{clients: make([]comeback, 200), begin: time.Now().Add(-time.Hour)}
+	for i := range 199 {
+		r.took = append(r.took, time.Duration(i+1)*time.Second)
+	}
+	f := job.Figures{}
+	r.figures(f)
+	if f[job.Back99] != 198 || f[job.Back] < 3600 {
+		t.Errorf("got %v and %v s, want 198 and an hour, since one is still away", f[job.Back99], f[job.Back])
+	}
+}
