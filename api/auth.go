@@ -18,6 +18,9 @@ const (
 	ReasonAPIKeyRequired = "API_KEY_REQUIRED"
 	ReasonAPIKeyInvalid  = "API_KEY_INVALID" //nolint:gosec // a word for programs, no credential
 	ReasonScopeDenied    = "SCOPE_DENIED"
+	// ReasonClientCertRequired is of requests over HTTP alone: over gRPC the TLS
+	// handshake fails.
+	ReasonClientCertRequired = "CLIENT_CERT_REQUIRED"
 )
 
 // maxKeyName bounds the names of keys, which stand in every line of the log.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"google.golang.org/grpc/status"
 )
 
 // openAPI is generated from the protos and http.yaml.
@@ -36,7 +37,28 @@ func (s *Server) newHTTPHandler(cfg Config, bodyTime time.Duration) http.Handler
 	} else {
 		mux.Handle("/", apiHeaders(http.HandlerFunc(writeNotFound)))
 	}
-	return serverHeaders(cfg.Version, limitBodyTime(bodyTime, mux))
+	var handler http.Handler = mux
+	if cfg.ClientCerts {
+		handler = s.requireClientCert(mux)
+	}
+	return serverHeaders(cfg.Version, limitBodyTime(bodyTime, handler))
+}
+
+// requireClientCert refuses who has shown no certificate, before anything of
+// the request is looked at. Health probes pass: those who make them, such as a
+// kubelet, have none, and learn nothing but whether the node is well.
+func (s *Server) requireClientCert(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		shown := r.TLS != nil && len(r.TLS.VerifiedChains) > 0
+		if shown || r.URL.Path == "/livez" || r.URL.Path == "/readyz" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		err := unauthenticated(ReasonClientCertRequired,
+			"a client certificate is needed: show one that the authorities of --control-client-ca have signed (curl: --cert and --key)")
+		c := &call{server: s, method: restMethod, start: time.Now(), peer: r.RemoteAddr}
+		refuse(w, status.Convert(c.end(r.Context(), err, nil)))
+	})
 }
 
 // serverHeaders sets what every response carries, the console's included.

@@ -71,6 +71,9 @@ type Config struct {
 	// if it can; it is called concurrently. While it can't, /readyz says no,
 	// unless it is asked with ?local=1. Nil means that there are no others.
 	Reaches func() error
+	// ClientCerts refuses HTTP requests of clients that have shown no certificate
+	// in the TLS handshake, but for /livez and /readyz.
+	ClientCerts bool
 	// Console is served at "/" and below on the HTTP listener, except where
 	// the API is. Nil for none.
 	Console http.Handler

@@ -15,13 +15,13 @@ func main() {
 	os.Exit(run())
 }
 
-// run ends in good order at the first SIGINT, SIGTERM or SIGHUP, and at once at the
-// second.
+// run ends in good order at the first SIGINT or SIGTERM, and at once at the
+// second. SIGHUP is for "sala serve" to handle; it ends the other commands.
 func run() int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(signals)
 	go func() {
 		<-signals

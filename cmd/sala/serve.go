@@ -4,7 +4,10 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/salabroker/sala/api"
 	"github.com/salabroker/sala/cmd/sala/internal/app"
@@ -21,7 +24,8 @@ type serveCommand struct {
 func (*serveCommand) Help() string {
 	return `Settings come from flags, from environment variables and from the YAML file that --config names, in this order. ` +
 		`In an environment variable, entries of what may be repeated are separated by spaces. ` +
-		`SIGTERM and SIGINT send the clients away and end the process in good order; a second one ends it at once.` +
+		`SIGTERM and SIGINT send the clients away and end the process in good order; a second one ends it at once. ` +
+		`SIGHUP has it read certificates again; with --dev it ends the process.` +
 		"\n\nScopes of API keys: " + scopes() + "." +
 		"\n\n" + exitCodes
 }
@@ -36,6 +40,16 @@ func scopes() string {
 
 // Run implements the command.
 func (s *serveCommand) Run(ctx context.Context, streams *cli.Streams) error {
+	reload := make(chan os.Signal, 1)
+	if s.Dev {
+		// Nobody would look for it when its terminal has closed.
+		var stop context.CancelFunc
+		ctx, stop = signal.NotifyContext(ctx, syscall.SIGHUP)
+		defer stop()
+	} else {
+		signal.Notify(reload, syscall.SIGHUP)
+		defer signal.Stop(reload)
+	}
 	cfg, err := s.Build()
 	if err != nil {
 		return err
@@ -54,7 +68,7 @@ func (s *serveCommand) Run(ctx context.Context, streams *cli.Streams) error {
 			log.Warn("the commands to paste can't be printed", "error", err)
 		}
 	}
-	return a.Run(ctx)
+	return a.Run(ctx, reload)
 }
 
 func newLogger(out io.Writer, level, format string) *slog.Logger {

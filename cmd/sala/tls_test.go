@@ -1,47 +1,31 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
-	"math/big"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/salabroker/sala/cmd/sala/internal/certs/certstest"
 )
 
 // certificate makes one for 127.0.0.1 that signs itself, and returns the files
 // of the chain and the key.
 func certificate(t *testing.T) (cert, key string) {
 	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().Add(time.Hour),
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA:         true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert = writeFile(t, "cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	key = writeFile(t, "key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})))
-	return cert, key
+	ca := certstest.NewCA(t, "self")
+	return pairFiles(t, ca.Pair)
+}
+
+func pairFiles(t *testing.T, p certstest.Pair) (cert, key string) {
+	t.Helper()
+	return writeFile(t, "cert.pem", string(p.Cert)), writeFile(t, "key.pem", string(p.Key))
 }
 
 func TestTLS(t *testing.T) {
@@ -96,4 +80,134 @@ func TestDevBlockWithTLS(t *testing.T) {
 			paste(t, program, line)
 		}
 	}
+}
+
+// TestClientCertificates calls a control API that wants to see certificates.
+func TestClientCertificates(t *testing.T) {
+	ca, clients := certstest.NewCA(t, "servers"), certstest.NewCA(t, "clients")
+	cert, key := pairFiles(t, ca.Issue(t, "sala", time.Now().Add(time.Hour)))
+	clientCert, clientKey := pairFiles(t, clients.Issue(t, "backend", time.Now().Add(time.Hour)))
+	strangerCert, strangerKey := pairFiles(t, ca.Issue(t, "stranger", time.Now().Add(time.Hour)))
+	caFile, clientCA := writeFile(t, "ca.pem", string(ca.Cert)), writeFile(t, "clients.pem", string(clients.Cert))
+	control := []string{"--control-tls-cert", cert, "--control-tls-key", key, "--control-client-ca", clientCA}
+	n := plain(t, control...)
+
+	for _, tt := range []struct {
+		name string
+		args []string
+		code int
+		says string
+	}{
+		{"a client with a certificate", []string{"--tls-ca", caFile, "--tls-cert", clientCert, "--tls-key", clientKey}, exitOK, ""},
+		{"without", []string{"--tls-ca", caFile}, exitFailure, "with --tls-cert and --tls-key"},
+		{"with one of somebody else's", []string{"--tls-ca", caFile, "--tls-cert", strangerCert, "--tls-key", strangerKey}, exitFailure, "--control-client-ca"},
+		{"with a certificate without a key", []string{"--tls-ca", caFile, "--tls-cert", clientCert}, exitUsage, "--tls-cert and --tls-key"},
+	} {
+		if code, _, stderr := n.call(t, append([]string{"rooms"}, tt.args...)...); code != tt.code || !strings.Contains(stderr, tt.says) {
+			t.Errorf("%s: exit code %d: %s", tt.name, code, stderr)
+		}
+	}
+	if code, _, stderr := sala(t, "rooms", "--server", n.grpc, "--tls-ca", caFile, "--tls-cert", clientCert, "--tls-key", clientKey); code != exitFailure || !strings.Contains(stderr, "API key") {
+		t.Errorf("a certificate without an API key: exit code %d: %s", code, stderr)
+	}
+	ask := append([]string{"health", "--jwt-secret", testSecret, "--api-key", testKey, "--http-listen", n.http}, control...)
+	if code, out, stderr := sala(t, ask...); code != exitOK || out != "ok\n" {
+		t.Errorf("health: exit code %d, %q: %s", code, out, stderr)
+	}
+
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca.Cert)
+	pair, err := tls.LoadX509KeyPair(clientCert, clientKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string][2]int{
+		"/livez": {200, 200}, "/readyz?local=1": {200, 200},
+		"/v1/rooms": {401, 200}, "/metrics": {401, 200}, "/openapi.json": {401, 200}, "/livez/": {401, 404}, "//livez": {401, 200},
+	} {
+		for i, certs := range [][]tls.Certificate{nil, {pair}} {
+			client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, Certificates: certs}, DisableKeepAlives: true}}
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+n.http+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+testKey)
+			res, err := client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			if res.StatusCode != want[i] {
+				t.Errorf("%s with %d certificates: %s, want %d", path, len(certs), res.Status, want[i])
+			}
+		}
+	}
+}
+
+// TestReloadOnSignal replaces the certificates of all listeners while it runs.
+func TestReloadOnSignal(t *testing.T) {
+	ca := certstest.NewCA(t, "authority")
+	cert, key := pairFiles(t, ca.Issue(t, "first", time.Now().Add(time.Hour)))
+	n := plain(t, "--tls-cert", cert, "--tls-key", key, "--control-tls-cert", cert, "--control-tls-key", key)
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca.Cert)
+	isServed := func(want string) {
+		t.Helper()
+		for _, addr := range []string{n.public, n.grpc, n.http} {
+			protocols := []string{"h2", "http/1.1"}
+			conn, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: pool, ServerName: "127.0.0.1", NextProtos: protocols})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := conn.ConnectionState().PeerCertificates[0].Subject.CommonName; got != want {
+				t.Errorf("%s shows %q, want %q", addr, got, want)
+			}
+			_ = conn.Close()
+		}
+	}
+	hangUp := func(says string) {
+		t.Helper()
+		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		for _, listener := range []string{"public", "grpc", "http"} {
+			n.err.line(t, says, `"listener":"`+listener+`"`)
+		}
+	}
+	isServed("first")
+	second := ca.Issue(t, "second", time.Now().Add(time.Hour))
+	for i, file := range []string{cert, key} {
+		if err := os.WriteFile(file, [][]byte{second.Cert, second.Key}[i], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			hangUp("can't be read again")
+			isServed("first")
+		}
+	}
+	hangUp("has been read again")
+	isServed("second")
+	if _, metrics := getOver(t, pool, "https://"+n.http+"/metrics"); !strings.Contains(metrics, `sala_tls_reloads_total{listener="grpc",result="failed"} 1`) ||
+		!strings.Contains(metrics, `sala_tls_reloads_total{listener="public",result="ok"} 1`) || !strings.Contains(metrics, `sala_tls_certificate_expiry_timestamp_seconds{listener="http"} 1`) {
+		t.Errorf("the metrics don't say so:\n%s", metrics)
+	}
+}
+
+func getOver(t *testing.T, pool *x509.CertPool, url string) (status int, body string) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableKeepAlives: true}}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(text)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -23,6 +24,10 @@ import (
 // may take to finish.
 const stopGrace = 3 * time.Second
 
+// certificatePoll is how often certificates are looked at, whether a signal says
+// that they have changed or not.
+const certificatePoll = time.Minute
+
 // App is a broker with its listeners.
 type App struct {
 	// Static after New.
@@ -36,6 +41,8 @@ type App struct {
 	http    *listener
 	places  int64  // connections that the public listener may have
 	steps   []step // run in reverse order by Stop
+	reloads *reloads
+	poll    time.Duration // how often certificates are looked at
 
 	serving sync.WaitGroup
 	failed  chan error // one slot for each listener
@@ -52,7 +59,7 @@ type step struct {
 // served before Start. Its error is a *[config.Error] if the configuration is
 // wrong.
 func New(ctx context.Context, cfg *config.Config, log *slog.Logger, version string) (*App, error) {
-	a := &App{cfg: cfg, log: log, version: version, failed: make(chan error, 3)}
+	a := &App{cfg: cfg, log: log, version: version, poll: certificatePoll, failed: make(chan error, 3)}
 	if err := a.assemble(ctx); err != nil {
 		a.Stop(ctx)
 		return nil, err
@@ -110,6 +117,9 @@ func (a *App) build(ctx context.Context, options broker.Options, page http.Handl
 			return fmt.Errorf("registering the metrics of a key set: %w", err)
 		}
 	}
+	if a.reloads, err = newReloads(registry, a.cfg.Public, a.cfg.GRPC, a.cfg.HTTP); err != nil {
+		return err
+	}
 	options.Logger, options.Metrics, options.Version = a.log, registry, a.version
 	if options.Cluster, err = a.clusterOptions(); err != nil {
 		return err
@@ -127,6 +137,7 @@ func (a *App) build(ctx context.Context, options broker.Options, page http.Handl
 		MaxMessageBytes: a.cfg.Broker.MaxMessageBytes,
 		Ready:           a.ready,
 		Reaches:         a.reachesCluster,
+		ClientCerts:     a.cfg.Flags.ControlClientCA != "",
 		Console:         page,
 		Version:         a.version,
 		Logger:          a.log,
@@ -188,7 +199,7 @@ func (a *App) Start() {
 	a.log.Info("limits", "max_connections", a.places, "open_files", maxOpenFiles())
 	a.serve(a.public, a.public.serveHTTP)
 	a.serve(a.http, a.http.serveHTTP)
-	a.serve(a.grpc, func() error { return a.api.Serve(a.grpc.tlsOrPlain("h2")) })
+	a.serve(a.grpc, func() error { return a.api.Serve(a.grpc.tlsOrPlain()) })
 }
 
 func (a *App) serve(l *listener, serve func() error) {
@@ -201,17 +212,32 @@ func (a *App) serve(l *listener, serve func() error) {
 }
 
 // Run waits until ctx ends, or a listener fails, and then stops. It returns
-// the listener's error, or nil.
-func (a *App) Run(ctx context.Context) error {
-	var err error
-	select {
-	case <-ctx.Done():
-		a.log.Info("stopping", "drain_timeout", a.cfg.Flags.DrainTimeout.String())
-	case err = <-a.failed:
-	}
+// the listener's error, or nil. Until then it reads again what may change while
+// the app runs: at each signal, and certificates once a minute too.
+func (a *App) Run(ctx context.Context, reload <-chan os.Signal) error {
+	err := a.wait(ctx, reload)
 	a.Stop(context.WithoutCancel(ctx))
 	a.log.Info("stopped")
 	return err
+}
+
+func (a *App) wait(ctx context.Context, reload <-chan os.Signal) error {
+	poll := time.NewTicker(a.poll)
+	defer poll.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			a.log.Info("stopping", "drain_timeout", a.cfg.Flags.DrainTimeout.String())
+			return nil
+		case err := <-a.failed:
+			return err
+		case <-poll.C:
+			a.reloadCertificates()
+		case <-reload:
+			a.log.Info("reading certificates again")
+			a.reloadCertificates()
+		}
+	}
 }
 
 // Stop undoes everything, the last first, each step within its own limit. A

@@ -54,7 +54,7 @@ func TestListenerFails(t *testing.T) {
 		a := newApp(t)
 		a.Start()
 		_ = pick(a).net.Close()
-		err := a.Run(t.Context())
+		err := a.Run(t.Context(), nil)
 		if err == nil || !strings.Contains(err.Error(), "the listener of "+flag+" failed") {
 			t.Errorf("%s: Run returned %v", flag, err)
 		}
@@ -66,7 +66,7 @@ func TestRunReturnsWhenAsked(t *testing.T) {
 	a.Start()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := a.Run(ctx); err != nil {
+	if err := a.Run(ctx, nil); err != nil {
 		t.Error(err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/salabroker/sala/cmd/sala/internal/certs"
 	"github.com/salabroker/sala/cmd/sala/internal/config"
 )
 
@@ -26,7 +27,7 @@ const (
 // listener is a bound port and, if it speaks HTTP, its server.
 type listener struct {
 	name, flag string
-	tls        *tls.Config
+	tls        *certs.Source // nil for plain TCP
 	net        net.Listener
 	gate       *gate        // which net is; nil for gRPC
 	server     *http.Server // nil for gRPC
@@ -81,13 +82,11 @@ func (l *listener) reachable() string {
 }
 
 // tlsOrPlain is the bound listener, behind TLS if it is to have that.
-func (l *listener) tlsOrPlain(protocol string) net.Listener {
+func (l *listener) tlsOrPlain() net.Listener {
 	if l.tls == nil {
 		return l.net
 	}
-	config := l.tls.Clone()
-	config.NextProtos = []string{protocol}
-	return tls.NewListener(l.net, config)
+	return tls.NewListener(l.net, l.tls.Config())
 }
 
 // guard puts a gate in front of the listener; limit is how many connections it
@@ -112,7 +111,7 @@ func newServer(handler http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
-func (l *listener) serveHTTP() error { return l.server.Serve(l.tlsOrPlain("http/1.1")) }
+func (l *listener) serveHTTP() error { return l.server.Serve(l.tlsOrPlain()) }
 
 // shutdown waits for requests under way, and cuts them when ctx ends.
 func (l *listener) shutdown(ctx context.Context) error {

@@ -26,6 +26,8 @@ type Client struct {
 	APIKey  string        `name:"api-key" env:"SALA_API_KEY" placeholder:"KEY" group:"server" help:"One of the broker's API keys."`
 	TLS     bool          `name:"tls" env:"SALA_TLS" group:"server" help:"The broker's control API has TLS."`
 	TLSCA   string        `name:"tls-ca" env:"SALA_TLS_CA" placeholder:"FILE" group:"server" help:"Certificate (PEM) of the authority that signed the broker's; the system's authorities without it. Implies --tls."`
+	TLSCert string        `name:"tls-cert" env:"SALA_CLIENT_CERT" placeholder:"FILE" group:"server" help:"Certificate (PEM) to show to a broker that asks for one (--control-client-ca). Implies --tls."`
+	TLSKey  string        `name:"tls-key" env:"SALA_CLIENT_KEY" placeholder:"FILE" group:"server" help:"Private key (PEM) to --tls-cert."`
 	Timeout time.Duration `env:"SALA_TIMEOUT" default:"10s" placeholder:"DURATION" group:"server" help:"How long one call may take."`
 
 	partial partialAnswers `kong:"-"`
@@ -81,8 +83,10 @@ func (c *Client) checkServer() error {
 	return nil
 }
 
+func (c *Client) hasTLS() bool { return c.TLS || c.TLSCA != "" || c.TLSCert != "" || c.TLSKey != "" }
+
 func (c *Client) transport() (credentials.TransportCredentials, error) {
-	if !c.TLS && c.TLSCA == "" {
+	if !c.hasTLS() {
 		return insecure.NewCredentials(), nil
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
@@ -95,6 +99,13 @@ func (c *Client) transport() (credentials.TransportCredentials, error) {
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
 			return nil, &UsageError{Message: fmt.Sprintf("--tls-ca %s holds no certificate in PEM form", c.TLSCA)}
 		}
+	}
+	if c.TLSCert != "" || c.TLSKey != "" {
+		pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+		if err != nil {
+			return nil, &UsageError{Message: fmt.Sprintf("--tls-cert and --tls-key can't be used together: %s", err)}
+		}
+		config.Certificates = []tls.Certificate{pair}
 	}
 	return credentials.NewTLS(config), nil
 }

@@ -56,12 +56,23 @@ func (c *Client) unreachable(detail string) string {
 	switch {
 	case strings.Contains(detail, "first record does not look like a TLS handshake"):
 		message = fmt.Sprintf("%s has no TLS: leave out --tls and --tls-ca", c.Server)
+	case c.refusedByTLS(detail):
+		message = fmt.Sprintf("%s doesn't accept this client in the TLS handshake: if it has --control-client-ca, "+
+			"give a certificate that an authority of that has signed with --tls-cert and --tls-key", c.Server)
 	case strings.Contains(detail, "certificate"):
 		message = fmt.Sprintf("the certificate of %s isn't trusted; --tls-ca names the authority to trust", c.Server)
 	case strings.Contains(detail, "server preface"):
 		message = fmt.Sprintf("%s answers, but not with gRPC: if its control API has TLS, give --tls; if this is the REST address, give the gRPC one (--grpc-listen of the broker)", c.Server)
 	}
 	return message + " (" + detail + ")"
+}
+
+// refusedByTLS reports whether the server has ended the connection since it
+// wants another client certificate. It says so after the handshake, which the
+// client may not get to read before it finds the connection closed.
+func (c *Client) refusedByTLS(detail string) bool {
+	return strings.Contains(detail, "remote error: tls:") ||
+		c.hasTLS() && (strings.Contains(detail, "broken pipe") || strings.Contains(detail, "connection reset"))
 }
 
 // violations lists the fields at fault.

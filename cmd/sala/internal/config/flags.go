@@ -13,7 +13,7 @@ type Flags struct {
 	Dev    bool `env:"SALA_DEV" group:"general" help:"For trying out: make up a secret and an API key if none is given, accept short secrets, serve a demo page, relay my_event to a room and shout to everyone and announce who joins a room unless the file says otherwise, and print commands to paste."`
 
 	Listen         string        `env:"SALA_LISTEN" default:":3000" placeholder:"ADDR" group:"public" help:"Where Socket.IO clients connect."`
-	TLSCert        Path          `name:"tls-cert" env:"SALA_TLS_CERT" placeholder:"FILE" group:"public" help:"Certificate chain (PEM) of the public listener; plain HTTP without it."`
+	TLSCert        Path          `name:"tls-cert" env:"SALA_TLS_CERT" placeholder:"FILE" group:"public" help:"Certificate chain (PEM) of the public listener; plain HTTP without it. Files of certificates are read again when they change."`
 	TLSKey         Path          `name:"tls-key" env:"SALA_TLS_KEY" placeholder:"FILE" group:"public" help:"Private key (PEM) to --tls-cert."`
 	Namespaces     List          `env:"SALA_NAMESPACES" default:"/" placeholder:"NAME" group:"public" help:"Namespaces that exist, separated by commas or spaces."`
 	AllowedOrigins List          `env:"SALA_ALLOWED_ORIGINS" placeholder:"ORIGIN" group:"public" help:"Origins of pages, such as https://example.com, that may connect beside the broker's own; * allows any. Separated by commas or spaces."`
@@ -38,6 +38,7 @@ type Flags struct {
 	HTTPListen      string `name:"http-listen" env:"SALA_HTTP_LISTEN" default:"127.0.0.1:9091" placeholder:"ADDR" group:"control" help:"Where backends call REST; /openapi.json, /metrics, /livez and /readyz too."`
 	ControlTLSCert  Path   `name:"control-tls-cert" env:"SALA_CONTROL_TLS_CERT" placeholder:"FILE" group:"control" help:"Certificate chain (PEM) of both control listeners."`
 	ControlTLSKey   Path   `name:"control-tls-key" env:"SALA_CONTROL_TLS_KEY" placeholder:"FILE" group:"control" help:"Private key (PEM) to --control-tls-cert."`
+	ControlClientCA Path   `name:"control-client-ca" env:"SALA_CONTROL_CLIENT_CA" placeholder:"FILE" group:"control" help:"Authorities (PEM) that sign the certificates of those who call the control API: who shows none is refused, but for /livez and /readyz. API keys are needed all the same."`
 	InsecureControl bool   `env:"SALA_INSECURE_CONTROL" group:"control" help:"Allow control listeners without TLS that other machines can reach, as behind a proxy that encrypts."`
 
 	AckTimeout     time.Duration `env:"SALA_ACK_TIMEOUT" default:"10s" placeholder:"DURATION" group:"backends" help:"How long a backend may take to answer an event whose client asked for an ack; then the client gets the error HANDLER_TIMEOUT."`

@@ -1,9 +1,10 @@
 package config
 
 import (
-	"crypto/tls"
 	"fmt"
 	"net"
+
+	"github.com/salabroker/sala/cmd/sala/internal/certs"
 )
 
 // PublicFlag is the Flag of the listener that clients connect to.
@@ -18,7 +19,7 @@ type Listener struct {
 	// Addr is the address as it was given.
 	Addr string
 	// TLS is nil for plain TCP.
-	TLS *tls.Config
+	TLS *certs.Source
 }
 
 // listeners checks the addresses and loads the certificates.
@@ -27,12 +28,21 @@ func (f *Flags) listeners(p *problems) (public, grpc, http Listener) {
 	grpc = Listener{Name: "grpc", Flag: "--grpc-listen", Addr: f.GRPCListen}
 	http = Listener{Name: "http", Flag: "--http-listen", Addr: f.HTTPListen}
 	var err error
-	public.TLS, err = loadTLS("--tls-cert", f.TLSCert, "--tls-key", f.TLSKey)
+	public.TLS, err = loadTLS("--tls-cert", "--tls-key", certs.Options{
+		Cert: string(f.TLSCert), Key: string(f.TLSKey), Protocol: "http/1.1",
+	})
 	p.add(err)
-	grpc.TLS, err = loadTLS("--control-tls-cert", f.ControlTLSCert, "--control-tls-key", f.ControlTLSKey)
+	control := certs.Options{Cert: string(f.ControlTLSCert), Key: string(f.ControlTLSKey), ClientCA: string(f.ControlClientCA)}
+	control.Protocol = "h2"
+	grpc.TLS, err = loadTLS("--control-tls-cert", "--control-tls-key", control)
 	p.add(err)
 	if grpc.TLS != nil {
-		http.TLS = grpc.TLS.Clone()
+		control.Protocol, control.Probes = "http/1.1", true
+		http.TLS, err = loadTLS("--control-tls-cert", "--control-tls-key", control)
+		p.add(err)
+	}
+	if f.ControlClientCA != "" && f.ControlTLSCert == "" {
+		p.addf("--control-client-ca needs --control-tls-cert and --control-tls-key beside it: without TLS nobody shows a certificate")
 	}
 	insecure := f.InsecureControl || f.ControlTLSCert != "" || f.ControlTLSKey != ""
 	p.add(public.check(true))
@@ -55,18 +65,21 @@ func (l *Listener) check(open bool) error {
 		"listen on 127.0.0.1, or give --control-tls-cert and --control-tls-key, or, if a proxy in front encrypts, allow it with --insecure-control", l.Flag, l.Addr)
 }
 
-func loadTLS(certFlag string, cert Path, keyFlag string, key Path) (*tls.Config, error) {
+func loadTLS(certFlag, keyFlag string, o certs.Options) (*certs.Source, error) {
 	switch {
-	case cert == "" && key == "":
+	case o.Cert == "" && o.Key == "":
 		return nil, nil
-	case key == "":
+	case o.Key == "":
 		return nil, fmt.Errorf("%s needs %s beside it", certFlag, keyFlag)
-	case cert == "":
+	case o.Cert == "":
 		return nil, fmt.Errorf("%s needs %s beside it", keyFlag, certFlag)
 	}
-	pair, err := tls.LoadX509KeyPair(string(cert), string(key))
-	if err != nil {
+	source, err := certs.Load(o)
+	switch {
+	case err != nil && o.ClientCA != "":
+		return nil, fmt.Errorf("%s, %s and --control-client-ca can't be used: %w", certFlag, keyFlag, err)
+	case err != nil:
 		return nil, fmt.Errorf("%s and %s can't be used: %w", certFlag, keyFlag, err)
 	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}, nil
+	return source, nil
 }

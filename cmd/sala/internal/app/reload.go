@@ -1,0 +1,59 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/salabroker/sala/cmd/sala/internal/config"
+)
+
+// reloads is what is read again while the app runs. Only the goroutine of
+// [App.Run] uses it.
+type reloads struct {
+	listeners []config.Listener // those with TLS
+	done      *prometheus.CounterVec
+}
+
+// newReloads registers what tells whether certificates are read anew in time.
+func newReloads(registry prometheus.Registerer, listeners ...config.Listener) (*reloads, error) {
+	r := &reloads{done: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sala_tls_reloads_total",
+		Help: "How often changed certificates were taken into use (ok) or could not be (failed), by listener.",
+	}, []string{"listener", "result"})}
+	err := registry.Register(r.done)
+	for _, l := range listeners {
+		if l.TLS == nil {
+			continue
+		}
+		r.listeners = append(r.listeners, l)
+		r.done.WithLabelValues(l.Name, "ok")
+		r.done.WithLabelValues(l.Name, "failed")
+		err = errors.Join(err, registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name:        "sala_tls_certificate_expiry_timestamp_seconds",
+			Help:        "When the certificate in use expires, in seconds since 1970, by listener.",
+			ConstLabels: prometheus.Labels{"listener": l.Name},
+		}, func() float64 { return float64(l.TLS.NotAfter().Unix()) })))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("registering the metrics of certificates: %w", err)
+	}
+	return r, nil
+}
+
+// reloadCertificates takes what has changed into use. What is no good is said
+// each time, and what was in use stays in use.
+func (a *App) reloadCertificates() {
+	for _, l := range a.reloads.listeners {
+		changed, err := l.TLS.Reload()
+		switch {
+		case err != nil:
+			a.reloads.done.WithLabelValues(l.Name, "failed").Inc()
+			a.log.Error("the certificate can't be read again; the one that was in use stays", "listener", l.Name, "error", err)
+		case changed:
+			a.reloads.done.WithLabelValues(l.Name, "ok").Inc()
+			a.log.Info("the certificate has been read again", "listener", l.Name, "expires", l.TLS.NotAfter())
+		}
+	}
+}
