@@ -14,6 +14,12 @@ export const DARK = { colorScheme: 'dark' };
 export const DESKTOP = { width: 1440, height: 900 };
 export const PHONE = { width: 380, height: 800 };
 
+// CLOSED_EARLY is what Chromium says when a stock client closes its connection
+// while that is still changing to WebSocket, as one does that is refused: it
+// gives up the WebSocket that it is opening, and says goodbye to a session that
+// the broker may have closed already.
+export const CLOSED_EARLY = /WebSocket is closed before the connection is established|400 \(Bad Request\)/;
+
 // browser starts Chromium with an empty profile before the tests of a file and
 // closes it after them.
 export function browser() {

@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { browser, open } from '../helpers/browser.mjs';
+import { CLOSED_EARLY, browser, open } from '../helpers/browser.mjs';
 import { login, refusal } from '../helpers/client.mjs';
 import { Child, ROOT, run } from '../helpers/process.mjs';
 import { API_KEY, Sala } from '../helpers/sala.mjs';
@@ -111,8 +111,7 @@ for (const [language, { command, args, cwd }] of Object.entries(EXAMPLES)) {
     const sala = await broker(t);
     const backend = await start(t, sala);
     const visit = async (user) => {
-      // A client that is refused closes its session, which may be closed already.
-      const tab = await open(t, chromium, url, user === 'mallory' ? { expected: /400 \(Bad Request\)/ } : {});
+      const tab = await open(t, chromium, url, user === 'mallory' ? { expected: CLOSED_EARLY } : {});
       await tab.waitForFunction(() => window.io);
       const connected = await tab.evaluate(([address, token]) => new Promise((resolve) => {
         window.heard = [];
