@@ -102,6 +102,7 @@ func (a *App) assemble(ctx context.Context) error {
 		return err
 	}
 	a.serveHTTP()
+	a.returnMemory(ctx)
 	return nil
 }
 
