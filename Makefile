@@ -13,6 +13,7 @@ FUZZTIME ?= 10s
 VULNDB ?= https://vuln.go.dev
 BENCHFLAGS ?=
 FAULTFLAGS ?=
+SOAKFLAGS ?=
 GENERATORS := buf protoc-gen-go protoc-gen-go-grpc protoc-gen-grpc-gateway protoc-gen-openapiv2
 
 .PHONY: help
@@ -72,6 +73,10 @@ faults: build ## clients of bin/sala stall, vanish and attack, backends, nodes a
 .PHONY: faults-cluster
 faults-cluster: build ## only what happens to clusters, 3 minutes
 	@bench/faults -only kill-nodes,kill-redis,frozen,rolling,membership $(FAULTFLAGS)
+
+.PHONY: soak
+soak: build ## 20 minutes of clients that come and go, attacks and faults: whether bin/sala grows; SOAKFLAGS="-duration 2m"
+	@bench/soak $(SOAKFLAGS)
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (10s)

@@ -35,7 +35,13 @@ func main() {
 		note(job.Note{Error: load.Answer(ctx, &j, note).Error()})
 		return
 	}
-	figures, err := load.Run(ctx, &j, func() { note(job.Note{Connected: true}) })
+	var figures job.Figures
+	var err error
+	if j.Kind == job.Soak {
+		figures, err = load.Soak(ctx, &j, note)
+	} else {
+		figures, err = load.Run(ctx, &j, func() { note(job.Note{Connected: true}) })
+	}
 	if err != nil {
 		note(job.Note{Error: err.Error()})
 		return

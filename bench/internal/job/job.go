@@ -29,6 +29,8 @@ const (
 	Attack Kind = "attack"
 	// Storm cuts off most of the clients at once, which come back as stock clients do.
 	Storm Kind = "storm"
+	// Soak has clients of all kinds come and go for long, while everything else happens as well.
+	Soak Kind = "soak"
 	// Farewell emits to each client and disconnects it, and looks at what it gets.
 	Farewell Kind = "farewell"
 	// Upgrade lets clients change from long-polling to WebSocket while messages come and go.
@@ -167,6 +169,8 @@ type Job struct {
 	Windows int `json:"windows,omitempty"`
 	// Dropped is how many more clients there are in Storm, which are cut off.
 	Dropped int `json:"dropped,omitempty"`
+	// Duration is how long Soak goes on.
+	Duration time.Duration `json:"duration,omitempty"`
 	// Attacks are what Attack does, by their names.
 	Attacks []string `json:"attacks,omitempty"`
 	// Rounds is how many times Cut connects all clients and cuts them off, and Stall has clients stop to read. Hostile measures
@@ -251,6 +255,20 @@ const (
 // Back99 is until 99 of 100 clients of a storm were back, seconds.
 const Back99 = "back_99_s"
 
+// The names of the figures about a soak.
+const (
+	Emitted    = "emitted"    // messages to everyone
+	Lasting    = "lasting"    // clients that stay all the while
+	Visits     = "visits"     // clients that came and went
+	Attacked   = "attacks"    // begun
+	Subscribes = "subscribes" // backends that came and went
+	Changed    = "changes"    // of membership
+	Revoked    = "revocations"
+	Questions  = "questions" // emits that wait for clients' answers
+	Freezes    = "freezes"   // of the server's process, a moment each
+	Unheeded   = "unheeded"  // revocations whose client could stay
+)
+
 // The names of the figures about hostile clients. Of one attack they are called as [Of] says.
 const (
 	Blows  = "blows"         // things sent that no client should send
@@ -311,12 +329,23 @@ type Handed struct {
 	At time.Time `json:"at"`
 }
 
+// Moment is what a server takes at one moment of a soak.
+type Moment struct {
+	Seconds    float64 `json:"seconds"` // since the beginning
+	RSS        float64 `json:"rss"`     // resident memory, bytes
+	Heap       float64 `json:"heap"`    // what the last garbage collection left, bytes
+	Goroutines float64 `json:"goroutines"`
+	Files      float64 `json:"files"` // open
+}
+
 // Note is one line from the load generator.
 type Note struct {
 	// Connected says that all clients are connected, or that the backend has subscribed.
 	Connected bool `json:"connected,omitempty"`
 	// Handed says that the backend was handed an event.
 	Handed *Handed `json:"handed,omitempty"`
+	// Moment is one of a soak.
+	Moment *Moment `json:"moment,omitempty"`
 	// Figures is the result; nothing follows it.
 	Figures Figures `json:"figures,omitempty"`
 	// Error says why there is no result; nothing follows it.

@@ -16,6 +16,9 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
+// hostileNet is the network that attackers come from, and nobody else: limits for an address are theirs alone.
+const hostileNet = 1
+
 // attacker carries out one attack. It belongs to one goroutine.
 type attacker struct {
 	attack
@@ -40,17 +43,18 @@ func runAttack(ctx context.Context, j *job.Job, connected func()) (job.Figures, 
 	if err != nil {
 		return nil, err
 	}
+	d.net = hostileNet
 	var attackers []*attacker
 	for _, name := range j.Attacks {
 		i := slices.IndexFunc(attacks, func(a attack) bool { return a.name == name })
 		if i < 0 {
 			return nil, fmt.Errorf("no such attack: %q", name)
 		}
-		a := &attacker{attack: attacks[i], dialer: d, figures: job.Figures{}, scratch: make([]byte, 64<<10)}
-		a.every *= time.Duration(len(j.Attacks)) // all together are as frequent as one alone
-		if a.clients, err = newHostiles(ctx, j, i, a.attack.lines); err != nil {
+		a, err := newAttacker(ctx, j, d, i)
+		if err != nil {
 			return nil, err
 		}
+		a.every *= time.Duration(len(j.Attacks)) // all together are as frequent as one alone
 		attackers = append(attackers, a)
 	}
 	connected()
@@ -67,6 +71,13 @@ func runAttack(ctx context.Context, j *job.Job, connected func()) (job.Figures, 
 		}
 	}
 	return f, nil
+}
+
+func newAttacker(ctx context.Context, j *job.Job, d *dialer, which int) (*attacker, error) {
+	a := &attacker{attack: attacks[which], dialer: d, figures: job.Figures{}, scratch: make([]byte, 64<<10)}
+	var err error
+	a.clients, err = newHostiles(ctx, j, which, a.attack.lines)
+	return a, err
 }
 
 func ownCPU() time.Duration {

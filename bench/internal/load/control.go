@@ -140,23 +140,28 @@ func (c *control) rest(ctx context.Context, calls int) error {
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
 	return c.concurrently(ctx, calls, func(ctx context.Context) error {
-		body := fmt.Appendf(nil, `{"rooms":[%q],"event":%q,"args":[%s]}`, everyone, event, c.payload())
-		request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+c.job.Target.HTTP+"/v1/emit", bytes.NewReader(body))
-		if err != nil {
-			return err
-		}
-		request.Header.Set("Authorization", "Bearer "+c.job.Target.APIKey)
-		answer, err := client.Do(request)
-		if err != nil {
-			return err
-		}
-		defer answer.Body.Close()
-		text, err := io.ReadAll(answer.Body)
-		if err == nil && answer.StatusCode != http.StatusOK {
-			err = fmt.Errorf("%s: %.200s", answer.Status, text)
-		}
-		return err
+		return postEmit(ctx, client, &c.job.Target, everyone, c.payload())
 	})
+}
+
+// postEmit emits over REST.
+func postEmit(ctx context.Context, client *http.Client, target *job.Target, room string, payload []byte) error {
+	body := fmt.Appendf(nil, `{"rooms":[%q],"event":%q,"args":[%s]}`, room, event, payload)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+target.HTTP+"/v1/emit", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Authorization", "Bearer "+target.APIKey)
+	answer, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err == nil && answer.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %.200s", answer.Status, text)
+	}
+	return err
 }
 
 // concurrently makes calls, several at a time.

@@ -26,6 +26,7 @@ type dialer struct {
 	address unix.SockaddrInet4
 	host    string
 	narrow  bool // whether connections take only a little at a time; see squeeze
+	net     byte // the third number of the addresses that clients come from
 	count   atomic.Uint32
 }
 
@@ -57,7 +58,7 @@ func (d *dialer) dial() (*stream, error) {
 // connect binds the socket to one of the sources, without a port yet, so that the kernel can choose one that is free
 // towards this server, and connects it.
 func (d *dialer) connect(fd int) error {
-	source := unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, byte(2 + d.count.Add(1)%sources)}}
+	source := unix.SockaddrInet4{Addr: [4]byte{127, 0, d.net, byte(2 + d.count.Add(1)%sources)}}
 	timeout := unix.NsecToTimeval(int64(handshakeTimeout))
 	err := errors.Join(
 		unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1),

@@ -36,6 +36,8 @@ type Config struct {
 	Progress io.Writer
 	// Describe says in short what was measured; nil means the figures that matter most.
 	Describe func(result.Sample) string
+	// Moment gets what a server takes at the moments of a soak; nil for none.
+	Moment func(job.Moment)
 }
 
 // Runner runs a plan.
@@ -215,6 +217,10 @@ func (r *Runner) load(ctx context.Context, j *job.Job, connected func()) (job.Fi
 		}
 		if note.Connected {
 			connected()
+			continue
+		}
+		if note.Moment != nil {
+			r.cfg.Moment(*note.Moment)
 			continue
 		}
 		last = note
