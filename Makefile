@@ -9,7 +9,9 @@ MAKEFLAGS += --no-builtin-rules
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TOOLS := .tools/bin
 LOG := .tools/log
+FUZZ ?=
 FUZZTIME ?= 10s
+FUZZPROCS ?= 2
 VULNDB ?= https://vuln.go.dev
 BENCHFLAGS ?=
 FAULTFLAGS ?=
@@ -79,13 +81,13 @@ soak: build ## 20 minutes of clients that come and go, attacks and faults: wheth
 	@bench/soak $(SOAKFLAGS)
 
 .PHONY: fuzz
-fuzz: ## run each fuzz target for FUZZTIME (10s)
-	@for package in $$(go list ./...); do \
-	  for target in $$(go test -list '^Fuzz' "$$package" | grep '^Fuzz' || true); do \
+fuzz: ## run each fuzz target, or those named like FUZZ, for FUZZTIME (10s) on FUZZPROCS (2); what fails is kept in testdata/fuzz, to be committed
+	@failed=0; for package in $$(go list ./...); do \
+	  for target in $$(go test -list '^Fuzz.*$(FUZZ)' "$$package" | grep '^Fuzz' || true); do \
 	    echo "== $$package $$target"; \
-	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$package"; \
+	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -parallel $(FUZZPROCS) "$$package" || failed=1; \
 	  done; \
-	done
+	done; exit $$failed
 
 .PHONY: generate
 generate: ## generate gen/, api/openapi/ and broker/cluster/wire/ from proto/

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/salabroker/sala/broker"
@@ -34,6 +35,10 @@ type Key struct {
 	sum    [sha256.Size]byte
 	scopes []Scope
 }
+
+// maxScopeShown is up to how many characters a word is repeated in an error that
+// was given as a scope and is none.
+const maxScopeShown = 16
 
 // minPadded is how long text must be for a single "=" at its end to be taken
 // for the padding of Base64.
@@ -113,11 +118,20 @@ func parseScopes(list string) ([]Scope, error) {
 	for word := range strings.SplitSeq(list, ",") {
 		scope := Scope(strings.TrimSpace(word))
 		if !slices.Contains(all, scope) {
-			return nil, fmt.Errorf("%q is no scope; there are %s", scope, joinScopes(all))
+			return nil, fmt.Errorf("%s is no scope; there are %s", quoteScope(scope), joinScopes(all))
 		}
 		scopes = append(scopes, scope)
 	}
 	return scopes, nil
+}
+
+// quoteScope shows what is taken for a scope, unless it may be the rest of a key
+// that has a ":" in it.
+func quoteScope(scope Scope) string {
+	if len(scope) <= maxScopeShown && strings.Trim(string(scope), "abcdefghijklmnopqrstuvwxyz:_-") == "" {
+		return strconv.Quote(string(scope))
+	}
+	return fmt.Sprintf("what has %d characters behind the key and \":\"", len(scope))
 }
 
 func joinScopes(scopes []Scope) string {

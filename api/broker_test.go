@@ -15,7 +15,7 @@ import (
 )
 
 // startReal serves a broker without clients.
-func startReal(t *testing.T) *harness {
+func startReal(t testing.TB, edits ...func(*Config)) *harness {
 	t.Helper()
 	tokens, err := token.NewKeyring(token.Options{Keys: []token.Key{{Secret: []byte(strings.Repeat("s", 32))}}})
 	if err != nil {
@@ -25,7 +25,7 @@ func startReal(t *testing.T) *harness {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := start(t, b)
+	h := start(t, b, edits...)
 	t.Cleanup(func() {
 		if err := b.Shutdown(timeout(t)); err != nil {
 			t.Errorf("broker.Shutdown: %v", err)

@@ -141,7 +141,11 @@ func (c *client) cut(err error) {
 // the reason.
 func (c *client) refuse(namespace, counted string, err *Error) {
 	c.b.metrics.refused(counted)
-	c.b.log.Info("client refused", "namespace", namespace, "reason", err.Reason, "address", c.conn.RemoteAddress())
+	known := namespace
+	if _, ok := c.b.namespaces[namespace]; !ok {
+		known = "" // the client can have written anything there, its token too
+	}
+	c.b.log.Info("client refused", "namespace", known, "reason", err.Reason, "address", c.conn.RemoteAddress())
 	c.conn.Send(engine.NewFrame(packet.AppendConnectError(nil, namespace, connectError(err))), false)
 	c.mu.Lock()
 	c.refusals++

@@ -243,6 +243,12 @@ func (b *safeBuffer) String() string {
 	return b.buf.String()
 }
 
+func (b *safeBuffer) reset() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.buf.Reset()
+}
+
 // A connection that dies while its socket is being let in leaves nothing behind.
 func TestNoGhostsOfConnectionsThatDie(t *testing.T) {
 	node := brokertest.Start(t, broker.Options{})

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
@@ -306,7 +307,7 @@ func (p Page) parse(kind string, n int) (size int, after []string, err error) {
 	if p.Token != "" {
 		raw, decodeErr := base64.RawURLEncoding.DecodeString(p.Token)
 		parts := strings.Split(string(raw), "\x00")
-		if decodeErr != nil || parts[0] != kind || len(parts) != n+1 {
+		if decodeErr != nil || !utf8.Valid(raw) || parts[0] != kind || len(parts) != n+1 {
 			v.add("page_token", "is not one that this listing returned; leave it out for the first page")
 		} else {
 			after = parts[1:]

@@ -56,7 +56,7 @@ func (b *Broker) checkOrigin(next http.Handler) http.Handler {
 		}
 		if !b.originAllowed(origin, r.Host) {
 			b.metrics.refused(reasonOriginDenied)
-			b.log.Info("client refused", "reason", reasonOriginDenied, "origin", origin, "address", r.RemoteAddr)
+			b.log.Info("client refused", "reason", reasonOriginDenied, "origin", loggedOrigin(origin), "address", r.RemoteAddr)
 			refuse(w, http.StatusForbidden, "pages of this origin may not connect; the operator can add it to --allowed-origins")
 			return
 		}
@@ -87,6 +87,19 @@ func (b *Broker) originAllowed(origin, host string) bool {
 	u, err := url.Parse(origin)
 	return err == nil && u.Host != "" && strings.EqualFold(u.Host, host)
 }
+
+// loggedOrigin is an origin as it may stand in the log: what else the header
+// holds than scheme and host is no browser's, and could be anything.
+func loggedOrigin(origin string) string {
+	u, err := url.Parse(origin)
+	if err != nil || u.Host == "" || len(u.Host) > maxHostBytes {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+// maxHostBytes is how long the name of a host can be, with its port.
+const maxHostBytes = 255 + len(":65535")
 
 // refuse answers in the form of Engine.IO's own errors.
 func refuse(w http.ResponseWriter, status int, message string) {

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"fmt"
 	"net/http"
+	"runtime"
 	"runtime/debug"
 )
 
@@ -44,9 +46,18 @@ func (c *Conn) deliver(p packet) {
 func (c *Conn) guard(call func()) {
 	defer func() {
 		if v := recover(); v != nil {
-			c.server.opts.Logger.Error("engine: receiver panicked", "panic", v, "stack", string(debug.Stack()))
+			c.server.opts.Logger.Error("engine: receiver panicked", "panic", describePanic(v), "stack", string(debug.Stack()))
 			c.terminate(ReasonInternalError, nil)
 		}
 	}()
 	call()
+}
+
+// describePanic tells what the Go runtime has to say, such as "index out of range". The value of another panic might hold
+// what the client sent: its type and the stack have to do.
+func describePanic(v any) string {
+	if err, ok := v.(runtime.Error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("a value of type %T", v)
 }

@@ -86,7 +86,7 @@ func (c *container) mark(used []bool) error {
 	}
 	num, err := c.num.Int64()
 	if err != nil || num < 0 || num >= int64(len(used)) {
-		return fmt.Errorf("a placeholder refers to attachment %s, there are %d", c.num, len(used))
+		return fmt.Errorf("a placeholder refers to an attachment that isn't there: there are %d", len(used))
 	}
 	used[num] = true
 	return nil

@@ -60,7 +60,7 @@ func execute(ctx context.Context, args []string, streams cli.Streams) int {
 		return exitOK
 	}
 	if err != nil {
-		return report(streams, err, exitUsage, helpHint(err))
+		return report(streams, hideArgument(err), exitUsage, helpHint(err))
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
 	if err := command.Run(&streams); err != nil {
@@ -126,6 +126,20 @@ func helpHint(err error) string {
 		hint += ` What begins with a dash and is no flag goes last, behind "--".`
 	}
 	return hint
+}
+
+// hideArgument says what is wrong with an argument too many without repeating it:
+// it may be a secret, the second of a list that belongs into quotes.
+func hideArgument(err error) error {
+	var wrong *kong.ParseError
+	if !errors.As(err, &wrong) || !strings.HasPrefix(err.Error(), "unexpected argument ") {
+		return err
+	}
+	command := wrong.Context.Selected()
+	if command == nil || !command.Leaf() {
+		return err // it is taken for a command's name
+	}
+	return fmt.Errorf("%s was given an argument too many; a flag that is repeated stands before each of its values", command.FullPath())
 }
 
 // exitCode is the one that the error asks for, or that of a failure.

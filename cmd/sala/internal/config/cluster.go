@@ -79,7 +79,11 @@ func maskURL(raw string) string {
 	}
 	shown := u.Scheme + "://"
 	if u.User != nil {
-		shown += u.User.Username() + ":" + masked + "@"
+		name := masked + "@" // alone it could be a password that lacks its colon
+		if _, both := u.User.Password(); both {
+			name = u.User.Username() + ":" + name
+		}
+		shown += name
 	}
 	shown += u.Host + u.Path
 	if u.RawQuery != "" {

@@ -46,6 +46,7 @@ func TestClusterSecretsAreMasked(t *testing.T) {
 	const secret = "not-to-be-seen-not-to-be-seen-not-to-be-seen"
 	for url, want := range map[string]string{
 		"redis://h:6379/2":                        "redis_url: \"redis://h:6379/2\" ",
+		"redis://" + secret + "@h":                "redis_url: redis://***@h ",
 		"redis://ana:" + secret + "@h":            "redis_url: \"redis://ana:***@h\" ",
 		"rediss://:" + secret + "@h?addr=" + "h2": "redis_url: \"rediss://:***@h?***\" ",
 		"redis://u:" + secret + "/" + secret:      "redis_url: \"***\" ",

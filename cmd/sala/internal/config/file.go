@@ -49,24 +49,28 @@ func readFile(path string, flags map[string]bool) (*File, error) {
 		return nil, fmt.Errorf("the configuration file can't be read: %w", err)
 	}
 	f := newFile(path, flags)
+	return f, f.parse(body)
+}
+
+func (f *File) parse(body []byte) error {
 	parsed, err := parser.ParseBytes(body, 0)
 	if err != nil {
-		return nil, f.explain(err)
+		return f.explain(err)
 	}
 	if len(parsed.Docs) > 1 {
-		return nil, fmt.Errorf(`%s holds several documents, separated by "---"; keep one`, path)
+		return fmt.Errorf(`%s holds several documents, separated by "---"; keep one`, f.path)
 	}
 	if len(parsed.Docs) == 0 || parsed.Docs[0].Body == nil {
-		return f, nil
+		return nil
 	}
 	root, ok := parsed.Docs[0].Body.(*ast.MappingNode)
 	if !ok {
 		if _, empty := parsed.Docs[0].Body.(*ast.CommentGroupNode); empty {
-			return f, nil
+			return nil
 		}
-		return nil, fmt.Errorf(`%s holds no settings; a line of it looks like "listen: :3000"`, path)
+		return fmt.Errorf(`%s holds no settings; a line of it looks like "listen: :3000"`, f.path)
 	}
-	return f, f.decode(root)
+	return f.decode(root)
 }
 
 // decode takes what is a flag for itself and leaves the rest to the strict
@@ -139,6 +143,9 @@ func (f *File) unknown(name string, line int) error {
 		return strings.TrimSuffix(strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(s)), "s")
 	}
 	known := slices.Sorted(maps.Keys(f.keys))
+	if !keyName.MatchString(name) { // it could be a secret in the wrong column
+		return fmt.Errorf("%s:%d: unknown key; there are %s", f.path, line, strings.Join(known, ", "))
+	}
 	for _, candidate := range known {
 		if normal(candidate) == normal(name) {
 			return fmt.Errorf("%s:%d: unknown key %q; it is written %s", f.path, line, name, candidate)
@@ -151,17 +158,19 @@ func (f *File) unknown(name string, line int) error {
 func (f *File) explain(err error) error {
 	var yamlErr yaml.Error
 	if !errors.As(err, &yamlErr) || yamlErr.GetToken() == nil {
-		return fmt.Errorf("%s: %s", f.path, yaml.FormatError(err, false, false))
+		return fmt.Errorf("%s: %s", f.path, quoted.ReplaceAllStringFunc(yaml.FormatError(err, false, false), f.hideValue))
 	}
 	message := yamlErr.GetMessage()
 	var (
-		typeErr   *yaml.TypeError
-		syntaxErr *yaml.SyntaxError
+		typeErr  *yaml.TypeError
+		fieldErr *yaml.UnknownFieldError
 	)
 	switch {
 	case errors.As(err, &typeErr):
 		message = fmt.Sprintf("expected %s here, not %s", kindName(typeErr.DstType), kindName(typeErr.SrcType))
-	case errors.As(err, &syntaxErr):
+	case errors.As(err, &fieldErr):
+		message = quoted.ReplaceAllStringFunc(message, hideKey)
+	default:
 		message = quoted.ReplaceAllStringFunc(message, f.hideValue)
 	}
 	return fmt.Errorf("%s:%d: %s", f.path, yamlErr.GetToken().Position.Line, message)
@@ -169,7 +178,19 @@ func (f *File) explain(err error) error {
 
 var quoted = regexp.MustCompile(`"[^"]*"`)
 
-// hideValue keeps what a syntax error quotes only if that is a key: it could
+// keyName is what a key looks like, also one with a typing error. Keys and
+// secrets that openssl makes have digits.
+var keyName = regexp.MustCompile(`^[A-Za-z_-]{1,32}$`)
+
+// hideKey keeps a key that an error quotes only if it looks like one.
+func hideKey(quoted string) string {
+	if keyName.MatchString(strings.Trim(quoted, `"`)) {
+		return quoted
+	}
+	return masked
+}
+
+// hideValue keeps what an error quotes only if that is a key there is: it could
 // be a secret.
 func (f *File) hideValue(quoted string) string {
 	if f.keys[strings.Trim(quoted, `"`)] {

@@ -86,6 +86,7 @@ func TestSyntaxErrorsShowNoSecret(t *testing.T) {
 		"  jwt_secret: do-not-show\nlisten: :1\n", "jwt_secret: do-not-show\n  listen: :1\n", "jwt_secret: {do-not-show: x}\n", "jwt_secret: &do-not-show\n",
 		"jwt_secret: @do-not-show\n", "jwt_secret: |do-not-show\n", "jwt_secret: - do-not-show\n", "jwt_secret: [do-not-show}\n", "jwt_secret: \"\\do-not-show\"\n",
 		"jwt_secret: `do-not-show\n", "api_key: \"name=do-not-show\"x\n",
+		"jwt_secret:\n0123do-not-show:\n", "api_key:\nops=do-not-show: emit\n", "rooms:\n  0do-not-show: x\n", "relay: [{\"0do-not-show\": x}]\n",
 	} {
 		_, _, err := parse(t, nil, "--config", writeFile(t, text))
 		if err != nil && strings.Contains(err.Error(), "do-not-show") {
