@@ -27,6 +27,9 @@ export const CONFIG = {
 // What a response says in which no node is missing.
 export const WHOLE = { partial: false, missingNodes: [] };
 
+// The line of the log for a listener, as JSON or as text.
+const LISTENING = /\bmsg\W+listening\W+listener\W+(\w+)\W+addr\W+([\d.:]+)/g;
+
 const ANY_PORT = '127.0.0.1:0';
 
 export class Sala {
@@ -52,7 +55,7 @@ export class Sala {
       '--log-format', 'json', '--log-level', 'debug', ...args], { env });
     try {
       const at = await this.child.see((child) => {
-        const found = Object.fromEntries(logLines(child).filter(({ msg }) => msg === 'listening').map(({ listener, addr }) => [listener, addr]));
+        const found = Object.fromEntries([...child.stderr.matchAll(LISTENING)].map(([, listener, addr]) => [listener, addr]));
         return found.public && found.grpc && found.http && found;
       }, 'three listeners');
       this.addr = at;
