@@ -63,7 +63,7 @@ func TestParseKeyRefuses(t *testing.T) {
 		"ci=hunter2:rooms":                   "rooms:read",
 		"ci=hunter2:Emit":                    "is no scope",
 		"ci=hunter2:emit:emit":               "is no scope",
-		"ci=abc:hunter2hunter2":              "15 characters",
+		"ci=abc:hunter2hunter2":              "14 characters",
 		"ci=abc:emit,HUNTERTWO":              "9 characters",
 		strings.Repeat("n", 65) + "=hunter2": "the name",
 	} {

@@ -76,6 +76,8 @@ func maskURL(raw string) string {
 		return ""
 	case err != nil || u.Opaque != "" || u.Scheme == "":
 		return masked
+	case strings.Contains(u.Hostname(), ":") && !strings.HasPrefix(u.Host, "["):
+		return masked // a password without the host behind it
 	}
 	shown := u.Scheme + "://"
 	if u.User != nil {
