@@ -109,7 +109,7 @@ var faults = []fault{
 	},
 	handshakes(runner.OverWS, "Handshakes over WebSocket", "connect over WebSocket"),
 	handshakes(runner.OverPolls, "Handshakes over long-polling", "connect over long-polling and upgrade"),
-	hostile, storm, killBackends, killNodes, killRedis, frozen, rolling, membership,
+	hostile, storm, terminate, killBackends, killNodes, killRedis, frozen, rolling, membership,
 }
 
 func handshakes(profile, title, what string) fault {

@@ -29,6 +29,8 @@ const (
 	Attack Kind = "attack"
 	// Storm cuts off most of the clients at once, which come back as stock clients do.
 	Storm Kind = "storm"
+	// Terminate tells a server to end under load.
+	Terminate Kind = "terminate"
 	// Soak has clients of all kinds come and go for long, while everything else happens as well.
 	Soak Kind = "soak"
 	// Farewell emits to each client and disconnects it, and looks at what it gets.
@@ -62,6 +64,9 @@ func (k Kind) OfCluster() bool {
 		return false
 	}
 }
+
+// Alone reports whether a job is about one server, which it starts itself.
+func (k Kind) Alone() bool { return k == Terminate }
 
 // Protocol is how clients speak with a peer.
 type Protocol string
@@ -115,7 +120,7 @@ type Command struct {
 type Job struct {
 	Kind   Kind   `json:"kind"`
 	Target Target `json:"target"`
-	// Servers are to be started: Redis, and then those that are one by way of it. Target is not set then.
+	// Servers are to be started: one alone, or Redis and then those that are one by way of it. Target is not set then.
 	Servers []Command `json:"servers,omitempty"`
 	// Clients is how many are connected, or how many times one connects.
 	Clients int `json:"clients"`
@@ -313,6 +318,7 @@ const (
 	Away     = "away_s"        // how long clients were without a connection, at the most
 	Ended    = "ended_s"       // until a server that was told to end had ended, at the most
 	Unheard  = "unheard"       // connections that ended without a goodbye
+	Failed   = "failed"        // servers that ended with another exit code than 0
 	Spinning = "spinning"      // CPU of all servers while Redis was away and nothing to do, percent of one processor
 	Ops      = "operations"    // changes of membership
 	Wrong    = "wrong_answers" // to them

@@ -245,6 +245,7 @@ func (p *pool) handle(c *conn, opcode byte, payload []byte, now time.Duration) {
 	case opPing:
 		p.send(c, opPong, payload)
 	case opClose: // the connection ends next
+		p.send(c, opClose, payload)
 	default:
 		p.fail(fmt.Errorf("a frame with opcode %d", opcode))
 	}

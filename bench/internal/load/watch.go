@@ -26,16 +26,18 @@ type watch struct {
 	fds  []int // by client
 
 	// Guarded by the pool's mu.
-	last     [][speeches]uint64 // by client: the number of the last message
-	sent     [speeches]uint64
-	asked    map[uint64]int // who waits for the ack of an event
-	sequence uint64
-	answered uint64
-	codes    uint64 // acks that are errors
-	missing  uint64
-	disorder uint64
-	stray    uint64 // answers that nobody waited for
-	examples []string
+	last      [][speeches]uint64 // by client: the number of the last message
+	sent      [speeches]uint64
+	asked     map[uint64]int // who waits for the ack of an event
+	sequence  uint64
+	unsent    uint64 // events whose client had gone
+	answered  uint64
+	codes     uint64 // acks that are errors
+	missing   uint64
+	disorder  uint64
+	stray     uint64 // answers that nobody waited for
+	farewells int    // clients who were told why they have to go
+	examples  []string
 }
 
 // newWatch connects them.
@@ -79,6 +81,8 @@ func (w *watch) hear(client int, packet []byte) {
 			w.codes++
 			w.example("event %d was answered with %s", number, code)
 		}
+	case bytes.HasPrefix(packet, []byte(farewellEvent)):
+		w.farewells++
 	case bytes.HasPrefix(packet, []byte("42[")):
 		if n, _, _, ok := nextDelivery(packet); ok {
 			w.message(client, int(n&0xFF), n>>8)
@@ -130,7 +134,34 @@ func (w *watch) ask() error {
 	if tooMany {
 		return fmt.Errorf("%d events wait for their answers", pendingEvents)
 	}
-	return w.pool.tell(w.fds[client], fmt.Appendf(nil, `42%d[%q,%s]`, number, clientEvent, newPayload(number, 0)))
+	err := w.pool.tell(w.fds[client], fmt.Appendf(nil, `42%d[%q,%s]`, number, clientEvent, newPayload(number, 0)))
+	if err != nil {
+		w.pool.mu.Lock()
+		defer w.pool.mu.Unlock()
+		delete(w.asked, number)
+		w.unsent++
+	}
+	return err
+}
+
+// asks returns how many events have been sent.
+func (w *watch) asks() uint64 {
+	w.pool.mu.Lock()
+	defer w.pool.mu.Unlock()
+	return w.sequence
+}
+
+// ended waits until all connections have ended.
+func (w *watch) ended(patience time.Duration) error {
+	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		counts, _, err := w.pool.snapshot()
+		if err != nil || int(counts.gone) == len(w.fds) {
+			return err
+		}
+		if time.Since(begin) > patience {
+			return fmt.Errorf("%d of %d connections have ended", counts.gone, len(w.fds))
+		}
+	}
 }
 
 // settle waits until all has arrived, or nothing more can be expected.

@@ -13,6 +13,7 @@ const (
 	Abrupt    = "abrupt"
 	Hostile   = "hostile"
 	Storm     = "storm"
+	Terminate = "terminate"
 	Order     = "order"
 	Upgrades  = "upgrades"
 	OverWS    = "handshakes-websocket"
@@ -30,11 +31,14 @@ const (
 	Membership = "membership"
 )
 
+// DrainTimeout is how long servers that are told to end may take.
+const DrainTimeout = 10 * time.Second
+
 // DrainSpread is over how long the servers of a cluster send their clients away.
 const DrainSpread = 2 * time.Second
 
 func drainArgs() []string {
-	return []string{"--drain-timeout", "10s", "--drain-spread", DrainSpread.String()}
+	return []string{"--drain-timeout", DrainTimeout.String(), "--drain-spread", DrainSpread.String()}
 }
 
 // FaultPlan returns the faults as they are published.
@@ -61,6 +65,7 @@ func FaultPlan() Plan {
 			}},
 			{Name: Order, Runs: 1, Job: job.Job{Kind: job.Farewell, Clients: 10_000}},
 			{Name: Upgrades, Runs: 1, Job: job.Job{Kind: job.Upgrade, Clients: 5000, Every: 4 * time.Millisecond}},
+			{Name: Terminate, Runs: 1, Job: job.Job{Kind: job.Terminate, Clients: 500, Every: 10 * time.Millisecond, Rounds: 5}, Args: drain},
 			{Name: OverWS, Runs: 1, Job: job.Job{Kind: job.Connect, Clients: 50_000, Window: 200, Drop: true}},
 			{Name: OverPolls, Runs: 1, Job: job.Job{Kind: job.Connect, Clients: 5000, Window: 200, Drop: true, Polling: true}},
 			{Name: KillBackends, Runs: 1, Job: job.Job{
@@ -101,6 +106,7 @@ func QuickFaultPlan() Plan {
 			}},
 			{Name: Order, Runs: 1, Job: job.Job{Kind: job.Farewell, Clients: 500}},
 			{Name: Upgrades, Runs: 1, Job: job.Job{Kind: job.Upgrade, Clients: 300, Every: 4 * time.Millisecond}},
+			{Name: Terminate, Runs: 1, Job: job.Job{Kind: job.Terminate, Clients: 100, Every: 10 * time.Millisecond, Rounds: 2}, Args: drain},
 			{Name: OverWS, Runs: 1, Job: job.Job{Kind: job.Connect, Clients: 2000, Window: 200, Drop: true}},
 			{Name: OverPolls, Runs: 1, Job: job.Job{Kind: job.Connect, Clients: 500, Window: 200, Drop: true, Polling: true}},
 			{Name: KillBackends, Runs: 1, Job: job.Job{

@@ -174,6 +174,14 @@ func (r *Runner) serveAndLoad(
 		}
 		return r.load(ctx, &j, connected)
 	}
+	if j.Kind.Alone() {
+		c, err := r.single(peer, profile)
+		if err != nil {
+			return nil, err
+		}
+		j.Servers = []job.Command{c}
+		return r.load(ctx, &j, connected)
+	}
 	s, err := r.start(ctx, peer, profile)
 	if err != nil {
 		return nil, err

@@ -17,13 +17,18 @@ import (
 // nodes is how many servers make a cluster.
 const nodes = 3
 
-// start starts a server.
-func (r *Runner) start(ctx context.Context, peer string, profile result.Profile) (*server.Server, error) {
+// single returns how a server is started that is alone.
+func (r *Runner) single(peer string, profile result.Profile) (job.Command, error) {
 	free, err := server.FreeAddresses(3)
 	if err != nil {
-		return nil, err
+		return job.Command{}, err
 	}
-	c, err := r.prepared(peer, profile, profile.Name+"-"+peer, addresses{listen: free[0], control: free[1], http: free[2]})
+	return r.prepared(peer, profile, profile.Name+"-"+peer, addresses{listen: free[0], control: free[1], http: free[2]})
+}
+
+// start starts a server.
+func (r *Runner) start(ctx context.Context, peer string, profile result.Profile) (*server.Server, error) {
+	c, err := r.single(peer, profile)
 	if err != nil {
 		return nil, err
 	}

@@ -34,6 +34,7 @@ type Server struct {
 	process *os.Process
 	cancel  context.CancelFunc
 	ended   chan struct{} // closed when the process has ended
+	code    int           // its exit code, then
 }
 
 // Start starts a server and waits until it listens. It ends with ctx, in good order. Its output is added to the log.
@@ -56,6 +57,7 @@ func Start(ctx context.Context, c *job.Command) (*Server, error) {
 	s.target.PID, s.target.Log = cmd.Process.Pid, c.Log
 	go func() {
 		_ = cmd.Wait() // how it ended is in its log
+		s.code = cmd.ProcessState.ExitCode()
 		close(s.ended)
 	}()
 	if err := s.ready(ctx, c); err != nil {
@@ -130,6 +132,12 @@ func (s *Server) Target() job.Target { return s.target }
 
 // Ended returns a channel that is closed when the process has ended.
 func (s *Server) Ended() <-chan struct{} { return s.ended }
+
+// ExitCode waits until the process has ended and returns its exit code, -1 if a signal has ended it.
+func (s *Server) ExitCode() int {
+	<-s.ended
+	return s.code
+}
 
 // Stop ends the server in good order and waits until it is gone.
 func (s *Server) Stop() {
