@@ -35,7 +35,7 @@ func startHub(t testing.TB, o events.Options) (*harness, *events.Hub) {
 		if err != nil {
 			return nil, err
 		}
-		return broker.NewSubscription(sub, 10_000), nil
+		return broker.NewSubscription(sub, broker.MessageLimits{Bytes: 10_000, Attachments: 64}), nil
 	}})
 	t.Cleanup(func() { _ = hub.Close(timeout(t)) })
 	return h, hub
@@ -489,7 +489,7 @@ func TestStuckBackendIsCut(t *testing.T) {
 		hub := events.New(events.Options{MaxQueuedEvents: 10})
 		service := &eventService{broker: &fakeBroker{subscribe: func(broker.SubscribeOptions) (*broker.Subscription, error) {
 			sub, err := hub.Subscribe(events.Start{Credits: 1})
-			return broker.NewSubscription(sub, 1000), err
+			return broker.NewSubscription(sub, broker.MessageLimits{Bytes: 1000, Attachments: 64}), err
 		}}}
 		ctx, cancel := context.WithCancel(context.Background())
 		stream := &stuckStream{ctx: ctx, first: make(chan *salav1.SubscribeRequest, 1)}
@@ -520,7 +520,7 @@ func TestSubscriptionOfAnEndedStream(t *testing.T) {
 			cancel()
 			<-time.After(time.Second) // the method returns meanwhile
 			sub, err := hub.Subscribe(events.Start{})
-			return broker.NewSubscription(sub, 1000), err
+			return broker.NewSubscription(sub, broker.MessageLimits{Bytes: 1000, Attachments: 64}), err
 		}}}
 		stream := &stuckStream{ctx: ctx, first: make(chan *salav1.SubscribeRequest, 1)}
 		stream.first <- &salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Start{Start: &salav1.SubscribeStart{}}}

@@ -26,6 +26,8 @@ type Broker struct {
 	namespaces     map[string]*namespace
 	namespaceNames []string // sorted
 	relay          map[string]RelayRule
+	rates          rates
+	admission      *admission
 	engine         *engine.Server
 	handler        http.Handler
 	metrics        *metrics
@@ -62,6 +64,7 @@ func New(o Options) (*Broker, error) {
 		started:    time.Now(),
 		namespaces: make(map[string]*namespace, len(o.Namespaces)),
 		relay:      make(map[string]RelayRule, len(o.Relay)),
+		rates:      o.rates(),
 		drained:    make(chan struct{}),
 		rush:       make(chan struct{}),
 		asks:       newAsks(),
@@ -72,9 +75,10 @@ func New(o Options) (*Broker, error) {
 	b.namespaceNames = slices.Compact(slices.Sorted(slices.Values(o.Namespaces)))
 	for _, name := range b.namespaceNames {
 		ns := &namespace{b: b, name: name}
-		ns.index = fanout.New[*socket](o.MaxRoomsPerSocket, ns)
+		ns.index = fanout.New[*socket](fanout.Limits{Rooms: o.MaxRoomsPerSocket, PerUser: int(o.Limits.ConnectionsPerUser)}, ns)
 		b.namespaces[name] = ns
 	}
+	b.admission = newAdmission(b)
 	b.metrics = newMetrics(b)
 	if o.Metrics != nil {
 		if err := o.Metrics.Register(b.metrics); err != nil {
@@ -103,6 +107,7 @@ func New(o Options) (*Broker, error) {
 		OversizeHandshake: oversizeHandshake,
 		MaxQueuedBytes:    int(max(o.MaxQueueBytes, o.MaxMessageBytes+messageOverhead)),
 		Policy:            policy,
+		Admission:         b.admission,
 		Logger:            b.log,
 		Observer:          b.metrics,
 	})

@@ -33,6 +33,7 @@ type client struct {
 
 	// Owned by the goroutine that reads the connection.
 	decoder packet.Decoder
+	usage   usage
 
 	mu       sync.Mutex
 	sockets  []*socket
@@ -48,7 +49,7 @@ func (b *Broker) Open(conn *engine.Conn, r *http.Request) engine.Receiver {
 		b:       b,
 		conn:    conn,
 		token:   tokenOf(r),
-		decoder: packet.Decoder{MaxBytes: int(b.opts.MaxMessageBytes)},
+		decoder: packet.Decoder{MaxBytes: int(b.opts.MaxMessageBytes), MaxAttachments: b.opts.MaxAttachments},
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -73,12 +74,14 @@ func tokenOf(r *http.Request) string {
 
 // Text implements [engine.Receiver].
 func (c *client) Text(message []byte) {
+	c.usage.arrived += len(message)
 	p, ok, err := c.decoder.Text(message)
 	c.take(&p, ok, err)
 }
 
 // Binary implements [engine.Receiver].
 func (c *client) Binary(message []byte) {
+	c.usage.arrived += len(message)
 	p, ok, err := c.decoder.Binary(message)
 	c.take(&p, ok, err)
 }
@@ -87,30 +90,45 @@ func (c *client) take(p *packet.Packet, ok bool, err error) {
 	if err != nil {
 		c.cut(err)
 	} else if ok {
-		c.receive(p)
+		bytes := c.usage.arrived
+		c.usage.arrived = 0
+		c.receive(p, bytes)
 	}
 }
 
-// receive does what a packet asks for. One for a namespace that the client
-// isn't in is ignored: it may have been on its way when the socket ended.
-func (c *client) receive(p *packet.Packet) {
+// receive does what a packet asks for, if it is within the limits. Answers that
+// were asked for and goodbyes always are.
+func (c *client) receive(p *packet.Packet, bytes int) {
 	s := c.socket(p.Namespace)
+	switch {
+	case p.Type == parser.DISCONNECT && s != nil:
+		s.end(endedByClient)
+	case p.Type == parser.DISCONNECT && c.withdraw(p.Namespace):
+	case p.Type == parser.ACK && s != nil && s.answer(p):
+	default:
+		if name := c.charge(bytes); name != "" {
+			c.refuseExcess(s, p, name)
+			return
+		}
+		c.act(s, p)
+	}
+}
+
+// act does what a packet asks for that is within the limits. One for a namespace
+// that the client isn't in is ignored: it may have been on its way when the
+// socket ended.
+func (c *client) act(s *socket, p *packet.Packet) {
 	switch {
 	case p.Type == parser.CONNECT && (s != nil || c.awaits(p.Namespace)):
 		c.cut(errors.New("a second CONNECT for the same namespace"))
 	case p.Type == parser.CONNECT:
 		c.connect(p)
-	case s == nil && p.Type == parser.DISCONNECT && c.withdraw(p.Namespace):
 	case s == nil:
 		c.b.metrics.received(eventUnhandled, errNotConnected())
-	case p.Type == parser.DISCONNECT:
-		s.end(endedByClient)
 	case p.Type == parser.EVENT:
 		c.b.handle(s, p)
 	case p.Type == parser.ACK:
-		if !s.answer(p) {
-			c.b.metrics.acks.WithLabelValues(ackLate).Inc()
-		}
+		c.b.metrics.acks.WithLabelValues(ackLate).Inc()
 	}
 }
 
@@ -156,22 +174,32 @@ func (c *client) refuse(namespace, counted string, err *Error) {
 	}
 }
 
-// attach lets enter add a socket, unless the connection has ended. enter is
-// called in the same step, so that whoever ends the connection either
-// prevents it or finds the socket.
-func (c *client) attach(s *socket, enter func()) bool {
+// attach lets enter add a socket, unless the connection has ended: then it
+// reports false. The error is enter's. enter is called in the same step, so
+// that whoever ends the connection either prevents it or finds the socket.
+func (c *client) attach(s *socket, enter func() *Error) (attached bool, err *Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ended {
-		return false
+		return false, nil
+	}
+	if err := enter(); err != nil {
+		return false, err
 	}
 	if c.closing != nil {
 		c.closing.Stop()
 		c.closing = nil
 	}
 	c.sockets = append(c.sockets, s)
-	enter()
-	return true
+	return true, nil
+}
+
+// full reports whether the client is in as many namespaces as it may be.
+func (c *client) full() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	limit := c.b.opts.Limits.Namespaces
+	return limit > 0 && int64(len(c.sockets)+len(c.deciding)) >= limit
 }
 
 // all returns the client's sockets.
@@ -215,4 +243,5 @@ func (c *client) Closed(reason engine.Reason, _ error) {
 	for _, s := range sockets {
 		s.end(string(reason))
 	}
+	c.b.admission.leave(c.conn.RemoteAddress())
 }

@@ -17,7 +17,7 @@ var everyone = fanout.Target{All: true}
 func (b *Broker) Emit(ctx context.Context, t Target, m Message) (Report, error) {
 	var v violations
 	t.validate(&v)
-	m.validate(&v, b.opts.MaxMessageBytes)
+	m.validate(&v, b.opts.messageLimits())
 	if err := v.err(); err != nil {
 		return Report{}, err
 	}

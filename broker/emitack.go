@@ -77,7 +77,7 @@ func (b *Broker) EmitWithAck(ctx context.Context, t Target, m Message, o AckOpti
 	}
 	var v violations
 	t.validate(&v)
-	m.validate(&v, b.opts.MaxMessageBytes)
+	m.validate(&v, b.opts.messageLimits())
 	if o.Timeout < 0 || o.Timeout > maxAckTimeout {
 		v.add("timeout", "%s is not between 0 and %s", o.Timeout, maxAckTimeout)
 	}

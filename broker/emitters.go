@@ -81,7 +81,7 @@ func (e *emitters) do(ns *namespace, c *emitter.Command) error {
 	var v violations
 	m := Message{Event: c.Event, Args: c.Args, Attachments: c.Attachments, Volatile: c.Volatile}
 	if c.Kind == emitter.KindEmit {
-		m.validate(&v, e.b.opts.MaxMessageBytes)
+		m.validate(&v, e.b.opts.messageLimits())
 	} else {
 		validateNames(&v, "rooms", c.Change, validateRoom)
 	}

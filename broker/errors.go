@@ -52,6 +52,10 @@ const (
 	ReasonUserMismatch      = "USER_MISMATCH"
 	ReasonTooManyRevoked    = "TOO_MANY_REVOCATIONS"
 	ReasonNoSigningKey      = "NO_SIGNING_KEY"
+
+	ReasonRateLimited        = "RATE_LIMITED"
+	ReasonTooManyConnections = "TOO_MANY_CONNECTIONS"
+	ReasonTooManyNamespaces  = "TOO_MANY_NAMESPACES"
 )
 
 // FieldViolation says what is wrong with one field of a request.

@@ -51,6 +51,9 @@ type roomRequest struct {
 // handleJoin puts the client into the room, if its token allows it, and
 // announces it. Joining a room again changes nothing and is not announced.
 func (b *Broker) handleJoin(s *socket, p packet.Payload) *Error {
+	if err := s.client.mayJoin(); err != nil {
+		return err
+	}
 	req, err := parseRoomRequest(p)
 	if err != nil {
 		return err
@@ -68,6 +71,9 @@ func (b *Broker) handleJoin(s *socket, p packet.Payload) *Error {
 // handleLeave takes the client out of the room and announces it to those who
 // stay.
 func (b *Broker) handleLeave(s *socket, p packet.Payload) *Error {
+	if err := s.client.mayJoin(); err != nil {
+		return err
+	}
 	req, err := parseRoomRequest(p)
 	if err != nil {
 		return err

@@ -18,6 +18,14 @@ func (c *client) connect(p *packet.Packet) {
 		c.refuse(p.Namespace, ReasonNamespaceNotFound, &Error{Code: CodeNotFound, Reason: ReasonNamespaceNotFound, Message: "Invalid namespace"})
 		return
 	}
+	if c.full() {
+		c.b.metrics.exceeded(limitNamespaces)
+		c.refuse(ns.name, ReasonTooManyNamespaces, &Error{
+			Code: CodeResourceExhausted, Reason: ReasonTooManyNamespaces,
+			Message: fmt.Sprintf("a connection may be in %d namespaces; leave one first", c.b.opts.Limits.Namespaces),
+		})
+		return
+	}
 	claims, err := c.b.authenticate(ns, c.token, p)
 	if err != nil {
 		c.refuse(ns.name, err.Reason, err)
@@ -26,14 +34,20 @@ func (c *client) connect(p *packet.Packet) {
 	c.decide(newSocket(c, ns, claims, p))
 }
 
-// admit lets a socket in, and reports false if the connection has ended.
+// admit lets a socket in. It reports false if the connection has ended, or if the
+// user has too many sockets, which the client hears.
 //
 // In a cluster, before the socket is in, this node hears what others send to it:
 // the first of a user or a room waits for that, as long as it takes to tell Redis.
 func (c *client) admit(s *socket) bool {
 	release := c.b.listen(append(s.topics(), roomTopics(s.ns.name, s.claims.Rooms)...)...)
 	defer release()
-	if !c.attach(s, s.enter) {
+	attached, refused := c.attach(s, s.enter)
+	if refused != nil {
+		c.b.metrics.exceeded(limitConnectionsPerUser)
+		c.refuse(s.ns.name, refused.Reason, refused)
+	}
+	if !attached {
 		return false
 	}
 	// What has changed since the token was checked may not have found the socket.

@@ -108,7 +108,7 @@ func (b *Broker) ClearRoom(ctx context.Context, c ClearRoom) (Outcome, error) {
 	validateRoom(&v, "room", c.Room)
 	if c.Notice != nil {
 		var notice violations
-		c.Notice.validate(&notice, b.opts.MaxMessageBytes)
+		c.Notice.validate(&notice, b.opts.messageLimits())
 		for _, f := range notice {
 			v.add("notice."+f.Field, "%s", f.Description)
 		}

@@ -9,8 +9,8 @@ import (
 
 // Limits of what one event may carry.
 const (
-	maxNameBytes   = 255
-	maxAttachments = 64
+	maxNameBytes          = 255
+	defaultMaxAttachments = 64
 )
 
 // Message is one event as it is sent to clients.
@@ -51,15 +51,27 @@ func (m *Message) size() (n int64) {
 	return n
 }
 
+// MessageLimits is how large a message may be.
+type MessageLimits struct {
+	// Bytes is how much its arguments and attachments have together.
+	Bytes int64
+	// Attachments is how many it has.
+	Attachments int
+}
+
+func (o *Options) messageLimits() MessageLimits {
+	return MessageLimits{Bytes: o.MaxMessageBytes, Attachments: o.MaxAttachments}
+}
+
 // validate adds to v whatever makes m unfit to be sent.
-func (m *Message) validate(v *violations, maxBytes int64) {
+func (m *Message) validate(v *violations, limits MessageLimits) {
 	validateEvent(v, "event", m.Event)
-	if n := m.size(); n > maxBytes {
-		v.add("args", "arguments and attachments have %d bytes; at most %d are allowed (--max-message-bytes)", n, maxBytes)
+	if n := m.size(); n > limits.Bytes {
+		v.add("args", "arguments and attachments have %d bytes; at most %d are allowed (--max-message-bytes)", n, limits.Bytes)
 		return
 	}
-	if len(m.Attachments) > maxAttachments {
-		v.add("attachments", "there are %d; at most %d are allowed", len(m.Attachments), maxAttachments)
+	if len(m.Attachments) > limits.Attachments {
+		v.add("attachments", "there are %d; at most %d are allowed (--max-attachments)", len(m.Attachments), limits.Attachments)
 		return
 	}
 	if len(m.Args) > 0 {

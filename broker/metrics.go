@@ -33,6 +33,7 @@ type metrics struct {
 	connections    prometheus.Gauge
 	closed         *prometheus.CounterVec
 	refusals       *prometheus.CounterVec
+	limits         *prometheus.CounterVec
 	events         *prometheus.CounterVec
 	acks           *prometheus.CounterVec
 	stream         *streamMetrics
@@ -59,6 +60,7 @@ func newMetrics(b *Broker) *metrics {
 		}),
 		closed:   counters("sala_connections_closed_total", "Connections that have ended, by reason.", "reason"),
 		refusals: counters("sala_connects_refused_total", "Clients that were refused, by reason.", "reason"),
+		limits:   counters("sala_limits_exceeded_total", "What clients wanted beyond a limit, by limit.", "limit"),
 		events:   counters("sala_client_events_total", "Events that clients sent, by what became of them.", "kind", "result"),
 		acks:     counters("sala_acks_total", "Answers that clients were asked for, by what became of them.", "result"),
 		emits:    counter("sala_emits_total", "Messages sent, whatever the number of receivers."),
@@ -69,6 +71,8 @@ func newMetrics(b *Broker) *metrics {
 }
 
 func (m *metrics) refused(reason string) { m.refusals.WithLabelValues(reason).Inc() }
+
+func (m *metrics) exceeded(limit string) { m.limits.WithLabelValues(limit).Inc() }
 
 func (m *metrics) received(kind string, err *Error) {
 	result := "ok"
@@ -125,6 +129,6 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	own := []prometheus.Collector{m.connections, m.closed, m.refusals, m.events, m.acks, m.emits, m.queued, m.dropped, m.emitters}
+	own := []prometheus.Collector{m.connections, m.closed, m.refusals, m.limits, m.events, m.acks, m.emits, m.queued, m.dropped, m.emitters}
 	return append(own, m.stream.collectors()...)
 }

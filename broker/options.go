@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -46,6 +47,14 @@ type Options struct {
 	// MaxRoomsPerSocket bounds in how many rooms a socket may be; 1000 by
 	// default.
 	MaxRoomsPerSocket int
+	// MaxAttachments bounds how many attachments a message has, whoever sends it;
+	// 64 by default.
+	MaxAttachments int
+	// Limits bounds what clients may take beside that.
+	Limits Limits
+	// TrustedProxies are the networks of proxies that are believed what they say
+	// about their clients, in X-Forwarded-For and X-Forwarded-Proto.
+	TrustedProxies []netip.Prefix
 	// Relay lets clients talk to each other without a backend.
 	Relay []RelayRule
 	// Rooms lets clients join and leave rooms by themselves.
@@ -144,6 +153,7 @@ func (o *Options) setDefaults() {
 	setDefault(&o.MaxQueueBytes, 1<<20)
 	setDefault(&o.SlowConsumers, DisconnectSlow)
 	setDefault(&o.MaxRoomsPerSocket, 1000)
+	setDefault(&o.MaxAttachments, defaultMaxAttachments)
 	setDefault(&o.AckTimeout, 10*time.Second)
 	setDefault(&o.Decisions.Timeout, 5*time.Second)
 	setDefault(&o.Decisions.Default, RefuseUndecided)
@@ -192,6 +202,13 @@ func (o *Options) validate() error {
 	if o.SlowConsumers != DisconnectSlow && o.SlowConsumers != DropSlow {
 		v.add("slow_consumers", "%q is neither \"disconnect\" nor \"drop\"", o.SlowConsumers)
 	}
+	if o.MaxRoomsPerSocket < 1 || o.MaxRoomsPerSocket > 1_000_000 {
+		v.add("max_rooms_per_socket", "%d is not between 1 and 1000000", o.MaxRoomsPerSocket)
+	}
+	if o.MaxAttachments < 1 || o.MaxAttachments > 1000 {
+		v.add("max_attachments", "%d is not between 1 and 1000", o.MaxAttachments)
+	}
+	o.Limits.validate(&v)
 	if o.AckTimeout < 0 || o.Decisions.Timeout < 0 {
 		v.add("ack_timeout", "ack_timeout and decide_timeout must be above zero")
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/salabroker/sala/broker/forwarded"
 )
 
 // reasonOriginDenied is how the metrics count the pages that may not connect.
@@ -22,7 +24,7 @@ func (b *Broker) publicHandler(socketIO http.Handler) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusNotFound, "this is a Sala broker: connect a Socket.IO client, which asks below "+socketPath)
 	})
-	return limitBodyTime(mux, bodyTimeout)
+	return limitBodyTime(forwarded.Proxies(b.opts.TrustedProxies).Handler(mux), bodyTimeout)
 }
 
 // bodyTimeout is how long a client may take over the body of a request.
@@ -54,7 +56,7 @@ func (b *Broker) checkOrigin(next http.Handler) http.Handler {
 			refuse(w, http.StatusBadRequest, "a request has one Origin")
 			return
 		}
-		if !b.originAllowed(origin, r.Host) {
+		if !b.originAllowed(origin, r) {
 			b.metrics.refused(reasonOriginDenied)
 			b.log.Info("client refused", "reason", reasonOriginDenied, "origin", loggedOrigin(origin), "address", r.RemoteAddr)
 			refuse(w, http.StatusForbidden, "pages of this origin may not connect; the operator can add it to --allowed-origins")
@@ -76,8 +78,9 @@ func (b *Broker) checkOrigin(next http.Handler) http.Handler {
 }
 
 // originAllowed reports whether origin is the broker's own, as seen by the
-// browser, or one of the allowed.
-func (b *Broker) originAllowed(origin, host string) bool {
+// browser, or one of the allowed. A page that came unencrypted, as anybody on the
+// way could have made it, isn't of the same origin as a broker behind TLS.
+func (b *Broker) originAllowed(origin string, r *http.Request) bool {
 	if slices.Contains(b.opts.AllowedOrigins, "*") {
 		return true
 	}
@@ -85,7 +88,10 @@ func (b *Broker) originAllowed(origin, host string) bool {
 		return true
 	}
 	u, err := url.Parse(origin)
-	return err == nil && u.Host != "" && strings.EqualFold(u.Host, host)
+	if err != nil || u.Host == "" || u.Scheme == "http" && forwarded.Secure(r) {
+		return false
+	}
+	return strings.EqualFold(u.Host, r.Host)
 }
 
 // loggedOrigin is an origin as it may stand in the log: what else the header

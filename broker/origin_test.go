@@ -92,3 +92,63 @@ func TestOtherPathsSayWhatThisIs(t *testing.T) {
 	}
 	http.DefaultClient.CloseIdleConnections()
 }
+
+// TestOriginsOfASession has a page of another origin that knows a session's id
+// try each request that belongs to it.
+func TestOriginsOfASession(t *testing.T) {
+	node := brokertest.Start(t, broker.Options{})
+	sid := pollSession(t, node)
+	for _, origin := range []string{"https://evil.example", "null"} {
+		header := http.Header{"Origin": {origin}}
+		session := "/socket.io/?EIO=4&sid=" + sid + "&transport="
+		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodOptions, http.MethodPut} {
+			req, err := http.NewRequestWithContext(t.Context(), method, node.URL+session+"polling", strings.NewReader("40"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header, req.Close = header, true
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if resp.StatusCode != http.StatusForbidden {
+				t.Errorf("%s from %s: %s, want 403", method, origin, resp.Status)
+			}
+		}
+		for what, path := range map[string]string{"an upgrade": session + "websocket", "a WebSocket": "/socket.io/?EIO=4&transport=websocket"} {
+			if _, err := node.DialPath(path, header); err == nil || !strings.Contains(err.Error(), "403") {
+				t.Errorf("%s from %s: %v, want 403", what, origin, err)
+			}
+		}
+	}
+}
+
+// A page that came over plain HTTP isn't of the same origin as a broker that its
+// clients reach over TLS.
+func TestOriginsOfUnencryptedPages(t *testing.T) {
+	plain := brokertest.Start(t, broker.Options{})
+	proxied := brokertest.Start(t, broker.Options{TrustedProxies: loopback})
+	for name, test := range map[string]struct {
+		node          *brokertest.Node
+		scheme, proto string
+		ok            bool
+	}{
+		"plain all the way":         {proxied, "http", "http", true},
+		"TLS all the way":           {proxied, "https", "https", true},
+		"a plain page":              {proxied, "http", "https", false},
+		"TLS in front of the proxy": {proxied, "https", "http", true},
+		"nobody says":               {proxied, "http", "", true},
+		"a stranger says":           {plain, "http", "https", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			header := http.Header{"Origin": {test.scheme + strings.TrimPrefix(test.node.URL, "http")}}
+			if test.proto != "" {
+				header.Set("X-Forwarded-Proto", test.proto)
+			}
+			if _, err := test.node.TryDial(header); (err == nil) != test.ok {
+				t.Errorf("dial: %v, want ok = %v", err, test.ok)
+			}
+		})
+	}
+}

@@ -3,6 +3,7 @@ package broker
 import (
 	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,12 +66,12 @@ func (s *socket) ID() string { return s.id }
 func (s *socket) User() string { return s.user }
 
 // enter makes the socket a member of its namespace and of its token's rooms,
-// and tells the client.
+// and tells the client, unless its user has as many as it may have.
 //
 // The CONNECT packet is queued in the very step that makes the socket known.
 // So nothing can be sent to the client before it, and a client that has read
 // it is found by whoever asks.
-func (s *socket) enter() {
+func (s *socket) enter() *Error {
 	connect := engine.NewFrame(packet.AppendConnect(nil, s.ns.name, s.id))
 	s.mu.Lock()
 	if left, ok := untilExpiry(s.claims); ok {
@@ -78,13 +79,26 @@ func (s *socket) enter() {
 	}
 	rooms := s.claims.Rooms
 	s.mu.Unlock()
-	// It can't fail: authenticate has checked the limit.
-	_ = s.ns.index.Add(s, rooms, func() {
+	err := s.ns.index.Add(s, rooms, func() {
 		s.tellConnected()
 		s.client.conn.Send(connect, false)
 	})
+	if err != nil { // it is the user's: the number of rooms has been checked
+		s.gone.Store(true)
+		s.stopExpiry()
+		return tooManyConnections(s.client.b.opts.Limits.ConnectionsPerUser)
+	}
 	s.client.b.interested(s)
 	s.client.b.log.Debug("socket connected", "socket", s.id, "namespace", s.ns.name, "user", s.user)
+	return nil
+}
+
+func tooManyConnections(limit int64) *Error {
+	return &Error{
+		Code:    CodeResourceExhausted,
+		Reason:  ReasonTooManyConnections,
+		Message: fmt.Sprintf("the user has %d connections already, as many as are allowed; close one first", limit),
+	}
 }
 
 // Why a socket ended, beside the reasons for which connections end and the

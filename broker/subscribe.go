@@ -53,7 +53,7 @@ func (b *Broker) Subscribe(o SubscribeOptions) (*Subscription, error) {
 	if err != nil {
 		return nil, eventsError(err)
 	}
-	return NewSubscription(sub, b.opts.MaxMessageBytes), nil
+	return NewSubscription(sub, b.opts.messageLimits()), nil
 }
 
 func (o *SubscribeOptions) validate(namespaces []string) error {
@@ -90,14 +90,14 @@ func (b *Broker) endSubscriptions(ctx context.Context) {
 // methods may be called concurrently, but Take by one goroutine at a time. Their
 // errors are *[Error].
 type Subscription struct {
-	sub             *events.Subscription
-	maxMessageBytes int64
+	sub    *events.Subscription
+	limits MessageLimits
 }
 
 // NewSubscription returns a subscription of any hub, whose answers are checked as
 // the broker checks messages.
-func NewSubscription(sub *events.Subscription, maxMessageBytes int64) *Subscription {
-	return &Subscription{sub: sub, maxMessageBytes: maxMessageBytes}
+func NewSubscription(sub *events.Subscription, limits MessageLimits) *Subscription {
+	return &Subscription{sub: sub, limits: limits}
 }
 
 // Take hands out events as [events.Subscription.Take] does. Its error says why
@@ -131,7 +131,7 @@ func (s *Subscription) Reply(id uint64, r events.Reply) error {
 		}
 	} else {
 		m := Message{Event: "ack", Args: r.Args, Attachments: r.Attachments}
-		m.validate(&v, s.maxMessageBytes)
+		m.validate(&v, s.limits)
 	}
 	if err := v.err(); err != nil {
 		return err

@@ -74,7 +74,7 @@ func subscription(t *testing.T) (*Subscription, *events.Hub) {
 			t.Error(err)
 		}
 	})
-	return NewSubscription(sub, 1000), hub
+	return NewSubscription(sub, MessageLimits{Bytes: 1000, Attachments: 64}), hub
 }
 
 func takeOne(t *testing.T, sub *Subscription) events.Delivery {

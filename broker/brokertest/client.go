@@ -57,7 +57,8 @@ func (n *Node) TryDial(header http.Header) (*Client, error) {
 // DialPath is TryDial to a path and query of the caller's choice.
 func (n *Node) DialPath(path string, header http.Header) (*Client, error) {
 	url := "ws" + strings.TrimPrefix(n.URL, "http") + path
-	ws, resp, err := websocket.DefaultDialer.DialContext(n.t.Context(), url, header)
+	dialer := websocket.Dialer{NetDialContext: n.dial, HandshakeTimeout: patience}
+	ws, resp, err := dialer.DialContext(n.t.Context(), url, header)
 	if resp != nil {
 		_ = resp.Body.Close()
 	}

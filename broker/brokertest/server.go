@@ -3,6 +3,7 @@ package brokertest
 
 import (
 	"context"
+	"net"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -21,12 +22,26 @@ type Node struct {
 	// URL is the public listener, such as "http://127.0.0.1:1234".
 	URL string
 
-	t testing.TB
+	t    testing.TB
+	dial func(ctx context.Context, network, address string) (net.Conn, error) // nil over the network
 }
 
 // Start runs a broker until the test ends. Options that are left out get
 // defaults; tokens are checked with [Secret].
 func Start(t testing.TB, o broker.Options) *Node {
+	t.Helper()
+	return start(t, o, nil)
+}
+
+// StartInMemory is Start for a bubble of testing/synctest: WebSocket clients reach
+// the broker without a network, so that time passes only while everybody waits.
+// They come from 127.0.0.1.
+func StartInMemory(t testing.TB, o broker.Options) *Node {
+	t.Helper()
+	return start(t, o, newPipes())
+}
+
+func start(t testing.TB, o broker.Options, memory *pipes) *Node {
 	t.Helper()
 	if o.Tokens == nil {
 		o.Tokens = Keyring(t, token.Options{})
@@ -35,7 +50,14 @@ func Start(t testing.TB, o broker.Options) *Node {
 	if err != nil {
 		t.Fatalf("broker.New: %v", err)
 	}
-	server := httptest.NewServer(b.Handler())
+	node := &Node{Broker: b, t: t}
+	server := httptest.NewUnstartedServer(b.Handler())
+	if memory != nil {
+		_ = server.Listener.Close()
+		server.Listener, node.dial = memory, memory.dial
+	}
+	server.Start()
+	node.URL = server.URL
 	running, stop := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- b.Run(running) }()
@@ -51,7 +73,7 @@ func Start(t testing.TB, o broker.Options) *Node {
 		}
 		server.Close()
 	})
-	return &Node{Broker: b, URL: server.URL, t: t}
+	return node
 }
 
 // StartCluster runs a broker of n nodes on one bus in memory, which is returned

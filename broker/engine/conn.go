@@ -50,7 +50,7 @@ type Conn struct {
 	closeBy   time.Time // when a graceful close is over at the latest
 }
 
-// RemoteAddress returns the client's address with its port, as net/http saw it.
+// RemoteAddress returns the client's address as the request had it that opened the connection.
 func (c *Conn) RemoteAddress() string { return c.remote }
 
 // Transport returns "polling" or "websocket", whichever the connection uses at the moment.

@@ -84,6 +84,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		unsupportedVersion.write(w)
 	case !s.admit():
 		shuttingDown.write(w)
+	case !s.opts.Admission.Admit(w, r):
+		s.release()
 	case upgrade:
 		s.openWebSocket(w, r)
 	default:
@@ -109,14 +111,14 @@ func (c *Conn) serveHTTP(w http.ResponseWriter, r *http.Request, upgrade bool) {
 func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
 	key := acceptKey(r)
 	if key == "" {
-		s.release()
+		s.abandon(r)
 		badRequest.write(w)
 		return
 	}
 	c := s.newConn(r)
 	l, reader, err := s.accept(w, key, s.openFrame(c.id).wire)
 	if err != nil {
-		s.release()
+		s.abandon(r)
 		s.refuseAccept(w, err)
 		return
 	}
@@ -124,7 +126,7 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
 	if !s.add(c) {
 		l.close(true)
 		reader.release()
-		s.release()
+		s.abandon(r)
 		return
 	}
 	s.open(c, r)
@@ -138,7 +140,7 @@ func (s *Server) openPolling(w http.ResponseWriter, r *http.Request) {
 	c.out.push(s.openFrame(c.id, transportWebSocket))
 	c.poll.delivery <- struct{}{}
 	if !s.add(c) {
-		s.release()
+		s.abandon(r)
 		shuttingDown.write(w)
 		return
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"log/slog"
+	"net/http"
 	"time"
 )
 
@@ -25,6 +26,15 @@ type Observer interface {
 	FramesDropped(reason DropReason, n int)
 }
 
+// Admission says who may open a connection. Its methods may be called concurrently.
+type Admission interface {
+	// Admit is asked before a connection is opened. One that it doesn't admit it answers itself, and returns false.
+	Admit(w http.ResponseWriter, r *http.Request) bool
+	// Abandon is called when the connection of a request that was admitted could not be opened: there is no call of
+	// Handler.Open then.
+	Abandon(r *http.Request)
+}
+
 // Options configures a Server. The zero value of a field means its default.
 type Options struct {
 	PingInterval   time.Duration // between a pong and the next ping; 25s
@@ -46,8 +56,9 @@ type Options struct {
 	// Policy is what happens when MaxQueuedBytes would be exceeded.
 	Policy Policy
 
-	Logger   *slog.Logger // nothing is logged by default
-	Observer Observer     // nobody is told by default
+	Admission Admission    // everybody may connect by default
+	Logger    *slog.Logger // nothing is logged by default
+	Observer  Observer     // nobody is told by default
 }
 
 func (o Options) withDefaults() Options {
@@ -57,6 +68,9 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxPayload, 1_000_000)
 	setDefault(&o.MaxQueuedBytes, 1<<20)
 	setDefault(&o.WriteTimeout, 10*time.Second)
+	if o.Admission == nil {
+		o.Admission = everybody{}
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -75,6 +89,11 @@ func setDefault[T ~int | ~int64](v *T, def T) {
 
 // receiveLimit is the most bytes that one incoming message, or one POST, may have.
 func (o *Options) receiveLimit() int64 { return o.MaxPayload + max(o.OversizeHandshake, 0) }
+
+type everybody struct{}
+
+func (everybody) Admit(http.ResponseWriter, *http.Request) bool { return true }
+func (everybody) Abandon(*http.Request)                         {}
 
 type noObserver struct{}
 

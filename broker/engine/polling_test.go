@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
@@ -190,6 +191,53 @@ func TestBadPosts(t *testing.T) {
 		}
 		ses.wantData(t, long)
 	})
+}
+
+// TestUnannouncedBodies sends bodies whose length isn't said beforehand, and
+// one that would be long only when it is unpacked, which nobody does.
+func TestUnannouncedBodies(t *testing.T) {
+	packed := &strings.Builder{}
+	zip := gzip.NewWriter(packed)
+	_, _ = io.WriteString(zip, strings.Repeat("4x\x1e", 1_000_000))
+	_ = zip.Close()
+	for name, test := range map[string]struct {
+		body     string
+		encoding string
+		status   int
+		reason   Reason // empty if the session goes on
+	}{
+		"at the limit":    {"4" + strings.Repeat("x", 39_999), "", 200, ""},
+		"one byte longer": {"4" + strings.Repeat("x", 40_000), "", 413, ReasonMessageTooLarge},
+		"endless":         {"4" + strings.Repeat("x", 10_000_000), "", 413, ReasonMessageTooLarge},
+		"packed":          {packed.String(), "gzip", 400, ReasonParseError},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, func(o *Options) { o.MaxPayload, o.OversizeHandshake = 39_000, 1000 })
+			c, ses := s.poller(t)
+			body := struct{ io.Reader }{strings.NewReader(test.body)} // hides how long it is
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.http.URL+"/socket.io/?"+c.query(), body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Content-Type", "text/plain;charset=UTF-8")
+			if test.encoding != "" {
+				r.Header.Set("Content-Encoding", test.encoding)
+			}
+			resp, err := s.http.Client().Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if resp.StatusCode != test.status {
+				t.Errorf("post: %s, want %d", resp.Status, test.status)
+			}
+			if test.reason == "" {
+				ses.wantData(t, test.body[1:])
+			} else {
+				ses.wantClose(t, test.reason)
+			}
+		})
+	}
 }
 
 func TestRefusals(t *testing.T) {

@@ -13,6 +13,7 @@ const (
 	ReasonShutdown        Reason = "server shutting down" // Server.Shutdown
 	ReasonSlowConsumer    Reason = "slow consumer"        // the client didn't take its messages in time
 	ReasonMessageTooLarge Reason = "message too large"    // the client sent more than MaxPayload
+	ReasonRateLimited     Reason = "rate limited"         // the layer above closed it, as the client sent too much too fast
 	ReasonInternalError   Reason = "internal error"       // the layer above failed
 )
 
@@ -27,6 +28,8 @@ func (r Reason) closeCode() uint16 {
 		return closeInvalidData
 	case ReasonMessageTooLarge:
 		return closeTooBig
+	case ReasonRateLimited:
+		return closePolicy
 	default:
 		return closeNormal
 	}

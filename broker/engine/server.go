@@ -135,6 +135,12 @@ func (s *Server) admit() bool {
 
 func (s *Server) release() { s.conns.Done() }
 
+// abandon is release for a connection that has been admitted and can't be opened.
+func (s *Server) abandon(r *http.Request) {
+	s.opts.Admission.Abandon(r)
+	s.release()
+}
+
 // add makes c known by its session id. It reports false if the server has begun to drain since c was admitted.
 func (s *Server) add(c *Conn) bool {
 	s.mu.Lock()

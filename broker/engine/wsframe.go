@@ -21,6 +21,7 @@ const (
 	closeGoingAway     = 1001
 	closeProtocolError = 1002
 	closeInvalidData   = 1007
+	closePolicy        = 1008
 	closeTooBig        = 1009
 )
 

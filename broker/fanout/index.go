@@ -10,6 +10,10 @@ import (
 // rooms than it may.
 var ErrTooManyRooms = errors.New("fanout: the member is in as many rooms as it may be")
 
+// ErrTooManyOfUser is returned by [Index.Add] when a user would have more
+// members than it may.
+var ErrTooManyOfUser = errors.New("fanout: the user has as many members as it may have")
+
 // ErrNotMember is returned by [Index.Join] for a member that isn't in the
 // index, or no longer.
 var ErrNotMember = errors.New("fanout: not a member")
@@ -41,7 +45,7 @@ type Observer[M Member] interface {
 // one takes the same time whatever its size.
 type Index[M Member] struct {
 	// Static.
-	maxRooms int
+	limits   Limits
 	observer Observer[M]
 
 	mu      sync.RWMutex
@@ -59,11 +63,19 @@ type entry[M Member] struct {
 	rooms  map[string]int
 }
 
-// New returns an empty index whose members may be in maxRooms rooms each, and
-// that tells observer of what changes; nil tells nobody.
-func New[M Member](maxRooms int, observer Observer[M]) *Index[M] {
+// Limits bounds what an [Index] holds.
+type Limits struct {
+	// Rooms is in how many rooms a member may be.
+	Rooms int
+	// PerUser is how many members a user may have; zero means no limit.
+	PerUser int
+}
+
+// New returns an empty index that tells observer of what changes; nil tells
+// nobody.
+func New[M Member](limits Limits, observer Observer[M]) *Index[M] {
 	return &Index[M]{
-		maxRooms: maxRooms,
+		limits:   limits,
 		observer: observer,
 		members:  make(map[string]*entry[M]),
 		rooms:    make(map[string][]*entry[M]),
@@ -80,13 +92,17 @@ func (x *Index[M]) find(m M) *entry[M] {
 }
 
 // Add makes m a member that is in the rooms, and calls then before anyone can
-// find it: then must not wait for anything, nor call the index. If there are
-// too many rooms m doesn't become a member; adding one again does nothing.
+// find it: then must not wait for anything, nor call the index. If a limit is
+// in the way m doesn't become a member; adding one again does nothing.
 func (x *Index[M]) Add(m M, rooms []string, then func()) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.find(m) != nil {
 		return nil
+	}
+	user := m.User()
+	if user != "" && x.limits.PerUser > 0 && len(x.users[user]) >= x.limits.PerUser {
+		return ErrTooManyOfUser
 	}
 	e := &entry[M]{member: m, inAll: len(x.all)}
 	joined, err := x.join(e, rooms)
@@ -95,7 +111,7 @@ func (x *Index[M]) Add(m M, rooms []string, then func()) error {
 	}
 	x.members[m.ID()] = e
 	x.all = append(x.all, e)
-	if user := m.User(); user != "" {
+	if user != "" {
 		e.inUser = len(x.users[user])
 		x.users[user] = append(x.users[user], e)
 	}
@@ -149,7 +165,7 @@ func (x *Index[M]) join(e *entry[M], rooms []string) (joined []string, err error
 			joined = append(joined, room)
 		}
 	}
-	if len(e.rooms)+len(joined) > x.maxRooms {
+	if len(e.rooms)+len(joined) > x.limits.Rooms {
 		return nil, ErrTooManyRooms
 	}
 	if e.rooms == nil && len(joined) > 0 {

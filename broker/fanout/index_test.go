@@ -83,7 +83,7 @@ func TestIndexAgainstModel(t *testing.T) {
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		told := &diary{t, map[string]map[*member]bool{}}
-		x, want := New[*member](4, told), model{}
+		x, want := New[*member](Limits{Rooms: 4}, told), model{}
 		everyone := make([]*member, 12)
 		for i := range everyone {
 			everyone[i] = &member{id: fmt.Sprintf("id%02d", i), user: []string{"", "ana", "luis"}[i%3]}
@@ -199,7 +199,7 @@ func compare(t *testing.T, x *Index[*member], want model, target Target) {
 // TestNoJoinIsLost lets members come and go in one room, which opens and
 // closes all the time: whoever stays must be found.
 func TestNoJoinIsLost(t *testing.T) {
-	x := New[*member](10, nil)
+	x := New[*member](Limits{Rooms: 10}, nil)
 	const workers, rounds = 8, 2500
 	var wg sync.WaitGroup
 	for w := range workers {
@@ -230,7 +230,7 @@ func TestNoJoinIsLost(t *testing.T) {
 }
 
 func TestAddWithTooManyRooms(t *testing.T) {
-	x := New[*member](2, nil)
+	x := New[*member](Limits{Rooms: 2}, nil)
 	m := &member{id: "id", user: "ana"}
 	err := x.Add(m, []string{"a", "b", "c"}, func() { t.Error("told of a member that isn't one") })
 	if members, rooms := x.Len(); !errors.Is(err, ErrTooManyRooms) || members+rooms != 0 {
@@ -239,7 +239,7 @@ func TestAddWithTooManyRooms(t *testing.T) {
 }
 
 func TestListsArePaged(t *testing.T) {
-	x := New[*member](100, nil)
+	x := New[*member](Limits{Rooms: 100}, nil)
 	for i := range 10 {
 		m := &member{id: fmt.Sprint("id", i)}
 		if err := x.Add(m, []string{fmt.Sprint("room", i), "all"}, func() {}); err != nil {

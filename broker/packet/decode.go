@@ -2,6 +2,7 @@ package packet
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"strconv"
@@ -12,9 +13,9 @@ import (
 
 // Limits of what a client may send.
 const (
-	maxAttachments    = 64
-	maxNamespaceBytes = 255
-	maxEventBytes     = 255
+	defaultAttachments = 64
+	maxNamespaceBytes  = 255
+	maxEventBytes      = 255
 	// maxAuthBytes bounds what a CONNECT packet may carry: a token and a
 	// little more.
 	maxAuthBytes = 16 << 10
@@ -61,6 +62,8 @@ type Packet struct {
 type Decoder struct {
 	// MaxBytes bounds a packet, its attachments included.
 	MaxBytes int
+	// MaxAttachments bounds how many attachments a packet has; zero means 64.
+	MaxAttachments int
 
 	pending *Packet // a packet whose attachments are still to come
 	due     int     // attachments
@@ -76,6 +79,9 @@ func (d *Decoder) Text(text []byte) (p Packet, ok bool, err error) {
 	attachments, rest, err := p.parseHeader(text)
 	if err != nil {
 		return p, false, err
+	}
+	if attachments > cmp.Or(d.MaxAttachments, defaultAttachments) {
+		return p, false, errAttachment
 	}
 	// A CONNECT that is too large has a limit and an answer of its own.
 	if len(text) > d.MaxBytes && p.Type != parser.CONNECT {
@@ -126,9 +132,6 @@ func (p *Packet) parseHeader(text []byte) (attachments int, rest []byte, err err
 		n, err := strconv.ParseUint(string(count), 10, 31)
 		if !found || err != nil {
 			return 0, nil, errHeader
-		}
-		if n > maxAttachments {
-			return 0, nil, errAttachment
 		}
 		attachments, rest = int(n), after
 	}

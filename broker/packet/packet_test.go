@@ -304,7 +304,7 @@ func FuzzCheckArgs(f *testing.F) {
 	f.Add([]byte(`[1,{"_placeholder":true,"num":0}]`), 1)
 	f.Add([]byte(`[`), 0)
 	f.Fuzz(func(t *testing.T, args []byte, n int) {
-		if n < 0 || n > maxAttachments {
+		if n < 0 || n > defaultAttachments {
 			return
 		}
 		if CheckArgs(args, n) == nil && !json.Valid(args) {

@@ -56,7 +56,7 @@ for (const kind of [HAPROXY, NGINX]) {
 
     before(async () => {
       redis = await Redis.start();
-      nodes = await Promise.all([1, 2].map(() => Sala.start({ args: ['--redis-url', redis.url, '--drain-spread', '200ms'] })));
+      nodes = await Promise.all([1, 2].map(() => Sala.start({ args: ['--redis-url', redis.url, '--drain-spread', '200ms', '--trusted-proxies', '127.0.0.1'] })));
       await until(async () => (await nodes[0].ok('GET', '/v1/nodes')).nodes.length === 2, 'a cluster of two');
       proxy = await Proxy.start(kind, nodes);
       token = await nodes[0].token('ada');
@@ -106,6 +106,15 @@ for (const kind of [HAPROXY, NGINX]) {
         await until(() => client.socket.io.engine.transport.name === 'websocket', 'the upgrade');
         const node = home(client);
         await until(async () => (await node.ok('GET', `/v1/sockets/${client.id}`)).socket.transport === 'websocket', 'the broker to say so');
+      }
+    });
+
+    test("a client's own address arrives, and none that it makes up", async (t) => {
+      for (const { name, options } of WAYS) {
+        const agent = fromElsewhere();
+        const client = await enter(t, { ...options, agent, extraHeaders: { 'X-Forwarded-For': '203.0.113.9', 'X-Forwarded-Proto': 'https' } });
+        const { socket } = await nodes[0].ok('GET', `/v1/sockets/${client.id}`);
+        assert.equal(socket.address, agent.options.localAddress, name);
       }
     });
 

@@ -982,7 +982,7 @@ type EventSocket struct {
 	AuthJson string `protobuf:"bytes,4,opt,name=auth_json,json=authJson,proto3" json:"auth_json,omitempty"`
 	// What the token's issuer, or a decision, attached for backends.
 	Data *structpb.Value `protobuf:"bytes,5,opt,name=data,proto3" json:"data,omitempty"`
-	// The client's address, host and port.
+	// The client's address, host and port; without a port if a proxy says whose it is.
 	Address string `protobuf:"bytes,6,opt,name=address,proto3" json:"address,omitempty"`
 	// "websocket" or "polling".
 	Transport string `protobuf:"bytes,7,opt,name=transport,proto3" json:"transport,omitempty"`

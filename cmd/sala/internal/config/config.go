@@ -45,6 +45,9 @@ func (f *Flags) Build() (*Config, error) {
 	f.checkNumbers(&p)
 	f.Namespaces = splitCommas(f.Namespaces)
 	f.AllowedOrigins = splitCommas(f.AllowedOrigins)
+	f.TrustedProxies, f.LimitExempt = splitCommas(f.TrustedProxies), splitCommas(f.LimitExempt)
+	proxies := parseNetworks(&p, "--trusted-proxies", f.TrustedProxies)
+	limits := f.limits(&p)
 	if err := p.err(); err != nil {
 		return nil, err
 	}
@@ -64,6 +67,10 @@ func (f *Flags) Build() (*Config, error) {
 		MaxMessageBytes:    f.MaxMessage,
 		MaxQueueBytes:      f.MaxQueue,
 		SlowConsumers:      broker.SlowConsumerPolicy(f.SlowConsumers),
+		MaxRoomsPerSocket:  int(f.MaxRooms),
+		MaxAttachments:     int(f.MaxAttachments),
+		Limits:             limits,
+		TrustedProxies:     proxies,
 		Relay:              sections.relay(),
 		Rooms:              sections.roomEvents(),
 		AckTimeout:         f.AckTimeout,
@@ -119,6 +126,12 @@ func (f *Flags) checkNumbers(p *problems) {
 	}
 	if f.MaxConnections < 0 {
 		p.addf("--max-connections is %d; it must not be below zero, which means as many as the open files allow", f.MaxConnections)
+	}
+	if f.MaxRooms <= 0 {
+		p.addf("--max-rooms-per-socket is %d; it must be above zero, such as 1000", f.MaxRooms)
+	}
+	if f.MaxAttachments <= 0 {
+		p.addf("--max-attachments is %d; it must be above zero, such as 64", f.MaxAttachments)
 	}
 	if f.MaxMessage <= 0 {
 		p.addf("--max-message-bytes is %d; it must be above zero, such as 1000000", f.MaxMessage)

@@ -24,6 +24,18 @@ type Flags struct {
 	MaxMessage     int64         `name:"max-message-bytes" env:"SALA_MAX_MESSAGE_BYTES" default:"1000000" placeholder:"BYTES" group:"public" help:"How large a message may be."`
 	MaxQueue       int64         `name:"max-queue-bytes" env:"SALA_MAX_QUEUE_BYTES" default:"1048576" placeholder:"BYTES" group:"public" help:"How much may wait to be written to one client; one message of the largest size always fits."`
 	SlowConsumers  string        `env:"SALA_SLOW_CONSUMERS" default:"disconnect" enum:"disconnect,drop" placeholder:"POLICY" group:"public" help:"What happens to a client whose queue is full: disconnect it, or drop what doesn't fit."`
+	TrustedProxies List          `env:"SALA_TRUSTED_PROXIES" placeholder:"CIDR" group:"public" help:"Networks of proxies that are believed whom they pass on (X-Forwarded-For, X-Forwarded-Proto): 10.0.0.0/8, an address, loopback or private. Separated by commas or spaces."`
+
+	MaxConnectionsPerIP   int64 `name:"max-connections-per-ip" env:"SALA_MAX_CONNECTIONS_PER_IP" default:"1000" placeholder:"N" group:"limits" help:"How many an address may have; an IPv6 network of 64 bits counts as one. 0 means any number, as below."`
+	MaxHandshakesPerIP    int64 `name:"max-handshakes-per-ip" env:"SALA_MAX_HANDSHAKES_PER_IP" default:"50" placeholder:"N" group:"limits" help:"How many an address may open in a second; ten times as many at once."`
+	LimitExempt           List  `env:"SALA_LIMIT_EXEMPT" default:"loopback,private" placeholder:"CIDR" group:"limits" help:"Addresses without limits of their own: networks, addresses, loopback or private; empty for none. Trusted proxies are exempt anyway."`
+	MaxConnectionsPerUser int64 `env:"SALA_MAX_CONNECTIONS_PER_USER" default:"100" placeholder:"N" group:"limits" help:"How many connections a user may have to one namespace of the node."`
+	MaxNamespaces         int64 `name:"max-namespaces-per-connection" env:"SALA_MAX_NAMESPACES_PER_CONNECTION" default:"100" placeholder:"N" group:"limits" help:"In how many namespaces a connection may be."`
+	MaxEvents             int64 `name:"max-events-per-second" env:"SALA_MAX_EVENTS_PER_SECOND" default:"1000" placeholder:"N" group:"limits" help:"How many events a connection may send in a second; twice as many at once."`
+	MaxBytes              int64 `name:"max-bytes-per-second" env:"SALA_MAX_BYTES_PER_SECOND" default:"10000000" placeholder:"BYTES" group:"limits" help:"How much a connection may send in a second; twice as much at once, and one message of the largest size always."`
+	MaxJoins              int64 `name:"max-joins-per-second" env:"SALA_MAX_JOINS_PER_SECOND" default:"100" placeholder:"N" group:"limits" help:"How often a connection may join or leave a room in a second; ten times as often at once."`
+	MaxRooms              int64 `name:"max-rooms-per-socket" env:"SALA_MAX_ROOMS_PER_SOCKET" default:"1000" placeholder:"N" group:"limits" help:"In how many rooms a socket may be; at least 1."`
+	MaxAttachments        int64 `env:"SALA_MAX_ATTACHMENTS" default:"64" placeholder:"N" group:"limits" help:"How many attachments a message may have, from a client or from a backend; at least 1."`
 
 	JWTSecret      List   `name:"jwt-secret" env:"SALA_JWT_SECRET" placeholder:"[KID=]SECRET" group:"tokens" help:"Secret of the tokens (HS256), at least 32 bytes: openssl rand -hex 32. Repeat it, or separate by spaces in the variable, to rotate: the first signs, all verify. Needn't be set if tokens are only checked, with public keys."`
 	JWTPublicKey   List   `name:"jwt-public-key" env:"SALA_JWT_PUBLIC_KEY" placeholder:"[KID=]FILE" group:"tokens" help:"Public key or certificate (PEM) that checks tokens made elsewhere: RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA). Repeat it, or separate by spaces in the variable."`
@@ -64,6 +76,7 @@ func Groups() []kong.Group {
 	return []kong.Group{
 		{Key: "general", Title: "General:"},
 		{Key: "public", Title: "Clients (Socket.IO, path /socket.io/):"},
+		{Key: "limits", Title: "Limits of clients:"},
 		{Key: "tokens", Title: "Tokens:"},
 		{Key: "control", Title: "Control API (gRPC and REST):"},
 		{Key: "backends", Title: "Backends (event stream):"},

@@ -1,0 +1,69 @@
+package broker
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/salabroker/sala/broker/forwarded"
+	"github.com/salabroker/sala/broker/limit"
+)
+
+// admission lets in as many connections as there may be. It implements
+// [engine.Admission].
+type admission struct {
+	b         *Broker
+	addresses *limit.Addresses
+	told      atomic.Int64 // when the log had the last refusal, as uptime
+}
+
+// refusalLogGap is the time between two refusals in the log: there may be any
+// number of them.
+const refusalLogGap = time.Second
+
+// retryAfter is when a client that is refused may try again.
+const retryAfter = 5 * time.Second
+
+func newAdmission(b *Broker) *admission {
+	l := &b.opts.Limits
+	return &admission{b: b, addresses: limit.NewAddresses(limit.AddressOptions{
+		PerAddress: int(l.ConnectionsPerIP),
+		Handshakes: limit.Rate{PerSecond: l.HandshakesPerIP, Burst: min(10*l.HandshakesPerIP, limit.MaxRate)},
+		Exempt:     slices.Concat(l.Exempt, b.opts.TrustedProxies),
+	})}
+}
+
+// Admit implements [engine.Admission].
+func (a *admission) Admit(w http.ResponseWriter, r *http.Request) bool {
+	switch a.addresses.Enter(forwarded.Address(r.RemoteAddr)) {
+	case limit.TooMany:
+		a.refuse(w, r, limitConnectionsPerIP, ReasonTooManyConnections,
+			"too many connections from this address (--max-connections-per-ip)")
+	case limit.TooOften:
+		a.refuse(w, r, limitHandshakesPerIP, ReasonRateLimited,
+			"this address connects too often (--max-handshakes-per-ip)")
+	default:
+		return true
+	}
+	return false
+}
+
+// Abandon implements [engine.Admission].
+func (a *admission) Abandon(r *http.Request) { a.leave(r.RemoteAddr) }
+
+// leave counts that a connection of the address has ended.
+func (a *admission) leave(address string) { a.addresses.Leave(forwarded.Address(address)) }
+
+func (a *admission) refuse(w http.ResponseWriter, r *http.Request, name, reason, message string) {
+	a.b.metrics.exceeded(name)
+	a.b.metrics.refused(reason)
+	now := a.b.uptime()
+	if last := time.Duration(a.told.Load()); now-last >= refusalLogGap && a.told.CompareAndSwap(int64(last), int64(now)) {
+		a.b.log.Info("client refused", "reason", reason, "limit", name, "address", r.RemoteAddr,
+			"note", "others that are refused within a second are only counted; if this is a proxy's address, name it in --trusted-proxies")
+	}
+	w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
+	refuse(w, http.StatusTooManyRequests, message)
+}

@@ -1,0 +1,116 @@
+package forwarded
+
+import (
+	"crypto/tls"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var proxies = Proxies{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
+
+// pass returns the request that arrives behind the handler.
+func pass(peer string, header http.Header) (passed *http.Request) {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.RemoteAddr, r.Header = peer, header
+	proxies.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { passed = r })).ServeHTTP(nil, r)
+	return passed
+}
+
+func TestClientAddress(t *testing.T) {
+	for name, test := range map[string]struct {
+		peer string
+		xff  []string
+		want string
+	}{
+		"no proxy":                       {"192.0.2.1:5", nil, "192.0.2.1:5"},
+		"a client that makes it up":      {"192.0.2.1:5", []string{"203.0.113.9"}, "192.0.2.1:5"},
+		"a proxy":                        {"10.1.1.1:5", []string{"203.0.113.9"}, "203.0.113.9"},
+		"a proxy over IPv6":              {"[fd00::1]:5", []string{"2001:db8::1"}, "2001:db8::1"},
+		"a proxy, IPv4 written as IPv6":  {"[::ffff:10.1.1.1]:5", []string{"203.0.113.9"}, "203.0.113.9"},
+		"with a port":                    {"10.1.1.1:5", []string{"203.0.113.9:4711"}, "203.0.113.9:4711"},
+		"IPv6 with a port":               {"10.1.1.1:5", []string{"[2001:db8::1]:4711"}, "[2001:db8::1]:4711"},
+		"what the client made up before": {"10.1.1.1:5", []string{"127.0.0.1, 203.0.113.9"}, "203.0.113.9"},
+		"in a line of its own":           {"10.1.1.1:5", []string{"127.0.0.1", "203.0.113.9"}, "203.0.113.9"},
+		"several proxies":                {"10.1.1.1:5", []string{"198.51.100.1, 203.0.113.9,10.2.2.2", " 10.3.3.3 "}, "203.0.113.9"},
+		"proxies alone":                  {"10.1.1.1:5", []string{"10.2.2.2, 10.3.3.3"}, "10.2.2.2"},
+		"a proxy that says nothing":      {"10.1.1.1:5", nil, "10.1.1.1:5"},
+		"an empty line":                  {"10.1.1.1:5", []string{""}, "10.1.1.1:5"},
+		"nonsense":                       {"10.1.1.1:5", []string{"203.0.113.9, unknown"}, "10.1.1.1:5"},
+		"nonsense behind a proxy":        {"10.1.1.1:5", []string{"<script>, 10.2.2.2"}, "10.2.2.2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := pass(test.peer, http.Header{"X-Forwarded-For": test.xff}).RemoteAddr; got != test.want {
+				t.Errorf("the client is %s, want %s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestHeadersOfStrangersAreLeftOut(t *testing.T) {
+	header := http.Header{"X-Forwarded-For": {"1.2.3.4"}, "X-Forwarded-Proto": {"https"}, "Origin": {"x"}}
+	got := pass("192.0.2.1:5", header).Header
+	if len(got) != 1 || got.Get("Origin") != "x" {
+		t.Errorf("there arrive %v", got)
+	}
+	if len(header) != 3 {
+		t.Errorf("the request itself was changed to %v", header)
+	}
+}
+
+func TestSecure(t *testing.T) {
+	for name, test := range map[string]struct {
+		peer   string
+		header http.Header
+		tls    bool
+		want   bool
+	}{
+		"plain":                  {"192.0.2.1:5", nil, false, false},
+		"TLS":                    {"192.0.2.1:5", nil, true, true},
+		"a proxy with TLS":       {"10.1.1.1:5", http.Header{"X-Forwarded-Proto": {"https"}}, false, true},
+		"in capitals":            {"10.1.1.1:5", http.Header{"X-Forwarded-Proto": {"HTTPS"}}, false, true},
+		"a proxy without":        {"10.1.1.1:5", http.Header{"X-Forwarded-Proto": {"http"}}, false, false},
+		"the last proxy has it":  {"10.1.1.1:5", http.Header{"X-Forwarded-Proto": {"https", "http"}}, false, false},
+		"a client makes it up":   {"192.0.2.1:5", http.Header{"X-Forwarded-Proto": {"https"}}, false, false},
+		"a proxy behind our TLS": {"10.1.1.1:5", http.Header{"X-Forwarded-Proto": {"http"}}, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := pass(test.peer, test.header)
+			if test.tls {
+				r.TLS = &tls.ConnectionState{}
+			}
+			if got := Secure(r); got != test.want {
+				t.Errorf("secure is %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+// FuzzClient checks that what comes out is an address: the peer's or one that was
+// named, and a proxy's only if no other was believed.
+func FuzzClient(f *testing.F) {
+	for _, seed := range []string{"", "203.0.113.9", "127.0.0.1, 203.0.113.9,10.2.2.2", "[2001:db8::1]:1, fd00::1%eth0", ",,,", "10.0.0.1, x"} {
+		f.Add(seed, seed)
+	}
+	f.Fuzz(func(t *testing.T, first, second string) {
+		const peer = "10.1.1.1:5"
+		got := proxies.client(peer, []string{first, second})
+		addr := Address(got)
+		if !addr.IsValid() {
+			t.Fatalf("the client is %q", got)
+		}
+		if got != peer && !strings.Contains(first+","+second, got) {
+			t.Errorf("%q was never named", got)
+		}
+		last := second[strings.LastIndexByte(second, ',')+1:]
+		if hop := Address(strings.TrimSpace(last)); hop.IsValid() && !proxies.trust(hop) && addr != hop {
+			t.Errorf("the client is %s, but the proxy said %s", addr, hop)
+		}
+	})
+}
