@@ -79,7 +79,7 @@ var faults = []fault{
 		},
 		told: func(f job.Figures) string {
 			return fmt.Sprintf("at the most %.0f goroutines, %.0f files and %.1f MiB of live heap while they were there; the first crowd left %.1f MiB",
-				f[job.Goroutines], f[job.Files], f[job.Heap]/1024, f[job.HeapOnce]/1024)
+				f[job.Goroutines], f[job.OpenFiles], f[job.Heap]/1024, f[job.HeapOnce]/1024)
 		},
 	},
 	{
@@ -109,7 +109,7 @@ var faults = []fault{
 	},
 	handshakes(runner.OverWS, "Handshakes over WebSocket", "connect over WebSocket"),
 	handshakes(runner.OverPolls, "Handshakes over long-polling", "connect over long-polling and upgrade"),
-	hostile, storm, terminate, killBackends, killNodes, killRedis, frozen, rolling, membership,
+	hostile, storm, terminate, files, killBackends, killNodes, killRedis, frozen, rolling, membership,
 }
 
 func handshakes(profile, title, what string) fault {

@@ -31,6 +31,8 @@ const (
 	Storm Kind = "storm"
 	// Terminate tells a server to end under load.
 	Terminate Kind = "terminate"
+	// Files has more clients come than a server has files for.
+	Files Kind = "files"
 	// Soak has clients of all kinds come and go for long, while everything else happens as well.
 	Soak Kind = "soak"
 	// Farewell emits to each client and disconnects it, and looks at what it gets.
@@ -66,7 +68,7 @@ func (k Kind) OfCluster() bool {
 }
 
 // Alone reports whether a job is about one server, which it starts itself.
-func (k Kind) Alone() bool { return k == Terminate }
+func (k Kind) Alone() bool { return k == Terminate || k == Files }
 
 // Protocol is how clients speak with a peer.
 type Protocol string
@@ -176,6 +178,8 @@ type Job struct {
 	Dropped int `json:"dropped,omitempty"`
 	// Duration is how long Soak goes on.
 	Duration time.Duration `json:"duration,omitempty"`
+	// Files is how many files the server of Files may open. Dropped connections come there, and Calls are made meanwhile.
+	Files int `json:"files,omitempty"`
 	// Attacks are what Attack does, by their names.
 	Attacks []string `json:"attacks,omitempty"`
 	// Rounds is how many times Cut connects all clients and cuts them off, and Stall has clients stop to read. Hostile measures
@@ -243,7 +247,7 @@ const (
 	Seconds    = "seconds"          // until the last of them was gone
 	Clients    = "clients"          // how many the fault was tried with
 	Goroutines = "goroutines"       // at the most
-	Files      = "files"            // open at the most
+	OpenFiles  = "files"            // open at the most
 	Heap       = "heap_kb"          // live at the most, KiB
 	MoreGos    = "goroutines_above" // above what they were before the clients came
 	MoreFiles  = "files_above"      //

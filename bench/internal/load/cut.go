@@ -127,7 +127,7 @@ func runCut(ctx context.Context, j *job.Job) (job.Figures, error) {
 			return nil, err
 		}
 		f[job.Goroutines] = max(f[job.Goroutines], peak[goroutines])
-		f[job.Files] = max(f[job.Files], peak[openFiles])
+		f[job.OpenFiles] = max(f[job.OpenFiles], peak[openFiles])
 		f[job.Heap] = max(f[job.Heap], peak.liveHeap()/1024)
 		last, err = c.settle(ctx, func(m metrics) bool {
 			return m[goroutines] <= before[goroutines]+float64(job.KeptReaders*runtime.NumCPU()) && m[openFiles] <= before[openFiles]

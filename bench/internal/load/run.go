@@ -45,6 +45,8 @@ func Run(ctx context.Context, j *job.Job, connected func()) (job.Figures, error)
 		return runStorm(ctx, j)
 	case job.Terminate:
 		return runTerminate(ctx, j)
+	case job.Files:
+		return runFiles(ctx, j)
 	case job.Farewell:
 		return runFarewell(ctx, j)
 	case job.Upgrade:
