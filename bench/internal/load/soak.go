@@ -44,7 +44,7 @@ func Soak(ctx context.Context, j *job.Job, note func(job.Note)) (f job.Figures, 
 	if s.observer, err = newObserver(j); err != nil {
 		return nil, err
 	}
-	defer s.observer.close()
+	defer s.close()
 	for _, d := range []**dialer{&s.dialer, &s.narrow, &s.hostile} {
 		if *d, err = newDialer(j.Target.Listen); err != nil {
 			return nil, err
