@@ -14,6 +14,12 @@ import (
 // slows down nothing but this call: the broker keeps the answers, of which there
 // is one for each socket at the most.
 func (s *messageService) EmitWithAck(req *salav1.EmitWithAckRequest, stream grpc.ServerStreamingServer[salav1.EmitWithAckResponse]) error {
+	ctx, target := stream.Context(), selectedTarget(req)
+	written := auditOf(ctx)
+	written.asked(req)
+	if err := reachOf(ctx).target(target); err != nil {
+		return err
+	}
 	message, err := eventMessage(req)
 	if err != nil {
 		return err
@@ -23,7 +29,7 @@ func (s *messageService) EmitWithAck(req *salav1.EmitWithAckRequest, stream grpc
 		return err
 	}
 	options := broker.AckOptions{Timeout: timeout, MinAcks: int(req.GetMinAcks())}
-	summary, err := s.broker.EmitWithAck(stream.Context(), selectedTarget(req), message, options, func(ack broker.Ack) error {
+	summary, err := s.broker.EmitWithAck(ctx, target, message, options, func(ack broker.Ack) error {
 		return stream.Send(&salav1.EmitWithAckResponse{
 			Kind: &salav1.EmitWithAckResponse_Ack{Ack: ackMessage(ack, req.GetArgsAsJson())},
 		})
@@ -31,17 +37,17 @@ func (s *messageService) EmitWithAck(req *salav1.EmitWithAckRequest, stream grpc
 	if err != nil {
 		return eventError(req, err)
 	}
-	return stream.Send(&salav1.EmitWithAckResponse{
-		Kind: &salav1.EmitWithAckResponse_Summary{Summary: &salav1.AckSummary{
-			Expected:     count(summary.Expected),
-			Answered:     count(summary.Answered),
-			TimedOut:     count(summary.TimedOut),
-			Disconnected: count(summary.Disconnected),
-			Dropped:      count(summary.Dropped),
-			Partial:      summary.Partial,
-			MissingNodes: summary.Missing,
-		}},
-	})
+	last := &salav1.AckSummary{
+		Expected:     count(summary.Expected),
+		Answered:     count(summary.Answered),
+		TimedOut:     count(summary.TimedOut),
+		Disconnected: count(summary.Disconnected),
+		Dropped:      count(summary.Dropped),
+		Partial:      summary.Partial,
+		MissingNodes: summary.Missing,
+	}
+	written.answered(last)
+	return stream.Send(&salav1.EmitWithAckResponse{Kind: &salav1.EmitWithAckResponse_Summary{Summary: last}})
 }
 
 func ackMessage(ack broker.Ack, argsAsJSON bool) *salav1.Ack {

@@ -36,10 +36,14 @@ func TestParseKey(t *testing.T) {
 		if key.Name() != tt.name || !slices.Equal(key.Scopes(), tt.scopes) {
 			t.Errorf("ParseKey(%q) = %s with %v, want %s with %v", tt.in, key.Name(), key.Scopes(), tt.name, tt.scopes)
 		}
-		if _, ok := (keyring{key}).find(tt.secret); !ok {
+		ring, err := newKeyring([]Key{key}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ring.find(tt.secret) == nil {
 			t.Errorf("ParseKey(%q): %q isn't the key", tt.in, tt.secret)
 		}
-		if _, ok := (keyring{key}).find(tt.secret + "x"); ok {
+		if ring.find(tt.secret+"x") != nil {
 			t.Errorf("ParseKey(%q): a longer key matches", tt.in)
 		}
 	}
@@ -99,9 +103,9 @@ func TestNewRefusesKeys(t *testing.T) {
 }
 
 func TestZeroKeyLetsNobodyIn(t *testing.T) {
-	ring := keyring{Key{}}
+	ring := keyring{&caller{}}
 	for _, secret := range []string{"", "\x00"} {
-		if _, ok := ring.find(secret); ok {
+		if ring.find(secret) != nil {
 			t.Errorf("%q matches the zero Key", secret)
 		}
 	}

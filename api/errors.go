@@ -3,11 +3,13 @@ package api
 import (
 	"context"
 	"errors"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/code"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/salabroker/sala/broker"
 )
@@ -21,6 +23,7 @@ type failure struct {
 	reason  string
 	message string
 	fields  []broker.FieldViolation
+	retry   time.Duration // after what time to try again, if that is known
 }
 
 // classify is the one place where errors become statuses. What isn't meant for
@@ -30,7 +33,7 @@ func classify(err error) failure {
 	var failed *broker.Error
 	if errors.As(err, &failed) {
 		if c := codeOf(failed.Code); c != codes.Internal {
-			return failure{code: c, reason: failed.Reason, message: failed.Message, fields: failed.Fields}
+			return failure{code: c, reason: failed.Reason, message: failed.Message, fields: failed.Fields, retry: retryAfter(err)}
 		}
 		return internal()
 	}
@@ -79,9 +82,18 @@ func codeName(c codes.Code) string {
 	return code.Code(c).String() //nolint:gosec // gRPC's codes are 0 to 16
 }
 
-// status returns f with an ErrorInfo and, if fields are at fault, a BadRequest.
+// status returns f with an ErrorInfo, a BadRequest if fields are at fault, and a
+// RetryInfo if it passes by itself.
 func (f failure) status() *status.Status {
-	return withDetails(status.New(f.code, f.message), f.errorReason(), f.fields)
+	st := withDetails(status.New(f.code, f.message), f.errorReason(), f.fields)
+	if f.retry <= 0 {
+		return st
+	}
+	detailed, err := st.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(f.retry)})
+	if err != nil { // only OK can't have details
+		return st
+	}
+	return detailed
 }
 
 // errorReason returns the code's name for errors without a reason of their own.

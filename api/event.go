@@ -38,6 +38,7 @@ type subscriber struct {
 	broker   Broker
 	stream   subscribeStream
 	opened   chan *broker.Subscription // gets it once the start has been read
+	started  *salav1.SubscribeStart    // to be read after opened or the end of read
 	rejected chan *salav1.EventRejected
 }
 
@@ -59,7 +60,9 @@ func (s *eventService) Subscribe(stream subscribeStream) error {
 	var sub *broker.Subscription
 	select {
 	case sub = <-c.opened:
+		auditOf(ctx).asked(c.started)
 	case err := <-read:
+		auditOf(ctx).asked(c.started)
 		return err
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -170,9 +173,14 @@ func (c *subscriber) start(start *salav1.SubscribeStart) (*broker.Subscription, 
 	if err != nil {
 		return nil, err
 	}
+	c.started = start
+	namespaces, err := reachOf(c.stream.Context()).subscribed(start.GetNamespaces())
+	if err != nil {
+		return nil, err
+	}
 	sub, err := c.broker.Subscribe(broker.SubscribeOptions{
 		Group:      start.GetGroup(),
-		Namespaces: start.GetNamespaces(),
+		Namespaces: namespaces,
 		Events:     start.GetEvents(),
 		Kinds:      kinds,
 		Credits:    int(start.GetCredits()),

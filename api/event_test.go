@@ -467,6 +467,12 @@ type stuckStream struct {
 	first chan *salav1.SubscribeRequest
 }
 
+// admitted is the context of a call that the interceptor has let in.
+func admitted(t testing.TB, ctx context.Context, method string) context.Context { //nolint:revive // t comes first in tests
+	t.Helper()
+	return context.WithValue(ctx, callKey{}, &call{method: method, caller: &caller{Key: mustKey(t, adminKey)}})
+}
+
 func (s *stuckStream) Context() context.Context { return s.ctx }
 
 func (s *stuckStream) Recv() (*salav1.SubscribeRequest, error) {
@@ -492,7 +498,7 @@ func TestStuckBackendIsCut(t *testing.T) {
 			return broker.NewSubscription(sub, broker.MessageLimits{Bytes: 1000, Attachments: 64}), err
 		}}}
 		ctx, cancel := context.WithCancel(context.Background())
-		stream := &stuckStream{ctx: ctx, first: make(chan *salav1.SubscribeRequest, 1)}
+		stream := &stuckStream{ctx: admitted(t, ctx, salav1.EventService_Subscribe_FullMethodName), first: make(chan *salav1.SubscribeRequest, 1)}
 		stream.first <- &salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Start{Start: &salav1.SubscribeStart{}}}
 		ended := make(chan error, 1)
 		go func() { ended <- service.Subscribe(stream) }()
@@ -522,7 +528,7 @@ func TestSubscriptionOfAnEndedStream(t *testing.T) {
 			sub, err := hub.Subscribe(events.Start{})
 			return broker.NewSubscription(sub, broker.MessageLimits{Bytes: 1000, Attachments: 64}), err
 		}}}
-		stream := &stuckStream{ctx: ctx, first: make(chan *salav1.SubscribeRequest, 1)}
+		stream := &stuckStream{ctx: admitted(t, ctx, salav1.EventService_Subscribe_FullMethodName), first: make(chan *salav1.SubscribeRequest, 1)}
 		stream.first <- &salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Start{Start: &salav1.SubscribeStart{}}}
 		if err := service.Subscribe(stream); !errors.Is(err, context.Canceled) {
 			t.Errorf("Subscribe: %v", err)

@@ -34,7 +34,9 @@ type fakeBroker struct {
 	getRoom     func(context.Context) (broker.RoomInfo, error)
 	emitWithAck func(context.Context, func(broker.Ack) error) (broker.AckSummary, error)
 	subscribe   func(broker.SubscribeOptions) (*broker.Subscription, error)
-	err         error // of every method without a function
+	// socketNamespace is where the socket is that is looked at.
+	socketNamespace string
+	err             error // of every method without a function
 
 	rooms    []broker.RoomInfo
 	sockets  []broker.SocketInfo
@@ -130,7 +132,7 @@ func (f *fakeBroker) ListSockets(_ context.Context, q broker.SocketQuery) (broke
 
 func (f *fakeBroker) GetSocket(_ context.Context, id string) (broker.SocketInfo, error) {
 	f.record(getSocketCall{id})
-	return broker.SocketInfo{ID: id}, f.err
+	return broker.SocketInfo{ID: id, Namespace: f.socketNamespace}, f.err
 }
 
 func (f *fakeBroker) Join(_ context.Context, t broker.Target, rooms []string) (broker.Outcome, error) {

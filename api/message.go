@@ -27,7 +27,7 @@ type messageService struct {
 
 // Emit implements salav1.MessageServiceServer.
 func (s *messageService) Emit(ctx context.Context, req *salav1.EmitRequest) (*salav1.EmitResponse, error) {
-	report, err := s.emit(ctx, req, salav1.Report_REPORT_COUNTS)
+	report, err := s.emit(ctx, reachOf(ctx), req, salav1.Report_REPORT_COUNTS)
 	if err != nil {
 		return nil, err
 	}
@@ -42,6 +42,9 @@ func (s *messageService) Emit(ctx context.Context, req *salav1.EmitRequest) (*sa
 
 // Broadcast implements salav1.MessageServiceServer.
 func (s *messageService) Broadcast(ctx context.Context, req *salav1.BroadcastRequest) (*salav1.BroadcastResponse, error) {
+	if err := reachOf(ctx).namespace(req.GetNamespace()); err != nil {
+		return nil, err
+	}
 	report, err := s.send(ctx, req, salav1.Report_REPORT_COUNTS, broker.Target{
 		Namespace:     req.GetNamespace(),
 		Everyone:      true,
@@ -69,18 +72,23 @@ func (s *messageService) EmitBatch(ctx context.Context, req *salav1.EmitBatchReq
 		})
 	}
 	resp := &salav1.EmitBatchResponse{Results: make([]*salav1.EmitResult, len(req.GetEmits()))}
+	within := reachOf(ctx)
 	for i, emit := range req.GetEmits() {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		resp.Results[i] = s.emitResult(ctx, emit, salav1.Report_REPORT_COUNTS)
+		resp.Results[i] = s.emitResult(ctx, within, emit, salav1.Report_REPORT_COUNTS)
 	}
 	return resp, nil
 }
 
 // emitResult sends one event of several and says what became of it.
-func (s *messageService) emitResult(ctx context.Context, req *salav1.EmitRequest, unspecified salav1.Report) *salav1.EmitResult {
-	report, err := s.emit(ctx, req, unspecified)
+func (s *messageService) emitResult(ctx context.Context, within reach, req *salav1.EmitRequest, unspecified salav1.Report) *salav1.EmitResult {
+	err := within.take()
+	var report broker.Report
+	if err == nil {
+		report, err = s.emit(ctx, within, req, unspecified)
+	}
 	if err != nil {
 		failed := classify(err)
 		if failed.code == codes.Internal {
@@ -101,8 +109,12 @@ func (s *messageService) emitResult(ctx context.Context, req *salav1.EmitRequest
 	}
 }
 
-func (s *messageService) emit(ctx context.Context, req *salav1.EmitRequest, unspecified salav1.Report) (broker.Report, error) {
-	return s.send(ctx, req, unspecified, selectedTarget(req))
+func (s *messageService) emit(ctx context.Context, within reach, req *salav1.EmitRequest, unspecified salav1.Report) (broker.Report, error) {
+	target := selectedTarget(req)
+	if err := within.target(target); err != nil {
+		return broker.Report{}, err
+	}
+	return s.send(ctx, req, unspecified, target)
 }
 
 // selection is what a request has that names sockets.

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -59,7 +61,7 @@ func (r *restRequest) sent() {
 func (s *Server) prepareREST(limits *bodyLimits, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		if _, err := s.keys.authenticate(r.Header.Values("Authorization")); err != nil {
+		if _, err := s.authenticate(r.Header.Values("Authorization"), r.RemoteAddr); err != nil {
 			c := &call{server: s, method: restMethod, start: start, peer: r.RemoteAddr}
 			refuse(w, status.Convert(c.end(r.Context(), err, nil)))
 			return
@@ -254,6 +256,11 @@ func writeStatus(w http.ResponseWriter, st *status.Status) {
 	}
 	if st.Code() == codes.Unauthenticated {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="sala"`)
+	}
+	for _, detail := range st.Details() {
+		if retry, ok := detail.(*errdetails.RetryInfo); ok {
+			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(retry.GetRetryDelay().AsDuration().Seconds()))))
+		}
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(httpStatus(st))

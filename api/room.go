@@ -14,8 +14,13 @@ type roomService struct {
 
 // ListRooms implements salav1.RoomServiceServer.
 func (s *roomService) ListRooms(ctx context.Context, req *salav1.ListRoomsRequest) (*salav1.ListRoomsResponse, error) {
+	within, err := reachOf(ctx).areasOf(req.GetNamespace())
+	if err != nil {
+		return nil, err
+	}
 	list, err := s.broker.ListRooms(ctx, broker.RoomQuery{
 		Namespace: req.GetNamespace(),
+		Within:    within,
 		Prefix:    req.GetPrefix(),
 		Page:      broker.Page{Size: int(req.GetPageSize()), Token: req.GetPageToken()},
 	})
@@ -40,6 +45,9 @@ func (s *roomService) ListRooms(ctx context.Context, req *salav1.ListRoomsReques
 
 // GetRoom implements salav1.RoomServiceServer.
 func (s *roomService) GetRoom(ctx context.Context, req *salav1.GetRoomRequest) (*salav1.GetRoomResponse, error) {
+	if err := reachOf(ctx).rooms(req.GetNamespace(), []string{req.GetRoom()}); err != nil {
+		return nil, err
+	}
 	room, err := s.broker.GetRoom(ctx, req.GetNamespace(), req.GetRoom())
 	if err != nil {
 		return nil, err
@@ -56,6 +64,9 @@ func (s *roomService) GetRoom(ctx context.Context, req *salav1.GetRoomRequest) (
 
 // ClearRoom implements salav1.RoomServiceServer.
 func (s *roomService) ClearRoom(ctx context.Context, req *salav1.ClearRoomRequest) (*salav1.ClearRoomResponse, error) {
+	if err := reachOf(ctx).rooms(req.GetNamespace(), []string{req.GetRoom()}); err != nil {
+		return nil, err
+	}
 	notice, err := noticeMessage(req.GetNotice())
 	if err != nil {
 		return nil, err

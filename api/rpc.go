@@ -30,9 +30,13 @@ type call struct {
 	server *Server
 	method string
 	start  time.Time
-	key    string // the name of the API key; empty until it is known
-	peer   string // where a REST request comes from that is no RPC yet
+	caller *caller // nil until it is known
+	peer   string  // where a REST request comes from that is no RPC yet
+	audit  *audit  // nil if nothing is to be written down
 }
+
+// callKey is the context key of the *call.
+type callKey struct{}
 
 // tap refuses calls without a key before anything of theirs but the metadata
 // has been read: only those with one may make the server read and decode a
@@ -42,7 +46,10 @@ func (s *Server) tap(ctx context.Context, info *tap.Info) (context.Context, erro
 		return ctx, nil
 	}
 	start := time.Now()
-	if _, err := s.keys.authenticate(info.Header.Get("authorization")); err != nil {
+	if isInMemory(ctx) { // the gateway has looked at it
+		return ctx, nil
+	}
+	if _, err := s.authenticate(info.Header.Get("authorization"), peerAddress(ctx)); err != nil {
 		c := &call{server: s, method: tapMethod(info.FullMethodName), start: start}
 		return nil, c.end(ctx, err, nil)
 	}
@@ -60,10 +67,19 @@ func tapMethod(method string) string {
 func (s *Server) interceptUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
 	c := &call{server: s, method: info.FullMethod, start: time.Now()}
 	defer func() { err = c.end(ctx, err, recover()) }()
+	c.audit = s.newAudit(c.method)
+	c.audit.asked(req)
 	if err := c.admit(ctx); err != nil {
 		return nil, err
 	}
-	return handler(ctx, req)
+	if err := checkDecoded(req); err != nil {
+		return nil, err
+	}
+	resp, err = handler(context.WithValue(ctx, callKey{}, c), req)
+	if err == nil {
+		c.audit.answered(resp)
+	}
+	return resp, err
 }
 
 func (s *Server) interceptStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
@@ -71,9 +87,11 @@ func (s *Server) interceptStream(srv any, stream grpc.ServerStream, info *grpc.S
 	defer cancel()
 	c := &call{server: s, method: info.FullMethod, start: time.Now()}
 	defer func() { err = c.end(ctx, err, recover()) }()
+	c.audit = s.newAudit(c.method)
 	if err := c.admit(ctx); err != nil {
 		return err
 	}
+	ctx = context.WithValue(ctx, callKey{}, c)
 	err = handler(srv, &endingStream{stream, ctx})
 	// A handler that knows nothing of shutdowns says that it was cancelled.
 	if cause := context.Cause(ctx); err != nil && errors.As(cause, new(*broker.Error)) {
@@ -115,12 +133,23 @@ func (c *call) admit(ctx context.Context) error {
 	if isOpen(c.method) {
 		return nil
 	}
-	key, err := c.server.keys.authenticate(metadata.ValueFromIncomingContext(ctx, "authorization"))
+	key, err := c.server.authenticate(metadata.ValueFromIncomingContext(ctx, "authorization"), peerAddress(ctx))
+	c.caller = key
 	if err != nil {
 		return err
 	}
-	c.key = key.Name()
-	return key.authorize(c.method)
+	if err := key.authorize(c.method); err != nil {
+		return err
+	}
+	return key.take()
+}
+
+// keyName is the name of the API key; empty until it is known.
+func (c *call) keyName() string {
+	if c.caller == nil {
+		return ""
+	}
+	return c.caller.name
 }
 
 // end turns the outcome of a call into its status, counts it and logs it. A
@@ -130,13 +159,14 @@ func (c *call) end(ctx context.Context, err error, panicked any) error {
 	attrs := []slog.Attr{
 		slog.String("method", c.method),
 		slog.Duration("duration", took),
-		slog.String("key", c.key),
+		slog.String("key", c.keyName()),
 		slog.String("peer", cmp.Or(c.peer, peerAddress(ctx))),
 	}
 	if panicked != nil {
 		err = fmt.Errorf("panic: %s", describePanic(panicked))
 		attrs = append(attrs, slog.String("stack", string(debug.Stack())))
 	}
+	c.server.record(ctx, c, err)
 	if err == nil {
 		c.server.metrics.observe(c.method, codes.OK, took)
 		c.server.log.LogAttrs(ctx, slog.LevelDebug, "rpc", append(attrs, slog.String("code", codeName(codes.OK)))...)
@@ -146,6 +176,9 @@ func (c *call) end(ctx context.Context, err error, panicked any) error {
 	c.server.metrics.observe(c.method, failed.code, took)
 	attrs = append(attrs, slog.String("code", codeName(failed.code)), slog.String("reason", failed.errorReason()))
 	level := slog.LevelInfo
+	if failed.reason == ReasonRateLimited {
+		level = slog.LevelDebug // a line for each would be a flood of its own
+	}
 	// What is wrong with a request can quote it, so that only the reason is
 	// logged; what is wrong with the broker has to be.
 	if failed.code == codes.Internal {
@@ -173,8 +206,14 @@ func peerAddress(ctx context.Context) string {
 	if !ok || from.Addr == nil {
 		return ""
 	}
-	if from.Addr.Network() != inMemoryNetwork {
+	if !isInMemory(ctx) {
 		return from.Addr.String()
 	}
 	return strings.Join(metadata.ValueFromIncomingContext(ctx, restPeerMetadata), "")
+}
+
+// isInMemory reports whether a call comes from the gateway.
+func isInMemory(ctx context.Context) bool {
+	from, ok := peer.FromContext(ctx)
+	return ok && from.Addr != nil && from.Addr.Network() == inMemoryNetwork
 }

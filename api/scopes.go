@@ -38,6 +38,29 @@ func AllScopes() []Scope {
 	}
 }
 
+// limit is how narrowly a scope can be granted.
+type limit uint8
+
+const (
+	limitNone      limit = iota // all or nothing
+	limitNamespace              // to namespaces
+	limitRooms                  // to rooms of namespaces, too
+)
+
+// limitOf returns how narrowly a scope can be granted. What is about users, or
+// about sockets wherever they are, can't be limited to rooms.
+func limitOf(s Scope) limit {
+	switch s {
+	case ScopeTokensIssue, ScopeRoomsRead, ScopeRoomsClear, ScopeEmit:
+		return limitRooms
+	case ScopeBroadcast, ScopeSocketsRead, ScopeSocketsWrite, ScopeEvents:
+		return limitNamespace
+	case ScopeClusterRead, ScopeClusterWrite:
+		return limitNone
+	}
+	return limitNone
+}
+
 // scopeOf returns the scope that a key needs to call a method, given by its
 // full name such as "/sala.v1.RoomService/GetRoom". A method that isn't listed
 // has none, and nobody may call it.

@@ -60,6 +60,13 @@ type Config struct {
 	Broker Broker
 	// Keys are the API keys that are accepted, at least one.
 	Keys []Key
+	// CallRate is how often each key may call in a second, where each event of a
+	// batch or a stream counts too; as many may come at once. 0 is any number.
+	CallRate int
+	// Audit gets what callers change; nil discards it.
+	Audit AuditLog
+	// AuditEmits has it get calls that emit to rooms, users and sockets too.
+	AuditEmits bool
 	// MaxMessageBytes is the broker's limit of one message; required. A gRPC
 	// request may be 1 MiB larger, and the body of a REST request, where JSON
 	// and Base64 take more room, twice as large as that.
@@ -91,14 +98,26 @@ type Config struct {
 // room for names, targets and batches even where messages are small.
 const maxOverhead = 1 << 20
 
-// maxStreams bounds the calls in flight on one connection; those above it wait.
-const maxStreams = 1024
+// Limits of one connection over gRPC.
+const (
+	// maxStreams bounds the calls in flight, those that their caller has given up
+	// but that are still being carried out included; those above it wait.
+	maxStreams = 1024
+	// maxHeaderBytes bounds the metadata of a call, which is a key and little more.
+	maxHeaderBytes = 64 << 10
+	// connectTimeout is how long a connection may take to begin to speak HTTP/2,
+	// the handshake of TLS included.
+	connectTimeout = 10 * time.Second
+)
 
 // Server is the control API. Its methods may be called concurrently.
 type Server struct {
 	// Static after New.
 	broker   Broker
 	keys     keyring
+	failures *failures
+	auditLog AuditLog // may be nil
+	emits    bool     // whether it gets emits
 	log      *slog.Logger
 	metrics  *metrics
 	ready    func() error
@@ -121,7 +140,7 @@ func New(cfg Config) (*Server, error) {
 	case cfg.MaxMessageBytes <= 0:
 		return nil, fmt.Errorf("the control API can't limit messages to %d bytes; the limit must be above zero", cfg.MaxMessageBytes)
 	}
-	keys, err := newKeyring(cfg.Keys)
+	keys, err := newKeyring(cfg.Keys, cfg.CallRate)
 	if err != nil {
 		return nil, err
 	}
@@ -132,6 +151,9 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		broker:   cfg.Broker,
 		keys:     keys,
+		failures: newFailures(),
+		auditLog: cfg.Audit,
+		emits:    cfg.AuditEmits,
 		log:      cfg.Logger,
 		metrics:  metrics,
 		ready:    cfg.Ready,
@@ -142,7 +164,7 @@ func New(cfg Config) (*Server, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	maxRequest := int(cfg.MaxMessageBytes) + maxOverhead
-	s.grpc = s.newGRPCServer(maxRequest)
+	s.grpc = s.newGRPCServer(maxRequest, connectTimeout)
 	if s.gateway, err = newGateway(s.grpc, maxRequest); err != nil {
 		return nil, err
 	}
@@ -151,14 +173,18 @@ func New(cfg Config) (*Server, error) {
 }
 
 // newGRPCServer leaves the age of connections unlimited: streams last as long
-// as their callers like, and a dead peer is found by pings.
-func (s *Server) newGRPCServer(maxRequest int) *grpc.Server {
+// as their callers like, and a dead peer is found by pings. A connection has
+// connectTime for its handshake.
+func (s *Server) newGRPCServer(maxRequest int, connectTime time.Duration) *grpc.Server {
 	server := grpc.NewServer(
 		grpc.InTapHandle(s.tap),
 		grpc.UnaryInterceptor(s.interceptUnary),
 		grpc.StreamInterceptor(s.interceptStream),
+		grpc.ForceServerCodecV2(newCodec()),
 		grpc.MaxRecvMsgSize(maxRequest),
 		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxHeaderListSize(maxHeaderBytes),
+		grpc.ConnectionTimeout(connectTime),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)

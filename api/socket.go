@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/salabroker/sala/broker"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
@@ -14,8 +15,13 @@ type socketService struct {
 
 // ListSockets implements salav1.SocketServiceServer.
 func (s *socketService) ListSockets(ctx context.Context, req *salav1.ListSocketsRequest) (*salav1.ListSocketsResponse, error) {
+	within, err := reachOf(ctx).within(req.GetNamespace())
+	if err != nil {
+		return nil, err
+	}
 	list, err := s.broker.ListSockets(ctx, broker.SocketQuery{
 		Namespace: req.GetNamespace(),
+		Within:    within,
 		Room:      req.GetRoom(),
 		User:      req.GetUser(),
 		Page:      broker.Page{Size: int(req.GetPageSize()), Token: req.GetPageToken()},
@@ -41,7 +47,19 @@ func (s *socketService) GetSocket(ctx context.Context, req *salav1.GetSocketRequ
 	if err != nil {
 		return nil, err
 	}
+	if reachOf(ctx).namespace(info.Namespace) != nil {
+		return nil, socketNotFound(req.GetId()) // the key's holder isn't to hear that there is one
+	}
 	return &salav1.GetSocketResponse{Socket: socketMessage(info)}, nil
+}
+
+// socketNotFound is what the broker says of a socket that isn't there.
+func socketNotFound(id string) error {
+	return &broker.Error{
+		Code:    broker.CodeNotFound,
+		Reason:  broker.ReasonSocketNotFound,
+		Message: fmt.Sprintf("no socket %q is connected", id),
+	}
 }
 
 func socketMessage(info broker.SocketInfo) *salav1.Socket {
@@ -59,6 +77,9 @@ func socketMessage(info broker.SocketInfo) *salav1.Socket {
 
 // Join implements salav1.SocketServiceServer.
 func (s *socketService) Join(ctx context.Context, req *salav1.JoinRequest) (*salav1.JoinResponse, error) {
+	if err := reachOf(ctx).namespace(req.GetSelector().GetNamespace()); err != nil {
+		return nil, err
+	}
 	out, err := s.broker.Join(ctx, selectedTarget(req.GetSelector()), req.GetRooms())
 	if err != nil {
 		return nil, err
@@ -68,6 +89,9 @@ func (s *socketService) Join(ctx context.Context, req *salav1.JoinRequest) (*sal
 
 // Leave implements salav1.SocketServiceServer.
 func (s *socketService) Leave(ctx context.Context, req *salav1.LeaveRequest) (*salav1.LeaveResponse, error) {
+	if err := reachOf(ctx).namespace(req.GetSelector().GetNamespace()); err != nil {
+		return nil, err
+	}
 	out, err := s.broker.Leave(ctx, selectedTarget(req.GetSelector()), req.GetRooms())
 	if err != nil {
 		return nil, err
@@ -77,6 +101,9 @@ func (s *socketService) Leave(ctx context.Context, req *salav1.LeaveRequest) (*s
 
 // Update implements salav1.SocketServiceServer.
 func (s *socketService) Update(ctx context.Context, req *salav1.UpdateRequest) (*salav1.UpdateResponse, error) {
+	if err := reachOf(ctx).namespace(req.GetSelector().GetNamespace()); err != nil {
+		return nil, err
+	}
 	data, err := valueJSON("data", req.GetData())
 	if err != nil {
 		return nil, err
@@ -90,6 +117,9 @@ func (s *socketService) Update(ctx context.Context, req *salav1.UpdateRequest) (
 
 // Disconnect implements salav1.SocketServiceServer.
 func (s *socketService) Disconnect(ctx context.Context, req *salav1.DisconnectRequest) (*salav1.DisconnectResponse, error) {
+	if err := reachOf(ctx).namespace(req.GetSelector().GetNamespace()); err != nil {
+		return nil, err
+	}
 	out, err := s.broker.Disconnect(ctx, selectedTarget(req.GetSelector()), req.GetReason())
 	if err != nil {
 		return nil, err

@@ -29,6 +29,9 @@ type (
 func (s *messageService) EmitStream(stream emitStream) error {
 	ctx := stream.Context()
 	incoming := receive(stream)
+	within, written := reachOf(ctx), auditOf(ctx)
+	events, failed := 0, 0
+	defer func() { written.events(events, failed) }()
 	for {
 		select {
 		case <-ctx.Done():
@@ -40,11 +43,12 @@ func (s *messageService) EmitStream(stream emitStream) error {
 			if in.err != nil {
 				return in.err
 			}
-			err := stream.Send(&salav1.EmitStreamResponse{
-				Sequence: in.req.GetSequence(),
-				Result:   s.emitResult(ctx, in.req.GetEmit(), salav1.Report_REPORT_NONE),
-			})
-			if err != nil {
+			result := s.emitResult(ctx, within, in.req.GetEmit(), salav1.Report_REPORT_NONE)
+			events++
+			if result.GetError() != nil {
+				failed++
+			}
+			if err := stream.Send(&salav1.EmitStreamResponse{Sequence: in.req.GetSequence(), Result: result}); err != nil {
 				return err
 			}
 		}

@@ -25,18 +25,17 @@ func (s *tokenService) IssueToken(ctx context.Context, req *salav1.IssueTokenReq
 	if err != nil {
 		return nil, err
 	}
-	issued, err := s.broker.IssueToken(ctx, broker.TokenRequest{
-		User: req.GetUser(),
-		TTL:  ttl,
-		Permissions: broker.Permissions{
-			Namespaces: req.GetNamespaces(),
-			Rooms:      req.GetRooms(),
-			Join:       req.GetJoin(),
-			Publish:    req.GetPublish(),
-			Broadcast:  req.GetBroadcast(),
-		},
-		Data: data,
-	})
+	permissions := broker.Permissions{
+		Namespaces: req.GetNamespaces(),
+		Rooms:      req.GetRooms(),
+		Join:       req.GetJoin(),
+		Publish:    req.GetPublish(),
+		Broadcast:  req.GetBroadcast(),
+	}
+	if err := reachOf(ctx).permissions(permissions); err != nil {
+		return nil, err
+	}
+	issued, err := s.broker.IssueToken(ctx, broker.TokenRequest{User: req.GetUser(), TTL: ttl, Permissions: permissions, Data: data})
 	if err != nil {
 		return nil, err
 	}
@@ -77,6 +76,9 @@ func tokenClaims(claims token.Claims) *salav1.TokenClaims {
 
 // RevokeTokens implements salav1.TokenServiceServer.
 func (s *tokenService) RevokeTokens(ctx context.Context, req *salav1.RevokeTokensRequest) (*salav1.RevokeTokensResponse, error) {
+	if err := reachOf(ctx).unlimited("tokens of all namespaces, which revoking is about"); err != nil {
+		return nil, err
+	}
 	var before time.Time
 	if at := req.GetIssuedBefore(); at != nil {
 		if err := at.CheckValid(); err != nil {

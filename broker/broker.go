@@ -43,10 +43,11 @@ type Broker struct {
 
 	deciding sync.WaitGroup // connections that backends are asked about
 
-	draining atomic.Bool
-	drained  chan struct{} // closed when the last client has been sent away
-	rush     chan struct{} // closed when the rest has to go at once
-	rushing  sync.Once
+	draining    atomic.Bool
+	drainBegins chan struct{} // closed when draining is set
+	drained     chan struct{} // closed when the last client has been sent away
+	rush        chan struct{} // closed when the rest has to go at once
+	rushing     sync.Once
 }
 
 // New returns a broker that is ready to serve, and that has goroutines until
@@ -58,16 +59,17 @@ func New(o Options) (*Broker, error) {
 		return nil, err
 	}
 	b := &Broker{
-		opts:       o,
-		log:        o.Logger,
-		id:         string(cluster.NewNodeID()),
-		started:    time.Now(),
-		namespaces: make(map[string]*namespace, len(o.Namespaces)),
-		relay:      make(map[string]RelayRule, len(o.Relay)),
-		rates:      o.rates(),
-		drained:    make(chan struct{}),
-		rush:       make(chan struct{}),
-		asks:       newAsks(),
+		opts:        o,
+		log:         o.Logger,
+		id:          string(cluster.NewNodeID()),
+		started:     time.Now(),
+		namespaces:  make(map[string]*namespace, len(o.Namespaces)),
+		relay:       make(map[string]RelayRule, len(o.Relay)),
+		rates:       o.rates(),
+		drainBegins: make(chan struct{}),
+		drained:     make(chan struct{}),
+		rush:        make(chan struct{}),
+		asks:        newAsks(),
 	}
 	for _, rule := range o.Relay {
 		b.relay[rule.Event] = rule

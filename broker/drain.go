@@ -80,12 +80,16 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 // Draining reports whether Drain or Shutdown has begun.
 func (b *Broker) Draining() bool { return b.draining.Load() }
 
+// DrainBegins returns a channel that is closed when Drain or Shutdown has begun.
+func (b *Broker) DrainBegins() <-chan struct{} { return b.drainBegins }
+
 // drain begins to drain, unless that has begun. The goroutine ends by itself,
 // or soon after rush is closed.
 func (b *Broker) drain() {
 	if !b.draining.CompareAndSwap(false, true) {
 		return
 	}
+	close(b.drainBegins)
 	b.log.Info("draining", "sockets", b.countSockets(), "spread", b.opts.DrainSpread.String())
 	b.engine.Refuse()
 	if b.mesh != nil {

@@ -59,6 +59,7 @@ func (b *Broker) ListRooms(ctx context.Context, q RoomQuery) (RoomList, error) {
 	// is on the page of every node that has it.
 	query := &wire.ListRooms{
 		Namespaces: names, Prefix: q.Prefix, AfterNamespace: after[0], AfterName: after[1], Limit: uint32(size + 1), //nolint:gosec // at most maxPageSize
+		Within: areasTo(q.Within),
 	}
 	var list RoomList
 	lists := [][]*wire.Room{b.roomsHere(query)}
@@ -137,6 +138,9 @@ func (b *Broker) ListSockets(ctx context.Context, q SocketQuery) (SocketList, er
 	names, err := b.namespacesFor(q.Namespace)
 	if err != nil {
 		return SocketList{}, err
+	}
+	if len(q.Within) > 0 {
+		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !slices.Contains(q.Within, name) })
 	}
 	query := &wire.ListSockets{
 		Namespaces: names, Room: q.Room, User: q.User, After: after[0], Limit: uint32(size + 1), //nolint:gosec // at most maxPageSize

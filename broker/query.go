@@ -3,6 +3,8 @@ package broker
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/salabroker/sala/broker/roomset"
 )
 
 // Page bounds a listing.
@@ -19,6 +21,8 @@ type RoomQuery struct {
 	Namespace string
 	// Prefix limits the list to rooms whose name begins with it.
 	Prefix string
+	// Within limits the list to rooms that one of these holds; none means all.
+	Within []roomset.Area
 	Page   Page
 }
 
@@ -37,7 +41,9 @@ type RoomInfo struct {
 // set narrow each other.
 type SocketQuery struct {
 	Namespace, Room, User string
-	Page                  Page
+	// Within limits the list to these namespaces; none means all.
+	Within []string
+	Page   Page
 }
 
 // SocketInfo describes a connected socket.

@@ -12,6 +12,7 @@ import (
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/fanout"
+	"github.com/salabroker/sala/broker/roomset"
 )
 
 // ask asks all other nodes.
@@ -98,7 +99,7 @@ func (b *Broker) answerQuery(q *wire.Query) (proto.Message, error) {
 // roomsHere returns a page of the rooms that have members on this node.
 func (b *Broker) roomsHere(q *wire.ListRooms) []*wire.Room {
 	var rooms []*wire.Room
-	limit := int(q.GetLimit())
+	limit, within := int(q.GetLimit()), areasFrom(q.GetWithin())
 	for _, name := range q.GetNamespaces() {
 		ns, ok := b.namespaces[name]
 		if !ok || name < q.GetAfterNamespace() || len(rooms) >= limit {
@@ -108,11 +109,31 @@ func (b *Broker) roomsHere(q *wire.ListRooms) []*wire.Room {
 		if name == q.GetAfterNamespace() {
 			after = q.GetAfterName()
 		}
-		for _, r := range ns.index.Rooms(q.GetPrefix(), after, limit-len(rooms)) {
+		var keep func(string) bool
+		if len(within) > 0 {
+			keep = func(room string) bool { return roomset.Holds(within, name, room) }
+		}
+		for _, r := range ns.index.Rooms(q.GetPrefix(), after, limit-len(rooms), keep) {
 			rooms = append(rooms, &wire.Room{Namespace: name, Name: r.Name, Sockets: uint32(r.Members)}) //nolint:gosec // bounded by file descriptors
 		}
 	}
 	return rooms
+}
+
+func areasTo(areas []roomset.Area) []*wire.RoomArea {
+	var out []*wire.RoomArea
+	for _, a := range areas {
+		out = append(out, &wire.RoomArea{Namespace: a.Namespace, Pattern: string(a.Rooms)})
+	}
+	return out
+}
+
+func areasFrom(areas []*wire.RoomArea) []roomset.Area {
+	var out []roomset.Area
+	for _, a := range areas {
+		out = append(out, roomset.Area{Namespace: a.GetNamespace(), Rooms: roomset.Pattern(a.GetPattern())})
+	}
+	return out
 }
 
 // mergeRooms makes one list of those of several nodes, in order and with the

@@ -180,7 +180,7 @@ func compare(t *testing.T, x *Index[*member], want model, target Target) {
 		t.Errorf("Select %+v: %v, want %v", target, got, want.selects(target))
 	}
 	sizes := map[string]int{}
-	for _, room := range x.Rooms("", "", 100) {
+	for _, room := range x.Rooms("", "", 100, nil) {
 		sizes[room.Name] = room.Members
 	}
 	if !maps.Equal(sizes, want.sizes()) {
@@ -246,7 +246,7 @@ func TestListsArePaged(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := x.Rooms("room", "room3", 2); !slices.Equal(got, []RoomSize{{"room4", 1}, {"room5", 1}}) {
+	if got := x.Rooms("room", "room3", 2, nil); !slices.Equal(got, []RoomSize{{"room4", 1}, {"room5", 1}}) {
 		t.Errorf("Rooms: %v", got)
 	}
 	got := x.Members(Target{Rooms: []string{"all"}}, "id7", 5)

@@ -52,12 +52,13 @@ func (x *Index[M]) RoomsOf(m M) []string {
 }
 
 // Rooms returns the rooms whose names begin with prefix and sort behind after,
-// sorted by name, limit at the most.
-func (x *Index[M]) Rooms(prefix, after string, limit int) []RoomSize {
+// sorted by name, limit at the most, of those that keep says to keep, nil being
+// all. It is called with the index locked.
+func (x *Index[M]) Rooms(prefix, after string, limit int, keep func(room string) bool) []RoomSize {
 	x.mu.RLock()
 	var found []RoomSize
 	for name, members := range x.rooms {
-		if name > after && strings.HasPrefix(name, prefix) {
+		if name > after && strings.HasPrefix(name, prefix) && (keep == nil || keep(name)) {
 			found = append(found, RoomSize{Name: name, Members: len(members)})
 		}
 	}

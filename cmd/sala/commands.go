@@ -30,6 +30,7 @@ type commands struct {
 	Serve     serveCommand   `cmd:"" help:"Run a broker."`
 	Config    configCommand  `cmd:"" help:"Look at a broker's configuration."`
 	Health    healthCommand  `cmd:"" help:"Ask the node on this machine whether it is ready; the exit code says so."`
+	Key       cli.Key        `cmd:"" help:"Make API keys for the control API."`
 	Token     cli.Token      `cmd:"" help:"Issue, check and revoke the tokens with which clients connect."`
 	Rooms     cli.Rooms      `cmd:"" help:"List and clear rooms."`
 	Emit      cli.Emit       `cmd:"" help:"Send an event to rooms, users and sockets."`

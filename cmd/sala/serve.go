@@ -25,7 +25,7 @@ func (*serveCommand) Help() string {
 	return `Settings come from flags, from environment variables and from the YAML file that --config names, in this order. ` +
 		`In an environment variable, entries of what may be repeated are separated by spaces. ` +
 		`SIGTERM and SIGINT send the clients away and end the process in good order; a second one ends it at once. ` +
-		`SIGHUP has it read certificates again; with --dev it ends the process.` +
+		`SIGHUP has it read certificates again and open the audit log anew; with --dev it ends the process.` +
 		"\n\nScopes of API keys: " + scopes() + "." +
 		"\n\n" + exitCodes
 }
@@ -58,7 +58,7 @@ func (s *serveCommand) Run(ctx context.Context, streams *cli.Streams) error {
 	for _, note := range cfg.Notes {
 		log.Warn(note)
 	}
-	a, err := app.New(ctx, cfg, log, currentVersion())
+	a, err := app.New(ctx, cfg, log, streams.Out, currentVersion())
 	if err != nil {
 		return err
 	}

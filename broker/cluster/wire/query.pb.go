@@ -241,7 +241,9 @@ type ListRooms struct {
 	// Its name.
 	AfterName string `protobuf:"bytes,4,opt,name=after_name,json=afterName,proto3" json:"after_name,omitempty"`
 	// How many at the most.
-	Limit         uint32 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	Limit uint32 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Which rooms alone; none means all.
+	Within        []*RoomArea `protobuf:"bytes,6,rep,name=within,proto3" json:"within,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -311,6 +313,66 @@ func (x *ListRooms) GetLimit() uint32 {
 	return 0
 }
 
+func (x *ListRooms) GetWithin() []*RoomArea {
+	if x != nil {
+		return x.Within
+	}
+	return nil
+}
+
+// RoomArea is a namespace or, with a pattern, some of its rooms.
+type RoomArea struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Pattern       string                 `protobuf:"bytes,2,opt,name=pattern,proto3" json:"pattern,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoomArea) Reset() {
+	*x = RoomArea{}
+	mi := &file_sala_cluster_v1_query_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoomArea) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoomArea) ProtoMessage() {}
+
+func (x *RoomArea) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_cluster_v1_query_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoomArea.ProtoReflect.Descriptor instead.
+func (*RoomArea) Descriptor() ([]byte, []int) {
+	return file_sala_cluster_v1_query_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *RoomArea) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *RoomArea) GetPattern() string {
+	if x != nil {
+		return x.Pattern
+	}
+	return ""
+}
+
 // Rooms is a page of rooms.
 type Rooms struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -322,7 +384,7 @@ type Rooms struct {
 
 func (x *Rooms) Reset() {
 	*x = Rooms{}
-	mi := &file_sala_cluster_v1_query_proto_msgTypes[2]
+	mi := &file_sala_cluster_v1_query_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -334,7 +396,7 @@ func (x *Rooms) String() string {
 func (*Rooms) ProtoMessage() {}
 
 func (x *Rooms) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_query_proto_msgTypes[2]
+	mi := &file_sala_cluster_v1_query_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -347,7 +409,7 @@ func (x *Rooms) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rooms.ProtoReflect.Descriptor instead.
 func (*Rooms) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_query_proto_rawDescGZIP(), []int{2}
+	return file_sala_cluster_v1_query_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Rooms) GetRooms() []*Room {
@@ -372,7 +434,7 @@ type Room struct {
 
 func (x *Room) Reset() {
 	*x = Room{}
-	mi := &file_sala_cluster_v1_query_proto_msgTypes[3]
+	mi := &file_sala_cluster_v1_query_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -384,7 +446,7 @@ func (x *Room) String() string {
 func (*Room) ProtoMessage() {}
 
 func (x *Room) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_query_proto_msgTypes[3]
+	mi := &file_sala_cluster_v1_query_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -397,7 +459,7 @@ func (x *Room) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Room.ProtoReflect.Descriptor instead.
 func (*Room) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_query_proto_rawDescGZIP(), []int{3}
+	return file_sala_cluster_v1_query_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Room) GetNamespace() string {
@@ -434,7 +496,7 @@ type GetRoom struct {
 
 func (x *GetRoom) Reset() {
 	*x = GetRoom{}
-	mi := &file_sala_cluster_v1_query_proto_msgTypes[4]
+	mi := &file_sala_cluster_v1_query_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -446,7 +508,7 @@ func (x *GetRoom) String() string {
 func (*GetRoom) ProtoMessage() {}
 
 func (x *GetRoom) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_query_proto_msgTypes[4]
+	mi := &file_sala_cluster_v1_query_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -459,7 +521,7 @@ func (x *GetRoom) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRoom.ProtoReflect.Descriptor instead.
 func (*GetRoom) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_query_proto_rawDescGZIP(), []int{4}
+	return file_sala_cluster_v1_query_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetRoom) GetNamespace() string {
@@ -490,7 +552,7 @@ type Members struct {
 
 func (x *Members) Reset() {
 	*x = Members{}
-	mi := &file_sala_cluster_v1_query_proto_msgTypes[5]
+	mi := &file_sala_cluster_v1_query_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -502,7 +564,7 @@ func (x *Members) String() string {
 func (*Members) ProtoMessage() {}
 
 func (x *Members) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_query_proto_msgTypes[5]
+	mi := &file_sala_cluster_v1_query_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -515,7 +577,7 @@ func (x *Members) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Members.ProtoReflect.Descriptor instead.
 func (*Members) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_query_proto_rawDescGZIP(), []int{5}
+	return file_sala_cluster_v1_query_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Members) GetSockets() uint32 {
@@ -551,7 +613,7 @@ type ListSockets struct {
 
 func (x *ListSockets) Reset() {
 	*x = ListSockets{}
-	mi := &file_sala_cluster_v1_query_proto_msgTypes[6]
+	mi := &file_sala_cluster_v1_query_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -563,7 +625,7 @@ func (x *ListSockets) String() string {
 func (*ListSockets) ProtoMessage() {}
 
 func (x *ListSockets) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_query_proto_msgTypes[6]
+	mi := &file_sala_cluster_v1_query_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -576,7 +638,7 @@ func (x *ListSockets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSockets.ProtoReflect.Descriptor instead.
 func (*ListSockets) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_query_proto_rawDescGZIP(), []int{6}
+	return file_sala_cluster_v1_query_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListSockets) GetNamespaces() []string {
@@ -625,7 +687,7 @@ type GetSocket struct {
 
 func (x *GetSocket) Reset() {
 	*x = GetSocket{}
-	mi := &file_sala_cluster_v1_query_proto_msgTypes[7]
+	mi := &file_sala_cluster_v1_query_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -637,7 +699,7 @@ func (x *GetSocket) String() string {
 func (*GetSocket) ProtoMessage() {}
 
 func (x *GetSocket) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_query_proto_msgTypes[7]
+	mi := &file_sala_cluster_v1_query_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -650,7 +712,7 @@ func (x *GetSocket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSocket.ProtoReflect.Descriptor instead.
 func (*GetSocket) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_query_proto_rawDescGZIP(), []int{7}
+	return file_sala_cluster_v1_query_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetSocket) GetId() string {
@@ -671,7 +733,7 @@ type Sockets struct {
 
 func (x *Sockets) Reset() {
 	*x = Sockets{}
-	mi := &file_sala_cluster_v1_query_proto_msgTypes[8]
+	mi := &file_sala_cluster_v1_query_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -683,7 +745,7 @@ func (x *Sockets) String() string {
 func (*Sockets) ProtoMessage() {}
 
 func (x *Sockets) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_query_proto_msgTypes[8]
+	mi := &file_sala_cluster_v1_query_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -696,7 +758,7 @@ func (x *Sockets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sockets.ProtoReflect.Descriptor instead.
 func (*Sockets) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_query_proto_rawDescGZIP(), []int{8}
+	return file_sala_cluster_v1_query_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Sockets) GetSockets() []*Socket {
@@ -731,7 +793,7 @@ type Socket struct {
 
 func (x *Socket) Reset() {
 	*x = Socket{}
-	mi := &file_sala_cluster_v1_query_proto_msgTypes[9]
+	mi := &file_sala_cluster_v1_query_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -743,7 +805,7 @@ func (x *Socket) String() string {
 func (*Socket) ProtoMessage() {}
 
 func (x *Socket) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_query_proto_msgTypes[9]
+	mi := &file_sala_cluster_v1_query_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -756,7 +818,7 @@ func (x *Socket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Socket.ProtoReflect.Descriptor instead.
 func (*Socket) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_query_proto_rawDescGZIP(), []int{9}
+	return file_sala_cluster_v1_query_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Socket) GetId() string {
@@ -833,7 +895,7 @@ type Revoke struct {
 
 func (x *Revoke) Reset() {
 	*x = Revoke{}
-	mi := &file_sala_cluster_v1_query_proto_msgTypes[10]
+	mi := &file_sala_cluster_v1_query_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -845,7 +907,7 @@ func (x *Revoke) String() string {
 func (*Revoke) ProtoMessage() {}
 
 func (x *Revoke) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_query_proto_msgTypes[10]
+	mi := &file_sala_cluster_v1_query_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -858,7 +920,7 @@ func (x *Revoke) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revoke.ProtoReflect.Descriptor instead.
 func (*Revoke) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_query_proto_rawDescGZIP(), []int{10}
+	return file_sala_cluster_v1_query_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Revoke) GetTokenId() string {
@@ -898,7 +960,7 @@ type LookAtRevoked struct {
 
 func (x *LookAtRevoked) Reset() {
 	*x = LookAtRevoked{}
-	mi := &file_sala_cluster_v1_query_proto_msgTypes[11]
+	mi := &file_sala_cluster_v1_query_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -910,7 +972,7 @@ func (x *LookAtRevoked) String() string {
 func (*LookAtRevoked) ProtoMessage() {}
 
 func (x *LookAtRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_query_proto_msgTypes[11]
+	mi := &file_sala_cluster_v1_query_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -923,7 +985,7 @@ func (x *LookAtRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookAtRevoked.ProtoReflect.Descriptor instead.
 func (*LookAtRevoked) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_query_proto_rawDescGZIP(), []int{11}
+	return file_sala_cluster_v1_query_proto_rawDescGZIP(), []int{12}
 }
 
 // Drain takes the node that is asked out of service.
@@ -935,7 +997,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_sala_cluster_v1_query_proto_msgTypes[12]
+	mi := &file_sala_cluster_v1_query_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -947,7 +1009,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_query_proto_msgTypes[12]
+	mi := &file_sala_cluster_v1_query_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -960,7 +1022,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_query_proto_rawDescGZIP(), []int{12}
+	return file_sala_cluster_v1_query_proto_rawDescGZIP(), []int{13}
 }
 
 var File_sala_cluster_v1_query_proto protoreflect.FileDescriptor
@@ -980,7 +1042,7 @@ const file_sala_cluster_v1_query_proto_rawDesc = "" +
 	"\x05drain\x18\a \x01(\v2\x16.sala.cluster.v1.DrainH\x00R\x05drain\x12H\n" +
 	"\x0flook_at_revoked\x18\f \x01(\v2\x1e.sala.cluster.v1.LookAtRevokedH\x00R\rlookAtRevoked\x128\n" +
 	"\tfind_will\x18\x0f \x01(\v2\x19.sala.cluster.v1.FindWillH\x00R\bfindWillB\a\n" +
-	"\x05query\"\xa1\x01\n" +
+	"\x05query\"\xd4\x01\n" +
 	"\tListRooms\x12\x1e\n" +
 	"\n" +
 	"namespaces\x18\x01 \x03(\tR\n" +
@@ -989,7 +1051,11 @@ const file_sala_cluster_v1_query_proto_rawDesc = "" +
 	"\x0fafter_namespace\x18\x03 \x01(\tR\x0eafterNamespace\x12\x1d\n" +
 	"\n" +
 	"after_name\x18\x04 \x01(\tR\tafterName\x12\x14\n" +
-	"\x05limit\x18\x05 \x01(\rR\x05limit\"4\n" +
+	"\x05limit\x18\x05 \x01(\rR\x05limit\x121\n" +
+	"\x06within\x18\x06 \x03(\v2\x19.sala.cluster.v1.RoomAreaR\x06within\"B\n" +
+	"\bRoomArea\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x18\n" +
+	"\apattern\x18\x02 \x01(\tR\apattern\"4\n" +
 	"\x05Rooms\x12+\n" +
 	"\x05rooms\x18\x01 \x03(\v2\x15.sala.cluster.v1.RoomR\x05rooms\"R\n" +
 	"\x04Room\x12\x1c\n" +
@@ -1043,41 +1109,43 @@ func file_sala_cluster_v1_query_proto_rawDescGZIP() []byte {
 	return file_sala_cluster_v1_query_proto_rawDescData
 }
 
-var file_sala_cluster_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_sala_cluster_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_sala_cluster_v1_query_proto_goTypes = []any{
 	(*Query)(nil),         // 0: sala.cluster.v1.Query
 	(*ListRooms)(nil),     // 1: sala.cluster.v1.ListRooms
-	(*Rooms)(nil),         // 2: sala.cluster.v1.Rooms
-	(*Room)(nil),          // 3: sala.cluster.v1.Room
-	(*GetRoom)(nil),       // 4: sala.cluster.v1.GetRoom
-	(*Members)(nil),       // 5: sala.cluster.v1.Members
-	(*ListSockets)(nil),   // 6: sala.cluster.v1.ListSockets
-	(*GetSocket)(nil),     // 7: sala.cluster.v1.GetSocket
-	(*Sockets)(nil),       // 8: sala.cluster.v1.Sockets
-	(*Socket)(nil),        // 9: sala.cluster.v1.Socket
-	(*Revoke)(nil),        // 10: sala.cluster.v1.Revoke
-	(*LookAtRevoked)(nil), // 11: sala.cluster.v1.LookAtRevoked
-	(*Drain)(nil),         // 12: sala.cluster.v1.Drain
-	(*Order)(nil),         // 13: sala.cluster.v1.Order
-	(*FindWill)(nil),      // 14: sala.cluster.v1.FindWill
+	(*RoomArea)(nil),      // 2: sala.cluster.v1.RoomArea
+	(*Rooms)(nil),         // 3: sala.cluster.v1.Rooms
+	(*Room)(nil),          // 4: sala.cluster.v1.Room
+	(*GetRoom)(nil),       // 5: sala.cluster.v1.GetRoom
+	(*Members)(nil),       // 6: sala.cluster.v1.Members
+	(*ListSockets)(nil),   // 7: sala.cluster.v1.ListSockets
+	(*GetSocket)(nil),     // 8: sala.cluster.v1.GetSocket
+	(*Sockets)(nil),       // 9: sala.cluster.v1.Sockets
+	(*Socket)(nil),        // 10: sala.cluster.v1.Socket
+	(*Revoke)(nil),        // 11: sala.cluster.v1.Revoke
+	(*LookAtRevoked)(nil), // 12: sala.cluster.v1.LookAtRevoked
+	(*Drain)(nil),         // 13: sala.cluster.v1.Drain
+	(*Order)(nil),         // 14: sala.cluster.v1.Order
+	(*FindWill)(nil),      // 15: sala.cluster.v1.FindWill
 }
 var file_sala_cluster_v1_query_proto_depIdxs = []int32{
 	1,  // 0: sala.cluster.v1.Query.list_rooms:type_name -> sala.cluster.v1.ListRooms
-	4,  // 1: sala.cluster.v1.Query.get_room:type_name -> sala.cluster.v1.GetRoom
-	6,  // 2: sala.cluster.v1.Query.list_sockets:type_name -> sala.cluster.v1.ListSockets
-	7,  // 3: sala.cluster.v1.Query.get_socket:type_name -> sala.cluster.v1.GetSocket
-	13, // 4: sala.cluster.v1.Query.order:type_name -> sala.cluster.v1.Order
-	10, // 5: sala.cluster.v1.Query.revoke:type_name -> sala.cluster.v1.Revoke
-	12, // 6: sala.cluster.v1.Query.drain:type_name -> sala.cluster.v1.Drain
-	11, // 7: sala.cluster.v1.Query.look_at_revoked:type_name -> sala.cluster.v1.LookAtRevoked
-	14, // 8: sala.cluster.v1.Query.find_will:type_name -> sala.cluster.v1.FindWill
-	3,  // 9: sala.cluster.v1.Rooms.rooms:type_name -> sala.cluster.v1.Room
-	9,  // 10: sala.cluster.v1.Sockets.sockets:type_name -> sala.cluster.v1.Socket
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	5,  // 1: sala.cluster.v1.Query.get_room:type_name -> sala.cluster.v1.GetRoom
+	7,  // 2: sala.cluster.v1.Query.list_sockets:type_name -> sala.cluster.v1.ListSockets
+	8,  // 3: sala.cluster.v1.Query.get_socket:type_name -> sala.cluster.v1.GetSocket
+	14, // 4: sala.cluster.v1.Query.order:type_name -> sala.cluster.v1.Order
+	11, // 5: sala.cluster.v1.Query.revoke:type_name -> sala.cluster.v1.Revoke
+	13, // 6: sala.cluster.v1.Query.drain:type_name -> sala.cluster.v1.Drain
+	12, // 7: sala.cluster.v1.Query.look_at_revoked:type_name -> sala.cluster.v1.LookAtRevoked
+	15, // 8: sala.cluster.v1.Query.find_will:type_name -> sala.cluster.v1.FindWill
+	2,  // 9: sala.cluster.v1.ListRooms.within:type_name -> sala.cluster.v1.RoomArea
+	4,  // 10: sala.cluster.v1.Rooms.rooms:type_name -> sala.cluster.v1.Room
+	10, // 11: sala.cluster.v1.Sockets.sockets:type_name -> sala.cluster.v1.Socket
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_sala_cluster_v1_query_proto_init() }
@@ -1104,7 +1172,7 @@ func file_sala_cluster_v1_query_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_cluster_v1_query_proto_rawDesc), len(file_sala_cluster_v1_query_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

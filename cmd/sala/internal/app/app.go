@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"github.com/salabroker/sala/api"
 	"github.com/salabroker/sala/api/console"
 	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/cmd/sala/internal/auditlog"
 	"github.com/salabroker/sala/cmd/sala/internal/config"
 )
 
@@ -33,7 +35,9 @@ type App struct {
 	// Static after New.
 	cfg     *config.Config
 	log     *slog.Logger
+	out     io.Writer // for an audit log on standard output
 	version string
+	audit   *auditlog.Log // nil for none
 	broker  *broker.Broker
 	api     *api.Server
 	public  *listener
@@ -58,8 +62,8 @@ type step struct {
 // New binds the listeners and builds the broker and the control API; nothing is
 // served before Start. Its error is a *[config.Error] if the configuration is
 // wrong.
-func New(ctx context.Context, cfg *config.Config, log *slog.Logger, version string) (*App, error) {
-	a := &App{cfg: cfg, log: log, version: version, poll: certificatePoll, failed: make(chan error, 3)}
+func New(ctx context.Context, cfg *config.Config, log *slog.Logger, out io.Writer, version string) (*App, error) {
+	a := &App{cfg: cfg, log: log, out: out, version: version, poll: certificatePoll, failed: make(chan error, 3)}
 	if err := a.assemble(ctx); err != nil {
 		a.Stop(ctx)
 		return nil, err
@@ -92,7 +96,8 @@ func (a *App) assemble(ctx context.Context) error {
 	}
 	a.places = a.connectionLimit()
 	a.public.guard(a.places, a.log)
-	a.http.guard(0, a.log)
+	a.http.guard(maxControlConnections, a.log)
+	a.grpc.guard(maxControlConnections, a.log)
 	options, page := a.cfg.Broker, http.Handler(nil)
 	if a.cfg.Flags.Dev {
 		options.AllowedOrigins = slices.Concat(options.AllowedOrigins, a.pageOrigins())
@@ -132,9 +137,16 @@ func (a *App) build(ctx context.Context, options broker.Options, page http.Handl
 		a.fetchKeys(ctx)
 		a.joinCluster(ctx)
 	}
+	records, err := a.openAudit(registry, run)
+	if err != nil {
+		return errors.Join(err, a.broker.Shutdown(ctx))
+	}
 	a.api, err = api.New(api.Config{ //nolint:contextcheck // it starts nothing that a context could end; Shutdown does
 		Broker:          a.broker,
 		Keys:            a.cfg.Keys,
+		CallRate:        int(a.cfg.Flags.APIRate),
+		Audit:           records,
+		AuditEmits:      a.cfg.Flags.AuditEmits,
 		MaxMessageBytes: a.cfg.Broker.MaxMessageBytes,
 		Ready:           a.ready,
 		Reaches:         a.reachesCluster,
@@ -156,7 +168,7 @@ func (a *App) build(ctx context.Context, options broker.Options, page http.Handl
 func (a *App) newRegistry() (*prometheus.Registry, error) {
 	registry := prometheus.NewRegistry()
 	own := []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})}
-	for _, l := range []*listener{a.public, a.http} {
+	for _, l := range []*listener{a.public, a.grpc, a.http} {
 		if l != nil { // or else nothing listens
 			own = append(own, l.gate.collectors(l.name)...)
 		}
@@ -225,6 +237,7 @@ func (a *App) Run(ctx context.Context, reload <-chan os.Signal) error {
 func (a *App) wait(ctx context.Context, reload <-chan os.Signal) error {
 	poll := time.NewTicker(a.poll)
 	defer poll.Stop()
+	draining := a.broker.DrainBegins()
 	for {
 		select {
 		case <-ctx.Done():
@@ -235,8 +248,14 @@ func (a *App) wait(ctx context.Context, reload <-chan os.Signal) error {
 		case <-poll.C:
 			a.reloadCertificates()
 		case <-reload:
-			a.log.Info("reading certificates again")
+			a.log.Info("reading certificates again, and opening the audit log anew")
 			a.reloadCertificates()
+			if a.audit != nil {
+				a.audit.Reopen()
+			}
+		case <-draining:
+			a.api.Drain()
+			draining = nil
 		}
 	}
 }

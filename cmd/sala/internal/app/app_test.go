@@ -36,7 +36,7 @@ func testConfig(t *testing.T, change func(*config.Flags)) *config.Config {
 
 func newApp(t *testing.T) *App {
 	t.Helper()
-	a, err := New(t.Context(), testConfig(t, nil), slog.New(slog.DiscardHandler), "test")
+	a, err := New(t.Context(), testConfig(t, nil), slog.New(slog.DiscardHandler), io.Discard, "test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestNewUndoesWhatItBegan(t *testing.T) {
 	free := probe.Addr().String()
 	_ = probe.Close()
 	cfg := testConfig(t, func(f *config.Flags) { f.Listen, f.Namespaces = free, config.List{"bad"} })
-	_, err = New(t.Context(), cfg, slog.New(slog.DiscardHandler), "")
+	_, err = New(t.Context(), cfg, slog.New(slog.DiscardHandler), io.Discard, "")
 	var wrong *config.Error
 	if !errors.As(err, &wrong) || !strings.Contains(err.Error(), "namespaces[0]") {
 		t.Errorf("the error is %v, want a *config.Error", err)

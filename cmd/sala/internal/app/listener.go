@@ -22,6 +22,9 @@ const (
 	readHeaderTimeout = 10 * time.Second
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 64 << 10
+	// maxControlConnections bounds those of each control listener. A backend has
+	// one over gRPC and a few over REST.
+	maxControlConnections = 1024
 )
 
 // listener is a bound port and, if it speaks HTTP, its server.
@@ -29,7 +32,7 @@ type listener struct {
 	name, flag string
 	tls        *certs.Source // nil for plain TCP
 	net        net.Listener
-	gate       *gate        // which net is; nil for gRPC
+	gate       *gate        // which net is
 	server     *http.Server // nil for gRPC
 }
 
@@ -93,7 +96,7 @@ func (l *listener) tlsOrPlain() net.Listener {
 // may have, 0 for any number.
 func (l *listener) guard(limit int64, log *slog.Logger) {
 	words := farewell
-	if l.tls != nil {
+	if l.tls != nil || l.flag == config.GRPCFlag {
 		words = "" // nobody could read them
 	}
 	l.gate = newGate(l.net, limit, words, slog.New(newSparse(log.Handler())))

@@ -121,6 +121,12 @@ func (f *Flags) checkNumbers(p *problems) {
 			p.addf("%s is %s; it must be above zero, such as 10s", d.flag, d.value)
 		}
 	}
+	if f.APIRate < 0 {
+		p.addf("--api-rate is %d; it must not be below zero, which means any number", f.APIRate)
+	}
+	if f.AuditEmits && f.AuditLog == "" {
+		p.addf("--audit-emits needs --audit-log, where they are to be written")
+	}
 	if f.DrainSpread < 0 {
 		p.addf("--drain-spread is %s; it must not be below zero, which means at once", f.DrainSpread)
 	}

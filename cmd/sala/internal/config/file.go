@@ -201,7 +201,7 @@ func (f *File) hideValue(quoted string) string {
 
 // resolvePath makes a path from the file relative to the file's folder.
 func (f *File) resolvePath(path string) string {
-	if path == "" || filepath.IsAbs(path) {
+	if path == "" || path == "-" || filepath.IsAbs(path) {
 		return path
 	}
 	return filepath.Join(filepath.Dir(f.path), path)

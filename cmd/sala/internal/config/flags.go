@@ -45,12 +45,15 @@ type Flags struct {
 	JWTUserClaim   string `name:"jwt-user-claim" env:"SALA_JWT_USER_CLAIM" default:"sub" placeholder:"CLAIM" group:"tokens" help:"The claim that names the user."`
 	AllowAnonymous bool   `env:"SALA_ALLOW_ANONYMOUS" group:"tokens" help:"Let clients connect without a token, with the permissions of anonymous: in the file."`
 
-	APIKey          List   `name:"api-key" env:"SALA_API_KEY" placeholder:"[NAME=]KEY[:SCOPE,...]" group:"control" help:"Key that opens the control API, with all scopes if none is named. Repeat it, or separate by spaces in the variable."`
+	APIKey          List   `name:"api-key" env:"SALA_API_KEY" placeholder:"[NAME=]KEY[:SCOPE,...]" group:"control" help:"Key that opens the control API, or sha256: and its hash, with all scopes if none is named. A scope may be limited to a namespace and rooms: emit:/chat:room-*. Repeat it, or separate by spaces in the variable. \"sala key new\" makes one."`
 	GRPCListen      string `name:"grpc-listen" env:"SALA_GRPC_LISTEN" default:"127.0.0.1:9090" placeholder:"ADDR" group:"control" help:"Where backends and this command's other subcommands call gRPC."`
 	HTTPListen      string `name:"http-listen" env:"SALA_HTTP_LISTEN" default:"127.0.0.1:9091" placeholder:"ADDR" group:"control" help:"Where backends call REST; /openapi.json, /metrics, /livez and /readyz too."`
 	ControlTLSCert  Path   `name:"control-tls-cert" env:"SALA_CONTROL_TLS_CERT" placeholder:"FILE" group:"control" help:"Certificate chain (PEM) of both control listeners."`
 	ControlTLSKey   Path   `name:"control-tls-key" env:"SALA_CONTROL_TLS_KEY" placeholder:"FILE" group:"control" help:"Private key (PEM) to --control-tls-cert."`
 	ControlClientCA Path   `name:"control-client-ca" env:"SALA_CONTROL_CLIENT_CA" placeholder:"FILE" group:"control" help:"Authorities (PEM) that sign the certificates of those who call the control API: who shows none is refused, but for /livez and /readyz. API keys are needed all the same."`
+	APIRate         int64  `name:"api-rate" env:"SALA_API_RATE" default:"0" placeholder:"CALLS" group:"control" help:"How many calls each API key may make in a second, each event of a batch or stream counted; 0 for any number."`
+	AuditLog        Path   `env:"SALA_AUDIT_LOG" placeholder:"FILE" group:"control" help:"Where to write down, as lines of JSON, which key changed what, issued which token, was refused; - for standard output. Opened anew at SIGHUP."`
+	AuditEmits      bool   `env:"SALA_AUDIT_EMITS" group:"control" help:"Write down emits to rooms, users and sockets too."`
 	InsecureControl bool   `env:"SALA_INSECURE_CONTROL" group:"control" help:"Allow control listeners without TLS that other machines can reach, as behind a proxy that encrypts."`
 
 	AckTimeout     time.Duration `env:"SALA_ACK_TIMEOUT" default:"10s" placeholder:"DURATION" group:"backends" help:"How long a backend may take to answer an event whose client asked for an ack; then the client gets the error HANDLER_TIMEOUT."`

@@ -10,6 +10,9 @@ import (
 // PublicFlag is the Flag of the listener that clients connect to.
 const PublicFlag = "--listen"
 
+// GRPCFlag is the Flag of the listener for gRPC.
+const GRPCFlag = "--grpc-listen"
+
 // Listener is where one of the listeners is to listen, and how.
 type Listener struct {
 	// Name is what logs call it: public, grpc or http.
@@ -25,7 +28,7 @@ type Listener struct {
 // listeners checks the addresses and loads the certificates.
 func (f *Flags) listeners(p *problems) (public, grpc, http Listener) {
 	public = Listener{Name: "public", Flag: PublicFlag, Addr: f.Listen}
-	grpc = Listener{Name: "grpc", Flag: "--grpc-listen", Addr: f.GRPCListen}
+	grpc = Listener{Name: "grpc", Flag: GRPCFlag, Addr: f.GRPCListen}
 	http = Listener{Name: "http", Flag: "--http-listen", Addr: f.HTTPListen}
 	var err error
 	public.TLS, err = loadTLS("--tls-cert", "--tls-key", certs.Options{

@@ -1,0 +1,141 @@
+package api
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/salabroker/sala/broker/roomset"
+)
+
+// grants are the scopes of a key, each with where it holds; none means that it
+// holds everywhere. A scope that isn't there isn't granted.
+type grants map[Scope][]roomset.Area
+
+func allGrants() grants {
+	g := make(grants)
+	for _, scope := range AllScopes() {
+		g[scope] = nil
+	}
+	return g
+}
+
+// parseGrants reads a list of scopes, separated by commas. Each may be limited
+// to a namespace, "emit:/chat", and some to rooms of it, "emit:/chat:room-*". A
+// scope that is named several times holds in all the places.
+func parseGrants(list string) (grants, error) {
+	g := make(grants)
+	for word := range strings.SplitSeq(list, ",") {
+		scope, area, err := parseGrant(strings.TrimSpace(word))
+		if err != nil {
+			return nil, err
+		}
+		before, named := g[scope]
+		switch {
+		case area == nil, named && before == nil:
+			g[scope] = nil
+		default:
+			g[scope] = append(before, *area)
+		}
+	}
+	return g, nil
+}
+
+// parseGrant returns no area for a scope that holds everywhere.
+func parseGrant(word string) (Scope, *roomset.Area, error) {
+	for _, scope := range AllScopes() {
+		limit, limited := strings.CutPrefix(word, string(scope)+":/")
+		switch {
+		case word == string(scope):
+			return scope, nil, nil
+		case limited:
+			area, err := parseArea(scope, "/"+limit)
+			if err != nil {
+				return "", nil, fmt.Errorf("the scope %q: %w", word, err)
+			}
+			return scope, area, nil
+		}
+	}
+	return "", nil, fmt.Errorf("%s is no scope; there are %s, and a limit behind one begins with a namespace, as in emit:/chat", quoteScope(word), joinScopes(AllScopes()))
+}
+
+// maxScopeShown is up to how many characters a word is repeated in an error that
+// was given as a scope and is none.
+const maxScopeShown = 16
+
+// quoteScope shows what is taken for a scope, unless it may be the rest of a key
+// that has a ":" in it.
+func quoteScope(word string) string {
+	if len(word) <= maxScopeShown && strings.Trim(word, "abcdefghijklmnopqrstuvwxyz:_-") == "" {
+		return strconv.Quote(word)
+	}
+	return fmt.Sprintf("what has %d characters behind the key and \":\"", len(word))
+}
+
+func parseArea(scope Scope, limit string) (*roomset.Area, error) {
+	namespace, pattern, rooms := strings.Cut(limit, ":")
+	reach := limitOf(scope)
+	switch {
+	case reach == limitNone:
+		return nil, fmt.Errorf("it is about whole nodes and can't be limited; leave out %s", limit)
+	case rooms && reach == limitNamespace:
+		return nil, fmt.Errorf("it can be limited to a namespace, not to rooms; leave out :%s", pattern)
+	case !rooms:
+		return &roomset.Area{Namespace: namespace}, nil
+	}
+	parsed, err := roomset.Parse(pattern)
+	if err != nil {
+		return nil, err
+	}
+	return &roomset.Area{Namespace: namespace, Rooms: parsed}, nil
+}
+
+func (g grants) scopes() []Scope {
+	return slices.DeleteFunc(AllScopes(), func(s Scope) bool {
+		_, granted := g[s]
+		return !granted
+	})
+}
+
+func (g grants) limited() bool {
+	for _, areas := range g {
+		if areas != nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (g grants) namespaces() []string {
+	var names []string
+	for _, areas := range g {
+		for _, a := range areas {
+			names = append(names, a.Namespace)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// String returns the scopes as the configuration has them.
+func (g grants) String() string {
+	var words []string
+	for _, scope := range g.scopes() {
+		if g[scope] == nil {
+			words = append(words, string(scope))
+		}
+		for _, area := range g[scope] {
+			words = append(words, string(scope)+":"+area.String())
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+func joinScopes(scopes []Scope) string {
+	words := make([]string, len(scopes))
+	for i, scope := range scopes {
+		words[i] = string(scope)
+	}
+	return strings.Join(words, ", ")
+}

@@ -1,0 +1,451 @@
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/salabroker/sala/broker"
+	salav1 "github.com/salabroker/sala/gen/sala/v1"
+)
+
+// hostile is a connection over which a caller says what it likes.
+type hostile struct {
+	t    *testing.T
+	conn net.Conn
+	*http2.Framer
+	block   bytes.Buffer
+	encoder *hpack.Encoder
+}
+
+func attack(t *testing.T, addr string) *hostile {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
+		t.Fatal(err)
+	}
+	a := &hostile{t: t, conn: conn, Framer: http2.NewFramer(conn, bufio.NewReader(conn))}
+	a.encoder = hpack.NewEncoder(&a.block)
+	if err := a.WriteSettings(); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// headers returns the header block of a call.
+func (a *hostile) headers(method string, more ...string) []byte {
+	a.block.Reset()
+	fields := append([]string{
+		":method", "POST", ":scheme", "http", ":path", method, ":authority", "sala",
+		"content-type", "application/grpc", "te", "trailers", "authorization", "Bearer " + adminKey,
+	}, more...)
+	for i := 0; i < len(fields); i += 2 {
+		if err := a.encoder.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]}); err != nil {
+			a.t.Fatal(err)
+		}
+	}
+	return a.block.Bytes()
+}
+
+// ending reads until the server ends the connection, and returns with which
+// code it said so; NO_ERROR if it said nothing.
+func (a *hostile) ending() http2.ErrCode {
+	a.t.Helper()
+	code := http2.ErrCodeNo
+	for {
+		frame, err := a.ReadFrame()
+		var timeout net.Error
+		if errors.As(err, &timeout) && timeout.Timeout() {
+			a.t.Fatal("the server lets the connection be")
+		}
+		if err != nil {
+			return code
+		}
+		if goAway, ok := frame.(*http2.GoAwayFrame); ok {
+			code = goAway.ErrCode
+		}
+	}
+}
+
+// wellServed fails unless other callers are answered.
+func wellServed(t *testing.T, h *harness) {
+	t.Helper()
+	if _, err := salav1.NewRoomServiceClient(h.conn).ListRooms(as(t, adminKey), &salav1.ListRoomsRequest{}); err != nil {
+		t.Errorf("a neighbour's gRPC call: %v", err)
+	}
+	if code, _, body := h.do(t, "GET", "/v1/rooms", ""); code != http.StatusOK {
+		t.Errorf("a neighbour's REST call: %d, %s", code, body)
+	}
+}
+
+// Calls that are reset at once (CVE-2023-44487) occupy no more handlers than
+// calls that aren't, even if the handlers take no notice of the reset.
+func TestRapidReset(t *testing.T) {
+	var running, most atomic.Int64
+	release := make(chan struct{})
+	full := make(chan struct{})
+	h := start(t, &fakeBroker{emit: func(context.Context, broker.Target, broker.Message) (broker.Report, error) {
+		n := running.Add(1)
+		defer running.Add(-1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		if n == maxStreams {
+			close(full)
+		}
+		<-release
+		return broker.Report{}, nil
+	}})
+	a := attack(t, h.grpcAddr)
+	flooded := make(chan int)
+	go func() {
+		defer close(flooded)
+		for i := range 4 * maxStreams {
+			id := uint32(2*i + 1) //nolint:gosec // it is small
+			err := errors.Join(
+				a.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: a.headers(salav1.MessageService_Emit_FullMethodName), EndHeaders: true}),
+				a.WriteData(id, true, make([]byte, 5)),
+				a.WriteRSTStream(id, http2.ErrCodeCancel),
+			)
+			if err != nil { // the server has had enough
+				return
+			}
+		}
+	}()
+	select {
+	case <-full:
+	case <-flooded:
+	}
+	wellServed(t, h)
+	if n := most.Load(); n > maxStreams || n == 0 {
+		t.Errorf("%d handlers run at once, at most %d may", n, maxStreams)
+	}
+	close(release)
+	_ = a.conn.Close()
+	<-flooded
+	wellServed(t, h)
+	if n := most.Load(); n > maxStreams {
+		t.Errorf("%d handlers ran at once, at most %d may", n, maxStreams)
+	}
+}
+
+func TestHeaderFloods(t *testing.T) {
+	h := start(t, &fakeBroker{})
+	method := salav1.RoomService_ListRooms_FullMethodName
+	big := strings.Repeat("h", 8<<10)
+	t.Run("too many", func(t *testing.T) {
+		a := attack(t, h.grpcAddr)
+		var more []string
+		for i := range 20 {
+			more = append(more, fmt.Sprintf("x-%d", i), big)
+		}
+		block := a.headers(method, more...)
+		err := a.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block[:16<<10]})
+		for rest := block[16<<10:]; err == nil; rest = rest[min(len(rest), 16<<10):] {
+			err = a.WriteContinuation(1, len(rest) <= 16<<10, rest[:min(len(rest), 16<<10)])
+			if len(rest) <= 16<<10 {
+				break
+			}
+		}
+		for {
+			frame, err := a.ReadFrame()
+			if err != nil {
+				break // the connection was ended, which is as good
+			}
+			if reset, ok := frame.(*http2.RSTStreamFrame); ok && reset.StreamID == 1 {
+				break
+			}
+			if headers, ok := frame.(*http2.HeadersFrame); ok {
+				fields, err := hpack.NewDecoder(4096, nil).DecodeFull(headers.HeaderBlockFragment())
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, f := range fields {
+					if f.Name == "grpc-status" && f.Value == "0" {
+						t.Fatal("the call was answered")
+					}
+				}
+				if headers.StreamEnded() {
+					break
+				}
+			}
+		}
+	})
+	t.Run("without end", func(t *testing.T) {
+		a := attack(t, h.grpcAddr)
+		ended := make(chan http2.ErrCode, 1)
+		go func() { ended <- a.ending() }()
+		if err := a.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: a.headers(method)}); err != nil {
+			t.Fatal(err)
+		}
+		block := bytes.Clone(a.headers(method, "x-flood", big))
+		const most = 256 << 20
+		sent := 0
+		for ; sent < most; sent += len(block) {
+			if err := a.WriteContinuation(1, false, block); err != nil {
+				break
+			}
+		}
+		if sent >= most {
+			t.Errorf("the server has taken %d bytes of headers", sent)
+		}
+		<-ended
+	})
+	wellServed(t, h)
+}
+
+func TestPingFlood(t *testing.T) {
+	h := start(t, &fakeBroker{})
+	a := attack(t, h.grpcAddr)
+	ended := make(chan http2.ErrCode, 1)
+	go func() { ended <- a.ending() }()
+	for range 100_000 {
+		if err := a.WritePing(false, [8]byte{1}); err != nil {
+			break
+		}
+	}
+	if code := <-ended; code != http2.ErrCodeEnhanceYourCalm && code != http2.ErrCodeNo {
+		t.Errorf("it ended with %s", code)
+	}
+	wellServed(t, h)
+}
+
+// Connections that never begin to speak are closed.
+func TestSlowHandshake(t *testing.T) {
+	h := start(t, &fakeBroker{})
+	impatient := h.server.newGRPCServer(1<<20, 50*time.Millisecond)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- impatient.Serve(listener) }()
+	for _, said := range []string{"", http2.ClientPreface[:5], http2.ClientPreface, "GET / HTTP/1.1\r\nHost: sala\r\n"} {
+		conn, err := net.Dial("tcp", listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, said); err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		var timeout net.Error
+		if _, err := io.Copy(io.Discard, conn); errors.As(err, &timeout) && timeout.Timeout() {
+			t.Errorf("after %q the server waits on", said)
+		}
+		_ = conn.Close()
+	}
+	impatient.Stop()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
+// Headers that the gateway could take for metadata set neither the key nor the
+// peer's address, and neither does metadata of a gRPC caller.
+func TestSpoofedMetadata(t *testing.T) {
+	const spoofed = "203.0.113.66:6666"
+	log := &records{}
+	b := &fakeBroker{}
+	h := start(t, b, func(cfg *Config) { cfg.Audit, cfg.AuditEmits = log, true })
+	body := `{"rooms":["a"],"event":"e","argsJson":"[]"}`
+	for _, tt := range []struct {
+		name, key string
+		status    int
+	}{
+		{"no key", "", 401}, {"a key without the scope", "Bearer " + readerKey, 403}, {"a key with it", "Bearer " + adminKey, 200},
+	} {
+		code, header, text := h.do(t, "POST", "/v1/emit", body, func(r *http.Request) {
+			r.Header.Del("Authorization")
+			if tt.key != "" {
+				r.Header.Set("Authorization", tt.key)
+			}
+			for _, name := range []string{
+				"Grpc-Metadata-Authorization", "grpcgateway-authorization", "Grpc-Metadata-Grpcgateway-Authorization", "Proxy-Authorization", "X-Authorization",
+			} {
+				r.Header.Set(name, "Bearer "+adminKey)
+			}
+			for _, name := range []string{
+				"Grpc-Metadata-X-Sala-Rest-Peer", "X-Sala-Rest-Peer", "X-Forwarded-For", "Forwarded", "X-Real-Ip",
+			} {
+				r.Header.Set(name, spoofed)
+			}
+		})
+		if code != tt.status {
+			t.Errorf("%s: %d, want %d: %s", tt.name, code, tt.status, text)
+		}
+		for name := range header {
+			if strings.HasPrefix(strings.ToLower(name), "grpc-") {
+				t.Errorf("%s: the answer has %s", tt.name, name)
+			}
+		}
+	}
+	if calls := b.take(); len(calls) != 1 {
+		t.Errorf("the broker was asked %d times", len(calls))
+	}
+	ctx := metadata.AppendToOutgoingContext(as(t, adminKey), restPeerMetadata, spoofed)
+	if _, err := salav1.NewMessageServiceClient(h.conn).Emit(ctx, &salav1.EmitRequest{Rooms: []string{"a"}, Event: "e"}); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(h.log.String(), "203.0.113") {
+		t.Error("the log has an address that the caller made up")
+	}
+	log.take(t) // which looks at the peers
+}
+
+func TestMethodOverride(t *testing.T) {
+	b := &fakeBroker{}
+	h := start(t, b)
+	for _, header := range []string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"} {
+		for path, want := range map[string]int{"/v1/rooms/a": 405, "/v1/rooms": 405, "/v1/rooms/a?_method=DELETE": 405} {
+			for _, method := range []string{"DELETE", "GET"} {
+				code, _, text := h.do(t, "POST", path, "", func(r *http.Request) {
+					r.Header.Set(header, method)
+					r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				})
+				if code != want {
+					t.Errorf("POST %s with %s: %s: %d, want %d: %s", path, header, method, code, want, text)
+				}
+			}
+		}
+	}
+	if calls := b.take(); calls != nil {
+		t.Errorf("the broker was asked: %v", calls)
+	}
+}
+
+// However a path is written, nothing answers to it without a key, and with one
+// it is the call that it looks like, or none.
+func TestPathTricks(t *testing.T) {
+	b := &fakeBroker{}
+	h := start(t, b)
+	for _, target := range []string{
+		"//v1/rooms", "/v1//rooms", "/v1/rooms/", "/./v1/rooms", "/x/../v1/rooms", "/v1/../v1/rooms", "/livez/../v1/rooms", "/v1/rooms/..",
+		"/v1%2Frooms", "/%76%31/rooms", "/v1/%72ooms", "/v1/rooms/%2e%2e", "/v1/rooms/a%2Fb", "/v1/rooms/a%00b", "/v1/rooms/a%5Cb", `/v1\rooms`,
+		"/V1/rooms", "/v1/rooms;x", "/v1/rooms%3Fx", "/v1/rooms%0d%0aX-Injected:%20yes", "/livez/v1/rooms", "/v1/rooms:clear", "/v1/rooms/a:clear/", "/sala.v1.RoomService/ListRooms",
+		"http://sala/v1/rooms", "*", "/v1/rooms/a?room=b", "/metrics/../v1/rooms",
+	} {
+		for _, method := range []string{"GET", "POST", "DELETE", "PUT", "TRACE", "CONNECT", "OPTIONS"} {
+			status, header := requestLine(t, h, method, target, "")
+			if (status/100 == 2 && method+target != "OPTIONS*") || strings.Contains(header, "X-Injected") {
+				t.Errorf("%s %s without a key: %d", method, target, status)
+			}
+			if calls := b.take(); calls != nil {
+				t.Errorf("%s %s without a key: the broker was asked %v", method, target, calls)
+			}
+			if _, header := requestLine(t, h, method, target, adminKey); strings.Contains(header, "X-Injected") {
+				t.Errorf("%s %s: a header was injected: %s", method, target, header)
+			}
+			for _, call := range b.take() {
+				if c, ok := call.(broker.ClearRoom); ok && (method != "DELETE" || strings.Contains(c.Room, "..") && !strings.Contains(target, "%2e%2e")) {
+					t.Errorf("%s %s cleared the room %q", method, target, c.Room)
+				}
+			}
+		}
+	}
+}
+
+// requestLine sends a request line as it is, and returns the answer's head.
+func requestLine(t *testing.T, h *harness, method, target, key string) (status int, head string) {
+	t.Helper()
+	conn, err := net.Dial("tcp", h.rest.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	auth := ""
+	if key != "" {
+		auth = "Authorization: Bearer " + key + "\r\n"
+	}
+	if _, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: sala\r\n%sContent-Length: 0\r\nConnection: close\r\n\r\n", method, target, auth); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, _, _ = strings.Cut(string(answer), "\r\n\r\n")
+	if _, err := fmt.Sscanf(head, "HTTP/1.1 %d", &status); err != nil {
+		t.Fatalf("%s %s: %q", method, target, answer)
+	}
+	return status, head
+}
+
+// rawCodec sends bytes as they are.
+type rawCodec struct{ encoding.Codec }
+
+func (rawCodec) Marshal(v any) ([]byte, error)   { return *v.(*[]byte), nil } //nolint:errcheck,forcetypeassert // the test gives it
+func (rawCodec) Unmarshal(_ []byte, _ any) error { return nil }
+func (rawCodec) Name() string                    { return "proto" }
+
+// What can't be decoded is the caller's fault.
+func TestUndecodable(t *testing.T) {
+	h := start(t, &fakeBroker{})
+	conn, err := grpc.NewClient(h.grpcAddr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	deep := []byte{}
+	for range 12_000 { // a ListValue in a Value in a ListValue …
+		deep = append(appendLength([]byte{0x0a}, len(deep)), deep...) // ListValue.values
+		deep = append(appendLength([]byte{0x32}, len(deep)), deep...) // Value.list_value
+	}
+	args := append(appendLength([]byte{0x0a}, len(deep)), deep...)
+	message := append(appendLength([]byte{0x42}, len(args)), args...)
+	for name, sent := range map[string][]byte{"nested": message, "cut off": {0x0a, 0xff}, "no UTF-8": {0x0a, 1, 0xff}} {
+		var reply []byte
+		err := conn.Invoke(as(t, adminKey), salav1.MessageService_Emit_FullMethodName, &sent, &reply, grpc.ForceCodec(rawCodec{}))
+		wantStatus(t, err, codes.InvalidArgument, broker.ReasonInvalidArgument, "can't be decoded")
+		stream, err := conn.NewStream(as(t, adminKey), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, salav1.EventService_Subscribe_FullMethodName, grpc.ForceCodec(rawCodec{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cut := []byte{0x0a, 0xff}
+		if err := stream.SendMsg(&cut); err != nil {
+			t.Fatal(err)
+		}
+		if err := stream.RecvMsg(&reply); status.Code(err) != codes.InvalidArgument {
+			t.Errorf("%s in a stream: %v", name, err)
+		}
+	}
+	if strings.Contains(h.log.String(), `"ERROR"`) {
+		t.Error("the log calls it an error of the broker")
+	}
+}
+
+func appendLength(b []byte, n int) []byte {
+	for ; n >= 0x80; n >>= 7 {
+		b = append(b, byte(n)|0x80)
+	}
+	return append(b, byte(n))
+}

@@ -1,0 +1,218 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	salav1 "github.com/salabroker/sala/gen/sala/v1"
+)
+
+func TestCallRate(t *testing.T) {
+	const callRate = 3
+	b := &fakeBroker{}
+	h := start(t, b, func(cfg *Config) { cfg.CallRate = callRate })
+	rooms := salav1.NewRoomServiceClient(h.conn)
+	refused := func(err error) bool {
+		t.Helper()
+		if err == nil {
+			return false
+		}
+		wantStatus(t, err, codes.ResourceExhausted, ReasonRateLimited, "--api-rate")
+		for _, detail := range status.Convert(err).Details() {
+			if retry, ok := detail.(*errdetails.RetryInfo); ok {
+				if d := retry.GetRetryDelay().AsDuration(); d <= 0 || d > time.Second {
+					t.Errorf("RetryInfo says %s", d)
+				}
+				return true
+			}
+		}
+		t.Error("there is no RetryInfo")
+		return true
+	}
+	// However slow the machine, one of so many calls comes too early.
+	for i := 0; ; i++ {
+		_, err := rooms.ListRooms(as(t, readerKey), &salav1.ListRoomsRequest{})
+		if refused(err) {
+			if i < callRate {
+				t.Errorf("call %d is refused already", i)
+			}
+			break
+		}
+		if i == 1000 {
+			t.Fatal("no call is refused")
+		}
+	}
+	if _, err := rooms.ListRooms(as(t, adminKey), &salav1.ListRoomsRequest{}); err != nil {
+		t.Errorf("another key: %v", err)
+	}
+
+	b.take()
+	emits := make([]*salav1.EmitRequest, maxBatch)
+	for i := range emits {
+		emits[i] = &salav1.EmitRequest{Rooms: []string{"a"}, Event: "e"}
+	}
+	resp, err := salav1.NewMessageServiceClient(h.conn).EmitBatch(as(t, adminKey), &salav1.EmitBatchRequest{Emits: emits})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := 0
+	for _, result := range resp.GetResults() {
+		switch failed := result.GetError(); {
+		case failed == nil:
+			sent++
+		case failed.GetReason() != ReasonRateLimited || failed.GetCode() != uint32(codes.ResourceExhausted):
+			t.Fatalf("%v", failed)
+		}
+	}
+	if asked := len(b.take()); sent == maxBatch || asked != sent {
+		t.Errorf("%d events of %d are said to be sent, %d were", sent, maxBatch, asked)
+	}
+	for i := 0; ; i++ {
+		code, header, body := h.do(t, "GET", "/v1/rooms", "")
+		if code == http.StatusTooManyRequests {
+			if after, err := strconv.Atoi(header.Get("Retry-After")); err != nil || after != 1 {
+				t.Errorf("Retry-After: %q; %s", header.Get("Retry-After"), body)
+			}
+			break
+		}
+		if i == 1000 {
+			t.Fatal("no REST call is refused")
+		}
+	}
+}
+
+// A stream goes on when some of its events come too early.
+func TestCallRateOfAStream(t *testing.T) {
+	h := start(t, &fakeBroker{}, func(cfg *Config) { cfg.CallRate = 5 })
+	stream, err := salav1.NewMessageServiceClient(h.conn).EmitStream(as(t, adminKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, sawOne := 0, false; i < 200 || !sawOne; i++ {
+		if err := stream.Send(&salav1.EmitStreamRequest{Emit: &salav1.EmitRequest{Rooms: []string{"a"}, Event: "e"}}); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if failed := resp.GetResult().GetError(); failed != nil {
+			sawOne = true
+			if failed.GetReason() != ReasonRateLimited {
+				t.Fatalf("%v", failed)
+			}
+		}
+		if i == 10_000 {
+			t.Fatal("no event is refused")
+		}
+	}
+}
+
+func TestFailedAuthentications(t *testing.T) {
+	const strong = "a-strong-key-of-a-backend"
+	h := start(t, &fakeBroker{}, func(cfg *Config) {
+		cfg.Keys = append(cfg.Keys, mustKey(t, "weak=short"), mustKey(t, "strong="+strong))
+	})
+	rooms := salav1.NewRoomServiceClient(h.conn)
+	call := func(key string) error {
+		_, err := rooms.ListRooms(as(t, key), &salav1.ListRoomsRequest{})
+		return err
+	}
+	if err := call("short"); err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; ; i++ {
+		err := call("guess-" + strconv.Itoa(i))
+		if status.Code(err) == codes.ResourceExhausted {
+			wantStatus(t, err, codes.ResourceExhausted, ReasonRateLimited, "from this address")
+			if i < failuresAtOnce {
+				t.Errorf("guess %d is refused already", i)
+			}
+			break
+		}
+		wantStatus(t, err, codes.Unauthenticated, ReasonAPIKeyInvalid, "")
+		if i == 10*failuresAtOnce {
+			t.Fatal("nobody stops who guesses")
+		}
+	}
+	// Another failure takes what a slow machine may have given back meanwhile.
+	for status.Code(call("guess")) != codes.ResourceExhausted {
+	}
+	if err := call(strong); err != nil {
+		t.Errorf("a key that can't be guessed: %v", err)
+	}
+	if code, header, _ := h.do(t, "GET", "/v1/rooms", "", func(r *http.Request) { r.Header.Set("Authorization", "Bearer guess") }); code != http.StatusTooManyRequests || header.Get("Retry-After") == "" {
+		t.Errorf("REST: %d, Retry-After %q", code, header.Get("Retry-After"))
+	}
+}
+
+func TestFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, wrong := newFailures(), errors.New("wrong")
+		spend := func(peer string) {
+			t.Helper()
+			for i := range failuresAtOnce {
+				if err := f.note(peer, wrong); !errors.Is(err, wrong) {
+					t.Fatalf("failure %d: %v", i, err)
+				}
+			}
+			if err := f.note(peer, wrong); retryAfter(err) != time.Second/failuresPerSecond {
+				t.Fatalf("one too many: %v", err)
+			}
+		}
+		if err := f.check("192.0.2.1:1"); err != nil {
+			t.Errorf("of an address without failures: %v", err)
+		}
+		spend("192.0.2.1:1")
+		spend("[2001:db8::1]:1")
+		for peer, blocked := range map[string]bool{
+			"192.0.2.1:2": true, "[::ffff:192.0.2.1]:2": true, "192.0.2.2:1": false,
+			"[2001:db8::ffff]:2": true, "[2001:db8:0:1::1]:1": false,
+		} {
+			if got := f.check(peer) != nil; got != blocked {
+				t.Errorf("%s is blocked: %t, want %t", peer, got, blocked)
+			}
+		}
+		time.Sleep(time.Second) //nolint:forbidigo // of a clock that is the test's
+		if f.check("192.0.2.1:1") != nil {
+			t.Error("nothing is forgiven")
+		}
+	})
+}
+
+func TestFailuresAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, wrong := newFailures(), errors.New("wrong")
+		fail := func(from, to int) (refused int) {
+			for i := from; i < to; i++ {
+				if err := f.note(fmt.Sprintf("10.%d.%d.%d:1", i>>16, i>>8&255, i&255), wrong); !errors.Is(err, wrong) {
+					refused++
+				}
+			}
+			return refused
+		}
+		if refused := fail(0, maxFailing); refused != 0 {
+			t.Errorf("%d addresses are refused at their first failure", refused)
+		}
+		// The rest is one.
+		if refused := fail(maxFailing, maxFailing+2*failuresAtOnce); refused != failuresAtOnce {
+			t.Errorf("%d of the rest are refused", refused)
+		}
+		if len(f.from) != maxFailing {
+			t.Errorf("%d addresses are remembered", len(f.from))
+		}
+		time.Sleep(time.Minute) //nolint:forbidigo // of a clock that is the test's
+		if fail(maxFailing, maxFailing+1); len(f.from) != 1 {
+			t.Errorf("%d addresses are remembered when all but one have been quiet", len(f.from))
+		}
+	})
+}

@@ -1,0 +1,208 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/roomset"
+)
+
+// authorize returns nil if the key may call the method at all, or a
+// *[broker.Error]. The service looks at what for: see [reach].
+func (k Key) authorize(method string) error {
+	scope, ok := scopeOf(method)
+	if !ok {
+		return denied("nobody may call %s: it has no scope", method)
+	}
+	if _, granted := k.grants[scope]; !granted {
+		return denied("the API key %q lacks the scope %q, which %s needs; it has: %s", k.name, scope, method, k.grants)
+	}
+	return nil
+}
+
+// reach is where a call may do what it is for. The zero reach is nowhere.
+type reach struct {
+	caller     *caller
+	scope      Scope
+	everywhere bool
+	areas      []roomset.Area
+}
+
+// reachOf returns the reach of a call, which the interceptor has admitted.
+func reachOf(ctx context.Context) reach {
+	c, ok := ctx.Value(callKey{}).(*call)
+	if !ok || c.caller == nil {
+		return reach{}
+	}
+	scope, _ := scopeOf(c.method)
+	areas, granted := c.caller.grants[scope]
+	return reach{caller: c.caller, scope: scope, everywhere: granted && areas == nil, areas: areas}
+}
+
+// namespace returns an error unless all of a namespace is within reach: its
+// rooms, its users and its sockets.
+func (r reach) namespace(name string) error {
+	name = cmp.Or(name, "/")
+	if r.everywhere || slices.Contains(r.areas, roomset.Area{Namespace: name}) {
+		return nil
+	}
+	return r.deniedFor(fmt.Sprintf("the namespace %q as a whole, its users and its sockets", name))
+}
+
+// rooms returns an error unless all of the rooms are within reach.
+func (r reach) rooms(namespace string, rooms []string) error {
+	if r.everywhere {
+		return nil
+	}
+	namespace = cmp.Or(namespace, "/")
+	for _, room := range rooms {
+		if !roomset.Holds(r.areas, namespace, room) {
+			return r.deniedFor(fmt.Sprintf("the room %q of %q", room, namespace))
+		}
+	}
+	return nil
+}
+
+// target returns an error unless everybody who is named is within reach. Rooms
+// that are left out have to be too: the counts would tell who is in them.
+// Sockets that are left out are in a room within reach, or it doesn't matter.
+func (r reach) target(t broker.Target) error {
+	if r.everywhere {
+		return nil
+	}
+	if len(t.Users) > 0 || len(t.Sockets) > 0 || t.Everyone || len(t.Rooms) == 0 {
+		return r.namespace(t.Namespace)
+	}
+	if err := r.rooms(t.Namespace, t.Rooms); err != nil {
+		return err
+	}
+	return r.rooms(t.Namespace, t.ExceptRooms)
+}
+
+// within returns the namespaces that a list may show, of one that was asked
+// for or, if none was, of all; none means all.
+func (r reach) within(namespace string) ([]string, error) {
+	areas, err := r.areasOf(namespace)
+	var names []string
+	for _, a := range areas {
+		names = append(names, a.Namespace)
+	}
+	return names, err
+}
+
+// areasOf is [reach.within] for rooms.
+func (r reach) areasOf(namespace string) ([]roomset.Area, error) {
+	if r.everywhere {
+		return nil, nil
+	}
+	var areas []roomset.Area
+	for _, a := range r.areas {
+		if namespace == "" || a.Namespace == namespace {
+			areas = append(areas, a)
+		}
+	}
+	if len(areas) == 0 {
+		return nil, r.deniedFor(fmt.Sprintf("the namespace %q", namespace))
+	}
+	return areas, nil
+}
+
+// subscribed returns the namespaces of a subscription: those that were asked for
+// or, if none was, all within reach.
+func (r reach) subscribed(namespaces []string) ([]string, error) {
+	if r.everywhere {
+		return namespaces, nil
+	}
+	if len(namespaces) == 0 {
+		return r.within("")
+	}
+	for _, name := range namespaces {
+		if err := r.namespace(name); err != nil {
+			return nil, err
+		}
+	}
+	return namespaces, nil
+}
+
+// take counts an event of several against the rate of the key.
+func (r reach) take() error {
+	if r.caller == nil {
+		return nil
+	}
+	return r.caller.take()
+}
+
+// permissions returns an error unless everything that a token allows is within
+// reach. It holds in each of its namespaces, so that it has to be within reach
+// in each.
+func (r reach) permissions(p broker.Permissions) error {
+	if r.everywhere {
+		return nil
+	}
+	if len(p.Namespaces) == 0 {
+		return r.deniedFor("all namespaces, which a token is for that names none")
+	}
+	for _, namespace := range p.Namespaces {
+		if r.namespace(namespace) == nil {
+			continue
+		}
+		if p.Broadcast {
+			return r.deniedFor(fmt.Sprintf("tokens that may broadcast in %q", namespace))
+		}
+		if err := r.rooms(namespace, p.Rooms); err != nil {
+			return err
+		}
+		if err := r.patterns(namespace, slices.Concat(p.Join, p.Publish)); err != nil {
+			return err
+		}
+		if _, err := r.areasOf(namespace); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// patterns returns an error unless one area holds whatever each pattern names.
+func (r reach) patterns(namespace string, patterns []string) error {
+	for _, p := range patterns {
+		if !slices.ContainsFunc(r.areas, func(a roomset.Area) bool { return a.Namespace == namespace && a.Rooms.Covers(p) }) {
+			return r.deniedFor(fmt.Sprintf("all rooms that the pattern %q names in %q", p, namespace))
+		}
+	}
+	return nil
+}
+
+// unlimited returns an error if the scope is limited in any way.
+func (r reach) unlimited(what string) error {
+	if r.everywhere {
+		return nil
+	}
+	return r.deniedFor(what)
+}
+
+func (r reach) name() string {
+	if r.caller == nil {
+		return ""
+	}
+	return r.caller.name
+}
+
+func (r reach) deniedFor(what string) error {
+	words := make([]string, len(r.areas))
+	for i, a := range r.areas {
+		words[i] = a.String()
+	}
+	return denied("the scope %q of the API key %q doesn't reach %s; it is limited to %s", r.scope, r.name(), what, strings.Join(words, ", "))
+}
+
+func denied(format string, args ...any) error {
+	return &broker.Error{
+		Code:    broker.CodePermissionDenied,
+		Reason:  ReasonScopeDenied,
+		Message: fmt.Sprintf(format, args...),
+	}
+}

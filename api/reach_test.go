@@ -1,0 +1,405 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/roomset"
+	salav1 "github.com/salabroker/sala/gen/sala/v1"
+)
+
+// access is one call of one method, and the scopes with which it goes through.
+type access struct {
+	name   string
+	method string
+	call   func(context.Context, grpc.ClientConnInterface) error
+	scopes []string // of scopesToTry
+}
+
+// scopesToTry are the scopes of the keys that each call is tried with.
+var scopesToTry = []string{
+	"tokens:issue", "tokens:issue:/chat", "tokens:issue:/chat:room-*", "tokens:issue:/ops",
+	"rooms:read", "rooms:read:/chat", "rooms:read:/chat:room-*", "rooms:read:/ops",
+	"rooms:clear", "rooms:clear:/chat", "rooms:clear:/chat:room-*", "rooms:clear:/ops",
+	"emit", "emit:/chat", "emit:/chat:room-*", "emit:/ops", "emit:/",
+	"broadcast", "broadcast:/chat", "broadcast:/ops", "broadcast:/",
+	"sockets:read", "sockets:read:/chat", "sockets:read:/ops",
+	"sockets:write", "sockets:write:/chat", "sockets:write:/ops", "sockets:write:/",
+	"events", "events:/chat", "events:/ops",
+	"cluster:read", "cluster:write",
+}
+
+func emitting(method string, req *salav1.EmitRequest) func(context.Context, grpc.ClientConnInterface) error {
+	return func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		client := salav1.NewMessageServiceClient(conn)
+		switch method {
+		case salav1.MessageService_EmitBatch_FullMethodName:
+			resp, err := client.EmitBatch(ctx, &salav1.EmitBatchRequest{Emits: []*salav1.EmitRequest{req}})
+			return resultError(resp.GetResults(), err)
+		case salav1.MessageService_EmitStream_FullMethodName:
+			stream, err := client.EmitStream(ctx)
+			if err != nil {
+				return err
+			}
+			if err := stream.Send(&salav1.EmitStreamRequest{Emit: req}); err != nil && err != io.EOF { //nolint:errorlint // as gRPC has it
+				return err
+			}
+			resp, err := stream.Recv()
+			_ = stream.CloseSend()
+			return resultError([]*salav1.EmitResult{resp.GetResult()}, err)
+		case salav1.MessageService_EmitWithAck_FullMethodName:
+			stream, err := client.EmitWithAck(ctx, &salav1.EmitWithAckRequest{
+				Namespace: req.GetNamespace(), Rooms: req.GetRooms(), Users: req.GetUsers(), Sockets: req.GetSockets(),
+				ExceptRooms: req.GetExceptRooms(), ExceptSockets: req.GetExceptSockets(), Event: "e",
+			})
+			if err != nil {
+				return err
+			}
+			_, err = stream.Recv()
+			return err
+		}
+		_, err := client.Emit(ctx, req)
+		return err
+	}
+}
+
+func resultError(results []*salav1.EmitResult, err error) error {
+	if err != nil {
+		return err
+	}
+	if failed := results[0].GetError(); failed != nil {
+		return status.Error(codes.Code(failed.GetCode()), failed.GetReason()+": "+failed.GetMessage())
+	}
+	return nil
+}
+
+func issuing(req *salav1.IssueTokenRequest) func(context.Context, grpc.ClientConnInterface) error {
+	return func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		_, err := salav1.NewTokenServiceClient(conn).IssueToken(ctx, req)
+		return err
+	}
+}
+
+func subscribing(namespaces ...string) func(context.Context, grpc.ClientConnInterface) error {
+	return func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		stream, err := salav1.NewEventServiceClient(conn).Subscribe(ctx)
+		if err != nil {
+			return err
+		}
+		start := &salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Start{Start: &salav1.SubscribeStart{Namespaces: namespaces}}}
+		if err := stream.Send(start); err != nil && err != io.EOF { //nolint:errorlint // as gRPC has it
+			return err
+		}
+		_, err = stream.Recv()
+		if status.Code(err) == codes.Unavailable && strings.Contains(err.Error(), "no hub here") {
+			return nil
+		}
+		return err
+	}
+}
+
+// accesses names for every method what it may be asked, and who may ask it.
+func accesses() []access {
+	var (
+		chat   = &salav1.Selector{Namespace: "/chat", Rooms: []string{"room-1"}}
+		list   []access
+		add    = func(a access) { list = append(list, a) }
+		tokens = salav1.TokenService_IssueToken_FullMethodName
+	)
+	for _, method := range []string{
+		salav1.MessageService_Emit_FullMethodName, salav1.MessageService_EmitBatch_FullMethodName,
+		salav1.MessageService_EmitStream_FullMethodName, salav1.MessageService_EmitWithAck_FullMethodName,
+	} {
+		for _, tt := range []struct {
+			name   string
+			req    *salav1.EmitRequest
+			scopes []string
+		}{
+			{"room within", &salav1.EmitRequest{Namespace: "/chat", Rooms: []string{"room-1"}}, []string{"emit", "emit:/chat", "emit:/chat:room-*"}},
+			{"room without", &salav1.EmitRequest{Namespace: "/chat", Rooms: []string{"secret"}}, []string{"emit", "emit:/chat"}},
+			{"one of each", &salav1.EmitRequest{Namespace: "/chat", Rooms: []string{"room-1", "secret"}}, []string{"emit", "emit:/chat"}},
+			{"room of /", &salav1.EmitRequest{Rooms: []string{"room-1"}}, []string{"emit", "emit:/"}},
+			{"user", &salav1.EmitRequest{Namespace: "/chat", Users: []string{"ana"}}, []string{"emit", "emit:/chat"}},
+			{"user beside a room", &salav1.EmitRequest{Namespace: "/chat", Rooms: []string{"room-1"}, Users: []string{"ana"}}, []string{"emit", "emit:/chat"}},
+			{"socket", &salav1.EmitRequest{Namespace: "/chat", Sockets: []string{"s"}}, []string{"emit", "emit:/chat"}},
+			{"socket beside a room", &salav1.EmitRequest{Namespace: "/chat", Rooms: []string{"room-1"}, Sockets: []string{"s"}}, []string{"emit", "emit:/chat"}},
+			{"less a room within", &salav1.EmitRequest{Namespace: "/chat", Rooms: []string{"room-1"}, ExceptRooms: []string{"room-2"}}, []string{"emit", "emit:/chat", "emit:/chat:room-*"}},
+			{"less a room without", &salav1.EmitRequest{Namespace: "/chat", Rooms: []string{"room-1"}, ExceptRooms: []string{"secret"}}, []string{"emit", "emit:/chat"}},
+			{"less a socket", &salav1.EmitRequest{Namespace: "/chat", Rooms: []string{"room-1"}, ExceptSockets: []string{"s"}}, []string{"emit", "emit:/chat", "emit:/chat:room-*"}},
+		} {
+			add(access{tt.name, method, emitting(method, tt.req), tt.scopes})
+		}
+	}
+	add(access{"/chat", salav1.MessageService_Broadcast_FullMethodName, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		_, err := salav1.NewMessageServiceClient(conn).Broadcast(ctx, &salav1.BroadcastRequest{Namespace: "/chat"})
+		return err
+	}, []string{"broadcast", "broadcast:/chat"}})
+	add(access{"/", salav1.MessageService_Broadcast_FullMethodName, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		_, err := salav1.NewMessageServiceClient(conn).Broadcast(ctx, &salav1.BroadcastRequest{})
+		return err
+	}, []string{"broadcast", "broadcast:/"}})
+
+	for _, tt := range []struct {
+		name   string
+		req    *salav1.IssueTokenRequest
+		scopes []string
+	}{
+		{"everywhere", &salav1.IssueTokenRequest{User: "ana"}, []string{"tokens:issue"}},
+		{"/chat, nothing more", &salav1.IssueTokenRequest{Namespaces: []string{"/chat"}}, []string{"tokens:issue", "tokens:issue:/chat", "tokens:issue:/chat:room-*"}},
+		{"/chat and /ops", &salav1.IssueTokenRequest{Namespaces: []string{"/chat", "/ops"}}, []string{"tokens:issue"}},
+		{"rooms within", &salav1.IssueTokenRequest{Namespaces: []string{"/chat"}, Rooms: []string{"room-1"}, Join: []string{"room-2"}, Publish: []string{"room-*"}}, []string{"tokens:issue", "tokens:issue:/chat", "tokens:issue:/chat:room-*"}},
+		{"a room without", &salav1.IssueTokenRequest{Namespaces: []string{"/chat"}, Rooms: []string{"secret"}}, []string{"tokens:issue", "tokens:issue:/chat"}},
+		{"join beyond", &salav1.IssueTokenRequest{Namespaces: []string{"/chat"}, Join: []string{"room-1", "*"}}, []string{"tokens:issue", "tokens:issue:/chat"}},
+		{"publish beyond", &salav1.IssueTokenRequest{Namespaces: []string{"/chat"}, Publish: []string{"**"}}, []string{"tokens:issue", "tokens:issue:/chat"}},
+		{"broadcast", &salav1.IssueTokenRequest{Namespaces: []string{"/chat"}, Broadcast: true}, []string{"tokens:issue", "tokens:issue:/chat"}},
+	} {
+		add(access{tt.name, tokens, issuing(tt.req), tt.scopes})
+	}
+	add(access{"", salav1.TokenService_VerifyToken_FullMethodName, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		_, err := salav1.NewTokenServiceClient(conn).VerifyToken(ctx, &salav1.VerifyTokenRequest{Token: "t"})
+		return err
+	}, []string{"tokens:issue", "tokens:issue:/chat", "tokens:issue:/chat:room-*", "tokens:issue:/ops"}})
+	add(access{"", salav1.TokenService_RevokeTokens_FullMethodName, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		_, err := salav1.NewTokenServiceClient(conn).RevokeTokens(ctx, &salav1.RevokeTokensRequest{User: "ana"})
+		return err
+	}, []string{"tokens:issue"}})
+
+	for namespace, scopes := range map[string][]string{
+		"":      {"rooms:read", "rooms:read:/chat", "rooms:read:/chat:room-*", "rooms:read:/ops"},
+		"/chat": {"rooms:read", "rooms:read:/chat", "rooms:read:/chat:room-*"},
+	} {
+		add(access{"of " + namespace, salav1.RoomService_ListRooms_FullMethodName, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+			_, err := salav1.NewRoomServiceClient(conn).ListRooms(ctx, &salav1.ListRoomsRequest{Namespace: namespace})
+			return err
+		}, scopes})
+	}
+	for room, limited := range map[string]bool{"room-1": true, "secret": false} {
+		scopes := func(verb string) []string {
+			if limited {
+				return []string{verb, verb + ":/chat", verb + ":/chat:room-*"}
+			}
+			return []string{verb, verb + ":/chat"}
+		}
+		add(access{room, salav1.RoomService_GetRoom_FullMethodName, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+			_, err := salav1.NewRoomServiceClient(conn).GetRoom(ctx, &salav1.GetRoomRequest{Namespace: "/chat", Room: room})
+			return err
+		}, scopes("rooms:read")})
+		add(access{room, salav1.RoomService_ClearRoom_FullMethodName, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+			_, err := salav1.NewRoomServiceClient(conn).ClearRoom(ctx, &salav1.ClearRoomRequest{Namespace: "/chat", Room: room})
+			return err
+		}, scopes("rooms:clear")})
+	}
+
+	for namespace, scopes := range map[string][]string{
+		"":      {"sockets:read", "sockets:read:/chat", "sockets:read:/ops"},
+		"/chat": {"sockets:read", "sockets:read:/chat"},
+	} {
+		add(access{"of " + namespace, salav1.SocketService_ListSockets_FullMethodName, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+			_, err := salav1.NewSocketServiceClient(conn).ListSockets(ctx, &salav1.ListSocketsRequest{Namespace: namespace})
+			return err
+		}, scopes})
+	}
+	// The fake's sockets are in /chat. That there is one isn't said.
+	add(access{"", salav1.SocketService_GetSocket_FullMethodName, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		_, err := salav1.NewSocketServiceClient(conn).GetSocket(ctx, &salav1.GetSocketRequest{Id: "s"})
+		return err
+	}, []string{"sockets:read", "sockets:read:/chat"}})
+	for method, call := range map[string]func(context.Context, salav1.SocketServiceClient, *salav1.Selector) error{
+		salav1.SocketService_Join_FullMethodName: func(ctx context.Context, c salav1.SocketServiceClient, s *salav1.Selector) error {
+			_, err := c.Join(ctx, &salav1.JoinRequest{Selector: s})
+			return err
+		},
+		salav1.SocketService_Leave_FullMethodName: func(ctx context.Context, c salav1.SocketServiceClient, s *salav1.Selector) error {
+			_, err := c.Leave(ctx, &salav1.LeaveRequest{Selector: s})
+			return err
+		},
+		salav1.SocketService_Update_FullMethodName: func(ctx context.Context, c salav1.SocketServiceClient, s *salav1.Selector) error {
+			_, err := c.Update(ctx, &salav1.UpdateRequest{Selector: s})
+			return err
+		},
+		salav1.SocketService_Disconnect_FullMethodName: func(ctx context.Context, c salav1.SocketServiceClient, s *salav1.Selector) error {
+			_, err := c.Disconnect(ctx, &salav1.DisconnectRequest{Selector: s})
+			return err
+		},
+	} {
+		add(access{"in /chat", method, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+			return call(ctx, salav1.NewSocketServiceClient(conn), chat)
+		}, []string{"sockets:write", "sockets:write:/chat"}})
+		add(access{"in /", method, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+			return call(ctx, salav1.NewSocketServiceClient(conn), nil)
+		}, []string{"sockets:write", "sockets:write:/"}})
+	}
+
+	add(access{"all", salav1.EventService_Subscribe_FullMethodName, subscribing(), []string{"events", "events:/chat", "events:/ops"}})
+	add(access{"/chat", salav1.EventService_Subscribe_FullMethodName, subscribing("/chat"), []string{"events", "events:/chat"}})
+	add(access{"/chat and /ops", salav1.EventService_Subscribe_FullMethodName, subscribing("/chat", "/ops"), []string{"events"}})
+	add(access{"", salav1.ClusterService_ListNodes_FullMethodName, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		_, err := salav1.NewClusterServiceClient(conn).ListNodes(ctx, &salav1.ListNodesRequest{})
+		return err
+	}, []string{"cluster:read"}})
+	add(access{"", salav1.ClusterService_Drain_FullMethodName, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		_, err := salav1.NewClusterServiceClient(conn).Drain(ctx, &salav1.DrainRequest{Id: "n"})
+		return err
+	}, []string{"cluster:write"}})
+	return list
+}
+
+// Every method, with every scope, limited and not. What isn't allowed doesn't
+// reach the broker, but for looking at a socket, which is the broker's to find.
+func TestEveryMethodWithEveryScope(t *testing.T) {
+	b := &fakeBroker{
+		socketNamespace: "/chat",
+		subscribe: func(broker.SubscribeOptions) (*broker.Subscription, error) {
+			return nil, &broker.Error{Code: broker.CodeUnavailable, Reason: "X", Message: "no hub here"}
+		},
+	}
+	secret := func(i int) string { return fmt.Sprintf("key-of-the-table-%04d", i) }
+	h := start(t, b, func(cfg *Config) {
+		for i, scope := range scopesToTry {
+			cfg.Keys = append(cfg.Keys, mustKey(t, fmt.Sprintf("k%d=%s:%s", i, secret(i), scope)))
+		}
+	})
+	tried := make(map[string]bool)
+	for _, a := range accesses() {
+		tried[a.method] = true
+		for _, s := range a.scopes {
+			if !slices.Contains(scopesToTry, s) {
+				t.Fatalf("%s isn't tried", s)
+			}
+		}
+		for i, scope := range scopesToTry {
+			ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+secret(i)))
+			err := a.call(ctx, h.conn)
+			cancel()
+			calls := b.take()
+			allowed := slices.Contains(a.scopes, scope)
+			hidden := a.method == salav1.SocketService_GetSocket_FullMethodName && strings.HasPrefix(scope, "sockets:read:")
+			switch {
+			case allowed && (err != nil || len(calls) != 1):
+				t.Errorf("%s %s with %s: %v, and the broker was asked %d times", a.method, a.name, scope, err, len(calls))
+			case !allowed && hidden && status.Code(err) != codes.NotFound:
+				t.Errorf("%s %s with %s: %v, want NOT_FOUND", a.method, a.name, scope, err)
+			case !allowed && !hidden && (status.Code(err) != codes.PermissionDenied || len(calls) != 0):
+				t.Errorf("%s %s with %s: %v, and the broker was asked: %v", a.method, a.name, scope, err, calls)
+			}
+		}
+	}
+	for _, method := range methods("sala.v1") {
+		if !tried[method] {
+			t.Errorf("%s isn't tried", method)
+		}
+	}
+}
+
+// What a list may show goes to the broker with the question.
+func TestListsAreLimited(t *testing.T) {
+	b := &fakeBroker{subscribe: func(broker.SubscribeOptions) (*broker.Subscription, error) {
+		return nil, &broker.Error{Code: broker.CodeUnavailable, Message: "no hub here"}
+	}}
+	const secret = "a-limited-key-of-a-caller"
+	h := start(t, b, func(cfg *Config) {
+		cfg.Keys = append(cfg.Keys, mustKey(t, "l="+secret+":rooms:read:/chat:a:*,rooms:read:/ops,sockets:read:/chat,sockets:read:/ops,events:/chat,events:/ops"))
+	})
+	ctx := as(t, secret)
+	for namespace, want := range map[string][]roomset.Area{
+		"":      {{Namespace: "/chat", Rooms: "a:*"}, {Namespace: "/ops"}},
+		"/chat": {{Namespace: "/chat", Rooms: "a:*"}},
+	} {
+		if _, err := salav1.NewRoomServiceClient(h.conn).ListRooms(ctx, &salav1.ListRoomsRequest{Namespace: namespace}); err != nil {
+			t.Fatal(err)
+		}
+		if q, ok := b.take()[0].(broker.RoomQuery); !ok || !slices.Equal(q.Within, want) || q.Namespace != namespace {
+			t.Errorf("rooms of %q: %+v, want %v", namespace, q, want)
+		}
+	}
+	if _, err := salav1.NewSocketServiceClient(h.conn).ListSockets(ctx, &salav1.ListSocketsRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	if q, ok := b.take()[0].(broker.SocketQuery); !ok || !slices.Equal(q.Within, []string{"/chat", "/ops"}) {
+		t.Errorf("sockets: %+v", q)
+	}
+	if err := subscribing()(ctx, h.conn); err != nil {
+		t.Fatal(err)
+	}
+	if o, ok := b.take()[0].(broker.SubscribeOptions); !ok || !slices.Equal(o.Namespaces, []string{"/chat", "/ops"}) {
+		t.Errorf("events: %+v", o)
+	}
+}
+
+func TestParseGrants(t *testing.T) {
+	for in, want := range map[string]string{
+		"emit":                                   "emit",
+		"emit:/":                                 "emit:/",
+		"emit:/chat:room-*":                      "emit:/chat:room-*",
+		"emit:/chat:chat:*, rooms:read:/chat":    "rooms:read:/chat, emit:/chat:chat:*",
+		"emit:/a,emit:/b:x":                      "emit:/a, emit:/b:x",
+		"emit:/a,emit":                           "emit",
+		"emit,emit:/a":                           "emit",
+		"tokens:issue:/chat:**":                  "tokens:issue:/chat:**",
+		"events:/chat,broadcast:/chat,emit:/b:c": "emit:/b:c, broadcast:/chat, events:/chat",
+	} {
+		if g, err := parseGrants(in); err != nil || g.String() != want {
+			t.Errorf("%q: %q, %v; want %q", in, g, err, want)
+		}
+	}
+	for in, says := range map[string]string{
+		"emit:chat":          "is no scope",
+		"emit:":              "is no scope",
+		"rooms":              "is no scope",
+		"cluster:read:/chat": "can't be limited",
+		"broadcast:/chat:a":  "not to rooms",
+		"events:/chat:a":     "not to rooms",
+		"sockets:read:/c:a":  "not to rooms",
+		"emit:/chat:":        "is empty",
+		"emit:/chat:**:a":    "before its end",
+		"emit:/chat:*a":      "within a segment",
+	} {
+		if _, err := parseGrants(in); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %v, want %q", in, err, says)
+		}
+	}
+}
+
+func TestHashedKey(t *testing.T) {
+	secret, hashed := NewKey()
+	other, _ := NewKey()
+	if len(secret) < 48 || secret == other || strings.Contains(hashed, secret) {
+		t.Fatalf("%q, %q, %q", secret, hashed, other)
+	}
+	key := mustKey(t, "web="+hashed+":emit:/chat:room-*")
+	if key.Name() != "web" || !key.Limited() || !slices.Equal(key.Namespaces(), []string{"/chat"}) || key.guessable {
+		t.Errorf("%v", key)
+	}
+	if !key.SameSecret(mustKey(t, "clear="+secret)) || key.SameSecret(mustKey(t, "clear="+other)) {
+		t.Error("the hash isn't that of the key")
+	}
+	h := start(t, &fakeBroker{}, func(cfg *Config) { cfg.Keys = []Key{key} })
+	for sent, code := range map[string]codes.Code{secret: codes.OK, hashed: codes.Unauthenticated, strings.TrimPrefix(hashed, "sha256:"): codes.Unauthenticated} {
+		_, err := salav1.NewMessageServiceClient(h.conn).Emit(as(t, sent), &salav1.EmitRequest{Namespace: "/chat", Rooms: []string{"room-1"}})
+		if status.Code(err) != code {
+			t.Errorf("%v, want %s", err, code)
+		}
+	}
+	for in, says := range map[string]string{
+		"web=sha256:":                                      "64 hexadecimal digits",
+		"web=sha256:beef":                                  "64 hexadecimal digits",
+		"web=sha256:" + strings.Repeat("x", 64):            "64 hexadecimal digits",
+		"web=sha256:" + strings.Repeat("ab", 32) + ":nope": "is no scope",
+		hashed: "give it a name",
+		"web=sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855": "is that of nothing",
+	} {
+		if _, err := ParseKey(in); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %v, want %q", in, err, says)
+		}
+	}
+}

@@ -1,0 +1,159 @@
+package roomset
+
+import (
+	"math/rand/v2"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func TestParse(t *testing.T) {
+	for text, says := range map[string]string{
+		"a": "", "room-*": "", "*": "", "**": "", "a:*:b-*:**": "", "a:": "", ":": "", "chat:**": "",
+		"": "empty", "**:a": "before its end", "a:**:b": "before its end", "a*b": "within a segment", "*a": "within a segment", "a**": "within a segment", "a:b**": "within a segment", "***": "within a segment",
+	} {
+		got, err := Parse(text)
+		switch {
+		case says == "" && (err != nil || string(got) != text):
+			t.Errorf("Parse(%q) = %q, %v", text, got, err)
+		case says != "" && (err == nil || !strings.Contains(err.Error(), says)):
+			t.Errorf("Parse(%q): %v, want %q", text, err, says)
+		}
+	}
+}
+
+func TestMatches(t *testing.T) {
+	for pattern, rooms := range map[Pattern][2][]string{
+		"room-*":   {{"room-42", "room-", "room-*"}, {"room", "room-42:log", "aroom-4", "Room-42", ""}},
+		"chat:*":   {{"chat:42", "chat:"}, {"chat", "chat:42:log", "chats:42"}},
+		"chat:**":  {{"chat", "chat:", "chat:42", "chat:42:log"}, {"chats", "cha", "a:chat"}},
+		"*:a-*":    {{"x:a-1", ":a-"}, {"a-1", "x:b", "x:a-1:y"}},
+		"a:b-*:**": {{"a:b-1", "a:b-1:c", "a:b-:c:d"}, {"a", "a:c", "a:c:b-1"}},
+		"a.*":      {{"a.b", "a."}, {"ab", "axb"}},
+		"":         {nil, {"a", "a:b"}},
+	} {
+		for i, names := range rooms {
+			for _, room := range names {
+				if got := pattern.Matches(room); got != (i == 0) {
+					t.Errorf("%q matches %q: %t", pattern, room, got)
+				}
+			}
+		}
+	}
+}
+
+func TestHolds(t *testing.T) {
+	areas := []Area{{Namespace: "/chat", Rooms: "a:*"}, {Namespace: "/ops"}}
+	for _, tt := range []struct {
+		namespace, room string
+		want            bool
+	}{
+		{"/chat", "a:1", true},
+		{"/chat", "b:1", false},
+		{"/ops", "b:1", true},
+		{"/", "a:1", false},
+		{"", "a:1", false},
+	} {
+		if got := Holds(areas, tt.namespace, tt.room); got != tt.want {
+			t.Errorf("Holds(%q, %q) = %t", tt.namespace, tt.room, got)
+		}
+	}
+}
+
+// oracle is a pattern as a regular expression. within says that "*" may end a
+// segment, which it may not in tokens.
+func oracle(pattern string, within bool) *regexp.Regexp {
+	segments := strings.Split(pattern, ":")
+	expr, last := "", len(segments)-1
+	for i, segment := range segments {
+		switch {
+		case segment == "**" && i == last && i == 0:
+			return regexp.MustCompile(`(?s)\A.*\z`)
+		case segment == "**" && i == last:
+			return regexp.MustCompile(`(?s)\A` + expr + `(:.*)?\z`)
+		case segment == "*" || within && strings.HasSuffix(segment, "*"):
+			segment = regexp.QuoteMeta(segment[:len(segment)-1]) + `[^:]*`
+		default:
+			segment = regexp.QuoteMeta(segment)
+		}
+		if i > 0 {
+			expr += ":"
+		}
+		expr += segment
+	}
+	return regexp.MustCompile(`(?s)\A` + expr + `\z`)
+}
+
+func pick(r *rand.Rand, words []string, most int) string {
+	segments := make([]string, 1+r.IntN(most))
+	for i := range segments {
+		segments[i] = words[r.IntN(len(words))]
+	}
+	return strings.Join(segments, ":")
+}
+
+// All short rooms of a few segments tell whether a pattern covers another: one
+// of the segments is in no pattern.
+func TestAgainstOracle(t *testing.T) {
+	var (
+		r        = rand.New(rand.NewPCG(1, 2))
+		segments = []string{"", "a", "ab", "a*", "*", "**", "other"}
+		ours     = []string{"", "a", "ab", "a*", "*", "**"}
+		rooms    []string
+	)
+	for _, s := range segments {
+		rooms = append(rooms, s)
+		for _, u := range segments {
+			rooms = append(rooms, s+":"+u)
+			for _, v := range segments {
+				rooms = append(rooms, s+":"+u+":"+v)
+				for _, w := range segments {
+					rooms = append(rooms, s+":"+u+":"+v+":"+w)
+				}
+			}
+		}
+	}
+	covered := 0
+	for range 3000 {
+		p, err := Parse(pick(r, ours, 3))
+		if err != nil {
+			continue
+		}
+		granted := pick(r, ours, 3)
+		naive, token := oracle(string(p), true), oracle(granted, false)
+		covers := true
+		for _, room := range rooms {
+			if got, want := p.Matches(room), naive.MatchString(room); got != want {
+				t.Fatalf("%q matches %q: %t, want %t", p, room, got, want)
+			}
+			covers = covers && (!token.MatchString(room) || naive.MatchString(room))
+		}
+		if got := p.Covers(granted); got != covers {
+			t.Fatalf("%q covers %q: %t, want %t", p, granted, got, covers)
+		}
+		if covers {
+			covered++
+		}
+	}
+	if covered < 100 {
+		t.Errorf("only %d pairs cover each other: the test tests little", covered)
+	}
+}
+
+func FuzzPattern(f *testing.F) {
+	for _, seed := range [][2]string{{"room-*", "room-42"}, {"chat:**", "chat"}, {"a:*:b-*", "a:x:b-1"}, {"**", ""}} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, text, room string) {
+		p, err := Parse(text)
+		if err != nil {
+			return
+		}
+		if got, want := p.Matches(room), oracle(text, true).MatchString(room); got != want {
+			t.Errorf("%q matches %q: %t, want %t", text, room, got, want)
+		}
+		if p.Covers(room) && !strings.Contains(room, "*") && !p.Matches(room) {
+			t.Errorf("%q covers %q and doesn't match it", text, room)
+		}
+	})
+}

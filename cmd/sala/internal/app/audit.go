@@ -1,0 +1,29 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/salabroker/sala/api"
+	"github.com/salabroker/sala/cmd/sala/internal/auditlog"
+)
+
+// openAudit opens the audit log; nil is none, also when nothing runs.
+func (a *App) openAudit(registry prometheus.Registerer, run bool) (api.AuditLog, error) {
+	path := string(a.cfg.Flags.AuditLog)
+	if path == "" || !run {
+		return nil, nil
+	}
+	log, err := auditlog.Open(path, a.out, a.log)
+	if err != nil {
+		return nil, err
+	}
+	a.audit = log
+	a.onStop("audit log", stopGrace, func(context.Context) error { return log.Close() })
+	if err := registry.Register(log); err != nil {
+		return nil, fmt.Errorf("registering the metrics of the audit log: %w", err)
+	}
+	return log, nil
+}
