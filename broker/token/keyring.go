@@ -48,6 +48,7 @@ type Keyring struct {
 	now       func() time.Time
 	parser    *jwt.Parser
 
+	seen    *seenTokens // nil without public keys: a secret is checked as quickly as it is looked up
 	revoked *Revocations
 }
 
@@ -80,6 +81,9 @@ func NewKeyring(o Options) (*Keyring, error) {
 	}
 	if ring.now == nil {
 		ring.now = time.Now
+	}
+	if len(o.PublicKeys)+len(o.Sources) > 0 {
+		ring.seen = newSeenTokens(cacheBytes)
 	}
 	ring.revoked = newRevocations(ring.now, maxRevocations)
 	return ring, nil
