@@ -81,11 +81,11 @@ func (b *Broker) clusterInfo(address string) cluster.Info {
 	}
 }
 
-// Run takes part in the cluster until ctx ends, and then says goodbye to the
-// other nodes. It is called once; a broker without a cluster only waits.
+// Run watches the clock and takes part in the cluster, if there is one, until ctx
+// ends, and then says goodbye to the other nodes. It is called once.
 func (b *Broker) Run(ctx context.Context) error {
 	if b.mesh == nil {
-		<-ctx.Done()
+		b.watchClock(ctx)
 		return nil
 	}
 	b.log.Info("joining the cluster", "node", b.id)
@@ -98,6 +98,7 @@ func (b *Broker) Run(ctx context.Context) error {
 		b.runEvents(ctx)
 	})
 	running.Go(func() { b.revoked.run(ctx) })
+	running.Go(func() { b.watchClock(ctx) })
 	if l := b.opts.Cluster.Emitters; l != nil {
 		running.Go(func() { b.listenToEmitters(ctx, l) })
 	}

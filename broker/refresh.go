@@ -82,7 +82,9 @@ func (s *socket) renew(claims token.Claims) *Error {
 		s.showData(claims.Data)
 	}
 	// A socket without an end is anonymous, and no token is for its user.
-	s.expiry.Reset(time.Until(claims.ExpiresAt))
+	if left, ok := s.untilExpiry(); ok {
+		s.expiry.Reset(left)
+	}
 	return nil
 }
 
@@ -90,7 +92,7 @@ func (s *socket) renew(claims token.Claims) *Error {
 // fresh one meanwhile.
 func (s *socket) expire() {
 	s.mu.Lock()
-	left, _ := untilExpiry(s.claims)
+	left, _ := s.untilExpiry()
 	s.expired = left <= 0
 	if !s.expired && !s.gone.Load() {
 		s.expiry.Reset(left)

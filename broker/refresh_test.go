@@ -3,6 +3,7 @@ package broker_test
 import (
 	"encoding/json"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -146,24 +147,25 @@ func TestRevokedTokensEndTheirSockets(t *testing.T) {
 // found, is caught all the same. The keyring's clock is looked at whenever the
 // revocations are.
 func TestRevokedWhileConnecting(t *testing.T) {
-	var node *brokertest.Node
-	var ring *token.Keyring
-	var id string
-	ring = brokertest.Keyring(t, token.Options{Now: func() time.Time {
-		if node != nil && id != "" {
-			if list, err := node.ListNodes(t.Context()); err == nil && list.Nodes[0].Sockets == 1 {
-				revoked := id
-				id = "" // which looks at the clock itself
-				if err := ring.Revocations().RevokeID(revoked); err != nil {
-					t.Error(err)
-				}
-			}
+	var look atomic.Pointer[func()]
+	ring := brokertest.Keyring(t, token.Options{Now: func() time.Time {
+		if f := look.Load(); f != nil {
+			(*f)()
 		}
 		return time.Now()
 	}})
-	node = brokertest.Start(t, broker.Options{Tokens: ring})
+	node := brokertest.Start(t, broker.Options{Tokens: ring})
 	issued := issue(t, node, broker.TokenRequest{User: "ana"})
-	id = issued.ID
+	revoke := func() {
+		list, err := node.ListNodes(t.Context())
+		// Revoking looks at the clock itself.
+		if err == nil && list.Nodes[0].Sockets == 1 && look.Swap(nil) != nil {
+			if err := ring.Revocations().RevokeID(issued.ID); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	look.Store(&revoke)
 	ana := node.JoinAs(issued.Token)
 	if e := ana.Next(); !strings.Contains(e.Args, "TOKEN_REVOKED") {
 		t.Errorf("got %+v", e)

@@ -74,7 +74,7 @@ func (s *socket) User() string { return s.user }
 func (s *socket) enter() *Error {
 	connect := engine.NewFrame(packet.AppendConnect(nil, s.ns.name, s.id))
 	s.mu.Lock()
-	if left, ok := untilExpiry(s.claims); ok {
+	if left, ok := s.untilExpiry(); ok {
 		s.expiry = time.AfterFunc(left, s.expire)
 	}
 	rooms := s.claims.Rooms
@@ -156,13 +156,4 @@ func (s *socket) grant() token.Grant {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.claims.Grant
-}
-
-// untilExpiry returns how long the claims hold; ok is false if they have no
-// end, as those of anonymous clients.
-func untilExpiry(claims token.Claims) (left time.Duration, ok bool) {
-	if claims.ExpiresAt.IsZero() {
-		return 0, false
-	}
-	return time.Until(claims.ExpiresAt), true
 }

@@ -125,6 +125,9 @@ func (o *Options) checkPublicKeys() error {
 	return nil
 }
 
+// Now is the time by the clock that tokens begin and end by.
+func (r *Keyring) Now() time.Time { return r.now() }
+
 // Issues reports whether the keyring can issue tokens.
 func (r *Keyring) Issues() bool { return len(r.keys) > 0 }
 
