@@ -51,6 +51,7 @@ const (
 	ReasonSlowCaller        = "SLOW_CALLER"
 	ReasonUserMismatch      = "USER_MISMATCH"
 	ReasonTooManyRevoked    = "TOO_MANY_REVOCATIONS"
+	ReasonNotKept           = "REVOCATION_NOT_KEPT"
 	ReasonNoSigningKey      = "NO_SIGNING_KEY"
 
 	ReasonRateLimited        = "RATE_LIMITED"

@@ -82,8 +82,11 @@ func (b *Broker) answerQuery(q *wire.Query) (proto.Message, error) {
 	case *wire.Query_Order:
 		return b.obey(q.Order), nil
 	case *wire.Query_Revoke:
-		n, err := b.revokeHere(revocationFrom(q.Revoke))
-		return matched(n), err
+		n, failed := b.revokeHere(revocationFrom(q.Revoke))
+		if failed != nil && failed.Reason != ReasonNotKept {
+			return nil, failed
+		}
+		return matched(n), nil // the table keeps it, too
 	case *wire.Query_LookAtRevoked:
 		b.revoked.look()
 		return &wire.Count{}, nil

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/salabroker/sala/broker/cluster/wire"
@@ -32,9 +33,9 @@ func (b *Broker) RevokeTokens(ctx context.Context, r RevokeTokens) (Outcome, err
 	if now := time.Now(); r.User != "" && (r.IssuedBefore.IsZero() || r.IssuedBefore.After(now)) {
 		r.IssuedBefore = now // the same on every node
 	}
-	n, err := b.revokeHere(r)
-	if err != nil {
-		return Outcome{}, err
+	n, failed := b.revokeHere(r)
+	if failed != nil && failed.Reason != ReasonNotKept {
+		return Outcome{}, failed
 	}
 	out := Outcome{Matched: n}
 	if b.mesh != nil {
@@ -43,6 +44,9 @@ func (b *Broker) RevokeTokens(ctx context.Context, r RevokeTokens) (Outcome, err
 		b.revoked.add(ctx, r)
 		result, err := b.ask(ctx, &wire.Query{Query: &wire.Query_Revoke{Revoke: revocationTo(r)}})
 		out = b.sum(out, result, err)
+	}
+	if failed != nil {
+		return Outcome{}, failed
 	}
 	return out, nil
 }
@@ -61,18 +65,22 @@ func revocationFrom(r *wire.Revoke) RevokeTokens {
 	return RevokeTokens{User: r.GetUser(), IssuedBefore: time.UnixMilli(r.GetIssuedBeforeUnixMs())}
 }
 
-// revokeHere makes the tokens worthless on this node.
-func (b *Broker) revokeHere(r RevokeTokens) (disconnected int, err error) {
+// revokeHere makes the tokens worthless on this node. With the reason
+// REVOCATION_NOT_KEPT they are, until a restart.
+func (b *Broker) revokeHere(r RevokeTokens) (disconnected int, failed *Error) {
 	revocations := b.opts.Tokens.Revocations()
+	revoke := func() error { return revocations.RevokeID(r.TokenID) }
 	if r.User != "" {
-		err = revocations.RevokeUser(r.User, r.IssuedBefore)
-	} else {
-		err = revocations.RevokeID(r.TokenID)
+		revoke = func() error { return revocations.RevokeUser(r.User, r.IssuedBefore) }
 	}
-	if err != nil {
+	switch err := revoke(); {
+	case errors.Is(err, token.ErrNotKept):
+		b.log.Error("a revocation can't be kept", "error", err)
+		failed = &Error{Code: CodeUnavailable, Reason: ReasonNotKept, Message: token.ErrNotKept.Error()}
+	case err != nil:
 		return 0, &Error{Code: CodeResourceExhausted, Reason: ReasonTooManyRevoked, Message: err.Error()}
 	}
-	return b.disconnectRevoked(r.User), nil
+	return b.disconnectRevoked(r.User), failed
 }
 
 func (r *RevokeTokens) validate() error {

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -145,8 +144,8 @@ func (t *revokedTable) load(ctx context.Context) (stored map[string]token.Revoca
 	if len(news) == 0 {
 		return stored, nil
 	}
-	if err := revocations.Merge(news); errors.Is(err, token.ErrTooManyRevocations) {
-		t.b.log.Error("more is revoked than this node keeps", "error", err)
+	if err := revocations.Merge(news); err != nil {
+		t.b.log.Error("what is revoked elsewhere is not all kept here", "error", err)
 	}
 	n := t.b.disconnectRevoked("")
 	t.b.log.Info("learned what is revoked", "revocations", len(news), "disconnected", n)

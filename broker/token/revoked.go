@@ -2,6 +2,7 @@ package token
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -21,6 +22,9 @@ const maxRevocations = 100_000
 // revocations end. Whoever gets there takes away the secret instead.
 var ErrTooManyRevocations = errors.New("too many tokens are revoked; take their secret away instead (--jwt-secret)")
 
+// ErrNotKept says that something is revoked, but only until a restart.
+var ErrNotKept = errors.New("the tokens are revoked, but that couldn't be written to --state-dir, so it doesn't survive a restart: look into the log, and revoke them again")
+
 // Revocation says that a token, or those of a user that were issued before some
 // time, aren't valid any more.
 type Revocation struct {
@@ -38,8 +42,9 @@ type Revocation struct {
 // that is issued here has expired by then. It may be used concurrently.
 type Revocations struct {
 	// Static.
-	now   func() time.Time
-	limit int
+	now     func() time.Time
+	limit   int
+	journal *Journal // nil if what is revoked needn't survive a restart
 
 	// Guarded by mu.
 	mu     sync.RWMutex
@@ -58,14 +63,14 @@ func newRevocations(now func() time.Time, limit int) *Revocations {
 }
 
 // RevokeID revokes the token with an id, which isn't empty. The error is
-// [ErrTooManyRevocations].
+// as Merge's.
 func (r *Revocations) RevokeID(id string) error {
 	return r.Merge([]Revocation{{TokenID: id, Until: r.now().Add(Retention)}})
 }
 
 // RevokeUser revokes the tokens of a user, who isn't empty, that were issued
 // before a time. The zero time and any in the future mean now. The error is
-// [ErrTooManyRevocations].
+// as Merge's.
 func (r *Revocations) RevokeUser(user string, issuedBefore time.Time) error {
 	now := r.now()
 	if issuedBefore.IsZero() || issuedBefore.After(now) {
@@ -108,19 +113,45 @@ func (r *Revocations) Snapshot() []Revocation {
 }
 
 // Merge adds revocations; in what order and how often they come makes no
-// difference. The error is [ErrTooManyRevocations], and then as many are added
-// as there is room for.
+// difference. If there is a journal, they are in it then. The error is
+// [ErrTooManyRevocations], and then as many are added as there is room for, or
+// wraps [ErrNotKept], and then all are.
 func (r *Revocations) Merge(revocations []Revocation) error {
+	news, err := r.merge(revocations)
+	if r.journal == nil || len(news) == 0 {
+		return err
+	}
+	if failed := r.journal.add(news, r.Snapshot); failed != nil {
+		return errors.Join(err, fmt.Errorf("%w (%w)", ErrNotKept, failed))
+	}
+	return err
+}
+
+// merge returns those that change something.
+func (r *Revocations) merge(revocations []Revocation) (news []Revocation, err error) {
 	now := r.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var err error
 	for _, v := range revocations {
-		if now.Before(v.Until) && !r.add(now, v) {
+		if !now.Before(v.Until) || r.has(v) {
+			continue
+		}
+		if r.add(now, v) {
+			news = append(news, v)
+		} else {
 			err = ErrTooManyRevocations
 		}
 	}
-	return err
+	return news, err
+}
+
+// has reports whether v says nothing new. The caller holds mu.
+func (r *Revocations) has(v Revocation) bool {
+	if v.TokenID != "" {
+		return !r.ids[v.TokenID].Before(v.Until)
+	}
+	cut := r.users[v.User]
+	return !cut.until.Before(v.Until) && !cut.issuedBefore.Before(v.IssuedBefore)
 }
 
 // add reports whether there was room. The caller holds mu.

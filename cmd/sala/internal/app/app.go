@@ -103,6 +103,9 @@ func (a *App) assemble(ctx context.Context) error {
 		options.AllowedOrigins = slices.Concat(options.AllowedOrigins, a.pageOrigins())
 		page = console.Handler(console.Config{PublicPort: a.public.port(), PublicTLS: a.public.tls != nil, Version: a.version})
 	}
+	if err := a.openState(); err != nil {
+		return err
+	}
 	if err := a.build(ctx, options, page, true); err != nil {
 		return err
 	}

@@ -61,6 +61,7 @@ type Flags struct {
 	DecideDefault  string        `env:"SALA_DECIDE_DEFAULT" default:"refuse" enum:"refuse,accept" placeholder:"DECISION" group:"backends" help:"What becomes of a client about whom they haven't decided in time: refuse it, or accept it by its token alone."`
 	DecideRequired bool          `env:"SALA_DECIDE_REQUIRED" group:"backends" help:"Refuse clients while no backend is there that decides."`
 
+	StateDir     Path          `name:"state-dir" env:"SALA_STATE_DIR" placeholder:"DIR" group:"running" help:"Folder, of this node alone, where it keeps what has to survive a restart: which tokens are revoked. Without it, and without --redis-url, a restart forgets that."`
 	LogLevel     string        `env:"SALA_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" group:"running" help:"One of debug, info, warn and error."`
 	LogFormat    string        `env:"SALA_LOG_FORMAT" default:"text" enum:"text,json" placeholder:"FORMAT" group:"running" help:"One of text and json."`
 	DrainSpread  time.Duration `env:"SALA_DRAIN_SPREAD" default:"5s" placeholder:"DURATION" group:"running" help:"Over how long clients are sent away when the node drains, so that they don't all come back at once; at SIGTERM in half of --drain-timeout at the most."`
@@ -83,7 +84,7 @@ func Groups() []kong.Group {
 		{Key: "tokens", Title: "Tokens:"},
 		{Key: "control", Title: "Control API (gRPC and REST):"},
 		{Key: "backends", Title: "Backends (event stream):"},
-		{Key: "running", Title: "Logs and shutdown:"},
+		{Key: "running", Title: "Logs, state and shutdown:"},
 		{Key: "cluster", Title: "Several nodes (Redis):"},
 	}
 }

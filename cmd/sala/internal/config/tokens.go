@@ -107,10 +107,12 @@ func (f *Flags) keySets(p *problems) []*jwks.Set {
 	seen := make(map[string]bool)
 	for i, entry := range f.JWTJWKSURL {
 		issuer, url, err := splitKeySet(entry)
-		if err == nil && seen[entry] {
-			err = errors.New("it is there twice")
+		// Metrics tell them apart by this.
+		shown, _, _ := strings.Cut(maskKeySet(entry), "?")
+		if err == nil && seen[shown] {
+			err = errors.New("it is there twice, or differs in its query alone; give each its issuer (ISSUER=URL)")
 		}
-		seen[entry] = true
+		seen[shown] = true
 		var set *jwks.Set
 		if err == nil {
 			set, err = jwks.New(jwks.Options{URL: url, Issuer: issuer})

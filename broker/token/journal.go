@@ -1,0 +1,207 @@
+package token
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// journalName is the file in the folder that a [Journal] is given.
+const journalName = "revocations.jsonl"
+
+// journalVersion stands in the file's first line.
+const journalVersion = 1
+
+// maxJournalLine is more than any entry takes.
+const maxJournalLine = 64 << 10
+
+// Journal keeps revocations in a file, one JSON object a line, so that they
+// survive a restart. What add has returned from is on the disk.
+type Journal struct {
+	// Static.
+	folder *os.File // locked while the journal is open
+	path   string
+
+	mu    sync.Mutex
+	file  *os.File // nil if the file has to be written anew
+	lines int
+}
+
+// entry is a line of the file.
+type entry struct {
+	Version      int        `json:"version,omitempty"`
+	Token        string     `json:"token,omitempty"`
+	User         string     `json:"user,omitempty"`
+	IssuedBefore *time.Time `json:"issued_before,omitempty"`
+	Until        *time.Time `json:"until,omitempty"`
+}
+
+// OpenJournal opens the journal in a folder, which it makes if it isn't there,
+// takes in what it says, and has r write to it from then on. A last line that is
+// cut off is dropped: nobody was told that it was kept. Another error says what
+// to do. It is called once for r, before it is used.
+func OpenJournal(folder string, r *Revocations) (*Journal, error) {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, err
+	}
+	opened, err := os.Open(folder)
+	if err != nil {
+		return nil, err
+	}
+	j := &Journal{folder: opened, path: filepath.Join(folder, journalName)}
+	if err := j.start(r); err != nil {
+		return nil, errors.Join(err, j.Close())
+	}
+	r.journal = j
+	return j, nil
+}
+
+func (j *Journal) start(r *Revocations) error {
+	if err := syscall.Flock(int(j.folder.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return fmt.Errorf("another sala uses %s; give each a folder of its own", j.folder.Name())
+	}
+	kept, err := readJournal(j.path)
+	if err != nil {
+		return err
+	}
+	if err := r.Merge(kept); err != nil {
+		return fmt.Errorf("%s: %w", j.path, err)
+	}
+	return j.rewrite(r.Snapshot())
+}
+
+// readJournal returns what the file says; nothing if there is none.
+func readJournal(path string) ([]Revocation, error) {
+	file, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }() // it is only read
+	var all []Revocation
+	lines := bufio.NewReaderSize(file, maxJournalLine)
+	for n := 1; ; n++ {
+		line, err := lines.ReadSlice('\n')
+		if errors.Is(err, io.EOF) {
+			return all, nil // and what is behind the last line's end was cut off
+		}
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			return nil, err
+		}
+		v, err := readEntry(line, n == 1)
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: %w; restore the file from a backup, or move it away to start without what it revokes", path, n, err)
+		}
+		if n > 1 {
+			all = append(all, v)
+		}
+	}
+}
+
+func readEntry(line []byte, first bool) (Revocation, error) {
+	var e entry
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.DisallowUnknownFields()
+	switch err := d.Decode(&e); {
+	case err != nil:
+		return Revocation{}, errors.New("the line can't be read")
+	case first && e.Version != journalVersion:
+		return Revocation{}, fmt.Errorf("the file is of version %d, this sala writes %d", e.Version, journalVersion)
+	case first:
+		return Revocation{}, nil
+	case (e.Token == "") == (e.User == "") || e.Until == nil || (e.User == "") != (e.IssuedBefore == nil):
+		return Revocation{}, errors.New("the line is no revocation")
+	}
+	v := Revocation{TokenID: e.Token, User: e.User, Until: *e.Until}
+	if e.IssuedBefore != nil {
+		v.IssuedBefore = *e.IssuedBefore
+	}
+	return v, nil
+}
+
+// add writes revocations, and returns when they are on the disk. snapshot is
+// called to write the whole file anew, when it has grown to twice of what can
+// be revoked at a time, or when it couldn't be written before.
+func (j *Journal) add(revocations []Revocation, snapshot func() []Revocation) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.file == nil || j.lines+len(revocations) > 2*maxRevocations {
+		return j.rewrite(snapshot())
+	}
+	_, err := j.file.Write(encodeEntries(revocations))
+	if err == nil {
+		err = j.file.Sync()
+	}
+	if err != nil { // nobody knows how much of it is there
+		err = errors.Join(err, j.file.Close())
+		j.file = nil
+		return err
+	}
+	j.lines += len(revocations)
+	return nil
+}
+
+// rewrite puts a new file in the place of the old one. The caller holds mu, or is
+// the only one.
+func (j *Journal) rewrite(all []Revocation) error {
+	temporary := j.path + ".new"
+	file, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	header, _ := json.Marshal(entry{Version: journalVersion}) // always encodes
+	_, err = file.Write(append(append(header, '\n'), encodeEntries(all)...))
+	if err == nil {
+		err = file.Sync()
+	}
+	if err == nil {
+		err = os.Rename(temporary, j.path)
+	}
+	if err == nil {
+		err = j.folder.Sync()
+	}
+	if err != nil {
+		return errors.Join(err, file.Close())
+	}
+	old := j.file
+	j.file, j.lines = file, len(all)
+	if old != nil {
+		return old.Close()
+	}
+	return nil
+}
+
+func encodeEntries(revocations []Revocation) []byte {
+	var lines []byte
+	for _, v := range revocations {
+		e := entry{Token: v.TokenID, User: v.User, Until: &v.Until}
+		if v.User != "" {
+			e.IssuedBefore = &v.IssuedBefore
+		}
+		line, _ := json.Marshal(e) // texts and times of this century always encode
+		lines = append(append(lines, line...), '\n')
+	}
+	return lines
+}
+
+// Close closes the file. What is revoked afterwards is not kept.
+func (j *Journal) Close() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	err := j.folder.Close()
+	if j.file != nil {
+		err = errors.Join(err, j.file.Close())
+		j.file = nil
+	}
+	return err
+}
