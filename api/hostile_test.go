@@ -125,7 +125,7 @@ func TestRapidReset(t *testing.T) {
 	go func() {
 		defer close(flooded)
 		for i := range 4 * maxStreams {
-			id := uint32(2*i + 1) //nolint:gosec // it is small
+			id := uint32(2*i + 1)
 			err := errors.Join(
 				a.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: a.headers(salav1.MessageService_Emit_FullMethodName), EndHeaders: true}),
 				a.WriteData(id, true, make([]byte, 5)),
@@ -378,7 +378,7 @@ func requestLine(t *testing.T, h *harness, method, target, key string) (status i
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
@@ -403,7 +403,7 @@ func requestLine(t *testing.T, h *harness, method, target, key string) (status i
 // rawCodec sends bytes as they are.
 type rawCodec struct{ encoding.Codec }
 
-func (rawCodec) Marshal(v any) ([]byte, error)   { return *v.(*[]byte), nil } //nolint:errcheck,forcetypeassert // the test gives it
+func (rawCodec) Marshal(v any) ([]byte, error)   { return *v.(*[]byte), nil }
 func (rawCodec) Unmarshal(_ []byte, _ any) error { return nil }
 func (rawCodec) Name() string                    { return "proto" }
 
@@ -414,7 +414,7 @@ func TestUndecodable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	deep := []byte{}
 	for range 12_000 { // a ListValue in a Value in a ListValue …
 		deep = append(appendLength([]byte{0x0a}, len(deep)), deep...) // ListValue.values

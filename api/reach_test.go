@@ -51,7 +51,7 @@ func emitting(method string, req *salav1.EmitRequest) func(context.Context, grpc
 			if err != nil {
 				return err
 			}
-			if err := stream.Send(&salav1.EmitStreamRequest{Emit: req}); err != nil && err != io.EOF { //nolint:errorlint // as gRPC has it
+			if err := stream.Send(&salav1.EmitStreamRequest{Emit: req}); err != nil && err != io.EOF {
 				return err
 			}
 			resp, err := stream.Recv()
@@ -97,7 +97,7 @@ func subscribing(namespaces ...string) func(context.Context, grpc.ClientConnInte
 			return err
 		}
 		start := &salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Start{Start: &salav1.SubscribeStart{Namespaces: namespaces}}}
-		if err := stream.Send(start); err != nil && err != io.EOF { //nolint:errorlint // as gRPC has it
+		if err := stream.Send(start); err != nil && err != io.EOF {
 			return err
 		}
 		_, err = stream.Recv()

@@ -176,6 +176,18 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
+// CheckPermissions returns an [Error] if permissions can't be those of a client,
+// with fields whose names begin with prefix.
+func (o *Options) CheckPermissions(prefix string, p Permissions) error {
+	served := o.Namespaces
+	if len(served) == 0 {
+		served = []string{"/"}
+	}
+	var v violations
+	p.validate(&v, prefix, served)
+	return v.err()
+}
+
 // validate returns an [Error] whose fields are named as in the YAML file.
 func (o *Options) validate() error {
 	var v violations

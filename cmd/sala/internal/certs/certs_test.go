@@ -77,7 +77,7 @@ func dial(addr string, config *tls.Config) (name string, err error) {
 	if err != nil {
 		return "", err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		return "", err
 	}
@@ -198,7 +198,7 @@ func TestClientCertificates(t *testing.T) {
 		{"one of others", with(others.Issue(t, "client", later())), false, false},
 		{"one that has expired", with(ours.Issue(t, "client", time.Now().Add(-time.Minute))), false, false},
 		{"one that signs itself", with(certstest.NewCA(t, "ours").Pair), false, false},
-		{"TLS 1.1", &tls.Config{RootCAs: trust(ca).RootCAs, ServerName: "127.0.0.1", MaxVersion: tls.VersionTLS11}, false, false}, //nolint:gosec // it has to be refused
+		{"TLS 1.1", &tls.Config{RootCAs: trust(ca).RootCAs, ServerName: "127.0.0.1", MaxVersion: tls.VersionTLS11}, false, false},
 	} {
 		for probes, want := range map[bool]bool{false: tt.required, true: tt.probesPassed} {
 			f := folder{t, t.TempDir()}

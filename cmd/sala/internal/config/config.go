@@ -37,6 +37,7 @@ func (f *Flags) Build() (*Config, error) {
 	}
 	var p problems
 	c := &Config{Flags: f}
+	c.Notes = f.checkEnvironment(&p)
 	c.Keys = f.readKeys(&p)
 	ring, sets := f.readTokens(&p)
 	c.KeySets = sets
@@ -84,6 +85,9 @@ func (f *Flags) Build() (*Config, error) {
 		anonymous := sections.Anonymous.toBroker()
 		c.Broker.Anonymous = &anonymous
 	} else if sections.Anonymous != nil {
+		if err := c.Broker.CheckPermissions("anonymous.", sections.Anonymous.toBroker()); err != nil {
+			return nil, c.Explain(err)
+		}
 		c.Notes = append(c.Notes, "anonymous: is set, but clients without a token are refused; --allow-anonymous lets them in")
 	}
 	if f.Dev {
@@ -92,6 +96,7 @@ func (f *Flags) Build() (*Config, error) {
 		c.Notes = append(c.Notes, f.shortKeys()...)
 	}
 	c.Notes = append(c.Notes, f.clusterNotes()...)
+	c.Notes = append(c.Notes, f.oddities()...)
 	return c, nil
 }
 

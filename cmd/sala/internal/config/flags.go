@@ -72,7 +72,9 @@ type Flags struct {
 	ClusterName  string `env:"SALA_CLUSTER_NAME" default:"sala" placeholder:"NAME" group:"cluster" help:"Tells clusters apart that share a Redis."`
 	RedisEmitter bool   `env:"SALA_REDIS_EMITTER" group:"cluster" help:"Also do what the official Socket.IO emitters (@socket.io/redis-emitter) publish on the Redis. Whoever can write to it can send anything to clients then."`
 
-	file *File `kong:"-"`
+	file      *File    `kong:"-"`
+	variables []string `kong:"-"` // that are settings of a command
+	unknown   []string `kong:"-"` // that look like settings and are none
 }
 
 // Groups are the headings under which the flags stand in --help, in order.

@@ -11,6 +11,7 @@ import (
 // BeforeResolve is called by kong when the command line and the environment
 // have been read: it reads the file, so that it can give values to the rest.
 func (f *Flags) BeforeResolve(ctx *kong.Context, trace *kong.Path) error {
+	f.unknown, f.variables = strangers(ctx.Model.Node)
 	keys := make(map[string]bool)
 	for _, flag := range trace.Flags {
 		if hasKey(flag) {
