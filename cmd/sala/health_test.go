@@ -4,6 +4,10 @@ import (
 	"encoding/json"
 	"testing"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health/grpc_health_v1"
+
 	"github.com/salabroker/sala/cmd/sala/internal/config"
 )
 
@@ -69,5 +73,37 @@ func TestReadyURL(t *testing.T) {
 		if got := readyURL(config.Listener{Addr: addr}, true); got != want {
 			t.Errorf("%s: %s, want %s", addr, got, want)
 		}
+	}
+}
+
+// TestHealthOverGRPC asks as a load balancer does: a node that was drained by a
+// call isn't to get new clients.
+func TestHealthOverGRPC(t *testing.T) {
+	n := plain(t)
+	conn, err := grpc.NewClient(n.grpc, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	watch, err := grpc_health_v1.NewHealthClient(conn).Watch(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := watch.Recv(); err != nil || got.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+		t.Fatalf("%v, %v", got, err)
+	}
+	_, out, _ := n.call(t, "nodes", "-o", "json")
+	var list struct{ Nodes []struct{ ID string } }
+	if err := json.Unmarshal([]byte(out), &list); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := n.call(t, "nodes", "drain", list.Nodes[0].ID); code != exitOK {
+		t.Fatal(stderr)
+	}
+	if got, err := watch.Recv(); err != nil || got.GetStatus() != grpc_health_v1.HealthCheckResponse_NOT_SERVING {
+		t.Errorf("after the drain: %v, %v", got, err)
+	}
+	if code, _, stderr := n.call(t, "nodes"); code != exitOK {
+		t.Errorf("the control API is not served any more: %s", stderr)
 	}
 }
