@@ -1,6 +1,10 @@
 package broker
 
-import "testing"
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+)
 
 func TestPattern(t *testing.T) {
 	tests := []struct {
@@ -32,4 +36,63 @@ func TestPattern(t *testing.T) {
 			}
 		}
 	}
+}
+
+// naiveMatches says it as the documentation does, part by part.
+func naiveMatches(want, have string) bool {
+	return naiveParts(strings.Split(want, ":"), strings.Split(have, ":"))
+}
+
+func naiveParts(want, have []string) bool {
+	switch {
+	case len(want) == 1 && want[0] == "**":
+		return true
+	case len(want) == 0 || len(have) == 0:
+		return len(want) == len(have)
+	default:
+		return (want[0] == "*" || want[0] == have[0]) && naiveParts(want[1:], have[1:])
+	}
+}
+
+// TestPatternsAgainstModel compares a million pairs, made of few parts so that many
+// of them match.
+func TestPatternsAgainstModel(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(7, 7))
+	parts := []string{"*", "**", "", "a", "b", "ab", "a*", "***", ".", "\u00e4", "A", " ", "\\", "[a]", "a|b"}
+	text := func(from []string) string {
+		words := make([]string, 1+rnd.IntN(4))
+		for i := range words {
+			words[i] = from[rnd.IntN(len(from))]
+		}
+		return strings.Join(words, ":")
+	}
+	matches := 0
+	for range 1_000_000 {
+		want, have := text(parts[:3+rnd.IntN(len(parts)-2)]), text(parts[2:4+rnd.IntN(len(parts)-3)])
+		got := pattern(want).matches(have)
+		if got != naiveMatches(want, have) {
+			t.Fatalf("%q matches %q: %t", want, have, got)
+		}
+		if got {
+			matches++
+		}
+	}
+	if matches < 50_000 || matches > 950_000 {
+		t.Errorf("%d of a million match: this compares little", matches)
+	}
+}
+
+func FuzzPattern(f *testing.F) {
+	for _, pair := range [][2]string{{"chat:*", "chat:1"}, {"**", ""}, {"a:**", "a"}, {"*:*", ":"}, {"**:b", "a:b"}, {"a:*:**", "a:b"}} {
+		f.Add(pair[0], pair[1])
+	}
+	f.Fuzz(func(t *testing.T, want, have string) {
+		if got := pattern(want).matches(have); got != naiveMatches(want, have) {
+			t.Errorf("%q matches %q: %t", want, have, got)
+		}
+		// A pattern lets in only rooms that have all its parts but the last "**", in their places.
+		if pattern(want).matches(have) && strings.Count(have, ":") < strings.Count(strings.TrimSuffix(want, ":**"), ":") {
+			t.Errorf("%q matches %q, which has fewer parts", want, have)
+		}
+	})
 }
