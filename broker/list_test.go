@@ -9,6 +9,7 @@ import (
 
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/brokertest"
+	"github.com/salabroker/sala/broker/roomset"
 )
 
 func TestListRoomsPagesThroughAllNamespaces(t *testing.T) {
@@ -139,5 +140,43 @@ func TestListNodes(t *testing.T) {
 	n := nodes[0]
 	if n.ID == "" || n.Version != "v9" || n.Sockets != 1 || n.Rooms != 2 || n.State != broker.NodeActive || n.Uptime <= 0 {
 		t.Errorf("node %+v", n)
+	}
+}
+
+// A list that is limited pages through what it may show, and its page tokens
+// name nothing else.
+func TestListsWithin(t *testing.T) {
+	node := brokertest.Start(t, broker.Options{Namespaces: []string{"/", "/chat"}})
+	raw := node.Token("ana", broker.Permissions{Rooms: []string{"a", "room-1", "room-2", "room-2:log", "room-3", "z"}})
+	var ids []string
+	for _, namespace := range []string{"/", "/chat"} {
+		c := node.Dial(nil)
+		c.Connect(namespace, map[string]string{"token": raw})
+		ids = append(ids, c.ID)
+	}
+	within := []roomset.Area{{Namespace: "/chat", Rooms: "room-*"}}
+	for namespace, want := range map[string][]string{"": {"room-1", "room-2", "room-3"}, "/chat": {"room-1", "room-2", "room-3"}, "/": nil} {
+		q := broker.RoomQuery{Namespace: namespace, Within: within, Page: broker.Page{Size: 1}}
+		var got []string
+		for pages := 0; pages == 0 || q.Page.Token != ""; pages++ {
+			list, err := node.ListRooms(t.Context(), q)
+			if err != nil || pages > 10 {
+				t.Fatal(pages, err)
+			}
+			for _, r := range list.Rooms {
+				got = append(got, r.Name)
+			}
+			q.Page.Token = list.Next
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("rooms of %q: %q, want %q", namespace, got, want)
+		}
+	}
+	list, err := node.ListSockets(t.Context(), broker.SocketQuery{Within: []string{"/chat"}})
+	if err != nil || len(list.Sockets) != 1 || list.Sockets[0].ID != ids[1] {
+		t.Errorf("sockets: %v, %v", list.Sockets, err)
+	}
+	if list, err := node.ListSockets(t.Context(), broker.SocketQuery{Namespace: "/", Within: []string{"/chat"}}); err != nil || len(list.Sockets) != 0 {
+		t.Errorf("sockets of another namespace: %v, %v", list.Sockets, err)
 	}
 }
