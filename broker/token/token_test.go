@@ -219,7 +219,16 @@ func FuzzVerify(f *testing.F) {
 	f.Add("")
 	f.Add("..")
 	f.Add(raw[:len(raw)-1])
+	mixed := mixedRing(f)
+	for _, p := range []string{"RS256 a", "ES256 a", "EdDSA a", "ES256 b"} {
+		claims := fmt.Sprintf(`{"sub":"ana","exp":%d,"iss":"sala","aud":"chat"}`, start.Unix()+100)
+		f.Add(compact(f, fmt.Sprintf(`{"alg":%q}`, pairs()[p].name), claims, pairs()[p].method, pairs()[p].sign))
+	}
 	f.Fuzz(func(t *testing.T, in string) {
+		_, first := mixed.Verify(in)
+		if _, again := mixed.Verify(in); reasonOf(t, first) != reasonOf(t, again) {
+			t.Errorf("%q: %v at first, then %v", in, first, again)
+		}
 		claims, err := ring.Verify(in)
 		if err == nil && (claims.User == "" || !now.Before(claims.ExpiresAt)) {
 			t.Errorf("%q was accepted as %+v", in, claims)
