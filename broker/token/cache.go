@@ -18,8 +18,8 @@ type seenToken struct {
 }
 
 // seenTokens remembers tokens whose signature was good, since to check one with
-// a public key takes longer than the rest of a connect, and clients come back
-// with the same token. It remembers them by a hash. What changes, the
+// a public key takes 40 to 70 µs, where a secret takes 11 and a look here less than
+// one, and clients come back with the same token. It remembers them by a hash. What changes, the
 // time, what is revoked and which keys there are, is not remembered.
 //
 // Forgetting goes by generations: when the younger one is full, it becomes the

@@ -48,7 +48,7 @@ type Keyring struct {
 	now       func() time.Time
 	parser    *jwt.Parser
 
-	seen    *seenTokens // nil without public keys: a secret is checked as quickly as it is looked up
+	seen    *seenTokens // nil without public keys: checking a secret costs little
 	revoked *Revocations
 }
 
