@@ -19,9 +19,9 @@ type ClusterOptions struct {
 	Bus cluster.Bus
 	// Name tells clusters apart that share a bus; "sala" by default.
 	Name string
-	// Key, of at least 32 bytes, signs what nodes say; without one everybody
-	// who can reach the bus is trusted.
-	Key []byte
+	// Keys, of at least 32 bytes each, sign what nodes say: the first signs, all
+	// are believed. Without any everybody who can reach the bus is trusted.
+	Keys [][]byte
 	// Address is where this node can be reached, for people.
 	Address string
 	// Emitters hears the official Socket.IO emitters, which the broker obeys then;
@@ -52,7 +52,7 @@ func (b *Broker) joinCluster(o *ClusterOptions) error {
 		Handler:          (*node)(b),
 		ID:               cluster.NodeID(b.id),
 		Name:             o.Name,
-		Key:              o.Key,
+		Keys:             o.Keys,
 		Info:             func() cluster.Info { return b.clusterInfo(o.Address) },
 		Observer:         observer,
 		MaxEnvelopeBytes: int(max(8<<20, b.opts.MaxMessageBytes+envelopeOverhead)),

@@ -96,13 +96,17 @@ func (t *revokedTable) sync(ctx context.Context) error {
 	}
 	added := 0
 	for _, v := range t.b.opts.Tokens.Revocations().Snapshot() {
-		if s, ok := stored[revokedKey(v)]; ok && !s.IssuedBefore.Before(v.IssuedBefore.Truncate(time.Millisecond)) {
+		s, ok := stored[revokedKey(v)]
+		news := !ok || s.IssuedBefore.Before(v.IssuedBefore.Truncate(time.Millisecond))
+		if !news && !s.outdated {
 			continue
 		}
 		if err := t.put(ctx, v); err != nil {
 			return err
 		}
-		added++
+		if news {
+			added++
+		}
 	}
 	if added == 0 {
 		return nil
@@ -113,8 +117,14 @@ func (t *revokedTable) sync(ctx context.Context) error {
 	return err
 }
 
+// storedRevocation is a revocation as it stands in the table.
+type storedRevocation struct {
+	token.Revocation
+	outdated bool // signed with a key that may go
+}
+
 // load takes in what the table has, and disconnects whom it concerns.
-func (t *revokedTable) load(ctx context.Context) (stored map[string]token.Revocation, err error) {
+func (t *revokedTable) load(ctx context.Context) (stored map[string]storedRevocation, err error) {
 	entries, err := t.b.mesh.Entries(ctx, revokedName)
 	if err != nil {
 		return nil, err
@@ -124,11 +134,11 @@ func (t *revokedTable) load(ctx context.Context) (stored map[string]token.Revoca
 	for _, v := range revocations.Snapshot() {
 		known[revokedKey(v)] = v
 	}
-	stored = make(map[string]token.Revocation, len(entries))
+	stored = make(map[string]storedRevocation, len(entries))
 	var news []token.Revocation
-	for key, raw := range entries {
+	for key, entry := range entries {
 		var m wire.Revoke
-		if err := proto.Unmarshal(raw, &m); err != nil {
+		if err := proto.Unmarshal(entry.Value, &m); err != nil {
 			t.b.log.Error("an entry of what is revoked can't be read", "error", err)
 			continue
 		}
@@ -136,7 +146,7 @@ func (t *revokedTable) load(ctx context.Context) (stored map[string]token.Revoca
 		if v.User != "" {
 			v.IssuedBefore = time.UnixMilli(m.GetIssuedBeforeUnixMs())
 		}
-		stored[key] = v
+		stored[key] = storedRevocation{v, entry.Outdated}
 		if k, ok := known[key]; !ok || k.IssuedBefore.Before(v.IssuedBefore) {
 			news = append(news, v)
 		}

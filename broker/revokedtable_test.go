@@ -3,12 +3,14 @@ package broker_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/brokertest"
 	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/cluster/clustertest"
 	"github.com/salabroker/sala/broker/token"
 )
 
@@ -48,6 +50,33 @@ func TestNodesThatStartLaterKnowWhatIsRevoked(t *testing.T) {
 	eventually(t, "the new node knows", func() bool { return refuses(t, later, ana.Token) && refuses(t, later, ben.Token) })
 	if refuses(t, later, eve.Token) || refuses(t, later, issueTo(t, later, "ben").Token) {
 		t.Error("it refuses what isn't revoked")
+	}
+}
+
+// What is revoked is still so when the key has been replaced with which it was
+// signed, although no node that knows it from the call is left.
+func TestRevocationsOutliveTheKeyOfTheCluster(t *testing.T) {
+	exchange := cluster.NewExchange()
+	before, after := []byte(strings.Repeat("b", 32)), []byte(strings.Repeat("a", 32))
+	start := func(keys ...[]byte) *brokertest.Node {
+		node := brokertest.Start(t, broker.Options{Cluster: &broker.ClusterOptions{Bus: exchange.Bus(), Keys: keys}})
+		eventually(t, "it is connected", func() bool { return !node.Isolated() })
+		return node
+	}
+	node := start(before)
+	ana := issueTo(t, node, "ana")
+	if out, err := node.RevokeTokens(t.Context(), broker.RevokeTokens{TokenID: ana.ID}); err != nil || out.Partial {
+		t.Fatalf("RevokeTokens: %+v, %v", out, err)
+	}
+	for _, keys := range [][][]byte{{before, after}, {after, before}, {after}} {
+		next := start(keys...)
+		eventually(t, "the new node knows", func() bool { return refuses(t, next, ana.Token) })
+		looks := clustertest.StartNode(t, cluster.Options{Bus: exchange.Bus(), Keys: keys})
+		<-looks.Ready()
+		eventually(t, "the table is signed with the first key", func() bool {
+			entries, err := looks.Entries(t.Context(), "revoked")
+			return err == nil && len(entries) == 1 && !entries["token:"+ana.ID].Outdated
+		})
 	}
 }
 

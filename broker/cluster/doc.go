@@ -29,13 +29,14 @@
 //
 // # Trust
 //
-// With [Options.Key] every envelope has a code (HMAC-SHA256) over the channel
+// With [Options.Keys] every envelope has a code (HMAC-SHA256) over the channel
 // that it was sent to, the sender, the sender's counter, the time and the
 // contents. What has no good code is dropped and counted. So whoever can write
 // to Redis but doesn't have the key can neither speak as a node, nor change what a
 // node said, nor send it to another channel. Nor can it be played again: a node
 // accepts each envelope once, and none whose time differs from its own clock
-// by more than [Options.MaxAge]. The one gap is a node that has just started: it
+// by more than [Options.MaxAge]. A key is replaced without stopping the cluster:
+// every node believes the new one before any signs with it. The one gap is a node that has just started: it
 // accepts once what was sent up to MaxAge before, as it can't know whether it
 // is a recording. A table's entry is bound to its table and key, not to a time:
 // who can write to Redis can put back an older entry of the same key, or remove it.

@@ -21,7 +21,7 @@ func testEnvelope() *wire.Envelope {
 // bit of it may change.
 func TestSeal(t *testing.T) {
 	key := bytes.Repeat([]byte("k"), 32)
-	for name, s := range map[string]*sealer{"with a key": newSealer(key, 1000), "without": newSealer(nil, 1000)} {
+	for name, s := range map[string]*sealer{"with a key": newSealer([][]byte{key}, 1000), "without": newSealer(nil, 1000)} {
 		t.Run(name, func(t *testing.T) {
 			frame, err := s.seal("channel", testEnvelope())
 			if err != nil {
@@ -31,7 +31,7 @@ func TestSeal(t *testing.T) {
 			if reason != "" || !proto.Equal(e, testEnvelope()) {
 				t.Fatalf("it opens as %v, %q", e, reason)
 			}
-			if s.macs == nil {
+			if !s.keyed() {
 				return
 			}
 			for i := range len(frame) * 8 {
@@ -76,7 +76,7 @@ func TestSealLimits(t *testing.T) {
 // and with a key only what was sealed with it.
 func FuzzOpen(f *testing.F) {
 	key := bytes.Repeat([]byte("k"), 32)
-	keyed, open := newSealer(key, 1<<20), newSealer(nil, 1<<20)
+	keyed, open := newSealer([][]byte{key}, 1<<20), newSealer(nil, 1<<20)
 	for _, s := range []*sealer{keyed, open} {
 		frame, err := s.seal("c", testEnvelope())
 		if err != nil {

@@ -205,9 +205,9 @@ func randomMembership(t *testing.T, random *rand.Rand) {
 func TestOldEnvelopes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := cluster.NewExchange()
-		key := []byte("a key for tests that is long enough")
+		keys := [][]byte{[]byte("a key for tests that is long enough")}
 		node := func() *clustertest.Node {
-			return clustertest.StartNode(t, cluster.Options{Bus: x.Bus(), Key: key})
+			return clustertest.StartNode(t, cluster.Options{Bus: x.Bus(), Keys: keys})
 		}
 		a := node()
 		recorder := &clustertest.Recorder{}

@@ -1,9 +1,11 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -59,9 +61,10 @@ type Options struct {
 	// Name is the cluster's, for several on one Redis: letters, digits, "-",
 	// "_" and "."; by default "sala".
 	Name string
-	// Key signs everything that nodes say, see the package's documentation. At
-	// least 32 bytes; without one everyone on the bus is trusted.
-	Key []byte
+	// Keys sign everything that nodes say, see the package's documentation: the
+	// first signs, all are believed. At least 32 bytes each, none twice; without
+	// any everyone on the bus is trusted.
+	Keys [][]byte
 	// Info describes this node. It is called for every heartbeat and by
 	// [Mesh.Nodes], concurrently, and must not block; by default it says nothing.
 	Info func() Info
@@ -76,7 +79,7 @@ type Options struct {
 	// have the same.
 	MaxEnvelopeBytes int
 	// MaxAge is how much older or younger than this node's clock an envelope may
-	// be; by default 30 s. Looked at only with Key.
+	// be; by default 30 s. Looked at only with Keys.
 	MaxAge time.Duration
 }
 
@@ -91,7 +94,6 @@ type Mesh struct {
 	info     func() Info
 	beat     time.Duration
 	maxAge   time.Duration
-	keyed    bool
 	sealer   *sealer
 	outbox   *outbox
 	notices  *notices
@@ -132,8 +134,7 @@ func New(o Options) (*Mesh, error) {
 		info:     o.Info,
 		beat:     o.Heartbeat,
 		maxAge:   o.MaxAge,
-		keyed:    len(o.Key) > 0,
-		sealer:   newSealer(o.Key, o.MaxEnvelopeBytes),
+		sealer:   newSealer(o.Keys, o.MaxEnvelopeBytes),
 		outbox:   newOutbox(o.Bus, o.Observer),
 		notices:  newNotices(),
 		members:  newMembers(o.DeadAfter),
@@ -175,15 +176,30 @@ func (o *Options) defaults() error {
 		return fmt.Errorf("cluster: a node's id has %d bytes, %q hasn't", NodeIDBytes, o.ID)
 	case !ValidName(o.Name):
 		return fmt.Errorf("cluster: the name %q has other characters than letters, digits, '-', '_' and '.'", o.Name)
-	case len(o.Key) > 0 && len(o.Key) < MinKeyBytes:
-		return fmt.Errorf("cluster: the key has %d bytes; use at least %d, the same on every node", len(o.Key), MinKeyBytes)
 	case o.DeadAfter < 2*o.Heartbeat:
 		return errors.New("cluster: a node is dead after two heartbeats at the earliest")
+	}
+	if err := CheckKeys(o.Keys); err != nil {
+		return fmt.Errorf("cluster: %w", err)
 	}
 	return nil
 }
 
-// MinKeyBytes is how long a key must be, if there is one.
+// CheckKeys returns what is wrong with the keys of a cluster, without showing
+// any of them.
+func CheckKeys(keys [][]byte) error {
+	for i, key := range keys {
+		if len(key) < MinKeyBytes {
+			return fmt.Errorf("key %d has %d bytes, at least %d are needed, the same on every node; make one with: openssl rand -hex 32", i+1, len(key), MinKeyBytes)
+		}
+		if slices.ContainsFunc(keys[:i], func(other []byte) bool { return bytes.Equal(key, other) }) {
+			return fmt.Errorf("key %d is there twice", i+1)
+		}
+	}
+	return nil
+}
+
+// MinKeyBytes is how long a key must be.
 const MinKeyBytes = 32
 
 const nameChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."

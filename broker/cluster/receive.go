@@ -46,7 +46,7 @@ func (r meshReceiver) Received(msg Message) {
 // fresh returns why an envelope can't be what a node has just said, if so.
 func (m *Mesh) fresh(e *wire.Envelope) LossReason {
 	now := time.Now()
-	if m.keyed && now.Sub(time.UnixMilli(e.GetSentUnixMs())).Abs() > m.maxAge {
+	if m.sealer.keyed() && now.Sub(time.UnixMilli(e.GetSentUnixMs())).Abs() > m.maxAge {
 		return LostClock
 	}
 	if !m.replays.accept(NodeID(e.GetSender()), e.GetSequence(), now) {

@@ -24,16 +24,24 @@ func (m *Mesh) Remove(ctx context.Context, table, key string) error {
 	return m.bus.Remove(ctx, m.table(table), key)
 }
 
+// Entry is what a shared table holds under a key.
+type Entry struct {
+	Value []byte
+	// Outdated says that it is signed with another key than this node signs
+	// with, so that it can't be read any more once that one is gone.
+	Outdated bool
+}
+
 // Entries returns the entries of a shared table. Those that aren't a node's are
 // left out and counted as lost. Its errors are those of [Mesh.Put].
-func (m *Mesh) Entries(ctx context.Context, table string) (map[string][]byte, error) {
+func (m *Mesh) Entries(ctx context.Context, table string) (map[string]Entry, error) {
 	frames, err := m.bus.Entries(ctx, m.table(table))
 	if err != nil {
 		return nil, err
 	}
-	entries := make(map[string][]byte, len(frames))
+	entries := make(map[string]Entry, len(frames))
 	for key, frame := range frames {
-		e, reason := m.sealer.open(m.entryChannel(table, key), frame)
+		e, by, reason := m.sealer.openWith(m.entryChannel(table, key), frame)
 		if reason == "" && e.GetEntry() == nil {
 			reason = LostMalformed
 		}
@@ -41,7 +49,7 @@ func (m *Mesh) Entries(ctx context.Context, table string) (map[string][]byte, er
 			m.observer.Lost(reason, 1)
 			continue
 		}
-		entries[key] = e.GetEntry().GetValue()
+		entries[key] = Entry{Value: e.GetEntry().GetValue(), Outdated: by > 0}
 	}
 	return entries, nil
 }

@@ -104,7 +104,7 @@ func build(redisURL string) (*broker.Broker, *api.Server, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		options.Cluster = &broker.ClusterOptions{Bus: bus, Key: []byte(os.Getenv("SALA_CLUSTER_KEY"))}
+		options.Cluster = &broker.ClusterOptions{Bus: bus, Keys: [][]byte{[]byte(os.Getenv("SALA_CLUSTER_KEY"))}}
 	}
 	b, err := broker.New(options)
 	if err != nil {

@@ -26,6 +26,8 @@ func TestMesh(t *testing.T, make func(t *testing.T) Network) {
 		"refuses while down and then resumes": testMeshDown,
 		"believes only those with the key":    testKey,
 		"shares tables":                       testMeshTables,
+		"replaces its key while it goes on":   testKeyRotation,
+		"knows what an old key has signed":    testOutdated,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, make(t)) })
 	}
@@ -40,7 +42,7 @@ func nodes(t *testing.T, n Network, count int) []*Node {
 	all := make([]*Node, count)
 	for i := range all {
 		all[i] = StartNode(t, cluster.Options{
-			Bus: n.Bus(), Key: []byte(testKeyText),
+			Bus: n.Bus(), Keys: [][]byte{[]byte(testKeyText)},
 			Info: func() cluster.Info { return cluster.Info{Version: "v" + strconv.Itoa(i), Sockets: uint32(i)} }, //nolint:gosec // a few
 		})
 	}

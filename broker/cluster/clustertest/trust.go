@@ -2,6 +2,7 @@ package clustertest
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -45,13 +46,68 @@ func testKey(t *testing.T, n Network) {
 	}
 
 	// A node with another key is nobody.
-	other := StartNode(t, cluster.Options{Bus: n.Bus(), Key: []byte(testKeyText + "!")})
+	other := StartNode(t, cluster.Options{Bus: n.Bus(), Keys: [][]byte{[]byte(testKeyText + "!")}})
 	<-other.Ready()
 	other.AwaitLost(cluster.LostBadMAC, 1)
 	b.AwaitLost(cluster.LostBadMAC, bad+5)
 	other.AwaitNodes()
 	b.AwaitNodes(a)
 	b.AwaitPayloads("hello")
+}
+
+// testKeyRotation replaces the key of a cluster that goes on, a node at a time: all
+// believe the new one before any signs with it, and none signs with the old one
+// when it goes.
+func testKeyRotation(t *testing.T, n Network) {
+	before, after := []byte(testKeyText), []byte("another key for tests, as long as it")
+	ctx := within(t, patience)
+	start := func(keys ...[]byte) *Node { return StartNode(t, cluster.Options{Bus: n.Bus(), Keys: keys}) }
+	steps := [][][]byte{{before}, {before, after}, {after, before}, {after}}
+	stays := start(steps[0]...)
+	for i, keys := range steps[1:] {
+		for range 2 { // a neighbour is restarted with the keys, and then this node is
+			next := start(keys...)
+			stays.AwaitNodes(next)
+			next.AwaitNodes(stays)
+			for from, to := range map[*Node]*Node{stays: next, next: stays} {
+				result, err := from.Call(ctx, []cluster.NodeID{to.ID()}, []byte("hello"))
+				if err != nil || result.Partial() || len(result.Replies) != 1 {
+					t.Fatalf("step %d: %+v, %v", i+1, result, err)
+				}
+			}
+			stays.Stop()
+			stays = next
+		}
+	}
+	if stays.Lost(cluster.LostBadMAC) != 0 {
+		t.Error("messages were not believed on the way")
+	}
+}
+
+// testOutdated: what is signed with a key that is about to go says so.
+func testOutdated(t *testing.T, n Network) {
+	before, after := []byte(testKeyText), []byte("another key for tests, as long as it")
+	ctx := within(t, patience)
+	for i, keys := range [][][]byte{{before, after}, {after, before}} {
+		node := StartNode(t, cluster.Options{Bus: n.Bus(), Keys: keys})
+		<-node.Ready()
+		if err := node.Put(ctx, "revoked", strconv.Itoa(i), []byte("value"), time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		entries, err := node.Entries(ctx, "revoked")
+		if err != nil || len(entries) != i+1 || entries[strconv.Itoa(i)].Outdated || i > 0 && !entries["0"].Outdated {
+			t.Errorf("step %d: %+v, %v", i, entries, err)
+		}
+	}
+}
+
+// values returns what entries hold.
+func values(entries map[string]cluster.Entry) map[string][]byte {
+	all := make(map[string][]byte, len(entries))
+	for key, e := range entries {
+		all[key] = e.Value
+	}
+	return all
 }
 
 func testMeshTables(t *testing.T, n Network) {
@@ -63,7 +119,7 @@ func testMeshTables(t *testing.T, n Network) {
 		if err != nil {
 			t.Fatalf("Entries: %v", err)
 		}
-		return fmt.Sprintf("%s", got)
+		return fmt.Sprintf("%s", values(got))
 	}
 	for _, key := range []string{"one", "two"} {
 		if err := all[0].Put(ctx, "revoked", key, []byte("is "+key), time.Minute); err != nil {

@@ -24,7 +24,7 @@ func (c counter) NodeLost(cluster.Node)   {}
 func (c counter) Rejoined()               {}
 
 // pair runs two nodes on one Redis; the second is interested in the topic.
-func pair(b *testing.B, key []byte) (from *cluster.Mesh, to counter, topic cluster.Topic) {
+func pair(b *testing.B, keys [][]byte) (from *cluster.Mesh, to counter, topic cluster.Topic) {
 	server := clustertest.Start(b)
 	to = counter{delivered: make(chan struct{}, 1<<16)}
 	topic = cluster.RoomTopic("/", "lobby")
@@ -34,7 +34,7 @@ func pair(b *testing.B, key []byte) (from *cluster.Mesh, to counter, topic clust
 		if err != nil {
 			b.Fatal(err)
 		}
-		nodes[i], err = cluster.New(cluster.Options{Bus: bus, Handler: to, Key: key})
+		nodes[i], err = cluster.New(cluster.Options{Bus: bus, Handler: to, Keys: keys})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -56,9 +56,9 @@ func pair(b *testing.B, key []byte) (from *cluster.Mesh, to counter, topic clust
 // one at a time, and as many as there is room for.
 func BenchmarkPublish(b *testing.B) {
 	payload := bytes.Repeat([]byte("x"), 200)
-	for name, key := range map[string][]byte{"signed": bytes.Repeat([]byte("k"), 32), "unsigned": nil} {
+	for name, keys := range map[string][][]byte{"signed": {bytes.Repeat([]byte("k"), 32)}, "unsigned": nil} {
 		b.Run(name+"/latency", func(b *testing.B) {
-			from, to, topic := pair(b, key)
+			from, to, topic := pair(b, keys)
 			for b.Loop() {
 				if err := from.Publish(cluster.Route{Topic: topic}, payload); err != nil {
 					b.Fatal(err)
@@ -67,7 +67,7 @@ func BenchmarkPublish(b *testing.B) {
 			}
 		})
 		b.Run(name+"/throughput", func(b *testing.B) {
-			from, to, topic := pair(b, key)
+			from, to, topic := pair(b, keys)
 			window := make(chan struct{}, 1000)
 			go func() {
 				for range to.delivered {

@@ -21,7 +21,7 @@ func (a *App) clusterOptions() (*broker.ClusterOptions, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := &broker.ClusterOptions{Bus: bus, Name: c.Name, Key: c.Key, Address: a.address()}
+	options := &broker.ClusterOptions{Bus: bus, Name: c.Name, Keys: c.Keys, Address: a.address()}
 	if c.Emitter {
 		options.Emitters = bus
 	}

@@ -16,8 +16,9 @@ type Cluster struct {
 	RedisURL string
 	// Name tells clusters apart on one Redis.
 	Name string
-	// Key signs what nodes say; empty for none.
-	Key []byte
+	// Keys sign what nodes say, the first of them; all are believed. None for no
+	// signature.
+	Keys [][]byte
 	// Emitter: the node also does what the official Socket.IO emitters publish.
 	Emitter bool
 }
@@ -36,10 +37,14 @@ func (f *Flags) cluster(p *problems) *Cluster {
 	if !cluster.ValidName(f.ClusterName) {
 		p.addf("--cluster-name %q has other characters than letters, digits, '-', '_' and '.', or none", f.ClusterName)
 	}
-	if n := len(f.ClusterKey); n > 0 && n < cluster.MinKeyBytes {
-		p.addf("cluster_key: it has %d bytes, at least %d are needed, the same on every node; make one with: openssl rand -hex 32", n, cluster.MinKeyBytes)
+	keys := make([][]byte, len(f.ClusterKey))
+	for i, text := range f.ClusterKey {
+		keys[i] = []byte(text)
 	}
-	return &Cluster{RedisURL: f.RedisURL, Name: f.ClusterName, Key: []byte(f.ClusterKey), Emitter: f.RedisEmitter}
+	if err := cluster.CheckKeys(keys); err != nil {
+		p.addf("cluster_key: %s", err)
+	}
+	return &Cluster{RedisURL: f.RedisURL, Name: f.ClusterName, Keys: keys, Emitter: f.RedisEmitter}
 }
 
 // what is wrong with the URL of a Redis, without the parts that may be secret.
@@ -59,9 +64,9 @@ func what(raw string) string {
 // clusterNotes say what is odd about the flags of the cluster.
 func (f *Flags) clusterNotes() []string {
 	switch {
-	case f.RedisURL == "" && f.ClusterKey != "":
+	case f.RedisURL == "" && len(f.ClusterKey) > 0:
 		return []string{"cluster_key: is set, but there is no --redis-url, so this node is alone"}
-	case f.RedisURL != "" && f.ClusterKey == "" && !f.Dev:
+	case f.RedisURL != "" && len(f.ClusterKey) == 0 && !f.Dev:
 		return []string{"cluster_key: isn't set, so whoever can write to the Redis can speak as a node; make one with: openssl rand -hex 32, the same for every node"}
 	}
 	return nil

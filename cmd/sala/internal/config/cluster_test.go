@@ -14,7 +14,7 @@ func TestCluster(t *testing.T) {
 	key := strings.Repeat("k", 32)
 	file := writeFile(t, "redis_url: rediss://ana:secret@redis.example.com/1\ncluster_key: "+key+"\ncluster_name: blue.1\nredis_emitter: true\n")
 	c := mustBuild(t, "--config", file)
-	want := &Cluster{RedisURL: "rediss://ana:secret@redis.example.com/1", Name: "blue.1", Key: []byte(key), Emitter: true}
+	want := &Cluster{RedisURL: "rediss://ana:secret@redis.example.com/1", Name: "blue.1", Keys: [][]byte{[]byte(key)}, Emitter: true}
 	if !reflect.DeepEqual(c.Cluster, want) || len(c.Notes) != 0 {
 		t.Errorf("the cluster is %+v, with the notes %q", c.Cluster, c.Notes)
 	}
@@ -58,7 +58,7 @@ func TestClusterSecretsAreMasked(t *testing.T) {
 		if err := (&Config{Flags: flags}).Effective(&out, ctx); err != nil {
 			t.Fatal(err)
 		}
-		if strings.Contains(out.String(), secret) || !strings.Contains(out.String(), want) || !strings.Contains(out.String(), "cluster_key: \"***\" ") {
+		if strings.Contains(out.String(), secret) || !strings.Contains(out.String(), want) || !strings.Contains(out.String(), `cluster_key: ["***"] `) {
 			t.Errorf("%s: want %q in\n%s", url, want, out.String())
 		}
 	}

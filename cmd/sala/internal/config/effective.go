@@ -67,14 +67,10 @@ func effectiveValue(flag *kong.Flag) any {
 }
 
 func effectiveText(flag, text string) string {
-	switch {
-	case flag == "redis-url":
+	if flag == "redis-url" {
 		return maskURL(text)
-	case flag == "cluster-key" && text != "":
-		return masked
-	default:
-		return text
 	}
+	return text
 }
 
 func effectiveList(flag string, list List) []string {
@@ -85,6 +81,8 @@ func effectiveList(flag string, list List) []string {
 			entry = maskKey(entry)
 		case "jwt-secret":
 			entry = maskSecret(entry)
+		case "cluster-key":
+			entry = masked
 		case "jwt-jwks-url":
 			entry = maskKeySet(entry)
 		}
