@@ -29,6 +29,8 @@ const (
 	Attack Kind = "attack"
 	// Storm cuts off most of the clients at once, which come back as stock clients do.
 	Storm Kind = "storm"
+	// Comeback is those who are cut off.
+	Comeback Kind = "comeback"
 	// Terminate tells a server to end under load.
 	Terminate Kind = "terminate"
 	// Files has more clients come than a server has files for.

@@ -18,10 +18,11 @@ import (
 
 // child is this program in a process of its own, with a job of its own.
 type child struct {
-	cmd     *exec.Cmd
-	hear    func(job.Handed) // gets each event that it notes; nil if it is no backend
-	started chan struct{}    // closed when it has said that it is connected
-	ended   chan struct{}    // closed when it has ended and all that it noted is read
+	cmd  *exec.Cmd
+	hear func(job.Handed) // gets each event that it notes; nil if it is no backend
+	// connected holds what it has said so and nobody has heard yet: at first that it is connected, later that it is so again.
+	connected chan struct{}
+	ended     chan struct{} // closed when it has ended and all that it noted is read
 
 	// Of the reading goroutine until ended is closed.
 	figures job.Figures // its result
@@ -38,7 +39,7 @@ func startChild(ctx context.Context, j job.Job, hear func(job.Handed)) (*child, 
 	if err != nil {
 		return nil, err
 	}
-	c := &child{cmd: exec.CommandContext(ctx, program), hear: hear, started: make(chan struct{}), ended: make(chan struct{})}
+	c := &child{cmd: exec.CommandContext(ctx, program), hear: hear, connected: make(chan struct{}, 2), ended: make(chan struct{})}
 	c.cmd.Stdin, c.cmd.Stderr = bytes.NewReader(input), os.Stderr
 	server.EndWithUs(c.cmd)
 	output, err := c.cmd.StdoutPipe()
@@ -50,11 +51,11 @@ func startChild(ctx context.Context, j job.Job, hear func(job.Handed)) (*child, 
 	}
 	go c.read(output)
 	select {
-	case <-c.started:
+	case <-c.connected:
 		return c, nil
 	case <-c.ended:
 		return nil, fmt.Errorf("a process for %s did not start: %w", j.Kind, c.failure)
-	case <-time.After(handshakeTimeout):
+	case <-time.After(max(handshakeTimeout, j.Patience)):
 		c.kill()
 		return nil, fmt.Errorf("a process for %s isn't connected in time", j.Kind)
 	}
@@ -74,7 +75,7 @@ func (c *child) read(output io.Reader) {
 		case note.Error != "":
 			c.failure = errors.New(note.Error)
 		case note.Connected:
-			close(c.started)
+			c.connected <- struct{}{}
 		case note.Handed != nil:
 			c.hear(*note.Handed)
 		case note.Figures != nil:

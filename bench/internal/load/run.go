@@ -43,6 +43,8 @@ func Run(ctx context.Context, j *job.Job, connected func()) (job.Figures, error)
 		return runAttack(ctx, j, connected)
 	case job.Storm:
 		return runStorm(ctx, j)
+	case job.Comeback:
+		return runComeback(ctx, j, connected)
 	case job.Terminate:
 		return runTerminate(ctx, j)
 	case job.Files:

@@ -47,6 +47,9 @@ func bind(ctx context.Context, l config.Listener) (*listener, error) {
 	bound, err := lc.Listen(ctx, "tcp", l.Addr)
 	switch {
 	case err == nil:
+		if l.Flag == config.PublicFlag {
+			bound = newUnhurried(bound) // the control API is never in the way
+		}
 		return &listener{name: l.Name, flag: l.Flag, tls: l.TLS, net: bound}, nil
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("%s %s: the port is taken; stop what listens there (another sala?) or choose another with %s", l.Flag, l.Addr, l.Flag)
