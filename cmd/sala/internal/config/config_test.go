@@ -107,7 +107,7 @@ func TestContract(t *testing.T) {
 		"api-key": "", "jwt-secret": "", "jwt-user-claim": "sub", "allow-anonymous": "", "namespaces": "/",
 		"allowed-origins": "", "ping-interval": "25s", "ping-timeout": "20s", "connect-timeout": "10s",
 		"max-connections-per-ip": "1000", "max-handshakes-per-ip": "50", "limit-exempt": "loopback,private",
-		"max-connections-per-user": "100", "max-namespaces-per-connection": "100", "max-events-per-second": "1000",
+		"max-connections-per-user": "1000", "max-namespaces-per-connection": "100", "max-events-per-second": "1000",
 		"max-bytes-per-second": "10000000", "max-joins-per-second": "100", "max-rooms-per-socket": "1000",
 		"max-attachments": "64", "trusted-proxies": "",
 		"max-message-bytes": "1000000", "max-queue-bytes": "1048576", "slow-consumers": "disconnect",
@@ -286,7 +286,7 @@ rooms: {join_event: entrar, leave_event: salir, announce: {event: message, joine
 		MaxQueueBytes:   1 << 20, SlowConsumers: broker.DisconnectSlow, Tokens: got.Tokens,
 		MaxRoomsPerSocket: 1000, MaxAttachments: 64,
 		Limits: broker.Limits{
-			ConnectionsPerIP: 1000, HandshakesPerIP: 50, Exempt: got.Limits.Exempt, ConnectionsPerUser: 100,
+			ConnectionsPerIP: 1000, HandshakesPerIP: 50, Exempt: got.Limits.Exempt, ConnectionsPerUser: 1000,
 			Namespaces: 100, Events: 1000, Bytes: 10_000_000, Joins: 100,
 		},
 		AckTimeout: 3 * time.Second, Decisions: broker.DecisionOptions{Timeout: time.Second, Default: broker.AcceptUndecided, Required: true},
