@@ -32,7 +32,7 @@ const page = createServer((request, response) => {
 let url;
 
 before(async () => {
-  const built = await run('go', ['build', '-o', EXAMPLES.Go.command, '.'], { cwd: GO, ms: 115_000 });
+  const built = await run('go', ['build', '-o', EXAMPLES.Go.command, '.'], { cwd: GO, ms: 280_000 });
   assert.equal(built.code, 0, built.stderr);
   await new Promise((resolve) => page.listen(0, '127.0.0.1', resolve));
   url = `http://127.0.0.1:${page.address().port}`;
