@@ -33,13 +33,13 @@ type unhurried struct {
 
 // newUnhurried makes a listener wait. It is accepted from by one goroutine.
 func newUnhurried(l net.Listener) *unhurried {
-	limit := uint64(busyQueue * runtime.GOMAXPROCS(0))
+	limit := busyQueue * float64(runtime.GOMAXPROCS(0))
 	sample := []metrics.Sample{{Name: "/sched/goroutines/runnable:goroutines"}}
 	busy := func() bool {
 		metrics.Read(sample)
-		return sample[0].Value.Kind() == metrics.KindUint64 && sample[0].Value.Uint64() > limit
+		return sample[0].Value.Kind() == metrics.KindUint64 && float64(sample[0].Value.Uint64()) > limit
 	}
-	return &unhurried{Listener: l, busy: busy, wait: time.Sleep}
+	return &unhurried{Listener: l, busy: busy, wait: func(d time.Duration) { <-time.After(d) }}
 }
 
 // Accept implements [net.Listener].
