@@ -92,7 +92,12 @@ func (s *Server) interceptStream(srv any, stream grpc.ServerStream, info *grpc.S
 		return err
 	}
 	ctx = context.WithValue(ctx, callKey{}, c)
-	err = handler(srv, &endingStream{stream, ctx})
+	ending := &endingStream{stream, ctx}
+	if isOpen(info.FullMethod) {
+		err = handler(srv, &waitingStream{ending})
+	} else {
+		err = handler(srv, ending)
+	}
 	// A handler that knows nothing of shutdowns says that it was cancelled.
 	if cause := context.Cause(ctx); err != nil && errors.As(cause, new(*broker.Error)) {
 		return cause
@@ -127,6 +132,23 @@ type endingStream struct {
 
 // Context implements grpc.ServerStream.
 func (s *endingStream) Context() context.Context { return s.ctx }
+
+// waitingStream is an endingStream for handlers that aren't ours: reflection
+// waits for its caller's next question, and for nothing else.
+type waitingStream struct{ *endingStream }
+
+// RecvMsg implements grpc.ServerStream. When the stream ends first, its
+// goroutine does as soon as the handler has returned.
+func (s *waitingStream) RecvMsg(m any) error {
+	received := make(chan error, 1)
+	go func() { received <- s.endingStream.RecvMsg(m) }()
+	select {
+	case err := <-received:
+		return err
+	case <-s.ctx.Done():
+		return context.Cause(s.ctx)
+	}
+}
 
 // admit returns nil if the caller may go on.
 func (c *call) admit(ctx context.Context) error {

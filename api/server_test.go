@@ -214,6 +214,30 @@ func TestHealthAndDrain(t *testing.T) {
 	}
 }
 
+// A stream of reflection, which waits for its caller alone, must not hold up a shutdown.
+func TestShutdownEndsReflection(t *testing.T) {
+	h := start(t, &fakeBroker{})
+	stream, err := grpc_reflection_v1.NewServerReflectionClient(h.conn).ServerReflectionInfo(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // one question behind the other works as ever
+		question := &grpc_reflection_v1.ServerReflectionRequest_ListServices{ListServices: "*"}
+		if err := stream.Send(&grpc_reflection_v1.ServerReflectionRequest{MessageRequest: question}); err != nil {
+			t.Fatal(err)
+		}
+		if answer, err := stream.Recv(); err != nil || len(answer.GetListServicesResponse().GetService()) == 0 {
+			t.Fatalf("%v, %v", answer, err)
+		}
+	}
+	if err := h.server.Shutdown(timeout(t)); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	if _, err := stream.Recv(); status.Code(err) != codes.Unavailable {
+		t.Errorf("the stream ended with %v", err)
+	}
+}
+
 // Nobody who watches keeps the server from going down.
 func TestShutdownEndsWatching(t *testing.T) {
 	h := start(t, &fakeBroker{})

@@ -37,6 +37,12 @@ func newAdmission(b *Broker) *admission {
 
 // Admit implements [engine.Admission].
 func (a *admission) Admit(w http.ResponseWriter, r *http.Request) bool {
+	if a.b.Overloaded() {
+		a.b.metrics.refused(ReasonOverloaded)
+		w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
+		refuse(w, http.StatusServiceUnavailable, "the broker is short of memory; try again in a moment")
+		return false
+	}
 	switch a.addresses.Enter(forwarded.Address(r.RemoteAddr)) {
 	case limit.TooMany:
 		a.refuse(w, r, limitConnectionsPerIP, ReasonTooManyConnections,

@@ -14,6 +14,7 @@ import (
 	"github.com/salabroker/sala/broker/events/peers"
 	"github.com/salabroker/sala/broker/events/wills"
 	"github.com/salabroker/sala/broker/fanout"
+	"github.com/salabroker/sala/broker/pressure"
 )
 
 // Broker is one node. Its methods may be called concurrently.
@@ -36,10 +37,13 @@ type Broker struct {
 	peers          *peers.Peers
 	wills          *wills.Wills
 
-	questions atomic.Uint64 // ack ids given out
-	waiting   atomic.Int64  // answers that are waited for
-	asks      *asks
-	revoked   *revokedTable // nil for a broker of one node
+	questions      atomic.Uint64 // ack ids given out
+	attachmentTime time.Duration // static: the constant of that name, but in tests
+
+	waiting atomic.Int64 // answers that are waited for
+	asks    *asks
+	memory  *pressure.Watch // nil without a limit
+	revoked *revokedTable   // nil for a broker of one node
 
 	deciding sync.WaitGroup // connections that backends are asked about
 
@@ -70,6 +74,8 @@ func New(o Options) (*Broker, error) {
 		drained:     make(chan struct{}),
 		rush:        make(chan struct{}),
 		asks:        newAsks(),
+
+		attachmentTime: attachmentTime,
 	}
 	for _, rule := range o.Relay {
 		b.relay[rule.Event] = rule
@@ -113,6 +119,7 @@ func New(o Options) (*Broker, error) {
 		Logger:            b.log,
 		Observer:          b.metrics,
 	})
+	b.watchMemory()
 	b.handler = b.publicHandler(b.engine)
 	return b, nil
 }

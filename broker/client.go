@@ -21,6 +21,9 @@ const (
 	// maxRefusals is how often a connection may be refused before it is
 	// closed. Each refusal costs the check of a token and a line of the log.
 	maxRefusals = 10
+	// attachmentTime is how long the attachments of a packet may take to follow
+	// it. The heartbeat doesn't notice: pongs may stand between them.
+	attachmentTime = 10 * time.Second
 )
 
 // client is one connection and the sockets that it carries, at most one in
@@ -34,6 +37,7 @@ type client struct {
 	// Owned by the goroutine that reads the connection.
 	decoder packet.Decoder
 	usage   usage
+	waiting *time.Timer // runs while attachments are due
 
 	mu       sync.Mutex
 	sockets  []*socket
@@ -87,12 +91,25 @@ func (c *client) Binary(message []byte) {
 }
 
 func (c *client) take(p *packet.Packet, ok bool, err error) {
-	if err != nil {
+	switch {
+	case err != nil:
 		c.cut(err)
-	} else if ok {
+	case ok:
+		c.stopWaiting()
 		bytes := c.usage.arrived
 		c.usage.arrived = 0
 		c.receive(p, bytes)
+	case c.waiting == nil:
+		c.waiting = time.AfterFunc(c.b.attachmentTime, func() { c.cut(errAttachmentsLate) })
+	}
+}
+
+var errAttachmentsLate = errors.New("the attachments of a packet didn't follow it in time")
+
+func (c *client) stopWaiting() {
+	if c.waiting != nil {
+		c.waiting.Stop()
+		c.waiting = nil
 	}
 }
 
@@ -231,6 +248,7 @@ func (c *client) expire() {
 
 // Closed implements [engine.Receiver].
 func (c *client) Closed(reason engine.Reason, _ error) {
+	c.stopWaiting()
 	c.mu.Lock()
 	c.ended = true
 	if c.closing != nil {

@@ -72,6 +72,9 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 		<-b.drained
 	}
 	err := b.engine.Shutdown(ctx)
+	if b.memory != nil {
+		b.memory.Stop()
+	}
 	b.asks.close()
 	b.endSubscriptions(ctx)
 	return err

@@ -25,6 +25,9 @@ func (b *Broker) Emit(ctx context.Context, t Target, m Message) (Report, error) 
 	if err != nil {
 		return Report{}, err
 	}
+	if err := b.checkLoad(); err != nil {
+		return Report{}, err
+	}
 	target := t.fanout()
 	report := b.emitHere(ns, target, &m)
 	if b.mesh != nil {

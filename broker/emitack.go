@@ -88,6 +88,9 @@ func (b *Broker) EmitWithAck(ctx context.Context, t Target, m Message, o AckOpti
 	if err != nil {
 		return AckSummary{}, err
 	}
+	if err := b.checkLoad(); err != nil {
+		return AckSummary{}, err
+	}
 	target := t.fanout()
 	sockets := ns.index.Select(nil, target)
 	if b.waiting.Add(int64(len(sockets))) > maxWaiting {

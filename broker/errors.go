@@ -44,6 +44,7 @@ const (
 	ReasonTooManyRooms      = "TOO_MANY_ROOMS"
 	ReasonNoHandler         = "NO_HANDLER"
 	ReasonDraining          = "DRAINING"
+	ReasonOverloaded        = "OVERLOADED"
 	ReasonUndecided         = "UNDECIDED"
 	ReasonNodeUnavailable   = "NODE_UNAVAILABLE"
 	ReasonNodeNotFound      = "NODE_NOT_FOUND"

@@ -132,6 +132,9 @@ func (b *Broker) announce(s *socket, req roomRequest, pick announcement) {
 
 // handleRelay passes the event on as the rule says, its arguments untouched.
 func (b *Broker) handleRelay(s *socket, rule *RelayRule, p packet.Payload) *Error {
+	if err := b.checkLoad(); err != nil {
+		return err
+	}
 	m := &Message{Event: rule.Emit, Args: p.Args, Attachments: p.Attachments}
 	if rule.To == RelayToBroadcast {
 		if !s.grant().Broadcast {

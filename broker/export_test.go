@@ -1,5 +1,7 @@
 package broker
 
+import "time"
+
 // Waiting returns how many answers of its sockets a node waits for.
 func Waiting(b *Broker) int64 { return b.waiting.Load() }
 
@@ -18,3 +20,6 @@ func Asked(b *Broker) (n int) {
 	}
 	return n
 }
+
+// SetAttachmentTime replaces how long attachments may take. Nobody may be connected.
+func (b *Broker) SetAttachmentTime(d time.Duration) { b.attachmentTime = d }

@@ -30,6 +30,7 @@ type metrics struct {
 	b *Broker
 
 	sockets, rooms *prometheus.Desc
+	overloaded     *prometheus.Desc
 	connections    prometheus.Gauge
 	closed         *prometheus.CounterVec
 	refusals       *prometheus.CounterVec
@@ -38,6 +39,7 @@ type metrics struct {
 	acks           *prometheus.CounterVec
 	stream         *streamMetrics
 	emits          prometheus.Counter
+	shed           prometheus.Counter
 	queued         prometheus.Counter
 	dropped        *prometheus.CounterVec
 	emitters       *prometheus.CounterVec
@@ -51,10 +53,11 @@ func newMetrics(b *Broker) *metrics {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
 	return &metrics{
-		b:       b,
-		stream:  newStreamMetrics(counters),
-		sockets: prometheus.NewDesc("sala_sockets", "Connected sockets.", []string{"namespace"}, nil),
-		rooms:   prometheus.NewDesc("sala_rooms", "Rooms with members.", []string{"namespace"}, nil),
+		b:          b,
+		stream:     newStreamMetrics(counters),
+		sockets:    prometheus.NewDesc("sala_sockets", "Connected sockets.", []string{"namespace"}, nil),
+		rooms:      prometheus.NewDesc("sala_rooms", "Rooms with members.", []string{"namespace"}, nil),
+		overloaded: prometheus.NewDesc("sala_overloaded", "1 while memory is short, so that new clients and messages are refused.", nil, nil),
 		connections: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "sala_connections", Help: "Open connections, whatever the number of sockets on each.",
 		}),
@@ -64,6 +67,7 @@ func newMetrics(b *Broker) *metrics {
 		events:   counters("sala_client_events_total", "Events that clients sent, by what became of them.", "kind", "result"),
 		acks:     counters("sala_acks_total", "Answers that clients were asked for, by what became of them.", "result"),
 		emits:    counter("sala_emits_total", "Messages sent, whatever the number of receivers."),
+		shed:     counter("sala_emits_shed_total", "Messages refused because memory is short."),
 		queued:   counter("sala_deliveries_queued_total", "Messages queued to a socket."),
 		dropped:  counters("sala_deliveries_dropped_total", "Messages that did not reach a connection, by reason.", "reason"),
 		emitters: counters("sala_emitter_messages_total", "Messages of Socket.IO emitters on Redis, by what became of them.", "result"),
@@ -111,6 +115,7 @@ func (m *metrics) FramesDropped(reason engine.DropReason, n int) {
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.sockets
 	ch <- m.rooms
+	ch <- m.overloaded
 	for _, c := range m.collectors() {
 		c.Describe(ch)
 	}
@@ -123,12 +128,17 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(m.sockets, prometheus.GaugeValue, float64(sockets), name)
 		ch <- prometheus.MustNewConstMetric(m.rooms, prometheus.GaugeValue, float64(rooms), name)
 	}
+	overloaded := 0.0
+	if m.b.Overloaded() {
+		overloaded = 1
+	}
+	ch <- prometheus.MustNewConstMetric(m.overloaded, prometheus.GaugeValue, overloaded)
 	for _, c := range m.collectors() {
 		c.Collect(ch)
 	}
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	own := []prometheus.Collector{m.connections, m.closed, m.refusals, m.limits, m.events, m.acks, m.emits, m.queued, m.dropped, m.emitters}
+	own := []prometheus.Collector{m.connections, m.closed, m.refusals, m.limits, m.events, m.acks, m.emits, m.shed, m.queued, m.dropped, m.emitters}
 	return append(own, m.stream.collectors()...)
 }

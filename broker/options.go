@@ -41,6 +41,10 @@ type Options struct {
 	// MaxQueueBytes bounds what may wait to be written to one client; 1 MiB by
 	// default. One message of the largest size always fits.
 	MaxQueueBytes int64
+	// MemoryLimit is how much memory the process may use, in bytes: near it, new
+	// clients and messages are refused until some is free again. Zero means that
+	// nobody looks.
+	MemoryLimit int64
 	// SlowConsumers says what happens to a client whose queue is full;
 	// DisconnectSlow by default.
 	SlowConsumers SlowConsumerPolicy
@@ -210,6 +214,9 @@ func (o *Options) validate() error {
 	}
 	if o.MaxQueueBytes < 64<<10 || o.MaxQueueBytes > 1<<30 {
 		v.add("max_queue_bytes", "%d is not between 65536 and 1073741824", o.MaxQueueBytes)
+	}
+	if o.MemoryLimit < 0 {
+		v.add("memory_limit_bytes", "%d is below zero", o.MemoryLimit)
 	}
 	if o.SlowConsumers != DisconnectSlow && o.SlowConsumers != DropSlow {
 		v.add("slow_consumers", "%q is neither \"disconnect\" nor \"drop\"", o.SlowConsumers)

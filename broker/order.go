@@ -115,7 +115,12 @@ func (b *Broker) obeyEmit(o *wire.Emit) *wire.Count {
 	if !ok {
 		return &wire.Count{}
 	}
-	report := b.emitHere(ns, targetFrom(o.GetTarget()), messageFrom(o.GetEvent()))
+	var report Report
+	if to := ns.index.Select(nil, targetFrom(o.GetTarget())); b.Overloaded() {
+		report = b.notSent(len(to))
+	} else {
+		report = b.deliver(ns, to, messageFrom(o.GetEvent()))
+	}
 	c := matched(report.Matched)
 	c.Queued = uint32(report.Queued) //nolint:gosec // bounded by file descriptors
 	return c

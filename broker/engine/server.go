@@ -112,6 +112,22 @@ func (s *Server) drain() {
 	}
 }
 
+// CutBacklogs ends the connections for which more bytes wait than limit, with ReasonSlowConsumer, and returns how many
+// there were.
+func (s *Server) CutBacklogs(limit int) int {
+	n := 0
+	for _, c := range s.all() {
+		c.mu.Lock()
+		slow := c.state == stateOpen && c.out.cost > limit
+		c.mu.Unlock()
+		if slow {
+			c.terminate(ReasonSlowConsumer, nil)
+			n++
+		}
+	}
+	return n
+}
+
 func (s *Server) all() []*Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -156,3 +156,36 @@ func TestSendAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations per message", allocs)
 	}
 }
+
+// Who has much waiting for it is cut when memory is to be had back, and nobody else.
+func TestCutBacklogs(t *testing.T) {
+	s := start(t, func(o *Options) { o.MaxQueuedBytes = 1 << 30 })
+	_, stalled := s.rawClient(t)
+	nc, reading := s.rawClient(t)
+	frame := text(strings.Repeat("x", 16<<10))
+	waits := func() bool { // and not because the server is behind
+		stalled.mu.Lock()
+		defer stalled.mu.Unlock()
+		return stalled.stalled && stalled.out.cost > 200<<10
+	}
+	for i := 0; !waits(); i++ {
+		if i > 10_000 {
+			t.Fatal("nothing waits")
+		}
+		stalled.Send(frame, false)
+	}
+	reading.Send(text("2a"), false)
+	if _, err := ws.ReadFrame(nc); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.CutBacklogs(1 << 30); n != 0 {
+		t.Errorf("%d were cut that have little", n)
+	}
+	if n := s.CutBacklogs(64 << 10); n != 1 {
+		t.Errorf("%d were cut", n)
+	}
+	stalled.wantClose(t, ReasonSlowConsumer)
+	if !reading.isOpen() {
+		t.Error("a neighbour was cut")
+	}
+}

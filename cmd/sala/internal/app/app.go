@@ -94,11 +94,11 @@ func (a *App) assemble(ctx context.Context) error {
 		a.onStop(l.from.Name+" listener", stopGrace, bound.close)
 		*l.bound = bound
 	}
-	a.places = a.connectionLimit()
+	options, page := a.cfg.Broker, http.Handler(nil)
+	options.MemoryLimit = a.setLimits()
 	a.public.guard(a.places, a.log)
 	a.http.guard(maxControlConnections, a.log)
 	a.grpc.guard(maxControlConnections, a.log)
-	options, page := a.cfg.Broker, http.Handler(nil)
 	if a.cfg.Flags.Dev {
 		options.AllowedOrigins = slices.Concat(options.AllowedOrigins, a.pageOrigins())
 		page = console.Handler(console.Config{PublicPort: a.public.port(), PublicTLS: a.public.tls != nil, Version: a.version})
@@ -207,12 +207,14 @@ func (a *App) ready() error {
 	if a.broker.Draining() {
 		return errors.New("draining: this node is sending its clients away")
 	}
+	if a.broker.Overloaded() {
+		return errors.New("overloaded: this node is short of memory, and refuses new clients and messages until some is free")
+	}
 	return nil
 }
 
 // Start serves on all listeners. It is called once.
 func (a *App) Start() {
-	a.log.Info("limits", "max_connections", a.places, "open_files", maxOpenFiles())
 	a.serve(a.public, a.public.serveHTTP)
 	a.serve(a.http, a.http.serveHTTP)
 	a.serve(a.grpc, func() error { return a.api.Serve(a.grpc.tlsOrPlain()) })

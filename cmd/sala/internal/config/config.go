@@ -144,6 +144,9 @@ func (f *Flags) checkNumbers(p *problems) {
 	if f.MaxAttachments <= 0 {
 		p.addf("--max-attachments is %d; it must be above zero, such as 64", f.MaxAttachments)
 	}
+	if f.MemoryLimit < 0 {
+		p.addf("--memory-limit-bytes is %d; it must not be below zero, which means GOMEMLIMIT or what the control group allows", f.MemoryLimit)
+	}
 	if f.MaxMessage <= 0 {
 		p.addf("--max-message-bytes is %d; it must be above zero, such as 1000000", f.MaxMessage)
 	}

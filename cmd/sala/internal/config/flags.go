@@ -62,6 +62,7 @@ type Flags struct {
 	DecideRequired bool          `env:"SALA_DECIDE_REQUIRED" group:"backends" help:"Refuse clients while no backend is there that decides."`
 
 	StateDir     Path          `name:"state-dir" env:"SALA_STATE_DIR" placeholder:"DIR" group:"running" help:"Folder, of this node alone, where it keeps what has to survive a restart: which tokens are revoked. Without it, and without --redis-url, a restart forgets that."`
+	MemoryLimit  int64         `name:"memory-limit-bytes" env:"SALA_MEMORY_LIMIT_BYTES" placeholder:"BYTES" group:"running" help:"How much memory the process may use: near it, new clients and messages are refused until some is free. By default GOMEMLIMIT, or else 90 % of the control group's limit."`
 	LogLevel     string        `env:"SALA_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" group:"running" help:"One of debug, info, warn and error."`
 	LogFormat    string        `env:"SALA_LOG_FORMAT" default:"text" enum:"text,json" placeholder:"FORMAT" group:"running" help:"One of text and json."`
 	DrainSpread  time.Duration `env:"SALA_DRAIN_SPREAD" default:"5s" placeholder:"DURATION" group:"running" help:"Over how long clients are sent away when the node drains, so that they don't all come back at once; at SIGTERM in half of --drain-timeout at the most."`
