@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -146,16 +147,13 @@ func (m *Mesh) call(ctx context.Context, id uint64, request []byte) *wire.Envelo
 // wait returns what w has got when it is complete or ctx ends.
 func (m *Mesh) wait(ctx context.Context, w *waiter, kind Asked) (Result, error) {
 	start := time.Now()
-	var cancelled error
 	select {
 	case <-w.done:
 	case <-ctx.Done():
-		if ctx.Err() != context.DeadlineExceeded {
-			cancelled = ctx.Err()
-		}
 	}
+	cancelled := ctx.Err() // also of a caller who had given up before the answers came
 	result, err := m.pending.result(w, m.members.ids())
-	if err == nil {
+	if err == nil && errors.Is(cancelled, context.Canceled) {
 		err = cancelled
 	}
 	m.observer.Answered(kind, time.Since(start), len(result.Missing)+result.Unnamed)
