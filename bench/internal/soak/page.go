@@ -87,7 +87,10 @@ func (r *Result) trends(b *strings.Builder) {
 			break
 		}
 		verdict := "flat"
-		if r.grows(m) {
+		switch {
+		case r.Quick:
+			verdict = "too short"
+		case r.grows(m):
 			verdict = "**grows**"
 		}
 		t := r.Trends[m.name]

@@ -81,6 +81,11 @@ func TestWhatGrowsOrIsLostFails(t *testing.T) {
 			t.Errorf("%s: the page says otherwise:\n%s", name, page)
 		}
 	}
+	short := soakOf(job.Moment{Heap: 12 << 20}, job.Figures{})
+	short.Quick = true
+	if got := short.Failures(); len(got) > 0 || !strings.Contains(short.page(), "| too short |") {
+		t.Errorf("a smoke test failed with %q:\n%s", got, short.page())
+	}
 	failed := soakOf(job.Moment{}, job.Figures{})
 	failed.Samples[0].Error = "it\nbroke"
 	if got := failed.Failures(); len(got) != 1 || !strings.Contains(failed.page(), "**Failed:** it broke") {
