@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -33,11 +34,11 @@ func TestLittleMemory(t *testing.T) {
 	n := &node{out: newOutput(), err: newOutput()}
 	cmd := exec.CommandContext(t.Context(), binary, "serve", "--dev", "--api-key=test="+testKey, "--log-format=json",
 		"--max-queue-bytes=33554432", "--listen=127.0.0.1:0", "--grpc-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0")
-	cmd.Env = append(os.Environ(), "GOMEMLIMIT=96MiB")
+	cmd.Env = append(os.Environ(), "GOMEMLIMIT=64MiB")
 	cmd.Stderr = n.err
 	startProcess(t, cmd)
 	n.public, n.grpc, n.http = address(t, n.err, "public"), address(t, n.err, "grpc"), address(t, n.err, "http")
-	n.err.line(t, `"msg":"limits"`, `"memory":100663296`, `"memory_from":"GOMEMLIMIT"`)
+	n.err.line(t, `"msg":"limits"`, `"memory":67108864`, `"memory_from":"GOMEMLIMIT"`)
 
 	conn, err := grpc.NewClient(n.grpc, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -51,7 +52,7 @@ func TestLittleMemory(t *testing.T) {
 	for i := range clients {
 		clients[i] = n.connect(t, fmt.Sprint("user", i))
 	}
-	padding := strings.Repeat("x", 900_000)
+	padding := strconv.Quote(strings.Repeat("x", 900_000))
 	code := codes.OK
 	for sent := 0; code == codes.OK; sent++ {
 		if sent == 1000 {
@@ -65,7 +66,7 @@ func TestLittleMemory(t *testing.T) {
 	if code != codes.ResourceExhausted {
 		t.Errorf("a message that is refused gets %s", code)
 	}
-	n.err.line(t, "memory is short", `"limit":100663296`)
+	n.err.line(t, "memory is short", `"limit":67108864`)
 	if status, body := get(t, "http://"+n.http+"/readyz", ""); status != http.StatusServiceUnavailable || !strings.Contains(body, "memory") {
 		t.Errorf("readyz: %d %s", status, body)
 	}
@@ -82,7 +83,7 @@ func TestLittleMemory(t *testing.T) {
 	reading.Wait()
 	n.err.line(t, "memory is enough again")
 	for i, c := range clients {
-		if code := n.emitLarge(ctx, conn, c.id, queued[i], "after"); code != codes.OK {
+		if code := n.emitLarge(ctx, conn, c.id, queued[i], `"after"`); code != codes.OK {
 			t.Errorf("a message afterwards gets %s", code)
 		}
 		c.read(fmt.Sprintf(`42["m",%d,"after"`, queued[i]))
@@ -110,9 +111,9 @@ func (c *client) readAll(t *testing.T, count int) {
 
 // emitLarge emits to one client, over gRPC, which takes large messages quickly:
 // those that wait must not become slow consumers before memory is short.
-func (n *node) emitLarge(ctx context.Context, conn *grpc.ClientConn, socket string, number int, text string) codes.Code {
+func (n *node) emitLarge(ctx context.Context, conn *grpc.ClientConn, socket string, number int, arg string) codes.Code {
 	_, err := salav1.NewMessageServiceClient(conn).Emit(ctx, &salav1.EmitRequest{
-		Sockets: []string{socket}, Event: "m", ArgsJson: fmt.Sprintf("[%d,%q]", number, text),
+		Sockets: []string{socket}, Event: "m", ArgsJson: fmt.Sprintf("[%d,%s]", number, arg),
 	})
 	return status.Code(err)
 }
