@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
@@ -15,6 +16,11 @@ const (
 	// growStep is by how much the room for a long message grows at a time: a client must send the bytes, not only
 	// announce them, before memory is spent on it.
 	growStep = 64 << 10
+
+	// maxIdleFrames is how many frames a client may send within idleFrameTime that bring no message nearer: pings, pongs,
+	// empty fragments. Each costs as much as a message, and no other limit sees it.
+	maxIdleFrames = 1000
+	idleFrameTime = 10 * time.Second
 )
 
 // buffers is a pool of read buffers, shared by the connections of a server.
@@ -48,6 +54,9 @@ type reader struct {
 
 	opcode  byte   // of the message of which fragments have arrived; 0 if there is none
 	message []byte // what has arrived of it
+
+	idleFrames int       // since idleSince
+	idleSince  time.Time // at most idleFrameTime ago, or the count starts anew
 }
 
 func newReader(l *link, early []byte, limit int64, pool *buffers) *reader {
@@ -72,6 +81,11 @@ func (r *reader) next() (opcode byte, payload []byte, err error) {
 		if err != nil {
 			return 0, nil, err
 		}
+		if h.control() || !h.fin && h.length == 0 {
+			if err := r.countIdle(); err != nil {
+				return 0, nil, err
+			}
+		}
 		if h.control() {
 			payload, err = r.control(h)
 			return h.opcode, payload, err
@@ -94,6 +108,17 @@ func (r *reader) next() (opcode byte, payload []byte, err error) {
 			return opcode, r.message, validate(opcode, r.message)
 		}
 	}
+}
+
+// countIdle counts a frame that brings no message nearer.
+func (r *reader) countIdle() error {
+	if now := time.Now(); now.Sub(r.idleSince) >= idleFrameTime {
+		r.idleFrames, r.idleSince = 0, now
+	}
+	if r.idleFrames++; r.idleFrames > maxIdleFrames {
+		return violation("too many frames without a message")
+	}
+	return nil
 }
 
 // check refuses a data frame that can't follow what came before, and one that would make the message too long.

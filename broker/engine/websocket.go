@@ -111,6 +111,11 @@ func (c *Conn) readMessages(r *reader) error {
 			if p, err = parsePacket(payload); err != nil {
 				return &protocolError{ReasonParseError, err.Error()}
 			}
+			if p.kind != packetMessage {
+				if err = r.countIdle(); err != nil {
+					return err
+				}
+			}
 			if p.kind == packetClose {
 				c.CloseAfterFlush(ReasonTransportClose)
 			} else if err = c.receive(p); err != nil {
