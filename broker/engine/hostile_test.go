@@ -28,8 +28,8 @@ func (s *server) neighbour(t *testing.T) (unharmed func()) {
 	}
 }
 
-// raw sends bytes over a connection of its own, and returns what comes back until the server closes it, or until it
-// has been silent for a little while.
+// raw sends bytes over a connection of its own, and then nothing more, and returns what comes back until the server
+// closes it.
 func (s *server) raw(t *testing.T, request string) string {
 	t.Helper()
 	nc, err := net.Dial("tcp", strings.TrimPrefix(s.http.URL, "http://"))
@@ -37,10 +37,16 @@ func (s *server) raw(t *testing.T, request string) string {
 		t.Fatal(err)
 	}
 	defer func() { _ = nc.Close() }()
-	go func() { _, _ = io.WriteString(nc, request) }() // the server may stop reading
-	_ = nc.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
-	answer, _ := io.ReadAll(nc) // what came before the end or the silence is what counts
-	return string(answer)
+	_ = nc.SetDeadline(time.Now().Add(patience))
+	go func() { // the server may stop reading
+		_, _ = io.WriteString(nc, request)
+		_ = nc.(*net.TCPConn).CloseWrite()
+	}()
+	answer, err := io.ReadAll(nc)
+	if late, ok := err.(net.Error); ok && late.Timeout() {
+		t.Errorf("the connection is still open after %.60q", answer)
+	}
+	return string(answer) // a reset behind it is as good an end
 }
 
 // What isn't quite HTTP, or a handshake, is refused, and never understood in two ways.
@@ -69,7 +75,7 @@ func TestHostileRequests(t *testing.T) {
 		"no HTTP":                  {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", "HTTP/1.1 400"},
 		"HTTP/2":                   {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/1.1 "},
 		"absurd query":             {"GET " + handshake + strings.Repeat("&a=b", 100_000) + " HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 "},
-		"absurd URL":               {"GET /" + strings.Repeat("x", 2<<20) + " HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 431"},
+		"absurd URL":               {"GET /" + strings.Repeat("x", 2<<20) + " HTTP/1.1\r\nHost: x\r\n\r\n", ""},
 		"bytes that are no query":  {"GET /socket.io/?EIO=4&transport=%zz&sid=%00 HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 400"},
 		"endless sid":              {"GET " + handshake + "&sid=" + strings.Repeat("A", 60_000) + " HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 400"},
 		"no WebSocket version":     {upgrade + key + "\r\n", "HTTP/1.1 400"},
@@ -81,7 +87,8 @@ func TestHostileRequests(t *testing.T) {
 		"garbage behind handshake": {upgrade + key + version + "\r\n" + strings.Repeat("\xff\xfe garbage", 100), "HTTP/1.1 101"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := s.raw(t, test.request); !strings.HasPrefix(got, test.want) {
+			// Without a word if the server doesn't read to the end: the answer may be lost with the rest.
+			if got := s.raw(t, test.request); !strings.HasPrefix(got, test.want) || test.want == "" && strings.Contains(got, " 200 ") {
 				t.Errorf("answered %.60q, want %s", got, test.want)
 			}
 		})
@@ -207,6 +214,11 @@ func TestPostsRacePolls(t *testing.T) {
 	s := start(t)
 	c, ses := s.poller(t)
 	const rounds = 100
+	ses.onEvent(func(e event) {
+		if e.name == "text" {
+			ses.Send(text("2"+e.value), false)
+		}
+	})
 	var posting sync.WaitGroup
 	posting.Go(func() {
 		for i := range rounds {
@@ -215,11 +227,7 @@ func TestPostsRacePolls(t *testing.T) {
 			}
 		}
 	})
-	ses.onEvent(func(e event) {
-		if e.name == "text" {
-			ses.Send(text("2"+e.value), false)
-		}
-	})
+	defer posting.Wait()
 	next := 0
 	for next < rounds {
 		_, body := c.poll()
@@ -230,5 +238,4 @@ func TestPostsRacePolls(t *testing.T) {
 			next++
 		}
 	}
-	posting.Wait()
 }
