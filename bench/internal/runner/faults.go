@@ -58,7 +58,7 @@ func FaultPlan() Plan {
 				Args: []string{"--ping-interval", "15s", "--ping-timeout", "3s"}},
 			{Name: Hostile, Runs: 1, Job: job.Job{
 				Kind: job.Hostile, Clients: 1000,
-				Batch: 1, Every: 20 * time.Millisecond, Batches: 40, WarmupBatches: 100, Rounds: 3, Windows: 9,
+				Batch: 1, Every: 20 * time.Millisecond, Batches: 40, WarmupBatches: 100, Rounds: 5, Windows: 25,
 			}},
 			{Name: Storm, Runs: 1, Job: job.Job{
 				Kind: job.Storm, Clients: 1000, Dropped: 14_000,
