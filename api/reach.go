@@ -169,7 +169,7 @@ func (r reach) permissions(p broker.Permissions) error {
 // patterns returns an error unless one area holds whatever each pattern names.
 func (r reach) patterns(namespace string, patterns []string) error {
 	for _, p := range patterns {
-		if !slices.ContainsFunc(r.areas, func(a roomset.Area) bool { return a.Namespace == namespace && a.Rooms.Covers(p) }) {
+		if !slices.ContainsFunc(r.areas, func(a roomset.Area) bool { return a.Namespace == namespace && a.Rooms.Covers(roomset.Granted(p)) }) {
 			return r.deniedFor(fmt.Sprintf("all rooms that the pattern %q names in %q", p, namespace))
 		}
 	}

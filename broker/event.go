@@ -8,6 +8,7 @@ import (
 
 	"github.com/salabroker/sala/broker/fanout"
 	"github.com/salabroker/sala/broker/packet"
+	"github.com/salabroker/sala/broker/roomset"
 )
 
 // handle does what an event of a client asks for, and replies.
@@ -58,7 +59,7 @@ func (b *Broker) handleJoin(s *socket, p packet.Payload) *Error {
 	if err != nil {
 		return err
 	}
-	if !anyMatches(s.grant().Join, req.Room) {
+	if !roomset.AnyMatches(s.grant().Join, req.Room) {
 		return denied(ReasonJoinDenied, "the token doesn't allow to join the room %q", req.Room)
 	}
 	joined, err := b.join(s, req.Room)
@@ -147,7 +148,7 @@ func (b *Broker) handleRelay(s *socket, rule *RelayRule, p packet.Payload) *Erro
 	if err != nil {
 		return err
 	}
-	if !anyMatches(s.grant().Publish, room) {
+	if !roomset.AnyMatches(s.grant().Publish, room) {
 		return denied(ReasonPublishDenied, "the token doesn't allow to send to the room %q", room)
 	}
 	b.emit(s.ns, fanout.Target{Rooms: []string{room}}, m)

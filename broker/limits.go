@@ -66,8 +66,9 @@ func (l *Limits) validate(v *violations) {
 	}
 }
 
-// rates are the limits of what one connection sends.
-type rates struct{ events, bytes, joins limit.Rate }
+// rates are the limits of what one connection sends. excess is how many messages
+// it may send that break them: whoever goes on after that is disconnected.
+type rates struct{ events, bytes, joins, excess limit.Rate }
 
 func (o *Options) rates() rates {
 	l := &o.Limits
@@ -75,12 +76,9 @@ func (o *Options) rates() rates {
 		events: limit.Rate{PerSecond: l.Events, Burst: 2 * l.Events},
 		bytes:  limit.Rate{PerSecond: l.Bytes, Burst: max(2*l.Bytes, o.MaxMessageBytes+oversizeHandshake)},
 		joins:  limit.Rate{PerSecond: l.Joins, Burst: min(10*l.Joins, limit.MaxRate)},
+		excess: limit.Rate{PerSecond: 10, Burst: 100},
 	}
 }
-
-// excess is how many refused messages a connection may have: whoever goes on
-// after that, faster than this, is disconnected.
-var excess = limit.Rate{PerSecond: 10, Burst: 100}
 
 // usage is what a connection has taken of its limits.
 type usage struct {
@@ -125,7 +123,7 @@ func (c *client) exceed(name string) *Error {
 		err.Message = fmt.Sprintf("more than %d rooms joined or left in a second; do it more slowly", c.b.opts.Limits.Joins)
 	}
 	c.b.metrics.exceeded(name)
-	if !c.usage.excess.Take(excess, 1, c.b.uptime()) {
+	if !c.usage.excess.Take(c.b.rates.excess, 1, c.b.uptime()) {
 		c.expel(err)
 	}
 	return err

@@ -1,9 +1,11 @@
-// Package roomset says which rooms of which namespaces an API key may reach.
+// Package roomset says which rooms a client or an API key may reach.
 //
-// A [Pattern] is written like those in tokens: segments split at ":", "*" for
-// any one segment, a last "**" for any rest, also an empty one. Beyond that, a
-// segment may end with "*", which stands for any end of that segment: "room-*"
-// is "room-42", not "room-42:log".
+// Patterns and rooms are split into segments at ":". In a pattern "*" stands for
+// any one segment and a last "**" for any rest, also an empty one: "chat:*" is
+// "chat:42", not "chat:42:log", not "chat". In tokens, where a pattern is
+// [Granted], nothing else is special. In that of an API key, a [Pattern], a
+// segment may also end with "*", which stands for any end of that segment:
+// "room-*" is "room-42", not "room-42:log".
 package roomset
 
 import (
@@ -65,56 +67,27 @@ func Parse(text string) (Pattern, error) {
 
 // Matches reports whether p names room.
 func (p Pattern) Matches(room string) bool {
-	want, have := string(p), room
-	for {
-		wantSegment, wantRest, wantMore := strings.Cut(want, ":")
-		if wantSegment == "**" && !wantMore {
-			return true
-		}
-		haveSegment, haveRest, haveMore := strings.Cut(have, ":")
-		if !matchSegment(wantSegment, haveSegment) {
-			return false
-		}
-		switch {
-		case !wantMore:
-			return !haveMore
-		case !haveMore:
-			return wantRest == "**"
-		}
-		want, have = wantRest, haveRest
-	}
+	return match(string(p), room, func(want, have string, _ bool) bool { return opens(want, have) })
 }
 
-func matchSegment(want, have string) bool {
+// Covers reports whether p names every room that granted does.
+func (p Pattern) Covers(granted Granted) bool {
+	return match(string(p), string(granted), func(want, have string, last bool) bool {
+		switch {
+		case have == "**" && last:
+			return false
+		case have == "*":
+			return want == "*"
+		default:
+			return opens(want, have)
+		}
+	})
+}
+
+// opens reports whether a segment of a [Pattern] stands for another.
+func opens(want, have string) bool {
 	if start, open := strings.CutSuffix(want, "*"); open {
 		return strings.HasPrefix(have, start)
 	}
 	return want == have
-}
-
-// Covers reports whether p names every room that granted does, which is a
-// pattern as tokens have them: in it nothing but a segment "*" and a last "**"
-// is special.
-func (p Pattern) Covers(granted string) bool {
-	want, have := string(p), granted
-	for {
-		wantSegment, wantRest, wantMore := strings.Cut(want, ":")
-		if wantSegment == "**" && !wantMore {
-			return true
-		}
-		haveSegment, haveRest, haveMore := strings.Cut(have, ":")
-		switch {
-		case haveSegment == "**" && !haveMore:
-			return false
-		case haveSegment == "*" && wantSegment != "*":
-			return false
-		case !matchSegment(wantSegment, haveSegment):
-			return false
-		case !wantMore:
-			return !haveMore
-		case !haveMore:
-			return wantRest == "**"
-		}
-		want, have = wantRest, haveRest
-	}
 }

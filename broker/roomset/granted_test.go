@@ -1,4 +1,4 @@
-package broker
+package roomset
 
 import (
 	"math/rand/v2"
@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestPattern(t *testing.T) {
+func TestGranted(t *testing.T) {
 	tests := []struct {
 		pattern string
 		matches []string
@@ -26,12 +26,12 @@ func TestPattern(t *testing.T) {
 	}
 	for _, test := range tests {
 		for _, room := range test.matches {
-			if !pattern(test.pattern).matches(room) {
+			if !Granted(test.pattern).Matches(room) {
 				t.Errorf("%q does not match %q", test.pattern, room)
 			}
 		}
 		for _, room := range test.not {
-			if pattern(test.pattern).matches(room) {
+			if Granted(test.pattern).Matches(room) {
 				t.Errorf("%q matches %q", test.pattern, room)
 			}
 		}
@@ -54,9 +54,9 @@ func naiveParts(want, have []string) bool {
 	}
 }
 
-// TestPatternsAgainstModel compares a million pairs, made of few parts so that many
+// TestGrantedAgainstModel compares a million pairs, made of few parts so that many
 // of them match.
-func TestPatternsAgainstModel(t *testing.T) {
+func TestGrantedAgainstModel(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(7, 7))
 	parts := []string{"*", "**", "", "a", "b", "ab", "a*", "***", ".", "\u00e4", "A", " ", "\\", "[a]", "a|b"}
 	text := func(from []string) string {
@@ -69,7 +69,7 @@ func TestPatternsAgainstModel(t *testing.T) {
 	matches := 0
 	for range 1_000_000 {
 		want, have := text(parts[:3+rnd.IntN(len(parts)-2)]), text(parts[2:4+rnd.IntN(len(parts)-3)])
-		got := pattern(want).matches(have)
+		got := Granted(want).Matches(have)
 		if got != naiveMatches(want, have) {
 			t.Fatalf("%q matches %q: %t", want, have, got)
 		}
@@ -82,16 +82,16 @@ func TestPatternsAgainstModel(t *testing.T) {
 	}
 }
 
-func FuzzPattern(f *testing.F) {
+func FuzzGranted(f *testing.F) {
 	for _, pair := range [][2]string{{"chat:*", "chat:1"}, {"**", ""}, {"a:**", "a"}, {"*:*", ":"}, {"**:b", "a:b"}, {"a:*:**", "a:b"}} {
 		f.Add(pair[0], pair[1])
 	}
 	f.Fuzz(func(t *testing.T, want, have string) {
-		if got := pattern(want).matches(have); got != naiveMatches(want, have) {
+		if got := Granted(want).Matches(have); got != naiveMatches(want, have) {
 			t.Errorf("%q matches %q: %t", want, have, got)
 		}
 		// A pattern lets in only rooms that have all its parts but the last "**", in their places.
-		if pattern(want).matches(have) && strings.Count(have, ":") < strings.Count(strings.TrimSuffix(want, ":**"), ":") {
+		if Granted(want).Matches(have) && strings.Count(have, ":") < strings.Count(strings.TrimSuffix(want, ":**"), ":") {
 			t.Errorf("%q matches %q, which has fewer parts", want, have)
 		}
 	})
