@@ -17,7 +17,7 @@ var hostile = fault{
 		return fmt.Sprintf("%d clients in one room, %.0f messages of about 130 bytes a second. Meanwhile another process does what no client should, one thing "+
 			"after the other and then everything at once, over new connections where it is disconnected. None does so more than 1,000 times a second, since the processors are "+
 			"shared and it is not the machine that is to be tried out. Latency is measured in turn with and without an attack, in windows of "+
-			"%.1f s; the ratio is that of the medians of %d of each. Where it is above 1.15, which may be chance, up to %d more of each are measured, and all of them count.",
+			"%.1f s. During those without, a process that has nothing to do with the server takes as much of the processors, as often, as the attacker took. The ratio is that of the medians of %d of each. Where it is above 1.15, which may be chance, up to %d more of each are measured, and all of them count.",
 			p.Job.Clients, 1/p.Job.Every.Seconds(), float64(p.Job.Batches)*p.Job.Every.Seconds(), p.Job.Rounds, p.Job.Windows-p.Job.Rounds)
 	},
 	limits: []limit{

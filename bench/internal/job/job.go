@@ -27,6 +27,8 @@ const (
 	Hostile Kind = "hostile"
 	// Attack is these others.
 	Attack Kind = "attack"
+	// Burn takes Think of a processor every Every, and nothing of the server: what an attacker costs the machine.
+	Burn Kind = "burn"
 	// Storm cuts off most of the clients at once, which come back as stock clients do.
 	Storm Kind = "storm"
 	// Comeback is those who are cut off.

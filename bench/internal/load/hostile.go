@@ -89,11 +89,11 @@ func (h *hostile) suffer(ctx context.Context, f job.Figures, name string, batche
 	var quiet, busy []float64
 	total := job.Figures{}
 	for round := 0; round < h.job.Rounds || round < h.job.Windows && median(busy)/median(quiet) > tolerated; round++ {
-		q, idle, err := h.window(ctx, batches)
+		b, attacked, figures, err := h.attacked(ctx, batches, attacks)
 		if err != nil {
 			return err
 		}
-		b, attacked, figures, err := h.attacked(ctx, batches, attacks)
+		q, idle, err := h.unattacked(ctx, batches, figures)
 		if err != nil {
 			return err
 		}
@@ -129,6 +129,17 @@ func (h *hostile) attacked(ctx context.Context, batches int, attacks []string) (
 	m, err := h.metrics.read(ctx)
 	h.largest = max(h.largest, m[residentMemory])
 	return p99, cpu, f, err
+}
+
+// unattacked measures while another process takes of the machine what the attacker did: a ratio to that is what the server suffers.
+func (h *hostile) unattacked(ctx context.Context, batches int, attacker job.Figures) (p99 float64, cpu time.Duration, err error) {
+	burner, err := startChild(ctx, burnOf(h.job, attacker), nil)
+	if err != nil {
+		return 0, 0, err
+	}
+	p99, cpu, err = h.window(ctx, batches)
+	_, endErr := burner.end()
+	return p99, cpu, errors.Join(err, endErr)
 }
 
 // window measures once: the p99 of the neighbours, in ms, and the server's CPU.

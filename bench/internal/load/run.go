@@ -41,6 +41,8 @@ func Run(ctx context.Context, j *job.Job, connected func()) (job.Figures, error)
 		return runHostile(ctx, j)
 	case job.Attack:
 		return runAttack(ctx, j, connected)
+	case job.Burn:
+		return runBurn(ctx, j, connected)
 	case job.Storm:
 		return runStorm(ctx, j)
 	case job.Comeback:
