@@ -169,7 +169,7 @@ test('a drain ends streams with UNAVAILABLE, after the last events', async (t) =
 });
 
 test('backends that grant or read too little are cut, and slow nobody', async (t) => {
-  const sala = await Sala.start();
+  const sala = await Sala.start({ args: ['--max-bytes-per-second', '0'] });
   t.after(() => sala.stop());
   const credits = 10;
   const idle = await subscribe(t, sala, { kinds: MESSAGES, events: ['load'], credits });
