@@ -22,7 +22,7 @@ func runBurn(ctx context.Context, j *job.Job, connected func()) (job.Figures, er
 	connected()
 	begin, before := time.Now(), ownCPU()
 	for next := begin; pause(ctx, time.Until(next)) == nil; {
-		for start := ownCPU(); ownCPU()-start < j.Think; {
+		for start := ownCPU(); ctx.Err() == nil && ownCPU()-start < j.Think; {
 		}
 		next = next.Add(j.Every)
 		if late := time.Since(next); late > j.Every {
