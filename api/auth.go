@@ -83,20 +83,21 @@ func bearer(values []string) (string, error) {
 	return secret, nil
 }
 
-// authenticate returns whose key came with a call from an address, or an error
-// for the caller. It may be called concurrently.
-func (s *Server) authenticate(values []string, peer string) (*caller, error) {
+// authenticate returns whose key came with a call, or an error for the caller.
+// It asks where the call is from only if that matters. It may be called
+// concurrently.
+func (s *Server) authenticate(values []string, peer func() string) (*caller, error) {
 	secret, err := bearer(values)
 	if err != nil {
-		return nil, s.failures.note(peer, err)
+		return nil, s.failures.note(peer(), err)
 	}
 	key := s.keys.find(secret)
 	if key == nil {
-		return nil, s.failures.note(peer, unauthenticated(ReasonAPIKeyInvalid,
+		return nil, s.failures.note(peer(), unauthenticated(ReasonAPIKeyInvalid,
 			"the broker doesn't know this API key: send one of those that it was started with (--api-key)"))
 	}
 	if key.guessable {
-		return key, s.failures.check(peer)
+		return key, s.failures.check(peer())
 	}
 	return key, nil
 }

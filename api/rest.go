@@ -61,7 +61,7 @@ func (r *restRequest) sent() {
 func (s *Server) prepareREST(limits *bodyLimits, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		if _, err := s.authenticate(r.Header.Values("Authorization"), r.RemoteAddr); err != nil {
+		if _, err := s.authenticate(r.Header.Values("Authorization"), func() string { return r.RemoteAddr }); err != nil {
 			c := &call{server: s, method: restMethod, start: start, peer: r.RemoteAddr}
 			refuse(w, status.Convert(c.end(r.Context(), err, nil)))
 			return

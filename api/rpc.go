@@ -35,8 +35,11 @@ type call struct {
 	audit  *audit  // nil if nothing is to be written down
 }
 
-// callKey is the context key of the *call.
-type callKey struct{}
+// Context keys.
+type (
+	callKey   struct{} // of the *call
+	callerKey struct{} // of the *caller, if tap knows it already
+)
 
 // tap refuses calls without a key before anything of theirs but the metadata
 // has been read: only those with one may make the server read and decode a
@@ -49,11 +52,12 @@ func (s *Server) tap(ctx context.Context, info *tap.Info) (context.Context, erro
 	if isInMemory(ctx) { // the gateway has looked at it
 		return ctx, nil
 	}
-	if _, err := s.authenticate(info.Header.Get("authorization"), peerAddress(ctx)); err != nil {
+	key, err := s.authenticate(info.Header.Get("authorization"), func() string { return peerAddress(ctx) })
+	if err != nil {
 		c := &call{server: s, method: tapMethod(info.FullMethodName), start: start}
 		return nil, c.end(ctx, err, nil)
 	}
-	return ctx, nil
+	return context.WithValue(ctx, callerKey{}, key), nil
 }
 
 // tapMethod keeps names that callers have made up out of the metrics.
@@ -155,15 +159,18 @@ func (c *call) admit(ctx context.Context) error {
 	if isOpen(c.method) {
 		return nil
 	}
-	key, err := c.server.authenticate(metadata.ValueFromIncomingContext(ctx, "authorization"), peerAddress(ctx))
-	c.caller = key
-	if err != nil {
+	var known bool
+	if c.caller, known = ctx.Value(callerKey{}).(*caller); !known { // it comes from the gateway
+		var err error
+		c.caller, err = c.server.authenticate(metadata.ValueFromIncomingContext(ctx, "authorization"), func() string { return peerAddress(ctx) })
+		if err != nil {
+			return err
+		}
+	}
+	if err := c.caller.authorize(c.method); err != nil {
 		return err
 	}
-	if err := key.authorize(c.method); err != nil {
-		return err
-	}
-	return key.take()
+	return c.caller.take()
 }
 
 // keyName is the name of the API key; empty until it is known.
@@ -178,12 +185,7 @@ func (c *call) keyName() string {
 // panic costs its own call alone.
 func (c *call) end(ctx context.Context, err error, panicked any) error {
 	took := time.Since(c.start)
-	attrs := []slog.Attr{
-		slog.String("method", c.method),
-		slog.Duration("duration", took),
-		slog.String("key", c.keyName()),
-		slog.String("peer", cmp.Or(c.peer, peerAddress(ctx))),
-	}
+	var attrs []slog.Attr
 	if panicked != nil {
 		err = fmt.Errorf("panic: %s", describePanic(panicked))
 		attrs = append(attrs, slog.String("stack", string(debug.Stack())))
@@ -191,12 +193,12 @@ func (c *call) end(ctx context.Context, err error, panicked any) error {
 	c.server.record(ctx, c, err)
 	if err == nil {
 		c.server.metrics.observe(c.method, codes.OK, took)
-		c.server.log.LogAttrs(ctx, slog.LevelDebug, "rpc", append(attrs, slog.String("code", codeName(codes.OK)))...)
+		c.log(ctx, slog.LevelDebug, took, codes.OK, attrs)
 		return nil
 	}
 	failed := classify(err)
 	c.server.metrics.observe(c.method, failed.code, took)
-	attrs = append(attrs, slog.String("code", codeName(failed.code)), slog.String("reason", failed.errorReason()))
+	attrs = append(attrs, slog.String("reason", failed.errorReason()))
 	level := slog.LevelInfo
 	if failed.reason == ReasonRateLimited {
 		level = slog.LevelDebug // a line for each would be a flood of its own
@@ -207,8 +209,23 @@ func (c *call) end(ctx context.Context, err error, panicked any) error {
 		level = slog.LevelError
 		attrs = append(attrs, slog.String("error", err.Error()))
 	}
-	c.server.log.LogAttrs(ctx, level, "rpc", attrs...)
+	c.log(ctx, level, took, failed.code, attrs)
 	return failed.status().Err()
+}
+
+// log writes the line of the call. What it says is only put together if
+// somebody reads it: at the usual level that is after a failure.
+func (c *call) log(ctx context.Context, level slog.Level, took time.Duration, code codes.Code, more []slog.Attr) {
+	if !c.server.log.Enabled(ctx, level) {
+		return
+	}
+	c.server.log.LogAttrs(ctx, level, "rpc", append([]slog.Attr{
+		slog.String("method", c.method),
+		slog.Duration("duration", took),
+		slog.String("key", c.keyName()),
+		slog.String("peer", cmp.Or(c.peer, peerAddress(ctx))),
+		slog.String("code", codeName(code)),
+	}, more...)...)
 }
 
 // describePanic tells what the Go runtime has to say, such as "index out of

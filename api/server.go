@@ -103,6 +103,10 @@ const (
 	// maxStreams bounds the calls in flight, those that their caller has given up
 	// but that are still being carried out included; those above it wait.
 	maxStreams = 1024
+	// streamWorkers is how many goroutines are kept for calls, of all connections
+	// together. A new one would first have to grow its stack, which takes longer
+	// than most calls do otherwise; calls that find all of them busy get one.
+	streamWorkers = 16
 	// maxHeaderBytes bounds the metadata of a call, which is a key and little more.
 	maxHeaderBytes = 64 << 10
 	// connectTimeout is how long a connection may take to begin to speak HTTP/2,
@@ -183,6 +187,7 @@ func (s *Server) newGRPCServer(maxRequest int, connectTime time.Duration) *grpc.
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.MaxRecvMsgSize(maxRequest),
 		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.NumStreamWorkers(streamWorkers),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.ConnectionTimeout(connectTime),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
