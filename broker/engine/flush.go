@@ -52,7 +52,7 @@ func (q *flushQueue) pop() *Conn {
 		if q.stopped {
 			return nil
 		}
-		q.filled.Wait()
+		q.wait()
 	}
 	c := q.first
 	q.first, c.next = c.next, nil
@@ -60,6 +60,15 @@ func (q *flushQueue) pop() *Conn {
 		q.last = nil
 	}
 	return c
+}
+
+// wait waits until something is pushed, and then lets go first who is about to push, too: what several calls have for
+// one connection becomes one write. The caller holds mu, which is released in between.
+func (q *flushQueue) wait() {
+	q.filled.Wait()
+	q.mu.Unlock()
+	runtime.Gosched()
+	q.mu.Lock()
 }
 
 func (q *flushQueue) stop() {
