@@ -228,9 +228,13 @@ func TestAuthorityIsTakenAway(t *testing.T) {
 	}
 	client := trust(ca)
 	client.Certificates = []tls.Certificate{pair}
-	client.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+	sessions := tls.NewLRUClientSessionCache(1)
+	client.ClientSessionCache = sessions
 	for range 2 {
 		wantServer(t, addr, client, "server")
+	}
+	if _, kept := sessions.Get(client.ServerName); kept {
+		t.Error("the client got a session that it could take up again")
 	}
 	f.write("ca.crt", []byte("nonsense"))
 	if _, err := s.Reload(); err == nil {
