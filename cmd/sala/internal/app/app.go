@@ -163,7 +163,12 @@ func (a *App) build(ctx context.Context, options broker.Options, page http.Handl
 	if err != nil {
 		return errors.Join(fmt.Errorf("the control API can't start: %w", err), a.broker.Shutdown(ctx))
 	}
-	a.onStop("control API", stopGrace, a.api.Shutdown)
+	a.onStop("control API", stopGrace, func(ctx context.Context) error {
+		if a.grpc != nil {
+			a.grpc.gate.hurry()
+		}
+		return a.api.Shutdown(ctx)
+	})
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -78,6 +79,25 @@ func TestStopWithoutStart(t *testing.T) {
 	a.Stop(t.Context())
 	a.Stop(t.Context())
 	expectFree(t, addresses)
+}
+
+// TestStopDoesNotWaitForTheSilent has a connection to each listener that says
+// nothing, as browsers open in advance and those who look for open ports do.
+func TestStopDoesNotWaitForTheSilent(t *testing.T) {
+	var lines bytes.Buffer
+	a, err := New(t.Context(), testConfig(t, nil), slog.New(slog.NewTextHandler(&lines, nil)), io.Discard, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Start()
+	for _, l := range []*listener{a.public, a.grpc, a.http} {
+		hold(t, l.gate)
+		eventually(t, "it is in", func() bool { return l.gate.open.Load() == 1 })
+	}
+	a.Stop(t.Context())
+	if strings.Contains(lines.String(), "not stopped in good order") {
+		t.Error(lines.String())
+	}
 }
 
 func TestNewUndoesWhatItBegan(t *testing.T) {

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -23,6 +25,10 @@ const (
 	// Those above that number hear it from their system.
 	maxFarewells = 16
 	farewellTime = time.Second
+	// lastWord is how long a connection that has sent nothing yet may take to do
+	// so once the listener ends. Servers wait for one that has just come, and
+	// browsers open some that they may never use.
+	lastWord = 200 * time.Millisecond
 )
 
 // farewell is what a client gets for which there is no place.
@@ -48,6 +54,10 @@ type gate struct {
 	exhausted atomic.Uint64
 	leaving   sync.WaitGroup
 	once      sync.Once
+
+	mu      sync.Mutex
+	silent  map[*passage]struct{} // those that have sent nothing yet
+	hurried bool
 }
 
 // newGate puts a gate in front of what listens. The connections that come
@@ -60,6 +70,7 @@ func newGate(l net.Listener, limit int64, farewell string, log *slog.Logger) *ga
 		log:       log,
 		farewells: make(chan struct{}, maxFarewells),
 		closing:   make(chan struct{}),
+		silent:    make(map[*passage]struct{}),
 	}
 }
 
@@ -90,7 +101,51 @@ func (g *gate) Accept() (net.Conn, error) {
 			g.turnAway(tcp)
 			continue
 		}
-		return &passage{TCPConn: tcp, gate: g}, nil
+		p := &passage{TCPConn: tcp, gate: g}
+		if !g.enter(p) {
+			_ = p.Close() // it comes too late
+			continue
+		}
+		return p, nil
+	}
+}
+
+// enter reports whether a connection may still come.
+func (g *gate) enter(p *passage) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.hurried {
+		g.silent[p] = struct{}{}
+	}
+	return !g.hurried
+}
+
+// heard is told of a connection that isn't silent any more, or not there.
+func (g *gate) heard(p *passage) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.silent, p)
+}
+
+// hurry is for a server that is about to end, and would wait for connections
+// of which it can't tell whether they are in use: no more come in, and those
+// that go on to send nothing are closed soon.
+func (g *gate) hurry() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.hurried = true
+	if len(g.silent) > 0 {
+		time.AfterFunc(lastWord, g.dismiss)
+	}
+}
+
+// dismiss closes the connections that have sent nothing.
+func (g *gate) dismiss() {
+	g.mu.Lock()
+	silent := slices.Collect(maps.Keys(g.silent))
+	g.mu.Unlock()
+	for _, p := range silent {
+		_ = p.Close() // an error means that it has been closed
 	}
 }
 
@@ -148,11 +203,22 @@ func (g *gate) Close() error {
 }
 
 // passage is a connection that has come through a gate, which it tells of its
-// end.
+// first word and of its end.
 type passage struct {
 	*net.TCPConn
 	gate   *gate
+	spoke  atomic.Bool
 	closed atomic.Bool
+}
+
+// Read implements [net.Conn].
+func (p *passage) Read(b []byte) (int, error) {
+	n, err := p.TCPConn.Read(b)
+	if n > 0 && !p.spoke.Load() {
+		p.spoke.Store(true)
+		p.gate.heard(p)
+	}
+	return n, err
 }
 
 // Close implements [net.Conn].
@@ -160,6 +226,7 @@ func (p *passage) Close() error {
 	err := p.TCPConn.Close()
 	if !p.closed.Swap(true) {
 		p.gate.open.Add(-1)
+		p.gate.heard(p)
 	}
 	return err
 }

@@ -28,9 +28,14 @@ func hold(t *testing.T, g *gate) net.Conn {
 	return nc
 }
 
+const request = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
 // ask sends a request over nc and returns the status line, or how it failed.
-func ask(nc net.Conn) string {
-	_, _ = io.WriteString(nc, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") // reading tells
+func ask(nc net.Conn) string { return send(nc, request) }
+
+// send sends text over nc and returns the first line of what comes back.
+func send(nc net.Conn, text string) string {
+	_, _ = io.WriteString(nc, text) // reading tells
 	answer, err := io.ReadAll(nc)
 	if err != nil {
 		return err.Error()
@@ -116,6 +121,51 @@ func TestGateDoesNotWaitForThoseItTurnsAway(t *testing.T) {
 	eventually(t, "all have been turned away", func() bool { return g.turned.Load() == many })
 	if got := ask(first); got != "HTTP/1.1 404 Not Found" {
 		t.Errorf("the one that is in: %q", got)
+	}
+}
+
+// TestGateHurries has a server end: those that have sent nothing, and those
+// that come now, aren't waited for, and who is in the middle of a request is.
+func TestGateHurries(t *testing.T) {
+	g := startGate(t, 0, farewell)
+	begun := hold(t, g)
+	if _, err := io.WriteString(begun, request[:10]); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "one has been heard", func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return g.open.Load() == 1 && len(g.silent) == 0
+	})
+	silent := hold(t, g)
+	eventually(t, "another is in", func() bool { return g.open.Load() == 2 })
+	g.hurry()
+	for what, nc := range map[string]net.Conn{"a silent one": silent, "one that comes too late": hold(t, g)} {
+		if got := send(nc, ""); got != "" {
+			t.Errorf("%s: %q", what, got)
+		}
+	}
+	if got := send(begun, request[10:]); got != "HTTP/1.1 404 Not Found" {
+		t.Errorf("one in the middle of a request: %q", got)
+	}
+}
+
+// TestControlListenersAreGuarded fills both with connections that say nothing:
+// there is a limit, and it is each one's own.
+func TestControlListenersAreGuarded(t *testing.T) {
+	a := newApp(t)
+	a.Start()
+	defer a.Stop(t.Context())
+	for _, l := range []*listener{a.grpc, a.http} {
+		for range maxControlConnections {
+			hold(t, l.gate)
+		}
+		eventually(t, "as many are in as may be", func() bool { return l.gate.open.Load() == maxControlConnections })
+		if n := l.gate.turned.Load(); n != 0 {
+			t.Errorf("%s: %d were turned away below the limit", l.name, n)
+		}
+		hold(t, l.gate)
+		eventually(t, "the next is turned away", func() bool { return l.gate.turned.Load() == 1 })
 	}
 }
 

@@ -121,6 +121,7 @@ func (l *listener) serveHTTP() error { return l.server.Serve(l.tlsOrPlain()) }
 
 // shutdown waits for requests under way, and cuts them when ctx ends.
 func (l *listener) shutdown(ctx context.Context) error {
+	l.gate.hurry()
 	err := l.server.Shutdown(ctx)
 	if err != nil {
 		return errors.Join(err, l.server.Close())
