@@ -18,6 +18,7 @@ import (
 	"github.com/salabroker/sala/api"
 	"github.com/salabroker/sala/api/console"
 	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/limit"
 	"github.com/salabroker/sala/cmd/sala/internal/auditlog"
 	"github.com/salabroker/sala/cmd/sala/internal/config"
 )
@@ -96,9 +97,13 @@ func (a *App) assemble(ctx context.Context) error {
 	}
 	options, page := a.cfg.Broker, http.Handler(nil)
 	options.MemoryLimit = a.setLimits()
-	a.public.guard(a.places, a.log)
-	a.http.guard(maxControlConnections, a.log)
-	a.grpc.guard(maxControlConnections, a.log)
+	// Whoever sends nothing isn't a client that the broker could count.
+	a.public.guard(a.places, limit.AddressOptions{
+		PerAddress: transports * int(options.Limits.ConnectionsPerIP),
+		Exempt:     slices.Concat(options.Limits.Exempt, options.TrustedProxies),
+	}, a.log)
+	a.http.guard(maxControlConnections, limit.AddressOptions{}, a.log)
+	a.grpc.guard(maxControlConnections, limit.AddressOptions{}, a.log)
 	if a.cfg.Flags.Dev {
 		options.AllowedOrigins = slices.Concat(options.AllowedOrigins, a.pageOrigins())
 		page = console.Handler(console.Config{PublicPort: a.public.port(), PublicTLS: a.public.tls != nil, Version: a.version})

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/salabroker/sala/broker/forwarded"
+	"github.com/salabroker/sala/broker/limit"
 )
 
 const (
@@ -36,16 +40,15 @@ const farewell = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/
 	`{"code":3,"message":"No more connections"}`
 
 // gate is the door of a listener. It counts the connections that are open, also
-// those that have sent nothing yet, and turns away those above a limit: such a
-// client hears it at once and can go elsewhere, while one that is left to the
+// those that have sent nothing yet, and turns away those above a limit, or above
+// that of their address: such a client hears it at once and can go elsewhere, while one that is left to the
 // kernel waits for a file that nobody gives back, and the control API with it.
 type gate struct {
 	net.Listener
 
 	// Static.
-	limit     int64  // 0 for none
-	farewell  string // empty behind TLS, where nobody could read it
-	log       *slog.Logger
+	gateOptions
+	addresses *limit.Addresses
 	farewells chan struct{} // has a token for each that is under way
 	closing   chan struct{}
 
@@ -60,17 +63,24 @@ type gate struct {
 	hurried bool
 }
 
+// gateOptions configures a gate.
+type gateOptions struct {
+	places     int64 // how many connections there may be, 0 for any number
+	perAddress limit.AddressOptions
+	farewell   string // empty behind TLS, where nobody could read it
+	log        *slog.Logger
+}
+
 // newGate puts a gate in front of what listens. The connections that come
 // through it must be TCP.
-func newGate(l net.Listener, limit int64, farewell string, log *slog.Logger) *gate {
+func newGate(l net.Listener, o gateOptions) *gate {
 	return &gate{
-		Listener:  l,
-		limit:     limit,
-		farewell:  farewell,
-		log:       log,
-		farewells: make(chan struct{}, maxFarewells),
-		closing:   make(chan struct{}),
-		silent:    make(map[*passage]struct{}),
+		Listener:    l,
+		gateOptions: o,
+		addresses:   limit.NewAddresses(o.perAddress),
+		farewells:   make(chan struct{}, maxFarewells),
+		closing:     make(chan struct{}),
+		silent:      make(map[*passage]struct{}),
 	}
 }
 
@@ -96,18 +106,29 @@ func (g *gate) Accept() (net.Conn, error) {
 		if !ok { // never, on a TCP listener
 			return nc, nil
 		}
-		if g.open.Add(1) > g.limit && g.limit > 0 {
-			g.open.Add(-1)
-			g.turnAway(tcp)
-			continue
+		if p := g.admit(tcp); p != nil {
+			return p, nil
 		}
-		p := &passage{TCPConn: tcp, gate: g}
-		if !g.enter(p) {
-			_ = p.Close() // it comes too late
-			continue
-		}
-		return p, nil
 	}
+}
+
+// admit returns nil for a connection that can't come in, which it has closed or
+// will close.
+func (g *gate) admit(tcp *net.TCPConn) *passage {
+	p := &passage{TCPConn: tcp, gate: g, from: forwarded.Address(tcp.RemoteAddr().String())}
+	switch {
+	case g.open.Add(1) > g.places && g.places > 0:
+		g.open.Add(-1)
+		g.turnAway(tcp, "there are as many connections as there may be", "limit", g.places)
+	case g.addresses.Enter(p.from) != limit.Admitted:
+		g.open.Add(-1)
+		g.turnAway(tcp, "their address has as many connections as it may have", "limit", g.perAddress.PerAddress, "address", p.from.String())
+	case !g.enter(p):
+		_ = p.Close() // it comes too late
+	default:
+		return p
+	}
+	return nil
 }
 
 // enter reports whether a connection may still come.
@@ -170,9 +191,9 @@ func (g *gate) backOff(wait time.Duration) {
 }
 
 // turnAway tells a client that there is no place, and doesn't wait for it.
-func (g *gate) turnAway(tcp *net.TCPConn) {
+func (g *gate) turnAway(tcp *net.TCPConn, why string, attrs ...any) {
 	g.turned.Add(1)
-	g.log.Warn("new clients are turned away: there are as many connections as there may be", "listener", g.Addr().String(), "limit", g.limit)
+	g.log.Warn("new clients are turned away: "+why, append([]any{"listener", g.Addr().String()}, attrs...)...)
 	select {
 	case g.farewells <- struct{}{}:
 		g.leaving.Go(func() {
@@ -207,6 +228,7 @@ func (g *gate) Close() error {
 type passage struct {
 	*net.TCPConn
 	gate   *gate
+	from   netip.Addr
 	spoke  atomic.Bool
 	closed atomic.Bool
 }
@@ -226,6 +248,7 @@ func (p *passage) Close() error {
 	err := p.TCPConn.Close()
 	if !p.closed.Swap(true) {
 		p.gate.open.Add(-1)
+		p.gate.addresses.Leave(p.from)
 		p.gate.heard(p)
 	}
 	return err
@@ -242,7 +265,7 @@ func (g *gate) collectors(name string) []prometheus.Collector {
 			Name: "sala_listener_connections", Help: "TCP connections that are open, also those that have sent nothing yet.", ConstLabels: labels,
 		}, func() float64 { return float64(g.open.Load()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "sala_listener_turned_away_total", Help: "TCP connections above the limit, which were closed at once.", ConstLabels: labels,
+			Name: "sala_listener_turned_away_total", Help: "TCP connections above the limit, or that of their address, which were closed at once.", ConstLabels: labels,
 		}, func() float64 { return float64(g.turned.Load()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "sala_listener_exhausted_total", Help: "How often nothing could be accepted for want of open files or kernel memory.", ConstLabels: labels,

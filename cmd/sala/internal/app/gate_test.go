@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/salabroker/sala/cmd/sala/internal/config"
 )
 
 const patience = 10 * time.Second
@@ -59,13 +61,13 @@ func eventually(t *testing.T, what string, condition func() bool) {
 }
 
 // startGate serves HTTP behind a gate until the test ends.
-func startGate(t *testing.T, limit int64, words string) *gate {
+func startGate(t *testing.T, places int64, words string) *gate {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := newGate(l, limit, words, slog.New(slog.DiscardHandler))
+	g := newGate(l, gateOptions{places: places, farewell: words, log: slog.New(slog.DiscardHandler)})
 	server := &http.Server{Handler: http.NotFoundHandler()}
 	done := make(chan error)
 	go func() { done <- server.Serve(g) }()
@@ -121,6 +123,34 @@ func TestGateDoesNotWaitForThoseItTurnsAway(t *testing.T) {
 	eventually(t, "all have been turned away", func() bool { return g.turned.Load() == many })
 	if got := ask(first); got != "HTTP/1.1 404 Not Found" {
 		t.Errorf("the one that is in: %q", got)
+	}
+}
+
+// TestAnAddressCannotTakeAllPlaces fills the share of an address with
+// connections that say nothing, of which the broker knows nothing.
+func TestAnAddressCannotTakeAllPlaces(t *testing.T) {
+	a, err := New(t.Context(), testConfig(t, func(f *config.Flags) { f.MaxConnectionsPerIP = 2 }), slog.New(slog.DiscardHandler), io.Discard, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Start()
+	defer a.Stop(t.Context())
+	g := a.public.gate
+	var silent []net.Conn
+	for range 2 * transports {
+		silent = append(silent, hold(t, g))
+	}
+	eventually(t, "a share is taken", func() bool { return g.open.Load() == 2*transports })
+	if got := ask(hold(t, g)); got != "HTTP/1.1 503 Service Unavailable" {
+		t.Errorf("above the share: %q", got)
+	}
+	if n := g.turned.Load(); n != 1 {
+		t.Errorf("%d were turned away", n)
+	}
+	_ = silent[0].Close()
+	eventually(t, "one is free", func() bool { return g.open.Load() < 2*transports })
+	if got := ask(hold(t, g)); got != "HTTP/1.1 404 Not Found" {
+		t.Errorf("in the place that is free: %q", got)
 	}
 }
 
@@ -201,7 +231,7 @@ func TestGateWaitsForFiles(t *testing.T) {
 		logged := 0
 		log := slog.NewTextHandler(writer(func() { logged++ }), nil)
 		l := &exhausted{}
-		g := newGate(l, 0, "", slog.New(newSparse(log)))
+		g := newGate(l, gateOptions{log: slog.New(newSparse(log))})
 		ended := make(chan error)
 		go func() {
 			_, err := g.Accept()

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/salabroker/sala/broker/limit"
 	"github.com/salabroker/sala/cmd/sala/internal/certs"
 	"github.com/salabroker/sala/cmd/sala/internal/config"
 )
@@ -25,6 +26,9 @@ const (
 	// maxControlConnections bounds those of each control listener. A backend has
 	// one over gRPC and a few over REST.
 	maxControlConnections = 1024
+	// transports is how many TCP connections a client may need at a time: one for
+	// each of a poll, a post, and the WebSocket that it upgrades to.
+	transports = 3
 )
 
 // listener is a bound port and, if it speaks HTTP, its server.
@@ -95,14 +99,14 @@ func (l *listener) tlsOrPlain() net.Listener {
 	return tls.NewListener(l.net, l.tls.Config())
 }
 
-// guard puts a gate in front of the listener; limit is how many connections it
-// may have, 0 for any number.
-func (l *listener) guard(limit int64, log *slog.Logger) {
+// guard puts a gate in front of the listener, for so many connections, 0 for any
+// number.
+func (l *listener) guard(places int64, perAddress limit.AddressOptions, log *slog.Logger) {
 	words := farewell
 	if l.tls != nil || l.flag == config.GRPCFlag {
 		words = "" // nobody could read them
 	}
-	l.gate = newGate(l.net, limit, words, slog.New(newSparse(log.Handler())))
+	l.gate = newGate(l.net, gateOptions{places, perAddress, words, slog.New(newSparse(log.Handler()))})
 	l.net = l.gate
 }
 
