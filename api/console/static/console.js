@@ -193,28 +193,47 @@ function roomsPath() {
   return `/v1/rooms?${new URLSearchParams({ namespace: state.namespace })}`;
 }
 
+// showRooms changes only what is new: a button that was put in the place of
+// another while somebody presses it would not be clicked.
 function showRooms({ rooms = [], nextPageToken }) {
-  const focused = document.activeElement?.dataset.do; // survives the redrawing
-  $('rooms').replaceChildren(...rooms.map(({ name, sockets = 0 }) => {
-    const mine = state.mine.has(name);
-    const count = node('span', { className: 'count', textContent: sockets, title: 'clients in the room' });
-    count.append(node('span', { className: 'hidden', textContent: sockets === 1 ? ' client' : ' clients' }));
-    const item = node('li', {}, node('span', { className: 'name', textContent: name, title: name }), count);
-    item.dataset.mine = mine;
-    if (state.socket?.id) item.append(roomButton(mine ? 'Leave' : 'Join', name, () => (mine ? leave(name) : join(name))));
-    item.append(roomButton('Clear', name, () => clear(name), 'danger'));
-    return item;
-  }));
+  const list = $('rooms');
+  const names = new Set(rooms.map(({ name }) => name));
+  const items = new Map();
+  for (const item of [...list.children]) {
+    if (names.has(item.dataset.room)) items.set(item.dataset.room, item);
+    else item.remove();
+  }
+  for (const [n, { name, sockets = 0 }] of rooms.entries()) {
+    const item = items.get(name) ?? roomItem(name);
+    showRoom(item, name, sockets);
+    if (list.children[n] !== item) list.insertBefore(item, list.children[n] ?? null);
+  }
   $('rooms-empty').hidden = rooms.length > 0;
   $('rooms-more').hidden = !nextPageToken;
-  if (focused) document.querySelector(`[data-do="${CSS.escape(focused)}"]`)?.focus();
 }
 
-function roomButton(label, room, onclick, extra = '') {
-  const button = node('button', { type: 'button', className: `quiet ${extra}`, textContent: label, onclick });
-  button.append(node('span', { className: 'hidden', textContent: ` ${room}` }));
-  button.dataset.do = `${label} ${room}`;
-  return button;
+function roomItem(name) {
+  const count = node('span', { className: 'count', title: 'clients in the room' }, node('span', { className: 'number' }), node('span', { className: 'hidden' }));
+  const item = node('li', {}, node('span', { className: 'name', textContent: name, title: name }), count,
+    roomButton('Join', name, () => (state.mine.has(name) ? leave(name) : join(name)), 'move'),
+    roomButton('Clear', name, () => clear(name), 'danger'));
+  item.dataset.room = name;
+  return item;
+}
+
+function showRoom(item, name, sockets) {
+  const mine = state.mine.has(name);
+  const set = (selector, properties) => Object.assign(item.querySelector(selector), properties);
+  item.dataset.mine = mine;
+  set('.number', { textContent: sockets });
+  set('.count .hidden', { textContent: sockets === 1 ? ' client' : ' clients' });
+  set('.move', { hidden: !state.socket?.id });
+  set('.move .label', { textContent: mine ? 'Leave' : 'Join' });
+}
+
+function roomButton(label, room, onclick, extra) {
+  return node('button', { type: 'button', className: `quiet ${extra}`, onclick },
+    node('span', { className: 'label', textContent: label }), node('span', { className: 'hidden', textContent: ` ${room}` }));
 }
 
 // ---- sending ----------------------------------------------------------------
