@@ -41,8 +41,9 @@ const farewell = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/
 
 // gate is the door of a listener. It counts the connections that are open, also
 // those that have sent nothing yet, and turns away those above a limit, or above
-// that of their address: such a client hears it at once and can go elsewhere, while one that is left to the
-// kernel waits for a file that nobody gives back, and the control API with it.
+// that of their address: such a client hears it at once and can go elsewhere,
+// while one that is left to the kernel waits for a file that nobody gives back,
+// and the control API with it.
 type gate struct {
 	net.Listener
 
@@ -58,6 +59,7 @@ type gate struct {
 	leaving   sync.WaitGroup
 	once      sync.Once
 
+	// Guarded by mu, which is held with no other lock.
 	mu      sync.Mutex
 	silent  map[*passage]struct{} // those that have sent nothing yet
 	hurried bool
