@@ -112,9 +112,12 @@ func single(t *testing.T) clustertest.Network {
 }
 
 // sharded is the network of a Redis Cluster, one for all tests, since it takes
-// seconds to form.
+// seconds to form. Each test finds it empty.
 func sharded(servers []*clustertest.Redis) func(*testing.T) clustertest.Network {
 	return func(t *testing.T) clustertest.Network {
+		for _, server := range servers {
+			server.Must("FLUSHALL")
+		}
 		return clustertest.Network{
 			Bus: func() cluster.Bus { return bus(t, servers[0].URL()) },
 			SetDown: func(down bool) {
