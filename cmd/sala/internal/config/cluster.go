@@ -72,6 +72,16 @@ func (f *Flags) clusterNotes() []string {
 	return nil
 }
 
+// isRedis reports whether the path of a URL with this scheme can only be the
+// number of a database.
+func isRedis(scheme string) bool {
+	return slices.Contains([]string{"redis", "rediss", "valkey", "valkeys"}, scheme)
+}
+
+func isDatabase(path string) bool {
+	return strings.Trim(strings.TrimPrefix(path, "/"), "0123456789") == ""
+}
+
 // maskURL shows a URL without the password and, as a parameter may be one,
 // without its query.
 func maskURL(raw string) string {
@@ -83,6 +93,8 @@ func maskURL(raw string) string {
 		return masked
 	case strings.Contains(u.Hostname(), ":") && !strings.HasPrefix(u.Host, "["):
 		return masked // a password without the host behind it
+	case isRedis(u.Scheme) && !isDatabase(u.Path):
+		return masked // "redis://user:/password" or "redis://user:1/password", which lack their host as well
 	}
 	shown := u.Scheme + "://"
 	if u.User != nil {

@@ -33,7 +33,7 @@ func FuzzFile(f *testing.F) {
 // FuzzSecrets: whatever stands around a key or a secret, neither an error nor what
 // "sala config check" prints repeats it.
 func FuzzSecrets(f *testing.F) {
-	for _, seed := range [][2]string{{"", ""}, {"ops=", ""}, {"ops=", ":emit"}, {"ops=", ":emits,rooms:read"}, {"ops=x:", ""}, {"a b=", ""}, {"ops=", " x"}, {"=", "="}} {
+	for _, seed := range [][2]string{{"", ""}, {"ops=", ""}, {"ops=", ":emit"}, {"ops=", ":emits,rooms:read"}, {"ops=x:", ""}, {"a b=", ""}, {"ops=", " x"}, {"=", "="}, {"/", ""}, {"6379/", ""}, {"6379/0", ""}} {
 		f.Add(seed[0], seed[1])
 	}
 	f.Fuzz(func(t *testing.T, before, after string) {
