@@ -1,8 +1,6 @@
 package api
 
 import (
-	"bytes"
-
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -61,7 +59,7 @@ func ackMessage(ack broker.Ack, argsAsJSON bool) *salav1.Ack {
 		m.Args = jsonList(ack.Args)
 	}
 	if m.Args == nil {
-		m.ArgsJson = string(bytes.ToValidUTF8(ack.Args, []byte("\uFFFD")))
+		m.ArgsJson = string(ack.Args)
 	}
 	return m
 }

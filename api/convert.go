@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -94,29 +96,55 @@ func findNonFinite(value *structpb.Value) (path string, found bool) {
 	return "", false
 }
 
+const (
+	// maxValueBytes bounds what a client's JSON may become as a protobuf value:
+	// stock gRPC clients take no message of more than 4 MiB.
+	maxValueBytes = 3 << 20
+	// maxValueDepth bounds how deeply it may be nested. The protobuf of Python,
+	// Java and C++ decodes 100 messages within each other, and an object in an
+	// object is three.
+	maxValueDepth = 30
+)
+
 // jsonList returns nil if text is no JSON array, or one that a ListValue has no
-// room for.
+// room for, or that some callers could not decode.
 func jsonList(text json.RawMessage) *structpb.ListValue {
 	var parsed []any
-	if err := json.Unmarshal(text, &parsed); err != nil {
+	if err := json.Unmarshal(text, &parsed); err != nil || isDeeper(parsed, maxValueDepth) {
 		return nil
 	}
 	list, err := structpb.NewList(parsed)
-	if err != nil {
+	if err != nil || proto.Size(list) > maxValueBytes {
 		return nil
 	}
 	return list
 }
 
+// isDeeper reports whether arrays and objects are nested deeper than depth.
+func isDeeper(value any, depth int) bool {
+	switch value := value.(type) {
+	case []any:
+		return depth == 0 || slices.ContainsFunc(value, func(element any) bool { return isDeeper(element, depth-1) })
+	case map[string]any:
+		for _, member := range value {
+			if isDeeper(member, depth-1) {
+				return true
+			}
+		}
+		return depth == 0
+	}
+	return false
+}
+
 // jsonValue returns nil for no text. What a token says that was made elsewhere
-// can be JSON that a Value has no room for, such as 1e999. Its text is shown
-// then: one odd token must not make a list of sockets fail.
+// can be JSON that a Value has no room for, such as 1e999, or that some callers
+// could not decode. Its text is shown then: one odd token must not make a list of sockets fail.
 func jsonValue(text json.RawMessage) *structpb.Value {
 	if len(text) == 0 {
 		return nil
 	}
 	var parsed any
-	if err := json.Unmarshal(text, &parsed); err == nil {
+	if err := json.Unmarshal(text, &parsed); err == nil && !isDeeper(parsed, maxValueDepth) {
 		if value, err := structpb.NewValue(parsed); err == nil {
 			return value
 		}

@@ -2,46 +2,103 @@ package api
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
 
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/salabroker/sala/broker"
+	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-// undecodable is an unknown field that marks a message which could not be
-// decoded. A caller who sends it gets the answer that it stands for.
-const undecodable = "\xfa\xff\xff\xff\x0f\x0bundecodable"
-
-// codec hands on what can't be decoded as a marked message. gRPC would answer
-// INTERNAL by itself, as if the broker were at fault, and nothing would count it.
+// codec is the codec that gRPC registers itself, without the errors that would
+// end a call. gRPC answers a message that it can't decode, or that it can't
+// encode, with INTERNAL, and ends the stream that carries it. But a stream
+// carries what many clients send and what many are sent: one of them must not
+// end it for all.
 type codec struct {
 	encoding.CodecV2
+	maxRequest int // bytes of a request
 }
 
-// newCodec wraps the codec that gRPC registers itself.
-func newCodec() encoding.CodecV2 {
-	return codec{encoding.GetCodecV2("proto")}
+func newCodec(maxRequest int) encoding.CodecV2 {
+	return codec{encoding.GetCodecV2("proto"), maxRequest}
 }
 
-// Unmarshal implements encoding.CodecV2.
+// Unmarshal implements encoding.CodecV2. A request that can't be accepted
+// becomes one that says why: see [refusalOf].
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
-	err := c.CodecV2.Unmarshal(data, v)
 	message, ok := v.(proto.Message)
-	if err == nil || !ok {
-		return err
+	if !ok {
+		return c.CodecV2.Unmarshal(data, v)
 	}
-	proto.Reset(message)
-	message.ProtoReflect().SetUnknown([]byte(undecodable))
+	if n := data.Len(); n > c.maxRequest {
+		salvage(data.Materialize(), message, requestTooLarge(
+			"the request has %d bytes, at most %d are allowed; args_json takes less room than args", n, c.maxRequest))
+		return nil
+	}
+	if err := c.CodecV2.Unmarshal(data, v); err != nil {
+		salvage(data.Materialize(), message, nil)
+	}
 	return nil
 }
 
-// checkDecoded returns an error for a message that could not be decoded.
-func checkDecoded(req any) error {
-	message, ok := req.(proto.Message)
-	if !ok || !bytes.Equal(message.ProtoReflect().GetUnknown(), []byte(undecodable)) {
+// Marshal implements encoding.CodecV2. Protobuf refuses text that isn't UTF-8,
+// so whatever isn't becomes U+FFFD. Only messages that need it are searched.
+func (c codec) Marshal(v any) (mem.BufferSlice, error) {
+	out, err := c.CodecV2.Marshal(v)
+	message, ok := v.(proto.Message)
+	if err == nil || !ok {
+		return out, err
+	}
+	replaceInvalid(message.ProtoReflect())
+	return c.CodecV2.Marshal(message)
+}
+
+// refused begins the unknown field in which a request says why it isn't
+// accepted. A caller who sends one gets the answer that it stands for.
+var refused = protowire.AppendTag(nil, protowire.MaxValidNumber, protowire.BytesType)
+
+// refuseMessage leaves in a message why it isn't accepted.
+func refuseMessage(m proto.Message, why *broker.Error) {
+	text, _ := json.Marshal(why) // plain data always encodes
+	m.ProtoReflect().SetUnknown(protowire.AppendBytes(bytes.Clone(refused), text))
+}
+
+// refusalOf returns why a message isn't accepted, nil if it is.
+func refusalOf(m proto.Message) error {
+	content, found := bytes.CutPrefix(m.ProtoReflect().GetUnknown(), refused)
+	if !found {
 		return nil
 	}
-	return badRequest("the request can't be decoded: it is no message of this call, has text that isn't UTF-8, or is nested too deeply")
+	text, _ := protowire.ConsumeBytes(content)
+	var why broker.Error
+	err := json.Unmarshal(text, &why)
+	if err != nil || why.Code != broker.CodeInvalidArgument && why.Code != broker.CodeResourceExhausted {
+		return errUndecodable()
+	}
+	return &why
+}
+
+func errUndecodable() *broker.Error {
+	return badRequest("the request can't be decoded: it is no message of this call, or is nested too deeply")
+}
+
+// checkDecoded returns an error for a request that isn't accepted, except for
+// those whose service answers for each itself.
+func checkDecoded(req any) error {
+	switch req.(type) {
+	case *salav1.EmitStreamRequest, *salav1.SubscribeRequest:
+		return nil
+	}
+	message, ok := req.(proto.Message)
+	if !ok {
+		return fmt.Errorf("a %T is no message", req)
+	}
+	return refusalOf(message)
 }
 
 // RecvMsg implements grpc.ServerStream.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -138,6 +139,9 @@ func (c *subscriber) read() error {
 	if err != nil {
 		return orEnd(err)
 	}
+	if err := refusalOf(req); err != nil {
+		return err
+	}
 	sub, err := c.start(req.GetStart())
 	if err != nil {
 		return err
@@ -201,6 +205,10 @@ func below(prefix string, err error) error {
 
 // handle does what a request asks for. An error ends the stream.
 func (c *subscriber) handle(sub *broker.Subscription, req *salav1.SubscribeRequest) error {
+	if err := refusalOf(req); err != nil {
+		id := cmp.Or(req.GetReply().GetDeliveryId(), req.GetDecision().GetDeliveryId())
+		return c.answered(sub, id, err)
+	}
 	switch r := req.GetRequest().(type) {
 	case *salav1.SubscribeRequest_Reply:
 		return c.answered(sub, r.Reply.GetDeliveryId(), reply(sub, r.Reply))

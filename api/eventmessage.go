@@ -3,7 +3,6 @@ package api
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/events"
@@ -95,11 +94,11 @@ func (m socketMessages) delivery(d events.Delivery) *salav1.SubscribeResponse {
 		Kind:          eventKind(e.Kind),
 		Namespace:     e.Namespace,
 		Socket:        m.socket(e.Socket),
-		Event:         valid(e.Name),
-		ArgsJson:      valid(string(e.Args)),
+		Event:         e.Name,
+		ArgsJson:      string(e.Args),
 		Attachments:   e.Attachments,
-		Room:          valid(e.Room),
-		Reason:        valid(e.Reason),
+		Room:          e.Room,
+		Reason:        e.Reason,
 		Time:          timestamp(e.Time),
 		NeedsAck:      d.NeedsAck,
 		NeedsDecision: d.NeedsDecision,
@@ -119,9 +118,9 @@ func (m socketMessages) socket(s *events.Socket) *salav1.EventSocket {
 	}
 	message := &salav1.EventSocket{
 		Id:          s.ID,
-		User:        valid(s.User),
+		User:        s.User,
 		Namespace:   s.Namespace,
-		AuthJson:    valid(string(s.Auth)),
+		AuthJson:    string(s.Auth),
 		Data:        jsonValue(s.Data),
 		Address:     s.Address,
 		Transport:   s.Transport,
@@ -130,7 +129,3 @@ func (m socketMessages) socket(s *events.Socket) *salav1.EventSocket {
 	m[s] = message
 	return message
 }
-
-// valid makes sure of UTF-8. Protobuf refuses to encode anything else, and what
-// one client sends must not end the streams of all backends.
-func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }

@@ -423,10 +423,12 @@ func TestUndecodable(t *testing.T) {
 	}
 	args := append(appendLength([]byte{0x0a}, len(deep)), deep...)
 	message := append(appendLength([]byte{0x42}, len(args)), args...)
-	for name, sent := range map[string][]byte{"nested": message, "cut off": {0x0a, 0xff}, "no UTF-8": {0x0a, 1, 0xff}} {
+	for says, sent := range map[string][]byte{
+		"args: is nested more than": message, "can't be decoded": {0x0a, 0xff}, "namespace: isn't UTF-8": {0x0a, 1, 0xff},
+	} {
 		var reply []byte
 		err := conn.Invoke(as(t, adminKey), salav1.MessageService_Emit_FullMethodName, &sent, &reply, grpc.ForceCodec(rawCodec{}))
-		wantStatus(t, err, codes.InvalidArgument, broker.ReasonInvalidArgument, "can't be decoded")
+		wantStatus(t, err, codes.InvalidArgument, broker.ReasonInvalidArgument, says)
 		stream, err := conn.NewStream(as(t, adminKey), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, salav1.EventService_Subscribe_FullMethodName, grpc.ForceCodec(rawCodec{}))
 		if err != nil {
 			t.Fatal(err)
@@ -436,7 +438,7 @@ func TestUndecodable(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := stream.RecvMsg(&reply); status.Code(err) != codes.InvalidArgument {
-			t.Errorf("%s in a stream: %v", name, err)
+			t.Errorf("%s: in a stream: %v", says, err)
 		}
 	}
 	if strings.Contains(h.log.String(), `"ERROR"`) {

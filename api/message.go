@@ -77,18 +77,25 @@ func (s *messageService) EmitBatch(ctx context.Context, req *salav1.EmitBatchReq
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		resp.Results[i] = s.emitResult(ctx, within, emit, salav1.Report_REPORT_COUNTS)
+		report, err := s.emitOne(ctx, within, emit, refusalOf(emit), salav1.Report_REPORT_COUNTS)
+		if err != nil {
+			err = below(fmt.Sprintf("emits[%d].", i), err)
+		}
+		resp.Results[i] = s.result(ctx, report, err)
 	}
 	return resp, nil
 }
 
-// emitResult sends one event of several and says what became of it.
-func (s *messageService) emitResult(ctx context.Context, within reach, req *salav1.EmitRequest, unspecified salav1.Report) *salav1.EmitResult {
-	err := within.take()
-	var report broker.Report
-	if err == nil {
-		report, err = s.emit(ctx, within, req, unspecified)
+// emitOne sends one event of several, unless it is refused already.
+func (s *messageService) emitOne(ctx context.Context, within reach, req *salav1.EmitRequest, refused error, unspecified salav1.Report) (broker.Report, error) {
+	if err := cmp.Or(within.take(), refused); err != nil {
+		return broker.Report{}, err
 	}
+	return s.emit(ctx, within, req, unspecified)
+}
+
+// result says what became of one event of several.
+func (s *messageService) result(ctx context.Context, report broker.Report, err error) *salav1.EmitResult {
 	if err != nil {
 		failed := classify(err)
 		if failed.code == codes.Internal {

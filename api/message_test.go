@@ -145,9 +145,9 @@ func TestEmitBatch(t *testing.T) {
 	const both = "args and args_json are both set; give the arguments in one of them"
 	wantProto(t, resp, &salav1.EmitBatchResponse{Results: []*salav1.EmitResult{
 		done,
-		{Error: &salav1.EmitError{Code: 3, Reason: "INVALID_ARGUMENT", Message: "event: empty"}},
+		{Error: &salav1.EmitError{Code: 3, Reason: "INVALID_ARGUMENT", Message: "emits[1].event: empty"}},
 		{Error: &salav1.EmitError{Code: 13, Reason: "INTERNAL", Message: "the broker failed; its log says why"}},
-		{Error: &salav1.EmitError{Code: 3, Reason: "INVALID_ARGUMENT", Message: "args: " + both + "; args_json: " + both}},
+		{Error: &salav1.EmitError{Code: 3, Reason: "INVALID_ARGUMENT", Message: "emits[3].args: " + both + "; emits[3].args_json: " + both}},
 		done,
 	}})
 	var events []string

@@ -101,7 +101,7 @@ func refuse(w http.ResponseWriter, st *status.Status) {
 	writeStatus(w, st)
 }
 
-func badRequest(message string) error {
+func badRequest(message string) *broker.Error {
 	return &broker.Error{Code: broker.CodeInvalidArgument, Reason: broker.ReasonInvalidArgument, Message: message}
 }
 
@@ -189,7 +189,7 @@ func fieldNamed(message protoreflect.MessageDescriptor, name string) protoreflec
 	return message.Fields().ByJSONName(name)
 }
 
-func requestTooLarge(format string, args ...any) error {
+func requestTooLarge(format string, args ...any) *broker.Error {
 	return &broker.Error{
 		Code:    broker.CodeResourceExhausted,
 		Reason:  ReasonRequestTooLarge,

@@ -94,6 +94,10 @@ type Config struct {
 	Gatherer prometheus.Gatherer
 }
 
+// maxListing is how many times larger arguments may be as a protobuf list than
+// as JSON: "0," has 2 bytes and becomes 11.
+const maxListing = 6
+
 // maxOverhead is how much larger than a message a request may be. It leaves
 // room for names, targets and batches even where messages are small.
 const maxOverhead = 1 << 20
@@ -180,12 +184,16 @@ func New(cfg Config) (*Server, error) {
 // as their callers like, and a dead peer is found by pings. A connection has
 // connectTime for its handshake.
 func (s *Server) newGRPCServer(maxRequest int, connectTime time.Duration) *grpc.Server {
+	// gRPC ends the stream of a message that is larger than it accepts. A backend
+	// that returns what a client has sent must not lose its stream by that, so
+	// gRPC accepts more, and the codec refuses it without decoding it.
+	maxReceived := maxListing*(maxRequest-maxOverhead) + maxOverhead
 	server := grpc.NewServer(
 		grpc.InTapHandle(s.tap),
 		grpc.UnaryInterceptor(s.interceptUnary),
 		grpc.StreamInterceptor(s.interceptStream),
-		grpc.ForceServerCodecV2(newCodec()),
-		grpc.MaxRecvMsgSize(maxRequest),
+		grpc.ForceServerCodecV2(newCodec(maxRequest)),
+		grpc.MaxRecvMsgSize(maxReceived),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.NumStreamWorkers(streamWorkers),
 		grpc.MaxHeaderListSize(maxHeaderBytes),

@@ -43,7 +43,8 @@ func (s *messageService) EmitStream(stream emitStream) error {
 			if in.err != nil {
 				return in.err
 			}
-			result := s.emitResult(ctx, within, in.req.GetEmit(), salav1.Report_REPORT_NONE)
+			report, err := s.emitOne(ctx, within, in.req.GetEmit(), refusalOf(in.req), salav1.Report_REPORT_NONE)
+			result := s.result(ctx, report, below("emit.", err))
 			events++
 			if result.GetError() != nil {
 				failed++

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/salabroker/sala/broker/events"
 )
@@ -160,8 +161,11 @@ func (s *Subscription) Decide(id uint64, d events.Decision) error {
 
 func validateFailure(v *violations, field string, f *events.Failure) {
 	validateName(v, field+".code", "a code", f.Code)
-	if len(f.Message) > maxFailureTextLength {
+	switch {
+	case len(f.Message) > maxFailureTextLength:
 		v.add(field+".message", "has %d bytes; at most %d are allowed", len(f.Message), maxFailureTextLength)
+	case !utf8.ValidString(f.Message):
+		v.add(field+".message", "isn't UTF-8")
 	}
 }
 

@@ -1081,13 +1081,14 @@ func (x *EventSocket) GetConnectTime() *timestamppb.Timestamp {
 // EventRejected says why a reply or a decision had no effect.
 type EventRejected struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The delivery that it named.
+	// The delivery that it named. Empty if that could not be decoded.
 	DeliveryId string `protobuf:"bytes,1,opt,name=delivery_id,json=deliveryId,proto3" json:"delivery_id,omitempty"`
 	// The gRPC status code, such as 3 for INVALID_ARGUMENT.
 	Code uint32 `protobuf:"varint,2,opt,name=code,proto3" json:"code,omitempty"`
 	// The stable reason, as in google.rpc.ErrorInfo: DELIVERY_NOT_FOUND,
-	// DELIVERY_EXPIRED, DELIVERY_ANSWERED, DELIVERY_MISMATCH, or
-	// INVALID_ARGUMENT, after which the delivery can still be answered.
+	// DELIVERY_EXPIRED, DELIVERY_ANSWERED, DELIVERY_MISMATCH; or INVALID_ARGUMENT
+	// (such as text that isn't UTF-8) or REQUEST_TOO_LARGE, after which the
+	// delivery can still be answered.
 	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The error in words, for people.
 	Message       string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`

@@ -49,8 +49,9 @@ type EventServiceClient interface {
 	// the end: it still gets what was handed to it before. Of that it leaves
 	// alone what needs an answer, which is another member's now. The stream ends
 	// with INVALID_ARGUMENT for a start that can't be used, for credits over the
-	// maximum and for a request that is none; with UNAVAILABLE and the reason
-	// DRAINING when the broker shuts down.
+	// maximum and for a request without any of the four; with UNAVAILABLE and the
+	// reason DRAINING when the broker shuts down. An answer that can't be used, or
+	// not even be decoded, is rejected, and the stream goes on.
 	Subscribe(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SubscribeRequest, SubscribeResponse], error)
 }
 
@@ -102,8 +103,9 @@ type EventServiceServer interface {
 	// the end: it still gets what was handed to it before. Of that it leaves
 	// alone what needs an answer, which is another member's now. The stream ends
 	// with INVALID_ARGUMENT for a start that can't be used, for credits over the
-	// maximum and for a request that is none; with UNAVAILABLE and the reason
-	// DRAINING when the broker shuts down.
+	// maximum and for a request without any of the four; with UNAVAILABLE and the
+	// reason DRAINING when the broker shuts down. An answer that can't be used, or
+	// not even be decoded, is rejected, and the stream goes on.
 	Subscribe(grpc.BidiStreamingServer[SubscribeRequest, SubscribeResponse]) error
 	mustEmbedUnimplementedEventServiceServer()
 }
