@@ -43,8 +43,12 @@ func (s *messageService) EmitStream(stream emitStream) error {
 			if in.err != nil {
 				return in.err
 			}
-			report, err := s.emitOne(ctx, within, in.req.GetEmit(), refusalOf(in.req), salav1.Report_REPORT_NONE)
-			result := s.result(ctx, report, below("emit.", err))
+			refused := refusalOf(in.req)
+			report, err := s.emitOne(ctx, within, in.req.GetEmit(), refused, salav1.Report_REPORT_NONE)
+			if refused == nil { // which names its fields from the request on
+				err = below("emit.", err)
+			}
+			result := s.result(ctx, report, err)
 			events++
 			if result.GetError() != nil {
 				failed++
