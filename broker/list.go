@@ -11,7 +11,6 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
-	"github.com/salabroker/sala/broker/fanout"
 )
 
 // Limits of a page.
@@ -95,22 +94,16 @@ func (b *Broker) GetRoom(ctx context.Context, namespace, room string) (RoomInfo,
 	}
 	query := &wire.GetRoom{Namespace: ns.name, Room: room}
 	info := RoomInfo{Name: room, Namespace: ns.name}
-	parts := []*wire.Members{b.membersHere(query)}
+	info.Sockets, info.Users = ns.index.Room(room)
 	if b.mesh != nil {
 		r, err := b.ask(ctx, &wire.Query{Query: &wire.Query_GetRoom{GetRoom: query}})
 		info.Coverage = b.coverage(r, err)
 		answers, unread := answersOf[wire.Members](r)
 		info.Coverage.without(unread)
-		parts = append(parts, answers...)
-	}
-	users := make(map[uint64]bool)
-	for _, part := range parts {
-		info.Sockets += int(part.GetSockets())
-		for _, user := range part.GetUsers() {
-			users[user] = true
+		if slices.ContainsFunc(answers, func(m *wire.Members) bool { return m.GetSockets() > 0 }) {
+			info.Sockets, info.Users = countMembers(append(answers, b.membersHere(query)))
 		}
 	}
-	info.Users = len(users)
 	switch {
 	case info.Sockets > 0:
 		return info, nil
@@ -161,23 +154,6 @@ func (b *Broker) ListSockets(ctx context.Context, q SocketQuery) (SocketList, er
 		list.Next = pageToken(pageOfSockets, list.Sockets[size-1].ID)
 	}
 	return list, nil
-}
-
-// members returns the sockets that are in the room and of the user, as far as
-// these are given, with ids behind after, in order.
-func (ns *namespace) members(room, user, after string, limit int) []*socket {
-	t := fanout.Target{All: room == "" && user == ""}
-	if room != "" {
-		t.Rooms = []string{room}
-	} else if user != "" {
-		t.Users = []string{user}
-	}
-	if room == "" || user == "" {
-		return ns.index.Members(t, after, limit)
-	}
-	all, _ := ns.index.Len()
-	both := slices.DeleteFunc(ns.index.Members(t, after, all), func(s *socket) bool { return s.user != user })
-	return both[:min(limit, len(both))]
 }
 
 // GetSocket describes a socket. The error is a *[Error], with CodeNotFound if

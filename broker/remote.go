@@ -112,13 +112,22 @@ func (b *Broker) roomsHere(q *wire.ListRooms) []*wire.Room {
 		if name == q.GetAfterNamespace() {
 			after = q.GetAfterName()
 		}
-		var keep func(string) bool
-		if len(within) > 0 {
-			keep = func(room string) bool { return roomset.Holds(within, name, room) }
-		}
-		for _, r := range ns.index.Rooms(q.GetPrefix(), after, limit-len(rooms), keep) {
+		for _, r := range ns.roomsWithin(within, q.GetPrefix(), after, limit-len(rooms)) {
 			rooms = append(rooms, &wire.Room{Namespace: name, Name: r.Name, Sockets: uint32(r.Members)}) //nolint:gosec // bounded by file descriptors
 		}
+	}
+	return rooms
+}
+
+// roomsWithin returns a page of the rooms that one of the areas holds, no areas
+// being all. It looks only at rooms that begin as one of their patterns does.
+func (ns *namespace) roomsWithin(areas []roomset.Area, prefix, after string, limit int) (rooms []fanout.RoomSize) {
+	if len(areas) == 0 {
+		return ns.index.Rooms(prefix, after, limit, nil)
+	}
+	keep := func(room string) bool { return roomset.Holds(areas, ns.name, room) }
+	for _, start := range roomset.Prefixes(areas, ns.name, prefix) {
+		rooms = append(rooms, ns.index.Rooms(start, after, limit-len(rooms), keep)...)
 	}
 	return rooms
 }
@@ -165,16 +174,26 @@ func (b *Broker) membersHere(q *wire.GetRoom) *wire.Members {
 	if !ok {
 		return &wire.Members{}
 	}
-	sockets := ns.index.Select(nil, fanout.Target{Rooms: []string{q.GetRoom()}})
-	m := &wire.Members{Sockets: uint32(len(sockets))} //nolint:gosec // bounded by file descriptors
-	seen := make(map[string]bool)
-	for _, s := range sockets {
-		if !seen[s.user] {
-			seen[s.user] = true
-			m.Users = append(m.Users, hashOf(s.user))
-		}
+	sockets := ns.index.InRoom(q.GetRoom())
+	m := &wire.Members{Sockets: uint32(len(sockets)), Users: make([]uint64, len(sockets))} //nolint:gosec // bounded by file descriptors
+	for i, s := range sockets {
+		m.Users[i] = hashOf(s.user)
 	}
+	slices.Sort(m.Users)
+	m.Users = slices.Compact(m.Users)
 	return m
+}
+
+// countMembers adds up what nodes have told of a room. A user counts once,
+// whatever the number of nodes.
+func countMembers(parts []*wire.Members) (sockets, users int) {
+	var all []uint64
+	for _, part := range parts {
+		sockets += int(part.GetSockets())
+		all = append(all, part.GetUsers()...)
+	}
+	slices.Sort(all)
+	return sockets, len(slices.Compact(all))
 }
 
 func hashOf(user string) uint64 {
@@ -188,15 +207,17 @@ func (b *Broker) socketsHere(q *wire.ListSockets) []SocketInfo {
 	var found []*socket
 	for _, name := range q.GetNamespaces() {
 		if ns, ok := b.namespaces[name]; ok {
-			found = append(found, ns.members(q.GetRoom(), q.GetUser(), q.GetAfter(), int(q.GetLimit()))...)
+			f := fanout.Filter{Room: q.GetRoom(), User: q.GetUser()}
+			found = append(found, ns.index.Members(f, q.GetAfter(), int(q.GetLimit()))...)
 		}
 	}
+	slices.SortFunc(found, func(a, b *socket) int { return cmp.Compare(a.id, b.id) })
+	found = found[:min(len(found), int(q.GetLimit()))]
 	infos := make([]SocketInfo, len(found))
 	for i, s := range found {
 		infos[i] = s.info()
 	}
-	sortSockets(infos)
-	return infos[:min(len(infos), int(q.GetLimit()))]
+	return infos
 }
 
 func sortSockets(sockets []SocketInfo) {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"slices"
 	"sync"
+
+	"github.com/tidwall/btree"
 )
 
 // ErrTooManyRooms is returned by [Index.Join] when a member would be in more
@@ -40,9 +42,12 @@ type Observer[M Member] interface {
 // Index knows the members of a namespace and the rooms that they are in. All
 // methods may be called concurrently.
 //
-// Who is in a room stands in a slice, and each member knows its place in the
-// slices that it is in. So to select a room is to copy a slice, and to leave
-// one takes the same time whatever its size.
+// A room lists its members and a member its rooms, and each entry of either list
+// knows its counterpart's place. So to select a room is to copy a slice, and to
+// leave one takes the same time whatever its size.
+//
+// Rooms and members are also kept in order, so that a page of a list costs its
+// own size, however many there are: see query.go.
 type Index[M Member] struct {
 	// Static.
 	limits   Limits
@@ -51,16 +56,20 @@ type Index[M Member] struct {
 	mu      sync.RWMutex
 	members map[string]*entry[M] // by id
 	all     []*entry[M]
-	rooms   map[string][]*entry[M]
-	users   map[string][]*entry[M]
+	byID    *btree.BTreeG[*entry[M]]
+	rooms   map[string]*room[M] // by name
+	byName  *btree.BTreeG[*room[M]]
+	users   map[string]*user[M] // by name
 }
 
 // entry is a member and its places.
 type entry[M Member] struct {
 	member M
-	inAll  int
-	inUser int
-	rooms  map[string]int
+	id     string   // the member's
+	user   *user[M] // nil for a member of nobody
+	inAll  int32
+	inUser int32
+	rooms  places[M]
 }
 
 // Limits bounds what an [Index] holds.
@@ -74,12 +83,17 @@ type Limits struct {
 // New returns an empty index that tells observer of what changes; nil tells
 // nobody.
 func New[M Member](limits Limits, observer Observer[M]) *Index[M] {
+	unlocked := btree.Options{NoLocks: true} // they are used under mu
 	return &Index[M]{
 		limits:   limits,
 		observer: observer,
 		members:  make(map[string]*entry[M]),
-		rooms:    make(map[string][]*entry[M]),
-		users:    make(map[string][]*entry[M]),
+		byID: btree.NewBTreeGOptions(func(a, b *entry[M]) bool {
+			return a.id < b.id
+		}, unlocked),
+		rooms:  make(map[string]*room[M]),
+		byName: btree.NewBTreeGOptions(func(a, b *room[M]) bool { return a.name < b.name }, unlocked),
+		users:  make(map[string]*user[M]),
 	}
 }
 
@@ -100,23 +114,20 @@ func (x *Index[M]) Add(m M, rooms []string, then func()) error {
 	if x.find(m) != nil {
 		return nil
 	}
-	user := m.User()
-	if user != "" && x.limits.PerUser > 0 && len(x.users[user]) >= x.limits.PerUser {
-		return ErrTooManyOfUser
-	}
-	e := &entry[M]{member: m, inAll: len(x.all)}
-	joined, err := x.join(e, rooms)
-	if err != nil {
+	e := &entry[M]{member: m, id: m.ID(), inAll: int32(len(x.all))} //nolint:gosec // bounded by file descriptors
+	if err := x.addToUser(e); err != nil {
 		return err
 	}
-	x.members[m.ID()] = e
-	x.all = append(x.all, e)
-	if user != "" {
-		e.inUser = len(x.users[user])
-		x.users[user] = append(x.users[user], e)
+	joined, err := x.join(e, rooms)
+	if err != nil {
+		x.removeFromUser(e)
+		return err
 	}
+	x.members[e.id] = e
+	x.all = append(x.all, e)
+	x.byID.Set(e)
 	then()
-	x.tellJoined(e, joined)
+	x.tellJoined(e, len(joined))
 	return nil
 }
 
@@ -129,18 +140,16 @@ func (x *Index[M]) Remove(m M) (rooms []string, ok bool) {
 	if e == nil {
 		return nil, false
 	}
-	for room := range e.rooms {
-		rooms = append(rooms, room)
-		x.leave(e, room)
+	rooms = make([]string, 0, e.rooms.len())
+	for e.rooms.len() > 0 {
+		r := e.rooms.last()
+		rooms = append(rooms, r.name)
+		x.leave(e, r)
 	}
-	if user := m.User(); user != "" {
-		x.users[user] = take(x.users[user], e.inUser, func(moved *entry[M]) { moved.inUser = e.inUser })
-		if len(x.users[user]) == 0 {
-			delete(x.users, user)
-		}
-	}
+	x.removeFromUser(e)
 	x.all = take(x.all, e.inAll, func(moved *entry[M]) { moved.inAll = e.inAll })
-	delete(x.members, m.ID())
+	x.byID.Delete(e)
+	delete(x.members, e.id)
 	return rooms, true
 }
 
@@ -154,38 +163,42 @@ func (x *Index[M]) Join(m M, rooms ...string) (joined []string, err error) {
 		return nil, ErrNotMember
 	}
 	joined, err = x.join(e, rooms)
-	x.tellJoined(e, joined)
+	x.tellJoined(e, len(joined))
 	return joined, err
 }
 
 // join puts e into all the rooms or none. The caller holds mu.
 func (x *Index[M]) join(e *entry[M], rooms []string) (joined []string, err error) {
-	for _, room := range rooms {
-		if _, ok := e.rooms[room]; !ok && !slices.Contains(joined, room) {
-			joined = append(joined, room)
+	for _, name := range rooms {
+		r, ok := x.rooms[name]
+		if ok && e.in(r) {
+			continue
 		}
-	}
-	if len(e.rooms)+len(joined) > x.limits.Rooms {
-		return nil, ErrTooManyRooms
-	}
-	if e.rooms == nil && len(joined) > 0 {
-		e.rooms = make(map[string]int, len(joined))
-	}
-	for _, room := range joined {
-		e.rooms[room] = len(x.rooms[room])
-		x.rooms[room] = append(x.rooms[room], e)
+		if e.rooms.len() >= x.limits.Rooms {
+			for range joined {
+				x.drop(e, e.rooms.last())
+			}
+			return nil, ErrTooManyRooms
+		}
+		if !ok {
+			r = &room[M]{name: name}
+			x.rooms[name] = r
+			x.byName.Set(r)
+		}
+		r.add(e)
+		joined = append(joined, name)
 	}
 	return joined, nil
 }
 
-// tellJoined tells the observer which rooms e has just joined. The caller holds
-// mu.
-func (x *Index[M]) tellJoined(e *entry[M], rooms []string) {
+// tellJoined tells the observer of the last n rooms of e, which it has just
+// joined. The caller holds mu.
+func (x *Index[M]) tellJoined(e *entry[M], n int) {
 	if x.observer == nil {
 		return
 	}
-	for _, room := range rooms {
-		x.observer.Joined(e.member, room, len(x.rooms[room]) == 1)
+	for _, p := range e.rooms.list[e.rooms.len()-n:] {
+		x.observer.Joined(e.member, p.room.name, len(p.room.members) == 1)
 	}
 }
 
@@ -197,29 +210,34 @@ func (x *Index[M]) Leave(m M, rooms ...string) (left []string) {
 	if e == nil {
 		return nil
 	}
-	for _, room := range rooms {
-		if _, ok := e.rooms[room]; ok {
-			x.leave(e, room)
-			left = append(left, room)
+	for _, name := range rooms {
+		if r, ok := x.rooms[name]; ok && e.in(r) {
+			x.leave(e, r)
+			left = append(left, name)
 		}
 	}
 	return left
 }
 
-// leave takes e out of a room that it is in, and the room away with its last
-// member. The caller holds mu.
-func (x *Index[M]) leave(e *entry[M], room string) {
-	place := e.rooms[room]
-	delete(e.rooms, room)
-	left := take(x.rooms[room], place, func(moved *entry[M]) { moved.rooms[room] = place })
-	if len(left) == 0 {
-		delete(x.rooms, room)
-	} else {
-		x.rooms[room] = left
-	}
+// leave takes e out of a room that it is in and tells the observer. The caller
+// holds mu.
+func (x *Index[M]) leave(e *entry[M], r *room[M]) {
+	closed := x.drop(e, r)
 	if x.observer != nil {
-		x.observer.Left(e.member, room, len(left) == 0)
+		x.observer.Left(e.member, r.name, closed)
 	}
+}
+
+// drop takes e out of a room that it is in, and the room away with its last
+// member, which it reports. The caller holds mu.
+func (x *Index[M]) drop(e *entry[M], r *room[M]) (closed bool) {
+	r.remove(e)
+	if len(r.members) > 0 {
+		return false
+	}
+	delete(x.rooms, r.name)
+	x.byName.Delete(r)
+	return true
 }
 
 // Clear takes everybody out of room in one step and returns who was in it:
@@ -227,31 +245,35 @@ func (x *Index[M]) leave(e *entry[M], room string) {
 func (x *Index[M]) Clear(room string) []M {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	entries := x.rooms[room]
-	delete(x.rooms, room)
-	members := make([]M, 0, len(entries))
-	for i, e := range entries {
-		delete(e.rooms, room)
+	r, ok := x.rooms[room]
+	if !ok {
+		return nil
+	}
+	members := make([]M, 0, len(r.members))
+	for len(r.members) > 0 {
+		e := r.members[len(r.members)-1].entry
 		members = append(members, e.member)
-		if x.observer != nil {
-			x.observer.Left(e.member, room, i == len(entries)-1)
-		}
+		x.leave(e, r)
 	}
 	return members
 }
 
 // take removes the entry at a place by moving the last one there, of which it
-// tells. A slice that has become much too long for its entries is replaced.
-func take[M Member](from []*entry[M], place int, tell func(moved *entry[M])) []*entry[M] {
+// tells.
+func take[M Member](from []*entry[M], place int32, tell func(moved *entry[M])) []*entry[M] {
 	last := len(from) - 1
-	if place != last {
+	if int(place) != last {
 		from[place] = from[last]
 		tell(from[place])
 	}
 	from[last] = nil
-	from = from[:last]
-	if cap(from) > 64 && len(from) < cap(from)/4 {
-		from = slices.Clip(slices.Clone(from))
+	return shrink(from[:last])
+}
+
+// shrink replaces a slice that has become much too long for what is in it.
+func shrink[T any](s []T) []T {
+	if cap(s) > 64 && len(s) < cap(s)/4 {
+		return slices.Clip(slices.Clone(s))
 	}
-	return from
+	return s
 }

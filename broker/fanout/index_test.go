@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -31,6 +32,17 @@ func (m model) selects(t Target) []string {
 	}
 	slices.Sort(ids)
 	return ids
+}
+
+// page is what [Index.Members] returns.
+func (m model) page(f Filter, after string, limit int) (ids []string) {
+	for who, rooms := range m {
+		if (f.Room == "" || rooms[f.Room]) && (f.User == "" || who.user == f.User) && who.id > after {
+			ids = append(ids, who.id)
+		}
+	}
+	slices.Sort(ids)
+	return ids[:min(limit, len(ids))]
 }
 
 func (m model) sizes() map[string]int {
@@ -77,23 +89,36 @@ func (d *diary) sizes() map[string]int {
 	return sizes
 }
 
+// world is how many members, rooms and rooms of a member a test has.
+type world struct{ members, rooms, limit int }
+
 // TestIndexAgainstModel does random things to an index and to the model, and
-// compares what both say.
+// compares what both say: in a small world, where much happens to the same few,
+// and in one that needs tables.
 func TestIndexAgainstModel(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(30) {
 		r := rand.New(rand.NewPCG(seed, 0))
+		w := world{members: 12, rooms: 6, limit: 4}
+		if seed%3 == 2 {
+			w = world{members: 60, rooms: 3 * maxScanned, limit: 2 * maxScanned}
+		}
 		told := &diary{t, map[string]map[*member]bool{}}
-		x, want := New[*member](Limits{Rooms: 4}, told), model{}
-		everyone := make([]*member, 12)
+		x, want := New[*member](Limits{Rooms: w.limit}, told), model{}
+		everyone := make([]*member, w.members)
 		for i := range everyone {
 			everyone[i] = &member{id: fmt.Sprintf("id%02d", i), user: []string{"", "ana", "luis"}[i%3]}
 		}
 		for step := range 2000 {
 			m := everyone[r.IntN(len(everyone))]
-			room := fmt.Sprint("room", r.IntN(6))
-			change(t, x, want, m, room, r.IntN(8))
+			room := fmt.Sprint("room", r.IntN(w.rooms))
+			what := r.IntN(8)
+			if what <= 2 && w.members > 12 && r.IntN(3) > 0 {
+				what = 5 // or the world would stay small
+			}
+			change(t, x, want, m, room, what, w.limit)
 			if step%10 == 0 {
-				compare(t, x, want, randomTarget(r))
+				compare(t, x, want, w.target(r))
+				compareLists(t, x, want, r, w)
 				if !maps.Equal(told.sizes(), want.sizes()) {
 					t.Errorf("the observer was told of %v, want %v", told.sizes(), want.sizes())
 				}
@@ -105,7 +130,7 @@ func TestIndexAgainstModel(t *testing.T) {
 	}
 }
 
-func change(t *testing.T, x *Index[*member], want model, m *member, room string, what int) {
+func change(t *testing.T, x *Index[*member], want model, m *member, room string, what, limit int) {
 	rooms, present := want[m]
 	switch what {
 	case 0:
@@ -140,8 +165,8 @@ func change(t *testing.T, x *Index[*member], want model, m *member, room string,
 		joined, err := x.Join(m, room, room)
 		switch {
 		case !present && !errors.Is(err, ErrNotMember),
-			present && !rooms[room] && len(rooms) == 4 && !errors.Is(err, ErrTooManyRooms),
-			present && (rooms[room] || len(rooms) < 4) && (err != nil || (len(joined) == 1) == rooms[room]):
+			present && !rooms[room] && len(rooms) == limit && !errors.Is(err, ErrTooManyRooms),
+			present && (rooms[room] || len(rooms) < limit) && (err != nil || (len(joined) == 1) == rooms[room]):
 			t.Errorf("Join %s: %v, %v; was in %v", room, joined, err, rooms)
 		}
 		if err == nil {
@@ -150,22 +175,26 @@ func change(t *testing.T, x *Index[*member], want model, m *member, room string,
 	}
 }
 
-func randomTarget(r *rand.Rand) Target {
+func (w world) target(r *rand.Rand) Target {
+	most := 3
+	if r.IntN(4) == 0 {
+		most = 2 * w.rooms // with names that come again
+	}
 	some := func(format string, n int) (names []string) {
-		for range r.IntN(3) {
+		for range r.IntN(most) {
 			names = append(names, fmt.Sprintf(format, r.IntN(n)))
 		}
 		return names
 	}
-	t := Target{Rooms: some("room%d", 6), IDs: some("id%02d", 14), ExceptIDs: some("id%02d", 12)}
+	t := Target{Rooms: some("room%d", w.rooms), IDs: some("id%02d", w.members+2), ExceptIDs: some("id%02d", w.members)}
 	if r.IntN(2) == 0 {
-		t.ExceptRooms = some("room%d", 6)
+		t.ExceptRooms = some("room%d", w.rooms)
 	}
 	if r.IntN(3) == 0 {
-		t.Users = []string{"ana", "eva", ""}
+		t.Users = []string{"ana", "eva", "", "ana"}
 	}
 	if r.IntN(5) == 0 {
-		t = Target{All: true, ExceptRooms: t.ExceptRooms}
+		t = Target{All: true, ExceptRooms: t.ExceptRooms, ExceptIDs: t.ExceptIDs}
 	}
 	return t
 }
@@ -194,6 +223,57 @@ func compare(t *testing.T, x *Index[*member], want model, target Target) {
 			t.Errorf("RoomsOf %s: %v, want %v", m.id, got, rooms)
 		}
 	}
+}
+
+// compareLists compares random pages of what there is, and the sizes of a room.
+func compareLists(t *testing.T, x *Index[*member], want model, r *rand.Rand, w world) {
+	room, limit := fmt.Sprint("room", r.IntN(w.rooms)), r.IntN(w.members)
+	f := Filter{[]string{"", room}[r.IntN(2)], []string{"", "ana", "eva"}[r.IntN(3)]}
+	after := []string{"", fmt.Sprintf("id%02d", r.IntN(w.members))}[r.IntN(2)]
+	page := want.page(f, after, limit)
+	if got := ids(x.Members(f, after, limit)); !slices.Equal(got, page) {
+		t.Errorf("Members %+v after %q: %v, want %v", f, after, got, page)
+	}
+	// Whichever way would not be taken finds the same.
+	if got := ids(x.walk(f, after, limit)); !slices.Equal(got, page) {
+		t.Errorf("walk %+v after %q: %v, want %v", f, after, got, page)
+	}
+
+	prefix, odd := []string{"", "room1", "room2", "s"}[r.IntN(4)], func(room string) bool { return room[len(room)-1]%2 == 1 }
+	keep := []func(string) bool{nil, odd}[r.IntN(2)]
+	var sizes []RoomSize
+	for name, n := range want.sizes() {
+		if name > room && strings.HasPrefix(name, prefix) && (keep == nil || odd(name)) {
+			sizes = append(sizes, RoomSize{name, n})
+		}
+	}
+	slices.SortFunc(sizes, func(a, b RoomSize) int { return strings.Compare(a.Name, b.Name) })
+	sizes = sizes[:min(limit, len(sizes))]
+	if got := x.Rooms(prefix, room, limit, keep); !slices.Equal(got, sizes) {
+		t.Errorf("Rooms %q after %q: %v, want %v", prefix, room, got, sizes)
+	}
+
+	users := map[string]bool{}
+	for who, rooms := range want {
+		if rooms[room] {
+			users[who.user] = true
+		}
+	}
+	if members, n := x.Room(room); members != want.sizes()[room] || n != len(users) {
+		t.Errorf("Room: %d of %d users, want %d of %d", members, n, want.sizes()[room], len(users))
+	}
+	inside := ids(x.InRoom(room))
+	slices.Sort(inside)
+	if all := want.selects(Target{Rooms: []string{room}}); !slices.Equal(inside, all) {
+		t.Errorf("InRoom: %v, want %v", inside, all)
+	}
+}
+
+func ids(members []*member) (ids []string) {
+	for _, m := range members {
+		ids = append(ids, m.id)
+	}
+	return ids
 }
 
 // TestNoJoinIsLost lets members come and go in one room, which opens and
@@ -249,8 +329,81 @@ func TestListsArePaged(t *testing.T) {
 	if got := x.Rooms("room", "room3", 2, nil); !slices.Equal(got, []RoomSize{{"room4", 1}, {"room5", 1}}) {
 		t.Errorf("Rooms: %v", got)
 	}
-	got := x.Members(Target{Rooms: []string{"all"}}, "id7", 5)
+	got := x.Members(Filter{Room: "all"}, "id7", 5)
 	if len(got) != 2 || got[0].id != "id8" || got[1].id != "id9" {
 		t.Errorf("Members: %v", got)
+	}
+}
+
+// TestLongLists lists what takes many steps, between which the index changes.
+func TestLongLists(t *testing.T) {
+	const n = 10 * chunk
+	x := New[*member](Limits{Rooms: 2}, nil)
+	members := make([]*member, n)
+	for i := range members {
+		members[i] = &member{id: fmt.Sprintf("id%06d", i), user: fmt.Sprint("user", i%2)}
+		if err := x.Add(members[i], []string{fmt.Sprintf("room%06d", i), "all"}, func() {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	looked := 0
+	last := func(room string) bool { looked++; return room == fmt.Sprintf("room%06d", n-1) }
+	if got := x.Rooms("", "", 100, last); !slices.Equal(got, []RoomSize{{fmt.Sprintf("room%06d", n-1), 1}}) || looked != n+1 {
+		t.Errorf("the last room: %v after a look at %d", got, looked)
+	}
+	looked = 0
+	if got := x.Rooms("", "room", 10, func(string) bool { looked++; return true }); len(got) != 10 || looked != 10 {
+		t.Errorf("a page of 10: %v after a look at %d", got, looked)
+	}
+	if got := x.Members(Filter{Room: "all", User: "user1"}, "id000004", 2); !slices.Equal(ids(got), []string{"id000005", "id000007"}) {
+		t.Errorf("a page of members: %v", ids(got))
+	}
+
+	done := make(chan struct{})
+	var changing sync.WaitGroup
+	changing.Go(func() {
+		for i := 0; ; i++ {
+			m := members[1+2*(i%(n/2))] // the odd ones
+			select {
+			case <-done:
+				return
+			default:
+			}
+			x.Remove(m)
+			_ = x.Add(m, []string{fmt.Sprintf("room%06d", i%n), "all"}, func() {}) // within all limits
+		}
+	})
+	for range 20 {
+		got := ids(x.Members(Filter{User: "user0"}, "", n))
+		if len(got) != n/2 || !slices.IsSorted(got) {
+			t.Errorf("%d members stayed, listed are %d", n/2, len(got))
+		}
+	}
+	close(done)
+	changing.Wait()
+}
+
+// TestCountsUsers has users with more and fewer members than are looked through.
+func TestCountsUsers(t *testing.T) {
+	x := New[*member](Limits{Rooms: 100}, nil)
+	var members []*member
+	for i := range 3 * maxAsked {
+		m := &member{id: fmt.Sprint("id", i), user: "ana"}
+		members = append(members, m)
+		if err := x.Add(m, []string{"all", fmt.Sprint("room", i%2)}, func() {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for left := len(members); left > 0; left-- {
+		for _, room := range []string{"all", "room0", "room1"} {
+			members, users := x.Room(room)
+			if want := min(members, 1); users != want {
+				t.Errorf("%d of %d members are in %s: %d users", members, left, room, users)
+			}
+		}
+		x.Remove(members[left-1])
+	}
+	if _, users := x.Room("all"); users != 0 || len(x.users) != 0 {
+		t.Errorf("%d users and %d in all are left", users, len(x.users))
 	}
 }

@@ -11,6 +11,7 @@ package roomset
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -41,6 +42,30 @@ func Holds(areas []Area, namespace, room string) bool {
 	return false
 }
 
+// Prefixes returns with what the rooms of a namespace begin that are in one of the
+// areas and begin with prefix: sorted, and none with another's beginning. A room
+// that begins so need not be in any.
+func Prefixes(areas []Area, namespace, prefix string) []string {
+	var all []string
+	for _, a := range areas {
+		switch start := a.Rooms.prefix(); {
+		case a.Namespace != namespace:
+		case strings.HasPrefix(prefix, start):
+			all = append(all, prefix)
+		case strings.HasPrefix(start, prefix):
+			all = append(all, start)
+		}
+	}
+	slices.Sort(all)
+	var shortest []string
+	for _, start := range all {
+		if n := len(shortest); n == 0 || !strings.HasPrefix(start, shortest[n-1]) {
+			shortest = append(shortest, start)
+		}
+	}
+	return shortest
+}
+
 // Pattern names rooms. The zero Pattern names none.
 type Pattern string
 
@@ -68,6 +93,15 @@ func Parse(text string) (Pattern, error) {
 // Matches reports whether p names room.
 func (p Pattern) Matches(room string) bool {
 	return match(string(p), room, func(want, have string, _ bool) bool { return opens(want, have) })
+}
+
+// prefix returns with what all rooms begin that p names.
+func (p Pattern) prefix() string {
+	start, _, open := strings.Cut(string(p), "*")
+	if open && strings.HasSuffix(string(p), ":**") && len(start)+2 == len(p) {
+		start = strings.TrimSuffix(start, ":") // chat:** is also chat
+	}
+	return start
 }
 
 // Covers reports whether p names every room that granted does.

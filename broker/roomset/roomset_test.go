@@ -140,6 +140,45 @@ func TestAgainstOracle(t *testing.T) {
 	}
 }
 
+// Every room that is in an area begins with one of the prefixes, and no room with
+// two of them.
+func TestPrefixes(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	ours, words := []string{"", "a", "ab", "a*", "*", "**"}, []string{"", "a", "ab", "abc", "b"}
+	narrow := 0
+	for range 3000 {
+		var areas []Area
+		for range 1 + r.IntN(3) {
+			if p, err := Parse(pick(r, ours, 3)); err == nil {
+				areas = append(areas, Area{Namespace: []string{"/", "/chat"}[r.IntN(2)], Rooms: p})
+			}
+		}
+		prefix, room := pick(r, words, 2), pick(r, words, 3)
+		starts := Prefixes(areas, "/", prefix)
+		fits := 0
+		for _, start := range starts {
+			if !strings.HasPrefix(start, prefix) {
+				t.Fatalf("%q doesn't begin with %q", start, prefix)
+			}
+			if strings.HasPrefix(room, start) {
+				fits++
+			}
+			if start != prefix {
+				narrow++
+			}
+		}
+		if listed := Holds(areas, "/", room) && strings.HasPrefix(room, prefix); fits > 1 || listed && fits == 0 {
+			t.Fatalf("%v with %q: prefixes %q, of which %d fit %q", areas, prefix, starts, fits, room)
+		}
+	}
+	if narrow < 100 {
+		t.Errorf("only %d prefixes are longer than what was asked for: the test tests little", narrow)
+	}
+	if got := Prefixes([]Area{{Namespace: "/", Rooms: "chat:**"}, {Namespace: "/"}}, "/", ""); len(got) != 1 || got[0] != "" {
+		t.Errorf("all rooms: %q", got)
+	}
+}
+
 func FuzzPattern(f *testing.F) {
 	for _, seed := range [][2]string{{"room-*", "room-42"}, {"chat:**", "chat"}, {"a:*:b-*", "a:x:b-1"}, {"**", ""}} {
 		f.Add(seed[0], seed[1])
