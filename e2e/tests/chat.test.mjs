@@ -73,10 +73,49 @@ test('the chat as it was asked for: enter, talk in a room, to all, list, leave, 
   await heard(ana, 'Luis ha salido de la sala general.');
   await rooms.filter({ hasText: 'cocina' }).click();
   await heard(eva, 'Ana ha entrado en la sala cocina.');
+  const dialog = ana.getByRole('dialog', { name: '¿Eliminar la sala cocina?' });
   await ana.getByRole('button', { name: 'Eliminar sala' }).click();
+  await dialog.getByRole('button', { name: 'Cancelar' }).click();
+  await say(ana, 'La sala sigue aquí.');
+  await heard(eva, 'La sala sigue aquí.');
+  assert.equal(await line(eva, 'ha sido eliminada').count(), 0, 'a room is deleted only when that is confirmed');
+  await ana.getByRole('button', { name: 'Eliminar sala' }).click();
+  await dialog.getByRole('button', { name: 'Eliminar sala' }).click();
   for (const page of [ana, eva]) await heard(page, 'La sala cocina ha sido eliminada.');
   await eva.getByRole('button', { name: 'Enviar' }).and(eva.locator(':disabled')).waitFor();
   assert.equal((await sala.rest('GET', '/v1/rooms/cocina', undefined, { key: API_KEY })).status, 404);
+});
+
+test('in English too', async (t) => {
+  const ana = await open(t, chromium, url, LIGHT);
+  await ana.getByLabel('Name').fill('Ana');
+  await ana.getByLabel('Room', { exact: true }).fill('general');
+  await ana.getByRole('button', { name: 'Enter' }).click();
+  await heard(ana, 'Ana has entered the room general.');
+  assert.equal(await ana.locator('html').getAttribute('lang'), 'en');
+  await shoot(ana, 'chat-en');
+  const words = await ana.locator('body').innerText();
+  assert.doesNotMatch(words, /Sala|Mensaje|Enviar|Salir|Conectado/);
+});
+
+test('a page that Sala does not know, and a Sala that is not there, are explained', async (t) => {
+  const other = new Child(process.execPath, ['server.mjs'], {
+    cwd: CHAT,
+    env: { PORT: String(await freePort()), SALA_HTTP_URL: sala.http, SALA_PUBLIC_URL: sala.url },
+  });
+  const nobody = new Child(process.execPath, ['server.mjs'], {
+    cwd: CHAT,
+    env: { PORT: String(await freePort()), SALA_HTTP_URL: sala.http, SALA_PUBLIC_URL: `http://localhost:${await freePort()}` },
+  });
+  t.after(() => Promise.all([other.end(), nobody.end()]));
+  for (const [child, says] of [[other, /Sala responde en .*añade http:\/\/localhost:\d+ a allowed_origins/], [nobody, /No hay respuesta de Sala en /]]) {
+    await child.see(({ stdout }) => /http:\S+/.test(stdout), 'the address of the page');
+    const [address] = /http:\S+/.exec(child.stdout);
+    const page = await open(t, chromium, address, { locale: 'es-ES', ...LIGHT, expected: /CORS|ERR_|WebSocket|40[34]/ });
+    await page.getByLabel('Nombre').fill('Ana');
+    await page.getByRole('button', { name: 'Entrar' }).click();
+    await page.getByRole('alert').filter({ hasText: says }).waitFor();
+  }
 });
 
 test('what others write is shown as text', async (t) => {
@@ -106,7 +145,7 @@ test('the login is a JWT with user_id, and the API key stays with the server', a
   for (const pathname of ['/server.mjs', '/sala.yaml', '/package.json', '/../sala.yaml', '/%2e%2e/sala.yaml']) {
     assert.equal((await fetch(url + pathname)).status, 404, pathname);
   }
-  const page = await open(t, chromium, url, { expected: /400/ });
+  const page = await open(t, chromium, url, { locale: 'es-ES', expected: /400/ });
   await page.getByLabel('Nombre').fill(' ');
   assert.ok(await page.getByLabel('Nombre').isVisible());
 });

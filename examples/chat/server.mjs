@@ -15,6 +15,7 @@ const FILES = {
   '/': ['public/index.html', 'text/html; charset=utf-8'],
   '/chat.css': ['public/chat.css', 'text/css; charset=utf-8'],
   '/chat.js': ['public/chat.js', 'text/javascript; charset=utf-8'],
+  '/texts.js': ['public/texts.js', 'text/javascript; charset=utf-8'],
   '/icon.svg': ['public/icon.svg', 'image/svg+xml'],
   '/socket.io.js': ['node_modules/socket.io-client/dist/socket.io.esm.min.js', 'text/javascript; charset=utf-8'],
 };

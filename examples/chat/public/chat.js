@@ -1,6 +1,7 @@
 // El chat del navegador, con el cliente de Socket.IO de siempre. Lo que llega de
 // otros solo se muestra como texto.
 import { io } from './socket.io.js';
+import { language, readNotice, texts, translate } from './texts.js';
 
 const MAX_MESSAGES = 500; // por sala
 const $ = (id) => document.getElementById(id);
@@ -10,6 +11,7 @@ const joined = new Map(); // sala -> { messages, unread, gone }
 let active = []; // las salas que hay, con sus clientes
 let current = ''; // la sala que se ve
 let socket;
+let explained = false; // por qué no hay conexión
 
 // ---- el backend -------------------------------------------------------------
 
@@ -20,35 +22,65 @@ async function call(method, path, json) {
     body: json && JSON.stringify(json),
   });
   const answer = await response.json();
-  if (!response.ok) throw new Error(answer.error);
+  if (!response.ok) throw Object.assign(new Error(answer.error), { status: response.status });
   return answer;
+}
+
+// El token dura una hora. Donde ya no vale se pide otro, como al entrar.
+async function renew() {
+  ({ token: me.token } = await call('POST', '/login', { username: me.username }));
 }
 
 // ---- conexión ---------------------------------------------------------------
 
 async function login(username, room) {
   me.username = username;
-  ({ token: me.token } = await call('POST', '/login', { username }));
+  await renew();
   const { url } = await call('GET', '/config');
-  socket = io(url, { auth: { token: me.token } });
+  socket = io(url, { auth: (send) => send({ token: me.token }) });
 
   socket.on('connect', () => {
     $('login').hidden = true;
     $('chat').hidden = false;
     $('me').textContent = me.username;
-    $('state').textContent = 'Conectado';
+    $('state').textContent = texts.connected;
+    $('login-error').hidden = true;
+    explained = false;
     // Después de un corte el servidor ya no sabe en qué salas estábamos.
     for (const name of joined.size ? [...joined.keys()] : [room]) join(name);
   });
-  socket.on('disconnect', () => { $('state').textContent = 'Sin conexión'; });
-  socket.on('connect_error', (err) => {
-    $('state').textContent = 'Sin conexión';
-    if (!err.data) return; // la red: el cliente vuelve a intentarlo solo
-    fail(`Sala no deja entrar: ${err.message}`);
+  socket.on('disconnect', () => { $('state').textContent = texts.offline; });
+  socket.on('connect_error', async (err) => {
+    $('state').textContent = texts.offline;
+    if (err.data?.code === 'TOKEN_EXPIRED') return comeBack();
+    if (err.data) return fail(texts.refused(err.message));
+    // La red, o Sala no conoce esta página; el cliente vuelve a intentarlo solo.
+    if (explained) return undefined;
+    explained = true;
+    const why = await answers(url) ? texts.origin(url, location.origin) : texts.unreachable(url);
+    return $('chat').hidden ? fail(why) : notice(why);
   });
-  socket.on('sala:disconnect', ({ code, reason }) => notice(`Te han desconectado: ${reason || code}`));
+  socket.on('sala:disconnect', ({ code, reason }) => {
+    if (code === 'TOKEN_EXPIRED') socket.once('disconnect', comeBack);
+    else notice(texts.disconnected(reason || code));
+  });
   socket.on('message', onNotice);
   socket.on('my_response', onMessage);
+}
+
+// comeBack vuelve con otro token; hasta que lo haya, lo intenta otra vez.
+function comeBack() {
+  renew().then(() => socket.connect(), () => setTimeout(comeBack, 2000));
+}
+
+// answers dice si hay alguien en url. Qué contesta, esta página no puede leerlo.
+async function answers(url) {
+  try {
+    await fetch(url, { mode: 'no-cors', signal: AbortSignal.timeout(5000) });
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function fail(message) {
@@ -67,7 +99,7 @@ async function join(room) {
   const ack = await ask('join', { username: me.username, room });
   if (!ack.error) return show(room);
   joined.delete(room);
-  return notice(`No puedes entrar en ${room}: ${ack.error.message}`);
+  return notice(texts.cannotEnter(room, ack.error.message));
 }
 
 async function leave(room) {
@@ -87,15 +119,18 @@ async function ask(event, data) {
   try {
     return await socket.timeout(5000).emitWithAck(event, data);
   } catch {
-    return { error: { message: 'no hay respuesta' } };
+    return { error: { message: texts.noAnswer } };
   }
 }
 
 async function refresh() {
   try {
     ({ rooms: active } = await call('GET', '/rooms'));
-  } catch {
-    return; // se ve en el estado de la conexión
+    $('rooms-error').hidden = true;
+  } catch (err) {
+    if (err.status === 401) await renew().catch(() => {}); // la próxima vez vale
+    $('rooms-error').textContent = texts.staleRooms(err.message);
+    $('rooms-error').hidden = false;
   }
   showRooms();
 }
@@ -103,12 +138,11 @@ async function refresh() {
 // ---- lo que llega -----------------------------------------------------------
 
 // Los avisos de Sala son frases: "Ana ha entrado en la sala general."
-function onNotice(text) {
-  const removed = [...joined.keys()].find((name) => text === `La sala ${name} ha sido eliminada.`);
-  const room = removed ?? [...joined.keys()].find((name) => text.endsWith(` la sala ${name}.`));
+function onNotice(said) {
+  const { room, text, removed } = readNotice(said, joined.keys());
   add(room ?? current, { notice: text });
   if (removed) {
-    joined.get(removed).gone = true; // ya no estamos en ella
+    joined.get(room).gone = true; // ya no estamos en ella
     showCurrent();
   }
   refresh();
@@ -116,7 +150,7 @@ function onNotice(text) {
 
 function onMessage({ room, username, message }) {
   if (room !== undefined) return add(room, { username, message });
-  for (const name of joined.keys()) add(name, { username: `${username}, a todos`, message });
+  for (const name of joined.keys()) add(name, { username: texts.toAllBy(username), message });
   return undefined;
 }
 
@@ -142,8 +176,8 @@ async function send(message) {
   const toAll = $('to-all').checked;
   // A todos menos a quien lo manda: el propio mensaje lo pone la página.
   const ack = toAll ? await ask('shout', data) : await ask('my_event', { ...data, room: current });
-  if (ack.error) return notice(`No se ha enviado: ${ack.error.message}`);
-  if (toAll) add(current, { username: me.username, label: `${me.username}, a todos`, message });
+  if (ack.error) return notice(texts.notSent(ack.error.message));
+  if (toAll) add(current, { username: me.username, label: texts.toAllBy(me.username), message });
   return undefined;
 }
 
@@ -171,7 +205,7 @@ function show(room) {
 
 function showCurrent() {
   const inside = joined.has(current) && !joined.get(current).gone;
-  $('room').textContent = current || 'Elige una sala';
+  $('room').textContent = current || texts.chooseRoom;
   for (const id of ['leave', 'clear', 'text', 'send']) $(id).disabled = !inside;
 }
 
@@ -181,7 +215,7 @@ function showMessage({ notice: text, username, label, message, time }) {
     list.append(node('li', { className: 'notice', textContent: text }));
   } else {
     const by = node('span', { className: 'by', textContent: label ?? username });
-    by.append(node('time', { dateTime: time.toISOString(), textContent: time.toLocaleTimeString('es', { hour: '2-digit', minute: '2-digit' }) }));
+    by.append(node('time', { dateTime: time.toISOString(), textContent: time.toLocaleTimeString(language, { hour: '2-digit', minute: '2-digit' }) }));
     list.append(node('li', { className: username === me.username ? 'said mine' : 'said' }, by, String(message)));
   }
   while (list.children.length > MAX_MESSAGES) list.firstChild.remove();
@@ -190,14 +224,14 @@ function showMessage({ notice: text, username, label, message, time }) {
 
 function showRooms() {
   const counts = new Map(active.map(({ name, sockets }) => [name, sockets]));
-  const names = [...new Set([...joined.keys(), ...counts.keys()])].sort((a, b) => a.localeCompare(b, 'es'));
+  const names = [...new Set([...joined.keys(), ...counts.keys()])].sort((a, b) => a.localeCompare(b, language));
   $('rooms').replaceChildren(...names.map((name) => {
     const inside = joined.has(name) && !joined.get(name).gone;
     const button = node('button', { type: 'button', onclick: () => (inside ? show(name) : join(name)) },
       node('span', { className: inside ? 'name' : 'name out', textContent: name }));
     const unread = joined.get(name)?.unread;
-    if (unread) button.append(node('span', { className: 'unread', textContent: unread, title: 'mensajes nuevos' }));
-    button.append(node('span', { className: 'count', textContent: counts.get(name) ?? 0, title: 'personas en la sala' }));
+    if (unread) button.append(node('span', { className: 'unread', textContent: unread, title: texts.unread }));
+    button.append(node('span', { className: 'count', textContent: counts.get(name) ?? 0, title: texts.people }));
     button.setAttribute('aria-current', name === current);
     return node('li', {}, button);
   }));
@@ -225,5 +259,21 @@ onSubmit('send-form', () => {
   $('text').value = '';
 });
 $('leave').addEventListener('click', () => leave(current));
-$('clear').addEventListener('click', () => call('POST', '/clear_room', { room: current }).catch((err) => notice(err.message)));
-setInterval(() => { if (socket?.connected && !document.hidden) refresh(); }, 5000);
+
+const dialog = $('confirm');
+$('clear').addEventListener('click', () => {
+  dialog.dataset.room = current;
+  $('confirm-text').textContent = texts.confirmRemove(current);
+  dialog.showModal();
+});
+dialog.addEventListener('close', () => {
+  const { room } = dialog.dataset;
+  if (dialog.returnValue === 'yes') call('POST', '/clear_room', { room }).catch((err) => notice(err.message));
+  dialog.returnValue = '';
+});
+
+// Las salas de otros no avisan, así que se pregunta por ellas; también al volver a la pestaña.
+const refreshIfSeen = () => { if (socket && $('login').hidden && !document.hidden) refresh(); };
+setInterval(refreshIfSeen, 2000);
+document.addEventListener('visibilitychange', refreshIfSeen);
+translate();
