@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -39,6 +41,9 @@ type commands struct {
 	Tail      cli.Tail       `cmd:"" help:"Print what clients do as it happens."`
 	Nodes     cli.Nodes      `cmd:"" help:"List the nodes that make up the broker, take one out of service."`
 	Version   versionCommand `cmd:"" help:"Print the version."`
+
+	Completion completionCommand `cmd:"" help:"Print what a shell needs to complete commands and flags."`
+	Complete   completeCommand   `cmd:"" hidden:"" help:"Complete the last word of a command line."`
 
 	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
 }
@@ -81,6 +86,7 @@ func newParser(root *commands, streams cli.Streams, exit func(int)) (*kong.Kong,
 		kong.ExplicitGroups(append(config.Groups(), cli.Groups()...)),
 		kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: true, Compact: true, FlagsLast: true, WrapUpperBound: 100}),
 		kong.ValueFormatter(describeValue),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), config.DurationMapper()),
 	)
 }
 

@@ -27,19 +27,20 @@ type healthCommand struct {
 
 // Help is shown below the usage.
 func (*healthCommand) Help() string {
-	return `It takes the flags, the environment and the file of the node's "sala serve", to find its address in them. ` +
+	return `It finds the address of the node as "sala serve" does, in flags, environment and file; of these it needs ` +
+		`only --http-listen, and --control-tls-cert and --control-tls-key where the node has them.` +
 		"\n\n" + exitCodes
 }
 
 // Run implements the command.
 func (h *healthCommand) Run(ctx context.Context, streams *cli.Streams) error {
-	cfg, err := h.Build()
+	listener, err := h.HTTPListener()
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
-	at := readyURL(cfg.HTTP, h.Local)
+	at := readyURL(listener, h.Local)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
 	if err != nil {
 		return err

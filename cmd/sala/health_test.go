@@ -22,7 +22,7 @@ func TestHealth(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			n := plain(t, tt.args...)
-			ask := append([]string{"health", "--jwt-secret", testSecret, "--api-key", testKey, "--http-listen", n.http}, tt.args...)
+			ask := append([]string{"health", "--http-listen", n.http}, tt.args...)
 			if code, out, stderr := sala(t, ask...); code != exitOK || out != "ok\n" {
 				t.Errorf("exit code %d, %q: %s", code, out, stderr)
 			}
@@ -35,7 +35,7 @@ func TestHealth(t *testing.T) {
 
 func TestHealthSaysNo(t *testing.T) {
 	n := plain(t)
-	ask := []string{"health", "--jwt-secret", testSecret, "--api-key", testKey, "--http-listen"}
+	ask := []string{"health", "--http-listen"}
 	_, out, _ := n.call(t, "nodes", "-o", "json")
 	var list struct{ Nodes []struct{ ID string } }
 	if err := json.Unmarshal([]byte(out), &list); err != nil {

@@ -29,19 +29,16 @@ type Listener struct {
 func (f *Flags) listeners(p *problems) (public, grpc, http Listener) {
 	public = Listener{Name: "public", Flag: PublicFlag, Addr: f.Listen}
 	grpc = Listener{Name: "grpc", Flag: GRPCFlag, Addr: f.GRPCListen}
-	http = Listener{Name: "http", Flag: "--http-listen", Addr: f.HTTPListen}
+	http = f.httpListener()
 	var err error
 	public.TLS, err = loadTLS("--tls-cert", "--tls-key", certs.Options{
 		Cert: string(f.TLSCert), Key: string(f.TLSKey), Protocol: "http/1.1",
 	})
 	p.add(err)
-	control := certs.Options{Cert: string(f.ControlTLSCert), Key: string(f.ControlTLSKey), ClientCA: string(f.ControlClientCA)}
-	control.Protocol = "h2"
-	grpc.TLS, err = loadTLS("--control-tls-cert", "--control-tls-key", control)
+	grpc.TLS, err = f.controlTLS("h2")
 	p.add(err)
 	if grpc.TLS != nil {
-		control.Protocol, control.Probes = "http/1.1", true
-		http.TLS, err = loadTLS("--control-tls-cert", "--control-tls-key", control)
+		http.TLS, err = f.controlTLS("http/1.1")
 		p.add(err)
 	}
 	if f.ControlClientCA != "" && f.ControlTLSCert == "" {
@@ -52,6 +49,31 @@ func (f *Flags) listeners(p *problems) (public, grpc, http Listener) {
 	p.add(grpc.check(insecure))
 	p.add(http.check(insecure))
 	return public, grpc, http
+}
+
+// HTTPListener returns where a node with these flags serves REST and its health,
+// without a look at the rest of its configuration.
+func (f *Flags) HTTPListener() (Listener, error) {
+	var p problems
+	l := f.httpListener()
+	p.add(l.check(true))
+	var err error
+	l.TLS, err = f.controlTLS("http/1.1")
+	p.add(err)
+	return l, p.err()
+}
+
+func (f *Flags) httpListener() Listener {
+	return Listener{Name: "http", Flag: "--http-listen", Addr: f.HTTPListen}
+}
+
+// controlTLS loads the certificates of the control listener that speaks protocol.
+// Those who ask for its health over HTTP need no certificate.
+func (f *Flags) controlTLS(protocol string) (*certs.Source, error) {
+	return loadTLS("--control-tls-cert", "--control-tls-key", certs.Options{
+		Cert: string(f.ControlTLSCert), Key: string(f.ControlTLSKey), ClientCA: string(f.ControlClientCA),
+		Protocol: protocol, Probes: protocol == "http/1.1",
+	})
 }
 
 // check refuses an address that means nothing and, unless others may connect,

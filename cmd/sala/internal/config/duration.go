@@ -1,0 +1,30 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strconv"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// DurationMapper decodes flags that are durations, such as 1m30s, and says what
+// to write where one lacks its unit.
+func DurationMapper() kong.Mapper {
+	return kong.MapperFunc(func(ctx *kong.DecodeContext, target reflect.Value) error {
+		var text string
+		if err := ctx.Scan.PopValueInto("duration", &text); err != nil {
+			return err
+		}
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			if _, notNumber := strconv.ParseFloat(text, 64); notNumber == nil {
+				return fmt.Errorf("%q lacks its unit: write %ss for seconds, %sms for milliseconds", text, text, text)
+			}
+			return fmt.Errorf("%q is no duration; one looks like 10s, 1m30s or 500ms", text)
+		}
+		target.SetInt(int64(d))
+		return nil
+	})
+}
