@@ -179,7 +179,7 @@ func TestSockets(t *testing.T) {
 	when := time.Date(2030, 1, 2, 3, 4, 5, 6, time.UTC)
 	info := broker.SocketInfo{
 		ID: "s1", User: "ana", Namespace: "/", Rooms: []string{"a", "b"}, Address: "127.0.0.1:1", Transport: "websocket",
-		ConnectTime: when, Data: json.RawMessage(`"d"`),
+		ConnectTime: when, Data: json.RawMessage(`"d"`), Node: "n1",
 	}
 	b := &fakeBroker{sockets: []broker.SocketInfo{info, {ID: "s2"}}, nextPage: "next", matched: 3, refused: 1}
 	client := salav1.NewSocketServiceClient(start(t, b).conn)
@@ -190,7 +190,7 @@ func TestSockets(t *testing.T) {
 	wantProto(t, sockets, &salav1.ListSocketsResponse{NextPageToken: "next", Sockets: []*salav1.Socket{
 		{
 			Id: "s1", User: "ana", Namespace: "/", Rooms: []string{"a", "b"}, Address: "127.0.0.1:1", Transport: "websocket",
-			ConnectTime: timestamppb.New(when), Data: structpb.NewStringValue("d"),
+			ConnectTime: timestamppb.New(when), Data: structpb.NewStringValue("d"), Node: "n1",
 		},
 		{Id: "s2"},
 	}})

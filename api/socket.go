@@ -72,6 +72,7 @@ func socketMessage(info broker.SocketInfo) *salav1.Socket {
 		Transport:   info.Transport,
 		ConnectTime: timestamp(info.ConnectTime),
 		Data:        jsonValue(info.Data),
+		Node:        info.Node,
 	}
 }
 

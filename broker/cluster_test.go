@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/salabroker/sala/broker"
@@ -100,7 +101,8 @@ func TestCallsAreForAllNodes(t *testing.T) {
 		t.Errorf("Update: %+v, %v", out, err)
 	}
 	info, err := nodes[0].GetSocket(t.Context(), clients[2].ID)
-	if err != nil || info.User != "user2" || string(info.Data) != `{"n":1.0}` || !slices.Equal(info.Rooms, []string{"b", "c", "cocina"}) || info.Transport != "websocket" {
+	if err != nil || info.User != "user2" || string(info.Data) != `{"n":1.0}` || !slices.Equal(info.Rooms, []string{"b", "c", "cocina"}) || info.Transport != "websocket" ||
+		info.Node == "" || !strings.HasPrefix(info.ID, info.Node) {
 		t.Errorf("GetSocket: %+v, %v", info, err)
 	}
 	for _, node := range nodes {

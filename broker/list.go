@@ -193,6 +193,7 @@ func (s *socket) info() SocketInfo {
 		ID:          s.id,
 		User:        s.user,
 		Namespace:   s.ns.name,
+		Node:        string(ownerOf(s.id)),
 		Rooms:       s.ns.index.RoomsOf(s),
 		Address:     s.client.conn.RemoteAddress(),
 		Transport:   s.client.conn.Transport(),

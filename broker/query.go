@@ -49,6 +49,8 @@ type SocketQuery struct {
 // SocketInfo describes a connected socket.
 type SocketInfo struct {
 	ID, User, Namespace string
+	// Node is the id of the node that the client is connected to.
+	Node string
 	// Rooms is sorted.
 	Rooms []string
 	// Address is the peer's host and port.

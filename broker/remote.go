@@ -257,6 +257,7 @@ func socketsFrom(list *wire.Sockets) []SocketInfo {
 			ID:          s.GetId(),
 			User:        s.GetUser(),
 			Namespace:   s.GetNamespace(),
+			Node:        string(ownerOf(s.GetId())),
 			Rooms:       s.GetRooms(),
 			Address:     s.GetAddress(),
 			Transport:   s.GetTransport(),

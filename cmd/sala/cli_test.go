@@ -47,10 +47,10 @@ func TestCommands(t *testing.T) {
 		{args: []string{"broadcast", "all", "hi"}, out: []string{"2 sockets matched, 2 queued"}, heard: `42["all","hi"]`},
 		{args: []string{"broadcast", "all", "hi", "--except-room", "lobby"}, out: []string{"0 sockets matched"}},
 
-		{args: []string{"sockets"}, out: []string{"ID ", "USER ", ana.id, ben.id, "ana", "ben", "chat:1 lobby", "websocket", "127.0.0.1:"}},
+		{args: []string{"sockets"}, out: []string{"ID ", "USER ", " NODE ", ana.id, ben.id, "ana", "ben", "chat:1 lobby", "websocket", "127.0.0.1:"}},
 		{args: []string{"sockets", "list", "--user", "ben"}, out: []string{ben.id}},
 		{args: []string{"sockets", "--room", "none"}, err: []string{"no socket is connected that fits"}},
-		{args: []string{"sockets", "get", "--", ana.id}, out: []string{"USER       ana\n", "ROOMS      chat:1 lobby\n", "TRANSPORT  websocket\n"}},
+		{args: []string{"sockets", "get", "--", ana.id}, out: []string{"USER       ana\n", "ROOMS      chat:1 lobby\n", "TRANSPORT  websocket\n", "NODE       " + ana.id[:10]}},
 		{args: []string{"sockets", "get", "none"}, code: 1, err: []string{"none"}},
 		{args: []string{"sockets", "join", "vip", "backstage", "--room", "lobby", "--except-socket=" + ben.id}, out: []string{"1 socket matched, 0 refused\n"}},
 		{args: []string{"rooms", "get", "vip"}, out: []string{"vip   1        1"}},

@@ -42,7 +42,9 @@ type Socket struct {
 	ConnectTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=connect_time,json=connectTime,proto3" json:"connect_time,omitempty"`
 	// What the token's issuer attached for backends, or what Update has put in
 	// its place.
-	Data          *structpb.Value `protobuf:"bytes,8,opt,name=data,proto3" json:"data,omitempty"`
+	Data *structpb.Value `protobuf:"bytes,8,opt,name=data,proto3" json:"data,omitempty"`
+	// The id of the node that the client is connected to.
+	Node          string `protobuf:"bytes,9,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -131,6 +133,13 @@ func (x *Socket) GetData() *structpb.Value {
 		return x.Data
 	}
 	return nil
+}
+
+func (x *Socket) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
 }
 
 // Selector names sockets: every one in one of the rooms, of one of the users,
@@ -987,7 +996,7 @@ var File_sala_v1_socket_proto protoreflect.FileDescriptor
 
 const file_sala_v1_socket_proto_rawDesc = "" +
 	"\n" +
-	"\x14sala/v1/socket.proto\x12\asala.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x83\x02\n" +
+	"\x14sala/v1/socket.proto\x12\asala.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x97\x02\n" +
 	"\x06Socket\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x1c\n" +
@@ -996,7 +1005,8 @@ const file_sala_v1_socket_proto_rawDesc = "" +
 	"\aaddress\x18\x05 \x01(\tR\aaddress\x12\x1c\n" +
 	"\ttransport\x18\x06 \x01(\tR\ttransport\x12=\n" +
 	"\fconnect_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vconnectTime\x12*\n" +
-	"\x04data\x18\b \x01(\v2\x16.google.protobuf.ValueR\x04data\"\xb8\x01\n" +
+	"\x04data\x18\b \x01(\v2\x16.google.protobuf.ValueR\x04data\x12\x12\n" +
+	"\x04node\x18\t \x01(\tR\x04node\"\xb8\x01\n" +
 	"\bSelector\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x14\n" +
 	"\x05rooms\x18\x02 \x03(\tR\x05rooms\x12\x14\n" +

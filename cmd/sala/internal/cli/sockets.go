@@ -54,10 +54,10 @@ func (l *SocketsList) Run(ctx context.Context, s *Streams) error {
 				fmt.Fprintln(s.Err, "no socket is connected that fits")
 				return nil
 			}
-			rows := [][]string{{"ID", "USER", "NAMESPACE", "ROOMS", "TRANSPORT", "ADDRESS", "CONNECTED"}}
+			rows := [][]string{{"ID", "USER", "NAMESPACE", "ROOMS", "TRANSPORT", "ADDRESS", "NODE", "CONNECTED"}}
 			for _, socket := range all.GetSockets() {
 				rows = append(rows, []string{socket.GetId(), socket.GetUser(), socket.GetNamespace(), strings.Join(socket.GetRooms(), " "),
-					socket.GetTransport(), socket.GetAddress(), when(socket.GetConnectTime())})
+					socket.GetTransport(), socket.GetAddress(), socket.GetNode(), when(socket.GetConnectTime())})
 			}
 			return table(out, rows)
 		})
@@ -87,6 +87,7 @@ func (g *SocketsGet) Run(ctx context.Context, s *Streams) error {
 				{"ROOMS", strings.Join(socket.GetRooms(), " ")},
 				{"TRANSPORT", socket.GetTransport()},
 				{"ADDRESS", socket.GetAddress()},
+				{"NODE", socket.GetNode()},
 				{"CONNECTED", when(socket.GetConnectTime())},
 				{"DATA", compactJSON(socket.GetData())},
 			})
