@@ -169,7 +169,11 @@ func (r reach) permissions(p broker.Permissions) error {
 // patterns returns an error unless one area holds whatever each pattern names.
 func (r reach) patterns(namespace string, patterns []string) error {
 	for _, p := range patterns {
-		if !slices.ContainsFunc(r.areas, func(a roomset.Area) bool { return a.Namespace == namespace && a.Rooms.Covers(roomset.Granted(p)) }) {
+		named, err := roomset.Parse(p)
+		if err != nil { // of one that names nothing the broker says what is wrong
+			continue
+		}
+		if !slices.ContainsFunc(r.areas, func(a roomset.Area) bool { return a.Namespace == namespace && a.Rooms.Covers(named) }) {
 			return r.deniedFor(fmt.Sprintf("all rooms that the pattern %q names in %q", p, namespace))
 		}
 	}

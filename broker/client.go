@@ -121,7 +121,7 @@ func (c *client) receive(p *packet.Packet, bytes int) {
 	case p.Type == parser.DISCONNECT && s != nil:
 		s.end(endedByClient)
 	case p.Type == parser.DISCONNECT && c.withdraw(p.Namespace):
-	case p.Type == parser.ACK && s != nil && s.answer(p):
+	case p.Type == parser.ACK && p.HasID && s != nil && s.answer(p):
 	default:
 		if name := c.charge(bytes); name != "" {
 			c.refuseExcess(s, p, name)
@@ -142,6 +142,10 @@ func (c *client) act(s *socket, p *packet.Packet) {
 		c.connect(p)
 	case s == nil:
 		c.b.metrics.received(eventUnhandled, errNotConnected())
+	case p.Type == parser.EVENT && p.Refusal != "":
+		err := invalidEvent(p.Refusal)
+		c.b.metrics.received(eventUnhandled, err)
+		s.replyTo(p)(err)
 	case p.Type == parser.EVENT:
 		c.b.handle(s, p)
 	case p.Type == parser.ACK:

@@ -8,6 +8,7 @@ import (
 
 	"github.com/salabroker/sala/broker/fanout"
 	"github.com/salabroker/sala/broker/packet"
+	"github.com/salabroker/sala/broker/rawjson"
 	"github.com/salabroker/sala/broker/roomset"
 )
 
@@ -45,8 +46,8 @@ func (b *Broker) handle(s *socket, p *packet.Packet) {
 
 // roomRequest is what a client sends to join or leave a room.
 type roomRequest struct {
-	Room     string `json:"room"`
-	Username string `json:"username"`
+	room     string
+	username string // empty if it doesn't say
 }
 
 // handleJoin puts the client into the room, if its token allows it, and
@@ -59,10 +60,10 @@ func (b *Broker) handleJoin(s *socket, p packet.Payload) *Error {
 	if err != nil {
 		return err
 	}
-	if !roomset.AnyMatches(s.grant().Join, req.Room) {
-		return denied(ReasonJoinDenied, "the token doesn't allow to join the room %q", req.Room)
+	if !roomset.AnyMatches(s.grant().Join, req.room) {
+		return denied(ReasonJoinDenied, "the token doesn't allow to join the room %q", req.room)
 	}
-	joined, err := b.join(s, req.Room)
+	joined, err := b.join(s, req.room)
 	if err == nil && joined {
 		b.announce(s, req, announceJoined)
 	}
@@ -79,7 +80,7 @@ func (b *Broker) handleLeave(s *socket, p packet.Payload) *Error {
 	if err != nil {
 		return err
 	}
-	if left := s.ns.index.Leave(s, req.Room); len(left) > 0 {
+	if left := s.ns.index.Leave(s, req.room); len(left) > 0 {
 		b.announce(s, req, announceLeft)
 	}
 	return nil
@@ -87,24 +88,66 @@ func (b *Broker) handleLeave(s *socket, p packet.Payload) *Error {
 
 // parseRoomRequest reads {room, username} or just the name of the room.
 func parseRoomRequest(p packet.Payload) (roomRequest, *Error) {
+	var v violations
 	var req roomRequest
 	arg := firstArg(p.Args)
-	err := json.Unmarshal(arg, &req)
-	if len(arg) > 0 && arg[0] == '"' {
-		err = json.Unmarshal(arg, &req.Room)
-	}
-	if err != nil {
-		return req, invalidEvent(`send the room as {"room": "name"} or as "name"`)
-	}
-	var v violations
-	validateRoom(&v, "room", req.Room)
-	if req.Username != "" {
-		validateName(&v, "username", "a username", req.Username)
+	if len(arg) == 0 || arg[0] != '{' {
+		room, ok := rawjson.Name(arg)
+		if !ok {
+			return req, invalidEvent(`send the room as {"room": "name"} or as "name"; a number counts as its text`)
+		}
+		req.room = room
+		validateRoom(&v, "room", req.room)
+	} else {
+		req.room = readRoom(&v, "room", rawjson.Member(arg, "room"))
+		req.username = readUsername(&v, rawjson.Member(arg, "username"))
 	}
 	if len(v) > 0 {
 		return req, invalidEvent(fieldsMessage(v))
 	}
 	return req, nil
+}
+
+// readRoom reads the field of a client's object that names a room.
+func readRoom(v *violations, field string, value json.RawMessage) string {
+	room, ok := rawjson.Name(value)
+	switch {
+	case len(value) == 0:
+		v.add(field, "is missing: it names the room, as text or as a number")
+	case !ok:
+		v.add(field, "names the room as text, or as a number that counts as its text; this is %s", kindOfJSON(value))
+	default:
+		validateRoom(v, field, room)
+	}
+	return room
+}
+
+// readUsername reads what a client calls itself; null and "" are nothing.
+func readUsername(v *violations, value json.RawMessage) string {
+	name, ok := rawjson.Name(value)
+	switch {
+	case len(value) == 0 || string(value) == "null" || ok && name == "":
+	case !ok:
+		v.add("username", "is text, or a number that counts as its text; this is %s", kindOfJSON(value))
+	default:
+		validateName(v, "username", "a username", name)
+	}
+	return name
+}
+
+// kindOfJSON says what a value is, for people.
+func kindOfJSON(value json.RawMessage) string {
+	switch value[0] {
+	case '{':
+		return "an object"
+	case '[':
+		return "an array"
+	case 't', 'f':
+		return "true or false"
+	case 'n':
+		return "null"
+	}
+	return "a number that is too large, or has too many digits, to be kept"
 }
 
 // announcement picks one of the texts of an [Announcement].
@@ -118,17 +161,17 @@ func (b *Broker) announce(s *socket, req roomRequest, pick announcement) {
 	if a == nil || pick(a) == "" {
 		return
 	}
-	username := req.Username
+	username := req.username
 	if username == "" { // the client didn't say
 		username = s.user
 	}
 	text := strings.NewReplacer(
 		"{user}", s.user,
 		"{username}", username,
-		"{room}", req.Room,
+		"{room}", req.room,
 	).Replace(pick(a))
 	args, _ := json.Marshal([]string{text}) // strings always encode
-	b.emit(s.ns, fanout.Target{Rooms: []string{req.Room}}, &Message{Event: a.Event, Args: args})
+	b.emit(s.ns, fanout.Target{Rooms: []string{req.room}}, &Message{Event: a.Event, Args: args})
 }
 
 // handleRelay passes the event on as the rule says, its arguments untouched.
@@ -157,13 +200,12 @@ func (b *Broker) handleRelay(s *socket, rule *RelayRule, p packet.Payload) *Erro
 
 // roomField reads the name of a room from a field of the first argument.
 func roomField(p packet.Payload, field string) (string, *Error) {
-	var fields map[string]json.RawMessage
-	var room string
-	if json.Unmarshal(firstArg(p.Args), &fields) != nil || json.Unmarshal(fields[field], &room) != nil {
+	arg := firstArg(p.Args)
+	if len(arg) == 0 || arg[0] != '{' {
 		return "", invalidEvent(fmt.Sprintf("the first argument is an object whose field %q names the room", field))
 	}
 	var v violations
-	validateRoom(&v, field, room)
+	room := readRoom(&v, field, rawjson.Member(arg, field))
 	if len(v) > 0 {
 		return "", invalidEvent(fieldsMessage(v))
 	}

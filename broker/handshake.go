@@ -4,9 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/salabroker/sala/broker/packet"
+	"github.com/salabroker/sala/broker/rawjson"
+	"github.com/salabroker/sala/broker/roomset"
 	"github.com/salabroker/sala/broker/token"
 )
 
@@ -92,15 +93,19 @@ func (b *Broker) authenticate(ns *namespace, fallback string, p *packet.Packet) 
 	if err != nil {
 		return token.Claims{}, err
 	}
-	return claims, b.checkGrant(ns, claims.Grant)
+	return claims, checkNamespace(ns, claims.Grant)
 }
 
-// checkGrant refuses a token that doesn't let its client into the namespace.
-func (b *Broker) checkGrant(ns *namespace, g token.Grant) *Error {
-	if len(g.Namespaces) > 0 && !slices.Contains(g.Namespaces, ns.name) {
+// checkNamespace refuses a token that is for other namespaces.
+func checkNamespace(ns *namespace, g token.Grant) *Error {
+	if !allowsNamespace(g, ns.name) {
 		return denied(ReasonNamespaceDenied, "the token doesn't allow the namespace %q", ns.name)
 	}
-	return b.checkRooms(g.Rooms)
+	return nil
+}
+
+func allowsNamespace(g token.Grant, name string) bool {
+	return len(g.Namespaces) == 0 || slices.Contains(g.Namespaces, name)
 }
 
 // otherAuth returns what a client has sent as auth beside its token; nil if
@@ -109,43 +114,53 @@ func otherAuth(p *packet.Packet) json.RawMessage {
 	if len(p.Auth) <= len(`{"token":""}`)+len(p.Token) {
 		return nil
 	}
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(p.Auth, &fields) != nil {
-		return nil // the decoder has read it as an object
-	}
-	for name := range fields {
-		if strings.EqualFold(name, "token") {
-			delete(fields, name)
+	others := make(map[string]json.RawMessage)
+	for name, value := range rawjson.Members(p.Auth) {
+		if string(name) != "token" {
+			others[string(name)] = value
 		}
 	}
-	if len(fields) == 0 {
+	if len(others) == 0 {
 		return nil
 	}
-	others, _ := json.Marshal(fields) // it was JSON
-	return others
+	text, _ := json.Marshal(others) // it was JSON
+	return text
 }
 
-// checkRooms refuses a token whose rooms could not all be joined. Tokens made
-// elsewhere can name anything.
-func (b *Broker) checkRooms(rooms []string) *Error {
+// checkGrant refuses a token with which no client could connect, whatever the
+// namespace. Tokens that are made elsewhere can hold anything.
+func (b *Broker) checkGrant(g token.Grant) *Error {
 	var v violations
-	for _, room := range rooms {
+	for _, room := range g.Rooms {
 		validateRoom(&v, "rooms", room)
 	}
 	if len(v) > 0 {
-		return &Error{Code: CodeUnauthenticated, Reason: token.ReasonInvalid, Message: "the token names a room that can't exist"}
+		return invalidToken("the token names a room that can't exist")
 	}
-	if len(rooms) > b.opts.MaxRoomsPerSocket {
+	if len(g.Rooms) > b.opts.MaxRoomsPerSocket {
 		return tooManyRooms(b.opts.MaxRoomsPerSocket)
 	}
+	for _, pattern := range slices.Concat(g.Join, g.Publish) {
+		if _, err := roomset.Parse(pattern); err != nil {
+			return invalidToken("the token has a pattern of rooms under join or publish that names none: a * stands at the end of a segment, ** at the end of the pattern")
+		}
+	}
+	if !slices.ContainsFunc(b.namespaceNames, func(name string) bool { return allowsNamespace(g, name) }) {
+		return denied(ReasonNamespaceDenied, "the token allows only namespaces that this broker doesn't have")
+	}
 	return nil
+}
+
+func invalidToken(message string) *Error {
+	return &Error{Code: CodeUnauthenticated, Reason: token.ReasonInvalid, Message: message}
 }
 
 // claimsOf returns what the token grants or, if there is none, what clients
 // without one may do.
 func (b *Broker) claimsOf(raw string) (token.Claims, *Error) {
 	if raw == "" && b.opts.Anonymous != nil {
-		return token.Claims{Grant: b.opts.Anonymous.grant()}, nil
+		claims := token.Claims{Grant: b.opts.Anonymous.grant()}
+		return claims, b.checkGrant(claims.Grant)
 	}
 	return b.verify(raw)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/salabroker/sala/broker/roomset"
 	"github.com/salabroker/sala/broker/token"
 )
 
@@ -267,10 +268,8 @@ func (p *Permissions) validate(v *violations, prefix string, served []string) {
 }
 
 func validatePattern(v *violations, field, p string) {
-	validateName(v, field, "a room pattern", p)
-	segments := strings.Split(p, ":")
-	if i := slices.Index(segments, "**"); i >= 0 && i < len(segments)-1 {
-		v.add(field, `in %q "**" is not the last segment; only there it stands for any rest`, p)
+	if _, err := roomset.Parse(p); err != nil {
+		v.add(field, "%s", err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/salabroker/sala/broker/fanout"
 	"github.com/salabroker/sala/broker/packet"
+	"github.com/salabroker/sala/broker/rawjson"
 	"github.com/salabroker/sala/broker/token"
 )
 
@@ -36,15 +37,12 @@ func (b *Broker) handleToken(s *socket, p *packet.Packet) {
 // tokenArg reads {token} or just the token; empty if there is none.
 func tokenArg(p packet.Payload) string {
 	arg := firstArg(p.Args)
+	if len(arg) > 0 && arg[0] == '{' {
+		arg = rawjson.Member(arg, "token")
+	}
 	var raw string
-	if json.Unmarshal(arg, &raw) == nil {
-		return raw
-	}
-	var object struct {
-		Token string `json:"token"`
-	}
-	_ = json.Unmarshal(arg, &object) // what it isn't in stays empty
-	return object.Token
+	_ = json.Unmarshal(arg, &raw) // what isn't text is no token
+	return raw
 }
 
 func (b *Broker) refresh(s *socket, raw string) (expires time.Time, err *Error) {
@@ -55,7 +53,7 @@ func (b *Broker) refresh(s *socket, raw string) (expires time.Time, err *Error) 
 	if claims.User != s.user {
 		return time.Time{}, denied(ReasonUserMismatch, "the token is another user's; connect anew with it")
 	}
-	if err := b.checkGrant(s.ns, claims.Grant); err != nil {
+	if err := checkNamespace(s.ns, claims.Grant); err != nil {
 		return time.Time{}, err
 	}
 	defer b.listen(roomTopics(s.ns.name, claims.Rooms)...)()

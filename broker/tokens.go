@@ -49,6 +49,9 @@ func (b *Broker) IssueToken(_ context.Context, r TokenRequest) (IssuedToken, err
 		v.add("ttl", "%s is not between 1s and %s", r.TTL, maxTokenTTL)
 	}
 	r.Permissions.validate(&v, "", b.namespaceNames)
+	if n := len(r.Permissions.Rooms); n > b.opts.MaxRoomsPerSocket {
+		v.add("rooms", "there are %d, and a socket may be in %d (--max-rooms-per-socket)", n, b.opts.MaxRoomsPerSocket)
+	}
 	validateData(&v, "data", r.Data)
 	if err := v.err(); err != nil {
 		return IssuedToken{}, err
@@ -78,8 +81,9 @@ func (b *Broker) IssueToken(_ context.Context, r TokenRequest) (IssuedToken, err
 }
 
 // VerifyToken returns what a token says, with the permissions that a client
-// has who connects with it. It may be called concurrently. The error is a
-// *[Error] with the reason that such a client would get.
+// has who connects with it. A client can connect with it, at least to one
+// namespace, exactly if the error is nil. Otherwise the error is a *[Error] with
+// the reason that such a client would get. It may be called concurrently.
 func (b *Broker) VerifyToken(_ context.Context, raw string) (token.Claims, error) {
 	claims, err := b.verify(raw)
 	if err != nil {
@@ -88,7 +92,8 @@ func (b *Broker) VerifyToken(_ context.Context, raw string) (token.Claims, error
 	return claims, nil
 }
 
-// verify is VerifyToken with the error's type.
+// verify is VerifyToken with the error's type. It decides for everybody:
+// connects, fresh tokens and callers who ask.
 func (b *Broker) verify(raw string) (token.Claims, *Error) {
 	if raw == "" {
 		return token.Claims{}, &Error{
@@ -109,6 +114,9 @@ func (b *Broker) verify(raw string) (token.Claims, *Error) {
 	}
 	if !claims.Scoped {
 		claims.Grant = b.opts.DefaultPermissions.grant()
+	}
+	if err := b.checkGrant(claims.Grant); err != nil {
+		return token.Claims{}, err
 	}
 	return claims, nil
 }

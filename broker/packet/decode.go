@@ -5,10 +5,13 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strconv"
 	"unicode/utf8"
 
 	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
+
+	"github.com/salabroker/sala/broker/rawjson"
 )
 
 // Limits of what a client may send.
@@ -27,7 +30,6 @@ var (
 	errType       = errors.New("packet: unknown type")
 	errHeader     = errors.New("packet: malformed header")
 	errPayload    = errors.New("packet: payload doesn't fit the type")
-	errEvent      = errors.New("packet: an event needs a name that isn't reserved")
 	errAttachment = errors.New("packet: too many attachments")
 )
 
@@ -41,8 +43,8 @@ type Packet struct {
 	Type parser.PacketType
 	// Namespace is "/" or "/name".
 	Namespace string
-	// ID, if HasID, is the number under which an EVENT asks for an answer.
-	// An ACK always has one: the number that it answers.
+	// ID, if HasID, is the number under which an EVENT asks for an answer, or
+	// that an ACK answers. An ACK without one answers nothing.
 	ID    uint64
 	HasID bool
 	// Auth is the JSON object of a CONNECT, nil if there is none, and Token
@@ -51,8 +53,13 @@ type Packet struct {
 	Token string
 	// AuthTooLarge says that a CONNECT carried more than is read.
 	AuthTooLarge bool
-	// Event is the name of an EVENT.
+	// Event is the name of an EVENT. A number counts as its text: stock clients
+	// and servers take one for a name.
 	Event string
+	// Refusal, if it isn't empty, says what is wrong with an EVENT that could be
+	// read and can't be handled. It has neither name nor arguments then: its
+	// sender should hear why, and needn't lose its connection over it.
+	Refusal string
 	// Payload is what an EVENT or an ACK carries.
 	Payload
 }
@@ -174,7 +181,11 @@ func (p *Packet) parseData(attachments int, raw []byte) error {
 		return nil
 	}
 	args := bytes.Clone(bytes.TrimSpace(raw))
-	if err := checkArray(args); err != nil {
+	switch err := checkArray(args); {
+	case errors.Is(err, errDepth) && p.Type == parser.EVENT:
+		p.Refusal = err.Error()
+		return nil
+	case err != nil:
 		return errPayload
 	}
 	if attachments > 0 {
@@ -183,15 +194,11 @@ func (p *Packet) parseData(attachments int, raw []byte) error {
 		}
 	}
 	if p.Type == parser.ACK {
-		if !p.HasID {
-			return errHeader
-		}
 		p.Args = args
 		return nil
 	}
-	var err error
-	p.Event, p.Args, err = splitEvent(args)
-	return err
+	p.Event, p.Args, p.Refusal = splitEvent(args)
+	return nil
 }
 
 func (p *Packet) parseAuth(raw []byte) error {
@@ -202,44 +209,51 @@ func (p *Packet) parseAuth(raw []byte) error {
 		p.AuthTooLarge = true
 		return nil
 	}
-	var auth struct {
-		Token any `json:"token"`
-	}
-	if err := json.Unmarshal(raw, &auth); err != nil {
+	raw = bytes.TrimSpace(raw)
+	if !json.Valid(raw) || raw[0] != '{' && string(raw) != "null" {
 		return errPayload
 	}
-	p.Token, _ = auth.Token.(string)
-	if raw = bytes.TrimSpace(raw); raw[0] == '{' { // or else it is null
-		p.Auth = bytes.Clone(raw)
+	if raw[0] != '{' {
+		return nil
 	}
+	p.Auth = bytes.Clone(raw)
+	// Null, a number and the like are no token.
+	_ = json.Unmarshal(rawjson.Member(p.Auth, "token"), &p.Token)
 	return nil
 }
 
 // splitEvent takes the event's name off a valid JSON array and returns the
-// array of what follows. It writes the opening bracket over a byte of args.
-func splitEvent(args []byte) (name string, rest json.RawMessage, err error) {
+// array of what follows, or what is wrong with the name. It writes the opening
+// bracket over a byte of args.
+func splitEvent(args []byte) (name string, rest json.RawMessage, refusal string) {
 	body := bytes.TrimLeft(args[1:], " \t\r\n")
-	end := stringEnd(body)
-	if end < 0 || json.Unmarshal(body[:end], &name) != nil {
-		return "", nil, errEvent
-	}
-	if name == "" || len(name) > maxEventBytes || Reserved(name) {
-		return "", nil, errEvent
+	// The array is valid: behind its first element stands a comma or the end.
+	end := scalarEnd(body)
+	name, ok := rawjson.Name(body[:end])
+	switch {
+	case !ok:
+		return "", nil, "an event's name is text, or a number that counts as its text"
+	case name == "":
+		return "", nil, "an event's name can't be empty"
+	case len(name) > maxEventBytes:
+		return "", nil, fmt.Sprintf("an event's name has at most %d bytes, this one has %d", maxEventBytes, len(name))
+	case Reserved(name):
+		return "", nil, fmt.Sprintf("%q is a name that Socket.IO keeps for itself; choose another", name)
 	}
 	body = bytes.TrimLeft(body[end:], " \t\r\n")
-	// The array is valid, so here stands either a comma or the end.
 	if body[0] == ']' {
-		return name, json.RawMessage("[]"), nil
+		return name, json.RawMessage("[]"), ""
 	}
 	body[0] = '['
-	return name, body, nil
+	return name, body, ""
 }
 
-// stringEnd returns the index behind the JSON string that b begins with, or -1
-// if it begins with something else.
-func stringEnd(b []byte) int {
-	if len(b) == 0 || b[0] != '"' {
-		return -1
+// scalarEnd returns the index behind the string, number, true, false or null
+// that b begins with; 0 if it begins with anything else.
+func scalarEnd(b []byte) int {
+	if b[0] != '"' {
+		end := bytes.IndexAny(b, "[]{},: \t\r\n")
+		return max(end, 0)
 	}
 	for i := 1; i < len(b); i++ {
 		switch b[i] {
@@ -249,5 +263,5 @@ func stringEnd(b []byte) int {
 			return i + 1
 		}
 	}
-	return -1
+	return 0
 }

@@ -61,10 +61,12 @@ func checkArray(args []byte) error {
 		return errors.New("the arguments are not valid JSON")
 	}
 	if tooDeep(args) {
-		return fmt.Errorf("the arguments are nested more than %d deep", maxDepth)
+		return errDepth
 	}
 	return nil
 }
+
+var errDepth = fmt.Errorf("the arguments are nested more than %d deep", maxDepth)
 
 // maxDepth bounds how deep arguments may be nested. Receivers that take them
 // apart recursively, as the stock client does with binary packets, run out of

@@ -1,11 +1,12 @@
 // Package roomset says which rooms a client or an API key may reach.
 //
-// Patterns and rooms are split into segments at ":". In a pattern "*" stands for
-// any one segment and a last "**" for any rest, also an empty one: "chat:*" is
-// "chat:42", not "chat:42:log", not "chat". In tokens, where a pattern is
-// [Granted], nothing else is special. In that of an API key, a [Pattern], a
-// segment may also end with "*", which stands for any end of that segment:
-// "room-*" is "room-42", not "room-42:log".
+// There is one grammar of patterns, in tokens, permissions and scopes.
+// Patterns and rooms are split into segments at ":". In a pattern "*" stands
+// for any one segment, a "*" at the end of a segment for any end of that
+// segment, and a last "**" for any rest, also an empty one: "chat:*" names
+// "chat:42", "room-*" names "room-42", "chat:**" names "chat", "chat:42" and
+// "chat:42:log". Neither of the first two names "chat:42:log". Nothing else is
+// special.
 package roomset
 
 import (
@@ -13,6 +14,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Area is a namespace, or some of its rooms. Areas don't change.
@@ -69,17 +72,28 @@ func Prefixes(areas []Area, namespace, prefix string) []string {
 // Pattern names rooms. The zero Pattern names none.
 type Pattern string
 
-// Parse checks a pattern.
+// maxBytes is how long a room's name can be, and so a pattern of any use.
+const maxBytes = 255
+
+// Parse checks a pattern. Its error says what is wrong with one that names no
+// room that can exist, or that isn't of the grammar.
 func Parse(text string) (Pattern, error) {
-	if text == "" {
+	switch {
+	case text == "":
 		return "", errors.New("the pattern of rooms is empty")
+	case len(text) > maxBytes:
+		return "", fmt.Errorf("the pattern of rooms has %d bytes, and no room's name more than %d", len(text), maxBytes)
+	case !utf8.ValidString(text):
+		return "", errors.New("the pattern of rooms isn't UTF-8, as every room's name is")
+	case strings.ContainsFunc(text, unicode.IsControl):
+		return "", fmt.Errorf("%q has a control character, and no room's name has one", text)
 	}
 	segments := strings.Split(text, ":")
 	for i, segment := range segments {
 		switch star := strings.IndexByte(segment, '*'); {
 		case segment == "**" && i == len(segments)-1:
 		case segment == "**":
-			return "", fmt.Errorf(`%q has "**" before its end, where it can't stand for a rest`, text)
+			return "", fmt.Errorf(`%q has "**" before its end; it stands for any rest, and only as the last segment`, text)
 		case star >= 0 && star < len(segment)-1:
 			return "", fmt.Errorf(`%q has "*" within a segment; it stands at the end of one, as in room-*, or alone`, text)
 		}
@@ -88,6 +102,17 @@ func Parse(text string) (Pattern, error) {
 		return "**", nil
 	}
 	return Pattern(text), nil
+}
+
+// AnyMatches reports whether one of the patterns names the room. They have
+// passed [Parse].
+func AnyMatches(patterns []string, room string) bool {
+	for _, p := range patterns {
+		if Pattern(p).Matches(room) {
+			return true
+		}
+	}
+	return false
 }
 
 // Matches reports whether p names room.
@@ -104,21 +129,37 @@ func (p Pattern) prefix() string {
 	return start
 }
 
-// Covers reports whether p names every room that granted does.
-func (p Pattern) Covers(granted Granted) bool {
-	return match(string(p), string(granted), func(want, have string, last bool) bool {
-		switch {
-		case have == "**" && last:
-			return false
-		case have == "*":
-			return want == "*"
-		default:
-			return opens(want, have)
-		}
+// Covers reports whether p names every room that other does.
+func (p Pattern) Covers(other Pattern) bool {
+	return match(string(p), string(other), func(want, have string, last bool) bool {
+		return opens(want, have) && (have != "**" || !last)
 	})
 }
 
-// opens reports whether a segment of a [Pattern] stands for another.
+// match compares a pattern with a room, or with another pattern, segment by
+// segment. names says whether one stands for the other; last that nothing comes
+// after the other.
+func match(pattern, room string, names func(want, have string, last bool) bool) bool {
+	for {
+		want, wantRest, wantMore := strings.Cut(pattern, ":")
+		if want == "**" && !wantMore {
+			return true
+		}
+		have, haveRest, haveMore := strings.Cut(room, ":")
+		switch {
+		case !names(want, have, !haveMore):
+			return false
+		case !wantMore:
+			return !haveMore
+		case !haveMore:
+			return wantRest == "**"
+		}
+		pattern, room = wantRest, haveRest
+	}
+}
+
+// opens reports whether a segment of a pattern stands for another, of a room or
+// of a pattern: "ro*" stands for all that "room-*" does.
 func opens(want, have string) bool {
 	if start, open := strings.CutSuffix(want, "*"); open {
 		return strings.HasPrefix(have, start)

@@ -2,7 +2,6 @@ package token
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/salabroker/sala/broker/rawjson"
 )
 
 // journalName is the file in the folder that a [Journal] is given.
@@ -110,10 +111,8 @@ func readJournal(path string) ([]Revocation, error) {
 
 func readEntry(line []byte, first bool) (Revocation, error) {
 	var e entry
-	d := json.NewDecoder(bytes.NewReader(line))
-	d.DisallowUnknownFields()
-	switch err := d.Decode(&e); {
-	case err != nil:
+	switch {
+	case !hasEntryNames(line) || json.Unmarshal(line, &e) != nil:
 		return Revocation{}, errors.New("the line can't be read")
 	case first && e.Version != journalVersion:
 		return Revocation{}, fmt.Errorf("the file is of version %d, this sala writes %d", e.Version, journalVersion)
@@ -127,6 +126,22 @@ func readEntry(line []byte, first bool) (Revocation, error) {
 		v.IssuedBefore = *e.IssuedBefore
 	}
 	return v, nil
+}
+
+// hasEntryNames reports whether a line is an object with the names of an entry,
+// each once: package json would take others for them, and the last of two.
+func hasEntryNames(line []byte) bool {
+	if rawjson.CheckObject(line) != nil {
+		return false
+	}
+	for name := range rawjson.Members(line) {
+		switch string(name) {
+		case "version", "token", "user", "issued_before", "until":
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // add writes revocations, and returns when they are on the disk. snapshot is

@@ -9,42 +9,111 @@ import (
 	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/salabroker/sala/broker/rawjson"
 )
 
-const maxUserBytes = 255
+// maxNameBytes is how long what can be revoked by its name may be.
+const maxNameBytes = 255
 
 // read takes from a token's claims what counts here.
 func (r *Keyring) read(values jwt.MapClaims) (Claims, error) {
 	var c Claims
-	switch user := values[r.userClaim].(type) {
-	case string:
-		c.User = user
-	case json.Number: // user ids of databases are often numbers
-		c.User = user.String()
-	default:
+	var err error
+	if c.User, err = readName(values, r.userClaim); err != nil {
+		return c, err
+	}
+	if c.User == "" {
 		return c, invalid("the token has no claim %q that names the user", r.userClaim)
 	}
-	if c.User == "" || len(c.User) > maxUserBytes || !printable(c.User) {
-		return c, invalid("the claim %q must be 1 to %d bytes of text", r.userClaim, maxUserBytes)
+	// A token whose id couldn't be named to revoke it would only seem to have one.
+	if c.ID, err = readName(values, "jti"); err != nil {
+		return c, err
 	}
-	var err error
 	if c.notBefore, c.IssuedAt, c.ExpiresAt, err = readTimes(values); err != nil {
 		return c, err
 	}
-	c.ID, _ = values["jti"].(string)
-	grant, ok := values[grantClaim]
+	if value, ok := values[grantClaim]; ok {
+		c.Scoped = true
+		c.Grant, err = readGrant(value)
+	}
+	return c, err
+}
+
+// readName reads a claim that names somebody or something: text, or a number,
+// as ids in databases often are. It is empty if the claim isn't there.
+func readName(values jwt.MapClaims, claim string) (string, error) {
+	value := values[claim]
+	if value == nil {
+		return "", nil
+	}
+	name, ok := nameOf(value)
+	if !ok || len(name) > maxNameBytes || !printable(name) {
+		return "", invalid("the claim %q must be text of 1 to %d bytes without control characters, or a number", claim, maxNameBytes)
+	}
+	return name, nil
+}
+
+// nameOf returns the text of a string or a number.
+func nameOf(value any) (string, bool) {
+	switch v := value.(type) {
+	case string:
+		return v, true
+	case json.Number:
+		return rawjson.NumberText(v.String())
+	}
+	return "", false
+}
+
+// readGrant reads the claim that holds a [Grant]. Names of members match
+// exactly: package json would take others that look alike. Null is nothing.
+func readGrant(value any) (Grant, error) {
+	var g Grant
+	if value == nil {
+		return g, nil
+	}
+	members, ok := value.(map[string]any)
 	if !ok {
-		return c, nil
+		return g, invalid("the claim %q is not an object", grantClaim)
 	}
-	raw, err := json.Marshal(grant)
-	if err == nil {
-		err = json.Unmarshal(raw, &c.Grant)
+	for _, list := range []struct {
+		name string
+		into *[]string
+	}{{"namespaces", &g.Namespaces}, {"rooms", &g.Rooms}, {"join", &g.Join}, {"publish", &g.Publish}} {
+		var err error
+		if *list.into, err = readNames(list.name, members[list.name]); err != nil {
+			return g, err
+		}
 	}
-	if err != nil {
-		return c, invalid("the claim %q is not what this broker writes into it", grantClaim)
+	switch broadcast := members["broadcast"].(type) {
+	case nil:
+	case bool:
+		g.Broadcast = broadcast
+	default:
+		return g, invalid("in the claim %q, \"broadcast\" is neither true nor false", grantClaim)
 	}
-	c.Scoped = true
-	return c, nil
+	if data := members["data"]; data != nil {
+		g.Data, _ = json.Marshal(data) // it was JSON
+	}
+	return g, nil
+}
+
+func readNames(field string, value any) ([]string, error) {
+	if value == nil {
+		return nil, nil
+	}
+	wrong := invalid("in the claim %q, %q is not a list of texts", grantClaim, field)
+	list, ok := value.([]any)
+	if !ok {
+		return nil, wrong
+	}
+	names := make([]string, len(list))
+	for i, entry := range list {
+		if names[i], ok = nameOf(entry); !ok {
+			return nil, wrong
+		}
+	}
+	return names, nil
 }
 
 func printable(s string) bool {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/salabroker/sala/broker/rawjson"
 )
 
 // MaxBytes bounds a token.
@@ -86,7 +88,7 @@ func (r *Keyring) signed(raw string) (Claims, error) {
 	}
 	// Only now, since whoever has no key needn't be listened to for long.
 	for _, part := range parts[:2] {
-		if text, err := r.parser.DecodeSegment(part); err != nil || !isOneObject(text) {
+		if text, err := r.parser.DecodeSegment(part); err != nil || rawjson.CheckObject(text) != nil {
 			return Claims{}, invalid("the token says something twice, or more than one thing")
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"math"
 	"net/url"
 	"os"
 	"reflect"
@@ -53,6 +54,11 @@ func expected() []emitter.Command {
 		{Kind: emitter.KindDisconnect, Namespace: "/", Rooms: []string{"room1"}},
 		{Kind: emitter.KindDisconnect, Namespace: "/", Close: true},
 		{Kind: emitter.KindServerSideEmit, Namespace: "/", Event: "hello", Args: json.RawMessage(`[1,{"two":2}]`)},
+		with(emit("42", `["x"]`), func(c *emitter.Command) { c.Rooms = []string{"7"} }),
+		with(emit("1.5", `[]`), func(c *emitter.Command) {
+			c.Rooms, c.Except = []string{"-7", "7.5", "9007199254740992"}, []string{"1000000000000"}
+		}),
+		{Kind: emitter.KindJoin, Namespace: "/", Rooms: []string{"7"}, Except: []string{"9"}, Change: []string{"8", "eight"}},
 	}
 }
 
@@ -177,7 +183,8 @@ func TestDecodeRefuses(t *testing.T) {
 		"another key":             {"other#/#", good},
 		"no data":                 {here, packet(msgp.AppendNil(nil))},
 		"empty data":              {here, packet(msgp.AppendArrayHeader(nil, 0))},
-		"an event's name as 5":    {here, packet(msgp.AppendInt(msgp.AppendArrayHeader(nil, 1), 5))},
+		"an event's name as null": {here, packet(msgp.AppendNil(msgp.AppendArrayHeader(nil, 1)))},
+		"an event's name as NaN":  {here, packet(msgp.AppendFloat64(msgp.AppendArrayHeader(nil, 1), math.NaN()))},
 		"an empty event":          {here, packet(msgp.AppendString(msgp.AppendArrayHeader(nil, 1), ""))},
 		"too deep":                {here, packet(event(nested(500)))},
 		"bottomless":              {here, packet(event(bytes.Repeat([]byte{0x91}, 1<<20)))},
@@ -193,7 +200,9 @@ func TestDecodeRefuses(t *testing.T) {
 		"a request without type":  {requests, []byte(`{"rooms":["secret"]}`)},
 		"a request of type 99":    {requests, []byte(`{"type":99}`)},
 		"a join of nothing":       {requests, []byte(`{"type":2,"opts":{"rooms":["secret"]},"rooms":[]}`)},
-		"a join of a number":      {requests, []byte(`{"type":2,"rooms":[5]}`)},
+		"a join of null":          {requests, []byte(`{"type":2,"rooms":[null]}`)},
+		"a join of a text":        {requests, []byte(`{"type":2,"rooms":"secret"}`)},
+		"another case":            {requests, []byte(`{"TYPE":2,"rooms":["secret"]}`)},
 		"an unending namespace":   {"socket.io-request#/", []byte(`{"type":4}`)},
 		"a room with a long name": {requests, []byte(`{"type":4,"opts":{"rooms":["` + strings.Repeat("secret", 100) + `"]}}`)},
 		"too many rooms":          {requests, []byte(`{"type":4,"opts":{"rooms":["r"` + strings.Repeat(`,"r"`, 1000) + `]}}`)},

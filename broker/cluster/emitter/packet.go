@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"github.com/tinylib/msgp/msgp"
+
+	"github.com/salabroker/sala/broker/rawjson"
 )
 
 // Limits of what is read. They are those of messages that come by other ways.
@@ -184,7 +186,32 @@ func (r *reader) text() string {
 	return string(valid(text))
 }
 
-// texts reads an array of strings. A nil is an empty one.
+// name reads a string, or a number that counts as its text.
+func (r *reader) name() string {
+	if r.err != nil {
+		return ""
+	}
+	if !isNumber(msgp.NextType(r.left)) {
+		return r.text()
+	}
+	j := &transcoder{reader: r}
+	j.number()
+	text, ok := rawjson.NumberText(string(j.out))
+	if !ok {
+		r.fail(errShape) // NaN and the like
+	}
+	return text
+}
+
+func isNumber(t msgp.Type) bool {
+	switch t {
+	case msgp.IntType, msgp.UintType, msgp.Float32Type, msgp.Float64Type:
+		return true
+	}
+	return false
+}
+
+// texts reads an array of names. A nil is an empty one.
 func (r *reader) texts() []string {
 	if r.null() {
 		return nil
@@ -196,7 +223,7 @@ func (r *reader) texts() []string {
 	}
 	texts := make([]string, 0, n)
 	for range n {
-		texts = append(texts, r.text())
+		texts = append(texts, r.name())
 	}
 	return texts
 }
@@ -229,11 +256,11 @@ func (r *reader) event(c *Command) {
 	if r.err != nil {
 		return
 	}
-	if n == 0 || msgp.NextType(r.left) != msgp.StrType {
+	if kind := msgp.NextType(r.left); n == 0 || kind != msgp.StrType && !isNumber(kind) {
 		r.fail(errEvent)
 		return
 	}
-	c.Event = r.text()
+	c.Event = r.name()
 	j := &transcoder{reader: r, out: []byte{'['}}
 	j.values(n-1, 1)
 	j.out = append(j.out, ']')

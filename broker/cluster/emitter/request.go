@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"github.com/salabroker/sala/broker/rawjson"
 )
 
 // The types of requests, as the adapter numbers them.
@@ -16,42 +18,49 @@ const (
 	requestLast           = 7 // of those that servers know
 )
 
-type request struct {
-	Type *int `json:"type"`
-	Opts struct {
-		Rooms  []string `json:"rooms"`
-		Except []string `json:"except"`
-	} `json:"opts"`
-	Rooms []string          `json:"rooms"`
-	Close bool              `json:"close"`
-	Data  []json.RawMessage `json:"data"`
-}
-
-// decodeRequest reads a request, which is JSON.
+// decodeRequest reads a request, which is JSON. Names match exactly, and the
+// last of two counts, as in the servers that it is made for.
 func decodeRequest(namespace string, payload []byte) (*Command, error) {
-	var r request
-	if err := json.Unmarshal(payload, &r); err != nil {
-		return nil, fmt.Errorf("emitter: the request isn't JSON as it should be: %w", kindOf(err))
+	if !json.Valid(payload) {
+		return nil, errors.New("emitter: the request isn't JSON as it should be: the syntax is wrong")
 	}
-	if r.Type == nil {
-		return nil, errors.New("emitter: the request has no type")
+	kind := -1
+	if err := read(payload, "type", &kind); err != nil {
+		return nil, err
 	}
-	c := &Command{Namespace: namespace, Rooms: r.Opts.Rooms, Except: r.Opts.Except}
-	switch *r.Type {
+	c := &Command{Namespace: namespace}
+	var change []string
+	options := rawjson.Member(payload, "opts")
+	err := errors.Join(
+		readNames(options, "rooms", &c.Rooms),
+		readNames(options, "except", &c.Except),
+		readNames(payload, "rooms", &change),
+	)
+	if err != nil {
+		return nil, err
+	}
+	switch kind {
 	case requestJoin, requestLeave:
-		c.Kind, c.Change = KindJoin, r.Rooms
-		if *r.Type == requestLeave {
+		c.Kind, c.Change = KindJoin, change
+		if kind == requestLeave {
 			c.Kind = KindLeave
 		}
 		if len(c.Change) == 0 {
 			return nil, errors.New("emitter: the request names no room to join or leave")
 		}
 	case requestDisconnect:
-		c.Kind, c.Close = KindDisconnect, r.Close
+		c.Kind = KindDisconnect
+		if err := read(payload, "close", &c.Close); err != nil {
+			return nil, err
+		}
 	case requestServerSideEmit:
-		return decodeServerSideEmit(c, r.Data)
+		var data []json.RawMessage
+		if err := read(payload, "data", &data); err != nil {
+			return nil, err
+		}
+		return decodeServerSideEmit(c, data)
 	default:
-		if *r.Type < 0 || *r.Type > requestLast {
+		if kind < 0 || kind > requestLast {
 			return nil, errors.New("emitter: the request's type is unknown")
 		}
 		return nil, ErrIgnored
@@ -60,6 +69,34 @@ func decodeRequest(namespace string, payload []byte) (*Command, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// read reads a member of an object, which may be missing.
+func read(object json.RawMessage, name string, into any) error {
+	value := rawjson.Member(object, name)
+	if value != nil && json.Unmarshal(value, into) != nil {
+		return fmt.Errorf("emitter: the request isn't JSON as it should be: the field %q has another type", name)
+	}
+	return nil
+}
+
+// readNames reads a list of rooms, each a text or a number.
+func readNames(object json.RawMessage, name string, into *[]string) error {
+	var values []json.RawMessage
+	if err := read(object, name, &values); err != nil {
+		return err
+	}
+	if len(values) > maxNames {
+		return errNames
+	}
+	for _, value := range values {
+		text, ok := rawjson.Name(value)
+		if !ok {
+			return fmt.Errorf("emitter: the request isn't JSON as it should be: %q holds what is neither text nor a number", name)
+		}
+		*into = append(*into, text)
+	}
+	return nil
 }
 
 func decodeServerSideEmit(c *Command, data []json.RawMessage) (*Command, error) {
@@ -75,13 +112,4 @@ func decodeServerSideEmit(c *Command, data []json.RawMessage) (*Command, error) 
 	}
 	c.Kind, c.Args, c.Rooms, c.Except = KindServerSideEmit, bytes.TrimSpace(args), nil, nil
 	return c, nil
-}
-
-// kindOf returns what kind of error of package json it is, without the text at fault.
-func kindOf(err error) error {
-	var wrongType *json.UnmarshalTypeError
-	if errors.As(err, &wrongType) {
-		return fmt.Errorf("the field %q has another type", wrongType.Field)
-	}
-	return errors.New("the syntax is wrong")
 }

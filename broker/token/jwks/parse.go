@@ -8,6 +8,7 @@ import (
 
 	"github.com/MicahParks/jwkset"
 
+	"github.com/salabroker/sala/broker/rawjson"
 	"github.com/salabroker/sala/broker/token"
 )
 
@@ -18,16 +19,14 @@ const maxKeys = 64
 // issuer; empty is any. Others are passed over, since documents may hold keys
 // for anything: skipped says what was wrong with each.
 func Parse(document []byte, issuer string) (keys []*token.PublicKey, skipped []error, err error) {
-	var set struct {
-		Keys []json.RawMessage `json:"keys"`
-	}
-	if err := json.Unmarshal(document, &set); err != nil || set.Keys == nil {
+	var set []json.RawMessage
+	if !json.Valid(document) || json.Unmarshal(rawjson.Member(document, "keys"), &set) != nil || set == nil {
 		return nil, nil, errors.New(`it is no key set, a JSON object with "keys"`)
 	}
-	if len(set.Keys) > maxKeys {
-		return nil, nil, fmt.Errorf("it holds %d keys, at most %d are taken", len(set.Keys), maxKeys)
+	if len(set) > maxKeys {
+		return nil, nil, fmt.Errorf("it holds %d keys, at most %d are taken", len(set), maxKeys)
 	}
-	for i, raw := range set.Keys {
+	for i, raw := range set {
 		key, err := parseKey(raw, issuer)
 		if err != nil {
 			skipped = append(skipped, fmt.Errorf("keys[%d]: %w", i, err))
@@ -39,8 +38,11 @@ func Parse(document []byte, issuer string) (keys []*token.PublicKey, skipped []e
 }
 
 func parseKey(raw json.RawMessage, issuer string) (*token.PublicKey, error) {
+	if err := rawjson.CheckObject(raw); err != nil {
+		return nil, fmt.Errorf("it is no JSON Web Key: %w", err)
+	}
 	var said jwkset.JWKMarshal
-	if err := json.Unmarshal(raw, &said); err != nil {
+	if err := json.Unmarshal(withExactNames(raw), &said); err != nil {
 		return nil, errors.New("it is no JSON Web Key")
 	}
 	switch {
@@ -51,11 +53,26 @@ func parseKey(raw json.RawMessage, issuer string) (*token.PublicKey, error) {
 	case said.D != "" || said.K != "":
 		return nil, errors.New("it is a secret or private key, which nobody should publish")
 	}
-	// Certificates that come with a key are not looked at, nor fetched.
-	said.X5C, said.X5U, said.X5T, said.X5TS256 = nil, "", "", ""
 	key, err := jwkset.NewJWKFromMarshal(said, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
 	if err != nil {
 		return nil, errors.New("it can't be read, or is of a kind that is not supported")
 	}
 	return token.NewPublicKey(key.Key(), said.KID, issuer, string(said.ALG))
+}
+
+// parameters are those of a key that are read, by their exact names.
+// Certificates that come with a key (x5c, x5u) are not looked at, nor fetched.
+var parameters = [...]string{"kty", "use", "key_ops", "alg", "kid", "crv", "x", "y", "n", "e", "d", "k"}
+
+// withExactNames returns a key with the parameters that are read and no others.
+// The library reads names in any case: "ALG" would count as "alg".
+func withExactNames(key json.RawMessage) json.RawMessage {
+	exact := make(map[string]json.RawMessage, len(parameters))
+	for _, name := range parameters {
+		if value := rawjson.Member(key, name); value != nil {
+			exact[name] = value
+		}
+	}
+	text, _ := json.Marshal(exact) // it was JSON
+	return text
 }

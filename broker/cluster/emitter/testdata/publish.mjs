@@ -35,6 +35,9 @@ io.in(['room1', 'room2']).socketsLeave('room3');
 io.in('room1').disconnectSockets();
 io.disconnectSockets(true);
 io.serverSideEmit('hello', 1, { two: 2 });
+io.to(7).emit(42, 'x');
+io.to([-7, 7.5, 2 ** 53]).except(1e12).emit(1.5);
+io.in(7).except(9).socketsJoin([8, 'eight']);
 
 await Promise.all(pending);
 await client?.close();

@@ -1,4 +1,4 @@
-package token
+package rawjson
 
 import (
 	"bytes"
@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// naiveIsOneObject has the library take the text apart.
-func naiveIsOneObject(text []byte) bool {
+// naiveCheckObject has the library take the text apart.
+func naiveCheckObject(text []byte) bool {
 	d := json.NewDecoder(bytes.NewReader(text))
 	if start, err := d.Token(); err != nil || start != json.Delim('{') {
 		return false
@@ -55,7 +55,7 @@ func naiveIsOneObject(text []byte) bool {
 	return err == io.EOF
 }
 
-func FuzzIsOneObject(f *testing.F) {
+func FuzzCheckObject(f *testing.F) {
 	for _, text := range []string{
 		`{}`, ` {"a":1,"b":{"a":[{"a":1},{"a":2}]}} `, `{"a":1,"a":2}`, `{"a":1,"\u0061":2}`, `{"a":{"b":1,"c":[],"b":2}}`, `{"a":["a","a",{"x":"a"}]}`,
 		`{"a":"}","b":"{\"a\":1,","c":"\\"}`, `{"a":1}{}`, `{"a":1} x`, `[{}]`, `{"a\/b":1,"a/b":2}`, `{"\ud800":1,"\ud801":2}`, `{"":1,"":2}`, `{"a":[],"b":[1,2,[{}]],"c":0}`,
@@ -68,7 +68,7 @@ func FuzzIsOneObject(f *testing.F) {
 		if json.NewDecoder(bytes.NewReader(text)).Decode(&first) != nil {
 			t.Skip()
 		}
-		got, want := isOneObject(text), naiveIsOneObject(text)
+		got, want := CheckObject(text) == nil, naiveCheckObject(text)
 		if valid := json.Valid(text) && string(bytes.ToValidUTF8(text, nil)) == string(text); !valid {
 			want = false
 		}

@@ -1,0 +1,88 @@
+package rawjson
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+)
+
+// Name returns the text of a JSON value that names a room or a user: a
+// string's, or a number's as [NumberText] has it. ok is false for any other
+// value, and for a number without a text.
+func Name(value json.RawMessage) (text string, ok bool) {
+	begin := skipSpace(value, 0)
+	switch {
+	case begin == len(value):
+		return "", false
+	case value[begin] == '"':
+		return text, json.Unmarshal(value, &text) == nil
+	default:
+		return NumberText(strings.TrimRight(string(value[begin:]), " \t\r\n"))
+	}
+}
+
+// NumberText returns the one text of a number that is written in JSON, which is
+// JavaScript's String(n): "7" for 7, 7.0 and 70e-1, "0" for -0, "1e+21" for
+// 1e21. Equal numbers have equal texts, and different ones different texts: a
+// whole number that JavaScript would round keeps its digits, as a user's id
+// must not become another's. ok is false for other numbers that can't be kept,
+// such as 1e400, and for what is no number.
+func NumberText(literal string) (text string, ok bool) {
+	if !isNumber(literal) {
+		return "", false
+	}
+	n, err := strconv.ParseFloat(literal, 64)
+	if err == nil {
+		// Package json writes numbers as JavaScript does, but for -0.
+		written, _ := json.Marshal(n) // it is finite
+		text = string(written)
+		if n == 0 {
+			text = "0"
+		}
+	}
+	switch {
+	case err == nil && decimalOf(text) == decimalOf(literal):
+		return text, true
+	case !strings.ContainsAny(literal, ".eE"):
+		return literal, true
+	default:
+		return "", false
+	}
+}
+
+// isNumber reports whether text is a JSON number.
+func isNumber(text string) bool {
+	first := strings.TrimPrefix(text, "-")
+	return first != "" && isDigit(first[0]) && isDigit(text[len(text)-1]) && json.Valid([]byte(text))
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+// decimal is a number's exact value: 0.digits times ten to the power of
+// exponent. Digits neither begin nor end with a zero; zero has none.
+type decimal struct {
+	negative bool
+	digits   string
+	exponent int
+}
+
+// decimalOf reads a JSON number. An exponent that an int can't hold is as good
+// as any other: no number of JavaScript's comes near it.
+func decimalOf(literal string) decimal {
+	var d decimal
+	rest, negative := strings.CutPrefix(literal, "-")
+	mantissa, power := rest, ""
+	if i := strings.IndexAny(rest, "eE"); i >= 0 {
+		mantissa, power = rest[:i], rest[i+1:]
+	}
+	d.exponent, _ = strconv.Atoi(power)
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	d.digits = strings.TrimLeft(whole+fraction, "0")
+	d.exponent += len(whole) - (len(whole+fraction) - len(d.digits))
+	d.digits = strings.TrimRight(d.digits, "0")
+	if d.digits == "" {
+		return decimal{}
+	}
+	d.negative = negative
+	return d
+}
