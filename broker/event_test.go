@@ -3,6 +3,7 @@ package broker_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -129,9 +130,18 @@ func TestEventsThatAreRefused(t *testing.T) {
 		{"join", map[string]string{"room": ""}, "INVALID_ARGUMENT"},
 		{"join", map[string]string{"room": strings.Repeat("r", 256)}, "INVALID_ARGUMENT"},
 		{"join", map[string]string{"room": "chat:\n"}, "INVALID_ARGUMENT"},
-		{"join", map[string]any{"room": 1}, "INVALID_ARGUMENT"},
+		{"join", map[string]any{"room": 1}, "JOIN_DENIED"},
+		{"join", map[string]any{"room": true}, "INVALID_ARGUMENT"},
+		{"join", map[string]any{"room": []int{1}}, "INVALID_ARGUMENT"},
+		{"join", map[string]any{"room": nil}, "INVALID_ARGUMENT"},
+		{"join", map[string]any{"Room": "chat:1"}, "INVALID_ARGUMENT"},
+		{"join", map[string]any{"room": "chat:1", "username": false}, "INVALID_ARGUMENT"},
+		{"join", map[string]any{"room": json.RawMessage("1e400")}, "INVALID_ARGUMENT"},
 		{"join", nil, "INVALID_ARGUMENT"},
-		{"leave", 7, "INVALID_ARGUMENT"},
+		{"join", []any{"chat:1"}, "INVALID_ARGUMENT"},
+		{"leave", false, "INVALID_ARGUMENT"},
+		{"my_event", map[string]any{"room": map[string]any{}}, "INVALID_ARGUMENT"},
+		{"my_event", map[string]any{"ROOM": "chat:1"}, "INVALID_ARGUMENT"},
 		{"my_event", map[string]string{"room": "other"}, "PUBLISH_DENIED"},
 		{"my_event", map[string]string{"rum": "chat:1"}, "INVALID_ARGUMENT"},
 		{"my_event", "chat:1", "INVALID_ARGUMENT"},
@@ -181,14 +191,69 @@ func TestRoomsPerSocketAreLimited(t *testing.T) {
 func TestBrokenPacketsCloseTheConnection(t *testing.T) {
 	node := brokertest.Start(t, chat())
 	for _, packet := range []string{
-		`42`, `42{}`, `42[]`, `42[1]`, `42["disconnect"]`, `42["x"`, `4`, `49`, `45-["x"]`, `4599-["x"]`,
-		`42["x"]trailing`, `43["ack without id"]`, `40`, `44{}`,
+		`42`, `42{}`, `42["x"`, `4`, `49`, `45-["x"]`, `4599-["x"]`, `42["x"]trailing`, `40`, `44{}`,
 	} {
 		t.Run(packet, func(t *testing.T) {
 			c := node.Join("ana")
 			c.Send(packet)
 			c.ExpectClose()
 		})
+	}
+}
+
+// TestOddEventsKeepTheConnection: an event that can't be handled is answered, if
+// it asks for that, and costs nobody a connection.
+func TestOddEventsKeepTheConnection(t *testing.T) {
+	node := brokertest.Start(t, chat())
+	c := node.Join("ana")
+	for _, data := range []string{
+		`[]`, `[null,"x"]`, `[true]`, `[["a"]]`, `[{"a":1}]`, `[1e400]`, `[""]`, `["disconnect"]`, `["connect","x"]`,
+		`["` + strings.Repeat("x", 256) + `"]`, `["deep",` + strings.Repeat("[", 600) + strings.Repeat("]", 600) + `]`,
+	} {
+		c.Send("42" + data) // which nobody answers
+		c.Send("427" + data)
+		if got := c.Await("437"); !strings.Contains(got, `"code":"INVALID_ARGUMENT"`) {
+			t.Errorf("%.40s: %s", data, got)
+		}
+	}
+	c.Send(`43["an ack without an id"]`)
+	c.Send(`427[42,"x"]`)
+	if got := c.Await("437"); !strings.Contains(got, `"code":"NO_HANDLER"`) || !strings.Contains(got, `\"42\"`) {
+		t.Errorf("a number as the name: %s", got)
+	}
+}
+
+// TestNumbersNameRooms: a room has one name, whether it is written as a number or
+// as its text.
+func TestNumbersNameRooms(t *testing.T) {
+	o := chat()
+	o.Rooms.Announce = &broker.Announcement{Event: "message", Joined: "{username} {user} {room}"}
+	node := brokertest.Start(t, o)
+	all := broker.Permissions{Join: []string{"**"}, Publish: []string{"**"}}
+	c, luis := node.JoinAs(node.Token("ana", all)), node.JoinAs(node.Token("luis", all))
+	for _, room := range []string{`7`, `7.0`, `"7"`, `{"room":7}`, `{"room":70e-1}`, `{"room":8,"room":7}`} {
+		if got := c.Call("join", json.RawMessage(room)); got != ok {
+			t.Fatalf("join %s: %s", room, got)
+		}
+	}
+	c.Expect("message", `["ana ana 7"]`)
+	if got := roomsOf(t, node, c.ID); !slices.Equal(got, []string{"7"}) {
+		t.Errorf("the rooms are %q", got)
+	}
+	if got := luis.Call("join", json.RawMessage(`{"room":7,"username":5}`)); got != ok {
+		t.Fatal(got)
+	}
+	c.Expect("message", `["5 luis 7"]`)
+	luis.Expect("message", `["5 luis 7"]`)
+	if got := luis.Call("my_event", json.RawMessage(`{"room":7,"x":1.0}`)); got != ok {
+		t.Fatal(got)
+	}
+	c.Expect("my_response", `[{"room":7,"x":1.0}]`)
+	if got := c.Call("leave", json.RawMessage(`{"room":7,"username":null}`)); got != ok {
+		t.Fatal(got)
+	}
+	if got := roomsOf(t, node, c.ID); len(got) > 0 {
+		t.Errorf("after leaving 7, the rooms are %q", got)
 	}
 }
 

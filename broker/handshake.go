@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/salabroker/sala/broker/packet"
 	"github.com/salabroker/sala/broker/rawjson"
@@ -116,7 +117,8 @@ func otherAuth(p *packet.Packet) json.RawMessage {
 	}
 	others := make(map[string]json.RawMessage)
 	for name, value := range rawjson.Members(p.Auth) {
-		if string(name) != "token" {
+		// Who has misspelt it hasn't meant it for backends either.
+		if !strings.EqualFold(string(name), "token") {
 			others[string(name)] = value
 		}
 	}

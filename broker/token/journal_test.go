@@ -151,6 +151,8 @@ func TestDamagedJournals(t *testing.T) {
 		"no end":              {head + `{"token":"a"}` + "\n", ":2: the line is no revocation"},
 		"a user without time": {head + `{"user":"a","until":"2024-01-01T00:00:00Z"}` + "\n", ":2: the line is no revocation"},
 		"an unknown field":    {head + `{"tokens":["a"],"until":"2024-01-01T00:00:00Z"}` + "\n", ":2: the line can't be read"},
+		"another case":        {head + `{"TOKEN":"a","until":"2024-01-01T00:00:00Z"}` + "\n", ":2: the line can't be read"},
+		"said twice":          {head + `{"token":"a","token":"b","until":"2024-01-01T00:00:00Z"}` + "\n", ":2: the line can't be read"},
 		"an endless line":     {head + strings.Repeat("x", 100_000) + "\n", ":2: the line can't be read"},
 	} {
 		folder := t.TempDir()

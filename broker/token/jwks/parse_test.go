@@ -52,6 +52,30 @@ func document(keys ...json.RawMessage) []byte {
 	return []byte(`{"keys":[` + strings.Join(texts, ",") + `]}`)
 }
 
+// TestExactNames: what only looks like a parameter of a key isn't one.
+func TestExactNames(t *testing.T) {
+	ed := newKeys(t).ed.Public()
+	for name, test := range map[string]struct {
+		document []byte
+		keys     int
+		wrong    string
+	}{
+		"another case":      {document(publish(t, ed, map[string]any{"USE": "enc", "Alg": "HS256", "D": "x", "\u212aid": "y"})), 1, ""},
+		"KEYS":              {[]byte(`{"KEYS":[]}`), 0, "no key set"},
+		"keys beside":       {[]byte(`{"keys":[],"Keys":[` + string(publish(t, ed, nil)) + `]}`), 0, ""},
+		"kty in capitals":   {document(publish(t, ed, map[string]any{"kty": nil, "KTY": "OKP"})), 0, ""},
+		"a parameter twice": {[]byte(strings.Replace(string(document(publish(t, ed, map[string]any{"use": "enc"}))), `"use"`, `"use":"sig","use"`, 1)), 0, ""},
+	} {
+		keys, _, err := Parse(test.document, "")
+		if len(keys) != test.keys || (err == nil) != (test.wrong == "") {
+			t.Errorf("%s: %d keys, %v", name, len(keys), err)
+		}
+		if len(keys) == 1 && keys[0].ID() == "y" {
+			t.Errorf("%s: the key's id is that of another name", name)
+		}
+	}
+}
+
 type testKeys struct {
 	rsa, weak *rsa.PrivateKey
 	ec, p384  *ecdsa.PrivateKey

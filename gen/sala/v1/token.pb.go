@@ -45,8 +45,10 @@ type IssueTokenRequest struct {
 	// Rooms that a client is in from the moment it connects, in each namespace.
 	Rooms []string `protobuf:"bytes,4,rep,name=rooms,proto3" json:"rooms,omitempty"`
 	// Patterns of the rooms that the client may join by itself. A pattern is
-	// matched segment by segment, split at ":"; "*" is any one segment and a
-	// final "**" any rest. "chat:*" matches "chat:42" but not "chat:42:log".
+	// matched segment by segment, split at ":"; "*" is any one segment, "*" at
+	// the end of a segment any end of it, and a final "**" any rest. "chat:*"
+	// matches "chat:42" but not "chat:42:log"; "room-*" matches "room-42". A
+	// pattern that can match no room is refused.
 	Join []string `protobuf:"bytes,5,rep,name=join,proto3" json:"join,omitempty"`
 	// Patterns of the rooms that the client may relay messages into.
 	Publish []string `protobuf:"bytes,6,rep,name=publish,proto3" json:"publish,omitempty"`
