@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/code"
@@ -105,13 +106,14 @@ func (f failure) errorReason() string {
 }
 
 func withDetails(st *status.Status, reason string, fields []broker.FieldViolation) *status.Status {
+	st = status.New(st.Code(), validUTF8(st.Message()))
 	detailed, err := st.WithDetails(&errdetails.ErrorInfo{Reason: reason, Domain: errorDomain})
 	if err == nil && len(fields) > 0 {
 		badRequest := &errdetails.BadRequest{}
 		for _, field := range fields {
 			badRequest.FieldViolations = append(badRequest.FieldViolations, &errdetails.BadRequest_FieldViolation{
-				Field:       field.Field,
-				Description: field.Description,
+				Field:       validUTF8(field.Field),
+				Description: validUTF8(field.Description),
 			})
 		}
 		detailed, err = detailed.WithDetails(badRequest)
@@ -121,6 +123,10 @@ func withDetails(st *status.Status, reason string, fields []broker.FieldViolatio
 	}
 	return detailed
 }
+
+// validUTF8 returns text that protobuf and JSON can carry. What an error quotes
+// may be anything.
+func validUTF8(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
 
 // invalid returns the error of a request with faulty fields.
 func invalid(fields ...broker.FieldViolation) *broker.Error {

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/salabroker/sala/broker"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
@@ -165,18 +166,57 @@ func (m *marshaler) NewDecoder(r io.Reader) runtime.Decoder {
 			return fmt.Errorf("a %T is no message", v)
 		}
 		body, known := r.(*restBody)
-		err = m.UnmarshalOptions.Unmarshal(text, message)
-		if err != nil && known {
-			body.request.faults = bodyFaults(text, message.ProtoReflect().Descriptor(), describeJSONError(err))
-		}
-		if err != nil {
-			return fmt.Errorf("the body doesn't fit this call: %s; /openapi.json describes what does", describeJSONError(err))
+		if err := m.unmarshal(text, message); err != nil {
+			if known {
+				body.request.refused = err
+			}
+			return err
 		}
 		if named, ok := v.(interface{ GetRoom() string }); ok && known {
 			body.request.room = named.GetRoom()
 		}
 		return nil
 	})
+}
+
+// unmarshal decodes a whole body. If one event of a batch can't be decoded, it
+// is refused alone.
+func (m *marshaler) unmarshal(text []byte, message proto.Message) *broker.Error {
+	err := m.UnmarshalOptions.Unmarshal(text, message)
+	if err == nil {
+		return nil
+	}
+	if batch, ok := message.(*salav1.EmitBatchRequest); ok && m.unmarshalEach(text, batch) {
+		return nil
+	}
+	return bodyError("the body", text, message.ProtoReflect().Descriptor(), err)
+}
+
+// unmarshalEach decodes each event of a batch by itself. It reports false if
+// the batch isn't one of events.
+func (m *marshaler) unmarshalEach(text []byte, batch *salav1.EmitBatchRequest) bool {
+	if !json.Valid(text) || !isObject(text) {
+		return false
+	}
+	var events []json.RawMessage
+	for key, value := range members(text) {
+		if key != "emits" || events != nil || value[0] != '[' || json.Unmarshal(value, &events) != nil {
+			return false
+		}
+	}
+	if len(events) == 0 || len(events) > maxBatch {
+		return false
+	}
+	proto.Reset(batch)
+	for i, event := range events {
+		emit := &salav1.EmitRequest{}
+		if err := m.UnmarshalOptions.Unmarshal(event, emit); err != nil {
+			proto.Reset(emit)
+			refuseMessage(emit, bodyError(fmt.Sprintf("emits[%d]", i), event, emit.ProtoReflect().Descriptor(), err))
+		}
+		batch.Emits = append(batch.Emits, emit)
+	}
+	return true
 }
 
 // describeJSONError drops the prefix "proto:" and the space behind it, which

@@ -98,6 +98,9 @@ func (s *messageService) emitOne(ctx context.Context, within reach, req *salav1.
 func (s *messageService) result(ctx context.Context, report broker.Report, err error) *salav1.EmitResult {
 	if err != nil {
 		failed := classify(err)
+		if isInMemory(ctx) {
+			failed = failed.inJSON((*salav1.EmitBatchRequest)(nil).ProtoReflect().Descriptor())
+		}
 		if failed.code == codes.Internal {
 			s.log.ErrorContext(ctx, "an event could not be emitted", "error", err)
 		}

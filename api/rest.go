@@ -40,10 +40,10 @@ type restKey struct{}
 // restRequest is what is known of an HTTP request beside the call that becomes
 // of it. Only the goroutine that handles the request uses it.
 type restRequest struct {
-	method string
-	query  url.Values
-	room   string                  // the room that the body names, if it does
-	faults []broker.FieldViolation // why the body was refused
+	method  string
+	query   url.Values
+	room    string        // the room that the body names, if it does
+	refused *broker.Error // why the body was
 
 	body    *restBody
 	release func() // gives the body's place to another; may be called again
@@ -67,7 +67,7 @@ func (s *Server) prepareREST(limits *bodyLimits, next http.Handler) http.Handler
 			return
 		}
 		query, err := url.ParseQuery(r.URL.RawQuery)
-		if err != nil || !validUTF8(r.URL.Path, query) {
+		if err != nil || !isUTF8(r.URL.Path, query) {
 			refuse(w, classify(badRequest("the URL can't be read: it has to be UTF-8, with % escapes for what is special")).status())
 			return
 		}
@@ -105,7 +105,7 @@ func badRequest(message string) *broker.Error {
 	return &broker.Error{Code: broker.CodeInvalidArgument, Reason: broker.ReasonInvalidArgument, Message: message}
 }
 
-func validUTF8(path string, query url.Values) bool {
+func isUTF8(path string, query url.Values) bool {
 	for name, values := range query {
 		if !utf8.ValidString(name) || !utf8.ValidString(strings.Join(values, "")) {
 			return false
@@ -143,14 +143,9 @@ func (r *restRequest) check(req any, maxRequest int) error {
 }
 
 func (r *restRequest) checkParameters(request protoreflect.Message) error {
-	var faults []broker.FieldViolation
+	faults := r.parameterFaults(request.Descriptor())
 	for name, values := range r.query {
-		switch {
-		case r.method == http.MethodPost:
-			faults = append(faults, broker.FieldViolation{Field: name, Description: "is in the URL; POST takes it in the body"})
-		case !hasField(request.Descriptor(), name):
-			faults = append(faults, broker.FieldViolation{Field: name, Description: "there is no such parameter; /openapi.json lists those there are"})
-		case differs(request, name, values[0]):
+		if len(faults) == 0 && differs(request, name, values[0]) {
 			faults = append(faults, broker.FieldViolation{Field: name, Description: "the path of the URL says otherwise; give it there alone"})
 		}
 	}
@@ -168,17 +163,6 @@ func (r *restRequest) checkParameters(request protoreflect.Message) error {
 func differs(request protoreflect.Message, name, value string) bool {
 	field := request.Descriptor().Fields().ByName(protoreflect.Name(name))
 	return field != nil && field.Kind() == protoreflect.StringKind && !field.IsList() && request.Get(field).String() != value
-}
-
-// hasField reports whether path, such as "pageSize", "page_size" or
-// "notice.event", names a field.
-func hasField(message protoreflect.MessageDescriptor, path string) bool {
-	name, rest, nested := strings.Cut(path, ".")
-	field := fieldNamed(message, name)
-	if field == nil || !nested {
-		return field != nil
-	}
-	return field.Message() != nil && hasField(field.Message(), rest)
 }
 
 // fieldNamed returns the field of a name of either style, or nil.
@@ -199,7 +183,7 @@ func requestTooLarge(format string, args ...any) *broker.Error {
 
 // handleRESTError writes the status of a call, or of a request that the
 // gateway could make no call of.
-func handleRESTError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
+func handleRESTError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
 	st, ok := status.FromError(err)
 	switch {
 	case !ok: // an escape in the path that can't be read
@@ -208,7 +192,7 @@ func handleRESTError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler
 	case r.Context().Err() == nil && isCutOff(st):
 		st = cutOff()
 	default:
-		st = withDetails(explainRefusal(r, st))
+		st = explainRefusal(ctx, r, st)
 	}
 	writeStatus(w, st)
 }

@@ -197,6 +197,9 @@ func (c *call) end(ctx context.Context, err error, panicked any) error {
 		return nil
 	}
 	failed := classify(err)
+	if isInMemory(ctx) {
+		failed = failed.inJSON(requestOfMethod(c.method))
+	}
 	c.server.metrics.observe(c.method, failed.code, took)
 	attrs = append(attrs, slog.String("reason", failed.errorReason()))
 	level := slog.LevelInfo

@@ -1,0 +1,288 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/dynamicpb"
+
+	"github.com/salabroker/sala/broker"
+)
+
+const (
+	// maxExplained bounds how many elements of a list are looked at for one that
+	// doesn't fit.
+	maxExplained = 1000
+	// maxQuoted bounds how much an error quotes of what it is about.
+	maxQuoted = 40
+)
+
+// bodyError says why a JSON text, such as the body, isn't the message that a
+// call takes. It is for a text that protojson has refused: protojson says at
+// which byte, and here is which field, what was expected, and what was probably
+// meant.
+func bodyError(what string, text []byte, message protoreflect.MessageDescriptor, refusal error) *broker.Error {
+	if err := syntaxError(what, text); err != nil {
+		return err
+	}
+	if !isObject(text) {
+		return badRequest(fmt.Sprintf("%s is %s; an object is expected, with %s", what, describeJSON(text), fieldNames(message)))
+	}
+	faults := jsonFaults{}
+	faults.inObject("", text, message)
+	if len(faults) == 0 {
+		return badRequest(fmt.Sprintf("%s doesn't fit this call: %s; /openapi.json describes what does", what, describeJSONError(refusal)))
+	}
+	return invalid(faults...)
+}
+
+// syntaxError returns where a text stops being JSON; nil if it is JSON.
+func syntaxError(what string, text []byte) *broker.Error {
+	var failed *json.SyntaxError
+	var ignored json.RawMessage
+	if !errors.As(json.Unmarshal(text, &ignored), &failed) {
+		return nil
+	}
+	before := text // the end came too early
+	if !strings.HasPrefix(failed.Error(), "unexpected end") {
+		before = text[:max(failed.Offset-1, 0)] // Offset is behind the character
+	}
+	line := bytes.Count(before, []byte("\n")) + 1
+	column := utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1
+	return badRequest(fmt.Sprintf("%s isn't JSON: line %d, column %d: %s", what, line, column, failed))
+}
+
+// jsonFaults are the fields of a JSON text that don't fit.
+type jsonFaults []broker.FieldViolation
+
+func (f *jsonFaults) add(field, format string, args ...any) {
+	*f = append(*f, broker.FieldViolation{Field: field, Description: fmt.Sprintf(format, args...)})
+}
+
+// inObject adds the faults of an object, whose fields stand below path.
+func (f *jsonFaults) inObject(path string, text json.RawMessage, message protoreflect.MessageDescriptor) {
+	seen := make(map[protoreflect.Name]bool)
+	for key, value := range members(text) {
+		if len(*f) >= maxFaults {
+			return
+		}
+		field := fieldNamed(message, key)
+		if field == nil {
+			f.add(joinPath(path, quoted(key)), "%s", noSuch("field", message, key))
+			continue
+		}
+		name := joinPath(path, field.JSONName())
+		if seen[field.Name()] {
+			f.add(name, "is there twice; give it once")
+			continue
+		}
+		seen[field.Name()] = true
+		if !fits(message, key, value) {
+			f.inField(name, message, field, value)
+		}
+	}
+}
+
+// inField adds the faults of a field that doesn't fit.
+func (f *jsonFaults) inField(path string, message protoreflect.MessageDescriptor, field protoreflect.FieldDescriptor, value json.RawMessage) {
+	before := len(*f)
+	switch {
+	case !field.IsList():
+		f.inValue(path, field, value)
+	case value[0] != '[':
+		f.add(path, "is %s; a list is expected%s", describeJSON(value), asList(field, value))
+	default:
+		for i, element := range elements(value) {
+			if len(*f) >= maxFaults {
+				return
+			}
+			if i >= maxExplained {
+				break
+			}
+			if !fits(message, field.JSONName(), json.RawMessage("["+string(element)+"]")) {
+				f.inValue(fmt.Sprintf("%s[%d]", path, i), field, element)
+			}
+		}
+	}
+	if len(*f) == before {
+		f.add(path, "doesn't fit; /openapi.json describes what does")
+	}
+}
+
+// inValue adds the faults of a value, or of an element of a list.
+func (f *jsonFaults) inValue(path string, field protoreflect.FieldDescriptor, value json.RawMessage) {
+	message := field.Message()
+	if message != nil && !isWellKnown(message) && value[0] == '{' {
+		f.inObject(path, value, message)
+		return
+	}
+	isText := field.Kind() == protoreflect.StringKind && value[0] == '"'
+	isList := message != nil && message.Name() == "ListValue" && value[0] == '['
+	if isText || isList || message != nil && message.Name() == "Value" {
+		part, why := unfit(value)
+		if part != "" {
+			why = path + part + " " + why
+		}
+		f.add(path, "%s", why)
+		return
+	}
+	f.add(path, "is %s; %s", describeJSON(value), expected(field, value))
+}
+
+// fits reports whether protojson takes the value for a field.
+func fits(message protoreflect.MessageDescriptor, key string, value json.RawMessage) bool {
+	name, _ := json.Marshal(key) // text always encodes
+	object := bytes.Join([][]byte{[]byte("{"), name, []byte(":"), value, []byte("}")}, nil)
+	return protojson.UnmarshalOptions{RecursionLimit: maxJSONDepth}.Unmarshal(object, dynamicpb.NewMessage(message)) == nil
+}
+
+// expected says what a field takes. If what was meant can be told from the value, it is
+// the example.
+func expected(field protoreflect.FieldDescriptor, value json.RawMessage) string {
+	switch field.Kind() {
+	case protoreflect.StringKind:
+		example := "name"
+		if isScalar(value) {
+			example = string(value)
+		}
+		return fmt.Sprintf("text is expected, such as %q", example)
+	case protoreflect.BytesKind:
+		return `Base64 is expected, such as "AAEC"`
+	case protoreflect.BoolKind:
+		return "true or false is expected"
+	case protoreflect.EnumKind:
+		return "one of " + enumNames(field.Enum()) + " is expected"
+	case protoreflect.Uint32Kind, protoreflect.Fixed32Kind:
+		return "a whole number from 0 to 4294967295 is expected"
+	case protoreflect.Uint64Kind, protoreflect.Fixed64Kind:
+		return "a whole number from 0 on is expected"
+	case protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Sfixed32Kind,
+		protoreflect.Int64Kind, protoreflect.Sint64Kind, protoreflect.Sfixed64Kind:
+		return "a whole number is expected"
+	case protoreflect.FloatKind, protoreflect.DoubleKind:
+		return "a number is expected"
+	case protoreflect.MessageKind, protoreflect.GroupKind:
+	}
+	switch field.Message().FullName() {
+	case "google.protobuf.Duration":
+		return fmt.Sprintf("a duration in seconds is expected, such as %q", likelyDuration(value))
+	case "google.protobuf.Timestamp":
+		return `a time is expected, such as "2026-01-31T12:00:00Z"`
+	case "google.protobuf.ListValue":
+		return "a list is expected" + asList(field, value)
+	}
+	return "an object is expected, with " + fieldNames(field.Message())
+}
+
+// likelyDuration returns how a duration is written that has a unit, or none.
+func likelyDuration(value json.RawMessage) string {
+	text := strings.Trim(string(value), `"`)
+	if d, err := time.ParseDuration(text); err == nil {
+		return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + "s"
+	}
+	if n, err := strconv.ParseUint(text, 10, 32); err == nil {
+		return fmt.Sprintf("%ds", n)
+	}
+	return "3600s"
+}
+
+// asList returns ", such as" and the value in a list, if it would fit there.
+func asList(field protoreflect.FieldDescriptor, value json.RawMessage) string {
+	list := "[" + string(value) + "]"
+	if len(value) > maxQuoted || !fits(field.ContainingMessage(), field.JSONName(), json.RawMessage(list)) {
+		return ""
+	}
+	return ", such as " + list
+}
+
+func enumNames(enum protoreflect.EnumDescriptor) string {
+	var names []string
+	for i := range enum.Values().Len() {
+		names = append(names, string(enum.Values().Get(i).Name()))
+	}
+	return strings.Join(names, ", ")
+}
+
+// describeJSON names a value of JSON: "the text "lobby"".
+func describeJSON(text json.RawMessage) string {
+	text = bytes.TrimSpace(text)
+	switch text[0] {
+	case '{':
+		return "an object"
+	case '[':
+		return "a list"
+	case '"':
+		return "the text " + quoted(string(text))
+	case 't', 'f', 'n':
+		return string(text)
+	}
+	return "the number " + quoted(string(text))
+}
+
+func isObject(text []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) }
+func isScalar(text []byte) bool { return !bytes.ContainsAny(text[:1], `{["`) && len(text) <= maxQuoted }
+
+// quoted shortens what an error quotes, and makes it UTF-8.
+func quoted(text string) string {
+	text = validUTF8(text)
+	if len(text) > maxQuoted {
+		text = strings.ToValidUTF8(text[:maxQuoted], "") + "…"
+	}
+	return text
+}
+
+func joinPath(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+// members returns the members of an object of valid JSON, in order.
+func members(object json.RawMessage) iter.Seq2[string, json.RawMessage] {
+	return func(yield func(string, json.RawMessage) bool) {
+		decoder := json.NewDecoder(bytes.NewReader(object))
+		if _, err := decoder.Token(); err != nil {
+			return
+		}
+		for decoder.More() {
+			token, err := decoder.Token()
+			if err != nil {
+				return
+			}
+			var value json.RawMessage
+			if decoder.Decode(&value) != nil {
+				return
+			}
+			key, _ := token.(string) // the keys of JSON are
+			if !yield(key, value) {
+				return
+			}
+		}
+	}
+}
+
+// elements returns the elements of an array of valid JSON.
+func elements(array json.RawMessage) iter.Seq2[int, json.RawMessage] {
+	return func(yield func(int, json.RawMessage) bool) {
+		decoder := json.NewDecoder(bytes.NewReader(array))
+		if _, err := decoder.Token(); err != nil {
+			return
+		}
+		for i := 0; decoder.More(); i++ {
+			var value json.RawMessage
+			if decoder.Decode(&value) != nil || !yield(i, value) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,78 @@
+package api
+
+import (
+	"regexp"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/salabroker/sala/broker"
+)
+
+// inJSON returns f as a caller over REST gets to see it: with the names that
+// the fields of the request have in JSON. The services name fields as the protos do.
+func (f failure) inJSON(request protoreflect.MessageDescriptor) failure {
+	if len(f.fields) == 0 || request == nil {
+		return f
+	}
+	renamed := make([]broker.FieldViolation, len(f.fields))
+	for i, fault := range f.fields {
+		renamed[i] = broker.FieldViolation{
+			Field:       jsonPath(request, fault.Field),
+			Description: jsonNamesIn(request, fault.Description),
+		}
+	}
+	f.fields, f.message = renamed, invalid(renamed...).Message
+	return f
+}
+
+// jsonPath returns a path such as "emits[1].except_rooms[0]" with the names of
+// JSON: "emits[1].exceptRooms[0]". What is no field stays as it is.
+func jsonPath(message protoreflect.MessageDescriptor, path string) string {
+	parts := strings.Split(path, ".")
+	for i, part := range parts {
+		name, index, isElement := strings.Cut(part, "[")
+		if message == nil {
+			break
+		}
+		field := fieldNamed(message, name)
+		if field == nil {
+			break
+		}
+		parts[i] = field.JSONName()
+		if isElement {
+			parts[i] += "[" + index
+		}
+		message = field.Message()
+	}
+	return strings.Join(parts, ".")
+}
+
+// jsonNamesIn returns a text in which the request's fields have the names of
+// JSON. What is quoted in it is somebody else's.
+func jsonNamesIn(request protoreflect.MessageDescriptor, text string) string {
+	namesAndQuotes := regexp.MustCompile(`"(?:[^"\\]|\\.)*"|\b[a-z]+(?:_[a-z]+)+\b`)
+	return namesAndQuotes.ReplaceAllStringFunc(text, func(name string) string { return jsonNameOf(request, name, maxNamedDepth) })
+}
+
+// maxNamedDepth is how deep the fields of requests are: an emit of a batch, a
+// notice, a selector.
+const maxNamedDepth = 2
+
+// jsonNameOf returns the name in JSON of a field of the message, or of one
+// within it; or the name that it was given.
+func jsonNameOf(message protoreflect.MessageDescriptor, name string, depth int) string {
+	if field := message.Fields().ByName(protoreflect.Name(name)); field != nil {
+		return field.JSONName()
+	}
+	for i := range message.Fields().Len() {
+		below := message.Fields().Get(i).Message()
+		if below == nil || depth == 0 || isWellKnown(below) {
+			continue
+		}
+		if renamed := jsonNameOf(below, name, depth-1); renamed != name {
+			return renamed
+		}
+	}
+	return name
+}

@@ -1,0 +1,136 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// unfit returns which part of a JSON value protobuf has no room for, such as
+// "[1].text", and why. The part is empty if it is the value itself.
+func unfit(value json.RawMessage) (part, why string) {
+	decoder := json.NewDecoder(bytes.NewReader(value))
+	decoder.UseNumber()
+	var walk jsonWalk
+	for {
+		start := decoder.InputOffset()
+		token, err := decoder.Token()
+		if err != nil {
+			return "", "doesn't fit"
+		}
+		raw := value[start:decoder.InputOffset()]
+		walk.step(token)
+		number, isNumber := token.(json.Number)
+		_, isText := token.(string)
+		switch {
+		case len(walk) > maxJSONDepth:
+			return "", fmt.Sprintf("is nested more than %d deep", maxJSONDepth)
+		case isNumber && isBeyondFloat(number):
+			return walk.path(), fmt.Sprintf("is %s, which is more than a 64-bit float holds; argsJson takes any number", quoted(number.String()))
+		case isText && !utf8.Valid(raw):
+			return walk.path(), notUTF8
+		case isText && hasHalfCharacter(raw):
+			return walk.path(), notWhole
+		}
+	}
+}
+
+const notWhole = `has half a character, such as \ud83d alone; a string that was cut within an emoji ends in one`
+
+func isBeyondFloat(number json.Number) bool {
+	_, err := strconv.ParseFloat(number.String(), 64)
+	return err != nil
+}
+
+// hasHalfCharacter reports whether the text of a JSON string has an escape
+// that is one half of a surrogate pair without the other.
+func hasHalfCharacter(raw []byte) bool {
+	for len(raw) > 1 {
+		at := bytes.IndexByte(raw, '\\')
+		if at < 0 || at+1 >= len(raw) {
+			return false
+		}
+		raw = raw[at:]
+		first, size := escapedRune(raw)
+		second, _ := escapedRune(raw[size:])
+		switch {
+		case !utf16.IsSurrogate(first):
+			raw = raw[size:]
+		case utf16.DecodeRune(first, second) == utf8.RuneError:
+			return true
+		default:
+			raw = raw[2*size:]
+		}
+	}
+	return false
+}
+
+// escapedRune returns the UTF-16 unit that an escape stands for, 0 if it is
+// none, and the length of the escape.
+func escapedRune(raw []byte) (unit rune, size int) {
+	if len(raw) < 6 || raw[0] != '\\' || raw[1] != 'u' {
+		return 0, min(2, len(raw))
+	}
+	n, err := strconv.ParseUint(string(raw[2:6]), 16, 16)
+	if err != nil {
+		return 0, 6
+	}
+	return rune(n), 6
+}
+
+// jsonWalk is on its way through the tokens of JSON, and knows the objects and
+// arrays that it is in.
+type jsonWalk []jsonLevel
+
+// jsonLevel is an object, or an array, that is open.
+type jsonLevel struct {
+	array bool
+	index int    // of the element in an array
+	key   string // of the member in an object
+	value bool   // the value behind key is next
+}
+
+// step takes note of a token.
+func (w *jsonWalk) step(token json.Token) {
+	delim, isDelim := token.(json.Delim)
+	if isDelim && (delim == '}' || delim == ']') {
+		*w = (*w)[:len(*w)-1]
+		return
+	}
+	if len(*w) > 0 {
+		(*w)[len(*w)-1].enter(token)
+	}
+	if isDelim {
+		*w = append(*w, jsonLevel{array: delim == '[', index: -1})
+	}
+}
+
+// enter takes note of a key, or of a value that begins.
+func (l *jsonLevel) enter(token json.Token) {
+	switch {
+	case l.array:
+		l.index++
+	case l.value:
+		l.value = false
+	default:
+		l.key, _ = token.(string)
+		l.value = true
+	}
+}
+
+// path names where the walk is, such as "[1].text".
+func (w *jsonWalk) path() string {
+	var path strings.Builder
+	for _, level := range *w {
+		if level.array {
+			fmt.Fprintf(&path, "[%d]", level.index)
+		} else {
+			path.WriteString("." + quoted(level.key))
+		}
+	}
+	return path.String()
+}

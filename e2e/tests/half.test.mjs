@@ -1,0 +1,84 @@
+// Half an emoji, which JavaScript makes of a string that it cuts: no answer and
+// no client ends a backend's stream with it.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { login } from '../helpers/client.mjs';
+import { MESSAGES, subscribe } from '../helpers/events.mjs';
+import { broker, fresh } from '../helpers/suite.mjs';
+import { deadline, until } from '../helpers/wait.mjs';
+
+const shared = broker();
+const HALF = 'abcd👍👍'.slice(0, 5);
+const LONG = `${'x'.repeat(100)}${HALF}`; // protobufjs has another encoder for long text
+
+const acked = (client, event, ...args) => deadline(new Promise((resolve) => client.emit(event, ...args, (...answer) => resolve(answer))), `the ack of ${event}`);
+const value = (text) => ({ values: [{ stringValue: text }] });
+
+test('an answer that cuts an emoji in half costs itself alone', async (t) => {
+  const event = fresh('half');
+  const group = { group: event, kinds: MESSAGES, events: [event] };
+  const members = [await subscribe(t, shared.sala, group), await subscribe(t, shared.sala, group)];
+  const ada = await login(t, shared.sala, 'ada');
+  const heardBy = async (n) => {
+    const member = await until(() => members.find(({ heard }) => heard.length > 0), `event ${n} at a member`);
+    const heard = await member.next();
+    assert.ok(members.every((other) => other.heard.length === 0), `event ${n} reached one member, once`);
+    return { member, heard };
+  };
+  for (const [n, bad] of [
+    { args: value(HALF) },
+    { args: { values: [{ structValue: { fields: { text: { stringValue: HALF } } } }] } },
+    { argsJson: `["${HALF}"]` },
+    { error: { code: HALF, message: 'no' } },
+    { error: { code: 'NO', message: HALF } },
+  ].entries()) {
+    const ack = acked(ada, event, n);
+    const { member, heard } = await heardBy(n);
+    assert.equal(heard.redelivered, false);
+    member.send({ reply: { deliveryId: heard.deliveryId, ...bad } });
+    const rejected = await member.next('rejected');
+    assert.equal(rejected.deliveryId, heard.deliveryId);
+    assert.equal(rejected.reason, 'INVALID_ARGUMENT');
+    assert.match(rejected.message, /^reply\.(args|args_json|error\.code|error\.message): isn't UTF-8/);
+    member.reply(heard, ['better']);
+    assert.deepEqual(await ack, ['better']);
+  }
+  // Of a longer text this client itself makes U+FFFD.
+  const ack = acked(ada, event);
+  const { member, heard } = await heardBy('long');
+  member.send({ reply: { deliveryId: heard.deliveryId, args: value(LONG) } });
+  assert.deepEqual(await ack, [`${'x'.repeat(100)}abcd\uFFFD`]);
+});
+
+test('a client that sends half an emoji is heard, and its echo ends nothing', async (t) => {
+  const event = fresh('echo');
+  const backend = await subscribe(t, shared.sala, { group: event, kinds: MESSAGES });
+  const ada = await login(t, shared.sala, 'ada');
+  ada.emit(`${event}${HALF}`, HALF);
+  const odd = await backend.next();
+  assert.equal(odd.event, `${event}abcd\uFFFD`);
+  const ack = acked(ada, event, HALF, { [HALF]: HALF });
+  const heard = await backend.next();
+  const args = JSON.parse(heard.argsJson);
+  backend.send({ reply: { deliveryId: heard.deliveryId, args: value(args[0]) } });
+  const first = await Promise.race([backend.next('rejected'), ack]);
+  if (!Array.isArray(first)) backend.reply(heard, args); // JSON.stringify escapes the half
+  const [echo] = await ack;
+  assert.ok([HALF, 'abcd\uFFFD'].includes(echo), `the echo is ${JSON.stringify(echo)}`);
+});
+
+test('a client\'s large list, echoed as protobuf values, ends no stream', async (t) => {
+  const event = fresh('large');
+  const backend = await subscribe(t, shared.sala, { kinds: MESSAGES, events: [event] });
+  const ada = await login(t, shared.sala, 'ada');
+  const zeros = new Array(450_000).fill(0);
+  const ack = acked(ada, event, zeros);
+  const heard = await backend.next();
+  const values = JSON.parse(heard.argsJson)[0].map((numberValue) => ({ numberValue }));
+  backend.send({ reply: { deliveryId: heard.deliveryId, args: { values } } });
+  const rejected = await backend.next('rejected');
+  assert.equal(rejected.deliveryId, heard.deliveryId);
+  assert.equal(rejected.reason, 'REQUEST_TOO_LARGE');
+  backend.send({ reply: { deliveryId: heard.deliveryId, argsJson: heard.argsJson } });
+  assert.deepEqual(await ack, [zeros]);
+});
