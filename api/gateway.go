@@ -62,7 +62,11 @@ func newGateway(server *grpc.Server, maxRequest int) (*gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting the REST gateway: %w", err)
 	}
-	g := &gateway{mux: newGatewayMux(), conn: conn, stopped: make(chan struct{})}
+	known, err := newRoutes(openAPI)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	g := &gateway{mux: newGatewayMux(known), conn: conn, stopped: make(chan struct{})}
 	if err := g.register(); err != nil {
 		return nil, errors.Join(fmt.Errorf("setting up the REST gateway: %w", err), conn.Close())
 	}
@@ -75,7 +79,7 @@ func newGateway(server *grpc.Server, maxRequest int) (*gateway, error) {
 	return g, nil
 }
 
-func newGatewayMux() *runtime.ServeMux {
+func newGatewayMux(known routes) *runtime.ServeMux {
 	drop := func(string) (string, bool) { return "", false }
 	return runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, &marshaler{runtime.JSONPb{
@@ -96,11 +100,21 @@ func newGatewayMux() *runtime.ServeMux {
 		}),
 		runtime.WithErrorHandler(handleRESTError),
 		runtime.WithStreamErrorHandler(explainStreamError),
-		runtime.WithRoutingErrorHandler(handleRoutingError),
+		runtime.WithRoutingErrorHandler(known.handleRoutingError),
+		runtime.WithForwardResponseOption(dontBuffer),
 		// A POST is never taken for another method.
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
 	)
+}
+
+// dontBuffer has proxies pass on each line of a stream as it comes. The gateway
+// calls it without a message before the first line.
+func dontBuffer(_ context.Context, w http.ResponseWriter, first proto.Message) error {
+	if first == nil {
+		w.Header().Set("X-Accel-Buffering", "no")
+	}
+	return nil
 }
 
 func (g *gateway) register() error {

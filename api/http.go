@@ -24,7 +24,7 @@ func (s *Server) newHTTPHandler(cfg Config, bodyTime time.Duration) http.Handler
 	// JSON takes up to twice the room: quotes in argsJson, Base64.
 	maxBody := 2 * (cfg.MaxMessageBytes + maxOverhead)
 	mux := http.NewServeMux()
-	mux.Handle("/v1/", apiHeaders(s.prepareREST(newBodyLimits(maxBody, bodyTime), s.gateway.mux)))
+	mux.Handle("/v1/", apiHeaders(headAsGet(s.prepareREST(newBodyLimits(maxBody, bodyTime), s.gateway.mux))))
 	mux.Handle("/openapi.json", apiHeaders(get(serveOpenAPI)))
 	mux.Handle("/livez", apiHeaders(get(serveLive)))
 	mux.Handle("/readyz", apiHeaders(get(s.serveReady)))
@@ -35,13 +35,13 @@ func (s *Server) newHTTPHandler(cfg Config, bodyTime time.Duration) http.Handler
 	if cfg.Console != nil {
 		mux.Handle("/", cfg.Console)
 	} else {
-		mux.Handle("/", apiHeaders(http.HandlerFunc(writeNotFound)))
+		mux.Handle("/", apiHeaders(http.HandlerFunc(NotFound)))
 	}
 	var handler http.Handler = mux
 	if cfg.ClientCerts {
 		handler = s.requireClientCert(mux)
 	}
-	return serverHeaders(cfg.Version, limitBodyTime(bodyTime, handler))
+	return serverHeaders(cfg.Version, s.recoverHTTP(limitBodyTime(bodyTime, handler)))
 }
 
 // requireClientCert refuses who has shown no certificate, before anything of
@@ -92,7 +92,7 @@ func get(next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
-			writeMethodNotAllowed(w, r)
+			MethodNotAllowed(w, r)
 			return
 		}
 		next(w, r)

@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -125,5 +126,79 @@ func TestHeaders(t *testing.T) {
 				t.Errorf("GET %s: %s is %q, want %q", path, name, got, want)
 			}
 		}
+	}
+}
+
+// HEAD answers as GET does, without the body, and 405 says which methods there are.
+func TestMethods(t *testing.T) {
+	b := &fakeBroker{}
+	h := start(t, b)
+	for _, path := range []string{"/v1/rooms", "/v1/rooms/a", "/v1/rooms/a%2Fb", "/v1/sockets", "/v1/sockets/s", "/v1/nodes", "/openapi.json", "/livez", "/readyz", "/metrics"} {
+		getStatus, getHeader, _ := h.do(t, "GET", path, "")
+		status, header, text := h.do(t, "HEAD", path, "")
+		if status != 200 || status != getStatus || text != "" || header.Get("Content-Type") != getHeader.Get("Content-Type") {
+			t.Errorf("HEAD %s: %d %q as %s; GET has %d", path, status, text, header.Get("Content-Type"), getStatus)
+		}
+	}
+	if status, _, _ := h.do(t, "HEAD", "/v1/nothing", ""); status != 404 {
+		t.Errorf("HEAD of nothing: %d", status)
+	}
+	b.take()
+	for _, tt := range []struct{ method, path, allow string }{
+		{"GET", "/v1/emit", "POST"},
+		{"HEAD", "/v1/emit", "POST"},
+		{"PUT", "/v1/emit:batch", "POST"},
+		{"OPTIONS", "/v1/tokens", "POST"},
+		{"POST", "/v1/rooms", "GET, HEAD"},
+		{"PATCH", "/v1/rooms/a", "DELETE, GET, HEAD"},
+		{"POST", "/v1/rooms/a%2Fb", "DELETE, GET, HEAD"},
+		{"PUT", "/v1/rooms/a:clear", "DELETE, GET, HEAD, POST"}, // a:clear is a room's name too
+		{"DELETE", "/v1/sockets/s", "GET, HEAD"},
+		{"PUT", "/v1/nodes/n:drain", "POST"},
+		{"POST", "/livez", "GET, HEAD"},
+		{"DELETE", "/metrics", "GET, HEAD"},
+	} {
+		status, header, text := h.do(t, tt.method, tt.path, "")
+		if got := header.Get("Allow"); status != 405 || got != tt.allow || tt.method != "HEAD" && !strings.Contains(text, ReasonMethodNotAllowed) {
+			t.Errorf("%s %s: %d %s, Allow: %q, want %q", tt.method, tt.path, status, text, got, tt.allow)
+		}
+	}
+	if calls := b.take(); calls != nil {
+		t.Errorf("the broker was asked: %v", calls)
+	}
+}
+
+// Proxies must pass on answers as they come, not all at the end.
+func TestStreamsAreNotBuffered(t *testing.T) {
+	h := start(t, &fakeBroker{})
+	for path, want := range map[string]string{"/v1/emit:ack": "no", "/v1/emit": ""} {
+		status, header, _ := h.do(t, "POST", path, `{"rooms":["a"],"event":"e"}`)
+		if got := header.Get("X-Accel-Buffering"); status != 200 || got != want {
+			t.Errorf("%s: %d, X-Accel-Buffering: %q, want %q", path, status, got, want)
+		}
+	}
+}
+
+// A panic is answered like any other error, unless an answer has begun.
+func TestPanics(t *testing.T) {
+	console := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/late" {
+			_, _ = w.Write([]byte("half"))
+			_ = http.NewResponseController(w).Flush()
+		}
+		panic("a secret")
+	})
+	h := start(t, &fakeBroker{}, func(cfg *Config) { cfg.Console = console })
+	wantRESTError(t, h, "GET", "/", "", 500, "INTERNAL", "the broker failed")
+	if log := h.log.take(); !strings.Contains(log, "panic: a value of type string") || strings.Contains(log, "a secret") {
+		t.Errorf("the log says %s", log)
+	}
+	resp, err := h.rest.Client().Get(h.rest.URL + "/late")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if text, err := io.ReadAll(resp.Body); err == nil {
+		t.Errorf("half an answer ends well, with %q", text)
 	}
 }

@@ -211,20 +211,26 @@ func cutOff() *status.Status {
 	}).status()
 }
 
-func handleRoutingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, httpStatus int) {
+// handleRoutingError answers requests for which there is no call.
+func (known routes) handleRoutingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, httpStatus int) {
 	if httpStatus == http.StatusMethodNotAllowed {
-		writeMethodNotAllowed(w, r)
+		w.Header().Set("Allow", known.allowed(r.URL.EscapedPath()))
+		MethodNotAllowed(w, r)
 		return
 	}
-	writeNotFound(w, r)
+	NotFound(w, r)
 }
 
-func writeMethodNotAllowed(w http.ResponseWriter, r *http.Request) {
+// MethodNotAllowed answers that there is something at the request's path, but not
+// for its method, as the REST API answers errors. The caller has set Allow.
+func MethodNotAllowed(w http.ResponseWriter, r *http.Request) {
 	message := fmt.Sprintf("%s is no method of %s; /openapi.json lists what there is", r.Method, r.URL.EscapedPath())
 	writeStatus(w, withDetails(status.New(codes.Unimplemented, message), ReasonMethodNotAllowed, nil))
 }
 
-func writeNotFound(w http.ResponseWriter, r *http.Request) {
+// NotFound answers that there is nothing at the request's path, as the REST API
+// answers errors.
+func NotFound(w http.ResponseWriter, r *http.Request) {
 	message := fmt.Sprintf("there is nothing at %s; /openapi.json lists what there is", r.URL.EscapedPath())
 	writeStatus(w, withDetails(status.New(codes.NotFound, message), ReasonPathNotFound, nil))
 }

@@ -13,6 +13,8 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+
+	"github.com/salabroker/sala/api"
 )
 
 //go:embed static
@@ -43,17 +45,17 @@ var files = map[string]struct{ name, contentType string }{
 
 // Handler serves the page at "/", its files beside it and the configuration at
 // "/console.json"; anything else is 404, and any method but GET and HEAD is
-// 405. Handler is safe for concurrent use.
+// 405, both as errors of the REST API. Handler is safe for concurrent use.
 func Handler(cfg Config) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		file, known := files[r.URL.Path]
 		if !known && r.URL.Path != "/console.json" {
-			http.NotFound(w, r)
+			api.NotFound(w, r)
 			return
 		}
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
-			http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
+			api.MethodNotAllowed(w, r)
 			return
 		}
 		setSecurityHeaders(w.Header(), r.Host, cfg.PublicPort)

@@ -40,10 +40,10 @@ func TestServesThePageAndItsFiles(t *testing.T) {
 		{"GET", "/client.js", 200, "text/javascript; charset=utf-8", "WebSocket"},
 		{"GET", "/icon.svg", 200, "image/svg+xml", "<svg"},
 		{"HEAD", "/", 200, "text/html; charset=utf-8", ""},
-		{"POST", "/", 405, "text/plain; charset=utf-8", "only GET"},
-		{"GET", "/static/index.html", 404, "text/plain; charset=utf-8", ""},
-		{"GET", "/../console.go", 404, "text/plain; charset=utf-8", ""},
-		{"GET", "/index.html", 404, "text/plain; charset=utf-8", ""},
+		{"POST", "/", 405, "application/json", "METHOD_NOT_ALLOWED"},
+		{"GET", "/static/index.html", 404, "application/json", "PATH_NOT_FOUND"},
+		{"GET", "/../console.go", 404, "application/json", "PATH_NOT_FOUND"},
+		{"GET", "/index.html", 404, "application/json", "PATH_NOT_FOUND"},
 	} {
 		t.Run(test.method+" "+test.path, func(t *testing.T) {
 			response, body := get(t, test.method, test.path, "localhost:9091")

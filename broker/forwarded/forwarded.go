@@ -21,7 +21,9 @@ const (
 type Proxies []netip.Prefix
 
 // Handler gives next requests whose RemoteAddr is the client's: the last address
-// in X-Forwarded-For that isn't a proxy's, with a port only if it stands there.
+// in X-Forwarded-For that isn't a proxy's. It has no port, as the port of a
+// connection between proxies says nothing about the client, and IPv6 has no
+// brackets.
 // Whoever isn't such a proxy is the client, and the headers that it has sent are
 // left out: next may believe those that it sees.
 func (p Proxies) Handler(next http.Handler) http.Handler {
@@ -34,7 +36,7 @@ func (p Proxies) Handler(next http.Handler) http.Handler {
 func (p Proxies) restore(r *http.Request) *http.Request {
 	if p.trust(Address(r.RemoteAddr)) {
 		restored := r.WithContext(r.Context())
-		restored.RemoteAddr = strings.Clone(p.client(r.RemoteAddr, r.Header.Values(headerFor))) // not the whole header
+		restored.RemoteAddr = Address(p.client(r.RemoteAddr, r.Header.Values(headerFor))).String()
 		return restored
 	}
 	if len(r.Header.Values(headerFor)) == 0 && len(r.Header.Values(headerProto)) == 0 {

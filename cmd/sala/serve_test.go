@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // get returns status and body, with an Origin header if it isn't empty.
@@ -275,5 +277,16 @@ func TestRefusals(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Logs give durations with their unit, in either format.
+func TestLoggedDurations(t *testing.T) {
+	for format, want := range map[string]string{"json": `"took":"21.222µs"`, "text": "took=21.222µs"} {
+		var out bytes.Buffer
+		newLogger(&out, "info", format).WithGroup("g").Info("m", "took", 21222*time.Nanosecond)
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%s: %s lacks %s", format, &out, want)
+		}
 	}
 }

@@ -94,7 +94,7 @@ test('what is wrong with a question is an ordinary error', async () => {
     [{ event: 'q' }, 'rooms'],
     [{ rooms: ['a'], event: 'q', timeout: '61s' }, 'timeout'],
     [{ rooms: ['a'], event: 'q', timeout: '0s' }, 'timeout'],
-    [{ rooms: ['a'], event: 'q', argsJson: '{}' }, 'args_json'],
+    [{ rooms: ['a'], event: 'q', argsJson: '{}' }, 'argsJson'],
   ]) {
     const { status, body } = await sala.rest('POST', '/v1/emit:ack', request);
     assert.equal(status, 400, JSON.stringify(body));

@@ -1,0 +1,56 @@
+package api
+
+import (
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+
+	"google.golang.org/grpc/status"
+)
+
+// recoverHTTP has a panic cost its own request alone, and answers that like any
+// other failure if nothing has been answered yet. Panics of calls don't come so
+// far.
+func (s *Server) recoverHTTP(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		tracked := &trackedWriter{ResponseWriter: w}
+		defer func() {
+			panicked := recover()
+			if panicked == nil {
+				return
+			}
+			if panicked == http.ErrAbortHandler { //nolint:errorlint // it is no wrapped error
+				panic(panicked) //nolint:forbidigo // it asks net/http to cut the connection
+			}
+			s.log.ErrorContext(r.Context(), "a request could not be answered",
+				slog.String("error", "panic: "+describePanic(panicked)), slog.String("stack", string(debug.Stack())))
+			if tracked.wrote {
+				panic(http.ErrAbortHandler) //nolint:forbidigo // cut the connection: half an answer is none
+			}
+			failed := internal()
+			refuse(w, withDetails(status.New(failed.code, failed.message), failed.errorReason(), nil))
+		}()
+		next.ServeHTTP(tracked, r)
+	})
+}
+
+// trackedWriter knows whether an answer has begun.
+type trackedWriter struct {
+	http.ResponseWriter
+	wrote bool
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *trackedWriter) WriteHeader(code int) {
+	w.wrote = true
+	w.ResponseWriter.WriteHeader(code)
+}
+
+// Write implements http.ResponseWriter.
+func (w *trackedWriter) Write(b []byte) (int, error) {
+	w.wrote = true
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController reach the server's own.
+func (w *trackedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
