@@ -196,6 +196,7 @@ func (m *marshaler) NewDecoder(r io.Reader) runtime.Decoder {
 // unmarshal decodes a whole body. If one event of a batch can't be decoded, it
 // is refused alone.
 func (m *marshaler) unmarshal(text []byte, message proto.Message) *broker.Error {
+	text = namesAsText(text, message.ProtoReflect().Descriptor())
 	err := m.UnmarshalOptions.Unmarshal(text, message)
 	if err == nil {
 		return nil

@@ -34,6 +34,26 @@ func Members(object []byte) iter.Seq2[[]byte, json.RawMessage] {
 	}
 }
 
+// Elements iterates over the values in a JSON array, which must be valid JSON;
+// anything but an array has none.
+func Elements(array []byte) iter.Seq[json.RawMessage] {
+	return func(yield func(json.RawMessage) bool) {
+		i := skipSpace(array, 0)
+		if i >= len(array) || array[i] != '[' {
+			return
+		}
+		for i = skipSpace(array, i+1); i < len(array) && array[i] != ']'; {
+			end := valueEnd(array, i)
+			if !yield(array[i:end]) {
+				return
+			}
+			if i = skipSpace(array, end); i < len(array) && array[i] == ',' {
+				i = skipSpace(array, i+1)
+			}
+		}
+	}
+}
+
 // Member returns the value of the member that has exactly this name, the last
 // if there are several; nil if there is none. The text must be valid JSON.
 func Member(object []byte, name string) json.RawMessage {

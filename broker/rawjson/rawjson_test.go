@@ -89,6 +89,21 @@ func TestMembers(t *testing.T) {
 	}
 }
 
+func TestElements(t *testing.T) {
+	for array, want := range map[string][]string{
+		`[]`: nil, ` [ ] `: nil, `{"a":[1]}`: nil, `7`: nil, ``: nil,
+		`[1]`: {"1"}, " [ {\"a\":[1,2]} ,\n\"]\",[[],[ ]], null ] ": {`{"a":[1,2]}`, `"]"`, `[[],[ ]]`, "null"},
+	} {
+		var got []string
+		for value := range Elements([]byte(array)) {
+			got = append(got, string(value))
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s has %q, want %q", array, got, want)
+		}
+	}
+}
+
 // FuzzMembers compares with a map, which matches names exactly too.
 func FuzzMembers(f *testing.F) {
 	for _, seed := range []string{`{"a":1}`, `{"a":{"b":[1,"]"]},"\\":"\""}`, ` { "x" : [ ] } `, `{"a":1,"a":2}`, `{"\ud800":1}`} {
