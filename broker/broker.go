@@ -27,6 +27,7 @@ type Broker struct {
 	namespaces     map[string]*namespace
 	namespaceNames []string // sorted
 	relay          map[string]RelayRule
+	origins        []originPattern // the allowed ones
 	rates          rates
 	admission      *admission
 	engine         *engine.Server
@@ -76,6 +77,10 @@ func New(o Options) (*Broker, error) {
 		asks:        newAsks(),
 
 		attachmentTime: attachmentTime,
+	}
+	for _, text := range o.AllowedOrigins {
+		pattern, _ := parseOriginPattern(text) // validate has parsed it
+		b.origins = append(b.origins, pattern)
 	}
 	for _, rule := range o.Relay {
 		b.relay[rule.Event] = rule

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -28,7 +27,9 @@ type Options struct {
 	// permissions of Sala's, because it was made elsewhere.
 	DefaultPermissions Permissions
 	// AllowedOrigins are the browser origins, such as "https://example.com",
-	// that may connect beside the broker's own; "*" allows any.
+	// that may connect beside the broker's own. "https://*.example.com" allows
+	// all subdomains, at any depth, and not example.com itself; "*" allows any
+	// origin.
 	AllowedOrigins []string
 	// PingInterval, PingTimeout and ConnectTimeout default to 25 s, 20 s and
 	// 10 s.
@@ -205,7 +206,9 @@ func (o *Options) validate() error {
 		}
 	}
 	for i, origin := range o.AllowedOrigins {
-		validateOrigin(&v, fmt.Sprintf("allowed_origins[%d]", i), origin)
+		if _, err := parseOriginPattern(origin); err != nil {
+			v.add(fmt.Sprintf("allowed_origins[%d]", i), "%s", err)
+		}
 	}
 	if o.PingInterval < 0 || o.PingTimeout < 0 || o.ConnectTimeout < 0 {
 		v.add("ping_interval", "ping_interval, ping_timeout and connect_timeout must be above zero")
@@ -242,16 +245,6 @@ func (o *Options) validate() error {
 	o.validateRelay(&v)
 	o.validateRoomEvents(&v)
 	return v.err()
-}
-
-func validateOrigin(v *violations, field, origin string) {
-	if origin == "*" {
-		return
-	}
-	u, err := url.Parse(origin)
-	if err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil {
-		v.add(field, "%q is no origin; one looks like https://example.com or http://localhost:8080", origin)
-	}
 }
 
 // validate adds to v whatever is wrong with p in a broker that serves the

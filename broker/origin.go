@@ -1,116 +1,182 @@
 package broker
 
 import (
-	"encoding/json"
+	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
-	"time"
+
+	"golang.org/x/net/idna"
 
 	"github.com/salabroker/sala/broker/forwarded"
 )
 
-// reasonOriginDenied is how the metrics count the pages that may not connect.
-const reasonOriginDenied = "ORIGIN_DENIED"
-
-// socketPath is where Socket.IO clients connect.
-const socketPath = "/socket.io/"
-
-// publicHandler serves Socket.IO below its path, to allowed origins only.
-func (b *Broker) publicHandler(socketIO http.Handler) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle(socketPath, b.checkOrigin(socketIO))
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		refuse(w, http.StatusNotFound, "this is a Sala broker: connect a Socket.IO client, which asks below "+socketPath)
-	})
-	return limitBodyTime(forwarded.Proxies(b.opts.TrustedProxies).Handler(mux), bodyTimeout)
+// origin is where a page comes from, in the one form in which origins are
+// compared: two that a browser would call the same are equal.
+type origin struct {
+	// scheme is "https" for wss too, and "http" for ws: native clients send the
+	// scheme that they connect with. Others, such as "capacitor", stay.
+	scheme string
+	// host is in lower case; an IPv6 address has no brackets.
+	host string
+	// port is the scheme's default if none was given; empty if it has none.
+	port string
 }
 
-// bodyTimeout is how long a client may take over the body of a request.
-const bodyTimeout = 10 * time.Second
-
-// limitBodyTime gives every request with a body a deadline for it, also those
-// that are refused before it is read: net/http reads what is left of it.
-func limitBodyTime(next http.Handler, timeout time.Duration) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength != 0 {
-			// Every connection of net/http's server has deadlines.
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout))
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// checkOrigin refuses browsers on pages of other origins than the allowed
-// ones, and gives the allowed ones the headers that they need. A request
-// without Origin is no browser's, or a page's of the same origin, and passes.
-func (b *Broker) checkOrigin(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		origin := r.Header.Get("Origin")
-		if origin == "" {
-			next.ServeHTTP(w, r)
-			return
-		}
-		if len(r.Header.Values("Origin")) > 1 {
-			refuse(w, http.StatusBadRequest, "a request has one Origin")
-			return
-		}
-		if !b.originAllowed(origin, r) {
-			b.metrics.refused(reasonOriginDenied)
-			b.log.Info("client refused", "reason", reasonOriginDenied, "origin", loggedOrigin(origin), "address", r.RemoteAddr)
-			refuse(w, http.StatusForbidden, "pages of this origin may not connect; the operator can add it to --allowed-origins")
-			return
-		}
-		h := w.Header()
-		h.Set("Access-Control-Allow-Origin", origin)
-		h.Set("Access-Control-Allow-Credentials", "true")
-		h.Add("Vary", "Origin")
-		if r.Method == http.MethodOptions {
-			h.Set("Access-Control-Allow-Methods", "GET, POST")
-			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
-			h.Set("Access-Control-Max-Age", "600")
-			w.WriteHeader(http.StatusNoContent)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// originAllowed reports whether origin is the broker's own, as seen by the
-// browser, or one of the allowed. A page that came unencrypted, as anybody on the
-// way could have made it, isn't of the same origin as a broker behind TLS.
-func (b *Broker) originAllowed(origin string, r *http.Request) bool {
-	if slices.Contains(b.opts.AllowedOrigins, "*") {
-		return true
+// parseOrigin reads the header Origin, or a setting. What stands behind the port
+// is no part of an origin.
+func parseOrigin(text string) (origin, bool) {
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" || u.User != nil {
+		return origin{}, false
 	}
-	if slices.ContainsFunc(b.opts.AllowedOrigins, func(o string) bool { return strings.EqualFold(o, origin) }) {
-		return true
+	o := origin{scheme: u.Scheme, host: canonicalHost(u.Hostname()), port: u.Port()}
+	switch o.scheme {
+	case "ws":
+		o.scheme = "http"
+	case "wss":
+		o.scheme = "https"
 	}
-	u, err := url.Parse(origin)
-	if err != nil || u.Host == "" || u.Scheme == "http" && forwarded.Secure(r) {
+	if o.port == "" {
+		o.port = defaultPort(o.scheme)
+	}
+	return o, true
+}
+
+func defaultPort(scheme string) string {
+	switch scheme {
+	case "http":
+		return "80"
+	case "https":
+		return "443"
+	}
+	return ""
+}
+
+func canonicalHost(host string) string {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.String() // an IPv6 address can be written in many ways
+	}
+	return strings.ToLower(host)
+}
+
+// ownOf reports whether o is the broker's own origin, as the browser sees it
+// that sent r.
+//
+// A page that came unencrypted, as anybody on the way could have made it, isn't
+// of the same origin as a broker behind TLS. The other way round is safe: a
+// proxy that ends TLS may write its own port into Host, 80 instead of 443, and a
+// page of that host that came over TLS is no stranger's.
+func (o origin) ownOf(r *http.Request) bool {
+	u, err := url.Parse("//" + r.Host)
+	if err != nil || u.Host != r.Host || canonicalHost(u.Hostname()) != o.host {
 		return false
 	}
-	return strings.EqualFold(u.Host, r.Host)
-}
-
-// loggedOrigin is an origin as it may stand in the log: what else the header
-// holds than scheme and host is no browser's, and could be anything.
-func loggedOrigin(origin string) string {
-	u, err := url.Parse(origin)
-	if err != nil || u.Host == "" || len(u.Host) > maxHostBytes {
-		return ""
+	switch {
+	case o.scheme != "http" && o.scheme != "https":
+		return false
+	case o.scheme == "http" && forwarded.Secure(r):
+		return false
+	case u.Port() == "":
+		return o.port == defaultPort(o.scheme)
+	case u.Port() == "80" && r.TLS == nil && o.scheme == "https":
+		return o.port == "80" || o.port == "443"
+	default:
+		return u.Port() == o.port
 	}
-	return u.Scheme + "://" + u.Host
 }
 
-// maxHostBytes is how long the name of a host can be, with its port.
-const maxHostBytes = 255 + len(":65535")
+// originPattern is an entry of the allowed origins.
+type originPattern struct {
+	any bool
+	origin
+	subdomains bool // of host, at any depth, and not host itself
+}
 
-// refuse answers in the form of Engine.IO's own errors.
-func refuse(w http.ResponseWriter, status int, message string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	body, _ := json.Marshal(map[string]any{"code": 4, "message": message}) // a map of strings always encodes
-	_, _ = w.Write(body)
+func (p originPattern) matches(o origin) bool {
+	if p.scheme != o.scheme || p.port != o.port {
+		return false
+	}
+	if p.subdomains {
+		return strings.HasSuffix(o.host, "."+p.host)
+	}
+	return p.host == o.host
+}
+
+// allowsOrigin reports whether a page may connect whose browser says that it is
+// of this origin.
+func (b *Broker) allowsOrigin(text string, r *http.Request) bool {
+	if slices.ContainsFunc(b.origins, func(p originPattern) bool { return p.any }) {
+		return true
+	}
+	o, ok := parseOrigin(text)
+	return ok && (o.ownOf(r) || slices.ContainsFunc(b.origins, func(p originPattern) bool { return p.matches(o) }))
+}
+
+const exampleOrigins = "one looks like https://example.com, http://localhost:8080 or https://*.example.com"
+
+// parseOriginPattern reads an allowed origin. Its error says why no page is of
+// such an origin, and what is likely meant.
+func parseOriginPattern(text string) (originPattern, error) {
+	switch {
+	case text == "*":
+		return originPattern{any: true}, nil
+	case text == "null":
+		return originPattern{}, fmt.Errorf("%q is what any sandboxed page and any file says; only * lets them in, with all others", text)
+	case !strings.Contains(text, "://"):
+		return originPattern{}, fmt.Errorf("%q lacks the scheme, as in https://%s; %s", text, strings.TrimPrefix(text, "//"), exampleOrigins)
+	}
+	p := originPattern{subdomains: strings.Contains(text, "://*.")}
+	u, err := url.Parse(strings.Replace(text, "://*.", "://", 1))
+	switch {
+	case err != nil || u.Hostname() == "":
+		return p, fmt.Errorf("%q is no origin; %s", text, exampleOrigins)
+	case u.User != nil:
+		return p, fmt.Errorf("%q holds a user, and an origin doesn't; %s", text, exampleOrigins)
+	case u.Path != "" || strings.ContainsAny(text, "?#"):
+		return p, fmt.Errorf("%q goes on behind the host, and an origin doesn't; write %s", text, text[:strings.Index(text, u.Host)+len(u.Host)])
+	}
+	p.origin, _ = parseOrigin(u.String()) // it has a host and no user
+	return p, p.checkHost(text, u)
+}
+
+// checkHost returns an error if no browser sends such a host or port.
+func (p originPattern) checkHost(text string, u *url.URL) error {
+	_, addrErr := netip.ParseAddr(p.host)
+	port, portErr := strconv.Atoi(u.Port())
+	ascii, idnaErr := idna.Lookup.ToASCII(p.host)
+	switch {
+	case slices.Contains([]string{"file", "data", "blob", "about", "javascript", "ftp", "mailto"}, p.scheme):
+		return fmt.Errorf("%q: pages from %s: have no origin of their own; %s", text, p.scheme, exampleOrigins)
+	case strings.Contains(p.host, "*"):
+		return fmt.Errorf(`%q: a "*" stands only for all subdomains, at the beginning of the host, as in https://*.example.com; for any origin write * alone`, text)
+	case addrErr == nil && p.subdomains:
+		return fmt.Errorf("%q: an address has no subdomains", text)
+	case strings.HasSuffix(u.Host, ":") || u.Port() != "" && (portErr != nil || port < 1 || port > 65535 || strconv.Itoa(port) != u.Port()):
+		return fmt.Errorf("%q: the port is none from 1 to 65535; %s", text, exampleOrigins)
+	case addrErr == nil:
+		return nil
+	case strings.ContainsFunc(p.host, func(r rune) bool { return r > '~' }) && idnaErr == nil:
+		return fmt.Errorf("%q: browsers send the host in ASCII: write %s", text, strings.Replace(strings.ToLower(text), p.host, ascii, 1))
+	case !isHostName(p.host):
+		return fmt.Errorf("%q: the host is no name that a page can have; %s", text, exampleOrigins)
+	}
+	return nil
+}
+
+// isHostName reports whether a page's host can have this name, which is in lower
+// case. Underscores are common enough.
+func isHostName(host string) bool {
+	if len(host) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(strings.TrimSuffix(host, "."), ".") {
+		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return false
+		}
+	}
+	return true
 }
