@@ -40,6 +40,30 @@ const (
 	interestTimeout = time.Second
 )
 
+// reserveLeast is the least time that a caller with a deadline gets back, so
+// that a partial answer still reaches it.
+const reserveLeast = 20 * time.Millisecond
+
+// waitAtMost returns how long to wait for other nodes: at most so long, and not
+// up to the caller's deadline. A tenth of the time that is left, or
+// [reserveLeast] if that is more, is for bringing the answer back. Otherwise a
+// node that is dead and not noticed yet would turn a partial answer into
+// DEADLINE_EXCEEDED.
+func waitAtMost(ctx context.Context, most time.Duration) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return most
+	}
+	left := time.Until(deadline)
+	reserve := min(max(left/10, reserveLeast), left/2)
+	return min(most, left-reserve)
+}
+
+// forOthers bounds a wait for other nodes as [waitAtMost] says.
+func forOthers(ctx context.Context, most time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, waitAtMost(ctx, most))
+}
+
 // envelopeOverhead is more than an order takes beside its message.
 const envelopeOverhead = 1 << 20
 

@@ -105,7 +105,7 @@ func (b *Broker) EmitWithAck(ctx context.Context, t Target, m Message, o AckOpti
 	q := newQuestion(b.questions.Add(1), len(sockets), o.MinAcks)
 	b.pose(q, ns, sockets, &m)
 	others := b.askOthers(ctx, q, ns, &target, &m, o.Timeout)
-	late, err := q.wait(ctx, o.Timeout-time.Since(q.asked), each)
+	late, err := q.wait(ctx, waitAtMost(ctx, o.Timeout-time.Since(q.asked)), each)
 	var why fate // the rest isn't waited for
 	if late {
 		why = timedOut
@@ -117,7 +117,7 @@ func (b *Broker) EmitWithAck(ctx context.Context, t Target, m Message, o AckOpti
 	b.metrics.asked(summary)
 	if others != nil {
 		if late && err == nil {
-			late, err = q.wait(ctx, summaryGrace, each) // their clocks began a little later
+			late, err = q.wait(ctx, waitAtMost(ctx, summaryGrace), each) // their clocks began a little later
 		}
 		others.end(late, &summary)
 	}

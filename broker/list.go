@@ -207,7 +207,7 @@ func (s *socket) info() SocketInfo {
 func (b *Broker) ListNodes(ctx context.Context) (NodeList, error) {
 	list := NodeList{Nodes: []NodeInfo{b.info()}}
 	if b.mesh != nil {
-		ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+		ctx, cancel := forOthers(ctx, queryTimeout)
 		defer cancel()
 		list.Partial = !b.acquainted(ctx)
 		for _, other := range b.mesh.Nodes()[1:] {

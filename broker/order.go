@@ -22,7 +22,7 @@ func (b *Broker) command(ctx context.Context, ns *namespace, t *fanout.Target, o
 	if !ok {
 		return out
 	}
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	ctx, cancel := forOthers(ctx, queryTimeout)
 	defer cancel()
 	r, err := b.mesh.PublishReported(ctx, route, encode(o))
 	return b.sum(out, r, err)
@@ -177,7 +177,7 @@ func (b *Broker) spread(ctx context.Context, ns *namespace, t *fanout.Target, m 
 		}
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
+	ctx, cancel := forOthers(ctx, reportTimeout)
 	defer cancel()
 	r, err := b.mesh.PublishReported(ctx, route, order)
 	report.Coverage = b.coverage(r, err)

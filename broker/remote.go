@@ -17,7 +17,7 @@ import (
 
 // ask asks all other nodes.
 func (b *Broker) ask(ctx context.Context, q *wire.Query) (cluster.Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	ctx, cancel := forOthers(ctx, queryTimeout)
 	defer cancel()
 	if !b.acquainted(ctx) {
 		return cluster.Result{}, cluster.ErrUnavailable
@@ -43,7 +43,7 @@ func (b *Broker) acquainted(ctx context.Context) bool {
 // isn't there, or says that it doesn't answer.
 func (b *Broker) askNode(ctx context.Context, node cluster.NodeID, q *wire.Query, into proto.Message, notFound *Error) error {
 	unavailable := &Error{Code: CodeUnavailable, Reason: ReasonNodeUnavailable, Message: "the node " + string(node) + " doesn't answer; try again in a moment"}
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	ctx, cancel := forOthers(ctx, queryTimeout)
 	defer cancel()
 	if !b.acquainted(ctx) {
 		unavailable.Message = "this node can't reach the others at the moment; try again later"

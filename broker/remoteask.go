@@ -69,7 +69,7 @@ func (b *Broker) askOthers(ctx context.Context, q *question, ns *namespace, t *f
 		Emit:      &wire.Emit{Target: targetTo(ns.name, t), Event: eventTo(m)},
 		TimeoutMs: uint32(max(timeout.Milliseconds(), 1)), //nolint:gosec // at most maxAckTimeout
 	}}}
-	ctx, cancel := context.WithTimeout(ctx, min(reportTimeout, timeout))
+	ctx, cancel := forOthers(ctx, min(reportTimeout, timeout))
 	defer cancel()
 	r, err := b.mesh.PublishReported(ctx, route, encode(order))
 	for _, reply := range r.Replies {

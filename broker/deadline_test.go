@@ -1,0 +1,93 @@
+package broker_test
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/brokertest"
+	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/cluster/clustertest"
+)
+
+// TestDeadNodeAndDeadline: while a node is dead and nobody has noticed, every call
+// answers before its caller's deadline, and says whose part is missing.
+func TestDeadNodeAndDeadline(t *testing.T) {
+	in := broker.Target{Rooms: []string{"lobby"}}
+	hi := broker.Message{Event: "hi", Args: json.RawMessage(`[]`)}
+	for name, call := range map[string]func(ctx context.Context, b *broker.Broker) (broker.Coverage, error){
+		"GetRoom": func(ctx context.Context, b *broker.Broker) (broker.Coverage, error) {
+			_, err := b.GetRoom(ctx, "/", "lobby") // which is empty as far as is known
+			if !isCode(err, broker.CodeUnavailable) {
+				return broker.Coverage{}, err
+			}
+			return broker.Coverage{Partial: true}, nil
+		},
+		"ListRooms": func(ctx context.Context, b *broker.Broker) (broker.Coverage, error) {
+			list, err := b.ListRooms(ctx, broker.RoomQuery{})
+			return list.Coverage, err
+		},
+		"ListSockets": func(ctx context.Context, b *broker.Broker) (broker.Coverage, error) {
+			list, err := b.ListSockets(ctx, broker.SocketQuery{})
+			return list.Coverage, err
+		},
+		"Emit": func(ctx context.Context, b *broker.Broker) (broker.Coverage, error) {
+			report, err := b.Emit(ctx, broker.Target{Everyone: true}, hi)
+			return report.Coverage, err
+		},
+		"EmitWithAck": func(ctx context.Context, b *broker.Broker) (broker.Coverage, error) {
+			summary, err := b.EmitWithAck(ctx, in, hi, broker.AckOptions{Timeout: time.Minute}, func(broker.Ack) error { return nil })
+			return summary.Coverage, err
+		},
+		"Join": func(ctx context.Context, b *broker.Broker) (broker.Coverage, error) {
+			out, err := b.Join(ctx, in, []string{"other"})
+			return out.Coverage, err
+		},
+		"Leave": func(ctx context.Context, b *broker.Broker) (broker.Coverage, error) {
+			out, err := b.Leave(ctx, in, []string{"other"})
+			return out.Coverage, err
+		},
+		"Disconnect": func(ctx context.Context, b *broker.Broker) (broker.Coverage, error) {
+			out, err := b.Disconnect(ctx, in, "")
+			return out.Coverage, err
+		},
+		"ClearRoom": func(ctx context.Context, b *broker.Broker) (broker.Coverage, error) {
+			out, err := b.ClearRoom(ctx, broker.ClearRoom{Room: "lobby"})
+			return out.Coverage, err
+		},
+		"RevokeTokens": func(ctx context.Context, b *broker.Broker) (broker.Coverage, error) {
+			out, err := b.RevokeTokens(ctx, broker.RevokeTokens{User: "ana"})
+			return out.Coverage, err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				exchange := cluster.NewExchange()
+				frozen := &clustertest.Freezer{Bus: exchange.Bus()}
+				node := brokertest.StartInMemory(t, broker.Options{Cluster: &broker.ClusterOptions{Bus: exchange.Bus()}})
+				dead := brokertest.StartInMemory(t, broker.Options{Cluster: &broker.ClusterOptions{Bus: frozen}})
+				<-time.After(time.Minute) // long enough for them to find each other
+				id := join(t, dead, "ana").ID[:cluster.NodeIDBytes]
+				synctest.Wait()
+				frozen.Freeze()
+				defer frozen.Thaw()
+				for _, left := range []time.Duration{time.Second, 500 * time.Millisecond, 100 * time.Millisecond, 30 * time.Millisecond} {
+					ctx, cancel := context.WithTimeout(t.Context(), left)
+					covered, err := call(ctx, node.Broker)
+					if err != nil || ctx.Err() != nil {
+						t.Errorf("with %v left: %v, and the context is %v", left, err, ctx.Err())
+					}
+					if !covered.Partial || covered.Missing != nil && !slices.Equal(covered.Missing, []string{id}) {
+						t.Errorf("with %v left: %+v, want %s missing", left, covered, id)
+					}
+					cancel()
+				}
+			})
+		})
+	}
+}
+
