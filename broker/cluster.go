@@ -79,6 +79,7 @@ func (b *Broker) joinCluster(o *ClusterOptions) error {
 		Keys:             o.Keys,
 		Info:             func() cluster.Info { return b.clusterInfo(o.Address) },
 		Observer:         observer,
+		Logger:           b.log,
 		MaxEnvelopeBytes: int(max(8<<20, b.opts.MaxMessageBytes+envelopeOverhead)),
 	})
 	if err != nil {
@@ -133,6 +134,16 @@ func (b *Broker) Run(ctx context.Context) error {
 // Isolated reports whether the broker has other nodes and can't reach them at
 // the moment.
 func (b *Broker) Isolated() bool { return b.mesh != nil && b.mesh.State() != cluster.Connected }
+
+// ClusterTrouble returns what doesn't work between this node and the others, and what
+// to do about it; nil if everything does, or the broker is one node. Where only a
+// part doesn't work, the node is not [Broker.Isolated].
+func (b *Broker) ClusterTrouble() error {
+	if b.mesh == nil {
+		return nil
+	}
+	return b.mesh.Trouble()
+}
 
 // node is the broker as other nodes speak to it.
 type node Broker

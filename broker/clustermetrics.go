@@ -13,6 +13,7 @@ type clusterMetrics struct {
 	b *Broker
 
 	nodes, connected *prometheus.Desc
+	unreachable      *prometheus.Desc
 	published        prometheus.Counter
 	publishedBytes   prometheus.Counter
 	received         prometheus.Counter
@@ -30,6 +31,7 @@ func newClusterMetrics(b *Broker) *clusterMetrics {
 		b:              b,
 		nodes:          prometheus.NewDesc("sala_cluster_nodes", "Nodes that this one knows of, itself included.", nil, nil),
 		connected:      prometheus.NewDesc("sala_cluster_connected", "Whether this node reaches the cluster: 1 if it does, 0 if not.", nil, nil),
+		unreachable:    prometheus.NewDesc("sala_cluster_unreachable_nodes", "Nodes that this one knows of and that don't hear it at the moment.", nil, nil),
 		published:      counter("sala_cluster_published_total", "Messages sent to other nodes, whatever the number of receivers."),
 		publishedBytes: counter("sala_cluster_published_bytes_total", "Bytes of these messages."),
 		received:       counter("sala_cluster_received_total", "Messages that came from the cluster, this node's own included where it hears them."),
@@ -85,6 +87,7 @@ func (m *clusterMetrics) Answered(kind cluster.Asked, took time.Duration, missin
 func (m *clusterMetrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.nodes
 	ch <- m.connected
+	ch <- m.unreachable
 	for _, c := range m.collectors() {
 		c.Describe(ch)
 	}
@@ -98,6 +101,7 @@ func (m *clusterMetrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	ch <- prometheus.MustNewConstMetric(m.nodes, prometheus.GaugeValue, float64(len(m.b.mesh.Nodes())))
 	ch <- prometheus.MustNewConstMetric(m.connected, prometheus.GaugeValue, connected)
+	ch <- prometheus.MustNewConstMetric(m.unreachable, prometheus.GaugeValue, float64(m.b.mesh.Unreachable()))
 	for _, c := range m.collectors() {
 		c.Collect(ch)
 	}

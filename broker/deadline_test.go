@@ -90,4 +90,3 @@ func TestDeadNodeAndDeadline(t *testing.T) {
 		})
 	}
 }
-

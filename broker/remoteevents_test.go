@@ -287,11 +287,11 @@ func (k *killable) Run(ctx context.Context, r cluster.Receiver) error {
 	return k.Bus.Run(ctx, deaf{r, k})
 }
 
-func (k *killable) Publish(ctx context.Context, batch []cluster.Message) ([]int, error) {
+func (k *killable) Publish(ctx context.Context, batch []cluster.Message, peers []string) ([]cluster.Receipt, error) {
 	if k.dead.Load() {
-		return make([]int, len(batch)), nil
+		return make([]cluster.Receipt, len(batch)), nil
 	}
-	return k.Bus.Publish(ctx, batch)
+	return k.Bus.Publish(ctx, batch, peers)
 }
 
 func (k *killable) Put(ctx context.Context, table, key string, value []byte, ttl time.Duration) error {

@@ -45,6 +45,17 @@ type Message struct {
 	Payload []byte
 }
 
+// Receipt says what became of a message that was published.
+type Receipt struct {
+	// Receivers is how many subscribers of the channel got it, the publisher
+	// included if it is one; -1 if it failed. Whoever hears it by a pattern is
+	// counted only where nobody asked for peers.
+	Receivers int
+	// Absent are those of the peers asked for that did not get it, whether or not
+	// they want the channel: they are not present.
+	Absent []string
+}
+
 // Bus carries messages between nodes. All methods but Run may be called
 // concurrently, also before Run and after it; none but Run, Publish and those
 // of the tables waits for the network.
@@ -58,11 +69,17 @@ type Bus interface {
 	// started has ended.
 	Run(ctx context.Context, receiver Receiver) error
 
-	// Publish sends the messages in order, in one go, and says for each how many
-	// connections got it, the caller's own included if it is subscribed; -1
-	// if it failed. The error is the first one, [ErrUnavailable] at once while
-	// disconnected.
-	Publish(ctx context.Context, batch []Message) (receivers []int, err error)
+	// Present makes this bus known by a channel of its own, which it hears like
+	// any other. It subscribes to it after everything else that is wanted when it
+	// connects. So whoever finds a subscriber there knows that this bus hears all
+	// that it wants. It is called once, before Run.
+	Present(channel string)
+
+	// Publish sends the messages in order, in one go, and says what became of each.
+	// Peers are channels that other buses are known by; with them, receipts name
+	// those that are absent. The error is the first one, [ErrUnavailable] at once
+	// while disconnected.
+	Publish(ctx context.Context, batch []Message, peers []string) ([]Receipt, error)
 
 	// Subscribe asks for what is published to channel. The channel that it
 	// returns is closed as soon as nothing published from then on is missed; it
@@ -76,6 +93,10 @@ type Bus interface {
 
 	// State returns whether the bus is connected.
 	State() State
+
+	// Trouble returns why the bus is disconnected, or which part of it doesn't
+	// work; nil if all of it does.
+	Trouble() error
 
 	// Put sets an entry of a table until ttl has passed.
 	Put(ctx context.Context, table, key string, value []byte, ttl time.Duration) error

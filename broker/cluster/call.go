@@ -86,8 +86,8 @@ func (m *Mesh) Call(ctx context.Context, to []NodeID, request []byte) (Result, e
 	items := make([]outgoing, 0, len(expected))
 	for id := range expected {
 		e := m.call(ctx, w.id, request)
-		item, err := m.sealed(m.nodeChannel(id), e, func(receivers int, _ error) {
-			if receivers <= 0 {
+		item, err := m.sealed(m.nodeChannel(id), e, func(r Receipt, _ error) {
+			if m.missed(r, id) {
 				m.pending.absent(w.id, id)
 			}
 		})
@@ -96,15 +96,15 @@ func (m *Mesh) Call(ctx context.Context, to []NodeID, request []byte) (Result, e
 		}
 		items = append(items, item)
 	}
-	if err := m.outbox.add(items...); err != nil {
+	if err := m.add(items...); err != nil {
 		return Result{}, err
 	}
-	return m.wait(ctx, w, AskedCall)
+	return m.wait(ctx, w, AskedCall, nil)
 }
 
 // CallAll is [Mesh.Call] to all other nodes that are there, with one message.
 func (m *Mesh) CallAll(ctx context.Context, request []byte) (Result, error) {
-	if m.bus.State() != Connected {
+	if m.State() != Connected {
 		return Result{}, ErrUnavailable
 	}
 	expected := m.members.ids()
@@ -115,15 +115,32 @@ func (m *Mesh) CallAll(ctx context.Context, request []byte) (Result, error) {
 		return Result{}, err
 	}
 	defer m.pending.close(w)
-	err = m.send(m.nodesChannel(), m.call(ctx, w.id, request), func(_ int, err error) {
+	err = m.send(m.nodesChannel(), m.call(ctx, w.id, request), func(r Receipt, err error) {
 		if err != nil {
 			m.pending.fail(w.id, ErrUnavailable)
+		}
+		for _, id := range nodesOf(r.Absent) {
+			m.pending.absent(w.id, id)
 		}
 	})
 	if err != nil {
 		return Result{}, err
 	}
-	return m.wait(ctx, w, AskedCall)
+	return m.wait(ctx, w, AskedCall, nil)
+}
+
+// missed reports whether a node did not get what was sent to its own channel.
+func (m *Mesh) missed(r Receipt, id NodeID) bool {
+	return r.Receivers <= 0 || slices.Contains(r.Absent, m.nodeChannel(id))
+}
+
+// nodesOf returns the nodes that channels are the own ones of.
+func nodesOf(channels []string) []NodeID {
+	ids := make([]NodeID, len(channels))
+	for i, channel := range channels {
+		ids[i] = NodeID(channel[len(channel)-NodeIDBytes:])
+	}
+	return ids
 }
 
 func waitContext(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -144,15 +161,20 @@ func (m *Mesh) call(ctx context.Context, id uint64, request []byte) *wire.Envelo
 	return e
 }
 
-// wait returns what w has got when it is complete or ctx ends.
-func (m *Mesh) wait(ctx context.Context, w *waiter, kind Asked) (Result, error) {
+// wait returns what w has got when it is complete or ctx ends. Doubtful are nodes
+// that are missing unless they have answered.
+func (m *Mesh) wait(ctx context.Context, w *waiter, kind Asked, doubtful []NodeID) (Result, error) {
 	start := time.Now()
 	select {
 	case <-w.done:
 	case <-ctx.Done():
 	}
 	cancelled := ctx.Err() // also of a caller who had given up before the answers came
+	if m.pending.strangers(w) {
+		m.strangersUntil.Store(time.Now().Add(strangersKept).UnixNano())
+	}
 	result, err := m.pending.result(w, m.members.ids())
+	result.miss(doubtful)
 	if err == nil && errors.Is(cancelled, context.Canceled) {
 		err = cancelled
 	}

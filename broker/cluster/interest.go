@@ -54,6 +54,22 @@ func (x *interests) add(topic Topic, n int) <-chan struct{} {
 	return x.never // whoever asked has left already
 }
 
+// hears reports whether the topic is wanted and the bus has subscribed to it.
+func (x *interests) hears(topic Topic) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	i, ok := x.topics[topic]
+	if !ok || i.count <= 0 {
+		return false
+	}
+	select {
+	case <-x.bus.Subscribe(x.channel(topic)): // which changes nothing, as it is wanted
+		return true
+	default:
+		return false
+	}
+}
+
 // len returns how many topics are wanted.
 func (x *interests) len() int {
 	x.mu.Lock()

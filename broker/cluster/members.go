@@ -21,10 +21,12 @@ const (
 // what it finds out it returns rather than tells.
 type members struct {
 	deadAfter time.Duration
+	channel   func(NodeID) string // that a node is known by
 
 	mu        sync.Mutex
 	peers     map[NodeID]*peer
 	graves    map[NodeID]grave
+	known     []string // the channels of peers; nil if that has changed
 	lastSweep time.Time
 }
 
@@ -44,8 +46,8 @@ type grave struct {
 	since       time.Time
 }
 
-func newMembers(deadAfter time.Duration) *members {
-	return &members{deadAfter: deadAfter, peers: make(map[NodeID]*peer), graves: make(map[NodeID]grave)}
+func newMembers(deadAfter time.Duration, channel func(NodeID) string) *members {
+	return &members{deadAfter: deadAfter, channel: channel, peers: make(map[NodeID]*peer), graves: make(map[NodeID]grave)}
 }
 
 // heard is what a heartbeat has shown.
@@ -81,7 +83,7 @@ func (m *members) heartbeat(n Node, now time.Time) heard {
 		return heardFull
 	}
 	delete(m.graves, n.ID)
-	m.peers[n.ID] = &peer{node: n, lastSeen: now}
+	m.peers[n.ID], m.known = &peer{node: n, lastSeen: now}, nil
 	return heardNew
 }
 
@@ -126,31 +128,52 @@ func (m *members) leave(id NodeID, now time.Time) (Node, bool) {
 	if !ok {
 		return Node{}, false
 	}
-	delete(m.peers, id)
+	m.remove(id)
 	return p.node, true
+}
+
+// remove takes a node out. The caller holds mu.
+func (m *members) remove(id NodeID) {
+	delete(m.peers, id)
+	m.known = nil
+}
+
+// channels returns the channels that the nodes are known by, which the caller must
+// not change.
+func (m *members) channels() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.known == nil {
+		m.known = make([]string, 0, len(m.peers))
+		for id := range m.peers {
+			m.known = append(m.known, m.channel(id))
+		}
+	}
+	return m.known
 }
 
 // sweep returns the nodes that have been silent for too long, and takes them
 // away. A sweep that comes much later than it should says that this process
 // itself stood still: then it can't know who was silent, and everybody gets a new start.
-func (m *members) sweep(every time.Duration, now time.Time) (lost []Node) {
+// Nor can it know while it doesn't hear even itself.
+func (m *members) sweep(every time.Duration, now time.Time, hearing bool) (lost []Node, stood bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	stood := !m.lastSweep.IsZero() && now.Sub(m.lastSweep) > 2*every+m.deadAfter/4
+	stood = !m.lastSweep.IsZero() && now.Sub(m.lastSweep) > 2*every+m.deadAfter/4
 	m.lastSweep = now
 	if stood {
 		m.refresh(now)
-		return nil
+		return nil, true
 	}
 	for id, p := range m.peers {
-		if now.Sub(p.lastSeen) > m.deadAfter {
-			delete(m.peers, id)
+		if hearing && now.Sub(p.lastSeen) > m.deadAfter {
+			m.remove(id)
 			m.bury(p.node, false, now)
 			lost = append(lost, p.node)
 		}
 	}
 	maps.DeleteFunc(m.graves, func(_ NodeID, g grave) bool { return now.Sub(g.since) > graveKept })
-	return lost
+	return lost, false
 }
 
 // bury remembers a node that is gone, in the place of the oldest if need be.

@@ -28,9 +28,9 @@ func TestHeartbeats(t *testing.T) {
 		"too many others": {func(m *members) { fill(m, start) }, node(1), heardFull},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := newMembers(4 * time.Second)
+			m := newMembers(4*time.Second, func(id NodeID) string { return string(id) })
 			test.before(m)
-			m.sweep(time.Second, start)
+			m.sweep(time.Second, start, true)
 			if got := m.heartbeat(test.beat, start); got != test.want {
 				t.Errorf("it shows %d, want %d", got, test.want)
 			}
@@ -53,7 +53,7 @@ func fill(m *members, at time.Time) {
 
 // TestGravesAreBounded: the oldest gives way.
 func TestGravesAreBounded(t *testing.T) {
-	m := newMembers(4 * time.Second)
+	m := newMembers(4*time.Second, func(id NodeID) string { return string(id) })
 	start := time.Now()
 	for i := range maxGraves + 10 {
 		m.leave(NodeID(fmt.Sprint("node", i)), start.Add(time.Duration(i)))

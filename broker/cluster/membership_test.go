@@ -229,7 +229,7 @@ func TestOldEnvelopes(t *testing.T) {
 			clustertest.Run(t, bus, &clustertest.Recorder{})
 			synctest.Wait()
 			for range 2 {
-				if _, err := bus.Publish(t.Context(), recorded); err != nil {
+				if _, err := bus.Publish(t.Context(), recorded, nil); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -38,6 +39,42 @@ func (x *Exchange) Bus() Bus {
 	return &memoryBus{exchange: x, inbox: NewInbox(memoryInboxBytes), wanted: make(map[string]chan struct{})}
 }
 
+// Fault is what can happen to one bus on an [Exchange].
+type Fault uint8
+
+// The faults there are.
+const (
+	// Healthy: nothing is wrong.
+	Healthy Fault = iota
+	// Severed: its connections are closed, and it notices.
+	Severed
+	// Unsubscribed: the connection that it hears on is closed, and it doesn't
+	// notice.
+	Unsubscribed
+	// Deaf: what is sent to it never arrives, and nobody notices.
+	Deaf
+	// Mute: what it publishes is refused. It hears the others.
+	Mute
+	// Stalled: what it publishes never gets there, and there is no answer.
+	Stalled
+	// ReadOnly: its tables can be read but not written.
+	ReadOnly
+)
+
+// SetFault changes what is wrong with a bus of x.
+func (x *Exchange) SetFault(bus Bus, f Fault) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	b, ok := bus.(*memoryBus)
+	if !ok {
+		return
+	}
+	b.fault = f
+	if _, runs := x.buses[b]; runs {
+		b.setState(!x.down && f != Severed)
+	}
+}
+
 // SetDown disconnects every bus, or connects them again. The tables stay.
 func (x *Exchange) SetDown(down bool) {
 	x.mu.Lock()
@@ -47,7 +84,7 @@ func (x *Exchange) SetDown(down bool) {
 	}
 	x.down = down
 	for bus := range x.buses {
-		bus.setState(!down)
+		bus.setState(!down && bus.fault != Severed)
 	}
 }
 
@@ -65,15 +102,19 @@ type memoryBus struct {
 	inbox    *Inbox
 
 	up     bool
+	fault  Fault
 	wanted map[string]chan struct{} // closed where effective
 }
+
+// errRefused is what a bus with a fault answers.
+var errRefused = errors.New("cluster: the exchange refuses it")
 
 // Run implements [Bus].
 func (b *memoryBus) Run(ctx context.Context, receiver Receiver) error {
 	x := b.exchange
 	x.mu.Lock()
 	x.buses[b] = struct{}{}
-	b.setState(!x.down)
+	b.setState(!x.down && b.fault != Severed)
 	x.mu.Unlock()
 
 	b.inbox.Run(ctx, receiver)
@@ -105,27 +146,57 @@ func (b *memoryBus) setState(up bool) {
 	b.inbox.AddState(state)
 }
 
+// Present implements [Bus]. On an exchange all subscriptions of a bus become
+// effective in one step.
+func (b *memoryBus) Present(channel string) { b.Subscribe(channel) }
+
 // Publish implements [Bus].
-func (b *memoryBus) Publish(ctx context.Context, batch []Message) ([]int, error) {
+func (b *memoryBus) Publish(ctx context.Context, batch []Message, peers []string) ([]Receipt, error) {
+	receipts, fault, err := b.publish(ctx, batch, peers)
+	if fault == Stalled {
+		<-ctx.Done()
+		err = ctx.Err()
+	}
+	return receipts, err
+}
+
+func (b *memoryBus) publish(ctx context.Context, batch []Message, peers []string) ([]Receipt, Fault, error) {
 	x := b.exchange
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	receivers := make([]int, len(batch))
-	if err := b.usable(ctx); err != nil {
-		for i := range receivers {
-			receivers[i] = -1
-		}
-		return receivers, err
+	receipts := make([]Receipt, len(batch))
+	err := b.usable(ctx)
+	if err == nil && b.fault == Mute {
+		err = errRefused
 	}
+	if err != nil || b.fault == Stalled {
+		for i := range receipts {
+			receipts[i].Receivers = -1
+		}
+		return receipts, b.fault, err
+	}
+	absent := slices.DeleteFunc(slices.Clone(peers), func(peer string) bool { return len(x.subscribers(peer)) > 0 })
 	for i, m := range batch {
-		for other := range x.buses {
-			if _, ok := other.wanted[m.Channel]; ok && other.up {
+		receipts[i].Absent = absent
+		for _, other := range x.subscribers(m.Channel) {
+			receipts[i].Receivers++
+			if other.fault != Deaf {
 				other.inbox.Add(Message{Channel: m.Channel, Payload: slices.Clone(m.Payload)})
-				receivers[i]++
 			}
 		}
 	}
-	return receivers, nil
+	return receipts, b.fault, nil
+}
+
+// subscribers returns the buses that are subscribed to a channel. The caller
+// holds mu.
+func (x *Exchange) subscribers(channel string) (buses []*memoryBus) {
+	for bus := range x.buses {
+		if _, ok := bus.wanted[channel]; ok && bus.up && bus.fault != Unsubscribed {
+			buses = append(buses, bus)
+		}
+	}
+	return buses
 }
 
 // usable returns why the bus can't be used, if so. The caller holds exchange.mu.
@@ -168,6 +239,14 @@ func (b *memoryBus) State() State {
 	return Disconnected
 }
 
+// Trouble implements [Bus].
+func (b *memoryBus) Trouble() error {
+	if b.State() == Connected {
+		return nil
+	}
+	return ErrUnavailable
+}
+
 // Put implements [Bus].
 func (b *memoryBus) Put(ctx context.Context, table, key string, value []byte, ttl time.Duration) error {
 	x := b.exchange
@@ -175,6 +254,9 @@ func (b *memoryBus) Put(ctx context.Context, table, key string, value []byte, tt
 	defer x.mu.Unlock()
 	if err := b.usable(ctx); err != nil {
 		return err
+	}
+	if b.fault == ReadOnly {
+		return errRefused
 	}
 	if x.tables[table] == nil {
 		x.tables[table] = make(map[string]tableEntry)
@@ -190,6 +272,9 @@ func (b *memoryBus) Remove(ctx context.Context, table, key string) error {
 	defer x.mu.Unlock()
 	if err := b.usable(ctx); err != nil {
 		return err
+	}
+	if b.fault == ReadOnly {
+		return errRefused
 	}
 	delete(x.tables[table], key)
 	return nil

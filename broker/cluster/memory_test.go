@@ -15,7 +15,10 @@ func TestMemoryBus(t *testing.T) {
 
 func memoryNetwork(*testing.T) clustertest.Network {
 	x := cluster.NewExchange()
-	return clustertest.Network{Bus: x.Bus, SetDown: x.SetDown}
+	return clustertest.Network{Bus: x.Bus, SetDown: x.SetDown, Faulty: func() (cluster.Bus, func(cluster.Fault)) {
+		bus := x.Bus()
+		return bus, func(f cluster.Fault) { x.SetFault(bus, f) }
+	}}
 }
 
 func TestMemoryMesh(t *testing.T) { clustertest.TestMesh(t, memoryNetwork) }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -70,6 +71,8 @@ type Options struct {
 	Info func() Info
 	// Observer is told what happens; may be nil.
 	Observer Observer
+	// Logger is told what doesn't work, and what to do; may be nil.
+	Logger *slog.Logger
 	// Heartbeat is how often a node says that it is there; by default 1 s.
 	Heartbeat time.Duration
 	// DeadAfter is how long a node may be silent; by default 4 s, at least
@@ -101,10 +104,13 @@ type Mesh struct {
 
 	// Locks of their own; none is held while another is taken but that of
 	// interests, while the bus's is.
+	health    *health
 	members   *members
 	replays   *replays
 	interests *interests
 	pending   *pending
+
+	strangersUntil atomic.Int64 // Unix time in ns: somebody who is no node listens to topics
 
 	sequence    atomic.Uint64
 	incarnation atomic.Uint64
@@ -135,9 +141,7 @@ func New(o Options) (*Mesh, error) {
 		beat:     o.Heartbeat,
 		maxAge:   o.MaxAge,
 		sealer:   newSealer(o.Keys, o.MaxEnvelopeBytes),
-		outbox:   newOutbox(o.Bus, o.Observer),
 		notices:  newNotices(),
-		members:  newMembers(o.DeadAfter),
 		replays:  newReplays(2 * o.MaxAge),
 		pending:  newPending(),
 		beatNow:  make(chan struct{}, 1),
@@ -146,6 +150,9 @@ func New(o Options) (*Mesh, error) {
 		ready:    make(chan struct{}),
 	}
 	close(m.downed)
+	m.health = &health{log: o.Logger}
+	m.members = newMembers(o.DeadAfter, m.nodeChannel)
+	m.outbox = newOutbox(o.Bus, o.Observer, m.members.channels)
 	m.answers = newAnswerers(m)
 	m.interests = newInterests(o.Bus, m.topicChannel)
 	m.incarnation.Store(1)
@@ -161,6 +168,9 @@ func (o *Options) defaults() error {
 	}
 	if o.Observer == nil {
 		o.Observer = nobody{}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.Info == nil {
 		o.Info = func() Info { return Info{} }
@@ -228,7 +238,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 		return errors.New("cluster: Run was called twice")
 	}
 	m.bus.Subscribe(m.nodesChannel())
-	m.bus.Subscribe(m.nodeChannel(m.id))
+	m.bus.Present(m.nodeChannel(m.id))
 
 	// They end from the top down: first what asks for something, last the bus.
 	busCtx, stopBus := context.WithCancel(context.WithoutCancel(ctx))
@@ -277,8 +287,14 @@ func (m *Mesh) live(ctx context.Context) {
 	}
 }
 
-// State returns whether the cluster can be reached.
-func (m *Mesh) State() State { return m.bus.State() }
+// State returns whether the cluster can be reached: the bus is connected, and this
+// node hears what it says itself.
+func (m *Mesh) State() State {
+	if m.health.isDeaf() {
+		return Disconnected
+	}
+	return m.bus.State()
+}
 
 // Ready returns a channel that is closed once this node has found the cluster
 // and knows the nodes that are there. Before, [Mesh.Nodes] is a short list.
@@ -356,7 +372,7 @@ func (m *Mesh) envelope() *wire.Envelope {
 }
 
 // sealed returns an envelope as it goes out.
-func (m *Mesh) sealed(channel string, e *wire.Envelope, done func(int, error)) (outgoing, error) {
+func (m *Mesh) sealed(channel string, e *wire.Envelope, done func(Receipt, error)) (outgoing, error) {
 	frame, err := m.sealer.seal(channel, e)
 	if err != nil {
 		return outgoing{}, err
@@ -365,7 +381,7 @@ func (m *Mesh) sealed(channel string, e *wire.Envelope, done func(int, error)) (
 }
 
 // send seals an envelope and puts it into the outbox.
-func (m *Mesh) send(channel string, e *wire.Envelope, done func(int, error)) error {
+func (m *Mesh) send(channel string, e *wire.Envelope, done func(Receipt, error)) error {
 	item, err := m.sealed(channel, e, done)
 	if err != nil {
 		return err

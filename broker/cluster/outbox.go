@@ -22,7 +22,8 @@ type outbox struct {
 	// Static.
 	bus      Bus
 	observer Observer
-	wake     chan struct{} // holds one token if there may be something
+	peers    func() []string // the channels that the other nodes are known by
+	wake     chan struct{}   // holds one token if there may be something
 
 	// Guarded by mu.
 	mu     sync.Mutex
@@ -33,12 +34,12 @@ type outbox struct {
 
 type outgoing struct {
 	message Message
-	// done is told how many connections got it, or that it failed; may be nil.
-	done func(receivers int, err error)
+	// done is told what became of it, or that it failed; may be nil.
+	done func(r Receipt, err error)
 }
 
-func newOutbox(bus Bus, observer Observer) *outbox {
-	return &outbox{bus: bus, observer: observer, wake: make(chan struct{}, 1)}
+func newOutbox(bus Bus, observer Observer, peers func() []string) *outbox {
+	return &outbox{bus: bus, observer: observer, peers: peers, wake: make(chan struct{}, 1)}
 }
 
 // add appends messages, all or none.
@@ -93,24 +94,29 @@ func (o *outbox) flush(ctx context.Context) bool {
 		return false
 	}
 	batch := make([]Message, len(items))
-	bytes := 0
+	bytes, counted := 0, false
 	for i, item := range items {
 		batch[i] = item.message
 		bytes += len(item.message.Payload)
+		counted = counted || item.done != nil
+	}
+	var peers []string // nobody asks, as a rule where clients talk
+	if counted {
+		peers = o.peers()
 	}
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
-	receivers, err := o.bus.Publish(ctx, batch)
+	receipts, err := o.bus.Publish(ctx, batch, peers)
 	cancel()
 	lost := 0
 	for i, item := range items {
 		failed := err
-		if receivers[i] >= 0 {
+		if receipts[i].Receivers >= 0 {
 			failed = nil
 		} else {
 			lost++
 		}
 		if item.done != nil {
-			item.done(receivers[i], failed)
+			item.done(receipts[i], failed)
 		}
 	}
 	o.observer.Published(len(items)-lost, bytes)

@@ -24,12 +24,15 @@ type waiter struct {
 	replies []Reply
 	seen    map[NodeID]struct{} // who has answered
 
-	// expected are those who haven't; nil if only their number matters.
+	// expected are those who haven't; nil while only their number matters.
 	expected map[NodeID]struct{}
 	gone     []NodeID // those of them that won't
-	// receivers is how many connections got the question; -1 while it isn't known.
+	// receivers is how many subscribers got the question; -1 while it isn't known.
 	receivers int
-	echoed    bool // one of them was this node's own
+	echoed    bool                // one of them was this node's own
+	absent    map[NodeID]struct{} // nodes that did not get it, interested or not
+	excused   map[NodeID]struct{} // nodes that are not interested
+	surveyed  bool                // expected are those whom a survey has gone to
 	err       error
 	closed    bool
 }
@@ -79,12 +82,10 @@ func (p *pending) answered(id uint64, r Reply) bool {
 		if _, again := w.seen[r.Node]; again {
 			return false
 		}
-		if w.expected != nil {
-			if _, asked := w.expected[r.Node]; !asked {
-				return false
-			}
-			delete(w.expected, r.Node)
+		if _, asked := w.expected[r.Node]; w.expected != nil && !w.surveyed && !asked {
+			return false
 		}
+		delete(w.expected, r.Node)
 		w.seen[r.Node] = struct{}{}
 		w.replies = append(w.replies, r)
 		return true
@@ -96,9 +97,52 @@ func (p *pending) echoed(id uint64) {
 	p.with(id, func(w *waiter) bool { w.echoed = true; return true })
 }
 
-// expect takes in how many got the question.
-func (p *pending) expect(id uint64, receivers int) {
-	p.with(id, func(w *waiter) bool { w.receivers = receivers; return true })
+// expect takes in how many got the question, and which nodes did not.
+func (p *pending) expect(id uint64, receivers int, absent []NodeID) {
+	p.with(id, func(w *waiter) bool {
+		w.receivers = receivers
+		for _, node := range absent {
+			setAdd(&w.absent, node)
+			if w.surveyed {
+				delete(w.expected, node)
+			}
+		}
+		return true
+	})
+}
+
+// survey turns a question of which only the number of receivers is known into one
+// to the nodes named, but for those that have answered or did not get it.
+func (p *pending) survey(id uint64, nodes []Node) {
+	p.with(id, func(w *waiter) bool {
+		if w.expected != nil {
+			return false
+		}
+		w.surveyed, w.expected = true, make(map[NodeID]struct{})
+		for _, node := range nodes {
+			if !w.accounted(node.ID) {
+				w.expected[node.ID] = struct{}{}
+			}
+		}
+		return true
+	})
+}
+
+// excuse takes in that a node isn't interested in what it is asked about.
+func (p *pending) excuse(id uint64, node NodeID) {
+	p.with(id, func(w *waiter) bool {
+		setAdd(&w.excused, node)
+		delete(w.expected, node)
+		return true
+	})
+}
+
+// strangers reports whether w is complete though fewer nodes have answered than it had
+// receivers: the others are no nodes.
+func (p *pending) strangers(w *waiter) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return w.surveyed && w.err == nil && len(w.expected) == 0 && w.heard() < w.receivers
 }
 
 // absent takes in that a node didn't get the question.
@@ -149,13 +193,27 @@ func (w *waiter) lose(node NodeID) {
 	}
 }
 
+// accounted reports whether it is known of a node that it has answered, that it
+// won't, or that it did not get the question.
+func (w *waiter) accounted(node NodeID) bool {
+	_, seen := w.seen[node]
+	_, absent := w.absent[node]
+	_, excused := w.excused[node]
+	return seen || absent || excused
+}
+
+func setAdd(set *map[NodeID]struct{}, node NodeID) {
+	if *set == nil {
+		*set = make(map[NodeID]struct{})
+	}
+	(*set)[node] = struct{}{}
+}
+
 // settle closes done if nothing more is to come. The caller holds pending.mu.
 func (w *waiter) settle() {
-	complete := w.err != nil
+	complete := w.err != nil || w.receivers >= 0 && w.heard() >= w.receivers
 	if w.expected != nil {
 		complete = complete || len(w.expected) == 0
-	} else {
-		complete = complete || w.receivers >= 0 && w.heard() >= w.receivers
 	}
 	if complete && !w.closed {
 		w.closed = true
@@ -169,11 +227,18 @@ func (p *pending) result(w *waiter, others map[NodeID]struct{}) (Result, error) 
 	defer p.mu.Unlock()
 	delete(p.waiters, w.id)
 	r := Result{Replies: w.replies, Missing: w.gone}
-	for id := range w.expected {
-		r.Missing = append(r.Missing, id)
-	}
-	if w.expected == nil {
+	switch {
+	case w.expected == nil:
 		r.Missing, r.Unnamed = w.unheard(others)
+	case w.receivers < 0 || w.heard() < w.receivers:
+		for id := range w.expected {
+			r.Missing = append(r.Missing, id)
+		}
+	}
+	for id := range w.absent {
+		if _, ok := w.seen[id]; !ok {
+			r.Missing = append(r.Missing, id)
+		}
 	}
 	slices.Sort(r.Missing)
 	return r, w.err
@@ -184,7 +249,7 @@ func (p *pending) result(w *waiter, others map[NodeID]struct{}) (Result, error) 
 func (w *waiter) unheard(others map[NodeID]struct{}) (missing []NodeID, unnamed int) {
 	var silent []NodeID
 	for id := range others {
-		if _, ok := w.seen[id]; !ok {
+		if !w.accounted(id) {
 			silent = append(silent, id)
 		}
 	}

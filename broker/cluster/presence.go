@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -47,7 +48,8 @@ func (m *Mesh) heartbeat(ctx context.Context) {
 	body := &wire.Envelope_Heartbeat{Heartbeat: m.info().wire()}
 	e := m.envelope()
 	e.Body = body
-	if err := m.send(m.nodesChannel(), e, nil); err != nil {
+	err := m.send(m.nodesChannel(), e, func(r Receipt, err error) { m.health.published(nodesOf(r.Absent), err) })
+	if err != nil {
 		m.observer.Lost(LostPublish, 1)
 		return
 	}
@@ -59,7 +61,10 @@ func (m *Mesh) heartbeat(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, m.beat)
 	defer cancel()
 	// If it fails, those who join now hear of this node by its next heartbeat.
-	_ = m.bus.Put(ctx, m.table(nodesTable), string(m.id), frame, m.members.deadAfter)
+	err = m.bus.Put(ctx, m.table(nodesTable), string(m.id), frame, m.members.deadAfter)
+	if !errors.Is(err, context.Canceled) {
+		m.health.wroteTable(err)
+	}
 }
 
 // leave says that this node leaves.
@@ -80,11 +85,28 @@ func (m *Mesh) sweep(every time.Duration) {
 	if m.bus.State() != Connected {
 		return
 	}
-	for _, node := range m.members.sweep(every, time.Now()) {
+	now := time.Now()
+	lost, stood := m.members.sweep(every, now, m.health.silence(now) < m.lull())
+	if stood {
+		m.health.restart(now)
+	}
+	if m.health.check(now, m.members.deadAfter) {
+		m.members.unsettle()
+		m.changeState(Disconnected)
+	}
+	if m.health.isDeaf() {
+		m.members.reset(now)
+		return
+	}
+	for _, node := range lost {
 		m.pending.lost(node.ID)
 		m.notices.add(func(h Handler) { h.NodeLost(node) })
 	}
 }
+
+// lull is for how long this node may not hear itself until it can't tell any more
+// whether others are silent.
+func (m *Mesh) lull() time.Duration { return max(m.members.deadAfter/2, 2*m.beat) }
 
 // heardFrom takes a heartbeat in. Live says that it has just been sent, rather
 // than found in the table.

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/salabroker/sala/broker/cluster/wire"
 )
@@ -18,58 +19,110 @@ func (m *Mesh) Publish(to Route, payload []byte) error {
 	if err != nil {
 		return err
 	}
+	return m.add(items...)
+}
+
+// add puts messages into the outbox, unless nobody would hear them.
+func (m *Mesh) add(items ...outgoing) error {
+	if m.State() != Connected {
+		return ErrUnavailable
+	}
 	return m.outbox.add(items...)
 }
+
+// surveyAfter is how long the answers to a publication may take until the nodes
+// are asked which of them is interested at all. They take about a millisecond.
+const surveyAfter = 50 * time.Millisecond
+
+// strangersKept is how long it is taken for granted that somebody else listens, once
+// that has shown.
+const strangersKept = 10 * time.Second
 
 // PublishReported is [Mesh.Publish] that waits for the answer of every node which got
 // the message, until ctx's deadline (5 s if it has none).
 //
-// Who is interested in a topic nobody knows beforehand. How many are, Redis
-// says as it publishes, and so it is known how many answers are to come. If one
-// doesn't come, the node is named if no other can be it. Two things can make that
-// number wrong: a node whose connection is down isn't counted, though it has
-// members; and somebody else who subscribes to the channel, or to a pattern
-// with it, is counted and never answers. When Redis was away, nodes find back to it one
-// by one; so those that haven't been heard since this one did are named as missing,
-// unless they answer. What remains is a node that alone has lost its
-// connection: until it is noticed as lost, nobody knows.
+// Who is interested in a topic nobody knows beforehand. How many are, the bus
+// says as it publishes, and so it is known how many answers are to come. Two
+// things can make that number wrong.
+//
+// A node that has lost its connection is not counted, though it has members. The
+// bus names those nodes, and they are in the result's Missing, interested or not.
+// So are nodes that haven't been heard since the bus has connected.
+//
+// Somebody else who subscribes to the channel is counted and never answers. So
+// if answers are missing after [surveyAfter], the nodes are asked which of them
+// is not interested, and from then on only the others are waited for, by name.
 func (m *Mesh) PublishReported(ctx context.Context, to Route, payload []byte) (Result, error) {
 	ctx, cancel := waitContext(ctx)
 	defer cancel()
-	var expected map[NodeID]struct{}
-	var unheard []NodeID
-	if to.Topic != "" {
-		unheard = m.members.unheard()
-	} else {
-		expected = m.others(to.Nodes)
-		if len(expected) == 0 {
-			return Result{}, nil
-		}
+	if to.Topic == "" {
+		return m.publishTo(ctx, to, payload)
 	}
-	w, err := m.pending.open(expected)
+	unheard := m.members.unheard()
+	w, err := m.pending.open(nil)
 	if err != nil {
 		return Result{}, err
 	}
 	defer m.pending.close(w)
-	items, err := m.publications(to, payload, w.id, func(to NodeID, receivers int, err error) {
-		switch {
-		case to != "" && receivers <= 0:
-			m.pending.absent(w.id, to)
-		case to == "" && err != nil:
+	items, err := m.publications(to, payload, w.id, func(_ NodeID, r Receipt, err error) {
+		if err != nil {
 			m.pending.fail(w.id, unavailable(err))
-		case to == "":
-			m.pending.expect(w.id, receivers)
+			return
+		}
+		m.pending.expect(w.id, r.Receivers, nodesOf(r.Absent))
+	})
+	if err != nil {
+		return Result{}, err
+	}
+	if err := m.add(items...); err != nil {
+		return Result{}, err
+	}
+	m.surveyWhenSlow(ctx, w, to.Topic)
+	return m.wait(ctx, w, AskedPublish, unheard)
+}
+
+// publishTo is PublishReported to nodes.
+func (m *Mesh) publishTo(ctx context.Context, to Route, payload []byte) (Result, error) {
+	expected := m.others(to.Nodes)
+	w, err := m.pending.open(expected)
+	if err != nil || len(expected) == 0 {
+		return Result{}, err
+	}
+	defer m.pending.close(w)
+	items, err := m.publications(to, payload, w.id, func(to NodeID, r Receipt, _ error) {
+		if m.missed(r, to) {
+			m.pending.absent(w.id, to)
 		}
 	})
 	if err != nil {
 		return Result{}, err
 	}
-	if err := m.outbox.add(items...); err != nil {
+	if err := m.add(items...); err != nil {
 		return Result{}, err
 	}
-	result, err := m.wait(ctx, w, AskedPublish)
-	result.miss(unheard)
-	return result, err
+	return m.wait(ctx, w, AskedPublish, nil)
+}
+
+// surveyWhenSlow returns when w is complete, ctx has ended, or the nodes have been
+// asked who is not interested in the topic.
+func (m *Mesh) surveyWhenSlow(ctx context.Context, w *waiter, topic Topic) {
+	if time.Now().UnixNano() > m.strangersUntil.Load() {
+		slow := time.NewTimer(surveyAfter)
+		defer slow.Stop()
+		select {
+		case <-w.done:
+			return
+		case <-ctx.Done():
+			return
+		case <-slow.C:
+		}
+	}
+	m.pending.survey(w.id, m.members.list())
+	e := m.envelope()
+	e.Body = &wire.Envelope_Survey{Survey: &wire.Survey{Id: w.id, Topic: string(topic)}}
+	if err := m.send(m.nodesChannel(), e, nil); err != nil {
+		m.observer.Lost(LostPublish, 1)
+	}
 }
 
 // unavailable returns [ErrUnavailable] with its cause.
@@ -94,16 +147,16 @@ func (m *Mesh) others(nodes []NodeID) map[NodeID]struct{} {
 // publications returns the messages that bring a payload along a route. Done,
 // if there is one, hears what became of each.
 func (m *Mesh) publications(
-	to Route, payload []byte, replyTo uint64, done func(to NodeID, receivers int, err error),
+	to Route, payload []byte, replyTo uint64, done func(to NodeID, r Receipt, err error),
 ) ([]outgoing, error) {
 	seal := func(channel string, node NodeID) (outgoing, error) {
 		e := m.envelope()
 		e.Body = &wire.Envelope_Publication{Publication: &wire.Publication{
 			Topic: string(to.Topic), Payload: payload, ReplyTo: replyTo,
 		}}
-		var then func(int, error)
+		var then func(Receipt, error)
 		if done != nil {
-			then = func(receivers int, err error) { done(node, receivers, err) }
+			then = func(r Receipt, err error) { done(node, r, err) }
 		}
 		return m.sealed(channel, e, then)
 	}

@@ -13,11 +13,20 @@ type meshReceiver struct{ m *Mesh }
 // StateChanged implements [Receiver].
 func (r meshReceiver) StateChanged(s State) {
 	r.m.members.unsettle()
-	r.m.setState(s)
+	r.m.health.restart(time.Now())
+	if r.m.health.isDeaf() {
+		return // until it hears itself
+	}
+	r.m.changeState(s)
+}
+
+// changeState takes in that this node reaches the others, or doesn't any more.
+func (m *Mesh) changeState(s State) {
+	m.setState(s)
 	if s == Connected {
-		token(r.m.joinNow)
+		token(m.joinNow)
 	} else {
-		r.m.pending.unavailable()
+		m.pending.unavailable()
 	}
 }
 
@@ -58,8 +67,21 @@ func (m *Mesh) fresh(e *wire.Envelope) LossReason {
 // echo is a message of this node's own that it is subscribed to itself. If it
 // asked for reports, the bus counted this node too: now it is done.
 func (m *Mesh) echo(e *wire.Envelope) {
+	if e.GetHeartbeat() != nil {
+		m.heardSelf(time.Now())
+	}
 	if id := e.GetPublication().GetReplyTo(); id != 0 {
 		m.pending.echoed(id)
+	}
+}
+
+// heardSelf takes in that a heartbeat of this node's has come back to it.
+func (m *Mesh) heardSelf(now time.Time) {
+	if m.health.silence(now) >= m.lull() {
+		m.members.reset(now) // their messages may be on their way behind this one
+	}
+	if m.health.heardSelf(now) && m.bus.State() == Connected {
+		m.changeState(Connected)
 	}
 }
 
@@ -87,6 +109,10 @@ func (m *Mesh) handle(channel string, e *wire.Envelope) {
 		m.answers.answer(from, body.Call)
 	case *wire.Envelope_Reply:
 		m.replied(from, body.Reply)
+	case *wire.Envelope_Survey:
+		if !m.interests.hears(Topic(body.Survey.GetTopic())) {
+			m.reply(from, &wire.Reply{Id: body.Survey.GetId(), Uninterested: true})
+		}
 	}
 }
 
@@ -122,6 +148,10 @@ func (m *Mesh) reply(to NodeID, r *wire.Reply) {
 
 // replied takes in the answer of another node.
 func (m *Mesh) replied(from NodeID, r *wire.Reply) {
+	if r.GetUninterested() {
+		m.pending.excuse(r.GetId(), from)
+		return
+	}
 	reply := Reply{Node: from, Payload: r.GetPayload()}
 	if text := r.GetError(); text != "" {
 		reply.Err = &RemoteError{Node: from, Message: text}

@@ -3,7 +3,6 @@ package clustertest
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +20,10 @@ type Network struct {
 	Bus func() cluster.Bus
 	// SetDown breaks it, or mends it again.
 	SetDown func(down bool)
+	// Faulty returns a new bus on it, and what breaks that one alone or, with
+	// [cluster.Healthy], mends it again. A network without it is tested without
+	// faults.
+	Faulty func() (bus cluster.Bus, set func(cluster.Fault))
 }
 
 // TestBus checks that the buses of a network keep the promises of [cluster.Bus].
@@ -161,9 +164,12 @@ func testDown(t *testing.T, n Network) {
 	if a.State() != cluster.Disconnected {
 		t.Error("State says connected")
 	}
-	receivers, err := a.Publish(t.Context(), []cluster.Message{{Channel: "x"}, {Channel: "y"}})
-	if !errors.Is(err, cluster.ErrUnavailable) || !slices.Equal(receivers, []int{-1, -1}) {
-		t.Errorf("Publish: %v, %v; want [-1 -1] and ErrUnavailable", receivers, err)
+	receipts, err := a.Publish(t.Context(), []cluster.Message{{Channel: "x"}, {Channel: "y"}}, nil)
+	if !errors.Is(err, cluster.ErrUnavailable) || len(receipts) != 2 || receipts[0].Receivers != -1 || receipts[1].Receivers != -1 {
+		t.Errorf("Publish: %v, %v; want -1 twice and ErrUnavailable", receipts, err)
+	}
+	if a.Trouble() == nil {
+		t.Error("Trouble knows of none")
 	}
 	if err := a.Put(t.Context(), "t", "k", nil, time.Minute); !errors.Is(err, cluster.ErrUnavailable) {
 		t.Errorf("Put: %v, want ErrUnavailable", err)

@@ -128,9 +128,9 @@ func (f *Freezer) Run(ctx context.Context, r cluster.Receiver) error {
 }
 
 // Publish implements [cluster.Bus].
-func (f *Freezer) Publish(ctx context.Context, batch []cluster.Message) ([]int, error) {
+func (f *Freezer) Publish(ctx context.Context, batch []cluster.Message, peers []string) ([]cluster.Receipt, error) {
 	f.wait()
-	return f.Bus.Publish(ctx, batch)
+	return f.Bus.Publish(ctx, batch, peers)
 }
 
 // Put implements [cluster.Bus].

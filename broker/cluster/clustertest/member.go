@@ -129,9 +129,13 @@ func (m *member) say(channel string, payloads ...string) []int {
 	for i, payload := range payloads {
 		batch[i] = cluster.Message{Channel: channel, Payload: []byte(payload)}
 	}
-	receivers, err := m.Publish(m.t.Context(), batch)
+	receipts, err := m.Publish(m.t.Context(), batch, nil)
 	if err != nil {
 		m.t.Fatalf("Publish: %v", err)
+	}
+	receivers := make([]int, len(receipts))
+	for i, r := range receipts {
+		receivers[i] = r.Receivers
 	}
 	return receivers
 }

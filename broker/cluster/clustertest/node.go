@@ -110,6 +110,8 @@ func (n *Node) changed(do func()) {
 func (n *Node) Await(what string, done func() bool) {
 	n.t.Helper()
 	timeout := time.After(patience)
+	again := time.NewTicker(100 * time.Millisecond) // not everything that is waited for is told
+	defer again.Stop()
 	for {
 		n.mu.Lock()
 		change := n.change
@@ -119,6 +121,7 @@ func (n *Node) Await(what string, done func() bool) {
 		}
 		select {
 		case <-change:
+		case <-again.C:
 		case <-timeout:
 			n.t.Fatalf("waited in vain for %s", what)
 		}

@@ -2,8 +2,9 @@ package redis
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
 	"sync"
 	"time"
 
@@ -15,20 +16,20 @@ import (
 // Bus is a [cluster.Bus] over Redis.
 type Bus struct {
 	// Static.
-	options Options
-	client  rueidis.ClientOption
-	inbox   *cluster.Inbox
-	wanted  *subscriptions
+	options  Options
+	client   rueidis.ClientOption
+	inbox    *cluster.Inbox
+	wanted   [partitions]*subscriptions
+	presence string // the channel that this bus is known by; empty for none
+	echo     string // a channel that it alone publishes to and hears, to know that both work
 
 	// Guarded by mu.
-	mu        sync.Mutex
-	connected rueidis.Client // nil while disconnected
-	sharded   bool           // connected is to a Redis Cluster
+	mu      sync.Mutex
+	session *session // nil while disconnected
+	trouble error    // why it is disconnected
 }
 
-// aliveChannel is one that every bus hears and nobody speaks on, so that there
-// is always a connection whose end is noticed.
-const aliveChannel = "sala:alive"
+var errNotYet = errors.New("redis: not connected yet")
 
 // New returns a bus that connects when it runs. The error says what is wrong
 // with the options.
@@ -37,8 +38,13 @@ func New(o Options) (*Bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Bus{options: o, client: client, inbox: cluster.NewInbox(o.InboxBytes), wanted: newSubscriptions()}
-	b.wanted.want(aliveChannel)
+	b := &Bus{
+		options: o, client: client, inbox: cluster.NewInbox(o.InboxBytes),
+		echo: "sala:echo:" + rand.Text(), trouble: errNotYet,
+	}
+	for i := range b.wanted {
+		b.wanted[i] = newSubscriptions()
+	}
 	return b, nil
 }
 
@@ -52,7 +58,7 @@ func (b *Bus) Run(ctx context.Context, receiver cluster.Receiver) error {
 
 	var complaint complaint
 	for attempt := 0; ctx.Err() == nil; attempt++ {
-		connected, err := b.session(ctx)
+		connected, err := b.connect(ctx)
 		switch {
 		case ctx.Err() != nil:
 		case connected:
@@ -61,6 +67,7 @@ func (b *Bus) Run(ctx context.Context, receiver cluster.Receiver) error {
 		case complaint.due(err, time.Now()):
 			b.options.Logger.Warn("can't connect to Redis; trying on", "error", err)
 		}
+		b.fail(err)
 		b.pause(ctx, attempt)
 	}
 	return nil
@@ -90,7 +97,7 @@ func (c *complaint) due(err error, now time.Time) bool {
 // back at the same moment.
 func (b *Bus) pause(ctx context.Context, attempt int) {
 	most := min(b.options.MinBackoff<<min(attempt, 16), b.options.MaxBackoff)
-	timer := time.NewTimer(most/2 + rand.N(most/2+1)) //nolint:gosec // needn't be secret
+	timer := time.NewTimer(most/2 + mathrand.N(most/2+1)) //nolint:gosec // needn't be secret
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
@@ -98,71 +105,65 @@ func (b *Bus) pause(ctx context.Context, attempt int) {
 	}
 }
 
-// setConnected says from when on the client can be used, with nil until when.
-func (b *Bus) setConnected(client rueidis.Client, sharded bool) {
+// fail keeps why the bus is disconnected.
+func (b *Bus) fail(err error) {
 	b.mu.Lock()
-	b.connected, b.sharded = client, sharded
+	defer b.mu.Unlock()
+	b.trouble = err
+}
+
+// setSession says from when on a session can be used, with nil until when.
+func (b *Bus) setSession(s *session) {
+	b.mu.Lock()
+	b.session = s
 	b.mu.Unlock()
-	if client != nil {
+	if s != nil {
 		b.inbox.AddState(cluster.Connected)
 	} else {
 		b.inbox.AddState(cluster.Disconnected)
 	}
 }
 
-// current returns the client, and whether it is of a Redis Cluster.
-func (b *Bus) current() (client rueidis.Client, sharded bool, err error) {
+// current returns the session.
+func (b *Bus) current() (*session, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.connected == nil {
-		return nil, false, cluster.ErrUnavailable
+	if b.session == nil {
+		return nil, cluster.ErrUnavailable
 	}
-	return b.connected, b.sharded, nil
+	return b.session, nil
 }
 
-// State implements [cluster.Bus].
+// State implements [cluster.Bus]. On a Redis Cluster the bus is connected while
+// one of its parts is.
 func (b *Bus) State() cluster.State {
-	if _, _, err := b.current(); err != nil {
+	if _, err := b.current(); err != nil {
 		return cluster.Disconnected
 	}
 	return cluster.Connected
 }
 
+// Trouble implements [cluster.Bus].
+func (b *Bus) Trouble() error {
+	b.mu.Lock()
+	s, err := b.session, b.trouble
+	b.mu.Unlock()
+	if s == nil {
+		return err
+	}
+	return s.trouble()
+}
+
+// Present implements [cluster.Bus]. On a Redis Cluster the bus is present in every
+// partition by the same name.
+func (b *Bus) Present(channel string) {
+	b.presence, b.echo = channel, channel+":echo"
+}
+
 // Subscribe implements [cluster.Bus].
-func (b *Bus) Subscribe(channel string) <-chan struct{} { return b.wanted.want(channel) }
+func (b *Bus) Subscribe(channel string) <-chan struct{} {
+	return b.wanted[partitionOf(channel)].want(channel)
+}
 
 // Unsubscribe implements [cluster.Bus].
-func (b *Bus) Unsubscribe(channel string) { b.wanted.unwant(channel) }
-
-// Publish implements [cluster.Bus].
-func (b *Bus) Publish(ctx context.Context, batch []cluster.Message) ([]int, error) {
-	receivers := make([]int, len(batch))
-	for i := range receivers {
-		receivers[i] = -1
-	}
-	client, sharded, err := b.current()
-	if err != nil {
-		return receivers, err
-	}
-	commands := make([]rueidis.Completed, len(batch))
-	for i, m := range batch {
-		payload := rueidis.BinaryString(m.Payload)
-		if sharded {
-			name := tagged(m.Channel)
-			commands[i] = client.B().Spublish().Channel(name).Message(payload).Build()
-		} else {
-			commands[i] = client.B().Publish().Channel(m.Channel).Message(payload).Build()
-		}
-	}
-	for i, result := range client.DoMulti(ctx, commands...) {
-		n, failed := result.AsInt64()
-		if failed != nil {
-			if err == nil {
-				err = errors.Join(cluster.ErrUnavailable, failed)
-			}
-			continue
-		}
-		receivers[i] = int(n)
-	}
-	return receivers, err
-}
+func (b *Bus) Unsubscribe(channel string) { b.wanted[partitionOf(channel)].unwant(channel) }

@@ -2,6 +2,8 @@ package redis_test
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -106,6 +108,30 @@ func single(t *testing.T) clustertest.Network {
 				server.Kill()
 			} else {
 				server.Restart()
+			}
+		},
+		Faulty: func() (cluster.Bus, func(cluster.Fault)) {
+			proxy := clustertest.StartProxy(t, server.Port)
+			name := "user" + strconv.Itoa(proxy.Port)
+			may := "ACL SETUSER " + name + " on >secret ~* &* +@all"
+			server.Must(may)
+			url := strings.Replace(proxy.URL(), "//", "//"+name+":secret@", 1)
+			return bus(t, url), func(f cluster.Fault) {
+				switch f {
+				case cluster.Severed:
+					proxy.Cut()
+				case cluster.Unsubscribed:
+					proxy.CutHearing()
+				case cluster.Deaf:
+					proxy.StopHearing()
+				case cluster.Stalled:
+					proxy.StopSpeaking()
+				case cluster.Mute:
+					server.Must("ACL SETUSER " + name + " -publish")
+				default:
+					server.Must(may)
+					proxy.Heal()
+				}
 			}
 		},
 	}

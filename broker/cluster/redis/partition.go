@@ -26,10 +26,10 @@ func partitionOf(channel string) int {
 	return int(h.Sum32() % partitions)
 }
 
-// tagged returns the name of a channel on a Redis Cluster.
-func tagged(channel string) string {
+// inPartition returns the name of a channel in a partition of a Redis Cluster.
+func inPartition(partition int, channel string) string {
 	tags := partitionTags()
-	return "{" + tags[partitionOf(channel)] + "}" + channel
+	return "{" + tags[partition] + "}" + channel
 }
 
 // untagged returns the channel of a name.

@@ -3,193 +3,170 @@ package redis
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
+	"time"
 
 	"github.com/redis/rueidis"
 
 	"github.com/salabroker/sala/broker/cluster"
 )
 
-const (
-	// subscribeBatch is how many channels one command names.
-	subscribeBatch = 256
-	// subscribePipeline is how many commands are sent before the first answer.
-	subscribePipeline = 16
-)
-
-var (
-	errEnded = errors.New("redis: a connection has ended")
-	errMoved = errors.New("redis: a channel has moved to another server")
-)
-
-// session is the time from one connect to the next disconnect. It is used by
-// one goroutine.
+// session is the time from one connect to the next disconnect.
 type session struct {
+	// Static.
 	bus     *Bus
 	client  rueidis.Client
 	sharded bool
 	fail    context.CancelCauseFunc // ends the session
 
-	ears    [partitions]rueidis.DedicatedClient // to hear on; nil until needed, on one server only the first
-	waiting sync.WaitGroup
+	// Guarded by mu.
+	mu        sync.Mutex
+	lines     [partitions]lineState
+	connected bool
+	ended     bool
+	complaint complaint
 }
 
-// session connects and serves until a connection ends or ctx does. It returns
-// whether it was connected at all, and why it no longer is.
-func (b *Bus) session(ctx context.Context) (connected bool, err error) {
+// lineState is what becomes of one line.
+type lineState struct {
+	tried bool  // it has been up, or has failed
+	err   error // why it is down; nil while it is up
+}
+
+// connect connects and serves until nothing is left to serve with or ctx ends. It
+// returns whether it was connected at all, and why it no longer is.
+func (b *Bus) connect(ctx context.Context) (connected bool, err error) {
 	client, err := rueidis.NewClient(b.client)
 	if err != nil {
-		return false, err
+		return false, advised(err)
 	}
 	defer client.Close()
 	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(errEnded)
 	s := &session{bus: b, client: client, sharded: client.Mode() == rueidis.ClientModeCluster, fail: fail}
-	defer s.close()
-
-	// This server knows of nothing yet. The bus counts as connected once it does.
-	b.wanted.forget()
 	if err := s.probe(ctx); err != nil {
-		return false, err
+		return false, advised(err)
 	}
-	if err := s.update(ctx); err != nil {
-		return false, err
+	var running sync.WaitGroup
+	for i := range s.lineCount() {
+		running.Go(func() { s.keep(ctx, &line{session: s, partition: i, parts: s.parts(i)}) })
 	}
-	b.setConnected(client, s.sharded)
-	b.options.Logger.Info("connected to Redis", "redis_cluster", s.sharded)
-	defer func() {
-		b.setConnected(nil, false)
-		b.wanted.forget()
-	}()
-	for {
-		select {
-		case <-ctx.Done():
-			return true, context.Cause(ctx)
-		case <-b.wanted.wake:
-			if err := s.update(ctx); err != nil {
-				return true, err
-			}
-		}
+	running.Wait()
+	s.mu.Lock()
+	connected = s.connected
+	s.mu.Unlock()
+	return connected, advised(context.Cause(ctx))
+}
+
+// lineCount returns how many lines there are: one on one server, where all is in
+// order, and one for each partition on a Redis Cluster, whose parts fail one by one.
+func (s *session) lineCount() int {
+	if s.sharded {
+		return partitions
 	}
+	return 1
+}
+
+// parts returns the subscriptions that a line is for.
+func (s *session) parts(line int) []*subscriptions {
+	if s.sharded {
+		return s.bus.wanted[line : line+1]
+	}
+	return s.bus.wanted[:]
+}
+
+// partitionOf returns the partition of a channel.
+func (s *session) partitionOf(channel string) int {
+	if s.sharded {
+		return partitionOf(channel)
+	}
+	return 0
 }
 
 // probe returns an error if the server takes connections and nothing else, as
-// one does that is loading its data, or a Redis Cluster that isn't whole.
+// one does that is loading its data. The servers of a Redis Cluster differ.
 func (s *session) probe(ctx context.Context) error {
+	if s.sharded {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.bus.options.Timeout)
 	defer cancel()
-	return s.client.Do(ctx, s.client.B().Exists().Key(aliveChannel).Build()).Error()
+	return s.client.Do(ctx, s.client.B().Exists().Key(s.bus.echo).Build()).Error()
 }
 
-// close ends the session's connections.
-func (s *session) close() {
-	s.fail(errEnded)
-	for _, ear := range s.ears {
-		if ear != nil {
-			ear.Close()
+// keep serves a line again and again until ctx ends. On one server once: what
+// follows is another session.
+func (s *session) keep(ctx context.Context, l *line) {
+	for attempt := 0; ctx.Err() == nil; attempt++ {
+		connected, err := l.serve(ctx)
+		if connected {
+			attempt = 0
+		}
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		s.lineChanged(l.partition, err)
+		if ctx.Err() == nil {
+			s.bus.pause(ctx, attempt)
 		}
 	}
-	s.waiting.Wait()
 }
 
-// update brings the server to what is wanted.
-func (s *session) update(ctx context.Context) error {
-	subscribe, unsubscribe := s.bus.wanted.changes()
-	for partition, channels := range s.split(unsubscribe) {
-		if err := s.tell(ctx, partition, channels, s.unsubscribe); err != nil {
-			return err
-		}
-	}
-	for partition, channels := range s.split(subscribe) {
-		if err := s.tell(ctx, partition, channels, s.subscribe); err != nil {
-			return err
-		}
-	}
-	s.bus.wanted.confirm(subscribe)
-	return nil
-}
-
-// split returns the names of channels on the server, by partition.
-func (s *session) split(channels []string) map[int][]string {
-	split := make(map[int][]string)
-	for _, channel := range channels {
-		if s.sharded {
-			p := partitionOf(channel)
-			split[p] = append(split[p], tagged(channel))
-		} else {
-			split[0] = append(split[0], channel)
-		}
-	}
-	return split
-}
-
-// tell has the server carry out a command on channels of one partition, and
-// waits until it has.
-func (s *session) tell(
-	ctx context.Context, partition int, names []string, command func(rueidis.Builder, []string) rueidis.Completed,
-) error {
-	ear := s.ear(partition)
-	for len(names) > 0 {
-		var commands []rueidis.Completed
-		for len(names) > 0 && len(commands) < subscribePipeline {
-			n := min(len(names), subscribeBatch)
-			commands = append(commands, command(ear.B(), names[:n]))
-			names = names[n:]
-		}
-		limited, cancel := context.WithTimeout(ctx, 2*s.bus.options.Timeout)
-		results := ear.DoMulti(limited, commands...)
-		cancel()
-		for _, result := range results {
-			if err := result.Error(); err != nil {
-				return err
+// lineChanged takes in that a line is up, or down because of an error. The bus is
+// connected once all lines have been tried and while one of them is up.
+func (s *session) lineChanged(partition int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lines[partition] = lineState{tried: true, err: err}
+	tried, up := 0, 0
+	for _, l := range s.lines[:s.lineCount()] {
+		if l.tried {
+			tried++
+			if l.err == nil {
+				up++
 			}
 		}
 	}
-	return nil
-}
-
-func (s *session) subscribe(b rueidis.Builder, names []string) rueidis.Completed {
-	if s.sharded {
-		return b.Ssubscribe().Channel(names...).Build()
-	}
-	return b.Subscribe().Channel(names...).Build()
-}
-
-func (s *session) unsubscribe(b rueidis.Builder, names []string) rueidis.Completed {
-	if s.sharded {
-		return b.Sunsubscribe().Channel(names...).Build()
-	}
-	return b.Unsubscribe().Channel(names...).Build()
-}
-
-// ear returns the connection to hear a partition on.
-func (s *session) ear(partition int) rueidis.DedicatedClient {
-	if ear := s.ears[partition]; ear != nil {
-		return ear
-	}
-	ear, _ := s.client.Dedicate()
-	s.ears[partition] = ear
-	ended := ear.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: s.heard, OnSubscription: s.changed})
-	s.waiting.Go(func() {
-		err := errEnded
-		for cause := range ended { // one at the most, then it is closed
-			err = cause
+	switch {
+	case s.ended:
+	case tried == s.lineCount() && up == 0:
+		s.ended = true
+		if s.connected {
+			s.bus.setSession(nil)
 		}
 		s.fail(err)
-	})
-	return ear
-}
-
-// heard takes a message in.
-func (s *session) heard(m rueidis.PubSubMessage) {
-	s.bus.inbox.Add(cluster.Message{Channel: s.channel(m.Channel), Payload: []byte(m.Message)})
-}
-
-// changed looks out for the server ending a subscription by itself, which a
-// Redis Cluster does when the channel moves to another server.
-func (s *session) changed(change rueidis.PubSubSubscription) {
-	if change.Kind == "sunsubscribe" && s.bus.wanted.has(s.channel(change.Channel)) {
-		s.fail(errMoved)
+	case tried == s.lineCount() && !s.connected:
+		s.connected = true
+		s.bus.setSession(s)
+		s.bus.options.Logger.Info("connected to Redis", "redis_cluster", s.sharded)
 	}
+	if s.sharded && up > 0 && err != nil && s.complaint.due(err, time.Now()) {
+		s.bus.options.Logger.Warn("a part of the Redis Cluster can't be reached; what lives there doesn't reach other nodes", "error", err)
+	}
+}
+
+// down returns why a partition can't be reached; nil if it can, or hasn't been tried.
+func (s *session) down(partition int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lines[partition].err
+}
+
+// trouble returns why some of the partitions can't be reached; nil if all can.
+func (s *session) trouble() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	down, err := 0, error(nil)
+	for _, l := range s.lines[:s.lineCount()] {
+		if l.err != nil {
+			down, err = down+1, l.err
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%d of %d parts of the Redis Cluster can't be reached: %w", down, partitions, err)
 }
 
 // channel returns the channel that has a name on the server.
@@ -199,3 +176,11 @@ func (s *session) channel(name string) string {
 	}
 	return name
 }
+
+var (
+	errEnded   = errors.New("redis: a connection has ended")
+	errMoved   = errors.New("redis: a channel has moved to another server")
+	errUnheard = errors.New("redis: what this node publishes doesn't come back to it, though it has subscribed to it")
+)
+
+var _ cluster.Bus = (*Bus)(nil)

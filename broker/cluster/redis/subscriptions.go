@@ -2,14 +2,14 @@ package redis
 
 import "sync"
 
-// subscriptions is what is wanted, and what of it the server knows. Any
-// goroutine changes the former, and one, that of the session, brings the
+// subscriptions is what is wanted in one partition, and what of it the server
+// knows. Any goroutine changes the former, and one, that of the line, brings the
 // server to it.
 type subscriptions struct {
-	wake chan struct{} // holds one token if something is dirty
 	done chan struct{} // closed: what is effective has this channel
 
 	mu       sync.Mutex
+	wake     chan<- struct{} // the line's; holds one token if something is dirty
 	channels map[string]*subscription
 	dirty    map[string]struct{} // channels to look at
 }
@@ -26,7 +26,7 @@ type subscription struct {
 
 func newSubscriptions() *subscriptions {
 	s := &subscriptions{
-		wake:     make(chan struct{}, 1),
+		wake:     make(chan struct{}, 1), // nobody's
 		done:     make(chan struct{}),
 		channels: make(map[string]*subscription),
 		dirty:    make(map[string]struct{}),
@@ -118,10 +118,11 @@ func (s *subscriptions) has(channel string) bool {
 }
 
 // forget takes in that the server has none of them any more: all that is
-// wanted is to be told again.
-func (s *subscriptions) forget() {
+// wanted is to be told again, by the line that wake wakes.
+func (s *subscriptions) forget(wake chan<- struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.wake = wake
 	clear(s.dirty)
 	for channel, sub := range s.channels {
 		if !sub.wanted {

@@ -46,7 +46,7 @@ func TestSubscriptionsAgainstModel(t *testing.T) {
 		case action < 9:
 			update(change)
 		default:
-			s.forget()
+			s.forget(s.wake)
 			clear(server)
 		}
 		update(func() {})

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
-
-	"github.com/salabroker/sala/broker/cluster"
 )
 
 // A table is a key for each entry, which Redis expires, and a sorted set of the
@@ -27,10 +25,11 @@ func entryKey(table, key string) string { return namesKey(table) + key }
 
 // Put implements [cluster.Bus].
 func (b *Bus) Put(ctx context.Context, table, key string, value []byte, ttl time.Duration) error {
-	client, _, err := b.current()
+	s, err := b.current()
 	if err != nil {
 		return err
 	}
+	client := s.client
 	expires := float64(time.Now().Add(ttl).UnixMilli())
 	return failure(client.DoMulti(ctx,
 		client.B().Zadd().Key(namesKey(table)).Gt().ScoreMember().ScoreMember(expires, key).Build(),
@@ -40,10 +39,11 @@ func (b *Bus) Put(ctx context.Context, table, key string, value []byte, ttl time
 
 // Remove implements [cluster.Bus].
 func (b *Bus) Remove(ctx context.Context, table, key string) error {
-	client, _, err := b.current()
+	s, err := b.current()
 	if err != nil {
 		return err
 	}
+	client := s.client
 	return failure(client.DoMulti(ctx,
 		client.B().Del().Key(entryKey(table, key)).Build(),
 		client.B().Zrem().Key(namesKey(table)).Member(key).Build(),
@@ -52,10 +52,11 @@ func (b *Bus) Remove(ctx context.Context, table, key string) error {
 
 // Entries implements [cluster.Bus].
 func (b *Bus) Entries(ctx context.Context, table string) (map[string][]byte, error) {
-	client, _, err := b.current()
+	s, err := b.current()
 	if err != nil {
 		return nil, err
 	}
+	client := s.client
 	long := strconv.FormatInt(time.Now().Add(-nameKept).UnixMilli(), 10)
 	results := client.DoMulti(ctx,
 		client.B().Zremrangebyscore().Key(namesKey(table)).Min("-inf").Max(long).Build(),
@@ -63,14 +64,14 @@ func (b *Bus) Entries(ctx context.Context, table string) (map[string][]byte, err
 	)
 	names, err := results[1].AsStrSlice()
 	if err = errors.Join(results[0].Error(), err); err != nil {
-		return nil, errors.Join(cluster.ErrUnavailable, err)
+		return nil, unavailable(err)
 	}
 	entries := make(map[string][]byte, len(names))
 	for len(names) > 0 {
 		batch := names[:min(len(names), readBatch)]
 		names = names[len(batch):]
 		if err := readEntries(ctx, client, table, batch, entries); err != nil {
-			return nil, errors.Join(cluster.ErrUnavailable, err)
+			return nil, unavailable(err)
 		}
 	}
 	return entries, nil
@@ -103,7 +104,7 @@ func readEntries(ctx context.Context, client rueidis.Client, table string, names
 func failure(results ...rueidis.RedisResult) error {
 	for _, result := range results {
 		if err := result.Error(); err != nil {
-			return errors.Join(cluster.ErrUnavailable, err)
+			return unavailable(err)
 		}
 	}
 	return nil

@@ -48,6 +48,7 @@ type Envelope struct {
 	//	*Envelope_Call
 	//	*Envelope_Reply
 	//	*Envelope_Entry
+	//	*Envelope_Survey
 	Body          isEnvelope_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -181,6 +182,15 @@ func (x *Envelope) GetEntry() *Entry {
 	return nil
 }
 
+func (x *Envelope) GetSurvey() *Survey {
+	if x != nil {
+		if x, ok := x.Body.(*Envelope_Survey); ok {
+			return x.Survey
+		}
+	}
+	return nil
+}
+
 type isEnvelope_Body interface {
 	isEnvelope_Body()
 }
@@ -220,6 +230,11 @@ type Envelope_Entry struct {
 	Entry *Entry `protobuf:"bytes,11,opt,name=entry,proto3,oneof"`
 }
 
+type Envelope_Survey struct {
+	// Who of you is not interested?
+	Survey *Survey `protobuf:"bytes,12,opt,name=survey,proto3,oneof"`
+}
+
 func (*Envelope_Heartbeat) isEnvelope_Body() {}
 
 func (*Envelope_Leave) isEnvelope_Body() {}
@@ -233,6 +248,8 @@ func (*Envelope_Call) isEnvelope_Body() {}
 func (*Envelope_Reply) isEnvelope_Body() {}
 
 func (*Envelope_Entry) isEnvelope_Body() {}
+
+func (*Envelope_Survey) isEnvelope_Body() {}
 
 // Heartbeat says that a node is there, and what it is.
 type Heartbeat struct {
@@ -545,7 +562,10 @@ type Reply struct {
 	// The answer.
 	Payload []byte `protobuf:"bytes,2,opt,name=payload,proto3" json:"payload,omitempty"`
 	// If not empty, why there is no answer.
-	Error         string `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	Error string `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	// The answer to a survey: the node is not interested in the topic, so it won't
+	// answer the publication.
+	Uninterested  bool `protobuf:"varint,4,opt,name=uninterested,proto3" json:"uninterested,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -601,6 +621,70 @@ func (x *Reply) GetError() string {
 	return ""
 }
 
+func (x *Reply) GetUninterested() bool {
+	if x != nil {
+		return x.Uninterested
+	}
+	return false
+}
+
+// Survey follows a publication whose answers are not complete: somebody who is
+// no node may have been counted as its receiver. The nodes that are not
+// interested in its topic say so; the others answer the publication.
+type Survey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id that replies repeat: the publication's reply_to.
+	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The publication's topic.
+	Topic         string `protobuf:"bytes,2,opt,name=topic,proto3" json:"topic,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Survey) Reset() {
+	*x = Survey{}
+	mi := &file_sala_cluster_v1_envelope_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Survey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Survey) ProtoMessage() {}
+
+func (x *Survey) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_cluster_v1_envelope_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Survey.ProtoReflect.Descriptor instead.
+func (*Survey) Descriptor() ([]byte, []int) {
+	return file_sala_cluster_v1_envelope_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Survey) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Survey) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
 // Entry is a value of a shared table.
 type Entry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -612,7 +696,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_sala_cluster_v1_envelope_proto_msgTypes[7]
+	mi := &file_sala_cluster_v1_envelope_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -624,7 +708,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_envelope_proto_msgTypes[7]
+	mi := &file_sala_cluster_v1_envelope_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -637,7 +721,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_envelope_proto_rawDescGZIP(), []int{7}
+	return file_sala_cluster_v1_envelope_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Entry) GetValue() []byte {
@@ -651,7 +735,7 @@ var File_sala_cluster_v1_envelope_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_envelope_proto_rawDesc = "" +
 	"\n" +
-	"\x1esala/cluster/v1/envelope.proto\x12\x0fsala.cluster.v1\"\xf2\x03\n" +
+	"\x1esala/cluster/v1/envelope.proto\x12\x0fsala.cluster.v1\"\xa5\x04\n" +
 	"\bEnvelope\x12\x16\n" +
 	"\x06sender\x18\x01 \x01(\tR\x06sender\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x1a\n" +
@@ -665,7 +749,8 @@ const file_sala_cluster_v1_envelope_proto_rawDesc = "" +
 	"\x04call\x18\t \x01(\v2\x15.sala.cluster.v1.CallH\x00R\x04call\x12.\n" +
 	"\x05reply\x18\n" +
 	" \x01(\v2\x16.sala.cluster.v1.ReplyH\x00R\x05reply\x12.\n" +
-	"\x05entry\x18\v \x01(\v2\x16.sala.cluster.v1.EntryH\x00R\x05entryB\x06\n" +
+	"\x05entry\x18\v \x01(\v2\x16.sala.cluster.v1.EntryH\x00R\x05entry\x121\n" +
+	"\x06survey\x18\f \x01(\v2\x17.sala.cluster.v1.SurveyH\x00R\x06surveyB\x06\n" +
 	"\x04body\"\xb3\x01\n" +
 	"\tHeartbeat\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x18\n" +
@@ -685,11 +770,15 @@ const file_sala_cluster_v1_envelope_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
 	"\apayload\x18\x02 \x01(\fR\apayload\x12\x1d\n" +
 	"\n" +
-	"timeout_ms\x18\x03 \x01(\rR\ttimeoutMs\"G\n" +
+	"timeout_ms\x18\x03 \x01(\rR\ttimeoutMs\"k\n" +
 	"\x05Reply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
 	"\apayload\x18\x02 \x01(\fR\apayload\x12\x14\n" +
-	"\x05error\x18\x03 \x01(\tR\x05error\"\x1d\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error\x12\"\n" +
+	"\funinterested\x18\x04 \x01(\bR\funinterested\".\n" +
+	"\x06Survey\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
+	"\x05topic\x18\x02 \x01(\tR\x05topic\"\x1d\n" +
 	"\x05Entry\x12\x14\n" +
 	"\x05value\x18\x01 \x01(\fR\x05valueB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
 
@@ -705,7 +794,7 @@ func file_sala_cluster_v1_envelope_proto_rawDescGZIP() []byte {
 	return file_sala_cluster_v1_envelope_proto_rawDescData
 }
 
-var file_sala_cluster_v1_envelope_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_sala_cluster_v1_envelope_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_sala_cluster_v1_envelope_proto_goTypes = []any{
 	(*Envelope)(nil),    // 0: sala.cluster.v1.Envelope
 	(*Heartbeat)(nil),   // 1: sala.cluster.v1.Heartbeat
@@ -714,7 +803,8 @@ var file_sala_cluster_v1_envelope_proto_goTypes = []any{
 	(*Publication)(nil), // 4: sala.cluster.v1.Publication
 	(*Call)(nil),        // 5: sala.cluster.v1.Call
 	(*Reply)(nil),       // 6: sala.cluster.v1.Reply
-	(*Entry)(nil),       // 7: sala.cluster.v1.Entry
+	(*Survey)(nil),      // 7: sala.cluster.v1.Survey
+	(*Entry)(nil),       // 8: sala.cluster.v1.Entry
 }
 var file_sala_cluster_v1_envelope_proto_depIdxs = []int32{
 	1, // 0: sala.cluster.v1.Envelope.heartbeat:type_name -> sala.cluster.v1.Heartbeat
@@ -723,12 +813,13 @@ var file_sala_cluster_v1_envelope_proto_depIdxs = []int32{
 	4, // 3: sala.cluster.v1.Envelope.publication:type_name -> sala.cluster.v1.Publication
 	5, // 4: sala.cluster.v1.Envelope.call:type_name -> sala.cluster.v1.Call
 	6, // 5: sala.cluster.v1.Envelope.reply:type_name -> sala.cluster.v1.Reply
-	7, // 6: sala.cluster.v1.Envelope.entry:type_name -> sala.cluster.v1.Entry
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	8, // 6: sala.cluster.v1.Envelope.entry:type_name -> sala.cluster.v1.Entry
+	7, // 7: sala.cluster.v1.Envelope.survey:type_name -> sala.cluster.v1.Survey
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_sala_cluster_v1_envelope_proto_init() }
@@ -744,6 +835,7 @@ func file_sala_cluster_v1_envelope_proto_init() {
 		(*Envelope_Call)(nil),
 		(*Envelope_Reply)(nil),
 		(*Envelope_Entry)(nil),
+		(*Envelope_Survey)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -751,7 +843,7 @@ func file_sala_cluster_v1_envelope_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_cluster_v1_envelope_proto_rawDesc), len(file_sala_cluster_v1_envelope_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

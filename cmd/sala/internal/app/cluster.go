@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"strconv"
@@ -59,10 +60,17 @@ func (a *App) joinCluster(ctx context.Context) {
 	})
 }
 
-// reachesCluster returns why the node doesn't reach the others.
+// reachesCluster returns why the node doesn't reach the others, or not all of them,
+// or can't share with them what is to be shared.
 func (a *App) reachesCluster() error {
-	if a.broker.Isolated() {
+	trouble := a.broker.ClusterTrouble()
+	switch {
+	case a.broker.Isolated() && trouble != nil:
+		return fmt.Errorf("isolated: this node can't reach the others through the Redis of its cluster (--redis-url); its own clients go on: %w", trouble)
+	case a.broker.Isolated():
 		return errors.New("isolated: this node can't reach the Redis of its cluster (--redis-url); its own clients go on")
+	case trouble != nil:
+		return fmt.Errorf("the cluster doesn't work as it should: %w", trouble)
 	}
 	return nil
 }

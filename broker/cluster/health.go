@@ -1,0 +1,151 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+)
+
+// health is what a node knows of whether the cluster works for it: not whether
+// its bus is connected, but whether what it says comes back to it, whether it
+// may write to the tables, and whether the others are there.
+type health struct {
+	log *slog.Logger
+
+	mu      sync.Mutex
+	echoed  time.Time // when this node last heard itself, or had to begin to
+	deaf    bool      // it hasn't for too long, though its bus is connected
+	publish error     // of the last heartbeat
+	table   error     // of the last write to a table
+	absent  []string  // the nodes that did not get the last heartbeat, in order
+}
+
+// restart gives the node a new start: it may not have heard itself for a reason.
+func (h *health) restart(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.echoed = now
+}
+
+// heardSelf takes in that a heartbeat of this node's has come back. It reports
+// whether the node was deaf before.
+func (h *health) heardSelf(now time.Time) (recovered bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	recovered, h.deaf, h.echoed = h.deaf, false, now
+	if recovered {
+		h.log.Info("this node hears its own messages through the cluster's bus again")
+	}
+	return recovered
+}
+
+// check reports whether the node has just been found to be deaf.
+func (h *health) check(now time.Time, after time.Duration) (found bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.deaf || now.Sub(h.echoed) <= after {
+		return false
+	}
+	h.deaf = true
+	h.log.Error("this node is isolated: its bus is connected, but its own messages don't come back", "error", h.isolation())
+	return true
+}
+
+// silence returns for how long the node hasn't heard itself.
+func (h *health) silence(now time.Time) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return now.Sub(h.echoed)
+}
+
+// isDeaf reports whether the node doesn't hear itself.
+func (h *health) isDeaf() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.deaf
+}
+
+// isolation returns why the node doesn't hear itself. The caller holds mu.
+func (h *health) isolation() error {
+	if h.publish != nil {
+		return fmt.Errorf("messages to other nodes can't be published: %w", h.publish)
+	}
+	return errors.New("what this node publishes doesn't come back to it")
+}
+
+// published takes in what became of a heartbeat: the error, or who did not get it.
+func (h *health) published(absent []NodeID, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.note(&h.publish, err, "messages to other nodes can't be published")
+	if err != nil {
+		return
+	}
+	names := make([]string, len(absent))
+	for i, id := range absent {
+		names[i] = string(id)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if !slices.Contains(h.absent, name) {
+			h.log.Warn("a node doesn't hear the others: it has lost its connection to the bus, or was killed; answers are partial until it is back or taken for lost", "node", name)
+		}
+	}
+	h.absent = names
+}
+
+// wroteTable takes in what became of a write to a table.
+func (h *health) wroteTable(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.note(&h.table, err, "the tables that nodes share can't be written")
+}
+
+// note keeps an error and logs it when it changes. The caller holds mu.
+func (h *health) note(kept *error, err error, what string) {
+	switch {
+	case err != nil && (*kept == nil || (*kept).Error() != err.Error()):
+		h.log.Error(what, "error", err)
+	case err == nil && *kept != nil:
+		h.log.Info(what + ": solved")
+	}
+	*kept = err
+}
+
+// unreachable returns how many nodes did not get the last heartbeat.
+func (h *health) unreachable() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.absent)
+}
+
+// trouble returns what doesn't work, nil if all does.
+func (h *health) trouble() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.deaf:
+		return h.isolation()
+	case h.publish != nil:
+		return fmt.Errorf("messages to other nodes can't be published: %w", h.publish)
+	case h.table != nil:
+		return fmt.Errorf("the tables that nodes share can't be written: %w", h.table)
+	}
+	return nil
+}
+
+// Trouble returns what doesn't work between this node and the others, and what
+// to do about it; nil if everything does. A node in trouble may still be
+// [Connected], where only a part of it doesn't work.
+func (m *Mesh) Trouble() error {
+	if err := m.bus.Trouble(); err != nil {
+		return err
+	}
+	return m.health.trouble()
+}
+
+// Unreachable returns how many nodes that this one knows can't be reached at the moment.
+func (m *Mesh) Unreachable() int { return m.health.unreachable() }
