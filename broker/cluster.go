@@ -175,12 +175,12 @@ func (n *node) Deliver(d cluster.Delivery) []byte {
 }
 
 // Answer implements [cluster.Handler]: it answers a query.
-func (n *node) Answer(_ context.Context, _ cluster.NodeID, request []byte) ([]byte, error) {
+func (n *node) Answer(_ context.Context, from cluster.NodeID, request []byte) ([]byte, error) {
 	var query wire.Query
 	if err := proto.Unmarshal(request, &query); err != nil {
 		return nil, err
 	}
-	answer, err := (*Broker)(n).answerQuery(&query)
+	answer, err := (*Broker)(n).answerQuery(from, &query)
 	if err != nil {
 		return nil, err
 	}
@@ -196,14 +196,14 @@ func (n *node) NodeJoined(other cluster.Node) {
 // NodeLeft implements [cluster.Handler].
 func (n *node) NodeLeft(other cluster.Node) {
 	n.log.Info("node left", "node", string(other.ID), "address", other.Address)
-	(*Broker)(n).eventsWithout(other.ID, false)
+	(*Broker)(n).eventsWithout(other, false)
 	n.asks.gone(other.ID)
 }
 
 // NodeLost implements [cluster.Handler].
 func (n *node) NodeLost(other cluster.Node) {
 	n.log.Warn("node lost", "node", string(other.ID), "address", other.Address)
-	(*Broker)(n).eventsWithout(other.ID, true)
+	(*Broker)(n).eventsWithout(other, true)
 	n.asks.gone(other.ID)
 }
 

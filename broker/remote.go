@@ -66,7 +66,7 @@ func (b *Broker) askNode(ctx context.Context, node cluster.NodeID, q *wire.Query
 }
 
 // answerQuery answers what another node asks.
-func (b *Broker) answerQuery(q *wire.Query) (proto.Message, error) {
+func (b *Broker) answerQuery(from cluster.NodeID, q *wire.Query) (proto.Message, error) {
 	switch q := q.GetQuery().(type) {
 	case *wire.Query_ListRooms:
 		return &wire.Rooms{Rooms: b.roomsHere(q.ListRooms)}, nil
@@ -94,7 +94,7 @@ func (b *Broker) answerQuery(q *wire.Query) (proto.Message, error) {
 		b.drain()
 		return &wire.Count{}, nil
 	case *wire.Query_FindWill:
-		return b.wills.Find(cluster.NodeID(q.FindWill.GetNode())), nil
+		return b.wills.Find(cluster.NodeID(q.FindWill.GetNode()), from), nil
 	}
 	return &wire.Count{}, nil // of a release that knows more than this one
 }

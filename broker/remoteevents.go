@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/events"
@@ -28,13 +30,14 @@ func (b *Broker) joinEvents() {
 		Logger: b.log,
 	})
 	b.wills = wills.New(wills.Options{
-		Self:    cluster.NodeID(b.id),
-		Hub:     b.events,
-		Sockets: b.describeAll,
-		Send:    b.sendEvents,
-		Ask:     b.findWill,
-		Gone:    b.tellLost,
-		Logger:  b.log,
+		Self:      cluster.NodeID(b.id),
+		Hub:       b.events,
+		Sockets:   b.describeAll,
+		Send:      b.sendEvents,
+		Ask:       b.findWill,
+		Gone:      b.tellLost,
+		Forgotten: b.forgotten,
+		Logger:    b.log,
 	})
 }
 
@@ -63,18 +66,19 @@ func (b *Broker) eventsOf(other cluster.NodeID) {
 
 // eventsWithout is for a node that has left or was lost. First its subscriptions
 // go, then it is said that its sockets have gone.
-func (b *Broker) eventsWithout(other cluster.NodeID, lost bool) {
-	b.peers.Gone(other)
+func (b *Broker) eventsWithout(other cluster.Node, lost bool) {
+	b.peers.Gone(other.ID)
 	if lost {
-		b.wills.Lost(other)
+		b.wills.Lost(other.ID, int(other.Sockets))
 	} else {
-		b.wills.Left(other)
+		b.wills.Left(other.ID)
 	}
 }
 
 // eventsAgain is for this node's return from the lost. Backends have been told that its
 // clients are gone, and so hear of those again that are still there.
 func (b *Broker) eventsAgain() {
+	b.wills.Rejoined()
 	for _, ns := range b.namespaces {
 		if !b.events.Wants(events.Connect, ns.name, "") {
 			continue
@@ -95,24 +99,41 @@ func (s *socket) tellStillConnected() {
 	}
 }
 
-// findWill asks the other nodes what they remember of a lost one.
-func (b *Broker) findWill(ctx context.Context, lost cluster.NodeID) []*wire.WillState {
+// findWill asks the other nodes what they remember of a lost one. Complete is false
+// if one that is there has not answered.
+func (b *Broker) findWill(
+	ctx context.Context, lost cluster.NodeID,
+) (states map[cluster.NodeID]*wire.WillState, complete bool) {
 	r, err := b.ask(ctx, &wire.Query{Query: &wire.Query_FindWill{FindWill: &wire.FindWill{Node: string(lost)}}})
 	if err != nil {
 		b.log.Warn("the other nodes could not be asked about a lost one", "node", string(lost), "error", err)
+		return nil, false
 	}
-	states, _ := answersOf[wire.WillState](r)
-	return states
+	states = make(map[cluster.NodeID]*wire.WillState, len(r.Replies))
+	for _, reply := range r.Replies {
+		state := &wire.WillState{}
+		if reply.Err == nil && proto.Unmarshal(reply.Payload, state) == nil {
+			states[reply.Node] = state
+		}
+	}
+	return states, !r.Partial()
 }
 
 // tellLost lets backends hear that a socket has gone with its node.
-func (b *Broker) tellLost(s *events.Socket) {
+func (b *Broker) tellLost(s *events.Socket, redelivered bool, handover *events.Handover) {
 	if b.events.Wants(events.Disconnect, s.Namespace, "") {
-		b.events.Publish(&events.Event{
+		b.events.PublishTracked(&events.Event{
 			Kind: events.Disconnect, Namespace: s.Namespace, Socket: s, Reason: endedWithNode, Time: time.Now(),
-		})
+		}, redelivered, handover)
 	}
 	b.events.Forget(s.ID)
+}
+
+// forgotten counts sockets that were lost with their node and that nobody knows.
+func (b *Broker) forgotten(lost cluster.NodeID, n int) {
+	b.log.Error("a node was lost with all that remembered its sockets; backends don't hear that these are gone",
+		"node", string(lost), "sockets", n)
+	b.metrics.stream.forgotten(n)
 }
 
 // describeAll returns what backends get to know about all sockets of this node.

@@ -428,6 +428,62 @@ func TestLostNodesClients(t *testing.T) {
 	})
 }
 
+// However many nodes are killed within moments, a group hears once of each of their
+// clients, if a node is left.
+func TestDisconnectsOfKilledNodes(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ nodes, killed int }{{3, 2}, {5, 2}, {5, 4}} {
+		t.Run(fmt.Sprintf("%d of %d", test.killed, test.nodes), func(t *testing.T) {
+			t.Parallel()
+			nodes, buses := startKillable(t, test.nodes, broker.Options{})
+			kinds := []events.Kind{events.Connect, events.Disconnect}
+			last := len(nodes) - 1
+			log := serve(t, nodes[last], broker.SubscribeOptions{Group: "g", Kinds: kinds}, ignore)
+			for i, node := range nodes {
+				probe := node.Join(fmt.Sprint("probe", i))
+				eventually(t, "clients of the node are heard of", func() bool {
+					probe.Close()
+					probe = node.Join(fmt.Sprint("probe", i))
+					return slices.Contains(log.has(events.Connect), fmt.Sprintf("probe%d ", i))
+				})
+				probe.Close()
+			}
+			var want []string
+			for i := range test.killed {
+				for n := range 20 {
+					user := fmt.Sprintf("user%d-%d", i, n)
+					nodes[i].Join(user)
+					want = append(want, user+" node lost")
+				}
+				// What a node has not yet sent to its heirs when it is lost nobody knows, so some more is sent behind that.
+				for n := range 5 {
+					marker := fmt.Sprintf("marker%d-%d", i, n)
+					nodes[i].Join(marker).Close()
+					eventually(t, "a marker is told", func() bool { return slices.Contains(log.has(events.Disconnect), marker+" transport close") })
+				}
+			}
+			for i := range test.killed {
+				buses[i].dead.Store(true)
+			}
+			lost := func() (all []string) {
+				for _, text := range log.has(events.Disconnect) {
+					if strings.HasPrefix(text, "user") {
+						all = append(all, text)
+					}
+				}
+				return sorted(all)
+			}
+			// It takes some seconds to notice, and again if the one that was to tell is dead too.
+			for deadline := time.Now().Add(time.Minute); len(lost()) < len(want) && time.Now().Before(deadline); {
+				<-time.After(10 * time.Millisecond)
+			}
+			if got := lost(); !slices.Equal(got, sorted(want)) {
+				t.Errorf("told was %q, want %q", got, sorted(want))
+			}
+		})
+	}
+}
+
 // While the bus is down events wait, and acks fail at their deadline.
 func TestEventsWithoutTheBus(t *testing.T) {
 	nodes, exchange := brokertest.StartCluster(t, 2, broker.Options{AckTimeout: 300 * time.Millisecond})

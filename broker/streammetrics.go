@@ -52,6 +52,14 @@ func (m *streamMetrics) EventLost(kind events.Kind, reason string) {
 	m.lost.WithLabelValues(kind.String(), reason).Inc()
 }
 
+// lostWithNodes is the reason of Disconnects of sockets that nobody remembers.
+const lostWithNodes = "NODES_LOST"
+
+// forgotten counts sockets whose Disconnect nobody can publish.
+func (m *streamMetrics) forgotten(n int) {
+	m.lost.WithLabelValues(events.Disconnect.String(), lostWithNodes).Add(float64(n))
+}
+
 // QuestionEnded implements [events.Observer].
 func (m *streamMetrics) QuestionEnded(kind events.Kind, reason string) {
 	if reason == "" {

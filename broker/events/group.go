@@ -60,6 +60,7 @@ func (a *aftermath) settle(h *Hub) {
 		if l.source == nil { // else its own node sees to it
 			h.opts.Observer.EventLost(l.event.Kind, l.reason)
 		}
+		l.tracked.settle()
 		if l.question != nil {
 			l.question.abandon(l.reason)
 		}
@@ -199,7 +200,7 @@ func (g *group) release(s *Subscription, why *Error, after *aftermath) {
 		case untouched:
 			g.handOver(en, reason, after)
 		case en.question != nil && !en.question.open():
-		case en.redelivered:
+		case en.redelivered && en.tracked == nil:
 			after.lose(en, reason)
 		default:
 			en.redelivered = true

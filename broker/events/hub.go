@@ -89,12 +89,21 @@ func (h *Hub) Handles(namespace, name string) bool {
 }
 
 // Publish hands an event to one member of every group that wants it.
-func (h *Hub) Publish(e *Event) {
-	to := h.routes.Load()
+func (h *Hub) Publish(e *Event) { h.publish(entry{event: e}) }
+
+// PublishTracked is [Hub.Publish] for an event of a lost node, whose publisher
+// must know when groups have been handed it. Redelivered says that they may have
+// been handed it before, by another node. If the event has left for a node that
+// is lost, its mates get it even if it was redelivered before.
+func (h *Hub) PublishTracked(e *Event, redelivered bool, handover *Handover) {
+	h.publish(entry{event: e, redelivered: redelivered, tracked: handover})
+}
+
+func (h *Hub) publish(en entry) {
+	e, to := en.event, h.routes.Load()
 	if !to.kinds[e.Kind] {
 		return
 	}
-	en := entry{event: e}
 	for _, r := range to.groups {
 		if !r.wants(e.Kind, e.Namespace, e.Name, false) {
 			continue
@@ -102,6 +111,7 @@ func (h *Hub) Publish(e *Event) {
 		if en.id == 0 {
 			en.id, en.size = h.lastID.Add(1), e.size()
 		}
+		en.tracked.add()
 		r.group.enqueue(en)
 	}
 }

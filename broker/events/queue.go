@@ -8,6 +8,7 @@ type entry struct {
 	size        int       // in bytes
 	redelivered bool
 	source      *Source // of an event of another node; nil for this node's
+	tracked     *Handover
 }
 
 // queue is what waits for a member, first in first out: a ring that grows with what

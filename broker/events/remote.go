@@ -77,6 +77,7 @@ func (r *Remote) Handed(ids ...uint64) {
 			o.onTheWay = false
 			g.open[id] = o
 		default:
+			o.tracked.settle()
 			delete(g.open, id)
 		}
 	}

@@ -113,6 +113,9 @@ func (s *Subscription) hand(en entry) (d Delivery, ok bool) {
 	if d.NeedsAck || d.NeedsDecision || s.remote != nil {
 		s.group.open[en.id] = held{entry: en, holder: s, onTheWay: s.remote != nil}
 	}
+	if s.remote == nil {
+		en.tracked.settle()
+	}
 	return d, true
 }
 

@@ -36,6 +36,7 @@ type EventTraffic struct {
 	//	*EventTraffic_Stop
 	//	*EventTraffic_Will
 	//	*EventTraffic_WillState
+	//	*EventTraffic_WillTold
 	Body          isEventTraffic_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -141,6 +142,15 @@ func (x *EventTraffic) GetWillState() *WillState {
 	return nil
 }
 
+func (x *EventTraffic) GetWillTold() *WillTold {
+	if x != nil {
+		if x, ok := x.Body.(*EventTraffic_WillTold); ok {
+			return x.WillTold
+		}
+	}
+	return nil
+}
+
 type isEventTraffic_Body interface {
 	isEventTraffic_Body()
 }
@@ -180,6 +190,11 @@ type EventTraffic_WillState struct {
 	WillState *WillState `protobuf:"bytes,7,opt,name=will_state,json=willState,proto3,oneof"`
 }
 
+type EventTraffic_WillTold struct {
+	// How far I have told backends about the sockets of a lost node.
+	WillTold *WillTold `protobuf:"bytes,8,opt,name=will_told,json=willTold,proto3,oneof"`
+}
+
 func (*EventTraffic_Roster) isEventTraffic_Body() {}
 
 func (*EventTraffic_RosterRequest) isEventTraffic_Body() {}
@@ -193,6 +208,8 @@ func (*EventTraffic_Stop) isEventTraffic_Body() {}
 func (*EventTraffic_Will) isEventTraffic_Body() {}
 
 func (*EventTraffic_WillState) isEventTraffic_Body() {}
+
+func (*EventTraffic_WillTold) isEventTraffic_Body() {}
 
 // Roster names the subscriptions of a node.
 type Roster struct {
@@ -1288,7 +1305,10 @@ type Will struct {
 	Forget bool `protobuf:"varint,6,opt,name=forget,proto3" json:"forget,omitempty"`
 	// Nothing is new; the sender only wants a WillState, of this number or a later
 	// one.
-	Check         bool `protobuf:"varint,7,opt,name=check,proto3" json:"check,omitempty"`
+	Check bool `protobuf:"varint,7,opt,name=check,proto3" json:"check,omitempty"`
+	// Counts the changes of the node's sockets, whoever is told: of two nodes that
+	// remember everything, the one with the higher version knows more.
+	Version       uint64 `protobuf:"varint,8,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1372,6 +1392,13 @@ func (x *Will) GetCheck() bool {
 	return false
 }
 
+func (x *Will) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
 // WillState is what a node remembers of another one's sockets.
 type WillState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1382,7 +1409,13 @@ type WillState struct {
 	// Whether all sockets are remembered.
 	Complete bool `protobuf:"varint,3,opt,name=complete,proto3" json:"complete,omitempty"`
 	// The check that this answers.
-	Check         *Will `protobuf:"bytes,4,opt,name=check,proto3" json:"check,omitempty"`
+	Check *Will `protobuf:"bytes,4,opt,name=check,proto3" json:"check,omitempty"`
+	// The version of the last message.
+	Version uint64 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
+	// The answering node tells backends about the sockets now.
+	Telling bool `protobuf:"varint,6,opt,name=telling,proto3" json:"telling,omitempty"`
+	// Backends have been told about all sockets that anybody remembers.
+	Told          bool `protobuf:"varint,7,opt,name=told,proto3" json:"told,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1445,6 +1478,92 @@ func (x *WillState) GetCheck() *Will {
 	return nil
 }
 
+func (x *WillState) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *WillState) GetTelling() bool {
+	if x != nil {
+		return x.Telling
+	}
+	return false
+}
+
+func (x *WillState) GetTold() bool {
+	if x != nil {
+		return x.Told
+	}
+	return false
+}
+
+// WillTold says how far a node has come in telling backends that the sockets of a
+// lost node are gone. It goes through them in the order of their ids.
+type WillTold struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node that is lost.
+	Node string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// Backends have been handed the events of all sockets up to this id.
+	Through string `protobuf:"bytes,2,opt,name=through,proto3" json:"through,omitempty"`
+	// Those were all.
+	Done          bool `protobuf:"varint,3,opt,name=done,proto3" json:"done,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WillTold) Reset() {
+	*x = WillTold{}
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WillTold) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WillTold) ProtoMessage() {}
+
+func (x *WillTold) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WillTold.ProtoReflect.Descriptor instead.
+func (*WillTold) Descriptor() ([]byte, []int) {
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *WillTold) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *WillTold) GetThrough() string {
+	if x != nil {
+		return x.Through
+	}
+	return ""
+}
+
+func (x *WillTold) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
 // FindWill asks who remembers the sockets of a lost node. Answered with
 // WillState.
 type FindWill struct {
@@ -1457,7 +1576,7 @@ type FindWill struct {
 
 func (x *FindWill) Reset() {
 	*x = FindWill{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[16]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1469,7 +1588,7 @@ func (x *FindWill) String() string {
 func (*FindWill) ProtoMessage() {}
 
 func (x *FindWill) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[16]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1482,7 +1601,7 @@ func (x *FindWill) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindWill.ProtoReflect.Descriptor instead.
 func (*FindWill) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{16}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *FindWill) GetNode() string {
@@ -1496,7 +1615,7 @@ var File_sala_cluster_v1_events_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x1csala/cluster/v1/events.proto\x12\x0fsala.cluster.v1\"\xa1\x03\n" +
+	"\x1csala/cluster/v1/events.proto\x12\x0fsala.cluster.v1\"\xdb\x03\n" +
 	"\fEventTraffic\x121\n" +
 	"\x06roster\x18\x01 \x01(\v2\x17.sala.cluster.v1.RosterH\x00R\x06roster\x12G\n" +
 	"\x0eroster_request\x18\x02 \x01(\v2\x1e.sala.cluster.v1.RosterRequestH\x00R\rrosterRequest\x123\n" +
@@ -1505,7 +1624,8 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"\x04stop\x18\x05 \x01(\v2\x1a.sala.cluster.v1.EventStopH\x00R\x04stop\x12+\n" +
 	"\x04will\x18\x06 \x01(\v2\x15.sala.cluster.v1.WillH\x00R\x04will\x12;\n" +
 	"\n" +
-	"will_state\x18\a \x01(\v2\x1a.sala.cluster.v1.WillStateH\x00R\twillStateB\x06\n" +
+	"will_state\x18\a \x01(\v2\x1a.sala.cluster.v1.WillStateH\x00R\twillState\x128\n" +
+	"\twill_told\x18\b \x01(\v2\x19.sala.cluster.v1.WillToldH\x00R\bwillToldB\x06\n" +
 	"\x04body\"m\n" +
 	"\x06Roster\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\x04R\x03ids\x12=\n" +
@@ -1588,7 +1708,7 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"\tEventStop\x12\"\n" +
 	"\fsubscription\x18\x01 \x01(\x04R\fsubscription\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x04R\asession\x12\x12\n" +
-	"\x04slow\x18\x03 \x01(\bR\x04slow\"\xcc\x01\n" +
+	"\x04slow\x18\x03 \x01(\bR\x04slow\"\xe6\x01\n" +
 	"\x04Will\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x126\n" +
@@ -1596,12 +1716,20 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"\x05ended\x18\x04 \x03(\tR\x05ended\x12\x1a\n" +
 	"\bcomplete\x18\x05 \x01(\bR\bcomplete\x12\x16\n" +
 	"\x06forget\x18\x06 \x01(\bR\x06forget\x12\x14\n" +
-	"\x05check\x18\a \x01(\bR\x05check\"\x82\x01\n" +
+	"\x05check\x18\a \x01(\bR\x05check\x12\x18\n" +
+	"\aversion\x18\b \x01(\x04R\aversion\"\xca\x01\n" +
 	"\tWillState\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x1a\n" +
 	"\bcomplete\x18\x03 \x01(\bR\bcomplete\x12+\n" +
-	"\x05check\x18\x04 \x01(\v2\x15.sala.cluster.v1.WillR\x05check\"\x1e\n" +
+	"\x05check\x18\x04 \x01(\v2\x15.sala.cluster.v1.WillR\x05check\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\x04R\aversion\x12\x18\n" +
+	"\atelling\x18\x06 \x01(\bR\atelling\x12\x12\n" +
+	"\x04told\x18\a \x01(\bR\x04told\"L\n" +
+	"\bWillTold\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
+	"\athrough\x18\x02 \x01(\tR\athrough\x12\x12\n" +
+	"\x04done\x18\x03 \x01(\bR\x04done\"\x1e\n" +
 	"\bFindWill\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04nodeB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
 
@@ -1617,7 +1745,7 @@ func file_sala_cluster_v1_events_proto_rawDescGZIP() []byte {
 	return file_sala_cluster_v1_events_proto_rawDescData
 }
 
-var file_sala_cluster_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_sala_cluster_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_sala_cluster_v1_events_proto_goTypes = []any{
 	(*EventTraffic)(nil),    // 0: sala.cluster.v1.EventTraffic
 	(*Roster)(nil),          // 1: sala.cluster.v1.Roster
@@ -1635,7 +1763,8 @@ var file_sala_cluster_v1_events_proto_goTypes = []any{
 	(*EventStop)(nil),       // 13: sala.cluster.v1.EventStop
 	(*Will)(nil),            // 14: sala.cluster.v1.Will
 	(*WillState)(nil),       // 15: sala.cluster.v1.WillState
-	(*FindWill)(nil),        // 16: sala.cluster.v1.FindWill
+	(*WillTold)(nil),        // 16: sala.cluster.v1.WillTold
+	(*FindWill)(nil),        // 17: sala.cluster.v1.FindWill
 }
 var file_sala_cluster_v1_events_proto_depIdxs = []int32{
 	1,  // 0: sala.cluster.v1.EventTraffic.roster:type_name -> sala.cluster.v1.Roster
@@ -1645,22 +1774,23 @@ var file_sala_cluster_v1_events_proto_depIdxs = []int32{
 	13, // 4: sala.cluster.v1.EventTraffic.stop:type_name -> sala.cluster.v1.EventStop
 	14, // 5: sala.cluster.v1.EventTraffic.will:type_name -> sala.cluster.v1.Will
 	15, // 6: sala.cluster.v1.EventTraffic.will_state:type_name -> sala.cluster.v1.WillState
-	3,  // 7: sala.cluster.v1.Roster.subscribers:type_name -> sala.cluster.v1.Subscriber
-	5,  // 8: sala.cluster.v1.EventBatch.events:type_name -> sala.cluster.v1.ClientEvent
-	6,  // 9: sala.cluster.v1.EventBatch.sockets:type_name -> sala.cluster.v1.EventSocket
-	8,  // 10: sala.cluster.v1.EventFeedback.answers:type_name -> sala.cluster.v1.EventAnswer
-	12, // 11: sala.cluster.v1.EventFeedback.progress:type_name -> sala.cluster.v1.EventProgress
-	9,  // 12: sala.cluster.v1.EventAnswer.reply:type_name -> sala.cluster.v1.AckReply
-	10, // 13: sala.cluster.v1.EventAnswer.decision:type_name -> sala.cluster.v1.ConnectDecision
-	11, // 14: sala.cluster.v1.AckReply.error:type_name -> sala.cluster.v1.EventFailure
-	11, // 15: sala.cluster.v1.ConnectDecision.refusal:type_name -> sala.cluster.v1.EventFailure
-	6,  // 16: sala.cluster.v1.Will.sockets:type_name -> sala.cluster.v1.EventSocket
-	14, // 17: sala.cluster.v1.WillState.check:type_name -> sala.cluster.v1.Will
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	16, // 7: sala.cluster.v1.EventTraffic.will_told:type_name -> sala.cluster.v1.WillTold
+	3,  // 8: sala.cluster.v1.Roster.subscribers:type_name -> sala.cluster.v1.Subscriber
+	5,  // 9: sala.cluster.v1.EventBatch.events:type_name -> sala.cluster.v1.ClientEvent
+	6,  // 10: sala.cluster.v1.EventBatch.sockets:type_name -> sala.cluster.v1.EventSocket
+	8,  // 11: sala.cluster.v1.EventFeedback.answers:type_name -> sala.cluster.v1.EventAnswer
+	12, // 12: sala.cluster.v1.EventFeedback.progress:type_name -> sala.cluster.v1.EventProgress
+	9,  // 13: sala.cluster.v1.EventAnswer.reply:type_name -> sala.cluster.v1.AckReply
+	10, // 14: sala.cluster.v1.EventAnswer.decision:type_name -> sala.cluster.v1.ConnectDecision
+	11, // 15: sala.cluster.v1.AckReply.error:type_name -> sala.cluster.v1.EventFailure
+	11, // 16: sala.cluster.v1.ConnectDecision.refusal:type_name -> sala.cluster.v1.EventFailure
+	6,  // 17: sala.cluster.v1.Will.sockets:type_name -> sala.cluster.v1.EventSocket
+	14, // 18: sala.cluster.v1.WillState.check:type_name -> sala.cluster.v1.Will
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_sala_cluster_v1_events_proto_init() }
@@ -1676,6 +1806,7 @@ func file_sala_cluster_v1_events_proto_init() {
 		(*EventTraffic_Stop)(nil),
 		(*EventTraffic_Will)(nil),
 		(*EventTraffic_WillState)(nil),
+		(*EventTraffic_WillTold)(nil),
 	}
 	file_sala_cluster_v1_events_proto_msgTypes[8].OneofWrappers = []any{
 		(*EventAnswer_Reply)(nil),
@@ -1687,7 +1818,7 @@ func file_sala_cluster_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_cluster_v1_events_proto_rawDesc), len(file_sala_cluster_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,6 +1,9 @@
 package wills
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/events"
@@ -8,83 +11,105 @@ import (
 
 // will is that of this node.
 type will struct {
-	heir    cluster.NodeID              // empty for none
-	formers map[cluster.NodeID]struct{} // that remember until the heir does
-	epoch   uint64
-	number  uint64 // of the last message of the epoch
-	broken  bool   // it has to begin anew
+	heirs   map[cluster.NodeID]*heir
+	formers map[cluster.NodeID]struct{} // that remember until all heirs do
+	epoch   uint64                      // the last that was begun with any heir
+	version uint64                      // counts changes of sockets
 }
 
-// update has the heir know what has changed. If something could not be sent, it
-// begins anew when it is time to try again.
+// heir is a node that is to remember this one's sockets.
+type heir struct {
+	id        cluster.NodeID
+	epoch     uint64
+	number    uint64 // of the last message of the epoch
+	broken    bool   // the epoch can't go on, or there is none yet
+	confirmed bool   // it has said that it remembers everything
+}
+
+// update lets the heirs know what has changed. With an heir that could not be
+// told, a new epoch begins when it is time to try again.
 func (w *Wills) update(again bool) {
-	o, heir := &w.own, w.heir()
-	if w.mustBeginAnew() {
-		o.broken, again = true, true
-	}
-	if heir != o.heir {
-		if o.heir != "" {
-			o.formers[o.heir] = struct{}{}
-		}
-		delete(o.formers, heir)
-		o.heir, o.broken, again = heir, true, true
-	}
-	switch {
-	case heir == "":
+	o := &w.own
+	changed := w.chooseHeirs()
+	gap := w.hearHeirs()
+	if len(o.heirs) == 0 {
 		w.changes.noted.Store(false)
 		w.changes.take()
 		w.release()
-	case !o.broken:
-		connected, ended, ok := w.changes.take()
-		o.broken = !ok || !w.tell(connected, ended, false)
-	case again:
-		w.begin()
+		return
 	}
-}
-
-// heir returns the node that is to remember this one's sockets: the next one by
-// its id. There is none while nobody wants to hear.
-func (w *Wills) heir() cluster.NodeID {
-	if !w.opts.Hub.WantsKind(events.Disconnect) {
-		return ""
+	connected, ended, ok := w.changes.take()
+	if !ok || len(connected)+len(ended) > 0 {
+		o.version++
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var next, first cluster.NodeID
-	for id := range w.nodes {
-		if first == "" || id < first {
-			first = id
+	var begin []*heir
+	for _, h := range o.heirs {
+		if !h.broken {
+			h.broken = !ok || !w.tell(h, connected, ended, false)
 		}
-		if id > w.opts.Self && (next == "" || id < next) {
-			next = id
+		if h.broken && (again || changed || gap || !ok) {
+			begin = append(begin, h)
 		}
 	}
-	if next == "" {
-		return first
-	}
-	return next
+	w.begin(begin)
+	w.releaseConfirmed()
 }
 
-// begin tells the heir everything.
-func (w *Wills) begin() {
-	w.own.epoch++
-	w.own.number = 0
-	// Whoever connects or ends from now on is noted; so nobody is missed between
-	// the two.
-	w.changes.noted.Store(true)
-	w.changes.take()
-	w.own.broken = !w.tell(w.opts.Sockets(), nil, true)
-}
-
-// tell sends changes to the heir, in as many messages as that takes, and reports
-// whether that could be.
-func (w *Wills) tell(connected []*events.Socket, ended []string, complete bool) bool {
+// chooseHeirs reports whether there are other heirs than before, or whether all
+// have to be told everything again.
+func (w *Wills) chooseHeirs() (changed bool) {
 	o := &w.own
+	var want []cluster.NodeID
+	w.mu.Lock()
+	if w.opts.Hub.WantsKind(events.Disconnect) {
+		want = rank(w.opts.Self, slices.Collect(maps.Keys(w.nodes)))
+		want = want[:min(len(want), heirCount)]
+	}
+	restart := w.restart
+	w.restart = false
+	w.mu.Unlock()
+	for id, h := range o.heirs {
+		h.broken = h.broken || restart
+		if !slices.Contains(want, id) {
+			delete(o.heirs, id)
+			o.formers[id] = struct{}{}
+			changed = true
+		}
+	}
+	for _, id := range want {
+		if o.heirs[id] == nil {
+			o.heirs[id] = &heir{id: id, broken: true}
+			delete(o.formers, id)
+			changed = true
+		}
+	}
+	return changed || restart
+}
+
+// begin tells heirs everything.
+func (w *Wills) begin(heirs []*heir) {
+	if len(heirs) == 0 {
+		return
+	}
+	// Whoever connects or ends from now on is noted; so nobody is missed between
+	// the two. It is noted for the other heirs already.
+	w.changes.noted.Store(true)
+	all := w.opts.Sockets()
+	for _, h := range heirs {
+		w.own.epoch++
+		h.epoch, h.number, h.confirmed = w.own.epoch, 0, false
+		h.broken = !w.tell(h, all, nil, true)
+	}
+}
+
+// tell sends changes to an heir, in as many messages as that takes, and reports
+// whether that could be.
+func (w *Wills) tell(h *heir, connected []*events.Socket, ended []string, complete bool) bool {
 	for len(connected)+len(ended) > 0 || complete {
 		some := connected[:min(len(connected), batchSockets)]
 		connected = connected[len(some):]
-		o.number++
-		part := &wire.Will{Epoch: o.epoch, Number: o.number}
+		h.number++
+		part := &wire.Will{Epoch: h.epoch, Number: h.number, Version: w.own.version}
 		for _, s := range some {
 			part.Sockets = append(part.Sockets, socketTo(s))
 		}
@@ -92,41 +117,53 @@ func (w *Wills) tell(connected []*events.Socket, ended []string, complete bool) 
 			part.Ended, part.Complete = ended, complete
 			ended, complete = nil, false
 		}
-		if !w.say(o.heir, &wire.EventTraffic{Body: &wire.EventTraffic_Will{Will: part}}) {
+		if !w.say(h.id, &wire.EventTraffic{Body: &wire.EventTraffic_Will{Will: part}}) {
 			return false
 		}
 	}
 	return true
 }
 
-// check asks the heir what it remembers.
+// check asks the heirs what they remember.
 func (w *Wills) check() {
-	if o := &w.own; o.heir != "" && !o.broken {
-		w.say(o.heir, &wire.EventTraffic{Body: &wire.EventTraffic_Will{
-			Will: &wire.Will{Epoch: o.epoch, Number: o.number, Check: true},
-		}})
+	for id, h := range w.own.heirs {
+		if !h.broken {
+			w.say(id, &wire.EventTraffic{Body: &wire.EventTraffic_Will{
+				Will: &wire.Will{Epoch: h.epoch, Number: h.number, Check: true},
+			}})
+		}
 	}
 }
 
-// mustBeginAnew reports whether the heir doesn't remember all that it was told.
-// If it does, those needn't any more that were the heir before.
-func (w *Wills) mustBeginAnew() bool {
+// hearHeirs takes in what heirs remember, and reports whether one lacks something.
+func (w *Wills) hearHeirs() (gap bool) {
 	w.mu.Lock()
-	heard, from := w.heard, w.heardFrom
-	w.heard = nil
+	heard := w.heard
+	w.heard = make(map[cluster.NodeID]*wire.WillState)
 	w.mu.Unlock()
-	asked := heard.GetCheck()
-	if asked == nil || from != w.own.heir || asked.GetEpoch() != w.own.epoch {
-		return false
+	for from, state := range heard {
+		h, asked := w.own.heirs[from], state.GetCheck()
+		if h == nil || h.broken || asked.GetEpoch() != h.epoch {
+			continue
+		}
+		h.confirmed = state.GetEpoch() == asked.GetEpoch() && state.GetNumber() >= asked.GetNumber() && state.GetComplete()
+		h.broken = !h.confirmed
+		gap = gap || h.broken
 	}
-	if heard.GetEpoch() != asked.GetEpoch() || heard.GetNumber() < asked.GetNumber() || !heard.GetComplete() {
-		return true
+	return gap
+}
+
+// releaseConfirmed lets former heirs forget once all heirs remember everything.
+func (w *Wills) releaseConfirmed() {
+	for _, h := range w.own.heirs {
+		if h.broken || !h.confirmed {
+			return
+		}
 	}
 	w.release()
-	return false
 }
 
-// release has those forget that needn't remember any more.
+// release lets former heirs forget.
 func (w *Wills) release() {
 	for id := range w.own.formers {
 		w.say(id, &wire.EventTraffic{Body: &wire.EventTraffic_Will{Will: &wire.Will{Forget: true}}})

@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	// checkEvery is how often the heir is asked whether it remembers everything.
+	// checkEvery is how often heirs are asked whether they remember everything.
 	checkEvery = time.Second
 	// batchSockets is how many sockets go into one message.
 	batchSockets = 1000
-	// maxPending is how many changes may wait to be sent; if there are more, the
-	// will begins anew.
+	// maxPending is how many changes may wait to be sent; if there are more, new
+	// epochs begin.
 	maxPending = 50_000
 	// maxSockets is how many sockets of one node are remembered.
 	maxSockets = 1 << 20
@@ -37,10 +37,14 @@ type Options struct {
 	// nothing has been sent.
 	Send func(to cluster.NodeID, t *wire.EventTraffic) error
 	// Ask asks all other nodes what they remember of a lost one, and waits for
-	// the answers.
-	Ask func(ctx context.Context, lost cluster.NodeID) []*wire.WillState
-	// Gone is called with each socket of a lost node. It must be quick.
-	Gone func(*events.Socket)
+	// the answers. Complete is false if a node that is there has not answered.
+	Ask func(ctx context.Context, lost cluster.NodeID) (states map[cluster.NodeID]*wire.WillState, complete bool)
+	// Gone publishes that a socket of a lost node is gone, as
+	// [events.Hub.PublishTracked] does. It must be quick.
+	Gone func(s *events.Socket, redelivered bool, handover *events.Handover)
+	// Forgotten is called when a node is lost of whose sockets nobody remembers
+	// some; n is about how many.
+	Forgotten func(lost cluster.NodeID, n int)
 	// Logger is told of lost nodes.
 	Logger *slog.Logger
 }
@@ -58,27 +62,26 @@ type Wills struct {
 	own will // owned by the goroutine of Run
 
 	// Guarded by mu.
-	mu        sync.Mutex
-	nodes     map[cluster.NodeID]struct{} // that are there
-	kept      map[cluster.NodeID]*estate
-	lost      []*estate // whose will is to be read
-	closed    map[cluster.NodeID]closed
-	heard     *wire.WillState // what the heir says
-	heardFrom cluster.NodeID
+	mu      sync.Mutex
+	nodes   map[cluster.NodeID]struct{} // that are there
+	kept    map[cluster.NodeID]*estate
+	lost    map[cluster.NodeID]*reading
+	closed  map[cluster.NodeID]time.Time // backends have been told of all their sockets
+	heard   map[cluster.NodeID]*wire.WillState
+	restart bool // all heirs have to be told everything again
 }
 
 // estate is what is remembered of another node's sockets.
 type estate struct {
-	node          cluster.NodeID
-	epoch, number uint64
-	complete      bool
-	sockets       map[string]*events.Socket
-}
-
-// closed is the state of a will that has been read.
-type closed struct {
-	state *wire.WillState
-	since time.Time
+	epoch, number, version uint64
+	complete               bool
+	sockets                map[string]*events.Socket
+	// Another node tells backends of these sockets, since it has lost their node
+	// earlier. It has come this far.
+	toldThrough string
+	told        bool
+	// Nodes that have asked for this state, to find out whether they are to tell.
+	askers map[cluster.NodeID]struct{}
 }
 
 // New returns the wills of a node that knows no others yet.
@@ -89,8 +92,10 @@ func New(o Options) *Wills {
 		wake:    make(chan struct{}, 1),
 		nodes:   make(map[cluster.NodeID]struct{}),
 		kept:    make(map[cluster.NodeID]*estate),
-		closed:  make(map[cluster.NodeID]closed),
-		own:     will{formers: make(map[cluster.NodeID]struct{})},
+		lost:    make(map[cluster.NodeID]*reading),
+		closed:  make(map[cluster.NodeID]time.Time),
+		heard:   make(map[cluster.NodeID]*wire.WillState),
+		own:     will{heirs: make(map[cluster.NodeID]*heir), formers: make(map[cluster.NodeID]struct{})},
 	}
 }
 
@@ -113,8 +118,8 @@ func (w *Wills) Run(ctx context.Context) {
 			w.update(true)
 			w.check()
 		}
-		for _, e := range w.toRead() {
-			readers.Go(func() { w.read(ctx, e) })
+		for _, r := range w.toRead(time.Now()) {
+			readers.Go(func() { w.read(ctx, r) })
 		}
 	}
 }
@@ -126,54 +131,75 @@ func (w *Wills) ring() {
 	}
 }
 
-// Joined says that a node is there.
+// Joined says that a node is there. If it was lost, its sockets are too.
 func (w *Wills) Joined(id cluster.NodeID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.nodes[id] = struct{}{}
 	delete(w.closed, id)
+	delete(w.lost, id)
 	w.ring()
 }
 
-// Left says that a node has left, and has said so to all that wanted to hear.
+// Left says that a node has left, and has said so to all that wanted to hear. What
+// it has not finished to tell of lost nodes others go on with.
 func (w *Wills) Left(id cluster.NodeID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.nodes, id)
 	delete(w.kept, id)
+	w.hurryReadings()
 	w.ring()
 }
 
 // Lost says that a node was lost, after which its subscriptions get nothing more.
-func (w *Wills) Lost(id cluster.NodeID) {
+// Sockets is about how many it had.
+func (w *Wills) Lost(id cluster.NodeID, sockets int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.nodes, id)
-	if e := w.kept[id]; e != nil {
-		delete(w.kept, id)
-		w.closed[id] = closed{e.state(), time.Now()}
-		w.lost = append(w.lost, e)
+	e := w.kept[id]
+	delete(w.kept, id)
+	switch {
+	case e != nil && e.told:
+		w.closed[id] = time.Now()
+	case e != nil:
+		w.lost[id] = newReading(id, e, sockets)
+	case w.opts.Hub.WantsKind(events.Disconnect) && sockets > 0:
+		w.lost[id] = newReading(id, &estate{}, sockets)
 	}
+	w.hurryReadings()
 	w.ring()
 }
 
-// Receive takes what another node says of its will, or of this node's.
+// Rejoined says that this node was taken for lost and is back. Its heirs have told
+// backends of its sockets, and forgotten them.
+func (w *Wills) Rejoined() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.restart = true
+	w.ring()
+}
+
+// Receive takes what another node says of its will, of this node's, or of a lost one's.
 func (w *Wills) Receive(from cluster.NodeID, t *wire.EventTraffic) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	switch body := t.GetBody().(type) {
 	case *wire.EventTraffic_Will:
 		w.remember(from, body.Will)
 	case *wire.EventTraffic_WillState:
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.heard, w.heardFrom = body.WillState, from
-		w.ring()
+		if _, ok := w.nodes[from]; ok {
+			w.heard[from] = body.WillState
+			w.ring()
+		}
+	case *wire.EventTraffic_WillTold:
+		w.heardTold(body.WillTold)
 	}
 }
 
-// remember takes a part of another node's will.
+// remember takes a part of another node's will. The caller holds mu.
 func (w *Wills) remember(from cluster.NodeID, part *wire.Will) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	if _, ok := w.nodes[from]; !ok {
 		return // it asks whether it is remembered, once it is there
 	}
@@ -188,7 +214,7 @@ func (w *Wills) remember(from cluster.NodeID, part *wire.Will) {
 		w.say(from, &wire.EventTraffic{Body: &wire.EventTraffic_WillState{WillState: state}})
 		return
 	case part.GetNumber() == 1:
-		e = &estate{node: from, epoch: part.GetEpoch(), sockets: make(map[string]*events.Socket)}
+		e = &estate{epoch: part.GetEpoch(), sockets: make(map[string]*events.Socket)}
 		w.kept[from] = e
 	case e == nil:
 		return
@@ -196,7 +222,7 @@ func (w *Wills) remember(from cluster.NodeID, part *wire.Will) {
 		e.complete = false // which the other node finds out when it asks
 		return
 	}
-	e.number = part.GetNumber()
+	e.number, e.version = part.GetNumber(), part.GetVersion()
 	for _, s := range part.GetSockets() {
 		if len(e.sockets) < maxSockets {
 			e.sockets[s.GetId()] = socketFrom(s)
@@ -212,53 +238,30 @@ func (e *estate) state() *wire.WillState {
 	if e == nil {
 		return &wire.WillState{}
 	}
-	return &wire.WillState{Epoch: e.epoch, Number: e.number, Complete: e.complete}
+	return &wire.WillState{Epoch: e.epoch, Number: e.number, Version: e.version, Complete: e.complete, Told: e.told}
 }
 
-// Find returns what this node remembers of a lost one, for others that do too.
-func (w *Wills) Find(lost cluster.NodeID) *wire.WillState {
+// Find returns what this node remembers of a lost one, for another that has lost it
+// as well and may be the one to tell of its sockets.
+func (w *Wills) Find(lost, asker cluster.NodeID) *wire.WillState {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if c, ok := w.closed[lost]; ok {
-		return c.state
+	if _, ok := w.closed[lost]; ok {
+		return &wire.WillState{Told: true}
 	}
-	return w.kept[lost].state()
-}
-
-// toRead returns the wills that are to be read now.
-func (w *Wills) toRead() []*estate {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	lost := w.lost
-	w.lost = nil
-	for id, c := range w.closed {
-		if time.Since(c.since) > rememberedFor {
-			delete(w.closed, id)
+	r, e := w.lost[lost], w.kept[lost]
+	if r != nil {
+		e = r.estate
+	}
+	state := e.state()
+	if e != nil {
+		if e.askers == nil {
+			e.askers = make(map[cluster.NodeID]struct{})
 		}
+		e.askers[asker] = struct{}{}
+		state.Telling = r != nil && r.telling
 	}
-	return lost
-}
-
-// read says that the sockets of a lost node are gone, unless another node
-// does that.
-func (w *Wills) read(ctx context.Context, e *estate) {
-	for _, theirs := range w.opts.Ask(ctx, e.node) {
-		if better(theirs, e.state()) {
-			return
-		}
-	}
-	for _, s := range e.sockets {
-		w.opts.Gone(s)
-	}
-	w.opts.Logger.Info("the sockets of a lost node are gone", "node", string(e.node), "sockets", len(e.sockets))
-}
-
-// better reports whether a knows more than b.
-func better(a, b *wire.WillState) bool {
-	if a.GetComplete() != b.GetComplete() {
-		return a.GetComplete()
-	}
-	return a.GetEpoch() > b.GetEpoch()
+	return state
 }
 
 // say sends something to a node and reports whether that could be.

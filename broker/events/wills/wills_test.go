@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -26,20 +27,23 @@ import (
 type nodes struct {
 	t *testing.T
 
-	mu    sync.Mutex
-	all   map[cluster.NodeID]*node
-	lossy bool
-	down  bool
-	gone  []string // who was said to be gone, by whom
-	sent  int
+	mu        sync.Mutex
+	all       map[cluster.NodeID]*node
+	lossy     bool
+	down      bool
+	gone      []string // who was said to be gone to a backend; "!" if it was redelivered
+	forgotten int
+	sent      int
 }
 
 type node struct {
 	*wills.Wills
 	id      cluster.NodeID
 	in      *nodes
-	sub     *events.Subscription // to hear of disconnects
+	hub     *events.Hub
+	sub     *events.Subscription // of a backend that wants to hear of disconnects
 	sockets map[string]bool
+	others  map[cluster.NodeID]bool // that it knows
 	inbox   chan func()
 	stop    func()
 }
@@ -53,12 +57,15 @@ func newNodes(t *testing.T, ids ...cluster.NodeID) *nodes {
 }
 
 func (ns *nodes) add(id cluster.NodeID) *node {
-	hub := events.New(events.Options{})
-	n := &node{id: id, in: ns, sockets: make(map[string]bool), inbox: make(chan func(), 1000)}
+	n := &node{
+		id: id, in: ns, hub: events.New(events.Options{}), sockets: make(map[string]bool),
+		others: make(map[cluster.NodeID]bool), inbox: make(chan func(), 10_000),
+	}
 	n.Wills = wills.New(wills.Options{
-		Self: id, Hub: hub, Sockets: n.list, Send: n.send, Ask: n.ask, Gone: n.say, Logger: slog.New(slog.DiscardHandler),
+		Self: id, Hub: n.hub, Sockets: n.list, Send: n.send, Ask: n.ask, Gone: n.publish,
+		Forgotten: n.forgotten, Logger: slog.New(slog.DiscardHandler),
 	})
-	sub, err := hub.Subscribe(events.Start{})
+	sub, err := n.hub.Subscribe(events.Start{Credits: 100_000})
 	if err != nil {
 		ns.t.Fatal(err)
 	}
@@ -66,6 +73,7 @@ func (ns *nodes) add(id cluster.NodeID) *node {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { n.Run(ctx) })
+	running.Go(func() { n.hear(ctx) })
 	running.Go(func() {
 		for {
 			select {
@@ -80,12 +88,15 @@ func (ns *nodes) add(id cluster.NodeID) *node {
 	n.stop = sync.OnceFunc(func() {
 		cancel()
 		running.Wait()
-		_ = hub.Close(ctx)
+		_ = n.hub.Close(ctx)
 	})
 	ns.t.Cleanup(n.stop)
 	ns.mu.Lock()
 	others := slices.Collect(maps.Values(ns.all))
 	ns.all[id] = n
+	for _, other := range others {
+		other.others[id], n.others[other.id] = true, true
+	}
 	ns.mu.Unlock()
 	for _, other := range others {
 		other.Joined(id)
@@ -132,45 +143,107 @@ func (n *node) send(to cluster.NodeID, t *wire.EventTraffic) error {
 	switch other := ns.all[to]; {
 	case ns.down:
 		return errors.New("down")
-	case other != nil && !ns.lossy && ns.all[n.id] == n:
+	case other != nil && !ns.lossy && n.alive():
 		copied := proto.CloneOf(t)
 		other.inbox <- func() { other.Receive(n.id, copied) }
 	}
 	return nil
 }
 
-func (n *node) ask(_ context.Context, lost cluster.NodeID) (states []*wire.WillState) {
+// alive reports whether the node hasn't been killed. The caller holds mu.
+func (n *node) alive() bool { return n.in.all[n.id] == n }
+
+func (n *node) ask(_ context.Context, lost cluster.NodeID) (states map[cluster.NodeID]*wire.WillState, complete bool) {
+	states, complete = make(map[cluster.NodeID]*wire.WillState), true
 	n.in.mu.Lock()
-	others := slices.Collect(maps.Values(n.in.all))
+	var others []*node
+	for id := range n.others {
+		if other := n.in.all[id]; other != nil && n.alive() {
+			others = append(others, other)
+		} else {
+			complete = false
+		}
+	}
 	n.in.mu.Unlock()
 	<-time.After(10 * time.Millisecond)
 	for _, other := range others {
-		if other != n {
-			states = append(states, other.Find(lost))
-		}
+		states[other.id] = other.Find(lost, n.id)
 	}
-	return states
+	return states, complete
 }
 
-func (n *node) say(s *events.Socket) {
+func (n *node) publish(s *events.Socket, redelivered bool, handover *events.Handover) {
 	if fmt.Sprint(*s) != fmt.Sprint(*n.socket(s.ID)) {
 		n.in.t.Errorf("%s remembers %+v", n.id, s)
 	}
+	n.hub.PublishTracked(&events.Event{Kind: events.Disconnect, Namespace: "/", Socket: s}, redelivered, handover)
+}
+
+func (n *node) forgotten(_ cluster.NodeID, count int) {
 	n.in.mu.Lock()
 	defer n.in.mu.Unlock()
-	n.in.gone = append(n.in.gone, s.ID)
+	n.in.forgotten += count
+}
+
+// hear is the node's backend, which takes an event each millisecond until the node
+// is killed.
+func (n *node) hear(ctx context.Context) {
+	var into [1]events.Delivery
+	for ctx.Err() == nil {
+		took := 0
+		n.in.mu.Lock()
+		if n.alive() {
+			took, _ = n.sub.Take(into[:])
+		}
+		if took > 0 {
+			text := into[0].Event.Socket.ID
+			if into[0].Redelivered {
+				text += "!"
+			}
+			n.in.gone = append(n.in.gone, text)
+		}
+		n.in.mu.Unlock()
+		if took > 0 {
+			<-time.After(time.Millisecond)
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-n.sub.Ready():
+		}
+	}
+}
+
+// kill takes a node away without a word, before anybody notices.
+func (ns *nodes) kill(id cluster.NodeID) {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	delete(ns.all, id)
+}
+
+// notice lets a node take another one for lost.
+func (n *node) notice(id cluster.NodeID) {
+	n.in.mu.Lock()
+	delete(n.others, id)
+	n.in.mu.Unlock()
+	n.Lost(id, 10)
 }
 
 // lose takes a node away without a word.
 func (ns *nodes) lose(id cluster.NodeID) {
+	ns.kill(id)
+	ns.noticed(id)
+	pass(10 * time.Second)
+}
+
+// noticed lets all nodes take one for lost.
+func (ns *nodes) noticed(id cluster.NodeID) {
 	ns.mu.Lock()
-	delete(ns.all, id)
 	others := slices.Collect(maps.Values(ns.all))
 	ns.mu.Unlock()
 	for _, other := range others {
-		other.Lost(id)
+		other.notice(id)
 	}
-	pass(time.Second)
 }
 
 func (ns *nodes) want(ids ...string) {
@@ -223,18 +296,33 @@ func TestLostNodes(t *testing.T) {
 			ns.lose("a")
 			ns.want("1", "2")
 		},
-		"the heir changes": func(ns *nodes, a, _, _ *node) {
+		"heirs change": func(ns *nodes, a, b, c *node) {
 			a.connect("1")
 			pass(time.Second)
-			ns.add("aa")
+			for i := range 40 {
+				ns.add(cluster.NodeID(fmt.Sprint("more", i)))
+			}
 			pass(5 * time.Second)
 			a.connect("2")
 			pass(time.Second)
+			remember := 0
+			for _, n := range ns.all {
+				asker := b
+				if n == b {
+					asker = c
+				}
+				switch state := n.Find("a", asker.id); {
+				case state.GetComplete():
+					remember++
+				case state.GetEpoch() != 0:
+					t.Errorf("%s remembers %v", n.id, state)
+				}
+			}
+			if remember != 4 {
+				t.Errorf("%d nodes remember everything, want 4", remember)
+			}
 			ns.lose("a")
 			ns.want("1", "2")
-			if state := ns.all["b"].Find("a"); state.GetEpoch() != 0 {
-				t.Errorf("the heir that was remembers %v", state)
-			}
 		},
 		"the heir has just changed": func(ns *nodes, a, _, _ *node) {
 			a.connect("1")
@@ -249,7 +337,7 @@ func TestLostNodes(t *testing.T) {
 			pass(time.Second)
 			ns.add("aa")
 			pass(10 * time.Millisecond)
-			if a, b := ns.all["aa"].Find("a"), ns.all["b"].Find("a"); !a.GetComplete() || !b.GetComplete() {
+			if a, b := ns.all["aa"].Find("a", "b"), ns.all["b"].Find("a", "c"); !a.GetComplete() || !b.GetComplete() {
 				t.Errorf("the two remember %v and %v", a, b)
 			}
 			ns.lose("a")
@@ -305,15 +393,15 @@ func TestLostNodes(t *testing.T) {
 			pass(time.Second)
 			b.Left("a")
 			c.Left("a")
-			b.Lost("a")
+			b.Lost("a", 10)
 			pass(time.Second)
 			ns.want()
 		},
 		"who comes back begins anew": func(ns *nodes, a, b, c *node) {
 			a.connect("1")
 			pass(time.Second)
-			b.Lost("a")
-			c.Lost("a")
+			b.Lost("a", 10)
+			c.Lost("a", 10)
 			pass(time.Second)
 			ns.want("1")
 			b.Joined("a")
@@ -335,7 +423,7 @@ func TestLostNodes(t *testing.T) {
 			}
 			a.connect("1")
 			pass(5 * time.Second)
-			if state := b.Find("a"); state.GetEpoch() != 0 {
+			if state := b.Find("a", "c"); state.GetEpoch() != 0 {
 				t.Errorf("it is remembered all the same: %v", state)
 			}
 		},
@@ -347,5 +435,114 @@ func TestLostNodes(t *testing.T) {
 				test(ns, ns.all["a"], ns.all["b"], ns.all["c"])
 			})
 		})
+	}
+}
+
+// Whoever is killed, and whenever: what any node remembers of clients that are gone
+// a backend is told, and told once, unless the copies are marked as redelivered.
+func TestRandomKills(t *testing.T) {
+	for seed := range uint64(300) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { randomKills(t, rand.New(rand.NewPCG(seed, 1))) })
+		})
+	}
+}
+
+func randomKills(t *testing.T, r *rand.Rand) {
+	var ids []cluster.NodeID
+	for i := range 2 + r.IntN(6) {
+		ids = append(ids, cluster.NodeID(fmt.Sprint("n", i)))
+	}
+	ns := newNodes(t, ids...)
+	pass(3 * time.Second)
+	counter := 0
+	for range r.IntN(100) {
+		n := ns.all[ids[r.IntN(len(ids))]]
+		some := make([]string, r.IntN(20))
+		for i := range some {
+			some[i] = fmt.Sprintf("%s-%05d", n.id, counter)
+			counter++
+		}
+		n.connect(some...)
+		for _, id := range some {
+			if r.IntN(4) == 0 {
+				n.end(id)
+			}
+		}
+		pass(time.Duration(r.IntN(20)) * time.Millisecond)
+	}
+	pass(3 * time.Second)
+
+	// Most are killed within two seconds, some while sockets are told of.
+	r.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+	killed := ids[:1+r.IntN(len(ids)-1)]
+	dead := make(map[cluster.NodeID]*node)
+	for _, id := range killed {
+		dead[id] = ns.all[id]
+	}
+	var left []string
+	for id := range ns.all {
+		if !slices.Contains(killed, id) {
+			left = append(left, string(id))
+		}
+	}
+	var deaths sync.WaitGroup
+	for _, id := range killed {
+		after := time.Duration(r.IntN(2000)) * time.Millisecond
+		if r.IntN(3) == 0 {
+			after = 4*time.Second + time.Duration(r.IntN(3000))*time.Millisecond
+		}
+		var notices []time.Duration
+		for range ids {
+			notices = append(notices, 4*time.Second+time.Duration(r.IntN(1250))*time.Millisecond)
+		}
+		deaths.Go(func() {
+			<-time.After(after)
+			ns.kill(id)
+			ns.mu.Lock()
+			others := slices.Collect(maps.Values(ns.all))
+			ns.mu.Unlock()
+			var noticing sync.WaitGroup
+			for i, other := range others {
+				noticing.Go(func() {
+					<-time.After(notices[i])
+					other.notice(id)
+				})
+			}
+			noticing.Wait()
+		})
+	}
+	deaths.Wait()
+	pass(30 * time.Second)
+
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	first, again := make(map[string]int), make(map[string]int)
+	for _, text := range ns.gone {
+		if id, redelivered := strings.CutSuffix(text, "!"); redelivered {
+			again[id]++
+		} else {
+			first[id]++
+		}
+	}
+	missing := 0
+	for _, n := range dead {
+		for socket := range n.sockets {
+			if first[socket]+again[socket] == 0 {
+				missing++
+			}
+			if first[socket] > 1 {
+				t.Errorf("%s was told %d times, unmarked", socket, first[socket])
+			}
+			delete(first, socket)
+			delete(again, socket)
+		}
+	}
+	if len(first)+len(again) > 0 {
+		t.Errorf("told of %v and %v, which aren't gone", first, again)
+	}
+	if missing > 0 && (len(ids) <= 5 || ns.forgotten == 0) {
+		t.Errorf("%d of %d nodes were killed, left are %q: nobody told of %d sockets, counted were %d",
+			len(killed), len(ids), left, missing, ns.forgotten)
 	}
 }
