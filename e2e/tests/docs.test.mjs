@@ -1,0 +1,99 @@
+// The examples of docs/api.md, run as they stand but for the addresses: what each answers must be what the page shows, but
+// for what differs each time. And the functions of docs/migrating.md.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { login } from '../helpers/client.mjs';
+import { GRPCURL, ROOT, SALA, run } from '../helpers/process.mjs';
+import { API_KEY, Sala } from '../helpers/sala.mjs';
+import { broker } from '../helpers/suite.mjs';
+
+const shared = broker({ args: ['--namespaces', '/ /chat'] });
+const page = (name) => readFileSync(path.join(ROOT, 'docs', name), 'utf8');
+
+// Fields whose values differ each time. What a revocation ends depends on whose token it is.
+const VARY = new Set(['token', 'tokenId', 'issueTime', 'expireTime', 'connectTime', 'id', 'address', 'node', 'version', 'uptime', 'latency',
+  'nextPageToken', 'socket', 'disconnected']);
+
+// examples are the shell blocks that are followed by what they answer.
+function examples(text) {
+  return [...text.matchAll(/^```sh\n((?:(?!```).*\n)*)```\n\n```json\n((?:(?!```).*\n)*)```$/gm)].map(([, script, answer]) => ({ script, answer }));
+}
+
+// values are the JSON values of a text, one behind the other.
+function values(text) {
+  const found = [];
+  let open = '';
+  for (const line of text.split('\n')) {
+    open += `${line}\n`;
+    try {
+      found.push(JSON.parse(open));
+      open = '';
+    } catch {
+      // it goes on in the next line
+    }
+  }
+  assert.equal(open.trim(), '', `not JSON: ${open}`);
+  return found;
+}
+
+// plain is a value without what differs each time.
+function plain(value, key) {
+  if (Array.isArray(value)) return value.map((item) => plain(item));
+  if (value && typeof value === 'object') return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, plain(field, name)]));
+  return VARY.has(key) ? typeof value : value;
+}
+
+// people puts the clients into the rooms that the examples are about.
+async function people(t) {
+  const { sala } = shared;
+  for (const [user, answer] of [['ana', ['yes']], ['ben', ['no', { reason: 'tea' }]], ['ana']]) {
+    const rooms = user === 'ben' ? ['chat:42', 'chat:7'] : ['chat:42'];
+    const client = await login(t, sala, user, {}, { rooms, data: { plan: 'pro' } });
+    client.socket.on('ready?', (n, ack) => { if (answer) ack(...answer); });
+  }
+}
+
+test('the answers that docs/api.md shows are those of the broker', async (t) => {
+  const { sala } = shared;
+  await people(t);
+  const found = examples(page('api.md'));
+  assert.ok(found.length > 15, `${found.length} examples`);
+  for (const { script, answer } of found) {
+    await t.test(script.split('\n')[0], async () => {
+      const [id, node] = await Promise.all([
+        sala.ok('GET', '/v1/sockets?user=ana').then(({ sockets }) => sockets[0].id),
+        sala.ok('GET', '/v1/nodes').then(({ nodes }) => nodes[0].id),
+      ]);
+      const here = script.replaceAll('127.0.0.1:9091', new URL(sala.http).host).replaceAll('127.0.0.1:9090', sala.grpc);
+      const jq = `jq() { node -p "JSON.parse(require('fs').readFileSync(0))\${*: -1}"; }`;
+      const { code, stdout, stderr } = await run('bash', ['-euo', 'pipefail', '-c', `${jq}\n${here}`], {
+        env: { auth: `Authorization: Bearer ${API_KEY}`, id, node, PATH: [path.dirname(SALA), path.dirname(GRPCURL), process.env.PATH].join(path.delimiter) },
+      });
+      assert.equal(code, 0, stderr);
+      const sorted = (all) => (script.includes('emit:ack') ? all.sort((a, b) => JSON.stringify(a).localeCompare(JSON.stringify(b))) : all);
+      assert.deepEqual(sorted(values(stdout).map((v) => plain(v))), sorted(values(answer).map((v) => plain(v))), `the broker answers:\n${stdout}`);
+    });
+  }
+});
+
+test('what docs/migrating.md emits, and what that prints', async (t) => {
+  const sala = await Sala.start();
+  t.after(() => sala.stop());
+  const client = await login(t, sala, 'ana', {}, { rooms: ['chat:42'] });
+  const [, section] = /^## Your emits\n(.*?)^## /gms.exec(page('migrating.md'));
+  const block = (language) => new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, 'ms').exec(section)[1].replaceAll('http://127.0.0.1:9091', sala.http);
+  const [inPython, inNode] = block('text').trim().split('\n');
+  const env = { SALA_API_KEY: API_KEY };
+  const prints = async (command, args, input, line) => {
+    const { code, stdout, stderr } = await run(command, args, { env, input });
+    assert.equal(code, 0, stderr);
+    assert.equal(stdout.trim(), line);
+    assert.deepEqual(await client.next('my_response'), [{ data: 'hello' }]);
+  };
+  await prints(process.execPath, ['--input-type=module', '-'], block('js'), inNode);
+  const { code } = await run('python3', ['-c', 'import requests']);
+  if (code !== 0) t.diagnostic('Python has no requests here, so its function was not run');
+  else await prints('python3', ['-'], block('python'), inPython);
+});
