@@ -69,7 +69,7 @@ bench-check: ## lint and test bench/ itself, which is a module of its own; measu
 	@cd bench && CGO_ENABLED=1 node ../tools/gotest.mjs ../$(LOG)/bench.json -race -timeout 2m ./internal/...
 
 .PHONY: faults
-faults: build ## clients of bin/sala stall, vanish and attack, backends, nodes and Redis are killed; 14 minutes; FAULTFLAGS=-quick for one
+faults: build ## clients of bin/sala stall, vanish and attack, backends, nodes and Redis are killed; docs/faults.md says how long; FAULTFLAGS=-quick for one
 	@bench/faults $(FAULTFLAGS)
 
 .PHONY: faults-cluster

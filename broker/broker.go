@@ -95,7 +95,7 @@ func New(o Options) (*Broker, error) {
 	b.metrics = newMetrics(b)
 	if o.Metrics != nil {
 		if err := o.Metrics.Register(b.metrics); err != nil {
-			return nil, &Error{Code: CodeInternal, Reason: "METRICS", Message: err.Error()}
+			return nil, &Error{Code: CodeInternal, Reason: ReasonMetrics, Message: err.Error()}
 		}
 	}
 	if o.Cluster != nil {

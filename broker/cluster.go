@@ -88,7 +88,7 @@ func (b *Broker) joinCluster(o *ClusterOptions) error {
 	b.mesh = mesh
 	if b.opts.Metrics != nil {
 		if err := b.opts.Metrics.Register(observer); err != nil {
-			return &Error{Code: CodeInternal, Reason: "METRICS", Message: err.Error()}
+			return &Error{Code: CodeInternal, Reason: ReasonMetrics, Message: err.Error()}
 		}
 	}
 	return nil

@@ -54,6 +54,10 @@ const (
 	ReasonTooManyRevoked    = "TOO_MANY_REVOCATIONS"
 	ReasonNotKept           = "REVOCATION_NOT_KEPT"
 	ReasonNoSigningKey      = "NO_SIGNING_KEY"
+	ReasonNotConnected      = "NOT_CONNECTED"
+	ReasonNodesDiffer       = "NODES_DIFFER"
+	ReasonSigningFailed     = "SIGNING_FAILED"
+	ReasonMetrics           = "METRICS"
 
 	ReasonRateLimited        = "RATE_LIMITED"
 	ReasonTooManyConnections = "TOO_MANY_CONNECTIONS"

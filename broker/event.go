@@ -232,7 +232,7 @@ func errSocketGone() *Error {
 
 // errNotConnected is how a packet is counted that no socket is there for.
 func errNotConnected() *Error {
-	return &Error{Code: CodeNotFound, Reason: "NOT_CONNECTED", Message: "the client isn't connected to this namespace"}
+	return &Error{Code: CodeNotFound, Reason: ReasonNotConnected, Message: "the client isn't connected to this namespace"}
 }
 
 func denied(reason, format string, args ...any) *Error {

@@ -60,7 +60,7 @@ func (b *Broker) askNode(ctx context.Context, node cluster.NodeID, q *wire.Query
 		return nil
 	}
 	if err := proto.Unmarshal(r.Replies[0].Payload, into); err != nil {
-		return &Error{Code: CodeInternal, Reason: "NODES_DIFFER", Message: "the answer of the node " + string(node) + " can't be read; do all run the same release?"}
+		return &Error{Code: CodeInternal, Reason: ReasonNodesDiffer, Message: "the answer of the node " + string(node) + " can't be read; do all run the same release?"}
 	}
 	return nil
 }

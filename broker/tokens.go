@@ -71,7 +71,7 @@ func (b *Broker) IssueToken(_ context.Context, r TokenRequest) (IssuedToken, err
 		Data:       r.Data,
 	})
 	if err != nil {
-		return IssuedToken{}, &Error{Code: CodeInternal, Reason: "SIGNING_FAILED", Message: "the token could not be signed"}
+		return IssuedToken{}, &Error{Code: CodeInternal, Reason: ReasonSigningFailed, Message: "the token could not be signed"}
 	}
 	if len(raw) > token.MaxBytes {
 		v.add("user", "the token would have %d bytes, at most %d are accepted; name fewer rooms and patterns", len(raw), token.MaxBytes)
@@ -105,7 +105,9 @@ func (b *Broker) verify(raw string) (token.Claims, *Error) {
 	claims, err := b.opts.Tokens.Verify(raw)
 	if err != nil {
 		var refusal *token.Refusal
-		errors.As(err, &refusal)
+		if !errors.As(err, &refusal) {
+			return token.Claims{}, &Error{Code: CodeInternal, Message: "the token could not be verified: " + err.Error()}
+		}
 		code := CodeUnauthenticated
 		if refusal.Reason == token.ReasonKeysUnavailable {
 			code = CodeUnavailable

@@ -10,15 +10,14 @@
 //
 // In: a WebSocket connection that has sent something has a reading goroutine, which leaves it when there is no more to
 // read; then the connection is parked until there is. Long-polling is read by the HTTP handler of the POST. Either
-// calls the listeners of "data", one at a time and in order, and never before the server's "connection" listeners
-// have returned.
+// calls the connection's [Receiver], one message at a time and in order, and never before Handler.Open has returned it.
 //
 // # How a connection ends
 //
 // Gracefully ([Conn.SendAndClose], [Conn.CloseAfterFlush], Close(false), [Server.Shutdown]): what was queued is
 // written, then the close packet and the WebSocket close frame, then the socket is closed once the peer has answered
 // or a short deadline has passed. At once (terminate): on a transport's failure, a missed heartbeat, a slow consumer.
-// Either way "close" is the last event, it is emitted exactly once, and never while a "data" listener runs.
+// Either way [Receiver.Closed] is the last call: there is exactly one, and never while another runs.
 //
 // # Goroutines
 //
@@ -26,10 +25,10 @@
 // readable, and a few readers without work. Per WebSocket connection: its reader, while it has something to read (always,
 // behind TLS and where the system has no epoll).
 // Short-lived, at most one per connection: waiting for a stalled socket, writing to a connection that isn't a plain
-// socket (TLS), and emitting "close" for a long-polling connection. [Server.Shutdown] ends all of them.
+// socket (TLS), and calling [Receiver.Closed] for a long-polling connection. [Server.Shutdown] ends all of them.
 //
 // # Locks
 //
-// In this order: Conn.mu, then one of flushQueue.mu, timers.mu, emitter.mu. Server.mu and idlers.mu are held alone. No lock
-// is held while a listener or an [Observer] is called.
+// In this order: Conn.mu, then one of flushQueue.mu, timers.mu. Server.mu and idlers.mu are held alone. No lock is held
+// while a [Receiver] or an [Observer] is called.
 package engine

@@ -14,7 +14,7 @@ const introduction = `# Faults
 What becomes of Sala when clients stall, vanish, are hostile, or are sent away, when backends, nodes of a cluster or its Redis are killed, and
 whether anything is lost on the way. The servers are the product as it is released, with its token check on, in processes of their own;
 the clients and the publishers are in another, which knows of them only what they say: it writes down what was accepted and what
-each client got, and compares. This page is written by the run that measured it (` + "`make faults`" + `, about eleven minutes), never by hand; the figures are in
+each client got, and compares. This page is written by the run that measured it (` + "`make faults`" + `), never by hand; the figures are in
 [bench/faults.json](../bench/faults.json). A figure above its limit fails the run.
 
 `
