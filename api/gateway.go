@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/rawjson"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
@@ -214,8 +215,8 @@ func (m *marshaler) unmarshalEach(text []byte, batch *salav1.EmitBatchRequest) b
 		return false
 	}
 	var events []json.RawMessage
-	for key, value := range members(text) {
-		if key != "emits" || events != nil || value[0] != '[' || json.Unmarshal(value, &events) != nil {
+	for key, value := range rawjson.Members(text) {
+		if string(key) != "emits" || events != nil || value[0] != '[' || json.Unmarshal(value, &events) != nil {
 			return false
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/rawjson"
 )
 
 const (
@@ -71,23 +71,24 @@ func (f *jsonFaults) add(field, format string, args ...any) {
 // inObject adds the faults of an object, whose fields stand below path.
 func (f *jsonFaults) inObject(path string, text json.RawMessage, message protoreflect.MessageDescriptor) {
 	seen := make(map[protoreflect.Name]bool)
-	for key, value := range members(text) {
+	for name, value := range rawjson.Members(text) {
 		if len(*f) >= maxFaults {
 			return
 		}
+		key := string(name)
 		field := fieldNamed(message, key)
 		if field == nil {
 			f.add(joinPath(path, quoted(key)), "%s", noSuch("field", message, key))
 			continue
 		}
-		name := joinPath(path, field.JSONName())
+		below := joinPath(path, field.JSONName())
 		if seen[field.Name()] {
-			f.add(name, "is there twice; give it once")
+			f.add(below, "is there twice; give it once")
 			continue
 		}
 		seen[field.Name()] = true
 		if !fits(message, key, value) {
-			f.inField(name, message, field, value)
+			f.inField(below, message, field, value)
 		}
 	}
 }
@@ -101,11 +102,9 @@ func (f *jsonFaults) inField(path string, message protoreflect.MessageDescriptor
 	case value[0] != '[':
 		f.add(path, "is %s; a list is expected%s", describeJSON(value), asList(field, value))
 	default:
-		for i, element := range elements(value) {
-			if len(*f) >= maxFaults {
-				return
-			}
-			if i >= maxExplained {
+		i := -1
+		for element := range rawjson.Elements(value) {
+			if i++; i >= maxExplained || len(*f) >= maxFaults {
 				break
 			}
 			if !fits(message, field.JSONName(), json.RawMessage("["+string(element)+"]")) {
@@ -245,44 +244,4 @@ func joinPath(path, name string) string {
 		return name
 	}
 	return path + "." + name
-}
-
-// members returns the members of an object of valid JSON, in order.
-func members(object json.RawMessage) iter.Seq2[string, json.RawMessage] {
-	return func(yield func(string, json.RawMessage) bool) {
-		decoder := json.NewDecoder(bytes.NewReader(object))
-		if _, err := decoder.Token(); err != nil {
-			return
-		}
-		for decoder.More() {
-			token, err := decoder.Token()
-			if err != nil {
-				return
-			}
-			var value json.RawMessage
-			if decoder.Decode(&value) != nil {
-				return
-			}
-			key, _ := token.(string) // the keys of JSON are
-			if !yield(key, value) {
-				return
-			}
-		}
-	}
-}
-
-// elements returns the elements of an array of valid JSON.
-func elements(array json.RawMessage) iter.Seq2[int, json.RawMessage] {
-	return func(yield func(int, json.RawMessage) bool) {
-		decoder := json.NewDecoder(bytes.NewReader(array))
-		if _, err := decoder.Token(); err != nil {
-			return
-		}
-		for i := 0; decoder.More(); i++ {
-			var value json.RawMessage
-			if decoder.Decode(&value) != nil || !yield(i, value) {
-				return
-			}
-		}
-	}
 }
