@@ -59,13 +59,13 @@ func TestEmitWithAck(t *testing.T) {
 	}
 	acks := ask(&salav1.EmitWithAckRequest{
 		Namespace: "/n", Rooms: []string{"a"}, Users: []string{"u"}, Sockets: []string{"s"},
-		ExceptRooms: []string{"b"}, ExceptSockets: []string{"t"},
+		ExceptRooms: []string{"b"}, ExceptUsers: []string{"eva"}, ExceptSockets: []string{"t"},
 		Event: "e", ArgsJson: `[1]`, Attachments: [][]byte{{1}}, Timeout: durationpb.New(2 * time.Second), MinAcks: 3,
 	})
 	wantCalls(t, b, ackCall{
 		broker.Target{
 			Namespace: "/n", Rooms: []string{"a"}, Users: []string{"u"}, Sockets: []string{"s"},
-			ExceptRooms: []string{"b"}, ExceptSockets: []string{"t"},
+			ExceptRooms: []string{"b"}, ExceptUsers: []string{"eva"}, ExceptSockets: []string{"t"},
 		},
 		broker.Message{Event: "e", Args: json.RawMessage(`[1]`), Attachments: [][]byte{{1}}},
 		broker.AckOptions{Timeout: 2 * time.Second, MinAcks: 3},

@@ -49,6 +49,7 @@ func (s *messageService) Broadcast(ctx context.Context, req *salav1.BroadcastReq
 		Namespace:     req.GetNamespace(),
 		Everyone:      true,
 		ExceptRooms:   req.GetExceptRooms(),
+		ExceptUsers:   req.GetExceptUsers(),
 		ExceptSockets: req.GetExceptSockets(),
 	})
 	if err != nil {
@@ -134,6 +135,7 @@ type selection interface {
 	GetUsers() []string
 	GetSockets() []string
 	GetExceptRooms() []string
+	GetExceptUsers() []string
 	GetExceptSockets() []string
 }
 
@@ -146,6 +148,7 @@ func selectedTarget(s selection) broker.Target {
 		Users:         s.GetUsers(),
 		Sockets:       s.GetSockets(),
 		ExceptRooms:   s.GetExceptRooms(),
+		ExceptUsers:   s.GetExceptUsers(),
 		ExceptSockets: s.GetExceptSockets(),
 	}
 }

@@ -24,7 +24,7 @@ func TestEmit(t *testing.T) {
 	client := salav1.NewMessageServiceClient(start(t, b).conn)
 	resp, err := client.Emit(as(t, adminKey), &salav1.EmitRequest{
 		Namespace: "/n", Rooms: []string{"a"}, Users: []string{"u"}, Sockets: []string{"s"},
-		ExceptRooms: []string{"b"}, ExceptSockets: []string{"t"},
+		ExceptRooms: []string{"b"}, ExceptUsers: []string{"eva"}, ExceptSockets: []string{"t"},
 		Event: "e", ArgsJson: ` [1.50, {"b":1,"a":2}] `, Attachments: [][]byte{{0, 255}}, Volatile: true,
 	})
 	if err != nil {
@@ -34,20 +34,20 @@ func TestEmit(t *testing.T) {
 	wantCalls(t, b, emitCall{
 		broker.Target{
 			Namespace: "/n", Rooms: []string{"a"}, Users: []string{"u"}, Sockets: []string{"s"},
-			ExceptRooms: []string{"b"}, ExceptSockets: []string{"t"},
+			ExceptRooms: []string{"b"}, ExceptUsers: []string{"eva"}, ExceptSockets: []string{"t"},
 		},
 		broker.Message{Event: "e", Args: json.RawMessage(` [1.50, {"b":1,"a":2}] `), Attachments: [][]byte{{0, 255}}, Volatile: true},
 	})
 
 	everyone, err := client.Broadcast(as(t, adminKey), &salav1.BroadcastRequest{
-		Namespace: "/n", ExceptRooms: []string{"b"}, ExceptSockets: []string{"t"}, Event: "e", Args: list(t, "x"), Volatile: true,
+		Namespace: "/n", ExceptRooms: []string{"b"}, ExceptUsers: []string{"eva"}, ExceptSockets: []string{"t"}, Event: "e", Args: list(t, "x"), Volatile: true,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	wantProto(t, everyone, &salav1.BroadcastResponse{Matched: 5, Queued: 3, Dropped: 2})
 	wantCalls(t, b, emitCall{
-		broker.Target{Namespace: "/n", Everyone: true, ExceptRooms: []string{"b"}, ExceptSockets: []string{"t"}},
+		broker.Target{Namespace: "/n", Everyone: true, ExceptRooms: []string{"b"}, ExceptUsers: []string{"eva"}, ExceptSockets: []string{"t"}},
 		broker.Message{Event: "e", Args: json.RawMessage(`["x"]`), Volatile: true},
 	})
 

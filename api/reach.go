@@ -68,13 +68,13 @@ func (r reach) rooms(namespace string, rooms []string) error {
 }
 
 // target returns an error unless everybody who is named is within reach. Rooms
-// that are left out have to be too: the counts would tell who is in them.
-// Sockets that are left out are in a room within reach, or it doesn't matter.
+// and users that are left out have to be too: the counts would tell who is in a
+// room. Sockets that are left out are in a room within reach, or it doesn't matter.
 func (r reach) target(t broker.Target) error {
 	if r.everywhere {
 		return nil
 	}
-	if len(t.Users) > 0 || len(t.Sockets) > 0 || t.Everyone || len(t.Rooms) == 0 {
+	if len(t.Users)+len(t.ExceptUsers) > 0 || len(t.Sockets) > 0 || t.Everyone || len(t.Rooms) == 0 {
 		return r.namespace(t.Namespace)
 	}
 	if err := r.rooms(t.Namespace, t.Rooms); err != nil {

@@ -60,7 +60,7 @@ func emitting(method string, req *salav1.EmitRequest) func(context.Context, grpc
 		case salav1.MessageService_EmitWithAck_FullMethodName:
 			stream, err := client.EmitWithAck(ctx, &salav1.EmitWithAckRequest{
 				Namespace: req.GetNamespace(), Rooms: req.GetRooms(), Users: req.GetUsers(), Sockets: req.GetSockets(),
-				ExceptRooms: req.GetExceptRooms(), ExceptSockets: req.GetExceptSockets(), Event: "e",
+				ExceptRooms: req.GetExceptRooms(), ExceptUsers: req.GetExceptUsers(), ExceptSockets: req.GetExceptSockets(), Event: "e",
 			})
 			if err != nil {
 				return err
@@ -135,6 +135,7 @@ func accesses() []access {
 			{"socket beside a room", &salav1.EmitRequest{Namespace: "/chat", Rooms: []string{"room-1"}, Sockets: []string{"s"}}, []string{"emit", "emit:/chat"}},
 			{"less a room within", &salav1.EmitRequest{Namespace: "/chat", Rooms: []string{"room-1"}, ExceptRooms: []string{"room-2"}}, []string{"emit", "emit:/chat", "emit:/chat:room-*"}},
 			{"less a room without", &salav1.EmitRequest{Namespace: "/chat", Rooms: []string{"room-1"}, ExceptRooms: []string{"secret"}}, []string{"emit", "emit:/chat"}},
+			{"less a user", &salav1.EmitRequest{Namespace: "/chat", Rooms: []string{"room-1"}, ExceptUsers: []string{"u"}}, []string{"emit", "emit:/chat"}},
 			{"less a socket", &salav1.EmitRequest{Namespace: "/chat", Rooms: []string{"room-1"}, ExceptSockets: []string{"s"}}, []string{"emit", "emit:/chat", "emit:/chat:room-*"}},
 		} {
 			add(access{tt.name, method, emitting(method, tt.req), tt.scopes})

@@ -204,11 +204,11 @@ func TestSockets(t *testing.T) {
 
 	selector := &salav1.Selector{
 		Namespace: "/n", Rooms: []string{"a"}, Users: []string{"u"}, Sockets: []string{"s"},
-		ExceptRooms: []string{"b"}, ExceptSockets: []string{"t"},
+		ExceptRooms: []string{"b"}, ExceptUsers: []string{"eva"}, ExceptSockets: []string{"t"},
 	}
 	target := broker.Target{
 		Namespace: "/n", Rooms: []string{"a"}, Users: []string{"u"}, Sockets: []string{"s"},
-		ExceptRooms: []string{"b"}, ExceptSockets: []string{"t"},
+		ExceptRooms: []string{"b"}, ExceptUsers: []string{"eva"}, ExceptSockets: []string{"t"},
 	}
 	joined, err := client.Join(as(t, adminKey), &salav1.JoinRequest{Selector: selector, Rooms: []string{"x"}})
 	if err != nil || joined.GetMatched() != 3 || joined.GetRefused() != 1 {

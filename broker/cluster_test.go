@@ -49,6 +49,7 @@ func TestEmitReachesEveryNode(t *testing.T) {
 		"everyone":           {everyoneIn, []int{0, 1, 2}},
 		"a room":             {broker.Target{Rooms: []string{"cocina"}}, []int{0, 1, 2}},
 		"a room less a node": {broker.Target{Rooms: []string{"cocina"}, ExceptSockets: []string{clients[1].ID}}, []int{0, 2}},
+		"a room less users":  {broker.Target{Rooms: []string{"cocina"}, ExceptUsers: []string{"user0", "user2"}}, []int{1}},
 		"a user elsewhere":   {broker.Target{Users: []string{"user1"}}, []int{1}},
 		"sockets elsewhere":  {broker.Target{Sockets: []string{clients[1].ID, clients[2].ID}}, []int{1, 2}},
 		"a socket here":      {broker.Target{Sockets: []string{clients[0].ID}}, []int{0}},

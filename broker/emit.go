@@ -78,6 +78,7 @@ func (t *Target) fanout() fanout.Target {
 		Users:       t.Users,
 		IDs:         t.Sockets,
 		ExceptRooms: t.ExceptRooms,
+		ExceptUsers: t.ExceptUsers,
 		ExceptIDs:   t.ExceptSockets,
 	}
 }

@@ -212,6 +212,7 @@ func targetTo(namespace string, t *fanout.Target) *wire.Target {
 		Users:         t.Users,
 		Sockets:       t.IDs,
 		ExceptRooms:   t.ExceptRooms,
+		ExceptUsers:   t.ExceptUsers,
 		ExceptSockets: t.ExceptIDs,
 	}
 }
@@ -223,6 +224,7 @@ func targetFrom(t *wire.Target) fanout.Target {
 		Users:       t.GetUsers(),
 		IDs:         t.GetSockets(),
 		ExceptRooms: t.GetExceptRooms(),
+		ExceptUsers: t.GetExceptUsers(),
 		ExceptIDs:   t.GetExceptSockets(),
 	}
 }

@@ -20,8 +20,8 @@ type Target struct {
 	Everyone bool
 	// Rooms, Users and Sockets name what is selected.
 	Rooms, Users, Sockets []string
-	// ExceptRooms and ExceptSockets name what is left out.
-	ExceptRooms, ExceptSockets []string
+	// ExceptRooms, ExceptUsers and ExceptSockets name what is left out.
+	ExceptRooms, ExceptUsers, ExceptSockets []string
 }
 
 // validate adds to v whatever is wrong with t.
@@ -33,6 +33,7 @@ func (t *Target) validate(v *violations) {
 	validateNames(v, "users", t.Users, validateUser)
 	validateNames(v, "sockets", t.Sockets, validateID)
 	validateNames(v, "except_rooms", t.ExceptRooms, validateRoom)
+	validateNames(v, "except_users", t.ExceptUsers, validateUser)
 	validateNames(v, "except_sockets", t.ExceptSockets, validateID)
 }
 

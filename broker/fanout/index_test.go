@@ -26,7 +26,8 @@ func (m model) selects(t Target) []string {
 			return slices.ContainsFunc(names, func(room string) bool { return rooms[room] })
 		}
 		selected := t.All || in(t.Rooms) || who.user != "" && slices.Contains(t.Users, who.user) || slices.Contains(t.IDs, who.id)
-		if selected && !in(t.ExceptRooms) && !slices.Contains(t.ExceptIDs, who.id) {
+		excepted := in(t.ExceptRooms) || who.user != "" && slices.Contains(t.ExceptUsers, who.user) || slices.Contains(t.ExceptIDs, who.id)
+		if selected && !excepted {
 			ids = append(ids, who.id)
 		}
 	}
@@ -193,8 +194,11 @@ func (w world) target(r *rand.Rand) Target {
 	if r.IntN(3) == 0 {
 		t.Users = []string{"ana", "eva", "", "ana"}
 	}
+	if r.IntN(3) == 0 {
+		t.ExceptUsers = []string{"eva", "", "nobody", "eva"}
+	}
 	if r.IntN(5) == 0 {
-		t = Target{All: true, ExceptRooms: t.ExceptRooms, ExceptIDs: t.ExceptIDs}
+		t = Target{All: true, ExceptRooms: t.ExceptRooms, ExceptUsers: t.ExceptUsers, ExceptIDs: t.ExceptIDs}
 	}
 	return t
 }

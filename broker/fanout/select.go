@@ -3,11 +3,12 @@ package fanout
 import "slices"
 
 // Target selects members: those in one of Rooms, of one of Users or with one
-// of IDs, or all; less those in one of ExceptRooms or with one of ExceptIDs.
+// of IDs, or all; less those in one of ExceptRooms, of one of ExceptUsers or
+// with one of ExceptIDs.
 type Target struct {
-	All                    bool
-	Rooms, Users, IDs      []string
-	ExceptRooms, ExceptIDs []string
+	All                                 bool
+	Rooms, Users, IDs                   []string
+	ExceptRooms, ExceptUsers, ExceptIDs []string
 }
 
 // Select appends the members that t selects to dst, each once, and returns
@@ -63,6 +64,7 @@ type selection[M Member] struct {
 	entries set[*entry[M]]
 
 	exceptRooms   roomSet[M]
+	exceptUsers   set[*user[M]]
 	exceptEntries set[*entry[M]]
 	excepts       bool // somebody is left out
 }
@@ -76,14 +78,15 @@ func (x *Index[M]) selection(t *Target) selection[M] {
 		s.entries = lookUp(x.members, t.IDs)
 	}
 	s.exceptRooms = roomSet[M]{lookUp(x.rooms, t.ExceptRooms)}
+	s.exceptUsers = lookUp(x.users, t.ExceptUsers)
 	s.exceptEntries = lookUp(x.members, t.ExceptIDs)
-	s.excepts = len(s.exceptRooms.list)+len(s.exceptEntries.list) > 0
+	s.excepts = len(s.exceptRooms.list)+len(s.exceptUsers.list)+len(s.exceptEntries.list) > 0
 	return s
 }
 
 // append appends e's member to dst, unless it is left out.
 func (s *selection[M]) append(dst []M, e *entry[M]) []M {
-	if s.excepts && (s.exceptEntries.has(e) || s.exceptRooms.hold(e)) {
+	if s.excepts && (s.exceptEntries.has(e) || s.exceptUsers.has(e.user) || s.exceptRooms.hold(e)) {
 		return dst
 	}
 	return append(dst, e.member)

@@ -35,6 +35,8 @@ func TestCommands(t *testing.T) {
 		{args: []string{"emit", "--room", "lobby", "--", "news", "-5"}, out: []string{"2 sockets"}, heard: `42["news",-5]`},
 		{args: []string{"emit", "news", "x", "--room", "lobby", "--except-room", "chat:1"}, out: []string{"1 socket matched"}},
 		{args: []string{"emit", "news", "x", "--room", "lobby", "--except-socket=" + ben.id}, out: []string{"1 socket matched"}, heard: `42["news","x"]`},
+		{args: []string{"emit", "news", "y", "--room", "lobby", "--except-user", "ben"}, out: []string{"1 socket matched"}, heard: `42["news","y"]`},
+		{args: []string{"broadcast", "all", "--except-user", "ana", "--except-user", "ben"}, out: []string{"0 sockets matched"}},
 		{args: []string{"emit", "news", "--room", "empty", "--room", "a, b"}, out: []string{"0 sockets matched, 0 queued, 0 dropped\n"}},
 		{args: []string{"emit", "news"}, code: 2, err: []string{"at least one --room, --user or --socket", "sala broadcast"}},
 		{args: []string{"emit", "connect", "--room", "", "--room", "x"}, code: 1,

@@ -263,6 +263,8 @@ type Target struct {
 	ExceptRooms []string `protobuf:"bytes,6,rep,name=except_rooms,json=exceptRooms,proto3" json:"except_rooms,omitempty"`
 	// Less those with one of these ids.
 	ExceptSockets []string `protobuf:"bytes,7,rep,name=except_sockets,json=exceptSockets,proto3" json:"except_sockets,omitempty"`
+	// Less those of one of these users.
+	ExceptUsers   []string `protobuf:"bytes,8,rep,name=except_users,json=exceptUsers,proto3" json:"except_users,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -342,6 +344,13 @@ func (x *Target) GetExceptRooms() []string {
 func (x *Target) GetExceptSockets() []string {
 	if x != nil {
 		return x.ExceptSockets
+	}
+	return nil
+}
+
+func (x *Target) GetExceptUsers() []string {
+	if x != nil {
+		return x.ExceptUsers
 	}
 	return nil
 }
@@ -1184,7 +1193,7 @@ const file_sala_cluster_v1_order_proto_rawDesc = "" +
 	"\vstop_asking\x18\f \x01(\v2\x1b.sala.cluster.v1.StopAskingH\x00R\n" +
 	"stopAsking\x127\n" +
 	"\x06events\x18\x0f \x01(\v2\x1d.sala.cluster.v1.EventTrafficH\x00R\x06eventsB\a\n" +
-	"\x05order\"\xd2\x01\n" +
+	"\x05order\"\xf5\x01\n" +
 	"\x06Target\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1a\n" +
 	"\beveryone\x18\x02 \x01(\bR\beveryone\x12\x14\n" +
@@ -1192,7 +1201,8 @@ const file_sala_cluster_v1_order_proto_rawDesc = "" +
 	"\x05users\x18\x04 \x03(\tR\x05users\x12\x18\n" +
 	"\asockets\x18\x05 \x03(\tR\asockets\x12!\n" +
 	"\fexcept_rooms\x18\x06 \x03(\tR\vexceptRooms\x12%\n" +
-	"\x0eexcept_sockets\x18\a \x03(\tR\rexceptSockets\"m\n" +
+	"\x0eexcept_sockets\x18\a \x03(\tR\rexceptSockets\x12!\n" +
+	"\fexcept_users\x18\b \x03(\tR\vexceptUsers\"m\n" +
 	"\x05Event\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04args\x18\x02 \x01(\fR\x04args\x12 \n" +

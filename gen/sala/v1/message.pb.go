@@ -109,7 +109,9 @@ type EmitRequest struct {
 	// right now.
 	Volatile bool `protobuf:"varint,11,opt,name=volatile,proto3" json:"volatile,omitempty"`
 	// What the response counts.
-	Report        Report `protobuf:"varint,12,opt,name=report,proto3,enum=sala.v1.Report" json:"report,omitempty"`
+	Report Report `protobuf:"varint,12,opt,name=report,proto3,enum=sala.v1.Report" json:"report,omitempty"`
+	// The sockets of these users are left out.
+	ExceptUsers   []string `protobuf:"bytes,13,rep,name=except_users,json=exceptUsers,proto3" json:"except_users,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -228,6 +230,13 @@ func (x *EmitRequest) GetReport() Report {
 	return Report_REPORT_UNSPECIFIED
 }
 
+func (x *EmitRequest) GetExceptUsers() []string {
+	if x != nil {
+		return x.ExceptUsers
+	}
+	return nil
+}
+
 // EmitResponse counts what became of an event.
 type EmitResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -333,7 +342,9 @@ type BroadcastRequest struct {
 	// right now.
 	Volatile bool `protobuf:"varint,8,opt,name=volatile,proto3" json:"volatile,omitempty"`
 	// What the response counts.
-	Report        Report `protobuf:"varint,9,opt,name=report,proto3,enum=sala.v1.Report" json:"report,omitempty"`
+	Report Report `protobuf:"varint,9,opt,name=report,proto3,enum=sala.v1.Report" json:"report,omitempty"`
+	// The sockets of these users are left out.
+	ExceptUsers   []string `protobuf:"bytes,10,rep,name=except_users,json=exceptUsers,proto3" json:"except_users,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -429,6 +440,13 @@ func (x *BroadcastRequest) GetReport() Report {
 		return x.Report
 	}
 	return Report_REPORT_UNSPECIFIED
+}
+
+func (x *BroadcastRequest) GetExceptUsers() []string {
+	if x != nil {
+		return x.ExceptUsers
+	}
+	return nil
 }
 
 // BroadcastResponse counts what became of an event, as EmitResponse does.
@@ -900,7 +918,9 @@ type EmitWithAckRequest struct {
 	// Wait no longer once so many have answered. 0: for everyone.
 	MinAcks uint32 `protobuf:"varint,12,opt,name=min_acks,json=minAcks,proto3" json:"min_acks,omitempty"`
 	// Give the answers' arguments as args_json rather than as args.
-	ArgsAsJson    bool `protobuf:"varint,13,opt,name=args_as_json,json=argsAsJson,proto3" json:"args_as_json,omitempty"`
+	ArgsAsJson bool `protobuf:"varint,13,opt,name=args_as_json,json=argsAsJson,proto3" json:"args_as_json,omitempty"`
+	// The sockets of these users are left out.
+	ExceptUsers   []string `protobuf:"bytes,14,rep,name=except_users,json=exceptUsers,proto3" json:"except_users,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1024,6 +1044,13 @@ func (x *EmitWithAckRequest) GetArgsAsJson() bool {
 		return x.ArgsAsJson
 	}
 	return false
+}
+
+func (x *EmitWithAckRequest) GetExceptUsers() []string {
+	if x != nil {
+		return x.ExceptUsers
+	}
+	return nil
 }
 
 // EmitWithAckResponse is a client's answer, or the summary, which comes last.
@@ -1316,7 +1343,7 @@ var File_sala_v1_message_proto protoreflect.FileDescriptor
 
 const file_sala_v1_message_proto_rawDesc = "" +
 	"\n" +
-	"\x15sala/v1/message.proto\x12\asala.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x85\x03\n" +
+	"\x15sala/v1/message.proto\x12\asala.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xa8\x03\n" +
 	"\vEmitRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x14\n" +
 	"\x05rooms\x18\x02 \x03(\tR\x05rooms\x12\x14\n" +
@@ -1330,13 +1357,14 @@ const file_sala_v1_message_proto_rawDesc = "" +
 	"\vattachments\x18\n" +
 	" \x03(\fR\vattachments\x12\x1a\n" +
 	"\bvolatile\x18\v \x01(\bR\bvolatile\x12'\n" +
-	"\x06report\x18\f \x01(\x0e2\x0f.sala.v1.ReportR\x06report\"\x99\x01\n" +
+	"\x06report\x18\f \x01(\x0e2\x0f.sala.v1.ReportR\x06report\x12!\n" +
+	"\fexcept_users\x18\r \x03(\tR\vexceptUsers\"\x99\x01\n" +
 	"\fEmitResponse\x12\x18\n" +
 	"\amatched\x18\x01 \x01(\rR\amatched\x12\x16\n" +
 	"\x06queued\x18\x02 \x01(\rR\x06queued\x12\x18\n" +
 	"\adropped\x18\x03 \x01(\rR\adropped\x12\x18\n" +
 	"\apartial\x18\x04 \x01(\bR\apartial\x12#\n" +
-	"\rmissing_nodes\x18\x05 \x03(\tR\fmissingNodes\"\xc4\x02\n" +
+	"\rmissing_nodes\x18\x05 \x03(\tR\fmissingNodes\"\xe7\x02\n" +
 	"\x10BroadcastRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12!\n" +
 	"\fexcept_rooms\x18\x02 \x03(\tR\vexceptRooms\x12%\n" +
@@ -1346,7 +1374,9 @@ const file_sala_v1_message_proto_rawDesc = "" +
 	"\targs_json\x18\x06 \x01(\tR\bargsJson\x12 \n" +
 	"\vattachments\x18\a \x03(\fR\vattachments\x12\x1a\n" +
 	"\bvolatile\x18\b \x01(\bR\bvolatile\x12'\n" +
-	"\x06report\x18\t \x01(\x0e2\x0f.sala.v1.ReportR\x06report\"\x9e\x01\n" +
+	"\x06report\x18\t \x01(\x0e2\x0f.sala.v1.ReportR\x06report\x12!\n" +
+	"\fexcept_users\x18\n" +
+	" \x03(\tR\vexceptUsers\"\x9e\x01\n" +
 	"\x11BroadcastResponse\x12\x18\n" +
 	"\amatched\x18\x01 \x01(\rR\amatched\x12\x16\n" +
 	"\x06queued\x18\x02 \x01(\rR\x06queued\x12\x18\n" +
@@ -1374,7 +1404,7 @@ const file_sala_v1_message_proto_rawDesc = "" +
 	"\x04emit\x18\x02 \x01(\v2\x14.sala.v1.EmitRequestR\x04emit\"]\n" +
 	"\x12EmitStreamResponse\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12+\n" +
-	"\x06result\x18\x02 \x01(\v2\x13.sala.v1.EmitResultR\x06result\"\xb9\x03\n" +
+	"\x06result\x18\x02 \x01(\v2\x13.sala.v1.EmitResultR\x06result\"\xdc\x03\n" +
 	"\x12EmitWithAckRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x14\n" +
 	"\x05rooms\x18\x02 \x03(\tR\x05rooms\x12\x14\n" +
@@ -1390,7 +1420,8 @@ const file_sala_v1_message_proto_rawDesc = "" +
 	"\atimeout\x18\v \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x19\n" +
 	"\bmin_acks\x18\f \x01(\rR\aminAcks\x12 \n" +
 	"\fargs_as_json\x18\r \x01(\bR\n" +
-	"argsAsJson\"p\n" +
+	"argsAsJson\x12!\n" +
+	"\fexcept_users\x18\x0e \x03(\tR\vexceptUsers\"p\n" +
 	"\x13EmitWithAckResponse\x12 \n" +
 	"\x03ack\x18\x01 \x01(\v2\f.sala.v1.AckH\x00R\x03ack\x12/\n" +
 	"\asummary\x18\x02 \x01(\v2\x13.sala.v1.AckSummaryH\x00R\asummaryB\x06\n" +

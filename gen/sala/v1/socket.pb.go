@@ -159,6 +159,8 @@ type Selector struct {
 	ExceptRooms []string `protobuf:"bytes,5,rep,name=except_rooms,json=exceptRooms,proto3" json:"except_rooms,omitempty"`
 	// And none of these.
 	ExceptSockets []string `protobuf:"bytes,6,rep,name=except_sockets,json=exceptSockets,proto3" json:"except_sockets,omitempty"`
+	// And none of these users'.
+	ExceptUsers   []string `protobuf:"bytes,7,rep,name=except_users,json=exceptUsers,proto3" json:"except_users,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -231,6 +233,13 @@ func (x *Selector) GetExceptRooms() []string {
 func (x *Selector) GetExceptSockets() []string {
 	if x != nil {
 		return x.ExceptSockets
+	}
+	return nil
+}
+
+func (x *Selector) GetExceptUsers() []string {
+	if x != nil {
+		return x.ExceptUsers
 	}
 	return nil
 }
@@ -1006,14 +1015,15 @@ const file_sala_v1_socket_proto_rawDesc = "" +
 	"\ttransport\x18\x06 \x01(\tR\ttransport\x12=\n" +
 	"\fconnect_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vconnectTime\x12*\n" +
 	"\x04data\x18\b \x01(\v2\x16.google.protobuf.ValueR\x04data\x12\x12\n" +
-	"\x04node\x18\t \x01(\tR\x04node\"\xb8\x01\n" +
+	"\x04node\x18\t \x01(\tR\x04node\"\xdb\x01\n" +
 	"\bSelector\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x14\n" +
 	"\x05rooms\x18\x02 \x03(\tR\x05rooms\x12\x14\n" +
 	"\x05users\x18\x03 \x03(\tR\x05users\x12\x18\n" +
 	"\asockets\x18\x04 \x03(\tR\asockets\x12!\n" +
 	"\fexcept_rooms\x18\x05 \x03(\tR\vexceptRooms\x12%\n" +
-	"\x0eexcept_sockets\x18\x06 \x03(\tR\rexceptSockets\"\x96\x01\n" +
+	"\x0eexcept_sockets\x18\x06 \x03(\tR\rexceptSockets\x12!\n" +
+	"\fexcept_users\x18\a \x03(\tR\vexceptUsers\"\x96\x01\n" +
 	"\x12ListSocketsRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04room\x18\x02 \x01(\tR\x04room\x12\x12\n" +

@@ -31,6 +31,7 @@ func (e *Emit) askForAcks(ctx context.Context, s *Streams, args string) error {
 			Users:         e.User,
 			Sockets:       e.Socket,
 			ExceptRooms:   e.ExceptRoom,
+			ExceptUsers:   e.ExceptUser,
 			ExceptSockets: e.ExceptSocket,
 			Event:         e.Event.Event,
 			ArgsJson:      args,

@@ -45,6 +45,7 @@ func (e *Emit) Run(ctx context.Context, s *Streams) error {
 			Users:         e.User,
 			Sockets:       e.Socket,
 			ExceptRooms:   e.ExceptRoom,
+			ExceptUsers:   e.ExceptUser,
 			ExceptSockets: e.ExceptSocket,
 			Event:         e.Event.Event,
 			ArgsJson:      args,
@@ -75,6 +76,7 @@ func (b *Broadcast) Run(ctx context.Context, s *Streams) error {
 		res, err := salav1.NewMessageServiceClient(conn).Broadcast(ctx, &salav1.BroadcastRequest{
 			Namespace:     b.Namespace,
 			ExceptRooms:   b.ExceptRoom,
+			ExceptUsers:   b.ExceptUser,
 			ExceptSockets: b.ExceptSocket,
 			Event:         b.Event.Event,
 			ArgsJson:      args,

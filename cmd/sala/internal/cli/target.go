@@ -15,6 +15,7 @@ type Target struct {
 type Except struct {
 	Namespace    string   `placeholder:"NAME" group:"target" help:"The namespace, / if not given."`
 	ExceptRoom   []string `sep:"none" placeholder:"ROOM" group:"target" help:"But not the members of this room."`
+	ExceptUser   []string `sep:"none" placeholder:"USER" group:"target" help:"Nor the sockets of this user."`
 	ExceptSocket []string `sep:"none" placeholder:"ID" group:"target" help:"And not this socket."`
 }
 
@@ -25,6 +26,7 @@ func (t *Target) selector() *salav1.Selector {
 		Users:         t.User,
 		Sockets:       t.Socket,
 		ExceptRooms:   t.ExceptRoom,
+		ExceptUsers:   t.ExceptUser,
 		ExceptSockets: t.ExceptSocket,
 	}
 }
