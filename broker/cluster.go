@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -301,7 +302,7 @@ func (b *Broker) ownersOf(sockets []string) []cluster.NodeID {
 	for _, id := range sockets {
 		if owner := ownerOf(id); string(owner) != b.id && !seen[owner] {
 			seen[owner] = true
-			if b.mesh.Has(owner) || b.Isolated() {
+			if b.mesh.Has(owner) || b.Isolated() || slices.Contains(b.mesh.Refused(), owner) {
 				nodes = append(nodes, owner)
 			}
 		}

@@ -96,7 +96,7 @@ func (m *clusterMetrics) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements [prometheus.Collector].
 func (m *clusterMetrics) Collect(ch chan<- prometheus.Metric) {
 	connected := 1.0
-	if m.b.Isolated() {
+	if m.b.Isolated() || m.b.mesh.OutOfTime() {
 		connected = 0
 	}
 	ch <- prometheus.MustNewConstMetric(m.nodes, prometheus.GaugeValue, float64(len(m.b.mesh.Nodes())))

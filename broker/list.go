@@ -212,6 +212,14 @@ func (b *Broker) ListNodes(ctx context.Context) (NodeList, error) {
 		list.Partial = !b.acquainted(ctx)
 		for _, other := range b.mesh.Nodes()[1:] {
 			list.Nodes = append(list.Nodes, infoOf(other))
+			if list.Partial { // as it was when it could be heard last
+				list.Missing = append(list.Missing, string(other.ID))
+			}
+		}
+		for _, id := range b.mesh.Refused() {
+			if !slices.Contains(list.Missing, string(id)) {
+				list.without([]string{string(id)})
+			}
 		}
 		slices.SortFunc(list.Nodes, func(a, b NodeInfo) int { return strings.Compare(a.ID, b.ID) })
 	}

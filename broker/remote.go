@@ -50,6 +50,10 @@ func (b *Broker) askNode(ctx context.Context, node cluster.NodeID, q *wire.Query
 		return unavailable
 	}
 	if !b.mesh.Has(node) {
+		if slices.Contains(b.mesh.Refused(), node) {
+			unavailable.Message = "the node " + string(node) + " can't be heard, as its clock and this one's differ too much; set them"
+			return unavailable
+		}
 		return notFound
 	}
 	r, err := b.mesh.Call(ctx, []cluster.NodeID{node}, encode(q))

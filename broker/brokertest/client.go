@@ -234,6 +234,16 @@ func (c *Client) Expect(name, args string) {
 	}
 }
 
+// Take returns the events that are there and nobody has taken. It makes the
+// broker answer first, so whatever was sent before has arrived.
+func (c *Client) Take() []Event {
+	c.t.Helper()
+	c.Call("nobody handles this")
+	events := c.events
+	c.events = nil
+	return events
+}
+
 // ExpectNothing fails the test if an event is there that nobody has taken. It
 // makes the broker answer first, so whatever was sent before has arrived.
 func (c *Client) ExpectNothing() {

@@ -99,6 +99,7 @@ func (m *Mesh) Call(ctx context.Context, to []NodeID, request []byte) (Result, e
 	if err := m.add(items...); err != nil {
 		return Result{}, err
 	}
+	m.dismiss(w)
 	return m.wait(ctx, w, AskedCall, nil)
 }
 
@@ -110,8 +111,11 @@ func (m *Mesh) CallAll(ctx context.Context, request []byte) (Result, error) {
 	expected := m.members.ids()
 	ctx, cancel := waitContext(ctx)
 	defer cancel()
+	if len(expected) == 0 {
+		return Result{Missing: m.Refused()}, nil
+	}
 	w, err := m.pending.open(expected)
-	if err != nil || len(expected) == 0 {
+	if err != nil {
 		return Result{}, err
 	}
 	defer m.pending.close(w)
@@ -126,7 +130,16 @@ func (m *Mesh) CallAll(ctx context.Context, request []byte) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	return m.wait(ctx, w, AskedCall, nil)
+	return m.wait(ctx, w, AskedCall, m.dismiss(w))
+}
+
+// dismiss doesn't wait for the answers of nodes that can't be heard. It returns these.
+func (m *Mesh) dismiss(w *waiter) []NodeID {
+	refused := m.Refused()
+	for _, id := range refused {
+		m.pending.absent(w.id, id)
+	}
+	return refused
 }
 
 // missed reports whether a node did not get what was sent to its own channel.

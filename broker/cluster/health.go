@@ -144,7 +144,10 @@ func (m *Mesh) Trouble() error {
 	if err := m.bus.Trouble(); err != nil {
 		return err
 	}
-	return m.health.trouble()
+	if err := m.health.trouble(); err != nil {
+		return err
+	}
+	return m.clocks.trouble(m.now())
 }
 
 // Unreachable returns how many nodes that this one knows can't be reached at the moment.

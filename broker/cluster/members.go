@@ -222,6 +222,13 @@ func (m *members) list() []Node {
 	return nodes
 }
 
+// len returns how many nodes there are.
+func (m *members) len() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.peers)
+}
+
 // ids returns the ids of the nodes.
 func (m *members) ids() map[NodeID]struct{} {
 	m.mu.Lock()

@@ -73,6 +73,8 @@ type Options struct {
 	Observer Observer
 	// Logger is told what doesn't work, and what to do; may be nil.
 	Logger *slog.Logger
+	// Now tells the time that envelopes carry; by default [time.Now].
+	Now func() time.Time
 	// Heartbeat is how often a node says that it is there; by default 1 s.
 	Heartbeat time.Duration
 	// DeadAfter is how long a node may be silent; by default 4 s, at least
@@ -97,6 +99,7 @@ type Mesh struct {
 	info     func() Info
 	beat     time.Duration
 	maxAge   time.Duration
+	now      func() time.Time
 	sealer   *sealer
 	outbox   *outbox
 	notices  *notices
@@ -105,6 +108,7 @@ type Mesh struct {
 	// Locks of their own; none is held while another is taken but that of
 	// interests, while the bus's is.
 	health    *health
+	clocks    *clocks
 	members   *members
 	replays   *replays
 	interests *interests
@@ -140,6 +144,7 @@ func New(o Options) (*Mesh, error) {
 		info:     o.Info,
 		beat:     o.Heartbeat,
 		maxAge:   o.MaxAge,
+		now:      o.Now,
 		sealer:   newSealer(o.Keys, o.MaxEnvelopeBytes),
 		notices:  newNotices(),
 		replays:  newReplays(2 * o.MaxAge),
@@ -152,6 +157,7 @@ func New(o Options) (*Mesh, error) {
 	close(m.downed)
 	m.health = &health{log: o.Logger}
 	m.members = newMembers(o.DeadAfter, m.nodeChannel)
+	m.clocks = &clocks{log: o.Logger, keep: o.DeadAfter, nodes: m.members.len, refused: make(map[NodeID]*refusal)}
 	m.outbox = newOutbox(o.Bus, o.Observer, m.members.channels)
 	m.answers = newAnswerers(m)
 	m.interests = newInterests(o.Bus, m.topicChannel)
@@ -171,6 +177,9 @@ func (o *Options) defaults() error {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	if o.Info == nil {
 		o.Info = func() Info { return Info{} }
@@ -367,7 +376,7 @@ func (m *Mesh) envelope() *wire.Envelope {
 		Sender:      string(m.id),
 		Incarnation: m.incarnation.Load(),
 		Sequence:    m.sequence.Add(1),
-		SentUnixMs:  time.Now().UnixMilli(),
+		SentUnixMs:  m.now().UnixMilli(),
 	}
 }
 

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -113,17 +114,13 @@ func (p *pending) expect(id uint64, receivers int, absent []NodeID) {
 
 // survey turns a question of which only the number of receivers is known into one
 // to the nodes named, but for those that have answered or did not get it.
-func (p *pending) survey(id uint64, nodes []Node) {
+func (p *pending) survey(id uint64, nodes map[NodeID]struct{}) {
 	p.with(id, func(w *waiter) bool {
 		if w.expected != nil {
 			return false
 		}
-		w.surveyed, w.expected = true, make(map[NodeID]struct{})
-		for _, node := range nodes {
-			if !w.accounted(node.ID) {
-				w.expected[node.ID] = struct{}{}
-			}
-		}
+		w.surveyed, w.expected = true, nodes
+		maps.DeleteFunc(nodes, func(node NodeID, _ struct{}) bool { return w.accounted(node) })
 		return true
 	})
 }

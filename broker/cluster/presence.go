@@ -30,6 +30,9 @@ func (m *Mesh) join(ctx context.Context) {
 	}
 	for key, frame := range entries {
 		e, reason := m.sealer.open(m.entryChannel(nodesTable, key), frame)
+		if reason == "" && key != string(m.id) && m.outOfTime(e, m.now()) {
+			reason = LostClock
+		}
 		switch {
 		case reason != "":
 			m.observer.Lost(reason, 1)

@@ -58,7 +58,7 @@ func (m *Mesh) PublishReported(ctx context.Context, to Route, payload []byte) (R
 	if to.Topic == "" {
 		return m.publishTo(ctx, to, payload)
 	}
-	unheard := m.members.unheard()
+	unheard, refused := m.members.unheard(), m.Refused()
 	w, err := m.pending.open(nil)
 	if err != nil {
 		return Result{}, err
@@ -77,8 +77,8 @@ func (m *Mesh) PublishReported(ctx context.Context, to Route, payload []byte) (R
 	if err := m.add(items...); err != nil {
 		return Result{}, err
 	}
-	m.surveyWhenSlow(ctx, w, to.Topic)
-	return m.wait(ctx, w, AskedPublish, unheard)
+	m.surveyWhenSlow(ctx, w, to.Topic, refused)
+	return m.wait(ctx, w, AskedPublish, append(unheard, refused...))
 }
 
 // publishTo is PublishReported to nodes.
@@ -100,13 +100,15 @@ func (m *Mesh) publishTo(ctx context.Context, to Route, payload []byte) (Result,
 	if err := m.add(items...); err != nil {
 		return Result{}, err
 	}
+	m.dismiss(w)
 	return m.wait(ctx, w, AskedPublish, nil)
 }
 
 // surveyWhenSlow returns when w is complete, ctx has ended, or the nodes have been
-// asked who is not interested in the topic.
-func (m *Mesh) surveyWhenSlow(ctx context.Context, w *waiter, topic Topic) {
-	if time.Now().UnixNano() > m.strangersUntil.Load() {
+// asked who is not interested in the topic. Those refused can't be heard: they are as
+// good as strangers.
+func (m *Mesh) surveyWhenSlow(ctx context.Context, w *waiter, topic Topic, refused []NodeID) {
+	if len(refused) == 0 && time.Now().UnixNano() > m.strangersUntil.Load() {
 		slow := time.NewTimer(surveyAfter)
 		defer slow.Stop()
 		select {
@@ -117,7 +119,11 @@ func (m *Mesh) surveyWhenSlow(ctx context.Context, w *waiter, topic Topic) {
 		case <-slow.C:
 		}
 	}
-	m.pending.survey(w.id, m.members.list())
+	nodes := m.members.ids()
+	for _, id := range refused {
+		delete(nodes, id)
+	}
+	m.pending.survey(w.id, nodes)
 	e := m.envelope()
 	e.Body = &wire.Envelope_Survey{Survey: &wire.Survey{Id: w.id, Topic: string(topic)}}
 	if err := m.send(m.nodesChannel(), e, nil); err != nil {

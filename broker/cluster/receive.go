@@ -54,14 +54,23 @@ func (r meshReceiver) Received(msg Message) {
 
 // fresh returns why an envelope can't be what a node has just said, if so.
 func (m *Mesh) fresh(e *wire.Envelope) LossReason {
-	now := time.Now()
-	if m.sealer.keyed() && now.Sub(time.UnixMilli(e.GetSentUnixMs())).Abs() > m.maxAge {
+	now := m.now()
+	if m.outOfTime(e, now) {
 		return LostClock
 	}
 	if !m.replays.accept(NodeID(e.GetSender()), e.GetSequence(), now) {
 		return LostReplayed
 	}
 	return ""
+}
+
+// outOfTime reports whether an envelope's time is too far from this node's.
+func (m *Mesh) outOfTime(e *wire.Envelope, now time.Time) bool {
+	if !m.sealer.keyed() || now.Sub(time.UnixMilli(e.GetSentUnixMs())).Abs() <= m.maxAge {
+		return false
+	}
+	m.clocks.refuse(e, now)
+	return true
 }
 
 // echo is a message of this node's own that it is subscribed to itself. If it
@@ -90,6 +99,7 @@ func (m *Mesh) handle(channel string, e *wire.Envelope) {
 	from := NodeID(e.GetSender())
 	switch e.GetBody().(type) {
 	case *wire.Envelope_Heartbeat:
+		m.clocks.heard(from)
 		m.heardFrom(e, true)
 		return
 	case *wire.Envelope_Leave:
@@ -100,6 +110,7 @@ func (m *Mesh) handle(channel string, e *wire.Envelope) {
 		return
 	}
 	m.members.alive(from, time.Now()) // before whoever waits for it goes on
+	m.clocks.heard(from)
 	switch body := e.GetBody().(type) {
 	case *wire.Envelope_Lost:
 		m.wasLost(body.Lost.GetIncarnation())

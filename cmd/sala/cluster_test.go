@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/clustertest"
+	"github.com/salabroker/sala/broker/cluster/redis"
 )
 
 const clusterKey = "a key of the tests' cluster, long enough"
@@ -98,5 +101,112 @@ func TestClusterWithoutRedis(t *testing.T) {
 	}
 	if code := n.stop(); code != 0 || strings.Contains(n.err.String(), secret) {
 		t.Errorf("the exit code is %d, and the log\n%s", code, n.err.String())
+	}
+}
+
+// metric returns the value of a metric without labels, as text.
+func (n *node) metric(t *testing.T, name string) string {
+	t.Helper()
+	_, body := get(t, "http://"+n.http+"/metrics", "")
+	for line := range strings.Lines(body) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// TestClusterRefused: a Redis that takes connections and refuses a part of what a node
+// needs. The node finds out, says why, and is ready again when it is let.
+func TestClusterRefused(t *testing.T) {
+	const may = "ACL SETUSER node on >secret ~* &* +@all"
+	for name, test := range map[string]struct {
+		refuse, allow string
+		says          string // in /readyz and in the log
+		connected     string
+	}{
+		"PUBLISH":    {"ACL SETUSER node -publish", may, "NOPERM", "0"},
+		"SUBSCRIBE":  {"ACL SETUSER node -subscribe", may, "NOPERM", "0"},
+		"a channel":  {"ACL SETUSER node resetchannels &sala:node:*", may, "NOPERM", "0"},
+		"SET":        {"ACL SETUSER node -set", may, "NOPERM", "1"},
+		"memory":     {"CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0", "OOM", "1"},
+		"writes":     {"CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0", "NOREPLICAS", "1"},
+		"a password": {"ACL SETUSER node resetpass >another", may, "WRONGPASS", "0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			redis := clustertest.Start(t)
+			redis.Must(may)
+			n := plain(t, "--redis-url", strings.Replace(redis.URL(), "//", "//node:secret@", 1), "--log-level", "info")
+			ready := "http://" + n.http + "/readyz"
+			eventually(t, "the node is ready", func() bool { status, _ := get(t, ready, ""); return status == http.StatusOK })
+			redis.Must(test.refuse)
+			if name != "a channel" { // a user that may no longer hear a channel is disconnected by Redis itself
+				_, _ = redis.Do("CLIENT KILL USER node")
+			}
+			eventually(t, "the node isn't ready and says why", func() bool {
+				status, body := get(t, ready, "")
+				return status == http.StatusServiceUnavailable && strings.Contains(body, test.says) &&
+					n.metric(t, "sala_cluster_connected") == test.connected
+			})
+			if status, body := get(t, ready+"?local=1", ""); status != http.StatusOK {
+				t.Errorf("/readyz?local=1: %d %s", status, body)
+			}
+			n.err.line(t, test.says)
+			redis.Must(test.allow)
+			eventually(t, "the node is ready again", func() bool {
+				status, _ := get(t, ready, "")
+				return status == http.StatusOK && n.metric(t, "sala_cluster_connected") == "1"
+			})
+		})
+	}
+}
+
+// silent is a node that says nothing but that it is there.
+type silent struct{}
+
+func (silent) Deliver(cluster.Delivery) []byte { return nil }
+func (silent) Answer(context.Context, cluster.NodeID, []byte) ([]byte, error) {
+	return nil, nil
+}
+func (silent) NodeJoined(cluster.Node) {}
+func (silent) NodeLeft(cluster.Node)   {}
+func (silent) NodeLost(cluster.Node)   {}
+func (silent) Rejoined()               {}
+
+// TestClusterClocks: nodes whose clocks differ can't hear each other. Each says so.
+func TestClusterClocks(t *testing.T) {
+	server := clustertest.Start(t)
+	n := plain(t, "--redis-url", server.URL(), "--cluster-key", clusterKey)
+	bus, err := redis.New(redis.Options{URL: server.URL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := cluster.New(cluster.Options{
+		Bus: bus, Handler: silent{}, Keys: [][]byte{[]byte(clusterKey)},
+		Now: func() time.Time { return time.Now().Add(-time.Minute) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- other.Run(ctx) }()
+	defer func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	}()
+	ready := "http://" + n.http + "/readyz"
+	eventually(t, "the node isn't ready and says why", func() bool {
+		status, body := get(t, ready, "")
+		return status == http.StatusServiceUnavailable && strings.Contains(body, "clock") && strings.Contains(body, "1m0s behind")
+	})
+	n.err.line(t, "clock", "1m0s behind", string(other.ID()))
+	if code, out, _ := n.call(t, "nodes", "-o", "json"); code != 0 || !strings.Contains(out, `"partial": true`) || !strings.Contains(out, string(other.ID())) {
+		t.Errorf("nodes: %d %s", code, out)
+	}
+	if got := n.metric(t, "sala_cluster_connected"); got != "0" {
+		t.Errorf("sala_cluster_connected is %s", got)
 	}
 }

@@ -1,0 +1,133 @@
+package broker_test
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/brokertest"
+	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/cluster/clustertest"
+	"github.com/salabroker/sala/broker/cluster/redis"
+)
+
+// TestNothingLooksComplete cuts one of three nodes off, and compares what every
+// call says with what clients get.
+func TestNothingLooksComplete(t *testing.T) {
+	for name, fault := range map[string]cluster.Fault{
+		"severed": cluster.Severed, "unsubscribed": cluster.Unsubscribed, "deaf": cluster.Deaf,
+	} {
+		t.Run("in memory, "+name, func(t *testing.T) {
+			x := cluster.NewExchange()
+			buses := []cluster.Bus{x.Bus(), x.Bus(), x.Bus()}
+			nothingLooksComplete(t, buses, func() { x.SetFault(buses[2], fault) })
+		})
+	}
+	for name, cut := range map[string]func(*clustertest.Proxy){
+		"severed":      (*clustertest.Proxy).Cut,
+		"unsubscribed": (*clustertest.Proxy).CutHearing,
+		"deaf":         (*clustertest.Proxy).StopHearing,
+	} {
+		t.Run("over Redis, "+name, func(t *testing.T) {
+			server := clustertest.Start(t)
+			proxy := clustertest.StartProxy(t, server.Port)
+			buses := []cluster.Bus{redisBus(t, server.URL()), redisBus(t, server.URL()), redisBus(t, proxy.URL())}
+			nothingLooksComplete(t, buses, func() { cut(proxy) })
+		})
+	}
+}
+
+func redisBus(t *testing.T, url string) cluster.Bus {
+	t.Helper()
+	bus, err := redis.New(redis.Options{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bus
+}
+
+// nothingLooksComplete cuts the last of three buses off. Calls are few and quick,
+// as the node is taken for lost after four seconds.
+func nothingLooksComplete(t *testing.T, buses []cluster.Bus, cut func()) {
+	t.Helper()
+	nodes := startNodes(t, 3, broker.Options{}, func(i int) cluster.Bus { return buses[i] })
+	users := []string{"user0", "user1", "user2"}
+	var clients []*brokertest.Client
+	var sockets []string
+	for i, node := range nodes {
+		c := join(t, node, users[i])
+		clients, sockets = append(clients, c), append(sockets, c.ID)
+	}
+	hi := broker.Message{Event: "hi", Args: json.RawMessage(`[]`)}
+	here := nodes[0]
+	eventually(t, "all are there", func() bool {
+		report, err := here.Emit(t.Context(), everyoneInLobby, broker.Message{Event: "before", Args: json.RawMessage(`[]`)})
+		return err == nil && report.Queued == 3 && !report.Partial
+	})
+	lost := clients[2].ID[:cluster.NodeIDBytes]
+	cut()
+
+	short := func() context.Context {
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		t.Cleanup(cancel)
+		return ctx
+	}
+	wantPartial := func(what string, c broker.Coverage, err error) {
+		t.Helper()
+		if err != nil || !c.Partial || !slices.Equal(c.Missing, []string{lost}) {
+			t.Errorf("%s: %+v, %v; want %s missing", what, c, err, lost)
+		}
+	}
+	targets := map[string]broker.Target{
+		"room":    everyoneInLobby,
+		"all":     {Everyone: true},
+		"users":   {Users: users},
+		"a user":  {Users: users[2:]},
+		"sockets": {Sockets: sockets},
+	}
+	for name, target := range targets {
+		message := broker.Message{Event: "now", Args: json.RawMessage(`["` + name + `"]`)}
+		report, err := here.Emit(short(), target, message)
+		wantPartial("emit to "+name, report.Coverage, err)
+		got := 0
+		for _, c := range clients {
+			got += len(slices.DeleteFunc(c.Take(), func(e brokertest.Event) bool { return e.Args != string(message.Args) }))
+		}
+		if report.Queued != got || report.Matched != got {
+			t.Errorf("emit to %s: %+v, but %d clients got it", name, report, got)
+		}
+	}
+	summary, err := here.EmitWithAck(short(), everyoneInLobby, hi, broker.AckOptions{Timeout: 50 * time.Millisecond}, func(broker.Ack) error { return nil })
+	wantPartial("EmitWithAck", summary.Coverage, err)
+	room, err := here.GetRoom(short(), "/", "lobby")
+	wantPartial("GetRoom", room.Coverage, err)
+	if room.Sockets != 2 || room.Users != 2 {
+		t.Errorf("GetRoom: %+v, want the two that can be counted", room)
+	}
+	rooms, err := here.ListRooms(short(), broker.RoomQuery{})
+	wantPartial("ListRooms", rooms.Coverage, err)
+	list, err := here.ListSockets(short(), broker.SocketQuery{})
+	wantPartial("ListSockets", list.Coverage, err)
+	if _, err := here.GetSocket(short(), clients[2].ID); !isCode(err, broker.CodeUnavailable) {
+		t.Errorf("GetSocket: %v", err)
+	}
+	out, err := here.Broker.Join(short(), everyoneInLobby, []string{"other"})
+	wantPartial("Join", out.Coverage, err)
+	out, err = here.Leave(short(), everyoneInLobby, []string{"other"})
+	wantPartial("Leave", out.Coverage, err)
+	out, err = here.Update(short(), everyoneInLobby, json.RawMessage(`{}`))
+	wantPartial("Update", out.Coverage, err)
+	out, err = here.RevokeTokens(short(), broker.RevokeTokens{User: "nobody"})
+	wantPartial("RevokeTokens", out.Coverage, err)
+	out, err = here.ClearRoom(short(), broker.ClearRoom{Room: "lobby"})
+	wantPartial("ClearRoom", out.Coverage, err)
+	out, err = here.Disconnect(short(), broker.Target{Everyone: true}, "")
+	wantPartial("Disconnect", out.Coverage, err)
+	if out.Matched != 2 {
+		t.Errorf("Disconnect: %+v, want the two that can be reached", out)
+	}
+	clients[2].Call("nobody handles this") // it lives
+}
