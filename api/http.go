@@ -107,10 +107,34 @@ func serveOpenAPI(w http.ResponseWriter, _ *http.Request) {
 // serveLive says that the process runs and answers.
 func serveLive(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "ok") }
 
-// serveReady says whether the node should get new clients. With ?local=1 it
-// doesn't matter whether it reaches the other nodes: its own clients do well
-// without, and there may be no node that does.
+// HealthHandler serves /livez and /readyz for strangers: it says whether the
+// node is well, and not why it isn't.
+func (s *Server) HealthHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/livez", apiHeaders(get(serveLive)))
+	mux.Handle("/readyz", apiHeaders(get(func(w http.ResponseWriter, r *http.Request) {
+		if s.unready(r) != nil {
+			writeText(w, http.StatusServiceUnavailable, "not ready")
+			return
+		}
+		writeText(w, http.StatusOK, "ok")
+	})))
+	return mux
+}
+
+// serveReady says whether the node should get new clients.
 func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
+	if err := s.unready(r); err != nil {
+		writeText(w, http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	writeText(w, http.StatusOK, "ok")
+}
+
+// unready returns why the node should get no new clients, nil if it should. With
+// ?local=1 it doesn't matter whether it reaches the other nodes: its own clients
+// do well without, and there may be no node that does.
+func (s *Server) unready(r *http.Request) error {
 	checks := []func() error{s.ready}
 	if r.URL.Query().Get("local") != "1" {
 		checks = append(checks, s.reaches)
@@ -120,11 +144,10 @@ func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		if err := check(); err != nil {
-			writeText(w, http.StatusServiceUnavailable, err.Error())
-			return
+			return err
 		}
 	}
-	writeText(w, http.StatusOK, "ok")
+	return nil
 }
 
 func writeText(w http.ResponseWriter, code int, text string) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
+	_ "google.golang.org/grpc/encoding/gzip" // callers may compress; what that becomes has the limit of a request
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
@@ -71,6 +72,9 @@ type Config struct {
 	// request may be 1 MiB larger, and the body of a REST request, where JSON
 	// and Base64 take more room, twice as large as that.
 	MaxMessageBytes int64
+	// NoReflection keeps the services from being described to callers, such as
+	// grpcurl, without a key.
+	NoReflection bool
 	// Ready returns why the node should get no new clients, nil if it may; it
 	// is called concurrently. Nil means that it always may.
 	Ready func() error
@@ -128,6 +132,7 @@ type Server struct {
 	emits    bool     // whether it gets emits
 	log      *slog.Logger
 	metrics  *metrics
+	reflects bool // whether it describes its services
 	ready    func() error
 	reaches  func() error
 	grpc     *grpc.Server
@@ -164,6 +169,7 @@ func New(cfg Config) (*Server, error) {
 		emits:    cfg.AuditEmits,
 		log:      cfg.Logger,
 		metrics:  metrics,
+		reflects: !cfg.NoReflection,
 		ready:    cfg.Ready,
 		reaches:  cfg.Reaches,
 		stopping: make(chan struct{}),
@@ -213,7 +219,9 @@ func (s *Server) newGRPCServer(maxRequest int, connectTime time.Duration) *grpc.
 		s.health.SetServingStatus(name, grpc_health_v1.HealthCheckResponse_SERVING)
 	}
 	grpc_health_v1.RegisterHealthServer(server, s.health)
-	reflection.Register(server)
+	if s.reflects {
+		reflection.Register(server)
+	}
 	return server
 }
 

@@ -50,10 +50,14 @@ type client struct {
 // Open implements [engine.Handler].
 func (b *Broker) Open(conn *engine.Conn, r *http.Request) engine.Receiver {
 	c := &client{
-		b:       b,
-		conn:    conn,
-		token:   tokenOf(r),
-		decoder: packet.Decoder{MaxBytes: int(b.opts.MaxMessageBytes), MaxAttachments: b.opts.MaxAttachments},
+		b:     b,
+		conn:  conn,
+		token: tokenOf(r),
+		decoder: packet.Decoder{
+			MaxBytes:       int(b.opts.MaxMessageBytes),
+			MaxAuthBytes:   b.opts.Tokens.MaxBytes() + otherAuthBytes,
+			MaxAttachments: b.opts.MaxAttachments,
+		},
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -4,26 +4,13 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
-
-	"github.com/salabroker/sala/broker/forwarded"
 )
 
 // reasonOriginDenied is how the metrics count the pages that may not connect.
 const reasonOriginDenied = "ORIGIN_DENIED"
-
-// socketPath is where Socket.IO clients connect.
-const socketPath = "/socket.io/"
-
-// publicHandler serves Socket.IO below its path, to allowed origins only.
-func (b *Broker) publicHandler(socketIO http.Handler) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle(socketPath, b.checkOrigin(socketIO))
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		refuse(w, http.StatusNotFound, "this is a Sala broker: connect a Socket.IO client, which asks below "+socketPath)
-	})
-	return limitBodyTime(forwarded.Proxies(b.opts.TrustedProxies).Handler(mux), bodyTimeout)
-}
 
 // bodyTimeout is how long a client may take over the body of a request.
 const bodyTimeout = 10 * time.Second
@@ -65,13 +52,49 @@ func (b *Broker) checkOrigin(next http.Handler) http.Handler {
 		h.Set("Access-Control-Allow-Credentials", "true")
 		h.Add("Vary", "Origin")
 		if r.Method == http.MethodOptions {
-			h.Set("Access-Control-Allow-Methods", "GET, POST")
-			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
-			h.Set("Access-Control-Max-Age", "600")
-			w.WriteHeader(http.StatusNoContent)
+			b.preflight(w, r)
 			return
 		}
 		next.ServeHTTP(w, r)
+	})
+}
+
+// preflight answers what browsers ask before a request of a page's own making.
+func (b *Broker) preflight(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	headers := "Authorization, Content-Type"
+	for _, name := range b.opts.AllowedHeaders {
+		if name != "*" {
+			headers += ", " + name
+		}
+	}
+	// A star would mean a header of that name, as clients send credentials.
+	asked := r.Header.Get("Access-Control-Request-Headers")
+	if slices.Contains(b.opts.AllowedHeaders, "*") && areHeaderNames(asked) {
+		headers = asked
+		h.Add("Vary", "Access-Control-Request-Headers")
+	}
+	h.Set("Access-Control-Allow-Methods", "GET, POST")
+	h.Set("Access-Control-Allow-Headers", headers)
+	h.Set("Access-Control-Max-Age", "600")
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func areHeaderNames(list string) bool {
+	for name := range strings.SplitSeq(list, ",") {
+		if !isHeaderName(strings.TrimSpace(name)) {
+			return false
+		}
+	}
+	return true
+}
+
+// isHeaderName reports whether name is a token (RFC 9110, 5.6.2).
+func isHeaderName(name string) bool {
+	const marks = "!#$%&'*+-.^_`|~"
+	return name != "" && len(name) <= maxNameBytes && !strings.ContainsFunc(name, func(r rune) bool {
+		letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+		return !letter && !strings.ContainsRune(marks, r)
 	})
 }
 

@@ -83,7 +83,7 @@ func (b *Broker) authenticate(ns *namespace, fallback string, p *packet.Packet) 
 		return token.Claims{}, &Error{
 			Code:    CodeUnauthenticated,
 			Reason:  token.ReasonTooLarge,
-			Message: fmt.Sprintf("what the client sent as auth is too large; a token has at most %d bytes", token.MaxBytes),
+			Message: fmt.Sprintf("what the client sent as auth is too large; a token has at most %d bytes", b.opts.Tokens.MaxBytes()),
 		}
 	}
 	raw := p.Token
@@ -108,6 +108,9 @@ func checkNamespace(ns *namespace, g token.Grant) *Error {
 func allowsNamespace(g token.Grant, name string) bool {
 	return len(g.Namespaces) == 0 || slices.Contains(g.Namespaces, name)
 }
+
+// otherAuthBytes is how much a client may send as auth beside its token.
+const otherAuthBytes = 8 << 10
 
 // otherAuth returns what a client has sent as auth beside its token; nil if
 // that is nothing.

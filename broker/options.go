@@ -31,6 +31,13 @@ type Options struct {
 	// all subdomains, at any depth, and not example.com itself; "*" allows any
 	// origin.
 	AllowedOrigins []string
+	// AllowedHeaders are the headers that pages of allowed origins may send with
+	// requests of their own making, beside Authorization and Content-Type; "*"
+	// allows any.
+	AllowedHeaders []string
+	// Path is below what clients connect; "/socket.io/" by default. A "/" at its
+	// end is added.
+	Path string
 	// PingInterval, PingTimeout and ConnectTimeout default to 25 s, 20 s and
 	// 10 s.
 	PingInterval, PingTimeout, ConnectTimeout time.Duration
@@ -152,6 +159,8 @@ func (o *Options) setDefaults() {
 	if len(o.Namespaces) == 0 {
 		o.Namespaces = []string{"/"}
 	}
+	setDefault(&o.Path, "/socket.io/")
+	o.Path = strings.TrimSuffix(o.Path, "/") + "/"
 	setDefault(&o.PingInterval, 25*time.Second)
 	setDefault(&o.PingTimeout, 20*time.Second)
 	setDefault(&o.ConnectTimeout, 10*time.Second)
@@ -209,6 +218,14 @@ func (o *Options) validate() error {
 		if _, err := parseOriginPattern(origin); err != nil {
 			v.add(fmt.Sprintf("allowed_origins[%d]", i), "%s", err)
 		}
+	}
+	for i, name := range o.AllowedHeaders {
+		if name != "*" && !isHeaderName(name) {
+			v.add(fmt.Sprintf("allowed_headers[%d]", i), "%q is no name of a header; one looks like X-Tenant-Id", name)
+		}
+	}
+	if err := checkPath(o.Path); err != nil {
+		v.add("path", "%s", err)
 	}
 	if o.PingInterval < 0 || o.PingTimeout < 0 || o.ConnectTimeout < 0 {
 		v.add("ping_interval", "ping_interval, ping_timeout and connect_timeout must be above zero")

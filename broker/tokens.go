@@ -73,8 +73,8 @@ func (b *Broker) IssueToken(_ context.Context, r TokenRequest) (IssuedToken, err
 	if err != nil {
 		return IssuedToken{}, &Error{Code: CodeInternal, Reason: ReasonSigningFailed, Message: "the token could not be signed"}
 	}
-	if len(raw) > token.MaxBytes {
-		v.add("user", "the token would have %d bytes, at most %d are accepted; name fewer rooms and patterns", len(raw), token.MaxBytes)
+	if most := b.opts.Tokens.MaxBytes(); len(raw) > most {
+		v.add("user", "the token would have %d bytes, at most %d are accepted (--max-token-bytes); name fewer rooms and patterns", len(raw), most)
 		return IssuedToken{}, v.err()
 	}
 	return IssuedToken{Token: raw, ID: claims.ID, ExpiresAt: claims.ExpiresAt}, nil

@@ -29,6 +29,10 @@ type Config struct {
 	// PublicTLS says that the Socket.IO listener speaks TLS.
 	PublicTLS bool
 
+	// Path is below what the Socket.IO listener serves clients, such as
+	// "/socket.io/".
+	Path string
+
 	// Version is shown in a corner of the page; empty shows nothing.
 	Version string
 }
@@ -74,6 +78,7 @@ func serveConfig(w http.ResponseWriter, cfg Config) {
 	_ = json.NewEncoder(w).Encode(map[string]any{
 		"publicPort": cfg.PublicPort,
 		"publicTLS":  cfg.PublicTLS,
+		"path":       cfg.Path,
 		"version":    cfg.Version,
 	})
 }

@@ -17,7 +17,7 @@ func get(t *testing.T, method, path, host string) (*http.Response, string) {
 	request := httptest.NewRequestWithContext(t.Context(), method, path, nil)
 	request.Host = host
 	recorder := httptest.NewRecorder()
-	console.Handler(console.Config{PublicPort: 3000, Version: "v1.2.3"}).ServeHTTP(recorder, request)
+	console.Handler(console.Config{PublicPort: 3000, Path: "/chat/", Version: "v1.2.3"}).ServeHTTP(recorder, request)
 	response := recorder.Result()
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
@@ -64,12 +64,13 @@ func TestConfig(t *testing.T) {
 	_, body := get(t, "GET", "/console.json", "localhost:9091")
 	var config struct {
 		PublicPort int
+		Path       string
 		Version    string
 	}
 	if err := json.Unmarshal([]byte(body), &config); err != nil {
 		t.Fatal(err)
 	}
-	if config.PublicPort != 3000 || config.Version != "v1.2.3" {
+	if config.PublicPort != 3000 || config.Path != "/chat/" || config.Version != "v1.2.3" {
 		t.Errorf("got %+v", config)
 	}
 }

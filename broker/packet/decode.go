@@ -19,9 +19,7 @@ const (
 	defaultAttachments = 64
 	maxNamespaceBytes  = 255
 	maxEventBytes      = 255
-	// maxAuthBytes bounds what a CONNECT packet may carry: a token and a
-	// little more.
-	maxAuthBytes = 16 << 10
+	defaultAuthBytes   = 16 << 10
 )
 
 var (
@@ -69,6 +67,9 @@ type Packet struct {
 type Decoder struct {
 	// MaxBytes bounds a packet, its attachments included.
 	MaxBytes int
+	// MaxAuthBytes bounds what a CONNECT packet may carry, a token and a little
+	// more; zero means 16 KiB.
+	MaxAuthBytes int
 	// MaxAttachments bounds how many attachments a packet has; zero means 64.
 	MaxAttachments int
 
@@ -94,7 +95,7 @@ func (d *Decoder) Text(text []byte) (p Packet, ok bool, err error) {
 	if len(text) > d.MaxBytes && p.Type != parser.CONNECT {
 		return p, false, ErrTooLarge
 	}
-	if err := p.parseData(attachments, rest); err != nil {
+	if err := p.parseData(attachments, rest, cmp.Or(d.MaxAuthBytes, defaultAuthBytes)); err != nil {
 		return p, false, err
 	}
 	if attachments > 0 {
@@ -170,10 +171,10 @@ func (p *Packet) parseID(text []byte) (rest []byte, err error) {
 }
 
 // parseData checks the payload against the packet's type and keeps it.
-func (p *Packet) parseData(attachments int, raw []byte) error {
+func (p *Packet) parseData(attachments int, raw []byte, maxAuth int) error {
 	switch p.Type {
 	case parser.CONNECT:
-		return p.parseAuth(raw)
+		return p.parseAuth(raw, maxAuth)
 	case parser.DISCONNECT:
 		if len(raw) > 0 {
 			return errPayload
@@ -201,11 +202,11 @@ func (p *Packet) parseData(attachments int, raw []byte) error {
 	return nil
 }
 
-func (p *Packet) parseAuth(raw []byte) error {
+func (p *Packet) parseAuth(raw []byte, most int) error {
 	if len(raw) == 0 {
 		return nil
 	}
-	if len(raw) > maxAuthBytes {
+	if len(raw) > most {
 		p.AuthTooLarge = true
 		return nil
 	}

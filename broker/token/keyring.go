@@ -1,6 +1,7 @@
 package token
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -28,6 +29,8 @@ type Options struct {
 	// Audiences are for whom tokens may be ("aud"); none means anybody. Tokens
 	// that are issued here say the first.
 	Audiences []string
+	// MaxBytes bounds a token, whoever has made it; zero means [DefaultMaxBytes].
+	MaxBytes int
 	// AllowShortSecrets accepts secrets of less than [MinSecretBytes], for
 	// development.
 	AllowShortSecrets bool
@@ -43,6 +46,7 @@ type Keyring struct {
 	public    []*PublicKey
 	sources   []Source
 	userClaim string
+	maxBytes  int
 	issuers   []string
 	audiences []string
 	now       func() time.Time
@@ -70,14 +74,12 @@ func NewKeyring(o Options) (*Keyring, error) {
 		keys:      o.Keys,
 		public:    o.PublicKeys,
 		sources:   o.Sources,
-		userClaim: o.UserClaim,
+		userClaim: cmp.Or(o.UserClaim, "sub"),
+		maxBytes:  cmp.Or(o.MaxBytes, DefaultMaxBytes),
 		issuers:   o.Issuers,
 		audiences: o.Audiences,
 		now:       o.Now,
 		parser:    jwt.NewParser(jwt.WithJSONNumber(), jwt.WithStrictDecoding()),
-	}
-	if ring.userClaim == "" {
-		ring.userClaim = "sub"
 	}
 	if ring.now == nil {
 		ring.now = time.Now
@@ -127,6 +129,9 @@ func (o *Options) checkPublicKeys() error {
 
 // Now is the time by the clock that tokens begin and end by.
 func (r *Keyring) Now() time.Time { return r.now() }
+
+// MaxBytes is how long a token may be.
+func (r *Keyring) MaxBytes() int { return r.maxBytes }
 
 // Issues reports whether the keyring can issue tokens.
 func (r *Keyring) Issues() bool { return len(r.keys) > 0 }

@@ -11,8 +11,12 @@ import (
 	"github.com/salabroker/sala/broker/rawjson"
 )
 
-// MaxBytes bounds a token.
-const MaxBytes = 8 << 10
+// Bounds of [Options.MaxBytes]: what is used if it is zero, and the most that it
+// may be.
+const (
+	DefaultMaxBytes = 8 << 10
+	MostMaxBytes    = 64 << 10
+)
 
 // skew is how far another machine's clock may be off where it doesn't matter
 // much. It isn't granted to "exp".
@@ -48,10 +52,10 @@ func invalid(format string, args ...any) *Refusal {
 // may get only now, it waits for that, at most [missWait]. An error is always a
 // *[Refusal].
 func (r *Keyring) Verify(raw string) (Claims, error) {
-	if len(raw) > MaxBytes {
+	if len(raw) > r.maxBytes {
 		return Claims{}, &Refusal{
 			Reason:  ReasonTooLarge,
-			Message: fmt.Sprintf("the token has %d bytes, at most %d are read", len(raw), MaxBytes),
+			Message: fmt.Sprintf("the token has %d bytes, at most %d are read", len(raw), r.maxBytes),
 		}
 	}
 	claims, err := r.signed(raw)

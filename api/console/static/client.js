@@ -33,11 +33,11 @@ export class Socket {
 
   // handlers: connect(id), connectError({message, data}), event(name, args),
   // disconnect(reason). After connectError and disconnect nothing more comes.
-  constructor(origin, { namespace = '/', auth = {}, handlers = {} }) {
+  constructor(origin, { path = '/socket.io/', namespace = '/', auth = {}, handlers = {} }) {
     this.#namespace = namespace;
     this.#auth = auth;
     this.#handlers = handlers;
-    this.#ws = new WebSocket(`${origin.replace(/^http/, 'ws')}/socket.io/?EIO=4&transport=websocket`);
+    this.#ws = new WebSocket(`${origin.replace(/^http/, 'ws')}${path}?EIO=4&transport=websocket`);
     this.#ws.binaryType = 'arraybuffer';
     this.#ws.onmessage = ({ data }) => (typeof data === 'string' ? this.#onFrame(data) : this.#onAttachment(data));
     this.#ws.onclose = () => this.#end('the connection was closed');

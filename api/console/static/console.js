@@ -8,6 +8,7 @@ const $ = (id) => document.getElementById(id);
 const state = {
   key: takeKeyFromAddress(),
   origin: '', // of the broker's public listener
+  path: '', // below what it serves clients
   socket: undefined,
   user: '',
   namespace: '/',
@@ -83,7 +84,7 @@ async function connect() {
   try {
     const { token } = await call('POST', '/v1/tokens', { user: state.user, ttl: '3600s', join: ['**'], publish: ['**'], broadcast: true });
     const handlers = { connect: (id) => onConnect(id, namespace), connectError: onConnectError, disconnect: onDisconnect, event: onEvent };
-    state.socket = new Socket(state.origin, { namespace, auth: { token }, handlers });
+    state.socket = new Socket(state.origin, { path: state.path, namespace, auth: { token }, handlers });
   } catch (err) {
     if (err.status === 401) {
       state.key = ''; // ask for another
@@ -343,9 +344,10 @@ function note(text) {
 }
 
 function stockSnippet() {
+  const path = state.path === '/socket.io/' ? '' : `path: "${state.path}", `;
   return `import { io } from "socket.io-client";
 
-const socket = io("${state.origin}", { auth: { token } });
+const socket = io("${state.origin}", { ${path}auth: { token } });
 socket.on("connect", () => {
   socket.emit("join", { room: "lobby", username: "ada" });
   socket.emit("my_event", { room: "lobby", message: "Hello, room!" });
@@ -364,8 +366,9 @@ function onSubmit(form, action) {
 }
 
 async function start() {
-  const { publicPort, publicTLS, version } = await (await fetch('/console.json')).json();
+  const { publicPort, publicTLS, path, version } = await (await fetch('/console.json')).json();
   state.origin = `${publicTLS ? 'https' : 'http'}://${location.hostname}:${publicPort}`;
+  state.path = path;
   $('version').textContent = version;
   $('stock-text').textContent = stockSnippet();
   $('curl-text').textContent = curlFor('GET', roomsPath());

@@ -106,7 +106,7 @@ func (a *App) assemble(ctx context.Context) error {
 	a.grpc.guard(maxControlConnections, limit.AddressOptions{}, a.log)
 	if a.cfg.Flags.Dev {
 		options.AllowedOrigins = slices.Concat(options.AllowedOrigins, a.pageOrigins())
-		page = console.Handler(console.Config{PublicPort: a.public.port(), PublicTLS: a.public.tls != nil, Version: a.version})
+		page = console.Handler(console.Config{PublicPort: a.public.port(), PublicTLS: a.public.tls != nil, Path: options.Path, Version: a.version})
 	}
 	if err := a.openState(); err != nil {
 		return err
@@ -156,6 +156,7 @@ func (a *App) build(ctx context.Context, options broker.Options, page http.Handl
 		Audit:           records,
 		AuditEmits:      a.cfg.Flags.AuditEmits,
 		MaxMessageBytes: a.cfg.Broker.MaxMessageBytes,
+		NoReflection:    !a.cfg.Flags.GRPCReflection,
 		Ready:           a.ready,
 		Reaches:         a.reachesCluster,
 		ClientCerts:     a.cfg.Flags.ControlClientCA != "",
@@ -200,13 +201,27 @@ func (a *App) newRegistry() (*prometheus.Registry, error) {
 func (a *App) serveHTTP() {
 	a.http.server = newServer(a.api.HTTPHandler(), a.log)
 	a.onStop("control HTTP server", stopGrace, a.http.shutdown)
-	a.public.server = newServer(a.broker.Handler(), a.log)
+	a.public.server = newServer(a.publicHandler(), a.log)
+	a.public.server.MaxHeaderBytes += int(a.cfg.Flags.MaxToken) // which may be in the URL
 	a.onStop("public HTTP server", stopGrace, a.public.shutdown)
 	a.onStop("clients", a.cfg.Flags.DrainTimeout, a.broker.Shutdown)
 	a.onStop("readiness", stopGrace, func(context.Context) error {
 		a.api.Drain()
 		return nil
 	})
+}
+
+// publicHandler serves clients and, if that is wanted, health checks.
+func (a *App) publicHandler() http.Handler {
+	if !a.cfg.Flags.PublicHealth {
+		return a.broker.Handler()
+	}
+	mux := http.NewServeMux()
+	for _, path := range broker.HealthPaths() {
+		mux.Handle(path, a.api.HealthHandler())
+	}
+	mux.Handle("/", a.broker.Handler())
+	return mux
 }
 
 func (a *App) onStop(what string, limit time.Duration, stop func(context.Context) error) {

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func testConfig(t *testing.T, change func(*config.Flags)) *config.Config {
 	t.Helper()
 	flags := &config.Flags{
-		Dev: true, Listen: "127.0.0.1:0", GRPCListen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", MaxMessage: 1_000_000, MaxRooms: 1000, MaxAttachments: 64, MaxQueue: 1 << 20, SlowConsumers: "disconnect",
+		Dev: true, Listen: "127.0.0.1:0", GRPCListen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0", MaxMessage: 1_000_000, MaxRooms: 1000, MaxAttachments: 64, MaxQueue: 1 << 20, MaxToken: 8192, SocketPath: "/socket.io/", SlowConsumers: "disconnect",
 		PingInterval: time.Second, PingTimeout: time.Second, ConnectTimeout: time.Second, DrainTimeout: time.Second,
 		AckTimeout: time.Second, DecideTimeout: time.Second, DecideDefault: "refuse",
 	}

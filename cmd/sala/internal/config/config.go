@@ -6,6 +6,7 @@ import (
 
 	"github.com/salabroker/sala/api"
 	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/token"
 	"github.com/salabroker/sala/broker/token/jwks"
 )
 
@@ -45,7 +46,7 @@ func (f *Flags) Build() (*Config, error) {
 	c.Cluster = f.cluster(&p)
 	f.checkNumbers(&p)
 	f.Namespaces = splitCommas(f.Namespaces)
-	f.AllowedOrigins = splitCommas(f.AllowedOrigins)
+	f.AllowedOrigins, f.AllowedHeaders = splitCommas(f.AllowedOrigins), splitCommas(f.AllowedHeaders)
 	f.TrustedProxies, f.LimitExempt = splitCommas(f.TrustedProxies), splitCommas(f.LimitExempt)
 	proxies := parseNetworks(&p, "--trusted-proxies", f.TrustedProxies)
 	limits := f.limits(&p)
@@ -61,6 +62,8 @@ func (f *Flags) Build() (*Config, error) {
 		Tokens:             ring,
 		DefaultPermissions: sections.DefaultPermissions.toBroker(),
 		AllowedOrigins:     f.AllowedOrigins,
+		AllowedHeaders:     f.AllowedHeaders,
+		Path:               f.SocketPath,
 		PingInterval:       f.PingInterval,
 		PingTimeout:        f.PingTimeout,
 		ConnectTimeout:     f.ConnectTimeout,
@@ -149,6 +152,12 @@ func (f *Flags) checkNumbers(p *problems) {
 	}
 	if f.MaxMessage <= 0 {
 		p.addf("--max-message-bytes is %d; it must be above zero, such as 1000000", f.MaxMessage)
+	}
+	if f.SocketPath == "" {
+		p.addf("--path is empty; it looks like /socket.io/")
+	}
+	if f.MaxToken < 1<<10 || f.MaxToken > token.MostMaxBytes {
+		p.addf("--max-token-bytes is %d; it must be between 1024 and %d", f.MaxToken, token.MostMaxBytes)
 	}
 	if f.MaxQueue <= 0 {
 		p.addf("--max-queue-bytes is %d; it must be above zero, such as 1048576", f.MaxQueue)

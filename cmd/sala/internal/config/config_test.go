@@ -110,6 +110,7 @@ func TestContract(t *testing.T) {
 		"max-connections-per-user": "1000", "max-namespaces-per-connection": "100", "max-events-per-second": "1000",
 		"max-bytes-per-second": "10000000", "max-joins-per-second": "100", "max-rooms-per-socket": "1000",
 		"max-attachments": "64", "trusted-proxies": "",
+		"path": "/socket.io/", "allowed-headers": "", "public-health": "", "max-token-bytes": "8192", "grpc-reflection": "true",
 		"max-message-bytes": "1000000", "max-queue-bytes": "1048576", "slow-consumers": "disconnect",
 		"ack-timeout": "10s", "decide-timeout": "5s", "decide-default": "refuse", "decide-required": "", "log-level": "info", "log-format": "text", "config": "",
 	}
@@ -281,6 +282,7 @@ rooms: {join_event: entrar, leave_event: salir, announce: {event: message, joine
 		},
 		Rooms: broker.RoomEvents{JoinEvent: "entrar", LeaveEvent: "salir", Announce: &broker.Announcement{
 			Event: "message", Joined: "{user} ha entrado en la sala {room}.", Left: "adiós"}},
+		Path:         "/socket.io/",
 		PingInterval: got.PingInterval, PingTimeout: got.PingTimeout, ConnectTimeout: got.ConnectTimeout, DrainSpread: 5 * time.Second,
 		MaxMessageBytes: 1_000_000,
 		MaxQueueBytes:   1 << 20, SlowConsumers: broker.DisconnectSlow, Tokens: got.Tokens,

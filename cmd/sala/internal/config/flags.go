@@ -17,6 +17,9 @@ type Flags struct {
 	TLSKey         Path          `name:"tls-key" env:"SALA_TLS_KEY" placeholder:"FILE" group:"public" help:"Private key (PEM) to --tls-cert."`
 	Namespaces     List          `env:"SALA_NAMESPACES" default:"/" placeholder:"NAME" group:"public" help:"Namespaces that exist, separated by commas or spaces."`
 	AllowedOrigins List          `env:"SALA_ALLOWED_ORIGINS" placeholder:"ORIGIN" group:"public" help:"Origins of pages, such as https://example.com, that may connect beside the broker's own; https://*.example.com allows all subdomains, * any origin. Separated by commas or spaces."`
+	AllowedHeaders List          `env:"SALA_ALLOWED_HEADERS" placeholder:"HEADER" group:"public" help:"Headers that pages of allowed origins may send over long-polling, beside Authorization and Content-Type; * allows any. Separated by commas or spaces."`
+	SocketPath     string        `name:"path" env:"SALA_PATH" default:"/socket.io/" placeholder:"PATH" group:"public" help:"Below what path clients connect, with or without the / at its end."`
+	PublicHealth   bool          `env:"SALA_PUBLIC_HEALTH" group:"public" help:"Serve /livez and /readyz on the public listener too, for load balancers that reach nothing else."`
 	PingInterval   time.Duration `env:"SALA_PING_INTERVAL" default:"25s" placeholder:"DURATION" group:"public" help:"How often clients are pinged."`
 	PingTimeout    time.Duration `env:"SALA_PING_TIMEOUT" default:"20s" placeholder:"DURATION" group:"public" help:"How long a client may take to answer a ping."`
 	ConnectTimeout time.Duration `env:"SALA_CONNECT_TIMEOUT" default:"10s" placeholder:"DURATION" group:"public" help:"How long a client may take to join a namespace after it has connected."`
@@ -43,6 +46,7 @@ type Flags struct {
 	JWTIssuer      List   `name:"jwt-issuer" env:"SALA_JWT_ISSUER" placeholder:"ISSUER" group:"tokens" help:"Accept only tokens whose iss is one of these; tokens that are issued here say the first. Repeat it, or separate by spaces in the variable."`
 	JWTAudience    List   `name:"jwt-audience" env:"SALA_JWT_AUDIENCE" placeholder:"AUDIENCE" group:"tokens" help:"Accept only tokens whose aud names one of these; tokens that are issued here say the first. Repeat it, or separate by spaces in the variable."`
 	JWTUserClaim   string `name:"jwt-user-claim" env:"SALA_JWT_USER_CLAIM" default:"sub" placeholder:"CLAIM" group:"tokens" help:"The claim that names the user."`
+	MaxToken       int64  `name:"max-token-bytes" env:"SALA_MAX_TOKEN_BYTES" default:"8192" placeholder:"BYTES" group:"tokens" help:"How large a token may be: 1024 to 65536."`
 	AllowAnonymous bool   `env:"SALA_ALLOW_ANONYMOUS" group:"tokens" help:"Let clients connect without a token, with the permissions of anonymous: in the file."`
 
 	APIKey          List   `name:"api-key" env:"SALA_API_KEY" placeholder:"[NAME=]KEY[:SCOPE,...]" group:"control" help:"Key that opens the control API, or sha256: and its hash, with all scopes if none is named. A scope may be limited to a namespace and rooms: emit:/chat:room-*. Repeat it, or separate by spaces in the variable. \"sala key new\" makes one."`
@@ -54,6 +58,7 @@ type Flags struct {
 	APIRate         int64  `name:"api-rate" env:"SALA_API_RATE" default:"0" placeholder:"CALLS" group:"control" help:"How many calls each API key may make in a second, each event of a batch or stream counted; 0 for any number."`
 	AuditLog        Path   `env:"SALA_AUDIT_LOG" placeholder:"FILE" group:"control" help:"Where to write down, as lines of JSON, which key changed what, issued which token, was refused; - for standard output. Opened anew at SIGHUP."`
 	AuditEmits      bool   `env:"SALA_AUDIT_EMITS" group:"control" help:"Write down emits to rooms, users and sockets too."`
+	GRPCReflection  bool   `name:"grpc-reflection" env:"SALA_GRPC_REFLECTION" default:"true" group:"control" help:"Describe the services over gRPC to tools such as grpcurl, without a key; --grpc-reflection=false turns it off."`
 	InsecureControl bool   `env:"SALA_INSECURE_CONTROL" group:"control" help:"Allow control listeners without TLS that other machines can reach, as behind a proxy that encrypts."`
 
 	AckTimeout     time.Duration `env:"SALA_ACK_TIMEOUT" default:"10s" placeholder:"DURATION" group:"backends" help:"How long a backend may take to answer an event whose client asked for an ack; then the client gets the error HANDLER_TIMEOUT."`

@@ -30,6 +30,7 @@ func (f *Flags) readTokens(p *problems) (ring *token.Keyring, sets []*jwks.Set) 
 		UserClaim:         f.JWTUserClaim,
 		Issuers:           f.JWTIssuer,
 		Audiences:         f.JWTAudience,
+		MaxBytes:          int(f.MaxToken),
 		AllowShortSecrets: f.Dev,
 	}
 	if slices.Contains(f.JWTIssuer, "") || slices.Contains(f.JWTAudience, "") {
