@@ -37,6 +37,7 @@ type Broker struct {
 	mesh           *cluster.Mesh // nil for a broker of one node, as the next two
 	peers          *peers.Peers
 	wills          *wills.Wills
+	doubt          *doubt
 
 	questions      atomic.Uint64 // ack ids given out
 	attachmentTime time.Duration // static: the constant of that name, but in tests
@@ -108,6 +109,7 @@ func New(o Options) (*Broker, error) {
 		DecisionTimeout: o.Decisions.Timeout,
 		Observer:        b.metrics.stream,
 	})
+	b.doubt = newDoubt(b)
 	b.joinEvents()
 	policy := engine.Disconnect
 	if o.SlowConsumers == DropSlow {

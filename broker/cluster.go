@@ -124,6 +124,7 @@ func (b *Broker) Run(ctx context.Context) error {
 		b.runEvents(ctx)
 	})
 	running.Go(func() { b.revoked.run(ctx) })
+	running.Go(func() { b.doubt.run(ctx) })
 	running.Go(func() { b.watchClock(ctx) })
 	if l := b.opts.Cluster.Emitters; l != nil {
 		running.Go(func() { b.listenToEmitters(ctx, l) })

@@ -66,15 +66,18 @@ func (s *socket) tellDisconnected(why string) {
 	s.saying.Lock()
 	defer s.saying.Unlock()
 	s.silent = true
-	if s.client.b.events.Wants(events.Disconnect, s.ns.name, "") {
-		s.client.b.events.Publish(&events.Event{
-			Kind: events.Disconnect, Namespace: s.ns.name, Socket: s.describe(), Reason: why, Time: time.Now(),
-		})
-	}
-	s.client.b.events.Forget(s.id)
-	if wills := s.client.b.wills; wills != nil {
-		wills.Ended(s.id)
-	}
+	b, ended := s.client.b, time.Now()
+	b.doubt.ended(s, func(alreadyTold bool) {
+		if !alreadyTold && b.events.Wants(events.Disconnect, s.ns.name, "") {
+			b.events.Publish(&events.Event{
+				Kind: events.Disconnect, Namespace: s.ns.name, Socket: s.describe(), Reason: why, Time: ended,
+			})
+		}
+		b.events.Forget(s.id)
+		if b.wills != nil {
+			b.wills.Ended(s.id)
+		}
+	})
 }
 
 // tellRelayed lets backends hear what a rule has passed on to other clients.

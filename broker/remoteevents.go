@@ -26,7 +26,7 @@ func (b *Broker) joinEvents() {
 	b.peers = peers.New(peers.Options{
 		Hub:    b.events,
 		Send:   b.sendEvents,
-		Up:     func() bool { return !b.Isolated() },
+		Up:     func() bool { return !b.doubt.is() && !b.Isolated() },
 		Logger: b.log,
 	})
 	b.wills = wills.New(wills.Options{

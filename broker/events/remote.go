@@ -140,3 +140,29 @@ func (r *Remote) Close(untouched bool) {
 	r.s.group.mu.Unlock()
 	r.s.Close()
 }
+
+// DropRemote drops what waits for members of other nodes and that drop says: other
+// nodes have published it.
+func (h *Hub) DropRemote(drop func(*Event) bool) {
+	for _, r := range h.routes.Load().groups {
+		for _, m := range r.members {
+			if m.remote != nil {
+				m.drop(drop)
+			}
+		}
+	}
+}
+
+// drop takes events out of the queue.
+func (s *Subscription) drop(drop func(*Event) bool) {
+	s.group.mu.Lock()
+	defer s.group.mu.Unlock()
+	for range s.queue.count {
+		if en := s.queue.pop(); en.question == nil && drop(en.event) {
+			en.tracked.settle()
+		} else {
+			s.queue.push(en)
+		}
+	}
+	s.group.checkSettled()
+}

@@ -21,9 +21,9 @@ export class Cluster {
     return cluster;
   }
 
-  // add starts one more node, and learns its id.
-  async add() {
-    const sala = await Sala.start({ args: this.args });
+  // add starts one more node, maybe with more arguments, and learns its id.
+  async add(...args) {
+    const sala = await Sala.start({ args: [...this.args, ...args] });
     const line = await sala.child.see((child) => child.output.match(/"msg":"joining the cluster","node":"(\w+)"/), 'the id of a node');
     sala.id = line[1];
     this.nodes.push(sala);

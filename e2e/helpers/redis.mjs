@@ -1,4 +1,5 @@
 // A redis-server of a test's own, which keeps nothing.
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
@@ -40,5 +41,40 @@ export class Redis {
       socket.on('data', (text) => { socket.destroy(); resolve(String(text).startsWith('+PONG')); });
       socket.on('error', () => resolve(false));
     });
+  }
+}
+
+// Wire is a way to a Redis that can be cut.
+export class Wire {
+  #pairs = new Set();
+
+  static async to(redis) {
+    const wire = new Wire();
+    wire.server = net.createServer((client) => {
+      if (wire.isCut) return client.destroy();
+      const behind = net.connect(redis.port, '127.0.0.1');
+      const pair = { client, behind };
+      wire.#pairs.add(pair);
+      const end = () => { wire.#pairs.delete(pair); client.destroy(); behind.destroy(); };
+      for (const socket of [client, behind]) socket.on('error', end).on('close', end);
+      return client.pipe(behind).pipe(client);
+    }).listen(0, '127.0.0.1');
+    await once(wire.server, 'listening');
+    wire.url = `redis://127.0.0.1:${wire.server.address().port}`;
+    return wire;
+  }
+
+  cut() {
+    this.isCut = true;
+    for (const { client } of this.#pairs) client.destroy();
+  }
+
+  mend() {
+    this.isCut = false;
+  }
+
+  stop() {
+    this.cut();
+    this.server.close();
   }
 }

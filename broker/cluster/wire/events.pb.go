@@ -1415,7 +1415,9 @@ type WillState struct {
 	// The answering node tells backends about the sockets now.
 	Telling bool `protobuf:"varint,6,opt,name=telling,proto3" json:"telling,omitempty"`
 	// Backends have been told about all sockets that anybody remembers.
-	Told          bool `protobuf:"varint,7,opt,name=told,proto3" json:"told,omitempty"`
+	Told bool `protobuf:"varint,7,opt,name=told,proto3" json:"told,omitempty"`
+	// The answering node takes the one that it is about for lost.
+	Lost          bool `protobuf:"varint,8,opt,name=lost,proto3" json:"lost,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1495,6 +1497,13 @@ func (x *WillState) GetTelling() bool {
 func (x *WillState) GetTold() bool {
 	if x != nil {
 		return x.Told
+	}
+	return false
+}
+
+func (x *WillState) GetLost() bool {
+	if x != nil {
+		return x.Lost
 	}
 	return false
 }
@@ -1717,7 +1726,7 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"\bcomplete\x18\x05 \x01(\bR\bcomplete\x12\x16\n" +
 	"\x06forget\x18\x06 \x01(\bR\x06forget\x12\x14\n" +
 	"\x05check\x18\a \x01(\bR\x05check\x12\x18\n" +
-	"\aversion\x18\b \x01(\x04R\aversion\"\xca\x01\n" +
+	"\aversion\x18\b \x01(\x04R\aversion\"\xde\x01\n" +
 	"\tWillState\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x1a\n" +
@@ -1725,7 +1734,8 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"\x05check\x18\x04 \x01(\v2\x15.sala.cluster.v1.WillR\x05check\x12\x18\n" +
 	"\aversion\x18\x05 \x01(\x04R\aversion\x12\x18\n" +
 	"\atelling\x18\x06 \x01(\bR\atelling\x12\x12\n" +
-	"\x04told\x18\a \x01(\bR\x04told\"L\n" +
+	"\x04told\x18\a \x01(\bR\x04told\x12\x12\n" +
+	"\x04lost\x18\b \x01(\bR\x04lost\"L\n" +
 	"\bWillTold\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
 	"\athrough\x18\x02 \x01(\tR\athrough\x12\x12\n" +

@@ -242,19 +242,20 @@ func (e *estate) state() *wire.WillState {
 }
 
 // Find returns what this node remembers of a lost one, for another that has lost it
-// as well and may be the one to tell of its sockets.
+// as well and may be the one to tell of its sockets, or for that node itself.
 func (w *Wills) Find(lost, asker cluster.NodeID) *wire.WillState {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if _, ok := w.closed[lost]; ok {
-		return &wire.WillState{Told: true}
+		return &wire.WillState{Told: true, Lost: true}
 	}
 	r, e := w.lost[lost], w.kept[lost]
 	if r != nil {
 		e = r.estate
 	}
 	state := e.state()
-	if e != nil {
+	state.Lost = r != nil
+	if e != nil && asker != lost {
 		if e.askers == nil {
 			e.askers = make(map[cluster.NodeID]struct{})
 		}

@@ -1,0 +1,144 @@
+// Nodes that are killed, and what backends hear of their clients.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { login } from '../helpers/client.mjs';
+import { Cluster } from '../helpers/cluster.mjs';
+import { subscribe } from '../helpers/events.mjs';
+import { Wire } from '../helpers/redis.mjs';
+import { fresh } from '../helpers/suite.mjs';
+import { until } from '../helpers/wait.mjs';
+
+const KINDS = ['EVENT_KIND_CONNECT', 'EVENT_KIND_DISCONNECT'];
+
+async function start(t, size) {
+  const cluster = await Cluster.start(size);
+  t.after(() => cluster.stop());
+  return cluster;
+}
+
+// tally says how often a backend heard of the end of each user: {first, again}.
+function tally(...backends) {
+  const counts = new Map();
+  for (const event of backends.flatMap(({ heard }) => heard)) {
+    if (event.kind !== 'EVENT_KIND_DISCONNECT') continue;
+    const count = counts.get(event.socket.user) ?? { first: 0, again: 0 };
+    counts.set(event.socket.user, count);
+    count[event.redelivered ? 'again' : 'first']++;
+  }
+  return counts;
+}
+
+// crowd connects clients to a node, and returns their users when backends and
+// other nodes know of them.
+async function crowd(t, node, backend, size) {
+  const users = Array.from({ length: size }, () => fresh('user'));
+  for (const user of users) await login(t, node, user, { reconnection: false });
+  // Behind a client that came and went the others are known to other nodes.
+  for (let i = 0; i < 3; i++) {
+    const marker = fresh('marker');
+    const client = await login(t, node, marker);
+    client.socket.disconnect();
+    await until(() => tally(backend).has(marker), 'a marker');
+  }
+  return users;
+}
+
+for (const { size, dead, apart } of [
+  { size: 3, dead: 2, apart: 0 }, { size: 3, dead: 2, apart: 1500 }, { size: 5, dead: 2, apart: 700 }, { size: 5, dead: 4, apart: 300 },
+]) {
+  test(`${dead} of ${size} nodes are killed, ${apart} ms apart: each client's end is heard once`, { concurrency: false }, async (t) => {
+    const cluster = await start(t, size);
+    const victims = cluster.nodes.slice(0, dead);
+    const backend = await subscribe(t, cluster.nodes[size - 1], { group: 'g', kinds: KINDS });
+    // Whoever has just subscribed is known to all nodes in a moment.
+    for (const [i, node] of victims.entries()) {
+      await until(async () => {
+        (await login(t, node, `probe${i}`)).socket.disconnect();
+        return tally(backend).has(`probe${i}`);
+      }, 'to be heard');
+    }
+    const users = [];
+    for (const node of victims) users.push(...await crowd(t, node, backend, 10));
+    for (const node of victims) {
+      await cluster.lose(node);
+      await sleep(apart);
+    }
+    await until(() => users.every((user) => tally(backend).has(user)), 'the end of all clients', 40_000);
+    await sleep(1000);
+    for (const user of users) assert.deepEqual(tally(backend).get(user), { first: 1, again: 0 }, user);
+  });
+}
+
+test('the node that tells of a lost one is killed while it does: others go on, and mark what may come twice', async (t) => {
+  const cluster = await start(t, 3);
+  const [victim, b, c] = cluster.nodes;
+  // Backends that take what they are handed one by one, so that it takes a while.
+  const backends = [];
+  for (const node of [b, c]) backends.push(await subscribe(t, node, { group: 'g', kinds: KINDS, credits: 100_000 }));
+  await until(async () => {
+    (await login(t, victim, 'probe')).socket.disconnect();
+    return tally(...backends).has('probe');
+  }, 'to be heard');
+  const users = Array.from({ length: 120 }, () => fresh('user'));
+  for (const user of users) await login(t, victim, user, { reconnection: false });
+  const known = () => [...backends].flatMap(({ heard }) => heard).filter(({ kind }) => kind === 'EVENT_KIND_CONNECT').length;
+  await until(() => known() > users.length, 'all clients to be heard of');
+  await sleep(300);
+  await cluster.lose(victim);
+  const ends = () => users.filter((user) => tally(...backends).has(user)).length;
+  await until(() => ends() > 0, 'the first end', 20_000);
+  const teller = [b, c].find((node) => /sockets of a lost node are gone/.test(node.log)) ?? b;
+  await cluster.lose(teller);
+  await until(() => ends() === users.length, 'all ends', 40_000);
+  for (const user of users) assert.ok(tally(...backends).get(user).first <= 1, user);
+});
+
+// Two ways in which a node is taken for lost and comes back with its clients.
+const AWAY = {
+  'stands still': async (cluster) => ({
+    victim: cluster.nodes[0],
+    go: () => cluster.nodes[0].child.freeze(),
+    back: () => cluster.nodes[0].child.process.kill('SIGCONT'),
+  }),
+  'is cut off': async (cluster, t) => {
+    const wire = await Wire.to(cluster.redis);
+    t.after(() => wire.stop());
+    const victim = await cluster.add('--redis-url', wire.url);
+    await cluster.whole();
+    return { victim, go: () => wire.cut(), back: () => wire.mend() };
+  },
+};
+
+for (const [how, away] of Object.entries(AWAY)) {
+  test(`a node ${how}, and sockets of it end while it is taken for lost: their end is heard once`, async (t) => {
+    const cluster = await start(t, 3);
+    const { victim, go, back } = await away(cluster, t);
+    const others = cluster.nodes.filter((node) => node !== victim);
+    const group = [];
+    for (const node of cluster.nodes) group.push(await subscribe(t, node, { group: 'g', kinds: KINDS }));
+    const only = await subscribe(t, others[0], { group: 'only', kinds: KINDS });
+    await until(async () => {
+      (await login(t, victim, 'probe')).socket.disconnect();
+      return tally(...group).has('probe') && tally(only).has('probe');
+    }, 'to be heard');
+    const [revoked, leaves, stays] = [fresh('user'), fresh('user'), fresh('user')];
+    const clients = {};
+    for (const user of [revoked, leaves, stays]) clients[user] = await login(t, victim, user, { reconnection: false });
+    await crowd(t, victim, only, 1);
+    await go();
+    await until(() => [revoked, leaves, stays].every((user) => tally(only).has(user)), 'to be taken for lost', 20_000);
+    clients[leaves].socket.disconnect();
+    await others[1].rest('POST', '/v1/tokens:revoke', { user: revoked });
+    await back();
+    const announced = () => only.heard.filter(({ kind, socket }) => kind === 'EVENT_KIND_CONNECT' && socket.user === stays).length;
+    await until(() => announced() === 2, 'the other one to be announced again', 20_000);
+    await sleep(3000);
+    const ends = (user, ...of) => { const { first, again } = tally(...of).get(user); return first + again; };
+    assert.equal(ends(revoked, only), 1);
+    assert.equal(ends(leaves, only), 1);
+    assert.equal(ends(revoked, ...group), 1);
+    (await login(t, victim, 'later')).socket.disconnect();
+    await until(() => tally(only).has('later'), 'the end of a later client');
+  });
+}
