@@ -13,6 +13,7 @@ import (
 // is one for each socket at the most.
 func (s *messageService) EmitWithAck(req *salav1.EmitWithAckRequest, stream grpc.ServerStreamingServer[salav1.EmitWithAckResponse]) error {
 	ctx, target := stream.Context(), selectedTarget(req)
+	defer callOf(ctx).release()
 	written := auditOf(ctx)
 	written.asked(req)
 	if err := reachOf(ctx).target(target); err != nil {

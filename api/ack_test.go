@@ -177,7 +177,8 @@ func TestAcksAreLinesAsTheyCome(t *testing.T) {
 // A caller that hangs up is not answered any more, and calls that wait for
 // clients don't keep other bodies out.
 func TestWaitingForAcksHoldsNothing(t *testing.T) {
-	begun, ended := make(chan struct{}, maxBodies+1), make(chan error, maxBodies+1)
+	const calls = 65
+	begun, ended := make(chan struct{}, calls), make(chan error, calls)
 	b := &fakeBroker{emitWithAck: func(ctx context.Context, each func(broker.Ack) error) (broker.AckSummary, error) {
 		begun <- struct{}{}
 		if err := each(broker.Ack{Args: json.RawMessage(`[]`)}); err != nil {
@@ -189,7 +190,7 @@ func TestWaitingForAcksHoldsNothing(t *testing.T) {
 	}}
 	h := start(t, b)
 	ctx, hangUp := context.WithCancel(timeout(t))
-	for range maxBodies + 1 {
+	for range calls {
 		openAcks(ctx, t, h)
 		select {
 		case <-begun:
@@ -200,8 +201,14 @@ func TestWaitingForAcksHoldsNothing(t *testing.T) {
 	if status, _, text := h.do(t, "POST", "/v1/emit", `{"rooms":["a"],"event":"e"}`); status != 200 {
 		t.Errorf("another request: %d %s", status, text)
 	}
+	for name, b := range map[string]*budget{"receiving": h.server.intake.receiving, "decoding": h.server.intake.decoding} {
+		if b.mu.Lock(); b.used != 0 {
+			t.Errorf("the calls hold %d bytes of the budget for %s", b.used, name)
+		}
+		b.mu.Unlock()
+	}
 	hangUp()
-	for range maxBodies + 1 {
+	for range calls {
 		if err := <-ended; !errors.Is(err, context.Canceled) {
 			t.Errorf("the call ended with %v", err)
 		}

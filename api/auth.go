@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/time/rate"
 
@@ -24,10 +25,22 @@ const (
 	ReasonClientCertRequired = "CLIENT_CERT_REQUIRED"
 )
 
-// caller is an API key that the server accepts. It doesn't change.
+// caller is an API key that the server accepts.
 type caller struct {
+	// Static.
 	Key
 	rate *rate.Limiter // nil if it may call as often as it likes
+
+	calls atomic.Int64 // in flight
+}
+
+// admit returns an error if the key may not call a method, or not now. It counts
+// the call.
+func (c *caller) admit(method string) error {
+	if err := c.authorize(method); err != nil {
+		return err
+	}
+	return c.take()
 }
 
 // keyring holds the keys that the server accepts.

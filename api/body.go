@@ -13,12 +13,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-const (
-	// bodyTimeout is how long the body of a request may take to arrive.
-	bodyTimeout = 10 * time.Second
-	// maxBodies bounds how many bodies are held in memory at once.
-	maxBodies = 64
-)
+// bodyTimeout is how long the body of a request may take to arrive.
+const bodyTimeout = 10 * time.Second
 
 // limitBodyTime gives the body of a request, whoever reads it, until bodyTime
 // from now to arrive. net/http itself reads what a handler has left, and would
@@ -40,66 +36,88 @@ func setReadDeadline(w http.ResponseWriter, t time.Time) {
 	_ = http.NewResponseController(w).SetReadDeadline(t)
 }
 
-// bodyLimits bounds the bodies of REST requests. It may be used concurrently.
-type bodyLimits struct {
-	bytes int64
-	time  time.Duration
-	slots chan struct{} // one is held for each body in memory
+// bodies bounds the bodies of REST requests. It may be used concurrently.
+type bodies struct {
+	most   int64 // bytes of one
+	time   time.Duration
+	intake *intake
 }
 
-func newBodyLimits(maxBytes int64, bodyTime time.Duration) *bodyLimits {
-	return &bodyLimits{bytes: maxBytes, time: bodyTime, slots: make(chan struct{}, maxBodies)}
+// firstBuffer is how large a buffer is that a body is read into. It doubles as
+// the body arrives, whatever length was announced.
+const firstBuffer = 4 << 10
+
+// read reads a body on the account of a caller. It holds room for no more than
+// has arrived, which taken says whether there is an error or not, so that bodies
+// that are slow in coming keep nobody else's out.
+func (b *bodies) read(w http.ResponseWriter, r *http.Request, by *caller) (body []byte, taken int64, err error) {
+	setReadDeadline(w, time.Now().Add(b.time))
+	from := http.MaxBytesReader(w, r.Body, b.most)
+	for {
+		if len(body) == cap(body) {
+			size := max(2*cap(body), firstBuffer)
+			if announced := r.ContentLength; announced >= 0 && announced < int64(size) && announced >= int64(len(body)) {
+				size = int(announced) + 1 // and the end of the body
+			}
+			more := int64(size - cap(body))
+			if !b.intake.receiving.try(by, more) {
+				return nil, taken, tooBusy()
+			}
+			taken += more
+			body = append(make([]byte, 0, size), body...)
+		}
+		n, err := from.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		if errors.Is(err, io.EOF) {
+			// Past the body, the server watches the connection for the caller going
+			// away, which isn't to end at a deadline. net/http clears it too, but
+			// doesn't promise to.
+			setReadDeadline(w, time.Time{})
+			return body, taken, nil
+		}
+		if err != nil {
+			return nil, taken, b.explain(err)
+		}
+	}
 }
 
-// read returns the body, and a function to call when it isn't needed any more;
-// or the status to refuse the request with, and then the deadline for reading
-// stands.
-func (l *bodyLimits) read(w http.ResponseWriter, r *http.Request) (body []byte, release func(), refusal *status.Status) {
-	if !hasBody(r) {
-		return nil, func() {}, nil
-	}
-	timer := time.NewTimer(l.time)
-	defer timer.Stop()
-	select {
-	case l.slots <- struct{}{}:
-	case <-r.Context().Done():
-		return nil, nil, classify(r.Context().Err()).status()
-	case <-timer.C:
-		return nil, nil, withDetails(status.New(codes.ResourceExhausted,
-			fmt.Sprintf("the broker is busy with %d other requests; try again in a moment", maxBodies)), ReasonTooManyRequests, nil)
-	}
-	release = func() { <-l.slots }
-	setReadDeadline(w, time.Now().Add(l.time))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, l.bytes))
-	if err != nil {
-		release()
-		return nil, nil, l.explain(err)
-	}
-	// Past the body, the server watches the connection for the caller going
-	// away, which isn't to end at a deadline. net/http clears it too, but
-	// doesn't promise to.
-	setReadDeadline(w, time.Time{})
-	return body, release, nil
-}
-
-func (l *bodyLimits) explain(err error) *status.Status {
+func (b *bodies) explain(err error) error {
 	switch {
 	case errors.As(err, new(*http.MaxBytesError)):
-		return classify(requestTooLarge("the body has more than %d bytes", l.bytes)).status()
+		return requestTooLarge("the body has more than %d bytes", b.most)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return withDetails(status.New(codes.DeadlineExceeded,
-			fmt.Sprintf("the body did not arrive within %s; send it at once", l.time)), ReasonRequestTimeout, nil)
+			fmt.Sprintf("the body did not arrive within %s; send it at once", b.time)), ReasonRequestTimeout, nil).Err()
 	default:
-		return classify(badRequest("the body broke off before its end")).status()
+		return badRequest("the body broke off before its end")
 	}
 }
 
-// restBody is a body in memory. The decoder leaves with the request what it
-// finds out about it, since the gateway passes on the text of errors alone.
-type restBody struct {
-	*bytes.Reader
-	request *restRequest
+// isEmpty reads a body to its end, keeps nothing of it, and reports whether there
+// is nothing but white space.
+func isEmpty(w http.ResponseWriter, r *http.Request, most int64) (bool, error) {
+	from, buffer := http.MaxBytesReader(w, r.Body, most), make([]byte, firstBuffer)
+	for {
+		n, err := from.Read(buffer)
+		switch {
+		case len(bytes.TrimSpace(buffer[:n])) > 0:
+			return false, nil
+		case errors.Is(err, io.EOF):
+			return true, nil
+		case err != nil:
+			return false, err
+		}
+	}
 }
 
+// restBody is the body of a REST request as the gateway gets it. Only the decoder
+// gets anything out of it: by then it is known which call it is for. What the
+// decoder finds out it leaves with the request, since the gateway passes on the text
+// of errors alone.
+type restBody struct{ request *restRequest }
+
+// Read implements io.Reader.
+func (restBody) Read([]byte) (int, error) { return 0, io.EOF }
+
 // Close implements io.Closer.
-func (*restBody) Close() error { return nil }
+func (restBody) Close() error { return nil }

@@ -100,7 +100,7 @@ func TestBodyTimeIsNoCallTime(t *testing.T) {
 			ended <- nil
 		}
 	})
-	rest := httptest.NewServer(limitBodyTime(bodyTime, h.server.prepareREST(newBodyLimits(1000, bodyTime), slow)))
+	rest := httptest.NewServer(limitBodyTime(bodyTime, h.server.prepareREST(&bodies{1000, bodyTime, h.server.intake}, reading(slow))))
 	defer rest.Close()
 	time.AfterFunc(4*bodyTime, func() { close(release) })
 	req, err := http.NewRequestWithContext(timeout(t), http.MethodPost, rest.URL, strings.NewReader("{}"))
@@ -118,25 +118,52 @@ func TestBodyTimeIsNoCallTime(t *testing.T) {
 	}
 }
 
+// reading is a handler that takes the body as the gateway does.
+func reading(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rest := r.Body.(restBody).request //nolint:forcetypeassert // prepareREST has put it there
+		rest.call.method = salav1.MessageService_Emit_FullMethodName
+		if _, err := rest.open(); err != nil {
+			refuse(w, statusOf(err))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Bodies hold room for what has arrived of them: those that don't arrive keep
+// nobody else's out, and those that would take too much are refused at once.
 func TestBodiesAtOnce(t *testing.T) {
 	h := start(t, &fakeBroker{})
-	limits := newBodyLimits(1000, 20*time.Millisecond)
-	for range maxBodies {
-		limits.slots <- struct{}{}
+	addr := strings.TrimPrefix(h.rest.URL, "http://")
+	const half = "POST /v1/emit HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + adminKey + "\r\nContent-Length: 1000000\r\n\r\n{"
+	for range 200 {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		if _, err := io.WriteString(conn, half); err != nil {
+			t.Fatal(err)
+		}
 	}
-	rest := httptest.NewServer(h.server.prepareREST(limits, http.NotFoundHandler()))
-	defer rest.Close()
-	addr := rest.Listener.Addr().String()
-	request := strings.Replace(post("/v1/emit", adminKey), "1000", "1", 1)
+	if code, _, body := h.do(t, "POST", "/v1/emit", `{"rooms":["a"],"event":"e"}`); code != http.StatusOK {
+		t.Errorf("beside slow bodies: %d %s", code, body)
+	}
+
+	admin, receiving := h.server.keys.find(adminKey), h.server.intake.receiving
+	receiving.mu.Lock()
+	held := receiving.share - receiving.of[admin]
+	receiving.mu.Unlock()
+	for ; held > 0 && !receiving.try(admin, held); held -= firstBuffer { // slow bodies may still be on their way
+	}
+	request := "POST /v1/emit HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + adminKey + "\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat(" ", 100_000)
 	if status, body := rawRequest(t, addr, request); status != 429 || !strings.Contains(body, ReasonTooManyRequests) {
 		t.Errorf("%d %s, want 429 with %s", status, body, ReasonTooManyRequests)
 	}
-	<-limits.slots
-	request = strings.Replace(request, "Host: x", "Host: x\r\nConnection: close", 1)
-	for range 2 { // the slot comes back
-		if status, body := rawRequest(t, addr, request); status != 404 {
-			t.Errorf("%d %s, want 404", status, body)
-		}
+	receiving.give(admin, held)
+	if code, _, body := h.do(t, "POST", "/v1/emit", strings.Repeat(" ", 100_000)+`{"rooms":["a"],"event":"e"}`); code != http.StatusOK {
+		t.Errorf("afterwards: %d %s", code, body)
 	}
 }
 

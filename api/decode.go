@@ -2,8 +2,10 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
-	"fmt"
+	"errors"
+	"time"
 
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
@@ -28,22 +30,52 @@ func newCodec(maxRequest int) encoding.CodecV2 {
 	return codec{encoding.GetCodecV2("proto"), maxRequest}
 }
 
-// Unmarshal implements encoding.CodecV2. A request that can't be accepted
-// becomes one that says why: see [refusalOf].
+// Unmarshal implements encoding.CodecV2. A request goes to the call that receives
+// it, which knows who sent it and whether there is room to decode it.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
-	message, ok := v.(proto.Message)
+	in, ok := v.(*incoming)
 	if !ok {
 		return c.CodecV2.Unmarshal(data, v)
 	}
-	if n := data.Len(); n > c.maxRequest {
-		salvage(data.Materialize(), message, requestTooLarge(
-			"the request has %d bytes, at most %d are allowed; args_json takes less room than args", n, c.maxRequest))
+	in.err = in.decode(data, c.maxRequest)
+	return nil
+}
+
+// incoming is a request that a call is about to receive.
+type incoming struct {
+	ctx     context.Context //nolint:containedctx // of the call, for as long as it receives
+	call    *call
+	message proto.Message
+	late    *time.Timer // ends the call if the request doesn't arrive; nil if it may take its time
+	err     error       // why the call is refused
+}
+
+// decode decodes a request that has arrived, once there is room for it. A
+// request that can't be accepted becomes one that says why: see [refusalOf].
+func (in *incoming) decode(data mem.BufferSlice, maxRequest int) error {
+	if in.late != nil {
+		in.late.Stop()
+	}
+	buf := data.MaterializeToBuffer(mem.DefaultBufferPool())
+	defer buf.Free()
+	wire := buf.ReadOnlyData()
+	if n := len(wire); n > maxRequest {
+		salvage(wire, in.message, requestTooLarge(
+			"the request has %d bytes, at most %d are allowed; args_json takes less room than args", n, maxRequest))
+		return checkDecoded(in.message)
+	}
+	if err := in.call.hold(in.ctx, wire, in.message); err != nil {
+		var why *broker.Error
+		if !isAnsweredAlone(in.message) || !errors.As(err, &why) {
+			return err
+		}
+		salvage(wire, in.message, why)
 		return nil
 	}
-	if err := c.CodecV2.Unmarshal(data, v); err != nil {
-		salvage(data.Materialize(), message, nil)
+	if err := proto.Unmarshal(wire, in.message); err != nil {
+		salvage(wire, in.message, nil)
 	}
-	return nil
+	return checkDecoded(in.message)
 }
 
 // Marshal implements encoding.CodecV2. Protobuf refuses text that isn't UTF-8,
@@ -89,22 +121,19 @@ func errUndecodable() *broker.Error {
 
 // checkDecoded returns an error for a request that isn't accepted, except for
 // those whose service answers for each itself.
-func checkDecoded(req any) error {
-	switch req.(type) {
-	case *salav1.EmitStreamRequest, *salav1.SubscribeRequest:
+func checkDecoded(request proto.Message) error {
+	if isAnsweredAlone(request) {
 		return nil
 	}
-	message, ok := req.(proto.Message)
-	if !ok {
-		return fmt.Errorf("a %T is no message", req)
-	}
-	return refusalOf(message)
+	return refusalOf(request)
 }
 
-// RecvMsg implements grpc.ServerStream.
-func (s *endingStream) RecvMsg(m any) error {
-	if err := s.ServerStream.RecvMsg(m); err != nil {
-		return err
+// isAnsweredAlone reports whether a request is one of many of a stream, which
+// goes on when one is refused.
+func isAnsweredAlone(request proto.Message) bool {
+	switch request.(type) {
+	case *salav1.EmitStreamRequest, *salav1.SubscribeRequest:
+		return true
 	}
-	return checkDecoded(m)
+	return false
 }

@@ -44,9 +44,16 @@ func classify(err error) failure {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return failure{code: codes.DeadlineExceeded, message: "the call's deadline passed before it was done"}
 	}
-	// gRPC's own errors, such as those of a stream that broke off.
+	// gRPC's own errors, such as those of a stream that broke off, and statuses
+	// that have a reason already.
 	if st, ok := status.FromError(err); ok {
-		return failure{code: st.Code(), message: st.Message()}
+		failed := failure{code: st.Code(), message: st.Message()}
+		for _, detail := range st.Details() {
+			if info, ok := detail.(*errdetails.ErrorInfo); ok {
+				failed.reason = info.GetReason()
+			}
+		}
+		return failed
 	}
 	return internal()
 }

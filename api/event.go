@@ -135,6 +135,8 @@ func (c *subscriber) last(sub *broker.Subscription, written <-chan error) error 
 // read opens the subscription and does what the backend says, until it closes its
 // side.
 func (c *subscriber) read() error {
+	call := callOf(c.stream.Context())
+	defer call.release()
 	req, err := c.stream.Recv()
 	if err != nil {
 		return orEnd(err)
@@ -151,6 +153,7 @@ func (c *subscriber) read() error {
 		c.closeUnused()
 	}
 	for {
+		call.release()
 		req, err := c.stream.Recv()
 		if err != nil {
 			return orEnd(err)

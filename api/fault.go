@@ -74,7 +74,7 @@ func (r *restRequest) parameterFaults(request protoreflect.MessageDescriptor) []
 
 // parameterFault says what is wrong with a parameter; nothing if it is right.
 func (r *restRequest) parameterFault(request protoreflect.MessageDescriptor, name string, values []string) string {
-	if r.method == http.MethodPost {
+	if r.http.Method == http.MethodPost {
 		return "is in the URL; POST takes it in the body"
 	}
 	message, field, last := request, protoreflect.FieldDescriptor(nil), ""

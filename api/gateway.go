@@ -59,6 +59,8 @@ func newGateway(server *grpc.Server, maxRequest int) (*gateway, error) {
 		grpc.WithUnaryInterceptor(checkRESTCall(maxRequest)),
 		grpc.WithStreamInterceptor(checkRESTStream(maxRequest)),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxResponse)),
+		grpc.WithStaticStreamWindowSize(streamWindow),
+		grpc.WithStaticConnWindowSize(connectionWindow),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("connecting the REST gateway: %w", err)
@@ -96,7 +98,11 @@ func newGatewayMux(known routes) *runtime.ServeMux {
 		runtime.WithIncomingHeaderMatcher(drop),
 		runtime.WithOutgoingHeaderMatcher(drop),
 		runtime.WithOutgoingTrailerMatcher(drop),
-		runtime.WithMetadata(func(_ context.Context, r *http.Request) metadata.MD {
+		runtime.WithMetadata(func(ctx context.Context, r *http.Request) metadata.MD {
+			// It is called before the body is decoded, and is the first to know the call.
+			if rest, known := r.Context().Value(restKey{}).(*restRequest); known {
+				rest.call.method, _ = runtime.RPCMethod(ctx)
+			}
 			return metadata.Pairs(restPeerMetadata, r.RemoteAddr)
 		}),
 		runtime.WithErrorHandler(handleRESTError),
@@ -169,10 +175,15 @@ func (*marshaler) StreamContentType(any) string { return "application/x-ndjson" 
 // for one message, so that nothing behind it is lost silently.
 func (m *marshaler) NewDecoder(r io.Reader) runtime.Decoder {
 	return runtime.DecoderFunc(func(v any) error {
-		text, err := io.ReadAll(r)
+		body, known := r.(restBody)
+		if !known {
+			return errors.New("a request came past the REST handler")
+		}
+		text, err := body.request.open()
 		if err != nil {
 			return err
 		}
+		defer body.request.decoded()
 		if len(bytes.TrimSpace(text)) == 0 {
 			return io.EOF // which the gateway takes for an empty message
 		}
@@ -180,14 +191,11 @@ func (m *marshaler) NewDecoder(r io.Reader) runtime.Decoder {
 		if !ok {
 			return fmt.Errorf("a %T is no message", v)
 		}
-		body, known := r.(*restBody)
 		if err := m.unmarshal(text, message); err != nil {
-			if known {
-				body.request.refused = err
-			}
+			body.request.refused = err
 			return err
 		}
-		if named, ok := v.(interface{ GetRoom() string }); ok && known {
+		if named, ok := v.(interface{ GetRoom() string }); ok {
 			body.request.room = named.GetRoom()
 		}
 		return nil

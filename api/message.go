@@ -67,10 +67,7 @@ func (s *messageService) Broadcast(ctx context.Context, req *salav1.BroadcastReq
 // EmitBatch implements salav1.MessageServiceServer.
 func (s *messageService) EmitBatch(ctx context.Context, req *salav1.EmitBatchRequest) (*salav1.EmitBatchResponse, error) {
 	if n := len(req.GetEmits()); n == 0 || n > maxBatch {
-		return nil, invalid(broker.FieldViolation{
-			Field:       "emits",
-			Description: fmt.Sprintf("there are %d events; send 1 to %d", n, maxBatch),
-		})
+		return nil, tooManyEvents(n)
 	}
 	resp := &salav1.EmitBatchResponse{Results: make([]*salav1.EmitResult, len(req.GetEmits()))}
 	within := reachOf(ctx)

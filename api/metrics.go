@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -13,6 +14,23 @@ import (
 // server has, and gRPC has 17 codes.
 type metrics struct {
 	duration *prometheus.HistogramVec
+	refused  *prometheus.CounterVec
+}
+
+// refusal is which bound a call or a connection was refused for.
+type refusal string
+
+// The bounds that protect the memory of the node from its callers.
+const (
+	refusedCalls     refusal = "calls"     // too many in flight
+	refusedReceiving refusal = "receiving" // no room for a request to arrive
+	refusedDecoding  refusal = "decoding"  // no room to decode it
+	refusedTooLarge  refusal = "too_large" // decoding it would never fit
+)
+
+// refusals are all there are.
+func refusals() []refusal {
+	return []refusal{refusedCalls, refusedReceiving, refusedDecoding, refusedTooLarge}
 }
 
 // newMetrics registers the collectors, if there is where.
@@ -22,14 +40,23 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		Help:    "How long calls of the control API took, REST included, by method and gRPC status code.",
 		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 	}, []string{"method", "code"})}
+	m.refused = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sala_api_refused_total",
+		Help: "Calls, and connections of callers, that were refused or ended to protect the node's memory, by the bound that they met.",
+	}, []string{"bound"})
+	for _, r := range refusals() {
+		m.refused.WithLabelValues(string(r))
+	}
 	if registerer == nil {
 		return m, nil
 	}
-	if err := registerer.Register(m.duration); err != nil {
+	if err := errors.Join(registerer.Register(m.duration), registerer.Register(m.refused)); err != nil {
 		return nil, fmt.Errorf("registering the control API's metrics: %w", err)
 	}
 	return m, nil
 }
+
+func (m *metrics) refuse(r refusal) { m.refused.WithLabelValues(string(r)).Inc() }
 
 func (m *metrics) observe(method string, code codes.Code, took time.Duration) {
 	m.duration.WithLabelValues(strings.TrimPrefix(method, "/"), codeName(code)).Observe(took.Seconds())

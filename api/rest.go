@@ -1,15 +1,14 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -40,53 +39,115 @@ type restKey struct{}
 // restRequest is what is known of an HTTP request beside the call that becomes
 // of it. Only the goroutine that handles the request uses it.
 type restRequest struct {
-	method  string
-	query   url.Values
-	room    string        // the room that the body names, if it does
-	refused *broker.Error // why the body was
+	writer http.ResponseWriter
+	http   *http.Request
+	query  url.Values
+	bodies *bodies
+	call   *call // counts and logs the request if no RPC becomes of it
 
-	body    *restBody
-	release func() // gives the body's place to another; may be called again
+	admitted bool
+	received int64         // bytes of the body that are held
+	room     string        // the room that the body names, if it does
+	refused  *broker.Error // what is wrong with the body
+	refusal  error         // why the body wasn't read
 }
 
-// sent drops the body, which a call that lasts doesn't need any more.
+// admit returns the status to refuse the request with if the caller may not make
+// this call, or not now. It counts the call once.
+func (r *restRequest) admit(method string) error {
+	if r.admitted {
+		return nil
+	}
+	r.call.method = method
+	if err := r.call.caller.admit(method); err != nil {
+		return r.call.end(r.http.Context(), err, nil)
+	}
+	r.admitted = true
+	return nil
+}
+
+// open reads the body of a call that the caller may make, once there is room to
+// decode it. An error is the refusal too.
+func (r *restRequest) open() ([]byte, error) {
+	if r.refusal = r.admit(r.call.method); r.refusal != nil {
+		return nil, r.refusal
+	}
+	if !hasBody(r.http) {
+		return nil, nil
+	}
+	text, received, err := r.bodies.read(r.writer, r.http, r.call.caller)
+	r.received = received
+	if err == nil {
+		cost := jsonCost(text)
+		if err = r.call.reserve(r.http.Context(), cost); err == nil {
+			r.call.held = cost
+		}
+	}
+	if err != nil {
+		r.refusal = r.call.end(r.http.Context(), err, nil)
+	}
+	return text, r.refusal
+}
+
+// decoded gives back the room that the body takes.
+func (r *restRequest) decoded() {
+	if r.received > 0 {
+		r.bodies.intake.receiving.give(r.call.caller, r.received)
+	}
+	r.received = 0
+}
+
+// sent gives back all room: a call may last far longer than what was decoded
+// matters.
 func (r *restRequest) sent() {
-	r.body.Reader = bytes.NewReader(nil)
-	r.release()
+	r.decoded()
+	r.call.release()
 }
 
-// prepareREST refuses callers without a key, before it reads any of their
-// bodies, and requests that the gateway would accept while ignoring a part of
-// them. It reads the body within limits, and hands the rest to next.
-func (s *Server) prepareREST(limits *bodyLimits, next http.Handler) http.Handler {
+// refuse answers at once, and then lets the caller send the rest of the body, of
+// which nothing is kept: many read no answer before they have sent all.
+func (r *restRequest) refuse(w http.ResponseWriter) {
+	control := http.NewResponseController(w)
+	_ = control.EnableFullDuplex() // errors are of connections that have ended
+	refuse(w, statusOf(r.refusal))
+	_ = control.Flush()
+	_, _ = io.Copy(io.Discard, http.MaxBytesReader(w, r.http.Body, r.bodies.most))
+}
+
+// prepareREST refuses callers without a key, and requests that the gateway would
+// accept while ignoring a part of them. The body is read later: see
+// [restRequest.open].
+func (s *Server) prepareREST(bodies *bodies, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start := time.Now()
-		if _, err := s.authenticate(r.Header.Values("Authorization"), func() string { return r.RemoteAddr }); err != nil {
-			c := &call{server: s, method: restMethod, start: start, peer: r.RemoteAddr}
+		c := &call{server: s, method: restMethod, start: time.Now(), peer: r.RemoteAddr}
+		var err error
+		c.caller, err = s.authenticate(r.Header.Values("Authorization"), func() string { return r.RemoteAddr })
+		if err != nil {
 			refuse(w, status.Convert(c.end(r.Context(), err, nil)))
 			return
 		}
+		c.account = c.caller
 		query, err := url.ParseQuery(r.URL.RawQuery)
 		if err != nil || !isUTF8(r.URL.Path, query) {
 			refuse(w, classify(badRequest("the URL can't be read: it has to be UTF-8, with % escapes for what is special")).status())
 			return
 		}
-		body, release, refusal := limits.read(w, r)
-		if refusal != nil {
-			refuse(w, refusal)
-			return
+		if (r.Method == http.MethodGet || r.Method == http.MethodDelete) && hasBody(r) {
+			empty, err := isEmpty(w, r, bodies.most)
+			if err != nil {
+				refuse(w, statusOf(bodies.explain(err)))
+				return
+			}
+			if !empty {
+				refuse(w, classify(badRequest(r.Method+" takes no body here; /openapi.json says which call does")).status())
+				return
+			}
 		}
-		release = sync.OnceFunc(release)
-		defer release()
-		if (r.Method == http.MethodGet || r.Method == http.MethodDelete) && len(bytes.TrimSpace(body)) > 0 {
-			writeError(w, badRequest(r.Method+" takes no body here; /openapi.json says which call does"))
-			return
-		}
-		rest := &restRequest{method: r.Method, query: query, release: release}
-		rest.body = &restBody{bytes.NewReader(body), rest}
-		r = r.WithContext(context.WithValue(r.Context(), restKey{}, rest))
-		r.Body = rest.body
-		next.ServeHTTP(w, r)
+		rest := &restRequest{writer: w, http: r, query: query, bodies: bodies, call: c}
+		defer rest.sent()
+		known := r.WithContext(context.WithValue(r.Context(), restKey{}, rest))
+		known.Body = restBody{rest}
+		next.ServeHTTP(w, known)
 	})
 }
 
@@ -119,6 +180,9 @@ func isUTF8(path string, query url.Values) bool {
 func checkRESTCall(maxRequest int) grpc.UnaryClientInterceptor {
 	return func(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 		if rest, ok := ctx.Value(restKey{}).(*restRequest); ok {
+			if err := rest.admit(method); err != nil {
+				return err
+			}
 			if err := rest.check(req, maxRequest); err != nil {
 				return classify(err).status().Err()
 			}
@@ -184,6 +248,10 @@ func requestTooLarge(format string, args ...any) *broker.Error {
 // handleRESTError writes the status of a call, or of a request that the
 // gateway could make no call of.
 func handleRESTError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
+	if rest, known := r.Context().Value(restKey{}).(*restRequest); known && rest.refusal != nil {
+		rest.refuse(w)
+		return
+	}
 	st, ok := status.FromError(err)
 	switch {
 	case !ok: // an escape in the path that can't be read
@@ -235,7 +303,13 @@ func NotFound(w http.ResponseWriter, r *http.Request) {
 	writeStatus(w, withDetails(status.New(codes.NotFound, message), ReasonPathNotFound, nil))
 }
 
-func writeError(w http.ResponseWriter, err error) { writeStatus(w, classify(err).status()) }
+// statusOf returns the status that an error is, or becomes.
+func statusOf(err error) *status.Status {
+	if st, ok := status.FromError(err); ok && len(st.Details()) > 0 {
+		return st
+	}
+	return classify(err).status()
+}
 
 // writeStatus writes a gRPC status as JSON: {"code", "message", "details"}.
 func writeStatus(w http.ResponseWriter, st *status.Status) {

@@ -13,8 +13,13 @@ import (
 // does for others.
 func checkRESTStream(maxRequest int) grpc.StreamClientInterceptor {
 	return func(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-		stream, err := open(ctx, desc, conn, method, opts...)
 		rest, ok := ctx.Value(restKey{}).(*restRequest)
+		if ok {
+			if err := rest.admit(method); err != nil {
+				return nil, err
+			}
+		}
+		stream, err := open(ctx, desc, conn, method, opts...)
 		if err != nil || !ok {
 			return stream, err
 		}

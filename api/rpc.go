@@ -25,39 +25,38 @@ import (
 const ourMethods = "/sala.v1."
 
 // call is one RPC on its way through the server. Only the goroutine that
-// handles the RPC uses it.
+// handles the RPC uses it, and held only the one that receives its requests.
 type call struct {
-	server *Server
-	method string
-	start  time.Time
-	caller *caller // nil until it is known
-	peer   string  // where a REST request comes from that is no RPC yet
-	audit  *audit  // nil if nothing is to be written down
+	server  *Server
+	method  string
+	start   time.Time
+	caller  *caller // nil until it is known
+	account *caller // on whose account the call takes memory; nil if it isn't counted here
+	peer    string  // where a REST request comes from that is no RPC yet
+	audit   *audit  // nil if nothing is to be written down
+	held    int64   // what the request takes of the budget for decoding
 }
 
-// Context keys.
-type (
-	callKey   struct{} // of the *call
-	callerKey struct{} // of the *caller, if tap knows it already
-)
+// callKey is the context key of the *call.
+type callKey struct{}
 
-// tap refuses calls without a key before anything of theirs but the metadata
-// has been read: only those with one may make the server read and decode a
-// request. gRPC runs it on the connection's own goroutine.
+// tap refuses calls that their key doesn't allow, or that have none, before
+// anything of theirs but the metadata has been read. gRPC runs it on the
+// connection's own goroutine.
 func (s *Server) tap(ctx context.Context, info *tap.Info) (context.Context, error) {
-	if !strings.HasPrefix(info.FullMethodName, ourMethods) {
-		return ctx, nil
-	}
-	start := time.Now()
 	if isInMemory(ctx) { // the gateway has looked at it
 		return ctx, nil
 	}
-	key, err := s.authenticate(info.Header.Get("authorization"), func() string { return peerAddress(ctx) })
-	if err != nil {
-		c := &call{server: s, method: tapMethod(info.FullMethodName), start: start}
-		return nil, c.end(ctx, err, nil)
+	a := &arrival{caller: s.guests}
+	if strings.HasPrefix(info.FullMethodName, ourMethods) {
+		c := &call{server: s, method: tapMethod(info.FullMethodName), start: time.Now()}
+		if err := c.admit(ctx, info); err != nil {
+			return nil, c.end(ctx, err, nil)
+		}
+		a.caller = c.caller
 	}
-	return context.WithValue(ctx, callerKey{}, key), nil
+	a.Context, a.cancel = context.WithCancel(ctx) // which ends with the stream
+	return a, nil
 }
 
 // tapMethod keeps names that callers have made up out of the metrics.
@@ -68,35 +67,18 @@ func tapMethod(method string) string {
 	return method
 }
 
-func (s *Server) interceptUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
-	c := &call{server: s, method: info.FullMethod, start: time.Now()}
-	defer func() { err = c.end(ctx, err, recover()) }()
-	c.audit = s.newAudit(c.method)
-	c.audit.asked(req)
-	if err := c.admit(ctx); err != nil {
-		return nil, err
-	}
-	if err := checkDecoded(req); err != nil {
-		return nil, err
-	}
-	resp, err = handler(context.WithValue(ctx, callKey{}, c), req)
-	if err == nil {
-		c.audit.answered(resp)
-	}
-	return resp, err
-}
-
 func (s *Server) interceptStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
 	ctx, cancel := s.untilShutdown(stream.Context())
 	defer cancel()
 	c := &call{server: s, method: info.FullMethod, start: time.Now()}
 	defer func() { err = c.end(ctx, err, recover()) }()
 	c.audit = s.newAudit(c.method)
-	if err := c.admit(ctx); err != nil {
+	if err := c.enter(ctx); err != nil {
 		return err
 	}
+	defer c.leave()
 	ctx = context.WithValue(ctx, callKey{}, c)
-	ending := &endingStream{stream, ctx}
+	ending := &endingStream{ServerStream: stream, ctx: ctx, call: c, prompt: !info.IsClientStream}
 	if isOpen(info.FullMethod) {
 		err = handler(srv, &waitingStream{ending})
 	} else {
@@ -131,11 +113,19 @@ func (s *Server) untilShutdown(parent context.Context) (context.Context, context
 // endingStream is a stream that ends with ctx.
 type endingStream struct {
 	grpc.ServerStream
-	ctx context.Context
+	ctx    context.Context
+	call   *call
+	prompt bool // the one request comes right behind the call
 }
 
 // Context implements grpc.ServerStream.
 func (s *endingStream) Context() context.Context { return s.ctx }
+
+// RecvMsg implements grpc.ServerStream. The goroutine that calls it releases what
+// the request takes, once it is done with it.
+func (s *endingStream) RecvMsg(m any) error {
+	return s.call.receive(s.ctx, s.ServerStream.RecvMsg, m, s.prompt)
+}
 
 // waitingStream is an endingStream for handlers that aren't ours: reflection
 // waits for its caller's next question, and for nothing else.
@@ -154,23 +144,17 @@ func (s *waitingStream) RecvMsg(m any) error {
 	}
 }
 
-// admit returns nil if the caller may go on.
-func (c *call) admit(ctx context.Context) error {
-	if isOpen(c.method) {
-		return nil
-	}
-	var known bool
-	if c.caller, known = ctx.Value(callerKey{}).(*caller); !known { // it comes from the gateway
-		var err error
-		c.caller, err = c.server.authenticate(metadata.ValueFromIncomingContext(ctx, "authorization"), func() string { return peerAddress(ctx) })
-		if err != nil {
-			return err
-		}
-	}
-	if err := c.caller.authorize(c.method); err != nil {
+// admit finds out who calls, and returns nil if the caller may go on.
+func (c *call) admit(ctx context.Context, info *tap.Info) error {
+	var err error
+	c.caller, err = c.server.authenticate(info.Header.Get("authorization"), func() string { return peerAddress(ctx) })
+	if err != nil {
 		return err
 	}
-	return c.caller.take()
+	if _, known := scopeOf(c.method); !known {
+		return nil // gRPC says so, and reads nothing either
+	}
+	return c.caller.admit(c.method)
 }
 
 // keyName is the name of the API key; empty until it is known.

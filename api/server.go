@@ -75,6 +75,9 @@ type Config struct {
 	// NoReflection keeps the services from being described to callers, such as
 	// grpcurl, without a key.
 	NoReflection bool
+	// MemoryLimit is how much memory the process may use, in bytes, of which
+	// requests get a part; 0 for no limit.
+	MemoryLimit int64
 	// Ready returns why the node should get no new clients, nil if it may; it
 	// is called concurrently. Nil means that it always may.
 	Ready func() error
@@ -127,6 +130,8 @@ type Server struct {
 	// Static after New.
 	broker   Broker
 	keys     keyring
+	guests   *caller // on whose account calls are that need no key
+	intake   *intake
 	failures *failures
 	auditLog AuditLog // may be nil
 	emits    bool     // whether it gets emits
@@ -164,6 +169,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		broker:   cfg.Broker,
 		keys:     keys,
+		guests:   &caller{},
 		failures: newFailures(),
 		auditLog: cfg.Audit,
 		emits:    cfg.AuditEmits,
@@ -178,6 +184,9 @@ func New(cfg Config) (*Server, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	maxRequest := int(cfg.MaxMessageBytes) + maxOverhead
+	if s.intake, err = newIntake(cfg.MemoryLimit, int64(maxRequest)); err != nil {
+		return nil, err
+	}
 	s.grpc = s.newGRPCServer(maxRequest, connectTimeout)
 	if s.gateway, err = newGateway(s.grpc, maxRequest); err != nil {
 		return nil, err
@@ -196,10 +205,13 @@ func (s *Server) newGRPCServer(maxRequest int, connectTime time.Duration) *grpc.
 	maxReceived := maxListing*(maxRequest-maxOverhead) + maxOverhead
 	server := grpc.NewServer(
 		grpc.InTapHandle(s.tap),
-		grpc.UnaryInterceptor(s.interceptUnary),
 		grpc.StreamInterceptor(s.interceptStream),
 		grpc.ForceServerCodecV2(newCodec(maxRequest)),
 		grpc.MaxRecvMsgSize(maxReceived),
+		// A window that grew with the speed of a connection would be up to 16 MiB
+		// for each call that doesn't read.
+		grpc.StaticStreamWindowSize(streamWindow),
+		grpc.StaticConnWindowSize(connectionWindow),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.NumStreamWorkers(streamWorkers),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
@@ -207,18 +219,19 @@ func (s *Server) newGRPCServer(maxRequest int, connectTime time.Duration) *grpc.
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
-	salav1.RegisterTokenServiceServer(server, &tokenService{broker: s.broker})
-	salav1.RegisterRoomServiceServer(server, &roomService{broker: s.broker})
-	salav1.RegisterMessageServiceServer(server, &messageService{broker: s.broker, log: s.log})
-	salav1.RegisterSocketServiceServer(server, &socketService{broker: s.broker})
-	salav1.RegisterEventServiceServer(server, &eventService{broker: s.broker})
-	salav1.RegisterClusterServiceServer(server, &clusterService{broker: s.broker})
+	services := registrar{s, server}
+	salav1.RegisterTokenServiceServer(services, &tokenService{broker: s.broker})
+	salav1.RegisterRoomServiceServer(services, &roomService{broker: s.broker})
+	salav1.RegisterMessageServiceServer(services, &messageService{broker: s.broker, log: s.log})
+	salav1.RegisterSocketServiceServer(services, &socketService{broker: s.broker})
+	salav1.RegisterEventServiceServer(services, &eventService{broker: s.broker})
+	salav1.RegisterClusterServiceServer(services, &clusterService{broker: s.broker})
 
 	s.health = health.NewServer()
 	for name := range server.GetServiceInfo() {
 		s.health.SetServingStatus(name, grpc_health_v1.HealthCheckResponse_SERVING)
 	}
-	grpc_health_v1.RegisterHealthServer(server, s.health)
+	grpc_health_v1.RegisterHealthServer(services, s.health)
 	if s.reflects {
 		reflection.Register(server)
 	}

@@ -15,8 +15,9 @@ type (
 
 	// received is the outcome of one Recv.
 	received struct {
-		req *salav1.EmitStreamRequest
-		err error
+		req  *salav1.EmitStreamRequest
+		held int64 // what the request takes of the budget for decoding
+		err  error
 	}
 )
 
@@ -29,7 +30,7 @@ type (
 func (s *messageService) EmitStream(stream emitStream) error {
 	ctx := stream.Context()
 	incoming := receive(stream)
-	within, written := reachOf(ctx), auditOf(ctx)
+	within, written, call := reachOf(ctx), auditOf(ctx), callOf(ctx)
 	events, failed := 0, 0
 	defer func() { written.events(events, failed) }()
 	for {
@@ -49,11 +50,13 @@ func (s *messageService) EmitStream(stream emitStream) error {
 				err = below("emit.", err)
 			}
 			result := s.result(ctx, report, err)
+			sequence := in.req.GetSequence()
+			call.free(in.held)
 			events++
 			if result.GetError() != nil {
 				failed++
 			}
-			if err := stream.Send(&salav1.EmitStreamResponse{Sequence: in.req.GetSequence(), Result: result}); err != nil {
+			if err := stream.Send(&salav1.EmitStreamResponse{Sequence: sequence, Result: result}); err != nil {
 				return err
 			}
 		}
@@ -65,12 +68,15 @@ func (s *messageService) EmitStream(stream emitStream) error {
 // up. The last value received has an error.
 func receive(stream emitStream) <-chan received {
 	incoming := make(chan received)
+	call := callOf(stream.Context())
 	go func() {
 		for {
 			req, err := stream.Recv()
+			in := received{req, call.handOver(), err}
 			select {
-			case incoming <- received{req, err}:
+			case incoming <- in:
 			case <-stream.Context().Done():
+				call.free(in.held)
 				return
 			}
 			if err != nil {

@@ -157,6 +157,7 @@ func (a *App) build(ctx context.Context, options broker.Options, page http.Handl
 		AuditEmits:      a.cfg.Flags.AuditEmits,
 		MaxMessageBytes: a.cfg.Broker.MaxMessageBytes,
 		NoReflection:    !a.cfg.Flags.GRPCReflection,
+		MemoryLimit:     options.MemoryLimit,
 		Ready:           a.ready,
 		Reaches:         a.reachesCluster,
 		ClientCerts:     a.cfg.Flags.ControlClientCA != "",

@@ -1,0 +1,139 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/salabroker/sala/broker"
+)
+
+// budget bounds how many bytes calls hold of something: in total, and by each
+// caller, so that one caller leaves room for the others. Its methods may be
+// called concurrently.
+type budget struct {
+	// Static.
+	total, share int64
+
+	// Guarded by mu, which is held with no other lock.
+	mu      sync.Mutex
+	used    int64
+	of      map[*caller]int64 // those who hold something
+	waiting []*claim          // in the order in which they came
+}
+
+// claim is a call that waits for room.
+type claim struct {
+	by      *caller
+	bytes   int64
+	granted chan struct{} // closed once the bytes are the call's
+}
+
+// newBudget returns a budget of which each caller may have half, and smallest
+// at least.
+func newBudget(total, smallest int64) *budget {
+	share := max(total/2, smallest)
+	return &budget{total: max(total, 2*share), share: share, of: make(map[*caller]int64)}
+}
+
+// try takes the bytes if there is room for them now.
+func (b *budget) try(by *caller, bytes int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.grant(by, bytes)
+}
+
+// take takes the bytes, at most a share, as soon as there is room for them. It
+// returns an error if there is none in time, or if ctx ends first.
+func (b *budget) take(ctx context.Context, by *caller, bytes int64, patience time.Duration) error {
+	b.mu.Lock()
+	if b.grant(by, bytes) {
+		b.mu.Unlock()
+		return nil
+	}
+	c := &claim{by: by, bytes: bytes, granted: make(chan struct{})}
+	b.waiting = append(b.waiting, c)
+	b.mu.Unlock()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	var err error
+	select {
+	case <-c.granted:
+		return nil
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-timer.C:
+		err = tooBusy()
+	}
+	if b.withdraw(c) {
+		return err
+	}
+	return nil // it was granted meanwhile
+}
+
+// give returns bytes that were taken.
+func (b *budget) give(by *caller, bytes int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.used -= bytes
+	if left := b.of[by] - bytes; left > 0 {
+		b.of[by] = left
+	} else {
+		delete(b.of, by)
+	}
+	if len(b.waiting) == 0 {
+		return
+	}
+	b.waiting = slices.DeleteFunc(b.waiting, func(c *claim) bool {
+		granted := b.grant(c.by, c.bytes)
+		if granted {
+			close(c.granted)
+		}
+		return granted
+	})
+}
+
+// grant takes the bytes if there is room. The caller holds mu.
+func (b *budget) grant(by *caller, bytes int64) bool {
+	held := b.of[by]
+	if b.used+bytes > b.total || held+bytes > b.share {
+		return false
+	}
+	b.used += bytes
+	b.of[by] = held + bytes
+	return true
+}
+
+// withdraw reports whether a claim was still waiting, and no longer is.
+func (b *budget) withdraw(c *claim) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := slices.Index(b.waiting, c)
+	if i < 0 {
+		return false
+	}
+	b.waiting = slices.Delete(b.waiting, i, i+1)
+	return true
+}
+
+// tooBusy is the error of a call for which there is no room.
+func tooBusy() error {
+	return &overLimit{
+		failed: &broker.Error{
+			Code:    broker.CodeResourceExhausted,
+			Reason:  ReasonTooManyRequests,
+			Message: "the requests that are being received take all the memory that is set aside for them, or for this API key; send fewer or smaller ones at a time, or try again in a moment",
+		},
+		after: time.Second,
+	}
+}
+
+// tooMuchWork is the error of a request that would never fit.
+func tooMuchWork(cost, most int64) error {
+	return requestTooLarge("decoding the request would take about %s of memory, and at most %s are allowed: "+
+		"send fewer elements at once, and arguments as argsJson (gRPC: args_json)", megabytes(cost), megabytes(most))
+}
+
+func megabytes(n int64) string { return fmt.Sprintf("%d MB", (n+999_999)/1_000_000) }
