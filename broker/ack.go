@@ -8,25 +8,20 @@ import (
 	"github.com/salabroker/sala/broker/packet"
 )
 
-// reply answers an event of a client, if it asked for an ack: with {ok: true},
-// or with {error: {code, message}}.
-type reply func(*Error)
+// accepted is what a client gets for an event that the broker has done.
+type accepted struct {
+	OK bool `json:"ok"`
+}
 
-// noReply is for events without an ack.
-func noReply(*Error) {}
-
-// replyTo returns the way to answer an event.
-func (s *socket) replyTo(p *packet.Packet) reply {
-	if !p.HasID {
-		return noReply
-	}
-	id := p.ID
-	return func(err *Error) {
-		if err != nil {
-			s.reply(id, map[string]errorBody{"error": {Code: err.Reason, Message: err.Message}})
-			return
-		}
-		s.reply(id, map[string]bool{"ok": true})
+// answerEvent answers an event of a client, if it asked for an ack: with ok, or with
+// {error: {code, message}}.
+func (s *socket) answerEvent(p *packet.Packet, ok any, err *Error) {
+	switch {
+	case !p.HasID:
+	case err != nil:
+		s.reply(p.ID, map[string]errorBody{"error": {Code: err.Reason, Message: err.Message}})
+	default:
+		s.reply(p.ID, ok)
 	}
 }
 

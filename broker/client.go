@@ -149,7 +149,7 @@ func (c *client) act(s *socket, p *packet.Packet) {
 	case p.Type == parser.EVENT && p.Refusal != "":
 		err := invalidEvent(p.Refusal)
 		c.b.metrics.received(eventUnhandled, err)
-		s.replyTo(p)(err)
+		s.answerEvent(p, nil, err)
 	case p.Type == parser.EVENT:
 		c.b.handle(s, p)
 	case p.Type == parser.ACK:

@@ -15,6 +15,7 @@ import (
 // handle does what an event of a client asks for, and replies.
 func (b *Broker) handle(s *socket, p *packet.Packet) {
 	var err *Error
+	var ok any = accepted{OK: true}
 	event := p.Event
 	kind := eventUnhandled
 	switch rule, relayed := b.relay[event]; {
@@ -26,7 +27,8 @@ func (b *Broker) handle(s *socket, p *packet.Packet) {
 	case event == b.opts.Rooms.LeaveEvent:
 		kind, err = eventLeave, b.handleLeave(s, p.Payload)
 	case relayed:
-		kind, err = eventRelay, b.handleRelay(s, &rule, p.Payload)
+		kind = eventRelay
+		ok, err = b.handleRelay(s, rule, p.Payload)
 		if err == nil {
 			s.tellRelayed(p)
 		}
@@ -41,7 +43,7 @@ func (b *Broker) handle(s *socket, p *packet.Packet) {
 		}
 	}
 	b.metrics.received(kind, err)
-	s.replyTo(p)(err)
+	s.answerEvent(p, ok, err)
 }
 
 // roomRequest is what a client sends to join or leave a room.
@@ -172,44 +174,6 @@ func (b *Broker) announce(s *socket, req roomRequest, pick announcement) {
 	).Replace(pick(a))
 	args, _ := json.Marshal([]string{text}) // strings always encode
 	b.emit(s.ns, fanout.Target{Rooms: []string{req.room}}, &Message{Event: a.Event, Args: args})
-}
-
-// handleRelay passes the event on as the rule says, its arguments untouched.
-func (b *Broker) handleRelay(s *socket, rule *RelayRule, p packet.Payload) *Error {
-	if err := b.checkLoad(); err != nil {
-		return err
-	}
-	m := &Message{Event: rule.Emit, Args: p.Args, Attachments: p.Attachments}
-	if rule.To == RelayToBroadcast {
-		if !s.grant().Broadcast {
-			return denied(ReasonBroadcastDenied, "the token doesn't allow to send to everyone")
-		}
-		b.emit(s.ns, fanout.Target{All: true, ExceptIDs: []string{s.id}}, m)
-		return nil
-	}
-	room, err := roomField(p, rule.RoomField)
-	if err != nil {
-		return err
-	}
-	if !roomset.AnyMatches(s.grant().Publish, room) {
-		return denied(ReasonPublishDenied, "the token doesn't allow to send to the room %q", room)
-	}
-	b.emit(s.ns, fanout.Target{Rooms: []string{room}}, m)
-	return nil
-}
-
-// roomField reads the name of a room from a field of the first argument.
-func roomField(p packet.Payload, field string) (string, *Error) {
-	arg := firstArg(p.Args)
-	if len(arg) == 0 || arg[0] != '{' {
-		return "", invalidEvent(fmt.Sprintf("the first argument is an object whose field %q names the room", field))
-	}
-	var v violations
-	room := readRoom(&v, field, rawjson.Member(arg, field))
-	if len(v) > 0 {
-		return "", invalidEvent(fieldsMessage(v))
-	}
-	return room, nil
 }
 
 // firstArg returns the first element of the JSON array, nil if it has none.

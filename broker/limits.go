@@ -138,7 +138,7 @@ func (c *client) refuseExcess(s *socket, p *packet.Packet, name string) {
 	}
 	c.b.metrics.received(eventUnhandled, err)
 	if s != nil && p.Type == parser.EVENT {
-		s.replyTo(p)(err)
+		s.answerEvent(p, nil, err)
 	}
 }
 

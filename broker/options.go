@@ -113,30 +113,6 @@ type Permissions struct {
 	Broadcast bool
 }
 
-// RelayScope says whom a [RelayRule] reaches.
-type RelayScope string
-
-// The scopes of a relay rule.
-const (
-	// RelayToRoom reaches the room that the event's first argument names,
-	// the sender included if it is in it.
-	RelayToRoom RelayScope = "room"
-	// RelayToBroadcast reaches everyone in the namespace but the sender.
-	RelayToBroadcast RelayScope = "broadcast"
-)
-
-// RelayRule passes an event of one client on to others.
-type RelayRule struct {
-	// Event is what the client sends, Emit what the others get. Empty Emit
-	// means the same.
-	Event, Emit string
-	// To says whom it reaches.
-	To RelayScope
-	// RoomField is the field of the first argument that names the room; only
-	// with RelayToRoom. "room" by default.
-	RoomField string
-}
-
 // RoomEvents names the events with which clients join and leave rooms. An
 // empty name turns the event off.
 type RoomEvents struct {
@@ -174,10 +150,7 @@ func (o *Options) setDefaults() {
 	setDefault(&o.Decisions.Default, RefuseUndecided)
 	o.Relay = slices.Clone(o.Relay)
 	for i := range o.Relay {
-		setDefault(&o.Relay[i].Emit, o.Relay[i].Event)
-		if o.Relay[i].To == RelayToRoom {
-			setDefault(&o.Relay[i].RoomField, "room")
-		}
+		o.Relay[i].setDefaults()
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -280,27 +253,6 @@ func (p *Permissions) validate(v *violations, prefix string, served []string) {
 func validatePattern(v *violations, field, p string) {
 	if _, err := roomset.Parse(p); err != nil {
 		v.add(field, "%s", err)
-	}
-}
-
-func (o *Options) validateRelay(v *violations) {
-	seen := map[string]string{o.Rooms.JoinEvent: "rooms.join_event", o.Rooms.LeaveEvent: "rooms.leave_event"}
-	for i, rule := range o.Relay {
-		field := fmt.Sprintf("relay[%d].", i)
-		validateEvent(v, field+"event", rule.Event)
-		if rule.Emit != rule.Event {
-			validateEvent(v, field+"emit", rule.Emit)
-		}
-		if other, ok := seen[rule.Event]; ok && rule.Event != "" {
-			v.add(field+"event", "%q is taken by %s already", rule.Event, other)
-		}
-		seen[rule.Event] = field + "event"
-		switch {
-		case rule.To != RelayToRoom && rule.To != RelayToBroadcast:
-			v.add(field+"to", `%q is neither "room" nor "broadcast"`, rule.To)
-		case rule.To == RelayToBroadcast && rule.RoomField != "":
-			v.add(field+"room_field", `has no meaning with to: broadcast`)
-		}
 	}
 }
 

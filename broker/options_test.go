@@ -1,7 +1,9 @@
 package broker
 
 import (
+	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,6 +39,16 @@ func TestOptionsAreChecked(t *testing.T) {
 		"relay to nowhere":      {rule(RelayRule{Event: "a", To: "rooms"}), "relay[0].to"},
 		"relay reserved":        {rule(RelayRule{Event: "a", Emit: "connect", To: RelayToRoom}), "relay[0].emit"},
 		"relay with field":      {rule(RelayRule{Event: "a", To: RelayToBroadcast, RoomField: "room"}), "relay[0].room_field"},
+		"relay to the sender":   {rule(RelayRule{Event: "a", To: RelayToSender, Args: json.RawMessage(`[1,"{user}"]`), Ack: json.RawMessage(`{}`)}), ""},
+		"sender and field":      {rule(RelayRule{Event: "a", To: RelayToSender, RoomField: "room"}), "relay[0].room_field"},
+		"sender without sender": {rule(RelayRule{Event: "a", To: RelayToSender, IncludeSender: new(bool)}), "relay[0].include_sender"},
+		"args of a rule":        {rule(RelayRule{Event: "a", To: RelayToRoom, Args: json.RawMessage(`{}`)}), "relay[0].args"},
+		"args that aren't JSON": {rule(RelayRule{Event: "a", To: RelayToRoom, Args: json.RawMessage(`[1`)}), "relay[0].args"},
+		"ack of a rule":         {rule(RelayRule{Event: "a", To: RelayToRoom, Ack: json.RawMessage(`{},{`)}), "relay[0].ack"},
+		"large ack": {func(o *Options) {
+			o.MaxMessageBytes = 1024
+			rule(RelayRule{Event: "a", To: RelayToRoom, Ack: json.RawMessage(`"` + strings.Repeat("x", 1024) + `"`)})(o)
+		}, "relay[0].ack"},
 		"relay twice": {func(o *Options) {
 			rule(RelayRule{Event: "a", To: RelayToRoom})(o)
 			rule(RelayRule{Event: "a", To: RelayToRoom})(o)

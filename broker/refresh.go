@@ -25,12 +25,7 @@ type refreshed struct {
 func (b *Broker) handleToken(s *socket, p *packet.Packet) {
 	expires, err := b.refresh(s, tokenArg(p.Payload))
 	b.metrics.received(eventToken, err)
-	switch {
-	case err != nil:
-		s.replyTo(p)(err)
-	case p.HasID:
-		s.reply(p.ID, refreshed{OK: true, ExpireTime: expires})
-	}
+	s.answerEvent(p, refreshed{OK: true, ExpireTime: expires}, err)
 	s.checkRevoked() // it may have been while the token was on its way in
 }
 

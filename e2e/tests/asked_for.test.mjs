@@ -8,6 +8,7 @@ import { WAYS, connect, login, refusal, settle } from '../helpers/client.mjs';
 import { GRPCURL, ROOT, run } from '../helpers/process.mjs';
 import { API_KEY, WHOLE, Sala } from '../helpers/sala.mjs';
 import { broker, fresh } from '../helpers/suite.mjs';
+import { deadline } from '../helpers/wait.mjs';
 
 const shared = broker();
 
@@ -188,6 +189,48 @@ test('S8: a token made elsewhere with the same secret and a user_id claim works'
       assert.equal(err.data?.code, 'TOKEN_INVALID', 'without the claim there is no user');
     });
   }
+});
+
+test('S8: the login example runs without a backend: a token in the query, an event, the answer', async (t) => {
+  const rule = { event: 'my_event', emit: 'my_response', to: 'sender', args: [{ data: 'Mensaje recibido' }], ack: { recibido: true } };
+  const sala = await Sala.start({ args: ['--jwt-user-claim', 'user_id'], config: { relay: [rule] } });
+  t.after(() => sala.stop());
+  const now = Math.floor(Date.now() / 1000);
+  for (const way of WAYS) {
+    await t.test(way.name, async (t) => {
+      // log in as the example's page does; it returns what the page would print.
+      const page = (token) => deadline(new Promise((resolve) => {
+        const { io, ...options } = way.options;
+        const socket = io(sala.url, { ...options, forceNew: true, reconnection: false, ...(token && { query: { token } }) });
+        t.after(() => socket.close());
+        const acks = [];
+        socket.on('connect', () => socket.emit('my_event', { data: 'Hola desde el cliente' }, (ack) => acks.push(ack)));
+        // The ack comes behind the event; the next is answered when both are here.
+        socket.once('my_response', (data) => socket.emit('my_event', {}, () => resolve({ data, acks })));
+        socket.on('connect_error', (err) => resolve({ error: err.data?.code }));
+      }), 'the answer of the login example');
+      assert.deepEqual(await page(sala.foreignToken({ user_id: 'ada', exp: now + 3600 })), { data: { data: 'Mensaje recibido' }, acks: [{ recibido: true }] });
+      assert.deepEqual(await page(), { error: 'TOKEN_REQUIRED' });
+      assert.deepEqual(await page(sala.foreignToken({ user_id: 'ada', exp: now - 3600 })), { error: 'TOKEN_EXPIRED' });
+      assert.deepEqual(await page('tu_token_jwt'), { error: 'TOKEN_INVALID' });
+    });
+  }
+});
+
+test('S1: include_sender says whether the sender hears itself', async (t) => {
+  const rules = [
+    { event: 'to_all', emit: 'heard', to: 'broadcast', include_sender: true },
+    { event: 'to_others', emit: 'heard', to: 'room', include_sender: false },
+  ];
+  const sala = await Sala.start({ config: { relay: rules } });
+  t.after(() => sala.stop());
+  const [ada, ben] = await Promise.all(['ada', 'ben'].map((user) => login(t, sala, user)));
+  for (const client of [ada, ben]) await client.join('r');
+  assert.deepEqual(await ada.ask('to_all', 1), { ok: true });
+  assert.deepEqual(await ada.ask('to_others', { room: 'r' }), { ok: true });
+  assert.deepEqual(await ben.next('heard'), [1]);
+  assert.deepEqual(await ben.next('heard'), [{ room: 'r' }]);
+  assert.deepEqual(ada.inbox.filter(({ event }) => event === 'heard').map(({ args }) => args), [[1]]);
 });
 
 test('S9: gRPC, REST and Socket.IO are one broker', async (t) => {

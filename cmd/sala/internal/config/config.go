@@ -50,12 +50,13 @@ func (f *Flags) Build() (*Config, error) {
 	f.TrustedProxies, f.LimitExempt = splitCommas(f.TrustedProxies), splitCommas(f.LimitExempt)
 	proxies := parseNetworks(&p, "--trusted-proxies", f.TrustedProxies)
 	limits := f.limits(&p)
-	if err := p.err(); err != nil {
-		return nil, err
-	}
 	sections := &f.file.sections
 	if f.Dev {
 		sections.forTryingOut()
+	}
+	relay := sections.relay(&p)
+	if err := p.err(); err != nil {
+		return nil, err
 	}
 	c.Broker = broker.Options{
 		Namespaces:         f.Namespaces,
@@ -75,7 +76,7 @@ func (f *Flags) Build() (*Config, error) {
 		MaxAttachments:     int(f.MaxAttachments),
 		Limits:             limits,
 		TrustedProxies:     proxies,
-		Relay:              sections.relay(),
+		Relay:              relay,
 		Rooms:              sections.roomEvents(),
 		AckTimeout:         f.AckTimeout,
 		Decisions: broker.DecisionOptions{

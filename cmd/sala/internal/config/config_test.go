@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -267,7 +268,12 @@ anonymous: {join: ["public:*"], rooms: [lobby]}
 default_permissions: {namespaces: [/], join: ["**"], publish: ["**"], broadcast: true}
 relay:
   - {event: my_event, emit: my_response, to: room, room_field: room}
-  - {event: shout,    emit: my_response, to: broadcast}
+  - {event: shout,    emit: my_response, to: broadcast, include_sender: true}
+  - event: login
+    to: sender
+    args: [{data: "Mensaje recibido <3", n: 9007199254740993}, [], null]
+    ack: {user: "{user}"}
+  - {event: quiet, to: sender, args: [], ack: false}
 rooms: {join_event: entrar, leave_event: salir, announce: {event: message, joined: "{user} ha entrado en la sala {room}.", left: "adiós"}}
 `)
 	got := mustBuild(t, "--config", file, "--allow-anonymous", "--namespaces", "/ /chat",
@@ -278,7 +284,12 @@ rooms: {join_event: entrar, leave_event: salir, announce: {event: message, joine
 		DefaultPermissions: broker.Permissions{Namespaces: []string{"/"}, Join: []string{"**"}, Publish: []string{"**"}, Broadcast: true},
 		Relay: []broker.RelayRule{
 			{Event: "my_event", Emit: "my_response", To: broker.RelayToRoom, RoomField: "room"},
-			{Event: "shout", Emit: "my_response", To: broker.RelayToBroadcast},
+			{Event: "shout", Emit: "my_response", To: broker.RelayToBroadcast, IncludeSender: new(true)},
+			{
+				Event: "login", To: broker.RelayToSender, Args: json.RawMessage(`[{"data":"Mensaje recibido <3","n":9007199254740993},[],null]`),
+				Ack: json.RawMessage(`{"user":"{user}"}`),
+			},
+			{Event: "quiet", To: broker.RelayToSender, Args: json.RawMessage(`[]`), Ack: json.RawMessage(`false`)},
 		},
 		Rooms: broker.RoomEvents{JoinEvent: "entrar", LeaveEvent: "salir", Announce: &broker.Announcement{
 			Event: "message", Joined: "{user} ha entrado en la sala {room}.", Left: "adiós"}},

@@ -288,3 +288,22 @@ func TestEffective(t *testing.T) {
 		t.Errorf("the sections read back differ:\n%s\n%s", first, second)
 	}
 }
+
+// What a rule sends is JSON.
+func TestRulesThatJSONCannotSay(t *testing.T) {
+	for rule, want := range map[string]string{
+		"args: [1, .inf]":        "relay[0].args: clients get JSON, which can't say this: ",
+		"ack: {a: .nan}":         "relay[0].ack: clients get JSON, which can't say this: ",
+		"args: {a: 1}":           ":1: mapping was used where sequence is expected",
+		"include_sender: always": ":1: expected true or false here",
+	} {
+		file := writeFile(t, "relay: [{event: a, to: sender, "+rule+"}]\n")
+		flags, _, err := parse(t, nil, "--config", file, "--jwt-secret", testSecret, "--api-key", testKey)
+		if err == nil {
+			_, err = flags.Build()
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", rule, err, want)
+		}
+	}
+}

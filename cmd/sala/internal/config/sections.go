@@ -1,6 +1,9 @@
 package config
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
 	"reflect"
 
 	"github.com/salabroker/sala/broker"
@@ -34,6 +37,12 @@ type RelayRule struct {
 	Emit      string `yaml:"emit,omitempty"`
 	To        string `yaml:"to"`
 	RoomField string `yaml:"room_field,omitempty"`
+	// IncludeSender, if it is there, is what To doesn't say by itself.
+	IncludeSender *bool `yaml:"include_sender,omitempty"`
+	// Args, if they are there, are sent in place of the client's.
+	Args *[]any `yaml:"args,omitempty,flow"`
+	// Ack, if it is there, is what the client's ack gets.
+	Ack any `yaml:"ack,omitempty,flow"`
 }
 
 // Rooms is [broker.RoomEvents] in the file.
@@ -89,12 +98,33 @@ func (p *Permissions) toBroker() broker.Permissions {
 	return broker.Permissions(*p)
 }
 
-func (s *Sections) relay() []broker.RelayRule {
+// relay returns the rules. What JSON can't say is a problem.
+func (s *Sections) relay(p *problems) []broker.RelayRule {
 	rules := make([]broker.RelayRule, len(s.Relay))
 	for i, r := range s.Relay {
-		rules[i] = broker.RelayRule{Event: r.Event, Emit: r.Emit, To: broker.RelayScope(r.To), RoomField: r.RoomField}
+		rules[i] = broker.RelayRule{
+			Event: r.Event, Emit: r.Emit, To: broker.RelayScope(r.To), RoomField: r.RoomField, IncludeSender: r.IncludeSender,
+		}
+		if r.Args != nil {
+			rules[i].Args = jsonText(p, fmt.Sprintf("relay[%d].args", i), *r.Args)
+		}
+		if r.Ack != nil {
+			rules[i].Ack = jsonText(p, fmt.Sprintf("relay[%d].ack", i), r.Ack)
+		}
 	}
 	return rules
+}
+
+// jsonText writes a value of the file, which stands at key, as JSON.
+func jsonText(p *problems, key string, value any) json.RawMessage {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		p.addf("%s: clients get JSON, which can't say this: %s", key, err)
+		return nil
+	}
+	return bytes.TrimSpace(text.Bytes())
 }
 
 func (s *Sections) roomEvents() broker.RoomEvents {

@@ -1,0 +1,189 @@
+package broker
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/salabroker/sala/broker/fanout"
+	"github.com/salabroker/sala/broker/packet"
+	"github.com/salabroker/sala/broker/rawjson"
+	"github.com/salabroker/sala/broker/roomset"
+)
+
+// RelayScope says whom a [RelayRule] reaches.
+type RelayScope string
+
+// The scopes of a relay rule.
+const (
+	// RelayToRoom reaches the room that the event's first argument names,
+	// the sender included if it is in it.
+	RelayToRoom RelayScope = "room"
+	// RelayToBroadcast reaches everyone in the namespace except the sender.
+	RelayToBroadcast RelayScope = "broadcast"
+	// RelayToSender reaches the sender alone. No token needs to allow it.
+	RelayToSender RelayScope = "sender"
+)
+
+// RelayRule passes an event of one client on to others, or answers it.
+//
+// In the texts of Args and Ack, {user} is the sender's user, and with
+// RelayToRoom {room} is the room.
+type RelayRule struct {
+	// Event is what the client sends, Emit what the others get. Empty Emit
+	// means the same.
+	Event, Emit string
+	// To says whom it reaches.
+	To RelayScope
+	// RoomField is the field of the first argument that names the room; only
+	// with RelayToRoom. "room" by default.
+	RoomField string
+	// IncludeSender says whether the sender gets it too; nil is what To says.
+	// To a room, it does if it is in the room. Not with RelayToSender.
+	IncludeSender *bool
+	// Args is the text of the JSON array that is sent in place of the client's
+	// arguments; nil passes those on.
+	Args json.RawMessage
+	// Ack is the text of the JSON value that the client's ack gets; nil is
+	// {"ok":true}. A refused event is answered with its error all the same.
+	Ack json.RawMessage
+}
+
+func (r *RelayRule) setDefaults() {
+	setDefault(&r.Emit, r.Event)
+	includes := r.To == RelayToRoom
+	if includes {
+		setDefault(&r.RoomField, "room")
+	}
+	if r.IncludeSender == nil && r.To != RelayToSender {
+		r.IncludeSender = &includes
+	}
+}
+
+func (o *Options) validateRelay(v *violations) {
+	seen := map[string]string{o.Rooms.JoinEvent: "rooms.join_event", o.Rooms.LeaveEvent: "rooms.leave_event"}
+	for i := range o.Relay {
+		rule, field := &o.Relay[i], fmt.Sprintf("relay[%d].", i)
+		if other, ok := seen[rule.Event]; ok && rule.Event != "" {
+			v.add(field+"event", "%q is taken by %s already", rule.Event, other)
+		}
+		seen[rule.Event] = field + "event"
+		rule.validate(v, field, o.messageLimits())
+	}
+}
+
+// validate adds to v what is wrong with a rule whose fields stand below field.
+func (r *RelayRule) validate(v *violations, field string, limits MessageLimits) {
+	validateEvent(v, field+"event", r.Event)
+	if r.Emit != r.Event {
+		validateEvent(v, field+"emit", r.Emit)
+	}
+	switch {
+	case r.To != RelayToRoom && r.To != RelayToBroadcast && r.To != RelayToSender:
+		v.add(field+"to", `%q is none of "room", "broadcast" and "sender"`, r.To)
+	case r.To != RelayToRoom && r.RoomField != "":
+		v.add(field+"room_field", "has no meaning with to: %s", r.To)
+	case r.To == RelayToSender && r.IncludeSender != nil:
+		v.add(field+"include_sender", "has no meaning with to: sender")
+	}
+	if r.Args != nil {
+		validateFixed(v, field+"args", r.Args, limits)
+	}
+	if r.Ack != nil {
+		validateFixed(v, field+"ack", asArray(r.Ack), limits)
+	}
+}
+
+// validateFixed checks arguments that stand in the configuration.
+func validateFixed(v *violations, field string, args json.RawMessage, limits MessageLimits) {
+	if n := int64(len(args)); n > limits.Bytes {
+		v.add(field, "has %d bytes; at most %d are allowed (--max-message-bytes)", n, limits.Bytes)
+		return
+	}
+	if err := packet.CheckArgs(args, 0); err != nil {
+		v.add(field, "%s", err)
+	}
+}
+
+func asArray(value json.RawMessage) json.RawMessage {
+	return json.RawMessage("[" + string(value) + "]")
+}
+
+// handleRelay does what a rule says, and returns what to answer.
+func (b *Broker) handleRelay(s *socket, rule RelayRule, p packet.Payload) (answer any, err *Error) {
+	if err := b.checkLoad(); err != nil {
+		return nil, err
+	}
+	to, room, err := rule.target(s, p)
+	if err != nil {
+		return nil, err
+	}
+	m := &Message{Event: rule.Emit, Args: p.Args, Attachments: p.Attachments}
+	if rule.Args != nil {
+		m.Args, m.Attachments = fillIn(rule.Args, s.user, room), nil
+	}
+	if rule.To == RelayToSender {
+		b.deliver(s.ns, []*socket{s}, m)
+	} else {
+		b.emit(s.ns, to, m)
+	}
+	if rule.Ack != nil {
+		return fillIn(rule.Ack, s.user, room), nil
+	}
+	return accepted{OK: true}, nil
+}
+
+// target returns whom an event is for, if its sender may reach them, and the
+// room that it names, if it does.
+func (r *RelayRule) target(s *socket, p packet.Payload) (to fanout.Target, room string, err *Error) {
+	switch r.To {
+	case RelayToSender:
+		return to, "", nil
+	case RelayToBroadcast:
+		if !s.grant().Broadcast {
+			return to, "", denied(ReasonBroadcastDenied, "the token doesn't allow to send to everyone")
+		}
+		to.All = true
+	case RelayToRoom:
+		if room, err = roomField(p, r.RoomField); err != nil {
+			return to, "", err
+		}
+		if !roomset.AnyMatches(s.grant().Publish, room) {
+			return to, "", denied(ReasonPublishDenied, "the token doesn't allow to send to the room %q", room)
+		}
+		to.Rooms = []string{room}
+	}
+	if !*r.IncludeSender {
+		to.ExceptIDs = []string{s.id}
+	}
+	return to, room, nil
+}
+
+// fillIn replaces the placeholders in the texts of valid JSON.
+func fillIn(text json.RawMessage, user, room string) json.RawMessage {
+	names := []string{"{user}", inText(user)}
+	if room != "" {
+		names = append(names, "{room}", inText(room))
+	}
+	return json.RawMessage(strings.NewReplacer(names...).Replace(string(text)))
+}
+
+// inText returns a text as it stands between the quotes of JSON.
+func inText(text string) string {
+	quoted, _ := json.Marshal(text) // text always encodes
+	return string(quoted[1 : len(quoted)-1])
+}
+
+// roomField reads the name of a room from a field of the first argument.
+func roomField(p packet.Payload, field string) (string, *Error) {
+	arg := firstArg(p.Args)
+	if len(arg) == 0 || arg[0] != '{' {
+		return "", invalidEvent(fmt.Sprintf("the first argument is an object whose field %q names the room", field))
+	}
+	var v violations
+	room := readRoom(&v, field, rawjson.Member(arg, field))
+	if len(v) > 0 {
+		return "", invalidEvent(fieldsMessage(v))
+	}
+	return room, nil
+}
