@@ -231,7 +231,7 @@ func (c *Conn) terminate(reason Reason, cause error) {
 	}
 	if ws != nil {
 		ws.close(reason == ReasonSlowConsumer)
-		c.server.idlers.resume(c)
+		c.server.idlers.closed(c)
 		return // its reader calls finish
 	}
 	go func() {

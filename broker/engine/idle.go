@@ -14,6 +14,19 @@ var errIdle = errors.New("engine: nothing to read")
 //
 // A connection is parked by its reading goroutine, which then leaves it. Whoever takes it out again, the poller when
 // there is something to read or the one who closes it, finds it another.
+//
+// # Order
+//
+// A parked connection must have somebody who will resume it. park stores the reader in one step under mu. The poller
+// and terminate announce themselves in one step under the same mu. So one of the two comes first:
+//
+//   - The reader is stored first: the announcement finds it and resumes it.
+//   - The announcement comes first: it leaves arrived behind, and park refuses, so that the reader reads again. It gets
+//     what has arrived, or the error of a closed socket, since terminate closes the socket before it announces that.
+//
+// A closed socket reports nothing to the poller, so terminate's announcement is the only one there will be. The first
+// park stores the reader before it has the socket watched. If the socket can't be watched, because it is closed or the
+// system watches too many, park takes the reader back, unless an announcement has resumed it already.
 type idlers struct {
 	// Static.
 	log     *slog.Logger
@@ -64,18 +77,39 @@ func (i *idlers) close() {
 func (i *idlers) wake(t ticket, closed bool) {
 	i.mu.Lock()
 	c := i.slots[t.slot]
-	known := c != nil && c.parking.ticket == t
-	if known {
-		c.parking.arrived = closed || c.parking.reader == nil
+	var r *reader
+	if c != nil && c.parking.ticket == t {
+		r = c.parking.announce(closed)
 	}
 	i.mu.Unlock()
-	if known {
-		i.resume(c)
+	i.resume(c, r)
+}
+
+// closed resumes c, whose socket has been closed, or keeps it from being parked again.
+func (i *idlers) closed(c *Conn) {
+	i.mu.Lock()
+	r := c.parking.announce(true)
+	i.mu.Unlock()
+	i.resume(c, r)
+}
+
+// announce notes that there is something to read and returns who is to read it; nil if that one is at it already. again
+// says that it has to look once more than it would. The caller holds idlers.mu.
+func (p *parking) announce(again bool) *reader {
+	r := p.reader
+	p.reader, p.arrived = nil, again || r == nil
+	return r
+}
+
+// resume starts a reading goroutine for c if it was parked.
+func (i *idlers) resume(c *Conn, r *reader) {
+	if r != nil {
+		i.reading.start(c, r)
 	}
 }
 
 // park has c resumed when there is something to read. The caller, c's reading goroutine, must leave it, unless park
-// reports that there is something to read already, or that this isn't possible here.
+// reports that there is something to read already, or that c can't be parked now.
 func (i *idlers) park(c *Conn, r *reader) parked {
 	i.begin.Do(i.open)
 	if !i.works {
@@ -97,8 +131,9 @@ func (i *idlers) park(c *Conn, r *reader) parked {
 	if known {
 		return isParked
 	}
-	if err := i.poller.watch(r.link.raw, t); err != nil {
-		i.resume(c) // it has been closed, as reading from it will tell
+	err := i.poller.watch(r.link.raw, t)
+	if err != nil && i.unwatched(c) {
+		return cannotPark
 	}
 	return isParked
 }
@@ -109,7 +144,7 @@ type parked uint8
 const (
 	isParked   parked = iota
 	readAgain         // there is something to read
-	cannotPark        // connections can't be parked on this system
+	cannotPark        // the connection can't be parked, here or for now
 )
 
 // assign gives c a slot. The caller holds mu.
@@ -127,21 +162,26 @@ func (i *idlers) assign(c *Conn) {
 	i.slots = append(i.slots, c)
 }
 
-// resume starts a reading goroutine for c if it is parked.
-func (i *idlers) resume(c *Conn) {
+// unwatched takes c back whose socket can't be watched. It reports false if somebody has resumed c meanwhile.
+func (i *idlers) unwatched(c *Conn) bool {
 	i.mu.Lock()
-	r := c.parking.reader
-	c.parking.reader = nil
-	i.mu.Unlock()
-	if r != nil {
-		i.reading.start(c, r)
+	defer i.mu.Unlock()
+	if c.parking.reader == nil {
+		return false
 	}
+	i.vacate(c)
+	return true
 }
 
 // forget gives c's slot back. c must not be parked any more.
 func (i *idlers) forget(c *Conn) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	i.vacate(c)
+}
+
+// vacate gives c's slot back if it has one. The caller holds mu.
+func (i *idlers) vacate(c *Conn) {
 	if !c.parking.slotted {
 		return
 	}

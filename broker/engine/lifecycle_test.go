@@ -174,6 +174,47 @@ func TestShutdownCutsWhatDoesNotGo(t *testing.T) {
 	}
 }
 
+// A receiver that doesn't return can't hold up a shutdown, which says what it leaves behind. Everything else ends.
+func TestShutdownLeavesWhatDoesNotEnd(t *testing.T) {
+	for name, connect := range map[string]func(*testing.T, *server) (*client, *session){
+		"websocket": func(t *testing.T, s *server) (*client, *session) { return s.dial(t) },
+		"polling":   func(t *testing.T, s *server) (*client, *session) { return s.poller(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t)
+			c, stuck := connect(t, s)
+			_, other := s.dial(t)
+			release := make(chan struct{})
+			stuck.onEvent(func(e event) {
+				if e.name == "text" {
+					<-release
+				}
+			})
+			var posting sync.WaitGroup
+			if c.ws != nil {
+				c.write("4x")
+			} else {
+				posting.Go(func() { c.post("4x") })
+			}
+			stuck.wantData(t, "x")
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			err := s.Shutdown(ctx)
+			var left *Abandoned
+			if !errors.As(err, &left) || left.Connections != 1 || !errors.Is(err, context.Canceled) {
+				t.Errorf("shutdown: %v, want that one connection is left", err)
+			}
+			other.wantClose(t, ReasonShutdown)
+			close(release)
+			stuck.wantClose(t, ReasonShutdown)
+			posting.Wait()
+			if err := s.Shutdown(t.Context()); err != nil {
+				t.Errorf("the second shutdown: %v", err)
+			}
+		})
+	}
+}
+
 // Receivers may do anything with their connection: nothing of ours is locked while they run.
 func TestReceiversMayDoAnything(t *testing.T) {
 	acts := map[string]func(*session){

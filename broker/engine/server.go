@@ -5,10 +5,14 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/salabroker/sala/broker/grace"
 )
 
 // The names of the transports.
@@ -65,25 +69,22 @@ func New(h Handler, opts Options) *Server {
 	return s
 }
 
+// endGrace is how long connections may take to end that Shutdown has cut off, and then the server's goroutines.
+const endGrace = 500 * time.Millisecond
+
 // Shutdown refuses new handshakes, closes every connection gracefully and waits for that until ctx ends, when what
 // is left is cut off. It returns after every [Receiver.Closed] has, and when no goroutine of the server is left; its
 // error is ctx's if connections had to be cut. It must not be called from a receiver.
+//
+// A receiver that doesn't return keeps its connection, and the goroutines that wait for it. Shutdown leaves them behind a
+// moment after ctx has ended, and its error is an [*Abandoned] too.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.drain()
-	closed := make(chan struct{})
-	go func() {
-		s.conns.Wait()
-		close(closed)
-	}()
 	var err error
-	select {
-	case <-closed:
-	case <-ctx.Done():
-		for _, c := range s.all() {
-			err = ctx.Err()
-			c.terminate(ReasonShutdown, err)
-		}
-		<-closed
+	ended := grace.Wait(ctx, 0, s.conns.Wait)
+	if !ended {
+		err = s.cut(ctx.Err())
+		ended = grace.Wait(ctx, endGrace, s.conns.Wait)
 	}
 	s.stop.Do(func() {
 		s.flushing.stop()
@@ -91,10 +92,40 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.idlers.close()
 		s.reading.stop()
 	})
+	if !ended || !grace.Wait(ctx, endGrace, s.awaitGoroutines) {
+		err = errors.Join(err, &Abandoned{Connections: len(s.all())})
+	}
+	return err
+}
+
+// Abandoned says what [Server.Shutdown] has left behind.
+type Abandoned struct {
+	Connections int // that were closed and whose receiver has not returned
+}
+
+// Error implements the error interface.
+func (a *Abandoned) Error() string {
+	return fmt.Sprintf("engine: %d connections have not ended, as their receivers have not returned", a.Connections)
+}
+
+// cut ends the connections that are left, and returns why if there are any.
+func (s *Server) cut(why error) error {
+	conns := s.all()
+	for _, c := range conns {
+		c.terminate(ReasonShutdown, why)
+	}
+	if len(conns) == 0 {
+		return nil
+	}
+	return why
+}
+
+// awaitGoroutines returns when no goroutine is left that the server has started.
+func (s *Server) awaitGoroutines() {
+	s.reading.running.Wait()
 	s.readers.Wait()
 	s.loops.Wait()
 	s.writers.Wait()
-	return err
 }
 
 // Refuse refuses new handshakes from now on. The connections that are there stay.

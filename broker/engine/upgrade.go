@@ -40,13 +40,15 @@ func (c *Conn) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c.mu.Lock()
-	current := c.probing && c.state != stateClosed
+	// While this request was accepted its claim may have run out, and another request may have made one and stored its
+	// link. A link that isn't stored is closed here: nobody else could.
+	current := c.probing && c.probe == nil && c.state != stateClosed
 	if current {
 		c.probe = l
 		c.server.readers.Go(func() { c.readProbe(l, reader) })
 	}
 	c.mu.Unlock()
-	if !current { // it took too long
+	if !current {
 		l.close(true)
 		reader.release()
 	}
