@@ -96,6 +96,17 @@ func (s *socket) expire() {
 	}
 }
 
+// startExpiry has expire called when the socket's token ends, unless the socket
+// has ended already. end sets gone before it stops the timer, so that one of the
+// two sees what the other has done.
+func (s *socket) startExpiry() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if left, ok := s.untilExpiry(); ok && !s.gone.Load() {
+		s.expiry = time.AfterFunc(left, s.expire)
+	}
+}
+
 func (s *socket) stopExpiry() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

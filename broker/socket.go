@@ -71,24 +71,23 @@ func (s *socket) User() string { return s.user }
 // The CONNECT packet is queued in the very step that makes the socket known.
 // So nothing can be sent to the client before it, and a client that has read
 // it is found by whoever asks.
+//
+// Nothing that can end the socket may begin before it is in the index: end
+// would find nothing to remove, and the socket would stay there for ever. So
+// its timer starts after that. Whatever else ends it has found it in the index,
+// or in its client, which [client.attach] keeps locked meanwhile.
 func (s *socket) enter() *Error {
 	connect := engine.NewFrame(packet.AppendConnect(nil, s.ns.name, s.id))
-	s.mu.Lock()
-	if left, ok := s.untilExpiry(); ok {
-		s.expiry = time.AfterFunc(left, s.expire)
-	}
-	rooms := s.claims.Rooms
-	s.mu.Unlock()
-	err := s.ns.index.Add(s, rooms, func() {
+	err := s.ns.index.Add(s, s.grant().Rooms, func() {
 		s.tellConnected()
 		s.client.conn.Send(connect, false)
 	})
 	if err != nil { // it is the user's: the number of rooms has been checked
 		s.gone.Store(true)
-		s.stopExpiry()
 		return tooManyConnections(s.client.b.opts.Limits.ConnectionsPerUser)
 	}
-	s.client.b.interested(s)
+	s.startExpiry()
+	s.client.b.interested(s) // end may have taken this back already; only the sum counts
 	s.client.b.log.Debug("socket connected", "socket", s.id, "namespace", s.ns.name, "user", s.user)
 	return nil
 }

@@ -119,6 +119,7 @@ func (m *Mesh) CallAll(ctx context.Context, request []byte) (Result, error) {
 		return Result{}, err
 	}
 	defer m.pending.close(w)
+	m.loseGone(w.id, expected)
 	err = m.send(m.nodesChannel(), m.call(ctx, w.id, request), func(r Receipt, err error) {
 		if err != nil {
 			m.pending.fail(w.id, ErrUnavailable)
@@ -154,6 +155,17 @@ func nodesOf(channels []string) []NodeID {
 		ids[i] = NodeID(channel[len(channel)-NodeIDBytes:])
 	}
 	return ids
+}
+
+// loseGone doesn't wait for nodes that have gone since the question's list of them was made. A node leaves the members
+// before the questions hear of it: so either pending.lost finds a question that has been opened, or the members lack
+// the node by now.
+func (m *Mesh) loseGone(id uint64, expected map[NodeID]struct{}) {
+	for node := range expected {
+		if !m.members.has(node) {
+			m.pending.absent(id, node)
+		}
+	}
 }
 
 func waitContext(ctx context.Context) (context.Context, context.CancelFunc) {

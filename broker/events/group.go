@@ -91,10 +91,10 @@ func (g *group) forget(p pin) {
 func (g *group) enqueue(en entry) {
 	var after aftermath
 	g.mu.Lock()
-	m := g.choose(&en)
+	m := g.choose(&en, false)
 	if m != nil && !m.queue.fits(&en, g.hub.opts.MaxQueuedEvents, g.hub.opts.MaxQueuedBytes) {
 		g.remove(m, failed(ReasonSlowSubscriber), &after)
-		g.handOver(en, ReasonHandlerOverloaded, &after)
+		g.handOver(en, ReasonHandlerOverloaded, false, &after)
 	} else if m != nil {
 		m.push(en)
 	} else { // it has just left
@@ -105,20 +105,24 @@ func (g *group) enqueue(en entry) {
 }
 
 // choose returns the member that gets an event, nil if none wants it. This is the
-// one place that decides it. The caller holds mu.
-func (g *group) choose(en *entry) *Subscription {
+// one place that decides it. Inherited says that a lost member leaves the event:
+// its socket may be forgotten since, and must not be pinned again, as nobody
+// would forget it a second time. If it isn't, it is pinned to the lost member
+// still. The caller holds mu.
+func (g *group) choose(en *entry, inherited bool) *Subscription {
 	e := en.event
 	deciding := en.question != nil && en.question.decision
 	key := pinOf(e)
 	m, pinned := g.pins[key]
-	if !pinned || !m.wants(e, deciding) {
+	orphaned := pinned && m.err != nil
+	if !pinned || orphaned || !m.wants(e, deciding) {
 		m = g.best(key, e, deciding)
 	}
 	switch {
 	case m == nil || g.name == "" || deciding: // nobody to keep in order
 	case e.Kind == RoomClosed:
 		delete(g.pins, key)
-	case !pinned && (e.Kind != RoomOpened || m.filter.kinds[RoomClosed]):
+	case (orphaned || !pinned && !inherited) && (e.Kind != RoomOpened || m.filter.kinds[RoomClosed]):
 		g.pins[key] = m
 	}
 	return m
@@ -176,11 +180,6 @@ func (g *group) remove(s *Subscription, why *Error, after *aftermath) {
 
 // release ends a member that isn't in members any more. The caller holds mu.
 func (g *group) release(s *Subscription, why *Error, after *aftermath) {
-	for key, m := range g.pins {
-		if m == s {
-			delete(g.pins, key)
-		}
-	}
 	s.err = why
 	close(s.done)
 	s.ended()
@@ -198,17 +197,22 @@ func (g *group) release(s *Subscription, why *Error, after *aftermath) {
 		en := o.entry
 		switch untouched := o.onTheWay && s.remote.untouched; {
 		case untouched:
-			g.handOver(en, reason, after)
+			g.handOver(en, reason, true, after)
 		case en.question != nil && !en.question.open():
 		case en.redelivered && en.tracked == nil:
 			after.lose(en, reason)
 		default:
 			en.redelivered = true
-			g.handOver(en, reason, after)
+			g.handOver(en, reason, true, after)
 		}
 	}
 	for s.queue.count > 0 {
-		g.handOver(s.queue.pop(), reason, after)
+		g.handOver(s.queue.pop(), reason, true, after)
+	}
+	for key, m := range g.pins { // not before: these are not forgotten
+		if m == s {
+			delete(g.pins, key)
+		}
 	}
 	g.checkSettled()
 }
@@ -228,13 +232,13 @@ func (g *group) heldBy(s *Subscription) []held {
 
 // handOver queues for a mate what a lost member leaves. Half of the mate's queue
 // stays free for what is its own, so that nobody is cut for what it inherits.
-// The caller holds mu.
-func (g *group) handOver(en entry, reason string, after *aftermath) {
+// Inherited is as for choose. The caller holds mu.
+func (g *group) handOver(en entry, reason string, inherited bool, after *aftermath) {
 	if en.source != nil { // its own node hands it over
 		after.lose(en, reason)
 		return
 	}
-	m := g.choose(&en)
+	m := g.choose(&en, inherited)
 	switch {
 	case m == nil:
 		after.lose(en, reason)

@@ -56,6 +56,24 @@ func TestRedelivery(t *testing.T) {
 	})
 }
 
+// What a lost member leaves of a socket that is gone doesn't pin the socket to a mate: nobody would take that back. What
+// it leaves of others does.
+func TestForgottenSocketsAreNotPinnedAgain(t *testing.T) {
+	h := newHub(t, Options{})
+	first := subscribe(t, h, Start{Group: "g", Credits: 1})
+	h.Ask(message("gone", "asked"), func(Reply) {})
+	h.Publish(message("there", "queued"))
+	h.Publish(message("gone", "queued"))
+	wantTaken(t, first, "gone.asked?")
+	h.Forget("gone")
+	second := subscribe(t, h, Start{Group: "g", Credits: 10})
+	first.Close()
+	wantTaken(t, second, "gone.asked?! there.queued gone.queued")
+	if pins := second.group.pins; len(pins) != 1 || pins[pin{name: "there"}] != second {
+		t.Errorf("the pins are %v, want that of the socket that is there", pins)
+	}
+}
+
 // A group that is lost isn't the end while another may answer.
 func TestAnotherGroupMayAnswer(t *testing.T) {
 	h := newHub(t, Options{})
