@@ -125,6 +125,8 @@ func (r registrar) RegisterService(desc *grpc.ServiceDesc, service any) {
 // which receives the request and calls the service.
 func (s *Server) handleUnary(method string, handle grpc.MethodHandler) grpc.MethodHandler {
 	return func(service any, ctx context.Context, receive func(any) error, _ grpc.UnaryServerInterceptor) (resp any, err error) {
+		s.calls.Add(1)
+		defer s.calls.Add(-1)
 		c := &call{server: s, method: method, start: time.Now()}
 		defer func() { err = c.end(ctx, err, recover()) }()
 		c.audit = s.newAudit(method)

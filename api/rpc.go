@@ -68,6 +68,8 @@ func tapMethod(method string) string {
 }
 
 func (s *Server) interceptStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+	s.streams.Add(1)
+	defer s.streams.Add(-1)
 	ctx, cancel := s.untilShutdown(stream.Context())
 	defer cancel()
 	c := &call{server: s, method: info.FullMethod, start: time.Now()}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -146,6 +147,8 @@ type Server struct {
 	handler  http.Handler
 	stopping chan struct{} // closed by Shutdown
 
+	calls, streams atomic.Int64 // under way
+
 	stopOnce sync.Once
 }
 
@@ -254,6 +257,9 @@ func (s *Server) Serve(listener net.Listener) error {
 // [Server.Shutdown].
 func (s *Server) HTTPHandler() http.Handler { return s.handler }
 
+// Load returns how many calls and how many streams are under way, REST included.
+func (s *Server) Load() (calls, streams int) { return int(s.calls.Load()), int(s.streams.Load()) }
+
 // Drain makes gRPC health checks report NOT_SERVING from now on. Calls go on
 // being served.
 func (s *Server) Drain() { s.health.Shutdown() }
@@ -272,7 +278,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	select {
 	case <-done:
 	case <-ctx.Done():
-		err = fmt.Errorf("calls were still in flight: %w", context.Cause(ctx))
+		calls, streams := s.Load()
+		err = fmt.Errorf("%d calls and %d streams were cut: %w", calls, streams, context.Cause(ctx))
 		s.grpc.Stop()
 	}
 	return errors.Join(err, s.gateway.close())

@@ -2,12 +2,14 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/engine"
+	"github.com/salabroker/sala/broker/grace"
 )
 
 // maxDrainGap is the longest pause between two clients that are sent away: a
@@ -56,7 +58,8 @@ func (b *Broker) Drain(ctx context.Context, node string) (NodeInfo, error) {
 // which they reconnect by themselves. They are sent away spread over
 // Options.DrainSpread, but all of them before half of ctx's time is over. It
 // returns nil once that is done, or the context's error if that came first;
-// then what was left is cut.
+// then what was left is cut. What doesn't end even then it leaves behind, soon
+// after ctx has ended: its error says what that is.
 func (b *Broker) Shutdown(ctx context.Context) error {
 	b.drain()
 	half := ctx
@@ -69,16 +72,31 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	case <-b.drained:
 	case <-half.Done():
 		b.rushing.Do(func() { close(b.rush) })
-		<-b.drained
+		grace.Wait(ctx, 0, func() { <-b.drained })
 	}
 	err := b.engine.Shutdown(ctx)
+	b.endSubscriptions(ctx)
+	if !grace.Wait(ctx, endGrace, b.awaitGoroutines) {
+		err = errors.Join(err, errors.New("questions to clients or backends have not ended"))
+	}
+	return err
+}
+
+// endGrace is how long may take what ends by itself when the clients are gone.
+const endGrace = 250 * time.Millisecond
+
+// awaitGoroutines returns when no goroutine is left that waits for a client or a
+// backend.
+func (b *Broker) awaitGoroutines() {
 	if b.memory != nil {
 		b.memory.Stop()
 	}
 	b.asks.close()
-	b.endSubscriptions(ctx)
-	return err
+	b.deciding.Wait() // there is nobody left who could decide
 }
+
+// Load returns how many connections and sockets there are.
+func (b *Broker) Load() (connections, sockets int) { return b.engine.Connections(), b.countSockets() }
 
 // Draining reports whether Drain or Shutdown has begun.
 func (b *Broker) Draining() bool { return b.draining.Load() }

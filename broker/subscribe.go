@@ -84,7 +84,6 @@ func (b *Broker) endSubscriptions(ctx context.Context) {
 	if err := b.events.Close(limited); err != nil {
 		b.log.Warn("subscribers have not taken or answered all events", "error", err)
 	}
-	b.deciding.Wait() // there is nobody left who could decide
 }
 
 // Subscription is a backend's way to hear of events and to answer them. Its

@@ -7,7 +7,7 @@ import (
 
 // A node can be lost after a call has listed it and before the call waits for it. Nobody would tell the call then.
 func TestCallDoesNotWaitForNodesLostMeanwhile(t *testing.T) {
-	m := &Mesh{members: newMembers(time.Second), pending: newPending()}
+	m := &Mesh{members: newMembers(time.Second, func(NodeID) string { return "" }), pending: newPending()}
 	now := time.Now()
 	for _, id := range []NodeID{"lost", "there"} {
 		m.members.heartbeat(Node{ID: id, Incarnation: 1}, now)

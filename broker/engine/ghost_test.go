@@ -6,7 +6,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -99,7 +99,7 @@ func TestResetsLeaveNothing(t *testing.T) {
 	s := &server{}
 	s.Server = New(echoes{}, opts)
 	plain, secure := httptest.NewUnstartedServer(s.Server), httptest.NewUnstartedServer(s.Server)
-	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that were reset
+	secure.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // of handshakes that were reset
 	plain.Start()
 	defer plain.Close()
 	secure.StartTLS()

@@ -93,7 +93,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.reading.stop()
 	})
 	if !ended || !grace.Wait(ctx, endGrace, s.awaitGoroutines) {
-		err = errors.Join(err, &Abandoned{Connections: len(s.all())})
+		err = errors.Join(err, &Abandoned{Connections: s.Connections()})
 	}
 	return err
 }
@@ -117,7 +117,7 @@ func (s *Server) cut(why error) error {
 	if len(conns) == 0 {
 		return nil
 	}
-	return why
+	return fmt.Errorf("%d connections were cut: %w", len(conns), why)
 }
 
 // awaitGoroutines returns when no goroutine is left that the server has started.
@@ -157,6 +157,13 @@ func (s *Server) CutBacklogs(limit int) int {
 		}
 	}
 	return n
+}
+
+// Connections returns how many connections there are, those included that are being closed.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sessions)
 }
 
 func (s *Server) all() []*Conn {

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/salabroker/sala/api"
+	"github.com/salabroker/sala/broker/grace"
 	"github.com/salabroker/sala/cmd/sala/internal/app"
 	"github.com/salabroker/sala/cmd/sala/internal/cli"
 	"github.com/salabroker/sala/cmd/sala/internal/config"
@@ -55,16 +56,24 @@ func (s *serveCommand) Run(ctx context.Context, streams *cli.Streams) error {
 		return err
 	}
 	log := newLogger(streams.Err, s.LogLevel, s.LogFormat)
+	var failed error
+	if !grace.Wait(ctx, s.DrainTimeout+app.StopRest, func() { failed = s.run(ctx, cfg, log, streams.Out, reload) }) {
+		return nil // whatever hangs; to write an error might hang as well
+	}
+	return failed
+}
+
+func (s *serveCommand) run(ctx context.Context, cfg *config.Config, log *slog.Logger, out io.Writer, reload <-chan os.Signal) error {
 	for _, note := range cfg.Notes {
 		log.Warn(note)
 	}
-	a, err := app.New(ctx, cfg, log, streams.Out, currentVersion())
+	a, err := app.New(ctx, cfg, log, out, currentVersion())
 	if err != nil {
 		return err
 	}
 	a.Start()
 	if s.Dev {
-		if err := a.PrintDev(streams.Out); err != nil {
+		if err := a.PrintDev(out); err != nil {
 			log.Warn("the commands to paste can't be printed", "error", err)
 		}
 	}

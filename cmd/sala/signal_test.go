@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -89,5 +90,41 @@ func TestSecondSignal(t *testing.T) {
 	}
 	if strings.Contains(logs.String(), `"msg":"stopped"`) {
 		t.Error("it went on stopping in good order")
+	}
+}
+
+// TestSignalEndsAProcessWhoseLogNobodyReads fills the pipe to which the process
+// logs, so that it hangs at its next line. It ends all the same.
+func TestSignalEndsAProcessWhoseLogNobodyReads(t *testing.T) {
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = reader.Close(); _ = writer.Close() }()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "serve", "--dev", "--api-key="+testKey, "--drain-timeout=100ms",
+		"--listen=127.0.0.1:0", "--grpc-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0")
+	cmd.Env = append(os.Environ(), beMain+"=1")
+	cmd.Stderr = writer
+	startProcess(t, cmd)
+	for lines := bufio.NewScanner(reader); lines.Scan(); {
+		if strings.Contains(lines.Text(), "listener=grpc") {
+			break // the last that it says before it is told to end
+		}
+	}
+	// Opened anew it doesn't block here, and goes on doing so there.
+	full, err := syscall.Open(fmt.Sprintf("/proc/self/fd/%d", writer.Fd()), syscall.O_WRONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Close(full) }()
+	for size := 1 << 10; size > 0; size /= 2 {
+		for err = nil; err == nil; _, err = syscall.Write(full, make([]byte, size)) {
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if code := exitCodeOf(t, cmd); code != exitOK {
+		t.Errorf("exit code %d, want 0", code)
 	}
 }

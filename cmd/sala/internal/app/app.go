@@ -23,10 +23,6 @@ import (
 	"github.com/salabroker/sala/cmd/sala/internal/config"
 )
 
-// stopGrace is how long, once the clients are gone, calls to the control API
-// may take to finish.
-const stopGrace = 3 * time.Second
-
 // certificatePoll is how often certificates are looked at, whether a signal says
 // that they have changed or not.
 const certificatePoll = time.Minute
@@ -51,13 +47,6 @@ type App struct {
 
 	serving sync.WaitGroup
 	failed  chan error // one slot for each listener
-}
-
-// step undoes one part of New or Start.
-type step struct {
-	what  string
-	limit time.Duration
-	stop  func(context.Context) error
 }
 
 // New binds the listeners and builds the broker and the control API; nothing is
@@ -225,10 +214,6 @@ func (a *App) publicHandler() http.Handler {
 	return mux
 }
 
-func (a *App) onStop(what string, limit time.Duration, stop func(context.Context) error) {
-	a.steps = append(a.steps, step{what, limit, stop})
-}
-
 func (a *App) ready() error {
 	if a.broker.Draining() {
 		return errors.New("draining: this node is sending its clients away")
@@ -289,19 +274,4 @@ func (a *App) wait(ctx context.Context, reload <-chan os.Signal) error {
 			draining = nil
 		}
 	}
-}
-
-// Stop undoes everything, the last first, each step within its own limit. A
-// step that couldn't end in time is logged; it has cut off what was left.
-func (a *App) Stop(ctx context.Context) {
-	for i := len(a.steps) - 1; i >= 0; i-- {
-		s := a.steps[i]
-		stepCtx, cancel := context.WithTimeout(ctx, s.limit)
-		if err := s.stop(stepCtx); err != nil {
-			a.log.Warn("not stopped in good order", "part", s.what, "error", err)
-		}
-		cancel()
-	}
-	a.steps = nil
-	a.serving.Wait()
 }

@@ -7,7 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -98,6 +100,54 @@ func TestStopDoesNotWaitForTheSilent(t *testing.T) {
 	if strings.Contains(lines.String(), "not stopped in good order") {
 		t.Error(lines.String())
 	}
+}
+
+// TestStopLeavesWhatDoesNotEnd has parts that ignore that their time is over. The
+// others still get their turn, and what is left is named and counted.
+func TestStopLeavesWhatDoesNotEnd(t *testing.T) {
+	lines := &lockedBuffer{}
+	a, err := New(t.Context(), testConfig(t, nil), slog.New(slog.NewTextHandler(lines, nil)), io.Discard, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Start()
+	release := make(chan struct{})
+	defer close(release)
+	hang := func(context.Context) error { <-release; return nil }
+	began := make(chan struct{})
+	a.steps = slices.Insert(a.steps, 0, step{"last", stopGrace, func(context.Context) error { close(began); return nil }})
+	a.steps = slices.Insert(a.steps, len(a.steps)-2, step{"middle", stopGrace, hang})
+	a.onStop("first", stopGrace, hang)
+	a.Stop(t.Context())
+	select {
+	case <-began:
+	default:
+		t.Error("a part behind those that hang has had no turn")
+	}
+	log := lines.String()
+	for _, want := range []string{`parts="first, middle"`, "connections=0", "sockets=0", "calls=0", "streams=0", "tcp_public=0", "goroutines="} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the log lacks %s:\n%s", want, log)
+		}
+	}
+}
+
+// lockedBuffer is a buffer to which what has been abandoned may still write.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 func TestNewUndoesWhatItBegan(t *testing.T) {
