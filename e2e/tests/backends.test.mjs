@@ -57,6 +57,17 @@ for (const [language, { command, args, cwd }] of Object.entries(EXAMPLES)) {
     return sala;
   };
 
+  test(`the chat's backend in ${language} says in a sentence what is wrong with its key`, async (t) => {
+    const sala = await broker(t);
+    for (const [key, says] of [['wrong-wrong-wrong-wrong', /the broker doesn't know this API key[^\n]*\n$/], ['', /^set SALA_API_KEY to an API key[^\n]*\n$/]]) {
+      const file = path.join(dir, `unused by ${language}`);
+      const { code, stderr } = await run(command, args, { cwd, env: { SALA_SERVER: sala.grpc, SALA_API_KEY: key, CHAT_DB: file, CHAT_FILE: file } });
+      assert.equal(code, 1, stderr);
+      assert.match(stderr, says);
+      assert.equal(stderr.trim().split('\n').length, 1, stderr);
+    }
+  });
+
   test(`the chat's backend in ${language}, clients under Node`, async (t) => {
     const sala = await broker(t);
     let backend = await start(t, sala);

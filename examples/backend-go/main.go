@@ -5,14 +5,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
@@ -20,23 +24,35 @@ import (
 func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	if err := run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, err)
+	address := cmp.Or(os.Getenv("SALA_SERVER"), "127.0.0.1:9090")
+	if err := run(ctx, address, os.Getenv("SALA_API_KEY")); err != nil {
+		fmt.Fprintln(os.Stderr, explain(err, address))
 		os.Exit(1) //nolint:gocritic // the deferred cancel has nothing left to do
 	}
 }
 
-func run(ctx context.Context) error {
-	address := os.Getenv("SALA_SERVER")
-	if address == "" {
-		address = "127.0.0.1:9090"
+// explain says in a sentence what went wrong.
+func explain(err error, address string) string {
+	failed, ok := status.FromError(err)
+	switch {
+	case !ok:
+		return err.Error()
+	case failed.Code() == codes.Unavailable:
+		return fmt.Sprintf("nobody answers at %s; start Sala, or set SALA_SERVER to its gRPC address", address)
+	}
+	return failed.Message()
+}
+
+func run(ctx context.Context, address, key string) error {
+	if key == "" {
+		return errors.New("set SALA_API_KEY to an API key; sala serve --dev prints one")
 	}
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+os.Getenv("SALA_API_KEY"))
+	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+key)
 
 	issued, err := salav1.NewTokenServiceClient(conn).IssueToken(ctx, &salav1.IssueTokenRequest{
 		User: "ana",

@@ -9,13 +9,13 @@ import protoLoader from '@grpc/proto-loader';
 const protos = ['token', 'message'].map((name) => `sala/v1/${name}.proto`);
 const definition = protoLoader.loadSync(protos, {
   includeDirs: [fileURLToPath(new URL('../../proto', import.meta.url))],
+  defaults: true, // or else counts that are 0 would be undefined
 });
 const { sala } = grpc.loadPackageDefinition(definition);
 
-const address = process.env.SALA_SERVER ?? '127.0.0.1:9090';
+const { SALA_SERVER: address = '127.0.0.1:9090', SALA_API_KEY: key } = process.env;
 const credentials = grpc.credentials.createInsecure();
 const metadata = new grpc.Metadata();
-metadata.set('authorization', `Bearer ${process.env.SALA_API_KEY}`);
 
 // call turns a unary method into a promise.
 function call(client, method, request) {
@@ -25,14 +25,28 @@ function call(client, method, request) {
   });
 }
 
-const tokens = new sala.v1.TokenService(address, credentials);
-const { token } = await call(tokens, 'IssueToken', { user: 'ana', join: ['chat:*'] });
-console.log('token for ana:', token);
+// explain says in a sentence what went wrong.
+function explain(err) {
+  if (err.code === grpc.status.UNAVAILABLE) return `nobody answers at ${address}; start Sala, or set SALA_SERVER to its gRPC address`;
+  return err.details ?? err.message;
+}
 
-const messages = new sala.v1.MessageService(address, credentials);
-const sent = await call(messages, 'Emit', {
-  rooms: ['chat:42'],
-  event: 'news',
-  argsJson: JSON.stringify([{ text: 'hello from Node' }]),
-});
-console.log(`queued for ${sent.queued} of ${sent.matched} sockets`);
+try {
+  if (!key) throw new Error('set SALA_API_KEY to an API key; sala serve --dev prints one');
+  metadata.set('authorization', `Bearer ${key}`);
+
+  const tokens = new sala.v1.TokenService(address, credentials);
+  const { token } = await call(tokens, 'IssueToken', { user: 'ana', join: ['chat:*'] });
+  console.log('token for ana:', token);
+
+  const messages = new sala.v1.MessageService(address, credentials);
+  const sent = await call(messages, 'Emit', {
+    rooms: ['chat:42'],
+    event: 'news',
+    argsJson: JSON.stringify([{ text: 'hello from Node' }]),
+  });
+  console.log(`queued for ${sent.queued} of ${sent.matched} sockets`);
+} catch (err) {
+  console.error(explain(err));
+  process.exit(1);
+}

@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -18,8 +19,10 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
 
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
@@ -34,6 +37,10 @@ func main() {
 }
 
 func run(ctx context.Context) error {
+	key := os.Getenv("SALA_API_KEY")
+	if key == "" {
+		return errors.New("set SALA_API_KEY to an API key with the scopes events, emit and sockets:read; sala serve --dev prints one")
+	}
 	store, err := openStore(ctx, setting("CHAT_DB", "chat.db"))
 	if err != nil {
 		return err
@@ -41,7 +48,7 @@ func run(ctx context.Context) error {
 	defer store.Close()
 	conn, err := grpc.NewClient(setting("SALA_SERVER", "127.0.0.1:9090"),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithPerRPCCredentials(apiKey(os.Getenv("SALA_API_KEY"))),
+		grpc.WithPerRPCCredentials(apiKey(key)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff: backoff.Config{BaseDelay: firstPause, Multiplier: 2, MaxDelay: longestPause}, MinConnectTimeout: longestPause,
@@ -58,8 +65,7 @@ func run(ctx context.Context) error {
 		banned:   words(setting("CHAT_BANNED", "mallory")),
 		unwanted: words(setting("CHAT_UNWANTED", "spam,scam")),
 	}
-	listen(ctx, salav1.NewEventServiceClient(conn), c)
-	return nil
+	return listen(ctx, salav1.NewEventServiceClient(conn), c)
 }
 
 // How long to wait before another stream is opened: twice as long each time.
@@ -68,27 +74,49 @@ const (
 	longestPause = 5 * time.Second
 )
 
-// listen hears events until ctx ends, over as many streams as it takes.
-func listen(ctx context.Context, events salav1.EventServiceClient, c *chat) {
+// listen hears events until ctx ends, over as many streams as it takes. It
+// returns an error that would come again.
+func listen(ctx context.Context, events salav1.EventServiceClient, c *chat) error {
 	pause := firstPause
 	for {
 		began := time.Now()
 		err := serve(ctx, events, c)
 		if ctx.Err() != nil {
 			slog.Info("bye")
-			return
+			return nil
+		}
+		if isFinal(err) {
+			return errors.New(explain(err))
 		}
 		if time.Since(began) > longestPause {
 			pause = firstPause
 		}
 		wait := pause/2 + rand.N(pause)
-		slog.Warn("the stream has ended", "error", err, "again in", wait)
+		slog.Warn("the stream has ended", "error", explain(err), "again in", wait)
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
 		}
 		pause = min(2*pause, longestPause)
 	}
+}
+
+// isFinal reports whether there is no use in trying again.
+func isFinal(err error) bool {
+	switch status.Code(err) {
+	case codes.Unauthenticated, codes.PermissionDenied, codes.InvalidArgument:
+		return true
+	}
+	return false
+}
+
+// explain says in a sentence what went wrong.
+func explain(err error) string {
+	failed := status.Convert(err)
+	if failed.Code() == codes.Unavailable && len(failed.Details()) == 0 {
+		return "nobody answers; is Sala running, and SALA_SERVER its gRPC address?"
+	}
+	return failed.Message()
 }
 
 func setting(name, otherwise string) string {

@@ -65,7 +65,7 @@ func serve(ctx context.Context, events salav1.EventServiceClient, c *chat) error
 			case *salav1.SubscribeResponse_Started:
 				slog.Info("listening")
 			case *salav1.SubscribeResponse_Rejected:
-				slog.Warn("an answer came to nothing", "delivery", r.Rejected.GetDeliveryId(), "reason", r.Rejected.GetReason())
+				slog.Warn("an answer came to nothing", "delivery", r.Rejected.GetDeliveryId(), "reason", r.Rejected.GetReason(), "message", r.Rejected.GetMessage())
 			case *salav1.SubscribeResponse_Event:
 				if leaving && (r.Event.GetNeedsAck() || r.Event.GetNeedsDecision()) {
 					continue

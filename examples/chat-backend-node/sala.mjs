@@ -12,6 +12,20 @@ const definition = protoLoader.loadSync(['event', 'message', 'socket'].map((name
 });
 const { EventService, MessageService, SocketService } = grpc.loadPackageDefinition(definition).sala.v1;
 
+// Errors that come again however often one tries.
+const FINAL = new Set([grpc.status.UNAUTHENTICATED, grpc.status.PERMISSION_DENIED, grpc.status.INVALID_ARGUMENT]);
+
+// isFinal tells whether there is no use in trying again.
+export function isFinal(err) {
+  return FINAL.has(err.code);
+}
+
+// explain says in a sentence what went wrong.
+export function explain(err) {
+  if (err.code === grpc.status.UNAVAILABLE && !err.metadata?.get('grpc-status-details-bin').length) return 'nobody answers; is Sala running, and SALA_SERVER its gRPC address?';
+  return err.details ?? err.message;
+}
+
 const CREDITS = 100; // how many events may be on their way here
 const CALL_TIMEOUT = 5000; // ms: less than the deadline of the ack that waits for the call
 
@@ -59,7 +73,7 @@ export class Sala {
       await send({ start: { ...start, credits: CREDITS } });
       for await (const { started, rejected, event } of stream) {
         if (started) console.log('listening');
-        if (rejected) console.error('an answer came to nothing:', rejected.reason, rejected.deliveryId);
+        if (rejected) console.error('an answer came to nothing:', rejected.reason, rejected.message);
         if (!event || (leaving.aborted && (event.needsAck || event.needsDecision))) continue;
         const answer = await handle(event);
         if (answer) await send(answer);
