@@ -30,10 +30,10 @@ func (s *Server) newHTTPHandler(cfg Config, bodyTime time.Duration) http.Handler
 	mux.Handle("/readyz", apiHeaders(get(s.serveReady)))
 	if cfg.Gatherer != nil {
 		scrape := promhttp.HandlerFor(cfg.Gatherer, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes})
-		mux.Handle("/metrics", apiHeaders(get(scrape.ServeHTTP)))
+		mux.Handle("/metrics", apiHeaders(ownHost(get(scrape.ServeHTTP))))
 	}
 	if cfg.Console != nil {
-		mux.Handle("/", cfg.Console)
+		mux.Handle("/", ownHost(cfg.Console))
 	} else {
 		mux.Handle("/", apiHeaders(http.HandlerFunc(NotFound)))
 	}

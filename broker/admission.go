@@ -2,6 +2,7 @@ package broker
 
 import (
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -16,7 +17,8 @@ import (
 type admission struct {
 	b         *Broker
 	addresses *limit.Addresses
-	told      atomic.Int64 // when the log had the last refusal, as uptime
+	unnamed   *limit.Addresses // of proxies, for the clients that they don't name
+	told      atomic.Int64     // when the log had the last refusal, as uptime
 }
 
 // refusalLogGap is the time between two refusals in the log: there may be any
@@ -28,11 +30,23 @@ const retryAfter = 5 * time.Second
 
 func newAdmission(b *Broker) *admission {
 	l := &b.opts.Limits
-	return &admission{b: b, addresses: limit.NewAddresses(limit.AddressOptions{
+	o := limit.AddressOptions{
 		PerAddress: int(l.ConnectionsPerIP),
 		Handshakes: limit.Rate{PerSecond: l.HandshakesPerIP, Burst: min(10*l.HandshakesPerIP, limit.MaxRate)},
-		Exempt:     slices.Concat(l.Exempt, b.opts.TrustedProxies),
-	})}
+	}
+	a := &admission{b: b, unnamed: limit.NewAddresses(o)}
+	o.Exempt = slices.Concat(l.Exempt, b.opts.TrustedProxies)
+	a.addresses = limit.NewAddresses(o)
+	return a
+}
+
+// counted returns as whom a client is counted, and by whom. Clients that a proxy
+// doesn't name are one together, which isn't exempt as the proxy is.
+func (a *admission) counted(remoteAddr string) (*limit.Addresses, netip.Addr) {
+	if proxy, ok := forwarded.Unnamed(remoteAddr); ok {
+		return a.unnamed, proxy
+	}
+	return a.addresses, forwarded.Address(remoteAddr)
 }
 
 // Admit implements [engine.Admission].
@@ -43,7 +57,8 @@ func (a *admission) Admit(w http.ResponseWriter, r *http.Request) bool {
 		refuse(w, http.StatusServiceUnavailable, "the broker is short of memory; try again in a moment")
 		return false
 	}
-	switch a.addresses.Enter(forwarded.Address(r.RemoteAddr)) {
+	addresses, from := a.counted(r.RemoteAddr)
+	switch addresses.Enter(from) {
 	case limit.TooMany:
 		a.refuse(w, r, limitConnectionsPerIP, ReasonTooManyConnections,
 			"too many connections from this address (--max-connections-per-ip)")
@@ -60,7 +75,10 @@ func (a *admission) Admit(w http.ResponseWriter, r *http.Request) bool {
 func (a *admission) Abandon(r *http.Request) { a.leave(r.RemoteAddr) }
 
 // leave counts that a connection of the address has ended.
-func (a *admission) leave(address string) { a.addresses.Leave(forwarded.Address(address)) }
+func (a *admission) leave(address string) {
+	addresses, from := a.counted(address)
+	addresses.Leave(from)
+}
 
 func (a *admission) refuse(w http.ResponseWriter, r *http.Request, name, reason, message string) {
 	a.b.metrics.exceeded(name)

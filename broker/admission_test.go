@@ -64,6 +64,29 @@ func TestConnectionsPerIP(t *testing.T) {
 	})
 }
 
+// A proxy that says of its client what is no address is counted itself, though
+// it is exempt otherwise.
+func TestClientsThatAProxyDoesNotName(t *testing.T) {
+	node := brokertest.Start(t, broker.Options{TrustedProxies: loopback, Limits: broker.Limits{ConnectionsPerIP: 2, Exempt: loopback}})
+	first, err := node.TryDial(from("unknown"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	expectDial(t, node, "<script>", "")
+	for _, hop := range []string{"", "unix:", "192.0.2.1, _hidden", "192.0.2.300", "nobody, 127.0.0.1", "unknown"} {
+		expectDial(t, node, hop, "429")
+	}
+	expectDial(t, node, "192.0.2.1", "")
+	if _, err := node.TryDial(nil); err != nil { // the proxy itself
+		t.Error(err)
+	}
+	first.Close()
+	eventually(t, "a place is free", func() bool {
+		_, err := node.TryDial(from("unknown"))
+		return err == nil
+	})
+}
+
 func TestStrangersCannotChooseTheirAddress(t *testing.T) {
 	node := brokertest.Start(t, broker.Options{Limits: broker.Limits{ConnectionsPerIP: 2}})
 	expectDial(t, node, "192.0.2.1", "")

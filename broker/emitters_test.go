@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"net/url"
@@ -131,6 +132,10 @@ func TestEmittersOnTwoNodes(t *testing.T) {
 	say(to)
 	say(find("socket.io#/#room1#", "to a room"))
 	heard("to a room", `[1,"two",[3],{"four":4}]`, ana)
+	reserved := find("socket.io#/#", "to everyone")
+	reserved.Payload = bytes.Replace(reserved.Payload, []byte("to everyone"), []byte("sala:resign"), 1)
+	say(reserved)
+	heard("", "")
 	say(find("socket.io-request#/#", `"type":4`, `"room1"`))
 	ana.Expect("sala:disconnect", `[{"code":"DISCONNECTED","reason":""}]`)
 	ana.ExpectDisconnect()
@@ -152,7 +157,7 @@ func TestEmittersOnTwoNodes(t *testing.T) {
 	to.Payload = []byte(`{"type":1,"requestId":"x"}`)
 	say(to)
 	receivers[0].Lost(3)
-	for metric, want := range map[string]float64{"done": 11, "unsupported": 1, "refused": 2, "malformed": 1, "ignored": 1, "lost": 3} {
+	for metric, want := range map[string]float64{"done": 11, "unsupported": 1, "refused": 3, "malformed": 1, "ignored": 1, "lost": 3} {
 		name := `sala_emitter_messages_total{result="` + metric + `"}`
 		if got := gather(t, registry)[name]; got != want {
 			t.Errorf("%s is %v, want %v", name, got, want)

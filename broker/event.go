@@ -32,6 +32,8 @@ func (b *Broker) handle(s *socket, p *packet.Packet) {
 		if err == nil {
 			s.tellRelayed(p)
 		}
+	case isBrokerEvent(event):
+		err = invalidEvent(fmt.Sprintf("the broker has no event %q, and only its own begin with %q; choose another name", event, brokerEvents))
 	case s.tellBackend(p):
 		b.metrics.received(eventBackend, nil)
 		return

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"encoding/json"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/salabroker/sala/broker/packet"
@@ -83,6 +84,12 @@ func (m *Message) validate(v *violations, limits MessageLimits) {
 	}
 }
 
+// brokerEvents begins the names of the events that the broker itself sends to
+// clients and takes from them. Nobody else sends one: a client may rely on it.
+const brokerEvents = "sala:"
+
+func isBrokerEvent(event string) bool { return strings.HasPrefix(event, brokerEvents) }
+
 func validateEvent(v *violations, field, event string) {
 	switch {
 	case event == "":
@@ -93,5 +100,7 @@ func validateEvent(v *violations, field, event string) {
 		v.add(field, "the name isn't UTF-8")
 	case packet.Reserved(event):
 		v.add(field, "%q is a name that Socket.IO keeps for itself; choose another", event)
+	case isBrokerEvent(event):
+		v.add(field, "%q begins with %q, as only the broker's own events do; choose another name", event, brokerEvents)
 	}
 }

@@ -23,7 +23,8 @@ type Proxies []netip.Prefix
 // Handler gives next requests whose RemoteAddr is the client's: the last address
 // in X-Forwarded-For that isn't a proxy's. It has no port, as the port of a
 // connection between proxies says nothing about the client, and IPv6 has no
-// brackets.
+// brackets. If a proxy says of its client what is no address, the client is the
+// last hop that is known, written with the port 0: see [Unnamed].
 // Whoever isn't such a proxy is the client, and the headers that it has sent are
 // left out: next may believe those that it sees.
 func (p Proxies) Handler(next http.Handler) http.Handler {
@@ -36,7 +37,11 @@ func (p Proxies) Handler(next http.Handler) http.Handler {
 func (p Proxies) restore(r *http.Request) *http.Request {
 	if p.trust(Address(r.RemoteAddr)) {
 		restored := r.WithContext(r.Context())
-		restored.RemoteAddr = Address(p.client(r.RemoteAddr, r.Header.Values(headerFor))).String()
+		client, named := p.client(Address(r.RemoteAddr), r.Header.Values(headerFor))
+		restored.RemoteAddr = client.String()
+		if !named {
+			restored.RemoteAddr = netip.AddrPortFrom(client, unnamedPort).String()
+		}
 		return restored
 	}
 	if len(r.Header.Values(headerFor)) == 0 && len(r.Header.Values(headerProto)) == 0 {
@@ -50,8 +55,10 @@ func (p Proxies) restore(r *http.Request) *http.Request {
 }
 
 // client walks from the proxy that has sent the request towards the client, as
-// far as the hops can be believed. Each proxy has added whom it got it from.
-func (p Proxies) client(peer string, lines []string) string {
+// far as the hops can be believed. Each proxy has added whom it got it from. It
+// is not named if the walk ended at a hop that can't be read: then the client is
+// somebody behind the last one.
+func (p Proxies) client(peer netip.Addr, lines []string) (client netip.Addr, named bool) {
 	for _, line := range slices.Backward(lines) {
 		for more := true; more; {
 			var hop string
@@ -60,18 +67,28 @@ func (p Proxies) client(peer string, lines []string) string {
 			} else {
 				hop, more = line, false
 			}
-			hop = strings.TrimSpace(hop)
-			addr := Address(hop)
+			addr := Address(strings.TrimSpace(hop))
 			if !addr.IsValid() {
-				return peer // a proxy that says nothing of use: nobody behind it is known
+				return peer, false
 			}
-			peer = hop
+			peer = addr
 			if !p.trust(addr) {
-				return peer
+				return peer, true
 			}
 		}
 	}
-	return peer
+	return peer, true
+}
+
+// unnamedPort is one that no connection has.
+const unnamedPort = 0
+
+// Unnamed returns the proxy that a client is behind, of a RemoteAddr that
+// [Proxies.Handler] has written, if the proxy doesn't say who the client is.
+// Whatever is allowed to proxies isn't meant for such a client.
+func Unnamed(remoteAddr string) (proxy netip.Addr, ok bool) {
+	at, err := netip.ParseAddrPort(remoteAddr)
+	return at.Addr(), err == nil && at.Port() == unnamedPort
 }
 
 func (p Proxies) trust(addr netip.Addr) bool {

@@ -45,13 +45,18 @@ func TestClientAddress(t *testing.T) {
 		"several proxies":                {"10.1.1.1:5", []string{"198.51.100.1, 203.0.113.9,10.2.2.2", " 10.3.3.3 "}, "203.0.113.9"},
 		"proxies alone":                  {"10.1.1.1:5", []string{"10.2.2.2, 10.3.3.3"}, "10.2.2.2"},
 		"a proxy that says nothing":      {"10.1.1.1:5", nil, "10.1.1.1"},
-		"an empty line":                  {"10.1.1.1:5", []string{""}, "10.1.1.1"},
-		"nonsense":                       {"10.1.1.1:5", []string{"203.0.113.9, unknown"}, "10.1.1.1"},
-		"nonsense behind a proxy":        {"10.1.1.1:5", []string{"<script>, 10.2.2.2"}, "10.2.2.2"},
+		"an empty line":                  {"10.1.1.1:5", []string{""}, "10.1.1.1:0"},
+		"nonsense":                       {"10.1.1.1:5", []string{"203.0.113.9, unknown"}, "10.1.1.1:0"},
+		"nonsense behind a proxy":        {"10.1.1.1:5", []string{"<script>, 10.2.2.2"}, "10.2.2.2:0"},
+		"nonsense over IPv6":             {"[fd00::1]:5", []string{"_hidden"}, "[fd00::1]:0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := pass(test.peer, http.Header{"X-Forwarded-For": test.xff}).RemoteAddr; got != test.want {
 				t.Errorf("the client is %s, want %s", got, test.want)
+			}
+			proxy, unnamed := Unnamed(test.want)
+			if unnamed != strings.HasSuffix(test.want, ":0") || unnamed && (!proxies.trust(proxy) || proxy != Address(test.want)) {
+				t.Errorf("%s is unnamed: %t, behind %s", test.want, unnamed, proxy)
 			}
 		})
 	}
@@ -103,14 +108,17 @@ func FuzzClient(f *testing.F) {
 		f.Add(seed, seed)
 	}
 	f.Fuzz(func(t *testing.T, first, second string) {
-		const peer = "10.1.1.1:5"
-		got := proxies.client(peer, []string{first, second})
-		addr := Address(got)
-		if !addr.IsValid() {
-			t.Fatalf("the client is %q", got)
+		peer := netip.MustParseAddr("10.1.1.1")
+		addr, named := proxies.client(peer, []string{first, second})
+		if !addr.IsValid() || !named && !proxies.trust(addr) {
+			t.Fatalf("the client is %s, named: %t", addr, named)
 		}
-		if got != peer && !strings.Contains(first+","+second, got) {
-			t.Errorf("%q was never named", got)
+		said := addr == peer
+		for hop := range strings.SplitSeq(first+","+second, ",") {
+			said = said || Address(strings.TrimSpace(hop)) == addr
+		}
+		if !said {
+			t.Errorf("%s was never named", addr)
 		}
 		last := second[strings.LastIndexByte(second, ',')+1:]
 		if hop := Address(strings.TrimSpace(last)); hop.IsValid() && !proxies.trust(hop) && addr != hop {

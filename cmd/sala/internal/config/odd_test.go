@@ -84,3 +84,43 @@ func TestOddities(t *testing.T) {
 		}
 	}
 }
+
+func TestWideProxies(t *testing.T) {
+	for networks, wide := range map[string]bool{
+		"0.0.0.0/0": true, "::/0": true, "0.0.0.0/1": true, "128.0.0.0/1": true, "2000::/3": true, "11.0.0.0/8": true, "loopback,0.0.0.0/0": true, "8.0.0.0/5": true,
+		"10.0.0.0/8": false, "private": false, "loopback": false, "fc00::/7": false, "192.0.2.1": false, "104.16.0.0/13": false, "2400:cb00::/32": false, "": false,
+	} {
+		notes := strings.Join(mustBuild(t, "--trusted-proxies", networks).Notes, "\n")
+		if strings.Contains(notes, "holds more than your proxies") != wide || !wide && notes != "" {
+			t.Errorf("%s: the notes are %q", networks, notes)
+		}
+	}
+}
+
+func TestFilesThatAreOpenToAll(t *testing.T) {
+	for _, tt := range []struct {
+		flag string
+		mode os.FileMode
+		says string
+	}{
+		{"--state-dir", 0o777, "can be written"}, {"--state-dir", 0o773, "can be written"}, {"--state-dir", 0o755, ""}, {"--state-dir", 0o700, ""},
+		{"--audit-log", 0o666, "can be written"}, {"--audit-log", 0o622, "can be written"}, {"--audit-log", 0o644, "can be read"}, {"--audit-log", 0o660, ""}, {"--audit-log", 0o600, ""},
+	} {
+		path := t.TempDir()
+		if tt.flag == "--audit-log" {
+			path = writeFile(t, "")
+		}
+		if err := os.Chmod(path, tt.mode); err != nil {
+			t.Fatal(err)
+		}
+		notes := strings.Join(mustBuild(t, tt.flag, path).Notes, "\n")
+		if !strings.Contains(notes, tt.says) || tt.says == "" && notes != "" || tt.says != "" && !strings.Contains(notes, path) {
+			t.Errorf("%s of mode %o: the notes are %q, want %q", tt.flag, tt.mode, notes, tt.says)
+		}
+	}
+	for _, args := range [][]string{{"--audit-log", "-"}, {"--audit-log", "/no/such/file"}, {"--state-dir", "/no/such/folder"}} {
+		if notes := mustBuild(t, args...).Notes; len(notes) > 0 {
+			t.Errorf("%v: the notes are %q", args, notes)
+		}
+	}
+}
