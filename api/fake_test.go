@@ -155,9 +155,10 @@ func (f *fakeBroker) Update(_ context.Context, t broker.Target, data json.RawMes
 	return f.outcome()
 }
 
-func (f *fakeBroker) RevokeTokens(_ context.Context, r broker.RevokeTokens) (broker.Outcome, error) {
+func (f *fakeBroker) RevokeTokens(_ context.Context, r broker.RevokeTokens) (broker.RevokeOutcome, error) {
 	f.record(r)
-	return f.outcome()
+	out, err := f.outcome()
+	return broker.RevokeOutcome{Outcome: out, NotStored: out.Partial}, err
 }
 
 func (f *fakeBroker) EmitWithAck(ctx context.Context, t broker.Target, m broker.Message, o broker.AckOptions, each func(broker.Ack) error) (broker.AckSummary, error) {

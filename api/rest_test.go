@@ -83,7 +83,7 @@ var restRoutes = []struct {
 	{
 		"TokenService.RevokeTokens", "POST", "/v1/tokens:revoke", `{"user":"u","issuedBefore":"2030-01-02T03:04:05Z"}`,
 		broker.RevokeTokens{User: "u", IssuedBefore: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)},
-		`{"disconnected":4,"partial":false,"missingNodes":[]}`,
+		`{"disconnected":4,"partial":false,"missingNodes":[],"notStored":false}`,
 	},
 	{
 		"RoomService.ListRooms", "GET", "/v1/rooms?namespace=/n&prefix=a%20b&pageSize=2&page_token=t", "",

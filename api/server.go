@@ -31,7 +31,7 @@ import (
 type Broker interface {
 	IssueToken(ctx context.Context, r broker.TokenRequest) (broker.IssuedToken, error)
 	VerifyToken(ctx context.Context, raw string) (token.Claims, error)
-	RevokeTokens(ctx context.Context, r broker.RevokeTokens) (broker.Outcome, error)
+	RevokeTokens(ctx context.Context, r broker.RevokeTokens) (broker.RevokeOutcome, error)
 
 	ListRooms(ctx context.Context, q broker.RoomQuery) (broker.RoomList, error)
 	GetRoom(ctx context.Context, namespace, room string) (broker.RoomInfo, error)

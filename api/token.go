@@ -97,5 +97,7 @@ func (s *tokenService) RevokeTokens(ctx context.Context, req *salav1.RevokeToken
 	if err != nil {
 		return nil, err
 	}
-	return &salav1.RevokeTokensResponse{Disconnected: count(out.Matched), Partial: out.Partial, MissingNodes: out.Missing}, nil
+	return &salav1.RevokeTokensResponse{
+		Disconnected: count(out.Matched), Partial: out.Partial, MissingNodes: out.Missing, NotStored: out.NotStored,
+	}, nil
 }

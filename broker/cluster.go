@@ -193,6 +193,7 @@ func (n *node) Answer(_ context.Context, from cluster.NodeID, request []byte) ([
 func (n *node) NodeJoined(other cluster.Node) {
 	n.log.Info("node joined", "node", string(other.ID), "version", other.Version, "address", other.Address)
 	(*Broker)(n).eventsOf(other.ID)
+	n.revoked.nodeJoined()
 }
 
 // NodeLeft implements [cluster.Handler].

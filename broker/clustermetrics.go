@@ -14,6 +14,7 @@ type clusterMetrics struct {
 
 	nodes, connected *prometheus.Desc
 	unreachable      *prometheus.Desc
+	unstored         *prometheus.Desc
 	published        prometheus.Counter
 	publishedBytes   prometheus.Counter
 	received         prometheus.Counter
@@ -32,6 +33,7 @@ func newClusterMetrics(b *Broker) *clusterMetrics {
 		nodes:          prometheus.NewDesc("sala_cluster_nodes", "Nodes that this one knows of, itself included.", nil, nil),
 		connected:      prometheus.NewDesc("sala_cluster_connected", "Whether this node reaches the cluster: 1 if it does, 0 if not.", nil, nil),
 		unreachable:    prometheus.NewDesc("sala_cluster_unreachable_nodes", "Nodes that this one knows of and that don't hear it at the moment.", nil, nil),
+		unstored:       prometheus.NewDesc("sala_cluster_unstored_revocations", "Revocations of tokens that this node knows of and that could not be stored for nodes that start later.", nil, nil),
 		published:      counter("sala_cluster_published_total", "Messages sent to other nodes, whatever the number of receivers."),
 		publishedBytes: counter("sala_cluster_published_bytes_total", "Bytes of these messages."),
 		received:       counter("sala_cluster_received_total", "Messages that came from the cluster, this node's own included where it hears them."),
@@ -88,6 +90,7 @@ func (m *clusterMetrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.nodes
 	ch <- m.connected
 	ch <- m.unreachable
+	ch <- m.unstored
 	for _, c := range m.collectors() {
 		c.Describe(ch)
 	}
@@ -102,6 +105,7 @@ func (m *clusterMetrics) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(m.nodes, prometheus.GaugeValue, float64(len(m.b.mesh.Nodes())))
 	ch <- prometheus.MustNewConstMetric(m.connected, prometheus.GaugeValue, connected)
 	ch <- prometheus.MustNewConstMetric(m.unreachable, prometheus.GaugeValue, float64(m.b.mesh.Unreachable()))
+	ch <- prometheus.MustNewConstMetric(m.unstored, prometheus.GaugeValue, float64(m.b.revoked.lacks()))
 	for _, c := range m.collectors() {
 		c.Collect(ch)
 	}

@@ -22,31 +22,40 @@ type RevokeTokens struct {
 	IssuedBefore time.Time
 }
 
+// RevokeOutcome is what became of a revocation.
+type RevokeOutcome struct {
+	Outcome
+	// NotStored says that the table which nodes share doesn't have it yet. The nodes
+	// that are there know of it; one that starts meanwhile may not. It is tried
+	// again until the table has it.
+	NotStored bool
+}
+
 // RevokeTokens makes tokens worthless before they expire: sockets that live by
 // one are disconnected at once with the code TOKEN_REVOKED, and nobody connects
 // with one any more. It counts those sockets. It may be called concurrently; the
 // error is a *[Error].
-func (b *Broker) RevokeTokens(ctx context.Context, r RevokeTokens) (Outcome, error) {
+func (b *Broker) RevokeTokens(ctx context.Context, r RevokeTokens) (RevokeOutcome, error) {
 	if err := r.validate(); err != nil {
-		return Outcome{}, err
+		return RevokeOutcome{}, err
 	}
 	if now := time.Now(); r.User != "" && (r.IssuedBefore.IsZero() || r.IssuedBefore.After(now)) {
 		r.IssuedBefore = now // the same on every node
 	}
 	n, failed := b.revokeHere(r)
 	if failed != nil && failed.Reason != ReasonNotKept {
-		return Outcome{}, failed
+		return RevokeOutcome{}, failed
 	}
-	out := Outcome{Matched: n}
+	out := RevokeOutcome{Outcome: Outcome{Matched: n}}
 	if b.mesh != nil {
 		// First the table, then those that are there: whoever joins in between
 		// learns of it by one or the other.
-		b.revoked.add(ctx, r)
+		out.NotStored = !b.revoked.add(ctx, r)
 		result, err := b.ask(ctx, &wire.Query{Query: &wire.Query_Revoke{Revoke: revocationTo(r)}})
-		out = b.sum(out, result, err)
+		out.Outcome = b.sum(out.Outcome, result, err)
 	}
 	if failed != nil {
-		return Outcome{}, failed
+		return RevokeOutcome{}, failed
 	}
 	return out, nil
 }

@@ -2,6 +2,9 @@ package broker
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -17,6 +20,11 @@ type revokedTable struct {
 	// Static.
 	b    *Broker
 	wake chan struct{} // holds one if the table is to be looked at
+
+	// Guarded by mu.
+	mu       sync.Mutex
+	unstored map[string]token.Revocation // what the table lacks, as far as is known
+	joined   bool                        // a node has joined that may not know of them
 }
 
 const (
@@ -29,7 +37,7 @@ const (
 )
 
 func newRevokedTable(b *Broker) *revokedTable {
-	return &revokedTable{b: b, wake: make(chan struct{}, 1)}
+	return &revokedTable{b: b, wake: make(chan struct{}, 1), unstored: make(map[string]token.Revocation)}
 }
 
 // look has the table looked at soon.
@@ -53,19 +61,86 @@ func (t *revokedTable) run(ctx context.Context) {
 		case <-again.C:
 		}
 		if err := t.sync(ctx); err != nil && ctx.Err() == nil && !t.b.Isolated() {
-			t.b.log.Warn("what is revoked can't be shared with nodes that start later; trying again", "error", err)
+			t.b.log.Warn("what is revoked can't be shared with nodes that start later; trying again", "error", err, "unstored", t.lacks())
+			t.tellJoined(ctx)
 			again.Reset(revokedAgain)
 		}
 	}
 }
 
-// add puts one revocation into the table. If that fails, it is added later.
-func (t *revokedTable) add(ctx context.Context, r RevokeTokens) {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+// add puts one revocation into the table, and reports whether that is done. If not,
+// it is added later. It takes half of the time that the caller has, so that the
+// nodes can still be told.
+func (t *revokedTable) add(ctx context.Context, r RevokeTokens) (stored bool) {
+	ctx, cancel := context.WithTimeout(ctx, min(queryTimeout, waitAtMost(ctx, 2*queryTimeout)/2))
 	defer cancel()
 	v := token.Revocation{TokenID: r.TokenID, User: r.User, IssuedBefore: r.IssuedBefore, Until: time.Now().Add(token.Retention)}
 	if err := t.put(ctx, v); err != nil {
+		t.mu.Lock()
+		t.unstored[revokedKey(v)] = v
+		t.mu.Unlock()
 		t.look()
+		return false
+	}
+	return true
+}
+
+// setUnstored takes in what the table lacks of all that this node knows. One that is
+// being added comes back with the next look, if it can't be stored.
+func (t *revokedTable) setUnstored(lacking []token.Revocation) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	clear(t.unstored)
+	for _, v := range lacking {
+		t.unstored[revokedKey(v)] = v
+	}
+}
+
+// setStored takes in that the table has a revocation, or a later one of the same user.
+func (t *revokedTable) setStored(v token.Revocation) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if u, ok := t.unstored[revokedKey(v)]; ok && !u.IssuedBefore.After(v.IssuedBefore) {
+		delete(t.unstored, revokedKey(v))
+	}
+}
+
+// lacks returns how many revocations the table lacks, as far as is known.
+func (t *revokedTable) lacks() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.unstored)
+}
+
+// nodeJoined has a new node told what the table can't tell it.
+func (t *revokedTable) nodeJoined() {
+	t.mu.Lock()
+	t.joined = t.joined || len(t.unstored) > 0
+	tell := t.joined
+	t.mu.Unlock()
+	if tell {
+		t.look()
+	}
+}
+
+// tellJoined tells the other nodes what the table lacks, if one has joined.
+func (t *revokedTable) tellJoined(ctx context.Context) {
+	t.mu.Lock()
+	var news []token.Revocation
+	if t.joined {
+		news = slices.Collect(maps.Values(t.unstored))
+	}
+	t.joined = false
+	t.mu.Unlock()
+	for _, v := range news {
+		r := RevokeTokens{TokenID: v.TokenID, User: v.User, IssuedBefore: v.IssuedBefore}
+		result, err := t.b.ask(ctx, &wire.Query{Query: &wire.Query_Revoke{Revoke: revocationTo(r)}})
+		if err != nil || result.Partial() {
+			t.mu.Lock()
+			t.joined = true // again with the next attempt
+			t.mu.Unlock()
+			return
+		}
 	}
 }
 
@@ -74,7 +149,11 @@ func (t *revokedTable) put(ctx context.Context, v token.Revocation) error {
 	if v.User != "" {
 		m.IssuedBeforeUnixMs = v.IssuedBefore.UnixMilli()
 	}
-	return t.b.mesh.Put(ctx, revokedName, revokedKey(v), encode(m), time.Until(v.Until))
+	err := t.b.mesh.Put(ctx, revokedName, revokedKey(v), encode(m), time.Until(v.Until))
+	if err == nil {
+		t.setStored(v)
+	}
+	return err
 }
 
 // revokedKey is where a revocation stands in the table: each user has one place.
@@ -94,21 +173,23 @@ func (t *revokedTable) sync(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	added := 0
+	var news, outdated []token.Revocation
 	for _, v := range t.b.opts.Tokens.Revocations().Snapshot() {
 		s, ok := stored[revokedKey(v)]
-		news := !ok || s.IssuedBefore.Before(v.IssuedBefore.Truncate(time.Millisecond))
-		if !news && !s.outdated {
-			continue
+		switch {
+		case !ok || s.IssuedBefore.Before(v.IssuedBefore.Truncate(time.Millisecond)):
+			news = append(news, v)
+		case s.outdated:
+			outdated = append(outdated, v)
 		}
+	}
+	t.setUnstored(news)
+	for _, v := range slices.Concat(news, outdated) {
 		if err := t.put(ctx, v); err != nil {
 			return err
 		}
-		if news {
-			added++
-		}
 	}
-	if added == 0 {
+	if len(news) == 0 {
 		return nil
 	}
 	// They may have looked before, or know something later of the same user that

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/salabroker/sala/broker"
@@ -170,4 +171,58 @@ func TestTheLaterTimeOfAUserCounts(t *testing.T) {
 			eventually(t, "all know the later time", func() bool { return refuses(t, node, ana.Token) })
 		}
 	}
+}
+
+// TestRevocationsOnAReadOnlyBus: what can't be stored says so, reaches a node that starts
+// meanwhile all the same, and is stored once that can be.
+func TestRevocationsOnAReadOnlyBus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		exchange := cluster.NewExchange()
+		var buses []cluster.Bus
+		start := func(readOnly bool) *brokertest.Node {
+			bus := exchange.Bus()
+			if readOnly {
+				exchange.SetFault(bus, cluster.ReadOnly)
+			}
+			buses = append(buses, bus)
+			node := brokertest.StartInMemory(t, broker.Options{Cluster: &broker.ClusterOptions{Bus: bus}})
+			<-time.After(10 * time.Second)
+			return node
+		}
+		first, second := start(true), start(true)
+		ana, ben := issueTo(t, first, "ana"), issueTo(t, first, "ben")
+		<-time.After(time.Second) // what is issued at the moment is no older than its revocation
+		for _, r := range []broker.RevokeTokens{{TokenID: ana.ID}, {User: "ben"}} {
+			out, err := first.RevokeTokens(t.Context(), r)
+			if err != nil || out.Partial || !out.NotStored {
+				t.Errorf("%+v on a read-only bus: %+v, %v", r, out, err)
+			}
+		}
+		third := start(true)
+		for i, node := range []*brokertest.Node{first, second, third} {
+			if !refuses(t, node, ana.Token) || !refuses(t, node, ben.Token) {
+				t.Errorf("node %d accepts what is revoked", i)
+			}
+			if err := node.ClusterTrouble(); err == nil {
+				t.Errorf("node %d is in no trouble", i)
+			}
+		}
+		for _, bus := range buses {
+			exchange.SetFault(bus, cluster.Healthy)
+		}
+		<-time.After(10 * time.Second)
+		if err := first.ClusterTrouble(); err != nil {
+			t.Errorf("the trouble isn't over: %v", err)
+		}
+		for _, bus := range buses { // so that nobody can tell the next but the table
+			exchange.SetFault(bus, cluster.Severed)
+		}
+		fourth := start(false)
+		if !refuses(t, fourth, ana.Token) || !refuses(t, fourth, ben.Token) {
+			t.Error("a node that starts later accepts what is revoked")
+		}
+		if out, err := fourth.RevokeTokens(t.Context(), broker.RevokeTokens{User: "eve"}); err != nil || out.NotStored {
+			t.Errorf("on a bus that can be written: %+v, %v", out, err)
+		}
+	})
 }

@@ -161,7 +161,7 @@ func TestJSON(t *testing.T) {
 		"sockets leave x --user ana JSON":  "{\n  \"matched\": 1" + whole,
 		"sockets disconnect --user x JSON": "{\n  \"matched\": 0" + whole,
 		"sockets update 1 --user x JSON":   "{\n  \"matched\": 0" + whole,
-		"token revoke none JSON":           "{\n  \"disconnected\": 0" + whole,
+		"token revoke none JSON":           "{\n  \"disconnected\": 0" + strings.TrimSuffix(whole, "\n}\n") + ",\n  \"notStored\": false\n}\n",
 		"rooms clear none JSON":            "{\n  \"removed\": 0" + whole,
 		"nodes JSON":                       "{\n  \"nodes\": [\n    {\n      \"id\": \"",
 		"token ana JSON":                   "{\n  \"token\": \"",

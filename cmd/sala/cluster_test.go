@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -209,4 +210,48 @@ func TestClusterClocks(t *testing.T) {
 	if got := n.metric(t, "sala_cluster_connected"); got != "0" {
 		t.Errorf("sala_cluster_connected is %s", got)
 	}
+}
+
+// TestRevokeOnReadOnlyRedis: a revocation that Redis doesn't store says so, holds at the
+// nodes that are there or come meanwhile, and is stored when Redis lets it.
+func TestRevokeOnReadOnlyRedis(t *testing.T) {
+	server := clustertest.Start(t)
+	args := []string{"--redis-url", server.URL(), "--cluster-key", clusterKey}
+	first := plain(t, args...)
+	eventually(t, "the node is ready", func() bool { status, _ := get(t, "http://"+first.http+"/readyz", ""); return status == http.StatusOK })
+	code, out, stderr := first.call(t, "token", "ana", "-o", "json")
+	var issued struct{ Token, TokenID string }
+	if err := json.Unmarshal([]byte(out), &issued); code != 0 || err != nil {
+		t.Fatalf("token: %d %s %s", code, out, stderr)
+	}
+	revoked := func(n *node) bool {
+		_, _, stderr := n.call(t, "token", "verify", issued.Token)
+		return strings.Contains(stderr, "TOKEN_REVOKED")
+	}
+	if revoked(first) {
+		t.Fatal("the token is revoked before anybody has")
+	}
+	server.Must("CONFIG SET min-replicas-to-write 1")
+	code, out, stderr = first.call(t, "token", "revoke", issued.TokenID, "-o", "json")
+	if code != 0 || !strings.Contains(out, `"notStored": true`) || !strings.Contains(out, `"partial": false`) {
+		t.Errorf("token revoke: %d %s %s", code, out, stderr)
+	}
+	if code, _, stderr = first.call(t, "token", "revoke", issued.TokenID); code != 0 || !strings.Contains(stderr, "has not stored this") {
+		t.Errorf("token revoke: %d %s", code, stderr)
+	}
+	first.err.line(t, "can't be shared with nodes that start later", "NOREPLICAS")
+	if got := first.metric(t, "sala_cluster_unstored_revocations"); got != "1" {
+		t.Errorf("%q revocations are unstored, want 1", got)
+	}
+	second := plain(t, args...)
+	eventually(t, "a node that starts meanwhile knows", func() bool { return revoked(second) })
+	server.Must("CONFIG SET min-replicas-to-write 0")
+	for _, n := range []*node{first, second} {
+		eventually(t, "it is stored", func() bool { return n.metric(t, "sala_cluster_unstored_revocations") == "0" })
+		if code := n.stop(); code != 0 {
+			t.Errorf("the exit code is %d", code)
+		}
+	}
+	third := plain(t, args...)
+	eventually(t, "a node that starts later knows", func() bool { return revoked(third) })
 }

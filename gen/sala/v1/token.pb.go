@@ -408,7 +408,11 @@ type RevokeTokensResponse struct {
 	// may still be accepted there. Never on a single node.
 	Partial bool `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"`
 	// The ids of the nodes that did not answer.
-	MissingNodes  []string `protobuf:"bytes,3,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
+	MissingNodes []string `protobuf:"bytes,3,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
+	// Whether the Redis that the nodes share has not stored the revocation. The
+	// nodes that are there know of it all the same; one that starts later may accept
+	// the token. The broker tries again until it is stored. Never on a single node.
+	NotStored     bool `protobuf:"varint,4,opt,name=not_stored,json=notStored,proto3" json:"not_stored,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -462,6 +466,13 @@ func (x *RevokeTokensResponse) GetMissingNodes() []string {
 		return x.MissingNodes
 	}
 	return nil
+}
+
+func (x *RevokeTokensResponse) GetNotStored() bool {
+	if x != nil {
+		return x.NotStored
+	}
+	return false
 }
 
 // TokenClaims is what a token says.
@@ -622,11 +633,13 @@ const file_sala_v1_token_proto_rawDesc = "" +
 	"\x13RevokeTokensRequest\x12\x19\n" +
 	"\btoken_id\x18\x01 \x01(\tR\atokenId\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12?\n" +
-	"\rissued_before\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\fissuedBefore\"y\n" +
+	"\rissued_before\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\fissuedBefore\"\x98\x01\n" +
 	"\x14RevokeTokensResponse\x12\"\n" +
 	"\fdisconnected\x18\x01 \x01(\rR\fdisconnected\x12\x18\n" +
 	"\apartial\x18\x02 \x01(\bR\apartial\x12#\n" +
-	"\rmissing_nodes\x18\x03 \x03(\tR\fmissingNodes\"\xe2\x02\n" +
+	"\rmissing_nodes\x18\x03 \x03(\tR\fmissingNodes\x12\x1d\n" +
+	"\n" +
+	"not_stored\x18\x04 \x01(\bR\tnotStored\"\xe2\x02\n" +
 	"\vTokenClaims\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x19\n" +
 	"\btoken_id\x18\x02 \x01(\tR\atokenId\x129\n" +

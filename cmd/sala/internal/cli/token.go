@@ -158,6 +158,9 @@ func (t *TokenRevoke) Run(ctx context.Context, s *Streams) error {
 			return err
 		}
 		return t.print(s.Out, res, func(out io.Writer) error {
+			if res.GetNotStored() {
+				fmt.Fprintln(s.Err, "sala: warning: the Redis of the nodes has not stored this; a node that starts before it has may accept the token")
+			}
 			_, err := fmt.Fprintf(out, "revoked, %s disconnected\n", sockets(res.GetDisconnected()))
 			return err
 		})
