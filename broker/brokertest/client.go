@@ -269,7 +269,7 @@ func (c *Client) ExpectClose() {
 	_ = c.ws.SetReadDeadline(time.Now().Add(patience))
 	for {
 		_, data, err := c.ws.ReadMessage()
-		if err == nil && (string(data) == "2" || string(data) == "1") {
+		if err == nil && string(data) == "2" {
 			continue
 		}
 		if err == nil {

@@ -121,7 +121,7 @@ func (c *Conn) dropped(reason DropReason) Result {
 }
 
 // SendAndClose appends f, as the last message, and closes the connection gracefully: all that was queued is written,
-// then the close packet and the WebSocket close frame. It doesn't wait for that, which takes at most WriteTimeout.
+// then the WebSocket close frame; a poll is told that there is no such session any more. It doesn't wait for that, which takes at most WriteTimeout.
 // Nothing is accepted any more. f is accepted even if the queue is full. reason is what "close" says in the end.
 func (c *Conn) SendAndClose(f *Frame, reason Reason) Result {
 	c.mu.Lock()
@@ -162,7 +162,7 @@ func (c *Conn) beginClose(reason Reason, cause error) {
 	c.deadlines.heartbeat = time.Time{}
 	c.closeBy = time.Now().Add(c.server.opts.WriteTimeout)
 	c.deadlines.close = c.closeBy
-	if c.poll != nil && !c.poll.pending {
+	if c.poll != nil && c.poll.pending == nil {
 		c.limitClose()
 	}
 	c.arm()
@@ -202,7 +202,7 @@ func (c *Conn) writable() bool {
 	if c.ws != nil {
 		return !c.stalled
 	}
-	return c.poll.pending
+	return c.poll.pending != nil
 }
 
 // terminate ends the connection at once. If it was closing already, it ends for the reason that it was closing for.
@@ -266,4 +266,13 @@ func (c *Conn) receive(p packet) error {
 		return &protocolError{ReasonTransportError, errHeartbeatSide.Error()}
 	}
 	return nil // the rest means nothing to a server in this state
+}
+
+// backlog is how many bytes are kept for the client: what is queued, and the answer to its last poll until the next.
+// The caller holds mu.
+func (c *Conn) backlog() int {
+	if c.poll == nil {
+		return c.out.cost
+	}
+	return c.out.cost + len(c.poll.last.body)
 }

@@ -46,10 +46,11 @@ func newControlFrame(opcode byte, payload []byte) *Frame {
 	return &Frame{wire: append(wire, payload...), control: true}
 }
 
-// newCloseFrame encodes the end of a connection: the engine's close packet and the WebSocket close frame.
+// newCloseFrame encodes the end of a connection: the WebSocket close frame. The engine's own close packet isn't sent,
+// nor does the JavaScript server send it: python-engineio takes it for a goodbye on purpose and stays away. Over
+// long-polling, where the JavaScript server does send it, the session is just gone, which every client knows.
 func newCloseFrame(reason Reason) *Frame {
-	f := newPacketFrame(packetClose, nil)
-	f.last = true
+	f := &Frame{wire: make([]byte, 0, maxHeaderSize+2+len(reason)), control: true, last: true}
 	f.wire = appendHeader(f.wire, opClose, 2+len(reason))
 	f.wire = binary.BigEndian.AppendUint16(f.wire, reason.closeCode())
 	f.wire = append(f.wire, reason...)

@@ -283,6 +283,16 @@ func (c *client) wantPoll(want string) {
 	}
 }
 
+// gone is the answer to a poll for a session that there is not, or not any more.
+const gone = `{"code":1,"message":"Session ID unknown"}` + "\n"
+
+func (c *client) wantGone() {
+	c.t.Helper()
+	if status, body := c.poll(); status != http.StatusBadRequest || body != gone {
+		c.t.Fatalf("poll: %d %q, want %q", status, body, gone)
+	}
+}
+
 // read returns the next text message; a binary one is prefixed by "b:".
 func (c *client) read() string {
 	c.t.Helper()

@@ -11,22 +11,29 @@ type deadlines struct {
 }
 
 func (d *deadlines) earliest() time.Time {
-	first := d.heartbeat
-	for _, t := range [...]time.Time{d.upgrade, d.close} {
-		if first.IsZero() || !t.IsZero() && t.Before(first) {
-			first = t
-		}
+	return earlier(earlier(d.heartbeat, d.upgrade), d.close)
+}
+
+// earlier returns the first of two deadlines, either of which may be none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
 	}
-	return first
+	return a
 }
 
 func passed(deadline, now time.Time) bool { return !deadline.IsZero() && !now.Before(deadline) }
 
 // arm tells the timers about the next deadline. The caller holds mu.
 func (c *Conn) arm() {
-	if c.state != stateClosed {
-		c.server.timers.set(c, c.deadlines.earliest())
+	if c.state == stateClosed {
+		return
 	}
+	first := c.deadlines.earliest()
+	if c.poll != nil {
+		first = earlier(first, c.poll.earliest())
+	}
+	c.server.timers.set(c, first)
 }
 
 // onDeadline is called by the timers' goroutine some time after the earliest deadline.
@@ -38,6 +45,7 @@ func (c *Conn) onDeadline(now time.Time) {
 	}
 	var abandoned *link
 	var reason Reason
+	var cause error
 	d := &c.deadlines
 	if passed(d.upgrade, now) {
 		abandoned = c.dropProbe()
@@ -52,14 +60,20 @@ func (c *Conn) onDeadline(now time.Time) {
 			d.awaiting, d.heartbeat = true, now.Add(c.server.opts.PingTimeout)
 		}
 	}
+	if c.poll != nil {
+		cause = c.poll.overdue(now)
+	}
 	c.arm()
 	c.mu.Unlock()
 
+	if cause != nil {
+		reason = ReasonTransportError
+	}
 	if abandoned != nil {
 		abandoned.close(false)
 	}
 	if reason != "" {
-		c.terminate(reason, nil)
+		c.terminate(reason, cause)
 	}
 }
 

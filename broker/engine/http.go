@@ -18,6 +18,7 @@ const (
 	unsupportedVersion
 	unsupportedJSONP
 	overlap
+	lostRequest
 	bodyTooLarge
 	shuttingDown
 )
@@ -37,6 +38,8 @@ func (r refusal) answer() (status, code int, message string) {
 		return http.StatusBadRequest, 3, "JSONP is not supported"
 	case overlap:
 		return http.StatusBadRequest, 3, "Overlapping requests"
+	case lostRequest:
+		return http.StatusBadRequest, 3, "The last request was lost"
 	case bodyTooLarge:
 		return http.StatusRequestEntityTooLarge, 3, "Payload too large"
 	case shuttingDown:
@@ -79,7 +82,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case upgrade != (transport == transportWebSocket):
 		badRequest.write(w)
 	case c != nil:
-		c.serveHTTP(w, r, upgrade)
+		c.serveHTTP(w, r, upgrade, newRequestID(r, query.Get("t")))
 	case query.Get("EIO") != engineVersion:
 		unsupportedVersion.write(w)
 	case !s.admit():
@@ -89,19 +92,19 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case upgrade:
 		s.openWebSocket(w, r)
 	default:
-		s.openPolling(w, r)
+		s.openPolling(w, r, newRequestID(r, query.Get("t")))
 	}
 }
 
 // serveHTTP serves a request that belongs to c.
-func (c *Conn) serveHTTP(w http.ResponseWriter, r *http.Request, upgrade bool) {
+func (c *Conn) serveHTTP(w http.ResponseWriter, r *http.Request, upgrade bool, id requestID) {
 	switch {
 	case upgrade:
 		c.serveUpgrade(w, r)
 	case r.Method == http.MethodGet:
-		c.servePoll(w, r)
+		c.servePoll(w, r, id)
 	case r.Method == http.MethodPost:
-		c.servePost(w, r)
+		c.servePost(w, r, id)
 	default:
 		badRequest.write(w)
 	}
@@ -134,9 +137,9 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
 }
 
 // openPolling opens a connection, which has been admitted, over long-polling.
-func (s *Server) openPolling(w http.ResponseWriter, r *http.Request) {
+func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, id requestID) {
 	c := s.newConn(r)
-	c.poll = newPolling()
+	c.poll = newPolling(id.value)
 	c.out.push(s.openFrame(c.id, transportWebSocket))
 	c.poll.delivery <- struct{}{}
 	if !s.add(c) {
@@ -147,7 +150,7 @@ func (s *Server) openPolling(w http.ResponseWriter, r *http.Request) {
 	delivery := c.poll.delivery // nothing is delivered, nor the connection finished, before it is announced
 	s.open(c, r)
 	<-delivery
-	c.servePoll(w, r)
+	c.servePoll(w, r, requestID{}) // a repeat doesn't know the session, and opens another
 }
 
 // open announces c. What the handler sends goes out behind the open packet.

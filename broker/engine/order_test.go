@@ -145,13 +145,14 @@ func TestProbeHurriesPoll(t *testing.T) {
 	s := start(t)
 	c, ses := s.poller(t)
 	c.probeSocket()
-	p, refused := ses.beginPoll()
+	p, g, refused := ses.beginPoll(requestID{})
 	if refused != accepted {
 		t.Fatal(refused)
 	}
-	eventually(t, "a noop", func() bool { body, _ := ses.takePayload(p, false); return string(body) == "6" })
-	if body, _ := ses.takePayload(p, false); body != nil {
-		t.Errorf("another noop at once: %q", body)
+	eventually(t, "a noop", func() bool { a, _, _ := ses.takeAnswer(p, g, false); return string(a.body) == "6" })
+	ses.endPoll(p, g, nil)
+	p, g, _ = ses.beginPoll(requestID{})
+	if a, found, _ := ses.takeAnswer(p, g, false); found {
+		t.Errorf("another noop at once: %+v", a)
 	}
-	ses.endPoll(p, nil)
 }

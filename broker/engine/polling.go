@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"hash/maphash"
 	"io"
 	"net/http"
 	"strconv"
@@ -12,23 +13,35 @@ import (
 // before it goes on.
 const noopInterval = 100 * time.Millisecond
 
-var errPollAborted = errors.New("engine: the client gave up its poll")
+var (
+	errPollAborted = errors.New("engine: the client gave up its poll")
+	errLostAnswer  = errors.New("engine: the client polls again without the answer to its last poll")
+	errLostPost    = errors.New("engine: the client posts again without its last post")
+)
 
 // polling is the state of a connection over long-polling. All but the channels is guarded by Conn.mu.
 type polling struct {
 	ready    chan struct{} // holds a token when the pending GET has something to look at
 	delivery chan struct{} // holds a token while a POST's packets are delivered
 
-	pending   bool // a GET waits for something to be answered with
-	answering bool // the answer to a GET is being written; the client may have it already, and send the next GET
-	posting   bool // a POST is being read or delivered
-	posted    bool // there has been a POST
-	nudge     bool // the next GET without messages gets a noop at once
-	left      bool // the client has said goodbye
+	handshake string // the t of the request that opened the session; static
+	reused    bool   // the client uses a value of t for several requests
+
+	pending    *poll  // the GET that waits for something to be answered with
+	answering  *poll  // the GET whose answer is being written; the client may have it already, and send the next GET
+	last       answer // what the last GET got, until the next one shows that it has arrived
+	absentPoll absent
+
+	post       *post // the last POST; it may still be read or delivered
+	posted     bool  // there has been a POST
+	absentPost absent
+
+	nudge bool   // the next GET without messages gets a noop at once
+	end   []byte // what a pending GET gets when the session has ended; nil: that there is no such session
 }
 
-func newPolling() *polling {
-	return &polling{ready: make(chan struct{}, 1), delivery: make(chan struct{}, 1)}
+func newPolling(handshake string) *polling {
+	return &polling{ready: make(chan struct{}, 1), delivery: make(chan struct{}, 1), handshake: handshake}
 }
 
 // signal makes a pending GET look at the queue.
@@ -39,55 +52,115 @@ func (p *polling) signal() {
 	}
 }
 
-// beginPoll makes a GET the pending one.
-func (c *Conn) beginPoll() (*polling, refusal) {
+// poll is one GET.
+type poll struct {
+	id       requestID
+	again    *answer       // the answer to the GET that it repeats; nil if it repeats none
+	replaced chan struct{} // closed when a repeat has taken its place
+}
+
+// answer is what a GET gets: a payload, or a refusal.
+type answer struct {
+	body    []byte
+	refused refusal
+
+	id     requestID // of the GET
+	times  int       // it has come again
+	failed bool      // the answer couldn't be written, so only a repeat gets it
+}
+
+// beginPoll makes a GET the pending one, unless it is a repeat that has an answer already.
+func (c *Conn) beginPoll(id requestID) (*polling, *poll, refusal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.state == stateClosed:
-		return nil, unknownSession
+		return nil, nil, unknownSession
 	case c.ws != nil:
-		return nil, badRequest
-	case c.poll.pending:
-		return nil, overlap
+		return nil, nil, badRequest
 	}
-	c.poll.pending = true
+	p := c.poll
+	g := &poll{id: p.recognize(id, p.last.id, p.last.times, p.lastPost()), replaced: make(chan struct{})}
+	switch {
+	case p.pending != nil && g.id.repeats(p.pending.id):
+		close(p.pending.replaced)
+	case p.pending != nil:
+		p.end = []byte{packetClose}
+		return nil, nil, overlap
+	case g.id.repeats(p.last.id):
+		p.last.times++
+		p.last.failed = false
+		again := p.last
+		g.again, p.answering = &again, g
+	case p.last.failed:
+		return nil, nil, lostRequest
+	}
+	p.absentPoll = absent{}
+	if g.again == nil {
+		p.pending, p.last = g, answer{}
+	}
 	if c.state == stateClosing { // it is still there, so it may have all the time that a close may take
 		c.deadlines.close = c.closeBy
-		c.arm()
 	}
-	return c.poll, accepted
+	c.arm()
+	return p, g, accepted
+}
+
+// lastPost returns what identifies the last POST.
+func (p *polling) lastPost() requestID {
+	if p.post == nil {
+		return requestID{}
+	}
+	return p.post.id
+}
+
+// lastPoll returns what identifies the last GET.
+func (p *polling) lastPoll() requestID {
+	if p.pending != nil {
+		return p.pending.id
+	}
+	return p.last.id
 }
 
 // servePoll answers a GET: at once if there is something to send, or else as soon as there is.
-func (c *Conn) servePoll(w http.ResponseWriter, r *http.Request) {
-	p, refused := c.beginPoll()
+func (c *Conn) servePoll(w http.ResponseWriter, r *http.Request, id requestID) {
+	p, g, refused := c.beginPoll(id)
+	switch refused {
+	case accepted:
+	case overlap:
+		c.terminate(ReasonTransportError, errors.New("engine: overlapping polls"))
+	case lostRequest:
+		c.terminate(ReasonTransportError, errLostAnswer)
+	}
 	if refused != accepted {
-		if refused == overlap {
-			c.terminate(ReasonTransportError, errors.New("engine: overlapping polls"))
-		}
 		refused.write(w)
 		return
 	}
-	body, err := c.awaitPayload(p, r)
-	if len(body) == 1 && body[0] == packetNoop {
-		// The client upgrades, and needs this connection of net/http's no more.
-		w.Header().Set("Connection", "close")
+	a, err := c.awaitAnswer(p, g, r)
+	if err != nil {
+		c.abortPoll(p, g, err)
+		return
 	}
-	if err == nil {
-		err = respond(w, "text/plain; charset=UTF-8", body, c.server.opts.WriteTimeout)
+	if a.refused != accepted {
+		a.refused.write(w)
+	} else {
+		if len(a.body) == 1 && a.body[0] == packetNoop {
+			// The client upgrades, and needs this connection of net/http's no more.
+			w.Header().Set("Connection", "close")
+		}
+		err = respond(w, "text/plain; charset=UTF-8", a.body, c.server.opts.WriteTimeout)
 	}
-	c.endPoll(p, err)
+	c.endPoll(p, g, err)
 }
 
-// awaitPayload waits until there is something to answer a poll with.
-func (c *Conn) awaitPayload(p *polling, r *http.Request) ([]byte, error) {
+// awaitAnswer waits until there is something to answer a poll with.
+func (c *Conn) awaitAnswer(p *polling, g *poll, r *http.Request) (answer, error) {
 	var hold <-chan time.Time
 	held := false
 	for {
-		body, upgrading := c.takePayload(p, held)
-		if body != nil {
-			return body, nil
+		a, found, upgrading := c.takeAnswer(p, g, held)
+		if found {
+			return a, nil
 		}
 		if upgrading && hold == nil {
 			hold = time.After(noopInterval)
@@ -97,45 +170,82 @@ func (c *Conn) awaitPayload(p *polling, r *http.Request) ([]byte, error) {
 		case <-hold:
 			held = true
 		case <-c.done:
+		case <-g.replaced:
 		case <-r.Context().Done():
-			c.mu.Lock()
-			p.pending = false
-			c.mu.Unlock()
-			return nil, errPollAborted
+			return answer{}, errPollAborted
 		}
 	}
 }
 
-// takePayload returns the answer to a poll, or nil if there is none yet. held says that the poll has waited for as
-// long as an upgrade allows.
-func (c *Conn) takePayload(p *polling, held bool) (body []byte, upgrading bool) {
+// takeAnswer returns the answer to a poll, if there is one yet. held says that the poll has waited for as long as an
+// upgrade allows.
+func (c *Conn) takeAnswer(p *polling, g *poll, held bool) (a answer, found, upgrading bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.state == stateClosed && p.left:
-		body = []byte{packetNoop}
+	case g.again != nil:
+		return *g.again, true, false
+	case p.pending != g: // replaced
+		p.signal() // what it has been woken for concerns its repeat
+		return answer{refused: overlap}, true, false
+	case c.state == stateClosed && p.end == nil:
+		a.refused = unknownSession
 	case c.state == stateClosed:
-		body = []byte{packetClose}
-	case p.answering: // the last answer must be out before more is taken off the queue
+		a.body = p.end
+	case p.answering != nil: // the last answer must be out before more is taken off the queue
 	case c.ws != nil:
-		body = []byte{packetNoop} // what is queued goes the new way
+		a.body = []byte{packetNoop} // what is queued goes the new way
+	case c.out.ends():
+		a.refused = unknownSession
+		c.out.discard(1)
 	case !c.out.empty():
-		body = c.out.payload(c.server.opts.MaxPayload)
+		a.body = c.out.payload(c.server.opts.MaxPayload)
 	case p.nudge || held && c.probing:
-		body, p.nudge = []byte{packetNoop}, false
+		a.body, p.nudge = []byte{packetNoop}, false
 	}
-	if body != nil {
-		p.pending, p.answering = false, true
+	found = a.body != nil || a.refused != accepted
+	if found {
+		p.pending, p.answering = nil, g
+		if a.id = g.id; a.id.known() {
+			p.last = a
+		}
 	}
-	return body, c.probing
+	return a, found, c.probing
 }
 
-// endPoll is called when a poll has been answered, or could not be.
-func (c *Conn) endPoll(p *polling, err error) {
+// abortPoll is called when the client has given up a poll, or lost its connection, before there was an answer.
+func (c *Conn) abortPoll(p *polling, g *poll, err error) {
 	c.mu.Lock()
-	p.answering = false
+	current := p.pending == g
+	if current {
+		p.pending = nil
+	}
+	waits := current && c.mayRepeat(p, g.id)
+	if waits {
+		c.await(&p.absentPoll, err)
+	}
+	c.mu.Unlock()
+
+	if current && !waits {
+		c.terminate(ReasonTransportError, err)
+	}
+}
+
+// mayRepeat reports whether a request that has failed may come again. The caller holds mu.
+func (c *Conn) mayRepeat(p *polling, id requestID) bool {
+	return id.known() && !p.reused && c.poll == p && c.ws == nil && c.state != stateClosed
+}
+
+// endPoll is called when a poll has been answered, or could not be. If a repeat is answered instead, it does nothing.
+func (c *Conn) endPoll(p *polling, g *poll, err error) {
+	c.mu.Lock()
+	if p.answering != g {
+		c.mu.Unlock()
+		return
+	}
+	p.answering = nil
 	switch {
-	case p.pending:
+	case p.pending != nil:
 		p.signal()
 	case c.ws != nil:
 		c.leavePolling()
@@ -143,11 +253,18 @@ func (c *Conn) endPoll(p *polling, err error) {
 		c.limitClose() // a client that is still there polls again at once
 	}
 	closed := c.state == stateClosing && c.ws == nil && c.out.empty()
+	waits := err != nil && !closed && p.pending == nil && c.mayRepeat(p, g.id)
+	if waits {
+		p.last.failed = true
+		c.await(&p.absentPoll, err)
+	}
 	c.mu.Unlock()
 
-	if err != nil {
+	switch {
+	case waits:
+	case err != nil:
 		c.terminate(ReasonTransportError, err) // what was taken off the queue is lost
-	} else if closed {
+	case closed:
 		c.terminate(ReasonForcedClose, nil)
 	}
 }
@@ -155,54 +272,97 @@ func (c *Conn) endPoll(p *polling, err error) {
 // leavePolling is called once the connection is upgraded and no poll is left. The caller holds mu.
 func (c *Conn) leavePolling() {
 	c.poll = nil
+	c.arm()
 	if !c.out.empty() {
 		c.schedule()
 	}
 }
 
+// post is one POST, with its repeats. Guarded by Conn.mu, except done.
+type post struct {
+	id     requestID
+	times  int    // it has come again
+	copies int    // are being read
+	taken  bool   // one has been read, and is or was delivered
+	sum    uint64 // of its body
+
+	done   chan struct{} // closed when it has been delivered
+	result refusal       // static after that
+}
+
+// running reports whether the POST is read or delivered at the moment.
+func (q *post) running() bool {
+	select {
+	case <-q.done:
+		return false
+	default:
+		return q.taken || q.copies > 0
+	}
+}
+
 // beginPost claims the right to deliver packets.
-func (c *Conn) beginPost() (*polling, refusal) {
+func (c *Conn) beginPost(id requestID) (*polling, *post, refusal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.state == stateClosed:
-		return nil, unknownSession
+		return nil, nil, unknownSession
 	case c.ws != nil:
-		return nil, badRequest
-	case c.poll.posting:
-		return nil, overlap
+		return nil, nil, badRequest
 	}
-	c.poll.posting = true
-	return c.poll, accepted
+	p := c.poll
+	q := p.post
+	times := 0
+	if q != nil {
+		times = q.times
+	}
+	id = p.recognize(id, p.lastPost(), times, p.lastPoll())
+	switch {
+	case q != nil && id.repeats(q.id) && q.copies < maxCopies:
+		q.times++
+	case q != nil && q.running():
+		return nil, nil, overlap
+	case !p.absentPost.until.IsZero():
+		return nil, nil, lostRequest
+	default:
+		q = &post{id: id, done: make(chan struct{})}
+		p.post = q
+	}
+	q.copies++
+	p.absentPost = absent{}
+	c.arm()
+	return p, q, accepted
 }
 
 // servePost delivers the packets of a POST.
-func (c *Conn) servePost(w http.ResponseWriter, r *http.Request) {
-	p, refused := c.beginPost()
+func (c *Conn) servePost(w http.ResponseWriter, r *http.Request, id requestID) {
+	p, q, refused := c.beginPost(id)
 	switch refused {
 	case accepted:
-		refused = c.post(p, w, r)
+		refused = c.post(p, q, w, r)
 		c.mu.Lock()
 		if c.probing || c.ws != nil || !p.posted {
 			// Most clients post once, to join a namespace, and then upgrade: what net/http keeps for the next
 			// request would be there for nothing, as long as its idle timeout.
 			w.Header().Set("Connection", "close")
 		}
-		p.posting, p.posted = false, true
+		p.posted = true
 		c.mu.Unlock()
 	case overlap:
 		c.terminate(ReasonTransportError, errors.New("engine: overlapping posts"))
+	case lostRequest:
+		c.terminate(ReasonTransportError, errLostPost)
 	}
 	if refused != accepted {
 		refused.write(w)
 		return
 	}
-	// If this fails the client can't tell whether its packets arrived, which is for the client to handle.
+	// If this fails the client can't tell whether its packets arrived: it repeats the POST, or gives the session up.
 	_ = respond(w, "text/html", []byte("ok"), c.server.opts.WriteTimeout)
 }
 
-// post reads and delivers the body of r.
-func (c *Conn) post(p *polling, w http.ResponseWriter, r *http.Request) refusal {
+// post reads and delivers the body of r, or, if r is a repeat, waits for what becomes of the first.
+func (c *Conn) post(p *polling, q *post, w http.ResponseWriter, r *http.Request) refusal {
 	if r.Header.Get("Content-Type") == "application/octet-stream" {
 		c.terminate(ReasonTransportError, errors.New("engine: binary payload"))
 		return badRequest
@@ -214,8 +374,16 @@ func (c *Conn) post(p *polling, w http.ResponseWriter, r *http.Request) refusal 
 		c.terminate(ReasonMessageTooLarge, err)
 		return bodyTooLarge
 	case err != nil:
-		c.terminate(ReasonTransportError, err)
+		c.abortPost(p, q, err)
 		return badRequest
+	}
+	q, isRepeat := c.take(p, q, maphash.Bytes(c.server.seed, body))
+	switch {
+	case q == nil:
+		c.terminate(ReasonTransportError, errors.New("engine: overlapping posts"))
+		return overlap
+	case isRepeat:
+		return c.awaitPost(q)
 	}
 	select {
 	case p.delivery <- struct{}{}:
@@ -223,7 +391,61 @@ func (c *Conn) post(p *polling, w http.ResponseWriter, r *http.Request) refusal 
 		return unknownSession
 	}
 	defer func() { <-p.delivery }()
-	return c.deliverPayload(p, body)
+	q.result = c.deliverPayload(p, body)
+	close(q.done)
+	return q.result
+}
+
+// abortPost is called when the body of a POST couldn't be read.
+func (c *Conn) abortPost(p *polling, q *post, err error) {
+	c.mu.Lock()
+	q.copies--
+	needed := p.post == q && !q.taken && q.copies == 0
+	waits := needed && c.mayRepeat(p, q.id)
+	if waits {
+		c.await(&p.absentPost, err)
+	}
+	c.mu.Unlock()
+
+	if needed && !waits {
+		c.terminate(ReasonTransportError, err)
+	}
+}
+
+// take has a POST delivered whose body has been read, unless a copy of it is delivered already. A body that differs
+// from that copy's shows that it is another POST, which is returned; nil if the first is still under way.
+func (c *Conn) take(p *polling, q *post, sum uint64) (_ *post, isRepeat bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	q.copies--
+	switch {
+	case !q.taken:
+		q.taken, q.sum = true, sum
+	case q.sum == sum:
+		return q, true
+	case q.running():
+		return nil, false
+	default:
+		p.reused = true
+		q = &post{taken: true, sum: sum, done: make(chan struct{})}
+		p.post = q
+	}
+	return q, false
+}
+
+// awaitPost returns what becomes of a POST.
+func (c *Conn) awaitPost(q *post) refusal {
+	select {
+	case <-q.done:
+		return q.result
+	case <-c.done:
+	}
+	select {
+	case <-q.done: // it is what ended the session
+		return q.result
+	default:
+		return unknownSession
+	}
 }
 
 func (c *Conn) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
@@ -267,7 +489,7 @@ func (c *Conn) deliverPayload(p *polling, body []byte) refusal {
 		return badRequest
 	case left:
 		c.mu.Lock()
-		p.left = true
+		p.end = []byte{packetNoop}
 		c.mu.Unlock()
 		c.terminate(ReasonTransportClose, nil)
 	}

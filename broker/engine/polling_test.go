@@ -114,7 +114,7 @@ func TestGracefulCloseOverPolling(t *testing.T) {
 		if got := <-answered; got != "41" {
 			t.Errorf("poll %q", got)
 		}
-		c.wantPoll("1") // by itself
+		c.wantGone()
 		ses.wantClose(t, ReasonForcedClose)
 	})
 	t.Run("poll comes later", func(t *testing.T) {
@@ -123,7 +123,7 @@ func TestGracefulCloseOverPolling(t *testing.T) {
 		ses.Send(text("2a"), false)
 		ses.SendAndClose(text("1"), ReasonForcedClose)
 		c.wantPoll("42a\x1e41")
-		c.wantPoll("1")
+		c.wantGone()
 		ses.wantClose(t, ReasonForcedClose)
 	})
 	t.Run("poll never comes", func(t *testing.T) {

@@ -88,9 +88,9 @@ func TestViolations(t *testing.T) {
 			if _, err := nc.Write(test.bytes); err != nil {
 				t.Fatal(err)
 			}
-			if got := frames(t, nc); !strings.HasPrefix(got, "42before|1|") {
+			if got := frames(t, nc); !strings.HasPrefix(got, "42before|") {
 				t.Errorf("read %q", got)
-			} else if code, _ := ws.ParseCloseFrameData([]byte(strings.TrimPrefix(got, "42before|1|"))); code != test.code {
+			} else if code, _ := ws.ParseCloseFrameData([]byte(strings.TrimPrefix(got, "42before|"))); code != test.code {
 				t.Errorf("close code %d, want %d", code, test.code)
 			}
 			_ = nc.Close()

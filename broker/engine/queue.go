@@ -13,6 +13,9 @@ type queue struct {
 
 func (q *queue) empty() bool { return len(q.frames) == 0 }
 
+// ends reports whether nothing is left but the end of the connection.
+func (q *queue) ends() bool { return len(q.frames) > 0 && q.frames[0].last }
+
 func (q *queue) push(f *Frame) {
 	q.frames = append(q.frames, f)
 	q.cost += f.cost()
@@ -55,8 +58,7 @@ func (q *queue) advance(n int) {
 }
 
 // payload takes frames off the front and returns them in the form of long-polling: at least one, and then as many as
-// stay within limit bytes. The close packet comes alone: the stock client acts on it at once but hands messages on a
-// little later, so that those of the same payload would be lost.
+// stay within limit bytes. The end of the connection has no such form: see polling.
 func (q *queue) payload(limit int64) []byte {
 	size, count := 0, 0
 	for _, f := range q.frames {

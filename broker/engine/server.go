@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"net/http"
 	"runtime"
 	"sync"
@@ -35,6 +36,7 @@ type Server struct {
 	idlers   *idlers
 	reading  *readPool
 	frames   struct{ ping, probe *Frame }
+	seed     maphash.Seed // of the sums of POSTs
 
 	buffers buffers
 
@@ -57,6 +59,7 @@ func New(h Handler, opts Options) *Server {
 		flushing: newFlushQueue(),
 		timers:   newTimers(),
 		sessions: make(map[string]*Conn),
+		seed:     maphash.MakeSeed(),
 	}
 	s.frames.ping = newPacketFrame(packetPing, nil)
 	s.frames.probe = newPacketFrame(packetPong, []byte(probe))
@@ -149,7 +152,7 @@ func (s *Server) CutBacklogs(limit int) int {
 	n := 0
 	for _, c := range s.all() {
 		c.mu.Lock()
-		slow := c.state == stateOpen && c.out.cost > limit
+		slow := c.state == stateOpen && c.backlog() > limit
 		c.mu.Unlock()
 		if slow {
 			c.terminate(ReasonSlowConsumer, nil)

@@ -45,7 +45,6 @@ func TestTLS(t *testing.T) {
 			c.want(fmt.Sprint("42", i))
 		}
 		c.want("4" + big)
-		c.want("1")
 		c.wantClosed(websocket.CloseNormalClosure)
 		ses.wantClose(t, ReasonForcedClose)
 	})

@@ -130,13 +130,13 @@ func (c *Conn) switchTo(l *link) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state == stateClosed || c.probe != l {
+	if c.state == stateClosed || c.probe != l || p.last.failed {
 		return false
 	}
 	c.dropProbe()
 	c.arm()
 	c.ws = l
-	if p.pending || p.answering {
+	if p.pending != nil || p.answering != nil {
 		p.signal() // its handler calls leavePolling
 	} else {
 		c.leavePolling()

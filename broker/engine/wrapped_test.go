@@ -55,14 +55,12 @@ func TestWrappedConnections(t *testing.T) {
 		ReasonTransportClose: func(c *client, _ *session) { _ = c.ws.Close() },
 		ReasonForcedClose: func(c *client, ses *session) {
 			ses.CloseAfterFlush(ReasonForcedClose)
-			c.want("1")
 			c.wantClosed(websocket.CloseNormalClosure)
 			_ = c.ws.Close()
 		},
 		ReasonSlowConsumer: func(_ *client, ses *session) { ses.terminate(ReasonSlowConsumer, nil) },
 		ReasonParseError: func(c *client, _ *session) {
 			c.write("x")
-			c.want("1")
 			c.wantClosed(websocket.CloseInvalidFramePayloadData)
 			_ = c.ws.Close()
 		},
