@@ -6,7 +6,8 @@ import (
 )
 
 // closeGrace is how long the peer may take to answer the close frame after that was written, and how long a
-// long-polling client that has no poll pending may take to send the next one when the connection is to be closed.
+// long-polling client that has no poll pending may take to send the next one when the connection is to be closed. As
+// long is a session known after its client has been told that it has ended.
 const closeGrace = 2 * time.Second
 
 type state uint8
@@ -242,7 +243,14 @@ func (c *Conn) terminate(reason Reason, cause error) {
 
 // finish makes the end of the connection known. It's called once, by whoever called the receiver before.
 func (c *Conn) finish() {
-	c.server.remove(c)
+	c.mu.Lock()
+	told := c.poll != nil && c.poll.told
+	c.mu.Unlock()
+	if told {
+		c.server.timers.set(c, time.Now().Add(closeGrace)) // for the POSTs that are on their way
+	} else {
+		c.server.remove(c)
+	}
 	c.server.idlers.forget(c)
 	log := c.server.opts.Logger.Debug
 	if c.reason == ReasonSlowConsumer { // the operator may wonder where a client has gone

@@ -41,6 +41,7 @@ func (c *Conn) onDeadline(now time.Time) {
 	c.mu.Lock()
 	if c.state == stateClosed {
 		c.mu.Unlock()
+		c.server.remove(c)
 		return
 	}
 	var abandoned *link

@@ -36,6 +36,7 @@ type polling struct {
 	posted     bool  // there has been a POST
 	absentPost absent
 
+	told  bool   // the client has got the answer that says that the session has ended
 	nudge bool   // the next GET without messages gets a noop at once
 	end   []byte // what a pending GET gets when the session has ended; nil: that there is no such session
 }
@@ -253,6 +254,7 @@ func (c *Conn) endPoll(p *polling, g *poll, err error) {
 		c.limitClose() // a client that is still there polls again at once
 	}
 	closed := c.state == stateClosing && c.ws == nil && c.out.empty()
+	p.told = p.told || closed
 	waits := err != nil && !closed && p.pending == nil && c.mayRepeat(p, g.id)
 	if waits {
 		p.last.failed = true
@@ -300,11 +302,15 @@ func (q *post) running() bool {
 	}
 }
 
-// beginPost claims the right to deliver packets.
+// beginPost claims the right to deliver packets. There is no post to deliver if the client was told that the session
+// has ended while the POST was on its way: it is accepted, since python-engineio 4.3 never connects again after a POST
+// that is refused.
 func (c *Conn) beginPost(id requestID) (*polling, *post, refusal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
+	case c.state == stateClosed && c.poll != nil && c.poll.told:
+		return nil, nil, accepted
 	case c.state == stateClosed:
 		return nil, nil, unknownSession
 	case c.ws != nil:
@@ -337,8 +343,8 @@ func (c *Conn) beginPost(id requestID) (*polling, *post, refusal) {
 // servePost delivers the packets of a POST.
 func (c *Conn) servePost(w http.ResponseWriter, r *http.Request, id requestID) {
 	p, q, refused := c.beginPost(id)
-	switch refused {
-	case accepted:
+	switch {
+	case q != nil:
 		refused = c.post(p, q, w, r)
 		c.mu.Lock()
 		if c.probing || c.ws != nil || !p.posted {
@@ -348,9 +354,9 @@ func (c *Conn) servePost(w http.ResponseWriter, r *http.Request, id requestID) {
 		}
 		p.posted = true
 		c.mu.Unlock()
-	case overlap:
+	case refused == overlap:
 		c.terminate(ReasonTransportError, errors.New("engine: overlapping posts"))
-	case lostRequest:
+	case refused == lostRequest:
 		c.terminate(ReasonTransportError, errLostPost)
 	}
 	if refused != accepted {

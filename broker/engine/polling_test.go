@@ -399,3 +399,24 @@ type closeTeller struct {
 }
 
 func (c *closeTeller) Close() error { c.tell(); return c.Conn.Close() }
+
+// A POST that is on its way when the client is told that the session has ended is accepted, for a while.
+func TestPostBehindTheEnd(t *testing.T) {
+	s := start(t)
+	c, ses := s.poller(t)
+	ses.CloseAfterFlush(ReasonForcedClose)
+	c.wantGone()
+	ses.wantClose(t, ReasonForcedClose)
+	if status, body := c.post("4x"); status != http.StatusOK || body != "ok" {
+		t.Errorf("post: %d %q", status, body)
+	}
+	c.wantGone()
+	ses.wantSilence(t)
+	if n := len(s.all()); n != 1 {
+		t.Errorf("%d sessions are known", n)
+	}
+	eventually(t, "the session is forgotten", func() bool { return len(s.all()) == 0 })
+	if status, _ := c.post("4x"); status != http.StatusBadRequest {
+		t.Errorf("post: %d", status)
+	}
+}
