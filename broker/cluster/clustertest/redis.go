@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -25,9 +26,10 @@ type Redis struct {
 	// Port is where it listens on the loopback interface.
 	Port int
 
-	t       testing.TB
-	args    []string
-	process *exec.Cmd // nil while it is dead
+	t        testing.TB
+	password string
+	args     []string
+	process  *exec.Cmd // nil while it is dead
 }
 
 // Start runs a redis-server until the test ends.
@@ -37,6 +39,9 @@ func Start(t testing.TB, args ...string) *Redis {
 		t.Fatal("redis-server is missing: run `make deps`, or install the Debian package redis-server")
 	}
 	r := &Redis{Port: FreePort(t), t: t}
+	if i := slices.Index(args, "--requirepass"); i >= 0 {
+		r.password = args[i+1]
+	}
 	r.args = append([]string{
 		"--port", strconv.Itoa(r.Port), "--bind", "127.0.0.1", "--dir", t.TempDir(),
 		"--save", "", "--appendonly", "no", "--daemonize", "no",
@@ -155,10 +160,18 @@ func (r *Redis) Do(command string) (string, error) {
 	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
 		return "", err
 	}
+	in := bufio.NewReader(conn)
+	if r.password != "" {
+		if _, err := io.WriteString(conn, "AUTH "+r.password+"\r\n"); err != nil {
+			return "", err
+		}
+		if _, err := in.ReadString('\n'); err != nil { // +OK, or what follows is refused
+			return "", err
+		}
+	}
 	if _, err := io.WriteString(conn, command+"\r\n"); err != nil {
 		return "", err
 	}
-	in := bufio.NewReader(conn)
 	line, err := in.ReadString('\n')
 	if err != nil || len(line) < 3 {
 		return "", errors.Join(errors.New("no answer"), err)

@@ -16,12 +16,13 @@ import (
 // Bus is a [cluster.Bus] over Redis.
 type Bus struct {
 	// Static.
-	options  Options
-	client   rueidis.ClientOption
-	inbox    *cluster.Inbox
-	wanted   [partitions]*subscriptions
-	presence string // the channel that this bus is known by; empty for none
-	echo     string // a channel that it alone publishes to and hears, to know that both work
+	options   Options
+	client    rueidis.ClientOption
+	sentinels *sentinels // nil without
+	inbox     *cluster.Inbox
+	wanted    [partitions]*subscriptions
+	presence  string // the channel that this bus is known by; empty for none
+	echo      string // a channel that it alone publishes to and hears, to know that both work
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -38,8 +39,12 @@ func New(o Options) (*Bus, error) {
 	if err != nil {
 		return nil, err
 	}
+	sentinels, err := sentinelsOf(o.URL, &client, o.Timeout)
+	if err != nil {
+		return nil, err
+	}
 	b := &Bus{
-		options: o, client: client, inbox: cluster.NewInbox(o.InboxBytes),
+		options: o, client: client, sentinels: sentinels, inbox: cluster.NewInbox(o.InboxBytes),
 		echo: "sala:echo:" + rand.Text(), trouble: errNotYet,
 	}
 	for i := range b.wanted {

@@ -12,4 +12,9 @@
 // are closed, and after a pause, which doubles up to a limit and has jitter, the
 // bus connects anew and subscribes to all that is wanted. So the bus is either
 // connected, and hears everything, or it says that it is not.
+//
+// With sentinels a session is with one master. It ends when sentinels name another
+// one, or when the server says that it is none any more: so publishing and hearing
+// move together, and a subscription doesn't stay behind on a server that nobody
+// publishes to.
 package redis

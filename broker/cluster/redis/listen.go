@@ -38,7 +38,7 @@ func (b *Bus) Listen(ctx context.Context, patterns []string, receiver cluster.Re
 
 // listen listens until the connection ends or ctx does.
 func (b *Bus) listen(ctx context.Context, patterns []string, inbox *cluster.Inbox) (connected bool, err error) {
-	client, err := rueidis.NewClient(b.client)
+	client, watch, err := b.open(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -55,9 +55,16 @@ func (b *Bus) listen(ctx context.Context, patterns []string, inbox *cluster.Inbo
 		return false, err
 	}
 	inbox.AddState(cluster.Connected)
+	ctx, fail := context.WithCancelCause(ctx)
+	var watching sync.WaitGroup
+	if watch != nil {
+		watching.Go(func() { watch(ctx, fail) })
+	}
+	defer watching.Wait()
+	defer fail(errEnded)
 	select {
 	case <-ctx.Done():
-		return true, ctx.Err()
+		return true, context.Cause(ctx)
 	case err := <-ended:
 		return true, err
 	}

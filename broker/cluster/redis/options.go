@@ -3,6 +3,7 @@ package redis
 import (
 	"fmt"
 	"log/slog"
+	"net/url"
 	"strings"
 	"time"
 
@@ -13,7 +14,9 @@ import (
 type Options struct {
 	// URL is the server: redis://user:password@host:port/db, rediss:// for TLS,
 	// unix:///path for a socket. A Redis Cluster is recognised; more of its
-	// nodes can be given as ?addr=host:port&addr=….
+	// nodes can be given as ?addr=host:port&addr=…. With ?master_set=name the
+	// addresses are those of sentinels, which know the server; sentinel_username and
+	// sentinel_password are for them.
 	URL string
 	// InboxBytes bounds what was received and not handled yet; by default 64 MiB.
 	InboxBytes int
@@ -36,7 +39,7 @@ func (o *Options) client() (rueidis.ClientOption, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	c, err := rueidis.ParseURL(o.URL)
+	c, err := rueidis.ParseURL(withoutEmptyPath(o.URL))
 	if err != nil {
 		// The error may repeat the URL, and the URL may have a password.
 		return c, fmt.Errorf("redis: the URL isn't one: use redis://user:password@host:port/db (%s)", scheme(o.URL))
@@ -54,9 +57,19 @@ func (o *Options) client() (rueidis.ClientOption, error) {
 	return c, nil
 }
 
+// withoutEmptyPath returns a URL without a path that says nothing, as in
+// redis://host/?addr=other.
+func withoutEmptyPath(raw string) string {
+	if u, err := url.Parse(raw); err == nil && u.Path == "/" {
+		u.Path = ""
+		return u.String()
+	}
+	return raw
+}
+
 // scheme returns what a URL begins with, which is no secret.
-func scheme(url string) string {
-	before, _, found := strings.Cut(url, "://")
+func scheme(raw string) string {
+	before, _, found := strings.Cut(raw, "://")
 	if !found {
 		return "it has no scheme"
 	}

@@ -37,7 +37,7 @@ type lineState struct {
 // connect connects and serves until nothing is left to serve with or ctx ends. It
 // returns whether it was connected at all, and why it no longer is.
 func (b *Bus) connect(ctx context.Context) (connected bool, err error) {
-	client, err := rueidis.NewClient(b.client)
+	client, watch, err := b.open(ctx)
 	if err != nil {
 		return false, advised(err)
 	}
@@ -51,6 +51,9 @@ func (b *Bus) connect(ctx context.Context) (connected bool, err error) {
 	var running sync.WaitGroup
 	for i := range s.lineCount() {
 		running.Go(func() { s.keep(ctx, &line{session: s, partition: i, parts: s.parts(i)}) })
+	}
+	if watch != nil {
+		running.Go(func() { watch(ctx, fail) })
 	}
 	running.Wait()
 	s.mu.Lock()

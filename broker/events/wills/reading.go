@@ -233,7 +233,7 @@ func (w *Wills) batches(r *reading) (batches [][]*events.Socket, redelivered boo
 	for some := range slices.Chunk(ids, handedSockets) {
 		batch := make([]*events.Socket, len(some))
 		for i, id := range some {
-			batch[i] = r.estate.sockets[id]
+			batch[i] = r.estate.sockets[id].socket(id)
 		}
 		batches = append(batches, batch)
 	}
@@ -305,6 +305,6 @@ func (w *Wills) heardTold(told *wire.WillTold) {
 // forget drops the sockets up to an id.
 func (e *estate) forget(through string) {
 	if through != "" {
-		maps.DeleteFunc(e.sockets, func(id string, _ *events.Socket) bool { return id <= through })
+		maps.DeleteFunc(e.sockets, func(id string, _ remembered) bool { return id <= through })
 	}
 }

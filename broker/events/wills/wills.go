@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+	"unique"
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
@@ -75,7 +76,7 @@ type Wills struct {
 type estate struct {
 	epoch, number, version uint64
 	complete               bool
-	sockets                map[string]*events.Socket
+	sockets                map[string]remembered // by their ids
 	// Another node tells backends of these sockets, since it has lost their node
 	// earlier. It has come this far.
 	toldThrough string
@@ -214,7 +215,7 @@ func (w *Wills) remember(from cluster.NodeID, part *wire.Will) {
 		w.say(from, &wire.EventTraffic{Body: &wire.EventTraffic_WillState{WillState: state}})
 		return
 	case part.GetNumber() == 1:
-		e = &estate{epoch: part.GetEpoch(), sockets: make(map[string]*events.Socket)}
+		e = &estate{epoch: part.GetEpoch(), sockets: make(map[string]remembered)}
 		w.kept[from] = e
 	case e == nil:
 		return
@@ -225,7 +226,7 @@ func (w *Wills) remember(from cluster.NodeID, part *wire.Will) {
 	e.number, e.version = part.GetNumber(), part.GetVersion()
 	for _, s := range part.GetSockets() {
 		if len(e.sockets) < maxSockets {
-			e.sockets[s.GetId()] = socketFrom(s)
+			e.sockets[s.GetId()] = rememberedFrom(s)
 		}
 	}
 	for _, id := range part.GetEnded() {
@@ -279,13 +280,31 @@ func socketTo(s *events.Socket) *wire.EventSocket {
 	}
 }
 
-func socketFrom(s *wire.EventSocket) *events.Socket {
+// remembered is what is kept of a socket: less than half of what an [events.Socket]
+// takes, as there are many.
+type remembered struct {
+	user, address        string
+	namespace, transport unique.Handle[string]
+	connectedUnixNs      int64
+}
+
+func rememberedFrom(s *wire.EventSocket) remembered {
+	return remembered{
+		user:            s.GetUser(),
+		address:         s.GetAddress(),
+		namespace:       unique.Make(s.GetNamespace()),
+		transport:       unique.Make(s.GetTransport()),
+		connectedUnixNs: s.GetConnectedUnixNs(),
+	}
+}
+
+func (r remembered) socket(id string) *events.Socket {
 	return &events.Socket{
-		ID:          s.GetId(),
-		User:        s.GetUser(),
-		Namespace:   s.GetNamespace(),
-		Address:     s.GetAddress(),
-		Transport:   s.GetTransport(),
-		ConnectTime: time.Unix(0, s.GetConnectedUnixNs()),
+		ID:          id,
+		User:        r.user,
+		Namespace:   r.namespace.Value(),
+		Address:     r.address,
+		Transport:   r.transport.Value(),
+		ConnectTime: time.Unix(0, r.connectedUnixNs),
 	}
 }

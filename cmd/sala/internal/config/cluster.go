@@ -56,6 +56,8 @@ func what(raw string) string {
 		return "it lacks redis:// at its beginning"
 	case !slices.Contains(known, scheme):
 		return fmt.Sprintf("it begins with %s://", scheme)
+	case strings.Contains(raw, "master_set=") || strings.Contains(raw, "sentinel_"):
+		return "with sentinels, master_set is the name that they have for the master, as in redis://sentinel-1:26379/?master_set=mymaster&addr=sentinel-2:26379"
 	default:
 		return "behind the host and port there is at most the number of a database; special characters of a password are written as %40 for @, %2F for /"
 	}

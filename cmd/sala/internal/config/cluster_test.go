@@ -18,7 +18,7 @@ func TestCluster(t *testing.T) {
 	if !reflect.DeepEqual(c.Cluster, want) || len(c.Notes) != 0 {
 		t.Errorf("the cluster is %+v, with the notes %q", c.Cluster, c.Notes)
 	}
-	for _, fine := range []string{"redis://localhost", "redis://:p%40ss@10.0.0.1:6380/15", "unix:///run/redis.sock", "valkey://h:1?addr=h:2&addr=h:3"} {
+	for _, fine := range []string{"redis://localhost", "redis://:p%40ss@10.0.0.1:6380/15", "unix:///run/redis.sock", "valkey://h:1?addr=h:2&addr=h:3", "rediss://u:p@s1?master_set=m&addr=s2:26379&sentinel_password=x"} {
 		if c := mustBuild(t, "--redis-url", fine); c.Cluster == nil || c.Cluster.Name != "sala" || c.Cluster.RedisURL != fine {
 			t.Errorf("%s: %+v", fine, c.Cluster)
 		}

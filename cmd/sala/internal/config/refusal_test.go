@@ -150,6 +150,8 @@ func TestBuildRefuses(t *testing.T) {
 		{"another URL", append(both, "--redis-url", "http://not-to-be-seen/"), []string{"--redis-url is no URL", "it begins with http://"}},
 		{"password with a slash", append(both, "--redis-url", "redis://u:not/to@not-to-be-seen:6379"), []string{"--redis-url is no URL", "%2F"}},
 		{"no database", append(both, "--redis-url", "redis://h:6379/not-to-be-seen"), []string{"the number of a database"}},
+		{"sentinels without a master", append(both, "--redis-url", "redis://h?sentinel_password=not-to-be-seen"), []string{"--redis-url is no URL", "master_set is the name"}},
+		{"sentinels over a socket file", append(both, "--redis-url", "unix:///run/r.sock?master_set=m"), []string{"--redis-url is no URL", "master_set is the name"}},
 		{"cluster key twice", append(both, "--redis-url", "redis://h", "--cluster-key", strings.Repeat("k", 32), "--cluster-key", strings.Repeat("k", 32)), []string{"cluster_key: key 2 is there twice"}},
 		{"short cluster key", append(both, "--redis-url", "redis://h", "--cluster-key", "not-to-be-seen"), []string{"cluster_key: key 1 has 14 bytes, at least 32", "openssl rand -hex 32"}},
 		{"cluster of no name", append(both, "--redis-url", "redis://h", "--cluster-name", ""), []string{`--cluster-name ""`}},

@@ -1,0 +1,249 @@
+package redis
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+const (
+	// masterEvery is how often sentinels are asked which server is the master, beside
+	// what they publish.
+	masterEvery = time.Second
+	// sentinelPause is the pause before a sentinel is connected to again.
+	sentinelPause = time.Second
+)
+
+var errDemoted = errors.New("redis: another server is the master now")
+
+// sentinels know which of several servers is the master. A session is with one master:
+// when another one takes over, or the master says that it is none any more, the session
+// ends, so that publishing and hearing move at the same time.
+type sentinels struct {
+	master    string // its name
+	addresses []string
+	option    rueidis.ClientOption
+	timeout   time.Duration
+}
+
+// sentinelsOf returns the sentinels that a URL names: nil if it names none.
+func sentinelsOf(rawURL string, c *rueidis.ClientOption, timeout time.Duration) (*sentinels, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return nil, errors.New("redis: the URL isn't one")
+	}
+	q := u.Query()
+	username, password := q.Get("sentinel_username"), q.Get("sentinel_password")
+	switch {
+	case !q.Has("master_set") && username == "" && password == "":
+		return nil, nil
+	case q.Get("master_set") == "":
+		return nil, errors.New("redis: with sentinels the URL needs master_set, the name that they have for the master")
+	case u.Scheme == "unix":
+		return nil, errors.New("redis: master_set needs the address of a sentinel, redis://host:26379/?master_set=name")
+	}
+	addresses := c.InitAddress
+	if u.Port() == "" {
+		addresses[0] = net.JoinHostPort(u.Hostname(), "26379")
+	}
+	o := *c
+	o.Username, o.Password, o.SelectDB = username, password, 0
+	o.Sentinel, o.ForceSingleClient = rueidis.SentinelOption{}, true
+	c.Sentinel, c.ForceSingleClient = rueidis.SentinelOption{}, true
+	return &sentinels{master: q.Get("master_set"), addresses: addresses, option: o, timeout: timeout}, nil
+}
+
+// at returns options for one address. Over TLS it is that host's certificate that
+// counts.
+func at(o rueidis.ClientOption, address string) rueidis.ClientOption {
+	o.InitAddress = []string{address}
+	if host, _, err := net.SplitHostPort(address); err == nil && o.TLSConfig != nil {
+		o.TLSConfig = o.TLSConfig.Clone()
+		o.TLSConfig.ServerName = host
+		o.TLSConfig.MinVersion = tls.VersionTLS12
+	}
+	return o
+}
+
+// find asks all sentinels for the master's address, waits for most of them, and believes
+// the one that knows of the latest failover: one that is cut off from the others may not
+// have heard of it. Those that don't answer in time end by themselves, soon after.
+func (s *sentinels) find(ctx context.Context) (address string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	answers := make(chan masterAnswer, len(s.addresses))
+	for _, sentinel := range s.addresses {
+		go func() { answers <- s.ask(ctx, sentinel) }()
+	}
+	var latest masterAnswer
+	var errs []error
+	for n := range s.addresses {
+		a := <-answers
+		switch {
+		case a.err != nil:
+			errs = append(errs, a.err)
+		case latest.address == "" || a.epoch > latest.epoch:
+			latest = a
+		}
+		if good := n + 1 - len(errs); 2*good > len(s.addresses) {
+			break
+		}
+	}
+	if latest.address == "" {
+		return "", fmt.Errorf("redis: no sentinel names the master %q: %w", s.master, errors.Join(errs...))
+	}
+	return latest.address, nil
+}
+
+type masterAnswer struct {
+	address string
+	epoch   uint64 // counts failovers
+	err     error
+}
+
+// ask asks one sentinel.
+func (s *sentinels) ask(ctx context.Context, sentinel string) masterAnswer {
+	client, err := rueidis.NewClient(at(s.option, sentinel))
+	if err != nil {
+		return masterAnswer{err: err}
+	}
+	defer client.Close()
+	return s.askOver(ctx, client)
+}
+
+func (s *sentinels) askOver(ctx context.Context, client rueidis.Client) masterAnswer {
+	about, err := client.Do(ctx, client.B().Arbitrary("SENTINEL", "MASTER").Args(s.master).Build()).AsStrMap()
+	if err != nil {
+		return masterAnswer{err: err}
+	}
+	epoch, err := strconv.ParseUint(about["config-epoch"], 10, 64)
+	if err != nil || about["ip"] == "" {
+		return masterAnswer{err: errors.New("redis: a sentinel's answer can't be read")}
+	}
+	return masterAnswer{address: net.JoinHostPort(about["ip"], about["port"]), epoch: epoch}
+}
+
+// watch calls fail as soon as another server than the one at address is the master, or
+// client, which is connected to it, says that it is none. It returns when ctx ends.
+func (s *sentinels) watch(ctx context.Context, address string, client rueidis.Client, fail func(error)) {
+	var watching sync.WaitGroup
+	for _, sentinel := range s.addresses {
+		watching.Go(func() {
+			for ctx.Err() == nil {
+				s.watchAt(ctx, sentinel, address, fail)
+				pause(ctx, sentinelPause)
+			}
+		})
+	}
+	for ctx.Err() == nil {
+		pause(ctx, masterEvery)
+		if err := isMaster(ctx, client, s.timeout); err != nil && ctx.Err() == nil {
+			fail(err)
+		}
+	}
+	watching.Wait()
+}
+
+// watchAt watches at one sentinel until its connection ends or ctx does.
+func (s *sentinels) watchAt(ctx context.Context, sentinel, address string, fail func(error)) {
+	client, err := rueidis.NewClient(at(s.option, sentinel))
+	if err != nil {
+		return // another one may be there
+	}
+	defer client.Close()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	news := make(chan struct{}, 1)
+	var hearing sync.WaitGroup
+	hearing.Go(func() {
+		defer stop()
+		_ = client.Receive(ctx, client.B().Subscribe().Channel("+switch-master").Build(), func(rueidis.PubSubMessage) {
+			select {
+			case news <- struct{}{}:
+			default:
+			}
+		})
+	})
+	tick := time.NewTicker(masterEvery)
+	defer tick.Stop()
+	for {
+		// One that was cut off from the others may not have heard of the last failover.
+		if a := s.askOver(ctx, client); a.err == nil && a.address != address && s.haveMoved(ctx, address) {
+			fail(errDemoted)
+		}
+		select {
+		case <-ctx.Done():
+			hearing.Wait()
+			return
+		case <-tick.C:
+		case <-news:
+		}
+	}
+}
+
+// haveMoved reports whether the sentinels together say that the master is elsewhere.
+func (s *sentinels) haveMoved(ctx context.Context, address string) bool {
+	now, err := s.find(ctx)
+	return err == nil && now != address
+}
+
+// isMaster returns an error if the server that client is connected to says that it is
+// no master.
+func isMaster(ctx context.Context, client rueidis.Client, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	role, err := client.Do(ctx, client.B().Role().Build()).ToArray()
+	if err != nil {
+		if _, refused := rueidis.IsRedisErr(err); refused {
+			return nil // the user may not ask; sentinels say it as well
+		}
+		return err
+	}
+	if len(role) > 0 {
+		if name, err := role[0].ToString(); err == nil && name != "master" {
+			return fmt.Errorf("%w: this one is a %s", errDemoted, name)
+		}
+	}
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// open connects to the server, or, with sentinels, to the master. Watch, which is nil
+// without them, calls fail when that is not the one to be connected to any more.
+func (b *Bus) open(ctx context.Context) (client rueidis.Client, watch func(ctx context.Context, fail func(error)), err error) {
+	if b.sentinels == nil {
+		client, err = rueidis.NewClient(b.client)
+		return client, nil, err
+	}
+	address, err := b.sentinels.find(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err = rueidis.NewClient(at(b.client, address))
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := isMaster(ctx, client, b.options.Timeout); err != nil {
+		client.Close()
+		return nil, nil, err
+	}
+	return client, func(ctx context.Context, fail func(error)) {
+		b.sentinels.watch(ctx, address, client, fail)
+	}, nil
+}
