@@ -31,7 +31,8 @@ type caller struct {
 	Key
 	rate *rate.Limiter // nil if it may call as often as it likes
 
-	calls atomic.Int64 // in flight
+	calls         atomic.Int64 // in flight
+	subscriptions atomic.Int64
 }
 
 // admit returns an error if the key may not call a method, or not now. It counts

@@ -16,6 +16,10 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
+// maxSubscriptionsOfKey bounds the subscriptions of an API key to half of those
+// that a node has in all.
+const maxSubscriptionsOfKey = 500
+
 // deliveryBatch is how many events are taken from the broker at a time.
 const deliveryBatch = 128
 
@@ -50,6 +54,11 @@ type subscriber struct {
 // for. Both end with the stream, when this has returned.
 func (s *eventService) Subscribe(stream subscribeStream) error {
 	ctx := stream.Context()
+	call := callOf(ctx)
+	if err := call.subscribe(); err != nil {
+		return err
+	}
+	defer call.unsubscribe()
 	c := &subscriber{
 		broker:   s.broker,
 		stream:   stream,
@@ -87,6 +96,26 @@ func (s *eventService) Subscribe(stream subscribeStream) error {
 			return err
 		}
 		return context.Cause(ctx)
+	}
+}
+
+// subscribe counts a subscription of a key, if it may have one more.
+func (c *call) subscribe() error {
+	if c.caller == nil || c.caller.subscriptions.Add(1) <= maxSubscriptionsOfKey {
+		return nil
+	}
+	c.unsubscribe()
+	c.server.metrics.refuse(refusedSubscriptions)
+	return &broker.Error{
+		Code:    broker.CodeResourceExhausted,
+		Reason:  events.ReasonTooManySubscriptions,
+		Message: fmt.Sprintf("the API key %q has %d subscriptions, and may have no more; end one first", c.caller.name, maxSubscriptionsOfKey),
+	}
+}
+
+func (c *call) unsubscribe() {
+	if c.caller != nil {
+		c.caller.subscriptions.Add(-1)
 	}
 }
 

@@ -625,3 +625,25 @@ func TestSubscriptionsEndWithTheHub(t *testing.T) {
 		t.Error("a hub that is closed takes subscriptions")
 	}
 }
+
+// A key has half of the subscriptions, and leaves the others to other keys.
+func TestSubscriptionsOfAKey(t *testing.T) {
+	c := &call{server: start(t, &fakeBroker{}).server, caller: &caller{Key: mustKey(t, adminKey)}}
+	for range maxSubscriptionsOfKey {
+		if err := c.subscribe(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	failed := classify(c.subscribe())
+	if failed.code != codes.ResourceExhausted || failed.reason != events.ReasonTooManySubscriptions {
+		t.Errorf("one too many: %+v", failed)
+	}
+	other := &call{server: c.server, caller: &caller{Key: mustKey(t, readerKey)}}
+	if err := other.subscribe(); err != nil {
+		t.Errorf("another key: %v", err)
+	}
+	c.unsubscribe()
+	if err := c.subscribe(); err != nil {
+		t.Errorf("after one has ended: %v", err)
+	}
+}

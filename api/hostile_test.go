@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
@@ -217,6 +218,76 @@ func TestHeaderFloods(t *testing.T) {
 		<-ended
 	})
 	wellServed(t, h)
+}
+
+// What brings no call nearer ends a connection, whether a key has been shown on it
+// or not, and one that shows none ends however it keeps the server busy.
+func TestIdleFrameFloods(t *testing.T) {
+	h := start(t, &fakeBroker{})
+	open := func(a *hostile, method string, more ...string) error {
+		return a.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: a.headers(method, more...), EndHeaders: true})
+	}
+	for name, flood := range map[string]func(a *hostile) error{
+		"data":           func(a *hostile) error { return a.WriteData(1, false, nil) },
+		"padding":        func(a *hostile) error { return a.WriteDataPadded(1, false, nil, make([]byte, 200)) },
+		"bytes":          func(a *hostile) error { return a.WriteData(1, false, []byte{0}) },
+		"settings":       func(a *hostile) error { return a.WriteSettings() },
+		"settings' acks": func(a *hostile) error { return a.WriteSettingsAck() },
+		"pings' acks":    func(a *hostile) error { return a.WritePing(true, [8]byte{}) },
+		"windows":        func(a *hostile) error { return a.WriteWindowUpdate(0, 1) },
+		"priorities":     func(a *hostile) error { return a.WritePriority(1, http2.PriorityParam{Weight: 1}) },
+		"unknown":        func(a *hostile) error { return a.WriteRawFrame(0xee, 0, 0, nil) },
+		"continuations":  func(a *hostile) error { return a.WriteContinuation(1, false, nil) },
+	} {
+		for _, method := range []string{"", salav1.MessageService_EmitStream_FullMethodName} {
+			t.Run(name+method, func(t *testing.T) {
+				a := attack(t, h.grpcAddr)
+				ended := make(chan http2.ErrCode, 1)
+				go func() { ended <- a.ending() }()
+				switch {
+				case name == "continuations":
+					if err := a.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: a.headers(method)}); err != nil {
+						t.Fatal(err)
+					}
+				case method != "":
+					if err := open(a, method); err != nil {
+						t.Fatal(err)
+					}
+				}
+				const most = 100_000
+				sent := 0
+				for sent < most && flood(a) == nil {
+					sent++
+				}
+				if sent == most {
+					t.Fatal("the server takes them all")
+				}
+				<-ended
+			})
+		}
+	}
+	wellServed(t, h)
+}
+
+// A connection without a key may watch a few things, and not send much.
+func TestGuestsAreBounded(t *testing.T) {
+	h := start(t, &fakeBroker{})
+	health := grpc_health_v1.NewHealthClient(h.conn)
+	var refused error
+	for i := range maxGuestCallsOfConn + 1 {
+		stream, err := health.Watch(timeout(t), &grpc_health_v1.HealthCheckRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = stream.Recv(); err != nil && i < maxGuestCallsOfConn {
+			t.Fatalf("stream %d: %v", i, err)
+		}
+		refused = err
+	}
+	wantStatus(t, refused, codes.ResourceExhausted, ReasonTooManyRequests, "without an API key")
+	if _, err := salav1.NewRoomServiceClient(h.conn).ListRooms(as(t, adminKey), &salav1.ListRoomsRequest{}); err != nil {
+		t.Errorf("a call with a key, on the same connection: %v", err)
+	}
 }
 
 func TestPingFlood(t *testing.T) {

@@ -26,11 +26,15 @@ const (
 	refusedReceiving refusal = "receiving" // no room for a request to arrive
 	refusedDecoding  refusal = "decoding"  // no room to decode it
 	refusedTooLarge  refusal = "too_large" // decoding it would never fit
+	refusedFrames    refusal = "frames"    // a connection that sends what brings no call nearer
+
+	refusedConnection    refusal = "connections"   // no place for a connection with a key
+	refusedSubscriptions refusal = "subscriptions" // a key's share of them
 )
 
 // refusals are all there are.
 func refusals() []refusal {
-	return []refusal{refusedCalls, refusedReceiving, refusedDecoding, refusedTooLarge}
+	return []refusal{refusedCalls, refusedReceiving, refusedDecoding, refusedTooLarge, refusedFrames, refusedConnection, refusedSubscriptions}
 }
 
 // newMetrics registers the collectors, if there is where.

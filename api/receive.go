@@ -34,9 +34,9 @@ const (
 	windowShare = 8
 	minCalls    = 512
 	maxCalls    = 4096
-	// maxGuestCalls and maxGuestRequest bound the calls that need no key: health
-	// checks and reflection.
-	maxGuestCalls   = 256
+	// maxGuestStreams and maxGuestRequest bound the calls that need no key: health
+	// checks that are watched, reflection.
+	maxGuestStreams = 256
 	maxGuestRequest = 16 << 10
 )
 
@@ -165,30 +165,58 @@ func (c *call) enter(ctx context.Context) error {
 			return err
 		}
 	}
-	most := s.intake.maxCalls
 	if c.caller == s.guests {
-		most = maxGuestCalls
+		return c.enterAsGuest(ctx)
 	}
+	most := s.intake.maxCalls
 	mine, all := c.caller.calls.Add(1), s.intake.calls.Add(1)
-	if mine > most || all > 2*s.intake.maxCalls+maxGuestCalls {
+	if mine > most || all > 2*most {
 		c.leave()
 		s.metrics.refuse(refusedCalls)
-		return tooManyCalls(most)
+		return tooManyCalls(fmt.Sprintf("an API key may have %d", most))
+	}
+	return nil
+}
+
+// enterAsGuest is enter for a call without a key. Those that last are bounded in
+// all; short ones only for each connection, so that health checks get through.
+func (c *call) enterAsGuest(ctx context.Context) error {
+	c.conn = callerConnOf(ctx)
+	mine, all := int64(0), int64(0)
+	if c.conn != nil {
+		mine = c.conn.guestCalls.Add(1)
+	}
+	if c.lasting {
+		all = c.caller.calls.Add(1)
+	}
+	if mine > maxGuestCallsOfConn || all > maxGuestStreams {
+		c.leave()
+		c.server.metrics.refuse(refusedCalls)
+		return tooManyCalls(fmt.Sprintf("without an API key a connection may have %d, and all together %d that last", maxGuestCallsOfConn, maxGuestStreams))
 	}
 	return nil
 }
 
 func (c *call) leave() {
-	c.caller.calls.Add(-1)
-	c.server.intake.calls.Add(-1)
+	if c.caller != c.server.guests {
+		c.caller.calls.Add(-1)
+		c.server.intake.calls.Add(-1)
+		return
+	}
+	if c.conn != nil {
+		c.conn.guestCalls.Add(-1)
+	}
+	if c.lasting {
+		c.caller.calls.Add(-1)
+	}
 }
 
-func tooManyCalls(most int64) error {
+func tooManyCalls(bounds string) error {
 	return &overLimit{
 		failed: &broker.Error{
 			Code:    broker.CodeResourceExhausted,
 			Reason:  ReasonTooManyRequests,
-			Message: fmt.Sprintf("there are too many calls at once; an API key may have %d: end some, or try again in a moment", most),
+			Message: "there are too many calls at once; " + bounds + ": end some, or try again in a moment",
 		},
 		after: time.Second,
 	}

@@ -122,6 +122,9 @@ func (s *Server) prepareREST(bodies *bodies, next http.Handler) http.Handler {
 		c := &call{server: s, method: restMethod, start: time.Now(), peer: r.RemoteAddr}
 		var err error
 		c.caller, err = s.authenticate(r.Header.Values("Authorization"), func() string { return r.RemoteAddr })
+		if err == nil {
+			err = s.showKey(r.Context())
+		}
 		if err != nil {
 			refuse(w, status.Convert(c.end(r.Context(), err, nil)))
 			return

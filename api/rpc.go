@@ -30,11 +30,13 @@ type call struct {
 	server  *Server
 	method  string
 	start   time.Time
-	caller  *caller // nil until it is known
-	account *caller // on whose account the call takes memory; nil if it isn't counted here
-	peer    string  // where a REST request comes from that is no RPC yet
-	audit   *audit  // nil if nothing is to be written down
-	held    int64   // what the request takes of the budget for decoding
+	caller  *caller     // nil until it is known
+	account *caller     // on whose account the call takes memory; nil if it isn't counted here
+	peer    string      // where a REST request comes from that is no RPC yet
+	audit   *audit      // nil if nothing is to be written down
+	lasting bool        // it is a stream
+	conn    *callerConn // that it came by; nil if it came in memory
+	held    int64       // what the request takes of the budget for decoding
 }
 
 // callKey is the context key of the *call.
@@ -74,7 +76,7 @@ func (s *Server) interceptStream(srv any, stream grpc.ServerStream, info *grpc.S
 	defer cancel()
 	c := &call{server: s, method: info.FullMethod, start: time.Now()}
 	defer func() { err = c.end(ctx, err, recover()) }()
-	c.audit = s.newAudit(c.method)
+	c.audit, c.lasting = s.newAudit(c.method), true
 	if err := c.enter(ctx); err != nil {
 		return err
 	}
@@ -151,6 +153,9 @@ func (c *call) admit(ctx context.Context, info *tap.Info) error {
 	var err error
 	c.caller, err = c.server.authenticate(info.Header.Get("authorization"), func() string { return peerAddress(ctx) })
 	if err != nil {
+		return err
+	}
+	if err := callerConnOf(ctx).showKey(); err != nil {
 		return err
 	}
 	if _, known := scopeOf(c.method); !known {

@@ -207,6 +207,7 @@ func (s *Server) newGRPCServer(maxRequest int, connectTime time.Duration) *grpc.
 	// gRPC accepts more, and the codec refuses it without decoding it.
 	maxReceived := maxListing*(maxRequest-maxOverhead) + maxOverhead
 	server := grpc.NewServer(
+		grpc.Creds(connCredentials{s}),
 		grpc.InTapHandle(s.tap),
 		grpc.StreamInterceptor(s.interceptStream),
 		grpc.ForceServerCodecV2(newCodec(maxRequest)),

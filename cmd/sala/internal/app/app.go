@@ -91,8 +91,8 @@ func (a *App) assemble(ctx context.Context) error {
 		PerAddress: transports * int(options.Limits.ConnectionsPerIP),
 		Exempt:     slices.Concat(options.Limits.Exempt, options.TrustedProxies),
 	}, a.log)
-	a.http.guard(maxControlConnections, limit.AddressOptions{}, a.log)
-	a.grpc.guard(maxControlConnections, limit.AddressOptions{}, a.log)
+	a.http.guardCallers(a.log)
+	a.grpc.guardCallers(a.log)
 	if a.cfg.Flags.Dev {
 		options.AllowedOrigins = slices.Concat(options.AllowedOrigins, a.pageOrigins())
 		page = console.Handler(console.Config{PublicPort: a.public.port(), PublicTLS: a.public.tls != nil, Path: options.Path, Version: a.version})
@@ -190,6 +190,7 @@ func (a *App) newRegistry() (*prometheus.Registry, error) {
 // probes see it and what backends have under way ends in good order.
 func (a *App) serveHTTP() {
 	a.http.server = newServer(a.api.HTTPHandler(), a.log)
+	a.http.server.ConnContext = a.api.ConnContext
 	a.onStop("control HTTP server", stopGrace, a.http.shutdown)
 	a.public.server = newServer(a.publicHandler(), a.log)
 	a.public.server.MaxHeaderBytes += int(a.cfg.Flags.MaxToken) // which may be in the URL

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"container/list"
 	"errors"
 	"io"
 	"log/slog"
@@ -67,7 +68,8 @@ type gate struct {
 
 // gateOptions configures a gate.
 type gateOptions struct {
-	places     int64 // how many connections there may be, 0 for any number
+	places     int64  // how many connections there may be, 0 for any number
+	lobby      *lobby // nil if connections needn't show a key; it counts them then
 	perAddress limit.AddressOptions
 	farewell   string // empty behind TLS, where nobody could read it
 	log        *slog.Logger
@@ -119,6 +121,8 @@ func (g *gate) Accept() (net.Conn, error) {
 func (g *gate) admit(tcp *net.TCPConn) *passage {
 	p := &passage{TCPConn: tcp, gate: g, from: forwarded.Address(tcp.RemoteAddr().String())}
 	switch {
+	case g.lobby != nil:
+		return g.admitToLobby(p)
 	case g.open.Add(1) > g.places && g.places > 0:
 		g.open.Add(-1)
 		g.turnAway(tcp, "there are as many connections as there may be", "limit", g.places)
@@ -131,6 +135,21 @@ func (g *gate) admit(tcp *net.TCPConn) *passage {
 		return p
 	}
 	return nil
+}
+
+// admitToLobby returns nil if the listener is about to end.
+func (g *gate) admitToLobby(p *passage) *passage {
+	g.open.Add(1)
+	if evicted := g.lobby.enter(p); evicted != nil {
+		g.log.Warn("a connection without an API key was closed for a new one; there are too many of them",
+			"listener", g.Addr().String(), "address", evicted.from.String(), "limit", lobbyPlaces, "limit_per_address", lobbyShare)
+		_ = evicted.Close() // an error means that it has been closed
+	}
+	if !g.enter(p) {
+		_ = p.Close() // as above
+		return nil
+	}
+	return p
 }
 
 // enter reports whether a connection may still come.
@@ -233,6 +252,8 @@ type passage struct {
 	from   netip.Addr
 	spoke  atomic.Bool
 	closed atomic.Bool
+	keyed  atomic.Bool   // it has left the lobby; set with the lobby's lock held
+	place  *list.Element // in the lobby, nil if it isn't there; guarded by the lobby's lock
 }
 
 // Read implements [net.Conn].
@@ -242,7 +263,15 @@ func (p *passage) Read(b []byte) (int, error) {
 		p.spoke.Store(true)
 		p.gate.heard(p)
 	}
+	if n > 0 && p.gate.lobby != nil && !p.keyed.Load() {
+		p.gate.lobby.heard(p)
+	}
 	return n, err
+}
+
+// ShowKey implements [api.KeyedConn].
+func (p *passage) ShowKey() bool {
+	return p.gate.lobby == nil || p.keyed.Load() || p.gate.lobby.admit(p)
 }
 
 // Close implements [net.Conn].
@@ -250,7 +279,11 @@ func (p *passage) Close() error {
 	err := p.TCPConn.Close()
 	if !p.closed.Swap(true) {
 		p.gate.open.Add(-1)
-		p.gate.addresses.Leave(p.from)
+		if p.gate.lobby != nil {
+			p.gate.lobby.leave(p)
+		} else {
+			p.gate.addresses.Leave(p.from)
+		}
 		p.gate.heard(p)
 	}
 	return err
@@ -262,15 +295,24 @@ func (p *passage) Plain() net.Conn { return p.TCPConn }
 // collectors are the gate's metrics. name is what logs call the listener.
 func (g *gate) collectors(name string) []prometheus.Collector {
 	labels := prometheus.Labels{"listener": name}
-	return []prometheus.Collector{
+	turned := func() float64 { return float64(g.turned.Load()) }
+	var more []prometheus.Collector
+	if g.lobby != nil {
+		turned = func() float64 {
+			_, _, refused := g.lobby.counts()
+			return float64(refused)
+		}
+		more = g.lobby.collectors(labels)
+	}
+	return append(more,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "sala_listener_connections", Help: "TCP connections that are open, also those that have sent nothing yet.", ConstLabels: labels,
 		}, func() float64 { return float64(g.open.Load()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "sala_listener_turned_away_total", Help: "TCP connections above the limit, or that of their address, which were closed at once.", ConstLabels: labels,
-		}, func() float64 { return float64(g.turned.Load()) }),
+		}, turned),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "sala_listener_exhausted_total", Help: "How often nothing could be accepted for want of open files or kernel memory.", ConstLabels: labels,
 		}, func() float64 { return float64(g.exhausted.Load()) }),
-	}
+	)
 }

@@ -180,25 +180,6 @@ func TestGateHurries(t *testing.T) {
 	}
 }
 
-// TestControlListenersAreGuarded fills both with connections that say nothing:
-// there is a limit, and it is each one's own.
-func TestControlListenersAreGuarded(t *testing.T) {
-	a := newApp(t)
-	a.Start()
-	defer a.Stop(t.Context())
-	for _, l := range []*listener{a.grpc, a.http} {
-		for range maxControlConnections {
-			hold(t, l.gate)
-		}
-		eventually(t, "as many are in as may be", func() bool { return l.gate.open.Load() == maxControlConnections })
-		if n := l.gate.turned.Load(); n != 0 {
-			t.Errorf("%s: %d were turned away below the limit", l.name, n)
-		}
-		hold(t, l.gate)
-		eventually(t, "the next is turned away", func() bool { return l.gate.turned.Load() == 1 })
-	}
-}
-
 // TestGateBehindTLS closes without a word, which TLS would take for garbage.
 func TestGateBehindTLS(t *testing.T) {
 	g := startGate(t, 1, "")

@@ -23,8 +23,8 @@ const (
 	readHeaderTimeout = 10 * time.Second
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 64 << 10
-	// maxControlConnections bounds those of each control listener. A backend has
-	// one over gRPC and a few over REST.
+	// maxControlConnections bounds those of each control listener that have shown
+	// a key. A backend has one over gRPC and a few over REST.
 	maxControlConnections = 1024
 	// transports is how many TCP connections a client may need at a time: one for
 	// each of a poll, a post, and the WebSocket that it upgrades to.
@@ -99,14 +99,22 @@ func (l *listener) tlsOrPlain() net.Listener {
 	return tls.NewListener(l.net, l.tls.Config())
 }
 
-// guard puts a gate in front of the listener, for so many connections, 0 for any
-// number.
+// guard puts a gate in front of the public listener, for so many connections, 0
+// for any number.
 func (l *listener) guard(places int64, perAddress limit.AddressOptions, log *slog.Logger) {
 	words := farewell
-	if l.tls != nil || l.flag == config.GRPCFlag {
+	if l.tls != nil {
 		words = "" // nobody could read them
 	}
-	l.gate = newGate(l.net, gateOptions{places, perAddress, words, slog.New(newSparse(log.Handler()))})
+	l.guardBy(gateOptions{places: places, perAddress: perAddress, farewell: words}, log)
+}
+
+// guardCallers puts a gate in front of a control listener.
+func (l *listener) guardCallers(log *slog.Logger) { l.guardBy(gateOptions{lobby: newLobby()}, log) }
+
+func (l *listener) guardBy(o gateOptions, log *slog.Logger) {
+	o.log = slog.New(newSparse(log.Handler()))
+	l.gate = newGate(l.net, o)
 	l.net = l.gate
 }
 

@@ -1,0 +1,184 @@
+package api
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+
+	"github.com/salabroker/sala/broker"
+)
+
+// maxGuestCallsOfConn bounds the calls of a connection that need no key, health
+// checks that are watched above all.
+const maxGuestCallsOfConn = 16
+
+// KeyedConn is a connection whose listener tells those that have shown a valid
+// key from others. The connections of a listener may implement it; below TLS they may
+// too.
+type KeyedConn interface {
+	// ShowKey is called for each call with a valid key, concurrently. It reports
+	// whether the connection may stay.
+	ShowKey() bool
+}
+
+// keyedConn returns the KeyedConn that a connection is, or nil.
+func keyedConn(c net.Conn) KeyedConn {
+	if secured, ok := c.(*tls.Conn); ok {
+		c = secured.NetConn()
+	}
+	keyed, _ := c.(KeyedConn)
+	return keyed
+}
+
+// connKey is the context key of the [KeyedConn] of an HTTP request.
+type connKey struct{}
+
+// ConnContext is for [http.Server.ConnContext] of the server that serves
+// [Server.HTTPHandler], so that its listener hears which connections have shown a key.
+func (s *Server) ConnContext(ctx context.Context, c net.Conn) context.Context {
+	if keyed := keyedConn(c); keyed != nil {
+		return context.WithValue(ctx, connKey{}, keyed)
+	}
+	return ctx
+}
+
+// showKey tells the listener of an HTTP request that its connection has shown a
+// key, and returns an error if the connection may not stay.
+func (s *Server) showKey(ctx context.Context) error {
+	if keyed, ok := ctx.Value(connKey{}).(KeyedConn); ok && !keyed.ShowKey() {
+		s.metrics.refuse(refusedConnection)
+		return tooManyConnections()
+	}
+	return nil
+}
+
+func tooManyConnections() error {
+	return &overLimit{
+		failed: &broker.Error{
+			Code:    broker.CodeResourceExhausted,
+			Reason:  broker.ReasonTooManyConnections,
+			Message: "there are as many connections to the control API as there may be, in all or from this address; close some, or try again in a moment",
+		},
+		after: time.Second,
+	}
+}
+
+// connCredentials has gRPC tell which connection a call came by. It secures
+// nothing: TLS is the listener's.
+type connCredentials struct {
+	server *Server
+}
+
+// ServerHandshake implements credentials.TransportCredentials.
+func (cc connCredentials) ServerHandshake(c net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	if c.LocalAddr().Network() == inMemoryNetwork {
+		return c, nil, nil
+	}
+	conn := &callerConn{Conn: c, server: cc.server, keyed: keyedConn(c)}
+	return conn, conn, nil
+}
+
+// ClientHandshake implements credentials.TransportCredentials.
+func (connCredentials) ClientHandshake(context.Context, string, net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	return nil, nil, errors.New("these credentials are a server's")
+}
+
+// Info implements credentials.TransportCredentials.
+func (connCredentials) Info() credentials.ProtocolInfo { return credentials.ProtocolInfo{} }
+
+// Clone implements credentials.TransportCredentials.
+func (cc connCredentials) Clone() credentials.TransportCredentials { return cc }
+
+// OverrideServerName implements credentials.TransportCredentials.
+func (connCredentials) OverrideServerName(string) error { return nil }
+
+// callerConn is a gRPC connection from the network. It ends when its peer keeps
+// it busy with what brings no call nearer.
+type callerConn struct {
+	// Static.
+	net.Conn
+	server *Server
+	keyed  KeyedConn // nil if the listener doesn't care
+
+	trusted    atomic.Bool  // it has shown a key
+	guestCalls atomic.Int64 // in flight
+	written    atomic.Int64 // bytes that earn the peer frames
+
+	// Used by the goroutine that reads.
+	frames  frameBudget
+	suspect bool // it had sent too much before anything of that was looked at
+}
+
+// AuthType implements credentials.AuthInfo.
+func (*callerConn) AuthType() string { return "connection" }
+
+// callerConnOf returns the connection of a call, nil if it came in memory.
+func callerConnOf(ctx context.Context) *callerConn {
+	from, ok := peer.FromContext(ctx)
+	if !ok {
+		return nil
+	}
+	conn, _ := from.AuthInfo.(*callerConn)
+	return conn
+}
+
+// showKey notes that a call has shown a key, and returns an error if the
+// connection may not stay.
+func (c *callerConn) showKey() error {
+	if c == nil {
+		return nil
+	}
+	if c.keyed != nil && !c.keyed.ShowKey() {
+		c.server.metrics.refuse(refusedConnection)
+		return tooManyConnections()
+	}
+	if !c.trusted.Load() {
+		c.trusted.Store(true)
+	}
+	return nil
+}
+
+// Read implements net.Conn. gRPC looks at all that it has read before it reads
+// again: only then it is known whether a key was among it.
+func (c *callerConn) Read(b []byte) (int, error) {
+	trusted := c.trusted.Load()
+	if c.suspect && !trusted {
+		return 0, c.cutOff()
+	}
+	if c.suspect {
+		c.suspect, c.frames.left = false, idleFrames
+	}
+	n, err := c.Conn.Read(b)
+	if c.frames.allow(b[:n], trusted, &c.written) {
+		return n, err
+	}
+	if trusted {
+		return 0, c.cutOff()
+	}
+	c.suspect = true
+	return n, err
+}
+
+// cutOff returns why the connection ends, which gRPC ends then.
+func (c *callerConn) cutOff() error {
+	c.server.metrics.refuse(refusedFrames)
+	c.server.log.Info("a gRPC connection was closed: it sent too many frames that bring no call nearer",
+		slog.String("peer", c.RemoteAddr().String()))
+	return errIdleFrames
+}
+
+var errIdleFrames = errors.New("too many frames that bring no call nearer")
+
+// Write implements net.Conn.
+func (c *callerConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.written.Add(int64(n))
+	return n, err
+}
