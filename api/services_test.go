@@ -103,6 +103,10 @@ func TestVerifyToken(t *testing.T) {
 			}}, nil
 		case "foreign":
 			return token.Claims{User: "ana", ExpiresAt: now}, nil
+		case "elsewhere":
+			return token.Claims{}, &broker.Error{Code: broker.CodePermissionDenied, Reason: broker.ReasonNamespaceDenied, Message: "not here"}
+		case "crowded":
+			return token.Claims{}, &broker.Error{Code: broker.CodeResourceExhausted, Reason: broker.ReasonTooManyRooms, Message: "too many"}
 		case "down":
 			return token.Claims{}, &broker.Error{Code: broker.CodeUnavailable, Reason: broker.ReasonDraining, Message: "later"}
 		}
@@ -131,6 +135,11 @@ func TestVerifyToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantProto(t, resp, &salav1.VerifyTokenResponse{Reason: "TOKEN_EXPIRED", Message: "it ended"})
+	for raw, reason := range map[string]string{"elsewhere": broker.ReasonNamespaceDenied, "crowded": broker.ReasonTooManyRooms} {
+		if resp, err = verify(raw); err != nil || resp.GetValid() || resp.GetReason() != reason || resp.GetMessage() == "" {
+			t.Errorf("%s: %v, %v; want the answer %s", raw, resp, err, reason)
+		}
+	}
 	_, err = verify("down")
 	wantStatus(t, err, codes.Unavailable, "DRAINING", "later")
 }

@@ -50,10 +50,11 @@ func (s *tokenService) IssueToken(ctx context.Context, req *salav1.IssueTokenReq
 func (s *tokenService) VerifyToken(ctx context.Context, req *salav1.VerifyTokenRequest) (*salav1.VerifyTokenResponse, error) {
 	claims, err := s.broker.VerifyToken(ctx, req.GetToken())
 	var refusal *broker.Error
-	if errors.As(err, &refusal) && refusal.Code == broker.CodeUnauthenticated {
+	switch {
+	case errors.As(err, &refusal) && refusal.Code != broker.CodeUnavailable && refusal.Code != broker.CodeInternal:
+		// It is the token's fault, and whoever asks about it gets an answer.
 		return &salav1.VerifyTokenResponse{Reason: refusal.Reason, Message: refusal.Message}, nil
-	}
-	if err != nil {
+	case err != nil:
 		return nil, err
 	}
 	return &salav1.VerifyTokenResponse{Valid: true, Claims: tokenClaims(claims)}, nil
