@@ -62,3 +62,31 @@ test('a star allows any origin', async (t) => {
   assert.equal((await rawGet(sala.url + POLLING, { origin: STRANGER })).status, 200);
   assert.ok((await login(t, sala, 'ada', { extraHeaders: { Origin: STRANGER } })).socket.connected);
 });
+
+test('origins are compared as origins', async (t) => {
+  const sala = await Sala.start({ args: ['--allowed-origins', 'https://*.friend.example http://*.friend.example:8080', ...DRAIN] });
+  t.after(() => sala.stop());
+  for (const [origin, host, status] of [
+    ['wss://chat.example', 'chat.example:443', 101], // what Starscream sends
+    ['https://chat.example', 'chat.example:443', 101],
+    ['https://chat.example:443', 'CHAT.example', 101],
+    ['https://chat.example', 'chat.example:80', 101], // nginx's $host:$server_port behind TLS
+    ['http://chat.example', 'chat.example:80', 101],
+    ['http://[::1]:3000', '[0:0::1]:3000', 101],
+    ['http://chat.example', 'chat.example:443', 403],
+    ['https://chat.example', 'chat.example:8443', 403],
+    ['https://chat.example:8443', 'chat.example', 403],
+    ['https://chat.example.stranger.example', 'chat.example', 403],
+    ['https://a.friend.example', 'chat.example', 101],
+    ['https://A.b.Friend.example:443', 'chat.example', 101],
+    ['wss://a.friend.example', 'chat.example', 101],
+    ['http://a.friend.example:8080', 'chat.example', 101],
+    ['https://friend.example', 'chat.example', 403],
+    ['http://a.friend.example', 'chat.example', 403],
+    ['https://afriend.example', 'chat.example', 403],
+  ]) {
+    const answer = await rawUpgrade(sala.url, { origin, host });
+    answer.socket?.destroy();
+    assert.equal(answer.status, status, `${origin} at ${host}`);
+  }
+});
