@@ -1,13 +1,16 @@
 package api
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestOpenAPI(t *testing.T) {
@@ -200,5 +203,60 @@ func TestPanics(t *testing.T) {
 	defer resp.Body.Close()
 	if text, err := io.ReadAll(resp.Body); err == nil {
 		t.Errorf("half an answer ends well, with %q", text)
+	}
+}
+
+// What net/http can't read is answered like any other bad request.
+func TestErrorsOfTheServerItself(t *testing.T) {
+	h := start(t, &fakeBroker{})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: h.server.HTTPHandler(), ReadHeaderTimeout: time.Minute}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ExplainHTTPErrors(listener)) }()
+	t.Cleanup(func() {
+		_ = server.Close()
+		<-served
+	})
+	for name, tt := range map[string]struct {
+		request      string
+		status       int
+		reason, says string
+	}{
+		"a bad escape":        {"GET /v1/rooms/50% HTTP/1.1\r\nHost: x\r\n\r\n", 400, "INVALID_ARGUMENT", "%25"},
+		"a space":             {"GET /v1/rooms/a b HTTP/1.1\r\nHost: x\r\n\r\n", 400, "INVALID_ARGUMENT", "%20"},
+		"no host":             {"GET /v1/rooms HTTP/1.1\r\n\r\n", 400, "INVALID_ARGUMENT", "missing required Host header"},
+		"no HTTP":             {"hello\r\n\r\n", 400, "INVALID_ARGUMENT", "not valid HTTP"},
+		"an unknown encoding": {"POST /v1/emit HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: rot13\r\n\r\n", 501, "UNIMPLEMENTED", "not implemented"},
+		"an unknown version":  {"GET /v1/rooms HTTP/3.7\r\nHost: x\r\n\r\n", 505, "UNIMPLEMENTED", "version"},
+		"no key":              {"GET /v1/rooms HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 401, ReasonAPIKeyRequired, "Bearer"},
+	} {
+		conn, err := net.Dial("tcp", listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, tt.request); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		var failed restError
+		err = json.NewDecoder(resp.Body).Decode(&failed)
+		if err != nil || resp.StatusCode != tt.status || resp.Header.Get("Content-Type") != "application/json" ||
+			failed.reason() != tt.reason || !strings.Contains(failed.Message, tt.says) {
+			t.Errorf("%s: %s, %+v, %v", name, resp.Status, failed, err)
+		}
+		_ = conn.Close()
+	}
+	large := "HTTP/1.1 431 Request Header Fields Too Large" + httpErrorHeaders + "431 Request Header Fields Too Large"
+	if got := string(explainHTTPError([]byte(large))); !strings.HasPrefix(got, "HTTP/1.1 431 ") || !strings.Contains(got, ReasonRequestTooLarge) {
+		t.Errorf("large headers: %q", got)
+	}
+	if got := string(explainHTTPError([]byte(plainToTLS))); !strings.HasPrefix(got, "HTTP/1.0 400 ") || !strings.Contains(got, "https://") {
+		t.Errorf("HTTP to a port for HTTPS: %q", got)
 	}
 }

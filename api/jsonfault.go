@@ -45,8 +45,23 @@ func bodyError(what string, text []byte, message protoreflect.MessageDescriptor,
 	return invalid(faults...)
 }
 
+// encodings are what bodies begin with that aren't text in UTF-8.
+func encodings() map[string]string {
+	return map[string]string{
+		"\x1f\x8b":     "is compressed by gzip; send it uncompressed",
+		"\xff\xfe":     "is UTF-16; send it as UTF-8",
+		"\xfe\xff":     "is UTF-16; send it as UTF-8",
+		"\xef\xbb\xbf": "begins with a byte order mark; send UTF-8 without one",
+	}
+}
+
 // syntaxError returns where a text stops being JSON; nil if it is JSON.
 func syntaxError(what string, text []byte) *broker.Error {
+	for begin, is := range encodings() {
+		if bytes.HasPrefix(text, []byte(begin)) {
+			return badRequest(what + " " + is)
+		}
+	}
 	var failed *json.SyntaxError
 	var ignored json.RawMessage
 	if !errors.As(json.Unmarshal(text, &ignored), &failed) {

@@ -316,11 +316,6 @@ func statusOf(err error) *status.Status {
 
 // writeStatus writes a gRPC status as JSON: {"code", "message", "details"}.
 func writeStatus(w http.ResponseWriter, st *status.Status) {
-	m := &marshaler{runtime.JSONPb{MarshalOptions: protojson.MarshalOptions{EmitUnpopulated: true}}}
-	body, err := m.Marshal(st.Proto())
-	if err != nil { // a detail of a type that isn't linked in
-		body, _ = m.Marshal(status.New(st.Code(), st.Message()).Proto())
-	}
 	if st.Code() == codes.Unauthenticated {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="sala"`)
 	}
@@ -332,7 +327,16 @@ func writeStatus(w http.ResponseWriter, st *status.Status) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(httpStatus(st))
 	// An error here means that the client has gone away.
-	_, _ = w.Write(body) //nolint:gosec // it is JSON, and says so, to a client that must not sniff
+	_, _ = w.Write(statusJSON(st)) //nolint:gosec // it is JSON, and says so, to a client that must not sniff
+}
+
+func statusJSON(st *status.Status) []byte {
+	m := &marshaler{runtime.JSONPb{MarshalOptions: protojson.MarshalOptions{EmitUnpopulated: true}}}
+	body, err := m.Marshal(st.Proto())
+	if err != nil { // a detail of a type that isn't linked in
+		body, _ = m.Marshal(status.New(st.Code(), validUTF8(st.Message())).Proto())
+	}
+	return body
 }
 
 // httpStatus is gRPC's usual mapping, but for what HTTP has better words for.

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/salabroker/sala/api"
 	"github.com/salabroker/sala/broker/limit"
 	"github.com/salabroker/sala/cmd/sala/internal/certs"
 	"github.com/salabroker/sala/cmd/sala/internal/config"
@@ -93,10 +94,14 @@ func (l *listener) reachable() string {
 
 // tlsOrPlain is the bound listener, behind TLS if it is to have that.
 func (l *listener) tlsOrPlain() net.Listener {
-	if l.tls == nil {
-		return l.net
+	plain := l.net
+	if l.flag == config.HTTPFlag {
+		plain = api.ExplainHTTPErrors(plain)
 	}
-	return tls.NewListener(l.net, l.tls.Config())
+	if l.tls == nil {
+		return plain
+	}
+	return tls.NewListener(plain, l.tls.Config())
 }
 
 // guard puts a gate in front of the public listener, for so many connections, 0

@@ -13,6 +13,9 @@ const PublicFlag = "--listen"
 // GRPCFlag is the Flag of the listener for gRPC.
 const GRPCFlag = "--grpc-listen"
 
+// HTTPFlag is the Flag of the listener for REST.
+const HTTPFlag = "--http-listen"
+
 // Listener is where one of the listeners is to listen, and how.
 type Listener struct {
 	// Name is what logs call it: public, grpc or http.
@@ -64,7 +67,7 @@ func (f *Flags) HTTPListener() (Listener, error) {
 }
 
 func (f *Flags) httpListener() Listener {
-	return Listener{Name: "http", Flag: "--http-listen", Addr: f.HTTPListen}
+	return Listener{Name: "http", Flag: HTTPFlag, Addr: f.HTTPListen}
 }
 
 // controlTLS loads the certificates of the control listener that speaks protocol.
