@@ -302,15 +302,14 @@ func (q *post) running() bool {
 	}
 }
 
-// beginPost claims the right to deliver packets. There is no post to deliver if the client was told that the session
-// has ended while the POST was on its way: it is accepted, since python-engineio 4.3 never connects again after a POST
-// that is refused.
+// beginPost claims the right to deliver packets. There is no post to deliver if the session has ended and the POST is
+// accepted all the same.
 func (c *Conn) beginPost(id requestID) (*polling, *post, refusal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.state == stateClosed && c.poll != nil && c.poll.told:
-		return nil, nil, accepted
+	case c.state == stateClosed && c.poll != nil:
+		return nil, nil, c.poll.late()
 	case c.state == stateClosed:
 		return nil, nil, unknownSession
 	case c.ws != nil:
@@ -389,12 +388,12 @@ func (c *Conn) post(p *polling, q *post, w http.ResponseWriter, r *http.Request)
 		c.terminate(ReasonTransportError, errors.New("engine: overlapping posts"))
 		return overlap
 	case isRepeat:
-		return c.awaitPost(q)
+		return c.awaitPost(p, q)
 	}
 	select {
 	case p.delivery <- struct{}{}:
 	case <-c.done:
-		return unknownSession
+		return c.late(p)
 	}
 	defer func() { <-p.delivery }()
 	q.result = c.deliverPayload(p, body)
@@ -440,7 +439,7 @@ func (c *Conn) take(p *polling, q *post, sum uint64) (_ *post, isRepeat bool) {
 }
 
 // awaitPost returns what becomes of a POST.
-func (c *Conn) awaitPost(q *post) refusal {
+func (c *Conn) awaitPost(p *polling, q *post) refusal {
 	select {
 	case <-q.done:
 		return q.result
@@ -450,8 +449,23 @@ func (c *Conn) awaitPost(q *post) refusal {
 	case <-q.done: // it is what ended the session
 		return q.result
 	default:
-		return unknownSession
+		return c.late(p)
 	}
+}
+
+// late says what a POST gets for which the session has ended. One that was on its way when the client was told so is
+// accepted: python-engineio 4.3 never connects again after a POST that is refused. The caller holds Conn.mu.
+func (p *polling) late() refusal {
+	if p.told {
+		return accepted
+	}
+	return unknownSession
+}
+
+func (c *Conn) late(p *polling) refusal {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return p.late()
 }
 
 func (c *Conn) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {

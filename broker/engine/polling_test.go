@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bufio"
 	"compress/gzip"
 	"context"
 	"fmt"
@@ -404,9 +405,21 @@ func (c *closeTeller) Close() error { c.tell(); return c.Conn.Close() }
 func TestPostBehindTheEnd(t *testing.T) {
 	s := start(t)
 	c, ses := s.poller(t)
+	nc := c.half(http.MethodPost, "", "4x", 1)
+	eventually(t, "the post is being read", func() bool {
+		ses.mu.Lock()
+		defer ses.mu.Unlock()
+		return ses.poll.post != nil
+	})
 	ses.CloseAfterFlush(ReasonForcedClose)
 	c.wantGone()
 	ses.wantClose(t, ReasonForcedClose)
+	if _, err := io.WriteString(nc, "x"); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := http.ReadResponse(bufio.NewReader(nc), nil); err != nil || answer.StatusCode != http.StatusOK {
+		t.Errorf("the post under way: %v %v", answer, err)
+	}
 	if status, body := c.post("4x"); status != http.StatusOK || body != "ok" {
 		t.Errorf("post: %d %q", status, body)
 	}
