@@ -46,6 +46,7 @@ type Conn struct {
 	ws        *link    // nil while the transport is long-polling
 	poll      *polling // nil once the transport is WebSocket and no response is under way
 	probe     *link    // the WebSocket that the client is upgrading to
+	base64    bool     // its client can't read binary WebSocket frames
 	probing   bool     // an upgrade is under way; probe may not be set yet
 	deadlines deadlines
 	closeBy   time.Time // when a graceful close is over at the latest
@@ -81,6 +82,7 @@ func (c *Conn) Send(f *Frame, volatile bool) Result {
 // offer queues f, or says why not and applies the policy.
 func (c *Conn) offer(f *Frame, volatile bool) DropReason {
 	c.mu.Lock()
+	f = c.form(f)
 	refused := c.refusal(f, volatile)
 	for refused == DropQueueFull && c.makeRoom() {
 		refused = c.refusal(f, volatile)
@@ -94,6 +96,14 @@ func (c *Conn) offer(f *Frame, volatile bool) DropReason {
 		c.terminate(ReasonSlowConsumer, nil)
 	}
 	return refused
+}
+
+// form returns f as the client reads it. The caller holds mu.
+func (c *Conn) form(f *Frame) *Frame {
+	if c.base64 {
+		return f.inBase64()
+	}
+	return f
 }
 
 // refusal says why f can't be queued; empty if it can. The caller holds mu.
@@ -128,7 +138,7 @@ func (c *Conn) SendAndClose(f *Frame, reason Reason) Result {
 	c.mu.Lock()
 	open := c.state == stateOpen
 	if open {
-		c.out.push(f)
+		c.out.push(c.form(f))
 		c.beginClose(reason, nil)
 	}
 	c.mu.Unlock()

@@ -33,6 +33,22 @@ func NewFrame(text []byte, attachments ...[]byte) *Frame {
 	return f
 }
 
+// inBase64 returns f for a client that can't read binary WebSocket frames: its attachments are text frames.
+func (f *Frame) inBase64() *Frame {
+	if len(f.attachments) == 0 {
+		return f
+	}
+	encoded := &Frame{text: f.text, attachments: f.attachments, control: f.control, last: f.last}
+	if f.text != nil {
+		encoded.wire = append(appendHeader(encoded.wire, opText, len(f.text)), f.text...)
+	}
+	for _, a := range f.attachments {
+		encoded.wire = appendHeader(encoded.wire, opText, 1+base64.StdEncoding.EncodedLen(len(a)))
+		encoded.wire = base64.StdEncoding.AppendEncode(append(encoded.wire, packetBinary), a)
+	}
+	return encoded
+}
+
 // newPacketFrame encodes an engine packet that is no message.
 func newPacketFrame(kind byte, text []byte) *Frame {
 	f := &Frame{wire: make([]byte, 0, maxHeaderSize+1+len(text)), control: true}

@@ -19,6 +19,7 @@ const (
 	unsupportedJSONP
 	overlap
 	lostRequest
+	alreadyUpgrading
 	bodyTooLarge
 	shuttingDown
 )
@@ -119,6 +120,7 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := s.newConn(r)
+	c.base64 = wantsBase64(r)
 	l, reader, err := s.accept(w, key, s.openFrame(c.id).wire)
 	if err != nil {
 		s.abandon(r)
@@ -135,6 +137,10 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
 	s.open(c, r)
 	s.reading.start(c, reader) // not on this goroutine: net/http's buffers hang on its stack
 }
+
+// wantsBase64 reports whether the client of a request can't read binary WebSocket frames, as the JavaScript server sees
+// it: the stock client says so if it has forceBase64.
+func wantsBase64(r *http.Request) bool { return r.URL.Query().Get("b64") != "" }
 
 // openPolling opens a connection, which has been admitted, over long-polling.
 func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, id requestID) {

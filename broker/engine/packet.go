@@ -16,7 +16,7 @@ const (
 	packetMessage = '4'
 	packetUpgrade = '5'
 	packetNoop    = '6'
-	packetBinary  = 'b' // long-polling only: a message in base64
+	packetBinary  = 'b' // a message in base64
 )
 
 // recordSeparator stands between the packets of a long-polling payload.
@@ -45,16 +45,39 @@ type packet struct {
 	data   []byte // without the kind
 }
 
-// parsePacket reads a packet in its text form, as WebSocket text frames carry it.
+// parsePacket reads a packet in its text form, as WebSocket text frames and long-polling carry it. It may change s.
 func parsePacket(s []byte) (packet, error) {
 	if len(s) == 0 {
 		return packet{}, errEmptyPacket
 	}
-	kind := s[0]
-	if kind < packetOpen || kind > packetNoop {
+	switch kind := s[0]; {
+	case kind == packetBinary:
+		data, err := decodeBase64(s[1:])
+		return packet{kind: packetMessage, binary: true, data: data}, err
+	case kind >= packetOpen && kind <= packetNoop:
+		return packet{kind: kind, data: s[1:]}, nil
+	default:
 		return packet{}, errPacketType
 	}
-	return packet{kind: kind, data: s[1:]}, nil
+}
+
+// decodeBase64 reads what clients send: with padding or without, in the alphabet of URLs too (RFC 4648, 5), and with
+// line breaks, as Android's encoder makes them. It changes s.
+func decodeBase64(s []byte) ([]byte, error) {
+	s = bytes.TrimRight(s, "=\r\n")
+	for i, b := range s {
+		switch b {
+		case '-':
+			s[i] = '+'
+		case '_':
+			s[i] = '/'
+		}
+	}
+	data, err := base64.RawStdEncoding.AppendDecode(nil, s) // which ignores line breaks
+	if err != nil {
+		return nil, errPacketBase64
+	}
+	return data, nil
 }
 
 // parsePayload calls yield for each packet of a long-polling payload, in order, until yield returns false. It reports
@@ -68,7 +91,7 @@ func parsePayload(s []byte, yield func(packet) bool) error {
 			return errPayloadCount
 		}
 		record, rest, more := bytes.Cut(s, []byte{recordSeparator})
-		p, err := parseRecord(record)
+		p, err := parsePacket(record)
 		if err != nil {
 			return err
 		}
@@ -77,20 +100,4 @@ func parsePayload(s []byte, yield func(packet) bool) error {
 		}
 		s = rest
 	}
-}
-
-// parseRecord reads one packet of a long-polling payload.
-func parseRecord(s []byte) (packet, error) {
-	if len(s) == 0 || s[0] != packetBinary {
-		return parsePacket(s)
-	}
-	encoding := base64.StdEncoding
-	if len(s[1:])%4 != 0 {
-		encoding = base64.RawStdEncoding // some clients leave the padding out
-	}
-	data, err := encoding.AppendDecode(nil, s[1:])
-	if err != nil {
-		return packet{}, errPacketBase64
-	}
-	return packet{kind: packetMessage, binary: true, data: data}, nil
 }

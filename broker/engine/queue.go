@@ -21,6 +21,16 @@ func (q *queue) push(f *Frame) {
 	q.cost += f.cost()
 }
 
+// toBase64 gives what is queued the form that a client without binary WebSocket frames reads. Nothing of the first frame
+// may be written yet.
+func (q *queue) toBase64() {
+	q.cost = 0
+	for i, f := range q.frames {
+		q.frames[i] = f.inBase64()
+		q.cost += q.frames[i].cost()
+	}
+}
+
 // gather returns bytes from the front of the queue, to be written in one go: several small frames are copied together
 // into scratch, a single or a large one is returned as it is. It takes nothing off the queue.
 func (q *queue) gather(scratch []byte) []byte {

@@ -6,16 +6,19 @@ import (
 )
 
 // beginProbe claims a long-polling connection for one upgrade.
-func (c *Conn) beginProbe() bool {
+func (c *Conn) beginProbe() refusal {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state == stateClosed || c.ws != nil || c.probing {
-		return false
+	switch {
+	case c.state == stateClosed:
+		return unknownSession
+	case c.ws != nil || c.probing:
+		return alreadyUpgrading
 	}
 	c.probing = true
 	c.deadlines.upgrade = time.Now().Add(c.server.opts.UpgradeTimeout)
 	c.arm()
-	return true
+	return accepted
 }
 
 // dropProbe ends an upgrade that isn't complete and returns the link to close. The caller holds mu.
@@ -29,8 +32,17 @@ func (c *Conn) dropProbe() *link {
 // it is until the client has seen that WebSocket works, and said so.
 func (c *Conn) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 	key := acceptKey(r)
-	if key == "" || !c.beginProbe() {
+	if key == "" {
 		badRequest.write(w)
+		return
+	}
+	switch refused := c.beginProbe(); refused {
+	case accepted:
+	case alreadyUpgrading:
+		c.server.acceptAndClose(w, key)
+		return
+	default:
+		refused.write(w)
 		return
 	}
 	l, reader, err := c.server.accept(w, key, nil)
@@ -39,18 +51,39 @@ func (c *Conn) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 		c.abandonProbe()
 		return
 	}
+	inBase64 := wantsBase64(r)
 	c.mu.Lock()
 	// While this request was accepted its claim may have run out, and another request may have made one and stored its
 	// link. A link that isn't stored is closed here: nobody else could.
 	current := c.probing && c.probe == nil && c.state != stateClosed
 	if current {
 		c.probe = l
+		if inBase64 && !c.base64 {
+			c.base64 = true
+			c.out.toBase64()
+		}
 		c.server.readers.Go(func() { c.readProbe(l, reader) })
 	}
 	c.mu.Unlock()
 	if !current {
 		l.close(true)
 		reader.release()
+	}
+}
+
+// acceptAndClose answers a WebSocket for a session that has one already. The official protocol tests and some clients
+// expect such a WebSocket to open and to be closed.
+func (s *Server) acceptAndClose(w http.ResponseWriter, key string) {
+	l, reader, err := s.accept(w, key, appendHeader(nil, opClose, 0))
+	if err != nil {
+		s.refuseAccept(w, err)
+		return
+	}
+	defer reader.release()
+	defer l.close(false)
+	l.closeWrite()
+	if l.nc.SetReadDeadline(time.Now().Add(closeGrace)) == nil {
+		reader.discard() // closing with something unread could make the client's system throw the close frame away
 	}
 }
 
