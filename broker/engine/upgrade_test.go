@@ -43,7 +43,7 @@ func TestUpgrade(t *testing.T) {
 	if !ses.upgrading() || ses.overWebSocket() {
 		t.Error("upgraded too early")
 	}
-	c.wantNoRoom() // for a second upgrade
+	c.wantNoRoom()              // for a second upgrade
 	ses.Send(text("2a"), false) // between the probe and the upgrade
 	c.write("5")
 	c.write("4hello")
