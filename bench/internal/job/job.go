@@ -35,6 +35,8 @@ const (
 	Comeback Kind = "comeback"
 	// Terminate tells a server to end under load.
 	Terminate Kind = "terminate"
+	// Resets resets connections at any moment.
+	Resets Kind = "resets"
 	// Files has more clients come than a server has files for.
 	Files Kind = "files"
 	// Soak has clients of all kinds come and go for long, while everything else happens as well.
@@ -72,7 +74,7 @@ func (k Kind) OfCluster() bool {
 }
 
 // Alone reports whether a job is about one server, which it starts itself.
-func (k Kind) Alone() bool { return k == Terminate || k == Files }
+func (k Kind) Alone() bool { return k == Terminate || k == Files || k == Resets }
 
 // Protocol is how clients speak with a peer.
 type Protocol string
@@ -263,6 +265,12 @@ const (
 	Broadcasts = "broadcasts"       // received by those who upgraded
 	Directed   = "directed"         // messages for a single client that they received
 	Acks       = "acks"             // answers to their own events that they received
+)
+
+// The names of the figures about connections that are reset.
+const (
+	ResetConns = "resets" // TCP connections
+	Ghosts     = "ghosts" // connections and sockets that the server has and the kernel doesn't, or the reverse
 )
 
 // Back99 is until 99 of 100 clients of a storm were back, seconds.

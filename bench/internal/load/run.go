@@ -49,6 +49,8 @@ func Run(ctx context.Context, j *job.Job, connected func()) (job.Figures, error)
 		return runComeback(ctx, j, connected)
 	case job.Terminate:
 		return runTerminate(ctx, j)
+	case job.Resets:
+		return runResets(ctx, j)
 	case job.Files:
 		return runFiles(ctx, j)
 	case job.Farewell:

@@ -14,6 +14,7 @@ const (
 	Hostile   = "hostile"
 	Storm     = "storm"
 	Terminate = "terminate"
+	Resets    = "resets"
 	Files     = "files"
 	Order     = "order"
 	Upgrades  = "upgrades"
@@ -42,6 +43,12 @@ func drainArgs() []string {
 	return []string{"--drain-timeout", DrainTimeout.String(), "--drain-spread", DrainSpread.String()}
 }
 
+// resetArgs are for servers whose connections are reset: those over long-polling without a poll pending are only found by
+// the heartbeat.
+func resetArgs() []string {
+	return append(drainArgs(), "--ping-interval", "3s", "--ping-timeout", "2s")
+}
+
 // FaultPlan returns the faults as they are published.
 func FaultPlan() Plan {
 	drain := drainArgs()
@@ -67,6 +74,7 @@ func FaultPlan() Plan {
 			{Name: Order, Runs: 1, Job: job.Job{Kind: job.Farewell, Clients: 10_000}},
 			{Name: Upgrades, Runs: 1, Job: job.Job{Kind: job.Upgrade, Clients: 5000, Every: 4 * time.Millisecond}},
 			{Name: Terminate, Runs: 1, Job: job.Job{Kind: job.Terminate, Clients: 500, Every: 10 * time.Millisecond, Rounds: 5}, Args: drain},
+			{Name: Resets, Runs: 1, Job: job.Job{Kind: job.Resets, Clients: 1_000_000, Every: 5 * time.Millisecond, Rounds: 5}, Args: resetArgs()},
 			{Name: Files, Runs: 1, Job: job.Job{Kind: job.Files, Clients: 100, Dropped: 1500, Files: 600, Calls: 200, Every: 20 * time.Millisecond}},
 			{Name: OverWS, Runs: 1, Job: job.Job{Kind: job.Connect, Clients: 50_000, Window: 200, Drop: true}},
 			{Name: OverPolls, Runs: 1, Job: job.Job{Kind: job.Connect, Clients: 5000, Window: 200, Drop: true, Polling: true}},
@@ -109,6 +117,7 @@ func QuickFaultPlan() Plan {
 			{Name: Order, Runs: 1, Job: job.Job{Kind: job.Farewell, Clients: 500}},
 			{Name: Upgrades, Runs: 1, Job: job.Job{Kind: job.Upgrade, Clients: 300, Every: 4 * time.Millisecond}},
 			{Name: Terminate, Runs: 1, Job: job.Job{Kind: job.Terminate, Clients: 100, Every: 10 * time.Millisecond, Rounds: 2}, Args: drain},
+			{Name: Resets, Runs: 1, Job: job.Job{Kind: job.Resets, Clients: 6000, Every: 5 * time.Millisecond, Rounds: 2}, Args: resetArgs()},
 			{Name: Files, Runs: 1, Job: job.Job{Kind: job.Files, Clients: 100, Dropped: 1500, Files: 600, Calls: 20, Every: 20 * time.Millisecond}},
 			{Name: OverWS, Runs: 1, Job: job.Job{Kind: job.Connect, Clients: 2000, Window: 200, Drop: true}},
 			{Name: OverPolls, Runs: 1, Job: job.Job{Kind: job.Connect, Clients: 500, Window: 200, Drop: true, Polling: true}},

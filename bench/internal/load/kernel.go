@@ -1,0 +1,55 @@
+package load
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/netip"
+	"os"
+	"strings"
+)
+
+// The states of TCP connections that a process still has, as the kernel writes them: connected, and ended by the other side.
+const (
+	tcpEstablished = "01"
+	tcpCloseWait   = "08"
+)
+
+// established returns how many connections the kernel has at a listener's port, those included that only the client has ended.
+func established(listen string) (n int, err error) {
+	at, err := netip.ParseAddrPort(listen)
+	if err != nil {
+		return 0, err
+	}
+	for _, path := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		table, err := os.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a kernel without IPv6
+		}
+		if err != nil {
+			return 0, err
+		}
+		at, err := countEstablished(table, at.Port())
+		table.Close()
+		if err != nil {
+			return 0, err
+		}
+		n += at
+	}
+	return n, nil
+}
+
+// countEstablished reads one of the kernel's tables: number, local address and port, the other side's, state.
+func countEstablished(table io.Reader, port uint16) (n int, err error) {
+	local := fmt.Sprintf(":%04X", port)
+	lines := bufio.NewScanner(table)
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) > 3 && strings.HasSuffix(fields[1], local) && (fields[3] == tcpEstablished || fields[3] == tcpCloseWait) {
+			n++
+		}
+	}
+	return n, lines.Err()
+}
