@@ -65,7 +65,7 @@ func resetRound(ctx context.Context, j *job.Job, f job.Figures, secure bool) err
 		if err != nil {
 			return err
 		}
-		defer os.RemoveAll(folder)
+		defer func() { _ = os.RemoveAll(folder) }()
 		cert, key := filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")
 		if config, err = writeCertificate(cert, key); err != nil {
 			return err
