@@ -135,6 +135,23 @@ test('a revoked token is refused by all nodes, also by one that starts later', a
   await c.whole();
 });
 
+test("python-socketio's Redis manager is heard by all nodes", async (t) => {
+  const { room, clients } = await oneEach(t);
+  const program = `
+import socketio
+manager = socketio.RedisManager(${JSON.stringify(shared.cluster.redis.url)}, write_only=True)
+manager.emit('from python', ('ü', {'n': 2**53 - 1}, b'\\x00\\xff'), room=${JSON.stringify(room)}, skip_sid=${JSON.stringify(clients[1].id)})
+manager.disconnect(${JSON.stringify(clients[0].id)})
+`;
+  const { code, stderr } = await run('/usr/bin/python3', ['-c', program]);
+  assert.equal(code, 0, stderr);
+  for (const client of [clients[0], clients[2]]) {
+    assert.deepEqual(await client.next('from python'), ['ü', { n: 2 ** 53 - 1 }, Buffer.from([0, 255])]);
+  }
+  await clients[0].next('disconnect');
+  assert.ok(!names(clients[1]).includes('from python'));
+});
+
 test('the official emitter is obeyed by all nodes', async (t) => {
   const { nodes, room, clients } = await oneEach(t);
   const require = createRequire(path.join(ROOT, 'broker/cluster/emitter/testdata/package.json'));

@@ -63,7 +63,7 @@ type Command struct {
 // Patterns returns the patterns of the channels for some namespaces, as PSUBSCRIBE
 // takes them. Key is the emitters' option of that name, [DefaultKey] by default.
 func Patterns(key string, namespaces ...string) []string {
-	patterns := make([]string, 0, 2*len(namespaces))
+	patterns := []string{PythonChannel}
 	escape := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
 	for _, namespace := range namespaces {
 		patterns = append(patterns,
@@ -79,6 +79,9 @@ func Patterns(key string, namespaces ...string) []string {
 func Decode(key, channel string, payload []byte) (*Command, error) {
 	if len(payload) > maxBytes {
 		return nil, errTooLarge
+	}
+	if channel == PythonChannel {
+		return decodePython(payload)
 	}
 	if name, ok := strings.CutPrefix(channel, key+"-request#"); ok {
 		namespace, ok := strings.CutSuffix(name, "#")

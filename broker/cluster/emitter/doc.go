@@ -9,4 +9,8 @@
 // returns is within the limits that stock clients can take, arguments are
 // one valid JSON array, and what is anything else is an error. Whole numbers of 2⁶⁴
 // and more the emitter itself encodes as others.
+//
+// The Redis manager of python-socketio, used with write_only=True, publishes on
+// [PythonChannel], for all namespaces. A message is a pickle, or JSON. Of a pickle only
+// plain data is read: one that would import or call something is refused.
 package emitter

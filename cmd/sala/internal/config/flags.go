@@ -76,7 +76,7 @@ type Flags struct {
 	RedisURL     string `name:"redis-url" env:"SALA_REDIS_URL" placeholder:"URL" group:"cluster" help:"Redis or Valkey, such as redis://user:password@host:6379, over which nodes with the same one make up one broker; rediss:// for TLS. Without it the node is alone."`
 	ClusterKey   List   `env:"SALA_CLUSTER_KEY" placeholder:"KEY" group:"cluster" help:"Signs what nodes say to each other, so that whoever else writes to the Redis can't speak as one: at least 32 bytes, the same on every node: openssl rand -hex 32. Repeat it, or separate by spaces in the variable, to rotate: the first signs, all are believed."`
 	ClusterName  string `env:"SALA_CLUSTER_NAME" default:"sala" placeholder:"NAME" group:"cluster" help:"Tells clusters apart that share a Redis."`
-	RedisEmitter bool   `env:"SALA_REDIS_EMITTER" group:"cluster" help:"Also do what the official Socket.IO emitters (@socket.io/redis-emitter) publish on the Redis. Whoever can write to it can send anything to clients then."`
+	RedisEmitter bool   `env:"SALA_REDIS_EMITTER" group:"cluster" help:"Also do what the official Socket.IO emitters (@socket.io/redis-emitter, and python-socketio's RedisManager with write_only) publish on the Redis. Whoever can write to it can send anything to clients then."`
 
 	file      *File    `kong:"-"`
 	variables []string `kong:"-"` // that are settings of a command
