@@ -1,10 +1,17 @@
 package broker_test
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/gobwas/ws"
 
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/brokertest"
@@ -68,5 +75,92 @@ func TestTokenEndsWhileItsClientIsLetIn(t *testing.T) {
 	})
 	if rooms, err := node.ListRooms(t.Context(), broker.RoomQuery{}); err != nil || len(rooms.Rooms) > 0 {
 		t.Errorf("rooms are left: %+v, %v", rooms, err)
+	}
+}
+
+// Clients come, join, ask, answer and reset their connection at any moment, while others emit to them, ask them, clear
+// their rooms and throw them out. Nothing of them stays: no socket, room, interest, count of their address, or question.
+func TestResetsLeaveNothing(t *testing.T) {
+	const workers, each = 8, 120
+	nodes, _ := brokertest.StartCluster(t, 2, broker.Options{
+		Rooms:     broker.RoomEvents{JoinEvent: "join"},
+		Decisions: broker.DecisionOptions{Default: broker.AcceptUndecided},
+		Limits:    broker.Limits{ConnectionsPerIP: workers + 1, ConnectionsPerUser: 2 * workers},
+	})
+	node := nodes[0]
+	topics := broker.Topics(node.Broker)
+	token := node.Token("ana", broker.Permissions{Rooms: []string{"a", "b"}, Join: []string{"**"}})
+	serve(t, nodes[1], broker.SubscribeOptions{Group: "g", Decide: true}, func(s *broker.Subscription, d events.Delivery) error {
+		switch {
+		case d.NeedsDecision:
+			return s.Decide(d.ID, events.Decision{Rooms: []string{"c"}})
+		case d.NeedsAck:
+			return s.Reply(d.ID, events.Reply{Args: json.RawMessage(`[1]`)})
+		}
+		return nil
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	var others sync.WaitGroup
+	for _, disturb := range []func(){
+		func() { _, _ = node.Emit(ctx, broker.Target{Rooms: []string{"a"}}, broker.Message{Event: "e"}) },
+		func() {
+			_, _ = nodes[1].EmitWithAck(ctx, broker.Target{Everyone: true}, broker.Message{Event: "e"},
+				broker.AckOptions{Timeout: 20 * time.Millisecond}, func(broker.Ack) error { return nil })
+		},
+		func() { _, _ = nodes[1].ClearRoom(ctx, broker.ClearRoom{Room: "b"}) },
+		func() { _, _ = node.Disconnect(ctx, broker.Target{Rooms: []string{"joined"}}, "") },
+	} {
+		others.Go(func() {
+			for pause := time.NewTicker(time.Millisecond); ctx.Err() == nil; <-pause.C {
+				disturb()
+			}
+		})
+	}
+	var all sync.WaitGroup
+	for range workers {
+		all.Go(func() {
+			for range each {
+				resetClient(t, strings.TrimPrefix(node.URL, "http://"), token)
+			}
+		})
+	}
+	all.Wait()
+	stop()
+	others.Wait()
+	eventually(t, "nothing is left", func() bool {
+		connections, sockets := node.Load()
+		rooms, err := node.ListRooms(t.Context(), broker.RoomQuery{})
+		return connections+sockets == 0 && err == nil && len(rooms.Rooms) == 0 && broker.Topics(node.Broker) == topics &&
+			broker.Waiting(node.Broker)+broker.Waiting(nodes[1].Broker) == 0
+	})
+	for range workers + 1 { // as many as the address may have
+		node.Dial(nil)
+	}
+}
+
+// resetClient does some of what a client does and resets its connection. What comes of it is for the moment to say.
+func resetClient(t *testing.T, address, token string) {
+	nc, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer func() {
+		_ = nc.(*net.TCPConn).SetLinger(0)
+		_ = nc.Close()
+	}()
+	_ = nc.SetDeadline(time.Now().Add(5 * time.Second))
+	_, _ = fmt.Fprint(nc, "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: sala\r\nConnection: Upgrade\r\n"+
+		"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
+	said := []string{
+		fmt.Sprintf(`40{"token":%q}`, token), `421["join","joined"]`, `422["e"]`, `430["answer"]`, `422["e"]`,
+	}
+	for _, message := range said[:rand.N(len(said)+1)] {
+		if rand.N(2) == 0 {
+			_, _ = nc.Read(make([]byte, 1024))
+		}
+		_, _ = nc.Write(ws.MustCompileFrame(ws.MaskFrameInPlace(ws.NewTextFrame([]byte(message)))))
+		for end := time.Now().Add(rand.N(200 * time.Microsecond)); time.Now().Before(end); {
+		}
 	}
 }
