@@ -26,7 +26,8 @@
 // readable, and a few readers without work. Per WebSocket connection: its reader, while it has something to read (always,
 // behind TLS and where the system has no epoll).
 // Short-lived, at most one per connection: waiting for a stalled socket, writing to a connection that isn't a plain
-// socket (TLS), and calling [Receiver.Closed] for a long-polling connection. [Server.Shutdown] ends all of them.
+// socket (TLS), and calling [Receiver.Closed] for a long-polling connection. [Server.Shutdown] ends all of them but
+// those that a receiver holds up.
 //
 // # Locks
 //

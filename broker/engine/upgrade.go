@@ -87,13 +87,13 @@ func (s *Server) acceptAndClose(w http.ResponseWriter, key string) {
 	}
 }
 
+// abandonProbe gives up the claim to an upgrade, unless another request has made one meanwhile and stored its link.
 func (c *Conn) abandonProbe() {
 	c.mu.Lock()
-	l := c.dropProbe()
-	c.arm()
-	c.mu.Unlock()
-	if l != nil {
-		l.close(false)
+	defer c.mu.Unlock()
+	if c.probe == nil {
+		c.dropProbe()
+		c.arm()
 	}
 }
 

@@ -1,8 +1,12 @@
 package engine
 
 import (
+	"bufio"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +20,49 @@ func (c *client) probeSocket() {
 	c.ws = c.socket("EIO=4&transport=websocket&sid=" + c.sid)
 	c.write("2probe")
 	c.want("3probe")
+}
+
+// slowHijacker is a request's connection that is taken over only after something else has happened.
+type slowHijacker struct {
+	http.ResponseWriter
+	nc     net.Conn
+	before func()
+}
+
+func (w *slowHijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	w.before()
+	return w.nc, bufio.NewReadWriter(bufio.NewReader(w.nc), bufio.NewWriter(w.nc)), nil
+}
+
+// An upgrade whose time is over while its request is still being accepted must not get in the way of the next one, nor
+// stay: only one socket has a place to be stored, and one that isn't stored nobody would close.
+func TestUpgradeOvertakenByAnother(t *testing.T) {
+	s := start(t)
+	c, ses := s.poller(t)
+	near, far := net.Pipe()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/?EIO=4&transport=websocket&sid="+c.sid, nil)
+	for name, value := range map[string]string{
+		"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+	} {
+		r.Header.Set(name, value)
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		s.ServeHTTP(&slowHijacker{httptest.NewRecorder(), near, func() {
+			ses.onDeadline(time.Now().Add(time.Minute)) // of the upgrade; that of the heartbeat only makes a ping
+			c.probeSocket()
+		}}, r)
+	}()
+	_ = far.SetDeadline(time.Now().Add(patience))
+	if _, err := io.ReadAll(far); err != nil { // the answer, and the end
+		t.Errorf("the socket that came too late: %v", err)
+	}
+	<-served
+	c.write("5")
+	c.want("2")
+	c.write("4hello")
+	ses.wantData(t, "hello")
 }
 
 // wantNoRoom opens a WebSocket for a session that has one already.

@@ -19,7 +19,7 @@ import (
 )
 
 // deadline is for all of it.
-const deadline = 35 * time.Minute
+const deadline = time.Hour
 
 // options are the flags.
 type options struct {

@@ -55,7 +55,7 @@ func FaultPlan() Plan {
 	return Plan{
 		Pause:    500 * time.Millisecond,
 		Patience: time.Minute,
-		Deadline: 15 * time.Minute,
+		Deadline: 25 * time.Minute,
 		Profiles: []result.Profile{
 			{Name: Stalled, Runs: 1, Job: job.Job{
 				Kind: job.Stall, Clients: 900, Stalled: 100,
