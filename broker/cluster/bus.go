@@ -81,6 +81,11 @@ type Bus interface {
 	// while disconnected.
 	Publish(ctx context.Context, batch []Message, peers []string) ([]Receipt, error)
 
+	// Lane returns which lane a channel is in, from 0 to [Partitions]-1. Messages
+	// in one lane keep their order. Those of different lanes don't, and needn't wait for
+	// each other: one may be stuck where a server is.
+	Lane(channel string) int
+
 	// Subscribe asks for what is published to channel. The channel that it
 	// returns is closed as soon as nothing published from then on is missed; it
 	// stays open while the bus is disconnected and never closes if Unsubscribe

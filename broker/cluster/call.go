@@ -120,7 +120,7 @@ func (m *Mesh) CallAll(ctx context.Context, request []byte) (Result, error) {
 	}
 	defer m.pending.close(w)
 	m.loseGone(w.id, expected)
-	err = m.send(m.nodesChannel(), m.call(ctx, w.id, request), func(r Receipt, err error) {
+	err = m.sendAll(m.call(ctx, w.id, request), func(r Receipt, err error) {
 		if err != nil {
 			m.pending.fail(w.id, ErrUnavailable)
 		}

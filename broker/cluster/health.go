@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,11 +17,11 @@ type health struct {
 	log *slog.Logger
 
 	mu      sync.Mutex
-	echoed  time.Time // when this node last heard itself, or had to begin to
-	deaf    bool      // it hasn't for too long, though its bus is connected
-	publish error     // of the last heartbeat
-	table   error     // of the last write to a table
-	absent  []string  // the nodes that did not get the last heartbeat, in order
+	echoed  time.Time   // when this node last heard itself, or had to begin to
+	deaf    bool        // it hasn't for too long, though its bus is connected
+	publish [2]error    // of the last heartbeat by each channel
+	table   error       // of the last write to a table
+	absent  [2][]string // the nodes that did not get the last heartbeat by each channel
 }
 
 // restart gives the node a new start: it may not have heard itself for a reason.
@@ -70,31 +71,37 @@ func (h *health) isDeaf() bool {
 
 // isolation returns why the node doesn't hear itself. The caller holds mu.
 func (h *health) isolation() error {
-	if h.publish != nil {
-		return fmt.Errorf("messages to other nodes can't be published: %w", h.publish)
+	if err := cmp.Or(h.publish[:]...); err != nil {
+		return fmt.Errorf("messages to other nodes can't be published: %w", err)
 	}
 	return errors.New("what this node publishes doesn't come back to it")
 }
 
-// published takes in what became of a heartbeat: the error, or who did not get it.
-func (h *health) published(absent []NodeID, err error) {
+// published takes in what became of a heartbeat by one of the channels: the error, or
+// who did not get it.
+func (h *health) published(channel uint64, absent []NodeID, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.note(&h.publish, err, "messages to other nodes can't be published")
+	h.note(&h.publish[channel], err, "messages to other nodes can't be published")
 	if err != nil {
 		return
 	}
 	names := make([]string, len(absent))
 	for i, id := range absent {
 		names[i] = string(id)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		if !slices.Contains(h.absent, name) {
-			h.log.Warn("a node doesn't hear the others: it has lost its connection to the bus, or was killed; answers are partial until it is back or taken for lost", "node", name)
+		if !slices.Contains(h.missed(), names[i]) {
+			h.log.Warn("a node doesn't hear the others: it has lost its connection to the bus, or was killed; answers are partial until it is back or taken for lost", "node", names[i])
 		}
 	}
-	h.absent = names
+	h.absent[channel] = names
+}
+
+// missed returns the nodes that did not get one of the last heartbeats. The caller
+// holds mu.
+func (h *health) missed() []string {
+	names := slices.Concat(h.absent[:]...)
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // wroteTable takes in what became of a write to a table.
@@ -119,7 +126,7 @@ func (h *health) note(kept *error, err error, what string) {
 func (h *health) unreachable() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.absent)
+	return len(h.missed())
 }
 
 // trouble returns what doesn't work, nil if all does.
@@ -129,8 +136,8 @@ func (h *health) trouble() error {
 	switch {
 	case h.deaf:
 		return h.isolation()
-	case h.publish != nil:
-		return fmt.Errorf("messages to other nodes can't be published: %w", h.publish)
+	case cmp.Or(h.publish[:]...) != nil:
+		return fmt.Errorf("messages to other nodes can't be published: %w", cmp.Or(h.publish[:]...))
 	case h.table != nil:
 		return fmt.Errorf("the tables that nodes share can't be written: %w", h.table)
 	}

@@ -150,6 +150,9 @@ func (b *memoryBus) setState(up bool) {
 // effective in one step.
 func (b *memoryBus) Present(channel string) { b.Subscribe(channel) }
 
+// Lane implements [Bus].
+func (b *memoryBus) Lane(string) int { return 0 }
+
 // Publish implements [Bus].
 func (b *memoryBus) Publish(ctx context.Context, batch []Message, peers []string) ([]Receipt, error) {
 	receipts, fault, err := b.publish(ctx, batch, peers)

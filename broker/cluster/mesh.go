@@ -119,6 +119,7 @@ type Mesh struct {
 	sequence    atomic.Uint64
 	incarnation atomic.Uint64
 	running     atomic.Bool
+	beats       atomic.Uint64
 	beatNow     chan struct{} // holds one token: a heartbeat is due at once
 	joinNow     chan struct{} // the same: the bus has connected
 
@@ -246,7 +247,9 @@ func (m *Mesh) Run(ctx context.Context) error {
 	if m.running.Swap(true) {
 		return errors.New("cluster: Run was called twice")
 	}
-	m.bus.Subscribe(m.nodesChannel())
+	for _, channel := range m.nodesChannels() {
+		m.bus.Subscribe(channel)
+	}
 	m.bus.Present(m.nodeChannel(m.id))
 
 	// They end from the top down: first what asks for something, last the bus.
@@ -365,7 +368,11 @@ func (m *Mesh) setReady() {
 
 // The channels that nodes use.
 
-func (m *Mesh) nodesChannel() string            { return m.prefix + "nodes" }
+// nodesChannels are two that every node hears. They live on different servers, so
+// that nodes don't lose each other with one.
+func (m *Mesh) nodesChannels() [2]string {
+	return [2]string{m.prefix + "nodes", apart(m.prefix + "nodes")}
+}
 func (m *Mesh) nodeChannel(id NodeID) string    { return m.prefix + "node:" + string(id) }
 func (m *Mesh) topicChannel(topic Topic) string { return m.prefix + "topic:" + string(topic) }
 func (m *Mesh) table(name string) string        { return m.prefix + "table:" + name }
@@ -387,6 +394,16 @@ func (m *Mesh) sealed(channel string, e *wire.Envelope, done func(Receipt, error
 		return outgoing{}, err
 	}
 	return outgoing{message: Message{Channel: channel, Payload: frame}, done: done}, nil
+}
+
+// sendAll sends an envelope to all nodes, by the other channel if one fails.
+func (m *Mesh) sendAll(e *wire.Envelope, done func(Receipt, error)) error {
+	channels := m.nodesChannels()
+	return m.send(channels[0], e, func(r Receipt, err error) {
+		if err == nil || m.send(channels[1], e, done) != nil {
+			done(r, err)
+		}
+	})
 }
 
 // send seals an envelope and puts it into the outbox.

@@ -16,19 +16,19 @@ const (
 	publishTimeout = 3 * time.Second
 )
 
-// outbox is what waits to be published, in order. Any goroutine adds, and one,
-// that of run, hands it to the bus.
+// outbox is what waits to be published, in lanes, each in order. Any goroutine
+// adds, and one for each lane, of those that run starts, hands it to the bus.
 type outbox struct {
 	// Static.
 	bus      Bus
 	observer Observer
-	peers    func() []string // the channels that the other nodes are known by
-	wake     chan struct{}   // holds one token if there may be something
+	peers    func() []string           // the channels that the other nodes are known by
+	wake     [Partitions]chan struct{} // hold one token if there may be something
 
 	// Guarded by mu.
 	mu     sync.Mutex
-	items  []outgoing
-	bytes  int
+	lanes  [Partitions][]outgoing
+	bytes  int // of all
 	closed bool
 }
 
@@ -39,7 +39,11 @@ type outgoing struct {
 }
 
 func newOutbox(bus Bus, observer Observer, peers func() []string) *outbox {
-	return &outbox{bus: bus, observer: observer, peers: peers, wake: make(chan struct{}, 1)}
+	o := &outbox{bus: bus, observer: observer, peers: peers}
+	for i := range o.wake {
+		o.wake[i] = make(chan struct{}, 1)
+	}
+	return o
 }
 
 // add appends messages, all or none.
@@ -49,7 +53,7 @@ func (o *outbox) add(items ...outgoing) error {
 	}
 	size := 0
 	for _, item := range items {
-		size += len(item.message.Payload) + len(item.message.Channel) + itemOverhead
+		size += item.size()
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -60,36 +64,49 @@ func (o *outbox) add(items ...outgoing) error {
 		return ErrOverloaded
 	}
 	o.bytes += size
-	o.items = append(o.items, items...)
-	select {
-	case o.wake <- struct{}{}:
-	default:
+	for _, item := range items {
+		lane := o.bus.Lane(item.message.Channel)
+		o.lanes[lane] = append(o.lanes[lane], item)
+		token(o.wake[lane])
 	}
 	return nil
+}
+
+// size is what a message costs while it waits.
+func (o *outgoing) size() int {
+	return len(o.message.Payload) + len(o.message.Channel) + itemOverhead
 }
 
 // run publishes until ctx ends, and then what is there still.
 func (o *outbox) run(ctx context.Context) {
 	last := context.WithoutCancel(ctx)
-	for {
-		select {
-		case <-ctx.Done():
-			o.mu.Lock()
-			o.closed = true
-			o.mu.Unlock()
-			for o.flush(last) {
+	var running sync.WaitGroup
+	for lane := range o.lanes {
+		running.Go(func() {
+			for ctx.Err() == nil {
+				select {
+				case <-ctx.Done():
+				case <-o.wake[lane]:
+				}
+				for o.flush(last, lane) {
+				}
 			}
-			return
-		case <-o.wake:
-			for o.flush(last) {
-			}
+		})
+	}
+	<-ctx.Done()
+	o.mu.Lock()
+	o.closed = true
+	o.mu.Unlock()
+	running.Wait()
+	for lane := range o.lanes { // what came in between
+		for o.flush(last, lane) {
 		}
 	}
 }
 
-// flush publishes one batch and reports whether there may be more.
-func (o *outbox) flush(ctx context.Context) bool {
-	items := o.take()
+// flush publishes one batch of a lane and reports whether there may be more.
+func (o *outbox) flush(ctx context.Context, lane int) bool {
+	items := o.take(lane)
 	if len(items) == 0 {
 		return false
 	}
@@ -126,21 +143,21 @@ func (o *outbox) flush(ctx context.Context) bool {
 	return true
 }
 
-// take removes the next batch.
-func (o *outbox) take() []outgoing {
+// take removes the next batch of a lane.
+func (o *outbox) take(lane int) []outgoing {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	items := o.lanes[lane]
 	n, size := 0, 0
-	for n < len(o.items) && n < batchMessages && (n == 0 || size < batchBytes) {
-		size += len(o.items[n].message.Payload) + len(o.items[n].message.Channel) + itemOverhead
+	for n < len(items) && n < batchMessages && (n == 0 || size < batchBytes) {
+		size += items[n].size()
 		n++
 	}
-	batch := o.items[:n:n]
-	if n == len(o.items) {
-		o.items = nil
+	if n == len(items) {
+		o.lanes[lane] = nil
 	} else {
-		o.items = o.items[n:]
+		o.lanes[lane] = items[n:]
 	}
 	o.bytes -= size
-	return batch
+	return items[:n:n]
 }

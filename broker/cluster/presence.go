@@ -48,10 +48,11 @@ func (m *Mesh) heartbeat(ctx context.Context) {
 	if m.bus.State() != Connected {
 		return
 	}
-	body := &wire.Envelope_Heartbeat{Heartbeat: m.info().wire()}
 	e := m.envelope()
-	e.Body = body
-	err := m.send(m.nodesChannel(), e, func(r Receipt, err error) { m.health.published(nodesOf(r.Absent), err) })
+	e.Body = &wire.Envelope_Heartbeat{Heartbeat: m.info().wire()}
+	channels := m.nodesChannels()
+	n := m.beats.Add(1) % uint64(len(channels)) // by turns, as one of them may be stuck
+	err := m.send(channels[n], e, func(r Receipt, err error) { m.health.published(n, nodesOf(r.Absent), err) })
 	if err != nil {
 		m.observer.Lost(LostPublish, 1)
 		return
@@ -74,12 +75,15 @@ func (m *Mesh) heartbeat(ctx context.Context) {
 func (m *Mesh) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	e := m.envelope()
-	e.Body = &wire.Envelope_Leave{Leave: &wire.Leave{}}
 	// If it can't be said, the others notice by themselves.
-	if err := m.send(m.nodesChannel(), e, nil); err == nil {
-		_ = m.bus.Remove(ctx, m.table(nodesTable), string(m.id))
+	for _, channel := range m.nodesChannels() {
+		e := m.envelope()
+		e.Body = &wire.Envelope_Leave{Leave: &wire.Leave{}}
+		if m.send(channel, e, nil) != nil {
+			return
+		}
 	}
+	_ = m.bus.Remove(ctx, m.table(nodesTable), string(m.id))
 }
 
 // sweep looks for nodes that have fallen silent. While this node hears nobody

@@ -126,7 +126,7 @@ func (m *Mesh) surveyWhenSlow(ctx context.Context, w *waiter, topic Topic, refus
 	m.pending.survey(w.id, nodes)
 	e := m.envelope()
 	e.Body = &wire.Envelope_Survey{Survey: &wire.Survey{Id: w.id, Topic: string(topic)}}
-	if err := m.send(m.nodesChannel(), e, nil); err != nil {
+	if err := m.sendAll(e, func(Receipt, error) {}); err != nil {
 		m.observer.Lost(LostPublish, 1)
 	}
 }

@@ -35,6 +35,27 @@ export class Redis {
     rmSync(this.dir, { recursive: true, force: true });
   }
 
+  // tell sends a command, words between spaces, and returns the first line of the
+  // answer. What comes behind it goes to the caller, who may keep the connection.
+  tell(command, keep = () => {}) {
+    return new Promise((resolve, reject) => {
+      const socket = net.connect(this.port, '127.0.0.1', () => socket.write(`${command}\r\n`));
+      socket.once('data', (text) => { keep(socket); resolve(String(text).split('\r\n')[0]); });
+      socket.on('error', reject);
+    }).then((line) => {
+      if (line.startsWith('-')) throw new Error(`redis: ${command}: ${line}`);
+      return line;
+    });
+  }
+
+  // say is tell on a connection of its own that ends with the answer.
+  async say(command) {
+    let socket;
+    const line = await this.tell(command, (kept) => { socket = kept; });
+    socket.destroy();
+    return line;
+  }
+
   #answers() {
     return new Promise((resolve) => {
       const socket = net.connect(this.port, '127.0.0.1', () => socket.write('PING\r\n'));

@@ -165,6 +165,16 @@ func (b *Bus) Present(channel string) {
 	b.presence, b.echo = channel, channel+":echo"
 }
 
+// Lane implements [cluster.Bus]: one on one server, one for each partition on a
+// Redis Cluster.
+func (b *Bus) Lane(channel string) int {
+	s, err := b.current()
+	if err != nil {
+		return 0
+	}
+	return s.partitionOf(channel)
+}
+
 // Subscribe implements [cluster.Bus].
 func (b *Bus) Subscribe(channel string) <-chan struct{} {
 	return b.wanted[partitionOf(channel)].want(channel)

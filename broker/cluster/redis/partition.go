@@ -1,13 +1,14 @@
 package redis
 
 import (
-	"hash/fnv"
 	"strings"
+
+	"github.com/salabroker/sala/broker/cluster"
 )
 
 // partitions is how many hash tags the channels are spread over on a Redis
 // Cluster. More than that many masters don't help.
-const partitions = 16
+const partitions = cluster.Partitions
 
 // partitionTags are short hash tags whose slots divide the 16,384 there are
 // about evenly, one for each partition in turn, so that masters with equal
@@ -19,12 +20,7 @@ func partitionTags() [partitions]string {
 	}
 }
 
-// partitionOf returns the partition that a channel belongs to.
-func partitionOf(channel string) int {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(channel))
-	return int(h.Sum32() % partitions)
-}
+func partitionOf(channel string) int { return cluster.PartitionOf(channel) }
 
 // inPartition returns the name of a channel in a partition of a Redis Cluster.
 func inPartition(partition int, channel string) string {
