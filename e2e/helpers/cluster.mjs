@@ -36,6 +36,13 @@ export class Cluster {
     await sala.discard('SIGKILL');
   }
 
+  // leave ends a node as an operator does, and returns when the others know.
+  async leave(sala) {
+    this.nodes = this.nodes.filter((node) => node !== sala);
+    await sala.stop();
+    await this.whole();
+  }
+
   // whole returns when every node knows all others.
   whole() {
     return until(async () => {
