@@ -218,7 +218,9 @@ func TestErrorsOfTheServerItself(t *testing.T) {
 	go func() { served <- server.Serve(ExplainHTTPErrors(listener)) }()
 	t.Cleanup(func() {
 		_ = server.Close()
-		<-served
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
 	})
 	for name, tt := range map[string]struct {
 		request      string

@@ -14,24 +14,27 @@ import (
 func (s *Server) recoverHTTP(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		tracked := &trackedWriter{ResponseWriter: w}
-		defer func() {
-			panicked := recover()
-			if panicked == nil {
-				return
-			}
-			if panicked == http.ErrAbortHandler { //nolint:errorlint // it is no wrapped error
-				panic(panicked) //nolint:forbidigo // it asks net/http to cut the connection
-			}
-			s.log.ErrorContext(r.Context(), "a request could not be answered",
-				slog.String("error", "panic: "+describePanic(panicked)), slog.String("stack", string(debug.Stack())))
-			if tracked.wrote {
-				panic(http.ErrAbortHandler) //nolint:forbidigo // cut the connection: half an answer is none
-			}
-			failed := internal()
-			refuse(w, withDetails(status.New(failed.code, failed.message), failed.errorReason(), nil))
-		}()
+		defer s.answerPanic(tracked, r)
 		next.ServeHTTP(tracked, r)
 	})
+}
+
+// answerPanic is deferred.
+func (s *Server) answerPanic(w *trackedWriter, r *http.Request) {
+	panicked := recover()
+	if panicked == nil {
+		return
+	}
+	if panicked == http.ErrAbortHandler { //nolint:errorlint // it is no wrapped error
+		panic(panicked) //nolint:forbidigo // it asks net/http to cut the connection
+	}
+	s.log.ErrorContext(r.Context(), "a request could not be answered",
+		slog.String("error", "panic: "+describePanic(panicked)), slog.String("stack", string(debug.Stack())))
+	if w.wrote {
+		panic(http.ErrAbortHandler) //nolint:forbidigo // cut the connection: half an answer is none
+	}
+	failed := internal()
+	refuse(w, withDetails(status.New(failed.code, failed.message), failed.errorReason(), nil))
 }
 
 // trackedWriter knows whether an answer has begun.

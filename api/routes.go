@@ -44,9 +44,9 @@ func newRoutes(description []byte) (routes, error) {
 }
 
 // allowed returns the methods that a path takes, as the header Allow has them.
-func (all routes) allowed(path string) string {
+func (known routes) allowed(path string) string {
 	var methods []string
-	for _, r := range all {
+	for _, r := range known {
 		if r.path.MatchString(path) {
 			methods = append(methods, r.methods...)
 		}
