@@ -16,6 +16,7 @@ import (
 	"github.com/salabroker/sala/broker/limit"
 	"github.com/salabroker/sala/cmd/sala/internal/certs"
 	"github.com/salabroker/sala/cmd/sala/internal/config"
+	"github.com/salabroker/sala/cmd/sala/internal/framing"
 )
 
 // Limits of the HTTP servers. There is none on how long a response may take:
@@ -92,16 +93,12 @@ func (l *listener) reachable() string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(addr.Port))
 }
 
-// tlsOrPlain is the bound listener, behind TLS if it is to have that.
+// tlsOrPlain is the bound listener of gRPC, behind TLS if it is to have that.
 func (l *listener) tlsOrPlain() net.Listener {
-	plain := l.net
-	if l.flag == config.HTTPFlag {
-		plain = api.ExplainHTTPErrors(plain)
-	}
 	if l.tls == nil {
-		return plain
+		return l.net
 	}
-	return tls.NewListener(plain, l.tls.Config())
+	return tls.NewListener(l.net, l.tls.Config())
 }
 
 // guard puts a gate in front of the public listener, for so many connections, 0
@@ -130,11 +127,22 @@ func newServer(handler http.Handler, log *slog.Logger) *http.Server {
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		ConnState:         framing.ConnState,
 		ErrorLog:          slog.NewLogLogger(newSparse(log.Handler()), slog.LevelWarn),
 	}
 }
 
-func (l *listener) serveHTTP() error { return l.server.Serve(l.tlsOrPlain()) }
+func (l *listener) serveHTTP() error {
+	plain := l.net
+	if l.flag == config.HTTPFlag {
+		plain = api.ExplainHTTPErrors(plain)
+	}
+	var secure *tls.Config
+	if l.tls != nil {
+		secure = l.tls.Config()
+	}
+	return l.server.Serve(framing.Listener(plain, secure, readHeaderTimeout, l.server.ErrorLog))
+}
 
 // shutdown waits for requests under way, and cuts them when ctx ends.
 func (l *listener) shutdown(ctx context.Context) error {

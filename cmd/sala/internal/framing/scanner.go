@@ -1,0 +1,179 @@
+package framing
+
+import (
+	"bytes"
+	"strconv"
+)
+
+// state is what the next byte belongs to.
+type state uint8
+
+const (
+	beforeRequest state = iota
+	requestLine
+	headerName
+	headerValue
+	body
+	chunkSize
+	chunk
+	trailer
+	unknown // net/http refuses what has come, and closes the connection
+)
+
+// maxKept is how much of a line is kept: the longest name that counts has 17 bytes, the longest number 19.
+const maxKept = 32
+
+// http10 is the end of the request line of HTTP/1.0.
+var http10 = [8]byte([]byte("HTTP/1.0"))
+
+// scanner follows the requests on one connection, as net/http reads them. It isn't for concurrent use.
+type scanner struct {
+	state state
+	kept  [maxKept]byte // of the line, or of a header's value
+	n     int           // bytes of the line, or the value, of which at most maxKept are kept
+	last  [8]byte       // bytes of the request line
+	left  uint64        // bytes of the body or the chunk
+
+	isOld     bool // HTTP/1.0
+	hasLength bool
+	isLength  bool // the header line is Content-Length
+	hasCoding bool
+	length    uint64
+}
+
+// scan follows bytes that have been read, and spoils the header that makes a request ambiguous.
+func (s *scanner) scan(b []byte) {
+	for len(b) > 0 {
+		switch s.state {
+		case unknown:
+			return
+		case body, chunk:
+			n := min(s.left, uint64(len(b)))
+			b = b[n:]
+			if s.left -= n; s.left == 0 {
+				s.endBody()
+			}
+		default:
+			if s.isAmbiguous(b[0]) {
+				b[0] = 0
+				s.state = unknown
+				return
+			}
+			s.next(b[0])
+			b = b[1:]
+		}
+	}
+}
+
+// isAmbiguous reports whether the next byte makes a request ambiguous: it ends the name of a header, or folds one.
+func (s *scanner) isAmbiguous(c byte) bool {
+	switch {
+	case s.state != headerName && s.state != trailer:
+		return false
+	case s.n == 0:
+		return c == ' ' || c == '\t'
+	case s.state == trailer || c != ':':
+		return false
+	case s.isNamed("transfer-encoding"):
+		return s.isOld || s.hasCoding || s.hasLength
+	default:
+		return s.isNamed("content-length") && s.hasCoding
+	}
+}
+
+func (s *scanner) isNamed(name string) bool {
+	return s.n == len(name) && bytes.EqualFold(s.kept[:s.n], []byte(name))
+}
+
+// next follows a byte of a line.
+func (s *scanner) next(c byte) {
+	switch {
+	case s.state == beforeRequest && (c == '\r' || c == '\n'): // net/http skips a few behind a POST, or refuses them
+	case s.state == beforeRequest:
+		*s = scanner{state: requestLine}
+		s.next(c)
+	case c == '\n':
+		s.endLine()
+	case s.state == headerName && c == ':':
+		s.hasCoding = s.hasCoding || s.isNamed("transfer-encoding")
+		s.isLength = s.isNamed("content-length")
+		s.state, s.n = headerValue, 0
+	default:
+		if s.n < maxKept {
+			s.kept[s.n] = c
+		}
+		s.n++
+		if s.state == requestLine && c != '\r' {
+			s.last = [8]byte(append(s.last[1:], c))
+		}
+	}
+}
+
+// line returns what is kept of the line.
+func (s *scanner) line() []byte { return bytes.TrimSpace(s.kept[:min(s.n, maxKept)]) }
+
+func (s *scanner) endLine() {
+	isBlank := len(s.line()) == 0
+	switch s.state {
+	case requestLine:
+		s.isOld = s.last == http10
+		s.state = headerName
+	case headerName, trailer:
+		if isBlank {
+			s.endLines()
+		} // else a header without a colon, which net/http refuses
+	case headerValue:
+		if s.isLength {
+			s.readLength()
+		}
+		s.isLength = false
+		if s.state != unknown {
+			s.state = headerName
+		}
+	case chunkSize:
+		s.readChunkSize()
+	}
+	s.n = 0
+}
+
+// endLines is called at the end of the headers, and of the trailers.
+func (s *scanner) endLines() {
+	switch {
+	case s.state == headerName && s.hasCoding:
+		s.state = chunkSize
+	case s.state == headerName && s.length > 0:
+		s.state, s.left = body, s.length
+	default:
+		s.state = beforeRequest
+	}
+}
+
+func (s *scanner) endBody() {
+	if s.state == chunk {
+		s.state, s.n = chunkSize, 0
+		return
+	}
+	s.state = beforeRequest
+}
+
+func (s *scanner) readLength() {
+	length, err := strconv.ParseUint(string(s.line()), 10, 63)
+	if err != nil || s.n > maxKept || s.hasLength && length != s.length {
+		s.state = unknown
+		return
+	}
+	s.length, s.hasLength = length, true
+}
+
+func (s *scanner) readChunkSize() {
+	digits, _, _ := bytes.Cut(s.line(), []byte(";"))
+	size, err := strconv.ParseUint(string(bytes.TrimSpace(digits)), 16, 62)
+	switch {
+	case err != nil:
+		s.state = unknown
+	case size == 0:
+		s.state = trailer
+	default:
+		s.state, s.left = chunk, size+2 // and the line break behind it
+	}
+}
