@@ -3,7 +3,6 @@ package broker
 import (
 	"net/http"
 	"net/netip"
-	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -35,7 +34,7 @@ func newAdmission(b *Broker) *admission {
 		Handshakes: limit.Rate{PerSecond: l.HandshakesPerIP, Burst: min(10*l.HandshakesPerIP, limit.MaxRate)},
 	}
 	a := &admission{b: b, unnamed: limit.NewAddresses(o)}
-	o.Exempt = slices.Concat(l.Exempt, b.opts.TrustedProxies)
+	o.Exempt = b.opts.exempt()
 	a.addresses = limit.NewAddresses(o)
 	return a
 }

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/brokertest"
 )
@@ -23,4 +25,59 @@ func TestAttachmentsThatDoNotCome(t *testing.T) {
 	bomb.Send("3")
 	bomb.ExpectClose()
 	whole.ExpectNothing()
+}
+
+// What has arrived of a packet with attachments counts as unfinished until all
+// is there, or the client has gone.
+func TestAttachmentsAreHeld(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	node := brokertest.Start(t, broker.Options{Metrics: registry})
+	held := func() float64 { return gather(t, registry)["sala_unfinished_bytes{}"] }
+	c, gone := node.Join("c"), node.Join("gone")
+	for _, client := range []*brokertest.Client{c, gone} {
+		client.Send(`452-["x",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]`)
+		client.SendBinary(make([]byte, 3000))
+	}
+	eventually(t, "both are held", func() bool { return held() > 6000 && held() < 7000 })
+	gone.Close()
+	eventually(t, "one is held", func() bool { return held() > 3000 && held() < 3500 })
+	c.SendBinary(make([]byte, 3000))
+	eventually(t, "none is held", func() bool { return held() == 0 })
+	c.ExpectNothing()
+}
+
+// Whoever hoards packets that wait for attachments makes room for others.
+func TestHoardsOfAttachments(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	node := brokertest.Start(t, broker.Options{Metrics: registry, MemoryLimit: 64 << 20}) // of which messages may take 8 MiB
+	neighbour := node.Join("neighbour")
+	for range 20 {
+		c := node.Join("hoarder")
+		c.Send(`452-["x",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]`)
+		c.SendBinary(make([]byte, 900_000))
+	}
+	eventually(t, "most have been closed", func() bool {
+		return gather(t, registry)[`sala_connections_closed_total{reason="unfinished messages"}`] >= 11
+	})
+	neighbour.Send(`451-7["x",{"_placeholder":true,"num":0}]`)
+	neighbour.SendBinary(make([]byte, 900_000))
+	expectCode(t, "the neighbour's", neighbour.Await("437"), "NO_HANDLER")
+	got := gather(t, registry)
+	if over := got[`sala_limits_exceeded_total{limit="unfinished_bytes"}`]; over < 11 {
+		t.Errorf("%v were over the limit", over)
+	}
+	if bytes := got["sala_unfinished_bytes{}"]; bytes > 8<<20 {
+		t.Errorf("%v bytes are held", bytes)
+	}
+}
+
+// A client without a socket may send no more than a CONNECT needs, in attachments
+// neither.
+func TestNoAttachmentsBeforeConnect(t *testing.T) {
+	node := brokertest.Start(t, broker.Options{})
+	c := node.Dial(nil)
+	c.Send(`463-1[{"_placeholder":true,"num":0},{"_placeholder":true,"num":1},{"_placeholder":true,"num":2}]`)
+	c.SendBinary(make([]byte, 9000))
+	c.SendBinary(make([]byte, 9000))
+	c.ExpectEnd()
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/salabroker/sala/broker/events/peers"
 	"github.com/salabroker/sala/broker/events/wills"
 	"github.com/salabroker/sala/broker/fanout"
+	"github.com/salabroker/sala/broker/limit"
 	"github.com/salabroker/sala/broker/pressure"
 )
 
@@ -29,6 +30,7 @@ type Broker struct {
 	relay          map[string]RelayRule
 	origins        []originPattern // the allowed ones
 	rates          rates
+	holds          *limit.Holds // messages that have arrived in part
 	admission      *admission
 	engine         *engine.Server
 	handler        http.Handler
@@ -93,6 +95,7 @@ func New(o Options) (*Broker, error) {
 		b.namespaces[name] = ns
 	}
 	b.admission = newAdmission(b)
+	b.holds = newHolds(b)
 	b.metrics = newMetrics(b)
 	if o.Metrics != nil {
 		if err := o.Metrics.Register(b.metrics); err != nil {
@@ -120,6 +123,9 @@ func New(o Options) (*Broker, error) {
 		PingTimeout:       o.PingTimeout,
 		MaxPayload:        o.MaxMessageBytes,
 		OversizeHandshake: oversizeHandshake,
+		MaxHandshake:      int64(b.opts.maxAuthBytes() + connectOverhead),
+		ReadRate:          b.rates.bytes,
+		Holds:             b.holds,
 		MaxQueuedBytes:    int(max(o.MaxQueueBytes, o.MaxMessageBytes+messageOverhead)),
 		Policy:            policy,
 		Admission:         b.admission,

@@ -11,6 +11,8 @@ import (
 	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
 
 	"github.com/salabroker/sala/broker/engine"
+	"github.com/salabroker/sala/broker/forwarded"
+	"github.com/salabroker/sala/broker/limit"
 	"github.com/salabroker/sala/broker/packet"
 )
 
@@ -37,9 +39,10 @@ type client struct {
 	// Owned by the goroutine that reads the connection.
 	decoder packet.Decoder
 	usage   usage
-	waiting *time.Timer // runs while attachments are due
+	held    *limit.Hold // what has arrived of a packet whose attachments are due
 
 	mu       sync.Mutex
+	waiting  *time.Timer // runs while attachments are due
 	sockets  []*socket
 	deciding []*socket   // that backends are being asked about
 	closing  *time.Timer // runs while there is no socket
@@ -54,8 +57,7 @@ func (b *Broker) Open(conn *engine.Conn, r *http.Request) engine.Receiver {
 		conn:  conn,
 		token: tokenOf(r),
 		decoder: packet.Decoder{
-			MaxBytes:       int(b.opts.MaxMessageBytes),
-			MaxAuthBytes:   b.opts.Tokens.MaxBytes() + otherAuthBytes,
+			MaxAuthBytes:   b.opts.maxAuthBytes(),
 			MaxAttachments: b.opts.MaxAttachments,
 		},
 	}
@@ -82,44 +84,88 @@ func tokenOf(r *http.Request) string {
 
 // Text implements [engine.Receiver].
 func (c *client) Text(message []byte) {
-	c.usage.arrived += len(message)
+	c.limitPackets()
 	p, ok, err := c.decoder.Text(message)
-	c.take(&p, ok, err)
+	c.take(&p, len(message), ok, err)
 }
 
 // Binary implements [engine.Receiver].
 func (c *client) Binary(message []byte) {
-	c.usage.arrived += len(message)
 	p, ok, err := c.decoder.Binary(message)
-	c.take(&p, ok, err)
+	c.take(&p, len(message), ok, err)
 }
 
-func (c *client) take(p *packet.Packet, ok bool, err error) {
+// limitPackets has packets be no larger than the client may send at the moment:
+// the messages of one without a socket don't arrive to their end.
+func (c *client) limitPackets() {
+	c.decoder.MaxBytes = int(min(c.b.opts.MaxMessageBytes, c.conn.KeptBytes()-1))
+}
+
+// take receives a packet that is whole with this message, or holds what there is
+// of it.
+func (c *client) take(p *packet.Packet, bytes int, ok bool, err error) {
 	switch {
 	case err != nil:
 		c.cut(err)
 	case ok:
 		c.stopWaiting()
-		bytes := c.usage.arrived
-		c.usage.arrived = 0
-		c.receive(p, bytes)
-	case c.waiting == nil:
-		c.waiting = time.AfterFunc(c.b.attachmentTime, func() { c.cut(errAttachmentsLate) })
+		c.receive(p)
+	default:
+		c.hold(bytes)
 	}
+}
+
+// hold counts what has arrived of a packet, whose attachments have to follow.
+func (c *client) hold(bytes int) {
+	if c.held == nil {
+		c.held = c.b.holds.Hold(forwarded.Address(c.conn.RemoteAddress()), c.conn.Hoards)
+	}
+	if !c.held.Grow(int64(bytes)) {
+		c.conn.Hoards()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.waiting == nil {
+		c.awaitAttachments(c.b.attachmentTime)
+	}
+}
+
+// awaitAttachments cuts the connection if attachments don't come in time. Time in
+// which nothing is read from it doesn't count. The caller holds mu.
+func (c *client) awaitAttachments(d time.Duration) {
+	var timer *time.Timer
+	timer = time.AfterFunc(d, func() {
+		c.mu.Lock()
+		late := c.waiting == timer
+		if rest := time.Until(c.conn.PausedUntil().Add(c.b.attachmentTime)); late && rest > 0 {
+			late = false
+			c.awaitAttachments(rest)
+		}
+		c.mu.Unlock()
+		if late {
+			c.cut(errAttachmentsLate)
+		}
+	})
+	c.waiting = timer
 }
 
 var errAttachmentsLate = errors.New("the attachments of a packet didn't follow it in time")
 
+// stopWaiting ends the wait for attachments, if there is one.
 func (c *client) stopWaiting() {
-	if c.waiting != nil {
-		c.waiting.Stop()
-		c.waiting = nil
+	if c.held == nil {
+		return
 	}
+	c.held.Release()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting.Stop()
+	c.held, c.waiting = nil, nil
 }
 
 // receive does what a packet asks for, if it is within the limits. Answers that
 // were asked for and goodbyes always are.
-func (c *client) receive(p *packet.Packet, bytes int) {
+func (c *client) receive(p *packet.Packet) {
 	s := c.socket(p.Namespace)
 	switch {
 	case p.Type == parser.DISCONNECT && s != nil:
@@ -127,8 +173,8 @@ func (c *client) receive(p *packet.Packet, bytes int) {
 	case p.Type == parser.DISCONNECT && c.withdraw(p.Namespace):
 	case p.Type == parser.ACK && p.HasID && s != nil && s.answer(p):
 	default:
-		if name := c.charge(bytes); name != "" {
-			c.refuseExcess(s, p, name)
+		if !c.mayAct() {
+			c.refuseExcess(s, p)
 			return
 		}
 		c.act(s, p)
@@ -216,6 +262,7 @@ func (c *client) attach(s *socket, enter func() *Error) (attached bool, err *Err
 		c.closing = nil
 	}
 	c.sockets = append(c.sockets, s)
+	c.conn.Established()
 	return true, nil
 }
 

@@ -112,6 +112,13 @@ func allowsNamespace(g token.Grant, name string) bool {
 // otherAuthBytes is how much a client may send as auth beside its token.
 const otherAuthBytes = 8 << 10
 
+// maxAuthBytes is how much a client may send as auth.
+func (o *Options) maxAuthBytes() int { return o.Tokens.MaxBytes() + otherAuthBytes }
+
+// connectOverhead is more than stands around the auth in a CONNECT packet: so much
+// of one is enough to read it, or to see that what it carries is too large.
+const connectOverhead = 1 << 10
+
 // otherAuth returns what a client has sent as auth beside its token; nil if
 // that is nothing.
 func otherAuth(p *packet.Packet) json.RawMessage {

@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
@@ -26,7 +27,8 @@ type Limits struct {
 	// Namespaces is in how many a connection may have a socket.
 	Namespaces int64
 	// Events is how many events a connection may send in a second, and Bytes how
-	// much; twice as many at once, and one message of the largest size always.
+	// much is read from it; twice as many at once, and one message of the largest
+	// size always. A client that sends more bytes has to wait, and loses none.
 	Events, Bytes int64
 	// Joins is how often a connection may join or leave a room in a second, ten
 	// times as often at once.
@@ -41,6 +43,7 @@ const (
 	limitNamespaces         = "namespaces"
 	limitEvents             = "events"
 	limitBytes              = "bytes"
+	limitUnfinished         = "unfinished_bytes"
 	limitJoins              = "joins"
 )
 
@@ -80,27 +83,43 @@ func (o *Options) rates() rates {
 	}
 }
 
-// usage is what a connection has taken of its limits.
-type usage struct {
-	events, bytes, joins, excess limit.Bucket
-	arrived                      int // bytes of the packet that is being received
+// usage is what a connection has taken of its limits. How many bytes it sends is
+// the engine's to measure.
+type usage struct{ events, joins, excess limit.Bucket }
+
+const (
+	// unfinishedShare is what part of the memory limit messages may take that have
+	// arrived in part, and addressShare what part of that those of one address.
+	unfinishedShare, addressShare = 8, 4
+	// unfinishedDefault is that for a process without a limit of its memory.
+	unfinishedDefault = 256 << 20
+)
+
+// newHolds returns a count of the bytes of messages that have arrived in part. One
+// message of the largest size always fits.
+func newHolds(b *Broker) *limit.Holds {
+	largest := b.opts.MaxMessageBytes + oversizeHandshake
+	total := int64(unfinishedDefault)
+	if b.opts.MemoryLimit > 0 {
+		total = b.opts.MemoryLimit / unfinishedShare
+	}
+	total = max(total, largest)
+	return limit.NewHolds(limit.HoldOptions{
+		Total:      total,
+		PerAddress: max(total/addressShare, largest),
+		Exempt:     b.opts.exempt(),
+		Exceeded:   func() { b.metrics.exceeded(limitUnfinished) },
+	})
 }
+
+// exempt returns the addresses that have no limits of their own.
+func (o *Options) exempt() []netip.Prefix { return slices.Concat(o.Limits.Exempt, o.TrustedProxies) }
 
 // uptime is the time by which limits are measured.
 func (b *Broker) uptime() time.Duration { return time.Since(b.started) }
 
-// charge counts a packet that the client has sent of its own accord. It returns
-// the limit that is in the way, empty if none is.
-func (c *client) charge(bytes int) string {
-	now := c.b.uptime()
-	switch {
-	case !c.usage.bytes.Take(c.b.rates.bytes, int64(bytes), now):
-		return limitBytes
-	case !c.usage.events.Take(c.b.rates.events, 1, now):
-		return limitEvents
-	}
-	return ""
-}
+// mayAct counts a packet that the client has sent of its own accord.
+func (c *client) mayAct() bool { return c.usage.events.Take(c.b.rates.events, 1, c.b.uptime()) }
 
 // mayJoin counts that the client wants to join or leave a room.
 func (c *client) mayJoin() *Error {
@@ -115,8 +134,6 @@ func (c *client) mayJoin() *Error {
 func (c *client) exceed(name string) *Error {
 	err := &Error{Code: CodeResourceExhausted, Reason: ReasonRateLimited}
 	switch name {
-	case limitBytes:
-		err.Message = fmt.Sprintf("more than %d bytes in a second; send less", c.b.opts.Limits.Bytes)
 	case limitEvents:
 		err.Message = fmt.Sprintf("more than %d events in a second; send them more slowly", c.b.opts.Limits.Events)
 	case limitJoins:
@@ -129,9 +146,9 @@ func (c *client) exceed(name string) *Error {
 	return err
 }
 
-// refuseExcess answers a packet that is over a limit.
-func (c *client) refuseExcess(s *socket, p *packet.Packet, name string) {
-	err := c.exceed(name)
+// refuseExcess answers a packet that is over the limit of events.
+func (c *client) refuseExcess(s *socket, p *packet.Packet) {
+	err := c.exceed(limitEvents)
 	if p.Type == parser.CONNECT {
 		c.refuse(p.Namespace, err.Reason, err)
 		return

@@ -93,6 +93,8 @@ func TestBeingRefusedNowAndThen(t *testing.T) {
 	})
 }
 
+// A client that sends too many bytes is read no faster than it may send, and
+// loses nothing.
 func TestBytesPerSecond(t *testing.T) {
 	const size, burst = 2000, 1_200_000
 	o := broker.Options{MaxMessageBytes: size, Limits: broker.Limits{Bytes: burst / 2}}
@@ -100,32 +102,48 @@ func TestBytesPerSecond(t *testing.T) {
 		<-time.After(time.Second)
 		large := `42["` + strings.Repeat("x", 200) + `","`
 		large += strings.Repeat("x", size+1-len(large)-len(`"]`)) + `"]` // one for Engine.IO's own 4
-		for range burst / size {
-			c.Send(large)
+		send := func(bytes int) time.Duration {
+			begin := time.Now()
+			for range bytes / size {
+				c.Send(large)
+			}
+			expectCode(t, "the last", c.Call("x"), "NO_HANDLER")
+			return time.Since(begin)
 		}
-		expectCode(t, "what is over the limit", c.Call("x"), "RATE_LIMITED")
+		if took := send(burst); took > 50*time.Millisecond {
+			t.Errorf("what may come at once took %s", took)
+		}
+		if took := send(3 * burst / 2); took < 2900*time.Millisecond || took > 3100*time.Millisecond {
+			t.Errorf("bytes for three seconds took %s", took)
+		}
+		begin := time.Now()
 		expectCode(t, "the neighbour's", neighbour.Call("x"), "NO_HANDLER")
-		<-time.After(100 * time.Millisecond) // 60,000 bytes
-		expectCode(t, "what comes later", c.Call("x"), "NO_HANDLER")
-		got := metrics()
-		if ok := got[`sala_client_events_total{kind="unhandled",result="NO_HANDLER"}`]; ok != burst/size+2 {
-			t.Errorf("%v events were within the limit, want %d", ok, burst/size+2)
+		if took := time.Since(begin); took > 0 {
+			t.Errorf("the neighbour waited %s", took)
 		}
-		if over := got[`sala_limits_exceeded_total{limit="bytes"}`]; over != 1 {
-			t.Errorf("%v were over, want 1", over)
+		got := metrics()
+		if ok := got[`sala_client_events_total{kind="unhandled",result="NO_HANDLER"}`]; ok != 5*burst/2/size+3 {
+			t.Errorf("%v events were handled, want %d", ok, 5*burst/2/size+3)
+		}
+		if paused := got[`sala_limits_exceeded_total{limit="bytes"}`]; paused < 10 || paused > 200 {
+			t.Errorf("reading was paused %v times, want that often in three seconds", paused)
 		}
 	})
 }
 
 // The bytes of a packet are those of its attachments, too, and one of the largest
-// size always passes.
+// size always passes at once.
 func TestBytesOfAttachments(t *testing.T) {
-	o := broker.Options{MaxMessageBytes: 4_000_000, Limits: broker.Limits{Bytes: 1000}}
+	o := broker.Options{MaxMessageBytes: 4_000_000, Limits: broker.Limits{Bytes: 200_000}}
 	inMemory(t, o, func(t *testing.T, _ *brokertest.Node, c, _ *brokertest.Client, _ func() map[string]float64) {
-		for id, want := range []string{"NO_HANDLER", "RATE_LIMITED"} {
+		for id, want := range []time.Duration{0, 15 * time.Second} { // longer than attachments may take that aren't paused
+			begin := time.Now()
 			c.Send(fmt.Sprintf(`451-9%d["x",{"_placeholder":true,"num":0}]`, id))
 			c.SendBinary(make([]byte, 3_999_000))
-			expectCode(t, "a large one", c.Await(fmt.Sprintf("439%d", id)), want)
+			expectCode(t, "a large one", c.Await(fmt.Sprintf("439%d", id)), "NO_HANDLER")
+			if took := time.Since(begin); took < want-time.Second || took > want+time.Second {
+				t.Errorf("number %d took %s, want %s", id, took, want)
+			}
 		}
 		expectCode(t, "a small one", c.Call("x"), "NO_HANDLER")
 	})

@@ -31,6 +31,7 @@ type metrics struct {
 
 	sockets, rooms *prometheus.Desc
 	overloaded     *prometheus.Desc
+	unfinished     *prometheus.Desc
 	connections    prometheus.Gauge
 	closed         *prometheus.CounterVec
 	refusals       *prometheus.CounterVec
@@ -58,6 +59,7 @@ func newMetrics(b *Broker) *metrics {
 		sockets:    prometheus.NewDesc("sala_sockets", "Connected sockets.", []string{"namespace"}, nil),
 		rooms:      prometheus.NewDesc("sala_rooms", "Rooms with members.", []string{"namespace"}, nil),
 		overloaded: prometheus.NewDesc("sala_overloaded", "1 while memory is short, so that new clients and messages are refused.", nil, nil),
+		unfinished: prometheus.NewDesc("sala_unfinished_bytes", "Bytes that are held of messages of clients that have arrived in part.", nil, nil),
 		connections: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "sala_connections", Help: "Open connections, whatever the number of sockets on each.",
 		}),
@@ -106,6 +108,9 @@ func (m *metrics) ConnClosed(reason engine.Reason) {
 	m.closed.WithLabelValues(string(reason)).Inc()
 }
 
+// ReadPaused implements [engine.Observer].
+func (m *metrics) ReadPaused() { m.exceeded(limitBytes) }
+
 // FramesDropped implements [engine.Observer].
 func (m *metrics) FramesDropped(reason engine.DropReason, n int) {
 	m.dropped.WithLabelValues(string(reason)).Add(float64(n))
@@ -116,6 +121,7 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.sockets
 	ch <- m.rooms
 	ch <- m.overloaded
+	ch <- m.unfinished
 	for _, c := range m.collectors() {
 		c.Describe(ch)
 	}
@@ -133,6 +139,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		overloaded = 1
 	}
 	ch <- prometheus.MustNewConstMetric(m.overloaded, prometheus.GaugeValue, overloaded)
+	ch <- prometheus.MustNewConstMetric(m.unfinished, prometheus.GaugeValue, float64(m.b.holds.Bytes()))
 	for _, c := range m.collectors() {
 		c.Collect(ch)
 	}

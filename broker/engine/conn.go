@@ -2,6 +2,7 @@ package engine
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -32,6 +33,9 @@ type Conn struct {
 	timer timer // guarded by timers.mu
 
 	parking parking // guarded by idlers.mu
+
+	established atomic.Bool // messages may have their full size
+	inflow      inflow
 
 	mu        sync.Mutex
 	state     state

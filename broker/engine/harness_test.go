@@ -115,6 +115,7 @@ type tally struct {
 	opened  int
 	closed  map[Reason]int
 	dropped map[DropReason]int
+	paused  int
 }
 
 func newTally() *tally {
@@ -124,6 +125,8 @@ func newTally() *tally {
 func (o *tally) ConnOpened() { o.mu.Lock(); o.opened++; o.mu.Unlock() }
 
 func (o *tally) ConnClosed(r Reason) { o.mu.Lock(); o.closed[r]++; o.mu.Unlock() }
+
+func (o *tally) ReadPaused() { o.mu.Lock(); o.paused++; o.mu.Unlock() }
 
 func (o *tally) FramesDropped(r DropReason, n int) { o.mu.Lock(); o.dropped[r] += n; o.mu.Unlock() }
 

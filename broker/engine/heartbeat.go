@@ -7,11 +7,12 @@ type deadlines struct {
 	heartbeat time.Time // the next ping is due, or the pong to the last one
 	awaiting  bool      // it's the pong
 	upgrade   time.Time // the client has completed its upgrade
+	message   time.Time // the message that is on its way has arrived
 	close     time.Time // the graceful close is over
 }
 
 func (d *deadlines) earliest() time.Time {
-	return earlier(earlier(d.heartbeat, d.upgrade), d.close)
+	return earlier(earlier(d.heartbeat, d.upgrade), earlier(d.message, d.close))
 }
 
 // earlier returns the first of two deadlines, either of which may be none.
@@ -48,11 +49,14 @@ func (c *Conn) onDeadline(now time.Time) {
 	var reason Reason
 	var cause error
 	d := &c.deadlines
+	c.excusePause(d)
 	if passed(d.upgrade, now) {
 		abandoned = c.dropProbe()
 	}
 	if passed(d.close, now) {
 		reason = c.reason
+	} else if passed(d.message, now) {
+		reason = ReasonMessageTimeout
 	} else if passed(d.heartbeat, now) {
 		if d.awaiting {
 			reason = ReasonPingTimeout
@@ -76,6 +80,25 @@ func (c *Conn) onDeadline(now time.Time) {
 	if reason != "" {
 		c.terminate(reason, cause)
 	}
+}
+
+// excusePause moves the deadlines of what the client sends, as it may be behind what isn't read. A client that has
+// vanished isn't excused for long: without bytes there are no pauses. The caller holds mu.
+func (c *Conn) excusePause(d *deadlines) {
+	paused := c.PausedUntil()
+	if d.awaiting {
+		d.heartbeat = later(d.heartbeat, paused.Add(c.server.opts.PingTimeout))
+	}
+	if !d.message.IsZero() {
+		d.message = later(d.message, paused.Add(messageTime))
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // onPong is called for each pong that the client sends.

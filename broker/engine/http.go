@@ -21,6 +21,7 @@ const (
 	lostRequest
 	alreadyUpgrading
 	bodyTooLarge
+	tooMuchUnfinished
 	shuttingDown
 )
 
@@ -43,6 +44,8 @@ func (r refusal) answer() (status, code int, message string) {
 		return http.StatusBadRequest, 3, "The last request was lost"
 	case bodyTooLarge:
 		return http.StatusRequestEntityTooLarge, 3, "Payload too large"
+	case tooMuchUnfinished:
+		return http.StatusServiceUnavailable, 3, "Too much is being sent at once; try again in a moment"
 	case shuttingDown:
 		return http.StatusServiceUnavailable, 3, "Server shutting down"
 	default:
@@ -121,7 +124,7 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
 	}
 	c := s.newConn(r)
 	c.base64 = wantsBase64(r)
-	l, reader, err := s.accept(w, key, s.openFrame(c.id).wire)
+	l, reader, err := s.accept(w, c, key, s.openFrame(c.id).wire)
 	if err != nil {
 		s.abandon(r)
 		s.refuseAccept(w, err)
@@ -130,7 +133,7 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
 	c.ws = l
 	if !s.add(c) {
 		l.close(true)
-		reader.release()
+		reader.close()
 		s.abandon(r)
 		return
 	}

@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/salabroker/sala/broker/limit"
 )
 
 // Policy is what happens to a connection whose queue is full.
@@ -22,6 +24,8 @@ type Observer interface {
 	ConnOpened()
 	// ConnClosed is called once for each connection, right before its Receiver.Closed.
 	ConnClosed(Reason)
+	// ReadPaused is called when no more is read from a connection for a while, as it has sent more than ReadRate.
+	ReadPaused()
 	// FramesDropped is called when n messages were not queued, or were queued and not written.
 	FramesDropped(reason DropReason, n int)
 }
@@ -46,6 +50,16 @@ type Options struct {
 	// OversizeHandshake is how many bytes above MaxPayload are still let through, so that the layer above can answer
 	// an over-long CONNECT packet with an error of its own. It is not announced.
 	OversizeHandshake int64
+
+	// MaxHandshake is how many bytes of a message are kept until Conn.Established is called: what is longer, and not
+	// longer than a message may be, reaches the receiver without its end. Zero means all of them.
+	MaxHandshake int64
+	// ReadRate is how many bytes are read from a connection; by default there is no limit. One that sends more is read
+	// no faster, so that it has to wait, and nothing that it sends is lost.
+	ReadRate limit.Rate
+	// Holds counts the bytes of messages that have arrived in part; by default nobody does. A connection that has to
+	// make room for others ends with ReasonUnfinished.
+	Holds *limit.Holds
 
 	// MaxQueuedBytes is how much may wait to be written to one connection: encoded bytes and a small fixed cost for
 	// each message. 1 MiB.
@@ -99,4 +113,5 @@ type noObserver struct{}
 
 func (noObserver) ConnOpened()                   {}
 func (noObserver) ConnClosed(Reason)             {}
+func (noObserver) ReadPaused()                   {}
 func (noObserver) FramesDropped(DropReason, int) {}

@@ -113,9 +113,14 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return n, nil
 }
 
+// quietIntake is that of a connection of no server, without any limit.
+func quietIntake() *intake {
+	return (&Conn{server: &Server{opts: Options{}.withDefaults(), timers: newTimers()}}).newIntake()
+}
+
 func readAll(t *testing.T, stream []byte, step int) (messages []string, err error) {
 	const limit = 10_000
-	r := newReader(&link{nc: &pieces{rest: slices.Clone(stream), step: step}}, nil, limit, &buffers{})
+	r := newReader(&link{nc: &pieces{rest: slices.Clone(stream), step: step}}, nil, quietIntake(), limit, &buffers{})
 	defer r.release()
 	for {
 		opcode, payload, err := r.next()
@@ -176,11 +181,11 @@ func TestUnmask(t *testing.T) {
 // A message that is announced but not sent costs no memory.
 func TestAnnouncedLengthIsNotAllocated(t *testing.T) {
 	stream := append([]byte{0x82, 0xFF, 0, 0, 0, 0, 0x3F, 0, 0, 0, 1, 2, 3, 4}, make([]byte, 20_000)...)
-	r := newReader(&link{nc: &pieces{rest: stream, step: 1000}}, nil, 1<<30, &buffers{})
+	r := newReader(&link{nc: &pieces{rest: stream, step: 1000}}, nil, quietIntake(), 1<<30, &buffers{})
 	if _, _, err := r.next(); err != io.EOF {
 		t.Fatal(err)
 	}
-	if cap(r.message) > 2*growStep {
+	if cap(r.message) > 2*20_000 {
 		t.Errorf("%d bytes allocated", cap(r.message))
 	}
 }
@@ -205,7 +210,7 @@ func TestIdleReaderHoldsNoBuffer(t *testing.T) {
 	if _, err := peer.Write(masked(true, ws.OpText, "4hello")); err != nil {
 		t.Fatal(err)
 	}
-	r := newReader(newLink(nc), nil, 1000, &buffers{})
+	r := newReader(newLink(nc), nil, quietIntake(), 1000, &buffers{})
 	if _, payload, err := r.next(); err != nil || string(payload) != "4hello" {
 		t.Fatalf("%q %v", payload, err)
 	}

@@ -13,9 +13,9 @@ import (
 const (
 	// readBufferSize is that of the pooled buffers. What net/http has read ahead before the upgrade fits into one.
 	readBufferSize = 4 << 10
-	// growStep is by how much the room for a long message grows at a time: a client must send the bytes, not only
-	// announce them, before memory is spent on it.
-	growStep = 64 << 10
+	// minGrowth is by how much the room for a long message grows at least. It doubles: a client must send the bytes, not
+	// only announce them, before memory is spent on them.
+	minGrowth = 8 << 10
 
 	// maxIdleFrames is how many frames a client may send within idleFrameTime that bring no message nearer: pings, pongs,
 	// empty fragments. Each costs as much as a message, and no other limit sees it.
@@ -39,7 +39,9 @@ func (b *buffers) put(buf *[readBufferSize]byte) { b.pool.Put(buf) }
 // on a plain socket it holds no buffer.
 type reader struct {
 	link    *link
-	limit   int64 // bytes of a message
+	intake  *intake
+	limit   int64 // bytes of a message, set before it begins
+	keep    int64 // as limit: how many of them are kept; the rest is read and thrown away
 	buffers *buffers
 
 	buf        *[readBufferSize]byte // nil while there is nothing in it
@@ -52,16 +54,19 @@ type reader struct {
 	atHeader bool // no part of a frame has been read yet
 	drained  bool // the last read took all that there was
 
-	opcode  byte   // of the message of which fragments have arrived; 0 if there is none
-	message []byte // what has arrived of it
+	opcode  byte          // of the message of which fragments have arrived; 0 if there is none
+	message []byte        // what has arrived of it and is kept
+	arrived int64         // bytes of it
+	wait    time.Duration // before more is read
 
 	idleFrames int       // since idleSince
 	idleSince  time.Time // at most idleFrameTime ago, or the count starts anew
 }
 
-func newReader(l *link, early []byte, limit int64, pool *buffers) *reader {
-	r := &reader{link: l, limit: limit, buffers: pool}
+func newReader(l *link, early []byte, in *intake, limit int64, pool *buffers) *reader {
+	r := &reader{link: l, intake: in, limit: limit, keep: limit, buffers: pool}
 	r.attempt = r.tryOnce
+	r.took(len(early))
 	if len(early) > 0 {
 		r.buf = pool.get()
 		r.end = copy(r.buf[:], early)
@@ -74,7 +79,7 @@ func newReader(l *link, early []byte, limit int64, pool *buffers) *reader {
 // when something has; any other error is the socket's.
 func (r *reader) next() (opcode byte, payload []byte, err error) {
 	if r.opcode == 0 {
-		r.message = nil
+		r.forget()
 	}
 	for {
 		h, err := r.header()
@@ -105,8 +110,43 @@ func (r *reader) next() (opcode byte, payload []byte, err error) {
 		}
 		if h.fin {
 			opcode, r.opcode = r.opcode, 0
-			return opcode, r.message, validate(opcode, r.message)
+			r.intake.complete()
+			payload, err = r.whole(opcode)
+			return opcode, payload, err
 		}
+	}
+}
+
+// whole returns a message that has arrived to its end, or as much of it as is kept.
+func (r *reader) whole(opcode byte) ([]byte, error) {
+	message := r.message
+	if r.arrived > int64(len(message)) {
+		if opcode == opBinary {
+			return nil, errTooLarge
+		}
+		message = trimRune(message) // which may have been cut in two
+	}
+	return message, validate(opcode, message)
+}
+
+// trimRune takes the beginning of a rune away that text ends with.
+func trimRune(text []byte) []byte {
+	for i := 1; i <= min(utf8.UTFMax, len(text)); i++ {
+		if last := text[len(text)-i:]; utf8.RuneStart(last[0]) {
+			if !utf8.FullRune(last) {
+				return text[:len(text)-i]
+			}
+			break
+		}
+	}
+	return text
+}
+
+// forget gives up what has arrived of a message.
+func (r *reader) forget() {
+	if r.message != nil {
+		r.message, r.arrived = nil, 0
+		r.intake.release()
 	}
 }
 
@@ -126,11 +166,13 @@ func (r *reader) check(h header) error {
 	if continues := h.opcode == opContinuation; continues != (r.opcode != 0) {
 		return violation("fragments out of order")
 	}
-	if h.length > r.limit-int64(len(r.message)) {
-		return &protocolError{ReasonMessageTooLarge, "message too large"}
+	if h.length > r.limit-r.arrived {
+		return errTooLarge
 	}
 	return nil
 }
+
+var errTooLarge = &protocolError{ReasonMessageTooLarge, "message too large"}
 
 func validate(opcode byte, payload []byte) error {
 	if opcode == opText && !utf8.Valid(payload) {
@@ -177,43 +219,99 @@ func (r *reader) take(h header) []byte {
 	return payload
 }
 
-// collect appends the payload of a frame to the message.
+// collect appends the payload of a frame to the message, as far as that is kept.
 func (r *reader) collect(h header) error {
 	begin := len(r.message)
 	for left := h.length; left > 0; {
-		if have := r.end - r.start; have > 0 {
-			n := int(min(int64(have), left))
-			r.message = append(r.message, r.buf[r.start:r.start+n]...)
-			r.start += n
-			left -= int64(n)
-			continue
+		have := int64(r.end - r.start)
+		keep := min(left, r.keep-int64(len(r.message)))
+		var err error
+		var n int64
+		switch {
+		case have > 0:
+			n = min(have, left)
+			err = r.append(r.buf[r.start:][:min(n, keep)])
+			r.start += int(n)
+		case keep > 0:
+			r.release()
+			n, err = r.readMessage(keep)
+		default:
+			err = r.fill()
 		}
-		r.release()
-		n, err := r.readMessage(left)
 		if err != nil {
 			return err
 		}
-		left -= int64(n)
+		left -= n
+		r.arrived += n
 	}
 	ws.Cipher(r.message[begin:], h.mask, 0)
 	return nil
 }
 
-// readMessage reads up to left bytes right behind what has arrived of the message.
-func (r *reader) readMessage(left int64) (int, error) {
-	have := len(r.message)
-	if have == cap(r.message) {
-		grown := make([]byte, have, have+int(min(left, max(growStep, int64(have)))))
-		copy(grown, r.message)
-		r.message = grown
+// append appends to the message what the buffer had of it.
+func (r *reader) append(p []byte) error {
+	for len(p) > 0 {
+		if err := r.grow(int64(len(p))); err != nil {
+			return err
+		}
+		n := copy(r.message[len(r.message):cap(r.message)], p)
+		r.message = r.message[:len(r.message)+n]
+		p = p[n:]
 	}
+	return nil
+}
+
+// grow makes room for some of the next bytes of the message, of which at least left are to come.
+func (r *reader) grow(left int64) error {
+	have := int64(len(r.message))
+	if have < int64(cap(r.message)) {
+		return nil
+	}
+	more := min(max(have, minGrowth), max(left, minGrowth), r.keep-have)
+	if err := r.intake.hold(more); err != nil {
+		return err
+	}
+	r.message = enlarge(r.message, more)
+	return nil
+}
+
+// enlarge returns p with room for more bytes than it had.
+func enlarge(p []byte, more int64) []byte {
+	larger := make([]byte, len(p), int64(cap(p))+more)
+	copy(larger, p)
+	return larger
+}
+
+// readMessage reads up to left bytes right behind what has arrived of the message.
+func (r *reader) readMessage(left int64) (int64, error) {
+	if err := r.grow(left); err != nil {
+		return 0, err
+	}
+	have := len(r.message)
 	room := r.message[have:cap(r.message)]
-	n, err := r.link.nc.Read(room[:min(int64(len(room)), left)])
+	if err := r.pause(); err != nil {
+		return 0, err
+	}
+	n, err := r.link.nc.Read(room[:min(int64(len(room)), left, r.intake.most)])
+	r.took(n)
 	r.message = r.message[:have+n]
 	if n > 0 {
-		return n, nil // an error comes back with the next read
+		return int64(n), nil // an error comes back with the next read
 	}
 	return 0, noProgress(err)
+}
+
+// took counts bytes that were read.
+func (r *reader) took(n int) { r.wait = r.intake.took(n) }
+
+// pause waits until more may be read.
+func (r *reader) pause() error {
+	if r.wait == 0 {
+		return nil
+	}
+	wait := r.wait
+	r.wait = 0
+	return r.intake.pause(wait)
 }
 
 // fill waits for more bytes to come into the buffer.
@@ -231,6 +329,9 @@ func (r *reader) fill() error {
 		r.drained = false // by the time that it is looked at again
 		return errIdle
 	}
+	if err := r.pause(); err != nil {
+		return err
+	}
 	r.err = nil
 	if err := r.link.raw.Read(r.attempt); err != nil {
 		return err
@@ -246,6 +347,7 @@ func (r *reader) tryOnce(fd uintptr) bool {
 	}
 	n, blocked, err := tryRead(fd, r.buf[r.end:])
 	r.end += n
+	r.took(n)
 	r.drained = !blocked && r.end < len(r.buf)
 	r.err = err
 	if blocked && r.end == 0 {
@@ -260,11 +362,15 @@ func (r *reader) tryOnce(fd uintptr) bool {
 
 // fillStream is fill for a connection that can't be read from without waiting.
 func (r *reader) fillStream() error {
+	if err := r.pause(); err != nil {
+		return err
+	}
 	if r.buf == nil {
 		r.buf = r.buffers.get()
 	}
 	n, err := r.link.nc.Read(r.buf[r.end:])
 	r.end += n
+	r.took(n)
 	if n > 0 {
 		return nil
 	}
@@ -286,6 +392,12 @@ func (r *reader) discard() {
 			return
 		}
 	}
+}
+
+// close gives back all that the reader holds.
+func (r *reader) close() {
+	r.release()
+	r.forget()
 }
 
 // release gives the buffer back. What it held is lost.

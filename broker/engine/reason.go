@@ -13,6 +13,8 @@ const (
 	ReasonShutdown        Reason = "server shutting down" // Server.Shutdown
 	ReasonSlowConsumer    Reason = "slow consumer"        // the client didn't take its messages in time
 	ReasonMessageTooLarge Reason = "message too large"    // the client sent more than MaxPayload
+	ReasonUnfinished      Reason = "unfinished messages"  // the bytes of what the client had sent of a message were needed
+	ReasonMessageTimeout  Reason = "message timeout"      // what the client had begun to send didn't arrive in time
 	ReasonRateLimited     Reason = "rate limited"         // the layer above closed it, as the client sent too much too fast
 	ReasonInternalError   Reason = "internal error"       // the layer above failed
 )
@@ -28,7 +30,7 @@ func (r Reason) closeCode() uint16 {
 		return closeInvalidData
 	case ReasonMessageTooLarge:
 		return closeTooBig
-	case ReasonRateLimited:
+	case ReasonRateLimited, ReasonUnfinished, ReasonMessageTimeout:
 		return closePolicy
 	default:
 		return closeNormal

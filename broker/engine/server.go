@@ -31,6 +31,7 @@ type Server struct {
 	// Static.
 	handler  Handler
 	opts     Options
+	started  time.Time
 	flushing *flushQueue
 	timers   *timers
 	idlers   *idlers
@@ -56,6 +57,7 @@ func New(h Handler, opts Options) *Server {
 	s := &Server{
 		handler:  h,
 		opts:     opts.withDefaults(),
+		started:  time.Now(),
 		flushing: newFlushQueue(),
 		timers:   newTimers(),
 		sessions: make(map[string]*Conn),
@@ -220,6 +222,9 @@ func (s *Server) find(sid string) *Conn {
 	defer s.mu.Unlock()
 	return s.sessions[sid]
 }
+
+// uptime is the time by which rates are measured.
+func (s *Server) uptime() time.Duration { return time.Since(s.started) }
 
 // newConn returns a connection that has no transport yet.
 func (s *Server) newConn(r *http.Request) *Conn {

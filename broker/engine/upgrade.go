@@ -39,13 +39,13 @@ func (c *Conn) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 	switch refused := c.beginProbe(); refused {
 	case accepted:
 	case alreadyUpgrading:
-		c.server.acceptAndClose(w, key)
+		c.acceptAndClose(w, key)
 		return
 	default:
 		refused.write(w)
 		return
 	}
-	l, reader, err := c.server.accept(w, key, nil)
+	l, reader, err := c.server.accept(w, c, key, nil)
 	if err != nil {
 		c.server.refuseAccept(w, err)
 		c.abandonProbe()
@@ -67,19 +67,19 @@ func (c *Conn) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 	c.mu.Unlock()
 	if !current {
 		l.close(true)
-		reader.release()
+		reader.close()
 	}
 }
 
 // acceptAndClose answers a WebSocket for a session that has one already. The official protocol tests and some clients
 // expect such a WebSocket to open and to be closed.
-func (s *Server) acceptAndClose(w http.ResponseWriter, key string) {
-	l, reader, err := s.accept(w, key, appendHeader(nil, opClose, 0))
+func (c *Conn) acceptAndClose(w http.ResponseWriter, key string) {
+	l, reader, err := c.server.accept(w, c, key, appendHeader(nil, opClose, 0))
 	if err != nil {
-		s.refuseAccept(w, err)
+		c.server.refuseAccept(w, err)
 		return
 	}
-	defer reader.release()
+	defer reader.close()
 	defer l.close(false)
 	l.closeWrite()
 	if l.nc.SetReadDeadline(time.Now().Add(closeGrace)) == nil {
@@ -104,7 +104,7 @@ func (c *Conn) readProbe(l *link, r *reader) {
 		return
 	}
 	l.close(false)
-	r.release()
+	r.close()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.probe == l && c.state != stateClosed {
@@ -117,7 +117,7 @@ func (c *Conn) readProbe(l *link, r *reader) {
 func (c *Conn) awaitUpgrade(l *link, r *reader) bool {
 	for {
 		opcode, payload, err := r.next()
-		if err != nil {
+		if err != nil || r.countIdle() != nil {
 			return false
 		}
 		timeout := c.server.opts.WriteTimeout

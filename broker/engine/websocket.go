@@ -43,10 +43,10 @@ func acceptKey(r *http.Request) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// accept takes the connection of a request over from net/http and completes the WebSocket handshake, with frames to
+// accept takes the connection of a request of c's over from net/http and completes the WebSocket handshake, with frames to
 // follow the answer in the same write. It returns a reader of what the client sends, part of which may have arrived already. On an error before the connection was
 // taken over, the caller can still answer; errNoHijack says that this is so.
-func (s *Server) accept(w http.ResponseWriter, key string, frames []byte) (*link, *reader, error) {
+func (s *Server) accept(w http.ResponseWriter, c *Conn, key string, frames []byte) (*link, *reader, error) {
 	nc, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return nil, nil, errors.Join(errNoHijack, err)
@@ -65,7 +65,7 @@ func (s *Server) accept(w http.ResponseWriter, key string, frames []byte) (*link
 		l.close(true)
 		return nil, nil, err
 	}
-	return l, newReader(l, early, s.opts.receiveLimit(), &s.buffers), nil
+	return l, newReader(l, early, c.newIntake(), maxProbe, &s.buffers), nil
 }
 
 // read is the life of a WebSocket connection: it reads until the link is closed, and then makes the end known. While
@@ -87,18 +87,20 @@ func (c *Conn) read(r *reader) {
 		// The client is told why. What else it sends has no meaning any more, but closing with it unread could make
 		// the client's system throw away what it was told.
 		c.fail(broken)
+		r.forget()
 		r.discard()
 	case err == nil:
 		<-c.done // both sides are done; what is left is to write
 	}
 	c.terminate(readReason(err), err)
-	r.release()
+	r.close()
 	c.finish()
 }
 
 // readMessages returns nil when the peer has sent its close frame.
 func (c *Conn) readMessages(r *reader) error {
 	for {
+		r.limit, r.keep = c.messageLimits()
 		opcode, payload, err := r.next()
 		if err != nil {
 			return err

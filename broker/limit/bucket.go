@@ -35,6 +35,16 @@ func (b *Bucket) Take(r Rate, n int64, now time.Duration) bool {
 	return true
 }
 
+// Spend takes n out of the bucket, which may then lack some, and returns how long
+// it takes until it lacks nothing; zero if it doesn't. now is as for Take.
+func (b *Bucket) Spend(r Rate, n int64, now time.Duration) time.Duration {
+	if r.PerSecond <= 0 {
+		return 0
+	}
+	b.full = max(b.full, now) + r.lasts(n)
+	return max(b.full-now-r.lasts(r.Burst), 0)
+}
+
 // Full reports whether nothing is missing from the bucket.
 func (b *Bucket) Full(now time.Duration) bool { return b.full <= now }
 

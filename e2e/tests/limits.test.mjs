@@ -97,16 +97,18 @@ describe('events of a connection', () => {
 describe('bytes of a connection', () => {
   const shared = broker({ args: ['--max-bytes-per-second', '200000', '--max-message-bytes', '100000'] });
 
-  test('bytes over the limit are refused, and the neighbour goes on', async (t) => {
+  test('bytes over the limit are read more slowly, and the neighbour goes on', async (t) => {
     const { sala } = shared;
     const client = await login(t, sala, 'ada', { transports: ['websocket'] });
     const neighbour = await login(t, sala, 'bob');
     // One message of the largest size and one connect of the largest size pass at once, 1,148,576 bytes.
-    const acks = await Promise.all(Array.from({ length: 40 }, () => client.ask('my_event', { room: 'room', data: Buffer.alloc(90_000) })));
-    const passed = acks.filter((ack) => ack.ok).length;
-    assert.ok(passed >= 12 && passed < 40, `${passed} passed`);
-    assert.match(acks.find((ack) => ack.error).error.message, /bytes/);
+    const begin = Date.now();
+    const sent = Promise.all(Array.from({ length: 20 }, () => client.ask('my_event', { room: 'room', data: Buffer.alloc(90_000) })));
     assert.deepEqual(await neighbour.ask('my_event', { room: 'room', data: Buffer.alloc(90_000) }), { ok: true });
+    assert.ok((await sent).every((ack) => ack.ok), 'nothing is lost');
+    const seconds = (Date.now() - begin) / 1000;
+    assert.ok(seconds > 3, `1,800,000 bytes took ${seconds} s`); // (1.8 - 1.15) MB at 0.2 MB/s
+    assert.equal(client.socket.connected, true);
     assert.ok(await metric(sala, 'sala_limits_exceeded_total{limit="bytes"}') > 0);
   });
 });
