@@ -1,6 +1,10 @@
 package api
 
 import (
+	"cmp"
+	"context"
+	"time"
+
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -10,13 +14,15 @@ import (
 
 // EmitWithAck implements salav1.MessageServiceServer. A caller that reads slowly
 // slows down nothing but this call: the broker keeps the answers, of which there
-// is one for each socket at the most.
+// is at most one for each socket. One that doesn't read at all is left when the
+// clients have had their time, and slowCallerGrace more.
 func (s *messageService) EmitWithAck(req *salav1.EmitWithAckRequest, stream grpc.ServerStreamingServer[salav1.EmitWithAckResponse]) error {
-	ctx, target := stream.Context(), selectedTarget(req)
-	defer callOf(ctx).release()
-	written := auditOf(ctx)
+	call, target := callOf(stream.Context()), selectedTarget(req)
+	defer call.release()
+	written := auditOf(stream.Context())
 	written.asked(req)
-	if err := reachOf(ctx).target(target); err != nil {
+	within := reachOf(stream.Context())
+	if err := within.target(target); err != nil {
 		return err
 	}
 	message, err := eventMessage(req)
@@ -27,11 +33,19 @@ func (s *messageService) EmitWithAck(req *salav1.EmitWithAckRequest, stream grpc
 	if err != nil {
 		return err
 	}
-	options := broker.AckOptions{Timeout: timeout, MinAcks: int(req.GetMinAcks())}
-	summary, err := s.broker.EmitWithAck(ctx, target, message, options, func(ack broker.Ack) error {
-		return stream.Send(&salav1.EmitWithAckResponse{
-			Kind: &salav1.EmitWithAckResponse_Ack{Ack: ackMessage(ack, req.GetArgsAsJson())},
-		})
+	call.release() // what follows may last, and needs the arguments' text alone
+	ctx, cancel := context.WithTimeout(stream.Context(), cmp.Or(timeout, broker.DefaultAckTimeout)+slowCallerGrace)
+	defer cancel()
+	answers := sendAnswers(ctx, stream)
+	defer answers.close()
+	argsAsJSON := req.GetArgsAsJson()
+	options := broker.AckOptions{Timeout: timeout, MinAcks: int(req.GetMinAcks()), Owner: within.name()}
+	summary, err := s.broker.EmitWithAck(stream.Context(), target, message, options, func(ack broker.Ack) error {
+		encoded, err := call.encodeAck(ctx, ack, argsAsJSON)
+		if err != nil {
+			return err
+		}
+		return answers.send(encoded)
 	})
 	if err != nil {
 		return eventError(req, err)
@@ -46,8 +60,89 @@ func (s *messageService) EmitWithAck(req *salav1.EmitWithAckRequest, stream grpc
 		MissingNodes: summary.Missing,
 	}
 	written.answered(last)
-	return stream.Send(&salav1.EmitWithAckResponse{Kind: &salav1.EmitWithAckResponse_Summary{Summary: last}})
+	return answers.send(&salav1.EmitWithAckResponse{Kind: &salav1.EmitWithAckResponse_Summary{Summary: last}})
 }
+
+// slowCallerGrace is how much longer than clients may take an EmitWithAck may
+// last: for other nodes to come to an end, and for the caller to read.
+const slowCallerGrace = 2 * time.Second
+
+// answerSender sends answers on a goroutine of its own, which ends with the stream
+// at the latest: a send can't be given up otherwise while the caller doesn't
+// read. One goroutine uses it.
+type answerSender struct {
+	ctx    context.Context //nolint:containedctx // ends when a send is given up
+	parent context.Context //nolint:containedctx // of the call
+	next   chan any
+	sent   chan error
+}
+
+func sendAnswers(ctx context.Context, stream grpc.ServerStreamingServer[salav1.EmitWithAckResponse]) *answerSender {
+	s := &answerSender{
+		ctx:    ctx,
+		parent: stream.Context(),
+		next:   make(chan any),
+		sent:   make(chan error, 1),
+	}
+	go func() {
+		for answer := range s.next {
+			s.sent <- stream.SendMsg(answer)
+		}
+	}()
+	return s
+}
+
+// send returns when the answer has been sent, or when there is no time left for
+// it. It isn't called again after an error.
+func (s *answerSender) send(answer any) error {
+	select { // the goroutine waits: the one before has been sent
+	case s.next <- answer:
+	case <-s.ctx.Done():
+		return s.gaveUp()
+	}
+	select {
+	case err := <-s.sent:
+		return err
+	case <-s.ctx.Done():
+		return s.gaveUp()
+	}
+}
+
+// gaveUp says why a send was given up.
+func (s *answerSender) gaveUp() error {
+	if s.parent.Err() != nil {
+		return context.Cause(s.parent)
+	}
+	return &broker.Error{
+		Code:    broker.CodeResourceExhausted,
+		Reason:  broker.ReasonSlowCaller,
+		Message: "the clients' answers were not read in time; read them as they come",
+	}
+}
+
+// close lets the goroutine end.
+func (s *answerSender) close() { close(s.next) }
+
+// encodeAck encodes an answer once there is room for what that takes, so that no
+// more than its bytes waits for the caller to read.
+func (c *call) encodeAck(ctx context.Context, ack broker.Ack, argsAsJSON bool) (encoded, error) {
+	cost := jsonCost(ack.Args)
+	if argsAsJSON || cost > maxAckArgsCost {
+		argsAsJSON, cost = true, 0
+	}
+	if err := c.reserve(ctx, cost); err != nil {
+		return encoded{}, err
+	}
+	defer c.free(cost)
+	data, err := newCodec(0).Marshal(&salav1.EmitWithAckResponse{
+		Kind: &salav1.EmitWithAckResponse_Ack{Ack: ackMessage(ack, argsAsJSON)},
+	})
+	return encoded{data}, err
+}
+
+// maxAckArgsCost bounds what args of an answer take in memory as a list. Those that
+// would take more are given as text.
+const maxAckArgsCost = 8 << 20
 
 func ackMessage(ack broker.Ack, argsAsJSON bool) *salav1.Ack {
 	m := &salav1.Ack{

@@ -5,8 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -68,7 +72,7 @@ func TestEmitWithAck(t *testing.T) {
 			ExceptRooms: []string{"b"}, ExceptUsers: []string{"eva"}, ExceptSockets: []string{"t"},
 		},
 		broker.Message{Event: "e", Args: json.RawMessage(`[1]`), Attachments: [][]byte{{1}}},
-		broker.AckOptions{Timeout: 2 * time.Second, MinAcks: 3},
+		broker.AckOptions{Timeout: 2 * time.Second, MinAcks: 3, Owner: "admin"},
 	})
 	none := durationpb.New(0)
 	for i, want := range []*salav1.Ack{
@@ -275,4 +279,87 @@ func TestReportIsKnown(t *testing.T) {
 	_, err := client.Broadcast(as(t, adminKey), &salav1.BroadcastRequest{Event: "e", Report: 9})
 	wantStatus(t, err, codes.InvalidArgument, "INVALID_ARGUMENT", "report: 9 is none of")
 	wantNoCalls(t, b)
+}
+
+// A caller that reads none of its answers is left, over gRPC and over REST, and
+// its call holds nothing then.
+func TestAcksThatNobodyReads(t *testing.T) {
+	left := make(chan error, 1)
+	b := &fakeBroker{emitWithAck: func(_ context.Context, each func(broker.Ack) error) (broker.AckSummary, error) {
+		big := json.RawMessage(`["` + strings.Repeat("x", 500_000) + `"]`)
+		for {
+			if err := each(broker.Ack{Args: big}); err != nil {
+				left <- err
+				return broker.AckSummary{}, err
+			}
+		}
+	}}
+	h := start(t, b)
+	wasLeft := func(how string) {
+		t.Helper()
+		select {
+		case err := <-left:
+			var failed *broker.Error
+			if !errors.As(err, &failed) || failed.Reason != broker.ReasonSlowCaller {
+				t.Errorf("%s: %v", how, err)
+			}
+		case <-timeout(t).Done():
+			t.Fatalf("%s: the call has no end", how)
+		}
+	}
+	stream, err := salav1.NewMessageServiceClient(h.conn).EmitWithAck(as(t, adminKey), &salav1.EmitWithAckRequest{
+		Rooms: []string{"a"}, Event: "e", Timeout: durationpb.New(time.Millisecond),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wasLeft("gRPC")
+	for err == nil {
+		_, err = stream.Recv()
+	}
+	wantStatus(t, err, codes.ResourceExhausted, broker.ReasonSlowCaller, "read them as they come")
+
+	conn, err := net.Dial("tcp", strings.TrimPrefix(h.rest.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	body := `{"rooms":["a"],"event":"e","timeout":"0.001s"}`
+	if _, err := fmt.Fprintf(conn, "POST /v1/emit:ack HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", adminKey, len(body), body); err != nil {
+		t.Fatal(err)
+	}
+	wasLeft("REST")
+	admin := h.server.keys.find(adminKey)
+	for admin.calls.Load() != 0 {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-timeout(t).Done():
+			t.Fatalf("%d calls are still in flight", admin.calls.Load())
+		}
+	}
+}
+
+// A caller over HTTP that takes nothing of an answer is cut off.
+func TestUnreadAnswersOverHTTP(t *testing.T) {
+	ended := make(chan error, 1)
+	server := httptest.NewServer(limitWriteTime(50*time.Millisecond, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for {
+			if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+				ended <- err
+				return
+			}
+		}
+	})))
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("it ended with %v", err)
+	}
 }

@@ -81,6 +81,9 @@ func (in *incoming) decode(data mem.BufferSlice, maxRequest int) error {
 // Marshal implements encoding.CodecV2. Protobuf refuses text that isn't UTF-8,
 // so whatever isn't becomes U+FFFD. Only messages that need it are searched.
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
+	if ready, ok := v.(encoded); ok {
+		return ready.BufferSlice, nil
+	}
 	out, err := c.CodecV2.Marshal(v)
 	message, ok := v.(proto.Message)
 	if err == nil || !ok {
@@ -89,6 +92,9 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	replaceInvalid(message.ProtoReflect())
 	return c.CodecV2.Marshal(message)
 }
+
+// encoded is a message that has been encoded already.
+type encoded struct{ mem.BufferSlice }
 
 // refused begins the unknown field in which a request says why it isn't
 // accepted. A caller who sends one gets the answer that it stands for.

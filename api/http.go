@@ -41,7 +41,7 @@ func (s *Server) newHTTPHandler(cfg Config, bodyTime time.Duration) http.Handler
 	if cfg.ClientCerts {
 		handler = s.requireClientCert(mux)
 	}
-	return serverHeaders(cfg.Version, s.recoverHTTP(limitBodyTime(bodyTime, handler)))
+	return serverHeaders(cfg.Version, s.recoverHTTP(limitWriteTime(writeTimeout, limitBodyTime(bodyTime, handler))))
 }
 
 // requireClientCert refuses who has shown no certificate, before anything of

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -279,12 +280,18 @@ func (c *call) reserve(ctx context.Context, cost int64) error {
 		c.server.metrics.refuse(refusedTooLarge)
 		return tooMuchWork(cost, decoding.share)
 	}
-	if err := decoding.take(ctx, c.account, cost, bodyTimeout); err != nil {
+	if cost == 0 {
+		return nil
+	}
+	if err := decoding.take(ctx, c.payer(), cost, bodyTimeout); err != nil {
 		c.server.metrics.refuse(refusedDecoding)
 		return err
 	}
 	return nil
 }
+
+// payer is on whose account memory is taken that the gateway hasn't counted.
+func (c *call) payer() *caller { return cmp.Or(c.account, c.caller) }
 
 // handOver returns what the last request takes, for free.
 func (c *call) handOver() int64 {
@@ -296,7 +303,7 @@ func (c *call) handOver() int64 {
 // free gives back what handOver returned.
 func (c *call) free(held int64) {
 	if held > 0 {
-		c.server.intake.decoding.give(c.account, held)
+		c.server.intake.decoding.give(c.payer(), held)
 	}
 }
 

@@ -128,7 +128,7 @@ var restRoutes = []struct {
 		ackCall{
 			broker.Target{Rooms: []string{"a"}},
 			broker.Message{Event: "e", Args: json.RawMessage("[1]")},
-			broker.AckOptions{Timeout: 2e9, MinAcks: 3},
+			broker.AckOptions{Timeout: 2e9, MinAcks: 3, Owner: "admin"},
 		},
 		`{"result":{"summary":{"expected":4,"answered":0,"timedOut":4,"disconnected":0,"dropped":0,"partial":false,"missingNodes":[]}}}`,
 	},

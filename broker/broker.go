@@ -44,7 +44,8 @@ type Broker struct {
 	questions      atomic.Uint64 // ack ids given out
 	attachmentTime time.Duration // static: the constant of that name, but in tests
 
-	waiting atomic.Int64 // answers that are waited for
+	waiting *limit.Shares // answers that are waited for
+	unread  *limit.Shares // bytes of answers that no caller has taken yet
 	asks    *asks
 	memory  *pressure.Watch // nil without a limit
 	revoked *revokedTable   // nil for a broker of one node
@@ -78,6 +79,8 @@ func New(o Options) (*Broker, error) {
 		drained:     make(chan struct{}),
 		rush:        make(chan struct{}),
 		asks:        newAsks(),
+		waiting:     limit.NewShares(maxWaiting),
+		unread:      limit.NewShares(unreadLimit(o.MemoryLimit)),
 
 		attachmentTime: attachmentTime,
 	}

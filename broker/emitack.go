@@ -14,6 +14,10 @@ type AckOptions struct {
 	// MinAcks is after how many answers not to wait for more; zero means for
 	// everyone.
 	MinAcks int
+	// Owner says on whose account the answers are, such as the name of an API key.
+	// Nobody has more than half of the places for answers, and of the memory for
+	// those that haven't been taken.
+	Owner string
 }
 
 // Ack is one client's answer to an event.
@@ -56,24 +60,31 @@ func (a *Ack) bytes() int {
 
 // Limits of events that ask for answers.
 const (
-	defaultAckTimeout = 10 * time.Second
+	// DefaultAckTimeout is how long clients have to answer unless it is said.
+	DefaultAckTimeout = 10 * time.Second
 	maxAckTimeout     = time.Minute
-	// maxWaiting bounds how many answers the broker waits for at once.
-	maxWaiting = 250_000
+	// maxWaiting bounds how many answers the broker waits for at once. Each owner
+	// has half of that.
+	maxWaiting = 500_000
 	// maxAckBytes bounds what clients have answered to one event and the
 	// caller hasn't taken yet.
 	maxAckBytes = 64 << 20
+	// unreadShare is which part of the memory limit the answers to all events may
+	// take that callers haven't taken yet, and maxUnread what they may take without
+	// a limit. Each owner has half.
+	unreadShare = 12
+	maxUnread   = 256 << 20
 )
 
 // EmitWithAck sends a message as Emit does, asks each socket for an answer and
 // passes the answers to each, on the caller's goroutine, one at a time and as
 // they come. It returns when no more are waited for. An answer that comes later
-// is counted and ignored. Nobody waits for the caller: what it hasn't taken yet
-// is kept. It may be called concurrently. The error is a *[Error], ctx's, or
+// is counted and ignored. No client waits for the caller: what it hasn't taken
+// yet is kept. It may be called concurrently. The error is a *[Error], ctx's, or
 // what each returned, which ends the waiting.
 func (b *Broker) EmitWithAck(ctx context.Context, t Target, m Message, o AckOptions, each func(Ack) error) (AckSummary, error) {
 	if o.Timeout == 0 {
-		o.Timeout = defaultAckTimeout
+		o.Timeout = DefaultAckTimeout
 	}
 	var v violations
 	t.validate(&v)
@@ -93,18 +104,19 @@ func (b *Broker) EmitWithAck(ctx context.Context, t Target, m Message, o AckOpti
 	}
 	target := t.fanout()
 	sockets := ns.index.Select(nil, target)
-	if b.waiting.Add(int64(len(sockets))) > maxWaiting {
-		b.waiting.Add(-int64(len(sockets)))
+	if !b.waiting.Take(o.Owner, int64(len(sockets))) {
 		return AckSummary{}, &Error{
-			Code:    CodeResourceExhausted,
-			Reason:  ReasonTooManyAcks,
-			Message: fmt.Sprintf("the broker waits for at most %d answers at once; ask fewer sockets, or again in a moment", maxWaiting),
+			Code:   CodeResourceExhausted,
+			Reason: ReasonTooManyAcks,
+			Message: fmt.Sprintf("the broker waits for at most %d answers at once, and for %d of one API key; ask fewer sockets, or again in a moment",
+				maxWaiting, b.waiting.Share()),
 		}
 	}
-	defer b.waiting.Add(-int64(len(sockets)))
-	q := newQuestion(b.questions.Add(1), len(sockets), o.MinAcks)
+	defer b.waiting.Give(o.Owner, int64(len(sockets)))
+	q := b.newQuestion(o.Owner, len(sockets), o.MinAcks)
+	defer q.discard()
 	b.pose(q, ns, sockets, &m)
-	others := b.askOthers(ctx, q, ns, &target, &m, o.Timeout)
+	others := b.askOthers(ctx, q, ns, &target, &m, o)
 	late, err := q.wait(ctx, waitAtMost(ctx, o.Timeout-time.Since(q.asked)), each)
 	var why fate // the rest isn't waited for
 	if late {
@@ -125,6 +137,22 @@ func (b *Broker) EmitWithAck(ctx context.Context, t Target, m Message, o AckOpti
 		err = q.passOn(each)
 	}
 	return summary, err
+}
+
+// newQuestion returns a question whose answers are on an owner's account. discard
+// must follow.
+func (b *Broker) newQuestion(owner string, sockets, minAcks int) *question {
+	q := newQuestion(b.questions.Add(1), sockets, minAcks)
+	q.owner, q.unread = owner, b.unread
+	return q
+}
+
+// unreadLimit is how many bytes of answers may wait for their callers.
+func unreadLimit(memory int64) int64 {
+	if memory <= 0 {
+		return maxUnread
+	}
+	return min(memory/unreadShare, maxUnread)
 }
 
 // pose sends a valid message to the sockets, with the question's number as its

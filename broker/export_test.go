@@ -3,7 +3,7 @@ package broker
 import "time"
 
 // Waiting returns how many answers of its sockets a node waits for.
-func Waiting(b *Broker) int64 { return b.waiting.Load() }
+func Waiting(b *Broker) int64 { return b.waiting.Used() }
 
 // Topics returns how many topics a node of a cluster is interested in.
 func Topics(b *Broker) int { return b.mesh.Topics() }

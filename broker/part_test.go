@@ -94,7 +94,7 @@ func TestPartsOfOtherNodes(t *testing.T) {
 					short = append(short, node)
 				}
 			}
-			passed, _ := q.take()
+			passed := q.take()
 			if !reflect.DeepEqual(sum, tt.want) || len(passed) != sum.Answered || !reflect.DeepEqual(short, tt.short) {
 				t.Errorf("the sum is %+v with %d answers, short of %v", sum, len(passed), short)
 			}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/limit"
 	"github.com/salabroker/sala/broker/packet"
 )
 
@@ -18,13 +19,16 @@ type question struct {
 	asked   time.Time
 	minAcks int
 	wake    chan struct{} // holds one when there is something to look at
+	owner   string        // on whose account the answers are
+	unread  *limit.Shares // bytes of answers that nobody has taken; nil if there is no limit
 
 	// Guarded by mu, which comes after those of sockets.
 	mu       sync.Mutex
 	summary  AckSummary               // of this node's sockets
 	left     int                      // sockets that nothing is known of yet, also of other nodes
 	answers  []Ack                    // that the caller hasn't taken
-	bytes    int                      // of answers
+	bytes    int                      // of those, and of the one that it is taking
+	over     bool                     // the caller has gone, and takes no more
 	tooMuch  bool                     // the caller has let too many bytes pile up
 	answered int                      // of all nodes
 	parts    map[cluster.NodeID]*part // of other nodes, which ask theirs; nil if there are none
@@ -71,11 +75,37 @@ func (q *question) answer(s *socket, p packet.Payload) {
 
 // keep keeps an answer for the caller. The caller of keep holds mu.
 func (q *question) keep(ack Ack) {
-	q.bytes += ack.bytes()
-	q.tooMuch = q.tooMuch || q.bytes > maxAckBytes
-	if !q.tooMuch {
-		q.answers = append(q.answers, ack)
+	n := ack.bytes()
+	switch {
+	case q.tooMuch || q.over:
+		return
+	case q.bytes+n > maxAckBytes:
+		q.tooMuch = true
+		return
 	}
+	q.tooMuch = q.unread != nil && !q.unread.Take(q.owner, int64(n))
+	if q.tooMuch {
+		return
+	}
+	q.bytes += n
+	q.answers = append(q.answers, ack)
+}
+
+// free gives back what answers take that the caller has taken. The caller of free
+// holds mu.
+func (q *question) free(n int) {
+	q.bytes -= n
+	if q.unread != nil {
+		q.unread.Give(q.owner, int64(n))
+	}
+}
+
+// discard drops the answers that the caller hasn't taken, and those that come.
+func (q *question) discard() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.over, q.answers = true, nil
+	q.free(q.bytes)
 }
 
 // signal has wait look at what is new. The caller holds mu.
@@ -110,29 +140,55 @@ func (q *question) wait(ctx context.Context, timeout time.Duration, each func(Ac
 // passOn hands the answers to the caller that are there. The error is what each
 // returned, or says that the caller was too slow.
 func (q *question) passOn(each func(Ack) error) error {
-	answers, tooMuch := q.take()
-	for _, ack := range answers {
-		if err := each(ack); err != nil {
+	for {
+		ack, ok, tooMuch := q.next()
+		if !ok && tooMuch {
+			return &Error{
+				Code:    CodeResourceExhausted,
+				Reason:  ReasonSlowCaller,
+				Message: "the clients' answers were not read as fast as they came; ask fewer sockets at once, or read faster",
+			}
+		}
+		if !ok {
+			return nil
+		}
+		err := each(ack)
+		q.taken(ack)
+		if err != nil {
 			return err
 		}
 	}
-	if tooMuch {
-		return &Error{
-			Code:    CodeResourceExhausted,
-			Reason:  ReasonSlowCaller,
-			Message: "the clients' answers were not read as fast as they came; ask fewer sockets at once, or read faster",
-		}
-	}
-	return nil
 }
 
-// take returns the answers that are there, and whether some were too much.
-func (q *question) take() (answers []Ack, tooMuch bool) {
+// next returns the next answer that is there, and whether some were too much.
+func (q *question) next() (ack Ack, ok, tooMuch bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	answers = q.answers
-	q.answers, q.bytes = nil, 0
-	return answers, q.tooMuch
+	if len(q.answers) == 0 {
+		q.answers = nil
+		return Ack{}, false, q.tooMuch
+	}
+	ack, q.answers[0] = q.answers[0], Ack{}
+	q.answers = q.answers[1:]
+	return ack, true, q.tooMuch
+}
+
+// taken frees answers that next or take returned.
+func (q *question) taken(acks ...Ack) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i := range acks {
+		q.free(acks[i].bytes())
+	}
+}
+
+// take returns the answers that are there, for taken to be called.
+func (q *question) take() []Ack {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	answers := q.answers
+	q.answers = nil
+	return answers
 }
 
 // settled reports whether there is nothing more to wait for.

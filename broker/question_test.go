@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/salabroker/sala/broker/limit"
 	"github.com/salabroker/sala/broker/packet"
 	"github.com/salabroker/sala/broker/token"
 )
@@ -128,20 +129,62 @@ func TestWaitingIsBounded(t *testing.T) {
 	if err := b.namespaces["/"].index.Add(s, nil, func() {}); err != nil {
 		t.Fatal(err)
 	}
-	ask := func(waiting int64) error {
-		b.waiting.Store(waiting)
-		_, err := b.EmitWithAck(t.Context(), Target{Everyone: true}, Message{Event: "q"}, AckOptions{}, nil)
-		if got := b.waiting.Load(); got != waiting {
-			t.Errorf("the call leaves %d behind", got-waiting)
-		}
+	ask := func(owner string) error {
+		_, err := b.EmitWithAck(t.Context(), Target{Everyone: true}, Message{Event: "q"}, AckOptions{Owner: owner}, nil)
 		return err
 	}
-	if err := ask(maxWaiting - 1); err != nil {
+	share := b.waiting.Share()
+	if !b.waiting.Take("greedy", share-1) {
+		t.Fatal("the share can't be taken")
+	}
+	if err := ask("greedy"); err != nil {
 		t.Errorf("at the limit: %v", err)
 	}
+	if !b.waiting.Take("greedy", 1) {
+		t.Error("the call has left something behind")
+	}
 	var failed *Error
-	if err := ask(maxWaiting); !errors.As(err, &failed) || failed.Reason != ReasonTooManyAcks {
+	if err := ask("greedy"); !errors.As(err, &failed) || failed.Reason != ReasonTooManyAcks {
 		t.Errorf("over the limit: %v", err)
 	}
+	if err := ask("modest"); err != nil {
+		t.Errorf("another owner: %v", err)
+	}
+	b.waiting.Give("greedy", share)
+	if n := b.waiting.Used(); n != 0 {
+		t.Errorf("%d are left behind", n)
+	}
 	b.namespaces["/"].index.Remove(s)
+}
+
+// What an owner doesn't take of the answers to all its events is bounded, and is
+// its own affair.
+func TestUnreadAnswersAreBounded(t *testing.T) {
+	b := &Broker{unread: limit.NewShares(100)}
+	s := &socket{id: "s"}
+	text := packet.Payload{Args: json.RawMessage(make([]byte, 20))}
+	first, second, other := b.newQuestion("greedy", 4, 0), b.newQuestion("greedy", 4, 0), b.newQuestion("modest", 4, 0)
+	for _, q := range []*question{first, second, other} {
+		q.answer(s, text)
+	}
+	second.answer(s, text) // one too many
+	var failed *Error
+	keep := func(Ack) error { return nil }
+	if err := second.passOn(keep); !errors.As(err, &failed) || failed.Reason != ReasonSlowCaller {
+		t.Errorf("over the share: %v", err)
+	}
+	other.answer(s, text)
+	for _, q := range []*question{first, other} {
+		if err := q.passOn(keep); err != nil {
+			t.Errorf("within it: %v", err)
+		}
+	}
+	for _, q := range []*question{first, second, other} {
+		q.answer(s, text)
+		q.discard()
+		q.answer(s, text)
+	}
+	if n := b.unread.Used(); n != 0 {
+		t.Errorf("%d bytes are left behind", n)
+	}
 }

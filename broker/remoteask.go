@@ -53,7 +53,7 @@ type othersAsked struct {
 
 // askOthers has the other nodes ask their sockets that t selects, and returns
 // when they have said how many those are; nil if there is nobody to tell.
-func (b *Broker) askOthers(ctx context.Context, q *question, ns *namespace, t *fanout.Target, m *Message, timeout time.Duration) *othersAsked {
+func (b *Broker) askOthers(ctx context.Context, q *question, ns *namespace, t *fanout.Target, m *Message, o AckOptions) *othersAsked {
 	if b.mesh == nil {
 		return nil
 	}
@@ -67,9 +67,10 @@ func (b *Broker) askOthers(ctx context.Context, q *question, ns *namespace, t *f
 	order := &wire.Order{Order: &wire.Order_Ask{Ask: &wire.Ask{
 		Id:        q.id,
 		Emit:      &wire.Emit{Target: targetTo(ns.name, t), Event: eventTo(m)},
-		TimeoutMs: uint32(max(timeout.Milliseconds(), 1)), //nolint:gosec // at most maxAckTimeout
+		TimeoutMs: uint32(max(o.Timeout.Milliseconds(), 1)), //nolint:gosec // at most maxAckTimeout
+		Owner:     o.Owner,
 	}}}
-	ctx, cancel := forOthers(ctx, min(reportTimeout, timeout))
+	ctx, cancel := forOthers(ctx, min(reportTimeout, o.Timeout))
 	defer cancel()
 	r, err := b.mesh.PublishReported(ctx, route, encode(order))
 	for _, reply := range r.Replies {
@@ -197,16 +198,16 @@ func (b *Broker) askFor(from cluster.NodeID, o *wire.Ask) *wire.Count {
 	if !ok {
 		return refused
 	}
-	if b.waiting.Add(int64(len(sockets))) > maxWaiting {
-		b.waiting.Add(-int64(len(sockets)))
+	if !b.waiting.Take(o.GetOwner(), int64(len(sockets))) {
 		b.asks.finish(key)
 		return refused
 	}
-	q := newQuestion(b.questions.Add(1), len(sockets), 0)
+	q := b.newQuestion(o.GetOwner(), len(sockets), 0)
 	b.pose(q, sockets[0].ns, sockets, messageFrom(o.GetEmit().GetEvent()))
 	go func() {
 		defer b.asks.finish(key)
-		defer b.waiting.Add(-int64(len(sockets)))
+		defer b.waiting.Give(o.GetOwner(), int64(len(sockets)))
+		defer q.discard()
 		b.collect(key, q, sockets, time.Duration(o.GetTimeoutMs())*time.Millisecond, stop)
 	}()
 	return count
@@ -223,8 +224,9 @@ func (b *Broker) collect(key askedBy, q *question, sockets []*socket, timeout ti
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	for !q.settled() {
-		answers, _ := q.take()
+		answers := q.take()
 		b.sendAnswers(key, len(sockets), answers, nil)
+		q.taken(answers...)
 		select {
 		case <-q.wake:
 		case <-timer.C:
@@ -235,7 +237,7 @@ func (b *Broker) collect(key askedBy, q *question, sockets []*socket, timeout ti
 			return
 		}
 	}
-	answers, _ := q.take()
+	answers := q.take()
 	summary := q.end()
 	b.metrics.asked(summary)
 	b.sendAnswers(key, len(sockets), answers, &wire.Unanswered{

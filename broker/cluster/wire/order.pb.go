@@ -787,7 +787,9 @@ type Ask struct {
 	// What to ask whom.
 	Emit *Emit `protobuf:"bytes,2,opt,name=emit,proto3" json:"emit,omitempty"`
 	// How long sockets may take.
-	TimeoutMs     uint32 `protobuf:"varint,3,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
+	TimeoutMs uint32 `protobuf:"varint,3,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
+	// On whose account the answers are.
+	Owner         string `protobuf:"bytes,4,opt,name=owner,proto3" json:"owner,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -841,6 +843,13 @@ func (x *Ask) GetTimeoutMs() uint32 {
 		return x.TimeoutMs
 	}
 	return 0
+}
+
+func (x *Ask) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
 }
 
 // Answers are for the node that asked. Several follow on an Ask, in order.
@@ -1231,12 +1240,13 @@ const file_sala_cluster_v1_order_proto_rawDesc = "" +
 	"\x06notice\x18\x03 \x01(\v2\x16.sala.cluster.v1.EventR\x06notice\x12\x1e\n" +
 	"\n" +
 	"disconnect\x18\x04 \x01(\bR\n" +
-	"disconnect\"_\n" +
+	"disconnect\"u\n" +
 	"\x03Ask\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12)\n" +
 	"\x04emit\x18\x02 \x01(\v2\x15.sala.cluster.v1.EmitR\x04emit\x12\x1d\n" +
 	"\n" +
-	"timeout_ms\x18\x03 \x01(\rR\ttimeoutMs\"\x91\x01\n" +
+	"timeout_ms\x18\x03 \x01(\rR\ttimeoutMs\x12\x14\n" +
+	"\x05owner\x18\x04 \x01(\tR\x05owner\"\x91\x01\n" +
 	"\aAnswers\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
 	"\x05asked\x18\x02 \x01(\rR\x05asked\x121\n" +

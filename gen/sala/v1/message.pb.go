@@ -1154,7 +1154,7 @@ type Ack struct {
 	// The same as the text of a JSON array, just as the client sent it. It is set
 	// instead of args if the request says so with args_as_json, or if args can't
 	// hold what the client sent: 1e999, more than 30 arrays and objects within
-	// each other, or what would become more than 3 MiB.
+	// each other, what would become more than 3 MiB, or what has some 25,000 values.
 	ArgsJson string `protobuf:"bytes,4,opt,name=args_json,json=argsJson,proto3" json:"args_json,omitempty"`
 	// Binary data that the arguments refer to, as in EmitRequest.
 	Attachments [][]byte `protobuf:"bytes,5,rep,name=attachments,proto3" json:"attachments,omitempty"`
