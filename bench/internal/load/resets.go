@@ -24,6 +24,8 @@ import (
 const (
 	// resetters is how many clients are there at a time whose connections are about to be reset.
 	resetters = 64
+	// redial is how long one waits that finds nobody listening any more.
+	redial = 5 * time.Millisecond
 	// fleeting is the room that is cleared again and again, and that clients who are to be reset are in.
 	fleeting = "fleeting"
 	// clearings is how many messages go to everyone between two clearings.
@@ -137,7 +139,11 @@ func (r *resets) crowd(ctx context.Context, until int64, meanwhile func(context.
 				}
 				v := &victim{resets: r, client: r.clients[i]}
 				v.live() // an error means that the server has gone, which is for others to judge
-				r.done.Add(v.reset())
+				if n := v.reset(); n > 0 {
+					r.done.Add(n)
+				} else if pause(ctx, redial) != nil {
+					return
+				}
 			}
 		})
 	}

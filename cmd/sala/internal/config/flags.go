@@ -71,7 +71,7 @@ type Flags struct {
 	LogLevel     string        `env:"SALA_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" group:"running" help:"One of debug, info, warn and error."`
 	LogFormat    string        `env:"SALA_LOG_FORMAT" default:"text" enum:"text,json" placeholder:"FORMAT" group:"running" help:"One of text and json."`
 	DrainSpread  time.Duration `env:"SALA_DRAIN_SPREAD" default:"5s" placeholder:"DURATION" group:"running" help:"Over how long clients are sent away when the node drains, so that they don't all come back at once; at SIGTERM in half of --drain-timeout at the most."`
-	DrainTimeout time.Duration `env:"SALA_DRAIN_TIMEOUT" default:"10s" placeholder:"DURATION" group:"running" help:"How long clients may take, after SIGTERM, to get what was accepted for them."`
+	DrainTimeout time.Duration `env:"SALA_DRAIN_TIMEOUT" default:"10s" placeholder:"DURATION" group:"running" help:"How long clients may take, after SIGTERM, to get what was accepted for them. The process ends at most 2 s later."`
 
 	RedisURL     string `name:"redis-url" env:"SALA_REDIS_URL" placeholder:"URL" group:"cluster" help:"Redis or Valkey, such as redis://user:password@host:6379, over which nodes with the same one make up one broker; rediss:// for TLS. Without it the node is alone."`
 	ClusterKey   List   `env:"SALA_CLUSTER_KEY" placeholder:"KEY" group:"cluster" help:"Signs what nodes say to each other, so that whoever else writes to the Redis can't speak as one: at least 32 bytes, the same on every node: openssl rand -hex 32. Repeat it, or separate by spaces in the variable, to rotate: the first signs, all are believed."`
