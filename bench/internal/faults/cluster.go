@@ -78,6 +78,93 @@ var frozen = fault{
 	told: messages,
 }
 
+var killPairs = fault{
+	profile: runner.KillPairs,
+	title:   "Nodes that are killed together",
+	text: func(p result.Profile) string {
+		return setting(p.Job) + fmt.Sprintf(" %d times two of the three are killed (`kill -9`), up to 2 s apart. A backend at the third must hear once of "+
+			"the end of each of their clients that had been connected for a second.", p.Job.Rounds)
+	},
+	limits: append([]limit{
+		none(job.Unsaid, "clients whose end the backend didn't hear of"),
+		none(job.Twice, "clients whose end it heard of twice"),
+		{job.Told, 12, "seconds until it had heard of all"},
+	}, delivered...),
+	told: func(f job.Figures) string {
+		return fmt.Sprintf("%s; %.0f kills; %.0f ends of clients", messages(f), f[job.Kills], f[job.Ends])
+	},
+}
+
+var network = fault{
+	profile: runner.Network,
+	title:   "The network to Redis",
+	text: func(p result.Profile) string {
+		return setting(p.Job) + " Each node reaches Redis by a proxy, which closes connections for 1 s and for 7 s, swallows for 7 s what goes to Redis and " +
+			"what comes from it, delays it by 60 ms and lets 200 KiB a second pass: " + rounds(p.Job.Rounds, "for one node", "for all nodes") +
+			". Each client must have each message that its own node has accepted, and each whose answer counted all nodes; but not what " +
+			"other nodes accepted when they had heard nothing of its node for so long that they may have taken it for dead, 3 s."
+	},
+	limits: append([]limit{
+		none(job.Gone, "clients that lost their connection"),
+		{job.Resumed, 10, "seconds until everyone heard everyone again"},
+	}, delivered...),
+	told: func(f job.Figures) string { return fmt.Sprintf("%s; %.0f faults", messages(f), f[job.Kills]) },
+}
+
+// rounds says what happens in turn.
+func rounds(n int, one, other string) string {
+	if n == 1 {
+		return "once " + one
+	}
+	return fmt.Sprintf("%d times, in turn %s and %s", n, one, other)
+}
+
+var refusals = fault{
+	profile: runner.Refusals,
+	title:   "A Redis that refuses",
+	text: func(p result.Profile) string {
+		return setting(p.Job) + fmt.Sprintf(" %d times Redis refuses the nodes for 6 s to publish, to subscribe, and both on all channels, by its ACL. "+
+			"Each client must have each message that its own node has accepted, and each whose answer counted all nodes.", p.Job.Rounds)
+	},
+	limits: append([]limit{
+		none(job.Gone, "clients that lost their connection"),
+		{job.Resumed, 10, "seconds until everyone heard everyone again"},
+	}, delivered...),
+	told: func(f job.Figures) string { return fmt.Sprintf("%s; %.0f refusals", messages(f), f[job.Kills]) },
+}
+
+var failover = fault{
+	profile: runner.Failover,
+	title:   "Sentinels replace the Redis",
+	text: func(p result.Profile) string {
+		return setting(p.Job) + fmt.Sprintf(" The nodes know three sentinels, which replace the Redis by its replica %d times: in turn as an operator asks "+
+			"(`SENTINEL FAILOVER`) and since it was killed. They call it dead after 1 s. Each client must have each message that its own node has "+
+			"accepted, and each whose answer counted all nodes.", p.Job.Rounds)
+	},
+	limits: append([]limit{
+		none(job.Gone, "clients that lost their connection"),
+		{job.Planned, 15, "seconds until everyone heard everyone again, planned"},
+		{job.Resumed, 20, "seconds until everyone heard everyone again, killed"},
+	}, delivered...),
+	told: func(f job.Figures) string { return fmt.Sprintf("%s; %.0f failovers", messages(f), f[job.Kills]) },
+}
+
+var shards = fault{
+	profile: runner.Shards,
+	title:   "A Redis Cluster replaces its masters",
+	text: func(p result.Profile) string {
+		return setting(p.Job) + fmt.Sprintf(" The Redis is a Redis Cluster of three masters with a replica each. %d times a replica takes over: in turn as an "+
+			"operator asks (`CLUSTER FAILOVER`) and since its master was killed. The cluster calls it dead after 1.5 s. Each client must have each message that its own "+
+			"node has accepted, and each whose answer counted all nodes.", p.Job.Rounds)
+	},
+	limits: append([]limit{
+		none(job.Gone, "clients that lost their connection"),
+		{job.Planned, 15, "seconds until everyone heard everyone again, planned"},
+		{job.Resumed, 20, "seconds until everyone heard everyone again, killed"},
+	}, delivered...),
+	told: func(f job.Figures) string { return fmt.Sprintf("%s; %.0f failovers", messages(f), f[job.Kills]) },
+}
+
 var rolling = fault{
 	profile: runner.Rolling,
 	title:   "A rolling restart",

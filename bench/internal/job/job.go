@@ -57,6 +57,16 @@ const (
 	KillRedis Kind = "kill-redis"
 	// Freeze stops a server of a cluster for a while.
 	Freeze Kind = "freeze"
+	// Network has the network between the servers of a cluster and their Redis fail.
+	Network Kind = "network"
+	// Refusals has the Redis of a cluster refuse commands.
+	Refusals Kind = "refusals"
+	// Sentinel replaces the Redis of a cluster, as sentinels do.
+	Sentinel Kind = "sentinel"
+	// RedisCluster replaces servers of the Redis Cluster that servers meet on.
+	RedisCluster Kind = "redis-cluster"
+	// KillPairs kills all servers of a cluster but one within two seconds.
+	KillPairs Kind = "kill-pairs"
 	// Rolling restarts all servers of a cluster in good order, one after the other.
 	Rolling Kind = "rolling"
 	// Membership changes who is in which room of a cluster, and compares that with a model.
@@ -66,7 +76,7 @@ const (
 // OfCluster reports whether a job is about several servers, which it starts itself.
 func (k Kind) OfCluster() bool {
 	switch k {
-	case Cluster, KillNodes, KillRedis, Freeze, Rolling, Membership:
+	case Cluster, KillNodes, KillRedis, Freeze, Network, Refusals, Sentinel, RedisCluster, KillPairs, Rolling, Membership:
 		return true
 	default:
 		return false
@@ -338,6 +348,10 @@ const (
 	Spinning = "spinning"      // CPU of all servers while Redis was away and nothing to do, percent of one processor
 	Ops      = "operations"    // changes of membership
 	Wrong    = "wrong_answers" // to them
+	Planned  = "planned_s"     // until everyone heard everyone again after a failover that was asked for, at the most
+	Told     = "told_s"        // until backends had heard of the end of all clients of killed servers, at the most
+	Ends     = "ends"          // clients of killed servers that backends were to hear of
+	Unsaid   = "ends_unsaid"   // of these, those that backends didn't hear of
 	Apart    = "members_apart" // sockets whose rooms are not those of the model, by all servers together
 )
 

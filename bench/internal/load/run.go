@@ -67,6 +67,16 @@ func Run(ctx context.Context, j *job.Job, connected func()) (job.Figures, error)
 		return runKillRedis(ctx, j)
 	case job.Freeze:
 		return runFreeze(ctx, j)
+	case job.Network:
+		return runNetwork(ctx, j)
+	case job.Refusals:
+		return runRefusals(ctx, j)
+	case job.Sentinel:
+		return runSentinel(ctx, j)
+	case job.RedisCluster:
+		return runRedisCluster(ctx, j)
+	case job.KillPairs:
+		return runKillPairs(ctx, j)
 	case job.Rolling:
 		return runRolling(ctx, j)
 	case job.Membership:

@@ -24,7 +24,23 @@ type trouble struct {
 // runTrouble has clients at all servers of a cluster get messages from all servers while happen does its worst, and then
 // judges what they have got.
 func runTrouble(ctx context.Context, j *job.Job, v verdict, happen func(*trouble, context.Context) error) (f job.Figures, err error) {
+	return runTroubleOn(ctx, j, nil, v, happen)
+}
+
+// runTroubleOn is runTrouble with servers that meet elsewhere than on the job's Redis.
+func runTroubleOn(
+	ctx context.Context, j *job.Job, b backing, v verdict, happen func(*trouble, context.Context) error,
+) (f job.Figures, err error) {
 	t := &trouble{job: j, figures: job.Figures{}}
+	if b != nil {
+		if err := b.start(ctx, j); err != nil {
+			return nil, err
+		}
+		defer b.stop()
+		for i := range j.Servers[1:] {
+			meetAt(&j.Servers[1+i], b.url(i))
+		}
+	}
 	if t.stage, err = newStage(ctx, j); err != nil {
 		return nil, err
 	}

@@ -15,6 +15,9 @@ type verdict struct {
 	// owed says whether a message that was accepted is owed to a client that was connected all the while, though its report
 	// was not complete.
 	owed func(emission, *span) bool
+	// excused says that a client need not be counted, since its server was taken for lost while it had no way to say otherwise;
+	// nil for never.
+	excused func(emission, *span) bool
 	// grace is how long before the end of a connection what was accepted may be lost with it.
 	grace time.Duration
 
@@ -91,6 +94,9 @@ func (v *verdict) span(client int, s *span) {
 			return
 		}
 		if !s.to.IsZero() && e.answered.Add(v.grace).After(s.to) {
+			continue
+		}
+		if v.excused != nil && v.excused(e, s) {
 			continue
 		}
 		v.due[i]++

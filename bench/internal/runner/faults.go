@@ -29,6 +29,11 @@ const (
 	KillNodes  = "kill-nodes"
 	KillRedis  = "kill-redis"
 	Frozen     = "frozen"
+	KillPairs  = "kill-pairs"
+	Network    = "network"
+	Refusals   = "refusals"
+	Failover   = "sentinel"
+	Shards     = "redis-cluster"
 	Rolling    = "rolling"
 	Membership = "membership"
 )
@@ -85,6 +90,11 @@ func FaultPlan() Plan {
 			{Name: KillNodes, Runs: 1, Job: job.Job{Kind: job.KillNodes, Clients: 20, Every: 10 * time.Millisecond, Rounds: 200}},
 			{Name: KillRedis, Runs: 1, Job: job.Job{Kind: job.KillRedis, Clients: 20, Every: 10 * time.Millisecond, Rounds: 100}},
 			{Name: Frozen, Runs: 1, Job: job.Job{Kind: job.Freeze, Clients: 20, Every: 10 * time.Millisecond, Rounds: 2}},
+			{Name: KillPairs, Runs: 1, Job: job.Job{Kind: job.KillPairs, Clients: 20, Every: 10 * time.Millisecond, Rounds: 6}},
+			{Name: Network, Runs: 1, Job: job.Job{Kind: job.Network, Clients: 20, Every: 10 * time.Millisecond, Rounds: 2}},
+			{Name: Refusals, Runs: 1, Job: job.Job{Kind: job.Refusals, Clients: 20, Every: 10 * time.Millisecond, Rounds: 2}},
+			{Name: Failover, Runs: 1, Job: job.Job{Kind: job.Sentinel, Clients: 20, Every: 10 * time.Millisecond, Rounds: 4}},
+			{Name: Shards, Runs: 1, Job: job.Job{Kind: job.RedisCluster, Clients: 20, Every: 10 * time.Millisecond, Rounds: 4}},
 			{Name: Rolling, Runs: 1, Job: job.Job{Kind: job.Rolling, Clients: 60, Every: 10 * time.Millisecond}, Args: drain},
 			{Name: Membership, Runs: 1, Job: job.Job{Kind: job.Membership, Clients: 20, Calls: 1000}},
 		},
@@ -128,6 +138,11 @@ func QuickFaultPlan() Plan {
 			{Name: KillNodes, Runs: 1, Job: job.Job{Kind: job.KillNodes, Clients: 5, Every: 10 * time.Millisecond, Rounds: 6}},
 			{Name: KillRedis, Runs: 1, Job: job.Job{Kind: job.KillRedis, Clients: 5, Every: 10 * time.Millisecond, Rounds: 3}},
 			{Name: Frozen, Runs: 1, Job: job.Job{Kind: job.Freeze, Clients: 5, Every: 10 * time.Millisecond, Rounds: 1}},
+			{Name: KillPairs, Runs: 1, Job: job.Job{Kind: job.KillPairs, Clients: 5, Every: 10 * time.Millisecond, Rounds: 1}},
+			{Name: Network, Runs: 1, Job: job.Job{Kind: job.Network, Clients: 5, Every: 10 * time.Millisecond, Rounds: 1}},
+			{Name: Refusals, Runs: 1, Job: job.Job{Kind: job.Refusals, Clients: 5, Every: 10 * time.Millisecond, Rounds: 1}},
+			{Name: Failover, Runs: 1, Job: job.Job{Kind: job.Sentinel, Clients: 5, Every: 10 * time.Millisecond, Rounds: 2}},
+			{Name: Shards, Runs: 1, Job: job.Job{Kind: job.RedisCluster, Clients: 5, Every: 10 * time.Millisecond, Rounds: 2}},
 			{Name: Rolling, Runs: 1, Job: job.Job{Kind: job.Rolling, Clients: 10, Every: 10 * time.Millisecond}, Args: drain},
 			{Name: Membership, Runs: 1, Job: job.Job{Kind: job.Membership, Clients: 5, Calls: 100}},
 		},

@@ -213,7 +213,7 @@ func (u *unpickler) long(raw []byte) pickled {
 	}
 	n := new(big.Int).SetBytes(wide)
 	if len(wide) > 0 && wide[0] >= 0x80 {
-		n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(wide)))) //nolint:gosec // at most 255 bytes
+		n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(wide))))
 	}
 	return n
 }

@@ -88,7 +88,8 @@ func (m *pythonMessage) fromPickle(payload []byte) error {
 	}
 	j := &jsonWriter{out: []byte{'['}}
 	j.values(args, 1)
-	m.args, m.attachments = append(j.out, ']'), j.attachments
+	j.out = append(j.out, ']')
+	m.args, m.attachments = j.out, j.attachments
 	return j.err
 }
 

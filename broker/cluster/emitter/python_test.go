@@ -47,7 +47,7 @@ func TestPythonPublisher(t *testing.T) {
 	go func() { bus.Listen(ctx, emitter.Patterns(emitter.DefaultKey, "/", "/chat"), in); close(done) }()
 	defer func() { stop(); <-done }()
 	awaitState(t, in, cluster.Connected)
-	python := exec.CommandContext(ctx, "/usr/bin/python3", "testdata/publish.py", strconv.Itoa(server.Port)) //nolint:gosec // a test's own
+	python := exec.CommandContext(ctx, "/usr/bin/python3", "testdata/publish.py", strconv.Itoa(server.Port))
 	if out, err := python.CombinedOutput(); err != nil {
 		t.Fatalf("publish.py: %v (python3-socketio and python3-redis are needed, run `make deps`)\n%s", err, out)
 	}

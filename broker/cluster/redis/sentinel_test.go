@@ -41,7 +41,7 @@ func TestSentinels(t *testing.T) {
 			if i > 3000 {
 				t.Fatalf("%s: no answer is complete again", change.name)
 			}
-			time.Sleep(10 * time.Millisecond)
+			<-time.After(10 * time.Millisecond)
 		}
 	}
 	complete := r.stop()
