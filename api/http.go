@@ -28,9 +28,8 @@ func (s *Server) newHTTPHandler(cfg Config, bodyTime time.Duration) http.Handler
 	mux.Handle("/openapi.json", apiHeaders(get(serveOpenAPI)))
 	mux.Handle("/livez", apiHeaders(get(serveLive)))
 	mux.Handle("/readyz", apiHeaders(get(s.serveReady)))
-	if cfg.Gatherer != nil {
-		scrape := promhttp.HandlerFor(cfg.Gatherer, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes})
-		mux.Handle("/metrics", apiHeaders(ownHost(get(scrape.ServeHTTP))))
+	if cfg.Gatherer != nil && !cfg.MetricsApart {
+		mux.Handle("/metrics", metricsHandler(cfg))
 	}
 	if cfg.Console != nil {
 		mux.Handle("/", ownHost(cfg.Console))
@@ -42,6 +41,24 @@ func (s *Server) newHTTPHandler(cfg Config, bodyTime time.Duration) http.Handler
 		handler = s.requireClientCert(mux)
 	}
 	return serverHeaders(cfg.Version, s.recoverHTTP(limitWriteTime(writeTimeout, limitBodyTime(bodyTime, handler))))
+}
+
+// newMetricsHandler puts together what a listener for metrics alone serves: no
+// part of the API, so that who may scrape need not be able to call.
+func (s *Server) newMetricsHandler(cfg Config) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/livez", apiHeaders(get(serveLive)))
+	mux.Handle("/readyz", apiHeaders(get(s.serveReady)))
+	if cfg.Gatherer != nil {
+		mux.Handle("/metrics", metricsHandler(cfg))
+	}
+	mux.Handle("/", apiHeaders(http.HandlerFunc(NotFound)))
+	return serverHeaders(cfg.Version, s.recoverHTTP(limitWriteTime(writeTimeout, limitBodyTime(bodyTimeout, mux))))
+}
+
+func metricsHandler(cfg Config) http.Handler {
+	scrape := promhttp.HandlerFor(cfg.Gatherer, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes})
+	return apiHeaders(ownHost(get(scrape.ServeHTTP)))
 }
 
 // requireClientCert refuses who has shown no certificate, before anything of

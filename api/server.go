@@ -100,6 +100,9 @@ type Config struct {
 	Metrics prometheus.Registerer
 	// Gatherer is what /metrics shows; nil means that there is no /metrics.
 	Gatherer prometheus.Gatherer
+	// MetricsApart leaves /metrics out of [Server.HTTPHandler], for
+	// [Server.MetricsHandler] to serve it alone.
+	MetricsApart bool
 }
 
 // maxListing is how many times larger arguments may be as a protobuf list than
@@ -145,6 +148,7 @@ type Server struct {
 	health   *health.Server
 	gateway  *gateway
 	handler  http.Handler
+	scrapes  http.Handler
 	stopping chan struct{} // closed by Shutdown
 
 	calls, streams atomic.Int64 // under way
@@ -195,6 +199,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s.handler = s.newHTTPHandler(cfg, bodyTimeout)
+	s.scrapes = s.newMetricsHandler(cfg)
 	return s, nil
 }
 
@@ -257,6 +262,10 @@ func (s *Server) Serve(listener net.Listener) error {
 // makes the [http.Server] sets its time-outs, and shuts it down before
 // [Server.Shutdown].
 func (s *Server) HTTPHandler() http.Handler { return s.handler }
+
+// MetricsHandler returns the handler of a listener of its own for /metrics, /livez
+// and /readyz. It needs no key, and no certificate.
+func (s *Server) MetricsHandler() http.Handler { return s.scrapes }
 
 // Load returns how many calls and how many streams are under way, REST included.
 func (s *Server) Load() (calls, streams int) { return int(s.calls.Load()), int(s.streams.Load()) }

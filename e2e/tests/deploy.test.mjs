@@ -27,11 +27,21 @@ test("Kubernetes' configuration is one, and gives a node the time that it needs"
   const seconds = (text) => Number(/^(?:(\d+)m)?(\d+)s$/.exec(text).slice(1).reduce((sum, n) => sum * 60 + Number(n ?? 0), 0));
   const manifest = read('kubernetes/deployment.yaml');
   const number = (key) => Number(new RegExp(`${key}: (\\d+)`).exec(manifest)[1]);
-  const { drain_timeout: drain, grpc_listen: grpc, http_listen: http } = JSON.parse(stdout);
+  const { drain_timeout: drain, grpc_listen: grpc, http_listen: http, metrics_listen: metrics } = JSON.parse(stdout);
   assert.ok(number('terminationGracePeriodSeconds') > number('seconds') + seconds(drain) + 12);
-  for (const [name, addr] of Object.entries({ grpc, http })) {
+  for (const [name, addr] of Object.entries({ grpc, http, metrics })) {
     assert.match(manifest, new RegExp(`name: ${name}, containerPort: ${addr.slice(1)}`));
   }
+});
+
+test('Prometheus reaches the metrics and nothing else', () => {
+  const rules = read('kubernetes/networkpolicy.yaml').split(/^    - (?=from:|ports:)/m).slice(1);
+  const portsOf = (rule) => [...rule.matchAll(/\{port: (\w+)\}/g)].map(([, port]) => port);
+  const may = (label) => rules.filter((rule) => rule.includes(label)).flatMap(portsOf);
+  assert.deepEqual(may('name: prometheus}'), ['metrics']);
+  assert.deepEqual(may('sala-access: control}'), ['grpc', 'http']);
+  assert.deepEqual(rules.filter((rule) => !rule.includes('from:')).flatMap(portsOf), ['public']);
+  assert.match(read('kubernetes/deployment.yaml'), /prometheus\.io\/port: "9092"/);
 });
 
 test('probes ask for what is there', async (t) => {

@@ -40,8 +40,9 @@ type App struct {
 	public  *listener
 	grpc    *listener
 	http    *listener
-	places  int64  // connections that the public listener may have
-	steps   []step // run in reverse order by Stop
+	metrics *listener // nil if http serves them
+	places  int64     // connections that the public listener may have
+	steps   []step    // run in reverse order by Stop
 	reloads *reloads
 	poll    time.Duration // how often certificates are looked at
 
@@ -53,7 +54,7 @@ type App struct {
 // served before Start. Its error is a *[config.Error] if the configuration is
 // wrong.
 func New(ctx context.Context, cfg *config.Config, log *slog.Logger, out io.Writer, version string) (*App, error) {
-	a := &App{cfg: cfg, log: log, out: out, version: version, poll: certificatePoll, failed: make(chan error, 3)}
+	a := &App{cfg: cfg, log: log, out: out, version: version, poll: certificatePoll, failed: make(chan error, 4)}
 	if err := a.assemble(ctx); err != nil {
 		a.Stop(ctx)
 		return nil, err
@@ -73,16 +74,8 @@ func Check(ctx context.Context, cfg *config.Config) error {
 }
 
 func (a *App) assemble(ctx context.Context) error {
-	for _, l := range []struct {
-		bound **listener
-		from  config.Listener
-	}{{&a.public, a.cfg.Public}, {&a.grpc, a.cfg.GRPC}, {&a.http, a.cfg.HTTP}} {
-		bound, err := bind(ctx, l.from)
-		if err != nil {
-			return err
-		}
-		a.onStop(l.from.Name+" listener", stopGrace, bound.close)
-		*l.bound = bound
+	if err := a.bindAll(ctx); err != nil {
+		return err
 	}
 	options, page := a.cfg.Broker, http.Handler(nil)
 	options.MemoryLimit = a.setLimits()
@@ -93,6 +86,9 @@ func (a *App) assemble(ctx context.Context) error {
 	}, a.log)
 	a.http.guardCallers(a.log)
 	a.grpc.guardCallers(a.log)
+	if a.metrics != nil {
+		a.metrics.guardCallers(a.log)
+	}
 	if a.cfg.Flags.Dev {
 		options.AllowedOrigins = slices.Concat(options.AllowedOrigins, a.pageOrigins())
 		page = console.Handler(console.Config{PublicPort: a.public.port(), PublicTLS: a.public.tls != nil, Path: options.Path, Version: a.version})
@@ -108,6 +104,26 @@ func (a *App) assemble(ctx context.Context) error {
 	return nil
 }
 
+// bindAll binds the listeners that there are to be.
+func (a *App) bindAll(ctx context.Context) error {
+	wanted := []struct {
+		bound **listener
+		from  *config.Listener
+	}{{&a.public, &a.cfg.Public}, {&a.grpc, &a.cfg.GRPC}, {&a.http, &a.cfg.HTTP}, {&a.metrics, a.cfg.Metrics}}
+	for _, l := range wanted {
+		if l.from == nil {
+			continue
+		}
+		bound, err := bind(ctx, *l.from)
+		if err != nil {
+			return err
+		}
+		a.onStop(l.from.Name+" listener", stopGrace, bound.close)
+		*l.bound = bound
+	}
+	return nil
+}
+
 // build makes the broker, has it take part in its cluster if run says so, and
 // makes the control API.
 func (a *App) build(ctx context.Context, options broker.Options, page http.Handler, run bool) error {
@@ -120,7 +136,11 @@ func (a *App) build(ctx context.Context, options broker.Options, page http.Handl
 			return fmt.Errorf("registering the metrics of a key set: %w", err)
 		}
 	}
-	if a.reloads, err = newReloads(registry, a.cfg.Public, a.cfg.GRPC, a.cfg.HTTP); err != nil {
+	listeners := []config.Listener{a.cfg.Public, a.cfg.GRPC, a.cfg.HTTP}
+	if a.cfg.Metrics != nil {
+		listeners = append(listeners, *a.cfg.Metrics)
+	}
+	if a.reloads, err = newReloads(registry, listeners...); err != nil {
 		return err
 	}
 	options.Logger, options.Metrics, options.Version = a.log, registry, a.version
@@ -155,6 +175,7 @@ func (a *App) build(ctx context.Context, options broker.Options, page http.Handl
 		Logger:          a.log,
 		Metrics:         registry,
 		Gatherer:        registry,
+		MetricsApart:    a.cfg.Metrics != nil,
 	})
 	if err != nil {
 		return errors.Join(fmt.Errorf("the control API can't start: %w", err), a.broker.Shutdown(ctx))
@@ -172,7 +193,7 @@ func (a *App) build(ctx context.Context, options broker.Options, page http.Handl
 func (a *App) newRegistry() (*prometheus.Registry, error) {
 	registry := prometheus.NewRegistry()
 	own := []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})}
-	for _, l := range []*listener{a.public, a.grpc, a.http} {
+	for _, l := range []*listener{a.public, a.grpc, a.http, a.metrics} {
 		if l != nil { // or else nothing listens
 			own = append(own, l.gate.collectors(l.name)...)
 		}
@@ -191,6 +212,10 @@ func (a *App) newRegistry() (*prometheus.Registry, error) {
 func (a *App) serveHTTP() {
 	a.http.server = newServer(a.api.HTTPHandler(), a.log)
 	a.http.server.ConnContext = a.api.ConnContext
+	if a.metrics != nil {
+		a.metrics.server = newServer(a.api.MetricsHandler(), a.log)
+		a.onStop("metrics HTTP server", stopGrace, a.metrics.shutdown)
+	}
 	a.onStop("control HTTP server", stopGrace, a.http.shutdown)
 	a.public.server = newServer(a.publicHandler(), a.log)
 	a.public.server.MaxHeaderBytes += int(a.cfg.Flags.MaxToken) // which may be in the URL
@@ -229,6 +254,9 @@ func (a *App) ready() error {
 func (a *App) Start() {
 	a.serve(a.public, a.public.serveHTTP)
 	a.serve(a.http, a.http.serveHTTP)
+	if a.metrics != nil {
+		a.serve(a.metrics, a.metrics.serveHTTP)
+	}
 	a.serve(a.grpc, func() error { return a.api.Serve(a.grpc.tlsOrPlain()) })
 }
 

@@ -25,6 +25,8 @@ type Config struct {
 	DevKey string
 	// Public, GRPC and HTTP are the listeners.
 	Public, GRPC, HTTP Listener
+	// Metrics is the listener for metrics alone; nil if HTTP serves them.
+	Metrics *Listener
 	// Cluster is how the node meets others; nil if it is alone.
 	Cluster *Cluster
 	// Notes say what is odd but no error.
@@ -43,6 +45,7 @@ func (f *Flags) Build() (*Config, error) {
 	ring, sets := f.readTokens(&p)
 	c.KeySets = sets
 	c.Public, c.GRPC, c.HTTP = f.listeners(&p)
+	c.Metrics = f.metricsListener(&p)
 	c.Cluster = f.cluster(&p)
 	f.checkNumbers(&p)
 	f.Namespaces = splitCommas(f.Namespaces)

@@ -16,9 +16,12 @@ const GRPCFlag = "--grpc-listen"
 // HTTPFlag is the Flag of the listener for REST.
 const HTTPFlag = "--http-listen"
 
+// MetricsFlag is the Flag of the listener for metrics alone.
+const MetricsFlag = "--metrics-listen"
+
 // Listener is where one of the listeners is to listen, and how.
 type Listener struct {
-	// Name is what logs call it: public, grpc or http.
+	// Name is what logs call it: public, grpc, http or metrics.
 	Name string
 	// Flag is the flag that sets the address.
 	Flag string
@@ -64,6 +67,24 @@ func (f *Flags) HTTPListener() (Listener, error) {
 	l.TLS, err = f.controlTLS("http/1.1")
 	p.add(err)
 	return l, p.err()
+}
+
+// metricsListener returns nil if there is none. It may be reached from anywhere,
+// since no key crosses the network, and asks for no certificate.
+func (f *Flags) metricsListener(p *problems) *Listener {
+	if f.MetricsListen == "" {
+		return nil
+	}
+	l := &Listener{Name: "metrics", Flag: MetricsFlag, Addr: f.MetricsListen}
+	p.add(l.check(true))
+	var err error
+	l.TLS, err = loadTLS("--control-tls-cert", "--control-tls-key", certs.Options{
+		Cert: string(f.ControlTLSCert), Key: string(f.ControlTLSKey), Protocol: "http/1.1",
+	})
+	if f.ControlTLSCert != "" && f.ControlTLSKey != "" { // or it has been said already
+		p.add(err)
+	}
+	return l
 }
 
 func (f *Flags) httpListener() Listener {

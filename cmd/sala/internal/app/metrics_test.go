@@ -1,0 +1,47 @@
+package app
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"testing"
+
+	"github.com/salabroker/sala/cmd/sala/internal/config"
+)
+
+// TestMetricsListener has metrics on a listener of their own, and nothing of the
+// API there.
+func TestMetricsListener(t *testing.T) {
+	cfg := testConfig(t, func(f *config.Flags) { f.MetricsListen = "127.0.0.1:0" })
+	a, err := New(t.Context(), cfg, slog.New(slog.DiscardHandler), io.Discard, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Start()
+	defer a.Stop(t.Context())
+	for url, want := range map[string]int{
+		a.metrics.url() + "/metrics":      http.StatusOK,
+		a.metrics.url() + "/livez":        http.StatusOK,
+		a.metrics.url() + "/readyz":       http.StatusOK,
+		a.metrics.url() + "/v1/rooms":     http.StatusNotFound,
+		a.metrics.url() + "/openapi.json": http.StatusNotFound,
+		a.metrics.url() + "/":             http.StatusNotFound,
+		a.http.url() + "/livez":           http.StatusOK,
+		a.http.url() + "/metrics":         http.StatusNotFound,
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer "+cfg.DevKey)
+		request.Close = true
+		response, err := http.DefaultTransport.RoundTrip(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("%s: %d, want %d", url, response.StatusCode, want)
+		}
+	}
+}
