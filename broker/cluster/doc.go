@@ -20,6 +20,15 @@
 // At the other nodes the bus puts it into a bounded inbox, from which one
 // goroutine opens the envelopes and calls [Handler.Deliver], one at a time.
 //
+// # Who has heard it
+//
+// With a publication whose answers are waited for, the bus says how many
+// subscribers got it and which of the nodes are absent. Those are missing by name,
+// and as many answers as there are subscribers are waited for; see
+// [Mesh.PublishReported]. Nodes whose clock keeps them apart are missing as well
+// ([Mesh.Refused]). A node that doesn't hear its own heartbeats is disconnected, whatever its
+// bus says ([Mesh.State], [Mesh.Trouble]).
+//
 // # Order
 //
 // What one node publishes arrives in the order of its Publish calls, as long as
