@@ -2,7 +2,9 @@ package clustertest
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -111,6 +113,24 @@ func (m *member) hear(channels ...string) {
 	for _, channel := range channels {
 		m.effective(m.Subscribe(channel))
 	}
+}
+
+// settle returns once all changes of subscriptions before it have been carried out,
+// which they are in order in each partition.
+func (m *member) settle() {
+	m.t.Helper()
+	m.hear(barriers("")...)
+}
+
+// barriers returns a name in each partition of channels that begin with prefix,
+// without that. No two calls return the same.
+func barriers(prefix string) []string {
+	names := make(map[int]string)
+	for len(names) < cluster.Partitions {
+		name := "barrier" + rand.Text()
+		names[cluster.PartitionOf(prefix+name)] = name
+	}
+	return slices.Collect(maps.Values(names))
 }
 
 func (m *member) effective(effective <-chan struct{}) {

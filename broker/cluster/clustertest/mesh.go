@@ -120,11 +120,11 @@ func testPublish(t *testing.T, n Network) {
 
 	// An interest ends with the last who has it.
 	b.Drop(room)
-	b.Want(cluster.UserTopic("/", "barrier"))
+	b.settle()
 	publish(cluster.Route{Topic: room}, "again")
 	b.AwaitPayloads("to the room", "to everyone", "again")
 	b.Drop(room)
-	b.Want(cluster.UserTopic("/", "another"))
+	b.settle()
 	publish(cluster.Route{Topic: room}, "nobody's")
 	if result, err := a.PublishReported(within(t, patience), cluster.Route{Topic: room}, nil); err != nil || len(result.Replies) != 0 {
 		t.Errorf("a room that nobody wants any more: %+v, %v", result, err)

@@ -211,6 +211,14 @@ func (n *Node) Want(topic cluster.Topic) {
 	}
 }
 
+// settle returns once all changes of interests before it are effective.
+func (n *Node) settle() {
+	n.t.Helper()
+	for _, name := range barriers("sala:topic:") {
+		n.Want(cluster.Topic(name))
+	}
+}
+
 // observer counts what a node loses.
 type observer struct{ n *Node }
 

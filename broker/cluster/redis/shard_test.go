@@ -110,3 +110,69 @@ func shardFails(t *testing.T, servers []*clustertest.Redis, failed int, fail, me
 
 // patience is longer than anything takes.
 const patience = 20 * time.Second
+
+// TestNodeLosesAServer: one node can't reach one server of a Redis Cluster. It is missing
+// by name, from the first call on, where it would have to hear by that server, and
+// takes part where it doesn't.
+func TestNodeLosesAServer(t *testing.T) {
+	servers := clustertest.StartCluster(t)
+	const gone = 1
+	for _, server := range servers {
+		server.Must("ACL SETUSER apart on >secret ~* &* +@all")
+	}
+	start := func(url string) *clustertest.Node {
+		id := cluster.NewNodeID()
+		for serverOf(t, servers, "sala:node:"+string(id)) == gone {
+			id = cluster.NewNodeID() // an answer needs the asker's own channel
+		}
+		return clustertest.StartNode(t, cluster.Options{Bus: bus(t, url), ID: id})
+	}
+	a, b := start(servers[0].URL()), start(servers[0].URL())
+	apart := start(strings.Replace(servers[0].URL(), "//", "//apart:secret@", 1))
+	for _, node := range []*clustertest.Node{a, b, apart} {
+		node.AwaitNodes(a, b, apart)
+	}
+	var there, elsewhere cluster.Topic
+	for i := 0; there == "" || elsewhere == ""; i++ {
+		topic := cluster.RoomTopic("/", strconv.Itoa(i))
+		b.Want(topic)
+		apart.Want(topic)
+		if serverOf(t, servers, "sala:topic:"+string(topic)) == gone {
+			there = topic
+		} else {
+			elsewhere = topic
+		}
+	}
+	publish := func(topic cluster.Topic) cluster.Result {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		result, err := a.PublishReported(ctx, cluster.Route{Topic: topic}, []byte("1"))
+		if err != nil {
+			t.Fatalf("PublishReported: %v", err)
+		}
+		return result
+	}
+	for _, topic := range []cluster.Topic{there, elsewhere} {
+		if result := publish(topic); len(result.Replies) != 2 || result.Partial() {
+			t.Fatalf("before: %+v", result)
+		}
+	}
+	servers[gone].Must("ACL SETUSER apart off")
+	servers[gone].Must("CLIENT KILL USER apart")
+	if result := publish(there); len(result.Replies) != 1 || len(result.Missing) != 1 || result.Missing[0] != apart.ID() {
+		t.Errorf("where it can't hear: %+v, want %s missing", result, apart.ID())
+	}
+	if result := publish(elsewhere); len(result.Replies) != 2 || result.Partial() {
+		t.Errorf("where it can: %+v", result)
+	}
+	apart.Await("the node to find out", func() bool { return apart.Trouble() != nil })
+	if apart.State() != cluster.Connected {
+		t.Error("it takes all for gone")
+	}
+	servers[gone].Must("ACL SETUSER apart on")
+	apart.Await("the node to be back", func() bool { return apart.Trouble() == nil })
+	if result := publish(there); len(result.Replies) != 2 || result.Partial() {
+		t.Errorf("afterwards: %+v", result)
+	}
+}
