@@ -91,6 +91,10 @@ func (c *client) Text(message []byte) {
 
 // Binary implements [engine.Receiver].
 func (c *client) Binary(message []byte) {
+	if namespace, ok := packet.MsgpackConnect(message); ok && c.idle() {
+		c.refuseParser(namespace)
+		return
+	}
 	p, ok, err := c.decoder.Binary(message)
 	c.take(&p, len(message), ok, err)
 }
@@ -229,13 +233,18 @@ func (c *client) cut(err error) {
 // connection of one that doesn't stop asking. counted is how the metrics call
 // the reason.
 func (c *client) refuse(namespace, counted string, err *Error) {
+	frame := engine.NewFrame(packet.AppendConnectError(nil, namespace, connectError(err)))
+	c.refuseWith(frame, namespace, counted, err.Reason)
+}
+
+func (c *client) refuseWith(frame *engine.Frame, namespace, counted, reason string) {
 	c.b.metrics.refused(counted)
 	known := namespace
 	if _, ok := c.b.namespaces[namespace]; !ok {
 		known = "" // the client can have written anything there, its token too
 	}
-	c.b.log.Info("client refused", "namespace", known, "reason", err.Reason, "address", c.conn.RemoteAddress())
-	c.conn.Send(engine.NewFrame(packet.AppendConnectError(nil, namespace, connectError(err))), false)
+	c.b.log.Info("client refused", "namespace", known, "reason", reason, "address", c.conn.RemoteAddress())
+	c.conn.Send(frame, false)
 	c.mu.Lock()
 	c.refusals++
 	tooMany := c.refusals > maxRefusals
@@ -244,6 +253,17 @@ func (c *client) refuse(namespace, counted string, err *Error) {
 		c.conn.CloseAfterFlush(engine.ReasonForcedClose)
 	}
 }
+
+// refuseParser tells a client that speaks MessagePack that the broker doesn't. Without an answer that it understands, the
+// client would connect again and again.
+func (c *client) refuseParser(namespace string) {
+	const message = "the broker speaks the standard protocol; leave the option parser of the client out"
+	frame := engine.NewBinaryFrame(packet.AppendMsgpackConnectError(nil, namespace, ReasonUnknownParser, message))
+	c.refuseWith(frame, namespace, ReasonUnknownParser, ReasonUnknownParser)
+}
+
+// idle reports whether the client is in no namespace and no attachment is due.
+func (c *client) idle() bool { return c.waiting == nil && len(c.all()) == 0 }
 
 // attach lets enter add a socket, unless the connection has ended: then it
 // reports false. The error is enter's. enter is called in the same step, so

@@ -36,6 +36,7 @@ const (
 	ReasonNamespaceNotFound = "NAMESPACE_NOT_FOUND"
 	ReasonRoomNotFound      = "ROOM_NOT_FOUND"
 	ReasonSocketNotFound    = "SOCKET_NOT_FOUND"
+	ReasonUnknownParser     = "UNKNOWN_PARSER"
 	ReasonTokenRequired     = "TOKEN_REQUIRED"
 	ReasonNamespaceDenied   = "NAMESPACE_DENIED"
 	ReasonJoinDenied        = "JOIN_DENIED"

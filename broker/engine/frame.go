@@ -33,6 +33,13 @@ func NewFrame(text []byte, attachments ...[]byte) *Frame {
 	return f
 }
 
+// NewBinaryFrame encodes a binary message that belongs to no text.
+func NewBinaryFrame(data []byte) *Frame {
+	f := &Frame{wire: make([]byte, 0, maxHeaderSize+len(data))}
+	f.appendBinary(data)
+	return f
+}
+
 // inBase64 returns f for a client that can't read binary WebSocket frames: its attachments are text frames.
 func (f *Frame) inBase64() *Frame {
 	if len(f.attachments) == 0 {

@@ -333,13 +333,6 @@ func (c *client) write(message string) {
 
 func text(s string) *Frame { return NewFrame([]byte(s)) }
 
-// binaryFrame is a binary message that belongs to no text.
-func binaryFrame(data []byte) *Frame {
-	f := &Frame{wire: make([]byte, 0, maxHeaderSize+len(data))}
-	f.appendBinary(data)
-	return f
-}
-
 // eventually waits for a condition that no event announces.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()

@@ -82,7 +82,7 @@ func FuzzPayload(f *testing.F) {
 		var again [][]byte
 		err := parsePayload([]byte(payload), func(p packet) bool {
 			if p.binary {
-				again = append(again, binaryFrame(p.data).appendPayload(nil))
+				again = append(again, NewBinaryFrame(p.data).appendPayload(nil))
 			} else {
 				again = append(again, append([]byte{p.kind}, p.data...))
 			}

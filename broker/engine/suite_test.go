@@ -19,7 +19,7 @@ func TestProtocolSuite(t *testing.T) {
 			case "text":
 				ses.Send(text(e.value), false)
 			case "binary":
-				ses.Send(binaryFrame([]byte(e.value)), false)
+				ses.Send(NewBinaryFrame([]byte(e.value)), false)
 			}
 		})
 		return ses

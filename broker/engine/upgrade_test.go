@@ -208,7 +208,7 @@ func checkSequence(t *testing.T, got []string, messages int) {
 	for i := range messages {
 		if i%10 == 0 {
 			expect(fmt.Sprint("451-", i))
-			expect(fmt.Sprint("b:", i), string(binaryFrame(fmt.Append(nil, i)).appendPayload(nil)))
+			expect(fmt.Sprint("b:", i), string(NewBinaryFrame(fmt.Append(nil, i)).appendPayload(nil)))
 		} else {
 			expect(fmt.Sprint("42", i))
 		}
