@@ -22,6 +22,7 @@ need redis-server redis-server # the tests of clusters start their own
 need haproxy haproxy   # e2e runs the proxies of deploy/ in front of brokers
 need nginx nginx-light
 /usr/bin/python3 -c 'import socketio, redis' 2>/dev/null || packages+=(python3-socketio python3-redis) # publishes on a Redis in tests
+/usr/bin/python3 -c 'import socketio, aiohttp, requests, websocket' 2>/dev/null || packages+=(python3-socketio python3-aiohttp python3-requests python3-websocket) # Python's clients
 [[ -n "${CHROMIUM:-}" ]] || need chromium chromium
 compgen -G '/usr/share/fonts/*/inter/*' >/dev/null || packages+=(fonts-inter) # for the screenshots
 compgen -G '/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf' >/dev/null || packages+=(fonts-dejavu-core)

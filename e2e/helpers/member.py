@@ -1,0 +1,40 @@
+"""A python-socketio client that says what it hears, a JSON list on each line."""
+import asyncio
+import json
+import sys
+
+import socketio
+
+kind, url, token, transports = sys.argv[1:5]
+options = {"reconnection_delay": 0.1, "reconnection_delay_max": 0.2, "randomization_factor": 0}
+connection = {"auth": {"token": token}, "transports": transports.split(",")}
+
+
+def say(*words):
+    print(json.dumps(words), flush=True)
+
+
+def listen(client):
+    client.on("connect", lambda: say("connect", client.transport()))
+    client.on("disconnect", lambda: say("disconnect"))
+    client.on("sala:disconnect", lambda why: say("sala:disconnect", why))
+
+
+def run():
+    client = socketio.Client(**options)
+    listen(client)
+    client.connect(url, **connection)
+    client.wait()
+
+
+async def run_async():
+    client = socketio.AsyncClient(**options)
+    listen(client)
+    await client.connect(url, **connection)
+    await client.wait()
+
+
+if kind == "asyncio":
+    asyncio.run(run_async())
+else:
+    run()
