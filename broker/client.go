@@ -263,7 +263,7 @@ func (c *client) refuseParser(namespace string) {
 }
 
 // idle reports whether the client is in no namespace and no attachment is due.
-func (c *client) idle() bool { return c.waiting == nil && len(c.all()) == 0 }
+func (c *client) idle() bool { return c.held == nil && len(c.all()) == 0 }
 
 // attach lets enter add a socket, unless the connection has ended: then it
 // reports false. The error is enter's. enter is called in the same step, so
