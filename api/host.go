@@ -37,13 +37,18 @@ func isOverLoopback(r *http.Request) bool {
 }
 
 // isOwnHost reports whether hostport, of a request over loopback, is an address,
-// localhost, or the machine's name. HTTP/1.0 needs no Host, and no browser speaks it.
+// localhost, the machine's name, or one below .internal: nobody can register those,
+// and containers call the machine host.docker.internal. HTTP/1.0 needs no Host, and
+// no browser speaks it.
 func isOwnHost(hostport, own string) bool {
 	host, _, err := net.SplitHostPort(hostport)
 	if err != nil {
 		host = strings.Trim(hostport, "[]")
 	}
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	_, addrErr := netip.ParseAddr(host)
-	return addrErr == nil || host == "" || host == "localhost" || strings.HasSuffix(host, ".localhost") || host == strings.ToLower(own)
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	private := strings.HasSuffix(host, ".localhost") || strings.HasSuffix(host, ".internal")
+	return host == "" || host == "localhost" || private || host == strings.ToLower(own)
 }

@@ -15,7 +15,7 @@ func TestHosts(t *testing.T) {
 	h := start(t, &fakeBroker{}, func(c *Config) { c.Console = http.NotFoundHandler() })
 	for host, ok := range map[string]bool{
 		"": true, "localhost": true, "LOCALHOST:9091": true, "a.localhost": true, "127.0.0.1": true, "127.0.0.1:1": true, "[::1]:9091": true, "[::1]": true, "192.0.2.1": true, own: true, own + ":9091": true,
-		"evil.example": false, "evil.example:9091": false, "127.0.0.1.evil.example": false, "localhost.evil.example": false, "xlocalhost": false, "metrics.internal": false,
+		"evil.example": false, "evil.example:9091": false, "127.0.0.1.evil.example": false, "localhost.evil.example": false, "xlocalhost": false, "xinternal": false, "internal.evil.example": false, "host.docker.internal:9091": true,
 	} {
 		set := func(r *http.Request) { r.Host = host }
 		if host == "" {
