@@ -74,7 +74,7 @@ faults: build ## clients of bin/sala stall, vanish and attack, backends, nodes a
 
 .PHONY: faults-cluster
 faults-cluster: build ## only what happens to clusters, 8 minutes
-	@bench/faults -only kill-nodes,kill-redis,frozen,kill-pairs,network,refusals,sentinel,redis-cluster,rolling,membership $(FAULTFLAGS)
+	@bench/faults -only kill-nodes,kill-redis,frozen,kill-pairs,network,refusals,sentinel,redis-cluster,skew,rolling,membership $(FAULTFLAGS)
 
 .PHONY: soak
 soak: build ## 20 minutes of clients that come and go, attacks and faults: whether bin/sala grows; SOAKFLAGS="-duration 2m"

@@ -25,6 +25,9 @@ type ClusterOptions struct {
 	Keys [][]byte
 	// Address is where this node can be reached, for people.
 	Address string
+	// Now tells the time that messages to other nodes carry; by default [time.Now]. It is
+	// for tests of clocks that differ.
+	Now func() time.Time
 	// Emitters hears the official Socket.IO emitters, which the broker obeys then;
 	// nil for none. Whoever can publish to it is trusted.
 	Emitters EmitterListener
@@ -78,6 +81,7 @@ func (b *Broker) joinCluster(o *ClusterOptions) error {
 		ID:               cluster.NodeID(b.id),
 		Name:             o.Name,
 		Keys:             o.Keys,
+		Now:              o.Now,
 		Info:             func() cluster.Info { return b.clusterInfo(o.Address) },
 		Observer:         observer,
 		Logger:           b.log,

@@ -165,6 +165,21 @@ var shards = fault{
 	told: func(f job.Figures) string { return fmt.Sprintf("%s; %.0f failovers", messages(f), f[job.Kills]) },
 }
 
+var skewed = fault{
+	profile: runner.Skew,
+	title:   "A clock that is wrong",
+	text: func(p result.Profile) string {
+		return setting(p.Job) + fmt.Sprintf(" %d times the clock of one node is 45 s ahead for 8 s, so that nodes can't believe each other's messages. (That node is a "+
+			"program of the run's own around the same broker, whose clock can be set.) Each client must have each message that its own node has accepted, and each "+
+			"whose answer counted all nodes.", p.Job.Rounds)
+	},
+	limits: append([]limit{
+		none(job.Gone, "clients that lost their connection"),
+		{job.Resumed, 10, "seconds until everyone heard everyone again"},
+	}, delivered...),
+	told: messages,
+}
+
 var rolling = fault{
 	profile: runner.Rolling,
 	title:   "A rolling restart",

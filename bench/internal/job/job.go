@@ -65,6 +65,8 @@ const (
 	Sentinel Kind = "sentinel"
 	// RedisCluster replaces servers of the Redis Cluster that servers meet on.
 	RedisCluster Kind = "redis-cluster"
+	// Skew has the clock of a server of a cluster be wrong.
+	Skew Kind = "skew"
 	// KillPairs kills all servers of a cluster but one within two seconds.
 	KillPairs Kind = "kill-pairs"
 	// Rolling restarts all servers of a cluster in good order, one after the other.
@@ -76,7 +78,7 @@ const (
 // OfCluster reports whether a job is about several servers, which it starts itself.
 func (k Kind) OfCluster() bool {
 	switch k {
-	case Cluster, KillNodes, KillRedis, Freeze, Network, Refusals, Sentinel, RedisCluster, KillPairs, Rolling, Membership:
+	case Cluster, KillNodes, KillRedis, Freeze, Network, Refusals, Sentinel, RedisCluster, Skew, KillPairs, Rolling, Membership:
 		return true
 	default:
 		return false

@@ -194,7 +194,7 @@ func (s *sentinels) replace(ctx context.Context, kill bool) error {
 	master, replica := s.data[0], s.data[1]
 	if kill {
 		s.servers[master].Kill()
-	} else if _, err := redisCall(ctx, s.watch[0], "SENTINEL FAILOVER "+masterName); err != nil {
+	} else if err := redisCall(ctx, s.watch[0], "SENTINEL FAILOVER "+masterName); err != nil {
 		return err
 	}
 	s.data = []string{replica, master}
@@ -300,7 +300,7 @@ func (c *redisCluster) replace(ctx context.Context, kill bool) error {
 			continue
 		}
 		if !kill {
-			_, err = redisCall(ctx, address, "CLUSTER FAILOVER")
+			err = redisCall(ctx, address, "CLUSTER FAILOVER")
 			return errors.Join(err, c.promoted(ctx, address))
 		}
 		master := net.JoinHostPort(field(info, "master_host:"), field(info, "master_port:"))

@@ -75,6 +75,8 @@ func Run(ctx context.Context, j *job.Job, connected func()) (job.Figures, error)
 		return runSentinel(ctx, j)
 	case job.RedisCluster:
 		return runRedisCluster(ctx, j)
+	case job.Skew:
+		return runSkew(ctx, j)
 	case job.KillPairs:
 		return runKillPairs(ctx, j)
 	case job.Rolling:

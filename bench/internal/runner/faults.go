@@ -34,6 +34,7 @@ const (
 	Refusals   = "refusals"
 	Failover   = "sentinel"
 	Shards     = "redis-cluster"
+	Skew       = "skew"
 	Rolling    = "rolling"
 	Membership = "membership"
 )
@@ -95,6 +96,7 @@ func FaultPlan() Plan {
 			{Name: Refusals, Runs: 1, Job: job.Job{Kind: job.Refusals, Clients: 20, Every: 10 * time.Millisecond, Rounds: 2}},
 			{Name: Failover, Runs: 1, Job: job.Job{Kind: job.Sentinel, Clients: 20, Every: 10 * time.Millisecond, Rounds: 4}},
 			{Name: Shards, Runs: 1, Job: job.Job{Kind: job.RedisCluster, Clients: 20, Every: 10 * time.Millisecond, Rounds: 4}},
+			{Name: Skew, Runs: 1, Job: job.Job{Kind: job.Skew, Clients: 20, Every: 10 * time.Millisecond, Rounds: 2}},
 			{Name: Rolling, Runs: 1, Job: job.Job{Kind: job.Rolling, Clients: 60, Every: 10 * time.Millisecond}, Args: drain},
 			{Name: Membership, Runs: 1, Job: job.Job{Kind: job.Membership, Clients: 20, Calls: 1000}},
 		},
@@ -143,6 +145,7 @@ func QuickFaultPlan() Plan {
 			{Name: Refusals, Runs: 1, Job: job.Job{Kind: job.Refusals, Clients: 5, Every: 10 * time.Millisecond, Rounds: 1}},
 			{Name: Failover, Runs: 1, Job: job.Job{Kind: job.Sentinel, Clients: 5, Every: 10 * time.Millisecond, Rounds: 2}},
 			{Name: Shards, Runs: 1, Job: job.Job{Kind: job.RedisCluster, Clients: 5, Every: 10 * time.Millisecond, Rounds: 2}},
+			{Name: Skew, Runs: 1, Job: job.Job{Kind: job.Skew, Clients: 5, Every: 10 * time.Millisecond, Rounds: 1}},
 			{Name: Rolling, Runs: 1, Job: job.Job{Kind: job.Rolling, Clients: 10, Every: 10 * time.Millisecond}, Args: drain},
 			{Name: Membership, Runs: 1, Job: job.Job{Kind: job.Membership, Clients: 5, Calls: 100}},
 		},

@@ -1,0 +1,135 @@
+// Command skewed is a node of Sala whose clock can be wrong, for a fault run: at SIGUSR1 what it writes on messages
+// to other nodes is the time plus --skew, at the next one the right time again. It understands as much of the command
+// line of "sala serve" as the run says, and has its secrets from the same variables.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/salabroker/sala/api"
+	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/cluster/redis"
+	"github.com/salabroker/sala/broker/token"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "skewed:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	flags := flag.NewFlagSet("skewed", flag.ContinueOnError)
+	public := flags.String("listen", "", "where clients connect")
+	control := flags.String("grpc-listen", "", "where backends call")
+	rest := flags.String("http-listen", "", "where /readyz is")
+	redisURL := flags.String("redis-url", "", "where the other nodes are")
+	skew := flags.Duration("skew", time.Minute, "how wrong the clock can be")
+	flags.Duration("drain-timeout", 0, "not used")
+	if err := flags.Parse(os.Args[2:]); err != nil { // behind "serve"
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	clock := newClock(ctx, *skew)
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	bus, err := redis.New(redis.Options{URL: *redisURL, Logger: log})
+	if err != nil {
+		return err
+	}
+	keyring, err := token.NewKeyring(token.Options{Keys: []token.Key{{Secret: []byte(os.Getenv("SALA_JWT_SECRET"))}}})
+	if err != nil {
+		return err
+	}
+	b, err := broker.New(broker.Options{Tokens: keyring, Logger: log, Cluster: &broker.ClusterOptions{
+		Bus: bus, Keys: [][]byte{[]byte(os.Getenv("SALA_CLUSTER_KEY"))}, Now: clock.now,
+	}})
+	if err != nil {
+		return err
+	}
+	key, err := api.ParseKey(os.Getenv("SALA_API_KEY"))
+	if err != nil {
+		return err
+	}
+	server, err := api.New(api.Config{
+		Broker: b, Keys: []api.Key{key}, MaxMessageBytes: 1 << 20, Logger: log, Reaches: b.ClusterTrouble,
+	})
+	if err != nil {
+		return err
+	}
+	return serve(ctx, b, server, *public, *control, *rest)
+}
+
+// serve serves until ctx ends.
+func serve(ctx context.Context, b *broker.Broker, server *api.Server, public, control, rest string) error {
+	var listeners [3]net.Listener
+	for i, address := range []string{public, control, rest} {
+		var err error
+		if listeners[i], err = net.Listen("tcp", address); err != nil {
+			return err
+		}
+	}
+	var running sync.WaitGroup
+	clients := &http.Server{Handler: b.Handler(), ReadHeaderTimeout: time.Minute}
+	callers := &http.Server{Handler: server.HTTPHandler(), ReadHeaderTimeout: time.Minute}
+	running.Go(func() { _ = clients.Serve(listeners[0]) })
+	running.Go(func() { _ = server.Serve(listeners[1]) })
+	running.Go(func() { _ = callers.Serve(listeners[2]) })
+	meeting, leave := context.WithCancel(context.WithoutCancel(ctx))
+	var met error
+	running.Go(func() { met = b.Run(meeting) })
+	<-ctx.Done()
+	ending, cancel := context.WithTimeout(meeting, 2*time.Second)
+	defer cancel()
+	_ = b.Shutdown(ending) // what isn't sent by then is cut
+	_ = server.Shutdown(ending)
+	leave()
+	_ = clients.Close()
+	_ = callers.Close()
+	running.Wait()
+	return met
+}
+
+// clock is right or wrong.
+type clock struct {
+	wrong atomic.Bool
+	skew  time.Duration
+}
+
+func newClock(ctx context.Context, skew time.Duration) *clock {
+	c := &clock{skew: skew}
+	turn := make(chan os.Signal, 1)
+	signal.Notify(turn, syscall.SIGUSR1)
+	go func() {
+		defer signal.Stop(turn)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-turn:
+				c.wrong.Store(!c.wrong.Load())
+			}
+		}
+	}()
+	return c
+}
+
+func (c *clock) now() time.Time {
+	now := time.Now()
+	if c.wrong.Load() {
+		return now.Add(c.skew)
+	}
+	return now
+}
