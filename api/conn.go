@@ -6,9 +6,11 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/net/http2"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 
@@ -18,6 +20,18 @@ import (
 // maxGuestCallsOfConn bounds the calls of a connection that need no key, health
 // checks that are watched above all.
 const maxGuestCallsOfConn = 16
+
+const (
+	// maxOpenCalls bounds the calls of a connection of which its peer hasn't been
+	// sent the end: a peer that keeps to maxStreams has no more. gRPC itself counts
+	// those alone that are still carried out.
+	maxOpenCalls = maxStreams + 256
+	// unreadShare is which part of the memory limit the answers over gRPC may take
+	// that their callers don't read, and minUnread from how many bytes on a
+	// connection is closed for that.
+	unreadShare = 12
+	minUnread   = 1 << 20
+)
 
 // KeyedConn is a connection whose listener tells those that have shown a valid
 // key from others. The connections of a listener may implement it; below TLS they may
@@ -81,7 +95,7 @@ func (cc connCredentials) ServerHandshake(c net.Conn) (net.Conn, credentials.Aut
 	if c.LocalAddr().Network() == inMemoryNetwork {
 		return c, nil, nil
 	}
-	conn := &callerConn{Conn: c, server: cc.server, keyed: keyedConn(c)}
+	conn := &callerConn{Conn: c, server: cc.server, keyed: keyedConn(c), open: make(map[uint32]struct{})}
 	return conn, conn, nil
 }
 
@@ -112,8 +126,18 @@ type callerConn struct {
 	written    atomic.Int64 // bytes that earn the peer frames
 
 	// Used by the goroutine that reads.
+	preface int // bytes of the client's preface that have been read
+	read    frameScanner
 	frames  frameBudget
 	suspect bool // it had sent too much before anything of that was looked at
+
+	wrote frameScanner // used by the goroutine that writes
+
+	// Guarded by mu, which is held with no other lock.
+	mu     sync.Mutex
+	open   map[uint32]struct{} // calls of which the peer hasn't been sent the end
+	unread int64               // bytes of answers that haven't been written
+	closed bool
 }
 
 // AuthType implements credentials.AuthInfo.
@@ -156,14 +180,82 @@ func (c *callerConn) Read(b []byte) (int, error) {
 		c.suspect, c.frames.left = false, idleFrames
 	}
 	n, err := c.Conn.Read(b)
-	if c.frames.allow(b[:n], trusted, &c.written) {
-		return n, err
+	fresh := b[:n]
+	if c.preface < len(http2.ClientPreface) {
+		known := min(n, len(http2.ClientPreface)-c.preface)
+		c.preface += known
+		fresh = fresh[known:]
 	}
-	if trusted {
+	within, open := true, 0
+	c.read.scan(fresh, func(f frame) {
+		within = c.frames.take(f, trusted, &c.written) && within
+		open = max(open, c.received(f))
+	})
+	switch {
+	case open > maxOpenCalls:
+		return 0, c.abandon()
+	case within:
+		return n, err
+	case trusted:
 		return 0, c.cutOff()
 	}
 	c.suspect = true
 	return n, err
+}
+
+// received notes which calls begin, or are given up, and returns how many are
+// open.
+func (c *callerConn) received(f frame) int {
+	if f.kind != http2.FrameHeaders && f.kind != http2.FrameRSTStream {
+		return 0
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.kind == http2.FrameRSTStream {
+		c.end(f.stream)
+	} else {
+		c.open[f.stream] = struct{}{}
+	}
+	return len(c.open)
+}
+
+// end notes that nothing more is to be sent of a call. The caller holds mu.
+func (c *callerConn) end(stream uint32) {
+	delete(c.open, stream)
+	if len(c.open) == 0 { // what was to be sent of calls that were given up isn't
+		c.count(-c.unread)
+	}
+}
+
+// count adds to what the peer is to be sent. The caller holds mu.
+func (c *callerConn) count(bytes int64) {
+	if !c.closed {
+		c.unread += bytes
+		c.server.unread.Add(bytes)
+	}
+}
+
+// answer notes bytes that the peer is going to be sent. If it reads nothing while
+// answers take too much memory, the connection ends.
+func (c *callerConn) answer(bytes int) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	c.count(int64(bytes))
+	slow := c.unread > minUnread && c.server.unread.Load() > c.server.intake.maxUnread
+	c.mu.Unlock()
+	if slow {
+		_ = c.abandon() // the goroutine that reads hears of it
+		_ = c.Close()   // it can only have been closed before
+	}
+}
+
+// abandon returns why a connection ends whose peer doesn't read.
+func (c *callerConn) abandon() error {
+	c.server.metrics.refuse(refusedUnread)
+	c.server.log.Info("a gRPC connection was closed: its peer doesn't read the answers", slog.String("peer", c.RemoteAddr().String()))
+	return errUnread
 }
 
 // cutOff returns why the connection ends, which gRPC ends then.
@@ -176,9 +268,33 @@ func (c *callerConn) cutOff() error {
 
 var errIdleFrames = errors.New("too many frames that bring no call nearer")
 
+var errUnread = errors.New("the peer doesn't read the answers to its calls")
+
 // Write implements net.Conn.
 func (c *callerConn) Write(b []byte) (int, error) {
+	c.wrote.scan(b, func(f frame) {
+		ends := f.kind == http2.FrameHeaders && f.flags.Has(http2.FlagHeadersEndStream) || f.kind == http2.FrameRSTStream
+		if !ends && f.kind != http2.FrameData {
+			return
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if ends {
+			c.end(f.stream)
+		} else {
+			c.count(-min(int64(f.length), c.unread))
+		}
+	})
 	n, err := c.Conn.Write(b)
 	c.written.Add(int64(n))
 	return n, err
+}
+
+// Close implements net.Conn.
+func (c *callerConn) Close() error {
+	c.mu.Lock()
+	c.count(-c.unread)
+	c.closed = true
+	c.mu.Unlock()
+	return c.Conn.Close()
 }

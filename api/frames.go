@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/binary"
 	"sync/atomic"
 	"time"
 
@@ -29,65 +30,71 @@ const (
 	guestBytes = 64
 )
 
-const frameHeader = 9
+const frameHeaderBytes = 9
 
-// frameBudget follows the frames that a peer sends. One goroutine uses it.
+// frame is the header of an HTTP/2 frame.
+type frame struct {
+	kind   http2.FrameType
+	flags  http2.Flags
+	stream uint32
+	length int // of what follows
+}
+
+// frameScanner finds the frames in what goes over a connection, piece by piece.
+type frameScanner struct {
+	skip   int // bytes that are left of a frame
+	header [frameHeaderBytes]byte
+	has    int // bytes of the next header
+}
+
+// scan passes on the headers that b completes.
+func (s *frameScanner) scan(b []byte, found func(frame)) {
+	for len(b) > 0 {
+		if s.skip > 0 {
+			n := min(len(b), s.skip)
+			s.skip -= n
+			b = b[n:]
+			continue
+		}
+		n := copy(s.header[s.has:], b)
+		s.has += n
+		b = b[n:]
+		if s.has < frameHeaderBytes {
+			return
+		}
+		h := &s.header
+		s.has, s.skip = 0, int(h[0])<<16|int(h[1])<<8|int(h[2])
+		found(frame{http2.FrameType(h[3]), http2.Flags(h[4]), binary.BigEndian.Uint32(h[5:]) & (1<<31 - 1), s.skip})
+	}
+}
+
+// frameBudget bounds the frames that a peer sends. One goroutine uses it.
 type frameBudget struct {
 	started bool // the budget has been filled
 	left    int64
 	since   time.Time // when it was last filled
-	preface int       // bytes of the client's preface that have been read
-	skip    int       // bytes of the frame that is being read
-	header  [frameHeader]byte
-	has     int // bytes of the header
 }
 
-// allow takes in what the peer has sent, and reports whether that is still
+// take takes in a frame that the peer has sent, and reports whether that is still
 // within bounds. written counts what the peer was sent.
-func (f *frameBudget) allow(b []byte, trusted bool, written *atomic.Int64) bool {
-	if !f.started {
-		f.started, f.left, f.since = true, idleFrames, time.Now()
+func (b *frameBudget) take(f frame, trusted bool, written *atomic.Int64) bool {
+	if !b.started {
+		b.started, b.left, b.since = true, idleFrames, time.Now()
 	}
-	if f.preface < len(http2.ClientPreface) {
-		n := min(len(b), len(http2.ClientPreface)-f.preface)
-		f.preface += n
-		b = b[n:]
-	}
-	within := true
-	for len(b) > 0 {
-		if f.skip > 0 {
-			n := min(len(b), f.skip)
-			f.skip -= n
-			b = b[n:]
-			continue
-		}
-		n := copy(f.header[f.has:], b)
-		f.has += n
-		b = b[n:]
-		if f.has < frameHeader {
-			break
-		}
-		f.has = 0
-		f.skip = int(f.header[0])<<16 | int(f.header[1])<<8 | int(f.header[2])
-		f.left = min(f.left-f.cost(trusted), maxEarned)
-		if f.left < 0 && !f.refill(trusted, written) {
-			within = false // the rest has to be followed all the same
-		}
-	}
-	return within
+	b.left = min(b.left-f.cost(trusted), maxEarned)
+	return b.left >= 0 || b.refill(trusted, written)
 }
 
-// cost is what the frame costs that begins; what it earns is below zero.
-func (f *frameBudget) cost(trusted bool) int64 {
-	kind, flags := http2.FrameType(f.header[3]), http2.Flags(f.header[4])
+// cost is what a frame costs; what it earns is below zero.
+func (f frame) cost(trusted bool) int64 {
 	switch {
 	case !trusted:
-		return 1 + int64(f.skip/guestBytes)
-	case kind == http2.FrameHeaders:
+		return 1 + int64(f.length/guestBytes)
+	case f.kind == http2.FrameHeaders:
 		return -callFrames
-	case kind == http2.FrameData && f.skip >= smallPiece && !flags.Has(http2.FlagDataPadded):
+	case f.kind == http2.FrameData && f.length >= smallPiece && !f.flags.Has(http2.FlagDataPadded):
 		return -1
-	case kind == http2.FramePing && !flags.Has(http2.FlagPingAck):
+	case f.kind == http2.FramePing && !f.flags.Has(http2.FlagPingAck):
 		return 0 // gRPC has its own limit
 	}
 	return 1
@@ -95,13 +102,13 @@ func (f *frameBudget) cost(trusted bool) int64 {
 
 // refill adds what time, and what the peer was sent, allow. It reports whether
 // that is enough.
-func (f *frameBudget) refill(trusted bool, written *atomic.Int64) bool {
+func (b *frameBudget) refill(trusted bool, written *atomic.Int64) bool {
 	now := time.Now()
-	f.left += int64(min(now.Sub(f.since), idleFramePeriod) * idleFrames / idleFramePeriod)
-	f.since = now
+	b.left += int64(min(now.Sub(b.since), idleFramePeriod) * idleFrames / idleFramePeriod)
+	b.since = now
 	if sent := written.Swap(0); trusted {
-		f.left += sent / bytesPerFrame
+		b.left += sent / bytesPerFrame
 	}
-	f.left = min(f.left, maxEarned)
-	return f.left >= 0
+	b.left = min(b.left, maxEarned)
+	return b.left >= 0
 }

@@ -269,6 +269,64 @@ func TestIdleFrameFloods(t *testing.T) {
 	wellServed(t, h)
 }
 
+// A peer that leaves its calls' answers unread has no more calls open than it may
+// have, though gRPC has done with them: the connection ends.
+func TestUnreadCalls(t *testing.T) {
+	h := start(t, &fakeBroker{})
+	a := attack(t, h.grpcAddr)
+	if err := a.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan http2.ErrCode, 1)
+	go func() { ended <- a.ending() }()
+	const most = 20 * maxOpenCalls
+	sent := 0
+	for ; sent < most; sent++ {
+		id := uint32(2*sent + 1)
+		err := errors.Join(
+			a.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: a.headers(salav1.RoomService_ListRooms_FullMethodName), EndHeaders: true}),
+			a.WriteData(id, true, make([]byte, 5)),
+		)
+		if err != nil {
+			break
+		}
+	}
+	if sent == most {
+		t.Errorf("%d calls are taken whose answers nobody reads", sent)
+	}
+	<-ended
+	wellServed(t, h)
+	if n := h.server.unread.Load(); n > minUnread {
+		t.Errorf("%d bytes count as unread, though the connection has gone", n)
+	}
+}
+
+// Answers that are read leave nothing behind, however many there are.
+func TestReadAnswersAreNotUnread(t *testing.T) {
+	h := start(t, &fakeBroker{})
+	rooms := salav1.NewRoomServiceClient(h.conn)
+	for range 3 * maxOpenCalls {
+		if _, err := rooms.ListRooms(as(t, adminKey), &salav1.ListRoomsRequest{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stream, err := salav1.NewMessageServiceClient(h.conn).EmitStream(as(t, adminKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 1000 {
+		if err := stream.Send(&salav1.EmitStreamRequest{Emit: &salav1.EmitRequest{Rooms: []string{"a"}, Event: "e"}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.Recv(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := h.server.unread.Load(); n != 0 {
+		t.Errorf("%d bytes count as unread", n)
+	}
+}
+
 // A connection without a key may watch a few things, and not send much.
 func TestGuestsAreBounded(t *testing.T) {
 	h := start(t, &fakeBroker{})

@@ -28,13 +28,14 @@ const (
 	refusedTooLarge  refusal = "too_large" // decoding it would never fit
 	refusedFrames    refusal = "frames"    // a connection that sends what brings no call nearer
 
+	refusedUnread        refusal = "unread"        // a connection whose peer doesn't read
 	refusedConnection    refusal = "connections"   // no place for a connection with a key
 	refusedSubscriptions refusal = "subscriptions" // a key's share of them
 )
 
 // refusals are all there are.
 func refusals() []refusal {
-	return []refusal{refusedCalls, refusedReceiving, refusedDecoding, refusedTooLarge, refusedFrames, refusedConnection, refusedSubscriptions}
+	return []refusal{refusedCalls, refusedReceiving, refusedDecoding, refusedTooLarge, refusedFrames, refusedUnread, refusedConnection, refusedSubscriptions}
 }
 
 // newMetrics registers the collectors, if there is where.

@@ -46,6 +46,7 @@ type intake struct {
 	// Static.
 	maxRequest int64
 	maxCalls   int64 // of each key; twice as many in all
+	maxUnread  int64 // bytes of answers that their callers don't read
 	receiving  *budget
 	decoding   *budget
 	shapes     shapes
@@ -65,6 +66,7 @@ func newIntake(memory, maxRequest int64) (*intake, error) {
 	return &intake{
 		maxRequest: maxRequest,
 		maxCalls:   min(max(memory/windowShare/streamWindow, minCalls), maxCalls) / 2,
+		maxUnread:  memory / unreadShare,
 		receiving:  newBudget(memory/receivingShare, 2*maxRequest),
 		decoding:   newBudget(memory/decodingShare, minDecoding*maxRequest),
 		shapes:     known,
@@ -145,6 +147,7 @@ func (s *Server) handleUnary(method string, handle grpc.MethodHandler) grpc.Meth
 		}, nil)
 		if err == nil {
 			c.audit.answered(resp)
+			callerConnOf(ctx).answer(sizeOf(resp))
 		}
 		return resp, err
 	}
@@ -292,6 +295,17 @@ func (c *call) reserve(ctx context.Context, cost int64) error {
 
 // payer is on whose account memory is taken that the gateway hasn't counted.
 func (c *call) payer() *caller { return cmp.Or(c.account, c.caller) }
+
+// sizeOf is how many bytes a message has.
+func sizeOf(m any) int {
+	switch m := m.(type) {
+	case encoded:
+		return m.Len()
+	case proto.Message:
+		return proto.Size(m)
+	}
+	return 0
+}
 
 // handOver returns what the last request takes, for free.
 func (c *call) handOver() int64 {

@@ -82,7 +82,7 @@ func (s *Server) interceptStream(srv any, stream grpc.ServerStream, info *grpc.S
 	}
 	defer c.leave()
 	ctx = context.WithValue(ctx, callKey{}, c)
-	ending := &endingStream{ServerStream: stream, ctx: ctx, call: c, prompt: !info.IsClientStream}
+	ending := &endingStream{ServerStream: stream, ctx: ctx, call: c, conn: callerConnOf(ctx), prompt: !info.IsClientStream}
 	if isOpen(info.FullMethod) {
 		err = handler(srv, &waitingStream{ending})
 	} else {
@@ -119,7 +119,8 @@ type endingStream struct {
 	grpc.ServerStream
 	ctx    context.Context
 	call   *call
-	prompt bool // the one request comes right behind the call
+	conn   *callerConn // that it came by; nil if it came in memory
+	prompt bool        // the one request comes right behind the call
 }
 
 // Context implements grpc.ServerStream.
@@ -129,6 +130,12 @@ func (s *endingStream) Context() context.Context { return s.ctx }
 // the request takes, once it is done with it.
 func (s *endingStream) RecvMsg(m any) error {
 	return s.call.receive(s.ctx, s.ServerStream.RecvMsg, m, s.prompt)
+}
+
+// SendMsg implements grpc.ServerStream.
+func (s *endingStream) SendMsg(m any) error {
+	s.conn.answer(sizeOf(m))
+	return s.ServerStream.SendMsg(m)
 }
 
 // waitingStream is an endingStream for handlers that aren't ours: reflection

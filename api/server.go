@@ -136,6 +136,7 @@ type Server struct {
 	keys     keyring
 	guests   *caller // on whose account calls are that need no key
 	intake   *intake
+	unread   atomic.Int64 // bytes of answers over gRPC that haven't been written
 	failures *failures
 	auditLog AuditLog // may be nil
 	emits    bool     // whether it gets emits
