@@ -37,7 +37,7 @@ var faults = []fault{
 	stalled, abrupt, order, upgrades,
 	handshakes(runner.OverWS, "Handshakes over WebSocket", "connect over WebSocket"),
 	handshakes(runner.OverPolls, "Handshakes over long-polling", "connect over long-polling and upgrade"),
-	hostile, storm, terminate, resets, files, killBackends, killNodes, killRedis, frozen, killPairs, network, refusals, failover, shards, skewed, rolling, membership,
+	hostile, shares, storm, terminate, resets, files, killBackends, killNodes, killRedis, frozen, killPairs, network, refusals, failover, shards, skewed, rolling, membership,
 }
 
 // exceeded returns the limits that a sample's figures exceed.

@@ -25,6 +25,10 @@ const (
 	Cut Kind = "cut"
 	// Hostile has others do everything that no client should, while messages are published to ordinary ones.
 	Hostile Kind = "hostile"
+	// Shares has one key, or one address, take all that it can get, while another key and ordinary clients go on.
+	Shares Kind = "shares"
+	// Grab carries out the parts of Shares that are named in Attacks, until it is told to end.
+	Grab Kind = "grab"
 	// Attack is these others.
 	Attack Kind = "attack"
 	// Burn takes Think of a processor every Every, and nothing of the server: what an attacker costs the machine.
@@ -118,6 +122,8 @@ type Target struct {
 	HTTP string `json:"http,omitempty"`
 	// APIKey opens Sala's control API.
 	APIKey string `json:"apiKey,omitempty"`
+	// GreedyKey opens it too, for those who take more than their share.
+	GreedyKey string `json:"greedyKey,omitempty"`
 	// Log is the file with the server's output.
 	Log string `json:"log,omitempty"`
 }
@@ -308,6 +314,14 @@ const (
 	Bytes  = "bytes"         // of these, a second
 	Faulty = "faulty_lines"  // of the server's log, which say that it is at fault
 	AtOnce = "all_p99_ratio" // p99 of the others while there are all attacks, as a ratio to the p99 without
+)
+
+// The names of the figures about those who take more than their share.
+const (
+	Resident = "resident_mib" // memory of the server at any time, MiB
+	Unwell   = "probes_lost"  // probes that weren't answered
+	Denied   = "calls_lost"   // calls of another key that weren't carried out
+	Probes   = "probes"       // in all
 )
 
 // Of returns the name of a figure about one part of what was measured.

@@ -22,6 +22,16 @@ func TestAttacksHaveNamesOfTheirOwn(t *testing.T) {
 	}
 }
 
+func TestGrabsHaveNamesOfTheirOwn(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, g := range grabs {
+		if g.name == "" || seen[g.name] || g.workers == 0 || float64(g.workers)/g.every.Seconds() > 1000 {
+			t.Errorf("%q: the name isn't its own, there are no workers, or it isn't bounded", g.name)
+		}
+		seen[g.name] = true
+	}
+}
+
 func TestFragmentsNeverEnd(t *testing.T) {
 	blow := fragments("x")
 	message := append(blow(0), blow(1)...)

@@ -17,6 +17,7 @@ import (
 type hostile struct {
 	*observer
 	job     *job.Job
+	kind    job.Kind  // of the process that attacks
 	d       *delivery // to the neighbours of those who attack
 	lost    uint64    // messages that did not reach them
 	counts  counts
@@ -36,7 +37,7 @@ func runHostile(ctx context.Context, j *job.Job) (job.Figures, error) {
 		return nil, err
 	}
 	defer o.close()
-	h := &hostile{observer: o, job: j, d: newDelivery(j)}
+	h := &hostile{observer: o, job: j, kind: job.Attack, d: newDelivery(j)}
 	if err := h.d.open(ctx); err != nil {
 		return nil, err
 	}
@@ -116,7 +117,7 @@ func (h *hostile) suffer(ctx context.Context, f job.Figures, name string, batche
 // attacked measures while attacks go on, which another process carries out.
 func (h *hostile) attacked(ctx context.Context, batches int, attacks []string) (p99 float64, cpu time.Duration, f job.Figures, err error) {
 	j := *h.job
-	j.Kind, j.Attacks = job.Attack, attacks
+	j.Kind, j.Attacks = h.kind, attacks
 	attacker, err := startChild(ctx, j, nil)
 	if err != nil {
 		return 0, 0, nil, err

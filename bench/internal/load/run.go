@@ -39,6 +39,10 @@ func Run(ctx context.Context, j *job.Job, connected func()) (job.Figures, error)
 		return runCut(ctx, j)
 	case job.Hostile:
 		return runHostile(ctx, j)
+	case job.Shares:
+		return runShares(ctx, j)
+	case job.Grab:
+		return runGrab(ctx, j, connected)
 	case job.Attack:
 		return runAttack(ctx, j, connected)
 	case job.Burn:

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/salabroker/sala/bench/internal/job"
@@ -12,6 +13,7 @@ const (
 	Stalled   = "stalled"
 	Abrupt    = "abrupt"
 	Hostile   = "hostile"
+	Shares    = "shares"
 	Storm     = "storm"
 	Terminate = "terminate"
 	Resets    = "resets"
@@ -55,6 +57,14 @@ func resetArgs() []string {
 	return append(drainArgs(), "--ping-interval", "3s", "--ping-timeout", "2s")
 }
 
+// SharesMemory is the memory limit of the server that greedy callers and clients try, in bytes.
+const SharesMemory = 500_000_000
+
+// sharesArgs are for a server from which some take more than their share: limits for an address hold for theirs.
+func sharesArgs() []string {
+	return []string{"--memory-limit-bytes", strconv.Itoa(SharesMemory), "--limit-exempt", "127.0.0.0/24"}
+}
+
 // FaultPlan returns the faults as they are published.
 func FaultPlan() Plan {
 	drain := drainArgs()
@@ -73,6 +83,10 @@ func FaultPlan() Plan {
 				Kind: job.Hostile, Clients: 1000,
 				Batch: 1, Every: 20 * time.Millisecond, Batches: 40, WarmupBatches: 100, Rounds: 5, Windows: 25,
 			}},
+			{Name: Shares, Runs: 1, Job: job.Job{
+				Kind: job.Shares, Clients: 1000,
+				Batch: 1, Every: 20 * time.Millisecond, Batches: 60, WarmupBatches: 100, Rounds: 3, Windows: 5,
+			}, Args: sharesArgs()},
 			{Name: Storm, Runs: 1, Job: job.Job{
 				Kind: job.Storm, Clients: 1000, Dropped: 14_000,
 				Batch: 1, Every: 20 * time.Millisecond, Batches: 50, WarmupBatches: 100,
@@ -122,6 +136,10 @@ func QuickFaultPlan() Plan {
 				Kind: job.Hostile, Clients: 200,
 				Batch: 1, Every: 20 * time.Millisecond, Batches: 10, WarmupBatches: 10, Rounds: 1, Windows: 1,
 			}},
+			{Name: Shares, Runs: 1, Job: job.Job{
+				Kind: job.Shares, Clients: 200,
+				Batch: 1, Every: 20 * time.Millisecond, Batches: 30, WarmupBatches: 10, Rounds: 1, Windows: 1,
+			}, Args: sharesArgs()},
 			{Name: Storm, Runs: 1, Job: job.Job{
 				Kind: job.Storm, Clients: 200, Dropped: 1000,
 				Batch: 1, Every: 20 * time.Millisecond, Batches: 20, WarmupBatches: 10,

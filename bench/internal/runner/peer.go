@@ -61,14 +61,14 @@ func (r *Runner) command(peer string, at addresses) job.Command {
 }
 
 func (r *Runner) sala(target job.Target, at addresses) job.Command {
-	target.HTTP, target.APIKey = at.http, r.apiKey
+	target.HTTP, target.APIKey, target.GreedyKey = at.http, r.apiKey, r.greedyKey
 	c := job.Command{
 		Target: target,
 		Path:   r.cfg.Sala,
 		Args: []string{
 			"serve", "--listen", at.listen, "--grpc-listen", at.control, "--http-listen", at.http, "--drain-timeout", "1s",
 		},
-		Env:  []string{"SALA_JWT_SECRET=" + r.secret, "SALA_API_KEY=" + r.apiKey},
+		Env:  []string{"SALA_JWT_SECRET=" + r.secret, "SALA_API_KEY=" + r.apiKey + " greedy=" + r.greedyKey},
 		Wait: []string{at.listen, at.control, at.http},
 	}
 	if at.redis != "" {

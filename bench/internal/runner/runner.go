@@ -42,8 +42,8 @@ type Config struct {
 
 // Runner runs a plan.
 type Runner struct {
-	cfg            Config
-	secret, apiKey string // of Sala, made up for this run
+	cfg                       Config
+	secret, apiKey, greedyKey string // of Sala, made up for this run
 
 	mu      sync.Mutex
 	samples []result.Sample
@@ -54,7 +54,7 @@ func New(cfg Config) *Runner {
 	if cfg.Describe == nil {
 		cfg.Describe = describe
 	}
-	return &Runner{cfg: cfg, secret: rand.Text() + rand.Text(), apiKey: rand.Text()}
+	return &Runner{cfg: cfg, secret: rand.Text() + rand.Text(), apiKey: rand.Text(), greedyKey: rand.Text()}
 }
 
 // Run runs the plan. A measurement that fails is a sample with an error; Run fails only if it couldn't go on.
