@@ -9,8 +9,14 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
 // FuzzREST: no request makes the broker fail. Whatever it is, the answer is not
@@ -95,5 +101,57 @@ func FuzzArguments(f *testing.F) {
 			t.Errorf("%q became %q", wasText, isText)
 		}
 		_ = jsonValue(text)
+	})
+}
+
+// FuzzRefusals: whatever can't be decoded, from the wire or from JSON, is refused
+// with a reason in UTF-8 that doesn't grow with what was sent.
+func FuzzRefusals(f *testing.F) {
+	for _, seed := range []string{
+		"\x0a\x04\x0a\x02a\xff", "\x12\x05\x0a\x01\xff\x12\x00", "\x2a\x09\x0a\x017\x12\x04\x0a\x02\xc3(", "\x0a\xff", "\xff\x07\x00", "\x8d\x8d\x8d\x8900000",
+		`{"emits":[{"event":"a","args":["\ud83d"]},{"room":1e400},5]}`, `{"user":1,"ttl":"1h","data":{"a":[1e999]}}`, "{\"\xff\":[", `[]`, `{"emits":[{}],"emits":[]}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	m := &marshaler{runtime.JSONPb{UnmarshalOptions: protojson.UnmarshalOptions{RecursionLimit: maxJSONDepth}}}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		check := func(why error) {
+			if text := why.Error(); !utf8.ValidString(classify(why).status().Message()) || len(text) > 10_000 {
+				t.Errorf("%q is refused with %d bytes: %q", data, len(text), text)
+			}
+		}
+		for _, message := range []proto.Message{
+			&salav1.EmitRequest{}, &salav1.EmitBatchRequest{}, &salav1.EmitStreamRequest{}, &salav1.SubscribeRequest{}, &salav1.IssueTokenRequest{},
+		} {
+			refusals := func() (all []error) {
+				if why := refusalOf(message); why != nil {
+					all = append(all, why)
+				}
+				batch, _ := message.(*salav1.EmitBatchRequest)
+				for _, emit := range batch.GetEmits() {
+					if why := refusalOf(emit); why != nil {
+						all = append(all, why)
+					}
+				}
+				return all
+			}
+			if proto.Unmarshal(data, message) != nil {
+				salvage(data, message, nil)
+				all := refusals()
+				if len(all) == 0 {
+					t.Errorf("%q is no %T, and isn't refused", data, message)
+				}
+				for _, why := range all {
+					check(why)
+				}
+			}
+			proto.Reset(message)
+			if why := m.unmarshal(data, message); why != nil {
+				check(why)
+			}
+			for _, why := range refusals() {
+				check(why)
+			}
+		}
 	})
 }

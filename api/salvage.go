@@ -48,9 +48,9 @@ func salvage(wire []byte, request proto.Message, why *broker.Error) {
 	refuseMessage(request, why)
 }
 
-// salvageBatch decodes each event of a batch by itself. It reports false if
-// the batch isn't one of events.
-func salvageBatch(wire []byte, batch *salav1.EmitBatchRequest) bool {
+// salvageBatch decodes each event of a batch by itself. It reports false if it
+// isn't an event that is at fault, or if there are too many.
+func salvageBatch(wire []byte, batch *salav1.EmitBatchRequest) (found bool) {
 	field := batch.ProtoReflect().Descriptor().Fields().ByName("emits")
 	for len(wire) > 0 {
 		number, kind, value, rest := nextField(wire)
@@ -65,10 +65,11 @@ func salvageBatch(wire []byte, batch *salav1.EmitBatchRequest) bool {
 		if proto.Unmarshal(value, emit) != nil {
 			proto.Reset(emit)
 			refuseMessage(emit, wireRefusal(value, field.Message()))
+			found = true
 		}
 		batch.Emits = append(batch.Emits, emit)
 	}
-	return true
+	return found
 }
 
 // nextField returns the first field of an encoded message, and what stands
