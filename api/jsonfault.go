@@ -102,54 +102,49 @@ func (f *jsonFaults) inObject(path string, text json.RawMessage, message protore
 			continue
 		}
 		seen[field.Name()] = true
-		if !fits(message, key, value) {
-			f.inField(below, message, field, value)
-		}
+		f.inField(below, field, value)
 	}
 }
 
-// inField adds the faults of a field that doesn't fit.
-func (f *jsonFaults) inField(path string, message protoreflect.MessageDescriptor, field protoreflect.FieldDescriptor, value json.RawMessage) {
-	before := len(*f)
+// inField adds the faults of a field.
+func (f *jsonFaults) inField(path string, field protoreflect.FieldDescriptor, value json.RawMessage) {
 	switch {
+	case string(value) == "null": // which leaves it unset
 	case !field.IsList():
-		f.inValue(path, field, value)
+		f.inValue(path, field, value, value)
 	case value[0] != '[':
 		f.add(path, "is %s; a list is expected%s", describeJSON(value), asList(field, value))
 	default:
 		i := -1
 		for element := range rawjson.Elements(value) {
 			if i++; i >= maxExplained || len(*f) >= maxFaults {
-				break
+				return
 			}
-			if !fits(message, field.JSONName(), json.RawMessage("["+string(element)+"]")) {
-				f.inValue(fmt.Sprintf("%s[%d]", path, i), field, element)
-			}
+			f.inValue(fmt.Sprintf("%s[%d]", path, i), field, element, json.RawMessage("["+string(element)+"]"))
 		}
-	}
-	if len(*f) == before {
-		f.add(path, "doesn't fit; /openapi.json describes what does")
 	}
 }
 
-// inValue adds the faults of a value, or of an element of a list.
-func (f *jsonFaults) inValue(path string, field protoreflect.FieldDescriptor, value json.RawMessage) {
+// inValue adds the faults of a value, or of an element of a list. whole is what
+// protojson takes for the field: the value, or a list of the element alone.
+func (f *jsonFaults) inValue(path string, field protoreflect.FieldDescriptor, value, whole json.RawMessage) {
 	message := field.Message()
-	if message != nil && !isWellKnown(message) && value[0] == '{' {
-		f.inObject(path, value, message)
-		return
-	}
 	isText := field.Kind() == protoreflect.StringKind && value[0] == '"'
 	isList := message != nil && message.Name() == "ListValue" && value[0] == '['
-	if isText || isList || message != nil && message.Name() == "Value" {
+	switch {
+	case message != nil && !isWellKnown(message) && value[0] == '{':
+		f.inObject(path, value, message)
+	case isText || isList || message != nil && message.Name() == "Value":
 		part, why := unfit(value)
 		if part != "" {
 			why = path + part + " " + why
 		}
-		f.add(path, "%s", why)
-		return
+		if why != "" {
+			f.add(path, "%s", why)
+		}
+	case !fits(field.ContainingMessage(), field.JSONName(), whole):
+		f.add(path, "is %s; %s", describeJSON(value), expected(field, value))
 	}
-	f.add(path, "is %s; %s", describeJSON(value), expected(field, value))
 }
 
 // fits reports whether protojson takes the value for a field.

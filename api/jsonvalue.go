@@ -11,7 +11,8 @@ import (
 )
 
 // unfit returns which part of a JSON value protobuf has no room for, such as
-// "[1].text", and why. The part is empty if it is the value itself.
+// "[1].text", and why. The part is empty if it is the value itself, and so is
+// the reason if it has room.
 func unfit(value json.RawMessage) (part, why string) {
 	decoder := json.NewDecoder(bytes.NewReader(value))
 	decoder.UseNumber()
@@ -20,7 +21,7 @@ func unfit(value json.RawMessage) (part, why string) {
 		start := decoder.InputOffset()
 		token, err := decoder.Token()
 		if err != nil {
-			return "", "doesn't fit"
+			return "", "" // the end
 		}
 		raw := value[start:decoder.InputOffset()]
 		walk.step(token)
