@@ -268,6 +268,9 @@ func TestBrokerErrorsPassThrough(t *testing.T) {
 		if strings.HasSuffix(method, "Stream") || strings.HasSuffix(method, "Batch") || strings.HasSuffix(method, "/Subscribe") {
 			continue // they answer event by event, or need a request that isn't empty
 		}
+		if method == salav1.TokenService_VerifyToken_FullMethodName {
+			continue // an error that is the token's is its answer
+		}
 		// An empty request is one of every type.
 		err := h.conn.Invoke(as(t, adminKey), method, &salav1.ListNodesRequest{}, &salav1.ListNodesResponse{})
 		wantStatus(t, err, codes.InvalidArgument, "WHY", "x: bad")
