@@ -51,13 +51,22 @@ func (s *tokenService) VerifyToken(ctx context.Context, req *salav1.VerifyTokenR
 	claims, err := s.broker.VerifyToken(ctx, req.GetToken())
 	var refusal *broker.Error
 	switch {
-	case errors.As(err, &refusal) && refusal.Code != broker.CodeUnavailable && refusal.Code != broker.CodeInternal:
-		// It is the token's fault, and whoever asks about it gets an answer.
+	case errors.As(err, &refusal) && isVerdict(refusal.Code):
 		return &salav1.VerifyTokenResponse{Reason: refusal.Reason, Message: refusal.Message}, nil
 	case err != nil:
 		return nil, err
 	}
 	return &salav1.VerifyTokenResponse{Valid: true, Claims: tokenClaims(claims)}, nil
+}
+
+// isVerdict reports whether an error of the code is the token's fault: whoever
+// asks about the token gets that as the answer.
+func isVerdict(code broker.Code) bool {
+	switch code {
+	case broker.CodeUnauthenticated, broker.CodePermissionDenied, broker.CodeResourceExhausted:
+		return true
+	}
+	return false
 }
 
 func tokenClaims(claims token.Claims) *salav1.TokenClaims {
