@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"container/list"
 	"net/netip"
 	"sync"
@@ -13,10 +14,10 @@ import (
 const (
 	// lobbyPlaces is how many connections a control listener has that have shown no
 	// valid key: probes, scrapers, those that are about to show one, and strangers.
-	lobbyPlaces = 128
+	lobbyPlaces = 512
 	// lobbyShare is how many of them an address may have before a new one of its
 	// own costs it an old one, rather than somebody else.
-	lobbyShare = 96
+	lobbyShare = 384
 	// callerShare is how many of the connections that have shown a key may be of
 	// one address.
 	callerShare = maxControlConnections * 3 / 4
@@ -52,25 +53,47 @@ func newLobby() *lobby {
 func (l *lobby) enter(p *passage) *passage {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var out *list.Element
+	var evicted *passage
 	switch {
 	case l.of[p.network()] >= lobbyShare:
-		out = l.waiting.Front()
-		for out.Value.(*passage).network() != p.network() { //nolint:forcetypeassert // it holds nothing else
-			out = out.Next()
-		}
+		evicted = l.worst(func(other *passage) bool { return other.network() == p.network() })
 	case l.waiting.Len() >= lobbyPlaces:
-		out = l.waiting.Front()
+		evicted = l.worst(func(*passage) bool { return true })
 	}
-	var evicted *passage
-	if out != nil {
-		evicted = out.Value.(*passage) //nolint:forcetypeassert // as above
+	if evicted != nil {
 		l.remove(evicted)
 		l.evicted++
 	}
 	p.place = l.waiting.PushBack(p)
 	l.of[p.network()]++
 	return evicted
+}
+
+// worst returns which of some connections should go. Those that have sent nothing
+// yet have half of the places, so that neither a flood of them nor those that
+// never get to the end of a request keep a probe from being answered. The caller
+// holds mu.
+func (l *lobby) worst(among func(*passage) bool) *passage {
+	var silent, spoke *passage // that have been so for the longest time
+	silents, all := 0, 0
+	for e := l.waiting.Front(); e != nil; e = e.Next() {
+		p := e.Value.(*passage) //nolint:forcetypeassert // it holds nothing else
+		if !among(p) {
+			continue
+		}
+		all++
+		switch {
+		case p.spoke.Load():
+			spoke = cmp.Or(spoke, p)
+		default:
+			silents++
+			silent = cmp.Or(silent, p)
+		}
+	}
+	if 2*silents > all {
+		return silent
+	}
+	return cmp.Or(spoke, silent)
 }
 
 // remove takes a connection out of the lobby, if it is there. The caller holds

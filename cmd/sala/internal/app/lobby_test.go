@@ -92,6 +92,35 @@ func TestProbesGetThrough(t *testing.T) {
 	}
 }
 
+// TestLobbyKeepsThoseThatSpeak has one that has sent something outlast a flood of
+// silent ones, and a new one outlast those that speak without end.
+func TestLobbyKeepsThoseThatSpeak(t *testing.T) {
+	g := &gate{gateOptions: gateOptions{lobby: newLobby()}}
+	come := func(spoke bool) *passage {
+		p := &passage{TCPConn: &net.TCPConn{}, gate: g, from: netip.MustParseAddr("192.0.2.1")}
+		g.lobby.enter(p)
+		p.spoke.Store(spoke)
+		return p
+	}
+	probe := come(true)
+	for range 10 * lobbyPlaces {
+		come(false)
+	}
+	if probe.place == nil {
+		t.Error("a probe that has asked goes for those that say nothing")
+	}
+	for range 10 * lobbyPlaces {
+		come(true)
+	}
+	probe = come(false)
+	for range lobbyShare/2 - 1 {
+		come(true)
+	}
+	if probe.place == nil {
+		t.Error("a new one goes for those that speak")
+	}
+}
+
 // TestLobby has connections come, speak, show a key and go.
 func TestLobby(t *testing.T) {
 	g := &gate{gateOptions: gateOptions{lobby: newLobby()}}
@@ -117,7 +146,7 @@ func TestLobby(t *testing.T) {
 		t.Error("one goes while there is room")
 	}
 	for i := range lobbyPlaces - lobbyShare - 2 {
-		_, _ = come(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}).String())
+		_, _ = come(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}).String())
 	}
 	if _, evicted := come("198.51.100.1"); evicted != crowd[2] {
 		t.Error("it isn't the one that goes that has been silent for the longest time")
