@@ -19,6 +19,7 @@ const (
 	unsupportedJSONP
 	overlap
 	lostRequest
+	lateCopy
 	alreadyUpgrading
 	bodyTooLarge
 	tooMuchUnfinished
@@ -40,6 +41,8 @@ func (r refusal) answer() (status, code int, message string) {
 		return http.StatusBadRequest, 3, "JSONP is not supported"
 	case overlap:
 		return http.StatusBadRequest, 3, "Overlapping requests"
+	case lateCopy:
+		return http.StatusBadRequest, 3, "This request has been answered"
 	case lostRequest:
 		return http.StatusBadRequest, 3, "The last request was lost"
 	case bodyTooLarge:

@@ -28,6 +28,9 @@ type polling struct {
 	handshake string // the t of the request that opened the session; static
 	reused    bool   // the client uses a value of t for several requests
 
+	past       pastIDs
+	lateCopies int // of past requests, that have come
+
 	pending    *poll  // the GET that waits for something to be answered with
 	answering  *poll  // the GET whose answer is being written; the client may have it already, and send the next GET
 	last       answer // what the last GET got, until the next one shows that it has arrived
@@ -68,7 +71,8 @@ type answer struct {
 
 	id     requestID // of the GET
 	times  int       // it has come again
-	failed bool      // the answer couldn't be written, so only a repeat gets it
+	sent   bool      // it has been written, so the client may have it
+	failed bool      // it couldn't be written, so only a repeat gets it
 }
 
 // beginPoll makes a GET the pending one, unless it is a repeat that has an answer already.
@@ -84,6 +88,9 @@ func (c *Conn) beginPoll(id requestID) (*polling, *poll, refusal) {
 	p := c.poll
 	g := &poll{id: p.recognize(id, p.last.id, p.last.times, p.lastPost()), replaced: make(chan struct{})}
 	switch {
+	case p.isPast(g.id):
+		p.lateCopies++
+		return nil, nil, lateCopy
 	case p.pending != nil && g.id.repeats(p.pending.id):
 		close(p.pending.replaced)
 	case p.pending != nil:
@@ -98,6 +105,9 @@ func (c *Conn) beginPoll(id requestID) (*polling, *poll, refusal) {
 		return nil, nil, lostRequest
 	}
 	p.absentPoll = absent{}
+	if g.again == nil && p.pending == nil {
+		p.retire(p.last.id)
+	}
 	if g.again == nil {
 		p.pending, p.last = g, answer{}
 	}
@@ -256,7 +266,10 @@ func (c *Conn) endPoll(p *polling, g *poll, err error) {
 	}
 	closed := c.state == stateClosing && c.ws == nil && c.out.empty()
 	p.told = p.told || closed
-	waits := err != nil && !closed && p.pending == nil && c.mayRepeat(p, g.id)
+	current := p.last.id.repeats(g.id)
+	p.last.sent = p.last.sent || current && err == nil
+	known := current && p.last.sent // from another copy; this one was late
+	waits := err != nil && !known && !closed && p.pending == nil && c.mayRepeat(p, g.id)
 	if waits {
 		p.last.failed = true
 		c.await(&p.absentPoll, err)
@@ -264,7 +277,7 @@ func (c *Conn) endPoll(p *polling, g *poll, err error) {
 	c.mu.Unlock()
 
 	switch {
-	case waits:
+	case waits, known:
 	case err != nil:
 		c.terminate(ReasonTransportError, err) // what was taken off the queue is lost
 	case closed:
@@ -324,6 +337,9 @@ func (c *Conn) beginPost(id requestID) (*polling, *post, refusal) {
 	}
 	id = p.recognize(id, p.lastPost(), times, p.lastPoll())
 	switch {
+	case p.isPast(id):
+		p.lateCopies++
+		return nil, nil, lateCopy
 	case q != nil && id.repeats(q.id) && q.copies < maxCopies:
 		q.times++
 	case q != nil && q.running():
@@ -331,6 +347,7 @@ func (c *Conn) beginPost(id requestID) (*polling, *post, refusal) {
 	case !p.absentPost.until.IsZero():
 		return nil, nil, lostRequest
 	default:
+		p.retire(p.lastPost())
 		q = &post{id: id, done: make(chan struct{})}
 		p.post = q
 	}

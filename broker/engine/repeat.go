@@ -3,6 +3,7 @@ package engine
 import (
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -24,6 +25,9 @@ const (
 	maxRepeats = 6
 	// maxCopies is how many copies of a POST may be read at a time: the server learns late that a connection is dead.
 	maxCopies = 3
+	// maxPast is how many values are remembered of the requests before the last. A copy of one may be read late: its
+	// connection was reset, but its bytes had arrived.
+	maxPast = 8
 	// repeatGrace is how long a session waits for the repeat of a request that has failed: a new connection on a bad
 	// line takes that long.
 	repeatGrace = 3 * time.Second
@@ -62,6 +66,8 @@ func (p *polling) recognize(id, earlier requestID, times int, other requestID) r
 	case !id.known():
 	case id.value == p.handshake, id.repeats(other):
 		p.reused = true
+	case p.isPast(id) && p.lateCopies >= maxRepeats:
+		p.reused = true
 	case id.repeats(earlier) && (times >= maxRepeats || id.conn != "" && id.conn == earlier.conn):
 		p.reused = true
 	}
@@ -69,6 +75,24 @@ func (p *polling) recognize(id, earlier requestID, times int, other requestID) r
 		return requestID{}
 	}
 	return id
+}
+
+// pastIDs holds the values of requests before the last ones: a ring.
+type pastIDs struct {
+	values [maxPast]string
+	next   int
+}
+
+// retire remembers the last request of a method when the next one comes. The caller holds Conn.mu.
+func (p *polling) retire(id requestID) {
+	if id.known() {
+		p.past.values[p.past.next%maxPast] = id.value
+		p.past.next++
+	}
+}
+
+func (p *polling) isPast(id requestID) bool {
+	return id.known() && slices.Contains(p.past.values[:], id.value)
 }
 
 // absent is a request that has failed and whose repeat is awaited.

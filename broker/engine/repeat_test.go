@@ -566,3 +566,64 @@ type brokenWriter struct{ http.ResponseWriter }
 func (w brokenWriter) Write([]byte) (int, error) {
 	return 0, &net.OpError{Op: "write", Err: errors.New("connection reset by peer")}
 }
+
+// The bytes of a request may be read late, after its repeat has been answered and the client has gone on.
+func TestLateCopies(t *testing.T) {
+	late := func(c *client, method, t, body string) {
+		c.t.Helper()
+		if status, _ := c.request(method, t, body); status != http.StatusBadRequest {
+			c.t.Errorf("a late copy of %s %s: %d", method, t, status)
+		}
+	}
+	t.Run("of the last answer, over a dead connection", func(t *testing.T) {
+		s := start(t)
+		c, ses := s.poller(t)
+		fails := s.failing(t)
+		ses.Send(text("2x"), false)
+		c.wantAnswer("a", "42x")
+		fails.Store(true)
+		c.half(http.MethodGet, "a", "", 0)
+		eventually(t, "the copy has been answered", func() bool {
+			ses.mu.Lock()
+			defer ses.mu.Unlock()
+			return ses.poll.last.times == 1 && ses.poll.answering == nil
+		})
+		fails.Store(false)
+		ses.Send(text("2y"), false)
+		c.wantAnswer("b", "42y")
+	})
+	t.Run("of earlier requests", func(t *testing.T) {
+		s := start(t)
+		c, ses := s.poller(t)
+		for _, value := range []string{"a", "b", "c"} {
+			ses.Send(text("2"+value), false)
+			c.wantAnswer(value, "42"+value)
+			c.wantPosted("p"+value, "4x")
+			ses.wantData(t, "x")
+		}
+		next := c.pending(ses, "d")
+		late(c, http.MethodGet, "c", "")
+		late(c, http.MethodGet, "a", "")
+		late(c, http.MethodPost, "pa", "4x")
+		ses.Send(text("2d"), false)
+		if got := <-next; got != "200 42d" {
+			t.Errorf("the pending poll: %q", got)
+		}
+		late(c, http.MethodGet, "b", "")
+		c.wantAnswer("d", "42d")
+		ses.wantSilence(t)
+	})
+	t.Run("too many", func(t *testing.T) { // two values in turn are no identification
+		s := start(t)
+		c, ses := s.poller(t)
+		ses.Send(text("2x"), false)
+		c.wantAnswer("a", "42x")
+		ses.Send(text("2y"), false)
+		c.wantAnswer("b", "42y")
+		for range maxRepeats {
+			late(c, http.MethodGet, "a", "")
+		}
+		ses.Send(text("2z"), false)
+		c.wantAnswer("a", "42z")
+	})
+}

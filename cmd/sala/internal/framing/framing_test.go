@@ -6,7 +6,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -52,7 +52,7 @@ func serve(t *testing.T, secured bool) func() net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	quiet := log.New(io.Discard, "", 0)
+	quiet := slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
 	server := &http.Server{Handler: s.Config.Handler, ConnState: ConnState, ErrorLog: quiet, ReadHeaderTimeout: patience}
 	go func() { _ = server.Serve(Listener(plain, config, patience, quiet)) }()
 	t.Cleanup(func() { _ = server.Close() })
@@ -62,7 +62,7 @@ func serve(t *testing.T, secured bool) func() net.Conn {
 			t.Fatal(err)
 		}
 		if secured {
-			nc = tls.Client(nc, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the test's own server
+			nc = tls.Client(nc, &tls.Config{InsecureSkipVerify: true})
 		}
 		t.Cleanup(func() { _ = nc.Close() })
 		_ = nc.SetDeadline(time.Now().Add(patience))
@@ -210,7 +210,7 @@ func TestFailedHandshakes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	quiet := log.New(io.Discard, "", 0)
+	quiet := slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
 	server := &http.Server{ConnState: ConnState, ErrorLog: quiet, ReadHeaderTimeout: patience}
 	go func() {
 		_ = server.Serve(Listener(plain, &tls.Config{MinVersion: tls.VersionTLS12}, 100*time.Millisecond, quiet))

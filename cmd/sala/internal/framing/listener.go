@@ -1,18 +1,23 @@
 package framing
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"time"
 )
 
+// Logger is what failed handshakes are told to, such as a server's ErrorLog.
+type Logger interface {
+	Printf(format string, args ...any)
+}
+
 // Listener returns a listener for an [http.Server] whose connections are l's, or are behind TLS if config isn't nil,
 // and are refused ambiguous requests. A TLS handshake may take timeout; those that fail are logged to errs.
-func Listener(l net.Listener, config *tls.Config, timeout time.Duration, errs *log.Logger) net.Listener {
+func Listener(l net.Listener, config *tls.Config, timeout time.Duration, errs Logger) net.Listener {
 	return &listener{Listener: l, config: config, timeout: timeout, errs: errs}
 }
 
@@ -20,7 +25,7 @@ type listener struct {
 	net.Listener
 	config  *tls.Config
 	timeout time.Duration
-	errs    *log.Logger
+	errs    Logger
 }
 
 // Accept implements [net.Listener].
@@ -113,10 +118,9 @@ func (c *tlsConn) ConnectionState() tls.ConnectionState {
 
 // handshake returns an error that reading returns too.
 func (c *tlsConn) handshake() error {
-	if err := c.tls.SetDeadline(time.Now().Add(c.listener.timeout)); err != nil {
-		return err
-	}
-	err := c.tls.Handshake()
+	ctx, cancel := context.WithTimeout(context.Background(), c.listener.timeout) // net/http has none for it
+	defer cancel()
+	err := c.tls.HandshakeContext(ctx)
 	var record tls.RecordHeaderError
 	if errors.As(err, &record) && record.Conn != nil && looksLikeHTTP(record.RecordHeader) {
 		// The same words as net/http's. If they can't be written, there is nobody to tell.
@@ -124,10 +128,7 @@ func (c *tlsConn) handshake() error {
 		_ = record.Conn.Close()
 		return errors.New("client sent an HTTP request to an HTTPS server")
 	}
-	if err != nil {
-		return err
-	}
-	return c.tls.SetDeadline(time.Time{})
+	return err
 }
 
 // looksLikeHTTP reports whether what should be a TLS record is the start of a request.
