@@ -117,27 +117,32 @@ func New(o Options) (*Broker, error) {
 	})
 	b.doubt = newDoubt(b)
 	b.joinEvents()
+	b.engine = b.newEngine()
+	b.watchMemory()
+	b.handler = b.publicHandler(b.engine)
+	return b, nil
+}
+
+// newEngine returns the server of the clients' connections.
+func (b *Broker) newEngine() *engine.Server {
 	policy := engine.Disconnect
-	if o.SlowConsumers == DropSlow {
+	if b.opts.SlowConsumers == DropSlow {
 		policy = engine.Drop
 	}
-	b.engine = engine.New(b, engine.Options{
-		PingInterval:      o.PingInterval,
-		PingTimeout:       o.PingTimeout,
-		MaxPayload:        o.MaxMessageBytes,
+	return engine.New(b, engine.Options{
+		PingInterval:      b.opts.PingInterval,
+		PingTimeout:       b.opts.PingTimeout,
+		MaxPayload:        b.opts.MaxMessageBytes,
 		OversizeHandshake: oversizeHandshake,
 		MaxHandshake:      int64(b.opts.maxAuthBytes() + connectOverhead),
 		ReadRate:          b.rates.bytes,
 		Holds:             b.holds,
-		MaxQueuedBytes:    int(max(o.MaxQueueBytes, o.MaxMessageBytes+messageOverhead)),
+		MaxQueuedBytes:    int(max(b.opts.MaxQueueBytes, b.opts.MaxMessageBytes+messageOverhead)),
 		Policy:            policy,
 		Admission:         b.admission,
 		Logger:            b.log,
 		Observer:          b.metrics,
 	})
-	b.watchMemory()
-	b.handler = b.publicHandler(b.engine)
-	return b, nil
 }
 
 // oversizeHandshake lets a CONNECT packet with an absurd token through, so

@@ -2,10 +2,13 @@ package cluster_test
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -139,6 +142,47 @@ func clocksDiffer(t *testing.T, skew time.Duration, late bool, want string) {
 			t.Errorf("after the clock was set: %q are refused, %v", node.Refused(), node.Trouble())
 		}
 	}
+}
+
+// TestClockIsSet: after a clock was wrong and is right again, no answer looks complete
+// that isn't, while the nodes that have taken each other for lost join again.
+func TestClockIsSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := cluster.NewExchange()
+		room := cluster.RoomTopic("/", "lobby")
+		var off atomic.Int64
+		var all []*clustertest.Node
+		for i := range 3 {
+			o := cluster.Options{
+				Bus:  &clustertest.Laggy{Bus: x.Bus(), Lag: 20 * time.Millisecond, Random: rand.New(rand.NewPCG(uint64(i), 1))},
+				Keys: [][]byte{[]byte("a key for tests that is long enough")},
+			}
+			if i == 2 {
+				o.Now = func() time.Time { return time.Now().Add(time.Duration(off.Load())) }
+			}
+			node := clustertest.StartNode(t, o)
+			<-node.Ready()
+			node.Want(room)
+			all = append(all, node)
+		}
+		all[2].AwaitNodes(all...)
+		off.Store(int64(45 * time.Second))
+		<-time.After(10 * time.Second)
+		off.Store(0)
+		for range 300 {
+			for _, node := range all {
+				ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond)
+				result, err := node.PublishReported(ctx, cluster.Route{Topic: room}, nil)
+				cancel()
+				if err == nil && !result.Partial() && len(result.Replies) < 2 {
+					t.Fatalf("a report of %s looks complete: %+v", node.ID(), result)
+				}
+			}
+		}
+		for _, node := range all {
+			node.AwaitNodes(all...)
+		}
+	})
 }
 
 func sorted(ids ...cluster.NodeID) []cluster.NodeID {

@@ -87,13 +87,15 @@ func (m *members) heartbeat(n Node, now time.Time) heard {
 	return heardNew
 }
 
-// alive takes note that id has just said something.
-func (m *members) alive(id NodeID, now time.Time) {
+// alive takes note that id has just said something, and reports whether it is there.
+func (m *members) alive(id NodeID, now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if p, ok := m.peers[id]; ok {
+	p, ok := m.peers[id]
+	if ok {
 		p.lastSeen, p.heard = now, true
 	}
+	return ok
 }
 
 // unsettle takes note that the bus connects or disconnects: who hears what from

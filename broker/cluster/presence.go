@@ -121,7 +121,7 @@ func (m *Mesh) heardFrom(e *wire.Envelope, live bool) {
 	node := nodeFrom(e, e.GetHeartbeat())
 	shown := m.members.heartbeat(node, time.Now())
 	if live {
-		m.members.alive(node.ID, time.Now())
+		m.heardAlive(node.ID)
 	}
 	switch shown {
 	case heardNew:
@@ -135,6 +135,14 @@ func (m *Mesh) heardFrom(e *wire.Envelope, live bool) {
 		}
 	case heardFull:
 		m.observer.Lost(LostTooManyNode, 1)
+	}
+}
+
+// heardAlive takes in that a node has just said something. One whose clock was wrong
+// counts as one that can't be heard until it has joined again.
+func (m *Mesh) heardAlive(id NodeID) {
+	if m.members.alive(id, time.Now()) {
+		m.clocks.heard(id)
 	}
 }
 

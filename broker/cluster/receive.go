@@ -99,7 +99,6 @@ func (m *Mesh) handle(channel string, e *wire.Envelope) {
 	from := NodeID(e.GetSender())
 	switch e.GetBody().(type) {
 	case *wire.Envelope_Heartbeat:
-		m.clocks.heard(from)
 		m.heardFrom(e, true)
 		return
 	case *wire.Envelope_Leave:
@@ -109,8 +108,7 @@ func (m *Mesh) handle(channel string, e *wire.Envelope) {
 		}
 		return
 	}
-	m.members.alive(from, time.Now()) // before whoever waits for it goes on
-	m.clocks.heard(from)
+	m.heardAlive(from) // before whoever waits for it goes on
 	switch body := e.GetBody().(type) {
 	case *wire.Envelope_Lost:
 		m.wasLost(body.Lost.GetIncarnation())
