@@ -172,7 +172,7 @@ func (n *node) Deliver(d cluster.Delivery) []byte {
 	case *wire.Order_StopAsking:
 		n.asks.stopped(askedBy{node: d.From, id: o.StopAsking.GetId()})
 	default:
-		count = (*Broker)(n).obey(&order)
+		count = (*Broker)(n).obey(&order, interestTimeout)
 	}
 	if !d.Reported {
 		return nil
@@ -181,12 +181,12 @@ func (n *node) Deliver(d cluster.Delivery) []byte {
 }
 
 // Answer implements [cluster.Handler]: it answers a query.
-func (n *node) Answer(_ context.Context, from cluster.NodeID, request []byte) ([]byte, error) {
+func (n *node) Answer(ctx context.Context, from cluster.NodeID, request []byte) ([]byte, error) {
 	var query wire.Query
 	if err := proto.Unmarshal(request, &query); err != nil {
 		return nil, err
 	}
-	answer, err := (*Broker)(n).answerQuery(from, &query)
+	answer, err := (*Broker)(n).answerQuery(ctx, from, &query)
 	if err != nil {
 		return nil, err
 	}
@@ -231,6 +231,11 @@ func encode(m proto.Message) []byte {
 // called, and returns once that is so. While the bus is down it doesn't wait:
 // the node hears of them when it is back.
 func (b *Broker) listen(topics ...cluster.Topic) (release func()) {
+	return b.listenWithin(interestTimeout, topics...)
+}
+
+// listenWithin is listen that waits so long at most.
+func (b *Broker) listenWithin(wait time.Duration, topics ...cluster.Topic) (release func()) {
 	if b.mesh == nil {
 		return func() {}
 	}
@@ -238,7 +243,7 @@ func (b *Broker) listen(topics ...cluster.Topic) (release func()) {
 	for i, topic := range topics {
 		effective[i] = b.mesh.Interest(topic)
 	}
-	_ = b.mesh.AwaitFor(interestTimeout, effective...) // whoever joins has joined this node all the same
+	_ = b.mesh.AwaitFor(wait, effective...) // whoever joins has joined this node all the same
 	return func() {
 		for _, topic := range topics {
 			b.mesh.Drop(topic)

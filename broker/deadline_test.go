@@ -90,3 +90,40 @@ func TestDeadNodeAndDeadline(t *testing.T) {
 		})
 	}
 }
+
+// deafTo is a bus that never gets to hear one channel.
+type deafTo struct {
+	cluster.Bus
+	channel string
+}
+
+func (d deafTo) Subscribe(channel string) <-chan struct{} {
+	if channel == d.channel {
+		return make(chan struct{})
+	}
+	return d.Bus.Subscribe(channel)
+}
+
+// TestSlowSubscriptionAndDeadline: a bus that doesn't subscribe to a room makes nobody
+// miss the caller's deadline either.
+func TestSlowSubscriptionAndDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		exchange := cluster.NewExchange()
+		var nodes []*brokertest.Node
+		for range 2 {
+			bus := deafTo{exchange.Bus(), "sala:topic:" + string(cluster.RoomTopic("/", "other"))}
+			nodes = append(nodes, brokertest.StartInMemory(t, broker.Options{Cluster: &broker.ClusterOptions{Bus: bus}}))
+		}
+		<-time.After(time.Minute)
+		for _, node := range nodes {
+			join(t, node, "ana")
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		out, err := nodes[0].Broker.Join(ctx, everyoneInLobby, []string{"other"})
+		if err != nil || ctx.Err() != nil || out.Matched != 2 || out.Partial {
+			t.Errorf("Join: %+v, %v, and the context is %v", out, err, ctx.Err())
+		}
+	})
+}

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -14,7 +15,7 @@ import (
 // to theirs, on which it waits for their counts. An order to t comes behind what
 // was emitted to t before.
 func (b *Broker) command(ctx context.Context, ns *namespace, t *fanout.Target, o *wire.Order) Outcome {
-	out := outcomeOf(b.obey(o))
+	out := outcomeOf(b.obey(o, interestTimeout))
 	if b.mesh == nil {
 		return out
 	}
@@ -31,7 +32,8 @@ func (b *Broker) command(ctx context.Context, ns *namespace, t *fanout.Target, o
 // commandAndWait is command for an order that other nodes may have to wait
 // with: it goes to all of them as a question.
 func (b *Broker) commandAndWait(ctx context.Context, o *wire.Order) Outcome {
-	out := outcomeOf(b.obey(o))
+	// Half of the time is for the others.
+	out := outcomeOf(b.obey(o, min(interestTimeout, waitAtMost(ctx, 2*interestTimeout)/2)))
 	if b.mesh == nil {
 		return out
 	}
@@ -66,13 +68,13 @@ func counts(r cluster.Result) []*wire.Count {
 }
 
 // obey does an order to the sockets of this node. A namespace that isn't served
-// here has none.
-func (b *Broker) obey(o *wire.Order) *wire.Count {
+// here has none. A join waits for the bus, but no longer than wait.
+func (b *Broker) obey(o *wire.Order, wait time.Duration) *wire.Count {
 	switch o := o.GetOrder().(type) {
 	case *wire.Order_Emit:
 		return b.obeyEmit(o.Emit)
 	case *wire.Order_Join:
-		return b.obeyJoin(o.Join)
+		return b.obeyJoin(o.Join, wait)
 	case *wire.Order_Leave:
 		sockets := b.meant(o.Leave.GetTarget())
 		for _, s := range sockets {
@@ -126,14 +128,14 @@ func (b *Broker) obeyEmit(o *wire.Emit) *wire.Count {
 	return c
 }
 
-// obeyJoin waits until this node hears what others send to the rooms, so that
-// who is told of the join can rely on it.
-func (b *Broker) obeyJoin(o *wire.JoinRooms) *wire.Count {
+// obeyJoin waits until this node hears what others send to the rooms, but no longer
+// than wait, so that whoever is told of the join can rely on it.
+func (b *Broker) obeyJoin(o *wire.JoinRooms, wait time.Duration) *wire.Count {
 	sockets := b.meant(o.GetTarget())
 	if len(sockets) == 0 {
 		return &wire.Count{}
 	}
-	defer b.listen(roomTopics(o.GetTarget().GetNamespace(), o.GetRooms())...)()
+	defer b.listenWithin(wait, roomTopics(o.GetTarget().GetNamespace(), o.GetRooms())...)()
 	c := matched(len(sockets))
 	for _, s := range sockets {
 		if _, err := s.ns.index.Join(s, o.GetRooms()...); err != nil {

@@ -70,7 +70,7 @@ func (b *Broker) askNode(ctx context.Context, node cluster.NodeID, q *wire.Query
 }
 
 // answerQuery answers what another node asks.
-func (b *Broker) answerQuery(from cluster.NodeID, q *wire.Query) (proto.Message, error) {
+func (b *Broker) answerQuery(ctx context.Context, from cluster.NodeID, q *wire.Query) (proto.Message, error) {
 	switch q := q.GetQuery().(type) {
 	case *wire.Query_ListRooms:
 		return &wire.Rooms{Rooms: b.roomsHere(q.ListRooms)}, nil
@@ -84,7 +84,7 @@ func (b *Broker) answerQuery(from cluster.NodeID, q *wire.Query) (proto.Message,
 		}
 		return &wire.Sockets{}, nil
 	case *wire.Query_Order:
-		return b.obey(q.Order), nil
+		return b.obey(q.Order, waitAtMost(ctx, interestTimeout)), nil
 	case *wire.Query_Revoke:
 		n, failed := b.revokeHere(revocationFrom(q.Revoke))
 		if failed != nil && failed.Reason != ReasonNotKept {
