@@ -75,6 +75,7 @@ func New(o Options) (*Broker, error) {
 		namespaces:  make(map[string]*namespace, len(o.Namespaces)),
 		relay:       make(map[string]RelayRule, len(o.Relay)),
 		rates:       o.rates(),
+		origins:     o.originPatterns(),
 		drainBegins: make(chan struct{}),
 		drained:     make(chan struct{}),
 		rush:        make(chan struct{}),
@@ -83,10 +84,6 @@ func New(o Options) (*Broker, error) {
 		unread:      limit.NewShares(unreadLimit(o.MemoryLimit)),
 
 		attachmentTime: attachmentTime,
-	}
-	for _, text := range o.AllowedOrigins {
-		pattern, _ := parseOriginPattern(text) // validate has parsed it
-		b.origins = append(b.origins, pattern)
 	}
 	for _, rule := range o.Relay {
 		b.relay[rule.Event] = rule

@@ -116,6 +116,15 @@ func (b *Broker) allowsOrigin(text string, r *http.Request) bool {
 	return ok && (o.ownOf(r) || slices.ContainsFunc(b.origins, func(p originPattern) bool { return p.matches(o) }))
 }
 
+// originPatterns are the allowed origins, which validate has accepted.
+func (o *Options) originPatterns() []originPattern {
+	patterns := make([]originPattern, len(o.AllowedOrigins))
+	for i, text := range o.AllowedOrigins {
+		patterns[i], _ = parseOriginPattern(text)
+	}
+	return patterns
+}
+
 const exampleOrigins = "one looks like https://example.com, http://localhost:8080 or https://*.example.com"
 
 // parseOriginPattern reads an allowed origin. Its error says why no page is of
