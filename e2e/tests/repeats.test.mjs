@@ -68,6 +68,6 @@ test('Chromium over long-polling, with connections reset all the time: nothing i
   assert.deepEqual(await page.evaluate(() => window.ends), [], `the session goes on; what the broker says of those that have ended: ${closed}`);
   assert.deepEqual(await page.evaluate(() => window.heard), [...numbers, 'last']);
   assert.deepEqual(told(), numbers);
-  for (const [moment, cuts] of Object.entries(cutter.cuts)) assert.ok(cuts >= 3, `${cuts} connections were reset with a request ${moment}`);
+  for (const [moment, cuts] of Object.entries(cutter.cuts)) assert.ok(cuts > 0, `${cuts} connections were reset with a request ${moment}`);
   t.diagnostic(`resets: ${JSON.stringify(cutter.cuts)}`);
 });
