@@ -114,8 +114,8 @@ func ownCost(d protoreflect.MessageDescriptor) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("the type %s of a request: %w", d.FullName(), err)
 	}
-	size := int64(reflect.TypeOf(t.Zero().Interface()).Elem().Size())
-	size += size / 4 // memory is handed out in classes of sizes
+	size := int64(reflect.TypeOf(t.Zero().Interface()).Elem().Size()) //nolint:gosec // no type is so large
+	size += size / 4                                                  // memory is handed out in classes of sizes
 	if d.ParentFile().Package() == "google.protobuf" {
 		size += valueCost
 	}

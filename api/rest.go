@@ -54,13 +54,13 @@ type restRequest struct {
 
 // admit returns the status to refuse the request with if the caller may not make
 // this call, or not now. It counts the call once.
-func (r *restRequest) admit(method string) error {
+func (r *restRequest) admit(ctx context.Context, method string) error {
 	if r.admitted {
 		return nil
 	}
 	r.call.method = method
 	if err := r.call.caller.admit(method); err != nil {
-		return r.call.end(r.http.Context(), err, nil)
+		return r.call.end(ctx, err, nil)
 	}
 	r.admitted = true
 	return nil
@@ -69,7 +69,7 @@ func (r *restRequest) admit(method string) error {
 // open reads the body of a call that the caller may make, once there is room to
 // decode it. An error is the refusal too.
 func (r *restRequest) open() ([]byte, error) {
-	if r.refusal = r.admit(r.call.method); r.refusal != nil {
+	if r.refusal = r.admit(r.http.Context(), r.call.method); r.refusal != nil {
 		return nil, r.refusal
 	}
 	if !hasBody(r.http) {
@@ -183,7 +183,7 @@ func isUTF8(path string, query url.Values) bool {
 func checkRESTCall(maxRequest int) grpc.UnaryClientInterceptor {
 	return func(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 		if rest, ok := ctx.Value(restKey{}).(*restRequest); ok {
-			if err := rest.admit(method); err != nil {
+			if err := rest.admit(ctx, method); err != nil {
 				return err
 			}
 			if err := rest.check(req, maxRequest); err != nil {

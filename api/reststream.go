@@ -15,7 +15,7 @@ func checkRESTStream(maxRequest int) grpc.StreamClientInterceptor {
 	return func(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 		rest, ok := ctx.Value(restKey{}).(*restRequest)
 		if ok {
-			if err := rest.admit(method); err != nil {
+			if err := rest.admit(ctx, method); err != nil {
 				return nil, err
 			}
 		}

@@ -152,8 +152,10 @@ func TestLobby(t *testing.T) {
 		t.Error("it isn't the one that goes that has been silent for the longest time")
 	}
 
-	if !l.admit(neighbour) || !l.admit(neighbour) || neighbour.place != nil {
-		t.Error("one that shows a key doesn't leave the lobby")
+	for range 2 { // it shows it with each call
+		if !l.admit(neighbour) || neighbour.place != nil {
+			t.Error("one that shows a key doesn't leave the lobby")
+		}
 	}
 	if l.admit(crowd[1]) {
 		t.Error("one is admitted that has gone")
