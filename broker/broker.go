@@ -73,7 +73,7 @@ func New(o Options) (*Broker, error) {
 		id:          string(cluster.NewNodeID()),
 		started:     time.Now(),
 		namespaces:  make(map[string]*namespace, len(o.Namespaces)),
-		relay:       make(map[string]RelayRule, len(o.Relay)),
+		relay:       o.relayByEvent(),
 		rates:       o.rates(),
 		origins:     o.originPatterns(),
 		drainBegins: make(chan struct{}),
@@ -84,9 +84,6 @@ func New(o Options) (*Broker, error) {
 		unread:      limit.NewShares(unreadLimit(o.MemoryLimit)),
 
 		attachmentTime: attachmentTime,
-	}
-	for _, rule := range o.Relay {
-		b.relay[rule.Event] = rule
 	}
 	b.namespaceNames = slices.Compact(slices.Sorted(slices.Values(o.Namespaces)))
 	for _, name := range b.namespaceNames {

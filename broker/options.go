@@ -131,6 +131,15 @@ type Announcement struct {
 	Joined, Left string
 }
 
+// relayByEvent has the relay rules by what clients send.
+func (o *Options) relayByEvent() map[string]RelayRule {
+	rules := make(map[string]RelayRule, len(o.Relay))
+	for _, rule := range o.Relay {
+		rules[rule.Event] = rule
+	}
+	return rules
+}
+
 func (o *Options) setDefaults() {
 	if len(o.Namespaces) == 0 {
 		o.Namespaces = []string{"/"}
