@@ -49,21 +49,24 @@ func (c *Conn) onDeadline(now time.Time) {
 	var reason Reason
 	var cause error
 	d := &c.deadlines
-	c.excusePause(d)
 	if passed(d.upgrade, now) {
 		abandoned = c.dropProbe()
 	}
 	if passed(d.close, now) {
 		reason = c.reason
-	} else if passed(d.message, now) {
+	} else if passed(d.message, now) && !c.pausedWithin(messageTime, now) {
 		reason = ReasonMessageTimeout
 	} else if passed(d.heartbeat, now) {
-		if d.awaiting {
+		if d.awaiting && !c.pausedWithin(c.server.opts.PingTimeout, now) {
 			reason = ReasonPingTimeout
 		} else {
+			// Also if the pong may be behind what isn't read: the client goes when no ping comes.
 			c.push(c.server.frames.ping)
 			d.awaiting, d.heartbeat = true, now.Add(c.server.opts.PingTimeout)
 		}
+	}
+	if passed(d.message, now) {
+		d.message = now.Add(messageTime)
 	}
 	if c.poll != nil {
 		cause = c.poll.overdue(now)
@@ -82,23 +85,10 @@ func (c *Conn) onDeadline(now time.Time) {
 	}
 }
 
-// excusePause moves the deadlines of what the client sends, as it may be behind what isn't read. A client that has
-// vanished isn't excused for long: without bytes there are no pauses. The caller holds mu.
-func (c *Conn) excusePause(d *deadlines) {
-	paused := c.PausedUntil()
-	if d.awaiting {
-		d.heartbeat = later(d.heartbeat, paused.Add(c.server.opts.PingTimeout))
-	}
-	if !d.message.IsZero() {
-		d.message = later(d.message, paused.Add(messageTime))
-	}
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
+// pausedWithin reports whether nothing was read from the client at a time that is less than d ago: what it has sent may be
+// behind that. A client that has vanished isn't excused for long, as without bytes there are no pauses.
+func (c *Conn) pausedWithin(d time.Duration, now time.Time) bool {
+	return c.PausedUntil().Add(d).After(now)
 }
 
 // onPong is called for each pong that the client sends.

@@ -135,9 +135,13 @@ func (c *Conn) expectMessage(until time.Time) {
 }
 
 // PausedUntil returns until when at least nothing is read from the connection since it has sent too much, or when that
-// was so for the last time. Whatever the client is late with may be behind what wasn't read until then.
+// was so for the last time; the zero time if it never was. Whatever the client is late with may be behind what wasn't read until then.
 func (c *Conn) PausedUntil() time.Time {
-	return c.server.started.Add(time.Duration(c.inflow.until.Load()))
+	until := c.inflow.until.Load()
+	if until == 0 {
+		return time.Time{}
+	}
+	return c.server.started.Add(time.Duration(until))
 }
 
 // Established says that the layer above knows who the client is: from now on its messages may have their full size.

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -227,7 +228,19 @@ func TestReadRate(t *testing.T) {
 	}
 	bubble(t, o, func(t *testing.T, s *server) {
 		nc, ses := s.inMemory(t)
-		go func() { _, _ = io.Copy(io.Discard, nc) }()
+		var pinged atomic.Int64 // when the last ping came, in fake milliseconds
+		pinged.Store(time.Now().UnixMilli())
+		go func() {
+			for {
+				if _, err := ws.ReadFrame(nc); err != nil {
+					return
+				}
+				now := time.Now().UnixMilli()
+				if late := now - pinged.Swap(now); late > 4000 {
+					t.Errorf("there was no ping for %d ms: the client goes after 4000", late)
+				}
+			}
+		}()
 		begin := time.Now()
 		for i := range messages {
 			if _, err := nc.Write(masked(true, ws.OpText, fmt.Sprint("4", i, strings.Repeat("x", size)))); err != nil {
@@ -246,7 +259,7 @@ func TestReadRate(t *testing.T) {
 		}
 		begin = time.Now()
 		ses.wantClose(t, ReasonPingTimeout)
-		if took := time.Since(begin); took > 5*time.Second {
+		if took := time.Since(begin); took > 7*time.Second {
 			t.Errorf("a client that is silent stayed for %s", took)
 		}
 	})

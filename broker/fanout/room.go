@@ -45,7 +45,7 @@ func (p *places[M]) find(r *room[M]) int32 {
 	}
 	for i := range p.list {
 		if p.list[i].room == r {
-			return int32(i) //nolint:gosec // at most maxScanned
+			return int32(i)
 		}
 	}
 	return -1
@@ -61,7 +61,7 @@ func (p *places[M]) append(r *room[M], member int32) (at int32) {
 	case len(p.list) > maxScanned:
 		p.table = make(map[*room[M]]int32, 2*maxScanned)
 		for i := range p.list {
-			p.table[p.list[i].room] = int32(i) //nolint:gosec // at most maxScanned + 1
+			p.table[p.list[i].room] = int32(i)
 		}
 	}
 	return at
