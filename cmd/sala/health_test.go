@@ -1,8 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
+	"io"
+	"net"
+	"net/http"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -105,5 +110,51 @@ func TestHealthOverGRPC(t *testing.T) {
 	}
 	if code, _, stderr := n.call(t, "nodes"); code != exitOK {
 		t.Errorf("the control API is not served any more: %s", stderr)
+	}
+}
+
+// TestDrainReleasesConnections keeps an HTTP connection, as a client does that
+// polls: behind a load balancer of TCP connections it would come back to this
+// node over it.
+func TestDrainReleasesConnections(t *testing.T) {
+	n := plain(t)
+	conn, err := net.Dial("tcp", n.public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	reader := bufio.NewReader(conn)
+	ask := func() *http.Response {
+		t.Helper()
+		if _, err := io.WriteString(conn, "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, response.Body); err != nil {
+			t.Fatal(err)
+		}
+		return response
+	}
+	for range 2 {
+		if response := ask(); response.Close || response.StatusCode != http.StatusOK {
+			t.Fatalf("before the drain: %s, close = %t", response.Status, response.Close)
+		}
+	}
+	_, out, _ := n.call(t, "nodes", "-o", "json")
+	var list struct{ Nodes []struct{ ID string } }
+	if err := json.Unmarshal([]byte(out), &list); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := n.call(t, "nodes", "drain", list.Nodes[0].ID); code != exitOK {
+		t.Fatal(stderr)
+	}
+	if _, err := reader.ReadByte(); err != io.EOF {
+		t.Errorf("after the drain: %v, want the end of the connection", err)
 	}
 }

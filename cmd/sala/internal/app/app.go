@@ -220,12 +220,20 @@ func (a *App) serveHTTP() {
 	a.public.server = newServer(a.publicHandler(), a.log)
 	a.public.server.MaxHeaderBytes += int(a.cfg.Flags.MaxToken) // which may be in the URL
 	a.onStop("public HTTP server", stopGrace, a.public.shutdown)
-	a.onStop("clients", a.cfg.Flags.DrainTimeout, a.broker.Shutdown)
+	a.onStop("clients", a.cfg.Flags.DrainTimeout, func(ctx context.Context) error {
+		a.releaseConnections()
+		return a.broker.Shutdown(ctx)
+	})
 	a.onStop("readiness", stopGrace, func(context.Context) error {
 		a.api.Drain()
 		return nil
 	})
 }
+
+// releaseConnections ends each HTTP connection of a client with the answer under
+// way. Behind a load balancer of TCP connections, a client that polls would come
+// back to this node as long as it keeps one, and only be refused.
+func (a *App) releaseConnections() { a.public.server.SetKeepAlivesEnabled(false) }
 
 // publicHandler serves clients and, if that is wanted, health checks.
 func (a *App) publicHandler() http.Handler {
@@ -300,6 +308,7 @@ func (a *App) wait(ctx context.Context, reload <-chan os.Signal) error {
 			}
 		case <-draining:
 			a.api.Drain()
+			a.releaseConnections()
 			draining = nil
 		}
 	}
