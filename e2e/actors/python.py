@@ -1,0 +1,109 @@
+"""A python-socketio client that a test drives: orders come as lines of JSON on
+standard input, and what happens goes to standard output. Its one argument says
+which of the two clients it is: sync or asyncio."""
+
+import asyncio
+import base64
+import json
+import sys
+import threading
+
+import socketio
+
+WAIT = {"reconnection_delay": 0.1, "reconnection_delay_max": 1, "logger": False}
+
+
+def plain(value):
+    """What JSON can't hold, in a form that it can."""
+    if isinstance(value, (bytes, bytearray)):
+        return {"$bin": base64.b64encode(value).decode()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return value
+
+
+def whole(value):
+    """The other way round."""
+    if isinstance(value, list):
+        return [whole(item) for item in value]
+    if isinstance(value, dict):
+        if list(value) == ["$bin"]:
+            return base64.b64decode(value["$bin"])
+        return {key: whole(item) for key, item in value.items()}
+    return value
+
+
+SPEAKING = threading.Lock()  # handlers and callbacks have threads of their own
+
+
+def say(**fact):
+    with SPEAKING:
+        print(json.dumps(plain(fact)), flush=True)
+
+
+def argument(args):
+    """emit takes a tuple for several arguments, and nothing for none."""
+    args = whole(args)
+    return None if not args else args[0] if len(args) == 1 else tuple(args)
+
+
+def callback(order):
+    if not order.get("ack"):
+        return None
+    return lambda *args: say(on="ack", id=order["id"], args=list(args))
+
+
+def run_sync(orders):
+    client = socketio.Client(**WAIT)
+    client.on("connect", lambda: say(on="connect"))
+    client.on("disconnect", lambda: say(on="disconnect"))
+    client.on("connect_error", lambda why=None: say(on="refused", why=why))
+    client.on("*", lambda event, *args: say(on="event", event=event, args=list(args)))
+    for order in orders():
+        if order["do"] == "open":
+            # A thread, since connect waits.
+            threading.Thread(target=client.connect, args=(order["url"],), daemon=True, kwargs={
+                "transports": order["transports"], "auth": {"token": order["token"]}}).start()
+        elif order["do"] == "emit":
+            client.emit(order["event"], argument(order["args"]), callback=callback(order))
+        elif order["do"] == "close":
+            client.disconnect()
+            return
+
+
+async def run_asyncio(orders):
+    client = socketio.AsyncClient(**WAIT)
+    client.on("connect", lambda: say(on="connect"))
+    client.on("disconnect", lambda: say(on="disconnect"))
+    client.on("connect_error", lambda why=None: say(on="refused", why=why))
+    client.on("*", lambda event, *args: say(on="event", event=event, args=list(args)))
+    loop, queue = asyncio.get_running_loop(), asyncio.Queue()
+
+    def read():
+        for order in orders():
+            loop.call_soon_threadsafe(queue.put_nowait, order)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        order = await queue.get()
+        if order["do"] == "open":
+            await client.connect(order["url"], transports=order["transports"], auth={"token": order["token"]})
+        elif order["do"] == "emit":
+            await client.emit(order["event"], argument(order["args"]), callback=callback(order))
+        elif order["do"] == "close":
+            await client.disconnect()
+            return
+
+
+def orders():
+    for line in sys.stdin:
+        yield json.loads(line)
+    yield {"do": "close"}
+
+
+if sys.argv[1] == "sync":
+    run_sync(orders)
+else:
+    asyncio.run(run_asyncio(orders))
