@@ -13,13 +13,14 @@ const (
 	// doubtAfter is how long this node may be out of touch with the others until it
 	// has to ask whether they have taken it for lost. They wait for 4 s after its last
 	// heartbeat, which was at most a second before.
-	doubtAfter = 2 * time.Second
+	doubtAfter = 2500 * time.Millisecond
 	// doubtEvery is how often it looks.
 	doubtEvery = 250 * time.Millisecond
 	// doubtWait is how long it waits for the answers to one question.
-	doubtWait = 500 * time.Millisecond
-	// doubtFor is how long it waits for nodes that don't answer.
-	doubtFor = 10 * time.Second
+	doubtWait = 2 * time.Second
+	// doubtFor is how long it waits for nodes that don't answer, in all. Backends at
+	// other nodes hear nothing of this one's clients meanwhile.
+	doubtFor = 4 * time.Second
 	// maxDoubtful bounds the sockets whose end is held back.
 	maxDoubtful = 50_000
 )
