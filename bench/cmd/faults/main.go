@@ -33,7 +33,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.home, "home", ".", "the folder of the benchmarks")
 	flag.StringVar(&o.sala, "sala", "../bin/sala", "the product's binary")
-	flag.BoolVar(&o.quick, "quick", false, "in small, about a minute")
+	flag.BoolVar(&o.quick, "quick", false, "in small, some minutes")
 	flag.StringVar(&o.only, "only", "", "only these faults, separated by commas")
 	flag.Parse()
 
