@@ -67,7 +67,9 @@ type completeCommand struct {
 // Run implements the command.
 func (c *completeCommand) Run(command *kong.Context, streams *cli.Streams) error {
 	for _, candidate := range candidates(command.Model.Node, c.Words) {
-		fmt.Fprintln(streams.Out, candidate)
+		if _, err := fmt.Fprintln(streams.Out, candidate); err != nil {
+			return err
+		}
 	}
 	return nil
 }
