@@ -40,10 +40,13 @@ var grabs = []grab{
 // rawCodec has a message be sent as it is, which costs the greedy nothing.
 type rawCodec struct{}
 
+// Marshal implements encoding.Codec: v is a *[]byte.
 func (rawCodec) Marshal(v any) ([]byte, error) { return *v.(*[]byte), nil }
 
+// Unmarshal implements encoding.Codec: nobody reads what comes back.
 func (rawCodec) Unmarshal([]byte, any) error { return nil }
 
+// Name implements encoding.Codec.
 func (rawCodec) Name() string { return "proto" }
 
 // postObjects sends 4 MB that become gigabytes where they are decoded.
