@@ -50,18 +50,22 @@ type incoming struct {
 	err     error       // why the call is refused
 }
 
-// decode decodes a request that has arrived, once there is room for it. A
-// request that can't be accepted becomes one that says why: see [refusalOf].
-func (in *incoming) decode(data mem.BufferSlice, maxRequest int) error {
+// arrived notes that the request is there.
+func (in *incoming) arrived() {
 	if in.late != nil {
 		in.late.Stop()
 	}
+}
+
+// decode decodes a request that has arrived, once there is room for it. A
+// request that can't be accepted becomes one that says why: see [refusalOf].
+func (in *incoming) decode(data mem.BufferSlice, maxRequest int) error {
+	in.arrived()
 	buf := data.MaterializeToBuffer(mem.DefaultBufferPool())
 	defer buf.Free()
 	wire := buf.ReadOnlyData()
 	if n := len(wire); n > maxRequest {
-		salvage(wire, in.message, requestTooLarge(
-			"the request has %d bytes, at most %d are allowed; args_json takes less room than args", n, maxRequest))
+		salvage(wire, in.message, tooManyBytes(int64(n), int64(maxRequest)))
 		return checkDecoded(in.message)
 	}
 	if err := in.call.hold(in.ctx, wire, in.message); err != nil {

@@ -26,6 +26,9 @@ const (
 	// minDecoding is how many times the largest request each key may decode
 	// however little memory there is.
 	minDecoding = 4
+	// smallCost is up to what a request is decoded without being counted: each call
+	// decodes one or two at a time.
+	smallCost = 16 << 10
 	// streamWindow is how much of a request a caller may send before the call
 	// asks for it, and connectionWindow how much may be under way on a connection.
 	streamWindow     = 64 << 10
@@ -45,11 +48,17 @@ const (
 type intake struct {
 	// Static.
 	maxRequest int64
-	maxCalls   int64 // of each key; twice as many in all
-	maxUnread  int64 // bytes of answers that their callers don't read
-	receiving  *budget
-	decoding   *budget
-	shapes     shapes
+	// maxReceived is from how many bytes on a message ends its stream. It is larger
+	// than maxRequest, since a backend that returns what a client has sent must not
+	// lose its stream by that.
+	maxReceived int64
+	maxCalls    int64         // of each key; twice as many in all
+	maxUnread   int64         // bytes of answers that their callers don't read
+	patience    time.Duration // of requests that wait for room
+	arriving    time.Duration // how long a request, or a piece of a large message, may take to arrive
+	receiving   *budget
+	decoding    *budget
+	shapes      shapes
 
 	calls atomic.Int64 // in flight, those of guests left out
 }
@@ -64,12 +73,15 @@ func newIntake(memory, maxRequest int64) (*intake, error) {
 		memory = assumedMemory
 	}
 	return &intake{
-		maxRequest: maxRequest,
-		maxCalls:   min(max(memory/windowShare/streamWindow, minCalls), maxCalls) / 2,
-		maxUnread:  memory / unreadShare,
-		receiving:  newBudget(memory/receivingShare, 2*maxRequest),
-		decoding:   newBudget(memory/decodingShare, minDecoding*maxRequest),
-		shapes:     known,
+		maxRequest:  maxRequest,
+		maxReceived: maxListing*(maxRequest-maxOverhead) + maxOverhead,
+		maxCalls:    min(max(memory/windowShare/streamWindow, minCalls), maxCalls) / 2,
+		maxUnread:   memory / unreadShare,
+		patience:    bodyTimeout,
+		arriving:    bodyTimeout,
+		receiving:   newBudget(memory/receivingShare, 2*maxRequest),
+		decoding:    newBudget(memory/decodingShare, minDecoding*maxRequest),
+		shapes:      known,
 	}, nil
 }
 
@@ -77,7 +89,7 @@ func newIntake(memory, maxRequest int64) (*intake, error) {
 // when the request is too long in coming.
 type arrival struct {
 	context.Context
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 	caller *caller
 	late   atomic.Bool
 }
@@ -104,7 +116,7 @@ func (a *arrival) Err() error {
 // expire ends the call.
 func (a *arrival) expire() {
 	a.late.Store(true)
-	a.cancel()
+	a.cancel(context.DeadlineExceeded)
 }
 
 // registrar registers services on a server so that a unary call enters before
@@ -139,7 +151,7 @@ func (s *Server) handleUnary(method string, handle grpc.MethodHandler) grpc.Meth
 		defer c.leave()
 		defer c.release()
 		resp, err = handle(service, context.WithValue(ctx, callKey{}, c), func(req any) error {
-			err := c.receive(ctx, receive, req, true)
+			err := c.receive(ctx, receive, req)
 			if err == nil {
 				c.audit.asked(req)
 			}
@@ -229,21 +241,21 @@ func tooManyCalls(bounds string) error {
 // receive receives a request by a function of gRPC's and decodes it. A request
 // that is prompt comes right behind its call: room is kept for it until it is
 // there, and it may not take long.
-func (c *call) receive(ctx context.Context, recv func(any) error, req any, prompt bool) error {
+func (c *call) receive(ctx context.Context, recv func(any) error, req any) error {
 	message, ok := req.(proto.Message)
 	if !ok {
 		return recv(req)
 	}
 	in := &incoming{ctx: ctx, call: c, message: message}
-	if a, ok := ctx.Value(arrivalKey{}).(*arrival); ok && prompt {
+	if a, ok := ctx.Value(arrivalKey{}).(*arrival); ok {
 		receiving := c.server.intake.receiving
 		bytes := min(c.server.intake.maxRequest, receiving.share)
-		if err := receiving.take(ctx, c.account, bytes, bodyTimeout); err != nil {
+		if err := receiving.take(ctx, c.account, bytes, c.server.intake.patience); err != nil {
 			c.server.metrics.refuse(refusedReceiving)
 			return err
 		}
 		defer receiving.give(c.account, bytes)
-		in.late = time.AfterFunc(bodyTimeout, a.expire)
+		in.late = time.AfterFunc(c.server.intake.arriving, a.expire)
 		defer in.late.Stop()
 	}
 	if err := recv(in); err != nil {
@@ -268,6 +280,9 @@ func (c *call) hold(ctx context.Context, text []byte, message proto.Message) err
 	if err != nil {
 		return err
 	}
+	if cost <= smallCost {
+		return nil
+	}
 	if err := c.reserve(ctx, cost); err != nil {
 		return err
 	}
@@ -286,7 +301,7 @@ func (c *call) reserve(ctx context.Context, cost int64) error {
 	if cost == 0 {
 		return nil
 	}
-	if err := decoding.take(ctx, c.payer(), cost, bodyTimeout); err != nil {
+	if err := decoding.take(ctx, c.payer(), cost, c.server.intake.patience); err != nil {
 		c.server.metrics.refuse(refusedDecoding)
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/tap"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/salabroker/sala/broker"
 )
@@ -57,7 +58,7 @@ func (s *Server) tap(ctx context.Context, info *tap.Info) (context.Context, erro
 		}
 		a.caller = c.caller
 	}
-	a.Context, a.cancel = context.WithCancel(ctx) // which ends with the stream
+	a.Context, a.cancel = context.WithCancelCause(ctx) // which ends with the stream
 	return a, nil
 }
 
@@ -129,7 +130,10 @@ func (s *endingStream) Context() context.Context { return s.ctx }
 // RecvMsg implements grpc.ServerStream. The goroutine that calls it releases what
 // the request takes, once it is done with it.
 func (s *endingStream) RecvMsg(m any) error {
-	return s.call.receive(s.ctx, s.ServerStream.RecvMsg, m, s.prompt)
+	if message, ok := m.(proto.Message); ok && !s.prompt {
+		return s.call.receiveNext(s.ctx, message)
+	}
+	return s.call.receive(s.ctx, s.ServerStream.RecvMsg, m)
 }
 
 // SendMsg implements grpc.ServerStream.

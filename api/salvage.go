@@ -90,18 +90,31 @@ func nextField(wire []byte) (number protowire.Number, kind protowire.Type, value
 	return number, kind, value, rest
 }
 
+// cutField is nextField for a field behind whose length the message ends too soon.
+func cutField(wire []byte) (number protowire.Number, kind protowire.Type, value []byte) {
+	number, kind, tag := protowire.ConsumeTag(wire)
+	if tag < 0 || kind != protowire.BytesType {
+		return 0, 0, nil
+	}
+	_, size := protowire.ConsumeVarint(wire[tag:])
+	if size < 0 {
+		return 0, 0, nil
+	}
+	return number, kind, wire[tag+size:]
+}
+
 // outline returns an encoded message with little more than what names it: its
 // numbers and short texts, and those of the messages within it down to depth.
 func outline(wire []byte, descriptor protoreflect.MessageDescriptor, depth int) []byte {
 	var kept []byte
 	for len(wire) > 0 {
 		number, kind, value, rest := nextField(wire)
-		if rest == nil {
-			break
+		if rest == nil { // the message may be the beginning of one
+			number, kind, value = cutField(wire)
 		}
 		field := descriptor.Fields().ByNumber(number)
 		switch {
-		case field == nil:
+		case field == nil || rest == nil && field.Message() == nil:
 		case kind != protowire.BytesType:
 			kept = append(kept, wire[:len(wire)-len(rest)]...)
 		case field.Message() != nil && depth > 0:

@@ -208,16 +208,12 @@ func New(cfg Config) (*Server, error) {
 // as their callers like, and a dead peer is found by pings. A connection has
 // connectTime for its handshake.
 func (s *Server) newGRPCServer(maxRequest int, connectTime time.Duration) *grpc.Server {
-	// gRPC ends the stream of a message that is larger than it accepts. A backend
-	// that returns what a client has sent must not lose its stream by that, so
-	// gRPC accepts more, and the codec refuses it without decoding it.
-	maxReceived := maxListing*(maxRequest-maxOverhead) + maxOverhead
 	server := grpc.NewServer(
 		grpc.Creds(connCredentials{s}),
 		grpc.InTapHandle(s.tap),
 		grpc.StreamInterceptor(s.interceptStream),
 		grpc.ForceServerCodecV2(newCodec(maxRequest)),
-		grpc.MaxRecvMsgSize(maxReceived),
+		grpc.MaxRecvMsgSize(int(s.intake.maxReceived)),
 		// A window that grew with the speed of a connection would be up to 16 MiB
 		// for each call that doesn't read.
 		grpc.StaticStreamWindowSize(streamWindow),
