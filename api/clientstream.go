@@ -100,21 +100,19 @@ func (in *incoming) read(source messageSource, length int64) (mem.BufferSlice, e
 	if length <= smallMessage {
 		return source.Read(int(length))
 	}
-	pool := mem.DefaultBufferPool()
-	whole := pool.Get(int(length))
-	for rest := *whole; len(rest) > 0; {
+	whole := make([]byte, length) // a pool's next larger size may be a multiple of what is counted
+	for rest := whole; len(rest) > 0; {
 		if in.late != nil {
 			in.late.Reset(in.call.server.intake.arriving)
 		}
 		piece, err := source.Read(min(len(rest), messagePiece))
 		if err != nil {
-			pool.Put(whole)
 			return nil, err
 		}
 		rest = rest[piece.CopyTo(rest):]
 		piece.Free()
 	}
-	return mem.BufferSlice{mem.NewBuffer(whole, pool)}, nil
+	return mem.BufferSlice{mem.SliceBuffer(whole)}, nil
 }
 
 // skip refuses a message without holding more than a piece of it.
@@ -163,11 +161,12 @@ func unpack(packed mem.BufferSlice, with string, most int64) (mem.BufferSlice, e
 	if closer, ok := reader.(io.Closer); ok {
 		defer func() { _ = closer.Close() }()
 	}
-	data, err := mem.ReadAll(io.LimitReader(reader, most+1), mem.DefaultBufferPool())
+	text, err := io.ReadAll(io.LimitReader(reader, most+1))
+	data := mem.BufferSlice{mem.SliceBuffer(text)}
 	switch {
 	case err != nil:
 		return data, errUndecodable()
-	case int64(data.Len()) > most:
+	case int64(len(text)) > most:
 		return data, requestTooLarge("uncompressed, the request has more than the %d bytes that are allowed", most)
 	}
 	return data, nil

@@ -15,9 +15,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	_ "google.golang.org/grpc/encoding/gzip" // callers may compress; what that becomes has the limit of a request
+	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/reflection"
 
 	"github.com/salabroker/sala/broker"
@@ -214,6 +216,9 @@ func (s *Server) newGRPCServer(maxRequest int, connectTime time.Duration) *grpc.
 		grpc.StreamInterceptor(s.interceptStream),
 		grpc.ForceServerCodecV2(newCodec(maxRequest)),
 		grpc.MaxRecvMsgSize(int(s.intake.maxReceived)),
+		// What waits in a window takes the next larger size: of gRPC's own sizes, up to
+		// four times as much.
+		experimental.BufferPool(mem.NewTieredBufferPool(256, 1<<10, 2<<10, 4<<10, 8<<10, 16<<10, 32<<10, 1<<20)),
 		// A window that grew with the speed of a connection would be up to 16 MiB
 		// for each call that doesn't read.
 		grpc.StaticStreamWindowSize(streamWindow),
