@@ -130,6 +130,12 @@ func (o *tally) ReadPaused() { o.mu.Lock(); o.paused++; o.mu.Unlock() }
 
 func (o *tally) FramesDropped(r DropReason, n int) { o.mu.Lock(); o.dropped[r] += n; o.mu.Unlock() }
 
+func (o *tally) pauses() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.paused
+}
+
 func (o *tally) drops(r DropReason) int {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -60,6 +60,10 @@ func (r refusal) write(w http.ResponseWriter) {
 	status, code, message := r.answer()
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
+	if r == shuttingDown {
+		// HAProxy 2.6 tries a handshake again with another node, and cuts that one's answer if this one ends the connection.
+		w.Header().Del("Connection")
+	}
 	w.WriteHeader(status)
 	// If this fails the client is gone, and there is nobody to tell.
 	_ = json.NewEncoder(w).Encode(struct {
@@ -76,6 +80,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var c *Conn
 	if sid != "" {
 		c = s.find(sid)
+	}
+	if !upgrade && s.isDraining() {
+		// Behind a load balancer of TCP connections, a client that keeps this one would come back to this node only.
+		w.Header().Set("Connection", "close")
 	}
 	switch {
 	case transport != transportPolling && transport != transportWebSocket:

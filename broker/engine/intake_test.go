@@ -254,7 +254,7 @@ func TestReadRate(t *testing.T) {
 		if took := time.Since(begin); took < want-time.Second || took > want+2*time.Second {
 			t.Errorf("%d bytes took %s, want %s", messages*size, took, want)
 		}
-		if told.paused == 0 {
+		if told.pauses() == 0 {
 			t.Error("nobody was told of a pause")
 		}
 		begin = time.Now()

@@ -130,6 +130,7 @@ func TestShutdown(t *testing.T) {
 	if status, body := w.do(http.MethodGet, "EIO=4&transport=polling", ""); status != http.StatusServiceUnavailable {
 		t.Errorf("handshake after shutdown: %d %s", status, body)
 	}
+	wantLastOfConnection(t, s)
 	_, response, err := websocket.DefaultDialer.DialContext(t.Context(), s.url("ws", "EIO=4&transport=websocket"), nil)
 	if err == nil || response.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("handshake after shutdown: %v", err)
@@ -306,6 +307,28 @@ func TestBurstBeyondTheCap(t *testing.T) {
 	for i := range messages - 64 { // what fits into the queue is still there
 		if got := c.read(); !strings.HasPrefix(got, fmt.Sprintf("42%03d", i)) {
 			t.Fatalf("message %d: %.10q", i, got)
+		}
+	}
+}
+
+// wantLastOfConnection checks that a server that drains keeps no connection after an answer, but for a refused handshake:
+// a proxy may try that again elsewhere.
+func wantLastOfConnection(t *testing.T, s *server) {
+	t.Helper()
+	for query, last := range map[string]bool{
+		"EIO=4&transport=polling": false, "EIO=4&transport=polling&sid=unknown": true, "transport=none": true,
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url("http", query), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.Close != last {
+			t.Errorf("%s: %s, the last of its connection: %t, want %t", query, response.Status, response.Close, last)
 		}
 	}
 }

@@ -140,6 +140,12 @@ func (s *Server) Refuse() {
 	s.draining = true
 }
 
+func (s *Server) isDraining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining
+}
+
 // drain refuses new handshakes and closes every connection gracefully.
 func (s *Server) drain() {
 	s.Refuse()

@@ -17,7 +17,7 @@ const BYTES = Buffer.from(Array.from({ length: 256 }, (_, n) => n));
 
 // A connection that sends more at once is closed: see "Limits" in docs/clients.md.
 const MAX_MESSAGE = 20_000;
-const ARGS = ['--ping-interval', '2s', '--allowed-origins', '*', '--drain-spread', '100ms'];
+const ARGS = ['--ping-interval', '2s', '--ping-timeout', '10s', '--allowed-origins', '*', '--drain-spread', '100ms'];
 
 async function goActor(t) {
   const dir = mkdtempSync(path.join(tmpdir(), 'sala-e2e-'));
@@ -92,12 +92,13 @@ test('every client connects, asks, sends and gets, and comes back', async (t) =>
   });
 
   // back waits for a client that is connected again, and gets what is sent to its user. In front of two brokers, some
-  // requests of a client may go to the old one over a connection that is kept, so that it takes more than one try.
+  // requests of a client may go to the old one over a connection that is kept, so that it takes more than one try: Python's
+  // then waits until its session has ended.
   const back = async (actor) => {
     await until(async () => {
       const { matched } = await sala.ok('POST', '/v1/emit', { users: [user(actor)], event: 'back', args: [] });
       return matched > 0;
-    }, `${actor.name} to be back`, 30_000);
+    }, `${actor.name} to be back`, 60_000);
     await actor.next('back');
     assert.deepEqual(await ask(actor, 'join', { room: room(actor) }), [{ ok: true }]);
   };

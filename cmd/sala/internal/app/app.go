@@ -220,20 +220,23 @@ func (a *App) serveHTTP() {
 	a.public.server = newServer(a.publicHandler(), a.log)
 	a.public.server.MaxHeaderBytes += int(a.cfg.Flags.MaxToken) // which may be in the URL
 	a.onStop("public HTTP server", stopGrace, a.public.shutdown)
-	a.onStop("clients", a.cfg.Flags.DrainTimeout, func(ctx context.Context) error {
-		a.releaseConnections()
-		return a.broker.Shutdown(ctx)
-	})
+	a.onStop("clients", a.cfg.Flags.DrainTimeout, a.broker.Shutdown)
 	a.onStop("readiness", stopGrace, func(context.Context) error {
 		a.api.Drain()
 		return nil
 	})
 }
 
-// releaseConnections ends each HTTP connection of a client with the answer under
-// way. Behind a load balancer of TCP connections, a client that polls would come
-// back to this node as long as it keeps one, and only be refused.
-func (a *App) releaseConnections() { a.public.server.SetKeepAlivesEnabled(false) }
+// releaseInterval is how often a node that drains ends connections that are idle.
+const releaseInterval = time.Second
+
+// releaseConnections ends the HTTP connections of clients that are idle. Behind a
+// load balancer of TCP connections, a client that polls would come back to this
+// node as long as it keeps one, and be refused each time.
+func (a *App) releaseConnections() {
+	a.public.server.SetKeepAlivesEnabled(false) // ends idle ones
+	a.public.server.SetKeepAlivesEnabled(true)
+}
 
 // publicHandler serves clients and, if that is wanted, health checks.
 func (a *App) publicHandler() http.Handler {
@@ -290,6 +293,9 @@ func (a *App) Run(ctx context.Context, reload <-chan os.Signal) error {
 func (a *App) wait(ctx context.Context, reload <-chan os.Signal) error {
 	poll := time.NewTicker(a.poll)
 	defer poll.Stop()
+	release := time.NewTicker(releaseInterval)
+	release.Stop() // until the node drains
+	defer release.Stop()
 	draining := a.broker.DrainBegins()
 	for {
 		select {
@@ -309,7 +315,10 @@ func (a *App) wait(ctx context.Context, reload <-chan os.Signal) error {
 		case <-draining:
 			a.api.Drain()
 			a.releaseConnections()
+			release.Reset(releaseInterval)
 			draining = nil
+		case <-release.C:
+			a.releaseConnections()
 		}
 	}
 }
