@@ -94,10 +94,11 @@ type originPattern struct {
 	any bool
 	origin
 	subdomains bool // of host, at any depth, and not host itself
+	anyPort    bool
 }
 
 func (p originPattern) matches(o origin) bool {
-	if p.scheme != o.scheme || p.port != o.port {
+	if p.scheme != o.scheme || p.port != o.port && !p.anyPort {
 		return false
 	}
 	if p.subdomains {
@@ -125,7 +126,7 @@ func (o *Options) originPatterns() []originPattern {
 	return patterns
 }
 
-const exampleOrigins = "one looks like https://example.com, http://localhost:8080 or https://*.example.com"
+const exampleOrigins = "one looks like https://example.com, http://localhost:8080 http://localhost:* or https://*.example.com"
 
 // parseOriginPattern reads an allowed origin. Its error says why no page is of
 // such an origin, and what is likely meant.
@@ -138,8 +139,9 @@ func parseOriginPattern(text string) (originPattern, error) {
 	case !strings.Contains(text, "://"):
 		return originPattern{}, fmt.Errorf("%q lacks the scheme, as in https://%s; %s", text, strings.TrimPrefix(text, "//"), exampleOrigins)
 	}
-	p := originPattern{subdomains: strings.Contains(text, "://*.")}
-	u, err := url.Parse(strings.Replace(text, "://*.", "://", 1))
+	host, anyPort := strings.CutSuffix(text, ":*")
+	p := originPattern{subdomains: strings.Contains(text, "://*."), anyPort: anyPort}
+	u, err := url.Parse(strings.Replace(host, "://*.", "://", 1))
 	switch {
 	case err != nil || u.Hostname() == "":
 		return p, fmt.Errorf("%q is no origin; %s", text, exampleOrigins)
@@ -161,10 +163,10 @@ func (p originPattern) checkHost(text string, u *url.URL) error {
 	case slices.Contains([]string{"file", "data", "blob", "about", "javascript", "ftp", "mailto"}, p.scheme):
 		return fmt.Errorf("%q: pages from %s: have no origin of their own; %s", text, p.scheme, exampleOrigins)
 	case strings.Contains(p.host, "*"):
-		return fmt.Errorf(`%q: a "*" stands only for all subdomains, at the beginning of the host, as in https://*.example.com; for any origin write * alone`, text)
+		return fmt.Errorf(`%q: a "*" stands only for all subdomains, at the beginning of the host, as in https://*.example.com, or for any port, as in http://localhost:*; for any origin write * alone`, text)
 	case addrErr == nil && p.subdomains:
 		return fmt.Errorf("%q: an address has no subdomains", text)
-	case strings.HasSuffix(u.Host, ":") || u.Port() != "" && (portErr != nil || port < 1 || port > 65535 || strconv.Itoa(port) != u.Port()):
+	case strings.HasSuffix(u.Host, ":") || p.anyPort && u.Port() != "" || u.Port() != "" && (portErr != nil || port < 1 || port > 65535 || strconv.Itoa(port) != u.Port()):
 		return fmt.Errorf("%q: the port is none from 1 to 65535; %s", text, exampleOrigins)
 	case addrErr == nil:
 		return nil

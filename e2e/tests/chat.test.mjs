@@ -16,7 +16,7 @@ let url;
 before(async () => {
   const port = await freePort();
   url = `http://localhost:${port}`;
-  sala = await new Sala().run(['--config', path.join(CHAT, 'sala.yaml'), '--allowed-origins', url], {});
+  sala = await new Sala().run(['--config', path.join(CHAT, 'sala.yaml')], {});
   const env = { PORT: String(port), SALA_HTTP_URL: sala.http, SALA_PUBLIC_URL: sala.url };
   chat = new Child(process.execPath, ['server.mjs'], { cwd: CHAT, env });
   await chat.see(({ stdout }) => stdout.includes('http://localhost:'), 'the address of the page');
@@ -101,16 +101,16 @@ test('in English too', async (t) => {
 test('a page that Sala does not know, and a Sala that is not there, are explained', async (t) => {
   const other = new Child(process.execPath, ['server.mjs'], {
     cwd: CHAT,
-    env: { PORT: String(await freePort()), SALA_HTTP_URL: sala.http, SALA_PUBLIC_URL: sala.url },
+    env: { HOST: '127.0.0.2', PORT: String(await freePort()), SALA_HTTP_URL: sala.http, SALA_PUBLIC_URL: sala.url },
   });
   const nobody = new Child(process.execPath, ['server.mjs'], {
     cwd: CHAT,
     env: { PORT: String(await freePort()), SALA_HTTP_URL: sala.http, SALA_PUBLIC_URL: `http://localhost:${await freePort()}` },
   });
   t.after(() => Promise.all([other.end(), nobody.end()]));
-  for (const [child, says] of [[other, /Sala responde en .*añade http:\/\/localhost:\d+ a allowed_origins/], [nobody, /No hay respuesta de Sala en /]]) {
+  for (const [child, says] of [[other, /Sala responde en .*añade http:\/\/127.0.0.2:\d+ a allowed_origins/], [nobody, /No hay respuesta de Sala en /]]) {
     await child.see(({ stdout }) => /http:\S+/.test(stdout), 'the address of the page');
-    const [address] = /http:\S+/.exec(child.stdout);
+    const [address] = /http:\S+/.exec(child.stdout.replace('localhost', child === other ? '127.0.0.2' : 'localhost'));
     const page = await open(t, chromium, address, { locale: 'es-ES', ...LIGHT, expected: /CORS|ERR_|WebSocket|40[34]/ });
     await page.getByLabel('Nombre').fill('Ana');
     await page.getByRole('button', { name: 'Entrar' }).click();
@@ -152,7 +152,7 @@ test('the login is a JWT with user_id, and the API key stays with the server', a
 
 test('after a restart of the broker the page comes back by itself', async (t) => {
   const ana = await enter(t, 'Ana', 'vuelta', { expected: /ERR_CONNECTION_REFUSED|WebSocket|Failed to load|net::/ });
-  const args = ['--config', path.join(CHAT, 'sala.yaml'), '--allowed-origins', url, '--listen', new URL(sala.url).host,
+  const args = ['--config', path.join(CHAT, 'sala.yaml'), '--listen', new URL(sala.url).host,
     '--grpc-listen', sala.grpc, '--http-listen', new URL(sala.http).host];
   await sala.stop();
   await ana.getByText('Sin conexión').waitFor();
