@@ -53,6 +53,13 @@ func (s *scanner) scan(b []byte) {
 			if s.left -= n; s.left == 0 {
 				s.endBody()
 			}
+		case headerValue:
+			if !s.isLength {
+				b = b[s.skipLine(b):]
+				continue
+			}
+			s.next(b[0])
+			b = b[1:]
 		default:
 			if s.isAmbiguous(b[0]) {
 				b[0] = 0
@@ -63,6 +70,17 @@ func (s *scanner) scan(b []byte) {
 			b = b[1:]
 		}
 	}
+}
+
+// skipLine ends the line if its end is in b, and returns how many bytes belong to
+// it: most of what is scanned are values of headers that don't count.
+func (s *scanner) skipLine(b []byte) int {
+	end := bytes.IndexByte(b, '\n')
+	if end < 0 {
+		return len(b)
+	}
+	s.endLine()
+	return end + 1
 }
 
 // isAmbiguous reports whether the next byte makes a request ambiguous: it ends the name of a header, or folds one.
@@ -104,7 +122,8 @@ func (s *scanner) next(c byte) {
 		}
 		s.n++
 		if s.state == requestLine && c != '\r' {
-			s.last = [8]byte(append(s.last[1:], c))
+			copy(s.last[:], s.last[1:])
+			s.last[len(s.last)-1] = c
 		}
 	}
 }
