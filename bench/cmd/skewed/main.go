@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -59,7 +60,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	key, err := api.ParseKey(os.Getenv("SALA_API_KEY"))
+	key, err := api.ParseKey(first(os.Getenv("SALA_API_KEY")))
 	if err != nil {
 		return err
 	}
@@ -70,6 +71,12 @@ func run() error {
 		return err
 	}
 	return serve(ctx, b, server, *public, *control, *rest)
+}
+
+// first returns the first key of a list.
+func first(keys string) string {
+	key, _, _ := strings.Cut(keys, " ")
+	return key
 }
 
 // serve serves until ctx ends.

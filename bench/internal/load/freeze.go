@@ -15,12 +15,18 @@ const frozenFor = 10 * time.Second
 // runFreeze stops a server for a while, as a machine does that swaps or is moved.
 func runFreeze(ctx context.Context, j *job.Job) (job.Figures, error) {
 	const frozen = 1
-	v := verdict{owed: func(e emission, s *span) bool { return e.node == s.node || e.node != frozen && s.node != frozen }}
+	o := &outages{}
+	v := verdict{
+		owed:    func(e emission, s *span) bool { return e.node == s.node || e.node != frozen && s.node != frozen },
+		excused: o.excuse, // to the others it may as well be dead
+	}
 	return runTrouble(ctx, j, v, func(t *trouble, ctx context.Context) error {
 		for round := range j.Rounds {
+			begin := time.Now()
 			if err := t.freeze(ctx, frozen); err != nil {
 				return fmt.Errorf("round %d: %w", round+1, err)
 			}
+			o.all = append(o.all, outage{node: frozen, from: begin.Add(givenUpAfter), to: time.Now()})
 		}
 		t.figures[job.Gone] = float64(t.witnesses.gone())
 		return nil
