@@ -29,6 +29,7 @@ type fakeServer struct {
 	hangUp          int                // which client to hang up on behind its first batch; 0 for none
 	served          sync.WaitGroup
 	mu              sync.Mutex
+	closed          bool
 	conns           []net.Conn
 }
 
@@ -62,12 +63,20 @@ func newFakeServer(t *testing.T, refuse func(n int64) bool, deliver func(client 
 	t.Cleanup(func() {
 		control.Close()
 		<-served
-		for _, conn := range s.conns {
-			conn.Close()
-		}
+		s.close()
 		s.served.Wait()
 	})
 	return s
+}
+
+// close ends all connections, and those whose handshake isn't over yet: httptest doesn't wait for hijacked ones.
+func (s *fakeServer) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for _, conn := range s.conns {
+		conn.Close()
+	}
 }
 
 func serverFrame(payload []byte) []byte {
@@ -86,6 +95,10 @@ func (s *fakeServer) accept(w http.ResponseWriter, r *http.Request) {
 	hash := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		conn.Close()
+		return
+	}
 	s.conns = append(s.conns, conn)
 	fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
 		base64.StdEncoding.EncodeToString(hash[:]))
