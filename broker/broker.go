@@ -15,7 +15,7 @@ import (
 	"github.com/salabroker/sala/broker/events/wills"
 	"github.com/salabroker/sala/broker/fanout"
 	"github.com/salabroker/sala/broker/limit"
-	"github.com/salabroker/sala/broker/pressure"
+	"github.com/salabroker/sala/broker/memwatch"
 )
 
 // Broker is one node. Its methods may be called concurrently.
@@ -47,7 +47,7 @@ type Broker struct {
 	waiting *limit.Shares // answers that are waited for
 	unread  *limit.Shares // bytes of answers that no caller has taken yet
 	asks    *asks
-	memory  *pressure.Watch // nil without a limit
+	memory  *memwatch.Watch // nil without a limit
 	revoked *revokedTable   // nil for a broker of one node
 
 	deciding sync.WaitGroup // connections that backends are asked about

@@ -2,7 +2,7 @@ package broker
 
 import (
 	"github.com/salabroker/sala/broker/engine"
-	"github.com/salabroker/sala/broker/pressure"
+	"github.com/salabroker/sala/broker/memwatch"
 )
 
 // fairBacklog is how many bytes may wait for one client, once memory has been
@@ -19,7 +19,7 @@ func (b *Broker) watchMemory() {
 	if b.opts.MemoryLimit == 0 {
 		return
 	}
-	b.memory = pressure.Start(pressure.Options{
+	b.memory = memwatch.Start(memwatch.Options{
 		Limit:   b.opts.MemoryLimit,
 		Changed: b.memoryChanged,
 		Lasting: func() {

@@ -1,4 +1,4 @@
-package pressure
+package memwatch
 
 import (
 	"fmt"
