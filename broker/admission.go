@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/salabroker/sala/broker/forwarded"
 	"github.com/salabroker/sala/broker/limit"
+	"github.com/salabroker/sala/broker/realip"
 )
 
 // admission lets in as many connections as there may be. It implements
@@ -42,10 +42,10 @@ func newAdmission(b *Broker) *admission {
 // counted returns as whom a client is counted, and by whom. Clients that a proxy
 // doesn't name are one together, which isn't exempt as the proxy is.
 func (a *admission) counted(remoteAddr string) (*limit.Addresses, netip.Addr) {
-	if proxy, ok := forwarded.Unnamed(remoteAddr); ok {
+	if proxy, ok := realip.Unnamed(remoteAddr); ok {
 		return a.unnamed, proxy
 	}
-	return a.addresses, forwarded.Address(remoteAddr)
+	return a.addresses, realip.Address(remoteAddr)
 }
 
 // Admit implements [engine.Admission].

@@ -11,9 +11,9 @@ import (
 	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
 
 	"github.com/salabroker/sala/broker/engine"
-	"github.com/salabroker/sala/broker/forwarded"
 	"github.com/salabroker/sala/broker/limit"
 	"github.com/salabroker/sala/broker/packet"
+	"github.com/salabroker/sala/broker/realip"
 )
 
 const (
@@ -122,7 +122,7 @@ func (c *client) take(p *packet.Packet, bytes int, ok bool, err error) {
 // hold counts what has arrived of a packet, whose attachments have to follow.
 func (c *client) hold(bytes int) {
 	if c.held == nil {
-		c.held = c.b.holds.Hold(forwarded.Address(c.conn.RemoteAddress()), c.conn.Hoards)
+		c.held = c.b.holds.Hold(realip.Address(c.conn.RemoteAddress()), c.conn.Hoards)
 	}
 	if !c.held.Grow(int64(bytes)) {
 		c.conn.Hoards()

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/net/idna"
 
-	"github.com/salabroker/sala/broker/forwarded"
+	"github.com/salabroker/sala/broker/realip"
 )
 
 // origin is where a page comes from, in the one form in which origins are
@@ -78,7 +78,7 @@ func (o origin) ownOf(r *http.Request) bool {
 	switch {
 	case o.scheme != "http" && o.scheme != "https":
 		return false
-	case o.scheme == "http" && forwarded.Secure(r):
+	case o.scheme == "http" && realip.Secure(r):
 		return false
 	case u.Port() == "":
 		return o.port == defaultPort(o.scheme)

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/salabroker/sala/broker/forwarded"
+	"github.com/salabroker/sala/broker/realip"
 )
 
 // publicHandler serves Socket.IO below its path, to allowed origins only. Stock
@@ -21,7 +21,7 @@ func (b *Broker) publicHandler(socketIO http.Handler) http.Handler {
 			refuse(w, http.StatusNotFound, "this is a Sala broker: connect a Socket.IO client, which asks below "+path)
 		})
 	}
-	return limitBodyTime(forwarded.Proxies(b.opts.TrustedProxies).Handler(mux), bodyTimeout)
+	return limitBodyTime(realip.Proxies(b.opts.TrustedProxies).Handler(mux), bodyTimeout)
 }
 
 // HealthPaths are paths of the public listener that Socket.IO can't have, since

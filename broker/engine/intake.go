@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/salabroker/sala/broker/forwarded"
 	"github.com/salabroker/sala/broker/limit"
+	"github.com/salabroker/sala/broker/realip"
 )
 
 const (
@@ -97,7 +97,7 @@ func (in *intake) reserve(n int64) error {
 		return nil
 	}
 	if in.held == nil {
-		in.held = holds.Hold(forwarded.Address(in.conn.remote), in.cut)
+		in.held = holds.Hold(realip.Address(in.conn.remote), in.cut)
 	}
 	if !in.held.Grow(n) {
 		return errHoards

@@ -16,8 +16,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/salabroker/sala/broker/forwarded"
 	"github.com/salabroker/sala/broker/limit"
+	"github.com/salabroker/sala/broker/realip"
 )
 
 const (
@@ -119,7 +119,7 @@ func (g *gate) Accept() (net.Conn, error) {
 // admit returns nil for a connection that can't come in, which it has closed or
 // will close.
 func (g *gate) admit(tcp *net.TCPConn) *passage {
-	p := &passage{TCPConn: tcp, gate: g, from: forwarded.Address(tcp.RemoteAddr().String())}
+	p := &passage{TCPConn: tcp, gate: g, from: realip.Address(tcp.RemoteAddr().String())}
 	switch {
 	case g.lobby != nil:
 		return g.admitToLobby(p)

@@ -1,4 +1,4 @@
-package forwarded
+package realip
 
 import (
 	"crypto/tls"

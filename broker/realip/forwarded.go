@@ -1,6 +1,6 @@
-// Package forwarded finds out from whom a request comes that proxies have passed
+// Package realip finds out from whom a request comes that proxies have passed
 // on.
-package forwarded
+package realip
 
 import (
 	"net/http"
