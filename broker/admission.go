@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/salabroker/sala/broker/limit"
+	"github.com/salabroker/sala/broker/ratelimit"
 	"github.com/salabroker/sala/broker/realip"
 )
 
@@ -15,9 +15,9 @@ import (
 // [engine.Admission].
 type admission struct {
 	b         *Broker
-	addresses *limit.Addresses
-	unnamed   *limit.Addresses // of proxies, for the clients that they don't name
-	told      atomic.Int64     // when the log had the last refusal, as uptime
+	addresses *ratelimit.Addresses
+	unnamed   *ratelimit.Addresses // of proxies, for the clients that they don't name
+	told      atomic.Int64         // when the log had the last refusal, as uptime
 }
 
 // refusalLogGap is the time between two refusals in the log: there may be any
@@ -29,19 +29,19 @@ const retryAfter = 5 * time.Second
 
 func newAdmission(b *Broker) *admission {
 	l := &b.opts.Limits
-	o := limit.AddressOptions{
+	o := ratelimit.AddressOptions{
 		PerAddress: int(l.ConnectionsPerIP),
-		Handshakes: limit.Rate{PerSecond: l.HandshakesPerIP, Burst: min(10*l.HandshakesPerIP, limit.MaxRate)},
+		Handshakes: ratelimit.Rate{PerSecond: l.HandshakesPerIP, Burst: min(10*l.HandshakesPerIP, ratelimit.MaxRate)},
 	}
-	a := &admission{b: b, unnamed: limit.NewAddresses(o)}
+	a := &admission{b: b, unnamed: ratelimit.NewAddresses(o)}
 	o.Exempt = b.opts.exempt()
-	a.addresses = limit.NewAddresses(o)
+	a.addresses = ratelimit.NewAddresses(o)
 	return a
 }
 
 // counted returns as whom a client is counted, and by whom. Clients that a proxy
 // doesn't name are one together, which isn't exempt as the proxy is.
-func (a *admission) counted(remoteAddr string) (*limit.Addresses, netip.Addr) {
+func (a *admission) counted(remoteAddr string) (*ratelimit.Addresses, netip.Addr) {
 	if proxy, ok := realip.Unnamed(remoteAddr); ok {
 		return a.unnamed, proxy
 	}
@@ -58,10 +58,10 @@ func (a *admission) Admit(w http.ResponseWriter, r *http.Request) bool {
 	}
 	addresses, from := a.counted(r.RemoteAddr)
 	switch addresses.Enter(from) {
-	case limit.TooMany:
+	case ratelimit.TooMany:
 		a.refuse(w, r, limitConnectionsPerIP, ReasonTooManyConnections,
 			"too many connections from this address (--max-connections-per-ip)")
-	case limit.TooOften:
+	case ratelimit.TooOften:
 		a.refuse(w, r, limitHandshakesPerIP, ReasonRateLimited,
 			"this address connects too often (--max-handshakes-per-ip)")
 	default:

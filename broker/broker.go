@@ -14,8 +14,8 @@ import (
 	"github.com/salabroker/sala/broker/events/peers"
 	"github.com/salabroker/sala/broker/events/wills"
 	"github.com/salabroker/sala/broker/fanout"
-	"github.com/salabroker/sala/broker/limit"
 	"github.com/salabroker/sala/broker/memwatch"
+	"github.com/salabroker/sala/broker/ratelimit"
 )
 
 // Broker is one node. Its methods may be called concurrently.
@@ -30,7 +30,7 @@ type Broker struct {
 	relay          map[string]RelayRule
 	origins        []originPattern // the allowed ones
 	rates          rates
-	holds          *limit.Holds // messages that have arrived in part
+	holds          *ratelimit.Holds // messages that have arrived in part
 	admission      *admission
 	engine         *engine.Server
 	handler        http.Handler
@@ -44,8 +44,8 @@ type Broker struct {
 	questions      atomic.Uint64 // ack ids given out
 	attachmentTime time.Duration // static: the constant of that name, but in tests
 
-	waiting *limit.Shares // answers that are waited for
-	unread  *limit.Shares // bytes of answers that no caller has taken yet
+	waiting *ratelimit.Shares // answers that are waited for
+	unread  *ratelimit.Shares // bytes of answers that no caller has taken yet
 	asks    *asks
 	memory  *memwatch.Watch // nil without a limit
 	revoked *revokedTable   // nil for a broker of one node
@@ -80,8 +80,8 @@ func New(o Options) (*Broker, error) {
 		drained:     make(chan struct{}),
 		rush:        make(chan struct{}),
 		asks:        newAsks(),
-		waiting:     limit.NewShares(maxWaiting),
-		unread:      limit.NewShares(unreadLimit(o.MemoryLimit)),
+		waiting:     ratelimit.NewShares(maxWaiting),
+		unread:      ratelimit.NewShares(unreadLimit(o.MemoryLimit)),
 
 		attachmentTime: attachmentTime,
 	}

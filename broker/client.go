@@ -11,8 +11,8 @@ import (
 	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
 
 	"github.com/salabroker/sala/broker/engine"
-	"github.com/salabroker/sala/broker/limit"
 	"github.com/salabroker/sala/broker/packet"
+	"github.com/salabroker/sala/broker/ratelimit"
 	"github.com/salabroker/sala/broker/realip"
 )
 
@@ -39,7 +39,7 @@ type client struct {
 	// Owned by the goroutine that reads the connection.
 	decoder packet.Decoder
 	usage   usage
-	held    *limit.Hold // what has arrived of a packet whose attachments are due
+	held    *ratelimit.Hold // what has arrived of a packet whose attachments are due
 
 	mu       sync.Mutex
 	waiting  *time.Timer // runs while attachments are due

@@ -9,8 +9,8 @@ import (
 	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
 
 	"github.com/salabroker/sala/broker/engine"
-	"github.com/salabroker/sala/broker/limit"
 	"github.com/salabroker/sala/broker/packet"
+	"github.com/salabroker/sala/broker/ratelimit"
 )
 
 // Limits bounds what clients may take of a node. Zero means no limit.
@@ -71,21 +71,21 @@ func (l *Limits) validate(v *violations) {
 
 // rates are the limits of what one connection sends. excess is how many messages
 // it may send that break them: whoever goes on after that is disconnected.
-type rates struct{ events, bytes, joins, excess limit.Rate }
+type rates struct{ events, bytes, joins, excess ratelimit.Rate }
 
 func (o *Options) rates() rates {
 	l := &o.Limits
 	return rates{
-		events: limit.Rate{PerSecond: l.Events, Burst: 2 * l.Events},
-		bytes:  limit.Rate{PerSecond: l.Bytes, Burst: max(2*l.Bytes, o.MaxMessageBytes+oversizeHandshake)},
-		joins:  limit.Rate{PerSecond: l.Joins, Burst: min(10*l.Joins, limit.MaxRate)},
-		excess: limit.Rate{PerSecond: 10, Burst: 100},
+		events: ratelimit.Rate{PerSecond: l.Events, Burst: 2 * l.Events},
+		bytes:  ratelimit.Rate{PerSecond: l.Bytes, Burst: max(2*l.Bytes, o.MaxMessageBytes+oversizeHandshake)},
+		joins:  ratelimit.Rate{PerSecond: l.Joins, Burst: min(10*l.Joins, ratelimit.MaxRate)},
+		excess: ratelimit.Rate{PerSecond: 10, Burst: 100},
 	}
 }
 
 // usage is what a connection has taken of its limits. How many bytes it sends is
 // the engine's to measure.
-type usage struct{ events, joins, excess limit.Bucket }
+type usage struct{ events, joins, excess ratelimit.Bucket }
 
 const (
 	// unfinishedShare is what part of the memory limit messages may take that have
@@ -97,14 +97,14 @@ const (
 
 // newHolds returns a count of the bytes of messages that have arrived in part. One
 // message of the largest size always fits.
-func newHolds(b *Broker) *limit.Holds {
+func newHolds(b *Broker) *ratelimit.Holds {
 	largest := b.opts.MaxMessageBytes + oversizeHandshake
 	total := int64(unfinishedDefault)
 	if b.opts.MemoryLimit > 0 {
 		total = b.opts.MemoryLimit / unfinishedShare
 	}
 	total = max(total, largest)
-	return limit.NewHolds(limit.HoldOptions{
+	return ratelimit.NewHolds(ratelimit.HoldOptions{
 		Total:      total,
 		PerAddress: max(total/addressShare, largest),
 		Exempt:     b.opts.exempt(),

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/salabroker/sala/broker/cluster"
-	"github.com/salabroker/sala/broker/limit"
 	"github.com/salabroker/sala/broker/packet"
+	"github.com/salabroker/sala/broker/ratelimit"
 )
 
 // question is one event that asks sockets for an answer. Each socket that is
@@ -18,9 +18,9 @@ type question struct {
 	id      uint64
 	asked   time.Time
 	minAcks int
-	wake    chan struct{} // holds one when there is something to look at
-	owner   string        // on whose account the answers are
-	unread  *limit.Shares // bytes of answers that nobody has taken; nil if there is no limit
+	wake    chan struct{}     // holds one when there is something to look at
+	owner   string            // on whose account the answers are
+	unread  *ratelimit.Shares // bytes of answers that nobody has taken; nil if there is no limit
 
 	// Guarded by mu, which comes after those of sockets.
 	mu       sync.Mutex

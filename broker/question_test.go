@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/salabroker/sala/broker/limit"
 	"github.com/salabroker/sala/broker/packet"
+	"github.com/salabroker/sala/broker/ratelimit"
 	"github.com/salabroker/sala/broker/token"
 )
 
@@ -160,7 +160,7 @@ func TestWaitingIsBounded(t *testing.T) {
 // What an owner doesn't take of the answers to all its events is bounded, and is
 // its own affair.
 func TestUnreadAnswersAreBounded(t *testing.T) {
-	b := &Broker{unread: limit.NewShares(100)}
+	b := &Broker{unread: ratelimit.NewShares(100)}
 	s := &socket{id: "s"}
 	text := packet.Payload{Args: json.RawMessage(make([]byte, 20))}
 	first, second, other := b.newQuestion("greedy", 4, 0), b.newQuestion("greedy", 4, 0), b.newQuestion("modest", 4, 0)

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/salabroker/sala/broker/limit"
+	"github.com/salabroker/sala/broker/ratelimit"
 	"github.com/salabroker/sala/broker/realip"
 )
 
@@ -27,7 +27,7 @@ var errHoards = &protocolError{ReasonUnfinished, "too many bytes of unfinished m
 // inflow is at what rate bytes come in on a connection.
 type inflow struct {
 	mu     sync.Mutex
-	bucket limit.Bucket
+	bucket ratelimit.Bucket
 	until  atomic.Int64 // reading is paused until then, as Server.uptime
 }
 
@@ -35,10 +35,10 @@ type inflow struct {
 // its way. It is used by one goroutine at a time.
 type intake struct {
 	conn  *Conn
-	most  int64       // bytes to read at a time
-	cut   func()      // called when what is held has to be given up; set before anything is
-	held  *limit.Hold // nil until something is held, and where there is no limit
-	timed bool        // the message that is on its way has a deadline
+	most  int64           // bytes to read at a time
+	cut   func()          // called when what is held has to be given up; set before anything is
+	held  *ratelimit.Hold // nil until something is held, and where there is no limit
+	timed bool            // the message that is on its way has a deadline
 }
 
 func (c *Conn) newIntake() *intake {

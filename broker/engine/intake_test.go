@@ -17,7 +17,7 @@ import (
 
 	"github.com/gobwas/ws"
 
-	"github.com/salabroker/sala/broker/limit"
+	"github.com/salabroker/sala/broker/ratelimit"
 )
 
 // Until somebody knows who the client is, no more of a message is kept than a handshake needs; the rest is read, and the
@@ -119,11 +119,11 @@ func TestHoarders(t *testing.T) {
 	for name, hoard := range hoarders(length, 90_000) {
 		for _, exempt := range []bool{true, false} {
 			t.Run(fmt.Sprint(name, ", exempt ", exempt), func(t *testing.T) {
-				options := limit.HoldOptions{Total: total, PerAddress: 200_000, Exceeded: func() {}}
+				options := ratelimit.HoldOptions{Total: total, PerAddress: 200_000, Exceeded: func() {}}
 				if exempt {
 					options.Exempt = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/8")}
 				}
-				holds, told := limit.NewHolds(options), newTally()
+				holds, told := ratelimit.NewHolds(options), newTally()
 				s := start(t, func(o *Options) { o.MaxPayload, o.Holds, o.Observer = length+10, holds, told })
 				var leave []func()
 				for range many {
@@ -224,7 +224,7 @@ func TestReadRate(t *testing.T) {
 	told := newTally()
 	o := Options{
 		PingInterval: time.Second, PingTimeout: 3 * time.Second, Observer: told,
-		ReadRate: limit.Rate{PerSecond: rate, Burst: 2 * rate},
+		ReadRate: ratelimit.Rate{PerSecond: rate, Burst: 2 * rate},
 	}
 	bubble(t, o, func(t *testing.T, s *server) {
 		nc, ses := s.inMemory(t)
@@ -267,7 +267,7 @@ func TestReadRate(t *testing.T) {
 
 // A connection that ends doesn't wait for the end of a pause.
 func TestPausedConnectionsEnd(t *testing.T) {
-	o := Options{ReadRate: limit.Rate{PerSecond: 1, Burst: 1}}
+	o := Options{ReadRate: ratelimit.Rate{PerSecond: 1, Burst: 1}}
 	bubble(t, o, func(t *testing.T, s *server) {
 		nc, ses := s.inMemory(t)
 		if _, err := nc.Write(masked(true, ws.OpText, "4"+strings.Repeat("x", 1000))); err != nil {
@@ -287,7 +287,7 @@ func TestPausedConnectionsEnd(t *testing.T) {
 func TestReadRateOfBodies(t *testing.T) {
 	const size = 60_000
 	s := start(t, func(o *Options) {
-		o.ReadRate = limit.Rate{PerSecond: 200_000, Burst: 10_000}
+		o.ReadRate = ratelimit.Rate{PerSecond: 200_000, Burst: 10_000}
 		o.WriteTimeout = 150 * time.Millisecond // less than the pauses together
 	})
 	c, ses := s.poller(t)

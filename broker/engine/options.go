@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/salabroker/sala/broker/limit"
+	"github.com/salabroker/sala/broker/ratelimit"
 )
 
 // Policy is what happens to a connection whose queue is full.
@@ -56,10 +56,10 @@ type Options struct {
 	MaxHandshake int64
 	// ReadRate is how many bytes are read from a connection; by default there is no limit. One that sends more is read
 	// no faster, so that it has to wait, and nothing that it sends is lost.
-	ReadRate limit.Rate
+	ReadRate ratelimit.Rate
 	// Holds counts the bytes of messages that have arrived in part; by default nobody does. A connection that has to
 	// make room for others ends with ReasonUnfinished.
-	Holds *limit.Holds
+	Holds *ratelimit.Holds
 
 	// MaxQueuedBytes is how much may wait to be written to one connection: encoded bytes and a small fixed cost for
 	// each message. 1 MiB.

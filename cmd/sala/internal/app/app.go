@@ -18,7 +18,7 @@ import (
 	"github.com/salabroker/sala/api"
 	"github.com/salabroker/sala/api/console"
 	"github.com/salabroker/sala/broker"
-	"github.com/salabroker/sala/broker/limit"
+	"github.com/salabroker/sala/broker/ratelimit"
 	"github.com/salabroker/sala/cmd/sala/internal/auditlog"
 	"github.com/salabroker/sala/cmd/sala/internal/config"
 )
@@ -80,7 +80,7 @@ func (a *App) assemble(ctx context.Context) error {
 	options, page := a.cfg.Broker, http.Handler(nil)
 	options.MemoryLimit = a.setLimits()
 	// Whoever sends nothing isn't a client that the broker could count.
-	a.public.guard(a.places, limit.AddressOptions{
+	a.public.guard(a.places, ratelimit.AddressOptions{
 		PerAddress: transports * int(options.Limits.ConnectionsPerIP),
 		Exempt:     slices.Concat(options.Limits.Exempt, options.TrustedProxies),
 	}, a.log)

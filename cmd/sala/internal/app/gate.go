@@ -16,7 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/salabroker/sala/broker/limit"
+	"github.com/salabroker/sala/broker/ratelimit"
 	"github.com/salabroker/sala/broker/realip"
 )
 
@@ -50,7 +50,7 @@ type gate struct {
 
 	// Static.
 	gateOptions
-	addresses *limit.Addresses
+	addresses *ratelimit.Addresses
 	farewells chan struct{} // has a token for each that is under way
 	closing   chan struct{}
 
@@ -70,7 +70,7 @@ type gate struct {
 type gateOptions struct {
 	places     int64  // how many connections there may be, 0 for any number
 	lobby      *lobby // nil if connections needn't show a key; it counts them then
-	perAddress limit.AddressOptions
+	perAddress ratelimit.AddressOptions
 	farewell   string // empty behind TLS, where nobody could read it
 	log        *slog.Logger
 }
@@ -81,7 +81,7 @@ func newGate(l net.Listener, o gateOptions) *gate {
 	return &gate{
 		Listener:    l,
 		gateOptions: o,
-		addresses:   limit.NewAddresses(o.perAddress),
+		addresses:   ratelimit.NewAddresses(o.perAddress),
 		farewells:   make(chan struct{}, maxFarewells),
 		closing:     make(chan struct{}),
 		silent:      make(map[*passage]struct{}),
@@ -126,7 +126,7 @@ func (g *gate) admit(tcp *net.TCPConn) *passage {
 	case g.open.Add(1) > g.places && g.places > 0:
 		g.open.Add(-1)
 		g.turnAway(tcp, "there are as many connections as there may be", "limit", g.places)
-	case g.addresses.Enter(p.from) != limit.Admitted:
+	case g.addresses.Enter(p.from) != ratelimit.Admitted:
 		g.open.Add(-1)
 		g.turnAway(tcp, "their address has as many connections as it may have", "limit", g.perAddress.PerAddress, "address", p.from.String())
 	case !g.enter(p):

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/salabroker/sala/api"
-	"github.com/salabroker/sala/broker/limit"
+	"github.com/salabroker/sala/broker/ratelimit"
 	"github.com/salabroker/sala/cmd/sala/internal/certs"
 	"github.com/salabroker/sala/cmd/sala/internal/config"
 	"github.com/salabroker/sala/cmd/sala/internal/framing"
@@ -103,7 +103,7 @@ func (l *listener) tlsOrPlain() net.Listener {
 
 // guard puts a gate in front of the public listener, for so many connections, 0
 // for any number.
-func (l *listener) guard(places int64, perAddress limit.AddressOptions, log *slog.Logger) {
+func (l *listener) guard(places int64, perAddress ratelimit.AddressOptions, log *slog.Logger) {
 	words := farewell
 	if l.tls != nil {
 		words = "" // nobody could read them

@@ -8,7 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/salabroker/sala/broker/limit"
+	"github.com/salabroker/sala/broker/ratelimit"
 )
 
 const (
@@ -29,7 +29,7 @@ const (
 // the lobby, and have places of their own.
 type lobby struct {
 	// Static.
-	callers *limit.Addresses // those that have shown a key, by address
+	callers *ratelimit.Addresses // those that have shown a key, by address
 
 	// Guarded by mu, which is held with no other lock but that of callers.
 	mu      sync.Mutex
@@ -42,7 +42,7 @@ type lobby struct {
 
 func newLobby() *lobby {
 	return &lobby{
-		callers: limit.NewAddresses(limit.AddressOptions{PerAddress: callerShare}),
+		callers: ratelimit.NewAddresses(ratelimit.AddressOptions{PerAddress: callerShare}),
 		waiting: list.New(),
 		of:      make(map[netip.Addr]int),
 	}
@@ -128,7 +128,7 @@ func (l *lobby) admit(p *passage) bool {
 		return true
 	case p.place == nil: // it has been closed meanwhile
 		return false
-	case l.keyed >= maxControlConnections || l.callers.Enter(p.from) != limit.Admitted:
+	case l.keyed >= maxControlConnections || l.callers.Enter(p.from) != ratelimit.Admitted:
 		l.refused++
 		return false
 	}

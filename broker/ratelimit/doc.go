@@ -1,4 +1,4 @@
-// Package limit measures what clients take of the broker: how much of something
+// Package ratelimit measures what clients take of the broker: how much of something
 // in how much time, and how many connections for each address. It decides
 // nothing but whether that is too much.
-package limit
+package ratelimit
