@@ -47,7 +47,7 @@ lint: ## buf lint and format, gofmt, go vet, golangci-lint
 .PHONY: vuln
 vuln: ## look up known vulnerabilities: govulncheck (VULNDB), npm audit; skipped where no database can be reached
 	@tools/install.sh govulncheck
-	@node tools/vuln.mjs $(LOG)/vuln.json $(VULNDB) e2e/package-lock.json examples/*/package-lock.json broker/cluster/emitter/testdata/package-lock.json
+	@node tools/vuln.mjs $(LOG)/vuln.json $(VULNDB) e2e/package-lock.json examples/*/package-lock.json broker/cluster/redisemitter/testdata/package-lock.json
 
 .PHONY: unit
 unit: ## go test -race ./...

@@ -5,7 +5,7 @@ import (
 	"errors"
 
 	"github.com/salabroker/sala/broker/cluster"
-	"github.com/salabroker/sala/broker/cluster/emitter"
+	"github.com/salabroker/sala/broker/cluster/redisemitter"
 	"github.com/salabroker/sala/broker/engine"
 	"github.com/salabroker/sala/broker/fanout"
 )
@@ -34,7 +34,7 @@ type emitters struct{ b *Broker }
 
 // listenToEmitters returns when ctx ends.
 func (b *Broker) listenToEmitters(ctx context.Context, l EmitterListener) {
-	l.Listen(ctx, emitter.Patterns(emitter.DefaultKey, b.namespaceNames...), &emitters{b})
+	l.Listen(ctx, redisemitter.Patterns(redisemitter.DefaultKey, b.namespaceNames...), &emitters{b})
 }
 
 // StateChanged implements [cluster.Receiver].
@@ -56,13 +56,13 @@ func (e *emitters) Received(m cluster.Message) {
 
 // obey does what a message says.
 func (e *emitters) obey(m cluster.Message) (result string, err error) {
-	c, err := emitter.Decode(emitter.DefaultKey, m.Channel, m.Payload)
+	c, err := redisemitter.Decode(redisemitter.DefaultKey, m.Channel, m.Payload)
 	switch {
-	case errors.Is(err, emitter.ErrIgnored):
+	case errors.Is(err, redisemitter.ErrIgnored):
 		return emitterIgnored, nil
 	case err != nil:
 		return emitterMalformed, err
-	case c.Kind == emitter.KindServerSideEmit:
+	case c.Kind == redisemitter.KindServerSideEmit:
 		return emitterUnsupported, errors.New("serverSideEmit is for servers written in JavaScript; emit to a backend's own channel instead")
 	}
 	ns, nsErr := e.b.namespace(c.Namespace)
@@ -77,10 +77,10 @@ func (e *emitters) obey(m cluster.Message) (result string, err error) {
 
 // do carries out a command of a namespace that is there. It doesn't wait until
 // other nodes know of a join: they hear the emitter themselves.
-func (e *emitters) do(ns *namespace, c *emitter.Command) error {
+func (e *emitters) do(ns *namespace, c *redisemitter.Command) error {
 	var v violations
 	m := Message{Event: c.Event, Args: c.Args, Attachments: c.Attachments, Volatile: c.Volatile}
-	if c.Kind == emitter.KindEmit {
+	if c.Kind == redisemitter.KindEmit {
 		m.validate(&v, e.b.opts.messageLimits())
 	} else {
 		validateNames(&v, "rooms", c.Change, validateRoom)
@@ -89,20 +89,20 @@ func (e *emitters) do(ns *namespace, c *emitter.Command) error {
 		return err
 	}
 	t := emitterTarget(c)
-	if c.Kind == emitter.KindEmit {
+	if c.Kind == redisemitter.KindEmit {
 		e.b.emitHere(ns, t, &m)
 		return nil
 	}
 	var errs error
 	for _, s := range ns.index.Select(nil, t) {
 		switch c.Kind {
-		case emitter.KindJoin:
+		case redisemitter.KindJoin:
 			if _, err := ns.index.Join(s, c.Change...); errors.Is(err, fanout.ErrTooManyRooms) {
 				errs = tooManyRooms(e.b.opts.MaxRoomsPerSocket)
 			}
-		case emitter.KindLeave:
+		case redisemitter.KindLeave:
 			ns.index.Leave(s, c.Change...)
-		case emitter.KindDisconnect:
+		case redisemitter.KindDisconnect:
 			s.disconnect(reasonDisconnected, "")
 			if c.Close {
 				s.client.conn.CloseAfterFlush(engine.ReasonForcedClose)
@@ -114,7 +114,7 @@ func (e *emitters) do(ns *namespace, c *emitter.Command) error {
 
 // emitterTarget selects the sockets that a command is about. Emitters name sockets
 // as the rooms that have their ids.
-func emitterTarget(c *emitter.Command) fanout.Target {
+func emitterTarget(c *redisemitter.Command) fanout.Target {
 	return fanout.Target{
 		All:         len(c.Rooms) == 0,
 		Rooms:       c.Rooms,

@@ -29,7 +29,7 @@ func (s studio) Listen(ctx context.Context, _ []string, r cluster.Receiver) {
 // recorded are messages of the official emitter, by what they contain.
 func recorded(t *testing.T) func(channel string, words ...string) cluster.Message {
 	t.Helper()
-	text, err := os.ReadFile("cluster/emitter/testdata/fixtures.txt")
+	text, err := os.ReadFile("cluster/redisemitter/testdata/fixtures.txt")
 	if err != nil {
 		t.Fatal(err)
 	}

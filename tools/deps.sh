@@ -47,7 +47,7 @@ if ((${#packages[@]})); then
 fi
 
 # Node packages: npm ci when the lock file isn't what is installed.
-for lock in e2e/package-lock.json examples/*/package-lock.json broker/cluster/emitter/testdata/package-lock.json; do
+for lock in e2e/package-lock.json examples/*/package-lock.json broker/cluster/redisemitter/testdata/package-lock.json; do
   dir=$(dirname "$lock")
   stamp=$dir/node_modules/.sala-lock
   cmp -s "$lock" "$stamp" && continue

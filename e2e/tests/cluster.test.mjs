@@ -154,7 +154,7 @@ manager.disconnect(${JSON.stringify(clients[0].id)})
 
 test('the official emitter is obeyed by all nodes', async (t) => {
   const { nodes, room, clients } = await oneEach(t);
-  const require = createRequire(path.join(ROOT, 'broker/cluster/emitter/testdata/package.json'));
+  const require = createRequire(path.join(ROOT, 'broker/cluster/redisemitter/testdata/package.json'));
   const { Emitter } = require('@socket.io/redis-emitter');
   const client = require('redis').createClient({ url: shared.cluster.redis.url });
   await client.connect();

@@ -1,4 +1,4 @@
-package emitter_test
+package redisemitter_test
 
 import (
 	"testing"

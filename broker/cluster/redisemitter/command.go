@@ -1,4 +1,4 @@
-package emitter
+package redisemitter
 
 import (
 	"encoding/json"

@@ -1,4 +1,4 @@
-package emitter_test
+package redisemitter_test
 
 import (
 	"context"
@@ -13,28 +13,28 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/clustertest"
-	"github.com/salabroker/sala/broker/cluster/emitter"
 	"github.com/salabroker/sala/broker/cluster/redis"
+	"github.com/salabroker/sala/broker/cluster/redisemitter"
 )
 
-func emitted(namespace, event, args string, rooms, except []string, attachments ...[]byte) emitter.Command {
-	return emitter.Command{
-		Kind: emitter.KindEmit, Namespace: namespace, Event: event, Args: json.RawMessage(args),
+func emitted(namespace, event, args string, rooms, except []string, attachments ...[]byte) redisemitter.Command {
+	return redisemitter.Command{
+		Kind: redisemitter.KindEmit, Namespace: namespace, Event: event, Args: json.RawMessage(args),
 		Rooms: rooms, Except: except, Attachments: attachments,
 	}
 }
 
 // TestPythonPublisher runs python-socketio's Redis manager against a Redis.
 func TestPythonPublisher(t *testing.T) {
-	want := []emitter.Command{
+	want := []redisemitter.Command{
 		emitted("/", "to everyone", `[]`, nil, nil),
 		emitted("/", "to a room", `[{"text":"ü 🙂","n":[1,-1,70000,9007199254740992,-1180591620717411303424,0.1,null,true]}]`, []string{"lobby"}, nil),
 		emitted("/chat", "several", `["a",2,["b"]]`, []string{"7"}, nil),
 		emitted("/", "a list", `[["a","b"]]`, nil, []string{"SOCKET"}),
 		emitted("/", "skips", `["x"]`, nil, []string{"ONE", "TWO"}),
 		emitted("/", "binary", `[{"_placeholder":true,"num":0},{"in":[{"_placeholder":true,"num":1}]}]`, nil, nil, []byte{0, 1, 255}, []byte{}),
-		{Kind: emitter.KindDisconnect, Namespace: "/chat", Rooms: []string{"SOCKET"}},
-		{Kind: emitter.KindLeave, Namespace: "/", Rooms: []string{"lobby"}, Change: []string{"lobby"}},
+		{Kind: redisemitter.KindDisconnect, Namespace: "/chat", Rooms: []string{"SOCKET"}},
+		{Kind: redisemitter.KindLeave, Namespace: "/", Rooms: []string{"lobby"}, Change: []string{"lobby"}},
 	}
 	server := clustertest.Start(t)
 	bus, err := redis.New(redis.Options{URL: server.URL()})
@@ -44,7 +44,7 @@ func TestPythonPublisher(t *testing.T) {
 	in := inbox{messages: make(chan cluster.Message, 100), states: make(chan cluster.State, 10)}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan struct{})
-	go func() { bus.Listen(ctx, emitter.Patterns(emitter.DefaultKey, "/", "/chat"), in); close(done) }()
+	go func() { bus.Listen(ctx, redisemitter.Patterns(redisemitter.DefaultKey, "/", "/chat"), in); close(done) }()
 	defer func() { stop(); <-done }()
 	awaitState(t, in, cluster.Connected)
 	python := exec.CommandContext(ctx, "/usr/bin/python3", "testdata/publish.py", strconv.Itoa(server.Port))
@@ -54,7 +54,7 @@ func TestPythonPublisher(t *testing.T) {
 	for i := range want {
 		select {
 		case m := <-in.messages:
-			c, err := emitter.Decode(emitter.DefaultKey, m.Channel, m.Payload)
+			c, err := redisemitter.Decode(redisemitter.DefaultKey, m.Channel, m.Payload)
 			if err != nil {
 				t.Fatalf("command %d: %v", i, err)
 			}
@@ -95,7 +95,7 @@ func TestPickleProtocols(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := emitter.Decode(emitter.DefaultKey, emitter.PythonChannel, payload)
+		c, err := redisemitter.Decode(redisemitter.DefaultKey, redisemitter.PythonChannel, payload)
 		if err != nil {
 			t.Errorf("%d: %v", i, err)
 		} else if !reflect.DeepEqual(*c, want) {
@@ -105,14 +105,14 @@ func TestPickleProtocols(t *testing.T) {
 }
 
 func TestPythonJSON(t *testing.T) {
-	for message, want := range map[string]emitter.Command{
+	for message, want := range map[string]redisemitter.Command{
 		`{"method":"emit","event":"e","data":{"n":1.0},"namespace":"/chat","room":null}`: emitted("/chat", "e", `[{"n":1.0}]`, nil, nil),
 		`{"method":"emit","event":"e","data":["a"],"room":["r",7],"skip_sid":"S"}`:       emitted("/", "e", `[["a"]]`, []string{"r", "7"}, []string{"S"}),
 		`{"method":"emit","event":"e","data":null}`:                                      emitted("/", "e", `[]`, nil, nil),
-		`{"method":"enter_room","sid":"S","room":"r"}`:                                   {Kind: emitter.KindJoin, Namespace: "/", Rooms: []string{"S"}, Change: []string{"r"}},
-		`{"method":"leave_room","sid":"S","room":"r"}`:                                   {Kind: emitter.KindLeave, Namespace: "/", Rooms: []string{"S"}, Change: []string{"r"}},
+		`{"method":"enter_room","sid":"S","room":"r"}`:                                   {Kind: redisemitter.KindJoin, Namespace: "/", Rooms: []string{"S"}, Change: []string{"r"}},
+		`{"method":"leave_room","sid":"S","room":"r"}`:                                   {Kind: redisemitter.KindLeave, Namespace: "/", Rooms: []string{"S"}, Change: []string{"r"}},
 	} {
-		c, err := emitter.Decode(emitter.DefaultKey, emitter.PythonChannel, []byte(message))
+		c, err := redisemitter.Decode(redisemitter.DefaultKey, redisemitter.PythonChannel, []byte(message))
 		if err != nil {
 			t.Errorf("%s: %v", message, err)
 		} else if !reflect.DeepEqual(*c, want) {
@@ -144,7 +144,7 @@ func TestBadPythonMessages(t *testing.T) {
 		"text":                "hello",
 		"empty":               "",
 	} {
-		if c, err := emitter.Decode(emitter.DefaultKey, emitter.PythonChannel, []byte(payload)); err == nil {
+		if c, err := redisemitter.Decode(redisemitter.DefaultKey, redisemitter.PythonChannel, []byte(payload)); err == nil {
 			t.Errorf("%s: %+v", name, c)
 		}
 	}
@@ -165,13 +165,13 @@ func FuzzPython(f *testing.F) {
 	}
 	f.Add([]byte(`{"method":"emit","event":"e","data":["a"],"room":["r",7],"skip_sid":"S"}`))
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		c, err := emitter.Decode(emitter.DefaultKey, emitter.PythonChannel, payload)
+		c, err := redisemitter.Decode(redisemitter.DefaultKey, redisemitter.PythonChannel, payload)
 		switch {
 		case err != nil:
 			if c != nil {
 				t.Errorf("a command with an error: %+v, %v", c, err)
 			}
-		case c.Kind == emitter.KindEmit:
+		case c.Kind == redisemitter.KindEmit:
 			checkEmit(t, c)
 		}
 	})

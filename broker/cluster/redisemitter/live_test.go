@@ -1,4 +1,4 @@
-package emitter_test
+package redisemitter_test
 
 import (
 	"context"
@@ -10,8 +10,8 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/clustertest"
-	"github.com/salabroker/sala/broker/cluster/emitter"
 	"github.com/salabroker/sala/broker/cluster/redis"
+	"github.com/salabroker/sala/broker/cluster/redisemitter"
 )
 
 // inbox hands what a bus hears to a test.
@@ -38,7 +38,7 @@ func TestOfficialEmitter(t *testing.T) {
 	in := inbox{messages: make(chan cluster.Message, 100), states: make(chan cluster.State, 10)}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan struct{})
-	go func() { bus.Listen(ctx, emitter.Patterns(emitter.DefaultKey, "/", "/chat"), in); close(done) }()
+	go func() { bus.Listen(ctx, redisemitter.Patterns(redisemitter.DefaultKey, "/", "/chat"), in); close(done) }()
 	defer func() { stop(); <-done }()
 
 	for round := range 2 {
@@ -47,7 +47,7 @@ func TestOfficialEmitter(t *testing.T) {
 		for i := range expected() {
 			select {
 			case m := <-in.messages:
-				c, err := emitter.Decode(emitter.DefaultKey, m.Channel, m.Payload)
+				c, err := redisemitter.Decode(redisemitter.DefaultKey, m.Channel, m.Payload)
 				if err != nil {
 					t.Fatalf("round %d, command %d: %v", round, i, err)
 				}

@@ -1,4 +1,4 @@
-package emitter_test
+package redisemitter_test
 
 import (
 	"bytes"
@@ -14,29 +14,29 @@ import (
 
 	"github.com/tinylib/msgp/msgp"
 
-	"github.com/salabroker/sala/broker/cluster/emitter"
+	"github.com/salabroker/sala/broker/cluster/redisemitter"
 )
 
 // expected is what testdata/publish.mjs has the official emitter say, in order.
-func expected() []emitter.Command {
-	emit := func(event, args string) emitter.Command {
-		return emitter.Command{Kind: emitter.KindEmit, Namespace: "/", Event: event, Args: json.RawMessage(args)}
+func expected() []redisemitter.Command {
+	emit := func(event, args string) redisemitter.Command {
+		return redisemitter.Command{Kind: redisemitter.KindEmit, Namespace: "/", Event: event, Args: json.RawMessage(args)}
 	}
-	with := func(c emitter.Command, change func(*emitter.Command)) emitter.Command {
+	with := func(c redisemitter.Command, change func(*redisemitter.Command)) redisemitter.Command {
 		change(&c)
 		return c
 	}
-	return []emitter.Command{
+	return []redisemitter.Command{
 		emit("to everyone", `[]`),
-		with(emit("to a room", `[1,"two",[3],{"four":4}]`), func(c *emitter.Command) { c.Rooms = []string{"room1"} }),
-		with(emit("to rooms", `[null]`), func(c *emitter.Command) {
+		with(emit("to a room", `[1,"two",[3],{"four":4}]`), func(c *redisemitter.Command) { c.Rooms = []string{"room1"} }),
+		with(emit("to rooms", `[null]`), func(c *redisemitter.Command) {
 			c.Rooms, c.Except = []string{"room1", "room#2", "raum ü"}, []string{"room3", "room4"}
 		}),
-		with(emit("all but", `[]`), func(c *emitter.Command) { c.Except = []string{"room3"} }),
-		with(emit("volatile", `[true,false]`), func(c *emitter.Command) {
+		with(emit("all but", `[]`), func(c *redisemitter.Command) { c.Except = []string{"room3"} }),
+		with(emit("volatile", `[true,false]`), func(c *redisemitter.Command) {
 			c.Namespace, c.Rooms, c.Volatile = "/chat", []string{"room1"}, true
 		}),
-		with(emit("compressed", `[]`), func(c *emitter.Command) { c.Namespace = "/chat" }),
+		with(emit("compressed", `[]`), func(c *redisemitter.Command) { c.Namespace = "/chat" }),
 		emit("numbers", `[0,-1,127,128,-33,65536,-65536,4294967296,9007199254740991,-9007199254740991,1.5,-0.1,1.25e-300,5e-324]`),
 		emit("strings", `["","ü 🙂","quote \" backslash \\ newline \u000a nul \u0000 del `+"\u007f"+` <&>","`+
 			strings.Repeat("x", 300)+`","ends with half a 🐀"]`), // its encoder's own idea of half a character
@@ -44,26 +44,26 @@ func expected() []emitter.Command {
 		emit("dates", `["1970-01-01T00:00:00.000Z","2024-02-29T12:34:56.789Z","1969-12-31T23:59:59.999Z","2500-01-01T00:00:00.000Z"]`),
 		emit("order", `[{"10":3,"z":1,"a":2,"ü\"":4},[[],{},[[[]]]]]`), // JavaScript has numbers first
 		with(emit("binary", `[{"_placeholder":true,"num":0},{"in":[{"_placeholder":true,"num":1},{"_placeholder":true,"num":2}],"text":"x"},`+
-			`{"_placeholder":true,"num":3}]`), func(c *emitter.Command) {
+			`{"_placeholder":true,"num":3}]`), func(c *redisemitter.Command) {
 			c.Rooms = []string{"room1"}
 			c.Attachments = [][]byte{{0, 1, 255}, {4, 5}, bytes.Repeat([]byte{7}, 300), {}}
 		}),
-		{Kind: emitter.KindJoin, Namespace: "/", Change: []string{"room1"}},
-		{Kind: emitter.KindJoin, Namespace: "/chat", Rooms: []string{"room1"}, Except: []string{"room2"}, Change: []string{"room3", "room4"}},
-		{Kind: emitter.KindLeave, Namespace: "/", Rooms: []string{"room1", "room2"}, Change: []string{"room3"}},
-		{Kind: emitter.KindDisconnect, Namespace: "/", Rooms: []string{"room1"}},
-		{Kind: emitter.KindDisconnect, Namespace: "/", Close: true},
-		{Kind: emitter.KindServerSideEmit, Namespace: "/", Event: "hello", Args: json.RawMessage(`[1,{"two":2}]`)},
-		with(emit("42", `["x"]`), func(c *emitter.Command) { c.Rooms = []string{"7"} }),
-		with(emit("1.5", `[]`), func(c *emitter.Command) {
+		{Kind: redisemitter.KindJoin, Namespace: "/", Change: []string{"room1"}},
+		{Kind: redisemitter.KindJoin, Namespace: "/chat", Rooms: []string{"room1"}, Except: []string{"room2"}, Change: []string{"room3", "room4"}},
+		{Kind: redisemitter.KindLeave, Namespace: "/", Rooms: []string{"room1", "room2"}, Change: []string{"room3"}},
+		{Kind: redisemitter.KindDisconnect, Namespace: "/", Rooms: []string{"room1"}},
+		{Kind: redisemitter.KindDisconnect, Namespace: "/", Close: true},
+		{Kind: redisemitter.KindServerSideEmit, Namespace: "/", Event: "hello", Args: json.RawMessage(`[1,{"two":2}]`)},
+		with(emit("42", `["x"]`), func(c *redisemitter.Command) { c.Rooms = []string{"7"} }),
+		with(emit("1.5", `[]`), func(c *redisemitter.Command) {
 			c.Rooms, c.Except = []string{"-7", "7.5", "9007199254740992"}, []string{"1000000000000"}
 		}),
-		{Kind: emitter.KindJoin, Namespace: "/", Rooms: []string{"7"}, Except: []string{"9"}, Change: []string{"8", "eight"}},
+		{Kind: redisemitter.KindJoin, Namespace: "/", Rooms: []string{"7"}, Except: []string{"9"}, Change: []string{"8", "eight"}},
 	}
 }
 
 // compare checks a decoded command against the i-th that is expected.
-func compare(t *testing.T, i int, got emitter.Command) {
+func compare(t *testing.T, i int, got redisemitter.Command) {
 	t.Helper()
 	want := expected()[i]
 	if len(got.Rooms) == 0 {
@@ -115,7 +115,7 @@ func TestDecodeFixtures(t *testing.T) {
 		t.Fatalf("there are %d fixtures, want %d", len(all), len(expected()))
 	}
 	for i, f := range all {
-		c, err := emitter.Decode(emitter.DefaultKey, f.channel, f.payload)
+		c, err := redisemitter.Decode(redisemitter.DefaultKey, f.channel, f.payload)
 		if err != nil {
 			t.Errorf("fixture %d: %v", i, err)
 			continue
@@ -154,7 +154,7 @@ func TestDecodeValues(t *testing.T) {
 		`"\u001f"`:             msgp.AppendString(nil, "\x1f"),
 		strings.Repeat("[", 499) + "null" + strings.Repeat("]", 499): nested(499),
 	} {
-		c, err := emitter.Decode("socket.io", "socket.io#/#", packet(event(arg)))
+		c, err := redisemitter.Decode("socket.io", "socket.io#/#", packet(event(arg)))
 		if err != nil || string(c.Args) != "["+want+"]" {
 			t.Errorf("%.80s: %+v, %v", want, c, err)
 		}
@@ -209,7 +209,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"no server-side event":    {requests, []byte(`{"type":6,"data":[]}`)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, err := emitter.Decode("socket.io", test.channel, test.payload)
+			c, err := redisemitter.Decode("socket.io", test.channel, test.payload)
 			if err == nil {
 				t.Fatalf("it is read as %+v", c)
 			}
@@ -219,7 +219,7 @@ func TestDecodeRefuses(t *testing.T) {
 		})
 	}
 	for _, ignored := range []string{`{"type":0,"uid":"x"}`, `{"type":5,"opts":{"rooms":[],"except":[]}}`} {
-		if _, err := emitter.Decode("socket.io", requests, []byte(ignored)); !errors.Is(err, emitter.ErrIgnored) {
+		if _, err := redisemitter.Decode("socket.io", requests, []byte(ignored)); !errors.Is(err, redisemitter.ErrIgnored) {
 			t.Errorf("%s: %v, want ErrIgnored", ignored, err)
 		}
 	}
@@ -236,7 +236,7 @@ func FuzzDecode(f *testing.F) {
 		if request {
 			channel = "socket.io-request#/#"
 		}
-		c, err := emitter.Decode("socket.io", channel, payload)
+		c, err := redisemitter.Decode("socket.io", channel, payload)
 		switch {
 		case err != nil:
 			if c != nil {
@@ -244,13 +244,13 @@ func FuzzDecode(f *testing.F) {
 			}
 		case c.Namespace != "/" || c.Kind == 0:
 			t.Errorf("%+v", c)
-		case c.Kind == emitter.KindEmit:
+		case c.Kind == redisemitter.KindEmit:
 			checkEmit(t, c)
 		}
 	})
 }
 
-func checkEmit(t *testing.T, c *emitter.Command) {
+func checkEmit(t *testing.T, c *redisemitter.Command) {
 	t.Helper()
 	var args []any
 	if err := json.Unmarshal(c.Args, &args); err != nil {

@@ -1,4 +1,4 @@
-// Package emitter reads what the official Socket.IO emitters publish to Redis
+// Package redisemitter reads what the official Socket.IO emitters publish to Redis
 // (@socket.io/redis-emitter 5), so that publishers which were written for Socket.IO
 // servers with the Redis adapter can stay as they are.
 //
@@ -13,4 +13,4 @@
 // The Redis manager of python-socketio, used with write_only=True, publishes on
 // [PythonChannel], for all namespaces. A message is a pickle, or JSON. Of a pickle only
 // plain data is read: one that would import or call something is refused.
-package emitter
+package redisemitter
