@@ -3,7 +3,7 @@ package broker
 import (
 	"encoding/json"
 
-	"github.com/salabroker/sala/broker/engine"
+	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/events"
 	"github.com/salabroker/sala/broker/packet"
 )
@@ -29,7 +29,7 @@ func (s *socket) answerEvent(p *packet.Packet, ok any, err *Error) {
 // which always encode.
 func (s *socket) reply(id uint64, answer any) {
 	args, _ := json.Marshal([]any{answer})
-	s.deliver(engine.NewFrame(packet.AppendAck(nil, s.ns.name, id, packet.Payload{Args: args})), false)
+	s.deliver(engineio.NewFrame(packet.AppendAck(nil, s.ns.name, id, packet.Payload{Args: args})), false)
 }
 
 // replyFrom answers the event with the ack id with what a backend said.
@@ -39,7 +39,7 @@ func (s *socket) replyFrom(id uint64, r events.Reply) {
 		return
 	}
 	p := packet.Payload{Args: r.Args, Attachments: r.Attachments}
-	s.deliver(engine.NewFrame(packet.AppendAck(nil, s.ns.name, id, p), r.Attachments...), false)
+	s.deliver(engineio.NewFrame(packet.AppendAck(nil, s.ns.name, id, p), r.Attachments...), false)
 }
 
 // errorBody is what a refused client finds in err.data, or in an ack's error.

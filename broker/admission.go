@@ -12,7 +12,7 @@ import (
 )
 
 // admission lets in as many connections as there may be. It implements
-// [engine.Admission].
+// [engineio.Admission].
 type admission struct {
 	b         *Broker
 	addresses *ratelimit.Addresses
@@ -48,7 +48,7 @@ func (a *admission) counted(remoteAddr string) (*ratelimit.Addresses, netip.Addr
 	return a.addresses, realip.Address(remoteAddr)
 }
 
-// Admit implements [engine.Admission].
+// Admit implements [engineio.Admission].
 func (a *admission) Admit(w http.ResponseWriter, r *http.Request) bool {
 	if a.b.Overloaded() {
 		a.b.metrics.refused(ReasonOverloaded)
@@ -70,7 +70,7 @@ func (a *admission) Admit(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// Abandon implements [engine.Admission].
+// Abandon implements [engineio.Admission].
 func (a *admission) Abandon(r *http.Request) { a.leave(r.RemoteAddr) }
 
 // leave counts that a connection of the address has ended.

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/salabroker/sala/broker/cluster"
-	"github.com/salabroker/sala/broker/engine"
+	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/events"
 	"github.com/salabroker/sala/broker/events/peers"
 	"github.com/salabroker/sala/broker/events/wills"
@@ -32,7 +32,7 @@ type Broker struct {
 	rates          rates
 	holds          *ratelimit.Holds // messages that have arrived in part
 	admission      *admission
-	engine         *engine.Server
+	engine         *engineio.Server
 	handler        http.Handler
 	metrics        *metrics
 	events         *events.Hub
@@ -118,12 +118,12 @@ func New(o Options) (*Broker, error) {
 }
 
 // newEngine returns the server of the clients' connections.
-func (b *Broker) newEngine() *engine.Server {
-	policy := engine.Disconnect
+func (b *Broker) newEngine() *engineio.Server {
+	policy := engineio.Disconnect
 	if b.opts.SlowConsumers == DropSlow {
-		policy = engine.Drop
+		policy = engineio.Drop
 	}
-	return engine.New(b, engine.Options{
+	return engineio.New(b, engineio.Options{
 		PingInterval:      b.opts.PingInterval,
 		PingTimeout:       b.opts.PingTimeout,
 		MaxPayload:        b.opts.MaxMessageBytes,

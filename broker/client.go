@@ -10,7 +10,7 @@ import (
 
 	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
 
-	"github.com/salabroker/sala/broker/engine"
+	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/packet"
 	"github.com/salabroker/sala/broker/ratelimit"
 	"github.com/salabroker/sala/broker/realip"
@@ -33,7 +33,7 @@ const (
 type client struct {
 	// Static.
 	b     *Broker
-	conn  *engine.Conn
+	conn  *engineio.Conn
 	token string // what the URL or the Authorization header brought
 
 	// Owned by the goroutine that reads the connection.
@@ -50,8 +50,8 @@ type client struct {
 	ended    bool
 }
 
-// Open implements [engine.Handler].
-func (b *Broker) Open(conn *engine.Conn, r *http.Request) engine.Receiver {
+// Open implements [engineio.Handler].
+func (b *Broker) Open(conn *engineio.Conn, r *http.Request) engineio.Receiver {
 	c := &client{
 		b:     b,
 		conn:  conn,
@@ -82,14 +82,14 @@ func tokenOf(r *http.Request) string {
 	return ""
 }
 
-// Text implements [engine.Receiver].
+// Text implements [engineio.Receiver].
 func (c *client) Text(message []byte) {
 	c.limitPackets()
 	p, ok, err := c.decoder.Text(message)
 	c.take(&p, len(message), ok, err)
 }
 
-// Binary implements [engine.Receiver].
+// Binary implements [engineio.Receiver].
 func (c *client) Binary(message []byte) {
 	if namespace, ok := packet.MsgpackConnect(message); ok && c.idle() {
 		c.refuseParser(namespace)
@@ -221,9 +221,9 @@ func (c *client) socket(namespace string) *socket {
 
 // cut closes the connection of a client that doesn't keep to the protocol.
 func (c *client) cut(err error) {
-	reason := engine.ReasonParseError
+	reason := engineio.ReasonParseError
 	if errors.Is(err, packet.ErrTooLarge) {
-		reason = engine.ReasonMessageTooLarge
+		reason = engineio.ReasonMessageTooLarge
 	}
 	c.b.log.Info("client cut", "address", c.conn.RemoteAddress(), "reason", string(reason), "error", err)
 	c.conn.CloseAfterFlush(reason)
@@ -233,11 +233,11 @@ func (c *client) cut(err error) {
 // connection of one that doesn't stop asking. counted is how the metrics call
 // the reason.
 func (c *client) refuse(namespace, counted string, err *Error) {
-	frame := engine.NewFrame(packet.AppendConnectError(nil, namespace, connectError(err)))
+	frame := engineio.NewFrame(packet.AppendConnectError(nil, namespace, connectError(err)))
 	c.refuseWith(frame, namespace, counted, err.Reason)
 }
 
-func (c *client) refuseWith(frame *engine.Frame, namespace, counted, reason string) {
+func (c *client) refuseWith(frame *engineio.Frame, namespace, counted, reason string) {
 	c.b.metrics.refused(counted)
 	known := namespace
 	if _, ok := c.b.namespaces[namespace]; !ok {
@@ -250,7 +250,7 @@ func (c *client) refuseWith(frame *engine.Frame, namespace, counted, reason stri
 	tooMany := c.refusals > maxRefusals
 	c.mu.Unlock()
 	if tooMany {
-		c.conn.CloseAfterFlush(engine.ReasonForcedClose)
+		c.conn.CloseAfterFlush(engineio.ReasonForcedClose)
 	}
 }
 
@@ -258,7 +258,7 @@ func (c *client) refuseWith(frame *engine.Frame, namespace, counted, reason stri
 // client would connect again and again.
 func (c *client) refuseParser(namespace string) {
 	const message = "the broker speaks the standard protocol; leave the option parser of the client out"
-	frame := engine.NewBinaryFrame(packet.AppendMsgpackConnectError(nil, namespace, ReasonUnknownParser, message))
+	frame := engineio.NewBinaryFrame(packet.AppendMsgpackConnectError(nil, namespace, ReasonUnknownParser, message))
 	c.refuseWith(frame, namespace, ReasonUnknownParser, ReasonUnknownParser)
 }
 
@@ -317,12 +317,12 @@ func (c *client) expire() {
 	idle := c.closing != nil
 	c.mu.Unlock()
 	if idle {
-		c.conn.CloseAfterFlush(engine.ReasonForcedClose)
+		c.conn.CloseAfterFlush(engineio.ReasonForcedClose)
 	}
 }
 
-// Closed implements [engine.Receiver].
-func (c *client) Closed(reason engine.Reason, _ error) {
+// Closed implements [engineio.Receiver].
+func (c *client) Closed(reason engineio.Reason, _ error) {
 	c.stopWaiting()
 	c.mu.Lock()
 	c.ended = true

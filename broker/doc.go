@@ -9,9 +9,9 @@
 // an index of its sockets: by id, by user, by room. A message selects sockets
 // through the index and is queued to the connection of each.
 //
-//	client ──► engine ──► packet.Decoder ──► client.receive ──► Broker.handle ──► join, leave, relay
+//	client ──► engineio ──► packet.Decoder ──► client.receive ──► Broker.handle ──► join, leave, relay
 //	                                                                                        │
-//	api ──► Broker.Emit ──► Target ──► fanout.Index.Select ──► socket.deliver ──► engine ──► client
+//	api ──► Broker.Emit ──► Target ──► fanout.Index.Select ──► socket.deliver ──► engineio ──► client
 //
 // What clients do is published to an events.Hub, to which backends subscribe.
 // With other nodes there is a cluster.Mesh: what a call does to the sockets of
@@ -27,7 +27,7 @@
 // # Locks
 //
 // In this order: client.mu, socket.mu, and then either question.mu or the
-// index's and those of the connection, which package engine orders. That of asks
+// index's and those of the connection, which package engineio orders. That of asks
 // is held alone, socket.saying with those of the hub and the connection behind
 // it. Nothing waits under any of them.
 package broker

@@ -8,7 +8,7 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
-	"github.com/salabroker/sala/broker/engine"
+	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/grace"
 )
 
@@ -168,5 +168,5 @@ func (c *client) sendAway() {
 	for _, s := range c.all() {
 		s.deliver(newFrame(s.ns.name, nil, &goodbye), false)
 	}
-	c.conn.CloseAfterFlush(engine.ReasonShutdown)
+	c.conn.CloseAfterFlush(engineio.ReasonShutdown)
 }

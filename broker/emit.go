@@ -3,7 +3,7 @@ package broker
 import (
 	"context"
 
-	"github.com/salabroker/sala/broker/engine"
+	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/fanout"
 	"github.com/salabroker/sala/broker/packet"
 )
@@ -66,9 +66,9 @@ func (b *Broker) deliver(ns *namespace, to []*socket, m *Message) Report {
 
 // newFrame encodes a message once for all who get it. ackID, if not nil, asks
 // them for an answer.
-func newFrame(namespace string, ackID *uint64, m *Message) *engine.Frame {
+func newFrame(namespace string, ackID *uint64, m *Message) *engineio.Frame {
 	p := packet.Payload{Args: m.Args, Attachments: m.Attachments}
-	return engine.NewFrame(packet.AppendEvent(nil, namespace, ackID, m.Event, p), m.Attachments...)
+	return engineio.NewFrame(packet.AppendEvent(nil, namespace, ackID, m.Event, p), m.Attachments...)
 }
 
 func (t *Target) fanout() fanout.Target {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/redisemitter"
-	"github.com/salabroker/sala/broker/engine"
+	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/fanout"
 )
 
@@ -105,7 +105,7 @@ func (e *emitters) do(ns *namespace, c *redisemitter.Command) error {
 		case redisemitter.KindDisconnect:
 			s.disconnect(reasonDisconnected, "")
 			if c.Close {
-				s.client.conn.CloseAfterFlush(engine.ReasonForcedClose)
+				s.client.conn.CloseAfterFlush(engineio.ReasonForcedClose)
 			}
 		}
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
 
-	"github.com/salabroker/sala/broker/engine"
+	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/packet"
 	"github.com/salabroker/sala/broker/ratelimit"
 )
@@ -165,5 +165,5 @@ func (c *client) expel(err *Error) {
 	for _, s := range c.all() {
 		s.disconnect(err.Reason, err.Message)
 	}
-	c.conn.CloseAfterFlush(engine.ReasonRateLimited)
+	c.conn.CloseAfterFlush(engineio.ReasonRateLimited)
 }

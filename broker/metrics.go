@@ -3,7 +3,7 @@ package broker
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/salabroker/sala/broker/engine"
+	"github.com/salabroker/sala/broker/engineio"
 )
 
 // Kinds of events that clients send, as the metrics name them.
@@ -99,20 +99,20 @@ func (m *metrics) asked(s AckSummary) {
 	}
 }
 
-// ConnOpened implements [engine.Observer].
+// ConnOpened implements [engineio.Observer].
 func (m *metrics) ConnOpened() { m.connections.Inc() }
 
-// ConnClosed implements [engine.Observer].
-func (m *metrics) ConnClosed(reason engine.Reason) {
+// ConnClosed implements [engineio.Observer].
+func (m *metrics) ConnClosed(reason engineio.Reason) {
 	m.connections.Dec()
 	m.closed.WithLabelValues(string(reason)).Inc()
 }
 
-// ReadPaused implements [engine.Observer].
+// ReadPaused implements [engineio.Observer].
 func (m *metrics) ReadPaused() { m.exceeded(limitBytes) }
 
-// FramesDropped implements [engine.Observer].
-func (m *metrics) FramesDropped(reason engine.DropReason, n int) {
+// FramesDropped implements [engineio.Observer].
+func (m *metrics) FramesDropped(reason engineio.DropReason, n int) {
 	m.dropped.WithLabelValues(string(reason)).Add(float64(n))
 }
 

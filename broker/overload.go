@@ -1,7 +1,7 @@
 package broker
 
 import (
-	"github.com/salabroker/sala/broker/engine"
+	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/memwatch"
 )
 
@@ -64,4 +64,4 @@ func (b *Broker) notSent(matched int) Report {
 
 // dropOverloaded is how the metrics call the messages of other nodes that were
 // dropped since memory is short.
-const dropOverloaded engine.DropReason = "overloaded"
+const dropOverloaded engineio.DropReason = "overloaded"

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/salabroker/sala/broker/engine"
+	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/events"
 	"github.com/salabroker/sala/broker/packet"
 	"github.com/salabroker/sala/broker/token"
@@ -77,7 +77,7 @@ func (s *socket) User() string { return s.user }
 // its timer starts after that. Whatever else ends it has found it in the index,
 // or in its client, which [client.attach] keeps locked meanwhile.
 func (s *socket) enter() *Error {
-	connect := engine.NewFrame(packet.AppendConnect(nil, s.ns.name, s.id))
+	connect := engineio.NewFrame(packet.AppendConnect(nil, s.ns.name, s.id))
 	err := s.ns.index.Add(s, s.grant().Rooms, func() {
 		s.tellConnected()
 		s.client.conn.Send(connect, false)
@@ -121,8 +121,8 @@ func (s *socket) end(why string) bool {
 }
 
 // deliver queues a frame for the client and reports whether it could.
-func (s *socket) deliver(f *engine.Frame, volatile bool) bool {
-	return !s.gone.Load() && s.client.conn.Send(f, volatile).Status == engine.Queued
+func (s *socket) deliver(f *engineio.Frame, volatile bool) bool {
+	return !s.gone.Load() && s.client.conn.Send(f, volatile).Status == engineio.Queued
 }
 
 // disconnect ends the socket: the client gets what was sent to it before, then
@@ -134,7 +134,7 @@ func (s *socket) disconnect(code, reason string) bool {
 	}
 	m := disconnectMessage(code, reason)
 	s.client.conn.Send(newFrame(s.ns.name, nil, &m), false)
-	s.client.conn.Send(engine.NewFrame(packet.AppendDisconnect(nil, s.ns.name)), false)
+	s.client.conn.Send(engineio.NewFrame(packet.AppendDisconnect(nil, s.ns.name)), false)
 	return true
 }
 

@@ -289,7 +289,7 @@ func (p *passage) Close() error {
 	return err
 }
 
-// Plain implements [engine.Wrapped]: a passage is read and written as its socket.
+// Plain implements [engineio.Wrapped]: a passage is read and written as its socket.
 func (p *passage) Plain() net.Conn { return p.TCPConn }
 
 // collectors are the gate's metrics. name is what logs call the listener.

@@ -86,7 +86,7 @@ func showKey(nc net.Conn) bool {
 	return !ok || keyed.ShowKey()
 }
 
-// Plain implements [engine.Wrapped]: it returns the socket, if there is nothing but wrapped sockets in between.
+// Plain implements [engineio.Wrapped]: it returns the socket, if there is nothing but wrapped sockets in between.
 func (c *conn) Plain() net.Conn {
 	if wrapped, ok := c.Conn.(interface{ Plain() net.Conn }); ok {
 		return wrapped.Plain()

@@ -1,0 +1,130 @@
+package engineio
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+)
+
+// Frame is a message, or an engine packet, encoded once for any number of connections: as the WebSocket frames to
+// write, and with what long-polling needs. It is immutable and safe to share.
+type Frame struct {
+	wire        []byte   // all the WebSocket frames, back to back
+	text        []byte   // the text packet within wire; nil if there is none
+	attachments [][]byte // the binary payloads within wire
+	control     bool     // not a message: it isn't counted as one, nor refused when the queue is full
+	last        bool     // the end of the connection
+}
+
+// NewFrame encodes a message: text, and the binary attachments that belong to it, which are delivered right after it.
+// For Socket.IO, text is an encoded packet. The arguments are copied.
+func NewFrame(text []byte, attachments ...[]byte) *Frame {
+	size := maxHeaderSize + 1 + len(text)
+	for _, a := range attachments {
+		size += maxHeaderSize + len(a)
+	}
+	f := &Frame{wire: make([]byte, 0, size)}
+	f.appendText(packetMessage, text)
+	if len(attachments) > 0 {
+		f.attachments = make([][]byte, 0, len(attachments))
+		for _, a := range attachments {
+			f.appendBinary(a)
+		}
+	}
+	return f
+}
+
+// NewBinaryFrame encodes a binary message that belongs to no text.
+func NewBinaryFrame(data []byte) *Frame {
+	f := &Frame{wire: make([]byte, 0, maxHeaderSize+len(data))}
+	f.appendBinary(data)
+	return f
+}
+
+// inBase64 returns f for a client that can't read binary WebSocket frames: its attachments are text frames.
+func (f *Frame) inBase64() *Frame {
+	if len(f.attachments) == 0 {
+		return f
+	}
+	encoded := &Frame{text: f.text, attachments: f.attachments, control: f.control, last: f.last}
+	if f.text != nil {
+		encoded.wire = append(appendHeader(encoded.wire, opText, len(f.text)), f.text...)
+	}
+	for _, a := range f.attachments {
+		encoded.wire = appendHeader(encoded.wire, opText, 1+base64.StdEncoding.EncodedLen(len(a)))
+		encoded.wire = base64.StdEncoding.AppendEncode(append(encoded.wire, packetBinary), a)
+	}
+	return encoded
+}
+
+// newPacketFrame encodes an engine packet that is no message.
+func newPacketFrame(kind byte, text []byte) *Frame {
+	f := &Frame{wire: make([]byte, 0, maxHeaderSize+1+len(text)), control: true}
+	f.appendText(kind, text)
+	return f
+}
+
+// newControlFrame encodes a WebSocket control frame; long-polling has no such thing and sends nothing.
+func newControlFrame(opcode byte, payload []byte) *Frame {
+	wire := appendHeader(make([]byte, 0, maxHeaderSize+len(payload)), opcode, len(payload))
+	return &Frame{wire: append(wire, payload...), control: true}
+}
+
+// newCloseFrame encodes the end of a connection: the WebSocket close frame. The engine's own close packet isn't sent,
+// nor does the JavaScript server send it: python-engineio takes it for a goodbye on purpose and stays away. Over
+// long-polling, where the JavaScript server does send it, the session is just gone, which every client knows.
+func newCloseFrame(reason Reason) *Frame {
+	f := &Frame{wire: make([]byte, 0, maxHeaderSize+2+len(reason)), control: true, last: true}
+	f.wire = appendHeader(f.wire, opClose, 2+len(reason))
+	f.wire = binary.BigEndian.AppendUint16(f.wire, reason.closeCode())
+	f.wire = append(f.wire, reason...)
+	return f
+}
+
+func (f *Frame) appendText(kind byte, text []byte) {
+	f.wire = appendHeader(f.wire, opText, 1+len(text))
+	start := len(f.wire)
+	f.wire = append(append(f.wire, kind), text...)
+	f.text = f.wire[start:len(f.wire):len(f.wire)]
+}
+
+// appendBinary must not make wire grow beyond its capacity: the slices into it would refer to the old one.
+func (f *Frame) appendBinary(data []byte) {
+	f.wire = appendHeader(f.wire, opBinary, len(data))
+	start := len(f.wire)
+	f.wire = append(f.wire, data...)
+	f.attachments = append(f.attachments, f.wire[start:len(f.wire):len(f.wire)])
+}
+
+// frameOverhead is roughly what a queued message costs beside its bytes, so that a flood of tiny ones is bounded too.
+const frameOverhead = 64
+
+// cost is what f counts towards MaxQueuedBytes.
+func (f *Frame) cost() int { return len(f.wire) + frameOverhead }
+
+// payloadSize is at least the number of bytes that appendPayload appends.
+func (f *Frame) payloadSize() int {
+	n := 1 + len(f.text)
+	for _, a := range f.attachments {
+		n += 2 + base64.StdEncoding.EncodedLen(len(a))
+	}
+	return n
+}
+
+// appendPayload appends f in the form of long-polling, separated from what dst holds already.
+func (f *Frame) appendPayload(dst []byte) []byte {
+	if f.text != nil {
+		dst = append(separate(dst), f.text...)
+	}
+	for _, a := range f.attachments {
+		dst = append(separate(dst), packetBinary)
+		dst = base64.StdEncoding.AppendEncode(dst, a)
+	}
+	return dst
+}
+
+func separate(dst []byte) []byte {
+	if len(dst) == 0 {
+		return dst
+	}
+	return append(dst, recordSeparator)
+}

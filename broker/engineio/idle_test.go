@@ -1,0 +1,80 @@
+package engineio
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/gobwas/ws"
+)
+
+// waits reports whether the connection waits without a goroutine.
+func (s *session) waits() bool {
+	s.server.idlers.mu.Lock()
+	defer s.server.idlers.mu.Unlock()
+	return s.parking.reader != nil
+}
+
+// awaitParked returns once nothing reads the connection any more.
+func (s *session) awaitParked(t *testing.T) {
+	t.Helper()
+	if !canPark {
+		t.Skip("connections aren't parked on this system")
+	}
+	eventually(t, "the connection is parked", s.waits)
+}
+
+func clientFrame(message string) []byte {
+	return ws.MustCompileFrame(ws.MaskFrameInPlace(ws.NewTextFrame([]byte(message))))
+}
+
+// A client's last message and the end of its connection may come as one: neither may be overlooked.
+func TestParkedConnectionIsClosedWithItsLastMessage(t *testing.T) {
+	s := start(t)
+	for i := range 50 {
+		nc, ses := s.rawClient(t)
+		_, _ = nc.Write(clientFrame("4first"))
+		ses.wantData(t, "first")
+		ses.awaitParked(t)
+		_, _ = nc.Write(clientFrame("4last"))
+		if i%2 == 0 {
+			_ = nc.(*net.TCPConn).CloseWrite()
+		} else {
+			_ = nc.Close()
+		}
+		ses.wantData(t, "last")
+		ses.wantClose(t, ReasonTransportClose)
+	}
+}
+
+// Messages that come while others are being handled, or right when the connection is about to be parked, are read.
+func TestParkedConnectionsMissNothing(t *testing.T) {
+	s := start(t)
+	const clients, messages = 8, 3000
+	var all sync.WaitGroup
+	for range clients {
+		nc, ses := s.rawClient(t)
+		all.Go(func() {
+			for i := range messages {
+				// Some come alone, some together with the next, some after an answer.
+				if i%3 == 0 {
+					_, _ = nc.Write(append(clientFrame(fmt.Sprint("4", i)), clientFrame("4"+strings.Repeat("x", i%7))...))
+					ses.wantData(t, fmt.Sprint(i))
+					ses.wantData(t, strings.Repeat("x", i%7))
+					continue
+				}
+				_, _ = nc.Write(clientFrame(fmt.Sprint("4", i)))
+				if i%3 == 1 {
+					ses.wantData(t, fmt.Sprint(i))
+				} else {
+					_, _ = nc.Write(clientFrame("4and"))
+					ses.wantData(t, fmt.Sprint(i))
+					ses.wantData(t, "and")
+				}
+			}
+		})
+	}
+	all.Wait()
+}

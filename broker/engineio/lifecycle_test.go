@@ -1,0 +1,334 @@
+package engineio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+func TestHeartbeat(t *testing.T) {
+	short := func(o *Options) { o.PingInterval, o.PingTimeout = 20*time.Millisecond, 300*time.Millisecond }
+	t.Run("websocket", func(t *testing.T) {
+		s := start(t, short)
+		c, ses := s.dial(t)
+		for range 5 {
+			c.want("2")
+			c.write("3")
+		}
+		c.want("2") // not answered
+		ses.wantClose(t, ReasonPingTimeout)
+	})
+	t.Run("polling", func(t *testing.T) {
+		s := start(t, short)
+		c, ses := s.poller(t)
+		for range 5 {
+			c.wantPoll("2")
+			c.post("3")
+		}
+		c.wantPoll("2") // not answered
+		c.wantGone()    // what a poll gets that is pending when the connection ends
+		ses.wantClose(t, ReasonPingTimeout)
+	})
+}
+
+// Deadlines are kept in order, can be moved and withdrawn, and are met on time.
+func TestTimers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{sessions: make(chan *session, 20)}
+		s.Server = New(s, Options{PingInterval: 10 * time.Second, PingTimeout: 5 * time.Second})
+		begin := time.Now()
+		var mu sync.Mutex
+		closed := map[string]time.Duration{}
+		var conns []*Conn
+		for i := range 20 {
+			r := &http.Request{URL: &url.URL{}, Header: http.Header{}}
+			c := s.newConn(r)
+			c.poll = newPolling("")
+			_ = s.admit()
+			_ = s.add(c)
+			name := fmt.Sprint(i)
+			s.open(c, r)
+			(<-s.sessions).onEvent(func(e event) {
+				mu.Lock()
+				defer mu.Unlock()
+				closed[name+e.value] = time.Since(begin)
+			})
+			conns = append(conns, c)
+		}
+		for i, c := range conns[:10] {
+			<-time.After(time.Second) // of the bubble
+			if i%2 == 0 {
+				c.onPong()
+			}
+		}
+		conns[19].CloseAfterFlush(ReasonForcedClose) // its deadline is closeGrace, as it has no poll pending
+		<-time.After(time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		for i := range 20 {
+			want := 15 * time.Second
+			reason := ReasonPingTimeout
+			switch {
+			case i < 10 && i%2 == 0:
+				want += time.Duration(i+1) * time.Second
+			case i == 19:
+				want, reason = 12*time.Second, ReasonForcedClose
+			}
+			if got := closed[fmt.Sprint(i, string(reason))]; got != want {
+				t.Errorf("connection %d: %v, want %v", i, got, want)
+			}
+		}
+		_ = s.Shutdown(t.Context())
+	})
+}
+
+func TestShutdown(t *testing.T) {
+	s := start(t)
+	w, wses := s.dial(t)
+	p, pses := s.poller(t)
+	idle, ises := s.poller(t)
+	polled := make(chan string)
+	go func() {
+		_, body := p.poll()
+		polled <- body
+	}()
+	eventually(t, "the poll is pending", func() bool { return pses.takesMessages() })
+	big := strings.Repeat("x", 500_000)
+	for _, ses := range []*session{wses, ises} {
+		ses.Send(text(big), false)
+	}
+	done := make(chan error)
+	go func() {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		done <- s.Shutdown(ctx)
+	}()
+	w.want("4" + big)
+	w.wantClosed(websocket.CloseGoingAway)
+	if got := <-polled; got != gone {
+		t.Errorf("pending poll %q", got)
+	}
+	idle.wantPoll("4" + big)
+	idle.wantGone()
+	for _, ses := range []*session{wses, pses, ises} {
+		ses.wantClose(t, ReasonShutdown)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if status, body := w.do(http.MethodGet, "EIO=4&transport=polling", ""); status != http.StatusServiceUnavailable {
+		t.Errorf("handshake after shutdown: %d %s", status, body)
+	}
+	wantLastOfConnection(t, s)
+	_, response, err := websocket.DefaultDialer.DialContext(t.Context(), s.url("ws", "EIO=4&transport=websocket"), nil)
+	if err == nil || response.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("handshake after shutdown: %v", err)
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Errorf("once more: %v", err)
+	}
+}
+
+// A long-polling client that has gone away without a word doesn't hold up a shutdown for the whole WriteTimeout.
+func TestShutdownDoesNotWaitForAbandonedPollers(t *testing.T) {
+	s := start(t)
+	_, ses := s.poller(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*closeGrace)
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
+		t.Errorf("shutdown: %v", err)
+	}
+	ses.wantClose(t, ReasonShutdown)
+}
+
+func TestShutdownCutsWhatDoesNotGo(t *testing.T) {
+	s := start(t)
+	_, stalled := s.rawClient(t)
+	_, silent := s.poller(t)
+	c, probing := s.poller(t)
+	c.probeSocket()
+	frame := text(strings.Repeat("x", 500_000))
+	for stalled.Send(frame, true).Status == Queued {
+		if !stalled.isOpen() {
+			break
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := s.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("shutdown: %v", err)
+	}
+	for _, ses := range []*session{stalled, silent, probing} {
+		ses.wantClose(t, ReasonShutdown)
+	}
+}
+
+// A receiver that doesn't return can't hold up a shutdown, which says what it leaves behind. Everything else ends.
+func TestShutdownLeavesWhatDoesNotEnd(t *testing.T) {
+	for name, connect := range map[string]func(*testing.T, *server) (*client, *session){
+		"websocket": func(t *testing.T, s *server) (*client, *session) { return s.dial(t) },
+		"polling":   func(t *testing.T, s *server) (*client, *session) { return s.poller(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t)
+			c, stuck := connect(t, s)
+			_, other := s.dial(t)
+			release := make(chan struct{})
+			stuck.onEvent(func(e event) {
+				if e.name == "text" {
+					<-release
+				}
+			})
+			var posting sync.WaitGroup
+			if c.ws != nil {
+				c.write("4x")
+			} else {
+				posting.Go(func() { c.post("4x") })
+			}
+			stuck.wantData(t, "x")
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			err := s.Shutdown(ctx)
+			var left *Abandoned
+			if !errors.As(err, &left) || left.Connections != 1 || !errors.Is(err, context.Canceled) {
+				t.Errorf("shutdown: %v, want that one connection is left", err)
+			}
+			other.wantClose(t, ReasonShutdown)
+			close(release)
+			stuck.wantClose(t, ReasonShutdown)
+			posting.Wait()
+			if err := s.Shutdown(t.Context()); err != nil {
+				t.Errorf("the second shutdown: %v", err)
+			}
+		})
+	}
+}
+
+// Receivers may do anything with their connection: nothing of ours is locked while they run.
+func TestReceiversMayDoAnything(t *testing.T) {
+	acts := map[string]func(*session){
+		"send":    func(ses *session) { ses.Send(text("2x"), false); ses.CloseAfterFlush(ReasonForcedClose) },
+		"close":   func(ses *session) { ses.CloseAfterFlush(ReasonForcedClose) },
+		"discard": func(ses *session) { ses.cut() },
+		"panic":   func(ses *session) { ses.cut(); panic("boo") },
+	}
+	for name, act := range acts {
+		t.Run(name, func(t *testing.T) {
+			s := start(t)
+			w, wses := s.dial(t)
+			p, pses := s.poller(t)
+			for _, ses := range []*session{wses, pses} {
+				ses.onEvent(func(e event) {
+					if e.name == "close" {
+						ses.events <- event{"close", "again"}
+					}
+					act(ses)
+				})
+			}
+			w.write("4x")
+			p.post("4x")
+			if name == "send" || name == "close" {
+				for body := ""; body != gone; {
+					_, body = p.poll()
+				}
+				_ = w.ws.NetConn().Close()
+			}
+			wses.wantClose(t, ReasonForcedClose)
+			wses.wantClose(t, "again")
+			pses.wantClose(t, ReasonForcedClose)
+			pses.wantClose(t, "again")
+		})
+	}
+}
+
+// "close" comes after the last "data" has been handled, also if the connection ends meanwhile.
+func TestCloseWaitsForData(t *testing.T) {
+	s := start(t)
+	w, wses := s.dial(t)
+	p, pses := s.poller(t)
+	for _, test := range []struct {
+		ses  *session
+		send func()
+	}{{wses, func() { w.write("4x") }}, {pses, func() { p.post("4x") }}} {
+		entered, leave := make(chan struct{}), make(chan struct{})
+		test.ses.onEvent(func(e event) {
+			if e.name != "close" {
+				close(entered)
+				<-leave
+			}
+		})
+		sent := make(chan struct{})
+		go func() { defer close(sent); test.send() }()
+		<-entered
+		test.ses.wantData(t, "x")
+		test.ses.cut()
+		test.ses.wantSilence(t)
+		close(leave)
+		<-sent
+		test.ses.wantClose(t, ReasonForcedClose)
+	}
+}
+
+// What net/http has allocated for a request is not kept for as long as the connection lasts.
+func TestRequestIsNotRetained(t *testing.T) {
+	s := start(t)
+	var freed atomic.Int32
+	s.http.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		runtime.AddCleanup(r, func(struct{}) { freed.Add(1) }, struct{}{})
+		s.ServeHTTP(w, r)
+	})
+	s.dial(t)
+	s.poller(t)
+	eventually(t, "both requests are freed", func() bool { runtime.GC(); return freed.Load() == 2 })
+}
+
+// A burst beyond the cap doesn't cut a client that keeps up, only because the flushers don't.
+func TestBurstBeyondTheCap(t *testing.T) {
+	s := start(t, func(o *Options) { o.MaxQueuedBytes = 64 << 10 })
+	c, ses := s.dial(t)
+	s.flushing.stop()    // the extreme case: they do nothing
+	const messages = 180 // which the socket's buffers hold
+	for i := range messages {
+		if r := ses.Send(text(fmt.Sprintf("2%03d%s", i, strings.Repeat("x", 1000))), false); r.Status != Queued {
+			t.Fatalf("message %d: %+v", i, r)
+		}
+	}
+	for i := range messages - 64 { // what fits into the queue is still there
+		if got := c.read(); !strings.HasPrefix(got, fmt.Sprintf("42%03d", i)) {
+			t.Fatalf("message %d: %.10q", i, got)
+		}
+	}
+}
+
+// wantLastOfConnection checks that a server that drains keeps no connection after an answer, but for a refused handshake:
+// a proxy may try that again elsewhere.
+func wantLastOfConnection(t *testing.T, s *server) {
+	t.Helper()
+	for query, last := range map[string]bool{
+		"EIO=4&transport=polling": false, "EIO=4&transport=polling&sid=unknown": true, "transport=none": true,
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url("http", query), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.Close != last {
+			t.Errorf("%s: %s, the last of its connection: %t, want %t", query, response.Status, response.Close, last)
+		}
+	}
+}

@@ -1,0 +1,62 @@
+//go:build unix
+
+package engineio
+
+import (
+	"io"
+	"net"
+	"syscall"
+)
+
+// rawConn returns the access to nc's descriptor if nc is a plain socket. A type that embeds one may do more than the
+// socket does, so that only these two are accepted.
+func rawConn(nc net.Conn) syscall.RawConn {
+	var raw syscall.RawConn
+	var err error
+	switch nc := nc.(type) {
+	case *net.TCPConn:
+		raw, err = nc.SyscallConn()
+	case *net.UnixConn:
+		raw, err = nc.SyscallConn()
+	default:
+		return nil
+	}
+	if err != nil {
+		return nil
+	}
+	return raw
+}
+
+// tryWrite writes what fits into the socket's buffer. blocked means that nothing did.
+func tryWrite(fd uintptr, p []byte) (n int, blocked bool, err error) {
+	for {
+		n, err = syscall.Write(int(fd), p)
+		switch err {
+		case nil:
+			return n, false, nil
+		case syscall.EINTR:
+		case syscall.EAGAIN:
+			return 0, true, nil
+		default:
+			return 0, false, err
+		}
+	}
+}
+
+// tryRead reads what is there. blocked means that nothing is; the end of the stream is io.EOF.
+func tryRead(fd uintptr, p []byte) (n int, blocked bool, err error) {
+	for {
+		n, err = syscall.Read(int(fd), p)
+		switch {
+		case err == nil && n > 0:
+			return n, false, nil
+		case err == nil:
+			return 0, false, io.EOF
+		case err == syscall.EINTR:
+		case err == syscall.EAGAIN:
+			return 0, true, nil
+		default:
+			return 0, false, err
+		}
+	}
+}

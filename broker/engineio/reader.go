@@ -1,0 +1,422 @@
+package engineio
+
+import (
+	"errors"
+	"io"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gobwas/ws"
+)
+
+const (
+	// readBufferSize is that of the pooled buffers. What net/http has read ahead before the upgrade fits into one.
+	readBufferSize = 4 << 10
+	// minGrowth is by how much the room for a long message grows at least. It doubles: a client must send the bytes, not
+	// only announce them, before memory is spent on them.
+	minGrowth = 8 << 10
+
+	// maxIdleFrames is how many frames a client may send within idleFrameTime that bring no message nearer: pings, pongs,
+	// empty fragments. Each costs as much as a message, and no other limit sees it.
+	maxIdleFrames = 1000
+	idleFrameTime = 10 * time.Second
+)
+
+// buffers is a pool of read buffers, shared by the connections of a server.
+type buffers struct{ pool sync.Pool }
+
+func (b *buffers) get() *[readBufferSize]byte {
+	if buf, ok := b.pool.Get().(*[readBufferSize]byte); ok {
+		return buf
+	}
+	return new([readBufferSize]byte)
+}
+
+func (b *buffers) put(buf *[readBufferSize]byte) { b.pool.Put(buf) }
+
+// reader reads the WebSocket messages of one link. It is used by one goroutine. While it waits for the next message
+// on a plain socket it holds no buffer.
+type reader struct {
+	link    *link
+	intake  *intake
+	limit   int64 // bytes of a message, set before it begins
+	keep    int64 // as limit: how many of them are kept; the rest is read and thrown away
+	buffers *buffers
+
+	buf        *[readBufferSize]byte // nil while there is nothing in it
+	start, end int                   // what is read and not yet used
+
+	attempt func(fd uintptr) bool // r.tryOnce, bound once
+	err     error                 // of the last attempt
+
+	parks    bool // errIdle may be returned
+	atHeader bool // no part of a frame has been read yet
+	drained  bool // the last read took all that there was
+
+	opcode  byte          // of the message of which fragments have arrived; 0 if there is none
+	message []byte        // what has arrived of it and is kept
+	arrived int64         // bytes of it
+	wait    time.Duration // before more is read
+
+	idleFrames int       // since idleSince
+	idleSince  time.Time // at most idleFrameTime ago, or the count starts anew
+}
+
+func newReader(l *link, early []byte, in *intake, limit int64, pool *buffers) *reader {
+	r := &reader{link: l, intake: in, limit: limit, keep: limit, buffers: pool}
+	r.attempt = r.tryOnce
+	r.took(len(early))
+	if len(early) > 0 {
+		r.buf = pool.get()
+		r.end = copy(r.buf[:], early)
+	}
+	return r
+}
+
+// next returns the next message, or control frame, with its opcode. The payload is valid until the next call.
+// A *protocolError is the client's fault; errIdle means that nothing has arrived, and that next is to be called again
+// when something has; any other error is the socket's.
+func (r *reader) next() (opcode byte, payload []byte, err error) {
+	if r.opcode == 0 {
+		r.forget()
+	}
+	for {
+		h, err := r.header()
+		if err != nil {
+			return 0, nil, err
+		}
+		if h.control() || !h.fin && h.length == 0 {
+			if err := r.countIdle(); err != nil {
+				return 0, nil, err
+			}
+		}
+		if h.control() {
+			payload, err = r.control(h)
+			return h.opcode, payload, err
+		}
+		if err := r.check(h); err != nil {
+			return 0, nil, err
+		}
+		if whole := r.opcode == 0 && h.fin; whole && h.length <= int64(r.end-r.start) {
+			payload = r.take(h)
+			return h.opcode, payload, validate(h.opcode, payload)
+		}
+		if r.opcode == 0 {
+			r.opcode = h.opcode
+		}
+		if err := r.collect(h); err != nil {
+			return 0, nil, err
+		}
+		if h.fin {
+			opcode, r.opcode = r.opcode, 0
+			r.intake.complete()
+			payload, err = r.whole(opcode)
+			return opcode, payload, err
+		}
+	}
+}
+
+// whole returns a message that has arrived to its end, or as much of it as is kept.
+func (r *reader) whole(opcode byte) ([]byte, error) {
+	message := r.message
+	if r.arrived > int64(len(message)) {
+		if opcode == opBinary {
+			return nil, errTooLarge
+		}
+		message = trimRune(message) // which may have been cut in two
+	}
+	return message, validate(opcode, message)
+}
+
+// trimRune takes the beginning of a rune away that text ends with.
+func trimRune(text []byte) []byte {
+	for i := 1; i <= min(utf8.UTFMax, len(text)); i++ {
+		if last := text[len(text)-i:]; utf8.RuneStart(last[0]) {
+			if !utf8.FullRune(last) {
+				return text[:len(text)-i]
+			}
+			break
+		}
+	}
+	return text
+}
+
+// forget gives up what has arrived of a message.
+func (r *reader) forget() {
+	if r.message != nil {
+		r.message, r.arrived = nil, 0
+		r.intake.release()
+	}
+}
+
+// countIdle counts a frame that brings no message nearer.
+func (r *reader) countIdle() error {
+	if now := time.Now(); now.Sub(r.idleSince) >= idleFrameTime {
+		r.idleFrames, r.idleSince = 0, now
+	}
+	if r.idleFrames++; r.idleFrames > maxIdleFrames {
+		return violation("too many frames without a message")
+	}
+	return nil
+}
+
+// check refuses a data frame that can't follow what came before, and one that would make the message too long.
+func (r *reader) check(h header) error {
+	if continues := h.opcode == opContinuation; continues != (r.opcode != 0) {
+		return violation("fragments out of order")
+	}
+	if h.length > r.limit-r.arrived {
+		return errTooLarge
+	}
+	return nil
+}
+
+var errTooLarge = &protocolError{ReasonMessageTooLarge, "message too large"}
+
+func validate(opcode byte, payload []byte) error {
+	if opcode == opText && !utf8.Valid(payload) {
+		return &protocolError{ReasonParseError, "text message is not valid UTF-8"}
+	}
+	return nil
+}
+
+// header reads a frame header.
+func (r *reader) header() (header, error) {
+	for {
+		if r.buf != nil {
+			h, size, err := parseHeader(r.buf[r.start:r.end])
+			if err != nil || size > 0 {
+				r.start += size
+				return h, err
+			}
+		}
+		r.atHeader = true
+		err := r.fill()
+		r.atHeader = false
+		if err != nil {
+			return header{}, err
+		}
+	}
+}
+
+// control reads the payload of a control frame, which always fits into the buffer.
+func (r *reader) control(h header) ([]byte, error) {
+	for h.length > int64(r.end-r.start) {
+		if err := r.fill(); err != nil {
+			return nil, err
+		}
+	}
+	return r.take(h), nil
+}
+
+// take returns a payload that is in the buffer as a whole.
+func (r *reader) take(h header) []byte {
+	end := r.start + int(h.length)
+	payload := r.buf[r.start:end:end]
+	r.start = end
+	ws.Cipher(payload, h.mask, 0)
+	return payload
+}
+
+// collect appends the payload of a frame to the message, as far as that is kept.
+func (r *reader) collect(h header) error {
+	begin := len(r.message)
+	for left := h.length; left > 0; {
+		have := int64(r.end - r.start)
+		keep := min(left, r.keep-int64(len(r.message)))
+		var err error
+		var n int64
+		switch {
+		case have > 0:
+			n = min(have, left)
+			err = r.append(r.buf[r.start:][:min(n, keep)])
+			r.start += int(n)
+		case keep > 0:
+			r.release()
+			n, err = r.readMessage(keep)
+		default:
+			err = r.fill()
+		}
+		if err != nil {
+			return err
+		}
+		left -= n
+		r.arrived += n
+	}
+	ws.Cipher(r.message[begin:], h.mask, 0)
+	return nil
+}
+
+// append appends to the message what the buffer had of it.
+func (r *reader) append(p []byte) error {
+	for len(p) > 0 {
+		if err := r.grow(int64(len(p))); err != nil {
+			return err
+		}
+		n := copy(r.message[len(r.message):cap(r.message)], p)
+		r.message = r.message[:len(r.message)+n]
+		p = p[n:]
+	}
+	return nil
+}
+
+// grow makes room for some of the next bytes of the message, of which at least left are to come.
+func (r *reader) grow(left int64) error {
+	have := int64(len(r.message))
+	if have < int64(cap(r.message)) {
+		return nil
+	}
+	more := min(max(have, minGrowth), max(left, minGrowth), r.keep-have)
+	if err := r.intake.hold(more); err != nil {
+		return err
+	}
+	r.message = enlarge(r.message, more)
+	return nil
+}
+
+// enlarge returns p with room for more bytes than it had.
+func enlarge(p []byte, more int64) []byte {
+	larger := make([]byte, len(p), int64(cap(p))+more)
+	copy(larger, p)
+	return larger
+}
+
+// readMessage reads up to left bytes right behind what has arrived of the message.
+func (r *reader) readMessage(left int64) (int64, error) {
+	if err := r.grow(left); err != nil {
+		return 0, err
+	}
+	have := len(r.message)
+	room := r.message[have:cap(r.message)]
+	if err := r.pause(); err != nil {
+		return 0, err
+	}
+	n, err := r.link.nc.Read(room[:min(int64(len(room)), left, r.intake.most)])
+	r.took(n)
+	r.message = r.message[:have+n]
+	if n > 0 {
+		return int64(n), nil // an error comes back with the next read
+	}
+	return 0, noProgress(err)
+}
+
+// took counts bytes that were read.
+func (r *reader) took(n int) { r.wait = r.intake.took(n) }
+
+// pause waits until more may be read.
+func (r *reader) pause() error {
+	if r.wait == 0 {
+		return nil
+	}
+	wait := r.wait
+	r.wait = 0
+	return r.intake.pause(wait)
+}
+
+// fill waits for more bytes to come into the buffer.
+func (r *reader) fill() error {
+	if r.start == r.end {
+		r.release()
+	} else if r.start > 0 {
+		r.end = copy(r.buf[:], r.buf[r.start:r.end])
+		r.start = 0
+	}
+	if r.link.raw == nil {
+		return r.fillStream()
+	}
+	if r.drained && r.parks && r.atHeader && r.start == r.end {
+		r.drained = false // by the time that it is looked at again
+		return errIdle
+	}
+	if err := r.pause(); err != nil {
+		return err
+	}
+	r.err = nil
+	if err := r.link.raw.Read(r.attempt); err != nil {
+		return err
+	}
+	return r.err
+}
+
+// tryOnce reads into the buffer if there is anything to read. If there isn't, it asks to be called again when there
+// is, and gives an empty buffer back in the meantime.
+func (r *reader) tryOnce(fd uintptr) bool {
+	if r.buf == nil {
+		r.buf = r.buffers.get()
+	}
+	n, blocked, err := tryRead(fd, r.buf[r.end:])
+	r.end += n
+	r.took(n)
+	r.drained = !blocked && r.end < len(r.buf)
+	r.err = err
+	if blocked && r.end == 0 {
+		r.release()
+		if r.parks && r.atHeader {
+			r.err = errIdle
+			return true
+		}
+	}
+	return !blocked
+}
+
+// fillStream is fill for a connection that can't be read from without waiting.
+func (r *reader) fillStream() error {
+	if err := r.pause(); err != nil {
+		return err
+	}
+	if r.buf == nil {
+		r.buf = r.buffers.get()
+	}
+	n, err := r.link.nc.Read(r.buf[r.end:])
+	r.end += n
+	r.took(n)
+	if n > 0 {
+		return nil
+	}
+	return noProgress(err)
+}
+
+func noProgress(err error) error {
+	if err == nil {
+		return io.ErrNoProgress
+	}
+	return err
+}
+
+// discard reads until the link is closed, by the peer or from here.
+func (r *reader) discard() {
+	for {
+		r.start, r.end = 0, 0
+		if r.fill() != nil {
+			return
+		}
+	}
+}
+
+// close gives back all that the reader holds.
+func (r *reader) close() {
+	r.release()
+	r.forget()
+}
+
+// release gives the buffer back. What it held is lost.
+func (r *reader) release() {
+	if r.buf != nil {
+		r.buffers.put(r.buf)
+	}
+	r.buf, r.start, r.end = nil, 0, 0
+}
+
+// readReason is what the end of a connection is called when reading from it has failed.
+func readReason(err error) Reason {
+	var broken *protocolError
+	switch {
+	case errors.As(err, &broken):
+		return broken.reason
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return ReasonTransportClose
+	default:
+		return ReasonTransportError
+	}
+}

@@ -1,0 +1,78 @@
+package engineio
+
+// Reason says why a connection ended. Where the JavaScript server has a word for it, this is that word.
+type Reason string
+
+// The reasons there are.
+const (
+	ReasonTransportClose  Reason = "transport close"      // the client left
+	ReasonTransportError  Reason = "transport error"      // the connection failed, or the client broke the protocol's order
+	ReasonPingTimeout     Reason = "ping timeout"         // no pong in time
+	ReasonParseError      Reason = "parse error"          // the client sent what is no packet
+	ReasonForcedClose     Reason = "forced close"         // the layer above closed it
+	ReasonShutdown        Reason = "server shutting down" // Server.Shutdown
+	ReasonSlowConsumer    Reason = "slow consumer"        // the client didn't take its messages in time
+	ReasonMessageTooLarge Reason = "message too large"    // the client sent more than MaxPayload
+	ReasonUnfinished      Reason = "unfinished messages"  // the bytes of what the client had sent of a message were needed
+	ReasonMessageTimeout  Reason = "message timeout"      // what the client had begun to send didn't arrive in time
+	ReasonRateLimited     Reason = "rate limited"         // the layer above closed it, as the client sent too much too fast
+	ReasonInternalError   Reason = "internal error"       // the layer above failed
+)
+
+// closeCode is the WebSocket status that tells the peer about r (RFC 6455, 7.4.1).
+func (r Reason) closeCode() uint16 {
+	switch r {
+	case ReasonShutdown:
+		return closeGoingAway
+	case ReasonTransportError:
+		return closeProtocolError
+	case ReasonParseError:
+		return closeInvalidData
+	case ReasonMessageTooLarge:
+		return closeTooBig
+	case ReasonRateLimited, ReasonUnfinished, ReasonMessageTimeout:
+		return closePolicy
+	default:
+		return closeNormal
+	}
+}
+
+// DropReason says why a message was not queued, or was queued and not written.
+type DropReason string
+
+// The reasons there are.
+const (
+	DropClosed      DropReason = "closed"       // the connection is closed, or closing
+	DropNotWritable DropReason = "not writable" // volatile, and the client isn't taking messages right now
+	DropQueueFull   DropReason = "queue full"   // it would exceed MaxQueuedBytes
+	DropTooLarge    DropReason = "too large"    // it alone exceeds MaxQueuedBytes
+	DropUndelivered DropReason = "undelivered"  // it was queued when the connection ended
+)
+
+// Status is what became of a message that was sent.
+type Status uint8
+
+// The states there are.
+const (
+	Queued  Status = iota // it will be written, in order, unless the connection fails first
+	Dropped               // it will not; the connection goes on, or ends if it was a slow consumer's
+	Closed                // it will not; the connection had ended, or was ending
+)
+
+// String returns the status as a word, for logs and metrics.
+func (s Status) String() string {
+	switch s {
+	case Queued:
+		return "queued"
+	case Dropped:
+		return "dropped"
+	default:
+		return "closed"
+	}
+}
+
+// Result is what became of a message that was sent; Reason is empty if it was queued.
+type Result struct {
+	Status Status
+	Reason DropReason
+}

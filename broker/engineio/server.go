@@ -1,0 +1,267 @@
+package engineio
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"net/http"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/salabroker/sala/broker/grace"
+)
+
+// The names of the transports.
+const (
+	transportPolling   = "polling"
+	transportWebSocket = "websocket"
+)
+
+// engineVersion is the version of the protocol, which its clients call EIO.
+const engineVersion = "4"
+
+// Server accepts Engine.IO connections over HTTP, as an [net/http.Handler], and tells a [Handler] of each. It has
+// goroutines from New until Shutdown has returned.
+type Server struct {
+	// Static.
+	handler  Handler
+	opts     Options
+	started  time.Time
+	flushing *flushQueue
+	timers   *timers
+	idlers   *idlers
+	reading  *readPool
+	frames   struct{ ping, probe *Frame }
+	seed     maphash.Seed // of the sums of POSTs
+
+	buffers buffers
+
+	conns   sync.WaitGroup // connections, from before their handshake until after their Receiver.Closed
+	readers sync.WaitGroup // goroutines that read a WebSocket of an upgrade
+	loops   sync.WaitGroup // flushers and timers
+	writers sync.WaitGroup // goroutines that write to one connection for a while
+	stop    sync.Once
+
+	mu       sync.Mutex
+	sessions map[string]*Conn
+	draining bool // no more handshakes
+}
+
+// New returns a server that is ready to serve.
+func New(h Handler, opts Options) *Server {
+	s := &Server{
+		handler:  h,
+		opts:     opts.withDefaults(),
+		started:  time.Now(),
+		flushing: newFlushQueue(),
+		timers:   newTimers(),
+		sessions: make(map[string]*Conn),
+		seed:     maphash.MakeSeed(),
+	}
+	s.frames.ping = newPacketFrame(packetPing, nil)
+	s.frames.probe = newPacketFrame(packetPong, []byte(probe))
+	for range runtime.GOMAXPROCS(0) {
+		s.loops.Go(func() { newFlusher().run(s.flushing) })
+	}
+	s.loops.Go(s.timers.run)
+	s.reading = newReadPool()
+	s.idlers = &idlers{log: s.opts.Logger, loops: &s.loops, reading: s.reading}
+	return s
+}
+
+// endGrace is how long connections may take to end that Shutdown has cut off, and then the server's goroutines.
+const endGrace = 500 * time.Millisecond
+
+// Shutdown refuses new handshakes, closes every connection gracefully and waits for that until ctx ends, when what
+// is left is cut off. It returns after every [Receiver.Closed] has, and when no goroutine of the server is left; its
+// error is ctx's if connections had to be cut. It must not be called from a receiver.
+//
+// A receiver that doesn't return keeps its connection, and the goroutines that wait for it. Shutdown leaves them behind a
+// moment after ctx has ended, and its error is an [*Abandoned] too.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.drain()
+	var err error
+	ended := grace.Wait(ctx, 0, s.conns.Wait)
+	if !ended {
+		err = s.cut(ctx.Err())
+		ended = grace.Wait(ctx, endGrace, s.conns.Wait)
+	}
+	s.stop.Do(func() {
+		s.flushing.stop()
+		close(s.timers.stop)
+		s.idlers.close()
+		s.reading.stop()
+	})
+	if !ended || !grace.Wait(ctx, endGrace, s.awaitGoroutines) {
+		err = errors.Join(err, &Abandoned{Connections: s.Connections()})
+	}
+	return err
+}
+
+// Abandoned says what [Server.Shutdown] has left behind.
+type Abandoned struct {
+	Connections int // that were closed and whose receiver has not returned
+}
+
+// Error implements the error interface.
+func (a *Abandoned) Error() string {
+	return fmt.Sprintf("engine: %d connections have not ended, as their receivers have not returned", a.Connections)
+}
+
+// cut ends the connections that are left, and returns why if there are any.
+func (s *Server) cut(why error) error {
+	conns := s.all()
+	for _, c := range conns {
+		c.terminate(ReasonShutdown, why)
+	}
+	if len(conns) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d connections were cut: %w", len(conns), why)
+}
+
+// awaitGoroutines returns when no goroutine is left that the server has started.
+func (s *Server) awaitGoroutines() {
+	s.reading.running.Wait()
+	s.readers.Wait()
+	s.loops.Wait()
+	s.writers.Wait()
+}
+
+// Refuse refuses new handshakes from now on. The connections that are there stay.
+func (s *Server) Refuse() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.draining = true
+}
+
+func (s *Server) isDraining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining
+}
+
+// drain refuses new handshakes and closes every connection gracefully.
+func (s *Server) drain() {
+	s.Refuse()
+	for _, c := range s.all() {
+		c.CloseAfterFlush(ReasonShutdown)
+	}
+}
+
+// CutBacklogs ends the connections for which more bytes wait than limit, with ReasonSlowConsumer, and returns how many
+// there were.
+func (s *Server) CutBacklogs(limit int) int {
+	n := 0
+	for _, c := range s.all() {
+		c.mu.Lock()
+		slow := c.state == stateOpen && c.backlog() > limit
+		c.mu.Unlock()
+		if slow {
+			c.terminate(ReasonSlowConsumer, nil)
+			n++
+		}
+	}
+	return n
+}
+
+// Connections returns how many connections there are, those included that are being closed.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sessions)
+}
+
+func (s *Server) all() []*Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	conns := make([]*Conn, 0, len(s.sessions))
+	for _, c := range s.sessions {
+		conns = append(conns, c)
+	}
+	return conns
+}
+
+// admit reserves a place for a connection, to be given back by release. It reports false once the server drains.
+func (s *Server) admit() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return false
+	}
+	s.conns.Add(1)
+	return true
+}
+
+func (s *Server) release() { s.conns.Done() }
+
+// abandon is release for a connection that has been admitted and can't be opened.
+func (s *Server) abandon(r *http.Request) {
+	s.opts.Admission.Abandon(r)
+	s.release()
+}
+
+// add makes c known by its session id. It reports false if the server has begun to drain since c was admitted.
+func (s *Server) add(c *Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return false
+	}
+	s.sessions[c.id] = c
+	return true
+}
+
+func (s *Server) remove(c *Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sessions, c.id)
+}
+
+func (s *Server) find(sid string) *Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sessions[sid]
+}
+
+// uptime is the time by which rates are measured.
+func (s *Server) uptime() time.Duration { return time.Since(s.started) }
+
+// newConn returns a connection that has no transport yet.
+func (s *Server) newConn(r *http.Request) *Conn {
+	c := &Conn{
+		server: s,
+		id:     newSessionID(),
+		remote: r.RemoteAddr,
+		done:   make(chan struct{}),
+	}
+	c.deadlines.heartbeat = time.Now().Add(s.opts.PingInterval)
+	return c
+}
+
+// openFrame is the handshake's answer.
+func (s *Server) openFrame(sid string, upgrades ...string) *Frame {
+	handshake, err := json.Marshal(struct {
+		SID          string   `json:"sid"`
+		Upgrades     []string `json:"upgrades"`
+		PingInterval int64    `json:"pingInterval"` // milliseconds
+		PingTimeout  int64    `json:"pingTimeout"`  // milliseconds
+		MaxPayload   int64    `json:"maxPayload"`
+	}{sid, append([]string{}, upgrades...), s.opts.PingInterval.Milliseconds(), s.opts.PingTimeout.Milliseconds(), s.opts.MaxPayload})
+	if err != nil {
+		s.opts.Logger.Error("engine: encoding the handshake", "error", err) // can't happen: strings and numbers only
+	}
+	return newPacketFrame(packetOpen, handshake)
+}
+
+// newSessionID returns 144 random bits: who knows a session's id can take it over.
+func newSessionID() string {
+	var id [18]byte
+	_, _ = rand.Read(id[:]) // never fails
+	return base64.RawURLEncoding.EncodeToString(id[:])
+}

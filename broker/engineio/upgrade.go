@@ -1,0 +1,178 @@
+package engineio
+
+import (
+	"net/http"
+	"time"
+)
+
+// beginProbe claims a long-polling connection for one upgrade.
+func (c *Conn) beginProbe() refusal {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.state == stateClosed:
+		return unknownSession
+	case c.ws != nil || c.probing:
+		return alreadyUpgrading
+	}
+	c.probing = true
+	c.deadlines.upgrade = time.Now().Add(c.server.opts.UpgradeTimeout)
+	c.arm()
+	return accepted
+}
+
+// dropProbe ends an upgrade that isn't complete and returns the link to close. The caller holds mu.
+func (c *Conn) dropProbe() *link {
+	l := c.probe
+	c.probe, c.probing, c.deadlines.upgrade = nil, false, time.Time{}
+	return l
+}
+
+// serveUpgrade handles a WebSocket request of a client that has a long-polling connection. The connection goes on as
+// it is until the client has seen that WebSocket works, and said so.
+func (c *Conn) serveUpgrade(w http.ResponseWriter, r *http.Request) {
+	key := acceptKey(r)
+	if key == "" {
+		badRequest.write(w)
+		return
+	}
+	switch refused := c.beginProbe(); refused {
+	case accepted:
+	case alreadyUpgrading:
+		c.acceptAndClose(w, key)
+		return
+	default:
+		refused.write(w)
+		return
+	}
+	l, reader, err := c.server.accept(w, c, key, nil)
+	if err != nil {
+		c.server.refuseAccept(w, err)
+		c.abandonProbe()
+		return
+	}
+	inBase64 := wantsBase64(r)
+	c.mu.Lock()
+	// While this request was accepted its claim may have run out, and another request may have made one and stored its
+	// link. A link that isn't stored is closed here: nobody else could.
+	current := c.probing && c.probe == nil && c.state != stateClosed
+	if current {
+		c.probe = l
+		if inBase64 && !c.base64 {
+			c.base64 = true
+			c.out.toBase64()
+		}
+		c.server.readers.Go(func() { c.readProbe(l, reader) })
+	}
+	c.mu.Unlock()
+	if !current {
+		l.close(true)
+		reader.close()
+	}
+}
+
+// acceptAndClose answers a WebSocket for a session that has one already. The official protocol tests and some clients
+// expect such a WebSocket to open and to be closed.
+func (c *Conn) acceptAndClose(w http.ResponseWriter, key string) {
+	l, reader, err := c.server.accept(w, c, key, appendHeader(nil, opClose, 0))
+	if err != nil {
+		c.server.refuseAccept(w, err)
+		return
+	}
+	defer reader.close()
+	defer l.close(false)
+	l.closeWrite()
+	if l.nc.SetReadDeadline(time.Now().Add(closeGrace)) == nil {
+		reader.discard() // closing with something unread could make the client's system throw the close frame away
+	}
+}
+
+// abandonProbe gives up the claim to an upgrade, unless another request has made one meanwhile and stored its link.
+func (c *Conn) abandonProbe() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.probe == nil {
+		c.dropProbe()
+		c.arm()
+	}
+}
+
+// readProbe leads the upgrade, and then the life of the upgraded connection.
+func (c *Conn) readProbe(l *link, r *reader) {
+	if c.awaitUpgrade(l, r) && c.switchTo(l) {
+		c.read(r)
+		return
+	}
+	l.close(false)
+	r.close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.probe == l && c.state != stateClosed {
+		c.dropProbe()
+		c.arm()
+	}
+}
+
+// awaitUpgrade exchanges the probes and reports whether the client then asked for the upgrade.
+func (c *Conn) awaitUpgrade(l *link, r *reader) bool {
+	for {
+		opcode, payload, err := r.next()
+		if err != nil || r.countIdle() != nil {
+			return false
+		}
+		timeout := c.server.opts.WriteTimeout
+		switch message := string(payload); {
+		case opcode == opText && message == string(rune(packetPing))+probe:
+			if err := l.write(c.server.frames.probe.wire, timeout); err != nil {
+				return false
+			}
+			c.hurryPoll()
+		case opcode == opText && message == string(rune(packetUpgrade)):
+			return true
+		case opcode == opPing:
+			if err := l.write(newControlFrame(opPong, payload).wire, timeout); err != nil {
+				return false
+			}
+		case opcode == opPong:
+		default:
+			return false
+		}
+	}
+}
+
+// hurryPoll makes the pending poll, or else the next one, be answered: the client waits for that before it upgrades.
+func (c *Conn) hurryPoll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.poll != nil {
+		c.poll.nudge = true
+		c.poll.signal()
+	}
+}
+
+// switchTo makes l the connection's transport. It reports whether the connection was still there.
+func (c *Conn) switchTo(l *link) bool {
+	c.mu.Lock()
+	p := c.poll
+	c.mu.Unlock()
+	select { // whatever the last POST carried comes before what l carries
+	case p.delivery <- struct{}{}:
+		defer func() { <-p.delivery }()
+	case <-c.done:
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == stateClosed || c.probe != l || p.last.failed {
+		return false
+	}
+	c.dropProbe()
+	c.arm()
+	c.ws = l
+	if p.pending != nil || p.answering != nil {
+		p.signal() // its handler calls leavePolling
+	} else {
+		c.leavePolling()
+	}
+	return true
+}

@@ -1,0 +1,155 @@
+package engineio
+
+import (
+	"crypto/sha1"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"strings"
+)
+
+// websocketGUID is what RFC 6455, 1.3 makes every handshake contain.
+const websocketGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+var errNoHijack = errors.New("engine: the server's connection can't be taken over for WebSocket")
+
+// isWebSocket reports whether r asks to switch to WebSocket.
+func isWebSocket(r *http.Request) bool {
+	return hasToken(r.Header, "Connection", "upgrade") && hasToken(r.Header, "Upgrade", "websocket")
+}
+
+func hasToken(h http.Header, name, token string) bool {
+	for _, value := range h.Values(name) {
+		for field := range strings.SplitSeq(value, ",") {
+			if strings.EqualFold(strings.TrimSpace(field), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// acceptKey returns the answer to the client's key; empty if r is not a handshake that can be accepted.
+func acceptKey(r *http.Request) string {
+	key := r.Header.Get("Sec-WebSocket-Key")
+	nonce, err := base64.StdEncoding.DecodeString(key)
+	if err != nil || len(nonce) != 16 {
+		return ""
+	}
+	if r.Method != http.MethodGet || !r.ProtoAtLeast(1, 1) || r.Header.Get("Sec-WebSocket-Version") != "13" {
+		return ""
+	}
+	sum := sha1.Sum([]byte(key + websocketGUID))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// accept takes the connection of a request of c's over from net/http and completes the WebSocket handshake, with frames to
+// follow the answer in the same write. It returns a reader of what the client sends, part of which may have arrived already. On an error before the connection was
+// taken over, the caller can still answer; errNoHijack says that this is so.
+func (s *Server) accept(w http.ResponseWriter, c *Conn, key string, frames []byte) (*link, *reader, error) {
+	nc, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return nil, nil, errors.Join(errNoHijack, err)
+	}
+	early, err := buffered.Reader.Peek(buffered.Reader.Buffered())
+	if err == nil && len(early) > readBufferSize {
+		err = violation("too much before the handshake was answered")
+	}
+	l := newLink(nc)
+	if err == nil {
+		response := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+			"Sec-WebSocket-Accept: " + key + "\r\n\r\n"
+		err = l.write(append([]byte(response), frames...), s.opts.WriteTimeout)
+	}
+	if err != nil {
+		l.close(true)
+		return nil, nil, err
+	}
+	return l, newReader(l, early, c.newIntake(), maxProbe, &s.buffers), nil
+}
+
+// read is the life of a WebSocket connection: it reads until the link is closed, and then makes the end known. While
+// there is nothing to read the connection is parked, and read is called again on another goroutine.
+func (c *Conn) read(r *reader) {
+	err := c.readMessages(r)
+	for errors.Is(err, errIdle) {
+		switch c.server.idlers.park(c, r) {
+		case isParked:
+			return
+		case cannotPark:
+			r.parks = false
+		}
+		err = c.readMessages(r)
+	}
+	var broken *protocolError
+	switch {
+	case errors.As(err, &broken):
+		// The client is told why. What else it sends has no meaning any more, but closing with it unread could make
+		// the client's system throw away what it was told.
+		c.fail(broken)
+		r.forget()
+		r.discard()
+	case err == nil:
+		<-c.done // both sides are done; what is left is to write
+	}
+	c.terminate(readReason(err), err)
+	r.close()
+	c.finish()
+}
+
+// readMessages returns nil when the peer has sent its close frame.
+func (c *Conn) readMessages(r *reader) error {
+	for {
+		r.limit, r.keep = c.messageLimits()
+		opcode, payload, err := r.next()
+		if err != nil {
+			return err
+		}
+		// The first message comes right behind the handshake: parking before it isn't worth it.
+		r.parks = canPark && r.link.raw != nil
+		switch opcode {
+		case opText:
+			var p packet
+			if p, err = parsePacket(payload); err != nil {
+				return &protocolError{ReasonParseError, err.Error()}
+			}
+			if p.kind != packetMessage {
+				if err = r.countIdle(); err != nil {
+					return err
+				}
+			}
+			if p.kind == packetClose {
+				c.CloseAfterFlush(ReasonTransportClose)
+			} else if err = c.receive(p); err != nil {
+				return err
+			}
+		case opBinary:
+			data := make([]byte, len(payload))
+			copy(data, payload)
+			_ = c.receive(packet{kind: packetMessage, binary: true, data: data}) // a message is never an error
+		case opPing:
+			c.pong(payload)
+		case opClose:
+			c.peerClosed()
+			return nil
+		}
+	}
+}
+
+// pong answers a WebSocket ping. A client that pings without reading the answers is a slow consumer.
+func (c *Conn) pong(payload []byte) {
+	_ = c.offer(newControlFrame(opPong, payload), false)
+}
+
+// peerClosed is called when the peer has sent its close frame.
+func (c *Conn) peerClosed() {
+	c.mu.Lock()
+	c.peerDone = true
+	c.beginClose(ReasonTransportClose, nil)
+	done := c.state == stateClosing && c.out.empty() && !c.busy
+	c.mu.Unlock()
+
+	if done {
+		c.terminate(ReasonTransportClose, nil)
+	}
+}
