@@ -5,7 +5,7 @@ import (
 
 	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/events"
-	"github.com/salabroker/sala/broker/packet"
+	"github.com/salabroker/sala/broker/socketio"
 )
 
 // accepted is what a client gets for an event that the broker has done.
@@ -15,7 +15,7 @@ type accepted struct {
 
 // answerEvent answers an event of a client, if it asked for an ack: with ok, or with
 // {error: {code, message}}.
-func (s *socket) answerEvent(p *packet.Packet, ok any, err *Error) {
+func (s *socket) answerEvent(p *socketio.Packet, ok any, err *Error) {
 	switch {
 	case !p.HasID:
 	case err != nil:
@@ -29,7 +29,7 @@ func (s *socket) answerEvent(p *packet.Packet, ok any, err *Error) {
 // which always encode.
 func (s *socket) reply(id uint64, answer any) {
 	args, _ := json.Marshal([]any{answer})
-	s.deliver(engineio.NewFrame(packet.AppendAck(nil, s.ns.name, id, packet.Payload{Args: args})), false)
+	s.deliver(engineio.NewFrame(socketio.AppendAck(nil, s.ns.name, id, socketio.Payload{Args: args})), false)
 }
 
 // replyFrom answers the event with the ack id with what a backend said.
@@ -38,8 +38,8 @@ func (s *socket) replyFrom(id uint64, r events.Reply) {
 		s.reply(id, map[string]errorBody{"error": {Code: r.Error.Code, Message: r.Error.Message}})
 		return
 	}
-	p := packet.Payload{Args: r.Args, Attachments: r.Attachments}
-	s.deliver(engineio.NewFrame(packet.AppendAck(nil, s.ns.name, id, p), r.Attachments...), false)
+	p := socketio.Payload{Args: r.Args, Attachments: r.Attachments}
+	s.deliver(engineio.NewFrame(socketio.AppendAck(nil, s.ns.name, id, p), r.Attachments...), false)
 }
 
 // errorBody is what a refused client finds in err.data, or in an ack's error.

@@ -11,9 +11,9 @@ import (
 	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
 
 	"github.com/salabroker/sala/broker/engineio"
-	"github.com/salabroker/sala/broker/packet"
 	"github.com/salabroker/sala/broker/ratelimit"
 	"github.com/salabroker/sala/broker/realip"
+	"github.com/salabroker/sala/broker/socketio"
 )
 
 const (
@@ -37,7 +37,7 @@ type client struct {
 	token string // what the URL or the Authorization header brought
 
 	// Owned by the goroutine that reads the connection.
-	decoder packet.Decoder
+	decoder socketio.Decoder
 	usage   usage
 	held    *ratelimit.Hold // what has arrived of a packet whose attachments are due
 
@@ -56,7 +56,7 @@ func (b *Broker) Open(conn *engineio.Conn, r *http.Request) engineio.Receiver {
 		b:     b,
 		conn:  conn,
 		token: tokenOf(r),
-		decoder: packet.Decoder{
+		decoder: socketio.Decoder{
 			MaxAuthBytes:   b.opts.maxAuthBytes(),
 			MaxAttachments: b.opts.MaxAttachments,
 		},
@@ -91,7 +91,7 @@ func (c *client) Text(message []byte) {
 
 // Binary implements [engineio.Receiver].
 func (c *client) Binary(message []byte) {
-	if namespace, ok := packet.MsgpackConnect(message); ok && c.idle() {
+	if namespace, ok := socketio.MsgpackConnect(message); ok && c.idle() {
 		c.refuseParser(namespace)
 		return
 	}
@@ -107,7 +107,7 @@ func (c *client) limitPackets() {
 
 // take receives a packet that is whole with this message, or holds what there is
 // of it.
-func (c *client) take(p *packet.Packet, bytes int, ok bool, err error) {
+func (c *client) take(p *socketio.Packet, bytes int, ok bool, err error) {
 	switch {
 	case err != nil:
 		c.cut(err)
@@ -169,7 +169,7 @@ func (c *client) stopWaiting() {
 
 // receive does what a packet asks for, if it is within the limits. Answers that
 // were asked for and goodbyes always are.
-func (c *client) receive(p *packet.Packet) {
+func (c *client) receive(p *socketio.Packet) {
 	s := c.socket(p.Namespace)
 	switch {
 	case p.Type == parser.DISCONNECT && s != nil:
@@ -188,7 +188,7 @@ func (c *client) receive(p *packet.Packet) {
 // act does what a packet asks for that is within the limits. One for a namespace
 // that the client isn't in is ignored: it may have been on its way when the
 // socket ended.
-func (c *client) act(s *socket, p *packet.Packet) {
+func (c *client) act(s *socket, p *socketio.Packet) {
 	switch {
 	case p.Type == parser.CONNECT && (s != nil || c.awaits(p.Namespace)):
 		c.cut(errors.New("a second CONNECT for the same namespace"))
@@ -222,7 +222,7 @@ func (c *client) socket(namespace string) *socket {
 // cut closes the connection of a client that doesn't keep to the protocol.
 func (c *client) cut(err error) {
 	reason := engineio.ReasonParseError
-	if errors.Is(err, packet.ErrTooLarge) {
+	if errors.Is(err, socketio.ErrTooLarge) {
 		reason = engineio.ReasonMessageTooLarge
 	}
 	c.b.log.Info("client cut", "address", c.conn.RemoteAddress(), "reason", string(reason), "error", err)
@@ -233,7 +233,7 @@ func (c *client) cut(err error) {
 // connection of one that doesn't stop asking. counted is how the metrics call
 // the reason.
 func (c *client) refuse(namespace, counted string, err *Error) {
-	frame := engineio.NewFrame(packet.AppendConnectError(nil, namespace, connectError(err)))
+	frame := engineio.NewFrame(socketio.AppendConnectError(nil, namespace, connectError(err)))
 	c.refuseWith(frame, namespace, counted, err.Reason)
 }
 
@@ -258,7 +258,7 @@ func (c *client) refuseWith(frame *engineio.Frame, namespace, counted, reason st
 // client would connect again and again.
 func (c *client) refuseParser(namespace string) {
 	const message = "the broker speaks the standard protocol; leave the option parser of the client out"
-	frame := engineio.NewBinaryFrame(packet.AppendMsgpackConnectError(nil, namespace, ReasonUnknownParser, message))
+	frame := engineio.NewBinaryFrame(socketio.AppendMsgpackConnectError(nil, namespace, ReasonUnknownParser, message))
 	c.refuseWith(frame, namespace, ReasonUnknownParser, ReasonUnknownParser)
 }
 

@@ -9,7 +9,7 @@
 // an index of its sockets: by id, by user, by room. A message selects sockets
 // through the index and is queued to the connection of each.
 //
-//	client ──► engineio ──► packet.Decoder ──► client.receive ──► Broker.handle ──► join, leave, relay
+//	client ──► engineio ──► socketio.Decoder ──► client.receive ──► Broker.handle ──► join, leave, relay
 //	                                                                                        │
 //	api ──► Broker.Emit ──► Target ──► fanout.Index.Select ──► socket.deliver ──► engineio ──► client
 //

@@ -5,7 +5,7 @@ import (
 
 	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/fanout"
-	"github.com/salabroker/sala/broker/packet"
+	"github.com/salabroker/sala/broker/socketio"
 )
 
 // everyone selects all members of a namespace.
@@ -67,8 +67,8 @@ func (b *Broker) deliver(ns *namespace, to []*socket, m *Message) Report {
 // newFrame encodes a message once for all who get it. ackID, if not nil, asks
 // them for an answer.
 func newFrame(namespace string, ackID *uint64, m *Message) *engineio.Frame {
-	p := packet.Payload{Args: m.Args, Attachments: m.Attachments}
-	return engineio.NewFrame(packet.AppendEvent(nil, namespace, ackID, m.Event, p), m.Attachments...)
+	p := socketio.Payload{Args: m.Args, Attachments: m.Attachments}
+	return engineio.NewFrame(socketio.AppendEvent(nil, namespace, ackID, m.Event, p), m.Attachments...)
 }
 
 func (t *Target) fanout() fanout.Target {

@@ -7,13 +7,13 @@ import (
 	"strings"
 
 	"github.com/salabroker/sala/broker/fanout"
-	"github.com/salabroker/sala/broker/packet"
 	"github.com/salabroker/sala/broker/rawjson"
 	"github.com/salabroker/sala/broker/roomset"
+	"github.com/salabroker/sala/broker/socketio"
 )
 
 // handle does what an event of a client asks for, and replies.
-func (b *Broker) handle(s *socket, p *packet.Packet) {
+func (b *Broker) handle(s *socket, p *socketio.Packet) {
 	var err *Error
 	var ok any = accepted{OK: true}
 	event := p.Event
@@ -56,7 +56,7 @@ type roomRequest struct {
 
 // handleJoin puts the client into the room, if its token allows it, and
 // announces it. Joining a room again changes nothing and is not announced.
-func (b *Broker) handleJoin(s *socket, p packet.Payload) *Error {
+func (b *Broker) handleJoin(s *socket, p socketio.Payload) *Error {
 	if err := s.client.mayJoin(); err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (b *Broker) handleJoin(s *socket, p packet.Payload) *Error {
 
 // handleLeave takes the client out of the room and announces it to those who
 // stay.
-func (b *Broker) handleLeave(s *socket, p packet.Payload) *Error {
+func (b *Broker) handleLeave(s *socket, p socketio.Payload) *Error {
 	if err := s.client.mayJoin(); err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func (b *Broker) handleLeave(s *socket, p packet.Payload) *Error {
 }
 
 // parseRoomRequest reads {room, username} or just the name of the room.
-func parseRoomRequest(p packet.Payload) (roomRequest, *Error) {
+func parseRoomRequest(p socketio.Payload) (roomRequest, *Error) {
 	var v violations
 	var req roomRequest
 	arg := firstArg(p.Args)

@@ -6,15 +6,15 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/salabroker/sala/broker/packet"
 	"github.com/salabroker/sala/broker/rawjson"
 	"github.com/salabroker/sala/broker/roomset"
+	"github.com/salabroker/sala/broker/socketio"
 	"github.com/salabroker/sala/broker/token"
 )
 
 // connect lets the client into a namespace or tells it why not: it gets
 // connect_error with data {code, message}.
-func (c *client) connect(p *packet.Packet) {
+func (c *client) connect(p *socketio.Packet) {
 	ns, ok := c.b.namespaces[p.Namespace]
 	if !ok {
 		c.refuse(p.Namespace, ReasonNamespaceNotFound, &Error{Code: CodeNotFound, Reason: ReasonNamespaceNotFound, Message: "Invalid namespace"})
@@ -73,7 +73,7 @@ func connectError(err *Error) json.RawMessage {
 // authenticate decides whether a client may connect to a namespace. fallback
 // is the token that came with the connection, for clients that send none as
 // auth.
-func (b *Broker) authenticate(ns *namespace, fallback string, p *packet.Packet) (token.Claims, *Error) {
+func (b *Broker) authenticate(ns *namespace, fallback string, p *socketio.Packet) (token.Claims, *Error) {
 	if b.draining.Load() {
 		return token.Claims{}, &Error{
 			Code: CodeUnavailable, Reason: ReasonDraining, Message: "the broker is shutting down; reconnect in a moment",
@@ -121,7 +121,7 @@ const connectOverhead = 1 << 10
 
 // otherAuth returns what a client has sent as auth beside its token; nil if
 // that is nothing.
-func otherAuth(p *packet.Packet) json.RawMessage {
+func otherAuth(p *socketio.Packet) json.RawMessage {
 	if len(p.Auth) <= len(`{"token":""}`)+len(p.Token) {
 		return nil
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
 
 	"github.com/salabroker/sala/broker/engineio"
-	"github.com/salabroker/sala/broker/packet"
 	"github.com/salabroker/sala/broker/ratelimit"
+	"github.com/salabroker/sala/broker/socketio"
 )
 
 // Limits bounds what clients may take of a node. Zero means no limit.
@@ -147,7 +147,7 @@ func (c *client) exceed(name string) *Error {
 }
 
 // refuseExcess answers a packet that is over the limit of events.
-func (c *client) refuseExcess(s *socket, p *packet.Packet) {
+func (c *client) refuseExcess(s *socket, p *socketio.Packet) {
 	err := c.exceed(limitEvents)
 	if p.Type == parser.CONNECT {
 		c.refuse(p.Namespace, err.Reason, err)

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/salabroker/sala/broker/packet"
+	"github.com/salabroker/sala/broker/socketio"
 )
 
 // Limits of what one event may carry.
@@ -76,7 +76,7 @@ func (m *Message) validate(v *violations, limits MessageLimits) {
 		return
 	}
 	if len(m.Args) > 0 {
-		if err := packet.CheckArgs(m.Args, len(m.Attachments)); err != nil {
+		if err := socketio.CheckArgs(m.Args, len(m.Attachments)); err != nil {
 			v.add("args", "%s", err)
 		}
 	} else if len(m.Attachments) > 0 {
@@ -98,7 +98,7 @@ func validateEvent(v *violations, field, event string) {
 		v.add(field, "the name has %d bytes; at most %d are allowed", len(event), maxNameBytes)
 	case !utf8.ValidString(event):
 		v.add(field, "the name isn't UTF-8")
-	case packet.Reserved(event):
+	case socketio.Reserved(event):
 		v.add(field, "%q is a name that Socket.IO keeps for itself; choose another", event)
 	case isBrokerEvent(event):
 		v.add(field, "%q begins with %q, as only the broker's own events do; choose another name", event, brokerEvents)

@@ -6,7 +6,7 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/events"
-	"github.com/salabroker/sala/broker/packet"
+	"github.com/salabroker/sala/broker/socketio"
 )
 
 // Joined implements [fanout.Observer]: it tells backends who has joined a room,
@@ -81,7 +81,7 @@ func (s *socket) tellDisconnected(why string) {
 }
 
 // tellRelayed lets backends hear what a rule has passed on to other clients.
-func (s *socket) tellRelayed(p *packet.Packet) {
+func (s *socket) tellRelayed(p *socketio.Packet) {
 	if !s.client.b.events.Wants(events.Message, s.ns.name, p.Event) {
 		return
 	}
@@ -95,7 +95,7 @@ func (s *socket) tellRelayed(p *packet.Packet) {
 // tellBackend hands what the client says to the backends that want it, and
 // reports whether there are any that may answer. If so, a client that asked for an
 // ack gets one whatever happens.
-func (s *socket) tellBackend(p *packet.Packet) bool {
+func (s *socket) tellBackend(p *socketio.Packet) bool {
 	if !s.client.b.events.Wants(events.Message, s.ns.name, p.Event) {
 		return false
 	}
@@ -113,7 +113,7 @@ func (s *socket) tellBackend(p *packet.Packet) bool {
 	return handled
 }
 
-func (s *socket) message(p *packet.Packet) *events.Event {
+func (s *socket) message(p *socketio.Packet) *events.Event {
 	return &events.Event{
 		Kind:        events.Message,
 		Namespace:   s.ns.name,

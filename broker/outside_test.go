@@ -5,7 +5,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/salabroker/sala/broker/packet"
+	"github.com/salabroker/sala/broker/socketio"
 )
 
 // FuzzAuth: what backends get to see of a client's auth has no token in it,
@@ -15,7 +15,7 @@ func FuzzAuth(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, auth string) {
-		d := packet.Decoder{MaxBytes: 1 << 20}
+		d := socketio.Decoder{MaxBytes: 1 << 20}
 		p, ok, err := d.Text([]byte("0" + auth))
 		if err != nil || !ok {
 			return

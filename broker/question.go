@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/salabroker/sala/broker/cluster"
-	"github.com/salabroker/sala/broker/packet"
 	"github.com/salabroker/sala/broker/ratelimit"
+	"github.com/salabroker/sala/broker/socketio"
 )
 
 // question is one event that asks sockets for an answer. Each socket that is
@@ -63,7 +63,7 @@ func (q *question) without(why fate) {
 }
 
 // answer takes in a socket's answer.
-func (q *question) answer(s *socket, p packet.Payload) {
+func (q *question) answer(s *socket, p socketio.Payload) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.left--
@@ -243,7 +243,7 @@ func (s *socket) forget(q *question, why fate) {
 
 // answer passes the client's answer on to who asked. It reports false if nobody
 // waits for it: it is late, or the client made it up.
-func (s *socket) answer(p *packet.Packet) bool {
+func (s *socket) answer(p *socketio.Packet) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := s.takeQuestion(p.ID)

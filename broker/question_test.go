@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/salabroker/sala/broker/packet"
 	"github.com/salabroker/sala/broker/ratelimit"
+	"github.com/salabroker/sala/broker/socketio"
 	"github.com/salabroker/sala/broker/token"
 )
 
@@ -34,7 +34,7 @@ func TestEverySocketIsCountedOnce(t *testing.T) {
 				continue
 			}
 			fates := []func(){
-				func() { s.answer(&packet.Packet{ID: q.id, Payload: packet.Payload{Args: json.RawMessage("[]")}}) },
+				func() { s.answer(&socketio.Packet{ID: q.id, Payload: socketio.Payload{Args: json.RawMessage("[]")}}) },
 				func() { s.gone.Store(true); s.leaveUnanswered() },
 				func() { s.forget(q, dropped) },
 			}
@@ -77,10 +77,10 @@ func TestAnswersBelongToTheirSocket(t *testing.T) {
 	if !a.expect(first) || !b.expect(second) {
 		t.Fatal("a socket doesn't take a question")
 	}
-	if a.answer(&packet.Packet{ID: 2}) || b.answer(&packet.Packet{ID: 1}) {
+	if a.answer(&socketio.Packet{ID: 2}) || b.answer(&socketio.Packet{ID: 1}) {
 		t.Error("a socket answers what another was asked")
 	}
-	if !a.answer(&packet.Packet{ID: 1}) || a.answer(&packet.Packet{ID: 1}) {
+	if !a.answer(&socketio.Packet{ID: 1}) || a.answer(&socketio.Packet{ID: 1}) {
 		t.Error("an answer isn't taken exactly once")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -97,13 +97,13 @@ func TestSlowCallerIsCut(t *testing.T) {
 	q := newQuestion(1, 4, 0)
 	s := &socket{id: "s"}
 	keep := func(Ack) error { return nil }
-	q.answer(s, packet.Payload{Args: text, Attachments: [][]byte{{1}}})
-	q.answer(s, packet.Payload{Args: text, Attachments: [][]byte{{1}}})
+	q.answer(s, socketio.Payload{Args: text, Attachments: [][]byte{{1}}})
+	q.answer(s, socketio.Payload{Args: text, Attachments: [][]byte{{1}}})
 	if err := q.passOn(keep); err != nil {
 		t.Fatalf("at the limit: %v", err)
 	}
 	for range 2 {
-		q.answer(s, packet.Payload{Args: text, Attachments: [][]byte{{1, 2}}})
+		q.answer(s, socketio.Payload{Args: text, Attachments: [][]byte{{1, 2}}})
 	}
 	if len(q.answers) != 1 || q.summary.Answered != 4 {
 		t.Errorf("%d answers are kept of %d", len(q.answers), q.summary.Answered)
@@ -162,7 +162,7 @@ func TestWaitingIsBounded(t *testing.T) {
 func TestUnreadAnswersAreBounded(t *testing.T) {
 	b := &Broker{unread: ratelimit.NewShares(100)}
 	s := &socket{id: "s"}
-	text := packet.Payload{Args: json.RawMessage(make([]byte, 20))}
+	text := socketio.Payload{Args: json.RawMessage(make([]byte, 20))}
 	first, second, other := b.newQuestion("greedy", 4, 0), b.newQuestion("greedy", 4, 0), b.newQuestion("modest", 4, 0)
 	for _, q := range []*question{first, second, other} {
 		q.answer(s, text)

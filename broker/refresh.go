@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/salabroker/sala/broker/fanout"
-	"github.com/salabroker/sala/broker/packet"
 	"github.com/salabroker/sala/broker/rawjson"
+	"github.com/salabroker/sala/broker/socketio"
 	"github.com/salabroker/sala/broker/token"
 )
 
@@ -22,7 +22,7 @@ type refreshed struct {
 
 // handleToken replaces what the client's token said by what a fresh one of the
 // same user says, or answers why not and changes nothing.
-func (b *Broker) handleToken(s *socket, p *packet.Packet) {
+func (b *Broker) handleToken(s *socket, p *socketio.Packet) {
 	expires, err := b.refresh(s, tokenArg(p.Payload))
 	b.metrics.received(eventToken, err)
 	s.answerEvent(p, refreshed{OK: true, ExpireTime: expires}, err)
@@ -30,7 +30,7 @@ func (b *Broker) handleToken(s *socket, p *packet.Packet) {
 }
 
 // tokenArg reads {token} or just the token; empty if there is none.
-func tokenArg(p packet.Payload) string {
+func tokenArg(p socketio.Payload) string {
 	arg := firstArg(p.Args)
 	if len(arg) > 0 && arg[0] == '{' {
 		arg = rawjson.Member(arg, "token")

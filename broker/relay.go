@@ -6,9 +6,9 @@ import (
 	"strings"
 
 	"github.com/salabroker/sala/broker/fanout"
-	"github.com/salabroker/sala/broker/packet"
 	"github.com/salabroker/sala/broker/rawjson"
 	"github.com/salabroker/sala/broker/roomset"
+	"github.com/salabroker/sala/broker/socketio"
 )
 
 // RelayScope says whom a [RelayRule] reaches.
@@ -100,7 +100,7 @@ func validateFixed(v *violations, field string, args json.RawMessage, limits Mes
 		v.add(field, "has %d bytes; at most %d are allowed (--max-message-bytes)", n, limits.Bytes)
 		return
 	}
-	if err := packet.CheckArgs(args, 0); err != nil {
+	if err := socketio.CheckArgs(args, 0); err != nil {
 		v.add(field, "%s", err)
 	}
 }
@@ -110,7 +110,7 @@ func asArray(value json.RawMessage) json.RawMessage {
 }
 
 // handleRelay does what a rule says, and returns what to answer.
-func (b *Broker) handleRelay(s *socket, rule RelayRule, p packet.Payload) (answer any, err *Error) {
+func (b *Broker) handleRelay(s *socket, rule RelayRule, p socketio.Payload) (answer any, err *Error) {
 	if err := b.checkLoad(); err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func (b *Broker) handleRelay(s *socket, rule RelayRule, p packet.Payload) (answe
 
 // target returns whom an event is for, if its sender may reach them, and the
 // room that it names, if it does.
-func (r *RelayRule) target(s *socket, p packet.Payload) (to fanout.Target, room string, err *Error) {
+func (r *RelayRule) target(s *socket, p socketio.Payload) (to fanout.Target, room string, err *Error) {
 	switch r.To {
 	case RelayToSender:
 		return to, "", nil
@@ -175,7 +175,7 @@ func inText(text string) string {
 }
 
 // roomField reads the name of a room from a field of the first argument.
-func roomField(p packet.Payload, field string) (string, *Error) {
+func roomField(p socketio.Payload, field string) (string, *Error) {
 	arg := firstArg(p.Args)
 	if len(arg) == 0 || arg[0] != '{' {
 		return "", invalidEvent(fmt.Sprintf("the first argument is an object whose field %q names the room", field))

@@ -10,7 +10,7 @@ import (
 
 	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/events"
-	"github.com/salabroker/sala/broker/packet"
+	"github.com/salabroker/sala/broker/socketio"
 	"github.com/salabroker/sala/broker/token"
 )
 
@@ -41,7 +41,7 @@ type socket struct {
 	questions map[uint64]*question // to be answered, by ack id; nil if there are none
 }
 
-func newSocket(c *client, ns *namespace, claims token.Claims, p *packet.Packet) *socket {
+func newSocket(c *client, ns *namespace, claims token.Claims, p *socketio.Packet) *socket {
 	s := &socket{
 		client:      c,
 		ns:          ns,
@@ -77,7 +77,7 @@ func (s *socket) User() string { return s.user }
 // its timer starts after that. Whatever else ends it has found it in the index,
 // or in its client, which [client.attach] keeps locked meanwhile.
 func (s *socket) enter() *Error {
-	connect := engineio.NewFrame(packet.AppendConnect(nil, s.ns.name, s.id))
+	connect := engineio.NewFrame(socketio.AppendConnect(nil, s.ns.name, s.id))
 	err := s.ns.index.Add(s, s.grant().Rooms, func() {
 		s.tellConnected()
 		s.client.conn.Send(connect, false)
@@ -134,7 +134,7 @@ func (s *socket) disconnect(code, reason string) bool {
 	}
 	m := disconnectMessage(code, reason)
 	s.client.conn.Send(newFrame(s.ns.name, nil, &m), false)
-	s.client.conn.Send(engineio.NewFrame(packet.AppendDisconnect(nil, s.ns.name)), false)
+	s.client.conn.Send(engineio.NewFrame(socketio.AppendDisconnect(nil, s.ns.name)), false)
 	return true
 }
 

@@ -1,4 +1,4 @@
-// Package packet reads and writes Socket.IO packets (protocol revision 5)
+// Package socketio reads and writes Socket.IO packets (protocol revision 5)
 // without taking their arguments apart.
 //
 // The library's own parser (github.com/zishang520/socket.io, whose packet types
@@ -8,4 +8,4 @@
 // wrote: [Payload] holds it, the broker looks into it only where a rule says
 // so, and [AppendEvent] writes it out again byte for byte. In the tests the
 // library's parser is the judge of what this one reads and writes.
-package packet
+package socketio
