@@ -9,9 +9,9 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/goccy/go-yaml"
 
-	"github.com/salabroker/sala/cmd/sala/internal/app"
 	"github.com/salabroker/sala/cmd/sala/internal/cli"
 	"github.com/salabroker/sala/cmd/sala/internal/config"
+	"github.com/salabroker/sala/cmd/sala/internal/server"
 )
 
 // configCommand groups the commands about the configuration.
@@ -31,7 +31,7 @@ func (c *configCheck) Run(ctx context.Context, command *kong.Context, streams *c
 	if err != nil {
 		return err
 	}
-	if err := app.Check(ctx, cfg); err != nil {
+	if err := server.Check(ctx, cfg); err != nil {
 		return err
 	}
 	for _, note := range cfg.Notes {

@@ -11,9 +11,9 @@ import (
 
 	"github.com/salabroker/sala/api"
 	"github.com/salabroker/sala/broker/grace"
-	"github.com/salabroker/sala/cmd/sala/internal/app"
 	"github.com/salabroker/sala/cmd/sala/internal/cli"
 	"github.com/salabroker/sala/cmd/sala/internal/config"
+	"github.com/salabroker/sala/cmd/sala/internal/server"
 )
 
 // serveCommand runs a broker.
@@ -57,7 +57,7 @@ func (s *serveCommand) Run(ctx context.Context, streams *cli.Streams) error {
 	}
 	log := newLogger(streams.Err, s.LogLevel, s.LogFormat)
 	var failed error
-	if !grace.Wait(ctx, s.DrainTimeout+app.StopRest, func() { failed = s.run(ctx, cfg, log, streams.Out, reload) }) {
+	if !grace.Wait(ctx, s.DrainTimeout+server.StopRest, func() { failed = s.run(ctx, cfg, log, streams.Out, reload) }) {
 		return nil // whatever hangs; to write an error might hang as well
 	}
 	return failed
@@ -67,7 +67,7 @@ func (s *serveCommand) run(ctx context.Context, cfg *config.Config, log *slog.Lo
 	for _, note := range cfg.Notes {
 		log.Warn(note)
 	}
-	a, err := app.New(ctx, cfg, log, out, currentVersion())
+	a, err := server.New(ctx, cfg, log, out, currentVersion())
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package app
+package server
 
 import (
 	"fmt"
@@ -8,11 +8,11 @@ import (
 )
 
 // pageOrigins are the origins that the demo page has.
-func (a *App) pageOrigins() []string {
-	scheme, _, _ := strings.Cut(a.http.url(), ":")
+func (s *Server) pageOrigins() []string {
+	scheme, _, _ := strings.Cut(s.http.url(), ":")
 	return []string{
-		fmt.Sprintf("%s://127.0.0.1:%d", scheme, a.http.port()),
-		fmt.Sprintf("%s://localhost:%d", scheme, a.http.port()),
+		fmt.Sprintf("%s://127.0.0.1:%d", scheme, s.http.port()),
+		fmt.Sprintf("%s://localhost:%d", scheme, s.http.port()),
 	}
 }
 
@@ -53,26 +53,26 @@ Or paste:
 `
 
 // PrintDev writes the block to paste. It shows the API key.
-func (a *App) PrintDev(out io.Writer) error {
+func (s *Server) PrintDev(out io.Writer) error {
 	block, err := template.New("dev").Parse(devText)
 	if err != nil {
 		return err
 	}
-	header := quote("Authorization: Bearer " + a.cfg.DevKey)
+	header := quote("Authorization: Bearer " + s.cfg.DevKey)
 	curl, grpcurl := "curl -sS -H "+header, "grpcurl -plaintext -H "+header
-	if a.http.tls != nil {
+	if s.http.tls != nil {
 		// The certificate may be for a name that isn't this address.
 		curl, grpcurl = "curl -sSk -H "+header, "grpcurl -insecure -H "+header
 	}
 	return block.Execute(out, map[string]string{
-		"Public":  a.public.url(),
-		"HTTP":    a.http.url(),
-		"GRPC":    a.grpc.reachable(),
-		"Key":     a.cfg.DevKey,
+		"Public":  s.public.url(),
+		"HTTP":    s.http.url(),
+		"GRPC":    s.grpc.reachable(),
+		"Key":     s.cfg.DevKey,
 		"Curl":    curl,
 		"Grpcurl": grpcurl,
 
-		"QuotedKey": quote(a.cfg.DevKey),
+		"QuotedKey": quote(s.cfg.DevKey),
 	})
 }
 

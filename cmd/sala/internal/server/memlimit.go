@@ -1,4 +1,4 @@
-package app
+package server
 
 import (
 	"math"
@@ -14,17 +14,17 @@ const cgroupShare = 90
 
 // setLimits limits what the process takes, and says so: of open files and of
 // memory, which it returns, 0 for none.
-func (a *App) setLimits() (memory int64) {
-	a.places = a.connectionLimit()
-	memory, source := a.limitMemory()
-	a.log.Info("limits", "max_connections", a.places, "open_files", maxOpenFiles(), "memory", memory, "memory_from", source)
+func (s *Server) setLimits() (memory int64) {
+	s.places = s.connectionLimit()
+	memory, source := s.limitMemory()
+	s.log.Info("limits", "max_connections", s.places, "open_files", maxOpenFiles(), "memory", memory, "memory_from", source)
 	return memory
 }
 
 // limitMemory sets Go's memory limit, unless the environment has set it as
 // GOMEMLIMIT, and returns the one that holds, 0 for none, and where it is from.
-func (a *App) limitMemory() (limit int64, source string) {
-	if asked := a.cfg.Flags.MemoryLimit; asked > 0 {
+func (s *Server) limitMemory() (limit int64, source string) {
+	if asked := s.cfg.Flags.MemoryLimit; asked > 0 {
 		debug.SetMemoryLimit(asked)
 		return asked, "--memory-limit-bytes"
 	}

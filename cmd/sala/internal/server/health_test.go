@@ -1,4 +1,4 @@
-package app
+package server
 
 import (
 	"io"
@@ -14,14 +14,14 @@ import (
 func TestPublicHealth(t *testing.T) {
 	for _, wanted := range []bool{false, true} {
 		cfg := testConfig(t, func(f *config.Flags) { f.PublicHealth = wanted })
-		a, err := New(t.Context(), cfg, slog.New(slog.DiscardHandler), io.Discard, "test")
+		s, err := New(t.Context(), cfg, slog.New(slog.DiscardHandler), io.Discard, "test")
 		if err != nil {
 			t.Fatal(err)
 		}
-		a.Start()
+		s.Start()
 		ask := func(path, want string) {
 			t.Helper()
-			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.public.url()+path, nil)
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.public.url()+path, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -42,15 +42,15 @@ func TestPublicHealth(t *testing.T) {
 		}
 		ask("/livez", "200 OK ok\n")
 		ask("/readyz", "200 OK ok\n")
-		nodes, err := a.broker.ListNodes(t.Context())
+		nodes, err := s.broker.ListNodes(t.Context())
 		if err != nil || len(nodes.Nodes) != 1 {
 			t.Fatalf("%+v, %v", nodes, err)
 		}
-		if _, err := a.broker.Drain(t.Context(), nodes.Nodes[0].ID); err != nil {
+		if _, err := s.broker.Drain(t.Context(), nodes.Nodes[0].ID); err != nil {
 			t.Error(err)
 		}
 		ask("/livez", "200 OK ok\n")
 		ask("/readyz", "503 Service Unavailable not ready\n")
-		a.Stop(t.Context())
+		s.Stop(t.Context())
 	}
 }

@@ -1,4 +1,4 @@
-package app
+package server
 
 import (
 	"context"
@@ -13,16 +13,16 @@ import (
 )
 
 // clusterOptions returns nil for a node alone.
-func (a *App) clusterOptions() (*broker.ClusterOptions, error) {
-	c := a.cfg.Cluster
+func (s *Server) clusterOptions() (*broker.ClusterOptions, error) {
+	c := s.cfg.Cluster
 	if c == nil {
 		return nil, nil
 	}
-	bus, err := redis.New(redis.Options{URL: c.RedisURL, Logger: a.log})
+	bus, err := redis.New(redis.Options{URL: c.RedisURL, Logger: s.log})
 	if err != nil {
 		return nil, err
 	}
-	options := &broker.ClusterOptions{Bus: bus, Name: c.Name, Keys: c.Keys, Address: a.address()}
+	options := &broker.ClusterOptions{Bus: bus, Name: c.Name, Keys: c.Keys, Address: s.address()}
 	if c.Emitter {
 		options.Emitters = bus
 	}
@@ -30,26 +30,26 @@ func (a *App) clusterOptions() (*broker.ClusterOptions, error) {
 }
 
 // address is where the node is to be found, for people who read logs.
-func (a *App) address() string {
-	if a.public == nil {
+func (s *Server) address() string {
+	if s.public == nil {
 		return ""
 	}
-	host, _, _ := net.SplitHostPort(a.public.net.Addr().String()) // a bound address has both
+	host, _, _ := net.SplitHostPort(s.public.net.Addr().String()) // a bound address has both
 	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
 		if name, err := os.Hostname(); err == nil {
 			host = name
 		}
 	}
-	return net.JoinHostPort(host, strconv.Itoa(a.public.port()))
+	return net.JoinHostPort(host, strconv.Itoa(s.public.port()))
 }
 
 // joinCluster has the broker take part in its cluster, of one node or several,
 // until the control API has stopped: up to then it answers the other nodes.
-func (a *App) joinCluster(ctx context.Context) {
+func (s *Server) joinCluster(ctx context.Context) {
 	running, leave := context.WithCancel(context.WithoutCancel(ctx))
 	left := make(chan error, 1)
-	go func() { left <- a.broker.Run(running) }()
-	a.onStop("cluster", stopGrace, func(ctx context.Context) error {
+	go func() { left <- s.broker.Run(running) }()
+	s.onStop("cluster", stopGrace, func(ctx context.Context) error {
 		leave()
 		select {
 		case err := <-left:
@@ -62,12 +62,12 @@ func (a *App) joinCluster(ctx context.Context) {
 
 // reachesCluster returns why the node doesn't reach the others, or not all of them,
 // or can't share with them what is to be shared.
-func (a *App) reachesCluster() error {
-	trouble := a.broker.ClusterTrouble()
+func (s *Server) reachesCluster() error {
+	trouble := s.broker.ClusterTrouble()
 	switch {
-	case a.broker.Isolated() && trouble != nil:
+	case s.broker.Isolated() && trouble != nil:
 		return fmt.Errorf("isolated: this node can't reach the others through the Redis of its cluster (--redis-url); its own clients go on: %w", trouble)
-	case a.broker.Isolated():
+	case s.broker.Isolated():
 		return errors.New("isolated: this node can't reach the Redis of its cluster (--redis-url); its own clients go on")
 	case trouble != nil:
 		return fmt.Errorf("the cluster doesn't work as it should: %w", trouble)

@@ -1,4 +1,4 @@
-package app
+package server
 
 import (
 	"bytes"
@@ -37,27 +37,27 @@ func testConfig(t *testing.T, change func(*config.Flags)) *config.Config {
 	return cfg
 }
 
-func newApp(t *testing.T) *App {
+func newTestServer(t *testing.T) *Server {
 	t.Helper()
-	a, err := New(t.Context(), testConfig(t, nil), slog.New(slog.DiscardHandler), io.Discard, "test")
+	s, err := New(t.Context(), testConfig(t, nil), slog.New(slog.DiscardHandler), io.Discard, "test")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return a
+	return s
 }
 
 // TestListenerFails closes each listener under the app: the app stops, and
 // says which it was.
 func TestListenerFails(t *testing.T) {
-	for flag, pick := range map[string]func(*App) *listener{
-		"--listen":      func(a *App) *listener { return a.public },
-		"--grpc-listen": func(a *App) *listener { return a.grpc },
-		"--http-listen": func(a *App) *listener { return a.http },
+	for flag, pick := range map[string]func(*Server) *listener{
+		"--listen":      func(s *Server) *listener { return s.public },
+		"--grpc-listen": func(s *Server) *listener { return s.grpc },
+		"--http-listen": func(s *Server) *listener { return s.http },
 	} {
-		a := newApp(t)
-		a.Start()
-		_ = pick(a).net.Close()
-		err := a.Run(t.Context(), nil)
+		s := newTestServer(t)
+		s.Start()
+		_ = pick(s).net.Close()
+		err := s.Run(t.Context(), nil)
 		if err == nil || !strings.Contains(err.Error(), "the listener of "+flag+" failed") {
 			t.Errorf("%s: Run returned %v", flag, err)
 		}
@@ -65,21 +65,21 @@ func TestListenerFails(t *testing.T) {
 }
 
 func TestRunReturnsWhenAsked(t *testing.T) {
-	a := newApp(t)
-	a.Start()
+	s := newTestServer(t)
+	s.Start()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := a.Run(ctx, nil); err != nil {
+	if err := s.Run(ctx, nil); err != nil {
 		t.Error(err)
 	}
 }
 
 // TestStopWithoutStart frees what New has bound.
 func TestStopWithoutStart(t *testing.T) {
-	a := newApp(t)
-	addresses := []string{a.public.reachable(), a.grpc.reachable(), a.http.reachable()}
-	a.Stop(t.Context())
-	a.Stop(t.Context())
+	s := newTestServer(t)
+	addresses := []string{s.public.reachable(), s.grpc.reachable(), s.http.reachable()}
+	s.Stop(t.Context())
+	s.Stop(t.Context())
 	expectFree(t, addresses)
 }
 
@@ -87,16 +87,16 @@ func TestStopWithoutStart(t *testing.T) {
 // nothing, as browsers open in advance and those who look for open ports do.
 func TestStopDoesNotWaitForTheSilent(t *testing.T) {
 	var lines bytes.Buffer
-	a, err := New(t.Context(), testConfig(t, nil), slog.New(slog.NewTextHandler(&lines, nil)), io.Discard, "test")
+	s, err := New(t.Context(), testConfig(t, nil), slog.New(slog.NewTextHandler(&lines, nil)), io.Discard, "test")
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.Start()
-	for _, l := range []*listener{a.public, a.grpc, a.http} {
+	s.Start()
+	for _, l := range []*listener{s.public, s.grpc, s.http} {
 		hold(t, l.gate)
 		eventually(t, "it is in", func() bool { return l.gate.open.Load() == 1 })
 	}
-	a.Stop(t.Context())
+	s.Stop(t.Context())
 	if strings.Contains(lines.String(), "not stopped in good order") {
 		t.Error(lines.String())
 	}
@@ -106,19 +106,19 @@ func TestStopDoesNotWaitForTheSilent(t *testing.T) {
 // others still get their turn, and what is left is named and counted.
 func TestStopLeavesWhatDoesNotEnd(t *testing.T) {
 	lines := &lockedBuffer{}
-	a, err := New(t.Context(), testConfig(t, nil), slog.New(slog.NewTextHandler(lines, nil)), io.Discard, "test")
+	s, err := New(t.Context(), testConfig(t, nil), slog.New(slog.NewTextHandler(lines, nil)), io.Discard, "test")
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.Start()
+	s.Start()
 	release := make(chan struct{})
 	defer close(release)
 	hang := func(context.Context) error { <-release; return nil }
 	began := make(chan struct{})
-	a.steps = slices.Insert(a.steps, 0, step{"last", stopGrace, func(context.Context) error { close(began); return nil }})
-	a.steps = slices.Insert(a.steps, len(a.steps)-2, step{"middle", stopGrace, hang})
-	a.onStop("first", stopGrace, hang)
-	a.Stop(t.Context())
+	s.steps = slices.Insert(s.steps, 0, step{"last", stopGrace, func(context.Context) error { close(began); return nil }})
+	s.steps = slices.Insert(s.steps, len(s.steps)-2, step{"middle", stopGrace, hang})
+	s.onStop("first", stopGrace, hang)
+	s.Stop(t.Context())
 	select {
 	case <-began:
 	default:
@@ -201,11 +201,11 @@ func TestReachable(t *testing.T) {
 }
 
 func TestPrintDevFailsWithItsOutput(t *testing.T) {
-	a := newApp(t)
-	defer a.Stop(t.Context())
+	s := newTestServer(t)
+	defer s.Stop(t.Context())
 	reader, writer := io.Pipe()
 	_ = reader.Close()
-	if err := a.PrintDev(writer); err == nil {
+	if err := s.PrintDev(writer); err == nil {
 		t.Error("the error was lost")
 	}
 }

@@ -1,4 +1,4 @@
-package app
+package server
 
 import (
 	"io"
@@ -129,13 +129,13 @@ func TestGateDoesNotWaitForThoseItTurnsAway(t *testing.T) {
 // TestAnAddressCannotTakeAllPlaces fills the share of an address with
 // connections that say nothing, of which the broker knows nothing.
 func TestAnAddressCannotTakeAllPlaces(t *testing.T) {
-	a, err := New(t.Context(), testConfig(t, func(f *config.Flags) { f.MaxConnectionsPerIP = 2 }), slog.New(slog.DiscardHandler), io.Discard, "test")
+	s, err := New(t.Context(), testConfig(t, func(f *config.Flags) { f.MaxConnectionsPerIP = 2 }), slog.New(slog.DiscardHandler), io.Discard, "test")
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.Start()
-	defer a.Stop(t.Context())
-	g := a.public.gate
+	s.Start()
+	defer s.Stop(t.Context())
+	g := s.public.gate
 	var silent []net.Conn
 	for range 2 * transports {
 		silent = append(silent, hold(t, g))

@@ -1,4 +1,4 @@
-package app
+package server
 
 import (
 	"context"
@@ -44,10 +44,10 @@ func readUsage() usage {
 }
 
 // returnMemory has memory returned until the node stops.
-func (a *App) returnMemory(ctx context.Context) {
+func (s *Server) returnMemory(ctx context.Context) {
 	ctx, stop := context.WithCancel(ctx)
-	a.serving.Go(func() { newReturner().run(ctx) })
-	a.onStop("memory", stopGrace, func(context.Context) error {
+	s.serving.Go(func() { newReturner().run(ctx) })
+	s.onStop("memory", stopGrace, func(context.Context) error {
 		stop()
 		return nil
 	})

@@ -1,4 +1,4 @@
-package app
+package server
 
 import (
 	"errors"
@@ -10,7 +10,7 @@ import (
 )
 
 // reloads is what is read again while the app runs. Only the goroutine of
-// [App.Run] uses it.
+// [Server.Run] uses it.
 type reloads struct {
 	listeners []config.Listener // those with TLS
 	done      *prometheus.CounterVec
@@ -44,16 +44,16 @@ func newReloads(registry prometheus.Registerer, listeners ...config.Listener) (*
 
 // reloadCertificates takes what has changed into use. What is no good is said
 // each time, and what was in use stays in use.
-func (a *App) reloadCertificates() {
-	for _, l := range a.reloads.listeners {
+func (s *Server) reloadCertificates() {
+	for _, l := range s.reloads.listeners {
 		changed, err := l.TLS.Reload()
 		switch {
 		case err != nil:
-			a.reloads.done.WithLabelValues(l.Name, "failed").Inc()
-			a.log.Error("the certificate can't be read again; the one that was in use stays", "listener", l.Name, "error", err)
+			s.reloads.done.WithLabelValues(l.Name, "failed").Inc()
+			s.log.Error("the certificate can't be read again; the one that was in use stays", "listener", l.Name, "error", err)
 		case changed:
-			a.reloads.done.WithLabelValues(l.Name, "ok").Inc()
-			a.log.Info("the certificate has been read again", "listener", l.Name, "expires", l.TLS.NotAfter())
+			s.reloads.done.WithLabelValues(l.Name, "ok").Inc()
+			s.log.Info("the certificate has been read again", "listener", l.Name, "expires", l.TLS.NotAfter())
 		}
 	}
 }

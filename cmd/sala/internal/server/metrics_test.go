@@ -1,4 +1,4 @@
-package app
+package server
 
 import (
 	"io"
@@ -13,21 +13,21 @@ import (
 // API there.
 func TestMetricsListener(t *testing.T) {
 	cfg := testConfig(t, func(f *config.Flags) { f.MetricsListen = "127.0.0.1:0" })
-	a, err := New(t.Context(), cfg, slog.New(slog.DiscardHandler), io.Discard, "test")
+	s, err := New(t.Context(), cfg, slog.New(slog.DiscardHandler), io.Discard, "test")
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.Start()
-	defer a.Stop(t.Context())
+	s.Start()
+	defer s.Stop(t.Context())
 	for url, want := range map[string]int{
-		a.metrics.url() + "/metrics":      http.StatusOK,
-		a.metrics.url() + "/livez":        http.StatusOK,
-		a.metrics.url() + "/readyz":       http.StatusOK,
-		a.metrics.url() + "/v1/rooms":     http.StatusNotFound,
-		a.metrics.url() + "/openapi.json": http.StatusNotFound,
-		a.metrics.url() + "/":             http.StatusNotFound,
-		a.http.url() + "/livez":           http.StatusOK,
-		a.http.url() + "/metrics":         http.StatusNotFound,
+		s.metrics.url() + "/metrics":      http.StatusOK,
+		s.metrics.url() + "/livez":        http.StatusOK,
+		s.metrics.url() + "/readyz":       http.StatusOK,
+		s.metrics.url() + "/v1/rooms":     http.StatusNotFound,
+		s.metrics.url() + "/openapi.json": http.StatusNotFound,
+		s.metrics.url() + "/":             http.StatusNotFound,
+		s.http.url() + "/livez":           http.StatusOK,
+		s.http.url() + "/metrics":         http.StatusNotFound,
 	} {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 		if err != nil {

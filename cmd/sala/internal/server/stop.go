@@ -1,4 +1,4 @@
-package app
+package server
 
 import (
 	"context"
@@ -33,66 +33,66 @@ type step struct {
 	stop  func(context.Context) error
 }
 
-func (a *App) onStop(what string, limit time.Duration, stop func(context.Context) error) {
-	a.steps = append(a.steps, step{what, limit, stop})
+func (s *Server) onStop(what string, limit time.Duration, stop func(context.Context) error) {
+	s.steps = append(s.steps, step{what, limit, stop})
 }
 
 // Stop undoes everything, the last first, each step within its own limit and all
 // of them within the clients' time to drain and a little more. A step that can't
 // end in time cuts off what is left, and that is logged. One that doesn't end
 // even then is abandoned, with what it holds, which is logged too.
-func (a *App) Stop(ctx context.Context) {
-	deadline := time.Now().Add(a.cfg.Flags.DrainTimeout + stopRest)
+func (s *Server) Stop(ctx context.Context) {
+	deadline := time.Now().Add(s.cfg.Flags.DrainTimeout + stopRest)
 	var abandoned []string
-	for i := len(a.steps) - 1; i >= 0; i-- {
-		if !a.undo(ctx, a.steps[i], time.Until(deadline)) {
-			abandoned = append(abandoned, a.steps[i].what)
+	for i := len(s.steps) - 1; i >= 0; i-- {
+		if !s.undo(ctx, s.steps[i], time.Until(deadline)) {
+			abandoned = append(abandoned, s.steps[i].what)
 		}
 	}
-	a.steps = nil
-	serving := step{"serving", stopGrace, func(context.Context) error { a.serving.Wait(); return nil }}
-	if !a.undo(ctx, serving, time.Until(deadline)) {
+	s.steps = nil
+	serving := step{"serving", stopGrace, func(context.Context) error { s.serving.Wait(); return nil }}
+	if !s.undo(ctx, serving, time.Until(deadline)) {
 		abandoned = append(abandoned, serving.what)
 	}
 	if len(abandoned) > 0 {
-		a.logAbandoned(ctx, abandoned)
+		s.logAbandoned(ctx, abandoned)
 	}
 }
 
 // undo takes a step, for which it leaves something of the time that is left to
 // those that follow. It reports false if the step has not ended.
-func (a *App) undo(ctx context.Context, s step, left time.Duration) bool {
-	limit := min(s.limit, max(left-stopRest, left/2))
+func (s *Server) undo(ctx context.Context, part step, left time.Duration) bool {
+	limit := min(part.limit, max(left-stopRest, left/2))
 	more := max(min((left-limit)*2/3, maxCutGrace), minCutGrace)
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return grace.Wait(ctx, more, func() {
-		if err := s.stop(ctx); err != nil {
-			a.log.Warn("not stopped in good order", "part", s.what, "error", strings.ReplaceAll(err.Error(), "\n", "; "))
+		if err := part.stop(ctx); err != nil {
+			s.log.Warn("not stopped in good order", "part", part.what, "error", strings.ReplaceAll(err.Error(), "\n", "; "))
 		}
 	})
 }
 
 // logAbandoned says what the process still has that is about to end. Whatever
 // holds the parts up may hold up counting as well.
-func (a *App) logAbandoned(ctx context.Context, parts []string) {
+func (s *Server) logAbandoned(ctx context.Context, parts []string) {
 	ctx, cancel := context.WithTimeout(ctx, minCutGrace)
 	defer cancel()
 	grace.Wait(ctx, minCutGrace, func() {
 		attrs := []any{"parts", strings.Join(parts, ", "), "goroutines", runtime.NumGoroutine()}
-		if a.broker != nil {
-			connections, sockets := a.broker.Load()
+		if s.broker != nil {
+			connections, sockets := s.broker.Load()
 			attrs = append(attrs, "connections", connections, "sockets", sockets)
 		}
-		if a.api != nil {
-			calls, streams := a.api.Load()
+		if s.api != nil {
+			calls, streams := s.api.Load()
 			attrs = append(attrs, "calls", calls, "streams", streams)
 		}
-		for _, l := range []*listener{a.public, a.grpc, a.http} {
+		for _, l := range []*listener{s.public, s.grpc, s.http} {
 			if l != nil && l.gate != nil {
 				attrs = append(attrs, "tcp_"+strings.ReplaceAll(l.name, " ", "_"), l.gate.open.Load())
 			}
 		}
-		a.log.Error("abandoned what did not end", attrs...)
+		s.log.Error("abandoned what did not end", attrs...)
 	})
 }

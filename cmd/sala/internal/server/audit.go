@@ -1,4 +1,4 @@
-package app
+package server
 
 import (
 	"context"
@@ -11,17 +11,17 @@ import (
 )
 
 // openAudit opens the audit log; nil is none, also when nothing runs.
-func (a *App) openAudit(registry prometheus.Registerer, run bool) (api.AuditLog, error) {
-	path := string(a.cfg.Flags.AuditLog)
+func (s *Server) openAudit(registry prometheus.Registerer, run bool) (api.AuditLog, error) {
+	path := string(s.cfg.Flags.AuditLog)
 	if path == "" || !run {
 		return nil, nil
 	}
-	log, err := auditlog.Open(path, a.out, a.log)
+	log, err := auditlog.Open(path, s.out, s.log)
 	if err != nil {
 		return nil, err
 	}
-	a.audit = log
-	a.onStop("audit log", stopGrace, func(context.Context) error { return log.Close() })
+	s.audit = log
+	s.onStop("audit log", stopGrace, func(context.Context) error { return log.Close() })
 	if err := registry.Register(log); err != nil {
 		return nil, fmt.Errorf("registering the metrics of the audit log: %w", err)
 	}

@@ -1,4 +1,4 @@
-package app
+package server
 
 import (
 	"io"
@@ -19,19 +19,19 @@ import (
 // TestProbesGetThrough crowds the control listeners with connections that show
 // no key: probes are answered all the same, and callers stay.
 func TestProbesGetThrough(t *testing.T) {
-	a := newApp(t)
-	a.Start()
-	defer a.Stop(t.Context())
+	s := newTestServer(t)
+	s.Start()
+	defer s.Stop(t.Context())
 
 	callers := &http.Client{Transport: &http.Transport{}}
 	defer callers.CloseIdleConnections()
 	get := func(client *http.Client, path string) int {
 		t.Helper()
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.http.url()+path, nil)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.http.url()+path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		request.Header.Set("Authorization", "Bearer "+a.cfg.DevKey)
+		request.Header.Set("Authorization", "Bearer "+s.cfg.DevKey)
 		response, err := client.Do(request)
 		if err != nil {
 			t.Fatal(err)
@@ -43,12 +43,12 @@ func TestProbesGetThrough(t *testing.T) {
 	if code := get(callers, "/v1/rooms"); code != http.StatusOK {
 		t.Fatalf("a caller: %d", code)
 	}
-	conn, err := grpc.NewClient(a.grpc.reachable(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(s.grpc.reachable(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+a.cfg.DevKey)
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+s.cfg.DevKey)
 	stream, err := salav1.NewMessageServiceClient(conn).EmitStream(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func TestProbesGetThrough(t *testing.T) {
 		t.Fatalf("a stream: %v", err)
 	}
 
-	for l, says := range map[*listener]string{a.http: "GET / HTTP/1.1\r\nHost: x\r\n", a.grpc: http2.ClientPreface + "\x00\x00\x00\x04\x00\x00\x00\x00\x00"} {
+	for l, says := range map[*listener]string{s.http: "GET / HTTP/1.1\r\nHost: x\r\n", s.grpc: http2.ClientPreface + "\x00\x00\x00\x04\x00\x00\x00\x00\x00"} {
 		for range 2 * lobbyPlaces {
 			_, _ = io.WriteString(hold(t, l.gate), says) // it may have been closed already
 		}
@@ -76,7 +76,7 @@ func TestProbesGetThrough(t *testing.T) {
 	if code := get(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, "/livez"); code != http.StatusOK {
 		t.Errorf("/livez: %d", code)
 	}
-	probe, err := grpc.NewClient(a.grpc.reachable(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	probe, err := grpc.NewClient(s.grpc.reachable(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package app
+package server
 
 import (
 	"context"
@@ -7,16 +7,16 @@ import (
 
 // fetchKeys has the public keys of tokens fetched, and fetched again, until the
 // clients are gone. It doesn't wait for them: tokens do.
-func (a *App) fetchKeys(ctx context.Context) {
-	if len(a.cfg.KeySets) == 0 {
+func (s *Server) fetchKeys(ctx context.Context) {
+	if len(s.cfg.KeySets) == 0 {
 		return
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var fetching sync.WaitGroup
-	for _, set := range a.cfg.KeySets {
-		fetching.Go(func() { set.Run(running, a.log) })
+	for _, set := range s.cfg.KeySets {
+		fetching.Go(func() { set.Run(running, s.log) })
 	}
-	a.onStop("keys of tokens", stopGrace, func(context.Context) error {
+	s.onStop("keys of tokens", stopGrace, func(context.Context) error {
 		stop()
 		fetching.Wait()
 		return nil

@@ -1,4 +1,4 @@
-package app
+package server
 
 // Of the files that the process may open, a tenth is kept from clients, within
 // these bounds: for the control API, Redis, and what else has to go on when
@@ -17,12 +17,12 @@ func placesFor(files int64) int64 {
 
 // connectionLimit returns how many connections the public listener may have: as
 // many as it was asked for, or else, and at the most, as there are places.
-func (a *App) connectionLimit() int64 {
-	asked, files := a.cfg.Flags.MaxConnections, maxOpenFiles()
+func (s *Server) connectionLimit() int64 {
+	asked, files := s.cfg.Flags.MaxConnections, maxOpenFiles()
 	places := placesFor(files)
 	switch {
 	case asked > places:
-		a.log.Warn("--max-connections is more than the open files allow; raise the hard limit of those", "max_connections", asked, "open_files", files, "used", places)
+		s.log.Warn("--max-connections is more than the open files allow; raise the hard limit of those", "max_connections", asked, "open_files", files, "used", places)
 		return places
 	case asked > 0:
 		return asked

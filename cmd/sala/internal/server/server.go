@@ -1,0 +1,324 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/salabroker/sala/api"
+	"github.com/salabroker/sala/api/console"
+	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/ratelimit"
+	"github.com/salabroker/sala/cmd/sala/internal/auditlog"
+	"github.com/salabroker/sala/cmd/sala/internal/config"
+)
+
+// certificatePoll is how often certificates are looked at, whether a signal says
+// that they have changed or not.
+const certificatePoll = time.Minute
+
+// Server is a broker with its listeners.
+type Server struct {
+	// Static after New.
+	cfg     *config.Config
+	log     *slog.Logger
+	out     io.Writer // for an audit log on standard output
+	version string
+	audit   *auditlog.Log // nil for none
+	broker  *broker.Broker
+	api     *api.Server
+	public  *listener
+	grpc    *listener
+	http    *listener
+	metrics *listener // nil if http serves them
+	places  int64     // connections that the public listener may have
+	steps   []step    // run in reverse order by Stop
+	reloads *reloads
+	poll    time.Duration // how often certificates are looked at
+
+	serving sync.WaitGroup
+	failed  chan error // one slot for each listener
+}
+
+// New binds the listeners and builds the broker and the control API; nothing is
+// served before Start. Its error is a *[config.Error] if the configuration is
+// wrong.
+func New(ctx context.Context, cfg *config.Config, log *slog.Logger, out io.Writer, version string) (*Server, error) {
+	s := &Server{cfg: cfg, log: log, out: out, version: version, poll: certificatePoll, failed: make(chan error, 4)}
+	if err := s.assemble(ctx); err != nil {
+		s.Stop(ctx)
+		return nil, err
+	}
+	return s, nil
+}
+
+// Check tells whether New would accept the configuration, without listening.
+func Check(ctx context.Context, cfg *config.Config) error {
+	s := &Server{cfg: cfg, log: slog.New(slog.DiscardHandler)}
+	if err := s.build(ctx, cfg.Broker, nil, false); err != nil {
+		return err
+	}
+	s.onStop("clients", stopGrace, s.broker.Shutdown)
+	s.Stop(ctx)
+	return nil
+}
+
+func (s *Server) assemble(ctx context.Context) error {
+	if err := s.bindAll(ctx); err != nil {
+		return err
+	}
+	options, page := s.cfg.Broker, http.Handler(nil)
+	options.MemoryLimit = s.setLimits()
+	// Whoever sends nothing isn't a client that the broker could count.
+	s.public.guard(s.places, ratelimit.AddressOptions{
+		PerAddress: transports * int(options.Limits.ConnectionsPerIP),
+		Exempt:     slices.Concat(options.Limits.Exempt, options.TrustedProxies),
+	}, s.log)
+	s.http.guardCallers(s.log)
+	s.grpc.guardCallers(s.log)
+	if s.metrics != nil {
+		s.metrics.guardCallers(s.log)
+	}
+	if s.cfg.Flags.Dev {
+		options.AllowedOrigins = slices.Concat(options.AllowedOrigins, s.pageOrigins())
+		page = console.Handler(console.Config{PublicPort: s.public.port(), PublicTLS: s.public.tls != nil, Path: options.Path, Version: s.version})
+	}
+	if err := s.openState(); err != nil {
+		return err
+	}
+	if err := s.build(ctx, options, page, true); err != nil {
+		return err
+	}
+	s.serveHTTP()
+	s.returnMemory(ctx)
+	return nil
+}
+
+// bindAll binds the listeners that there are to be.
+func (s *Server) bindAll(ctx context.Context) error {
+	wanted := []struct {
+		bound **listener
+		from  *config.Listener
+	}{{&s.public, &s.cfg.Public}, {&s.grpc, &s.cfg.GRPC}, {&s.http, &s.cfg.HTTP}, {&s.metrics, s.cfg.Metrics}}
+	for _, l := range wanted {
+		if l.from == nil {
+			continue
+		}
+		bound, err := bind(ctx, *l.from)
+		if err != nil {
+			return err
+		}
+		s.onStop(l.from.Name+" listener", stopGrace, bound.close)
+		*l.bound = bound
+	}
+	return nil
+}
+
+// build makes the broker, has it take part in its cluster if run says so, and
+// makes the control API.
+func (s *Server) build(ctx context.Context, options broker.Options, page http.Handler, run bool) error {
+	registry, err := s.newRegistry()
+	if err != nil {
+		return err
+	}
+	for _, set := range s.cfg.KeySets {
+		if err := registry.Register(set); err != nil {
+			return fmt.Errorf("registering the metrics of a key set: %w", err)
+		}
+	}
+	listeners := []config.Listener{s.cfg.Public, s.cfg.GRPC, s.cfg.HTTP}
+	if s.cfg.Metrics != nil {
+		listeners = append(listeners, *s.cfg.Metrics)
+	}
+	if s.reloads, err = newReloads(registry, listeners...); err != nil {
+		return err
+	}
+	options.Logger, options.Metrics, options.Version = s.log, registry, s.version
+	if options.Cluster, err = s.clusterOptions(); err != nil {
+		return err
+	}
+	if s.broker, err = broker.New(options); err != nil {
+		return s.cfg.Explain(err)
+	}
+	if run {
+		s.fetchKeys(ctx)
+		s.joinCluster(ctx)
+	}
+	records, err := s.openAudit(registry, run)
+	if err != nil {
+		return errors.Join(err, s.broker.Shutdown(ctx))
+	}
+	s.api, err = api.New(api.Config{ //nolint:contextcheck // it starts nothing that a context could end; Shutdown does
+		Broker:          s.broker,
+		Keys:            s.cfg.Keys,
+		CallRate:        int(s.cfg.Flags.APIRate),
+		Audit:           records,
+		AuditEmits:      s.cfg.Flags.AuditEmits,
+		MaxMessageBytes: s.cfg.Broker.MaxMessageBytes,
+		NoReflection:    !s.cfg.Flags.GRPCReflection,
+		MemoryLimit:     options.MemoryLimit,
+		Ready:           s.ready,
+		Reaches:         s.reachesCluster,
+		ClientCerts:     s.cfg.Flags.ControlClientCA != "",
+		Console:         page,
+		Version:         s.version,
+		Logger:          s.log,
+		Metrics:         registry,
+		Gatherer:        registry,
+		MetricsApart:    s.cfg.Metrics != nil,
+	})
+	if err != nil {
+		return errors.Join(fmt.Errorf("the control API can't start: %w", err), s.broker.Shutdown(ctx))
+	}
+	s.onStop("control API", stopGrace, func(ctx context.Context) error {
+		if s.grpc != nil {
+			s.grpc.gate.hurry()
+		}
+		return s.api.Shutdown(ctx)
+	})
+	return nil
+}
+
+// newRegistry has the metrics of the process and of its listeners.
+func (s *Server) newRegistry() (*prometheus.Registry, error) {
+	registry := prometheus.NewRegistry()
+	own := []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})}
+	for _, l := range []*listener{s.public, s.grpc, s.http, s.metrics} {
+		if l != nil { // or else nothing listens
+			own = append(own, l.gate.collectors(l.name)...)
+		}
+	}
+	for _, c := range own {
+		if err := registry.Register(c); err != nil {
+			return nil, fmt.Errorf("registering the metrics of the process: %w", err)
+		}
+	}
+	return registry, nil
+}
+
+// serveHTTP makes the HTTP servers. Clients are the last to come and the first
+// to go: while they are sent away, the control API still answers, so that
+// probes see it and what backends have under way ends in good order.
+func (s *Server) serveHTTP() {
+	s.http.server = newServer(s.api.HTTPHandler(), s.log)
+	s.http.server.ConnContext = s.api.ConnContext
+	if s.metrics != nil {
+		s.metrics.server = newServer(s.api.MetricsHandler(), s.log)
+		s.onStop("metrics HTTP server", stopGrace, s.metrics.shutdown)
+	}
+	s.onStop("control HTTP server", stopGrace, s.http.shutdown)
+	s.public.server = newServer(s.publicHandler(), s.log)
+	s.public.server.MaxHeaderBytes += int(s.cfg.Flags.MaxToken) // which may be in the URL
+	s.onStop("public HTTP server", stopGrace, s.public.shutdown)
+	s.onStop("clients", s.cfg.Flags.DrainTimeout, s.broker.Shutdown)
+	s.onStop("readiness", stopGrace, func(context.Context) error {
+		s.api.Drain()
+		return nil
+	})
+}
+
+// releaseInterval is how often a node that drains ends connections that are idle.
+const releaseInterval = time.Second
+
+// releaseConnections ends the HTTP connections of clients that are idle. Behind a
+// load balancer of TCP connections, a client that polls would come back to this
+// node as long as it keeps one, and be refused each time.
+func (s *Server) releaseConnections() {
+	s.public.server.SetKeepAlivesEnabled(false) // ends idle ones
+	s.public.server.SetKeepAlivesEnabled(true)
+}
+
+// publicHandler serves clients and, if that is wanted, health checks.
+func (s *Server) publicHandler() http.Handler {
+	if !s.cfg.Flags.PublicHealth {
+		return s.broker.Handler()
+	}
+	mux := http.NewServeMux()
+	for _, path := range broker.HealthPaths() {
+		mux.Handle(path, s.api.HealthHandler())
+	}
+	mux.Handle("/", s.broker.Handler())
+	return mux
+}
+
+func (s *Server) ready() error {
+	if s.broker.Draining() {
+		return errors.New("draining: this node is sending its clients away")
+	}
+	if s.broker.Overloaded() {
+		return errors.New("overloaded: this node is short of memory, and refuses new clients and messages until some is free")
+	}
+	return nil
+}
+
+// Start serves on all listeners. It is called once.
+func (s *Server) Start() {
+	s.serve(s.public, s.public.serveHTTP)
+	s.serve(s.http, s.http.serveHTTP)
+	if s.metrics != nil {
+		s.serve(s.metrics, s.metrics.serveHTTP)
+	}
+	s.serve(s.grpc, func() error { return s.api.Serve(s.grpc.tlsOrPlain()) })
+}
+
+func (s *Server) serve(l *listener, serve func() error) {
+	s.log.Info("listening", "listener", l.name, "addr", l.net.Addr().String())
+	s.serving.Go(func() {
+		if err := serve(); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			s.failed <- fmt.Errorf("the listener of %s failed: %w", l.flag, err)
+		}
+	})
+}
+
+// Run waits until ctx ends, or a listener fails, and then stops. It returns
+// the listener's error, or nil. Until then it reads again what may change while
+// the app runs: at each signal, and certificates once a minute too.
+func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
+	err := s.wait(ctx, reload)
+	s.Stop(context.WithoutCancel(ctx))
+	s.log.Info("stopped")
+	return err
+}
+
+func (s *Server) wait(ctx context.Context, reload <-chan os.Signal) error {
+	poll := time.NewTicker(s.poll)
+	defer poll.Stop()
+	release := time.NewTicker(releaseInterval)
+	release.Stop() // until the node drains
+	defer release.Stop()
+	draining := s.broker.DrainBegins()
+	for {
+		select {
+		case <-ctx.Done():
+			s.log.Info("stopping", "drain_timeout", s.cfg.Flags.DrainTimeout.String())
+			return nil
+		case err := <-s.failed:
+			return err
+		case <-poll.C:
+			s.reloadCertificates()
+		case <-reload:
+			s.log.Info("reading certificates again, and opening the audit log anew")
+			s.reloadCertificates()
+			if s.audit != nil {
+				s.audit.Reopen()
+			}
+		case <-draining:
+			s.api.Drain()
+			s.releaseConnections()
+			release.Reset(releaseInterval)
+			draining = nil
+		case <-release.C:
+			s.releaseConnections()
+		}
+	}
+}
