@@ -28,7 +28,6 @@ type Broker struct {
 	namespaces     map[string]*namespace
 	namespaceNames []string // sorted
 	relay          map[string]RelayRule
-	origins        []originPattern // the allowed ones
 	rates          rates
 	holds          *ratelimit.Holds // messages that have arrived in part
 	admission      *admission
@@ -75,7 +74,6 @@ func New(o Options) (*Broker, error) {
 		namespaces:  make(map[string]*namespace, len(o.Namespaces)),
 		relay:       o.relayByEvent(),
 		rates:       o.rates(),
-		origins:     o.originPatterns(),
 		drainBegins: make(chan struct{}),
 		drained:     make(chan struct{}),
 		rush:        make(chan struct{}),

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/salabroker/sala/broker/cors"
 	"github.com/salabroker/sala/broker/roomset"
 	"github.com/salabroker/sala/broker/token"
 )
@@ -197,13 +198,13 @@ func (o *Options) validate() error {
 		}
 	}
 	for i, origin := range o.AllowedOrigins {
-		if _, err := parseOriginPattern(origin); err != nil {
+		if err := cors.CheckOrigin(origin); err != nil {
 			v.add(fmt.Sprintf("allowed_origins[%d]", i), "%s", err)
 		}
 	}
 	for i, name := range o.AllowedHeaders {
-		if name != "*" && !isHeaderName(name) {
-			v.add(fmt.Sprintf("allowed_headers[%d]", i), "%q is no name of a header; one looks like X-Tenant-Id", name)
+		if !cors.ValidHeader(name) {
+			v.add(fmt.Sprintf("allowed_headers[%d]", i), "%q is not the name of a header; one looks like X-Tenant-Id", name)
 		}
 	}
 	if err := checkPath(o.Path); err != nil {

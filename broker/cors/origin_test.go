@@ -1,4 +1,4 @@
-package broker
+package cors
 
 import (
 	"crypto/tls"
@@ -121,7 +121,7 @@ func TestOriginsThatNoPageHas(t *testing.T) {
 		"example.com":                                 "https://example.com",
 		"*.example.com":                               "https://*.example.com",
 		"//example.com":                               "https://example.com",
-		"https://":                                    "no origin",
+		"https://":                                    "not an origin",
 		"https://example.com/":                        "write https://example.com",
 		"https://*.example.com/":                      "write https://*.example.com",
 		"https://example.com:8443/chat":               "write https://example.com:8443",
@@ -141,16 +141,16 @@ func TestOriginsThatNoPageHas(t *testing.T) {
 		"https://example.com:065":                     "port",
 		"https://example.com:70000":                   "port",
 		"https://example.com:80:*":                    "port",
-		"https://example.com:8*":                      "no origin",
+		"https://example.com:8*":                      "not an origin",
 		"https://*:*":                                 "subdomains",
-		"https://:*":                                  "no origin",
+		"https://:*":                                  "not an origin",
 		"https://bücher.example":                      "https://xn--bcher-kva.example",
 		"https://*.bücher.example:8443":               "https://*.xn--bcher-kva.example:8443",
-		"file:///index.html":                          "no origin",
+		"file:///index.html":                          "not an origin",
 		"file://host":                                 "no origin of their own",
-		"https://exa mple.com":                        "no origin",
-		"https://example..com":                        "no name",
-		"https://" + strings.Repeat("a", 64) + ".com": "no name",
+		"https://exa mple.com":                        "not an origin",
+		"https://example..com":                        "no page",
+		"https://" + strings.Repeat("a", 64) + ".com": "no page",
 	} {
 		_, err := parseOriginPattern(pattern)
 		if err == nil || !strings.Contains(err.Error(), says) {

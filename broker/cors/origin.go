@@ -1,4 +1,4 @@
-package broker
+package cors
 
 import (
 	"fmt"
@@ -14,11 +14,12 @@ import (
 	"github.com/salabroker/sala/broker/realip"
 )
 
-// origin is where a page comes from, in the one form in which origins are
-// compared: two that a browser would call the same are equal.
+// origin is where a page comes from. Two origins that a browser considers the
+// same are equal.
 type origin struct {
-	// scheme is "https" for wss too, and "http" for ws: native clients send the
-	// scheme that they connect with. Others, such as "capacitor", stay.
+	// scheme is "https" also for wss, and "http" also for ws, because native
+	// clients send the scheme that they connect with. Others, such as
+	// "capacitor", stay as they are.
 	scheme string
 	// host is in lower case; an IPv6 address has no brackets.
 	host string
@@ -26,8 +27,8 @@ type origin struct {
 	port string
 }
 
-// parseOrigin reads the header Origin, or a setting. What stands behind the port
-// is no part of an origin.
+// parseOrigin parses the header Origin, or a setting. It ignores whatever
+// follows the port, which is not part of an origin.
 func parseOrigin(text string) (origin, bool) {
 	u, err := url.Parse(text)
 	if err != nil || u.Hostname() == "" || u.User != nil {
@@ -63,13 +64,13 @@ func canonicalHost(host string) string {
 	return strings.ToLower(host)
 }
 
-// ownOf reports whether o is the broker's own origin, as the browser sees it
-// that sent r.
+// ownOf reports whether o is the server's own origin as seen by the browser that
+// sent r.
 //
-// A page that came unencrypted, as anybody on the way could have made it, isn't
-// of the same origin as a broker behind TLS. The other way round is safe: a
-// proxy that ends TLS may write its own port into Host, 80 instead of 443, and a
-// page of that host that came over TLS is no stranger's.
+// A page that was loaded without encryption doesn't share the origin of a server
+// behind TLS, because anybody on the network could have written it. The reverse
+// is safe: a proxy that terminates TLS may put its own port into Host, 80
+// instead of 443, and a page of that host that came over TLS is genuine.
 func (o origin) ownOf(r *http.Request) bool {
 	u, err := url.Parse("//" + r.Host)
 	if err != nil || u.Host != r.Host || canonicalHost(u.Hostname()) != o.host {
@@ -89,7 +90,7 @@ func (o origin) ownOf(r *http.Request) bool {
 	}
 }
 
-// originPattern is an entry of the allowed origins.
+// originPattern is one of the allowed origins.
 type originPattern struct {
 	any bool
 	origin
@@ -107,35 +108,16 @@ func (p originPattern) matches(o origin) bool {
 	return p.host == o.host
 }
 
-// allowsOrigin reports whether a page may connect whose browser says that it is
-// of this origin.
-func (b *Broker) allowsOrigin(text string, r *http.Request) bool {
-	if slices.ContainsFunc(b.origins, func(p originPattern) bool { return p.any }) {
-		return true
-	}
-	o, ok := parseOrigin(text)
-	return ok && (o.ownOf(r) || slices.ContainsFunc(b.origins, func(p originPattern) bool { return p.matches(o) }))
-}
+const exampleOrigins = "one looks like https://example.com, http://localhost:8080, http://localhost:* or https://*.example.com"
 
-// originPatterns are the allowed origins, which validate has accepted.
-func (o *Options) originPatterns() []originPattern {
-	patterns := make([]originPattern, len(o.AllowedOrigins))
-	for i, text := range o.AllowedOrigins {
-		patterns[i], _ = parseOriginPattern(text)
-	}
-	return patterns
-}
-
-const exampleOrigins = "one looks like https://example.com, http://localhost:8080 http://localhost:* or https://*.example.com"
-
-// parseOriginPattern reads an allowed origin. Its error says why no page is of
-// such an origin, and what is likely meant.
+// parseOriginPattern parses an allowed origin. Its error says why no page has
+// this origin, and what was probably meant.
 func parseOriginPattern(text string) (originPattern, error) {
 	switch {
 	case text == "*":
 		return originPattern{any: true}, nil
 	case text == "null":
-		return originPattern{}, fmt.Errorf("%q is what any sandboxed page and any file says; only * lets them in, with all others", text)
+		return originPattern{}, fmt.Errorf("%q is the origin of every sandboxed page and every local file; only * allows them, and with them all others", text)
 	case !strings.Contains(text, "://"):
 		return originPattern{}, fmt.Errorf("%q lacks the scheme, as in https://%s; %s", text, strings.TrimPrefix(text, "//"), exampleOrigins)
 	}
@@ -144,17 +126,17 @@ func parseOriginPattern(text string) (originPattern, error) {
 	u, err := url.Parse(strings.Replace(host, "://*.", "://", 1))
 	switch {
 	case err != nil || u.Hostname() == "":
-		return p, fmt.Errorf("%q is no origin; %s", text, exampleOrigins)
+		return p, fmt.Errorf("%q is not an origin; %s", text, exampleOrigins)
 	case u.User != nil:
-		return p, fmt.Errorf("%q holds a user, and an origin doesn't; %s", text, exampleOrigins)
+		return p, fmt.Errorf("%q contains a user, which an origin doesn't have; %s", text, exampleOrigins)
 	case u.Path != "" || strings.ContainsAny(text, "?#"):
-		return p, fmt.Errorf("%q goes on behind the host, and an origin doesn't; write %s", text, text[:strings.Index(text, u.Host)+len(u.Host)])
+		return p, fmt.Errorf("%q continues after the host, which an origin doesn't; write %s", text, text[:strings.Index(text, u.Host)+len(u.Host)])
 	}
-	p.origin, _ = parseOrigin(u.String()) // it has a host and no user
+	p.origin, _ = parseOrigin(u.String()) // can't fail: it has a host and no user
 	return p, p.checkHost(text, u)
 }
 
-// checkHost returns an error if no browser sends such a host or port.
+// checkHost returns an error if no browser sends this host or port.
 func (p originPattern) checkHost(text string, u *url.URL) error {
 	_, addrErr := netip.ParseAddr(p.host)
 	port, portErr := strconv.Atoi(u.Port())
@@ -167,19 +149,19 @@ func (p originPattern) checkHost(text string, u *url.URL) error {
 	case addrErr == nil && p.subdomains:
 		return fmt.Errorf("%q: an address has no subdomains", text)
 	case strings.HasSuffix(u.Host, ":") || p.anyPort && u.Port() != "" || u.Port() != "" && (portErr != nil || port < 1 || port > 65535 || strconv.Itoa(port) != u.Port()):
-		return fmt.Errorf("%q: the port is none from 1 to 65535; %s", text, exampleOrigins)
+		return fmt.Errorf("%q: the port is not a number from 1 to 65535; %s", text, exampleOrigins)
 	case addrErr == nil:
 		return nil
 	case strings.ContainsFunc(p.host, func(r rune) bool { return r > '~' }) && idnaErr == nil:
 		return fmt.Errorf("%q: browsers send the host in ASCII: write %s", text, strings.Replace(strings.ToLower(text), p.host, ascii, 1))
 	case !isHostName(p.host):
-		return fmt.Errorf("%q: the host is no name that a page can have; %s", text, exampleOrigins)
+		return fmt.Errorf("%q: no page can have this host; %s", text, exampleOrigins)
 	}
 	return nil
 }
 
-// isHostName reports whether a page's host can have this name, which is in lower
-// case. Underscores are common enough.
+// isHostName reports whether a page can have this host, which is in lower case.
+// Underscores are allowed because they are common.
 func isHostName(host string) bool {
 	if len(host) > 253 {
 		return false

@@ -1,4 +1,4 @@
-package broker
+package grace_test
 
 import (
 	"io"
@@ -8,12 +8,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/salabroker/sala/broker/grace"
 )
 
-// A body that never comes must not hold its connection, also where nobody
-// reads it.
+// A body that never comes must not hold its connection, even if no handler reads
+// it.
 func TestSlowBodiesEnd(t *testing.T) {
-	server := httptest.NewServer(limitBodyTime(http.NotFoundHandler(), 50*time.Millisecond))
+	server := httptest.NewServer(grace.LimitBodies(http.NotFoundHandler(), 50*time.Millisecond))
 	defer server.Close()
 	for _, header := range []string{"Content-Length: 100000", "Transfer-Encoding: chunked"} {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(server.URL, "http://"))
