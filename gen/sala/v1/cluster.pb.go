@@ -22,15 +22,15 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// NodeState says what a node is doing.
+// NodeState is what a node is doing.
 type NodeState int32
 
 const (
-	// Not known.
+	// Unknown.
 	NodeState_NODE_STATE_UNSPECIFIED NodeState = 0
-	// It takes connections.
+	// The node accepts connections.
 	NodeState_NODE_STATE_ACTIVE NodeState = 1
-	// It takes no new connections and is sending its clients away.
+	// The node accepts no new connections and disconnects its clients.
 	NodeState_NODE_STATE_DRAINING NodeState = 2
 )
 
@@ -78,17 +78,17 @@ func (NodeState) EnumDescriptor() ([]byte, []int) {
 // Node is one Sala process.
 type Node struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The node's id, made anew at each start.
+	// The node's id. It changes at each start.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The version of Sala that it runs.
+	// The version of Sala that the node runs.
 	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
-	// How many sockets are connected to it, over all namespaces.
+	// The number of sockets that are connected to the node, in all namespaces.
 	Sockets uint32 `protobuf:"varint,3,opt,name=sockets,proto3" json:"sockets,omitempty"`
-	// How many rooms have members on it, over all namespaces.
+	// The number of rooms that have members on the node, in all namespaces.
 	Rooms uint32 `protobuf:"varint,4,opt,name=rooms,proto3" json:"rooms,omitempty"`
-	// What it is doing.
+	// What the node is doing.
 	State NodeState `protobuf:"varint,5,opt,name=state,proto3,enum=sala.v1.NodeState" json:"state,omitempty"`
-	// How long it has been running.
+	// How long the node has been running.
 	Uptime        *durationpb.Duration `protobuf:"bytes,6,opt,name=uptime,proto3" json:"uptime,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -208,8 +208,8 @@ type ListNodesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The nodes, ordered by id.
 	Nodes []*Node `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
-	// Whether a node of the cluster did not answer, so that what it
-	// knows of itself is missing. Never on a single node.
+	// Whether a node did not answer, so that what it reports about itself is missing. Always false on
+	// a single node.
 	Partial bool `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"`
 	// The ids of the nodes that did not answer.
 	MissingNodes  []string `protobuf:"bytes,3,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
@@ -314,7 +314,7 @@ func (x *DrainRequest) GetId() string {
 	return ""
 }
 
-// DrainResponse shows the node after the drain has begun.
+// DrainResponse describes the node after the drain has begun.
 type DrainResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The node. Its sockets are those that are still connected.

@@ -27,18 +27,15 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// ClusterService shows the nodes that make up the broker, and takes them out
-// of service.
+// ClusterService lists the broker's nodes and takes them out of service.
 type ClusterServiceClient interface {
-	// ListNodes lists the nodes. Scope: cluster:read.
+	// ListNodes lists all nodes. Scope: cluster:read.
 	ListNodes(ctx context.Context, in *ListNodesRequest, opts ...grpc.CallOption) (*ListNodesResponse, error)
-	// Drain takes a node out of service for clients: it accepts no new ones, is
-	// not ready any more, and sends those that it has away, spread over its
-	// --drain-spread, so that they connect to other nodes. The call returns as
-	// soon as that has begun; the process stays, and ListNodes shows how many
-	// sockets are left. A node doesn't come back from it other than by a
-	// restart. To drain a node again is no error. NOT_FOUND if there is no such
-	// node. Scope: cluster:write.
+	// Drain takes a node out of service: it accepts no new clients, reports itself as not ready, and
+	// disconnects its clients, spread over --drain-spread, so that they reconnect to other nodes. The
+	// call returns as soon as the drain has begun; ListNodes shows how many sockets are left. The
+	// process keeps running, and only a restart puts the node back into service. Draining a node
+	// again is not an error. Fails with NOT_FOUND if there is no such node. Scope: cluster:write.
 	Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainResponse, error)
 }
 
@@ -74,18 +71,15 @@ func (c *clusterServiceClient) Drain(ctx context.Context, in *DrainRequest, opts
 // All implementations must embed UnimplementedClusterServiceServer
 // for forward compatibility.
 //
-// ClusterService shows the nodes that make up the broker, and takes them out
-// of service.
+// ClusterService lists the broker's nodes and takes them out of service.
 type ClusterServiceServer interface {
-	// ListNodes lists the nodes. Scope: cluster:read.
+	// ListNodes lists all nodes. Scope: cluster:read.
 	ListNodes(context.Context, *ListNodesRequest) (*ListNodesResponse, error)
-	// Drain takes a node out of service for clients: it accepts no new ones, is
-	// not ready any more, and sends those that it has away, spread over its
-	// --drain-spread, so that they connect to other nodes. The call returns as
-	// soon as that has begun; the process stays, and ListNodes shows how many
-	// sockets are left. A node doesn't come back from it other than by a
-	// restart. To drain a node again is no error. NOT_FOUND if there is no such
-	// node. Scope: cluster:write.
+	// Drain takes a node out of service: it accepts no new clients, reports itself as not ready, and
+	// disconnects its clients, spread over --drain-spread, so that they reconnect to other nodes. The
+	// call returns as soon as the drain has begun; ListNodes shows how many sockets are left. The
+	// process keeps running, and only a restart puts the node back into service. Draining a node
+	// again is not an error. Fails with NOT_FOUND if there is no such node. Scope: cluster:write.
 	Drain(context.Context, *DrainRequest) (*DrainResponse, error)
 	mustEmbedUnimplementedClusterServiceServer()
 }

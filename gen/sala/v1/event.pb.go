@@ -27,13 +27,13 @@ const (
 type EventKind int32
 
 const (
-	// Not set; no event has this kind.
+	// Not set. No event has this kind.
 	EventKind_EVENT_KIND_UNSPECIFIED EventKind = 0
-	// A socket has connected; or wants to, if the event needs a decision. Who
-	// decides gets both, first the question and, once the client is connected,
-	// the event.
+	// A socket has connected or, if needs_decision is set, wants to connect. A backend that decides
+	// receives both: first the request for a decision and then, once the client is connected, the
+	// event.
 	EventKind_EVENT_KIND_CONNECT EventKind = 1
-	// A socket has gone.
+	// A socket has disconnected.
 	EventKind_EVENT_KIND_DISCONNECT EventKind = 2
 	// A socket has joined a room.
 	EventKind_EVENT_KIND_JOIN EventKind = 3
@@ -98,10 +98,10 @@ func (EventKind) EnumDescriptor() ([]byte, []int) {
 	return file_sala_v1_event_proto_rawDescGZIP(), []int{0}
 }
 
-// SubscribeRequest is one of what a subscriber says.
+// SubscribeRequest is one message from the subscriber.
 type SubscribeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What it is. A request without any is INVALID_ARGUMENT.
+	// The message. A request without one is INVALID_ARGUMENT.
 	//
 	// Types that are valid to be assigned to Request:
 	//
@@ -192,7 +192,7 @@ type isSubscribeRequest_Request interface {
 }
 
 type SubscribeRequest_Start struct {
-	// What to subscribe to: the first request, and only that.
+	// What to subscribe to. Must be the first request, and only the first.
 	Start *SubscribeStart `protobuf:"bytes,1,opt,name=start,proto3,oneof"`
 }
 
@@ -202,7 +202,7 @@ type SubscribeRequest_Reply struct {
 }
 
 type SubscribeRequest_Credit struct {
-	// Leave to send more events.
+	// Permission to send more events.
 	Credit *EventCredit `protobuf:"bytes,3,opt,name=credit,proto3,oneof"`
 }
 
@@ -219,31 +219,31 @@ func (*SubscribeRequest_Credit) isSubscribeRequest_Request() {}
 
 func (*SubscribeRequest_Decision) isSubscribeRequest_Request() {}
 
-// SubscribeStart says which events are wanted.
+// SubscribeStart says which events the subscriber wants. An event must match every filter that is
+// set.
 type SubscribeStart struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The group to join, at most 255 bytes: each event goes to one of its members.
-	// Empty: a group of its own, which gets every event. The members of a group
-	// should want the same; an event goes to a member that wants it.
+	// The group to join, at most 255 bytes. Each event goes to one member of the group that wants it,
+	// so all members should use the same filters. Empty means a group of its own, which receives
+	// every event.
 	Group string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
-	// Only events in these namespaces. Empty: all.
+	// Send only events in these namespaces. Empty means all that the API key may subscribe to.
 	Namespaces []string `protobuf:"bytes,2,rep,name=namespaces,proto3" json:"namespaces,omitempty"`
-	// Only messages of these names; it has no effect on other kinds. Empty: all.
+	// Send only client events with these names. Other kinds are not affected. Empty means all.
 	Events []string `protobuf:"bytes,3,rep,name=events,proto3" json:"events,omitempty"`
-	// Only these kinds. Empty: all. EVENT_KIND_UNSPECIFIED and numbers that are no
-	// kind are INVALID_ARGUMENT.
+	// Send only these kinds. Empty means all. EVENT_KIND_UNSPECIFIED and unknown numbers are
+	// INVALID_ARGUMENT.
 	Kinds []EventKind `protobuf:"varint,4,rep,packed,name=kinds,proto3,enum=sala.v1.EventKind" json:"kinds,omitempty"`
-	// How many events may be sent at first, at most 100,000. With none, nothing
-	// comes until the first credit.
+	// How many events the broker may send at first, at most 100,000. With 0, nothing arrives until
+	// the first credit.
 	Credits uint32 `protobuf:"varint,5,opt,name=credits,proto3" json:"credits,omitempty"`
-	// Decide who may connect: each client that wants to is an event of the kind
-	// CONNECT with needs_decision, and waits. Needs the kind CONNECT, and is at its
-	// best in a group.
+	// Decide which clients may connect: each connecting client becomes an event of the kind CONNECT
+	// with needs_decision, and waits for the answer. Requires the kind CONNECT. Use it with a group,
+	// so that another member decides if this one goes away.
 	Decide bool `protobuf:"varint,6,opt,name=decide,proto3" json:"decide,omitempty"`
-	// Only look on, as logs and tools do: events come as to everybody, but never
-	// with needs_ack or needs_decision, and clients are answered as if this
-	// subscriber weren't there. All members of a group observe, or none. Not
-	// together with decide.
+	// Only watch, as logs and tools do: events never have needs_ack or needs_decision, and clients
+	// are answered as if this subscriber were not there. Either all members of a group observe or
+	// none. Mutually exclusive with decide.
 	Observe       bool `protobuf:"varint,7,opt,name=observe,proto3" json:"observe,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -331,17 +331,16 @@ func (x *SubscribeStart) GetObserve() bool {
 // EventReply answers an event whose client asked for an ack.
 type EventReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The delivery that is answered.
+	// The delivery_id of the event.
 	DeliveryId string `protobuf:"bytes,1,opt,name=delivery_id,json=deliveryId,proto3" json:"delivery_id,omitempty"`
-	// The arguments of the client's ack. Not together with args_json or error.
+	// The arguments of the client's ack. Mutually exclusive with args_json and error.
 	Args *structpb.ListValue `protobuf:"bytes,2,opt,name=args,proto3" json:"args,omitempty"`
-	// The arguments as the text of a JSON array. Not together with args or
-	// error.
+	// The arguments as the text of a JSON array. Mutually exclusive with args and error.
 	ArgsJson string `protobuf:"bytes,3,opt,name=args_json,json=argsJson,proto3" json:"args_json,omitempty"`
-	// Binary data that the arguments refer to.
+	// The binary data that the arguments refer to, as in EmitRequest.
 	Attachments [][]byte `protobuf:"bytes,4,rep,name=attachments,proto3" json:"attachments,omitempty"`
-	// What went wrong: the client's ack gets {"error": {"code", "message"}}. Not
-	// together with arguments.
+	// What went wrong. The client's ack receives {"error": {"code", "message"}}. Mutually exclusive
+	// with arguments.
 	Error         *EventError `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -412,12 +411,12 @@ func (x *EventReply) GetError() *EventError {
 	return nil
 }
 
-// EventError is an error that a client gets to see.
+// EventError is an error that the client receives.
 type EventError struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A stable name for programs, 1 to 255 bytes, such as "NOT_ALLOWED".
+	// A stable code for programs, 1 to 255 bytes, such as "NOT_ALLOWED".
 	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
-	// The error in words, at most 1024 bytes.
+	// A description, at most 1024 bytes.
 	Message       string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -470,8 +469,8 @@ func (x *EventError) GetMessage() string {
 // EventCredit lets the broker send more events.
 type EventCredit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many more, at least 1. Those granted and not used yet, these included,
-	// are at most 100,000.
+	// How many more, at least 1. The credits that are granted and not yet used, including these, may
+	// not exceed 100,000.
 	Credits       uint32 `protobuf:"varint,1,opt,name=credits,proto3" json:"credits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -514,13 +513,12 @@ func (x *EventCredit) GetCredits() uint32 {
 	return 0
 }
 
-// EventDecision answers whether a client may connect. If several groups
-// decide, all must accept.
+// EventDecision says whether a client may connect. If several groups decide, all must accept.
 type EventDecision struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The delivery that is answered.
+	// The delivery_id of the event.
 	DeliveryId string `protobuf:"bytes,1,opt,name=delivery_id,json=deliveryId,proto3" json:"delivery_id,omitempty"`
-	// The answer. One of them is needed.
+	// The decision. Required.
 	//
 	// Types that are valid to be assigned to Decision:
 	//
@@ -603,7 +601,7 @@ type EventDecision_Accept struct {
 }
 
 type EventDecision_Refuse struct {
-	// It may not, and gets this as connect_error: the message, and the code in
+	// The client may not connect. It receives connect_error with this message, and with the code in
 	// data.code.
 	Refuse *EventError `protobuf:"bytes,3,opt,name=refuse,proto3,oneof"`
 }
@@ -615,10 +613,10 @@ func (*EventDecision_Refuse) isEventDecision_Decision() {}
 // EventAccept lets a client connect.
 type EventAccept struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Rooms that the socket joins beside those of its token, at most 100.
+	// Rooms that the socket joins in addition to those of its token, at most 100.
 	Rooms []string `protobuf:"bytes,1,rep,name=rooms,proto3" json:"rooms,omitempty"`
-	// What backends see as the socket's data from now on, at most 4 KiB of JSON.
-	// Unset: what its token has.
+	// The data that backends see with the socket from now on: any JSON, at most 4 KiB. Unset: the
+	// data of its token.
 	Data          *structpb.Value `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -668,10 +666,10 @@ func (x *EventAccept) GetData() *structpb.Value {
 	return nil
 }
 
-// SubscribeResponse is one of what a subscriber hears.
+// SubscribeResponse is one message to the subscriber.
 type SubscribeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What it is.
+	// The message.
 	//
 	// Types that are valid to be assigned to Response:
 	//
@@ -752,7 +750,7 @@ type isSubscribeResponse_Response interface {
 }
 
 type SubscribeResponse_Started struct {
-	// The subscription is there: from now on no event is missed.
+	// The subscription is active: no event is missed from now on.
 	Started *SubscribeStarted `protobuf:"bytes,1,opt,name=started,proto3,oneof"`
 }
 
@@ -762,7 +760,7 @@ type SubscribeResponse_Event struct {
 }
 
 type SubscribeResponse_Rejected struct {
-	// A reply or a decision could not be used. The stream goes on.
+	// A reply or a decision was rejected. The stream goes on.
 	Rejected *EventRejected `protobuf:"bytes,3,opt,name=rejected,proto3,oneof"`
 }
 
@@ -772,7 +770,7 @@ func (*SubscribeResponse_Event) isSubscribeResponse_Response() {}
 
 func (*SubscribeResponse_Rejected) isSubscribeResponse_Response() {}
 
-// SubscribeStarted says that the subscription is there.
+// SubscribeStarted says that the subscription is active.
 type SubscribeStarted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -809,37 +807,35 @@ func (*SubscribeStarted) Descriptor() ([]byte, []int) {
 	return file_sala_v1_event_proto_rawDescGZIP(), []int{8}
 }
 
-// ClientEvent is something that happened.
+// ClientEvent is something that happened to a client or a room.
 type ClientEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Names the delivery in answers. Opaque; it stays the same when the event is
-	// delivered again.
+	// The id that answers refer to. Opaque. It stays the same when the event is redelivered.
 	DeliveryId string `protobuf:"bytes,1,opt,name=delivery_id,json=deliveryId,proto3" json:"delivery_id,omitempty"`
 	// What happened.
 	Kind EventKind `protobuf:"varint,2,opt,name=kind,proto3,enum=sala.v1.EventKind" json:"kind,omitempty"`
-	// Whom it happened to. Unset for ROOM_OPENED and ROOM_CLOSED.
+	// The socket that the event is about. Unset for ROOM_OPENED and ROOM_CLOSED.
 	Socket *EventSocket `protobuf:"bytes,3,opt,name=socket,proto3" json:"socket,omitempty"`
-	// The name of the event that the client sent. Only of a MESSAGE.
+	// The name of the event that the client sent. Only for MESSAGE.
 	Event string `protobuf:"bytes,4,opt,name=event,proto3" json:"event,omitempty"`
-	// Its arguments as the text of a JSON array, as the client sent them. Only of
-	// a MESSAGE.
+	// The arguments as the text of a JSON array, as the client sent them. Only for MESSAGE.
 	ArgsJson string `protobuf:"bytes,5,opt,name=args_json,json=argsJson,proto3" json:"args_json,omitempty"`
-	// Binary data that the arguments refer to: where it belongs they have
-	// {"_placeholder": true, "num": <index>}.
+	// The binary data that the arguments refer to with {"_placeholder": true, "num": <index>}. Only
+	// for MESSAGE.
 	Attachments [][]byte `protobuf:"bytes,6,rep,name=attachments,proto3" json:"attachments,omitempty"`
-	// The client waits for an ack: answer with reply, before the deadline of 10 s
-	// unless the broker has another. Later the client gets an error.
+	// Whether the client waits for an ack. If so, answer with reply within --ack-timeout (10 s by
+	// default); after that the client receives an error.
 	NeedsAck bool `protobuf:"varint,7,opt,name=needs_ack,json=needsAck,proto3" json:"needs_ack,omitempty"`
-	// A member of the group that is gone may have handled the event already.
+	// Whether another subscriber, which is gone, may already have handled the event.
 	Redelivered bool `protobuf:"varint,8,opt,name=redelivered,proto3" json:"redelivered,omitempty"`
 	// When it happened.
 	Time *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=time,proto3" json:"time,omitempty"`
-	// The room of JOIN, LEAVE, ROOM_OPENED and ROOM_CLOSED.
+	// The room. Only for JOIN, LEAVE, ROOM_OPENED and ROOM_CLOSED.
 	Room string `protobuf:"bytes,10,opt,name=room,proto3" json:"room,omitempty"`
-	// Why, for a DISCONNECT.
+	// Why the socket disconnected. Only for DISCONNECT.
 	Reason string `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
-	// The client isn't connected yet: answer with decision, before the deadline of
-	// 5 s unless the broker has another. Later the broker's default decides.
+	// Whether the client waits for a decision before it is connected. If so, answer with decision
+	// within --decide-timeout (5 s by default); after that --decide-default applies.
 	NeedsDecision bool `protobuf:"varint,12,opt,name=needs_decision,json=needsDecision,proto3" json:"needs_decision,omitempty"`
 	// The namespace.
 	Namespace     string `protobuf:"bytes,13,opt,name=namespace,proto3" json:"namespace,omitempty"`
@@ -973,20 +969,20 @@ type EventSocket struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The socket's id, as the client sees it.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The user of the token; empty if anonymous.
+	// The user of the socket's token. Empty if anonymous.
 	User string `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
 	// The namespace.
 	Namespace string `protobuf:"bytes,3,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	// What the client sent as auth when it connected, as the text of a JSON
-	// object, less the token. Empty if it sent nothing.
+	// What the client sent as auth when it connected, without the token, as the text of a JSON
+	// object. Empty if it sent nothing else.
 	AuthJson string `protobuf:"bytes,4,opt,name=auth_json,json=authJson,proto3" json:"auth_json,omitempty"`
-	// What the token's issuer, or a decision, attached for backends.
+	// The data that the token's issuer attached for backends, or what has replaced it since.
 	Data *structpb.Value `protobuf:"bytes,5,opt,name=data,proto3" json:"data,omitempty"`
-	// The client's address, host and port; without a port if a proxy says whose it is.
+	// The client's address: host and port. Only the host if a trusted proxy reported the address.
 	Address string `protobuf:"bytes,6,opt,name=address,proto3" json:"address,omitempty"`
 	// "websocket" or "polling".
 	Transport string `protobuf:"bytes,7,opt,name=transport,proto3" json:"transport,omitempty"`
-	// When it connected.
+	// When the socket connected.
 	ConnectTime   *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=connect_time,json=connectTime,proto3" json:"connect_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1081,16 +1077,15 @@ func (x *EventSocket) GetConnectTime() *timestamppb.Timestamp {
 // EventRejected says why a reply or a decision had no effect.
 type EventRejected struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The delivery that it named. Empty if that could not be decoded.
+	// The delivery_id of the answer. Empty if the answer could not be decoded.
 	DeliveryId string `protobuf:"bytes,1,opt,name=delivery_id,json=deliveryId,proto3" json:"delivery_id,omitempty"`
 	// The gRPC status code, such as 3 for INVALID_ARGUMENT.
 	Code uint32 `protobuf:"varint,2,opt,name=code,proto3" json:"code,omitempty"`
-	// The stable reason, as in google.rpc.ErrorInfo: DELIVERY_NOT_FOUND,
-	// DELIVERY_EXPIRED, DELIVERY_ANSWERED, DELIVERY_MISMATCH; or INVALID_ARGUMENT
-	// (such as text that isn't UTF-8) or REQUEST_TOO_LARGE, after which the
-	// delivery can still be answered.
+	// The stable reason: DELIVERY_NOT_FOUND, DELIVERY_EXPIRED, DELIVERY_ANSWERED, DELIVERY_MISMATCH,
+	// INVALID_ARGUMENT (for example, text that is not UTF-8), REQUEST_TOO_LARGE or TOO_MANY_REQUESTS.
+	// After the last three, the event can still be answered.
 	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	// The error in words, for people.
+	// A description for people.
 	Message       string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -26,32 +26,32 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// EventService tells backends what clients do, and takes their answers.
+// EventService streams what clients do to backends and takes their answers.
 //
-// A backend dials the broker and holds one stream; it needs no port of its
-// own.
+// A backend dials the broker and holds one stream; it needs no port of its own. docs/events.md is
+// the guide.
 type EventServiceClient interface {
-	// Subscribe is a stream of events to the backend, and of answers and credits
-	// back. The first request is start, and the first response started. gRPC
-	// only. Scope: events.
+	// Subscribe streams events to the backend, and answers and credits to the broker. The first
+	// request is start, the first response is started. gRPC only. Scope: events.
 	//
-	// Each event goes to one member of every group that wants it, always the
-	// same for the events of one socket, in their order. A member is sent one event
-	// for each credit that it has granted; what is beyond that waits in the broker, in
-	// a bounded queue. A member whose queue is full is cut with
-	// RESOURCE_EXHAUSTED and the reason SLOW_SUBSCRIBER.
+	// Each event goes to one member of every group that wants it. All events of one socket go to the
+	// same member, in order, as long as that member lives. The broker sends a member one event for
+	// each credit that it has granted; further events wait in a bounded queue in the broker. If that
+	// queue is full, the stream ends with RESOURCE_EXHAUSTED and the reason SLOW_SUBSCRIBER.
 	//
-	// An event that needs an answer and has none when its member goes away is sent
-	// to another member of the group, once, with redelivered set. An event that
-	// needs none is sent at most once.
+	// An event that needs an answer is delivered a second time, to another member of the group and
+	// with redelivered set, if its member goes away without answering it. Any other event is
+	// delivered at most once.
 	//
-	// A backend leaves by closing its side after its last answer, and reading on to
-	// the end: it still gets what was handed to it before. Of that it leaves
-	// alone what needs an answer, which is another member's now. The stream ends
-	// with INVALID_ARGUMENT for a start that can't be used, for credits over the
-	// maximum and for a request without any of the four; with UNAVAILABLE and the
-	// reason DRAINING when the broker shuts down. An answer that can't be used, or
-	// not even be decoded, is rejected, and the stream goes on.
+	// To leave gracefully, a backend closes its side of the stream after its last answer and reads to
+	// the end. It still receives the events that were already handed to it. It must not act on those
+	// that need an answer: another member gets them.
+	//
+	// The stream ends with INVALID_ARGUMENT if start is invalid, credits exceed the maximum, or a
+	// request is empty; with RESOURCE_EXHAUSTED and the reason TOO_MANY_SUBSCRIPTIONS if the node has
+	// 1000 subscriptions or the API key has 500; with UNAVAILABLE and the reason DRAINING when the
+	// broker shuts down. An answer that is invalid or cannot be decoded is rejected, and the stream
+	// goes on.
 	Subscribe(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SubscribeRequest, SubscribeResponse], error)
 }
 
@@ -80,32 +80,32 @@ type EventService_SubscribeClient = grpc.BidiStreamingClient[SubscribeRequest, S
 // All implementations must embed UnimplementedEventServiceServer
 // for forward compatibility.
 //
-// EventService tells backends what clients do, and takes their answers.
+// EventService streams what clients do to backends and takes their answers.
 //
-// A backend dials the broker and holds one stream; it needs no port of its
-// own.
+// A backend dials the broker and holds one stream; it needs no port of its own. docs/events.md is
+// the guide.
 type EventServiceServer interface {
-	// Subscribe is a stream of events to the backend, and of answers and credits
-	// back. The first request is start, and the first response started. gRPC
-	// only. Scope: events.
+	// Subscribe streams events to the backend, and answers and credits to the broker. The first
+	// request is start, the first response is started. gRPC only. Scope: events.
 	//
-	// Each event goes to one member of every group that wants it, always the
-	// same for the events of one socket, in their order. A member is sent one event
-	// for each credit that it has granted; what is beyond that waits in the broker, in
-	// a bounded queue. A member whose queue is full is cut with
-	// RESOURCE_EXHAUSTED and the reason SLOW_SUBSCRIBER.
+	// Each event goes to one member of every group that wants it. All events of one socket go to the
+	// same member, in order, as long as that member lives. The broker sends a member one event for
+	// each credit that it has granted; further events wait in a bounded queue in the broker. If that
+	// queue is full, the stream ends with RESOURCE_EXHAUSTED and the reason SLOW_SUBSCRIBER.
 	//
-	// An event that needs an answer and has none when its member goes away is sent
-	// to another member of the group, once, with redelivered set. An event that
-	// needs none is sent at most once.
+	// An event that needs an answer is delivered a second time, to another member of the group and
+	// with redelivered set, if its member goes away without answering it. Any other event is
+	// delivered at most once.
 	//
-	// A backend leaves by closing its side after its last answer, and reading on to
-	// the end: it still gets what was handed to it before. Of that it leaves
-	// alone what needs an answer, which is another member's now. The stream ends
-	// with INVALID_ARGUMENT for a start that can't be used, for credits over the
-	// maximum and for a request without any of the four; with UNAVAILABLE and the
-	// reason DRAINING when the broker shuts down. An answer that can't be used, or
-	// not even be decoded, is rejected, and the stream goes on.
+	// To leave gracefully, a backend closes its side of the stream after its last answer and reads to
+	// the end. It still receives the events that were already handed to it. It must not act on those
+	// that need an answer: another member gets them.
+	//
+	// The stream ends with INVALID_ARGUMENT if start is invalid, credits exceed the maximum, or a
+	// request is empty; with RESOURCE_EXHAUSTED and the reason TOO_MANY_SUBSCRIPTIONS if the node has
+	// 1000 subscriptions or the API key has 500; with UNAVAILABLE and the reason DRAINING when the
+	// broker shuts down. An answer that is invalid or cannot be decoded is rejected, and the stream
+	// goes on.
 	Subscribe(grpc.BidiStreamingServer[SubscribeRequest, SubscribeResponse]) error
 	mustEmbedUnimplementedEventServiceServer()
 }

@@ -23,19 +23,17 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Report says how much of what becomes of an event the caller wants to know.
-// It makes a difference only in a cluster, where the counts of other nodes
-// have to be waited for.
+// Report says which counts the caller wants for an event. It matters only in a cluster, where the
+// call has to wait for the counts of other nodes.
 type Report int32
 
 const (
-	// REPORT_COUNTS for a call of its own and in a batch, REPORT_NONE in
-	// EmitStream.
+	// The default: REPORT_NONE in EmitStream, REPORT_COUNTS in all other calls.
 	Report_REPORT_UNSPECIFIED Report = 0
-	// The counts of all nodes.
+	// Count the sockets of all nodes.
 	Report_REPORT_COUNTS Report = 1
-	// Don't wait for other nodes: the counts are those of the node that takes
-	// the call, and are not called partial for that.
+	// Do not wait for other nodes: count only the sockets of the node that takes the call. The result
+	// is not marked partial for that.
 	Report_REPORT_NONE Report = 2
 )
 
@@ -80,37 +78,39 @@ func (Report) EnumDescriptor() ([]byte, []int) {
 	return file_sala_v1_message_proto_rawDescGZIP(), []int{0}
 }
 
-// EmitRequest is one event and whom it is for.
+// EmitRequest is one event and its target. The target is every socket in one of the rooms, of one
+// of the users or with one of the ids, minus the excluded ones. It needs at least one room, user or
+// socket; each list has at most 1000 entries.
 type EmitRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The namespace. Empty: "/".
+	// The namespace. Empty means "/".
 	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	// The rooms whose members get the event.
+	// The rooms whose members receive the event.
 	Rooms []string `protobuf:"bytes,2,rep,name=rooms,proto3" json:"rooms,omitempty"`
-	// The users whose sockets get the event.
+	// The users whose sockets receive the event.
 	Users []string `protobuf:"bytes,3,rep,name=users,proto3" json:"users,omitempty"`
-	// The ids of sockets that get the event.
+	// The ids of sockets that receive the event.
 	Sockets []string `protobuf:"bytes,4,rep,name=sockets,proto3" json:"sockets,omitempty"`
-	// Sockets in one of these rooms are left out.
+	// Sockets in any of these rooms are excluded.
 	ExceptRooms []string `protobuf:"bytes,5,rep,name=except_rooms,json=exceptRooms,proto3" json:"except_rooms,omitempty"`
-	// These sockets are left out.
+	// Sockets with these ids are excluded.
 	ExceptSockets []string `protobuf:"bytes,6,rep,name=except_sockets,json=exceptSockets,proto3" json:"except_sockets,omitempty"`
-	// The event's name, 1 to 255 bytes; not connect, connect_error,
-	// disconnect, disconnecting, newListener or removeListener, which Socket.IO
-	// keeps for itself.
+	// The event's name, 1 to 255 bytes. Not allowed: names that Socket.IO reserves (connect,
+	// connect_error, disconnect, disconnecting, newListener, removeListener) and names that begin
+	// with "sala:".
 	Event string `protobuf:"bytes,7,opt,name=event,proto3" json:"event,omitempty"`
-	// The event's arguments. Not together with args_json.
+	// The event's arguments. Mutually exclusive with args_json.
 	Args *structpb.ListValue `protobuf:"bytes,8,opt,name=args,proto3" json:"args,omitempty"`
-	// The event's arguments as the text of a JSON array. Not together with args.
+	// The event's arguments as the text of a JSON array. Mutually exclusive with args.
 	ArgsJson string `protobuf:"bytes,9,opt,name=args_json,json=argsJson,proto3" json:"args_json,omitempty"`
-	// Binary data that the arguments refer to.
+	// The binary data that the arguments refer to: at most 64 (--max-attachments). Arguments and
+	// attachments together have at most --max-message-bytes, 1,000,000 by default.
 	Attachments [][]byte `protobuf:"bytes,10,rep,name=attachments,proto3" json:"attachments,omitempty"`
-	// Drop the event, rather than queue it, for a socket that can't take it
-	// right now.
+	// Drop the event for sockets that cannot take it right now, instead of queuing it.
 	Volatile bool `protobuf:"varint,11,opt,name=volatile,proto3" json:"volatile,omitempty"`
-	// What the response counts.
+	// Which sockets the response counts.
 	Report Report `protobuf:"varint,12,opt,name=report,proto3,enum=sala.v1.Report" json:"report,omitempty"`
-	// The sockets of these users are left out.
+	// Sockets of these users are excluded.
 	ExceptUsers   []string `protobuf:"bytes,13,rep,name=except_users,json=exceptUsers,proto3" json:"except_users,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -237,18 +237,18 @@ func (x *EmitRequest) GetExceptUsers() []string {
 	return nil
 }
 
-// EmitResponse counts what became of an event.
+// EmitResponse counts what happened to an event.
 type EmitResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many sockets the target names at this moment.
+	// The number of sockets that the target matched. 0 is not an error.
 	Matched uint32 `protobuf:"varint,1,opt,name=matched,proto3" json:"matched,omitempty"`
-	// To how many of them the event was queued. Queued isn't delivered: a
-	// client that goes away first won't get it.
+	// The number of matched sockets that the event was queued for. Queued does not mean delivered: a
+	// client that disconnects first does not receive it.
 	Queued uint32 `protobuf:"varint,2,opt,name=queued,proto3" json:"queued,omitempty"`
-	// How many did not get it: volatile and busy, or just closing.
+	// The number of matched sockets that the event was not queued for: the connection is closing, its
+	// queue is full, or the event is volatile and the client is busy.
 	Dropped uint32 `protobuf:"varint,3,opt,name=dropped,proto3" json:"dropped,omitempty"`
-	// Whether a node of the cluster did not answer, so that the counts lack its
-	// part. Never on a single node.
+	// Whether a node did not answer, so that the counts leave it out. Always false on a single node.
 	Partial bool `protobuf:"varint,4,opt,name=partial,proto3" json:"partial,omitempty"`
 	// The ids of the nodes that did not answer.
 	MissingNodes  []string `protobuf:"bytes,5,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
@@ -321,29 +321,28 @@ func (x *EmitResponse) GetMissingNodes() []string {
 	return nil
 }
 
-// BroadcastRequest is one event for everyone in a namespace.
+// BroadcastRequest is one event for every socket in a namespace.
 type BroadcastRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The namespace. Empty: "/".
+	// The namespace. Empty means "/".
 	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	// Sockets in one of these rooms are left out.
+	// Sockets in any of these rooms are excluded.
 	ExceptRooms []string `protobuf:"bytes,2,rep,name=except_rooms,json=exceptRooms,proto3" json:"except_rooms,omitempty"`
-	// These sockets are left out.
+	// Sockets with these ids are excluded.
 	ExceptSockets []string `protobuf:"bytes,3,rep,name=except_sockets,json=exceptSockets,proto3" json:"except_sockets,omitempty"`
 	// The event's name, as in EmitRequest.
 	Event string `protobuf:"bytes,4,opt,name=event,proto3" json:"event,omitempty"`
-	// The event's arguments. Not together with args_json.
+	// The event's arguments. Mutually exclusive with args_json.
 	Args *structpb.ListValue `protobuf:"bytes,5,opt,name=args,proto3" json:"args,omitempty"`
-	// The event's arguments as the text of a JSON array. Not together with args.
+	// The event's arguments as the text of a JSON array. Mutually exclusive with args.
 	ArgsJson string `protobuf:"bytes,6,opt,name=args_json,json=argsJson,proto3" json:"args_json,omitempty"`
-	// Binary data that the arguments refer to.
+	// The binary data that the arguments refer to, as in EmitRequest.
 	Attachments [][]byte `protobuf:"bytes,7,rep,name=attachments,proto3" json:"attachments,omitempty"`
-	// Drop the event, rather than queue it, for a socket that can't take it
-	// right now.
+	// Drop the event for sockets that cannot take it right now, instead of queuing it.
 	Volatile bool `protobuf:"varint,8,opt,name=volatile,proto3" json:"volatile,omitempty"`
-	// What the response counts.
+	// Which sockets the response counts.
 	Report Report `protobuf:"varint,9,opt,name=report,proto3,enum=sala.v1.Report" json:"report,omitempty"`
-	// The sockets of these users are left out.
+	// Sockets of these users are excluded.
 	ExceptUsers   []string `protobuf:"bytes,10,rep,name=except_users,json=exceptUsers,proto3" json:"except_users,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -449,17 +448,16 @@ func (x *BroadcastRequest) GetExceptUsers() []string {
 	return nil
 }
 
-// BroadcastResponse counts what became of an event, as EmitResponse does.
+// BroadcastResponse counts what happened to an event, as EmitResponse does.
 type BroadcastResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many sockets were in the namespace and not excepted.
+	// The number of sockets in the namespace that were not excluded.
 	Matched uint32 `protobuf:"varint,1,opt,name=matched,proto3" json:"matched,omitempty"`
-	// To how many of them the event was queued.
+	// The number of matched sockets that the event was queued for.
 	Queued uint32 `protobuf:"varint,2,opt,name=queued,proto3" json:"queued,omitempty"`
-	// How many did not get it.
+	// The number of matched sockets that the event was not queued for.
 	Dropped uint32 `protobuf:"varint,3,opt,name=dropped,proto3" json:"dropped,omitempty"`
-	// Whether a node of the cluster did not answer, so that the counts lack its
-	// part. Never on a single node.
+	// Whether a node did not answer, so that the counts leave it out. Always false on a single node.
 	Partial bool `protobuf:"varint,4,opt,name=partial,proto3" json:"partial,omitempty"`
 	// The ids of the nodes that did not answer.
 	MissingNodes  []string `protobuf:"bytes,5,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
@@ -624,19 +622,18 @@ func (x *EmitBatchResponse) GetResults() []*EmitResult {
 	return nil
 }
 
-// EmitResult is what became of one event of several: the counts, or an error.
+// EmitResult is the result of one event in a batch or a stream: the counts, or an error.
 type EmitResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many sockets the target names at this moment.
+	// The number of sockets that the target matched.
 	Matched uint32 `protobuf:"varint,1,opt,name=matched,proto3" json:"matched,omitempty"`
-	// To how many of them the event was queued.
+	// The number of matched sockets that the event was queued for.
 	Queued uint32 `protobuf:"varint,2,opt,name=queued,proto3" json:"queued,omitempty"`
-	// How many did not get it.
+	// The number of matched sockets that the event was not queued for.
 	Dropped uint32 `protobuf:"varint,3,opt,name=dropped,proto3" json:"dropped,omitempty"`
-	// Why the event wasn't sent to anyone. Unset if it was.
+	// Why the event was not sent to anyone. Unset if it was sent.
 	Error *EmitError `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
-	// Whether a node of the cluster did not answer, so that the counts lack its
-	// part. Never on a single node.
+	// Whether a node did not answer, so that the counts leave it out. Always false on a single node.
 	Partial bool `protobuf:"varint,5,opt,name=partial,proto3" json:"partial,omitempty"`
 	// The ids of the nodes that did not answer.
 	MissingNodes  []string `protobuf:"bytes,6,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
@@ -716,14 +713,14 @@ func (x *EmitResult) GetMissingNodes() []string {
 	return nil
 }
 
-// EmitError says why one event of several wasn't sent.
+// EmitError says why one event in a batch or a stream was not sent.
 type EmitError struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The gRPC status code, such as 3 for INVALID_ARGUMENT.
 	Code uint32 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
 	// The stable reason, as in google.rpc.ErrorInfo.
 	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
-	// The error in words, for people.
+	// A description for people.
 	Message       string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -783,7 +780,7 @@ func (x *EmitError) GetMessage() string {
 // EmitStreamRequest is one event of a stream.
 type EmitStreamRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A number that the caller chooses and gets back with the result.
+	// A number of the caller's choice. The result repeats it.
 	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// The event.
 	Emit          *EmitRequest `protobuf:"bytes,2,opt,name=emit,proto3" json:"emit,omitempty"`
@@ -838,9 +835,9 @@ func (x *EmitStreamRequest) GetEmit() *EmitRequest {
 // EmitStreamResponse is the result of one event of a stream.
 type EmitStreamResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The number that the caller gave the event.
+	// The sequence number from the request.
 	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	// What became of it.
+	// The event's result.
 	Result        *EmitResult `protobuf:"bytes,2,opt,name=result,proto3" json:"result,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -890,36 +887,37 @@ func (x *EmitStreamResponse) GetResult() *EmitResult {
 	return nil
 }
 
-// EmitWithAckRequest is one event, whom it is for, and how long to wait.
+// EmitWithAckRequest is one event, its target, and how long to wait for acks. The target works as
+// in EmitRequest.
 type EmitWithAckRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The namespace. Empty: "/".
+	// The namespace. Empty means "/".
 	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	// The rooms whose members get the event.
+	// The rooms whose members receive the event.
 	Rooms []string `protobuf:"bytes,2,rep,name=rooms,proto3" json:"rooms,omitempty"`
-	// The users whose sockets get the event.
+	// The users whose sockets receive the event.
 	Users []string `protobuf:"bytes,3,rep,name=users,proto3" json:"users,omitempty"`
-	// The ids of sockets that get the event.
+	// The ids of sockets that receive the event.
 	Sockets []string `protobuf:"bytes,4,rep,name=sockets,proto3" json:"sockets,omitempty"`
-	// Sockets in one of these rooms are left out.
+	// Sockets in any of these rooms are excluded.
 	ExceptRooms []string `protobuf:"bytes,5,rep,name=except_rooms,json=exceptRooms,proto3" json:"except_rooms,omitempty"`
-	// These sockets are left out.
+	// Sockets with these ids are excluded.
 	ExceptSockets []string `protobuf:"bytes,6,rep,name=except_sockets,json=exceptSockets,proto3" json:"except_sockets,omitempty"`
 	// The event's name, as in EmitRequest.
 	Event string `protobuf:"bytes,7,opt,name=event,proto3" json:"event,omitempty"`
-	// The event's arguments. Not together with args_json.
+	// The event's arguments. Mutually exclusive with args_json.
 	Args *structpb.ListValue `protobuf:"bytes,8,opt,name=args,proto3" json:"args,omitempty"`
-	// The event's arguments as the text of a JSON array. Not together with args.
+	// The event's arguments as the text of a JSON array. Mutually exclusive with args.
 	ArgsJson string `protobuf:"bytes,9,opt,name=args_json,json=argsJson,proto3" json:"args_json,omitempty"`
-	// Binary data that the arguments refer to.
+	// The binary data that the arguments refer to, as in EmitRequest.
 	Attachments [][]byte `protobuf:"bytes,10,rep,name=attachments,proto3" json:"attachments,omitempty"`
-	// How long to wait for answers: above zero, at most 60 s. 10 s if unset.
+	// How long to wait for acks: above zero, at most 60 s. 10 s if unset.
 	Timeout *durationpb.Duration `protobuf:"bytes,11,opt,name=timeout,proto3" json:"timeout,omitempty"`
-	// Wait no longer once so many have answered. 0: for everyone.
+	// Stop waiting once this many clients have answered. 0 means wait for all.
 	MinAcks uint32 `protobuf:"varint,12,opt,name=min_acks,json=minAcks,proto3" json:"min_acks,omitempty"`
-	// Give the answers' arguments as args_json rather than as args.
+	// Return the acks' arguments as args_json instead of args.
 	ArgsAsJson bool `protobuf:"varint,13,opt,name=args_as_json,json=argsAsJson,proto3" json:"args_as_json,omitempty"`
-	// The sockets of these users are left out.
+	// Sockets of these users are excluded.
 	ExceptUsers   []string `protobuf:"bytes,14,rep,name=except_users,json=exceptUsers,proto3" json:"except_users,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1053,7 +1051,7 @@ func (x *EmitWithAckRequest) GetExceptUsers() []string {
 	return nil
 }
 
-// EmitWithAckResponse is a client's answer, or the summary, which comes last.
+// EmitWithAckResponse is one client's ack, or the summary. The summary comes last.
 type EmitWithAckResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What this message is.
@@ -1127,12 +1125,12 @@ type isEmitWithAckResponse_Kind interface {
 }
 
 type EmitWithAckResponse_Ack struct {
-	// The answer of one client.
+	// The ack of one client.
 	Ack *Ack `protobuf:"bytes,1,opt,name=ack,proto3,oneof"`
 }
 
 type EmitWithAckResponse_Summary struct {
-	// What became of the event, after all answers.
+	// What happened to the event. The last message of the stream.
 	Summary *AckSummary `protobuf:"bytes,2,opt,name=summary,proto3,oneof"`
 }
 
@@ -1140,25 +1138,24 @@ func (*EmitWithAckResponse_Ack) isEmitWithAckResponse_Kind() {}
 
 func (*EmitWithAckResponse_Summary) isEmitWithAckResponse_Kind() {}
 
-// Ack is the answer of one client.
+// Ack is one client's answer to an event.
 type Ack struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id of the socket that answered.
 	Socket string `protobuf:"bytes,1,opt,name=socket,proto3" json:"socket,omitempty"`
-	// The socket's user; empty if anonymous.
+	// The socket's user. Empty if anonymous.
 	User string `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
-	// What the client passed to the ack's callback, often just one value. Numbers
-	// are 64-bit floats here, and the keys of objects lose their order. Unset if
-	// args_json is set.
+	// The values that the client passed to the ack callback, often just one. Numbers are 64-bit
+	// floats here, and objects lose the order of their keys. Unset if args_json is set.
 	Args *structpb.ListValue `protobuf:"bytes,3,opt,name=args,proto3" json:"args,omitempty"`
-	// The same as the text of a JSON array, just as the client sent it. It is set
-	// instead of args if the request says so with args_as_json, or if args can't
-	// hold what the client sent: 1e999, more than 30 arrays and objects within
-	// each other, what would become more than 3 MiB, or what has some 25,000 values.
+	// The same values as the text of a JSON array, exactly as the client sent it. Set instead of args
+	// if the request asks for it with args_as_json, or if args cannot hold the values: a number such
+	// as 1e999, arrays and objects nested more than 30 deep, about 25,000 values or more, or values
+	// that would take more than 3 MiB in args.
 	ArgsJson string `protobuf:"bytes,4,opt,name=args_json,json=argsJson,proto3" json:"args_json,omitempty"`
-	// Binary data that the arguments refer to, as in EmitRequest.
+	// The binary data that the arguments refer to, as in EmitRequest.
 	Attachments [][]byte `protobuf:"bytes,5,rep,name=attachments,proto3" json:"attachments,omitempty"`
-	// How long the answer took, from when the event was queued.
+	// The time from queuing the event to receiving the ack.
 	Latency       *durationpb.Duration `protobuf:"bytes,6,opt,name=latency,proto3" json:"latency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1236,23 +1233,23 @@ func (x *Ack) GetLatency() *durationpb.Duration {
 	return nil
 }
 
-// AckSummary counts what became of an event that asked for answers.
+// AckSummary counts what happened to an event that asked for acks.
 type AckSummary struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many sockets the target named when the event was sent. If it isn't the
-	// sum of the other counts, min_acks was reached before the rest answered.
+	// The number of sockets that the target matched when the event was sent. This is the sum of
+	// answered, timed_out, disconnected and dropped, unless the call stopped early at min_acks.
 	Expected uint32 `protobuf:"varint,1,opt,name=expected,proto3" json:"expected,omitempty"`
-	// How many answered.
+	// The number of sockets that answered.
 	Answered uint32 `protobuf:"varint,2,opt,name=answered,proto3" json:"answered,omitempty"`
-	// How many did not answer in time.
+	// The number of sockets that did not answer in time.
 	TimedOut uint32 `protobuf:"varint,3,opt,name=timed_out,json=timedOut,proto3" json:"timed_out,omitempty"`
-	// How many got the event, or were about to, and disconnected without an
-	// answer.
+	// The number of sockets that disconnected without an answer, including those that disconnected
+	// just before the event could be queued and those of a node that was lost meanwhile.
 	Disconnected uint32 `protobuf:"varint,4,opt,name=disconnected,proto3" json:"disconnected,omitempty"`
-	// How many did not get the event, since they were just closing.
+	// The number of sockets that the event could not be queued for: the connection is closing or its
+	// queue is full.
 	Dropped uint32 `protobuf:"varint,5,opt,name=dropped,proto3" json:"dropped,omitempty"`
-	// Whether a node of the cluster did not answer, so that the counts lack its
-	// part. Never on a single node.
+	// Whether a node did not answer, so that the counts leave it out. Always false on a single node.
 	Partial bool `protobuf:"varint,6,opt,name=partial,proto3" json:"partial,omitempty"`
 	// The ids of the nodes that did not answer.
 	MissingNodes  []string `protobuf:"bytes,7,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`

@@ -32,36 +32,33 @@ const (
 //
 // MessageService sends events to clients.
 //
-// An event has a name and any number of arguments, which are given either as
-// args (a JSON list, convenient) or as args_json (the text of a JSON array,
-// passed on byte for byte: exact numbers, key order kept, and cheaper).
-// Binary arguments go into attachments; in the arguments each stands as
-// {"_placeholder": true, "num": <index>}, as Socket.IO has it.
+// An event has a name and any number of arguments. Give the arguments either as args (a JSON list,
+// convenient) or as args_json (the text of a JSON array, passed to clients byte for byte: numbers
+// stay exact, keys keep their order, and it costs less). Binary arguments go into attachments; the
+// arguments refer to each with the placeholder {"_placeholder": true, "num": <index>}, as Socket.IO
+// defines it.
 //
-// Delivery is at most once. A socket gets what one caller sends to it in the
-// order of the calls. A socket that is reached by several of a target's
-// rooms, users and ids gets the event once.
+// Delivery is at most once. A socket receives the events of one caller in the order of the calls. A
+// socket that a target matches several times, by rooms, users and ids, receives the event once.
 type MessageServiceClient interface {
-	// Emit sends one event to rooms, users and sockets. A request without any of
-	// these is INVALID_ARGUMENT, never "everyone": that is Broadcast.
-	// Scope: emit.
+	// Emit sends one event to rooms, users and sockets. A request that names none of these fails with
+	// INVALID_ARGUMENT; to reach everyone in a namespace, use Broadcast. Scope: emit.
 	Emit(ctx context.Context, in *EmitRequest, opts ...grpc.CallOption) (*EmitResponse, error)
-	// Broadcast sends one event to everyone in a namespace. Scope: broadcast.
+	// Broadcast sends one event to every socket in a namespace. Scope: broadcast.
 	Broadcast(ctx context.Context, in *BroadcastRequest, opts ...grpc.CallOption) (*BroadcastResponse, error)
-	// EmitBatch sends up to 1000 events in the order given. Each has a result
-	// of its own: one that fails doesn't stop the rest. Scope: emit.
+	// EmitBatch sends up to 1000 events in the order given. Each event has its own result, and an
+	// event that fails does not stop the others. Scope: emit.
 	EmitBatch(ctx context.Context, in *EmitBatchRequest, opts ...grpc.CallOption) (*EmitBatchResponse, error)
-	// EmitStream sends events at a high rate over one stream. They are sent in
-	// the order in which they are written, and each is answered, in the same
-	// order, under the sequence number that the caller gave it. gRPC only.
-	// Scope: emit.
+	// EmitStream sends events at a high rate over one stream. The broker sends them in the order in
+	// which the caller writes them, and returns one result per event, in the same order and with the
+	// caller's sequence number. gRPC only. Scope: emit.
 	EmitStream(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[EmitStreamRequest, EmitStreamResponse], error)
-	// EmitWithAck sends one event as Emit does and asks each client for an
-	// answer, which Socket.IO calls an ack. Each answer is passed on as it comes;
-	// a summary is the last message. The stream ends when everyone has answered
-	// or gone away, when min_acks have answered, or at the timeout. What a client
-	// answers after that is ignored. Over REST the messages are lines of JSON,
-	// each {"result": {"ack": …}} or {"result": {"summary": …}}. Scope: emit.
+	// EmitWithAck sends one event as Emit does and asks each client for an ack. It streams each ack
+	// as it arrives and ends with a summary: when all clients have answered or disconnected, when
+	// min_acks have answered, or at the timeout. Acks that arrive later are ignored. Over REST, each
+	// message is a line of JSON: {"result": {"ack": …}} or {"result": {"summary": …}}. Fails with
+	// RESOURCE_EXHAUSTED and the reason TOO_MANY_ACKS when too many acks are already awaited, or
+	// SLOW_CALLER when the caller does not read the acks in time. Scope: emit.
 	EmitWithAck(ctx context.Context, in *EmitWithAckRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[EmitWithAckResponse], error)
 }
 
@@ -141,36 +138,33 @@ type MessageService_EmitWithAckClient = grpc.ServerStreamingClient[EmitWithAckRe
 //
 // MessageService sends events to clients.
 //
-// An event has a name and any number of arguments, which are given either as
-// args (a JSON list, convenient) or as args_json (the text of a JSON array,
-// passed on byte for byte: exact numbers, key order kept, and cheaper).
-// Binary arguments go into attachments; in the arguments each stands as
-// {"_placeholder": true, "num": <index>}, as Socket.IO has it.
+// An event has a name and any number of arguments. Give the arguments either as args (a JSON list,
+// convenient) or as args_json (the text of a JSON array, passed to clients byte for byte: numbers
+// stay exact, keys keep their order, and it costs less). Binary arguments go into attachments; the
+// arguments refer to each with the placeholder {"_placeholder": true, "num": <index>}, as Socket.IO
+// defines it.
 //
-// Delivery is at most once. A socket gets what one caller sends to it in the
-// order of the calls. A socket that is reached by several of a target's
-// rooms, users and ids gets the event once.
+// Delivery is at most once. A socket receives the events of one caller in the order of the calls. A
+// socket that a target matches several times, by rooms, users and ids, receives the event once.
 type MessageServiceServer interface {
-	// Emit sends one event to rooms, users and sockets. A request without any of
-	// these is INVALID_ARGUMENT, never "everyone": that is Broadcast.
-	// Scope: emit.
+	// Emit sends one event to rooms, users and sockets. A request that names none of these fails with
+	// INVALID_ARGUMENT; to reach everyone in a namespace, use Broadcast. Scope: emit.
 	Emit(context.Context, *EmitRequest) (*EmitResponse, error)
-	// Broadcast sends one event to everyone in a namespace. Scope: broadcast.
+	// Broadcast sends one event to every socket in a namespace. Scope: broadcast.
 	Broadcast(context.Context, *BroadcastRequest) (*BroadcastResponse, error)
-	// EmitBatch sends up to 1000 events in the order given. Each has a result
-	// of its own: one that fails doesn't stop the rest. Scope: emit.
+	// EmitBatch sends up to 1000 events in the order given. Each event has its own result, and an
+	// event that fails does not stop the others. Scope: emit.
 	EmitBatch(context.Context, *EmitBatchRequest) (*EmitBatchResponse, error)
-	// EmitStream sends events at a high rate over one stream. They are sent in
-	// the order in which they are written, and each is answered, in the same
-	// order, under the sequence number that the caller gave it. gRPC only.
-	// Scope: emit.
+	// EmitStream sends events at a high rate over one stream. The broker sends them in the order in
+	// which the caller writes them, and returns one result per event, in the same order and with the
+	// caller's sequence number. gRPC only. Scope: emit.
 	EmitStream(grpc.BidiStreamingServer[EmitStreamRequest, EmitStreamResponse]) error
-	// EmitWithAck sends one event as Emit does and asks each client for an
-	// answer, which Socket.IO calls an ack. Each answer is passed on as it comes;
-	// a summary is the last message. The stream ends when everyone has answered
-	// or gone away, when min_acks have answered, or at the timeout. What a client
-	// answers after that is ignored. Over REST the messages are lines of JSON,
-	// each {"result": {"ack": …}} or {"result": {"summary": …}}. Scope: emit.
+	// EmitWithAck sends one event as Emit does and asks each client for an ack. It streams each ack
+	// as it arrives and ends with a summary: when all clients have answered or disconnected, when
+	// min_acks have answered, or at the timeout. Acks that arrive later are ignored. Over REST, each
+	// message is a line of JSON: {"result": {"ack": …}} or {"result": {"summary": …}}. Fails with
+	// RESOURCE_EXHAUSTED and the reason TOO_MANY_ACKS when too many acks are already awaited, or
+	// SLOW_CALLER when the caller does not read the acks in time. Scope: emit.
 	EmitWithAck(*EmitWithAckRequest, grpc.ServerStreamingServer[EmitWithAckResponse]) error
 	mustEmbedUnimplementedMessageServiceServer()
 }

@@ -22,14 +22,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Room is a room with its size.
+// Room is a room and its size.
 type Room struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The room's name.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// The namespace that it is in.
+	// The room's namespace.
 	Namespace string `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	// How many sockets are in it.
+	// The number of sockets in the room.
 	Sockets       uint32 `protobuf:"varint,3,opt,name=sockets,proto3" json:"sockets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -89,13 +89,13 @@ func (x *Room) GetSockets() uint32 {
 // ListRoomsRequest says which rooms to list.
 type ListRoomsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Only this namespace. Empty: all.
+	// List only rooms in this namespace. Empty means all namespaces.
 	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	// Only rooms whose name begins with this.
+	// List only rooms whose name begins with this.
 	Prefix string `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
-	// How many to return at the most: 100 if unset, 1000 at the most.
+	// The maximum number of rooms to return, at most 1000. 100 if unset.
 	PageSize uint32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the page before. Empty for the first.
+	// The next_page_token of the previous page. Empty for the first page.
 	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -159,16 +159,16 @@ func (x *ListRoomsRequest) GetPageToken() string {
 	return ""
 }
 
-// ListRoomsResponse is one page of rooms. Rooms that open or close while a
-// client pages may be missed, but none is listed twice.
+// ListRoomsResponse is one page of rooms. Rooms that open or close between two pages may be missed,
+// but no room is listed twice.
 type ListRoomsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The rooms.
 	Rooms []*Room `protobuf:"bytes,1,rep,name=rooms,proto3" json:"rooms,omitempty"`
-	// What to send for the next page. Empty on the last one.
+	// The page_token for the next page. Empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	// Whether a node of the cluster did not answer, so that the list lacks its
-	// part. Never on a single node.
+	// Whether a node did not answer, so that its rooms and members are missing. Always false on a
+	// single node.
 	Partial bool `protobuf:"varint,3,opt,name=partial,proto3" json:"partial,omitempty"`
 	// The ids of the nodes that did not answer.
 	MissingNodes  []string `protobuf:"bytes,4,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
@@ -239,7 +239,7 @@ type GetRoomRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The room's name.
 	Room string `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
-	// The namespace that it is in. Empty: "/".
+	// The room's namespace. Empty means "/".
 	Namespace     string `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -289,19 +289,19 @@ func (x *GetRoomRequest) GetNamespace() string {
 	return ""
 }
 
-// GetRoomResponse is the size of a room.
+// GetRoomResponse is a room and its size.
 type GetRoomResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The room's name.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// The namespace that it is in.
+	// The room's namespace.
 	Namespace string `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	// How many sockets are in it.
+	// The number of sockets in the room.
 	Sockets uint32 `protobuf:"varint,3,opt,name=sockets,proto3" json:"sockets,omitempty"`
-	// How many different users those sockets belong to.
+	// The number of different users that these sockets belong to. All anonymous sockets together
+	// count as one user.
 	Users uint32 `protobuf:"varint,4,opt,name=users,proto3" json:"users,omitempty"`
-	// Whether a node of the cluster did not answer, so that the counts lack its
-	// part. Never on a single node.
+	// Whether a node did not answer, so that the counts leave it out. Always false on a single node.
 	Partial bool `protobuf:"varint,5,opt,name=partial,proto3" json:"partial,omitempty"`
 	// The ids of the nodes that did not answer.
 	MissingNodes  []string `protobuf:"bytes,6,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
@@ -381,10 +381,10 @@ func (x *GetRoomResponse) GetMissingNodes() []string {
 	return nil
 }
 
-// Notice is an event that is sent along with what a call does.
+// Notice is an event that a call sends to the clients it affects.
 type Notice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The event's name.
+	// The event's name, as in EmitRequest.
 	Event string `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
 	// The event's arguments.
 	Args          *structpb.ListValue `protobuf:"bytes,2,opt,name=args,proto3" json:"args,omitempty"`
@@ -441,11 +441,11 @@ type ClearRoomRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The room's name.
 	Room string `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
-	// The namespace that it is in. Empty: "/".
+	// The room's namespace. Empty means "/".
 	Namespace string `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	// An event that every member gets before it is out.
+	// An event that every member receives before it leaves. Unset: no event.
 	Notice *Notice `protobuf:"bytes,3,opt,name=notice,proto3" json:"notice,omitempty"`
-	// Whether to disconnect the members too, after the notice.
+	// Whether to also disconnect the members, after the notice.
 	Disconnect    bool `protobuf:"varint,4,opt,name=disconnect,proto3" json:"disconnect,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -509,13 +509,13 @@ func (x *ClearRoomRequest) GetDisconnect() bool {
 	return false
 }
 
-// ClearRoomResponse counts who had to go.
+// ClearRoomResponse counts the members that were removed.
 type ClearRoomResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many sockets were removed from the room.
+	// The number of sockets that were removed from the room.
 	Removed uint32 `protobuf:"varint,1,opt,name=removed,proto3" json:"removed,omitempty"`
-	// Whether a node of the cluster did not answer, so that its members may still
-	// be in the room. Never on a single node.
+	// Whether a node did not answer, so that its members may still be in the room. Always false on a
+	// single node.
 	Partial bool `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"`
 	// The ids of the nodes that did not answer.
 	MissingNodes  []string `protobuf:"bytes,3,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`

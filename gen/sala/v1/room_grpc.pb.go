@@ -30,20 +30,18 @@ const (
 //
 // RoomService lists and clears rooms.
 //
-// A room exists while a socket is in it: it is there with its first member
-// and gone with its last. Room names are 1 to 255 bytes of UTF-8 without
-// control characters. Each namespace has rooms of its own.
+// A room exists while at least one socket is in it; nobody creates or deletes it. A room's name is
+// 1 to 255 bytes of UTF-8 without control characters. Each namespace has its own rooms.
 type RoomServiceClient interface {
-	// ListRooms lists the rooms of one namespace or of all, ordered by
-	// namespace and name, a page at a time. Scope: rooms:read.
+	// ListRooms lists the rooms of one namespace or of all, ordered by namespace and name, one page
+	// at a time. Scope: rooms:read.
 	ListRooms(ctx context.Context, in *ListRoomsRequest, opts ...grpc.CallOption) (*ListRoomsResponse, error)
-	// GetRoom counts one room's members. NOT_FOUND if nobody is in it.
-	// Scope: rooms:read.
+	// GetRoom counts one room's members. Fails with NOT_FOUND if the room has none. Scope:
+	// rooms:read.
 	GetRoom(ctx context.Context, in *GetRoomRequest, opts ...grpc.CallOption) (*GetRoomResponse, error)
-	// ClearRoom makes every member leave. The notice, if there is one, reaches
-	// the members before anything that is sent to them later; a client that
-	// joins again on hearing it is not removed again. An empty room is cleared
-	// already: that is no error. Scope: rooms:clear.
+	// ClearRoom removes every member from a room. Members receive the notice, if there is one, before
+	// anything that is sent to them later. A client that rejoins because of the notice stays.
+	// Clearing an empty room is not an error. Scope: rooms:clear.
 	ClearRoom(ctx context.Context, in *ClearRoomRequest, opts ...grpc.CallOption) (*ClearRoomResponse, error)
 }
 
@@ -91,20 +89,18 @@ func (c *roomServiceClient) ClearRoom(ctx context.Context, in *ClearRoomRequest,
 //
 // RoomService lists and clears rooms.
 //
-// A room exists while a socket is in it: it is there with its first member
-// and gone with its last. Room names are 1 to 255 bytes of UTF-8 without
-// control characters. Each namespace has rooms of its own.
+// A room exists while at least one socket is in it; nobody creates or deletes it. A room's name is
+// 1 to 255 bytes of UTF-8 without control characters. Each namespace has its own rooms.
 type RoomServiceServer interface {
-	// ListRooms lists the rooms of one namespace or of all, ordered by
-	// namespace and name, a page at a time. Scope: rooms:read.
+	// ListRooms lists the rooms of one namespace or of all, ordered by namespace and name, one page
+	// at a time. Scope: rooms:read.
 	ListRooms(context.Context, *ListRoomsRequest) (*ListRoomsResponse, error)
-	// GetRoom counts one room's members. NOT_FOUND if nobody is in it.
-	// Scope: rooms:read.
+	// GetRoom counts one room's members. Fails with NOT_FOUND if the room has none. Scope:
+	// rooms:read.
 	GetRoom(context.Context, *GetRoomRequest) (*GetRoomResponse, error)
-	// ClearRoom makes every member leave. The notice, if there is one, reaches
-	// the members before anything that is sent to them later; a client that
-	// joins again on hearing it is not removed again. An empty room is cleared
-	// already: that is no error. Scope: rooms:clear.
+	// ClearRoom removes every member from a room. Members receive the notice, if there is one, before
+	// anything that is sent to them later. A client that rejoins because of the notice stays.
+	// Clearing an empty room is not an error. Scope: rooms:clear.
 	ClearRoom(context.Context, *ClearRoomRequest) (*ClearRoomResponse, error)
 	mustEmbedUnimplementedRoomServiceServer()
 }

@@ -23,25 +23,24 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Socket is one client's session in one namespace.
+// Socket is one client in one namespace.
 type Socket struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The socket's id, as the client sees it.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The user of the token; empty if anonymous.
+	// The user of the socket's token. Empty if anonymous.
 	User string `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
 	// The namespace.
 	Namespace string `protobuf:"bytes,3,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	// The rooms that the socket is in, sorted.
 	Rooms []string `protobuf:"bytes,4,rep,name=rooms,proto3" json:"rooms,omitempty"`
-	// The client's address, host and port; without a port if a proxy says whose it is.
+	// The client's address: host and port. Only the host if a trusted proxy reported the address.
 	Address string `protobuf:"bytes,5,opt,name=address,proto3" json:"address,omitempty"`
 	// "websocket" or "polling".
 	Transport string `protobuf:"bytes,6,opt,name=transport,proto3" json:"transport,omitempty"`
-	// When it connected.
+	// When the socket connected.
 	ConnectTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=connect_time,json=connectTime,proto3" json:"connect_time,omitempty"`
-	// What the token's issuer attached for backends, or what Update has put in
-	// its place.
+	// The data that the token's issuer attached for backends, or what has replaced it since.
 	Data *structpb.Value `protobuf:"bytes,8,opt,name=data,proto3" json:"data,omitempty"`
 	// The id of the node that the client is connected to.
 	Node          string `protobuf:"bytes,9,opt,name=node,proto3" json:"node,omitempty"`
@@ -142,24 +141,24 @@ func (x *Socket) GetNode() string {
 	return ""
 }
 
-// Selector names sockets: every one in one of the rooms, of one of the users,
-// or with one of the ids, minus the excepted. At least one room, user or id
-// is needed.
+// Selector selects sockets: every socket in one of the rooms, of one of the users or with one of
+// the ids, minus the excluded ones. It needs at least one room, user or socket; each list has at
+// most 1000 entries.
 type Selector struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The namespace. Empty: "/".
+	// The namespace. Empty means "/".
 	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	// The members of these rooms.
+	// The rooms whose members are selected.
 	Rooms []string `protobuf:"bytes,2,rep,name=rooms,proto3" json:"rooms,omitempty"`
-	// The sockets of these users.
+	// The users whose sockets are selected.
 	Users []string `protobuf:"bytes,3,rep,name=users,proto3" json:"users,omitempty"`
-	// The sockets with these ids.
+	// The ids of sockets that are selected.
 	Sockets []string `protobuf:"bytes,4,rep,name=sockets,proto3" json:"sockets,omitempty"`
-	// But none that is in one of these rooms.
+	// Sockets in any of these rooms are excluded.
 	ExceptRooms []string `protobuf:"bytes,5,rep,name=except_rooms,json=exceptRooms,proto3" json:"except_rooms,omitempty"`
-	// And none of these.
+	// Sockets with these ids are excluded.
 	ExceptSockets []string `protobuf:"bytes,6,rep,name=except_sockets,json=exceptSockets,proto3" json:"except_sockets,omitempty"`
-	// And none of these users'.
+	// Sockets of these users are excluded.
 	ExceptUsers   []string `protobuf:"bytes,7,rep,name=except_users,json=exceptUsers,proto3" json:"except_users,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -244,18 +243,18 @@ func (x *Selector) GetExceptUsers() []string {
 	return nil
 }
 
-// ListSocketsRequest says which sockets to list; filters narrow each other.
+// ListSocketsRequest says which sockets to list. A socket must match every filter that is set.
 type ListSocketsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Only this namespace. Empty: all.
+	// List only sockets in this namespace. Empty means all namespaces.
 	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	// Only the members of this room.
+	// List only members of this room.
 	Room string `protobuf:"bytes,2,opt,name=room,proto3" json:"room,omitempty"`
-	// Only the sockets of this user.
+	// List only sockets of this user.
 	User string `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`
-	// How many to return at the most: 100 if unset, 1000 at the most.
+	// The maximum number of sockets to return, at most 1000. 100 if unset.
 	PageSize uint32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the page before. Empty for the first.
+	// The next_page_token of the previous page. Empty for the first page.
 	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -331,10 +330,9 @@ type ListSocketsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The sockets.
 	Sockets []*Socket `protobuf:"bytes,1,rep,name=sockets,proto3" json:"sockets,omitempty"`
-	// What to send for the next page. Empty on the last one.
+	// The page_token for the next page. Empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	// Whether a node of the cluster did not answer, so that the list lacks its
-	// part. Never on a single node.
+	// Whether a node did not answer, so that its sockets are missing. Always false on a single node.
 	Partial bool `protobuf:"varint,3,opt,name=partial,proto3" json:"partial,omitempty"`
 	// The ids of the nodes that did not answer.
 	MissingNodes  []string `protobuf:"bytes,4,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
@@ -451,8 +449,8 @@ type GetSocketResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The socket.
 	Socket *Socket `protobuf:"bytes,1,opt,name=socket,proto3" json:"socket,omitempty"`
-	// Whether a node of the cluster did not answer, so that what it knows of the
-	// socket is missing. Never on a single node.
+	// Whether a node did not answer, so that what it knows of the socket is missing. Always false on
+	// a single node.
 	Partial bool `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"`
 	// The ids of the nodes that did not answer.
 	MissingNodes  []string `protobuf:"bytes,3,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
@@ -511,12 +509,12 @@ func (x *GetSocketResponse) GetMissingNodes() []string {
 	return nil
 }
 
-// JoinRequest says who joins what.
+// JoinRequest says which sockets join which rooms.
 type JoinRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The sockets.
 	Selector *Selector `protobuf:"bytes,1,opt,name=selector,proto3" json:"selector,omitempty"`
-	// The rooms that they join, 1 to 100.
+	// The rooms to join, 1 to 100.
 	Rooms         []string `protobuf:"bytes,2,rep,name=rooms,proto3" json:"rooms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -566,15 +564,15 @@ func (x *JoinRequest) GetRooms() []string {
 	return nil
 }
 
-// JoinResponse counts what was done.
+// JoinResponse counts the sockets of a Join call.
 type JoinResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many sockets the selector names.
+	// The number of sockets that the selector matched.
 	Matched uint32 `protobuf:"varint,1,opt,name=matched,proto3" json:"matched,omitempty"`
-	// How many of them could not join, having as many rooms as they may.
+	// The number of matched sockets that joined no room because they would be in more rooms than
+	// --max-rooms-per-socket (1000 by default).
 	Refused uint32 `protobuf:"varint,2,opt,name=refused,proto3" json:"refused,omitempty"`
-	// Whether a node of the cluster did not answer, so that the counts lack its
-	// part. Never on a single node.
+	// Whether a node did not answer, so that the counts leave it out. Always false on a single node.
 	Partial bool `protobuf:"varint,3,opt,name=partial,proto3" json:"partial,omitempty"`
 	// The ids of the nodes that did not answer.
 	MissingNodes  []string `protobuf:"bytes,4,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
@@ -640,12 +638,12 @@ func (x *JoinResponse) GetMissingNodes() []string {
 	return nil
 }
 
-// LeaveRequest says who leaves what.
+// LeaveRequest says which sockets leave which rooms.
 type LeaveRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The sockets.
 	Selector *Selector `protobuf:"bytes,1,opt,name=selector,proto3" json:"selector,omitempty"`
-	// The rooms that they leave, 1 to 100.
+	// The rooms to leave, 1 to 100.
 	Rooms         []string `protobuf:"bytes,2,rep,name=rooms,proto3" json:"rooms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -695,13 +693,12 @@ func (x *LeaveRequest) GetRooms() []string {
 	return nil
 }
 
-// LeaveResponse counts what was done.
+// LeaveResponse counts the sockets of a Leave call.
 type LeaveResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many sockets the selector names.
+	// The number of sockets that the selector matched.
 	Matched uint32 `protobuf:"varint,1,opt,name=matched,proto3" json:"matched,omitempty"`
-	// Whether a node of the cluster did not answer, so that the counts lack its
-	// part. Never on a single node.
+	// Whether a node did not answer, so that the counts leave it out. Always false on a single node.
 	Partial bool `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"`
 	// The ids of the nodes that did not answer.
 	MissingNodes  []string `protobuf:"bytes,3,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
@@ -760,13 +757,13 @@ func (x *LeaveResponse) GetMissingNodes() []string {
 	return nil
 }
 
-// UpdateRequest says what the data of which sockets becomes.
+// UpdateRequest says which sockets get which data.
 type UpdateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The sockets.
 	Selector *Selector `protobuf:"bytes,1,opt,name=selector,proto3" json:"selector,omitempty"`
-	// The new data: any JSON, at most 4 KiB. null takes the data away; leaving
-	// it out is INVALID_ARGUMENT.
+	// The new data: any JSON, at most 4 KiB. null removes the data. An unset field is
+	// INVALID_ARGUMENT.
 	Data          *structpb.Value `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -816,13 +813,12 @@ func (x *UpdateRequest) GetData() *structpb.Value {
 	return nil
 }
 
-// UpdateResponse counts what was done.
+// UpdateResponse counts the sockets of an Update call.
 type UpdateResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many sockets the selector names.
+	// The number of sockets that the selector matched.
 	Matched uint32 `protobuf:"varint,1,opt,name=matched,proto3" json:"matched,omitempty"`
-	// Whether a node of the cluster did not answer, so that the counts lack its
-	// part. Never on a single node.
+	// Whether a node did not answer, so that the counts leave it out. Always false on a single node.
 	Partial bool `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"`
 	// The ids of the nodes that did not answer.
 	MissingNodes  []string `protobuf:"bytes,3,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
@@ -881,12 +877,12 @@ func (x *UpdateResponse) GetMissingNodes() []string {
 	return nil
 }
 
-// DisconnectRequest says who has to go, and why.
+// DisconnectRequest says which sockets to disconnect, and why.
 type DisconnectRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The sockets.
 	Selector *Selector `protobuf:"bytes,1,opt,name=selector,proto3" json:"selector,omitempty"`
-	// What the clients are told, at most 255 bytes.
+	// The reason that the clients receive in "sala:disconnect", at most 255 bytes.
 	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -936,13 +932,12 @@ func (x *DisconnectRequest) GetReason() string {
 	return ""
 }
 
-// DisconnectResponse counts what was done.
+// DisconnectResponse counts the sockets of a Disconnect call.
 type DisconnectResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many sockets the selector names.
+	// The number of sockets that the selector matched.
 	Matched uint32 `protobuf:"varint,1,opt,name=matched,proto3" json:"matched,omitempty"`
-	// Whether a node of the cluster did not answer, so that the counts lack its
-	// part. Never on a single node.
+	// Whether a node did not answer, so that the counts leave it out. Always false on a single node.
 	Partial bool `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"`
 	// The ids of the nodes that did not answer.
 	MissingNodes  []string `protobuf:"bytes,3,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`

@@ -31,30 +31,28 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// SocketService shows connected clients and moves them about.
+// SocketService lists connected clients, moves them between rooms, and disconnects them.
 //
-// A socket is one client's session in one namespace; a browser tab that
-// connects to two namespaces has two.
+// A socket is one client in one namespace; a browser tab that connects to two namespaces has two
+// sockets.
 type SocketServiceClient interface {
-	// ListSockets lists sockets, ordered by id, a page at a time.
-	// Scope: sockets:read.
+	// ListSockets lists sockets, ordered by id, one page at a time. Scope: sockets:read.
 	ListSockets(ctx context.Context, in *ListSocketsRequest, opts ...grpc.CallOption) (*ListSocketsResponse, error)
-	// GetSocket shows one socket. NOT_FOUND if it isn't connected.
-	// Scope: sockets:read.
+	// GetSocket returns one socket. Fails with NOT_FOUND if the socket is not connected. Scope:
+	// sockets:read.
 	GetSocket(ctx context.Context, in *GetSocketRequest, opts ...grpc.CallOption) (*GetSocketResponse, error)
-	// Join puts the selected sockets into rooms, whatever their tokens allow.
-	// Scope: sockets:write.
+	// Join adds the selected sockets to rooms, whatever their tokens allow. A socket joins all of the
+	// rooms or none. Scope: sockets:write.
 	Join(ctx context.Context, in *JoinRequest, opts ...grpc.CallOption) (*JoinResponse, error)
-	// Leave takes the selected sockets out of rooms. Scope: sockets:write.
+	// Leave removes the selected sockets from rooms. Scope: sockets:write.
 	Leave(ctx context.Context, in *LeaveRequest, opts ...grpc.CallOption) (*LeaveResponse, error)
-	// Update replaces the data of the selected sockets: what backends see with
-	// them, which at first is what the token's issuer attached. It holds as long
-	// as the socket is connected, whatever tokens its client sends later.
-	// Scope: sockets:write.
+	// Update replaces the data that backends see with the selected sockets. Initially that is the
+	// data of the token, or of the backend that accepted the client. The new data stays until the
+	// socket disconnects, even if its client sends a fresh token. Scope: sockets:write.
 	Update(ctx context.Context, in *UpdateRequest, opts ...grpc.CallOption) (*UpdateResponse, error)
-	// Disconnect ends the selected sockets. Each gets what was emitted to it
-	// before, then the event "sala:disconnect" with {"code", "reason"}, then
-	// Socket.IO's own disconnect. Scope: sockets:write.
+	// Disconnect disconnects the selected sockets. Each one first receives what was emitted to it
+	// before, then the event "sala:disconnect" with {"code", "reason"}, then Socket.IO's disconnect
+	// packet. Scope: sockets:write.
 	Disconnect(ctx context.Context, in *DisconnectRequest, opts ...grpc.CallOption) (*DisconnectResponse, error)
 }
 
@@ -130,30 +128,28 @@ func (c *socketServiceClient) Disconnect(ctx context.Context, in *DisconnectRequ
 // All implementations must embed UnimplementedSocketServiceServer
 // for forward compatibility.
 //
-// SocketService shows connected clients and moves them about.
+// SocketService lists connected clients, moves them between rooms, and disconnects them.
 //
-// A socket is one client's session in one namespace; a browser tab that
-// connects to two namespaces has two.
+// A socket is one client in one namespace; a browser tab that connects to two namespaces has two
+// sockets.
 type SocketServiceServer interface {
-	// ListSockets lists sockets, ordered by id, a page at a time.
-	// Scope: sockets:read.
+	// ListSockets lists sockets, ordered by id, one page at a time. Scope: sockets:read.
 	ListSockets(context.Context, *ListSocketsRequest) (*ListSocketsResponse, error)
-	// GetSocket shows one socket. NOT_FOUND if it isn't connected.
-	// Scope: sockets:read.
+	// GetSocket returns one socket. Fails with NOT_FOUND if the socket is not connected. Scope:
+	// sockets:read.
 	GetSocket(context.Context, *GetSocketRequest) (*GetSocketResponse, error)
-	// Join puts the selected sockets into rooms, whatever their tokens allow.
-	// Scope: sockets:write.
+	// Join adds the selected sockets to rooms, whatever their tokens allow. A socket joins all of the
+	// rooms or none. Scope: sockets:write.
 	Join(context.Context, *JoinRequest) (*JoinResponse, error)
-	// Leave takes the selected sockets out of rooms. Scope: sockets:write.
+	// Leave removes the selected sockets from rooms. Scope: sockets:write.
 	Leave(context.Context, *LeaveRequest) (*LeaveResponse, error)
-	// Update replaces the data of the selected sockets: what backends see with
-	// them, which at first is what the token's issuer attached. It holds as long
-	// as the socket is connected, whatever tokens its client sends later.
-	// Scope: sockets:write.
+	// Update replaces the data that backends see with the selected sockets. Initially that is the
+	// data of the token, or of the backend that accepted the client. The new data stays until the
+	// socket disconnects, even if its client sends a fresh token. Scope: sockets:write.
 	Update(context.Context, *UpdateRequest) (*UpdateResponse, error)
-	// Disconnect ends the selected sockets. Each gets what was emitted to it
-	// before, then the event "sala:disconnect" with {"code", "reason"}, then
-	// Socket.IO's own disconnect. Scope: sockets:write.
+	// Disconnect disconnects the selected sockets. Each one first receives what was emitted to it
+	// before, then the event "sala:disconnect" with {"code", "reason"}, then Socket.IO's disconnect
+	// packet. Scope: sockets:write.
 	Disconnect(context.Context, *DisconnectRequest) (*DisconnectResponse, error)
 	mustEmbedUnimplementedSocketServiceServer()
 }
