@@ -18,7 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/salabroker/sala/broker"
-	"github.com/salabroker/sala/broker/events"
+	"github.com/salabroker/sala/broker/eventhub"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
@@ -140,7 +140,7 @@ func TestHalfAMessage(t *testing.T) {
 // A message for which there is no room fails by itself, and its stream goes on. Small
 // messages need none.
 func TestNoRoomForAMessage(t *testing.T) {
-	h, hub := startHub(t, events.Options{})
+	h, hub := startHub(t, eventhub.Options{})
 	h.server.intake.patience = 10 * time.Millisecond
 	by := h.callerOf(t, adminKey)
 	b := h.backend(t, &salav1.SubscribeStart{Group: "g", Credits: 10})

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/salabroker/sala/broker"
-	"github.com/salabroker/sala/broker/events"
+	"github.com/salabroker/sala/broker/eventhub"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
@@ -108,7 +108,7 @@ func (c *call) subscribe() error {
 	c.server.metrics.refuse(refusedSubscriptions)
 	return &broker.Error{
 		Code:    broker.CodeResourceExhausted,
-		Reason:  events.ReasonTooManySubscriptions,
+		Reason:  eventhub.ReasonTooManySubscriptions,
 		Message: fmt.Sprintf("the API key %q has %d subscriptions, and may have no more; end one first", c.caller.name, maxSubscriptionsOfKey),
 	}
 }
@@ -155,7 +155,7 @@ func (c *subscriber) last(sub *broker.Subscription, written <-chan error) error 
 	case <-grace.C: // it isn't read
 	}
 	var failed *broker.Error
-	if errors.As(err, &failed) && failed.Reason == events.ReasonClosed {
+	if errors.As(err, &failed) && failed.Reason == eventhub.ReasonClosed {
 		return nil
 	}
 	return err
@@ -288,7 +288,7 @@ func reply(sub *broker.Subscription, r *salav1.EventReply) error {
 	if err != nil {
 		return err
 	}
-	err = sub.Reply(id, events.Reply{
+	err = sub.Reply(id, eventhub.Reply{
 		Error:       eventFailure(r.GetError()),
 		Args:        args,
 		Attachments: r.GetAttachments(),
@@ -310,9 +310,9 @@ func decide(sub *broker.Subscription, d *salav1.EventDecision) error {
 		if err != nil {
 			return err
 		}
-		return sub.Decide(id, events.Decision{Rooms: made.Accept.GetRooms(), Data: data})
+		return sub.Decide(id, eventhub.Decision{Rooms: made.Accept.GetRooms(), Data: data})
 	case *salav1.EventDecision_Refuse:
-		return sub.Decide(id, events.Decision{Refusal: eventFailure(made.Refuse)})
+		return sub.Decide(id, eventhub.Decision{Refusal: eventFailure(made.Refuse)})
 	}
 	return invalid(broker.FieldViolation{Field: "decision", Description: "there is none; set accept or refuse"})
 }
@@ -327,7 +327,7 @@ func (c *subscriber) write(sub *broker.Subscription) error {
 	}
 	var (
 		sockets = socketMessages{}
-		batch   = make([]events.Delivery, deliveryBatch)
+		batch   = make([]eventhub.Delivery, deliveryBatch)
 	)
 	for {
 		n, ended := sub.Take(batch)

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/salabroker/sala/broker/events"
+	"github.com/salabroker/sala/broker/eventhub"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
@@ -15,11 +15,11 @@ import (
 func BenchmarkSubscribe(b *testing.B) {
 	for _, asks := range []bool{false, true} {
 		b.Run(fmt.Sprintf("asks=%t", asks), func(b *testing.B) {
-			h, hub := startHub(b, events.Options{})
+			h, hub := startHub(b, eventhub.Options{})
 			stream := h.backend(b, &salav1.SubscribeStart{Group: "g", Credits: 20_000})
-			sockets := make([]*events.Socket, 100)
+			sockets := make([]*eventhub.Socket, 100)
 			for i := range sockets {
-				sockets[i] = &events.Socket{ID: fmt.Sprint("socket-number-", i), User: "ana", Namespace: "/", Address: "127.0.0.1:50000", Transport: "websocket", ConnectTime: time.Now()}
+				sockets[i] = &eventhub.Socket{ID: fmt.Sprint("socket-number-", i), User: "ana", Namespace: "/", Address: "127.0.0.1:50000", Transport: "websocket", ConnectTime: time.Now()}
 			}
 			const window = 10_000
 			inFlight := make(chan struct{}, window)
@@ -31,7 +31,7 @@ func BenchmarkSubscribe(b *testing.B) {
 			for i := range b.N {
 				inFlight <- struct{}{}
 				if e := messageOf(sockets[i%len(sockets)], "chat"); asks {
-					hub.Ask(e, func(events.Reply) {})
+					hub.Ask(e, func(eventhub.Reply) {})
 				} else {
 					hub.Publish(e)
 				}

@@ -16,18 +16,18 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/salabroker/sala/broker"
-	"github.com/salabroker/sala/broker/events"
+	"github.com/salabroker/sala/broker/eventhub"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
 // startHub serves a fake broker whose subscriptions are those of a real hub.
-func startHub(t testing.TB, o events.Options) (*harness, *events.Hub) {
+func startHub(t testing.TB, o eventhub.Options) (*harness, *eventhub.Hub) {
 	t.Helper()
-	hub := events.New(o)
+	hub := eventhub.New(o)
 	h := start(t, &fakeBroker{subscribe: func(o broker.SubscribeOptions) (*broker.Subscription, error) {
-		sub, err := hub.Subscribe(events.Start{
+		sub, err := hub.Subscribe(eventhub.Start{
 			Group:   o.Group,
-			Filter:  events.Filter{Kinds: o.Kinds, Namespaces: o.Namespaces, Names: o.Events},
+			Filter:  eventhub.Filter{Kinds: o.Kinds, Namespaces: o.Namespaces, Names: o.Events},
 			Decide:  o.Decide,
 			Observe: o.Observe,
 			Credits: o.Credits,
@@ -120,22 +120,22 @@ func creditRequest(n uint32) *salav1.SubscribeRequest {
 	return &salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Credit{Credit: &salav1.EventCredit{Credits: n}}}
 }
 
-func messageOf(socket *events.Socket, name string) *events.Event {
-	return &events.Event{Kind: events.Message, Namespace: "/", Socket: socket, Name: name, Args: json.RawMessage(`[1]`), Time: time.Now()}
+func messageOf(socket *eventhub.Socket, name string) *eventhub.Event {
+	return &eventhub.Event{Kind: eventhub.Message, Namespace: "/", Socket: socket, Name: name, Args: json.RawMessage(`[1]`), Time: time.Now()}
 }
 
 // ask asks the hub, and returns where the reply will be.
-func ask(hub *events.Hub, e *events.Event) <-chan events.Reply {
-	replies := make(chan events.Reply, 2)
-	hub.Ask(e, func(r events.Reply) { replies <- r })
+func ask(hub *eventhub.Hub, e *eventhub.Event) <-chan eventhub.Reply {
+	replies := make(chan eventhub.Reply, 2)
+	hub.Ask(e, func(r eventhub.Reply) { replies <- r })
 	return replies
 }
 
 // decided asks the hub to decide, and returns where the decision will be.
-func decided(t testing.TB, hub *events.Hub) <-chan events.Decision {
-	decisions := make(chan events.Decision, 1)
+func decided(t testing.TB, hub *eventhub.Hub) <-chan eventhub.Decision {
+	decisions := make(chan eventhub.Decision, 1)
 	go func() {
-		d, err := hub.Decide(&events.Event{Kind: events.Connect, Namespace: "/", Socket: &events.Socket{ID: "s"}}, nil)
+		d, err := hub.Decide(&eventhub.Event{Kind: eventhub.Connect, Namespace: "/", Socket: &eventhub.Socket{ID: "s"}}, nil)
 		if err != nil {
 			t.Error(err)
 		}
@@ -145,15 +145,15 @@ func decided(t testing.TB, hub *events.Hub) <-chan events.Decision {
 }
 
 func TestSubscribeShowsEverything(t *testing.T) {
-	h, hub := startHub(t, events.Options{})
+	h, hub := startHub(t, eventhub.Options{})
 	b := h.backend(t, &salav1.SubscribeStart{Credits: 100})
 	at := time.Unix(1_700_000_000, 5).UTC()
-	socket := &events.Socket{
+	socket := &eventhub.Socket{
 		ID: "sock", User: "ana", Namespace: "/chat", Address: "1.2.3.4:5", Transport: "websocket", ConnectTime: at,
 		Data: json.RawMessage(`{"n":1}`), Auth: json.RawMessage(`{"app":"x"}`),
 	}
-	hub.Publish(&events.Event{
-		Kind: events.Message, Namespace: "/chat", Socket: socket, Name: "say", Time: at,
+	hub.Publish(&eventhub.Event{
+		Kind: eventhub.Message, Namespace: "/chat", Socket: socket, Name: "say", Time: at,
 		Args: json.RawMessage(`[9007199254740993, {"_placeholder":true,"num":0}]`), Attachments: [][]byte{{0, 255}},
 	})
 	e := b.event()
@@ -170,20 +170,20 @@ func TestSubscribeShowsEverything(t *testing.T) {
 			s.GetData().GetStructValue().GetFields()["n"].GetNumberValue() != 1 {
 			t.Errorf("the socket is %v", s)
 		}
-		hub.Publish(&events.Event{Kind: events.Disconnect, Namespace: "/chat", Socket: socket, Reason: "gone\xff"})
+		hub.Publish(&eventhub.Event{Kind: eventhub.Disconnect, Namespace: "/chat", Socket: socket, Reason: "gone\xff"})
 		e = b.event()
 		if e.GetKind() != salav1.EventKind_EVENT_KIND_DISCONNECT || e.GetReason() != "gone\uFFFD" || e.GetTime() != nil {
 			t.Errorf("the event is %v", e)
 		}
 	}
-	hub.Publish(&events.Event{Kind: events.RoomOpened, Namespace: "/", Room: "r"})
+	hub.Publish(&eventhub.Event{Kind: eventhub.RoomOpened, Namespace: "/", Room: "r"})
 	if e := b.event(); e.GetKind() != salav1.EventKind_EVENT_KIND_ROOM_OPENED || e.GetRoom() != "r" || e.GetSocket() != nil {
 		t.Errorf("the event is %v", e)
 	}
 }
 
 func TestReplies(t *testing.T) {
-	h, hub := startHub(t, events.Options{})
+	h, hub := startHub(t, eventhub.Options{})
 	b := h.backend(t, &salav1.SubscribeStart{Group: "g", Credits: 100})
 	list, _ := structpb.NewList([]any{"a", 1.5})
 	for _, tt := range []struct {
@@ -219,7 +219,7 @@ func TestReplies(t *testing.T) {
 
 // An answer that can't be used is told apart from others, and the stream goes on.
 func TestRejections(t *testing.T) {
-	h, hub := startHub(t, events.Options{AckTimeout: 100 * time.Millisecond})
+	h, hub := startHub(t, eventhub.Options{AckTimeout: 100 * time.Millisecond})
 	b := h.backend(t, &salav1.SubscribeStart{Credits: 100, Decide: true})
 	b.send(replyRequest(&salav1.EventReply{DeliveryId: "nonsense"}))
 	b.wantRejected("nonsense", codes.NotFound, "DELIVERY_NOT_FOUND", "unchanged")
@@ -251,8 +251,8 @@ func TestRejections(t *testing.T) {
 	b.send(decisionRequest(&salav1.EventDecision{DeliveryId: id, Decision: &salav1.EventDecision_Accept{}}))
 	b.wantRejected(id, codes.FailedPrecondition, "DELIVERY_ANSWERED", "already")
 
-	replies := make(chan events.Reply, 1)
-	hub.Ask(messageOf(nil, "q"), func(r events.Reply) { replies <- r })
+	replies := make(chan eventhub.Reply, 1)
+	hub.Ask(messageOf(nil, "q"), func(r eventhub.Reply) { replies <- r })
 	id = b.event().GetDeliveryId()
 	b.send(replyRequest(&salav1.EventReply{DeliveryId: id, ArgsJson: "{"}))
 	if r := b.recv().GetRejected(); r.GetReason() == "INVALID_ARGUMENT" && !strings.HasPrefix(r.GetMessage(), "args_json: ") {
@@ -261,7 +261,7 @@ func TestRejections(t *testing.T) {
 }
 
 func TestRefusedConnect(t *testing.T) {
-	h, hub := startHub(t, events.Options{})
+	h, hub := startHub(t, eventhub.Options{})
 	b := h.backend(t, &salav1.SubscribeStart{Credits: 1, Decide: true, Kinds: []salav1.EventKind{salav1.EventKind_EVENT_KIND_CONNECT}})
 	decision := decided(t, hub)
 	e := b.event()
@@ -271,7 +271,7 @@ func TestRefusedConnect(t *testing.T) {
 	b.send(decisionRequest(&salav1.EventDecision{DeliveryId: e.GetDeliveryId(), Decision: &salav1.EventDecision_Refuse{
 		Refuse: &salav1.EventError{Code: "BANNED", Message: "no"},
 	}}))
-	if d := <-decision; d.Refusal == nil || *d.Refusal != (events.Failure{Code: "BANNED", Message: "no"}) {
+	if d := <-decision; d.Refusal == nil || *d.Refusal != (eventhub.Failure{Code: "BANNED", Message: "no"}) {
 		t.Errorf("the decision is %+v", d)
 	}
 }
@@ -320,7 +320,7 @@ func TestBadSubscribeRequests(t *testing.T) {
 }
 
 func TestSubscribeNeedsTheScope(t *testing.T) {
-	h, _ := startHub(t, events.Options{})
+	h, _ := startHub(t, eventhub.Options{})
 	wantStatus(t, h.dial(as(t, readerKey), t).ends(), codes.PermissionDenied, "SCOPE_DENIED", "events")
 }
 
@@ -332,12 +332,12 @@ func TestSubscribePassesErrorsOn(t *testing.T) {
 	}}})
 	wantStatus(t, stream.ends(), codes.ResourceExhausted, "WHY", "full")
 	wantCalls(t, b, broker.SubscribeOptions{
-		Group: "g", Namespaces: []string{"/"}, Events: []string{"e"}, Kinds: []events.Kind{events.Connect, events.Message}, Credits: 7, Decide: true,
+		Group: "g", Namespaces: []string{"/"}, Events: []string{"e"}, Kinds: []eventhub.Kind{eventhub.Connect, eventhub.Message}, Credits: 7, Decide: true,
 	})
 }
 
 func TestCreditsOverTheStream(t *testing.T) {
-	h, hub := startHub(t, events.Options{})
+	h, hub := startHub(t, eventhub.Options{})
 	b := h.backend(t, &salav1.SubscribeStart{})
 	for i := range 500 {
 		hub.Publish(messageOf(nil, fmt.Sprint(i)))
@@ -369,13 +369,13 @@ func TestBackendsThatGo(t *testing.T) {
 		"cancel": func(_ *backend, cancel context.CancelFunc) { cancel() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, hub := startHub(t, events.Options{})
+			h, hub := startHub(t, eventhub.Options{})
 			ctx, cancel := context.WithCancel(as(t, adminKey))
 			defer cancel()
 			first := h.dial(ctx, t)
 			first.send(&salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Start{Start: &salav1.SubscribeStart{Group: "g", Credits: 10}}})
 			first.recv()
-			replies := ask(hub, messageOf(&events.Socket{ID: "s"}, "q"))
+			replies := ask(hub, messageOf(&eventhub.Socket{ID: "s"}, "q"))
 			id := first.event().GetDeliveryId()
 			second := h.backend(t, &salav1.SubscribeStart{Group: "g", Credits: 10})
 			end(first, cancel)
@@ -394,13 +394,13 @@ func TestBackendsThatGo(t *testing.T) {
 // A backend that closes its side and reads on gets all that it was handed, and
 // every other event goes to its mate.
 func TestHalfCloseLosesNothing(t *testing.T) {
-	h, hub := startHub(t, events.Options{})
+	h, hub := startHub(t, eventhub.Options{})
 	first := h.backend(t, &salav1.SubscribeStart{Group: "g", Credits: 100_000})
 	const n = 20_000
 	seen := make(map[string]int)
 	var second *backend
 	for i := range n {
-		hub.Publish(messageOf(&events.Socket{ID: fmt.Sprint("s", i%10)}, fmt.Sprint(i)))
+		hub.Publish(messageOf(&eventhub.Socket{ID: fmt.Sprint("s", i%10)}, fmt.Sprint(i)))
 		if i == n/2 {
 			second = h.backend(t, &salav1.SubscribeStart{Group: "g", Credits: 100_000})
 			first.send(replyRequest(&salav1.EventReply{DeliveryId: "last word"}))
@@ -443,12 +443,12 @@ func TestHalfCloseLosesNothing(t *testing.T) {
 // One that doesn't read is cut; it holds no more than its queue, and its mate
 // goes on.
 func TestSlowBackendIsCut(t *testing.T) {
-	h, hub := startHub(t, events.Options{MaxQueuedEvents: 100})
+	h, hub := startHub(t, eventhub.Options{MaxQueuedEvents: 100})
 	slow := h.backend(t, &salav1.SubscribeStart{Credits: 100_000})
 	n := 0
 	big := messageOf(nil, "big")
 	big.Args = json.RawMessage(`["` + strings.Repeat("x", 9000) + `"]`)
-	for ; hub.Wants(events.Message, "/", "big"); n++ { // until flow control and the queue are full
+	for ; hub.Wants(eventhub.Message, "/", "big"); n++ { // until flow control and the queue are full
 		hub.Publish(big)
 	}
 	wantStatus(t, slow.ends(), codes.ResourceExhausted, "SLOW_SUBSCRIBER", "credits")
@@ -492,9 +492,9 @@ func (s *stuckStream) Send(*salav1.SubscribeResponse) error {
 // A stream ends even while its backend reads nothing at all.
 func TestStuckBackendIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hub := events.New(events.Options{MaxQueuedEvents: 10})
+		hub := eventhub.New(eventhub.Options{MaxQueuedEvents: 10})
 		service := &eventService{broker: &fakeBroker{subscribe: func(broker.SubscribeOptions) (*broker.Subscription, error) {
-			sub, err := hub.Subscribe(events.Start{Credits: 1})
+			sub, err := hub.Subscribe(eventhub.Start{Credits: 1})
 			return broker.NewSubscription(sub, broker.MessageLimits{Bytes: 1000, Attachments: 64}), err
 		}}}
 		ctx, cancel := context.WithCancel(context.Background())
@@ -503,7 +503,7 @@ func TestStuckBackendIsCut(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- service.Subscribe(stream) }()
 		synctest.Wait()
-		for hub.Wants(events.Message, "/", "e") {
+		for hub.Wants(eventhub.Message, "/", "e") {
 			hub.Publish(messageOf(nil, "e"))
 		}
 		var failed *broker.Error
@@ -520,12 +520,12 @@ func TestStuckBackendIsCut(t *testing.T) {
 // A stream that ends before its start is done with leaves no subscription.
 func TestSubscriptionOfAnEndedStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hub := events.New(events.Options{})
+		hub := eventhub.New(eventhub.Options{})
 		ctx, cancel := context.WithCancel(context.Background())
 		service := &eventService{broker: &fakeBroker{subscribe: func(broker.SubscribeOptions) (*broker.Subscription, error) {
 			cancel()
 			<-time.After(time.Second) // the method returns meanwhile
-			sub, err := hub.Subscribe(events.Start{})
+			sub, err := hub.Subscribe(eventhub.Start{})
 			return broker.NewSubscription(sub, broker.MessageLimits{Bytes: 1000, Attachments: 64}), err
 		}}}
 		stream := &stuckStream{ctx: admitted(t, ctx, salav1.EventService_Subscribe_FullMethodName), first: make(chan *salav1.SubscribeRequest, 1)}
@@ -535,7 +535,7 @@ func TestSubscriptionOfAnEndedStream(t *testing.T) {
 		}
 		<-time.After(2 * time.Second)
 		synctest.Wait()
-		if hub.Wants(events.Message, "/", "e") {
+		if hub.Wants(eventhub.Message, "/", "e") {
 			t.Error("the subscription is left")
 		}
 		if err := hub.Close(context.Background()); err != nil {
@@ -546,13 +546,13 @@ func TestSubscriptionOfAnEndedStream(t *testing.T) {
 
 func TestSocketMessagesAreShared(t *testing.T) {
 	sockets := socketMessages{}
-	first := &events.Socket{ID: "first"}
+	first := &eventhub.Socket{ID: "first"}
 	message := sockets.socket(first)
 	if sockets.socket(first) != message {
 		t.Error("the message of a socket is made again")
 	}
 	for range maxSocketMessages + 5 {
-		sockets.socket(&events.Socket{ID: "another"})
+		sockets.socket(&eventhub.Socket{ID: "another"})
 		if len(sockets) > maxSocketMessages {
 			t.Fatalf("%d messages are remembered", len(sockets))
 		}
@@ -562,7 +562,7 @@ func TestSocketMessagesAreShared(t *testing.T) {
 // Shutting down the hub and then the server, as a node does, doesn't cut off what
 // a subscriber was handed last and is slow to read.
 func TestLastEventsArriveOnShutdown(t *testing.T) {
-	h, hub := startHub(t, events.Options{})
+	h, hub := startHub(t, eventhub.Options{})
 	b := h.backend(t, &salav1.SubscribeStart{})
 	const n = deliveryBatch / 2
 	for i := range n { // more than flow control lets through at once
@@ -590,7 +590,7 @@ func TestLastEventsArriveOnShutdown(t *testing.T) {
 }
 
 func TestSubscriptionsEndOnShutdown(t *testing.T) {
-	h, _ := startHub(t, events.Options{})
+	h, _ := startHub(t, eventhub.Options{})
 	idle := h.dial(as(t, adminKey), t) // it has not said what it wants
 	b := h.backend(t, &salav1.SubscribeStart{})
 	if err := h.server.Shutdown(timeout(t)); err != nil {
@@ -602,7 +602,7 @@ func TestSubscriptionsEndOnShutdown(t *testing.T) {
 
 // A broker that closes lets subscribers have what was queued.
 func TestSubscriptionsEndWithTheHub(t *testing.T) {
-	h, hub := startHub(t, events.Options{})
+	h, hub := startHub(t, eventhub.Options{})
 	b := h.backend(t, &salav1.SubscribeStart{Credits: 10_000})
 	const n = 5000
 	for i := range n {
@@ -635,7 +635,7 @@ func TestSubscriptionsOfAKey(t *testing.T) {
 		}
 	}
 	failed := classify(c.subscribe())
-	if failed.code != codes.ResourceExhausted || failed.reason != events.ReasonTooManySubscriptions {
+	if failed.code != codes.ResourceExhausted || failed.reason != eventhub.ReasonTooManySubscriptions {
 		t.Errorf("one too many: %+v", failed)
 	}
 	other := &call{server: c.server, caller: &caller{Key: mustKey(t, readerKey)}}

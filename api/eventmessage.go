@@ -5,38 +5,38 @@ import (
 	"strconv"
 
 	"github.com/salabroker/sala/broker"
-	"github.com/salabroker/sala/broker/events"
+	"github.com/salabroker/sala/broker/eventhub"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
 // eventKind maps a kind to the protos'.
-func eventKind(k events.Kind) salav1.EventKind {
+func eventKind(k eventhub.Kind) salav1.EventKind {
 	switch k {
-	case events.Connect:
+	case eventhub.Connect:
 		return salav1.EventKind_EVENT_KIND_CONNECT
-	case events.Disconnect:
+	case eventhub.Disconnect:
 		return salav1.EventKind_EVENT_KIND_DISCONNECT
-	case events.Join:
+	case eventhub.Join:
 		return salav1.EventKind_EVENT_KIND_JOIN
-	case events.Leave:
+	case eventhub.Leave:
 		return salav1.EventKind_EVENT_KIND_LEAVE
-	case events.Message:
+	case eventhub.Message:
 		return salav1.EventKind_EVENT_KIND_MESSAGE
-	case events.RoomOpened:
+	case eventhub.RoomOpened:
 		return salav1.EventKind_EVENT_KIND_ROOM_OPENED
-	case events.RoomClosed:
+	case eventhub.RoomClosed:
 		return salav1.EventKind_EVENT_KIND_ROOM_CLOSED
 	}
 	return salav1.EventKind_EVENT_KIND_UNSPECIFIED
 }
 
 // eventKinds maps the kinds of a start. The error names those that there aren't.
-func eventKinds(wanted []salav1.EventKind) ([]events.Kind, error) {
-	known := make(map[salav1.EventKind]events.Kind)
-	for _, k := range events.Kinds() {
+func eventKinds(wanted []salav1.EventKind) ([]eventhub.Kind, error) {
+	known := make(map[salav1.EventKind]eventhub.Kind)
+	for _, k := range eventhub.Kinds() {
 		known[eventKind(k)] = k
 	}
-	var kinds []events.Kind
+	var kinds []eventhub.Kind
 	var faults []broker.FieldViolation
 	for i, w := range wanted {
 		if k, ok := known[w]; ok {
@@ -65,18 +65,18 @@ func deliveryID(text string) (uint64, error) {
 	if err != nil {
 		return 0, &broker.Error{
 			Code:    broker.CodeNotFound,
-			Reason:  events.ReasonDeliveryNotFound,
+			Reason:  eventhub.ReasonDeliveryNotFound,
 			Message: "delivery_id is none that an event had; send back that of the event, unchanged",
 		}
 	}
 	return id, nil
 }
 
-func eventFailure(e *salav1.EventError) *events.Failure {
+func eventFailure(e *salav1.EventError) *eventhub.Failure {
 	if e == nil {
 		return nil
 	}
-	return &events.Failure{Code: e.GetCode(), Message: e.GetMessage()}
+	return &eventhub.Failure{Code: e.GetCode(), Message: e.GetMessage()}
 }
 
 // maxSocketMessages bounds a socketMessages.
@@ -84,10 +84,10 @@ const maxSocketMessages = 1024
 
 // socketMessages remembers the messages of sockets, of which a stream sends the
 // same again and again.
-type socketMessages map[*events.Socket]*salav1.EventSocket
+type socketMessages map[*eventhub.Socket]*salav1.EventSocket
 
 // delivery returns the message of a delivery.
-func (m socketMessages) delivery(d events.Delivery) *salav1.SubscribeResponse {
+func (m socketMessages) delivery(d eventhub.Delivery) *salav1.SubscribeResponse {
 	e := d.Event
 	return &salav1.SubscribeResponse{Response: &salav1.SubscribeResponse_Event{Event: &salav1.ClientEvent{
 		DeliveryId:    strconv.FormatUint(d.ID, 10),
@@ -106,7 +106,7 @@ func (m socketMessages) delivery(d events.Delivery) *salav1.SubscribeResponse {
 	}}}
 }
 
-func (m socketMessages) socket(s *events.Socket) *salav1.EventSocket {
+func (m socketMessages) socket(s *eventhub.Socket) *salav1.EventSocket {
 	if s == nil {
 		return nil
 	}

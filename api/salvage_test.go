@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/salabroker/sala/broker"
-	"github.com/salabroker/sala/broker/events"
+	"github.com/salabroker/sala/broker/eventhub"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
@@ -68,7 +68,7 @@ func large() *structpb.ListValue {
 // An answer that can't be accepted is rejected by itself. The stream goes on, and
 // the delivery can still be answered.
 func TestUndecodableAnswers(t *testing.T) {
-	h, hub := startHub(t, events.Options{})
+	h, hub := startHub(t, eventhub.Options{})
 	b := h.careless(t).backend(t, &salav1.SubscribeStart{Group: "g", Credits: 100, Decide: true})
 	half, _ := structpb.NewList([]any{"ok", map[string]any{"k": []any{halved}}})
 	for _, tt := range []struct {
@@ -118,7 +118,7 @@ func TestUndecodableAnswers(t *testing.T) {
 
 // What can't be understood at all ends no stream either, once it has started.
 func TestUndecodableStart(t *testing.T) {
-	h, hub := startHub(t, events.Options{})
+	h, hub := startHub(t, eventhub.Options{})
 	b := h.careless(t).dial(as(t, adminKey), t)
 	b.send(&salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Start{Start: &salav1.SubscribeStart{Group: halved}}})
 	wantStatus(t, b.ends(), codes.InvalidArgument, "INVALID_ARGUMENT", "start.group: isn't UTF-8")

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 
 	"github.com/salabroker/sala/broker/engineio"
-	"github.com/salabroker/sala/broker/events"
+	"github.com/salabroker/sala/broker/eventhub"
 	"github.com/salabroker/sala/broker/socketio"
 )
 
@@ -33,7 +33,7 @@ func (s *socket) reply(id uint64, answer any) {
 }
 
 // replyFrom answers the event with the ack id with what a backend said.
-func (s *socket) replyFrom(id uint64, r events.Reply) {
+func (s *socket) replyFrom(id uint64, r eventhub.Reply) {
 	if r.Error != nil {
 		s.reply(id, map[string]errorBody{"error": {Code: r.Error.Code, Message: r.Error.Message}})
 		return

@@ -10,9 +10,9 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/engineio"
-	"github.com/salabroker/sala/broker/events"
-	"github.com/salabroker/sala/broker/events/peers"
-	"github.com/salabroker/sala/broker/events/wills"
+	"github.com/salabroker/sala/broker/eventhub"
+	"github.com/salabroker/sala/broker/eventhub/peers"
+	"github.com/salabroker/sala/broker/eventhub/wills"
 	"github.com/salabroker/sala/broker/fanout"
 	"github.com/salabroker/sala/broker/memwatch"
 	"github.com/salabroker/sala/broker/ratelimit"
@@ -34,7 +34,7 @@ type Broker struct {
 	engine         *engineio.Server
 	handler        http.Handler
 	metrics        *metrics
-	events         *events.Hub
+	events         *eventhub.Hub
 	mesh           *cluster.Mesh // nil for a broker of one node, as the next two
 	peers          *peers.Peers
 	wills          *wills.Wills
@@ -102,7 +102,7 @@ func New(o Options) (*Broker, error) {
 			return nil, err
 		}
 	}
-	b.events = events.New(events.Options{
+	b.events = eventhub.New(eventhub.Options{
 		AckTimeout:      o.AckTimeout,
 		DecisionTimeout: o.Decisions.Timeout,
 		Observer:        b.metrics.stream,

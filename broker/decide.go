@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/salabroker/sala/broker/events"
+	"github.com/salabroker/sala/broker/eventhub"
 )
 
 // reasonRefusedByBackend is how the metrics count clients that a backend
@@ -18,13 +18,13 @@ const reasonRefusedByBackend = "REFUSED_BY_BACKEND"
 // them.
 func (c *client) decide(s *socket) {
 	if !c.b.events.Decides(s.ns.name) {
-		c.settle(s, events.Decision{}, events.ErrNobodyDecides)
+		c.settle(s, eventhub.Decision{}, eventhub.ErrNobodyDecides)
 		return
 	}
 	if !c.startDeciding(s) {
 		return
 	}
-	question := &events.Event{Kind: events.Connect, Namespace: s.ns.name, Socket: s.describe(), Time: s.connectTime}
+	question := &eventhub.Event{Kind: eventhub.Connect, Namespace: s.ns.name, Socket: s.describe(), Time: s.connectTime}
 	c.b.deciding.Go(func() {
 		decision, err := c.b.events.Decide(question, c.conn.Done())
 		if !c.stopDeciding(s) || !c.settle(s, decision, err) {
@@ -35,9 +35,9 @@ func (c *client) decide(s *socket) {
 
 // settle acts on what was decided, or on that nothing was, and reports whether
 // the socket was let in.
-func (c *client) settle(s *socket, decision events.Decision, err error) bool {
+func (c *client) settle(s *socket, decision eventhub.Decision, err error) bool {
 	accept := c.b.opts.Decisions.Default == AcceptUndecided
-	if errors.Is(err, events.ErrNobodyDecides) {
+	if errors.Is(err, eventhub.ErrNobodyDecides) {
 		accept = !c.b.opts.Decisions.Required
 	}
 	switch {

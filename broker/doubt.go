@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/salabroker/sala/broker/cluster"
-	"github.com/salabroker/sala/broker/events"
+	"github.com/salabroker/sala/broker/eventhub"
 )
 
 const (
@@ -132,8 +132,8 @@ func (d *doubt) end(lost bool) {
 		d.mu.Lock()
 		since := d.since
 		d.mu.Unlock()
-		d.b.events.DropRemote(func(e *events.Event) bool {
-			return e.Kind == events.Disconnect && e.Socket.ConnectTime.Before(since)
+		d.b.events.DropRemote(func(e *eventhub.Event) bool {
+			return e.Kind == eventhub.Disconnect && e.Socket.ConnectTime.Before(since)
 		})
 	}
 	for held := d.take(); len(held) > 0; held = d.take() {

@@ -15,7 +15,7 @@ import (
 
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/brokertest"
-	"github.com/salabroker/sala/broker/events"
+	"github.com/salabroker/sala/broker/eventhub"
 	"github.com/salabroker/sala/broker/token"
 )
 
@@ -30,8 +30,8 @@ func TestTokenEndsWhileItsClientIsLetIn(t *testing.T) {
 	})
 	token := issue(t, node, broker.TokenRequest{User: "ana", TTL: time.Minute, Permissions: broker.Permissions{Rooms: []string{"a"}}}).Token
 	var asked sync.WaitGroup // clients of a round about whom nobody has decided
-	serve(t, node, broker.SubscribeOptions{Group: "g", Kinds: []events.Kind{events.Connect}, Decide: true},
-		func(s *broker.Subscription, d events.Delivery) error {
+	serve(t, node, broker.SubscribeOptions{Group: "g", Kinds: []eventhub.Kind{eventhub.Connect}, Decide: true},
+		func(s *broker.Subscription, d eventhub.Delivery) error {
 			if !d.NeedsDecision {
 				return nil
 			}
@@ -39,7 +39,7 @@ func TestTokenEndsWhileItsClientIsLetIn(t *testing.T) {
 			go func() {
 				asked.Wait()
 				clock.set(time.Hour)
-				_ = s.Decide(d.ID, events.Decision{})
+				_ = s.Decide(d.ID, eventhub.Decision{})
 			}()
 			return nil
 		})
@@ -90,12 +90,12 @@ func TestResetsLeaveNothing(t *testing.T) {
 	node := nodes[0]
 	topics := broker.Topics(node.Broker)
 	token := node.Token("ana", broker.Permissions{Rooms: []string{"a", "b"}, Join: []string{"**"}})
-	serve(t, nodes[1], broker.SubscribeOptions{Group: "g", Decide: true}, func(s *broker.Subscription, d events.Delivery) error {
+	serve(t, nodes[1], broker.SubscribeOptions{Group: "g", Decide: true}, func(s *broker.Subscription, d eventhub.Delivery) error {
 		switch { // it may be late, or its client gone
 		case d.NeedsDecision:
-			_ = s.Decide(d.ID, events.Decision{Rooms: []string{"c"}})
+			_ = s.Decide(d.ID, eventhub.Decision{Rooms: []string{"c"}})
 		case d.NeedsAck:
-			_ = s.Reply(d.ID, events.Reply{Args: json.RawMessage(`[1]`)})
+			_ = s.Reply(d.ID, eventhub.Reply{Args: json.RawMessage(`[1]`)})
 		}
 		return nil
 	})

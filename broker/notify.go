@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/salabroker/sala/broker/cluster"
-	"github.com/salabroker/sala/broker/events"
+	"github.com/salabroker/sala/broker/eventhub"
 	"github.com/salabroker/sala/broker/socketio"
 )
 
@@ -16,32 +16,32 @@ func (ns *namespace) Joined(s *socket, room string, opened bool) {
 		if ns.b.mesh != nil {
 			ns.b.mesh.Interest(cluster.RoomTopic(ns.name, room))
 		}
-		ns.tellRoom(events.RoomOpened, room)
+		ns.tellRoom(eventhub.RoomOpened, room)
 	}
-	ns.tellMember(events.Join, s, room)
+	ns.tellMember(eventhub.Join, s, room)
 }
 
 // Left implements [fanout.Observer]: it tells backends who has left a room, and
 // other nodes that there is nobody any more.
 func (ns *namespace) Left(s *socket, room string, closed bool) {
-	ns.tellMember(events.Leave, s, room)
+	ns.tellMember(eventhub.Leave, s, room)
 	if closed {
 		if ns.b.mesh != nil {
 			ns.b.mesh.Drop(cluster.RoomTopic(ns.name, room))
 		}
-		ns.tellRoom(events.RoomClosed, room)
+		ns.tellRoom(eventhub.RoomClosed, room)
 	}
 }
 
-func (ns *namespace) tellMember(kind events.Kind, s *socket, room string) {
+func (ns *namespace) tellMember(kind eventhub.Kind, s *socket, room string) {
 	if ns.b.events.Wants(kind, ns.name, "") {
-		ns.b.events.Publish(&events.Event{Kind: kind, Namespace: ns.name, Socket: s.describe(), Room: room, Time: time.Now()})
+		ns.b.events.Publish(&eventhub.Event{Kind: kind, Namespace: ns.name, Socket: s.describe(), Room: room, Time: time.Now()})
 	}
 }
 
-func (ns *namespace) tellRoom(kind events.Kind, room string) {
+func (ns *namespace) tellRoom(kind eventhub.Kind, room string) {
 	if ns.b.events.Wants(kind, ns.name, "") {
-		ns.b.events.Publish(&events.Event{Kind: kind, Namespace: ns.name, Room: room, Time: time.Now()})
+		ns.b.events.Publish(&eventhub.Event{Kind: kind, Namespace: ns.name, Room: room, Time: time.Now()})
 	}
 }
 
@@ -56,8 +56,8 @@ func (s *socket) tellConnected() {
 }
 
 func (s *socket) publishConnected() {
-	if s.client.b.events.Wants(events.Connect, s.ns.name, "") {
-		s.client.b.events.Publish(&events.Event{Kind: events.Connect, Namespace: s.ns.name, Socket: s.describe(), Time: s.connectTime})
+	if s.client.b.events.Wants(eventhub.Connect, s.ns.name, "") {
+		s.client.b.events.Publish(&eventhub.Event{Kind: eventhub.Connect, Namespace: s.ns.name, Socket: s.describe(), Time: s.connectTime})
 	}
 }
 
@@ -68,9 +68,9 @@ func (s *socket) tellDisconnected(why string) {
 	s.silent = true
 	b, ended := s.client.b, time.Now()
 	b.doubt.ended(s, func(alreadyTold bool) {
-		if !alreadyTold && b.events.Wants(events.Disconnect, s.ns.name, "") {
-			b.events.Publish(&events.Event{
-				Kind: events.Disconnect, Namespace: s.ns.name, Socket: s.describe(), Reason: why, Time: ended,
+		if !alreadyTold && b.events.Wants(eventhub.Disconnect, s.ns.name, "") {
+			b.events.Publish(&eventhub.Event{
+				Kind: eventhub.Disconnect, Namespace: s.ns.name, Socket: s.describe(), Reason: why, Time: ended,
 			})
 		}
 		b.events.Forget(s.id)
@@ -82,7 +82,7 @@ func (s *socket) tellDisconnected(why string) {
 
 // tellRelayed lets backends hear what a rule has passed on to other clients.
 func (s *socket) tellRelayed(p *socketio.Packet) {
-	if !s.client.b.events.Wants(events.Message, s.ns.name, p.Event) {
+	if !s.client.b.events.Wants(eventhub.Message, s.ns.name, p.Event) {
 		return
 	}
 	s.saying.Lock()
@@ -96,7 +96,7 @@ func (s *socket) tellRelayed(p *socketio.Packet) {
 // reports whether there are any that may answer. If so, a client that asked for an
 // ack gets one whatever happens.
 func (s *socket) tellBackend(p *socketio.Packet) bool {
-	if !s.client.b.events.Wants(events.Message, s.ns.name, p.Event) {
+	if !s.client.b.events.Wants(eventhub.Message, s.ns.name, p.Event) {
 		return false
 	}
 	handled := s.client.b.events.Handles(s.ns.name, p.Event)
@@ -106,16 +106,16 @@ func (s *socket) tellBackend(p *socketio.Packet) bool {
 	case s.silent: // it has ended, and backends have heard so
 	case p.HasID && handled:
 		id := p.ID
-		s.client.b.events.Ask(s.message(p), func(r events.Reply) { s.replyFrom(id, r) })
+		s.client.b.events.Ask(s.message(p), func(r eventhub.Reply) { s.replyFrom(id, r) })
 	default:
 		s.client.b.events.Publish(s.message(p))
 	}
 	return handled
 }
 
-func (s *socket) message(p *socketio.Packet) *events.Event {
-	return &events.Event{
-		Kind:        events.Message,
+func (s *socket) message(p *socketio.Packet) *eventhub.Event {
+	return &eventhub.Event{
+		Kind:        eventhub.Message,
 		Namespace:   s.ns.name,
 		Socket:      s.describe(),
 		Name:        p.Event,
@@ -127,12 +127,12 @@ func (s *socket) message(p *socketio.Packet) *events.Event {
 
 // describe returns what backends get to know about the socket. Events share it
 // as long as nothing of it changes.
-func (s *socket) describe() *events.Socket {
+func (s *socket) describe() *eventhub.Socket {
 	transport, data := s.client.conn.Transport(), s.shownData()
 	if d := s.described.Load(); d != nil && d.Transport == transport && sameData(d.Data, data) {
 		return d
 	}
-	d := &events.Socket{
+	d := &eventhub.Socket{
 		ID:          s.id,
 		User:        s.user,
 		Namespace:   s.ns.name,

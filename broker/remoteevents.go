@@ -9,9 +9,9 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
-	"github.com/salabroker/sala/broker/events"
-	"github.com/salabroker/sala/broker/events/peers"
-	"github.com/salabroker/sala/broker/events/wills"
+	"github.com/salabroker/sala/broker/eventhub"
+	"github.com/salabroker/sala/broker/eventhub/peers"
+	"github.com/salabroker/sala/broker/eventhub/wills"
 )
 
 // endedWithNode is the reason of a Disconnect whose node was lost.
@@ -80,7 +80,7 @@ func (b *Broker) eventsWithout(other cluster.Node, lost bool) {
 func (b *Broker) eventsAgain() {
 	b.wills.Rejoined()
 	for _, ns := range b.namespaces {
-		if !b.events.Wants(events.Connect, ns.name, "") {
+		if !b.events.Wants(eventhub.Connect, ns.name, "") {
 			continue
 		}
 		for _, s := range ns.index.Select(nil, everyone) {
@@ -120,10 +120,10 @@ func (b *Broker) findWill(
 }
 
 // tellLost lets backends hear that a socket has gone with its node.
-func (b *Broker) tellLost(s *events.Socket, redelivered bool, handover *events.Handover) {
-	if b.events.Wants(events.Disconnect, s.Namespace, "") {
-		b.events.PublishTracked(&events.Event{
-			Kind: events.Disconnect, Namespace: s.Namespace, Socket: s, Reason: endedWithNode, Time: time.Now(),
+func (b *Broker) tellLost(s *eventhub.Socket, redelivered bool, handover *eventhub.Handover) {
+	if b.events.Wants(eventhub.Disconnect, s.Namespace, "") {
+		b.events.PublishTracked(&eventhub.Event{
+			Kind: eventhub.Disconnect, Namespace: s.Namespace, Socket: s, Reason: endedWithNode, Time: time.Now(),
 		}, redelivered, handover)
 	}
 	b.events.Forget(s.ID)
@@ -137,8 +137,8 @@ func (b *Broker) forgotten(lost cluster.NodeID, n int) {
 }
 
 // describeAll returns what backends get to know about all sockets of this node.
-func (b *Broker) describeAll() []*events.Socket {
-	var all []*events.Socket
+func (b *Broker) describeAll() []*eventhub.Socket {
+	var all []*eventhub.Socket
 	for _, ns := range b.namespaces {
 		for _, s := range ns.index.Select(nil, everyone) {
 			all = append(all, s.describe())

@@ -16,7 +16,7 @@ import (
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/clustertest"
 	"github.com/salabroker/sala/broker/cluster/redis"
-	"github.com/salabroker/sala/broker/events"
+	"github.com/salabroker/sala/broker/eventhub"
 )
 
 // backend is a subscription whose events are handled by a function, and what it
@@ -26,11 +26,11 @@ type backend struct {
 	t *testing.T
 
 	mu   sync.Mutex
-	seen []events.Delivery
+	seen []eventhub.Delivery
 }
 
 // handle answers a delivery, or doesn't.
-type handle func(s *broker.Subscription, d events.Delivery) error
+type handle func(s *broker.Subscription, d eventhub.Delivery) error
 
 func serve(t *testing.T, node *brokertest.Node, o broker.SubscribeOptions, do handle) *backend {
 	t.Helper()
@@ -50,7 +50,7 @@ func serve(t *testing.T, node *brokertest.Node, o broker.SubscribeOptions, do ha
 }
 
 func (b *backend) run(do handle) {
-	var into [32]events.Delivery
+	var into [32]eventhub.Delivery
 	for {
 		n, err := b.Take(into[:])
 		if err != nil {
@@ -76,7 +76,7 @@ func (b *backend) run(do handle) {
 
 // has lists what was handed out of one kind: who and what, "?" if an answer is
 // needed, "!" if it was redelivered, and the reason if there is one.
-func (b *backend) has(kind events.Kind) []string {
+func (b *backend) has(kind eventhub.Kind) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var all []string
@@ -96,27 +96,27 @@ func (b *backend) has(kind events.Kind) []string {
 	return all
 }
 
-func ignore(*broker.Subscription, events.Delivery) error { return nil }
+func ignore(*broker.Subscription, eventhub.Delivery) error { return nil }
 
 // echo answers with the arguments and attachments that came.
-func echo(s *broker.Subscription, d events.Delivery) error {
+func echo(s *broker.Subscription, d eventhub.Delivery) error {
 	if !d.NeedsAck {
 		return nil
 	}
-	return s.Reply(d.ID, events.Reply{Args: d.Event.Args, Attachments: d.Event.Attachments})
+	return s.Reply(d.ID, eventhub.Reply{Args: d.Event.Args, Attachments: d.Event.Attachments})
 }
 
 // named answers with a name.
 func named(name string) handle {
-	return func(s *broker.Subscription, d events.Delivery) error {
+	return func(s *broker.Subscription, d eventhub.Delivery) error {
 		if !d.NeedsAck {
 			return nil
 		}
-		return s.Reply(d.ID, events.Reply{Args: json.RawMessage(`["` + name + `"]`)})
+		return s.Reply(d.ID, eventhub.Reply{Args: json.RawMessage(`["` + name + `"]`)})
 	}
 }
 
-var messages = []events.Kind{events.Message}
+var messages = []eventhub.Kind{eventhub.Message}
 
 // handled waits until a node knows that somebody handles an event.
 func handled(t *testing.T, c *brokertest.Client, event string) {
@@ -193,7 +193,7 @@ func answersOfAll(t *testing.T, nodes []*brokertest.Node) {
 	}
 	for who, sub := range map[string]*backend{"the backend": b, "the observer": observer} {
 		numbered := func() (all []string) {
-			for _, text := range sub.has(events.Message) {
+			for _, text := range sub.has(eventhub.Message) {
 				if strings.Contains(text, " n") {
 					all = append(all, text)
 				}
@@ -249,15 +249,15 @@ func TestLocalBackendsComeFirst(t *testing.T) {
 
 func TestDecisionsOfOtherNodes(t *testing.T) {
 	nodes, _ := brokertest.StartCluster(t, 2, broker.Options{Decisions: broker.DecisionOptions{Required: true}})
-	serve(t, nodes[1], broker.SubscribeOptions{Group: "g", Kinds: []events.Kind{events.Connect}, Decide: true},
-		func(s *broker.Subscription, d events.Delivery) error {
+	serve(t, nodes[1], broker.SubscribeOptions{Group: "g", Kinds: []eventhub.Kind{eventhub.Connect}, Decide: true},
+		func(s *broker.Subscription, d eventhub.Delivery) error {
 			switch {
 			case !d.NeedsDecision:
 				return nil
 			case d.Event.Socket.User == "bad":
-				return s.Decide(d.ID, events.Decision{Refusal: &events.Failure{Code: "BANNED", Message: "go away"}})
+				return s.Decide(d.ID, eventhub.Decision{Refusal: &eventhub.Failure{Code: "BANNED", Message: "go away"}})
 			}
-			return s.Decide(d.ID, events.Decision{Rooms: []string{"lobby"}, Data: json.RawMessage(`{"n":1}`)})
+			return s.Decide(d.ID, eventhub.Decision{Rooms: []string{"lobby"}, Data: json.RawMessage(`{"n":1}`)})
 		})
 	connect := func(user string) (*brokertest.Client, string) {
 		c := nodes[0].Dial(nil)
@@ -331,20 +331,20 @@ func TestBackendsNodeIsLost(t *testing.T) {
 	o := broker.SubscribeOptions{Group: "g", Kinds: messages}
 	first := serve(t, nodes[1], o, ignore)
 	c := nodes[0].Join("ana")
-	eventually(t, "the first hears", func() bool { c.Emit("hello"); return len(first.has(events.Message)) > 0 })
+	eventually(t, "the first hears", func() bool { c.Emit("hello"); return len(first.has(eventhub.Message)) > 0 })
 	c.Send(`421["asked",1.0]`)
-	eventually(t, "the first is asked", func() bool { return slices.Contains(first.has(events.Message), "ana asked?") })
+	eventually(t, "the first is asked", func() bool { return slices.Contains(first.has(eventhub.Message), "ana asked?") })
 	second := serve(t, nodes[2], o, named("second"))
 	buses[1].dead.Store(true)
 	c.Send(`422["asked later"]`)
 	if got := c.Await("431", "432"); got != `431["second"]432["second"]` {
 		t.Errorf("the acks are %s", got)
 	}
-	got := second.has(events.Message)
+	got := second.has(eventhub.Message)
 	if i := slices.Index(got, "ana asked?!"); i < 0 || slices.Index(got, "ana asked later?!") < i {
 		t.Errorf("the second was handed %q", got)
 	}
-	if err := first.Reply(first.seen[len(first.seen)-1].ID, events.Reply{}); err != nil {
+	if err := first.Reply(first.seen[len(first.seen)-1].ID, eventhub.Reply{}); err != nil {
 		t.Errorf("the lost one's answer: %v", err)
 	}
 	c.ExpectNothing()
@@ -364,7 +364,7 @@ func TestLostNodesClients(t *testing.T) {
 		return exchange.Bus()
 	})
 	gone := nodes[0].Join("gone") // before anybody wants to hear
-	kinds := []events.Kind{events.Connect, events.Disconnect}
+	kinds := []eventhub.Kind{eventhub.Connect, eventhub.Disconnect}
 	log := serve(t, nodes[1], broker.SubscribeOptions{Kinds: kinds}, ignore)
 	mates := []*backend{
 		serve(t, nodes[2], broker.SubscribeOptions{Group: "g", Kinds: kinds}, ignore),
@@ -374,7 +374,7 @@ func TestLostNodesClients(t *testing.T) {
 	eventually(t, "they hear", func() bool {
 		probe.Close()
 		probe = nodes[0].Join("probe")
-		return len(log.has(events.Connect)) > 0 && len(mates[0].has(events.Connect))+len(mates[1].has(events.Connect)) > 0
+		return len(log.has(eventhub.Connect)) > 0 && len(mates[0].has(eventhub.Connect))+len(mates[1].has(eventhub.Connect)) > 0
 	})
 	probe.Close()
 	for i := range 5 {
@@ -383,19 +383,19 @@ func TestLostNodesClients(t *testing.T) {
 	elsewhere := nodes[1].Join("elsewhere")
 	gone.Close()
 	stayed := nodes[0].Join("stayed")
-	eventually(t, "all is told", func() bool { return slices.Contains(log.has(events.Connect), "stayed ") })
-	eventually(t, "the end is told", func() bool { return slices.Contains(log.has(events.Disconnect), "gone transport close") })
+	eventually(t, "all is told", func() bool { return slices.Contains(log.has(eventhub.Connect), "stayed ") })
+	eventually(t, "the end is told", func() bool { return slices.Contains(log.has(eventhub.Disconnect), "gone transport close") })
 	// What a node has not yet sent to its heir when it is lost nobody knows, so some more is sent behind that.
 	for i := range 5 {
 		marker := fmt.Sprint("marker", i)
 		nodes[0].Join(marker).Close()
-		eventually(t, "a marker is told", func() bool { return slices.Contains(log.has(events.Disconnect), marker+" transport close") })
+		eventually(t, "a marker is told", func() bool { return slices.Contains(log.has(eventhub.Disconnect), marker+" transport close") })
 	}
 
 	frozen.Freeze()
 	lost := func(of ...*backend) (all []string) {
 		for _, b := range of {
-			for _, text := range b.has(events.Disconnect) {
+			for _, text := range b.has(eventhub.Disconnect) {
 				if strings.HasSuffix(text, "node lost") && !strings.HasPrefix(text, "marker") {
 					all = append(all, text)
 				}
@@ -406,16 +406,16 @@ func TestLostNodesClients(t *testing.T) {
 	want := []string{"stayed node lost", "user0 node lost", "user1 node lost", "user2 node lost", "user3 node lost", "user4 node lost"}
 	eventually(t, "the log is told", func() bool { return len(lost(log)) >= len(want) })
 	eventually(t, "the group is told", func() bool { return len(lost(mates...)) >= len(want) })
-	before := len(log.has(events.Connect))
+	before := len(log.has(eventhub.Connect))
 	frozen.Thaw()
-	eventually(t, "they are back", func() bool { return len(log.has(events.Connect)) >= before+len(want) })
+	eventually(t, "they are back", func() bool { return len(log.has(eventhub.Connect)) >= before+len(want) })
 	if got := lost(log); !slices.Equal(got, want) {
 		t.Errorf("the log was told %q, want %q", got, want)
 	}
 	if got := lost(mates...); !slices.Equal(got, want) {
 		t.Errorf("the group was told %q, want %q", got, want)
 	}
-	back := strings.Join(sorted(log.has(events.Connect)[before:]), ",")
+	back := strings.Join(sorted(log.has(eventhub.Connect)[before:]), ",")
 	if got := strings.ReplaceAll(back, "!", ""); got != "stayed ,user0 ,user1 ,user2 ,user3 ,user4 " {
 		t.Errorf("back are %q", back)
 	}
@@ -424,7 +424,7 @@ func TestLostNodesClients(t *testing.T) {
 	}
 	elsewhere.Close()
 	eventually(t, "others are told as ever", func() bool {
-		return slices.Contains(log.has(events.Disconnect), "elsewhere transport close")
+		return slices.Contains(log.has(eventhub.Disconnect), "elsewhere transport close")
 	})
 }
 
@@ -436,7 +436,7 @@ func TestDisconnectsOfKilledNodes(t *testing.T) {
 		t.Run(fmt.Sprintf("%d of %d", test.killed, test.nodes), func(t *testing.T) {
 			t.Parallel()
 			nodes, buses := startKillable(t, test.nodes, broker.Options{})
-			kinds := []events.Kind{events.Connect, events.Disconnect}
+			kinds := []eventhub.Kind{eventhub.Connect, eventhub.Disconnect}
 			last := len(nodes) - 1
 			log := serve(t, nodes[last], broker.SubscribeOptions{Group: "g", Kinds: kinds}, ignore)
 			for i, node := range nodes {
@@ -444,7 +444,7 @@ func TestDisconnectsOfKilledNodes(t *testing.T) {
 				eventually(t, "clients of the node are heard of", func() bool {
 					probe.Close()
 					probe = node.Join(fmt.Sprint("probe", i))
-					return slices.Contains(log.has(events.Connect), fmt.Sprintf("probe%d ", i))
+					return slices.Contains(log.has(eventhub.Connect), fmt.Sprintf("probe%d ", i))
 				})
 				probe.Close()
 			}
@@ -459,14 +459,14 @@ func TestDisconnectsOfKilledNodes(t *testing.T) {
 				for n := range 5 {
 					marker := fmt.Sprintf("marker%d-%d", i, n)
 					nodes[i].Join(marker).Close()
-					eventually(t, "a marker is told", func() bool { return slices.Contains(log.has(events.Disconnect), marker+" transport close") })
+					eventually(t, "a marker is told", func() bool { return slices.Contains(log.has(eventhub.Disconnect), marker+" transport close") })
 				}
 			}
 			for i := range test.killed {
 				buses[i].dead.Store(true)
 			}
 			lost := func() (all []string) {
-				for _, text := range log.has(events.Disconnect) {
+				for _, text := range log.has(eventhub.Disconnect) {
 					if strings.HasPrefix(text, "user") {
 						all = append(all, text)
 					}
@@ -497,11 +497,11 @@ func TestEventsWithoutTheBus(t *testing.T) {
 		t.Errorf("without the bus the ack is %s", got)
 	}
 	exchange.SetDown(false)
-	eventually(t, "what was kept comes", func() bool { return slices.Contains(b.has(events.Message), "ana kept") })
+	eventually(t, "what was kept comes", func() bool { return slices.Contains(b.has(eventhub.Message), "ana kept") })
 	if got := c.Call("asked"); got != `["b"]` {
 		t.Errorf("the ack is %s", got)
 	}
-	got := b.has(events.Message)
+	got := b.has(eventhub.Message)
 	if tail := strings.Join(got[len(got)-3:], ", "); tail != "ana kept, ana asked, ana asked?" {
 		t.Errorf("the last events are %q", tail)
 	}

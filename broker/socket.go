@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/salabroker/sala/broker/engineio"
-	"github.com/salabroker/sala/broker/events"
+	"github.com/salabroker/sala/broker/eventhub"
 	"github.com/salabroker/sala/broker/socketio"
 	"github.com/salabroker/sala/broker/token"
 )
@@ -24,8 +24,8 @@ type socket struct {
 	auth        json.RawMessage // what the client sent, less the token
 	connectTime time.Time
 
-	gone      atomic.Bool                   // it has ended, or is just about to
-	described atomic.Pointer[events.Socket] // the last that backends were told
+	gone      atomic.Bool                     // it has ended, or is just about to
+	described atomic.Pointer[eventhub.Socket] // the last that backends were told
 
 	saying sync.Mutex // held while backends are told what the client says
 	silent bool       // guarded by saying: they were told that it has gone

@@ -5,7 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/salabroker/sala/broker/events"
+	"github.com/salabroker/sala/broker/eventhub"
 )
 
 // streamMetrics counts what becomes of the events that backends subscribe to.
@@ -33,22 +33,22 @@ func (m *streamMetrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{m.subscriptions, m.ended, m.delivered, m.lost, m.questions}
 }
 
-// SubscriptionOpened implements [events.Observer].
+// SubscriptionOpened implements [eventhub.Observer].
 func (m *streamMetrics) SubscriptionOpened() { m.subscriptions.Inc() }
 
-// SubscriptionClosed implements [events.Observer].
+// SubscriptionClosed implements [eventhub.Observer].
 func (m *streamMetrics) SubscriptionClosed(reason string) {
 	m.subscriptions.Dec()
 	m.ended.WithLabelValues(reason).Inc()
 }
 
-// EventsDelivered implements [events.Observer].
-func (m *streamMetrics) EventsDelivered(kind events.Kind, redelivered bool, n int) {
+// EventsDelivered implements [eventhub.Observer].
+func (m *streamMetrics) EventsDelivered(kind eventhub.Kind, redelivered bool, n int) {
 	m.delivered.WithLabelValues(kind.String(), strconv.FormatBool(redelivered)).Add(float64(n))
 }
 
-// EventLost implements [events.Observer].
-func (m *streamMetrics) EventLost(kind events.Kind, reason string) {
+// EventLost implements [eventhub.Observer].
+func (m *streamMetrics) EventLost(kind eventhub.Kind, reason string) {
 	m.lost.WithLabelValues(kind.String(), reason).Inc()
 }
 
@@ -57,11 +57,11 @@ const lostWithNodes = "NODES_LOST"
 
 // forgotten counts sockets whose Disconnect nobody can publish.
 func (m *streamMetrics) forgotten(n int) {
-	m.lost.WithLabelValues(events.Disconnect.String(), lostWithNodes).Add(float64(n))
+	m.lost.WithLabelValues(eventhub.Disconnect.String(), lostWithNodes).Add(float64(n))
 }
 
-// QuestionEnded implements [events.Observer].
-func (m *streamMetrics) QuestionEnded(kind events.Kind, reason string) {
+// QuestionEnded implements [eventhub.Observer].
+func (m *streamMetrics) QuestionEnded(kind eventhub.Kind, reason string) {
 	if reason == "" {
 		reason = "answered"
 	}

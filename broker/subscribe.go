@@ -7,7 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/salabroker/sala/broker/events"
+	"github.com/salabroker/sala/broker/eventhub"
 )
 
 // Limits of what answers may hold.
@@ -28,7 +28,7 @@ type SubscribeOptions struct {
 	// empty means all. Events are the names of messages and have no effect on
 	// other kinds.
 	Namespaces, Events []string
-	Kinds              []events.Kind
+	Kinds              []eventhub.Kind
 	// Credits is how many events may come at first.
 	Credits int
 	// Decide says that the subscriber decides who may connect.
@@ -44,9 +44,9 @@ func (b *Broker) Subscribe(o SubscribeOptions) (*Subscription, error) {
 	if err := o.validate(b.namespaceNames); err != nil {
 		return nil, err
 	}
-	sub, err := b.events.Subscribe(events.Start{
+	sub, err := b.events.Subscribe(eventhub.Start{
 		Group:   o.Group,
-		Filter:  events.Filter{Kinds: o.Kinds, Namespaces: o.Namespaces, Names: o.Events},
+		Filter:  eventhub.Filter{Kinds: o.Kinds, Namespaces: o.Namespaces, Names: o.Events},
 		Decide:  o.Decide,
 		Observe: o.Observe,
 		Credits: o.Credits,
@@ -70,7 +70,7 @@ func (o *SubscribeOptions) validate(namespaces []string) error {
 	validateNames(&v, "events", o.Events, func(v *violations, field, name string) {
 		validateName(v, field, "an event's name", name)
 	})
-	if len(o.Kinds) > 0 && len(o.Events) > 0 && !slices.Contains(o.Kinds, events.Message) {
+	if len(o.Kinds) > 0 && len(o.Events) > 0 && !slices.Contains(o.Kinds, eventhub.Message) {
 		v.add("events", "events are messages, and kinds leaves those out; add MESSAGE to kinds or leave events empty")
 	}
 	return v.err()
@@ -90,19 +90,19 @@ func (b *Broker) endSubscriptions(ctx context.Context) {
 // methods may be called concurrently, but Take by one goroutine at a time. Their
 // errors are *[Error].
 type Subscription struct {
-	sub    *events.Subscription
+	sub    *eventhub.Subscription
 	limits MessageLimits
 }
 
 // NewSubscription returns a subscription of any hub, whose answers are checked as
 // the broker checks messages.
-func NewSubscription(sub *events.Subscription, limits MessageLimits) *Subscription {
+func NewSubscription(sub *eventhub.Subscription, limits MessageLimits) *Subscription {
 	return &Subscription{sub: sub, limits: limits}
 }
 
-// Take hands out events as [events.Subscription.Take] does. Its error says why
+// Take hands out events as [eventhub.Subscription.Take] does. Its error says why
 // the subscription has ended.
-func (s *Subscription) Take(into []events.Delivery) (int, error) {
+func (s *Subscription) Take(into []eventhub.Delivery) (int, error) {
 	n, err := s.sub.Take(into)
 	return n, eventsError(err)
 }
@@ -122,7 +122,7 @@ func (s *Subscription) Credit(n int) error { return eventsError(s.sub.Credit(n))
 
 // Reply answers a delivery whose client waits for an ack. After an error of
 // CodeInvalidArgument it can still be answered.
-func (s *Subscription) Reply(id uint64, r events.Reply) error {
+func (s *Subscription) Reply(id uint64, r eventhub.Reply) error {
 	var v violations
 	if r.Error != nil {
 		validateFailure(&v, "error", r.Error)
@@ -141,7 +141,7 @@ func (s *Subscription) Reply(id uint64, r events.Reply) error {
 
 // Decide answers a delivery whose client waits to be let in. After an error of
 // CodeInvalidArgument it can still be answered.
-func (s *Subscription) Decide(id uint64, d events.Decision) error {
+func (s *Subscription) Decide(id uint64, d eventhub.Decision) error {
 	var v violations
 	if d.Refusal != nil {
 		validateFailure(&v, "refuse", d.Refusal)
@@ -158,7 +158,7 @@ func (s *Subscription) Decide(id uint64, d events.Decision) error {
 	return eventsError(s.sub.Decide(id, d))
 }
 
-func validateFailure(v *violations, field string, f *events.Failure) {
+func validateFailure(v *violations, field string, f *eventhub.Failure) {
 	validateName(v, field+".code", "a code", f.Code)
 	switch {
 	case len(f.Message) > maxFailureTextLength:
@@ -176,11 +176,11 @@ func eventsError(err error) error {
 	if err == nil {
 		return nil
 	}
-	var failed *events.Error
+	var failed *eventhub.Error
 	if !errors.As(err, &failed) {
 		return err
 	}
-	if failed.Reason == events.ReasonInvalid {
+	if failed.Reason == eventhub.ReasonInvalid {
 		var v violations
 		v.add(failed.Field, "%s", failed.Message)
 		return v.err()
@@ -191,13 +191,13 @@ func eventsError(err error) error {
 // eventsCode classes the reasons of the hub.
 func eventsCode(reason string) Code {
 	switch reason {
-	case events.ReasonTooManySubscriptions, events.ReasonSlowSubscriber, events.ReasonHandlerOverloaded:
+	case eventhub.ReasonTooManySubscriptions, eventhub.ReasonSlowSubscriber, eventhub.ReasonHandlerOverloaded:
 		return CodeResourceExhausted
-	case events.ReasonDeliveryNotFound:
+	case eventhub.ReasonDeliveryNotFound:
 		return CodeNotFound
-	case events.ReasonDeliveryExpired, events.ReasonDeliveryAnswered, events.ReasonDeliveryMismatch:
+	case eventhub.ReasonDeliveryExpired, eventhub.ReasonDeliveryAnswered, eventhub.ReasonDeliveryMismatch:
 		return CodeFailedPrecondition
-	case events.ReasonDraining, events.ReasonNoHandler, events.ReasonHandlerTimeout, events.ReasonHandlerLost, events.ReasonClosed:
+	case eventhub.ReasonDraining, eventhub.ReasonNoHandler, eventhub.ReasonHandlerTimeout, eventhub.ReasonHandlerLost, eventhub.ReasonClosed:
 		return CodeUnavailable
 	}
 	return CodeInternal

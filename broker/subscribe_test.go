@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/salabroker/sala/broker/events"
+	"github.com/salabroker/sala/broker/eventhub"
 )
 
 // fieldsOf returns the fields that an error names, "" for no error.
@@ -32,7 +32,7 @@ func fieldsOf(err error) string {
 }
 
 func TestSubscribeOptions(t *testing.T) {
-	b := &Broker{namespaceNames: []string{"/", "/chat"}, events: events.New(events.Options{})}
+	b := &Broker{namespaceNames: []string{"/", "/chat"}, events: eventhub.New(eventhub.Options{})}
 	defer func() { _ = b.events.Close(t.Context()) }()
 	long := strings.Repeat("n", 256)
 	for _, tt := range []struct {
@@ -41,12 +41,12 @@ func TestSubscribeOptions(t *testing.T) {
 		fields  string
 	}{
 		{"nothing", SubscribeOptions{}, ""},
-		{"all", SubscribeOptions{Group: "g", Namespaces: []string{"/chat"}, Events: []string{"e"}, Kinds: []events.Kind{events.Message, events.Connect}, Credits: 100_000, Decide: true}, ""},
+		{"all", SubscribeOptions{Group: "g", Namespaces: []string{"/chat"}, Events: []string{"e"}, Kinds: []eventhub.Kind{eventhub.Message, eventhub.Connect}, Credits: 100_000, Decide: true}, ""},
 		{"names", SubscribeOptions{Group: long, Namespaces: []string{"/", "/nope"}, Events: []string{""}}, "group namespaces[1] events[0]"},
 		{"many", SubscribeOptions{Events: make([]string, maxTargets+1)}, "events"},
-		{"no messages", SubscribeOptions{Events: []string{"e"}, Kinds: []events.Kind{events.Join}}, "events"},
+		{"no messages", SubscribeOptions{Events: []string{"e"}, Kinds: []eventhub.Kind{eventhub.Join}}, "events"},
 		{"credits", SubscribeOptions{Credits: 100_001}, "credits"},
-		{"decides without connect", SubscribeOptions{Decide: true, Kinds: []events.Kind{events.Join}}, "decide"},
+		{"decides without connect", SubscribeOptions{Decide: true, Kinds: []eventhub.Kind{eventhub.Join}}, "decide"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			sub, err := b.Subscribe(tt.options)
@@ -61,10 +61,10 @@ func TestSubscribeOptions(t *testing.T) {
 }
 
 // subscription returns one of a hub that decides, and the hub.
-func subscription(t *testing.T) (*Subscription, *events.Hub) {
+func subscription(t *testing.T) (*Subscription, *eventhub.Hub) {
 	t.Helper()
-	hub := events.New(events.Options{})
-	sub, err := hub.Subscribe(events.Start{Decide: true, Credits: 100})
+	hub := eventhub.New(eventhub.Options{})
+	sub, err := hub.Subscribe(eventhub.Start{Decide: true, Credits: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,10 +77,10 @@ func subscription(t *testing.T) (*Subscription, *events.Hub) {
 	return NewSubscription(sub, MessageLimits{Bytes: 1000, Attachments: 64}), hub
 }
 
-func takeOne(t *testing.T, sub *Subscription) events.Delivery {
+func takeOne(t *testing.T, sub *Subscription) eventhub.Delivery {
 	t.Helper()
 	<-sub.Ready()
-	var into [1]events.Delivery
+	var into [1]eventhub.Delivery
 	if n, err := sub.Take(into[:]); n != 1 || err != nil {
 		t.Fatalf("Take = %d, %v", n, err)
 	}
@@ -89,19 +89,19 @@ func takeOne(t *testing.T, sub *Subscription) events.Delivery {
 
 func TestReplyIsChecked(t *testing.T) {
 	sub, hub := subscription(t)
-	replies := make(chan events.Reply, 1)
-	hub.Ask(&events.Event{Kind: events.Message, Namespace: "/", Name: "e"}, func(r events.Reply) { replies <- r })
+	replies := make(chan eventhub.Reply, 1)
+	hub.Ask(&eventhub.Event{Kind: eventhub.Message, Namespace: "/", Name: "e"}, func(r eventhub.Reply) { replies <- r })
 	id := takeOne(t, sub).ID
 	for _, tt := range []struct {
-		reply  events.Reply
+		reply  eventhub.Reply
 		fields string
 	}{
-		{events.Reply{Args: json.RawMessage(`{}`)}, "args"},
-		{events.Reply{Args: json.RawMessage(`["` + strings.Repeat("x", 1000) + `"]`)}, "args"},
-		{events.Reply{Attachments: [][]byte{{1}}}, "attachments"},
-		{events.Reply{Error: &events.Failure{}}, "error.code"},
-		{events.Reply{Error: &events.Failure{Code: "NO", Message: strings.Repeat("x", 1025)}, Args: json.RawMessage(`[]`)}, "error.message error"},
-		{events.Reply{Args: json.RawMessage(`[{"_placeholder":true,"num":0}]`), Attachments: [][]byte{{1}}}, ""},
+		{eventhub.Reply{Args: json.RawMessage(`{}`)}, "args"},
+		{eventhub.Reply{Args: json.RawMessage(`["` + strings.Repeat("x", 1000) + `"]`)}, "args"},
+		{eventhub.Reply{Attachments: [][]byte{{1}}}, "attachments"},
+		{eventhub.Reply{Error: &eventhub.Failure{}}, "error.code"},
+		{eventhub.Reply{Error: &eventhub.Failure{Code: "NO", Message: strings.Repeat("x", 1025)}, Args: json.RawMessage(`[]`)}, "error.message error"},
+		{eventhub.Reply{Args: json.RawMessage(`[{"_placeholder":true,"num":0}]`), Attachments: [][]byte{{1}}}, ""},
 	} {
 		if got := fieldsOf(sub.Reply(id, tt.reply)); got != tt.fields {
 			t.Errorf("%+v: the fields at fault are %q, want %q", tt.reply, got, tt.fields)
@@ -114,9 +114,9 @@ func TestReplyIsChecked(t *testing.T) {
 
 func TestDecisionIsChecked(t *testing.T) {
 	sub, hub := subscription(t)
-	decided := make(chan events.Decision, 1)
+	decided := make(chan eventhub.Decision, 1)
 	go func() {
-		d, err := hub.Decide(&events.Event{Kind: events.Connect, Namespace: "/"}, nil)
+		d, err := hub.Decide(&eventhub.Event{Kind: eventhub.Connect, Namespace: "/"}, nil)
 		if err != nil {
 			t.Error(err)
 		}
@@ -124,13 +124,13 @@ func TestDecisionIsChecked(t *testing.T) {
 	}()
 	id := takeOne(t, sub).ID
 	for _, tt := range []struct {
-		decision events.Decision
+		decision eventhub.Decision
 		fields   string
 	}{
-		{events.Decision{Refusal: &events.Failure{Message: "why"}}, "refuse.code"},
-		{events.Decision{Rooms: []string{"a", ""}, Data: json.RawMessage(`{`)}, "accept.rooms[1] accept.data"},
-		{events.Decision{Rooms: make([]string, 101), Data: json.RawMessage(strings.Repeat(" ", 4097))}, "accept.rooms accept.data"},
-		{events.Decision{Rooms: []string{"a"}, Data: json.RawMessage(`1`)}, ""},
+		{eventhub.Decision{Refusal: &eventhub.Failure{Message: "why"}}, "refuse.code"},
+		{eventhub.Decision{Rooms: []string{"a", ""}, Data: json.RawMessage(`{`)}, "accept.rooms[1] accept.data"},
+		{eventhub.Decision{Rooms: make([]string, 101), Data: json.RawMessage(strings.Repeat(" ", 4097))}, "accept.rooms accept.data"},
+		{eventhub.Decision{Rooms: []string{"a"}, Data: json.RawMessage(`1`)}, ""},
 	} {
 		if got := fieldsOf(sub.Decide(id, tt.decision)); got != tt.fields {
 			t.Errorf("%+v: the fields at fault are %q, want %q", tt.decision, got, tt.fields)
@@ -143,7 +143,7 @@ func TestDecisionIsChecked(t *testing.T) {
 
 // Every reason of the hub has a class.
 func TestReasonsOfEvents(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), "events/errors.go", nil, 0)
+	file, err := parser.ParseFile(token.NewFileSet(), "eventhub/errors.go", nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestReasonsOfEvents(t *testing.T) {
 		reasons++
 		reason := strings.Trim(spec.Values[0].(*ast.BasicLit).Value, `"`)
 		var failed *Error
-		if !errors.As(eventsError(&events.Error{Reason: reason, Message: "m"}), &failed) || failed.Code == CodeInternal || failed.Reason != reason {
+		if !errors.As(eventsError(&eventhub.Error{Reason: reason, Message: "m"}), &failed) || failed.Code == CodeInternal || failed.Reason != reason {
 			t.Errorf("%s becomes %+v", reason, failed)
 		}
 		return true

@@ -1,0 +1,405 @@
+package eventhub
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestFilters(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		filter Filter
+		want   string
+	}{
+		{"all", Filter{}, "connect/ connect/a message/x message/y message/ax join/"},
+		{"a kind", Filter{Kinds: []Kind{Connect, Join}}, "connect/ connect/a join/"},
+		{"a namespace", Filter{Namespaces: []string{"/a", "/b"}}, "connect/a message/ax"},
+		{"names of messages only", Filter{Names: []string{"x"}}, "connect/ connect/a message/x message/ax join/"},
+		{"all of it", Filter{Kinds: []Kind{Message}, Namespaces: []string{"/a"}, Names: []string{"x"}}, "message/ax"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHub(t, Options{})
+			if h.Wants(Message, "/", "x") {
+				t.Error("wanted without subscribers")
+			}
+			s := subscribe(t, h, Start{Filter: tt.filter, Credits: 100})
+			wanted := ""
+			for _, e := range []Event{
+				{Kind: Connect, Namespace: "/"}, {Kind: Connect, Namespace: "/a"},
+				{Kind: Message, Namespace: "/", Name: "x"}, {Kind: Message, Namespace: "/", Name: "y"},
+				{Kind: Message, Namespace: "/a", Name: "x"}, {Kind: Join, Namespace: "/"},
+			} {
+				h.Publish(&e)
+				if h.Wants(e.Kind, e.Namespace, e.Name) {
+					wanted += " " + e.Kind.String() + e.Namespace + e.Name
+				}
+			}
+			got := ""
+			for _, d := range take(t, s) {
+				got += " " + d.Event.Kind.String() + d.Event.Namespace + d.Event.Name
+			}
+			if got != " "+tt.want || wanted != got {
+				t.Errorf("got %q, Wants said %q, want %q", got, wanted, tt.want)
+			}
+		})
+	}
+}
+
+func TestOneOfEveryGroup(t *testing.T) {
+	h := newHub(t, Options{})
+	groups := map[string][]*Subscription{}
+	for _, name := range []string{"a", "a", "a", "b", "", ""} {
+		groups[name] = append(groups[name], subscribe(t, h, Start{Group: name, Credits: 1000}))
+	}
+	const sockets = 60
+	for i := range 2 * sockets {
+		h.Publish(message(fmt.Sprint("s", i%sockets), fmt.Sprint(i/sockets)))
+	}
+	total := 0
+	for i, s := range groups["a"] {
+		got := take(t, s)
+		total += len(got)
+		if len(got) < sockets/5 {
+			t.Errorf("member %d of a got %d events of %d", i, len(got), 2*sockets)
+		}
+		seen := map[string]string{} // sticky: both events of a socket, in order
+		for _, d := range got {
+			seen[d.Event.Socket.ID] += d.Event.Name
+		}
+		for socket, events := range seen {
+			if events != "01" {
+				t.Errorf("member %d got %q of %s", i, events, socket)
+			}
+		}
+	}
+	if total != 2*sockets {
+		t.Errorf("group a got %d events, want %d", total, 2*sockets)
+	}
+	for _, s := range append(groups["b"], groups[""]...) {
+		if got := take(t, s); len(got) != 2*sockets {
+			t.Errorf("a member by itself got %d events, want %d", len(got), 2*sockets)
+		}
+	}
+}
+
+func TestNewMembersTakeNoSockets(t *testing.T) {
+	h := newHub(t, Options{})
+	first := subscribe(t, h, Start{Group: "g", Credits: 1000})
+	for i := range 100 {
+		h.Publish(message(fmt.Sprint("s", i), "early"))
+		h.Publish(&Event{Kind: RoomOpened, Namespace: "/", Room: fmt.Sprint("r", i)})
+	}
+	second := subscribe(t, h, Start{Group: "g", Credits: 1000})
+	for i := range 100 {
+		h.Publish(message(fmt.Sprint("s", i), "late"))
+		h.Publish(&Event{Kind: RoomClosed, Namespace: "/", Room: fmt.Sprint("r", i)})
+	}
+	if got := len(take(t, first)); got != 400 {
+		t.Errorf("the first member got %d events, want all 400", got)
+	}
+	wantTaken(t, second, "")
+	// What is gone isn't remembered; a closed room forgets itself.
+	for i := range 100 {
+		h.Forget(fmt.Sprint("s", i))
+	}
+	if n := len(first.group.pins); n != 0 {
+		t.Errorf("%d pins are left", n)
+	}
+	for i := range 100 {
+		h.Publish(message(fmt.Sprint("s", i), "reborn"))
+	}
+	if got := len(take(t, second)); got < 20 || got > 80 {
+		t.Errorf("the second member got %d of 100 new sockets", got)
+	}
+}
+
+// A room is remembered only where its end will be heard of.
+func TestRoomsAreForgotten(t *testing.T) {
+	h := newHub(t, Options{})
+	s := subscribe(t, h, Start{Group: "g", Filter: Filter{Kinds: []Kind{RoomOpened}}, Credits: 10})
+	h.Publish(&Event{Kind: RoomOpened, Namespace: "/", Room: "r"})
+	wantTaken(t, s, "r")
+	if n := len(s.group.pins); n != 0 {
+		t.Errorf("%d rooms are remembered for ever", n)
+	}
+}
+
+func TestCredits(t *testing.T) {
+	h := newHub(t, Options{MaxCredits: 10})
+	s := subscribe(t, h, Start{})
+	for i := range 5 {
+		h.Publish(message("s", fmt.Sprint(i)))
+	}
+	wantTaken(t, s, "")
+	if err := s.Credit(2); err != nil {
+		t.Fatal(err)
+	}
+	<-s.Ready()
+	wantTaken(t, s, "s.0 s.1")
+	if err := s.Credit(9); err != nil {
+		t.Fatal(err)
+	}
+	wantTaken(t, s, "s.2 s.3 s.4")
+	for _, n := range []int{0, -1, 5, 1 << 40} { // 6 are owed
+		wantReason(t, s.Credit(n), ReasonInvalid)
+	}
+	if err := s.Credit(4); err != nil {
+		t.Error(err)
+	}
+	for _, start := range []Start{
+		{Credits: 11}, {Credits: -1},
+		{Filter: Filter{Kinds: []Kind{0}}}, {Filter: Filter{Kinds: []Kind{99}}},
+		{Filter: Filter{Kinds: []Kind{Join}}, Decide: true},
+	} {
+		_, err := h.Subscribe(start)
+		wantReason(t, err, ReasonInvalid)
+	}
+}
+
+func TestAsk(t *testing.T) {
+	h := newHub(t, Options{})
+	var replies asked
+	h.Ask(message("s", "nobody"), replies.hook("nobody"))
+	replies.want(t, "nobody", "!NO_HANDLER")
+
+	a := subscribe(t, h, Start{Group: "a", Credits: 100})
+	b := subscribe(t, h, Start{Group: "b", Credits: 100})
+	h.Ask(message("s", "q"), replies.hook("q"))
+	h.Publish(message("s", "plain"))
+	id := wantTaken(t, a, "s.q? s.plain")[0].ID
+	wantTaken(t, b, "s.q? s.plain")
+	wantReason(t, a.Reply(id+1, Reply{}), ReasonDeliveryNotFound) // needs none
+	wantReason(t, a.Reply(id+9, Reply{}), ReasonDeliveryNotFound) // there is none
+	wantReason(t, a.Decide(id, Decision{}), ReasonDeliveryMismatch)
+	if err := a.Reply(id, Reply{Args: json.RawMessage(`["yes"]`)}); err != nil {
+		t.Fatal(err)
+	}
+	wantReason(t, a.Reply(id, Reply{}), ReasonDeliveryAnswered)
+	wantReason(t, b.Reply(id, Reply{}), ReasonDeliveryAnswered)
+	replies.want(t, "q", `["yes"]`)
+
+	if h.deadlines.first != nil {
+		t.Error("the question that is answered still has a deadline")
+	}
+
+	h.Ask(message("s", "no"), replies.hook("no"))
+	<-b.Ready()
+	id = take(t, b)[0].ID
+	mate := subscribe(t, h, Start{Group: "b", Credits: 100})
+	wantReason(t, mate.Reply(id, Reply{}), ReasonDeliveryNotFound) // it isn't the mate's
+	if err := b.Reply(id, Reply{Error: &Failure{Code: "RUDE"}}); err != nil {
+		t.Fatal(err)
+	}
+	replies.want(t, "no", "!RUDE")
+	wantTaken(t, a, "s.no") // whose question is over
+	a.Close()
+	wantReason(t, a.Reply(id, Reply{}), ReasonClosed)
+}
+
+func TestHistoryIsBounded(t *testing.T) {
+	h := newHub(t, Options{})
+	s := subscribe(t, h, Start{Credits: 100_000})
+	var first uint64
+	for i := range remembered + 1 {
+		h.Ask(message("s", ""), func(Reply) {})
+		id := take(t, s)[0].ID
+		if i == 0 {
+			first = id
+		}
+		if err := s.Reply(id, Reply{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantReason(t, s.Reply(first, Reply{}), ReasonDeliveryNotFound)
+	wantReason(t, s.Reply(first+1, Reply{}), ReasonDeliveryAnswered)
+}
+
+func TestDeadlines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		observer := &counts{}
+		h := newHub(t, Options{AckTimeout: 10 * time.Second, Observer: observer})
+		s := subscribe(t, h, Start{Credits: 3})
+		var replies asked
+		for i := range 5 {
+			h.Ask(message("s", fmt.Sprint(i)), replies.hook(fmt.Sprint(i)))
+			pass(time.Second)
+		}
+		taken := wantTaken(t, s, "s.0? s.1? s.2?")
+		pass(6 * time.Second) // 11 s since the first
+		replies.want(t, "0", "!HANDLER_TIMEOUT")
+		wantReason(t, s.Reply(taken[0].ID, Reply{}), ReasonDeliveryExpired)
+		if err := s.Reply(taken[2].ID, Reply{Args: json.RawMessage("[]")}); err != nil {
+			t.Error(err)
+		}
+		replies.want(t, "3", "")
+		pass(2500 * time.Millisecond)
+		for i, want := range []string{"!HANDLER_TIMEOUT", "!HANDLER_TIMEOUT", "[]", "!HANDLER_TIMEOUT", ""} {
+			replies.want(t, fmt.Sprint(i), want)
+		}
+		if err := s.Credit(10); err != nil {
+			t.Fatal(err)
+		}
+		wantTaken(t, s, "s.3 s.4?") // the event is handed out, its client has an answer
+		pass(time.Minute)
+		replies.want(t, "4", "!HANDLER_TIMEOUT")
+		if len(s.group.open) > 0 || h.deadlines.first != nil || h.deadlines.last != nil {
+			t.Error("something of the questions is left")
+		}
+		observer.want(t, map[string]int{
+			"opened": 1, "delivered message false": 5, "ended message HANDLER_TIMEOUT": 4, "ended message ": 1,
+		})
+	})
+}
+
+func TestClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := New(Options{})
+		var replies asked
+		fast := subscribe(t, h, Start{Group: "fast", Credits: 10})
+		slow := subscribe(t, h, Start{Group: "slow", Credits: 1, Filter: Filter{Names: []string{"b"}}})
+		h.Ask(message("s", "a"), replies.hook("a"))
+		h.Ask(message("s", "b"), replies.hook("b"))
+		h.Publish(message("s", "b"))
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		defer cancel()
+		closed := make(chan error, 1)
+		go func() { closed <- h.Close(ctx) }()
+		synctest.Wait()
+		_, err := h.Subscribe(Start{})
+		wantReason(t, err, ReasonDraining)
+		// It waits for what can still be done ...
+		if err := fast.Reply(take(t, fast)[0].ID, Reply{Args: json.RawMessage("[1]")}); err != nil {
+			t.Error(err)
+		}
+		wantTaken(t, slow, "s.b?")
+		synctest.Wait()
+		select {
+		case err := <-closed:
+			t.Fatalf("Close didn't wait: %v", err)
+		default:
+		}
+		// ... but not for ever.
+		if err := <-closed; err != context.DeadlineExceeded {
+			t.Errorf("Close = %v", err)
+		}
+		replies.want(t, "a", "[1]")
+		replies.want(t, "b", "!DRAINING")
+		wantEnded(t, fast, ReasonDraining)
+		wantEnded(t, slow, ReasonDraining)
+		h.Ask(message("s", "late"), replies.hook("late"))
+		h.Publish(message("s", "late"))
+		replies.want(t, "late", "!DRAINING")
+		if err := h.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestCloseWhenAllIsDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := New(Options{})
+		s := subscribe(t, h, Start{Group: "g", Credits: 10})
+		other := subscribe(t, h, Start{Group: "g"})
+		h.Ask(message("s", "a"), func(Reply) {})
+		h.Publish(message("s", "b"))
+		closed := make(chan error, 1)
+		go func() { closed <- h.Close(context.Background()) }()
+		synctest.Wait()
+		if len(closed) > 0 {
+			t.Fatal("Close didn't wait")
+		}
+		other.Close() // mates come and go meanwhile
+		if other.queue.count > 0 || !h.Wants(Message, "/", "x") {
+			t.Error("a mate that goes takes the group with it")
+		}
+		got := take(t, s)
+		synctest.Wait()
+		if len(closed) > 0 {
+			t.Fatal("Close didn't wait for the reply")
+		}
+		if err := s.Reply(got[0].ID, Reply{}); err != nil {
+			t.Error(err)
+		}
+		if err := <-closed; err != nil {
+			t.Errorf("Close = %v", err)
+		}
+	})
+}
+
+func TestTooManySubscriptions(t *testing.T) {
+	h := newHub(t, Options{MaxSubscriptions: 2})
+	subscribe(t, h, Start{})
+	s := subscribe(t, h, Start{Group: "g"})
+	_, err := h.Subscribe(Start{})
+	wantReason(t, err, ReasonTooManySubscriptions)
+	s.Close()
+	s.Close()
+	subscribe(t, h, Start{})
+	if len(h.groups) != 2 {
+		t.Errorf("%d groups are left, want 2", len(h.groups))
+	}
+}
+
+// Observers see everything and are asked nothing; for clients they aren't there.
+func TestObservers(t *testing.T) {
+	h := newHub(t, Options{})
+	var replies asked
+	alone := subscribe(t, h, Start{Observe: true, Credits: 100})
+	first := subscribe(t, h, Start{Group: "log", Observe: true, Credits: 100})
+	second := subscribe(t, h, Start{Group: "log", Observe: true, Credits: 100})
+	if !h.Wants(Message, "/", "x") || h.Handles("/", "x") {
+		t.Error("observers alone should want messages and not handle them")
+	}
+	h.Ask(message("s", "unheard"), replies.hook("unheard"))
+	replies.want(t, "unheard", "!"+ReasonNoHandler)
+
+	handler := subscribe(t, h, Start{Group: "h", Credits: 100})
+	if !h.Handles("/", "x") {
+		t.Error("a handler doesn't count")
+	}
+	h.Ask(message("s", "heard"), replies.hook("heard"))
+	h.Publish(message("s", "plain"))
+	seen := wantTaken(t, alone, "s.unheard s.heard s.plain")
+	asked := wantTaken(t, handler, "s.heard? s.plain")
+	if seen[1].ID != asked[0].ID {
+		t.Errorf("one event has the deliveries %d and %d", seen[1].ID, asked[0].ID)
+	}
+	wantReason(t, alone.Reply(seen[1].ID, Reply{}), ReasonDeliveryNotFound)
+	replies.want(t, "heard", "")
+	alone.Close() // owes nothing
+	replies.want(t, "heard", "")
+	if err := handler.Reply(asked[0].ID, Reply{Args: json.RawMessage(`[1]`)}); err != nil {
+		t.Error(err)
+	}
+	replies.want(t, "heard", "[1]")
+	if got := names(take(t, first)) + names(take(t, second)); got != "s.unheard s.heard s.plain" {
+		t.Errorf("the group of observers took %q", got)
+	}
+}
+
+func TestGroupsObserveOrNot(t *testing.T) {
+	h := newHub(t, Options{})
+	refused := func(start Start) {
+		t.Helper()
+		_, err := h.Subscribe(start)
+		wantReason(t, err, ReasonInvalid)
+		var failed *Error
+		if errors.As(err, &failed) && failed.Field != "observe" {
+			t.Errorf("the field at fault is %q", failed.Field)
+		}
+	}
+	refused(Start{Observe: true, Decide: true})
+	observer := subscribe(t, h, Start{Group: "g", Observe: true})
+	refused(Start{Group: "g"})
+	subscribe(t, h, Start{Group: "g", Observe: true}).Close()
+	subscribe(t, h, Start{}) // groups of their own have nothing to do with each other
+	subscribe(t, h, Start{Observe: true})
+	observer.Close()
+	subscribe(t, h, Start{Group: "g"})
+	refused(Start{Group: "g", Observe: true})
+}

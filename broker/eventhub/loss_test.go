@@ -1,0 +1,147 @@
+package eventhub
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// A member that goes leaves what it owes to its mates, in order.
+func TestRedelivery(t *testing.T) {
+	observer := &counts{}
+	h := newHub(t, Options{Observer: observer})
+	var replies asked
+	first := subscribe(t, h, Start{Group: "g", Credits: 4})
+	h.Ask(message("s", "1"), replies.hook("1"))
+	h.Publish(message("s", "2"))
+	h.Ask(message("s", "3"), replies.hook("3"))
+	h.Ask(message("s", "4"), replies.hook("4"))
+	h.Publish(message("s", "5"))
+	h.Ask(message("s", "6"), replies.hook("6"))
+	taken := wantTaken(t, first, "s.1? s.2 s.3? s.4?")
+	if err := first.Reply(taken[2].ID, Reply{Args: json.RawMessage("[3]")}); err != nil {
+		t.Fatal(err)
+	}
+	second := subscribe(t, h, Start{Group: "g", Credits: 3})
+	wantTaken(t, second, "")
+	first.Close()
+	wantEnded(t, first, ReasonClosed)
+	h.Publish(message("s", "7"))
+	// What needs an answer comes again, what needs none and was handed out doesn't.
+	again := wantTaken(t, second, "s.1?! s.4?! s.5")
+	if again[0].ID != taken[0].ID {
+		t.Error("the id has changed")
+	}
+	if err := second.Reply(again[0].ID, Reply{Args: json.RawMessage("[1]")}); err != nil {
+		t.Fatal(err)
+	}
+	third := subscribe(t, h, Start{Group: "g", Credits: 100})
+	second.Close()
+	// 4 has been lost twice; 6 was never handed out.
+	wantTaken(t, third, "s.6? s.7")
+	replies.want(t, "1", "[1]")
+	replies.want(t, "3", "[3]")
+	replies.want(t, "4", "!HANDLER_LOST")
+	replies.want(t, "6", "")
+	third.Close()
+	replies.want(t, "6", "!HANDLER_LOST")
+	if h.Wants(Message, "/", "x") || len(h.groups) > 0 {
+		t.Error("something of the group is left")
+	}
+	observer.want(t, map[string]int{
+		"opened": 3, "closed SUBSCRIPTION_CLOSED": 3,
+		"delivered message false": 7, "delivered message true": 2,
+		"lost message HANDLER_LOST": 2, "ended message ": 2, "ended message HANDLER_LOST": 2,
+	})
+}
+
+// What a lost member leaves of a socket that is gone doesn't pin the socket to a mate: nobody would take that back. What
+// it leaves of others does.
+func TestForgottenSocketsAreNotPinnedAgain(t *testing.T) {
+	h := newHub(t, Options{})
+	first := subscribe(t, h, Start{Group: "g", Credits: 1})
+	h.Ask(message("gone", "asked"), func(Reply) {})
+	h.Publish(message("there", "queued"))
+	h.Publish(message("gone", "queued"))
+	wantTaken(t, first, "gone.asked?")
+	h.Forget("gone")
+	second := subscribe(t, h, Start{Group: "g", Credits: 10})
+	first.Close()
+	wantTaken(t, second, "gone.asked?! there.queued gone.queued")
+	if pins := second.group.pins; len(pins) != 1 || pins[pin{name: "there"}] != second {
+		t.Errorf("the pins are %v, want that of the socket that is there", pins)
+	}
+}
+
+// A group that is lost isn't the end while another may answer.
+func TestAnotherGroupMayAnswer(t *testing.T) {
+	h := newHub(t, Options{})
+	var replies asked
+	a := subscribe(t, h, Start{Group: "a", Credits: 1})
+	b := subscribe(t, h, Start{Group: "b", Credits: 1})
+	h.Ask(message("s", "1"), replies.hook("1"))
+	take(t, a)
+	a.Close()
+	replies.want(t, "1", "")
+	b.Close()
+	replies.want(t, "1", "!HANDLER_LOST")
+}
+
+// What a lost member had and its client has an answer to doesn't come again.
+func TestNoRedeliveryOfTheAnswered(t *testing.T) {
+	h := newHub(t, Options{})
+	b := subscribe(t, h, Start{Group: "b", Credits: 1})
+	lost := subscribe(t, h, Start{Group: "a", Credits: 1})
+	h.Ask(message("s", "1"), func(Reply) {})
+	wantTaken(t, lost, "s.1?")
+	mate := subscribe(t, h, Start{Group: "a"})
+	lost.Close()
+	if mate.queue.count != 1 {
+		t.Fatal("it has not moved to the mate")
+	}
+	if err := b.Reply(take(t, b)[0].ID, Reply{}); err != nil {
+		t.Fatal(err)
+	}
+	_ = mate.Credit(1)
+	wantTaken(t, mate, "")
+}
+
+func TestSlowSubscriberByCount(t *testing.T) {
+	observer := &counts{}
+	h := newHub(t, Options{MaxQueuedEvents: 4, Observer: observer})
+	var replies asked
+	slow := subscribe(t, h, Start{Group: "g"})
+	for i := range 4 {
+		h.Ask(message("s", fmt.Sprint(i)), replies.hook(fmt.Sprint(i)))
+	}
+	mate := subscribe(t, h, Start{Group: "g", Credits: 100})
+	bystander := subscribe(t, h, Start{Credits: 100})
+	h.Ask(message("s", "4"), replies.hook("4"))
+	wantEnded(t, slow, ReasonSlowSubscriber)
+	// Half of the mate's queue is for what it inherits.
+	wantTaken(t, mate, "s.0? s.1?")
+	wantTaken(t, bystander, "s.4?")
+	for i, want := range []string{"", "", "!HANDLER_OVERLOADED", "!HANDLER_OVERLOADED", ""} { // 4 is with the bystander
+		replies.want(t, fmt.Sprint(i), want)
+	}
+	h.Publish(message("s", "5"))
+	wantTaken(t, mate, "s.5")
+	observer.want(t, map[string]int{"closed SLOW_SUBSCRIBER": 1, "lost message HANDLER_OVERLOADED": 3})
+}
+
+func TestSlowSubscriberByBytes(t *testing.T) {
+	h := newHub(t, Options{MaxQueuedBytes: 10_000})
+	s := subscribe(t, h, Start{})
+	big := message("s", "big")
+	big.Attachments = [][]byte{[]byte(strings.Repeat("x", 20_000))}
+	h.Publish(big) // one always fits
+	wantTaken(t, s, "")
+	var replies asked
+	h.Ask(message("s", "small"), replies.hook("small"))
+	wantEnded(t, s, ReasonSlowSubscriber)
+	replies.want(t, "small", "!HANDLER_OVERLOADED")
+	if h.Wants(Message, "/", "small") {
+		t.Error("there is a subscriber left")
+	}
+}

@@ -1,0 +1,132 @@
+package peers
+
+import (
+	"math"
+	"time"
+
+	"github.com/salabroker/sala/broker/cluster/wire"
+	"github.com/salabroker/sala/broker/eventhub"
+)
+
+// sizeOfEvent is about how many bytes an event takes in a batch.
+func sizeOfEvent(e *eventhub.Event) int {
+	size := 256 + len(e.Args)
+	for _, a := range e.Attachments {
+		size += len(a)
+	}
+	return size
+}
+
+func eventTo(d *eventhub.Delivery) *wire.ClientEvent {
+	e := d.Event
+	return &wire.ClientEvent{
+		Id:            d.ID,
+		Kind:          uint32(e.Kind),
+		Namespace:     e.Namespace,
+		Name:          e.Name,
+		Room:          e.Room,
+		Reason:        e.Reason,
+		Args:          e.Args,
+		Attachments:   e.Attachments,
+		TimeUnixNs:    e.Time.UnixNano(),
+		NeedsAck:      d.NeedsAck,
+		NeedsDecision: d.NeedsDecision,
+		Redelivered:   d.Redelivered,
+	}
+}
+
+func deliveryFrom(w *wire.ClientEvent, sockets []*eventhub.Socket) eventhub.Delivery {
+	e := &eventhub.Event{
+		Kind:        kindFrom(w.GetKind()),
+		Namespace:   w.GetNamespace(),
+		Name:        w.GetName(),
+		Room:        w.GetRoom(),
+		Reason:      w.GetReason(),
+		Args:        w.GetArgs(),
+		Attachments: w.GetAttachments(),
+		Time:        time.Unix(0, w.GetTimeUnixNs()),
+	}
+	if i := int(w.GetSocket()); i > 0 && i <= len(sockets) {
+		e.Socket = sockets[i-1]
+	}
+	return eventhub.Delivery{
+		ID:            w.GetId(),
+		Event:         e,
+		NeedsAck:      w.GetNeedsAck(),
+		NeedsDecision: w.GetNeedsDecision(),
+		Redelivered:   w.GetRedelivered(),
+	}
+}
+
+// kindFrom returns a kind; one that isn't known here is none.
+func kindFrom(number uint32) eventhub.Kind {
+	return eventhub.Kind(min(number, math.MaxUint8))
+}
+
+// SocketTo returns what nodes tell each other of a socket.
+func SocketTo(s *eventhub.Socket) *wire.EventSocket {
+	return &wire.EventSocket{
+		Id:              s.ID,
+		User:            s.User,
+		Namespace:       s.Namespace,
+		Address:         s.Address,
+		Transport:       s.Transport,
+		ConnectedUnixNs: s.ConnectTime.UnixNano(),
+		Data:            s.Data,
+		Auth:            s.Auth,
+	}
+}
+
+// SocketFrom is the reverse of [SocketTo].
+func SocketFrom(w *wire.EventSocket) *eventhub.Socket {
+	return &eventhub.Socket{
+		ID:          w.GetId(),
+		User:        w.GetUser(),
+		Namespace:   w.GetNamespace(),
+		Address:     w.GetAddress(),
+		Transport:   w.GetTransport(),
+		ConnectTime: time.Unix(0, w.GetConnectedUnixNs()),
+		Data:        w.GetData(),
+		Auth:        w.GetAuth(),
+	}
+}
+
+func answerTo(f *feed, a *eventhub.Answer) *wire.EventAnswer {
+	w := &wire.EventAnswer{Subscription: f.id, Id: a.ID}
+	if a.Decides {
+		w.Answer = &wire.EventAnswer_Decision{Decision: &wire.ConnectDecision{
+			Refusal: failureTo(a.Decision.Refusal), Rooms: a.Decision.Rooms, Data: a.Decision.Data,
+		}}
+	} else {
+		w.Answer = &wire.EventAnswer_Reply{Reply: &wire.AckReply{
+			Error: failureTo(a.Reply.Error), Args: a.Reply.Args, Attachments: a.Reply.Attachments,
+		}}
+	}
+	return w
+}
+
+func answerFrom(w *wire.EventAnswer) eventhub.Answer {
+	a := eventhub.Answer{ID: w.GetId()}
+	if d := w.GetDecision(); d != nil {
+		a.Decides = true
+		a.Decision = eventhub.Decision{Refusal: failureFrom(d.GetRefusal()), Rooms: d.GetRooms(), Data: d.GetData()}
+		return a
+	}
+	r := w.GetReply()
+	a.Reply = eventhub.Reply{Error: failureFrom(r.GetError()), Args: r.GetArgs(), Attachments: r.GetAttachments()}
+	return a
+}
+
+func failureTo(f *eventhub.Failure) *wire.EventFailure {
+	if f == nil {
+		return nil
+	}
+	return &wire.EventFailure{Code: f.Code, Message: f.Message}
+}
+
+func failureFrom(w *wire.EventFailure) *eventhub.Failure {
+	if w == nil {
+		return nil
+	}
+	return &eventhub.Failure{Code: w.GetCode(), Message: w.GetMessage()}
+}

@@ -1,0 +1,329 @@
+package peers_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/salabroker/sala/broker/eventhub"
+)
+
+const lag = 5 * time.Millisecond
+
+// inBubble runs a test with two nodes.
+func inBubble(t *testing.T, o eventhub.Options, test func(t *testing.T, net *network, a, b *node)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		net := newNetwork(t, 1, lag, 0)
+		test(t, net, net.add("A", o), net.add("B", o))
+	})
+}
+
+func wantReason(t *testing.T, err error, reason string) {
+	t.Helper()
+	var failed *eventhub.Error
+	if !errors.As(err, &failed) || failed.Reason != reason {
+		t.Errorf("the error is %v, want the reason %s", err, reason)
+	}
+}
+
+func TestEventsReachSubscriptionsElsewhere(t *testing.T) {
+	inBubble(t, eventhub.Options{}, func(t *testing.T, _ *network, a, b *node) {
+		var r replies
+		if a.Wants(eventhub.Message, "/", "x") {
+			t.Error("something is wanted before anybody subscribes")
+		}
+		in := b.subscribe(eventhub.Start{Group: "g", Credits: 100})
+		filtered := b.subscribe(eventhub.Start{Filter: eventhub.Filter{Kinds: []eventhub.Kind{eventhub.Message}, Namespaces: []string{"/"}, Names: []string{"x"}}, Credits: 100})
+		observer := b.subscribe(eventhub.Start{Filter: eventhub.Filter{Namespaces: []string{"/other"}}, Observe: true, Credits: 100})
+		pass(time.Second)
+		if !a.Handles("/", "y") || a.Decides("/") {
+			t.Error("the other node doesn't know what is wanted")
+		}
+		a.Publish(message("s", "x"))
+		a.Ask(message("s", "y"), r.hook("y"))
+		pass(time.Second)
+		got := wantTaken(t, in, "s.x s.y?")
+		wantTaken(t, filtered, "s.x")
+		wantTaken(t, observer, "")
+		wantReason(t, in.Decide(got[1].ID, eventhub.Decision{}), eventhub.ReasonDeliveryMismatch)
+		wantReason(t, in.Reply(got[0].ID, eventhub.Reply{}), eventhub.ReasonDeliveryNotFound)
+		if err := in.Reply(got[1].ID, eventhub.Reply{Args: json.RawMessage(`["hi"]`)}); err != nil {
+			t.Error(err)
+		}
+		wantReason(t, in.Reply(got[1].ID, eventhub.Reply{}), eventhub.ReasonDeliveryAnswered)
+		pass(time.Second)
+		r.want(t, "y", `["hi"]`)
+		in.Close()
+		filtered.Close()
+		pass(time.Second)
+		if a.Wants(eventhub.Message, "/", "x") || !a.Wants(eventhub.Join, "/other", "") {
+			t.Error("the other node doesn't know what is wanted any more")
+		}
+	})
+}
+
+// A subscription that ends leaves what it was handed marked, and the rest as new.
+func TestMatesElsewhereTakeOver(t *testing.T) {
+	inBubble(t, eventhub.Options{}, func(t *testing.T, net *network, a, b *node) {
+		var r replies
+		first := b.subscribe(eventhub.Start{Group: "g", Credits: 3})
+		pass(time.Second)
+		for _, name := range []string{"1", "2", "3", "4"} {
+			a.Ask(message("s", name), r.hook(name))
+		}
+		a.Publish(message("s", "5"))
+		pass(time.Second)
+		got := wantTaken(t, first, "s.1? s.2? s.3?")
+		if err := first.Reply(got[1].ID, eventhub.Reply{Args: json.RawMessage(`["first"]`)}); err != nil {
+			t.Error(err)
+		}
+		c := net.add("C", eventhub.Options{})
+		second := c.subscribe(eventhub.Start{Group: "g", Credits: 100})
+		pass(time.Second)
+		first.Close()
+		pass(time.Second)
+		for _, d := range wantTaken(t, second, "s.1?! s.3?! s.4? s.5") {
+			if d.NeedsAck {
+				if err := second.Reply(d.ID, eventhub.Reply{Args: json.RawMessage(`["second"]`)}); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		pass(time.Second)
+		r.want(t, "2", `["first"]`)
+		for _, name := range []string{"1", "3", "4"} {
+			r.want(t, name, `["second"]`)
+		}
+	})
+}
+
+// What nobody can say of is handed out again, marked, an answer wanted or not.
+func TestMatesOfLostNodesTakeOver(t *testing.T) {
+	inBubble(t, eventhub.Options{AckTimeout: time.Minute}, func(t *testing.T, net *network, a, b *node) {
+		var r replies
+		first := b.subscribe(eventhub.Start{Group: "g", Credits: 100})
+		pass(time.Second)
+		a.Publish(message("s", "told"))
+		pass(time.Second)
+		wantTaken(t, first, "s.told")
+		pass(time.Second)
+		a.Publish(message("s", "untold"))
+		a.Ask(message("s", "asked"), r.hook("asked"))
+		second := net.add("C", eventhub.Options{}).subscribe(eventhub.Start{Group: "g", Credits: 100})
+		synctest.Wait()
+		net.cut(b)
+		pass(time.Second)
+		got := wantTaken(t, second, "s.untold! s.asked?!")
+		if err := second.Reply(got[1].ID, eventhub.Reply{Args: json.RawMessage(`[2]`)}); err != nil {
+			t.Error(err)
+		}
+		pass(time.Second)
+		r.want(t, "asked", "[2]")
+	})
+}
+
+// Whoever is asked in vain is told so.
+func TestQuestionsEndElsewhere(t *testing.T) {
+	inBubble(t, eventhub.Options{AckTimeout: 10 * time.Second, DecisionTimeout: 2 * time.Second}, func(t *testing.T, _ *network, a, b *node) {
+		var r replies
+		one := b.subscribe(eventhub.Start{Group: "one", Credits: 100})
+		two := a.subscribe(eventhub.Start{Group: "two", Credits: 100})
+		decider := b.subscribe(eventhub.Start{Group: "d", Filter: eventhub.Filter{Kinds: []eventhub.Kind{eventhub.Connect}}, Decide: true, Credits: 100})
+		pass(time.Second)
+		a.Ask(message("s", "x"), r.hook("x"))
+		pass(time.Second)
+		late := wantTaken(t, one, "s.x?")[0].ID
+		if err := two.Reply(take(t, two)[0].ID, eventhub.Reply{Args: json.RawMessage(`["two"]`)}); err != nil {
+			t.Error(err)
+		}
+		pass(time.Second)
+		wantReason(t, one.Reply(late, eventhub.Reply{}), eventhub.ReasonDeliveryAnswered)
+
+		a.Ask(message("s", "y"), r.hook("y"))
+		pass(11 * time.Second)
+		r.want(t, "x", `["two"]`)
+		r.want(t, "y", "!"+eventhub.ReasonHandlerTimeout)
+		wantTaken(t, one, "s.y") // it is handed out all the same
+
+		connect := message("c", "")
+		connect.Kind = eventhub.Connect
+		decided := make(chan error, 2)
+		decide := func() { _, err := a.Decide(connect, nil); decided <- err }
+		go decide()
+		pass(3 * time.Second)
+		if err := <-decided; !errors.Is(err, eventhub.ErrUndecided) {
+			t.Errorf("undecided is %v", err)
+		}
+		wantTaken(t, decider, "") // too late for it
+		go decide()
+		pass(time.Second)
+		if err := decider.Decide(wantTaken(t, decider, "c.?")[0].ID, eventhub.Decision{Rooms: []string{"r"}}); err != nil {
+			t.Error(err)
+		}
+		if err := <-decided; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A subscription that doesn't read is cut on its own node, holds a window there and
+// a queue here, and others aren't held up.
+func TestSlowSubscriptionsElsewhere(t *testing.T) {
+	inBubble(t, eventhub.Options{MaxQueuedEvents: 10_000}, func(t *testing.T, _ *network, a, b *node) {
+		slow := b.subscribe(eventhub.Start{Group: "slow"})
+		quick := b.subscribe(eventhub.Start{Group: "quick", Credits: 100_000})
+		pass(time.Second)
+		total := 0
+		for i := range 30 {
+			for j := range 500 {
+				a.Publish(message("s", fmt.Sprint(i, " ", j)))
+			}
+			pass(100 * time.Millisecond)
+			total += len(take(t, quick))
+			pass(100 * time.Millisecond)
+		}
+		pass(time.Second)
+		if total += len(take(t, quick)); total != 15_000 {
+			t.Errorf("the quick one got %d events, want 15000", total)
+		}
+		wantReason(t, slow.Err(), eventhub.ReasonSlowSubscriber)
+		if quick.Err() != nil {
+			t.Errorf("the quick one has ended: %v", quick.Err())
+		}
+	})
+}
+
+// While others can't be reached events wait; nothing is sent in vain, and then all
+// of them come, in order.
+func TestOutages(t *testing.T) {
+	inBubble(t, eventhub.Options{}, func(t *testing.T, net *network, a, b *node) {
+		s := b.subscribe(eventhub.Start{Credits: 10_000})
+		pass(time.Second)
+		var want []string
+		publish := func(n int) {
+			for range n {
+				name := fmt.Sprint(len(want))
+				a.Publish(message("s", name))
+				want = append(want, "s."+name)
+			}
+		}
+		publish(10)
+		net.set(0, true) // with some of them on the way
+		publish(10)
+		pass(20 * time.Second)
+		net.set(1, false) // nothing arrives, and nobody knows
+		publish(10)
+		pass(20 * time.Second)
+		net.set(0, false)
+		publish(10)
+		pass(10 * time.Second)
+		wantTaken(t, s, strings.Join(want, " "))
+
+		net.set(1, false) // what is said of the progress is lost too
+		publish(1)
+		pass(time.Second)
+		net.set(0, false)
+		for range 3 {
+			publish(4000)
+			pass(5 * time.Second)
+			if got := take(t, s); len(got) < 4000 {
+				t.Errorf("%d events came, want at least 4000", len(got))
+			}
+			if err := s.Credit(4001); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// A node that drains hands out what it has, and tells what it could not.
+func TestDrainingElsewhere(t *testing.T) {
+	inBubble(t, eventhub.Options{}, func(t *testing.T, net *network, a, b *node) {
+		first := b.subscribe(eventhub.Start{Group: "g", Credits: 1})
+		second := net.add("C", eventhub.Options{}).subscribe(eventhub.Start{Group: "g", Credits: 100})
+		pass(time.Second)
+		var socket string // one that goes to the first
+		for i := 0; socket == ""; i++ {
+			a.Publish(message(fmt.Sprint("s", i), "x"))
+			pass(time.Second)
+			if got := take(t, first); len(got) > 0 {
+				socket = got[0].Event.Socket.ID
+			}
+			take(t, second)
+		}
+		a.Publish(message(socket, "1"))
+		a.Publish(message(socket, "2"))
+		pass(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		_ = b.Close(ctx)
+		b.stop()
+		pass(time.Second)
+		wantTaken(t, second, socket+".1 "+socket+".2")
+	})
+}
+
+// What is sent again, because nothing was heard of it, isn't handed out twice.
+func TestNothingTwice(t *testing.T) {
+	inBubble(t, eventhub.Options{}, func(t *testing.T, net *network, a, b *node) {
+		s := b.subscribe(eventhub.Start{Credits: 1000})
+		pass(time.Second)
+		net.silence("B")
+		for _, name := range []string{"1", "2", "3"} {
+			a.Publish(message("s", name))
+			pass(3 * time.Second)
+		}
+		net.silence("")
+		pass(5 * time.Second)
+		a.Publish(message("s", "4"))
+		pass(time.Second)
+		wantTaken(t, s, "s.1 s.2 s.3 s.4")
+	})
+}
+
+// An event that was answered elsewhere while it was on the way is handed out all
+// the same, by a mate if need be.
+func TestAnsweredOnTheWay(t *testing.T) {
+	inBubble(t, eventhub.Options{}, func(t *testing.T, net *network, a, b *node) {
+		var r replies
+		idle := b.subscribe(eventhub.Start{Group: "g"})
+		quick := a.subscribe(eventhub.Start{Group: "quick", Credits: 100})
+		pass(time.Second)
+		a.Ask(message("s", "x"), r.hook("x"))
+		pass(time.Second)
+		if err := quick.Reply(wantTaken(t, quick, "s.x?")[0].ID, eventhub.Reply{Args: json.RawMessage(`[1]`)}); err != nil {
+			t.Error(err)
+		}
+		mate := net.add("C", eventhub.Options{}).subscribe(eventhub.Start{Group: "g", Credits: 100})
+		pass(time.Second)
+		idle.Close()
+		pass(time.Second)
+		wantTaken(t, mate, "s.x")
+		r.want(t, "x", "[1]")
+	})
+}
+
+// Whoever answers and goes away at once has answered.
+func TestAnswersBeforeTheEnd(t *testing.T) {
+	inBubble(t, eventhub.Options{}, func(t *testing.T, _ *network, a, b *node) {
+		for i := range 50 {
+			var r replies
+			s := b.subscribe(eventhub.Start{Credits: 10})
+			pass(time.Second)
+			a.Ask(message(fmt.Sprint(i), "x"), r.hook("x"))
+			pass(time.Second)
+			if err := s.Reply(take(t, s)[0].ID, eventhub.Reply{Args: json.RawMessage(`[1]`)}); err != nil {
+				t.Error(err)
+			}
+			s.Close()
+			pass(time.Second)
+			r.want(t, "x", "[1]")
+		}
+	})
+}

@@ -1,0 +1,58 @@
+package eventhub
+
+// entry is an event on its way to a member of one group.
+type entry struct {
+	id          uint64
+	event       *Event
+	question    *question // nil if nobody waits for an answer
+	size        int       // in bytes
+	redelivered bool
+	source      *Source // of an event of another node; nil for this node's
+	tracked     *Handover
+}
+
+// queue is what waits for a member, first in first out: a ring that grows with what
+// is in it, and goes when it is empty. Its zero value is empty.
+type queue struct {
+	ring  []entry // its length is a power of two
+	first int
+	count int
+	bytes int
+}
+
+// Limits of the ring: where it begins, and what is kept when it is empty.
+const (
+	smallRing = 16
+	keptRing  = 1024
+)
+
+// fits reports whether an entry may be added to a queue with these limits. One
+// entry always may.
+func (q *queue) fits(en *entry, maxCount, maxBytes int) bool {
+	return q.count == 0 || q.count < maxCount && q.bytes+en.size <= maxBytes
+}
+
+func (q *queue) push(en entry) {
+	if q.count == len(q.ring) {
+		ring := make([]entry, max(smallRing, 2*len(q.ring)))
+		n := copy(ring, q.ring[q.first:])
+		copy(ring[n:], q.ring[:q.first])
+		q.ring, q.first = ring, 0
+	}
+	q.ring[(q.first+q.count)&(len(q.ring)-1)] = en
+	q.count++
+	q.bytes += en.size
+}
+
+// pop takes the first entry off a queue that has one.
+func (q *queue) pop() entry {
+	en := q.ring[q.first]
+	q.ring[q.first] = entry{} // for the garbage collector
+	q.first = (q.first + 1) & (len(q.ring) - 1)
+	q.count--
+	q.bytes -= en.size
+	if q.count == 0 && len(q.ring) > keptRing {
+		q.ring, q.first = nil, 0
+	}
+	return en
+}
