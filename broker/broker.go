@@ -11,7 +11,7 @@ import (
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/eventhub"
-	"github.com/salabroker/sala/broker/eventhub/peers"
+	"github.com/salabroker/sala/broker/eventhub/forward"
 	"github.com/salabroker/sala/broker/eventhub/wills"
 	"github.com/salabroker/sala/broker/fanout"
 	"github.com/salabroker/sala/broker/memwatch"
@@ -36,7 +36,7 @@ type Broker struct {
 	metrics        *metrics
 	events         *eventhub.Hub
 	mesh           *cluster.Mesh // nil for a broker of one node, as the next two
-	peers          *peers.Peers
+	peers          *forward.Peers
 	wills          *wills.Wills
 	doubt          *doubt
 

@@ -10,7 +10,7 @@ import (
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/eventhub"
-	"github.com/salabroker/sala/broker/eventhub/peers"
+	"github.com/salabroker/sala/broker/eventhub/forward"
 	"github.com/salabroker/sala/broker/eventhub/wills"
 )
 
@@ -23,7 +23,7 @@ func (b *Broker) joinEvents() {
 	if b.mesh == nil {
 		return
 	}
-	b.peers = peers.New(peers.Options{
+	b.peers = forward.New(forward.Options{
 		Hub:    b.events,
 		Send:   b.sendEvents,
 		Up:     func() bool { return !b.doubt.is() && !b.Isolated() },

@@ -22,7 +22,7 @@
 // A subscription of another node is represented by a [Remote]: a member like any
 // other, which is chosen only for what no member of this node wants. What it takes
 // is brought to that node, where a [Source] offers it to the one subscription that
-// it stands for; the package peers does that. So this hub alone decides about the
+// it stands for; the package forward does that. So this hub alone decides about the
 // events of its node's clients, also when a member elsewhere is lost. RoomOpened and
 // RoomClosed are of this node's members of the room.
 //

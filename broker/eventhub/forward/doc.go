@@ -1,4 +1,4 @@
-// Package peers lets backends hear of the clients of all nodes, whichever node
+// Package forward lets backends hear of the clients of all nodes, whichever node
 // they have subscribed at. Each node tells the others of its subscriptions; they
 // represent them in their own hubs, and what those hand to such a member is
 // forwarded:
@@ -36,4 +36,4 @@
 //
 // Peers.mu comes before the hub's locks, answers.mu is held alone or last. There is
 // one goroutine, that of Run, for all nodes.
-package peers
+package forward

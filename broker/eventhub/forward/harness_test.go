@@ -1,4 +1,4 @@
-package peers_test
+package forward_test
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/eventhub"
-	"github.com/salabroker/sala/broker/eventhub/peers"
+	"github.com/salabroker/sala/broker/eventhub/forward"
 )
 
 // network joins nodes within a bubble. What one sends to another arrives in order,
@@ -40,7 +40,7 @@ type node struct {
 	*eventhub.Hub
 	id    cluster.NodeID
 	net   *network
-	peers *peers.Peers
+	peers *forward.Peers
 	inbox chan mail
 	stop  context.CancelFunc
 	ended chan struct{}
@@ -59,7 +59,7 @@ func newNetwork(t *testing.T, seed uint64, lag time.Duration, loss float64) *net
 // add starts a node, which knows the others and is known by them at once.
 func (net *network) add(id cluster.NodeID, o eventhub.Options) *node {
 	n := &node{Hub: eventhub.New(o), id: id, net: net, inbox: make(chan mail, 1<<16), ended: make(chan struct{})}
-	n.peers = peers.New(peers.Options{Hub: n.Hub, Send: n.send, Up: net.up, Logger: slog.New(slog.DiscardHandler)})
+	n.peers = forward.New(forward.Options{Hub: n.Hub, Send: n.send, Up: net.up, Logger: slog.New(slog.DiscardHandler)})
 	ctx, stop := context.WithCancel(context.Background())
 	n.stop = sync.OnceFunc(func() { stop(); <-n.ended })
 	var running sync.WaitGroup

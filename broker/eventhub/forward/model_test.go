@@ -1,4 +1,4 @@
-package peers_test
+package forward_test
 
 import (
 	"encoding/json"
