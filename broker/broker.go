@@ -12,7 +12,7 @@ import (
 	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/eventhub"
 	"github.com/salabroker/sala/broker/eventhub/forward"
-	"github.com/salabroker/sala/broker/eventhub/wills"
+	"github.com/salabroker/sala/broker/eventhub/lastwill"
 	"github.com/salabroker/sala/broker/fanout"
 	"github.com/salabroker/sala/broker/memwatch"
 	"github.com/salabroker/sala/broker/ratelimit"
@@ -37,7 +37,7 @@ type Broker struct {
 	events         *eventhub.Hub
 	mesh           *cluster.Mesh // nil for a broker of one node, as the next two
 	peers          *forward.Peers
-	wills          *wills.Wills
+	wills          *lastwill.Wills
 	doubt          *doubt
 
 	questions      atomic.Uint64 // ack ids given out

@@ -11,7 +11,7 @@ import (
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/eventhub"
 	"github.com/salabroker/sala/broker/eventhub/forward"
-	"github.com/salabroker/sala/broker/eventhub/wills"
+	"github.com/salabroker/sala/broker/eventhub/lastwill"
 )
 
 // endedWithNode is the reason of a Disconnect whose node was lost.
@@ -29,7 +29,7 @@ func (b *Broker) joinEvents() {
 		Up:     func() bool { return !b.doubt.is() && !b.Isolated() },
 		Logger: b.log,
 	})
-	b.wills = wills.New(wills.Options{
+	b.wills = lastwill.New(lastwill.Options{
 		Self:      cluster.NodeID(b.id),
 		Hub:       b.events,
 		Sockets:   b.describeAll,

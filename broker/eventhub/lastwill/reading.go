@@ -1,4 +1,4 @@
-package wills
+package lastwill
 
 import (
 	"context"

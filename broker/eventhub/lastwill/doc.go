@@ -1,4 +1,4 @@
-// Package wills lets backends hear that clients are gone whose node was lost and
+// Package lastwill lets backends hear that clients are gone whose node was lost and
 // could not say so itself.
 //
 // While anybody in the cluster wants events of the kind Disconnect, each node has
@@ -59,4 +59,4 @@
 //
 // Wills.mu is held alone or last. Run has a goroutine for each lost node whose will
 // is being read, and one more while it tells of that node's sockets.
-package wills
+package lastwill

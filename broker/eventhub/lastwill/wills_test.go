@@ -1,4 +1,4 @@
-package wills_test
+package lastwill_test
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/eventhub"
-	"github.com/salabroker/sala/broker/eventhub/wills"
+	"github.com/salabroker/sala/broker/eventhub/lastwill"
 )
 
 // nodes are those within a bubble; what they say arrives a moment later, or is
@@ -37,7 +37,7 @@ type nodes struct {
 }
 
 type node struct {
-	*wills.Wills
+	*lastwill.Wills
 	id      cluster.NodeID
 	in      *nodes
 	hub     *eventhub.Hub
@@ -61,7 +61,7 @@ func (ns *nodes) add(id cluster.NodeID) *node {
 		id: id, in: ns, hub: eventhub.New(eventhub.Options{}), sockets: make(map[string]bool),
 		others: make(map[cluster.NodeID]bool), inbox: make(chan func(), 10_000),
 	}
-	n.Wills = wills.New(wills.Options{
+	n.Wills = lastwill.New(lastwill.Options{
 		Self: id, Hub: n.hub, Sockets: n.list, Send: n.send, Ask: n.ask, Gone: n.publish,
 		Forgotten: n.forgotten, Logger: slog.New(slog.DiscardHandler),
 	})

@@ -1,4 +1,4 @@
-package wills_test
+package lastwill_test
 
 import (
 	"testing"
