@@ -6,12 +6,12 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/salabroker/sala/broker/roomset"
+	"github.com/salabroker/sala/broker/room"
 )
 
 // grants are the scopes of a key, each with where it holds; none means that it
 // holds everywhere. A scope that isn't there isn't granted.
-type grants map[Scope][]roomset.Area
+type grants map[Scope][]room.Area
 
 func allGrants() grants {
 	g := make(grants)
@@ -43,7 +43,7 @@ func parseGrants(list string) (grants, error) {
 }
 
 // parseGrant returns no area for a scope that holds everywhere.
-func parseGrant(word string) (Scope, *roomset.Area, error) {
+func parseGrant(word string) (Scope, *room.Area, error) {
 	for _, scope := range AllScopes() {
 		limit, limited := strings.CutPrefix(word, string(scope)+":/")
 		switch {
@@ -73,7 +73,7 @@ func quoteScope(word string) string {
 	return fmt.Sprintf("what has %d characters behind the key and \":\"", len(word))
 }
 
-func parseArea(scope Scope, limit string) (*roomset.Area, error) {
+func parseArea(scope Scope, limit string) (*room.Area, error) {
 	namespace, pattern, rooms := strings.Cut(limit, ":")
 	reach := limitOf(scope)
 	switch {
@@ -82,13 +82,13 @@ func parseArea(scope Scope, limit string) (*roomset.Area, error) {
 	case rooms && reach == limitNamespace:
 		return nil, fmt.Errorf("it can be limited to a namespace, not to rooms; leave out :%s", pattern)
 	case !rooms:
-		return &roomset.Area{Namespace: namespace}, nil
+		return &room.Area{Namespace: namespace}, nil
 	}
-	parsed, err := roomset.Parse(pattern)
+	parsed, err := room.Parse(pattern)
 	if err != nil {
 		return nil, err
 	}
-	return &roomset.Area{Namespace: namespace, Rooms: parsed}, nil
+	return &room.Area{Namespace: namespace, Rooms: parsed}, nil
 }
 
 func (g grants) scopes() []Scope {

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/salabroker/sala/broker"
-	"github.com/salabroker/sala/broker/roomset"
+	"github.com/salabroker/sala/broker/room"
 )
 
 // authorize returns nil if the key may call the method at all, or a
@@ -29,7 +29,7 @@ type reach struct {
 	caller     *caller
 	scope      Scope
 	everywhere bool
-	areas      []roomset.Area
+	areas      []room.Area
 }
 
 // reachOf returns the reach of a call, which the interceptor has admitted.
@@ -47,7 +47,7 @@ func reachOf(ctx context.Context) reach {
 // rooms, its users and its sockets.
 func (r reach) namespace(name string) error {
 	name = cmp.Or(name, "/")
-	if r.everywhere || slices.Contains(r.areas, roomset.Area{Namespace: name}) {
+	if r.everywhere || slices.Contains(r.areas, room.Area{Namespace: name}) {
 		return nil
 	}
 	return r.deniedFor(fmt.Sprintf("the namespace %q as a whole, its users and its sockets", name))
@@ -59,9 +59,9 @@ func (r reach) rooms(namespace string, rooms []string) error {
 		return nil
 	}
 	namespace = cmp.Or(namespace, "/")
-	for _, room := range rooms {
-		if !roomset.Holds(r.areas, namespace, room) {
-			return r.deniedFor(fmt.Sprintf("the room %q of %q", room, namespace))
+	for _, name := range rooms {
+		if !room.Holds(r.areas, namespace, name) {
+			return r.deniedFor(fmt.Sprintf("the room %q of %q", name, namespace))
 		}
 	}
 	return nil
@@ -95,11 +95,11 @@ func (r reach) within(namespace string) ([]string, error) {
 }
 
 // areasOf is [reach.within] for rooms.
-func (r reach) areasOf(namespace string) ([]roomset.Area, error) {
+func (r reach) areasOf(namespace string) ([]room.Area, error) {
 	if r.everywhere {
 		return nil, nil
 	}
-	var areas []roomset.Area
+	var areas []room.Area
 	for _, a := range r.areas {
 		if namespace == "" || a.Namespace == namespace {
 			areas = append(areas, a)
@@ -169,11 +169,11 @@ func (r reach) permissions(p broker.Permissions) error {
 // patterns returns an error unless one area holds whatever each pattern names.
 func (r reach) patterns(namespace string, patterns []string) error {
 	for _, p := range patterns {
-		named, err := roomset.Parse(p)
+		named, err := room.Parse(p)
 		if err != nil { // of one that names nothing the broker says what is wrong
 			continue
 		}
-		if !slices.ContainsFunc(r.areas, func(a roomset.Area) bool { return a.Namespace == namespace && a.Rooms.Covers(named) }) {
+		if !slices.ContainsFunc(r.areas, func(a room.Area) bool { return a.Namespace == namespace && a.Rooms.Covers(named) }) {
 			return r.deniedFor(fmt.Sprintf("all rooms that the pattern %q names in %q", p, namespace))
 		}
 	}

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/salabroker/sala/broker"
-	"github.com/salabroker/sala/broker/roomset"
+	"github.com/salabroker/sala/broker/room"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
@@ -312,7 +312,7 @@ func TestListsAreLimited(t *testing.T) {
 		cfg.Keys = append(cfg.Keys, mustKey(t, "l="+secret+":rooms:read:/chat:a:*,rooms:read:/ops,sockets:read:/chat,sockets:read:/ops,events:/chat,events:/ops"))
 	})
 	ctx := as(t, secret)
-	for namespace, want := range map[string][]roomset.Area{
+	for namespace, want := range map[string][]room.Area{
 		"":      {{Namespace: "/chat", Rooms: "a:*"}, {Namespace: "/ops"}},
 		"/chat": {{Namespace: "/chat", Rooms: "a:*"}},
 	} {

@@ -13,9 +13,9 @@ import (
 	"github.com/salabroker/sala/broker/eventhub"
 	"github.com/salabroker/sala/broker/eventhub/forward"
 	"github.com/salabroker/sala/broker/eventhub/lastwill"
-	"github.com/salabroker/sala/broker/fanout"
 	"github.com/salabroker/sala/broker/memwatch"
 	"github.com/salabroker/sala/broker/ratelimit"
+	"github.com/salabroker/sala/broker/room"
 )
 
 // Broker is one node. Its methods may be called concurrently.
@@ -86,7 +86,7 @@ func New(o Options) (*Broker, error) {
 	b.namespaceNames = slices.Compact(slices.Sorted(slices.Values(o.Namespaces)))
 	for _, name := range b.namespaceNames {
 		ns := &namespace{b: b, name: name}
-		ns.index = fanout.New[*socket](fanout.Limits{Rooms: o.MaxRoomsPerSocket, PerUser: int(o.Limits.ConnectionsPerUser)}, ns)
+		ns.index = room.New[*socket](room.Limits{Rooms: o.MaxRoomsPerSocket, PerUser: int(o.Limits.ConnectionsPerUser)}, ns)
 		b.namespaces[name] = ns
 	}
 	b.admission = newAdmission(b)

@@ -11,7 +11,7 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
-	"github.com/salabroker/sala/broker/fanout"
+	"github.com/salabroker/sala/broker/room"
 )
 
 // ClusterOptions makes a broker of several nodes.
@@ -289,7 +289,7 @@ func (b *Broker) uninterested(s *socket) {
 
 // routeTo returns the way to the other nodes that may have sockets that t
 // selects; ok is false if none can have.
-func (b *Broker) routeTo(namespace string, t *fanout.Target) (route cluster.Route, ok bool) {
+func (b *Broker) routeTo(namespace string, t *room.Target) (route cluster.Route, ok bool) {
 	everyone := cluster.EveryoneTopic(namespace)
 	if t.All {
 		return cluster.Route{Topic: everyone}, true

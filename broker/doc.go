@@ -11,7 +11,7 @@
 //
 //	client ──► engineio ──► socketio.Decoder ──► client.receive ──► Broker.handle ──► join, leave, relay
 //	                                                                                        │
-//	api ──► Broker.Emit ──► Target ──► fanout.Index.Select ──► socket.deliver ──► engineio ──► client
+//	api ──► Broker.Emit ──► Target ──► room.Index.Select ──► socket.deliver ──► engineio ──► client
 //
 // What clients do is published to an events.Hub, to which backends subscribe.
 // With other nodes there is a cluster.Mesh: what a call does to the sockets of

@@ -4,12 +4,12 @@ import (
 	"context"
 
 	"github.com/salabroker/sala/broker/engineio"
-	"github.com/salabroker/sala/broker/fanout"
+	"github.com/salabroker/sala/broker/room"
 	"github.com/salabroker/sala/broker/socketio"
 )
 
 // everyone selects all members of a namespace.
-var everyone = fanout.Target{All: true}
+var everyone = room.Target{All: true}
 
 // Emit sends a message to the sockets that t selects. It may be called
 // concurrently; what one goroutine emits arrives at a socket in the order of
@@ -38,14 +38,14 @@ func (b *Broker) Emit(ctx context.Context, t Target, m Message) (Report, error) 
 
 // emit sends a message of a client or of the broker itself, which nobody waits
 // to hear more of.
-func (b *Broker) emit(ns *namespace, t fanout.Target, m *Message) {
+func (b *Broker) emit(ns *namespace, t room.Target, m *Message) {
 	b.emitHere(ns, t, m)
 	b.pass(ns, &t, m)
 }
 
 // emitHere encodes a valid message once and queues it for whom t selects on
 // this node.
-func (b *Broker) emitHere(ns *namespace, t fanout.Target, m *Message) Report {
+func (b *Broker) emitHere(ns *namespace, t room.Target, m *Message) Report {
 	return b.deliver(ns, ns.index.Select(nil, t), m)
 }
 
@@ -71,8 +71,8 @@ func newFrame(namespace string, ackID *uint64, m *Message) *engineio.Frame {
 	return engineio.NewFrame(socketio.AppendEvent(nil, namespace, ackID, m.Event, p), m.Attachments...)
 }
 
-func (t *Target) fanout() fanout.Target {
-	return fanout.Target{
+func (t *Target) fanout() room.Target {
+	return room.Target{
 		All:         t.Everyone,
 		Rooms:       t.Rooms,
 		Users:       t.Users,

@@ -7,7 +7,7 @@ import (
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/redisemitter"
 	"github.com/salabroker/sala/broker/engineio"
-	"github.com/salabroker/sala/broker/fanout"
+	"github.com/salabroker/sala/broker/room"
 )
 
 // EmitterListener hears what the official Socket.IO emitters publish.
@@ -97,7 +97,7 @@ func (e *emitters) do(ns *namespace, c *redisemitter.Command) error {
 	for _, s := range ns.index.Select(nil, t) {
 		switch c.Kind {
 		case redisemitter.KindJoin:
-			if _, err := ns.index.Join(s, c.Change...); errors.Is(err, fanout.ErrTooManyRooms) {
+			if _, err := ns.index.Join(s, c.Change...); errors.Is(err, room.ErrTooManyRooms) {
 				errs = tooManyRooms(e.b.opts.MaxRoomsPerSocket)
 			}
 		case redisemitter.KindLeave:
@@ -114,8 +114,8 @@ func (e *emitters) do(ns *namespace, c *redisemitter.Command) error {
 
 // emitterTarget selects the sockets that a command is about. Emitters name sockets
 // as the rooms that have their ids.
-func emitterTarget(c *redisemitter.Command) fanout.Target {
-	return fanout.Target{
+func emitterTarget(c *redisemitter.Command) room.Target {
+	return room.Target{
 		All:         len(c.Rooms) == 0,
 		Rooms:       c.Rooms,
 		IDs:         c.Rooms,

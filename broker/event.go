@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/salabroker/sala/broker/fanout"
 	"github.com/salabroker/sala/broker/rawjson"
-	"github.com/salabroker/sala/broker/roomset"
+	"github.com/salabroker/sala/broker/room"
 	"github.com/salabroker/sala/broker/socketio"
 )
 
@@ -64,7 +63,7 @@ func (b *Broker) handleJoin(s *socket, p socketio.Payload) *Error {
 	if err != nil {
 		return err
 	}
-	if !roomset.AnyMatches(s.grant().Join, req.room) {
+	if !room.AnyMatches(s.grant().Join, req.room) {
 		return denied(ReasonJoinDenied, "the token doesn't allow to join the room %q", req.room)
 	}
 	joined, err := b.join(s, req.room)
@@ -175,7 +174,7 @@ func (b *Broker) announce(s *socket, req roomRequest, pick announcement) {
 		"{room}", req.room,
 	).Replace(pick(a))
 	args, _ := json.Marshal([]string{text}) // strings always encode
-	b.emit(s.ns, fanout.Target{Rooms: []string{req.room}}, &Message{Event: a.Event, Args: args})
+	b.emit(s.ns, room.Target{Rooms: []string{req.room}}, &Message{Event: a.Event, Args: args})
 }
 
 // firstArg returns the first element of the JSON array, nil if it has none.

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/salabroker/sala/broker/rawjson"
-	"github.com/salabroker/sala/broker/roomset"
+	"github.com/salabroker/sala/broker/room"
 	"github.com/salabroker/sala/broker/socketio"
 	"github.com/salabroker/sala/broker/token"
 )
@@ -153,7 +153,7 @@ func (b *Broker) checkGrant(g token.Grant) *Error {
 		return tooManyRooms(b.opts.MaxRoomsPerSocket)
 	}
 	for _, pattern := range slices.Concat(g.Join, g.Publish) {
-		if _, err := roomset.Parse(pattern); err != nil {
+		if _, err := room.Parse(pattern); err != nil {
 			return invalidToken("the token has a pattern of rooms under join or publish that names none: a * stands at the end of a segment, ** at the end of the pattern")
 		}
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/brokertest"
-	"github.com/salabroker/sala/broker/roomset"
+	"github.com/salabroker/sala/broker/room"
 )
 
 func TestListRoomsPagesThroughAllNamespaces(t *testing.T) {
@@ -154,7 +154,7 @@ func TestListsWithin(t *testing.T) {
 		c.Connect(namespace, map[string]string{"token": raw})
 		ids = append(ids, c.ID)
 	}
-	within := []roomset.Area{{Namespace: "/chat", Rooms: "room-*"}}
+	within := []room.Area{{Namespace: "/chat", Rooms: "room-*"}}
 	for namespace, want := range map[string][]string{"": {"room-1", "room-2", "room-3"}, "/chat": {"room-1", "room-2", "room-3"}, "/": nil} {
 		q := broker.RoomQuery{Namespace: namespace, Within: within, Page: broker.Page{Size: 1}}
 		var got []string

@@ -7,7 +7,7 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
-	"github.com/salabroker/sala/broker/fanout"
+	"github.com/salabroker/sala/broker/room"
 )
 
 // maxRoomsPerCall bounds how many rooms one call may join or leave.
@@ -124,7 +124,7 @@ func (b *Broker) ClearRoom(ctx context.Context, c ClearRoom) (Outcome, error) {
 	if c.Notice != nil {
 		order.Notice = eventTo(c.Notice)
 	}
-	target := fanout.Target{Rooms: []string{c.Room}}
+	target := room.Target{Rooms: []string{c.Room}}
 	return b.command(ctx, ns, &target, &wire.Order{Order: &wire.Order_Clear{Clear: order}}), nil
 }
 
@@ -138,11 +138,11 @@ func tooManyRooms(limit int) *Error {
 
 // join puts a client into a room at its own wish; joined is false if it was in
 // it already.
-func (b *Broker) join(s *socket, room string) (joined bool, err *Error) {
-	defer b.listen(cluster.RoomTopic(s.ns.name, room))()
-	added, joinErr := s.ns.index.Join(s, room)
+func (b *Broker) join(s *socket, name string) (joined bool, err *Error) {
+	defer b.listen(cluster.RoomTopic(s.ns.name, name))()
+	added, joinErr := s.ns.index.Join(s, name)
 	switch {
-	case errors.Is(joinErr, fanout.ErrTooManyRooms):
+	case errors.Is(joinErr, room.ErrTooManyRooms):
 		return false, tooManyRooms(b.opts.MaxRoomsPerSocket)
 	case joinErr != nil:
 		return false, errSocketGone()

@@ -3,14 +3,14 @@ package broker
 import (
 	"fmt"
 
-	"github.com/salabroker/sala/broker/fanout"
+	"github.com/salabroker/sala/broker/room"
 )
 
 // namespace is one of the namespaces that the broker serves.
 type namespace struct {
 	b     *Broker
 	name  string
-	index *fanout.Index[*socket]
+	index *room.Index[*socket]
 }
 
 // namespace returns the namespace that a request names, "/" if it names none.

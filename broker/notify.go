@@ -9,7 +9,7 @@ import (
 	"github.com/salabroker/sala/broker/socketio"
 )
 
-// Joined implements [fanout.Observer]: it tells backends who has joined a room,
+// Joined implements [room.Observer]: it tells backends who has joined a room,
 // and other nodes that there is somebody to send to.
 func (ns *namespace) Joined(s *socket, room string, opened bool) {
 	if opened {
@@ -21,7 +21,7 @@ func (ns *namespace) Joined(s *socket, room string, opened bool) {
 	ns.tellMember(eventhub.Join, s, room)
 }
 
-// Left implements [fanout.Observer]: it tells backends who has left a room, and
+// Left implements [room.Observer]: it tells backends who has left a room, and
 // other nodes that there is nobody any more.
 func (ns *namespace) Left(s *socket, room string, closed bool) {
 	ns.tellMember(eventhub.Leave, s, room)

@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/salabroker/sala/broker/cors"
-	"github.com/salabroker/sala/broker/roomset"
+	"github.com/salabroker/sala/broker/room"
 	"github.com/salabroker/sala/broker/token"
 )
 
@@ -261,7 +261,7 @@ func (p *Permissions) validate(v *violations, prefix string, served []string) {
 }
 
 func validatePattern(v *violations, field, p string) {
-	if _, err := roomset.Parse(p); err != nil {
+	if _, err := room.Parse(p); err != nil {
 		v.add(field, "%s", err)
 	}
 }

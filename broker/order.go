@@ -8,13 +8,13 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
-	"github.com/salabroker/sala/broker/fanout"
+	"github.com/salabroker/sala/broker/room"
 )
 
 // command does an order to the sockets of this node and has the others do it
 // to theirs, on which it waits for their counts. An order to t comes behind what
 // was emitted to t before.
-func (b *Broker) command(ctx context.Context, ns *namespace, t *fanout.Target, o *wire.Order) Outcome {
+func (b *Broker) command(ctx context.Context, ns *namespace, t *room.Target, o *wire.Order) Outcome {
 	out := outcomeOf(b.obey(o, interestTimeout))
 	if b.mesh == nil {
 		return out
@@ -167,7 +167,7 @@ func (b *Broker) obeyClear(o *wire.ClearRoom) *wire.Count {
 
 // spread has the other nodes send a message to their sockets that t selects,
 // and adds their counts to the report if they are to be waited for.
-func (b *Broker) spread(ctx context.Context, ns *namespace, t *fanout.Target, m *Message, report *Report) {
+func (b *Broker) spread(ctx context.Context, ns *namespace, t *room.Target, m *Message, report *Report) {
 	route, ok := b.routeTo(ns.name, t)
 	if !ok {
 		return
@@ -192,7 +192,7 @@ func (b *Broker) spread(ctx context.Context, ns *namespace, t *fanout.Target, m 
 
 // pass has the other nodes send a message of a client or of the broker itself.
 // Nobody waits for what becomes of it; what is lost is counted.
-func (b *Broker) pass(ns *namespace, t *fanout.Target, m *Message) {
+func (b *Broker) pass(ns *namespace, t *room.Target, m *Message) {
 	if b.mesh == nil {
 		return
 	}
@@ -206,7 +206,7 @@ func (b *Broker) pass(ns *namespace, t *fanout.Target, m *Message) {
 	}
 }
 
-func targetTo(namespace string, t *fanout.Target) *wire.Target {
+func targetTo(namespace string, t *room.Target) *wire.Target {
 	return &wire.Target{
 		Namespace:     namespace,
 		Everyone:      t.All,
@@ -219,8 +219,8 @@ func targetTo(namespace string, t *fanout.Target) *wire.Target {
 	}
 }
 
-func targetFrom(t *wire.Target) fanout.Target {
-	return fanout.Target{
+func targetFrom(t *wire.Target) room.Target {
+	return room.Target{
 		All:         t.GetEveryone(),
 		Rooms:       t.GetRooms(),
 		Users:       t.GetUsers(),

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/salabroker/sala/broker/roomset"
+	"github.com/salabroker/sala/broker/room"
 )
 
 // Page bounds a listing.
@@ -22,7 +22,7 @@ type RoomQuery struct {
 	// Prefix limits the list to rooms whose name begins with it.
 	Prefix string
 	// Within limits the list to rooms that one of these holds; none means all.
-	Within []roomset.Area
+	Within []room.Area
 	Page   Page
 }
 

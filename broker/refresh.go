@@ -5,8 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"github.com/salabroker/sala/broker/fanout"
 	"github.com/salabroker/sala/broker/rawjson"
+	"github.com/salabroker/sala/broker/room"
 	"github.com/salabroker/sala/broker/socketio"
 	"github.com/salabroker/sala/broker/token"
 )
@@ -65,7 +65,7 @@ func (s *socket) renew(claims token.Claims) *Error {
 	}
 	_, err := s.ns.index.Join(s, claims.Rooms...)
 	switch {
-	case errors.Is(err, fanout.ErrTooManyRooms):
+	case errors.Is(err, room.ErrTooManyRooms):
 		return tooManyRooms(s.client.b.opts.MaxRoomsPerSocket)
 	case err != nil:
 		return errSocketGone()

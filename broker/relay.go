@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/salabroker/sala/broker/fanout"
 	"github.com/salabroker/sala/broker/rawjson"
-	"github.com/salabroker/sala/broker/roomset"
+	"github.com/salabroker/sala/broker/room"
 	"github.com/salabroker/sala/broker/socketio"
 )
 
@@ -135,7 +134,7 @@ func (b *Broker) handleRelay(s *socket, rule RelayRule, p socketio.Payload) (ans
 
 // target returns whom an event is for, if its sender may reach them, and the
 // room that it names, if it does.
-func (r *RelayRule) target(s *socket, p socketio.Payload) (to fanout.Target, room string, err *Error) {
+func (r *RelayRule) target(s *socket, p socketio.Payload) (to room.Target, name string, err *Error) {
 	switch r.To {
 	case RelayToSender:
 		return to, "", nil
@@ -145,18 +144,18 @@ func (r *RelayRule) target(s *socket, p socketio.Payload) (to fanout.Target, roo
 		}
 		to.All = true
 	case RelayToRoom:
-		if room, err = roomField(p, r.RoomField); err != nil {
+		if name, err = roomField(p, r.RoomField); err != nil {
 			return to, "", err
 		}
-		if !roomset.AnyMatches(s.grant().Publish, room) {
-			return to, "", denied(ReasonPublishDenied, "the token doesn't allow to send to the room %q", room)
+		if !room.AnyMatches(s.grant().Publish, name) {
+			return to, "", denied(ReasonPublishDenied, "the token doesn't allow to send to the room %q", name)
 		}
-		to.Rooms = []string{room}
+		to.Rooms = []string{name}
 	}
 	if !*r.IncludeSender {
 		to.ExceptIDs = []string{s.id}
 	}
-	return to, room, nil
+	return to, name, nil
 }
 
 // fillIn replaces the placeholders in the texts of valid JSON.

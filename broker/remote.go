@@ -11,8 +11,7 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
-	"github.com/salabroker/sala/broker/fanout"
-	"github.com/salabroker/sala/broker/roomset"
+	"github.com/salabroker/sala/broker/room"
 )
 
 // ask asks all other nodes.
@@ -125,18 +124,18 @@ func (b *Broker) roomsHere(q *wire.ListRooms) []*wire.Room {
 
 // roomsWithin returns a page of the rooms that one of the areas holds, no areas
 // being all. It looks only at rooms that begin as one of their patterns does.
-func (ns *namespace) roomsWithin(areas []roomset.Area, prefix, after string, limit int) (rooms []fanout.RoomSize) {
+func (ns *namespace) roomsWithin(areas []room.Area, prefix, after string, limit int) (rooms []room.RoomSize) {
 	if len(areas) == 0 {
 		return ns.index.Rooms(prefix, after, limit, nil)
 	}
-	keep := func(room string) bool { return roomset.Holds(areas, ns.name, room) }
-	for _, start := range roomset.Prefixes(areas, ns.name, prefix) {
+	keep := func(name string) bool { return room.Holds(areas, ns.name, name) }
+	for _, start := range room.Prefixes(areas, ns.name, prefix) {
 		rooms = append(rooms, ns.index.Rooms(start, after, limit-len(rooms), keep)...)
 	}
 	return rooms
 }
 
-func areasTo(areas []roomset.Area) []*wire.RoomArea {
+func areasTo(areas []room.Area) []*wire.RoomArea {
 	var out []*wire.RoomArea
 	for _, a := range areas {
 		out = append(out, &wire.RoomArea{Namespace: a.Namespace, Pattern: string(a.Rooms)})
@@ -144,10 +143,10 @@ func areasTo(areas []roomset.Area) []*wire.RoomArea {
 	return out
 }
 
-func areasFrom(areas []*wire.RoomArea) []roomset.Area {
-	var out []roomset.Area
+func areasFrom(areas []*wire.RoomArea) []room.Area {
+	var out []room.Area
 	for _, a := range areas {
-		out = append(out, roomset.Area{Namespace: a.GetNamespace(), Rooms: roomset.Pattern(a.GetPattern())})
+		out = append(out, room.Area{Namespace: a.GetNamespace(), Rooms: room.Pattern(a.GetPattern())})
 	}
 	return out
 }
@@ -211,7 +210,7 @@ func (b *Broker) socketsHere(q *wire.ListSockets) []SocketInfo {
 	var found []*socket
 	for _, name := range q.GetNamespaces() {
 		if ns, ok := b.namespaces[name]; ok {
-			f := fanout.Filter{Room: q.GetRoom(), User: q.GetUser()}
+			f := room.Filter{Room: q.GetRoom(), User: q.GetUser()}
 			found = append(found, ns.index.Members(f, q.GetAfter(), int(q.GetLimit()))...)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
-	"github.com/salabroker/sala/broker/fanout"
+	"github.com/salabroker/sala/broker/room"
 )
 
 // An event that asks for answers goes to other nodes as an order. Each asks its
@@ -53,7 +53,7 @@ type othersAsked struct {
 
 // askOthers has the other nodes ask their sockets that t selects, and returns
 // when they have said how many those are; nil if there is nobody to tell.
-func (b *Broker) askOthers(ctx context.Context, q *question, ns *namespace, t *fanout.Target, m *Message, o AckOptions) *othersAsked {
+func (b *Broker) askOthers(ctx context.Context, q *question, ns *namespace, t *room.Target, m *Message, o AckOptions) *othersAsked {
 	if b.mesh == nil {
 		return nil
 	}

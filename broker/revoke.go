@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/salabroker/sala/broker/cluster/wire"
-	"github.com/salabroker/sala/broker/fanout"
+	"github.com/salabroker/sala/broker/room"
 	"github.com/salabroker/sala/broker/token"
 )
 
@@ -115,7 +115,7 @@ func (r *RevokeTokens) validate() error {
 func (b *Broker) disconnectRevoked(user string) (disconnected int) {
 	t := everyone
 	if user != "" {
-		t = fanout.Target{Users: []string{user}}
+		t = room.Target{Users: []string{user}}
 	}
 	for _, ns := range b.namespaces {
 		for _, s := range ns.index.Select(nil, t) {

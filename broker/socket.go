@@ -59,10 +59,10 @@ func newSocket(c *client, ns *namespace, claims token.Claims, p *socketio.Packet
 // node: 80 random bits.
 const socketIDSuffix = 16
 
-// ID implements [fanout.Member].
+// ID implements [room.Member].
 func (s *socket) ID() string { return s.id }
 
-// User implements [fanout.Member].
+// User implements [room.Member].
 func (s *socket) User() string { return s.user }
 
 // enter makes the socket a member of its namespace and of its token's rooms,

@@ -1,4 +1,4 @@
-// Package roomset says which rooms a client or an API key may reach.
+// Package room also says which rooms a client or an API key may reach.
 //
 // There is one grammar of patterns, in tokens, permissions and scopes.
 // Patterns and rooms are split into segments at ":". In a pattern "*" stands
@@ -7,7 +7,7 @@
 // "chat:42", "room-*" names "room-42", "chat:**" names "chat", "chat:42" and
 // "chat:42:log". Neither of the first two names "chat:42:log". Nothing else is
 // special.
-package roomset
+package room
 
 import (
 	"errors"

@@ -1,4 +1,4 @@
-package fanout
+package room
 
 // room is a room that has members.
 type room[M Member] struct {

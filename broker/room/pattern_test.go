@@ -1,4 +1,4 @@
-package roomset
+package room
 
 import (
 	"math/rand/v2"

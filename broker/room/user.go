@@ -1,4 +1,4 @@
-package fanout
+package room
 
 // user is a user that has members.
 //

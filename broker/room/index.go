@@ -1,4 +1,4 @@
-package fanout
+package room
 
 import (
 	"errors"
@@ -10,15 +10,15 @@ import (
 
 // ErrTooManyRooms is returned by [Index.Join] when a member would be in more
 // rooms than it may.
-var ErrTooManyRooms = errors.New("fanout: the member is in as many rooms as it may be")
+var ErrTooManyRooms = errors.New("room: the member is in as many rooms as it may be")
 
 // ErrTooManyOfUser is returned by [Index.Add] when a user would have more
 // members than it may.
-var ErrTooManyOfUser = errors.New("fanout: the user has as many members as it may have")
+var ErrTooManyOfUser = errors.New("room: the user has as many members as it may have")
 
 // ErrNotMember is returned by [Index.Join] for a member that isn't in the
 // index, or no longer.
-var ErrNotMember = errors.New("fanout: not a member")
+var ErrNotMember = errors.New("room: not a member")
 
 // Member is what an [Index] holds. ID and User must never change.
 type Member interface {

@@ -1,4 +1,4 @@
-// Package fanout keeps who is where and finds whom a message is for.
+// Package room keeps who is where and finds whom a message is for.
 //
 // [Index] is the room index of one namespace: members by id, by user and by
 // room, under one lock. A room is there with its first member and gone with
@@ -6,4 +6,4 @@
 // lost. Everything that reads returns copies, so that messages are written to
 // connections without the lock; only what has to happen in the very step in
 // which a member comes is called under it.
-package fanout
+package room
