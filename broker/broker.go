@@ -15,6 +15,7 @@ import (
 	"github.com/salabroker/sala/broker/eventhub/lastwill"
 	"github.com/salabroker/sala/broker/memwatch"
 	"github.com/salabroker/sala/broker/ratelimit"
+	"github.com/salabroker/sala/broker/revocation"
 	"github.com/salabroker/sala/broker/room"
 )
 
@@ -46,8 +47,8 @@ type Broker struct {
 	waiting *ratelimit.Shares // answers that are waited for
 	unread  *ratelimit.Shares // bytes of answers that no caller has taken yet
 	asks    *asks
-	memory  *memwatch.Watch // nil without a limit
-	revoked *revokedTable   // nil for a broker of one node
+	memory  *memwatch.Watch   // nil without a limit
+	revoked *revocation.Table // nil for a broker of one node
 
 	deciding sync.WaitGroup // connections that backends are asked about
 

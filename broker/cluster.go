@@ -73,7 +73,6 @@ const envelopeOverhead = 1 << 20
 
 // joinCluster makes the node's part in a cluster, which begins with Run.
 func (b *Broker) joinCluster(o *ClusterOptions) error {
-	b.revoked = newRevokedTable(b)
 	observer := newClusterMetrics(b)
 	mesh, err := cluster.New(cluster.Options{
 		Bus:              o.Bus,
@@ -91,6 +90,7 @@ func (b *Broker) joinCluster(o *ClusterOptions) error {
 		return &Error{Code: CodeInvalidArgument, Reason: ReasonInvalidArgument, Message: err.Error()}
 	}
 	b.mesh = mesh
+	b.shareRevocations()
 	if b.opts.Metrics != nil {
 		if err := b.opts.Metrics.Register(observer); err != nil {
 			return &Error{Code: CodeInternal, Reason: ReasonMetrics, Message: err.Error()}
@@ -127,7 +127,7 @@ func (b *Broker) Run(ctx context.Context) error {
 		defer leave()
 		b.runEvents(ctx)
 	})
-	running.Go(func() { b.revoked.run(ctx) })
+	running.Go(func() { b.revoked.Run(ctx) })
 	running.Go(func() { b.doubt.run(ctx) })
 	running.Go(func() { b.watchClock(ctx) })
 	if l := b.opts.Cluster.Emitters; l != nil {
@@ -197,7 +197,7 @@ func (n *node) Answer(ctx context.Context, from cluster.NodeID, request []byte) 
 func (n *node) NodeJoined(other cluster.Node) {
 	n.log.Info("node joined", "node", string(other.ID), "version", other.Version, "address", other.Address)
 	(*Broker)(n).eventsOf(other.ID)
-	n.revoked.nodeJoined()
+	n.revoked.NodeJoined()
 }
 
 // NodeLeft implements [cluster.Handler].
@@ -218,7 +218,7 @@ func (n *node) NodeLost(other cluster.Node) {
 func (n *node) Rejoined() {
 	n.log.Warn("this node was taken for lost, and is back")
 	(*Broker)(n).eventsAgain()
-	n.revoked.look()
+	n.revoked.Sync()
 }
 
 // encode returns a message's wire form; what nodes say always has one.

@@ -58,7 +58,7 @@ func newClusterMetrics(b *Broker) *clusterMetrics {
 // asked for.
 func (m *clusterMetrics) StateChanged(s cluster.State) {
 	if s == cluster.Connected {
-		m.b.revoked.look()
+		m.b.revoked.Sync()
 	}
 }
 
@@ -105,7 +105,7 @@ func (m *clusterMetrics) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(m.nodes, prometheus.GaugeValue, float64(len(m.b.mesh.Nodes())))
 	ch <- prometheus.MustNewConstMetric(m.connected, prometheus.GaugeValue, connected)
 	ch <- prometheus.MustNewConstMetric(m.unreachable, prometheus.GaugeValue, float64(m.b.mesh.Unreachable()))
-	ch <- prometheus.MustNewConstMetric(m.unstored, prometheus.GaugeValue, float64(m.b.revoked.lacks()))
+	ch <- prometheus.MustNewConstMetric(m.unstored, prometheus.GaugeValue, float64(m.b.revoked.Unstored()))
 	for _, c := range m.collectors() {
 		c.Collect(ch)
 	}

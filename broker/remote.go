@@ -11,6 +11,7 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
+	"github.com/salabroker/sala/broker/revocation"
 	"github.com/salabroker/sala/broker/room"
 )
 
@@ -85,13 +86,13 @@ func (b *Broker) answerQuery(ctx context.Context, from cluster.NodeID, q *wire.Q
 	case *wire.Query_Order:
 		return b.obey(q.Order, waitAtMost(ctx, interestTimeout)), nil
 	case *wire.Query_Revoke:
-		n, failed := b.revokeHere(revocationFrom(q.Revoke))
+		n, failed := b.revokeHere(revocationFrom(revocation.FromWire(q.Revoke)))
 		if failed != nil && failed.Reason != ReasonNotKept {
 			return nil, failed
 		}
 		return matched(n), nil // the table keeps it, too
 	case *wire.Query_LookAtRevoked:
-		b.revoked.look()
+		b.revoked.Sync()
 		return &wire.Count{}, nil
 	case *wire.Query_Drain:
 		b.drain()

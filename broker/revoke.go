@@ -5,7 +5,9 @@ import (
 	"errors"
 	"time"
 
+	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
+	"github.com/salabroker/sala/broker/revocation"
 	"github.com/salabroker/sala/broker/room"
 	"github.com/salabroker/sala/broker/token"
 )
@@ -50,8 +52,9 @@ func (b *Broker) RevokeTokens(ctx context.Context, r RevokeTokens) (RevokeOutcom
 	if b.mesh != nil {
 		// First the table, then those that are there: whoever joins in between
 		// learns of it by one or the other.
-		out.NotStored = !b.revoked.add(ctx, r)
-		result, err := b.ask(ctx, &wire.Query{Query: &wire.Query_Revoke{Revoke: revocationTo(r)}})
+		v := r.revocation()
+		out.NotStored = !b.storeRevocation(ctx, v)
+		result, err := b.tellRevoked(ctx, v)
 		out.Outcome = b.sum(out.Outcome, result, err)
 	}
 	if failed != nil {
@@ -60,18 +63,43 @@ func (b *Broker) RevokeTokens(ctx context.Context, r RevokeTokens) (RevokeOutcom
 	return out, nil
 }
 
-func revocationTo(r RevokeTokens) *wire.Revoke {
-	if r.User == "" {
-		return &wire.Revoke{TokenId: r.TokenID}
-	}
-	return &wire.Revoke{User: r.User, IssuedBeforeUnixMs: r.IssuedBefore.UnixMilli()}
+// shareRevocations makes this node share revocations with the others.
+func (b *Broker) shareRevocations() {
+	b.revoked = revocation.New(revocation.Options{
+		Tokens: b.opts.Tokens.Revocations(),
+		Mesh:   b.mesh,
+		Tell: func(ctx context.Context, v token.Revocation) bool {
+			result, err := b.tellRevoked(ctx, v)
+			return err == nil && !result.Partial()
+		},
+		SyncOthers: func(ctx context.Context) error {
+			_, err := b.ask(ctx, &wire.Query{Query: &wire.Query_LookAtRevoked{LookAtRevoked: &wire.LookAtRevoked{}}})
+			return err
+		},
+		Learned:  func() int { return b.disconnectRevoked("") },
+		Isolated: b.Isolated,
+		Logger:   b.log,
+	})
 }
 
-func revocationFrom(r *wire.Revoke) RevokeTokens {
-	if r.GetUser() == "" {
-		return RevokeTokens{TokenID: r.GetTokenId()}
-	}
-	return RevokeTokens{User: r.GetUser(), IssuedBefore: time.UnixMilli(r.GetIssuedBeforeUnixMs())}
+// storeRevocation adds a revocation to the table. It takes at most half of the
+// caller's time, so that there is time left to tell the other nodes.
+func (b *Broker) storeRevocation(ctx context.Context, v token.Revocation) (stored bool) {
+	ctx, cancel := context.WithTimeout(ctx, min(queryTimeout, waitAtMost(ctx, 2*queryTimeout)/2))
+	defer cancel()
+	return b.revoked.Add(ctx, v)
+}
+
+func (b *Broker) tellRevoked(ctx context.Context, v token.Revocation) (cluster.Result, error) {
+	return b.ask(ctx, &wire.Query{Query: &wire.Query_Revoke{Revoke: revocation.ToWire(v)}})
+}
+
+func (r RevokeTokens) revocation() token.Revocation {
+	return token.Revocation{TokenID: r.TokenID, User: r.User, IssuedBefore: r.IssuedBefore, Until: time.Now().Add(token.Retention)}
+}
+
+func revocationFrom(v token.Revocation) RevokeTokens {
+	return RevokeTokens{TokenID: v.TokenID, User: v.User, IssuedBefore: v.IssuedBefore}
 }
 
 // revokeHere makes the tokens worthless on this node. With the reason
