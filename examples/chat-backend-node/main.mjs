@@ -25,7 +25,7 @@ const sala = new Sala(SALA_SERVER, SALA_API_KEY);
 const store = await Store.open(CHAT_FILE);
 const chat = new Chat({ sala, store, banned: words(CHAT_BANNED), unwanted: words(CHAT_UNWANTED) });
 const start = {
-  group: 'chat', // several of these programs share the work
+  group: 'chat', // programs that subscribe with the same group share the work
   kinds: ['EVENT_KIND_CONNECT', 'EVENT_KIND_MESSAGE'],
   events: ['say', 'history', 'avatar'],
   decide: true,
