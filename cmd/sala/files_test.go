@@ -32,7 +32,7 @@ func TestFewOpenFiles(t *testing.T) {
 		defer func() { _ = nc.Close() }()
 		silent = append(silent, nc)
 	}
-	n.err.line(t, "new clients are turned away", `"limit":96`)
+	n.err.line(t, "rejecting new connections", `"limit":96`)
 	nc, err := net.Dial("tcp", n.public)
 	if err != nil {
 		t.Fatal(err)

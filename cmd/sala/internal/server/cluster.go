@@ -34,13 +34,13 @@ func (s *Server) address() string {
 	if s.public == nil {
 		return ""
 	}
-	host, _, _ := net.SplitHostPort(s.public.net.Addr().String()) // a bound address has both
+	host, _, _ := net.SplitHostPort(s.public.Bound()) // a bound address has both
 	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
 		if name, err := os.Hostname(); err == nil {
 			host = name
 		}
 	}
-	return net.JoinHostPort(host, strconv.Itoa(s.public.port()))
+	return net.JoinHostPort(host, strconv.Itoa(s.public.Port()))
 }
 
 // joinCluster has the broker take part in its cluster, of one node or several,

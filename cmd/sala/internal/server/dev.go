@@ -9,10 +9,10 @@ import (
 
 // pageOrigins are the origins that the demo page has.
 func (s *Server) pageOrigins() []string {
-	scheme, _, _ := strings.Cut(s.http.url(), ":")
+	scheme, _, _ := strings.Cut(s.http.URL(), ":")
 	return []string{
-		fmt.Sprintf("%s://127.0.0.1:%d", scheme, s.http.port()),
-		fmt.Sprintf("%s://localhost:%d", scheme, s.http.port()),
+		fmt.Sprintf("%s://127.0.0.1:%d", scheme, s.http.Port()),
+		fmt.Sprintf("%s://localhost:%d", scheme, s.http.Port()),
 	}
 }
 
@@ -60,14 +60,14 @@ func (s *Server) PrintDev(out io.Writer) error {
 	}
 	header := quote("Authorization: Bearer " + s.cfg.DevKey)
 	curl, grpcurl := "curl -sS -H "+header, "grpcurl -plaintext -H "+header
-	if s.http.tls != nil {
+	if s.http.TLS != nil {
 		// The certificate may be for a name that isn't this address.
 		curl, grpcurl = "curl -sSk -H "+header, "grpcurl -insecure -H "+header
 	}
 	return block.Execute(out, map[string]string{
-		"Public":  s.public.url(),
-		"HTTP":    s.http.url(),
-		"GRPC":    s.grpc.reachable(),
+		"Public":  s.public.URL(),
+		"HTTP":    s.http.URL(),
+		"GRPC":    s.grpc.HostPort(),
 		"Key":     s.cfg.DevKey,
 		"Curl":    curl,
 		"Grpcurl": grpcurl,

@@ -21,7 +21,7 @@ func TestPublicHealth(t *testing.T) {
 		s.Start()
 		ask := func(path, want string) {
 			t.Helper()
-			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.public.url()+path, nil)
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.public.URL()+path, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

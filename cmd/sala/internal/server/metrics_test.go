@@ -20,14 +20,14 @@ func TestMetricsListener(t *testing.T) {
 	s.Start()
 	defer s.Stop(t.Context())
 	for url, want := range map[string]int{
-		s.metrics.url() + "/metrics":      http.StatusOK,
-		s.metrics.url() + "/livez":        http.StatusOK,
-		s.metrics.url() + "/readyz":       http.StatusOK,
-		s.metrics.url() + "/v1/rooms":     http.StatusNotFound,
-		s.metrics.url() + "/openapi.json": http.StatusNotFound,
-		s.metrics.url() + "/":             http.StatusNotFound,
-		s.http.url() + "/livez":           http.StatusOK,
-		s.http.url() + "/metrics":         http.StatusNotFound,
+		s.metrics.URL() + "/metrics":      http.StatusOK,
+		s.metrics.URL() + "/livez":        http.StatusOK,
+		s.metrics.URL() + "/readyz":       http.StatusOK,
+		s.metrics.URL() + "/v1/rooms":     http.StatusNotFound,
+		s.metrics.URL() + "/openapi.json": http.StatusNotFound,
+		s.metrics.URL() + "/":             http.StatusNotFound,
+		s.http.URL() + "/livez":           http.StatusOK,
+		s.http.URL() + "/metrics":         http.StatusNotFound,
 	} {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 		if err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/salabroker/sala/broker/ratelimit"
 	"github.com/salabroker/sala/cmd/sala/internal/auditlog"
 	"github.com/salabroker/sala/cmd/sala/internal/config"
+	"github.com/salabroker/sala/cmd/sala/internal/listen"
 )
 
 // certificatePoll is how often certificates are looked at, whether a signal says
@@ -37,12 +38,11 @@ type Server struct {
 	audit   *auditlog.Log // nil for none
 	broker  *broker.Broker
 	api     *api.Server
-	public  *listener
-	grpc    *listener
-	http    *listener
-	metrics *listener // nil if http serves them
-	places  int64     // connections that the public listener may have
-	steps   []step    // run in reverse order by Stop
+	public  *listen.Listener
+	grpc    *listen.Listener
+	http    *listen.Listener
+	metrics *listen.Listener // nil if http serves them
+	steps   []step           // run in reverse order by Stop
 	reloads *reloads
 	poll    time.Duration // how often certificates are looked at
 
@@ -74,24 +74,15 @@ func Check(ctx context.Context, cfg *config.Config) error {
 }
 
 func (s *Server) assemble(ctx context.Context) error {
-	if err := s.bindAll(ctx); err != nil {
-		return err
-	}
 	options, page := s.cfg.Broker, http.Handler(nil)
-	options.MemoryLimit = s.setLimits()
-	// Whoever sends nothing isn't a client that the broker could count.
-	s.public.guard(s.places, ratelimit.AddressOptions{
-		PerAddress: transports * int(options.Limits.ConnectionsPerIP),
-		Exempt:     slices.Concat(options.Limits.Exempt, options.TrustedProxies),
-	}, s.log)
-	s.http.guardCallers(s.log)
-	s.grpc.guardCallers(s.log)
-	if s.metrics != nil {
-		s.metrics.guardCallers(s.log)
+	memory, connections := s.setLimits()
+	options.MemoryLimit = memory
+	if err := s.bindAll(ctx, connections); err != nil {
+		return err
 	}
 	if s.cfg.Flags.Dev {
 		options.AllowedOrigins = slices.Concat(options.AllowedOrigins, s.pageOrigins())
-		page = console.Handler(console.Config{PublicPort: s.public.port(), PublicTLS: s.public.tls != nil, Path: options.Path, Version: s.version})
+		page = console.Handler(console.Config{PublicPort: s.public.Port(), PublicTLS: s.public.TLS != nil, Path: options.Path, Version: s.version})
 	}
 	if err := s.openState(); err != nil {
 		return err
@@ -104,24 +95,38 @@ func (s *Server) assemble(ctx context.Context) error {
 	return nil
 }
 
-// bindAll binds the listeners that there are to be.
-func (s *Server) bindAll(ctx context.Context) error {
-	wanted := []struct {
-		bound **listener
-		from  *config.Listener
-	}{{&s.public, &s.cfg.Public}, {&s.grpc, &s.cfg.GRPC}, {&s.http, &s.cfg.HTTP}, {&s.metrics, s.cfg.Metrics}}
-	for _, l := range wanted {
-		if l.from == nil {
+// bindAll binds the configured listeners. Clients that send nothing reach no limit of the broker,
+// so their listener has limits too.
+func (s *Server) bindAll(ctx context.Context, connections int64) error {
+	bounds := listen.ClientLimits{Connections: connections, PerAddress: ratelimit.AddressOptions{
+		PerAddress: int(s.cfg.Broker.Limits.ConnectionsPerIP),
+		Exempt:     slices.Concat(s.cfg.Broker.Limits.Exempt, s.cfg.Broker.TrustedProxies),
+	}}
+	public, err := listen.Clients(ctx, s.cfg.Public, bounds, s.log)
+	if err != nil {
+		return err
+	}
+	s.public = public
+	s.onStopListener(public)
+	for _, l := range []struct {
+		bound  **listen.Listener
+		config *config.Listener
+	}{{&s.grpc, &s.cfg.GRPC}, {&s.http, &s.cfg.HTTP}, {&s.metrics, s.cfg.Metrics}} {
+		if l.config == nil {
 			continue
 		}
-		bound, err := bind(ctx, *l.from)
+		bound, err := listen.Control(ctx, *l.config, s.log)
 		if err != nil {
 			return err
 		}
-		s.onStop(l.from.Name+" listener", stopGrace, bound.close)
 		*l.bound = bound
+		s.onStopListener(bound)
 	}
 	return nil
+}
+
+func (s *Server) onStopListener(l *listen.Listener) {
+	s.onStop(l.Name+" listener", stopGrace, func(context.Context) error { return l.Close() })
 }
 
 // build makes the broker, has it take part in its cluster if run says so, and
@@ -182,21 +187,25 @@ func (s *Server) build(ctx context.Context, options broker.Options, page http.Ha
 	}
 	s.onStop("control API", stopGrace, func(ctx context.Context) error {
 		if s.grpc != nil {
-			s.grpc.gate.hurry()
+			s.grpc.CloseIdle()
 		}
 		return s.api.Shutdown(ctx)
 	})
 	return nil
 }
 
+// listeners are the bound listeners.
+func (s *Server) listeners() []*listen.Listener {
+	all := []*listen.Listener{s.public, s.grpc, s.http, s.metrics}
+	return slices.DeleteFunc(all, func(l *listen.Listener) bool { return l == nil })
+}
+
 // newRegistry has the metrics of the process and of its listeners.
 func (s *Server) newRegistry() (*prometheus.Registry, error) {
 	registry := prometheus.NewRegistry()
 	own := []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})}
-	for _, l := range []*listener{s.public, s.grpc, s.http, s.metrics} {
-		if l != nil { // or else nothing listens
-			own = append(own, l.gate.collectors(l.name)...)
-		}
+	for _, l := range s.listeners() {
+		own = append(own, l.Collectors()...)
 	}
 	for _, c := range own {
 		if err := registry.Register(c); err != nil {
@@ -210,16 +219,14 @@ func (s *Server) newRegistry() (*prometheus.Registry, error) {
 // to go: while they are sent away, the control API still answers, so that
 // probes see it and what backends have under way ends in good order.
 func (s *Server) serveHTTP() {
-	s.http.server = newServer(s.api.HTTPHandler(), s.log)
-	s.http.server.ConnContext = s.api.ConnContext
+	s.http.Handle(s.api.HTTPHandler()).ConnContext = s.api.ConnContext
 	if s.metrics != nil {
-		s.metrics.server = newServer(s.api.MetricsHandler(), s.log)
-		s.onStop("metrics HTTP server", stopGrace, s.metrics.shutdown)
+		s.metrics.Handle(s.api.MetricsHandler())
+		s.onStop("metrics HTTP server", stopGrace, s.metrics.Shutdown)
 	}
-	s.onStop("control HTTP server", stopGrace, s.http.shutdown)
-	s.public.server = newServer(s.publicHandler(), s.log)
-	s.public.server.MaxHeaderBytes += int(s.cfg.Flags.MaxToken) // which may be in the URL
-	s.onStop("public HTTP server", stopGrace, s.public.shutdown)
+	s.onStop("control HTTP server", stopGrace, s.http.Shutdown)
+	s.public.Handle(s.publicHandler()).MaxHeaderBytes += int(s.cfg.Flags.MaxToken) // the token may be in the URL
+	s.onStop("public HTTP server", stopGrace, s.public.Shutdown)
 	s.onStop("clients", s.cfg.Flags.DrainTimeout, s.broker.Shutdown)
 	s.onStop("readiness", stopGrace, func(context.Context) error {
 		s.api.Drain()
@@ -227,16 +234,10 @@ func (s *Server) serveHTTP() {
 	})
 }
 
-// releaseInterval is how often a node that drains ends connections that are idle.
+// releaseInterval is how often a draining node closes the HTTP connections that are idle. Behind a
+// load balancer of TCP connections, a polling client would come back to this node as long as it
+// keeps one, and be refused each time.
 const releaseInterval = time.Second
-
-// releaseConnections ends the HTTP connections of clients that are idle. Behind a
-// load balancer of TCP connections, a client that polls would come back to this
-// node as long as it keeps one, and be refused each time.
-func (s *Server) releaseConnections() {
-	s.public.server.SetKeepAlivesEnabled(false) // ends idle ones
-	s.public.server.SetKeepAlivesEnabled(true)
-}
 
 // publicHandler serves clients and, if that is wanted, health checks.
 func (s *Server) publicHandler() http.Handler {
@@ -263,19 +264,19 @@ func (s *Server) ready() error {
 
 // Start serves on all listeners. It is called once.
 func (s *Server) Start() {
-	s.serve(s.public, s.public.serveHTTP)
-	s.serve(s.http, s.http.serveHTTP)
+	s.serve(s.public, s.public.Serve)
+	s.serve(s.http, s.http.Serve)
 	if s.metrics != nil {
-		s.serve(s.metrics, s.metrics.serveHTTP)
+		s.serve(s.metrics, s.metrics.Serve)
 	}
-	s.serve(s.grpc, func() error { return s.api.Serve(s.grpc.tlsOrPlain()) })
+	s.serve(s.grpc, func() error { return s.api.Serve(s.grpc.GRPC()) })
 }
 
-func (s *Server) serve(l *listener, serve func() error) {
-	s.log.Info("listening", "listener", l.name, "addr", l.net.Addr().String())
+func (s *Server) serve(l *listen.Listener, serve func() error) {
+	s.log.Info("listening", "listener", l.Name, "addr", l.Bound())
 	s.serving.Go(func() {
 		if err := serve(); err != nil && !errors.Is(err, http.ErrServerClosed) {
-			s.failed <- fmt.Errorf("the listener of %s failed: %w", l.flag, err)
+			s.failed <- fmt.Errorf("the listener of %s failed: %w", l.Flag, err)
 		}
 	})
 }
@@ -314,11 +315,11 @@ func (s *Server) wait(ctx context.Context, reload <-chan os.Signal) error {
 			}
 		case <-draining:
 			s.api.Drain()
-			s.releaseConnections()
+			s.public.CloseKeepAlives()
 			release.Reset(releaseInterval)
 			draining = nil
 		case <-release.C:
-			s.releaseConnections()
+			s.public.CloseKeepAlives()
 		}
 	}
 }

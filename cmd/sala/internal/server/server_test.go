@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/salabroker/sala/cmd/sala/internal/config"
+	"github.com/salabroker/sala/cmd/sala/internal/listen"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -49,14 +50,14 @@ func newTestServer(t *testing.T) *Server {
 // TestListenerFails closes each listener under the app: the app stops, and
 // says which it was.
 func TestListenerFails(t *testing.T) {
-	for flag, pick := range map[string]func(*Server) *listener{
-		"--listen":      func(s *Server) *listener { return s.public },
-		"--grpc-listen": func(s *Server) *listener { return s.grpc },
-		"--http-listen": func(s *Server) *listener { return s.http },
+	for flag, pick := range map[string]func(*Server) *listen.Listener{
+		"--listen":      func(s *Server) *listen.Listener { return s.public },
+		"--grpc-listen": func(s *Server) *listen.Listener { return s.grpc },
+		"--http-listen": func(s *Server) *listen.Listener { return s.http },
 	} {
 		s := newTestServer(t)
 		s.Start()
-		_ = pick(s).net.Close()
+		_ = pick(s).Close()
 		err := s.Run(t.Context(), nil)
 		if err == nil || !strings.Contains(err.Error(), "the listener of "+flag+" failed") {
 			t.Errorf("%s: Run returned %v", flag, err)
@@ -77,7 +78,7 @@ func TestRunReturnsWhenAsked(t *testing.T) {
 // TestStopWithoutStart frees what New has bound.
 func TestStopWithoutStart(t *testing.T) {
 	s := newTestServer(t)
-	addresses := []string{s.public.reachable(), s.grpc.reachable(), s.http.reachable()}
+	addresses := []string{s.public.HostPort(), s.grpc.HostPort(), s.http.HostPort()}
 	s.Stop(t.Context())
 	s.Stop(t.Context())
 	expectFree(t, addresses)
@@ -92,9 +93,9 @@ func TestStopDoesNotWaitForTheSilent(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Start()
-	for _, l := range []*listener{s.public, s.grpc, s.http} {
-		hold(t, l.gate)
-		eventually(t, "it is in", func() bool { return l.gate.open.Load() == 1 })
+	for _, l := range []*listen.Listener{s.public, s.grpc, s.http} {
+		hold(t, l)
+		eventually(t, "it is in", func() bool { return l.Open() == 1 })
 	}
 	s.Stop(t.Context())
 	if strings.Contains(lines.String(), "not stopped in good order") {
@@ -182,21 +183,6 @@ func TestCheckListensNowhere(t *testing.T) {
 	cfg := testConfig(t, func(f *config.Flags) { f.Listen = "192.0.2.1:3000" })
 	if err := Check(t.Context(), cfg); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestReachable(t *testing.T) {
-	for addr, want := range map[string]string{"0.0.0.0:0": "127.0.0.1:", ":0": "127.0.0.1:", "127.0.0.1:0": "127.0.0.1:"} {
-		l, err := bind(t.Context(), config.Listener{Name: "public", Flag: "--listen", Addr: addr})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := l.reachable(); !strings.HasPrefix(got, want) || strings.HasSuffix(got, ":0") {
-			t.Errorf("%s is reached at %s", addr, got)
-		}
-		if err := l.close(t.Context()); err != nil {
-			t.Error(err)
-		}
 	}
 }
 

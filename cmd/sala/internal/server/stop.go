@@ -88,10 +88,8 @@ func (s *Server) logAbandoned(ctx context.Context, parts []string) {
 			calls, streams := s.api.Load()
 			attrs = append(attrs, "calls", calls, "streams", streams)
 		}
-		for _, l := range []*listener{s.public, s.grpc, s.http} {
-			if l != nil && l.gate != nil {
-				attrs = append(attrs, "tcp_"+strings.ReplaceAll(l.name, " ", "_"), l.gate.open.Load())
-			}
+		for _, l := range s.listeners() {
+			attrs = append(attrs, "tcp_"+l.Name, l.Open())
 		}
 		s.log.Error("abandoned what did not end", attrs...)
 	})

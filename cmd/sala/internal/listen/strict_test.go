@@ -1,4 +1,4 @@
-package framing
+package listen
 
 import (
 	"bufio"
@@ -16,10 +16,8 @@ import (
 	"time"
 )
 
-const patience = 10 * time.Second
-
 // serve serves a handler that says which path and body it was called with, over TLS if secured.
-func serve(t *testing.T, secured bool) func() net.Conn {
+func serveStrict(t *testing.T, secured bool) func() net.Conn {
 	t.Helper()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/hijack" {
@@ -53,8 +51,8 @@ func serve(t *testing.T, secured bool) func() net.Conn {
 		t.Fatal(err)
 	}
 	quiet := slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
-	server := &http.Server{Handler: s.Config.Handler, ConnState: ConnState, ErrorLog: quiet, ReadHeaderTimeout: patience}
-	go func() { _ = server.Serve(Listener(plain, config, patience, quiet)) }()
+	server := &http.Server{Handler: s.Config.Handler, ConnState: releaseScanner, ErrorLog: quiet, ReadHeaderTimeout: patience}
+	go func() { _ = server.Serve(newStrictListener(plain, config, patience, quiet)) }()
 	t.Cleanup(func() { _ = server.Close() })
 	return func() net.Conn {
 		nc, err := net.Dial("tcp", plain.Addr().String())
@@ -119,7 +117,7 @@ func TestAmbiguousRequests(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, secured := range []bool{false, true} {
 				for _, whole := range []bool{true, false} {
-					nc := serve(t, secured)()
+					nc := serveStrict(t, secured)()
 					var r io.Reader = strings.NewReader(request + second)
 					if !whole {
 						r = iotest.OneByteReader(r)
@@ -155,7 +153,7 @@ func TestClearRequests(t *testing.T) {
 		{"GET /j" + strings.Repeat("x", 3000) + host + "\r\n", "/jx"},
 	}
 	for _, secured := range []bool{false, true} {
-		dial := serve(t, secured)
+		dial := serveStrict(t, secured)
 		for _, step := range []int{1, 3, 1 << 20} {
 			nc := dial()
 			var stream bytes.Buffer
@@ -185,7 +183,7 @@ func TestClearRequests(t *testing.T) {
 // What comes over a connection that has been taken over is left alone.
 func TestHijackedConnection(t *testing.T) {
 	for _, secured := range []bool{false, true} {
-		nc := serve(t, secured)()
+		nc := serveStrict(t, secured)()
 		if _, err := io.WriteString(nc, "GET /hijack"+host+"\r\n"); err != nil {
 			t.Fatal(err)
 		}
@@ -211,9 +209,9 @@ func TestFailedHandshakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	quiet := slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
-	server := &http.Server{ConnState: ConnState, ErrorLog: quiet, ReadHeaderTimeout: patience}
+	server := &http.Server{ConnState: releaseScanner, ErrorLog: quiet, ReadHeaderTimeout: patience}
 	go func() {
-		_ = server.Serve(Listener(plain, &tls.Config{MinVersion: tls.VersionTLS12}, 100*time.Millisecond, quiet))
+		_ = server.Serve(newStrictListener(plain, &tls.Config{MinVersion: tls.VersionTLS12}, 100*time.Millisecond, quiet))
 	}()
 	t.Cleanup(func() { _ = server.Close() })
 	for words, want := range map[string]string{

@@ -1,4 +1,4 @@
-package server
+package listen
 
 import (
 	"net"
@@ -14,18 +14,18 @@ type closedListener struct{ net.Listener }
 func (closedListener) Accept() (net.Conn, error) { return nil, net.ErrClosed }
 
 func TestNewClientsWaitWhileTheNodeIsBusy(t *testing.T) {
-	for busyFor, want := range map[int]int{0: 0, 1: 1, maxWaits - 1: maxWaits - 1, 1000: maxWaits} {
+	for busyFor, want := range map[int]int{0: 0, 1: 1, maxPauses - 1: maxPauses - 1, 1000: maxPauses} {
 		looks, waits := 0, 0
-		u := &unhurried{
+		l := &backpressureListener{
 			Listener: closedListener{},
 			busy:     func() bool { looks++; return looks <= busyFor },
 			wait: func(d time.Duration) {
-				if waits++; d != shortWait {
-					t.Errorf("waited for %v, want %v", d, shortWait)
+				if waits++; d != acceptPause {
+					t.Errorf("waited for %v, want %v", d, acceptPause)
 				}
 			},
 		}
-		if _, err := u.Accept(); err != net.ErrClosed {
+		if _, err := l.Accept(); err != net.ErrClosed {
 			t.Errorf("the listener's own error became %v", err)
 		}
 		if waits != want {
@@ -37,7 +37,7 @@ func TestNewClientsWaitWhileTheNodeIsBusy(t *testing.T) {
 // TestBusyIsAQueueOfGoroutines has more goroutines ready to run than processors
 // can take up while the one that looks doesn't pause.
 func TestBusyIsAQueueOfGoroutines(t *testing.T) {
-	u := newUnhurried(closedListener{})
+	l := newBackpressureListener(closedListener{})
 	stop := make(chan struct{})
 	var spinning sync.WaitGroup
 	defer spinning.Wait()
@@ -54,5 +54,5 @@ func TestBusyIsAQueueOfGoroutines(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "the node is busy", u.busy)
+	eventually(t, "the node is busy", l.busy)
 }

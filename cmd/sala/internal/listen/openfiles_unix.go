@@ -1,15 +1,15 @@
 //go:build unix
 
-package server
+package listen
 
 import (
 	"math"
 	"syscall"
 )
 
-// maxOpenFiles returns how many files the process may open. Go has raised the
-// soft limit to the hard one when the process started.
-func maxOpenFiles() int64 {
+// OpenFiles returns how many files the process may open. Go raises the soft limit to the hard limit
+// when the process starts.
+func OpenFiles() int64 {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return math.MaxInt32

@@ -1,15 +1,15 @@
-package framing
+package listen
 
 import (
 	"bytes"
 	"strconv"
 )
 
-// state is what the next byte belongs to.
-type state uint8
+// scanState is what the next byte belongs to.
+type scanState uint8
 
 const (
-	beforeRequest state = iota
+	beforeRequest scanState = iota
 	requestLine
 	headerName
 	headerValue
@@ -17,22 +17,24 @@ const (
 	chunkSize
 	chunk
 	trailer
-	unknown // net/http refuses what has come, and closes the connection
+	unknown // net/http refuses the request and closes the connection
 )
 
-// maxKept is how much of a line is kept: the longest name that counts has 17 bytes, the longest number 19.
+// maxKept is how many bytes of a line are kept. The longest relevant name has 17 bytes, the longest
+// number 19.
 const maxKept = 32
 
 // http10 is the end of the request line of HTTP/1.0.
 var http10 = [8]byte([]byte("HTTP/1.0"))
 
-// scanner follows the requests on one connection, as net/http reads them. It isn't for concurrent use.
-type scanner struct {
-	state state
-	kept  [maxKept]byte // of the line, or of a header's value
-	n     int           // bytes of the line, or the value, of which at most maxKept are kept
-	last  [8]byte       // bytes of the request line
-	left  uint64        // bytes of the body or the chunk
+// requestScanner follows the requests on one connection as net/http reads them. It isn't safe for
+// concurrent use.
+type requestScanner struct {
+	state scanState
+	kept  [maxKept]byte // first bytes of the line, or of a header's value
+	n     int           // length of the line or value so far
+	last  [8]byte       // last bytes of the request line
+	left  uint64        // remaining bytes of the body or chunk
 
 	isOld     bool // HTTP/1.0
 	hasLength bool
@@ -41,8 +43,9 @@ type scanner struct {
 	length    uint64
 }
 
-// scan follows bytes that have been read, and spoils the header that makes a request ambiguous.
-func (s *scanner) scan(b []byte) {
+// scan follows bytes that have been read. It overwrites a byte of the header that makes a request
+// ambiguous, which makes that header invalid.
+func (s *requestScanner) scan(b []byte) {
 	for len(b) > 0 {
 		switch s.state {
 		case unknown:
@@ -72,9 +75,9 @@ func (s *scanner) scan(b []byte) {
 	}
 }
 
-// skipLine ends the line if its end is in b, and returns how many bytes belong to
-// it: most of what is scanned are values of headers that don't count.
-func (s *scanner) skipLine(b []byte) int {
+// skipLine ends the line if its end is in b, and returns how many bytes belong to it. Most scanned
+// bytes are values of irrelevant headers.
+func (s *requestScanner) skipLine(b []byte) int {
 	end := bytes.IndexByte(b, '\n')
 	if end < 0 {
 		return len(b)
@@ -83,8 +86,9 @@ func (s *scanner) skipLine(b []byte) int {
 	return end + 1
 }
 
-// isAmbiguous reports whether the next byte makes a request ambiguous: it ends the name of a header, or folds one.
-func (s *scanner) isAmbiguous(c byte) bool {
+// isAmbiguous reports whether the next byte makes the request ambiguous, because it ends a header's
+// name or folds a line.
+func (s *requestScanner) isAmbiguous(c byte) bool {
 	switch {
 	case s.state != headerName && s.state != trailer:
 		return false
@@ -99,16 +103,16 @@ func (s *scanner) isAmbiguous(c byte) bool {
 	}
 }
 
-func (s *scanner) isNamed(name string) bool {
+func (s *requestScanner) isNamed(name string) bool {
 	return s.n == len(name) && bytes.EqualFold(s.kept[:s.n], []byte(name))
 }
 
-// next follows a byte of a line.
-func (s *scanner) next(c byte) {
+// next takes the next byte of a line.
+func (s *requestScanner) next(c byte) {
 	switch {
-	case s.state == beforeRequest && (c == '\r' || c == '\n'): // net/http skips a few behind a POST, or refuses them
+	case s.state == beforeRequest && (c == '\r' || c == '\n'): // net/http skips a few after a POST, or refuses them
 	case s.state == beforeRequest:
-		*s = scanner{state: requestLine}
+		*s = requestScanner{state: requestLine}
 		s.next(c)
 	case c == '\n':
 		s.endLine()
@@ -128,10 +132,10 @@ func (s *scanner) next(c byte) {
 	}
 }
 
-// line returns what is kept of the line.
-func (s *scanner) line() []byte { return bytes.TrimSpace(s.kept[:min(s.n, maxKept)]) }
+// line returns the kept bytes of the line.
+func (s *requestScanner) line() []byte { return bytes.TrimSpace(s.kept[:min(s.n, maxKept)]) }
 
-func (s *scanner) endLine() {
+func (s *requestScanner) endLine() {
 	isBlank := len(s.line()) == 0
 	switch s.state {
 	case requestLine:
@@ -140,7 +144,7 @@ func (s *scanner) endLine() {
 	case headerName, trailer:
 		if isBlank {
 			s.endLines()
-		} // else a header without a colon, which net/http refuses
+		} // otherwise net/http refuses the header, which lacks its colon
 	case headerValue:
 		if s.isLength {
 			s.readLength()
@@ -156,7 +160,7 @@ func (s *scanner) endLine() {
 }
 
 // endLines is called at the end of the headers, and of the trailers.
-func (s *scanner) endLines() {
+func (s *requestScanner) endLines() {
 	switch {
 	case s.state == headerName && s.hasCoding:
 		s.state = chunkSize
@@ -167,7 +171,7 @@ func (s *scanner) endLines() {
 	}
 }
 
-func (s *scanner) endBody() {
+func (s *requestScanner) endBody() {
 	if s.state == chunk {
 		s.state, s.n = chunkSize, 0
 		return
@@ -175,7 +179,7 @@ func (s *scanner) endBody() {
 	s.state = beforeRequest
 }
 
-func (s *scanner) readLength() {
+func (s *requestScanner) readLength() {
 	length, err := strconv.ParseUint(string(s.line()), 10, 63)
 	if err != nil || s.n > maxKept || s.hasLength && length != s.length {
 		s.state = unknown
@@ -184,7 +188,7 @@ func (s *scanner) readLength() {
 	s.length, s.hasLength = length, true
 }
 
-func (s *scanner) readChunkSize() {
+func (s *requestScanner) readChunkSize() {
 	digits, _, _ := bytes.Cut(s.line(), []byte(";"))
 	size, err := strconv.ParseUint(string(bytes.TrimSpace(digits)), 16, 62)
 	switch {
@@ -193,6 +197,6 @@ func (s *scanner) readChunkSize() {
 	case size == 0:
 		s.state = trailer
 	default:
-		s.state, s.left = chunk, size+2 // and the line break behind it
+		s.state, s.left = chunk, size+2 // and the line break after it
 	}
 }

@@ -1,0 +1,182 @@
+package listen
+
+import (
+	"cmp"
+	"container/list"
+	"net/netip"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/salabroker/sala/broker/ratelimit"
+)
+
+const (
+	// maxKeyed is how many connections of a control listener may have shown a valid API key, and
+	// maxKeyedPerAddress how many of those one address may have. A backend has one over gRPC and a
+	// few over REST.
+	maxKeyed           = 1024
+	maxKeyedPerAddress = maxKeyed * 3 / 4
+	// maxKeyless is how many connections of a control listener may have shown no valid key: probes,
+	// scrapers, callers that are about to show one, and strangers.
+	maxKeyless = 512
+	// maxKeylessPerAddress is how many of them one address may have. Beyond that, its new
+	// connections replace its own old ones.
+	maxKeylessPerAddress = 384
+)
+
+// keylessPool holds the connections of a control listener that haven't shown a valid API key. There
+// is always room for one more, for example a probe: the connection that has been quiet for longest
+// makes room. A connection that shows a key moves out of the pool and counts against limits of its
+// own.
+type keylessPool struct {
+	// Static.
+	keyedBy *ratelimit.Addresses // connections that have shown a key, by address
+
+	// Guarded by mu, which is held with no other lock but that of keyedBy.
+	mu         sync.Mutex
+	conns      *list.List // of *countedConn, the one that sent something last at the back
+	perNetwork map[netip.Addr]int
+	keyed      int
+	evicted    uint64
+	rejected   uint64
+}
+
+func newKeylessPool() *keylessPool {
+	return &keylessPool{
+		keyedBy:    ratelimit.NewAddresses(ratelimit.AddressOptions{PerAddress: maxKeyedPerAddress}),
+		conns:      list.New(),
+		perNetwork: make(map[netip.Addr]int),
+	}
+}
+
+// add returns the connection that has to make room, nil for none. The caller closes it.
+func (p *keylessPool) add(c *countedConn) *countedConn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var evicted *countedConn
+	switch {
+	case p.perNetwork[c.network()] >= maxKeylessPerAddress:
+		evicted = p.worst(func(other *countedConn) bool { return other.network() == c.network() })
+	case p.conns.Len() >= maxKeyless:
+		evicted = p.worst(func(*countedConn) bool { return true })
+	}
+	if evicted != nil {
+		p.remove(evicted)
+		p.evicted++
+	}
+	c.element = p.conns.PushBack(c)
+	p.perNetwork[c.network()]++
+	return evicted
+}
+
+// worst returns which of the connections that among selects should go. Connections that have sent
+// nothing get at most half of the places, so neither a flood of them nor connections that never
+// finish a request can keep a probe from an answer. The caller holds mu.
+func (p *keylessPool) worst(among func(*countedConn) bool) *countedConn {
+	var oldestSilent, oldestActive *countedConn
+	silent, all := 0, 0
+	for e := p.conns.Front(); e != nil; e = e.Next() {
+		c := e.Value.(*countedConn) //nolint:forcetypeassert // it holds nothing else
+		if !among(c) {
+			continue
+		}
+		all++
+		if c.sent.Load() {
+			oldestActive = cmp.Or(oldestActive, c)
+			continue
+		}
+		silent++
+		oldestSilent = cmp.Or(oldestSilent, c)
+	}
+	if 2*silent > all {
+		return oldestSilent
+	}
+	return cmp.Or(oldestActive, oldestSilent)
+}
+
+// remove takes a connection out of the pool if it is there. The caller holds mu.
+func (p *keylessPool) remove(c *countedConn) {
+	if c.element == nil {
+		return
+	}
+	p.conns.Remove(c.element)
+	c.element = nil
+	from := c.network()
+	if p.perNetwork[from]--; p.perNetwork[from] == 0 {
+		delete(p.perNetwork, from)
+	}
+}
+
+// touch is called when a connection has sent something.
+func (p *keylessPool) touch(c *countedConn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.element != nil {
+		p.conns.MoveToBack(c.element)
+	}
+}
+
+// promote is called when a connection has shown a valid key. It reports whether it may stay.
+func (p *keylessPool) promote(c *countedConn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case c.keyed.Load():
+		return true
+	case c.element == nil: // closed in the meantime
+		return false
+	}
+	if p.keyed >= maxKeyed || p.keyedBy.Enter(c.from) != ratelimit.Admitted {
+		p.rejected++
+		return false
+	}
+	p.remove(c)
+	p.keyed++
+	c.keyed.Store(true)
+	return true
+}
+
+// leave frees the place of a closed connection, in the pool or among those with a key.
+func (p *keylessPool) leave(c *countedConn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.remove(c)
+	if c.keyed.Swap(false) {
+		p.keyed--
+		p.keyedBy.Leave(c.from)
+	}
+}
+
+// network is what counts as one address. An IPv6 subscriber has at least a network of 64 bits.
+func (c *countedConn) network() netip.Addr {
+	if c.from.Is6() {
+		prefix, _ := c.from.Prefix(64) // it fits
+		return prefix.Addr()
+	}
+	return c.from
+}
+
+// poolStats are the counts of a [keylessPool].
+type poolStats struct {
+	waiting  int
+	evicted  uint64 // closed to make room
+	rejected uint64 // had a valid key, but there were too many of those
+}
+
+func (p *keylessPool) stats() poolStats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return poolStats{waiting: p.conns.Len(), evicted: p.evicted, rejected: p.rejected}
+}
+
+func (p *keylessPool) collectors(labels prometheus.Labels) []prometheus.Collector {
+	return []prometheus.Collector{
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "sala_listener_keyless_connections", Help: "TCP connections of a control listener that have shown no valid API key.", ConstLabels: labels,
+		}, func() float64 { return float64(p.stats().waiting) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "sala_listener_keyless_closed_total", Help: "TCP connections of a control listener without a valid API key that were closed to make room for new ones.", ConstLabels: labels,
+		}, func() float64 { return float64(p.stats().evicted) }),
+	}
+}
