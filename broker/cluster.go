@@ -2,74 +2,14 @@ package broker
 
 import (
 	"context"
-	"errors"
-	"slices"
 	"sync"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
-	"github.com/salabroker/sala/broker/room"
+	"github.com/salabroker/sala/broker/revocation"
 )
-
-// ClusterOptions makes a broker of several nodes.
-type ClusterOptions struct {
-	// Bus carries what the nodes say to each other. Required.
-	Bus cluster.Bus
-	// Name tells clusters apart that share a bus; "sala" by default.
-	Name string
-	// Keys, of at least 32 bytes each, sign what nodes say: the first signs, all
-	// are believed. Without any everybody who can reach the bus is trusted.
-	Keys [][]byte
-	// Address is where this node can be reached, for people.
-	Address string
-	// Now tells the time that messages to other nodes carry; by default [time.Now]. It is
-	// for tests of clocks that differ.
-	Now func() time.Time
-	// Emitters hears the official Socket.IO emitters, which the broker obeys then;
-	// nil for none. Whoever can publish to it is trusted.
-	Emitters EmitterListener
-}
-
-// Limits of how long other nodes are waited for.
-const (
-	// reportTimeout is for counts: they are worth little later.
-	reportTimeout = 250 * time.Millisecond
-	// queryTimeout is for lists and for calls that change something.
-	queryTimeout = 2 * time.Second
-	// interestTimeout is how long a join waits until this node hears what
-	// others send to the room.
-	interestTimeout = time.Second
-)
-
-// reserveLeast is the least time that a caller with a deadline gets back, so
-// that a partial answer still reaches it.
-const reserveLeast = 20 * time.Millisecond
-
-// waitAtMost returns how long to wait for other nodes: at most so long, and not
-// up to the caller's deadline. A tenth of the time that is left, or
-// [reserveLeast] if that is more, is for bringing the answer back. Otherwise a
-// node that is dead and not noticed yet would turn a partial answer into
-// DEADLINE_EXCEEDED.
-func waitAtMost(ctx context.Context, most time.Duration) time.Duration {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return most
-	}
-	left := time.Until(deadline)
-	reserve := min(max(left/10, reserveLeast), left/2)
-	return min(most, left-reserve)
-}
-
-// forOthers bounds a wait for other nodes as [waitAtMost] says.
-func forOthers(ctx context.Context, most time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, waitAtMost(ctx, most))
-}
-
-// envelopeOverhead is more than an order takes beside its message.
-const envelopeOverhead = 1 << 20
 
 // joinCluster makes the node's part in a cluster, which begins with Run.
 func (b *Broker) joinCluster(o *ClusterOptions) error {
@@ -136,6 +76,9 @@ func (b *Broker) Run(ctx context.Context) error {
 	defer running.Wait()
 	return b.mesh.Run(lasting)
 }
+
+// envelopeOverhead is more than an order takes beside its message.
+const envelopeOverhead = 1 << 20
 
 // Isolated reports whether the broker has other nodes and can't reach them at
 // the moment.
@@ -221,136 +164,36 @@ func (n *node) Rejoined() {
 	n.revoked.Sync()
 }
 
-// encode returns a message's wire form; what nodes say always has one.
-func encode(m proto.Message) []byte {
-	raw, _ := proto.Marshal(m)
-	return raw
-}
-
-// listen has this node hear what others send to the topics until release is
-// called, and returns once that is so. While the bus is down it doesn't wait:
-// the node hears of them when it is back.
-func (b *Broker) listen(topics ...cluster.Topic) (release func()) {
-	return b.listenWithin(interestTimeout, topics...)
-}
-
-// listenWithin is listen that waits so long at most.
-func (b *Broker) listenWithin(wait time.Duration, topics ...cluster.Topic) (release func()) {
-	if b.mesh == nil {
-		return func() {}
-	}
-	effective := make([]<-chan struct{}, len(topics))
-	for i, topic := range topics {
-		effective[i] = b.mesh.Interest(topic)
-	}
-	_ = b.mesh.AwaitFor(wait, effective...) // whoever joins has joined this node all the same
-	return func() {
-		for _, topic := range topics {
-			b.mesh.Drop(topic)
+// answerQuery answers what another node asks.
+func (b *Broker) answerQuery(ctx context.Context, from cluster.NodeID, q *wire.Query) (proto.Message, error) {
+	switch q := q.GetQuery().(type) {
+	case *wire.Query_ListRooms:
+		return &wire.Rooms{Rooms: b.roomsHere(q.ListRooms)}, nil
+	case *wire.Query_GetRoom:
+		return b.membersHere(q.GetRoom), nil
+	case *wire.Query_ListSockets:
+		return socketsTo(b.socketsHere(q.ListSockets)), nil
+	case *wire.Query_GetSocket:
+		if s, ok := b.socketHere(q.GetSocket.GetId()); ok {
+			return socketsTo([]SocketInfo{s}), nil
 		}
-	}
-}
-
-// roomTopics are the topics of rooms of a namespace.
-func roomTopics(namespace string, rooms []string) []cluster.Topic {
-	topics := make([]cluster.Topic, len(rooms))
-	for i, room := range rooms {
-		topics[i] = cluster.RoomTopic(namespace, room)
-	}
-	return topics
-}
-
-// topics are those that a socket is interested in beside its rooms.
-func (s *socket) topics() []cluster.Topic {
-	topics := []cluster.Topic{cluster.EveryoneTopic(s.ns.name)}
-	if s.user != "" {
-		topics = append(topics, cluster.UserTopic(s.ns.name, s.user))
-	}
-	return topics
-}
-
-// interested has this node hear what others send to the socket by its user or
-// to everyone, until uninterested. Its rooms are the namespace's business.
-func (b *Broker) interested(s *socket) {
-	if b.mesh != nil {
-		for _, topic := range s.topics() {
-			b.mesh.Interest(topic)
+		return &wire.Sockets{}, nil
+	case *wire.Query_Order:
+		return b.obey(q.Order, waitAtMost(ctx, interestTimeout)), nil
+	case *wire.Query_Revoke:
+		n, failed := b.revokeHere(revocationFrom(revocation.FromWire(q.Revoke)))
+		if failed != nil && failed.Reason != ReasonNotKept {
+			return nil, failed
 		}
+		return matched(n), nil // the table keeps it, too
+	case *wire.Query_LookAtRevoked:
+		b.revoked.Sync()
+		return &wire.Count{}, nil
+	case *wire.Query_Drain:
+		b.drain()
+		return &wire.Count{}, nil
+	case *wire.Query_FindWill:
+		return b.wills.Find(cluster.NodeID(q.FindWill.GetNode()), from), nil
 	}
-}
-
-func (b *Broker) uninterested(s *socket) {
-	if b.mesh != nil {
-		for _, topic := range s.topics() {
-			b.mesh.Drop(topic)
-		}
-	}
-}
-
-// routeTo returns the way to the other nodes that may have sockets that t
-// selects; ok is false if none can have.
-func (b *Broker) routeTo(namespace string, t *room.Target) (route cluster.Route, ok bool) {
-	everyone := cluster.EveryoneTopic(namespace)
-	if t.All {
-		return cluster.Route{Topic: everyone}, true
-	}
-	topics := roomTopics(namespace, t.Rooms)
-	for _, user := range t.Users {
-		topics = append(topics, cluster.UserTopic(namespace, user))
-	}
-	nodes := b.ownersOf(t.IDs)
-	if len(topics)+len(nodes) == 0 {
-		return cluster.Route{}, false
-	}
-	return cluster.RouteTo(everyone, topics, nodes), true
-}
-
-// ownersOf returns the other nodes that have the sockets. Those of nodes that
-// are gone have nobody.
-func (b *Broker) ownersOf(sockets []string) []cluster.NodeID {
-	var nodes []cluster.NodeID
-	seen := make(map[cluster.NodeID]bool)
-	for _, id := range sockets {
-		if owner := ownerOf(id); string(owner) != b.id && !seen[owner] {
-			seen[owner] = true
-			if b.mesh.Has(owner) || b.Isolated() || slices.Contains(b.mesh.Refused(), owner) {
-				nodes = append(nodes, owner)
-			}
-		}
-	}
-	return nodes
-}
-
-// ownerOf returns the node that has a socket: its id begins with the node's.
-func ownerOf(socket string) cluster.NodeID {
-	return cluster.NodeID(socket[:min(len(socket), cluster.NodeIDBytes)])
-}
-
-// coverage says what a question to other nodes has not covered.
-func (b *Broker) coverage(r cluster.Result, err error) Coverage {
-	if err != nil {
-		return b.nobodyElse(err)
-	}
-	c := Coverage{Partial: r.Partial()}
-	for _, id := range r.Missing {
-		c.Missing = append(c.Missing, string(id))
-	}
-	for _, reply := range r.Replies {
-		if reply.Err != nil {
-			c.Partial, c.Missing = true, append(c.Missing, string(reply.Node))
-		}
-	}
-	return c
-}
-
-// nobodyElse is the coverage when the others could not be asked.
-func (b *Broker) nobodyElse(err error) Coverage {
-	if !errors.Is(err, cluster.ErrUnavailable) && !errors.Is(err, context.Canceled) {
-		b.log.Warn("the other nodes could not be asked", "error", err)
-	}
-	c := Coverage{Partial: true}
-	for _, other := range b.mesh.Nodes()[1:] {
-		c.Missing = append(c.Missing, string(other.ID))
-	}
-	return c
+	return &wire.Count{}, nil // of a release that knows more than this one
 }

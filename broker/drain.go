@@ -8,7 +8,6 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
-	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/grace"
 )
 
@@ -159,14 +158,4 @@ func (b *Broker) clients() []*client {
 		}
 	}
 	return clients
-}
-
-// sendAway tells the client's sockets to come back and closes the connection
-// behind that.
-func (c *client) sendAway() {
-	goodbye := disconnectMessage(ReasonDraining, "the broker is shutting down; reconnect in a moment")
-	for _, s := range c.all() {
-		s.deliver(newFrame(s.ns.name, nil, &goodbye), false)
-	}
-	c.conn.CloseAfterFlush(engineio.ReasonShutdown)
 }

@@ -3,13 +3,11 @@ package broker
 import (
 	"context"
 
+	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/room"
 	"github.com/salabroker/sala/broker/socketio"
 )
-
-// everyone selects all members of a namespace.
-var everyone = room.Target{All: true}
 
 // Emit sends a message to the sockets that t selects. It may be called
 // concurrently; what one goroutine emits arrives at a socket in the order of
@@ -71,14 +69,43 @@ func newFrame(namespace string, ackID *uint64, m *Message) *engineio.Frame {
 	return engineio.NewFrame(socketio.AppendEvent(nil, namespace, ackID, m.Event, p), m.Attachments...)
 }
 
-func (t *Target) fanout() room.Target {
-	return room.Target{
-		All:         t.Everyone,
-		Rooms:       t.Rooms,
-		Users:       t.Users,
-		IDs:         t.Sockets,
-		ExceptRooms: t.ExceptRooms,
-		ExceptUsers: t.ExceptUsers,
-		ExceptIDs:   t.ExceptSockets,
+// spread has the other nodes send a message to their sockets that t selects,
+// and adds their counts to the report if they are to be waited for.
+func (b *Broker) spread(ctx context.Context, ns *namespace, t *room.Target, m *Message, report *Report) {
+	route, ok := b.routeTo(ns.name, t)
+	if !ok {
+		return
+	}
+	order := encode(&wire.Order{Order: &wire.Order_Emit{Emit: &wire.Emit{Target: targetTo(ns.name, t), Event: eventTo(m)}}})
+	if m.Unreported {
+		if err := b.mesh.Publish(route, order); err != nil {
+			report.Coverage = b.nobodyElse(err)
+		}
+		return
+	}
+	ctx, cancel := forOthers(ctx, reportTimeout)
+	defer cancel()
+	r, err := b.mesh.PublishReported(ctx, route, order)
+	report.Coverage = b.coverage(r, err)
+	for _, c := range counts(r) {
+		report.Matched += int(c.GetMatched())
+		report.Queued += int(c.GetQueued())
+		report.Dropped += int(c.GetMatched()) - int(c.GetQueued())
+	}
+}
+
+// pass has the other nodes send a message of a client or of the broker itself.
+// Nobody waits for what becomes of it; what is lost is counted.
+func (b *Broker) pass(ns *namespace, t *room.Target, m *Message) {
+	if b.mesh == nil {
+		return
+	}
+	route, ok := b.routeTo(ns.name, t)
+	if !ok {
+		return
+	}
+	order := &wire.Order{Order: &wire.Order_Emit{Emit: &wire.Emit{Target: targetTo(ns.name, t), Event: eventTo(m)}}}
+	if err := b.mesh.Publish(route, encode(order)); err != nil {
+		b.log.Debug("other nodes miss a message", "error", err) // the mesh counts it
 	}
 }

@@ -10,13 +10,6 @@ import (
 	"github.com/salabroker/sala/broker/room"
 )
 
-// EmitterListener hears what the official Socket.IO emitters publish.
-type EmitterListener interface {
-	// Listen hands what is published to channels that match one of the patterns
-	// to the receiver, one at a time, until ctx ends.
-	Listen(ctx context.Context, patterns []string, receiver cluster.Receiver)
-}
-
 // What became of a message of an emitter, as the metrics name it.
 const (
 	emitterDone        = "done"

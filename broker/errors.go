@@ -3,6 +3,8 @@ package broker
 import (
 	"fmt"
 	"strings"
+
+	"github.com/salabroker/sala/broker/token"
 )
 
 // Code classes an [Error]; a transport maps each to a status of its own.
@@ -127,4 +129,42 @@ func fieldsMessage(fields []FieldViolation) string {
 		parts[i] = f.Field + ": " + f.Description
 	}
 	return strings.Join(parts, "; ")
+}
+
+// errSocketGone is the answer to what can't be done any more.
+func errSocketGone() *Error {
+	return &Error{Code: CodeNotFound, Reason: ReasonSocketNotFound, Message: "the socket is disconnected"}
+}
+
+// errNotConnected is how a packet is counted that no socket is there for.
+func errNotConnected() *Error {
+	return &Error{Code: CodeNotFound, Reason: ReasonNotConnected, Message: "the client isn't connected to this namespace"}
+}
+
+func denied(reason, format string, args ...any) *Error {
+	return &Error{Code: CodePermissionDenied, Reason: reason, Message: fmt.Sprintf(format, args...)}
+}
+
+func invalidEvent(message string) *Error {
+	return &Error{Code: CodeInvalidArgument, Reason: ReasonInvalidArgument, Message: message}
+}
+
+func invalidToken(message string) *Error {
+	return &Error{Code: CodeUnauthenticated, Reason: token.ReasonInvalid, Message: message}
+}
+
+func tooManyRooms(limit int) *Error {
+	return &Error{
+		Code:    CodeResourceExhausted,
+		Reason:  ReasonTooManyRooms,
+		Message: fmt.Sprintf("a socket can be in at most %d rooms", limit),
+	}
+}
+
+func tooManyConnections(limit int64) *Error {
+	return &Error{
+		Code:    CodeResourceExhausted,
+		Reason:  ReasonTooManyConnections,
+		Message: fmt.Sprintf("the user has %d connections already, as many as are allowed; close one first", limit),
+	}
 }

@@ -3,9 +3,13 @@ package broker
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
+	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/engineio"
+	"github.com/salabroker/sala/broker/eventhub"
 	"github.com/salabroker/sala/broker/rawjson"
 	"github.com/salabroker/sala/broker/room"
 	"github.com/salabroker/sala/broker/socketio"
@@ -89,6 +93,20 @@ func (b *Broker) handleLeave(s *socket, p socketio.Payload) *Error {
 	return nil
 }
 
+// join puts a client into a room at its own wish; joined is false if it was in
+// it already.
+func (b *Broker) join(s *socket, name string) (joined bool, err *Error) {
+	defer b.listen(cluster.RoomTopic(s.ns.name, name))()
+	added, joinErr := s.ns.index.Join(s, name)
+	switch {
+	case errors.Is(joinErr, room.ErrTooManyRooms):
+		return false, tooManyRooms(b.opts.MaxRoomsPerSocket)
+	case joinErr != nil:
+		return false, errSocketGone()
+	}
+	return len(added) > 0, nil
+}
+
 // parseRoomRequest reads {room, username} or just the name of the room.
 func parseRoomRequest(p socketio.Payload) (roomRequest, *Error) {
 	var v violations
@@ -157,7 +175,8 @@ func kindOfJSON(value json.RawMessage) string {
 type announcement func(*Announcement) string
 
 func announceJoined(a *Announcement) string { return a.Joined }
-func announceLeft(a *Announcement) string   { return a.Left }
+
+func announceLeft(a *Announcement) string { return a.Left }
 
 func (b *Broker) announce(s *socket, req roomRequest, pick announcement) {
 	a := b.opts.Rooms.Announce
@@ -190,20 +209,42 @@ func firstArg(args json.RawMessage) json.RawMessage {
 	return arg
 }
 
-// errSocketGone is the answer to what can't be done any more.
-func errSocketGone() *Error {
-	return &Error{Code: CodeNotFound, Reason: ReasonSocketNotFound, Message: "the socket is disconnected"}
+// accepted is what a client gets for an event that the broker has done.
+type accepted struct {
+	OK bool `json:"ok"`
 }
 
-// errNotConnected is how a packet is counted that no socket is there for.
-func errNotConnected() *Error {
-	return &Error{Code: CodeNotFound, Reason: ReasonNotConnected, Message: "the client isn't connected to this namespace"}
+// answerEvent answers an event of a client, if it asked for an ack: with ok, or with
+// {error: {code, message}}.
+func (s *socket) answerEvent(p *socketio.Packet, ok any, err *Error) {
+	switch {
+	case !p.HasID:
+	case err != nil:
+		s.reply(p.ID, map[string]errorBody{"error": {Code: err.Reason, Message: err.Message}})
+	default:
+		s.reply(p.ID, ok)
+	}
 }
 
-func denied(reason, format string, args ...any) *Error {
-	return &Error{Code: CodePermissionDenied, Reason: reason, Message: fmt.Sprintf(format, args...)}
+// reply answers the event with the ack id. The answer is strings and the like,
+// which always encode.
+func (s *socket) reply(id uint64, answer any) {
+	args, _ := json.Marshal([]any{answer})
+	s.deliver(engineio.NewFrame(socketio.AppendAck(nil, s.ns.name, id, socketio.Payload{Args: args})), false)
 }
 
-func invalidEvent(message string) *Error {
-	return &Error{Code: CodeInvalidArgument, Reason: ReasonInvalidArgument, Message: message}
+// replyFrom answers the event with the ack id with what a backend said.
+func (s *socket) replyFrom(id uint64, r eventhub.Reply) {
+	if r.Error != nil {
+		s.reply(id, map[string]errorBody{"error": {Code: r.Error.Code, Message: r.Error.Message}})
+		return
+	}
+	p := socketio.Payload{Args: r.Args, Attachments: r.Attachments}
+	s.deliver(engineio.NewFrame(socketio.AppendAck(nil, s.ns.name, id, p), r.Attachments...), false)
+}
+
+// errorBody is what a refused client finds in err.data, or in an ack's error.
+type errorBody struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
 }

@@ -1,16 +1,12 @@
 package broker
 
 import (
-	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
-	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
-
 	"github.com/salabroker/sala/broker/engineio"
+	"github.com/salabroker/sala/broker/memwatch"
 	"github.com/salabroker/sala/broker/ratelimit"
-	"github.com/salabroker/sala/broker/socketio"
 )
 
 // Limits bounds what clients may take of a node. Zero means no limit.
@@ -73,16 +69,6 @@ func (l *Limits) validate(v *violations) {
 // it may send that break them: whoever goes on after that is disconnected.
 type rates struct{ events, bytes, joins, excess ratelimit.Rate }
 
-func (o *Options) rates() rates {
-	l := &o.Limits
-	return rates{
-		events: ratelimit.Rate{PerSecond: l.Events, Burst: 2 * l.Events},
-		bytes:  ratelimit.Rate{PerSecond: l.Bytes, Burst: max(2*l.Bytes, o.MaxMessageBytes+oversizeHandshake)},
-		joins:  ratelimit.Rate{PerSecond: l.Joins, Burst: min(10*l.Joins, ratelimit.MaxRate)},
-		excess: ratelimit.Rate{PerSecond: 10, Burst: 100},
-	}
-}
-
 // usage is what a connection has taken of its limits. How many bytes it sends is
 // the engine's to measure.
 type usage struct{ events, joins, excess ratelimit.Bucket }
@@ -112,58 +98,66 @@ func newHolds(b *Broker) *ratelimit.Holds {
 	})
 }
 
-// exempt returns the addresses that have no limits of their own.
-func (o *Options) exempt() []netip.Prefix { return slices.Concat(o.Limits.Exempt, o.TrustedProxies) }
-
 // uptime is the time by which limits are measured.
 func (b *Broker) uptime() time.Duration { return time.Since(b.started) }
 
-// mayAct counts a packet that the client has sent of its own accord.
-func (c *client) mayAct() bool { return c.usage.events.Take(c.b.rates.events, 1, c.b.uptime()) }
+// fairBacklog is how many bytes may wait for one client, once memory has been
+// short for a while, before it counts as slow.
+const fairBacklog = 64 << 10
 
-// mayJoin counts that the client wants to join or leave a room.
-func (c *client) mayJoin() *Error {
-	if c.usage.joins.Take(c.b.rates.joins, 1, c.b.uptime()) {
-		return nil
-	}
-	return c.exceed(limitJoins)
-}
-
-// exceed counts that a client is over a limit, and disconnects one that goes on.
-// It returns what to say to the client.
-func (c *client) exceed(name string) *Error {
-	err := &Error{Code: CodeResourceExhausted, Reason: ReasonRateLimited}
-	switch name {
-	case limitEvents:
-		err.Message = fmt.Sprintf("more than %d events in a second; send them more slowly", c.b.opts.Limits.Events)
-	case limitJoins:
-		err.Message = fmt.Sprintf("more than %d rooms joined or left in a second; do it more slowly", c.b.opts.Limits.Joins)
-	}
-	c.b.metrics.exceeded(name)
-	if !c.usage.excess.Take(c.b.rates.excess, 1, c.b.uptime()) {
-		c.expel(err)
-	}
-	return err
-}
-
-// refuseExcess answers a packet that is over the limit of events.
-func (c *client) refuseExcess(s *socket, p *socketio.Packet) {
-	err := c.exceed(limitEvents)
-	if p.Type == parser.CONNECT {
-		c.refuse(p.Namespace, err.Reason, err)
+// watchMemory begins to look at the memory of the process, if there is a limit.
+//
+// While it is short, nothing new is begun: new connections and messages are
+// refused, and nobody who is connected is sent away. What waits in queues is
+// written meanwhile. Where it isn't, as the client takes a little now and then,
+// and memory stays short, that client is what has used it up.
+func (b *Broker) watchMemory() {
+	if b.opts.MemoryLimit == 0 {
 		return
 	}
-	c.b.metrics.received(eventUnhandled, err)
-	if s != nil && p.Type == parser.EVENT {
-		s.answerEvent(p, nil, err)
+	b.memory = memwatch.Start(memwatch.Options{
+		Limit:   b.opts.MemoryLimit,
+		Changed: b.memoryChanged,
+		Lasting: func() {
+			if n := b.engine.CutBacklogs(fairBacklog); n > 0 {
+				b.log.Warn("memory is still short: clients were cut that are slow to take their messages", "clients", n)
+			}
+		},
+	})
+}
+
+func (b *Broker) memoryChanged(short bool, used int64) {
+	if short {
+		b.log.Warn("memory is short: new clients and messages are refused", "used", used, "limit", b.opts.MemoryLimit)
+	} else {
+		b.log.Info("memory is enough again", "used", used, "limit", b.opts.MemoryLimit)
 	}
 }
 
-// expel ends the sockets of a client, which hears why, and its connection.
-func (c *client) expel(err *Error) {
-	c.b.log.Info("client cut", "address", c.conn.RemoteAddress(), "reason", err.Reason, "error", err)
-	for _, s := range c.all() {
-		s.disconnect(err.Reason, err.Message)
+// Overloaded reports whether memory is short, so that new clients and messages
+// are refused.
+func (b *Broker) Overloaded() bool { return b.memory != nil && b.memory.Short() }
+
+// checkLoad returns the error for a message that is refused, and counts it.
+func (b *Broker) checkLoad() *Error {
+	if !b.Overloaded() {
+		return nil
 	}
-	c.conn.CloseAfterFlush(engineio.ReasonRateLimited)
+	b.metrics.shed.Inc()
+	return &Error{
+		Code:    CodeResourceExhausted,
+		Reason:  ReasonOverloaded,
+		Message: "the broker is short of memory; send it again in a moment, and less at once",
+	}
 }
+
+// notSent is the report of a message of another node that is not sent,
+// since memory is short.
+func (b *Broker) notSent(matched int) Report {
+	b.metrics.FramesDropped(dropOverloaded, matched)
+	return Report{Matched: matched, Dropped: matched}
+}
+
+// dropOverloaded is how the metrics call the messages of other nodes that were
+// dropped since memory is short.
+const dropOverloaded engineio.DropReason = "overloaded"

@@ -1,9 +1,12 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
+	"hash/fnv"
 	"slices"
 	"strings"
 	"time"
@@ -11,7 +14,16 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
+	"github.com/salabroker/sala/broker/room"
 )
+
+// Page bounds a listing.
+type Page struct {
+	// Size is how many entries to return at the most; zero means 100.
+	Size int
+	// Token is what the page before returned; empty for the first page.
+	Token string
+}
 
 // Limits of a page.
 const (
@@ -19,27 +31,80 @@ const (
 	maxPageSize     = 1000
 )
 
+// The kinds of page tokens, so that one of another listing isn't mistaken.
+const (
+	pageOfRooms   = "rooms"
+	pageOfSockets = "sockets"
+)
+
+// pageToken encodes where a page ends.
+func pageToken(kind string, position ...string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(kind + "\x00" + strings.Join(position, "\x00")))
+}
+
+// parse returns the page's size and the n parts of the position behind which
+// it begins, which are empty for the first page.
+func (p Page) parse(kind string, n int) (size int, after []string, err error) {
+	var v violations
+	size = p.Size
+	if size == 0 {
+		size = defaultPageSize
+	}
+	if size < 0 || size > maxPageSize {
+		v.add("page_size", "%d is not between 1 and %d", size, maxPageSize)
+	}
+	after = make([]string, n)
+	if p.Token != "" {
+		raw, decodeErr := base64.RawURLEncoding.DecodeString(p.Token)
+		parts := strings.Split(string(raw), "\x00")
+		if decodeErr != nil || !utf8.Valid(raw) || parts[0] != kind || len(parts) != n+1 {
+			v.add("page_token", "is not one that this listing returned; leave it out for the first page")
+		} else {
+			after = parts[1:]
+		}
+	}
+	return size, after, v.err()
+}
+
+// namespacesFor returns the namespaces that a listing covers, sorted.
+func (b *Broker) namespacesFor(name string) ([]string, error) {
+	if name == "" {
+		return b.namespaceNames, nil
+	}
+	if _, err := b.namespace(name); err != nil {
+		return nil, err
+	}
+	return []string{name}, nil
+}
+
+// RoomQuery says which rooms [Broker.ListRooms] lists.
+type RoomQuery struct {
+	// Namespace limits the list to one namespace; empty means all.
+	Namespace string
+	// Prefix limits the list to rooms whose name begins with it.
+	Prefix string
+	// Within limits the list to rooms that one of these holds; none means all.
+	Within []room.Area
+	Page   Page
+}
+
+// RoomInfo is the size of a room.
+type RoomInfo struct {
+	Name, Namespace string
+	// Sockets is how many sockets are in the room.
+	Sockets int
+	// Users is to how many different users they belong; only from GetRoom.
+	Users int
+	// Coverage is of GetRoom; a list has its own.
+	Coverage
+}
+
 // RoomList is a page of rooms.
 type RoomList struct {
 	// Rooms are ordered by namespace and name.
 	Rooms []RoomInfo
 	// Next is the token of the next page, empty on the last one.
 	Next string
-	Coverage
-}
-
-// SocketList is a page of sockets.
-type SocketList struct {
-	// Sockets are ordered by id.
-	Sockets []SocketInfo
-	// Next is the token of the next page, empty on the last one.
-	Next string
-	Coverage
-}
-
-// NodeList is the nodes of the broker, ordered by id.
-type NodeList struct {
-	Nodes []NodeInfo
 	Coverage
 }
 
@@ -121,6 +186,143 @@ func (b *Broker) GetRoom(ctx context.Context, namespace, room string) (RoomInfo,
 	}
 }
 
+// roomsHere returns a page of the rooms that have members on this node.
+func (b *Broker) roomsHere(q *wire.ListRooms) []*wire.Room {
+	var rooms []*wire.Room
+	limit, within := int(q.GetLimit()), areasFrom(q.GetWithin())
+	for _, name := range q.GetNamespaces() {
+		ns, ok := b.namespaces[name]
+		if !ok || name < q.GetAfterNamespace() || len(rooms) >= limit {
+			continue
+		}
+		after := ""
+		if name == q.GetAfterNamespace() {
+			after = q.GetAfterName()
+		}
+		for _, r := range ns.roomsWithin(within, q.GetPrefix(), after, limit-len(rooms)) {
+			rooms = append(rooms, &wire.Room{Namespace: name, Name: r.Name, Sockets: uint32(r.Members)}) //nolint:gosec // bounded by file descriptors
+		}
+	}
+	return rooms
+}
+
+// roomsWithin returns a page of the rooms that one of the areas holds, no areas
+// being all. It looks only at rooms that begin as one of their patterns does.
+func (ns *namespace) roomsWithin(areas []room.Area, prefix, after string, limit int) (rooms []room.RoomSize) {
+	if len(areas) == 0 {
+		return ns.index.Rooms(prefix, after, limit, nil)
+	}
+	keep := func(name string) bool { return room.Holds(areas, ns.name, name) }
+	for _, start := range room.Prefixes(areas, ns.name, prefix) {
+		rooms = append(rooms, ns.index.Rooms(start, after, limit-len(rooms), keep)...)
+	}
+	return rooms
+}
+
+func areasTo(areas []room.Area) []*wire.RoomArea {
+	var out []*wire.RoomArea
+	for _, a := range areas {
+		out = append(out, &wire.RoomArea{Namespace: a.Namespace, Pattern: string(a.Rooms)})
+	}
+	return out
+}
+
+func areasFrom(areas []*wire.RoomArea) []room.Area {
+	var out []room.Area
+	for _, a := range areas {
+		out = append(out, room.Area{Namespace: a.GetNamespace(), Rooms: room.Pattern(a.GetPattern())})
+	}
+	return out
+}
+
+// mergeRooms makes one list of those of several nodes, in order and with the
+// members of each room added up.
+func mergeRooms(lists ...[]*wire.Room) []RoomInfo {
+	type key struct{ namespace, name string }
+	sizes := make(map[key]int)
+	for _, list := range lists {
+		for _, r := range list {
+			sizes[key{r.GetNamespace(), r.GetName()}] += int(r.GetSockets())
+		}
+	}
+	rooms := make([]RoomInfo, 0, len(sizes))
+	for k, n := range sizes {
+		rooms = append(rooms, RoomInfo{Namespace: k.namespace, Name: k.name, Sockets: n})
+	}
+	slices.SortFunc(rooms, func(a, b RoomInfo) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	return rooms
+}
+
+// membersHere tells who is in a room on this node.
+func (b *Broker) membersHere(q *wire.GetRoom) *wire.Members {
+	ns, ok := b.namespaces[q.GetNamespace()]
+	if !ok {
+		return &wire.Members{}
+	}
+	sockets := ns.index.InRoom(q.GetRoom())
+	m := &wire.Members{Sockets: uint32(len(sockets)), Users: make([]uint64, len(sockets))} //nolint:gosec // bounded by file descriptors
+	for i, s := range sockets {
+		m.Users[i] = hashOf(s.user)
+	}
+	slices.Sort(m.Users)
+	m.Users = slices.Compact(m.Users)
+	return m
+}
+
+// countMembers adds up what nodes have told of a room. A user counts once,
+// whatever the number of nodes.
+func countMembers(parts []*wire.Members) (sockets, users int) {
+	var all []uint64
+	for _, part := range parts {
+		sockets += int(part.GetSockets())
+		all = append(all, part.GetUsers()...)
+	}
+	slices.Sort(all)
+	return sockets, len(slices.Compact(all))
+}
+
+func hashOf(user string) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(user)) // never fails
+	return h.Sum64()
+}
+
+// SocketQuery says which sockets [Broker.ListSockets] lists. Filters that are
+// set narrow each other.
+type SocketQuery struct {
+	Namespace, Room, User string
+	// Within limits the list to these namespaces; none means all.
+	Within []string
+	Page   Page
+}
+
+// SocketInfo describes a connected socket.
+type SocketInfo struct {
+	ID, User, Namespace string
+	// Node is the id of the node that the client is connected to.
+	Node string
+	// Rooms is sorted.
+	Rooms []string
+	// Address is the peer's host and port.
+	Address string
+	// Transport is "websocket" or "polling".
+	Transport   string
+	ConnectTime time.Time
+	// Data is the JSON that the token's issuer attached; empty if none.
+	Data json.RawMessage
+}
+
+// SocketList is a page of sockets.
+type SocketList struct {
+	// Sockets are ordered by id.
+	Sockets []SocketInfo
+	// Next is the token of the next page, empty on the last one.
+	Next string
+	Coverage
+}
+
 // ListSockets lists sockets. It may be called concurrently; the error is a
 // *[Error].
 func (b *Broker) ListSockets(ctx context.Context, q SocketQuery) (SocketList, error) {
@@ -188,6 +390,37 @@ func (b *Broker) GetSocket(ctx context.Context, id string) (SocketInfo, error) {
 	return SocketInfo{}, notFound
 }
 
+// socketsHere returns a page of the sockets of this node.
+func (b *Broker) socketsHere(q *wire.ListSockets) []SocketInfo {
+	var found []*socket
+	for _, name := range q.GetNamespaces() {
+		if ns, ok := b.namespaces[name]; ok {
+			f := room.Filter{Room: q.GetRoom(), User: q.GetUser()}
+			found = append(found, ns.index.Members(f, q.GetAfter(), int(q.GetLimit()))...)
+		}
+	}
+	slices.SortFunc(found, func(a, b *socket) int { return cmp.Compare(a.id, b.id) })
+	found = found[:min(len(found), int(q.GetLimit()))]
+	infos := make([]SocketInfo, len(found))
+	for i, s := range found {
+		infos[i] = s.info()
+	}
+	return infos
+}
+
+func sortSockets(sockets []SocketInfo) {
+	slices.SortFunc(sockets, func(a, b SocketInfo) int { return cmp.Compare(a.ID, b.ID) })
+}
+
+func (b *Broker) socketHere(id string) (SocketInfo, bool) {
+	for _, ns := range b.namespaces {
+		if s, ok := ns.index.Get(id); ok {
+			return s.info(), true
+		}
+	}
+	return SocketInfo{}, false
+}
+
 func (s *socket) info() SocketInfo {
 	return SocketInfo{
 		ID:          s.id,
@@ -200,6 +433,66 @@ func (s *socket) info() SocketInfo {
 		ConnectTime: s.connectTime,
 		Data:        s.shownData(),
 	}
+}
+
+func socketsTo(sockets []SocketInfo) *wire.Sockets {
+	list := &wire.Sockets{}
+	for _, s := range sockets {
+		list.Sockets = append(list.Sockets, &wire.Socket{
+			Id:              s.ID,
+			User:            s.User,
+			Namespace:       s.Namespace,
+			Rooms:           s.Rooms,
+			Address:         s.Address,
+			Transport:       s.Transport,
+			ConnectedUnixMs: s.ConnectTime.UnixMilli(),
+			Data:            s.Data,
+		})
+	}
+	return list
+}
+
+func socketsFrom(list *wire.Sockets) []SocketInfo {
+	var sockets []SocketInfo
+	for _, s := range list.GetSockets() {
+		sockets = append(sockets, SocketInfo{
+			ID:          s.GetId(),
+			User:        s.GetUser(),
+			Namespace:   s.GetNamespace(),
+			Node:        string(ownerOf(s.GetId())),
+			Rooms:       s.GetRooms(),
+			Address:     s.GetAddress(),
+			Transport:   s.GetTransport(),
+			ConnectTime: time.UnixMilli(s.GetConnectedUnixMs()),
+			Data:        s.GetData(),
+		})
+	}
+	return sockets
+}
+
+// NodeState says what a node is doing.
+type NodeState uint8
+
+// The states of a node.
+const (
+	// NodeActive: it takes connections.
+	NodeActive NodeState = iota
+	// NodeDraining: it is sending its clients away.
+	NodeDraining
+)
+
+// NodeInfo describes a node of the broker.
+type NodeInfo struct {
+	ID, Version    string
+	Sockets, Rooms int
+	State          NodeState
+	Uptime         time.Duration
+}
+
+// NodeList is the nodes of the broker, ordered by id.
+type NodeList struct {
+	Nodes []NodeInfo
+	Coverage
 }
 
 // ListNodes describes the nodes of the broker, the others as they said last. It
@@ -257,50 +550,4 @@ func (b *Broker) countSockets() (n int) {
 		n += sockets
 	}
 	return n
-}
-
-// namespacesFor returns the namespaces that a listing covers, sorted.
-func (b *Broker) namespacesFor(name string) ([]string, error) {
-	if name == "" {
-		return b.namespaceNames, nil
-	}
-	if _, err := b.namespace(name); err != nil {
-		return nil, err
-	}
-	return []string{name}, nil
-}
-
-// The kinds of page tokens, so that one of another listing isn't mistaken.
-const (
-	pageOfRooms   = "rooms"
-	pageOfSockets = "sockets"
-)
-
-// pageToken encodes where a page ends.
-func pageToken(kind string, position ...string) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(kind + "\x00" + strings.Join(position, "\x00")))
-}
-
-// parse returns the page's size and the n parts of the position behind which
-// it begins, which are empty for the first page.
-func (p Page) parse(kind string, n int) (size int, after []string, err error) {
-	var v violations
-	size = p.Size
-	if size == 0 {
-		size = defaultPageSize
-	}
-	if size < 0 || size > maxPageSize {
-		v.add("page_size", "%d is not between 1 and %d", size, maxPageSize)
-	}
-	after = make([]string, n)
-	if p.Token != "" {
-		raw, decodeErr := base64.RawURLEncoding.DecodeString(p.Token)
-		parts := strings.Split(string(raw), "\x00")
-		if decodeErr != nil || !utf8.Valid(raw) || parts[0] != kind || len(parts) != n+1 {
-			v.add("page_token", "is not one that this listing returned; leave it out for the first page")
-		} else {
-			after = parts[1:]
-		}
-	}
-	return size, after, v.err()
 }

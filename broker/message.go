@@ -2,16 +2,13 @@ package broker
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
+	"github.com/salabroker/sala/broker/room"
 	"github.com/salabroker/sala/broker/socketio"
-)
-
-// Limits of what one event may carry.
-const (
-	maxNameBytes          = 255
-	defaultMaxAttachments = 64
 )
 
 // Message is one event as it is sent to clients.
@@ -43,15 +40,6 @@ type Report struct {
 	Coverage
 }
 
-// size is what counts towards the limit of one message.
-func (m *Message) size() (n int64) {
-	n = int64(len(m.Args))
-	for _, a := range m.Attachments {
-		n += int64(len(a))
-	}
-	return n
-}
-
 // MessageLimits is how large a message may be.
 type MessageLimits struct {
 	// Bytes is how much its arguments and attachments have together.
@@ -60,8 +48,13 @@ type MessageLimits struct {
 	Attachments int
 }
 
-func (o *Options) messageLimits() MessageLimits {
-	return MessageLimits{Bytes: o.MaxMessageBytes, Attachments: o.MaxAttachments}
+// size is what counts towards the limit of one message.
+func (m *Message) size() (n int64) {
+	n = int64(len(m.Args))
+	for _, a := range m.Attachments {
+		n += int64(len(a))
+	}
+	return n
 }
 
 // validate adds to v whatever makes m unfit to be sent.
@@ -84,6 +77,12 @@ func (m *Message) validate(v *violations, limits MessageLimits) {
 	}
 }
 
+// Limits of what one event may carry.
+const (
+	maxNameBytes          = 255
+	defaultMaxAttachments = 64
+)
+
 // brokerEvents begins the names of the events that the broker itself sends to
 // clients and takes from them. Nobody else sends one: a client may rely on it.
 const brokerEvents = "sala:"
@@ -102,5 +101,83 @@ func validateEvent(v *violations, field, event string) {
 		v.add(field, "%q is a name that Socket.IO keeps for itself; choose another", event)
 	case isBrokerEvent(event):
 		v.add(field, "%q begins with %q, as only the broker's own events do; choose another name", event, brokerEvents)
+	}
+}
+
+// Target says which sockets of a namespace something is for: every socket that
+// is in one of the rooms, belongs to one of the users or has one of the ids,
+// once each, less the excepted.
+type Target struct {
+	// Namespace is the namespace; empty means "/".
+	Namespace string
+	// Everyone selects all sockets of the namespace. Not together with Rooms,
+	// Users or Sockets.
+	Everyone bool
+	// Rooms, Users and Sockets name what is selected.
+	Rooms, Users, Sockets []string
+	// ExceptRooms, ExceptUsers and ExceptSockets name what is left out.
+	ExceptRooms, ExceptUsers, ExceptSockets []string
+}
+
+// maxTargets bounds how many rooms, users or sockets one request may name.
+const maxTargets = 1000
+
+// validate adds to v whatever is wrong with t.
+func (t *Target) validate(v *violations) {
+	if !t.Everyone && len(t.Rooms)+len(t.Users)+len(t.Sockets) == 0 {
+		v.add("rooms", "nobody is named: name at least one of rooms, users or sockets; there is no default")
+	}
+	validateNames(v, "rooms", t.Rooms, validateRoom)
+	validateNames(v, "users", t.Users, validateUser)
+	validateNames(v, "sockets", t.Sockets, validateID)
+	validateNames(v, "except_rooms", t.ExceptRooms, validateRoom)
+	validateNames(v, "except_users", t.ExceptUsers, validateUser)
+	validateNames(v, "except_sockets", t.ExceptSockets, validateID)
+}
+
+func (t *Target) fanout() room.Target {
+	return room.Target{
+		All:         t.Everyone,
+		Rooms:       t.Rooms,
+		Users:       t.Users,
+		IDs:         t.Sockets,
+		ExceptRooms: t.ExceptRooms,
+		ExceptUsers: t.ExceptUsers,
+		ExceptIDs:   t.ExceptSockets,
+	}
+}
+
+func validateNames(v *violations, field string, names []string, check func(*violations, string, string)) {
+	if len(names) > maxTargets {
+		v.add(field, "there are %d; at most %d are allowed", len(names), maxTargets)
+		return
+	}
+	for i, name := range names {
+		check(v, fmt.Sprintf("%s[%d]", field, i), name)
+	}
+}
+
+func validateRoom(v *violations, field, room string) { validateName(v, field, "a room's name", room) }
+
+func validateUser(v *violations, field, user string) { validateName(v, field, "a user's name", user) }
+
+func validateID(v *violations, field, id string) { validateName(v, field, "a socket's id", id) }
+
+// validateName accepts 1 to 255 bytes of UTF-8 without control characters.
+func validateName(v *violations, field, what, name string) {
+	switch {
+	case name == "":
+		v.add(field, "%s can't be empty", what)
+	case len(name) > maxNameBytes:
+		v.add(field, "%s has at most %d bytes, this one has %d", what, maxNameBytes, len(name))
+	case !utf8.ValidString(name):
+		v.add(field, "%s is UTF-8, this one isn't", what)
+	default:
+		for _, r := range name {
+			if unicode.IsControl(r) {
+				v.add(field, "%s has no control characters, this one has %U", what, r)
+				return
+			}
+		}
 	}
 }

@@ -2,7 +2,10 @@ package broker
 
 import (
 	"fmt"
+	"time"
 
+	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/eventhub"
 	"github.com/salabroker/sala/broker/room"
 )
 
@@ -27,4 +30,103 @@ func (b *Broker) namespace(name string) (*namespace, error) {
 		}
 	}
 	return ns, nil
+}
+
+// everyone selects all members of a namespace.
+var everyone = room.Target{All: true}
+
+// listen has this node hear what others send to the topics until release is
+// called, and returns once that is so. While the bus is down it doesn't wait:
+// the node hears of them when it is back.
+func (b *Broker) listen(topics ...cluster.Topic) (release func()) {
+	return b.listenWithin(interestTimeout, topics...)
+}
+
+// listenWithin is listen that waits so long at most.
+func (b *Broker) listenWithin(wait time.Duration, topics ...cluster.Topic) (release func()) {
+	if b.mesh == nil {
+		return func() {}
+	}
+	effective := make([]<-chan struct{}, len(topics))
+	for i, topic := range topics {
+		effective[i] = b.mesh.Interest(topic)
+	}
+	_ = b.mesh.AwaitFor(wait, effective...) // whoever joins has joined this node all the same
+	return func() {
+		for _, topic := range topics {
+			b.mesh.Drop(topic)
+		}
+	}
+}
+
+// roomTopics are the topics of rooms of a namespace.
+func roomTopics(namespace string, rooms []string) []cluster.Topic {
+	topics := make([]cluster.Topic, len(rooms))
+	for i, room := range rooms {
+		topics[i] = cluster.RoomTopic(namespace, room)
+	}
+	return topics
+}
+
+// topics are those that a socket is interested in beside its rooms.
+func (s *socket) topics() []cluster.Topic {
+	topics := []cluster.Topic{cluster.EveryoneTopic(s.ns.name)}
+	if s.user != "" {
+		topics = append(topics, cluster.UserTopic(s.ns.name, s.user))
+	}
+	return topics
+}
+
+// interested has this node hear what others send to the socket by its user or
+// to everyone, until uninterested. Its rooms are the namespace's business.
+func (b *Broker) interested(s *socket) {
+	if b.mesh != nil {
+		for _, topic := range s.topics() {
+			b.mesh.Interest(topic)
+		}
+	}
+}
+
+func (b *Broker) uninterested(s *socket) {
+	if b.mesh != nil {
+		for _, topic := range s.topics() {
+			b.mesh.Drop(topic)
+		}
+	}
+}
+
+// Joined implements [room.Observer]: it tells backends who has joined a room,
+// and other nodes that there is somebody to send to.
+func (ns *namespace) Joined(s *socket, room string, opened bool) {
+	if opened {
+		if ns.b.mesh != nil {
+			ns.b.mesh.Interest(cluster.RoomTopic(ns.name, room))
+		}
+		ns.tellRoom(eventhub.RoomOpened, room)
+	}
+	ns.tellMember(eventhub.Join, s, room)
+}
+
+// Left implements [room.Observer]: it tells backends who has left a room, and
+// other nodes that there is nobody any more.
+func (ns *namespace) Left(s *socket, room string, closed bool) {
+	ns.tellMember(eventhub.Leave, s, room)
+	if closed {
+		if ns.b.mesh != nil {
+			ns.b.mesh.Drop(cluster.RoomTopic(ns.name, room))
+		}
+		ns.tellRoom(eventhub.RoomClosed, room)
+	}
+}
+
+func (ns *namespace) tellMember(kind eventhub.Kind, s *socket, room string) {
+	if ns.b.events.Wants(kind, ns.name, "") {
+		ns.b.events.Publish(&eventhub.Event{Kind: kind, Namespace: ns.name, Socket: s.describe(), Room: room, Time: time.Now()})
+	}
+}
+
+func (ns *namespace) tellRoom(kind eventhub.Kind, room string) {
+	if ns.b.events.Wants(kind, ns.name, "") {
+		ns.b.events.Publish(&eventhub.Event{Kind: kind, Namespace: ns.name, Room: room, Time: time.Now()})
+	}
 }

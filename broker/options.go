@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -10,8 +11,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cors"
-	"github.com/salabroker/sala/broker/room"
+	"github.com/salabroker/sala/broker/ratelimit"
 	"github.com/salabroker/sala/broker/token"
 )
 
@@ -101,19 +103,6 @@ const (
 	DropSlow SlowConsumerPolicy = "drop"
 )
 
-// Permissions says what a client may do.
-type Permissions struct {
-	// Namespaces limits where the client may connect; empty means anywhere.
-	Namespaces []string
-	// Rooms are joined when the client connects.
-	Rooms []string
-	// Join and Publish hold patterns of the rooms that the client may join
-	// and relay into.
-	Join, Publish []string
-	// Broadcast says whether the client may relay to everyone.
-	Broadcast bool
-}
-
 // RoomEvents names the events with which clients join and leave rooms. An
 // empty name turns the event off.
 type RoomEvents struct {
@@ -130,6 +119,54 @@ type Announcement struct {
 	Event string
 	// Joined and Left are the texts; an empty one is not sent.
 	Joined, Left string
+}
+
+// DecisionOptions says how backends decide who may connect; see
+// [SubscribeOptions.Decide]. It is asked after the token is found good.
+type DecisionOptions struct {
+	// Timeout is how long they may take; 5 s by default.
+	Timeout time.Duration
+	// Default is what happens without an answer; RefuseUndecided by default.
+	Default Undecided
+	// Required refuses clients while no backend is there that decides. Without
+	// it, they are let in by their token alone then.
+	Required bool
+}
+
+// Undecided says what becomes of a client about whom a backend was asked that
+// didn't answer in time.
+type Undecided string
+
+// What may become of them.
+const (
+	RefuseUndecided Undecided = "refuse"
+	AcceptUndecided Undecided = "accept"
+)
+
+// ClusterOptions makes a broker of several nodes.
+type ClusterOptions struct {
+	// Bus carries what the nodes say to each other. Required.
+	Bus cluster.Bus
+	// Name tells clusters apart that share a bus; "sala" by default.
+	Name string
+	// Keys, of at least 32 bytes each, sign what nodes say: the first signs, all
+	// are believed. Without any everybody who can reach the bus is trusted.
+	Keys [][]byte
+	// Address is where this node can be reached, for people.
+	Address string
+	// Now tells the time that messages to other nodes carry; by default [time.Now]. It is
+	// for tests of clocks that differ.
+	Now func() time.Time
+	// Emitters hears the official Socket.IO emitters, which the broker obeys then;
+	// nil for none. Whoever can publish to it is trusted.
+	Emitters EmitterListener
+}
+
+// EmitterListener hears what the official Socket.IO emitters publish.
+type EmitterListener interface {
+	// Listen hands what is published to channels that match one of the patterns
+	// to the receiver, one at a time, until ctx ends.
+	Listen(ctx context.Context, patterns []string, receiver cluster.Receiver)
 }
 
 // relayByEvent has the relay rules by what clients send.
@@ -247,25 +284,6 @@ func (o *Options) validate() error {
 	return v.err()
 }
 
-// validate adds to v whatever is wrong with p in a broker that serves the
-// namespaces.
-func (p *Permissions) validate(v *violations, prefix string, served []string) {
-	for i, name := range p.Namespaces {
-		if !slices.Contains(served, name) {
-			v.add(fmt.Sprintf("%snamespaces[%d]", prefix, i), "%q is none of this broker's namespaces: %v", name, served)
-		}
-	}
-	validateNames(v, prefix+"rooms", p.Rooms, validateRoom)
-	validateNames(v, prefix+"join", p.Join, validatePattern)
-	validateNames(v, prefix+"publish", p.Publish, validatePattern)
-}
-
-func validatePattern(v *violations, field, p string) {
-	if _, err := room.Parse(p); err != nil {
-		v.add(field, "%s", err)
-	}
-}
-
 func (o *Options) validateRoomEvents(v *violations) {
 	r := &o.Rooms
 	if r.JoinEvent != "" {
@@ -281,3 +299,23 @@ func (o *Options) validateRoomEvents(v *violations) {
 		validateEvent(v, "rooms.announce.event", r.Announce.Event)
 	}
 }
+
+func (o *Options) messageLimits() MessageLimits {
+	return MessageLimits{Bytes: o.MaxMessageBytes, Attachments: o.MaxAttachments}
+}
+
+func (o *Options) rates() rates {
+	l := &o.Limits
+	return rates{
+		events: ratelimit.Rate{PerSecond: l.Events, Burst: 2 * l.Events},
+		bytes:  ratelimit.Rate{PerSecond: l.Bytes, Burst: max(2*l.Bytes, o.MaxMessageBytes+oversizeHandshake)},
+		joins:  ratelimit.Rate{PerSecond: l.Joins, Burst: min(10*l.Joins, ratelimit.MaxRate)},
+		excess: ratelimit.Rate{PerSecond: 10, Burst: 100},
+	}
+}
+
+// exempt returns the addresses that have no limits of their own.
+func (o *Options) exempt() []netip.Prefix { return slices.Concat(o.Limits.Exempt, o.TrustedProxies) }
+
+// maxAuthBytes is how much a client may send as auth.
+func (o *Options) maxAuthBytes() int { return o.Tokens.MaxBytes() + otherAuthBytes }

@@ -3,7 +3,6 @@ package broker
 import (
 	"crypto/rand"
 	"encoding/json"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -92,14 +91,6 @@ func (s *socket) enter() *Error {
 	return nil
 }
 
-func tooManyConnections(limit int64) *Error {
-	return &Error{
-		Code:    CodeResourceExhausted,
-		Reason:  ReasonTooManyConnections,
-		Message: fmt.Sprintf("the user has %d connections already, as many as are allowed; close one first", limit),
-	}
-}
-
 // Why a socket ended, beside the reasons for which connections end and the
 // codes that clients are told.
 const endedByClient = "client namespace disconnect"
@@ -155,4 +146,40 @@ func (s *socket) grant() token.Grant {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.claims.Grant
+}
+
+func (s *socket) update(data json.RawMessage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.updated = true
+	s.showData(data)
+}
+
+// showData has backends see data with the socket.
+func (s *socket) showData(data json.RawMessage) {
+	if len(data) == 0 {
+		s.data.Store(nil)
+		return
+	}
+	s.data.Store(&data)
+}
+
+// shownData returns what backends see with the socket.
+func (s *socket) shownData() json.RawMessage {
+	if data := s.data.Load(); data != nil {
+		return *data
+	}
+	return nil
+}
+
+// maxDataBytes bounds what backends can attach to a token or a socket.
+const maxDataBytes = 4 << 10
+
+// validateData accepts no data too.
+func validateData(v *violations, field string, data json.RawMessage) {
+	if len(data) > maxDataBytes {
+		v.add(field, "has %d bytes, at most %d are allowed", len(data), maxDataBytes)
+	} else if len(data) > 0 && !json.Valid(data) {
+		v.add(field, "is not valid JSON")
+	}
 }

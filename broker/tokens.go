@@ -6,6 +6,10 @@ import (
 	"errors"
 	"time"
 
+	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/cluster/wire"
+	"github.com/salabroker/sala/broker/revocation"
+	"github.com/salabroker/sala/broker/room"
 	"github.com/salabroker/sala/broker/token"
 )
 
@@ -92,43 +96,145 @@ func (b *Broker) VerifyToken(_ context.Context, raw string) (token.Claims, error
 	return claims, nil
 }
 
-// verify is VerifyToken with the error's type. It decides for everybody:
-// connects, fresh tokens and callers who ask.
-func (b *Broker) verify(raw string) (token.Claims, *Error) {
-	if raw == "" {
-		return token.Claims{}, &Error{
-			Code:    CodeUnauthenticated,
-			Reason:  ReasonTokenRequired,
-			Message: "a token is needed: connect with io(url, {auth: {token}})",
-		}
-	}
-	claims, err := b.opts.Tokens.Verify(raw)
-	if err != nil {
-		var refusal *token.Refusal
-		if !errors.As(err, &refusal) {
-			return token.Claims{}, &Error{Code: CodeInternal, Message: "the token could not be verified: " + err.Error()}
-		}
-		code := CodeUnauthenticated
-		if refusal.Reason == token.ReasonKeysUnavailable {
-			code = CodeUnavailable
-		}
-		return token.Claims{}, &Error{Code: code, Reason: refusal.Reason, Message: refusal.Message}
-	}
-	if !claims.Scoped {
-		claims.Grant = b.opts.DefaultPermissions.grant()
-	}
-	if err := b.checkGrant(claims.Grant); err != nil {
-		return token.Claims{}, err
-	}
-	return claims, nil
+// RevokeTokens says which tokens to revoke: exactly one of TokenID and User is
+// set.
+type RevokeTokens struct {
+	// TokenID is the id of one token.
+	TokenID string
+	// User is whose tokens are revoked.
+	User string
+	// IssuedBefore limits it to the user's tokens that were issued earlier;
+	// zero or in the future means now.
+	IssuedBefore time.Time
 }
 
-func (p Permissions) grant() token.Grant {
-	return token.Grant{
-		Namespaces: p.Namespaces,
-		Rooms:      p.Rooms,
-		Join:       p.Join,
-		Publish:    p.Publish,
-		Broadcast:  p.Broadcast,
+// RevokeOutcome is what became of a revocation.
+type RevokeOutcome struct {
+	Outcome
+	// NotStored says that the table which nodes share doesn't have it yet. The nodes
+	// that are there know of it; one that starts meanwhile may not. It is tried
+	// again until the table has it.
+	NotStored bool
+}
+
+// RevokeTokens makes tokens worthless before they expire: sockets that live by
+// one are disconnected at once with the code TOKEN_REVOKED, and nobody connects
+// with one any more. It counts those sockets. It may be called concurrently; the
+// error is a *[Error].
+func (b *Broker) RevokeTokens(ctx context.Context, r RevokeTokens) (RevokeOutcome, error) {
+	if err := r.validate(); err != nil {
+		return RevokeOutcome{}, err
 	}
+	if now := time.Now(); r.User != "" && (r.IssuedBefore.IsZero() || r.IssuedBefore.After(now)) {
+		r.IssuedBefore = now // the same on every node
+	}
+	n, failed := b.revokeHere(r)
+	if failed != nil && failed.Reason != ReasonNotKept {
+		return RevokeOutcome{}, failed
+	}
+	out := RevokeOutcome{Outcome: Outcome{Matched: n}}
+	if b.mesh != nil {
+		// First the table, then those that are there: whoever joins in between
+		// learns of it by one or the other.
+		v := r.revocation()
+		out.NotStored = !b.storeRevocation(ctx, v)
+		result, err := b.tellRevoked(ctx, v)
+		out.Outcome = b.sum(out.Outcome, result, err)
+	}
+	if failed != nil {
+		return RevokeOutcome{}, failed
+	}
+	return out, nil
+}
+
+func (r *RevokeTokens) validate() error {
+	var v violations
+	switch {
+	case r.TokenID == "" && r.User == "":
+		v.add("token_id", "say which tokens: give token_id or user")
+	case r.TokenID != "" && r.User != "":
+		v.add("user", "token_id and user are both set; give one of them")
+	case r.TokenID != "":
+		validateName(&v, "token_id", "a token's id", r.TokenID)
+	default:
+		validateUser(&v, "user", r.User)
+	}
+	if r.User == "" && !r.IssuedBefore.IsZero() {
+		v.add("issued_before", "goes with user; one token is named by its id alone")
+	}
+	return v.err()
+}
+
+// revokeHere makes the tokens worthless on this node. With the reason
+// REVOCATION_NOT_KEPT they are, until a restart.
+func (b *Broker) revokeHere(r RevokeTokens) (disconnected int, failed *Error) {
+	revocations := b.opts.Tokens.Revocations()
+	revoke := func() error { return revocations.RevokeID(r.TokenID) }
+	if r.User != "" {
+		revoke = func() error { return revocations.RevokeUser(r.User, r.IssuedBefore) }
+	}
+	switch err := revoke(); {
+	case errors.Is(err, token.ErrNotKept):
+		b.log.Error("a revocation can't be kept", "error", err)
+		failed = &Error{Code: CodeUnavailable, Reason: ReasonNotKept, Message: token.ErrNotKept.Error()}
+	case err != nil:
+		return 0, &Error{Code: CodeResourceExhausted, Reason: ReasonTooManyRevoked, Message: err.Error()}
+	}
+	return b.disconnectRevoked(r.User), failed
+}
+
+// disconnectRevoked ends the sockets, of one user or of all, that live by a
+// token which is revoked.
+func (b *Broker) disconnectRevoked(user string) (disconnected int) {
+	t := everyone
+	if user != "" {
+		t = room.Target{Users: []string{user}}
+	}
+	for _, ns := range b.namespaces {
+		for _, s := range ns.index.Select(nil, t) {
+			if s.checkRevoked() {
+				disconnected++
+			}
+		}
+	}
+	return disconnected
+}
+
+// shareRevocations makes this node share revocations with the others.
+func (b *Broker) shareRevocations() {
+	b.revoked = revocation.New(revocation.Options{
+		Tokens: b.opts.Tokens.Revocations(),
+		Mesh:   b.mesh,
+		Tell: func(ctx context.Context, v token.Revocation) bool {
+			result, err := b.tellRevoked(ctx, v)
+			return err == nil && !result.Partial()
+		},
+		SyncOthers: func(ctx context.Context) error {
+			_, err := b.ask(ctx, &wire.Query{Query: &wire.Query_LookAtRevoked{LookAtRevoked: &wire.LookAtRevoked{}}})
+			return err
+		},
+		Learned:  func() int { return b.disconnectRevoked("") },
+		Isolated: b.Isolated,
+		Logger:   b.log,
+	})
+}
+
+// storeRevocation adds a revocation to the table. It takes at most half of the
+// caller's time, so that there is time left to tell the other nodes.
+func (b *Broker) storeRevocation(ctx context.Context, v token.Revocation) (stored bool) {
+	ctx, cancel := context.WithTimeout(ctx, min(queryTimeout, waitAtMost(ctx, 2*queryTimeout)/2))
+	defer cancel()
+	return b.revoked.Add(ctx, v)
+}
+
+func (b *Broker) tellRevoked(ctx context.Context, v token.Revocation) (cluster.Result, error) {
+	return b.ask(ctx, &wire.Query{Query: &wire.Query_Revoke{Revoke: revocation.ToWire(v)}})
+}
+
+func (r RevokeTokens) revocation() token.Revocation {
+	return token.Revocation{TokenID: r.TokenID, User: r.User, IssuedBefore: r.IssuedBefore, Until: time.Now().Add(token.Retention)}
+}
+
+func revocationFrom(v token.Revocation) RevokeTokens {
+	return RevokeTokens{TokenID: v.TokenID, User: v.User, IssuedBefore: v.IssuedBefore}
 }

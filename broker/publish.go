@@ -4,46 +4,9 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/eventhub"
 	"github.com/salabroker/sala/broker/socketio"
 )
-
-// Joined implements [room.Observer]: it tells backends who has joined a room,
-// and other nodes that there is somebody to send to.
-func (ns *namespace) Joined(s *socket, room string, opened bool) {
-	if opened {
-		if ns.b.mesh != nil {
-			ns.b.mesh.Interest(cluster.RoomTopic(ns.name, room))
-		}
-		ns.tellRoom(eventhub.RoomOpened, room)
-	}
-	ns.tellMember(eventhub.Join, s, room)
-}
-
-// Left implements [room.Observer]: it tells backends who has left a room, and
-// other nodes that there is nobody any more.
-func (ns *namespace) Left(s *socket, room string, closed bool) {
-	ns.tellMember(eventhub.Leave, s, room)
-	if closed {
-		if ns.b.mesh != nil {
-			ns.b.mesh.Drop(cluster.RoomTopic(ns.name, room))
-		}
-		ns.tellRoom(eventhub.RoomClosed, room)
-	}
-}
-
-func (ns *namespace) tellMember(kind eventhub.Kind, s *socket, room string) {
-	if ns.b.events.Wants(kind, ns.name, "") {
-		ns.b.events.Publish(&eventhub.Event{Kind: kind, Namespace: ns.name, Socket: s.describe(), Room: room, Time: time.Now()})
-	}
-}
-
-func (ns *namespace) tellRoom(kind eventhub.Kind, room string) {
-	if ns.b.events.Wants(kind, ns.name, "") {
-		ns.b.events.Publish(&eventhub.Event{Kind: kind, Namespace: ns.name, Room: room, Time: time.Now()})
-	}
-}
 
 // tellConnected is the first that backends hear of a socket. It is called when
 // the socket can be found, so that they can answer, and before its client
