@@ -187,7 +187,7 @@ func (b *Broker) askOthers(ctx context.Context, q *question, ns *namespace, t *r
 	}}}
 	ctx, cancel := forOthers(ctx, min(reportTimeout, o.Timeout))
 	defer cancel()
-	r, err := b.mesh.PublishReported(ctx, route, encode(order))
+	r, err := b.mesh.PublishAndWait(ctx, route, encode(order))
 	for _, reply := range r.Replies {
 		if counts := counts(cluster.Result{Replies: []cluster.Reply{reply}}); len(counts) > 0 {
 			q.askedAt(reply.Node, counts[0])

@@ -17,7 +17,7 @@ import (
 )
 
 // lobbies returns three nodes, each with two clients in the lobby.
-func lobbies(t *testing.T) (nodes []*brokertest.Node, clients []*brokertest.Client, exchange *cluster.Exchange) {
+func lobbies(t *testing.T) (nodes []*brokertest.Node, clients []*brokertest.Client, exchange *clustertest.Exchange) {
 	t.Helper()
 	nodes, exchange = brokertest.StartCluster(t, 3, broker.Options{})
 	for i := range 6 {
@@ -138,7 +138,7 @@ func TestOtherNodesStopAsking(t *testing.T) {
 // can be made to stand still.
 func withFrozen(t *testing.T) (a, b *brokertest.Node, here, there *brokertest.Client, freezer *clustertest.Freezer) {
 	t.Helper()
-	exchange := cluster.NewExchange()
+	exchange := clustertest.NewExchange()
 	freezer = &clustertest.Freezer{Bus: exchange.Bus()}
 	a = brokertest.Start(t, broker.Options{Cluster: &broker.ClusterOptions{Bus: exchange.Bus()}})
 	b = brokertest.Start(t, broker.Options{Cluster: &broker.ClusterOptions{Bus: freezer}})

@@ -91,7 +91,7 @@ func (b *Broker) ClusterTrouble() error {
 	if b.mesh == nil {
 		return nil
 	}
-	return b.mesh.Trouble()
+	return b.mesh.Health()
 }
 
 // node is the broker as other nodes speak to it.
@@ -117,7 +117,7 @@ func (n *node) Deliver(d cluster.Delivery) []byte {
 	default:
 		count = (*Broker)(n).obey(&order, interestTimeout)
 	}
-	if !d.Reported {
+	if !d.WantsAnswer {
 		return nil
 	}
 	return encode(count)

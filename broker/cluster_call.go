@@ -100,8 +100,8 @@ func (b *Broker) askNode(ctx context.Context, node cluster.NodeID, q *wire.Query
 		unavailable.Message = "this node can't reach the others at the moment; try again later"
 		return unavailable
 	}
-	if !b.mesh.Has(node) {
-		if slices.Contains(b.mesh.Refused(), node) {
+	if !b.mesh.HasNode(node) {
+		if slices.Contains(b.mesh.ClockSkewed(), node) {
 			unavailable.Message = "the node " + string(node) + " can't be heard, as its clock and this one's differ too much; set them"
 			return unavailable
 		}
@@ -178,7 +178,7 @@ func (b *Broker) ownersOf(sockets []string) []cluster.NodeID {
 	for _, id := range sockets {
 		if owner := ownerOf(id); string(owner) != b.id && !seen[owner] {
 			seen[owner] = true
-			if b.mesh.Has(owner) || b.Isolated() || slices.Contains(b.mesh.Refused(), owner) {
+			if b.mesh.HasNode(owner) || b.Isolated() || slices.Contains(b.mesh.ClockSkewed(), owner) {
 				nodes = append(nodes, owner)
 			}
 		}

@@ -314,7 +314,7 @@ func (d deaf) Received(m cluster.Message) {
 
 func startKillable(t *testing.T, n int, o broker.Options) ([]*brokertest.Node, []*killable) {
 	t.Helper()
-	exchange := cluster.NewExchange()
+	exchange := clustertest.NewExchange()
 	buses := make([]*killable, n)
 	nodes := startNodes(t, n, o, func(i int) cluster.Bus {
 		buses[i] = &killable{Bus: exchange.Bus()}
@@ -355,7 +355,7 @@ func TestBackendsNodeIsLost(t *testing.T) {
 // they are said to be there again.
 func TestLostNodesClients(t *testing.T) {
 	t.Parallel()
-	exchange := cluster.NewExchange()
+	exchange := clustertest.NewExchange()
 	frozen := &clustertest.Freezer{Bus: exchange.Bus()}
 	nodes := startNodes(t, 4, broker.Options{}, func(i int) cluster.Bus {
 		if i == 0 {

@@ -17,11 +17,11 @@ import (
 // TestNothingLooksComplete cuts one of three nodes off, and compares what every
 // call says with what clients get.
 func TestNothingLooksComplete(t *testing.T) {
-	for name, fault := range map[string]cluster.Fault{
-		"severed": cluster.Severed, "unsubscribed": cluster.Unsubscribed, "deaf": cluster.Deaf,
+	for name, fault := range map[string]clustertest.Fault{
+		"severed": clustertest.Severed, "unsubscribed": clustertest.Unsubscribed, "deaf": clustertest.Deaf,
 	} {
 		t.Run("in memory, "+name, func(t *testing.T) {
-			x := cluster.NewExchange()
+			x := clustertest.NewExchange()
 			buses := []cluster.Bus{x.Bus(), x.Bus(), x.Bus()}
 			nothingLooksComplete(t, buses, func() { x.SetFault(buses[2], fault) })
 		})

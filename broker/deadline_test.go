@@ -66,7 +66,7 @@ func TestDeadNodeAndDeadline(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				exchange := cluster.NewExchange()
+				exchange := clustertest.NewExchange()
 				frozen := &clustertest.Freezer{Bus: exchange.Bus()}
 				node := brokertest.StartInMemory(t, broker.Options{Cluster: &broker.ClusterOptions{Bus: exchange.Bus()}})
 				dead := brokertest.StartInMemory(t, broker.Options{Cluster: &broker.ClusterOptions{Bus: frozen}})
@@ -108,7 +108,7 @@ func (d deafTo) Subscribe(channel string) <-chan struct{} {
 // miss the caller's deadline either.
 func TestSlowSubscriptionAndDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		exchange := cluster.NewExchange()
+		exchange := clustertest.NewExchange()
 		var nodes []*brokertest.Node
 		for range 2 {
 			bus := deafTo{exchange.Bus(), "sala:topic:" + string(cluster.RoomTopic("/", "other"))}

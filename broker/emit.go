@@ -85,7 +85,7 @@ func (b *Broker) spread(ctx context.Context, ns *namespace, t *room.Target, m *M
 	}
 	ctx, cancel := forOthers(ctx, reportTimeout)
 	defer cancel()
-	r, err := b.mesh.PublishReported(ctx, route, order)
+	r, err := b.mesh.PublishAndWait(ctx, route, order)
 	report.Coverage = b.coverage(r, err)
 	for _, c := range counts(r) {
 		report.Matched += int(c.GetMatched())

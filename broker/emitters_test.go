@@ -14,6 +14,7 @@ import (
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/brokertest"
 	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/cluster/clustertest"
 )
 
 // studio lets a test publish what an emitter would, to every node.
@@ -63,7 +64,7 @@ func containsAll(s string, words []string) bool {
 // TestEmittersOnTwoNodes has two nodes hear what an emitter says: every client
 // gets it once.
 func TestEmittersOnTwoNodes(t *testing.T) {
-	exchange := cluster.NewExchange()
+	exchange := clustertest.NewExchange()
 	s := studio{listening: make(chan cluster.Receiver, 2)}
 	registry := prometheus.NewRegistry()
 	var nodes []*brokertest.Node

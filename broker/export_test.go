@@ -5,9 +5,6 @@ import "time"
 // Waiting returns how many answers of its sockets a node waits for.
 func Waiting(b *Broker) int64 { return b.waiting.Used() }
 
-// Topics returns how many topics a node of a cluster is interested in.
-func Topics(b *Broker) int { return b.mesh.Topics() }
-
 // Asked returns how many sockets, of all nodes, the one question of a node is known
 // to be put to; 0 if it isn't one.
 func Asked(b *Broker) (n int) {

@@ -82,13 +82,13 @@ func TestTokenEndsWhileItsClientIsLetIn(t *testing.T) {
 // their rooms and throw them out. Nothing of them stays: no socket, room, interest, count of their address, or question.
 func TestResetsLeaveNothing(t *testing.T) {
 	const workers, each = 8, 120
-	nodes, _ := brokertest.StartCluster(t, 2, broker.Options{
+	nodes, exchange := brokertest.StartCluster(t, 2, broker.Options{
 		Rooms:     broker.RoomEvents{JoinEvent: "join"},
 		Decisions: broker.DecisionOptions{Default: broker.AcceptUndecided},
 		Limits:    broker.Limits{ConnectionsPerIP: workers + 1, ConnectionsPerUser: 2 * workers},
 	})
 	node := nodes[0]
-	topics := broker.Topics(node.Broker)
+	subscriptions := exchange.Subscriptions()
 	token := node.Token("ana", broker.Permissions{Rooms: []string{"a", "b"}, Join: []string{"**"}})
 	serve(t, nodes[1], broker.SubscribeOptions{Group: "g", Decide: true}, func(s *broker.Subscription, d eventhub.Delivery) error {
 		switch { // it may be late, or its client gone
@@ -130,7 +130,7 @@ func TestResetsLeaveNothing(t *testing.T) {
 	eventually(t, "nothing is left", func() bool {
 		connections, sockets := node.Load()
 		rooms, err := node.ListRooms(t.Context(), broker.RoomQuery{})
-		return connections+sockets == 0 && err == nil && len(rooms.Rooms) == 0 && broker.Topics(node.Broker) == topics &&
+		return connections+sockets == 0 && err == nil && len(rooms.Rooms) == 0 && exchange.Subscriptions() == subscriptions &&
 			broker.Waiting(node.Broker)+broker.Waiting(nodes[1].Broker) == 0
 	})
 	for range workers + 1 { // as many as the address may have

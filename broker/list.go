@@ -509,7 +509,7 @@ func (b *Broker) ListNodes(ctx context.Context) (NodeList, error) {
 				list.Missing = append(list.Missing, string(other.ID))
 			}
 		}
-		for _, id := range b.mesh.Refused() {
+		for _, id := range b.mesh.ClockSkewed() {
 			if !slices.Contains(list.Missing, string(id)) {
 				list.without([]string{string(id)})
 			}

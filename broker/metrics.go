@@ -287,7 +287,7 @@ func (m *clusterMetrics) Lost(reason cluster.LossReason, messages int) {
 }
 
 // Answered implements [cluster.Observer].
-func (m *clusterMetrics) Answered(kind cluster.Asked, took time.Duration, missing int) {
+func (m *clusterMetrics) Answered(kind cluster.CallKind, took time.Duration, missing int) {
 	m.questions.WithLabelValues(string(kind)).Observe(took.Seconds())
 	m.missing.Add(float64(missing))
 }
@@ -306,7 +306,7 @@ func (m *clusterMetrics) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements [prometheus.Collector].
 func (m *clusterMetrics) Collect(ch chan<- prometheus.Metric) {
 	connected := 1.0
-	if m.b.Isolated() || m.b.mesh.OutOfTime() {
+	if m.b.Isolated() || m.b.mesh.ClockWrong() {
 		connected = 0
 	}
 	ch <- prometheus.MustNewConstMetric(m.nodes, prometheus.GaugeValue, float64(len(m.b.mesh.Nodes())))

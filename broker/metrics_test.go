@@ -11,7 +11,7 @@ import (
 
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/brokertest"
-	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/cluster/clustertest"
 )
 
 // TestEveryEndIsCounted checks that clients that are refused or cut show up in
@@ -88,7 +88,7 @@ func gather(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 }
 
 func TestClusterIsCounted(t *testing.T) {
-	exchange := cluster.NewExchange()
+	exchange := clustertest.NewExchange()
 	registry := prometheus.NewRegistry()
 	node := brokertest.Start(t, broker.Options{Metrics: registry, Cluster: &broker.ClusterOptions{Bus: exchange.Bus()}})
 	brokertest.Start(t, broker.Options{Cluster: &broker.ClusterOptions{Bus: exchange.Bus()}})

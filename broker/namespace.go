@@ -49,12 +49,12 @@ func (b *Broker) listenWithin(wait time.Duration, topics ...cluster.Topic) (rele
 	}
 	effective := make([]<-chan struct{}, len(topics))
 	for i, topic := range topics {
-		effective[i] = b.mesh.Interest(topic)
+		effective[i] = b.mesh.Subscribe(topic)
 	}
-	_ = b.mesh.AwaitFor(wait, effective...) // whoever joins has joined this node all the same
+	_ = b.mesh.Await(wait, effective...) // whoever joins has joined this node all the same
 	return func() {
 		for _, topic := range topics {
-			b.mesh.Drop(topic)
+			b.mesh.Unsubscribe(topic)
 		}
 	}
 }
@@ -82,7 +82,7 @@ func (s *socket) topics() []cluster.Topic {
 func (b *Broker) interested(s *socket) {
 	if b.mesh != nil {
 		for _, topic := range s.topics() {
-			b.mesh.Interest(topic)
+			b.mesh.Subscribe(topic)
 		}
 	}
 }
@@ -90,7 +90,7 @@ func (b *Broker) interested(s *socket) {
 func (b *Broker) uninterested(s *socket) {
 	if b.mesh != nil {
 		for _, topic := range s.topics() {
-			b.mesh.Drop(topic)
+			b.mesh.Unsubscribe(topic)
 		}
 	}
 }
@@ -100,7 +100,7 @@ func (b *Broker) uninterested(s *socket) {
 func (ns *namespace) Joined(s *socket, room string, opened bool) {
 	if opened {
 		if ns.b.mesh != nil {
-			ns.b.mesh.Interest(cluster.RoomTopic(ns.name, room))
+			ns.b.mesh.Subscribe(cluster.RoomTopic(ns.name, room))
 		}
 		ns.tellRoom(eventhub.RoomOpened, room)
 	}
@@ -113,7 +113,7 @@ func (ns *namespace) Left(s *socket, room string, closed bool) {
 	ns.tellMember(eventhub.Leave, s, room)
 	if closed {
 		if ns.b.mesh != nil {
-			ns.b.mesh.Drop(cluster.RoomTopic(ns.name, room))
+			ns.b.mesh.Unsubscribe(cluster.RoomTopic(ns.name, room))
 		}
 		ns.tellRoom(eventhub.RoomClosed, room)
 	}

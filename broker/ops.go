@@ -173,7 +173,7 @@ func (b *Broker) command(ctx context.Context, ns *namespace, t *room.Target, o *
 	}
 	ctx, cancel := forOthers(ctx, queryTimeout)
 	defer cancel()
-	r, err := b.mesh.PublishReported(ctx, route, encode(o))
+	r, err := b.mesh.PublishAndWait(ctx, route, encode(o))
 	return b.sum(out, r, err)
 }
 

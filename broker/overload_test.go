@@ -10,7 +10,7 @@ import (
 
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/brokertest"
-	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/cluster/clustertest"
 )
 
 // roomyLimit is a memory limit that this process is far from, and can reach.
@@ -92,7 +92,7 @@ func TestShortOfMemory(t *testing.T) {
 
 // What another node sends is dropped, and reported so to who sent it.
 func TestAnotherNodeIsShortOfMemory(t *testing.T) {
-	exchange := cluster.NewExchange()
+	exchange := clustertest.NewExchange()
 	registry := prometheus.NewRegistry()
 	limit := roomyLimit()
 	sender := brokertest.Start(t, broker.Options{Cluster: &broker.ClusterOptions{Bus: exchange.Bus()}})

@@ -23,7 +23,7 @@ func refuses(t *testing.T, node *brokertest.Node, raw string) bool {
 	return errors.As(err, &refusal) && refusal.Reason == token.ReasonRevoked
 }
 
-func startOn(t *testing.T, exchange *cluster.Exchange) *brokertest.Node {
+func startOn(t *testing.T, exchange *clustertest.Exchange) *brokertest.Node {
 	t.Helper()
 	return brokertest.Start(t, broker.Options{Cluster: &broker.ClusterOptions{Bus: exchange.Bus()}})
 }
@@ -38,7 +38,7 @@ func issueTo(t *testing.T, node *brokertest.Node, user string) broker.IssuedToke
 }
 
 func TestNodesThatStartLaterKnowWhatIsRevoked(t *testing.T) {
-	exchange := cluster.NewExchange()
+	exchange := clustertest.NewExchange()
 	node := startOn(t, exchange)
 	eventually(t, "it is connected", func() bool { return !node.Isolated() })
 	ana, ben, eve := issueTo(t, node, "ana"), issueTo(t, node, "ben"), issueTo(t, node, "eve")
@@ -57,7 +57,7 @@ func TestNodesThatStartLaterKnowWhatIsRevoked(t *testing.T) {
 // What is revoked is still so when the key has been replaced with which it was
 // signed, although no node that knows it from the call is left.
 func TestRevocationsOutliveTheKeyOfTheCluster(t *testing.T) {
-	exchange := cluster.NewExchange()
+	exchange := clustertest.NewExchange()
 	before, after := []byte(strings.Repeat("b", 32)), []byte(strings.Repeat("a", 32))
 	start := func(keys ...[]byte) *brokertest.Node {
 		node := brokertest.Start(t, broker.Options{Cluster: &broker.ClusterOptions{Bus: exchange.Bus(), Keys: keys}})
@@ -112,7 +112,7 @@ func TestNodesThatWereAwayLearnWhatIsRevoked(t *testing.T) {
 
 // A Redis that restarts has forgotten everything; the nodes haven't.
 func TestWhatIsRevokedIsAddedAgain(t *testing.T) {
-	exchange := cluster.NewExchange()
+	exchange := clustertest.NewExchange()
 	node := startOn(t, exchange)
 	eventually(t, "it is connected", func() bool { return !node.Isolated() })
 	ana := issueTo(t, node, "ana")
@@ -177,12 +177,12 @@ func TestTheLaterTimeOfAUserCounts(t *testing.T) {
 // meanwhile all the same, and is stored once that can be.
 func TestRevocationsOnAReadOnlyBus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		exchange := cluster.NewExchange()
+		exchange := clustertest.NewExchange()
 		var buses []cluster.Bus
 		start := func(readOnly bool) *brokertest.Node {
 			bus := exchange.Bus()
 			if readOnly {
-				exchange.SetFault(bus, cluster.ReadOnly)
+				exchange.SetFault(bus, clustertest.ReadOnly)
 			}
 			buses = append(buses, bus)
 			node := brokertest.StartInMemory(t, broker.Options{Cluster: &broker.ClusterOptions{Bus: bus}})
@@ -208,14 +208,14 @@ func TestRevocationsOnAReadOnlyBus(t *testing.T) {
 			}
 		}
 		for _, bus := range buses {
-			exchange.SetFault(bus, cluster.Healthy)
+			exchange.SetFault(bus, clustertest.Healthy)
 		}
 		<-time.After(10 * time.Second)
 		if err := first.ClusterTrouble(); err != nil {
 			t.Errorf("the trouble isn't over: %v", err)
 		}
 		for _, bus := range buses { // so that nobody can tell the next but the table
-			exchange.SetFault(bus, cluster.Severed)
+			exchange.SetFault(bus, clustertest.Severed)
 		}
 		fourth := start(false)
 		if !refuses(t, fourth, ana.Token) || !refuses(t, fourth, ben.Token) {

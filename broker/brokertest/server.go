@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/salabroker/sala/broker"
-	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/cluster/clustertest"
 	"github.com/salabroker/sala/broker/token"
 )
 
@@ -78,9 +78,9 @@ func start(t testing.TB, o broker.Options, memory *pipes) *Node {
 
 // StartCluster runs a broker of n nodes on one bus in memory, which is returned
 // too, and returns once each knows the others and has heard them.
-func StartCluster(t testing.TB, n int, o broker.Options) ([]*Node, *cluster.Exchange) {
+func StartCluster(t testing.TB, n int, o broker.Options) ([]*Node, *clustertest.Exchange) {
 	t.Helper()
-	exchange := cluster.NewExchange()
+	exchange := clustertest.NewExchange()
 	nodes := make([]*Node, n)
 	for i := range nodes {
 		each := o

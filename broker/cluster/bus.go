@@ -69,11 +69,11 @@ type Bus interface {
 	// started has ended.
 	Run(ctx context.Context, receiver Receiver) error
 
-	// Present makes this bus known by a channel of its own, which it hears like
+	// Identify makes this bus known by a channel of its own, which it hears like
 	// any other. It subscribes to it after everything else that is wanted when it
 	// connects. So whoever finds a subscriber there knows that this bus hears all
 	// that it wants. It is called once, before Run.
-	Present(channel string)
+	Identify(channel string)
 
 	// Publish sends the messages in order, in one go, and says what became of each.
 	// Peers are channels that other buses are known by; with them, receipts name
@@ -99,9 +99,9 @@ type Bus interface {
 	// State returns whether the bus is connected.
 	State() State
 
-	// Trouble returns why the bus is disconnected, or which part of it doesn't
+	// Health returns why the bus is disconnected, or which part of it doesn't
 	// work; nil if all of it does.
-	Trouble() error
+	Health() error
 
 	// Put sets an entry of a table until ttl has passed.
 	Put(ctx context.Context, table, key string, value []byte, ttl time.Duration) error

@@ -41,7 +41,7 @@ type Result struct {
 	// Missing are the nodes that were asked and have not answered.
 	Missing []NodeID
 	// Unnamed is how many more have not answered, of which it isn't known who
-	// they are. Only [Mesh.PublishReported] knows no names beforehand.
+	// they are. Only [Mesh.PublishAndWait] knows no names beforehand.
 	Unnamed int
 }
 
@@ -100,7 +100,7 @@ func (m *Mesh) Call(ctx context.Context, to []NodeID, request []byte) (Result, e
 		return Result{}, err
 	}
 	m.dismiss(w)
-	return m.wait(ctx, w, AskedCall, nil)
+	return m.wait(ctx, w, KindCall, nil)
 }
 
 // CallAll is [Mesh.Call] to all other nodes that are there, with one message.
@@ -112,7 +112,7 @@ func (m *Mesh) CallAll(ctx context.Context, request []byte) (Result, error) {
 	ctx, cancel := waitContext(ctx)
 	defer cancel()
 	if len(expected) == 0 {
-		return Result{Missing: m.Refused()}, nil
+		return Result{Missing: m.ClockSkewed()}, nil
 	}
 	w, err := m.pending.open(expected)
 	if err != nil {
@@ -131,12 +131,12 @@ func (m *Mesh) CallAll(ctx context.Context, request []byte) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	return m.wait(ctx, w, AskedCall, m.dismiss(w))
+	return m.wait(ctx, w, KindCall, m.dismiss(w))
 }
 
 // dismiss doesn't wait for the answers of nodes that can't be heard. It returns these.
 func (m *Mesh) dismiss(w *waiter) []NodeID {
-	refused := m.Refused()
+	refused := m.ClockSkewed()
 	for _, id := range refused {
 		m.pending.absent(w.id, id)
 	}
@@ -188,7 +188,7 @@ func (m *Mesh) call(ctx context.Context, id uint64, request []byte) *wire.Envelo
 
 // wait returns what w has got when it is complete or ctx ends. Doubtful are nodes
 // that are missing unless they have answered.
-func (m *Mesh) wait(ctx context.Context, w *waiter, kind Asked, doubtful []NodeID) (Result, error) {
+func (m *Mesh) wait(ctx context.Context, w *waiter, kind CallKind, doubtful []NodeID) (Result, error) {
 	start := time.Now()
 	select {
 	case <-w.done:

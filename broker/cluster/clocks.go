@@ -119,7 +119,7 @@ func (c *clocks) trouble(now time.Time) error {
 // Refused returns the nodes that this one can't hear, because the clocks differ by
 // more than [Options.MaxAge], in order. They are no longer among [Mesh.Nodes] after
 // a while, but are there.
-func (m *Mesh) Refused() []NodeID { return m.clocks.list(m.now()) }
+func (m *Mesh) ClockSkewed() []NodeID { return m.clocks.list(m.now()) }
 
 // OutOfTime reports whether this node can't hear most others because of its clock.
-func (m *Mesh) OutOfTime() bool { return m.clocks.trouble(m.now()) != nil }
+func (m *Mesh) ClockWrong() bool { return m.clocks.trouble(m.now()) != nil }

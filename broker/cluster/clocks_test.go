@@ -55,7 +55,7 @@ func TestClocksDiffer(t *testing.T) {
 }
 
 func clocksDiffer(t *testing.T, skew time.Duration, late bool, want string) {
-	x := cluster.NewExchange()
+	x := clustertest.NewExchange()
 	room := cluster.RoomTopic("/", "lobby")
 	var mu sync.Mutex
 	var off time.Duration
@@ -104,28 +104,28 @@ func clocksDiffer(t *testing.T, skew time.Duration, late bool, want string) {
 	}
 	for range 2 { // also when the nodes have taken each other for lost
 		began := time.Now()
-		result, err := a.PublishReported(t.Context(), cluster.Route{Topic: room}, nil)
+		result, err := a.PublishAndWait(t.Context(), cluster.Route{Topic: room}, nil)
 		check(a, "the report", result, err, odd.ID())
 		result, err = a.CallAll(t.Context(), nil)
 		check(a, "the call", result, err, odd.ID())
-		result, err = a.PublishReported(t.Context(), cluster.Route{Nodes: []cluster.NodeID{b.ID(), odd.ID()}}, nil)
+		result, err = a.PublishAndWait(t.Context(), cluster.Route{Nodes: []cluster.NodeID{b.ID(), odd.ID()}}, nil)
 		check(a, "the direct report", result, err, odd.ID())
-		result, err = odd.PublishReported(t.Context(), cluster.Route{Topic: room}, nil)
+		result, err = odd.PublishAndWait(t.Context(), cluster.Route{Topic: room}, nil)
 		check(odd, "the report", result, err, a.ID(), b.ID())
 		result, err = odd.CallAll(t.Context(), nil)
 		check(odd, "the call", result, err, a.ID(), b.ID())
 		if took := time.Since(began); took > 0 {
 			t.Errorf("nodes that can't be heard are waited for, %v", took)
 		}
-		if refused := odd.Refused(); !slices.Equal(refused, sorted(a.ID(), b.ID())) {
+		if refused := odd.ClockSkewed(); !slices.Equal(refused, sorted(a.ID(), b.ID())) {
 			t.Errorf("%q are refused", refused)
 		}
 		<-time.After(20 * time.Second)
 	}
-	if err := odd.Trouble(); err == nil || !strings.Contains(err.Error(), "clock") || !odd.OutOfTime() {
+	if err := odd.Health(); err == nil || !strings.Contains(err.Error(), "clock") || !odd.ClockWrong() {
 		t.Errorf("the odd one's trouble is %v", err)
 	}
-	if err := a.Trouble(); err != nil || a.OutOfTime() {
+	if err := a.Health(); err != nil || a.ClockWrong() {
 		t.Errorf("one of two that agree is in trouble: %v", err)
 	}
 	if text := logs[0].String(); !strings.Contains(text, want) || !strings.Contains(text, string(odd.ID())) {
@@ -138,8 +138,8 @@ func clocksDiffer(t *testing.T, skew time.Duration, late bool, want string) {
 	<-time.After(10 * time.Second)
 	for _, node := range all {
 		node.AwaitNodes(all...)
-		if len(node.Refused()) > 0 || node.Trouble() != nil {
-			t.Errorf("after the clock was set: %q are refused, %v", node.Refused(), node.Trouble())
+		if len(node.ClockSkewed()) > 0 || node.Health() != nil {
+			t.Errorf("after the clock was set: %q are refused, %v", node.ClockSkewed(), node.Health())
 		}
 	}
 }
@@ -148,7 +148,7 @@ func clocksDiffer(t *testing.T, skew time.Duration, late bool, want string) {
 // that isn't, while the nodes that have taken each other for lost join again.
 func TestClockIsSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		x := cluster.NewExchange()
+		x := clustertest.NewExchange()
 		room := cluster.RoomTopic("/", "lobby")
 		var off atomic.Int64
 		var all []*clustertest.Node
@@ -172,7 +172,7 @@ func TestClockIsSet(t *testing.T) {
 		for range 300 {
 			for _, node := range all {
 				ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond)
-				result, err := node.PublishReported(ctx, cluster.Route{Topic: room}, nil)
+				result, err := node.PublishAndWait(ctx, cluster.Route{Topic: room}, nil)
 				cancel()
 				if err == nil && !result.Partial() && len(result.Replies) < 2 {
 					t.Fatalf("a report of %s looks complete: %+v", node.ID(), result)

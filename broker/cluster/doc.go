@@ -2,13 +2,13 @@
 //
 // A [Bus] carries bytes: it publishes to channels, delivers what others publish
 // to the channels that a node has subscribed, and keeps small tables whose
-// entries expire. [Exchange] is a bus within a process, the package redis below
-// this one has the real one. A bus promises little: at most once, in order per
+// entries expire. The package redis below this one has the real one, package clustertest one within a process
+// for tests. A bus promises little: at most once, in order per
 // channel, nothing while it is disconnected.
 //
 // A [Mesh] makes a cluster of that. It knows which nodes are there
 // ([Mesh.Nodes]), carries what is published on a [Topic] to the nodes that are
-// interested in it ([Mesh.Interest], [Mesh.Publish]), asks nodes and says who
+// interested in it ([Mesh.Subscribe], [Mesh.Publish]), asks nodes and says who
 // did not answer ([Mesh.Call]). It knows nothing of sockets: payloads are the
 // caller's own.
 //
@@ -25,9 +25,9 @@
 // With a publication whose answers are waited for, the bus says how many
 // subscribers got it and which of the nodes are absent. Those are missing by name,
 // and as many answers as there are subscribers are waited for; see
-// [Mesh.PublishReported]. Nodes whose clock keeps them apart are missing as well
-// ([Mesh.Refused]). A node that doesn't hear its own heartbeats is disconnected, whatever its
-// bus says ([Mesh.State], [Mesh.Trouble]).
+// [Mesh.PublishAndWait]. Nodes whose clock keeps them apart are missing as well
+// ([Mesh.ClockSkewed]). A node that doesn't hear its own heartbeats is disconnected, whatever its
+// bus says ([Mesh.State], [Mesh.Health]).
 //
 // # Order
 //

@@ -18,7 +18,7 @@ import (
 // node that was asked, in time, and no answer stands there twice.
 func TestLossyCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		x := cluster.NewExchange()
+		x := clustertest.NewExchange()
 		all := make([]*clustertest.Node, 4)
 		for i := range all {
 			bus := &clustertest.Lossy{Bus: x.Bus(), Loss: 0.1, Random: rand.New(rand.NewPCG(uint64(i), 3))}
@@ -40,7 +40,7 @@ func TestLossyCalls(t *testing.T) {
 			if i%2 == 0 {
 				result, err = all[0].CallAll(ctx, nil)
 			} else {
-				result, err = all[0].PublishReported(ctx, cluster.Route{Topic: room}, nil)
+				result, err = all[0].PublishAndWait(ctx, cluster.Route{Topic: room}, nil)
 			}
 			cancel()
 			if err != nil {
@@ -72,7 +72,7 @@ func TestLossyCalls(t *testing.T) {
 // too much is refused.
 func TestSlowBus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		x := cluster.NewExchange()
+		x := clustertest.NewExchange()
 		a, b := start(t, x), start(t, x)
 		<-a.Ready()
 		<-b.Ready()
@@ -105,7 +105,7 @@ func TestSlowBus(t *testing.T) {
 // TestBusyNode: a node answers so many calls at once; to more it says that it can't.
 func TestBusyNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		all := startAll(t, cluster.NewExchange(), 2)
+		all := startAll(t, clustertest.NewExchange(), 2)
 		release := make(chan struct{})
 		all[1].OnCall(func(context.Context, cluster.NodeID, []byte) ([]byte, error) { <-release; return nil, nil })
 		results := make(chan cluster.Result)
@@ -139,7 +139,7 @@ func TestBusyNode(t *testing.T) {
 // back, reports lack it by name; whoever could be interested there isn't known.
 func TestReportsAfterAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		x := cluster.NewExchange()
+		x := clustertest.NewExchange()
 		freezer := &clustertest.Freezer{Bus: x.Bus()}
 		a := clustertest.StartNode(t, cluster.Options{Bus: x.Bus()})
 		b := clustertest.StartNode(t, cluster.Options{Bus: freezer})
@@ -148,7 +148,7 @@ func TestReportsAfterAnOutage(t *testing.T) {
 		report := func(want ...cluster.NodeID) {
 			t.Helper()
 			synctest.Wait()
-			result, err := a.PublishReported(t.Context(), cluster.Route{Topic: cluster.RoomTopic("/", "lobby")}, nil)
+			result, err := a.PublishAndWait(t.Context(), cluster.Route{Topic: cluster.RoomTopic("/", "lobby")}, nil)
 			if err != nil || !slices.Equal(result.Missing, want) || result.Partial() != (len(want) > 0) {
 				t.Errorf("the report is %+v, %v; want %q missing", result, err, want)
 			}

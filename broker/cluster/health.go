@@ -144,11 +144,11 @@ func (h *health) trouble() error {
 	return nil
 }
 
-// Trouble returns what doesn't work between this node and the others, and what
+// Health returns what doesn't work between this node and the others, and what
 // to do about it; nil if everything does. A node in trouble may still be
 // [Connected], where only a part of it doesn't work.
-func (m *Mesh) Trouble() error {
-	if err := m.bus.Trouble(); err != nil {
+func (m *Mesh) Health() error {
+	if err := m.bus.Health(); err != nil {
 		return err
 	}
 	if err := m.health.trouble(); err != nil {

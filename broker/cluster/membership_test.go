@@ -19,13 +19,13 @@ type frozen struct {
 	bus *clustertest.Freezer
 }
 
-func start(t *testing.T, x *cluster.Exchange) frozen {
+func start(t *testing.T, x *clustertest.Exchange) frozen {
 	bus := &clustertest.Freezer{Bus: x.Bus()}
 	return frozen{Node: clustertest.StartNode(t, cluster.Options{Bus: bus}), bus: bus}
 }
 
 // startAll starts nodes and waits until they know each other.
-func startAll(t *testing.T, x *cluster.Exchange, n int) []frozen {
+func startAll(t *testing.T, x *clustertest.Exchange, n int) []frozen {
 	all := make([]frozen, n)
 	for i := range all {
 		all[i] = start(t, x)
@@ -48,7 +48,7 @@ func plain(nodes []frozen) []*clustertest.Node {
 // not before it was silent for 4 s less the time between two heartbeats.
 func TestSilentDeath(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		all := startAll(t, cluster.NewExchange(), 3)
+		all := startAll(t, clustertest.NewExchange(), 3)
 		<-time.After(time.Minute + 700*time.Millisecond)
 		died := time.Now()
 		all[2].bus.Freeze()
@@ -67,14 +67,14 @@ func TestSilentDeath(t *testing.T) {
 // for lost, and is back.
 func TestFrozenNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		all := startAll(t, cluster.NewExchange(), 3)
+		all := startAll(t, clustertest.NewExchange(), 3)
 		froze := all[2]
 		froze.bus.Freeze()
 		for _, node := range all[:2] {
 			node.AwaitEvent("lost " + string(froze.ID()))
 		}
 		<-time.After(10 * time.Second)
-		if all[0].Has(froze.ID()) {
+		if all[0].HasNode(froze.ID()) {
 			t.Error("a node that is lost is listed")
 		}
 		froze.bus.Thaw()
@@ -103,7 +103,7 @@ func TestFrozenNode(t *testing.T) {
 // come back from it is.
 func TestOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		x := cluster.NewExchange()
+		x := clustertest.NewExchange()
 		all := startAll(t, x, 3)
 		x.SetDown(true)
 		all[2].Stop() // it can't say so
@@ -133,7 +133,7 @@ func TestOutage(t *testing.T) {
 // taken for lost; the nodes end up knowing each other all the same.
 func TestLossyMembership(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		x := cluster.NewExchange()
+		x := clustertest.NewExchange()
 		all := make([]*clustertest.Node, 5)
 		buses := make([]*clustertest.Lossy, len(all))
 		for i := range all {
@@ -158,7 +158,7 @@ func TestRandomMembership(t *testing.T) {
 }
 
 func randomMembership(t *testing.T, random *rand.Rand) {
-	x := cluster.NewExchange()
+	x := clustertest.NewExchange()
 	var there, still []frozen
 	take := func(from *[]frozen) frozen {
 		i := random.IntN(len(*from))
@@ -204,7 +204,7 @@ func randomMembership(t *testing.T, random *rand.Rand) {
 // that hasn't heard it before.
 func TestOldEnvelopes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		x := cluster.NewExchange()
+		x := clustertest.NewExchange()
 		keys := [][]byte{[]byte("a key for tests that is long enough")}
 		node := func() *clustertest.Node {
 			return clustertest.StartNode(t, cluster.Options{Bus: x.Bus(), Keys: keys})

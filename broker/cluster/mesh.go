@@ -20,7 +20,7 @@ import (
 // the rest concurrently.
 type Handler interface {
 	// Deliver takes a payload that another node has published. It must not
-	// block: everything that arrives at this node waits for it. If d.Reported, what
+	// block: everything that arrives at this node waits for it. If d.WantsAnswer, what
 	// it returns goes back to the publisher.
 	Deliver(d Delivery) (answer []byte)
 
@@ -47,8 +47,8 @@ type Delivery struct {
 	Topic Topic
 	// Payload is what was published. The handler may keep it.
 	Payload []byte
-	// Reported: the publisher waits for an answer.
-	Reported bool
+	// WantsAnswer: the publisher waits for an answer.
+	WantsAnswer bool
 }
 
 // Options configure a [Mesh].
@@ -106,13 +106,13 @@ type Mesh struct {
 	answers  *answerers
 
 	// Locks of their own; none is held while another is taken but that of
-	// interests, while the bus's is.
-	health    *health
-	clocks    *clocks
-	members   *members
-	replays   *replays
-	interests *interests
-	pending   *pending
+	// subscriptions, while the bus's is.
+	health        *health
+	clocks        *clocks
+	members       *members
+	replays       *replays
+	subscriptions *subscriptions
+	pending       *pending
 
 	strangersUntil atomic.Int64 // Unix time in ns: somebody who is no node listens to topics
 
@@ -161,7 +161,7 @@ func New(o Options) (*Mesh, error) {
 	m.clocks = &clocks{log: o.Logger, keep: o.DeadAfter, nodes: m.members.len, refused: make(map[NodeID]*refusal)}
 	m.outbox = newOutbox(o.Bus, o.Observer, m.members.channels)
 	m.answers = newAnswerers(m)
-	m.interests = newInterests(o.Bus, m.topicChannel)
+	m.subscriptions = newSubscriptions(o.Bus, m.topicChannel)
 	m.incarnation.Store(1)
 	return m, nil
 }
@@ -250,7 +250,7 @@ func (m *Mesh) Run(ctx context.Context) error {
 	for _, channel := range m.nodesChannels() {
 		m.bus.Subscribe(channel)
 	}
-	m.bus.Present(m.nodeChannel(m.id))
+	m.bus.Identify(m.nodeChannel(m.id))
 
 	// They end from the top down: first what asks for something, last the bus.
 	busCtx, stopBus := context.WithCancel(context.WithoutCancel(ctx))
@@ -318,8 +318,8 @@ func (m *Mesh) Nodes() []Node {
 	return append([]Node{self}, m.members.list()...)
 }
 
-// Has reports whether another node of that id is there.
-func (m *Mesh) Has(id NodeID) bool { return m.members.has(id) }
+// HasNode reports whether another node of that id is there.
+func (m *Mesh) HasNode(id NodeID) bool { return m.members.has(id) }
 
 // Announce sends a heartbeat at once, for what [Options.Info] has just begun to
 // say.

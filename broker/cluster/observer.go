@@ -7,34 +7,34 @@ type LossReason string
 
 // The reasons there are.
 const (
-	LostInboxFull   LossReason = "inbox full"     // this node didn't keep up
-	LostPublish     LossReason = "publish"        // the bus failed while it was being sent
-	LostMalformed   LossReason = "malformed"      // it is no envelope
-	LostVersion     LossReason = "version"        // of a release that speaks otherwise
-	LostTooLarge    LossReason = "too large"      // larger than nodes accept
-	LostBadMAC      LossReason = "bad mac"        // not signed, or not with this cluster's key
-	LostClock       LossReason = "clock"          // its time is too far from this node's
-	LostReplayed    LossReason = "replayed"       // it has come before, or may have
-	LostTooManyNode LossReason = "too many nodes" // from a node beyond the most there can be
-	LostLateReply   LossReason = "late reply"     // nobody waits for it any more, or it came twice
-	LostBusy        LossReason = "busy"           // a call that was refused: too many at once
+	LostInboxFull    LossReason = "inbox full"     // this node didn't keep up
+	LostPublish      LossReason = "publish"        // the bus failed while it was being sent
+	LostMalformed    LossReason = "malformed"      // it is no envelope
+	LostVersion      LossReason = "version"        // of a release that speaks otherwise
+	LostTooLarge     LossReason = "too large"      // larger than nodes accept
+	LostBadMAC       LossReason = "bad mac"        // not signed, or not with this cluster's key
+	LostClock        LossReason = "clock"          // its time is too far from this node's
+	LostReplayed     LossReason = "replayed"       // it has come before, or may have
+	LostTooManyNodes LossReason = "too many nodes" // from a node beyond the most there can be
+	LostLateReply    LossReason = "late reply"     // nobody waits for it any more, or it came twice
+	LostBusy         LossReason = "busy"           // a call that was refused: too many at once
 )
 
 // LossReasons lists all reasons, for metrics that show a zero for each.
 func LossReasons() []LossReason {
 	return []LossReason{
 		LostInboxFull, LostPublish, LostMalformed, LostVersion, LostTooLarge, LostBadMAC, LostClock,
-		LostReplayed, LostTooManyNode, LostLateReply, LostBusy,
+		LostReplayed, LostTooManyNodes, LostLateReply, LostBusy,
 	}
 }
 
-// Asked is the kind of question that an [Observer] is told of.
-type Asked string
+// CallKind is the kind of question that an [Observer] is told of.
+type CallKind string
 
 // The kinds there are.
 const (
-	AskedCall    Asked = "call"    // Call and CallAll
-	AskedPublish Asked = "publish" // PublishReported
+	KindCall    CallKind = "call"    // Call and CallAll
+	KindPublish CallKind = "publish" // PublishAndWait
 )
 
 // Observer is told what a [Mesh] does, for metrics. Its methods are called
@@ -50,14 +50,14 @@ type Observer interface {
 	Lost(reason LossReason, messages int)
 	// Answered: a question has ended after so long, without the answers of
 	// so many nodes.
-	Answered(kind Asked, took time.Duration, missing int)
+	Answered(kind CallKind, took time.Duration, missing int)
 }
 
 // nobody observes nothing.
 type nobody struct{}
 
-func (nobody) StateChanged(State)                 {}
-func (nobody) Published(int, int)                 {}
-func (nobody) Received(int)                       {}
-func (nobody) Lost(LossReason, int)               {}
-func (nobody) Answered(Asked, time.Duration, int) {}
+func (nobody) StateChanged(State)                    {}
+func (nobody) Published(int, int)                    {}
+func (nobody) Received(int)                          {}
+func (nobody) Lost(LossReason, int)                  {}
+func (nobody) Answered(CallKind, time.Duration, int) {}

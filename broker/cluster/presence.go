@@ -134,7 +134,7 @@ func (m *Mesh) heardFrom(e *wire.Envelope, live bool) {
 			m.tellLost(node)
 		}
 	case heardFull:
-		m.observer.Lost(LostTooManyNode, 1)
+		m.observer.Lost(LostTooManyNodes, 1)
 	}
 }
 

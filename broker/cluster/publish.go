@@ -38,7 +38,7 @@ const surveyAfter = 50 * time.Millisecond
 // that has shown.
 const strangersKept = 10 * time.Second
 
-// PublishReported is [Mesh.Publish] that waits for the answer of every node which got
+// PublishAndWait is [Mesh.Publish] that waits for the answer of every node which got
 // the message, until ctx's deadline (5 s if it has none).
 //
 // Who is interested in a topic nobody knows beforehand. How many are, the bus
@@ -52,13 +52,13 @@ const strangersKept = 10 * time.Second
 // Somebody else who subscribes to the channel is counted and never answers. So
 // if answers are missing after [surveyAfter], the nodes are asked which of them
 // is not interested, and from then on only the others are waited for, by name.
-func (m *Mesh) PublishReported(ctx context.Context, to Route, payload []byte) (Result, error) {
+func (m *Mesh) PublishAndWait(ctx context.Context, to Route, payload []byte) (Result, error) {
 	ctx, cancel := waitContext(ctx)
 	defer cancel()
 	if to.Topic == "" {
 		return m.publishTo(ctx, to, payload)
 	}
-	unheard, refused := m.members.unheard(), m.Refused()
+	unheard, refused := m.members.unheard(), m.ClockSkewed()
 	w, err := m.pending.open(nil)
 	if err != nil {
 		return Result{}, err
@@ -78,10 +78,10 @@ func (m *Mesh) PublishReported(ctx context.Context, to Route, payload []byte) (R
 		return Result{}, err
 	}
 	m.surveyWhenSlow(ctx, w, to.Topic, refused)
-	return m.wait(ctx, w, AskedPublish, append(unheard, refused...))
+	return m.wait(ctx, w, KindPublish, append(unheard, refused...))
 }
 
-// publishTo is PublishReported to nodes.
+// publishTo is PublishAndWait to nodes.
 func (m *Mesh) publishTo(ctx context.Context, to Route, payload []byte) (Result, error) {
 	expected := m.others(to.Nodes)
 	w, err := m.pending.open(expected)
@@ -101,7 +101,7 @@ func (m *Mesh) publishTo(ctx context.Context, to Route, payload []byte) (Result,
 		return Result{}, err
 	}
 	m.dismiss(w)
-	return m.wait(ctx, w, AskedPublish, nil)
+	return m.wait(ctx, w, KindPublish, nil)
 }
 
 // surveyWhenSlow returns when w is complete, ctx has ended, or the nodes have been

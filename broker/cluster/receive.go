@@ -119,7 +119,7 @@ func (m *Mesh) handle(channel string, e *wire.Envelope) {
 	case *wire.Envelope_Reply:
 		m.replied(from, body.Reply)
 	case *wire.Envelope_Survey:
-		if !m.interests.hears(Topic(body.Survey.GetTopic())) {
+		if !m.subscriptions.active(Topic(body.Survey.GetTopic())) {
 			m.reply(from, &wire.Reply{Id: body.Survey.GetId(), Uninterested: true})
 		}
 	}
@@ -133,7 +133,7 @@ func (m *Mesh) deliver(channel string, from NodeID, p *wire.Publication) {
 		return
 	}
 	answer := m.handler.Deliver(Delivery{
-		From: from, Topic: topic, Payload: p.GetPayload(), Reported: p.GetReplyTo() != 0,
+		From: from, Topic: topic, Payload: p.GetPayload(), WantsAnswer: p.GetReplyTo() != 0,
 	})
 	if p.GetReplyTo() != 0 {
 		m.reply(from, &wire.Reply{Id: p.GetReplyTo(), Payload: answer})

@@ -21,9 +21,9 @@ type Network struct {
 	// SetDown breaks it, or mends it again.
 	SetDown func(down bool)
 	// Faulty returns a new bus on it, and what breaks that one alone or, with
-	// [cluster.Healthy], mends it again. A network without it is tested without
+	// [Healthy], mends it again. A network without it is tested without
 	// faults.
-	Faulty func() (bus cluster.Bus, set func(cluster.Fault))
+	Faulty func() (bus cluster.Bus, set func(Fault))
 }
 
 // TestBus checks that the buses of a network keep the promises of [cluster.Bus].
@@ -168,7 +168,7 @@ func testDown(t *testing.T, n Network) {
 	if !errors.Is(err, cluster.ErrUnavailable) || len(receipts) != 2 || receipts[0].Receivers != -1 || receipts[1].Receivers != -1 {
 		t.Errorf("Publish: %v, %v; want -1 twice and ErrUnavailable", receipts, err)
 	}
-	if a.Trouble() == nil {
+	if a.Health() == nil {
 		t.Error("Trouble knows of none")
 	}
 	if err := a.Put(t.Context(), "t", "k", nil, time.Minute); !errors.Is(err, cluster.ErrUnavailable) {

@@ -18,13 +18,13 @@ func testStrangers(t *testing.T, n Network) {
 	stranger.hear("sala:topic:"+string(room), "sala:nodes", "sala:node:"+string(all[2].ID()))
 	for range 3 {
 		// Nobody has an hour, so this returns for another reason than the time.
-		result, err := all[0].PublishReported(within(t, time.Hour), cluster.Route{Topic: room}, nil)
+		result, err := all[0].PublishAndWait(within(t, time.Hour), cluster.Route{Topic: room}, nil)
 		if err != nil || len(result.Replies) != 1 || result.Partial() {
 			t.Fatalf("with a stranger: %+v, %v", result, err)
 		}
 	}
 	for _, route := range []cluster.Route{{Topic: room}, {Nodes: []cluster.NodeID{all[1].ID(), all[2].ID()}}} {
-		if result, err := all[1].PublishReported(within(t, time.Hour), route, nil); err != nil || result.Partial() {
+		if result, err := all[1].PublishAndWait(within(t, time.Hour), route, nil); err != nil || result.Partial() {
 			t.Errorf("with a stranger, to %+v: %+v, %v", route, result, err)
 		}
 	}
@@ -39,14 +39,14 @@ func testCutOff(t *testing.T, n Network) {
 	if n.Faulty == nil {
 		t.Skip("a network without faults")
 	}
-	for name, fault := range map[string]cluster.Fault{
-		"severed": cluster.Severed, "unsubscribed": cluster.Unsubscribed, "deaf": cluster.Deaf, "mute": cluster.Mute, "stalled": cluster.Stalled,
+	for name, fault := range map[string]Fault{
+		"severed": Severed, "unsubscribed": Unsubscribed, "deaf": Deaf, "mute": Mute, "stalled": Stalled,
 	} {
 		t.Run(name, func(t *testing.T) { cutOff(t, n, fault) })
 	}
 }
 
-func cutOff(t *testing.T, n Network, fault cluster.Fault) {
+func cutOff(t *testing.T, n Network, fault Fault) {
 	all := nodes(t, n, 2)
 	bus, set := n.Faulty()
 	broken := StartNode(t, cluster.Options{Bus: bus, Keys: [][]byte{[]byte(testKeyText)}})
@@ -58,13 +58,13 @@ func cutOff(t *testing.T, n Network, fault cluster.Fault) {
 	}
 	ask := map[string]func(*Node) (cluster.Result, error){
 		"a topic": func(node *Node) (cluster.Result, error) {
-			return node.PublishReported(within(t, time.Second), cluster.Route{Topic: room}, nil)
+			return node.PublishAndWait(within(t, time.Second), cluster.Route{Topic: room}, nil)
 		},
 		"a topic that nobody wants": func(node *Node) (cluster.Result, error) {
-			return node.PublishReported(within(t, time.Second), cluster.Route{Topic: "nobody's"}, nil)
+			return node.PublishAndWait(within(t, time.Second), cluster.Route{Topic: "nobody's"}, nil)
 		},
 		"nodes": func(node *Node) (cluster.Result, error) {
-			return node.PublishReported(within(t, time.Second), cluster.Route{Nodes: []cluster.NodeID{all[1].ID(), broken.ID()}}, nil)
+			return node.PublishAndWait(within(t, time.Second), cluster.Route{Nodes: []cluster.NodeID{all[1].ID(), broken.ID()}}, nil)
 		},
 		"all": func(node *Node) (cluster.Result, error) { return node.CallAll(within(t, time.Second), nil) },
 		"some": func(node *Node) (cluster.Result, error) {
@@ -78,22 +78,22 @@ func cutOff(t *testing.T, n Network, fault cluster.Fault) {
 	}
 	set(fault)
 	// A node that isn't known to be cut off isn't missed where it wasn't meant.
-	unmeant := fault == cluster.Deaf || fault == cluster.Mute || fault == cluster.Stalled
+	unmeant := fault == Deaf || fault == Mute || fault == Stalled
 	for what, ask := range ask {
 		result, err := ask(all[0])
 		if what == "a topic that nobody wants" && unmeant {
 			continue
 		}
-		if !all[0].Has(broken.ID()) {
+		if !all[0].HasNode(broken.ID()) {
 			continue // it is known to be lost
 		}
 		if err != nil || !slices.Equal(result.Missing, []cluster.NodeID{broken.ID()}) || result.Unnamed > 0 {
 			t.Errorf("%s: %+v, %v; want %s missing", what, result, err, broken.ID())
 		}
 	}
-	broken.Await("the node to find out", func() bool { return broken.State() == cluster.Disconnected && broken.Trouble() != nil })
-	set(cluster.Healthy)
-	broken.Await("the node to be back", func() bool { return broken.State() == cluster.Connected && broken.Trouble() == nil })
+	broken.Await("the node to find out", func() bool { return broken.State() == cluster.Disconnected && broken.Health() != nil })
+	set(Healthy)
+	broken.Await("the node to be back", func() bool { return broken.State() == cluster.Connected && broken.Health() == nil })
 	for _, node := range everybody {
 		node.AwaitNodes(everybody...)
 	}

@@ -114,19 +114,19 @@ func testPublish(t *testing.T, n Network) {
 	c.AwaitPayloads("to everyone", "to c and d")
 	d.AwaitPayloads("to c and d")
 	b.AwaitPayloads("to the room", "to everyone")
-	if got := b.Deliveries()[0]; got.From != a.ID() || got.Topic != room || got.Reported {
+	if got := b.Deliveries()[0]; got.From != a.ID() || got.Topic != room || got.WantsAnswer {
 		t.Errorf("delivered was %+v", got)
 	}
 
 	// An interest ends with the last who has it.
-	b.Drop(room)
+	b.Unsubscribe(room)
 	b.settle()
 	publish(cluster.Route{Topic: room}, "again")
 	b.AwaitPayloads("to the room", "to everyone", "again")
-	b.Drop(room)
+	b.Unsubscribe(room)
 	b.settle()
 	publish(cluster.Route{Topic: room}, "nobody's")
-	if result, err := a.PublishReported(within(t, patience), cluster.Route{Topic: room}, nil); err != nil || len(result.Replies) != 0 {
+	if result, err := a.PublishAndWait(within(t, patience), cluster.Route{Topic: room}, nil); err != nil || len(result.Replies) != 0 {
 		t.Errorf("a room that nobody wants any more: %+v, %v", result, err)
 	}
 	publish(cluster.Route{Nodes: []cluster.NodeID{b.ID()}}, "last")
@@ -159,9 +159,9 @@ func testReported(t *testing.T, n Network) {
 	room := cluster.RoomTopic("/", "lobby")
 	report := func(to cluster.Route, want ...*Node) {
 		t.Helper()
-		result, err := a.PublishReported(within(t, patience), to, []byte("hello"))
+		result, err := a.PublishAndWait(within(t, patience), to, []byte("hello"))
 		if err != nil || result.Partial() {
-			t.Fatalf("PublishReported: %+v, %v", result, err)
+			t.Fatalf("PublishAndWait: %+v, %v", result, err)
 		}
 		var got, expected []string
 		for _, reply := range result.Replies {
@@ -184,7 +184,7 @@ func testReported(t *testing.T, n Network) {
 	report(cluster.Route{Topic: room}, b, c)
 	report(cluster.Route{Nodes: []cluster.NodeID{c.ID(), all[3].ID(), a.ID()}}, c, all[3])
 	report(cluster.Route{Nodes: []cluster.NodeID{a.ID()}})
-	if got := b.Deliveries()[0]; !got.Reported {
+	if got := b.Deliveries()[0]; !got.WantsAnswer {
 		t.Errorf("delivered was %+v, want it reported", got)
 	}
 }
@@ -192,7 +192,7 @@ func testReported(t *testing.T, n Network) {
 func testReportedPartial(t *testing.T, n Network) {
 	all := nodes(t, n, 2)
 	// One that isn't there is known at once.
-	result, err := all[0].PublishReported(within(t, time.Hour), cluster.Route{Nodes: []cluster.NodeID{all[1].ID(), "NOBODY0000"}}, nil)
+	result, err := all[0].PublishAndWait(within(t, time.Hour), cluster.Route{Nodes: []cluster.NodeID{all[1].ID(), "NOBODY0000"}}, nil)
 	if err != nil || len(result.Replies) != 1 || !slices.Equal(result.Missing, []cluster.NodeID{"NOBODY0000"}) {
 		t.Errorf("to a node that isn't there: %+v, %v", result, err)
 	}
@@ -293,8 +293,8 @@ func testMeshDown(t *testing.T, n Network) {
 	if err := a.Publish(cluster.Route{Topic: room}, nil); !errors.Is(err, cluster.ErrUnavailable) {
 		t.Errorf("Publish: %v, want ErrUnavailable", err)
 	}
-	if _, err := a.PublishReported(within(t, time.Hour), cluster.Route{Topic: room}, nil); !errors.Is(err, cluster.ErrUnavailable) {
-		t.Errorf("PublishReported: %v, want ErrUnavailable", err)
+	if _, err := a.PublishAndWait(within(t, time.Hour), cluster.Route{Topic: room}, nil); !errors.Is(err, cluster.ErrUnavailable) {
+		t.Errorf("PublishAndWait: %v, want ErrUnavailable", err)
 	}
 	if _, err := a.CallAll(within(t, time.Hour), nil); !errors.Is(err, cluster.ErrUnavailable) {
 		t.Errorf("CallAll: %v, want ErrUnavailable", err)
@@ -302,8 +302,8 @@ func testMeshDown(t *testing.T, n Network) {
 	if _, err := a.Call(within(t, time.Hour), []cluster.NodeID{b.ID()}, nil); !errors.Is(err, cluster.ErrUnavailable) {
 		t.Errorf("Call: %v, want ErrUnavailable", err)
 	}
-	joined := b.Interest(cluster.RoomTopic("/", "another"))
-	if err := b.Mesh.Await(within(t, time.Hour), joined); !errors.Is(err, cluster.ErrUnavailable) {
+	joined := b.Subscribe(cluster.RoomTopic("/", "another"))
+	if err := b.Mesh.Await(time.Hour, joined); !errors.Is(err, cluster.ErrUnavailable) {
 		t.Errorf("Await: %v, want ErrUnavailable", err)
 	}
 
@@ -311,7 +311,7 @@ func testMeshDown(t *testing.T, n Network) {
 	a.Await("the network", func() bool { return a.State() == cluster.Connected })
 	b.Await("the network", func() bool { return b.State() == cluster.Connected })
 	b.Want(room)
-	if err := b.Mesh.Await(within(t, patience), joined); err != nil {
+	if err := b.Mesh.Await(patience, joined); err != nil {
 		t.Errorf("Await: %v", err)
 	}
 	if err := a.Publish(cluster.Route{Topic: room}, []byte("again")); err != nil {

@@ -204,9 +204,7 @@ func (n *Node) known() []cluster.NodeID {
 // Want makes the node interested in a topic and waits until that is effective.
 func (n *Node) Want(topic cluster.Topic) {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(n.t.Context(), patience)
-	defer cancel()
-	if err := n.Mesh.Await(ctx, n.Interest(topic)); err != nil {
+	if err := n.Mesh.Await(patience, n.Subscribe(topic)); err != nil {
 		n.t.Fatalf("an interest doesn't become effective: %v", err)
 	}
 }
@@ -222,10 +220,10 @@ func (n *Node) settle() {
 // observer counts what a node loses.
 type observer struct{ n *Node }
 
-func (o observer) StateChanged(cluster.State)                 { o.n.changed(func() {}) }
-func (o observer) Published(int, int)                         {}
-func (o observer) Received(int)                               {}
-func (o observer) Answered(cluster.Asked, time.Duration, int) {}
+func (o observer) StateChanged(cluster.State)                    { o.n.changed(func() {}) }
+func (o observer) Published(int, int)                            {}
+func (o observer) Received(int)                                  {}
+func (o observer) Answered(cluster.CallKind, time.Duration, int) {}
 func (o observer) Lost(reason cluster.LossReason, messages int) {
 	o.n.changed(func() { o.n.losses[reason] += messages })
 }

@@ -44,9 +44,7 @@ func pair(b *testing.B, keys [][]byte) (from *cluster.Mesh, to counter, topic cl
 		b.Cleanup(func() { stop(); <-done })
 		<-nodes[i].Ready()
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if err := nodes[1].Await(ctx, nodes[1].Interest(topic)); err != nil {
+	if err := nodes[1].Await(10*time.Second, nodes[1].Subscribe(topic)); err != nil {
 		b.Fatal(err)
 	}
 	return nodes[0], to, topic
@@ -92,7 +90,7 @@ func BenchmarkPublish(b *testing.B) {
 func BenchmarkReported(b *testing.B) {
 	from, to, topic := pair(b, nil)
 	for b.Loop() {
-		result, err := from.PublishReported(context.Background(), cluster.Route{Topic: topic}, nil)
+		result, err := from.PublishAndWait(context.Background(), cluster.Route{Topic: topic}, nil)
 		if err != nil || len(result.Replies) != 1 {
 			b.Fatalf("%+v, %v", result, err)
 		}

@@ -148,8 +148,8 @@ func (b *Bus) State() cluster.State {
 	return cluster.Connected
 }
 
-// Trouble implements [cluster.Bus].
-func (b *Bus) Trouble() error {
+// Health implements [cluster.Bus].
+func (b *Bus) Health() error {
 	b.mu.Lock()
 	s, err := b.session, b.trouble
 	b.mu.Unlock()
@@ -159,9 +159,9 @@ func (b *Bus) Trouble() error {
 	return s.trouble()
 }
 
-// Present implements [cluster.Bus]. On a Redis Cluster the bus is present in every
+// Identify implements [cluster.Bus]. On a Redis Cluster the bus is present in every
 // partition by the same name.
-func (b *Bus) Present(channel string) {
+func (b *Bus) Identify(channel string) {
 	b.presence, b.echo = channel, channel+":echo"
 }
 

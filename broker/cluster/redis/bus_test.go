@@ -110,23 +110,23 @@ func single(t *testing.T) clustertest.Network {
 				server.Restart()
 			}
 		},
-		Faulty: func() (cluster.Bus, func(cluster.Fault)) {
+		Faulty: func() (cluster.Bus, func(clustertest.Fault)) {
 			proxy := clustertest.StartProxy(t, server.Port)
 			name := "user" + strconv.Itoa(proxy.Port)
 			may := "ACL SETUSER " + name + " on >secret ~* &* +@all"
 			server.Must(may)
 			url := strings.Replace(proxy.URL(), "//", "//"+name+":secret@", 1)
-			return bus(t, url), func(f cluster.Fault) {
+			return bus(t, url), func(f clustertest.Fault) {
 				switch f {
-				case cluster.Severed:
+				case clustertest.Severed:
 					proxy.Cut()
-				case cluster.Unsubscribed:
+				case clustertest.Unsubscribed:
 					proxy.CutHearing()
-				case cluster.Deaf:
+				case clustertest.Deaf:
 					proxy.StopHearing()
-				case cluster.Stalled:
+				case clustertest.Stalled:
 					proxy.StopSpeaking()
-				case cluster.Mute:
+				case clustertest.Mute:
 					server.Must("ACL SETUSER " + name + " -publish")
 				default:
 					server.Must(may)

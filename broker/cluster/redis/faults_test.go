@@ -228,7 +228,7 @@ func TestSlotMoves(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			// It may be that nobody hears it, while the node moves.
-			result, err := a.PublishReported(ctx, cluster.Route{Topic: topic}, []byte("1"))
+			result, err := a.PublishAndWait(ctx, cluster.Route{Topic: topic}, []byte("1"))
 			return err == nil && len(result.Replies) == 1
 		})
 	}

@@ -145,7 +145,7 @@ func TestProcessStopped(t *testing.T) {
 	watcher.AwaitEvent("lost " + string(p.id))
 	p.signal(t, syscall.SIGCONT)
 	p.await(t, "rejoined")
-	watcher.Await("the node to be back", func() bool { return watcher.Has(p.id) })
+	watcher.Await("the node to be back", func() bool { return watcher.HasNode(p.id) })
 	p.signal(t, syscall.SIGTERM)
 	watcher.AwaitEvent("left " + string(p.id))
 }

@@ -129,7 +129,7 @@ func startReporting(node *clustertest.Node, topic cluster.Topic) *reporting {
 func (r *reporting) report(ctx context.Context, node *clustertest.Node, topic cluster.Topic, number string) {
 	ctx, cancel := context.WithTimeout(ctx, 250*time.Millisecond)
 	defer cancel()
-	result, err := node.PublishReported(ctx, cluster.Route{Topic: topic}, []byte(number))
+	result, err := node.PublishAndWait(ctx, cluster.Route{Topic: topic}, []byte(number))
 	if err == nil && !result.Partial() {
 		r.mu.Lock()
 		defer r.mu.Unlock()

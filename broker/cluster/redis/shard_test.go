@@ -69,7 +69,7 @@ func shardFails(t *testing.T, servers []*clustertest.Redis, failed int, fail, me
 	publish := func(topic cluster.Topic) (cluster.Result, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		return a.PublishReported(ctx, cluster.Route{Topic: topic}, []byte("1"))
+		return a.PublishAndWait(ctx, cluster.Route{Topic: topic}, []byte("1"))
 	}
 	fail()
 	// What goes to the failed server must not hold up the rest, from the first on.
@@ -89,8 +89,8 @@ func shardFails(t *testing.T, servers []*clustertest.Redis, failed int, fail, me
 		t.Errorf("a topic of the failed server: %+v", result)
 	}
 	for _, node := range []*clustertest.Node{a, b} {
-		if node.State() != cluster.Connected || node.Trouble() == nil {
-			t.Errorf("a node is %v, its trouble %v", node.State(), node.Trouble())
+		if node.State() != cluster.Connected || node.Health() == nil {
+			t.Errorf("a node is %v, its trouble %v", node.State(), node.Health())
 		}
 		for _, event := range node.Events() {
 			if !strings.HasPrefix(event, "joined ") {
@@ -105,7 +105,7 @@ func shardFails(t *testing.T, servers []*clustertest.Redis, failed int, fail, me
 			return err == nil && len(result.Replies) == 1 && !result.Partial()
 		})
 	}
-	a.Await("the trouble to be over", func() bool { return a.Trouble() == nil && b.Trouble() == nil })
+	a.Await("the trouble to be over", func() bool { return a.Health() == nil && b.Health() == nil })
 }
 
 // patience is longer than anything takes.
@@ -147,9 +147,9 @@ func TestNodeLosesAServer(t *testing.T) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		result, err := a.PublishReported(ctx, cluster.Route{Topic: topic}, []byte("1"))
+		result, err := a.PublishAndWait(ctx, cluster.Route{Topic: topic}, []byte("1"))
 		if err != nil {
-			t.Fatalf("PublishReported: %v", err)
+			t.Fatalf("PublishAndWait: %v", err)
 		}
 		return result
 	}
@@ -166,12 +166,12 @@ func TestNodeLosesAServer(t *testing.T) {
 	if result := publish(elsewhere); len(result.Replies) != 2 || result.Partial() {
 		t.Errorf("where it can: %+v", result)
 	}
-	apart.Await("the node to find out", func() bool { return apart.Trouble() != nil })
+	apart.Await("the node to find out", func() bool { return apart.Health() != nil })
 	if apart.State() != cluster.Connected {
 		t.Error("it takes all for gone")
 	}
 	servers[gone].Must("ACL SETUSER apart on")
-	apart.Await("the node to be back", func() bool { return apart.Trouble() == nil })
+	apart.Await("the node to be back", func() bool { return apart.Health() == nil })
 	if result := publish(there); len(result.Replies) != 2 || result.Partial() {
 		t.Errorf("afterwards: %+v", result)
 	}

@@ -9,24 +9,24 @@ import (
 	"github.com/salabroker/sala/broker/cluster/clustertest"
 )
 
-func TestMemoryBus(t *testing.T) {
-	clustertest.TestBus(t, memoryNetwork)
+func TestExchange(t *testing.T) {
+	clustertest.TestBus(t, exchangeNetwork)
 }
 
-func memoryNetwork(*testing.T) clustertest.Network {
-	x := cluster.NewExchange()
-	return clustertest.Network{Bus: x.Bus, SetDown: x.SetDown, Faulty: func() (cluster.Bus, func(cluster.Fault)) {
+func exchangeNetwork(*testing.T) clustertest.Network {
+	x := clustertest.NewExchange()
+	return clustertest.Network{Bus: x.Bus, SetDown: x.SetDown, Faulty: func() (cluster.Bus, func(clustertest.Fault)) {
 		bus := x.Bus()
-		return bus, func(f cluster.Fault) { x.SetFault(bus, f) }
+		return bus, func(f clustertest.Fault) { x.SetFault(bus, f) }
 	}}
 }
 
-func TestMemoryMesh(t *testing.T) { clustertest.TestMesh(t, memoryNetwork) }
+func TestMeshOnExchange(t *testing.T) { clustertest.TestMesh(t, exchangeNetwork) }
 
 // TestLaggyMesh: what comes late comes all the same.
 func TestLaggyMesh(t *testing.T) {
 	clustertest.TestMesh(t, func(t *testing.T) clustertest.Network {
-		n := memoryNetwork(t)
+		n := exchangeNetwork(t)
 		return clustertest.Network{SetDown: n.SetDown, Bus: func() cluster.Bus {
 			return &clustertest.Laggy{Bus: n.Bus(), Lag: 4 * time.Millisecond, Random: rand.New(rand.NewPCG(1, 2))}
 		}}
