@@ -108,7 +108,7 @@ func (s *Server) authenticate(values []string, peer func() string) (*caller, err
 	key := s.keys.find(secret)
 	if key == nil {
 		return nil, s.failures.note(peer(), unauthenticated(ReasonAPIKeyInvalid,
-			"the broker doesn't know this API key: send one of those that it was started with (--api-key)"))
+			"the broker doesn't know this API key: send one of the keys in its configuration"))
 	}
 	if key.guessable {
 		return key, s.failures.check(peer())

@@ -127,7 +127,7 @@ func TestAuthentication(t *testing.T) {
 		{"basic", []string{"Basic " + adminKey}, codes.Unauthenticated, ReasonAPIKeyRequired, "Bearer"},
 		{"no key behind the scheme", []string{"Bearer "}, codes.Unauthenticated, ReasonAPIKeyRequired, "Bearer"},
 		{"twice", []string{"Bearer " + adminKey, "Bearer " + adminKey}, codes.Unauthenticated, ReasonAPIKeyRequired, "once"},
-		{"unknown", []string{"Bearer nonsense"}, codes.Unauthenticated, ReasonAPIKeyInvalid, "--api-key"},
+		{"unknown", []string{"Bearer nonsense"}, codes.Unauthenticated, ReasonAPIKeyInvalid, "doesn't know this API key"},
 		{"a part of a key", []string{"Bearer " + adminKey[:8]}, codes.Unauthenticated, ReasonAPIKeyInvalid, ""},
 		{"key", []string{"Bearer " + adminKey}, codes.OK, "", ""},
 		{"lower case scheme", []string{"bearer " + adminKey}, codes.OK, "", ""},

@@ -72,7 +72,7 @@ func (s *Server) requireClientCert(next http.Handler) http.Handler {
 			return
 		}
 		err := unauthenticated(ReasonClientCertRequired,
-			"a client certificate is needed: show one that the authorities of --control-client-ca have signed (curl: --cert and --key)")
+			"a client certificate is needed: present one that is signed by an authority that this broker trusts (curl: --cert and --key)")
 		c := &call{server: s, method: restMethod, start: time.Now(), peer: r.RemoteAddr}
 		refuse(w, status.Convert(c.end(r.Context(), err, nil)))
 	})

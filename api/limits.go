@@ -57,7 +57,7 @@ func (c *caller) take() error {
 		return nil
 	}
 	if wait := exceeded(c.rate); wait > 0 {
-		return rateLimited("the API key "+c.name+" calls more often than --api-rate allows; slow down, or try again in a moment", wait)
+		return rateLimited("the API key "+c.name+" calls more often than the rate limit allows; slow down, or try again in a moment", wait)
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ func TestCallRate(t *testing.T) {
 		if err == nil {
 			return false
 		}
-		wantStatus(t, err, codes.ResourceExhausted, ReasonRateLimited, "--api-rate")
+		wantStatus(t, err, codes.ResourceExhausted, ReasonRateLimited, "rate limit")
 		for _, detail := range status.Convert(err).Details() {
 			if retry, ok := detail.(*errdetails.RetryInfo); ok {
 				if d := retry.GetRetryDelay().AsDuration(); d <= 0 || d > time.Second {

@@ -359,7 +359,7 @@ func TestRESTAuthentication(t *testing.T) {
 	key := func(value string) func(*http.Request) {
 		return func(r *http.Request) { r.Header.Set("Authorization", value) }
 	}
-	wantRESTError(t, h, "GET", "/v1/rooms", "", 401, ReasonAPIKeyInvalid, "--api-key", key("Bearer wrong"))
+	wantRESTError(t, h, "GET", "/v1/rooms", "", 401, ReasonAPIKeyInvalid, "doesn't know this API key", key("Bearer wrong"))
 	wantRESTError(t, h, "GET", "/v1/rooms", "", 401, ReasonAPIKeyRequired, "Bearer", key("Basic "+adminKey))
 	wantRESTError(t, h, "POST", "/v1/emit", `{}`, 403, ReasonScopeDenied, `"emit"`, key("Bearer "+readerKey))
 	wantRESTError(t, h, "GET", "/v1/rooms", "", 401, ReasonAPIKeyRequired, "Bearer", func(r *http.Request) {

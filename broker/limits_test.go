@@ -274,7 +274,7 @@ func TestAttachmentsOfAMessage(t *testing.T) {
 	c.ExpectEnd()
 	expectCode(t, "the neighbour's", neighbour.Call("x"), "NO_HANDLER")
 	m := broker.Message{Event: "x", Args: []byte(event(3)[len("453-1"):]), Attachments: make([][]byte, 3)}
-	if _, err := node.Emit(t.Context(), broker.Target{Rooms: []string{"room"}}, m); err == nil || !strings.Contains(err.Error(), "--max-attachments") {
+	if _, err := node.Emit(t.Context(), broker.Target{Rooms: []string{"room"}}, m); err == nil || !strings.Contains(err.Error(), "at most") {
 		t.Errorf("a backend's: %v", err)
 	}
 }

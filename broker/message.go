@@ -61,11 +61,11 @@ func (m *Message) size() (n int64) {
 func (m *Message) validate(v *violations, limits MessageLimits) {
 	validateEvent(v, "event", m.Event)
 	if n := m.size(); n > limits.Bytes {
-		v.add("args", "arguments and attachments have %d bytes; at most %d are allowed (--max-message-bytes)", n, limits.Bytes)
+		v.add("args", "arguments and attachments have %d bytes; at most %d are allowed", n, limits.Bytes)
 		return
 	}
 	if len(m.Attachments) > limits.Attachments {
-		v.add("attachments", "there are %d; at most %d are allowed (--max-attachments)", len(m.Attachments), limits.Attachments)
+		v.add("attachments", "there are %d; at most %d are allowed", len(m.Attachments), limits.Attachments)
 		return
 	}
 	if len(m.Args) > 0 {

@@ -96,7 +96,7 @@ func (r *RelayRule) validate(v *violations, field string, limits MessageLimits) 
 // validateFixed checks arguments that stand in the configuration.
 func validateFixed(v *violations, field string, args json.RawMessage, limits MessageLimits) {
 	if n := int64(len(args)); n > limits.Bytes {
-		v.add(field, "has %d bytes; at most %d are allowed (--max-message-bytes)", n, limits.Bytes)
+		v.add(field, "has %d bytes; at most %d are allowed", n, limits.Bytes)
 		return
 	}
 	if err := socketio.CheckArgs(args, 0); err != nil {

@@ -54,7 +54,7 @@ func (b *Broker) IssueToken(_ context.Context, r TokenRequest) (IssuedToken, err
 	}
 	r.Permissions.validate(&v, "", b.namespaceNames)
 	if n := len(r.Permissions.Rooms); n > b.opts.MaxRoomsPerSocket {
-		v.add("rooms", "there are %d, and a socket may be in %d (--max-rooms-per-socket)", n, b.opts.MaxRoomsPerSocket)
+		v.add("rooms", "there are %d; a socket may be in at most %d rooms", n, b.opts.MaxRoomsPerSocket)
 	}
 	validateData(&v, "data", r.Data)
 	if err := v.err(); err != nil {
@@ -63,7 +63,7 @@ func (b *Broker) IssueToken(_ context.Context, r TokenRequest) (IssuedToken, err
 	if !b.opts.Tokens.Issues() {
 		return IssuedToken{}, &Error{
 			Code: CodeFailedPrecondition, Reason: ReasonNoSigningKey,
-			Message: "this broker only checks tokens that are made elsewhere; to have it issue some too, set --jwt-secret (SALA_JWT_SECRET, jwt_secret:)",
+			Message: "this broker only checks tokens that are issued elsewhere; to issue tokens, it needs a JWT secret",
 		}
 	}
 	raw, claims, err := b.opts.Tokens.Issue(r.User, r.TTL, token.Grant{
@@ -78,7 +78,7 @@ func (b *Broker) IssueToken(_ context.Context, r TokenRequest) (IssuedToken, err
 		return IssuedToken{}, &Error{Code: CodeInternal, Reason: ReasonSigningFailed, Message: "the token could not be signed"}
 	}
 	if most := b.opts.Tokens.MaxBytes(); len(raw) > most {
-		v.add("user", "the token would have %d bytes, at most %d are accepted (--max-token-bytes); name fewer rooms and patterns", len(raw), most)
+		v.add("user", "the token would have %d bytes; at most %d are accepted; name fewer rooms and patterns", len(raw), most)
 		return IssuedToken{}, v.err()
 	}
 	return IssuedToken{Token: raw, ID: claims.ID, ExpiresAt: claims.ExpiresAt}, nil

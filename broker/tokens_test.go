@@ -36,7 +36,7 @@ func TestBrokerThatOnlyChecksTokens(t *testing.T) {
 	node := brokertest.Start(t, broker.Options{Tokens: ring, DefaultPermissions: broker.Permissions{Rooms: []string{"lobby"}}})
 	_, err = node.IssueToken(t.Context(), broker.TokenRequest{User: "ana"})
 	wantReason(t, err, broker.CodeFailedPrecondition, broker.ReasonNoSigningKey)
-	if err != nil && !strings.Contains(err.Error(), "--jwt-secret") {
+	if err != nil && !strings.Contains(err.Error(), "JWT secret") {
 		t.Errorf("the error doesn't say what to set: %v", err)
 	}
 	in := time.Now().Add(time.Hour).Unix()

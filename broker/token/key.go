@@ -25,7 +25,7 @@ func (k Key) String() string { return fmt.Sprintf("Key(%s, %d bytes)", k.ID, len
 // GoString hides the secret from %#v.
 func (k Key) GoString() string { return k.String() }
 
-var errPEMSecret = errors.New("the text of a key or certificate (PEM), which others may have: tokens are checked with a public key by --jwt-public-key")
+var errPEMSecret = errors.New("this is the text of a key or certificate (PEM), not a secret; to check tokens with a public key, set it as one")
 
 var errEmptySecret = errors.New("the secret is empty; make one with: openssl rand -hex 32")
 

@@ -122,7 +122,7 @@ func TestKeyringsWithPublicKeysAreChecked(t *testing.T) {
 		}
 	}
 	for _, text := range [][]byte{pemOf(t, r.public), pemOf(t, pairs()["EdDSA a"].public)} {
-		if _, err := token.ParseKey(string(text)); err == nil || !strings.Contains(err.Error(), "--jwt-public-key") {
+		if _, err := token.ParseKey(string(text)); err == nil || !strings.Contains(err.Error(), "public key") {
 			t.Errorf("a PEM is taken for a secret: %v", err)
 		}
 	}

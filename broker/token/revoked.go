@@ -20,10 +20,10 @@ const maxRevocations = 100_000
 
 // ErrTooManyRevocations says that nothing more can be revoked until older
 // revocations end. Whoever gets there takes away the secret instead.
-var ErrTooManyRevocations = errors.New("too many tokens are revoked; take their secret away instead (--jwt-secret)")
+var ErrTooManyRevocations = errors.New("too many tokens are revoked; replace the JWT secret that signed them instead")
 
 // ErrNotKept says that something is revoked, but only until a restart.
-var ErrNotKept = errors.New("the tokens are revoked, but that couldn't be written to --state-dir, so it doesn't survive a restart: look into the log, and revoke them again")
+var ErrNotKept = errors.New("the tokens are revoked, but this could not be saved in the state folder and a restart would forget it: check the log, then revoke them again")
 
 // Revocation says that a token, or those of a user that were issued before some
 // time, aren't valid any more.

@@ -28,7 +28,7 @@ describe('connections of an address', () => {
     const answer = await rawGet(sala.url + POLLING);
     assert.equal(answer.status, 429);
     assert.ok(answer.headers['retry-after'] > 0);
-    assert.match(JSON.parse(answer.body).message, /--max-connections-per-ip/);
+    assert.match(JSON.parse(answer.body).message, /too many connections from this address/);
 
     for (const transports of Object.values(TRANSPORTS)) {
       const agent = new http.Agent({ keepAlive: true, localAddress: '127.0.0.9' });

@@ -11,10 +11,10 @@ import (
 // advice is what to do about errors of Redis, by how they begin.
 func advice(text string) string {
 	for _, a := range []struct{ prefix, do string }{
-		{"NOPERM", "give the user of --redis-url what the page about scaling lists (ACL SETUSER)"},
-		{"NOAUTH", "put the user and password into --redis-url"},
-		{"WRONGPASS", "correct the user and password in --redis-url"},
-		{"READONLY", "this server is a replica: let --redis-url name the primary"},
+		{"NOPERM", "grant the user of the Redis URL the permissions that docs/scaling.md lists (ACL SETUSER)"},
+		{"NOAUTH", "add the user and password to the Redis URL"},
+		{"WRONGPASS", "correct the user and password in the Redis URL"},
+		{"READONLY", "this server is a replica: point the Redis URL to the primary"},
 		{"OOM", "raise the maxmemory of Redis, or let it evict what it can (maxmemory-policy)"},
 		{"MISCONF", "Redis can't save to its disk: give it room, or turn stop-writes-on-bgsave-error off"},
 		{"NOREPLICAS", "Redis wants replicas that are not there: bring them back, or lower min-replicas-to-write"},
