@@ -84,7 +84,7 @@ func parseArea(scope Scope, limit string) (*room.Area, error) {
 	case !rooms:
 		return &room.Area{Namespace: namespace}, nil
 	}
-	parsed, err := room.Parse(pattern)
+	parsed, err := room.ParsePattern(pattern)
 	if err != nil {
 		return nil, err
 	}

@@ -60,7 +60,7 @@ func (r reach) rooms(namespace string, rooms []string) error {
 	}
 	namespace = cmp.Or(namespace, "/")
 	for _, name := range rooms {
-		if !room.Holds(r.areas, namespace, name) {
+		if !room.InAreas(r.areas, namespace, name) {
 			return r.deniedFor(fmt.Sprintf("the room %q of %q", name, namespace))
 		}
 	}
@@ -169,7 +169,7 @@ func (r reach) permissions(p broker.Permissions) error {
 // patterns returns an error unless one area holds whatever each pattern names.
 func (r reach) patterns(namespace string, patterns []string) error {
 	for _, p := range patterns {
-		named, err := room.Parse(p)
+		named, err := room.ParsePattern(p)
 		if err != nil { // of one that names nothing the broker says what is wrong
 			continue
 		}

@@ -46,7 +46,7 @@ func (p *Permissions) validate(v *violations, prefix string, served []string) {
 }
 
 func validatePattern(v *violations, field, p string) {
-	if _, err := room.Parse(p); err != nil {
+	if _, err := room.ParsePattern(p); err != nil {
 		v.add(field, "%s", err)
 	}
 }
@@ -96,7 +96,7 @@ func (b *Broker) checkGrant(g token.Grant) *Error {
 		return tooManyRooms(b.opts.MaxRoomsPerSocket)
 	}
 	for _, pattern := range slices.Concat(g.Join, g.Publish) {
-		if _, err := room.Parse(pattern); err != nil {
+		if _, err := room.ParsePattern(pattern); err != nil {
 			return invalidToken("the token has a pattern of rooms under join or publish that names none: a * stands at the end of a segment, ** at the end of the pattern")
 		}
 	}

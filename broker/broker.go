@@ -87,7 +87,7 @@ func New(o Options) (*Broker, error) {
 	b.namespaceNames = slices.Compact(slices.Sorted(slices.Values(o.Namespaces)))
 	for _, name := range b.namespaceNames {
 		ns := &namespace{b: b, name: name}
-		ns.index = room.New[*socket](room.Limits{Rooms: o.MaxRoomsPerSocket, PerUser: int(o.Limits.ConnectionsPerUser)}, ns)
+		ns.index = room.NewIndex[*socket](room.Limits{Rooms: o.MaxRoomsPerSocket, PerUser: int(o.Limits.ConnectionsPerUser)}, ns)
 		b.namespaces[name] = ns
 	}
 	b.admission = newAdmission(b)

@@ -212,7 +212,7 @@ func (ns *namespace) roomsWithin(areas []room.Area, prefix, after string, limit 
 	if len(areas) == 0 {
 		return ns.index.Rooms(prefix, after, limit, nil)
 	}
-	keep := func(name string) bool { return room.Holds(areas, ns.name, name) }
+	keep := func(name string) bool { return room.InAreas(areas, ns.name, name) }
 	for _, start := range room.Prefixes(areas, ns.name, prefix) {
 		rooms = append(rooms, ns.index.Rooms(start, after, limit-len(rooms), keep)...)
 	}

@@ -6,11 +6,11 @@ import (
 	"testing"
 )
 
-// population returns an index of n members, each alone in a room of its own and
-// with all others in one.
+// population returns an index of n members, each alone in a room of its own and all together in
+// another.
 func population(tb testing.TB, n int) (*Index[*member], []*member) {
 	tb.Helper()
-	x := New[*member](Limits{Rooms: 1000}, nil)
+	x := NewIndex[*member](Limits{Rooms: 1000}, nil)
 	members := make([]*member, n)
 	for i := range members {
 		members[i] = &member{id: fmt.Sprintf("%08x", uint32(i)*2654435761), user: fmt.Sprint("user", i)}
@@ -55,7 +55,7 @@ func BenchmarkJoinLeave(b *testing.B) {
 	}
 }
 
-// BenchmarkMemory tells how many bytes a member and its room take.
+// BenchmarkMemory reports the bytes of a member and its room.
 func BenchmarkMemory(b *testing.B) {
 	const n = 100_000
 	for range b.N {

@@ -8,46 +8,44 @@ import (
 	"github.com/tidwall/btree"
 )
 
-// ErrTooManyRooms is returned by [Index.Join] when a member would be in more
-// rooms than it may.
-var ErrTooManyRooms = errors.New("room: the member is in as many rooms as it may be")
+// ErrTooManyRooms is returned by [Index.Add] and [Index.Join] when a member would be in more than
+// [Limits.Rooms].
+var ErrTooManyRooms = errors.New("room: the member is in too many rooms")
 
-// ErrTooManyOfUser is returned by [Index.Add] when a user would have more
-// members than it may.
-var ErrTooManyOfUser = errors.New("room: the user has as many members as it may have")
+// ErrTooManyOfUser is returned by [Index.Add] when a user would have more than [Limits.PerUser]
+// members.
+var ErrTooManyOfUser = errors.New("room: the user has too many members")
 
-// ErrNotMember is returned by [Index.Join] for a member that isn't in the
-// index, or no longer.
+// ErrNotMember is returned by [Index.Join] for a member that isn't in the index, or no longer.
 var ErrNotMember = errors.New("room: not a member")
 
-// Member is what an [Index] holds. ID and User must never change.
+// Member is what an [Index] holds. Its ID and User must never change.
 type Member interface {
 	comparable
 	// ID is unique among the members of an index.
 	ID() string
-	// User is the user that the member belongs to; empty for nobody.
+	// User is the user that the member belongs to; empty for none.
 	User() string
 }
 
-// Observer is told of every change of who is in which room, in the order in
-// which the changes happen. Its methods are called with the index locked: they
-// must not wait for anything, nor call the index.
+// Observer is told of every join and leave, in order. Its methods are called with the index locked:
+// they must neither wait for anything nor call the index.
 type Observer[M Member] interface {
-	// Joined says that m is in the room now; opened, that it is the first.
+	// Joined is called when m has joined the room. opened is true for the first member.
 	Joined(m M, room string, opened bool)
-	// Left says that m is in the room no more; closed, that it was the last.
+	// Left is called when m has left the room. closed is true for the last member.
 	Left(m M, room string, closed bool)
 }
 
-// Index knows the members of a namespace and the rooms that they are in. All
-// methods may be called concurrently.
+// Index holds the members of a namespace and the rooms that they are in. All methods may be called
+// concurrently.
 //
-// A room lists its members and a member its rooms, and each entry of either list
-// knows its counterpart's place. So to select a room is to copy a slice, and to
-// leave one takes the same time whatever its size.
+// A room lists its members and a member lists its rooms. Each entry of one list holds the position of
+// its counterpart in the other. So selecting a room copies one slice, and joining or leaving a room
+// takes constant time.
 //
-// Rooms and members are also kept in order, so that a page of a list costs its
-// own size, however many there are: see query.go.
+// Rooms and members are also kept sorted, so that listing a page takes time for the page alone: see
+// list.go.
 type Index[M Member] struct {
 	// Static.
 	limits   Limits
@@ -62,28 +60,27 @@ type Index[M Member] struct {
 	users   map[string]*user[M] // by name
 }
 
-// entry is a member and its places.
+// entry is a member and its positions.
 type entry[M Member] struct {
 	member M
-	id     string   // the member's
-	user   *user[M] // nil for a member of nobody
-	inAll  int32
-	inUser int32
-	rooms  places[M]
+	id     string         // the member's
+	user   *user[M]       // nil if the member has no user
+	inAll  int32          // in Index.all
+	inUser int32          // in user.entries
+	rooms  joinedRooms[M] // the rooms that the member is in
 }
 
 // Limits bounds what an [Index] holds.
 type Limits struct {
-	// Rooms is in how many rooms a member may be.
+	// Rooms is the most rooms that a member may be in.
 	Rooms int
-	// PerUser is how many members a user may have; zero means no limit.
+	// PerUser is the most members that a user may have; zero means no limit.
 	PerUser int
 }
 
-// New returns an empty index that tells observer of what changes; nil tells
-// nobody.
-func New[M Member](limits Limits, observer Observer[M]) *Index[M] {
-	unlocked := btree.Options{NoLocks: true} // they are used under mu
+// NewIndex returns an empty index. observer may be nil.
+func NewIndex[M Member](limits Limits, observer Observer[M]) *Index[M] {
+	unlocked := btree.Options{NoLocks: true} // mu guards them
 	return &Index[M]{
 		limits:   limits,
 		observer: observer,
@@ -97,7 +94,7 @@ func New[M Member](limits Limits, observer Observer[M]) *Index[M] {
 	}
 }
 
-// find returns m's entry, nil if m is no member. The caller holds mu.
+// find returns m's entry, or nil if m isn't a member. The caller holds mu.
 func (x *Index[M]) find(m M) *entry[M] {
 	if e, ok := x.members[m.ID()]; ok && e.member == m {
 		return e
@@ -105,9 +102,9 @@ func (x *Index[M]) find(m M) *entry[M] {
 	return nil
 }
 
-// Add makes m a member that is in the rooms, and calls then before anyone can
-// find it: then must not wait for anything, nor call the index. If a limit is
-// in the way m doesn't become a member; adding one again does nothing.
+// Add makes m a member and puts it into the rooms. It calls then before any other call can find m:
+// then must neither wait for anything nor call the index. If Add returns [ErrTooManyRooms] or
+// [ErrTooManyOfUser], m isn't a member. Adding a member again does nothing.
 func (x *Index[M]) Add(m M, rooms []string, then func()) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -127,12 +124,12 @@ func (x *Index[M]) Add(m M, rooms []string, then func()) error {
 	x.all = append(x.all, e)
 	x.byID.Set(e)
 	then()
-	x.tellJoined(e, len(joined))
+	x.notifyJoined(e, len(joined))
 	return nil
 }
 
-// Remove takes m out of the index and of all its rooms, which it returns.
-// ok is false if m was no member.
+// Remove takes m out of the index and out of all its rooms, and returns those. ok is false if m
+// wasn't a member.
 func (x *Index[M]) Remove(m M) (rooms []string, ok bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -147,14 +144,14 @@ func (x *Index[M]) Remove(m M) (rooms []string, ok bool) {
 		x.leave(e, r)
 	}
 	x.removeFromUser(e)
-	x.all = take(x.all, e.inAll, func(moved *entry[M]) { moved.inAll = e.inAll })
+	x.all = removeAt(x.all, e.inAll, func(moved *entry[M]) { moved.inAll = e.inAll })
 	x.byID.Delete(e)
 	delete(x.members, e.id)
 	return rooms, true
 }
 
-// Join puts m into all the rooms or, if it returns an error, into none. It
-// returns the rooms in which m was not yet.
+// Join puts m into all the rooms or, if it returns [ErrNotMember] or [ErrTooManyRooms], into none. It
+// returns the rooms that m wasn't in before.
 func (x *Index[M]) Join(m M, rooms ...string) (joined []string, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -163,11 +160,11 @@ func (x *Index[M]) Join(m M, rooms ...string) (joined []string, err error) {
 		return nil, ErrNotMember
 	}
 	joined, err = x.join(e, rooms)
-	x.tellJoined(e, len(joined))
+	x.notifyJoined(e, len(joined))
 	return joined, err
 }
 
-// join puts e into all the rooms or none. The caller holds mu.
+// join puts e into all the rooms or none, and doesn't notify the observer. The caller holds mu.
 func (x *Index[M]) join(e *entry[M], rooms []string) (joined []string, err error) {
 	for _, name := range rooms {
 		r, ok := x.rooms[name]
@@ -191,9 +188,8 @@ func (x *Index[M]) join(e *entry[M], rooms []string) (joined []string, err error
 	return joined, nil
 }
 
-// tellJoined tells the observer of the last n rooms of e, which it has just
-// joined. The caller holds mu.
-func (x *Index[M]) tellJoined(e *entry[M], n int) {
+// notifyJoined tells the observer that e has just joined the last n of its rooms. The caller holds mu.
+func (x *Index[M]) notifyJoined(e *entry[M], n int) {
 	if x.observer == nil {
 		return
 	}
@@ -202,7 +198,7 @@ func (x *Index[M]) tellJoined(e *entry[M], n int) {
 	}
 }
 
-// Leave takes m out of the rooms and returns those in which it was.
+// Leave takes m out of the rooms and returns those that it was in.
 func (x *Index[M]) Leave(m M, rooms ...string) (left []string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -219,8 +215,7 @@ func (x *Index[M]) Leave(m M, rooms ...string) (left []string) {
 	return left
 }
 
-// leave takes e out of a room that it is in and tells the observer. The caller
-// holds mu.
+// leave takes e out of a room that it is in and tells the observer. The caller holds mu.
 func (x *Index[M]) leave(e *entry[M], r *room[M]) {
 	closed := x.drop(e, r)
 	if x.observer != nil {
@@ -228,8 +223,8 @@ func (x *Index[M]) leave(e *entry[M], r *room[M]) {
 	}
 }
 
-// drop takes e out of a room that it is in, and the room away with its last
-// member, which it reports. The caller holds mu.
+// drop takes e out of a room that it is in, and closes the room if it has no members left. The caller
+// holds mu.
 func (x *Index[M]) drop(e *entry[M], r *room[M]) (closed bool) {
 	r.remove(e)
 	if len(r.members) > 0 {
@@ -240,8 +235,7 @@ func (x *Index[M]) drop(e *entry[M], r *room[M]) (closed bool) {
 	return true
 }
 
-// Clear takes everybody out of room in one step and returns who was in it:
-// nobody can join in between and be overlooked.
+// Clear takes all members out of a room in one step and returns them. No join can slip in between.
 func (x *Index[M]) Clear(room string) []M {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -258,19 +252,18 @@ func (x *Index[M]) Clear(room string) []M {
 	return members
 }
 
-// take removes the entry at a place by moving the last one there, of which it
-// tells.
-func take[M Member](from []*entry[M], place int32, tell func(moved *entry[M])) []*entry[M] {
+// removeAt removes the entry at a position by moving the last one there. It calls moved with that one.
+func removeAt[M Member](from []*entry[M], at int32, moved func(*entry[M])) []*entry[M] {
 	last := len(from) - 1
-	if int(place) != last {
-		from[place] = from[last]
-		tell(from[place])
+	if int(at) != last {
+		from[at] = from[last]
+		moved(from[at])
 	}
 	from[last] = nil
 	return shrink(from[:last])
 }
 
-// shrink replaces a slice that has become much too long for what is in it.
+// shrink copies a slice whose capacity has become much too large, so that its memory can be freed.
 func shrink[T any](s []T) []T {
 	if cap(s) > 64 && len(s) < cap(s)/4 {
 		return slices.Clip(slices.Clone(s))

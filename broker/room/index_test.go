@@ -16,10 +16,10 @@ type member struct{ id, user string }
 func (m *member) ID() string   { return m.id }
 func (m *member) User() string { return m.user }
 
-// model is the index as anyone would write it first: a list of who is where.
+// model is the simplest possible index: the rooms of each member.
 type model map[*member]map[string]bool
 
-func (m model) selects(t Target) []string {
+func (m model) selectIDs(t Target) []string {
 	var ids []string
 	for who, rooms := range m {
 		in := func(names []string) bool {
@@ -35,7 +35,7 @@ func (m model) selects(t Target) []string {
 	return ids
 }
 
-// page is what [Index.Members] returns.
+// page returns what [Index.Members] should.
 func (m model) page(f Filter, after string, limit int) (ids []string) {
 	for who, rooms := range m {
 		if (f.Room == "" || rooms[f.Room]) && (f.User == "" || who.user == f.User) && who.id > after {
@@ -56,46 +56,45 @@ func (m model) sizes() map[string]int {
 	return sizes
 }
 
-// diary is an observer that keeps what it is told as a model of its own.
-type diary struct {
+// recorder is an observer that rebuilds the rooms from what it is told.
+type recorder struct {
 	t     *testing.T
 	rooms map[string]map[*member]bool
 }
 
-func (d *diary) Joined(m *member, room string, opened bool) {
-	if opened != (len(d.rooms[room]) == 0) || d.rooms[room][m] {
-		d.t.Errorf("%s joined %s, opened %v; in it were %v", m.id, room, opened, d.rooms[room])
+func (r *recorder) Joined(m *member, room string, opened bool) {
+	if opened != (len(r.rooms[room]) == 0) || r.rooms[room][m] {
+		r.t.Errorf("%s joined %s, opened %v; in it were %v", m.id, room, opened, r.rooms[room])
 	}
 	if opened {
-		d.rooms[room] = map[*member]bool{}
+		r.rooms[room] = map[*member]bool{}
 	}
-	d.rooms[room][m] = true
+	r.rooms[room][m] = true
 }
 
-func (d *diary) Left(m *member, room string, closed bool) {
-	if closed != (len(d.rooms[room]) == 1) || !d.rooms[room][m] {
-		d.t.Errorf("%s left %s, closed %v; in it were %v", m.id, room, closed, d.rooms[room])
+func (r *recorder) Left(m *member, room string, closed bool) {
+	if closed != (len(r.rooms[room]) == 1) || !r.rooms[room][m] {
+		r.t.Errorf("%s left %s, closed %v; in it were %v", m.id, room, closed, r.rooms[room])
 	}
-	delete(d.rooms[room], m)
+	delete(r.rooms[room], m)
 	if closed {
-		delete(d.rooms, room)
+		delete(r.rooms, room)
 	}
 }
 
-func (d *diary) sizes() map[string]int {
+func (r *recorder) sizes() map[string]int {
 	sizes := map[string]int{}
-	for room, members := range d.rooms {
+	for room, members := range r.rooms {
 		sizes[room] = len(members)
 	}
 	return sizes
 }
 
-// world is how many members, rooms and rooms of a member a test has.
+// world is how many members and rooms a test has, and the most rooms of a member.
 type world struct{ members, rooms, limit int }
 
-// TestIndexAgainstModel does random things to an index and to the model, and
-// compares what both say: in a small world, where much happens to the same few,
-// and in one that needs tables.
+// Applies random changes to an index and to the model and compares the two: in a small world, where
+// the same few members and rooms change often, and in a large one, which needs the tables.
 func TestIndexAgainstModel(t *testing.T) {
 	for seed := range uint64(30) {
 		r := rand.New(rand.NewPCG(seed, 0))
@@ -103,8 +102,8 @@ func TestIndexAgainstModel(t *testing.T) {
 		if seed%3 == 2 {
 			w = world{members: 60, rooms: 3 * maxScanned, limit: 2 * maxScanned}
 		}
-		told := &diary{t, map[string]map[*member]bool{}}
-		x, want := New[*member](Limits{Rooms: w.limit}, told), model{}
+		told := &recorder{t, map[string]map[*member]bool{}}
+		x, want := NewIndex[*member](Limits{Rooms: w.limit}, told), model{}
 		everyone := make([]*member, w.members)
 		for i := range everyone {
 			everyone[i] = &member{id: fmt.Sprintf("id%02d", i), user: []string{"", "ana", "luis"}[i%3]}
@@ -114,7 +113,7 @@ func TestIndexAgainstModel(t *testing.T) {
 			room := fmt.Sprint("room", r.IntN(w.rooms))
 			what := r.IntN(8)
 			if what <= 2 && w.members > 12 && r.IntN(3) > 0 {
-				what = 5 // or the world would stay small
+				what = 5 // join, or few members would be in many rooms
 			}
 			change(t, x, want, m, room, what, w.limit)
 			if step%10 == 0 {
@@ -179,7 +178,7 @@ func change(t *testing.T, x *Index[*member], want model, m *member, room string,
 func (w world) target(r *rand.Rand) Target {
 	most := 3
 	if r.IntN(4) == 0 {
-		most = 2 * w.rooms // with names that come again
+		most = 2 * w.rooms // with repeated names
 	}
 	some := func(format string, n int) (names []string) {
 		for range r.IntN(most) {
@@ -209,8 +208,8 @@ func compare(t *testing.T, x *Index[*member], want model, target Target) {
 		got = append(got, m.id)
 	}
 	slices.Sort(got)
-	if !slices.Equal(got, want.selects(target)) {
-		t.Errorf("Select %+v: %v, want %v", target, got, want.selects(target))
+	if !slices.Equal(got, want.selectIDs(target)) {
+		t.Errorf("Select %+v: %v, want %v", target, got, want.selectIDs(target))
 	}
 	sizes := map[string]int{}
 	for _, room := range x.Rooms("", "", 100, nil) {
@@ -229,7 +228,7 @@ func compare(t *testing.T, x *Index[*member], want model, target Target) {
 	}
 }
 
-// compareLists compares random pages of what there is, and the sizes of a room.
+// compareLists compares random pages of the lists, and the counts of a room.
 func compareLists(t *testing.T, x *Index[*member], want model, r *rand.Rand, w world) {
 	room, limit := fmt.Sprint("room", r.IntN(w.rooms)), r.IntN(w.members)
 	f := Filter{[]string{"", room}[r.IntN(2)], []string{"", "ana", "eva"}[r.IntN(3)]}
@@ -238,9 +237,9 @@ func compareLists(t *testing.T, x *Index[*member], want model, r *rand.Rand, w w
 	if got := ids(x.Members(f, after, limit)); !slices.Equal(got, page) {
 		t.Errorf("Members %+v after %q: %v, want %v", f, after, got, page)
 	}
-	// Whichever way would not be taken finds the same.
-	if got := ids(x.walk(f, after, limit)); !slices.Equal(got, page) {
-		t.Errorf("walk %+v after %q: %v, want %v", f, after, got, page)
+	// A scan finds the same where Members gathers.
+	if got := ids(x.scan(f, after, limit)); !slices.Equal(got, page) {
+		t.Errorf("scan %+v after %q: %v, want %v", f, after, got, page)
 	}
 
 	prefix, odd := []string{"", "room1", "room2", "s"}[r.IntN(4)], func(room string) bool { return room[len(room)-1]%2 == 1 }
@@ -268,7 +267,7 @@ func compareLists(t *testing.T, x *Index[*member], want model, r *rand.Rand, w w
 	}
 	inside := ids(x.InRoom(room))
 	slices.Sort(inside)
-	if all := want.selects(Target{Rooms: []string{room}}); !slices.Equal(inside, all) {
+	if all := want.selectIDs(Target{Rooms: []string{room}}); !slices.Equal(inside, all) {
 		t.Errorf("InRoom: %v, want %v", inside, all)
 	}
 }
@@ -280,10 +279,10 @@ func ids(members []*member) (ids []string) {
 	return ids
 }
 
-// TestNoJoinIsLost lets members come and go in one room, which opens and
-// closes all the time: whoever stays must be found.
+// Members join and leave one room, which opens and closes all the time. Each must be found while it
+// is in.
 func TestNoJoinIsLost(t *testing.T) {
-	x := New[*member](Limits{Rooms: 10}, nil)
+	x := NewIndex[*member](Limits{Rooms: 10}, nil)
 	const workers, rounds = 8, 2500
 	var wg sync.WaitGroup
 	for w := range workers {
@@ -313,17 +312,17 @@ func TestNoJoinIsLost(t *testing.T) {
 	}
 }
 
-func TestAddWithTooManyRooms(t *testing.T) {
-	x := New[*member](Limits{Rooms: 2}, nil)
+func TestAddRefusesTooManyRooms(t *testing.T) {
+	x := NewIndex[*member](Limits{Rooms: 2}, nil)
 	m := &member{id: "id", user: "ana"}
-	err := x.Add(m, []string{"a", "b", "c"}, func() { t.Error("told of a member that isn't one") })
+	err := x.Add(m, []string{"a", "b", "c"}, func() { t.Error("then was called for a member that was refused") })
 	if members, rooms := x.Len(); !errors.Is(err, ErrTooManyRooms) || members+rooms != 0 {
 		t.Errorf("%v; %d members, %d rooms", err, members, rooms)
 	}
 }
 
 func TestListsArePaged(t *testing.T) {
-	x := New[*member](Limits{Rooms: 100}, nil)
+	x := NewIndex[*member](Limits{Rooms: 100}, nil)
 	for i := range 10 {
 		m := &member{id: fmt.Sprint("id", i)}
 		if err := x.Add(m, []string{fmt.Sprint("room", i), "all"}, func() {}); err != nil {
@@ -339,10 +338,10 @@ func TestListsArePaged(t *testing.T) {
 	}
 }
 
-// TestLongLists lists what takes many steps, between which the index changes.
+// Lists that take several chunks, between which the index changes.
 func TestLongLists(t *testing.T) {
 	const n = 10 * chunk
-	x := New[*member](Limits{Rooms: 2}, nil)
+	x := NewIndex[*member](Limits{Rooms: 2}, nil)
 	members := make([]*member, n)
 	for i := range members {
 		members[i] = &member{id: fmt.Sprintf("id%06d", i), user: fmt.Sprint("user", i%2)}
@@ -387,11 +386,11 @@ func TestLongLists(t *testing.T) {
 	changing.Wait()
 }
 
-// TestCountsUsers has users with more and fewer members than are looked through.
+// A user with more and then with fewer members than are scanned.
 func TestCountsUsers(t *testing.T) {
-	x := New[*member](Limits{Rooms: 100}, nil)
+	x := NewIndex[*member](Limits{Rooms: 100}, nil)
 	var members []*member
-	for i := range 3 * maxAsked {
+	for i := range 3 * maxScannedMembers {
 		m := &member{id: fmt.Sprint("id", i), user: "ana"}
 		members = append(members, m)
 		if err := x.Add(m, []string{"all", fmt.Sprint("room", i%2)}, func() {}); err != nil {

@@ -7,18 +7,18 @@ import (
 	"testing"
 )
 
-func TestParse(t *testing.T) {
+func TestParsePattern(t *testing.T) {
 	for text, says := range map[string]string{
 		"a": "", "room-*": "", "*": "", "**": "", "a:*:b-*:**": "", "a:": "", ":": "", "chat:**": "",
 		strings.Repeat("x", 255): "", strings.Repeat("x", 256): "256 bytes", "a\xff": "UTF-8", "a\nb": "control character",
 		"": "empty", "**:a": "before its end", "a:**:b": "before its end", "a*b": "within a segment", "*a": "within a segment", "a**": "within a segment", "a:b**": "within a segment", "***": "within a segment",
 	} {
-		got, err := Parse(text)
+		got, err := ParsePattern(text)
 		switch {
 		case says == "" && (err != nil || string(got) != text):
-			t.Errorf("Parse(%q) = %q, %v", text, got, err)
+			t.Errorf("ParsePattern(%q) = %q, %v", text, got, err)
 		case says != "" && (err == nil || !strings.Contains(err.Error(), says)):
-			t.Errorf("Parse(%q): %v, want %q", text, err, says)
+			t.Errorf("ParsePattern(%q): %v, want %q", text, err, says)
 		}
 	}
 }
@@ -43,7 +43,7 @@ func TestMatches(t *testing.T) {
 	}
 }
 
-func TestHolds(t *testing.T) {
+func TestInAreas(t *testing.T) {
 	areas := []Area{{Namespace: "/chat", Rooms: "a:*"}, {Namespace: "/ops"}}
 	for _, tt := range []struct {
 		namespace, room string
@@ -55,13 +55,13 @@ func TestHolds(t *testing.T) {
 		{"/", "a:1", false},
 		{"", "a:1", false},
 	} {
-		if got := Holds(areas, tt.namespace, tt.room); got != tt.want {
-			t.Errorf("Holds(%q, %q) = %t", tt.namespace, tt.room, got)
+		if got := InAreas(areas, tt.namespace, tt.room); got != tt.want {
+			t.Errorf("InAreas(%q, %q) = %t", tt.namespace, tt.room, got)
 		}
 	}
 }
 
-// oracle is a pattern as a regular expression.
+// oracle returns a pattern as a regular expression.
 func oracle(pattern string) *regexp.Regexp {
 	segments := strings.Split(pattern, ":")
 	expr, last := "", len(segments)-1
@@ -92,8 +92,8 @@ func pick(r *rand.Rand, words []string, most int) string {
 	return strings.Join(segments, ":")
 }
 
-// All short rooms of a few segments tell whether a pattern covers another: some
-// of the segments are in no pattern.
+// Compares Matches and Covers with regular expressions, for all short rooms of a few segments. Some of
+// the segments are in no pattern.
 func TestAgainstOracle(t *testing.T) {
 	var (
 		r        = rand.New(rand.NewPCG(1, 2))
@@ -115,11 +115,11 @@ func TestAgainstOracle(t *testing.T) {
 	}
 	covered := 0
 	for range 3000 {
-		p, err := Parse(pick(r, ours, 3))
+		p, err := ParsePattern(pick(r, ours, 3))
 		if err != nil {
 			continue
 		}
-		other, err := Parse(pick(r, ours, 3))
+		other, err := ParsePattern(pick(r, ours, 3))
 		if err != nil {
 			continue
 		}
@@ -143,8 +143,7 @@ func TestAgainstOracle(t *testing.T) {
 	}
 }
 
-// Every room that is in an area begins with one of the prefixes, and no room with
-// two of them.
+// Every room that is in an area begins with exactly one of the prefixes, and no room with two.
 func TestPrefixes(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	ours, words := []string{"", "a", "ab", "a*", "*", "**"}, []string{"", "a", "ab", "abc", "b"}
@@ -152,7 +151,7 @@ func TestPrefixes(t *testing.T) {
 	for range 3000 {
 		var areas []Area
 		for range 1 + r.IntN(3) {
-			if p, err := Parse(pick(r, ours, 3)); err == nil {
+			if p, err := ParsePattern(pick(r, ours, 3)); err == nil {
 				areas = append(areas, Area{Namespace: []string{"/", "/chat"}[r.IntN(2)], Rooms: p})
 			}
 		}
@@ -170,7 +169,7 @@ func TestPrefixes(t *testing.T) {
 				narrow++
 			}
 		}
-		if listed := Holds(areas, "/", room) && strings.HasPrefix(room, prefix); fits > 1 || listed && fits == 0 {
+		if listed := InAreas(areas, "/", room) && strings.HasPrefix(room, prefix); fits > 1 || listed && fits == 0 {
 			t.Fatalf("%v with %q: prefixes %q, of which %d fit %q", areas, prefix, starts, fits, room)
 		}
 	}
@@ -187,14 +186,14 @@ func FuzzPattern(f *testing.F) {
 		f.Add(seed[0], seed[1])
 	}
 	f.Fuzz(func(t *testing.T, text, room string) {
-		p, err := Parse(text)
+		p, err := ParsePattern(text)
 		if err != nil {
 			return
 		}
 		if got, want := p.Matches(room), oracle(text).MatchString(room); got != want {
 			t.Errorf("%q matches %q: %t, want %t", text, room, got, want)
 		}
-		if other, err := Parse(room); err == nil && p.Covers(other) && !strings.Contains(room, "*") && !p.Matches(room) {
+		if other, err := ParsePattern(room); err == nil && p.Covers(other) && !strings.Contains(room, "*") && !p.Matches(room) {
 			t.Errorf("%q covers %q and doesn't match it", text, room)
 		}
 	})

@@ -2,127 +2,127 @@ package room
 
 // room is a room that has members.
 type room[M Member] struct {
-	name    string
-	members []membership[M]
-	users   int32 // to how many different users the members belong
-	nobodys int32 // how many members belong to nobody
+	name      string
+	members   []roomMember[M]
+	users     int32 // how many different users the members belong to
+	anonymous int32 // how many members have no user
 }
 
-// membership is a member of a room.
-type membership[M Member] struct {
+// roomMember is a member in the list of a room.
+type roomMember[M Member] struct {
 	entry *entry[M]
-	place int32 // in entry.rooms.list
+	at    int32 // position of the room in entry.rooms.list
 }
 
-// place is a room that a member is in.
-type place[M Member] struct {
-	room   *room[M]
-	member int32 // in room.members
+// joinedRoom is a room in the list of a member.
+type joinedRoom[M Member] struct {
+	room *room[M]
+	at   int32 // position of the member in room.members
 }
 
-// places are the rooms that a member is in. Most members are in a few, which are
-// quickly looked through; from maxScanned on there is a table.
-type places[M Member] struct {
-	list  []place[M]
-	table map[*room[M]]int32 // places in list; nil while there are few
+// joinedRooms are the rooms that a member is in. Most members are in a few, which are scanned. Beyond
+// maxScanned there is a table.
+type joinedRooms[M Member] struct {
+	list  []joinedRoom[M]
+	table map[*room[M]]int32 // positions in list; nil while there are few
 }
 
-// maxScanned is how many entries are looked through without a table.
+// maxScanned is how many entries of a list are scanned without a table.
 const maxScanned = 16
 
-func (p *places[M]) len() int { return len(p.list) }
+func (j *joinedRooms[M]) len() int { return len(j.list) }
 
-// last returns the room that was added last, of those that are left.
-func (p *places[M]) last() *room[M] { return p.list[len(p.list)-1].room }
+// last returns the last room in the list.
+func (j *joinedRooms[M]) last() *room[M] { return j.list[len(j.list)-1].room }
 
-// find returns the place of a room in the list, -1 if it isn't there.
-func (p *places[M]) find(r *room[M]) int32 {
-	if p.table != nil {
-		if i, ok := p.table[r]; ok {
+// find returns the position of a room in the list, or -1.
+func (j *joinedRooms[M]) find(r *room[M]) int32 {
+	if j.table != nil {
+		if i, ok := j.table[r]; ok {
 			return i
 		}
 		return -1
 	}
-	for i := range p.list {
-		if p.list[i].room == r {
+	for i := range j.list {
+		if j.list[i].room == r {
 			return int32(i)
 		}
 	}
 	return -1
 }
 
-// append adds a room in which the member has the number that is given.
-func (p *places[M]) append(r *room[M], member int32) (at int32) {
-	at = int32(len(p.list)) //nolint:gosec // bounded by Limits.Rooms
-	p.list = append(p.list, place[M]{r, member})
+// append adds a room in whose list the member is at position member, and returns the room's position.
+func (j *joinedRooms[M]) append(r *room[M], member int32) (at int32) {
+	at = int32(len(j.list)) //nolint:gosec // bounded by Limits.Rooms
+	j.list = append(j.list, joinedRoom[M]{r, member})
 	switch {
-	case p.table != nil:
-		p.table[r] = at
-	case len(p.list) > maxScanned:
-		p.table = make(map[*room[M]]int32, 2*maxScanned)
-		for i := range p.list {
-			p.table[p.list[i].room] = int32(i)
+	case j.table != nil:
+		j.table[r] = at
+	case len(j.list) > maxScanned:
+		j.table = make(map[*room[M]]int32, 2*maxScanned)
+		for i := range j.list {
+			j.table[j.list[i].room] = int32(i)
 		}
 	}
 	return at
 }
 
-// remove takes the room at a place away by moving the last one there.
-func (p *places[M]) remove(at int32) {
-	r, last := p.list[at].room, len(p.list)-1
-	if moved := p.list[last]; int(at) != last {
-		p.list[at] = moved
-		moved.room.members[moved.member].place = at
-		if p.table != nil {
-			p.table[moved.room] = at
+// remove removes the room at a position by moving the last one there.
+func (j *joinedRooms[M]) remove(at int32) {
+	r, last := j.list[at].room, len(j.list)-1
+	if moved := j.list[last]; int(at) != last {
+		j.list[at] = moved
+		moved.room.members[moved.at].at = at
+		if j.table != nil {
+			j.table[moved.room] = at
 		}
 	}
-	p.list[last] = place[M]{}
-	p.list = shrink(p.list[:last])
-	if p.table != nil {
-		delete(p.table, r)
+	j.list[last] = joinedRoom[M]{}
+	j.list = shrink(j.list[:last])
+	if j.table != nil {
+		delete(j.table, r)
 	}
 	if last <= maxScanned/2 {
-		p.table = nil
+		j.table = nil
 	}
 }
 
 // in reports whether e is in a room.
 func (e *entry[M]) in(r *room[M]) bool { return e.rooms.find(r) >= 0 }
 
-// add makes e, which isn't, a member.
+// add adds e, which must not be in the room.
 func (r *room[M]) add(e *entry[M]) {
 	at := e.rooms.append(r, int32(len(r.members))) //nolint:gosec // bounded by file descriptors
-	r.members = append(r.members, membership[M]{e, at})
+	r.members = append(r.members, roomMember[M]{e, at})
 	switch {
 	case e.user == nil:
-		r.nobodys++
-	case e.user.joined(e, r):
+		r.anonymous++
+	case e.user.join(e, r):
 		r.users++
 	}
 }
 
-// remove takes a member out, by moving the last one to its place.
+// remove removes e by moving the last member to its position.
 func (r *room[M]) remove(e *entry[M]) {
 	at := e.rooms.find(r)
-	place, last := e.rooms.list[at].member, len(r.members)-1
-	if moved := r.members[last]; int(place) != last {
-		r.members[place] = moved
-		moved.entry.rooms.list[moved.place].member = place
+	position, last := e.rooms.list[at].at, len(r.members)-1
+	if moved := r.members[last]; int(position) != last {
+		r.members[position] = moved
+		moved.entry.rooms.list[moved.at].at = position
 	}
-	r.members[last] = membership[M]{}
+	r.members[last] = roomMember[M]{}
 	r.members = shrink(r.members[:last])
 	e.rooms.remove(at)
 	switch {
 	case e.user == nil:
-		r.nobodys--
-	case e.user.left(e, r):
+		r.anonymous--
+	case e.user.leave(e, r):
 		r.users--
 	}
 }
 
-// countUsers returns to how many different users the members belong; nobody
-// counts as one.
+// countUsers returns how many different users the members belong to. All members without a user
+// count as one.
 func (r *room[M]) countUsers() int {
-	return int(r.users) + int(min(r.nobodys, 1))
+	return int(r.users) + int(min(r.anonymous, 1))
 }

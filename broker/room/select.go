@@ -2,20 +2,21 @@ package room
 
 import "slices"
 
-// Target selects members: those in one of Rooms, of one of Users or with one
-// of IDs, or all; less those in one of ExceptRooms, of one of ExceptUsers or
-// with one of ExceptIDs.
+// Target selects members: all of them, or those that are in one of Rooms, belong to one of Users or
+// have one of IDs. It leaves out those that are in one of ExceptRooms, belong to one of ExceptUsers or
+// have one of ExceptIDs.
 type Target struct {
 	All                                 bool
 	Rooms, Users, IDs                   []string
 	ExceptRooms, ExceptUsers, ExceptIDs []string
 }
 
-// Select appends the members that t selects to dst, each once, and returns
-// the longer slice.
+// Select appends the members that t selects to dst, each once and in no particular order, and returns
+// the extended slice.
 //
-// It takes time for the members that t names, a little more for those that are in
-// many rooms, and for each name once: not for each name with each member.
+// Its time is linear in the number of names in t plus the number of members of the named rooms and
+// users, not in their product. For members that are in many of many named rooms it takes a little
+// more.
 func (x *Index[M]) Select(dst []M, t Target) []M {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
@@ -36,7 +37,7 @@ func (x *Index[M]) Select(dst []M, t Target) []M {
 			continue
 		}
 		for j := range r.members {
-			// Who is in a room that came before has been selected there.
+			// Members of an earlier room have been selected there.
 			if e := r.members[j].entry; i == 0 || s.rooms.firstOf(e) == i {
 				dst = s.append(dst, e)
 			}
@@ -44,20 +45,20 @@ func (x *Index[M]) Select(dst []M, t Target) []M {
 	}
 	for _, u := range s.users.list {
 		for _, e := range u.entries {
-			if !s.rooms.hold(e) {
+			if !s.rooms.contains(e) {
 				dst = s.append(dst, e)
 			}
 		}
 	}
 	for _, e := range s.entries.list {
-		if !s.rooms.hold(e) && !s.users.has(e.user) {
+		if !s.rooms.contains(e) && !s.users.has(e.user) {
 			dst = s.append(dst, e)
 		}
 	}
 	return dst
 }
 
-// selection is what a [Target] names, as far as it exists.
+// selection holds the rooms, users and members that a [Target] names and that exist.
 type selection[M Member] struct {
 	rooms   roomSet[M]
 	users   set[*user[M]]
@@ -66,7 +67,7 @@ type selection[M Member] struct {
 	exceptRooms   roomSet[M]
 	exceptUsers   set[*user[M]]
 	exceptEntries set[*entry[M]]
-	excepts       bool // somebody is left out
+	excepts       bool // one of the three above isn't empty
 }
 
 // selection looks up what t names. The caller holds mu.
@@ -84,21 +85,21 @@ func (x *Index[M]) selection(t *Target) selection[M] {
 	return s
 }
 
-// append appends e's member to dst, unless it is left out.
+// append appends e's member to dst unless the target leaves it out.
 func (s *selection[M]) append(dst []M, e *entry[M]) []M {
-	if s.excepts && (s.exceptEntries.has(e) || s.exceptUsers.has(e.user) || s.exceptRooms.hold(e)) {
+	if s.excepts && (s.exceptEntries.has(e) || s.exceptUsers.has(e.user) || s.exceptRooms.contains(e)) {
 		return dst
 	}
 	return append(dst, e.member)
 }
 
-// set holds different values in the order in which they were added.
+// set is a set of values in the order in which they were added.
 type set[T comparable] struct {
 	list  []T
-	table map[T]int // places in list; nil while there are few
+	table map[T]int // positions in list; nil while there are few
 }
 
-// lookUp returns what names stand for, of those that stand for anything.
+// lookUp returns the values of those names that are in the map.
 func lookUp[T comparable](in map[string]T, names []string) (s set[T]) {
 	if len(names) > maxScanned {
 		s.table = make(map[T]int, len(names))
@@ -116,7 +117,7 @@ func lookUp[T comparable](in map[string]T, names []string) (s set[T]) {
 	return s
 }
 
-// find returns the place of v in the list, -1 if it isn't there.
+// find returns the position of v in the list, or -1.
 func (s *set[T]) find(v T) int {
 	if s.table != nil {
 		if i, ok := s.table[v]; ok {
@@ -137,8 +138,8 @@ func (s *set[T]) has(v T) bool { return s.find(v) >= 0 }
 // roomSet is a set of rooms.
 type roomSet[M Member] struct{ set[*room[M]] }
 
-// firstOf returns the place of the first room in the set that e is in, -1 if it
-// is in none. It looks through e's rooms or through the set, whatever is shorter.
+// firstOf returns the position of the first room in the set that e is in, or -1. It scans e's rooms or
+// the set, whichever is shorter.
 func (s *roomSet[M]) firstOf(e *entry[M]) int {
 	if len(s.list) <= e.rooms.len() {
 		for i, r := range s.list {
@@ -157,5 +158,5 @@ func (s *roomSet[M]) firstOf(e *entry[M]) int {
 	return first
 }
 
-// hold reports whether e is in one of the rooms.
-func (s *roomSet[M]) hold(e *entry[M]) bool { return len(s.list) > 0 && s.firstOf(e) >= 0 }
+// contains reports whether e is in one of the rooms.
+func (s *roomSet[M]) contains(e *entry[M]) bool { return len(s.list) > 0 && s.firstOf(e) >= 0 }

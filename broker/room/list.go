@@ -5,21 +5,21 @@ import (
 	"strings"
 )
 
-// chunk is how many rooms or members a list looks at before it lets others have
-// the index, who may be waiting to change it.
+// chunk is how many rooms or members a list visits before it releases the lock for a moment, so that
+// joins don't wait for long lists.
 const chunk = 512
 
-// RoomSize is a room and how many members it has.
+// RoomSize is a room and the number of its members.
 type RoomSize struct {
 	Name    string
 	Members int
 }
 
-// Filter says which members [Index.Members] lists: those in Room and of User. An
-// empty one doesn't narrow the list.
+// Filter narrows [Index.Members] to the members that are in Room and belong to User. An empty field
+// doesn't narrow it.
 type Filter struct{ Room, User string }
 
-// Len returns how many members and how many rooms there are.
+// Len returns the number of members and of rooms.
 func (x *Index[M]) Len() (members, rooms int) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
@@ -36,9 +36,8 @@ func (x *Index[M]) Get(id string) (m M, ok bool) {
 	return m, false
 }
 
-// Room returns how many members a room has and to how many different users
-// they belong; members of nobody count as one user. It takes the same time
-// whatever the room's size.
+// Room returns how many members a room has and how many different users they belong to. Members
+// without a user count as one user. It takes constant time.
 func (x *Index[M]) Room(name string) (members, users int) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
@@ -49,18 +48,18 @@ func (x *Index[M]) Room(name string) (members, users int) {
 	return len(r.members), r.countUsers()
 }
 
-// InRoom returns the members of a room, in no order. Others wait only while a
-// list is copied.
+// InRoom returns the members of a room in no particular order. It holds the lock only while it copies
+// a slice.
 func (x *Index[M]) InRoom(name string) []M {
 	x.mu.RLock()
-	var copied []membership[M]
+	var copied []roomMember[M]
 	if r, ok := x.rooms[name]; ok {
 		copied = slices.Clone(r.members)
 	}
 	x.mu.RUnlock()
 	members := make([]M, len(copied))
 	for i := range copied {
-		members[i] = copied[i].entry.member // which never changes
+		members[i] = copied[i].entry.member // never changes
 	}
 	return members
 }
@@ -80,28 +79,27 @@ func (x *Index[M]) RoomsOf(m M) []string {
 	return names
 }
 
-// Rooms returns the rooms whose names begin with prefix and sort behind after,
-// sorted by name, at most limit, of those that keep says to keep, nil being all.
-// keep is called with the index locked.
+// Rooms returns up to limit rooms, sorted by name: those whose names begin with prefix, sort after
+// after, and for which keep returns true. A nil keep keeps all. keep is called with the index locked.
 //
-// It looks at the rooms in order from the first that can be on the page, and so
-// takes time for those that keep doesn't keep, and for no others.
+// It visits the rooms in order from the first that can be on the page. So it takes time for the page,
+// and for the rooms in between that keep rejects.
 func (x *Index[M]) Rooms(prefix, after string, limit int, keep func(room string) bool) []RoomSize {
 	var found []RoomSize
 	from := &room[M]{name: max(prefix, after)}
 	for more := limit > 0; more; {
 		more = false
-		looked := 0
+		visited := 0
 		x.mu.RLock()
 		x.byName.Ascend(from, func(r *room[M]) bool {
 			switch {
 			case !strings.HasPrefix(r.name, prefix) || len(found) == limit:
 				return false
-			case looked == chunk:
+			case visited == chunk:
 				from, more = &room[M]{name: r.name}, true
 				return false
 			}
-			looked++
+			visited++
 			if r.name != after && (keep == nil || keep(r.name)) {
 				found = append(found, RoomSize{r.name, len(r.members)})
 			}
@@ -112,26 +110,24 @@ func (x *Index[M]) Rooms(prefix, after string, limit int, keep func(room string)
 	return found
 }
 
-// Members returns the members that f lists whose ids sort behind after, sorted by
-// id, at most limit.
+// Members returns up to limit members that f lists, sorted by id: those whose ids sort after after.
 //
-// Those of a small room, or of a user with few, are gathered and sorted. Those of
-// a large one stand close together among all members: these are looked at in the
-// order of their ids until the page is full.
+// If f lists few members, they are gathered and sorted. If it lists many, they stand close together
+// among all members, which are then visited in the order of their ids until the page is full.
 func (x *Index[M]) Members(f Filter, after string, limit int) []M {
 	x.mu.RLock()
 	found, ok := x.gather(f, limit)
 	x.mu.RUnlock()
 	if !ok {
-		return x.walk(f, after, limit)
+		return x.scan(f, after, limit)
 	}
 	found = slices.DeleteFunc(found, func(m M) bool { return m.ID() <= after })
 	slices.SortFunc(found, func(a, b M) int { return strings.Compare(a.ID(), b.ID()) })
 	return found[:min(max(limit, 0), len(found))]
 }
 
-// gather returns all members that f lists, unless a walk to a page of limit is
-// less work. The caller holds mu.
+// gather returns all members that f lists. ok is false if it is less work to scan to a page of limit.
+// The caller holds mu.
 func (x *Index[M]) gather(f Filter, limit int) (found []M, ok bool) {
 	c, ok := x.criterion(f)
 	if !ok {
@@ -144,12 +140,12 @@ func (x *Index[M]) gather(f Filter, limit int) (found []M, ok bool) {
 	if c.user != nil {
 		size = min(size, len(c.user.entries))
 	}
-	// One in len(x.all)/size is on the page: so many does the walk look at for each.
+	// One in len(x.all)/size members is listed. A scan visits that many for each on the page.
 	if size*size > limit*len(x.all) {
 		return nil, false
 	}
 	add := func(e *entry[M]) {
-		if c.holds(e) {
+		if c.matches(e) {
 			found = append(found, e.member)
 		}
 	}
@@ -170,12 +166,12 @@ func (x *Index[M]) gather(f Filter, limit int) (found []M, ok bool) {
 	return found, true
 }
 
-// walk looks at the members in the order of their ids until it has found a page.
-func (x *Index[M]) walk(f Filter, after string, limit int) (found []M) {
+// scan visits the members in the order of their ids until it has found a page.
+func (x *Index[M]) scan(f Filter, after string, limit int) (found []M) {
 	from := &entry[M]{id: after}
 	for more := true; more; {
 		more = false
-		looked := 0
+		visited := 0
 		x.mu.RLock()
 		c, ok := x.criterion(f)
 		if !ok {
@@ -186,12 +182,12 @@ func (x *Index[M]) walk(f Filter, after string, limit int) (found []M) {
 			switch {
 			case len(found) >= limit:
 				return false
-			case looked == chunk:
+			case visited == chunk:
 				from, more = &entry[M]{id: e.id}, true
 				return false
 			}
-			looked++
-			if e.id != after && c.holds(e) {
+			visited++
+			if e.id != after && c.matches(e) {
 				found = append(found, e.member)
 			}
 			return true
@@ -201,19 +197,19 @@ func (x *Index[M]) walk(f Filter, after string, limit int) (found []M) {
 	return found
 }
 
-// criterion is what a [Filter] names; nil doesn't narrow a list.
+// criterion is the room and user that a [Filter] names; nil doesn't narrow a list.
 type criterion[M Member] struct {
 	room *room[M]
 	user *user[M]
 }
 
-// criterion looks up what f names. ok is false if there is no such room or user.
-// The caller holds mu.
+// criterion looks up the room and user that f names. ok is false if one doesn't exist. The caller
+// holds mu.
 func (x *Index[M]) criterion(f Filter) (c criterion[M], ok bool) {
 	c.room, c.user = x.rooms[f.Room], x.users[f.User]
 	return c, (f.Room == "" || c.room != nil) && (f.User == "" || c.user != nil)
 }
 
-func (c criterion[M]) holds(e *entry[M]) bool {
+func (c criterion[M]) matches(e *entry[M]) bool {
 	return (c.user == nil || e.user == c.user) && (c.room == nil || e.in(c.room))
 }
