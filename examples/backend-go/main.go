@@ -1,4 +1,4 @@
-// Command backend-go is a backend that uses Sala over gRPC: it issues a token
+// Command backend-go is a backend that calls Sala over gRPC: it issues a token
 // for a user and sends an event to a room.
 //
 //	SALA_API_KEY=… go run ./examples/backend-go
@@ -31,7 +31,7 @@ func main() {
 	}
 }
 
-// explain says in a sentence what went wrong.
+// explain describes err to the person who runs this command.
 func explain(err error, address string) string {
 	failed, ok := status.FromError(err)
 	switch {

@@ -1,4 +1,4 @@
-// A backend that uses Sala over gRPC: it issues a token for a user and sends
+// A backend that calls Sala over gRPC: it issues a token for a user and sends
 // an event to a room.
 //
 //   npm ci && SALA_API_KEY=… node backend.mjs
@@ -9,7 +9,7 @@ import protoLoader from '@grpc/proto-loader';
 const protos = ['token', 'message'].map((name) => `sala/v1/${name}.proto`);
 const definition = protoLoader.loadSync(protos, {
   includeDirs: [fileURLToPath(new URL('../../proto', import.meta.url))],
-  defaults: true, // or else counts that are 0 would be undefined
+  defaults: true, // without it, a count of 0 would be undefined
 });
 const { sala } = grpc.loadPackageDefinition(definition);
 
@@ -25,7 +25,7 @@ function call(client, method, request) {
   });
 }
 
-// explain says in a sentence what went wrong.
+// explain describes err to the person who runs this program.
 function explain(err) {
   if (err.code === grpc.status.UNAVAILABLE) return `nobody answers at ${address}; start Sala, or set SALA_SERVER to its gRPC address`;
   return err.details ?? err.message;

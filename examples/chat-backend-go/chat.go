@@ -11,11 +11,11 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-// callTimeout is how long a call to Sala may take: less than the deadline of the
-// ack that waits for it.
+// callTimeout bounds a call to Sala. It is shorter than the deadline of the ack that
+// waits for the result.
 const callTimeout = 5 * time.Second
 
-// chat is the rules of the chat.
+// chat implements the rules of the chat.
 type chat struct {
 	store            *store
 	messages         salav1.MessageServiceClient
@@ -23,7 +23,7 @@ type chat struct {
 	banned, unwanted []string
 }
 
-// handle returns the answer to an event, nil if it needs none.
+// handle returns the answer to an event, or nil if the event needs none.
 func (c *chat) handle(ctx context.Context, e *salav1.ClientEvent) *salav1.SubscribeRequest {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -36,9 +36,9 @@ func (c *chat) handle(ctx context.Context, e *salav1.ClientEvent) *salav1.Subscr
 		reply = c.say(ctx, e)
 	case "history":
 		reply = c.history(ctx, e)
-	case "avatar": // binary data goes back as it came
+	case "avatar": // return the binary data unchanged
 		reply = &salav1.EventReply{ArgsJson: e.GetArgsJson(), Attachments: e.GetAttachments()}
-	default: // that somebody has connected
+	default: // a client has connected
 		return nil
 	}
 	if !e.GetNeedsAck() {
@@ -48,7 +48,7 @@ func (c *chat) handle(ctx context.Context, e *salav1.ClientEvent) *salav1.Subscr
 	return &salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Reply{Reply: reply}}
 }
 
-// decide lets everybody who isn't banned into the lobby.
+// decide accepts everyone who isn't banned, and puts them into the lobby.
 func (c *chat) decide(e *salav1.ClientEvent) *salav1.EventDecision {
 	if slices.Contains(c.banned, strings.ToLower(e.GetSocket().GetUser())) {
 		return &salav1.EventDecision{DeliveryId: e.GetDeliveryId(), Decision: &salav1.EventDecision_Refuse{
@@ -60,9 +60,9 @@ func (c *chat) decide(e *salav1.ClientEvent) *salav1.EventDecision {
 	}}
 }
 
-// say stores {room, text} and passes it on to the room. It may be called twice
-// with one delivery, of which the first time may have ended anywhere: the store
-// keeps the message once, and clients ignore an id that they have.
+// say stores {room, text} and sends it to the room. It may be called twice with the
+// same delivery, and the first call may have failed at any point. The store therefore
+// keeps the message once, and clients ignore an id that they already have.
 func (c *chat) say(ctx context.Context, e *salav1.ClientEvent) *salav1.EventReply {
 	var said struct{ Room, Text string }
 	if !argument(e, &said) || said.Room == "" || said.Text == "" {
@@ -86,13 +86,13 @@ func (c *chat) say(ctx context.Context, e *salav1.ClientEvent) *salav1.EventRepl
 		})
 	}
 	if err != nil {
-		slog.Error("a message is not passed on", "error", err)
+		slog.Error("cannot store or send a message", "error", err)
 		return failed("UNAVAILABLE", "try again in a moment")
 	}
 	return &salav1.EventReply{ArgsJson: jsonArray(map[string]int64{"id": m.ID, "at": m.At})}
 }
 
-// history answers {room} with the last messages there, oldest first.
+// history answers {room} with the room's last messages, oldest first.
 func (c *chat) history(ctx context.Context, e *salav1.ClientEvent) *salav1.EventReply {
 	var wanted struct{ Room string }
 	if !argument(e, &wanted) || wanted.Room == "" {
@@ -100,28 +100,28 @@ func (c *chat) history(ctx context.Context, e *salav1.ClientEvent) *salav1.Event
 	}
 	last, err := c.store.last(ctx, wanted.Room)
 	if err != nil {
-		slog.Error("there is no history", "error", err)
+		slog.Error("cannot read the history", "error", err)
 		return failed("UNAVAILABLE", "try again in a moment")
 	}
 	return &salav1.EventReply{ArgsJson: jsonArray(last)}
 }
 
-// argument reads the first argument of an event.
+// argument decodes the first argument of an event into the given value.
 func argument(e *salav1.ClientEvent, into any) bool {
 	var args []json.RawMessage
 	return json.Unmarshal([]byte(e.GetArgsJson()), &args) == nil && len(args) > 0 && json.Unmarshal(args[0], into) == nil
 }
 
-// jsonArray is the text of an array with one element.
+// jsonArray returns a JSON array with v as its only element.
 func jsonArray(v any) string {
 	text, err := json.Marshal([]any{v})
 	if err != nil {
-		return "[]" // none of what is passed here can fail
+		return "[]" // unreachable: all values passed here can be encoded
 	}
 	return string(text)
 }
 
-// failed is what the client gets as {error: {code, message}}.
+// failed returns a reply that the client gets as {error: {code, message}}.
 func failed(code, text string) *salav1.EventReply {
 	return &salav1.EventReply{Error: &salav1.EventError{Code: code, Message: text}}
 }

@@ -1,4 +1,4 @@
-// The example has a module of its own, so that SQLite is no dependency of Sala's.
+// A separate module, so that Sala doesn't depend on SQLite.
 module github.com/salabroker/sala/examples/chat-backend-go
 
 go 1.26.0

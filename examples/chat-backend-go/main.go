@@ -1,6 +1,6 @@
-// Command chat-backend-go is the business logic of a small chat. It dials Sala,
-// needs no port of its own, and hears what clients do over one stream: it decides
-// who may connect, moderates, stores and passes on what they say, and answers.
+// Command chat-backend-go is the business logic of a small chat. It connects to Sala
+// and needs no port of its own. Over one stream it receives what clients do: it
+// decides who may connect, and moderates, stores, forwards and answers what they send.
 //
 //	SALA_API_KEY=… go run .
 package main
@@ -68,14 +68,14 @@ func run(ctx context.Context) error {
 	return listen(ctx, salav1.NewEventServiceClient(conn), c)
 }
 
-// How long to wait before another stream is opened: twice as long each time.
+// How long to wait before opening another stream. The pause doubles each time.
 const (
 	firstPause   = 200 * time.Millisecond
 	longestPause = 5 * time.Second
 )
 
-// listen hears events until ctx ends, over as many streams as it takes. It
-// returns an error that would come again.
+// listen handles events until ctx ends, over as many streams as that takes. It
+// returns only errors that another attempt can't fix.
 func listen(ctx context.Context, events salav1.EventServiceClient, c *chat) error {
 	pause := firstPause
 	for {
@@ -101,7 +101,7 @@ func listen(ctx context.Context, events salav1.EventServiceClient, c *chat) erro
 	}
 }
 
-// isFinal reports whether there is no use in trying again.
+// isFinal reports whether another attempt would fail in the same way.
 func isFinal(err error) bool {
 	switch status.Code(err) {
 	case codes.Unauthenticated, codes.PermissionDenied, codes.InvalidArgument:
@@ -110,7 +110,7 @@ func isFinal(err error) bool {
 	return false
 }
 
-// explain says in a sentence what went wrong.
+// explain describes err to the person who runs this program.
 func explain(err error) string {
 	failed := status.Convert(err)
 	if failed.Code() == codes.Unavailable && len(failed.Details()) == 0 {
@@ -130,7 +130,7 @@ func words(list string) []string {
 	return strings.FieldsFunc(strings.ToLower(list), func(r rune) bool { return r == ',' || r == ' ' })
 }
 
-// apiKey is sent with every call.
+// apiKey is the credential that every call carries.
 type apiKey string
 
 func (k apiKey) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {

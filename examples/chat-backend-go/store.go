@@ -5,19 +5,19 @@ import (
 	"database/sql"
 	"slices"
 
-	_ "modernc.org/sqlite" // the driver "sqlite", in Go alone
+	_ "modernc.org/sqlite" // the driver "sqlite", without cgo
 )
 
-// message is what somebody said, as clients get it.
+// message is a chat message in the form that clients get.
 type message struct {
 	ID   int64  `json:"id"`
 	Room string `json:"room"`
 	User string `json:"user"`
 	Text string `json:"text"`
-	At   int64  `json:"at"` // ms since 1970
+	At   int64  `json:"at"` // Unix time in milliseconds
 }
 
-// store keeps what was said.
+// store keeps the messages.
 type store struct{ *sql.DB }
 
 func openStore(ctx context.Context, file string) (*store, error) {
@@ -37,8 +37,8 @@ func openStore(ctx context.Context, file string) (*store, error) {
 	return &store{db}, nil
 }
 
-// add stores a message, unless this delivery has been stored, and returns it with
-// its id.
+// add stores a message and returns it with its id. If this delivery is already stored,
+// it returns the stored id and time instead.
 func (s *store) add(ctx context.Context, delivery string, m message) (message, error) {
 	row := s.QueryRowContext(ctx, `
 		INSERT INTO messages (delivery, room, user, text, at) VALUES (?, ?, ?, ?, ?)
@@ -55,7 +55,7 @@ func (s *store) last(ctx context.Context, room string) ([]message, error) {
 		return nil, err
 	}
 	defer rows.Close()
-	found := []message{} // rather than null
+	found := []message{} // not nil: clients get [] instead of null
 	for rows.Next() {
 		var m message
 		if err := rows.Scan(&m.ID, &m.Room, &m.User, &m.Text, &m.At); err != nil {

@@ -9,14 +9,14 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-// credits is how many events may be on their way here. Each that has been
-// handled is worth another.
+// credits is how many events the broker may send ahead. Each handled event grants
+// one more.
 const credits = 100
 
-// serve opens a stream and handles its events, one after the other, which keeps
-// what a client says in order. When ctx ends it leaves in good order.
+// serve opens a stream and handles its events one after another, which keeps each
+// client's events in order. When ctx ends, it leaves gracefully.
 func serve(ctx context.Context, events salav1.EventServiceClient, c *chat) error {
-	// The stream outlives ctx by as long as leaving takes.
+	// The stream outlives ctx until the program has left.
 	streaming, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	stream, err := events.Subscribe(streaming)
@@ -39,9 +39,9 @@ func serve(ctx context.Context, events salav1.EventServiceClient, c *chat) error
 		}
 	}()
 
-	send := func(request *salav1.SubscribeRequest) { _ = stream.Send(request) } // its error is Recv's too
+	send := func(request *salav1.SubscribeRequest) { _ = stream.Send(request) } // Recv returns the error
 	send(&salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Start{Start: &salav1.SubscribeStart{
-		Group:   "chat", // several of these programs share the work
+		Group:   "chat", // programs that subscribe with the same group share the work
 		Kinds:   []salav1.EventKind{salav1.EventKind_EVENT_KIND_CONNECT, salav1.EventKind_EVENT_KIND_MESSAGE},
 		Events:  []string{"say", "history", "avatar"},
 		Decide:  true,
@@ -51,8 +51,8 @@ func serve(ctx context.Context, events salav1.EventServiceClient, c *chat) error
 	for {
 		select {
 		case <-leave:
-			// What was handed out before still comes. What needs an answer is
-			// another member's then.
+			// Events that the broker has already sent still arrive. It gives those
+			// that need an answer to another member.
 			leave, leaving = nil, true
 			_ = stream.CloseSend()
 		case err := <-ended:
@@ -65,7 +65,7 @@ func serve(ctx context.Context, events salav1.EventServiceClient, c *chat) error
 			case *salav1.SubscribeResponse_Started:
 				slog.Info("listening")
 			case *salav1.SubscribeResponse_Rejected:
-				slog.Warn("an answer came to nothing", "delivery", r.Rejected.GetDeliveryId(), "reason", r.Rejected.GetReason(), "message", r.Rejected.GetMessage())
+				slog.Warn("the broker rejected an answer", "delivery", r.Rejected.GetDeliveryId(), "reason", r.Rejected.GetReason(), "message", r.Rejected.GetMessage())
 			case *salav1.SubscribeResponse_Event:
 				if leaving && (r.Event.GetNeedsAck() || r.Event.GetNeedsDecision()) {
 					continue

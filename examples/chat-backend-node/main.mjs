@@ -1,6 +1,6 @@
-// The business logic of a small chat. It dials Sala, needs no port of its own, and
-// hears what clients do over one stream: it decides who may connect, moderates,
-// stores and passes on what they say, and answers.
+// The business logic of a small chat. It connects to Sala and needs no port of its own.
+// Over one stream it receives what clients do: it decides who may connect, and
+// moderates, stores, forwards and answers what they send.
 //
 //   npm ci && SALA_API_KEY=… node main.mjs
 import { setTimeout as pause } from 'node:timers/promises';
@@ -9,7 +9,7 @@ import { Sala, explain, isFinal } from './sala.mjs';
 import { Store } from './store.mjs';
 
 const { CHAT_FILE = 'chat.jsonl', CHAT_BANNED = 'mallory', CHAT_UNWANTED = 'spam,scam', SALA_SERVER = '127.0.0.1:9090', SALA_API_KEY = '' } = process.env;
-const FIRST_PAUSE = 200; // ms, twice as long each time
+const FIRST_PAUSE = 200; // ms; the pause doubles each time
 const LONGEST_PAUSE = 5000;
 const words = (list) => new Set(list.toLowerCase().split(/[ ,]+/).filter(Boolean));
 
@@ -43,7 +43,7 @@ for (let wait = FIRST_PAUSE; !leaving.signal.aborted; wait = Math.min(2 * wait, 
     }
   }
   if (Date.now() - began > LONGEST_PAUSE) wait = FIRST_PAUSE;
-  await pause(wait * (0.5 + Math.random()), undefined, { signal: leaving.signal }).catch(() => {}); // it is time to leave
+  await pause(wait * (0.5 + Math.random()), undefined, { signal: leaving.signal }).catch(() => {}); // aborted: leave
 }
 await store.close();
 sala.close();

@@ -1,4 +1,4 @@
-// Sala over gRPC: unary calls, and the stream of events.
+// Sala over gRPC: unary calls and the event stream.
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import grpc from '@grpc/grpc-js';
@@ -12,22 +12,22 @@ const definition = protoLoader.loadSync(['event', 'message', 'socket'].map((name
 });
 const { EventService, MessageService, SocketService } = grpc.loadPackageDefinition(definition).sala.v1;
 
-// Errors that come again however often one tries.
+// Errors that another attempt can't fix.
 const FINAL = new Set([grpc.status.UNAUTHENTICATED, grpc.status.PERMISSION_DENIED, grpc.status.INVALID_ARGUMENT]);
 
-// isFinal tells whether there is no use in trying again.
+// isFinal reports whether another attempt would fail in the same way.
 export function isFinal(err) {
   return FINAL.has(err.code);
 }
 
-// explain says in a sentence what went wrong.
+// explain describes err to the person who runs this program.
 export function explain(err) {
   if (err.code === grpc.status.UNAVAILABLE && !err.metadata?.get('grpc-status-details-bin').length) return 'nobody answers; is Sala running, and SALA_SERVER its gRPC address?';
   return err.details ?? err.message;
 }
 
-const CREDITS = 100; // how many events may be on their way here
-const CALL_TIMEOUT = 5000; // ms: less than the deadline of the ack that waits for the call
+const CREDITS = 100; // how many events the broker may send ahead
+const CALL_TIMEOUT = 5000; // ms; shorter than the deadline of the ack that waits for the result
 
 export class Sala {
   #metadata = new grpc.Metadata();
@@ -57,13 +57,13 @@ export class Sala {
     });
   }
 
-  // listen hands events to handle, one after the other, which keeps what a client says
-  // in order, and sends what it returns: {reply}, {decision} or nothing. It returns
-  // after leaving, in good order, and throws when the stream breaks.
+  // listen passes events to handle one after another, which keeps each client's events
+  // in order, and sends what handle returns: {reply}, {decision} or nothing. It returns
+  // after a graceful leave and throws when the stream breaks.
   async listen(start, handle, leaving) {
     const stream = this.#clients[0].Subscribe(this.#metadata);
-    // What was handed out before still comes after this. What needs an answer
-    // is another member's then.
+    // After this, events that the broker has already sent still arrive. It gives those
+    // that need an answer to another member.
     const leave = () => stream.end();
     leaving.addEventListener('abort', leave, { once: true });
     const send = async (request) => {
@@ -73,7 +73,7 @@ export class Sala {
       await send({ start: { ...start, credits: CREDITS } });
       for await (const { started, rejected, event } of stream) {
         if (started) console.log('listening');
-        if (rejected) console.error('an answer came to nothing:', rejected.reason, rejected.message);
+        if (rejected) console.error('the broker rejected an answer:', rejected.reason, rejected.message);
         if (!event || (leaving.aborted && (event.needsAck || event.needsDecision))) continue;
         const answer = await handle(event);
         if (answer) await send(answer);

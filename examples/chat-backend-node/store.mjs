@@ -1,5 +1,5 @@
-// What was said, in a file: a JSON object on each line. All of it is in memory
-// too, which is fine for an example.
+// The messages, in a file with one JSON object per line. It also keeps all of them in
+// memory, which is fine for an example.
 import { open, readFile } from 'node:fs/promises';
 
 export class Store {
@@ -13,7 +13,7 @@ export class Store {
       if (err.code !== 'ENOENT') throw err;
       return '';
     });
-    const complete = text.slice(0, text.lastIndexOf('\n') + 1); // a crash may have cut off the last line
+    const complete = text.slice(0, text.lastIndexOf('\n') + 1); // a crash may have truncated the last line
     for (const line of complete.split('\n').filter(Boolean)) store.#keep(JSON.parse(line));
     store.#file = await open(name, 'a');
     await store.#file.truncate(Buffer.byteLength(complete));
@@ -24,8 +24,8 @@ export class Store {
     return this.#file.close();
   }
 
-  // add stores a message, unless this delivery has been stored, and returns it
-  // with its id.
+  // add stores a message and returns it with its id. If this delivery is already stored,
+  // it returns the stored message instead.
   async add(delivery, { room, user, text }) {
     const known = this.#byDelivery.get(delivery);
     if (known) return known;
