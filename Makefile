@@ -35,7 +35,7 @@ deps: ## install what the tests need and this machine lacks
 	@tools/deps.sh
 
 .PHONY: lint
-lint: ## buf lint and format, gofmt, go vet, golangci-lint
+lint: ## buf lint and format, gofmt, go vet, golangci-lint, the words of tools/vocabulary.txt
 	@tools/install.sh buf golangci-lint
 	$(TOOLS)/buf lint
 	$(TOOLS)/buf format --diff --exit-code
@@ -43,6 +43,7 @@ lint: ## buf lint and format, gofmt, go vet, golangci-lint
 	  if [[ -n "$$unformatted" ]]; then echo "gofmt -w is needed on:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
 	$(TOOLS)/golangci-lint run --allow-parallel-runners ./...
+	go test -count=1 -run Vocabulary ./tools
 
 .PHONY: vuln
 vuln: ## look up known vulnerabilities: govulncheck (VULNDB), npm audit; skipped where no database can be reached
