@@ -42,7 +42,8 @@ func TestVocabulary(t *testing.T) {
 // it takes for the words of a pattern.
 func TestVocabularyFinds(t *testing.T) {
 	v := vocabulary{words: []word{
-		{pattern: compileWords(`\bin good order\b`), better: "gracefully", reason: "a test"},
+		{pattern: compileWords(`\bin good order\b`)},
+		{pattern: compileWords(`(?-i:\bWho asks\b)…\.`)},
 	}}
 	for _, test := range []struct {
 		name, text string
@@ -55,6 +56,8 @@ func TestVocabularyFinds(t *testing.T) {
 		{"a.go", "package a\n\nconst a = \"in good order\"\n", []int{3}},
 		{"a.go", "package a\n\nvar x = in /* good */ order\n", nil},
 		{"a.sh", "# ends in good\n#   order\n", []int{1}},
+		{"a.md", "Who asks\nis told. Who asks?\n\n# Who asks\n\nAll. Who\nmay.\n", []int{1}},
+		{"a.go", "package a\n\n// # Who asks\n//\n// All do.\nvar Who = 1\n", nil},
 	} {
 		var lines []int
 		for _, found := range v.check(test.name, []byte(test.text)) {
@@ -122,10 +125,15 @@ func readVocabulary(t *testing.T) vocabulary {
 	return v
 }
 
-// compileWords lets a space of the pattern match a line break too, and the
-// comment marker that the next line begins with.
+// Between words there is space or a line break, after which a comment goes on
+// with its marker. The rest of a sentence doesn't include an empty line.
+const (
+	gap  = `(?:[ \t]+|[ \t]*\n[ \t]*(?://|#|\*|>)?[ \t]*)`
+	rest = `(?:[^.?!:|\n]|\n[ \t]*(?://|#|\*)?[ \t]*[^\s/#*.?!:|])*`
+)
+
 func compileWords(pattern string) *regexp.Regexp {
-	return regexp.MustCompile("(?im)" + strings.ReplaceAll(pattern, " ", `(?:[ \t]+|[ \t]*\n[ \t]*(?://|#|\*|>)?[ \t]*)`))
+	return regexp.MustCompile("(?im)" + strings.NewReplacer(" ", gap, "…", rest).Replace(pattern))
 }
 
 // files returns the tracked files to check.
@@ -155,9 +163,10 @@ func (v *vocabulary) isChecked(name string) bool {
 	})
 }
 
-// isText reports whether people write the file. Its own list isn't checked.
+// isText reports whether the project writes the file. The list itself isn't checked.
 func isText(name string) bool {
-	if strings.HasPrefix(path.Base(name), "vocabulary") || strings.HasSuffix(name, "lock.json") {
+	base := path.Base(name)
+	if strings.HasPrefix(base, "vocabulary") || strings.HasSuffix(base, "lock.json") || base == "LICENSE" {
 		return false
 	}
 	return !slices.Contains([]string{".json", ".sum", ".mod", ".png", ".svg"}, path.Ext(name))
