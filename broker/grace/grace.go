@@ -1,4 +1,5 @@
-// Package grace bounds waiting for what should end by itself.
+// Package grace bounds how long to wait for others: for goroutines that should end by themselves, and
+// for the bodies of requests.
 package grace
 
 import (
@@ -6,10 +7,9 @@ import (
 	"time"
 )
 
-// Wait calls wait on a goroutine of its own and returns true when that has
-// returned. It returns false if that has not happened when ctx has ended and so
-// much more time has passed: what ctx cuts off needs a moment to end. Then the
-// goroutine is abandoned, and lasts as long as what it waits for.
+// Wait calls wait on a goroutine of its own and returns true when it has returned. Wait returns false
+// if that hasn't happened when ctx has ended and then the time more has passed: what ctx cancels needs
+// a moment to end. The goroutine is then abandoned until wait returns.
 func Wait(ctx context.Context, more time.Duration, wait func()) bool {
 	done := make(chan struct{})
 	go func() {

@@ -27,7 +27,7 @@ func TestWait(t *testing.T) {
 				if took := time.Since(begin); got != c.want || took != c.after {
 					t.Errorf("%t after %v, want %t after %v", got, took, c.want, c.after)
 				}
-				<-time.After(c.takes) // what was abandoned ends too
+				<-time.After(c.takes) // the abandoned goroutine ends, too
 			})
 		})
 	}

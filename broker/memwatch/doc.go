@@ -1,6 +1,7 @@
-// Package memwatch tells when the process is about to reach its memory limit, so that what can wait is refused while
-// there still is memory to say so with.
+// Package memwatch reports when the process comes close to its memory limit, so that the broker can
+// refuse work while it still has the memory to answer.
 //
-// What counts is what the garbage collector could not free: the heap that was alive at its last run, and all that isn't
-// heap. The size of the process says little, since Go lets garbage pile up to the limit before it collects.
+// It counts what the garbage collector can't free: the heap that was live after the last collection,
+// and all memory outside the heap. The size of the process says little, because Go lets garbage
+// accumulate up to the limit before it collects.
 package memwatch

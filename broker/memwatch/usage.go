@@ -5,7 +5,7 @@ import (
 	"runtime/metrics"
 )
 
-// What is read of the runtime, in the order of reader.samples.
+// Indexes into reader.samples.
 const (
 	total = iota
 	released
@@ -15,7 +15,13 @@ const (
 	cycles
 )
 
-// reader reads how much memory is used.
+// Usage is how much memory the process uses.
+type Usage struct {
+	Bytes  int64  // that can't be freed
+	Cycles uint64 // completed garbage collections
+}
+
+// reader reads a [Usage] from the runtime.
 type reader struct{ samples []metrics.Sample }
 
 func newReader() *reader {
@@ -29,18 +35,19 @@ func newReader() *reader {
 	}}
 }
 
-// read replaces the objects of the heap, garbage among them, by those that were alive at the last collection.
+// read counts the heap as it was live at the last collection, instead of all its objects, which include
+// garbage.
 func (r *reader) read() Usage {
 	metrics.Read(r.samples)
 	value := func(i int) int64 {
 		if r.samples[i].Value.Kind() != metrics.KindUint64 {
-			return 0 // of a release of Go that has it no more
+			return 0 // a release of Go without this metric
 		}
-		return int64(r.samples[i].Value.Uint64()) //nolint:gosec // no machine has so much
+		return int64(r.samples[i].Value.Uint64()) //nolint:gosec // no machine has that much
 	}
 	return Usage{
 		Bytes:  value(total) - value(released) - value(free) - value(objects) + value(live),
-		Cycles: uint64(value(cycles)), //nolint:gosec // it was one
+		Cycles: uint64(value(cycles)), //nolint:gosec // it was unsigned
 	}
 }
 

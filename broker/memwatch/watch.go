@@ -7,39 +7,36 @@ import (
 )
 
 const (
-	// interval is how often is looked. In this time memory must not grow by what lies between begin and the limit.
+	// interval is the time between two checks. In this time memory must not grow from begin to the
+	// limit.
 	interval = 100 * time.Millisecond
-	// begin and end are at how much of the limit, in percent, memory becomes short, and is enough again. They lie apart, so
-	// that what is let in at the end doesn't begin it all anew.
+	// begin and end are the percentages of the limit at which memory becomes short and is enough again.
+	// They are apart so that the work admitted at the end doesn't make memory short at once.
 	begin, end = 90, 80
-	// collectAfter is how long after the last run of the garbage collector it is made to run while memory is short. There is
-	// little new garbage then to make it run by itself.
+	// collectAfter is how long after the last garbage collection the next one is forced while memory is
+	// short. With little new garbage, the runtime wouldn't start one by itself.
 	collectAfter = time.Second
-	// endurance is how long memory is short before Options.Lasting is called, and how long between two of these calls.
-	endurance = 10 * time.Second
+	// lastingAfter is how long memory must be short before Options.Lasting is called, and the time
+	// between two of these calls.
+	lastingAfter = 10 * time.Second
 )
 
-// Options configures a Watch.
+// Options configures a [Watch].
 type Options struct {
 	// Limit is the most memory that the process may use, in bytes; above zero.
 	Limit int64
-	// Changed is called when memory has become short, or is enough again, with what is used then.
+	// Changed is called when memory has become short or is enough again, with the bytes in use.
 	Changed func(short bool, used int64)
 	// Lasting is called when memory has been short for 10 s, and again every 10 s.
 	Lasting func()
 
-	// Read and Collect are the runtime's by default.
+	// Read and Collect replace the runtime's in tests. Set both or neither.
 	Read    func() Usage
 	Collect func()
 }
 
-// Usage is how much memory is used.
-type Usage struct {
-	Bytes  int64  // that can't be freed
-	Cycles uint64 // of the garbage collector, up to now
-}
-
-// Watch looks at the memory of the process. It has a goroutine from Start until Stop, on which it makes all its calls.
+// Watch watches the memory of the process. From Start until Stop it has a goroutine, on which it calls
+// the functions of its [Options].
 type Watch struct {
 	// Static.
 	opts Options
@@ -51,11 +48,11 @@ type Watch struct {
 
 	// Owned by the goroutine.
 	cycles    uint64
-	collected time.Time // when the collector was last seen to have run
+	collected time.Time // when a collection was last seen
 	lasting   time.Time // when memory became short, or Lasting was last called
 }
 
-// Start begins to watch.
+// Start starts a watch. Stop must follow.
 func Start(o Options) *Watch {
 	if o.Read == nil {
 		o.Read, o.Collect = newReader().read, collect
@@ -65,10 +62,11 @@ func Start(o Options) *Watch {
 	return w
 }
 
-// Short reports whether memory is short. It may be called concurrently, and as often as one likes.
+// Short reports whether memory is short. It is cheap and may be called concurrently.
 func (w *Watch) Short() bool { return w.short.Load() }
 
-// Stop ends the watch; Short stays as it is. It may be called again.
+// Stop ends the watch and waits for its goroutine. Short keeps its last value. It may be called more
+// than once.
 func (w *Watch) Stop() {
 	w.once.Do(func() { close(w.quit) })
 	w.done.Wait()
@@ -80,14 +78,14 @@ func (w *Watch) run() {
 	for {
 		select {
 		case <-tick.C:
-			w.look(time.Now())
+			w.check(time.Now())
 		case <-w.quit:
 			return
 		}
 	}
 }
 
-func (w *Watch) look(now time.Time) {
+func (w *Watch) check(now time.Time) {
 	u := w.opts.Read()
 	if u.Cycles != w.cycles {
 		w.cycles, w.collected = u.Cycles, now
@@ -100,7 +98,7 @@ func (w *Watch) look(now time.Time) {
 	case short && percent < end:
 		w.change(false, u)
 	case short:
-		w.endure(now)
+		w.persist(now)
 	}
 }
 
@@ -109,9 +107,9 @@ func (w *Watch) change(short bool, u Usage) {
 	w.opts.Changed(short, u.Bytes)
 }
 
-// endure is what is done while memory stays short.
-func (w *Watch) endure(now time.Time) {
-	if now.Sub(w.lasting) >= endurance {
+// persist acts while memory stays short.
+func (w *Watch) persist(now time.Time) {
+	if now.Sub(w.lasting) >= lastingAfter {
 		w.lasting = now
 		w.opts.Lasting()
 	}

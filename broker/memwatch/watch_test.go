@@ -10,20 +10,20 @@ import (
 	"time"
 )
 
-// scene is a watch over a memory that the test fills.
-type scene struct {
+// testWatch is a watch over a memory whose usage the test sets.
+type testWatch struct {
 	*Watch
 	bytes, cycles atomic.Int64
 	collections   int
-	told          []string
+	calls         []string
 }
 
-func watch(t *testing.T) *scene {
-	s := &scene{}
+func watch(t *testing.T) *testWatch {
+	s := &testWatch{}
 	s.Watch = Start(Options{
 		Limit:   1000,
-		Changed: func(short bool, used int64) { s.told = append(s.told, fmt.Sprint(short, used)) },
-		Lasting: func() { s.told = append(s.told, "lasting") },
+		Changed: func(short bool, used int64) { s.calls = append(s.calls, fmt.Sprint(short, used)) },
+		Lasting: func() { s.calls = append(s.calls, "lasting") },
 		Read:    func() Usage { return Usage{s.bytes.Load(), uint64(s.cycles.Load())} },
 		Collect: func() { s.collections++; s.cycles.Add(1) },
 	})
@@ -31,14 +31,14 @@ func watch(t *testing.T) *scene {
 	return s
 }
 
-// use lets the watch see that so much is used.
-func (s *scene) use(bytes int64) {
+// use sets the usage and waits until the watch has seen it.
+func (s *testWatch) use(bytes int64) {
 	s.bytes.Store(bytes)
 	<-time.After(interval)
 	synctest.Wait()
 }
 
-func TestShortAndEnough(t *testing.T) {
+func TestShortAndEnoughAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := watch(t)
 		for _, step := range []struct {
@@ -49,20 +49,20 @@ func TestShortAndEnough(t *testing.T) {
 				t.Errorf("at %d: %v", step.bytes, s.Short())
 			}
 		}
-		if want := []string{"true 900", "false 799", "true 2000", "false 10"}; !slices.Equal(s.told, want) {
-			t.Errorf("told %q, want %q", s.told, want)
+		if want := []string{"true 900", "false 799", "true 2000", "false 10"}; !slices.Equal(s.calls, want) {
+			t.Errorf("called %q, want %q", s.calls, want)
 		}
 	})
 }
 
-func TestItLasts(t *testing.T) {
+func TestMemoryStaysShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := watch(t)
 		s.use(950)
-		<-time.After(2*endurance + interval)
+		<-time.After(2*lastingAfter + interval)
 		synctest.Wait()
-		if want := []string{"true 950", "lasting", "lasting"}; !slices.Equal(s.told, want) {
-			t.Errorf("told %q, want %q", s.told, want)
+		if want := []string{"true 950", "lasting", "lasting"}; !slices.Equal(s.calls, want) {
+			t.Errorf("called %q, want %q", s.calls, want)
 		}
 		if s.collections < 15 || s.collections > 21 {
 			t.Errorf("%d collections in 20 s", s.collections)
@@ -71,13 +71,13 @@ func TestItLasts(t *testing.T) {
 		before := s.collections
 		<-time.After(time.Minute)
 		synctest.Wait()
-		if s.collections != before || len(s.told) != 4 {
-			t.Errorf("with enough: %d more collections, told %q", s.collections-before, s.told)
+		if s.collections != before || len(s.calls) != 4 {
+			t.Errorf("with enough: %d more collections, called %q", s.collections-before, s.calls)
 		}
 	})
 }
 
-// The runtime's own numbers see what is held, and not what has been let go.
+// The runtime's numbers count memory in use, and not memory that was freed.
 func TestUsage(t *testing.T) {
 	r := newReader()
 	collect()
@@ -92,10 +92,10 @@ func TestUsage(t *testing.T) {
 	collect()
 	after := r.read()
 	if grown := during.Bytes - before.Bytes; grown < 60<<20 || grown > 80<<20 {
-		t.Errorf("64 MiB are held, seen are %d", grown)
+		t.Errorf("64 MiB are held, %d bytes are counted", grown)
 	}
 	if left := after.Bytes - before.Bytes; left > 20<<20 {
-		t.Errorf("nothing is held any more, seen are %d", left)
+		t.Errorf("nothing is held any longer, but %d bytes are counted", left)
 	}
 	if after.Cycles < before.Cycles+2 {
 		t.Errorf("%d collections, then %d", before.Cycles, after.Cycles)

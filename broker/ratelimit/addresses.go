@@ -5,24 +5,25 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/salabroker/sala/broker/realip"
 )
 
 // AddressOptions configures [Addresses]. Zero numbers mean no limit.
 type AddressOptions struct {
-	// PerAddress is how many connections an address may have at a time.
+	// PerAddress is the most connections that an address may have at a time.
 	PerAddress int
-	// Handshakes is how often an address may ask for one.
+	// Handshakes is how often an address may ask for a connection.
 	Handshakes Rate
-	// Exempt are the addresses that aren't counted.
+	// Exempt are the networks whose addresses have no limits.
 	Exempt []netip.Prefix
 }
 
-// Addresses counts connections by the address that they come from. IPv6 addresses
-// count by their first 64 bits, which is what one subscriber has at the least. Its
-// methods may be called concurrently.
+// Addresses limits connections by the address that they come from. All addresses of a
+// [realip.Network] count as one. Its methods may be called concurrently.
 //
-// It remembers those that have a connection, and for a while those that have
-// asked for one, of which there are never more than a fixed number.
+// It keeps the addresses that have a connection and, for a while, a bounded number of those that have
+// asked for one.
 type Addresses struct {
 	// Static.
 	opts  AddressOptions
@@ -30,13 +31,13 @@ type Addresses struct {
 
 	mu      sync.Mutex
 	known   map[key]usage
-	cleanAt int // how many are known when those that aren't needed are looked for
+	cleanAt int // size of known at which clean runs next
 }
 
-// key is an address or, of IPv6, its network.
+// key is the first address of a client's network.
 type key [16]byte
 
-// usage is what an address takes.
+// usage is what an address uses.
 type usage struct {
 	connections int32
 	handshakes  Bucket
@@ -45,29 +46,28 @@ type usage struct {
 // Verdict says whether a connection may be opened.
 type Verdict uint8
 
-// What there is to say.
+// Verdicts of [Addresses.Enter].
 const (
 	Admitted Verdict = iota
-	TooMany          // the address has as many connections as it may have
-	TooOften         // the address asks too often
+	TooMany          // the address has too many connections
+	TooOften         // the address has asked too often
 )
 
 const (
-	// maxIdle is how many addresses without a connection are remembered. The
-	// others get away with asking too often.
+	// maxIdle bounds how many addresses without a connection are kept. Further ones may ask too often
+	// unnoticed.
 	maxIdle = 1 << 16
-	// minClean is from how many known addresses on it is worth looking for those
-	// that aren't needed.
+	// minClean is the least number of addresses that is worth cleaning up.
 	minClean = 1 << 10
 )
 
-// NewAddresses returns an empty count.
+// NewAddresses returns limits with no connections.
 func NewAddresses(o AddressOptions) *Addresses {
 	return &Addresses{opts: o, start: time.Now(), known: make(map[key]usage), cleanAt: minClean}
 }
 
-// Enter counts a connection that is to be opened, if it may; Leave must follow
-// then. An address that isn't valid isn't counted.
+// Enter counts a connection and returns [Admitted], after which Leave must follow, or returns why the
+// address may not open one. Addresses that aren't valid have no limits.
 func (a *Addresses) Enter(addr netip.Addr) Verdict {
 	if !a.counts(addr) {
 		return Admitted
@@ -82,7 +82,7 @@ func (a *Addresses) Enter(addr netip.Addr) Verdict {
 	verdict := Admitted
 	switch {
 	case !u.handshakes.Take(a.opts.Handshakes, 1, now):
-		return TooOften // nothing has changed
+		return TooOften // and change nothing
 	case a.opts.PerAddress > 0 && int(u.connections) >= a.opts.PerAddress:
 		verdict = TooMany
 	default:
@@ -92,7 +92,7 @@ func (a *Addresses) Enter(addr netip.Addr) Verdict {
 	return verdict
 }
 
-// Leave gives the place back of a connection that was admitted.
+// Leave uncounts a connection that was admitted.
 func (a *Addresses) Leave(addr netip.Addr) {
 	if !a.counts(addr) {
 		return
@@ -109,15 +109,15 @@ func (a *Addresses) Leave(addr netip.Addr) {
 	}
 }
 
-// counts reports whether an address has limits of its own.
+// counts reports whether an address has limits.
 func (a *Addresses) counts(addr netip.Addr) bool {
 	limited := a.opts.PerAddress > 0 || a.opts.Handshakes.PerSecond > 0
 	return limited && addr.IsValid() &&
 		!slices.ContainsFunc(a.opts.Exempt, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// clean forgets the addresses of which nothing needs to be known, and if there
-// are too many without a connection, some of those. The caller holds mu.
+// clean forgets the addresses that have neither connections nor recent handshakes, and, if too many
+// have no connection, some of those. The caller holds mu.
 func (a *Addresses) clean(now time.Duration) {
 	idle := 0
 	for k, u := range a.known {
@@ -134,10 +134,4 @@ func (a *Addresses) clean(now time.Duration) {
 
 func (u *usage) needed(now time.Duration) bool { return u.connections > 0 || !u.handshakes.Full(now) }
 
-func keyOf(addr netip.Addr) key {
-	if addr.Is6() {
-		network, _ := addr.Prefix(64) // it fits
-		addr = network.Addr()
-	}
-	return addr.As16()
-}
+func keyOf(addr netip.Addr) key { return realip.Network(addr).Addr().As16() }

@@ -15,7 +15,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func addr(text string) netip.Addr { return netip.MustParseAddr(text) }
 
-func TestConnectionsOfAnAddress(t *testing.T) {
+func TestConnectionsPerAddress(t *testing.T) {
 	a := NewAddresses(AddressOptions{PerAddress: 2})
 	expect := func(text string, want Verdict) {
 		t.Helper()
@@ -26,7 +26,7 @@ func TestConnectionsOfAnAddress(t *testing.T) {
 	expect("192.0.2.1", Admitted)
 	expect("192.0.2.1", Admitted)
 	expect("192.0.2.1", TooMany)
-	expect("192.0.2.2", Admitted) // a neighbour doesn't notice
+	expect("192.0.2.2", Admitted) // another address isn't affected
 	a.Leave(addr("192.0.2.1"))
 	expect("192.0.2.1", Admitted)
 	expect("192.0.2.1", TooMany)
@@ -57,7 +57,7 @@ func TestExemptAddresses(t *testing.T) {
 	}
 }
 
-func TestHandshakesOfAnAddress(t *testing.T) {
+func TestHandshakesPerAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := NewAddresses(AddressOptions{Handshakes: Rate{PerSecond: 10, Burst: 3}})
 		one, other := addr("192.0.2.1"), addr("192.0.2.2")
@@ -65,7 +65,7 @@ func TestHandshakesOfAnAddress(t *testing.T) {
 			if got := a.Enter(one); got != Admitted {
 				t.Errorf("handshake %d: %d", i+1, got)
 			}
-			a.Leave(one) // which is no excuse
+			a.Leave(one) // which doesn't give the handshake back
 		}
 		if got := a.Enter(one); got != TooOften {
 			t.Errorf("one over the limit: %d", got)
@@ -82,8 +82,8 @@ func TestHandshakesOfAnAddress(t *testing.T) {
 	})
 }
 
-// Who has been refused for the number of connections has asked all the same.
-func TestKnockingCounts(t *testing.T) {
+// A handshake that is refused because of too many connections counts as a handshake.
+func TestRefusedHandshakesCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := NewAddresses(AddressOptions{PerAddress: 1, Handshakes: Rate{PerSecond: 10, Burst: 3}})
 		for i, want := range []Verdict{Admitted, TooMany, TooMany, TooOften} {
@@ -94,8 +94,7 @@ func TestKnockingCounts(t *testing.T) {
 	})
 }
 
-// TestMemoryIsBounded has more addresses come than are remembered, all at once and
-// then slowly.
+// More addresses connect than are kept.
 func TestMemoryIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := NewAddresses(AddressOptions{PerAddress: 1, Handshakes: Rate{PerSecond: 1, Burst: 10}})
@@ -104,7 +103,7 @@ func TestMemoryIsBounded(t *testing.T) {
 			t.Fatal("the first was refused")
 		}
 		n := 0
-		come := func() {
+		connect := func() {
 			n++
 			other := netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)})
 			if got := a.Enter(other); got != Admitted {
@@ -113,15 +112,15 @@ func TestMemoryIsBounded(t *testing.T) {
 			a.Leave(other)
 		}
 		for range 2*maxIdle + minClean {
-			come()
+			connect()
 		}
 		if most := 2*maxIdle + 2; len(a.known) > most {
-			t.Errorf("%d addresses are remembered, want at most %d", len(a.known), most)
+			t.Errorf("%d addresses are kept, want at most %d", len(a.known), most)
 		}
 		<-time.After(10 * time.Second)
 		a.clean(time.Since(a.start))
 		if len(a.known) != 1 || a.Enter(staying) != TooMany {
-			t.Errorf("%d addresses are remembered, want the one that has a connection", len(a.known))
+			t.Errorf("%d addresses are kept, want the one that has a connection", len(a.known))
 		}
 	})
 }

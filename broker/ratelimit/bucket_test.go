@@ -37,14 +37,14 @@ func TestBucket(t *testing.T) {
 	}
 }
 
-// TestBucketAgainstModel compares with one that counts what is in it.
+// Compares with a bucket that keeps its level.
 func TestBucketAgainstModel(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
 		rate := Rate{PerSecond: []int64{1, 2, 5, 10, 1000}[r.IntN(5)], Burst: 1 + r.Int64N(50)}
 		each := time.Second / time.Duration(rate.PerSecond) // these divide it
 		var b Bucket
-		level, now := time.Duration(rate.Burst)*each, time.Duration(0) // as the time that it took to flow in
+		level, now := time.Duration(rate.Burst)*each, time.Duration(0) // as the time that it took to refill
 		for range 500 {
 			pause := time.Duration(r.Int64N(int64(3 * each)))
 			now += pause
@@ -61,5 +61,22 @@ func TestBucketAgainstModel(t *testing.T) {
 				t.Fatalf("%+v at %s: full is %v, want %v", rate, now, b.Full(now), full)
 			}
 		}
+	}
+}
+
+func TestSpend(t *testing.T) {
+	var b Bucket
+	r := Rate{PerSecond: 100, Burst: 200}
+	for i, s := range []struct {
+		at   time.Duration
+		n    int64
+		want time.Duration
+	}{{0, 200, 0}, {0, 10, 100 * time.Millisecond}, {0, 90, time.Second}, {time.Second, 0, 0}, {time.Second, 1, 10 * time.Millisecond}, {time.Hour, 200, 0}} {
+		if got := b.Spend(r, s.n, s.at); got != s.want {
+			t.Errorf("step %d: %s, want %s", i, got, s.want)
+		}
+	}
+	if b.Spend(Rate{}, 1<<40, 0) != 0 {
+		t.Error("without a rate there is a wait")
 	}
 }

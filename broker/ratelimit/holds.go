@@ -9,22 +9,21 @@ import (
 
 // HoldOptions configures [Holds].
 type HoldOptions struct {
-	// Total is how many bytes may be held, and PerAddress how many of them for
-	// one address.
+	// Total is the most bytes that may be held, and PerAddress the most for one address.
 	Total, PerAddress int64
-	// Exempt are the addresses that have no limit of their own.
+	// Exempt are the networks to whose addresses PerAddress doesn't apply.
 	Exempt []netip.Prefix
-	// Exceeded is called when a [Hold] has to end since a limit is reached.
+	// Exceeded is called for each [Hold] that is ended because a limit is reached.
 	Exceeded func()
 }
 
-// Holds counts the bytes that are held for clients by the address that they come
-// from, where IPv6 addresses count by their first 64 bits. Its methods may be
-// called concurrently; so may those of different Holds of it.
+// Holds limits the bytes that are buffered for clients, by the address that they come from. All
+// addresses of a [realip.Network] count as one. Its methods, and those of different holds, may be
+// called concurrently.
 //
-// Where a limit is reached, a hold ends that has held much for long: of those of
-// the address that has reached its own limit, or of the address that holds most
-// of all. So whoever hoards makes room, and nobody else notices.
+// When a limit is reached, it ends the hold with the most bytes times duration: of the address that
+// has reached its own limit or, for the total, of the address that holds most. So an address that
+// hoards makes room, and others don't notice.
 type Holds struct {
 	// Static.
 	opts  HoldOptions
@@ -35,7 +34,7 @@ type Holds struct {
 	addresses map[key]*addressHolds
 }
 
-// addressHolds is what is held for an address. Guarded by Holds.mu.
+// addressHolds are the holds of an address. Guarded by Holds.mu.
 type addressHolds struct {
 	key    key
 	exempt bool
@@ -43,7 +42,7 @@ type addressHolds struct {
 	holds  []*Hold
 }
 
-// Hold is what is held for one message. It is used by one goroutine at a time.
+// Hold is what is buffered for one message. It must be used by one goroutine at a time.
 type Hold struct {
 	// Static.
 	all  *Holds
@@ -58,7 +57,7 @@ type Hold struct {
 	ended bool
 }
 
-// NewHolds returns an empty count.
+// NewHolds returns limits with nothing held.
 func NewHolds(o HoldOptions) *Holds {
 	return &Holds{opts: o, start: time.Now(), addresses: make(map[key]*addressHolds)}
 }
@@ -70,15 +69,13 @@ func (a *Holds) Bytes() int64 {
 	return a.bytes
 }
 
-// Hold returns a hold for an address that holds nothing yet. cut is called, at
-// most once and on any goroutine, when what is held has to be given up: it must
-// not wait for the goroutine that uses the hold.
+// Hold returns an empty hold for an address. cut is called when a limit ends the hold, at most once and
+// on any goroutine. It must not wait for the goroutine that uses the hold.
 func (a *Holds) Hold(addr netip.Addr, cut func()) *Hold {
 	return &Hold{all: a, addr: addr, cut: cut}
 }
 
-// Grow holds n bytes more. It reports false if the hold has ended because it
-// held too much: nothing is held any more then.
+// Grow adds n bytes to the hold. It reports false if a limit has ended the hold, which is then empty.
 func (h *Hold) Grow(n int64) bool {
 	ended, ok := h.grow(n)
 	for _, other := range ended {
@@ -90,7 +87,7 @@ func (h *Hold) Grow(n int64) bool {
 	return ok
 }
 
-// grow is Grow without telling whom it has ended.
+// grow is Grow without the callbacks. It returns the holds that it has ended.
 func (h *Hold) grow(n int64) (ended []*Hold, ok bool) {
 	a := h.all
 	a.mu.Lock()
@@ -103,10 +100,10 @@ func (h *Hold) grow(n int64) (ended []*Hold, ok bool) {
 		a.enter(h, now)
 	}
 	for !h.ended && !h.of.exempt && h.of.bytes+n > a.opts.PerAddress {
-		ended = append(ended, a.end(h.of.worst(now)))
+		ended = append(ended, a.end(h.of.heaviest(now)))
 	}
 	for !h.ended && a.bytes+n > a.opts.Total {
-		ended = append(ended, a.end(a.largest(h.of, n).worst(now)))
+		ended = append(ended, a.end(a.largest(h.of, n).heaviest(now)))
 	}
 	if h.ended {
 		return ended, false
@@ -117,7 +114,7 @@ func (h *Hold) grow(n int64) (ended []*Hold, ok bool) {
 	return ended, true
 }
 
-// Release gives everything back. The hold can be used again, unless it has ended.
+// Release empties the hold. It can be used again, unless a limit has ended it.
 func (h *Hold) Release() {
 	h.all.mu.Lock()
 	defer h.all.mu.Unlock()
@@ -137,7 +134,7 @@ func (a *Holds) enter(h *Hold, now time.Duration) {
 	of.holds = append(of.holds, h)
 }
 
-// leave takes h away from its address, with what it holds. The caller holds mu.
+// leave removes h and its bytes from its address. The caller holds mu.
 func (a *Holds) leave(h *Hold) {
 	of := h.of
 	if of == nil {
@@ -156,15 +153,15 @@ func (a *Holds) leave(h *Hold) {
 	}
 }
 
-// end ends a hold. The caller holds mu.
+// end ends a hold and returns it. The caller holds mu.
 func (a *Holds) end(h *Hold) *Hold {
 	a.leave(h)
 	h.ended = true
 	return h
 }
 
-// largest returns the holds of the address that holds most, where own, whose
-// address wants n bytes more, counts with these. The caller holds mu.
+// largest returns the holds of the address that holds most. own counts with n bytes more, which it
+// wants. The caller holds mu.
 func (a *Holds) largest(own *addressHolds, n int64) *addressHolds {
 	most, bytes := own, own.bytes+n
 	for _, of := range a.addresses {
@@ -175,18 +172,18 @@ func (a *Holds) largest(own *addressHolds, n int64) *addressHolds {
 	return most
 }
 
-// worst returns the hold that has held most for longest.
-func (of *addressHolds) worst(now time.Duration) *Hold {
-	worst := of.holds[0]
+// heaviest returns the hold with the largest weight.
+func (of *addressHolds) heaviest(now time.Duration) *Hold {
+	heaviest := of.holds[0]
 	for _, h := range of.holds[1:] {
-		if h.weight(now) > worst.weight(now) {
-			worst = h
+		if h.weight(now) > heaviest.weight(now) {
+			heaviest = h
 		}
 	}
-	return worst
+	return heaviest
 }
 
-// weight is how much has been held for how long.
+// weight is bytes times duration.
 func (h *Hold) weight(now time.Duration) float64 {
 	return float64(h.bytes) * (now - h.since + time.Millisecond).Seconds()
 }

@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// ward is a hold that knows whether it was cut.
-type ward struct {
+// testHold is a hold that records whether it was cut.
+type testHold struct {
 	*Hold
 	cut bool
 }
 
-func hold(a *Holds, addr string) *ward {
-	w := &ward{}
+func hold(a *Holds, addr string) *testHold {
+	w := &testHold{}
 	w.Hold = a.Hold(netip.MustParseAddr(addr), func() { w.cut = true })
 	return w
 }
@@ -28,7 +28,7 @@ func newTestHolds() (a *Holds, exceeded *int) {
 	}), exceeded
 }
 
-func grow(t *testing.T, w *ward, n int64, want bool) {
+func grow(t *testing.T, w *testHold, n int64, want bool) {
 	t.Helper()
 	if got := w.Grow(n); got != want {
 		t.Errorf("Grow(%d) = %t, want %t", n, got, want)
@@ -36,8 +36,8 @@ func grow(t *testing.T, w *ward, n int64, want bool) {
 	<-time.After(time.Second)
 }
 
-// An address makes room for itself, and only for itself, by giving up what it has held much of for long.
-func TestHoldsOfAnAddress(t *testing.T) {
+// An address over its limit loses its own heaviest holds, and only those.
+func TestHoldsPerAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, exceeded := newTestHolds()
 		other := hold(a, "192.0.2.1")
@@ -46,13 +46,13 @@ func TestHoldsOfAnAddress(t *testing.T) {
 		grow(t, old, 100, true)
 		grow(t, large, 250, true)
 		grow(t, young, 40, true)
-		grow(t, young, 20, true) // 410: large goes, of 250 bytes for two seconds and not of 100 for three
+		grow(t, young, 20, true) // 410: large ends, with 250 bytes for two seconds; old has 100 for three
 		if old.cut || !large.cut || young.cut || other.cut || a.Bytes() != 390+160 {
 			t.Errorf("cut %t %t %t %t, %d bytes", old.cut, large.cut, young.cut, other.cut, a.Bytes())
 		}
 		grow(t, large, 1, false)
 		large.Release()
-		grow(t, young, 400, false) // it alone is too much: all of the address's go
+		grow(t, young, 400, false) // too much by itself: all holds of the address end
 		if !old.cut || young.cut || a.Bytes() != 390 || *exceeded != 3 {
 			t.Errorf("cut %t %t, %d bytes, %d exceeded", old.cut, young.cut, a.Bytes(), *exceeded)
 		}
@@ -65,11 +65,11 @@ func TestHoldsOfAnAddress(t *testing.T) {
 	})
 }
 
-// When there is too much in all, the address makes room that has most, whether it is exempt or not.
-func TestHoldsInAll(t *testing.T) {
+// Over the total limit, the address that holds most loses holds, whether it is exempt or not.
+func TestHoldsInTotal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, exceeded := newTestHolds()
-		var hoard []*ward
+		var hoard []*testHold
 		for range 9 {
 			w := hold(a, "10.1.2.3")
 			grow(t, w, 100, true)
@@ -89,17 +89,17 @@ func TestHoldsInAll(t *testing.T) {
 	})
 }
 
-// Whatever is held and given back, the sums are right and the limits hold.
+// However holds grow and are released, the sums are right and the limits are kept.
 func TestHoldsAddUp(t *testing.T) {
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		a, _ := newTestHolds()
-		var wards []*ward
+		var holds []*testHold
 		for range 30 {
-			wards = append(wards, hold(a, fmt.Sprintf("%s.0.0.%d", []string{"10", "192"}[r.IntN(2)], r.IntN(4))))
+			holds = append(holds, hold(a, fmt.Sprintf("%s.0.0.%d", []string{"10", "192"}[r.IntN(2)], r.IntN(4))))
 		}
 		for range 2000 {
-			w := wards[r.IntN(len(wards))]
+			w := holds[r.IntN(len(holds))]
 			if r.IntN(3) == 0 {
 				w.Release()
 			} else if ok := w.Grow(r.Int64N(120)); !ok {
@@ -123,22 +123,5 @@ func TestHoldsAddUp(t *testing.T) {
 				t.Fatalf("%d bytes in all, counted %d", total, a.Bytes())
 			}
 		}
-	}
-}
-
-func TestSpend(t *testing.T) {
-	var b Bucket
-	r := Rate{PerSecond: 100, Burst: 200}
-	for i, s := range []struct {
-		at   time.Duration
-		n    int64
-		want time.Duration
-	}{{0, 200, 0}, {0, 10, 100 * time.Millisecond}, {0, 90, time.Second}, {time.Second, 0, 0}, {time.Second, 1, 10 * time.Millisecond}, {time.Hour, 200, 0}} {
-		if got := b.Spend(r, s.n, s.at); got != s.want {
-			t.Errorf("step %d: %s, want %s", i, got, s.want)
-		}
-	}
-	if b.Spend(Rate{}, 1<<40, 0) != 0 {
-		t.Error("without a rate there is a wait")
 	}
 }

@@ -2,22 +2,22 @@ package ratelimit
 
 import "sync"
 
-// Shares counts something that several owners hold at a time. There is a limit
-// to it, and each owner may have half. Its methods may be called concurrently.
+// Shares limits something that several owners hold: all of them together to a total, and each owner to
+// half of it. Its methods may be called concurrently.
 type Shares struct {
 	// Static.
 	total int64
 
 	mu   sync.Mutex
 	used int64
-	of   map[string]int64 // owners that hold something
+	of   map[string]int64 // by owner; no zeros
 }
 
-// NewShares returns a count of which there may be total.
+// NewShares returns shares of total.
 func NewShares(total int64) *Shares { return &Shares{total: total, of: make(map[string]int64)} }
 
-// Take takes n for an owner and reports true or, if that is too much, takes
-// nothing. Give must follow.
+// Take takes n for an owner and reports true; Give must follow. If that is too much, it takes nothing
+// and reports false.
 func (s *Shares) Take(owner string, n int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -32,7 +32,7 @@ func (s *Shares) Take(owner string, n int64) bool {
 	return true
 }
 
-// Give gives back n that an owner has taken.
+// Give returns n that an owner has taken.
 func (s *Shares) Give(owner string, n int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -44,12 +44,12 @@ func (s *Shares) Give(owner string, n int64) {
 	}
 }
 
-// Used returns how much is held.
+// Used returns how much all owners hold together.
 func (s *Shares) Used() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.used
 }
 
-// Share is how much each owner may have.
+// Share returns how much each owner may hold.
 func (s *Shares) Share() int64 { return s.total / 2 }
