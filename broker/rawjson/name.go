@@ -6,9 +6,8 @@ import (
 	"strings"
 )
 
-// Name returns the text of a JSON value that names a room or a user: a
-// string's, or a number's as [NumberText] has it. ok is false for any other
-// value, and for a number without a text.
+// Name returns the text of a JSON value that names a room or a user: the string's, or the number's as
+// in [NumberText]. ok is false for any other value, and for a number without a text.
 func Name(value json.RawMessage) (text string, ok bool) {
 	begin := skipSpace(value, 0)
 	switch {
@@ -21,19 +20,18 @@ func Name(value json.RawMessage) (text string, ok bool) {
 	}
 }
 
-// NumberText returns the one text of a number that is written in JSON, which is
-// JavaScript's String(n): "7" for 7, 7.0 and 70e-1, "0" for -0, "1e+21" for
-// 1e21. Equal numbers have equal texts, and different ones different texts: a
-// whole number that JavaScript would round keeps its digits, as a user's id
-// must not become another's. ok is false for other numbers that can't be kept,
-// such as 1e400, and for what is no number.
+// NumberText returns the canonical text of a JSON number, which is JavaScript's String(n): "7" for 7,
+// 7.0 and 70e-1, "0" for -0, "1e+21" for 1e21. Equal numbers have equal texts and different numbers
+// different ones: an integer that JavaScript would round keeps its digits, because one user's id must
+// not become another's. ok is false for other numbers that a float64 can't hold, such as 1e400, and
+// for anything that isn't a number.
 func NumberText(literal string) (text string, ok bool) {
 	if !isNumber(literal) {
 		return "", false
 	}
 	n, err := strconv.ParseFloat(literal, 64)
 	if err == nil {
-		// Package json writes numbers as JavaScript does, but for -0.
+		// encoding/json writes numbers as JavaScript does, except -0.
 		written, _ := json.Marshal(n) // it is finite
 		text = string(written)
 		if n == 0 {
@@ -58,16 +56,16 @@ func isNumber(text string) bool {
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
-// decimal is a number's exact value: 0.digits times ten to the power of
-// exponent. Digits neither begin nor end with a zero; zero has none.
+// decimal is a number's exact value: 0.digits times ten to the power of exponent. Digits neither begin
+// nor end with a zero. Zero has no digits.
 type decimal struct {
 	negative bool
 	digits   string
 	exponent int
 }
 
-// decimalOf reads a JSON number. An exponent that an int can't hold is as good
-// as any other: no number of JavaScript's comes near it.
+// decimalOf parses a JSON number. If an int can't hold the exponent, any large value will do: no
+// float64 comes near it.
 func decimalOf(literal string) decimal {
 	var d decimal
 	rest, negative := strings.CutPrefix(literal, "-")

@@ -9,7 +9,7 @@ import (
 )
 
 // The texts are those that Node 20 prints for String(JSON.parse(literal)),
-// but for numbers that it would round.
+// except for numbers that it would round.
 func TestNumberText(t *testing.T) {
 	for literal, want := range map[string]string{
 		"0": "0", "-0": "0", "0.0": "0", "-0.0e5": "0", "7": "7", "7.0": "7", "70e-1": "7", "-7": "-7", "1e3": "1000", "1E+3": "1000",
@@ -44,8 +44,8 @@ func TestName(t *testing.T) {
 	}
 }
 
-// FuzzNumberText checks that equal numbers have equal texts, and that a text is
-// the number that it was made of.
+// Equal numbers have equal texts, and a text is a number with
+// the same value.
 func FuzzNumberText(f *testing.F) {
 	for _, seed := range []string{"7.0", "-0", "1e21", "9007199254740993", "1e400", "0.1e1"} {
 		f.Add(seed)
@@ -104,7 +104,7 @@ func TestElements(t *testing.T) {
 	}
 }
 
-// FuzzMembers compares with a map, which matches names exactly too.
+// Compares with a map, which matches names exactly, too.
 func FuzzMembers(f *testing.F) {
 	for _, seed := range []string{`{"a":1}`, `{"a":{"b":[1,"]"]},"\\":"\""}`, ` { "x" : [ ] } `, `{"a":1,"a":2}`, `{"\ud800":1}`} {
 		f.Add(seed)

@@ -6,13 +6,11 @@ import (
 	"iter"
 )
 
-// Members iterates over the members of a JSON object: the name of each,
-// unescaped, and the text of its value. The text must be valid JSON; anything
-// but an object has no members. Names and values are slices of object unless a
-// name has escapes, so nothing is allocated for members that aren't wanted.
+// Members iterates over the members of a JSON object: the unescaped name and the text of the value. The
+// text must be valid JSON; anything but an object has no members. Names and values are slices of
+// object, unless a name has escapes, so skipped members cost no allocation.
 //
-// A name that the object has twice comes twice. Whoever keeps the last value
-// agrees with JSON.parse.
+// A name that the object has twice comes twice. JSON.parse takes the last value.
 func Members(object []byte) iter.Seq2[[]byte, json.RawMessage] {
 	return func(yield func([]byte, json.RawMessage) bool) {
 		i := skipSpace(object, 0)
@@ -34,8 +32,8 @@ func Members(object []byte) iter.Seq2[[]byte, json.RawMessage] {
 	}
 }
 
-// Elements iterates over the values in a JSON array, which must be valid JSON;
-// anything but an array has none.
+// Elements iterates over the values of a JSON array. The text must be valid JSON; anything but an array
+// has no elements.
 func Elements(array []byte) iter.Seq[json.RawMessage] {
 	return func(yield func(json.RawMessage) bool) {
 		i := skipSpace(array, 0)
@@ -54,8 +52,8 @@ func Elements(array []byte) iter.Seq[json.RawMessage] {
 	}
 }
 
-// Member returns the value of the member that has exactly this name, the last
-// if there are several; nil if there is none. The text must be valid JSON.
+// Member returns the value of the member with exactly this name: the last if there are several, nil if
+// there is none. The text must be valid JSON.
 func Member(object []byte, name string) json.RawMessage {
 	var found json.RawMessage
 	for n, value := range Members(object) {
@@ -66,7 +64,7 @@ func Member(object []byte, name string) json.RawMessage {
 	return found
 }
 
-// unescape returns what a JSON string says, of which the quotes are part.
+// unescape returns the value of a JSON string, given with its quotes.
 func unescape(quoted []byte) []byte {
 	if bytes.IndexByte(quoted, '\\') < 0 {
 		return quoted[1 : len(quoted)-1]
@@ -83,7 +81,7 @@ func skipSpace(text []byte, i int) int {
 	return i
 }
 
-// stringEnd returns the index behind the string that begins at i.
+// stringEnd returns the index after the string that begins at i.
 func stringEnd(text []byte, i int) int {
 	for i++; i < len(text); i++ {
 		switch text[i] {
@@ -96,7 +94,7 @@ func stringEnd(text []byte, i int) int {
 	return len(text)
 }
 
-// valueEnd returns the index behind the value that begins at i.
+// valueEnd returns the index after the value that begins at i.
 func valueEnd(text []byte, i int) int {
 	for depth := 0; i < len(text); {
 		switch text[i] {
