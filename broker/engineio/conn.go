@@ -293,8 +293,8 @@ func (c *Conn) receive(p packet) error {
 // backlog is how many bytes are kept for the client: what is queued, and the answer to its last poll until the next.
 // The caller holds mu.
 func (c *Conn) backlog() int {
-	if c.poll == nil {
+	if c.poll == nil || c.poll.last == nil {
 		return c.out.cost
 	}
-	return c.out.cost + len(c.poll.last.body)
+	return c.out.cost + len(c.poll.last.answer.body)
 }

@@ -97,7 +97,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case upgrade != (transport == transportWebSocket):
 		badRequest.write(w)
 	case c != nil:
-		c.serveHTTP(w, r, upgrade, newRequestID(r, query.Get("t")))
+		c.serveHTTP(w, r, upgrade, newRequestID(s.seed, r, query.Get("t")))
 	case query.Get("EIO") != engineVersion:
 		unsupportedVersion.write(w)
 	case !s.admit():
@@ -107,7 +107,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case upgrade:
 		s.openWebSocket(w, r)
 	default:
-		s.openPolling(w, r, newRequestID(r, query.Get("t")))
+		s.openPolling(w, r, newRequestID(s.seed, r, query.Get("t")))
 	}
 }
 
@@ -159,7 +159,7 @@ func wantsBase64(r *http.Request) bool { return r.URL.Query().Get("b64") != "" }
 // openPolling opens a connection, which has been admitted, over long-polling.
 func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, id requestID) {
 	c := s.newConn(r)
-	c.poll = newPolling(id.value)
+	c.poll = newPolling(id)
 	c.out.push(s.openFrame(c.id, transportWebSocket))
 	c.poll.delivery <- struct{}{}
 	if !s.add(c) {

@@ -54,7 +54,7 @@ func TestTimers(t *testing.T) {
 		for i := range 20 {
 			r := &http.Request{URL: &url.URL{}, Header: http.Header{}}
 			c := s.newConn(r)
-			c.poll = newPolling("")
+			c.poll = newPolling(requestID{})
 			_ = s.admit()
 			_ = s.add(c)
 			name := fmt.Sprint(i)

@@ -20,22 +20,20 @@ var (
 	errLostPost    = errors.New("engine: the client posts again without its last post")
 )
 
-// polling is the state of a connection over long-polling. All but the channels is guarded by Conn.mu.
+// polling is the state of a connection over long-polling. Conn.mu guards all but the channels.
 type polling struct {
 	ready    chan struct{} // holds a token when the pending GET has something to look at
 	delivery chan struct{} // holds a token while a POST's packets are delivered
 
-	handshake string // the t of the request that opened the session; static
-	reused    bool   // the client uses a value of t for several requests
+	handshake requestID // of the request that opened the session; static
+	reused    bool      // the client uses one value of t for several requests
 
-	past       pastIDs
-	lateCopies int // of past requests, that have come
-
-	pending    *poll  // the GET that waits for something to be answered with
-	answering  *poll  // the GET whose answer is being written; the client may have it already, and send the next GET
-	last       answer // what the last GET got, until the next one shows that it has arrived
+	gets       requestLog
+	pending    *poll // the GET that waits for something to be answered with
+	last       *poll // the GET that was answered last, until the next one shows that its answer has arrived
 	absentPoll absent
 
+	posts      requestLog
 	post       *post // the last POST; it may still be read or delivered
 	posted     bool  // there has been a POST
 	absentPost absent
@@ -45,7 +43,7 @@ type polling struct {
 	end   []byte // what a pending GET gets when the session has ended; nil: that there is no such session
 }
 
-func newPolling(handshake string) *polling {
+func newPolling(handshake requestID) *polling {
 	return &polling{ready: make(chan struct{}, 1), delivery: make(chan struct{}, 1), handshake: handshake}
 }
 
@@ -57,65 +55,45 @@ func (p *polling) signal() {
 	}
 }
 
-// poll is one GET.
+// poll is one GET with its copies: a browser may repeat it, and the server can't tell which copy's connection is alive.
+// The server may even read the repeat first. So all copies wait together and get the same answer. Conn.mu guards the
+// fields.
 type poll struct {
-	id       requestID
-	again    *answer       // the answer to the GET that it repeats; nil if it repeats none
-	replaced chan struct{} // closed when a repeat has taken its place
+	id     requestID
+	times  int // it has come again
+	copies int // are waiting for the answer, or being answered
+
+	answered chan struct{} // closed when there is an answer
+	answer   answer
+	sent     bool // a copy's connection took the answer, so the client may have it
+	failed   bool // no copy's connection took the answer, so only a repeat gets it
 }
 
 // answer is what a GET gets: a payload, or a refusal.
 type answer struct {
 	body    []byte
 	refused refusal
-
-	id     requestID // of the GET
-	times  int       // it has come again
-	sent   bool      // it has been written, so the client may have it
-	failed bool      // it couldn't be written, so only a repeat gets it
 }
 
-// beginPoll makes a GET the pending one, unless it is a repeat that has an answer already.
-func (c *Conn) beginPoll(id requestID) (*polling, *poll, refusal) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case c.state == stateClosed:
-		return nil, nil, unknownSession
-	case c.ws != nil:
-		return nil, nil, badRequest
+func (a answer) ready() bool { return a.body != nil || a.refused != accepted }
+
+// writing reports whether no copy's connection has taken the answer yet, and one still may.
+func (g *poll) writing() bool { return g != nil && g.copies > 0 && !g.sent }
+
+// currentPoll returns the GET that is pending, or else the one that was answered last; nil if there is none.
+func (p *polling) currentPoll() *poll {
+	if p.pending != nil {
+		return p.pending
 	}
-	p := c.poll
-	g := &poll{id: p.recognize(id, p.last.id, p.last.times, p.lastPost()), replaced: make(chan struct{})}
-	switch {
-	case p.isPast(g.id):
-		p.lateCopies++
-		return nil, nil, lateCopy
-	case p.pending != nil && g.id.repeats(p.pending.id):
-		close(p.pending.replaced)
-	case p.pending != nil:
-		p.end = []byte{packetClose}
-		return nil, nil, overlap
-	case g.id.repeats(p.last.id):
-		p.last.times++
-		p.last.failed = false
-		again := p.last
-		g.again, p.answering = &again, g
-	case p.last.failed:
-		return nil, nil, lostRequest
+	return p.last
+}
+
+// lastPoll returns what identifies the last GET.
+func (p *polling) lastPoll() requestID {
+	if g := p.currentPoll(); g != nil {
+		return g.id
 	}
-	p.absentPoll = absent{}
-	if g.again == nil && p.pending == nil {
-		p.retire(p.last.id)
-	}
-	if g.again == nil {
-		p.pending, p.last = g, answer{}
-	}
-	if c.state == stateClosing { // it is still there, so it may have all the time that a close may take
-		c.deadlines.close = c.closeBy
-	}
-	c.arm()
-	return p, g, accepted
+	return requestID{}
 }
 
 // lastPost returns what identifies the last POST.
@@ -126,12 +104,50 @@ func (p *polling) lastPost() requestID {
 	return p.post.id
 }
 
-// lastPoll returns what identifies the last GET.
-func (p *polling) lastPoll() requestID {
-	if p.pending != nil {
-		return p.pending.id
+// beginPoll makes a GET the pending one, unless it is a copy of the current one.
+func (c *Conn) beginPoll(id requestID) (*polling, *poll, refusal) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.state == stateClosed:
+		return nil, nil, unknownSession
+	case c.ws != nil:
+		return nil, nil, badRequest
 	}
-	return p.last.id
+	p := c.poll
+	g := p.currentPoll()
+	times := 0
+	if g != nil {
+		times = g.times
+	}
+	id = p.recognize(id, &p.gets, p.lastPoll(), times, p.lastPost())
+	switch {
+	case p.gets.isPast(id):
+		p.gets.lateCopies++
+		return nil, nil, lateCopy
+	case g != nil && id.repeats(g.id):
+		g.times++
+		g.failed = false
+	case p.pending != nil:
+		p.end = []byte{packetClose}
+		return nil, nil, overlap
+	case g != nil && g.failed:
+		return nil, nil, lostRequest
+	default:
+		p.gets.retire(p.lastPoll())
+		if g != nil {
+			g.answer = answer{refused: lateCopy} // the client has the payload, so nobody needs it any more
+		}
+		g = &poll{id: id, answered: make(chan struct{})}
+		p.pending = g
+	}
+	g.copies++
+	p.absentPoll = absent{}
+	if c.state == stateClosing { // it is still there, so it may have all the time that a close may take
+		c.deadlines.close = c.closeBy
+	}
+	c.arm()
+	return p, g, accepted
 }
 
 // servePoll answers a GET: at once if there is something to send, or else as soon as there is.
@@ -170,8 +186,8 @@ func (c *Conn) awaitAnswer(p *polling, g *poll, r *http.Request) (answer, error)
 	var hold <-chan time.Time
 	held := false
 	for {
-		a, found, upgrading := c.takeAnswer(p, g, held)
-		if found {
+		a, upgrading := c.takeAnswer(p, g, held)
+		if a.ready() {
 			return a, nil
 		}
 		if upgrading && hold == nil {
@@ -179,10 +195,10 @@ func (c *Conn) awaitAnswer(p *polling, g *poll, r *http.Request) (answer, error)
 		}
 		select {
 		case <-p.ready:
+		case <-g.answered: // another copy took it
 		case <-hold:
 			held = true
 		case <-c.done:
-		case <-g.replaced:
 		case <-r.Context().Done():
 			return answer{}, errPollAborted
 		}
@@ -191,20 +207,17 @@ func (c *Conn) awaitAnswer(p *polling, g *poll, r *http.Request) (answer, error)
 
 // takeAnswer returns the answer to a poll, if there is one yet. held says that the poll has waited for as long as an
 // upgrade allows.
-func (c *Conn) takeAnswer(p *polling, g *poll, held bool) (a answer, found, upgrading bool) {
+func (c *Conn) takeAnswer(p *polling, g *poll, held bool) (a answer, upgrading bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case g.again != nil:
-		return *g.again, true, false
-	case p.pending != g: // replaced
-		p.signal() // what it has been woken for concerns its repeat
-		return answer{refused: overlap}, true, false
+	case g.answer.ready(): // another copy took it
+		return g.answer, false
 	case c.state == stateClosed && p.end == nil:
 		a.refused = unknownSession
 	case c.state == stateClosed:
 		a.body = p.end
-	case p.answering != nil: // the last answer must be out before more is taken off the queue
+	case p.last.writing(): // the last answer must be out before more is taken off the queue
 	case c.ws != nil:
 		a.body = []byte{packetNoop} // what is queued goes the new way
 	case c.out.ends():
@@ -215,20 +228,19 @@ func (c *Conn) takeAnswer(p *polling, g *poll, held bool) (a answer, found, upgr
 	case p.nudge || held && c.probing:
 		a.body, p.nudge = []byte{packetNoop}, false
 	}
-	found = a.body != nil || a.refused != accepted
-	if found {
-		p.pending, p.answering = nil, g
-		if a.id = g.id; a.id.known() {
-			p.last = a
-		}
+	if a.ready() {
+		g.answer = a
+		close(g.answered)
+		p.pending, p.last = nil, g
 	}
-	return a, found, c.probing
+	return a, c.probing
 }
 
-// abortPoll is called when the client has given up a poll, or lost its connection, before there was an answer.
+// abortPoll is called when the client has given up a copy of a poll, or lost its connection, before there was an answer.
 func (c *Conn) abortPoll(p *polling, g *poll, err error) {
 	c.mu.Lock()
-	current := p.pending == g
+	g.copies--
+	current := p.pending == g && g.copies == 0
 	if current {
 		p.pending = nil
 	}
@@ -248,14 +260,16 @@ func (c *Conn) mayRepeat(p *polling, id requestID) bool {
 	return id.known() && !p.reused && c.poll == p && c.ws == nil && c.state != stateClosed
 }
 
-// endPoll is called when a poll has been answered, or could not be. If a repeat is answered instead, it does nothing.
+// endPoll is called when a copy of a poll has been answered, or could not be. While no copy has been and others may, it
+// does nothing.
 func (c *Conn) endPoll(p *polling, g *poll, err error) {
 	c.mu.Lock()
-	if p.answering != g {
+	g.copies--
+	g.sent = g.sent || err == nil
+	if c.poll != p || p.last != g || g.writing() {
 		c.mu.Unlock()
 		return
 	}
-	p.answering = nil
 	switch {
 	case p.pending != nil:
 		p.signal()
@@ -266,19 +280,20 @@ func (c *Conn) endPoll(p *polling, g *poll, err error) {
 	}
 	closed := c.state == stateClosing && c.ws == nil && c.out.empty()
 	p.told = p.told || closed
-	current := p.last.id.repeats(g.id)
-	p.last.sent = p.last.sent || current && err == nil
-	known := current && p.last.sent // from another copy; this one was late
-	waits := err != nil && !known && !closed && p.pending == nil && c.mayRepeat(p, g.id)
+	waits := !g.sent && !closed && p.pending == nil && c.mayRepeat(p, g.id)
 	if waits {
-		p.last.failed = true
+		g.failed = true
 		c.await(&p.absentPoll, err)
 	}
+	if g.copies == 0 && !g.id.known() {
+		g.answer.body = nil // no repeat can ask for it
+	}
+	sent := g.sent
 	c.mu.Unlock()
 
 	switch {
-	case waits, known:
-	case err != nil:
+	case waits:
+	case !sent:
 		c.terminate(ReasonTransportError, err) // what was taken off the queue is lost
 	case closed:
 		c.terminate(ReasonForcedClose, nil)
@@ -335,19 +350,19 @@ func (c *Conn) beginPost(id requestID) (*polling, *post, refusal) {
 	if q != nil {
 		times = q.times
 	}
-	id = p.recognize(id, p.lastPost(), times, p.lastPoll())
+	id = p.recognize(id, &p.posts, p.lastPost(), times, p.lastPoll())
 	switch {
-	case p.isPast(id):
-		p.lateCopies++
+	case p.posts.isPast(id):
+		p.posts.lateCopies++
 		return nil, nil, lateCopy
-	case q != nil && id.repeats(q.id) && q.copies < maxCopies:
+	case q != nil && id.repeats(q.id):
 		q.times++
 	case q != nil && q.running():
 		return nil, nil, overlap
 	case !p.absentPost.until.IsZero():
 		return nil, nil, lostRequest
 	default:
-		p.retire(p.lastPost())
+		p.posts.retire(p.lastPost())
 		q = &post{id: id, done: make(chan struct{})}
 		p.post = q
 	}

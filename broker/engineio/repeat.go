@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"hash/maphash"
 	"net"
 	"net/http"
 	"slices"
@@ -13,21 +14,22 @@ import (
 // request with the same value is the same request: a GET gets the same answer, a POST isn't delivered twice.
 //
 // Other clients send no t, the time in seconds (the .NET client), or a constant. Their requests must never be taken for
-// repeats: a GET would be answered with what the client has already, and a POST would be lost. So a value that is only
-// digits counts as none, and a session's values count only as long as nothing shows that the client reuses them:
-// see polling.recognize.
+// repeats: a GET would be answered with what the client has already, and a POST would be lost. So a value that looks like
+// a time counts as none, and a session's values count only as long as nothing shows that the client reuses them: see
+// polling.recognize.
 
 const (
-	// maxRequestID is the longest t that is remembered. Those of stock clients have 5 to 18 bytes.
+	// maxRequestID is the longest t that counts. Those of stock clients have 5 to 18 bytes.
 	maxRequestID = 64
+	// randomDigits is how long a t is that may be all digits and still identify its request: socket.io-client 4.8 takes
+	// eight random characters, and one in 30,000 has only digits. Times in seconds have ten.
+	randomDigits = 8
 	// maxRepeats is how often one request may come again. Chromium repeats a request only on a kept connection, of which
 	// it has six.
 	maxRepeats = 6
-	// maxCopies is how many copies of a POST may be read at a time: the server learns late that a connection is dead.
-	maxCopies = 3
-	// maxPast is how many values are remembered of the requests before the last. A copy of one may be read late: its
-	// connection was reset, but its bytes had arrived.
-	maxPast = 8
+	// maxPast is how many values are remembered of the requests of a method before the last. A copy of one may be read
+	// late, as its connection was reset after its bytes had arrived.
+	maxPast = 16
 	// repeatGrace is how long a session waits for the repeat of a request that has failed: a new connection on a bad
 	// line takes that long.
 	repeatGrace = 3 * time.Second
@@ -35,16 +37,17 @@ const (
 
 // requestID tells a request from all others of its session, except from its own repeats.
 type requestID struct {
-	value string // empty if the request can't be recognized
-	conn  string // the connection that it came over, for clients of which it is known that they repeat on another
+	sum  uint64 // of the value of t; 0 if the request can't be recognized
+	conn string // the connection that it came over, for clients that are known to repeat on another
 }
 
 // newRequestID returns what identifies a request with the query parameter t.
-func newRequestID(r *http.Request, t string) requestID {
-	if len(t) > maxRequestID || strings.Trim(t, "0123456789") == "" {
+func newRequestID(seed maphash.Seed, r *http.Request, t string) requestID {
+	digits := strings.Trim(t, "0123456789") == "" && len(t) != randomDigits
+	if t == "" || digits || len(t) > maxRequestID {
 		return requestID{}
 	}
-	id := requestID{value: strings.Clone(t)} // not the whole URL
+	id := requestID{sum: maphash.String(seed, t)}
 	// A direct client repeats on a new connection. Behind a proxy, connections say nothing: its address has no port
 	// then, or, if the proxy isn't a trusted one, what is known is that browsers run the stock client.
 	_, _, err := net.SplitHostPort(r.RemoteAddr)
@@ -55,18 +58,19 @@ func newRequestID(r *http.Request, t string) requestID {
 }
 
 // known reports whether repeats of the request can be recognized.
-func (id requestID) known() bool { return id.value != "" }
+func (id requestID) known() bool { return id.sum != 0 }
 
-func (id requestID) repeats(earlier requestID) bool { return id.known() && id.value == earlier.value }
+func (id requestID) repeats(earlier requestID) bool { return id.known() && id.sum == earlier.sum }
 
-// recognize returns id, or an unknown one if the client is known to reuse values. earlier is the last request of the
-// same method, which has come again so many times; other is the last one of the other method. The caller holds Conn.mu.
-func (p *polling) recognize(id, earlier requestID, times int, other requestID) requestID {
+// recognize returns id, or an unknown one if the client is known to reuse values. log is that of the request's method,
+// earlier its last request, which has come again so many times; other is the last request of the other method. The
+// caller holds Conn.mu.
+func (p *polling) recognize(id requestID, log *requestLog, earlier requestID, times int, other requestID) requestID {
 	switch {
 	case !id.known():
-	case id.value == p.handshake, id.repeats(other):
+	case id.repeats(p.handshake), id.repeats(other):
 		p.reused = true
-	case p.isPast(id) && p.lateCopies >= maxRepeats:
+	case log.isPast(id) && log.lateCopies >= maxRepeats:
 		p.reused = true
 	case id.repeats(earlier) && (times >= maxRepeats || id.conn != "" && id.conn == earlier.conn):
 		p.reused = true
@@ -77,22 +81,24 @@ func (p *polling) recognize(id, earlier requestID, times int, other requestID) r
 	return id
 }
 
-// pastIDs holds the values of requests before the last ones: a ring.
-type pastIDs struct {
-	values [maxPast]string
-	next   int
+// requestLog remembers the requests of one method before the last. Conn.mu guards it.
+type requestLog struct {
+	past       [maxPast]uint64 // a ring
+	next       int
+	lateCopies int // of past requests that have come since the last new one
 }
 
-// retire remembers the last request of a method when the next one comes. The caller holds Conn.mu.
-func (p *polling) retire(id requestID) {
+// retire remembers the last request when the next one comes.
+func (l *requestLog) retire(id requestID) {
+	l.lateCopies = 0
 	if id.known() {
-		p.past.values[p.past.next%maxPast] = id.value
-		p.past.next++
+		l.past[l.next%maxPast] = id.sum
+		l.next++
 	}
 }
 
-func (p *polling) isPast(id requestID) bool {
-	return id.known() && slices.Contains(p.past.values[:], id.value)
+func (l *requestLog) isPast(id requestID) bool {
+	return id.known() && slices.Contains(l.past[:], id.sum)
 }
 
 // absent is a request that has failed and whose repeat is awaited.

@@ -61,22 +61,16 @@ func (c *client) wantPosted(t, payload string) {
 	}
 }
 
-// pending polls in the background, until the poll is pending.
+// pending polls in the background, until the poll is pending, or one copy more of it is.
 func (c *client) pending(ses *session, t string) <-chan string {
 	c.t.Helper()
-	ses.mu.Lock()
-	before := ses.poll.pending
-	ses.mu.Unlock()
+	before := ses.copies()
 	answered := make(chan string, 1)
 	go func() {
 		status, body := c.request(http.MethodGet, t, "")
 		answered <- fmt.Sprint(status, " ", body)
 	}()
-	eventually(c.t, "the poll is pending", func() bool {
-		ses.mu.Lock()
-		defer ses.mu.Unlock()
-		return ses.poll != nil && ses.poll.pending != nil && ses.poll.pending != before
-	})
+	eventually(c.t, "the poll is pending", func() bool { return ses.copies() > before })
 	return answered
 }
 
@@ -101,6 +95,16 @@ func reset(nc net.Conn) {
 	_ = nc.Close()
 }
 
+// copies returns how many copies of the pending poll wait.
+func (s *session) copies() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.poll == nil || s.poll.pending == nil {
+		return 0
+	}
+	return s.poll.pending.copies
+}
+
 func (s *session) absentPoll() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -117,21 +121,47 @@ func TestRepeatedPoll(t *testing.T) {
 	t.Run("pending", func(t *testing.T) {
 		s := start(t)
 		c, ses := s.poller(t)
-		first := c.pending(ses, "a")
-		second := c.pending(ses, "a")
-		third := c.pending(ses, "a")
-		for _, replaced := range []<-chan string{first, second} {
-			if got := <-replaced; !strings.HasPrefix(got, "400 ") {
-				t.Errorf("a replaced poll: %q", got)
+		copies := []<-chan string{c.pending(ses, "a"), c.pending(ses, "a"), c.pending(ses, "a")}
+		ses.Send(text("2x"), false)
+		for i, answered := range copies { // whichever of them the client still waits for
+			if got := <-answered; got != "200 42x" {
+				t.Errorf("copy %d: %q", i, got)
 			}
 		}
+		ses.Send(text("2y"), false)
+		c.wantAnswer("b", "42y")
+	})
+	t.Run("pending, and its first copy read behind its repeat", func(t *testing.T) {
+		s := start(t)
+		c, ses := s.poller(t)
+		alive := c.pending(ses, "a")
+		first := c.half(http.MethodGet, "a", "", 0)
+		eventually(t, "both copies are pending", func() bool { return ses.copies() == 2 })
+		reset(first)
+		eventually(t, "the server knows that one is dead", func() bool { return ses.copies() == 1 })
 		ses.Send(text("2x"), false)
-		if got := <-third; got != "200 42x" {
-			t.Errorf("the last repeat: %q", got)
+		if got := <-alive; got != "200 42x" {
+			t.Errorf("the repeat: %q", got)
 		}
-		if !ses.isOpen() {
-			t.Error("the session has ended")
+		ses.Send(text("2y"), false)
+		c.wantAnswer("b", "42y")
+	})
+	t.Run("too often while pending", func(t *testing.T) {
+		s := start(t)
+		c, ses := s.poller(t)
+		var copies []<-chan string
+		for range maxRepeats + 1 {
+			copies = append(copies, c.pending(ses, "a"))
 		}
+		if status, _ := c.request(http.MethodGet, "a", ""); status != http.StatusBadRequest {
+			t.Errorf("one copy more: %d", status)
+		}
+		for i, answered := range copies {
+			if got := <-answered; got != "200 1" {
+				t.Errorf("copy %d: %q", i, got)
+			}
+		}
+		ses.wantClose(t, ReasonTransportError)
 	})
 	t.Run("reset while pending", func(t *testing.T) {
 		s := start(t)
@@ -235,7 +265,7 @@ func TestRepeatedPoll(t *testing.T) {
 
 // A request that doesn't come again ends the session after a while; the bubble's clock says when.
 func TestRepeatDoesNotCome(t *testing.T) {
-	id := requestID{value: "a"}
+	id := requestID{sum: 1}
 	for name, fail := range map[string]func(*testing.T, *Conn){
 		"pending": func(t *testing.T, c *Conn) {
 			p, g, refused := c.beginPoll(id)
@@ -267,7 +297,7 @@ func TestRepeatDoesNotCome(t *testing.T) {
 				s.Server = New(s, Options{})
 				r := &http.Request{URL: &url.URL{}, Header: http.Header{}}
 				c := s.newConn(r)
-				c.poll = newPolling("")
+				c.poll = newPolling(requestID{})
 				_ = s.admit()
 				_ = s.add(c)
 				s.open(c, r)
@@ -369,7 +399,7 @@ func TestRepeatedPost(t *testing.T) {
 	t.Run("too many copies", func(t *testing.T) {
 		s := start(t)
 		c, ses := s.poller(t)
-		for range maxCopies + 1 {
+		for range maxRepeats + 2 {
 			c.half(http.MethodPost, "a", "4hello", 3)
 		}
 		ses.wantClose(t, ReasonTransportError)
@@ -477,6 +507,14 @@ func TestValuesThatDoNotIdentify(t *testing.T) {
 			c.wantPosted("a", "4"+body)
 			ses.wantData(t, body)
 		}
+	})
+	t.Run("random digits", func(t *testing.T) { // may be a stock client's, so it waits for the repeat
+		s := start(t)
+		c, ses := s.poller(t)
+		reset(c.half(http.MethodGet, "90210733", "", 0))
+		eventually(t, "the server expects a repeat", ses.absentPoll)
+		ses.Send(text("2x"), false)
+		c.wantAnswer("90210733", "42x")
 	})
 	t.Run("aborted", func(t *testing.T) { // ends the session at once
 		s := start(t)
@@ -586,7 +624,7 @@ func TestLateCopies(t *testing.T) {
 		eventually(t, "the copy has been answered", func() bool {
 			ses.mu.Lock()
 			defer ses.mu.Unlock()
-			return ses.poll.last.times == 1 && ses.poll.answering == nil
+			return ses.poll.last.times == 1 && ses.poll.last.copies == 0
 		})
 		fails.Store(false)
 		ses.Send(text("2y"), false)
@@ -612,6 +650,37 @@ func TestLateCopies(t *testing.T) {
 		late(c, http.MethodGet, "b", "")
 		c.wantAnswer("d", "42d")
 		ses.wantSilence(t)
+	})
+	t.Run("of many requests", func(t *testing.T) {
+		s := start(t)
+		c, ses := s.poller(t)
+		for i := range maxPast {
+			ses.Send(text(fmt.Sprint("2", i)), false)
+			c.wantAnswer(fmt.Sprint("g", i), fmt.Sprint("42", i))
+			c.wantPosted(fmt.Sprint("p", i), "4x")
+			ses.wantData(t, "x")
+			if i > 0 {
+				late(c, http.MethodGet, fmt.Sprint("g", i-1), "")
+				late(c, http.MethodPost, fmt.Sprint("p", i-1), "4x")
+			}
+		}
+		late(c, http.MethodGet, "g0", "")
+		late(c, http.MethodPost, "p0", "4x")
+		reset(c.half(http.MethodGet, "next", "", 0))
+		eventually(t, "the server still expects repeats", ses.absentPoll)
+		ses.Send(text("2next"), false)
+		c.wantAnswer("next", "42next")
+		ses.wantSilence(t)
+	})
+	t.Run("of the other method", func(t *testing.T) { // clients that take t from a clock poll and post with the same
+		s := start(t)
+		c, ses := s.poller(t)
+		for _, value := range []string{"a", "b"} {
+			ses.Send(text("2"+value), false)
+			c.wantAnswer(value, "42"+value)
+		}
+		c.wantPosted("a", "4x")
+		ses.wantData(t, "x")
 	})
 	t.Run("too many", func(t *testing.T) { // two values in turn are no identification
 		s := start(t)

@@ -37,7 +37,7 @@ type Server struct {
 	idlers   *idlers
 	reading  *readPool
 	frames   struct{ ping, probe *Frame }
-	seed     maphash.Seed // of the sums of POSTs
+	seed     maphash.Seed // of the sums of POSTs and of their t
 
 	buffers buffers
 

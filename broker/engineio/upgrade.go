@@ -163,13 +163,13 @@ func (c *Conn) switchTo(l *link) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state == stateClosed || c.probe != l || p.last.failed {
+	if c.state == stateClosed || c.probe != l || p.last != nil && p.last.failed {
 		return false
 	}
 	c.dropProbe()
 	c.arm()
 	c.ws = l
-	if p.pending != nil || p.answering != nil {
+	if p.pending != nil || p.last.writing() {
 		p.signal() // its handler calls leavePolling
 	} else {
 		c.leavePolling()
