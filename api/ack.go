@@ -134,7 +134,7 @@ func (c *call) encodeAck(ctx context.Context, ack broker.Ack, argsAsJSON bool) (
 		return encoded{}, err
 	}
 	defer c.free(cost)
-	data, err := newCodec(0).Marshal(&salav1.EmitWithAckResponse{
+	data, err := c.server.codec.Marshal(&salav1.EmitWithAckResponse{
 		Kind: &salav1.EmitWithAckResponse_Ack{Ack: ackMessage(ack, argsAsJSON)},
 	})
 	return encoded{data}, err

@@ -37,61 +37,117 @@ type messageSource interface {
 	RecvCompress() string
 }
 
-// receiveNext receives the next message of a stream that carries many. It may be
-// long in coming; as soon as it begins to arrive, there has to be room for it.
-func (c *call) receiveNext(ctx context.Context, message proto.Message) error {
+// sourceOf returns the stream of gRPC's transport that a call reads.
+func sourceOf(ctx context.Context) (messageSource, error) {
 	source, ok := grpc.ServerTransportStreamFromContext(ctx).(messageSource)
 	if !ok {
-		return errors.New("the messages of gRPC's streams can't be read one by one")
+		return nil, errors.New("the messages of gRPC's streams can't be read one by one")
 	}
-	var header [5]byte
-	if err := source.ReadMessageHeader(header[:]); err != nil {
-		return streamError(err)
+	return source, nil
+}
+
+// incoming is a request that a call is about to receive.
+type incoming struct {
+	ctx     context.Context //nolint:containedctx // of the call, for as long as it receives
+	call    *call
+	source  messageSource
+	message proto.Message
+	only    bool // the call has no other, and it comes right behind its headers
+
+	header [5]byte
+	late   *time.Timer // ends the call if the request doesn't arrive; nil if it may take its time
+}
+
+// receive receives the request. One of many may be long in coming; as soon as it
+// begins to arrive, there has to be room for it.
+func (in *incoming) receive() error {
+	c, intake, source := in.call, in.call.server.intake, in.source
+	if in.only {
+		in.hurry()
 	}
-	in := &incoming{ctx: ctx, call: c, message: message}
-	length, most := int64(binary.BigEndian.Uint32(header[1:])), c.server.intake.maxRequest
+	defer in.arrived()
+	if err := source.ReadMessageHeader(in.header[:]); err != nil {
+		return in.beginError(err)
+	}
+	length, most := int64(binary.BigEndian.Uint32(in.header[1:])), intake.maxRequest
 	if c.account == c.server.guests {
 		most = maxGuestRequest
 	}
-	if length > c.server.intake.maxReceived {
+	if length > intake.maxReceived || length > most && in.only {
 		return tooManyBytes(length, most)
 	}
 	if length > most {
 		return in.skip(source, length, tooManyBytes(length, most))
 	}
 	need := 2 * length
-	packed := header[0] != 0
+	packed := in.header[0] != 0
 	if packed {
 		need += 2 * min(most, maxInflation*length)
 	}
 	if need > 2*smallMessage && c.account != nil {
-		receiving := c.server.intake.receiving
-		need = min(need, receiving.share)
-		if err := receiving.take(ctx, c.account, need, c.server.intake.patience); err != nil {
+		in.arrived() // waiting for room isn't its delay
+		need = min(need, intake.receiving.share)
+		if err := intake.receiving.take(in.ctx, c.account, need, intake.patience); err != nil {
 			c.server.metrics.refuse(refusedReceiving)
 			return in.skip(source, length, err)
 		}
-		defer receiving.give(c.account, need)
-		if a, ok := ctx.Value(arrivalKey{}).(*arrival); ok {
-			in.late = time.AfterFunc(c.server.intake.arriving, a.expire)
-			defer in.late.Stop()
-		}
+		defer intake.receiving.give(c.account, need)
+		in.hurry()
 	}
 	data, err := in.read(source, length)
 	if err != nil {
 		return streamError(err)
 	}
-	in.arrived()
-	defer func() { data.Free() }()
-	if packed {
-		unpacked, err := unpack(data, source.RecvCompress(), most)
-		data.Free()
-		data = unpacked
-		if err != nil {
-			return in.refuse(data, err)
+	if in.only {
+		if err := source.ReadMessageHeader(in.header[:]); !errors.Is(err, io.EOF) {
+			data.Free()
+			return in.endError(err)
 		}
 	}
-	return in.decode(data, int(most))
+	in.arrived()
+	if !packed {
+		defer data.Free()
+		return in.decode(data)
+	}
+	unpacked, err := unpack(data, source.RecvCompress(), most)
+	data.Free()
+	if err != nil {
+		return in.refuse(unpacked, err)
+	}
+	return in.decode(unpacked)
+}
+
+// hurry has the call end unless the request, or its next piece, arrives in time. A
+// call from the gateway is in memory already.
+func (in *incoming) hurry() {
+	if in.late != nil {
+		in.late.Reset(in.call.server.intake.arriving)
+	} else if a, ok := in.ctx.Value(arrivalKey{}).(*arrival); ok {
+		in.late = time.AfterFunc(in.call.server.intake.arriving, a.expire)
+	}
+}
+
+// arrived notes that the request is there.
+func (in *incoming) arrived() {
+	if in.late != nil {
+		in.late.Stop()
+	}
+}
+
+// beginError returns the error of a call whose next request doesn't begin.
+func (in *incoming) beginError(err error) error {
+	if in.only && errors.Is(err, io.EOF) {
+		return badRequest("the call has no request")
+	}
+	return streamError(err)
+}
+
+// endError returns the error of a call that doesn't end behind its only request.
+func (in *incoming) endError(err error) error {
+	if err == nil {
+		return badRequest("the call has more than one request")
+	}
+	return streamError(err)
 }
 
 // read reads a message of which there is room for all. Each piece of it has its
@@ -102,9 +158,7 @@ func (in *incoming) read(source messageSource, length int64) (mem.BufferSlice, e
 	}
 	whole := make([]byte, length) // a pool's next larger size may be a multiple of what is counted
 	for rest := whole; len(rest) > 0; {
-		if in.late != nil {
-			in.late.Reset(in.call.server.intake.arriving)
-		}
+		in.hurry()
 		piece, err := source.Read(min(len(rest), messagePiece))
 		if err != nil {
 			return nil, err

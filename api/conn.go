@@ -272,22 +272,22 @@ var errUnread = errors.New("the peer doesn't read the answers to its calls")
 
 // Write implements net.Conn.
 func (c *callerConn) Write(b []byte) (int, error) {
-	c.wrote.scan(b, func(f frame) {
-		ends := f.kind == http2.FrameHeaders && f.flags.Has(http2.FlagHeadersEndStream) || f.kind == http2.FrameRSTStream
-		if !ends && f.kind != http2.FrameData {
-			return
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if ends {
-			c.end(f.stream)
-		} else {
-			c.count(-min(int64(f.length), c.unread))
-		}
-	})
+	c.mu.Lock()
+	c.wrote.scan(b, c.sent)
+	c.mu.Unlock()
 	n, err := c.Conn.Write(b)
 	c.written.Add(int64(n))
 	return n, err
+}
+
+// sent notes which calls end, and what is written of answers. The caller holds mu.
+func (c *callerConn) sent(f frame) {
+	switch {
+	case f.kind == http2.FrameData:
+		c.count(-min(int64(f.length), c.unread))
+	case f.kind == http2.FrameRSTStream, f.kind == http2.FrameHeaders && f.flags.Has(http2.FlagHeadersEndStream):
+		c.end(f.stream)
+	}
 }
 
 // Close implements net.Conn.

@@ -5,10 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"time"
+	"sync/atomic"
 
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -21,53 +22,16 @@ import (
 // encode, with INTERNAL, and ends the stream that carries it. But a stream
 // carries what many clients send and what many are sent: one of them must not
 // end it for all.
-type codec struct {
-	encoding.CodecV2
-	maxRequest int // bytes of a request
-}
+type codec struct{ encoding.CodecV2 }
 
-func newCodec(maxRequest int) encoding.CodecV2 {
-	return codec{encoding.GetCodecV2("proto"), maxRequest}
-}
-
-// Unmarshal implements encoding.CodecV2. A request goes to the call that receives
-// it, which knows who sent it and whether there is room to decode it.
-func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
-	in, ok := v.(*incoming)
-	if !ok {
-		return c.CodecV2.Unmarshal(data, v)
-	}
-	in.err = in.decode(data, c.maxRequest)
-	return nil
-}
-
-// incoming is a request that a call is about to receive.
-type incoming struct {
-	ctx     context.Context //nolint:containedctx // of the call, for as long as it receives
-	call    *call
-	message proto.Message
-	late    *time.Timer // ends the call if the request doesn't arrive; nil if it may take its time
-	err     error       // why the call is refused
-}
-
-// arrived notes that the request is there.
-func (in *incoming) arrived() {
-	if in.late != nil {
-		in.late.Stop()
-	}
-}
+func newCodec() encoding.CodecV2 { return codec{encoding.GetCodecV2("proto")} }
 
 // decode decodes a request that has arrived, once there is room for it. A
 // request that can't be accepted becomes one that says why: see [refusalOf].
-func (in *incoming) decode(data mem.BufferSlice, maxRequest int) error {
-	in.arrived()
+func (in *incoming) decode(data mem.BufferSlice) error {
 	buf := data.MaterializeToBuffer(mem.DefaultBufferPool())
 	defer buf.Free()
 	wire := buf.ReadOnlyData()
-	if n := len(wire); n > maxRequest {
-		salvage(wire, in.message, tooManyBytes(int64(n), int64(maxRequest)))
-		return checkDecoded(in.message)
-	}
 	if err := in.call.hold(in.ctx, wire, in.message); err != nil {
 		var why *broker.Error
 		if !isAnsweredAlone(in.message) || !errors.As(err, &why) {
@@ -85,8 +49,11 @@ func (in *incoming) decode(data mem.BufferSlice, maxRequest int) error {
 // Marshal implements encoding.CodecV2. Protobuf refuses text that isn't UTF-8,
 // so whatever isn't becomes U+FFFD. Only messages that need it are searched.
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
-	if ready, ok := v.(encoded); ok {
+	switch ready := v.(type) {
+	case encoded:
 		return ready.BufferSlice, nil
+	case *queuedMessage:
+		return ready.whole, nil
 	}
 	out, err := c.CodecV2.Marshal(v)
 	message, ok := v.(proto.Message)
@@ -99,6 +66,76 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 
 // encoded is a message that has been encoded already.
 type encoded struct{ mem.BufferSlice }
+
+// maxQueuedMessages is how many messages of a stream may be in gRPC's queues. gRPC
+// bounds their bytes alone, and a small message takes there many times its bytes.
+const maxQueuedMessages = 256
+
+// sendQueue counts the messages of a stream that gRPC hasn't written.
+type sendQueue struct {
+	length atomic.Int32
+	freed  chan struct{} // holds a token when the queue has become shorter than it was allowed to be
+}
+
+func newSendQueue() *sendQueue { return &sendQueue{freed: make(chan struct{}, 1)} }
+
+// enter waits until there is room for one more message. One goroutine may call it
+// at a time.
+func (q *sendQueue) enter(ctx context.Context) error {
+	if q.length.Add(1) <= maxQueuedMessages {
+		return nil
+	}
+	for q.length.Load() > maxQueuedMessages {
+		select {
+		case <-q.freed:
+		case <-ctx.Done():
+			q.leave()
+			return status.FromContextError(ctx.Err()).Err()
+		}
+	}
+	return nil
+}
+
+// leave is called for each message that entered, concurrently.
+func (q *sendQueue) leave() {
+	if q.length.Add(-1) != maxQueuedMessages {
+		return
+	}
+	select {
+	case q.freed <- struct{}{}:
+	default:
+	}
+}
+
+// queuedMessage is an encoded message that leaves its queue when gRPC has written
+// it, or never will. gRPC may compress it first: then it leaves at once.
+type queuedMessage struct {
+	mem.Buffer
+	refs  atomic.Int32 // beside the first
+	queue *sendQueue
+	whole mem.BufferSlice
+}
+
+// newQueuedMessage returns a message that has entered a queue.
+func newQueuedMessage(data mem.BufferSlice, queue *sendQueue) *queuedMessage {
+	m := &queuedMessage{Buffer: data[0], queue: queue, whole: data}
+	data[0] = m
+	return m
+}
+
+// Ref implements mem.Buffer.
+func (m *queuedMessage) Ref() {
+	m.refs.Add(1)
+	m.Buffer.Ref()
+}
+
+// Free implements mem.Buffer.
+func (m *queuedMessage) Free() {
+	m.Buffer.Free()
+	if m.refs.Add(-1) < 0 {
+		m.queue.leave()
+	}
+}
 
 // refused begins the unknown field in which a request says why it isn't
 // accepted. A caller who sends one gets the answer that it stands for.

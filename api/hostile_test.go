@@ -367,7 +367,7 @@ func TestPingFlood(t *testing.T) {
 // Connections that never begin to speak are closed.
 func TestSlowHandshake(t *testing.T) {
 	h := start(t, &fakeBroker{})
-	impatient := h.server.newGRPCServer(1<<20, 50*time.Millisecond)
+	impatient := h.server.newGRPCServer(50 * time.Millisecond)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

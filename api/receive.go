@@ -139,7 +139,7 @@ func (r registrar) RegisterService(desc *grpc.ServiceDesc, service any) {
 // handleUnary returns a handler that does all that is to be done around handle,
 // which receives the request and calls the service.
 func (s *Server) handleUnary(method string, handle grpc.MethodHandler) grpc.MethodHandler {
-	return func(service any, ctx context.Context, receive func(any) error, _ grpc.UnaryServerInterceptor) (resp any, err error) {
+	return func(service any, ctx context.Context, _ func(any) error, _ grpc.UnaryServerInterceptor) (resp any, err error) {
 		s.calls.Add(1)
 		defer s.calls.Add(-1)
 		c := &call{server: s, method: method, start: time.Now()}
@@ -151,7 +151,7 @@ func (s *Server) handleUnary(method string, handle grpc.MethodHandler) grpc.Meth
 		defer c.leave()
 		defer c.release()
 		resp, err = handle(service, context.WithValue(ctx, callKey{}, c), func(req any) error {
-			err := c.receive(ctx, receive, req)
+			err := c.receive(ctx, req)
 			if err == nil {
 				c.audit.asked(req)
 			}
@@ -238,30 +238,18 @@ func tooManyCalls(bounds string) error {
 	}
 }
 
-// receive receives a request by a function of gRPC's and decodes it. A request
-// that is prompt comes right behind its call: room is kept for it until it is
-// there, and it may not take long.
-func (c *call) receive(ctx context.Context, recv func(any) error, req any) error {
-	message, ok := req.(proto.Message)
+// receive receives the only request of a call.
+func (c *call) receive(ctx context.Context, request any) error {
+	message, ok := request.(proto.Message)
 	if !ok {
-		return recv(req)
+		return fmt.Errorf("a request can't be a %T", request)
 	}
-	in := &incoming{ctx: ctx, call: c, message: message}
-	if a, ok := ctx.Value(arrivalKey{}).(*arrival); ok {
-		receiving := c.server.intake.receiving
-		bytes := min(c.server.intake.maxRequest, receiving.share)
-		if err := receiving.take(ctx, c.account, bytes, c.server.intake.patience); err != nil {
-			c.server.metrics.refuse(refusedReceiving)
-			return err
-		}
-		defer receiving.give(c.account, bytes)
-		in.late = time.AfterFunc(c.server.intake.arriving, a.expire)
-		defer in.late.Stop()
-	}
-	if err := recv(in); err != nil {
+	source, err := sourceOf(ctx)
+	if err != nil {
 		return err
 	}
-	return in.err
+	in := &incoming{ctx: ctx, call: c, source: source, message: message, only: true}
+	return in.receive()
 }
 
 // hold takes what decoding and handling a request costs out of the budget, for

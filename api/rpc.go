@@ -83,7 +83,14 @@ func (s *Server) interceptStream(srv any, stream grpc.ServerStream, info *grpc.S
 	}
 	defer c.leave()
 	ctx = context.WithValue(ctx, callKey{}, c)
-	ending := &endingStream{ServerStream: stream, ctx: ctx, call: c, conn: callerConnOf(ctx), prompt: !info.IsClientStream}
+	source, err := sourceOf(ctx)
+	if err != nil {
+		return err
+	}
+	ending := &endingStream{
+		ServerStream: stream, ctx: ctx, call: c, conn: callerConnOf(ctx), queue: newSendQueue(),
+		next: incoming{ctx: ctx, call: c, source: source, only: !info.IsClientStream},
+	}
 	if isOpen(info.FullMethod) {
 		err = handler(srv, &waitingStream{ending})
 	} else {
@@ -118,10 +125,11 @@ func (s *Server) untilShutdown(parent context.Context) (context.Context, context
 // endingStream is a stream that ends with ctx.
 type endingStream struct {
 	grpc.ServerStream
-	ctx    context.Context
-	call   *call
-	conn   *callerConn // that it came by; nil if it came in memory
-	prompt bool        // the one request comes right behind the call
+	ctx   context.Context
+	call  *call
+	conn  *callerConn // that it came by; nil if it came in memory
+	queue *sendQueue
+	next  incoming // the request that is being received; used again for each
 }
 
 // Context implements grpc.ServerStream.
@@ -130,16 +138,27 @@ func (s *endingStream) Context() context.Context { return s.ctx }
 // RecvMsg implements grpc.ServerStream. The goroutine that calls it releases what
 // the request takes, once it is done with it.
 func (s *endingStream) RecvMsg(m any) error {
-	if message, ok := m.(proto.Message); ok && !s.prompt {
-		return s.call.receiveNext(s.ctx, message)
+	message, ok := m.(proto.Message)
+	if !ok {
+		return fmt.Errorf("a request can't be a %T", m)
 	}
-	return s.call.receive(s.ctx, s.ServerStream.RecvMsg, m)
+	s.next.message = message
+	return s.next.receive()
 }
 
-// SendMsg implements grpc.ServerStream.
+// SendMsg implements grpc.ServerStream. It waits while the stream has as many
+// messages in gRPC's queues as it may have.
 func (s *endingStream) SendMsg(m any) error {
-	s.conn.answer(sizeOf(m))
-	return s.ServerStream.SendMsg(m)
+	if err := s.queue.enter(s.ServerStream.Context()); err != nil {
+		return err
+	}
+	data, err := s.call.server.codec.Marshal(m)
+	if err != nil {
+		s.queue.leave()
+		return err
+	}
+	s.conn.answer(data.Len())
+	return s.ServerStream.SendMsg(newQueuedMessage(data, s.queue))
 }
 
 // waitingStream is an endingStream for handlers that aren't ours: reflection

@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
 	_ "google.golang.org/grpc/encoding/gzip" // callers may compress; what that becomes has the limit of a request
 	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/health"
@@ -136,6 +137,7 @@ type Server struct {
 	// Static after New.
 	broker   Broker
 	keys     keyring
+	codec    encoding.CodecV2
 	guests   *caller // on whose account calls are that need no key
 	intake   *intake
 	unread   atomic.Int64 // bytes of answers over gRPC that haven't been written
@@ -179,6 +181,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		broker:   cfg.Broker,
 		keys:     keys,
+		codec:    newCodec(),
 		guests:   &caller{},
 		failures: newFailures(),
 		auditLog: cfg.Audit,
@@ -197,7 +200,7 @@ func New(cfg Config) (*Server, error) {
 	if s.intake, err = newIntake(cfg.MemoryLimit, int64(maxRequest)); err != nil {
 		return nil, err
 	}
-	s.grpc = s.newGRPCServer(maxRequest, connectTimeout)
+	s.grpc = s.newGRPCServer(connectTimeout)
 	if s.gateway, err = newGateway(s.grpc, maxRequest); err != nil {
 		return nil, err
 	}
@@ -209,13 +212,12 @@ func New(cfg Config) (*Server, error) {
 // newGRPCServer leaves the age of connections unlimited: streams last as long
 // as their callers like, and a dead peer is found by pings. A connection has
 // connectTime for its handshake.
-func (s *Server) newGRPCServer(maxRequest int, connectTime time.Duration) *grpc.Server {
+func (s *Server) newGRPCServer(connectTime time.Duration) *grpc.Server {
 	server := grpc.NewServer(
 		grpc.Creds(connCredentials{s}),
 		grpc.InTapHandle(s.tap),
 		grpc.StreamInterceptor(s.interceptStream),
-		grpc.ForceServerCodecV2(newCodec(maxRequest)),
-		grpc.MaxRecvMsgSize(int(s.intake.maxReceived)),
+		grpc.ForceServerCodecV2(s.codec),
 		// What waits in a window takes the next larger size: of gRPC's own sizes, up to
 		// four times as much.
 		experimental.BufferPool(mem.NewTieredBufferPool(256, 1<<10, 2<<10, 4<<10, 8<<10, 16<<10, 32<<10, 1<<20)),

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
 
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
@@ -29,6 +30,10 @@ type (
 // also when the server shuts down: what has no answer then was not sent.
 func (s *messageService) EmitStream(stream emitStream) error {
 	ctx := stream.Context()
+	// Compressing makes results larger, and takes them out of the stream's queue.
+	if err := grpc.SetSendCompressor(ctx, encoding.Identity); err != nil {
+		return err
+	}
 	incoming := receive(stream)
 	within, written, call := reachOf(ctx), auditOf(ctx), callOf(ctx)
 	events, failed := 0, 0
@@ -46,7 +51,7 @@ func (s *messageService) EmitStream(stream emitStream) error {
 			}
 			refused := refusalOf(in.req)
 			report, err := s.emitOne(ctx, within, in.req.GetEmit(), refused, salav1.Report_REPORT_NONE)
-			if refused == nil { // which names its fields from the request on
+			if err != nil && refused == nil { // which names its fields from the request on
 				err = below("emit.", err)
 			}
 			result := s.result(ctx, report, err)

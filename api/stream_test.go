@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"golang.org/x/net/http2"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -156,4 +159,55 @@ func TestEmitStreamCancelled(t *testing.T) {
 		t.Errorf("Recv: %v", err)
 	}
 	// That its goroutine is gone is what TestMain checks.
+}
+
+// A caller that reads no results has few of them in gRPC's queues, where each takes
+// many times its bytes: its events wait in the stream's window. None is lost.
+func TestUnreadResultsAreFew(t *testing.T) {
+	for _, compression := range []string{"identity", "gzip"} {
+		t.Run(compression, func(t *testing.T) {
+			const events, window = 3 * maxQueuedMessages, 65_535 // which all events fit into
+			var emitted atomic.Int64
+			h := start(t, &fakeBroker{emit: func(context.Context, broker.Target, broker.Message) (broker.Report, error) {
+				emitted.Add(1)
+				return broker.Report{}, nil
+			}})
+			a := attack(t, h.grpcAddr)
+			err := errors.Join(
+				a.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}),
+				a.WriteHeaders(http2.HeadersFrameParam{
+					StreamID: 1, EndHeaders: true,
+					BlockFragment: a.headers(salav1.MessageService_EmitStream_FullMethodName, "grpc-encoding", compression),
+				}),
+			)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range events {
+				if err := a.WriteData(1, false, []byte{0, 0, 0, 0, 5, 0x08, 0x80, 0x80, 0x80, 0x01}); err != nil { // a large sequence
+					t.Fatal(err)
+				}
+			}
+			ctx := timeout(t)
+			for emitted.Load() <= maxQueuedMessages && ctx.Err() == nil {
+				runtime.Gosched()
+			}
+			time.Sleep(50 * time.Millisecond) // in which the rest would be emitted
+			if n := emitted.Load(); n != maxQueuedMessages+1 {
+				t.Errorf("%d events were emitted whose results nobody reads, want %d", n, maxQueuedMessages+1)
+			}
+			if err := a.WriteWindowUpdate(1, window); err != nil {
+				t.Fatal(err)
+			}
+			for results := 0; results < events*(5+5); {
+				frame, err := a.ReadFrame()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if data, ok := frame.(*http2.DataFrame); ok {
+					results += len(data.Data())
+				}
+			}
+		})
+	}
 }
