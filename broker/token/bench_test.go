@@ -10,7 +10,7 @@ import (
 	"github.com/salabroker/sala/broker/token"
 )
 
-// BenchmarkVerify is what it costs to check a token, and to check it again.
+// Verifies a token for the first time, and again.
 func BenchmarkVerify(b *testing.B) {
 	grant := map[string]any{"rooms": []string{"lobby"}, "join": []string{"chat:*", "team:**"}, "publish": []string{"chat:*"}}
 	signers := map[string]pair{"HS256": {"HS256", jwt.SigningMethodHS256, one.Secret, nil}}

@@ -14,7 +14,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// rotating is a source whose keys a test changes.
+// rotating is a source whose keys the test changes.
 type rotating struct{ keys []*PublicKey }
 
 func (r *rotating) Keys() ([]*PublicKey, bool) { return r.keys, true }
@@ -29,10 +29,9 @@ func verdictOf(r *Keyring, raw string) (Claims, string) {
 	return claims, ""
 }
 
-// TestCachedVerdictsAreTheSame compares a keyring that remembers tokens with one
-// that never does, while time goes on and back, tokens are revoked, keys come,
-// go and change their ids, and more tokens are seen than are remembered.
-func TestCachedVerdictsAreTheSame(t *testing.T) {
+// Compares a keyring that caches tokens with one that never does, while time passes and is set back,
+// tokens are revoked, keys come, go and change their ids, and the cache overflows.
+func TestCacheChangesNoResult(t *testing.T) {
 	type signer struct {
 		public  ed25519.PublicKey
 		private ed25519.PrivateKey
@@ -61,7 +60,7 @@ func TestCachedVerdictsAreTheSame(t *testing.T) {
 			return ring
 		}
 		cached, plain := newRing(), newRing()
-		cached.seen, plain.seen = newSeenTokens(20_000), nil // some 20 tokens
+		cached.verified, plain.verified = newCache(20_000), nil // some 20 tokens
 		var tokens []string
 		for range 1500 {
 			switch rnd.IntN(12) {
@@ -103,7 +102,7 @@ func TestCachedVerdictsAreTheSame(t *testing.T) {
 				if rnd.IntN(20) == 0 {
 					raw = raw[:len(raw)-2] + "AA"
 				}
-				if _, ok := cached.remembered(raw); ok {
+				if _, ok := cached.cached(raw); ok {
 					hits++
 				}
 				gotClaims, got := verdictOf(cached, raw)
@@ -118,7 +117,7 @@ func TestCachedVerdictsAreTheSame(t *testing.T) {
 				}
 			}
 		}
-		if size := len(cached.seen.young) + len(cached.seen.old); size > 30 {
+		if size := len(cached.verified.young) + len(cached.verified.old); size > 30 {
 			t.Fatalf("%d tokens are remembered", size)
 		}
 	}
@@ -146,7 +145,7 @@ func TestRefusalsAreNotRemembered(t *testing.T) {
 	for _, raw := range []string{forged, good, "x"} {
 		_, _ = ring.Verify(raw)
 	}
-	if n := len(ring.seen.young); n != 0 {
+	if n := len(ring.verified.young); n != 0 {
 		t.Errorf("%d are remembered", n)
 	}
 }

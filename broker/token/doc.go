@@ -1,14 +1,25 @@
-// Package token makes and checks the JWTs with which clients connect.
+// Package token issues and verifies the JWTs that clients connect with.
 //
-// A token that is made here is signed with HS256; those made elsewhere may also
-// be checked with public keys, which files or a [Source] such as package jwks
-// have. The user stands in a claim that the operator chooses, so that tokens
-// made elsewhere work as they are; what Sala lets the client do stands in one
-// claim of its own, "sala". The algorithm is pinned to the key, "exp" is required
-// and exact, "nbf" and "iat" may be 30 seconds off.
+// Tokens issued here are signed with HS256. Tokens issued elsewhere can also be verified with public
+// keys, from files or from a [Source] such as package jwks. The operator chooses the claim that names
+// the user, so that tokens of other issuers work as they are. What Sala lets the client do is in one
+// claim of its own, "sala". A key fixes its algorithm. "exp" is required and exact; "nbf" and "iat"
+// may be 30 seconds off.
 //
-//	raw ──► parse ──► signer: secret, file or source ──► read claims ──► time, revocations
+//	raw ──► parse ──► verify the signature ──► read the claims ──► check times and revocations
 //
-// A [Keyring] holds the keys: the first secret signs, all verify, which is how
-// one is rotated. What has to go before it expires is in its [Revocations].
+// A [Keyring] holds the keys: the first secret signs and all secrets verify, so that secrets can be
+// rotated. Its [Revocations] are the tokens that end before they expire.
+//
+//	keyring.go      keys and options
+//	secret.go       secrets
+//	publickey.go    public keys
+//	issue.go        issuing tokens
+//	verify.go       verifying tokens
+//	header.go       the header of a token
+//	signature.go    finding the key that signed a token
+//	claims.go       what a token says
+//	cache.go        tokens whose signature was verified before
+//	revocations.go  revoked tokens
+//	journal.go      revoked tokens on disk
 package token

@@ -1,4 +1,4 @@
 package token
 
-// Forget has the keyring check every signature anew.
-func (r *Keyring) Forget() { r.seen = nil }
+// Forget makes the keyring verify every signature again.
+func (r *Keyring) Forget() { r.verified = nil }

@@ -12,11 +12,11 @@ import (
 // grantClaim is the claim that holds a [Grant].
 const grantClaim = "sala"
 
-// ErrNoSecret says that the keyring can only check tokens.
+// ErrNoSecret says that the keyring can only verify tokens.
 var ErrNoSecret = errors.New("there is no secret to sign tokens with")
 
-// Issue signs a token for the user that ends after ttl. An error is
-// [ErrNoSecret] or means that the grant's data is not JSON.
+// Issue returns a signed token for the user that expires after ttl, and its claims. Its error is
+// [ErrNoSecret], or says that the grant's data isn't JSON.
 func (r *Keyring) Issue(user string, ttl time.Duration, grant Grant) (string, Claims, error) {
 	if !r.Issues() {
 		return "", Claims{}, ErrNoSecret

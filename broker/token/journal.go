@@ -15,24 +15,24 @@ import (
 	"github.com/salabroker/sala/broker/rawjson"
 )
 
-// journalName is the file in the folder that a [Journal] is given.
+// journalName is the name of the file in a [Journal]'s folder.
 const journalName = "revocations.jsonl"
 
-// journalVersion stands in the file's first line.
+// journalVersion is in the file's first line.
 const journalVersion = 1
 
-// maxJournalLine is more than any entry takes.
+// maxJournalLine is longer than any entry.
 const maxJournalLine = 64 << 10
 
-// Journal keeps revocations in a file, one JSON object a line, so that they
-// survive a restart. What add has returned from is on the disk.
+// Journal keeps revocations in a file, one JSON object a line, so that they survive a restart. When
+// [Revocations.Merge] returns, its revocations are on disk.
 type Journal struct {
 	// Static.
 	folder *os.File // locked while the journal is open
 	path   string
 
 	mu    sync.Mutex
-	file  *os.File // nil if the file has to be written anew
+	file  *os.File // nil if the file has to be rewritten
 	lines int
 }
 
@@ -45,10 +45,9 @@ type entry struct {
 	Until        *time.Time `json:"until,omitempty"`
 }
 
-// OpenJournal opens the journal in a folder, which it makes if it isn't there,
-// takes in what it says, and has r write to it from then on. A last line that is
-// cut off is dropped: nobody was told that it was kept. Another error says what
-// to do. It is called once for r, before it is used.
+// OpenJournal opens the journal in a folder, creating both if needed. It merges the journal into r,
+// which writes to it from then on. It drops an incomplete last line, for which no Merge has returned.
+// Errors say what to do. It must be called at most once for r, before r is used.
 func OpenJournal(folder string, r *Revocations) (*Journal, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, err
@@ -67,7 +66,7 @@ func OpenJournal(folder string, r *Revocations) (*Journal, error) {
 
 func (j *Journal) start(r *Revocations) error {
 	if err := syscall.Flock(int(j.folder.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return fmt.Errorf("another sala uses %s; give each a folder of its own", j.folder.Name())
+		return fmt.Errorf("another sala is using %s; give each its own folder", j.folder.Name())
 	}
 	kept, err := readJournal(j.path)
 	if err != nil {
@@ -79,7 +78,7 @@ func (j *Journal) start(r *Revocations) error {
 	return j.rewrite(r.Snapshot())
 }
 
-// readJournal returns what the file says; nothing if there is none.
+// readJournal returns the revocations in the file; none if it doesn't exist.
 func readJournal(path string) ([]Revocation, error) {
 	file, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -88,20 +87,20 @@ func readJournal(path string) ([]Revocation, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = file.Close() }() // it is only read
+	defer func() { _ = file.Close() }() // it was only read
 	var all []Revocation
 	lines := bufio.NewReaderSize(file, maxJournalLine)
 	for n := 1; ; n++ {
 		line, err := lines.ReadSlice('\n')
 		if errors.Is(err, io.EOF) {
-			return all, nil // and what is behind the last line's end was cut off
+			return all, nil // anything after the last line break is incomplete
 		}
 		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			return nil, err
 		}
 		v, err := readEntry(line, n == 1)
 		if err != nil {
-			return nil, fmt.Errorf("%s:%d: %w; restore the file from a backup, or move it away to start without what it revokes", path, n, err)
+			return nil, fmt.Errorf("%s:%d: %w; restore the file from a backup, or move it away to start without its revocations", path, n, err)
 		}
 		if n > 1 {
 			all = append(all, v)
@@ -113,13 +112,13 @@ func readEntry(line []byte, first bool) (Revocation, error) {
 	var e entry
 	switch {
 	case !hasEntryNames(line) || json.Unmarshal(line, &e) != nil:
-		return Revocation{}, errors.New("the line can't be read")
+		return Revocation{}, errors.New("the line is malformed")
 	case first && e.Version != journalVersion:
-		return Revocation{}, fmt.Errorf("the file is of version %d, this sala writes %d", e.Version, journalVersion)
+		return Revocation{}, fmt.Errorf("the file has version %d, but this sala writes version %d", e.Version, journalVersion)
 	case first:
 		return Revocation{}, nil
 	case (e.Token == "") == (e.User == "") || e.Until == nil || (e.User == "") != (e.IssuedBefore == nil):
-		return Revocation{}, errors.New("the line is no revocation")
+		return Revocation{}, errors.New("the line is not a revocation")
 	}
 	v := Revocation{TokenID: e.Token, User: e.User, Until: *e.Until}
 	if e.IssuedBefore != nil {
@@ -128,8 +127,8 @@ func readEntry(line []byte, first bool) (Revocation, error) {
 	return v, nil
 }
 
-// hasEntryNames reports whether a line is an object with the names of an entry,
-// each once: package json would take others for them, and the last of two.
+// hasEntryNames reports whether a line is an object with no other names than those of an entry, each at
+// most once. encoding/json would accept similar names and the last of two.
 func hasEntryNames(line []byte) bool {
 	if rawjson.CheckObject(line) != nil {
 		return false
@@ -144,9 +143,8 @@ func hasEntryNames(line []byte) bool {
 	return true
 }
 
-// add writes revocations, and returns when they are on the disk. snapshot is
-// called to write the whole file anew, when it has grown to twice of what can
-// be revoked at a time, or when it couldn't be written before.
+// add writes revocations and returns when they are on disk. It rewrites the file with snapshot if it has
+// become twice as long as there can be revocations, or if it couldn't be written before.
 func (j *Journal) add(revocations []Revocation, snapshot func() []Revocation) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -157,7 +155,7 @@ func (j *Journal) add(revocations []Revocation, snapshot func() []Revocation) er
 	if err == nil {
 		err = j.file.Sync()
 	}
-	if err != nil { // nobody knows how much of it is there
+	if err != nil { // an unknown part of it was written
 		err = errors.Join(err, j.file.Close())
 		j.file = nil
 		return err
@@ -166,15 +164,14 @@ func (j *Journal) add(revocations []Revocation, snapshot func() []Revocation) er
 	return nil
 }
 
-// rewrite puts a new file in the place of the old one. The caller holds mu, or is
-// the only one.
+// rewrite replaces the file. The caller holds mu, or is the only one with access.
 func (j *Journal) rewrite(all []Revocation) error {
 	temporary := j.path + ".new"
 	file, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	header, _ := json.Marshal(entry{Version: journalVersion}) // always encodes
+	header, _ := json.Marshal(entry{Version: journalVersion}) // never fails
 	_, err = file.Write(append(append(header, '\n'), encodeEntries(all)...))
 	if err == nil {
 		err = file.Sync()
@@ -203,13 +200,13 @@ func encodeEntries(revocations []Revocation) []byte {
 		if v.User != "" {
 			e.IssuedBefore = &v.IssuedBefore
 		}
-		line, _ := json.Marshal(e) // texts and times of this century always encode
+		line, _ := json.Marshal(e) // never fails for strings and times of this century
 		lines = append(append(lines, line...), '\n')
 	}
 	return lines
 }
 
-// Close closes the file. What is revoked afterwards is not kept.
+// Close closes the journal. Later revocations aren't written to it.
 func (j *Journal) Close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()

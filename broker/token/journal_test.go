@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// openJournal starts as a process does, with what the folder has.
+// openJournal opens the journal of a folder, as a process does that starts.
 func openJournal(t *testing.T, folder string, now *time.Time) (*Revocations, *Journal) {
 	t.Helper()
 	r := newRevocations(func() time.Time { return *now }, maxRevocations)
@@ -22,7 +22,7 @@ func openJournal(t *testing.T, folder string, now *time.Time) (*Revocations, *Jo
 	return r, j
 }
 
-// said is what is revoked, in an order and with times that can be compared.
+// said returns the revocations, sorted and with times that can be compared.
 func said(r *Revocations) []string {
 	all := r.Snapshot()
 	for i := range all {
@@ -31,8 +31,7 @@ func said(r *Revocations) []string {
 	return names(all)
 }
 
-// TestRevocationsSurviveRestarts restarts at random, in good order or as if
-// killed, and compares with revocations that were never interrupted.
+// Restarts at random, gracefully or as if killed, and compares with revocations without restarts.
 func TestRevocationsSurviveRestarts(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "made", "by it")
 	now := time.Unix(1_700_000_000, 123_456_789)
@@ -74,8 +73,7 @@ func TestRevocationsSurviveRestarts(t *testing.T) {
 	must(t, j.Close())
 }
 
-// Everything that add has returned from is in the file at once, whatever becomes
-// of the process: another one that reads it finds it.
+// When Merge returns, the revocations are in the file, even if the process then dies.
 func TestAnsweredIsWritten(t *testing.T) {
 	folder := t.TempDir()
 	now := time.Unix(1_700_000_000, 0)
@@ -115,7 +113,7 @@ func TestJournalIsWrittenAnew(t *testing.T) {
 	if j.lines != 2 {
 		t.Errorf("%d lines after it was written anew", j.lines)
 	}
-	// A disk that failed: the caller hears of it, and nothing is lost once it works again.
+	// If the disk fails, the caller gets an error, and nothing is lost once it works again.
 	must(t, j.file.Close())
 	if err := r.RevokeID("c"); !errors.Is(err, ErrNotKept) || !r.Revoked(Claims{ID: "c"}) {
 		t.Errorf("a disk that fails: %v", err)
@@ -142,18 +140,18 @@ func TestDamagedJournals(t *testing.T) {
 		"cut":                 {head + good + `{"token":"b","un`, ""},
 		"cut in the version":  {head[:5], ""},
 		"cut at its end":      {head + good + `{"token":"b","until":"2024-01-01T00:00:00Z"}`, ""},
-		"no version":          {good, ":1: the file is of version 0"},
-		"a newer version":     {`{"version":2}` + "\n", ":1: the file is of version 2"},
-		"zeros":               {head + "\x00\x00\x00\x00\n" + good, ":2: the line can't be read"},
-		"garbage in between":  {head + good + "garbage\n" + good, ":3: the line can't be read"},
-		"both":                {head + `{"token":"a","user":"b","until":"2024-01-01T00:00:00Z"}` + "\n", ":2: the line is no revocation"},
-		"neither":             {head + `{"until":"2024-01-01T00:00:00Z"}` + "\n", ":2: the line is no revocation"},
-		"no end":              {head + `{"token":"a"}` + "\n", ":2: the line is no revocation"},
-		"a user without time": {head + `{"user":"a","until":"2024-01-01T00:00:00Z"}` + "\n", ":2: the line is no revocation"},
-		"an unknown field":    {head + `{"tokens":["a"],"until":"2024-01-01T00:00:00Z"}` + "\n", ":2: the line can't be read"},
-		"another case":        {head + `{"TOKEN":"a","until":"2024-01-01T00:00:00Z"}` + "\n", ":2: the line can't be read"},
-		"said twice":          {head + `{"token":"a","token":"b","until":"2024-01-01T00:00:00Z"}` + "\n", ":2: the line can't be read"},
-		"an endless line":     {head + strings.Repeat("x", 100_000) + "\n", ":2: the line can't be read"},
+		"no version":          {good, ":1: the file has version 0"},
+		"a newer version":     {`{"version":2}` + "\n", ":1: the file has version 2"},
+		"zeros":               {head + "\x00\x00\x00\x00\n" + good, ":2: the line is malformed"},
+		"garbage in between":  {head + good + "garbage\n" + good, ":3: the line is malformed"},
+		"both":                {head + `{"token":"a","user":"b","until":"2024-01-01T00:00:00Z"}` + "\n", ":2: the line is not a revocation"},
+		"neither":             {head + `{"until":"2024-01-01T00:00:00Z"}` + "\n", ":2: the line is not a revocation"},
+		"no end":              {head + `{"token":"a"}` + "\n", ":2: the line is not a revocation"},
+		"a user without time": {head + `{"user":"a","until":"2024-01-01T00:00:00Z"}` + "\n", ":2: the line is not a revocation"},
+		"an unknown field":    {head + `{"tokens":["a"],"until":"2024-01-01T00:00:00Z"}` + "\n", ":2: the line is malformed"},
+		"another case":        {head + `{"TOKEN":"a","until":"2024-01-01T00:00:00Z"}` + "\n", ":2: the line is malformed"},
+		"said twice":          {head + `{"token":"a","token":"b","until":"2024-01-01T00:00:00Z"}` + "\n", ":2: the line is malformed"},
+		"an endless line":     {head + strings.Repeat("x", 100_000) + "\n", ":2: the line is malformed"},
 	} {
 		folder := t.TempDir()
 		path := filepath.Join(folder, journalName)

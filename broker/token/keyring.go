@@ -10,36 +10,32 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Options configures a [Keyring]. At least one key, public key or source is
-// needed.
+// Options configures a [Keyring]. It needs at least one key, public key or source.
 type Options struct {
-	// Keys holds the secrets: the first signs, all verify. Without any, nothing
-	// can be issued.
+	// Keys are the secrets: the first signs, all verify. Without a secret, the keyring can't issue.
 	Keys []Key
-	// PublicKeys check tokens that were made elsewhere.
+	// PublicKeys verify tokens issued elsewhere.
 	PublicKeys []*PublicKey
-	// Sources have more of them, which change.
+	// Sources have further public keys, which may change.
 	Sources []Source
 	// UserClaim is the claim that names the user; empty means "sub".
 	UserClaim string
-	// Issuers are whose tokens ("iss") are accepted; none means anybody's who
-	// has a key. A public key with an issuer of its own is for that one instead.
-	// Tokens that are issued here say the first.
+	// Issuers are the accepted values of "iss"; none means that any will do. A public key with an issuer
+	// of its own accepts that one instead. Tokens issued here carry the first.
 	Issuers []string
-	// Audiences are for whom tokens may be ("aud"); none means anybody. Tokens
-	// that are issued here say the first.
+	// Audiences are the accepted values of "aud"; none means that any will do. Tokens issued here carry
+	// the first.
 	Audiences []string
-	// MaxBytes bounds a token, whoever has made it; zero means [DefaultMaxBytes].
+	// MaxBytes bounds the length of a token; zero means [DefaultMaxBytes].
 	MaxBytes int
-	// AllowShortSecrets accepts secrets of less than [MinSecretBytes], for
-	// development.
+	// AllowShortSecrets accepts secrets shorter than [MinSecretBytes], for development.
 	AllowShortSecrets bool
 	// Now is the clock; nil means [time.Now].
 	Now func() time.Time
 }
 
-// Keyring makes and checks tokens. Nothing of it changes but what is revoked and
-// which keys its sources have; it may be used concurrently.
+// Keyring issues and verifies tokens. Only its revocations and the keys of its sources change. Its
+// methods may be called concurrently.
 type Keyring struct {
 	// Static.
 	keys      []Key
@@ -52,14 +48,14 @@ type Keyring struct {
 	now       func() time.Time
 	parser    *jwt.Parser
 
-	seen    *seenTokens // nil without public keys: checking a secret costs little
-	revoked *Revocations
+	verified *cache // nil without public keys: verifying with a secret is cheap
+	revoked  *Revocations
 }
 
-// NewKeyring checks the options. Its errors never contain a secret.
+// NewKeyring returns a keyring, or says what is wrong with the options. Errors never contain a secret.
 func NewKeyring(o Options) (*Keyring, error) {
 	if len(o.Keys)+len(o.PublicKeys)+len(o.Sources) == 0 {
-		return nil, errors.New("there is no secret to sign tokens with, and no public key to check them with")
+		return nil, errors.New("there is neither a secret nor a public key to verify tokens with")
 	}
 	if err := o.checkSecrets(); err != nil {
 		return nil, err
@@ -85,7 +81,7 @@ func NewKeyring(o Options) (*Keyring, error) {
 		ring.now = time.Now
 	}
 	if len(o.PublicKeys)+len(o.Sources) > 0 {
-		ring.seen = newSeenTokens(cacheBytes)
+		ring.verified = newCache(cacheBytes)
 	}
 	ring.revoked = newRevocations(ring.now, maxRevocations)
 	return ring, nil
@@ -110,12 +106,12 @@ func (o *Options) checkSecrets() error {
 	return nil
 }
 
-// maxPublicKeys bounds how often the signature of one token is checked.
+// maxPublicKeys bounds how many keys are tried for one token.
 const maxPublicKeys = 16
 
 func (o *Options) checkPublicKeys() error {
 	if len(o.PublicKeys) > maxPublicKeys {
-		return fmt.Errorf("there are %d public keys, at most %d are tried", len(o.PublicKeys), maxPublicKeys)
+		return fmt.Errorf("there are %d public keys; at most %d are allowed", len(o.PublicKeys), maxPublicKeys)
 	}
 	seen := make(map[string]bool)
 	for _, k := range o.PublicKeys {
@@ -127,15 +123,14 @@ func (o *Options) checkPublicKeys() error {
 	return nil
 }
 
-// Now is the time by the clock that tokens begin and end by.
+// Now returns the time of the keyring's clock.
 func (r *Keyring) Now() time.Time { return r.now() }
 
-// MaxBytes is how long a token may be.
+// MaxBytes returns the greatest length of a token.
 func (r *Keyring) MaxBytes() int { return r.maxBytes }
 
 // Issues reports whether the keyring can issue tokens.
 func (r *Keyring) Issues() bool { return len(r.keys) > 0 }
 
-// Revocations returns what the keyring refuses although it is signed and hasn't
-// expired.
+// Revocations returns the keyring's revocations.
 func (r *Keyring) Revocations() *Revocations { return r.revoked }

@@ -23,7 +23,7 @@ import (
 	"github.com/salabroker/sala/broker/token"
 )
 
-// pair is a key of an issuer elsewhere.
+// pair is a key of another issuer.
 type pair struct {
 	name   string
 	method jwt.SigningMethod
@@ -31,7 +31,7 @@ type pair struct {
 	public crypto.PublicKey
 }
 
-// pairs makes keys once, since RSA's take a while: two of each kind, a and b.
+// pairs returns two keys of each kind, a and b. It makes them once, because RSA keys take a while.
 var pairs = sync.OnceValue(func() map[string]pair {
 	all := make(map[string]pair)
 	for _, which := range []string{"a", "b"} {
@@ -77,8 +77,7 @@ func (p pair) publicKey(t testing.TB, id, issuer string) *token.PublicKey {
 	return k
 }
 
-// compact makes a token of texts, whatever they say, with a signature of its
-// own.
+// compact makes a signed token of any texts.
 func compact(t testing.TB, header, claims string, method jwt.SigningMethod, key any) string {
 	t.Helper()
 	text := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + base64.RawURLEncoding.EncodeToString([]byte(claims))
@@ -89,8 +88,7 @@ func compact(t testing.TB, header, claims string, method jwt.SigningMethod, key 
 	return text + "." + base64.RawURLEncoding.EncodeToString(sig)
 }
 
-// mixedRing accepts tokens by a secret and by three public keys, the one of RSA
-// for RS256.
+// mixedRing has a secret and three public keys. The RSA key is for RS256.
 func mixedRing(t testing.TB) *token.Keyring {
 	t.Helper()
 	ring, err := token.NewKeyring(token.Options{
@@ -108,8 +106,8 @@ func mixedRing(t testing.TB) *token.Keyring {
 	return ring
 }
 
-// signers are all who may try to sign a token: those whose keys the ring has,
-// strangers, and those who take a public key for a secret.
+// signers are all that may try to sign a token: with keys that the ring has, with other keys, and with
+// a public key as a secret.
 func signers(t testing.TB) map[string]struct {
 	method jwt.SigningMethod
 	key    any
@@ -157,9 +155,8 @@ var p384 = func() func(testing.TB) *ecdsa.PrivateKey {
 	}
 }()
 
-// TestEveryMutation tries each signer with each algorithm that a header can
-// name, each kid and each set of claims. Exactly those are accepted that an own
-// short list says.
+// Combines each signer with each algorithm that a header can name, each kid and each set of claims. The
+// ring must accept exactly those in a short list.
 func TestEveryMutation(t *testing.T) {
 	ring := mixedRing(t)
 	at := start.Unix()
@@ -250,8 +247,7 @@ func quoted(t testing.TB, v any) string {
 	return string(raw)
 }
 
-// TestHeadersThatBringKeys: a key that a token brings along counts for nothing,
-// wherever it says it is.
+// Keys that a token carries or refers to are ignored.
 func TestHeadersThatBringKeys(t *testing.T) {
 	ring := mixedRing(t)
 	stranger := pairs()["ES256 b"]
@@ -302,7 +298,7 @@ func TestHeadersThatBringKeys(t *testing.T) {
 	}
 }
 
-// TestSpoiltEncodings: a token is its text. No other text is the same token.
+// A token has a single encoding. No other text is the same token.
 func TestSpoiltEncodings(t *testing.T) {
 	ring := mixedRing(t)
 	own := pairs()["EdDSA a"]

@@ -15,7 +15,7 @@ import (
 
 const namesSecret = "0123456789abcdef0123456789abcdef"
 
-// verifyClaims verifies a token with these claims, beside an end that is far off.
+// verifyClaims verifies a token with these claims and a distant "exp".
 func verifyClaims(t *testing.T, claims string) (token.Claims, error) {
 	t.Helper()
 	ring, err := token.NewKeyring(token.Options{Keys: []token.Key{{Secret: []byte(namesSecret)}}})
@@ -37,7 +37,7 @@ func signText(t *testing.T, claims string) string {
 	return text + "." + encode(signature)
 }
 
-// TestClaimsHaveExactNames: what only looks like a claim grants nothing.
+// A name that only resembles a claim's grants nothing.
 func TestClaimsHaveExactNames(t *testing.T) {
 	for sala, want := range map[string]token.Grant{
 		`{"broadcast":false,"broadcaſt":true}`:         {},
@@ -66,8 +66,7 @@ func TestClaimsHaveExactNames(t *testing.T) {
 	}
 }
 
-// TestNamesInTokens: who and what can be revoked has a name that RevokeTokens
-// takes, or the token is refused.
+// A token is refused if RevokeTokens wouldn't accept its user or id.
 func TestNamesInTokens(t *testing.T) {
 	long := strings.Repeat("x", 256)
 	for claims, want := range map[string][2]string{ // user and id; nothing is a refusal

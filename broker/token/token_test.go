@@ -146,7 +146,7 @@ func TestTimesOfForeignTokens(t *testing.T) {
 	}
 }
 
-// A token may demand that its reader knows certain extensions (RFC 7515, 4.1.11).
+// A token may require extensions (RFC 7515, 4.1.11).
 func TestCriticalExtensionsAreRefused(t *testing.T) {
 	now := start
 	unsigned := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "ana", "exp": start.Unix() + 100})

@@ -3,6 +3,7 @@ package token
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,15 +12,13 @@ import (
 	"github.com/salabroker/sala/broker/rawjson"
 )
 
-// Bounds of [Options.MaxBytes]: what is used if it is zero, and the most that it
-// may be.
+// Bounds of [Options.MaxBytes]: its default and its maximum.
 const (
 	DefaultMaxBytes = 8 << 10
 	MostMaxBytes    = 64 << 10
 )
 
-// skew is how far another machine's clock may be off where it doesn't matter
-// much. It isn't granted to "exp".
+// skew is how far another machine's clock may be off for "nbf" and "iat". "exp" is exact.
 const skew = 30 * time.Second
 
 // Reasons of a [Refusal].
@@ -29,11 +28,11 @@ const (
 	ReasonExpired     = "TOKEN_EXPIRED"
 	ReasonNotYetValid = "TOKEN_NOT_YET_VALID"
 	ReasonRevoked     = "TOKEN_REVOKED"
-	// ReasonKeysUnavailable: the token may be good, and its key isn't here yet.
+	// ReasonKeysUnavailable means that the token may be valid, but its key couldn't be fetched yet.
 	ReasonKeysUnavailable = "TOKEN_KEYS_UNAVAILABLE"
 )
 
-// Refusal says why a token isn't accepted. It contains nothing of the token.
+// Refusal says why a token isn't accepted. It contains no part of the token.
 type Refusal struct {
 	// Reason is one of the Reason constants.
 	Reason string
@@ -48,36 +47,35 @@ func invalid(format string, args ...any) *Refusal {
 	return &Refusal{Reason: ReasonInvalid, Message: fmt.Sprintf(format, args...)}
 }
 
-// Verify returns what a token says. If it names a key that one of the sources
-// may get only now, it waits for that, at most [missWait]. An error is always a
-// *[Refusal].
+// Verify returns what a valid token says. If the token names a key that a source doesn't have yet,
+// Verify waits up to 2 s for the source to fetch it. Errors are always a *[Refusal].
 func (r *Keyring) Verify(raw string) (Claims, error) {
 	if len(raw) > r.maxBytes {
 		return Claims{}, &Refusal{
 			Reason:  ReasonTooLarge,
-			Message: fmt.Sprintf("the token has %d bytes, at most %d are read", len(raw), r.maxBytes),
+			Message: fmt.Sprintf("the token has %d bytes; at most %d are allowed", len(raw), r.maxBytes),
 		}
 	}
-	claims, err := r.signed(raw)
+	claims, err := r.verifySigned(raw)
 	if err != nil {
 		return Claims{}, err
 	}
-	if err := r.current(claims); err != nil {
+	if err := r.checkValidity(claims); err != nil {
 		return Claims{}, err
 	}
 	return claims, nil
 }
 
-// signed returns what a token says that one of the keys has signed, and that is
-// for this broker. What depends on the time is not looked at.
-func (r *Keyring) signed(raw string) (Claims, error) {
-	if claims, ok := r.remembered(raw); ok {
+// verifySigned returns what a token says if one of the keys has signed it and it is for this broker. It
+// ignores everything that depends on the time.
+func (r *Keyring) verifySigned(raw string) (Claims, error) {
+	if claims, ok := r.cached(raw); ok {
 		return claims, nil
 	}
 	values := jwt.MapClaims{}
 	t, parts, err := r.parser.ParseUnverified(raw, values)
 	if err == nil && strings.ContainsAny(raw, "\r\n") {
-		err = jwt.ErrTokenMalformed // which decoding passes over
+		err = jwt.ErrTokenMalformed // the decoder ignores line breaks
 	}
 	if err != nil {
 		return Claims{}, refusalOf(err)
@@ -86,17 +84,17 @@ func (r *Keyring) signed(raw string) (Claims, error) {
 	if refusal != nil {
 		return Claims{}, refusal
 	}
-	key, refusal := r.signer(t, h, raw[:len(parts[0])+1+len(parts[1])])
+	key, refusal := r.signerOf(t, h, raw[:len(parts[0])+1+len(parts[1])])
 	if refusal != nil {
 		return Claims{}, refusal
 	}
-	// Only now, since whoever has no key needn't be listened to for long.
+	// Checked after the signature, so that forged tokens cost little.
 	for _, part := range parts[:2] {
 		if text, err := r.parser.DecodeSegment(part); err != nil || rawjson.CheckObject(text) != nil {
-			return Claims{}, invalid("the token says something twice, or more than one thing")
+			return Claims{}, invalid("the token has the same name twice, or is more than one JSON object")
 		}
 	}
-	claims, err := r.read(values)
+	claims, err := r.readClaims(values)
 	if err != nil {
 		return Claims{}, err
 	}
@@ -104,13 +102,13 @@ func (r *Keyring) signed(raw string) (Claims, error) {
 		return Claims{}, err
 	}
 	if key != nil {
-		r.seen.put(raw, seenToken{h, key, claims})
+		r.verified.put(raw, verified{h, key, claims})
 	}
 	return claims, nil
 }
 
-// current refuses what has ended, hasn't begun, or is revoked.
-func (r *Keyring) current(c Claims) error {
+// checkValidity refuses tokens that have expired, aren't valid yet, or are revoked.
+func (r *Keyring) checkValidity(c Claims) error {
 	now := r.now()
 	if !now.Before(c.ExpiresAt) {
 		return &Refusal{Reason: ReasonExpired, Message: "the token has expired; get a new one"}
@@ -122,7 +120,7 @@ func (r *Keyring) current(c Claims) error {
 		if now.Add(skew).Before(from.at) {
 			return &Refusal{
 				Reason:  ReasonNotYetValid,
-				Message: fmt.Sprintf("the claim %q lies in the future; compare the clocks of the machines", from.name),
+				Message: fmt.Sprintf("the claim %q is in the future; compare the clocks of the machines", from.name),
 			}
 		}
 	}
@@ -132,11 +130,43 @@ func (r *Keyring) current(c Claims) error {
 	return nil
 }
 
-// refusalOf puts the library's errors into words of ours, since its own may
-// quote parts of the token.
+// checkParties refuses a token whose issuer isn't accepted for its key, or whose audience isn't
+// accepted. key is nil for a secret.
+func (r *Keyring) checkParties(values jwt.MapClaims, key *PublicKey) error {
+	issuers := r.issuers
+	if key != nil && key.issuer != "" {
+		issuers = []string{key.issuer}
+	}
+	if issuer, _ := values["iss"].(string); len(issuers) > 0 && !slices.Contains(issuers, issuer) {
+		return invalid("the token's issuer (\"iss\") is not one that this broker trusts with its key")
+	}
+	if len(r.audiences) > 0 && !slices.ContainsFunc(audienceOf(values), func(a string) bool { return slices.Contains(r.audiences, a) }) {
+		return invalid("the token's audience (\"aud\") is not this broker")
+	}
+	return nil
+}
+
+// audienceOf reads "aud", which is a string or a list (RFC 7519, 4.1.3).
+func audienceOf(values jwt.MapClaims) []string {
+	switch aud := values["aud"].(type) {
+	case string:
+		return []string{aud}
+	case []any:
+		var all []string
+		for _, entry := range aud {
+			if name, ok := entry.(string); ok {
+				all = append(all, name)
+			}
+		}
+		return all
+	}
+	return nil
+}
+
+// refusalOf replaces the library's errors, which may quote parts of the token.
 func refusalOf(err error) *Refusal {
 	if errors.Is(err, jwt.ErrTokenMalformed) {
 		return invalid("the token is not a JWT")
 	}
-	return invalid("the token's header has no algorithm (alg) that is known here")
+	return invalid("the token's algorithm (alg) is not supported")
 }

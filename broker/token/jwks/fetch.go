@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// Limits of one fetch.
+// Limits of a fetch.
 const (
-	// fetchTimeout bounds all of it.
+	// fetchTimeout bounds the whole fetch.
 	fetchTimeout = 5 * time.Second
-	// maxDocument is far more than a document with certificates takes.
+	// maxDocument bounds the document. Even with certificates it is far smaller.
 	maxDocument = 256 << 10
-	// maxHeaders bounds what comes before it.
+	// maxHeaders bounds the headers.
 	maxHeaders = 64 << 10
 )
 
-var errRedirect = errors.New("it redirects elsewhere; give the URL where the keys are")
+var errRedirect = errors.New("it redirects; give the URL that has the keys")
 
 func newClient(transport http.RoundTripper) *http.Client {
 	if transport == nil {
@@ -38,8 +38,7 @@ func newClient(transport http.RoundTripper) *http.Client {
 	}
 }
 
-// fetch returns what the URL answers. An error contains nothing of it, and no
-// query.
+// fetch returns the document at the URL. Errors contain no part of it, and no query.
 func (s *Set) fetch(ctx context.Context) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
@@ -59,15 +58,15 @@ func (s *Set) fetch(ctx context.Context) ([]byte, error) {
 	document, err := io.ReadAll(io.LimitReader(response.Body, maxDocument+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("the answer broke off: %w", err)
+		return nil, fmt.Errorf("the answer is incomplete: %w", err)
 	case len(document) > maxDocument:
 		return nil, fmt.Errorf("it answers with more than %d bytes", maxDocument)
 	}
 	return document, nil
 }
 
-// withoutURL drops the URL that net/http puts in front: it stands in the log
-// anyway, without what may be secret.
+// withoutURL removes the URL from an error of net/http: its query may be secret, and the log has the
+// rest.
 func withoutURL(err error) error {
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {

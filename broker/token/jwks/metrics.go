@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// What becomes of a fetch, as the metrics name it.
+// Results of a fetch, as labels of the metrics.
 const (
 	fetched = "ok"
 	failed  = "failed"
@@ -22,10 +22,10 @@ func newMetrics(u *url.URL, issuer string) metrics {
 	labels := prometheus.Labels{"url": u.Scheme + "://" + u.Host + u.Path, "issuer": issuer}
 	return metrics{
 		fetches: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "sala_jwks_fetches_total", Help: "Fetches of an issuer's keys, by what became of them.", ConstLabels: labels,
+			Name: "sala_jwks_fetches_total", Help: "Fetches of an issuer's keys, by result.", ConstLabels: labels,
 		}, []string{"result"}),
 		last: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "sala_jwks_last_fetch_timestamp_seconds", Help: "When an issuer's keys were fetched last; 0 if never.", ConstLabels: labels,
+			Name: "sala_jwks_last_fetch_timestamp_seconds", Help: "When an issuer's keys were last fetched; 0 if never.", ConstLabels: labels,
 		}),
 	}
 }

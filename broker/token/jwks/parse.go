@@ -12,19 +12,19 @@ import (
 	"github.com/salabroker/sala/broker/token"
 )
 
-// maxKeys is how many keys a document may hold. Issuers have two or three.
+// maxKeys is the most keys that a document may have. Issuers have two or three.
 const maxKeys = 64
 
-// Parse returns the keys of a document that can check tokens, for those of an
-// issuer; empty is any. Others are passed over, since documents may hold keys
-// for anything: skipped says what was wrong with each.
+// Parse returns the keys of a document that can verify tokens. Tokens with an "iss" other than issuer
+// are refused, unless issuer is empty. Documents may have keys for other purposes: skipped says why
+// each of those isn't used.
 func Parse(document []byte, issuer string) (keys []*token.PublicKey, skipped []error, err error) {
 	var set []json.RawMessage
 	if !json.Valid(document) || json.Unmarshal(rawjson.Member(document, "keys"), &set) != nil || set == nil {
-		return nil, nil, errors.New(`it is no key set, a JSON object with "keys"`)
+		return nil, nil, errors.New(`it is not a key set, which is a JSON object with "keys"`)
 	}
 	if len(set) > maxKeys {
-		return nil, nil, fmt.Errorf("it holds %d keys, at most %d are taken", len(set), maxKeys)
+		return nil, nil, fmt.Errorf("it has %d keys; at most %d are allowed", len(set), maxKeys)
 	}
 	for i, raw := range set {
 		key, err := parseKey(raw, issuer)
@@ -39,33 +39,33 @@ func Parse(document []byte, issuer string) (keys []*token.PublicKey, skipped []e
 
 func parseKey(raw json.RawMessage, issuer string) (*token.PublicKey, error) {
 	if err := rawjson.CheckObject(raw); err != nil {
-		return nil, fmt.Errorf("it is no JSON Web Key: %w", err)
+		return nil, fmt.Errorf("it is not a JSON Web Key: %w", err)
 	}
 	var said jwkset.JWKMarshal
 	if err := json.Unmarshal(withExactNames(raw), &said); err != nil {
-		return nil, errors.New("it is no JSON Web Key")
+		return nil, errors.New("it is not a JSON Web Key")
 	}
 	switch {
 	case said.USE != "" && said.USE != jwkset.UseSig:
 		return nil, errors.New("it is not for signatures (use)")
 	case said.KEYOPS != nil && !slices.Contains(said.KEYOPS, jwkset.KeyOpsVerify):
-		return nil, errors.New("it is not for checking signatures (key_ops)")
+		return nil, errors.New("it is not for verifying signatures (key_ops)")
 	case said.D != "" || said.K != "":
-		return nil, errors.New("it is a secret or private key, which nobody should publish")
+		return nil, errors.New("it is a secret or private key, which must not be published")
 	}
 	key, err := jwkset.NewJWKFromMarshal(said, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
 	if err != nil {
-		return nil, errors.New("it can't be read, or is of a kind that is not supported")
+		return nil, errors.New("it is malformed, or of a kind that is not supported")
 	}
 	return token.NewPublicKey(key.Key(), said.KID, issuer, string(said.ALG))
 }
 
-// parameters are those of a key that are read, by their exact names.
-// Certificates that come with a key (x5c, x5u) are not looked at, nor fetched.
+// parameters are the parameters of a key that are read, by their exact names. Certificates (x5c, x5u)
+// are ignored.
 var parameters = [...]string{"kty", "use", "key_ops", "alg", "kid", "crv", "x", "y", "n", "e", "d", "k"}
 
-// withExactNames returns a key with the parameters that are read and no others.
-// The library reads names in any case: "ALG" would count as "alg".
+// withExactNames returns a key with only the parameters that are read. The library matches names
+// case-insensitively: "ALG" would count as "alg".
 func withExactNames(key json.RawMessage) json.RawMessage {
 	exact := make(map[string]json.RawMessage, len(parameters))
 	for _, name := range parameters {
@@ -73,6 +73,6 @@ func withExactNames(key json.RawMessage) json.RawMessage {
 			exact[name] = value
 		}
 	}
-	text, _ := json.Marshal(exact) // it was JSON
+	text, _ := json.Marshal(exact) // it was decoded from JSON
 	return text
 }

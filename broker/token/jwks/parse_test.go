@@ -15,8 +15,7 @@ import (
 	"github.com/MicahParks/jwkset"
 )
 
-// publish returns a key as an issuer publishes it, with more fields that replace
-// others or, if nil, take them away.
+// publish returns a key as an issuer publishes it, with fields added, replaced or, if nil, removed.
 func publish(t testing.TB, key any, more map[string]any) json.RawMessage {
 	t.Helper()
 	jwk, err := jwkset.NewJWKFromKey(key, jwkset.JWKOptions{})
@@ -52,7 +51,7 @@ func document(keys ...json.RawMessage) []byte {
 	return []byte(`{"keys":[` + strings.Join(texts, ",") + `]}`)
 }
 
-// TestExactNames: what only looks like a parameter of a key isn't one.
+// A name that only resembles a parameter's is ignored.
 func TestExactNames(t *testing.T) {
 	ed := newKeys(t).ed.Public()
 	for name, test := range map[string]struct {
@@ -82,7 +81,7 @@ type testKeys struct {
 	ed        ed25519.PrivateKey
 }
 
-// newKeys makes keys, those of RSA once, since they take a while.
+// newKeys makes keys. It makes those of RSA once, because they take a while.
 func newKeys(t testing.TB) testKeys {
 	t.Helper()
 	k := testKeys{rsa: rsaKey(2048), weak: rsaKey(1024)}
@@ -140,12 +139,12 @@ func TestParse(t *testing.T) {
 		"another curve":            {publish(t, &k.p384.PublicKey, nil), "P-384"},
 		"a secret":                 {json.RawMessage(`{"kty":"oct","k":"c2VjcmV0"}`), "secret or private"},
 		"a private key":            {publish(t, public, map[string]any{"d": "AQAB"}), "secret or private"},
-		"no point of the curve":    {publish(t, &k.ec.PublicKey, map[string]any{"x": "AQAB"}), "can't be read"},
-		"no modulus":               {publish(t, public, map[string]any{"n": ""}), "can't be read"},
-		"an absurd exponent":       {publish(t, public, map[string]any{"e": strings.Repeat("A", 99) + "B"}), "can't be read"},
-		"no kind":                  {json.RawMessage(`{}`), "can't be read"},
-		"a text":                   {json.RawMessage(`"RSA"`), "no JSON Web Key"},
-		"kid of a number":          {publish(t, public, map[string]any{"kid": 7}), "no JSON Web Key"},
+		"no point of the curve":    {publish(t, &k.ec.PublicKey, map[string]any{"x": "AQAB"}), "malformed"},
+		"no modulus":               {publish(t, public, map[string]any{"n": ""}), "malformed"},
+		"an absurd exponent":       {publish(t, public, map[string]any{"e": strings.Repeat("A", 99) + "B"}), "malformed"},
+		"no kind":                  {json.RawMessage(`{}`), "malformed"},
+		"a text":                   {json.RawMessage(`"RSA"`), "not a JSON Web Key"},
+		"kid of a number":          {publish(t, public, map[string]any{"kid": 7}), "not a JSON Web Key"},
 	} {
 		keys, skipped, err := Parse(document(tt.key), "")
 		switch {
@@ -157,7 +156,7 @@ func TestParse(t *testing.T) {
 			t.Errorf("%s: %d keys, skipped %v, want %q", name, len(keys), skipped, tt.skipped)
 		}
 	}
-	// One that is of no use takes none of the others away.
+	// An unusable key doesn't affect the others.
 	keys, skipped, err := Parse(document(publish(t, &k.weak.PublicKey, nil), publish(t, public, nil)), "")
 	if err != nil || len(keys) != 1 || len(skipped) != 1 {
 		t.Errorf("%d keys, skipped %v, %v", len(keys), skipped, err)

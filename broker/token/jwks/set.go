@@ -15,14 +15,14 @@ import (
 	"github.com/salabroker/sala/broker/token"
 )
 
-// When keys are fetched.
+// Times between fetches.
 const (
-	// interval is between two fetches; issuers publish a key long before they
-	// sign with it.
+	// interval is the time between two regular fetches. Issuers publish a key long before they sign with
+	// it.
 	interval = 5 * time.Minute
-	// retry is how soon it is tried again after a failure; then twice that, and so on.
+	// retry is the time after a first failure. It doubles with each further one, up to interval.
 	retry = 15 * time.Second
-	// cooldown is at least between a fetch and an early one.
+	// cooldown is the least time between a fetch and an early one.
 	cooldown = 10 * time.Second
 )
 
@@ -30,34 +30,31 @@ const (
 type Options struct {
 	// URL is where the keys are: https, or http on this machine. Required.
 	URL string
-	// Issuer is whose keys they are: tokens that say another "iss" are refused.
-	// Empty means that they are for any.
+	// Issuer is the issuer of the keys: tokens with another "iss" are refused. Empty accepts any.
 	Issuer string
-	// Transport sends the requests; nil means one of its own, which heeds the
-	// environment's proxy.
+	// Transport sends the requests. By default it is one that uses the proxy of the environment.
 	Transport http.RoundTripper
 }
 
-// Set is the keys of one issuer at one URL. It implements [token.Source] and may
-// be used concurrently.
+// Set is the keys of one issuer at one URL. It implements [token.Source]. Its methods may be called
+// concurrently.
 type Set struct {
 	// Static.
 	url    *url.URL
 	issuer string
 	client *http.Client
-	wake   chan struct{} // holds one if somebody waits for an early fetch
+	wake   chan struct{} // holds one token if an early fetch is due
 	metrics
 
 	// Guarded by mu.
 	mu       sync.Mutex
-	keys     []*token.PublicKey // replaced, never changed
+	keys     []*token.PublicKey // replaced, never modified
 	loaded   bool
-	begun    time.Time     // of the last fetch
-	underway chan struct{} // closed when the fetch has ended that is due or under way; nil if none is
+	begun    time.Time     // when the last fetch began
+	underway chan struct{} // closed when the fetch that is due or under way ends; nil if there is none
 }
 
-// New returns a set without keys, for which Run fetches them. The error says
-// what is wrong with the URL.
+// New returns a set without keys, which Run fetches. Its error says what is wrong with the URL.
 func New(o Options) (*Set, error) {
 	u, err := parseURL(o.URL)
 	if err != nil {
@@ -73,20 +70,20 @@ func New(o Options) (*Set, error) {
 	}, nil
 }
 
-// parseURL refuses what others on the way could change.
+// parseURL refuses URLs over which others could replace the keys.
 func parseURL(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil || u.Host == "" || u.Opaque != "":
-		return nil, errors.New("it is no URL; one looks like https://example.com/.well-known/jwks.json")
+		return nil, errors.New("it is not a URL; one looks like https://example.com/.well-known/jwks.json")
 	case u.User != nil:
-		return nil, errors.New("it holds a user or password; keys are public and need none")
+		return nil, errors.New("it has a user or password; keys are public and need none")
 	case u.Fragment != "":
-		return nil, errors.New("it holds a fragment (#), which no server gets to see")
+		return nil, errors.New("it has a fragment (#), which is never sent to a server")
 	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
 		return u, nil
 	default:
-		return nil, errors.New("it must begin with https://, since whoever can change the keys on their way can make tokens; http:// is for this machine alone")
+		return nil, errors.New("it must begin with https://, since whoever can change the keys on the way can forge tokens; http:// is allowed only for this machine")
 	}
 }
 
@@ -95,7 +92,7 @@ func isLoopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// String is the URL as it can stand in logs: a query may hold anything.
+// String returns the URL for logs: without its query, which may be secret.
 func (s *Set) String() string { return s.url.Scheme + "://" + s.url.Host + s.url.Path }
 
 // Keys implements [token.Source].
@@ -105,8 +102,8 @@ func (s *Set) Keys() (keys []*token.PublicKey, ok bool) {
 	return s.keys, s.loaded
 }
 
-// Refresh implements [token.Source]. However many tokens name keys that don't
-// exist, the URL is not asked more often than each 10 s.
+// Refresh implements [token.Source]. However many tokens name unknown keys, it fetches at most once in
+// 10 s.
 func (s *Set) Refresh() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,13 +112,13 @@ func (s *Set) Refresh() <-chan struct{} {
 			return nil
 		}
 		s.underway = make(chan struct{})
-		s.wake <- struct{}{} // there is room: Run takes it before it ends what is under way
+		s.wake <- struct{}{} // doesn't block: refresh takes the token before it closes underway
 	}
 	return s.underway
 }
 
-// Run fetches the keys now, and then each 5 minutes or when somebody asks for
-// it, until ctx ends. What happens is logged. It is called once.
+// Run fetches the keys now, then every 5 minutes and when [Set.Refresh] asks for it, until ctx ends. It
+// logs to log. It must be called once.
 func (s *Set) Run(ctx context.Context, log *slog.Logger) {
 	defer s.client.CloseIdleConnections()
 	log = log.With("url", s.String())
@@ -140,7 +137,7 @@ func (s *Set) Run(ctx context.Context, log *slog.Logger) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			log.Warn("the keys of an issuer can't be fetched; those that are here go on being used", "error", err)
+			log.Warn("can't fetch an issuer's keys; the current ones stay in use", "error", err)
 			timer.Reset(pause)
 			pause = min(2*pause, interval)
 		default:
@@ -150,7 +147,7 @@ func (s *Set) Run(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// refresh fetches the keys, and lets go who waits for that.
+// refresh fetches the keys and closes underway.
 func (s *Set) refresh(ctx context.Context, log *slog.Logger) error {
 	s.mu.Lock()
 	s.begun = time.Now()
@@ -163,14 +160,14 @@ func (s *Set) refresh(ctx context.Context, log *slog.Logger) error {
 	var skipped []error
 	if err == nil {
 		if keys, skipped, err = Parse(document, s.issuer); err != nil {
-			err = fmt.Errorf("what the URL answers can't be used: %w", err)
+			err = fmt.Errorf("the URL's answer can't be used: %w", err)
 		}
 	}
 	s.count(err)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {
-	case <-s.wake: // this was it
+	case <-s.wake: // this fetch was the early one, too
 	default:
 	}
 	close(s.underway)
@@ -180,17 +177,17 @@ func (s *Set) refresh(ctx context.Context, log *slog.Logger) error {
 	}
 	keys, changed := reuse(s.keys, keys)
 	if changed || !s.loaded {
-		log.Info("the keys of an issuer", "keys", ids(keys), "not_usable", len(skipped))
+		log.Info("fetched an issuer's keys", "keys", ids(keys), "not_usable", len(skipped))
 		for _, why := range skipped {
-			log.Debug("a key of an issuer is not used", "error", why)
+			log.Debug("skipped a key of an issuer", "error", why)
 		}
 	}
 	s.keys, s.loaded = keys, true
 	return nil
 }
 
-// reuse returns the new keys, in the place of each that was there before the old
-// one, and whether any is new or gone.
+// reuse returns the new keys, with those that were there before replaced by the old objects, and
+// whether any key is new or gone.
 func reuse(before, now []*token.PublicKey) (keys []*token.PublicKey, changed bool) {
 	for i, k := range now {
 		if at := slices.IndexFunc(before, k.Equal); at >= 0 {

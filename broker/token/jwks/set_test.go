@@ -31,12 +31,12 @@ func TestURLs(t *testing.T) {
 		"http://127.0.0.1.example/keys":             "must begin with https://",
 		"http://169.254.169.254/keys":               "must begin with https://",
 		"ftp://idp.example/keys":                    "must begin with https://",
-		"file:///etc/passwd":                        "no URL",
+		"file:///etc/passwd":                        "not a URL",
 		"https://ana:secret@idp.example/":           "user or password",
 		"https://idp.example/#keys":                 "fragment",
-		"idp.example/keys":                          "no URL",
-		"":                                          "no URL",
-		"https:":                                    "no URL",
+		"idp.example/keys":                          "not a URL",
+		"":                                          "not a URL",
+		"https:":                                    "not a URL",
 	} {
 		_, err := New(Options{URL: raw})
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
@@ -48,7 +48,7 @@ func TestURLs(t *testing.T) {
 	}
 }
 
-// answer is what a fake issuer says.
+// answer is the answer of a fake issuer.
 type answer struct {
 	status int
 	body   string
@@ -56,7 +56,7 @@ type answer struct {
 	hang   bool
 }
 
-// issuer answers requests without a network, so that a test's time is its own.
+// issuer answers requests without a network, so that tests can run in a synctest bubble.
 type issuer struct {
 	mu    sync.Mutex
 	next  answer
@@ -263,7 +263,7 @@ func TestRedirectsLeadNowhere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.refresh(t.Context(), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "redirects elsewhere") {
+		if err := s.refresh(t.Context(), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "it redirects") {
 			t.Errorf("to %s: %v", name, err)
 		}
 		s.client.CloseIdleConnections()
@@ -274,7 +274,7 @@ func TestRedirectsLeadNowhere(t *testing.T) {
 	}
 }
 
-// sign makes a token of the issuer's.
+// sign returns a token of the issuer.
 func sign(t *testing.T, k testKeys, kid, issuer string) string {
 	t.Helper()
 	unsigned := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{"sub": "ana", "exp": time.Now().Add(time.Hour).Unix(), "iss": issuer})

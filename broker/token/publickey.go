@@ -16,15 +16,14 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Bounds of RSA keys: below the lower one they can be broken, above the upper
-// one each check takes too long.
+// Bounds of RSA keys: shorter ones can be broken, longer ones take too long to verify with.
 const (
 	minRSABits = 2048
 	maxRSABits = 8192
 )
 
-// PublicKey checks tokens that were made elsewhere. It is for one algorithm,
-// whatever a token says, and doesn't change; it may be used concurrently.
+// PublicKey verifies tokens issued elsewhere, for a single algorithm. It is immutable and may be used
+// concurrently.
 type PublicKey struct {
 	// Static.
 	id     string
@@ -33,11 +32,10 @@ type PublicKey struct {
 	key    crypto.PublicKey
 }
 
-// NewPublicKey returns the key for the tokens that name id as their "kid", or
-// that name none; without an id for all. Tokens of another "iss" than issuer are
-// refused; empty is any. The algorithm is RS256 or PS256 for RSA keys, ES256 for
-// P-256, EdDSA for Ed25519; empty is RS256 and the others. An error says what
-// is wrong with the key and which would do.
+// NewPublicKey returns a key for tokens whose "kid" is id or is missing; with an empty id, for all
+// tokens. Tokens with an "iss" other than issuer are refused, unless issuer is empty. algorithm is
+// RS256 (the default) or PS256 for RSA keys, ES256 for P-256, and EdDSA for Ed25519. Errors say what
+// is wrong with the key and which keys are supported.
 func NewPublicKey(key crypto.PublicKey, id, issuer, algorithm string) (*PublicKey, error) {
 	var methods []jwt.SigningMethod
 	switch k := key.(type) {
@@ -64,10 +62,10 @@ func NewPublicKey(key crypto.PublicKey, id, issuer, algorithm string) (*PublicKe
 	return nil, fmt.Errorf("a key for the algorithm %.20q, which isn't supported with keys of this kind", algorithm)
 }
 
-// ID is the "kid" of the tokens that the key checks; empty for any.
+// ID returns the "kid" of the tokens that the key verifies; empty for any.
 func (k *PublicKey) ID() string { return k.id }
 
-// Equal reports whether both check the same tokens with the same result.
+// Equal reports whether both keys verify the same tokens.
 func (k *PublicKey) Equal(other *PublicKey) bool {
 	same, ok := k.key.(interface{ Equal(crypto.PublicKey) bool })
 	return ok && same.Equal(other.key) && k.method == other.method && k.id == other.id && k.issuer == other.issuer
@@ -78,15 +76,14 @@ func (k *PublicKey) serves(h header) bool {
 	return k.method.Alg() == h.algorithm && (h.keyID == "" || k.id == "" || h.keyID == k.id)
 }
 
-var errSeveralKeys = errors.New("it holds several; give one file for each, with KID=FILE if tokens name them")
+var errSeveralKeys = errors.New("it has several keys; give one file for each, as KID=FILE if tokens name them")
 
-// ParsePublicKey reads a public key or a certificate in PEM, of which only the
-// key counts: neither its dates nor who signed it are looked at. An error says
-// what would do, and contains nothing of the text.
+// ParsePublicKey parses a public key or a certificate in PEM. Only the key of a certificate counts, not
+// its dates or issuer. Errors say what is supported and contain no part of the text.
 func ParsePublicKey(text []byte, id string) (*PublicKey, error) {
 	block, rest := pem.Decode(text)
 	if block == nil {
-		return nil, errors.New(`it holds no PEM; one begins with "-----BEGIN PUBLIC KEY-----"`)
+		return nil, errors.New(`it is not PEM, which begins with "-----BEGIN PUBLIC KEY-----"`)
 	}
 	var key crypto.PublicKey
 	var err error
@@ -102,9 +99,9 @@ func ParsePublicKey(text []byte, id string) (*PublicKey, error) {
 		}
 	default:
 		if strings.HasSuffix(block.Type, "PRIVATE KEY") {
-			return nil, errors.New("it holds a private key, which only the issuer should have: give the public one (openssl pkey -pubout)")
+			return nil, errors.New("it is a private key, which only the issuer should have; give the public key (openssl pkey -pubout)")
 		}
-		return nil, fmt.Errorf("it holds %.40q; a public key or a certificate is needed", block.Type)
+		return nil, fmt.Errorf("it is %.40q; a public key or a certificate is needed", block.Type)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("its %s can't be read (%w); RSA, P-256 and Ed25519 are supported", strings.ToLower(block.Type), err)
@@ -114,15 +111,14 @@ func ParsePublicKey(text []byte, id string) (*PublicKey, error) {
 		return nil, errSeveralKeys
 	}
 	if id != "" && !keyID.MatchString(id) {
-		return nil, errors.New(`a key's id has only letters, digits, "_", "." and "-"`)
+		return nil, errors.New(`a key's id may have only letters, digits, "_", "." and "-"`)
 	}
 	k, err := NewPublicKey(key, id, "", "")
 	if err != nil {
-		return nil, fmt.Errorf("it holds %w", err)
+		return nil, fmt.Errorf("it is %w", err)
 	}
 	return k, nil
 }
 
-// isPEM reports whether a secret is the text of a key or certificate, which is
-// no secret or belongs elsewhere.
+// isPEM reports whether a secret is the text of a key or certificate.
 func isPEM(secret []byte) bool { return bytes.Contains(secret, []byte("-----BEGIN ")) }

@@ -10,13 +10,11 @@ import (
 	"time"
 )
 
-// naiveRevocations is what Revocations is compared with: a list of all that was
-// ever said.
+// naiveRevocations is the model of Revocations: a list of everything that was ever revoked.
 type naiveRevocations []Revocation
 
 func (n naiveRevocations) revoked(now time.Time, c Claims) bool {
-	// A later word on the same token or user prolongs the earlier one, and the
-	// latest cut-off counts.
+	// A later revocation of the same token or user extends the earlier one, and the latest cutoff counts.
 	var cut time.Time
 	live := false
 	for _, v := range n {

@@ -25,7 +25,7 @@ func block(kind string, der []byte, err error) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
-// certificate wraps a public key; its dates have passed.
+// certificate wraps a public key. It has expired.
 func certificate(p pair) []byte {
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: start}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, p.public, p.sign)
@@ -135,8 +135,7 @@ func TestKeyringsWithPublicKeysAreChecked(t *testing.T) {
 	}
 }
 
-// Keys without an id are tried one after the other, and those with an id where
-// the token names none.
+// Keys without an id are all tried, and so are keys with an id if the token names none.
 func TestRotationOfPublicKeys(t *testing.T) {
 	a, b := pairs()["ES256 a"], pairs()["ES256 b"]
 	sign := func(p pair, kid string) string {

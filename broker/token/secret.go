@@ -7,13 +7,12 @@ import (
 	"strings"
 )
 
-// MinSecretBytes is how long a secret must be: as long as the hash, so that it
-// is not the weakest part.
+// MinSecretBytes is the least length of a secret: that of the hash (RFC 7518, 3.2).
 const MinSecretBytes = 32
 
-// Key is a secret, with an id if there are several.
+// Key is a secret and its optional id.
 type Key struct {
-	// ID is the "kid" that tokens made with the key carry; may be empty.
+	// ID is the "kid" of the tokens signed with the key; may be empty.
 	ID string
 	// Secret is the HMAC secret.
 	Secret []byte
@@ -25,21 +24,20 @@ func (k Key) String() string { return fmt.Sprintf("Key(%s, %d bytes)", k.ID, len
 // GoString hides the secret from %#v.
 func (k Key) GoString() string { return k.String() }
 
-var errPEMSecret = errors.New("this is the text of a key or certificate (PEM), not a secret; to check tokens with a public key, set it as one")
+var errPEMSecret = errors.New("the text of a key or certificate (PEM), not a secret; to verify tokens with a public key, configure it as a public key")
 
 var errEmptySecret = errors.New("the secret is empty; make one with: openssl rand -hex 32")
 
 var keyID = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 
-// ParseKey reads "kid=secret" or a bare secret. A "=" at the very end belongs
-// to the secret, as Base64 pads with it.
+// ParseKey parses "kid=secret" or a bare secret. A "=" at the very end is padding of a secret in Base64
+// and belongs to it. Errors never contain the secret.
 func ParseKey(s string) (Key, error) {
 	if isPEM([]byte(s)) {
 		return Key{}, fmt.Errorf("it is %w", errPEMSecret)
 	}
 	id, secret, found := strings.Cut(s, "=")
-	// One "=" pads Base64 only to a multiple of four; "kid=" is a secret that
-	// somebody forgot to set.
+	// A single "=" pads Base64 only to a multiple of four. Otherwise it is "kid=" without a secret.
 	if found && secret == "" && (len(s)%4 != 0 || len(s) < MinSecretBytes) {
 		return Key{}, errEmptySecret
 	}

@@ -7,53 +7,52 @@ import (
 	"time"
 )
 
-// MaxTTL is how long a token that is issued here can live.
+// MaxTTL is the longest lifetime of a token issued here.
 const MaxTTL = 30 * 24 * time.Hour
 
-// Retention is how long a revocation is kept: until every token that was issued
-// here before it has expired, whatever the clocks of other nodes say.
+// Retention is how long a revocation is kept: until every token issued here before it has expired, with
+// a margin for the clocks of other nodes.
 const Retention = MaxTTL + 2*skew
 
-// maxRevocations bounds the memory of a [Revocations]: some 30 MB if all ids
-// and users have the longest names.
+// maxRevocations bounds the memory of [Revocations]: to about 30 MB if all ids and users have the
+// longest names.
 const maxRevocations = 100_000
 
-// ErrTooManyRevocations says that nothing more can be revoked until older
-// revocations end. Whoever gets there takes away the secret instead.
+// ErrTooManyRevocations says that nothing more can be revoked until older revocations end. Replacing
+// the secret revokes all of its tokens.
 var ErrTooManyRevocations = errors.New("too many tokens are revoked; replace the JWT secret that signed them instead")
 
 // ErrNotKept says that something is revoked, but only until a restart.
 var ErrNotKept = errors.New("the tokens are revoked, but this could not be saved in the state folder and a restart would forget it: check the log, then revoke them again")
 
-// Revocation says that a token, or those of a user that were issued before some
-// time, aren't valid any more.
+// Revocation revokes one token, or the tokens of a user that were issued before some time. Either
+// TokenID or User is set.
 type Revocation struct {
-	// TokenID is the "jti" of the token. Empty if User is set.
+	// TokenID is the "jti" of the token.
 	TokenID string
-	// User is whose tokens are revoked. Empty if TokenID is set.
+	// User is the user whose tokens are revoked.
 	User string
-	// IssuedBefore limits it to the user's tokens that were issued earlier.
+	// IssuedBefore limits a user's revocation to tokens issued earlier.
 	IssuedBefore time.Time
-	// Until is when the revocation is forgotten.
+	// Until is when the revocation ends.
 	Until time.Time
 }
 
-// Revocations remembers which tokens are revoked, each for 30 days: a token
-// that is issued here has expired by then. It may be used concurrently.
+// Revocations holds the revoked tokens, each for [Retention]. Its methods may be called concurrently.
 type Revocations struct {
 	// Static.
 	now     func() time.Time
 	limit   int
-	journal *Journal // nil if what is revoked needn't survive a restart
+	journal *Journal // nil if revocations needn't survive a restart
 
 	// Guarded by mu.
 	mu     sync.RWMutex
 	ids    map[string]time.Time // until when
 	users  map[string]cutoff
-	oldest time.Time // no entry ends before this
+	oldest time.Time // no entry ends earlier
 }
 
-// cutoff is when a user's tokens began to count again.
+// cutoff revokes the tokens of a user that were issued before a time.
 type cutoff struct {
 	issuedBefore, until time.Time
 }
@@ -62,15 +61,14 @@ func newRevocations(now func() time.Time, limit int) *Revocations {
 	return &Revocations{now: now, limit: limit, ids: make(map[string]time.Time), users: make(map[string]cutoff)}
 }
 
-// RevokeID revokes the token with an id, which isn't empty. The error is
-// as Merge's.
+// RevokeID revokes the token with an id, which must not be empty. Its errors are those of
+// [Revocations.Merge].
 func (r *Revocations) RevokeID(id string) error {
 	return r.Merge([]Revocation{{TokenID: id, Until: r.now().Add(Retention)}})
 }
 
-// RevokeUser revokes the tokens of a user, who isn't empty, that were issued
-// before a time. The zero time and any in the future mean now. The error is
-// as Merge's.
+// RevokeUser revokes the tokens of a user, which must not be empty, that were issued before a time. The
+// zero time, and times in the future, mean now. Its errors are those of [Revocations.Merge].
 func (r *Revocations) RevokeUser(user string, issuedBefore time.Time) error {
 	now := r.now()
 	if issuedBefore.IsZero() || issuedBefore.After(now) {
@@ -79,8 +77,8 @@ func (r *Revocations) RevokeUser(user string, issuedBefore time.Time) error {
 	return r.Merge([]Revocation{{User: user, IssuedBefore: issuedBefore, Until: now.Add(Retention)}})
 }
 
-// Revoked reports whether a token that says this is revoked. One that doesn't
-// say when it was issued counts as issued before every revocation of its user.
+// Revoked reports whether a token with these claims is revoked. A token without the time of its issue
+// counts as issued before every revocation of its user.
 func (r *Revocations) Revoked(c Claims) bool {
 	now := r.now()
 	r.mu.RLock()
@@ -92,8 +90,7 @@ func (r *Revocations) Revoked(c Claims) bool {
 	return ok && now.Before(cut.until) && c.IssuedAt.Before(cut.issuedBefore)
 }
 
-// Snapshot returns what is revoked, in no particular order, for another node to
-// merge.
+// Snapshot returns all revocations in no particular order, for another node to merge.
 func (r *Revocations) Snapshot() []Revocation {
 	now := r.now()
 	r.mu.RLock()
@@ -112,23 +109,22 @@ func (r *Revocations) Snapshot() []Revocation {
 	return all
 }
 
-// Merge adds revocations; in what order and how often they come makes no
-// difference. If there is a journal, they are in it then. The error is
-// [ErrTooManyRevocations], and then as many are added as there is room for, or
-// wraps [ErrNotKept], and then all are.
+// Merge adds revocations and writes them to the journal, if there is one. It is idempotent and
+// commutative. If its error is [ErrTooManyRevocations], it has added as many as there is room for. If
+// it wraps [ErrNotKept], it has added them, but not to the journal.
 func (r *Revocations) Merge(revocations []Revocation) error {
-	news, err := r.merge(revocations)
-	if r.journal == nil || len(news) == 0 {
+	added, err := r.merge(revocations)
+	if r.journal == nil || len(added) == 0 {
 		return err
 	}
-	if failed := r.journal.add(news, r.Snapshot); failed != nil {
+	if failed := r.journal.add(added, r.Snapshot); failed != nil {
 		return errors.Join(err, fmt.Errorf("%w (%w)", ErrNotKept, failed))
 	}
 	return err
 }
 
-// merge returns those that change something.
-func (r *Revocations) merge(revocations []Revocation) (news []Revocation, err error) {
+// merge adds revocations and returns those that changed something.
+func (r *Revocations) merge(revocations []Revocation) (added []Revocation, err error) {
 	now := r.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,15 +133,15 @@ func (r *Revocations) merge(revocations []Revocation) (news []Revocation, err er
 			continue
 		}
 		if r.add(now, v) {
-			news = append(news, v)
+			added = append(added, v)
 		} else {
 			err = ErrTooManyRevocations
 		}
 	}
-	return news, err
+	return added, err
 }
 
-// has reports whether v says nothing new. The caller holds mu.
+// has reports whether v changes nothing. The caller holds mu.
 func (r *Revocations) has(v Revocation) bool {
 	if v.TokenID != "" {
 		return !r.ids[v.TokenID].Before(v.Until)
@@ -154,7 +150,7 @@ func (r *Revocations) has(v Revocation) bool {
 	return !cut.until.Before(v.Until) && !cut.issuedBefore.Before(v.IssuedBefore)
 }
 
-// add reports whether there was room. The caller holds mu.
+// add adds v and reports whether there was room for it. The caller holds mu.
 func (r *Revocations) add(now time.Time, v Revocation) bool {
 	until, known := r.ids[v.TokenID]
 	cut := r.users[v.User]
@@ -176,8 +172,8 @@ func (r *Revocations) add(now time.Time, v Revocation) bool {
 	return true
 }
 
-// makeRoom forgets what has ended, if there is no room otherwise. The caller
-// holds mu.
+// makeRoom removes entries that have ended if the limit is reached, and reports whether there is room.
+// The caller holds mu.
 func (r *Revocations) makeRoom(now time.Time) bool {
 	if len(r.ids)+len(r.users) < r.limit {
 		return true
@@ -208,9 +204,8 @@ func (r *Revocations) makeRoom(now time.Time) bool {
 	return len(r.ids)+len(r.users) < r.limit
 }
 
-// issueTime returns when a token of the user that is made now says that it was
-// issued. Tokens count whole seconds, so that one made right after a revocation
-// would fall under it: it is dated ahead then, by a second at the most.
+// issueTime returns the time of issue for a new token of the user. Tokens have whole seconds, so a token
+// issued right after a revocation would be revoked by it. Its time is then the next second.
 func (r *Revocations) issueTime(user string) time.Time {
 	at := r.now().Truncate(time.Second)
 	r.mu.RLock()

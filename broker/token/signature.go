@@ -6,36 +6,36 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Source has public keys that change, such as those of an issuer that publishes
-// them. It may be used concurrently.
+// Source has public keys that may change, such as those that an issuer publishes. Its methods may be
+// called concurrently.
 type Source interface {
-	// Keys returns those that there are now, a slice that never changes. ok is
-	// false as long as there have never been any.
+	// Keys returns the current keys. The slice never changes. ok is false until the source has had keys
+	// for the first time.
 	Keys() (keys []*PublicKey, ok bool)
-	// Refresh has the source look for new keys, as a token names one that isn't
-	// there. The channel is closed when it has; nil if it has just looked.
+	// Refresh asks the source to look for new keys, because a token names one that it doesn't have. The
+	// channel closes when it has looked. The channel is nil if it has looked just before.
 	Refresh() <-chan struct{}
 }
 
-// missWait is how long a token waits for a source to look for its key.
-const missWait = 2 * time.Second
+// refreshWait is how long Verify waits for sources to look for a token's key.
+const refreshWait = 2 * time.Second
 
-// signer returns the key that has signed t, whose first two parts are text; nil
-// for a secret.
-func (r *Keyring) signer(t *jwt.Token, h header, text string) (*PublicKey, *Refusal) {
+// signerOf returns the public key that signed t, or nil if it was a secret. text is the token's first
+// two parts.
+func (r *Keyring) signerOf(t *jwt.Token, h header, text string) (*PublicKey, *Refusal) {
 	if h.algorithm == jwt.SigningMethodHS256.Alg() {
 		for _, secret := range r.secretsFor(h) {
 			if t.Method.Verify(text, t.Signature, secret) == nil {
 				return nil, nil
 			}
 		}
-		return nil, r.unsigned()
+		return nil, r.badSignature()
 	}
 	if key := verifying(r.publicKeysFor(h), t, text); key != nil {
 		return key, nil
 	}
 	if !r.refreshFor(h) {
-		return nil, r.unsigned()
+		return nil, r.badSignature()
 	}
 	if key := verifying(r.publicKeysFor(h), t, text); key != nil {
 		return key, nil
@@ -44,13 +44,14 @@ func (r *Keyring) signer(t *jwt.Token, h header, text string) (*PublicKey, *Refu
 		if _, ok := s.Keys(); !ok {
 			return nil, &Refusal{
 				Reason:  ReasonKeysUnavailable,
-				Message: "the keys to check the token with can't be fetched at the moment; connect again in a moment",
+				Message: "the keys to verify the token with can't be fetched at the moment; try again soon",
 			}
 		}
 	}
-	return nil, r.unsigned()
+	return nil, r.badSignature()
 }
 
+// verifying returns the key that verifies t's signature, or nil.
 func verifying(keys []*PublicKey, t *jwt.Token, text string) *PublicKey {
 	for _, k := range keys {
 		if k.method.Verify(text, t.Signature, k.key) == nil {
@@ -60,16 +61,16 @@ func verifying(keys []*PublicKey, t *jwt.Token, text string) *PublicKey {
 	return nil
 }
 
-// unsigned says by which keys a token should have been signed.
-func (r *Keyring) unsigned() *Refusal {
+// badSignature says which keys a token must be signed with.
+func (r *Keyring) badSignature() *Refusal {
 	if len(r.public)+len(r.sources) == 0 {
 		return invalid("the token is not signed with HS256 and a secret of this broker")
 	}
 	return invalid("the token is not signed with a key of this broker, or names another algorithm (alg) or key (kid)")
 }
 
-// secretsFor returns the secrets that may have signed a token: the one that it
-// names or, if it names none of ours, all of them.
+// secretsFor returns the secrets that may have signed a token: the one with its key id or, if there is
+// none, all of them.
 func (r *Keyring) secretsFor(h header) [][]byte {
 	all := make([][]byte, 0, len(r.keys))
 	for _, k := range r.keys {
@@ -81,9 +82,9 @@ func (r *Keyring) secretsFor(h header) [][]byte {
 	return all
 }
 
-// publicKeysFor returns the public keys that may have signed a token. Of a
-// source's, a token that names none means the only one for its algorithm: who
-// publishes several has to say which (OpenID Connect Core, 10.1).
+// publicKeysFor returns the public keys that may have signed a token. A token without a key id matches
+// the keys of a source only if a single one is for its algorithm: an issuer with several must name
+// one (OpenID Connect Core, 10.1).
 func (r *Keyring) publicKeysFor(h header) []*PublicKey {
 	found := serving(r.public, h)
 	for _, s := range r.sources {
@@ -95,6 +96,7 @@ func (r *Keyring) publicKeysFor(h header) []*PublicKey {
 	return found
 }
 
+// serving returns those of the keys that may have signed a token with header h.
 func serving(keys []*PublicKey, h header) []*PublicKey {
 	var found []*PublicKey
 	for _, k := range keys {
@@ -105,14 +107,14 @@ func serving(keys []*PublicKey, h header) []*PublicKey {
 	return found
 }
 
-// refreshFor has the sources look for a key that they may have got meanwhile, and
-// waits for it. It reports false if there is none that lacks it.
+// refreshFor asks the sources that lack the token's key to look for it, and waits for them. It reports
+// false if no source lacks it.
 func (r *Keyring) refreshFor(h header) bool {
 	if !isPublic(h.algorithm) {
 		return false
 	}
 	lacking := false
-	timeout := time.NewTimer(missWait)
+	timeout := time.NewTimer(refreshWait)
 	defer timeout.Stop()
 	for _, s := range r.sources {
 		keys, ok := s.Keys()
@@ -133,7 +135,7 @@ func (r *Keyring) refreshFor(h header) bool {
 	return lacking
 }
 
-// isPublic reports whether there are public keys for the algorithm.
+// isPublic reports whether the algorithm is one of public keys.
 func isPublic(algorithm string) bool {
 	switch algorithm {
 	case "RS256", "PS256", "ES256", "EdDSA":
