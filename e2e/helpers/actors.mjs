@@ -1,4 +1,4 @@
-// Socket.IO clients of every make that there is here, which do the same at a test's word. Binary values are Buffers in
+// Socket.IO clients of several implementations, which a test controls in the same way. Binary values are Buffers in
 // tests, and {$bin: base64} between the processes.
 import { createServer } from 'node:http';
 import { readFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ import { deadline } from './wait.mjs';
 const ACTORS = path.resolve(import.meta.dirname, '../actors');
 const require = createRequire(import.meta.url);
 
-// How each may talk to a broker: the transports and what else its options say.
+// The ways in which each may connect: transports and other options.
 const WAYS = {
   websocket: { transports: ['websocket'] },
   polling: { transports: ['polling'] },
@@ -23,7 +23,7 @@ const WAYS = {
   forceBase64: { transports: ['polling', 'websocket'], forceBase64: true },
 };
 
-// RETURN has clients try again soon.
+// RETURN makes clients reconnect soon.
 const RETURN = { reconnectionDelay: 100, reconnectionDelayMax: 1000 };
 
 function plain(value) {
@@ -40,7 +40,7 @@ function whole(value) {
   return value;
 }
 
-// Actor is one client: what happened to it, and what it is to do. Subclasses say how, in order(what).
+// Actor is one client: it records what happened and carries out orders. Subclasses implement order(what).
 class Actor {
   #facts = [];
   #waiting = [];
@@ -51,7 +51,7 @@ class Actor {
     this.name = name;
   }
 
-  // happened takes a fact: {on: 'connect' | 'disconnect' | 'refused' | 'event' | 'ack', …}.
+  // happened records a fact: {on: 'connect' | 'disconnect' | 'refused' | 'event' | 'ack', …}.
   happened(fact) {
     if (fact.on === 'connect') this.connects++;
     const at = this.#waiting.findIndex(({ fits }) => fits(fact));
@@ -59,14 +59,14 @@ class Actor {
     else this.#facts.push(fact);
   }
 
-  // fact takes the first that fits, now or when it comes.
+  // fact takes the first fact that matches, now or when it occurs.
   fact(what, fits) {
     const at = this.#facts.findIndex(fits);
     if (at >= 0) return Promise.resolve(this.#facts.splice(at, 1)[0]);
     return deadline(new Promise((resolve) => this.#waiting.push({ fits, resolve })), `${what} of ${this.name}; there came ${JSON.stringify(this.#facts)}`, 30_000);
   }
 
-  // next returns the arguments of the next event of that name.
+  // next returns the arguments of the next event with that name.
   async next(event) {
     return whole((await this.fact(event, (fact) => fact.on === 'event' && fact.event === event)).args);
   }
@@ -75,7 +75,7 @@ class Actor {
     return this.fact('the connect', ({ on }) => on === 'connect');
   }
 
-  // all returns the events of that name which nobody has taken.
+  // all returns the events with that name that nobody has taken.
   all(event) {
     return this.#facts.filter((fact) => fact.on === 'event' && fact.event === event);
   }
@@ -92,7 +92,7 @@ class Actor {
   }
 }
 
-// follow tells an actor of all that happens to a stock JavaScript client. It runs in Node and in pages.
+// follow reports everything that happens to a stock JavaScript client to its actor. It runs in Node and in pages.
 export function follow(socket, happened) {
   const pack = (value) => {
     if (value instanceof ArrayBuffer || ArrayBuffer.isView(value)) {
@@ -191,7 +191,7 @@ class PageActor extends Actor {
   }
 }
 
-// Pages are those of a browser that have a client loaded, one for each version.
+// Pages are browser pages with a loaded client, one for each version.
 export class Pages {
   #actors = [];
   #pages = {};
@@ -234,7 +234,7 @@ export class Pages {
 const PACKAGES = { '3.1.3': 'socket.io-client-3', '4.0.0': 'socket.io-client-oldest', '4.8.4': 'socket.io-client' };
 const NODE = { '3.1.3': io3.io ?? io3, '4.0.0': io40, '4.8.4': io4 };
 
-// inNode are those of socket.io-client.
+// inNode are the clients of socket.io-client in Node.
 export function inNode() {
   return Object.entries(NODE).flatMap(([version, io]) => Object.entries(WAYS)
     .map(([way, options]) => new NodeActor(`node ${version} ${way}`, io, options)));
@@ -246,14 +246,14 @@ export function inChromium(pages) {
     .map(([way, options]) => new PageActor(`chromium ${version} ${way}`, pages, version, options)));
 }
 
-// inPython are those of Debian's python3-socketio.
+// inPython are the clients of Debian's python3-socketio.
 export function inPython() {
   return ['sync', 'asyncio'].flatMap((kind) => ['websocket', 'polling', 'default']
     .map((way) => new ChildActor(`python ${kind} ${way}`, '/usr/bin/python3', [path.join(ACTORS, 'python.py'), kind], WAYS[way])));
 }
 
-// inGo are those of the program that the test has built. Over long-polling this client sends only when the poll that is
-// pending has ended, as docs/clients.md says.
+// inGo are the clients of the program that the test has built. Over long-polling this client sends only when the pending
+// poll has ended, as docs/clients.md says.
 export function inGo(program) {
   return ['websocket', 'polling', 'default'].map((way) => Object.assign(new ChildActor(`go ${way}`, program, [], WAYS[way]), { sendsAfterPolls: way === 'polling' }));
 }

@@ -1,4 +1,4 @@
-// Headless Chromium, and pages that must run without a complaint.
+// Headless Chromium, and pages that must run without errors.
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
@@ -14,10 +14,10 @@ export const DARK = { colorScheme: 'dark' };
 export const DESKTOP = { width: 1440, height: 900 };
 export const PHONE = { width: 380, height: 800 };
 
-// CLOSED_EARLY is what Chromium says when a stock client closes its connection
-// while that is still changing to WebSocket, as one does that is refused: it
-// gives up the WebSocket that it is opening, and says goodbye to a session that
-// the broker may have closed already.
+// CLOSED_EARLY is what Chromium logs when a stock client closes its connection
+// during the upgrade to WebSocket, as a refused client does: it gives up the
+// WebSocket that it is opening, and ends a session that the broker may have
+// closed already.
 export const CLOSED_EARLY = /WebSocket is closed before the connection is established|400 \(Bad Request\)/;
 
 // browser starts Chromium with an empty profile before the tests of a file and
@@ -31,9 +31,9 @@ export function browser() {
   return shared;
 }
 
-// open opens a page as a new visitor. Whatever it complains about (errors,
-// violations of its content security policy, failed loads) fails the test in
-// the end, unless expected matches it.
+// open opens a page as a new visitor. Its errors, violations of its content
+// security policy and failed loads fail the test at the end, unless expected
+// matches them.
 export async function open(t, shared, url, { viewport = DESKTOP, expected, ...options } = {}) {
   const context = await shared.chromium.newContext({ viewport, locale: 'en-GB', timezoneId: 'UTC', ...options });
   const page = await context.newPage();
@@ -50,7 +50,7 @@ export async function open(t, shared, url, { viewport = DESKTOP, expected, ...op
   return page;
 }
 
-// shoot takes a picture into e2e/artifacts.
+// shoot saves a screenshot to e2e/artifacts.
 export async function shoot(page, name, options = {}) {
   await page.evaluate(() => document.fonts.ready);
   await page.screenshot({ path: path.join(ROOT, 'e2e/artifacts', `${name}.png`), animations: 'disabled', ...options });

@@ -1,9 +1,9 @@
-// Stock Socket.IO clients, and what they hear.
+// Stock Socket.IO clients, and what they receive.
 import { io as latest } from 'socket.io-client';
 import { io as oldest } from 'socket.io-client-oldest';
 import { deadline } from './wait.mjs';
 
-// Every way in which a stock client may talk to a broker.
+// Every transport that a stock client may use.
 export const TRANSPORTS = { websocket: ['websocket'], polling: ['polling'], upgrade: ['polling', 'websocket'] };
 export const CLIENTS = { '4.8.4': latest, '4.0.0': oldest };
 
@@ -26,12 +26,12 @@ export class Client {
     return this.socket.id;
   }
 
-  // Everything that arrived and that nobody has taken yet.
+  // Events that arrived and that nobody has taken yet.
   get inbox() {
     return [...this.#inbox];
   }
 
-  // next takes the first event of that name, now or when it comes, and returns its arguments.
+  // next takes the first event with that name, now or when it arrives, and returns its arguments.
   next(event) {
     const at = this.#inbox.findIndex((item) => item.event === event);
     if (at >= 0) return Promise.resolve(this.#inbox.splice(at, 1)[0].args);
@@ -65,7 +65,7 @@ export class Client {
   }
 }
 
-// open makes a socket that is closed when the test ends; it may be refused.
+// open creates a socket that is closed when the test ends. It may be refused.
 export function open(t, sala, { io = latest, namespace = '/', token, auth = token && { token }, ...options } = {}) {
   const socket = io(sala.url + (namespace === '/' ? '' : namespace), { forceNew: true, reconnection: false, auth, ...options });
   const client = new Client(socket);
@@ -73,7 +73,7 @@ export function open(t, sala, { io = latest, namespace = '/', token, auth = toke
   return client;
 }
 
-// connect returns a client that is connected, or throws its connect_error.
+// connect returns a connected client, or throws its connect_error.
 export async function connect(t, sala, options = {}) {
   const client = open(t, sala, options);
   await deadline(new Promise((resolve, reject) => {
@@ -88,7 +88,7 @@ export async function login(t, sala, user, options = {}, grants = {}) {
   return connect(t, sala, { token: await sala.token(user, grants), ...options });
 }
 
-// refusal returns the connect_error of a client that must not get in.
+// refusal returns the connect_error of a client that must be refused.
 export async function refusal(t, sala, options = {}) {
   try {
     await connect(t, sala, options);
@@ -99,8 +99,8 @@ export async function refusal(t, sala, options = {}) {
 }
 
 // settle returns when everything that the broker accepted before has arrived at
-// these clients: a socket's events come in order, so once the marker is there
-// nothing older can follow. It lets a test say that something did not arrive.
+// these clients: a socket's events arrive in order, so nothing older can follow
+// the marker. A test can then assert that something did not arrive.
 export async function settle(sala, ...clients) {
   const sockets = clients.map(({ id }) => id);
   await sala.ok('POST', '/v1/emit', { namespace: clients[0].socket.nsp, sockets, event: 'settled', args: [] });

@@ -1,4 +1,4 @@
-// Several brokers that are one, on a Redis of their own.
+// Several nodes that form one broker, with their own Redis.
 import { once } from 'node:events';
 import net from 'node:net';
 import { after, before } from 'node:test';
@@ -11,7 +11,7 @@ const CLUSTER_KEY = 'a-key-of-the-e2e-tests-long-enough-to-sign-with';
 export class Cluster {
   nodes = [];
 
-  // start starts a Redis and so many nodes, and returns when each knows the others.
+  // start starts a Redis and that many nodes, and returns when each knows the others.
   static async start(size, args = []) {
     const cluster = new Cluster();
     cluster.redis = await Redis.start();
@@ -21,7 +21,7 @@ export class Cluster {
     return cluster;
   }
 
-  // add starts one more node, maybe with more arguments, and learns its id.
+  // add starts another node, with optional arguments, and records its id.
   async add(...args) {
     const sala = await Sala.start({ args: [...this.args, ...args] });
     const line = await sala.child.see((child) => child.output.match(/"msg":"joining the cluster","node":"(\w+)"/), 'the id of a node');
@@ -36,14 +36,14 @@ export class Cluster {
     await sala.discard('SIGKILL');
   }
 
-  // leave ends a node as an operator does, and returns when the others know.
+  // leave stops a node as an operator does, and returns when the others know.
   async leave(sala) {
     this.nodes = this.nodes.filter((node) => node !== sala);
     await sala.stop();
     await this.whole();
   }
 
-  // whole returns when every node knows all others.
+  // whole returns when every node knows all the others.
   whole() {
     return until(async () => {
       for (const node of this.nodes) {
@@ -68,8 +68,8 @@ export function cluster(size, args) {
   return shared;
 }
 
-// balancer spreads connections over the nodes that are ready, as a load balancer
-// does, and returns its URL.
+// balancer spreads connections over the ready nodes, as a load balancer does, and
+// returns its URL.
 export async function balancer(t, nodes) {
   let next = 0;
   const server = net.createServer(async (client) => {

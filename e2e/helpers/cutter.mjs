@@ -1,10 +1,10 @@
 // A TCP proxy that resets kept HTTP connections, as proxies, idle timeouts and
-// mobile networks do: always before the first byte of a response, which is when
-// browsers repeat the request without telling the page.
+// mobile networks do: always before the first byte of a response, when browsers
+// repeat the request without telling the page.
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 
-// What has become of a request when its connection is reset.
+// What happened to a request before its connection is reset.
 export const MOMENTS = ['not passed on', 'half passed on', 'passed on', 'answered'];
 
 export class Cutter {

@@ -71,7 +71,7 @@ export class Backend {
   }
 }
 
-// subscribe returns a backend whose subscription is there, and closes it when the
+// subscribe returns a backend with an active subscription, and closes it when the
 // test ends.
 export async function subscribe(t, sala, start = {}) {
   const backend = new Backend(sala.grpc, { credits: 1000, ...start });
@@ -80,7 +80,7 @@ export async function subscribe(t, sala, start = {}) {
   return backend;
 }
 
-// answering makes a backend answer all questions with what answer returns.
+// answering makes a backend answer every event that needs it with what answer returns.
 export function answering(backend, answer) {
   backend.onResponse = ({ event }) => {
     if (event) backend.send({ credit: { credits: 1 } });

@@ -12,7 +12,7 @@ export class Front {
     return front;
   }
 
-  // to has new connections go to a broker; those that are there stay where they are.
+  // to sends new connections to a broker; existing ones stay where they are.
   to(sala) {
     [this.host, this.port] = sala.addr.public.split(':');
   }

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import http from 'node:http';
 import { deadline } from './wait.mjs';
 
-// rawGet makes a GET with exactly these headers: {status, headers, body}.
+// rawGet sends a GET with exactly these headers: {status, headers, body}.
 export function rawGet(url, headers = {}, method = 'GET') {
   return deadline(new Promise((resolve, reject) => {
     http.request(url, { method, headers, agent: false }, (response) => {
@@ -14,8 +14,8 @@ export function rawGet(url, headers = {}, method = 'GET') {
   }), `an answer from ${url}`);
 }
 
-// rawUpgrade asks for a WebSocket: {status, socket}, where the socket is there
-// only if the answer was 101.
+// rawUpgrade requests a WebSocket: {status, socket}. There is a socket only if the
+// status is 101.
 export function rawUpgrade(origin, headers) {
   return deadline(new Promise((resolve, reject) => {
     const request = http.request(`${origin}/socket.io/?EIO=4&transport=websocket`, {
@@ -23,7 +23,7 @@ export function rawUpgrade(origin, headers) {
       headers: { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': randomBytes(16).toString('base64'), ...headers },
     });
     request.on('upgrade', (response, socket) => {
-      socket.on('error', () => {}); // a reset is an end like any other
+      socket.on('error', () => {}); // a reset is a normal end
       resolve({ status: response.statusCode, socket });
     });
     request.on('response', (response) => {

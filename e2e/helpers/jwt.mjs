@@ -1,9 +1,9 @@
-// JWTs as another program would make them, good and bad ones.
+// JWTs as another program would make them, valid and invalid ones.
 import { createHmac, generateKeyPairSync, sign } from 'node:crypto';
 
 const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
 
-// jwt signs claims; alg is HS256 unless said otherwise.
+// jwt signs claims; alg is HS256 by default.
 export function jwt(claims, { secret, alg = 'HS256', header = {} } = {}) {
   const signed = `${encode({ alg, typ: 'JWT', ...header })}.${encode(claims)}`;
   return `${signed}.${signature(alg, signed, secret)}`;

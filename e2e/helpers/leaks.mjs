@@ -1,11 +1,11 @@
-// Secrets to be sent everywhere, and the search for where they come out again.
+// Secrets to send everywhere, and the search for where they appear again.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 
 // canary is a secret that occurs nowhere else.
 export const canary = () => randomBytes(24).toString('hex');
 
-// forms are the ways in which a text could be written: whole, escaped, encoded; of a
+// forms are the ways in which a text could appear: whole, escaped, encoded; for a
 // token also its parts.
 function forms(text) {
   const parts = text.split('.').slice(1).filter((part) => part.length > 8);
@@ -23,7 +23,7 @@ export class Leaks {
     return text;
   }
 
-  // none fails if a text holds one of the secrets.
+  // none fails if a text contains one of the secrets.
   none(where, text) {
     for (const [secret, name] of this.#secrets) {
       for (const form of forms(secret)) {

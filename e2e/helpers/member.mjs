@@ -1,5 +1,5 @@
-// A member of a group in a process of its own, to be killed: it answers each
-// question a moment later and prints what it was handed.
+// A group member in its own process, to be killed: it answers each event that needs
+// it after a delay, and prints every event that it receives.
 //
 //   node member.mjs ADDRESS GROUP NAME DELAY
 import { Backend, MESSAGES } from './events.mjs';

@@ -1,4 +1,4 @@
-// Child processes whose output is kept and whose end is awaited.
+// Child processes with recorded output and awaited end.
 import { spawn } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import { readFileSync, readdirSync } from 'node:fs';
@@ -10,7 +10,7 @@ export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '
 export const SALA = path.join(ROOT, 'bin/sala');
 export const GRPCURL = path.join(ROOT, '.tools/bin/grpcurl');
 
-// The environment without any SALA_ variable of whoever runs the tests.
+// The environment without SALA_ variables of the person who runs the tests.
 export function cleanEnv(extra = {}) {
   const kept = Object.entries(process.env).filter(([name]) => !name.startsWith('SALA_') && name !== 'NODE_OPTIONS' && name !== 'NODE_TEST_CONTEXT');
   return { ...Object.fromEntries(kept), ...extra };
@@ -57,7 +57,7 @@ export class Child {
     return deadline(look(), `${what} from ${this.name}, which said:\n${this.output}`, ms);
   }
 
-  // freeze stops the process where it is, until it gets SIGCONT.
+  // freeze suspends the process until it gets SIGCONT.
   async freeze() {
     this.process.kill('SIGSTOP');
     const states = () => readdirSync(`/proc/${this.process.pid}/task`).map((id) => readFileSync(`/proc/${this.process.pid}/task/${id}/stat`, 'utf8'));

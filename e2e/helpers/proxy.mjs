@@ -1,4 +1,4 @@
-// The proxies of deploy/, run with those very files but for addresses and ports.
+// The proxies of deploy/, run with those files; only addresses and ports differ.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -7,9 +7,9 @@ import { Child, ROOT } from './process.mjs';
 import { freePort } from './sala.mjs';
 import { until } from './wait.mjs';
 
-// HAPROXY and NGINX each say how to run one, what to change in its file, as
-// [what must stand in it, what is to stand there instead], and when it has
-// noticed that a node drains.
+// HAPROXY and NGINX each define how to run the proxy, what to change in its file, as
+// [text that must be in it, replacement], and when it has noticed that a node
+// drains.
 export const HAPROXY = {
   name: 'haproxy',
   file: 'deploy/haproxy.cfg',
@@ -35,11 +35,11 @@ export const NGINX = {
     ]),
     ['fail_timeout=5s', 'fail_timeout=1s'],
   ],
-  // It only sees that a handshake fails, and tries again after a while.
+  // It only sees a handshake fail, and retries after a while.
   notices: () => until(((end) => () => Date.now() > end)(Date.now() + 1100), 'a while to pass'),
 };
 
-// Proxy is one that runs; its url is for clients, as a Sala's is.
+// Proxy is a running proxy; its url is for clients, like a Sala's.
 export class Proxy {
   static async start(kind, nodes) {
     const proxy = new Proxy();
@@ -63,7 +63,7 @@ export class Proxy {
     return proxy;
   }
 
-  // answers tells whether it is there: it answers for every path but one with 404.
+  // answers reports whether the proxy runs: it answers every path but one with 404.
   async answers() {
     if (this.child.code !== undefined) throw new Error(`the proxy ended with ${this.child.code}:\n${this.child.output}`);
     return rawGet(`${this.url}/`).then(({ status }) => status === 404, () => false);

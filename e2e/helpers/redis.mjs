@@ -1,4 +1,4 @@
-// A redis-server of a test's own, which keeps nothing.
+// A test's own redis-server, which stores nothing on disk.
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
@@ -36,7 +36,7 @@ export class Redis {
   }
 
   // tell sends a command, words between spaces, and returns the first line of the
-  // answer. What comes behind it goes to the caller, who may keep the connection.
+  // answer. The caller gets the rest, and may keep the connection.
   tell(command, keep = () => {}) {
     return new Promise((resolve, reject) => {
       const socket = net.connect(this.port, '127.0.0.1', () => socket.write(`${command}\r\n`));
@@ -48,7 +48,7 @@ export class Redis {
     });
   }
 
-  // say is tell on a connection of its own that ends with the answer.
+  // say is tell on its own connection, which it closes after the answer.
   async say(command) {
     let socket;
     const line = await this.tell(command, (kept) => { socket = kept; });
@@ -65,7 +65,7 @@ export class Redis {
   }
 }
 
-// Wire is a way to a Redis that can be cut.
+// Wire is a connection to a Redis that can be cut.
 export class Wire {
   #pairs = new Set();
 
@@ -90,7 +90,7 @@ export class Wire {
     for (const { client } of this.#pairs) client.destroy();
   }
 
-  mend() {
+  repair() {
     this.isCut = false;
   }
 

@@ -11,7 +11,7 @@ import { Child, SALA } from './process.mjs';
 export const SECRET = 'a-secret-of-the-e2e-tests-long-enough-to-sign-with';
 export const API_KEY = 'e2e-key-that-opens-everything';
 
-// What the tests' broker relays and announces, as in the design's example.
+// What the tests' broker relays and announces, as in the example configuration.
 export const CONFIG = {
   relay: [
     { event: 'my_event', emit: 'my_response', to: 'room', room_field: 'room' },
@@ -24,10 +24,10 @@ export const CONFIG = {
   },
 };
 
-// What a response says in which no node is missing.
+// The fields of a response in which no node is missing.
 export const WHOLE = { partial: false, missingNodes: [] };
 
-// The line of the log for a listener, as JSON or as text.
+// The log line of a listener, as JSON or as text.
 const LISTENING = /\bmsg\W+listening\W+listener\W+(\w+)\W+addr\W+([\d.:]+)/g;
 
 const ANY_PORT = '127.0.0.1:0';
@@ -73,7 +73,7 @@ export class Sala {
     return this.child.output;
   }
 
-  // stop ends the broker as an operator would and insists on a clean exit.
+  // stop ends the broker as an operator would and requires a clean exit.
   async stop() {
     const code = await this.discard('SIGTERM');
     assert.equal(code, 0, `exit code of the broker, which said:\n${this.log}`);
@@ -105,20 +105,20 @@ export class Sala {
     return { status: response.status, body: parsed, headers: response.headers };
   }
 
-  // ok is rest for calls that must succeed; it returns the body.
+  // ok is rest for a call that must succeed; it returns the body.
   async ok(method, pathname, body, options) {
     const answer = await this.rest(method, pathname, body, options);
     assert.equal(answer.status, 200, `${method} ${pathname}: ${JSON.stringify(answer.body)}`);
     return answer.body;
   }
 
-  // token has one issued; what isn't said is allowed.
+  // token issues a token; permissions that aren't given are granted.
   async token(user, grants = {}) {
     const { token } = await this.ok('POST', '/v1/tokens', { user, join: ['**'], publish: ['**'], broadcast: true, ...grants });
     return token;
   }
 
-  // foreignToken makes a token elsewhere, knowing only the secret.
+  // foreignToken makes a token outside the broker, with only the secret.
   foreignToken(claims, options) {
     return jwt({ exp: Math.floor(Date.now() / 1000) + 3600, ...claims }, { secret: SECRET, ...options });
   }
@@ -133,7 +133,7 @@ export function logLines(child) {
     try {
       return [JSON.parse(line)];
     } catch {
-      return []; // a line that is still being written
+      return []; // the line is not complete yet
     }
   });
 }

@@ -3,7 +3,7 @@ import { after, before } from 'node:test';
 import { Sala } from './sala.mjs';
 
 // broker starts a Sala before the file's tests and stops it after them. The
-// object that it returns is filled when the first test runs.
+// object that it returns is complete when the first test runs.
 export function broker(options) {
   const shared = {};
   before(async () => {

@@ -1,9 +1,9 @@
 // Waiting without sleeping: for an event or a promise, up to a deadline that
-// fails the test with words.
+// fails the test with an explanation.
 
 export const DEADLINE = 15_000;
 
-// deadline settles as the promise does, or rejects after ms with what was waited for.
+// deadline settles as the promise does, or rejects after ms with what it waited for.
 export function deadline(promise, what, ms = DEADLINE) {
   let timer;
   const late = new Promise((_, reject) => {
@@ -12,8 +12,8 @@ export function deadline(promise, what, ms = DEADLINE) {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
-// until calls probe again and again, as fast as it answers, until it returns
-// something truthy, and returns that. For states that nobody announces.
+// until calls probe repeatedly, as fast as it answers, until it returns something
+// truthy, and returns that. Use it for states that nothing announces.
 export async function until(probe, what, ms = DEADLINE) {
   const end = Date.now() + ms;
   for (;;) {

@@ -1,4 +1,4 @@
-// Backends ask clients, and hear their answers as they come.
+// Backends ask clients for acks and receive them as they arrive.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { WAYS, login } from '../helpers/client.mjs';
@@ -19,13 +19,13 @@ async function ask(sala, request) {
 
 const curlAck = (sala, request) => new Child('curl', ['-sSN', '-H', `Authorization: Bearer ${API_KEY}`, `${sala.http}/v1/emit:ack`, '-d', JSON.stringify(request)]);
 
-// messages parses the lines that are there already.
+// messages parses the lines received so far.
 const messages = (curl) => curl.output.split('\n').slice(0, -1).map((line) => JSON.parse(line).result);
 
 const counts = (summary) => ({ expected: 0, answered: 0, timedOut: 0, disconnected: 0, dropped: 0, ...WHOLE, ...summary });
 
 for (const { name, options } of WAYS) {
-  test(`answers of every shape ${name}`, async (t) => {
+  test(`acks of every shape ${name}`, async (t) => {
     const { sala } = shared;
     const user = fresh('ada');
     const client = await login(t, sala, user, options);
@@ -52,7 +52,7 @@ for (const { name, options } of WAYS) {
   });
 }
 
-test('curl prints each answer as it comes', async (t) => {
+test('curl prints each ack as it arrives', async (t) => {
   const { sala } = shared;
   const room = fresh('room');
   const clients = [await login(t, sala, 'ada', {}, { rooms: [room] }), await login(t, sala, 'ben', {}, { rooms: [room] })];
@@ -68,7 +68,7 @@ test('curl prints each answer as it comes', async (t) => {
   assert.deepEqual(lines[2].summary, counts({ expected: 2, answered: 2 }));
 });
 
-test('who says nothing, goes away or is not needed is told apart', async (t) => {
+test('sockets that stay silent, disconnect or are not needed are counted separately', async (t) => {
   const { sala } = shared;
   const room = fresh('room');
   const clients = [];
@@ -82,13 +82,13 @@ test('who says nothing, goes away or is not needed is told apart', async (t) => 
   assert.deepEqual(acks.map(({ user, args }) => [user, args]), [['quick', []]]);
   assert.deepEqual(summary, counts({ expected: 3, answered: 1, timedOut: 1, disconnected: 1 }));
 
-  late('too late'); // goes nowhere
+  late('too late'); // has no effect
   const enough = await ask(sala, { rooms: [room], event: 'q', timeout: '60s', minAcks: 1 });
   assert.deepEqual(enough.summary, counts({ expected: 2, answered: 1 }));
   assert.deepEqual(await ask(sala, { rooms: [fresh('empty')], event: 'q' }), { acks: [], summary: counts({}) });
 });
 
-test('what is wrong with a question is an ordinary error', async () => {
+test('an invalid request gets an ordinary error', async () => {
   const { sala } = shared;
   for (const [request, field] of [
     [{ event: 'q' }, 'rooms'],

@@ -1,4 +1,4 @@
-// Who gets in, and what who is in may do.
+// Which clients can connect, and what they may do then.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
@@ -12,7 +12,7 @@ import { deadline } from '../helpers/wait.mjs';
 const shared = broker();
 const now = () => Math.floor(Date.now() / 1000);
 
-test('a forged or broken token is TOKEN_INVALID, and no token gets into the log', async (t) => {
+test('a forged or malformed token is TOKEN_INVALID, and the log contains no token', async (t) => {
   const { sala } = shared;
   const claims = { sub: 'mallory', exp: now() + 3600 };
   const tokens = {
@@ -46,7 +46,7 @@ test('a forged or broken token is TOKEN_INVALID, and no token gets into the log'
   }
 });
 
-test('an oversized token is TOKEN_TOO_LARGE, and the broker stays well', async (t) => {
+test('an oversized token is TOKEN_TOO_LARGE, and the broker keeps working', async (t) => {
   const { sala } = shared;
   for (const [name, size] of [['8 KiB and a byte', 8 * 1024 + 1], ['1 MB', 1_000_000]]) {
     await t.test(name, async (t) => {
@@ -61,7 +61,7 @@ test('an oversized token is TOKEN_TOO_LARGE, and the broker stays well', async (
   assert.ok(!sala.log.includes('xxxxxxxx'));
 });
 
-test('the token may come in auth, in the query or in the Authorization header', async (t) => {
+test('a client may send its token in auth, in the query or in the Authorization header', async (t) => {
   const { sala } = shared;
   const token = await sala.token('ada');
   for (const [version, io] of Object.entries(CLIENTS)) {
@@ -81,7 +81,7 @@ test('the token may come in auth, in the query or in the Authorization header', 
   assert.ok(!sala.log.includes(token), 'also the query is kept out of the log');
 });
 
-test('tokens verify with any secret and sign with the first', async (t) => {
+test('any secret verifies tokens, the first one signs them', async (t) => {
   const old = 'the secret of last month, long enough as well';
   const sala = await Sala.start({ config: { ...CONFIG, jwt_secret: [`new=${SECRET}`, `old=${old}`] } });
   t.after(() => sala.stop());
@@ -93,7 +93,7 @@ test('tokens verify with any secret and sign with the first', async (t) => {
   }
 });
 
-test('a socket is disconnected with TOKEN_EXPIRED when its token ends', async (t) => {
+test('a socket is disconnected with TOKEN_EXPIRED when its token expires', async (t) => {
   const { sala } = shared;
   const client = await connect(t, sala, { token: sala.foreignToken({ sub: 'ada', exp: now() + 3 }) });
   const [goodbye] = await client.next('sala:disconnect');
@@ -102,7 +102,7 @@ test('a socket is disconnected with TOKEN_EXPIRED when its token ends', async (t
   assert.deepEqual(await client.next('disconnect'), ['io server disconnect']);
 });
 
-test('anonymous clients get in only where they are allowed, with their own permissions', async (t) => {
+test('anonymous clients connect only where allowed, with their own permissions', async (t) => {
   const sala = await Sala.start({ args: ['--allow-anonymous'], config: { ...CONFIG, anonymous: { join: ['public:*'], publish: ['public:*'] } } });
   t.after(() => sala.stop());
   for (const [name, transports] of Object.entries(TRANSPORTS)) {
@@ -118,7 +118,7 @@ test('anonymous clients get in only where they are allowed, with their own permi
   assert.equal(err.data?.code, 'TOKEN_INVALID');
 });
 
-test('a token allows what it says and nothing more', async (t) => {
+test('a token allows only what it grants', async (t) => {
   const { sala } = shared;
   const mine = fresh('chat');
   const ada = await login(t, sala, 'ada', {}, { join: ['chat:*'], publish: ['chat:*'], broadcast: false, rooms: [mine] });
@@ -154,7 +154,7 @@ test('a token allows what it says and nothing more', async (t) => {
   assert.deepEqual((await sala.ok('GET', `/v1/sockets/${ada.id}`)).socket.rooms, ['chat:1', mine].sort());
 });
 
-test('a token with namespaces opens only those', async (t) => {
+test('a token with namespaces is valid only in those', async (t) => {
   const sala = await Sala.start({ args: ['--namespaces', '/', '--namespaces', '/chat'] });
   t.after(() => sala.stop());
   const token = await sala.token('ada', { namespaces: ['/chat'] });
@@ -163,7 +163,7 @@ test('a token with namespaces opens only those', async (t) => {
   assert.equal(err.data?.code, 'NAMESPACE_DENIED', err.message);
 });
 
-test('there are only so many rooms for one socket', async (t) => {
+test('the number of rooms per socket is limited', async (t) => {
   const { sala } = shared;
   const ada = await login(t, sala, 'ada');
   const prefix = fresh('many');
@@ -173,7 +173,7 @@ test('there are only so many rooms for one socket', async (t) => {
   assert.ok(ada.socket.connected);
 });
 
-test('a client that says nothing after connecting is let go', async (t) => {
+test('a client that sends nothing after connecting is disconnected', async (t) => {
   const sala = await Sala.start({ args: ['--connect-timeout', '300ms'] });
   t.after(() => sala.stop());
   const { socket } = await rawUpgrade(sala.url, {});
@@ -182,7 +182,7 @@ test('a client that says nothing after connecting is let go', async (t) => {
   await deadline(once(socket, 'close'), 'the broker to close it');
 });
 
-test('a refused client is no socket', async (t) => {
+test('a refused client does not become a socket', async (t) => {
   const { sala } = shared;
   const err = await refusal(t, sala, { token: jwt({ sub: 'refused-ada', exp: now() - 60 }, { secret: SECRET }) });
   assert.equal(err.data?.code, 'TOKEN_EXPIRED');

@@ -1,4 +1,4 @@
-// The example backends of a chat, in Go and in Node: with clients under Node and in
+// The chat example's backends in Go and in Node, with clients in Node and in
 // Chromium.
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -23,7 +23,7 @@ const EXAMPLES = {
   Node: { command: process.execPath, args: ['main.mjs'], cwd: NODE },
 };
 
-// The page has nothing but the client; the test drives it.
+// The page contains only the client; the test drives it.
 const page = createServer((request, response) => {
   const script = request.url === '/socket.io.js';
   response.setHeader('content-type', script ? 'text/javascript' : 'text/html');
@@ -57,7 +57,7 @@ for (const [language, { command, args, cwd }] of Object.entries(EXAMPLES)) {
     return sala;
   };
 
-  test(`the chat's backend in ${language} says in a sentence what is wrong with its key`, async (t) => {
+  test(`the chat's backend in ${language} explains in one sentence what is wrong with its key`, async (t) => {
     const sala = await broker(t);
     for (const [key, says] of [['wrong-wrong-wrong-wrong', /the broker doesn't know this API key[^\n]*\n$/], ['', /^set SALA_API_KEY to an API key[^\n]*\n$/]]) {
       const file = path.join(dir, `unused by ${language}`);
@@ -68,7 +68,7 @@ for (const [language, { command, args, cwd }] of Object.entries(EXAMPLES)) {
     }
   });
 
-  test(`the chat's backend in ${language}, clients under Node`, async (t) => {
+  test(`the chat's backend in ${language}, clients in Node`, async (t) => {
     const sala = await broker(t);
     let backend = await start(t, sala);
     const refused = await refusal(t, sala, { token: await sala.token('mallory') });
@@ -105,7 +105,7 @@ for (const [language, { command, args, cwd }] of Object.entries(EXAMPLES)) {
     assert.deepEqual(await ben.ask('history', { room: 'empty' }), []);
   });
 
-  test(`the chat's backend in ${language} outlives its broker`, async (t) => {
+  test(`the chat's backend in ${language} survives a restart of its broker`, async (t) => {
     const sala = await broker(t);
     const backend = await start(t, sala);
     await sala.stop();

@@ -1,5 +1,5 @@
-// Tokens, keys and passwords go everywhere that a client, a backend or an operator
-// can put them, at the level at which most is logged: none comes out again.
+// Sends tokens, keys and passwords everywhere that a client, a backend or an operator
+// can put them, with debug logs: none of them appears anywhere.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -19,16 +19,16 @@ import { deadline, until } from '../helpers/wait.mjs';
 
 const now = () => Math.floor(Date.now() / 1000);
 
-// A scene is what one broker and those around it know. held is what nobody must be
-// shown; all holds beside that what clients put into the wrong places, which may
-// come back to them, and must not be logged either.
+// A scene has the secrets of one broker and its surroundings. held are those that must
+// never be shown; all also has those that clients put into the wrong places. Clients may
+// get these back, but they must not be logged either.
 class Scene {
   held = new Leaks();
   all = new Leaks();
   secret = this.#hold('the JWT secret');
   key = this.#hold('an API key');
   few = this.#hold('an API key with few scopes');
-  wrongKey = this.#hold('an API key that is none');
+  wrongKey = this.#hold('an invalid API key');
   clusterKey = this.#hold('the cluster key');
   password = this.#hold('the password of the Redis');
   good = this.#token('a token', {}, this.secret);
@@ -60,7 +60,7 @@ class Scene {
   }
 }
 
-// clients connect with each token in each place, and one of them says tokens where
+// clients connects with each token in each place; one client sends tokens where
 // something else belongs.
 async function clients(t, sala, scene) {
   for (const transports of Object.values(TRANSPORTS)) {
@@ -86,7 +86,7 @@ async function clients(t, sala, scene) {
   }
 }
 
-// requests are those that no Socket.IO client would make.
+// requests sends requests that no Socket.IO client would make.
 async function requests(t, sala, { good, misplaced }) {
   const at = `${sala.url}/socket.io/`;
   for (const url of [`${at}?EIO=4&transport=polling&token=${good}`, `${at}?EIO=${good}&transport=polling`, `${at}?EIO=4&transport=${good}`, `${at}?EIO=4&transport=polling&sid=${good}`,
@@ -98,8 +98,8 @@ async function requests(t, sala, { good, misplaced }) {
     for (const address of Object.values(sala.addr)) {
       const [host, port] = address.split(':');
       const socket = net.connect(Number(port), host, () => socket.end(text));
-      socket.on('error', () => {}).resume(); // a reset is an end like any other
-      await deadline(new Promise((resolve) => { socket.on('close', resolve); }), 'the end of a request that is none');
+      socket.on('error', () => {}).resume(); // a reset is a normal end
+      await deadline(new Promise((resolve) => { socket.on('close', resolve); }), 'the end of an invalid request');
     }
   }
 }
@@ -151,7 +151,7 @@ async function calls(t, sala, scene) {
   backend.close();
 }
 
-// commands are those of an operator, of whom some go wrong.
+// commands runs the commands of an operator, some of which fail.
 async function commands(t, sala, scene) {
   const { key, wrongKey, good, expired, secret, password } = scene;
   const dir = mkdtempSync(path.join(tmpdir(), 'sala-e2e-'));
@@ -215,7 +215,7 @@ for (const format of ['json', 'text']) {
   });
 }
 
-test('the search finds what is there', () => {
+test('the search finds a secret that is present', () => {
   const leaks = new Leaks();
   const secret = leaks.add('a canary', `${canary()}.${canary()}`);
   leaks.none('nothing', canary());

@@ -44,7 +44,7 @@ async function say(page, text, { all = false } = {}) {
   await page.getByRole('button', { name: 'Enviar' }).click();
 }
 
-test('the chat as it was asked for: enter, talk in a room, to all, list, leave, clear', async (t) => {
+test('the whole chat: enter, talk in a room, to all, list, leave, clear', async (t) => {
   const ana = await enter(t, 'Ana', 'general');
   const luis = await enter(t, 'Luis', 'general');
   await heard(ana, 'Luis ha entrado en la sala general.');
@@ -86,7 +86,7 @@ test('the chat as it was asked for: enter, talk in a room, to all, list, leave, 
   assert.equal((await sala.rest('GET', '/v1/rooms/cocina', undefined, { key: API_KEY })).status, 404);
 });
 
-test('in English too', async (t) => {
+test('the chat works in English too', async (t) => {
   const ana = await open(t, chromium, url, LIGHT);
   await ana.getByLabel('Name').fill('Ana');
   await ana.getByLabel('Room', { exact: true }).fill('general');
@@ -98,7 +98,7 @@ test('in English too', async (t) => {
   assert.doesNotMatch(words, /Sala|Mensaje|Enviar|Salir|Conectado/);
 });
 
-test('a page that Sala does not know, and a Sala that is not there, are explained', async (t) => {
+test('a page whose origin Sala refuses, and a Sala that does not run, are explained', async (t) => {
   const other = new Child(process.execPath, ['server.mjs'], {
     cwd: CHAT,
     env: { HOST: '127.0.0.2', PORT: String(await freePort()), SALA_HTTP_URL: sala.http, SALA_PUBLIC_URL: sala.url },
@@ -118,7 +118,7 @@ test('a page that Sala does not know, and a Sala that is not there, are explaine
   }
 });
 
-test('what others write is shown as text', async (t) => {
+test('messages of others are shown as text', async (t) => {
   const ana = await enter(t, 'Ana', 'texto');
   const mallory = await enter(t, '<b>Mallory</b>', 'texto');
   await say(mallory, '<img src=x onerror=alert(1)>');
@@ -150,7 +150,7 @@ test('the login is a JWT with user_id, and the API key stays with the server', a
   assert.ok(await page.getByLabel('Nombre').isVisible());
 });
 
-test('after a restart of the broker the page comes back by itself', async (t) => {
+test('after a restart of the broker the page reconnects by itself', async (t) => {
   const ana = await enter(t, 'Ana', 'vuelta', { expected: /ERR_CONNECTION_REFUSED|WebSocket|Failed to load|net::/ });
   const args = ['--config', path.join(CHAT, 'sala.yaml'), '--listen', new URL(sala.url).host,
     '--grpc-listen', sala.grpc, '--http-listen', new URL(sala.http).host];

@@ -24,7 +24,7 @@ async function ok(...args) {
 
 const json = async (...args) => JSON.parse(await ok(...args, '-o', 'json'));
 
-test('token: prints the token alone, which works', async (t) => {
+test('token: prints only the token, and the token works', async (t) => {
   const token = (await ok('token', 'ada', '--join', 'chat:*', '--ttl', '1m')).trim();
   const client = await connect(t, shared.sala, { token });
   assert.deepEqual(await client.ask('join', { room: 'chat:1' }), { ok: true });
@@ -85,7 +85,7 @@ test('errors go to stderr, with an exit code and what to do', async (t) => {
   }
 });
 
-test('config check: says what is wrong, or prints what is in force without secrets', async (t) => {
+test('config check: explains what is wrong, or prints the effective configuration without secrets', async (t) => {
   const dir = mkdtempSync(path.join(tmpdir(), 'sala-e2e-'));
   t.after(() => rmSync(dir, { recursive: true }));
   const file = path.join(dir, 'check.yaml');
@@ -105,7 +105,7 @@ test('config check: says what is wrong, or prints what is in force without secre
   }
 });
 
-test("the example's configuration is good", async () => {
+test("the example's configuration is valid", async () => {
   const { code, stdout, stderr } = await run(SALA, ['config', 'check', '--config', path.join(ROOT, 'examples/chat/sala.yaml')]);
   assert.equal(code, 0, stdout + stderr);
 });

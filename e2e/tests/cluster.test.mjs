@@ -1,4 +1,4 @@
-// Three nodes and a Redis are one broker, whatever becomes of one of them.
+// Three nodes and a Redis form one broker, whatever happens to one of them.
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -12,13 +12,13 @@ import { until } from '../helpers/wait.mjs';
 
 const shared = cluster(3, ['--redis-emitter', '--namespaces', '/ /chat']);
 
-// oneEach connects a client to each node, with users of their own, all in a room.
+// oneEach connects a client to each node, each with its own user, all in one room.
 async function oneEach(t, grants = {}) {
   const { nodes } = shared.cluster;
   const room = fresh('room');
   const users = nodes.map(() => fresh('user'));
   const clients = await Promise.all(nodes.map((node, i) => login(t, node, users[i], {}, { rooms: [room], ...grants })));
-  // A room that a client has just brought to a node is known to the others in a moment.
+  // The others learn in a moment that a node now has members of the room.
   await until(async () => (await nodes[0].rest('GET', `/v1/rooms/${room}`)).body.sockets === nodes.length, 'all to be in the room');
   await until(async () => (await nodes[0].emit([room], 'warm')).matched === nodes.length, 'all to hear the room');
   for (const client of clients) await client.next('warm');
@@ -29,7 +29,7 @@ async function oneEach(t, grants = {}) {
 
 const names = (client) => client.inbox.map(({ event }) => event);
 
-test('what any node is told reaches the clients of all, once, with true counts', async (t) => {
+test('an emit to any node reaches the clients of all nodes once, and is counted correctly', async (t) => {
   const { nodes, room, users, clients } = await oneEach(t);
   for (const [i, node] of nodes.entries()) {
     assert.deepEqual(await node.emit([room], 'to room', i, { exact: 1.5 }), { matched: 3, queued: 3, dropped: 0, ...WHOLE });
@@ -52,7 +52,7 @@ test('what any node is told reaches the clients of all, once, with true counts',
   assert.deepEqual(names(clients[2]), ['except', 'user', 'all', 'except', 'user', 'all', 'except', 'user', 'all']);
 });
 
-test('clients of different nodes talk', async (t) => {
+test('clients of different nodes reach each other', async (t) => {
   const { nodes, room, clients } = await oneEach(t);
   clients[0].emit('my_event', { room, text: 'hello' });
   for (const client of clients) assert.deepEqual(await client.next('my_response'), [{ room, text: 'hello' }]);
@@ -67,7 +67,7 @@ test('clients of different nodes talk', async (t) => {
   }
 });
 
-test('any node moves, changes, asks and disconnects the clients of all', async (t) => {
+test('any node moves, updates, asks and disconnects the clients of all nodes', async (t) => {
   const { nodes, room, users, clients } = await oneEach(t);
   const [a, b, c] = nodes;
   const second = fresh('room');
@@ -100,7 +100,7 @@ test('any node moves, changes, asks and disconnects the clients of all', async (
   }
 });
 
-test('every node lists the same', async (t) => {
+test('every node returns the same lists', async (t) => {
   const { nodes, room, clients } = await oneEach(t);
   const ids = clients.map(({ id }) => id).sort();
   for (const node of nodes) {
@@ -129,13 +129,13 @@ test('a revoked token is refused by all nodes, also by one that starts later', a
   const later = await c.add();
   await c.whole();
   for (const node of c.nodes) assert.equal((await refusal(t, node, { token })).data.code, 'TOKEN_REVOKED');
-  // One that stops says so.
+  // A node that stops announces it.
   c.nodes = c.nodes.filter((node) => node !== later);
   await later.stop();
   await c.whole();
 });
 
-test("python-socketio's Redis manager is heard by all nodes", async (t) => {
+test("all nodes receive what python-socketio's Redis manager publishes", async (t) => {
   const { room, clients } = await oneEach(t);
   const program = `
 import socketio
@@ -152,7 +152,7 @@ manager.disconnect(${JSON.stringify(clients[0].id)})
   assert.ok(!names(clients[1]).includes('from python'));
 });
 
-test('the official emitter is obeyed by all nodes', async (t) => {
+test('all nodes carry out what the official emitter publishes', async (t) => {
   const { nodes, room, clients } = await oneEach(t);
   const require = createRequire(path.join(ROOT, 'broker/cluster/redisemitter/testdata/package.json'));
   const { Emitter } = require('@socket.io/redis-emitter');
@@ -187,7 +187,7 @@ test('the official emitter is obeyed by all nodes', async (t) => {
   assert.ok(chat.socket.connected);
 });
 
-test('a node that stands still is named, and takes part again afterwards', async (t) => {
+test('a frozen node is reported as missing, and takes part again afterwards', async (t) => {
   const { nodes, room, clients } = await oneEach(t);
   const [a, , frozen] = nodes;
   const partial = { partial: true, missingNodes: [frozen.id] };
@@ -211,7 +211,7 @@ test('a node that stands still is named, and takes part again afterwards', async
   for (const client of clients) await client.next('again');
 });
 
-test('without the Redis each node goes on alone, and afterwards together', async (t) => {
+test('without Redis each node keeps working alone, and with it together again', async (t) => {
   const { nodes, room, clients } = await oneEach(t);
   const { redis } = shared.cluster;
   const ready = async (query = '') => (await nodes[0].rest('GET', `/readyz${query}`)).status;
@@ -264,7 +264,7 @@ test('a node that dies is noticed within 5 s', async (t) => {
   await shared.cluster.whole();
 });
 
-test('the clients of a node that is drained come to the others', async (t) => {
+test('the clients of a drained node reconnect to the others', async (t) => {
   const { cluster: c } = shared;
   const room = fresh('room');
   const url = await balancer(t, c.nodes);

@@ -1,5 +1,5 @@
-// Nodes whose Redis works in part, or not for all of them: no answer looks complete
-// when it isn't, and every node says what is wrong with it.
+// Nodes whose Redis works only partly, or not for all of them: no incomplete answer looks
+// complete, and every node reports what is wrong with it.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { connect, login, settle } from '../helpers/client.mjs';
@@ -15,7 +15,7 @@ const shared = cluster(2);
 const metric = async (node, name) => Number((await node.rest('GET', '/metrics')).body.match(new RegExp(`^${name} (\\S+)$`, 'm'))[1]);
 const ready = (node, query = '') => node.rest('GET', `/readyz${query}`);
 
-// inRoom connects a client to each node, all in a room that all of them hear.
+// inRoom connects a client to each node, all in one room.
 async function inRoom(t, nodes) {
   const room = fresh('room');
   const clients = await Promise.all(nodes.map((node) => login(t, node, fresh('user'), {}, { rooms: [room] })));
@@ -26,7 +26,7 @@ async function inRoom(t, nodes) {
   return { room, clients };
 }
 
-test('a node that has lost its Redis is missing by name from the first call on', async (t) => {
+test('a node that has lost Redis is named as missing from the first call on', async (t) => {
   const { cluster: c } = shared;
   const wire = await Wire.to(c.redis);
   t.after(() => wire.stop());
@@ -54,13 +54,13 @@ test('a node that has lost its Redis is missing by name from the first call on',
   assert.ok(clients[2].socket.connected);
   assert.deepEqual(clients[2].inbox, []);
 
-  wire.mend();
+  wire.repair();
   await c.whole();
   await until(async () => { const back = await a.emit([room], 'back'); return back.matched === 3 && !back.partial; }, 'all to be reached');
   await clients[2].next('back');
 });
 
-test('somebody who listens in is neither waited for nor missed', async (t) => {
+test('other subscribers on the Redis are neither waited for nor reported as missing', async (t) => {
   const { nodes: [a, b], redis } = shared.cluster;
   const { room, clients } = await inRoom(t, [a, b]);
   for (const command of ['PSUBSCRIBE sala:*', `SUBSCRIBE sala:topic:room:1:/:${room} sala:nodes`, 'MONITOR']) {
@@ -75,7 +75,7 @@ test('somebody who listens in is neither waited for nor missed', async (t) => {
   }
 });
 
-test('a Redis that refuses to publish makes nodes not ready, and the reason is said', async (t) => {
+test('a Redis that refuses to publish makes nodes not ready, and they give the reason', async (t) => {
   const { nodes, redis } = shared.cluster;
   await redis.say('ACL SETUSER default -publish');
   t.after(() => redis.say('ACL SETUSER default +publish'));
@@ -90,7 +90,7 @@ test('a Redis that refuses to publish makes nodes not ready, and the reason is s
   await shared.cluster.whole();
 });
 
-test('a revocation that the Redis does not store says so, and is stored later', async (t) => {
+test('the answer says that Redis did not store a revocation, and it is stored later', async (t) => {
   const { cluster: c } = shared;
   const [a] = c.nodes;
   const { token, tokenId } = await a.ok('POST', '/v1/tokens', { user: fresh('user') });
@@ -107,7 +107,7 @@ test('a revocation that the Redis does not store says so, and is stored later', 
   await assert.rejects(connect(t, later, { token }), (err) => err.data?.code === 'TOKEN_REVOKED');
 });
 
-test('a node that stands still makes answers partial before their deadline', async (t) => {
+test('a frozen node makes answers partial before their deadline', async (t) => {
   const { cluster: c } = shared;
   const still = await c.add();
   t.after(() => c.leave(still));

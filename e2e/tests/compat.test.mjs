@@ -1,4 +1,4 @@
-// Clients and options that real applications use, beside the stock ones.
+// Clients and options that real applications use, in addition to the stock ones.
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -30,11 +30,11 @@ class Python {
 
 const PYTHONS = ['sync', 'asyncio'].flatMap((kind) => Object.entries(TRANSPORTS).map(([name, transports]) => ({ kind, name, transports })));
 
-// again runs a broker at the address of one that has ended.
+// again starts a broker at the address of one that has ended.
 const again = (sala) => Sala.start({ args: ['--listen', sala.addr.public] });
 
 for (const [what, signal] of [['a drain and restart', 'SIGTERM'], ['a crash and restart', 'SIGKILL']]) {
-  test(`after ${what} stock and Python clients come back by themselves`, async (t) => {
+  test(`after ${what} stock and Python clients reconnect by themselves`, async (t) => {
     const sala = await Sala.start();
     t.after(() => sala.discard('SIGKILL'));
     const token = await sala.token('ada');
@@ -54,7 +54,7 @@ for (const [what, signal] of [['a drain and restart', 'SIGTERM'], ['a crash and 
 }
 
 for (const { kind, name, transports } of PYTHONS) {
-  test(`a Python client that a backend disconnects stays away, ${kind} over ${name}`, async (t) => {
+  test(`a Python client that a backend disconnects does not reconnect, ${kind} over ${name}`, async (t) => {
     const { sala } = shared;
     const user = fresh('user');
     const python = new Python(t, sala, kind, await sala.token(user), transports);
@@ -91,7 +91,7 @@ for (const { name, options } of WAYS) {
       const err = await deadline(new Promise((resolve) => { client.socket.on('connect_error', resolve); }), 'connect_error');
       assert.equal(err.data?.code, 'UNKNOWN_PARSER', err.message);
       assert.match(err.message, /parser/);
-      // Since 4.1 a refused client doesn't try again; before, it waits for the broker to close the connection.
+      // Since 4.1 a refused client doesn't retry; earlier versions wait for the broker to close the connection.
       if (options.io === CLIENTS['4.8.4']) assert.equal(client.socket.active, false);
     });
   }

@@ -1,5 +1,5 @@
-// Each client that there is here does all that a stock client may do, and comes back by itself whenever its broker goes: the
-// versions of socket.io-client in Node and in Chromium, python-socketio, and zishang520's in Go. They do it at the same time.
+// Every client does all that a stock client may do, and reconnects by itself when its broker goes away: several versions of
+// socket.io-client in Node and in Chromium, python-socketio, and zishang520's client in Go. They run at the same time.
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -28,7 +28,7 @@ async function goActor(t) {
   return program;
 }
 
-test('every client connects, asks, sends and gets, and comes back', async (t) => {
+test('every client connects, asks, sends, receives and reconnects', async (t) => {
   const pages = new Pages(chromium);
   const actors = [...inNode(), ...inChromium(pages), ...inPython(), ...inGo(await goActor(t))];
   const front = await Front.start();
@@ -52,7 +52,7 @@ test('every client connects, asks, sends and gets, and comes back', async (t) =>
   });
 
   let sala = await start();
-  // ask is the actor's, with a message now and then for the one that sends only between polls.
+  // ask is the actor's ask, with a message now and then for the client that sends only between polls.
   const ask = async (actor, ...args) => {
     const answer = actor.ask(...args);
     let done = !actor.sendsAfterPolls;
@@ -91,8 +91,8 @@ test('every client connects, asks, sends and gets, and comes back', async (t) =>
     assert.deepEqual(await actor.next('my_response'), [{ room: room(actor), data: BYTES, more: [BYTES.subarray(0, 1)] }]);
   });
 
-  // back waits for a client that is connected again, and gets what is sent to its user. In front of two brokers, some
-  // requests of a client may go to the old one over a connection that is kept, so that it takes more than one try: Python's
+  // back waits until a client has reconnected and receives what is sent to its user. In front of two brokers, some
+  // requests of a client may reach the old one over a kept connection, so it may need several attempts: Python's client
   // then waits until its session has ended.
   const back = async (actor) => {
     await until(async () => {

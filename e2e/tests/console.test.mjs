@@ -8,7 +8,7 @@ import { Sala } from '../helpers/sala.mjs';
 
 const chromium = browser();
 
-// Brokers stop when all tests are done, so that no page sees its broker go.
+// Brokers stop after all tests, so that no page sees its broker go away.
 const started = [];
 after(() => Promise.all(started.map((sala) => sala.stop())));
 
@@ -19,7 +19,7 @@ async function dev() {
   return { sala, page, key };
 }
 
-// A line of the log: anything, or something that arrived.
+// A line of the log: any line, or one for something that arrived.
 const log = (page, text) => page.locator('#log li').filter({ hasText: text });
 const received = (page, text) => page.locator('#log li[data-kind="in"]').filter({ hasText: text });
 
@@ -77,14 +77,14 @@ test('two visitors: connect, join, talk, broadcast, push, clear, leave', async (
   assert.match(await ada.locator('#curl-text').textContent(), /curl -X POST '.*\/v1\/emit'[\s\S]*\$SALA_API_KEY[\s\S]*"news"/);
 
   await shoot(ada, 'console-1440');
-  await ada.setViewportSize({ width: 1280, height: 668 }); // the picture of the README
+  await ada.setViewportSize({ width: 1280, height: 668 }); // the size of the README's picture
   await shoot(ada, 'console-1280');
 
   await send(ben, { via: 'a backend', to: 'everyone', event: 'news', message: '<img src=x onerror=alert(1)>' });
   await received(ada, 'news').filter({ hasText: '<img src=x' }).waitFor();
   assert.equal(await ada.locator('img[src="x"]').count(), 0, 'what arrives is text');
 
-  // Whoever presses a button while the list of rooms is fetched again has pressed it.
+  // A click counts even while the list of rooms is being refreshed.
   await ada.getByRole('button', { name: 'Clear lobby' }).hover();
   await ada.mouse.down();
   await join(ben, 'pantry');
@@ -99,7 +99,7 @@ test('two visitors: connect, join, talk, broadcast, push, clear, leave', async (
   await enter(ben, 'ben again');
 });
 
-test('the curl that is shown works as it stands', async (t) => {
+test('the curl command on the page works as shown', async (t) => {
   const { page: url, key } = await dev();
   const page = await open(t, chromium, url);
   await enter(page, "ada o'hara");
@@ -113,7 +113,7 @@ test('the curl that is shown works as it stands', async (t) => {
   await received(page, '$HOME').nth(1).waitFor();
 });
 
-test('a wrong key is refused with words, and the right one may follow', async (t) => {
+test('a wrong key is refused with an explanation, and the right one works afterwards', async (t) => {
   const { page: url, key } = await dev();
   const page = await open(t, chromium, `${url}#key=wrong`, { expected: /401/ });
   await page.getByLabel('User').fill('ada');
@@ -123,7 +123,7 @@ test('a wrong key is refused with words, and the right one may follow', async (t
   await enter(page, 'ada');
 });
 
-test('what the broker says at the end is shown', async (t) => {
+test('the page shows why the broker disconnected it', async (t) => {
   const { sala, page: url, key } = await dev();
   const page = await open(t, chromium, url);
   await enter(page, 'ada');
@@ -134,7 +134,7 @@ test('what the broker says at the end is shown', async (t) => {
   await page.getByText('Not connected', { exact: true }).waitFor();
 });
 
-test('binary and a namespace that does not exist', async (t) => {
+test('binary data, and a namespace that does not exist', async (t) => {
   const { sala, page: url, key } = await dev();
   const page = await open(t, chromium, url);
   await page.getByLabel('Namespace').fill('/nowhere');
@@ -146,7 +146,7 @@ test('binary and a namespace that does not exist', async (t) => {
   await received(page, 'file').filter({ hasText: '<4 bytes>' }).waitFor();
 });
 
-test('the policy lets the page reach its broker and nobody else', async (t) => {
+test('the content security policy lets the page reach only its broker', async (t) => {
   const { page: url } = await dev();
   const page = await open(t, chromium, url, { expected: /Content Security Policy|Failed to load|Fetch API|Connecting to/ });
   const elsewhere = await page.evaluate(() => fetch('http://127.0.0.1:9/').then(() => 'reached', (err) => err.name));
@@ -160,7 +160,7 @@ test('the policy lets the page reach its broker and nobody else', async (t) => {
   assert.equal(inline, false);
 });
 
-test('it fits a phone and a desk, in light and in dark', async (t) => {
+test('the page fits a phone and a desktop, in light and dark mode', async (t) => {
   const { sala, page: url, key } = await dev();
   const { token } = await sala.ok('POST', '/v1/tokens', { user: 'ben', join: ['**'] }, { key });
   const ben = await connect(t, sala, { token });

@@ -1,4 +1,4 @@
-// Tokens that are revoked or replaced, data that changes, nodes that are drained.
+// Revoked and replaced tokens, updated data, drained nodes.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TRANSPORTS, WAYS, connect, login, open, refusal, settle } from '../helpers/client.mjs';
@@ -9,7 +9,7 @@ import { deadline } from '../helpers/wait.mjs';
 const shared = broker();
 
 for (const { name, options } of WAYS) {
-  test(`a revoked token ends its socket and is refused ${name}`, async (t) => {
+  test(`a revoked token disconnects its socket and is refused ${name}`, async (t) => {
     const { sala } = shared;
     const user = fresh('ada');
     const { token, tokenId } = await sala.ok('POST', '/v1/tokens', { user });
@@ -19,15 +19,15 @@ for (const { name, options } of WAYS) {
     assert.deepEqual(await revoked.next('disconnect'), ['io server disconnect']);
     assert.equal((await refusal(t, sala, { token, ...options })).data.code, 'TOKEN_REVOKED');
     assert.equal((await sala.ok('POST', '/v1/tokens:verify', { token })).reason, 'TOKEN_REVOKED');
-    await settle(sala, other); // the user's other token still counts
+    await settle(sala, other); // the user's other token is still valid
 
     assert.deepEqual(await sala.ok('POST', '/v1/tokens:revoke', { user }), { disconnected: 1, ...WHOLE, notStored: false });
     await other.next('disconnect');
-    await settle(sala, await login(t, sala, user, options)); // a token made afterwards
+    await settle(sala, await login(t, sala, user, options)); // with a token issued afterwards
   });
 }
 
-test('a token made elsewhere is revoked by its user, with or without a time of issue', async (t) => {
+test('revoking a user also revokes tokens made elsewhere, with or without a time of issue', async (t) => {
   const { sala } = shared;
   const sub = fresh('ada');
   const now = Math.floor(Date.now() / 1000);
@@ -42,7 +42,7 @@ test('a token made elsewhere is revoked by its user, with or without a time of i
   await settle(sala, clients[1]);
 });
 
-test('a client sends a fresh token and stays', async (t) => {
+test('a client that sends a fresh token stays connected', async (t) => {
   const { sala } = shared;
   const user = fresh('ada');
   const client = await login(t, sala, user, {}, { ttl: '3s', join: [] });
@@ -55,11 +55,11 @@ test('a client sends a fresh token and stays', async (t) => {
   assert.deepEqual(socket.rooms, [`${user}:room`, 'vip'].sort());
   assert.equal((await client.ask('sala:token', 'garbage')).error.code, 'TOKEN_INVALID');
   assert.equal((await client.ask('sala:token', await sala.token('somebody else'))).error.code, 'USER_MISMATCH');
-  await new Promise((resolve) => setTimeout(resolve, 3500)); // the first token has ended
+  await new Promise((resolve) => setTimeout(resolve, 3500)); // the first token has expired
   await settle(sala, client);
 });
 
-test('the data of sockets is replaced', async (t) => {
+test('a backend replaces the data of sockets', async (t) => {
   const { sala } = shared;
   const user = fresh('ada');
   const client = await login(t, sala, user, {}, { data: { plan: 'free' } });
@@ -74,7 +74,7 @@ test('the data of sockets is replaced', async (t) => {
   assert.match(body.message, /data: is missing/);
 });
 
-test('a drained node sends its clients away, spread, and stays', async (t) => {
+test('a drained node disconnects its clients over a while, and keeps running', async (t) => {
   const sala = await Sala.start({ args: ['--drain-spread', '1s'] });
   t.after(() => sala.stop());
   const kinds = Object.values(TRANSPORTS);
@@ -86,11 +86,11 @@ test('a drained node sends its clients away, spread, and stays', async (t) => {
   const left = await Promise.all(clients.map(async (client) => {
     assert.deepEqual((await client.next('sala:disconnect'))[0].code, 'DRAINING');
     const [why] = await client.next('disconnect');
-    assert.notEqual(why, 'io server disconnect'); // with which it would stay away
+    assert.notEqual(why, 'io server disconnect'); // after which it would not reconnect
     return Date.now();
   }));
   assert.ok(Math.max(...left) - Math.min(...left) > 200, 'all went at once');
-  const late = open(t, sala, { token: await sala.token('ben') }); // the control API goes on
+  const late = open(t, sala, { token: await sala.token('ben') }); // the control API still works
   await deadline(new Promise((resolve) => late.socket.once('connect_error', resolve)), 'a refusal');
   assert.equal((await sala.ok('GET', '/v1/nodes')).nodes[0].id, id);
   assert.equal((await sala.rest('POST', '/v1/nodes/none:drain')).status, 404);

@@ -1,4 +1,4 @@
-// The control API behind nginx as people set it up who know nothing of Sala.
+// The control API behind an nginx with a generic configuration, not made for Sala.
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,7 +14,7 @@ import { deadline, until } from '../helpers/wait.mjs';
 
 const shared = broker();
 
-// nginx starts one that passes everything on to the control API.
+// nginx starts an nginx that passes everything on to the control API.
 async function nginx(t, options) {
   const dir = mkdtempSync(path.join(tmpdir(), 'sala-e2e-'));
   const port = await freePort();
@@ -38,7 +38,7 @@ async function nginx(t, options) {
 }
 
 for (const options of ['', 'proxy_http_version 1.1;', 'proxy_http_version 1.1; gzip on; gzip_types *;']) {
-  test(`acks arrive through nginx as they come: ${options || 'as it comes'}`, async (t) => {
+  test(`nginx passes acks on as they arrive: ${options || 'default options'}`, async (t) => {
     const url = await nginx(t, options);
     const room = fresh('room');
     const clients = await Promise.all(['ada', 'ben'].map((user) => login(t, shared.sala, user)));
@@ -57,7 +57,7 @@ for (const options of ['', 'proxy_http_version 1.1;', 'proxy_http_version 1.1; g
     const lines = createInterface({ input: Readable.fromWeb(response.body) })[Symbol.asyncIterator]();
     const next = async (what) => JSON.parse((await deadline(lines.next(), what, 5_000)).value).result;
     assert.equal((await next('the answer of the first')).ack.user, 'ada');
-    (await asked[1])('late'); // only now: its answer can't have been waited for
+    (await asked[1])('late'); // only now, so nothing can have waited for it
     assert.equal((await next('the answer of the second')).ack.user, 'ben');
     assert.equal((await next('the summary')).summary.answered, 2);
   });

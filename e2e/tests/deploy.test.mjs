@@ -1,4 +1,4 @@
-// What deploy/ says about the broker is true of it.
+// The files of deploy/ match the broker.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -11,7 +11,7 @@ const files = readdirSync(path.join(ROOT, 'deploy'), { recursive: true, withFile
 const read = (file) => readFileSync(path.join(ROOT, 'deploy', file), 'utf8');
 const env = { SALA_JWT_SECRET: SECRET, SALA_API_KEY: API_KEY };
 
-test('every variable that is set exists', async () => {
+test('every variable that deploy/ sets exists', async () => {
   const { stdout } = await run(SALA, ['serve', '--help']);
   const known = new Set(stdout.match(/\$SALA_[A-Z_]+/g).map((name) => name.slice(1)));
   for (const file of files) {
@@ -21,7 +21,7 @@ test('every variable that is set exists', async () => {
   }
 });
 
-test("Kubernetes' configuration is one, and gives a node the time that it needs", async () => {
+test("Kubernetes' configuration is valid, and gives a node the time that it needs to stop", async () => {
   const { code, stdout, stderr } = await run(SALA, ['config', 'check', '-o', 'json', '--config', 'deploy/kubernetes/sala.yaml'], { env });
   assert.equal(code, 0, stderr);
   const seconds = (text) => Number(/^(?:(\d+)m)?(\d+)s$/.exec(text).slice(1).reduce((sum, n) => sum * 60 + Number(n ?? 0), 0));
@@ -34,7 +34,7 @@ test("Kubernetes' configuration is one, and gives a node the time that it needs"
   }
 });
 
-test('Prometheus reaches the metrics and nothing else', () => {
+test('Prometheus reaches only the metrics', () => {
   const rules = read('kubernetes/networkpolicy.yaml').split(/^    - (?=from:|ports:)/m).slice(1);
   const portsOf = (rule) => [...rule.matchAll(/\{port: (\w+)\}/g)].map(([, port]) => port);
   const may = (label) => rules.filter((rule) => rule.includes(label)).flatMap(portsOf);
@@ -44,7 +44,7 @@ test('Prometheus reaches the metrics and nothing else', () => {
   assert.match(read('kubernetes/deployment.yaml'), /prometheus\.io\/port: "9092"/);
 });
 
-test('probes ask for what is there', async (t) => {
+test('probes request endpoints that exist', async (t) => {
   const sala = await Sala.start();
   t.after(() => sala.stop());
   for (const file of ['kubernetes/deployment.yaml', 'haproxy.cfg']) {

@@ -1,4 +1,4 @@
-// What `sala serve --dev` prints, pasted into a shell as it stands.
+// Pastes what `sala serve --dev` prints into a shell, unchanged.
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -19,7 +19,7 @@ async function dev(t) {
 
 const bash = (command) => run('bash', ['-euo', 'pipefail', '-c', command], { env: { PATH } });
 
-// heard waits for that text among the messages, which announcements may precede.
+// heard waits for that text among the messages; announcements may precede it.
 async function heard(client, text) {
   for (;;) if ((await client.next('message'))[0] === text) return;
 }
@@ -51,7 +51,7 @@ test('every command that --dev prints works as pasted', async (t) => {
   assert.equal(code, 0, stderr);
   assert.match(stdout, /"rooms": \[\]/);
 
-  // Each command once more, in any order and with nothing pasted before.
+  // Each command again, in any order and with nothing pasted before it.
   for (const command of [...commands].reverse()) {
     const again = await bash(command);
     assert.equal(again.code, 0, `${command}\n${again.stderr}`);
@@ -59,7 +59,7 @@ test('every command that --dev prints works as pasted', async (t) => {
   }
 });
 
-test('--dev relays my_event and shout, so that the page has something to do', async (t) => {
+test('--dev relays my_event and shout, which the demo page uses', async (t) => {
   const { sala, find } = await dev(t);
   const { token } = await pasted(find('curl', '/v1/tokens'));
   const [ana, ben] = [await connect(t, sala, { token }), await connect(t, sala, { token })];
@@ -84,7 +84,7 @@ test('the key is printed once to stdout and never to the log', async (t) => {
   assert.ok(!sala.child.stderr.includes(key));
 });
 
-test('--dev with the default ports says so plainly when one is taken', async (t) => {
+test('--dev explains that a default port is taken', async (t) => {
   const sala = await Sala.dev();
   t.after(() => sala.stop());
   const second = new Child(SALA, ['serve', '--dev', '--listen', new URL(sala.url).host, '--grpc-listen', '127.0.0.1:0', '--http-listen', '127.0.0.1:0']);

@@ -1,5 +1,5 @@
-// The examples of docs/api.md, run as they stand but for the addresses: what each answers must be what the page shows, but
-// for what differs each time. And the functions of docs/migrating.md.
+// Runs the examples of docs/api.md, changing only addresses: each answer must be the one that the page shows, except for
+// values that differ each time. Runs the functions of docs/migrating.md too.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -12,16 +12,16 @@ import { broker } from '../helpers/suite.mjs';
 const shared = broker({ args: ['--namespaces', '/ /chat'] });
 const page = (name) => readFileSync(path.join(ROOT, 'docs', name), 'utf8');
 
-// Fields whose values differ each time. What a revocation ends depends on whose token it is.
+// Fields whose values differ each time. How many sockets a revocation disconnects depends on the token's user.
 const VARY = new Set(['token', 'tokenId', 'issueTime', 'expireTime', 'connectTime', 'id', 'address', 'node', 'version', 'uptime', 'latency',
   'nextPageToken', 'socket', 'disconnected']);
 
-// examples are the shell blocks that are followed by what they answer.
+// examples returns the shell blocks that are followed by their answer.
 function examples(text) {
   return [...text.matchAll(/^```sh\n((?:(?!```).*\n)*)```\n\n```json\n((?:(?!```).*\n)*)```$/gm)].map(([, script, answer]) => ({ script, answer }));
 }
 
-// values are the JSON values of a text, one behind the other.
+// values returns the JSON values of a text, one after the other.
 function values(text) {
   const found = [];
   let open = '';
@@ -31,21 +31,21 @@ function values(text) {
       found.push(JSON.parse(open));
       open = '';
     } catch {
-      // it goes on in the next line
+      // the value continues on the next line
     }
   }
   assert.equal(open.trim(), '', `not JSON: ${open}`);
   return found;
 }
 
-// plain is a value without what differs each time.
+// plain returns a value without what differs each time.
 function plain(value, key) {
   if (Array.isArray(value)) return value.map((item) => plain(item));
   if (value && typeof value === 'object') return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, plain(field, name)]));
   return VARY.has(key) ? typeof value : value;
 }
 
-// people puts the clients into the rooms that the examples are about.
+// people connects the clients that the examples are about.
 async function people(t) {
   const { sala } = shared;
   for (const [user, answer] of [['ana', ['yes']], ['ben', ['no', { reason: 'tea' }]], ['ana']]) {
@@ -55,7 +55,7 @@ async function people(t) {
   }
 }
 
-test('the answers that docs/api.md shows are those of the broker', async (t) => {
+test('the broker answers as docs/api.md shows', async (t) => {
   const { sala } = shared;
   await people(t);
   const found = examples(page('api.md'));
@@ -78,7 +78,7 @@ test('the answers that docs/api.md shows are those of the broker', async (t) => 
   }
 });
 
-test('what docs/migrating.md emits, and what that prints', async (t) => {
+test('the functions of docs/migrating.md emit, and print what the page shows', async (t) => {
   const sala = await Sala.start();
   t.after(() => sala.stop());
   const client = await login(t, sala, 'ana', {}, { rooms: ['chat:42'] });

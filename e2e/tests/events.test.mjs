@@ -1,5 +1,5 @@
-// Backends hear clients: the event stream of bin/sala, over gRPC, with stock
-// clients at the other end.
+// The event stream: backends receive what stock clients do, over gRPC from
+// bin/sala.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { WAYS, connect, login, refusal } from '../helpers/client.mjs';
@@ -14,7 +14,7 @@ const shared = broker();
 const acked = (client, event, ...args) => deadline(new Promise((resolve) => client.emit(event, ...args, (...answer) => resolve(answer))), `the ack of ${event}`);
 
 for (const { name, options } of WAYS) {
-  test(`acks of backends, ${name}`, async (t) => {
+  test(`acks from backends, ${name}`, async (t) => {
     const event = fresh('ask');
     const backend = await subscribe(t, shared.sala, { kinds: MESSAGES, events: [event] });
     const ada = await login(t, shared.sala, 'ada', options);
@@ -48,7 +48,7 @@ for (const { name, options } of WAYS) {
   });
 }
 
-test('a backend hears of sockets and rooms, in order', async (t) => {
+test('a backend receives events of sockets and rooms, in order', async (t) => {
   const room = fresh('room');
   const backend = await subscribe(t, shared.sala);
   const ada = await login(t, shared.sala, 'ada', { auth: { token: await shared.sala.token('ada', { data: { plan: 'pro' } }), app: 'e2e' } });
@@ -70,7 +70,7 @@ test('a backend hears of sockets and rooms, in order', async (t) => {
   assert.equal(heard.at(-1).reason, 'client namespace disconnect');
 });
 
-test('without a backend the client is told at once; with one that only observes, too', async (t) => {
+test('without a backend, or with one that only observes, the client gets an error immediately', async (t) => {
   const event = fresh('lonely');
   const ada = await login(t, shared.sala, 'ada');
   assert.equal((await ada.ask(event)).error.code, 'NO_HANDLER');
@@ -80,7 +80,7 @@ test('without a backend the client is told at once; with one that only observes,
   assert.deepEqual([seen.needsAck, seen.argsJson], [false, '[1]']);
 });
 
-test('a group: each event goes to one member, and one socket’s in order', async (t) => {
+test('a group: each event goes to one member, and those of a socket arrive in order', async (t) => {
   const event = fresh('work');
   const start = { group: fresh('group'), kinds: MESSAGES, events: [event], credits: 10 };
   const members = [];
@@ -107,7 +107,7 @@ test('a group: each event goes to one member, and one socket’s in order', asyn
   assert.equal(used.size, 2, 'both members work');
 });
 
-test('answers that come to nothing are rejected, each with its reason', async (t) => {
+test('answers without effect are rejected, each with its reason', async (t) => {
   const sala = await Sala.start({ args: ['--ack-timeout', '300ms'] });
   t.after(() => sala.stop());
   const backend = await subscribe(t, sala, { kinds: MESSAGES });
@@ -145,7 +145,7 @@ for (const [name, start, words, ...more] of [
   ['a second start', {}, /start/, { start: {} }],
   ['nothing', {}, /request/, {}],
 ]) {
-  test(`a stream that can’t be used: ${name}`, async (t) => {
+  test(`an invalid stream: ${name}`, async (t) => {
     const backend = new Backend(shared.sala.grpc, start);
     t.after(() => backend.close());
     for (const request of more) backend.send(request);
@@ -168,7 +168,7 @@ test('a drain ends streams with UNAVAILABLE, after the last events', async (t) =
   assert.ok(ada.inbox.some(({ event }) => event === 'sala:disconnect'));
 });
 
-test('backends that grant or read too little are cut, and slow nobody', async (t) => {
+test('backends that grant or read too little are disconnected, and slow nobody down', async (t) => {
   const sala = await Sala.start({ args: ['--max-bytes-per-second', '0'] });
   t.after(() => sala.stop());
   const credits = 10;
@@ -179,18 +179,18 @@ test('backends that grant or read too little are cut, and slow nobody', async (t
   answering(reader, () => ['here']);
   const ada = await login(t, sala, 'ada', { transports: ['websocket'] });
   const large = 'x'.repeat(100_000);
-  for (let n = 0; n < 400; n++) ada.emit('load', n, large); // 40 MB, more than may wait for one
+  for (let n = 0; n < 400; n++) ada.emit('load', n, large); // 40 MB, more than may wait for one subscriber
   assert.deepEqual(await ada.ask('ask'), 'here');
   const ended = await deadline(idle.ended, 'the end of the slow one');
   assert.equal(ended.code, status.RESOURCE_EXHAUSTED, ended.details);
-  // What it had credit for and was on its way when it was cut may be missing.
+  // Events that it had credit for and that were in flight when it was disconnected may be missing.
   assert.ok(idle.heard.length > 0 && idle.heard.length <= credits, `it had credit for ${credits} and got ${idle.heard.length}`);
   const metric = async (line) => (await sala.rest('GET', '/metrics')).body.split('\n').includes(line);
   await until(() => metric('sala_subscriptions_ended_total{reason="SLOW_SUBSCRIBER"} 2'), 'the end of both');
   assert.deepEqual(await ada.ask('ask'), 'here');
 });
 
-test('decide: rooms and data for those who are let in, a code for those who are not', async (t) => {
+test('decide: accepted clients get rooms and data, refused ones a code', async (t) => {
   const sala = await Sala.start({ args: ['--decide-timeout', '300ms'] });
   t.after(() => sala.stop());
   const backend = await subscribe(t, sala, { group: 'door', kinds: ['EVENT_KIND_CONNECT'], decide: true });
@@ -208,10 +208,10 @@ test('decide: rooms and data for those who are let in, a code for those who are 
   assert.equal(undecided.data.code, 'UNDECIDED');
   backend.close();
   await until(async () => (await sala.rest('GET', '/metrics')).body.includes('sala_subscriptions 0'), 'the end of the subscription');
-  await login(t, sala, 'mallory'); // nobody decides any more
+  await login(t, sala, 'mallory'); // nobody decides any longer
 });
 
-test('decide: accepted by default, refused where it is required', async (t) => {
+test('decide: without a backend accepted by default, refused with --decide-required', async (t) => {
   const lenient = await Sala.start({ args: ['--decide-timeout', '200ms', '--decide-default', 'accept'] });
   t.after(() => lenient.stop());
   await subscribe(t, lenient, { kinds: ['EVENT_KIND_CONNECT'], decide: true });
@@ -224,7 +224,7 @@ test('decide: accepted by default, refused where it is required', async (t) => {
   await connect(t, strict, { token: await strict.token('ada') });
 });
 
-test('sala tail: JSON for scripts, text for people, and Ctrl-C is no failure', async (t) => {
+test('sala tail: JSON for scripts, text for people, and Ctrl-C exits with success', async (t) => {
   const { sala } = shared;
   const event = fresh('tailed');
   const env = { SALA_SERVER: sala.grpc, SALA_API_KEY: API_KEY };

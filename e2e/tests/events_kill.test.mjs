@@ -24,7 +24,7 @@ function handed({ stdout }) {
   return [...complete.matchAll(/^event (\S+) (\d+) (true|false) (true|false)$/gm)].map(([, socket, n, , redelivered]) => ({ socket, n: Number(n), redelivered: redelivered === 'true' }));
 }
 
-test('kill -9 of one of two members: every ack is answered, once, and what was in flight is redelivered', async (t) => {
+test('kill -9 of one of two members: every client gets one ack, and events in flight are redelivered', async (t) => {
   const sala = await Sala.start();
   t.after(() => sala.stop());
   const doomed = await member(t, sala, 'doomed');
@@ -32,7 +32,7 @@ test('kill -9 of one of two members: every ack is answered, once, and what was i
   const clients = [];
   for (let n = 0; n < CLIENTS; n++) clients.push(await login(t, sala, `user-${n}`, { transports: ['websocket'] }));
 
-  // What comes over the wire: the client itself calls back only once.
+  // Counted on the wire, because the client itself calls back only once.
   const packets = new Map();
   for (const client of clients) {
     client.socket.io.decoder.on('decoded', ({ type, id }) => {
@@ -72,12 +72,12 @@ test('kill -9 of one of two members: every ack is answered, once, and what was i
   }
 });
 
-test('kill -9 of the only backend: its questions end with an error code, and those that follow too', async (t) => {
+test('kill -9 of the only backend: acks end with an error code, those in flight and later ones', async (t) => {
   const sala = await Sala.start({ args: ['--ack-timeout', '2s'] });
   t.after(() => sala.stop());
   const doomed = await member(t, sala, 'doomed');
   const ada = await login(t, sala, 'ada', { transports: ['websocket'] });
-  doomed.process.kill('SIGSTOP'); // it is alive and says nothing
+  doomed.process.kill('SIGSTOP'); // alive but silent
   const late = ada.ask('work', 0);
   assert.equal((await late).error.code, 'HANDLER_TIMEOUT');
   const lost = ada.ask('work', 1);

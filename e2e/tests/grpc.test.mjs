@@ -13,7 +13,7 @@ function grpcurl(args, { key = API_KEY, input } = {}) {
   return run(GRPCURL, ['-plaintext', ...header, ...args], { input });
 }
 
-// call makes one call and returns the messages of the answer.
+// call makes one call and returns the messages of the response.
 async function call(method, ...messages) {
   const input = messages.map((message) => JSON.stringify(message)).join('\n');
   const { code, stdout, stderr } = await grpcurl(['-d', '@', '-emit-defaults', shared.sala.grpc, method], { input });
@@ -35,7 +35,7 @@ test('health says SERVING', async () => {
   assert.equal(status, 'SERVING');
 });
 
-test('EmitStream: answered one by one, in order, and delivered in order', async (t) => {
+test('EmitStream: results and deliveries come one by one and in order', async (t) => {
   const { sala } = shared;
   const room = fresh('stream');
   const ada = await login(t, sala, 'ada');

@@ -1,5 +1,5 @@
-// Half an emoji, which JavaScript makes of a string that it cuts: no answer and
-// no client ends a backend's stream with it.
+// Half an emoji, which JavaScript leaves when it cuts a string: neither an answer nor
+// a client ends a backend's stream with it.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { login } from '../helpers/client.mjs';
@@ -9,12 +9,12 @@ import { deadline, until } from '../helpers/wait.mjs';
 
 const shared = broker();
 const HALF = 'abcd👍👍'.slice(0, 5);
-const LONG = `${'x'.repeat(100)}${HALF}`; // protobufjs has another encoder for long text
+const LONG = `${'x'.repeat(100)}${HALF}`; // protobufjs encodes long text differently
 
 const acked = (client, event, ...args) => deadline(new Promise((resolve) => client.emit(event, ...args, (...answer) => resolve(answer))), `the ack of ${event}`);
 const value = (text) => ({ values: [{ stringValue: text }] });
 
-test('an answer that cuts an emoji in half costs itself alone', async (t) => {
+test('an answer with half an emoji is rejected, and nothing else is affected', async (t) => {
   const event = fresh('half');
   const group = { group: event, kinds: MESSAGES, events: [event] };
   const members = [await subscribe(t, shared.sala, group), await subscribe(t, shared.sala, group)];
@@ -43,14 +43,14 @@ test('an answer that cuts an emoji in half costs itself alone', async (t) => {
     member.reply(heard, ['better']);
     assert.deepEqual(await ack, ['better']);
   }
-  // Of a longer text this client itself makes U+FFFD.
+  // In a longer text, this client itself replaces it with U+FFFD.
   const ack = acked(ada, event);
   const { member, heard } = await heardBy('long');
   member.send({ reply: { deliveryId: heard.deliveryId, args: value(LONG) } });
   assert.deepEqual(await ack, [`${'x'.repeat(100)}abcd\uFFFD`]);
 });
 
-test('a client that sends half an emoji is heard, and its echo ends nothing', async (t) => {
+test('an event with half an emoji is delivered, and its echo ends no stream', async (t) => {
   const event = fresh('echo');
   const backend = await subscribe(t, shared.sala, { group: event, kinds: MESSAGES });
   const ada = await login(t, shared.sala, 'ada');
@@ -62,7 +62,7 @@ test('a client that sends half an emoji is heard, and its echo ends nothing', as
   const args = JSON.parse(heard.argsJson);
   backend.send({ reply: { deliveryId: heard.deliveryId, args: value(args[0]) } });
   const first = await Promise.race([backend.next('rejected'), ack]);
-  if (!Array.isArray(first)) backend.reply(heard, args); // JSON.stringify escapes the half
+  if (!Array.isArray(first)) backend.reply(heard, args); // JSON.stringify escapes the half emoji
   const [echo] = await ack;
   assert.ok([HALF, 'abcd\uFFFD'].includes(echo), `the echo is ${JSON.stringify(echo)}`);
 });

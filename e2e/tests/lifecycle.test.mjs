@@ -9,7 +9,7 @@ import { deadline } from '../helpers/wait.mjs';
 const ANY = '127.0.0.1:0';
 const LISTEN = ['--listen', ANY, '--grpc-listen', ANY, '--http-listen', ANY];
 
-test('a storm of 200 clients: every one is connected', async (t) => {
+test('200 clients connect at once, and every one succeeds', async (t) => {
   const sala = await Sala.start();
   t.after(() => sala.stop());
   const token = await sala.token('ada');
@@ -20,7 +20,7 @@ test('a storm of 200 clients: every one is connected', async (t) => {
   await Promise.all(clients.map((client) => client.next('roll-call')));
 });
 
-test('SIGTERM: what was accepted arrives, in order, then a goodbye, and the exit code is 0', async (t) => {
+test('SIGTERM: accepted messages arrive in order, then sala:disconnect, and the exit code is 0', async (t) => {
   const sala = await Sala.start();
   const clients = [];
   for (let n = 0; n < 30; n++) clients.push(await login(t, sala, `user-${n}`, { transports: Object.values(TRANSPORTS)[n % 3] }));
@@ -40,12 +40,12 @@ test('SIGTERM: what was accepted arrives, in order, then a goodbye, and the exit
   await stopped;
 });
 
-test('SIGTERM: a broker without clients stops at once, and one with a dead client does too', async (t) => {
+test('SIGTERM: a broker without clients stops immediately, and so does one with a dead client', async (t) => {
   await (await Sala.start()).stop();
   const sala = await Sala.start();
   t.after(() => sala.discard('SIGKILL'));
   const client = await login(t, sala, 'ada', { transports: TRANSPORTS.websocket });
-  client.socket.io.engine.transport.ws._socket.pause(); // it reads nothing any more
+  client.socket.io.engine.transport.ws._socket.pause(); // it stops reading
   await sala.stop();
 });
 
@@ -54,7 +54,7 @@ test('SIGINT stops as SIGTERM does', async () => {
   assert.equal(await sala.discard('SIGINT'), 0);
 });
 
-test('two brokers on one port: the second says so and exits with 1', async (t) => {
+test('two brokers on one port: the second explains it and exits with 1', async (t) => {
   const sala = await Sala.start();
   t.after(() => sala.stop());
   const taken = { '--listen': new URL(sala.url).host, '--grpc-listen': sala.grpc, '--http-listen': new URL(sala.http).host };
@@ -68,7 +68,7 @@ test('two brokers on one port: the second says so and exits with 1', async (t) =
   }
 });
 
-test('what is missing or wrong is said, with what to do about it', async (t) => {
+test('missing or invalid settings are reported, with what to do about them', async (t) => {
   const secret = ['--jwt-secret', SECRET];
   const key = ['--api-key', API_KEY];
   for (const [name, args, expected] of [
@@ -93,7 +93,7 @@ test('what is missing or wrong is said, with what to do about it', async (t) => 
   }
 });
 
-test('the environment configures too, and flags win over it', async (t) => {
+test('variables configure the broker, and flags override them', async (t) => {
   const env = { SALA_JWT_SECRET: SECRET, SALA_API_KEY: API_KEY, SALA_NAMESPACES: '/ /env', SALA_JWT_USER_CLAIM: 'from_env' };
   const child = new Sala();
   const sala = await child.run(['--jwt-user-claim', 'from_flag'], env);
@@ -102,7 +102,7 @@ test('the environment configures too, and flags win over it', async (t) => {
   assert.equal((await sala.ok('GET', `/v1/sockets/${client.id}`)).socket.user, 'ada');
 });
 
-test('a drain that takes too long ends all the same', async (t) => {
+test('a drain that takes too long ends anyway', async (t) => {
   const sala = await Sala.start({ args: ['--drain-timeout', '1s'] });
   t.after(() => sala.discard('SIGKILL'));
   const client = await login(t, sala, 'ada', { transports: TRANSPORTS.websocket });
@@ -113,7 +113,7 @@ test('a drain that takes too long ends all the same', async (t) => {
   assert.ok(!/panic|goroutine/.test(sala.log));
 });
 
-test('help, version and no command at all', async () => {
+test('help, version and no command', async () => {
   const help = await run(SALA, ['serve', '--help']);
   assert.equal(help.code, 0);
   for (const flag of ['--listen', '--grpc-listen', '--http-listen', '--api-key', '--jwt-secret', '--jwt-user-claim', '--allow-anonymous',

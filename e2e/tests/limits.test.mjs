@@ -1,4 +1,4 @@
-// What a client may take, as stock clients feel it; their neighbours don't.
+// The limits of one client as stock clients experience them; others are not affected.
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import { describe, test } from 'node:test';
@@ -15,10 +15,10 @@ async function metric(sala, series) {
   return Number(body.split('\n').find((line) => line.startsWith(`${series} `))?.split(' ')[1] ?? 0);
 }
 
-describe('connections of an address', () => {
+describe('connections per address', () => {
   const shared = broker({ args: ['--limit-exempt=', '--max-connections-per-ip', '6', '--max-handshakes-per-ip', '0', '--drain-timeout', '1s'] });
 
-  test('as many as there may be, one over, and a neighbour', async (t) => {
+  test('the maximum connects, one more is refused, and another address is not affected', async (t) => {
     const { sala } = shared;
     const clients = await Promise.all(WAYS.map(({ options }) => login(t, sala, 'ada', options)));
     for (const transports of Object.values(TRANSPORTS)) {
@@ -35,7 +35,7 @@ describe('connections of an address', () => {
       const neighbour = await login(t, sala, 'bob', { transports, agent });
       await neighbour.join('room');
     }
-    for (const client of clients) await client.join('room'); // those who are in stay
+    for (const client of clients) await client.join('room'); // connected clients stay
     assert.equal(await metric(sala, 'sala_limits_exceeded_total{limit="connections_per_ip"}'), 4);
 
     clients[0].close();
@@ -43,10 +43,10 @@ describe('connections of an address', () => {
   });
 });
 
-describe('connects of an address', () => {
+describe('handshakes per address', () => {
   const shared = broker({ args: ['--limit-exempt=', '--max-handshakes-per-ip', '1'] });
 
-  test('a client that is refused comes in by itself, a little later', async (t) => {
+  test('a refused client connects by itself a little later', async (t) => {
     const { sala } = shared;
     const token = await sala.token('ada');
     await Promise.all(Array.from({ length: 10 }, () => connect(t, sala, { token, transports: ['websocket'] })));
@@ -57,28 +57,28 @@ describe('connects of an address', () => {
   });
 });
 
-// The limits are so low that a slow machine doesn't spread what is sent over them.
-describe('events of a connection', () => {
+// The limits are so low that even a slow machine sends too much in a second.
+describe('events per connection', () => {
   const shared = broker({ args: ['--max-events-per-second', '10'] });
 
-  test('events over the limit are refused, each with a code, and the neighbour goes on', async (t) => {
+  test('events over the limit are refused with a code, and other clients are not affected', async (t) => {
     const { sala } = shared;
     for (const { name, options } of WAYS) {
       const client = await login(t, sala, 'ada', options);
       const neighbour = await login(t, sala, 'bob', options);
       const acks = await Promise.all(Array.from({ length: 110 }, (_, n) => client.ask('my_event', { room: 'room', n })));
       const refused = acks.filter((ack) => ack.error?.code === 'RATE_LIMITED').length;
-      // Twenty at once, less the connect, and those that flow in meanwhile.
+      // Twenty at once, minus the connect, plus those that become available meanwhile.
       assert.ok(refused > 0 && refused <= 91, `${refused} were refused ${name}`);
       assert.equal(acks.filter((ack) => ack.ok).length, 110 - refused);
       assert.deepEqual(await neighbour.ask('my_event', { room: 'room' }), { ok: true });
-      const end = Date.now() + 200; // when two more may come
+      const end = Date.now() + 200; // by when two more are available
       await until(() => Date.now() > end, 'a moment to pass');
       assert.deepEqual(await client.ask('my_event', { room: 'room' }), { ok: true });
     }
   });
 
-  test('who goes on is told and disconnected, and stays away', async (t) => {
+  test('a client that goes on is disconnected with a code, and does not reconnect', async (t) => {
     const { sala } = shared;
     for (const { name, options } of WAYS) {
       const client = await login(t, sala, 'ada', { ...options, reconnection: true });
@@ -94,14 +94,14 @@ describe('events of a connection', () => {
 
 });
 
-describe('bytes of a connection', () => {
+describe('bytes per connection', () => {
   const shared = broker({ args: ['--max-bytes-per-second', '200000', '--max-message-bytes', '100000'] });
 
-  test('bytes over the limit are read more slowly, and the neighbour goes on', async (t) => {
+  test('bytes over the limit are read more slowly, and other clients are not affected', async (t) => {
     const { sala } = shared;
     const client = await login(t, sala, 'ada', { transports: ['websocket'] });
     const neighbour = await login(t, sala, 'bob');
-    // One message of the largest size and one connect of the largest size pass at once, 1,148,576 bytes.
+    // One message and one connect of the largest size pass at once: 1,148,576 bytes.
     const begin = Date.now();
     const sent = Promise.all(Array.from({ length: 20 }, () => client.ask('my_event', { room: 'room', data: Buffer.alloc(90_000) })));
     assert.deepEqual(await neighbour.ask('my_event', { room: 'room', data: Buffer.alloc(90_000) }), { ok: true });

@@ -1,4 +1,4 @@
-// Nodes that are killed, and what backends hear of their clients.
+// Killed nodes, and the events that backends receive about their clients.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,7 +17,7 @@ async function start(t, size) {
   return cluster;
 }
 
-// tally says how often a backend heard of the end of each user: {first, again}.
+// tally counts how often a backend received the DISCONNECT of each user: {first, again}.
 function tally(...backends) {
   const counts = new Map();
   for (const event of backends.flatMap(({ heard }) => heard)) {
@@ -30,11 +30,11 @@ function tally(...backends) {
 }
 
 // crowd connects clients to a node, and returns their users when backends and
-// other nodes know of them.
+// other nodes know them.
 async function crowd(t, node, backend, size) {
   const users = Array.from({ length: size }, () => fresh('user'));
   for (const user of users) await login(t, node, user, { reconnection: false });
-  // Behind a client that came and went the others are known to other nodes.
+  // Once other nodes know that this client came and went, they know those before it too.
   for (let i = 0; i < 3; i++) {
     const marker = fresh('marker');
     const client = await login(t, node, marker);
@@ -47,16 +47,16 @@ async function crowd(t, node, backend, size) {
 for (const { size, dead, apart } of [
   { size: 3, dead: 2, apart: 0 }, { size: 3, dead: 2, apart: 1500 }, { size: 5, dead: 2, apart: 700 }, { size: 5, dead: 4, apart: 300 },
 ]) {
-  test(`${dead} of ${size} nodes are killed, ${apart} ms apart: each client's end is heard once`, { concurrency: false }, async (t) => {
+  test(`${dead} of ${size} nodes are killed, ${apart} ms apart: each client's DISCONNECT is delivered once`, { concurrency: false }, async (t) => {
     const cluster = await start(t, size);
     const victims = cluster.nodes.slice(0, dead);
     const backend = await subscribe(t, cluster.nodes[size - 1], { group: 'g', kinds: KINDS });
-    // Whoever has just subscribed is known to all nodes in a moment.
+    // All nodes learn of a new subscription in a moment.
     for (const [i, node] of victims.entries()) {
       await until(async () => {
         (await login(t, node, `probe${i}`)).socket.disconnect();
         return tally(backend).has(`probe${i}`);
-      }, 'to be heard');
+      }, 'events of a client of the node');
     }
     const users = [];
     for (const node of victims) users.push(...await crowd(t, node, backend, 10));
@@ -70,20 +70,20 @@ for (const { size, dead, apart } of [
   });
 }
 
-test('the node that tells of a lost one is killed while it does: others go on, and mark what may come twice', async (t) => {
+test('the node that publishes events of a lost one is killed meanwhile: others continue, and mark possible duplicates', async (t) => {
   const cluster = await start(t, 3);
   const [victim, b, c] = cluster.nodes;
-  // Backends that take what they are handed one by one, so that it takes a while.
+  // Backends that take events one by one, so that it takes a while.
   const backends = [];
   for (const node of [b, c]) backends.push(await subscribe(t, node, { group: 'g', kinds: KINDS, credits: 100_000 }));
   await until(async () => {
     (await login(t, victim, 'probe')).socket.disconnect();
     return tally(...backends).has('probe');
-  }, 'to be heard');
+  }, 'events of a client of the node');
   const users = Array.from({ length: 120 }, () => fresh('user'));
   for (const user of users) await login(t, victim, user, { reconnection: false });
   const known = () => [...backends].flatMap(({ heard }) => heard).filter(({ kind }) => kind === 'EVENT_KIND_CONNECT').length;
-  await until(() => known() > users.length, 'all clients to be heard of');
+  await until(() => known() > users.length, 'events of all clients');
   await sleep(300);
   await cluster.lose(victim);
   const ends = () => users.filter((user) => tally(...backends).has(user)).length;
@@ -94,9 +94,9 @@ test('the node that tells of a lost one is killed while it does: others go on, a
   for (const user of users) assert.ok(tally(...backends).get(user).first <= 1, user);
 });
 
-// Two ways in which a node is taken for lost and comes back with its clients.
+// Two ways in which a node is considered lost and comes back with its clients.
 const AWAY = {
-  'stands still': async (cluster) => ({
+  'is frozen': async (cluster) => ({
     victim: cluster.nodes[0],
     go: () => cluster.nodes[0].child.freeze(),
     back: () => cluster.nodes[0].child.process.kill('SIGCONT'),
@@ -106,12 +106,12 @@ const AWAY = {
     t.after(() => wire.stop());
     const victim = await cluster.add('--redis-url', wire.url);
     await cluster.whole();
-    return { victim, go: () => wire.cut(), back: () => wire.mend() };
+    return { victim, go: () => wire.cut(), back: () => wire.repair() };
   },
 };
 
 for (const [how, away] of Object.entries(AWAY)) {
-  test(`a node ${how}, and sockets of it end while it is taken for lost: their end is heard once`, async (t) => {
+  test(`a node ${how}, and some of its sockets disconnect while it is considered lost: their DISCONNECT is delivered once`, async (t) => {
     const cluster = await start(t, 3);
     const { victim, go, back } = await away(cluster, t);
     const others = cluster.nodes.filter((node) => node !== victim);
@@ -121,13 +121,13 @@ for (const [how, away] of Object.entries(AWAY)) {
     await until(async () => {
       (await login(t, victim, 'probe')).socket.disconnect();
       return tally(...group).has('probe') && tally(only).has('probe');
-    }, 'to be heard');
+    }, 'events of a client of the node');
     const [revoked, leaves, stays] = [fresh('user'), fresh('user'), fresh('user')];
     const clients = {};
     for (const user of [revoked, leaves, stays]) clients[user] = await login(t, victim, user, { reconnection: false });
     await crowd(t, victim, only, 1);
     await go();
-    await until(() => [revoked, leaves, stays].every((user) => tally(only).has(user)), 'to be taken for lost', 20_000);
+    await until(() => [revoked, leaves, stays].every((user) => tally(only).has(user)), 'the node to be considered lost', 20_000);
     clients[leaves].socket.disconnect();
     await others[1].rest('POST', '/v1/tokens:revoke', { user: revoked });
     await back();

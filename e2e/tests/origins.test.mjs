@@ -1,4 +1,4 @@
-// Browsers say where a page comes from; pages of strangers stay out.
+// Browsers send the origin of a page; pages of other origins are refused.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TRANSPORTS, login, refusal } from '../helpers/client.mjs';
@@ -8,12 +8,12 @@ import { broker } from '../helpers/suite.mjs';
 
 const FRIEND = 'https://friend.example';
 const STRANGER = 'https://stranger.example';
-// Half-open polling sessions are left behind here: a drain needn't wait for them.
+// These tests leave half-open polling sessions behind; a drain needn't wait for them.
 const DRAIN = ['--drain-timeout', '100ms'];
 const shared = broker({ args: ['--allowed-origins', FRIEND, ...DRAIN] });
 const POLLING = '/socket.io/?EIO=4&transport=polling';
 
-test('a stranger is refused over every transport', async (t) => {
+test('another origin is refused over every transport', async (t) => {
   const { sala } = shared;
   for (const [name, transports] of Object.entries(TRANSPORTS)) {
     await t.test(name, async (t) => {
@@ -31,7 +31,7 @@ test('a stranger is refused over every transport', async (t) => {
   }
 });
 
-test('an allowed origin, the own one and no origin at all pass', async (t) => {
+test('an allowed origin, the broker\'s own and no origin are accepted', async (t) => {
   const { sala } = shared;
   for (const [name, transports] of Object.entries(TRANSPORTS)) {
     await t.test(name, async (t) => {
@@ -42,7 +42,7 @@ test('an allowed origin, the own one and no origin at all pass', async (t) => {
   }
 });
 
-test('an allowed origin gets the CORS headers that a browser wants', async () => {
+test('an allowed origin gets the CORS headers that a browser needs', async () => {
   const { sala } = shared;
   const answer = await rawGet(sala.url + POLLING, { origin: FRIEND });
   assert.equal(answer.status, 200);

@@ -1,4 +1,4 @@
-// Stock clients on another path than the default, and names that are numbers.
+// Stock clients on a path other than the default, and numbers as names.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CLIENTS, TRANSPORTS, WAYS, login } from '../helpers/client.mjs';
@@ -7,7 +7,7 @@ import { broker, fresh } from '../helpers/suite.mjs';
 
 const shared = broker({ args: ['--path', '/ws', '--public-health', '--drain-timeout', '100ms'] });
 
-test('clients connect below --path, with and without the slash at its end', async (t) => {
+test('clients connect below --path, with and without a trailing slash', async (t) => {
   for (const [version, io] of Object.entries(CLIENTS)) {
     for (const options of [{ path: '/ws' }, { path: '/ws/' }, { path: '/ws', addTrailingSlash: false }]) {
       for (const transports of Object.values(TRANSPORTS)) {
@@ -21,7 +21,7 @@ test('clients connect below --path, with and without the slash at its end', asyn
   assert.equal((await rawGet(`${shared.sala.url}/readyz`)).status, 200);
 });
 
-test('a number as the name of an event, a room or a user costs no connection', async (t) => {
+test('a number as the name of an event, a room or a user does not close the connection', async (t) => {
   for (const way of WAYS) {
     await t.test(way.name, async (t) => {
       const room = Number(fresh('').replace(/\D/g, '')) + 1000;

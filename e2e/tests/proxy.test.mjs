@@ -1,5 +1,4 @@
-// Two nodes of one broker behind a proxy, with the configuration that deploy/
-// has for it.
+// Two nodes of one broker behind a proxy with its configuration from deploy/.
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import { after, before, describe, test } from 'node:test';
@@ -12,8 +11,8 @@ import { until } from '../helpers/wait.mjs';
 
 const CHANGED = ['disconnect', 'sala:disconnect'];
 
-// Where a client comes from decides, for nginx, to which node it goes, so
-// every one has an address of its own: Linux has 127.0.0.0/8.
+// nginx chooses the node by the client's address, so every client has its own:
+// Linux accepts all of 127.0.0.0/8.
 let addresses = 0;
 
 function fromElsewhere() {
@@ -21,7 +20,7 @@ function fromElsewhere() {
   return new http.Agent({ keepAlive: true, localAddress: `127.0.1.${addresses % 250 + 1}` });
 }
 
-// Session is one over long-polling without a client around it, which would end it.
+// Session is a long-polling session without a client, which would end it.
 class Session {
   static async open({ url }) {
     const response = await fetch(`${url}/socket.io/?EIO=4&transport=polling`);
@@ -32,7 +31,7 @@ class Session {
     return session;
   }
 
-  // home returns the node that it is on: no other takes its pongs.
+  // home returns the node of the session: no other accepts its pongs.
   async home(nodes) {
     const statuses = await Promise.all(nodes.map(({ url }) => this.post('3', url)));
     assert.equal(statuses.filter((status) => status === 200).length, 1, `a node that takes its pong, of ${statuses}`);
@@ -69,7 +68,7 @@ for (const kind of [HAPROXY, NGINX]) {
       await redis?.stop();
     });
 
-    // enter connects a client, which keeps count of what goes wrong later.
+    // enter connects a client that counts later failures.
     const enter = async (t, options) => {
       const client = await connect(t, proxy, { token, withCredentials: true, agent: fromElsewhere(), reconnectionDelay: 10, reconnectionDelayMax: 100, ...options });
       client.failures = [];
@@ -79,7 +78,7 @@ for (const kind of [HAPROXY, NGINX]) {
     };
     const enterAll = (t, ways, options) => Promise.all(ways.map((way) => enter(t, { ...way.options, ...options })));
 
-    // home returns the node that a client is connected to, with whose id its own begins.
+    // home returns the node that a client is connected to: socket ids begin with its id.
     const home = (client) => {
       const node = nodes.find(({ id }) => client.id.startsWith(id));
       assert.notEqual(node, undefined, `a node for ${client.id}`);
@@ -133,13 +132,13 @@ for (const kind of [HAPROXY, NGINX]) {
     });
 
     test('the clients of a node that drains come to the other, at the first attempt', async (t) => {
-      // Those without a cookie jar, as the older client has none, follow only where
-      // the proxy reads session ids.
+      // Clients without a cookie jar, such as the older one, follow only if the proxy
+      // reads session ids.
       const ways = kind === NGINX ? WAYS.filter(({ name }) => /websocket|4\.8/.test(name)) : WAYS;
       const early = await Session.open(proxy);
       const leaving = await early.home(nodes);
       const staying = nodes.find((node) => node !== leaving);
-      // Chance may send every client to the node that stays, so more come until
+      // By chance every client may be on the node that stays, so connect more until
       // one is on the other.
       const clients = [];
       let moving = [];
@@ -153,7 +152,7 @@ for (const kind of [HAPROXY, NGINX]) {
       for (const client of moving) assert.equal((await client.next('sala:disconnect'))[0].code, 'DRAINING');
       await Promise.all(moving.map((client, n) => until(() => client.socket.connected && client.id !== before[n], 'its return')));
       assert.deepEqual(new Set(moving.map(home)), new Set([staying]));
-      // New ones come there, too, whether or not the proxy has noticed.
+      // New clients connect there too, whether or not the proxy has noticed.
       const late = await enterAll(t, ways);
       assert.deepEqual(new Set(late.map(home)), new Set([staying]));
       await kind.notices(proxy, nodes.indexOf(leaving));
@@ -161,8 +160,8 @@ for (const kind of [HAPROXY, NGINX]) {
         await client.join('after');
         assert.deepEqual(client.failures, [], 'no handshake failed');
       }
-      // A session that is still there goes on, so that it can be ended in good
-      // order: here the node itself says no.
+      // A session that still exists continues, so that it can end gracefully: here the
+      // node itself refuses.
       assert.equal(await early.post(`40${JSON.stringify({ token })}`), 200);
       assert.match(await early.poll(), /^44.*DRAINING/);
     });

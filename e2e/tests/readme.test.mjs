@@ -1,4 +1,4 @@
-// What the README shows, run as it stands but for the addresses and the key.
+// Runs what the README shows, changing only the addresses and the key.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -11,7 +11,7 @@ import { broker } from '../helpers/suite.mjs';
 const shared = broker();
 const ROOM = 'chat:42';
 
-// here puts this broker's addresses into a text that has the default ones.
+// here replaces the default addresses in a text with this broker's.
 function here(text) {
   const { sala } = shared;
   return text.replaceAll('http://127.0.0.1:3000', sala.url).replaceAll('127.0.0.1:9091', new URL(sala.http).host)
@@ -36,7 +36,7 @@ test('the shell blocks: curl and grpcurl', async (t) => {
   const script = here(blocks('sh').filter((block) => /^(export|curl|grpcurl) /m.test(block)).join('\n'));
   assert.ok(script.includes('curl') && script.includes('grpcurl'), script);
   const lines = script.split('\n');
-  // The room is cleared in between: come back for what follows.
+  // The room has been cleared: join again for what follows.
   const clear = lines.findIndex((line) => line.includes(':clear'));
   const PATH = [path.dirname(SALA), path.dirname(GRPCURL), process.env.PATH].join(path.delimiter);
   const bash = (part) => run('bash', ['-euo', 'pipefail', '-c', part], { env: { PATH } });
@@ -65,7 +65,7 @@ test('the client', async (t) => {
   await child.see(({ stdout }) => stdout.includes('hello from the test'), 'the news');
 });
 
-test('a client with a bad token says why', async (t) => {
+test('a client with an invalid token prints the reason', async (t) => {
   const folder = path.join(ROOT, 'examples/client');
   const child = new Child(process.execPath, ['--input-type=module', '-', 'bad'], { cwd: folder, input: here(readFileSync(path.join(folder, 'client.mjs'), 'utf8')) });
   t.after(() => child.end('SIGKILL'));
@@ -84,7 +84,7 @@ for (const [name, command, args, cwd] of [
     assert.equal(await text(client), `hello from ${name}`);
   });
 
-  test(`the backend in ${name} says in a sentence what is wrong`, async () => {
+  test(`the backend in ${name} explains in one sentence what is wrong`, async () => {
     for (const [what, env, says] of [
       ['nobody in the room', { SALA_API_KEY: API_KEY }, /^queued for 0 of 0 sockets$/m],
       ['a wrong key', { SALA_API_KEY: 'wrong-wrong-wrong-wrong' }, /^the broker doesn't know this API key.*\n$/],
@@ -94,7 +94,7 @@ for (const [name, command, args, cwd] of [
       const { code, stdout, stderr } = await run(command, args, { cwd, env: { SALA_SERVER: shared.sala.grpc, ...env }, ms: 110_000 });
       const right = what === 'nobody in the room';
       assert.equal(code, right ? 0 : 1, `${what}: ${stderr}`);
-      assert.match(right ? stdout : stderr.replace('exit status 1\n', ''), says, what); // which is what go run adds
+      assert.match(right ? stdout : stderr.replace('exit status 1\n', ''), says, what); // which go run adds
     }
   });
 }

@@ -35,8 +35,8 @@ after(async () => {
   await sala?.stop();
 });
 
-// A busy machine holds the broker up between any two instructions. It then finds a request and its repeats all at once, and may
-// read them in any order. This holds the broker up until the test ends.
+// On a busy machine, the broker may pause between any two instructions. It then finds a request and its repeats all at once,
+// and may read them in any order. holdUp causes such pauses until the test ends.
 function holdUp(t) {
   const broker = sala.child.process;
   let ended = false;
@@ -51,7 +51,7 @@ function holdUp(t) {
   t.after(() => { ended = true; return held; });
 }
 
-test('Chromium over long-polling, with connections reset all the time: the session goes on, and nothing is lost, doubled or out of order', async (t) => {
+test('Chromium over long-polling, with frequent connection resets: the session survives, and nothing is lost, doubled or out of order', async (t) => {
   const witness = await login(t, sala, 'witness');
   await witness.join('room');
   holdUp(t);
@@ -78,7 +78,7 @@ test('Chromium over long-polling, with connections reset all the time: the sessi
   const told = () => witness.inbox.filter(({ event }) => event === 'my_response').map(({ args }) => args[0].n);
   await until(() => told().length >= count, 'all events of the page', 60_000).catch(() => {});
   await until(async () => (await page.evaluate(() => window.heard.length)) >= count, 'all events for the page', 60_000).catch(() => {});
-  // What comes twice would come before this.
+  // A duplicate would arrive before this.
   await sala.emit(['page'], 'n', 'last');
   await until(async () => (await page.evaluate(() => window.heard)).includes('last'), 'the last event for the page').catch(() => {});
 

@@ -1,4 +1,4 @@
-// The control API over REST: every path, its errors, and what stands beside it.
+// The control API over REST: every path, its errors, and the other endpoints of the listener.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { login, settle } from '../helpers/client.mjs';
@@ -10,7 +10,7 @@ const shared = broker();
 const reasonOf = ({ details }) => details.find((detail) => detail['@type'].endsWith('ErrorInfo')).reason;
 const fieldsOf = ({ details }) => details.find((detail) => detail['@type'].endsWith('BadRequest'))?.fieldViolations.map(({ field }) => field) ?? [];
 
-test('tokens: issue, look at, and say why not', async () => {
+test('tokens: issue, verify, and explain refusals', async () => {
   const { sala } = shared;
   const asked = { user: 'ada', ttl: '60s', namespaces: ['/'], rooms: ['lobby'], join: ['chat:*'], publish: ['chat:**'], broadcast: true, data: { team: 7 } };
   const { token, tokenId, expireTime } = await sala.ok('POST', '/v1/tokens', asked);
@@ -25,7 +25,7 @@ test('tokens: issue, look at, and say why not', async () => {
   assert.deepEqual([expired.valid, expired.reason], [false, 'TOKEN_EXPIRED']);
 });
 
-test('rooms: list by pages, get, clear twice', async (t) => {
+test('rooms: list page by page, get, clear twice', async (t) => {
   const { sala } = shared;
   const prefix = fresh('page');
   const ada = await login(t, sala, 'ada');
@@ -70,7 +70,7 @@ test('messages: emit to rooms, users and sockets, once each, with exceptions', a
   for (const client of [ada, ben, eva]) assert.ok(!client.inbox.some(({ event }) => event === 'e' || event === 'all'));
 });
 
-test('messages: a batch goes on after a bad one, in order', async (t) => {
+test('messages: a batch continues in order after an invalid event', async (t) => {
   const { sala } = shared;
   const room = fresh('batch');
   const ada = await login(t, sala, 'ada');
@@ -115,7 +115,7 @@ test('sockets: list, get, move, disconnect', async (t) => {
   assert.equal((await sala.rest('GET', `/v1/sockets/${ada.id}`)).status, 404);
 });
 
-test('nodes: the one there is', async () => {
+test('nodes: the only one', async () => {
   const { nodes } = await shared.sala.ok('GET', '/v1/nodes');
   assert.equal(nodes.length, 1);
   assert.equal(nodes[0].state, 'NODE_STATE_ACTIVE');
@@ -160,7 +160,7 @@ const BAD = [
   ['POST', '/v1/sockets:disconnect', { selector: { users: ['u'] }, reason: LONG }, 400, 'reason'],
 ];
 
-test('every bad field is named', async (t) => {
+test('errors name every invalid field', async (t) => {
   for (const [method, path, body, status, field] of BAD) {
     await t.test(`${method} ${path.slice(0, 40)} ${JSON.stringify(body)?.slice(0, 60) ?? ''} → ${field}`, async () => {
       const answer = await shared.sala.rest(method, path, body);
@@ -171,7 +171,7 @@ test('every bad field is named', async (t) => {
   }
 });
 
-test('other errors: paths, methods, bodies, names that nobody has', async (t) => {
+test('other errors: paths, methods, bodies, unknown names', async (t) => {
   for (const [method, path, body, status, reason] of [
     ['GET', '/v1/nothing', undefined, 404, 'PATH_NOT_FOUND'],
     ['PUT', '/v1/emit', undefined, 405, 'METHOD_NOT_ALLOWED'],
@@ -210,7 +210,7 @@ test('keys: none, a wrong one, and one with too small a scope', async (t) => {
   for (const secret of [API_KEY, 'only-for-reading']) assert.ok(!sala.log.includes(secret), 'no key in the log');
 });
 
-test('probes, metrics and the description need no key', async (t) => {
+test('health checks, metrics and the OpenAPI description need no key', async (t) => {
   const { sala } = shared;
   const client = await login(t, sala, 'metrics-ada');
   const token = client.socket.auth.token;

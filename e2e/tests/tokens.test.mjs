@@ -1,4 +1,4 @@
-// Tokens that others issue, keys that change, and tokens that are taken back, with stock clients.
+// Tokens of other issuers, changing keys and revoked tokens, with stock clients.
 import assert from 'node:assert/strict';
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { once } from 'node:events';
@@ -14,7 +14,7 @@ import { until } from '../helpers/wait.mjs';
 
 const now = () => Math.floor(Date.now() / 1000);
 
-// Key is one of an issuer's, for ES256.
+// Key is an issuer's key for ES256.
 class Key {
   constructor(kid) {
     this.kid = kid;
@@ -32,7 +32,7 @@ class Key {
   }
 }
 
-// issuer publishes keys on this machine; what it publishes can be changed.
+// issuer publishes keys on this machine; the keys can be changed.
 async function issuer(t, ...keys) {
   const published = { keys, requests: 0 };
   const server = createServer((_, response) => {
@@ -56,7 +56,7 @@ async function start(t, config, args = []) {
   return sala;
 }
 
-test('a broker with public keys alone checks tokens and issues none', async (t) => {
+test('a broker with only public keys verifies tokens and issues none', async (t) => {
   const [file, fetched, stranger] = [new Key('file'), new Key('fetched'), new Key('file')];
   const idp = await issuer(t, fetched);
   const dir = mkdtempSync(path.join(tmpdir(), 'sala-e2e-'));
@@ -83,7 +83,7 @@ test('a broker with public keys alone checks tokens and issues none', async (t) 
   assert.match(answer.body.message, /--jwt-secret/);
 });
 
-test('a key that an issuer begins to sign with refuses nobody, while clients come and go', async (t) => {
+test('when an issuer begins to sign with a new key, no client is refused', async (t) => {
   const [before, after] = [new Key('before'), new Key('after')];
   const idp = await issuer(t, before);
   const sala = await start(t, { jwt_jwks_url: [idp.url] });
@@ -91,14 +91,14 @@ test('a key that an issuer begins to sign with refuses nobody, while clients com
   let connects = 0;
   const churn = async (token) => {
     while (!stop) {
-      const client = await connect(t, sala, { token: token(), transports: ['websocket'] }); // throws if it is refused
+      const client = await connect(t, sala, { token: token(), transports: ['websocket'] }); // throws if refused
       connects++;
       client.close();
     }
   };
   const old = [churn(() => before.token()), churn(() => before.token()), churn(() => before.token({ jti: 'same', exp: 4e9 }))];
   await until(() => connects > 30, 'clients that come and go');
-  // The broker may look again 10 s after it looked first.
+  // The broker fetches keys again after 10 s at the earliest.
   await setTimeout(10_500);
   idp.keys = [before, after];
   const both = [...old, churn(() => after.token()), churn(() => after.token())];
@@ -109,14 +109,14 @@ test('a key that an issuer begins to sign with refuses nobody, while clients com
   assert.ok(idp.requests <= 3, `${idp.requests} requests`);
 });
 
-test('a revoked token ends its clients within a second, and none of them gets back in', async (t) => {
+test('a revoked token disconnects its clients within a second, and none of them can reconnect', async (t) => {
   const sala = await start(t, { jwt_secret: 'e2e=a-secret-of-the-e2e-tests-long-enough-to-sign-with' });
   const issued = await sala.ok('POST', '/v1/tokens', { user: 'eve' });
   const others = await sala.token('ada');
   const clients = [];
   for (let i = 0; i < 20; i++) {
     const token = i % 2 ? others : issued.token;
-    // Each second one of eve's comes back by itself, whatever happens to its connection.
+    // Every other client of eve's reconnects by itself, whatever happens to its connection.
     const client = open(t, sala, { token, reconnection: true, reconnectionDelay: 20, reconnectionDelayMax: 50 });
     client.ends = 0;
     client.refused = [];
@@ -125,7 +125,7 @@ test('a revoked token ends its clients within a second, and none of them gets ba
     clients.push(client);
   }
   await until(() => clients.every(({ socket }) => socket.connected), 'everybody');
-  // Some are on their way back just then.
+  // Some are just reconnecting.
   clients.slice(0, 6).forEach(({ socket }) => socket.io.engine.close());
   const at = Date.now();
   await sala.ok('POST', '/v1/tokens:revoke', { tokenId: issued.tokenId });
@@ -139,7 +139,7 @@ test('a revoked token ends its clients within a second, and none of them gets ba
   await until(() => clients.every(({ socket }, i) => socket.connected === (i % 2 === 1)), 'the others, all of whom are there');
 });
 
-test('what is revoked stays so after a kill -9, with --state-dir', async (t) => {
+test('a revocation survives kill -9 with --state-dir', async (t) => {
   const dir = mkdtempSync(path.join(tmpdir(), 'sala-e2e-'));
   t.after(() => rmSync(dir, { recursive: true }));
   const options = { config: { jwt_secret: 'e2e=a-secret-of-the-e2e-tests-long-enough-to-sign-with', ...api, state_dir: path.join(dir, 'state') } };

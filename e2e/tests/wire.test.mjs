@@ -1,4 +1,4 @@
-// What travels between stock clients and the broker, over every transport.
+// What stock clients and the broker exchange, over every transport.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CLIENTS, TRANSPORTS, WAYS, connect, login, refusal, settle } from '../helpers/client.mjs';
@@ -15,7 +15,7 @@ function everyWay(name, body) {
   });
 }
 
-test('polling upgrades to websocket, and nothing is lost or turned round on the way', async (t) => {
+test('polling upgrades to websocket, and nothing is lost or reordered', async (t) => {
   const { sala } = shared;
   for (const [version, io] of Object.entries(CLIENTS)) {
     await t.test(`client ${version}`, async (t) => {
@@ -30,7 +30,7 @@ test('polling upgrades to websocket, and nothing is lost or turned round on the 
   }
 });
 
-test('a client that stays with polling is said to', async (t) => {
+test('the control API shows that a client uses polling', async (t) => {
   const { sala } = shared;
   const client = await login(t, sala, 'ada', { transports: TRANSPORTS.polling });
   assert.equal((await sala.ok('GET', `/v1/sockets/${client.id}`)).socket.transport, 'polling');
@@ -110,7 +110,7 @@ everyWay('named namespaces are apart, and others do not exist', async (t, sala, 
   assert.equal(err.message, 'Invalid namespace');
 });
 
-test('two namespaces share a connection, and leaving one leaves the other', async (t) => {
+test('two namespaces share a connection, and leaving one keeps the other', async (t) => {
   const { sala } = shared;
   const token = await sala.token('ada');
   const root = await connect(t, sala, { token });
@@ -124,7 +124,7 @@ test('two namespaces share a connection, and leaving one leaves the other', asyn
   assert.ok(root.socket.connected);
 });
 
-test('several sockets of a user hear what is sent to the user', async (t) => {
+test('all sockets of a user receive what is sent to the user', async (t) => {
   const { sala } = shared;
   const user = fresh('user');
   const clients = [await login(t, sala, user), await login(t, sala, user, { transports: TRANSPORTS.polling })];
@@ -135,7 +135,7 @@ test('several sockets of a user hear what is sent to the user', async (t) => {
   assert.deepEqual(other.inbox, []);
 });
 
-test('the broker pings, and a client that answers stays', async (t) => {
+test('the broker pings, and a client that answers stays connected', async (t) => {
   const sala = await Sala.start({ args: ['--ping-interval', '200ms', '--ping-timeout', '5s'] });
   t.after(() => sala.stop());
   for (const transports of Object.values(TRANSPORTS)) {
@@ -146,7 +146,7 @@ test('the broker pings, and a client that answers stays', async (t) => {
   }
 });
 
-test('a message as large as allowed passes, a larger one ends only its sender', async (t) => {
+test('a message of the largest size passes, a larger one disconnects only its sender', async (t) => {
   const sala = await Sala.start({ args: ['--max-message-bytes', '20000'], config: CONFIG });
   t.after(() => sala.stop());
   for (const [name, transports] of Object.entries(TRANSPORTS)) {
@@ -165,7 +165,7 @@ test('a message as large as allowed passes, a larger one ends only its sender', 
   }
 });
 
-test('what is no Socket.IO 4 is refused with words', async () => {
+test('anything but Socket.IO 4 is refused with an explanation', async () => {
   const { sala } = shared;
   for (const [query, code] of [['', 0], ['EIO=4&transport=carrier-pigeon', 0], ['EIO=3&transport=polling', 5], ['EIO=4&transport=polling&sid=nobody', 1], ['EIO=4&transport=websocket', 3]]) {
     const { status, body } = await rawGet(`${sala.url}/socket.io/?${query}`);

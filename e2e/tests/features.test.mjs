@@ -1,5 +1,5 @@
-// What the broker is for: one test for each thing that was asked for, over every
-// transport and with the newest and the oldest client of Socket.IO 4.
+// The broker's core features, one test each, over every transport and with the
+// newest and the oldest client of Socket.IO 4.
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -18,7 +18,7 @@ function everyWay(name, body) {
   });
 }
 
-everyWay('S1: broadcast reaches everyone but the sender', async (t, sala, way) => {
+everyWay('broadcast reaches everyone but the sender', async (t, sala, way) => {
   const [ada, ben, eva] = await Promise.all(['ada', 'ben', 'eva'].map((user) => login(t, sala, user, way)));
   const data = { text: fresh('hola'), nested: { list: [1, 2.5, null, 'ñ'] } };
 
@@ -31,7 +31,7 @@ everyWay('S1: broadcast reaches everyone but the sender', async (t, sala, way) =
   assert.deepEqual([...ben.inbox, ...eva.inbox], [], 'nobody hears it twice');
 });
 
-everyWay('S2: join and leave, and the room hears who came and went', async (t, sala, way) => {
+everyWay('clients join and leave, and the room receives an announcement', async (t, sala, way) => {
   const room = fresh('sala');
   const ada = await login(t, sala, 'ada', way);
   const ben = await login(t, sala, 'ben', way);
@@ -53,7 +53,7 @@ everyWay('S2: join and leave, and the room hears who came and went', async (t, s
   assert.deepEqual(ben.inbox, [], 'who has left is out');
 });
 
-test('S2: joining twice is announced once, and so is leaving', async (t) => {
+test('joining twice is announced once, and so is leaving', async (t) => {
   const { sala } = shared;
   const room = fresh('sala');
   const [ada, ben] = [await login(t, sala, 'ada'), await login(t, sala, 'ben')];
@@ -69,7 +69,7 @@ test('S2: joining twice is announced once, and so is leaving', async (t) => {
   assert.deepEqual(ada.inbox, [{ event: 'message', args: [`Ben ha salido de la sala ${room}.`] }]);
 });
 
-test('S2: a room may be given by its name alone', async (t) => {
+test('a client may name a room without an object', async (t) => {
   const { sala } = shared;
   const room = fresh('sala');
   const ada = await login(t, sala, 'ada');
@@ -79,7 +79,7 @@ test('S2: a room may be given by its name alone', async (t) => {
   assert.equal((await sala.rest('GET', `/v1/rooms/${room}`)).status, 404);
 });
 
-everyWay('S3: my_event is delivered as my_response, only to its room', async (t, sala, way) => {
+everyWay('my_event is delivered as my_response, only to its room', async (t, sala, way) => {
   const [room, other] = [fresh('sala'), fresh('sala')];
   const [ada, ben, eva] = await Promise.all(['ada', 'ben', 'eva'].map((user) => login(t, sala, user, way)));
   await Promise.all([ada.join(room), ben.join(room), eva.join(other)]);
@@ -95,7 +95,7 @@ everyWay('S3: my_event is delivered as my_response, only to its room', async (t,
   }
 });
 
-everyWay('S4: the active rooms are listed', async (t, sala, way) => {
+everyWay('the active rooms are listed', async (t, sala, way) => {
   const prefix = fresh('lista');
   const [ada, ben] = [await login(t, sala, 'ada', way), await login(t, sala, 'ben', way)];
   await ada.join(`${prefix}:a`);
@@ -115,7 +115,7 @@ everyWay('S4: the active rooms are listed', async (t, sala, way) => {
   assert.deepEqual(left, [`${prefix}:a`], 'a room is gone with its last member');
 });
 
-everyWay('S5: clearing a room tells its members, then everyone is out', async (t, sala, way) => {
+everyWay('clearing a room notifies its members, then removes them', async (t, sala, way) => {
   const room = fresh('sala');
   const [ada, ben] = [await login(t, sala, 'ada', way), await login(t, sala, 'ben', way)];
   await ada.join(room);
@@ -135,7 +135,7 @@ everyWay('S5: clearing a room tells its members, then everyone is out', async (t
   }
 });
 
-test('S5: clearing with disconnect ends the members after the notice', async (t) => {
+test('clearing with disconnect disconnects the members after the notice', async (t) => {
   const { sala } = shared;
   const room = fresh('sala');
   const ada = await login(t, sala, 'ada');
@@ -146,7 +146,7 @@ test('S5: clearing with disconnect ends the members after the notice', async (t)
   assert.deepEqual(ada.inbox.map(({ event }) => event), ['message', 'sala:disconnect'], 'the notice, then the goodbye');
 });
 
-test('S6: a JWT is issued: HS256, the user, one hour', async (t) => {
+test('an issued token is a JWT with HS256, the user and one hour', async (t) => {
   const sala = await Sala.start({ args: ['--jwt-user-claim', 'user_id'] });
   t.after(() => sala.stop());
   const before = Math.floor(Date.now() / 1000);
@@ -161,7 +161,7 @@ test('S6: a JWT is issued: HS256, the user, one hour', async (t) => {
   assert.ok((await connect(t, sala, { token })).socket.connected);
 });
 
-everyWay('S7: only a valid token gets in', async (t, sala, way) => {
+everyWay('only clients with a valid token can connect', async (t, sala, way) => {
   const now = Math.floor(Date.now() / 1000);
   const bad = {
     TOKEN_REQUIRED: undefined,
@@ -177,7 +177,7 @@ everyWay('S7: only a valid token gets in', async (t, sala, way) => {
   assert.ok((await login(t, sala, 'ada', way)).socket.connected);
 });
 
-test('S8: a token made elsewhere with the same secret and a user_id claim works', async (t) => {
+test('a token made elsewhere with the same secret and a user_id claim works', async (t) => {
   const sala = await Sala.start({ args: ['--jwt-user-claim', 'user_id'] });
   t.after(() => sala.stop());
   for (const way of WAYS) {
@@ -191,21 +191,21 @@ test('S8: a token made elsewhere with the same secret and a user_id claim works'
   }
 });
 
-test('S8: the login example runs without a backend: a token in the query, an event, the answer', async (t) => {
+test('the login example runs without a backend: a token in the query, an event, the response', async (t) => {
   const rule = { event: 'my_event', emit: 'my_response', to: 'sender', args: [{ data: 'Mensaje recibido' }], ack: { recibido: true } };
   const sala = await Sala.start({ args: ['--jwt-user-claim', 'user_id'], config: { relay: [rule] } });
   t.after(() => sala.stop());
   const now = Math.floor(Date.now() / 1000);
   for (const way of WAYS) {
     await t.test(way.name, async (t) => {
-      // log in as the example's page does; it returns what the page would print.
+      // Logs in as the example's page does and returns what the page would print.
       const page = (token) => deadline(new Promise((resolve) => {
         const { io, ...options } = way.options;
         const socket = io(sala.url, { ...options, forceNew: true, reconnection: false, ...(token && { query: { token } }) });
         t.after(() => socket.close());
         const acks = [];
         socket.on('connect', () => socket.emit('my_event', { data: 'Hola desde el cliente' }, (ack) => acks.push(ack)));
-        // The ack comes behind the event; the next is answered when both are here.
+        // The ack follows the event; the next one is answered once both have arrived.
         socket.once('my_response', (data) => socket.emit('my_event', {}, () => resolve({ data, acks })));
         socket.on('connect_error', (err) => resolve({ error: err.data?.code }));
       }), 'the answer of the login example');
@@ -217,7 +217,7 @@ test('S8: the login example runs without a backend: a token in the query, an eve
   }
 });
 
-test('S1: include_sender says whether the sender hears itself', async (t) => {
+test('include_sender decides whether the sender receives its own event', async (t) => {
   const rules = [
     { event: 'to_all', emit: 'heard', to: 'broadcast', include_sender: true },
     { event: 'to_others', emit: 'heard', to: 'room', include_sender: false },
@@ -233,7 +233,7 @@ test('S1: include_sender says whether the sender hears itself', async (t) => {
   assert.deepEqual(ada.inbox.filter(({ event }) => event === 'heard').map(({ args }) => args), [[1]]);
 });
 
-test('S9: gRPC, REST and Socket.IO are one broker', async (t) => {
+test('gRPC, REST and Socket.IO share one state', async (t) => {
   const { sala } = shared;
   const room = fresh('sala');
   const grpc = async (method, body) => {
@@ -253,7 +253,7 @@ test('S9: gRPC, REST and Socket.IO are one broker', async (t) => {
   assert.deepEqual(await ada.next('news'), ['from rest']);
 });
 
-test('S10: the packages and the layout are the ones that were asked for', () => {
+test('packages and layout are as documented', () => {
   const gomod = readFileSync(path.join(ROOT, 'go.mod'), 'utf8');
   for (const pkg of ['google.golang.org/grpc', 'google.golang.org/protobuf', 'github.com/zishang520/socket.io/parsers/socket/v3',
     'github.com/golang-jwt/jwt/v5', 'github.com/grpc-ecosystem/grpc-gateway/v2']) {
