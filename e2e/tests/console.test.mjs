@@ -55,7 +55,7 @@ test('two visitors: connect, join, talk, broadcast, push, clear, leave', async (
   assert.ok(!(await ada.content()).includes(key), 'and nowhere on the page');
   await enter(ada, 'ada');
   await enter(ben, 'ben');
-  await ada.getByRole('button', { name: 'Empty' }).click();
+  await ada.getByRole('button', { name: 'Clear log' }).click();
   await ada.getByText('Open a second tab to see both sides').waitFor();
   await join(ada, 'lobby');
   await join(ben, 'lobby');
@@ -92,7 +92,7 @@ test('two visitors: connect, join, talk, broadcast, push, clear, leave', async (
   await ada.mouse.up();
   await received(ben, 'message').filter({ hasText: 'The room lobby was removed.' }).waitFor();
   for (const room of ['kitchen', 'pantry']) await ben.getByRole('button', { name: `Leave ${room}` }).click();
-  await ben.getByText('Nobody is in one yet').waitFor();
+  await ben.getByText('There are none yet').waitFor();
 
   await ben.getByRole('button', { name: 'Disconnect' }).click();
   await ben.getByText('Not connected', { exact: true }).waitFor();

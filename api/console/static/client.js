@@ -1,6 +1,6 @@
 // A small Socket.IO client over WebSocket, enough for this page and short enough
 // to read: connect with auth, events, acks, errors, disconnects. It doesn't
-// reconnect, poll or send binary. For anything real use the stock client:
+// reconnect, poll or send binary. In applications, use the stock client:
 // npm i socket.io-client
 //
 // A frame is an Engine.IO packet, whose first digit is its type; a message (4)
@@ -32,7 +32,7 @@ export class Socket {
   id; // the socket's id, while it is connected
 
   // handlers: connect(id), connectError({message, data}), event(name, args),
-  // disconnect(reason). After connectError and disconnect nothing more comes.
+  // disconnect(reason). No handler is called after connectError or disconnect.
   constructor(origin, { path = '/socket.io/', namespace = '/', auth = {}, handlers = {} }) {
     this.#namespace = namespace;
     this.#auth = auth;
@@ -106,7 +106,7 @@ export class Socket {
         this.#handlers.connect?.(data.sid);
         break;
       case SOCKET.connectError:
-        this.#gone = true; // the refusal is the reason: no disconnect after it
+        this.#gone = true; // connectError has reported the refusal: no disconnect follows
         this.#handlers.connectError?.(data);
         this.#shut();
         break;

@@ -48,7 +48,7 @@ async function call(method, path, body, { quiet = false } = {}) {
     status = response.status;
     answer = await response.json();
   } catch {
-    answer = { message: status ? `status ${status}, and not as JSON` : 'The broker does not answer. Is it still running?' };
+    answer = { message: status ? `The broker answered with status ${status} and no JSON.` : 'The broker does not answer. Is it still running?' };
     if (status < 400) status = 0;
   }
   const ok = status >= 200 && status < 300;
@@ -153,7 +153,7 @@ async function leave(room) {
   await request('leave', { room, username: state.user }, () => state.mine.delete(room));
 }
 
-// clear does what a backend would: tell the members, then have them leave.
+// clear does what a backend would: send the members a notice, then remove them.
 async function clear(room) {
   const notice = { event: 'message', args: [`The room ${room} was removed.`] };
   await call('POST', `/v1/rooms/${encodeURIComponent(room)}:clear`, { namespace: state.namespace, notice }).catch(() => {});
@@ -161,7 +161,7 @@ async function clear(room) {
   refreshRooms();
 }
 
-// request emits, and logs the ack with what it was for when it comes.
+// request emits, and logs the ack next to its event when it arrives.
 async function request(event, payload, done = () => {}) {
   const line = log('out', event, { args: [payload] });
   try {
@@ -176,8 +176,7 @@ async function request(event, payload, done = () => {}) {
 
 let refreshing;
 
-// refreshRooms fetches the list, at most four times a second, however often it
-// is called.
+// refreshRooms fetches the list, at most four times a second.
 function refreshRooms() {
   if (!state.key) return;
   refreshing ??= setTimeout(async () => {
@@ -185,7 +184,7 @@ function refreshRooms() {
     try {
       showRooms(await call('GET', roomsPath(), undefined, { quiet: true }));
     } catch {
-      // The next call that somebody asked for will say what is wrong.
+      // The user's next call will show what is wrong.
     }
   }, 250);
 }
@@ -194,8 +193,8 @@ function roomsPath() {
   return `/v1/rooms?${new URLSearchParams({ namespace: state.namespace })}`;
 }
 
-// showRooms changes only what is new: a button that was put in the place of
-// another while somebody presses it would not be clicked.
+// showRooms changes only what is new: a button that is replaced while the user
+// presses it would lose the click.
 function showRooms({ rooms = [], nextPageToken }) {
   const list = $('rooms');
   const names = new Set(rooms.map(({ name }) => name));
@@ -269,7 +268,7 @@ async function send() {
   await call('POST', room === undefined ? '/v1/broadcast' : '/v1/emit', { ...target, event, args: [argument] }).catch(() => {});
 }
 
-// What reads as JSON is sent as such, anything else as a string.
+// parseArgument returns the JSON value of a text, or the text itself if it isn't JSON.
 function parseArgument(text) {
   try {
     return JSON.parse(text);
@@ -308,7 +307,7 @@ function log(kind, title, { args = [], aside = '', curl } = {}) {
   return item;
 }
 
-// answer adds to a line what came of it.
+// answer appends the result to a line.
 function answer(item, failed, text) {
   if (failed) mark(item, 'bad');
   grow(() => item.lastChild.append(node('code', { className: 'aside', textContent: text })));
@@ -320,7 +319,7 @@ function mark(item, kind) {
   item.querySelector('.arrow').replaceChildren(node('span', { textContent: arrow, ariaHidden: 'true' }), node('span', { className: 'hidden', textContent: word }));
 }
 
-// grow changes the log and keeps its end in sight, unless somebody scrolled up.
+// grow changes the log and keeps its end in view, unless the user has scrolled up.
 function grow(change) {
   const list = $('log');
   const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
@@ -393,7 +392,7 @@ async function start() {
       setTimeout(() => { button.textContent = 'Copy'; }, 1500);
     });
   }
-  // Others come and go too: look again now and then while somebody watches.
+  // Other clients come and go too, so refresh regularly while the page is visible.
   setInterval(() => { if (!document.hidden) refreshRooms(); }, 3000);
   showConnected();
   refreshRooms();
