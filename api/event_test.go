@@ -25,7 +25,7 @@ func startHub(t testing.TB, o eventhub.Options) (*harness, *eventhub.Hub) {
 	t.Helper()
 	hub := eventhub.New(o)
 	h := start(t, &fakeBroker{subscribe: func(o broker.SubscribeOptions) (*broker.Subscription, error) {
-		sub, err := hub.Subscribe(eventhub.Start{
+		sub, err := hub.Subscribe(eventhub.SubscribeOptions{
 			Group:   o.Group,
 			Filter:  eventhub.Filter{Kinds: o.Kinds, Namespaces: o.Namespaces, Names: o.Events},
 			Decide:  o.Decide,
@@ -494,7 +494,7 @@ func TestStuckBackendIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := eventhub.New(eventhub.Options{MaxQueuedEvents: 10})
 		service := &eventService{broker: &fakeBroker{subscribe: func(broker.SubscribeOptions) (*broker.Subscription, error) {
-			sub, err := hub.Subscribe(eventhub.Start{Credits: 1})
+			sub, err := hub.Subscribe(eventhub.SubscribeOptions{Credits: 1})
 			return broker.NewSubscription(sub, broker.MessageLimits{Bytes: 1000, Attachments: 64}), err
 		}}}
 		ctx, cancel := context.WithCancel(context.Background())
@@ -525,7 +525,7 @@ func TestSubscriptionOfAnEndedStream(t *testing.T) {
 		service := &eventService{broker: &fakeBroker{subscribe: func(broker.SubscribeOptions) (*broker.Subscription, error) {
 			cancel()
 			<-time.After(time.Second) // the method returns meanwhile
-			sub, err := hub.Subscribe(eventhub.Start{})
+			sub, err := hub.Subscribe(eventhub.SubscribeOptions{})
 			return broker.NewSubscription(sub, broker.MessageLimits{Bytes: 1000, Attachments: 64}), err
 		}}}
 		stream := &stuckStream{ctx: admitted(t, ctx, salav1.EventService_Subscribe_FullMethodName), first: make(chan *salav1.SubscribeRequest, 1)}

@@ -37,8 +37,8 @@ type Broker struct {
 	metrics        *metrics
 	events         *eventhub.Hub
 	mesh           *cluster.Mesh // nil for a broker of one node, as the next two
-	peers          *forward.Peers
-	wills          *lastwill.Wills
+	forwarder      *forward.Forwarder
+	lastWill       *lastwill.Registry
 	doubt          *doubt
 
 	questions      atomic.Uint64 // ack ids given out

@@ -192,8 +192,8 @@ func (b *Broker) answerQuery(ctx context.Context, from cluster.NodeID, q *wire.Q
 	case *wire.Query_Drain:
 		b.drain()
 		return &wire.Count{}, nil
-	case *wire.Query_FindWill:
-		return b.wills.Find(cluster.NodeID(q.FindWill.GetNode()), from), nil
+	case *wire.Query_WillState:
+		return b.lastWill.State(cluster.NodeID(q.WillState.GetNode()), from), nil
 	}
 	return &wire.Count{}, nil // of a release that knows more than this one
 }

@@ -23,19 +23,19 @@ func (b *Broker) joinEvents() {
 	if b.mesh == nil {
 		return
 	}
-	b.peers = forward.New(forward.Options{
-		Hub:    b.events,
-		Send:   b.sendEvents,
-		Up:     func() bool { return !b.doubt.is() && !b.Isolated() },
-		Logger: b.log,
+	b.forwarder = forward.New(forward.Options{
+		Hub:       b.events,
+		Send:      b.sendEvents,
+		Reachable: func() bool { return !b.doubt.is() && !b.Isolated() },
+		Logger:    b.log,
 	})
-	b.wills = lastwill.New(lastwill.Options{
+	b.lastWill = lastwill.New(lastwill.Options{
 		Self:      cluster.NodeID(b.id),
 		Hub:       b.events,
 		Sockets:   b.describeAll,
 		Send:      b.sendEvents,
 		Ask:       b.findWill,
-		Gone:      b.tellLost,
+		Publish:   b.tellLost,
 		Forgotten: b.forgotten,
 		Logger:    b.log,
 	})
@@ -44,8 +44,8 @@ func (b *Broker) joinEvents() {
 // runEvents exchanges events with other nodes until ctx ends.
 func (b *Broker) runEvents(ctx context.Context) {
 	var running sync.WaitGroup
-	running.Go(func() { b.peers.Run(ctx) })
-	running.Go(func() { b.wills.Run(ctx) })
+	running.Go(func() { b.forwarder.Run(ctx) })
+	running.Go(func() { b.lastWill.Run(ctx) })
 	running.Wait()
 }
 
@@ -55,30 +55,30 @@ func (b *Broker) sendEvents(to cluster.NodeID, t *wire.EventTraffic) error {
 }
 
 func (b *Broker) hearEvents(from cluster.NodeID, t *wire.EventTraffic) {
-	b.peers.Receive(from, t)
-	b.wills.Receive(from, t)
+	b.forwarder.Receive(from, t)
+	b.lastWill.Receive(from, t)
 }
 
 func (b *Broker) eventsOf(other cluster.NodeID) {
-	b.peers.Joined(other)
-	b.wills.Joined(other)
+	b.forwarder.Joined(other)
+	b.lastWill.Joined(other)
 }
 
 // eventsWithout is for a node that has left or was lost. First its subscriptions
 // go, then it is said that its sockets have gone.
 func (b *Broker) eventsWithout(other cluster.Node, lost bool) {
-	b.peers.Gone(other.ID)
+	b.forwarder.Gone(other.ID)
 	if lost {
-		b.wills.Lost(other.ID, int(other.Sockets))
+		b.lastWill.Lost(other.ID, int(other.Sockets))
 	} else {
-		b.wills.Left(other.ID)
+		b.lastWill.Left(other.ID)
 	}
 }
 
 // eventsAgain is for this node's return from the lost. Backends have been told that its
 // clients are gone, and so hear of those again that are still there.
 func (b *Broker) eventsAgain() {
-	b.wills.Rejoined()
+	b.lastWill.Rejoined()
 	for _, ns := range b.namespaces {
 		if !b.events.Wants(eventhub.Connect, ns.name, "") {
 			continue
@@ -104,7 +104,7 @@ func (s *socket) tellStillConnected() {
 func (b *Broker) findWill(
 	ctx context.Context, lost cluster.NodeID,
 ) (states map[cluster.NodeID]*wire.WillState, complete bool) {
-	r, err := b.ask(ctx, &wire.Query{Query: &wire.Query_FindWill{FindWill: &wire.FindWill{Node: string(lost)}}})
+	r, err := b.ask(ctx, &wire.Query{Query: &wire.Query_WillState{WillState: &wire.WillStateRequest{Node: string(lost)}}})
 	if err != nil {
 		b.log.Warn("the other nodes could not be asked about a lost one", "node", string(lost), "error", err)
 		return nil, false
@@ -120,11 +120,11 @@ func (b *Broker) findWill(
 }
 
 // tellLost lets backends hear that a socket has gone with its node.
-func (b *Broker) tellLost(s *eventhub.Socket, redelivered bool, handover *eventhub.Handover) {
+func (b *Broker) tellLost(s *eventhub.Socket, redelivered bool, tracker *eventhub.Tracker) {
 	if b.events.Wants(eventhub.Disconnect, s.Namespace, "") {
 		b.events.PublishTracked(&eventhub.Event{
 			Kind: eventhub.Disconnect, Namespace: s.Namespace, Socket: s, Reason: endedWithNode, Time: time.Now(),
-		}, redelivered, handover)
+		}, redelivered, tracker)
 	}
 	b.events.Forget(s.ID)
 }
@@ -270,7 +270,7 @@ func (d *doubt) end(lost bool) {
 		d.mu.Lock()
 		since := d.since
 		d.mu.Unlock()
-		d.b.events.DropRemote(func(e *eventhub.Event) bool {
+		d.b.events.DiscardRemote(func(e *eventhub.Event) bool {
 			return e.Kind == eventhub.Disconnect && e.Socket.ConnectTime.Before(since)
 		})
 	}

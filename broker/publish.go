@@ -12,8 +12,8 @@ import (
 // the socket can be found, so that they can answer, and before its client
 // can say anything.
 func (s *socket) tellConnected() {
-	if wills := s.client.b.wills; wills != nil {
-		wills.Connected(s.describe)
+	if lastWill := s.client.b.lastWill; lastWill != nil {
+		lastWill.Connected(s.describe)
 	}
 	s.publishConnected()
 }
@@ -37,8 +37,8 @@ func (s *socket) tellDisconnected(why string) {
 			})
 		}
 		b.events.Forget(s.id)
-		if b.wills != nil {
-			b.wills.Ended(s.id)
+		if b.lastWill != nil {
+			b.lastWill.Ended(s.id)
 		}
 	})
 }

@@ -44,7 +44,7 @@ func (b *Broker) Subscribe(o SubscribeOptions) (*Subscription, error) {
 	if err := o.validate(b.namespaceNames); err != nil {
 		return nil, err
 	}
-	sub, err := b.events.Subscribe(eventhub.Start{
+	sub, err := b.events.Subscribe(eventhub.SubscribeOptions{
 		Group:   o.Group,
 		Filter:  eventhub.Filter{Kinds: o.Kinds, Namespaces: o.Namespaces, Names: o.Events},
 		Decide:  o.Decide,

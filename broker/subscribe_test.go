@@ -64,7 +64,7 @@ func TestSubscribeOptions(t *testing.T) {
 func subscription(t *testing.T) (*Subscription, *eventhub.Hub) {
 	t.Helper()
 	hub := eventhub.New(eventhub.Options{})
-	sub, err := hub.Subscribe(eventhub.Start{Decide: true, Credits: 100})
+	sub, err := hub.Subscribe(eventhub.SubscribeOptions{Decide: true, Credits: 100})
 	if err != nil {
 		t.Fatal(err)
 	}

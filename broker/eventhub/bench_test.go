@@ -15,7 +15,7 @@ func BenchmarkHub(b *testing.B) {
 		b.Run(fmt.Sprintf("asks=%t", asks), func(b *testing.B) {
 			h := New(Options{})
 			defer func() { _ = h.Close(b.Context()) }()
-			s, err := h.Subscribe(Start{Group: "g", Credits: 100_000})
+			s, err := h.Subscribe(SubscribeOptions{Group: "g", Credits: 100_000})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -5,12 +5,11 @@ import (
 	"time"
 )
 
-// deadlines ends questions that nobody answers, with one goroutine and one timer
-// for all. All have the same time, so that they stand in a list in which the
-// first is always the next.
+// deadlines ends questions that nobody answers, with one goroutine and one timer for all of them.
+// All questions have the same timeout, so the first one in the list is always the next one due.
 type deadlines struct {
 	timeout time.Duration
-	wake    chan struct{} // the list has a first again
+	wake    chan struct{} // holds a token when the empty list has got a question
 	stop    chan struct{}
 	stopped chan struct{}
 
@@ -45,20 +44,17 @@ func (d *deadlines) add(q *question) {
 		return
 	}
 	d.first, d.last = q, q
-	select {
-	case d.wake <- struct{}{}:
-	default:
-	}
+	notify(d.wake)
 }
 
-// remove takes q's deadline away, if it has one.
+// remove takes q off the list, if it is there.
 func (d *deadlines) remove(q *question) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.unlink(q)
 }
 
-// unlink takes q off the list. The caller holds mu.
+// unlink takes q off the list, if it is there. The caller holds mu.
 func (d *deadlines) unlink(q *question) {
 	if !q.place.listed {
 		return
@@ -77,8 +73,7 @@ func (d *deadlines) unlink(q *question) {
 	q.place = place{}
 }
 
-// due takes one question whose deadline has passed off the list, or returns how
-// long there is to wait.
+// due takes one question whose deadline has passed off the list, or returns how long to wait.
 func (d *deadlines) due(now time.Time) (q *question, wait time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -6,20 +6,21 @@ import (
 	"time"
 )
 
-// Why nobody has decided; see [Hub.Decide].
+// Errors of [Hub.Decide].
 var (
 	// ErrNobodyDecides: no member decides in this namespace.
-	ErrNobodyDecides = errors.New("events: nobody decides")
+	ErrNobodyDecides = errors.New("eventhub: no subscription decides about this connection")
 	// ErrUndecided: not every group that decides has answered in time.
-	ErrUndecided = errors.New("events: undecided")
+	ErrUndecided = errors.New("eventhub: no decision in time")
 )
 
-// Decide asks one member of every group that has one with [Start.Decide] whether
-// the socket of a Connect event may connect, and waits for the answers. The
-// first refusal is the decision. If all accept, the rooms of all are united, and
-// the last that sets data has its way. Otherwise the error is ErrNobodyDecides,
-// at once; or ErrUndecided, when the time is over, no member of a group can answer
-// any more, or gone is closed because the client has left.
+// Decide asks one member of every group that has one with [SubscribeOptions.Decide] whether the
+// socket of a Connect event may connect, and waits for the answers. The first refusal is the
+// decision. If all accept, the decision has the rooms of all and the last data that was set.
+//
+// The error is ErrNobodyDecides, immediately, if there is no such group. It is ErrUndecided once
+// the time is over, a group has no member left that can answer, or gone is closed because the
+// client has left.
 func (h *Hub) Decide(e *Event, gone <-chan struct{}) (Decision, error) {
 	var groups []*group
 	for _, r := range h.routes.Load().groups {
@@ -39,7 +40,7 @@ func (h *Hub) Decide(e *Event, gone <-chan struct{}) (Decision, error) {
 		questions[i] = q
 		g.enqueue(entry{id: q.id, event: e, question: q, size: e.size()})
 	}
-	defer func() { // those who have not been heard needn't answer
+	defer func() { // no other answer is needed now
 		for _, q := range questions {
 			q.expire()
 		}
@@ -49,8 +50,8 @@ func (h *Hub) Decide(e *Event, gone <-chan struct{}) (Decision, error) {
 	return collect(answers, len(groups), timer.C, gone)
 }
 
-// Decides reports whether anybody decides about the connections to a namespace.
-// It takes no lock.
+// Decides reports whether any subscription decides about connections to a namespace. It takes no
+// lock.
 func (h *Hub) Decides(namespace string) bool {
 	for _, r := range h.routes.Load().groups {
 		if r.wants(Connect, namespace, "", true) {

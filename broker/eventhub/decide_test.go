@@ -52,12 +52,12 @@ func TestDecide(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := newHub(t, Options{})
-				listener := subscribe(t, h, Start{Credits: 10})
+				listener := subscribe(t, h, SubscribeOptions{Credits: 10})
 				var deciders []*Subscription
 				for i := range tt.groups {
 					group := fmt.Sprint("g", i)
-					deciders = append(deciders, subscribe(t, h, Start{Group: group, Decide: true, Credits: 10}))
-					subscribe(t, h, Start{Group: group, Credits: 10}) // a mate that doesn't decide
+					deciders = append(deciders, subscribe(t, h, SubscribeOptions{Group: group, Decide: true, Credits: 10}))
+					subscribe(t, h, SubscribeOptions{Group: group, Credits: 10}) // a mate that doesn't decide
 				}
 				start := time.Now()
 				made := decideAll(h, nil)
@@ -97,10 +97,10 @@ func TestDecide(t *testing.T) {
 func TestDecideWithoutMembers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t, Options{})
-		first := subscribe(t, h, Start{Group: "g", Decide: true, Credits: 10})
+		first := subscribe(t, h, SubscribeOptions{Group: "g", Decide: true, Credits: 10})
 		made := decideAll(h, nil)
 		wantTaken(t, first, "s.?")
-		second := subscribe(t, h, Start{Group: "g", Decide: true, Credits: 1})
+		second := subscribe(t, h, SubscribeOptions{Group: "g", Decide: true, Credits: 1})
 		first.Close()
 		wantTaken(t, second, "s.?!")
 		other := decideAll(h, nil)
@@ -112,7 +112,7 @@ func TestDecideWithoutMembers(t *testing.T) {
 			t.Errorf("Decide: %q", got)
 		}
 
-		late := subscribe(t, h, Start{Group: "g", Decide: true})
+		late := subscribe(t, h, SubscribeOptions{Group: "g", Decide: true})
 		gone := make(chan struct{})
 		made = decideAll(h, gone)
 		close(gone)
@@ -128,7 +128,7 @@ func TestDecideWithoutMembers(t *testing.T) {
 
 func TestNobodyDecidesElsewhere(t *testing.T) {
 	h := newHub(t, Options{})
-	subscribe(t, h, Start{Decide: true, Filter: Filter{Namespaces: []string{"/other"}}, Credits: 1})
+	subscribe(t, h, SubscribeOptions{Decide: true, Filter: Filter{Namespaces: []string{"/other"}}, Credits: 1})
 	if _, err := h.Decide(connect, nil); !errors.Is(err, ErrNobodyDecides) || h.Decides("/") {
 		t.Errorf("Decide: %v", err)
 	}

@@ -2,10 +2,10 @@ package eventhub
 
 import "fmt"
 
-// Reasons of an [Error], and codes of the [Failure] that a client gets instead of
-// an answer. They are part of the public contract.
+// Reasons of an [Error], and codes of the [Failure] that a client gets when no backend answers. They
+// are part of the public contract.
 const (
-	// ReasonInvalid: an argument is wrong whatever the hub's state.
+	// ReasonInvalid: an argument is invalid, whatever the hub's state.
 	ReasonInvalid = "INVALID_ARGUMENT"
 	// ReasonTooManySubscriptions: there are as many as the hub allows.
 	ReasonTooManySubscriptions = "TOO_MANY_SUBSCRIPTIONS"
@@ -16,29 +16,27 @@ const (
 	// ReasonDraining: the hub is closing.
 	ReasonDraining = "DRAINING"
 
-	// ReasonDeliveryNotFound: the subscription has no such delivery that waits
-	// for an answer, or one that was so long ago that it is forgotten.
+	// ReasonDeliveryNotFound: the subscription has no such delivery that waits for an answer, or it
+	// was so long ago that the hub no longer knows.
 	ReasonDeliveryNotFound = "DELIVERY_NOT_FOUND"
 	// ReasonDeliveryExpired: the deadline has passed.
 	ReasonDeliveryExpired = "DELIVERY_EXPIRED"
-	// ReasonDeliveryAnswered: it has been answered already, here or by another
-	// group.
+	// ReasonDeliveryAnswered: the delivery was answered before, here or by another group.
 	ReasonDeliveryAnswered = "DELIVERY_ANSWERED"
-	// ReasonDeliveryMismatch: a reply where a decision is due, or the reverse.
+	// ReasonDeliveryMismatch: a reply where a decision is needed, or the reverse.
 	ReasonDeliveryMismatch = "DELIVERY_MISMATCH"
 
-	// ReasonNoHandler: nobody subscribes to the event.
+	// ReasonNoHandler: no backend subscribes to the event.
 	ReasonNoHandler = "NO_HANDLER"
-	// ReasonHandlerTimeout: there was no answer before the deadline.
+	// ReasonHandlerTimeout: no backend answered before the deadline.
 	ReasonHandlerTimeout = "HANDLER_TIMEOUT"
 	// ReasonHandlerLost: every backend that had the event went away.
 	ReasonHandlerLost = "HANDLER_LOST"
-	// ReasonHandlerOverloaded: the backends that could take the event have no room
-	// for more.
+	// ReasonHandlerOverloaded: the backends that could take the event have no room for it.
 	ReasonHandlerOverloaded = "HANDLER_OVERLOADED"
 )
 
-// Error is the one error type of the package.
+// Error is the only error type of the package.
 type Error struct {
 	// Reason is one of the Reason constants.
 	Reason string
@@ -51,13 +49,13 @@ type Error struct {
 // Error implements the error interface.
 func (e *Error) Error() string { return e.Message }
 
-// failed returns the error of a reason that needs no more words than these.
-func failed(reason string) *Error {
+// newError returns the error of a reason that needs no details.
+func newError(reason string) *Error {
 	messages := map[string]string{
-		ReasonSlowSubscriber:    "the subscriber took too long: its queue is full; grant credits and read faster, or add members to the group",
+		ReasonSlowSubscriber:    "the subscriber is too slow and its queue is full; grant credits and read faster, or add members to the group",
 		ReasonClosed:            "the subscription is closed",
 		ReasonDraining:          "the broker is shutting down; subscribe again in a moment",
-		ReasonNoHandler:         "nobody handles this",
+		ReasonNoHandler:         "no backend handles this event",
 		ReasonHandlerTimeout:    "the backend didn't answer in time",
 		ReasonHandlerLost:       "the backend went away before it answered",
 		ReasonHandlerOverloaded: "the backend has no room for more events",
@@ -65,16 +63,24 @@ func failed(reason string) *Error {
 	return &Error{Reason: reason, Message: messages[reason]}
 }
 
-// failure is the error as a client gets it.
-func (e *Error) failure() *Failure { return &Failure{Code: e.Reason, Message: e.Message} }
+// tooManySubscriptions is the error of a hub that is full.
+func tooManySubscriptions() *Error {
+	return &Error{
+		Reason:  ReasonTooManySubscriptions,
+		Message: "there are as many subscriptions as the broker allows; close one, or use one for several filters",
+	}
+}
 
-// unusable returns why a delivery can't be answered.
-func unusable(id uint64, reason string) *Error {
+// rejection is the error of an answer to a delivery that takes none.
+func rejection(id uint64, reason string) *Error {
 	format := map[string]string{
-		ReasonDeliveryNotFound: "no delivery %d waits for an answer on this subscription",
-		ReasonDeliveryExpired:  "the deadline of delivery %d has passed; the client was told so",
-		ReasonDeliveryAnswered: "delivery %d has been answered already",
-		ReasonDeliveryMismatch: "delivery %d wants the other kind of answer: a decision if it has needs_decision, a reply if it has needs_ack",
+		ReasonDeliveryNotFound: "this subscription has no delivery %d that waits for an answer",
+		ReasonDeliveryExpired:  "the deadline of delivery %d has passed, and the client was told so",
+		ReasonDeliveryAnswered: "delivery %d was answered before",
+		ReasonDeliveryMismatch: "delivery %d needs the other kind of answer: a decision if it has needs_decision, a reply if it has needs_ack",
 	}[reason]
 	return &Error{Reason: reason, Message: fmt.Sprintf(format, id)}
 }
+
+// failure is the error as a client gets it.
+func (e *Error) failure() *Failure { return &Failure{Code: e.Reason, Message: e.Message} }

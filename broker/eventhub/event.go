@@ -3,18 +3,19 @@ package eventhub
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/salabroker/sala/broker/eventhub/internal/rendezvous"
 )
 
-// Kind says what happened.
+// Kind is the kind of an event.
 type Kind uint8
 
 // The kinds of events.
 const (
-	// Connect: a socket has connected; or, if it needs a decision, wants to.
+	// Connect: a socket has connected, or wants to if the event needs a decision.
 	Connect Kind = iota + 1
-	// Disconnect: a socket has gone, and so from all its rooms. It is the last of a socket,
-	// but if its node was lost for a while only: then it begins again with
-	// Connect.
+	// Disconnect: a socket has disconnected, and so left all its rooms. It is the last event of a
+	// socket. Only if its node was considered lost and comes back does a Connect follow.
 	Disconnect
 	// Join: a socket has joined a room.
 	Join
@@ -30,12 +31,12 @@ const (
 	numKinds = iota + 1
 )
 
-// Kinds returns every kind there is. The slice is the caller's.
+// Kinds returns all kinds. The slice is the caller's.
 func Kinds() []Kind {
 	return []Kind{Connect, Disconnect, Join, Leave, Message, RoomOpened, RoomClosed}
 }
 
-// String returns the kind's name in lower case, as metrics have it.
+// String returns the kind's name in lower case, as metrics show it.
 func (k Kind) String() string {
 	names := [numKinds]string{"unknown", "connect", "disconnect", "join", "leave", "message", "room_opened", "room_closed"}
 	if int(k) < len(names) {
@@ -47,11 +48,11 @@ func (k Kind) String() string {
 // valid reports whether k is one of the constants.
 func (k Kind) valid() bool { return k >= Connect && k <= RoomClosed }
 
-// ofRoom reports whether k happens to a room rather than to a socket.
+// ofRoom reports whether events of the kind are about a room, not about a socket.
 func (k Kind) ofRoom() bool { return k == RoomOpened || k == RoomClosed }
 
-// Socket describes the socket that something happened to. It never changes, so
-// that all events of a socket can share one.
+// Socket describes the socket of an event. It never changes, so all events of a socket can share
+// one.
 type Socket struct {
 	ID, User, Namespace string
 	// Address is the client's host and port.
@@ -59,38 +60,37 @@ type Socket struct {
 	// Transport is "websocket" or "polling".
 	Transport   string
 	ConnectTime time.Time
-	// Data is the JSON that the token's issuer, or a decision, attached; empty
-	// if none.
+	// Data is the JSON that the token, or a decision, attached; empty if none.
 	Data json.RawMessage
-	// Auth is the JSON object that the client sent when it connected, less
-	// the token; empty if none.
+	// Auth is the JSON object that the client sent when it connected, without the token; empty if
+	// none.
 	Auth json.RawMessage
 }
 
-// Event is something that happened. It is plain data, and never changes once it
-// is published.
+// Event is something that happened to a socket or to a room. It is plain data and never changes
+// once it is published.
 type Event struct {
 	Kind      Kind
 	Namespace string
-	// Socket is whom it happened to; nil for RoomOpened and RoomClosed.
+	// Socket is the socket of the event; nil for RoomOpened and RoomClosed.
 	Socket *Socket
-	// Name is the event's name as the client sent it; only of a Message.
+	// Name is the event's name as the client sent it; only for a Message.
 	Name string
-	// Room is the room of Join, Leave, RoomOpened and RoomClosed.
+	// Room is the room of a Join, Leave, RoomOpened or RoomClosed.
 	Room string
-	// Reason says why, for a Disconnect.
+	// Reason says why the socket disconnected; only for a Disconnect.
 	Reason string
-	// Args is the text of a JSON array; only of a Message.
+	// Args is the text of a JSON array; only for a Message.
 	Args json.RawMessage
 	// Attachments holds the binary data that Args refers to by placeholders.
 	Attachments [][]byte
 	Time        time.Time
 }
 
-// overhead is what an event costs in memory beside its payload, in bytes.
+// overhead is the memory that an event takes beside its payload, in bytes.
 const overhead = 256
 
-// size is what the event counts in a queue, in bytes.
+// size is what the event counts against a queue's limit, in bytes.
 func (e *Event) size() int {
 	n := overhead + len(e.Args)
 	for _, a := range e.Attachments {
@@ -99,47 +99,50 @@ func (e *Event) size() int {
 	return n
 }
 
-// Failure is an error that a client gets to see.
+// Failure is an error that a client gets.
 type Failure struct {
-	// Code is a stable name in UPPER_SNAKE_CASE for programs.
+	// Code is a stable name for programs, in UPPER_SNAKE_CASE.
 	Code string
-	// Message is for people.
+	// Message is a text for people.
 	Message string
 }
 
 // Reply is the answer to an event whose client asked for an ack.
 type Reply struct {
-	// Error says that the event could not be handled; nil if it was. Args and
-	// Attachments are empty then.
+	// Error says why the event couldn't be handled; nil if it was. With an error, Args and
+	// Attachments are empty.
 	Error *Failure
-	// Args is the text of a JSON array; empty means no arguments.
+	// Args is the text of a JSON array; empty for no arguments.
 	Args json.RawMessage
 	// Attachments holds the binary data that Args refers to by placeholders.
 	Attachments [][]byte
 }
 
-// Decision says whether a client may connect.
+// Decision is the answer to a client that wants to connect.
 type Decision struct {
-	// Refusal says why it may not; nil if it may.
+	// Refusal says why the client is refused; nil if it is accepted.
 	Refusal *Failure
-	// Rooms are joined by the socket beside those of its token.
+	// Rooms are joined by the socket in addition to those of its token.
 	Rooms []string
-	// Data replaces the data of its token; empty leaves it.
+	// Data replaces the data of its token, if it isn't empty.
 	Data json.RawMessage
 }
 
-// Delivery is an event as it is handed to a member of a group.
+// Delivery is an event that is handed to a member of a group.
 type Delivery struct {
-	// ID names the delivery in answers. It stays the same when the event is
-	// handed out again.
+	// ID names the delivery in answers. It is the same when the event is handed out again, be it by
+	// another node. No other event has it, whichever node it comes from.
 	ID    uint64
 	Event *Event
 	// NeedsAck says that the client waits for a [Subscription.Reply].
 	NeedsAck bool
-	// NeedsDecision says that the client isn't connected yet and waits for a
-	// [Subscription.Decide].
+	// NeedsDecision says that the client isn't connected yet and waits for a [Subscription.Decide].
 	NeedsDecision bool
-	// Redelivered says that a member of the group, which is gone, may have
-	// handled the event already.
+	// Redelivered says that another member of the group, which is gone, may have handled the event.
 	Redelivered bool
 }
+
+// lostDeliveryID is the id of the Disconnect of a lost node's socket. Several nodes may publish that
+// event, so it depends on nothing but the socket's id. Its highest bit keeps it apart from the ids
+// that hubs count.
+func lostDeliveryID(socket string) uint64 { return 1<<63 | rendezvous.Weight(socket, "", 0) }

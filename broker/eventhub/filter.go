@@ -1,17 +1,17 @@
 package eventhub
 
-// Filter says which events a member wants. It never changes once it is in use.
+// Filter says which events a member wants. It must not change once it is in use.
 type Filter struct {
 	// Kinds are the kinds that are wanted; none means all.
 	Kinds []Kind
 	// Namespaces are the namespaces that are wanted; none means all.
 	Namespaces []string
-	// Names are the names of the messages that are wanted; none means all.
-	// They have no effect on other kinds.
+	// Names are the names of the messages that are wanted; none means all. They have no effect on
+	// other kinds.
 	Names []string
 }
 
-// matcher is a Filter that is quick to ask.
+// matcher is a Filter made for fast matching.
 type matcher struct {
 	kinds      [numKinds]bool
 	namespaces map[string]struct{} // nil for all
@@ -41,8 +41,7 @@ func setOf(names []string) map[string]struct{} {
 	return set
 }
 
-// match reports whether an event of a kind, and of a name if it is a message, is
-// wanted.
+// match reports whether an event is wanted. The name matters only for a Message.
 func (m *matcher) match(kind Kind, namespace, name string) bool {
 	return m.kinds[kind] && has(m.namespaces, namespace) && (kind != Message || has(m.names, name))
 }

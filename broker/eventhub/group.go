@@ -4,52 +4,54 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+
+	"github.com/salabroker/sala/broker/eventhub/internal/rendezvous"
 )
 
 // group is the members that share events.
 type group struct {
 	// Static.
 	hub      *Hub
-	name     string // empty for a subscription by itself
-	observes bool   // its members are never asked
+	name     string // empty for the group of one subscription
+	observes bool   // its members only observe
 
-	mu      sync.Mutex
-	members []*Subscription // replaced, never changed: routes hold it too
-	pins    map[pin]*Subscription
-	open    map[uint64]held // what was handed out and waits for an answer
-	settled chan struct{}   // closed once nothing is left to do; nil if nobody waits for it
+	mu          sync.Mutex
+	members     []*Subscription // replaced, never changed: routes hold it too
+	pins        map[pin]*Subscription
+	outstanding map[uint64]outstanding // by the delivery's id
+	drained     chan struct{}          // closed once the group is idle; nil if nobody waits for it
 }
 
-// pin is what sticks to a member: a socket, which has no namespace here since its
-// id is unique, or a room.
+// pin is what sticks to a member: a room, or a socket. A socket has no namespace here, since its id
+// is unique.
 type pin struct{ namespace, name string }
 
-// held is an entry in the hands of a member.
-type held struct {
+// outstanding is an entry that was handed to a member and waits for an answer, or for Confirm.
+type outstanding struct {
 	entry
 	holder *Subscription
-	// onTheWay: the holder stands for one of another node, and it isn't known
-	// whether that has the entry yet.
-	onTheWay bool
+	// inFlight says that the holder is a remote, and that it isn't known yet whether the backend
+	// has the entry.
+	inFlight bool
 }
 
-// aftermath is what is left to do without the group's lock.
+// aftermath collects what has to happen once the group's lock is released.
 type aftermath struct {
-	lost []lost
+	lost []lostEntry
 	gone []*Subscription
 }
 
-type lost struct {
+type lostEntry struct {
 	entry
 	reason string
 }
 
-func (a *aftermath) lose(en entry, reason string) { a.lost = append(a.lost, lost{en, reason}) }
+func (a *aftermath) lose(en entry, reason string) { a.lost = append(a.lost, lostEntry{en, reason}) }
 
-// settle tells everybody. The caller holds no lock.
-func (a *aftermath) settle(h *Hub) {
+// finish does what was collected. The caller holds no lock.
+func (a *aftermath) finish(h *Hub) {
 	if len(a.gone) > 0 {
-		h.left(a.gone)
+		h.removeMembers(a.gone)
 	}
 	for _, s := range a.gone {
 		if s.remote == nil {
@@ -57,12 +59,12 @@ func (a *aftermath) settle(h *Hub) {
 		}
 	}
 	for _, l := range a.lost {
-		if l.source == nil { // else its own node sees to it
+		if l.source == nil { // otherwise the other node hands it over
 			h.opts.Observer.EventLost(l.event.Kind, l.reason)
 		}
-		l.tracked.settle()
+		l.tracker.finish()
 		if l.question != nil {
-			l.question.abandon(l.reason)
+			l.question.giveUp(l.reason)
 		}
 	}
 }
@@ -73,42 +75,44 @@ func (g *group) add(s *Subscription) {
 	g.members = append(slices.Clone(g.members), s)
 }
 
-// current returns the members, which the caller must not change.
+// current returns the members. The caller must not change the slice.
 func (g *group) current() []*Subscription {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.members
 }
 
-func (g *group) forget(p pin) {
+func (g *group) unpin(p pin) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.pins, p)
 }
 
-// enqueue queues an event for the member that it is for. A member without room
-// is cut, and the event goes to a mate.
+// enqueue queues an event for one member. A member without room ends, and another one gets the
+// event.
 func (g *group) enqueue(en entry) {
 	var after aftermath
 	g.mu.Lock()
 	m := g.choose(&en, false)
-	if m != nil && !m.queue.fits(&en, g.hub.opts.MaxQueuedEvents, g.hub.opts.MaxQueuedBytes) {
-		g.remove(m, failed(ReasonSlowSubscriber), &after)
-		g.handOver(en, ReasonHandlerOverloaded, false, &after)
-	} else if m != nil {
-		m.push(en)
-	} else { // it has just left
+	switch {
+	case m == nil: // the last member has just left
 		after.lose(en, ReasonHandlerLost)
+	case m.queue.fits(&en, g.hub.opts.MaxQueuedEvents, g.hub.opts.MaxQueuedBytes):
+		m.push(en)
+	default:
+		g.remove(m, newError(ReasonSlowSubscriber), &after)
+		g.handOver(en, ReasonHandlerOverloaded, false, &after)
 	}
 	g.mu.Unlock()
-	after.settle(g.hub)
+	after.finish(g.hub)
 }
 
-// choose returns the member that gets an event, nil if none wants it. This is the
-// one place that decides it. Inherited says that a lost member leaves the event:
-// its socket may be forgotten since, and must not be pinned again, as nobody
-// would forget it a second time. If it isn't, it is pinned to the lost member
-// still. The caller holds mu.
+// choose returns the member that gets an event, nil if no member wants it. This is the only place
+// that decides it.
+//
+// Inherited says that the event is left by a member that has ended. Its socket may be forgotten
+// since, so it isn't pinned again: no second [Hub.Forget] would remove the pin. A socket that isn't
+// forgotten is still pinned to the member that has ended. The caller holds mu.
 func (g *group) choose(en *entry, inherited bool) *Subscription {
 	e := en.event
 	deciding := en.question != nil && en.question.decision
@@ -119,7 +123,7 @@ func (g *group) choose(en *entry, inherited bool) *Subscription {
 		m = g.best(key, e, deciding)
 	}
 	switch {
-	case m == nil || g.name == "" || deciding: // nobody to keep in order
+	case m == nil || g.name == "" || deciding: // there is no order to keep
 	case e.Kind == RoomClosed:
 		delete(g.pins, key)
 	case (orphaned || !pinned && !inherited) && (e.Kind != RoomOpened || m.filter.kinds[RoomClosed]):
@@ -138,16 +142,15 @@ func pinOf(e *Event) pin {
 	return pin{name: e.Socket.ID}
 }
 
-// best chooses among the members that want an event, of this node's if there are
-// any, by rendezvous hashing: each gets its share, and what a lost member had is
-// spread over all others.
+// best chooses among the members that want an event by rendezvous hashing. Members of this node
+// come first.
 func (g *group) best(key pin, e *Event, deciding bool) (best *Subscription) {
 	var most uint64
 	for _, m := range g.members {
 		if !m.wants(e, deciding) || best != nil && best.remote == nil && m.remote != nil {
 			continue
 		}
-		weight := key.weight(m.id)
+		weight := rendezvous.Weight(key.namespace, key.name, m.id)
 		if best == nil || best.remote != nil && m.remote == nil || weight > most {
 			best, most = m, weight
 		}
@@ -155,24 +158,8 @@ func (g *group) best(key pin, e *Event, deciding bool) (best *Subscription) {
 	return best
 }
 
-// weight hashes what is pinned together with a member: FNV-1a, and the finish of
-// SplitMix64, without which the weights of neighbouring members would be alike.
-func (p pin) weight(member uint64) uint64 {
-	h := uint64(14695981039346656037)
-	for _, s := range [2]string{p.namespace, p.name} {
-		for i := range len(s) {
-			h = (h ^ uint64(s[i])) * 1099511628211
-		}
-		h *= 1099511628211
-	}
-	h ^= member * 0x9e3779b97f4a7c15
-	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
-	h = (h ^ h>>27) * 0x94d049bb133111eb
-	return h ^ h>>31
-}
-
-// remove ends a member; its mates take over what it leaves. The caller holds
-// mu, and settles the aftermath without it.
+// remove ends a member. Other members take over what it leaves. The caller holds mu, and finishes
+// the aftermath without it.
 func (g *group) remove(s *Subscription, why *Error, after *aftermath) {
 	g.members = slices.DeleteFunc(slices.Clone(g.members), func(m *Subscription) bool { return m == s })
 	g.release(s, why, after)
@@ -182,7 +169,7 @@ func (g *group) remove(s *Subscription, why *Error, after *aftermath) {
 func (g *group) release(s *Subscription, why *Error, after *aftermath) {
 	s.err = why
 	close(s.done)
-	s.ended()
+	s.notifyPeers()
 	after.gone = append(after.gone, s)
 
 	reason := ReasonHandlerLost
@@ -193,13 +180,13 @@ func (g *group) release(s *Subscription, why *Error, after *aftermath) {
 		reason = ReasonHandlerOverloaded
 	}
 	for _, o := range g.heldBy(s) {
-		delete(g.open, o.id)
+		delete(g.outstanding, o.id)
 		en := o.entry
-		switch untouched := o.onTheWay && s.remote.untouched; {
-		case untouched:
+		switch {
+		case o.inFlight && s.remote.undelivered:
 			g.handOver(en, reason, true, after)
 		case en.question != nil && !en.question.open():
-		case en.redelivered && en.tracked == nil:
+		case en.redelivered && en.tracker == nil:
 			after.lose(en, reason)
 		default:
 			en.redelivered = true
@@ -209,32 +196,31 @@ func (g *group) release(s *Subscription, why *Error, after *aftermath) {
 	for s.queue.count > 0 {
 		g.handOver(s.queue.pop(), reason, true, after)
 	}
-	for key, m := range g.pins { // not before: these are not forgotten
+	for key, m := range g.pins { // last: choose needs to see which sockets are still known
 		if m == s {
 			delete(g.pins, key)
 		}
 	}
-	g.checkSettled()
+	g.checkIdle()
 }
 
-// heldBy returns what a member has and has not answered, oldest first. The caller
-// holds mu.
-func (g *group) heldBy(s *Subscription) []held {
-	var all []held
-	for _, o := range g.open {
+// heldBy returns what a member was handed and still owes, oldest first. The caller holds mu.
+func (g *group) heldBy(s *Subscription) []outstanding {
+	var all []outstanding
+	for _, o := range g.outstanding {
 		if o.holder == s {
 			all = append(all, o)
 		}
 	}
-	slices.SortFunc(all, func(a, b held) int { return cmp.Compare(a.id, b.id) })
+	slices.SortFunc(all, func(a, b outstanding) int { return cmp.Compare(a.id, b.id) })
 	return all
 }
 
-// handOver queues for a mate what a lost member leaves. Half of the mate's queue
-// stays free for what is its own, so that nobody is cut for what it inherits.
-// Inherited is as for choose. The caller holds mu.
+// handOver queues for another member what a member leaves that has ended. It fills only half of the
+// other member's queue, so that no member ends because of what it takes over. Inherited is as for
+// choose. The caller holds mu.
 func (g *group) handOver(en entry, reason string, inherited bool, after *aftermath) {
-	if en.source != nil { // its own node hands it over
+	if en.source != nil { // the other node hands it over
 		after.lose(en, reason)
 		return
 	}
@@ -249,42 +235,40 @@ func (g *group) handOver(en entry, reason string, inherited bool, after *afterma
 	}
 }
 
-// close forgets a question that has ended.
-func (g *group) close(q *question) {
+// questionEnded notes that a question needs no answer any more.
+func (g *group) questionEnded(q *question) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	o, ok := g.open[q.id]
+	o, ok := g.outstanding[q.id]
 	if !ok || o.question != q {
 		return
 	}
-	end := ended{q.id, q.outcome()}
+	end := endedQuestion{q.id, q.outcome()}
 	if o.holder.remote != nil {
-		o.holder.remote.pointless(end)
+		o.holder.remote.questionEnded(end)
 	}
-	if !o.onTheWay {
-		delete(g.open, q.id)
+	if !o.inFlight {
+		delete(g.outstanding, q.id)
 		o.holder.history.add(end)
-		g.checkSettled()
+		g.checkIdle()
 	}
 }
 
-// idle returns a channel that is closed once nothing is queued and nothing waits
-// for an answer.
+// idle returns a channel that is closed once nothing is queued and nothing is outstanding.
 func (g *group) idle() <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.settled == nil {
-		g.settled = make(chan struct{})
+	if g.drained == nil {
+		g.drained = make(chan struct{})
 	}
-	settled := g.settled
-	g.checkSettled()
-	return settled
+	drained := g.drained
+	g.checkIdle()
+	return drained
 }
 
-// checkSettled closes settled if somebody waits for it and it is time. The caller
-// holds mu.
-func (g *group) checkSettled() {
-	if g.settled == nil || len(g.open) > 0 {
+// checkIdle closes drained if the group is idle and somebody waits for it. The caller holds mu.
+func (g *group) checkIdle() {
+	if g.drained == nil || len(g.outstanding) > 0 {
 		return
 	}
 	for _, m := range g.members {
@@ -292,8 +276,8 @@ func (g *group) checkSettled() {
 			return
 		}
 	}
-	close(g.settled)
-	g.settled = nil
+	close(g.drained)
+	g.drained = nil
 }
 
 // end ends all members.
@@ -307,5 +291,5 @@ func (g *group) end(why *Error) {
 		g.release(s, why, &after)
 	}
 	g.mu.Unlock()
-	after.settle(g.hub)
+	after.finish(g.hub)
 }

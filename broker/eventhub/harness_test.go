@@ -59,9 +59,9 @@ func newHub(t *testing.T, o Options) *Hub {
 	return h
 }
 
-func subscribe(t *testing.T, h *Hub, start Start) *Subscription {
+func subscribe(t *testing.T, h *Hub, o SubscribeOptions) *Subscription {
 	t.Helper()
-	s, err := h.Subscribe(start)
+	s, err := h.Subscribe(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,36 +2,33 @@ package eventhub
 
 import (
 	"context"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
-// Hub hands events to those who subscribe. Its methods may be called
-// concurrently; none but Decide and Close waits for anything.
+// Hub hands events to the backends that subscribe to them. Its methods may be called concurrently.
+// None but Decide and Close waits for anything.
 type Hub struct {
 	// Static.
 	opts      Options
 	deadlines *deadlines
 
-	lastID   atomic.Uint64
+	lastID   atomic.Uint64 // of a delivery
 	draining atomic.Bool
-	// routes is what publishers read: who wants what. It is replaced, never
-	// changed.
-	routes atomic.Pointer[routes]
+	routes   atomic.Pointer[routes] // what publishers read; replaced, never changed
 
 	mu            sync.Mutex
 	groups        []*group
-	subscriptions int // of this node's
-	remotes       int // of other nodes'
+	subscriptions int // of this node
+	remotes       int // of other nodes
 	lastMember    uint64
-	watchers      []chan struct{}
+	watchers      []chan<- struct{}
 	closed        bool
 }
 
-// routes are the groups with their members as of one moment, and the kinds that any
-// of them wants.
+// routes are the groups with their members at one moment, and the kinds that any of them wants.
 type routes struct {
 	kinds  [numKinds]bool
 	groups []route
@@ -42,19 +39,25 @@ type route struct {
 	members []*Subscription
 }
 
-// New returns a hub, which has a goroutine until Close.
+// New returns a hub. It has a goroutine until Close.
 func New(o Options) *Hub {
 	o = o.withDefaults()
 	h := &Hub{opts: o, deadlines: newDeadlines(o.AckTimeout)}
-	// The time makes ids unique across restarts, as far as clocks can.
-	h.lastID.Store(uint64(max(time.Now().UnixMicro(), 0)))
+	h.lastID.Store(firstDeliveryID())
 	h.routes.Store(&routes{})
 	go h.deadlines.run()
 	return h
 }
 
-// Wants reports whether anybody would hear of such an event, so that it needs to
-// be made at all. The name matters only for a Message. It takes no lock.
+// firstDeliveryID returns a random id to count from, so that the ids of other nodes and of earlier
+// runs are different: of 1000 hubs with 10⁹ deliveries each, two share an id with a probability
+// below 10⁻³. Ids with the highest bit set are those of lostDeliveryID.
+func firstDeliveryID() uint64 {
+	return 1 + rand.Uint64N(1<<62) //nolint:gosec // ids are unique, not secret
+}
+
+// Wants reports whether any subscription wants such an event, so that it has to be made at all. The
+// name matters only for a Message. It takes no lock.
 func (h *Hub) Wants(kind Kind, namespace, name string) bool {
 	to := h.routes.Load()
 	if !to.kinds[kind] {
@@ -70,15 +73,15 @@ func (h *Hub) Wants(kind Kind, namespace, name string) bool {
 
 func (r route) wants(kind Kind, namespace, name string, decide bool) bool {
 	for _, m := range r.members {
-		if (m.decide || !decide) && m.filter.match(kind, namespace, name) {
+		if (m.opts.Decide || !decide) && m.filter.match(kind, namespace, name) {
 			return true
 		}
 	}
 	return false
 }
 
-// Handles reports whether anybody who isn't there only to observe wants messages
-// of that name, so that its client can be told at once if not. It takes no lock.
+// Handles reports whether any subscription that doesn't just observe wants messages of that name.
+// If not, their clients can be told immediately. It takes no lock.
 func (h *Hub) Handles(namespace, name string) bool {
 	for _, r := range h.routes.Load().groups {
 		if !r.group.observes && r.wants(Message, namespace, name, false) {
@@ -91,12 +94,11 @@ func (h *Hub) Handles(namespace, name string) bool {
 // Publish hands an event to one member of every group that wants it.
 func (h *Hub) Publish(e *Event) { h.publish(entry{event: e}) }
 
-// PublishTracked is [Hub.Publish] for an event of a lost node, whose publisher
-// must know when groups have been handed it. Redelivered says that they may have
-// been handed it before, by another node. If the event has left for a node that
-// is lost, its mates get it even if it was redelivered before.
-func (h *Hub) PublishTracked(e *Event, redelivered bool, handover *Handover) {
-	h.publish(entry{event: e, redelivered: redelivered, tracked: handover})
+// PublishTracked publishes the Disconnect of a lost node's socket, like Publish, and lets the
+// tracker say when it was handed out. Redelivered says that another node may have published it
+// before. Its delivery id depends only on the socket, so that backends recognize it then.
+func (h *Hub) PublishTracked(e *Event, redelivered bool, t *Tracker) {
+	h.publish(entry{id: lostDeliveryID(e.Socket.ID), event: e, redelivered: redelivered, tracker: t})
 }
 
 func (h *Hub) publish(en entry) {
@@ -104,22 +106,22 @@ func (h *Hub) publish(en entry) {
 	if !to.kinds[e.Kind] {
 		return
 	}
+	en.size = e.size()
 	for _, r := range to.groups {
 		if !r.wants(e.Kind, e.Namespace, e.Name, false) {
 			continue
 		}
 		if en.id == 0 {
-			en.id, en.size = h.lastID.Add(1), e.size()
+			en.id = h.lastID.Add(1)
 		}
-		en.tracked.add()
+		en.tracker.add()
 		r.group.enqueue(en)
 	}
 }
 
-// Ask publishes an event whose client asked for an ack. It calls reply exactly
-// once, from any goroutine and maybe before it returns, with the first reply or
-// with an Error whose code is one of the package's reasons. reply must be quick.
-// Groups that observe get the event and aren't asked.
+// Ask publishes an event whose client asks for an ack. It calls reply exactly once, from any
+// goroutine and maybe before it returns, with the first reply or with an Error whose code is one of
+// the package's reasons. reply must be quick. Groups that observe get the event but aren't asked.
 func (h *Hub) Ask(e *Event, reply func(Reply)) {
 	q := h.newQuestion(e, func(a answer) {
 		if a.err != nil {
@@ -138,7 +140,7 @@ func (h *Hub) Ask(e *Event, reply func(Reply)) {
 		}
 	}
 	if len(q.groups) == 0 {
-		q.end(stateExpired, answer{err: failed(h.whyNobody())})
+		q.end(stateExpired, answer{err: newError(h.noHandlerReason())})
 		return
 	}
 	q.waiting.Store(int32(len(q.groups))) //nolint:gosec // there are at most MaxSubscriptions
@@ -149,108 +151,98 @@ func (h *Hub) Ask(e *Event, reply func(Reply)) {
 	}
 }
 
-func (h *Hub) newQuestion(e *Event, tell func(answer)) *question {
-	return &question{hub: h, id: h.lastID.Add(1), kind: e.Kind, tell: tell}
+func (h *Hub) newQuestion(e *Event, done func(answer)) *question {
+	return &question{hub: h, id: h.lastID.Add(1), kind: e.Kind, done: done}
 }
 
-// whyNobody is why there are no subscribers.
-func (h *Hub) whyNobody() string {
+// noHandlerReason says why there is no subscription.
+func (h *Hub) noHandlerReason() string {
 	if h.draining.Load() {
 		return ReasonDraining
 	}
 	return ReasonNoHandler
 }
 
-// Forget says that a socket is gone, after the last event of it. Without it the
-// hub remembers the socket's members for as long as they live.
+// Forget says that a socket is gone. It is called after the socket's last event; until then the hub
+// keeps which members get the socket's events.
 func (h *Hub) Forget(socket string) {
 	for _, r := range h.routes.Load().groups {
-		r.group.forget(pin{name: socket})
+		r.group.unpin(pin{name: socket})
 	}
 }
 
-// Start says what a new subscription is for.
-type Start struct {
+// SubscribeOptions say what a [Subscription] is for.
+type SubscribeOptions struct {
 	// Group is the group to join; empty for a group of its own.
 	Group string
 	// Filter says which events are wanted.
 	Filter Filter
-	// Decide says that the member decides who may connect, in the namespaces of its
-	// filter, whose kinds must include Connect.
+	// Decide says that the member decides who may connect, in the namespaces of its filter. The
+	// filter's kinds must include Connect.
 	Decide bool
-	// Observe says that the member only looks on: it is never asked, and an event
-	// that nobody else wants has no handler. All members of a group observe, or
-	// none.
+	// Observe says that the member only observes: it is never asked, and an event that no other
+	// member wants has no handler. Either all members of a group observe or none.
 	Observe bool
 	// Credits is how many events may come at first.
 	Credits int
 }
 
 // Subscribe adds a member to a group. The error is an *[Error].
-func (h *Hub) Subscribe(start Start) (*Subscription, error) {
-	if err := h.check(start); err != nil {
+func (h *Hub) Subscribe(o SubscribeOptions) (*Subscription, error) {
+	if err := h.check(o); err != nil {
 		return nil, err
 	}
-	s := h.newSubscription(start)
+	s := h.newSubscription(o)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.draining.Load() {
-		return nil, failed(ReasonDraining)
+		return nil, newError(ReasonDraining)
 	}
 	if h.subscriptions >= h.opts.MaxSubscriptions {
-		return nil, tooMany()
+		return nil, tooManySubscriptions()
 	}
-	g, err := h.groupNamed(start.Group, start.Observe)
+	g, err := h.groupNamed(o.Group, o.Observe)
 	if err != nil {
 		return nil, err
 	}
 	h.subscriptions++
-	h.enter(s, g)
+	h.addMember(s, g)
 	h.opts.Observer.SubscriptionOpened()
 	return s, nil
 }
 
-func (h *Hub) newSubscription(start Start) *Subscription {
+func (h *Hub) newSubscription(o SubscribeOptions) *Subscription {
 	return &Subscription{
 		hub:     h,
-		start:   start,
-		filter:  newMatcher(start.Filter),
-		decide:  start.Decide,
+		opts:    o,
+		filter:  newMatcher(o.Filter),
 		ready:   make(chan struct{}, 1),
 		done:    make(chan struct{}),
-		credits: start.Credits,
+		credits: o.Credits,
 	}
 }
 
-func tooMany() error {
-	return &Error{
-		Reason:  ReasonTooManySubscriptions,
-		Message: "there are as many subscriptions as the broker allows; close one, or use one for several filters",
-	}
-}
-
-// enter makes s a member of g. The caller holds mu.
-func (h *Hub) enter(s *Subscription, g *group) {
+// addMember makes s a member of g. The caller holds mu.
+func (h *Hub) addMember(s *Subscription, g *group) {
 	h.lastMember++
 	s.id, s.group = h.lastMember, g
 	g.add(s)
-	h.reroute()
+	h.updateRoutes()
 }
 
-func (h *Hub) check(start Start) error {
-	switch i := slices.IndexFunc(start.Filter.Kinds, func(k Kind) bool { return !k.valid() }); {
-	case i >= 0:
+func (h *Hub) check(o SubscribeOptions) error {
+	switch {
+	case slices.ContainsFunc(o.Filter.Kinds, func(k Kind) bool { return !k.valid() }):
 		return &Error{Reason: ReasonInvalid, Field: "kinds", Message: "there is no such kind of event"}
-	case start.Decide && len(start.Filter.Kinds) > 0 && !slices.Contains(start.Filter.Kinds, Connect):
-		return &Error{Reason: ReasonInvalid, Field: "decide", Message: "who decides needs the kind CONNECT"}
-	case start.Decide && start.Observe:
-		return &Error{Reason: ReasonInvalid, Field: "observe", Message: "who observes isn't asked, and so can't decide; leave out one of the two"}
+	case o.Decide && len(o.Filter.Kinds) > 0 && !slices.Contains(o.Filter.Kinds, Connect):
+		return &Error{Reason: ReasonInvalid, Field: "decide", Message: "a subscription that decides needs the kind CONNECT"}
+	case o.Decide && o.Observe:
+		return &Error{Reason: ReasonInvalid, Field: "observe", Message: "a subscription that observes can't decide; leave out one of the two"}
 	}
-	return h.checkCredits(start.Credits)
+	return h.checkCredits(o.Credits, 0)
 }
 
-// groupNamed returns the group of that name, a new one if there is none. The
-// caller holds mu.
+// groupNamed returns the group of that name, a new one if there is none. The caller holds mu.
 func (h *Hub) groupNamed(name string, observes bool) (*group, error) {
 	var named *group
 	for _, g := range h.groups {
@@ -259,7 +251,10 @@ func (h *Hub) groupNamed(name string, observes bool) (*group, error) {
 		case g.observes == observes:
 			named = g
 		case slices.ContainsFunc(g.current(), func(s *Subscription) bool { return s.remote == nil }):
-			return nil, &Error{Reason: ReasonInvalid, Field: "observe", Message: "the group has members of which this isn't true; either all observe or none, so use another group"}
+			return nil, &Error{
+				Reason: ReasonInvalid, Field: "observe",
+				Message: "either all members of a group observe or none, and this group has other members; use another group",
+			}
 		}
 	}
 	if named == nil {
@@ -271,19 +266,18 @@ func (h *Hub) groupNamed(name string, observes bool) (*group, error) {
 // newGroup adds a group. The caller holds mu.
 func (h *Hub) newGroup(name string, observes bool) *group {
 	g := &group{
-		hub:      h,
-		name:     name,
-		observes: observes,
-		pins:     make(map[pin]*Subscription),
-		open:     make(map[uint64]held),
+		hub:         h,
+		name:        name,
+		observes:    observes,
+		pins:        make(map[pin]*Subscription),
+		outstanding: make(map[uint64]outstanding),
 	}
 	h.groups = append(h.groups, g)
 	return g
 }
 
-// left takes note that members of groups have gone, and forgets groups without
-// members.
-func (h *Hub) left(gone []*Subscription) {
+// removeMembers notes that members of groups have gone, and drops groups without members.
+func (h *Hub) removeMembers(gone []*Subscription) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, s := range gone {
@@ -294,11 +288,11 @@ func (h *Hub) left(gone []*Subscription) {
 		}
 	}
 	h.groups = slices.DeleteFunc(h.groups, func(g *group) bool { return len(g.current()) == 0 })
-	h.reroute()
+	h.updateRoutes()
 }
 
-// reroute makes publishers see the groups as they are. The caller holds mu.
-func (h *Hub) reroute() {
+// updateRoutes shows publishers the groups as they are now. The caller holds mu.
+func (h *Hub) updateRoutes() {
 	to := &routes{}
 	for _, g := range h.groups {
 		members := g.current()
@@ -311,16 +305,15 @@ func (h *Hub) reroute() {
 	}
 	h.routes.Store(to)
 	for _, w := range h.watchers {
-		ring(w)
+		notify(w)
 	}
 }
 
-// Close drains the hub: nobody can subscribe any more; what is queued is handed out
-// as far as credits go, and what was handed out may be answered, until
-// nothing is left or the context ends. Then the subscriptions end with
-// ReasonDraining, and questions still open with an error of that code. It
-// returns the context's error if that came first. Events may be published
-// meanwhile, and after it to nobody.
+// Close drains the hub. New subscriptions are refused. Queued events are handed out as far as
+// credits allow, and outstanding ones may be answered, until nothing is left or the context ends.
+// Then the subscriptions end with ReasonDraining, and open questions fail with that code. Close
+// returns the context's error if the context ended first. Events may still be published, and go
+// nowhere after Close.
 func (h *Hub) Close(ctx context.Context) error {
 	h.draining.Store(true)
 	h.mu.Lock()
@@ -339,7 +332,7 @@ func (h *Hub) Close(ctx context.Context) error {
 		}
 	}
 	for _, g := range groups {
-		g.end(failed(ReasonDraining))
+		g.end(newError(ReasonDraining))
 	}
 	close(h.deadlines.stop)
 	<-h.deadlines.stopped

@@ -27,7 +27,7 @@ func TestFilters(t *testing.T) {
 			if h.Wants(Message, "/", "x") {
 				t.Error("wanted without subscribers")
 			}
-			s := subscribe(t, h, Start{Filter: tt.filter, Credits: 100})
+			s := subscribe(t, h, SubscribeOptions{Filter: tt.filter, Credits: 100})
 			wanted := ""
 			for _, e := range []Event{
 				{Kind: Connect, Namespace: "/"}, {Kind: Connect, Namespace: "/a"},
@@ -54,7 +54,7 @@ func TestOneOfEveryGroup(t *testing.T) {
 	h := newHub(t, Options{})
 	groups := map[string][]*Subscription{}
 	for _, name := range []string{"a", "a", "a", "b", "", ""} {
-		groups[name] = append(groups[name], subscribe(t, h, Start{Group: name, Credits: 1000}))
+		groups[name] = append(groups[name], subscribe(t, h, SubscribeOptions{Group: name, Credits: 1000}))
 	}
 	const sockets = 60
 	for i := range 2 * sockets {
@@ -89,12 +89,12 @@ func TestOneOfEveryGroup(t *testing.T) {
 
 func TestNewMembersTakeNoSockets(t *testing.T) {
 	h := newHub(t, Options{})
-	first := subscribe(t, h, Start{Group: "g", Credits: 1000})
+	first := subscribe(t, h, SubscribeOptions{Group: "g", Credits: 1000})
 	for i := range 100 {
 		h.Publish(message(fmt.Sprint("s", i), "early"))
 		h.Publish(&Event{Kind: RoomOpened, Namespace: "/", Room: fmt.Sprint("r", i)})
 	}
-	second := subscribe(t, h, Start{Group: "g", Credits: 1000})
+	second := subscribe(t, h, SubscribeOptions{Group: "g", Credits: 1000})
 	for i := range 100 {
 		h.Publish(message(fmt.Sprint("s", i), "late"))
 		h.Publish(&Event{Kind: RoomClosed, Namespace: "/", Room: fmt.Sprint("r", i)})
@@ -103,7 +103,7 @@ func TestNewMembersTakeNoSockets(t *testing.T) {
 		t.Errorf("the first member got %d events, want all 400", got)
 	}
 	wantTaken(t, second, "")
-	// What is gone isn't remembered; a closed room forgets itself.
+	// What is gone isn't historySize; a closed room forgets itself.
 	for i := range 100 {
 		h.Forget(fmt.Sprint("s", i))
 	}
@@ -118,20 +118,20 @@ func TestNewMembersTakeNoSockets(t *testing.T) {
 	}
 }
 
-// A room is remembered only where its end will be heard of.
+// A room is historySize only where its end will be heard of.
 func TestRoomsAreForgotten(t *testing.T) {
 	h := newHub(t, Options{})
-	s := subscribe(t, h, Start{Group: "g", Filter: Filter{Kinds: []Kind{RoomOpened}}, Credits: 10})
+	s := subscribe(t, h, SubscribeOptions{Group: "g", Filter: Filter{Kinds: []Kind{RoomOpened}}, Credits: 10})
 	h.Publish(&Event{Kind: RoomOpened, Namespace: "/", Room: "r"})
 	wantTaken(t, s, "r")
 	if n := len(s.group.pins); n != 0 {
-		t.Errorf("%d rooms are remembered for ever", n)
+		t.Errorf("%d rooms are historySize for ever", n)
 	}
 }
 
 func TestCredits(t *testing.T) {
 	h := newHub(t, Options{MaxCredits: 10})
-	s := subscribe(t, h, Start{})
+	s := subscribe(t, h, SubscribeOptions{})
 	for i := range 5 {
 		h.Publish(message("s", fmt.Sprint(i)))
 	}
@@ -151,12 +151,12 @@ func TestCredits(t *testing.T) {
 	if err := s.Credit(4); err != nil {
 		t.Error(err)
 	}
-	for _, start := range []Start{
+	for _, o := range []SubscribeOptions{
 		{Credits: 11}, {Credits: -1},
 		{Filter: Filter{Kinds: []Kind{0}}}, {Filter: Filter{Kinds: []Kind{99}}},
 		{Filter: Filter{Kinds: []Kind{Join}}, Decide: true},
 	} {
-		_, err := h.Subscribe(start)
+		_, err := h.Subscribe(o)
 		wantReason(t, err, ReasonInvalid)
 	}
 }
@@ -167,8 +167,8 @@ func TestAsk(t *testing.T) {
 	h.Ask(message("s", "nobody"), replies.hook("nobody"))
 	replies.want(t, "nobody", "!NO_HANDLER")
 
-	a := subscribe(t, h, Start{Group: "a", Credits: 100})
-	b := subscribe(t, h, Start{Group: "b", Credits: 100})
+	a := subscribe(t, h, SubscribeOptions{Group: "a", Credits: 100})
+	b := subscribe(t, h, SubscribeOptions{Group: "b", Credits: 100})
 	h.Ask(message("s", "q"), replies.hook("q"))
 	h.Publish(message("s", "plain"))
 	id := wantTaken(t, a, "s.q? s.plain")[0].ID
@@ -190,7 +190,7 @@ func TestAsk(t *testing.T) {
 	h.Ask(message("s", "no"), replies.hook("no"))
 	<-b.Ready()
 	id = take(t, b)[0].ID
-	mate := subscribe(t, h, Start{Group: "b", Credits: 100})
+	mate := subscribe(t, h, SubscribeOptions{Group: "b", Credits: 100})
 	wantReason(t, mate.Reply(id, Reply{}), ReasonDeliveryNotFound) // it isn't the mate's
 	if err := b.Reply(id, Reply{Error: &Failure{Code: "RUDE"}}); err != nil {
 		t.Fatal(err)
@@ -203,9 +203,9 @@ func TestAsk(t *testing.T) {
 
 func TestHistoryIsBounded(t *testing.T) {
 	h := newHub(t, Options{})
-	s := subscribe(t, h, Start{Credits: 100_000})
+	s := subscribe(t, h, SubscribeOptions{Credits: 100_000})
 	var first uint64
-	for i := range remembered + 1 {
+	for i := range historySize + 1 {
 		h.Ask(message("s", ""), func(Reply) {})
 		id := take(t, s)[0].ID
 		if i == 0 {
@@ -223,7 +223,7 @@ func TestDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		observer := &counts{}
 		h := newHub(t, Options{AckTimeout: 10 * time.Second, Observer: observer})
-		s := subscribe(t, h, Start{Credits: 3})
+		s := subscribe(t, h, SubscribeOptions{Credits: 3})
 		var replies asked
 		for i := range 5 {
 			h.Ask(message("s", fmt.Sprint(i)), replies.hook(fmt.Sprint(i)))
@@ -247,7 +247,7 @@ func TestDeadlines(t *testing.T) {
 		wantTaken(t, s, "s.3 s.4?") // the event is handed out, its client has an answer
 		pass(time.Minute)
 		replies.want(t, "4", "!HANDLER_TIMEOUT")
-		if len(s.group.open) > 0 || h.deadlines.first != nil || h.deadlines.last != nil {
+		if len(s.group.outstanding) > 0 || h.deadlines.first != nil || h.deadlines.last != nil {
 			t.Error("something of the questions is left")
 		}
 		observer.want(t, map[string]int{
@@ -260,8 +260,8 @@ func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := New(Options{})
 		var replies asked
-		fast := subscribe(t, h, Start{Group: "fast", Credits: 10})
-		slow := subscribe(t, h, Start{Group: "slow", Credits: 1, Filter: Filter{Names: []string{"b"}}})
+		fast := subscribe(t, h, SubscribeOptions{Group: "fast", Credits: 10})
+		slow := subscribe(t, h, SubscribeOptions{Group: "slow", Credits: 1, Filter: Filter{Names: []string{"b"}}})
 		h.Ask(message("s", "a"), replies.hook("a"))
 		h.Ask(message("s", "b"), replies.hook("b"))
 		h.Publish(message("s", "b"))
@@ -270,7 +270,7 @@ func TestClose(t *testing.T) {
 		closed := make(chan error, 1)
 		go func() { closed <- h.Close(ctx) }()
 		synctest.Wait()
-		_, err := h.Subscribe(Start{})
+		_, err := h.Subscribe(SubscribeOptions{})
 		wantReason(t, err, ReasonDraining)
 		// It waits for what can still be done ...
 		if err := fast.Reply(take(t, fast)[0].ID, Reply{Args: json.RawMessage("[1]")}); err != nil {
@@ -303,8 +303,8 @@ func TestClose(t *testing.T) {
 func TestCloseWhenAllIsDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := New(Options{})
-		s := subscribe(t, h, Start{Group: "g", Credits: 10})
-		other := subscribe(t, h, Start{Group: "g"})
+		s := subscribe(t, h, SubscribeOptions{Group: "g", Credits: 10})
+		other := subscribe(t, h, SubscribeOptions{Group: "g"})
 		h.Ask(message("s", "a"), func(Reply) {})
 		h.Publish(message("s", "b"))
 		closed := make(chan error, 1)
@@ -333,13 +333,13 @@ func TestCloseWhenAllIsDone(t *testing.T) {
 
 func TestTooManySubscriptions(t *testing.T) {
 	h := newHub(t, Options{MaxSubscriptions: 2})
-	subscribe(t, h, Start{})
-	s := subscribe(t, h, Start{Group: "g"})
-	_, err := h.Subscribe(Start{})
+	subscribe(t, h, SubscribeOptions{})
+	s := subscribe(t, h, SubscribeOptions{Group: "g"})
+	_, err := h.Subscribe(SubscribeOptions{})
 	wantReason(t, err, ReasonTooManySubscriptions)
 	s.Close()
 	s.Close()
-	subscribe(t, h, Start{})
+	subscribe(t, h, SubscribeOptions{})
 	if len(h.groups) != 2 {
 		t.Errorf("%d groups are left, want 2", len(h.groups))
 	}
@@ -349,16 +349,16 @@ func TestTooManySubscriptions(t *testing.T) {
 func TestObservers(t *testing.T) {
 	h := newHub(t, Options{})
 	var replies asked
-	alone := subscribe(t, h, Start{Observe: true, Credits: 100})
-	first := subscribe(t, h, Start{Group: "log", Observe: true, Credits: 100})
-	second := subscribe(t, h, Start{Group: "log", Observe: true, Credits: 100})
+	alone := subscribe(t, h, SubscribeOptions{Observe: true, Credits: 100})
+	first := subscribe(t, h, SubscribeOptions{Group: "log", Observe: true, Credits: 100})
+	second := subscribe(t, h, SubscribeOptions{Group: "log", Observe: true, Credits: 100})
 	if !h.Wants(Message, "/", "x") || h.Handles("/", "x") {
 		t.Error("observers alone should want messages and not handle them")
 	}
 	h.Ask(message("s", "unheard"), replies.hook("unheard"))
 	replies.want(t, "unheard", "!"+ReasonNoHandler)
 
-	handler := subscribe(t, h, Start{Group: "h", Credits: 100})
+	handler := subscribe(t, h, SubscribeOptions{Group: "h", Credits: 100})
 	if !h.Handles("/", "x") {
 		t.Error("a handler doesn't count")
 	}
@@ -384,22 +384,22 @@ func TestObservers(t *testing.T) {
 
 func TestGroupsObserveOrNot(t *testing.T) {
 	h := newHub(t, Options{})
-	refused := func(start Start) {
+	refused := func(o SubscribeOptions) {
 		t.Helper()
-		_, err := h.Subscribe(start)
+		_, err := h.Subscribe(o)
 		wantReason(t, err, ReasonInvalid)
 		var failed *Error
 		if errors.As(err, &failed) && failed.Field != "observe" {
 			t.Errorf("the field at fault is %q", failed.Field)
 		}
 	}
-	refused(Start{Observe: true, Decide: true})
-	observer := subscribe(t, h, Start{Group: "g", Observe: true})
-	refused(Start{Group: "g"})
-	subscribe(t, h, Start{Group: "g", Observe: true}).Close()
-	subscribe(t, h, Start{}) // groups of their own have nothing to do with each other
-	subscribe(t, h, Start{Observe: true})
+	refused(SubscribeOptions{Observe: true, Decide: true})
+	observer := subscribe(t, h, SubscribeOptions{Group: "g", Observe: true})
+	refused(SubscribeOptions{Group: "g"})
+	subscribe(t, h, SubscribeOptions{Group: "g", Observe: true}).Close()
+	subscribe(t, h, SubscribeOptions{}) // groups of their own have nothing to do with each other
+	subscribe(t, h, SubscribeOptions{Observe: true})
 	observer.Close()
-	subscribe(t, h, Start{Group: "g"})
-	refused(Start{Group: "g", Observe: true})
+	subscribe(t, h, SubscribeOptions{Group: "g"})
+	refused(SubscribeOptions{Group: "g", Observe: true})
 }

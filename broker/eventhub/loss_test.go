@@ -12,7 +12,7 @@ func TestRedelivery(t *testing.T) {
 	observer := &counts{}
 	h := newHub(t, Options{Observer: observer})
 	var replies asked
-	first := subscribe(t, h, Start{Group: "g", Credits: 4})
+	first := subscribe(t, h, SubscribeOptions{Group: "g", Credits: 4})
 	h.Ask(message("s", "1"), replies.hook("1"))
 	h.Publish(message("s", "2"))
 	h.Ask(message("s", "3"), replies.hook("3"))
@@ -23,7 +23,7 @@ func TestRedelivery(t *testing.T) {
 	if err := first.Reply(taken[2].ID, Reply{Args: json.RawMessage("[3]")}); err != nil {
 		t.Fatal(err)
 	}
-	second := subscribe(t, h, Start{Group: "g", Credits: 3})
+	second := subscribe(t, h, SubscribeOptions{Group: "g", Credits: 3})
 	wantTaken(t, second, "")
 	first.Close()
 	wantEnded(t, first, ReasonClosed)
@@ -36,7 +36,7 @@ func TestRedelivery(t *testing.T) {
 	if err := second.Reply(again[0].ID, Reply{Args: json.RawMessage("[1]")}); err != nil {
 		t.Fatal(err)
 	}
-	third := subscribe(t, h, Start{Group: "g", Credits: 100})
+	third := subscribe(t, h, SubscribeOptions{Group: "g", Credits: 100})
 	second.Close()
 	// 4 has been lost twice; 6 was never handed out.
 	wantTaken(t, third, "s.6? s.7")
@@ -60,13 +60,13 @@ func TestRedelivery(t *testing.T) {
 // it leaves of others does.
 func TestForgottenSocketsAreNotPinnedAgain(t *testing.T) {
 	h := newHub(t, Options{})
-	first := subscribe(t, h, Start{Group: "g", Credits: 1})
+	first := subscribe(t, h, SubscribeOptions{Group: "g", Credits: 1})
 	h.Ask(message("gone", "asked"), func(Reply) {})
 	h.Publish(message("there", "queued"))
 	h.Publish(message("gone", "queued"))
 	wantTaken(t, first, "gone.asked?")
 	h.Forget("gone")
-	second := subscribe(t, h, Start{Group: "g", Credits: 10})
+	second := subscribe(t, h, SubscribeOptions{Group: "g", Credits: 10})
 	first.Close()
 	wantTaken(t, second, "gone.asked?! there.queued gone.queued")
 	if pins := second.group.pins; len(pins) != 1 || pins[pin{name: "there"}] != second {
@@ -78,8 +78,8 @@ func TestForgottenSocketsAreNotPinnedAgain(t *testing.T) {
 func TestAnotherGroupMayAnswer(t *testing.T) {
 	h := newHub(t, Options{})
 	var replies asked
-	a := subscribe(t, h, Start{Group: "a", Credits: 1})
-	b := subscribe(t, h, Start{Group: "b", Credits: 1})
+	a := subscribe(t, h, SubscribeOptions{Group: "a", Credits: 1})
+	b := subscribe(t, h, SubscribeOptions{Group: "b", Credits: 1})
 	h.Ask(message("s", "1"), replies.hook("1"))
 	take(t, a)
 	a.Close()
@@ -91,11 +91,11 @@ func TestAnotherGroupMayAnswer(t *testing.T) {
 // What a lost member had and its client has an answer to doesn't come again.
 func TestNoRedeliveryOfTheAnswered(t *testing.T) {
 	h := newHub(t, Options{})
-	b := subscribe(t, h, Start{Group: "b", Credits: 1})
-	lost := subscribe(t, h, Start{Group: "a", Credits: 1})
+	b := subscribe(t, h, SubscribeOptions{Group: "b", Credits: 1})
+	lost := subscribe(t, h, SubscribeOptions{Group: "a", Credits: 1})
 	h.Ask(message("s", "1"), func(Reply) {})
 	wantTaken(t, lost, "s.1?")
-	mate := subscribe(t, h, Start{Group: "a"})
+	mate := subscribe(t, h, SubscribeOptions{Group: "a"})
 	lost.Close()
 	if mate.queue.count != 1 {
 		t.Fatal("it has not moved to the mate")
@@ -111,12 +111,12 @@ func TestSlowSubscriberByCount(t *testing.T) {
 	observer := &counts{}
 	h := newHub(t, Options{MaxQueuedEvents: 4, Observer: observer})
 	var replies asked
-	slow := subscribe(t, h, Start{Group: "g"})
+	slow := subscribe(t, h, SubscribeOptions{Group: "g"})
 	for i := range 4 {
 		h.Ask(message("s", fmt.Sprint(i)), replies.hook(fmt.Sprint(i)))
 	}
-	mate := subscribe(t, h, Start{Group: "g", Credits: 100})
-	bystander := subscribe(t, h, Start{Credits: 100})
+	mate := subscribe(t, h, SubscribeOptions{Group: "g", Credits: 100})
+	bystander := subscribe(t, h, SubscribeOptions{Credits: 100})
 	h.Ask(message("s", "4"), replies.hook("4"))
 	wantEnded(t, slow, ReasonSlowSubscriber)
 	// Half of the mate's queue is for what it inherits.
@@ -132,7 +132,7 @@ func TestSlowSubscriberByCount(t *testing.T) {
 
 func TestSlowSubscriberByBytes(t *testing.T) {
 	h := newHub(t, Options{MaxQueuedBytes: 10_000})
-	s := subscribe(t, h, Start{})
+	s := subscribe(t, h, SubscribeOptions{})
 	big := message("s", "big")
 	big.Attachments = [][]byte{[]byte(strings.Repeat("x", 20_000))}
 	h.Publish(big) // one always fits
@@ -143,5 +143,24 @@ func TestSlowSubscriberByBytes(t *testing.T) {
 	replies.want(t, "small", "!HANDLER_OVERLOADED")
 	if h.Wants(Message, "/", "small") {
 		t.Error("there is a subscriber left")
+	}
+}
+
+// The Disconnect of a lost node's socket has the same id whichever node publishes it.
+func TestLostDisconnectsKeepTheirID(t *testing.T) {
+	var ids []uint64
+	for range 2 {
+		h := newHub(t, Options{})
+		s := subscribe(t, h, SubscribeOptions{Credits: 10})
+		for _, socket := range []string{"a", "b"} {
+			h.PublishTracked(&Event{Kind: Disconnect, Namespace: "/", Socket: &Socket{ID: socket}}, false, NewTracker())
+		}
+		h.Publish(message("a", "x"))
+		for _, d := range take(t, s) {
+			ids = append(ids, d.ID)
+		}
+	}
+	if ids[0] != ids[3] || ids[1] != ids[4] || ids[0] == ids[1] || ids[2] == ids[5] {
+		t.Errorf("two nodes handed out the ids %v", ids)
 	}
 }

@@ -63,7 +63,7 @@ func (m *model) join() {
 	group := fmt.Sprint("g", m.r.IntN(3))
 	credits := m.r.IntN(5)
 	m.members = append(m.members, &modelMember{
-		group: group, sub: subscribe(m.t, m.hub, Start{Group: group, Credits: credits}), granted: credits, last: map[string]int{},
+		group: group, sub: subscribe(m.t, m.hub, SubscribeOptions{Group: group, Credits: credits}), granted: credits, last: map[string]int{},
 	})
 }
 
@@ -188,8 +188,8 @@ func (m *model) finish() {
 		}
 	}
 	for _, g := range m.hub.groups {
-		if len(g.open) > 0 {
-			m.t.Errorf("%d deliveries are left open", len(g.open))
+		if len(g.outstanding) > 0 {
+			m.t.Errorf("%d deliveries are left open", len(g.outstanding))
 		}
 	}
 }
@@ -213,7 +213,7 @@ func TestHubAgainstModel(t *testing.T) {
 func TestHubUnderLoad(t *testing.T) {
 	const publishers, each = 4, 3000
 	h := newHub(t, Options{})
-	stay := subscribe(t, h, Start{Group: "g", Credits: 100_000})
+	stay := subscribe(t, h, SubscribeOptions{Group: "g", Credits: 100_000})
 	stop := make(chan struct{})
 	var members, senders sync.WaitGroup
 	members.Go(func() { serve(t, stay, stop, -1) })
@@ -226,7 +226,7 @@ func TestHubUnderLoad(t *testing.T) {
 					return
 				default:
 				}
-				s, err := h.Subscribe(Start{Group: "g", Credits: 1 + r.IntN(500)})
+				s, err := h.Subscribe(SubscribeOptions{Group: "g", Credits: 1 + r.IntN(500)})
 				if err != nil {
 					t.Error(err)
 					return

@@ -2,17 +2,16 @@ package eventhub
 
 import "sync/atomic"
 
-// question is an event that somebody waits for an answer to. It ends exactly
-// once.
+// question is an event that a client waits for an answer to. It ends exactly once.
 type question struct {
 	// Static.
-	hub      *Hub
-	id       uint64
-	offered  bool // by another node, which counts it
-	kind     Kind
-	decision bool     // rather than a reply
-	groups   []*group // that were asked
-	tell     func(answer)
+	hub        *Hub
+	id         uint64 // of its delivery
+	kind       Kind
+	decision   bool     // it needs a decision, not a reply
+	fromRemote bool     // another node asks, and counts it
+	groups     []*group // that were asked
+	done       func(answer)
 
 	state   atomic.Int32 // one of the constants below
 	waiting atomic.Int32 // how many of the groups may still answer
@@ -35,39 +34,41 @@ const (
 
 func (q *question) open() bool { return q.state.Load() == stateOpen }
 
-// end ends the question, unless it is over.
+// end ends the question and reports whether it was open.
 func (q *question) end(state int32, a answer) bool {
-	if !q.state.CompareAndSwap(stateOpen, state) {
+	first := q.state.CompareAndSwap(stateOpen, state)
+	if !first {
 		return false
 	}
 	q.hub.deadlines.remove(q)
 	for _, g := range q.groups {
-		g.close(q)
+		g.questionEnded(q)
 	}
 	reason := ""
 	if a.err != nil {
 		reason = a.err.Reason
 	}
-	if !q.offered {
+	if !q.fromRemote {
 		q.hub.opts.Observer.QuestionEnded(q.kind, reason)
 	}
-	q.tell(a)
+	q.done(a)
 	return true
 }
 
 // expire ends the question because nobody has answered in time.
 func (q *question) expire() {
-	q.end(stateExpired, answer{err: failed(ReasonHandlerTimeout)})
+	q.end(stateExpired, answer{err: newError(ReasonHandlerTimeout)})
 }
 
-// abandon says that one of the groups won't answer. The last one ends it.
-func (q *question) abandon(reason string) {
-	if q.waiting.Add(-1) == 0 {
-		q.end(stateExpired, answer{err: failed(reason)})
+// giveUp says that one of the groups won't answer. The last group ends the question.
+func (q *question) giveUp(reason string) {
+	left := q.waiting.Add(-1)
+	if left == 0 {
+		q.end(stateExpired, answer{err: newError(reason)})
 	}
 }
 
-// outcome is why the question, which is over, takes no answer.
+// outcome is the reason why the question, which has ended, takes no answer.
 func (q *question) outcome() string {
 	if q.state.Load() == stateExpired {
 		return ReasonDeliveryExpired
@@ -75,31 +76,32 @@ func (q *question) outcome() string {
 	return ReasonDeliveryAnswered
 }
 
-// history remembers how a member's last deliveries ended, so that it can be
-// told why an answer comes too late.
+// history holds how a member's last questions ended, so that a late answer is rejected with the
+// right reason.
 type history struct {
-	ring []ended
+	ring []endedQuestion
 	next int
 }
 
-type ended struct {
-	id     uint64
-	reason string
+type endedQuestion struct {
+	id     uint64 // of the delivery
+	reason string // an answer is rejected with it
 }
 
-// remembered is how many deliveries a history holds.
-const remembered = 1024
+// historySize is how many questions a history holds.
+const historySize = 1024
 
-func (h *history) add(e ended) {
-	if len(h.ring) < remembered {
+func (h *history) add(e endedQuestion) {
+	if len(h.ring) < historySize {
 		h.ring = append(h.ring, e)
 		return
 	}
 	h.ring[h.next] = e
-	h.next = (h.next + 1) % remembered
+	h.next = (h.next + 1) % historySize
 }
 
-// find returns how a delivery ended, ReasonDeliveryNotFound if it isn't known.
+// find returns how the question of a delivery ended, ReasonDeliveryNotFound if the history doesn't
+// have it.
 func (h *history) find(id uint64) string {
 	for _, e := range h.ring {
 		if e.id == id {

@@ -7,12 +7,12 @@ type entry struct {
 	question    *question // nil if nobody waits for an answer
 	size        int       // in bytes
 	redelivered bool
-	source      *Source // of an event of another node; nil for this node's
-	tracked     *Handover
+	source      *Source // that offered it; nil for an event of this node
+	tracker     *Tracker
 }
 
-// queue is what waits for a member, first in first out: a ring that grows with what
-// is in it, and goes when it is empty. Its zero value is empty.
+// queue holds the events that wait for a member, first in first out. It is a ring that grows as
+// needed and is released when it is empty. The zero value is an empty queue.
 type queue struct {
 	ring  []entry // its length is a power of two
 	first int
@@ -20,14 +20,14 @@ type queue struct {
 	bytes int
 }
 
-// Limits of the ring: where it begins, and what is kept when it is empty.
+// Sizes of the ring: the first one, and the largest one that an empty queue keeps.
 const (
 	smallRing = 16
 	keptRing  = 1024
 )
 
-// fits reports whether an entry may be added to a queue with these limits. One
-// entry always may.
+// fits reports whether an entry may be added to a queue with these limits. An empty queue takes an
+// entry of any size.
 func (q *queue) fits(en *entry, maxCount, maxBytes int) bool {
 	return q.count == 0 || q.count < maxCount && q.bytes+en.size <= maxBytes
 }
@@ -44,7 +44,7 @@ func (q *queue) push(en entry) {
 	q.bytes += en.size
 }
 
-// pop takes the first entry off a queue that has one.
+// pop takes the first entry off a queue that isn't empty.
 func (q *queue) pop() entry {
 	en := q.ring[q.first]
 	q.ring[q.first] = entry{} // for the garbage collector

@@ -2,67 +2,63 @@ package eventhub
 
 import "slices"
 
-// Remote stands, in this hub, for a subscription of another node: a member of a
-// group like any other, but one that gets only what no member of this node
-// wants. Whoever takes from it brings the events to that node, where a [Source]
-// offers them to the subscription itself, and brings back what becomes of them.
+// Remote represents a subscription of another node in this hub. It is a member of its group like
+// any other, but it gets only events that no member of this node wants. A [Transport] takes events
+// from it and carries them to the other node, where a [Source] offers them to the subscription.
 //
-// What has been taken is on its way until Handed. If the remote ends before,
-// its group mates get it: unmarked if it is known that nobody has had it, and
-// otherwise marked Redelivered, whether it needs an answer or not.
+// A delivery that was taken is in flight until Confirm. If the remote ends before, other members of
+// the group get the delivery: unmarked if it certainly never reached the backend, marked
+// Redelivered otherwise, whether it needs an answer or not.
 //
 // Its methods may be called concurrently, but Take by one goroutine at a time.
 type Remote struct {
-	s    *Subscription
-	bell *Bell
+	s         *Subscription
+	transport Transport
 
 	// Guarded by the group's mu.
-	over      []ended // questions that have ended since the last call of Over
-	untouched bool    // what is on its way never got there
+	ended       []endedQuestion // since the last call of EndedQuestions
+	undelivered bool            // what is in flight never reached the backend
 }
 
-// Represent adds a member that stands for a subscription of another node,
-// started there with start, whose credits are how many events may be on their
-// way. It rings bell when there is something to take or to tell, and when it has
-// ended. The error is an *[Error].
-func (h *Hub) Represent(start Start, bell *Bell) (*Remote, error) {
-	if err := h.check(start); err != nil {
+// AddRemote adds a member that represents a subscription of another node, which was made with o.
+// Its credits bound how many events may be in flight. The error is an *[Error].
+func (h *Hub) AddRemote(o SubscribeOptions, t Transport) (*Remote, error) {
+	if err := h.check(o); err != nil {
 		return nil, err
 	}
-	s := h.newSubscription(start)
-	s.remote = &Remote{s: s, bell: bell}
+	s := h.newSubscription(o)
+	s.remote = &Remote{s: s, transport: t}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.draining.Load():
-		return nil, failed(ReasonDraining)
+		return nil, newError(ReasonDraining)
 	case h.remotes >= h.opts.MaxRemotes:
-		return nil, tooMany()
+		return nil, tooManySubscriptions()
 	}
-	// Here and there a name may stand for observers and for others: then those are two
-	// groups. Nobody could be told that it doesn't fit.
+	// Two nodes may use the same name for a group of observers and for one of handlers. Those are
+	// two groups here, because nobody can be told that the name is taken.
 	i := slices.IndexFunc(h.groups, func(g *group) bool {
-		return g.name != "" && g.name == start.Group && g.observes == start.Observe
+		return g.name != "" && g.name == o.Group && g.observes == o.Observe
 	})
 	h.remotes++
 	if i >= 0 {
-		h.enter(s, h.groups[i])
+		h.addMember(s, h.groups[i])
 	} else {
-		h.enter(s, h.newGroup(start.Group, start.Observe))
+		h.addMember(s, h.newGroup(o.Group, o.Observe))
 	}
 	return s.remote, nil
 }
 
-// Take hands out what may be on its way, as [Subscription.Take] does. The
-// deliveries' ids name them in the other methods.
+// Take returns deliveries to carry to the other node, as [Subscription.Take] does. Their ids name
+// them in the other methods.
 func (r *Remote) Take(into []Delivery) (int, error) { return r.s.Take(into) }
 
 // Err says why the remote has ended, as [Subscription.Err] does.
 func (r *Remote) Err() error { return r.s.Err() }
 
-// Handed says that the subscription has been handed these deliveries, and lets
-// as many others come.
-func (r *Remote) Handed(ids ...uint64) {
+// Confirm says that the backend was handed these deliveries, and grants as many credits.
+func (r *Remote) Confirm(ids ...uint64) {
 	g := r.s.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -70,58 +66,57 @@ func (r *Remote) Handed(ids ...uint64) {
 		return
 	}
 	for _, id := range ids {
-		o, ok := g.open[id]
+		o, ok := g.outstanding[id]
 		switch {
 		case !ok || o.holder != r.s:
 		case o.question != nil && o.question.open():
-			o.onTheWay = false
-			g.open[id] = o
+			o.inFlight = false
+			g.outstanding[id] = o
 		default:
-			o.tracked.settle()
-			delete(g.open, id)
+			o.tracker.finish()
+			delete(g.outstanding, id)
 		}
 	}
 	r.s.credits += len(ids)
 	if r.s.queue.count > 0 {
 		r.s.signal()
 	}
-	g.checkSettled()
+	g.checkIdle()
 }
 
-// Over returns the deliveries that need no answer any more, because the question
-// was answered elsewhere or has expired; each once.
-func (r *Remote) Over() (answered, expired []uint64) {
+// EndedQuestions returns the deliveries that need no answer any more, because they were answered
+// elsewhere or have expired. It returns each of them once.
+func (r *Remote) EndedQuestions() (answered, expired []uint64) {
 	g := r.s.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, end := range r.over {
+	for _, end := range r.ended {
 		if end.reason == ReasonDeliveryAnswered {
 			answered = append(answered, end.id)
 		} else {
 			expired = append(expired, end.id)
 		}
 	}
-	r.over = nil
+	r.ended = nil
 	return answered, expired
 }
 
-// pointless notes that a delivery needs no answer any more. The caller holds the
-// group's mu.
-func (r *Remote) pointless(end ended) {
-	r.over = append(r.over, end)
-	r.bell.ringFor(r)
+// questionEnded notes that a delivery needs no answer any more. The caller holds the group's mu.
+func (r *Remote) questionEnded(end endedQuestion) {
+	r.ended = append(r.ended, end)
+	r.transport.RemoteChanged(r)
 }
 
-// Answer brings the answer of the subscription. One that comes too late, or that
-// answers nothing, is ignored: the subscription's own node has told it so.
+// Answer applies an answer of the subscription. It ignores an answer that is late or that nothing
+// waits for; the subscription's own node has told the backend so.
 func (r *Remote) Answer(a Answer) {
 	g := r.s.group
 	g.mu.Lock()
-	o, ok := g.open[a.ID]
-	ok = ok && o.holder == r.s && o.question != nil && o.question.decision == a.Decides
+	o, ok := g.outstanding[a.ID]
+	ok = ok && o.holder == r.s && o.question != nil && o.question.decision == a.IsDecision
 	if ok {
-		delete(g.open, a.ID) // it has been handed out, whatever Handed says
-		g.checkSettled()
+		delete(g.outstanding, a.ID) // it was handed out, whether Confirm said so or not
+		g.checkIdle()
 	}
 	g.mu.Unlock()
 	if ok {
@@ -129,40 +124,40 @@ func (r *Remote) Answer(a Answer) {
 	}
 }
 
-// Close ends the remote. Its group mates take over what it leaves. Untouched says
-// for certain that what is on its way never got there. Closing it again does
-// nothing.
-func (r *Remote) Close(untouched bool) {
+// Close ends the remote. Other members of the group take over what it leaves. Undelivered says that
+// what is in flight certainly never reached the backend. Closing it again does nothing.
+func (r *Remote) Close(undelivered bool) {
 	r.s.group.mu.Lock()
 	if r.s.err == nil {
-		r.untouched = untouched
+		r.undelivered = undelivered
 	}
 	r.s.group.mu.Unlock()
 	r.s.Close()
 }
 
-// DropRemote drops what waits for members of other nodes and that drop says: other
-// nodes have published it.
-func (h *Hub) DropRemote(drop func(*Event) bool) {
+// DiscardRemote drops the events that match and that wait for members of other nodes, because
+// other nodes have published them. Events that need an answer stay.
+func (h *Hub) DiscardRemote(match func(*Event) bool) {
 	for _, r := range h.routes.Load().groups {
 		for _, m := range r.members {
 			if m.remote != nil {
-				m.drop(drop)
+				m.discard(match)
 			}
 		}
 	}
 }
 
-// drop takes events out of the queue.
-func (s *Subscription) drop(drop func(*Event) bool) {
+// discard drops events that match from the queue.
+func (s *Subscription) discard(match func(*Event) bool) {
 	s.group.mu.Lock()
 	defer s.group.mu.Unlock()
 	for range s.queue.count {
-		if en := s.queue.pop(); en.question == nil && drop(en.event) {
-			en.tracked.settle()
+		en := s.queue.pop()
+		if en.question == nil && match(en.event) {
+			en.tracker.finish()
 		} else {
 			s.queue.push(en)
 		}
 	}
-	s.group.checkSettled()
+	s.group.checkIdle()
 }

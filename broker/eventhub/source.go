@@ -1,202 +1,161 @@
 package eventhub
 
-// Source is another node's hub, as far as it has events for one subscription of
-// this node: what stands behind a [Remote] there. What it offers goes to this
-// subscription and to none of its mates here; if the subscription ends, the
-// other node hands over what is left.
+import "slices"
+
+// Source offers the events of another node's hub to one subscription of this node. At the other
+// node a [Remote] represents the subscription. The other node has chosen this subscription, so the
+// events never go to other members of its group here: if the subscription ends, the other node
+// hands over what is left.
 //
 // Its methods may be called concurrently.
 type Source struct {
 	// Static.
-	s      *Subscription
-	bell   *Bell
-	answer func(Answer)
+	s         *Subscription
+	node      string
+	transport Transport
 
 	// Guarded by the group's mu.
-	taken   uint64
-	stopped bool
-	open    map[uint64]*question // by the other node's ids
+	taken     uint64
+	stopped   bool
+	questions map[uint64]*question // that are open, by the delivery's id
 }
 
-// Answer is what a subscription has answered to a delivery that a source has
-// offered.
-type Answer struct {
-	// ID is the delivery's, as it was offered.
-	ID uint64
-	// Decides says which of the two it is.
-	Decides  bool
-	Reply    Reply
-	Decision Decision
-}
-
-// From lets another node offer events to a subscription. The bell is rung when
-// the subscription has taken some of them, and when it has ended; answer is called
-// with each answer, from any goroutine, and must be quick.
-func (s *Subscription) From(bell *Bell, answer func(Answer)) *Source {
-	src := &Source{s: s, bell: bell, answer: answer, open: make(map[uint64]*question)}
+// AddSource lets another node, named node, offer events to the subscription.
+func (s *Subscription) AddSource(node string, t Transport) *Source {
+	src := &Source{s: s, node: node, transport: t, questions: make(map[uint64]*question)}
 	s.group.mu.Lock()
 	defer s.group.mu.Unlock()
 	s.sources = append(s.sources, src)
 	if s.err != nil {
-		bell.ringFor(src)
+		t.SourceChanged(src)
 	}
 	return src
 }
 
-// Offer queues a delivery of the other node, and reports whether it did. It does
-// not once the subscription has ended, as one does that has no room, nor
-// while the hub is draining.
+// Node returns the name of the other node.
+func (src *Source) Node() string { return src.node }
+
+// Subscription returns the id of the subscription.
+func (src *Source) Subscription() uint64 { return src.s.id }
+
+// Offer queues a delivery and reports whether it did. It refuses once the subscription has ended
+// or the hub drains. A subscription that has no room for the delivery ends. The delivery keeps its
+// id, so it is the same id whichever node hands the event out.
 func (src *Source) Offer(d Delivery) bool {
 	s, h := src.s, src.s.hub
-	en := entry{id: h.lastID.Add(1), event: d.Event, redelivered: d.Redelivered, size: d.Event.size(), source: src}
+	en := entry{id: d.ID, event: d.Event, redelivered: d.Redelivered, size: d.Event.size(), source: src}
 	if d.NeedsAck || d.NeedsDecision {
-		en.question = src.ask(en.id, &d)
+		en.question = src.newQuestion(&d)
 	}
 	var after aftermath
 	s.group.mu.Lock()
 	ok := s.err == nil && !src.stopped && !h.draining.Load()
 	if ok && !s.queue.fits(&en, h.opts.MaxQueuedEvents, h.opts.MaxQueuedBytes) {
-		s.group.remove(s, failed(ReasonSlowSubscriber), &after)
+		s.group.remove(s, newError(ReasonSlowSubscriber), &after)
 		ok = false
 	}
 	if ok {
 		s.push(en)
 		if en.question != nil {
-			src.open[d.ID] = en.question
+			src.questions[d.ID] = en.question
 			h.deadlines.add(en.question)
 		}
 	}
 	s.group.mu.Unlock()
-	after.settle(h)
+	after.finish(h)
 	return ok
 }
 
-// ask makes the question of a delivery. How long its client waits is the other
-// node's business; the deadline here only ends what has been forgotten.
-func (src *Source) ask(id uint64, d *Delivery) *question {
-	theirs, decides := d.ID, d.NeedsDecision
+// newQuestion returns the question of a delivery. The other node watches the client's deadline;
+// the deadline here only ends questions that the other node has forgotten.
+func (src *Source) newQuestion(d *Delivery) *question {
 	q := &question{
-		hub:      src.s.hub,
-		id:       id,
-		kind:     d.Event.Kind,
-		offered:  true,
-		decision: decides,
-		groups:   []*group{src.s.group},
-		tell:     func(a answer) { src.tell(theirs, decides, a) },
+		hub:        src.s.hub,
+		id:         d.ID,
+		kind:       d.Event.Kind,
+		fromRemote: true,
+		decision:   d.NeedsDecision,
+		groups:     []*group{src.s.group},
 	}
+	q.done = func(a answer) { src.answered(q, a) }
 	q.waiting.Store(1)
 	return q
 }
 
-// tell passes an answer on. That there is none the other node finds out itself.
-func (src *Source) tell(id uint64, decides bool, a answer) {
+// answered passes on an answer. The other node finds out by itself that there is none.
+func (src *Source) answered(q *question, a answer) {
 	src.s.group.mu.Lock()
-	delete(src.open, id)
+	delete(src.questions, q.id)
 	src.s.group.mu.Unlock()
 	if a.err == nil {
-		src.answer(Answer{ID: id, Decides: decides, Reply: a.reply, Decision: a.decision})
+		src.transport.Answered(src, Answer{ID: q.id, IsDecision: q.decision, Reply: a.reply, Decision: a.decision})
 	}
 }
 
-// Over says that deliveries need no answer any more, because they have been
-// answered elsewhere or have expired.
-func (src *Source) Over(answered, expired []uint64) {
-	for _, q := range src.asked(answered) {
-		q.end(stateAnswered, answer{err: failed(ReasonHandlerLost)})
+// EndQuestions says which deliveries need no answer any more, because they were answered elsewhere
+// or have expired.
+func (src *Source) EndQuestions(answered, expired []uint64) {
+	for _, q := range src.open(answered) {
+		q.end(stateAnswered, answer{err: newError(ReasonHandlerLost)})
 	}
-	for _, q := range src.asked(expired) {
+	for _, q := range src.open(expired) {
 		q.expire()
 	}
 }
 
-func (src *Source) asked(ids []uint64) (questions []*question) {
+// open returns the questions of deliveries, as far as they are open.
+func (src *Source) open(ids []uint64) []*question {
+	var questions []*question
 	src.s.group.mu.Lock()
 	defer src.s.group.mu.Unlock()
 	for _, id := range ids {
-		if q, ok := src.open[id]; ok {
+		if q, ok := src.questions[id]; ok {
 			questions = append(questions, q)
 		}
 	}
 	return questions
 }
 
-// take counts an entry that leaves the queue, and reports whether it is to be
-// handed out. The caller holds the group's mu.
-func (src *Source) take() bool {
+// take counts an entry that leaves the queue. The caller holds the group's mu.
+func (src *Source) take() {
 	src.taken++
-	src.bell.ringFor(src)
-	return !src.stopped
+	src.transport.SourceChanged(src)
 }
 
-// Taken returns how many of the deliveries that were offered have left the
-// queue, in the order in which they were offered, and whether the subscription
-// has ended: then no more will, and those that haven't never got to anybody.
-func (src *Source) Taken() (n uint64, ended bool) {
+// Progress returns how many of the offered deliveries have left the queue, in the order in which
+// they were offered, and whether the subscription has ended. If it has, the others never reached
+// the backend.
+func (src *Source) Progress() (taken uint64, ended bool) {
 	src.s.group.mu.Lock()
 	defer src.s.group.mu.Unlock()
 	return src.taken, src.s.err != nil
 }
 
-// Stop takes back what hasn't been taken, and is the end of the source: the
-// other node has taken the subscription for lost. Slow says why: it couldn't keep
-// up, and is cut.
+// Stop ends the source and withdraws what the backend wasn't handed: the other node considers the
+// subscription lost. Slow says that the subscription couldn't keep up; it ends.
 func (src *Source) Stop(slow bool) {
-	src.forget()
+	src.Detach()
 	g := src.s.group
 	var after aftermath
+	var open []uint64
 	g.mu.Lock()
 	src.stopped = true
-	var all []uint64
-	for id := range src.open {
-		all = append(all, id)
+	for id := range src.questions {
+		open = append(open, id)
 	}
 	if slow && src.s.err == nil {
-		g.remove(src.s, failed(ReasonSlowSubscriber), &after)
+		g.remove(src.s, newError(ReasonSlowSubscriber), &after)
 	}
 	g.mu.Unlock()
-	after.settle(src.s.hub)
-	src.Over(nil, all)
+	after.finish(src.s.hub)
+	src.EndQuestions(nil, open)
 }
 
-// Leave is the end of a source whose node is gone. What it has offered is still
-// handed out; nobody hears the answers.
-func (src *Source) Leave() { src.forget() }
-
-// forget has the subscription think of the source no more.
-func (src *Source) forget() {
+// Detach ends the source when the other node is gone. What it has offered is still handed out, but
+// answers lead nowhere.
+func (src *Source) Detach() {
 	s := src.s
 	s.group.mu.Lock()
 	defer s.group.mu.Unlock()
-	for i, other := range s.sources {
-		if other == src {
-			s.sources = append(s.sources[:i], s.sources[i+1:]...)
-			return
-		}
-	}
-}
-
-// Subscriptions returns those of this node, without those that stand for others.
-func (h *Hub) Subscriptions() []*Subscription {
-	var all []*Subscription
-	for _, r := range h.routes.Load().groups {
-		for _, m := range r.members {
-			if m.remote == nil {
-				all = append(all, m)
-			}
-		}
-	}
-	return all
-}
-
-// WantsKind reports whether anybody wants events of a kind in any namespace. It
-// takes no lock.
-func (h *Hub) WantsKind(kind Kind) bool { return h.routes.Load().kinds[kind] }
-
-// Watch returns a channel that gets a value when subscriptions have come or gone.
-func (h *Hub) Watch() <-chan struct{} {
-	w := make(chan struct{}, 1)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.watchers = append(h.watchers, w)
-	return w
+	s.sources = slices.DeleteFunc(s.sources, func(other *Source) bool { return other == src })
 }

@@ -21,22 +21,22 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// EventTraffic is what nodes say to each other so that backends hear of the
-// clients of all nodes, wherever they have subscribed.
+// EventTraffic is what nodes send each other so that a backend gets the events of all clients,
+// whichever node each of them is connected to.
 type EventTraffic struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What is said.
+	// One message.
 	//
 	// Types that are valid to be assigned to Body:
 	//
-	//	*EventTraffic_Roster
-	//	*EventTraffic_RosterRequest
+	//	*EventTraffic_Subscriptions
+	//	*EventTraffic_SubscriptionsRequest
 	//	*EventTraffic_Batch
 	//	*EventTraffic_Feedback
 	//	*EventTraffic_Stop
-	//	*EventTraffic_Will
+	//	*EventTraffic_WillUpdate
 	//	*EventTraffic_WillState
-	//	*EventTraffic_WillTold
+	//	*EventTraffic_WillProgress
 	Body          isEventTraffic_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -79,19 +79,19 @@ func (x *EventTraffic) GetBody() isEventTraffic_Body {
 	return nil
 }
 
-func (x *EventTraffic) GetRoster() *Roster {
+func (x *EventTraffic) GetSubscriptions() *SubscriptionList {
 	if x != nil {
-		if x, ok := x.Body.(*EventTraffic_Roster); ok {
-			return x.Roster
+		if x, ok := x.Body.(*EventTraffic_Subscriptions); ok {
+			return x.Subscriptions
 		}
 	}
 	return nil
 }
 
-func (x *EventTraffic) GetRosterRequest() *RosterRequest {
+func (x *EventTraffic) GetSubscriptionsRequest() *SubscriptionListRequest {
 	if x != nil {
-		if x, ok := x.Body.(*EventTraffic_RosterRequest); ok {
-			return x.RosterRequest
+		if x, ok := x.Body.(*EventTraffic_SubscriptionsRequest); ok {
+			return x.SubscriptionsRequest
 		}
 	}
 	return nil
@@ -124,10 +124,10 @@ func (x *EventTraffic) GetStop() *EventStop {
 	return nil
 }
 
-func (x *EventTraffic) GetWill() *Will {
+func (x *EventTraffic) GetWillUpdate() *WillUpdate {
 	if x != nil {
-		if x, ok := x.Body.(*EventTraffic_Will); ok {
-			return x.Will
+		if x, ok := x.Body.(*EventTraffic_WillUpdate); ok {
+			return x.WillUpdate
 		}
 	}
 	return nil
@@ -142,10 +142,10 @@ func (x *EventTraffic) GetWillState() *WillState {
 	return nil
 }
 
-func (x *EventTraffic) GetWillTold() *WillTold {
+func (x *EventTraffic) GetWillProgress() *WillProgress {
 	if x != nil {
-		if x, ok := x.Body.(*EventTraffic_WillTold); ok {
-			return x.WillTold
+		if x, ok := x.Body.(*EventTraffic_WillProgress); ok {
+			return x.WillProgress
 		}
 	}
 	return nil
@@ -155,49 +155,49 @@ type isEventTraffic_Body interface {
 	isEventTraffic_Body()
 }
 
-type EventTraffic_Roster struct {
-	// These backends have subscribed at my node.
-	Roster *Roster `protobuf:"bytes,1,opt,name=roster,proto3,oneof"`
+type EventTraffic_Subscriptions struct {
+	// The subscriptions at the sender's node.
+	Subscriptions *SubscriptionList `protobuf:"bytes,1,opt,name=subscriptions,proto3,oneof"`
 }
 
-type EventTraffic_RosterRequest struct {
-	// Tell me again who has subscribed at yours.
-	RosterRequest *RosterRequest `protobuf:"bytes,2,opt,name=roster_request,json=rosterRequest,proto3,oneof"`
+type EventTraffic_SubscriptionsRequest struct {
+	// A request for the receiver's full list of subscriptions.
+	SubscriptionsRequest *SubscriptionListRequest `protobuf:"bytes,2,opt,name=subscriptions_request,json=subscriptionsRequest,proto3,oneof"`
 }
 
 type EventTraffic_Batch struct {
-	// Events for one of them.
+	// Events for one subscription.
 	Batch *EventBatch `protobuf:"bytes,3,opt,name=batch,proto3,oneof"`
 }
 
 type EventTraffic_Feedback struct {
-	// What has become of events.
+	// What became of events.
 	Feedback *EventFeedback `protobuf:"bytes,4,opt,name=feedback,proto3,oneof"`
 }
 
 type EventTraffic_Stop struct {
-	// The end of what was handed to a subscription.
+	// The sender no longer uses a subscription.
 	Stop *EventStop `protobuf:"bytes,5,opt,name=stop,proto3,oneof"`
 }
 
-type EventTraffic_Will struct {
-	// Remember my sockets, so that you can say that they are gone if I am.
-	Will *Will `protobuf:"bytes,6,opt,name=will,proto3,oneof"`
+type EventTraffic_WillUpdate struct {
+	// The sender's sockets, for the receiver to keep in case the sender is lost.
+	WillUpdate *WillUpdate `protobuf:"bytes,6,opt,name=will_update,json=willUpdate,proto3,oneof"`
 }
 
 type EventTraffic_WillState struct {
-	// What I remember of your sockets.
+	// What the sender keeps of the receiver's sockets.
 	WillState *WillState `protobuf:"bytes,7,opt,name=will_state,json=willState,proto3,oneof"`
 }
 
-type EventTraffic_WillTold struct {
-	// How far I have told backends about the sockets of a lost node.
-	WillTold *WillTold `protobuf:"bytes,8,opt,name=will_told,json=willTold,proto3,oneof"`
+type EventTraffic_WillProgress struct {
+	// How many of a lost node's disconnects the sender has published.
+	WillProgress *WillProgress `protobuf:"bytes,8,opt,name=will_progress,json=willProgress,proto3,oneof"`
 }
 
-func (*EventTraffic_Roster) isEventTraffic_Body() {}
+func (*EventTraffic_Subscriptions) isEventTraffic_Body() {}
 
-func (*EventTraffic_RosterRequest) isEventTraffic_Body() {}
+func (*EventTraffic_SubscriptionsRequest) isEventTraffic_Body() {}
 
 func (*EventTraffic_Batch) isEventTraffic_Body() {}
 
@@ -205,39 +205,39 @@ func (*EventTraffic_Feedback) isEventTraffic_Body() {}
 
 func (*EventTraffic_Stop) isEventTraffic_Body() {}
 
-func (*EventTraffic_Will) isEventTraffic_Body() {}
+func (*EventTraffic_WillUpdate) isEventTraffic_Body() {}
 
 func (*EventTraffic_WillState) isEventTraffic_Body() {}
 
-func (*EventTraffic_WillTold) isEventTraffic_Body() {}
+func (*EventTraffic_WillProgress) isEventTraffic_Body() {}
 
-// Roster names the subscriptions of a node.
-type Roster struct {
+// SubscriptionList names the subscriptions of a node.
+type SubscriptionList struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The ids of all of them. Whichever isn't here has ended.
+	// The ids of all subscriptions. A subscription whose id is missing has ended.
 	Ids []uint64 `protobuf:"varint,1,rep,packed,name=ids,proto3" json:"ids,omitempty"`
-	// Some of them: those that are new, or as many as fit.
-	Subscribers []*Subscriber `protobuf:"bytes,2,rep,name=subscribers,proto3" json:"subscribers,omitempty"`
-	// More of them follow.
+	// Some of the subscriptions: the new ones, or as many as fit.
+	Subscriptions []*SubscriptionInfo `protobuf:"bytes,2,rep,name=subscriptions,proto3" json:"subscriptions,omitempty"`
+	// More of this list follows in another message.
 	More          bool `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Roster) Reset() {
-	*x = Roster{}
+func (x *SubscriptionList) Reset() {
+	*x = SubscriptionList{}
 	mi := &file_sala_cluster_v1_events_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Roster) String() string {
+func (x *SubscriptionList) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Roster) ProtoMessage() {}
+func (*SubscriptionList) ProtoMessage() {}
 
-func (x *Roster) ProtoReflect() protoreflect.Message {
+func (x *SubscriptionList) ProtoReflect() protoreflect.Message {
 	mi := &file_sala_cluster_v1_events_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -249,53 +249,53 @@ func (x *Roster) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Roster.ProtoReflect.Descriptor instead.
-func (*Roster) Descriptor() ([]byte, []int) {
+// Deprecated: Use SubscriptionList.ProtoReflect.Descriptor instead.
+func (*SubscriptionList) Descriptor() ([]byte, []int) {
 	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *Roster) GetIds() []uint64 {
+func (x *SubscriptionList) GetIds() []uint64 {
 	if x != nil {
 		return x.Ids
 	}
 	return nil
 }
 
-func (x *Roster) GetSubscribers() []*Subscriber {
+func (x *SubscriptionList) GetSubscriptions() []*SubscriptionInfo {
 	if x != nil {
-		return x.Subscribers
+		return x.Subscriptions
 	}
 	return nil
 }
 
-func (x *Roster) GetMore() bool {
+func (x *SubscriptionList) GetMore() bool {
 	if x != nil {
 		return x.More
 	}
 	return false
 }
 
-// RosterRequest asks for a Roster with everything.
-type RosterRequest struct {
+// SubscriptionListRequest asks for a SubscriptionList that describes every subscription.
+type SubscriptionListRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *RosterRequest) Reset() {
-	*x = RosterRequest{}
+func (x *SubscriptionListRequest) Reset() {
+	*x = SubscriptionListRequest{}
 	mi := &file_sala_cluster_v1_events_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *RosterRequest) String() string {
+func (x *SubscriptionListRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*RosterRequest) ProtoMessage() {}
+func (*SubscriptionListRequest) ProtoMessage() {}
 
-func (x *RosterRequest) ProtoReflect() protoreflect.Message {
+func (x *SubscriptionListRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_sala_cluster_v1_events_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -307,17 +307,17 @@ func (x *RosterRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use RosterRequest.ProtoReflect.Descriptor instead.
-func (*RosterRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use SubscriptionListRequest.ProtoReflect.Descriptor instead.
+func (*SubscriptionListRequest) Descriptor() ([]byte, []int) {
 	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{2}
 }
 
-// Subscriber is a subscription.
-type Subscriber struct {
+// SubscriptionInfo describes a subscription.
+type SubscriptionInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its id on its node.
+	// Its id at its node.
 	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	// Its group; empty for one of its own.
+	// Its group; empty for a group of its own.
 	Group string `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
 	// The numbers of the kinds that it wants; none means all.
 	Kinds []uint32 `protobuf:"varint,3,rep,packed,name=kinds,proto3" json:"kinds,omitempty"`
@@ -327,26 +327,26 @@ type Subscriber struct {
 	Names []string `protobuf:"bytes,5,rep,name=names,proto3" json:"names,omitempty"`
 	// Whether it decides who may connect.
 	Decide bool `protobuf:"varint,6,opt,name=decide,proto3" json:"decide,omitempty"`
-	// Whether it only looks on.
+	// Whether it only observes.
 	Observe       bool `protobuf:"varint,7,opt,name=observe,proto3" json:"observe,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Subscriber) Reset() {
-	*x = Subscriber{}
+func (x *SubscriptionInfo) Reset() {
+	*x = SubscriptionInfo{}
 	mi := &file_sala_cluster_v1_events_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Subscriber) String() string {
+func (x *SubscriptionInfo) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Subscriber) ProtoMessage() {}
+func (*SubscriptionInfo) ProtoMessage() {}
 
-func (x *Subscriber) ProtoReflect() protoreflect.Message {
+func (x *SubscriptionInfo) ProtoReflect() protoreflect.Message {
 	mi := &file_sala_cluster_v1_events_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -358,82 +358,80 @@ func (x *Subscriber) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Subscriber.ProtoReflect.Descriptor instead.
-func (*Subscriber) Descriptor() ([]byte, []int) {
+// Deprecated: Use SubscriptionInfo.ProtoReflect.Descriptor instead.
+func (*SubscriptionInfo) Descriptor() ([]byte, []int) {
 	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *Subscriber) GetId() uint64 {
+func (x *SubscriptionInfo) GetId() uint64 {
 	if x != nil {
 		return x.Id
 	}
 	return 0
 }
 
-func (x *Subscriber) GetGroup() string {
+func (x *SubscriptionInfo) GetGroup() string {
 	if x != nil {
 		return x.Group
 	}
 	return ""
 }
 
-func (x *Subscriber) GetKinds() []uint32 {
+func (x *SubscriptionInfo) GetKinds() []uint32 {
 	if x != nil {
 		return x.Kinds
 	}
 	return nil
 }
 
-func (x *Subscriber) GetNamespaces() []string {
+func (x *SubscriptionInfo) GetNamespaces() []string {
 	if x != nil {
 		return x.Namespaces
 	}
 	return nil
 }
 
-func (x *Subscriber) GetNames() []string {
+func (x *SubscriptionInfo) GetNames() []string {
 	if x != nil {
 		return x.Names
 	}
 	return nil
 }
 
-func (x *Subscriber) GetDecide() bool {
+func (x *SubscriptionInfo) GetDecide() bool {
 	if x != nil {
 		return x.Decide
 	}
 	return false
 }
 
-func (x *Subscriber) GetObserve() bool {
+func (x *SubscriptionInfo) GetObserve() bool {
 	if x != nil {
 		return x.Observe
 	}
 	return false
 }
 
-// EventBatch brings events to a subscription.
+// EventBatch carries events to a subscription.
 type EventBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The subscription's id on the node that gets this.
+	// The subscription's id at the receiver's node.
 	Subscription uint64 `protobuf:"varint,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
-	// Tells the sender's attempts to have this subscription apart. Each counts its
-	// events from 1.
+	// Identifies the numbering: the sender counts the events of each session from 1.
 	Session uint64 `protobuf:"varint,2,opt,name=session,proto3" json:"session,omitempty"`
 	// The number of the first event.
 	First uint64 `protobuf:"varint,3,opt,name=first,proto3" json:"first,omitempty"`
 	// The events, in order.
 	Events []*ClientEvent `protobuf:"bytes,4,rep,name=events,proto3" json:"events,omitempty"`
-	// The sockets that they happened to.
+	// The sockets of the events.
 	Sockets []*EventSocket `protobuf:"bytes,5,rep,name=sockets,proto3" json:"sockets,omitempty"`
-	// Events of earlier batches that need no answer any more: they have been
-	// answered elsewhere,
+	// The ids of earlier events that were answered elsewhere and need no answer any more.
 	Answered []uint64 `protobuf:"varint,6,rep,packed,name=answered,proto3" json:"answered,omitempty"`
-	// or it is too late.
+	// The ids of earlier events whose deadline has passed.
 	Expired []uint64 `protobuf:"varint,7,rep,packed,name=expired,proto3" json:"expired,omitempty"`
-	// The last number that the sender knows to have arrived. If that isn't 0, the
-	// receiver must know the session.
-	Arrived       uint64 `protobuf:"varint,8,opt,name=arrived,proto3" json:"arrived,omitempty"`
+	// The last number that the sender knows the receiver to have. If it isn't 0, the receiver must
+	// know the session.
+	Acknowledged  uint64 `protobuf:"varint,8,opt,name=acknowledged,proto3" json:"acknowledged,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -517,14 +515,14 @@ func (x *EventBatch) GetExpired() []uint64 {
 	return nil
 }
 
-func (x *EventBatch) GetArrived() uint64 {
+func (x *EventBatch) GetAcknowledged() uint64 {
 	if x != nil {
-		return x.Arrived
+		return x.Acknowledged
 	}
 	return 0
 }
 
-// ClientEvent is something that happened to a client or to a room.
+// ClientEvent is an event of a client or of a room.
 type ClientEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The sender's id for the event; answers repeat it.
@@ -533,13 +531,13 @@ type ClientEvent struct {
 	Kind uint32 `protobuf:"varint,2,opt,name=kind,proto3" json:"kind,omitempty"`
 	// The namespace.
 	Namespace string `protobuf:"bytes,3,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	// Which of the batch's sockets it happened to, from 1; 0 for none.
+	// The index of its socket in the batch's sockets, from 1; 0 for none.
 	Socket uint32 `protobuf:"varint,4,opt,name=socket,proto3" json:"socket,omitempty"`
 	// The name of a message.
 	Name string `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
 	// The room.
 	Room string `protobuf:"bytes,6,opt,name=room,proto3" json:"room,omitempty"`
-	// Why a socket is gone.
+	// Why the socket disconnected.
 	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The text of a JSON array.
 	Args []byte `protobuf:"bytes,8,opt,name=args,proto3" json:"args,omitempty"`
@@ -549,9 +547,9 @@ type ClientEvent struct {
 	TimeUnixNs int64 `protobuf:"varint,10,opt,name=time_unix_ns,json=timeUnixNs,proto3" json:"time_unix_ns,omitempty"`
 	// The client waits for a reply.
 	NeedsAck bool `protobuf:"varint,11,opt,name=needs_ack,json=needsAck,proto3" json:"needs_ack,omitempty"`
-	// The client waits to be let in.
+	// The client waits for a decision whether it may connect.
 	NeedsDecision bool `protobuf:"varint,12,opt,name=needs_decision,json=needsDecision,proto3" json:"needs_decision,omitempty"`
-	// A backend may have had it already.
+	// A backend may have handled it already.
 	Redelivered   bool `protobuf:"varint,13,opt,name=redelivered,proto3" json:"redelivered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -693,10 +691,9 @@ type EventSocket struct {
 	Transport string `protobuf:"bytes,5,opt,name=transport,proto3" json:"transport,omitempty"`
 	// When it connected, in nanoseconds since 1970.
 	ConnectedUnixNs int64 `protobuf:"varint,6,opt,name=connected_unix_ns,json=connectedUnixNs,proto3" json:"connected_unix_ns,omitempty"`
-	// JSON; empty for none.
+	// JSON of the token or of a decision; empty for none.
 	Data []byte `protobuf:"bytes,7,opt,name=data,proto3" json:"data,omitempty"`
-	// What the client sent when it connected, less the token: JSON; empty for
-	// none.
+	// The JSON that the client sent when it connected, without the token; empty for none.
 	Auth          []byte `protobuf:"bytes,8,opt,name=auth,proto3" json:"auth,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -788,12 +785,12 @@ func (x *EventSocket) GetAuth() []byte {
 	return nil
 }
 
-// EventFeedback says what has become of events.
+// EventFeedback says what became of events.
 type EventFeedback struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The answers of backends, which come before the progress.
+	// Answers of backends. The receiver applies them before the progress.
 	Answers []*EventAnswer `protobuf:"bytes,1,rep,name=answers,proto3" json:"answers,omitempty"`
-	// How far subscriptions have come.
+	// The progress of subscriptions.
 	Progress      []*EventProgress `protobuf:"bytes,2,rep,name=progress,proto3" json:"progress,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -843,10 +840,10 @@ func (x *EventFeedback) GetProgress() []*EventProgress {
 	return nil
 }
 
-// EventAnswer is what a backend has answered.
+// EventAnswer is a backend's answer to an event.
 type EventAnswer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The subscription's id on the node that says this.
+	// The subscription's id at the sender's node.
 	Subscription uint64 `protobuf:"varint,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
 	// The event's id, as in the batch.
 	Id uint64 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
@@ -951,7 +948,7 @@ func (*EventAnswer_Decision) isEventAnswer_Answer() {}
 // AckReply becomes the client's ack.
 type AckReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Why there is none; unset if there is.
+	// The error that the client gets instead of arguments; unset if there is none.
 	Error *EventFailure `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
 	// The text of a JSON array.
 	Args []byte `protobuf:"bytes,2,opt,name=args,proto3" json:"args,omitempty"`
@@ -1012,14 +1009,14 @@ func (x *AckReply) GetAttachments() [][]byte {
 	return nil
 }
 
-// ConnectDecision says whether a client may connect.
+// ConnectDecision decides whether a client may connect.
 type ConnectDecision struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Why it may not; unset if it may.
+	// Why it is refused; unset if it is accepted.
 	Refusal *EventFailure `protobuf:"bytes,1,opt,name=refusal,proto3" json:"refusal,omitempty"`
 	// The rooms that it joins.
 	Rooms []string `protobuf:"bytes,2,rep,name=rooms,proto3" json:"rooms,omitempty"`
-	// What replaces its token's data; empty leaves it.
+	// Replaces the data of its token, if not empty.
 	Data          []byte `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1079,9 +1076,9 @@ func (x *ConnectDecision) GetData() []byte {
 // EventFailure is an error that a client gets to see.
 type EventFailure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A name for programs.
+	// A stable name for programs.
 	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
-	// For people.
+	// A text for people.
 	Message       string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1134,18 +1131,17 @@ func (x *EventFailure) GetMessage() string {
 // EventProgress says how far a subscription has come.
 type EventProgress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The subscription's id on the node that says this.
+	// The subscription's id at the sender's node.
 	Subscription uint64 `protobuf:"varint,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
 	// The session, as in the batch.
 	Session uint64 `protobuf:"varint,2,opt,name=session,proto3" json:"session,omitempty"`
-	// The number of the last event that has arrived without a gap before it.
+	// All events up to this number have arrived.
 	Received uint64 `protobuf:"varint,3,opt,name=received,proto3" json:"received,omitempty"`
-	// The number of the last event that the backend was handed.
-	Taken uint64 `protobuf:"varint,4,opt,name=taken,proto3" json:"taken,omitempty"`
-	// The subscription has ended: nothing behind taken got to the backend.
+	// All events up to this number were handed to the backend.
+	Delivered uint64 `protobuf:"varint,4,opt,name=delivered,proto3" json:"delivered,omitempty"`
+	// The subscription has ended: no event after `delivered` reached the backend.
 	Ended bool `protobuf:"varint,5,opt,name=ended,proto3" json:"ended,omitempty"`
-	// The session isn't known here (any more); what became of its events isn't
-	// either.
+	// The sender doesn't know the session, nor what became of its events.
 	Unknown       bool `protobuf:"varint,6,opt,name=unknown,proto3" json:"unknown,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1202,9 +1198,9 @@ func (x *EventProgress) GetReceived() uint64 {
 	return 0
 }
 
-func (x *EventProgress) GetTaken() uint64 {
+func (x *EventProgress) GetDelivered() uint64 {
 	if x != nil {
-		return x.Taken
+		return x.Delivered
 	}
 	return 0
 }
@@ -1223,14 +1219,14 @@ func (x *EventProgress) GetUnknown() bool {
 	return false
 }
 
-// EventStop takes back what a subscription was sent and its backend wasn't handed.
+// EventStop ends a session. Events that the backend wasn't handed are withdrawn.
 type EventStop struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The subscription's id on the node that gets this.
+	// The subscription's id at the receiver's node.
 	Subscription uint64 `protobuf:"varint,1,opt,name=subscription,proto3" json:"subscription,omitempty"`
 	// The session, as in the batch.
 	Session uint64 `protobuf:"varint,2,opt,name=session,proto3" json:"session,omitempty"`
-	// It could not keep up.
+	// The subscription couldn't keep up and is closed.
 	Slow          bool `protobuf:"varint,3,opt,name=slow,proto3" json:"slow,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1287,46 +1283,45 @@ func (x *EventStop) GetSlow() bool {
 	return false
 }
 
-// Will is the sockets of a node, for another one to remember. The node that
-// remembers them says that they are gone when the first is lost.
-type Will struct {
+// WillUpdate carries the sockets of the sender's node to a successor. If the sender is lost, a
+// successor publishes their disconnects.
+type WillUpdate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Counts how often the node has begun anew.
+	// Counts the snapshots that the sender has begun.
 	Epoch uint64 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	// Counts the messages of an epoch, from 1. The first begins with no sockets.
-	Number uint64 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
-	// The sockets that are new.
+	// Counts the updates of an epoch, from 1. The first one starts from no sockets.
+	Sequence uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Sockets that are new.
 	Sockets []*EventSocket `protobuf:"bytes,3,rep,name=sockets,proto3" json:"sockets,omitempty"`
-	// The ids of those that have ended.
+	// The ids of sockets that have ended.
 	Ended []string `protobuf:"bytes,4,rep,name=ended,proto3" json:"ended,omitempty"`
-	// All sockets that were there when the epoch began are remembered with this.
+	// This update completes the snapshot: the receiver has every socket.
 	Complete bool `protobuf:"varint,5,opt,name=complete,proto3" json:"complete,omitempty"`
-	// Forget everything: there is nothing to be remembered, or somebody else does.
+	// The receiver drops what it keeps: it is no longer a successor.
 	Forget bool `protobuf:"varint,6,opt,name=forget,proto3" json:"forget,omitempty"`
-	// Nothing is new; the sender only wants a WillState, of this number or a later
-	// one.
+	// This update changes nothing. It asks for a WillState that has this sequence or a later one.
 	Check bool `protobuf:"varint,7,opt,name=check,proto3" json:"check,omitempty"`
-	// Counts the changes of the node's sockets, whoever is told: of two nodes that
-	// remember everything, the one with the higher version knows more.
+	// Counts the changes of the sender's sockets, the same for all successors. Of two complete
+	// snapshots the one with the higher version is newer.
 	Version       uint64 `protobuf:"varint,8,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Will) Reset() {
-	*x = Will{}
+func (x *WillUpdate) Reset() {
+	*x = WillUpdate{}
 	mi := &file_sala_cluster_v1_events_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Will) String() string {
+func (x *WillUpdate) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Will) ProtoMessage() {}
+func (*WillUpdate) ProtoMessage() {}
 
-func (x *Will) ProtoReflect() protoreflect.Message {
+func (x *WillUpdate) ProtoReflect() protoreflect.Message {
 	mi := &file_sala_cluster_v1_events_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1338,85 +1333,85 @@ func (x *Will) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Will.ProtoReflect.Descriptor instead.
-func (*Will) Descriptor() ([]byte, []int) {
+// Deprecated: Use WillUpdate.ProtoReflect.Descriptor instead.
+func (*WillUpdate) Descriptor() ([]byte, []int) {
 	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{14}
 }
 
-func (x *Will) GetEpoch() uint64 {
+func (x *WillUpdate) GetEpoch() uint64 {
 	if x != nil {
 		return x.Epoch
 	}
 	return 0
 }
 
-func (x *Will) GetNumber() uint64 {
+func (x *WillUpdate) GetSequence() uint64 {
 	if x != nil {
-		return x.Number
+		return x.Sequence
 	}
 	return 0
 }
 
-func (x *Will) GetSockets() []*EventSocket {
+func (x *WillUpdate) GetSockets() []*EventSocket {
 	if x != nil {
 		return x.Sockets
 	}
 	return nil
 }
 
-func (x *Will) GetEnded() []string {
+func (x *WillUpdate) GetEnded() []string {
 	if x != nil {
 		return x.Ended
 	}
 	return nil
 }
 
-func (x *Will) GetComplete() bool {
+func (x *WillUpdate) GetComplete() bool {
 	if x != nil {
 		return x.Complete
 	}
 	return false
 }
 
-func (x *Will) GetForget() bool {
+func (x *WillUpdate) GetForget() bool {
 	if x != nil {
 		return x.Forget
 	}
 	return false
 }
 
-func (x *Will) GetCheck() bool {
+func (x *WillUpdate) GetCheck() bool {
 	if x != nil {
 		return x.Check
 	}
 	return false
 }
 
-func (x *Will) GetVersion() uint64 {
+func (x *WillUpdate) GetVersion() uint64 {
 	if x != nil {
 		return x.Version
 	}
 	return 0
 }
 
-// WillState is what a node remembers of another one's sockets.
+// WillState is what a node keeps of another node's sockets.
 type WillState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The epoch; 0 if it remembers nothing.
+	// The epoch; 0 if it keeps nothing.
 	Epoch uint64 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	// The number of the last message of the epoch, without a gap before it.
-	Number uint64 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
-	// Whether all sockets are remembered.
+	// All updates of the epoch up to this one have arrived.
+	Sequence uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Whether the snapshot is complete.
 	Complete bool `protobuf:"varint,3,opt,name=complete,proto3" json:"complete,omitempty"`
 	// The check that this answers.
-	Check *Will `protobuf:"bytes,4,opt,name=check,proto3" json:"check,omitempty"`
-	// The version of the last message.
+	Check *WillUpdate `protobuf:"bytes,4,opt,name=check,proto3" json:"check,omitempty"`
+	// The version of the last update.
 	Version uint64 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
-	// The answering node tells backends about the sockets now.
-	Telling bool `protobuf:"varint,6,opt,name=telling,proto3" json:"telling,omitempty"`
-	// Backends have been told about all sockets that anybody remembers.
-	Told bool `protobuf:"varint,7,opt,name=told,proto3" json:"told,omitempty"`
-	// The answering node takes the one that it is about for lost.
+	// The answering node is publishing the disconnects.
+	Publishing bool `protobuf:"varint,6,opt,name=publishing,proto3" json:"publishing,omitempty"`
+	// The disconnects of all sockets that any node keeps were published.
+	Published bool `protobuf:"varint,7,opt,name=published,proto3" json:"published,omitempty"`
+	// The answering node considers the other node lost.
 	Lost          bool `protobuf:"varint,8,opt,name=lost,proto3" json:"lost,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1459,9 +1454,9 @@ func (x *WillState) GetEpoch() uint64 {
 	return 0
 }
 
-func (x *WillState) GetNumber() uint64 {
+func (x *WillState) GetSequence() uint64 {
 	if x != nil {
-		return x.Number
+		return x.Sequence
 	}
 	return 0
 }
@@ -1473,7 +1468,7 @@ func (x *WillState) GetComplete() bool {
 	return false
 }
 
-func (x *WillState) GetCheck() *Will {
+func (x *WillState) GetCheck() *WillUpdate {
 	if x != nil {
 		return x.Check
 	}
@@ -1487,16 +1482,16 @@ func (x *WillState) GetVersion() uint64 {
 	return 0
 }
 
-func (x *WillState) GetTelling() bool {
+func (x *WillState) GetPublishing() bool {
 	if x != nil {
-		return x.Telling
+		return x.Publishing
 	}
 	return false
 }
 
-func (x *WillState) GetTold() bool {
+func (x *WillState) GetPublished() bool {
 	if x != nil {
-		return x.Told
+		return x.Published
 	}
 	return false
 }
@@ -1508,13 +1503,13 @@ func (x *WillState) GetLost() bool {
 	return false
 }
 
-// WillTold says how far a node has come in telling backends that the sockets of a
-// lost node are gone. It goes through them in the order of their ids.
-type WillTold struct {
+// WillProgress says how many of a lost node's disconnects were published. They are published in
+// the order of the sockets' ids.
+type WillProgress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The node that is lost.
+	// The lost node.
 	Node string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
-	// Backends have been handed the events of all sockets up to this id.
+	// Backends were handed the disconnects of all sockets up to this id.
 	Through string `protobuf:"bytes,2,opt,name=through,proto3" json:"through,omitempty"`
 	// Those were all.
 	Done          bool `protobuf:"varint,3,opt,name=done,proto3" json:"done,omitempty"`
@@ -1522,20 +1517,20 @@ type WillTold struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *WillTold) Reset() {
-	*x = WillTold{}
+func (x *WillProgress) Reset() {
+	*x = WillProgress{}
 	mi := &file_sala_cluster_v1_events_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *WillTold) String() string {
+func (x *WillProgress) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*WillTold) ProtoMessage() {}
+func (*WillProgress) ProtoMessage() {}
 
-func (x *WillTold) ProtoReflect() protoreflect.Message {
+func (x *WillProgress) ProtoReflect() protoreflect.Message {
 	mi := &file_sala_cluster_v1_events_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1547,56 +1542,55 @@ func (x *WillTold) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use WillTold.ProtoReflect.Descriptor instead.
-func (*WillTold) Descriptor() ([]byte, []int) {
+// Deprecated: Use WillProgress.ProtoReflect.Descriptor instead.
+func (*WillProgress) Descriptor() ([]byte, []int) {
 	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{16}
 }
 
-func (x *WillTold) GetNode() string {
+func (x *WillProgress) GetNode() string {
 	if x != nil {
 		return x.Node
 	}
 	return ""
 }
 
-func (x *WillTold) GetThrough() string {
+func (x *WillProgress) GetThrough() string {
 	if x != nil {
 		return x.Through
 	}
 	return ""
 }
 
-func (x *WillTold) GetDone() bool {
+func (x *WillProgress) GetDone() bool {
 	if x != nil {
 		return x.Done
 	}
 	return false
 }
 
-// FindWill asks who remembers the sockets of a lost node. Answered with
-// WillState.
-type FindWill struct {
+// WillStateRequest asks what a node keeps of a lost node's sockets. The answer is a WillState.
+type WillStateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The node that is lost.
+	// The lost node.
 	Node          string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *FindWill) Reset() {
-	*x = FindWill{}
+func (x *WillStateRequest) Reset() {
+	*x = WillStateRequest{}
 	mi := &file_sala_cluster_v1_events_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *FindWill) String() string {
+func (x *WillStateRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*FindWill) ProtoMessage() {}
+func (*WillStateRequest) ProtoMessage() {}
 
-func (x *FindWill) ProtoReflect() protoreflect.Message {
+func (x *WillStateRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_sala_cluster_v1_events_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1608,12 +1602,12 @@ func (x *FindWill) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use FindWill.ProtoReflect.Descriptor instead.
-func (*FindWill) Descriptor() ([]byte, []int) {
+// Deprecated: Use WillStateRequest.ProtoReflect.Descriptor instead.
+func (*WillStateRequest) Descriptor() ([]byte, []int) {
 	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{17}
 }
 
-func (x *FindWill) GetNode() string {
+func (x *WillStateRequest) GetNode() string {
 	if x != nil {
 		return x.Node
 	}
@@ -1624,25 +1618,25 @@ var File_sala_cluster_v1_events_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x1csala/cluster/v1/events.proto\x12\x0fsala.cluster.v1\"\xdb\x03\n" +
-	"\fEventTraffic\x121\n" +
-	"\x06roster\x18\x01 \x01(\v2\x17.sala.cluster.v1.RosterH\x00R\x06roster\x12G\n" +
-	"\x0eroster_request\x18\x02 \x01(\v2\x1e.sala.cluster.v1.RosterRequestH\x00R\rrosterRequest\x123\n" +
+	"\x1csala/cluster/v1/events.proto\x12\x0fsala.cluster.v1\"\xaa\x04\n" +
+	"\fEventTraffic\x12I\n" +
+	"\rsubscriptions\x18\x01 \x01(\v2!.sala.cluster.v1.SubscriptionListH\x00R\rsubscriptions\x12_\n" +
+	"\x15subscriptions_request\x18\x02 \x01(\v2(.sala.cluster.v1.SubscriptionListRequestH\x00R\x14subscriptionsRequest\x123\n" +
 	"\x05batch\x18\x03 \x01(\v2\x1b.sala.cluster.v1.EventBatchH\x00R\x05batch\x12<\n" +
 	"\bfeedback\x18\x04 \x01(\v2\x1e.sala.cluster.v1.EventFeedbackH\x00R\bfeedback\x120\n" +
-	"\x04stop\x18\x05 \x01(\v2\x1a.sala.cluster.v1.EventStopH\x00R\x04stop\x12+\n" +
-	"\x04will\x18\x06 \x01(\v2\x15.sala.cluster.v1.WillH\x00R\x04will\x12;\n" +
+	"\x04stop\x18\x05 \x01(\v2\x1a.sala.cluster.v1.EventStopH\x00R\x04stop\x12>\n" +
+	"\vwill_update\x18\x06 \x01(\v2\x1b.sala.cluster.v1.WillUpdateH\x00R\n" +
+	"willUpdate\x12;\n" +
 	"\n" +
-	"will_state\x18\a \x01(\v2\x1a.sala.cluster.v1.WillStateH\x00R\twillState\x128\n" +
-	"\twill_told\x18\b \x01(\v2\x19.sala.cluster.v1.WillToldH\x00R\bwillToldB\x06\n" +
-	"\x04body\"m\n" +
-	"\x06Roster\x12\x10\n" +
-	"\x03ids\x18\x01 \x03(\x04R\x03ids\x12=\n" +
-	"\vsubscribers\x18\x02 \x03(\v2\x1b.sala.cluster.v1.SubscriberR\vsubscribers\x12\x12\n" +
-	"\x04more\x18\x03 \x01(\bR\x04more\"\x0f\n" +
-	"\rRosterRequest\"\xb0\x01\n" +
-	"\n" +
-	"Subscriber\x12\x0e\n" +
+	"will_state\x18\a \x01(\v2\x1a.sala.cluster.v1.WillStateH\x00R\twillState\x12D\n" +
+	"\rwill_progress\x18\b \x01(\v2\x1d.sala.cluster.v1.WillProgressH\x00R\fwillProgressB\x06\n" +
+	"\x04body\"\x81\x01\n" +
+	"\x10SubscriptionList\x12\x10\n" +
+	"\x03ids\x18\x01 \x03(\x04R\x03ids\x12G\n" +
+	"\rsubscriptions\x18\x02 \x03(\v2!.sala.cluster.v1.SubscriptionInfoR\rsubscriptions\x12\x12\n" +
+	"\x04more\x18\x03 \x01(\bR\x04more\"\x19\n" +
+	"\x17SubscriptionListRequest\"\xb6\x01\n" +
+	"\x10SubscriptionInfo\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x14\n" +
 	"\x05kinds\x18\x03 \x03(\rR\x05kinds\x12\x1e\n" +
@@ -1651,7 +1645,7 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"namespaces\x12\x14\n" +
 	"\x05names\x18\x05 \x03(\tR\x05names\x12\x16\n" +
 	"\x06decide\x18\x06 \x01(\bR\x06decide\x12\x18\n" +
-	"\aobserve\x18\a \x01(\bR\aobserve\"\x9e\x02\n" +
+	"\aobserve\x18\a \x01(\bR\aobserve\"\xa8\x02\n" +
 	"\n" +
 	"EventBatch\x12\"\n" +
 	"\fsubscription\x18\x01 \x01(\x04R\fsubscription\x12\x18\n" +
@@ -1660,8 +1654,8 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"\x06events\x18\x04 \x03(\v2\x1c.sala.cluster.v1.ClientEventR\x06events\x126\n" +
 	"\asockets\x18\x05 \x03(\v2\x1c.sala.cluster.v1.EventSocketR\asockets\x12\x1a\n" +
 	"\banswered\x18\x06 \x03(\x04R\banswered\x12\x18\n" +
-	"\aexpired\x18\a \x03(\x04R\aexpired\x12\x18\n" +
-	"\aarrived\x18\b \x01(\x04R\aarrived\"\xe5\x02\n" +
+	"\aexpired\x18\a \x03(\x04R\aexpired\x12\"\n" +
+	"\facknowledged\x18\b \x01(\x04R\facknowledged\"\xe5\x02\n" +
 	"\vClientEvent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\rR\x04kind\x12\x1c\n" +
@@ -1706,41 +1700,44 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"\x04data\x18\x03 \x01(\fR\x04data\"<\n" +
 	"\fEventFailure\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage\"\xaf\x01\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"\xb7\x01\n" +
 	"\rEventProgress\x12\"\n" +
 	"\fsubscription\x18\x01 \x01(\x04R\fsubscription\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x04R\asession\x12\x1a\n" +
-	"\breceived\x18\x03 \x01(\x04R\breceived\x12\x14\n" +
-	"\x05taken\x18\x04 \x01(\x04R\x05taken\x12\x14\n" +
+	"\breceived\x18\x03 \x01(\x04R\breceived\x12\x1c\n" +
+	"\tdelivered\x18\x04 \x01(\x04R\tdelivered\x12\x14\n" +
 	"\x05ended\x18\x05 \x01(\bR\x05ended\x12\x18\n" +
 	"\aunknown\x18\x06 \x01(\bR\aunknown\"]\n" +
 	"\tEventStop\x12\"\n" +
 	"\fsubscription\x18\x01 \x01(\x04R\fsubscription\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x04R\asession\x12\x12\n" +
-	"\x04slow\x18\x03 \x01(\bR\x04slow\"\xe6\x01\n" +
-	"\x04Will\x12\x14\n" +
-	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x16\n" +
-	"\x06number\x18\x02 \x01(\x04R\x06number\x126\n" +
+	"\x04slow\x18\x03 \x01(\bR\x04slow\"\xf0\x01\n" +
+	"\n" +
+	"WillUpdate\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\x126\n" +
 	"\asockets\x18\x03 \x03(\v2\x1c.sala.cluster.v1.EventSocketR\asockets\x12\x14\n" +
 	"\x05ended\x18\x04 \x03(\tR\x05ended\x12\x1a\n" +
 	"\bcomplete\x18\x05 \x01(\bR\bcomplete\x12\x16\n" +
 	"\x06forget\x18\x06 \x01(\bR\x06forget\x12\x14\n" +
 	"\x05check\x18\a \x01(\bR\x05check\x12\x18\n" +
-	"\aversion\x18\b \x01(\x04R\aversion\"\xde\x01\n" +
+	"\aversion\x18\b \x01(\x04R\aversion\"\xf8\x01\n" +
 	"\tWillState\x12\x14\n" +
-	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x16\n" +
-	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x1a\n" +
-	"\bcomplete\x18\x03 \x01(\bR\bcomplete\x12+\n" +
-	"\x05check\x18\x04 \x01(\v2\x15.sala.cluster.v1.WillR\x05check\x12\x18\n" +
-	"\aversion\x18\x05 \x01(\x04R\aversion\x12\x18\n" +
-	"\atelling\x18\x06 \x01(\bR\atelling\x12\x12\n" +
-	"\x04told\x18\a \x01(\bR\x04told\x12\x12\n" +
-	"\x04lost\x18\b \x01(\bR\x04lost\"L\n" +
-	"\bWillTold\x12\x12\n" +
+	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x1a\n" +
+	"\bcomplete\x18\x03 \x01(\bR\bcomplete\x121\n" +
+	"\x05check\x18\x04 \x01(\v2\x1b.sala.cluster.v1.WillUpdateR\x05check\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\x04R\aversion\x12\x1e\n" +
+	"\n" +
+	"publishing\x18\x06 \x01(\bR\n" +
+	"publishing\x12\x1c\n" +
+	"\tpublished\x18\a \x01(\bR\tpublished\x12\x12\n" +
+	"\x04lost\x18\b \x01(\bR\x04lost\"P\n" +
+	"\fWillProgress\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
 	"\athrough\x18\x02 \x01(\tR\athrough\x12\x12\n" +
-	"\x04done\x18\x03 \x01(\bR\x04done\"\x1e\n" +
-	"\bFindWill\x12\x12\n" +
+	"\x04done\x18\x03 \x01(\bR\x04done\"&\n" +
+	"\x10WillStateRequest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04nodeB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
 
 var (
@@ -1757,35 +1754,35 @@ func file_sala_cluster_v1_events_proto_rawDescGZIP() []byte {
 
 var file_sala_cluster_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_sala_cluster_v1_events_proto_goTypes = []any{
-	(*EventTraffic)(nil),    // 0: sala.cluster.v1.EventTraffic
-	(*Roster)(nil),          // 1: sala.cluster.v1.Roster
-	(*RosterRequest)(nil),   // 2: sala.cluster.v1.RosterRequest
-	(*Subscriber)(nil),      // 3: sala.cluster.v1.Subscriber
-	(*EventBatch)(nil),      // 4: sala.cluster.v1.EventBatch
-	(*ClientEvent)(nil),     // 5: sala.cluster.v1.ClientEvent
-	(*EventSocket)(nil),     // 6: sala.cluster.v1.EventSocket
-	(*EventFeedback)(nil),   // 7: sala.cluster.v1.EventFeedback
-	(*EventAnswer)(nil),     // 8: sala.cluster.v1.EventAnswer
-	(*AckReply)(nil),        // 9: sala.cluster.v1.AckReply
-	(*ConnectDecision)(nil), // 10: sala.cluster.v1.ConnectDecision
-	(*EventFailure)(nil),    // 11: sala.cluster.v1.EventFailure
-	(*EventProgress)(nil),   // 12: sala.cluster.v1.EventProgress
-	(*EventStop)(nil),       // 13: sala.cluster.v1.EventStop
-	(*Will)(nil),            // 14: sala.cluster.v1.Will
-	(*WillState)(nil),       // 15: sala.cluster.v1.WillState
-	(*WillTold)(nil),        // 16: sala.cluster.v1.WillTold
-	(*FindWill)(nil),        // 17: sala.cluster.v1.FindWill
+	(*EventTraffic)(nil),            // 0: sala.cluster.v1.EventTraffic
+	(*SubscriptionList)(nil),        // 1: sala.cluster.v1.SubscriptionList
+	(*SubscriptionListRequest)(nil), // 2: sala.cluster.v1.SubscriptionListRequest
+	(*SubscriptionInfo)(nil),        // 3: sala.cluster.v1.SubscriptionInfo
+	(*EventBatch)(nil),              // 4: sala.cluster.v1.EventBatch
+	(*ClientEvent)(nil),             // 5: sala.cluster.v1.ClientEvent
+	(*EventSocket)(nil),             // 6: sala.cluster.v1.EventSocket
+	(*EventFeedback)(nil),           // 7: sala.cluster.v1.EventFeedback
+	(*EventAnswer)(nil),             // 8: sala.cluster.v1.EventAnswer
+	(*AckReply)(nil),                // 9: sala.cluster.v1.AckReply
+	(*ConnectDecision)(nil),         // 10: sala.cluster.v1.ConnectDecision
+	(*EventFailure)(nil),            // 11: sala.cluster.v1.EventFailure
+	(*EventProgress)(nil),           // 12: sala.cluster.v1.EventProgress
+	(*EventStop)(nil),               // 13: sala.cluster.v1.EventStop
+	(*WillUpdate)(nil),              // 14: sala.cluster.v1.WillUpdate
+	(*WillState)(nil),               // 15: sala.cluster.v1.WillState
+	(*WillProgress)(nil),            // 16: sala.cluster.v1.WillProgress
+	(*WillStateRequest)(nil),        // 17: sala.cluster.v1.WillStateRequest
 }
 var file_sala_cluster_v1_events_proto_depIdxs = []int32{
-	1,  // 0: sala.cluster.v1.EventTraffic.roster:type_name -> sala.cluster.v1.Roster
-	2,  // 1: sala.cluster.v1.EventTraffic.roster_request:type_name -> sala.cluster.v1.RosterRequest
+	1,  // 0: sala.cluster.v1.EventTraffic.subscriptions:type_name -> sala.cluster.v1.SubscriptionList
+	2,  // 1: sala.cluster.v1.EventTraffic.subscriptions_request:type_name -> sala.cluster.v1.SubscriptionListRequest
 	4,  // 2: sala.cluster.v1.EventTraffic.batch:type_name -> sala.cluster.v1.EventBatch
 	7,  // 3: sala.cluster.v1.EventTraffic.feedback:type_name -> sala.cluster.v1.EventFeedback
 	13, // 4: sala.cluster.v1.EventTraffic.stop:type_name -> sala.cluster.v1.EventStop
-	14, // 5: sala.cluster.v1.EventTraffic.will:type_name -> sala.cluster.v1.Will
+	14, // 5: sala.cluster.v1.EventTraffic.will_update:type_name -> sala.cluster.v1.WillUpdate
 	15, // 6: sala.cluster.v1.EventTraffic.will_state:type_name -> sala.cluster.v1.WillState
-	16, // 7: sala.cluster.v1.EventTraffic.will_told:type_name -> sala.cluster.v1.WillTold
-	3,  // 8: sala.cluster.v1.Roster.subscribers:type_name -> sala.cluster.v1.Subscriber
+	16, // 7: sala.cluster.v1.EventTraffic.will_progress:type_name -> sala.cluster.v1.WillProgress
+	3,  // 8: sala.cluster.v1.SubscriptionList.subscriptions:type_name -> sala.cluster.v1.SubscriptionInfo
 	5,  // 9: sala.cluster.v1.EventBatch.events:type_name -> sala.cluster.v1.ClientEvent
 	6,  // 10: sala.cluster.v1.EventBatch.sockets:type_name -> sala.cluster.v1.EventSocket
 	8,  // 11: sala.cluster.v1.EventFeedback.answers:type_name -> sala.cluster.v1.EventAnswer
@@ -1794,8 +1791,8 @@ var file_sala_cluster_v1_events_proto_depIdxs = []int32{
 	10, // 14: sala.cluster.v1.EventAnswer.decision:type_name -> sala.cluster.v1.ConnectDecision
 	11, // 15: sala.cluster.v1.AckReply.error:type_name -> sala.cluster.v1.EventFailure
 	11, // 16: sala.cluster.v1.ConnectDecision.refusal:type_name -> sala.cluster.v1.EventFailure
-	6,  // 17: sala.cluster.v1.Will.sockets:type_name -> sala.cluster.v1.EventSocket
-	14, // 18: sala.cluster.v1.WillState.check:type_name -> sala.cluster.v1.Will
+	6,  // 17: sala.cluster.v1.WillUpdate.sockets:type_name -> sala.cluster.v1.EventSocket
+	14, // 18: sala.cluster.v1.WillState.check:type_name -> sala.cluster.v1.WillUpdate
 	19, // [19:19] is the sub-list for method output_type
 	19, // [19:19] is the sub-list for method input_type
 	19, // [19:19] is the sub-list for extension type_name
@@ -1809,14 +1806,14 @@ func file_sala_cluster_v1_events_proto_init() {
 		return
 	}
 	file_sala_cluster_v1_events_proto_msgTypes[0].OneofWrappers = []any{
-		(*EventTraffic_Roster)(nil),
-		(*EventTraffic_RosterRequest)(nil),
+		(*EventTraffic_Subscriptions)(nil),
+		(*EventTraffic_SubscriptionsRequest)(nil),
 		(*EventTraffic_Batch)(nil),
 		(*EventTraffic_Feedback)(nil),
 		(*EventTraffic_Stop)(nil),
-		(*EventTraffic_Will)(nil),
+		(*EventTraffic_WillUpdate)(nil),
 		(*EventTraffic_WillState)(nil),
-		(*EventTraffic_WillTold)(nil),
+		(*EventTraffic_WillProgress)(nil),
 	}
 	file_sala_cluster_v1_events_proto_msgTypes[8].OneofWrappers = []any{
 		(*EventAnswer_Reply)(nil),

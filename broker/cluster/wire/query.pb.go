@@ -37,7 +37,7 @@ type Query struct {
 	//	*Query_Revoke
 	//	*Query_Drain
 	//	*Query_LookAtRevoked
-	//	*Query_FindWill
+	//	*Query_WillState
 	Query         isQuery_Query `protobuf_oneof:"query"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -152,10 +152,10 @@ func (x *Query) GetLookAtRevoked() *LookAtRevoked {
 	return nil
 }
 
-func (x *Query) GetFindWill() *FindWill {
+func (x *Query) GetWillState() *WillStateRequest {
 	if x != nil {
-		if x, ok := x.Query.(*Query_FindWill); ok {
-			return x.FindWill
+		if x, ok := x.Query.(*Query_WillState); ok {
+			return x.WillState
 		}
 	}
 	return nil
@@ -206,9 +206,9 @@ type Query_LookAtRevoked struct {
 	LookAtRevoked *LookAtRevoked `protobuf:"bytes,12,opt,name=look_at_revoked,json=lookAtRevoked,proto3,oneof"`
 }
 
-type Query_FindWill struct {
+type Query_WillState struct {
 	// Do you remember the sockets of a lost node? Answered with WillState.
-	FindWill *FindWill `protobuf:"bytes,15,opt,name=find_will,json=findWill,proto3,oneof"`
+	WillState *WillStateRequest `protobuf:"bytes,15,opt,name=will_state,json=willState,proto3,oneof"`
 }
 
 func (*Query_ListRooms) isQuery_Query() {}
@@ -227,7 +227,7 @@ func (*Query_Drain) isQuery_Query() {}
 
 func (*Query_LookAtRevoked) isQuery_Query() {}
 
-func (*Query_FindWill) isQuery_Query() {}
+func (*Query_WillState) isQuery_Query() {}
 
 // ListRooms asks for a page of rooms, ordered by namespace and name.
 type ListRooms struct {
@@ -1031,7 +1031,7 @@ var File_sala_cluster_v1_query_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_query_proto_rawDesc = "" +
 	"\n" +
-	"\x1bsala/cluster/v1/query.proto\x12\x0fsala.cluster.v1\x1a\x1csala/cluster/v1/events.proto\x1a\x1bsala/cluster/v1/order.proto\"\x9b\x04\n" +
+	"\x1bsala/cluster/v1/query.proto\x12\x0fsala.cluster.v1\x1a\x1csala/cluster/v1/events.proto\x1a\x1bsala/cluster/v1/order.proto\"\xa5\x04\n" +
 	"\x05Query\x12;\n" +
 	"\n" +
 	"list_rooms\x18\x01 \x01(\v2\x1a.sala.cluster.v1.ListRoomsH\x00R\tlistRooms\x125\n" +
@@ -1042,8 +1042,9 @@ const file_sala_cluster_v1_query_proto_rawDesc = "" +
 	"\x05order\x18\x05 \x01(\v2\x16.sala.cluster.v1.OrderH\x00R\x05order\x121\n" +
 	"\x06revoke\x18\x06 \x01(\v2\x17.sala.cluster.v1.RevokeH\x00R\x06revoke\x12.\n" +
 	"\x05drain\x18\a \x01(\v2\x16.sala.cluster.v1.DrainH\x00R\x05drain\x12H\n" +
-	"\x0flook_at_revoked\x18\f \x01(\v2\x1e.sala.cluster.v1.LookAtRevokedH\x00R\rlookAtRevoked\x128\n" +
-	"\tfind_will\x18\x0f \x01(\v2\x19.sala.cluster.v1.FindWillH\x00R\bfindWillB\a\n" +
+	"\x0flook_at_revoked\x18\f \x01(\v2\x1e.sala.cluster.v1.LookAtRevokedH\x00R\rlookAtRevoked\x12B\n" +
+	"\n" +
+	"will_state\x18\x0f \x01(\v2!.sala.cluster.v1.WillStateRequestH\x00R\twillStateB\a\n" +
 	"\x05query\"\xd4\x01\n" +
 	"\tListRooms\x12\x1e\n" +
 	"\n" +
@@ -1113,22 +1114,22 @@ func file_sala_cluster_v1_query_proto_rawDescGZIP() []byte {
 
 var file_sala_cluster_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_sala_cluster_v1_query_proto_goTypes = []any{
-	(*Query)(nil),         // 0: sala.cluster.v1.Query
-	(*ListRooms)(nil),     // 1: sala.cluster.v1.ListRooms
-	(*RoomArea)(nil),      // 2: sala.cluster.v1.RoomArea
-	(*Rooms)(nil),         // 3: sala.cluster.v1.Rooms
-	(*Room)(nil),          // 4: sala.cluster.v1.Room
-	(*GetRoom)(nil),       // 5: sala.cluster.v1.GetRoom
-	(*Members)(nil),       // 6: sala.cluster.v1.Members
-	(*ListSockets)(nil),   // 7: sala.cluster.v1.ListSockets
-	(*GetSocket)(nil),     // 8: sala.cluster.v1.GetSocket
-	(*Sockets)(nil),       // 9: sala.cluster.v1.Sockets
-	(*Socket)(nil),        // 10: sala.cluster.v1.Socket
-	(*Revoke)(nil),        // 11: sala.cluster.v1.Revoke
-	(*LookAtRevoked)(nil), // 12: sala.cluster.v1.LookAtRevoked
-	(*Drain)(nil),         // 13: sala.cluster.v1.Drain
-	(*Order)(nil),         // 14: sala.cluster.v1.Order
-	(*FindWill)(nil),      // 15: sala.cluster.v1.FindWill
+	(*Query)(nil),            // 0: sala.cluster.v1.Query
+	(*ListRooms)(nil),        // 1: sala.cluster.v1.ListRooms
+	(*RoomArea)(nil),         // 2: sala.cluster.v1.RoomArea
+	(*Rooms)(nil),            // 3: sala.cluster.v1.Rooms
+	(*Room)(nil),             // 4: sala.cluster.v1.Room
+	(*GetRoom)(nil),          // 5: sala.cluster.v1.GetRoom
+	(*Members)(nil),          // 6: sala.cluster.v1.Members
+	(*ListSockets)(nil),      // 7: sala.cluster.v1.ListSockets
+	(*GetSocket)(nil),        // 8: sala.cluster.v1.GetSocket
+	(*Sockets)(nil),          // 9: sala.cluster.v1.Sockets
+	(*Socket)(nil),           // 10: sala.cluster.v1.Socket
+	(*Revoke)(nil),           // 11: sala.cluster.v1.Revoke
+	(*LookAtRevoked)(nil),    // 12: sala.cluster.v1.LookAtRevoked
+	(*Drain)(nil),            // 13: sala.cluster.v1.Drain
+	(*Order)(nil),            // 14: sala.cluster.v1.Order
+	(*WillStateRequest)(nil), // 15: sala.cluster.v1.WillStateRequest
 }
 var file_sala_cluster_v1_query_proto_depIdxs = []int32{
 	1,  // 0: sala.cluster.v1.Query.list_rooms:type_name -> sala.cluster.v1.ListRooms
@@ -1139,7 +1140,7 @@ var file_sala_cluster_v1_query_proto_depIdxs = []int32{
 	11, // 5: sala.cluster.v1.Query.revoke:type_name -> sala.cluster.v1.Revoke
 	13, // 6: sala.cluster.v1.Query.drain:type_name -> sala.cluster.v1.Drain
 	12, // 7: sala.cluster.v1.Query.look_at_revoked:type_name -> sala.cluster.v1.LookAtRevoked
-	15, // 8: sala.cluster.v1.Query.find_will:type_name -> sala.cluster.v1.FindWill
+	15, // 8: sala.cluster.v1.Query.will_state:type_name -> sala.cluster.v1.WillStateRequest
 	2,  // 9: sala.cluster.v1.ListRooms.within:type_name -> sala.cluster.v1.RoomArea
 	4,  // 10: sala.cluster.v1.Rooms.rooms:type_name -> sala.cluster.v1.Room
 	10, // 11: sala.cluster.v1.Sockets.sockets:type_name -> sala.cluster.v1.Socket
@@ -1166,7 +1167,7 @@ func file_sala_cluster_v1_query_proto_init() {
 		(*Query_Revoke)(nil),
 		(*Query_Drain)(nil),
 		(*Query_LookAtRevoked)(nil),
-		(*Query_FindWill)(nil),
+		(*Query_WillState)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

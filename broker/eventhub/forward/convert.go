@@ -8,6 +8,49 @@ import (
 	"github.com/salabroker/sala/broker/eventhub"
 )
 
+// infoTo describes a subscription to other nodes.
+func infoTo(s *eventhub.Subscription) *wire.SubscriptionInfo {
+	o := s.Options()
+	info := &wire.SubscriptionInfo{
+		Id:         s.ID(),
+		Group:      o.Group,
+		Namespaces: o.Filter.Namespaces,
+		Names:      o.Filter.Names,
+		Decide:     o.Decide,
+		Observe:    o.Observe,
+	}
+	for _, k := range o.Filter.Kinds {
+		info.Kinds = append(info.Kinds, uint32(k))
+	}
+	return info
+}
+
+// infoSize is about how many bytes a description takes in a message.
+func infoSize(info *wire.SubscriptionInfo) int {
+	size := 64 + len(info.GetGroup())
+	for _, names := range [][]string{info.GetNamespaces(), info.GetNames()} {
+		for _, name := range names {
+			size += len(name) + 4
+		}
+	}
+	return size
+}
+
+// optionsFrom returns the options of a representative, whose credits are the window.
+func optionsFrom(info *wire.SubscriptionInfo) eventhub.SubscribeOptions {
+	o := eventhub.SubscribeOptions{
+		Group:   info.GetGroup(),
+		Filter:  eventhub.Filter{Namespaces: info.GetNamespaces(), Names: info.GetNames()},
+		Decide:  info.GetDecide(),
+		Observe: info.GetObserve(),
+		Credits: window,
+	}
+	for _, k := range info.GetKinds() {
+		o.Filter.Kinds = append(o.Filter.Kinds, kindFrom(k))
+	}
+	return o
+}
+
 // sizeOfEvent is about how many bytes an event takes in a batch.
 func sizeOfEvent(e *eventhub.Event) int {
 	size := 256 + len(e.Args)
@@ -58,13 +101,12 @@ func deliveryFrom(w *wire.ClientEvent, sockets []*eventhub.Socket) eventhub.Deli
 	}
 }
 
-// kindFrom returns a kind; one that isn't known here is none.
+// kindFrom returns a kind. A number that isn't known here yields a kind that isn't valid.
 func kindFrom(number uint32) eventhub.Kind {
 	return eventhub.Kind(min(number, math.MaxUint8))
 }
 
-// SocketTo returns what nodes tell each other of a socket.
-func SocketTo(s *eventhub.Socket) *wire.EventSocket {
+func socketTo(s *eventhub.Socket) *wire.EventSocket {
 	return &wire.EventSocket{
 		Id:              s.ID,
 		User:            s.User,
@@ -77,8 +119,7 @@ func SocketTo(s *eventhub.Socket) *wire.EventSocket {
 	}
 }
 
-// SocketFrom is the reverse of [SocketTo].
-func SocketFrom(w *wire.EventSocket) *eventhub.Socket {
+func socketFrom(w *wire.EventSocket) *eventhub.Socket {
 	return &eventhub.Socket{
 		ID:          w.GetId(),
 		User:        w.GetUser(),
@@ -91,9 +132,9 @@ func SocketFrom(w *wire.EventSocket) *eventhub.Socket {
 	}
 }
 
-func answerTo(f *feed, a *eventhub.Answer) *wire.EventAnswer {
-	w := &wire.EventAnswer{Subscription: f.id, Id: a.ID}
-	if a.Decides {
+func answerTo(a *sourceAnswer) *wire.EventAnswer {
+	w := &wire.EventAnswer{Subscription: a.source.Subscription(), Id: a.ID}
+	if a.IsDecision {
 		w.Answer = &wire.EventAnswer_Decision{Decision: &wire.ConnectDecision{
 			Refusal: failureTo(a.Decision.Refusal), Rooms: a.Decision.Rooms, Data: a.Decision.Data,
 		}}
@@ -108,7 +149,7 @@ func answerTo(f *feed, a *eventhub.Answer) *wire.EventAnswer {
 func answerFrom(w *wire.EventAnswer) eventhub.Answer {
 	a := eventhub.Answer{ID: w.GetId()}
 	if d := w.GetDecision(); d != nil {
-		a.Decides = true
+		a.IsDecision = true
 		a.Decision = eventhub.Decision{Refusal: failureFrom(d.GetRefusal()), Rooms: d.GetRooms(), Data: d.GetData()}
 		return a
 	}

@@ -1,39 +1,38 @@
-// Package forward lets backends hear of the clients of all nodes, whichever node
-// they have subscribed at. Each node tells the others of its subscriptions; they
-// represent them in their own hubs, and what those hand to such a member is
-// forwarded:
+// Package forward carries events between the hubs of a cluster's nodes, so that a backend gets the
+// events of all clients, whichever node it subscribes at. Each node tells the others of its
+// subscriptions. The others represent them in their hubs, and forward what the hub hands to such a
+// representative:
 //
-//	client ──► hub ──► Remote ──► forward ═══ batch ══► feed ──► Source ──► Subscription ──► backend
-//	  ack  ◄── hub ◄── Remote ◄── forward ◄═ feedback ═ feed ◄── Source ◄── Reply, Decide ◄────┘
+//	client ──► hub ──► Remote ──► outbound ══ batch ══► inbound ──► Source ──► Subscription ──► backend
+//	  ack  ◄── hub ◄── Remote ◄── outbound ◄ feedback ═ inbound ◄── Source ◄── Reply, Decide ◄────┘
 //
-// So it is the hub of the client's node that decides which member of a group gets an
-// event, gives it to a mate if that member is lost, and answers the client, once.
-// What is forwarded goes to exactly the subscription that was chosen: a node
-// never passes on what it got.
+// So the hub of the client's node decides which member of a group gets an event, hands it to another
+// member if that one is lost, and answers the client once. An event is forwarded to exactly the
+// subscription that the hub chose; a node never passes on what it received.
 //
-// # Who has subscribed
+// # Subscriptions
 //
-// A roster lists the ids of all subscriptions of a node, and describes those that
-// are new. It is sent when they change, to each node that joins, and every few
-// seconds with the ids alone; whoever misses one asks. So a roster that is lost
-// heals, and a node that is lost takes its subscriptions with it.
+// A node's subscription list has the ids of all its subscriptions and describes new ones. It is sent
+// when it changes, to each node that joins, and with the ids alone every few seconds; a node that
+// lacks a description asks for it. So a lost list heals, and a lost node takes its subscriptions
+// with it.
 //
-// # Nothing lost on the way, nothing twice
+// # Nothing lost, nothing twice
 //
-// The events for one subscription are numbered. The receiver takes them in order
-// and ignores what it has, and says up to which number they have come and been
-// handed to the backend; what doesn't arrive is sent again. At most a window of
-// them is on its way; the rest waits in the member's queue in the hub, which is
-// bounded as any member's. If it is full the subscription is cut, on its own
-// node too.
+// The cluster's messages are delivered at most once. So the events for one subscription are
+// numbered. The receiver takes them in order and ignores those that it has. It reports up to which
+// number they have arrived and were handed to the backend, and what hasn't arrived is sent again. At
+// most a window of events is in flight. The others wait in the member's queue in the hub, which has
+// the limits of every member's queue; a subscription whose queue there is full ends at its own node
+// too.
 //
-// When a subscription ends, its node says how many events the backend was handed, so
-// that exactly the others go to mates. When a node is lost nobody can say: what
-// was on its way to it goes to mates marked Redelivered. Answers are sent once; if
-// one is lost on the way, the client is told at its deadline that there is none.
+// When a subscription ends, its node reports how many events the backend was handed, so that exactly
+// the others go to other members. When a node is lost nobody can report that: what was in flight
+// goes to other members marked Redelivered. Answers are sent once; if one is lost, the client gets
+// an error at its deadline.
 //
 // # Locks and goroutines
 //
-// Peers.mu comes before the hub's locks, answers.mu is held alone or last. There is
-// one goroutine, that of Run, for all nodes.
+// Forwarder.mu is taken before the hub's locks, notices.mu alone or last. There is one goroutine,
+// that of Run, for all nodes.
 package forward

@@ -38,12 +38,12 @@ type network struct {
 // node is a hub with its peers.
 type node struct {
 	*eventhub.Hub
-	id    cluster.NodeID
-	net   *network
-	peers *forward.Peers
-	inbox chan mail
-	stop  context.CancelFunc
-	ended chan struct{}
+	id        cluster.NodeID
+	net       *network
+	forwarder *forward.Forwarder
+	inbox     chan mail
+	stop      context.CancelFunc
+	ended     chan struct{}
 }
 
 type mail struct {
@@ -59,11 +59,11 @@ func newNetwork(t *testing.T, seed uint64, lag time.Duration, loss float64) *net
 // add starts a node, which knows the others and is known by them at once.
 func (net *network) add(id cluster.NodeID, o eventhub.Options) *node {
 	n := &node{Hub: eventhub.New(o), id: id, net: net, inbox: make(chan mail, 1<<16), ended: make(chan struct{})}
-	n.peers = forward.New(forward.Options{Hub: n.Hub, Send: n.send, Up: net.up, Logger: slog.New(slog.DiscardHandler)})
+	n.forwarder = forward.New(forward.Options{Hub: n.Hub, Send: n.send, Reachable: net.up, Logger: slog.New(slog.DiscardHandler)})
 	ctx, stop := context.WithCancel(context.Background())
 	n.stop = sync.OnceFunc(func() { stop(); <-n.ended })
 	var running sync.WaitGroup
-	running.Go(func() { n.peers.Run(ctx) })
+	running.Go(func() { n.forwarder.Run(ctx) })
 	running.Go(func() { n.receive(ctx) })
 	go func() { running.Wait(); close(n.ended) }()
 	net.mu.Lock()
@@ -74,8 +74,8 @@ func (net *network) add(id cluster.NodeID, o eventhub.Options) *node {
 	net.nodes[id] = n
 	net.mu.Unlock()
 	for _, other := range others {
-		other.peers.Joined(id)
-		n.peers.Joined(other.id)
+		other.forwarder.Joined(id)
+		n.forwarder.Joined(other.id)
 	}
 	net.t.Cleanup(func() {
 		now, cancel := context.WithCancel(context.Background())
@@ -111,7 +111,7 @@ func (net *network) cut(n *node) {
 	net.mu.Unlock()
 	<-time.After(4 * time.Second)
 	for _, other := range net.nodes {
-		other.peers.Gone(n.id)
+		other.forwarder.Gone(n.id)
 	}
 }
 
@@ -146,12 +146,12 @@ func (n *node) receive(ctx context.Context) {
 			if err := proto.Unmarshal(m.payload, &t); err != nil {
 				n.net.t.Error(err)
 			}
-			n.peers.Receive(m.from, &t)
+			n.forwarder.Receive(m.from, &t)
 		}
 	}
 }
 
-func (n *node) subscribe(start eventhub.Start) *eventhub.Subscription {
+func (n *node) subscribe(start eventhub.SubscribeOptions) *eventhub.Subscription {
 	n.net.t.Helper()
 	s, err := n.Subscribe(start)
 	if err != nil {

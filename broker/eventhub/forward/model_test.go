@@ -52,7 +52,7 @@ func (w *world) publish(n *node, r *rand.Rand) {
 // serve is a backend that handles so many events, and then goes away with some in
 // hand. It checks the order of each socket's.
 func (w *world) serve(n *node, most int, r *rand.Rand, stop <-chan struct{}) {
-	s, err := n.Subscribe(eventhub.Start{Group: "g", Credits: 1 + r.IntN(50)})
+	s, err := n.Subscribe(eventhub.SubscribeOptions{Group: "g", Credits: 1 + r.IntN(50)})
 	if err != nil {
 		w.t.Error(err)
 		return

@@ -7,10 +7,13 @@ import (
 	"github.com/salabroker/sala/broker/eventhub"
 )
 
-// changes are the sockets of this node that have come and gone since the heir was
-// told.
+// maxPending is how many changes may wait to be sent. With more, new epochs begin.
+const maxPending = 50_000
+
+// changes are the sockets of this node that have come and gone since the last update of the
+// successors.
 type changes struct {
-	noted atomic.Bool // rather than ignored
+	wanted atomic.Bool // there are successors
 
 	mu        sync.Mutex
 	connected []*eventhub.Socket
@@ -18,26 +21,25 @@ type changes struct {
 	tooMany   bool
 }
 
-// Connected says that a socket has connected, before backends hear of it. It never
-// waits, and asks what the socket is only if somebody is to know.
-func (w *Wills) Connected(describe func() *eventhub.Socket) {
-	if w.changes.noted.Load() {
+// Connected says that a socket has connected, before its Connect is published. It never waits, and
+// calls describe only if there are successors.
+func (r *Registry) Connected(describe func() *eventhub.Socket) {
+	if r.changes.wanted.Load() {
 		s := describe()
-		w.changes.note(func(c *changes) { c.connected = append(c.connected, s) })
-		w.ring()
+		r.changes.add(func(c *changes) { c.connected = append(c.connected, s) })
+		notify(r.wake)
 	}
 }
 
-// Ended says that a socket is gone, after backends have heard of it. It never
-// waits.
-func (w *Wills) Ended(id string) {
-	if w.changes.noted.Load() {
-		w.changes.note(func(c *changes) { c.ended = append(c.ended, id) })
-		w.ring()
+// Ended says that a socket is gone, after its Disconnect was published. It never waits.
+func (r *Registry) Ended(id string) {
+	if r.changes.wanted.Load() {
+		r.changes.add(func(c *changes) { c.ended = append(c.ended, id) })
+		notify(r.wake)
 	}
 }
 
-func (c *changes) note(change func(*changes)) {
+func (c *changes) add(change func(*changes)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.connected)+len(c.ended) >= maxPending {
@@ -48,8 +50,7 @@ func (c *changes) note(change func(*changes)) {
 	}
 }
 
-// take returns the changes since it was called last. ok is false if there were
-// too many to be noted.
+// take returns the changes since the last call. ok is false if there were too many to keep.
 func (c *changes) take() (connected []*eventhub.Socket, ended []string, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

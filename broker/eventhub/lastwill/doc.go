@@ -1,62 +1,57 @@
-// Package lastwill lets backends hear that clients are gone whose node was lost and
-// could not say so itself.
+// Package lastwill publishes the disconnects of a lost node's clients. Like the last will of MQTT, a
+// node deposits in advance what others are to publish for it.
 //
-// While anybody in the cluster wants events of the kind Disconnect, each node has
-// up to [heirCount] others remember its sockets, its heirs. When a node is lost,
-// one of its heirs publishes a Disconnect for each of its sockets; the others watch
-// it and go on where it stops if it is lost too. So a Disconnect is published as
-// long as one heir survives. With up to five nodes that is any node.
+// While any backend in the cluster wants events of the kind Disconnect, each node sends its sockets
+// to up to [successorCount] other nodes, its successors. When the node is lost, one of them publishes
+// a Disconnect for each of its sockets. The others follow its progress and go on if it is lost too.
+// So the disconnects are published as long as one successor survives; with up to five nodes, that is
+// as long as any node survives.
 //
-// A connect or a disconnect costs a part of one message to each heir, which is sent
-// as soon as the one before it is on its way. When nobody wants to hear of
-// disconnects nothing is remembered.
+// A connect or a disconnect costs a part of one message to each successor, which is sent as soon as
+// the previous message is. While no backend wants disconnects, nothing is kept.
 //
-// # Who remembers
+// # Who keeps the sockets
 //
-// Rendezvous hashing ranks the other nodes for each node ([rank]). Its heirs are
-// the first of them. When nodes come or go an heir may be replaced by another. The
-// old one remembers until all heirs know everything. Each heir is told in an
-// epoch of its own: a snapshot, then numbered changes without a gap. Once a second
-// each is asked what it remembers; if something is missing a new epoch begins.
-// A version counts the changes of the node across all heirs, so that what two heirs
-// remember can be compared.
+// Rendezvous hashing ranks the other nodes for each node ([rank]); its successors are the first of
+// them. When nodes come or go, another node may become a successor. The previous one keeps the
+// sockets until every successor has all of them. Each successor gets its own epochs: a snapshot, then
+// changes numbered without a gap. Once a second each is asked what it has; if something is missing a
+// new epoch begins. A version counts the changes of the node's sockets across all successors, so that
+// what two of them keep can be compared.
 //
-// # Who tells
+// # Who publishes
 //
-// When a node is lost (X), these take part: all that remember something of X, and
-// the first survivor in X's ranking, in case nobody does. This is the order:
+// When a node X is lost, these nodes take part: those that keep sockets of X, and the first survivor
+// in X's ranking, in case no node does. The order of events is:
 //
-//  1. Each participant asks all other nodes what they remember of X. It asks again
-//     until every node that it doesn't take for lost has answered, at most for
-//     [askFor]. So a participant that died together with X, but isn't noticed yet,
-//     is waited for until it is noticed.
-//  2. The best answer wins: who tells already; then who remembers everything; then
-//     the higher version; then the rank. Every participant compares the same
-//     answers, so all agree who tells.
-//  3. The winner publishes a Disconnect for each socket, in the order of the ids.
-//     When backends have been handed a batch, which may take a while if they are
-//     slow, it says so to all nodes, as it does at the end.
-//  4. The other participants forget the sockets that backends have been handed. If
-//     the winner is lost or leaves before the end, they begin again at 1. Of the
-//     rest nobody knows what backends were handed, so it is published with
-//     Redelivered set. So it is if a node that has asked is gone: it may have won.
-//  5. The end is remembered for a minute, for nodes that notice X's loss later.
+//  1. Each participant asks all other nodes what they keep of X. It asks again until every node that
+//     it doesn't consider lost has answered, for at most [askFor]. So it waits for a participant that
+//     died together with X until that loss is noticed.
+//  2. The best answer wins: first a node that is publishing, then a complete snapshot, then the
+//     higher version, then the rank. All participants compare the same answers, so they agree.
+//  3. The winner publishes a Disconnect for each socket, in the order of the ids. It reports to all
+//     nodes when backends have been handed a batch, which takes a while if they are slow, and when
+//     it is done.
+//  4. The other participants drop the sockets that are reported. If the winner is lost or leaves
+//     before it is done, they begin again at 1. Nobody knows which of the other sockets backends have
+//     been handed, so those are published with Redelivered set. So are all sockets if a node is gone
+//     that has asked: it may have won.
+//  5. The result is kept for a minute, for nodes that notice X's loss later.
 //
 // # What can go wrong
 //
-// What a node has not sent when it dies nobody knows: a socket that connected in its
-// last instant may leave no trace but its Connect, and one that disconnected then
-// may be said to be gone twice. If a node and all its heirs are lost within the
-// time that it takes to notice, a few seconds, the node's sockets are forgotten:
-// [Options.Forgotten] gets their number as of the node's last heartbeat. Of a
-// remembered socket neither Data nor Auth is known.
+// What a node hasn't sent when it dies is unknown. A socket that connected in its last moments may
+// leave no trace but its Connect; one that disconnected then may get a second Disconnect. If a node
+// and all its successors are lost within the few seconds that it takes to notice, the node's sockets
+// are forgotten, and [Options.Forgotten] gets their number as of the node's last heartbeat. Data and
+// Auth of a socket are not kept.
 //
-// A node that stood still, or was cut off, for so long that it was taken for lost,
-// comes back with clients that backends have been told are gone. It tells them of
-// each again, with the event Connect; so what a backend counts is right in the end.
+// A node that was frozen or cut off for so long that it was considered lost may come back with clients
+// whose disconnect was published. It publishes a Connect for each of them, so that what a backend
+// counts is right in the end.
 //
 // # Locks and goroutines
 //
-// Wills.mu is held alone or last. Run has a goroutine for each lost node whose will
-// is being read, and one more while it tells of that node's sockets.
+// Registry.mu and changes.mu are taken alone or last. Run has a goroutine for the recovery of each
+// lost node, and another one while that recovery publishes.
 package lastwill

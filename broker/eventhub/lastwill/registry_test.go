@@ -37,7 +37,7 @@ type nodes struct {
 }
 
 type node struct {
-	*lastwill.Wills
+	*lastwill.Registry
 	id      cluster.NodeID
 	in      *nodes
 	hub     *eventhub.Hub
@@ -61,11 +61,11 @@ func (ns *nodes) add(id cluster.NodeID) *node {
 		id: id, in: ns, hub: eventhub.New(eventhub.Options{}), sockets: make(map[string]bool),
 		others: make(map[cluster.NodeID]bool), inbox: make(chan func(), 10_000),
 	}
-	n.Wills = lastwill.New(lastwill.Options{
-		Self: id, Hub: n.hub, Sockets: n.list, Send: n.send, Ask: n.ask, Gone: n.publish,
+	n.Registry = lastwill.New(lastwill.Options{
+		Self: id, Hub: n.hub, Sockets: n.list, Send: n.send, Ask: n.ask, Publish: n.publish,
 		Forgotten: n.forgotten, Logger: slog.New(slog.DiscardHandler),
 	})
-	sub, err := n.hub.Subscribe(eventhub.Start{Credits: 100_000})
+	sub, err := n.hub.Subscribe(eventhub.SubscribeOptions{Credits: 100_000})
 	if err != nil {
 		ns.t.Fatal(err)
 	}
@@ -167,16 +167,16 @@ func (n *node) ask(_ context.Context, lost cluster.NodeID) (states map[cluster.N
 	n.in.mu.Unlock()
 	<-time.After(10 * time.Millisecond)
 	for _, other := range others {
-		states[other.id] = other.Find(lost, n.id)
+		states[other.id] = other.State(lost, n.id)
 	}
 	return states, complete
 }
 
-func (n *node) publish(s *eventhub.Socket, redelivered bool, handover *eventhub.Handover) {
+func (n *node) publish(s *eventhub.Socket, redelivered bool, tracker *eventhub.Tracker) {
 	if fmt.Sprint(*s) != fmt.Sprint(*n.socket(s.ID)) {
 		n.in.t.Errorf("%s remembers %+v", n.id, s)
 	}
-	n.hub.PublishTracked(&eventhub.Event{Kind: eventhub.Disconnect, Namespace: "/", Socket: s}, redelivered, handover)
+	n.hub.PublishTracked(&eventhub.Event{Kind: eventhub.Disconnect, Namespace: "/", Socket: s}, redelivered, tracker)
 }
 
 func (n *node) forgotten(_ cluster.NodeID, count int) {
@@ -311,7 +311,7 @@ func TestLostNodes(t *testing.T) {
 				if n == b {
 					asker = c
 				}
-				switch state := n.Find("a", asker.id); {
+				switch state := n.State("a", asker.id); {
 				case state.GetComplete():
 					remember++
 				case state.GetEpoch() != 0:
@@ -337,7 +337,7 @@ func TestLostNodes(t *testing.T) {
 			pass(time.Second)
 			ns.add("aa")
 			pass(10 * time.Millisecond)
-			if a, b := ns.all["aa"].Find("a", "b"), ns.all["b"].Find("a", "c"); !a.GetComplete() || !b.GetComplete() {
+			if a, b := ns.all["aa"].State("a", "b"), ns.all["b"].State("a", "c"); !a.GetComplete() || !b.GetComplete() {
 				t.Errorf("the two remember %v and %v", a, b)
 			}
 			ns.lose("a")
@@ -423,7 +423,7 @@ func TestLostNodes(t *testing.T) {
 			}
 			a.connect("1")
 			pass(5 * time.Second)
-			if state := b.Find("a", "c"); state.GetEpoch() != 0 {
+			if state := b.State("a", "c"); state.GetEpoch() != 0 {
 				t.Errorf("it is remembered all the same: %v", state)
 			}
 		},

@@ -38,9 +38,9 @@ func TestEventsReachSubscriptionsElsewhere(t *testing.T) {
 		if a.Wants(eventhub.Message, "/", "x") {
 			t.Error("something is wanted before anybody subscribes")
 		}
-		in := b.subscribe(eventhub.Start{Group: "g", Credits: 100})
-		filtered := b.subscribe(eventhub.Start{Filter: eventhub.Filter{Kinds: []eventhub.Kind{eventhub.Message}, Namespaces: []string{"/"}, Names: []string{"x"}}, Credits: 100})
-		observer := b.subscribe(eventhub.Start{Filter: eventhub.Filter{Namespaces: []string{"/other"}}, Observe: true, Credits: 100})
+		in := b.subscribe(eventhub.SubscribeOptions{Group: "g", Credits: 100})
+		filtered := b.subscribe(eventhub.SubscribeOptions{Filter: eventhub.Filter{Kinds: []eventhub.Kind{eventhub.Message}, Namespaces: []string{"/"}, Names: []string{"x"}}, Credits: 100})
+		observer := b.subscribe(eventhub.SubscribeOptions{Filter: eventhub.Filter{Namespaces: []string{"/other"}}, Observe: true, Credits: 100})
 		pass(time.Second)
 		if !a.Handles("/", "y") || a.Decides("/") {
 			t.Error("the other node doesn't know what is wanted")
@@ -72,7 +72,7 @@ func TestEventsReachSubscriptionsElsewhere(t *testing.T) {
 func TestMatesElsewhereTakeOver(t *testing.T) {
 	inBubble(t, eventhub.Options{}, func(t *testing.T, net *network, a, b *node) {
 		var r replies
-		first := b.subscribe(eventhub.Start{Group: "g", Credits: 3})
+		first := b.subscribe(eventhub.SubscribeOptions{Group: "g", Credits: 3})
 		pass(time.Second)
 		for _, name := range []string{"1", "2", "3", "4"} {
 			a.Ask(message("s", name), r.hook(name))
@@ -84,11 +84,15 @@ func TestMatesElsewhereTakeOver(t *testing.T) {
 			t.Error(err)
 		}
 		c := net.add("C", eventhub.Options{})
-		second := c.subscribe(eventhub.Start{Group: "g", Credits: 100})
+		second := c.subscribe(eventhub.SubscribeOptions{Group: "g", Credits: 100})
 		pass(time.Second)
 		first.Close()
 		pass(time.Second)
-		for _, d := range wantTaken(t, second, "s.1?! s.3?! s.4? s.5") {
+		again := wantTaken(t, second, "s.1?! s.3?! s.4? s.5")
+		if again[0].ID != got[0].ID || again[1].ID != got[2].ID {
+			t.Errorf("redelivered with the ids %d and %d, want %d and %d", again[0].ID, again[1].ID, got[0].ID, got[2].ID)
+		}
+		for _, d := range again {
 			if d.NeedsAck {
 				if err := second.Reply(d.ID, eventhub.Reply{Args: json.RawMessage(`["second"]`)}); err != nil {
 					t.Error(err)
@@ -107,7 +111,7 @@ func TestMatesElsewhereTakeOver(t *testing.T) {
 func TestMatesOfLostNodesTakeOver(t *testing.T) {
 	inBubble(t, eventhub.Options{AckTimeout: time.Minute}, func(t *testing.T, net *network, a, b *node) {
 		var r replies
-		first := b.subscribe(eventhub.Start{Group: "g", Credits: 100})
+		first := b.subscribe(eventhub.SubscribeOptions{Group: "g", Credits: 100})
 		pass(time.Second)
 		a.Publish(message("s", "told"))
 		pass(time.Second)
@@ -115,7 +119,7 @@ func TestMatesOfLostNodesTakeOver(t *testing.T) {
 		pass(time.Second)
 		a.Publish(message("s", "untold"))
 		a.Ask(message("s", "asked"), r.hook("asked"))
-		second := net.add("C", eventhub.Options{}).subscribe(eventhub.Start{Group: "g", Credits: 100})
+		second := net.add("C", eventhub.Options{}).subscribe(eventhub.SubscribeOptions{Group: "g", Credits: 100})
 		synctest.Wait()
 		net.cut(b)
 		pass(time.Second)
@@ -132,9 +136,9 @@ func TestMatesOfLostNodesTakeOver(t *testing.T) {
 func TestQuestionsEndElsewhere(t *testing.T) {
 	inBubble(t, eventhub.Options{AckTimeout: 10 * time.Second, DecisionTimeout: 2 * time.Second}, func(t *testing.T, _ *network, a, b *node) {
 		var r replies
-		one := b.subscribe(eventhub.Start{Group: "one", Credits: 100})
-		two := a.subscribe(eventhub.Start{Group: "two", Credits: 100})
-		decider := b.subscribe(eventhub.Start{Group: "d", Filter: eventhub.Filter{Kinds: []eventhub.Kind{eventhub.Connect}}, Decide: true, Credits: 100})
+		one := b.subscribe(eventhub.SubscribeOptions{Group: "one", Credits: 100})
+		two := a.subscribe(eventhub.SubscribeOptions{Group: "two", Credits: 100})
+		decider := b.subscribe(eventhub.SubscribeOptions{Group: "d", Filter: eventhub.Filter{Kinds: []eventhub.Kind{eventhub.Connect}}, Decide: true, Credits: 100})
 		pass(time.Second)
 		a.Ask(message("s", "x"), r.hook("x"))
 		pass(time.Second)
@@ -176,8 +180,8 @@ func TestQuestionsEndElsewhere(t *testing.T) {
 // a queue here, and others aren't held up.
 func TestSlowSubscriptionsElsewhere(t *testing.T) {
 	inBubble(t, eventhub.Options{MaxQueuedEvents: 10_000}, func(t *testing.T, _ *network, a, b *node) {
-		slow := b.subscribe(eventhub.Start{Group: "slow"})
-		quick := b.subscribe(eventhub.Start{Group: "quick", Credits: 100_000})
+		slow := b.subscribe(eventhub.SubscribeOptions{Group: "slow"})
+		quick := b.subscribe(eventhub.SubscribeOptions{Group: "quick", Credits: 100_000})
 		pass(time.Second)
 		total := 0
 		for i := range 30 {
@@ -203,7 +207,7 @@ func TestSlowSubscriptionsElsewhere(t *testing.T) {
 // of them come, in order.
 func TestOutages(t *testing.T) {
 	inBubble(t, eventhub.Options{}, func(t *testing.T, net *network, a, b *node) {
-		s := b.subscribe(eventhub.Start{Credits: 10_000})
+		s := b.subscribe(eventhub.SubscribeOptions{Credits: 10_000})
 		pass(time.Second)
 		var want []string
 		publish := func(n int) {
@@ -245,8 +249,8 @@ func TestOutages(t *testing.T) {
 // A node that drains hands out what it has, and tells what it could not.
 func TestDrainingElsewhere(t *testing.T) {
 	inBubble(t, eventhub.Options{}, func(t *testing.T, net *network, a, b *node) {
-		first := b.subscribe(eventhub.Start{Group: "g", Credits: 1})
-		second := net.add("C", eventhub.Options{}).subscribe(eventhub.Start{Group: "g", Credits: 100})
+		first := b.subscribe(eventhub.SubscribeOptions{Group: "g", Credits: 1})
+		second := net.add("C", eventhub.Options{}).subscribe(eventhub.SubscribeOptions{Group: "g", Credits: 100})
 		pass(time.Second)
 		var socket string // one that goes to the first
 		for i := 0; socket == ""; i++ {
@@ -272,7 +276,7 @@ func TestDrainingElsewhere(t *testing.T) {
 // What is sent again, because nothing was heard of it, isn't handed out twice.
 func TestNothingTwice(t *testing.T) {
 	inBubble(t, eventhub.Options{}, func(t *testing.T, net *network, a, b *node) {
-		s := b.subscribe(eventhub.Start{Credits: 1000})
+		s := b.subscribe(eventhub.SubscribeOptions{Credits: 1000})
 		pass(time.Second)
 		net.silence("B")
 		for _, name := range []string{"1", "2", "3"} {
@@ -292,15 +296,15 @@ func TestNothingTwice(t *testing.T) {
 func TestAnsweredOnTheWay(t *testing.T) {
 	inBubble(t, eventhub.Options{}, func(t *testing.T, net *network, a, b *node) {
 		var r replies
-		idle := b.subscribe(eventhub.Start{Group: "g"})
-		quick := a.subscribe(eventhub.Start{Group: "quick", Credits: 100})
+		idle := b.subscribe(eventhub.SubscribeOptions{Group: "g"})
+		quick := a.subscribe(eventhub.SubscribeOptions{Group: "quick", Credits: 100})
 		pass(time.Second)
 		a.Ask(message("s", "x"), r.hook("x"))
 		pass(time.Second)
 		if err := quick.Reply(wantTaken(t, quick, "s.x?")[0].ID, eventhub.Reply{Args: json.RawMessage(`[1]`)}); err != nil {
 			t.Error(err)
 		}
-		mate := net.add("C", eventhub.Options{}).subscribe(eventhub.Start{Group: "g", Credits: 100})
+		mate := net.add("C", eventhub.Options{}).subscribe(eventhub.SubscribeOptions{Group: "g", Credits: 100})
 		pass(time.Second)
 		idle.Close()
 		pass(time.Second)
@@ -314,7 +318,7 @@ func TestAnswersBeforeTheEnd(t *testing.T) {
 	inBubble(t, eventhub.Options{}, func(t *testing.T, _ *network, a, b *node) {
 		for i := range 50 {
 			var r replies
-			s := b.subscribe(eventhub.Start{Credits: 10})
+			s := b.subscribe(eventhub.SubscribeOptions{Credits: 10})
 			pass(time.Second)
 			a.Ask(message(fmt.Sprint(i), "x"), r.hook("x"))
 			pass(time.Second)

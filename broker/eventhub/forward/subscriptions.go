@@ -1,0 +1,117 @@
+package forward
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/salabroker/sala/broker/cluster/wire"
+	"github.com/salabroker/sala/broker/eventhub"
+)
+
+// announce tells all nodes which subscriptions of this node have come or gone.
+func (f *Forwarder) announce() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var ids []uint64
+	for _, s := range f.opts.Hub.Subscriptions() {
+		ids = append(ids, s.ID())
+	}
+	slices.Sort(ids)
+	if slices.Equal(ids, f.lastIDs) {
+		return // a representative of another node's has come or gone
+	}
+	for _, p := range f.peers {
+		f.sendList(p, f.described)
+	}
+	f.lastIDs = ids
+	for _, id := range ids {
+		f.described = max(f.described, id)
+	}
+}
+
+// sendList sends a node the ids of all subscriptions, and describes those after the id described,
+// in as many messages as that takes. The caller holds mu.
+func (f *Forwarder) sendList(p *peer, described uint64) {
+	subscriptions := f.opts.Hub.Subscriptions()
+	var ids []uint64
+	for _, s := range subscriptions {
+		ids = append(ids, s.ID())
+	}
+	for id := range p.inbounds { // their end is still to be reported, which says more
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	page, size := &wire.SubscriptionList{Ids: ids}, 0
+	for _, s := range subscriptions {
+		if s.ID() <= described {
+			continue
+		}
+		info := infoTo(s)
+		size += infoSize(info)
+		if size > batchBytes && len(page.GetSubscriptions()) > 0 {
+			page.More = true
+			f.send(p, &wire.EventTraffic{Body: &wire.EventTraffic_Subscriptions{Subscriptions: page}})
+			page, size = &wire.SubscriptionList{Ids: ids}, infoSize(info)
+		}
+		page.Subscriptions = append(page.Subscriptions, info)
+	}
+	f.send(p, &wire.EventTraffic{Body: &wire.EventTraffic_Subscriptions{Subscriptions: page}})
+}
+
+// requestList asks a node for all its subscriptions. The caller holds mu.
+func (f *Forwarder) requestList(p *peer) {
+	f.send(p, &wire.EventTraffic{Body: &wire.EventTraffic_SubscriptionsRequest{
+		SubscriptionsRequest: &wire.SubscriptionListRequest{},
+	}})
+}
+
+// receiveList represents the subscriptions of another node that are new, and drops those that have
+// ended.
+func (f *Forwarder) receiveList(p *peer, list *wire.SubscriptionList) {
+	there := make(map[uint64]bool, len(list.GetIds()))
+	for _, id := range list.GetIds() {
+		there[id] = true
+	}
+	for id, out := range p.outbounds {
+		if !there[id] && len(out.inFlight) == 0 { // otherwise a report follows
+			f.stop(out)
+		}
+	}
+	refused := false
+	for _, info := range list.GetSubscriptions() {
+		if _, ok := p.outbounds[info.GetId()]; !ok && there[info.GetId()] {
+			added := f.addOutbound(p, info)
+			refused = refused || !added
+		}
+	}
+	if refused || list.GetMore() {
+		return
+	}
+	for id := range there {
+		if _, ok := p.outbounds[id]; !ok {
+			f.requestList(p)
+			return
+		}
+	}
+}
+
+// addOutbound represents a subscription of another node in the hub, and reports whether the hub
+// accepts it.
+func (f *Forwarder) addOutbound(p *peer, info *wire.SubscriptionInfo) bool {
+	remote, err := f.opts.Hub.AddRemote(optionsFrom(info), f)
+	if err != nil {
+		var failed *eventhub.Error
+		draining := errors.As(err, &failed) && failed.Reason == eventhub.ReasonDraining
+		if !draining {
+			f.opts.Logger.Warn("a subscription at another node gets no events of this node's clients",
+				"node", string(p.id), "error", err)
+		}
+		return false
+	}
+	f.sessions++
+	out := &outbound{peer: p, id: info.GetId(), session: f.sessions, remote: remote, next: 1}
+	p.outbounds[out.id] = out
+	f.outbounds[remote] = out
+	return true
+}
