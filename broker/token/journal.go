@@ -8,8 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/salabroker/sala/broker/rawjson"
@@ -65,7 +65,11 @@ func OpenJournal(folder string, r *Revocations) (*Journal, error) {
 }
 
 func (j *Journal) start(r *Revocations) error {
-	if err := syscall.Flock(int(j.folder.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	err := lockFolder(j.folder)
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		return fmt.Errorf("%s can't be locked on %s, so revocations can't be kept there", j.folder.Name(), runtime.GOOS)
+	case err != nil:
 		return fmt.Errorf("another sala is using %s; give each its own folder", j.folder.Name())
 	}
 	kept, err := readJournal(j.path)

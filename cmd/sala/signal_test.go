@@ -1,16 +1,24 @@
+//go:build unix
+
 package main
 
 import (
 	"bufio"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"github.com/salabroker/sala/cmd/sala/internal/certs/certstest"
 )
 
 // process is a sala of its own, for what only signals can show.
@@ -22,20 +30,6 @@ func process(t *testing.T) (*exec.Cmd, *output) {
 	cmd.Stderr = logs
 	startProcess(t, cmd)
 	return cmd, logs
-}
-
-// startProcess starts a process that ends with the test.
-func startProcess(t *testing.T, cmd *exec.Cmd) {
-	t.Helper()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if cmd.ProcessState == nil {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-		}
-	})
 }
 
 func exitCodeOf(t *testing.T, cmd *exec.Cmd) int {
@@ -96,6 +90,9 @@ func TestSecondSignal(t *testing.T) {
 // TestSignalEndsAProcessWhoseLogNobodyReads fills the pipe to which the process
 // logs, so that it hangs at its next line. It ends all the same.
 func TestSignalEndsAProcessWhoseLogNobodyReads(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("needs /proc to open the pipe a second time")
+	}
 	reader, writer, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -126,5 +123,54 @@ func TestSignalEndsAProcessWhoseLogNobodyReads(t *testing.T) {
 	}
 	if code := exitCodeOf(t, cmd); code != exitOK {
 		t.Errorf("exit code %d, want 0", code)
+	}
+}
+
+// TestReloadOnSignal replaces the certificates of all listeners while it runs.
+func TestReloadOnSignal(t *testing.T) {
+	ca := certstest.NewCA(t, "authority")
+	cert, key := pairFiles(t, ca.Issue(t, "first", time.Now().Add(time.Hour)))
+	n := plain(t, "--tls-cert", cert, "--tls-key", key, "--control-tls-cert", cert, "--control-tls-key", key)
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca.Cert)
+	isServed := func(want string) {
+		t.Helper()
+		for _, addr := range []string{n.public, n.grpc, n.http} {
+			protocols := []string{"h2", "http/1.1"}
+			conn, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: pool, ServerName: "127.0.0.1", NextProtos: protocols})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := conn.ConnectionState().PeerCertificates[0].Subject.CommonName; got != want {
+				t.Errorf("%s shows %q, want %q", addr, got, want)
+			}
+			_ = conn.Close()
+		}
+	}
+	hangUp := func(says string) {
+		t.Helper()
+		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		for _, listener := range []string{"public", "grpc", "http"} {
+			n.err.line(t, says, `"listener":"`+listener+`"`)
+		}
+	}
+	isServed("first")
+	second := ca.Issue(t, "second", time.Now().Add(time.Hour))
+	for i, file := range []string{cert, key} {
+		if err := os.WriteFile(file, [][]byte{second.Cert, second.Key}[i], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			hangUp("can't be read again")
+			isServed("first")
+		}
+	}
+	hangUp("has been read again")
+	isServed("second")
+	if _, metrics := getOver(t, pool, "https://"+n.http+"/metrics"); !strings.Contains(metrics, `sala_tls_reloads_total{listener="grpc",result="failed"} 1`) ||
+		!strings.Contains(metrics, `sala_tls_reloads_total{listener="public",result="ok"} 1`) || !strings.Contains(metrics, `sala_tls_certificate_expiry_timestamp_seconds{listener="http"} 1`) {
+		t.Errorf("the metrics don't say so:\n%s", metrics)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -141,55 +140,6 @@ func TestClientCertificates(t *testing.T) {
 				t.Errorf("%s with %d certificates: %s, want %d", path, len(certs), res.Status, want[i])
 			}
 		}
-	}
-}
-
-// TestReloadOnSignal replaces the certificates of all listeners while it runs.
-func TestReloadOnSignal(t *testing.T) {
-	ca := certstest.NewCA(t, "authority")
-	cert, key := pairFiles(t, ca.Issue(t, "first", time.Now().Add(time.Hour)))
-	n := plain(t, "--tls-cert", cert, "--tls-key", key, "--control-tls-cert", cert, "--control-tls-key", key)
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(ca.Cert)
-	isServed := func(want string) {
-		t.Helper()
-		for _, addr := range []string{n.public, n.grpc, n.http} {
-			protocols := []string{"h2", "http/1.1"}
-			conn, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: pool, ServerName: "127.0.0.1", NextProtos: protocols})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := conn.ConnectionState().PeerCertificates[0].Subject.CommonName; got != want {
-				t.Errorf("%s shows %q, want %q", addr, got, want)
-			}
-			_ = conn.Close()
-		}
-	}
-	hangUp := func(says string) {
-		t.Helper()
-		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
-			t.Fatal(err)
-		}
-		for _, listener := range []string{"public", "grpc", "http"} {
-			n.err.line(t, says, `"listener":"`+listener+`"`)
-		}
-	}
-	isServed("first")
-	second := ca.Issue(t, "second", time.Now().Add(time.Hour))
-	for i, file := range []string{cert, key} {
-		if err := os.WriteFile(file, [][]byte{second.Cert, second.Key}[i], 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if i == 0 {
-			hangUp("can't be read again")
-			isServed("first")
-		}
-	}
-	hangUp("has been read again")
-	isServed("second")
-	if _, metrics := getOver(t, pool, "https://"+n.http+"/metrics"); !strings.Contains(metrics, `sala_tls_reloads_total{listener="grpc",result="failed"} 1`) ||
-		!strings.Contains(metrics, `sala_tls_reloads_total{listener="public",result="ok"} 1`) || !strings.Contains(metrics, `sala_tls_certificate_expiry_timestamp_seconds{listener="http"} 1`) {
-		t.Errorf("the metrics don't say so:\n%s", metrics)
 	}
 }
 

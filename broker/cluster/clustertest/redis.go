@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -123,19 +122,6 @@ func (r *Redis) Restart() {
 		pong, err := r.Do("PING")
 		return err == nil && pong == "PONG"
 	})
-}
-
-// Freeze stops the server without ending it, until Thaw.
-func (r *Redis) Freeze() { r.signal(syscall.SIGSTOP) }
-
-// Thaw is the end of Freeze.
-func (r *Redis) Thaw() { r.signal(syscall.SIGCONT) }
-
-func (r *Redis) signal(s syscall.Signal) {
-	r.t.Helper()
-	if err := r.process.Process.Signal(s); err != nil {
-		r.t.Fatalf("signal redis-server: %v", err)
-	}
 }
 
 // Must is [Redis.Do] that fails the test on an error.
