@@ -4,8 +4,8 @@
 // 	protoc        (unknown)
 // source: sala/cluster/v1/envelope.proto
 
-// What the nodes of one broker say to each other. It is no public interface:
-// nodes of one broker are of the same release or of neighbouring ones.
+// The messages between the nodes of a cluster. They are not a public interface: the nodes of a
+// cluster run the same release or neighbouring ones.
 
 package wire
 
@@ -24,20 +24,20 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Envelope is everything that one node publishes to others. On the wire it
-// stands behind a version byte, a flag byte and, if the cluster has a key, its
-// authentication code.
+// Envelope wraps every message that a node publishes to others. On the wire it follows a version
+// byte, a flag byte and, if the cluster has a key, its authentication code.
 type Envelope struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The node that speaks.
+	// The id of the sending node.
 	Sender string `protobuf:"bytes,1,opt,name=sender,proto3" json:"sender,omitempty"`
-	// How often the sender has had to join again, from 1.
+	// How often the sender has joined the cluster since it started: 1, and one more each time that it
+	// was considered lost.
 	Incarnation uint64 `protobuf:"varint,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	// Counts what the sender has sent since it started, from 1.
+	// The number of this message, counted from 1 since the sender started.
 	Sequence uint64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	// When it was sent, by the sender's clock, in milliseconds since 1970.
+	// When it was sent by the sender's clock, in milliseconds since 1970.
 	SentUnixMs int64 `protobuf:"varint,4,opt,name=sent_unix_ms,json=sentUnixMs,proto3" json:"sent_unix_ms,omitempty"`
-	// What is said.
+	// The message.
 	//
 	// Types that are valid to be assigned to Body:
 	//
@@ -196,32 +196,32 @@ type isEnvelope_Body interface {
 }
 
 type Envelope_Heartbeat struct {
-	// I am here.
+	// The sender is alive.
 	Heartbeat *Heartbeat `protobuf:"bytes,5,opt,name=heartbeat,proto3,oneof"`
 }
 
 type Envelope_Leave struct {
-	// I am leaving.
+	// The sender leaves the cluster.
 	Leave *Leave `protobuf:"bytes,6,opt,name=leave,proto3,oneof"`
 }
 
 type Envelope_Lost struct {
-	// You were taken for lost.
+	// The sender considered the receiver lost.
 	Lost *Lost `protobuf:"bytes,7,opt,name=lost,proto3,oneof"`
 }
 
 type Envelope_Publication struct {
-	// Something for whoever is interested.
+	// A payload for the nodes that subscribe to a topic, or for one node.
 	Publication *Publication `protobuf:"bytes,8,opt,name=publication,proto3,oneof"`
 }
 
 type Envelope_Call struct {
-	// A question.
+	// A request that needs a reply.
 	Call *Call `protobuf:"bytes,9,opt,name=call,proto3,oneof"`
 }
 
 type Envelope_Reply struct {
-	// The answer to a call or to a publication.
+	// The reply to a call or a publication.
 	Reply *Reply `protobuf:"bytes,10,opt,name=reply,proto3,oneof"`
 }
 
@@ -231,7 +231,7 @@ type Envelope_Entry struct {
 }
 
 type Envelope_Survey struct {
-	// Who of you is not interested?
+	// A request for replies from nodes that don't subscribe to a topic.
 	Survey *Survey `protobuf:"bytes,12,opt,name=survey,proto3,oneof"`
 }
 
@@ -251,20 +251,20 @@ func (*Envelope_Entry) isEnvelope_Body() {}
 
 func (*Envelope_Survey) isEnvelope_Body() {}
 
-// Heartbeat says that a node is there, and what it is.
+// Heartbeat says that a node is alive, and describes it.
 type Heartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The release that the node runs.
 	Version string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
-	// Where the node can be reached, for people.
+	// The node's address, for people.
 	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
-	// How many sockets it has.
+	// The number of sockets on the node.
 	Sockets uint32 `protobuf:"varint,3,opt,name=sockets,proto3" json:"sockets,omitempty"`
-	// How many rooms have members on it.
+	// The number of rooms with members on the node.
 	Rooms uint32 `protobuf:"varint,4,opt,name=rooms,proto3" json:"rooms,omitempty"`
-	// Whether it takes no new connections any more.
+	// Whether the node drains and accepts no new connections.
 	Draining bool `protobuf:"varint,5,opt,name=draining,proto3" json:"draining,omitempty"`
-	// When it started, in milliseconds since 1970.
+	// When the node started, in milliseconds since 1970.
 	StartedUnixMs int64 `protobuf:"varint,6,opt,name=started_unix_ms,json=startedUnixMs,proto3" json:"started_unix_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -342,7 +342,7 @@ func (x *Heartbeat) GetStartedUnixMs() int64 {
 	return 0
 }
 
-// Leave is the last that a node says.
+// Leave is a node's last message.
 type Leave struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -379,10 +379,10 @@ func (*Leave) Descriptor() ([]byte, []int) {
 	return file_sala_cluster_v1_envelope_proto_rawDescGZIP(), []int{2}
 }
 
-// Lost tells a node that it was taken for lost, so that it joins again.
+// Lost tells a node that it was considered lost, so that it joins again.
 type Lost struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The incarnation that was lost.
+	// The incarnation that was considered lost.
 	Incarnation   uint64 `protobuf:"varint,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -425,15 +425,14 @@ func (x *Lost) GetIncarnation() uint64 {
 	return 0
 }
 
-// Publication is a payload for the nodes that are interested in a topic, or
-// for one node.
+// Publication is a payload for the nodes that subscribe to a topic, or for one node.
 type Publication struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The topic; empty if it is for one node.
+	// The topic. Empty if it is for one node.
 	Topic string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
-	// What the broker above has to say.
+	// The broker's payload.
 	Payload []byte `protobuf:"bytes,2,opt,name=payload,proto3" json:"payload,omitempty"`
-	// If not 0, the sender waits for a reply with this id.
+	// The id of the reply that the sender waits for. 0 if it waits for none.
 	ReplyTo       uint64 `protobuf:"varint,3,opt,name=reply_to,json=replyTo,proto3" json:"reply_to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -490,12 +489,12 @@ func (x *Publication) GetReplyTo() uint64 {
 	return 0
 }
 
-// Call is a question to nodes.
+// Call is a request to one node or to all.
 type Call struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id that the reply repeats.
 	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	// What the broker above asks.
+	// The broker's request.
 	Payload []byte `protobuf:"bytes,2,opt,name=payload,proto3" json:"payload,omitempty"`
 	// How long the caller waits, in milliseconds.
 	TimeoutMs     uint32 `protobuf:"varint,3,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
@@ -554,17 +553,17 @@ func (x *Call) GetTimeoutMs() uint32 {
 	return 0
 }
 
-// Reply answers a call or a publication.
+// Reply answers a call, a publication or a survey.
 type Reply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The id of what is answered.
+	// The id from the call, the publication or the survey.
 	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The answer.
+	// The broker's answer.
 	Payload []byte `protobuf:"bytes,2,opt,name=payload,proto3" json:"payload,omitempty"`
-	// If not empty, why there is no answer.
+	// Why there is no answer. Empty if there is one.
 	Error string `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
-	// The answer to a survey: the node is not interested in the topic, so it won't
-	// answer the publication.
+	// The reply to a survey: the node does not subscribe to the topic and will not answer the
+	// publication.
 	Uninterested  bool `protobuf:"varint,4,opt,name=uninterested,proto3" json:"uninterested,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -628,9 +627,9 @@ func (x *Reply) GetUninterested() bool {
 	return false
 }
 
-// Survey follows a publication whose answers are not complete: somebody who is
-// no node may have been counted as its receiver. The nodes that are not
-// interested in its topic say so; the others answer the publication.
+// Survey follows a publication whose replies are incomplete, because a subscriber that isn't a node
+// may have been counted as its receiver. Nodes that don't subscribe to the topic reply; the others
+// answer the publication.
 type Survey struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id that replies repeat: the publication's reply_to.
