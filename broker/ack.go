@@ -92,7 +92,7 @@ func (b *Broker) EmitWithAck(ctx context.Context, t Target, m Message, o AckOpti
 		o.Timeout = DefaultAckTimeout
 	}
 	var v violations
-	t.validate(&v)
+	validateTarget(&v, &t)
 	m.validate(&v, b.opts.messageLimits())
 	if o.Timeout < 0 || o.Timeout > maxAckTimeout {
 		v.add("timeout", "%s is not between 0 and %s", o.Timeout, maxAckTimeout)
@@ -107,8 +107,7 @@ func (b *Broker) EmitWithAck(ctx context.Context, t Target, m Message, o AckOpti
 	if err := b.checkLoad(); err != nil {
 		return AckSummary{}, err
 	}
-	target := t.fanout()
-	sockets := ns.index.Select(nil, target)
+	sockets := ns.index.Select(nil, t)
 	if !b.waiting.Take(o.Owner, int64(len(sockets))) {
 		return AckSummary{}, &Error{
 			Code:   CodeResourceExhausted,
@@ -121,7 +120,7 @@ func (b *Broker) EmitWithAck(ctx context.Context, t Target, m Message, o AckOpti
 	q := b.newQuestion(o.Owner, len(sockets), o.MinAcks)
 	defer q.discard()
 	b.pose(q, ns, sockets, &m)
-	others := b.askOthers(ctx, q, ns, &target, &m, o)
+	others := b.askOthers(ctx, q, ns, &t, &m, o)
 	late, err := q.wait(ctx, waitAtMost(ctx, o.Timeout-time.Since(q.asked)), each)
 	var why fate // the rest isn't waited for
 	if late {

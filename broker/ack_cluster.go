@@ -8,7 +8,6 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
-	"github.com/salabroker/sala/broker/room"
 )
 
 // part is what another node has of a question. It is the question's, and
@@ -168,7 +167,7 @@ type othersAsked struct {
 
 // askOthers has the other nodes ask their sockets that t selects, and returns
 // when they have said how many those are; nil if there is nobody to tell.
-func (b *Broker) askOthers(ctx context.Context, q *question, ns *namespace, t *room.Target, m *Message, o AckOptions) *othersAsked {
+func (b *Broker) askOthers(ctx context.Context, q *question, ns *namespace, t *Target, m *Message, o AckOptions) *othersAsked {
 	if b.mesh == nil {
 		return nil
 	}

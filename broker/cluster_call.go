@@ -10,7 +10,6 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
-	"github.com/salabroker/sala/broker/room"
 )
 
 // Coverage says whether all nodes of the broker have contributed to a result.
@@ -154,16 +153,16 @@ func counts(r cluster.Result) []*wire.Count {
 
 // routeTo returns the way to the other nodes that may have sockets that t
 // selects; ok is false if none can have.
-func (b *Broker) routeTo(namespace string, t *room.Target) (route cluster.Route, ok bool) {
+func (b *Broker) routeTo(namespace string, t *Target) (route cluster.Route, ok bool) {
 	everyone := cluster.EveryoneTopic(namespace)
-	if t.All {
+	if t.Everyone {
 		return cluster.Route{Topic: everyone}, true
 	}
 	topics := roomTopics(namespace, t.Rooms)
 	for _, user := range t.Users {
 		topics = append(topics, cluster.UserTopic(namespace, user))
 	}
-	nodes := b.ownersOf(t.IDs)
+	nodes := b.ownersOf(t.Sockets)
 	if len(topics)+len(nodes) == 0 {
 		return cluster.Route{}, false
 	}
@@ -226,28 +225,28 @@ func encode(m proto.Message) []byte {
 	return raw
 }
 
-func targetTo(namespace string, t *room.Target) *wire.Target {
+func targetTo(namespace string, t *Target) *wire.Target {
 	return &wire.Target{
 		Namespace:     namespace,
-		Everyone:      t.All,
+		Everyone:      t.Everyone,
 		Rooms:         t.Rooms,
 		Users:         t.Users,
-		Sockets:       t.IDs,
+		Sockets:       t.Sockets,
 		ExceptRooms:   t.ExceptRooms,
 		ExceptUsers:   t.ExceptUsers,
-		ExceptSockets: t.ExceptIDs,
+		ExceptSockets: t.ExceptSockets,
 	}
 }
 
-func targetFrom(t *wire.Target) room.Target {
-	return room.Target{
-		All:         t.GetEveryone(),
-		Rooms:       t.GetRooms(),
-		Users:       t.GetUsers(),
-		IDs:         t.GetSockets(),
-		ExceptRooms: t.GetExceptRooms(),
-		ExceptUsers: t.GetExceptUsers(),
-		ExceptIDs:   t.GetExceptSockets(),
+func targetFrom(t *wire.Target) Target {
+	return Target{
+		Everyone:      t.GetEveryone(),
+		Rooms:         t.GetRooms(),
+		Users:         t.GetUsers(),
+		Sockets:       t.GetSockets(),
+		ExceptRooms:   t.GetExceptRooms(),
+		ExceptUsers:   t.GetExceptUsers(),
+		ExceptSockets: t.GetExceptSockets(),
 	}
 }
 

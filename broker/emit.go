@@ -5,7 +5,6 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/engineio"
-	"github.com/salabroker/sala/broker/room"
 	"github.com/salabroker/sala/broker/socketio"
 )
 
@@ -14,7 +13,7 @@ import (
 // its calls. Nothing is sent if it returns an error, which is a *[Error].
 func (b *Broker) Emit(ctx context.Context, t Target, m Message) (Report, error) {
 	var v violations
-	t.validate(&v)
+	validateTarget(&v, &t)
 	m.validate(&v, b.opts.messageLimits())
 	if err := v.err(); err != nil {
 		return Report{}, err
@@ -26,24 +25,23 @@ func (b *Broker) Emit(ctx context.Context, t Target, m Message) (Report, error) 
 	if err := b.checkLoad(); err != nil {
 		return Report{}, err
 	}
-	target := t.fanout()
-	report := b.emitHere(ns, target, &m)
+	report := b.emitHere(ns, t, &m)
 	if b.mesh != nil {
-		b.spread(ctx, ns, &target, &m, &report)
+		b.spread(ctx, ns, &t, &m, &report)
 	}
 	return report, nil
 }
 
 // emit sends a message of a client or of the broker itself, which nobody waits
 // to hear more of.
-func (b *Broker) emit(ns *namespace, t room.Target, m *Message) {
+func (b *Broker) emit(ns *namespace, t Target, m *Message) {
 	b.emitHere(ns, t, m)
 	b.pass(ns, &t, m)
 }
 
 // emitHere encodes a valid message once and queues it for whom t selects on
 // this node.
-func (b *Broker) emitHere(ns *namespace, t room.Target, m *Message) Report {
+func (b *Broker) emitHere(ns *namespace, t Target, m *Message) Report {
 	return b.deliver(ns, ns.index.Select(nil, t), m)
 }
 
@@ -71,7 +69,7 @@ func newFrame(namespace string, ackID *uint64, m *Message) *engineio.Frame {
 
 // spread has the other nodes send a message to their sockets that t selects,
 // and adds their counts to the report if they are to be waited for.
-func (b *Broker) spread(ctx context.Context, ns *namespace, t *room.Target, m *Message, report *Report) {
+func (b *Broker) spread(ctx context.Context, ns *namespace, t *Target, m *Message, report *Report) {
 	route, ok := b.routeTo(ns.name, t)
 	if !ok {
 		return
@@ -96,7 +94,7 @@ func (b *Broker) spread(ctx context.Context, ns *namespace, t *room.Target, m *M
 
 // pass has the other nodes send a message of a client or of the broker itself.
 // Nobody waits for what becomes of it; what is lost is counted.
-func (b *Broker) pass(ns *namespace, t *room.Target, m *Message) {
+func (b *Broker) pass(ns *namespace, t *Target, m *Message) {
 	if b.mesh == nil {
 		return
 	}

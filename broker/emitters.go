@@ -107,12 +107,12 @@ func (e *emitters) do(ns *namespace, c *redisemitter.Command) error {
 
 // emitterTarget selects the sockets that a command is about. Emitters name sockets
 // as the rooms that have their ids.
-func emitterTarget(c *redisemitter.Command) room.Target {
-	return room.Target{
-		All:         len(c.Rooms) == 0,
-		Rooms:       c.Rooms,
-		IDs:         c.Rooms,
-		ExceptRooms: c.Except,
-		ExceptIDs:   c.Except,
+func emitterTarget(c *redisemitter.Command) Target {
+	return Target{
+		Everyone:      len(c.Rooms) == 0,
+		Rooms:         c.Rooms,
+		Sockets:       c.Rooms,
+		ExceptRooms:   c.Except,
+		ExceptSockets: c.Except,
 	}
 }

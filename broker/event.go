@@ -193,7 +193,7 @@ func (b *Broker) announce(s *socket, req roomRequest, pick announcement) {
 		"{room}", req.room,
 	).Replace(pick(a))
 	args, _ := json.Marshal([]string{text}) // strings always encode
-	b.emit(s.ns, room.Target{Rooms: []string{req.room}}, &Message{Event: a.Event, Args: args})
+	b.emit(s.ns, Target{Rooms: []string{req.room}}, &Message{Event: a.Event, Args: args})
 }
 
 // firstArg returns the first element of the JSON array, nil if it has none.

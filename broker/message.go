@@ -104,26 +104,15 @@ func validateEvent(v *violations, field, event string) {
 	}
 }
 
-// Target says which sockets of a namespace something is for: every socket that
-// is in one of the rooms, belongs to one of the users or has one of the ids,
-// once each, less the excepted.
-type Target struct {
-	// Namespace is the namespace; empty means "/".
-	Namespace string
-	// Everyone selects all sockets of the namespace. Not together with Rooms,
-	// Users or Sockets.
-	Everyone bool
-	// Rooms, Users and Sockets name what is selected.
-	Rooms, Users, Sockets []string
-	// ExceptRooms, ExceptUsers and ExceptSockets name what is left out.
-	ExceptRooms, ExceptUsers, ExceptSockets []string
-}
+// Target says which sockets of a namespace a call is for. Somebody must be named:
+// a call without a target is refused.
+type Target = room.Target
 
 // maxTargets bounds how many rooms, users or sockets one request may name.
 const maxTargets = 1000
 
-// validate adds to v whatever is wrong with t.
-func (t *Target) validate(v *violations) {
+// validateTarget adds to v what is wrong with t.
+func validateTarget(v *violations, t *Target) {
 	if !t.Everyone && len(t.Rooms)+len(t.Users)+len(t.Sockets) == 0 {
 		v.add("rooms", "nobody is named: name at least one of rooms, users or sockets; there is no default")
 	}
@@ -133,18 +122,6 @@ func (t *Target) validate(v *violations) {
 	validateNames(v, "except_rooms", t.ExceptRooms, validateRoom)
 	validateNames(v, "except_users", t.ExceptUsers, validateUser)
 	validateNames(v, "except_sockets", t.ExceptSockets, validateID)
-}
-
-func (t *Target) fanout() room.Target {
-	return room.Target{
-		All:         t.Everyone,
-		Rooms:       t.Rooms,
-		Users:       t.Users,
-		IDs:         t.Sockets,
-		ExceptRooms: t.ExceptRooms,
-		ExceptUsers: t.ExceptUsers,
-		ExceptIDs:   t.ExceptSockets,
-	}
 }
 
 func validateNames(v *violations, field string, names []string, check func(*violations, string, string)) {

@@ -33,7 +33,7 @@ func (b *Broker) namespace(name string) (*namespace, error) {
 }
 
 // everyone selects all members of a namespace.
-var everyone = room.Target{All: true}
+var everyone = Target{Everyone: true}
 
 // listen has this node hear what others send to the topics until release is
 // called, and returns once that is so. While the bus is down it doesn't wait:

@@ -7,7 +7,6 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
-	"github.com/salabroker/sala/broker/room"
 )
 
 // Outcome counts what became of a call that changes sockets.
@@ -30,9 +29,8 @@ func (b *Broker) Join(ctx context.Context, t Target, rooms []string) (Outcome, e
 	if err != nil {
 		return Outcome{}, err
 	}
-	target := t.fanout()
 	return b.commandAndWait(ctx, &wire.Order{Order: &wire.Order_Join{
-		Join: &wire.JoinRooms{Target: targetTo(ns.name, &target), Rooms: rooms},
+		Join: &wire.JoinRooms{Target: targetTo(ns.name, &t), Rooms: rooms},
 	}}), nil
 }
 
@@ -43,9 +41,8 @@ func (b *Broker) Leave(ctx context.Context, t Target, rooms []string) (Outcome, 
 	if err != nil {
 		return Outcome{}, err
 	}
-	target := t.fanout()
-	return b.command(ctx, ns, &target, &wire.Order{Order: &wire.Order_Leave{
-		Leave: &wire.LeaveRooms{Target: targetTo(ns.name, &target), Rooms: rooms},
+	return b.command(ctx, ns, &t, &wire.Order{Order: &wire.Order_Leave{
+		Leave: &wire.LeaveRooms{Target: targetTo(ns.name, &t), Rooms: rooms},
 	}}), nil
 }
 
@@ -65,7 +62,7 @@ func (b *Broker) checkRoomCall(t *Target, rooms []string) (*namespace, error) {
 // checkSelector adds what is wrong with t to v and returns its namespace.
 func (b *Broker) checkSelector(t *Target, v violations) (*namespace, error) {
 	var selector violations
-	t.validate(&selector)
+	validateTarget(&selector, t)
 	for _, f := range selector {
 		v.add("selector."+f.Field, "%s", f.Description)
 	}
@@ -91,9 +88,8 @@ func (b *Broker) Disconnect(ctx context.Context, t Target, reason string) (Outco
 	if err != nil {
 		return Outcome{}, err
 	}
-	target := t.fanout()
-	return b.command(ctx, ns, &target, &wire.Order{Order: &wire.Order_Disconnect{
-		Disconnect: &wire.Disconnect{Target: targetTo(ns.name, &target), Reason: reason},
+	return b.command(ctx, ns, &t, &wire.Order{Order: &wire.Order_Disconnect{
+		Disconnect: &wire.Disconnect{Target: targetTo(ns.name, &t), Reason: reason},
 	}}), nil
 }
 
@@ -133,7 +129,7 @@ func (b *Broker) ClearRoom(ctx context.Context, c ClearRoom) (Outcome, error) {
 	if c.Notice != nil {
 		order.Notice = eventTo(c.Notice)
 	}
-	target := room.Target{Rooms: []string{c.Room}}
+	target := Target{Rooms: []string{c.Room}}
 	return b.command(ctx, ns, &target, &wire.Order{Order: &wire.Order_Clear{Clear: order}}), nil
 }
 
@@ -153,16 +149,15 @@ func (b *Broker) Update(ctx context.Context, t Target, data json.RawMessage) (Ou
 	if string(data) == "null" {
 		data = nil
 	}
-	target := t.fanout()
-	return b.command(ctx, ns, &target, &wire.Order{Order: &wire.Order_Update{
-		Update: &wire.Update{Target: targetTo(ns.name, &target), Data: data},
+	return b.command(ctx, ns, &t, &wire.Order{Order: &wire.Order_Update{
+		Update: &wire.Update{Target: targetTo(ns.name, &t), Data: data},
 	}}), nil
 }
 
 // command does an order to the sockets of this node and has the others do it
 // to theirs, on which it waits for their counts. An order to t comes behind what
 // was emitted to t before.
-func (b *Broker) command(ctx context.Context, ns *namespace, t *room.Target, o *wire.Order) Outcome {
+func (b *Broker) command(ctx context.Context, ns *namespace, t *Target, o *wire.Order) Outcome {
 	out := outcomeOf(b.obey(o, interestTimeout))
 	if b.mesh == nil {
 		return out

@@ -134,7 +134,7 @@ func (b *Broker) handleRelay(s *socket, rule RelayRule, p socketio.Payload) (ans
 
 // target returns whom an event is for, if its sender may reach them, and the
 // room that it names, if it does.
-func (r *RelayRule) target(s *socket, p socketio.Payload) (to room.Target, name string, err *Error) {
+func (r *RelayRule) target(s *socket, p socketio.Payload) (to Target, name string, err *Error) {
 	switch r.To {
 	case RelayToSender:
 		return to, "", nil
@@ -142,7 +142,7 @@ func (r *RelayRule) target(s *socket, p socketio.Payload) (to room.Target, name 
 		if !s.grant().Broadcast {
 			return to, "", denied(ReasonBroadcastDenied, "the token doesn't allow to send to everyone")
 		}
-		to.All = true
+		to.Everyone = true
 	case RelayToRoom:
 		if name, err = roomField(p, r.RoomField); err != nil {
 			return to, "", err
@@ -153,7 +153,7 @@ func (r *RelayRule) target(s *socket, p socketio.Payload) (to room.Target, name 
 		to.Rooms = []string{name}
 	}
 	if !*r.IncludeSender {
-		to.ExceptIDs = []string{s.id}
+		to.ExceptSockets = []string{s.id}
 	}
 	return to, name, nil
 }

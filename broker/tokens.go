@@ -9,7 +9,6 @@ import (
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/revocation"
-	"github.com/salabroker/sala/broker/room"
 	"github.com/salabroker/sala/broker/token"
 )
 
@@ -188,7 +187,7 @@ func (b *Broker) revokeHere(r RevokeTokens) (disconnected int, failed *Error) {
 func (b *Broker) disconnectRevoked(user string) (disconnected int) {
 	t := everyone
 	if user != "" {
-		t = room.Target{Users: []string{user}}
+		t = Target{Users: []string{user}}
 	}
 	for _, ns := range b.namespaces {
 		for _, s := range ns.index.Select(nil, t) {

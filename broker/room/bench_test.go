@@ -94,7 +94,7 @@ func BenchmarkSelect(b *testing.B) {
 		"two rooms":     {Rooms: []string{"all", "room:1"}},
 		"1000 rooms":    {Rooms: names},
 		"many overlap":  {Rooms: append([]string{"all"}, names[1:]...)},
-		"all":           {All: true},
+		"all":           {Everyone: true},
 	} {
 		b.Run(name, func(b *testing.B) {
 			var dst []*member

@@ -25,8 +25,8 @@ func (m model) selectIDs(t Target) []string {
 		in := func(names []string) bool {
 			return slices.ContainsFunc(names, func(room string) bool { return rooms[room] })
 		}
-		selected := t.All || in(t.Rooms) || who.user != "" && slices.Contains(t.Users, who.user) || slices.Contains(t.IDs, who.id)
-		excepted := in(t.ExceptRooms) || who.user != "" && slices.Contains(t.ExceptUsers, who.user) || slices.Contains(t.ExceptIDs, who.id)
+		selected := t.Everyone || in(t.Rooms) || who.user != "" && slices.Contains(t.Users, who.user) || slices.Contains(t.Sockets, who.id)
+		excepted := in(t.ExceptRooms) || who.user != "" && slices.Contains(t.ExceptUsers, who.user) || slices.Contains(t.ExceptSockets, who.id)
 		if selected && !excepted {
 			ids = append(ids, who.id)
 		}
@@ -186,7 +186,7 @@ func (w world) target(r *rand.Rand) Target {
 		}
 		return names
 	}
-	t := Target{Rooms: some("room%d", w.rooms), IDs: some("id%02d", w.members+2), ExceptIDs: some("id%02d", w.members)}
+	t := Target{Rooms: some("room%d", w.rooms), Sockets: some("id%02d", w.members+2), ExceptSockets: some("id%02d", w.members)}
 	if r.IntN(2) == 0 {
 		t.ExceptRooms = some("room%d", w.rooms)
 	}
@@ -197,7 +197,7 @@ func (w world) target(r *rand.Rand) Target {
 		t.ExceptUsers = []string{"eva", "", "nobody", "eva"}
 	}
 	if r.IntN(5) == 0 {
-		t = Target{All: true, ExceptRooms: t.ExceptRooms, ExceptUsers: t.ExceptUsers, ExceptIDs: t.ExceptIDs}
+		t = Target{Everyone: true, ExceptRooms: t.ExceptRooms, ExceptUsers: t.ExceptUsers, ExceptSockets: t.ExceptSockets}
 	}
 	return t
 }

@@ -2,13 +2,21 @@ package room
 
 import "slices"
 
-// Target selects members: all of them, or those that are in one of Rooms, belong to one of Users or
-// have one of IDs. It leaves out those that are in one of ExceptRooms, belong to one of ExceptUsers or
-// have one of ExceptIDs.
+// Target selects sockets of a namespace: those that are in one of Rooms, belong
+// to one of Users or have one of the ids in Sockets, each once; or everyone. It
+// leaves out those that are in one of ExceptRooms, belong to one of ExceptUsers
+// or have one of the ids in ExceptSockets.
 type Target struct {
-	All                                 bool
-	Rooms, Users, IDs                   []string
-	ExceptRooms, ExceptUsers, ExceptIDs []string
+	// Namespace is the namespace; empty means "/". An [Index], which holds one
+	// namespace, ignores it.
+	Namespace string
+	// Everyone selects all sockets of the namespace. Rooms, Users and Sockets are
+	// ignored then.
+	Everyone bool
+	// Rooms, Users and Sockets name what is selected.
+	Rooms, Users, Sockets []string
+	// ExceptRooms, ExceptUsers and ExceptSockets name what is left out.
+	ExceptRooms, ExceptUsers, ExceptSockets []string
 }
 
 // Select appends the members that t selects to dst, each once and in no particular order, and returns
@@ -21,7 +29,7 @@ func (x *Index[M]) Select(dst []M, t Target) []M {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	s := x.selection(&t)
-	if t.All {
+	if t.Everyone {
 		dst = slices.Grow(dst, len(x.all))
 		for _, e := range x.all {
 			dst = s.append(dst, e)
@@ -73,14 +81,14 @@ type selection[M Member] struct {
 // selection looks up what t names. The caller holds mu.
 func (x *Index[M]) selection(t *Target) selection[M] {
 	var s selection[M]
-	if !t.All {
+	if !t.Everyone {
 		s.rooms = roomSet[M]{lookUp(x.rooms, t.Rooms)}
 		s.users = lookUp(x.users, t.Users)
-		s.entries = lookUp(x.members, t.IDs)
+		s.entries = lookUp(x.members, t.Sockets)
 	}
 	s.exceptRooms = roomSet[M]{lookUp(x.rooms, t.ExceptRooms)}
 	s.exceptUsers = lookUp(x.users, t.ExceptUsers)
-	s.exceptEntries = lookUp(x.members, t.ExceptIDs)
+	s.exceptEntries = lookUp(x.members, t.ExceptSockets)
 	s.excepts = len(s.exceptRooms.list)+len(s.exceptUsers.list)+len(s.exceptEntries.list) > 0
 	return s
 }
