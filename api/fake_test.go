@@ -44,7 +44,7 @@ type fakeBroker struct {
 	matched  int
 	refused  int
 	nextPage string
-	coverage broker.Coverage
+	coverage broker.PartialResult
 
 	mu    sync.Mutex
 	calls []any
@@ -71,7 +71,7 @@ func (f *fakeBroker) record(call any) {
 }
 
 func (f *fakeBroker) outcome() (broker.Outcome, error) {
-	return broker.Outcome{Matched: f.matched, Refused: f.refused, Coverage: f.coverage}, f.err
+	return broker.Outcome{Matched: f.matched, Refused: f.refused, PartialResult: f.coverage}, f.err
 }
 
 // take returns what was asked since the last time.
@@ -101,7 +101,7 @@ func (f *fakeBroker) VerifyToken(_ context.Context, raw string) (token.Claims, e
 
 func (f *fakeBroker) ListRooms(_ context.Context, q broker.RoomQuery) (broker.RoomList, error) {
 	f.record(q)
-	return broker.RoomList{Rooms: f.rooms, Next: f.nextPage, Coverage: f.coverage}, f.err
+	return broker.RoomList{Rooms: f.rooms, Next: f.nextPage, PartialResult: f.coverage}, f.err
 }
 
 func (f *fakeBroker) GetRoom(ctx context.Context, namespace, room string) (broker.RoomInfo, error) {
@@ -109,7 +109,7 @@ func (f *fakeBroker) GetRoom(ctx context.Context, namespace, room string) (broke
 	if f.getRoom != nil {
 		return f.getRoom(ctx)
 	}
-	return broker.RoomInfo{Name: room, Namespace: namespace, Coverage: f.coverage}, f.err
+	return broker.RoomInfo{Name: room, Namespace: namespace, PartialResult: f.coverage}, f.err
 }
 
 func (f *fakeBroker) ClearRoom(_ context.Context, c broker.ClearRoom) (broker.Outcome, error) {
@@ -122,12 +122,12 @@ func (f *fakeBroker) Emit(ctx context.Context, t broker.Target, m broker.Message
 	if f.emit != nil {
 		return f.emit(ctx, t, m)
 	}
-	return broker.Report{Matched: f.matched, Queued: f.matched, Coverage: f.coverage}, f.err
+	return broker.Report{Matched: f.matched, Queued: f.matched, PartialResult: f.coverage}, f.err
 }
 
 func (f *fakeBroker) ListSockets(_ context.Context, q broker.SocketQuery) (broker.SocketList, error) {
 	f.record(q)
-	return broker.SocketList{Sockets: f.sockets, Next: f.nextPage, Coverage: f.coverage}, f.err
+	return broker.SocketList{Sockets: f.sockets, Next: f.nextPage, PartialResult: f.coverage}, f.err
 }
 
 func (f *fakeBroker) GetSocket(_ context.Context, id string) (broker.SocketInfo, error) {
@@ -184,7 +184,7 @@ func (f *fakeBroker) Subscribe(o broker.SubscribeOptions) (*broker.Subscription,
 
 func (f *fakeBroker) ListNodes(context.Context) (broker.NodeList, error) {
 	f.record(listNodesCall{})
-	return broker.NodeList{Nodes: f.nodes, Coverage: f.coverage}, f.err
+	return broker.NodeList{Nodes: f.nodes, PartialResult: f.coverage}, f.err
 }
 
 // The API keys of the tests.

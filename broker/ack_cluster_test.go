@@ -128,7 +128,7 @@ func TestOtherNodesStopAsking(t *testing.T) {
 			clients[4].Send("43" + ids[4] + "[]")
 			stop(t, a, cancel)
 			for _, node := range nodes {
-				eventually(t, "nobody is waited for", func() bool { return broker.Waiting(node.Broker) == 0 })
+				eventually(t, "nobody is waited for", func() bool { return broker.PendingAcks(node.Broker) == 0 })
 			}
 		})
 	}
@@ -160,12 +160,12 @@ func TestAcksOfANodeThatFallsSilent(t *testing.T) {
 			asked := ask(t.Context(), t, a, everyoneInLobby, broker.AckOptions{Timeout: timeout})
 			question(t, there)
 			id := question(t, here).AckID
-			eventually(t, "it has said whom it asks", func() bool { return broker.Asked(a.Broker) == 2 })
+			eventually(t, "it has said whom it asks", func() bool { return broker.RequestedAcks(a.Broker) == 2 })
 			freezer.Freeze()
 			defer freezer.Thaw()
 			here.Send("43" + id + "[]")
 			asked.next()
-			asked.want(broker.AckSummary{Expected: 2, Answered: 1, Disconnected: 1, Coverage: missing(there)})
+			asked.want(broker.AckSummary{Expected: 2, Answered: 1, Disconnected: 1, PartialResult: missing(there)})
 		})
 	}
 }
@@ -178,9 +178,9 @@ func TestAcksForANodeThatIsLost(t *testing.T) {
 	asked := ask(ctx, t, b, everyoneInLobby, broker.AckOptions{Timeout: time.Minute})
 	question(t, there)
 	question(t, here)
-	eventually(t, "the order to ask is obeyed", func() bool { return broker.Waiting(a.Broker) == 1 && broker.Asked(b.Broker) == 2 })
+	eventually(t, "the order to ask is obeyed", func() bool { return broker.PendingAcks(a.Broker) == 1 && broker.RequestedAcks(b.Broker) == 2 })
 	freezer.Freeze()
-	eventually(t, "nobody waits any more", func() bool { return broker.Waiting(a.Broker) == 0 })
+	eventually(t, "nobody waits any more", func() bool { return broker.PendingAcks(a.Broker) == 0 })
 	freezer.Thaw()
 	cancel()
 	<-asked.done
@@ -199,7 +199,7 @@ func TestAcksOfANodeThatIsLate(t *testing.T) {
 		question(t, last)
 		here.Send("43" + id + "[]")
 		asked.next() // which says that others aren't waited for any more
-		want := broker.AckSummary{Expected: 2, Answered: 2, Coverage: missing(there)}
+		want := broker.AckSummary{Expected: 2, Answered: 2, PartialResult: missing(there)}
 		if thaws {
 			want = broker.AckSummary{Expected: 3, Answered: 3}
 			freezer.Thaw()
@@ -233,8 +233,8 @@ func TestAcksOfAllNodesThatAreLarge(t *testing.T) {
 }
 
 // missing is the coverage that lacks the nodes of some clients.
-func missing(clients ...*brokertest.Client) broker.Coverage {
-	c := broker.Coverage{Partial: true}
+func missing(clients ...*brokertest.Client) broker.PartialResult {
+	c := broker.PartialResult{Partial: true}
 	for _, client := range clients {
 		c.Missing = append(c.Missing, client.ID[:cluster.NodeIDBytes])
 	}
@@ -252,5 +252,5 @@ func TestAcksWithoutTheBus(t *testing.T) {
 		c.Send("43" + question(t, c).AckID + "[]")
 		a.next()
 	}
-	a.want(broker.AckSummary{Expected: 2, Answered: 2, Coverage: missing(clients[2], clients[4])})
+	a.want(broker.AckSummary{Expected: 2, Answered: 2, PartialResult: missing(clients[2], clients[4])})
 }

@@ -1,11 +1,15 @@
 package broker
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
+	"github.com/salabroker/sala/broker/rawjson"
 	"github.com/salabroker/sala/broker/room"
+	"github.com/salabroker/sala/broker/socketio"
 	"github.com/salabroker/sala/broker/token"
 )
 
@@ -50,6 +54,36 @@ func validatePattern(v *violations, field, p string) {
 		v.add(field, "%s", err)
 	}
 }
+
+// otherAuthBytes is how much a client may send as auth beside its token.
+const otherAuthBytes = 8 << 10
+
+// maxAuthBytes is how much a client may send as auth.
+func (o *Options) maxAuthBytes() int { return o.Tokens.MaxBytes() + otherAuthBytes }
+
+// otherAuth returns what a client has sent as auth beside its token; nil if
+// that is nothing.
+func otherAuth(p *socketio.Packet) json.RawMessage {
+	if len(p.Auth) <= len(`{"token":""}`)+len(p.Token) {
+		return nil
+	}
+	others := make(map[string]json.RawMessage)
+	for name, value := range rawjson.Members(p.Auth) {
+		// Who has misspelt it hasn't meant it for backends either.
+		if !strings.EqualFold(string(name), "token") {
+			others[string(name)] = value
+		}
+	}
+	if len(others) == 0 {
+		return nil
+	}
+	text, _ := json.Marshal(others) // it was JSON
+	return text
+}
+
+// connectOverhead is more than stands around the auth in a CONNECT packet: so much
+// of one is enough to read it, or to see that what it carries is too large.
+const connectOverhead = 1 << 10
 
 // verify is VerifyToken with the error's type. It decides for everybody:
 // connects, fresh tokens and callers who ask.
@@ -108,4 +142,12 @@ func (b *Broker) checkGrant(g token.Grant) *Error {
 
 func allowsNamespace(g token.Grant, name string) bool {
 	return len(g.Namespaces) == 0 || slices.Contains(g.Namespaces, name)
+}
+
+// checkNamespace refuses a token that is for other namespaces.
+func checkNamespace(g token.Grant, name string) *Error {
+	if !allowsNamespace(g, name) {
+		return denied(ReasonNamespaceDenied, "the token doesn't allow the namespace %q", name)
+	}
+	return nil
 }

@@ -31,6 +31,7 @@ type Broker struct {
 	relay          map[string]RelayRule
 	rates          rates
 	holds          *ratelimit.Holds // messages that have arrived in part
+	messageLimits  MessageLimits
 	admission      *admission
 	engine         *engineio.Server
 	handler        http.Handler
@@ -41,14 +42,14 @@ type Broker struct {
 	lastWill       *lastwill.Registry
 	doubt          *doubt
 
-	questions      atomic.Uint64 // ack ids given out
+	lastAckID      atomic.Uint64
 	attachmentTime time.Duration // static: the constant of that name, but in tests
 
-	waiting *ratelimit.Shares // answers that are waited for
-	unread  *ratelimit.Shares // bytes of answers that no caller has taken yet
-	asks    *asks
-	memory  *memwatch.Watch   // nil without a limit
-	revoked *revocation.Table // nil for a broker of one node
+	pendingAcks *ratelimit.Shares // acks that the node waits for
+	unreadAcks  *ratelimit.Shares // bytes of acks that callers haven't taken
+	ackRequests *ackRequests
+	memory      *memwatch.Watch   // nil without a limit
+	revoked     *revocation.Table // nil for a broker of one node
 
 	deciding sync.WaitGroup // connections that backends are asked about
 
@@ -68,19 +69,20 @@ func New(o Options) (*Broker, error) {
 		return nil, err
 	}
 	b := &Broker{
-		opts:        o,
-		log:         o.Logger,
-		id:          string(cluster.NewNodeID()),
-		started:     time.Now(),
-		namespaces:  make(map[string]*namespace, len(o.Namespaces)),
-		relay:       o.relayByEvent(),
-		rates:       o.rates(),
-		drainBegins: make(chan struct{}),
-		drained:     make(chan struct{}),
-		rush:        make(chan struct{}),
-		asks:        newAsks(),
-		waiting:     ratelimit.NewShares(maxWaiting),
-		unread:      ratelimit.NewShares(unreadLimit(o.MemoryLimit)),
+		opts:          o,
+		log:           o.Logger,
+		id:            string(cluster.NewNodeID()),
+		started:       time.Now(),
+		namespaces:    make(map[string]*namespace, len(o.Namespaces)),
+		relay:         o.relayByEvent(),
+		rates:         o.rates(),
+		drainBegins:   make(chan struct{}),
+		drained:       make(chan struct{}),
+		rush:          make(chan struct{}),
+		ackRequests:   newAckRequests(),
+		pendingAcks:   ratelimit.NewShares(maxPendingAcks),
+		unreadAcks:    ratelimit.NewShares(unreadAcksLimit(o.MemoryLimit)),
+		messageLimits: MessageLimits{Bytes: o.MaxMessageBytes, Attachments: o.MaxAttachments},
 
 		attachmentTime: attachmentTime,
 	}
@@ -137,10 +139,6 @@ func (b *Broker) newEngine() *engineio.Server {
 		Observer:          b.metrics,
 	})
 }
-
-// oversizeHandshake lets a CONNECT packet with an absurd token through, so
-// that the client hears what is wrong rather than losing the connection.
-const oversizeHandshake = 1 << 20
 
 // messageOverhead is more than the names and frame headers of a message take,
 // so that one of the largest size fits into any queue.

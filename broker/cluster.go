@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"sync"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -11,12 +12,15 @@ import (
 	"github.com/salabroker/sala/broker/revocation"
 )
 
-// joinCluster makes the node's part in a cluster, which begins with Run.
+// envelopeOverhead is more than an operation takes besides its message.
+const envelopeOverhead = 1 << 20
+
+// joinCluster creates the node's part in a cluster. Run starts it.
 func (b *Broker) joinCluster(o *ClusterOptions) error {
 	observer := newClusterMetrics(b)
 	mesh, err := cluster.New(cluster.Options{
 		Bus:              o.Bus,
-		Handler:          (*node)(b),
+		Handler:          peerHandler{b},
 		ID:               cluster.NodeID(b.id),
 		Name:             o.Name,
 		Keys:             o.Keys,
@@ -45,22 +49,22 @@ func (b *Broker) clusterInfo(address string) cluster.Info {
 		Version:  b.opts.Version,
 		Address:  address,
 		Sockets:  uint32(info.Sockets), //nolint:gosec // bounded by file descriptors
-		Rooms:    uint32(info.Rooms),   //nolint:gosec // bounded by sockets and rooms of each
+		Rooms:    uint32(info.Rooms),   //nolint:gosec // bounded by sockets and the rooms of each
 		Draining: info.State == NodeDraining,
 		Started:  b.started,
 	}
 }
 
 // Run watches the clock and takes part in the cluster, if there is one, until ctx
-// ends, and then says goodbye to the other nodes. It is called once.
+// ends. Then it leaves the cluster. It is called once.
 func (b *Broker) Run(ctx context.Context) error {
 	if b.mesh == nil {
 		b.watchClock(ctx)
 		return nil
 	}
 	b.log.Info("joining the cluster", "node", b.id)
-	// The mesh goes last, so that the others hear what becomes of events.
-	lasting, leave := context.WithCancel(context.WithoutCancel(ctx))
+	// The mesh ends last, so that the other nodes get the last events.
+	meshCtx, leave := context.WithCancel(context.WithoutCancel(ctx))
 	defer leave()
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -74,19 +78,12 @@ func (b *Broker) Run(ctx context.Context) error {
 		running.Go(func() { b.listenToEmitters(ctx, l) })
 	}
 	defer running.Wait()
-	return b.mesh.Run(lasting)
+	return b.mesh.Run(meshCtx)
 }
 
-// envelopeOverhead is more than an order takes beside its message.
-const envelopeOverhead = 1 << 20
-
-// Isolated reports whether the broker has other nodes and can't reach them at
-// the moment.
-func (b *Broker) Isolated() bool { return b.mesh != nil && b.mesh.State() != cluster.Connected }
-
-// ClusterTrouble returns what doesn't work between this node and the others, and what
-// to do about it; nil if everything does, or the broker is one node. Where only a
-// part doesn't work, the node is not [Broker.Isolated].
+// ClusterTrouble returns what doesn't work between this node and the others, and
+// what to do about it. It returns nil if everything works, or if there is only one
+// node. If only a part doesn't work, the node isn't [Broker.Isolated].
 func (b *Broker) ClusterTrouble() error {
 	if b.mesh == nil {
 		return nil
@@ -94,106 +91,104 @@ func (b *Broker) ClusterTrouble() error {
 	return b.mesh.Health()
 }
 
-// node is the broker as other nodes speak to it.
-type node Broker
+// peerHandler receives what other nodes send. It implements [cluster.Handler].
+type peerHandler struct{ b *Broker }
 
-// Deliver implements [cluster.Handler]: it obeys an order.
-func (n *node) Deliver(d cluster.Delivery) []byte {
-	var order wire.Order
-	if err := proto.Unmarshal(d.Payload, &order); err != nil {
-		n.log.Error("an order of another node can't be read", "node", string(d.From), "error", err)
+// Deliver implements [cluster.Handler].
+func (p peerHandler) Deliver(d cluster.Delivery) []byte {
+	reply, err := p.b.apply(d.From, d.Payload, subscribeTimeout)
+	if err != nil {
+		p.b.log.Error("an operation of another node failed", "node", string(d.From), "error", err)
 		return nil
-	}
-	var count *wire.Count
-	switch o := order.GetOrder().(type) {
-	case *wire.Order_Events:
-		(*Broker)(n).hearEvents(d.From, o.Events)
-	case *wire.Order_Ask:
-		count = (*Broker)(n).askFor(d.From, o.Ask)
-	case *wire.Order_Answers:
-		n.asks.heard(d.From, o.Answers)
-	case *wire.Order_StopAsking:
-		n.asks.stopped(askedBy{node: d.From, id: o.StopAsking.GetId()})
-	default:
-		count = (*Broker)(n).obey(&order, interestTimeout)
 	}
 	if !d.WantsAnswer {
 		return nil
 	}
-	return encode(count)
+	return encode(reply)
 }
 
-// Answer implements [cluster.Handler]: it answers a query.
-func (n *node) Answer(ctx context.Context, from cluster.NodeID, request []byte) ([]byte, error) {
-	var query wire.Query
-	if err := proto.Unmarshal(request, &query); err != nil {
-		return nil, err
-	}
-	answer, err := (*Broker)(n).answerQuery(ctx, from, &query)
+// Answer implements [cluster.Handler].
+func (p peerHandler) Answer(ctx context.Context, from cluster.NodeID, request []byte) ([]byte, error) {
+	reply, err := p.b.apply(from, request, waitAtMost(ctx, subscribeTimeout))
 	if err != nil {
 		return nil, err
 	}
-	return encode(answer), nil
+	return encode(reply), nil
+}
+
+// apply carries out an operation of another node and returns the reply. A join
+// waits for the bus, but no longer than wait.
+func (b *Broker) apply(from cluster.NodeID, payload []byte, wait time.Duration) (proto.Message, error) {
+	var op wire.Op
+	if err := proto.Unmarshal(payload, &op); err != nil {
+		return nil, err
+	}
+	nothing := &wire.Count{}
+	switch o := op.GetOp().(type) {
+	case *wire.Op_RequestAcks:
+		return b.applyRequestAcks(from, o.RequestAcks), nil
+	case *wire.Op_Acks:
+		b.ackRequests.receive(from, o.Acks)
+		return nothing, nil
+	case *wire.Op_StopAcks:
+		b.ackRequests.stop(remoteAckRequest{node: from, id: o.StopAcks.GetId()})
+		return nothing, nil
+	case *wire.Op_Events:
+		b.receiveEvents(from, o.Events)
+		return nothing, nil
+	case *wire.Op_WillState:
+		return b.lastWill.State(cluster.NodeID(o.WillState.GetNode()), from), nil
+	case *wire.Op_ListRooms:
+		return &wire.Rooms{Rooms: b.localRooms(o.ListRooms)}, nil
+	case *wire.Op_GetRoom:
+		return b.localMembers(o.GetRoom), nil
+	case *wire.Op_ListSockets:
+		return socketsToWire(b.localSockets(o.ListSockets)), nil
+	case *wire.Op_GetSocket:
+		if s, ok := b.localSocket(o.GetSocket.GetId()); ok {
+			return socketsToWire([]SocketInfo{s}), nil
+		}
+		return &wire.Sockets{}, nil
+	case *wire.Op_Revoke:
+		n, failed := b.revokeLocal(revocation.FromWire(o.Revoke))
+		if failed != nil && failed.Reason != ReasonNotKept { // the shared table keeps it as well
+			return nil, failed
+		}
+		return countOf(n), nil
+	case *wire.Op_SyncRevocations:
+		b.revoked.Sync()
+		return nothing, nil
+	case *wire.Op_Drain:
+		b.drain()
+		return nothing, nil
+	}
+	return b.applyLocal(&op, wait), nil
 }
 
 // NodeJoined implements [cluster.Handler].
-func (n *node) NodeJoined(other cluster.Node) {
-	n.log.Info("node joined", "node", string(other.ID), "version", other.Version, "address", other.Address)
-	(*Broker)(n).eventsOf(other.ID)
-	n.revoked.NodeJoined()
+func (p peerHandler) NodeJoined(other cluster.Node) {
+	p.b.log.Info("node joined", "node", string(other.ID), "version", other.Version, "address", other.Address)
+	p.b.eventsNodeJoined(other.ID)
+	p.b.revoked.NodeJoined()
 }
 
 // NodeLeft implements [cluster.Handler].
-func (n *node) NodeLeft(other cluster.Node) {
-	n.log.Info("node left", "node", string(other.ID), "address", other.Address)
-	(*Broker)(n).eventsWithout(other, false)
-	n.asks.gone(other.ID)
+func (p peerHandler) NodeLeft(other cluster.Node) {
+	p.b.log.Info("node left", "node", string(other.ID), "address", other.Address)
+	p.b.eventsNodeGone(other, false)
+	p.b.ackRequests.lose(other.ID)
 }
 
 // NodeLost implements [cluster.Handler].
-func (n *node) NodeLost(other cluster.Node) {
-	n.log.Warn("node lost", "node", string(other.ID), "address", other.Address)
-	(*Broker)(n).eventsWithout(other, true)
-	n.asks.gone(other.ID)
+func (p peerHandler) NodeLost(other cluster.Node) {
+	p.b.log.Warn("node lost", "node", string(other.ID), "address", other.Address)
+	p.b.eventsNodeGone(other, true)
+	p.b.ackRequests.lose(other.ID)
 }
 
 // Rejoined implements [cluster.Handler].
-func (n *node) Rejoined() {
-	n.log.Warn("this node was taken for lost, and is back")
-	(*Broker)(n).eventsAgain()
-	n.revoked.Sync()
-}
-
-// answerQuery answers what another node asks.
-func (b *Broker) answerQuery(ctx context.Context, from cluster.NodeID, q *wire.Query) (proto.Message, error) {
-	switch q := q.GetQuery().(type) {
-	case *wire.Query_ListRooms:
-		return &wire.Rooms{Rooms: b.roomsHere(q.ListRooms)}, nil
-	case *wire.Query_GetRoom:
-		return b.membersHere(q.GetRoom), nil
-	case *wire.Query_ListSockets:
-		return socketsTo(b.socketsHere(q.ListSockets)), nil
-	case *wire.Query_GetSocket:
-		if s, ok := b.socketHere(q.GetSocket.GetId()); ok {
-			return socketsTo([]SocketInfo{s}), nil
-		}
-		return &wire.Sockets{}, nil
-	case *wire.Query_Order:
-		return b.obey(q.Order, waitAtMost(ctx, interestTimeout)), nil
-	case *wire.Query_Revoke:
-		n, failed := b.revokeHere(revocationFrom(revocation.FromWire(q.Revoke)))
-		if failed != nil && failed.Reason != ReasonNotKept {
-			return nil, failed
-		}
-		return matched(n), nil // the table keeps it, too
-	case *wire.Query_LookAtRevoked:
-		b.revoked.Sync()
-		return &wire.Count{}, nil
-	case *wire.Query_Drain:
-		b.drain()
-		return &wire.Count{}, nil
-	case *wire.Query_WillState:
-		return b.lastWill.State(cluster.NodeID(q.WillState.GetNode()), from), nil
-	}
-	return &wire.Count{}, nil // of a release that knows more than this one
+func (p peerHandler) Rejoined() {
+	p.b.log.Warn("the other nodes had taken this node for lost; it is back")
+	p.b.eventsRejoined()
+	p.b.revoked.Sync()
 }

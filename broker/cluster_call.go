@@ -12,43 +12,26 @@ import (
 	"github.com/salabroker/sala/broker/cluster/wire"
 )
 
-// Coverage says whether all nodes of the broker have contributed to a result.
-// On a single node they always have.
-type Coverage struct {
-	// Partial says that a node has not answered in time, or can't be reached,
-	// so that its part is missing.
-	Partial bool
-	// Missing names the nodes that have not answered, as far as they are
-	// known.
-	Missing []string
-}
+// Other nodes carry out an operation in one of two ways. It is published to those
+// that may have a socket of its target, and carried out in order with everything
+// published to them before. Or it is a call to all of them or to one, which each
+// carries out in a goroutine of its own, so that it may take longer.
 
-// without notes that the answers of some nodes are missing.
-func (c *Coverage) without(nodes []string) {
-	if len(nodes) > 0 {
-		c.Partial, c.Missing = true, append(c.Missing, nodes...)
-	}
-}
-
-// Limits of how long other nodes are waited for.
+// How long to wait for other nodes.
 const (
-	// reportTimeout is for counts: they are worth little later.
+	// reportTimeout is for reports on messages, which are worth little later.
 	reportTimeout = 250 * time.Millisecond
-	// queryTimeout is for lists and for calls that change something.
-	queryTimeout = 2 * time.Second
-	// interestTimeout is how long a join waits until this node hears what
-	// others send to the room.
-	interestTimeout = time.Second
+	// callTimeout is for lists, and for operations that change something.
+	callTimeout = 2 * time.Second
+	// leastReserve is the least time that a caller with a deadline gets back, so
+	// that a partial result still reaches it.
+	leastReserve = 20 * time.Millisecond
 )
 
-// reserveLeast is the least time that a caller with a deadline gets back, so
-// that a partial answer still reaches it.
-const reserveLeast = 20 * time.Millisecond
-
-// waitAtMost returns how long to wait for other nodes: at most so long, and not
-// up to the caller's deadline. A tenth of the time that is left, or
-// [reserveLeast] if that is more, is for bringing the answer back. Otherwise a
-// node that is dead and not noticed yet would turn a partial answer into
+// waitAtMost returns how long to wait for other nodes: at most the given time,
+// and not up to the caller's deadline. A tenth of the time that is left, or
+// [leastReserve] if that is more, is kept for returning the result. Otherwise a
+// node that is dead and not noticed yet would turn a partial result into
 // DEADLINE_EXCEEDED.
 func waitAtMost(ctx context.Context, most time.Duration) time.Duration {
 	deadline, ok := ctx.Deadline()
@@ -56,28 +39,185 @@ func waitAtMost(ctx context.Context, most time.Duration) time.Duration {
 		return most
 	}
 	left := time.Until(deadline)
-	reserve := min(max(left/10, reserveLeast), left/2)
+	reserve := min(max(left/10, leastReserve), left/2)
 	return min(most, left-reserve)
 }
 
-// forOthers bounds a wait for other nodes as [waitAtMost] says.
-func forOthers(ctx context.Context, most time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, waitAtMost(ctx, most))
+// destination is a set of other nodes that carry out an operation.
+type destination struct {
+	route cluster.Route
+	all   bool // all nodes, by a call, instead of those of route
+	none  bool // there are no such nodes
 }
 
-// ask asks all other nodes.
-func (b *Broker) ask(ctx context.Context, q *wire.Query) (cluster.Result, error) {
-	ctx, cancel := forOthers(ctx, queryTimeout)
-	defer cancel()
-	if !b.acquainted(ctx) {
-		return cluster.Result{}, cluster.ErrUnavailable
+// everyNode is the destination of an operation that concerns all other nodes, or
+// that they may have to wait with.
+func everyNode() destination { return destination{all: true} }
+
+// nodesOf returns the other nodes that may have sockets that t selects.
+func (b *Broker) nodesOf(t *Target) destination {
+	if b.mesh == nil {
+		return destination{none: true}
 	}
-	return b.mesh.CallAll(ctx, encode(q))
+	everyone := cluster.EveryoneTopic(t.Namespace)
+	if t.Everyone {
+		return destination{route: cluster.Route{Topic: everyone}}
+	}
+	topics := roomTopics(t.Namespace, t.Rooms)
+	for _, user := range t.Users {
+		topics = append(topics, cluster.UserTopic(t.Namespace, user))
+	}
+	nodes := b.ownersOf(t.Sockets)
+	if len(topics)+len(nodes) == 0 {
+		return destination{none: true}
+	}
+	return destination{route: cluster.RouteTo(everyone, topics, nodes)}
 }
 
-// acquainted reports whether the node knows who else is there. It waits for a node
-// that has just found the cluster, and not for one that can't reach it.
-func (b *Broker) acquainted(ctx context.Context) bool {
+// ownersOf returns the other nodes that have the sockets. Nodes that have left or
+// were lost are not among them.
+func (b *Broker) ownersOf(sockets []string) []cluster.NodeID {
+	var nodes []cluster.NodeID
+	seen := make(map[cluster.NodeID]bool)
+	for _, id := range sockets {
+		owner := ownerOf(id)
+		if string(owner) == b.id || seen[owner] {
+			continue
+		}
+		seen[owner] = true
+		if b.mesh.HasNode(owner) || b.Isolated() || slices.Contains(b.mesh.ClockSkewed(), owner) {
+			nodes = append(nodes, owner)
+		}
+	}
+	return nodes
+}
+
+// ownerOf returns the node that has a socket, whose id begins with the node's.
+func ownerOf(socket string) cluster.NodeID {
+	return cluster.NodeID(socket[:min(len(socket), cluster.NodeIDBytes)])
+}
+
+// tell has other nodes carry out an operation, and doesn't wait for the result.
+// The mesh counts what is lost.
+func (b *Broker) tell(to destination, op *wire.Op) error {
+	if to.none {
+		return nil
+	}
+	return b.mesh.Publish(to.route, encode(op))
+}
+
+// callOthers has other nodes carry out an operation and waits for their replies,
+// for at most the timeout. Without a cluster there are none. The partial result
+// names the nodes whose reply is missing.
+func (b *Broker) callOthers(ctx context.Context, to destination, timeout time.Duration, op *wire.Op) (cluster.Result, PartialResult) {
+	if b.mesh == nil || to.none {
+		return cluster.Result{}, PartialResult{}
+	}
+	ctx, cancel := context.WithTimeout(ctx, waitAtMost(ctx, timeout))
+	defer cancel()
+	var r cluster.Result
+	var err error
+	switch {
+	case !to.all:
+		r, err = b.mesh.PublishAndWait(ctx, to.route, encode(op))
+	case b.knowsNodes(ctx):
+		r, err = b.mesh.CallAll(ctx, encode(op))
+	default:
+		err = cluster.ErrUnavailable
+	}
+	if err != nil {
+		r.Unnamed++ // it isn't known who hasn't heard of it
+		return r, b.allMissing(err)
+	}
+	partial := PartialResult{Partial: r.Partial()}
+	for _, id := range r.Missing {
+		partial.miss(string(id))
+	}
+	for _, reply := range r.Replies {
+		if reply.Err != nil {
+			partial.miss(string(reply.Node))
+		}
+	}
+	return r, partial
+}
+
+// allMissing is the partial result when the other nodes could not be reached.
+func (b *Broker) allMissing(err error) PartialResult {
+	if !errors.Is(err, cluster.ErrUnavailable) && !errors.Is(err, context.Canceled) {
+		b.log.Warn("the other nodes can't be reached", "error", err)
+	}
+	partial := PartialResult{Partial: true}
+	for _, other := range b.mesh.Nodes()[1:] {
+		partial.miss(string(other.ID))
+	}
+	return partial
+}
+
+// decode returns the replies of nodes, as far as they could carry out the
+// operation. A reply that can't be read is missing from the result.
+func decode[T any, M interface {
+	*T
+	proto.Message
+}](r cluster.Result, partial *PartialResult) (replies []M) {
+	for _, reply := range r.Replies {
+		if reply.Err != nil {
+			continue // callOthers has added it
+		}
+		m := M(new(T))
+		if err := proto.Unmarshal(reply.Payload, m); err != nil {
+			partial.miss(string(reply.Node))
+			continue
+		}
+		replies = append(replies, m)
+	}
+	return replies
+}
+
+// callAll has all other nodes carry out an operation and decodes their replies.
+// The partial result names the nodes whose reply is missing.
+func callAll[T any, M interface {
+	*T
+	proto.Message
+}](ctx context.Context, b *Broker, op *wire.Op) (replies []M, partial PartialResult) {
+	r, partial := b.callOthers(ctx, everyNode(), callTimeout, op)
+	replies = decode[T, M](r, &partial)
+	return replies, partial
+}
+
+// callNode has one other node carry out an operation and decodes its reply into
+// into, unless that is nil. The error is a *[Error]: notFound if there is no such
+// node, otherwise why it doesn't reply.
+func (b *Broker) callNode(ctx context.Context, node cluster.NodeID, op *wire.Op, into proto.Message, notFound *Error) error {
+	unavailable := &Error{Code: CodeUnavailable, Reason: ReasonNodeUnavailable, Message: "the node " + string(node) + " doesn't answer; try again in a moment"}
+	ctx, cancel := context.WithTimeout(ctx, waitAtMost(ctx, callTimeout))
+	defer cancel()
+	if !b.knowsNodes(ctx) {
+		unavailable.Message = "this node can't reach the others at the moment; try again later"
+		return unavailable
+	}
+	if !b.mesh.HasNode(node) {
+		if !slices.Contains(b.mesh.ClockSkewed(), node) {
+			return notFound
+		}
+		unavailable.Message = "the clocks of the node " + string(node) + " and of this one differ too much for them to communicate; set the clocks"
+		return unavailable
+	}
+	r, err := b.mesh.Call(ctx, []cluster.NodeID{node}, encode(op))
+	if err != nil || len(r.Replies) == 0 || r.Replies[0].Err != nil {
+		return unavailable
+	}
+	if into == nil {
+		return nil
+	}
+	if err := proto.Unmarshal(r.Replies[0].Payload, into); err != nil {
+		return &Error{Code: CodeInternal, Reason: ReasonNodesDiffer, Message: "the answer of the node " + string(node) + " can't be read; do all nodes run the same release?"}
+	}
+	return nil
+}
+
+// knowsNodes reports whether this node knows which others there are. It waits for
+// that if the node has just reached the cluster, but not if it can't reach it.
+func (b *Broker) knowsNodes(ctx context.Context) bool {
 	if b.Isolated() {
 		return false
 	}
@@ -89,145 +229,20 @@ func (b *Broker) acquainted(ctx context.Context) bool {
 	}
 }
 
-// askNode asks one other node. The error is a *[Error]: notFound if the node
-// isn't there, or says that it doesn't answer.
-func (b *Broker) askNode(ctx context.Context, node cluster.NodeID, q *wire.Query, into proto.Message, notFound *Error) error {
-	unavailable := &Error{Code: CodeUnavailable, Reason: ReasonNodeUnavailable, Message: "the node " + string(node) + " doesn't answer; try again in a moment"}
-	ctx, cancel := forOthers(ctx, queryTimeout)
-	defer cancel()
-	if !b.acquainted(ctx) {
-		unavailable.Message = "this node can't reach the others at the moment; try again later"
-		return unavailable
-	}
-	if !b.mesh.HasNode(node) {
-		if slices.Contains(b.mesh.ClockSkewed(), node) {
-			unavailable.Message = "the node " + string(node) + " can't be heard, as its clock and this one's differ too much; set them"
-			return unavailable
-		}
-		return notFound
-	}
-	r, err := b.mesh.Call(ctx, []cluster.NodeID{node}, encode(q))
-	if err != nil || len(r.Replies) == 0 || r.Replies[0].Err != nil {
-		return unavailable
-	}
-	if into == nil {
-		return nil
-	}
-	if err := proto.Unmarshal(r.Replies[0].Payload, into); err != nil {
-		return &Error{Code: CodeInternal, Reason: ReasonNodesDiffer, Message: "the answer of the node " + string(node) + " can't be read; do all run the same release?"}
-	}
-	return nil
-}
+// Isolated reports whether the broker has other nodes and can't reach them at
+// the moment.
+func (b *Broker) Isolated() bool { return b.mesh != nil && b.mesh.State() != cluster.Connected }
 
-// answersOf reads the answers of nodes to one query. One that can't be read is
-// as good as none: the second result names its node.
-func answersOf[T any, M interface {
-	*T
-	proto.Message
-}](r cluster.Result) (answers []M, unread []string) {
-	for _, reply := range r.Replies {
-		if reply.Err != nil {
-			continue // which is in the coverage
-		}
-		answer := M(new(T))
-		if err := proto.Unmarshal(reply.Payload, answer); err != nil {
-			unread = append(unread, string(reply.Node))
-			continue
-		}
-		answers = append(answers, answer)
-	}
-	return answers, unread
-}
-
-// counts returns the counts of the nodes that have answered.
-func counts(r cluster.Result) []*wire.Count {
-	var counts []*wire.Count
-	for _, reply := range r.Replies {
-		var c wire.Count
-		if reply.Err == nil && proto.Unmarshal(reply.Payload, &c) == nil {
-			counts = append(counts, &c)
-		}
-	}
-	return counts
-}
-
-// routeTo returns the way to the other nodes that may have sockets that t
-// selects; ok is false if none can have.
-func (b *Broker) routeTo(namespace string, t *Target) (route cluster.Route, ok bool) {
-	everyone := cluster.EveryoneTopic(namespace)
-	if t.Everyone {
-		return cluster.Route{Topic: everyone}, true
-	}
-	topics := roomTopics(namespace, t.Rooms)
-	for _, user := range t.Users {
-		topics = append(topics, cluster.UserTopic(namespace, user))
-	}
-	nodes := b.ownersOf(t.Sockets)
-	if len(topics)+len(nodes) == 0 {
-		return cluster.Route{}, false
-	}
-	return cluster.RouteTo(everyone, topics, nodes), true
-}
-
-// ownersOf returns the other nodes that have the sockets. Those of nodes that
-// are gone have nobody.
-func (b *Broker) ownersOf(sockets []string) []cluster.NodeID {
-	var nodes []cluster.NodeID
-	seen := make(map[cluster.NodeID]bool)
-	for _, id := range sockets {
-		if owner := ownerOf(id); string(owner) != b.id && !seen[owner] {
-			seen[owner] = true
-			if b.mesh.HasNode(owner) || b.Isolated() || slices.Contains(b.mesh.ClockSkewed(), owner) {
-				nodes = append(nodes, owner)
-			}
-		}
-	}
-	return nodes
-}
-
-// ownerOf returns the node that has a socket: its id begins with the node's.
-func ownerOf(socket string) cluster.NodeID {
-	return cluster.NodeID(socket[:min(len(socket), cluster.NodeIDBytes)])
-}
-
-// coverage says what a question to other nodes has not covered.
-func (b *Broker) coverage(r cluster.Result, err error) Coverage {
-	if err != nil {
-		return b.nobodyElse(err)
-	}
-	c := Coverage{Partial: r.Partial()}
-	for _, id := range r.Missing {
-		c.Missing = append(c.Missing, string(id))
-	}
-	for _, reply := range r.Replies {
-		if reply.Err != nil {
-			c.Partial, c.Missing = true, append(c.Missing, string(reply.Node))
-		}
-	}
-	return c
-}
-
-// nobodyElse is the coverage when the others could not be asked.
-func (b *Broker) nobodyElse(err error) Coverage {
-	if !errors.Is(err, cluster.ErrUnavailable) && !errors.Is(err, context.Canceled) {
-		b.log.Warn("the other nodes could not be asked", "error", err)
-	}
-	c := Coverage{Partial: true}
-	for _, other := range b.mesh.Nodes()[1:] {
-		c.Missing = append(c.Missing, string(other.ID))
-	}
-	return c
-}
-
-// encode returns a message's wire form; what nodes say always has one.
+// encode returns the wire form of a message. Messages between nodes always have
+// one.
 func encode(m proto.Message) []byte {
 	raw, _ := proto.Marshal(m)
 	return raw
 }
 
-func targetTo(namespace string, t *Target) *wire.Target {
+func targetToWire(t *Target) *wire.Target {
 	return &wire.Target{
-		Namespace:     namespace,
+		Namespace:     t.Namespace,
 		Everyone:      t.Everyone,
 		Rooms:         t.Rooms,
 		Users:         t.Users,
@@ -238,8 +253,9 @@ func targetTo(namespace string, t *Target) *wire.Target {
 	}
 }
 
-func targetFrom(t *wire.Target) Target {
+func targetFromWire(t *wire.Target) Target {
 	return Target{
+		Namespace:     t.GetNamespace(),
 		Everyone:      t.GetEveryone(),
 		Rooms:         t.GetRooms(),
 		Users:         t.GetUsers(),
@@ -250,10 +266,10 @@ func targetFrom(t *wire.Target) Target {
 	}
 }
 
-func eventTo(m *Message) *wire.Event {
+func messageToWire(m *Message) *wire.Event {
 	return &wire.Event{Name: m.Event, Args: m.Args, Attachments: m.Attachments, Volatile: m.Volatile}
 }
 
-func messageFrom(e *wire.Event) *Message {
+func messageFromWire(e *wire.Event) *Message {
 	return &Message{Event: e.GetName(), Args: e.GetArgs(), Attachments: e.GetAttachments(), Volatile: e.GetVolatile()}
 }

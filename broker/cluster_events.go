@@ -5,8 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/eventhub"
@@ -50,23 +48,23 @@ func (b *Broker) runEvents(ctx context.Context) {
 }
 
 func (b *Broker) sendEvents(to cluster.NodeID, t *wire.EventTraffic) error {
-	order := &wire.Order{Order: &wire.Order_Events{Events: t}}
-	return b.mesh.Publish(cluster.Route{Nodes: []cluster.NodeID{to}}, encode(order))
+	op := &wire.Op{Op: &wire.Op_Events{Events: t}}
+	return b.tell(destination{route: cluster.Route{Nodes: []cluster.NodeID{to}}}, op)
 }
 
-func (b *Broker) hearEvents(from cluster.NodeID, t *wire.EventTraffic) {
+func (b *Broker) receiveEvents(from cluster.NodeID, t *wire.EventTraffic) {
 	b.forwarder.Receive(from, t)
 	b.lastWill.Receive(from, t)
 }
 
-func (b *Broker) eventsOf(other cluster.NodeID) {
+func (b *Broker) eventsNodeJoined(other cluster.NodeID) {
 	b.forwarder.Joined(other)
 	b.lastWill.Joined(other)
 }
 
-// eventsWithout is for a node that has left or was lost. First its subscriptions
+// eventsNodeGone is for a node that has left or was lost. First its subscriptions
 // go, then it is said that its sockets have gone.
-func (b *Broker) eventsWithout(other cluster.Node, lost bool) {
+func (b *Broker) eventsNodeGone(other cluster.Node, lost bool) {
 	b.forwarder.Gone(other.ID)
 	if lost {
 		b.lastWill.Lost(other.ID, int(other.Sockets))
@@ -75,15 +73,15 @@ func (b *Broker) eventsWithout(other cluster.Node, lost bool) {
 	}
 }
 
-// eventsAgain is for this node's return from the lost. Backends have been told that its
+// eventsRejoined is for this node's return from the lost. Backends have been told that its
 // clients are gone, and so hear of those again that are still there.
-func (b *Broker) eventsAgain() {
+func (b *Broker) eventsRejoined() {
 	b.lastWill.Rejoined()
 	for _, ns := range b.namespaces {
 		if !b.events.Wants(eventhub.Connect, ns.name, "") {
 			continue
 		}
-		for _, s := range ns.index.Select(nil, everyone) {
+		for _, s := range ns.index.Select(nil, Target{Everyone: true}) {
 			s.tellStillConnected()
 		}
 	}
@@ -104,19 +102,16 @@ func (s *socket) tellStillConnected() {
 func (b *Broker) findWill(
 	ctx context.Context, lost cluster.NodeID,
 ) (states map[cluster.NodeID]*wire.WillState, complete bool) {
-	r, err := b.ask(ctx, &wire.Query{Query: &wire.Query_WillState{WillState: &wire.WillStateRequest{Node: string(lost)}}})
-	if err != nil {
-		b.log.Warn("the other nodes could not be asked about a lost one", "node", string(lost), "error", err)
-		return nil, false
-	}
+	op := &wire.Op{Op: &wire.Op_WillState{WillState: &wire.WillStateRequest{Node: string(lost)}}}
+	r, partial := b.callOthers(ctx, everyNode(), callTimeout, op)
 	states = make(map[cluster.NodeID]*wire.WillState, len(r.Replies))
 	for _, reply := range r.Replies {
-		state := &wire.WillState{}
-		if reply.Err == nil && proto.Unmarshal(reply.Payload, state) == nil {
+		one := cluster.Result{Replies: []cluster.Reply{reply}}
+		for _, state := range decode[wire.WillState](one, &partial) {
 			states[reply.Node] = state
 		}
 	}
-	return states, !r.Partial()
+	return states, !partial.Partial
 }
 
 // tellLost lets backends hear that a socket has gone with its node.
@@ -140,7 +135,7 @@ func (b *Broker) forgotten(lost cluster.NodeID, n int) {
 func (b *Broker) describeAll() []*eventhub.Socket {
 	var all []*eventhub.Socket
 	for _, ns := range b.namespaces {
-		for _, s := range ns.index.Select(nil, everyone) {
+		for _, s := range ns.index.Select(nil, Target{Everyone: true}) {
 			all = append(all, s.describe())
 		}
 	}

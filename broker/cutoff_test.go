@@ -75,7 +75,7 @@ func nothingLooksComplete(t *testing.T, buses []cluster.Bus, cut func()) {
 		t.Cleanup(cancel)
 		return ctx
 	}
-	wantPartial := func(what string, c broker.Coverage, err error) {
+	wantPartial := func(what string, c broker.PartialResult, err error) {
 		t.Helper()
 		if err != nil || !c.Partial || !slices.Equal(c.Missing, []string{lost}) {
 			t.Errorf("%s: %+v, %v; want %s missing", what, c, err, lost)
@@ -91,7 +91,7 @@ func nothingLooksComplete(t *testing.T, buses []cluster.Bus, cut func()) {
 	for name, target := range targets {
 		message := broker.Message{Event: "now", Args: json.RawMessage(`["` + name + `"]`)}
 		report, err := here.Emit(short(), target, message)
-		wantPartial("emit to "+name, report.Coverage, err)
+		wantPartial("emit to "+name, report.PartialResult, err)
 		got := 0
 		for _, c := range clients {
 			got += len(slices.DeleteFunc(c.Take(), func(e brokertest.Event) bool { return e.Args != string(message.Args) }))
@@ -101,31 +101,31 @@ func nothingLooksComplete(t *testing.T, buses []cluster.Bus, cut func()) {
 		}
 	}
 	summary, err := here.EmitWithAck(short(), everyoneInLobby, hi, broker.AckOptions{Timeout: 50 * time.Millisecond}, func(broker.Ack) error { return nil })
-	wantPartial("EmitWithAck", summary.Coverage, err)
+	wantPartial("EmitWithAck", summary.PartialResult, err)
 	room, err := here.GetRoom(short(), "/", "lobby")
-	wantPartial("GetRoom", room.Coverage, err)
+	wantPartial("GetRoom", room.PartialResult, err)
 	if room.Sockets != 2 || room.Users != 2 {
 		t.Errorf("GetRoom: %+v, want the two that can be counted", room)
 	}
 	rooms, err := here.ListRooms(short(), broker.RoomQuery{})
-	wantPartial("ListRooms", rooms.Coverage, err)
+	wantPartial("ListRooms", rooms.PartialResult, err)
 	list, err := here.ListSockets(short(), broker.SocketQuery{})
-	wantPartial("ListSockets", list.Coverage, err)
+	wantPartial("ListSockets", list.PartialResult, err)
 	if _, err := here.GetSocket(short(), clients[2].ID); !isCode(err, broker.CodeUnavailable) {
 		t.Errorf("GetSocket: %v", err)
 	}
 	out, err := here.Broker.Join(short(), everyoneInLobby, []string{"other"})
-	wantPartial("Join", out.Coverage, err)
+	wantPartial("Join", out.PartialResult, err)
 	out, err = here.Leave(short(), everyoneInLobby, []string{"other"})
-	wantPartial("Leave", out.Coverage, err)
+	wantPartial("Leave", out.PartialResult, err)
 	out, err = here.Update(short(), everyoneInLobby, json.RawMessage(`{}`))
-	wantPartial("Update", out.Coverage, err)
+	wantPartial("Update", out.PartialResult, err)
 	revoked, err := here.RevokeTokens(short(), broker.RevokeTokens{User: "nobody"})
-	wantPartial("RevokeTokens", revoked.Coverage, err)
+	wantPartial("RevokeTokens", revoked.PartialResult, err)
 	out, err = here.ClearRoom(short(), broker.ClearRoom{Room: "lobby"})
-	wantPartial("ClearRoom", out.Coverage, err)
+	wantPartial("ClearRoom", out.PartialResult, err)
 	out, err = here.Disconnect(short(), broker.Target{Everyone: true}, "")
-	wantPartial("Disconnect", out.Coverage, err)
+	wantPartial("Disconnect", out.PartialResult, err)
 	if out.Matched != 2 {
 		t.Errorf("Disconnect: %+v, want the two that can be reached", out)
 	}

@@ -19,49 +19,49 @@ import (
 func TestDeadNodeAndDeadline(t *testing.T) {
 	in := broker.Target{Rooms: []string{"lobby"}}
 	hi := broker.Message{Event: "hi", Args: json.RawMessage(`[]`)}
-	for name, call := range map[string]func(ctx context.Context, b *broker.Broker) (broker.Coverage, error){
-		"GetRoom": func(ctx context.Context, b *broker.Broker) (broker.Coverage, error) {
+	for name, call := range map[string]func(ctx context.Context, b *broker.Broker) (broker.PartialResult, error){
+		"GetRoom": func(ctx context.Context, b *broker.Broker) (broker.PartialResult, error) {
 			_, err := b.GetRoom(ctx, "/", "lobby") // which is empty as far as is known
 			if !isCode(err, broker.CodeUnavailable) {
-				return broker.Coverage{}, err
+				return broker.PartialResult{}, err
 			}
-			return broker.Coverage{Partial: true}, nil
+			return broker.PartialResult{Partial: true}, nil
 		},
-		"ListRooms": func(ctx context.Context, b *broker.Broker) (broker.Coverage, error) {
+		"ListRooms": func(ctx context.Context, b *broker.Broker) (broker.PartialResult, error) {
 			list, err := b.ListRooms(ctx, broker.RoomQuery{})
-			return list.Coverage, err
+			return list.PartialResult, err
 		},
-		"ListSockets": func(ctx context.Context, b *broker.Broker) (broker.Coverage, error) {
+		"ListSockets": func(ctx context.Context, b *broker.Broker) (broker.PartialResult, error) {
 			list, err := b.ListSockets(ctx, broker.SocketQuery{})
-			return list.Coverage, err
+			return list.PartialResult, err
 		},
-		"Emit": func(ctx context.Context, b *broker.Broker) (broker.Coverage, error) {
+		"Emit": func(ctx context.Context, b *broker.Broker) (broker.PartialResult, error) {
 			report, err := b.Emit(ctx, broker.Target{Everyone: true}, hi)
-			return report.Coverage, err
+			return report.PartialResult, err
 		},
-		"EmitWithAck": func(ctx context.Context, b *broker.Broker) (broker.Coverage, error) {
+		"EmitWithAck": func(ctx context.Context, b *broker.Broker) (broker.PartialResult, error) {
 			summary, err := b.EmitWithAck(ctx, in, hi, broker.AckOptions{Timeout: time.Minute}, func(broker.Ack) error { return nil })
-			return summary.Coverage, err
+			return summary.PartialResult, err
 		},
-		"Join": func(ctx context.Context, b *broker.Broker) (broker.Coverage, error) {
+		"Join": func(ctx context.Context, b *broker.Broker) (broker.PartialResult, error) {
 			out, err := b.Join(ctx, in, []string{"other"})
-			return out.Coverage, err
+			return out.PartialResult, err
 		},
-		"Leave": func(ctx context.Context, b *broker.Broker) (broker.Coverage, error) {
+		"Leave": func(ctx context.Context, b *broker.Broker) (broker.PartialResult, error) {
 			out, err := b.Leave(ctx, in, []string{"other"})
-			return out.Coverage, err
+			return out.PartialResult, err
 		},
-		"Disconnect": func(ctx context.Context, b *broker.Broker) (broker.Coverage, error) {
+		"Disconnect": func(ctx context.Context, b *broker.Broker) (broker.PartialResult, error) {
 			out, err := b.Disconnect(ctx, in, "")
-			return out.Coverage, err
+			return out.PartialResult, err
 		},
-		"ClearRoom": func(ctx context.Context, b *broker.Broker) (broker.Coverage, error) {
+		"ClearRoom": func(ctx context.Context, b *broker.Broker) (broker.PartialResult, error) {
 			out, err := b.ClearRoom(ctx, broker.ClearRoom{Room: "lobby"})
-			return out.Coverage, err
+			return out.PartialResult, err
 		},
-		"RevokeTokens": func(ctx context.Context, b *broker.Broker) (broker.Coverage, error) {
+		"RevokeTokens": func(ctx context.Context, b *broker.Broker) (broker.PartialResult, error) {
 			out, err := b.RevokeTokens(ctx, broker.RevokeTokens{User: "ana"})
-			return out.Coverage, err
+			return out.PartialResult, err
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

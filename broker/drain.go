@@ -38,8 +38,8 @@ func (b *Broker) Drain(ctx context.Context, node string) (NodeInfo, error) {
 	if b.mesh == nil {
 		return NodeInfo{}, notFound
 	}
-	query := &wire.Query{Query: &wire.Query_Drain{Drain: &wire.Drain{}}}
-	if err := b.askNode(ctx, cluster.NodeID(node), query, nil, notFound); err != nil {
+	op := &wire.Op{Op: &wire.Op_Drain{Drain: &wire.Drain{}}}
+	if err := b.callNode(ctx, cluster.NodeID(node), op, nil, notFound); err != nil {
 		return NodeInfo{}, err
 	}
 	for _, other := range b.mesh.Nodes() {
@@ -90,7 +90,7 @@ func (b *Broker) awaitGoroutines() {
 	if b.memory != nil {
 		b.memory.Stop()
 	}
-	b.asks.close()
+	b.ackRequests.close()
 	b.deciding.Wait() // there is nobody left who could decide
 }
 
@@ -150,7 +150,7 @@ func (b *Broker) clients() []*client {
 	seen := make(map[*client]bool)
 	var clients []*client
 	for _, ns := range b.namespaces {
-		for _, s := range ns.index.Select(nil, everyone) {
+		for _, s := range ns.index.Select(nil, Target{Everyone: true}) {
 			if !seen[s.client] {
 				seen[s.client] = true
 				clients = append(clients, s.client)

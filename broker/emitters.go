@@ -10,6 +10,13 @@ import (
 	"github.com/salabroker/sala/broker/room"
 )
 
+// EmitterListener hears what the official Socket.IO emitters publish.
+type EmitterListener interface {
+	// Listen hands what is published to channels that match one of the patterns
+	// to the receiver, one at a time, until ctx ends.
+	Listen(ctx context.Context, patterns []string, receiver cluster.Receiver)
+}
+
 // What became of a message of an emitter, as the metrics name it.
 const (
 	emitterDone        = "done"
@@ -74,7 +81,7 @@ func (e *emitters) do(ns *namespace, c *redisemitter.Command) error {
 	var v violations
 	m := Message{Event: c.Event, Args: c.Args, Attachments: c.Attachments, Volatile: c.Volatile}
 	if c.Kind == redisemitter.KindEmit {
-		m.validate(&v, e.b.opts.messageLimits())
+		m.validate(&v, e.b.messageLimits)
 	} else {
 		validateNames(&v, "rooms", c.Change, validateRoom)
 	}
@@ -83,7 +90,7 @@ func (e *emitters) do(ns *namespace, c *redisemitter.Command) error {
 	}
 	t := emitterTarget(c)
 	if c.Kind == redisemitter.KindEmit {
-		e.b.emitHere(ns, t, &m)
+		e.b.deliver(ns, ns.index.Select(nil, t), &m)
 		return nil
 	}
 	var errs error

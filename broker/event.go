@@ -6,14 +6,31 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/salabroker/sala/broker/cluster"
-	"github.com/salabroker/sala/broker/engineio"
-	"github.com/salabroker/sala/broker/eventhub"
 	"github.com/salabroker/sala/broker/rawjson"
 	"github.com/salabroker/sala/broker/room"
 	"github.com/salabroker/sala/broker/socketio"
 )
+
+// RoomEvents names the events with which clients join and leave rooms. An
+// empty name turns the event off.
+type RoomEvents struct {
+	JoinEvent, LeaveEvent string
+	// Announce tells a room who joined and left; nil doesn't.
+	Announce *Announcement
+}
+
+// Announcement is what a room hears. In its texts {user} is the token's user,
+// {username} what the client called itself in its join (the user, if it said
+// nothing), {room} the room.
+type Announcement struct {
+	// Event is the event's name; the text is its one argument.
+	Event string
+	// Joined and Left are the texts; an empty one is not sent.
+	Joined, Left string
+}
 
 // handle does what an event of a client asks for, and replies.
 func (b *Broker) handle(s *socket, p *socketio.Packet) {
@@ -96,7 +113,8 @@ func (b *Broker) handleLeave(s *socket, p socketio.Payload) *Error {
 // join puts a client into a room at its own wish; joined is false if it was in
 // it already.
 func (b *Broker) join(s *socket, name string) (joined bool, err *Error) {
-	defer b.listen(cluster.RoomTopic(s.ns.name, name))()
+	release := b.subscribeTopics(subscribeTimeout, cluster.RoomTopic(s.ns.name, name))
+	defer release()
 	added, joinErr := s.ns.index.Join(s, name)
 	switch {
 	case errors.Is(joinErr, room.ErrTooManyRooms):
@@ -105,6 +123,51 @@ func (b *Broker) join(s *socket, name string) (joined bool, err *Error) {
 		return false, errSocketGone()
 	}
 	return len(added) > 0, nil
+}
+
+// tokenEvent is with what a client sends a fresh token before its own ends.
+const tokenEvent = "sala:token"
+
+// refreshed is the answer to a token that was accepted.
+type refreshed struct {
+	OK         bool      `json:"ok"`
+	ExpireTime time.Time `json:"expireTime"`
+}
+
+// handleToken replaces what the client's token said by what a fresh one of the
+// same user says, or answers why not and changes nothing.
+func (b *Broker) handleToken(s *socket, p *socketio.Packet) {
+	expires, err := b.refresh(s, tokenArg(p.Payload))
+	b.metrics.received(eventToken, err)
+	s.answerEvent(p, refreshed{OK: true, ExpireTime: expires}, err)
+	s.checkRevoked() // it may have been while the token was on its way in
+}
+
+// tokenArg reads {token} or just the token; empty if there is none.
+func tokenArg(p socketio.Payload) string {
+	arg := firstArg(p.Args)
+	if len(arg) > 0 && arg[0] == '{' {
+		arg = rawjson.Member(arg, "token")
+	}
+	var raw string
+	_ = json.Unmarshal(arg, &raw) // what isn't text is no token
+	return raw
+}
+
+func (b *Broker) refresh(s *socket, raw string) (expires time.Time, err *Error) {
+	claims, err := b.verify(raw)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if claims.User != s.user {
+		return time.Time{}, denied(ReasonUserMismatch, "the token is another user's; connect anew with it")
+	}
+	if err := checkNamespace(claims.Grant, s.ns.name); err != nil {
+		return time.Time{}, err
+	}
+	release := b.subscribeTopics(subscribeTimeout, roomTopics(s.ns.name, claims.Rooms)...)
+	defer release()
+	return claims.ExpiresAt, s.renew(claims)
 }
 
 // parseRoomRequest reads {room, username} or just the name of the room.
@@ -193,7 +256,7 @@ func (b *Broker) announce(s *socket, req roomRequest, pick announcement) {
 		"{room}", req.room,
 	).Replace(pick(a))
 	args, _ := json.Marshal([]string{text}) // strings always encode
-	b.emit(s.ns, Target{Rooms: []string{req.room}}, &Message{Event: a.Event, Args: args})
+	b.emit(s.ns, &Target{Namespace: s.ns.name, Rooms: []string{req.room}}, &Message{Event: a.Event, Args: args})
 }
 
 // firstArg returns the first element of the JSON array, nil if it has none.
@@ -207,44 +270,4 @@ func firstArg(args json.RawMessage) json.RawMessage {
 		return nil
 	}
 	return arg
-}
-
-// accepted is what a client gets for an event that the broker has done.
-type accepted struct {
-	OK bool `json:"ok"`
-}
-
-// answerEvent answers an event of a client, if it asked for an ack: with ok, or with
-// {error: {code, message}}.
-func (s *socket) answerEvent(p *socketio.Packet, ok any, err *Error) {
-	switch {
-	case !p.HasID:
-	case err != nil:
-		s.reply(p.ID, map[string]errorBody{"error": {Code: err.Reason, Message: err.Message}})
-	default:
-		s.reply(p.ID, ok)
-	}
-}
-
-// reply answers the event with the ack id. The answer is strings and the like,
-// which always encode.
-func (s *socket) reply(id uint64, answer any) {
-	args, _ := json.Marshal([]any{answer})
-	s.deliver(engineio.NewFrame(socketio.AppendAck(nil, s.ns.name, id, socketio.Payload{Args: args})), false)
-}
-
-// replyFrom answers the event with the ack id with what a backend said.
-func (s *socket) replyFrom(id uint64, r eventhub.Reply) {
-	if r.Error != nil {
-		s.reply(id, map[string]errorBody{"error": {Code: r.Error.Code, Message: r.Error.Message}})
-		return
-	}
-	p := socketio.Payload{Args: r.Args, Attachments: r.Attachments}
-	s.deliver(engineio.NewFrame(socketio.AppendAck(nil, s.ns.name, id, p), r.Attachments...), false)
-}
-
-// errorBody is what a refused client finds in err.data, or in an ack's error.
-type errorBody struct {
-	Code    string `json:"code"`
-	Message string `json:"message"`
 }

@@ -2,59 +2,12 @@ package broker
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
-	"github.com/salabroker/sala/broker/rawjson"
 	"github.com/salabroker/sala/broker/room"
-	"github.com/salabroker/sala/broker/socketio"
 	"github.com/salabroker/sala/broker/token"
 )
-
-// tokenEvent is with what a client sends a fresh token before its own ends.
-const tokenEvent = "sala:token"
-
-// refreshed is the answer to a token that was accepted.
-type refreshed struct {
-	OK         bool      `json:"ok"`
-	ExpireTime time.Time `json:"expireTime"`
-}
-
-// handleToken replaces what the client's token said by what a fresh one of the
-// same user says, or answers why not and changes nothing.
-func (b *Broker) handleToken(s *socket, p *socketio.Packet) {
-	expires, err := b.refresh(s, tokenArg(p.Payload))
-	b.metrics.received(eventToken, err)
-	s.answerEvent(p, refreshed{OK: true, ExpireTime: expires}, err)
-	s.checkRevoked() // it may have been while the token was on its way in
-}
-
-// tokenArg reads {token} or just the token; empty if there is none.
-func tokenArg(p socketio.Payload) string {
-	arg := firstArg(p.Args)
-	if len(arg) > 0 && arg[0] == '{' {
-		arg = rawjson.Member(arg, "token")
-	}
-	var raw string
-	_ = json.Unmarshal(arg, &raw) // what isn't text is no token
-	return raw
-}
-
-func (b *Broker) refresh(s *socket, raw string) (expires time.Time, err *Error) {
-	claims, err := b.verify(raw)
-	if err != nil {
-		return time.Time{}, err
-	}
-	if claims.User != s.user {
-		return time.Time{}, denied(ReasonUserMismatch, "the token is another user's; connect anew with it")
-	}
-	if err := checkNamespace(s.ns, claims.Grant); err != nil {
-		return time.Time{}, err
-	}
-	defer b.listen(roomTopics(s.ns.name, claims.Rooms)...)()
-	return claims.ExpiresAt, s.renew(claims)
-}
 
 // renew puts the claims in the place of the socket's, and the socket into their
 // rooms beside those that it is in, or does nothing if it can't do both.
@@ -165,7 +118,7 @@ func (b *Broker) watchClock(ctx context.Context) {
 		b.log.Warn("the clock has been set, or this machine was asleep; ends of tokens are looked at anew", "by", jump.String())
 		wall, steady = now, time.Now()
 		for _, ns := range b.namespaces {
-			for _, s := range ns.index.Select(nil, everyone) {
+			for _, s := range ns.index.Select(nil, Target{Everyone: true}) {
 				s.resetExpiry()
 			}
 		}

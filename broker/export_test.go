@@ -2,21 +2,21 @@ package broker
 
 import "time"
 
-// Waiting returns how many answers of its sockets a node waits for.
-func Waiting(b *Broker) int64 { return b.waiting.Used() }
+// PendingAcks returns how many acks of its sockets a node waits for.
+func PendingAcks(b *Broker) int64 { return b.pendingAcks.Used() }
 
-// Asked returns how many sockets, of all nodes, the one question of a node is known
-// to be put to; 0 if it isn't one.
-func Asked(b *Broker) (n int) {
-	b.asks.mu.Lock()
-	defer b.asks.mu.Unlock()
-	for _, q := range b.asks.ours {
-		q.mu.Lock()
-		n += q.summary.Expected
-		for _, p := range q.parts {
+// RequestedAcks returns how many sockets of all nodes are known to have got the
+// requests for acks of this node that other nodes help with.
+func RequestedAcks(b *Broker) (n int) {
+	b.ackRequests.mu.Lock()
+	defer b.ackRequests.mu.Unlock()
+	for _, r := range b.ackRequests.local {
+		r.mu.Lock()
+		n += r.summary.Expected
+		for _, p := range r.nodes {
 			n += p.summary.Expected
 		}
-		q.mu.Unlock()
+		r.mu.Unlock()
 	}
 	return n
 }

@@ -131,7 +131,7 @@ func TestResetsLeaveNothing(t *testing.T) {
 		connections, sockets := node.Load()
 		rooms, err := node.ListRooms(t.Context(), broker.RoomQuery{})
 		return connections+sockets == 0 && err == nil && len(rooms.Rooms) == 0 && exchange.Subscriptions() == subscriptions &&
-			broker.Waiting(node.Broker)+broker.Waiting(nodes[1].Broker) == 0
+			broker.PendingAcks(node.Broker)+broker.PendingAcks(nodes[1].Broker) == 0
 	})
 	for range workers + 1 { // as many as the address may have
 		node.Dial(nil)

@@ -5,13 +5,34 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
+	"time"
 
 	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/eventhub"
-	"github.com/salabroker/sala/broker/rawjson"
 	"github.com/salabroker/sala/broker/socketio"
 	"github.com/salabroker/sala/broker/token"
+)
+
+// DecisionOptions says how backends decide who may connect; see
+// [SubscribeOptions.Decide]. It is asked after the token is found good.
+type DecisionOptions struct {
+	// Timeout is how long they may take; 5 s by default.
+	Timeout time.Duration
+	// Default is what happens without an answer; RefuseUndecided by default.
+	Default Undecided
+	// Required refuses clients while no backend is there that decides. Without
+	// it, they are let in by their token alone then.
+	Required bool
+}
+
+// Undecided says what becomes of a client about whom a backend was asked that
+// didn't answer in time.
+type Undecided string
+
+// What may become of them.
+const (
+	RefuseUndecided Undecided = "refuse"
+	AcceptUndecided Undecided = "accept"
 )
 
 // connect lets the client into a namespace or tells it why not: it gets
@@ -62,15 +83,7 @@ func (b *Broker) authenticate(ns *namespace, fallback string, p *socketio.Packet
 	if err != nil {
 		return token.Claims{}, err
 	}
-	return claims, checkNamespace(ns, claims.Grant)
-}
-
-// checkNamespace refuses a token that is for other namespaces.
-func checkNamespace(ns *namespace, g token.Grant) *Error {
-	if !allowsNamespace(g, ns.name) {
-		return denied(ReasonNamespaceDenied, "the token doesn't allow the namespace %q", ns.name)
-	}
-	return nil
+	return claims, checkNamespace(claims.Grant, ns.name)
 }
 
 // claimsOf returns what the token grants or, if there is none, what clients
@@ -153,7 +166,7 @@ func (s *socket) accept(rooms []string, data json.RawMessage) *Error {
 // In a cluster, before the socket is in, this node hears what others send to it:
 // the first of a user or a room waits for that, as long as it takes to tell Redis.
 func (c *client) admit(s *socket) bool {
-	release := c.b.listen(append(s.topics(), roomTopics(s.ns.name, s.claims.Rooms)...)...)
+	release := c.b.subscribeTopics(subscribeTimeout, append(s.topics(), roomTopics(s.ns.name, s.claims.Rooms)...)...)
 	defer release()
 	attached, refused := c.attach(s, s.enter)
 	if refused != nil {
@@ -204,33 +217,6 @@ func connectError(err *Error) json.RawMessage {
 		Data    errorBody `json:"data"`
 	}{err.Message, errorBody{Code: err.Reason, Message: err.Message}})
 	return object
-}
-
-// otherAuthBytes is how much a client may send as auth beside its token.
-const otherAuthBytes = 8 << 10
-
-// connectOverhead is more than stands around the auth in a CONNECT packet: so much
-// of one is enough to read it, or to see that what it carries is too large.
-const connectOverhead = 1 << 10
-
-// otherAuth returns what a client has sent as auth beside its token; nil if
-// that is nothing.
-func otherAuth(p *socketio.Packet) json.RawMessage {
-	if len(p.Auth) <= len(`{"token":""}`)+len(p.Token) {
-		return nil
-	}
-	others := make(map[string]json.RawMessage)
-	for name, value := range rawjson.Members(p.Auth) {
-		// Who has misspelt it hasn't meant it for backends either.
-		if !strings.EqualFold(string(name), "token") {
-			others[string(name)] = value
-		}
-	}
-	if len(others) == 0 {
-		return nil
-	}
-	text, _ := json.Marshal(others) // it was JSON
-	return text
 }
 
 // reasonRefusedByBackend is how the metrics count clients that a backend

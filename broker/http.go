@@ -1,19 +1,14 @@
 package broker
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/salabroker/sala/broker/cors"
 	"github.com/salabroker/sala/broker/grace"
-	"github.com/salabroker/sala/broker/ratelimit"
 	"github.com/salabroker/sala/broker/realip"
 )
 
@@ -52,14 +47,6 @@ func (b *Broker) refuseOrigin(w http.ResponseWriter, r *http.Request, status int
 	refuse(w, status, message)
 }
 
-// refuse answers in the form of Engine.IO's own errors.
-func refuse(w http.ResponseWriter, status int, message string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	body, _ := json.Marshal(map[string]any{"code": 4, "message": message}) // a map of strings always encodes
-	_, _ = w.Write(body)
-}
-
 // HealthPaths returns the paths of the public listener that Socket.IO can't use
 // because health checks may be served there.
 func HealthPaths() []string { return []string{"/livez", "/readyz"} }
@@ -88,84 +75,4 @@ func checkPath(path string) error {
 func isOutOfPath(r rune) bool {
 	letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
 	return !letter && !strings.ContainsRune("-_.~", r)
-}
-
-// admission lets in as many connections as there may be. It implements
-// [engineio.Admission].
-type admission struct {
-	b         *Broker
-	addresses *ratelimit.Addresses
-	unnamed   *ratelimit.Addresses // of proxies, for the clients that they don't name
-	told      atomic.Int64         // when the log had the last refusal, as uptime
-}
-
-// refusalLogGap is the time between two refusals in the log: there may be any
-// number of them.
-const refusalLogGap = time.Second
-
-// retryAfter is when a client that is refused may try again.
-const retryAfter = 5 * time.Second
-
-func newAdmission(b *Broker) *admission {
-	l := &b.opts.Limits
-	o := ratelimit.AddressOptions{
-		PerAddress: int(l.ConnectionsPerIP),
-		Handshakes: ratelimit.Rate{PerSecond: l.HandshakesPerIP, Burst: min(10*l.HandshakesPerIP, ratelimit.MaxRate)},
-	}
-	a := &admission{b: b, unnamed: ratelimit.NewAddresses(o)}
-	o.Exempt = b.opts.exempt()
-	a.addresses = ratelimit.NewAddresses(o)
-	return a
-}
-
-// counted returns as whom a client is counted, and by whom. Clients that a proxy
-// doesn't name are one together, which isn't exempt as the proxy is.
-func (a *admission) counted(remoteAddr string) (*ratelimit.Addresses, netip.Addr) {
-	if proxy, ok := realip.Unnamed(remoteAddr); ok {
-		return a.unnamed, proxy
-	}
-	return a.addresses, realip.Address(remoteAddr)
-}
-
-// Admit implements [engineio.Admission].
-func (a *admission) Admit(w http.ResponseWriter, r *http.Request) bool {
-	if a.b.Overloaded() {
-		a.b.metrics.refused(ReasonOverloaded)
-		w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
-		refuse(w, http.StatusServiceUnavailable, "the broker is short of memory; try again in a moment")
-		return false
-	}
-	addresses, from := a.counted(r.RemoteAddr)
-	switch addresses.Enter(from) {
-	case ratelimit.TooMany:
-		a.refuse(w, r, limitConnectionsPerIP, ReasonTooManyConnections,
-			"too many connections from this address")
-	case ratelimit.TooOften:
-		a.refuse(w, r, limitHandshakesPerIP, ReasonRateLimited,
-			"this address connects too often")
-	default:
-		return true
-	}
-	return false
-}
-
-// Abandon implements [engineio.Admission].
-func (a *admission) Abandon(r *http.Request) { a.leave(r.RemoteAddr) }
-
-// leave counts that a connection of the address has ended.
-func (a *admission) leave(address string) {
-	addresses, from := a.counted(address)
-	addresses.Leave(from)
-}
-
-func (a *admission) refuse(w http.ResponseWriter, r *http.Request, name, reason, message string) {
-	a.b.metrics.exceeded(name)
-	a.b.metrics.refused(reason)
-	now := a.b.uptime()
-	if last := time.Duration(a.told.Load()); now-last >= refusalLogGap && a.told.CompareAndSwap(int64(last), int64(now)) {
-		a.b.log.Info("client refused", "reason", reason, "limit", name, "address", r.RemoteAddr,
-			"note", "further refusals within a second are only counted; if this is the address of a proxy, add it to the trusted proxies")
-	}
-	w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
-	refuse(w, http.StatusTooManyRequests, message)
 }

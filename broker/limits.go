@@ -2,6 +2,7 @@ package broker
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/salabroker/sala/broker/engineio"
@@ -69,9 +70,26 @@ func (l *Limits) validate(v *violations) {
 // it may send that break them: whoever goes on after that is disconnected.
 type rates struct{ events, bytes, joins, excess ratelimit.Rate }
 
+func (o *Options) rates() rates {
+	l := &o.Limits
+	return rates{
+		events: ratelimit.Rate{PerSecond: l.Events, Burst: 2 * l.Events},
+		bytes:  ratelimit.Rate{PerSecond: l.Bytes, Burst: max(2*l.Bytes, o.MaxMessageBytes+oversizeHandshake)},
+		joins:  ratelimit.Rate{PerSecond: l.Joins, Burst: min(10*l.Joins, ratelimit.MaxRate)},
+		excess: ratelimit.Rate{PerSecond: 10, Burst: 100},
+	}
+}
+
+// exempt returns the addresses that have no limits of their own.
+func (o *Options) exempt() []netip.Prefix { return slices.Concat(o.Limits.Exempt, o.TrustedProxies) }
+
 // usage is what a connection has taken of its limits. How many bytes it sends is
 // the engine's to measure.
 type usage struct{ events, joins, excess ratelimit.Bucket }
+
+// oversizeHandshake lets a CONNECT packet with an absurd token through, so
+// that the client hears what is wrong rather than losing the connection.
+const oversizeHandshake = 1 << 20
 
 const (
 	// unfinishedShare is what part of the memory limit messages may take that have
@@ -149,13 +167,6 @@ func (b *Broker) checkLoad() *Error {
 		Reason:  ReasonOverloaded,
 		Message: "the broker is short of memory; send it again in a moment, and less at once",
 	}
-}
-
-// notSent is the report of a message of another node that is not sent,
-// since memory is short.
-func (b *Broker) notSent(matched int) Report {
-	b.metrics.FramesDropped(dropOverloaded, matched)
-	return Report{Matched: matched, Dropped: matched}
 }
 
 // dropOverloaded is how the metrics call the messages of other nodes that were

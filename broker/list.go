@@ -95,8 +95,8 @@ type RoomInfo struct {
 	Sockets int
 	// Users is to how many different users they belong; only from GetRoom.
 	Users int
-	// Coverage is of GetRoom; a list has its own.
-	Coverage
+	// PartialResult is of GetRoom; a list has its own.
+	PartialResult
 }
 
 // RoomList is a page of rooms.
@@ -105,7 +105,7 @@ type RoomList struct {
 	Rooms []RoomInfo
 	// Next is the token of the next page, empty on the last one.
 	Next string
-	Coverage
+	PartialResult
 }
 
 // ListRooms lists rooms. It may be called concurrently; the error is a
@@ -123,18 +123,14 @@ func (b *Broker) ListRooms(ctx context.Context, q RoomQuery) (RoomList, error) {
 	// is on the page of every node that has it.
 	query := &wire.ListRooms{
 		Namespaces: names, Prefix: q.Prefix, AfterNamespace: after[0], AfterName: after[1], Limit: uint32(size + 1), //nolint:gosec // at most maxPageSize
-		Within: areasTo(q.Within),
+		Within: areasToWire(q.Within),
 	}
 	var list RoomList
-	lists := [][]*wire.Room{b.roomsHere(query)}
-	if b.mesh != nil {
-		r, err := b.ask(ctx, &wire.Query{Query: &wire.Query_ListRooms{ListRooms: query}})
-		list.Coverage = b.coverage(r, err)
-		answers, unread := answersOf[wire.Rooms](r)
-		list.Coverage.without(unread)
-		for _, answer := range answers {
-			lists = append(lists, answer.GetRooms())
-		}
+	lists := [][]*wire.Room{b.localRooms(query)}
+	replies, partial := callAll[wire.Rooms](ctx, b, &wire.Op{Op: &wire.Op_ListRooms{ListRooms: query}})
+	list.PartialResult = partial
+	for _, answer := range replies {
+		lists = append(lists, answer.GetRooms())
 	}
 	list.Rooms = mergeRooms(lists...)
 	if len(list.Rooms) > size {
@@ -160,14 +156,10 @@ func (b *Broker) GetRoom(ctx context.Context, namespace, room string) (RoomInfo,
 	query := &wire.GetRoom{Namespace: ns.name, Room: room}
 	info := RoomInfo{Name: room, Namespace: ns.name}
 	info.Sockets, info.Users = ns.index.Room(room)
-	if b.mesh != nil {
-		r, err := b.ask(ctx, &wire.Query{Query: &wire.Query_GetRoom{GetRoom: query}})
-		info.Coverage = b.coverage(r, err)
-		answers, unread := answersOf[wire.Members](r)
-		info.Coverage.without(unread)
-		if slices.ContainsFunc(answers, func(m *wire.Members) bool { return m.GetSockets() > 0 }) {
-			info.Sockets, info.Users = countMembers(append(answers, b.membersHere(query)))
-		}
+	replies, partial := callAll[wire.Members](ctx, b, &wire.Op{Op: &wire.Op_GetRoom{GetRoom: query}})
+	info.PartialResult = partial
+	if slices.ContainsFunc(replies, func(m *wire.Members) bool { return m.GetSockets() > 0 }) {
+		info.Sockets, info.Users = countMembers(append(replies, b.localMembers(query)))
 	}
 	switch {
 	case info.Sockets > 0:
@@ -186,10 +178,10 @@ func (b *Broker) GetRoom(ctx context.Context, namespace, room string) (RoomInfo,
 	}
 }
 
-// roomsHere returns a page of the rooms that have members on this node.
-func (b *Broker) roomsHere(q *wire.ListRooms) []*wire.Room {
+// localRooms returns a page of the rooms that have members on this node.
+func (b *Broker) localRooms(q *wire.ListRooms) []*wire.Room {
 	var rooms []*wire.Room
-	limit, within := int(q.GetLimit()), areasFrom(q.GetWithin())
+	limit, within := int(q.GetLimit()), areasFromWire(q.GetWithin())
 	for _, name := range q.GetNamespaces() {
 		ns, ok := b.namespaces[name]
 		if !ok || name < q.GetAfterNamespace() || len(rooms) >= limit {
@@ -219,7 +211,7 @@ func (ns *namespace) roomsWithin(areas []room.Area, prefix, after string, limit 
 	return rooms
 }
 
-func areasTo(areas []room.Area) []*wire.RoomArea {
+func areasToWire(areas []room.Area) []*wire.RoomArea {
 	var out []*wire.RoomArea
 	for _, a := range areas {
 		out = append(out, &wire.RoomArea{Namespace: a.Namespace, Pattern: string(a.Rooms)})
@@ -227,7 +219,7 @@ func areasTo(areas []room.Area) []*wire.RoomArea {
 	return out
 }
 
-func areasFrom(areas []*wire.RoomArea) []room.Area {
+func areasFromWire(areas []*wire.RoomArea) []room.Area {
 	var out []room.Area
 	for _, a := range areas {
 		out = append(out, room.Area{Namespace: a.GetNamespace(), Rooms: room.Pattern(a.GetPattern())})
@@ -255,8 +247,8 @@ func mergeRooms(lists ...[]*wire.Room) []RoomInfo {
 	return rooms
 }
 
-// membersHere tells who is in a room on this node.
-func (b *Broker) membersHere(q *wire.GetRoom) *wire.Members {
+// localMembers tells who is in a room on this node.
+func (b *Broker) localMembers(q *wire.GetRoom) *wire.Members {
 	ns, ok := b.namespaces[q.GetNamespace()]
 	if !ok {
 		return &wire.Members{}
@@ -320,7 +312,7 @@ type SocketList struct {
 	Sockets []SocketInfo
 	// Next is the token of the next page, empty on the last one.
 	Next string
-	Coverage
+	PartialResult
 }
 
 // ListSockets lists sockets. It may be called concurrently; the error is a
@@ -340,17 +332,13 @@ func (b *Broker) ListSockets(ctx context.Context, q SocketQuery) (SocketList, er
 	query := &wire.ListSockets{
 		Namespaces: names, Room: q.Room, User: q.User, After: after[0], Limit: uint32(size + 1), //nolint:gosec // at most maxPageSize
 	}
-	list := SocketList{Sockets: b.socketsHere(query)}
-	if b.mesh != nil {
-		r, err := b.ask(ctx, &wire.Query{Query: &wire.Query_ListSockets{ListSockets: query}})
-		list.Coverage = b.coverage(r, err)
-		answers, unread := answersOf[wire.Sockets](r)
-		list.Coverage.without(unread)
-		for _, answer := range answers {
-			list.Sockets = append(list.Sockets, socketsFrom(answer)...)
-		}
-		sortSockets(list.Sockets)
+	list := SocketList{Sockets: b.localSockets(query)}
+	replies, partial := callAll[wire.Sockets](ctx, b, &wire.Op{Op: &wire.Op_ListSockets{ListSockets: query}})
+	list.PartialResult = partial
+	for _, answer := range replies {
+		list.Sockets = append(list.Sockets, socketsFromWire(answer)...)
 	}
+	sortSockets(list.Sockets)
 	if len(list.Sockets) > size {
 		list.Sockets = list.Sockets[:size]
 		list.Next = pageToken(pageOfSockets, list.Sockets[size-1].ID)
@@ -367,7 +355,7 @@ func (b *Broker) GetSocket(ctx context.Context, id string) (SocketInfo, error) {
 	if err := v.err(); err != nil {
 		return SocketInfo{}, err
 	}
-	if s, ok := b.socketHere(id); ok {
+	if s, ok := b.localSocket(id); ok {
 		return s, nil
 	}
 	notFound := &Error{
@@ -380,18 +368,18 @@ func (b *Broker) GetSocket(ctx context.Context, id string) (SocketInfo, error) {
 		return SocketInfo{}, notFound
 	}
 	var found wire.Sockets
-	query := &wire.Query{Query: &wire.Query_GetSocket{GetSocket: &wire.GetSocket{Id: id}}}
-	if err := b.askNode(ctx, owner, query, &found, notFound); err != nil {
+	op := &wire.Op{Op: &wire.Op_GetSocket{GetSocket: &wire.GetSocket{Id: id}}}
+	if err := b.callNode(ctx, owner, op, &found, notFound); err != nil {
 		return SocketInfo{}, err
 	}
-	if sockets := socketsFrom(&found); len(sockets) > 0 {
+	if sockets := socketsFromWire(&found); len(sockets) > 0 {
 		return sockets[0], nil
 	}
 	return SocketInfo{}, notFound
 }
 
-// socketsHere returns a page of the sockets of this node.
-func (b *Broker) socketsHere(q *wire.ListSockets) []SocketInfo {
+// localSockets returns a page of the sockets of this node.
+func (b *Broker) localSockets(q *wire.ListSockets) []SocketInfo {
 	var found []*socket
 	for _, name := range q.GetNamespaces() {
 		if ns, ok := b.namespaces[name]; ok {
@@ -412,7 +400,7 @@ func sortSockets(sockets []SocketInfo) {
 	slices.SortFunc(sockets, func(a, b SocketInfo) int { return cmp.Compare(a.ID, b.ID) })
 }
 
-func (b *Broker) socketHere(id string) (SocketInfo, bool) {
+func (b *Broker) localSocket(id string) (SocketInfo, bool) {
 	for _, ns := range b.namespaces {
 		if s, ok := ns.index.Get(id); ok {
 			return s.info(), true
@@ -435,7 +423,7 @@ func (s *socket) info() SocketInfo {
 	}
 }
 
-func socketsTo(sockets []SocketInfo) *wire.Sockets {
+func socketsToWire(sockets []SocketInfo) *wire.Sockets {
 	list := &wire.Sockets{}
 	for _, s := range sockets {
 		list.Sockets = append(list.Sockets, &wire.Socket{
@@ -452,7 +440,7 @@ func socketsTo(sockets []SocketInfo) *wire.Sockets {
 	return list
 }
 
-func socketsFrom(list *wire.Sockets) []SocketInfo {
+func socketsFromWire(list *wire.Sockets) []SocketInfo {
 	var sockets []SocketInfo
 	for _, s := range list.GetSockets() {
 		sockets = append(sockets, SocketInfo{
@@ -492,7 +480,7 @@ type NodeInfo struct {
 // NodeList is the nodes of the broker, ordered by id.
 type NodeList struct {
 	Nodes []NodeInfo
-	Coverage
+	PartialResult
 }
 
 // ListNodes describes the nodes of the broker, the others as they said last. It
@@ -500,9 +488,9 @@ type NodeList struct {
 func (b *Broker) ListNodes(ctx context.Context) (NodeList, error) {
 	list := NodeList{Nodes: []NodeInfo{b.info()}}
 	if b.mesh != nil {
-		ctx, cancel := forOthers(ctx, queryTimeout)
+		ctx, cancel := context.WithTimeout(ctx, waitAtMost(ctx, callTimeout))
 		defer cancel()
-		list.Partial = !b.acquainted(ctx)
+		list.Partial = !b.knowsNodes(ctx)
 		for _, other := range b.mesh.Nodes()[1:] {
 			list.Nodes = append(list.Nodes, infoOf(other))
 			if list.Partial { // as it was when it could be heard last
@@ -511,7 +499,7 @@ func (b *Broker) ListNodes(ctx context.Context) (NodeList, error) {
 		}
 		for _, id := range b.mesh.ClockSkewed() {
 			if !slices.Contains(list.Missing, string(id)) {
-				list.without([]string{string(id)})
+				list.miss(string(id))
 			}
 		}
 		slices.SortFunc(list.Nodes, func(a, b NodeInfo) int { return strings.Compare(a.ID, b.ID) })

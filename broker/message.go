@@ -7,6 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/room"
 	"github.com/salabroker/sala/broker/socketio"
 )
@@ -26,18 +27,6 @@ type Message struct {
 	// Unreported leaves what became of it on other nodes out of the report, so
 	// that they needn't be waited for.
 	Unreported bool
-}
-
-// Report counts what became of a [Message].
-type Report struct {
-	// Matched is how many sockets the target named.
-	Matched int
-	// Queued is to how many of them the message was queued, which isn't to
-	// say that it reached them.
-	Queued int
-	// Dropped is Matched - Queued.
-	Dropped int
-	Coverage
 }
 
 // MessageLimits is how large a message may be.
@@ -157,4 +146,11 @@ func validateName(v *violations, field, what, name string) {
 			}
 		}
 	}
+}
+
+// newFrame encodes a message once for all sockets that get it. ackID, if not nil,
+// requests an ack.
+func newFrame(namespace string, ackID *uint64, m *Message) *engineio.Frame {
+	p := socketio.Payload{Args: m.Args, Attachments: m.Attachments}
+	return engineio.NewFrame(socketio.AppendEvent(nil, namespace, ackID, m.Event, p), m.Attachments...)
 }

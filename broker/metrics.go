@@ -98,7 +98,7 @@ func (m *metrics) emitted(r Report) {
 	m.queued.Add(float64(r.Queued))
 }
 
-func (m *metrics) asked(s AckSummary) {
+func (m *metrics) acked(s AckSummary) {
 	for result, n := range map[string]int{ackAnswered: s.Answered, ackTimedOut: s.TimedOut, ackDisconnected: s.Disconnected} {
 		m.acks.WithLabelValues(result).Add(float64(n))
 	}
@@ -306,7 +306,7 @@ func (m *clusterMetrics) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements [prometheus.Collector].
 func (m *clusterMetrics) Collect(ch chan<- prometheus.Metric) {
 	connected := 1.0
-	if m.b.Isolated() || m.b.mesh.ClockWrong() {
+	if m.b.mesh.State() != cluster.Connected || m.b.mesh.ClockWrong() {
 		connected = 0
 	}
 	ch <- prometheus.MustNewConstMetric(m.nodes, prometheus.GaugeValue, float64(len(m.b.mesh.Nodes())))

@@ -32,18 +32,14 @@ func (b *Broker) namespace(name string) (*namespace, error) {
 	return ns, nil
 }
 
-// everyone selects all members of a namespace.
-var everyone = Target{Everyone: true}
+// subscribeTimeout is how long a join waits until this node receives what others
+// send to the room.
+const subscribeTimeout = time.Second
 
-// listen has this node hear what others send to the topics until release is
-// called, and returns once that is so. While the bus is down it doesn't wait:
-// the node hears of them when it is back.
-func (b *Broker) listen(topics ...cluster.Topic) (release func()) {
-	return b.listenWithin(interestTimeout, topics...)
-}
-
-// listenWithin is listen that waits so long at most.
-func (b *Broker) listenWithin(wait time.Duration, topics ...cluster.Topic) (release func()) {
+// subscribeTopics has this node receive what others send to the topics until
+// release is called. It returns once that is so, or after wait. While the bus is
+// down it doesn't wait: the node receives them when the bus is back.
+func (b *Broker) subscribeTopics(wait time.Duration, topics ...cluster.Topic) (release func()) {
 	if b.mesh == nil {
 		return func() {}
 	}
@@ -51,7 +47,7 @@ func (b *Broker) listenWithin(wait time.Duration, topics ...cluster.Topic) (rele
 	for i, topic := range topics {
 		effective[i] = b.mesh.Subscribe(topic)
 	}
-	_ = b.mesh.Await(wait, effective...) // whoever joins has joined this node all the same
+	_ = b.mesh.Await(wait, effective...) // a join takes effect on this node all the same
 	return func() {
 		for _, topic := range topics {
 			b.mesh.Unsubscribe(topic)
@@ -59,7 +55,7 @@ func (b *Broker) listenWithin(wait time.Duration, topics ...cluster.Topic) (rele
 	}
 }
 
-// roomTopics are the topics of rooms of a namespace.
+// roomTopics returns the topics of rooms of a namespace.
 func roomTopics(namespace string, rooms []string) []cluster.Topic {
 	topics := make([]cluster.Topic, len(rooms))
 	for i, room := range rooms {
@@ -68,7 +64,8 @@ func roomTopics(namespace string, rooms []string) []cluster.Topic {
 	return topics
 }
 
-// topics are those that a socket is interested in beside its rooms.
+// topics returns the topics of a socket other than its rooms: its user, and
+// everyone in its namespace.
 func (s *socket) topics() []cluster.Topic {
 	topics := []cluster.Topic{cluster.EveryoneTopic(s.ns.name)}
 	if s.user != "" {
@@ -77,9 +74,9 @@ func (s *socket) topics() []cluster.Topic {
 	return topics
 }
 
-// interested has this node hear what others send to the socket by its user or
-// to everyone, until uninterested. Its rooms are the namespace's business.
-func (b *Broker) interested(s *socket) {
+// subscribeSocket has this node receive what others send to the socket's topics,
+// until unsubscribeSocket. The namespace subscribes to its rooms.
+func (b *Broker) subscribeSocket(s *socket) {
 	if b.mesh != nil {
 		for _, topic := range s.topics() {
 			b.mesh.Subscribe(topic)
@@ -87,7 +84,7 @@ func (b *Broker) interested(s *socket) {
 	}
 }
 
-func (b *Broker) uninterested(s *socket) {
+func (b *Broker) unsubscribeSocket(s *socket) {
 	if b.mesh != nil {
 		for _, topic := range s.topics() {
 			b.mesh.Unsubscribe(topic)

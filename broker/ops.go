@@ -5,49 +5,113 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
 )
-
-// Outcome counts what became of a call that changes sockets.
-type Outcome struct {
-	// Matched is how many sockets the call was about.
-	Matched int
-	// Refused is how many of them it left as they were; only of Join.
-	Refused int
-	Coverage
-}
 
 // maxRoomsPerCall bounds how many rooms one call may join or leave.
 const maxRoomsPerCall = 100
 
-// Join puts the sockets that t selects into the rooms, whatever their tokens
-// allow. Each joins all of them or, if it would be in too many, none: then it
-// counts as refused. It may be called concurrently; the error is a *[Error].
+// maxReasonBytes bounds the reason that a disconnected client gets.
+const maxReasonBytes = 255
+
+// Join adds the sockets that t selects to the rooms, whatever their tokens allow.
+// Each joins all of them or, if it would be in too many, none: then it counts as
+// refused. It may be called concurrently; the error is a *[Error].
 func (b *Broker) Join(ctx context.Context, t Target, rooms []string) (Outcome, error) {
-	ns, err := b.checkRoomCall(&t, rooms)
-	if err != nil {
+	if err := b.checkRoomCall(&t, rooms); err != nil {
 		return Outcome{}, err
 	}
-	return b.commandAndWait(ctx, &wire.Order{Order: &wire.Order_Join{
-		Join: &wire.JoinRooms{Target: targetTo(ns.name, &t), Rooms: rooms},
-	}}), nil
+	op := &wire.Op{Op: &wire.Op_Join{Join: &wire.JoinRooms{Target: targetToWire(&t), Rooms: rooms}}}
+	// A join may wait until the bus has confirmed a subscription, here and at the
+	// other nodes. So they are called, and have half of the time.
+	return b.do(ctx, op, everyNode(), min(subscribeTimeout, waitAtMost(ctx, 2*subscribeTimeout)/2)), nil
 }
 
-// Leave takes the sockets that t selects out of the rooms. It may be called
+// Leave removes the sockets that t selects from the rooms. It may be called
 // concurrently; the error is a *[Error].
 func (b *Broker) Leave(ctx context.Context, t Target, rooms []string) (Outcome, error) {
-	ns, err := b.checkRoomCall(&t, rooms)
+	if err := b.checkRoomCall(&t, rooms); err != nil {
+		return Outcome{}, err
+	}
+	op := &wire.Op{Op: &wire.Op_Leave{Leave: &wire.LeaveRooms{Target: targetToWire(&t), Rooms: rooms}}}
+	return b.do(ctx, op, b.nodesOf(&t), 0), nil
+}
+
+// Disconnect ends the sockets that t selects. Each gets what was emitted to it
+// before, then the event "sala:disconnect" with {code, reason}, then
+// Socket.IO's own disconnect. It may be called concurrently; the error is a
+// *[Error].
+func (b *Broker) Disconnect(ctx context.Context, t Target, reason string) (Outcome, error) {
+	var v violations
+	if len(reason) > maxReasonBytes {
+		v.add("reason", "has %d bytes, at most %d are allowed", len(reason), maxReasonBytes)
+	}
+	if err := b.checkSelector(&t, v); err != nil {
+		return Outcome{}, err
+	}
+	op := &wire.Op{Op: &wire.Op_Disconnect{Disconnect: &wire.Disconnect{Target: targetToWire(&t), Reason: reason}}}
+	return b.do(ctx, op, b.nodesOf(&t), 0), nil
+}
+
+// Update replaces the data that backends see with the sockets that t selects, for
+// as long as they are connected. Data is any JSON; null removes it. It may be
+// called concurrently; the error is a *[Error].
+func (b *Broker) Update(ctx context.Context, t Target, data json.RawMessage) (Outcome, error) {
+	var v violations
+	if len(data) == 0 {
+		v.add("data", "is missing; send null to remove the data")
+	}
+	validateData(&v, "data", data)
+	if err := b.checkSelector(&t, v); err != nil {
+		return Outcome{}, err
+	}
+	if string(data) == "null" {
+		data = nil
+	}
+	op := &wire.Op{Op: &wire.Op_Update{Update: &wire.Update{Target: targetToWire(&t), Data: data}}}
+	return b.do(ctx, op, b.nodesOf(&t), 0), nil
+}
+
+// ClearRoom says which room to clear, and how.
+type ClearRoom struct {
+	// Namespace is the room's namespace; empty means "/".
+	Namespace string
+	// Room is the room.
+	Room string
+	// Notice is a message for the members; nil for none.
+	Notice *Message
+	// Disconnect says whether to disconnect the members as well.
+	Disconnect bool
+}
+
+// ClearRoom removes all sockets from a room and counts them. A member gets the
+// notice before it leaves. It may be called concurrently; the error is a
+// *[Error].
+func (b *Broker) ClearRoom(ctx context.Context, c ClearRoom) (Outcome, error) {
+	var v violations
+	validateRoom(&v, "room", c.Room)
+	if c.Notice != nil {
+		var notice violations
+		c.Notice.validate(&notice, b.messageLimits)
+		v.addBelow("notice.", notice)
+	}
+	if err := v.err(); err != nil {
+		return Outcome{}, err
+	}
+	ns, err := b.namespace(c.Namespace)
 	if err != nil {
 		return Outcome{}, err
 	}
-	return b.command(ctx, ns, &t, &wire.Order{Order: &wire.Order_Leave{
-		Leave: &wire.LeaveRooms{Target: targetTo(ns.name, &t), Rooms: rooms},
-	}}), nil
+	clearRoom := &wire.ClearRoom{Namespace: ns.name, Room: c.Room, Disconnect: c.Disconnect}
+	if c.Notice != nil {
+		clearRoom.Notice = messageToWire(c.Notice)
+	}
+	to := b.nodesOf(&Target{Namespace: ns.name, Rooms: []string{c.Room}})
+	return b.do(ctx, &wire.Op{Op: &wire.Op_Clear{Clear: clearRoom}}, to, 0), nil
 }
 
-// checkRoomCall checks a request about rooms and returns its namespace.
-func (b *Broker) checkRoomCall(t *Target, rooms []string) (*namespace, error) {
+// checkRoomCall checks a call about rooms, as [Broker.checkSelector] does.
+func (b *Broker) checkRoomCall(t *Target, rooms []string) error {
 	var v violations
 	if len(rooms) == 0 {
 		v.add("rooms", "name at least one room")
@@ -59,215 +123,91 @@ func (b *Broker) checkRoomCall(t *Target, rooms []string) (*namespace, error) {
 	return b.checkSelector(t, v)
 }
 
-// checkSelector adds what is wrong with t to v and returns its namespace.
-func (b *Broker) checkSelector(t *Target, v violations) (*namespace, error) {
+// checkSelector checks the target of a call in which something else may be wrong.
+// Afterwards t has the name of its namespace.
+func (b *Broker) checkSelector(t *Target, v violations) error {
 	var selector violations
 	validateTarget(&selector, t)
-	for _, f := range selector {
-		v.add("selector."+f.Field, "%s", f.Description)
-	}
+	v.addBelow("selector.", selector)
 	if err := v.err(); err != nil {
-		return nil, err
+		return err
 	}
-	return b.namespace(t.Namespace)
-}
-
-// maxReasonBytes bounds what a disconnected client is told.
-const maxReasonBytes = 255
-
-// Disconnect ends the sockets that t selects. Each gets what was emitted to it
-// before, then the event "sala:disconnect" with {code, reason}, then
-// Socket.IO's own disconnect. It may be called concurrently; the error is a
-// *[Error].
-func (b *Broker) Disconnect(ctx context.Context, t Target, reason string) (Outcome, error) {
-	var v violations
-	if len(reason) > maxReasonBytes {
-		v.add("reason", "has %d bytes, at most %d are allowed", len(reason), maxReasonBytes)
-	}
-	ns, err := b.checkSelector(&t, v)
+	ns, err := b.namespace(t.Namespace)
 	if err != nil {
-		return Outcome{}, err
+		return err
 	}
-	return b.command(ctx, ns, &t, &wire.Order{Order: &wire.Order_Disconnect{
-		Disconnect: &wire.Disconnect{Target: targetTo(ns.name, &t), Reason: reason},
-	}}), nil
+	t.Namespace = ns.name
+	return nil
 }
 
-// ClearRoom says which room to clear, and how.
-type ClearRoom struct {
-	// Namespace is the room's namespace; empty means "/".
-	Namespace string
-	// Room is the room.
-	Room string
-	// Notice is what the members hear; nil for nothing.
-	Notice *Message
-	// Disconnect says whether to disconnect the members too.
-	Disconnect bool
-}
-
-// ClearRoom takes everybody out of a room and counts them. To a member the
-// notice comes before it leaves. It may be called concurrently; the error is a
-// *[Error].
-func (b *Broker) ClearRoom(ctx context.Context, c ClearRoom) (Outcome, error) {
-	var v violations
-	validateRoom(&v, "room", c.Room)
-	if c.Notice != nil {
-		var notice violations
-		c.Notice.validate(&notice, b.opts.messageLimits())
-		for _, f := range notice {
-			v.add("notice."+f.Field, "%s", f.Description)
-		}
+// do carries out an operation on the sockets of this node, has the other nodes do
+// the same, and adds up their counts. wait is how long a join may wait here.
+func (b *Broker) do(ctx context.Context, op *wire.Op, others destination, wait time.Duration) Outcome {
+	here := b.applyLocal(op, wait)
+	out := Outcome{Matched: int(here.GetMatched()), Refused: int(here.GetRefused())}
+	result, partial := b.callOthers(ctx, others, callTimeout, op)
+	for _, there := range decode[wire.Count](result, &partial) {
+		out.Matched += int(there.GetMatched())
+		out.Refused += int(there.GetRefused())
 	}
-	if err := v.err(); err != nil {
-		return Outcome{}, err
-	}
-	ns, err := b.namespace(c.Namespace)
-	if err != nil {
-		return Outcome{}, err
-	}
-	order := &wire.ClearRoom{Namespace: ns.name, Room: c.Room, Disconnect: c.Disconnect}
-	if c.Notice != nil {
-		order.Notice = eventTo(c.Notice)
-	}
-	target := Target{Rooms: []string{c.Room}}
-	return b.command(ctx, ns, &target, &wire.Order{Order: &wire.Order_Clear{Clear: order}}), nil
-}
-
-// Update replaces what backends see as the data of the sockets that t selects,
-// as long as they are connected. Data is any JSON; null takes it away. It may be
-// called concurrently; the error is a *[Error].
-func (b *Broker) Update(ctx context.Context, t Target, data json.RawMessage) (Outcome, error) {
-	var v violations
-	if len(data) == 0 {
-		v.add("data", "is missing; null takes away what is there")
-	}
-	validateData(&v, "data", data)
-	ns, err := b.checkSelector(&t, v)
-	if err != nil {
-		return Outcome{}, err
-	}
-	if string(data) == "null" {
-		data = nil
-	}
-	return b.command(ctx, ns, &t, &wire.Order{Order: &wire.Order_Update{
-		Update: &wire.Update{Target: targetTo(ns.name, &t), Data: data},
-	}}), nil
-}
-
-// command does an order to the sockets of this node and has the others do it
-// to theirs, on which it waits for their counts. An order to t comes behind what
-// was emitted to t before.
-func (b *Broker) command(ctx context.Context, ns *namespace, t *Target, o *wire.Order) Outcome {
-	out := outcomeOf(b.obey(o, interestTimeout))
-	if b.mesh == nil {
-		return out
-	}
-	route, ok := b.routeTo(ns.name, t)
-	if !ok {
-		return out
-	}
-	ctx, cancel := forOthers(ctx, queryTimeout)
-	defer cancel()
-	r, err := b.mesh.PublishAndWait(ctx, route, encode(o))
-	return b.sum(out, r, err)
-}
-
-// commandAndWait is command for an order that other nodes may have to wait
-// with: it goes to all of them as a question.
-func (b *Broker) commandAndWait(ctx context.Context, o *wire.Order) Outcome {
-	// Half of the time is for the others.
-	out := outcomeOf(b.obey(o, min(interestTimeout, waitAtMost(ctx, 2*interestTimeout)/2)))
-	if b.mesh == nil {
-		return out
-	}
-	r, err := b.ask(ctx, &wire.Query{Query: &wire.Query_Order{Order: o}})
-	return b.sum(out, r, err)
-}
-
-// sum adds what the other nodes have counted to what this one has.
-func (b *Broker) sum(out Outcome, r cluster.Result, err error) Outcome {
-	out.Coverage = b.coverage(r, err)
-	for _, count := range counts(r) {
-		out.Matched += int(count.GetMatched())
-		out.Refused += int(count.GetRefused())
-	}
+	out.PartialResult = partial
 	return out
 }
 
-func outcomeOf(c *wire.Count) Outcome {
-	return Outcome{Matched: int(c.GetMatched()), Refused: int(c.GetRefused())}
-}
-
-// obey does an order to the sockets of this node. A namespace that isn't served
-// here has none. A join waits for the bus, but no longer than wait.
-func (b *Broker) obey(o *wire.Order, wait time.Duration) *wire.Count {
-	switch o := o.GetOrder().(type) {
-	case *wire.Order_Emit:
-		return b.obeyEmit(o.Emit)
-	case *wire.Order_Join:
-		return b.obeyJoin(o.Join, wait)
-	case *wire.Order_Leave:
-		sockets := b.meant(o.Leave.GetTarget())
-		for _, s := range sockets {
-			s.ns.index.Leave(s, o.Leave.GetRooms()...)
-		}
-		return matched(len(sockets))
-	case *wire.Order_Disconnect:
-		sockets := b.meant(o.Disconnect.GetTarget())
-		for _, s := range sockets {
-			s.disconnect(reasonDisconnected, o.Disconnect.GetReason())
-		}
-		return matched(len(sockets))
-	case *wire.Order_Update:
-		sockets := b.meant(o.Update.GetTarget())
-		for _, s := range sockets {
-			s.update(o.Update.GetData())
-		}
-		return matched(len(sockets))
-	case *wire.Order_Clear:
-		return b.obeyClear(o.Clear)
+// applyLocal carries out an operation on the sockets of this node. A namespace
+// that this node doesn't have has no sockets. A join waits for the bus, but no
+// longer than wait.
+func (b *Broker) applyLocal(op *wire.Op, wait time.Duration) *wire.Count {
+	switch o := op.GetOp().(type) {
+	case *wire.Op_Emit:
+		return b.applyEmit(o.Emit)
+	case *wire.Op_Join:
+		return b.applyJoin(o.Join, wait)
+	case *wire.Op_Leave:
+		return b.forEach(o.Leave.GetTarget(), func(s *socket) { s.ns.index.Leave(s, o.Leave.GetRooms()...) })
+	case *wire.Op_Disconnect:
+		return b.forEach(o.Disconnect.GetTarget(), func(s *socket) { s.disconnect(reasonDisconnected, o.Disconnect.GetReason()) })
+	case *wire.Op_Update:
+		return b.forEach(o.Update.GetTarget(), func(s *socket) { s.update(o.Update.GetData()) })
+	case *wire.Op_Clear:
+		return b.applyClear(o.Clear)
 	}
-	return &wire.Count{} // of a release that knows more than this one
+	return &wire.Count{} // of a later release
 }
 
-func matched(n int) *wire.Count {
-	return &wire.Count{Matched: uint32(n)} //nolint:gosec // bounded by file descriptors
+// forEach calls do for each socket of this node that t selects, and counts them.
+func (b *Broker) forEach(t *wire.Target, do func(*socket)) *wire.Count {
+	_, sockets := b.selectLocal(t)
+	for _, s := range sockets {
+		do(s)
+	}
+	return countOf(len(sockets))
 }
 
-// meant returns the sockets of this node that a target selects.
-func (b *Broker) meant(t *wire.Target) []*socket {
+// selectLocal returns the sockets of this node that a target selects, and their
+// namespace, which is nil if this node doesn't have it.
+func (b *Broker) selectLocal(t *wire.Target) (*namespace, []*socket) {
 	ns, ok := b.namespaces[t.GetNamespace()]
 	if !ok {
-		return nil
+		return nil, nil
 	}
-	return ns.index.Select(nil, targetFrom(t))
+	return ns, ns.index.Select(nil, targetFromWire(t))
 }
 
-func (b *Broker) obeyEmit(o *wire.Emit) *wire.Count {
-	ns, ok := b.namespaces[o.GetTarget().GetNamespace()]
-	if !ok {
-		return &wire.Count{}
-	}
-	var report Report
-	if to := ns.index.Select(nil, targetFrom(o.GetTarget())); b.Overloaded() {
-		report = b.notSent(len(to))
-	} else {
-		report = b.deliver(ns, to, messageFrom(o.GetEvent()))
-	}
-	c := matched(report.Matched)
-	c.Queued = uint32(report.Queued) //nolint:gosec // bounded by file descriptors
-	return c
+func countOf(matched int) *wire.Count {
+	return &wire.Count{Matched: uint32(matched)} //nolint:gosec // bounded by file descriptors
 }
 
-// obeyJoin waits until this node hears what others send to the rooms, but no longer
-// than wait, so that whoever is told of the join can rely on it.
-func (b *Broker) obeyJoin(o *wire.JoinRooms, wait time.Duration) *wire.Count {
-	sockets := b.meant(o.GetTarget())
+// applyJoin first waits until this node receives what others send to the rooms,
+// but no longer than wait, so that a caller who knows of the join can rely on it.
+func (b *Broker) applyJoin(o *wire.JoinRooms, wait time.Duration) *wire.Count {
+	_, sockets := b.selectLocal(o.GetTarget())
 	if len(sockets) == 0 {
 		return &wire.Count{}
 	}
-	defer b.listenWithin(wait, roomTopics(o.GetTarget().GetNamespace(), o.GetRooms())...)()
-	c := matched(len(sockets))
+	release := b.subscribeTopics(wait, roomTopics(o.GetTarget().GetNamespace(), o.GetRooms())...)
+	defer release()
+	c := countOf(len(sockets))
 	for _, s := range sockets {
 		if _, err := s.ns.index.Join(s, o.GetRooms()...); err != nil {
 			c.Refused++
@@ -276,22 +216,22 @@ func (b *Broker) obeyJoin(o *wire.JoinRooms, wait time.Duration) *wire.Count {
 	return c
 }
 
-// obeyClear empties a room in one step and sends the notice to exactly those
-// who were in it, so that nobody can join in between and be thrown out unheard,
-// and nobody is who joins again upon the notice.
-func (b *Broker) obeyClear(o *wire.ClearRoom) *wire.Count {
+// applyClear removes all members in one step and sends the notice to exactly
+// those. So nobody can join in between and be removed without the notice, and a
+// member that joins again because of the notice stays.
+func (b *Broker) applyClear(o *wire.ClearRoom) *wire.Count {
 	ns, ok := b.namespaces[o.GetNamespace()]
 	if !ok {
 		return &wire.Count{}
 	}
 	members := ns.index.Clear(o.GetRoom())
 	if o.GetNotice() != nil {
-		b.deliver(ns, members, messageFrom(o.GetNotice()))
+		b.deliver(ns, members, messageFromWire(o.GetNotice()))
 	}
 	if o.GetDisconnect() {
 		for _, s := range members {
 			s.disconnect(reasonDisconnected, "the room "+o.GetRoom()+" was cleared")
 		}
 	}
-	return matched(len(members))
+	return countOf(len(members))
 }

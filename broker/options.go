@@ -1,7 +1,7 @@
 package broker
 
 import (
-	"context"
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -13,7 +13,6 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cors"
-	"github.com/salabroker/sala/broker/ratelimit"
 	"github.com/salabroker/sala/broker/token"
 )
 
@@ -103,46 +102,6 @@ const (
 	DropSlow SlowConsumerPolicy = "drop"
 )
 
-// RoomEvents names the events with which clients join and leave rooms. An
-// empty name turns the event off.
-type RoomEvents struct {
-	JoinEvent, LeaveEvent string
-	// Announce tells a room who joined and left; nil doesn't.
-	Announce *Announcement
-}
-
-// Announcement is what a room hears. In its texts {user} is the token's user,
-// {username} what the client called itself in its join (the user, if it said
-// nothing), {room} the room.
-type Announcement struct {
-	// Event is the event's name; the text is its one argument.
-	Event string
-	// Joined and Left are the texts; an empty one is not sent.
-	Joined, Left string
-}
-
-// DecisionOptions says how backends decide who may connect; see
-// [SubscribeOptions.Decide]. It is asked after the token is found good.
-type DecisionOptions struct {
-	// Timeout is how long they may take; 5 s by default.
-	Timeout time.Duration
-	// Default is what happens without an answer; RefuseUndecided by default.
-	Default Undecided
-	// Required refuses clients while no backend is there that decides. Without
-	// it, they are let in by their token alone then.
-	Required bool
-}
-
-// Undecided says what becomes of a client about whom a backend was asked that
-// didn't answer in time.
-type Undecided string
-
-// What may become of them.
-const (
-	RefuseUndecided Undecided = "refuse"
-	AcceptUndecided Undecided = "accept"
-)
-
 // ClusterOptions makes a broker of several nodes.
 type ClusterOptions struct {
 	// Bus carries what the nodes say to each other. Required.
@@ -162,13 +121,6 @@ type ClusterOptions struct {
 	Emitters EmitterListener
 }
 
-// EmitterListener hears what the official Socket.IO emitters publish.
-type EmitterListener interface {
-	// Listen hands what is published to channels that match one of the patterns
-	// to the receiver, one at a time, until ctx ends.
-	Listen(ctx context.Context, patterns []string, receiver cluster.Receiver)
-}
-
 // relayByEvent has the relay rules by what clients send.
 func (o *Options) relayByEvent() map[string]RelayRule {
 	rules := make(map[string]RelayRule, len(o.Relay))
@@ -182,32 +134,25 @@ func (o *Options) setDefaults() {
 	if len(o.Namespaces) == 0 {
 		o.Namespaces = []string{"/"}
 	}
-	setDefault(&o.Path, "/socket.io/")
+	o.Path = cmp.Or(o.Path, "/socket.io/")
 	o.Path = strings.TrimSuffix(o.Path, "/") + "/"
-	setDefault(&o.PingInterval, 25*time.Second)
-	setDefault(&o.PingTimeout, 20*time.Second)
-	setDefault(&o.ConnectTimeout, 10*time.Second)
-	setDefault(&o.MaxMessageBytes, 1_000_000)
-	setDefault(&o.MaxQueueBytes, 1<<20)
-	setDefault(&o.SlowConsumers, DisconnectSlow)
-	setDefault(&o.MaxRoomsPerSocket, 1000)
-	setDefault(&o.MaxAttachments, defaultMaxAttachments)
-	setDefault(&o.AckTimeout, 10*time.Second)
-	setDefault(&o.Decisions.Timeout, 5*time.Second)
-	setDefault(&o.Decisions.Default, RefuseUndecided)
+	o.PingInterval = cmp.Or(o.PingInterval, 25*time.Second)
+	o.PingTimeout = cmp.Or(o.PingTimeout, 20*time.Second)
+	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, 10*time.Second)
+	o.MaxMessageBytes = cmp.Or(o.MaxMessageBytes, 1_000_000)
+	o.MaxQueueBytes = cmp.Or(o.MaxQueueBytes, 1<<20)
+	o.SlowConsumers = cmp.Or(o.SlowConsumers, DisconnectSlow)
+	o.MaxRoomsPerSocket = cmp.Or(o.MaxRoomsPerSocket, 1000)
+	o.MaxAttachments = cmp.Or(o.MaxAttachments, defaultMaxAttachments)
+	o.AckTimeout = cmp.Or(o.AckTimeout, 10*time.Second)
+	o.Decisions.Timeout = cmp.Or(o.Decisions.Timeout, 5*time.Second)
+	o.Decisions.Default = cmp.Or(o.Decisions.Default, RefuseUndecided)
 	o.Relay = slices.Clone(o.Relay)
 	for i := range o.Relay {
 		o.Relay[i].setDefaults()
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
-	}
-}
-
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
 	}
 }
 
@@ -299,23 +244,3 @@ func (o *Options) validateRoomEvents(v *violations) {
 		validateEvent(v, "rooms.announce.event", r.Announce.Event)
 	}
 }
-
-func (o *Options) messageLimits() MessageLimits {
-	return MessageLimits{Bytes: o.MaxMessageBytes, Attachments: o.MaxAttachments}
-}
-
-func (o *Options) rates() rates {
-	l := &o.Limits
-	return rates{
-		events: ratelimit.Rate{PerSecond: l.Events, Burst: 2 * l.Events},
-		bytes:  ratelimit.Rate{PerSecond: l.Bytes, Burst: max(2*l.Bytes, o.MaxMessageBytes+oversizeHandshake)},
-		joins:  ratelimit.Rate{PerSecond: l.Joins, Burst: min(10*l.Joins, ratelimit.MaxRate)},
-		excess: ratelimit.Rate{PerSecond: 10, Burst: 100},
-	}
-}
-
-// exempt returns the addresses that have no limits of their own.
-func (o *Options) exempt() []netip.Prefix { return slices.Concat(o.Limits.Exempt, o.TrustedProxies) }
-
-// maxAuthBytes is how much a client may send as auth.
-func (o *Options) maxAuthBytes() int { return o.Tokens.MaxBytes() + otherAuthBytes }

@@ -139,7 +139,7 @@ func (c *client) receive(p *socketio.Packet) {
 	case p.Type == parser.DISCONNECT && s != nil:
 		s.end(endedByClient)
 	case p.Type == parser.DISCONNECT && c.withdraw(p.Namespace):
-	case p.Type == parser.ACK && p.HasID && s != nil && s.answer(p):
+	case p.Type == parser.ACK && p.HasID && s != nil && s.receiveAck(p):
 	default:
 		if !c.mayAct() {
 			c.refuseExcess(s, p)

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -49,10 +50,10 @@ type RelayRule struct {
 }
 
 func (r *RelayRule) setDefaults() {
-	setDefault(&r.Emit, r.Event)
+	r.Emit = cmp.Or(r.Emit, r.Event)
 	includes := r.To == RelayToRoom
 	if includes {
-		setDefault(&r.RoomField, "room")
+		r.RoomField = cmp.Or(r.RoomField, "room")
 	}
 	if r.IncludeSender == nil && r.To != RelayToSender {
 		r.IncludeSender = &includes
@@ -67,7 +68,7 @@ func (o *Options) validateRelay(v *violations) {
 			v.add(field+"event", "%q is taken by %s already", rule.Event, other)
 		}
 		seen[rule.Event] = field + "event"
-		rule.validate(v, field, o.messageLimits())
+		rule.validate(v, field, MessageLimits{Bytes: o.MaxMessageBytes, Attachments: o.MaxAttachments})
 	}
 }
 
@@ -124,7 +125,7 @@ func (b *Broker) handleRelay(s *socket, rule RelayRule, p socketio.Payload) (ans
 	if rule.To == RelayToSender {
 		b.deliver(s.ns, []*socket{s}, m)
 	} else {
-		b.emit(s.ns, to, m)
+		b.emit(s.ns, &to, m)
 	}
 	if rule.Ack != nil {
 		return fillIn(rule.Ack, s.user, room), nil
@@ -135,6 +136,7 @@ func (b *Broker) handleRelay(s *socket, rule RelayRule, p socketio.Payload) (ans
 // target returns whom an event is for, if its sender may reach them, and the
 // room that it names, if it does.
 func (r *RelayRule) target(s *socket, p socketio.Payload) (to Target, name string, err *Error) {
+	to.Namespace = s.ns.name
 	switch r.To {
 	case RelayToSender:
 		return to, "", nil

@@ -32,12 +32,12 @@ type socket struct {
 	data atomic.Pointer[json.RawMessage] // what backends see with the socket; nil for nothing
 
 	// Guarded by mu, which comes before the index's lock.
-	mu        sync.Mutex
-	claims    token.Claims
-	updated   bool                 // data isn't the token's any more
-	expiry    *time.Timer          // of the claims; nil if they have no end
-	expired   bool                 // too late for a fresh token
-	questions map[uint64]*question // to be answered, by ack id; nil if there are none
+	mu      sync.Mutex
+	claims  token.Claims
+	updated bool                   // data isn't the token's any more
+	expiry  *time.Timer            // of the claims; nil if they have no end
+	expired bool                   // too late for a fresh token
+	acks    map[uint64]*ackRequest // that the client hasn't answered, by ack id; nil if there are none
 }
 
 func newSocket(c *client, ns *namespace, claims token.Claims, p *socketio.Packet) *socket {
@@ -86,7 +86,7 @@ func (s *socket) enter() *Error {
 		return tooManyConnections(s.client.b.opts.Limits.ConnectionsPerUser)
 	}
 	s.startExpiry()
-	s.client.b.interested(s) // end may have taken this back already; only the sum counts
+	s.client.b.subscribeSocket(s) // end may have undone this already; only the sum counts
 	s.client.b.log.Debug("socket connected", "socket", s.id, "namespace", s.ns.name, "user", s.user)
 	return nil
 }
@@ -102,8 +102,8 @@ func (s *socket) end(why string) bool {
 		return false
 	}
 	s.ns.index.Remove(s)
-	s.client.b.uninterested(s)
-	s.leaveUnanswered()
+	s.client.b.unsubscribeSocket(s)
+	s.loseAcks()
 	s.stopExpiry()
 	s.tellDisconnected(why)
 	s.client.detach(s)
@@ -182,4 +182,103 @@ func validateData(v *violations, field string, data json.RawMessage) {
 	} else if len(data) > 0 && !json.Valid(data) {
 		v.add(field, "is not valid JSON")
 	}
+}
+
+// expectAck makes the socket wait for the client's ack. It reports false if the
+// socket has ended.
+func (s *socket) expectAck(r *ackRequest) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone.Load() {
+		return false
+	}
+	if s.acks == nil {
+		s.acks = make(map[uint64]*ackRequest)
+	}
+	s.acks[r.id] = r
+	return true
+}
+
+// takeAck stops waiting for an ack; it returns nil if the socket doesn't wait for
+// one. s.mu is held.
+func (s *socket) takeAck(id uint64) *ackRequest {
+	r := s.acks[id]
+	delete(s.acks, id)
+	if len(s.acks) == 0 {
+		s.acks = nil
+	}
+	return r
+}
+
+// forgetAck stops waiting for an ack, if the socket still waits for it. Then the
+// request counts the socket, unless why is nil.
+func (s *socket) forgetAck(r *ackRequest, why ackOutcome) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.takeAck(r.id) != nil && why != nil {
+		r.settle(why)
+	}
+}
+
+// receiveAck passes the client's ack on to its request. It reports false if there
+// is none: the ack is late, or the client made it up.
+func (s *socket) receiveAck(p *socketio.Packet) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.takeAck(p.ID)
+	if r == nil {
+		return false
+	}
+	r.receive(s, p.Payload)
+	return true
+}
+
+// loseAcks tells all requests that the client has gone.
+func (s *socket) loseAcks() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.acks {
+		r.settle(disconnected)
+	}
+	s.acks = nil
+}
+
+// accepted is what a client gets for an event that the broker has done.
+type accepted struct {
+	OK bool `json:"ok"`
+}
+
+// answerEvent answers an event of a client, if it asked for an ack: with ok, or with
+// {error: {code, message}}.
+func (s *socket) answerEvent(p *socketio.Packet, ok any, err *Error) {
+	switch {
+	case !p.HasID:
+	case err != nil:
+		s.reply(p.ID, map[string]errorBody{"error": {Code: err.Reason, Message: err.Message}})
+	default:
+		s.reply(p.ID, ok)
+	}
+}
+
+// reply answers the event with the ack id. The answer is strings and the like,
+// which always encode.
+func (s *socket) reply(id uint64, answer any) {
+	args, _ := json.Marshal([]any{answer})
+	s.deliver(engineio.NewFrame(socketio.AppendAck(nil, s.ns.name, id, socketio.Payload{Args: args})), false)
+}
+
+// replyFrom answers the event with the ack id with what a backend said.
+func (s *socket) replyFrom(id uint64, r eventhub.Reply) {
+	if r.Error != nil {
+		s.reply(id, map[string]errorBody{"error": {Code: r.Error.Code, Message: r.Error.Message}})
+		return
+	}
+	p := socketio.Payload{Args: r.Args, Attachments: r.Attachments}
+	s.deliver(engineio.NewFrame(socketio.AppendAck(nil, s.ns.name, id, p), r.Attachments...), false)
+}
+
+// errorBody is what a refused client finds in err.data, or in an ack's error.
+type errorBody struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
 }

@@ -54,7 +54,7 @@ func (b *Broker) Subscribe(o SubscribeOptions) (*Subscription, error) {
 	if err != nil {
 		return nil, eventsError(err)
 	}
-	return NewSubscription(sub, b.opts.messageLimits()), nil
+	return NewSubscription(sub, b.messageLimits), nil
 }
 
 func (o *SubscribeOptions) validate(namespaces []string) error {

@@ -127,18 +127,21 @@ func (b *Broker) RevokeTokens(ctx context.Context, r RevokeTokens) (RevokeOutcom
 	if now := time.Now(); r.User != "" && (r.IssuedBefore.IsZero() || r.IssuedBefore.After(now)) {
 		r.IssuedBefore = now // the same on every node
 	}
-	n, failed := b.revokeHere(r)
+	n, failed := b.revokeLocal(token.Revocation{TokenID: r.TokenID, User: r.User, IssuedBefore: r.IssuedBefore})
 	if failed != nil && failed.Reason != ReasonNotKept {
 		return RevokeOutcome{}, failed
 	}
 	out := RevokeOutcome{Outcome: Outcome{Matched: n}}
 	if b.mesh != nil {
-		// First the table, then those that are there: whoever joins in between
-		// learns of it by one or the other.
-		v := r.revocation()
+		// First the table, then the nodes: one that joins in between learns of it
+		// from either.
+		v := token.Revocation{TokenID: r.TokenID, User: r.User, IssuedBefore: r.IssuedBefore, Until: time.Now().Add(token.Retention)}
 		out.NotStored = !b.storeRevocation(ctx, v)
-		result, err := b.tellRevoked(ctx, v)
-		out.Outcome = b.sum(out.Outcome, result, err)
+		var counts []*wire.Count
+		counts, out.PartialResult = b.tellRevoked(ctx, v)
+		for _, c := range counts {
+			out.Matched += int(c.GetMatched())
+		}
 	}
 	if failed != nil {
 		return RevokeOutcome{}, failed
@@ -164,15 +167,17 @@ func (r *RevokeTokens) validate() error {
 	return v.err()
 }
 
-// revokeHere makes the tokens worthless on this node. With the reason
-// REVOCATION_NOT_KEPT they are, until a restart.
-func (b *Broker) revokeHere(r RevokeTokens) (disconnected int, failed *Error) {
+// revokeLocal revokes tokens on this node and disconnects their sockets. If the
+// reason of the error is REVOCATION_NOT_KEPT, they are revoked until a restart.
+func (b *Broker) revokeLocal(r token.Revocation) (disconnected int, failed *Error) {
 	revocations := b.opts.Tokens.Revocations()
-	revoke := func() error { return revocations.RevokeID(r.TokenID) }
+	var err error
 	if r.User != "" {
-		revoke = func() error { return revocations.RevokeUser(r.User, r.IssuedBefore) }
+		err = revocations.RevokeUser(r.User, r.IssuedBefore)
+	} else {
+		err = revocations.RevokeID(r.TokenID)
 	}
-	switch err := revoke(); {
+	switch {
 	case errors.Is(err, token.ErrNotKept):
 		b.log.Error("a revocation can't be kept", "error", err)
 		failed = &Error{Code: CodeUnavailable, Reason: ReasonNotKept, Message: token.ErrNotKept.Error()}
@@ -185,7 +190,7 @@ func (b *Broker) revokeHere(r RevokeTokens) (disconnected int, failed *Error) {
 // disconnectRevoked ends the sockets, of one user or of all, that live by a
 // token which is revoked.
 func (b *Broker) disconnectRevoked(user string) (disconnected int) {
-	t := everyone
+	t := Target{Everyone: true}
 	if user != "" {
 		t = Target{Users: []string{user}}
 	}
@@ -205,12 +210,16 @@ func (b *Broker) shareRevocations() {
 		Tokens: b.opts.Tokens.Revocations(),
 		Mesh:   b.mesh,
 		Tell: func(ctx context.Context, v token.Revocation) bool {
-			result, err := b.tellRevoked(ctx, v)
-			return err == nil && !result.Partial()
+			_, partial := b.tellRevoked(ctx, v)
+			return !partial.Partial
 		},
 		SyncOthers: func(ctx context.Context) error {
-			_, err := b.ask(ctx, &wire.Query{Query: &wire.Query_LookAtRevoked{LookAtRevoked: &wire.LookAtRevoked{}}})
-			return err
+			op := &wire.Op{Op: &wire.Op_SyncRevocations{SyncRevocations: &wire.SyncRevocations{}}}
+			result, _ := b.callOthers(ctx, everyNode(), callTimeout, op)
+			if result.Unnamed > 0 {
+				return cluster.ErrUnavailable
+			}
+			return nil
 		},
 		Learned:  func() int { return b.disconnectRevoked("") },
 		Isolated: b.Isolated,
@@ -221,19 +230,12 @@ func (b *Broker) shareRevocations() {
 // storeRevocation adds a revocation to the table. It takes at most half of the
 // caller's time, so that there is time left to tell the other nodes.
 func (b *Broker) storeRevocation(ctx context.Context, v token.Revocation) (stored bool) {
-	ctx, cancel := context.WithTimeout(ctx, min(queryTimeout, waitAtMost(ctx, 2*queryTimeout)/2))
+	ctx, cancel := context.WithTimeout(ctx, min(callTimeout, waitAtMost(ctx, 2*callTimeout)/2))
 	defer cancel()
 	return b.revoked.Add(ctx, v)
 }
 
-func (b *Broker) tellRevoked(ctx context.Context, v token.Revocation) (cluster.Result, error) {
-	return b.ask(ctx, &wire.Query{Query: &wire.Query_Revoke{Revoke: revocation.ToWire(v)}})
-}
-
-func (r RevokeTokens) revocation() token.Revocation {
-	return token.Revocation{TokenID: r.TokenID, User: r.User, IssuedBefore: r.IssuedBefore, Until: time.Now().Add(token.Retention)}
-}
-
-func revocationFrom(v token.Revocation) RevokeTokens {
-	return RevokeTokens{TokenID: v.TokenID, User: v.User, IssuedBefore: v.IssuedBefore}
+// tellRevoked has the other nodes revoke tokens.
+func (b *Broker) tellRevoked(ctx context.Context, v token.Revocation) ([]*wire.Count, PartialResult) {
+	return callAll[wire.Count](ctx, b, &wire.Op{Op: &wire.Op_Revoke{Revoke: revocation.ToWire(v)}})
 }

@@ -1,0 +1,67 @@
+package broker
+
+// PartialResult says whether all nodes have contributed to a result. On a single
+// node they always have.
+type PartialResult struct {
+	// Partial says that a node didn't answer in time or can't be reached, so that
+	// its part of the result is missing.
+	Partial bool
+	// Missing are the ids of the nodes that didn't answer, as far as they are
+	// known.
+	Missing []string
+}
+
+// miss adds nodes that didn't answer.
+func (p *PartialResult) miss(nodes ...string) {
+	if len(nodes) > 0 {
+		p.Partial, p.Missing = true, append(p.Missing, nodes...)
+	}
+}
+
+// Report counts what became of a [Message].
+type Report struct {
+	// Matched is how many sockets the target selected.
+	Matched int
+	// Queued is for how many of them the message was queued. That doesn't say
+	// that it reached them.
+	Queued int
+	// Dropped is Matched - Queued.
+	Dropped int
+	PartialResult
+}
+
+// Outcome counts the sockets that a call has changed.
+type Outcome struct {
+	// Matched is how many sockets the call selected.
+	Matched int
+	// Refused is how many of them stayed as they were; only of Join.
+	Refused int
+	PartialResult
+}
+
+// AckSummary counts what became of a message that requested acks.
+type AckSummary struct {
+	// Expected is how many sockets the target selected. It is the sum of the
+	// fields below, unless MinAcks was reached before the others answered.
+	Expected int
+	// Answered is how many sent an ack.
+	Answered int
+	// TimedOut is how many didn't send one in time.
+	TimedOut int
+	// Disconnected is how many were disconnected before they sent one.
+	Disconnected int
+	// Dropped is for how many the message could not be queued.
+	Dropped int
+	// PartialResult names the nodes that haven't reported on all of their sockets.
+	// Sockets that a node didn't report on count as disconnected.
+	PartialResult
+}
+
+// add adds the counts of another node.
+func (s *AckSummary) add(other *AckSummary) {
+	s.Expected += other.Expected
+	s.Answered += other.Answered
+	s.TimedOut += other.TimedOut
+	s.Disconnected += other.Disconnected
+	s.Dropped += other.Dropped
+}
