@@ -69,10 +69,10 @@ func (a *admission) Admit(w http.ResponseWriter, r *http.Request) bool {
 	switch addresses.Enter(from) {
 	case ratelimit.TooMany:
 		a.refuse(w, r, limitConnectionsPerIP, ReasonTooManyConnections,
-			"too many connections from this address (--max-connections-per-ip)")
+			"too many connections from this address")
 	case ratelimit.TooOften:
 		a.refuse(w, r, limitHandshakesPerIP, ReasonRateLimited,
-			"this address connects too often (--max-handshakes-per-ip)")
+			"this address connects too often")
 	default:
 		return true
 	}
@@ -94,7 +94,7 @@ func (a *admission) refuse(w http.ResponseWriter, r *http.Request, name, reason,
 	now := a.b.uptime()
 	if last := time.Duration(a.told.Load()); now-last >= refusalLogGap && a.told.CompareAndSwap(int64(last), int64(now)) {
 		a.b.log.Info("client refused", "reason", reason, "limit", name, "address", r.RemoteAddr,
-			"note", "others that are refused within a second are only counted; if this is a proxy's address, name it in --trusted-proxies")
+			"note", "further refusals within a second are only counted; if this is the address of a proxy, add it to the trusted proxies")
 	}
 	w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
 	refuse(w, http.StatusTooManyRequests, message)
