@@ -8,15 +8,15 @@ import (
 	"github.com/salabroker/sala/broker/cluster/wire"
 )
 
-// maxAnswering bounds how many calls of other nodes are answered at once.
+// maxAnswering is the most calls of other nodes that are answered at once.
 const maxAnswering = 64
 
-// answerers answers the calls of other nodes, each in a goroutine of its own.
+// answerers answers the calls of other nodes, each on a goroutine of its own.
 type answerers struct {
 	m    *Mesh
-	free chan struct{} // a place for each call that can be answered at once
+	busy chan struct{} // a token for each call that is being answered
 
-	ctx    context.Context // ends what is being answered when the mesh does
+	ctx    context.Context // of the calls that are being answered
 	cancel context.CancelFunc
 
 	mu      sync.Mutex
@@ -25,13 +25,13 @@ type answerers struct {
 }
 
 func newAnswerers(m *Mesh) *answerers {
-	return &answerers{m: m, free: make(chan struct{}, maxAnswering)}
+	return &answerers{m: m, busy: make(chan struct{}, maxAnswering)}
 }
 
-// start lets calls be answered until stop.
+// start begins to accept calls. stop must follow.
 func (a *answerers) start(ctx context.Context) { a.ctx, a.cancel = context.WithCancel(ctx) }
 
-// answer begins to answer a call, or refuses it if there are too many.
+// answer starts to answer a call, or refuses it if too many are being answered.
 func (a *answerers) answer(from NodeID, c *wire.Call) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -39,19 +39,19 @@ func (a *answerers) answer(from NodeID, c *wire.Call) {
 		return
 	}
 	select {
-	case a.free <- struct{}{}:
+	case a.busy <- struct{}{}:
 	default:
 		a.m.observer.Lost(LostBusy, 1)
-		a.m.reply(from, &wire.Reply{Id: c.GetId(), Error: "it answers as many calls as it can; try again later"})
+		a.m.reply(from, &wire.Reply{Id: c.GetId(), Error: "it is answering too many calls; try again later"})
 		return
 	}
 	a.running.Go(func() {
-		defer func() { <-a.free }()
+		defer func() { <-a.busy }()
 		ctx, cancel := context.WithTimeout(a.ctx, time.Duration(c.GetTimeoutMs())*time.Millisecond)
 		defer cancel()
 		payload, err := a.m.handler.Answer(ctx, from, c.GetPayload())
 		if ctx.Err() != nil {
-			return // nobody waits any more, or this node is leaving: it counts as missing
+			return // the caller has stopped waiting, or this node is leaving and counts as missing
 		}
 		reply := &wire.Reply{Id: c.GetId(), Payload: payload}
 		if err != nil {
@@ -61,7 +61,7 @@ func (a *answerers) answer(from NodeID, c *wire.Call) {
 	})
 }
 
-// stop waits for the answers that are being made.
+// stop refuses new calls, cancels the current ones and waits for them.
 func (a *answerers) stop() {
 	a.mu.Lock()
 	a.stopped = true

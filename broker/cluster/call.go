@@ -10,12 +10,12 @@ import (
 	"github.com/salabroker/sala/broker/cluster/wire"
 )
 
-// defaultWait is how long is waited for answers if the context has no deadline.
+// defaultWait is how long calls wait for answers if their context has no deadline.
 const defaultWait = 5 * time.Second
 
 // Reply is one node's answer.
 type Reply struct {
-	// Node is who answers.
+	// Node is the node that answers.
 	Node NodeID
 	// Payload is the answer.
 	Payload []byte
@@ -25,34 +25,34 @@ type Reply struct {
 
 // RemoteError is why another node could not answer.
 type RemoteError struct {
-	// Node is the one that said so.
+	// Node is the node that could not answer.
 	Node NodeID
-	// Message is what it said.
+	// Message is its error.
 	Message string
 }
 
 // Error implements the error interface.
 func (e *RemoteError) Error() string { return fmt.Sprintf("cluster: node %s: %s", e.Node, e.Message) }
 
-// Result is what nodes have answered.
+// Result is the answers of nodes.
 type Result struct {
-	// Replies are the answers, each node's at most once, as they came.
+	// Replies are the answers in the order in which they came, at most one for each node.
 	Replies []Reply
-	// Missing are the nodes that were asked and have not answered.
+	// Missing are the nodes that should have answered and did not, sorted.
 	Missing []NodeID
-	// Unnamed is how many more have not answered, of which it isn't known who
-	// they are. Only [Mesh.PublishAndWait] knows no names beforehand.
+	// Unnamed is how many further nodes have not answered, which the mesh can't name. It is always 0 for
+	// calls.
 	Unnamed int
 }
 
-// Partial reports whether an answer is missing, or is an error.
+// Partial reports whether an answer is missing or is an error.
 func (r Result) Partial() bool {
 	failed := func(reply Reply) bool { return reply.Err != nil }
 	return len(r.Missing)+r.Unnamed > 0 || slices.ContainsFunc(r.Replies, failed)
 }
 
-// miss names nodes as missing that haven't answered.
-func (r *Result) miss(nodes []NodeID) {
+// addMissing adds those of the nodes to Missing that haven't answered.
+func (r *Result) addMissing(nodes []NodeID) {
 	for _, id := range nodes {
 		answered := slices.ContainsFunc(r.Replies, func(reply Reply) bool { return reply.Node == id })
 		if !answered && !slices.Contains(r.Missing, id) {
@@ -62,33 +62,27 @@ func (r *Result) miss(nodes []NodeID) {
 	slices.Sort(r.Missing)
 }
 
-// Call asks nodes and returns their answers, as soon as all have answered or
-// are known to be gone, or at ctx's deadline (after 5 s if it has none). That some
-// have not answered is no error: they are in the result's Missing. This node's own
-// id is left out.
+// Call sends a request to nodes and returns their answers when all of them have answered or are known
+// to be gone, at the latest at ctx's deadline (after 5 s if it has none). Nodes that have not answered
+// are in the result's Missing; that is no error. This node's own id is ignored.
 //
-// The error is [ErrUnavailable] if the bus is disconnected, at once, also while
-// it waits; [ErrOverloaded], [ErrTooLarge], or ctx's if it was cancelled.
+// The error is [ErrUnavailable] if the bus is disconnected or disconnects meanwhile, [ErrOverloaded],
+// [ErrTooLarge], or ctx's error if it was cancelled.
 func (m *Mesh) Call(ctx context.Context, to []NodeID, request []byte) (Result, error) {
-	expected := make(map[NodeID]struct{}, len(to))
-	for _, id := range to {
-		if id != m.id {
-			expected[id] = struct{}{}
-		}
-	}
-	ctx, cancel := waitContext(ctx)
+	expected := m.others(to)
+	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
-	w, err := m.pending.open(expected)
+	c, err := m.collectors.open(expected)
 	if err != nil || len(expected) == 0 {
 		return Result{}, err
 	}
-	defer m.pending.close(w)
+	defer m.collectors.close(c)
 	items := make([]outgoing, 0, len(expected))
 	for id := range expected {
-		e := m.call(ctx, w.id, request)
-		item, err := m.sealed(m.nodeChannel(id), e, func(r Receipt, _ error) {
-			if m.missed(r, id) {
-				m.pending.absent(w.id, id)
+		e := m.callEnvelope(ctx, c.id, request)
+		item, err := m.seal(m.nodeChannel(id), e, func(r Receipt, _ error) {
+			if m.isAbsent(r, id) {
+				m.collectors.drop(c.id, id)
 			}
 		})
 		if err != nil {
@@ -96,86 +90,72 @@ func (m *Mesh) Call(ctx context.Context, to []NodeID, request []byte) (Result, e
 		}
 		items = append(items, item)
 	}
-	if err := m.add(items...); err != nil {
+	if err := m.enqueue(items...); err != nil {
 		return Result{}, err
 	}
-	m.dismiss(w)
-	return m.wait(ctx, w, KindCall, nil)
+	m.dropSkewed(c)
+	return m.wait(ctx, c, KindCall, nil)
 }
 
-// CallAll is [Mesh.Call] to all other nodes that are there, with one message.
+// CallAll is [Mesh.Call] to all other nodes of the cluster, with one message.
 func (m *Mesh) CallAll(ctx context.Context, request []byte) (Result, error) {
 	if m.State() != Connected {
 		return Result{}, ErrUnavailable
 	}
 	expected := m.members.ids()
-	ctx, cancel := waitContext(ctx)
+	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
 	if len(expected) == 0 {
 		return Result{Missing: m.ClockSkewed()}, nil
 	}
-	w, err := m.pending.open(expected)
+	c, err := m.collectors.open(expected)
 	if err != nil {
 		return Result{}, err
 	}
-	defer m.pending.close(w)
-	m.loseGone(w.id, expected)
-	err = m.sendAll(m.call(ctx, w.id, request), func(r Receipt, err error) {
+	defer m.collectors.close(c)
+	m.dropGone(c.id, expected)
+	err = m.sendAll(m.callEnvelope(ctx, c.id, request), func(r Receipt, err error) {
 		if err != nil {
-			m.pending.fail(w.id, ErrUnavailable)
+			m.collectors.fail(c.id, ErrUnavailable)
 		}
 		for _, id := range nodesOf(r.Absent) {
-			m.pending.absent(w.id, id)
+			m.collectors.drop(c.id, id)
 		}
 	})
 	if err != nil {
 		return Result{}, err
 	}
-	return m.wait(ctx, w, KindCall, m.dismiss(w))
+	return m.wait(ctx, c, KindCall, m.dropSkewed(c))
 }
 
-// dismiss doesn't wait for the answers of nodes that can't be heard. It returns these.
-func (m *Mesh) dismiss(w *waiter) []NodeID {
-	refused := m.ClockSkewed()
-	for _, id := range refused {
-		m.pending.absent(w.id, id)
+// dropSkewed drops the nodes whose answers can't be heard because of their clocks, and returns them.
+func (m *Mesh) dropSkewed(c *collector) []NodeID {
+	skewed := m.ClockSkewed()
+	for _, id := range skewed {
+		m.collectors.drop(c.id, id)
 	}
-	return refused
+	return skewed
 }
 
-// missed reports whether a node did not get what was sent to its own channel.
-func (m *Mesh) missed(r Receipt, id NodeID) bool {
-	return r.Receivers <= 0 || slices.Contains(r.Absent, m.nodeChannel(id))
-}
-
-// nodesOf returns the nodes that channels are the own ones of.
-func nodesOf(channels []string) []NodeID {
-	ids := make([]NodeID, len(channels))
-	for i, channel := range channels {
-		ids[i] = NodeID(channel[len(channel)-NodeIDBytes:])
-	}
-	return ids
-}
-
-// loseGone doesn't wait for nodes that have gone since the question's list of them was made. A node leaves the members
-// before the questions hear of it: so either pending.lost finds a question that has been opened, or the members lack
-// the node by now.
-func (m *Mesh) loseGone(id uint64, expected map[NodeID]struct{}) {
+// dropGone drops nodes that have gone since expected was read from the members. A node leaves the
+// members before collectors.nodeGone is called. So either nodeGone finds the open collector, or the
+// members lack the node here.
+func (m *Mesh) dropGone(id uint64, expected map[NodeID]struct{}) {
 	for node := range expected {
 		if !m.members.has(node) {
-			m.pending.absent(id, node)
+			m.collectors.drop(id, node)
 		}
 	}
 }
 
-func waitContext(ctx context.Context) (context.Context, context.CancelFunc) {
+func withDefaultTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
 		return context.WithCancel(ctx)
 	}
 	return context.WithTimeout(ctx, defaultWait)
 }
 
-func (m *Mesh) call(ctx context.Context, id uint64, request []byte) *wire.Envelope {
+func (m *Mesh) callEnvelope(ctx context.Context, id uint64, request []byte) *wire.Envelope {
 	deadline, _ := ctx.Deadline()
 	e := m.envelope()
 	e.Body = &wire.Envelope_Call{Call: &wire.Call{
@@ -186,20 +166,20 @@ func (m *Mesh) call(ctx context.Context, id uint64, request []byte) *wire.Envelo
 	return e
 }
 
-// wait returns what w has got when it is complete or ctx ends. Doubtful are nodes
-// that are missing unless they have answered.
-func (m *Mesh) wait(ctx context.Context, w *waiter, kind CallKind, doubtful []NodeID) (Result, error) {
+// wait returns c's result when c is complete or ctx ends. The doubtful nodes are missing unless they
+// have answered.
+func (m *Mesh) wait(ctx context.Context, c *collector, kind CallKind, doubtful []NodeID) (Result, error) {
 	start := time.Now()
 	select {
-	case <-w.done:
+	case <-c.done:
 	case <-ctx.Done():
 	}
-	cancelled := ctx.Err() // also of a caller who had given up before the answers came
-	if m.pending.strangers(w) {
-		m.strangersUntil.Store(time.Now().Add(strangersKept).UnixNano())
+	cancelled := ctx.Err() // also if the caller gave up before the answers came
+	if m.collectors.foundForeign(c) {
+		m.foreignUntil.Store(time.Now().Add(foreignKept).UnixNano())
 	}
-	result, err := m.pending.result(w, m.members.ids())
-	result.miss(doubtful)
+	result, err := m.collectors.result(c, m.members.ids())
+	result.addMissing(doubtful)
 	if err == nil && errors.Is(cancelled, context.Canceled) {
 		err = cancelled
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/salabroker/sala/broker/cluster/clustertest"
 )
 
-// logBuffer is a log for a test to read.
+// logBuffer is a log that the test reads.
 type logBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -35,8 +35,8 @@ func (l *logBuffer) String() string {
 	return l.text.String()
 }
 
-// TestClocksDiffer: a node whose clock is wrong is missing by name at the others,
-// as the others are at it. Nobody waits for it, and the log names the clock.
+// A node whose clock is wrong is missing by name for the others, and they for it. No node waits for it,
+// and the log names the clock.
 func TestClocksDiffer(t *testing.T) {
 	for name, test := range map[string]struct {
 		skew time.Duration
@@ -102,7 +102,7 @@ func clocksDiffer(t *testing.T, skew time.Duration, late bool, want string) {
 			t.Errorf("%s of %s: %+v, %v; want %q missing", what, node.ID(), result, err, missing)
 		}
 	}
-	for range 2 { // also when the nodes have taken each other for lost
+	for range 2 { // the second time, the nodes have taken each other for lost
 		began := time.Now()
 		result, err := a.PublishAndWait(t.Context(), cluster.Route{Topic: room}, nil)
 		check(a, "the report", result, err, odd.ID())
@@ -144,8 +144,8 @@ func clocksDiffer(t *testing.T, skew time.Duration, late bool, want string) {
 	}
 }
 
-// TestClockIsSet: after a clock was wrong and is right again, no answer looks complete
-// that isn't, while the nodes that have taken each other for lost join again.
+// After a wrong clock has been set, no result looks complete that isn't while the nodes that have taken
+// each other for lost rejoin.
 func TestClockIsSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := clustertest.NewExchange()

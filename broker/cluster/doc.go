@@ -1,56 +1,74 @@
-// Package cluster is how the nodes of one broker talk to each other.
+// Package cluster lets the nodes of one broker talk to each other.
 //
-// A [Bus] carries bytes: it publishes to channels, delivers what others publish
-// to the channels that a node has subscribed, and keeps small tables whose
-// entries expire. The package redis below this one has the real one, package clustertest one within a process
-// for tests. A bus promises little: at most once, in order per
-// channel, nothing while it is disconnected.
+// A [Bus] carries bytes. It publishes to channels, delivers what others publish to the channels that
+// it has subscribed to, and keeps small tables whose entries expire. Package redis has the bus of
+// production, package clustertest one within a process for tests. A bus promises little: it delivers
+// at most once, in order per channel, and nothing while it is disconnected.
 //
-// A [Mesh] makes a cluster of that. It knows which nodes are there
-// ([Mesh.Nodes]), carries what is published on a [Topic] to the nodes that are
-// interested in it ([Mesh.Subscribe], [Mesh.Publish]), asks nodes and says who
-// did not answer ([Mesh.Call]). It knows nothing of sockets: payloads are the
-// caller's own.
+// A [Mesh] makes a cluster of that. It knows which nodes there are ([Mesh.Nodes]), carries what is
+// published on a [Topic] to the nodes that have subscribed to it ([Mesh.Subscribe], [Mesh.Publish]),
+// and calls nodes, saying which did not answer ([Mesh.Call]). It knows nothing about sockets: payloads
+// belong to the caller.
 //
-// # The way of a message
+//	mesh.go           a node's part in the cluster
+//	options.go        options and their defaults
+//	handler.go        what a mesh calls
+//	node.go           a node and what it says about itself
+//	topic.go          topics, and the routes of messages to several
+//	subscriptions.go  the topics that this node wants
+//	publish.go        publishing, and publishing with answers
+//	call.go           calling nodes
+//	answer.go         answering the calls of other nodes
+//	collect.go        the answers to one call or publication
+//	outbox.go         messages waiting for the bus
+//	inbox.go          messages waiting for the mesh
+//	receive.go        what follows from a message
+//	sealer.go         envelopes, signed and verified
+//	replay.go         envelopes that have come before
+//	heartbeat.go      saying that this node is there, and noticing which others are
+//	members.go        the nodes that are there
+//	notices.go        membership changes, on their way to the handler
+//	health.go         whether the cluster works for this node
+//	clocks.go         nodes whose clocks differ too much
+//	table.go          shared tables
+//	channels.go       names of channels, and how they are partitioned
+//	bus.go            the bus below
+//	observer.go       events for metrics
 //
-// Publish seals the payload into an envelope and appends it to the outbox. One
-// goroutine takes all that the outbox holds and hands it to the bus in one
-// pipeline, so that an idle node adds one hop and a busy one batches by itself.
-// At the other nodes the bus puts it into a bounded inbox, from which one
-// goroutine opens the envelopes and calls [Handler.Deliver], one at a time.
+// # The path of a message
 //
-// # Who has heard it
+// Publish seals the payload into an envelope and appends it to the outbox. For each lane of the bus,
+// one goroutine hands everything in the outbox to the bus in one pipeline. So an idle node adds one
+// hop, and a busy one batches without further effort. At the other nodes the bus puts the message into
+// a bounded inbox, from which one goroutine opens envelopes and calls [Handler.Deliver], one at a time.
 //
-// With a publication whose answers are waited for, the bus says how many
-// subscribers got it and which of the nodes are absent. Those are missing by name,
-// and as many answers as there are subscribers are waited for; see
-// [Mesh.PublishAndWait]. Nodes whose clock keeps them apart are missing as well
-// ([Mesh.ClockSkewed]). A node that doesn't hear its own heartbeats is disconnected, whatever its
-// bus says ([Mesh.State], [Mesh.Health]).
+// # Knowing who got a message
+//
+// For a publication whose publisher waits for answers, the bus says how many subscribers got it and
+// which nodes are absent. Absent nodes are missing by name. The mesh waits for as many answers as there
+// were subscribers; see [Mesh.PublishAndWait]. Nodes whose clocks differ too much are also missing
+// ([Mesh.ClockSkewed]). A node that doesn't receive its own heartbeats counts as disconnected, whatever
+// its bus says ([Mesh.State], [Mesh.Health]).
 //
 // # Order
 //
-// What one node publishes arrives in the order of its Publish calls, as long as
-// it goes over one channel, or over one Redis that is no Redis Cluster. On a Redis
-// Cluster two topics may live on two servers, and then there is no order between
-// them.
+// Publications of one node arrive in the order of its Publish calls if they go over one channel, or
+// over one Redis that isn't a Redis Cluster. On a Redis Cluster, two topics may live on different
+// servers. Then there is no order between them.
 //
 // # Trust
 //
-// With [Options.Keys] every envelope has a code (HMAC-SHA256) over the channel
-// that it was sent to, the sender, the sender's counter, the time and the
-// contents. What has no good code is dropped and counted. So whoever can write
-// to Redis but doesn't have the key can neither speak as a node, nor change what a
-// node said, nor send it to another channel. Nor can it be played again: a node
-// accepts each envelope once, and none whose time differs from its own clock
-// by more than [Options.MaxAge]. A key is replaced without stopping the cluster:
-// every node believes the new one before any signs with it. The one gap is a node that has just started: it
-// accepts once what was sent up to MaxAge before, as it can't know whether it
-// is a recording. A table's entry is bound to its table and key, not to a time:
-// who can write to Redis can put back an older entry of the same key, or remove it.
-// All of them can see who talks when, and read payloads: the key signs, it doesn't
-// encrypt; TLS to Redis does.
+// With [Options.Keys], every envelope carries an HMAC-SHA256 over its channel, sender, sequence number,
+// time and content. A node drops and counts envelopes without a valid one. So someone who can write to
+// Redis but doesn't have a key can neither forge a message, nor change one, nor send it to another
+// channel. Nor can they replay one: a node accepts each envelope once, and none whose time differs from
+// its own clock by more than [Options.MaxAge]. Keys can be replaced without stopping the cluster: first
+// every node accepts the new key, then nodes begin to sign with it.
 //
-// Without a key everyone who can write to Redis is trusted.
+// Two gaps remain. A node that has just started accepts recordings of up to MaxAge once, because it
+// can't know them. And an entry of a shared table is bound to its table and key but not to a time:
+// someone who can write to Redis can restore an older entry of the same key, or remove it.
+//
+// Keys sign, they don't encrypt: everyone with access to Redis sees who talks when, and the payloads.
+// TLS protects the connections to Redis. Without a key, everyone who can write to Redis is trusted.
 package cluster

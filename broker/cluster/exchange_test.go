@@ -23,7 +23,7 @@ func exchangeNetwork(*testing.T) clustertest.Network {
 
 func TestMeshOnExchange(t *testing.T) { clustertest.TestMesh(t, exchangeNetwork) }
 
-// TestLaggyMesh: what comes late comes all the same.
+// Late messages are no different.
 func TestLaggyMesh(t *testing.T) {
 	clustertest.TestMesh(t, func(t *testing.T) clustertest.Network {
 		n := exchangeNetwork(t)

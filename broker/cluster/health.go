@@ -10,79 +10,78 @@ import (
 	"time"
 )
 
-// health is what a node knows of whether the cluster works for it: not whether
-// its bus is connected, but whether what it says comes back to it, whether it
-// may write to the tables, and whether the others are there.
+// health keeps whether the cluster works for this node: not whether its bus is connected, but whether
+// its own messages come back, whether it can write tables, and whether the other nodes get its
+// messages.
 type health struct {
 	log *slog.Logger
 
-	mu      sync.Mutex
-	echoed  time.Time   // when this node last heard itself, or had to begin to
-	deaf    bool        // it hasn't for too long, though its bus is connected
-	publish [2]error    // of the last heartbeat by each channel
-	table   error       // of the last write to a table
-	absent  [2][]string // the nodes that did not get the last heartbeat by each channel
+	mu       sync.Mutex
+	lastEcho time.Time   // when this node's own heartbeat last came back, or began to be waited for
+	isolated bool        // no echo has come for too long, although the bus is connected
+	publish  [2]error    // of the last heartbeat over each channel
+	table    error       // of the last write to a table
+	absent   [2][]string // the nodes that did not get the last heartbeat over each channel
 }
 
-// restart gives the node a new start: it may not have heard itself for a reason.
+// restart begins to wait for an echo, after a time in which none could come.
 func (h *health) restart(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.echoed = now
+	h.lastEcho = now
 }
 
-// heardSelf takes in that a heartbeat of this node's has come back. It reports
-// whether the node was deaf before.
-func (h *health) heardSelf(now time.Time) (recovered bool) {
+// echoed records that a heartbeat of this node has come back. It reports whether the node was isolated.
+func (h *health) echoed(now time.Time) (recovered bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	recovered, h.deaf, h.echoed = h.deaf, false, now
+	recovered, h.isolated, h.lastEcho = h.isolated, false, now
 	if recovered {
-		h.log.Info("this node hears its own messages through the cluster's bus again")
+		h.log.Info("this node is no longer isolated: its own messages come back again")
 	}
 	return recovered
 }
 
-// check reports whether the node has just been found to be deaf.
+// check reports whether the node has just become isolated.
 func (h *health) check(now time.Time, after time.Duration) (found bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.deaf || now.Sub(h.echoed) <= after {
+	if h.isolated || now.Sub(h.lastEcho) <= after {
 		return false
 	}
-	h.deaf = true
-	h.log.Error("this node is isolated: its bus is connected, but its own messages don't come back", "error", h.isolation())
+	h.isolated = true
+	h.log.Error("this node is isolated: its bus is connected, but its own messages don't come back", "error", h.isolationError())
 	return true
 }
 
-// silence returns for how long the node hasn't heard itself.
+// silence returns how long no echo has come.
 func (h *health) silence(now time.Time) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return now.Sub(h.echoed)
+	return now.Sub(h.lastEcho)
 }
 
-// isDeaf reports whether the node doesn't hear itself.
-func (h *health) isDeaf() bool {
+// isIsolated reports whether the node's own messages don't come back.
+func (h *health) isIsolated() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.deaf
+	return h.isolated
 }
 
-// isolation returns why the node doesn't hear itself. The caller holds mu.
-func (h *health) isolation() error {
+// isolationError returns why no echo comes. The caller holds mu.
+func (h *health) isolationError() error {
 	if err := cmp.Or(h.publish[:]...); err != nil {
-		return fmt.Errorf("messages to other nodes can't be published: %w", err)
+		return fmt.Errorf("can't publish messages to other nodes: %w", err)
 	}
-	return errors.New("what this node publishes doesn't come back to it")
+	return errors.New("this node's own messages don't come back")
 }
 
-// published takes in what became of a heartbeat by one of the channels: the error, or
-// who did not get it.
+// published records what became of a heartbeat over one of the channels: its error, or the nodes that
+// did not get it.
 func (h *health) published(channel uint64, absent []NodeID, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.note(&h.publish[channel], err, "messages to other nodes can't be published")
+	h.note(&h.publish[channel], err, "can't publish messages to other nodes")
 	if err != nil {
 		return
 	}
@@ -90,25 +89,24 @@ func (h *health) published(channel uint64, absent []NodeID, err error) {
 	for i, id := range absent {
 		names[i] = string(id)
 		if !slices.Contains(h.missed(), names[i]) {
-			h.log.Warn("a node doesn't hear the others: it has lost its connection to the bus, or was killed; answers are partial until it is back or taken for lost", "node", names[i])
+			h.log.Warn("a node doesn't get messages: it has lost its connection to the bus, or was killed; answers are partial until it is back or taken for lost", "node", names[i])
 		}
 	}
 	h.absent[channel] = names
 }
 
-// missed returns the nodes that did not get one of the last heartbeats. The caller
-// holds mu.
+// missed returns the nodes that did not get one of the last heartbeats. The caller holds mu.
 func (h *health) missed() []string {
 	names := slices.Concat(h.absent[:]...)
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
-// wroteTable takes in what became of a write to a table.
+// wroteTable records the error of a write to a table.
 func (h *health) wroteTable(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.note(&h.table, err, "the tables that nodes share can't be written")
+	h.note(&h.table, err, "can't write the shared tables")
 }
 
 // note keeps an error and logs it when it changes. The caller holds mu.
@@ -129,33 +127,32 @@ func (h *health) unreachable() int {
 	return len(h.missed())
 }
 
-// trouble returns what doesn't work, nil if all does.
-func (h *health) trouble() error {
+// problem returns what doesn't work, or nil.
+func (h *health) problem() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
-	case h.deaf:
-		return h.isolation()
+	case h.isolated:
+		return h.isolationError()
 	case cmp.Or(h.publish[:]...) != nil:
-		return fmt.Errorf("messages to other nodes can't be published: %w", cmp.Or(h.publish[:]...))
+		return fmt.Errorf("can't publish messages to other nodes: %w", cmp.Or(h.publish[:]...))
 	case h.table != nil:
-		return fmt.Errorf("the tables that nodes share can't be written: %w", h.table)
+		return fmt.Errorf("can't write the shared tables: %w", h.table)
 	}
 	return nil
 }
 
-// Health returns what doesn't work between this node and the others, and what
-// to do about it; nil if everything does. A node in trouble may still be
-// [Connected], where only a part of it doesn't work.
+// Health returns what doesn't work between this node and the others and what to do about it, or nil if
+// everything works. If only a part doesn't work, the node may still be [Connected].
 func (m *Mesh) Health() error {
 	if err := m.bus.Health(); err != nil {
 		return err
 	}
-	if err := m.health.trouble(); err != nil {
+	if err := m.health.problem(); err != nil {
 		return err
 	}
-	return m.clocks.trouble(m.now())
+	return m.clocks.problem(m.now())
 }
 
-// Unreachable returns how many nodes that this one knows can't be reached at the moment.
+// Unreachable returns how many of the cluster's nodes can't be reached at the moment.
 func (m *Mesh) Unreachable() int { return m.health.unreachable() }

@@ -5,13 +5,12 @@ import (
 	"sync"
 )
 
-// Inbox is what a bus has received and its receiver hasn't taken yet, bounded
-// in bytes. It is for implementations of [Bus]: any goroutine adds, and one,
-// that of [Inbox.Run], hands out.
+// Inbox is a bounded queue of the messages that a bus has received. It is for implementations of [Bus]:
+// any goroutine may add messages, and [Inbox.Run] passes them to the receiver on its own.
 type Inbox struct {
 	// Static.
 	maxBytes int
-	wake     chan struct{} // holds one token if there may be something
+	wake     chan struct{} // holds one token if there may be items
 
 	// Guarded by mu.
 	mu    sync.Mutex
@@ -26,15 +25,15 @@ type inboxItem struct {
 	state   State
 }
 
-// itemOverhead is what a message costs in memory beside its bytes, about.
+// itemOverhead is about the memory of a message beside its bytes.
 const itemOverhead = 96
 
-// NewInbox returns an inbox that holds maxBytes of messages.
+// NewInbox returns an inbox that holds up to maxBytes.
 func NewInbox(maxBytes int) *Inbox {
 	return &Inbox{maxBytes: maxBytes, wake: make(chan struct{}, 1)}
 }
 
-// Add appends a message, or counts it as lost if the inbox is full.
+// Add appends a message. If the inbox is full, it counts the message as lost.
 func (in *Inbox) Add(m Message) {
 	size := len(m.Channel) + len(m.Payload) + itemOverhead
 	in.mu.Lock()
@@ -45,7 +44,7 @@ func (in *Inbox) Add(m Message) {
 		in.items = append(in.items, inboxItem{message: m})
 	}
 	in.mu.Unlock()
-	in.signal()
+	signal(in.wake)
 }
 
 // AddState appends a change of state, which is never lost.
@@ -53,17 +52,10 @@ func (in *Inbox) AddState(s State) {
 	in.mu.Lock()
 	in.items = append(in.items, inboxItem{state: s})
 	in.mu.Unlock()
-	in.signal()
+	signal(in.wake)
 }
 
-func (in *Inbox) signal() {
-	select {
-	case in.wake <- struct{}{}:
-	default:
-	}
-}
-
-// Run hands everything to r until ctx ends.
+// Run passes everything to r until ctx ends.
 func (in *Inbox) Run(ctx context.Context, r Receiver) {
 	var batch []inboxItem
 	for {
@@ -81,15 +73,14 @@ func (in *Inbox) Run(ctx context.Context, r Receiver) {
 			if ctx.Err() != nil {
 				return
 			}
-			in.handOut(r, batch[i])
+			in.pass(r, batch[i])
 			batch[i] = inboxItem{}
 		}
 	}
 }
 
-// handOut gives one item to r and then its bytes back: what r hasn't finished
-// counts.
-func (in *Inbox) handOut(r Receiver, item inboxItem) {
+// pass passes one item to r, and frees its bytes when r has returned.
+func (in *Inbox) pass(r Receiver, item inboxItem) {
 	if item.message.Channel == "" {
 		r.StateChanged(item.state)
 		return
@@ -100,10 +91,10 @@ func (in *Inbox) handOut(r Receiver, item inboxItem) {
 	in.mu.Unlock()
 }
 
-// take swaps what has arrived for an empty slice, the one handed out before.
+// take returns the items and continues with an empty slice, the one that it returned before.
 func (in *Inbox) take(empty []inboxItem) ([]inboxItem, int) {
 	if cap(empty) > 4096 {
-		empty = nil // a burst's
+		empty = nil // don't keep the memory of a burst
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()

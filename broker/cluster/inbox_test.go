@@ -8,7 +8,7 @@ import (
 	"github.com/salabroker/sala/broker/cluster"
 )
 
-// stuckReceiver takes its first message and then nothing until it is let go.
+// stuckReceiver blocks on each message until it is let go.
 type stuckReceiver struct {
 	letGo    chan struct{}
 	received int
@@ -22,8 +22,8 @@ func (r *stuckReceiver) StateChanged(s cluster.State) { r.states = append(r.stat
 
 func (r *stuckReceiver) Lost(n int) { r.lost += n }
 
-// TestInboxIsBounded: a receiver that doesn't keep up holds so many bytes and no
-// more, hears how many messages it lost, and misses no change of state.
+// For a receiver that doesn't keep up, the inbox holds a bounded number of bytes. The receiver learns how
+// many messages it lost, and misses no change of state.
 func TestInboxIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size, sent = 1000, 500

@@ -3,91 +3,93 @@ package cluster
 import (
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
 
 const (
-	// maxNodes bounds how many other nodes are kept track of.
+	// maxNodes is the most other nodes that a cluster may have.
 	maxNodes = 1024
-	// graveKept is how long a node that is gone is remembered, so that what it
-	// sent before doesn't bring it back.
-	graveKept = time.Hour
-	// maxGraves bounds how many of them are remembered.
-	maxGraves = 4 * maxNodes
+	// tombstoneKept is how long the tombstone of a node is kept, so that its earlier messages don't bring
+	// it back.
+	tombstoneKept = time.Hour
+	// maxTombstones bounds how many tombstones are kept.
+	maxTombstones = 4 * maxNodes
 )
 
-// members knows which other nodes are there. It has no clock of its own, and
-// what it finds out it returns rather than tells.
+// members keeps the other nodes of the cluster. It has no clock of its own and makes no calls: methods
+// take the time and return what has changed.
 type members struct {
 	deadAfter time.Duration
-	channel   func(NodeID) string // that a node is known by
+	channel   func(NodeID) string // that identifies a node
 
-	mu        sync.Mutex
-	peers     map[NodeID]*peer
-	graves    map[NodeID]grave
-	known     []string // the channels of peers; nil if that has changed
-	lastSweep time.Time
+	mu         sync.Mutex
+	peers      map[NodeID]*peer
+	tombstones map[NodeID]tombstone
+	known      []string // the channels of peers; nil if peers have changed
+	lastSweep  time.Time
 }
 
+// peer is another node of the cluster.
 type peer struct {
 	node     Node
 	lastSeen time.Time
-	// heard: it has said something since this node's bus has connected, so its
-	// own bus had connected too.
+	// heard is true if a message has come since this node's bus connected. Then the other node's bus had
+	// connected, too.
 	heard bool
 }
 
-// grave is that of a node that is gone. One that left doesn't come back; one that was
-// lost does, with a higher incarnation.
-type grave struct {
+// tombstone is what is kept of a node that has gone. A node that left doesn't come back. A lost node may,
+// with a higher incarnation.
+type tombstone struct {
 	incarnation uint64
 	left        bool
 	since       time.Time
 }
 
 func newMembers(deadAfter time.Duration, channel func(NodeID) string) *members {
-	return &members{deadAfter: deadAfter, channel: channel, peers: make(map[NodeID]*peer), graves: make(map[NodeID]grave)}
+	return &members{deadAfter: deadAfter, channel: channel, peers: make(map[NodeID]*peer), tombstones: make(map[NodeID]tombstone)}
 }
 
-// heard is what a heartbeat has shown.
-type heard uint8
+// presence is what a heartbeat says about a node.
+type presence uint8
 
 const (
-	heardKnown heard = iota // a node that is there is still there
-	heardNew                // it has joined, or is back
-	heardLost               // it was taken for lost and doesn't know
-	heardGone               // it has left; this is an echo
-	heardFull               // there are too many nodes
+	presenceKnown   presence = iota // it is still there
+	presenceJoined                  // it has joined, or is back
+	presenceLost                    // it was taken for lost, and doesn't know
+	presenceLeft                    // it has left; the heartbeat is late
+	presenceTooMany                 // there are too many nodes
 )
 
-// heartbeat takes note of n.
-func (m *members) heartbeat(n Node, now time.Time) heard {
+// heartbeat records a heartbeat of n.
+func (m *members) heartbeat(n Node, now time.Time) presence {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if p, ok := m.peers[n.ID]; ok {
 		if n.Incarnation >= p.node.Incarnation {
 			p.node, p.lastSeen = n, now
 		}
-		return heardKnown
+		return presenceKnown
 	}
-	if g, ok := m.graves[n.ID]; ok {
+	if g, ok := m.tombstones[n.ID]; ok {
 		switch {
 		case g.left:
-			return heardGone
+			return presenceLeft
 		case n.Incarnation <= g.incarnation:
-			return heardLost
+			return presenceLost
 		}
 	}
 	if len(m.peers) >= maxNodes {
-		return heardFull
+		return presenceTooMany
 	}
-	delete(m.graves, n.ID)
+	delete(m.tombstones, n.ID)
 	m.peers[n.ID], m.known = &peer{node: n, lastSeen: now}, nil
-	return heardNew
+	return presenceJoined
 }
 
-// alive takes note that id has just said something, and reports whether it is there.
+// alive records that a message of a node has come, and reports whether it is a member.
 func (m *members) alive(id NodeID, now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -98,9 +100,9 @@ func (m *members) alive(id NodeID, now time.Time) bool {
 	return ok
 }
 
-// unsettle takes note that the bus connects or disconnects: who hears what from
-// now on isn't known.
-func (m *members) unsettle() {
+// markUnheard records that the bus connects or disconnects: until a message of a node comes, it may not
+// receive anything.
+func (m *members) markUnheard() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, p := range m.peers {
@@ -108,7 +110,7 @@ func (m *members) unsettle() {
 	}
 }
 
-// unheard returns the nodes that may not hear anything yet.
+// unheard returns the nodes of which no message has come since the bus connected.
 func (m *members) unheard() (ids []NodeID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -120,12 +122,12 @@ func (m *members) unheard() (ids []NodeID) {
 	return ids
 }
 
-// leave takes id away and reports whether it was there. It is remembered even
-// if it wasn't: it may be about to be read from the table.
+// leave removes a node and reports whether it was a member. It gets a tombstone in any case: it may be
+// about to be read from the table.
 func (m *members) leave(id NodeID, now time.Time) (Node, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.bury(Node{ID: id}, true, now)
+	m.markDeleted(Node{ID: id}, true, now)
 	p, ok := m.peers[id]
 	if !ok {
 		return Node{}, false
@@ -134,14 +136,13 @@ func (m *members) leave(id NodeID, now time.Time) (Node, bool) {
 	return p.node, true
 }
 
-// remove takes a node out. The caller holds mu.
+// remove removes a node. The caller holds mu.
 func (m *members) remove(id NodeID) {
 	delete(m.peers, id)
 	m.known = nil
 }
 
-// channels returns the channels that the nodes are known by, which the caller must
-// not change.
+// channels returns the channels that identify the nodes. The caller must not change them.
 func (m *members) channels() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -154,46 +155,47 @@ func (m *members) channels() []string {
 	return m.known
 }
 
-// sweep returns the nodes that have been silent for too long, and takes them
-// away. A sweep that comes much later than it should says that this process
-// itself stood still: then it can't know who was silent, and everybody gets a new start.
-// Nor can it know while it doesn't hear even itself.
-func (m *members) sweep(every time.Duration, now time.Time, hearing bool) (lost []Node, stood bool) {
+// sweep removes and returns the nodes that have been silent for too long.
+//
+// stalled is true if the sweep comes much later than it should, because this process was stopped. Then
+// it can't tell who was silent, and no node is lost. Nor can it tell while hearing is false: this node
+// doesn't receive even its own messages.
+func (m *members) sweep(every time.Duration, now time.Time, hearing bool) (lost []Node, stalled bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	stood = !m.lastSweep.IsZero() && now.Sub(m.lastSweep) > 2*every+m.deadAfter/4
+	stalled = !m.lastSweep.IsZero() && now.Sub(m.lastSweep) > 2*every+m.deadAfter/4
 	m.lastSweep = now
-	if stood {
+	if stalled {
 		m.refresh(now)
 		return nil, true
 	}
 	for id, p := range m.peers {
 		if hearing && now.Sub(p.lastSeen) > m.deadAfter {
 			m.remove(id)
-			m.bury(p.node, false, now)
+			m.markDeleted(p.node, false, now)
 			lost = append(lost, p.node)
 		}
 	}
-	maps.DeleteFunc(m.graves, func(_ NodeID, g grave) bool { return now.Sub(g.since) > graveKept })
+	maps.DeleteFunc(m.tombstones, func(_ NodeID, g tombstone) bool { return now.Sub(g.since) > tombstoneKept })
 	return lost, false
 }
 
-// bury remembers a node that is gone, in the place of the oldest if need be.
-// The caller holds mu.
-func (m *members) bury(n Node, left bool, now time.Time) {
-	if len(m.graves) >= maxGraves {
+// markDeleted keeps a tombstone of a node, instead of the oldest if there are too many. The caller holds
+// mu.
+func (m *members) markDeleted(n Node, left bool, now time.Time) {
+	if len(m.tombstones) >= maxTombstones {
 		var oldest NodeID
-		for id, g := range m.graves {
-			if oldest == "" || g.since.Before(m.graves[oldest].since) {
+		for id, g := range m.tombstones {
+			if oldest == "" || g.since.Before(m.tombstones[oldest].since) {
 				oldest = id
 			}
 		}
-		delete(m.graves, oldest)
+		delete(m.tombstones, oldest)
 	}
-	m.graves[n.ID] = grave{incarnation: n.Incarnation, left: left, since: now}
+	m.tombstones[n.ID] = tombstone{incarnation: n.Incarnation, left: left, since: now}
 }
 
-// reset gives every node a new start, after a time in which none could be heard.
+// reset forgets how long the nodes have been silent, after a time in which none could be heard.
 func (m *members) reset(now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -207,7 +209,7 @@ func (m *members) refresh(now time.Time) {
 	}
 }
 
-// list returns the nodes, ordered by id.
+// list returns the nodes, sorted by id.
 func (m *members) list() []Node {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -215,16 +217,11 @@ func (m *members) list() []Node {
 	for _, p := range m.peers {
 		nodes = append(nodes, p.node)
 	}
-	slices.SortFunc(nodes, func(a, b Node) int {
-		if a.ID < b.ID {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(nodes, func(a, b Node) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	return nodes
 }
 
-// len returns how many nodes there are.
+// len returns the number of nodes.
 func (m *members) len() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -242,7 +239,7 @@ func (m *members) ids() map[NodeID]struct{} {
 	return ids
 }
 
-// has reports whether id is there.
+// has reports whether a node is a member.
 func (m *members) has(id NodeID) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -1,20 +1,30 @@
 package cluster
 
 import (
+	"crypto/rand"
 	"time"
 
 	"github.com/salabroker/sala/broker/cluster/wire"
 )
 
+// NodeIDBytes is the length of a [NodeID].
+const NodeIDBytes = 10
+
+// NodeID identifies a node. A node gets a new id at each start, so after a restart it is another node.
+type NodeID string
+
+// NewNodeID returns a random id of [NodeIDBytes] letters and digits.
+func NewNodeID() NodeID { return NodeID(rand.Text()[:NodeIDBytes]) }
+
 // Info is what a node says about itself.
 type Info struct {
 	// Version is the release that it runs.
 	Version string
-	// Address is where it can be reached, for people.
+	// Address is where people can reach it.
 	Address string
-	// Sockets and Rooms say how many it has.
+	// Sockets and Rooms are how many it has.
 	Sockets, Rooms uint32
-	// Draining: it takes no new connections any more.
+	// Draining is true if it no longer takes new connections.
 	Draining bool
 	// Started is when it started, by its own clock.
 	Started time.Time
@@ -23,13 +33,13 @@ type Info struct {
 // Node is a node of the cluster.
 type Node struct {
 	Info
-	// ID names it.
+	// ID identifies it.
 	ID NodeID
-	// Incarnation counts how often it has had to join again, from 1.
+	// Incarnation counts how often it has joined, from 1.
 	Incarnation uint64
 }
 
-func (i Info) wire() *wire.Heartbeat {
+func (i Info) toWire() *wire.Heartbeat {
 	return &wire.Heartbeat{
 		Version:       i.Version,
 		Address:       i.Address,
@@ -40,7 +50,7 @@ func (i Info) wire() *wire.Heartbeat {
 	}
 }
 
-func nodeFrom(e *wire.Envelope, h *wire.Heartbeat) Node {
+func nodeFromWire(e *wire.Envelope, h *wire.Heartbeat) Node {
 	return Node{
 		ID:          NodeID(e.GetSender()),
 		Incarnation: e.GetIncarnation(),

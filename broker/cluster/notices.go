@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// notices tells the handler of changes in the membership, in order, from a
-// goroutine that nothing waits for.
+// notices tells the handler about membership changes, in order, on a goroutine of its own, so that a
+// slow handler delays no messages.
 type notices struct {
 	wake chan struct{}
 
@@ -16,16 +16,16 @@ type notices struct {
 
 func newNotices() *notices { return &notices{wake: make(chan struct{}, 1)} }
 
-// add appends a notice. There are at most a few for each node and heartbeat, so
-// the queue is as long as the handler is slow.
+// add appends a notice. There are at most a few for each node and heartbeat, so the queue only grows
+// while the handler is slow.
 func (n *notices) add(notice func(Handler)) {
 	n.mu.Lock()
 	n.queue = append(n.queue, notice)
 	n.mu.Unlock()
-	token(n.wake)
+	signal(n.wake)
 }
 
-// run tells h until ctx ends.
+// run calls h until ctx ends.
 func (n *notices) run(ctx context.Context, h Handler) {
 	for {
 		select {

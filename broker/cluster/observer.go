@@ -2,25 +2,25 @@ package cluster
 
 import "time"
 
-// LossReason says why a message was lost on its way to this node, or from it.
+// LossReason is why a message to or from this node was lost.
 type LossReason string
 
-// The reasons there are.
+// Reasons for losses.
 const (
 	LostInboxFull    LossReason = "inbox full"     // this node didn't keep up
 	LostPublish      LossReason = "publish"        // the bus failed while it was being sent
-	LostMalformed    LossReason = "malformed"      // it is no envelope
-	LostVersion      LossReason = "version"        // of a release that speaks otherwise
+	LostMalformed    LossReason = "malformed"      // it isn't an envelope
+	LostVersion      LossReason = "version"        // a release with another format sent it
 	LostTooLarge     LossReason = "too large"      // larger than nodes accept
-	LostBadMAC       LossReason = "bad mac"        // not signed, or not with this cluster's key
-	LostClock        LossReason = "clock"          // its time is too far from this node's
-	LostReplayed     LossReason = "replayed"       // it has come before, or may have
-	LostTooManyNodes LossReason = "too many nodes" // from a node beyond the most there can be
-	LostLateReply    LossReason = "late reply"     // nobody waits for it any more, or it came twice
-	LostBusy         LossReason = "busy"           // a call that was refused: too many at once
+	LostBadMAC       LossReason = "bad mac"        // it isn't signed with this cluster's key
+	LostClock        LossReason = "clock"          // its time differs too much from this node's
+	LostReplayed     LossReason = "replayed"       // it has come before, or is too old to tell
+	LostTooManyNodes LossReason = "too many nodes" // its sender is beyond the limit of nodes
+	LostLateReply    LossReason = "late reply"     // no call waits for it, or it came twice
+	LostBusy         LossReason = "busy"           // it was a call, and too many were being answered
 )
 
-// LossReasons lists all reasons, for metrics that show a zero for each.
+// LossReasons returns all reasons, so that metrics can start at zero.
 func LossReasons() []LossReason {
 	return []LossReason{
 		LostInboxFull, LostPublish, LostMalformed, LostVersion, LostTooLarge, LostBadMAC, LostClock,
@@ -28,36 +28,35 @@ func LossReasons() []LossReason {
 	}
 }
 
-// CallKind is the kind of question that an [Observer] is told of.
+// CallKind is what waits for answers, for [Observer.Answered].
 type CallKind string
 
-// The kinds there are.
+// Kinds of calls.
 const (
 	KindCall    CallKind = "call"    // Call and CallAll
 	KindPublish CallKind = "publish" // PublishAndWait
 )
 
-// Observer is told what a [Mesh] does, for metrics. Its methods are called
-// concurrently and must not block.
+// Observer is told what a [Mesh] does, for metrics. Its methods are called concurrently and must not
+// block.
 type Observer interface {
-	// StateChanged: the bus has connected or disconnected.
+	// StateChanged is called when the cluster can be reached, or no longer can.
 	StateChanged(s State)
-	// Published: messages went out, with so many bytes.
+	// Published is called when messages were sent.
 	Published(messages, bytes int)
-	// Received: a message came in, whatever becomes of it.
+	// Received is called for each message that comes, whatever becomes of it.
 	Received(bytes int)
-	// Lost: messages were lost.
+	// Lost is called when messages were lost.
 	Lost(reason LossReason, messages int)
-	// Answered: a question has ended after so long, without the answers of
-	// so many nodes.
+	// Answered is called when a call has ended. missing is how many nodes did not answer.
 	Answered(kind CallKind, took time.Duration, missing int)
 }
 
-// nobody observes nothing.
-type nobody struct{}
+// discardObserver ignores everything.
+type discardObserver struct{}
 
-func (nobody) StateChanged(State)                    {}
-func (nobody) Published(int, int)                    {}
-func (nobody) Received(int)                          {}
-func (nobody) Lost(LossReason, int)                  {}
-func (nobody) Answered(CallKind, time.Duration, int) {}
+func (discardObserver) StateChanged(State)                    {}
+func (discardObserver) Published(int, int)                    {}
+func (discardObserver) Received(int)                          {}
+func (discardObserver) Lost(LossReason, int)                  {}
+func (discardObserver) Answered(CallKind, time.Duration, int) {}

@@ -7,34 +7,35 @@ import (
 )
 
 const (
-	// outboxBytes bounds what may wait to be sent.
+	// outboxBytes bounds the messages that wait to be sent.
 	outboxBytes = 32 << 20
-	// batchMessages and batchBytes bound what is handed to the bus at once.
+	// batchMessages and batchBytes bound what the bus gets at once.
 	batchMessages = 512
 	batchBytes    = 4 << 20
-	// publishTimeout bounds how long the bus may take for it.
+	// publishTimeout bounds how long the bus may take for a batch.
 	publishTimeout = 3 * time.Second
 )
 
-// outbox is what waits to be published, in lanes, each in order. Any goroutine
-// adds, and one for each lane, of those that run starts, hands it to the bus.
+// outbox holds the messages that wait to be published: one queue for each lane of the bus. Any goroutine
+// may add messages. For each lane, run has a goroutine that hands them to the bus in order.
 type outbox struct {
 	// Static.
 	bus      Bus
 	observer Observer
-	peers    func() []string           // the channels that the other nodes are known by
-	wake     [Partitions]chan struct{} // hold one token if there may be something
+	peers    func() []string           // the channels that identify the other nodes
+	wake     [Partitions]chan struct{} // each holds one token if its lane may have messages
 
 	// Guarded by mu.
 	mu     sync.Mutex
 	lanes  [Partitions][]outgoing
-	bytes  int // of all
+	bytes  int // in all lanes
 	closed bool
 }
 
+// outgoing is a message that waits to be published.
 type outgoing struct {
 	message Message
-	// done is told what became of it, or that it failed; may be nil.
+	// done is called with the receipt or the error; may be nil.
 	done func(r Receipt, err error)
 }
 
@@ -46,7 +47,7 @@ func newOutbox(bus Bus, observer Observer, peers func() []string) *outbox {
 	return o
 }
 
-// add appends messages, all or none.
+// add appends all messages or none. Its error is [ErrUnavailable] or [ErrOverloaded].
 func (o *outbox) add(items ...outgoing) error {
 	if o.bus.State() != Connected {
 		return ErrUnavailable
@@ -67,17 +68,17 @@ func (o *outbox) add(items ...outgoing) error {
 	for _, item := range items {
 		lane := o.bus.Lane(item.message.Channel)
 		o.lanes[lane] = append(o.lanes[lane], item)
-		token(o.wake[lane])
+		signal(o.wake[lane])
 	}
 	return nil
 }
 
-// size is what a message costs while it waits.
+// size is the memory of a waiting message.
 func (o *outgoing) size() int {
 	return len(o.message.Payload) + len(o.message.Channel) + itemOverhead
 }
 
-// run publishes until ctx ends, and then what is there still.
+// run publishes until ctx ends, and then what is left.
 func (o *outbox) run(ctx context.Context) {
 	last := context.WithoutCancel(ctx)
 	var running sync.WaitGroup
@@ -98,7 +99,7 @@ func (o *outbox) run(ctx context.Context) {
 	o.closed = true
 	o.mu.Unlock()
 	running.Wait()
-	for lane := range o.lanes { // what came in between
+	for lane := range o.lanes { // added after the lane's goroutine had ended
 		for o.flush(last, lane) {
 		}
 	}
@@ -111,14 +112,14 @@ func (o *outbox) flush(ctx context.Context, lane int) bool {
 		return false
 	}
 	batch := make([]Message, len(items))
-	bytes, counted := 0, false
+	bytes, wanted := 0, false
 	for i, item := range items {
 		batch[i] = item.message
 		bytes += len(item.message.Payload)
-		counted = counted || item.done != nil
+		wanted = wanted || item.done != nil
 	}
-	var peers []string // nobody asks, as a rule where clients talk
-	if counted {
+	var peers []string // messages between clients rarely need receipts
+	if wanted {
 		peers = o.peers()
 	}
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)

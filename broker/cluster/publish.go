@@ -3,116 +3,109 @@ package cluster
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/salabroker/sala/broker/cluster/wire"
 )
 
-// Publish sends a payload to the other nodes on the route, with one message for
-// a topic and one for each node otherwise. It doesn't wait: nil means that it will be
-// sent in its turn. What is lost after that is counted ([LostPublish]).
+// Publish sends a payload to the other nodes on the route: one message for a topic, otherwise one for
+// each node. It doesn't wait: nil means that the payload is queued. What is lost later is counted as
+// [LostPublish].
 //
-// The error is [ErrUnavailable] while the bus is disconnected,
-// [ErrOverloaded] or [ErrTooLarge]; then nothing was sent.
+// The error is [ErrUnavailable] while the bus is disconnected, [ErrOverloaded] or [ErrTooLarge]. Then
+// nothing was sent.
 func (m *Mesh) Publish(to Route, payload []byte) error {
 	items, err := m.publications(to, payload, 0, nil)
 	if err != nil {
 		return err
 	}
-	return m.add(items...)
+	return m.enqueue(items...)
 }
 
-// add puts messages into the outbox, unless nobody would hear them.
-func (m *Mesh) add(items ...outgoing) error {
-	if m.State() != Connected {
-		return ErrUnavailable
-	}
-	return m.outbox.add(items...)
-}
-
-// surveyAfter is how long the answers to a publication may take until the nodes
-// are asked which of them is interested at all. They take about a millisecond.
+// surveyAfter is how long the answers to a publication may take before the nodes are asked which of
+// them is subscribed at all. Answers usually take about a millisecond.
 const surveyAfter = 50 * time.Millisecond
 
-// strangersKept is how long it is taken for granted that somebody else listens, once
-// that has shown.
-const strangersKept = 10 * time.Second
+// foreignKept is how long topics are assumed to have subscribers that aren't nodes, after one was
+// found.
+const foreignKept = 10 * time.Second
 
-// PublishAndWait is [Mesh.Publish] that waits for the answer of every node which got
-// the message, until ctx's deadline (5 s if it has none).
+// PublishAndWait publishes like [Mesh.Publish] and waits for the answer of every node that got the
+// message, until ctx's deadline (5 s if it has none). It returns [ErrUnavailable] also if the bus
+// disconnects meanwhile, and ctx's error if it was cancelled.
 //
-// Who is interested in a topic nobody knows beforehand. How many are, the bus
-// says as it publishes, and so it is known how many answers are to come. Two
-// things can make that number wrong.
+// No node knows which nodes are subscribed to a topic. The bus says how many subscribers got the
+// message, so the mesh knows how many answers to wait for. That number can be wrong in two ways.
 //
-// A node that has lost its connection is not counted, though it has members. The
-// bus names those nodes, and they are in the result's Missing, interested or not.
-// So are nodes that haven't been heard since the bus has connected.
+// A node that has lost its connection isn't counted although it has members. The bus names those
+// nodes, and they are in the result's Missing, whether they want the topic or not. So are nodes that
+// haven't been heard since the bus connected.
 //
-// Somebody else who subscribes to the channel is counted and never answers. So
-// if answers are missing after [surveyAfter], the nodes are asked which of them
-// is not interested, and from then on only the others are waited for, by name.
+// A subscriber of the channel that isn't a node is counted but never answers. So if answers are missing
+// after 50 ms, all nodes are asked whether they are subscribed. From then on, the mesh waits only for
+// those that are, by name.
 func (m *Mesh) PublishAndWait(ctx context.Context, to Route, payload []byte) (Result, error) {
-	ctx, cancel := waitContext(ctx)
+	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
 	if to.Topic == "" {
-		return m.publishTo(ctx, to, payload)
+		return m.publishToNodes(ctx, to, payload)
 	}
-	unheard, refused := m.members.unheard(), m.ClockSkewed()
-	w, err := m.pending.open(nil)
+	unheard, skewed := m.members.unheard(), m.ClockSkewed()
+	c, err := m.collectors.open(nil)
 	if err != nil {
 		return Result{}, err
 	}
-	defer m.pending.close(w)
-	items, err := m.publications(to, payload, w.id, func(_ NodeID, r Receipt, err error) {
+	defer m.collectors.close(c)
+	items, err := m.publications(to, payload, c.id, func(_ NodeID, r Receipt, err error) {
 		if err != nil {
-			m.pending.fail(w.id, unavailable(err))
+			m.collectors.fail(c.id, unavailable(err))
 			return
 		}
-		m.pending.expect(w.id, r.Receivers, nodesOf(r.Absent))
+		m.collectors.published(c.id, r.Receivers, nodesOf(r.Absent))
 	})
 	if err != nil {
 		return Result{}, err
 	}
-	if err := m.add(items...); err != nil {
+	if err := m.enqueue(items...); err != nil {
 		return Result{}, err
 	}
-	m.surveyWhenSlow(ctx, w, to.Topic, refused)
-	return m.wait(ctx, w, KindPublish, append(unheard, refused...))
+	m.surveyWhenSlow(ctx, c, to.Topic, skewed)
+	return m.wait(ctx, c, KindPublish, append(unheard, skewed...))
 }
 
-// publishTo is PublishAndWait to nodes.
-func (m *Mesh) publishTo(ctx context.Context, to Route, payload []byte) (Result, error) {
+// publishToNodes is PublishAndWait for a route of nodes.
+func (m *Mesh) publishToNodes(ctx context.Context, to Route, payload []byte) (Result, error) {
 	expected := m.others(to.Nodes)
-	w, err := m.pending.open(expected)
+	c, err := m.collectors.open(expected)
 	if err != nil || len(expected) == 0 {
 		return Result{}, err
 	}
-	defer m.pending.close(w)
-	items, err := m.publications(to, payload, w.id, func(to NodeID, r Receipt, _ error) {
-		if m.missed(r, to) {
-			m.pending.absent(w.id, to)
+	defer m.collectors.close(c)
+	items, err := m.publications(to, payload, c.id, func(to NodeID, r Receipt, _ error) {
+		if m.isAbsent(r, to) {
+			m.collectors.drop(c.id, to)
 		}
 	})
 	if err != nil {
 		return Result{}, err
 	}
-	if err := m.add(items...); err != nil {
+	if err := m.enqueue(items...); err != nil {
 		return Result{}, err
 	}
-	m.dismiss(w)
-	return m.wait(ctx, w, KindPublish, nil)
+	m.dropSkewed(c)
+	return m.wait(ctx, c, KindPublish, nil)
 }
 
-// surveyWhenSlow returns when w is complete, ctx has ended, or the nodes have been
-// asked who is not interested in the topic. Those refused can't be heard: they are as
-// good as strangers.
-func (m *Mesh) surveyWhenSlow(ctx context.Context, w *waiter, topic Topic, refused []NodeID) {
-	if len(refused) == 0 && time.Now().UnixNano() > m.strangersUntil.Load() {
+// surveyWhenSlow returns when c is complete, when ctx has ended, or when it has asked the nodes whether
+// they are subscribed to the topic. It doesn't wait before it asks if some nodes are skewed: they
+// count as receivers but can't be heard.
+func (m *Mesh) surveyWhenSlow(ctx context.Context, c *collector, topic Topic, skewed []NodeID) {
+	if len(skewed) == 0 && time.Now().UnixNano() > m.foreignUntil.Load() {
 		slow := time.NewTimer(surveyAfter)
 		defer slow.Stop()
 		select {
-		case <-w.done:
+		case <-c.done:
 			return
 		case <-ctx.Done():
 			return
@@ -120,12 +113,12 @@ func (m *Mesh) surveyWhenSlow(ctx context.Context, w *waiter, topic Topic, refus
 		}
 	}
 	nodes := m.members.ids()
-	for _, id := range refused {
+	for _, id := range skewed {
 		delete(nodes, id)
 	}
-	m.pending.survey(w.id, nodes)
+	m.collectors.survey(c.id, nodes)
 	e := m.envelope()
-	e.Body = &wire.Envelope_Survey{Survey: &wire.Survey{Id: w.id, Topic: string(topic)}}
+	e.Body = &wire.Envelope_Survey{Survey: &wire.Survey{Id: c.id, Topic: string(topic)}}
 	if err := m.sendAll(e, func(Receipt, error) {}); err != nil {
 		m.observer.Lost(LostPublish, 1)
 	}
@@ -150,8 +143,22 @@ func (m *Mesh) others(nodes []NodeID) map[NodeID]struct{} {
 	return set
 }
 
-// publications returns the messages that bring a payload along a route. Done,
-// if there is one, hears what became of each.
+// isAbsent reports whether a node did not get what was sent to its own channel.
+func (m *Mesh) isAbsent(r Receipt, id NodeID) bool {
+	return r.Receivers <= 0 || slices.Contains(r.Absent, m.nodeChannel(id))
+}
+
+// nodesOf returns the nodes to which the channels belong.
+func nodesOf(channels []string) []NodeID {
+	ids := make([]NodeID, len(channels))
+	for i, channel := range channels {
+		ids[i] = NodeID(channel[len(channel)-NodeIDBytes:])
+	}
+	return ids
+}
+
+// publications returns the messages that carry a payload along a route. done, if it isn't nil, is
+// called with what became of each.
 func (m *Mesh) publications(
 	to Route, payload []byte, replyTo uint64, done func(to NodeID, r Receipt, err error),
 ) ([]outgoing, error) {
@@ -164,7 +171,7 @@ func (m *Mesh) publications(
 		if done != nil {
 			then = func(r Receipt, err error) { done(node, r, err) }
 		}
-		return m.sealed(channel, e, then)
+		return m.seal(channel, e, then)
 	}
 	if to.Topic != "" {
 		item, err := seal(m.topicChannel(to.Topic), "")
@@ -180,4 +187,50 @@ func (m *Mesh) publications(
 		items = append(items, item)
 	}
 	return items, nil
+}
+
+// envelope returns an empty envelope from this node.
+func (m *Mesh) envelope() *wire.Envelope {
+	return &wire.Envelope{
+		Sender:      string(m.id),
+		Incarnation: m.incarnation.Load(),
+		Sequence:    m.sequence.Add(1),
+		SentUnixMs:  m.now().UnixMilli(),
+	}
+}
+
+// seal returns a message with a sealed envelope.
+func (m *Mesh) seal(channel string, e *wire.Envelope, done func(Receipt, error)) (outgoing, error) {
+	frame, err := m.sealer.seal(channel, e)
+	if err != nil {
+		return outgoing{}, err
+	}
+	return outgoing{message: Message{Channel: channel, Payload: frame}, done: done}, nil
+}
+
+// enqueue puts messages into the outbox, unless no node would get them.
+func (m *Mesh) enqueue(items ...outgoing) error {
+	if m.State() != Connected {
+		return ErrUnavailable
+	}
+	return m.outbox.add(items...)
+}
+
+// send seals an envelope and puts it into the outbox.
+func (m *Mesh) send(channel string, e *wire.Envelope, done func(Receipt, error)) error {
+	item, err := m.seal(channel, e, done)
+	if err != nil {
+		return err
+	}
+	return m.outbox.add(item)
+}
+
+// sendAll sends an envelope to all nodes, over the second channel if the first fails.
+func (m *Mesh) sendAll(e *wire.Envelope, done func(Receipt, error)) error {
+	channels := m.nodesChannels()
+	return m.send(channels[0], e, func(r Receipt, err error) {
+		if err == nil || m.send(channels[1], e, done) != nil {
+			done(r, err)
+		}
+	})
 }

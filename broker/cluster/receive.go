@@ -7,26 +7,26 @@ import (
 	"github.com/salabroker/sala/broker/cluster/wire"
 )
 
-// meshReceiver is the mesh as its bus sees it.
+// meshReceiver receives what arrives on the bus of a mesh.
 type meshReceiver struct{ m *Mesh }
 
 // StateChanged implements [Receiver].
 func (r meshReceiver) StateChanged(s State) {
-	r.m.members.unsettle()
+	r.m.members.markUnheard()
 	r.m.health.restart(time.Now())
-	if r.m.health.isDeaf() {
-		return // until it hears itself
+	if r.m.health.isIsolated() {
+		return // until an echo comes
 	}
 	r.m.changeState(s)
 }
 
-// changeState takes in that this node reaches the others, or doesn't any more.
+// changeState records that this node can reach the others, or no longer can.
 func (m *Mesh) changeState(s State) {
 	m.setState(s)
 	if s == Connected {
-		token(m.joinNow)
+		signal(m.joinNow)
 	} else {
-		m.pending.unavailable()
+		m.collectors.unavailable()
 	}
 }
 
@@ -43,7 +43,7 @@ func (r meshReceiver) Received(msg Message) {
 		return
 	}
 	if reason == "" {
-		reason = m.fresh(e)
+		reason = m.checkFresh(e)
 	}
 	if reason != "" {
 		m.observer.Lost(reason, 1)
@@ -52,10 +52,10 @@ func (r meshReceiver) Received(msg Message) {
 	m.handle(msg.Channel, e)
 }
 
-// fresh returns why an envelope can't be what a node has just said, if so.
-func (m *Mesh) fresh(e *wire.Envelope) LossReason {
+// checkFresh returns why an envelope can't have just been sent, or "".
+func (m *Mesh) checkFresh(e *wire.Envelope) LossReason {
 	now := m.now()
-	if m.outOfTime(e, now) {
+	if m.isSkewed(e, now) {
 		return LostClock
 	}
 	if !m.replays.accept(NodeID(e.GetSender()), e.GetSequence(), now) {
@@ -64,51 +64,51 @@ func (m *Mesh) fresh(e *wire.Envelope) LossReason {
 	return ""
 }
 
-// outOfTime reports whether an envelope's time is too far from this node's.
-func (m *Mesh) outOfTime(e *wire.Envelope, now time.Time) bool {
+// isSkewed records and reports that an envelope's time is too far from this node's.
+func (m *Mesh) isSkewed(e *wire.Envelope, now time.Time) bool {
 	if !m.sealer.keyed() || now.Sub(time.UnixMilli(e.GetSentUnixMs())).Abs() <= m.maxAge {
 		return false
 	}
-	m.clocks.refuse(e, now)
+	m.clocks.record(e, now)
 	return true
 }
 
-// echo is a message of this node's own that it is subscribed to itself. If it
-// asked for reports, the bus counted this node too: now it is done.
+// echo handles a message that this node has sent and received itself. If it waits for answers, the bus
+// counted this node as a receiver, too.
 func (m *Mesh) echo(e *wire.Envelope) {
 	if e.GetHeartbeat() != nil {
-		m.heardSelf(time.Now())
+		m.echoed(time.Now())
 	}
 	if id := e.GetPublication().GetReplyTo(); id != 0 {
-		m.pending.echoed(id)
+		m.collectors.echoed(id)
 	}
 }
 
-// heardSelf takes in that a heartbeat of this node's has come back to it.
-func (m *Mesh) heardSelf(now time.Time) {
-	if m.health.silence(now) >= m.lull() {
-		m.members.reset(now) // their messages may be on their way behind this one
+// echoed records that this node has received one of its own heartbeats.
+func (m *Mesh) echoed(now time.Time) {
+	if m.health.silence(now) >= m.maxSilence() {
+		m.members.reset(now) // the other nodes' messages may follow this one
 	}
-	if m.health.heardSelf(now) && m.bus.State() == Connected {
+	if m.health.echoed(now) && m.bus.State() == Connected {
 		m.changeState(Connected)
 	}
 }
 
-// handle does what another node's envelope says.
+// handle handles an envelope of another node.
 func (m *Mesh) handle(channel string, e *wire.Envelope) {
 	from := NodeID(e.GetSender())
 	switch e.GetBody().(type) {
 	case *wire.Envelope_Heartbeat:
-		m.heardFrom(e, true)
+		m.heartbeatFrom(e, true)
 		return
 	case *wire.Envelope_Leave:
 		if node, ok := m.members.leave(from, time.Now()); ok {
-			m.pending.lost(from)
+			m.collectors.nodeGone(from)
 			m.notices.add(func(h Handler) { h.NodeLeft(node) })
 		}
 		return
 	}
-	m.heardAlive(from) // before whoever waits for it goes on
+	m.markAlive(from) // before those that wait for the message go on
 	switch body := e.GetBody().(type) {
 	case *wire.Envelope_Lost:
 		m.wasLost(body.Lost.GetIncarnation())
@@ -125,7 +125,7 @@ func (m *Mesh) handle(channel string, e *wire.Envelope) {
 	}
 }
 
-// deliver hands a publication to the handler, and its answer back.
+// deliver passes a publication to the handler, and sends back its answer.
 func (m *Mesh) deliver(channel string, from NodeID, p *wire.Publication) {
 	topic := Topic(p.GetTopic())
 	if topic != "" && !strings.HasSuffix(channel, string(topic)) {
@@ -140,7 +140,7 @@ func (m *Mesh) deliver(channel string, from NodeID, p *wire.Publication) {
 	}
 }
 
-// reply answers another node.
+// reply sends an answer to another node: an error if the answer can't be sent.
 func (m *Mesh) reply(to NodeID, r *wire.Reply) {
 	e := m.envelope()
 	e.Body = &wire.Envelope_Reply{Reply: r}
@@ -155,17 +155,17 @@ func (m *Mesh) reply(to NodeID, r *wire.Reply) {
 	}
 }
 
-// replied takes in the answer of another node.
+// replied handles the answer of another node.
 func (m *Mesh) replied(from NodeID, r *wire.Reply) {
 	if r.GetUninterested() {
-		m.pending.excuse(r.GetId(), from)
+		m.collectors.excuse(r.GetId(), from)
 		return
 	}
 	reply := Reply{Node: from, Payload: r.GetPayload()}
 	if text := r.GetError(); text != "" {
 		reply.Err = &RemoteError{Node: from, Message: text}
 	}
-	if !m.pending.answered(r.GetId(), reply) {
+	if !m.collectors.add(r.GetId(), reply) {
 		m.observer.Lost(LostLateReply, 1)
 	}
 }

@@ -6,24 +6,22 @@ import (
 )
 
 const (
-	// windowBits is how far behind a sender's latest message another of its
-	// messages may come and still be known as new. Messages of one sender
-	// overtake each other where their channels live on different servers.
+	// windowBits is how far a message may be behind its sender's latest and still be recognised as new.
+	// Messages of one sender overtake each other if their channels live on different servers.
 	windowBits = 1 << 16
-	// maxSenders bounds how many senders are watched.
+	// maxSenders bounds how many senders are tracked.
 	maxSenders = 4096
 )
 
-// replays knows which envelopes have been accepted, so that none is accepted
-// twice.
+// replays records which envelopes have been accepted, so that none is accepted twice.
 type replays struct {
-	idle time.Duration // after which a silent sender is forgotten
+	idle time.Duration // after which a silent sender may be dropped
 
 	mu      sync.Mutex
 	senders map[NodeID]*window
 }
 
-// window is which of a sender's latest windowBits messages have come.
+// window records which of a sender's latest windowBits messages have come.
 type window struct {
 	latest   uint64
 	seen     [windowBits / 64]uint64
@@ -34,14 +32,13 @@ func newReplays(idle time.Duration) *replays {
 	return &replays{idle: idle, senders: make(map[NodeID]*window)}
 }
 
-// accept reports whether sender's message of that number is new. One so old
-// that this isn't known any more is not new.
+// accept records a message and reports whether it is new. A message too old for the window is not.
 func (r *replays) accept(sender NodeID, sequence uint64, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w, ok := r.senders[sender]
 	if !ok {
-		if len(r.senders) >= maxSenders && !r.forget(now) {
+		if len(r.senders) >= maxSenders && !r.dropIdle(now) {
 			return false
 		}
 		w = &window{}
@@ -51,9 +48,9 @@ func (r *replays) accept(sender NodeID, sequence uint64, now time.Time) bool {
 	return w.accept(sequence)
 }
 
-// forget drops senders that have been silent for long and reports whether
-// there were any. The caller holds mu.
-func (r *replays) forget(now time.Time) bool {
+// dropIdle drops senders that have been silent for long and reports whether there were any. The caller
+// holds mu.
+func (r *replays) dropIdle(now time.Time) bool {
 	before := len(r.senders)
 	for id, w := range r.senders {
 		if now.Sub(w.lastSeen) > r.idle {
@@ -78,8 +75,7 @@ func (w *window) accept(sequence uint64) bool {
 	return true
 }
 
-// advance makes room for the numbers up to sequence: what stood in their
-// places is windowBits older.
+// advance makes room for the numbers up to sequence, in place of those that are windowBits older.
 func (w *window) advance(sequence uint64) {
 	if sequence-w.latest >= windowBits {
 		clear(w.seen[:])

@@ -7,8 +7,8 @@ import (
 	"github.com/salabroker/sala/broker/cluster/wire"
 )
 
-// Put sets an entry of a table that all nodes share, until ttl has passed. The
-// error is [ErrUnavailable] while the bus is disconnected, or the bus's own.
+// Put sets an entry of a table that all nodes share, until ttl has passed. Its error is
+// [ErrUnavailable] while the bus is disconnected, [ErrTooLarge], or the bus's own.
 func (m *Mesh) Put(ctx context.Context, table, key string, value []byte, ttl time.Duration) error {
 	e := m.envelope()
 	e.Body = &wire.Envelope_Entry{Entry: &wire.Entry{Value: value}}
@@ -19,21 +19,21 @@ func (m *Mesh) Put(ctx context.Context, table, key string, value []byte, ttl tim
 	return m.bus.Put(ctx, m.table(table), key, frame, ttl)
 }
 
-// Remove takes an entry of a shared table away. Its errors are those of [Mesh.Put].
+// Remove removes an entry of a shared table. Its errors are those of [Mesh.Put].
 func (m *Mesh) Remove(ctx context.Context, table, key string) error {
 	return m.bus.Remove(ctx, m.table(table), key)
 }
 
-// Entry is what a shared table holds under a key.
+// Entry is the value of a key in a shared table.
 type Entry struct {
 	Value []byte
-	// Outdated says that it is signed with another key than this node signs
-	// with, so that it can't be read any more once that one is gone.
+	// Outdated is true if the entry is signed with another key than the one this node signs with. It
+	// becomes unreadable when that key is removed.
 	Outdated bool
 }
 
-// Entries returns the entries of a shared table. Those that aren't a node's are
-// left out and counted as lost. Its errors are those of [Mesh.Put].
+// Entries returns the entries of a shared table. Entries that no node has signed are left out and
+// counted as lost. Its errors are those of [Mesh.Put].
 func (m *Mesh) Entries(ctx context.Context, table string) (map[string]Entry, error) {
 	frames, err := m.bus.Entries(ctx, m.table(table))
 	if err != nil {
@@ -54,5 +54,5 @@ func (m *Mesh) Entries(ctx context.Context, table string) (map[string]Entry, err
 	return entries, nil
 }
 
-// entryChannel is what an entry is sealed for, as messages are for their channel.
+// entryChannel returns the channel that an entry is sealed for. Nothing is published on it.
 func (m *Mesh) entryChannel(table, key string) string { return m.table(table) + "/" + key }

@@ -17,8 +17,7 @@ func testEnvelope() *wire.Envelope {
 	}
 }
 
-// TestSeal: what was sealed opens, by the same channel and key only, and no
-// bit of it may change.
+// A frame opens only with the same channel and key, and only if no bit has changed.
 func TestSeal(t *testing.T) {
 	key := bytes.Repeat([]byte("k"), 32)
 	for name, s := range map[string]*sealer{"with a key": newSealer([][]byte{key}, 1000), "without": newSealer(nil, 1000)} {
@@ -37,7 +36,7 @@ func TestSeal(t *testing.T) {
 			for i := range len(frame) * 8 {
 				changed := bytes.Clone(frame)
 				changed[i/8] ^= 1 << (i % 8)
-				// The flags beside the one in use say nothing, so far.
+				// Unused flags have no meaning so far.
 				if e, reason := s.open("channel", changed); reason == "" && (i/8 != 1 || i%8 == 0) {
 					t.Errorf("with bit %d changed it opens as %v", i, e)
 				}
@@ -49,7 +48,7 @@ func TestSeal(t *testing.T) {
 	}
 }
 
-// TestSealLimits: what is too large is neither sent nor taken.
+// Envelopes that are too large are neither sealed nor opened.
 func TestSealLimits(t *testing.T) {
 	e := testEnvelope()
 	size := proto.Size(e)
@@ -72,8 +71,8 @@ func TestSealLimits(t *testing.T) {
 	}
 }
 
-// FuzzOpen: whatever comes by the bus, open returns an envelope or a reason,
-// and with a key only what was sealed with it.
+// Whatever comes over the bus, open returns an envelope or a reason, and with a key only envelopes that
+// were sealed with it.
 func FuzzOpen(f *testing.F) {
 	key := bytes.Repeat([]byte("k"), 32)
 	keyed, open := newSealer([][]byte{key}, 1<<20), newSealer(nil, 1<<20)

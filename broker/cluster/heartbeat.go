@@ -10,11 +10,32 @@ import (
 	"github.com/salabroker/sala/broker/cluster/wire"
 )
 
-// nodesTable is where nodes find each other before they have heard each other.
+// nodesTable is the table in which nodes that start find the others.
 const nodesTable = "nodes"
 
-// join finds the nodes that are there after the bus has connected. If it
-// fails, the next heartbeat tries again.
+// beatAndSweep sends heartbeats and looks for silent nodes until ctx ends.
+func (m *Mesh) beatAndSweep(ctx context.Context) {
+	sweepEvery := m.beat / 4
+	beats, sweeps := time.NewTicker(m.beat), time.NewTicker(sweepEvery)
+	defer beats.Stop()
+	defer sweeps.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.joinNow:
+			m.join(ctx)
+		case <-m.beatNow:
+			m.heartbeat(ctx)
+		case <-beats.C:
+			m.heartbeat(ctx)
+		case <-sweeps.C:
+			m.sweep(sweepEvery)
+		}
+	}
+}
+
+// join finds the other nodes after the bus has connected. If it fails, it tries again after a heartbeat.
 func (m *Mesh) join(ctx context.Context) {
 	now := time.Now()
 	m.members.reset(now)
@@ -24,34 +45,34 @@ func (m *Mesh) join(ctx context.Context) {
 	entries, err := m.bus.Entries(ctx, m.table(nodesTable))
 	if err != nil {
 		if m.bus.State() == Connected {
-			time.AfterFunc(m.beat, func() { token(m.joinNow) })
+			time.AfterFunc(m.beat, func() { signal(m.joinNow) })
 		}
 		return
 	}
 	for key, frame := range entries {
 		e, reason := m.sealer.open(m.entryChannel(nodesTable, key), frame)
-		if reason == "" && key != string(m.id) && m.outOfTime(e, m.now()) {
+		if reason == "" && key != string(m.id) && m.isSkewed(e, m.now()) {
 			reason = LostClock
 		}
 		switch {
 		case reason != "":
 			m.observer.Lost(reason, 1)
 		case e.GetSender() == key && key != string(m.id) && e.GetHeartbeat() != nil:
-			m.heardFrom(e, false)
+			m.heartbeatFrom(e, false)
 		}
 	}
 	m.setReady()
 }
 
-// heartbeat says that this node is there.
+// heartbeat tells the other nodes that this node is there.
 func (m *Mesh) heartbeat(ctx context.Context) {
 	if m.bus.State() != Connected {
 		return
 	}
 	e := m.envelope()
-	e.Body = &wire.Envelope_Heartbeat{Heartbeat: m.info().wire()}
+	e.Body = &wire.Envelope_Heartbeat{Heartbeat: m.info().toWire()}
 	channels := m.nodesChannels()
-	n := m.beats.Add(1) % uint64(len(channels)) // by turns, as one of them may be stuck
+	n := m.beats.Add(1) % uint64(len(channels)) // alternating, because one of them may be stuck
 	err := m.send(channels[n], e, func(r Receipt, err error) { m.health.published(n, nodesOf(r.Absent), err) })
 	if err != nil {
 		m.observer.Lost(LostPublish, 1)
@@ -64,18 +85,18 @@ func (m *Mesh) heartbeat(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.beat)
 	defer cancel()
-	// If it fails, those who join now hear of this node by its next heartbeat.
+	// If it fails, nodes that join now learn of this node from its next heartbeat.
 	err = m.bus.Put(ctx, m.table(nodesTable), string(m.id), frame, m.members.deadAfter)
 	if !errors.Is(err, context.Canceled) {
 		m.health.wroteTable(err)
 	}
 }
 
-// leave says that this node leaves.
+// leave tells the other nodes that this node leaves.
 func (m *Mesh) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	// If it can't be said, the others notice by themselves.
+	// If it fails, they notice by themselves.
 	for _, channel := range m.nodesChannels() {
 		e := m.envelope()
 		e.Body = &wire.Envelope_Leave{Leave: &wire.Leave{}}
@@ -86,69 +107,67 @@ func (m *Mesh) leave(ctx context.Context) {
 	_ = m.bus.Remove(ctx, m.table(nodesTable), string(m.id))
 }
 
-// sweep looks for nodes that have fallen silent. While this node hears nobody
-// it can't tell.
+// sweep looks for nodes that have become silent. While this node receives nothing, it can't tell.
 func (m *Mesh) sweep(every time.Duration) {
 	if m.bus.State() != Connected {
 		return
 	}
 	now := time.Now()
-	lost, stood := m.members.sweep(every, now, m.health.silence(now) < m.lull())
-	if stood {
+	lost, stalled := m.members.sweep(every, now, m.health.silence(now) < m.maxSilence())
+	if stalled {
 		m.health.restart(now)
 	}
 	if m.health.check(now, m.members.deadAfter) {
-		m.members.unsettle()
+		m.members.markUnheard()
 		m.changeState(Disconnected)
 	}
-	if m.health.isDeaf() {
+	if m.health.isIsolated() {
 		m.members.reset(now)
 		return
 	}
 	for _, node := range lost {
-		m.pending.lost(node.ID)
+		m.collectors.nodeGone(node.ID)
 		m.notices.add(func(h Handler) { h.NodeLost(node) })
 	}
 }
 
-// lull is for how long this node may not hear itself until it can't tell any more
-// whether others are silent.
-func (m *Mesh) lull() time.Duration { return max(m.members.deadAfter/2, 2*m.beat) }
+// maxSilence is how long this node may go without its own messages before it can no longer tell whether
+// others are silent.
+func (m *Mesh) maxSilence() time.Duration { return max(m.members.deadAfter/2, 2*m.beat) }
 
-// heardFrom takes a heartbeat in. Live says that it has just been sent, rather
-// than found in the table.
-func (m *Mesh) heardFrom(e *wire.Envelope, live bool) {
-	node := nodeFrom(e, e.GetHeartbeat())
-	shown := m.members.heartbeat(node, time.Now())
+// heartbeatFrom handles a heartbeat of another node. live is true if it has just come, and false if it
+// was found in the table.
+func (m *Mesh) heartbeatFrom(e *wire.Envelope, live bool) {
+	node := nodeFromWire(e, e.GetHeartbeat())
+	presence := m.members.heartbeat(node, time.Now())
 	if live {
-		m.heardAlive(node.ID)
+		m.markAlive(node.ID)
 	}
-	switch shown {
-	case heardNew:
+	switch presence {
+	case presenceJoined:
 		m.notices.add(func(h Handler) { h.NodeJoined(node) })
 		if live {
-			token(m.beatNow) // so that it knows of this node at once
+			signal(m.beatNow) // so that it learns of this node at once
 		}
-	case heardLost:
+	case presenceLost:
 		if live {
-			m.tellLost(node)
+			m.sendLost(node)
 		}
-	case heardFull:
+	case presenceTooMany:
 		m.observer.Lost(LostTooManyNodes, 1)
 	}
 }
 
-// heardAlive takes in that a node has just said something. One whose clock was wrong
-// counts as one that can't be heard until it has joined again.
-func (m *Mesh) heardAlive(id NodeID) {
+// markAlive records that a message of a node has come. A node whose clock was wrong counts as skewed
+// until it has joined again.
+func (m *Mesh) markAlive(id NodeID) {
 	if m.members.alive(id, time.Now()) {
 		m.clocks.heard(id)
 	}
 }
 
-// tellLost tells a node that it was taken for lost: its next incarnation is
-// welcome.
-func (m *Mesh) tellLost(n Node) {
+// sendLost tells a node that it was taken for lost, so that it joins again with its next incarnation.
+func (m *Mesh) sendLost(n Node) {
 	e := m.envelope()
 	e.Body = &wire.Envelope_Lost{Lost: &wire.Lost{Incarnation: n.Incarnation}}
 	if err := m.send(m.nodeChannel(n.ID), e, nil); err != nil {
@@ -156,12 +175,12 @@ func (m *Mesh) tellLost(n Node) {
 	}
 }
 
-// wasLost takes in that this node was taken for lost. Of several who say so the
-// first counts.
+// wasLost handles a message that this node was taken for lost. Only the first one for an incarnation
+// counts.
 func (m *Mesh) wasLost(incarnation uint64) {
 	if !m.incarnation.CompareAndSwap(incarnation, incarnation+1) {
 		return
 	}
-	token(m.beatNow)
+	signal(m.beatNow)
 	m.notices.add(func(h Handler) { h.Rejoined() })
 }

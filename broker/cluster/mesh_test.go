@@ -14,15 +14,15 @@ import (
 	"github.com/salabroker/sala/broker/cluster/clustertest"
 )
 
-// TestLossyCalls: when messages are lost, an answer or a name stands for every
-// node that was asked, in time, and no answer stands there twice.
+// If messages are lost, a result still has an answer of or the name of every node, in time, and none
+// twice.
 func TestLossyCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := clustertest.NewExchange()
 		all := make([]*clustertest.Node, 4)
 		for i := range all {
 			bus := &clustertest.Lossy{Bus: x.Bus(), Loss: 0.1, Random: rand.New(rand.NewPCG(uint64(i), 3))}
-			// Heartbeats get lost too: let that be no subject here.
+			// Heartbeats get lost, too. That isn't the subject here.
 			all[i] = clustertest.StartNode(t, cluster.Options{Bus: bus, DeadAfter: time.Hour})
 		}
 		<-time.After(time.Minute)
@@ -50,7 +50,7 @@ func TestLossyCalls(t *testing.T) {
 			for _, reply := range result.Replies {
 				answered[reply.Node]++
 			}
-			// One's own echo may be lost as well: then one more is missing than there is.
+			// The echo of the caller itself may be lost, too. Then one more is missing than there are.
 			if missing := len(result.Missing) + result.Unnamed; len(answered) != len(result.Replies) ||
 				len(answered)+missing < 3 || len(answered)+missing > 4 {
 				t.Fatalf("%d of 3 nodes answered, %d are missing", len(answered), missing)
@@ -68,8 +68,7 @@ func TestLossyCalls(t *testing.T) {
 	})
 }
 
-// TestSlowBus: what waits for a bus that doesn't take it is bounded, and what is
-// too much is refused.
+// The messages that wait for a stuck bus are bounded. Further ones are refused.
 func TestSlowBus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := clustertest.NewExchange()
@@ -102,7 +101,7 @@ func TestSlowBus(t *testing.T) {
 	})
 }
 
-// TestBusyNode: a node answers so many calls at once; to more it says that it can't.
+// A node answers a bounded number of calls at once, and refuses more.
 func TestBusyNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := startAll(t, clustertest.NewExchange(), 2)
@@ -135,9 +134,9 @@ func TestBusyNode(t *testing.T) {
 	})
 }
 
-// TestReportsAfterAnOutage: while a node hasn't been heard since the bus is
-// back, reports lack it by name; whoever could be interested there isn't known.
-func TestReportsAfterAnOutage(t *testing.T) {
+// While no message of a node has come since the bus is back, it is missing by name: it isn't known
+// whether it is subscribed.
+func TestMissingAfterAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := clustertest.NewExchange()
 		freezer := &clustertest.Freezer{Bus: x.Bus()}

@@ -2,8 +2,8 @@ package cluster
 
 import "testing"
 
-// TestApart: a channel and the one apart from it are half of all partitions away from
-// each other, whatever the cluster's name.
+// A channel and the one apart from it are half of all partitions away from each other, whatever the
+// cluster's name.
 func TestApart(t *testing.T) {
 	for _, name := range []string{"sala", "a", "chat-2", "x.y_z", "production"} {
 		channel := name + ":nodes"

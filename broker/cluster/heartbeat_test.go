@@ -13,7 +13,7 @@ import (
 	"github.com/salabroker/sala/broker/cluster/clustertest"
 )
 
-// frozen is a node that can be made to stand still.
+// frozen is a node that can be frozen.
 type frozen struct {
 	*clustertest.Node
 	bus *clustertest.Freezer
@@ -44,8 +44,8 @@ func plain(nodes []frozen) []*clustertest.Node {
 	return all
 }
 
-// TestSilentDeath: a node that dies without a word is noticed within 5 s, and
-// not before it was silent for 4 s less the time between two heartbeats.
+// A node that dies silently is lost within 5 s, and not before it was silent for 4 s minus the time
+// between two heartbeats.
 func TestSilentDeath(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := startAll(t, clustertest.NewExchange(), 3)
@@ -63,8 +63,7 @@ func TestSilentDeath(t *testing.T) {
 	})
 }
 
-// TestFrozenNode: a node that stands still for 10 s and goes on learns that it was taken
-// for lost, and is back.
+// A node that is frozen for 10 s learns afterwards that it was taken for lost, and rejoins.
 func TestFrozenNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := startAll(t, clustertest.NewExchange(), 3)
@@ -99,14 +98,13 @@ func TestFrozenNode(t *testing.T) {
 	})
 }
 
-// TestOutage: while nobody can be heard, nobody is taken for lost; who doesn't
-// come back from it is.
+// During an outage of the bus, no node is taken for lost. A node that doesn't come back from it is.
 func TestOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := clustertest.NewExchange()
 		all := startAll(t, x, 3)
 		x.SetDown(true)
-		all[2].Stop() // it can't say so
+		all[2].Stop() // it can't tell the others
 		<-time.After(time.Minute)
 		if got := len(all[0].Nodes()); got != 3 {
 			t.Errorf("during the outage a node knows %d nodes, want 3", got)
@@ -129,8 +127,8 @@ func TestOutage(t *testing.T) {
 	})
 }
 
-// TestLossyMembership: a quarter of all that is said is lost. A node may be
-// taken for lost; the nodes end up knowing each other all the same.
+// A quarter of all messages are lost. A node may be taken for lost, but the nodes end up knowing each
+// other.
 func TestLossyMembership(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := clustertest.NewExchange()
@@ -147,8 +145,8 @@ func TestLossyMembership(t *testing.T) {
 	})
 }
 
-// TestRandomMembership lets nodes come, leave, die, stand still and come back, with
-// outages between, and compares who knows whom with who is there.
+// Nodes join, leave, die, freeze and come back, with outages in between. In the end each knows exactly
+// the nodes that run.
 func TestRandomMembership(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -200,8 +198,7 @@ func randomMembership(t *testing.T, random *rand.Rand) {
 	}
 }
 
-// TestOldEnvelopes: what is older than the clocks may differ is refused, also by a node
-// that hasn't heard it before.
+// Envelopes older than clocks may differ are refused, also by a node that hasn't got them before.
 func TestOldEnvelopes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := clustertest.NewExchange()

@@ -13,23 +13,21 @@ import (
 	"github.com/salabroker/sala/broker/cluster/wire"
 )
 
-// The frame around an envelope: a version, flags and, if flagMAC is set, the
-// authentication code. What a later version puts behind its first byte is its own.
+// A frame is a version byte, a flags byte, a MAC if flagMAC is set, and an envelope. Later versions are
+// free to change everything after the first byte.
 const (
 	frameVersion = 1
 	flagMAC      = 1
 	headerBytes  = 2
 )
 
-// macContext keeps codes made for this purpose apart from any others that are
-// made with the same key.
+// macContext separates these MACs from others that are made with the same key.
 const macContext = "sala cluster envelope 1"
 
-// sealer turns envelopes into frames and back. Its methods may be called
-// concurrently.
+// sealer turns envelopes into frames and back. Its methods may be called concurrently.
 type sealer struct {
 	maxBytes int
-	macs     []*sync.Pool // of hash.Hash, one for each key: the first seals, all open
+	macs     []*sync.Pool // of hash.Hash, one pool for each key: the first seals, all open
 }
 
 func newSealer(keys [][]byte, maxBytes int) *sealer {
@@ -40,11 +38,11 @@ func newSealer(keys [][]byte, maxBytes int) *sealer {
 	return s
 }
 
-// keyed reports whether there is a key, without which nothing is proven.
+// keyed reports whether there is a key. Without one, no frame is authenticated.
 func (s *sealer) keyed() bool { return len(s.macs) > 0 }
 
-// seal returns the frame of e for a channel. Its errors are [ErrTooLarge] and
-// those of text that isn't UTF-8.
+// seal returns the frame of e for a channel. Its error is [ErrTooLarge], or says that a string isn't
+// UTF-8.
 func (s *sealer) seal(channel string, e *wire.Envelope) ([]byte, error) {
 	start := headerBytes
 	if s.keyed() {
@@ -67,15 +65,13 @@ func (s *sealer) seal(channel string, e *wire.Envelope) ([]byte, error) {
 	return frame, nil
 }
 
-// open returns the envelope of a frame that came by a channel, or why there
-// is none.
+// open returns the envelope in a frame that came over a channel, or why the frame is refused.
 func (s *sealer) open(channel string, frame []byte) (*wire.Envelope, LossReason) {
 	e, _, reason := s.openWith(channel, frame)
 	return e, reason
 }
 
-// openWith is open, and says by which key the frame is sealed; 0 is the one that
-// seals, or none.
+// openWith is open that also returns the index of the key that the frame is sealed with.
 func (s *sealer) openWith(channel string, frame []byte) (e *wire.Envelope, key int, reason LossReason) {
 	if len(frame) < headerBytes {
 		return nil, 0, LostMalformed
@@ -102,7 +98,7 @@ func (s *sealer) openWith(channel string, frame []byte) (e *wire.Envelope, key i
 	return e, key, reason
 }
 
-// keyOf returns by which key the code was made, -1 for none.
+// keyOf returns the index of the key that made the MAC, or -1.
 func (s *sealer) keyOf(channel string, code, body []byte) int {
 	return slices.IndexFunc(s.macs, func(macs *sync.Pool) bool {
 		var want [sha256.Size]byte
@@ -110,7 +106,7 @@ func (s *sealer) keyOf(channel string, code, body []byte) int {
 	})
 }
 
-// decode reads what is in a frame.
+// decode returns the envelope in the body of a frame.
 func decode(body []byte) (*wire.Envelope, LossReason) {
 	e := new(wire.Envelope)
 	if err := proto.Unmarshal(body, e); err != nil {
@@ -122,13 +118,13 @@ func decode(body []byte) (*wire.Envelope, LossReason) {
 	return e, ""
 }
 
-// mac appends to dst the code over what is sent and where.
+// mac appends the MAC of a channel and body to dst.
 func mac(macs *sync.Pool, dst []byte, channel string, body []byte) []byte {
 	h := macs.Get().(hash.Hash)
 	defer macs.Put(h)
 	h.Reset()
 	var length [4]byte
-	binary.BigEndian.PutUint32(length[:], uint32(len(channel))) //nolint:gosec // a channel's name has some hundred bytes
+	binary.BigEndian.PutUint32(length[:], uint32(len(channel))) //nolint:gosec // the name of a channel has a few hundred bytes
 	h.Write([]byte(macContext))
 	h.Write(length[:])
 	h.Write([]byte(channel))
