@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
@@ -88,7 +89,7 @@ func TestEmitWithAck(t *testing.T) {
 }
 
 func TestEmitWithAckRefusals(t *testing.T) {
-	b := &fakeBroker{err: invalid(broker.FieldViolation{Field: "args", Description: "bad"})}
+	b := &fakeBroker{err: apierror.Invalid(broker.FieldViolation{Field: "args", Description: "bad"})}
 	h := start(t, b)
 	for _, tt := range []struct {
 		name  string
@@ -124,7 +125,7 @@ func TestEmitWithAckRefusals(t *testing.T) {
 	}
 	wantRESTError(t, h, "POST", "/v1/emit:ack?event=e", `{}`, 400, "INVALID_ARGUMENT", "event: is in the URL")
 	wantRESTError(t, h, "POST", "/v1/emit:ack", `{"volatile":true}`, 400, "INVALID_ARGUMENT", "volatile: there is no such field")
-	wantRESTError(t, h, "POST", "/v1/emit:ack", `{"event":"`+strings.Repeat("x", 100_000+1<<20)+`"}`, 413, ReasonRequestTooLarge, "as a gRPC message")
+	wantRESTError(t, h, "POST", "/v1/emit:ack", `{"event":"`+strings.Repeat("x", 100_000+1<<20)+`"}`, 413, apierror.ReasonRequestTooLarge, "as a gRPC message")
 }
 
 // openAcks begins a call over REST and returns its lines as they come.

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
+	"github.com/salabroker/sala/api/apierror"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
@@ -87,12 +88,12 @@ func (s *Server) record(ctx context.Context, c *call, err error) {
 	if s.auditLog == nil {
 		return
 	}
-	r := AuditRecord{Time: c.start, Key: c.keyName(), Peer: cmp.Or(c.peer, peerAddress(ctx)), Method: c.method, Code: codeName(codes.OK)}
+	r := AuditRecord{Time: c.start, Key: c.keyName(), Peer: cmp.Or(c.peer, peerAddress(ctx)), Method: c.method, Code: apierror.CodeName(codes.OK)}
 	refused := false
 	if err != nil {
-		failed := classify(err)
-		r.Code, r.Reason = codeName(failed.code), failed.errorReason()
-		refused = failed.code == codes.Unauthenticated || failed.code == codes.PermissionDenied
+		failed := apierror.Classify(err)
+		r.Code, r.Reason = apierror.CodeName(failed.Code), failed.ReasonOrCode()
+		refused = failed.Code == codes.Unauthenticated || failed.Code == codes.PermissionDenied
 	}
 	if c.audit == nil && !refused {
 		return

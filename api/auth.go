@@ -10,19 +10,7 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/salabroker/sala/broker"
-)
-
-// Reasons that a call is refused before it reaches a service. They stand in
-// google.rpc.ErrorInfo and are part of the public contract.
-const (
-	ReasonAPIKeyRequired = "API_KEY_REQUIRED"
-	ReasonAPIKeyInvalid  = "API_KEY_INVALID" //nolint:gosec // a word for programs, no credential
-	ReasonScopeDenied    = "SCOPE_DENIED"
-	ReasonRateLimited    = "RATE_LIMITED"
-	// ReasonClientCertRequired is of requests over HTTP alone: over gRPC the TLS
-	// handshake fails.
-	ReasonClientCertRequired = "CLIENT_CERT_REQUIRED"
+	"github.com/salabroker/sala/api/apierror"
 )
 
 // caller is an API key that the server accepts.
@@ -85,13 +73,13 @@ func (ks keyring) find(secret string) *caller {
 // Authorization headers, or a *[broker.Error].
 func bearer(values []string) (string, error) {
 	if len(values) == 0 {
-		return "", unauthenticated(ReasonAPIKeyRequired,
+		return "", apierror.Unauthenticated(apierror.ReasonAPIKeyRequired,
 			`an API key is needed: send the header "Authorization: Bearer <api key>" (over gRPC: the metadata "authorization")`)
 	}
 	scheme, secret, _ := strings.Cut(values[0], " ")
 	secret = strings.TrimSpace(secret)
 	if len(values) > 1 || !strings.EqualFold(scheme, "Bearer") || secret == "" {
-		return "", unauthenticated(ReasonAPIKeyRequired,
+		return "", apierror.Unauthenticated(apierror.ReasonAPIKeyRequired,
 			`the Authorization header can't be read: send it once, as "Authorization: Bearer <api key>"`)
 	}
 	return secret, nil
@@ -107,15 +95,11 @@ func (s *Server) authenticate(values []string, peer func() string) (*caller, err
 	}
 	key := s.keys.find(secret)
 	if key == nil {
-		return nil, s.failures.note(peer(), unauthenticated(ReasonAPIKeyInvalid,
+		return nil, s.failures.note(peer(), apierror.Unauthenticated(apierror.ReasonAPIKeyInvalid,
 			"the broker doesn't know this API key: send one of the keys in its configuration"))
 	}
 	if key.guessable {
 		return key, s.failures.check(peer())
 	}
 	return key, nil
-}
-
-func unauthenticated(reason, message string) error {
-	return &broker.Error{Code: broker.CodeUnauthenticated, Reason: reason, Message: message}
 }

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/salabroker/sala/api/apierror"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
@@ -121,14 +122,14 @@ func TestAuthentication(t *testing.T) {
 		reason  string
 		says    string
 	}{
-		{"no key", nil, codes.Unauthenticated, ReasonAPIKeyRequired, "Authorization: Bearer <api key>"},
-		{"empty", []string{""}, codes.Unauthenticated, ReasonAPIKeyRequired, "Bearer"},
-		{"no scheme", []string{adminKey}, codes.Unauthenticated, ReasonAPIKeyRequired, "Bearer"},
-		{"basic", []string{"Basic " + adminKey}, codes.Unauthenticated, ReasonAPIKeyRequired, "Bearer"},
-		{"no key behind the scheme", []string{"Bearer "}, codes.Unauthenticated, ReasonAPIKeyRequired, "Bearer"},
-		{"twice", []string{"Bearer " + adminKey, "Bearer " + adminKey}, codes.Unauthenticated, ReasonAPIKeyRequired, "once"},
-		{"unknown", []string{"Bearer nonsense"}, codes.Unauthenticated, ReasonAPIKeyInvalid, "doesn't know this API key"},
-		{"a part of a key", []string{"Bearer " + adminKey[:8]}, codes.Unauthenticated, ReasonAPIKeyInvalid, ""},
+		{"no key", nil, codes.Unauthenticated, apierror.ReasonAPIKeyRequired, "Authorization: Bearer <api key>"},
+		{"empty", []string{""}, codes.Unauthenticated, apierror.ReasonAPIKeyRequired, "Bearer"},
+		{"no scheme", []string{adminKey}, codes.Unauthenticated, apierror.ReasonAPIKeyRequired, "Bearer"},
+		{"basic", []string{"Basic " + adminKey}, codes.Unauthenticated, apierror.ReasonAPIKeyRequired, "Bearer"},
+		{"no key behind the scheme", []string{"Bearer "}, codes.Unauthenticated, apierror.ReasonAPIKeyRequired, "Bearer"},
+		{"twice", []string{"Bearer " + adminKey, "Bearer " + adminKey}, codes.Unauthenticated, apierror.ReasonAPIKeyRequired, "once"},
+		{"unknown", []string{"Bearer nonsense"}, codes.Unauthenticated, apierror.ReasonAPIKeyInvalid, "doesn't know this API key"},
+		{"a part of a key", []string{"Bearer " + adminKey[:8]}, codes.Unauthenticated, apierror.ReasonAPIKeyInvalid, ""},
 		{"key", []string{"Bearer " + adminKey}, codes.OK, "", ""},
 		{"lower case scheme", []string{"bearer " + adminKey}, codes.OK, "", ""},
 		{"scope is there", []string{"Bearer " + readerKey}, codes.OK, "", ""},
@@ -149,15 +150,15 @@ func TestScopes(t *testing.T) {
 	h := start(t, b)
 	ctx := as(t, readerKey)
 	_, err := salav1.NewMessageServiceClient(h.conn).Emit(ctx, &salav1.EmitRequest{})
-	wantStatus(t, err, codes.PermissionDenied, ReasonScopeDenied, `"emit"`)
+	wantStatus(t, err, codes.PermissionDenied, apierror.ReasonScopeDenied, `"emit"`)
 	stream, err := salav1.NewMessageServiceClient(h.conn).EmitStream(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = stream.Recv()
-	wantStatus(t, err, codes.PermissionDenied, ReasonScopeDenied, `"emit"`)
+	wantStatus(t, err, codes.PermissionDenied, apierror.ReasonScopeDenied, `"emit"`)
 	_, err = salav1.NewRoomServiceClient(h.conn).ClearRoom(ctx, &salav1.ClearRoomRequest{Room: "a"})
-	wantStatus(t, err, codes.PermissionDenied, ReasonScopeDenied, `"rooms:clear"`)
+	wantStatus(t, err, codes.PermissionDenied, apierror.ReasonScopeDenied, `"rooms:clear"`)
 	if calls := b.take(); calls != nil {
 		t.Errorf("the broker was asked: %v", calls)
 	}

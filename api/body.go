@@ -11,6 +11,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/salabroker/sala/api/apierror"
 )
 
 // bodyTimeout is how long the body of a request may take to arrive.
@@ -84,12 +86,12 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request, by *caller) (body 
 func (b *bodies) explain(err error) error {
 	switch {
 	case errors.As(err, new(*http.MaxBytesError)):
-		return requestTooLarge("the body has more than %d bytes", b.most)
+		return apierror.TooLarge("the body has more than %d bytes", b.most)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return withDetails(status.New(codes.DeadlineExceeded,
-			fmt.Sprintf("the body did not arrive within %s; send it at once", b.time)), ReasonRequestTimeout, nil).Err()
+		return apierror.WithReason(status.New(codes.DeadlineExceeded,
+			fmt.Sprintf("the body did not arrive within %s; send it at once", b.time)), apierror.ReasonRequestTimeout).Err()
 	default:
-		return badRequest("the body broke off before its end")
+		return apierror.BadRequest("the body broke off before its end")
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/salabroker/sala/api/apierror"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
@@ -60,7 +61,7 @@ func TestRESTKeyComesBeforeTheBody(t *testing.T) {
 	rest := httptest.NewServer(h.server.newHTTPHandler(Config{MaxMessageBytes: 1000}, 200*time.Millisecond))
 	defer rest.Close()
 	addr := rest.Listener.Addr().String()
-	for key, reason := range map[string]string{"": ReasonAPIKeyRequired, "wrong": ReasonAPIKeyInvalid} {
+	for key, reason := range map[string]string{"": apierror.ReasonAPIKeyRequired, "wrong": apierror.ReasonAPIKeyInvalid} {
 		status, body := rawRequest(t, addr, post("/v1/emit", key))
 		if status != 401 || !strings.Contains(body, reason) {
 			t.Errorf("key %q: %d %s, want 401 with %s", key, status, body, reason)
@@ -76,8 +77,8 @@ func TestSlowBodies(t *testing.T) {
 	rest := httptest.NewServer(h.server.newHTTPHandler(Config{MaxMessageBytes: 1000}, 100*time.Millisecond))
 	defer rest.Close()
 	addr := rest.Listener.Addr().String()
-	if status, body := rawRequest(t, addr, post("/v1/emit", adminKey)); status != 408 || !strings.Contains(body, ReasonRequestTimeout) {
-		t.Errorf("%d %s, want 408 with %s", status, body, ReasonRequestTimeout)
+	if status, body := rawRequest(t, addr, post("/v1/emit", adminKey)); status != 408 || !strings.Contains(body, apierror.ReasonRequestTimeout) {
+		t.Errorf("%d %s, want 408 with %s", status, body, apierror.ReasonRequestTimeout)
 	}
 	for path, want := range map[string]int{"/livez": 405, "/nothing": 404} {
 		if status, body := rawRequest(t, addr, post(path, adminKey)); status != want {
@@ -158,8 +159,8 @@ func TestBodiesAtOnce(t *testing.T) {
 	for ; held > 0 && !receiving.try(admin, held); held -= firstBuffer { // slow bodies may still be on their way
 	}
 	request := "POST /v1/emit HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + adminKey + "\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat(" ", 100_000)
-	if status, body := rawRequest(t, addr, request); status != 429 || !strings.Contains(body, ReasonTooManyRequests) {
-		t.Errorf("%d %s, want 429 with %s", status, body, ReasonTooManyRequests)
+	if status, body := rawRequest(t, addr, request); status != 429 || !strings.Contains(body, apierror.ReasonTooManyRequests) {
+		t.Errorf("%d %s, want 429 with %s", status, body, apierror.ReasonTooManyRequests)
 	}
 	receiving.give(admin, held)
 	if code, _, body := h.do(t, "POST", "/v1/emit", strings.Repeat(" ", 100_000)+`{"rooms":["a"],"event":"e"}`); code != http.StatusOK {
@@ -171,8 +172,8 @@ func TestBodiesAtOnce(t *testing.T) {
 func TestGRPCKeyComesBeforeTheMessage(t *testing.T) {
 	h := start(t, &fakeBroker{})
 	for name, tt := range map[string]struct{ key, reason string }{
-		"none":  {"", ReasonAPIKeyRequired},
-		"wrong": {"Bearer wrong", ReasonAPIKeyInvalid},
+		"none":  {"", apierror.ReasonAPIKeyRequired},
+		"wrong": {"Bearer wrong", apierror.ReasonAPIKeyInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx := timeout(t)
@@ -191,7 +192,7 @@ func TestGRPCKeyComesBeforeTheMessage(t *testing.T) {
 		})
 	}
 	err := h.conn.Invoke(timeout(t), "/sala.v1.Made/Up", &salav1.EmitRequest{}, &salav1.EmitResponse{})
-	wantStatus(t, err, codes.Unauthenticated, ReasonAPIKeyRequired, "")
+	wantStatus(t, err, codes.Unauthenticated, apierror.ReasonAPIKeyRequired, "")
 	if _, _, text := h.do(t, "GET", "/metrics", ""); strings.Contains(text, "Made/Up") || !strings.Contains(text, `method="unknown"`) {
 		t.Errorf("the metrics have a name that a caller made up, or no count of it: %s", text)
 	}

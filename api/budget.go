@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/api/apierror"
 )
 
 // budget bounds how many bytes calls hold of something: in total, and by each
@@ -120,19 +120,12 @@ func (b *budget) withdraw(c *claim) bool {
 
 // tooBusy is the error of a call for which there is no room.
 func tooBusy() error {
-	return &overLimit{
-		failed: &broker.Error{
-			Code:    broker.CodeResourceExhausted,
-			Reason:  ReasonTooManyRequests,
-			Message: "the requests that are being received take all the memory that is set aside for them, or for this API key; send fewer or smaller ones at a time, or try again in a moment",
-		},
-		after: time.Second,
-	}
+	return apierror.Exhausted(apierror.ReasonTooManyRequests, "the requests that are being received take all the memory that is set aside for them, or for this API key; send fewer or smaller ones at a time, or try again in a moment", time.Second)
 }
 
 // tooMuchWork is the error of a request that would never fit.
 func tooMuchWork(cost, most int64) error {
-	return requestTooLarge("decoding the request would take about %s of memory, and at most %s are allowed: "+
+	return apierror.TooLarge("decoding the request would take about %s of memory, and at most %s are allowed: "+
 		"send fewer elements at once, and arguments as argsJson (gRPC: args_json)", megabytes(cost), megabytes(most))
 }
 

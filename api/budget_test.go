@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+
+	"github.com/salabroker/sala/api/apierror"
 )
 
 func TestBudget(t *testing.T) {
@@ -35,8 +37,8 @@ func TestBudget(t *testing.T) {
 		if err := <-taken; err != nil {
 			t.Errorf("after room was made: %v", err)
 		}
-		failed := classify(b.take(t.Context(), third, 50, time.Second))
-		if failed.code != codes.ResourceExhausted || failed.reason != ReasonTooManyRequests || failed.retry <= 0 {
+		failed := apierror.Classify(b.take(t.Context(), third, 50, time.Second))
+		if failed.Code != codes.ResourceExhausted || failed.Reason != apierror.ReasonTooManyRequests || failed.Retry <= 0 {
 			t.Errorf("without room: %+v", failed)
 		}
 		ctx, cancel := context.WithCancel(t.Context())

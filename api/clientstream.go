@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
 )
 
@@ -137,7 +138,7 @@ func (in *incoming) arrived() {
 // beginError returns the error of a call whose next request doesn't begin.
 func (in *incoming) beginError(err error) error {
 	if in.only && errors.Is(err, io.EOF) {
-		return badRequest("the call has no request")
+		return apierror.BadRequest("the call has no request")
 	}
 	return streamError(err)
 }
@@ -145,7 +146,7 @@ func (in *incoming) beginError(err error) error {
 // endError returns the error of a call that doesn't end behind its only request.
 func (in *incoming) endError(err error) error {
 	if err == nil {
-		return badRequest("the call has more than one request")
+		return apierror.BadRequest("the call has more than one request")
 	}
 	return streamError(err)
 }
@@ -204,13 +205,13 @@ func (in *incoming) refuse(data mem.BufferSlice, why error) error {
 func unpack(packed mem.BufferSlice, with string, most int64) (mem.BufferSlice, error) {
 	compressor := encoding.GetCompressor(with)
 	if compressor == nil { // gRPC refuses the calls that name one that there isn't
-		return nil, badRequest("a message is compressed, and the call doesn't say how (grpc-encoding)")
+		return nil, apierror.BadRequest("a message is compressed, and the call doesn't say how (grpc-encoding)")
 	}
 	source := packed.Reader()
 	defer func() { _ = source.Close() }()
 	reader, err := compressor.Decompress(source)
 	if err != nil {
-		return nil, errUndecodable()
+		return nil, apierror.Undecodable()
 	}
 	if closer, ok := reader.(io.Closer); ok {
 		defer func() { _ = closer.Close() }()
@@ -219,15 +220,15 @@ func unpack(packed mem.BufferSlice, with string, most int64) (mem.BufferSlice, e
 	data := mem.BufferSlice{mem.SliceBuffer(text)}
 	switch {
 	case err != nil:
-		return data, errUndecodable()
+		return data, apierror.Undecodable()
 	case int64(len(text)) > most:
-		return data, requestTooLarge("uncompressed, the request has more than the %d bytes that are allowed", most)
+		return data, apierror.TooLarge("uncompressed, the request has more than the %d bytes that are allowed", most)
 	}
 	return data, nil
 }
 
 func tooManyBytes(has, most int64) *broker.Error {
-	return requestTooLarge("the request has %d bytes, at most %d are allowed; args_json takes less room than args", has, most)
+	return apierror.TooLarge("the request has %d bytes, at most %d are allowed; args_json takes less room than args", has, most)
 }
 
 // streamError returns the error of a stream that can't be read on, as

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/eventhub"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
@@ -173,7 +174,7 @@ func TestNoRoomForAMessage(t *testing.T) {
 			if !tt.of.try(by, tt.of.share) {
 				t.Fatal("there is no room")
 			}
-			if failed := emit(7, tt.emit); failed.GetReason() != ReasonTooManyRequests || codes.Code(failed.GetCode()) != codes.ResourceExhausted {
+			if failed := emit(7, tt.emit); failed.GetReason() != apierror.ReasonTooManyRequests || codes.Code(failed.GetCode()) != codes.ResourceExhausted {
 				t.Errorf("without room: %v", failed)
 			}
 			if failed := emit(8, &salav1.EmitRequest{Rooms: []string{"a"}}); failed != nil {
@@ -182,7 +183,7 @@ func TestNoRoomForAMessage(t *testing.T) {
 			replies := ask(hub, messageOf(nil, "q"))
 			id := b.event().GetDeliveryId()
 			b.send(replyRequest(&salav1.EventReply{DeliveryId: id, ArgsJson: large}))
-			b.wantRejected(id, codes.ResourceExhausted, ReasonTooManyRequests, "")
+			b.wantRejected(id, codes.ResourceExhausted, apierror.ReasonTooManyRequests, "")
 			tt.of.give(by, tt.of.share)
 			b.send(replyRequest(&salav1.EventReply{DeliveryId: id, ArgsJson: "[1]"}))
 			if r := <-replies; string(r.Args) != "[1]" {
@@ -215,8 +216,8 @@ func TestCompressedMessages(t *testing.T) {
 		taken        int64
 	}{
 		{args, "", 0},
-		{`["` + strings.Repeat("x", 20_000_000) + `"]`, ReasonRequestTooLarge, 0},
-		{args, ReasonTooManyRequests, receiving.share - 50_000}, // the compressed message fits, what it becomes doesn't
+		{`["` + strings.Repeat("x", 20_000_000) + `"]`, apierror.ReasonRequestTooLarge, 0},
+		{args, apierror.ReasonTooManyRequests, receiving.share - 50_000}, // the compressed message fits, what it becomes doesn't
 		{args, "", 0},
 	} {
 		if !receiving.try(by, tt.taken) {

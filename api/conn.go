@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 
+	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
 )
 
@@ -74,14 +75,7 @@ func (s *Server) showKey(ctx context.Context) error {
 }
 
 func tooManyConnections() error {
-	return &overLimit{
-		failed: &broker.Error{
-			Code:    broker.CodeResourceExhausted,
-			Reason:  broker.ReasonTooManyConnections,
-			Message: "there are as many connections to the control API as there may be, in all or from this address; close some, or try again in a moment",
-		},
-		after: time.Second,
-	}
+	return apierror.Exhausted(broker.ReasonTooManyConnections, "there are as many connections to the control API as there may be, in all or from this address; close some, or try again in a moment", time.Second)
 }
 
 // connCredentials has gRPC tell which connection a call came by. It secures

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
 )
 
@@ -36,10 +37,10 @@ func duration(field string, d *durationpb.Duration, zero string) (time.Duration,
 		return 0, nil
 	}
 	if err := d.CheckValid(); err != nil {
-		return 0, invalid(broker.FieldViolation{Field: field, Description: `is no valid duration; in JSON one looks like "3600s"`})
+		return 0, apierror.Invalid(broker.FieldViolation{Field: field, Description: `is no valid duration; in JSON one looks like "3600s"`})
 	}
 	if d.AsDuration() == 0 {
-		return 0, invalid(broker.FieldViolation{Field: field, Description: zero})
+		return 0, apierror.Invalid(broker.FieldViolation{Field: field, Description: zero})
 	}
 	return d.AsDuration(), nil
 }
@@ -61,7 +62,7 @@ func valueJSON(field string, value *structpb.Value) (json.RawMessage, error) {
 	}
 	// AsInterface would make strings of the numbers that JSON doesn't have.
 	if path, ok := findNonFinite(value); ok {
-		return nil, invalid(broker.FieldViolation{
+		return nil, apierror.Invalid(broker.FieldViolation{
 			Field:       field,
 			Description: fmt.Sprintf("%s%s is not a finite number, and JSON has no other; send null or a string", field, path),
 		})
@@ -70,7 +71,7 @@ func valueJSON(field string, value *structpb.Value) (json.RawMessage, error) {
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(value.AsInterface()); err != nil {
-		return nil, invalid(broker.FieldViolation{Field: field, Description: "can't be written as JSON: " + err.Error()})
+		return nil, apierror.Invalid(broker.FieldViolation{Field: field, Description: "can't be written as JSON: " + err.Error()})
 	}
 	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), nil
 }

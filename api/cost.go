@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
+	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
@@ -190,7 +191,7 @@ func (s *shape) checkEntries(entries int) error {
 
 // tooManyEvents is the error of a batch of no or of too many events.
 func tooManyEvents(n int) error {
-	return invalid(broker.FieldViolation{
+	return apierror.Invalid(broker.FieldViolation{
 		Field:       "emits",
 		Description: fmt.Sprintf("there are %d events; send 1 to %d", n, maxBatch),
 	})

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/salabroker/sala/api/apierror"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
@@ -124,11 +125,11 @@ func TestScopeComesBeforeTheRequest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantStatus(t, stream.RecvMsg(&salav1.EmitResponse{}), codes.PermissionDenied, ReasonScopeDenied, "")
+		wantStatus(t, stream.RecvMsg(&salav1.EmitResponse{}), codes.PermissionDenied, apierror.ReasonScopeDenied, "")
 	}
 	rest := httptest.NewServer(h.server.newHTTPHandler(Config{MaxMessageBytes: 1000}, 200*time.Millisecond))
 	defer rest.Close()
-	if code, body := rawRequest(t, rest.Listener.Addr().String(), post("/v1/emit:batch", readerKey)); code != http.StatusForbidden || !strings.Contains(body, ReasonScopeDenied) {
+	if code, body := rawRequest(t, rest.Listener.Addr().String(), post("/v1/emit:batch", readerKey)); code != http.StatusForbidden || !strings.Contains(body, apierror.ReasonScopeDenied) {
 		t.Errorf("over REST: %d %s", code, body)
 	}
 
@@ -141,7 +142,7 @@ func TestScopeComesBeforeTheRequest(t *testing.T) {
 	for _, element := range []string{"{}", `""`, "[]", "0"} {
 		body := fmt.Sprintf(`{"emits":[%s0]}`, strings.Repeat(element+",", 1_000_000/len(element)))
 		code, _, answer := h.do(t, "POST", "/v1/emit:batch", body)
-		if code != http.StatusRequestEntityTooLarge || !strings.Contains(answer, ReasonRequestTooLarge) {
+		if code != http.StatusRequestEntityTooLarge || !strings.Contains(answer, apierror.ReasonRequestTooLarge) {
 			t.Errorf("%s: %d %.300s", element, code, answer)
 		}
 	}

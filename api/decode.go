@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
@@ -157,13 +158,9 @@ func refusalOf(m proto.Message) error {
 	var why broker.Error
 	err := json.Unmarshal(text, &why)
 	if err != nil || why.Code != broker.CodeInvalidArgument && why.Code != broker.CodeResourceExhausted {
-		return errUndecodable()
+		return apierror.Undecodable()
 	}
 	return &why
-}
-
-func errUndecodable() *broker.Error {
-	return badRequest("the request can't be decoded: it is no message of this call, or is nested too deeply")
 }
 
 // checkDecoded returns an error for a request that isn't accepted, except for

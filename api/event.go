@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/eventhub"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
@@ -203,7 +204,7 @@ func orEnd(err error) error {
 
 func (c *subscriber) start(start *salav1.SubscribeStart) (*broker.Subscription, error) {
 	if start == nil {
-		return nil, invalid(broker.FieldViolation{Field: "start", Description: "the first request of a stream is start"})
+		return nil, apierror.Invalid(broker.FieldViolation{Field: "start", Description: "the first request of a stream is start"})
 	}
 	kinds, err := eventKinds(start.GetKinds())
 	if err != nil {
@@ -223,16 +224,7 @@ func (c *subscriber) start(start *salav1.SubscribeStart) (*broker.Subscription, 
 		Decide:     start.GetDecide(),
 		Observe:    start.GetObserve(),
 	})
-	return sub, below("start.", err)
-}
-
-// below names the fields of an error as they stand in the request.
-func below(prefix string, err error) error {
-	var failed *broker.Error
-	if errors.As(err, &failed) && len(failed.Fields) > 0 {
-		return failed.WithFieldPrefix(prefix)
-	}
-	return err
+	return sub, apierror.WithPrefix("start.", err)
 }
 
 // handle does what a request asks for. An error ends the stream.
@@ -247,11 +239,11 @@ func (c *subscriber) handle(sub *broker.Subscription, req *salav1.SubscribeReque
 	case *salav1.SubscribeRequest_Decision:
 		return c.answered(sub, r.Decision.GetDeliveryId(), decide(sub, r.Decision))
 	case *salav1.SubscribeRequest_Credit:
-		return below("credit.", sub.Credit(int(r.Credit.GetCredits())))
+		return apierror.WithPrefix("credit.", sub.Credit(int(r.Credit.GetCredits())))
 	case *salav1.SubscribeRequest_Start:
-		return invalid(broker.FieldViolation{Field: "start", Description: "the stream has started; open another for another subscription"})
+		return apierror.Invalid(broker.FieldViolation{Field: "start", Description: "the stream has started; open another for another subscription"})
 	}
-	return invalid(broker.FieldViolation{Field: "request", Description: "the request is none of reply, decision and credit"})
+	return apierror.Invalid(broker.FieldViolation{Field: "request", Description: "the request is none of reply, decision and credit"})
 }
 
 // answered tells the backend of an answer that could not be used. The error of a
@@ -263,12 +255,12 @@ func (c *subscriber) answered(sub *broker.Subscription, id string, err error) er
 	if ended := sub.Err(); ended != nil {
 		return ended
 	}
-	failed := classify(err)
+	failed := apierror.Classify(err)
 	rejected := &salav1.EventRejected{
 		DeliveryId: id,
-		Code:       uint32(failed.code),
-		Reason:     failed.errorReason(),
-		Message:    failed.message,
+		Code:       uint32(failed.Code),
+		Reason:     failed.ReasonOrCode(),
+		Message:    failed.Message,
 	}
 	ctx := c.stream.Context()
 	select {
@@ -294,7 +286,7 @@ func reply(sub *broker.Subscription, r *salav1.EventReply) error {
 		Attachments: r.GetAttachments(),
 	})
 	if r.GetArgsJson() != "" {
-		err = renameField(err, "args", "args_json")
+		err = apierror.WithFieldRenamed(err, "args", "args_json")
 	}
 	return err
 }
@@ -314,7 +306,7 @@ func decide(sub *broker.Subscription, d *salav1.EventDecision) error {
 	case *salav1.EventDecision_Refuse:
 		return sub.Decide(id, eventhub.Decision{Refusal: eventFailure(made.Refuse)})
 	}
-	return invalid(broker.FieldViolation{Field: "decision", Description: "there is none; set accept or refuse"})
+	return apierror.Invalid(broker.FieldViolation{Field: "decision", Description: "there is none; set accept or refuse"})
 }
 
 // write sends what the subscription has, until it ends.

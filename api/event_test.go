@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/eventhub"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
@@ -634,8 +635,8 @@ func TestSubscriptionsOfAKey(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	failed := classify(c.subscribe())
-	if failed.code != codes.ResourceExhausted || failed.reason != eventhub.ReasonTooManySubscriptions {
+	failed := apierror.Classify(c.subscribe())
+	if failed.Code != codes.ResourceExhausted || failed.Reason != eventhub.ReasonTooManySubscriptions {
 		t.Errorf("one too many: %+v", failed)
 	}
 	other := &call{server: c.server, caller: &caller{Key: mustKey(t, readerKey)}}

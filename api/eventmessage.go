@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/eventhub"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
@@ -51,7 +52,7 @@ func eventKinds(wanted []salav1.EventKind) ([]eventhub.Kind, error) {
 		}
 	}
 	if len(faults) > 0 {
-		return nil, invalid(faults...)
+		return nil, apierror.Invalid(faults...)
 	}
 	return kinds, nil
 }

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/dynamicpb"
 
+	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
 )
 
@@ -25,17 +26,17 @@ import (
 func explainRefusal(ctx context.Context, r *http.Request, st *status.Status) *status.Status {
 	rest, known := r.Context().Value(restKey{}).(*restRequest)
 	if !known || st.Code() != codes.InvalidArgument {
-		return withDetails(st, codeName(st.Code()), nil)
+		return apierror.WithReason(st, apierror.CodeName(st.Code()))
 	}
 	if rest.refused != nil {
-		return classify(rest.refused).status()
+		return apierror.Classify(rest.refused).Status()
 	}
 	if request := requestOf(ctx); request != nil {
 		if faults := rest.parameterFaults(request); len(faults) > 0 {
-			return classify(invalid(faults...)).status()
+			return apierror.Classify(apierror.Invalid(faults...)).Status()
 		}
 	}
-	return withDetails(st, broker.ReasonInvalidArgument, nil)
+	return apierror.WithReason(st, broker.ReasonInvalidArgument)
 }
 
 // requestOf returns which message the call takes that the gateway was about to

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/salabroker/sala/api/apierror"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
@@ -116,7 +117,7 @@ func FuzzRefusals(f *testing.F) {
 	m := &marshaler{runtime.JSONPb{UnmarshalOptions: protojson.UnmarshalOptions{RecursionLimit: maxJSONDepth}}}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		check := func(why error) {
-			if text := why.Error(); !utf8.ValidString(classify(why).status().Message()) || len(text) > 10_000 {
+			if text := why.Error(); !utf8.ValidString(apierror.Classify(why).Status().Message()) || len(text) > 10_000 {
 				t.Errorf("%q is refused with %d bytes: %q", data, len(text), text)
 			}
 		}

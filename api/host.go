@@ -10,10 +10,9 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-)
 
-// ReasonHostDenied says that a request names another host than this machine.
-const ReasonHostDenied = "HOST_DENIED"
+	"github.com/salabroker/sala/api/apierror"
+)
 
 // ownHost refuses requests over loopback under a name that isn't this machine's.
 // A page can make its own name point at 127.0.0.1 (DNS rebinding) and then reads
@@ -23,8 +22,8 @@ func ownHost(next http.Handler) http.Handler {
 	own, _ := os.Hostname() // without it the name doesn't count
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if isOverLoopback(r) && !isOwnHost(r.Host, own) {
-			writeStatus(w, withDetails(status.New(codes.PermissionDenied, fmt.Sprintf(
-				"%.100q is no name of this machine; ask for 127.0.0.1, localhost or its address", r.Host)), ReasonHostDenied, nil))
+			writeStatus(w, apierror.WithReason(status.New(codes.PermissionDenied, fmt.Sprintf(
+				"%.100q is no name of this machine; ask for 127.0.0.1, localhost or its address", r.Host)), apierror.ReasonHostDenied))
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -25,6 +25,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
@@ -342,7 +343,7 @@ func TestGuestsAreBounded(t *testing.T) {
 		}
 		refused = err
 	}
-	wantStatus(t, refused, codes.ResourceExhausted, ReasonTooManyRequests, "without an API key")
+	wantStatus(t, refused, codes.ResourceExhausted, apierror.ReasonTooManyRequests, "without an API key")
 	if _, err := salav1.NewRoomServiceClient(h.conn).ListRooms(as(t, adminKey), &salav1.ListRoomsRequest{}); err != nil {
 		t.Errorf("a call with a key, on the same connection: %v", err)
 	}

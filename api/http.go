@@ -8,6 +8,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"google.golang.org/grpc/status"
+
+	"github.com/salabroker/sala/api/apierror"
 )
 
 // openAPI is generated from the protos and http.yaml.
@@ -71,7 +73,7 @@ func (s *Server) requireClientCert(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		err := unauthenticated(ReasonClientCertRequired,
+		err := apierror.Unauthenticated(apierror.ReasonClientCertRequired,
 			"a client certificate is needed: present one that is signed by an authority that this broker trusts (curl: --cert and --key)")
 		c := &call{server: s, method: restMethod, start: time.Now(), peer: r.RemoteAddr}
 		refuse(w, status.Convert(c.end(r.Context(), err, nil)))

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/salabroker/sala/api/apierror"
 )
 
 func TestOpenAPI(t *testing.T) {
@@ -83,7 +85,7 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	none := start(t, &fakeBroker{}, func(cfg *Config) { cfg.Gatherer = nil; cfg.Metrics = nil })
-	wantRESTError(t, none, "GET", "/metrics", "", 404, ReasonPathNotFound, "/metrics")
+	wantRESTError(t, none, "GET", "/metrics", "", 404, apierror.ReasonPathNotFound, "/metrics")
 }
 
 func TestMetricsRegisteredTwice(t *testing.T) {
@@ -110,7 +112,7 @@ func TestConsole(t *testing.T) {
 	if status, _, _ := h.do(t, "GET", "/v1/rooms", ""); status != 200 {
 		t.Errorf("GET /v1/rooms: %d", status)
 	}
-	wantRESTError(t, h, "GET", "/v1/nothing", "", 404, ReasonPathNotFound, "/v1/nothing")
+	wantRESTError(t, h, "GET", "/v1/nothing", "", 404, apierror.ReasonPathNotFound, "/v1/nothing")
 }
 
 func TestHeaders(t *testing.T) {
@@ -162,7 +164,7 @@ func TestMethods(t *testing.T) {
 		{"DELETE", "/metrics", "GET, HEAD"},
 	} {
 		status, header, text := h.do(t, tt.method, tt.path, "")
-		if got := header.Get("Allow"); status != 405 || got != tt.allow || tt.method != "HEAD" && !strings.Contains(text, ReasonMethodNotAllowed) {
+		if got := header.Get("Allow"); status != 405 || got != tt.allow || tt.method != "HEAD" && !strings.Contains(text, apierror.ReasonMethodNotAllowed) {
 			t.Errorf("%s %s: %d %s, Allow: %q, want %q", tt.method, tt.path, status, text, got, tt.allow)
 		}
 	}
@@ -233,7 +235,7 @@ func TestErrorsOfTheServerItself(t *testing.T) {
 		"no HTTP":             {"hello\r\n\r\n", 400, "INVALID_ARGUMENT", "not valid HTTP"},
 		"an unknown encoding": {"POST /v1/emit HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: rot13\r\n\r\n", 501, "UNIMPLEMENTED", "not implemented"},
 		"an unknown version":  {"GET /v1/rooms HTTP/3.7\r\nHost: x\r\n\r\n", 505, "UNIMPLEMENTED", "version"},
-		"no key":              {"GET /v1/rooms HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 401, ReasonAPIKeyRequired, "Bearer"},
+		"no key":              {"GET /v1/rooms HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 401, apierror.ReasonAPIKeyRequired, "Bearer"},
 	} {
 		conn, err := net.Dial("tcp", listener.Addr().String())
 		if err != nil {
@@ -255,7 +257,7 @@ func TestErrorsOfTheServerItself(t *testing.T) {
 		_ = conn.Close()
 	}
 	large := "HTTP/1.1 431 Request Header Fields Too Large" + httpErrorHeaders + "431 Request Header Fields Too Large"
-	if got := string(explainHTTPError([]byte(large))); !strings.HasPrefix(got, "HTTP/1.1 431 ") || !strings.Contains(got, ReasonRequestTooLarge) {
+	if got := string(explainHTTPError([]byte(large))); !strings.HasPrefix(got, "HTTP/1.1 431 ") || !strings.Contains(got, apierror.ReasonRequestTooLarge) {
 		t.Errorf("large headers: %q", got)
 	}
 	if got := string(explainHTTPError([]byte(plainToTLS))); !strings.HasPrefix(got, "HTTP/1.0 400 ") || !strings.Contains(got, "https://") {

@@ -10,6 +10,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/salabroker/sala/api/apierror"
 )
 
 // ExplainHTTPErrors returns a listener for an http.Server that serves
@@ -76,7 +78,7 @@ func explainHTTPError(b []byte) []byte {
 		return nil
 	}
 	if string(b) == plainToTLS {
-		return httpError("HTTP/1.0", http.StatusBadRequest, classify(badRequest("this port speaks HTTPS; call it as https://")).status())
+		return httpError("HTTP/1.0", http.StatusBadRequest, apierror.Classify(apierror.BadRequest("this port speaks HTTPS; call it as https://")).Status())
 	}
 	head, _, found := bytes.Cut(b, []byte(httpErrorHeaders))
 	line, isFirst := bytes.CutPrefix(head, []byte("HTTP/1.1 "))
@@ -94,14 +96,14 @@ func explainHTTPError(b []byte) []byte {
 func httpErrorStatus(code int, detail string) *status.Status {
 	switch {
 	case code == http.StatusRequestHeaderFieldsTooLarge:
-		return classify(requestTooLarge("the headers of the request are too large")).status()
+		return apierror.Classify(apierror.TooLarge("the headers of the request are too large")).Status()
 	case code != http.StatusBadRequest:
 		st := status.New(codes.Unimplemented, "the broker doesn't speak this kind of HTTP: "+strings.ToLower(http.StatusText(code)))
-		return withDetails(st, codeName(st.Code()), nil)
+		return apierror.WithReason(st, apierror.CodeName(st.Code()))
 	case detail == "":
 		detail = "in a URL, a % that begins no escape is written %25, and a space %20"
 	}
-	return classify(badRequest("the request is not valid HTTP: " + detail)).status()
+	return apierror.Classify(apierror.BadRequest("the request is not valid HTTP: " + detail)).Status()
 }
 
 func httpError(version string, code int, st *status.Status) []byte {

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
 
+	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/rawjson"
 )
@@ -35,14 +36,14 @@ func bodyError(what string, text []byte, message protoreflect.MessageDescriptor,
 		return err
 	}
 	if !isObject(text) {
-		return badRequest(fmt.Sprintf("%s is %s; an object is expected, with %s", what, describeJSON(text), fieldNames(message)))
+		return apierror.BadRequest(fmt.Sprintf("%s is %s; an object is expected, with %s", what, describeJSON(text), fieldNames(message)))
 	}
 	faults := jsonFaults{}
 	faults.inObject("", text, message)
 	if len(faults) == 0 {
-		return badRequest(fmt.Sprintf("%s doesn't fit this call: %s; /openapi.json describes what does", what, describeJSONError(refusal)))
+		return apierror.BadRequest(fmt.Sprintf("%s doesn't fit this call: %s; /openapi.json describes what does", what, describeJSONError(refusal)))
 	}
-	return invalid(faults...)
+	return apierror.Invalid(faults...)
 }
 
 // encodings are what bodies begin with that aren't text in UTF-8.
@@ -59,7 +60,7 @@ func encodings() map[string]string {
 func syntaxError(what string, text []byte) *broker.Error {
 	for begin, is := range encodings() {
 		if bytes.HasPrefix(text, []byte(begin)) {
-			return badRequest(what + " " + is)
+			return apierror.BadRequest(what + " " + is)
 		}
 	}
 	var failed *json.SyntaxError
@@ -73,7 +74,7 @@ func syntaxError(what string, text []byte) *broker.Error {
 	}
 	line := bytes.Count(before, []byte("\n")) + 1
 	column := utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1
-	return badRequest(fmt.Sprintf("%s isn't JSON: line %d, column %d: %s", what, line, column, failed))
+	return apierror.BadRequest(fmt.Sprintf("%s isn't JSON: line %d, column %d: %s", what, line, column, failed))
 }
 
 // jsonFaults are the fields of a JSON text that don't fit.
@@ -242,7 +243,7 @@ func isScalar(text []byte) bool { return !bytes.ContainsAny(text[:1], `{["`) && 
 
 // quoted shortens what an error quotes, and makes it UTF-8.
 func quoted(text string) string {
-	text = validUTF8(text)
+	text = apierror.ValidUTF8(text)
 	if len(text) > maxQuoted {
 		text = strings.ToValidUTF8(text[:maxQuoted], "") + "…"
 	}

@@ -6,23 +6,24 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
 )
 
-// inJSON returns f as a caller over REST gets to see it: with the names that
-// the fields of the request have in JSON. The services name fields as the protos do.
-func (f failure) inJSON(request protoreflect.MessageDescriptor) failure {
-	if len(f.fields) == 0 || request == nil {
+// inJSON returns a failure as a caller over REST sees it: with the names that the
+// fields of the request have in JSON. The services use the names of the protos.
+func inJSON(f apierror.Failure, request protoreflect.MessageDescriptor) apierror.Failure {
+	if len(f.Fields) == 0 || request == nil {
 		return f
 	}
-	renamed := make([]broker.FieldViolation, len(f.fields))
-	for i, fault := range f.fields {
+	renamed := make([]broker.FieldViolation, len(f.Fields))
+	for i, fault := range f.Fields {
 		renamed[i] = broker.FieldViolation{
 			Field:       jsonPath(request, fault.Field),
 			Description: jsonNamesIn(request, fault.Description),
 		}
 	}
-	f.fields, f.message = renamed, invalid(renamed...).Message
+	f.Fields, f.Message = renamed, apierror.Invalid(renamed...).Message
 	return f
 }
 

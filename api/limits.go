@@ -1,14 +1,13 @@
 package api
 
 import (
-	"errors"
 	"net/netip"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 
-	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/api/apierror"
 )
 
 // Limits of failed authentications from one address. Nobody who has a key comes
@@ -21,35 +20,6 @@ const (
 	maxFailing = 4096
 )
 
-// overLimit is an error that passes by itself after a time.
-type overLimit struct {
-	failed *broker.Error
-	after  time.Duration
-}
-
-// Error implements error.
-func (e *overLimit) Error() string { return e.failed.Error() }
-
-// Unwrap lets the error be recognised as the broker's.
-func (e *overLimit) Unwrap() error { return e.failed }
-
-func rateLimited(message string, after time.Duration) error {
-	return &overLimit{
-		failed: &broker.Error{Code: broker.CodeResourceExhausted, Reason: ReasonRateLimited, Message: message},
-		after:  after,
-	}
-}
-
-// retryAfter returns after what time it makes sense to try again; 0 says
-// nothing about it.
-func retryAfter(err error) time.Duration {
-	var over *overLimit
-	if errors.As(err, &over) {
-		return over.after
-	}
-	return 0
-}
-
 // take counts one call, or one event of several, and returns an error if the
 // key has made too many.
 func (c *caller) take() error {
@@ -57,7 +27,7 @@ func (c *caller) take() error {
 		return nil
 	}
 	if wait := exceeded(c.rate); wait > 0 {
-		return rateLimited("the API key "+c.name+" calls more often than the rate limit allows; slow down, or try again in a moment", wait)
+		return apierror.Exhausted(apierror.ReasonRateLimited, "the API key "+c.name+" calls more often than the rate limit allows; slow down, or try again in a moment", wait)
 	}
 	return nil
 }
@@ -109,7 +79,7 @@ func (f *failures) check(peer string) error {
 }
 
 func tooManyFailures(wait time.Duration) error {
-	return rateLimited("too many calls from this address had no valid API key; correct the key, or try again in a moment", wait)
+	return apierror.Exhausted(apierror.ReasonRateLimited, "too many calls from this address had no valid API key; correct the key, or try again in a moment", wait)
 }
 
 // limiter returns that of an address or, if it shall not be added, nil.

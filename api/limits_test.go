@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/salabroker/sala/api/apierror"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
@@ -26,7 +27,7 @@ func TestCallRate(t *testing.T) {
 		if err == nil {
 			return false
 		}
-		wantStatus(t, err, codes.ResourceExhausted, ReasonRateLimited, "rate limit")
+		wantStatus(t, err, codes.ResourceExhausted, apierror.ReasonRateLimited, "rate limit")
 		for _, detail := range status.Convert(err).Details() {
 			if retry, ok := detail.(*errdetails.RetryInfo); ok {
 				if d := retry.GetRetryDelay().AsDuration(); d <= 0 || d > time.Second {
@@ -69,7 +70,7 @@ func TestCallRate(t *testing.T) {
 		switch failed := result.GetError(); {
 		case failed == nil:
 			sent++
-		case failed.GetReason() != ReasonRateLimited || failed.GetCode() != uint32(codes.ResourceExhausted):
+		case failed.GetReason() != apierror.ReasonRateLimited || failed.GetCode() != uint32(codes.ResourceExhausted):
 			t.Fatalf("%v", failed)
 		}
 	}
@@ -107,7 +108,7 @@ func TestCallRateOfAStream(t *testing.T) {
 		}
 		if failed := resp.GetResult().GetError(); failed != nil {
 			sawOne = true
-			if failed.GetReason() != ReasonRateLimited {
+			if failed.GetReason() != apierror.ReasonRateLimited {
 				t.Fatalf("%v", failed)
 			}
 		}
@@ -133,13 +134,13 @@ func TestFailedAuthentications(t *testing.T) {
 	for i := 0; ; i++ {
 		err := call("guess-" + strconv.Itoa(i))
 		if status.Code(err) == codes.ResourceExhausted {
-			wantStatus(t, err, codes.ResourceExhausted, ReasonRateLimited, "from this address")
+			wantStatus(t, err, codes.ResourceExhausted, apierror.ReasonRateLimited, "from this address")
 			if i < failuresAtOnce {
 				t.Errorf("guess %d is refused already", i)
 			}
 			break
 		}
-		wantStatus(t, err, codes.Unauthenticated, ReasonAPIKeyInvalid, "")
+		wantStatus(t, err, codes.Unauthenticated, apierror.ReasonAPIKeyInvalid, "")
 		if i == 10*failuresAtOnce {
 			t.Fatal("nobody stops who guesses")
 		}
@@ -165,7 +166,7 @@ func TestFailures(t *testing.T) {
 					t.Fatalf("failure %d: %v", i, err)
 				}
 			}
-			if err := f.note(peer, wrong); retryAfter(err) != time.Second/failuresPerSecond {
+			if err := f.note(peer, wrong); apierror.Classify(err).Retry != time.Second/failuresPerSecond {
 				t.Fatalf("one too many: %v", err)
 			}
 		}

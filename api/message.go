@@ -4,14 +4,13 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
@@ -77,7 +76,7 @@ func (s *messageService) EmitBatch(ctx context.Context, req *salav1.EmitBatchReq
 		}
 		report, err := s.emitOne(ctx, within, emit, refusalOf(emit), salav1.Report_REPORT_COUNTS)
 		if err != nil {
-			err = below(fmt.Sprintf("emits[%d].", i), err)
+			err = apierror.WithPrefix(fmt.Sprintf("emits[%d].", i), err)
 		}
 		resp.Results[i] = s.result(ctx, report, err)
 	}
@@ -95,17 +94,17 @@ func (s *messageService) emitOne(ctx context.Context, within reach, req *salav1.
 // result says what became of one event of several.
 func (s *messageService) result(ctx context.Context, report broker.Report, err error) *salav1.EmitResult {
 	if err != nil {
-		failed := classify(err)
+		failed := apierror.Classify(err)
 		if isInMemory(ctx) {
-			failed = failed.inJSON((*salav1.EmitBatchRequest)(nil).ProtoReflect().Descriptor())
+			failed = inJSON(failed, (*salav1.EmitBatchRequest)(nil).ProtoReflect().Descriptor())
 		}
-		if failed.code == codes.Internal {
+		if failed.Code == codes.Internal {
 			s.log.ErrorContext(ctx, "an event could not be emitted", "error", err)
 		}
 		return &salav1.EmitResult{Error: &salav1.EmitError{
-			Code:    uint32(failed.code),
-			Reason:  failed.errorReason(),
-			Message: failed.message,
+			Code:    uint32(failed.Code),
+			Reason:  failed.ReasonOrCode(),
+			Message: failed.Message,
 		}}
 	}
 	return &salav1.EmitResult{
@@ -174,7 +173,7 @@ type reportedEvent interface {
 // in particular.
 func (s *messageService) send(ctx context.Context, e reportedEvent, unspecified salav1.Report, to broker.Target) (broker.Report, error) {
 	if _, ok := salav1.Report_name[int32(e.GetReport())]; !ok {
-		return broker.Report{}, invalid(broker.FieldViolation{
+		return broker.Report{}, apierror.Invalid(broker.FieldViolation{
 			Field:       "report",
 			Description: fmt.Sprintf("%d is none of REPORT_UNSPECIFIED, REPORT_COUNTS and REPORT_NONE", e.GetReport()),
 		})
@@ -197,7 +196,7 @@ func eventMessage(e event) (broker.Message, error) {
 // eventError names the arguments in an error as the caller does.
 func eventError(e event, err error) error {
 	if err != nil && e.GetArgsJson() != "" {
-		return renameField(err, "args", "args_json")
+		return apierror.WithFieldRenamed(err, "args", "args_json")
 	}
 	return err
 }
@@ -209,26 +208,10 @@ func eventArgs(e arguments) (json.RawMessage, error) {
 	}
 	if e.GetArgs() != nil {
 		const only = "args and args_json are both set; give the arguments in one of them"
-		return nil, invalid(
+		return nil, apierror.Invalid(
 			broker.FieldViolation{Field: "args", Description: only},
 			broker.FieldViolation{Field: "args_json", Description: only},
 		)
 	}
 	return json.RawMessage(e.GetArgsJson()), nil
-}
-
-// renameField returns err with the field's name as the caller knows it.
-func renameField(err error, from, to string) error {
-	var failed *broker.Error
-	if !errors.As(err, &failed) || len(failed.Fields) == 0 {
-		return err
-	}
-	renamed := *failed
-	renamed.Fields = slices.Clone(failed.Fields)
-	for i := range renamed.Fields {
-		if renamed.Fields[i].Field == from {
-			renamed.Fields[i].Field = to
-		}
-	}
-	return renamed.WithFieldPrefix("") // which writes the message anew
 }

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
@@ -89,7 +90,7 @@ func TestEventArgs(t *testing.T) {
 				t.Fatal(err)
 			}
 			if tt.fields != nil {
-				err = classify(err).status().Err()
+				err = apierror.Classify(err).Status().Err()
 				wantStatus(t, err, codes.InvalidArgument, "INVALID_ARGUMENT", tt.says)
 				if got := violations(err); !slices.Equal(got, tt.fields) {
 					t.Errorf("violations = %v, want %v", got, tt.fields)

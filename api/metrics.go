@@ -8,6 +8,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
+
+	"github.com/salabroker/sala/api/apierror"
 )
 
 // metrics counts calls. Its labels are bounded: the methods are those that the
@@ -64,5 +66,5 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 func (m *metrics) refuse(r refusal) { m.refused.WithLabelValues(string(r)).Inc() }
 
 func (m *metrics) observe(method string, code codes.Code, took time.Duration) {
-	m.duration.WithLabelValues(strings.TrimPrefix(method, "/"), codeName(code)).Observe(took.Seconds())
+	m.duration.WithLabelValues(strings.TrimPrefix(method, "/"), apierror.CodeName(code)).Observe(took.Seconds())
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/room"
 )
@@ -16,10 +17,10 @@ import (
 func (k Key) authorize(method string) error {
 	scope, ok := scopeOf(method)
 	if !ok {
-		return denied("nobody may call %s: it has no scope", method)
+		return apierror.ScopeDenied("nobody may call %s: it has no scope", method)
 	}
 	if _, granted := k.grants[scope]; !granted {
-		return denied("the API key %q lacks the scope %q, which %s needs; it has: %s", k.name, scope, method, k.grants)
+		return apierror.ScopeDenied("the API key %q lacks the scope %q, which %s needs; it has: %s", k.name, scope, method, k.grants)
 	}
 	return nil
 }
@@ -200,13 +201,5 @@ func (r reach) deniedFor(what string) error {
 	for i, a := range r.areas {
 		words[i] = a.String()
 	}
-	return denied("the scope %q of the API key %q doesn't reach %s; it is limited to %s", r.scope, r.name(), what, strings.Join(words, ", "))
-}
-
-func denied(format string, args ...any) error {
-	return &broker.Error{
-		Code:    broker.CodePermissionDenied,
-		Reason:  ReasonScopeDenied,
-		Message: fmt.Sprintf(format, args...),
-	}
+	return apierror.ScopeDenied("the scope %q of the API key %q doesn't reach %s; it is limited to %s", r.scope, r.name(), what, strings.Join(words, ", "))
 }

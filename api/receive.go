@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/api/apierror"
 )
 
 // What requests may take together, as shares of the memory limit.
@@ -228,14 +228,7 @@ func (c *call) leave() {
 }
 
 func tooManyCalls(bounds string) error {
-	return &overLimit{
-		failed: &broker.Error{
-			Code:    broker.CodeResourceExhausted,
-			Reason:  ReasonTooManyRequests,
-			Message: "there are too many calls at once; " + bounds + ": end some, or try again in a moment",
-		},
-		after: time.Second,
-	}
+	return apierror.Exhausted(apierror.ReasonTooManyRequests, "there are too many calls at once; "+bounds+": end some, or try again in a moment", time.Second)
 }
 
 // receive receives the only request of a call.
@@ -259,7 +252,7 @@ func (c *call) hold(ctx context.Context, text []byte, message proto.Message) err
 	case c.account == nil:
 		return nil
 	case c.account == c.server.guests && len(text) > maxGuestRequest:
-		return requestTooLarge("the request has %d bytes; without an API key at most %d are allowed", len(text), maxGuestRequest)
+		return apierror.TooLarge("the request has %d bytes; without an API key at most %d are allowed", len(text), maxGuestRequest)
 	case c.account == c.server.guests:
 		return nil
 	}

@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"runtime/debug"
 
-	"google.golang.org/grpc/status"
+	"github.com/salabroker/sala/api/apierror"
 )
 
 // recoverHTTP has a panic cost its own request alone, and answers that like any
@@ -33,8 +33,7 @@ func (s *Server) answerPanic(w *trackedWriter, r *http.Request) {
 	if w.wrote {
 		panic(http.ErrAbortHandler) //nolint:forbidigo // cut the connection: half an answer is none
 	}
-	failed := internal()
-	refuse(w, withDetails(status.New(failed.code, failed.message), failed.errorReason(), nil))
+	refuse(w, apierror.Internal().Status())
 }
 
 // trackedWriter knows whether an answer has begun.

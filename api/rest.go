@@ -21,16 +21,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
-)
-
-// Reasons that a REST request is refused before it becomes a call.
-const (
-	ReasonPathNotFound     = "PATH_NOT_FOUND"
-	ReasonMethodNotAllowed = "METHOD_NOT_ALLOWED"
-	ReasonRequestTooLarge  = "REQUEST_TOO_LARGE"
-	ReasonRequestTimeout   = "REQUEST_TIMEOUT"
-	ReasonTooManyRequests  = "TOO_MANY_REQUESTS"
 )
 
 // restKey is the context key of the *restRequest.
@@ -132,7 +124,7 @@ func (s *Server) prepareREST(bodies *bodies, next http.Handler) http.Handler {
 		c.account = c.caller
 		query, err := url.ParseQuery(r.URL.RawQuery)
 		if err != nil || !isUTF8(r.URL.Path, query) {
-			refuse(w, classify(badRequest("the URL can't be read: it has to be UTF-8, with % escapes for what is special")).status())
+			refuse(w, apierror.Classify(apierror.BadRequest("the URL can't be read: it has to be UTF-8, with % escapes for what is special")).Status())
 			return
 		}
 		if (r.Method == http.MethodGet || r.Method == http.MethodDelete) && hasBody(r) {
@@ -142,7 +134,7 @@ func (s *Server) prepareREST(bodies *bodies, next http.Handler) http.Handler {
 				return
 			}
 			if !empty {
-				refuse(w, classify(badRequest(r.Method+" takes no body here; /openapi.json says which call does")).status())
+				refuse(w, apierror.Classify(apierror.BadRequest(r.Method+" takes no body here; /openapi.json says which call does")).Status())
 				return
 			}
 		}
@@ -165,10 +157,6 @@ func refuse(w http.ResponseWriter, st *status.Status) {
 	writeStatus(w, st)
 }
 
-func badRequest(message string) *broker.Error {
-	return &broker.Error{Code: broker.CodeInvalidArgument, Reason: broker.ReasonInvalidArgument, Message: message}
-}
-
 func isUTF8(path string, query url.Values) bool {
 	for name, values := range query {
 		if !utf8.ValidString(name) || !utf8.ValidString(strings.Join(values, "")) {
@@ -187,7 +175,7 @@ func checkRESTCall(maxRequest int) grpc.UnaryClientInterceptor {
 				return err
 			}
 			if err := rest.check(req, maxRequest); err != nil {
-				return classify(err).status().Err()
+				return apierror.Classify(err).Status().Err()
 			}
 		}
 		return invoke(ctx, method, req, reply, conn, opts...)
@@ -203,7 +191,7 @@ func (r *restRequest) check(req any, maxRequest int) error {
 		return err
 	}
 	if size := proto.Size(message); size > maxRequest {
-		return requestTooLarge("the request has %d bytes as a gRPC message, at most %d are allowed; "+
+		return apierror.TooLarge("the request has %d bytes as a gRPC message, at most %d are allowed; "+
 			"argsJson takes less room than args", size, maxRequest)
 	}
 	return nil
@@ -222,7 +210,7 @@ func (r *restRequest) checkParameters(request protoreflect.Message) error {
 	if len(faults) == 0 {
 		return nil
 	}
-	return invalid(faults...)
+	return apierror.Invalid(faults...)
 }
 
 // differs reports whether a text field of the request has another value than
@@ -240,14 +228,6 @@ func fieldNamed(message protoreflect.MessageDescriptor, name string) protoreflec
 	return message.Fields().ByJSONName(name)
 }
 
-func requestTooLarge(format string, args ...any) *broker.Error {
-	return &broker.Error{
-		Code:    broker.CodeResourceExhausted,
-		Reason:  ReasonRequestTooLarge,
-		Message: fmt.Sprintf(format, args...),
-	}
-}
-
 // handleRESTError writes the status of a call, or of a request that the
 // gateway could make no call of.
 func handleRESTError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
@@ -258,7 +238,7 @@ func handleRESTError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshal
 	st, ok := status.FromError(err)
 	switch {
 	case !ok: // an escape in the path that can't be read
-		st = withDetails(status.New(codes.InvalidArgument, err.Error()), broker.ReasonInvalidArgument, nil)
+		st = apierror.WithReason(status.New(codes.InvalidArgument, err.Error()), broker.ReasonInvalidArgument)
 	case len(st.Details()) > 0: // from our services
 	case r.Context().Err() == nil && isCutOff(st):
 		st = cutOff()
@@ -275,11 +255,11 @@ func isCutOff(st *status.Status) bool {
 }
 
 func cutOff() *status.Status {
-	return classify(&broker.Error{
+	return apierror.Classify(&broker.Error{
 		Code:    broker.CodeUnavailable,
 		Reason:  broker.ReasonDraining,
 		Message: "the broker is shutting down and did not answer this call",
-	}).status()
+	}).Status()
 }
 
 // handleRoutingError answers requests for which there is no call.
@@ -296,14 +276,14 @@ func (known routes) handleRoutingError(_ context.Context, _ *runtime.ServeMux, _
 // for its method, as the REST API answers errors. The caller has set Allow.
 func MethodNotAllowed(w http.ResponseWriter, r *http.Request) {
 	message := fmt.Sprintf("%s is no method of %s; /openapi.json lists what there is", r.Method, r.URL.EscapedPath())
-	writeStatus(w, withDetails(status.New(codes.Unimplemented, message), ReasonMethodNotAllowed, nil))
+	writeStatus(w, apierror.WithReason(status.New(codes.Unimplemented, message), apierror.ReasonMethodNotAllowed))
 }
 
 // NotFound answers that there is nothing at the request's path, as the REST API
 // answers errors.
 func NotFound(w http.ResponseWriter, r *http.Request) {
 	message := fmt.Sprintf("there is nothing at %s; /openapi.json lists what there is", r.URL.EscapedPath())
-	writeStatus(w, withDetails(status.New(codes.NotFound, message), ReasonPathNotFound, nil))
+	writeStatus(w, apierror.WithReason(status.New(codes.NotFound, message), apierror.ReasonPathNotFound))
 }
 
 // statusOf returns the status that an error is, or becomes.
@@ -311,7 +291,7 @@ func statusOf(err error) *status.Status {
 	if st, ok := status.FromError(err); ok && len(st.Details()) > 0 {
 		return st
 	}
-	return classify(err).status()
+	return apierror.Classify(err).Status()
 }
 
 // writeStatus writes a gRPC status as JSON: {"code", "message", "details"}.
@@ -334,7 +314,7 @@ func statusJSON(st *status.Status) []byte {
 	m := &marshaler{runtime.JSONPb{MarshalOptions: protojson.MarshalOptions{EmitUnpopulated: true}}}
 	body, err := m.Marshal(st.Proto())
 	if err != nil { // a detail of a type that isn't linked in
-		body, _ = m.Marshal(status.New(st.Code(), validUTF8(st.Message())).Proto())
+		body, _ = m.Marshal(status.New(st.Code(), apierror.ValidUTF8(st.Message())).Proto())
 	}
 	return body
 }
@@ -347,11 +327,11 @@ func httpStatus(st *status.Status) int {
 			continue
 		}
 		switch info.GetReason() {
-		case ReasonRequestTooLarge:
+		case apierror.ReasonRequestTooLarge:
 			return http.StatusRequestEntityTooLarge
-		case ReasonMethodNotAllowed:
+		case apierror.ReasonMethodNotAllowed:
 			return http.StatusMethodNotAllowed
-		case ReasonRequestTimeout:
+		case apierror.ReasonRequestTimeout:
 			return http.StatusRequestTimeout
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
 )
 
@@ -193,7 +194,7 @@ func TestEveryRESTPath(t *testing.T) {
 					t.Errorf("the header %s leaks through", name)
 				}
 			}
-			wantRESTError(t, h, tt.method, tt.path, tt.body, 401, ReasonAPIKeyRequired, "Authorization: Bearer <api key>",
+			wantRESTError(t, h, tt.method, tt.path, tt.body, 401, apierror.ReasonAPIKeyRequired, "Authorization: Bearer <api key>",
 				func(r *http.Request) { r.Header.Del("Authorization") })
 			if calls := b.take(); calls != nil {
 				t.Errorf("the broker was asked without a key: %v", calls)
@@ -334,15 +335,15 @@ func TestBadREST(t *testing.T) {
 		{"bad query", "GET", "/v1/rooms?prefix=%zz", "", 400, "INVALID_ARGUMENT", "URL"},
 		{"query not UTF-8", "GET", "/v1/rooms?prefix=%ff", "", 400, "INVALID_ARGUMENT", "URL"},
 		{"room not UTF-8", "GET", "/v1/rooms/%ff", "", 400, "INVALID_ARGUMENT", "URL"},
-		{"unknown path", "GET", "/v1/room", "", 404, ReasonPathNotFound, "/openapi.json"},
-		{"unknown verb", "POST", "/v1/rooms/a:burn", "", 405, ReasonMethodNotAllowed, "/openapi.json"},
-		{"too many segments", "GET", "/v1/rooms/a/b", "", 404, ReasonPathNotFound, "/v1/rooms/a/b"},
-		{"stream", "POST", "/v1/emit:stream", "", 404, ReasonPathNotFound, "/openapi.json"},
-		{"outside", "GET", "/v2/rooms", "", 404, ReasonPathNotFound, "/v2/rooms"},
-		{"root", "GET", "/", "", 404, ReasonPathNotFound, "/openapi.json"},
-		{"wrong method", "GET", "/v1/emit", "", 405, ReasonMethodNotAllowed, "GET is no method of /v1/emit"},
-		{"wrong method with a body", "PUT", "/v1/emit", `{"event":"e"}`, 405, ReasonMethodNotAllowed, "PUT is no method of /v1/emit"},
-		{"wrong method of health", "POST", "/livez", "", 405, ReasonMethodNotAllowed, "POST"},
+		{"unknown path", "GET", "/v1/room", "", 404, apierror.ReasonPathNotFound, "/openapi.json"},
+		{"unknown verb", "POST", "/v1/rooms/a:burn", "", 405, apierror.ReasonMethodNotAllowed, "/openapi.json"},
+		{"too many segments", "GET", "/v1/rooms/a/b", "", 404, apierror.ReasonPathNotFound, "/v1/rooms/a/b"},
+		{"stream", "POST", "/v1/emit:stream", "", 404, apierror.ReasonPathNotFound, "/openapi.json"},
+		{"outside", "GET", "/v2/rooms", "", 404, apierror.ReasonPathNotFound, "/v2/rooms"},
+		{"root", "GET", "/", "", 404, apierror.ReasonPathNotFound, "/openapi.json"},
+		{"wrong method", "GET", "/v1/emit", "", 405, apierror.ReasonMethodNotAllowed, "GET is no method of /v1/emit"},
+		{"wrong method with a body", "PUT", "/v1/emit", `{"event":"e"}`, 405, apierror.ReasonMethodNotAllowed, "PUT is no method of /v1/emit"},
+		{"wrong method of health", "POST", "/livez", "", 405, apierror.ReasonMethodNotAllowed, "POST"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			wantRESTError(t, h, tt.method, tt.path, tt.body, tt.status, tt.reason, tt.says)
@@ -359,10 +360,10 @@ func TestRESTAuthentication(t *testing.T) {
 	key := func(value string) func(*http.Request) {
 		return func(r *http.Request) { r.Header.Set("Authorization", value) }
 	}
-	wantRESTError(t, h, "GET", "/v1/rooms", "", 401, ReasonAPIKeyInvalid, "doesn't know this API key", key("Bearer wrong"))
-	wantRESTError(t, h, "GET", "/v1/rooms", "", 401, ReasonAPIKeyRequired, "Bearer", key("Basic "+adminKey))
-	wantRESTError(t, h, "POST", "/v1/emit", `{}`, 403, ReasonScopeDenied, `"emit"`, key("Bearer "+readerKey))
-	wantRESTError(t, h, "GET", "/v1/rooms", "", 401, ReasonAPIKeyRequired, "Bearer", func(r *http.Request) {
+	wantRESTError(t, h, "GET", "/v1/rooms", "", 401, apierror.ReasonAPIKeyInvalid, "doesn't know this API key", key("Bearer wrong"))
+	wantRESTError(t, h, "GET", "/v1/rooms", "", 401, apierror.ReasonAPIKeyRequired, "Bearer", key("Basic "+adminKey))
+	wantRESTError(t, h, "POST", "/v1/emit", `{}`, 403, apierror.ReasonScopeDenied, `"emit"`, key("Bearer "+readerKey))
+	wantRESTError(t, h, "GET", "/v1/rooms", "", 401, apierror.ReasonAPIKeyRequired, "Bearer", func(r *http.Request) {
 		r.Header.Del("Authorization")
 		r.Header.Set("Grpc-Metadata-Authorization", "Bearer "+adminKey)
 	})
@@ -399,8 +400,8 @@ func TestOversizedBodies(t *testing.T) {
 	}
 	b.take()
 	tooMuch := `{"rooms":["a"],"event":"e","argsJson":"[\"` + strings.Repeat("x", maxRequest) + `\"]"}`
-	wantRESTError(t, h, "POST", "/v1/emit", tooMuch, 413, ReasonRequestTooLarge, "as a gRPC message")
-	wantRESTError(t, h, "POST", "/v1/emit", strings.Repeat(" ", 2*maxRequest+1), 413, ReasonRequestTooLarge, "more than")
+	wantRESTError(t, h, "POST", "/v1/emit", tooMuch, 413, apierror.ReasonRequestTooLarge, "as a gRPC message")
+	wantRESTError(t, h, "POST", "/v1/emit", strings.Repeat(" ", 2*maxRequest+1), 413, apierror.ReasonRequestTooLarge, "more than")
 	if calls := b.take(); calls != nil {
 		t.Errorf("the broker was asked")
 	}
@@ -421,8 +422,8 @@ func TestMethodIsNotOverridden(t *testing.T) {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("X-HTTP-Method-Override", "DELETE")
 	}
-	wantRESTError(t, h, "POST", "/v1/rooms", "", 405, ReasonMethodNotAllowed, "POST", form)
-	wantRESTError(t, h, "POST", "/v1/rooms/a", "", 405, ReasonMethodNotAllowed, "POST", form)
+	wantRESTError(t, h, "POST", "/v1/rooms", "", 405, apierror.ReasonMethodNotAllowed, "POST", form)
+	wantRESTError(t, h, "POST", "/v1/rooms/a", "", 405, apierror.ReasonMethodNotAllowed, "POST", form)
 	if calls := b.take(); calls != nil {
 		t.Errorf("the broker was asked: %v", calls)
 	}

@@ -7,6 +7,8 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/salabroker/sala/api/apierror"
 )
 
 // checkRESTStream does for calls whose answer is a stream what checkRESTCall
@@ -39,7 +41,7 @@ type restStream struct {
 // body matters, which makes room for another then.
 func (s *restStream) SendMsg(m any) error {
 	if err := s.rest.check(m, s.maxRequest); err != nil {
-		return classify(err).status().Err()
+		return apierror.Classify(err).Status().Err()
 	}
 	err := s.ClientStream.SendMsg(m)
 	s.rest.sent()
@@ -67,5 +69,5 @@ func explainStreamError(ctx context.Context, err error) *status.Status {
 	case ctx.Err() == nil && isCutOff(st):
 		return cutOff()
 	}
-	return classify(err).status()
+	return apierror.Classify(err).Status()
 }

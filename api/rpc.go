@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/tap"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
 )
 
@@ -217,24 +218,24 @@ func (c *call) end(ctx context.Context, err error, panicked any) error {
 		c.log(ctx, slog.LevelDebug, took, codes.OK, attrs)
 		return nil
 	}
-	failed := classify(err)
+	failed := apierror.Classify(err)
 	if isInMemory(ctx) {
-		failed = failed.inJSON(requestOfMethod(c.method))
+		failed = inJSON(failed, requestOfMethod(c.method))
 	}
-	c.server.metrics.observe(c.method, failed.code, took)
-	attrs = append(attrs, slog.String("reason", failed.errorReason()))
+	c.server.metrics.observe(c.method, failed.Code, took)
+	attrs = append(attrs, slog.String("reason", failed.ReasonOrCode()))
 	level := slog.LevelInfo
-	if failed.reason == ReasonRateLimited {
+	if failed.Reason == apierror.ReasonRateLimited {
 		level = slog.LevelDebug // a line for each would be a flood of its own
 	}
 	// What is wrong with a request can quote it, so that only the reason is
 	// logged; what is wrong with the broker has to be.
-	if failed.code == codes.Internal {
+	if failed.Code == codes.Internal {
 		level = slog.LevelError
 		attrs = append(attrs, slog.String("error", err.Error()))
 	}
-	c.log(ctx, level, took, failed.code, attrs)
-	return failed.status().Err()
+	c.log(ctx, level, took, failed.Code, attrs)
+	return failed.Status().Err()
 }
 
 // log writes the line of the call. What it says is only put together if
@@ -248,7 +249,7 @@ func (c *call) log(ctx context.Context, level slog.Level, took time.Duration, co
 		slog.Duration("duration", took),
 		slog.String("key", c.keyName()),
 		slog.String("peer", cmp.Or(c.peer, peerAddress(ctx))),
-		slog.String("code", codeName(code)),
+		slog.String("code", apierror.CodeName(code)),
 	}, more...)...)
 }
 

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
@@ -133,9 +134,9 @@ func wireRefusal(wire []byte, descriptor protoreflect.MessageDescriptor) *broker
 	var faults wireFaults
 	faults.search(wire, descriptor, "", 0)
 	if len(faults) == 0 {
-		return errUndecodable()
+		return apierror.Undecodable()
 	}
-	return invalid(faults...)
+	return apierror.Invalid(faults...)
 }
 
 // wireFaults are the fields of an encoded message that can't be decoded.

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/eventhub"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
@@ -86,7 +87,7 @@ func TestUndecodableAnswers(t *testing.T) {
 			codes.InvalidArgument, "INVALID_ARGUMENT", "reply.error.message: isn't UTF-8",
 		},
 		{"nested", &salav1.EventReply{Args: nested()}, codes.InvalidArgument, "INVALID_ARGUMENT", "reply.args: is nested"},
-		{"large", &salav1.EventReply{Args: large()}, codes.ResourceExhausted, ReasonRequestTooLarge, "at most 1148576 are allowed"},
+		{"large", &salav1.EventReply{Args: large()}, codes.ResourceExhausted, apierror.ReasonRequestTooLarge, "at most 1148576 are allowed"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			replies := ask(hub, messageOf(nil, "q"))
@@ -207,7 +208,7 @@ func TestUndecodableEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp, err := stream.Recv()
-	if err != nil || resp.GetSequence() != 100 || resp.GetResult().GetError().GetReason() != ReasonRequestTooLarge {
+	if err != nil || resp.GetSequence() != 100 || resp.GetResult().GetError().GetReason() != apierror.ReasonRequestTooLarge {
 		t.Errorf("too large: %v, %v", resp, err)
 	}
 	if err := stream.Send(&salav1.EmitStreamRequest{Sequence: 101, Emit: &salav1.EmitRequest{Event: "e"}}); err != nil {

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
 	"google.golang.org/grpc/status"
 
+	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
@@ -121,7 +122,7 @@ func TestLog(t *testing.T) {
 		{Level: "INFO", Code: "INVALID_ARGUMENT", Reason: "WHY", Key: "ci"},
 		{Level: "ERROR", Code: "INTERNAL", Reason: "INTERNAL", Key: "ci", Error: "the disk is full"},
 		{Level: "DEBUG", Code: "OK", Key: "admin"},
-		{Level: "INFO", Code: "UNAUTHENTICATED", Reason: ReasonAPIKeyInvalid},
+		{Level: "INFO", Code: "UNAUTHENTICATED", Reason: apierror.ReasonAPIKeyInvalid},
 	}
 	lines := strings.Split(strings.TrimSpace(h.log.String()), "\n")
 	if len(lines) != len(want) {

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
 
+	"github.com/salabroker/sala/api/apierror"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
@@ -52,7 +53,7 @@ func (s *messageService) EmitStream(stream emitStream) error {
 			refused := refusalOf(in.req)
 			report, err := s.emitOne(ctx, within, in.req.GetEmit(), refused, salav1.Report_REPORT_NONE)
 			if err != nil && refused == nil { // which names its fields from the request on
-				err = below("emit.", err)
+				err = apierror.WithPrefix("emit.", err)
 			}
 			result := s.result(ctx, report, err)
 			sequence := in.req.GetSequence()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/token"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
@@ -92,7 +93,7 @@ func (s *tokenService) RevokeTokens(ctx context.Context, req *salav1.RevokeToken
 	var before time.Time
 	if at := req.GetIssuedBefore(); at != nil {
 		if err := at.CheckValid(); err != nil {
-			return nil, invalid(broker.FieldViolation{
+			return nil, apierror.Invalid(broker.FieldViolation{
 				Field:       "issued_before",
 				Description: `is no valid time; in JSON one looks like "2030-01-02T03:04:05Z"`,
 			})
