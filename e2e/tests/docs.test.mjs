@@ -1,5 +1,6 @@
-// Runs the examples of docs/api.md, changing only addresses: each answer must be the one that the page shows, except for
-// values that differ each time. Runs the functions of docs/migrating.md too.
+// Runs the examples of the documentation, changing only addresses, and compares what they print with what the page shows,
+// except for values that differ each time: the calls of docs/api.md, the commands of docs/configuration.md, a refused join of
+// docs/clients.md, and the functions of docs/migrating.md.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -16,9 +17,10 @@ const page = (name) => readFileSync(path.join(ROOT, 'docs', name), 'utf8');
 const VARY = new Set(['token', 'tokenId', 'issueTime', 'expireTime', 'connectTime', 'id', 'address', 'node', 'version', 'uptime', 'latency',
   'nextPageToken', 'socket', 'disconnected']);
 
-// examples returns the shell blocks that are followed by their answer.
-function examples(text) {
-  return [...text.matchAll(/^```sh\n((?:(?!```).*\n)*)```\n\n```json\n((?:(?!```).*\n)*)```$/gm)].map(([, script, answer]) => ({ script, answer }));
+// examples returns the shell blocks that are followed by a block of output in the given language.
+function examples(text, language) {
+  const pair = new RegExp(`^\`\`\`sh\\n((?:(?!\`\`\`).*\\n)*)\`\`\`\\n\\n\`\`\`${language}\\n((?:(?!\`\`\`).*\\n)*)\`\`\`$`, 'gm');
+  return [...text.matchAll(pair)].map(([, script, answer]) => ({ script, answer }));
 }
 
 // values returns the JSON values of a text, one after the other.
@@ -55,10 +57,16 @@ async function people(t) {
   }
 }
 
+test('the broker refuses a join as docs/clients.md shows', async (t) => {
+  const client = await login(t, shared.sala, 'ana', {}, { join: ['chat:*'] });
+  const { error } = await client.ask('join', 'secret');
+  assert.ok(page('clients.md').includes(`{ error: { code: '${error.code}', message: \`${error.message}\` } }`), error.message);
+});
+
 test('the broker answers as docs/api.md shows', async (t) => {
   const { sala } = shared;
   await people(t);
-  const found = examples(page('api.md'));
+  const found = examples(page('api.md'), 'json');
   assert.ok(found.length > 15, `${found.length} examples`);
   for (const { script, answer } of found) {
     await t.test(script.split('\n')[0], async () => {
@@ -96,4 +104,17 @@ test('the functions of docs/migrating.md emit, and print what the page shows', a
   const { code } = await run('python3', ['-c', 'import requests']);
   if (code !== 0) t.diagnostic('Python has no requests here, so its function was not run');
   else await prints('python3', ['-'], block('python'), inPython);
+});
+
+test('the commands of docs/configuration.md print what it shows', async (t) => {
+  const found = examples(page('configuration.md'), 'text');
+  assert.ok(found.length >= 3, `${found.length} examples`);
+  const masked = (text) => text.replaceAll(/sala_[\w-]{43}/g, 'SECRET').replaceAll(/sha256:[0-9a-f]{64}/g, 'HASH').trim();
+  for (const { script, answer } of found) {
+    await t.test(script.split('\n').at(-2), async () => {
+      const PATH = [path.dirname(SALA), process.env.PATH].join(path.delimiter);
+      const { stdout, stderr } = await run('bash', ['-c', script], { env: { PATH } });
+      assert.equal(masked(stdout + stderr), masked(answer));
+    });
+  }
 });
