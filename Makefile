@@ -28,7 +28,7 @@ build: ## build bin/sala, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sala ./cmd/sala
 
 .PHONY: test
-test: ## run everything: deps, lint, cross, vuln, check-generated, unit, bench-check, e2e
+test: ## run everything: deps, lint, cross, vuln, check-generated, unit, bench-check, chaos-check, e2e
 	@tools/test.sh
 
 .PHONY: deps
@@ -68,26 +68,32 @@ e2e: build ## real clients against bin/sala: socket.io-client, curl, grpcurl, Ch
 	@cd e2e && npm test --silent
 
 .PHONY: bench
-bench: build ## measure bin/sala beside its peers, 25 minutes; BENCHFLAGS=-quick for a smoke test
+bench: build ## measure bin/sala beside other servers, about 25 minutes; BENCHFLAGS=-quick for a smoke test
 	@bench/run $(BENCHFLAGS)
 
 .PHONY: bench-check
-bench-check: ## lint and test bench/ itself, which is a module of its own; measures nothing
+bench-check: ## lint and test the module bench/; measures nothing
 	@tools/install.sh golangci-lint
 	cd bench && ../$(TOOLS)/golangci-lint run --allow-parallel-runners ./...
-	@cd bench && CGO_ENABLED=1 node ../tools/gotest.mjs ../$(LOG)/bench.json -race -timeout 2m ./internal/...
+	@cd bench && CGO_ENABLED=1 node ../tools/gotest.mjs ../$(LOG)/bench.json -race -timeout 2m ./...
+
+.PHONY: chaos-check
+chaos-check: ## lint and test the module chaos/; breaks nothing
+	@tools/install.sh golangci-lint
+	cd chaos && ../$(TOOLS)/golangci-lint run --config ../bench/.golangci.yml --allow-parallel-runners ./...
+	@cd chaos && CGO_ENABLED=1 node ../tools/gotest.mjs ../$(LOG)/chaos.json -race -timeout 2m ./...
 
 .PHONY: faults
-faults: build ## clients of bin/sala stall, vanish and attack, backends, nodes and Redis are killed; docs/faults.md says how long; FAULTFLAGS=-quick for one
-	@bench/faults $(FAULTFLAGS)
+faults: build ## clients of bin/sala stall, vanish and attack; backends, nodes and Redis are killed; about 25 minutes, FAULTFLAGS=-quick for 5
+	@chaos/run faults $(FAULTFLAGS)
 
 .PHONY: faults-cluster
-faults-cluster: build ## only what happens to clusters, 8 minutes
-	@bench/faults -only kill-nodes,kill-redis,frozen,kill-pairs,network,refusals,sentinel,redis-cluster,skew,rolling,membership $(FAULTFLAGS)
+faults-cluster: build ## only the fault runs of clusters, about 8 minutes
+	@chaos/run faults -only kill-nodes,kill-redis,frozen,kill-pairs,network,refusals,sentinel,redis-cluster,skew,rolling,membership $(FAULTFLAGS)
 
 .PHONY: soak
-soak: build ## 20 minutes of clients that come and go, attacks and faults: whether bin/sala grows; SOAKFLAGS="-duration 2m"
-	@bench/soak $(SOAKFLAGS)
+soak: build ## 20 minutes of clients that come and go, attacks and faults: does bin/sala grow? SOAKFLAGS="-duration 2m" for a smoke test
+	@chaos/run soak $(SOAKFLAGS)
 
 # Go minimises each new input for up to a minute by default, in which it explores
 # nothing: 80 executions a second instead of 20,000 with large inputs.

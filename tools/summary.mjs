@@ -17,7 +17,7 @@ function read(name) {
   }
 }
 
-for (const name of ['vuln.json', 'unit.json', 'bench.json']) {
+for (const name of ['vuln.json', 'unit.json', 'bench.json', 'chaos.json']) {
   const result = read(name);
   if (!result) continue;
   const count = JSON.parse(result);

@@ -29,7 +29,7 @@ function updated() {
   return /^DB updated: (.+)$/m.exec(out)?.[1];
 }
 
-// bench/ isn't here: what it compares with is not shipped.
+// bench/ and chaos/ are left out: nothing of them is shipped.
 function checkGo() {
   const date = updated();
   for (const dir of ['.', 'examples/chat-backend-go']) {

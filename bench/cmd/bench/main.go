@@ -1,4 +1,4 @@
-// Command bench runs the benchmarks; bench/run builds what it needs and then calls it.
+// Command bench runs the benchmarks and writes docs/benchmarks.md. The script bench/run builds what it needs and runs it.
 package main
 
 import (
@@ -9,14 +9,16 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/salabroker/sala/bench/internal/bench"
 	"github.com/salabroker/sala/bench/internal/report"
-	"github.com/salabroker/sala/bench/internal/result"
-	"github.com/salabroker/sala/bench/internal/runner"
+	"github.com/salabroker/sala/bench/process"
+	"github.com/salabroker/sala/bench/results"
 )
 
 // options are the flags.
@@ -32,15 +34,20 @@ type options struct {
 }
 
 func main() {
+	debug.SetGCPercent(400) // memory is cheaper here than the server's processors
+	if len(os.Args) > 1 && os.Args[1] == process.ChildArgument {
+		serveChild()
+		return
+	}
 	var o options
-	flag.StringVar(&o.home, "home", ".", "the folder of the benchmarks")
-	flag.StringVar(&o.sala, "sala", "../bin/sala", "the product's binary")
-	flag.BoolVar(&o.quick, "quick", false, "small and once: a smoke test, whose figures mean nothing")
-	flag.IntVar(&o.runs, "runs", 5, "how often each measurement is made; 1 with -quick")
-	flag.StringVar(&o.profiles, "profiles", "", "only these profiles, separated by commas")
-	flag.StringVar(&o.peers, "peers", "", "only these servers, separated by commas")
-	flag.BoolVar(&o.render, "render", false, "write the page from the results that there are, without measuring")
-	flag.DurationVar(&o.deadline, "deadline", 2*time.Hour, "how long all of it may take")
+	flag.StringVar(&o.home, "home", ".", "the folder bench/ of the project")
+	flag.StringVar(&o.sala, "sala", "../bin/sala", "the binary of Sala")
+	flag.BoolVar(&o.quick, "quick", false, "run a smoke test with small numbers, whose figures mean nothing")
+	flag.IntVar(&o.runs, "runs", 5, "how often to make each measurement; 1 with -quick")
+	flag.StringVar(&o.profiles, "profiles", "", "run only these profiles, separated by commas")
+	flag.StringVar(&o.peers, "peers", "", "compare only these servers, separated by commas")
+	flag.BoolVar(&o.render, "render", false, "write the page from the results of the last full run, without measuring")
+	flag.DurationVar(&o.deadline, "deadline", 2*time.Hour, "how long everything may take")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -53,17 +60,27 @@ func main() {
 	}
 }
 
+// serveChild runs one benchmark, as a child of this program.
+func serveChild() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := process.ServeChild(ctx, os.Stdin, os.Stdout, bench.Roles()); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: error:", err)
+		os.Exit(1)
+	}
+}
+
 func run(ctx context.Context, o options) error {
 	if o.render {
-		set, err := result.Load(filepath.Join(o.home, "results.json"))
+		set, err := results.Load(filepath.Join(o.home, "results.json"))
 		if err != nil {
 			return err
 		}
 		return report.Write(set, filepath.Join(o.home, "..", "docs"))
 	}
-	plan := runner.FullPlan(o.runs)
+	plan := bench.FullPlan(o.runs)
 	if o.quick {
-		plan = runner.QuickPlan(1)
+		plan = bench.QuickPlan(1)
 	}
 	if o.profiles != "" {
 		plan = plan.Only(strings.Split(o.profiles, ","))
@@ -73,35 +90,35 @@ func run(ctx context.Context, o options) error {
 	if err := os.MkdirAll(logs, 0o755); err != nil {
 		return err
 	}
-	cfg := runner.Config{Home: o.home, Sala: o.sala, Logs: logs, Progress: os.Stderr}
+	cfg := bench.Config{Home: o.home, Sala: o.sala, Logs: logs, Progress: os.Stderr}
 	if o.peers != "" {
 		cfg.Peers = strings.Split(o.peers, ",")
 	}
-	set, err := runner.New(cfg).Run(ctx, plan)
+	set, err := bench.NewRunner(cfg).Run(ctx, plan)
 	if set == nil {
 		return err
 	}
 	return errors.Join(err, publish(o, out, set), failures(set))
 }
 
-// publish writes results and page: into docs if it was all of it, or else where nobody mistakes it for that.
-func publish(o options, out string, set *result.Set) error {
-	results, docs := filepath.Join(o.home, "results.json"), filepath.Join(o.home, "..", "docs")
+// publish writes the results and the page: to docs/ after a full run, and to bench/out otherwise.
+func publish(o options, out string, set *results.Set) error {
+	file, docs := filepath.Join(o.home, "results.json"), filepath.Join(o.home, "..", "docs")
 	if o.quick || o.profiles != "" || o.peers != "" || len(set.Failed()) > 0 {
-		results, docs = filepath.Join(out, "results.json"), out
+		file, docs = filepath.Join(out, "results.json"), out
 	}
-	if err := set.Save(results); err != nil {
+	if err := set.Save(file); err != nil {
 		return err
 	}
 	if err := report.Write(set, docs); err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "\nresults: %s\npage:    %s\ntook:    %v\n", results, filepath.Join(docs, report.Page), set.Duration)
+	fmt.Fprintf(os.Stderr, "\nresults: %s\npage:    %s\ntook:    %v\n", file, filepath.Join(docs, report.Page), set.Duration)
 	return nil
 }
 
-// failures returns an error if a measurement has failed.
-func failures(set *result.Set) error {
+// failures returns an error if a measurement failed.
+func failures(set *results.Set) error {
 	var names []string
 	for _, sample := range set.Failed() {
 		names = append(names, sample.Profile+" of "+sample.Peer)

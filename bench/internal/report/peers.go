@@ -3,28 +3,28 @@ package report
 import (
 	"fmt"
 
-	"github.com/salabroker/sala/bench/internal/result"
-	"github.com/salabroker/sala/bench/internal/runner"
+	"github.com/salabroker/sala/bench/internal/bench"
+	"github.com/salabroker/sala/bench/results"
 )
 
-// order is that of the rows and bars.
-var order = []string{runner.Floor, runner.Sala, runner.Centrifuge, runner.Node, runner.Library, runner.Empty}
+// order is the order of rows and bars.
+var order = []string{bench.PeerFloor, bench.PeerSala, bench.PeerCentrifuge, bench.PeerNode, bench.PeerLibrary, bench.PeerEmpty}
 
-// title returns what a server is called.
-func title(set *result.Set, peer string) string {
+// title returns the name of a server on the page.
+func title(set *results.Set, peer string) string {
 	version := set.Environment.Versions[peer]
 	switch peer {
-	case runner.Floor:
+	case bench.PeerFloor:
 		return "Floor: raw write loop"
-	case runner.Sala:
+	case bench.PeerSala:
 		return "Sala"
-	case runner.Centrifuge:
+	case bench.PeerCentrifuge:
 		return "centrifuge " + version
-	case runner.Node:
+	case bench.PeerNode:
 		return "Socket.IO " + version + " on Node"
-	case runner.Library:
+	case bench.PeerLibrary:
 		return "Socket.IO in Go " + version
-	case runner.Empty:
+	case bench.PeerEmpty:
 		return "Empty gRPC handler"
 	default:
 		return peer

@@ -5,12 +5,11 @@ import (
 	"html"
 	"strings"
 
-	"github.com/salabroker/sala/bench/internal/job"
-	"github.com/salabroker/sala/bench/internal/result"
-	"github.com/salabroker/sala/bench/internal/runner"
+	"github.com/salabroker/sala/bench/internal/bench"
+	"github.com/salabroker/sala/bench/results"
 )
 
-// The plot's measures, in pixels.
+// Sizes in pixels.
 const (
 	plotWidth   = 960
 	margin      = 32
@@ -35,22 +34,22 @@ type panel struct {
 }
 
 var panels = []panel{
-	{"CPU per delivery in a burst", "µs, less is better", runner.Burst, job.CPU},
-	{"CPU per delivery, 50 messages/s", "µs, less is better", runner.Paced, job.CPU},
-	{"Latency, 50 messages/s", "99th percentile in ms, less is better", runner.Paced, job.P99},
-	{"CPU per delivery, one wide room", "µs, less is better", runner.Wide, job.CPU},
-	{"Memory per idle connection", "KiB, less is better", runner.Idle, job.RSS},
-	{"CPU per connect", "µs, less is better; Sala checks a JWT", runner.Connect, job.ConnectCPU},
+	{"CPU per delivery in a burst", "µs, less is better", bench.ProfileBurst, bench.CPU},
+	{"CPU per delivery, 50 messages/s", "µs, less is better", bench.ProfilePaced, bench.CPU},
+	{"Latency, 50 messages/s", "99th percentile in ms, less is better", bench.ProfilePaced, bench.P99},
+	{"CPU per delivery, one wide room", "µs, less is better", bench.ProfileWide, bench.CPU},
+	{"Memory per idle connection", "KiB, less is better", bench.ProfileIdle, bench.RSS},
+	{"CPU per connect", "µs, less is better; Sala checks a JWT", bench.ProfileConnect, bench.ConnectCPU},
 }
 
 // bar is one server in a panel.
 type bar struct {
 	peer  string
-	value result.Spread
+	value results.Spread
 }
 
 // plot returns the plot as SVG.
-func plot(set *result.Set) []byte {
+func plot(set *results.Set) []byte {
 	shown := make([][]bar, len(panels))
 	rows := 1
 	for i, p := range panels {
@@ -68,7 +67,7 @@ func plot(set *result.Set) []byte {
 		plotWidth, height, html.EscapeString(inWords(set, shown)))
 	fmt.Fprintf(&b, `<rect width="%d" height="%d" rx="14" fill="#ffffff"/>`+"\n", plotWidth, height)
 	fmt.Fprintf(&b, `<rect x="0.5" y="0.5" width="%d" height="%d" rx="14" fill="none" stroke="#d8dee6"/>`+"\n", plotWidth-1, height-1)
-	fmt.Fprintf(&b, `<text x="%d" y="42" font-size="19" font-weight="700" fill="#17202b">What the servers need</text>`+"\n", margin)
+	fmt.Fprintf(&b, `<text x="%d" y="42" font-size="19" font-weight="700" fill="#17202b">What the servers cost</text>`+"\n", margin)
 	fmt.Fprintf(&b, `<text x="%d" y="63" font-size="13" fill="#526071">%s</text>`+"\n", margin, html.EscapeString(subtitle(set)))
 	for i, p := range panels {
 		x := margin + i%columns*(columnWidth+columnGap)
@@ -79,7 +78,7 @@ func plot(set *result.Set) []byte {
 	return []byte(b.String())
 }
 
-func subtitle(set *result.Set) string {
+func subtitle(set *results.Set) string {
 	if set.Quick {
 		return "a smoke test: these figures mean nothing"
 	}
@@ -112,9 +111,9 @@ func (p panel) draw(b *strings.Builder, bars []bar, x, y int) {
 func (r bar) draw(b *strings.Builder, name string, x, top int, scale float64) {
 	fill, ink, weight := "#c3ccd7", "#3b4857", "400"
 	switch r.peer {
-	case runner.Sala:
+	case bench.PeerSala:
 		fill, ink, weight = "#0b7a75", "#0b5e5a", "700"
-	case runner.Floor:
+	case bench.PeerFloor:
 		fill = "#e6eaf0"
 	}
 	start := float64(x + labelWidth)
@@ -134,21 +133,21 @@ func (r bar) draw(b *strings.Builder, name string, x, top int, scale float64) {
 
 func shortTitle(peer string) string {
 	switch peer {
-	case runner.Floor:
+	case bench.PeerFloor:
 		return "raw write loop"
-	case runner.Sala:
+	case bench.PeerSala:
 		return "Sala"
-	case runner.Node:
+	case bench.PeerNode:
 		return "Socket.IO on Node"
-	case runner.Library:
+	case bench.PeerLibrary:
 		return "Socket.IO in Go"
 	default:
 		return peer
 	}
 }
 
-// inWords says what the plot shows, for those who can't see it.
-func inWords(set *result.Set, shown [][]bar) string {
+// inWords describes the plot for people who cannot see it.
+func inWords(set *results.Set, shown [][]bar) string {
 	var sentences []string
 	for i, p := range panels {
 		if len(shown[i]) == 0 {

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"io"
@@ -11,18 +12,40 @@ import (
 	"testing"
 	"time"
 
-	"github.com/salabroker/sala/bench/internal/job"
-	"github.com/salabroker/sala/bench/internal/result"
-	"github.com/salabroker/sala/bench/internal/runner"
+	"github.com/salabroker/sala/bench/internal/bench"
+	"github.com/salabroker/sala/bench/results"
 )
 
-// newSet returns a set in which Sala's CPU in a burst is the given part of centrifuge's.
-func newSet(share float64) *result.Set {
-	set := &result.Set{Date: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Profiles: runner.FullPlan(2).Profiles}
+// profiles returns the profiles of a full plan as they are kept with results.
+func profiles(t *testing.T) (all []results.Profile) {
+	t.Helper()
+	for _, p := range bench.FullPlan(2).Profiles {
+		config, err := json.Marshal(p.Benchmark)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, results.Profile{Name: p.Name, Runs: p.Runs, Config: config})
+	}
+	return all
+}
+
+func mustPage(t *testing.T, set *results.Set) string {
+	t.Helper()
+	text, err := page(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// newSet returns a set in which Sala's CPU time in a burst is a share of centrifuge's.
+func newSet(t *testing.T, share float64) *results.Set {
+	t.Helper()
+	set := &results.Set{Date: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Profiles: profiles(t)}
 	for run := 1; run <= 2; run++ {
 		set.Samples = append(set.Samples,
-			result.Sample{Profile: runner.Burst, Peer: runner.Sala, Run: run, Figures: job.Figures{job.CPU: share * float64(run), job.Missing: float64(run - 1)}},
-			result.Sample{Profile: runner.Burst, Peer: runner.Centrifuge, Run: run, Figures: job.Figures{job.CPU: float64(run)}},
+			results.Sample{Profile: bench.ProfileBurst, Peer: bench.PeerSala, Run: run, Figures: results.Figures{bench.CPU: share * float64(run), bench.Missing: float64(run - 1)}},
+			results.Sample{Profile: bench.ProfileBurst, Peer: bench.PeerCentrifuge, Run: run, Figures: results.Figures{bench.CPU: float64(run)}},
 		)
 	}
 	return set
@@ -33,36 +56,36 @@ func TestAimsAreJudged(t *testing.T) {
 		share float64
 		want  string
 	}{
-		"reached":     {0.25, "| CPU per delivery in a burst, of centrifuge's | ≤ 0.33 | 0.25 (0.25–0.25) | reached |"},
-		"not reached": {0.5, "| CPU per delivery in a burst, of centrifuge's | ≤ 0.33 | 0.50 (0.50–0.50) | **not reached** |"},
+		"reached":     {0.25, "| CPU per delivery in a burst, relative to centrifuge | ≤ 0.33 | 0.25 (0.25–0.25) | reached |"},
+		"not reached": {0.5, "| CPU per delivery in a burst, relative to centrifuge | ≤ 0.33 | 0.50 (0.50–0.50) | **not reached** |"},
 	} {
-		if text := page(newSet(c.share)); !strings.Contains(text, c.want) {
+		if text := mustPage(t, newSet(t, c.share)); !strings.Contains(text, c.want) {
 			t.Errorf("%s: the page lacks %q", name, c.want)
 		}
 	}
 }
 
 func TestRows(t *testing.T) {
-	text := page(newSet(0.25))
+	text := mustPage(t, newSet(t, 0.25))
 	// The median of 0.25 and 0.5, its ratio to centrifuge, no latencies, and the larger number of missing messages.
 	if want := "| **Sala** | 0.38 (0.25–0.50) | 0.25 | – | – | 1 | – | – |"; !strings.Contains(text, want) {
 		t.Errorf("the page lacks %q:\n%s", want, text)
 	}
 	if strings.Contains(text, "× Node") {
-		t.Error("Node wasn't measured, but there is a ratio to it")
+		t.Error("Node was not measured, but there is a ratio to it")
 	}
 }
 
 func TestFailuresAreShown(t *testing.T) {
-	set := newSet(0.25)
-	set.Samples = append(set.Samples, result.Sample{Profile: runner.Wide, Peer: runner.Node, Run: 1, Error: "it\nbroke"})
-	if want := "- wide of node, run 1: it broke"; !strings.Contains(page(set), want) {
+	set := newSet(t, 0.25)
+	set.Samples = append(set.Samples, results.Sample{Profile: bench.ProfileWide, Peer: bench.PeerNode, Run: 1, Error: "it\nbroke"})
+	if want := "- wide of node, run 1: it broke"; !strings.Contains(mustPage(t, set), want) {
 		t.Errorf("the page lacks %q", want)
 	}
 }
 
 func TestThePlotIsXML(t *testing.T) {
-	for name, set := range map[string]*result.Set{"two servers": newSet(0.25), "nothing": {}} {
+	for name, set := range map[string]*results.Set{"two servers": newSet(t, 0.25), "nothing": {}} {
 		decoder := xml.NewDecoder(bytes.NewReader(plot(set)))
 		for {
 			_, err := decoder.Token()
@@ -79,7 +102,7 @@ func TestThePlotIsXML(t *testing.T) {
 
 func TestWrite(t *testing.T) {
 	docs := t.TempDir()
-	if err := Write(newSet(0.25), docs); err != nil {
+	if err := Write(newSet(t, 0.25), docs); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(filepath.Join(docs, Page))
@@ -87,7 +110,7 @@ func TestWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Contains(text, []byte("]("+Plot+")")) {
-		t.Error("the page doesn't show the plot")
+		t.Error("the page does not show the plot")
 	}
 	if _, err := os.Stat(filepath.Join(docs, Plot)); err != nil {
 		t.Error(err)

@@ -1,6 +1,6 @@
-// Command centrifuge is the centrifuge library as a peer in the benchmarks: clients are in the channels that they
-// name in the connect command's data, {"rooms": […]}, and what comes in on the control port is published to them.
-// Nobody checks who they are.
+// Command centrifuge is a server with the centrifuge library for the benchmarks. Clients are in the channels that they name
+// in the connect command's data, {"rooms": […]}, and the server publishes to these what arrives on its control port. It
+// does not authenticate anybody.
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 
 	"github.com/centrifugal/centrifuge"
 
-	"github.com/salabroker/sala/bench/internal/line"
+	"github.com/salabroker/sala/bench/line"
 )
 
 func main() {
@@ -59,7 +59,7 @@ func run(listen, control string) error {
 	return <-ended
 }
 
-// connecting subscribes a client, on the server's side, to what it asks for.
+// connecting subscribes a client to the channels that it asks for, on the server's side.
 func connecting(_ context.Context, event centrifuge.ConnectEvent) (centrifuge.ConnectReply, error) {
 	var asked struct {
 		Rooms []string `json:"rooms"`

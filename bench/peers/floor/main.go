@@ -1,6 +1,6 @@
-// Command floor is the least that a server must do, as a peer in the benchmarks: it accepts WebSockets, knows which
-// are in which room, and writes frames that it has built once to one after the other. It reads nothing, pings nobody
-// and waits for a client that doesn't read. Nothing that does more can cost less.
+// Command floor does the least that a server can do for the benchmarks: it accepts WebSockets, knows which of them are in
+// which room, and writes each frame, which it builds once, to one after the other. It reads nothing, sends no pings, and
+// waits for a client that does not read.
 package main
 
 import (
@@ -11,7 +11,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/salabroker/sala/bench/internal/line"
+	"github.com/salabroker/sala/bench/line"
 )
 
 func main() {
@@ -45,7 +45,7 @@ func run(listen, control string) error {
 	return <-ended
 }
 
-// publish writes what follows each other to the same room in one go.
+// publish writes consecutive messages to the same room in one go.
 func (m *rooms) publish(batch []line.Message) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -62,7 +62,7 @@ func (m *rooms) publish(batch []line.Message) {
 	}
 }
 
-// appendFrame appends the WebSocket frame of a Socket.IO event: what the Socket.IO servers send.
+// appendFrame appends the WebSocket frame of a Socket.IO event, as the Socket.IO servers send it.
 func appendFrame(b, payload []byte) []byte {
 	const head, tail = `42["m",`, `]`
 	size := len(head) + len(payload) + len(tail)

@@ -14,7 +14,7 @@ import (
 
 // rooms holds the connections, as file descriptors, by room.
 type rooms struct {
-	epoll int // tells when a client has hung up
+	epoll int // reports clients that have hung up
 
 	mu      sync.Mutex
 	members map[string]map[int]struct{}
@@ -43,7 +43,7 @@ func (m *rooms) accept(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fd, err := take(conn)
-	conn.Close() // before fd is watched: as long as both are open, closing fd doesn't end its events
+	conn.Close() // before fd is watched: while both are open, closing fd does not end its events
 	if err != nil {
 		return
 	}
@@ -52,7 +52,7 @@ func (m *rooms) accept(w http.ResponseWriter, r *http.Request) {
 	m.add(fd, strings.Split(strings.Clone(names), ","), fmt.Appendf(nil, answer, base64.StdEncoding.EncodeToString(hash[:])))
 }
 
-// take returns a descriptor of its own for the connection, in blocking mode.
+// take returns a duplicate of the connection's descriptor, in blocking mode.
 func take(conn net.Conn) (int, error) {
 	raw, err := conn.(*net.TCPConn).SyscallConn()
 	if err != nil {
@@ -71,7 +71,7 @@ func take(conn net.Conn) (int, error) {
 	return fd, err
 }
 
-// add writes what the client is waiting for and makes it a member, with nothing in between.
+// add writes the answer that the client waits for and makes it a member, with nothing in between.
 func (m *rooms) add(fd int, names []string, answer []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -83,7 +83,7 @@ func (m *rooms) add(fd int, names []string, answer []byte) {
 		}
 		m.members[name][fd] = struct{}{}
 	}
-	// It can't fail on a descriptor that has just been made, short of memory.
+	// This fails only without memory, since the descriptor is new.
 	_ = unix.EpollCtl(m.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLRDHUP, Fd: int32(fd)})
 }
 
@@ -111,7 +111,7 @@ func (m *rooms) remove(fd int) {
 	unix.Close(fd)
 }
 
-// writeAll writes to a connection; one that fails is noticed by watch.
+// writeAll writes to a connection. If that fails, watch removes the connection.
 func writeAll(fd int, b []byte) {
 	for len(b) > 0 {
 		n, err := unix.Write(fd, b)

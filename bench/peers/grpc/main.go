@@ -1,5 +1,4 @@
-// Command grpc is a gRPC server with Sala's MessageService whose handlers do nothing: what a call costs before
-// anything has been done for it.
+// Command grpc is a gRPC server with Sala's MessageService whose handlers do nothing. It shows what a call costs by itself.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Command library is the Go port of Socket.IO, as it comes, as a peer in the benchmarks: clients are in the rooms
-// that they name in auth.rooms, and what comes in on the control port is emitted to them.
+// Command library is a server with the Go port of Socket.IO for the benchmarks. Clients are in the rooms that they name in
+// auth.rooms, and the server emits to these what arrives on its control port.
 package main
 
 import (
@@ -13,7 +13,7 @@ import (
 
 	"github.com/zishang520/socket.io/servers/socket/v3"
 
-	"github.com/salabroker/sala/bench/internal/line"
+	"github.com/salabroker/sala/bench/line"
 )
 
 func main() {
@@ -53,7 +53,7 @@ func run(listen, control string) error {
 	return <-ended
 }
 
-// join puts a client that has connected into the rooms that it asks for.
+// join joins a new client to the rooms that it asks for.
 func join(clients ...any) {
 	client := clients[0].(*socket.Socket)
 	asked, _ := client.Handshake().Auth["rooms"].([]any)

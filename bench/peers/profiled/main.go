@@ -1,11 +1,11 @@
-// Command profiled is Sala's packages in a process that writes profiles, for finding out where its time and memory go.
-// It takes the place of the product's binary, and is not what the benchmarks measure:
+// Command profiled is a server of Sala that writes profiles, to find out where its time and memory go. It replaces the
+// binary of Sala, and is not what the benchmarks measure:
 //
 //	go build -o bin/ ./peers/profiled
 //	SALA_PROFILE=out/sala ./run -sala bin/profiled -peers sala -profiles paced -runs 1
 //	go tool pprof -top bin/profiled out/sala.cpu
 //
-// The profile of the CPU is over the process's life, that of the memory from its end, or from when it gets SIGUSR1.
+// The CPU profile covers the life of the process. The memory profile is taken at its end, or when it gets SIGUSR1.
 package main
 
 import (
@@ -82,7 +82,7 @@ func newServer(handler http.Handler) *http.Server {
 	return &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
 }
 
-// build makes broker and control API as the product does.
+// build makes the broker and the control API as Sala does.
 func build(redisURL string) (*broker.Broker, *api.Server, error) {
 	key, err := token.ParseKey(os.Getenv("SALA_JWT_SECRET"))
 	if err != nil {
@@ -116,7 +116,7 @@ func build(redisURL string) (*broker.Broker, *api.Server, error) {
 	return b, control, err
 }
 
-// profile writes profiles, whose names begin with prefix, until ctx ends.
+// profile writes profiles to files whose names start with prefix, until ctx ends.
 func profile(ctx context.Context, failed <-chan error, prefix string) error {
 	if prefix == "" {
 		prefix = "sala"
@@ -159,7 +159,7 @@ func writeHeap(path string) error {
 	return pprof.Lookup("heap").WriteTo(file, 0)
 }
 
-// logMemory says where the resident memory is: what the heap profile doesn't show is in the goroutines' stacks.
+// logMemory logs where the resident memory is. The heap profile does not show the goroutines' stacks.
 func logMemory(when string) {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
