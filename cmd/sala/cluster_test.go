@@ -91,7 +91,7 @@ func TestClusterWithoutRedis(t *testing.T) {
 	port := clustertest.FreePort(t)
 	const secret = "not-to-be-seen"
 	n := plain(t, "--redis-url", fmt.Sprintf("redis://:%s@127.0.0.1:%d", secret, port), "--log-level", "debug")
-	n.err.line(t, "can't connect to Redis; trying on", `"level":"WARN"`)
+	n.err.line(t, "can't connect to Redis; trying again", `"level":"WARN"`)
 	n.err.line(t, "can speak as a node", `"level":"WARN"`)
 	if status, body := get(t, "http://"+n.http+"/readyz", ""); status != http.StatusServiceUnavailable || !strings.HasPrefix(body, "isolated: ") {
 		t.Errorf("/readyz: %d %s", status, body)

@@ -11,7 +11,7 @@ import (
 	"github.com/salabroker/sala/broker/cluster/redis"
 )
 
-// counter counts what is delivered to a node.
+// counter counts the deliveries to a node.
 type counter struct{ delivered chan struct{} }
 
 func (c counter) Deliver(cluster.Delivery) []byte { c.delivered <- struct{}{}; return nil }
@@ -23,7 +23,7 @@ func (c counter) NodeLeft(cluster.Node)   {}
 func (c counter) NodeLost(cluster.Node)   {}
 func (c counter) Rejoined()               {}
 
-// pair runs two nodes on one Redis; the second is interested in the topic.
+// pair runs two nodes on one Redis. The second is subscribed to the topic.
 func pair(b *testing.B, keys [][]byte) (from *cluster.Mesh, to counter, topic cluster.Topic) {
 	server := clustertest.Start(b)
 	to = counter{delivered: make(chan struct{}, 1<<16)}
@@ -50,8 +50,7 @@ func pair(b *testing.B, keys [][]byte) (from *cluster.Mesh, to counter, topic cl
 	return nodes[0], to, topic
 }
 
-// BenchmarkPublish is what it takes to bring 200 bytes from one node to another:
-// one at a time, and as many as there is room for.
+// Brings 200 bytes from one node to another: one message at a time, and as many as fit into the outbox.
 func BenchmarkPublish(b *testing.B) {
 	payload := bytes.Repeat([]byte("x"), 200)
 	for name, keys := range map[string][][]byte{"signed": {bytes.Repeat([]byte("k"), 32)}, "unsigned": nil} {
@@ -80,14 +79,14 @@ func BenchmarkPublish(b *testing.B) {
 				}
 			}
 			for range cap(window) {
-				window <- struct{}{} // all has arrived
+				window <- struct{}{} // the window has arrived
 			}
 		})
 	}
 }
 
-// BenchmarkReported is an emit whose count is waited for.
-func BenchmarkReported(b *testing.B) {
+// Waits for the answer to each publication.
+func BenchmarkPublishAndWait(b *testing.B) {
 	from, to, topic := pair(b, nil)
 	for b.Loop() {
 		result, err := from.PublishAndWait(context.Background(), cluster.Route{Topic: topic}, nil)

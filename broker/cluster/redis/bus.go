@@ -21,19 +21,18 @@ type Bus struct {
 	sentinels *sentinels // nil without
 	inbox     *cluster.Inbox
 	wanted    [partitions]*subscriptions
-	presence  string // the channel that this bus is known by; empty for none
-	echo      string // a channel that it alone publishes to and hears, to know that both work
+	identity  string // the channel that identifies this bus; empty for none
+	echo      string // a channel that only this bus uses, to check that publishing and receiving work
 
 	// Guarded by mu.
 	mu      sync.Mutex
 	session *session // nil while disconnected
-	trouble error    // why it is disconnected
+	err     error    // why it is disconnected
 }
 
 var errNotYet = errors.New("redis: not connected yet")
 
-// New returns a bus that connects when it runs. The error says what is wrong
-// with the options.
+// New returns a bus that connects when it runs. The error says what is wrong with the options.
 func New(o Options) (*Bus, error) {
 	client, err := o.client()
 	if err != nil {
@@ -45,7 +44,7 @@ func New(o Options) (*Bus, error) {
 	}
 	b := &Bus{
 		options: o, client: client, sentinels: sentinels, inbox: cluster.NewInbox(o.InboxBytes),
-		echo: "sala:echo:" + rand.Text(), trouble: errNotYet,
+		echo: "sala:echo:" + rand.Text(), err: errNotYet,
 	}
 	for i := range b.wanted {
 		b.wanted[i] = newSubscriptions()
@@ -61,16 +60,16 @@ func (b *Bus) Run(ctx context.Context, receiver cluster.Receiver) error {
 	defer inbox.Wait()
 	defer stopInbox()
 
-	var complaint complaint
+	var repeats repeats
 	for attempt := 0; ctx.Err() == nil; attempt++ {
 		connected, err := b.connect(ctx)
 		switch {
 		case ctx.Err() != nil:
 		case connected:
 			b.options.Logger.Warn("disconnected from Redis; connecting again", "error", err)
-			attempt, complaint.told = 0, ""
-		case complaint.due(err, time.Now()):
-			b.options.Logger.Warn("can't connect to Redis; trying on", "error", err)
+			attempt, repeats.last = 0, ""
+		case repeats.isNew(err, time.Now()):
+			b.options.Logger.Warn("can't connect to Redis; trying again", "error", err)
 		}
 		b.fail(err)
 		b.pause(ctx, attempt)
@@ -78,28 +77,27 @@ func (b *Bus) Run(ctx context.Context, receiver cluster.Receiver) error {
 	return nil
 }
 
-// remindEvery is how often the log is told the same.
-const remindEvery = 30 * time.Second
+// repeatEvery is how often the same error is logged.
+const repeatEvery = 30 * time.Second
 
-// complaint is what the log was told last.
-type complaint struct {
-	told string
+// repeats keeps the log from being filled with one error.
+type repeats struct {
+	last string
 	at   time.Time
 }
 
-// due reports whether the log is to be told of err: it is another than the one
-// before, or that was some time ago.
-func (c *complaint) due(err error, now time.Time) bool {
-	if err.Error() == c.told && now.Sub(c.at) < remindEvery {
+// isNew records an error that is about to be logged. It reports false if the error was logged shortly
+// before.
+func (r *repeats) isNew(err error, now time.Time) bool {
+	if err.Error() == r.last && now.Sub(r.at) < repeatEvery {
 		return false
 	}
-	c.told, c.at = err.Error(), now
+	r.last, r.at = err.Error(), now
 	return true
 }
 
-// pause waits before the next attempt, longer each time: between half and all of
-// a time that doubles, so that nodes that lost the same server don't all come
-// back at the same moment.
+// pause waits before the next attempt: for a random part, at least half, of a time that doubles with
+// each attempt. So nodes that lost the same server don't all come back at the same moment.
 func (b *Bus) pause(ctx context.Context, attempt int) {
 	most := min(b.options.MinBackoff<<min(attempt, 16), b.options.MaxBackoff)
 	timer := time.NewTimer(most/2 + mathrand.N(most/2+1)) //nolint:gosec // needn't be secret
@@ -110,14 +108,14 @@ func (b *Bus) pause(ctx context.Context, attempt int) {
 	}
 }
 
-// fail keeps why the bus is disconnected.
+// fail records why the bus is disconnected.
 func (b *Bus) fail(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.trouble = err
+	b.err = err
 }
 
-// setSession says from when on a session can be used, with nil until when.
+// setSession sets the session when it can be used, and nil when it no longer can.
 func (b *Bus) setSession(s *session) {
 	b.mu.Lock()
 	b.session = s
@@ -129,7 +127,7 @@ func (b *Bus) setSession(s *session) {
 	}
 }
 
-// current returns the session.
+// current returns the session, or [cluster.ErrUnavailable].
 func (b *Bus) current() (*session, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -139,8 +137,7 @@ func (b *Bus) current() (*session, error) {
 	return b.session, nil
 }
 
-// State implements [cluster.Bus]. On a Redis Cluster the bus is connected while
-// one of its parts is.
+// State implements [cluster.Bus]. On a Redis Cluster, the bus is connected while one of its links is.
 func (b *Bus) State() cluster.State {
 	if _, err := b.current(); err != nil {
 		return cluster.Disconnected
@@ -151,21 +148,20 @@ func (b *Bus) State() cluster.State {
 // Health implements [cluster.Bus].
 func (b *Bus) Health() error {
 	b.mu.Lock()
-	s, err := b.session, b.trouble
+	s, err := b.session, b.err
 	b.mu.Unlock()
 	if s == nil {
 		return err
 	}
-	return s.trouble()
+	return s.health()
 }
 
-// Identify implements [cluster.Bus]. On a Redis Cluster the bus is present in every
-// partition by the same name.
+// Identify implements [cluster.Bus]. On a Redis Cluster, every partition has a channel of that name.
 func (b *Bus) Identify(channel string) {
-	b.presence, b.echo = channel, channel+":echo"
+	b.identity, b.echo = channel, channel+":echo"
 }
 
-// Lane implements [cluster.Bus]: one on one server, one for each partition on a
+// Lane implements [cluster.Bus]. There is a single lane on one server, and one for each partition on a
 // Redis Cluster.
 func (b *Bus) Lane(channel string) int {
 	s, err := b.current()

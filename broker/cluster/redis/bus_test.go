@@ -16,7 +16,7 @@ func TestBus(t *testing.T) { clustertest.TestBus(t, single) }
 
 func TestMesh(t *testing.T) { clustertest.TestMesh(t, single) }
 
-// TestRedisCluster is both suites on one Redis Cluster.
+// Runs both suites on one Redis Cluster.
 func TestRedisCluster(t *testing.T) {
 	servers := clustertest.StartCluster(t)
 	network := sharded(servers)
@@ -27,8 +27,8 @@ func TestRedisCluster(t *testing.T) {
 
 func TestListen(t *testing.T) { testListen(t, []*clustertest.Redis{clustertest.Start(t)}) }
 
-// testListen: what is published at any server, by a channel that matches, is
-// heard in order, also after the servers were gone.
+// Publications at any server, on a channel that matches, arrive in order, also after the servers were
+// gone.
 func testListen(t *testing.T, servers []*clustertest.Redis) {
 	b, err := redis.New(redis.Options{URL: servers[0].URL()})
 	if err != nil {
@@ -73,7 +73,7 @@ func testListen(t *testing.T, servers []*clustertest.Redis) {
 	}
 }
 
-// listener hands what is heard to a test.
+// listener passes messages to a test.
 type listener struct {
 	heard  chan string
 	states chan cluster.State
@@ -98,7 +98,7 @@ func (l listener) await(t *testing.T, want cluster.State) {
 	}
 }
 
-// single is the network of one redis-server.
+// single is a network with one redis-server.
 func single(t *testing.T) clustertest.Network {
 	server := clustertest.Start(t)
 	return clustertest.Network{
@@ -137,8 +137,8 @@ func single(t *testing.T) clustertest.Network {
 	}
 }
 
-// sharded is the network of a Redis Cluster, one for all tests, since it takes
-// seconds to form. Each test finds it empty.
+// sharded is a network with a Redis Cluster: one for all tests, because it takes seconds to form. Each
+// test finds it empty.
 func sharded(servers []*clustertest.Redis) func(*testing.T) clustertest.Network {
 	return func(t *testing.T) clustertest.Network {
 		for _, server := range servers {

@@ -14,7 +14,7 @@ import (
 	"github.com/salabroker/sala/broker/cluster/redis"
 )
 
-// rounds returns how often a fault is repeated: SALA_FAULTS, or a few times.
+// rounds returns how often a fault is repeated: SALA_FAULTS times, by default a few times.
 func rounds(t *testing.T) int {
 	text := os.Getenv("SALA_FAULTS")
 	if text == "" {
@@ -27,9 +27,9 @@ func rounds(t *testing.T) int {
 	return n
 }
 
-// TestRedisKilled kills the server again and again while one node publishes as
-// fast as it may. Every node notices, refuses at once, and is back by itself; nothing arrives
-// twice or out of order, and nobody is taken for lost.
+// Kills the server again and again while one node publishes as fast as it can. Every node notices,
+// refuses at once, and comes back by itself. Nothing arrives twice or out of order, and no node is
+// taken for lost.
 func TestRedisKilled(t *testing.T) {
 	server := clustertest.Start(t)
 	nodes := make([]*clustertest.Node, 3)
@@ -103,7 +103,7 @@ func (f *flood) run(ctx context.Context, node *clustertest.Node, topic cluster.T
 	}
 }
 
-// sent returns the last number.
+// sent returns the last number that was published.
 func (f *flood) sent() int {
 	n := <-f.last
 	f.last <- n
@@ -118,7 +118,7 @@ func (f *flood) stop(t *testing.T) {
 	}
 }
 
-// latest returns the last number that a node has got.
+// latest returns the last number that has arrived at a node.
 func latest(t *testing.T, node *clustertest.Node) int {
 	t.Helper()
 	deliveries := node.Deliveries()
@@ -137,7 +137,7 @@ func number(t *testing.T, d cluster.Delivery) int {
 	return n
 }
 
-// inOrder checks that numbers only rise.
+// inOrder checks that the numbers increase.
 func inOrder(t *testing.T, node *clustertest.Node) {
 	t.Helper()
 	last := 0
@@ -150,8 +150,7 @@ func inOrder(t *testing.T, node *clustertest.Node) {
 	}
 }
 
-// TestRedisFrozen: a server that stands still is gone after the timeout, and
-// everything resumes when it goes on.
+// A frozen server counts as gone after the timeout. Everything resumes when it continues.
 func TestRedisFrozen(t *testing.T) {
 	server := clustertest.Start(t)
 	fast := func() cluster.Bus {
@@ -181,8 +180,7 @@ func TestRedisFrozen(t *testing.T) {
 	b.AwaitPayloads("again")
 }
 
-// TestConnectionsKilled: the server closes the connections of everybody, which
-// are back by themselves.
+// The server closes all connections. They come back by themselves.
 func TestConnectionsKilled(t *testing.T) {
 	server := clustertest.Start(t)
 	a := clustertest.StartNode(t, cluster.Options{Bus: bus(t, server.URL())})
@@ -201,8 +199,8 @@ func TestConnectionsKilled(t *testing.T) {
 	inOrder(t, b)
 }
 
-// TestSlotMoves moves the slots of all partitions from one master of a Redis
-// Cluster to another: those who hear them follow.
+// Moves the slots of all partitions from one master of a Redis Cluster to another. The subscribers
+// follow.
 func TestSlotMoves(t *testing.T) {
 	servers := clustertest.StartCluster(t)
 	from, to := servers[0], servers[1]
@@ -218,7 +216,7 @@ func TestSlotMoves(t *testing.T) {
 	for slot := range 16384 / 3 {
 		command := "CLUSTER SETSLOT " + strconv.Itoa(slot)
 		if keys := from.Must("CLUSTER COUNTKEYSINSLOT " + strconv.Itoa(slot)); keys != "0" {
-			continue // a table's: moving data is the operator's tool's work
+			continue // it has keys of a table, whose data the operator's tools would move
 		}
 		to.Must(command + " NODE " + ids[1])
 		from.Must(command + " NODE " + ids[1])
@@ -227,14 +225,14 @@ func TestSlotMoves(t *testing.T) {
 		b.Await("what is published after the move", func() bool {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			// It may be that nobody hears it, while the node moves.
+			// While the node moves, it may arrive nowhere.
 			result, err := a.PublishAndWait(ctx, cluster.Route{Topic: topic}, []byte("1"))
 			return err == nil && len(result.Replies) == 1
 		})
 	}
 }
 
-// TestURL: a URL that isn't one is refused, and not repeated: it may have a password.
+// A malformed URL is refused. The error doesn't contain it, because it may have a password.
 func TestURL(t *testing.T) {
 	for _, url := range []string{"", "localhost:6379", "http://localhost", "redis://u:secret@host:port/0", "redis://u:secret@h/x"} {
 		_, err := redis.New(redis.Options{URL: url})

@@ -10,10 +10,9 @@ import (
 	"github.com/salabroker/sala/broker/cluster"
 )
 
-// Listen hands to receiver everything that is published, by PUBLISH, to channels that match
-// one of the patterns, until ctx ends. It has a connection of its own, which it
-// makes again as the bus does, so it may be called whether or not the bus runs.
-// What is published while it is disconnected it never hears.
+// Listen passes to receiver everything that PUBLISH sends to channels that match one of the patterns,
+// until ctx ends. It has a connection of its own and reconnects like the bus, which needn't run. What is
+// published while it is disconnected is lost.
 func (b *Bus) Listen(ctx context.Context, patterns []string, receiver cluster.Receiver) {
 	inbox := cluster.NewInbox(b.options.InboxBytes)
 	inboxCtx, stopInbox := context.WithCancel(context.WithoutCancel(ctx))
@@ -22,11 +21,11 @@ func (b *Bus) Listen(ctx context.Context, patterns []string, receiver cluster.Re
 	defer running.Wait()
 	defer stopInbox()
 
-	var complaint complaint
+	var repeats repeats
 	for attempt := 0; ctx.Err() == nil; attempt++ {
 		connected, err := b.listen(ctx, patterns, inbox)
-		if ctx.Err() == nil && complaint.due(err, time.Now()) {
-			b.options.Logger.Warn("not listening to emitters on Redis; trying on", "error", err)
+		if ctx.Err() == nil && repeats.isNew(err, time.Now()) {
+			b.options.Logger.Warn("can't listen to emitters on Redis; trying again", "error", err)
 		}
 		if connected {
 			inbox.AddState(cluster.Disconnected)
@@ -36,20 +35,20 @@ func (b *Bus) Listen(ctx context.Context, patterns []string, receiver cluster.Re
 	}
 }
 
-// listen listens until the connection ends or ctx does.
+// listen listens until the connection or ctx ends.
 func (b *Bus) listen(ctx context.Context, patterns []string, inbox *cluster.Inbox) (connected bool, err error) {
 	client, watch, err := b.open(ctx)
 	if err != nil {
 		return false, err
 	}
 	defer client.Close()
-	ear, _ := client.Dedicate()
-	defer ear.Close()
-	ended := ear.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: func(m rueidis.PubSubMessage) {
+	conn, _ := client.Dedicate()
+	defer conn.Close()
+	ended := conn.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: func(m rueidis.PubSubMessage) {
 		inbox.Add(cluster.Message{Channel: m.Channel, Payload: []byte(m.Message)})
 	}})
 	limited, cancel := context.WithTimeout(ctx, b.options.Timeout)
-	err = ear.Do(limited, ear.B().Psubscribe().Pattern(patterns...).Build()).Error()
+	err = conn.Do(limited, conn.B().Psubscribe().Pattern(patterns...).Build()).Error()
 	cancel()
 	if err != nil {
 		return false, err

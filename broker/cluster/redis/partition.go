@@ -6,13 +6,12 @@ import (
 	"github.com/salabroker/sala/broker/cluster"
 )
 
-// partitions is how many hash tags the channels are spread over on a Redis
-// Cluster. More than that many masters don't help.
+// partitions is the number of hash tags that channels are spread over on a Redis Cluster. More masters
+// than that don't help.
 const partitions = cluster.Partitions
 
-// partitionTags are short hash tags whose slots divide the 16,384 there are
-// about evenly, one for each partition in turn, so that masters with equal
-// ranges of slots get an equal share.
+// partitionTags returns a short hash tag for each partition. Their slots divide the 16,384 slots about
+// evenly and in order, so that masters with equal ranges of slots get equal shares.
 func partitionTags() [partitions]string {
 	return [partitions]string{
 		"18", "249", "72", "223", "19", "2", "64", "222",
@@ -28,7 +27,7 @@ func inPartition(partition int, channel string) string {
 	return "{" + tags[partition] + "}" + channel
 }
 
-// untagged returns the channel of a name.
+// untagged returns the channel for its name in a partition.
 func untagged(name string) string {
 	_, channel, _ := strings.Cut(name, "}")
 	return channel

@@ -33,17 +33,17 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	// The client library looks for moved slots a moment longer than it is closed.
+	// After it is closed, the client library looks for moved slots for a moment.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"))
 }
 
-// hasty has everything noticed in a fifth of the usual time.
+// hasty makes nodes notice everything in a fifth of the usual time.
 func hasty(o cluster.Options) cluster.Options {
 	o.Heartbeat, o.DeadAfter = 200*time.Millisecond, 800*time.Millisecond
 	return o
 }
 
-// runProcess runs a node until SIGTERM. It prints its id first, and then what it is told.
+// runProcess runs a node until SIGTERM. It prints the node's id and then what its handler is told.
 func runProcess(url string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -59,7 +59,7 @@ func runProcess(url string) error {
 	return mesh.Run(ctx)
 }
 
-// printer prints what a node is told.
+// printer prints what a node's handler is told.
 type printer struct{}
 
 func (printer) Deliver(cluster.Delivery) []byte { return nil }
@@ -71,7 +71,7 @@ func (printer) NodeLeft(n cluster.Node)   { fmt.Println("left", n.ID) }
 func (printer) NodeLost(n cluster.Node)   { fmt.Println("lost", n.ID) }
 func (printer) Rejoined()                 { fmt.Println("rejoined") }
 
-// process is a node in a process of its own.
+// process is a node in its own process.
 type process struct {
 	id    cluster.NodeID
 	cmd   *exec.Cmd
@@ -102,7 +102,7 @@ func startProcess(t *testing.T, url string) *process {
 	return p
 }
 
-// await waits for a line, any if it is empty, and returns it.
+// await waits for a line, or for any line if it is empty, and returns it.
 func (p *process) await(t *testing.T, want string) string {
 	t.Helper()
 	timeout := time.After(30 * time.Second)
@@ -136,8 +136,8 @@ func (p *process) signal(t *testing.T, s syscall.Signal) {
 	}
 }
 
-// TestProcessStopped stops a node's process with SIGSTOP for longer than a node may be
-// silent: it is lost, and when it goes on, it learns so and is back.
+// Stops a node's process with SIGSTOP for longer than a node may be silent. It is lost. When it continues,
+// it learns so and rejoins.
 func TestProcessStopped(t *testing.T) {
 	server := clustertest.Start(t)
 	watcher := clustertest.StartNode(t, hasty(cluster.Options{Bus: bus(t, server.URL())}))
@@ -152,8 +152,8 @@ func TestProcessStopped(t *testing.T) {
 	watcher.AwaitEvent("left " + string(p.id))
 }
 
-// TestProcessesKilled starts, kills and ends processes of nodes at random, and
-// stops and continues them; then everybody who is there knows everybody.
+// Starts, kills, ends, stops and continues processes of nodes at random. In the end, all running nodes
+// know each other.
 func TestProcessesKilled(t *testing.T) {
 	server := clustertest.Start(t)
 	watcher := clustertest.StartNode(t, hasty(cluster.Options{Bus: bus(t, server.URL())}))

@@ -8,13 +8,12 @@ import (
 	"github.com/salabroker/sala/broker/cluster"
 )
 
-// Publish implements [cluster.Bus]. What goes to a part of a Redis Cluster that
-// can't be reached fails, and the rest goes out.
+// Publish implements [cluster.Bus]. If a part of a Redis Cluster can't be reached, messages to it fail
+// and others are sent.
 //
-// PUBLISH says how many got a message, those included who have subscribed to a
-// pattern, which no bus does. PUBSUB NUMSUB leaves them out, and says who of the
-// peers is there. It goes out behind the messages in the same pipeline, and
-// Redis carries out what comes in one go without a break.
+// PUBLISH returns how many subscribers got a message, including those by pattern, which no bus is.
+// PUBSUB NUMSUB excludes them, and counts the subscribers of the peers' channels, too. It follows the
+// messages in the same pipeline, which Redis executes without commands of others in between.
 func (b *Bus) Publish(ctx context.Context, batch []cluster.Message, peers []string) ([]cluster.Receipt, error) {
 	receipts := make([]cluster.Receipt, len(batch))
 	for i := range receipts {
@@ -25,7 +24,7 @@ func (b *Bus) Publish(ctx context.Context, batch []cluster.Message, peers []stri
 		return receipts, err
 	}
 	var commands []rueidis.Completed
-	var sent []int // the message that each command publishes
+	var sent []int // the index of the message that each command publishes
 	channels := make(map[int][]string)
 	for i, m := range batch {
 		p := s.partitionOf(m.Channel)
@@ -39,9 +38,9 @@ func (b *Bus) Publish(ctx context.Context, batch []cluster.Message, peers []stri
 			channels[p] = append(channels[p], m.Channel)
 		}
 	}
-	asked := make([]int, 0, len(channels)) // the partition that each command behind them is for
+	counted := make([]int, 0, len(channels)) // the partition of each further command
 	for p, names := range channels {
-		asked = append(asked, p)
+		counted = append(counted, p)
 		commands = append(commands, s.subscribers(p, names, peers))
 	}
 	if len(commands) == 0 {
@@ -58,15 +57,15 @@ func (b *Bus) Publish(ctx context.Context, batch []cluster.Message, peers []stri
 	}
 	for i, result := range results[len(sent):] {
 		counts, failed := result.AsIntMap()
-		if failed != nil { // then they are as good as lost: nobody knows who got them
+		if failed != nil { // it isn't known which peers got them
 			err = first(err, failed)
 		}
-		s.count(asked[i], batch, receipts, peers, counts, failed)
+		s.count(counted[i], batch, receipts, peers, counts, failed)
 	}
 	return receipts, err
 }
 
-// first returns the first error, as one of a bus that can't be used.
+// first returns err or, if it is nil, failed as a [cluster.ErrUnavailable].
 func first(err, failed error) error {
 	if err != nil || failed == nil {
 		return err
@@ -74,7 +73,7 @@ func first(err, failed error) error {
 	return unavailable(failed)
 }
 
-// publish returns the command that publishes to a channel of a partition.
+// publish returns the command that publishes on a channel of a partition.
 func (s *session) publish(partition int, channel string, payload []byte) rueidis.Completed {
 	text := rueidis.BinaryString(payload)
 	if s.sharded {
@@ -83,8 +82,7 @@ func (s *session) publish(partition int, channel string, payload []byte) rueidis
 	return s.client.B().Publish().Channel(channel).Message(text).Build()
 }
 
-// subscribers returns the command that counts the subscribers of channels of a
-// partition, and of peers there.
+// subscribers returns the command that counts the subscribers of channels and peers in a partition.
 func (s *session) subscribers(partition int, channels, peers []string) rueidis.Completed {
 	if !s.sharded {
 		return s.client.B().PubsubNumsub().Channel(channels...).Channel(peers...).Build()
@@ -96,12 +94,11 @@ func (s *session) subscribers(partition int, channels, peers []string) rueidis.C
 	for _, peer := range peers {
 		names = append(names, inPartition(partition, peer))
 	}
-	// To the builder these are no keys, so it would send it to any server.
+	// The builder's own command has no keys, so it could go to any server.
 	return s.client.B().Arbitrary("PUBSUB", "SHARDNUMSUB").Keys(names...).Build()
 }
 
-// count corrects the receipts of what was published in a partition by what Redis
-// says of subscribers.
+// count corrects the receipts of the messages in a partition by the numbers of subscribers.
 func (s *session) count(
 	partition int, batch []cluster.Message, receipts []cluster.Receipt, peers []string, counts map[string]int64, failed error,
 ) {

@@ -15,18 +15,16 @@ import (
 )
 
 const (
-	// masterEvery is how often sentinels are asked which server is the master, beside
-	// what they publish.
+	// masterEvery is how often sentinels are asked for the master, in addition to what they publish.
 	masterEvery = time.Second
-	// sentinelPause is the pause before a sentinel is connected to again.
+	// sentinelPause is the pause before reconnecting to a sentinel.
 	sentinelPause = time.Second
 )
 
-var errDemoted = errors.New("redis: another server is the master now")
+var errDemoted = errors.New("redis: another server has become the master")
 
-// sentinels know which of several servers is the master. A session is with one master:
-// when another one takes over, or the master says that it is none any more, the session
-// ends, so that publishing and hearing move at the same time.
+// sentinels know which of several servers is the master. A session belongs to one master. It ends when
+// another server becomes the master, so that publishing and receiving move at the same time.
 type sentinels struct {
 	master    string // its name
 	addresses []string
@@ -34,11 +32,11 @@ type sentinels struct {
 	timeout   time.Duration
 }
 
-// sentinelsOf returns the sentinels that a URL names: nil if it names none.
+// sentinelsOf returns the sentinels in a URL, or nil if it has none.
 func sentinelsOf(rawURL string, c *rueidis.ClientOption, timeout time.Duration) (*sentinels, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		return nil, errors.New("redis: the URL isn't one")
+		return nil, errors.New("redis: the URL is malformed")
 	}
 	q := u.Query()
 	username, password := q.Get("sentinel_username"), q.Get("sentinel_password")
@@ -46,7 +44,7 @@ func sentinelsOf(rawURL string, c *rueidis.ClientOption, timeout time.Duration) 
 	case !q.Has("master_set") && username == "" && password == "":
 		return nil, nil
 	case q.Get("master_set") == "":
-		return nil, errors.New("redis: with sentinels the URL needs master_set, the name that they have for the master")
+		return nil, errors.New("redis: with sentinels the URL needs master_set, their name for the master")
 	case u.Scheme == "unix":
 		return nil, errors.New("redis: master_set needs the address of a sentinel, redis://host:26379/?master_set=name")
 	}
@@ -61,8 +59,7 @@ func sentinelsOf(rawURL string, c *rueidis.ClientOption, timeout time.Duration) 
 	return &sentinels{master: q.Get("master_set"), addresses: addresses, option: o, timeout: timeout}, nil
 }
 
-// at returns options for one address. Over TLS it is that host's certificate that
-// counts.
+// at returns options for one address. With TLS, the certificate must be for that host.
 func at(o rueidis.ClientOption, address string) rueidis.ClientOption {
 	o.InitAddress = []string{address}
 	if host, _, err := net.SplitHostPort(address); err == nil && o.TLSConfig != nil {
@@ -73,9 +70,9 @@ func at(o rueidis.ClientOption, address string) rueidis.ClientOption {
 	return o
 }
 
-// find asks all sentinels for the master's address, waits for most of them, and believes
-// the one that knows of the latest failover: one that is cut off from the others may not
-// have heard of it. Those that don't answer in time end by themselves, soon after.
+// find asks all sentinels for the master's address, waits for a majority, and returns the answer with the
+// latest failover: a sentinel that is cut off from the others may not know about it. Requests that aren't
+// answered in time end on their own.
 func (s *sentinels) find(ctx context.Context) (address string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
@@ -103,13 +100,14 @@ func (s *sentinels) find(ctx context.Context) (address string, err error) {
 	return latest.address, nil
 }
 
+// masterAnswer is a sentinel's answer.
 type masterAnswer struct {
 	address string
-	epoch   uint64 // counts failovers
+	epoch   uint64 // the number of failovers
 	err     error
 }
 
-// ask asks one sentinel.
+// ask connects to a sentinel and asks it for the master.
 func (s *sentinels) ask(ctx context.Context, sentinel string) masterAnswer {
 	client, err := rueidis.NewClient(at(s.option, sentinel))
 	if err != nil {
@@ -119,6 +117,7 @@ func (s *sentinels) ask(ctx context.Context, sentinel string) masterAnswer {
 	return s.askOver(ctx, client)
 }
 
+// askOver asks a sentinel for the master.
 func (s *sentinels) askOver(ctx context.Context, client rueidis.Client) masterAnswer {
 	about, err := client.Do(ctx, client.B().Arbitrary("SENTINEL", "MASTER").Args(s.master).Build()).AsStrMap()
 	if err != nil {
@@ -126,13 +125,13 @@ func (s *sentinels) askOver(ctx context.Context, client rueidis.Client) masterAn
 	}
 	epoch, err := strconv.ParseUint(about["config-epoch"], 10, 64)
 	if err != nil || about["ip"] == "" {
-		return masterAnswer{err: errors.New("redis: a sentinel's answer can't be read")}
+		return masterAnswer{err: errors.New("redis: a sentinel's answer is malformed")}
 	}
 	return masterAnswer{address: net.JoinHostPort(about["ip"], about["port"]), epoch: epoch}
 }
 
-// watch calls fail as soon as another server than the one at address is the master, or
-// client, which is connected to it, says that it is none. It returns when ctx ends.
+// watch calls fail when the server at address is no longer the master, according to the sentinels or to
+// the server itself, which client is connected to. It returns when ctx ends.
 func (s *sentinels) watch(ctx context.Context, address string, client rueidis.Client, fail func(error)) {
 	var watching sync.WaitGroup
 	for _, sentinel := range s.addresses {
@@ -145,29 +144,29 @@ func (s *sentinels) watch(ctx context.Context, address string, client rueidis.Cl
 	}
 	for ctx.Err() == nil {
 		pause(ctx, masterEvery)
-		if err := isMaster(ctx, client, s.timeout); err != nil && ctx.Err() == nil {
+		if err := checkMaster(ctx, client, s.timeout); err != nil && ctx.Err() == nil {
 			fail(err)
 		}
 	}
 	watching.Wait()
 }
 
-// watchAt watches at one sentinel until its connection ends or ctx does.
+// watchAt watches one sentinel until its connection or ctx ends.
 func (s *sentinels) watchAt(ctx context.Context, sentinel, address string, fail func(error)) {
 	client, err := rueidis.NewClient(at(s.option, sentinel))
 	if err != nil {
-		return // another one may be there
+		return // other sentinels may be reachable
 	}
 	defer client.Close()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	news := make(chan struct{}, 1)
-	var hearing sync.WaitGroup
-	hearing.Go(func() {
+	switched := make(chan struct{}, 1)
+	var receiving sync.WaitGroup
+	receiving.Go(func() {
 		defer stop()
 		_ = client.Receive(ctx, client.B().Subscribe().Channel("+switch-master").Build(), func(rueidis.PubSubMessage) {
 			select {
-			case news <- struct{}{}:
+			case switched <- struct{}{}:
 			default:
 			}
 		})
@@ -175,41 +174,40 @@ func (s *sentinels) watchAt(ctx context.Context, sentinel, address string, fail 
 	tick := time.NewTicker(masterEvery)
 	defer tick.Stop()
 	for {
-		// One that was cut off from the others may not have heard of the last failover.
+		// A sentinel that was cut off from the others may not know about the last failover.
 		if a := s.askOver(ctx, client); a.err == nil && a.address != address && s.haveMoved(ctx, address) {
 			fail(errDemoted)
 		}
 		select {
 		case <-ctx.Done():
-			hearing.Wait()
+			receiving.Wait()
 			return
 		case <-tick.C:
-		case <-news:
+		case <-switched:
 		}
 	}
 }
 
-// haveMoved reports whether the sentinels together say that the master is elsewhere.
+// haveMoved reports whether the sentinels together name another master.
 func (s *sentinels) haveMoved(ctx context.Context, address string) bool {
 	now, err := s.find(ctx)
 	return err == nil && now != address
 }
 
-// isMaster returns an error if the server that client is connected to says that it is
-// no master.
-func isMaster(ctx context.Context, client rueidis.Client, timeout time.Duration) error {
+// checkMaster returns an error if the server that client is connected to says that it isn't a master.
+func checkMaster(ctx context.Context, client rueidis.Client, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	role, err := client.Do(ctx, client.B().Role().Build()).ToArray()
 	if err != nil {
 		if _, refused := rueidis.IsRedisErr(err); refused {
-			return nil // the user may not ask; sentinels say it as well
+			return nil // the user isn't allowed to ask; the sentinels still tell
 		}
 		return err
 	}
 	if len(role) > 0 {
 		if name, err := role[0].ToString(); err == nil && name != "master" {
-			return fmt.Errorf("%w: this one is a %s", errDemoted, name)
+			return fmt.Errorf("%w; this one is a %s", errDemoted, name)
 		}
 	}
 	return nil
@@ -224,8 +222,8 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// open connects to the server, or, with sentinels, to the master. Watch, which is nil
-// without them, calls fail when that is not the one to be connected to any more.
+// open connects to the server or, with sentinels, to the master. watch calls fail when the server is no
+// longer the master; it is nil without sentinels.
 func (b *Bus) open(ctx context.Context) (client rueidis.Client, watch func(ctx context.Context, fail func(error)), err error) {
 	if b.sentinels == nil {
 		client, err = rueidis.NewClient(b.client)
@@ -239,7 +237,7 @@ func (b *Bus) open(ctx context.Context) (client rueidis.Client, watch func(ctx c
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := isMaster(ctx, client, b.options.Timeout); err != nil {
+	if err := checkMaster(ctx, client, b.options.Timeout); err != nil {
 		client.Close()
 		return nil, nil, err
 	}

@@ -11,9 +11,8 @@ import (
 	"github.com/salabroker/sala/broker/cluster/clustertest"
 )
 
-// TestSentinels replaces the master, as an operator does and as a crash does. All
-// nodes follow, with what they publish and what they hear; what is answered as complete
-// meanwhile is complete.
+// Replaces the master, as an operator does and as a crash does. All nodes follow, both to publish and to
+// receive. Results that claim to be complete meanwhile are complete.
 func TestSentinels(t *testing.T) {
 	s := clustertest.StartSentinels(t)
 	nodes := make([]*clustertest.Node, 3)
@@ -62,8 +61,8 @@ func TestSentinels(t *testing.T) {
 	}
 }
 
-// A node doesn't stay with a master that has become a replica, even if the connection
-// lasts and the sentinels haven't noticed.
+// A node leaves a master that has become a replica, even if its connection stays open and the sentinels
+// haven't noticed.
 func TestMasterIsDemoted(t *testing.T) {
 	s := clustertest.StartSentinels(t)
 	node := clustertest.StartNode(t, cluster.Options{Bus: bus(t, s.URL())})
@@ -81,8 +80,7 @@ func TestMasterIsDemoted(t *testing.T) {
 	node.Await("the node to be back", func() bool { return node.State() == cluster.Connected })
 }
 
-// A node whose sentinels are gone goes on with its master, and one that finds no
-// sentinel says so.
+// A node whose sentinels are gone stays with its master. A node that finds no sentinel reports so.
 func TestSentinelsAreGone(t *testing.T) {
 	s := clustertest.StartSentinels(t)
 	node := clustertest.StartNode(t, cluster.Options{Bus: bus(t, s.URL())})
@@ -103,8 +101,7 @@ func TestSentinelsAreGone(t *testing.T) {
 	}
 }
 
-// reporting publishes numbers, one after the other, and keeps those whose answers are
-// complete.
+// reporting publishes numbers one by one, and keeps those whose results are complete.
 type reporting struct {
 	cancel context.CancelFunc
 	done   chan struct{}

@@ -22,20 +22,20 @@ type session struct {
 
 	// Guarded by mu.
 	mu        sync.Mutex
-	lines     [partitions]lineState
+	links     [partitions]linkState
 	connected bool
 	ended     bool
-	complaint complaint
+	repeats   repeats
 }
 
-// lineState is what becomes of one line.
-type lineState struct {
-	tried bool  // it has been up, or has failed
+// linkState is the state of a link.
+type linkState struct {
+	tried bool  // it has been up or has failed
 	err   error // why it is down; nil while it is up
 }
 
-// connect connects and serves until nothing is left to serve with or ctx ends. It
-// returns whether it was connected at all, and why it no longer is.
+// connect connects, and serves until no link is up or ctx ends. It returns whether it was connected at
+// all, and why it no longer is.
 func (b *Bus) connect(ctx context.Context) (connected bool, err error) {
 	client, watch, err := b.open(ctx)
 	if err != nil {
@@ -49,8 +49,8 @@ func (b *Bus) connect(ctx context.Context) (connected bool, err error) {
 		return false, advised(err)
 	}
 	var running sync.WaitGroup
-	for i := range s.lineCount() {
-		running.Go(func() { s.keep(ctx, &line{session: s, partition: i, parts: s.parts(i)}) })
+	for i := range s.linkCount() {
+		running.Go(func() { s.keep(ctx, &link{session: s, partition: i, wanted: s.wanted(i)}) })
 	}
 	if watch != nil {
 		running.Go(func() { watch(ctx, fail) })
@@ -62,19 +62,19 @@ func (b *Bus) connect(ctx context.Context) (connected bool, err error) {
 	return connected, advised(context.Cause(ctx))
 }
 
-// lineCount returns how many lines there are: one on one server, where all is in
-// order, and one for each partition on a Redis Cluster, whose parts fail one by one.
-func (s *session) lineCount() int {
+// linkCount returns the number of links: one on one server, where everything is in order, and one for
+// each partition on a Redis Cluster, whose servers fail one by one.
+func (s *session) linkCount() int {
 	if s.sharded {
 		return partitions
 	}
 	return 1
 }
 
-// parts returns the subscriptions that a line is for.
-func (s *session) parts(line int) []*subscriptions {
+// wanted returns the subscriptions of a link.
+func (s *session) wanted(link int) []*subscriptions {
 	if s.sharded {
-		return s.bus.wanted[line : line+1]
+		return s.bus.wanted[link : link+1]
 	}
 	return s.bus.wanted[:]
 }
@@ -87,8 +87,8 @@ func (s *session) partitionOf(channel string) int {
 	return 0
 }
 
-// probe returns an error if the server takes connections and nothing else, as
-// one does that is loading its data. The servers of a Redis Cluster differ.
+// probe returns an error if the server accepts connections but no commands, for example while it loads
+// its data. On a Redis Cluster, each link finds out on its own.
 func (s *session) probe(ctx context.Context) error {
 	if s.sharded {
 		return nil
@@ -98,9 +98,8 @@ func (s *session) probe(ctx context.Context) error {
 	return s.client.Do(ctx, s.client.B().Exists().Key(s.bus.echo).Build()).Error()
 }
 
-// keep serves a line again and again until ctx ends. On one server once: what
-// follows is another session.
-func (s *session) keep(ctx context.Context, l *line) {
+// keep serves a link again and again until ctx ends. On one server, the link's end ends ctx.
+func (s *session) keep(ctx context.Context, l *link) {
 	for attempt := 0; ctx.Err() == nil; attempt++ {
 		connected, err := l.serve(ctx)
 		if connected {
@@ -109,21 +108,21 @@ func (s *session) keep(ctx context.Context, l *line) {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		s.lineChanged(l.partition, err)
+		s.linkChanged(l.partition, err)
 		if ctx.Err() == nil {
 			s.bus.pause(ctx, attempt)
 		}
 	}
 }
 
-// lineChanged takes in that a line is up, or down because of an error. The bus is
-// connected once all lines have been tried and while one of them is up.
-func (s *session) lineChanged(partition int, err error) {
+// linkChanged records that a link is up, or down because of err. The bus is connected once all links
+// have been tried and while one of them is up.
+func (s *session) linkChanged(partition int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lines[partition] = lineState{tried: true, err: err}
+	s.links[partition] = linkState{tried: true, err: err}
 	tried, up := 0, 0
-	for _, l := range s.lines[:s.lineCount()] {
+	for _, l := range s.links[:s.linkCount()] {
 		if l.tried {
 			tried++
 			if l.err == nil {
@@ -133,35 +132,35 @@ func (s *session) lineChanged(partition int, err error) {
 	}
 	switch {
 	case s.ended:
-	case tried == s.lineCount() && up == 0:
+	case tried == s.linkCount() && up == 0:
 		s.ended = true
 		if s.connected {
 			s.bus.setSession(nil)
 		}
 		s.fail(err)
-	case tried == s.lineCount() && !s.connected:
+	case tried == s.linkCount() && !s.connected:
 		s.connected = true
 		s.bus.setSession(s)
 		s.bus.options.Logger.Info("connected to Redis", "redis_cluster", s.sharded)
 	}
-	if s.sharded && up > 0 && err != nil && s.complaint.due(err, time.Now()) {
-		s.bus.options.Logger.Warn("a part of the Redis Cluster can't be reached; what lives there doesn't reach other nodes", "error", err)
+	if s.sharded && up > 0 && err != nil && s.repeats.isNew(err, time.Now()) {
+		s.bus.options.Logger.Warn("a part of the Redis Cluster can't be reached; messages over it don't reach other nodes", "error", err)
 	}
 }
 
-// down returns why a partition can't be reached; nil if it can, or hasn't been tried.
+// down returns why a partition can't be reached, or nil if it can or hasn't been tried.
 func (s *session) down(partition int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.lines[partition].err
+	return s.links[partition].err
 }
 
-// trouble returns why some of the partitions can't be reached; nil if all can.
-func (s *session) trouble() error {
+// health returns why some of the partitions can't be reached, or nil if all can.
+func (s *session) health() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	down, err := 0, error(nil)
-	for _, l := range s.lines[:s.lineCount()] {
+	for _, l := range s.links[:s.linkCount()] {
 		if l.err != nil {
 			down, err = down+1, l.err
 		}
@@ -172,7 +171,7 @@ func (s *session) trouble() error {
 	return fmt.Errorf("%d of %d parts of the Redis Cluster can't be reached: %w", down, partitions, err)
 }
 
-// channel returns the channel that has a name on the server.
+// channel returns the channel for its name on the server.
 func (s *session) channel(name string) string {
 	if s.sharded {
 		return untagged(name)
@@ -181,9 +180,9 @@ func (s *session) channel(name string) string {
 }
 
 var (
-	errEnded   = errors.New("redis: a connection has ended")
-	errMoved   = errors.New("redis: a channel has moved to another server")
-	errUnheard = errors.New("redis: what this node publishes doesn't come back to it, though it has subscribed to it")
+	errEnded  = errors.New("redis: a connection has ended")
+	errMoved  = errors.New("redis: a channel has moved to another server")
+	errNoEcho = errors.New("redis: this node is subscribed, but its own messages don't come back")
 )
 
 var _ cluster.Bus = (*Bus)(nil)

@@ -22,9 +22,8 @@ func serverOf(t *testing.T, servers []*clustertest.Redis, channel string) int {
 	return slot * len(servers) / 16384
 }
 
-// TestShardFails: while one server of a Redis Cluster is gone, or stands still,
-// what lives on the others reaches other nodes with complete answers, what lives
-// there is missing, and no node takes another for lost.
+// While one server of a Redis Cluster is gone or frozen, messages over the others reach all nodes with
+// complete results, results of messages over it are partial, and no node is taken for lost.
 func TestShardFails(t *testing.T) {
 	for name, test := range map[string]struct{ fail, mend func(*clustertest.Redis) }{
 		"killed": {(*clustertest.Redis).Kill, (*clustertest.Redis).Restart},
@@ -32,7 +31,7 @@ func TestShardFails(t *testing.T) {
 	} {
 		for failed := range 3 {
 			if name == "frozen" && failed > 0 {
-				continue // it takes its time
+				continue // it takes long
 			}
 			t.Run(name+" "+strconv.Itoa(failed), func(t *testing.T) {
 				servers := clustertest.StartCluster(t)
@@ -49,7 +48,7 @@ func shardFails(t *testing.T, servers []*clustertest.Redis, failed int, fail, me
 	start := func() *clustertest.Node {
 		id := cluster.NewNodeID()
 		for serverOf(t, servers, "sala:node:"+string(id)) == failed {
-			id = cluster.NewNodeID() // an answer needs the asker's own channel
+			id = cluster.NewNodeID() // answers come over the caller's own channel
 		}
 		return clustertest.StartNode(t, cluster.Options{Bus: bus(t, servers[0].URL()), ID: id})
 	}
@@ -72,7 +71,7 @@ func shardFails(t *testing.T, servers []*clustertest.Redis, failed int, fail, me
 		return a.PublishAndWait(ctx, cluster.Route{Topic: topic}, []byte("1"))
 	}
 	fail()
-	// What goes to the failed server must not hold up the rest, from the first on.
+	// From the first one, messages to the failed server must not delay others.
 	if err := a.Publish(cluster.Route{Topic: dead[0]}, nil); err != nil {
 		t.Errorf("Publish: %v", err)
 	}
@@ -108,12 +107,11 @@ func shardFails(t *testing.T, servers []*clustertest.Redis, failed int, fail, me
 	a.Await("the trouble to be over", func() bool { return a.Health() == nil && b.Health() == nil })
 }
 
-// patience is longer than anything takes.
+// patience is longer than anything should take.
 const patience = 20 * time.Second
 
-// TestNodeLosesAServer: one node can't reach one server of a Redis Cluster. It is missing
-// by name, from the first call on, where it would have to hear by that server, and
-// takes part where it doesn't.
+// One node can't reach one server of a Redis Cluster. From the first call on, it is missing by name in
+// results of messages over that server, and answers those over the others.
 func TestNodeLosesAServer(t *testing.T) {
 	servers := clustertest.StartCluster(t)
 	const gone = 1
@@ -123,7 +121,7 @@ func TestNodeLosesAServer(t *testing.T) {
 	start := func(url string) *clustertest.Node {
 		id := cluster.NewNodeID()
 		for serverOf(t, servers, "sala:node:"+string(id)) == gone {
-			id = cluster.NewNodeID() // an answer needs the asker's own channel
+			id = cluster.NewNodeID() // answers come over the caller's own channel
 		}
 		return clustertest.StartNode(t, cluster.Options{Bus: bus(t, url), ID: id})
 	}

@@ -2,31 +2,30 @@ package redis
 
 import "sync"
 
-// subscriptions is what is wanted in one partition, and what of it the server
-// knows. Any goroutine changes the former, and one, that of the line, brings the
-// server to it.
+// subscriptions are the channels of a partition that are wanted, and those that the server knows about.
+// Any goroutine may change what is wanted. The goroutine of the link tells the server.
 type subscriptions struct {
-	done chan struct{} // closed: what is effective has this channel
+	done chan struct{} // closed; shared by all effective subscriptions
 
 	mu       sync.Mutex
-	wake     chan<- struct{} // the line's; holds one token if something is dirty
+	wake     chan<- struct{} // of the link; holds one token if channels are dirty
 	channels map[string]*subscription
-	dirty    map[string]struct{} // channels to look at
+	dirty    map[string]struct{} // channels whose server state may differ
 }
 
-// subscription is wanted, or the server has been asked for it, or both. One
-// that is neither is not kept, also during a long outage.
+// subscription is a channel that is wanted, or that the server has been asked for, or both. Others are
+// not kept, even during a long outage.
 type subscription struct {
-	wanted bool
-	asked  bool // the server has been told, in this session
-	had    bool // and has confirmed it
-	// effective is closed while had.
+	wanted    bool
+	asked     bool // the server has been asked in this session
+	confirmed bool // and has confirmed it
+	// effective is closed while confirmed.
 	effective chan struct{}
 }
 
 func newSubscriptions() *subscriptions {
 	s := &subscriptions{
-		wake:     make(chan struct{}, 1), // nobody's
+		wake:     make(chan struct{}, 1), // of no link yet
 		done:     make(chan struct{}),
 		channels: make(map[string]*subscription),
 		dirty:    make(map[string]struct{}),
@@ -35,7 +34,7 @@ func newSubscriptions() *subscriptions {
 	return s
 }
 
-// want asks for a channel and returns what is closed once the server has it.
+// want asks for a channel. The result is closed once the server has confirmed it.
 func (s *subscriptions) want(channel string) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,7 +50,7 @@ func (s *subscriptions) want(channel string) <-chan struct{} {
 	return sub.effective
 }
 
-// unwant is the end of want.
+// unwant reverses want.
 func (s *subscriptions) unwant(channel string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,7 +66,7 @@ func (s *subscriptions) unwant(channel string) {
 	}
 }
 
-// mark says that a channel is to be looked at. The caller holds mu.
+// mark marks a channel as dirty. The caller holds mu.
 func (s *subscriptions) mark(channel string) {
 	s.dirty[channel] = struct{}{}
 	select {
@@ -76,9 +75,8 @@ func (s *subscriptions) mark(channel string) {
 	}
 }
 
-// changes returns what the server has to be told. The server is taken to have
-// forgotten what is in unsubscribe; what is in subscribe it has once that is
-// confirmed. It isn't called again before that.
+// changes returns what the server must be told. Channels in unsubscribe count as ended, and those in
+// subscribe as effective after confirm, which must be called before the next changes.
 func (s *subscriptions) changes() (subscribe, unsubscribe []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,29 +95,29 @@ func (s *subscriptions) changes() (subscribe, unsubscribe []string) {
 	return subscribe, unsubscribe
 }
 
-// confirm takes in that the server has the channels.
+// confirm records that the server has confirmed the channels.
 func (s *subscriptions) confirm(channels []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, channel := range channels {
-		if sub, ok := s.channels[channel]; ok && sub.asked && !sub.had {
+		if sub, ok := s.channels[channel]; ok && sub.asked && !sub.confirmed {
 			close(sub.effective)
-			sub.had, sub.effective = true, s.done
+			sub.confirmed, sub.effective = true, s.done
 		}
 	}
 }
 
-// has reports whether the server is taken to have a channel.
+// has reports whether the server has confirmed a channel.
 func (s *subscriptions) has(channel string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sub, ok := s.channels[channel]
-	return ok && sub.had
+	return ok && sub.confirmed
 }
 
-// forget takes in that the server has none of them any more: all that is
-// wanted is to be told again, by the line that wake wakes.
-func (s *subscriptions) forget(wake chan<- struct{}) {
+// reset records that the server has no subscriptions any longer. The link with the given wake must ask
+// for all that is wanted.
+func (s *subscriptions) reset(wake chan<- struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.wake = wake
@@ -129,10 +127,10 @@ func (s *subscriptions) forget(wake chan<- struct{}) {
 			delete(s.channels, channel)
 			continue
 		}
-		if sub.had {
+		if sub.confirmed {
 			sub.effective = make(chan struct{})
 		}
-		sub.asked, sub.had = false, false
+		sub.asked, sub.confirmed = false, false
 		s.mark(channel)
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestSubscriptionsAgainstModel lets channels be wanted and not, told and
-// forgotten at random, and compares what a server would have with what is wanted.
+// Wants, unwants, confirms and resets channels at random, and compares the subscriptions of a server with
+// what is wanted.
 func TestSubscriptionsAgainstModel(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	s := newSubscriptions()
@@ -46,7 +46,7 @@ func TestSubscriptionsAgainstModel(t *testing.T) {
 		case action < 9:
 			update(change)
 		default:
-			s.forget(s.wake)
+			s.reset(s.wake)
 			clear(server)
 		}
 		update(func() {})
@@ -63,8 +63,7 @@ func TestSubscriptionsAgainstModel(t *testing.T) {
 	}
 }
 
-// TestSubscriptionsInOutage: what is wanted and not wanted any more while there
-// is no server leaves nothing behind.
+// Channels that are wanted and unwanted during an outage leave nothing behind.
 func TestSubscriptionsInOutage(t *testing.T) {
 	s := newSubscriptions()
 	for i := range 10_000 {

@@ -9,15 +9,15 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// A table is a key for each entry, which Redis expires, and a sorted set of the
-// entries' names to find them by, each with the time at which its entry expires. They
-// share a hash tag, so that on a Redis Cluster they live on one server.
+// A table has a key for each entry, which Redis expires, and a sorted set of the entries' names, scored by
+// the time at which they expire. All keys of a table have the same hash tag, so that they live on one
+// server of a Redis Cluster.
 
-// nameKept is how long a name is kept after its entry has expired. It is long,
-// so that clocks that differ take no name away that is still needed.
+// nameKept is how long a name is kept after its entry has expired. It is long, so that nodes whose clocks
+// differ don't remove names that are still needed.
 const nameKept = time.Hour
 
-// readBatch is how many entries are read with one command.
+// readBatch is the most entries that are read with one command.
 const readBatch = 512
 
 func namesKey(table string) string      { return "{" + table + "}" }
@@ -57,9 +57,9 @@ func (b *Bus) Entries(ctx context.Context, table string) (map[string][]byte, err
 		return nil, err
 	}
 	client := s.client
-	long := strconv.FormatInt(time.Now().Add(-nameKept).UnixMilli(), 10)
+	cutoff := strconv.FormatInt(time.Now().Add(-nameKept).UnixMilli(), 10)
 	results := client.DoMulti(ctx,
-		client.B().Zremrangebyscore().Key(namesKey(table)).Min("-inf").Max(long).Build(),
+		client.B().Zremrangebyscore().Key(namesKey(table)).Min("-inf").Max(cutoff).Build(),
 		client.B().Zrange().Key(namesKey(table)).Min("0").Max("-1").Build(),
 	)
 	names, err := results[1].AsStrSlice()
@@ -77,7 +77,7 @@ func (b *Bus) Entries(ctx context.Context, table string) (map[string][]byte, err
 	return entries, nil
 }
 
-// readEntries adds the entries of those names that haven't expired.
+// readEntries adds the entries of the names to a map, except those that have expired.
 func readEntries(ctx context.Context, client rueidis.Client, table string, names []string, to map[string][]byte) error {
 	keys := make([]string, len(names))
 	for i, name := range names {
@@ -100,7 +100,7 @@ func readEntries(ctx context.Context, client rueidis.Client, table string, names
 	return nil
 }
 
-// failure returns the first error of some results.
+// failure returns the first error of the results.
 func failure(results ...rueidis.RedisResult) error {
 	for _, result := range results {
 		if err := result.Error(); err != nil {

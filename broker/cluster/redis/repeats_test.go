@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-func TestTheSameIsSaidAgainOnlyAfterAWhile(t *testing.T) {
+func TestRepeatedErrors(t *testing.T) {
 	refused, denied := errors.New("refused"), errors.New("denied")
 	now := time.Now()
-	var c complaint
+	var r repeats
 	for i, step := range []struct {
 		after time.Duration
 		err   error
@@ -19,12 +19,12 @@ func TestTheSameIsSaidAgainOnlyAfterAWhile(t *testing.T) {
 		{time.Second, refused, false},
 		{time.Second, denied, true},
 		{time.Second, refused, true},
-		{remindEvery - 1, refused, false},
+		{repeatEvery - 1, refused, false},
 		{1, refused, true},
-		{remindEvery - 1, refused, false},
+		{repeatEvery - 1, refused, false},
 	} {
 		now = now.Add(step.after)
-		if got := c.due(step.err, now); got != step.want {
+		if got := r.isNew(step.err, now); got != step.want {
 			t.Errorf("step %d: %v, want %v", i, got, step.want)
 		}
 	}
