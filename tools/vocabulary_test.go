@@ -139,14 +139,8 @@ func compileWords(pattern string) *regexp.Regexp {
 // files returns the tracked files to check.
 func (v *vocabulary) files(t *testing.T) []string {
 	t.Helper()
-	list := exec.CommandContext(t.Context(), "git", "ls-files", "-z")
-	list.Dir = ".."
-	out, err := list.Output()
-	if err != nil {
-		t.Skipf("the tracked files aren't known: git ls-files: %v", err)
-	}
 	var files []string
-	for name := range strings.SplitSeq(strings.TrimRight(string(out), "\x00"), "\x00") {
+	for _, name := range trackedFiles(t) {
 		if v.isChecked(name) && isText(name) {
 			files = append(files, name)
 		}
@@ -155,6 +149,18 @@ func (v *vocabulary) files(t *testing.T) []string {
 		t.Fatal("there is no file to check")
 	}
 	return files
+}
+
+// trackedFiles returns the files that Git tracks, by their paths from the root.
+func trackedFiles(t *testing.T) []string {
+	t.Helper()
+	list := exec.CommandContext(t.Context(), "git", "ls-files", "-z")
+	list.Dir = ".."
+	out, err := list.Output()
+	if err != nil {
+		t.Skipf("the tracked files aren't known: git ls-files: %v", err)
+	}
+	return strings.Split(strings.TrimRight(string(out), "\x00"), "\x00")
 }
 
 func (v *vocabulary) isChecked(name string) bool {
