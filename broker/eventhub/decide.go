@@ -38,7 +38,7 @@ func (h *Hub) Decide(e *Event, gone <-chan struct{}) (Decision, error) {
 		q.decision, q.groups = true, groups[i:i+1]
 		q.waiting.Store(1)
 		questions[i] = q
-		g.enqueue(entry{id: q.id, event: e, question: q, size: e.size()})
+		g.enqueue(entry{id: q.id, event: e, question: q, size: e.Size()})
 	}
 	defer func() { // no other answer is needed now
 		for _, q := range questions {

@@ -52,23 +52,16 @@ func (e *Error) Error() string { return e.Message }
 // newError returns the error of a reason that needs no details.
 func newError(reason string) *Error {
 	messages := map[string]string{
-		ReasonSlowSubscriber:    "the subscriber is too slow and its queue is full; grant credits and read faster, or add members to the group",
-		ReasonClosed:            "the subscription is closed",
-		ReasonDraining:          "the broker is shutting down; subscribe again in a moment",
-		ReasonNoHandler:         "no backend handles this event",
-		ReasonHandlerTimeout:    "the backend didn't answer in time",
-		ReasonHandlerLost:       "the backend went away before it answered",
-		ReasonHandlerOverloaded: "the backend has no room for more events",
+		ReasonTooManySubscriptions: "there are as many subscriptions as the broker allows; close one, or use one for several filters",
+		ReasonSlowSubscriber:       "the subscriber is too slow and its queue is full; grant credits and read faster, or add members to the group",
+		ReasonClosed:               "the subscription is closed",
+		ReasonDraining:             "the broker is shutting down; subscribe again in a moment",
+		ReasonNoHandler:            "no backend handles this event",
+		ReasonHandlerTimeout:       "the backend didn't answer in time",
+		ReasonHandlerLost:          "the backend went away before it answered",
+		ReasonHandlerOverloaded:    "the backend has no room for more events",
 	}
 	return &Error{Reason: reason, Message: messages[reason]}
-}
-
-// tooManySubscriptions is the error of a hub that is full.
-func tooManySubscriptions() *Error {
-	return &Error{
-		Reason:  ReasonTooManySubscriptions,
-		Message: "there are as many subscriptions as the broker allows; close one, or use one for several filters",
-	}
 }
 
 // rejection is the error of an answer to a delivery that takes none.

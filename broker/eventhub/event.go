@@ -90,8 +90,8 @@ type Event struct {
 // overhead is the memory that an event takes beside its payload, in bytes.
 const overhead = 256
 
-// size is what the event counts against a queue's limit, in bytes.
-func (e *Event) size() int {
+// Size is about how many bytes the event takes in a queue or in a message.
+func (e *Event) Size() int {
 	n := overhead + len(e.Args)
 	for _, a := range e.Attachments {
 		n += len(a)

@@ -106,7 +106,7 @@ func (h *Hub) publish(en entry) {
 	if !to.kinds[e.Kind] {
 		return
 	}
-	en.size = e.size()
+	en.size = e.Size()
 	for _, r := range to.groups {
 		if !r.wants(e.Kind, e.Namespace, e.Name, false) {
 			continue
@@ -129,7 +129,7 @@ func (h *Hub) Ask(e *Event, reply func(Reply)) {
 		}
 		reply(a.reply)
 	})
-	en := entry{id: q.id, event: e, size: e.size()}
+	en := entry{id: q.id, event: e, size: e.Size()}
 	for _, r := range h.routes.Load().groups {
 		switch {
 		case !r.wants(e.Kind, e.Namespace, e.Name, false):
@@ -189,45 +189,52 @@ type SubscribeOptions struct {
 
 // Subscribe adds a member to a group. The error is an *[Error].
 func (h *Hub) Subscribe(o SubscribeOptions) (*Subscription, error) {
+	s, err := h.addMember(o, nil)
+	if err == nil {
+		h.opts.Observer.SubscriptionOpened()
+	}
+	return s, err
+}
+
+// addMember adds a member to a group: a subscription of this node, or what r needs to represent one
+// of another node.
+func (h *Hub) addMember(o SubscribeOptions, r *Remote) (*Subscription, error) {
 	if err := h.check(o); err != nil {
 		return nil, err
 	}
-	s := h.newSubscription(o)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.draining.Load() {
-		return nil, newError(ReasonDraining)
-	}
-	if h.subscriptions >= h.opts.MaxSubscriptions {
-		return nil, tooManySubscriptions()
-	}
-	g, err := h.groupNamed(o.Group, o.Observe)
-	if err != nil {
-		return nil, err
-	}
-	h.subscriptions++
-	h.addMember(s, g)
-	h.opts.Observer.SubscriptionOpened()
-	return s, nil
-}
-
-func (h *Hub) newSubscription(o SubscribeOptions) *Subscription {
-	return &Subscription{
+	s := &Subscription{
 		hub:     h,
 		opts:    o,
 		filter:  newMatcher(o.Filter),
 		ready:   make(chan struct{}, 1),
 		done:    make(chan struct{}),
+		remote:  r,
 		credits: o.Credits,
 	}
-}
-
-// addMember makes s a member of g. The caller holds mu.
-func (h *Hub) addMember(s *Subscription, g *group) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	count, limit := &h.subscriptions, h.opts.MaxSubscriptions
+	if r != nil {
+		r.s = s
+		count, limit = &h.remotes, h.opts.MaxRemotes
+	}
+	switch {
+	case h.draining.Load():
+		return nil, newError(ReasonDraining)
+	case *count >= limit:
+		return nil, newError(ReasonTooManySubscriptions)
+	case r == nil && h.groupConflicts(o):
+		return nil, &Error{
+			Reason: ReasonInvalid, Field: "observe",
+			Message: "either all members of a group observe or none, and this group has other members; use another group",
+		}
+	}
+	*count++
 	h.lastMember++
-	s.id, s.group = h.lastMember, g
-	g.add(s)
+	s.id, s.group = h.lastMember, h.groupOf(o)
+	s.group.add(s)
 	h.updateRoutes()
+	return s, nil
 }
 
 func (h *Hub) check(o SubscribeOptions) error {
@@ -242,33 +249,28 @@ func (h *Hub) check(o SubscribeOptions) error {
 	return h.checkCredits(o.Credits, 0)
 }
 
-// groupNamed returns the group of that name, a new one if there is none. The caller holds mu.
-func (h *Hub) groupNamed(name string, observes bool) (*group, error) {
-	var named *group
-	for _, g := range h.groups {
-		switch {
-		case name == "" || g.name != name:
-		case g.observes == observes:
-			named = g
-		case slices.ContainsFunc(g.current(), func(s *Subscription) bool { return s.remote == nil }):
-			return nil, &Error{
-				Reason: ReasonInvalid, Field: "observe",
-				Message: "either all members of a group observe or none, and this group has other members; use another group",
-			}
-		}
-	}
-	if named == nil {
-		named = h.newGroup(name, observes)
-	}
-	return named, nil
+// groupConflicts reports whether this node has a group of that name that observes where o doesn't, or
+// the reverse. Nodes may have different groups of the same name, because nobody could be told that
+// the name is taken. The caller holds mu.
+func (h *Hub) groupConflicts(o SubscribeOptions) bool {
+	return o.Group != "" && slices.ContainsFunc(h.groups, func(g *group) bool {
+		return g.name == o.Group && g.observes != o.Observe &&
+			slices.ContainsFunc(g.current(), func(s *Subscription) bool { return s.remote == nil })
+	})
 }
 
-// newGroup adds a group. The caller holds mu.
-func (h *Hub) newGroup(name string, observes bool) *group {
+// groupOf returns the group for a new member, a new one if there is none. The caller holds mu.
+func (h *Hub) groupOf(o SubscribeOptions) *group {
+	i := slices.IndexFunc(h.groups, func(g *group) bool {
+		return g.name != "" && g.name == o.Group && g.observes == o.Observe
+	})
+	if i >= 0 {
+		return h.groups[i]
+	}
 	g := &group{
 		hub:         h,
-		name:        name,
-		observes:    observes,
+		name:        o.Group,
+		observes:    o.Observe,
 		pins:        make(map[pin]*Subscription),
 		outstanding: make(map[uint64]outstanding),
 	}

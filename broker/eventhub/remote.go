@@ -1,7 +1,5 @@
 package eventhub
 
-import "slices"
-
 // Remote represents a subscription of another node in this hub. It is a member of its group like
 // any other, but it gets only events that no member of this node wants. A [Transport] takes events
 // from it and carries them to the other node, where a [Source] offers them to the subscription.
@@ -23,31 +21,12 @@ type Remote struct {
 // AddRemote adds a member that represents a subscription of another node, which was made with o.
 // Its credits bound how many events may be in flight. The error is an *[Error].
 func (h *Hub) AddRemote(o SubscribeOptions, t Transport) (*Remote, error) {
-	if err := h.check(o); err != nil {
+	r := &Remote{transport: t}
+	_, err := h.addMember(o, r)
+	if err != nil {
 		return nil, err
 	}
-	s := h.newSubscription(o)
-	s.remote = &Remote{s: s, transport: t}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	switch {
-	case h.draining.Load():
-		return nil, newError(ReasonDraining)
-	case h.remotes >= h.opts.MaxRemotes:
-		return nil, tooManySubscriptions()
-	}
-	// Two nodes may use the same name for a group of observers and for one of handlers. Those are
-	// two groups here, because nobody can be told that the name is taken.
-	i := slices.IndexFunc(h.groups, func(g *group) bool {
-		return g.name != "" && g.name == o.Group && g.observes == o.Observe
-	})
-	h.remotes++
-	if i >= 0 {
-		h.addMember(s, h.groups[i])
-	} else {
-		h.addMember(s, h.newGroup(o.Group, o.Observe))
-	}
-	return s.remote, nil
+	return r, nil
 }
 
 // Take returns deliveries to carry to the other node, as [Subscription.Take] does. Their ids name

@@ -43,7 +43,7 @@ func (src *Source) Subscription() uint64 { return src.s.id }
 // id, so it is the same id whichever node hands the event out.
 func (src *Source) Offer(d Delivery) bool {
 	s, h := src.s, src.s.hub
-	en := entry{id: d.ID, event: d.Event, redelivered: d.Redelivered, size: d.Event.size(), source: src}
+	en := entry{id: d.ID, event: d.Event, redelivered: d.Redelivered, size: d.Event.Size(), source: src}
 	if d.NeedsAck || d.NeedsDecision {
 		en.question = src.newQuestion(&d)
 	}
@@ -95,25 +95,21 @@ func (src *Source) answered(q *question, a answer) {
 // EndQuestions says which deliveries need no answer any more, because they were answered elsewhere
 // or have expired.
 func (src *Source) EndQuestions(answered, expired []uint64) {
-	for _, q := range src.open(answered) {
-		q.end(stateAnswered, answer{err: newError(ReasonHandlerLost)})
+	for _, id := range answered {
+		src.endQuestion(id, stateAnswered)
 	}
-	for _, q := range src.open(expired) {
-		q.expire()
+	for _, id := range expired {
+		src.endQuestion(id, stateExpired)
 	}
 }
 
-// open returns the questions of deliveries, as far as they are open.
-func (src *Source) open(ids []uint64) []*question {
-	var questions []*question
+func (src *Source) endQuestion(id uint64, state int32) {
 	src.s.group.mu.Lock()
-	defer src.s.group.mu.Unlock()
-	for _, id := range ids {
-		if q, ok := src.questions[id]; ok {
-			questions = append(questions, q)
-		}
+	q := src.questions[id]
+	src.s.group.mu.Unlock()
+	if q != nil {
+		q.end(state, answer{err: newError(ReasonHandlerTimeout)})
 	}
-	return questions
 }
 
 // take counts an entry that leaves the queue. The caller holds the group's mu.

@@ -25,17 +25,6 @@ func infoTo(s *eventhub.Subscription) *wire.SubscriptionInfo {
 	return info
 }
 
-// infoSize is about how many bytes a description takes in a message.
-func infoSize(info *wire.SubscriptionInfo) int {
-	size := 64 + len(info.GetGroup())
-	for _, names := range [][]string{info.GetNamespaces(), info.GetNames()} {
-		for _, name := range names {
-			size += len(name) + 4
-		}
-	}
-	return size
-}
-
 // optionsFrom returns the options of a representative, whose credits are the window.
 func optionsFrom(info *wire.SubscriptionInfo) eventhub.SubscribeOptions {
 	o := eventhub.SubscribeOptions{
@@ -49,15 +38,6 @@ func optionsFrom(info *wire.SubscriptionInfo) eventhub.SubscribeOptions {
 		o.Filter.Kinds = append(o.Filter.Kinds, kindFrom(k))
 	}
 	return o
-}
-
-// sizeOfEvent is about how many bytes an event takes in a batch.
-func sizeOfEvent(e *eventhub.Event) int {
-	size := 256 + len(e.Args)
-	for _, a := range e.Attachments {
-		size += len(a)
-	}
-	return size
 }
 
 func eventTo(d *eventhub.Delivery) *wire.ClientEvent {
@@ -132,8 +112,8 @@ func socketFrom(w *wire.EventSocket) *eventhub.Socket {
 	}
 }
 
-func answerTo(a *sourceAnswer) *wire.EventAnswer {
-	w := &wire.EventAnswer{Subscription: a.source.Subscription(), Id: a.ID}
+func answerTo(subscription uint64, a *eventhub.Answer) *wire.EventAnswer {
+	w := &wire.EventAnswer{Subscription: subscription, Id: a.ID}
 	if a.IsDecision {
 		w.Answer = &wire.EventAnswer_Decision{Decision: &wire.ConnectDecision{
 			Refusal: failureTo(a.Decision.Refusal), Rooms: a.Decision.Rooms, Data: a.Decision.Data,

@@ -56,10 +56,9 @@ type Forwarder struct {
 	peers     map[cluster.NodeID]*peer
 	outbounds map[*eventhub.Remote]*outbound
 	inbounds  map[*eventhub.Source]*inbound
-	waiting   map[*outbound]struct{} // those with something to send, as soon as they may
-	sessions  uint64                 // how many sessions there have been
-	described uint64                 // the last subscription that other nodes were told of
-	lastIDs   []uint64               // of the last list
+	sessions  uint64   // how many sessions there have been
+	described uint64   // the last subscription that other nodes were told of
+	lastIDs   []uint64 // of the last list
 	listedAt  time.Time
 	scratch   [64]eventhub.Delivery
 }
@@ -70,7 +69,7 @@ type peer struct {
 	outbounds map[uint64]*outbound   // by the subscription there
 	inbounds  map[uint64]*inbound    // by the subscription here
 	ended     map[uint64]finalReport // of inbounds that ended a short while ago
-	reports   []*wire.EventProgress  // to be sent
+	feedback  *wire.EventFeedback    // to be sent
 }
 
 // New returns a forwarder that knows no other nodes yet.
@@ -82,7 +81,6 @@ func New(o Options) *Forwarder {
 		peers:     make(map[cluster.NodeID]*peer),
 		outbounds: make(map[*eventhub.Remote]*outbound),
 		inbounds:  make(map[*eventhub.Source]*inbound),
-		waiting:   make(map[*outbound]struct{}),
 	}
 }
 
@@ -128,6 +126,7 @@ func (f *Forwarder) Joined(id cluster.NodeID) {
 		outbounds: make(map[uint64]*outbound),
 		inbounds:  make(map[uint64]*inbound),
 		ended:     make(map[uint64]finalReport),
+		feedback:  &wire.EventFeedback{},
 	}
 	f.peers[id] = p
 	f.sendList(p, 0)
@@ -191,19 +190,15 @@ func (f *Forwarder) work() {
 	remotes, sources := f.notices.takeChanged()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, r := range remotes {
+	for r := range remotes {
 		if out, ok := f.outbounds[r]; ok {
-			f.waiting[out] = struct{}{}
+			f.forward(out)
 		}
-	}
-	for out := range f.waiting {
-		delete(f.waiting, out)
-		f.forward(out)
 	}
 	if !f.opts.Reachable() {
 		return // tick comes back to it
 	}
-	for _, s := range sources {
+	for s := range sources {
 		if in, ok := f.inbounds[s]; ok {
 			f.report(in)
 		}
@@ -219,7 +214,7 @@ func (f *Forwarder) tick(now time.Time) {
 		return
 	}
 	for _, out := range f.outbounds {
-		f.waiting[out] = struct{}{}
+		f.RemoteChanged(out.remote)
 		f.resend(out, now)
 	}
 	for _, in := range f.inbounds {

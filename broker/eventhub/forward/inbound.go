@@ -3,7 +3,6 @@ package forward
 import (
 	"time"
 
-	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/eventhub"
 )
@@ -79,7 +78,7 @@ func (f *Forwarder) addInbound(p *peer, batch *wire.EventBatch, before *inbound)
 		if last, ok := p.ended[batch.GetSubscription()]; ok && last.progress.GetSession() == batch.GetSession() {
 			progress = last.progress
 		}
-		p.reports = append(p.reports, progress)
+		p.feedback.Progress = append(p.feedback.Progress, progress)
 		f.notices.wake()
 		return nil
 	}
@@ -124,7 +123,7 @@ func (f *Forwarder) report(in *inbound) {
 	in.reported = &wire.EventProgress{
 		Subscription: in.id, Session: in.session, Received: in.received, Delivered: taken, Ended: ended,
 	}
-	in.peer.reports = append(in.peer.reports, in.reported)
+	in.peer.feedback.Progress = append(in.peer.feedback.Progress, in.reported)
 	if ended {
 		in.peer.ended[in.id] = finalReport{in.reported, time.Now()}
 		f.removeInbound(in)
@@ -134,39 +133,27 @@ func (f *Forwarder) report(in *inbound) {
 // sendFeedback sends each node the answers and reports that wait. Answers go first: a subscription
 // that has ended may have given some just before. The caller holds mu.
 func (f *Forwarder) sendFeedback() {
-	feedback := make(map[*peer]*wire.EventFeedback)
-	size := 0
+	answerBytes := make(map[*peer]int)
 	for _, a := range f.notices.takeAnswers() {
-		p := f.peers[cluster.NodeID(a.source.Node())]
+		p := f.peers[a.node]
 		if p == nil {
-			continue // nobody waits for it any more
+			continue // no client waits for it any more
 		}
-		if size+a.size > batchBytes {
-			f.flush(feedback)
-			size = 0
+		if answerBytes[p]+a.size > batchBytes {
+			f.send(p, feedbackMessage(&wire.EventFeedback{Answers: p.feedback.GetAnswers()}))
+			p.feedback.Answers, answerBytes[p] = nil, 0
 		}
-		size += a.size
-		forPeer(feedback, p).Answers = append(forPeer(feedback, p).GetAnswers(), answerTo(&a))
+		p.feedback.Answers = append(p.feedback.Answers, a.EventAnswer)
+		answerBytes[p] += a.size
 	}
 	for _, p := range f.peers {
-		if len(p.reports) > 0 {
-			forPeer(feedback, p).Progress = p.reports
-			p.reports = nil
+		if len(p.feedback.GetAnswers())+len(p.feedback.GetProgress()) > 0 {
+			f.send(p, feedbackMessage(p.feedback))
+			p.feedback = &wire.EventFeedback{}
 		}
 	}
-	f.flush(feedback)
 }
 
-func forPeer(feedback map[*peer]*wire.EventFeedback, p *peer) *wire.EventFeedback {
-	if feedback[p] == nil {
-		feedback[p] = &wire.EventFeedback{}
-	}
-	return feedback[p]
-}
-
-func (f *Forwarder) flush(feedback map[*peer]*wire.EventFeedback) {
-	for p, message := range feedback {
-		f.send(p, &wire.EventTraffic{Body: &wire.EventTraffic_Feedback{Feedback: message}})
-	}
-	clear(feedback)
+func feedbackMessage(feedback *wire.EventFeedback) *wire.EventTraffic {
+	return &wire.EventTraffic{Body: &wire.EventTraffic_Feedback{Feedback: feedback}}
 }

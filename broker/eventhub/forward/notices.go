@@ -1,10 +1,12 @@
 package forward
 
 import (
-	"maps"
-	"slices"
 	"sync"
 
+	"google.golang.org/protobuf/proto"
+
+	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/eventhub"
 )
 
@@ -24,20 +26,26 @@ type notices struct {
 
 // sourceAnswer is an answer that waits to be sent.
 type sourceAnswer struct {
-	eventhub.Answer
-	source *eventhub.Source
-	size   int
+	*wire.EventAnswer
+	node cluster.NodeID // that asked
+	size int
 }
 
 func newNotices() *notices {
-	return &notices{
-		ready:   make(chan struct{}, 1),
-		remotes: make(map[*eventhub.Remote]struct{}),
-		sources: make(map[*eventhub.Source]struct{}),
-	}
+	n := &notices{ready: make(chan struct{}, 1)}
+	n.takeChanged()
+	return n
 }
 
-// wake lets Run work once more.
+// add runs change, and wakes the goroutine of Run.
+func (n *notices) add(change func()) {
+	n.mu.Lock()
+	change()
+	n.mu.Unlock()
+	n.wake()
+}
+
+// wake lets the goroutine of Run work once more.
 func (n *notices) wake() {
 	select {
 	case n.ready <- struct{}{}:
@@ -45,50 +53,12 @@ func (n *notices) wake() {
 	}
 }
 
-// RemoteChanged implements [eventhub.Transport].
-func (f *Forwarder) RemoteChanged(r *eventhub.Remote) {
-	f.notices.mu.Lock()
-	f.notices.remotes[r] = struct{}{}
-	f.notices.mu.Unlock()
-	f.notices.wake()
-}
-
-// SourceChanged implements [eventhub.Transport].
-func (f *Forwarder) SourceChanged(s *eventhub.Source) {
-	f.notices.mu.Lock()
-	f.notices.sources[s] = struct{}{}
-	f.notices.mu.Unlock()
-	f.notices.wake()
-}
-
-// Answered implements [eventhub.Transport].
-func (f *Forwarder) Answered(s *eventhub.Source, a eventhub.Answer) {
-	size := 128 + len(a.Reply.Args) + len(a.Decision.Data)
-	for _, b := range a.Reply.Attachments {
-		size += len(b)
-	}
-	n := f.notices
-	n.mu.Lock()
-	fits := n.answerBytes == 0 || n.answerBytes+size <= maxAnswerBytes
-	if fits {
-		n.answerBytes += size
-		n.answers = append(n.answers, sourceAnswer{a, s, size})
-	}
-	n.mu.Unlock()
-	if !fits {
-		f.opts.Logger.Warn("an answer is lost: too many answers wait for another node", "node", s.Node())
-		return
-	}
-	n.wake()
-}
-
-// takeChanged returns the remotes and sources that have changed since the last call, each once.
-func (n *notices) takeChanged() ([]*eventhub.Remote, []*eventhub.Source) {
+// takeChanged returns the remotes and sources that have changed since the last call.
+func (n *notices) takeChanged() (remotes map[*eventhub.Remote]struct{}, sources map[*eventhub.Source]struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	remotes, sources := slices.Collect(maps.Keys(n.remotes)), slices.Collect(maps.Keys(n.sources))
-	clear(n.remotes)
-	clear(n.sources)
+	remotes, sources = n.remotes, n.sources
+	n.remotes, n.sources = make(map[*eventhub.Remote]struct{}), make(map[*eventhub.Source]struct{})
 	return remotes, sources
 }
 
@@ -99,4 +69,30 @@ func (n *notices) takeAnswers() []sourceAnswer {
 	answers := n.answers
 	n.answers, n.answerBytes = nil, 0
 	return answers
+}
+
+// RemoteChanged implements [eventhub.Transport].
+func (f *Forwarder) RemoteChanged(r *eventhub.Remote) {
+	f.notices.add(func() { f.notices.remotes[r] = struct{}{} })
+}
+
+// SourceChanged implements [eventhub.Transport].
+func (f *Forwarder) SourceChanged(s *eventhub.Source) {
+	f.notices.add(func() { f.notices.sources[s] = struct{}{} })
+}
+
+// Answered implements [eventhub.Transport].
+func (f *Forwarder) Answered(s *eventhub.Source, a eventhub.Answer) {
+	w := answerTo(s.Subscription(), &a)
+	n, size, fits := f.notices, proto.Size(w), false
+	n.add(func() {
+		fits = n.answerBytes == 0 || n.answerBytes+size <= maxAnswerBytes
+		if fits {
+			n.answerBytes += size
+			n.answers = append(n.answers, sourceAnswer{w, cluster.NodeID(s.Node()), size})
+		}
+	})
+	if !fits {
+		f.opts.Logger.Warn("an answer is lost: too many answers wait for another node", "node", s.Node())
+	}
 }

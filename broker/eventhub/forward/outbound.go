@@ -46,13 +46,17 @@ func (f *Forwarder) forward(out *outbound) {
 	}
 	first := len(out.inFlight)
 	for out.bytes < windowBytes {
-		n, err := out.remote.Take(f.scratch[:f.takeAtMost(out)])
+		most := len(f.scratch)
+		if out.bytes > windowBytes/2 {
+			most = 1 // so that not much more than the window is taken
+		}
+		n, err := out.remote.Take(f.scratch[:most])
 		if err != nil {
 			f.remoteEnded(out, err)
 			return
 		}
 		for _, d := range f.scratch[:n] {
-			size := sizeOfEvent(d.Event)
+			size := d.Event.Size()
 			out.inFlight = append(out.inFlight, sent{d, size})
 			out.bytes += size
 			out.next++
@@ -64,15 +68,6 @@ func (f *Forwarder) forward(out *outbound) {
 	clear(f.scratch[:])
 	answered, expired := out.remote.EndedQuestions()
 	f.transmit(out, first, answered, expired)
-}
-
-// takeAtMost is how many events are taken at once. It is one while large events are in flight, so
-// that not much more than the window is taken.
-func (f *Forwarder) takeAtMost(out *outbound) int {
-	if out.bytes > windowBytes/2 {
-		return 1
-	}
-	return len(f.scratch)
 }
 
 // transmit sends inFlight[i:] and the ended questions, in as many batches as that takes.
@@ -176,8 +171,7 @@ func (f *Forwarder) advance(out *outbound, progress *wire.EventProgress) {
 	}
 	if len(ids) > 0 {
 		out.remote.Confirm(ids...)
-		f.waiting[out] = struct{}{} // the window may have room again
-		f.notices.wake()
+		f.RemoteChanged(out.remote) // the window may have room again
 	}
 	if progress.GetEnded() {
 		f.removeOutbound(out)
@@ -225,5 +219,4 @@ func (f *Forwarder) removeOutbound(out *outbound) {
 		delete(out.peer.outbounds, out.id)
 	}
 	delete(f.outbounds, out.remote)
-	delete(f.waiting, out)
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"slices"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/eventhub"
 )
@@ -24,9 +26,7 @@ func (f *Forwarder) announce() {
 		f.sendList(p, f.described)
 	}
 	f.lastIDs = ids
-	for _, id := range ids {
-		f.described = max(f.described, id)
-	}
+	f.described = max(f.described, slices.Max(append(ids, 0)))
 }
 
 // sendList sends a node the ids of all subscriptions, and describes those after the id described,
@@ -48,11 +48,11 @@ func (f *Forwarder) sendList(p *peer, described uint64) {
 			continue
 		}
 		info := infoTo(s)
-		size += infoSize(info)
+		size += proto.Size(info)
 		if size > batchBytes && len(page.GetSubscriptions()) > 0 {
 			page.More = true
 			f.send(p, &wire.EventTraffic{Body: &wire.EventTraffic_Subscriptions{Subscriptions: page}})
-			page, size = &wire.SubscriptionList{Ids: ids}, infoSize(info)
+			page, size = &wire.SubscriptionList{Ids: ids}, proto.Size(info)
 		}
 		page.Subscriptions = append(page.Subscriptions, info)
 	}

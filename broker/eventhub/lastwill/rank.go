@@ -31,19 +31,16 @@ func rank(node cluster.NodeID, others []cluster.NodeID) []cluster.NodeID {
 // b, because it is publishing already or knows more.
 func better(a, b *wire.WillState) int {
 	return cmp.Or(
-		compareBool(a.GetPublishing(), b.GetPublishing()),
-		compareBool(a.GetComplete(), b.GetComplete()),
+		cmp.Compare(toInt(a.GetPublishing()), toInt(b.GetPublishing())),
+		cmp.Compare(toInt(a.GetComplete()), toInt(b.GetComplete())),
 		cmp.Compare(a.GetVersion(), b.GetVersion()),
-		compareBool(a.GetEpoch() > 0, b.GetEpoch() > 0),
+		cmp.Compare(toInt(a.GetEpoch() > 0), toInt(b.GetEpoch() > 0)),
 	)
 }
 
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
+func toInt(b bool) int {
+	if b {
 		return 1
 	}
-	return -1
+	return 0
 }

@@ -76,12 +76,12 @@ func (r *Registry) wakeRecoveries() {
 func (r *Registry) recover(ctx context.Context, rec *recovery) {
 	for ctx.Err() == nil && r.isOpen(rec) {
 		if !r.takesPart(rec) {
-			rec.pause(ctx, followFor)
+			wait(ctx, rec.wake, followFor)
 			continue
 		}
 		states, complete := r.opts.Ask(ctx, rec.node)
 		if !complete && time.Since(rec.since) < askFor {
-			rec.pause(ctx, askEvery)
+			wait(ctx, rec.wake, askEvery)
 			continue
 		}
 		publisher, published := r.choosePublisher(rec, states)
@@ -91,19 +91,19 @@ func (r *Registry) recover(ctx context.Context, rec *recovery) {
 		case publisher == r.opts.Self:
 			r.publish(ctx, rec)
 		default:
-			rec.pause(ctx, followFor)
+			wait(ctx, rec.wake, followFor)
 		}
 	}
 }
 
-// pause waits, until another node is gone at the latest.
-func (rec *recovery) pause(ctx context.Context, d time.Duration) {
+// wait waits until done has a value or is closed, for at most d.
+func wait(ctx context.Context, done <-chan struct{}, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
-	case <-rec.wake:
+	case <-done:
 	}
 }
 
@@ -197,7 +197,7 @@ func (r *Registry) publish(ctx context.Context, rec *recovery) {
 		tracker.Seal()
 		n += len(batch)
 		published <- publishedBatch{tracker, batch[len(batch)-1].ID}
-		waitDelivered(ctx, tracker, deliverWithin)
+		wait(ctx, tracker.Done(), deliverWithin)
 	}
 	close(published)
 	reporting.Wait()
@@ -247,17 +247,6 @@ func (r *Registry) reportProgress(ctx context.Context, rec *recovery, published 
 		r.mu.Lock()
 		rec.snapshot.publishedThrough = batch.through
 		r.mu.Unlock()
-	}
-}
-
-// waitDelivered waits until backends have been handed a batch, for at most d.
-func waitDelivered(ctx context.Context, t *eventhub.Tracker, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	case <-t.Done():
 	}
 }
 
