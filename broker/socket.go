@@ -113,7 +113,7 @@ func (s *socket) end(why string) bool {
 
 // deliver queues a frame for the client and reports whether it could.
 func (s *socket) deliver(f *engineio.Frame, volatile bool) bool {
-	return !s.gone.Load() && s.client.conn.Send(f, volatile).Status == engineio.Queued
+	return !s.gone.Load() && s.client.conn.Send(f, volatile) == engineio.Queued
 }
 
 // disconnect ends the socket: the client gets what was sent to it before, then

@@ -74,7 +74,7 @@ func TestBase64ForClients(t *testing.T) {
 		ses := s.session(t)
 		ses.Send(frame, false)
 		ses.Send(text("2x"), false)
-		ses.SendAndClose(frame, ReasonForcedClose)
+		ses.sendAndClose(frame, ReasonForcedClose)
 		for _, message := range append(append(want, "42x"), want...) {
 			c.want(message)
 		}

@@ -72,46 +72,49 @@ func (c *Conn) Transport() string {
 // Done returns a channel that is closed when the connection has ended, a little before its receiver is told.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
-// Send appends f to what is written to the connection, in order with everything else, and never waits for the client:
-// if the queue is full because the server is behind, and not the client, it writes some of it itself. A volatile
-// frame is dropped unless the client is taking messages right now. A frame that would exceed MaxQueuedBytes is
-// dropped and, unless it is volatile or the policy is Drop, the connection ends with ReasonSlowConsumer.
-func (c *Conn) Send(f *Frame, volatile bool) Result {
-	if refused := c.offer(f, volatile); refused != "" {
-		return c.dropped(refused)
-	}
-	return Result{}
-}
-
-// offer queues f, or says why not and applies the policy.
-func (c *Conn) offer(f *Frame, volatile bool) DropReason {
+// Send appends f to what is written to the connection, in order with everything else, and returns [Queued], or why it
+// has dropped f. It never waits for the client: if the queue is full because the server is behind, and not the client,
+// Send writes some of the queue itself. It drops a volatile frame unless the client takes messages right now. A frame
+// that would exceed MaxQueuedBytes is dropped and, unless it is volatile or the policy is Drop, the connection ends with
+// ReasonSlowConsumer.
+func (c *Conn) Send(f *Frame, volatile bool) DropReason {
 	c.mu.Lock()
-	f = c.form(f)
-	refused := c.refusal(f, volatile)
-	for refused == DropQueueFull && c.makeRoom() {
-		refused = c.refusal(f, volatile)
+	f = c.encodingFor(f)
+	reason := c.mayQueue(f, volatile)
+	for reason == DropQueueFull {
+		again := c.makeRoom()
+		if !again {
+			break
+		}
+		reason = c.mayQueue(f, volatile)
 	}
-	if refused == "" {
+	if reason == Queued {
 		c.push(f)
 	}
 	c.mu.Unlock()
 
-	if refused == DropQueueFull && !volatile && c.server.opts.Policy == Disconnect {
+	if reason == Queued {
+		return Queued
+	}
+	if reason == DropQueueFull && !volatile && c.server.opts.Policy == Disconnect {
 		c.terminate(ReasonSlowConsumer, nil)
 	}
-	return refused
+	if !f.control {
+		c.server.opts.Observer.FramesDropped(reason, 1)
+	}
+	return reason
 }
 
-// form returns f as the client reads it. The caller holds mu.
-func (c *Conn) form(f *Frame) *Frame {
+// encodingFor returns f in the form that the client reads. The caller holds mu.
+func (c *Conn) encodingFor(f *Frame) *Frame {
 	if c.base64 {
 		return f.inBase64()
 	}
 	return f
 }
 
-// refusal says why f can't be queued; empty if it can. The caller holds mu.
-func (c *Conn) refusal(f *Frame, volatile bool) DropReason {
+// mayQueue returns Queued, or why f can't be queued. The caller holds mu.
+func (c *Conn) mayQueue(f *Frame, volatile bool) DropReason {
 	limit := c.server.opts.MaxQueuedBytes
 	switch {
 	case c.state != stateOpen:
@@ -123,49 +126,18 @@ func (c *Conn) refusal(f *Frame, volatile bool) DropReason {
 	case c.out.cost+f.cost() > limit:
 		return DropQueueFull
 	default:
-		return ""
+		return Queued
 	}
 }
 
-func (c *Conn) dropped(reason DropReason) Result {
-	c.server.opts.Observer.FramesDropped(reason, 1)
-	if reason == DropClosed {
-		return Result{Closed, reason}
-	}
-	return Result{Dropped, reason}
-}
-
-// SendAndClose appends f, as the last message, and closes the connection gracefully: all that was queued is written,
-// then the WebSocket close frame; a poll is told that there is no such session any more. It doesn't wait for that, which takes at most WriteTimeout.
-// Nothing is accepted any more. f is accepted even if the queue is full. reason is what "close" says in the end.
-func (c *Conn) SendAndClose(f *Frame, reason Reason) Result {
-	c.mu.Lock()
-	open := c.state == stateOpen
-	if open {
-		c.out.push(c.form(f))
-		c.beginClose(reason, nil)
-	}
-	c.mu.Unlock()
-
-	if !open {
-		return c.dropped(DropClosed)
-	}
-	return Result{}
-}
-
-// CloseAfterFlush is SendAndClose without a last message. It does nothing if the connection is closing already.
+// CloseAfterFlush closes the connection gracefully: it writes all that was queued, then the WebSocket close frame; a poll
+// is told that the session doesn't exist. It doesn't wait for that, which takes WriteTimeout at most. The connection
+// accepts nothing more. reason is what Receiver.Closed gets in the end. If the connection is closing already, it does
+// nothing.
 func (c *Conn) CloseAfterFlush(reason Reason) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.beginClose(reason, nil)
-}
-
-// fail is CloseAfterFlush for a WebSocket peer that has broken the protocol: no answer to the close frame is expected.
-func (c *Conn) fail(broken *protocolError) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.broken = true
-	c.beginClose(broken.reason, broken)
 }
 
 // beginClose starts a graceful close. The caller holds mu.
@@ -274,20 +246,6 @@ func (c *Conn) finish() {
 	c.server.opts.Observer.ConnClosed(c.reason)
 	c.guard(func() { c.receiver.Closed(c.reason, c.cause) })
 	c.server.release()
-}
-
-// receive handles one packet. It's called by the reader of the current transport, one packet at a time. An error
-// means that the connection can't go on.
-func (c *Conn) receive(p packet) error {
-	switch p.kind {
-	case packetMessage:
-		c.deliver(p)
-	case packetPong:
-		c.onPong()
-	case packetPing:
-		return &protocolError{ReasonTransportError, errHeartbeatSide.Error()}
-	}
-	return nil // the rest means nothing to a server in this state
 }
 
 // backlog is how many bytes are kept for the client: what is queued, and the answer to its last poll until the next.

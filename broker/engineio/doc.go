@@ -14,7 +14,7 @@
 //
 // # How a connection ends
 //
-// Gracefully ([Conn.SendAndClose], [Conn.CloseAfterFlush], Close(false), [Server.Shutdown]): what was queued is
+// Gracefully ([Conn.CloseAfterFlush], [Server.Shutdown]): what was queued is
 // written, then the WebSocket close frame, then the socket is closed once the peer has answered or a short deadline has
 // passed; a poll is answered as for an unknown session. At once (terminate): on a transport's failure, a missed
 // heartbeat, a slow consumer. Either way [Receiver.Closed] is the last call: there is exactly one, and never while

@@ -63,6 +63,12 @@ func (s *session) isOpen() bool {
 	return s.state == stateOpen
 }
 
+// sendAndClose sends a last message and closes the connection gracefully.
+func (s *session) sendAndClose(f *Frame, reason Reason) DropReason {
+	defer s.CloseAfterFlush(reason)
+	return s.Send(f, false)
+}
+
 // cut ends the connection at once, as a failure would.
 func (s *session) cut() { s.terminate(ReasonForcedClose, nil) }
 

@@ -161,3 +161,10 @@ func (c *Conn) messageLimits() (most, keep int64) {
 	}
 	return most, most
 }
+
+// enlarge returns p with room for more bytes than it had.
+func enlarge(p []byte, more int64) []byte {
+	larger := make([]byte, len(p), int64(cap(p))+more)
+	copy(larger, p)
+	return larger
+}

@@ -159,7 +159,7 @@ func TestShutdownCutsWhatDoesNotGo(t *testing.T) {
 	c, probing := s.poller(t)
 	c.probeSocket()
 	frame := text(strings.Repeat("x", 500_000))
-	for stalled.Send(frame, true).Status == Queued {
+	for stalled.Send(frame, true) == Queued {
 		if !stalled.isOpen() {
 			break
 		}
@@ -300,7 +300,7 @@ func TestBurstBeyondTheCap(t *testing.T) {
 	s.flushing.stop()    // the extreme case: they do nothing
 	const messages = 180 // which the socket's buffers hold
 	for i := range messages {
-		if r := ses.Send(text(fmt.Sprintf("2%03d%s", i, strings.Repeat("x", 1000))), false); r.Status != Queued {
+		if r := ses.Send(text(fmt.Sprintf("2%03d%s", i, strings.Repeat("x", 1000))), false); r != Queued {
 			t.Fatalf("message %d: %+v", i, r)
 		}
 	}

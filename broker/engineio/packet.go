@@ -101,3 +101,16 @@ func parsePayload(s []byte, yield func(packet) bool) error {
 		s = rest
 	}
 }
+
+// trimRune takes the beginning of a rune away that text ends with.
+func trimRune(text []byte) []byte {
+	for i := 1; i <= min(utf8.UTFMax, len(text)); i++ {
+		if last := text[len(text)-i:]; utf8.RuneStart(last[0]) {
+			if !utf8.FullRune(last) {
+				return text[:len(text)-i]
+			}
+			break
+		}
+	}
+	return text
+}

@@ -33,13 +33,13 @@ func TestPollingMessages(t *testing.T) {
 		answered <- body
 	}()
 	eventually(t, "the poll is pending", func() bool { return ses.takesMessages() })
-	if r := ses.Send(text("2b"), true); r.Status != Queued {
+	if r := ses.Send(text("2b"), true); r != Queued {
 		t.Errorf("volatile to a pending poll: %+v", r)
 	}
 	if got := <-answered; got != "42b" {
 		t.Errorf("poll %q", got)
 	}
-	if r := ses.Send(text("2c"), true); r != (Result{Dropped, DropNotWritable}) {
+	if r := ses.Send(text("2c"), true); r != DropNotWritable {
 		t.Errorf("volatile without a poll: %+v", r)
 	}
 }
@@ -111,7 +111,7 @@ func TestGracefulCloseOverPolling(t *testing.T) {
 			answered <- body
 		}()
 		eventually(t, "the poll is pending", func() bool { return ses.takesMessages() })
-		ses.SendAndClose(text("1"), ReasonForcedClose)
+		ses.sendAndClose(text("1"), ReasonForcedClose)
 		if got := <-answered; got != "41" {
 			t.Errorf("poll %q", got)
 		}
@@ -122,7 +122,7 @@ func TestGracefulCloseOverPolling(t *testing.T) {
 		s := start(t)
 		c, ses := s.poller(t)
 		ses.Send(text("2a"), false)
-		ses.SendAndClose(text("1"), ReasonForcedClose)
+		ses.sendAndClose(text("1"), ReasonForcedClose)
 		c.wantPoll("42a\x1e41")
 		c.wantGone()
 		ses.wantClose(t, ReasonForcedClose)
@@ -131,7 +131,7 @@ func TestGracefulCloseOverPolling(t *testing.T) {
 		tally := newTally()
 		s := start(t, func(o *Options) { o.WriteTimeout, o.Observer = 20e6, tally })
 		_, ses := s.poller(t)
-		ses.SendAndClose(text("1"), ReasonForcedClose)
+		ses.sendAndClose(text("1"), ReasonForcedClose)
 		ses.wantClose(t, ReasonForcedClose)
 		if n := tally.drops(DropUndelivered); n != 1 {
 			t.Errorf("%d undelivered", n)

@@ -42,37 +42,10 @@ type DropReason string
 
 // The reasons there are.
 const (
+	Queued          DropReason = ""             // not dropped: it is written, in order, unless the connection fails first
 	DropClosed      DropReason = "closed"       // the connection is closed, or closing
 	DropNotWritable DropReason = "not writable" // volatile, and the client isn't taking messages right now
 	DropQueueFull   DropReason = "queue full"   // it would exceed MaxQueuedBytes
 	DropTooLarge    DropReason = "too large"    // it alone exceeds MaxQueuedBytes
 	DropUndelivered DropReason = "undelivered"  // it was queued when the connection ended
 )
-
-// Status is what became of a message that was sent.
-type Status uint8
-
-// The states there are.
-const (
-	Queued  Status = iota // it will be written, in order, unless the connection fails first
-	Dropped               // it will not; the connection goes on, or ends if it was a slow consumer's
-	Closed                // it will not; the connection had ended, or was ending
-)
-
-// String returns the status as a word, for logs and metrics.
-func (s Status) String() string {
-	switch s {
-	case Queued:
-		return "queued"
-	case Dropped:
-		return "dropped"
-	default:
-		return "closed"
-	}
-}
-
-// Result is what became of a message that was sent; Reason is empty if it was queued.
-type Result struct {
-	Status Status
-	Reason DropReason
-}

@@ -61,3 +61,17 @@ func describePanic(v any) string {
 	}
 	return fmt.Sprintf("a value of type %T", v)
 }
+
+// receive handles one packet. It's called by the reader of the current transport, one packet at a time. An error
+// means that the connection can't go on.
+func (c *Conn) receive(p packet) error {
+	switch p.kind {
+	case packetMessage:
+		c.deliver(p)
+	case packetPong:
+		c.onPong()
+	case packetPing:
+		return &protocolError{ReasonTransportError, errHeartbeatSide.Error()}
+	}
+	return nil // the rest means nothing to a server in this state
+}

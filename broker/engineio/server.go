@@ -2,13 +2,9 @@ package engineio
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"net/http"
 	"runtime"
 	"sync"
 	"time"
@@ -200,12 +196,6 @@ func (s *Server) admit() bool {
 
 func (s *Server) release() { s.conns.Done() }
 
-// abandon is release for a connection that has been admitted and can't be opened.
-func (s *Server) abandon(r *http.Request) {
-	s.opts.Admission.Abandon(r)
-	s.release()
-}
-
 // add makes c known by its session id. It reports false if the server has begun to drain since c was admitted.
 func (s *Server) add(c *Conn) bool {
 	s.mu.Lock()
@@ -231,37 +221,3 @@ func (s *Server) find(sid string) *Conn {
 
 // uptime is the time by which rates are measured.
 func (s *Server) uptime() time.Duration { return time.Since(s.started) }
-
-// newConn returns a connection that has no transport yet.
-func (s *Server) newConn(r *http.Request) *Conn {
-	c := &Conn{
-		server: s,
-		id:     newSessionID(),
-		remote: r.RemoteAddr,
-		done:   make(chan struct{}),
-	}
-	c.deadlines.heartbeat = time.Now().Add(s.opts.PingInterval)
-	return c
-}
-
-// openFrame is the handshake's answer.
-func (s *Server) openFrame(sid string, upgrades ...string) *Frame {
-	handshake, err := json.Marshal(struct {
-		SID          string   `json:"sid"`
-		Upgrades     []string `json:"upgrades"`
-		PingInterval int64    `json:"pingInterval"` // milliseconds
-		PingTimeout  int64    `json:"pingTimeout"`  // milliseconds
-		MaxPayload   int64    `json:"maxPayload"`
-	}{sid, append([]string{}, upgrades...), s.opts.PingInterval.Milliseconds(), s.opts.PingTimeout.Milliseconds(), s.opts.MaxPayload})
-	if err != nil {
-		s.opts.Logger.Error("engine: encoding the handshake", "error", err) // can't happen: strings and numbers only
-	}
-	return newPacketFrame(packetOpen, handshake)
-}
-
-// newSessionID returns 144 random bits: who knows a session's id can take it over.
-func newSessionID() string {
-	var id [18]byte
-	_, _ = rand.Read(id[:]) // never fails
-	return base64.RawURLEncoding.EncodeToString(id[:])
-}

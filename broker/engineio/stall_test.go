@@ -36,14 +36,14 @@ func TestSlowConsumer(t *testing.T) {
 		_, ses := s.rawClient(t)
 		_, other := s.rawClient(t)
 		frame := text(strings.Repeat("x", 16<<10))
-		var r Result
-		for i := 0; r.Status == Queued; i++ {
+		var r DropReason
+		for i := 0; r == Queued; i++ {
 			if i > 10_000 {
 				t.Fatal("the queue has no bound")
 			}
 			r = ses.Send(frame, false)
 		}
-		if r != (Result{Dropped, DropQueueFull}) {
+		if r != DropQueueFull {
 			t.Errorf("result %+v", r)
 		}
 		ses.wantClose(t, ReasonSlowConsumer)
@@ -60,12 +60,12 @@ func TestSlowConsumer(t *testing.T) {
 		sent, number := 0, 0
 		for dropped := false; !dropped; number++ {
 			r := ses.Send(text(fmt.Sprintf("%09d%s", number, strings.Repeat("x", 16<<10))), false)
-			if dropped = r == (Result{Dropped, DropQueueFull}); !dropped {
+			if dropped = r == DropQueueFull; !dropped {
 				sent++
 			}
 		}
 		eventually(t, "volatile messages are dropped", func() bool { return !ses.takesMessages() })
-		if r := ses.Send(text("v"), true); r != (Result{Dropped, DropNotWritable}) {
+		if r := ses.Send(text("v"), true); r != DropNotWritable {
 			t.Errorf("volatile: %+v", r)
 		}
 		for i := range sent {
@@ -75,7 +75,7 @@ func TestSlowConsumer(t *testing.T) {
 			}
 		}
 		eventually(t, "writable again", func() bool { return ses.takesMessages() })
-		if r := ses.Send(text("2z"), true); r.Status != Queued {
+		if r := ses.Send(text("2z"), true); r != Queued {
 			t.Errorf("after the stall: %+v", r)
 		}
 		if f, err := ws.ReadFrame(nc); err != nil || string(f.Payload) != "42z" {
@@ -98,17 +98,17 @@ func TestSlowConsumer(t *testing.T) {
 		for range 16 {
 			ses.Send(frame, false)
 		}
-		ses.SendAndClose(text("1"), ReasonForcedClose)
+		ses.sendAndClose(text("1"), ReasonForcedClose)
 		ses.wantClose(t, ReasonForcedClose)
 	})
 	t.Run("larger than the queue", func(t *testing.T) {
 		s := start(t, func(o *Options) { o.MaxQueuedBytes = 10_000 })
 		c, ses := s.dial(t)
 		limit := 10_000 - text("").cost() - 2 // a longer header
-		if r := ses.Send(text(strings.Repeat("x", limit+1)), false); r != (Result{Dropped, DropTooLarge}) {
+		if r := ses.Send(text(strings.Repeat("x", limit+1)), false); r != DropTooLarge {
 			t.Errorf("one over: %+v", r)
 		}
-		if r := ses.Send(text(strings.Repeat("x", limit)), false); r.Status != Queued {
+		if r := ses.Send(text(strings.Repeat("x", limit)), false); r != Queued {
 			t.Errorf("at the limit: %+v", r)
 		}
 		c.want("4" + strings.Repeat("x", limit))
@@ -121,11 +121,11 @@ func TestSlowPoller(t *testing.T) {
 	_, ses := s.poller(t)
 	frame := text(strings.Repeat("x", 10_000))
 	for range 9 {
-		if r := ses.Send(frame, false); r.Status != Queued {
+		if r := ses.Send(frame, false); r != Queued {
 			t.Fatal(r)
 		}
 	}
-	if r := ses.Send(frame, false); r.Reason != DropQueueFull {
+	if r := ses.Send(frame, false); r != DropQueueFull {
 		t.Error(r)
 	}
 	ses.wantClose(t, ReasonSlowConsumer)

@@ -40,7 +40,7 @@ func TestTLS(t *testing.T) {
 		for i := range 1000 {
 			ses.Send(text(fmt.Sprint("2", i)), false)
 		}
-		ses.SendAndClose(text(big), ReasonForcedClose)
+		ses.sendAndClose(text(big), ReasonForcedClose)
 		for i := range 1000 {
 			c.want(fmt.Sprint("42", i))
 		}

@@ -106,7 +106,7 @@ func TestUpgrade(t *testing.T) {
 	if status, _ := c.post("4x"); status != http.StatusBadRequest {
 		t.Errorf("post after the upgrade: %d", status)
 	}
-	ses.SendAndClose(text("1"), ReasonForcedClose)
+	ses.sendAndClose(text("1"), ReasonForcedClose)
 	c.want("41")
 	c.wantClosed(websocket.CloseNormalClosure)
 	ses.wantClose(t, ReasonForcedClose)
@@ -219,7 +219,7 @@ func TestCloseDuringUpgrade(t *testing.T) {
 	s := start(t)
 	c, ses := s.poller(t)
 	c.probeSocket()
-	ses.SendAndClose(text("1"), ReasonForcedClose)
+	ses.sendAndClose(text("1"), ReasonForcedClose)
 	c.write("5") // the client doesn't know yet
 	c.want("41")
 	c.wantClosed(websocket.CloseNormalClosure)

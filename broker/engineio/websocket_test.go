@@ -44,7 +44,7 @@ func TestWebSocketMessages(t *testing.T) {
 	ses.wantData(t, big)
 
 	for i := range 100 {
-		if r := ses.Send(text(fmt.Sprint("2", i)), false); r.Status != Queued {
+		if r := ses.Send(text(fmt.Sprint("2", i)), false); r != Queued {
 			t.Fatalf("send %d: %+v", i, r)
 		}
 	}
@@ -97,10 +97,10 @@ func TestGracefulCloseOverWebSocket(t *testing.T) {
 	for i := range 4 {
 		ses.Send(text(fmt.Sprint(i, big)), false)
 	}
-	if r := ses.SendAndClose(text("1"), ReasonForcedClose); r.Status != Queued {
+	if r := ses.sendAndClose(text("1"), ReasonForcedClose); r != Queued {
 		t.Fatal(r)
 	}
-	if r := ses.Send(text("late"), false); r.Status != Closed || r.Reason != DropClosed {
+	if r := ses.Send(text("late"), false); r != DropClosed {
 		t.Errorf("send after close: %+v", r)
 	}
 	for i := range 4 {

@@ -125,3 +125,8 @@ func (p *polling) overdue(now time.Time) error {
 	}
 	return nil
 }
+
+// mayRepeat reports whether a request that has failed may come again. The caller holds mu.
+func (c *Conn) mayRepeat(p *polling, id requestID) bool {
+	return id.known() && !p.reused && c.poll == p && c.ws == nil && c.state != stateClosed
+}

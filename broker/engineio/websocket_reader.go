@@ -1,9 +1,7 @@
 package engineio
 
 import (
-	"errors"
 	"io"
-	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -22,18 +20,6 @@ const (
 	maxIdleFrames = 1000
 	idleFrameTime = 10 * time.Second
 )
-
-// buffers is a pool of read buffers, shared by the connections of a server.
-type buffers struct{ pool sync.Pool }
-
-func (b *buffers) get() *[readBufferSize]byte {
-	if buf, ok := b.pool.Get().(*[readBufferSize]byte); ok {
-		return buf
-	}
-	return new([readBufferSize]byte)
-}
-
-func (b *buffers) put(buf *[readBufferSize]byte) { b.pool.Put(buf) }
 
 // reader reads the WebSocket messages of one link. It is used by one goroutine. While it waits for the next message
 // on a plain socket it holds no buffer.
@@ -127,19 +113,6 @@ func (r *reader) whole(opcode byte) ([]byte, error) {
 		message = trimRune(message) // which may have been cut in two
 	}
 	return message, validate(opcode, message)
-}
-
-// trimRune takes the beginning of a rune away that text ends with.
-func trimRune(text []byte) []byte {
-	for i := 1; i <= min(utf8.UTFMax, len(text)); i++ {
-		if last := text[len(text)-i:]; utf8.RuneStart(last[0]) {
-			if !utf8.FullRune(last) {
-				return text[:len(text)-i]
-			}
-			break
-		}
-	}
-	return text
 }
 
 // forget gives up what has arrived of a message.
@@ -275,13 +248,6 @@ func (r *reader) grow(left int64) error {
 	return nil
 }
 
-// enlarge returns p with room for more bytes than it had.
-func enlarge(p []byte, more int64) []byte {
-	larger := make([]byte, len(p), int64(cap(p))+more)
-	copy(larger, p)
-	return larger
-}
-
 // readMessage reads up to left bytes right behind what has arrived of the message.
 func (r *reader) readMessage(left int64) (int64, error) {
 	if err := r.grow(left); err != nil {
@@ -406,17 +372,4 @@ func (r *reader) release() {
 		r.buffers.put(r.buf)
 	}
 	r.buf, r.start, r.end = nil, 0, 0
-}
-
-// readReason is what the end of a connection is called when reading from it has failed.
-func readReason(err error) Reason {
-	var broken *protocolError
-	switch {
-	case errors.As(err, &broken):
-		return broken.reason
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return ReasonTransportClose
-	default:
-		return ReasonTransportError
-	}
 }

@@ -242,7 +242,7 @@ func TestRepeatedPoll(t *testing.T) {
 	t.Run("while closing", func(t *testing.T) {
 		s := start(t)
 		c, ses := s.poller(t)
-		ses.SendAndClose(text("2x"), ReasonForcedClose)
+		ses.sendAndClose(text("2x"), ReasonForcedClose)
 		c.wantAnswer("a", "42x")
 		c.wantAnswer("a", "42x")
 		c.wantGone()

@@ -1,0 +1,242 @@
+package engineio
+
+import (
+	"errors"
+	"hash/maphash"
+	"net/http"
+)
+
+// post is one POST, with its repeats. Guarded by Conn.mu, except done.
+type post struct {
+	id     requestID
+	times  int    // it has come again
+	copies int    // are being read
+	taken  bool   // one has been read, and is or was delivered
+	sum    uint64 // of its body
+
+	done   chan struct{} // closed when it has been delivered
+	result refusal       // static after that
+}
+
+// running reports whether the POST is read or delivered at the moment.
+func (q *post) running() bool {
+	select {
+	case <-q.done:
+		return false
+	default:
+		return q.taken || q.copies > 0
+	}
+}
+
+// servePost delivers the packets of a POST.
+func (c *Conn) servePost(w http.ResponseWriter, r *http.Request, id requestID) {
+	p, q, refused := c.beginPost(id)
+	switch {
+	case q != nil:
+		refused = c.post(p, q, w, r)
+		c.mu.Lock()
+		if c.probing || c.ws != nil || !p.posted {
+			// Most clients post once, to join a namespace, and then upgrade: what net/http keeps for the next
+			// request would be there for nothing, as long as its idle timeout.
+			w.Header().Set("Connection", "close")
+		}
+		p.posted = true
+		c.mu.Unlock()
+	case refused == overlap:
+		c.terminate(ReasonTransportError, errors.New("engine: overlapping posts"))
+	case refused == lostRequest:
+		c.terminate(ReasonTransportError, errLostPost)
+	}
+	if refused != accepted {
+		refused.write(w)
+		return
+	}
+	// If this fails the client can't tell whether its packets arrived: it repeats the POST, or gives the session up.
+	_ = respond(w, "text/html", []byte("ok"), c.server.opts.WriteTimeout)
+}
+
+// beginPost claims the right to deliver packets. There is no post to deliver if the session has ended and the POST is
+// accepted all the same.
+func (c *Conn) beginPost(id requestID) (*polling, *post, refusal) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.state == stateClosed && c.poll != nil:
+		return nil, nil, c.poll.late()
+	case c.state == stateClosed:
+		return nil, nil, unknownSession
+	case c.ws != nil:
+		return nil, nil, badRequest
+	}
+	p := c.poll
+	q := p.post
+	times := 0
+	if q != nil {
+		times = q.times
+	}
+	id = p.recognize(id, &p.posts, p.lastPost(), times, p.lastPoll())
+	switch {
+	case p.posts.isPast(id):
+		p.posts.lateCopies++
+		return nil, nil, lateCopy
+	case q != nil && id.repeats(q.id):
+		q.times++
+	case q != nil && q.running():
+		return nil, nil, overlap
+	case !p.absentPost.until.IsZero():
+		return nil, nil, lostRequest
+	default:
+		p.posts.retire(p.lastPost())
+		q = &post{id: id, done: make(chan struct{})}
+		p.post = q
+	}
+	q.copies++
+	p.absentPost = absent{}
+	c.arm()
+	return p, q, accepted
+}
+
+// post reads and delivers the body of r, or, if r is a repeat, waits for what becomes of the first.
+func (c *Conn) post(p *polling, q *post, w http.ResponseWriter, r *http.Request) refusal {
+	if r.Header.Get("Content-Type") == "application/octet-stream" {
+		c.terminate(ReasonTransportError, errors.New("engine: binary payload"))
+		return badRequest
+	}
+	in := c.newIntake()
+	defer in.release()
+	body, whole, err := c.readBody(w, r, in)
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		c.terminate(ReasonMessageTooLarge, err)
+		return bodyTooLarge
+	case errors.Is(err, errHoards):
+		c.Hoards()
+		return tooMuchUnfinished
+	case err != nil:
+		c.abortPost(p, q, err)
+		return badRequest
+	}
+	q, isRepeat := c.take(p, q, maphash.Bytes(c.server.seed, body))
+	switch {
+	case q == nil:
+		c.terminate(ReasonTransportError, errors.New("engine: overlapping posts"))
+		return overlap
+	case isRepeat:
+		return c.awaitPost(p, q)
+	}
+	select {
+	case p.delivery <- struct{}{}:
+	case <-c.done:
+		return c.late(p)
+	}
+	defer func() { <-p.delivery }()
+	q.result = c.deliverPayload(p, body)
+	if q.result == accepted && !whole && c.established.Load() {
+		// What a client sends behind its CONNECT, without waiting for the answer, must not be lost in silence.
+		c.terminate(ReasonMessageTooLarge, nil)
+		q.result = bodyTooLarge
+	}
+	close(q.done)
+	return q.result
+}
+
+// take has a POST delivered whose body has been read, unless a copy of it is delivered already. A body that differs
+// from that copy's shows that it is another POST, which is returned; nil if the first is still under way.
+func (c *Conn) take(p *polling, q *post, sum uint64) (_ *post, isRepeat bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	q.copies--
+	switch {
+	case !q.taken:
+		q.taken, q.sum = true, sum
+	case q.sum == sum:
+		return q, true
+	case q.running():
+		return nil, false
+	default:
+		p.reused = true
+		q = &post{taken: true, sum: sum, done: make(chan struct{})}
+		p.post = q
+	}
+	return q, false
+}
+
+// abortPost is called when the body of a POST couldn't be read.
+func (c *Conn) abortPost(p *polling, q *post, err error) {
+	c.mu.Lock()
+	q.copies--
+	needed := p.post == q && !q.taken && q.copies == 0
+	waits := needed && c.mayRepeat(p, q.id)
+	if waits {
+		c.await(&p.absentPost, err)
+	}
+	c.mu.Unlock()
+
+	if needed && !waits {
+		c.terminate(ReasonTransportError, err)
+	}
+}
+
+// awaitPost returns what becomes of a POST.
+func (c *Conn) awaitPost(p *polling, q *post) refusal {
+	select {
+	case <-q.done:
+		return q.result
+	case <-c.done:
+	}
+	select {
+	case <-q.done: // it is what ended the session
+		return q.result
+	default:
+		return c.late(p)
+	}
+}
+
+// late says what a POST gets for which the session has ended. One that was on its way when the client was told so is
+// accepted: python-engineio 4.3 never connects again after a POST that is refused. The caller holds Conn.mu.
+func (p *polling) late() refusal {
+	if p.told {
+		return accepted
+	}
+	return unknownSession
+}
+
+func (c *Conn) late(p *polling) refusal {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return p.late()
+}
+
+// deliverPayload hands the packets of a POST to the receiver. The caller holds p.delivery.
+func (c *Conn) deliverPayload(p *polling, body []byte) refusal {
+	c.mu.Lock()
+	upgraded := c.ws != nil
+	c.mu.Unlock()
+	if upgraded {
+		return badRequest // packets may have come the new way since, which these must not follow
+	}
+	var failed error
+	left := false
+	err := parsePayload(body, func(p packet) bool {
+		if left = p.kind == packetClose; left {
+			return false
+		}
+		failed = c.receive(p)
+		return failed == nil
+	})
+	switch {
+	case err != nil:
+		c.terminate(ReasonParseError, err)
+		return badRequest
+	case failed != nil:
+		c.terminate(readReason(failed), failed)
+		return badRequest
+	case left:
+		c.mu.Lock()
+		p.end = []byte{packetNoop}
+		c.mu.Unlock()
+		c.terminate(ReasonTransportClose, nil)
+	}
+	return accepted
+}

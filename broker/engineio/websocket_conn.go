@@ -1,0 +1,113 @@
+package engineio
+
+import (
+	"errors"
+	"io"
+)
+
+// read is the life of a WebSocket connection: it reads until the link is closed, and then makes the end known. While
+// there is nothing to read the connection is parked, and read is called again on another goroutine.
+func (c *Conn) read(r *reader) {
+	err := c.readMessages(r)
+	for errors.Is(err, errIdle) {
+		switch c.server.idlers.park(c, r) {
+		case isParked:
+			return
+		case cannotPark:
+			r.parks = false
+		}
+		err = c.readMessages(r)
+	}
+	var broken *protocolError
+	switch {
+	case errors.As(err, &broken):
+		// The client is told why. What else it sends has no meaning any more, but closing with it unread could make
+		// the client's system throw away what it was told.
+		c.fail(broken)
+		r.forget()
+		r.discard()
+	case err == nil:
+		<-c.done // both sides are done; what is left is to write
+	}
+	c.terminate(readReason(err), err)
+	r.close()
+	c.finish()
+}
+
+// readMessages returns nil when the peer has sent its close frame.
+func (c *Conn) readMessages(r *reader) error {
+	for {
+		r.limit, r.keep = c.messageLimits()
+		opcode, payload, err := r.next()
+		if err != nil {
+			return err
+		}
+		// The first message comes right behind the handshake: parking before it isn't worth it.
+		r.parks = canPark && r.link.raw != nil
+		switch opcode {
+		case opText:
+			var p packet
+			if p, err = parsePacket(payload); err != nil {
+				return &protocolError{ReasonParseError, err.Error()}
+			}
+			if p.kind != packetMessage {
+				if err = r.countIdle(); err != nil {
+					return err
+				}
+			}
+			if p.kind == packetClose {
+				c.CloseAfterFlush(ReasonTransportClose)
+			} else if err = c.receive(p); err != nil {
+				return err
+			}
+		case opBinary:
+			data := make([]byte, len(payload))
+			copy(data, payload)
+			_ = c.receive(packet{kind: packetMessage, binary: true, data: data}) // a message is never an error
+		case opPing:
+			c.pong(payload)
+		case opClose:
+			c.peerClosed()
+			return nil
+		}
+	}
+}
+
+// pong answers a WebSocket ping. A client that pings without reading the answers is a slow consumer.
+func (c *Conn) pong(payload []byte) {
+	_ = c.Send(newControlFrame(opPong, payload), false)
+}
+
+// peerClosed is called when the peer has sent its close frame.
+func (c *Conn) peerClosed() {
+	c.mu.Lock()
+	c.peerDone = true
+	c.beginClose(ReasonTransportClose, nil)
+	done := c.state == stateClosing && c.out.empty() && !c.busy
+	c.mu.Unlock()
+
+	if done {
+		c.terminate(ReasonTransportClose, nil)
+	}
+}
+
+// readReason is what the end of a connection is called when reading from it has failed.
+func readReason(err error) Reason {
+	var broken *protocolError
+	switch {
+	case errors.As(err, &broken):
+		return broken.reason
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return ReasonTransportClose
+	default:
+		return ReasonTransportError
+	}
+}
+
+// fail is CloseAfterFlush for a WebSocket peer that has broken the protocol: no answer to the close frame is expected.
+func (c *Conn) fail(broken *protocolError) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.broken = true
+	c.beginClose(broken.reason, broken)
+}
