@@ -92,7 +92,7 @@ func TestClusterWithoutRedis(t *testing.T) {
 	const secret = "not-to-be-seen"
 	n := plain(t, "--redis-url", fmt.Sprintf("redis://:%s@127.0.0.1:%d", secret, port), "--log-level", "debug")
 	n.err.line(t, "can't connect to Redis; trying again", `"level":"WARN"`)
-	n.err.line(t, "can speak as a node", `"level":"WARN"`)
+	n.err.line(t, "can pose as a node", `"level":"WARN"`)
 	if status, body := get(t, "http://"+n.http+"/readyz", ""); status != http.StatusServiceUnavailable || !strings.HasPrefix(body, "isolated: ") {
 		t.Errorf("/readyz: %d %s", status, body)
 	}
@@ -239,7 +239,7 @@ func TestRevokeOnReadOnlyRedis(t *testing.T) {
 	if code, _, stderr = first.call(t, "token", "revoke", issued.TokenID); code != 0 || !strings.Contains(stderr, "has not stored this") {
 		t.Errorf("token revoke: %d %s", code, stderr)
 	}
-	first.err.line(t, "can't be shared with nodes that start later", "NOREPLICAS")
+	first.err.line(t, "can't be stored for nodes that start later", "NOREPLICAS")
 	if got := first.metric(t, "sala_cluster_unstored_revocations"); got != "1" {
 		t.Errorf("%q revocations are unstored, want 1", got)
 	}

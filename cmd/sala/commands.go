@@ -14,44 +14,43 @@ import (
 	"github.com/salabroker/sala/cmd/sala/internal/config"
 )
 
-// The exit codes of the process.
+// Exit codes of the process.
 const (
 	exitOK      = 0
 	exitFailure = 1
 	exitUsage   = 2
 )
 
-const description = `Sala is a realtime broker: browsers connect with Socket.IO, backends drive it over gRPC or REST.
+const description = `Sala is a realtime broker: web clients connect with Socket.IO, backends send to them over gRPC or REST.
 
-Start one to try with "sala serve --dev" and paste what it prints.`
+To try it, run "sala serve --dev" and paste the commands that it prints.`
 
-const exitCodes = `Exit codes: 0 done, 1 it failed at run time (no broker there, a port taken, a call refused), 2 wrong flags or configuration.`
+const exitCodes = `Exit codes: 0 success, 1 failure at run time (broker unreachable, port taken, call refused), 2 invalid flags or configuration.`
 
 // commands is the command line.
 type commands struct {
 	Serve     serveCommand   `cmd:"" help:"Run a broker."`
-	Config    configCommand  `cmd:"" help:"Look at a broker's configuration."`
-	Health    healthCommand  `cmd:"" help:"Ask the node on this machine whether it is ready; the exit code says so."`
-	Key       cli.Key        `cmd:"" help:"Make API keys for the control API."`
-	Token     cli.Token      `cmd:"" help:"Issue, check and revoke the tokens with which clients connect."`
+	Config    configCommand  `cmd:"" help:"Check a broker's configuration."`
+	Health    healthCommand  `cmd:"" help:"Check whether the node on this machine is ready (exit code 0 or 1)."`
+	Key       cli.Key        `cmd:"" help:"Create API keys for the control API."`
+	Token     cli.Token      `cmd:"" help:"Issue, verify and revoke tokens for clients."`
 	Rooms     cli.Rooms      `cmd:"" help:"List and clear rooms."`
 	Emit      cli.Emit       `cmd:"" help:"Send an event to rooms, users and sockets."`
-	Broadcast cli.Broadcast  `cmd:"" help:"Send an event to everyone."`
-	Sockets   cli.Sockets    `cmd:"" help:"List connected clients, move them between rooms, change their data, disconnect them."`
-	Tail      cli.Tail       `cmd:"" help:"Print what clients do as it happens."`
-	Nodes     cli.Nodes      `cmd:"" help:"List the nodes that make up the broker, take one out of service."`
+	Broadcast cli.Broadcast  `cmd:"" help:"Send an event to all sockets of a namespace."`
+	Sockets   cli.Sockets    `cmd:"" help:"List sockets, let them join and leave rooms, replace their data, disconnect them."`
+	Tail      cli.Tail       `cmd:"" help:"Print events from clients as they happen."`
+	Nodes     cli.Nodes      `cmd:"" help:"List the nodes of the cluster, or drain one."`
 	Version   versionCommand `cmd:"" help:"Print the version."`
 
-	Completion completionCommand `cmd:"" help:"Print what a shell needs to complete commands and flags."`
+	Completion completionCommand `cmd:"" help:"Print a shell script that completes commands and flags."`
 	Complete   completeCommand   `cmd:"" hidden:"" help:"Complete the last word of a command line."`
 
 	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
 }
 
-// execute runs one command and returns the process's exit code. It stops in
-// good order when ctx ends.
+// execute runs a command and returns the exit code. The command stops gracefully when ctx ends.
 func execute(ctx context.Context, args []string, streams cli.Streams) int {
-	// kong prints help and then asks to exit; it is left to return.
+	// After printing help, kong calls Exit and expects it not to return. Here it returns.
 	exited := false
 	parser, err := newParser(&commands{}, streams, func(int) { exited = true })
 	if err != nil {
@@ -90,7 +89,7 @@ func newParser(root *commands, streams cli.Streams, exit func(int)) (*kong.Kong,
 	)
 }
 
-// describeValue adds to a flag's help its default and its environment variable.
+// describeValue adds the default and the environment variable to a flag's help.
 func describeValue(v *kong.Value) string {
 	var notes []string
 	if v.HasDefault && v.Default != "" {
@@ -105,7 +104,7 @@ func describeValue(v *kong.Value) string {
 	return v.Help + " [" + strings.Join(notes, ", ") + "]"
 }
 
-// report writes an error, each line of which stands for itself.
+// report writes each line of an error as an error of its own.
 func report(streams cli.Streams, err error, code int, hint string) int {
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		if strings.HasPrefix(line, " ") {
@@ -120,7 +119,7 @@ func report(streams cli.Streams, err error, code int, hint string) int {
 	return code
 }
 
-// helpHint names the command whose help says more.
+// helpHint names the command whose help explains the usage.
 func helpHint(err error) string {
 	path := "sala"
 	var wrong *kong.ParseError
@@ -129,14 +128,14 @@ func helpHint(err error) string {
 	}
 	hint := fmt.Sprintf("Run %q for help.", path+" --help")
 	if message := err.Error(); strings.HasPrefix(message, "unknown flag -") && !strings.HasPrefix(message, "unknown flag --") {
-		// The ids of sockets are among those that may.
-		hint += ` What begins with a dash and is no flag goes last, behind "--".`
+		// Ids of sockets may begin with a dash.
+		hint += ` Put arguments that begin with a dash last, after "--".`
 	}
 	return hint
 }
 
-// hideArgument says what is wrong with an argument too many without repeating it:
-// it may be a secret, the second of a list that belongs into quotes.
+// hideArgument replaces kong's error about an extra argument, which quotes it. The argument may be a
+// secret: the second of a list that needs quotes.
 func hideArgument(err error) error {
 	var wrong *kong.ParseError
 	if !errors.As(err, &wrong) || !strings.HasPrefix(err.Error(), "unexpected argument ") {
@@ -144,12 +143,12 @@ func hideArgument(err error) error {
 	}
 	command := wrong.Context.Selected()
 	if command == nil || !command.Leaf() {
-		return err // it is taken for a command's name
+		return err // it was taken for a command
 	}
-	return fmt.Errorf("%s was given an argument too many; a flag that is repeated stands before each of its values", command.FullPath())
+	return fmt.Errorf("too many arguments for %s; repeat a flag before each of its values", command.FullPath())
 }
 
-// exitCode is the one that the error asks for, or that of a failure.
+// exitCode returns the error's own exit code, or that of a failure.
 func exitCode(err error) int {
 	var coder kong.ExitCoder
 	if errors.As(err, &coder) {

@@ -12,14 +12,14 @@ import (
 	"github.com/salabroker/sala/cmd/sala/internal/config"
 )
 
-// completionCommand prints what a shell needs to complete commands and flags.
+// completionCommand prints a shell script that completes commands and flags.
 type completionCommand struct {
-	Shell string `arg:"" enum:"bash,zsh,fish" help:"One of bash, zsh and fish."`
+	Shell string `arg:"" enum:"bash,zsh,fish" help:"Your shell: bash, zsh or fish."`
 }
 
-// Help is shown below the usage.
+// Help implements kong.HelpProvider.
 func (*completionCommand) Help() string {
-	return `Add the line for your shell to its start-up file:
+	return `Add the line of your shell to its start-up file:
 
   bash  source <(sala completion bash)     # ~/.bashrc
   zsh   source <(sala completion zsh)      # ~/.zshrc, after compinit
@@ -32,8 +32,8 @@ func (c *completionCommand) Run(streams *cli.Streams) error {
 	return err
 }
 
-// completionScripts have the shell ask "sala complete" about the words that are
-// there. Where it knows of nothing, a file may be meant.
+// completionScripts make the shell call "sala complete" with the words typed so far. If that prints
+// nothing, the shell completes file names.
 func completionScripts() map[string]string {
 	return map[string]string{
 		"bash": `_sala() {
@@ -58,10 +58,10 @@ complete -c sala -a '(__sala_complete)'
 	}
 }
 
-// completeCommand prints what the last of the words of a command line can become,
-// one a line. Shells call it, see [completionCommand].
+// completeCommand prints the completions of the last word of a command line, one per line. The
+// scripts of [completionCommand] call it.
 type completeCommand struct {
-	Words []string `arg:"" optional:"" help:"The words after \"sala\"; the last may be empty or unfinished."`
+	Words []string `arg:"" optional:"" help:"Words after \"sala\"; the last may be empty or incomplete."`
 }
 
 // Run implements the command.
@@ -74,57 +74,78 @@ func (c *completeCommand) Run(command *kong.Context, streams *cli.Streams) error
 	return nil
 }
 
-// candidates returns what the last of words can become, in order.
+// candidates returns the sorted completions of the last word.
 func candidates(root *kong.Node, words []string) []string {
 	if len(words) == 0 || words[len(words)-1] == "=" {
 		words = append(words, "")
 	}
-	// bash makes three words of --flag=value.
+	// bash splits --flag=value into three words.
 	words = slices.DeleteFunc(slices.Clone(words), func(word string) bool { return word == "=" })
-	typed, last := words[:len(words)-1], words[len(words)-1]
-	node, given := root, 0 // how many positional arguments there are
-	for i := 0; i < len(typed); i++ {
-		word := typed[i]
-		if word == "--" {
-			return nil
-		}
-		if strings.HasPrefix(word, "-") {
-			if flag := findFlag(node, word); flag != nil && !flag.IsBool() {
-				if i == len(typed)-1 {
-					return matching(enum(flag.Value), last)
-				}
-				i++ // its value
-			}
-			continue
-		}
-		if child := findChild(node, word); child != nil {
-			node, given = child, 0
-			continue
-		}
-		given++
-	}
-	if name, start, assigned := strings.Cut(last, "="); assigned {
-		var all []string
-		if flag := findFlag(node, name); flag != nil {
-			for _, value := range matching(enum(flag.Value), start) {
-				all = append(all, name+"="+value)
-			}
-		}
-		return all
-	}
-	if strings.HasPrefix(last, "-") {
-		return matching(flagNames(node), last)
+	last := words[len(words)-1]
+	at, ok := parseTyped(root, words[:len(words)-1])
+	switch name, start, assigned := strings.Cut(last, "="); {
+	case !ok:
+		return nil
+	case at.flag != nil:
+		return matching(enum(at.flag.Value), last)
+	case assigned:
+		return assignments(findFlag(at.node, name), name, start)
+	case strings.HasPrefix(last, "-"):
+		return matching(flagNames(at.node), last)
 	}
 	var all []string
-	for _, child := range node.Children {
+	for _, child := range at.node.Children {
 		if !child.Hidden {
 			all = append(all, child.Name)
 		}
 	}
-	if given < len(node.Positional) {
-		all = append(all, enum(node.Positional[given])...)
+	if at.arguments < len(at.node.Positional) {
+		all = append(all, enum(at.node.Positional[at.arguments])...)
 	}
 	return matching(all, last)
+}
+
+// position is where the last word of a command line stands.
+type position struct {
+	node      *kong.Node // the command
+	flag      *kong.Flag // the flag whose value the last word is, nil for none
+	arguments int        // positional arguments of the command so far
+}
+
+// parseTyped parses the words before the last. It returns false after "--", where anything may
+// follow.
+func parseTyped(root *kong.Node, typed []string) (position, bool) {
+	at := position{node: root}
+	for _, word := range typed {
+		child := findChild(at.node, word)
+		switch {
+		case at.flag != nil:
+			at.flag = nil // the word is its value
+		case word == "--":
+			return at, false
+		case strings.HasPrefix(word, "-"):
+			if flag := findFlag(at.node, word); flag != nil && !flag.IsBool() {
+				at.flag = flag
+			}
+		case child != nil:
+			at.node, at.arguments = child, 0
+		default:
+			at.arguments++
+		}
+	}
+	return at, true
+}
+
+// assignments completes the value in --flag=value.
+func assignments(flag *kong.Flag, name, start string) []string {
+	if flag == nil {
+		return nil
+	}
+	var all []string
+	for _, value := range matching(enum(flag.Value), start) {
+		all = append(all, name+"="+value)
+	}
+	return all
 }
 
 func findChild(node *kong.Node, name string) *kong.Node {
@@ -136,8 +157,7 @@ func findChild(node *kong.Node, name string) *kong.Node {
 	return nil
 }
 
-// flags are those that may follow a command, with those of the one that it is
-// short for.
+// flags returns the flags that a command accepts, including those of its default subcommand.
 func flags(node *kong.Node) []*kong.Flag {
 	var all []*kong.Flag
 	for _, group := range node.AllFlags(true) {
@@ -149,7 +169,7 @@ func flags(node *kong.Node) []*kong.Flag {
 	return all
 }
 
-// findFlag finds the flag of a word without a value behind a "=".
+// findFlag finds the flag that a word without "=" names.
 func findFlag(node *kong.Node, word string) *kong.Flag {
 	for _, flag := range flags(node) {
 		if word == "--"+flag.Name || flag.Short != 0 && word == "-"+string(flag.Short) {
@@ -167,8 +187,8 @@ func flagNames(node *kong.Node) []string {
 	return names
 }
 
-// enum returns the values that one may have, if they are few. A file's name is
-// for the shell to complete.
+// enum returns the values that a flag or argument accepts, nil if it accepts any. The shell
+// completes file names.
 func enum(value *kong.Value) []string {
 	if value.Target.Type() == reflect.TypeFor[config.Path]() || value.Enum == "" {
 		return nil

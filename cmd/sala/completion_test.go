@@ -90,9 +90,9 @@ func TestCompletionScripts(t *testing.T) {
 
 func TestDurationsNeedUnits(t *testing.T) {
 	for value, want := range map[string]string{
-		"5":    `--timeout: "5" lacks its unit: write 5s for seconds, 5ms for milliseconds`,
-		"0.5":  `--timeout: "0.5" lacks its unit`,
-		"soon": `--timeout: "soon" is no duration; one looks like 10s, 1m30s or 500ms`,
+		"5":    `--timeout: "5" has no unit: write 5s for seconds or 5ms for milliseconds`,
+		"0.5":  `--timeout: "0.5" has no unit`,
+		"soon": `--timeout: "soon" is not a duration such as 10s, 1m30s or 500ms`,
 	} {
 		code, _, stderr := sala(t, "rooms", "--timeout", value)
 		if code != exitUsage || !strings.Contains(stderr, want) {

@@ -14,14 +14,14 @@ import (
 	"github.com/salabroker/sala/cmd/sala/internal/server"
 )
 
-// configCommand groups the commands about the configuration.
+// configCommand groups the commands for the configuration.
 type configCommand struct {
-	Check configCheck `cmd:"" help:"Check flags, environment and file as \"sala serve\" would, and print what comes of them. Secrets are masked."`
+	Check configCheck `cmd:"" help:"Check flags, environment and file as \"sala serve\" does, and print the resulting configuration. Secrets are masked."`
 }
 
 // configCheck checks a configuration without starting anything.
 type configCheck struct {
-	Output string `short:"o" enum:"yaml,json" default:"yaml" placeholder:"FORMAT" help:"One of yaml, which says where each value comes from, and json."`
+	Output string `short:"o" enum:"yaml,json" default:"yaml" placeholder:"FORMAT" help:"Output format: yaml, with the source of each value, or json."`
 	config.Flags
 }
 
@@ -34,8 +34,8 @@ func (c *configCheck) Run(ctx context.Context, command *kong.Context, streams *c
 	if err := server.Check(ctx, cfg); err != nil {
 		return err
 	}
-	for _, note := range cfg.Notes {
-		fmt.Fprintln(streams.Err, "sala: note:", note)
+	for _, warning := range cfg.Warnings {
+		fmt.Fprintln(streams.Err, "sala: warning:", warning)
 	}
 	var effective bytes.Buffer
 	if err := cfg.Effective(&effective, command); err != nil {

@@ -26,7 +26,7 @@ anonymous: {join: ["**"]}
 		"jwt_secret: [new=***, \"***\"]  # " + file + "\n", "web=***:emit,rooms:read", "grpc_listen: \"127.0.0.1:9090\"  # default\n",
 		"relay:\n  - event: shout\n    emit: my_response\n    to: broadcast\n", "join_event: join\n",
 	})
-	check(t, "standard error", stderr, []string{"sala: note: anonymous: is set", "--allow-anonymous"})
+	check(t, "standard error", stderr, []string{"sala: warning: anonymous: is set", "--allow-anonymous"})
 
 	code, asJSON, _ := sala(t, "config", "check", "--config", file, "-o", "json")
 	var got struct {
@@ -63,7 +63,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"emit", "-h"}, exitOK, "--except-room", ""},
 		{[]string{"version"}, exitOK, "sala ", ""},
 		{[]string{"--version"}, exitOK, "sala ", ""},
-		{[]string{"sockets", "get", "-Qx"}, exitUsage, "", `goes last, behind "--"`},
+		{[]string{"sockets", "get", "-Qx"}, exitUsage, "", `last, after "--"`},
 		{[]string{"srve"}, exitUsage, "", "srve"},
 		{[]string{"config"}, exitUsage, "", `Run "sala config --help" for help.`},
 		{[]string{"rooms", "get"}, exitUsage, "", `expected "<room>"`},

@@ -15,20 +15,20 @@ import (
 	"github.com/salabroker/sala/cmd/sala/internal/config"
 )
 
-// healthTimeout is how long a node may take to say that it is well.
+// healthTimeout is how long a node may take to answer.
 const healthTimeout = 5 * time.Second
 
-// healthCommand asks the node on this machine whether it is ready, for health
-// checks where there is no curl, as in a container image of nothing but sala.
+// healthCommand checks whether the node on this machine is ready. It is for health checks where
+// there is no curl, as in a container image that contains only sala.
 type healthCommand struct {
-	Local bool `help:"Don't mind whether the node reaches the others of its cluster: its own clients do well without."`
+	Local bool `help:"Ignore whether the node reaches the other nodes of its cluster. It serves its own clients without them."`
 	config.Flags
 }
 
-// Help is shown below the usage.
+// Help implements kong.HelpProvider.
 func (*healthCommand) Help() string {
-	return `It finds the address of the node as "sala serve" does, in flags, environment and file; of these it needs ` +
-		`only --http-listen, and --control-tls-cert and --control-tls-key where the node has them.` +
+	return `The command finds the node's address as "sala serve" does: in flags, environment and file. It only needs ` +
+		`--http-listen, and --control-tls-cert and --control-tls-key if the node has them.` +
 		"\n\n" + exitCodes
 }
 
@@ -45,7 +45,7 @@ func (h *healthCommand) Run(ctx context.Context, streams *cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	// This machine is asked, no secret is sent, and no certificate is for 127.0.0.1.
+	// The connection stays on this machine and carries no secret, and no certificate is valid for 127.0.0.1.
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // see above
 	defer transport.CloseIdleConnections()
 	response, err := transport.RoundTrip(request)
@@ -57,21 +57,21 @@ func (h *healthCommand) Run(ctx context.Context, streams *cli.Streams) error {
 	if err != nil {
 		return fmt.Errorf("no node answers at %s: %w", at, err)
 	}
-	words := strings.TrimSpace(string(text))
+	answer := strings.TrimSpace(string(text))
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("the node isn't ready: %s", words)
+		return fmt.Errorf("the node isn't ready: %s", answer)
 	}
-	fmt.Fprintln(streams.Out, words)
+	fmt.Fprintln(streams.Out, answer)
 	return nil
 }
 
-// readyURL is where a node that listens there says whether it is ready.
+// readyURL is the URL of the node's readiness check.
 func readyURL(l config.Listener, local bool) string {
 	at := url.URL{Scheme: "http", Path: "/readyz"}
 	if l.TLS != nil {
 		at.Scheme = "https"
 	}
-	host, port, _ := net.SplitHostPort(l.Addr) // it has been checked
+	host, port, _ := net.SplitHostPort(l.Addr) // HTTPListener has checked it
 	switch ip := net.ParseIP(host); {
 	case host == "" || ip.Equal(net.IPv4zero):
 		host = "127.0.0.1"

@@ -1,5 +1,5 @@
-// Command sala is a realtime broker for Socket.IO clients, and the tools to
-// talk to a running one. Run "sala --help".
+// Command sala runs a realtime broker for Socket.IO clients and controls running ones. Run
+// "sala --help".
 package main
 
 import (
@@ -15,8 +15,8 @@ func main() {
 	os.Exit(run())
 }
 
-// run ends in good order at the first SIGINT or SIGTERM, and at once at the
-// second. SIGHUP is for "sala serve" to handle; it ends the other commands.
+// run stops gracefully at the first SIGINT or SIGTERM, and immediately at the second. "sala serve"
+// handles SIGHUP itself; it ends the other commands.
 func run() int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

@@ -21,12 +21,13 @@ type serveCommand struct {
 	config.Flags
 }
 
-// Help is shown below the usage.
+// Help implements kong.HelpProvider.
 func (*serveCommand) Help() string {
-	return `Settings come from flags, from environment variables and from the YAML file that --config names, in this order. ` +
-		`In an environment variable, entries of what may be repeated are separated by spaces. ` +
-		`SIGTERM and SIGINT send the clients away and end the process in good order; a second one ends it at once. ` +
-		`SIGHUP has it read certificates again and open the audit log anew; with --dev it ends the process.` +
+	return `Each setting comes from its flag, its environment variable or the YAML file that --config names, in this order. ` +
+		`Repeatable flags take one value each time; in the environment variable, separate the values with spaces.` +
+		"\n\n" +
+		`SIGTERM and SIGINT drain the node: it closes its clients' connections and exits. A second signal ends the process immediately. ` +
+		`SIGHUP reloads certificates and reopens the audit log; with --dev it ends the process.` +
 		"\n\nScopes of API keys: " + scopes() + "." +
 		"\n\n" + exitCodes
 }
@@ -43,7 +44,7 @@ func scopes() string {
 func (s *serveCommand) Run(ctx context.Context, streams *cli.Streams) error {
 	reload := make(chan os.Signal, 1)
 	if s.Dev {
-		// Nobody would look for it when its terminal has closed.
+		// A development broker should not outlive its terminal.
 		var stop context.CancelFunc
 		ctx, stop = signal.NotifyContext(ctx, syscall.SIGHUP)
 		defer stop()
@@ -58,32 +59,32 @@ func (s *serveCommand) Run(ctx context.Context, streams *cli.Streams) error {
 	log := newLogger(streams.Err, s.LogLevel, s.LogFormat)
 	var failed error
 	if !grace.Wait(ctx, s.DrainTimeout+server.StopRest, func() { failed = s.run(ctx, cfg, log, streams.Out, reload) }) {
-		return nil // whatever hangs; to write an error might hang as well
+		return nil // something hangs, and writing an error might hang as well
 	}
 	return failed
 }
 
 func (s *serveCommand) run(ctx context.Context, cfg *config.Config, log *slog.Logger, out io.Writer, reload <-chan os.Signal) error {
-	for _, note := range cfg.Notes {
-		log.Warn(note)
+	for _, warning := range cfg.Warnings {
+		log.Warn(warning)
 	}
-	a, err := server.New(ctx, cfg, log, out, currentVersion())
+	srv, err := server.New(ctx, cfg, log, out, currentVersion())
 	if err != nil {
 		return err
 	}
-	a.Start()
+	srv.Start()
 	if s.Dev {
-		if err := a.PrintDev(out); err != nil {
-			log.Warn("the commands to paste can't be printed", "error", err)
+		if err := srv.PrintDev(out); err != nil {
+			log.Warn("can't print the commands to paste", "error", err)
 		}
 	}
-	return a.Run(ctx, reload)
+	return srv.Run(ctx, reload)
 }
 
 func newLogger(out io.Writer, level, format string) *slog.Logger {
 	var threshold slog.Level
 	if err := threshold.UnmarshalText([]byte(level)); err != nil {
-		threshold = slog.LevelInfo // kong has checked it
+		threshold = slog.LevelInfo // kong has checked the level
 	}
 	options := &slog.HandlerOptions{Level: threshold, ReplaceAttr: durationWithUnit}
 	if format == "json" {
@@ -92,8 +93,7 @@ func newLogger(out io.Writer, level, format string) *slog.Logger {
 	return slog.New(slog.NewTextHandler(out, options))
 }
 
-// durationWithUnit writes durations as "1.5s" in JSON too, where slog would
-// write a number of nanoseconds.
+// durationWithUnit writes durations as "1.5s" also in JSON, where slog writes nanoseconds.
 func durationWithUnit(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() == slog.KindDuration {
 		return slog.String(a.Key, a.Value.Duration().String())

@@ -165,7 +165,7 @@ func TestDrain(t *testing.T) {
 	}
 	ana.read(`42["last","words"]`)
 	ana.read(`42["sala:disconnect"`)
-	if strings.Contains(n.err.String(), "not stopped in good order") {
+	if strings.Contains(n.err.String(), "did not stop gracefully") {
 		t.Errorf("it was not an orderly stop:\n%s", n.err)
 	}
 	for _, address := range []string{n.public, n.grpc, n.http} {
@@ -207,7 +207,7 @@ func TestPortTaken(t *testing.T) {
 		args := []string{"serve", "--dev", "--listen=127.0.0.1:0", "--grpc-listen=127.0.0.1:0", "--http-listen=127.0.0.1:0", flag + "=" + taken.Addr().String()}
 		code, out, stderr := sala(t, args...)
 		want := flag + " " + taken.Addr().String() + ": the port is taken"
-		if code != exitFailure || !strings.Contains(stderr, want) || !strings.Contains(stderr, "choose another with "+flag) {
+		if code != exitFailure || !strings.Contains(stderr, want) || !strings.Contains(stderr, "choose another port with "+flag) {
 			t.Errorf("exit code %d, want 1 and %q in\n%s", code, want, stderr)
 		}
 		if out != "" || strings.Contains(stderr, "listening") {

@@ -83,7 +83,7 @@ func TestSecondSignal(t *testing.T) {
 		t.Errorf("exit code %d, want 1\n%s", code, logs)
 	}
 	if strings.Contains(logs.String(), `"msg":"stopped"`) {
-		t.Error("it went on stopping in good order")
+		t.Error("it went on stopping gracefully")
 	}
 }
 
@@ -163,11 +163,11 @@ func TestReloadOnSignal(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i == 0 {
-			hangUp("can't be read again")
+			hangUp("can't reload the certificate")
 			isServed("first")
 		}
 	}
-	hangUp("has been read again")
+	hangUp("reloaded the certificate")
 	isServed("second")
 	if _, metrics := getOver(t, pool, "https://"+n.http+"/metrics"); !strings.Contains(metrics, `sala_tls_reloads_total{listener="grpc",result="failed"} 1`) ||
 		!strings.Contains(metrics, `sala_tls_reloads_total{listener="public",result="ok"} 1`) || !strings.Contains(metrics, `sala_tls_certificate_expiry_timestamp_seconds{listener="http"} 1`) {

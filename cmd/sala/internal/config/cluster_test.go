@@ -8,15 +8,15 @@ import (
 )
 
 func TestCluster(t *testing.T) {
-	if c := mustBuild(t); c.Cluster != nil || len(c.Notes) != 0 {
-		t.Errorf("without a Redis the cluster is %+v, with the notes %q", c.Cluster, c.Notes)
+	if c := mustBuild(t); c.Cluster != nil || len(c.Warnings) != 0 {
+		t.Errorf("without a Redis the cluster is %+v, with the warnings %q", c.Cluster, c.Warnings)
 	}
 	key := strings.Repeat("k", 32)
 	file := writeFile(t, "redis_url: rediss://ana:secret@redis.example.com/1\ncluster_key: "+key+"\ncluster_name: blue.1\nredis_emitter: true\n")
 	c := mustBuild(t, "--config", file)
 	want := &Cluster{RedisURL: "rediss://ana:secret@redis.example.com/1", Name: "blue.1", Keys: [][]byte{[]byte(key)}, Emitter: true}
-	if !reflect.DeepEqual(c.Cluster, want) || len(c.Notes) != 0 {
-		t.Errorf("the cluster is %+v, with the notes %q", c.Cluster, c.Notes)
+	if !reflect.DeepEqual(c.Cluster, want) || len(c.Warnings) != 0 {
+		t.Errorf("the cluster is %+v, with the warnings %q", c.Cluster, c.Warnings)
 	}
 	for _, fine := range []string{"redis://localhost", "redis://:p%40ss@10.0.0.1:6380/15", "unix:///run/redis.sock", "valkey://h:1?addr=h:2&addr=h:3", "rediss://u:p@s1?master_set=m&addr=s2:26379&sentinel_password=x"} {
 		if c := mustBuild(t, "--redis-url", fine); c.Cluster == nil || c.Cluster.Name != "sala" || c.Cluster.RedisURL != fine {
@@ -25,19 +25,19 @@ func TestCluster(t *testing.T) {
 	}
 }
 
-func TestClusterNotes(t *testing.T) {
+func TestClusterWarnings(t *testing.T) {
 	key := strings.Repeat("k", 32)
 	for _, tt := range []struct {
 		name string
 		args []string
 		want string
 	}{
-		{"no key", []string{"--redis-url", "redis://h"}, "can speak as a node"},
+		{"no key", []string{"--redis-url", "redis://h"}, "can pose as a node"},
 		{"key without a Redis", []string{"--cluster-key", key}, "this node is alone"},
 		{"both", []string{"--redis-url", "redis://h", "--cluster-key", key}, ""},
 	} {
-		if notes := strings.Join(mustBuild(t, tt.args...).Notes, "\n"); !strings.Contains(notes, tt.want) || tt.want == "" && notes != "" {
-			t.Errorf("%s: the notes are %q, want %q", tt.name, notes, tt.want)
+		if warnings := strings.Join(mustBuild(t, tt.args...).Warnings, "\n"); !strings.Contains(warnings, tt.want) || tt.want == "" && warnings != "" {
+			t.Errorf("%s: the warnings are %q, want %q", tt.name, warnings, tt.want)
 		}
 	}
 }

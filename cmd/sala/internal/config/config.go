@@ -10,27 +10,26 @@ import (
 	"github.com/salabroker/sala/broker/token/jwks"
 )
 
-// Config is a configuration that has been checked as far as possible without
-// starting anything.
+// Config is a configuration that is checked as far as possible without starting anything.
 type Config struct {
-	// Flags is what it was made of, with what --dev made up.
+	// Flags are the flags that it was built from, with the secrets that --dev made up.
 	Flags *Flags
-	// Broker holds the broker's options, but for Logger, Metrics and Version.
+	// Broker holds the broker's options, except Logger, Metrics, Version, MemoryLimit and Cluster.
 	Broker broker.Options
-	// KeySets are public keys of the broker's tokens that are to be fetched.
+	// KeySets are the public keys for tokens that have to be fetched.
 	KeySets []*jwks.Set
-	// Keys open the control API.
+	// Keys are the API keys of the control API.
 	Keys []api.Key
-	// DevKey is the API key to show; only with --dev.
+	// DevKey is the API key to print; empty without --dev.
 	DevKey string
 	// Public, GRPC and HTTP are the listeners.
 	Public, GRPC, HTTP Listener
-	// Metrics is the listener for metrics alone; nil if HTTP serves them.
+	// Metrics is the listener for metrics only; nil if HTTP serves them.
 	Metrics *Listener
-	// Cluster is how the node meets others; nil if it is alone.
+	// Cluster is how the node reaches the others; nil if it is alone.
 	Cluster *Cluster
-	// Notes say what is odd but no error.
-	Notes []string
+	// Warnings describe settings that are valid but unusual.
+	Warnings []string
 }
 
 // Build checks the flags and the file. The error is an *[Error].
@@ -38,30 +37,36 @@ func (f *Flags) Build() (*Config, error) {
 	if f.file == nil {
 		f.file = newFile("", nil)
 	}
+	f.splitLists()
+	if f.Dev {
+		f.file.sections.applyDevDefaults()
+	}
 	var p problems
-	c := &Config{Flags: f}
-	c.Notes = f.checkEnvironment(&p)
-	c.Keys = f.readKeys(&p)
-	ring, sets := f.readTokens(&p)
-	c.KeySets = sets
+	c := &Config{Flags: f, Warnings: f.checkEnv(&p), Keys: f.readKeys(&p)}
+	var ring *token.Keyring
+	ring, c.KeySets = f.readTokens(&p)
 	c.Public, c.GRPC, c.HTTP = f.listeners(&p)
 	c.Metrics = f.metricsListener(&p)
 	c.Cluster = f.cluster(&p)
 	f.checkNumbers(&p)
-	f.Namespaces = splitCommas(f.Namespaces)
-	f.AllowedOrigins, f.AllowedHeaders = splitCommas(f.AllowedOrigins), splitCommas(f.AllowedHeaders)
-	f.TrustedProxies, f.LimitExempt = splitCommas(f.TrustedProxies), splitCommas(f.LimitExempt)
-	proxies := parseNetworks(&p, "--trusted-proxies", f.TrustedProxies)
-	limits := f.limits(&p)
-	sections := &f.file.sections
-	if f.Dev {
-		sections.forTryingOut()
-	}
-	relay := sections.relay(&p)
+	c.Broker = f.brokerOptions(&p, ring)
 	if err := p.err(); err != nil {
 		return nil, err
 	}
-	c.Broker = broker.Options{
+	if err := c.checkAnonymous(); err != nil {
+		return nil, err
+	}
+	if f.Dev {
+		c.DevKey = devKey(f.APIKey, c.Keys)
+	}
+	c.Warnings = append(c.Warnings, f.warnings()...)
+	return c, nil
+}
+
+// brokerOptions maps the flags and the sections of the file.
+func (f *Flags) brokerOptions(p *problems, ring *token.Keyring) broker.Options {
+	sections := &f.file.sections
+	o := broker.Options{
 		Namespaces:         f.Namespaces,
 		Tokens:             ring,
 		DefaultPermissions: sections.DefaultPermissions.toBroker(),
@@ -77,9 +82,9 @@ func (f *Flags) Build() (*Config, error) {
 		SlowConsumers:      broker.SlowConsumerPolicy(f.SlowConsumers),
 		MaxRoomsPerSocket:  int(f.MaxRooms),
 		MaxAttachments:     int(f.MaxAttachments),
-		Limits:             limits,
-		TrustedProxies:     proxies,
-		Relay:              relay,
+		Limits:             f.limits(p),
+		TrustedProxies:     parseNetworks(p, "--trusted-proxies", f.TrustedProxies),
+		Relay:              sections.relay(p),
 		Rooms:              sections.roomEvents(),
 		AckTimeout:         f.AckTimeout,
 		Decisions: broker.DecisionOptions{
@@ -90,24 +95,32 @@ func (f *Flags) Build() (*Config, error) {
 	}
 	if f.AllowAnonymous {
 		anonymous := sections.Anonymous.toBroker()
-		c.Broker.Anonymous = &anonymous
-	} else if sections.Anonymous != nil {
-		if err := c.Broker.CheckPermissions("anonymous.", sections.Anonymous.toBroker()); err != nil {
-			return nil, c.Explain(err)
-		}
-		c.Notes = append(c.Notes, "anonymous: is set, but clients without a token are refused; --allow-anonymous lets them in")
+		o.Anonymous = &anonymous
 	}
-	if f.Dev {
-		c.DevKey = devKey(f.APIKey, c.Keys)
-	} else {
-		c.Notes = append(c.Notes, f.shortKeys()...)
-	}
-	c.Notes = append(c.Notes, f.clusterNotes()...)
-	c.Notes = append(c.Notes, f.oddities()...)
-	return c, nil
+	return o
 }
 
-// splitCommas lets names that can't contain commas be separated by them too.
+// checkAnonymous checks the section anonymous also if it is unused: it is wrong all the same.
+func (c *Config) checkAnonymous() error {
+	unused := c.Flags.file.sections.Anonymous
+	if c.Flags.AllowAnonymous || unused == nil {
+		return nil
+	}
+	if err := c.Broker.CheckPermissions("anonymous.", unused.toBroker()); err != nil {
+		return c.Explain(err)
+	}
+	c.Warnings = append(c.Warnings, "anonymous: is set, but clients without a token are refused; to let them in, set --allow-anonymous")
+	return nil
+}
+
+// splitLists splits the lists of names that can't contain commas.
+func (f *Flags) splitLists() {
+	for _, list := range []*List{&f.Namespaces, &f.AllowedOrigins, &f.AllowedHeaders, &f.TrustedProxies, &f.LimitExempt} {
+		*list = splitCommas(*list)
+	}
+}
+
+// splitCommas also splits the entries at commas and spaces.
 func splitCommas(list List) List {
 	var names List
 	for _, entry := range list {
@@ -116,7 +129,7 @@ func splitCommas(list List) List {
 	return names
 }
 
-// checkNumbers refuses what the broker would take for "not set".
+// checkNumbers refuses numbers that the broker would take for "not set".
 func (f *Flags) checkNumbers(p *problems) {
 	for _, d := range []struct {
 		flag  string
@@ -130,40 +143,36 @@ func (f *Flags) checkNumbers(p *problems) {
 		{"--drain-timeout", f.DrainTimeout},
 	} {
 		if d.value <= 0 {
-			p.addf("%s is %s; it must be above zero, such as 10s", d.flag, d.value)
+			p.addf("%s is %s; it must be above zero, for example 10s", d.flag, d.value)
 		}
 	}
-	if f.APIRate < 0 {
-		p.addf("--api-rate is %d; it must not be below zero, which means any number", f.APIRate)
-	}
-	if f.AuditEmits && f.AuditLog == "" {
-		p.addf("--audit-emits needs --audit-log, where they are to be written")
-	}
 	if f.DrainSpread < 0 {
-		p.addf("--drain-spread is %s; it must not be below zero, which means at once", f.DrainSpread)
+		p.addf("--drain-spread is %s; it must not be negative, and 0s means at once", f.DrainSpread)
 	}
-	if f.MaxConnections < 0 {
-		p.addf("--max-connections is %d; it must not be below zero, which means as many as the open files allow", f.MaxConnections)
-	}
-	if f.MaxRooms <= 0 {
-		p.addf("--max-rooms-per-socket is %d; it must be above zero, such as 1000", f.MaxRooms)
-	}
-	if f.MaxAttachments <= 0 {
-		p.addf("--max-attachments is %d; it must be above zero, such as 64", f.MaxAttachments)
-	}
-	if f.MemoryLimit < 0 {
-		p.addf("--memory-limit-bytes is %d; it must not be below zero, which means GOMEMLIMIT or what the control group allows", f.MemoryLimit)
-	}
-	if f.MaxMessage <= 0 {
-		p.addf("--max-message-bytes is %d; it must be above zero, such as 1000000", f.MaxMessage)
-	}
-	if f.SocketPath == "" {
-		p.addf("--path is empty; it looks like /socket.io/")
+	for _, n := range []struct {
+		flag         string
+		value, least int64
+		hint         string
+	}{
+		{"--api-rate", f.APIRate, 0, "0 means no limit"},
+		{"--max-connections", f.MaxConnections, 0, "0 means as many as the limit of open files allows"},
+		{"--memory-limit-bytes", f.MemoryLimit, 0, "0 means GOMEMLIMIT or the control group's limit"},
+		{"--max-rooms-per-socket", f.MaxRooms, 1, "for example 1000"},
+		{"--max-attachments", f.MaxAttachments, 1, "for example 64"},
+		{"--max-message-bytes", f.MaxMessage, 1, "for example 1000000"},
+		{"--max-queue-bytes", f.MaxQueue, 1, "for example 1048576"},
+	} {
+		if n.value < n.least {
+			p.addf("%s is %d; it must be at least %d, %s", n.flag, n.value, n.least, n.hint)
+		}
 	}
 	if f.MaxToken < 1<<10 || f.MaxToken > token.MostMaxBytes {
 		p.addf("--max-token-bytes is %d; it must be between 1024 and %d", f.MaxToken, token.MostMaxBytes)
 	}
-	if f.MaxQueue <= 0 {
-		p.addf("--max-queue-bytes is %d; it must be above zero, such as 1048576", f.MaxQueue)
+	if f.AuditEmits && f.AuditLog == "" {
+		p.addf("--audit-emits also needs --audit-log, which says where to record them")
+	}
+	if f.SocketPath == "" {
+		p.addf("--path is empty; set it to a path such as /socket.io/")
 	}
 }

@@ -329,8 +329,8 @@ func TestRoomEvents(t *testing.T) {
 func TestAnonymous(t *testing.T) {
 	file := writeFile(t, "anonymous: {join: [a]}\n")
 	c := mustBuild(t, "--config", file)
-	if c.Broker.Anonymous != nil || len(c.Notes) != 1 || !strings.Contains(c.Notes[0], "--allow-anonymous") {
-		t.Errorf("permissions alone let %v in, with the notes %q", c.Broker.Anonymous, c.Notes)
+	if c.Broker.Anonymous != nil || len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "--allow-anonymous") {
+		t.Errorf("permissions alone let %v in, with the warnings %q", c.Broker.Anonymous, c.Warnings)
 	}
 	c = mustBuild(t, "--allow-anonymous")
 	if c.Broker.Anonymous == nil || !reflect.DeepEqual(*c.Broker.Anonymous, broker.Permissions{}) {

@@ -1,8 +1,7 @@
-// Package config finds out how a broker is to run: from flags, environment
-// variables and a YAML file, in this order of precedence, over the defaults.
+// Package config reads the configuration of a broker from flags, environment variables and a YAML
+// file, in this order of precedence.
 //
-// [Flags] is what the command line declares. While it is parsed, the file that
-// --config names is read ([File]) and gives values to the flags that neither
-// the command line nor the environment sets. [Flags.Build] checks the whole and
-// returns a [Config], which holds what the broker and its listeners need.
+// [Flags] declares the flags. While kong parses them, it reads the file that --config names
+// ([File]) and gives its values to the flags that neither the command line nor the environment
+// sets. [Flags.Build] checks everything and returns a [Config] for the server.
 package config

@@ -9,8 +9,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// DurationMapper decodes flags that are durations, such as 1m30s, and says what
-// to write where one lacks its unit.
+// DurationMapper decodes flags that are durations, such as 1m30s. Its errors say what to write if
+// the unit is missing.
 func DurationMapper() kong.Mapper {
 	return kong.MapperFunc(func(ctx *kong.DecodeContext, target reflect.Value) error {
 		var text string
@@ -20,9 +20,9 @@ func DurationMapper() kong.Mapper {
 		d, err := time.ParseDuration(text)
 		if err != nil {
 			if _, notNumber := strconv.ParseFloat(text, 64); notNumber == nil {
-				return fmt.Errorf("%q lacks its unit: write %ss for seconds, %sms for milliseconds", text, text, text)
+				return fmt.Errorf("%q has no unit: write %ss for seconds or %sms for milliseconds", text, text, text)
 			}
-			return fmt.Errorf("%q is no duration; one looks like 10s, 1m30s or 500ms", text)
+			return fmt.Errorf("%q is not a duration such as 10s, 1m30s or 500ms", text)
 		}
 		target.SetInt(int64(d))
 		return nil

@@ -11,8 +11,8 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// Effective writes the configuration as a YAML file would say it, each setting
-// with where it comes from, and with all secrets masked.
+// Effective writes the configuration as a YAML file, each setting with its source. Secrets are
+// masked.
 func (c *Config) Effective(out io.Writer, ctx *kong.Context) error {
 	onCommandLine := make(map[*kong.Flag]bool)
 	for _, path := range ctx.Path {

@@ -8,20 +8,19 @@ import (
 	"github.com/salabroker/sala/broker"
 )
 
-// Error says everything that is wrong with a configuration. It quotes no
-// secret.
+// Error describes everything that is wrong with a configuration. It quotes no secrets.
 type Error struct {
-	// Problems holds a sentence for each.
+	// Problems holds a sentence for each problem.
 	Problems []string
 }
 
-// Error implements error: one problem a line.
+// Error implements error, with one problem per line.
 func (e *Error) Error() string { return strings.Join(e.Problems, "\n") }
 
 // ExitCode is the process's exit code.
 func (e *Error) ExitCode() int { return 2 }
 
-// problems collects what is wrong, so that one run shows all of it.
+// problems collects everything that is wrong, so that one run shows all of it.
 type problems []string
 
 func (p *problems) addf(format string, args ...any) { *p = append(*p, fmt.Sprintf(format, args...)) }
@@ -32,7 +31,7 @@ func (p *problems) add(err error) {
 	}
 }
 
-// err returns nil if nothing was added.
+// err returns nil if there are no problems.
 func (p problems) err() error {
 	if len(p) == 0 {
 		return nil
@@ -40,8 +39,8 @@ func (p problems) err() error {
 	return &Error{Problems: p}
 }
 
-// Explain turns what [broker.New] says of the options into an [Error]. Other
-// errors are returned as they are.
+// Explain turns an error of [broker.New] about invalid options into an [Error]. It returns other
+// errors unchanged.
 func (c *Config) Explain(err error) error {
 	var wrong *broker.Error
 	if !errors.As(err, &wrong) || wrong.Code != broker.CodeInvalidArgument || len(wrong.Fields) == 0 {
@@ -54,7 +53,7 @@ func (c *Config) Explain(err error) error {
 	return p.err()
 }
 
-// where names the file if it is what sets the field.
+// where names the file if the file sets the field.
 func (c *Config) where(field string) string {
 	name := field
 	if end := strings.IndexAny(name, ".["); end >= 0 {

@@ -15,12 +15,12 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// File is a YAML file that has been read and holds no unknown key.
+// File is a YAML file without unknown keys.
 type File struct {
 	path     string
-	keys     map[string]bool // what flags and sections are called
+	keys     map[string]bool // of flags and sections
 	settings map[string]setting
-	used     map[string]bool // the settings that nothing overrides
+	used     map[string]bool // the settings that neither the command line nor the environment overrides
 	sections Sections
 }
 
@@ -38,15 +38,15 @@ func newFile(path string, flags map[string]bool) *File {
 	return &File{path: path, keys: keys, settings: make(map[string]setting), used: make(map[string]bool), sections: defaultSections()}
 }
 
-// key is the name of a flag in the file.
+// key returns the key of a flag.
 func key(flag string) string { return strings.ReplaceAll(flag, "-", "_") }
 
-// readFile reads a file that may hold the sections and these keys of flags. Errors name
-// the file and the line, and never quote other lines: they may hold secrets.
+// readFile reads a file that may contain the sections and these keys of flags. Errors name the file
+// and the line. They never quote other lines, which may contain secrets.
 func readFile(path string, flags map[string]bool) (*File, error) {
 	body, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("the configuration file can't be read: %w", err)
+		return nil, fmt.Errorf("can't read the configuration file: %w", err)
 	}
 	f := newFile(path, flags)
 	return f, f.parse(body)
@@ -58,7 +58,7 @@ func (f *File) parse(body []byte) error {
 		return f.explain(err)
 	}
 	if len(parsed.Docs) > 1 {
-		return fmt.Errorf(`%s holds several documents, separated by "---"; keep one`, f.path)
+		return fmt.Errorf(`%s contains several documents, separated by "---"; keep one`, f.path)
 	}
 	if len(parsed.Docs) == 0 || parsed.Docs[0].Body == nil {
 		return nil
@@ -68,13 +68,12 @@ func (f *File) parse(body []byte) error {
 		if _, empty := parsed.Docs[0].Body.(*ast.CommentGroupNode); empty {
 			return nil
 		}
-		return fmt.Errorf(`%s holds no settings; a line of it looks like "listen: :3000"`, f.path)
+		return fmt.Errorf(`%s contains no settings; write lines such as "listen: :3000"`, f.path)
 	}
 	return f.decode(root)
 }
 
-// decode takes what is a flag for itself and leaves the rest to the strict
-// decoder of the sections.
+// decode reads the flags itself and leaves the sections to the strict YAML decoder.
 func (f *File) decode(root *ast.MappingNode) error {
 	sections := sectionKeys()
 	var rest []*ast.MappingValueNode
@@ -103,9 +102,9 @@ func (f *File) decode(root *ast.MappingNode) error {
 	return nil
 }
 
-// setting reads one value or a flat list of them, as text: kong parses it, as
-// it does what stands on the command line. The text is the file's own, so that
-// a secret of digits doesn't become a number. No value at all returns nil.
+// setting reads a value or a flat list of values as text, which kong parses like the command line.
+// The text is the file's own, so that a secret of digits doesn't become a number. It returns nil if
+// there is no value.
 func (f *File) setting(name string, line int, node ast.Node) (*setting, error) {
 	s := &setting{line: line}
 	nodes := []ast.Node{node}
@@ -117,7 +116,7 @@ func (f *File) setting(name string, line int, node ast.Node) (*setting, error) {
 	for _, n := range nodes {
 		text, ok := scalar(n)
 		if !ok {
-			return nil, fmt.Errorf("%s:%d: %s takes a value, or a list of values where it may be repeated", f.path, n.GetToken().Position.Line, name)
+			return nil, fmt.Errorf("%s:%d: %s takes a value, or a list of values if it is repeatable", f.path, n.GetToken().Position.Line, name)
 		}
 		s.values = append(s.values, text)
 	}
@@ -137,24 +136,24 @@ func scalar(node ast.Node) (string, bool) {
 	}
 }
 
-// unknown says what is likely meant: a dash for an underscore, a plural.
+// unknown suggests the key that was likely meant: with a dash for an underscore, or a plural.
 func (f *File) unknown(name string, line int) error {
 	normal := func(s string) string {
 		return strings.TrimSuffix(strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(s)), "s")
 	}
 	known := slices.Sorted(maps.Keys(f.keys))
-	if !keyName.MatchString(name) { // it could be a secret in the wrong column
-		return fmt.Errorf("%s:%d: unknown key; there are %s", f.path, line, strings.Join(known, ", "))
+	if !keyName.MatchString(name) { // it could be a misplaced secret
+		return fmt.Errorf("%s:%d: unknown key; the known keys are %s", f.path, line, strings.Join(known, ", "))
 	}
 	for _, candidate := range known {
 		if normal(candidate) == normal(name) {
-			return fmt.Errorf("%s:%d: unknown key %q; it is written %s", f.path, line, name, candidate)
+			return fmt.Errorf("%s:%d: unknown key %q; did you mean %s?", f.path, line, name, candidate)
 		}
 	}
-	return fmt.Errorf("%s:%d: unknown key %q; there are %s", f.path, line, name, strings.Join(known, ", "))
+	return fmt.Errorf("%s:%d: unknown key %q; the known keys are %s", f.path, line, name, strings.Join(known, ", "))
 }
 
-// explain puts the file and the line in front of what the YAML library says.
+// explain adds the file and the line to an error of the YAML library.
 func (f *File) explain(err error) error {
 	var yamlErr yaml.Error
 	if !errors.As(err, &yamlErr) || yamlErr.GetToken() == nil {
@@ -178,11 +177,10 @@ func (f *File) explain(err error) error {
 
 var quoted = regexp.MustCompile(`"[^"]*"`)
 
-// keyName is what a key looks like, also one with a typing error. Keys and
-// secrets that openssl makes have digits.
+// keyName matches keys, including misspelt ones. API keys and secrets from openssl have digits.
 var keyName = regexp.MustCompile(`^[A-Za-z_-]{1,32}$`)
 
-// hideKey keeps a key that an error quotes only if it looks like one.
+// hideKey masks a quoted key unless it looks like one.
 func hideKey(quoted string) string {
 	if keyName.MatchString(strings.Trim(quoted, `"`)) {
 		return quoted
@@ -190,8 +188,7 @@ func hideKey(quoted string) string {
 	return masked
 }
 
-// hideValue keeps what an error quotes only if that is a key there is: it could
-// be a secret.
+// hideValue masks a quoted text unless it is a known key: it could be a secret.
 func (f *File) hideValue(quoted string) string {
 	if f.keys[strings.Trim(quoted, `"`)] {
 		return quoted
@@ -199,7 +196,7 @@ func (f *File) hideValue(quoted string) string {
 	return masked
 }
 
-// resolvePath makes a path from the file relative to the file's folder.
+// resolvePath resolves a path in the file relative to the file's folder.
 func (f *File) resolvePath(path string) string {
 	if path == "" || path == "-" || filepath.IsAbs(path) {
 		return path

@@ -9,20 +9,17 @@ import (
 	"github.com/salabroker/sala/api"
 )
 
-// minAPIKey is how long an API key should be, in characters.
+// minAPIKey is the length from which an API key can't be guessed, in characters.
 const minAPIKey = 16
 
-// KeySecret is the part of an API key that callers send, of "key", "name=key"
-// or "name=key:scope,scope" as [api.SplitKey] takes them apart.
-func KeySecret(raw string) string {
-	return api.SplitKey(raw).Secret
-}
+// KeySecret returns the part of "key", "name=key" or "name=key:scope,scope" that callers send.
+func KeySecret(raw string) string { return api.SplitKey(raw).Secret }
 
-// readKeys parses the API keys; in development it makes one if there is none.
+// readKeys parses the API keys. With --dev it makes one if none is set.
 func (f *Flags) readKeys(p *problems) []api.Key {
 	if len(f.APIKey) == 0 {
 		if !f.Dev {
-			p.addf("no API key, so nobody could call the control API: set --api-key, SALA_API_KEY or api_key: in the file (make one with: sala key new), or try Sala out with --dev")
+			p.addf("no API key is set, so nobody could call the control API: make one with \"sala key new\" and set --api-key, SALA_API_KEY or api_key: in the file, or try Sala with --dev")
 			return nil
 		}
 		f.APIKey = List{"dev=" + rand.Text()}
@@ -37,7 +34,7 @@ func (f *Flags) readKeys(p *problems) []api.Key {
 		}
 		for other := range i {
 			if same, ok := seen[other]; ok && same.SameSecret(key) {
-				p.addf("api_key[%d]: the same key as api_key[%d]; each needs a key of its own", i, other)
+				p.addf("api_key[%d]: this is the same key as api_key[%d]; give each caller a key of its own", i, other)
 			}
 		}
 		seen[i] = key
@@ -47,30 +44,29 @@ func (f *Flags) readKeys(p *problems) []api.Key {
 	return keys
 }
 
-// checkScopes refuses scopes that are limited to what isn't there: they are
-// misspelt, and nobody would notice.
+// checkScopes refuses scopes that are limited to a namespace that doesn't exist. They are misspelt,
+// and nobody would notice.
 func (f *Flags) checkScopes(p *problems, i int, key api.Key) {
-	there := splitCommas(f.Namespaces)
 	for _, name := range key.Namespaces() {
-		if !slices.Contains(there, name) {
-			p.addf("api_key[%d]: a scope is limited to the namespace %q, which --namespaces lacks; there are %s", i, name, strings.Join(there, ", "))
+		if !slices.Contains(f.Namespaces, name) {
+			p.addf("api_key[%d]: a scope is limited to the namespace %q, which --namespaces doesn't list; it lists %s", i, name, strings.Join(f.Namespaces, ", "))
 		}
 	}
 }
 
-// shortKeys says which API keys could be guessed.
+// shortKeys warns of API keys that could be guessed.
 func (f *Flags) shortKeys() []string {
-	var notes []string
+	var warnings []string
 	for i, raw := range f.APIKey {
 		if n := len(KeySecret(raw)); n < minAPIKey && !api.SplitKey(raw).Hashed {
-			notes = append(notes, fmt.Sprintf("api_key[%d]: a key of %d characters might be guessed, use at least %d; make one with: sala key new", i, n, minAPIKey))
+			warnings = append(warnings, fmt.Sprintf("api_key[%d]: a key of %d characters can be guessed, use at least %d; make one with \"sala key new\"", i, n, minAPIKey))
 		}
 	}
-	return notes
+	return warnings
 }
 
-// devKey is the API key for the commands to paste: the first that may call
-// everything or, failing that, the first that isn't a hash.
+// devKey is the API key for the printed commands: the first that may call everything, or else the
+// first whose secret is known.
 func devKey(raw List, keys []api.Key) string {
 	if len(keys) != len(raw) || len(raw) == 0 {
 		return ""
@@ -85,16 +81,16 @@ func devKey(raw List, keys []api.Key) string {
 			return secret
 		}
 	}
-	return "YOUR-API-KEY" // only hashes are known
+	return "YOUR-API-KEY" // only hashes are set
 }
 
-// maskKey shows a setting of an API key without the key.
+// maskKey shows an API key setting without the secret.
 func maskKey(raw string) string {
 	parts := api.SplitKey(raw)
 	switch {
 	case parts.Name == "":
 		return masked
-	case parts.Hashed: // of which the secret can't be told, but the less is shown the better
+	case parts.Hashed: // the hash doesn't reveal the secret, but there is no need to show it
 		parts.Name += "=sha256:" + masked
 	default:
 		parts.Name += "=" + masked

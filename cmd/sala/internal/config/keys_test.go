@@ -16,18 +16,18 @@ func TestForgottenKey(t *testing.T) {
 	}
 }
 
-func TestShortKeysAreNoted(t *testing.T) {
+func TestShortKeysWarnings(t *testing.T) {
 	for key, want := range map[string]bool{
 		"hunter2": true, "ci=hunter2:emit": true, "a-long-name-of-a-key=hunter2": true,
 		"0123456789abcdef": false, "ci=0123456789abcdef": false,
 	} {
 		c := mustBuild(t, "--api-key", key)
-		notes := strings.Join(c.Notes, "\n")
-		if strings.Contains(notes, "might be guessed") != want || strings.Contains(notes, "hunter2") {
-			t.Errorf("%s: notes %q", key, notes)
+		warnings := strings.Join(c.Warnings, "\n")
+		if strings.Contains(warnings, "can be guessed") != want || strings.Contains(warnings, "hunter2") {
+			t.Errorf("%s: warnings %q", key, warnings)
 		}
 		flags, _ := mustParse(t, nil, "--dev", "--api-key", key)
-		if c, err := flags.Build(); err != nil || strings.Contains(strings.Join(c.Notes, ""), "guessed") {
+		if c, err := flags.Build(); err != nil || strings.Contains(strings.Join(c.Warnings, ""), "guessed") {
 			t.Errorf("%s with --dev: %v", key, err)
 		}
 	}

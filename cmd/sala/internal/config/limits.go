@@ -6,8 +6,7 @@ import (
 	"github.com/salabroker/sala/broker"
 )
 
-// limits are those that the broker checks; it refuses numbers that are out of
-// bounds.
+// limits maps the limits of clients. The broker checks their bounds.
 func (f *Flags) limits(p *problems) broker.Limits {
 	return broker.Limits{
 		ConnectionsPerIP:   f.MaxConnectionsPerIP,
@@ -21,13 +20,13 @@ func (f *Flags) limits(p *problems) broker.Limits {
 	}
 }
 
-// networkNames are networks that have a name.
+// networkNames are the networks with a name.
 var networkNames = map[string][]string{
 	"loopback": {"127.0.0.0/8", "::1/128"},
 	"private":  {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"},
 }
 
-// parseNetworks reads networks, addresses and names of networks.
+// parseNetworks parses networks, addresses and the names of networks.
 func parseNetworks(p *problems, flag string, list List) (networks []netip.Prefix) {
 	for _, entry := range list {
 		texts, named := networkNames[entry]
@@ -37,7 +36,7 @@ func parseNetworks(p *problems, flag string, list List) (networks []netip.Prefix
 		for _, text := range texts {
 			network, ok := parseNetwork(text)
 			if !ok {
-				p.addf("%s %q is no network; one looks like 10.0.0.0/8, 192.0.2.1, 2001:db8::/32, loopback or private", flag, entry)
+				p.addf("%s %q is not a network; write it like 10.0.0.0/8, 192.0.2.1, 2001:db8::/32, loopback or private", flag, entry)
 				continue
 			}
 			networks = append(networks, network)

@@ -40,7 +40,7 @@ func TestNetworks(t *testing.T) {
 func TestLimitsOutOfBounds(t *testing.T) {
 	for _, args := range [][]string{{"--max-rooms-per-socket", "0"}, {"--max-attachments=-1"}} {
 		flags, _ := mustParse(t, nil, append(args, "--jwt-secret", testSecret, "--api-key", testKey)...)
-		if _, err := flags.Build(); err == nil || !strings.Contains(err.Error(), "above zero") {
+		if _, err := flags.Build(); err == nil || !strings.Contains(err.Error(), "at least 1") {
 			t.Errorf("%v: %v", args, err)
 		}
 	}

@@ -9,13 +9,12 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// List is a flag that may be repeated. An environment variable holds several
-// entries, separated by white space; commas don't separate, since the scopes of
-// API keys contain them. On the command line and in the file an entry is taken
-// as it is.
+// List is a flag that may be repeated. In an environment variable, white space separates the
+// entries; commas don't, because the scopes of API keys contain them. On the command line and in
+// the file, each value is one entry.
 type List []string
 
-// Decode implements kong.MapperValue: it adds to the list.
+// Decode implements kong.MapperValue. It adds to the list.
 func (l *List) Decode(ctx *kong.DecodeContext) error {
 	token, err := ctx.Scan.PopValue("text")
 	if err != nil {
@@ -36,8 +35,8 @@ func (l *List) Decode(ctx *kong.DecodeContext) error {
 	return nil
 }
 
-// fromEnvironment tells a variable's value from one on the command line, of
-// which kong says nothing: they would have to be the same text.
+// fromEnvironment reports whether a value comes from an environment variable. kong doesn't tell, so
+// this compares the texts.
 func fromEnvironment(ctx *kong.DecodeContext, text string) bool {
 	return ctx.Value != nil && ctx.Value.Tag != nil && slices.ContainsFunc(ctx.Value.Tag.Envs, func(name string) bool {
 		value, set := os.LookupEnv(name)
@@ -45,6 +44,6 @@ func fromEnvironment(ctx *kong.DecodeContext, text string) bool {
 	})
 }
 
-// Path is a flag that names a file. A relative path is relative to the working
-// directory or, if it stands in the YAML file, to the folder of that file.
+// Path is a flag that names a file. A relative path is relative to the working directory or, in the
+// YAML file, to the folder of that file.
 type Path string

@@ -19,13 +19,13 @@ const HTTPFlag = "--http-listen"
 // MetricsFlag is the Flag of the listener for metrics alone.
 const MetricsFlag = "--metrics-listen"
 
-// Listener is where one of the listeners is to listen, and how.
+// Listener configures one of the listeners.
 type Listener struct {
-	// Name is what logs call it: public, grpc, http or metrics.
+	// Name is its name in logs and metrics: public, grpc, http or metrics.
 	Name string
 	// Flag is the flag that sets the address.
 	Flag string
-	// Addr is the address as it was given.
+	// Addr is the configured address.
 	Addr string
 	// TLS is nil for plain TCP.
 	TLS *certs.Source
@@ -48,7 +48,7 @@ func (f *Flags) listeners(p *problems) (public, grpc, http Listener) {
 		p.add(err)
 	}
 	if f.ControlClientCA != "" && f.ControlTLSCert == "" {
-		p.addf("--control-client-ca needs --control-tls-cert and --control-tls-key beside it: without TLS nobody shows a certificate")
+		p.addf("--control-client-ca also needs --control-tls-cert and --control-tls-key: without TLS no caller presents a certificate")
 	}
 	insecure := f.InsecureControl || f.ControlTLSCert != "" || f.ControlTLSKey != ""
 	p.add(public.check(true))
@@ -57,8 +57,8 @@ func (f *Flags) listeners(p *problems) (public, grpc, http Listener) {
 	return public, grpc, http
 }
 
-// HTTPListener returns where a node with these flags serves REST and its health,
-// without a look at the rest of its configuration.
+// HTTPListener returns the listener for REST and health checks. It ignores the rest of the
+// configuration.
 func (f *Flags) HTTPListener() (Listener, error) {
 	var p problems
 	l := f.httpListener()
@@ -69,8 +69,8 @@ func (f *Flags) HTTPListener() (Listener, error) {
 	return l, p.err()
 }
 
-// metricsListener returns nil if there is none. It may be reached from anywhere,
-// since no key crosses the network, and asks for no certificate.
+// metricsListener returns nil if there is none. It may be reachable from anywhere, because no API
+// key crosses the network, and it asks for no certificate.
 func (f *Flags) metricsListener(p *problems) *Listener {
 	if f.MetricsListen == "" {
 		return nil
@@ -81,7 +81,7 @@ func (f *Flags) metricsListener(p *problems) *Listener {
 	l.TLS, err = loadTLS("--control-tls-cert", "--control-tls-key", certs.Options{
 		Cert: string(f.ControlTLSCert), Key: string(f.ControlTLSKey), Protocol: "http/1.1",
 	})
-	if f.ControlTLSCert != "" && f.ControlTLSKey != "" { // or it has been said already
+	if f.ControlTLSCert != "" && f.ControlTLSKey != "" { // otherwise listeners has reported it
 		p.add(err)
 	}
 	return l
@@ -91,8 +91,8 @@ func (f *Flags) httpListener() Listener {
 	return Listener{Name: "http", Flag: HTTPFlag, Addr: f.HTTPListen}
 }
 
-// controlTLS loads the certificates of the control listener that speaks protocol.
-// Those who ask for its health over HTTP need no certificate.
+// controlTLS loads the certificates of the control listener that speaks protocol. Health checks
+// over HTTP need no client certificate.
 func (f *Flags) controlTLS(protocol string) (*certs.Source, error) {
 	return loadTLS("--control-tls-cert", "--control-tls-key", certs.Options{
 		Cert: string(f.ControlTLSCert), Key: string(f.ControlTLSKey), ClientCA: string(f.ControlClientCA),
@@ -100,18 +100,17 @@ func (f *Flags) controlTLS(protocol string) (*certs.Source, error) {
 	})
 }
 
-// check refuses an address that means nothing and, unless others may connect,
-// one that isn't on the loopback interface.
+// check refuses an invalid address and, unless open, one that other machines can reach.
 func (l *Listener) check(open bool) error {
 	addr, err := net.ResolveTCPAddr("tcp", l.Addr)
 	if err != nil || l.Addr == "" {
-		return fmt.Errorf("%s %q is no address to listen on; one looks like 127.0.0.1:3000 or, for all interfaces, :3000", l.Flag, l.Addr)
+		return fmt.Errorf("%s %q is not an address to listen on; write it like 127.0.0.1:3000, or :3000 for all interfaces", l.Flag, l.Addr)
 	}
 	if open || addr.IP.IsLoopback() {
 		return nil
 	}
-	return fmt.Errorf("%s %s can be reached from other machines, and API keys would cross the network in the clear: "+
-		"listen on 127.0.0.1, or give --control-tls-cert and --control-tls-key, or, if a proxy in front encrypts, allow it with --insecure-control", l.Flag, l.Addr)
+	return fmt.Errorf("%s %s can be reached from other machines, and API keys would cross the network unencrypted: "+
+		"listen on 127.0.0.1, or set --control-tls-cert and --control-tls-key, or, if a proxy in front encrypts, allow it with --insecure-control", l.Flag, l.Addr)
 }
 
 func loadTLS(certFlag, keyFlag string, o certs.Options) (*certs.Source, error) {
@@ -119,16 +118,16 @@ func loadTLS(certFlag, keyFlag string, o certs.Options) (*certs.Source, error) {
 	case o.Cert == "" && o.Key == "":
 		return nil, nil
 	case o.Key == "":
-		return nil, fmt.Errorf("%s needs %s beside it", certFlag, keyFlag)
+		return nil, fmt.Errorf("%s also needs %s", certFlag, keyFlag)
 	case o.Cert == "":
-		return nil, fmt.Errorf("%s needs %s beside it", keyFlag, certFlag)
+		return nil, fmt.Errorf("%s also needs %s", keyFlag, certFlag)
 	}
 	source, err := certs.Load(o)
 	switch {
 	case err != nil && o.ClientCA != "":
-		return nil, fmt.Errorf("%s, %s and --control-client-ca can't be used: %w", certFlag, keyFlag, err)
+		return nil, fmt.Errorf("can't use %s, %s and --control-client-ca: %w", certFlag, keyFlag, err)
 	case err != nil:
-		return nil, fmt.Errorf("%s and %s can't be used: %w", certFlag, keyFlag, err)
+		return nil, fmt.Errorf("can't use %s and %s: %w", certFlag, keyFlag, err)
 	}
 	return source, nil
 }

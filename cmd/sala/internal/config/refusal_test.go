@@ -17,9 +17,9 @@ func TestFileErrors(t *testing.T) {
 	// Each file holds a secret, which no error may show.
 	const secret = "jwt_secret: do-not-show-this-secret-do-not-show\n"
 	for _, tt := range []struct{ name, file, want string }{
-		{"unknown key", "listen: :1\nlisten_on: :2\n", `:3: unknown key "listen_on"; there are ack_timeout, allow_anonymous, allowed_headers,`},
-		{"dash", "grpc-listen: :1\n", `:2: unknown key "grpc-listen"; it is written grpc_listen`},
-		{"plural", "api_keys: [a]\n", `:2: unknown key "api_keys"; it is written api_key`},
+		{"unknown key", "listen: :1\nlisten_on: :2\n", `:3: unknown key "listen_on"; the known keys are ack_timeout, allow_anonymous, allowed_headers,`},
+		{"dash", "grpc-listen: :1\n", `:2: unknown key "grpc-listen"; did you mean grpc_listen?`},
+		{"plural", "api_keys: [a]\n", `:2: unknown key "api_keys"; did you mean api_key?`},
 		{"config in the file", "config: other.yaml\n", `:2: unknown key "config"`},
 		{"unknown key in a section", "rooms:\n  joinevent: x\n", `:3: unknown field "joinevent"`},
 		{"unknown key in a rule", "relay:\n  - {event: a, to: room}\n  - {event: b, two: room}\n", `:4: unknown field "two"`},
@@ -63,7 +63,7 @@ func TestFileErrors(t *testing.T) {
 func TestFileThatIsNoMapping(t *testing.T) {
 	for _, text := range []string{"hello\n", "- a\n- b\n", "5\n"} {
 		_, _, err := parse(t, nil, "--config", writeFile(t, text))
-		if err == nil || !strings.Contains(err.Error(), "holds no settings") {
+		if err == nil || !strings.Contains(err.Error(), "contains no settings") {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
@@ -74,7 +74,7 @@ func TestFileThatIsNoMapping(t *testing.T) {
 	}
 	for _, path := range []string{"/nonexistent/sala.yaml", t.TempDir()} {
 		_, _, err := parse(t, nil, "--config", path)
-		if err == nil || !strings.Contains(err.Error(), "can't be read") || !strings.Contains(err.Error(), path) {
+		if err == nil || !strings.Contains(err.Error(), "can't read") || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
@@ -132,26 +132,26 @@ func TestBuildRefuses(t *testing.T) {
 		{"second secret short", append(both, "--jwt-secret", "k2=short"), []string{"secret 2 has 5 bytes"}},
 		{"two secrets of one id", append(apiKey, "--jwt-secret", "k="+testSecret, "--jwt-secret", "k="+testSecret), []string{`two secrets have the id "k"`}},
 		{"no such scope", append(secret, "--api-key", "a=b:shout"), []string{`api_key[0]`, `"shout" is no scope; there are tokens:issue`}},
-		{"same key twice", append(both, "--api-key", "other=not-to-be-seen-at-all"), []string{"api_key[1]: the same key as api_key[0]"}},
+		{"same key twice", append(both, "--api-key", "other=not-to-be-seen-at-all"), []string{"api_key[1]: this is the same key as api_key[0]"}},
 		{"gRPC for all", append(both, "--grpc-listen", ":9090"), []string{"--grpc-listen :9090 can be reached", "--control-tls-cert", "--insecure-control"}},
 		{"REST for all", append(both, "--http-listen", "0.0.0.0:9091"), []string{"--http-listen 0.0.0.0:9091 can be reached", "--insecure-control"}},
 		{"REST for all on IPv6", append(both, "--http-listen", "[::]:9091"), []string{"--http-listen [::]:9091 can be reached"}},
-		{"no address", append(both, "--listen", "3000"), []string{`--listen "3000" is no address to listen on`}},
-		{"port too high", append(both, "--listen", ":70000"), []string{`--listen ":70000" is no address`}},
-		{"certificate alone", append(both, "--tls-cert", "a.pem"), []string{"--tls-cert needs --tls-key"}},
-		{"key alone", append(both, "--control-tls-key", "a.pem"), []string{"--control-tls-key needs --control-tls-cert"}},
-		{"no certificate file", append(both, "--tls-cert", "/nonexistent/a", "--tls-key", "/nonexistent/b"), []string{"--tls-cert and --tls-key can't be used", "no such file"}},
-		{"no certificate in the file", append(both, "--control-tls-cert", junk, "--control-tls-key", junk), []string{"--control-tls-cert and --control-tls-key can't be used"}},
+		{"no address", append(both, "--listen", "3000"), []string{`--listen "3000" is not an address to listen on`}},
+		{"port too high", append(both, "--listen", ":70000"), []string{`--listen ":70000" is not an address`}},
+		{"certificate alone", append(both, "--tls-cert", "a.pem"), []string{"--tls-cert also needs --tls-key"}},
+		{"key alone", append(both, "--control-tls-key", "a.pem"), []string{"--control-tls-key also needs --control-tls-cert"}},
+		{"no certificate file", append(both, "--tls-cert", "/nonexistent/a", "--tls-key", "/nonexistent/b"), []string{"can't use --tls-cert and --tls-key", "no such file"}},
+		{"no certificate in the file", append(both, "--control-tls-cert", junk, "--control-tls-key", junk), []string{"can't use --control-tls-cert and --control-tls-key"}},
 		{"no interval", append(both, "--ping-interval", "0s"), []string{"--ping-interval is 0s"}},
 		{"negative spread", append(both, "--drain-spread", "-1s"), []string{"--drain-spread is -1s"}},
 		{"negative drain", append(both, "--drain-timeout", "-1s"), []string{"--drain-timeout is -1s"}},
-		{"emitter alone", append(both, "--redis-emitter", "true"), []string{"--redis-emitter needs --redis-url"}},
-		{"host for a URL", append(both, "--redis-url", "not-to-be-seen:6379"), []string{"--redis-url is no URL", "redis://127.0.0.1:6379", "it lacks redis://"}},
-		{"another URL", append(both, "--redis-url", "http://not-to-be-seen/"), []string{"--redis-url is no URL", "it begins with http://"}},
-		{"password with a slash", append(both, "--redis-url", "redis://u:not/to@not-to-be-seen:6379"), []string{"--redis-url is no URL", "%2F"}},
+		{"emitter alone", append(both, "--redis-emitter", "true"), []string{"--redis-emitter also needs --redis-url"}},
+		{"host for a URL", append(both, "--redis-url", "not-to-be-seen:6379"), []string{"--redis-url is not the URL", "redis://127.0.0.1:6379", "it doesn't begin with redis://"}},
+		{"another URL", append(both, "--redis-url", "http://not-to-be-seen/"), []string{"--redis-url is not the URL", "it begins with http://"}},
+		{"password with a slash", append(both, "--redis-url", "redis://u:not/to@not-to-be-seen:6379"), []string{"--redis-url is not the URL", "%2F"}},
 		{"no database", append(both, "--redis-url", "redis://h:6379/not-to-be-seen"), []string{"the number of a database"}},
-		{"sentinels without a master", append(both, "--redis-url", "redis://h?sentinel_password=not-to-be-seen"), []string{"--redis-url is no URL", "master_set is the name"}},
-		{"sentinels over a socket file", append(both, "--redis-url", "unix:///run/r.sock?master_set=m"), []string{"--redis-url is no URL", "master_set is the name"}},
+		{"sentinels without a master", append(both, "--redis-url", "redis://h?sentinel_password=not-to-be-seen"), []string{"--redis-url is not the URL", "master_set is their name"}},
+		{"sentinels over a socket file", append(both, "--redis-url", "unix:///run/r.sock?master_set=m"), []string{"--redis-url is not the URL", "master_set is their name"}},
 		{"cluster key twice", append(both, "--redis-url", "redis://h", "--cluster-key", strings.Repeat("k", 32), "--cluster-key", strings.Repeat("k", 32)), []string{"cluster_key: key 2 is there twice"}},
 		{"short cluster key", append(both, "--redis-url", "redis://h", "--cluster-key", "not-to-be-seen"), []string{"cluster_key: key 1 has 14 bytes, at least 32", "openssl rand -hex 32"}},
 		{"cluster of no name", append(both, "--redis-url", "redis://h", "--cluster-name", ""), []string{`--cluster-name ""`}},
@@ -294,8 +294,8 @@ func TestEffective(t *testing.T) {
 // What a rule sends is JSON.
 func TestRulesThatJSONCannotSay(t *testing.T) {
 	for rule, want := range map[string]string{
-		"args: [1, .inf]":        "relay[0].args: clients get JSON, which can't say this: ",
-		"ack: {a: .nan}":         "relay[0].ack: clients get JSON, which can't say this: ",
+		"args: [1, .inf]":        "relay[0].args: clients get JSON, which can't represent this value: ",
+		"ack: {a: .nan}":         "relay[0].ack: clients get JSON, which can't represent this value: ",
 		"args: {a: 1}":           ":1: mapping was used where sequence is expected",
 		"include_sender: always": ":1: expected true or false here",
 	} {

@@ -8,10 +8,10 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// BeforeResolve is called by kong when the command line and the environment
-// have been read: it reads the file, so that it can give values to the rest.
+// BeforeResolve reads the file. kong calls it after it has read the command line and the
+// environment.
 func (f *Flags) BeforeResolve(ctx *kong.Context, trace *kong.Path) error {
-	f.unknown, f.variables = strangers(ctx.Model.Node)
+	f.unknownEnvVars, f.envVars = unknownEnvVars(ctx.Model.Node)
 	keys := make(map[string]bool)
 	for _, flag := range trace.Flags {
 		if hasKey(flag) {
@@ -30,8 +30,8 @@ func (f *Flags) BeforeResolve(ctx *kong.Context, trace *kong.Path) error {
 	return nil
 }
 
-// hasKey tells the flags of [Flags], but for --config, from others that a
-// command has, such as --help.
+// hasKey reports whether the file can set a flag. It can't set --config, or flags that aren't
+// declared by [Flags], such as --help.
 func hasKey(flag *kong.Flag) bool { return len(flag.Envs) > 0 && flag.Name != "config" }
 
 func configPath(ctx *kong.Context, trace *kong.Path) string {
@@ -43,11 +43,11 @@ func configPath(ctx *kong.Context, trace *kong.Path) string {
 	return ""
 }
 
-// Validate implements kong.Resolver. Reading the file has validated it.
+// Validate implements kong.Resolver. [readFile] has validated the file.
 func (f *File) Validate(*kong.Application) error { return nil }
 
-// Resolve implements kong.Resolver: kong asks for each flag that isn't on the
-// command line. A flag that the environment sets keeps that value.
+// Resolve implements kong.Resolver. kong calls it for each flag that isn't on the command line. A
+// flag that the environment sets keeps that value.
 func (f *File) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	s, ok := f.settings[key(flag.Name)]
 	if !ok || !hasKey(flag) || inEnvironment(flag) {
@@ -57,7 +57,7 @@ func (f *File) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, err
 	if err != nil {
 		return nil, err
 	}
-	// kong would parse it without a word about where it stands.
+	// Parse it here as well, because kong's error wouldn't name the file and the line.
 	probe := reflect.New(flag.Target.Type()).Elem()
 	scan := kong.Scan().PushTyped(value, kong.FlagValueToken)
 	if err := flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: scan}, probe); err != nil {

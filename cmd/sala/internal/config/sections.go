@@ -9,14 +9,14 @@ import (
 	"github.com/salabroker/sala/broker"
 )
 
-// Sections is what only the YAML file can say.
+// Sections are the settings that only the YAML file can contain.
 type Sections struct {
-	// Anonymous is what clients without a token may do.
+	// Anonymous are the permissions of clients without a token.
 	Anonymous *Permissions `yaml:"anonymous,omitempty"`
-	// DefaultPermissions is what tokens allow that were made elsewhere and
-	// carry no permissions of Sala's.
+	// DefaultPermissions are the permissions of tokens that were issued elsewhere and carry none
+	// of Sala's.
 	DefaultPermissions *Permissions `yaml:"default_permissions,omitempty"`
-	// Relay passes events of clients on to other clients.
+	// Relay forwards events from clients to other clients.
 	Relay []RelayRule `yaml:"relay,omitempty"`
 	// Rooms names the events with which clients join and leave rooms.
 	Rooms Rooms `yaml:"rooms"`
@@ -37,11 +37,11 @@ type RelayRule struct {
 	Emit      string `yaml:"emit,omitempty"`
 	To        string `yaml:"to"`
 	RoomField string `yaml:"room_field,omitempty"`
-	// IncludeSender, if it is there, is what To doesn't say by itself.
+	// IncludeSender overrides the default of To if it is set.
 	IncludeSender *bool `yaml:"include_sender,omitempty"`
-	// Args, if they are there, are sent in place of the client's.
+	// Args replace the client's arguments if they are set.
 	Args *[]any `yaml:"args,omitempty,flow"`
-	// Ack, if it is there, is what the client's ack gets.
+	// Ack is the answer to the client's ack if it is set.
 	Ack any `yaml:"ack,omitempty,flow"`
 }
 
@@ -63,9 +63,9 @@ func defaultSections() Sections {
 	return Sections{Rooms: Rooms{JoinEvent: "join", LeaveEvent: "leave"}}
 }
 
-// forTryingOut adds what --dev has where the file says nothing, so that clients
-// can talk to each other on the demo page.
-func (s *Sections) forTryingOut() {
+// applyDevDefaults adds the defaults of --dev where the file has no setting, so that clients can
+// talk to each other on the demo page.
+func (s *Sections) applyDevDefaults() {
 	if s.Relay == nil {
 		s.Relay = []RelayRule{
 			{Event: "my_event", Emit: "my_response", To: string(broker.RelayToRoom)},
@@ -98,7 +98,7 @@ func (p *Permissions) toBroker() broker.Permissions {
 	return broker.Permissions(*p)
 }
 
-// relay returns the rules. What JSON can't say is a problem.
+// relay returns the rules. A value that JSON can't represent is a problem.
 func (s *Sections) relay(p *problems) []broker.RelayRule {
 	rules := make([]broker.RelayRule, len(s.Relay))
 	for i, r := range s.Relay {
@@ -115,13 +115,13 @@ func (s *Sections) relay(p *problems) []broker.RelayRule {
 	return rules
 }
 
-// jsonText writes a value of the file, which stands at key, as JSON.
+// jsonText encodes the value at key as JSON.
 func jsonText(p *problems, key string, value any) json.RawMessage {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(value); err != nil {
-		p.addf("%s: clients get JSON, which can't say this: %s", key, err)
+		p.addf("%s: clients get JSON, which can't represent this value: %s", key, err)
 		return nil
 	}
 	return bytes.TrimSpace(text.Bytes())

@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"os"
 	"regexp"
 	"slices"
@@ -12,15 +13,14 @@ import (
 	"github.com/salabroker/sala/broker/token/jwks"
 )
 
-// readTokens reads all that tokens are made and checked with; in development it
-// makes a secret if there is none. The sets are those of the keyring's keys that
-// are to be fetched.
+// readTokens reads the keys that sign and verify tokens. With --dev it makes a secret if none is
+// set. The sets are the keys that have to be fetched.
 func (f *Flags) readTokens(p *problems) (ring *token.Keyring, sets []*jwks.Set) {
 	if len(f.JWTSecret) == 0 && f.Dev {
 		f.JWTSecret = List{rand.Text() + rand.Text()}
 	}
 	if len(f.JWTSecret)+len(f.JWTPublicKey)+len(f.JWTJWKSURL) == 0 {
-		p.addf("no secret to sign and check tokens with: set --jwt-secret, SALA_JWT_SECRET or jwt_secret: in the file (make one with: openssl rand -hex 32), or, to check only tokens that are made elsewhere, --jwt-public-key or --jwt-jwks-url, or try Sala out with --dev")
+		p.addf("no secret to sign and verify tokens is set: make one with \"openssl rand -hex 32\" and set --jwt-secret, SALA_JWT_SECRET or jwt_secret: in the file, or, if all tokens are issued elsewhere, set --jwt-public-key or --jwt-jwks-url, or try Sala with --dev")
 		return nil, nil
 	}
 	before := len(*p)
@@ -34,7 +34,7 @@ func (f *Flags) readTokens(p *problems) (ring *token.Keyring, sets []*jwks.Set) 
 		AllowShortSecrets: f.Dev,
 	}
 	if slices.Contains(f.JWTIssuer, "") || slices.Contains(f.JWTAudience, "") {
-		p.addf("jwt_issuer or jwt_audience has an empty entry, as an unset variable of the shell leaves it; leave it out to accept any")
+		p.addf("jwt_issuer or jwt_audience has an empty entry, perhaps from an unset shell variable; leave the setting out to accept any")
 	}
 	sets = f.keySets(p)
 	for _, set := range sets {
@@ -55,6 +55,9 @@ func (f *Flags) readSecrets(p *problems) []token.Key {
 	var keys []token.Key
 	for i, raw := range f.JWTSecret {
 		key, err := token.ParseKey(raw)
+		if err != nil && strings.Contains(raw, "-----BEGIN") {
+			err = fmt.Errorf("%w (--jwt-public-key)", err)
+		}
 		if err != nil {
 			p.addf("jwt_secret[%d]: %s", i, err)
 			continue
@@ -70,7 +73,7 @@ func (f *Flags) readPublicKeys(p *problems) []*token.PublicKey {
 		id, path := splitKeyFile(entry)
 		text, err := os.ReadFile(path)
 		if err != nil {
-			p.addf("jwt_public_key[%d]: it can't be read: %s", i, err)
+			p.addf("jwt_public_key[%d]: can't read the file: %s", i, err)
 			continue
 		}
 		key, err := token.ParsePublicKey(text, id)
@@ -85,8 +88,8 @@ func (f *Flags) readPublicKeys(p *problems) []*token.PublicKey {
 
 var keyFile = regexp.MustCompile(`^([A-Za-z0-9_.-]+)=(.+)$`)
 
-// splitKeyFile takes "KID=FILE" apart. A file whose name holds a "=" is given
-// with a "/" before it, as in "./a=b.pem".
+// splitKeyFile splits "KID=FILE". A file name that contains a "=" needs a "/" before it, as in
+// "./a=b.pem".
 func splitKeyFile(entry string) (id, path string) {
 	if parts := keyFile.FindStringSubmatch(entry); parts != nil {
 		return parts[1], parts[2]
@@ -108,10 +111,10 @@ func (f *Flags) keySets(p *problems) []*jwks.Set {
 	seen := make(map[string]bool)
 	for i, entry := range f.JWTJWKSURL {
 		issuer, url, err := splitKeySet(entry)
-		// Metrics tell them apart by this.
+		// Metrics tell the sets apart by this.
 		shown, _, _ := strings.Cut(maskKeySet(entry), "?")
 		if err == nil && seen[shown] {
-			err = errors.New("it is there twice, or differs in its query alone; give each its issuer (ISSUER=URL)")
+			err = errors.New("this URL is set twice, or differs only in its query; give each its issuer (ISSUER=URL)")
 		}
 		seen[shown] = true
 		var set *jwks.Set
@@ -127,8 +130,8 @@ func (f *Flags) keySets(p *problems) []*jwks.Set {
 	return sets
 }
 
-// splitKeySet takes "ISSUER=URL" apart, both of which may hold a "=": the URL
-// begins at the first that is followed by its scheme.
+// splitKeySet splits "ISSUER=URL". Both may contain a "=", so the URL begins at the first one that
+// its scheme follows.
 func splitKeySet(entry string) (issuer, url string, err error) {
 	at := -1
 	for _, scheme := range []string{"=https://", "=http://"} {
@@ -138,7 +141,7 @@ func splitKeySet(entry string) (issuer, url string, err error) {
 	}
 	switch {
 	case at == 0:
-		return "", "", errors.New("it begins with \"=\"; the issuer before it is missing")
+		return "", "", errors.New("the issuer before \"=\" is missing")
 	case at > 0:
 		return entry[:at], entry[at+1:], nil
 	default:
@@ -146,7 +149,7 @@ func splitKeySet(entry string) (issuer, url string, err error) {
 	}
 }
 
-// maskSecret shows a setting of a JWT secret without the secret.
+// maskSecret shows a JWT secret setting without the secret.
 func maskSecret(raw string) string {
 	if key, err := token.ParseKey(raw); err == nil && key.ID != "" {
 		return key.ID + "=" + masked
@@ -154,8 +157,7 @@ func maskSecret(raw string) string {
 	return masked
 }
 
-// maskKeySet shows a setting of a key set without its query, which may be
-// secret.
+// maskKeySet shows a key set setting without the URL's query, which may be secret.
 func maskKeySet(entry string) string {
 	issuer, url, err := splitKeySet(entry)
 	if err != nil || issuer == "" {

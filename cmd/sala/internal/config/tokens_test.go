@@ -65,13 +65,13 @@ func TestKeysThatAreRefused(t *testing.T) {
 		args []string
 		want string
 	}{
-		"nothing":               {nil, "or, to check only tokens that are made elsewhere, --jwt-public-key or --jwt-jwks-url"},
-		"no file":               {[]string{"--jwt-public-key", "/nowhere/key.pem"}, "jwt_public_key[0]: it can't be read: open /nowhere/key.pem"},
+		"nothing":               {nil, "if all tokens are issued elsewhere, set --jwt-public-key or --jwt-jwks-url"},
+		"no file":               {[]string{"--jwt-public-key", "/nowhere/key.pem"}, "jwt_public_key[0]: can't read the file: open /nowhere/key.pem"},
 		"no key":                {[]string{"--jwt-public-key", writeFile(t, "hello")}, "BEGIN PUBLIC KEY"},
 		"two with one id":       {[]string{"--jwt-public-key", "a=" + path, "--jwt-public-key", "a=" + path}, `two public keys have the id "a"`},
 		"http":                  {[]string{"--jwt-jwks-url", "http://idp.example/keys"}, "jwt_jwks_url[0]: it must begin with https://"},
-		"no issuer before it":   {[]string{"--jwt-jwks-url", "=https://idp.example/keys"}, "issuer before it is missing"},
-		"twice":                 {[]string{"--jwt-jwks-url", "https://idp.example/keys", "--jwt-jwks-url", "https://idp.example/keys"}, "jwt_jwks_url[1]: it is there twice"},
+		"no issuer before it":   {[]string{"--jwt-jwks-url", "=https://idp.example/keys"}, "the issuer before \"=\" is missing"},
+		"twice":                 {[]string{"--jwt-jwks-url", "https://idp.example/keys", "--jwt-jwks-url", "https://idp.example/keys"}, "jwt_jwks_url[1]: this URL is set twice"},
 		"an empty issuer":       {[]string{"--jwt-public-key", path, "--jwt-issuer="}, "empty entry"},
 		"an empty audience":     {[]string{"--jwt-public-key", path, "--jwt-audience="}, "empty entry"},
 		"a public key a secret": {[]string{"--jwt-secret=-----BEGIN PUBLIC KEY-----"}, "--jwt-public-key"},

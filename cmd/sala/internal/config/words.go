@@ -2,7 +2,7 @@ package config
 
 import "reflect"
 
-// kindName is what a person calls a Go type in a YAML file.
+// kindName is the name of a Go type for people who write YAML.
 func kindName(t reflect.Type) string {
 	if t == nil {
 		return "nothing"

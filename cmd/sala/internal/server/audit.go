@@ -10,7 +10,7 @@ import (
 	"github.com/salabroker/sala/cmd/sala/internal/auditlog"
 )
 
-// openAudit opens the audit log; nil is none, also when nothing runs.
+// openAudit opens the audit log. It returns nil if none is configured or nothing runs.
 func (s *Server) openAudit(registry prometheus.Registerer, run bool) (api.AuditLog, error) {
 	path := string(s.cfg.Flags.AuditLog)
 	if path == "" || !run {
@@ -18,7 +18,7 @@ func (s *Server) openAudit(registry prometheus.Registerer, run bool) (api.AuditL
 	}
 	log, err := auditlog.Open(path, s.out, s.log)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("can't write the file of --audit-log: %w", err)
 	}
 	s.audit = log
 	s.onStop("audit log", stopGrace, func(context.Context) error { return log.Close() })

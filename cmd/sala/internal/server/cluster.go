@@ -12,7 +12,7 @@ import (
 	"github.com/salabroker/sala/broker/cluster/redis"
 )
 
-// clusterOptions returns nil for a node alone.
+// clusterOptions returns nil for a single node.
 func (s *Server) clusterOptions() (*broker.ClusterOptions, error) {
 	c := s.cfg.Cluster
 	if c == nil {
@@ -29,7 +29,7 @@ func (s *Server) clusterOptions() (*broker.ClusterOptions, error) {
 	return options, nil
 }
 
-// address is where the node is to be found, for people who read logs.
+// address is the node's address for people who read logs.
 func (s *Server) address() string {
 	if s.public == nil {
 		return ""
@@ -43,8 +43,8 @@ func (s *Server) address() string {
 	return net.JoinHostPort(host, strconv.Itoa(s.public.Port()))
 }
 
-// joinCluster has the broker take part in its cluster, of one node or several,
-// until the control API has stopped: up to then it answers the other nodes.
+// joinCluster makes the broker take part in its cluster, of one node or several. It leaves after the
+// control API has stopped, and answers other nodes until then.
 func (s *Server) joinCluster(ctx context.Context) {
 	running, leave := context.WithCancel(context.WithoutCancel(ctx))
 	left := make(chan error, 1)
@@ -60,17 +60,17 @@ func (s *Server) joinCluster(ctx context.Context) {
 	})
 }
 
-// reachesCluster returns why the node doesn't reach the others, or not all of them,
-// or can't share with them what is to be shared.
+// reachesCluster returns an error if the node doesn't reach all other nodes, or can't share its
+// state with them.
 func (s *Server) reachesCluster() error {
 	trouble := s.broker.ClusterTrouble()
 	switch {
 	case s.broker.Isolated() && trouble != nil:
-		return fmt.Errorf("isolated: this node can't reach the others through the Redis of its cluster (--redis-url); its own clients go on: %w", trouble)
+		return fmt.Errorf("isolated: this node can't reach the others through the Redis of its cluster (--redis-url); it still serves its own clients: %w", trouble)
 	case s.broker.Isolated():
-		return errors.New("isolated: this node can't reach the Redis of its cluster (--redis-url); its own clients go on")
+		return errors.New("isolated: this node can't reach the Redis of its cluster (--redis-url); it still serves its own clients")
 	case trouble != nil:
-		return fmt.Errorf("the cluster doesn't work as it should: %w", trouble)
+		return fmt.Errorf("the cluster doesn't work properly: %w", trouble)
 	}
 	return nil
 }

@@ -7,7 +7,7 @@ import (
 	"text/template"
 )
 
-// pageOrigins are the origins that the demo page has.
+// pageOrigins are the origins of the demo page.
 func (s *Server) pageOrigins() []string {
 	scheme, _, _ := strings.Cut(s.http.URL(), ":")
 	return []string{
@@ -16,10 +16,9 @@ func (s *Server) pageOrigins() []string {
 	}
 }
 
-// devText is what --dev prints. Each command works as it is pasted, whatever
-// was pasted before.
+// devText is what --dev prints. Each command works when pasted, in any order.
 const devText = `
-Sala is running for development. It forgets everything when it stops.
+Sala is running in development mode. It forgets everything when it stops.
 
   Socket.IO   {{.Public}}
   REST        {{.HTTP}}
@@ -30,29 +29,29 @@ Open the demo page:
 
   {{.HTTP}}/#key={{urlquery .Key}}
 
-Or paste:
+Or paste these commands:
 
-  # a token for "ana", who may join and send to any room
+  # issue a token for "ana", who may join any room and send to it
   {{.Curl}} {{.HTTP}}/v1/tokens -d '{"user":"ana","join":["**"],"publish":["**"],"broadcast":true}'
 
-  # an event to a room
+  # send an event to a room
   {{.Curl}} {{.HTTP}}/v1/emit -d '{"rooms":["lobby"],"event":"message","args":["hello from curl"]}'
 
-  # the rooms that somebody is in
+  # list the rooms
   {{.Curl}} {{.HTTP}}/v1/rooms
 
-  # make everybody leave a room, and tell them first
+  # clear a room, and notify its members first
   {{.Curl}} {{.HTTP}}/v1/rooms/lobby:clear -d '{"notice":{"event":"message","args":["the room is closed"]}}'
 
-  # the same over gRPC
+  # send an event over gRPC
   {{.Grpcurl}} -d '{"rooms":["lobby"],"event":"message","args":["hello from grpcurl"]}' {{.GRPC}} sala.v1.MessageService/Emit
 
-  # what the other commands of sala need, such as "sala rooms"
+  # settings for the other sala commands, such as "sala rooms"
   export SALA_SERVER={{.GRPC}} SALA_API_KEY={{.QuotedKey}}
 
 `
 
-// PrintDev writes the block to paste. It shows the API key.
+// PrintDev writes the addresses and commands to paste. They contain the API key.
 func (s *Server) PrintDev(out io.Writer) error {
 	block, err := template.New("dev").Parse(devText)
 	if err != nil {
@@ -61,7 +60,7 @@ func (s *Server) PrintDev(out io.Writer) error {
 	header := quote("Authorization: Bearer " + s.cfg.DevKey)
 	curl, grpcurl := "curl -sS -H "+header, "grpcurl -plaintext -H "+header
 	if s.http.TLS != nil {
-		// The certificate may be for a name that isn't this address.
+		// The certificate may not be valid for this address.
 		curl, grpcurl = "curl -sSk -H "+header, "grpcurl -insecure -H "+header
 	}
 	return block.Execute(out, map[string]string{
@@ -76,5 +75,5 @@ func (s *Server) PrintDev(out io.Writer) error {
 	})
 }
 
-// quote makes one word of s for a shell.
+// quote quotes s for a shell.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

@@ -1,7 +1,6 @@
-// Package server runs one broker: the listeners, the realtime broker behind the
-// public one, and the control API behind the other two.
+// Package server runs a node: its listeners, the broker behind the public listener, and the control
+// API behind the others.
 //
-// [New] binds all listeners and builds everything, or undoes what it began.
-// [Server.Start] serves. [Server.Run] serves until its context ends and then stops
-// in the order opposite to the one in which things were put together.
+// [New] binds the listeners and builds everything, or undoes what it has done. [Server.Start]
+// serves. [Server.Run] serves until its context ends, then stops the parts in reverse order.
 package server

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// fetchKeys has the public keys of tokens fetched, and fetched again, until the
-// clients are gone. It doesn't wait for them: tokens do.
+// fetchKeys keeps the public keys for tokens up to date until the clients are gone. It doesn't wait
+// for the first fetch; whoever verifies a token does.
 func (s *Server) fetchKeys(ctx context.Context) {
 	if len(s.cfg.KeySets) == 0 {
 		return
@@ -16,7 +16,7 @@ func (s *Server) fetchKeys(ctx context.Context) {
 	for _, set := range s.cfg.KeySets {
 		fetching.Go(func() { set.Run(running, s.log) })
 	}
-	s.onStop("keys of tokens", stopGrace, func(context.Context) error {
+	s.onStop("token keys", stopGrace, func(context.Context) error {
 		stop()
 		fetching.Wait()
 		return nil

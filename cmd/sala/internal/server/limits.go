@@ -13,15 +13,6 @@ import (
 // for memory that Go doesn't count, and for allocations until the shortage is noticed.
 const cgroupShare = 90
 
-// setLimits limits the memory of the process, and returns that limit (0 for none) and how many
-// connections of clients there may be.
-func (s *Server) setLimits() (memory, connections int64) {
-	connections = s.connectionLimit()
-	memory, source := s.limitMemory()
-	s.log.Info("limits", "max_connections", connections, "open_files", listen.OpenFiles(), "memory", memory, "memory_from", source)
-	return memory, connections
-}
-
 // connectionLimit is the configured limit or, if that is missing or more, what the open files allow.
 func (s *Server) connectionLimit() int64 {
 	configured, files := s.cfg.Flags.MaxConnections, listen.OpenFiles()

@@ -9,18 +9,17 @@ import (
 	"github.com/salabroker/sala/cmd/sala/internal/config"
 )
 
-// reloads is what is read again while the app runs. Only the goroutine of
-// [Server.Run] uses it.
+// reloads reloads the certificates. Only the goroutine of [Server.Run] uses it.
 type reloads struct {
 	listeners []config.Listener // those with TLS
 	done      *prometheus.CounterVec
 }
 
-// newReloads registers what tells whether certificates are read anew in time.
+// newReloads registers the metrics of reloads.
 func newReloads(registry prometheus.Registerer, listeners ...config.Listener) (*reloads, error) {
 	r := &reloads{done: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "sala_tls_reloads_total",
-		Help: "How often changed certificates were taken into use (ok) or could not be (failed), by listener.",
+		Help: "Reloads of changed certificates that succeeded (ok) or failed (failed), by listener.",
 	}, []string{"listener", "result"})}
 	err := registry.Register(r.done)
 	for _, l := range listeners {
@@ -32,7 +31,7 @@ func newReloads(registry prometheus.Registerer, listeners ...config.Listener) (*
 		r.done.WithLabelValues(l.Name, "failed")
 		err = errors.Join(err, registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name:        "sala_tls_certificate_expiry_timestamp_seconds",
-			Help:        "When the certificate in use expires, in seconds since 1970, by listener.",
+			Help:        "Expiry of the certificate in use, in seconds since 1970, by listener.",
 			ConstLabels: prometheus.Labels{"listener": l.Name},
 		}, func() float64 { return float64(l.TLS.NotAfter().Unix()) })))
 	}
@@ -42,18 +41,18 @@ func newReloads(registry prometheus.Registerer, listeners ...config.Listener) (*
 	return r, nil
 }
 
-// reloadCertificates takes what has changed into use. What is no good is said
-// each time, and what was in use stays in use.
+// reloadCertificates uses changed certificates for new connections. If they are invalid, it logs that
+// each time and keeps the previous ones.
 func (s *Server) reloadCertificates() {
 	for _, l := range s.reloads.listeners {
 		changed, err := l.TLS.Reload()
 		switch {
 		case err != nil:
 			s.reloads.done.WithLabelValues(l.Name, "failed").Inc()
-			s.log.Error("the certificate can't be read again; the one that was in use stays", "listener", l.Name, "error", err)
+			s.log.Error("can't reload the certificate; the previous one stays in use", "listener", l.Name, "error", err)
 		case changed:
 			s.reloads.done.WithLabelValues(l.Name, "ok").Inc()
-			s.log.Info("the certificate has been read again", "listener", l.Name, "expires", l.TLS.NotAfter())
+			s.log.Info("reloaded the certificate", "listener", l.Name, "expires", l.TLS.NotAfter())
 		}
 	}
 }

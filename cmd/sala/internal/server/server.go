@@ -24,11 +24,10 @@ import (
 	"github.com/salabroker/sala/cmd/sala/internal/listen"
 )
 
-// certificatePoll is how often certificates are looked at, whether a signal says
-// that they have changed or not.
+// certificatePoll is how often certificate files are checked for changes. A signal checks them too.
 const certificatePoll = time.Minute
 
-// Server is a broker with its listeners.
+// Server is a node: a broker, its control API and their listeners.
 type Server struct {
 	// Static after New.
 	cfg     *config.Config
@@ -42,17 +41,16 @@ type Server struct {
 	grpc    *listen.Listener
 	http    *listen.Listener
 	metrics *listen.Listener // nil if http serves them
-	steps   []step           // run in reverse order by Stop
+	steps   []step           // Stop takes them in reverse order
 	reloads *reloads
-	poll    time.Duration // how often certificates are looked at
+	poll    time.Duration // how often certificate files are checked
 
 	serving sync.WaitGroup
-	failed  chan error // one slot for each listener
+	failed  chan error // has room for each listener
 }
 
-// New binds the listeners and builds the broker and the control API; nothing is
-// served before Start. Its error is a *[config.Error] if the configuration is
-// wrong.
+// New binds the listeners and builds the broker and the control API. Nothing is served before
+// Start. The error is a *[config.Error] if the configuration is invalid.
 func New(ctx context.Context, cfg *config.Config, log *slog.Logger, out io.Writer, version string) (*Server, error) {
 	s := &Server{cfg: cfg, log: log, out: out, version: version, poll: certificatePoll, failed: make(chan error, 4)}
 	if err := s.assemble(ctx); err != nil {
@@ -62,7 +60,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, out io.Write
 	return s, nil
 }
 
-// Check tells whether New would accept the configuration, without listening.
+// Check returns the error that New would return for an invalid configuration. It doesn't listen.
 func Check(ctx context.Context, cfg *config.Config) error {
 	s := &Server{cfg: cfg, log: slog.New(slog.DiscardHandler)}
 	if err := s.build(ctx, cfg.Broker, nil, false); err != nil {
@@ -75,11 +73,13 @@ func Check(ctx context.Context, cfg *config.Config) error {
 
 func (s *Server) assemble(ctx context.Context) error {
 	options, page := s.cfg.Broker, http.Handler(nil)
-	memory, connections := s.setLimits()
-	options.MemoryLimit = memory
+	connections := s.connectionLimit()
 	if err := s.bindAll(ctx, connections); err != nil {
 		return err
 	}
+	memory, source := s.limitMemory()
+	s.log.Info("limits", "max_connections", connections, "open_files", listen.OpenFiles(), "memory", memory, "memory_from", source)
+	options.MemoryLimit = memory
 	if s.cfg.Flags.Dev {
 		options.AllowedOrigins = slices.Concat(options.AllowedOrigins, s.pageOrigins())
 		page = console.Handler(console.Config{PublicPort: s.public.Port(), PublicTLS: s.public.TLS != nil, Path: options.Path, Version: s.version})
@@ -91,7 +91,7 @@ func (s *Server) assemble(ctx context.Context) error {
 		return err
 	}
 	s.serveHTTP()
-	s.returnMemory(ctx)
+	s.releaseMemory(ctx)
 	return nil
 }
 
@@ -129,8 +129,7 @@ func (s *Server) onStopListener(l *listen.Listener) {
 	s.onStop(l.Name+" listener", stopGrace, func(context.Context) error { return l.Close() })
 }
 
-// build makes the broker, has it take part in its cluster if run says so, and
-// makes the control API.
+// build makes the broker and the control API and, if run is set, starts what they need.
 func (s *Server) build(ctx context.Context, options broker.Options, page http.Handler, run bool) error {
 	registry, err := s.newRegistry()
 	if err != nil {
@@ -163,7 +162,7 @@ func (s *Server) build(ctx context.Context, options broker.Options, page http.Ha
 	if err != nil {
 		return errors.Join(err, s.broker.Shutdown(ctx))
 	}
-	s.api, err = api.New(api.Config{ //nolint:contextcheck // it starts nothing that a context could end; Shutdown does
+	s.api, err = api.New(api.Config{ //nolint:contextcheck // it starts nothing; Shutdown ends what it serves
 		Broker:          s.broker,
 		Keys:            s.cfg.Keys,
 		CallRate:        int(s.cfg.Flags.APIRate),
@@ -183,7 +182,7 @@ func (s *Server) build(ctx context.Context, options broker.Options, page http.Ha
 		MetricsApart:    s.cfg.Metrics != nil,
 	})
 	if err != nil {
-		return errors.Join(fmt.Errorf("the control API can't start: %w", err), s.broker.Shutdown(ctx))
+		return errors.Join(fmt.Errorf("can't start the control API: %w", err), s.broker.Shutdown(ctx))
 	}
 	s.onStop("control API", stopGrace, func(ctx context.Context) error {
 		if s.grpc != nil {
@@ -200,7 +199,7 @@ func (s *Server) listeners() []*listen.Listener {
 	return slices.DeleteFunc(all, func(l *listen.Listener) bool { return l == nil })
 }
 
-// newRegistry has the metrics of the process and of its listeners.
+// newRegistry returns a registry with the metrics of the process and its listeners.
 func (s *Server) newRegistry() (*prometheus.Registry, error) {
 	registry := prometheus.NewRegistry()
 	own := []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})}
@@ -215,9 +214,8 @@ func (s *Server) newRegistry() (*prometheus.Registry, error) {
 	return registry, nil
 }
 
-// serveHTTP makes the HTTP servers. Clients are the last to come and the first
-// to go: while they are sent away, the control API still answers, so that
-// probes see it and what backends have under way ends in good order.
+// serveHTTP makes the HTTP servers. Clients come last and leave first: while they drain, the control
+// API still answers probes and finishes the backends' calls.
 func (s *Server) serveHTTP() {
 	s.http.Handle(s.api.HTTPHandler()).ConnContext = s.api.ConnContext
 	if s.metrics != nil {
@@ -239,7 +237,7 @@ func (s *Server) serveHTTP() {
 // keeps one, and be refused each time.
 const releaseInterval = time.Second
 
-// publicHandler serves clients and, if that is wanted, health checks.
+// publicHandler serves clients and, if configured, health checks.
 func (s *Server) publicHandler() http.Handler {
 	if !s.cfg.Flags.PublicHealth {
 		return s.broker.Handler()
@@ -254,10 +252,10 @@ func (s *Server) publicHandler() http.Handler {
 
 func (s *Server) ready() error {
 	if s.broker.Draining() {
-		return errors.New("draining: this node is sending its clients away")
+		return errors.New("draining: this node is closing its clients' connections")
 	}
 	if s.broker.Overloaded() {
-		return errors.New("overloaded: this node is short of memory, and refuses new clients and messages until some is free")
+		return errors.New("overloaded: this node is short of memory and refuses new clients and messages until memory is free")
 	}
 	return nil
 }
@@ -281,9 +279,9 @@ func (s *Server) serve(l *listen.Listener, serve func() error) {
 	})
 }
 
-// Run waits until ctx ends, or a listener fails, and then stops. It returns
-// the listener's error, or nil. Until then it reads again what may change while
-// the app runs: at each signal, and certificates once a minute too.
+// Run waits until ctx ends or a listener fails, then stops. It returns the listener's error, or nil.
+// Until then, each value from reload makes it reload the certificates and reopen the audit log. It
+// also checks the certificates once a minute.
 func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 	err := s.wait(ctx, reload)
 	s.Stop(context.WithoutCancel(ctx))
@@ -295,7 +293,7 @@ func (s *Server) wait(ctx context.Context, reload <-chan os.Signal) error {
 	poll := time.NewTicker(s.poll)
 	defer poll.Stop()
 	release := time.NewTicker(releaseInterval)
-	release.Stop() // until the node drains
+	release.Stop() // starts when the node drains
 	defer release.Stop()
 	draining := s.broker.DrainBegins()
 	for {
@@ -308,7 +306,7 @@ func (s *Server) wait(ctx context.Context, reload <-chan os.Signal) error {
 		case <-poll.C:
 			s.reloadCertificates()
 		case <-reload:
-			s.log.Info("reading certificates again, and opening the audit log anew")
+			s.log.Info("reloading certificates and reopening the audit log")
 			s.reloadCertificates()
 			if s.audit != nil {
 				s.audit.Reopen()

@@ -98,7 +98,7 @@ func TestStopDoesNotWaitForTheSilent(t *testing.T) {
 		eventually(t, "it is in", func() bool { return l.Open() == 1 })
 	}
 	s.Stop(t.Context())
-	if strings.Contains(lines.String(), "not stopped in good order") {
+	if strings.Contains(lines.String(), "did not stop gracefully") {
 		t.Error(lines.String())
 	}
 }

@@ -7,13 +7,13 @@ import (
 	"github.com/salabroker/sala/broker/token"
 )
 
-// openState takes in what has to survive a restart, and keeps it until everything
-// else has stopped.
+// openState loads the state that survives restarts, and keeps saving it until everything else has
+// stopped.
 func (s *Server) openState() error {
 	folder := string(s.cfg.Flags.StateDir)
 	if folder == "" {
 		if s.cfg.Cluster == nil && !s.cfg.Flags.Dev {
-			s.log.Info("which tokens are revoked is kept in memory alone, and forgotten at a restart; --state-dir keeps it")
+			s.log.Info("a restart forgets which tokens are revoked; set --state-dir to keep that")
 		}
 		return nil
 	}

@@ -10,23 +10,21 @@ import (
 )
 
 const (
-	// stopRest is how much longer than --drain-timeout Stop may take.
+	// stopRest is how much longer than --drain-timeout Stop may take in total.
 	stopRest = 1500 * time.Millisecond
-	// StopRest is how much longer than that Run may take. Stop keeps to its own
-	// time, but can hang in what it calls without a bound, as a log that nobody
-	// reads. The process has to be gone 2 s after --drain-timeout.
+	// StopRest is how much longer than --drain-timeout Run may take. Stop keeps to its own limit
+	// unless something it calls hangs, such as a log that nobody reads. The process must be gone
+	// 2 s after --drain-timeout.
 	StopRest = 1800 * time.Millisecond
-	// stopGrace is how long, once the clients are gone, calls to the control API
-	// may take to finish, and any other part to end.
+	// stopGrace is how long each part other than the clients may take to stop.
 	stopGrace = 3 * time.Second
-	// maxCutGrace is how long a part may take whose time is over, to cut off what
-	// it has left.
+	// maxCutGrace is how long a part may take, after its limit, to abort what is left.
 	maxCutGrace = time.Second
-	// minCutGrace is how long a part may take for which there is no time left.
+	// minCutGrace is how long a part may take if no time is left.
 	minCutGrace = 10 * time.Millisecond
 )
 
-// step undoes one part of New or Start.
+// step stops one part that New has started.
 type step struct {
 	what  string
 	limit time.Duration
@@ -37,10 +35,9 @@ func (s *Server) onStop(what string, limit time.Duration, stop func(context.Cont
 	s.steps = append(s.steps, step{what, limit, stop})
 }
 
-// Stop undoes everything, the last first, each step within its own limit and all
-// of them within the clients' time to drain and a little more. A step that can't
-// end in time cuts off what is left, and that is logged. One that doesn't end
-// even then is abandoned, with what it holds, which is logged too.
+// Stop stops all parts, the last first. Each has its own limit, and all of them together have
+// --drain-timeout and a little more. A part that exceeds its limit aborts what is left. A part that
+// doesn't end even then is abandoned. Both are logged.
 func (s *Server) Stop(ctx context.Context) {
 	deadline := time.Now().Add(s.cfg.Flags.DrainTimeout + stopRest)
 	var abandoned []string
@@ -59,8 +56,8 @@ func (s *Server) Stop(ctx context.Context) {
 	}
 }
 
-// undo takes a step, for which it leaves something of the time that is left to
-// those that follow. It reports false if the step has not ended.
+// undo stops a part and leaves some of the remaining time to the others. It reports whether the part
+// has ended.
 func (s *Server) undo(ctx context.Context, part step, left time.Duration) bool {
 	limit := min(part.limit, max(left-stopRest, left/2))
 	more := max(min((left-limit)*2/3, maxCutGrace), minCutGrace)
@@ -68,13 +65,13 @@ func (s *Server) undo(ctx context.Context, part step, left time.Duration) bool {
 	defer cancel()
 	return grace.Wait(ctx, more, func() {
 		if err := part.stop(ctx); err != nil {
-			s.log.Warn("not stopped in good order", "part", part.what, "error", strings.ReplaceAll(err.Error(), "\n", "; "))
+			s.log.Warn("did not stop gracefully", "part", part.what, "error", strings.ReplaceAll(err.Error(), "\n", "; "))
 		}
 	})
 }
 
-// logAbandoned says what the process still has that is about to end. Whatever
-// holds the parts up may hold up counting as well.
+// logAbandoned logs what the process still holds. It has a limit too, because whatever blocks the
+// parts may also block counting.
 func (s *Server) logAbandoned(ctx context.Context, parts []string) {
 	ctx, cancel := context.WithTimeout(ctx, minCutGrace)
 	defer cancel()
@@ -91,6 +88,6 @@ func (s *Server) logAbandoned(ctx context.Context, parts []string) {
 		for _, l := range s.listeners() {
 			attrs = append(attrs, "tcp_"+l.Name, l.Open())
 		}
-		s.log.Error("abandoned what did not end", attrs...)
+		s.log.Error("abandoned parts that did not stop", attrs...)
 	})
 }

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-func TestMemoryIsReturnedOnceForEachQuietTime(t *testing.T) {
+func TestMemoryIsReleasedOncePerQuietPeriod(t *testing.T) {
 	const mib = 1 << 20
 	for name, test := range map[string]struct {
 		allocated []uint64 // between one look and the next, with a heap of 8 MiB
-		returns   []int    // the looks at which memory is returned
+		releases  []int    // the looks at which memory is released
 	}{
 		"always quiet":     {[]uint64{0, 0, 0, 0}, []int{0}},
 		"always busy":      {[]uint64{9 * mib, mib, 100 * mib}, nil},
@@ -21,32 +21,32 @@ func TestMemoryIsReturnedOnceForEachQuietTime(t *testing.T) {
 		"busy in between":  {[]uint64{0, 0, mib, 0, 0}, []int{0, 3}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := &returner{}
+			r := &memReleaser{}
 			now, look := usage{heap: 8 * mib}, 0
-			var returns []int
+			var releases []int
 			r.read = func() usage { return now }
-			r.free = func() { returns = append(returns, look) }
+			r.free = func() { releases = append(releases, look) }
 			r.last = r.read()
 			for i, n := range test.allocated {
 				look = i
 				now.allocated += n
-				r.look()
+				r.check()
 			}
-			if !slices.Equal(returns, test.returns) {
-				t.Errorf("memory was returned at the looks %v, want %v", returns, test.returns)
+			if !slices.Equal(releases, test.releases) {
+				t.Errorf("memory was released at the looks %v, want %v", releases, test.releases)
 			}
 		})
 	}
 }
 
-func TestReturnerLooksUntilItIsStopped(t *testing.T) {
+func TestMemReleaserRunsUntilItIsStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
-		var returned []time.Duration
+		var released []time.Duration
 		begin := time.Now()
-		r := newReturner()
+		r := newMemReleaser()
 		r.read = func() usage { return usage{heap: 1} }
-		r.free = func() { returned = append(returned, time.Since(begin)) }
+		r.free = func() { released = append(released, time.Since(begin)) }
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
@@ -55,8 +55,8 @@ func TestReturnerLooksUntilItIsStopped(t *testing.T) {
 		<-time.After(10 * time.Minute)
 		stop()
 		<-ended
-		if !slices.Equal(returned, []time.Duration{quietLook}) {
-			t.Errorf("memory was returned after %v, want once after %s", returned, quietLook)
+		if !slices.Equal(released, []time.Duration{quietInterval}) {
+			t.Errorf("memory was released after %v, want once after %s", released, quietInterval)
 		}
 	})
 }

@@ -19,7 +19,7 @@ func TestMisspeltVariables(t *testing.T) {
 		"SALA_ALLOWED_ORIGIN": "SALA_ALLOWED_ORIGINS", "SALA_CLUSTERKEY": "SALA_CLUSTER_KEY", "SALA_CONTROL_CLIENT_CAS": "SALA_CONTROL_CLIENT_CA",
 	} {
 		flags, _ := mustParse(t, with(name))
-		if _, err := flags.Build(); err == nil || !strings.Contains(err.Error(), name+" is no setting; is "+meant+" meant?") {
+		if _, err := flags.Build(); err == nil || !strings.Contains(err.Error(), name+" is unknown; did you mean "+meant+"?") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -32,8 +32,8 @@ func TestMisspeltVariables(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if got := strings.Contains(strings.Join(cfg.Notes, "\n"), name+" is no setting"); got != noted {
-			t.Errorf("%s: the notes are %q", name, cfg.Notes)
+		if got := strings.Contains(strings.Join(cfg.Warnings, "\n"), name+" is unknown"); got != noted {
+			t.Errorf("%s: the warnings are %q", name, cfg.Warnings)
 		}
 	}
 }
@@ -46,8 +46,8 @@ func TestAnonymousIsCheckedWhileItIsOff(t *testing.T) {
 	}
 }
 
-func TestOddities(t *testing.T) {
-	notes := func(text string, mode os.FileMode, args ...string) string {
+func TestWarnings(t *testing.T) {
+	warnings := func(text string, mode os.FileMode, args ...string) string {
 		t.Helper()
 		file := writeFile(t, text)
 		if err := os.Chmod(file, mode); err != nil {
@@ -58,7 +58,7 @@ func TestOddities(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return strings.Join(cfg.Notes, "\n")
+		return strings.Join(cfg.Warnings, "\n")
 	}
 	const (
 		clear  = "api_key: ops=not-to-be-seen-at-all\n"
@@ -70,29 +70,29 @@ func TestOddities(t *testing.T) {
 		args       []string
 		says       string
 	}{
-		{"a key in the clear", clear, 0o644, nil, "holds secrets"},
+		{"a key in the clear", clear, 0o644, nil, "contains secrets"},
 		{"for its group", clear, 0o640, nil, ""},
 		{"a hash", hashed, 0o644, nil, ""},
 		{"anonymous may all", hashed + "anonymous: {publish: [\"**\"]}\n", 0o600, []string{"--allow-anonymous"}, "send to all rooms"},
 		{"anonymous may something", hashed + "anonymous: {publish: [\"chat:**\"]}\n", 0o600, []string{"--allow-anonymous"}, ""},
-		{"a short secret in development", hashed, 0o600, []string{"--dev", "--jwt-secret", "short"}, "can be any user"},
+		{"a short secret in development", hashed, 0o600, []string{"--dev", "--jwt-secret", "short"}, "can pose as any user"},
 		{"on loopback", hashed, 0o600, []string{"--dev", "--jwt-secret", "short", "--listen", "127.0.0.1:3000"}, ""},
 	} {
-		got := notes(tt.text, tt.mode, tt.args...)
+		got := warnings(tt.text, tt.mode, tt.args...)
 		if (tt.says == "") != (got == "") || !strings.Contains(got, tt.says) {
-			t.Errorf("%s: the notes are %q, want %q", tt.name, got, tt.says)
+			t.Errorf("%s: the warnings are %q, want %q", tt.name, got, tt.says)
 		}
 	}
 }
 
-func TestWideProxies(t *testing.T) {
+func TestProxyWarnings(t *testing.T) {
 	for networks, wide := range map[string]bool{
 		"0.0.0.0/0": true, "::/0": true, "0.0.0.0/1": true, "128.0.0.0/1": true, "2000::/3": true, "11.0.0.0/8": true, "loopback,0.0.0.0/0": true, "8.0.0.0/5": true,
 		"10.0.0.0/8": false, "private": false, "loopback": false, "fc00::/7": false, "192.0.2.1": false, "104.16.0.0/13": false, "2400:cb00::/32": false, "": false,
 	} {
-		notes := strings.Join(mustBuild(t, "--trusted-proxies", networks).Notes, "\n")
-		if strings.Contains(notes, "holds more than your proxies") != wide || !wide && notes != "" {
-			t.Errorf("%s: the notes are %q", networks, notes)
+		warnings := strings.Join(mustBuild(t, "--trusted-proxies", networks).Warnings, "\n")
+		if strings.Contains(warnings, "contains more than your proxies") != wide || !wide && warnings != "" {
+			t.Errorf("%s: the warnings are %q", networks, warnings)
 		}
 	}
 }
@@ -113,14 +113,14 @@ func TestFilesThatAreOpenToAll(t *testing.T) {
 		if err := os.Chmod(path, tt.mode); err != nil {
 			t.Fatal(err)
 		}
-		notes := strings.Join(mustBuild(t, tt.flag, path).Notes, "\n")
-		if !strings.Contains(notes, tt.says) || tt.says == "" && notes != "" || tt.says != "" && !strings.Contains(notes, path) {
-			t.Errorf("%s of mode %o: the notes are %q, want %q", tt.flag, tt.mode, notes, tt.says)
+		warnings := strings.Join(mustBuild(t, tt.flag, path).Warnings, "\n")
+		if !strings.Contains(warnings, tt.says) || tt.says == "" && warnings != "" || tt.says != "" && !strings.Contains(warnings, path) {
+			t.Errorf("%s of mode %o: the warnings are %q, want %q", tt.flag, tt.mode, warnings, tt.says)
 		}
 	}
 	for _, args := range [][]string{{"--audit-log", "-"}, {"--audit-log", "/no/such/file"}, {"--state-dir", "/no/such/folder"}} {
-		if notes := mustBuild(t, args...).Notes; len(notes) > 0 {
-			t.Errorf("%v: the notes are %q", args, notes)
+		if warnings := mustBuild(t, args...).Warnings; len(warnings) > 0 {
+			t.Errorf("%v: the warnings are %q", args, warnings)
 		}
 	}
 }
