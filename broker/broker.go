@@ -13,6 +13,7 @@ import (
 	"github.com/salabroker/sala/broker/eventhub"
 	"github.com/salabroker/sala/broker/eventhub/forward"
 	"github.com/salabroker/sala/broker/eventhub/lastwill"
+	"github.com/salabroker/sala/broker/eventhub/losscheck"
 	"github.com/salabroker/sala/broker/memwatch"
 	"github.com/salabroker/sala/broker/ratelimit"
 	"github.com/salabroker/sala/broker/revocation"
@@ -23,41 +24,48 @@ import (
 type Broker struct {
 	// Static after New.
 	opts           Options
-	log            *slog.Logger
 	id             string
 	started        time.Time
+	log            *slog.Logger
+	metrics        *metrics
 	namespaces     map[string]*namespace
 	namespaceNames []string // sorted
-	relay          map[string]RelayRule
+	handler        http.Handler
+
+	// What clients use. Static after New; each guards itself.
+	engine         *engineio.Server
+	admission      *admission
+	relay          map[string]RelayRule // by the event that clients send
 	rates          rates
 	holds          *ratelimit.Holds // messages that have arrived in part
-	messageLimits  MessageLimits
-	admission      *admission
-	engine         *engineio.Server
-	handler        http.Handler
-	metrics        *metrics
-	events         *eventhub.Hub
-	mesh           *cluster.Mesh // nil for a broker of one node, as the next two
-	forwarder      *forward.Forwarder
-	lastWill       *lastwill.Registry
-	doubt          *doubt
+	attachmentTime time.Duration    // the constant of that name, except in tests
+	deciding       sync.WaitGroup   // connections that backends are deciding about
 
-	lastAckID      atomic.Uint64
-	attachmentTime time.Duration // static: the constant of that name, but in tests
+	// Messages and acks. Static after New; each guards itself.
+	messageLimits MessageLimits
+	lastAckID     atomic.Uint64
+	pendingAcks   *ratelimit.Shares // acks that the node waits for
+	unreadAcks    *ratelimit.Shares // bytes of acks that callers haven't taken
+	ackRequests   *ackRequests
 
-	pendingAcks *ratelimit.Shares // acks that the node waits for
-	unreadAcks  *ratelimit.Shares // bytes of acks that callers haven't taken
-	ackRequests *ackRequests
-	memory      *memwatch.Watch   // nil without a limit
-	revoked     *revocation.Table // nil for a broker of one node
+	// Events for backends. Static after New; each guards itself.
+	events *eventhub.Hub
 
-	deciding sync.WaitGroup // connections that backends are asked about
+	// The cluster; nil for a single node. Static after New; each guards itself.
+	mesh      *cluster.Mesh
+	forwarder *forward.Forwarder
+	lastWill  *lastwill.Registry
+	lossCheck *losscheck.Check
+	revoked   *revocation.Table
 
+	memory *memwatch.Watch // nil without a limit; static after New
+
+	// The end.
 	draining    atomic.Bool
 	drainBegins chan struct{} // closed when draining is set
 	drained     chan struct{} // closed when the last client has been sent away
-	rush        chan struct{} // closed when the rest has to go at once
-	rushing     sync.Once
+	rush        chan struct{} // closed when the remaining clients have to go at once
+	rushing     sync.Once     // closes rush
 }
 
 // New returns a broker that is ready to serve, and that has goroutines until
@@ -69,22 +77,22 @@ func New(o Options) (*Broker, error) {
 		return nil, err
 	}
 	b := &Broker{
-		opts:          o,
-		log:           o.Logger,
-		id:            string(cluster.NewNodeID()),
-		started:       time.Now(),
-		namespaces:    make(map[string]*namespace, len(o.Namespaces)),
-		relay:         o.relayByEvent(),
-		rates:         o.rates(),
-		drainBegins:   make(chan struct{}),
-		drained:       make(chan struct{}),
-		rush:          make(chan struct{}),
-		ackRequests:   newAckRequests(),
-		pendingAcks:   ratelimit.NewShares(maxPendingAcks),
-		unreadAcks:    ratelimit.NewShares(unreadAcksLimit(o.MemoryLimit)),
-		messageLimits: MessageLimits{Bytes: o.MaxMessageBytes, Attachments: o.MaxAttachments},
+		opts:        o,
+		id:          string(cluster.NewNodeID()),
+		started:     time.Now(),
+		log:         o.Logger,
+		namespaces:  make(map[string]*namespace, len(o.Namespaces)),
+		relay:       o.relayByEvent(),
+		rates:       o.rates(),
+		drainBegins: make(chan struct{}),
+		drained:     make(chan struct{}),
+		rush:        make(chan struct{}),
 
 		attachmentTime: attachmentTime,
+		messageLimits:  o.messageLimits(),
+		pendingAcks:    ratelimit.NewShares(maxPendingAcks),
+		unreadAcks:     ratelimit.NewShares(unreadAcksLimit(o.MemoryLimit)),
+		ackRequests:    newAckRequests(),
 	}
 	b.namespaceNames = slices.Compact(slices.Sorted(slices.Values(o.Namespaces)))
 	for _, name := range b.namespaceNames {
@@ -110,15 +118,14 @@ func New(o Options) (*Broker, error) {
 		DecisionTimeout: o.Decisions.Timeout,
 		Observer:        b.metrics.stream,
 	})
-	b.doubt = newDoubt(b)
-	b.joinEvents()
+	b.shareEvents()
 	b.engine = b.newEngine()
 	b.watchMemory()
 	b.handler = b.publicHandler(b.engine)
 	return b, nil
 }
 
-// newEngine returns the server of the clients' connections.
+// newEngine returns the server for the clients' connections.
 func (b *Broker) newEngine() *engineio.Server {
 	policy := engineio.Disconnect
 	if b.opts.SlowConsumers == DropSlow {
@@ -140,8 +147,8 @@ func (b *Broker) newEngine() *engineio.Server {
 	})
 }
 
-// messageOverhead is more than the names and frame headers of a message take,
-// so that one of the largest size fits into any queue.
+// messageOverhead is more than a message takes for its names and frame headers, so
+// that a message of the largest size fits into any queue.
 const messageOverhead = 4 << 10
 
 // Handler serves the public listener: Socket.IO below /socket.io/.

@@ -12,15 +12,12 @@ import (
 )
 
 const (
-	// linger is how long a connection may stay that carries no socket any
-	// more. Stock clients close theirs at once; this is for those that don't.
+	// linger is how long a connection may stay open after its last socket. Stock
+	// clients close theirs at once; this is for those that don't.
 	linger = 2 * time.Second
-	// maxRefusals is how often a connection may be refused before it is
-	// closed. Each refusal costs the check of a token and a line of the log.
+	// maxRefusals is how often a connection may be refused before it is closed.
+	// Each refusal costs the check of a token and a line in the log.
 	maxRefusals = 10
-	// attachmentTime is how long the attachments of a packet may take to follow
-	// it. The heartbeat doesn't notice: pongs may stand between them.
-	attachmentTime = 10 * time.Second
 )
 
 // client is one connection and the sockets that it carries, at most one in
@@ -29,17 +26,18 @@ type client struct {
 	// Static.
 	b     *Broker
 	conn  *engineio.Conn
-	token string // what the URL or the Authorization header brought
+	token string // from the URL or the Authorization header
 
 	// Owned by the goroutine that reads the connection.
 	decoder socketio.Decoder
 	usage   usage
-	held    *ratelimit.Hold // what has arrived of a packet whose attachments are due
+	held    *ratelimit.Hold // the bytes of a packet whose attachments haven't arrived; nil if there are none
 
+	// Guarded by mu, which comes before the sockets' locks.
 	mu       sync.Mutex
-	waiting  *time.Timer // runs while attachments are due
+	waiting  *time.Timer // runs while attachments are missing
 	sockets  []*socket
-	deciding []*socket   // that backends are being asked about
+	deciding []*socket   // sockets that backends are deciding about
 	closing  *time.Timer // runs while there is no socket
 	refusals int
 	ended    bool
@@ -57,9 +55,9 @@ func (c *client) socket(namespace string) *socket {
 	return nil
 }
 
-// attach lets enter add a socket, unless the connection has ended: then it
-// reports false. The error is enter's. enter is called in the same step, so
-// that whoever ends the connection either prevents it or finds the socket.
+// attach calls enter and adds the socket, unless the connection has ended: then it
+// returns false. The error is enter's. Both happen in one step, so that the end of
+// the connection either prevents it or finds the socket.
 func (c *client) attach(s *socket, enter func() *Error) (attached bool, err *Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -78,13 +76,13 @@ func (c *client) attach(s *socket, enter func() *Error) (attached bool, err *Err
 	return true, nil
 }
 
-// detach forgets a socket. A connection without any is closed a little later.
+// detach removes a socket. A connection that has none left is closed soon.
 func (c *client) detach(s *socket) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sockets = slices.DeleteFunc(c.sockets, func(other *socket) bool { return other == s })
 	if len(c.sockets) == 0 && !c.ended && c.closing == nil {
-		c.closing = time.AfterFunc(linger, c.expire)
+		c.closing = time.AfterFunc(linger, c.closeIfEmpty)
 	}
 }
 
@@ -103,17 +101,17 @@ func (c *client) full() bool {
 	return limit > 0 && int64(len(c.sockets)+len(c.deciding)) >= limit
 }
 
-// expire closes a connection that has carried no socket for too long.
-func (c *client) expire() {
+// closeIfEmpty closes a connection that has had no socket for too long.
+func (c *client) closeIfEmpty() {
 	c.mu.Lock()
-	idle := c.closing != nil
+	empty := c.closing != nil
 	c.mu.Unlock()
-	if idle {
+	if empty {
 		c.conn.CloseAfterFlush(engineio.ReasonForcedClose)
 	}
 }
 
-// cut closes the connection of a client that doesn't keep to the protocol.
+// cut closes the connection of a client that violates the protocol.
 func (c *client) cut(err error) {
 	reason := engineio.ReasonParseError
 	if errors.Is(err, socketio.ErrTooLarge) {
@@ -123,8 +121,8 @@ func (c *client) cut(err error) {
 	c.conn.CloseAfterFlush(reason)
 }
 
-// startDeciding notes that backends are being asked about a socket. It reports
-// false if the connection has ended.
+// startDeciding notes that backends decide about a socket. It returns false if the
+// connection has ended.
 func (c *client) startDeciding(s *socket) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -134,7 +132,7 @@ func (c *client) startDeciding(s *socket) bool {
 	return !c.ended
 }
 
-// stopDeciding reports whether the client still wants the socket in.
+// stopDeciding reports whether the client still wants the socket.
 func (c *client) stopDeciding(s *socket) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -146,8 +144,8 @@ func (c *client) stopDeciding(s *socket) bool {
 	return true
 }
 
-// withdraw forgets that the client wants to connect to a namespace, and reports
-// whether it did.
+// withdraw ends the wait for a socket that backends decide about, and reports
+// whether there was one.
 func (c *client) withdraw(namespace string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -156,16 +154,15 @@ func (c *client) withdraw(namespace string) bool {
 	return len(c.deciding) < before
 }
 
-// awaits reports whether backends are being asked about the client in a
-// namespace.
+// awaits reports whether backends decide about a socket in the namespace.
 func (c *client) awaits(namespace string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.ContainsFunc(c.deciding, func(s *socket) bool { return s.ns.name == namespace })
 }
 
-// sendAway tells the client's sockets to come back and closes the connection
-// behind that.
+// sendAway tells the client's sockets to reconnect, and closes the connection after
+// that.
 func (c *client) sendAway() {
 	goodbye := disconnectMessage(ReasonDraining, "the broker is shutting down; reconnect in a moment")
 	for _, s := range c.all() {

@@ -72,7 +72,6 @@ func (b *Broker) Run(ctx context.Context) error {
 		b.runEvents(ctx)
 	})
 	running.Go(func() { b.revoked.Run(ctx) })
-	running.Go(func() { b.doubt.run(ctx) })
 	running.Go(func() { b.watchClock(ctx) })
 	if l := b.opts.Cluster.Emitters; l != nil {
 		running.Go(func() { b.listenToEmitters(ctx, l) })

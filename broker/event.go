@@ -14,70 +14,86 @@ import (
 	"github.com/salabroker/sala/broker/socketio"
 )
 
-// RoomEvents names the events with which clients join and leave rooms. An
-// empty name turns the event off.
+// RoomEvents names the events with which clients join and leave rooms. An empty
+// name turns the event off.
 type RoomEvents struct {
 	JoinEvent, LeaveEvent string
-	// Announce tells a room who joined and left; nil doesn't.
+	// Announce tells the members of a room who joined or left; nil doesn't.
 	Announce *Announcement
 }
 
-// Announcement is what a room hears. In its texts {user} is the token's user,
-// {username} what the client called itself in its join (the user, if it said
-// nothing), {room} the room.
+// Announcement is what the members of a room get when somebody joins or leaves. In
+// its texts {user} is the token's user, {username} the name that the client gave in
+// its join (the user if it gave none), and {room} the room.
 type Announcement struct {
-	// Event is the event's name; the text is its one argument.
+	// Event is the event's name; the text is its only argument.
 	Event string
 	// Joined and Left are the texts; an empty one is not sent.
 	Joined, Left string
 }
 
-// handle does what an event of a client asks for, and replies.
-func (b *Broker) handle(s *socket, p *socketio.Packet) {
-	var err *Error
-	var ok any = accepted{OK: true}
-	event := p.Event
-	kind := eventUnhandled
-	switch rule, relayed := b.relay[event]; {
-	case event == tokenEvent:
-		b.handleToken(s, p)
-		return
-	case event == b.opts.Rooms.JoinEvent:
-		kind, err = eventJoin, b.handleJoin(s, p.Payload)
-	case event == b.opts.Rooms.LeaveEvent:
-		kind, err = eventLeave, b.handleLeave(s, p.Payload)
+// tokenEvent is the event with which a client sends a new token before its token
+// expires.
+const tokenEvent = "sala:token"
+
+// handleEvent carries out an event of a client and answers it.
+func (b *Broker) handleEvent(s *socket, p *socketio.Packet) {
+	rule, relayed := b.relay[p.Event]
+	switch {
+	case p.Refusal != "":
+		b.finishEvent(s, p, eventUnhandled, nil, invalidEvent(p.Refusal))
+	case p.Event == tokenEvent:
+		answer, err := b.handleToken(s, p.Payload)
+		b.finishEvent(s, p, eventToken, answer, err)
+		s.checkRevoked() // the token may have been revoked while it was on its way
+	case p.Event == b.opts.Rooms.JoinEvent:
+		b.finishEvent(s, p, eventJoin, accepted{OK: true}, b.handleJoin(s, p.Payload))
+	case p.Event == b.opts.Rooms.LeaveEvent:
+		b.finishEvent(s, p, eventLeave, accepted{OK: true}, b.handleLeave(s, p.Payload))
 	case relayed:
-		kind = eventRelay
-		ok, err = b.handleRelay(s, rule, p.Payload)
+		answer, err := b.handleRelay(s, rule, p.Payload)
 		if err == nil {
-			s.tellRelayed(p)
+			s.publishRelayed(p)
 		}
-	case isBrokerEvent(event):
-		err = invalidEvent(fmt.Sprintf("the broker has no event %q, and only its own begin with %q; choose another name", event, brokerEvents))
-	case s.tellBackend(p):
+		b.finishEvent(s, p, eventRelay, answer, err)
+	case isBrokerEvent(p.Event):
+		b.finishEvent(s, p, eventUnhandled, nil, invalidEvent(
+			fmt.Sprintf("the broker has no event %q, and names that begin with %q are reserved for it; choose another name", p.Event, brokerEvents)))
+	default:
+		b.handleByBackend(s, p)
+	}
+}
+
+// finishEvent counts an event that has been carried out or refused, and answers it.
+func (b *Broker) finishEvent(s *socket, p *socketio.Packet, kind string, answer any, err *Error) {
+	b.metrics.received(kind, err)
+	s.answerEvent(p, answer, err)
+}
+
+// handleByBackend hands an event to the backends that subscribe to it. They answer
+// it.
+func (b *Broker) handleByBackend(s *socket, p *socketio.Packet) {
+	if handled := s.publishMessage(p); handled {
 		b.metrics.received(eventBackend, nil)
 		return
-	default:
-		err = &Error{
-			Code:    CodeUnavailable,
-			Reason:  ReasonNoHandler,
-			Message: fmt.Sprintf("nobody handles the event %q", event),
-		}
 	}
-	b.metrics.received(kind, err)
-	s.answerEvent(p, ok, err)
+	b.finishEvent(s, p, eventUnhandled, nil, &Error{
+		Code:    CodeUnavailable,
+		Reason:  ReasonNoHandler,
+		Message: fmt.Sprintf("nobody handles the event %q", p.Event),
+	})
 }
 
-// roomRequest is what a client sends to join or leave a room.
+// roomRequest is a client's request to join or leave a room.
 type roomRequest struct {
 	room     string
-	username string // empty if it doesn't say
+	username string // empty if the client gave none
 }
 
-// handleJoin puts the client into the room, if its token allows it, and
-// announces it. Joining a room again changes nothing and is not announced.
+// handleJoin adds the client to the room, if its token allows it, and announces
+// that. Joining a room again changes nothing and is not announced.
 func (b *Broker) handleJoin(s *socket, p socketio.Payload) *Error {
-	if err := s.client.mayJoin(); err != nil {
+	if err := s.client.exceedJoins(); err != nil {
 		return err
 	}
 	req, err := parseRoomRequest(p)
@@ -85,19 +101,27 @@ func (b *Broker) handleJoin(s *socket, p socketio.Payload) *Error {
 		return err
 	}
 	if !room.AnyMatches(s.grant().Join, req.room) {
-		return denied(ReasonJoinDenied, "the token doesn't allow to join the room %q", req.room)
+		return denied(ReasonJoinDenied, "the token doesn't allow joining the room %q", req.room)
 	}
-	joined, err := b.join(s, req.room)
-	if err == nil && joined {
+	release := b.subscribeTopics(subscribeTimeout, cluster.RoomTopic(s.ns.name, req.room))
+	defer release()
+	added, joinErr := s.ns.index.Join(s, req.room)
+	switch {
+	case errors.Is(joinErr, room.ErrTooManyRooms):
+		return tooManyRooms(b.opts.MaxRoomsPerSocket)
+	case joinErr != nil:
+		return errSocketGone()
+	}
+	if len(added) > 0 {
 		b.announce(s, req, announceJoined)
 	}
-	return err
+	return nil
 }
 
-// handleLeave takes the client out of the room and announces it to those who
-// stay.
+// handleLeave removes the client from the room and announces that to the remaining
+// members.
 func (b *Broker) handleLeave(s *socket, p socketio.Payload) *Error {
-	if err := s.client.mayJoin(); err != nil {
+	if err := s.client.exceedJoins(); err != nil {
 		return err
 	}
 	req, err := parseRoomRequest(p)
@@ -110,64 +134,39 @@ func (b *Broker) handleLeave(s *socket, p socketio.Payload) *Error {
 	return nil
 }
 
-// join puts a client into a room at its own wish; joined is false if it was in
-// it already.
-func (b *Broker) join(s *socket, name string) (joined bool, err *Error) {
-	release := b.subscribeTopics(subscribeTimeout, cluster.RoomTopic(s.ns.name, name))
-	defer release()
-	added, joinErr := s.ns.index.Join(s, name)
-	switch {
-	case errors.Is(joinErr, room.ErrTooManyRooms):
-		return false, tooManyRooms(b.opts.MaxRoomsPerSocket)
-	case joinErr != nil:
-		return false, errSocketGone()
-	}
-	return len(added) > 0, nil
-}
-
-// tokenEvent is with what a client sends a fresh token before its own ends.
-const tokenEvent = "sala:token"
-
 // refreshed is the answer to a token that was accepted.
 type refreshed struct {
 	OK         bool      `json:"ok"`
 	ExpireTime time.Time `json:"expireTime"`
 }
 
-// handleToken replaces what the client's token said by what a fresh one of the
-// same user says, or answers why not and changes nothing.
-func (b *Broker) handleToken(s *socket, p *socketio.Packet) {
-	expires, err := b.refresh(s, tokenArg(p.Payload))
-	b.metrics.received(eventToken, err)
-	s.answerEvent(p, refreshed{OK: true, ExpireTime: expires}, err)
-	s.checkRevoked() // it may have been while the token was on its way in
+// handleToken replaces the client's token by a new one of the same user. If that
+// isn't possible, nothing changes.
+func (b *Broker) handleToken(s *socket, p socketio.Payload) (answer any, err *Error) {
+	claims, err := b.verify(tokenArg(p))
+	if err != nil {
+		return nil, err
+	}
+	if claims.User != s.user {
+		return nil, denied(ReasonUserMismatch, "the token belongs to another user; reconnect with it")
+	}
+	if err := checkNamespace(claims.Grant, s.ns.name); err != nil {
+		return nil, err
+	}
+	release := b.subscribeTopics(subscribeTimeout, roomTopics(s.ns.name, claims.Rooms)...)
+	defer release()
+	return refreshed{OK: true, ExpireTime: claims.ExpiresAt}, s.renew(claims)
 }
 
-// tokenArg reads {token} or just the token; empty if there is none.
+// tokenArg reads {token} or just the token. It returns "" if there is none.
 func tokenArg(p socketio.Payload) string {
 	arg := firstArg(p.Args)
 	if len(arg) > 0 && arg[0] == '{' {
 		arg = rawjson.Member(arg, "token")
 	}
 	var raw string
-	_ = json.Unmarshal(arg, &raw) // what isn't text is no token
+	_ = json.Unmarshal(arg, &raw) // anything but text is no token
 	return raw
-}
-
-func (b *Broker) refresh(s *socket, raw string) (expires time.Time, err *Error) {
-	claims, err := b.verify(raw)
-	if err != nil {
-		return time.Time{}, err
-	}
-	if claims.User != s.user {
-		return time.Time{}, denied(ReasonUserMismatch, "the token is another user's; connect anew with it")
-	}
-	if err := checkNamespace(claims.Grant, s.ns.name); err != nil {
-		return time.Time{}, err
-	}
-	release := b.subscribeTopics(subscribeTimeout, roomTopics(s.ns.name, claims.Rooms)...)
-	defer release()
-	return claims.ExpiresAt, s.renew(claims)
 }
 
 // parseRoomRequest reads {room, username} or just the name of the room.
@@ -192,34 +191,34 @@ func parseRoomRequest(p socketio.Payload) (roomRequest, *Error) {
 	return req, nil
 }
 
-// readRoom reads the field of a client's object that names a room.
+// readRoom reads a field that names a room.
 func readRoom(v *violations, field string, value json.RawMessage) string {
 	room, ok := rawjson.Name(value)
 	switch {
 	case len(value) == 0:
-		v.add(field, "is missing: it names the room, as text or as a number")
+		v.add(field, "is missing; send the room's name as text or as a number")
 	case !ok:
-		v.add(field, "names the room as text, or as a number that counts as its text; this is %s", kindOfJSON(value))
+		v.add(field, "must be the room's name as text or as a number; it is %s", kindOfJSON(value))
 	default:
 		validateRoom(v, field, room)
 	}
 	return room
 }
 
-// readUsername reads what a client calls itself; null and "" are nothing.
+// readUsername reads the name that a client gives itself; null and "" are none.
 func readUsername(v *violations, value json.RawMessage) string {
 	name, ok := rawjson.Name(value)
 	switch {
 	case len(value) == 0 || string(value) == "null" || ok && name == "":
 	case !ok:
-		v.add("username", "is text, or a number that counts as its text; this is %s", kindOfJSON(value))
+		v.add("username", "must be text or a number; it is %s", kindOfJSON(value))
 	default:
 		validateName(v, "username", "a username", name)
 	}
 	return name
 }
 
-// kindOfJSON says what a value is, for people.
+// kindOfJSON describes a value in a message.
 func kindOfJSON(value json.RawMessage) string {
 	switch value[0] {
 	case '{':
@@ -231,23 +230,24 @@ func kindOfJSON(value json.RawMessage) string {
 	case 'n':
 		return "null"
 	}
-	return "a number that is too large, or has too many digits, to be kept"
+	return "a number that is too large or has too many digits"
 }
 
-// announcement picks one of the texts of an [Announcement].
+// announcement selects one of the texts of an [Announcement].
 type announcement func(*Announcement) string
 
 func announceJoined(a *Announcement) string { return a.Joined }
 
 func announceLeft(a *Announcement) string { return a.Left }
 
+// announce tells the members of a room that somebody has joined or left.
 func (b *Broker) announce(s *socket, req roomRequest, pick announcement) {
 	a := b.opts.Rooms.Announce
 	if a == nil || pick(a) == "" {
 		return
 	}
 	username := req.username
-	if username == "" { // the client didn't say
+	if username == "" {
 		username = s.user
 	}
 	text := strings.NewReplacer(
@@ -259,7 +259,7 @@ func (b *Broker) announce(s *socket, req roomRequest, pick announcement) {
 	b.emit(s.ns, &Target{Namespace: s.ns.name, Rooms: []string{req.room}}, &Message{Event: a.Event, Args: args})
 }
 
-// firstArg returns the first element of the JSON array, nil if it has none.
+// firstArg returns the first element of a JSON array; nil if it has none.
 func firstArg(args json.RawMessage) json.RawMessage {
 	dec := json.NewDecoder(bytes.NewReader(args))
 	if _, err := dec.Token(); err != nil || !dec.More() {

@@ -13,31 +13,44 @@ import (
 	"github.com/salabroker/sala/broker/token"
 )
 
+// A client connects to a namespace in four steps: connect checks what doesn't
+// depend on the client, authenticate its token, decide asks backends if there are
+// any that decide, and admit makes the socket a member.
+
 // DecisionOptions says how backends decide who may connect; see
-// [SubscribeOptions.Decide]. It is asked after the token is found good.
+// [SubscribeOptions.Decide]. They are asked once the token has been verified.
 type DecisionOptions struct {
 	// Timeout is how long they may take; 5 s by default.
 	Timeout time.Duration
 	// Default is what happens without an answer; RefuseUndecided by default.
 	Default Undecided
-	// Required refuses clients while no backend is there that decides. Without
-	// it, they are let in by their token alone then.
+	// Required refuses clients while there is no backend that decides. Otherwise
+	// the token alone lets them in then.
 	Required bool
 }
 
-// Undecided says what becomes of a client about whom a backend was asked that
-// didn't answer in time.
+// Undecided says what happens to a client if the backend that was asked about it
+// doesn't answer in time.
 type Undecided string
 
-// What may become of them.
+// The values of Undecided.
 const (
 	RefuseUndecided Undecided = "refuse"
 	AcceptUndecided Undecided = "accept"
 )
 
-// connect lets the client into a namespace or tells it why not: it gets
-// connect_error with data {code, message}.
-func (c *client) connect(p *socketio.Packet) {
+// reasonRefusedByBackend is how the metrics count clients that a backend refused,
+// whatever code it gave them.
+const reasonRefusedByBackend = "REFUSED_BY_BACKEND"
+
+// connect connects the client to a namespace, or refuses it: then the client gets
+// connect_error with data {code, message}. s is the socket that it has there
+// already; nil if it has none.
+func (c *client) connect(s *socket, p *socketio.Packet) {
+	if s != nil || c.awaits(p.Namespace) {
+		c.cut(errors.New("a second CONNECT for the same namespace"))
+		return
+	}
 	ns, ok := c.b.namespaces[p.Namespace]
 	if !ok {
 		c.refuse(p.Namespace, ReasonNamespaceNotFound, &Error{Code: CodeNotFound, Reason: ReasonNamespaceNotFound, Message: "Invalid namespace"})
@@ -59,9 +72,9 @@ func (c *client) connect(p *socketio.Packet) {
 	c.decide(newSocket(c, ns, claims, p))
 }
 
-// authenticate decides whether a client may connect to a namespace. fallback
-// is the token that came with the connection, for clients that send none as
-// auth.
+// authenticate decides by its token whether a client may connect to a namespace.
+// fallback is the token that came with the connection, for clients that don't send
+// one as auth.
 func (b *Broker) authenticate(ns *namespace, fallback string, p *socketio.Packet) (token.Claims, *Error) {
 	if b.draining.Load() {
 		return token.Claims{}, &Error{
@@ -72,52 +85,49 @@ func (b *Broker) authenticate(ns *namespace, fallback string, p *socketio.Packet
 		return token.Claims{}, &Error{
 			Code:    CodeUnauthenticated,
 			Reason:  token.ReasonTooLarge,
-			Message: fmt.Sprintf("what the client sent as auth is too large; a token has at most %d bytes", b.opts.Tokens.MaxBytes()),
+			Message: fmt.Sprintf("the auth of the client is too large; a token has at most %d bytes", b.opts.Tokens.MaxBytes()),
 		}
 	}
 	raw := p.Token
 	if raw == "" {
 		raw = fallback
 	}
-	claims, err := b.claimsOf(raw)
+	var claims token.Claims
+	var err *Error
+	if raw == "" && b.opts.Anonymous != nil {
+		claims.Grant = b.opts.Anonymous.grant()
+		err = b.checkGrant(claims.Grant)
+	} else {
+		claims, err = b.verify(raw)
+	}
 	if err != nil {
 		return token.Claims{}, err
 	}
 	return claims, checkNamespace(claims.Grant, ns.name)
 }
 
-// claimsOf returns what the token grants or, if there is none, what clients
-// without one may do.
-func (b *Broker) claimsOf(raw string) (token.Claims, *Error) {
-	if raw == "" && b.opts.Anonymous != nil {
-		claims := token.Claims{Grant: b.opts.Anonymous.grant()}
-		return claims, b.checkGrant(claims.Grant)
-	}
-	return b.verify(raw)
-}
-
-// decide lets the backends that decide about connections have their say, if
-// there are any, and then lets the socket in or refuses it. It doesn't wait for
-// them.
+// decide has the backends decide that want to, if there are any, and then admits
+// or refuses the socket. It doesn't wait for them.
 func (c *client) decide(s *socket) {
 	if !c.b.events.Decides(s.ns.name) {
 		c.settle(s, eventhub.Decision{}, eventhub.ErrNobodyDecides)
 		return
 	}
-	if !c.startDeciding(s) {
+	if connected := c.startDeciding(s); !connected {
 		return
 	}
 	question := &eventhub.Event{Kind: eventhub.Connect, Namespace: s.ns.name, Socket: s.describe(), Time: s.connectTime}
 	c.b.deciding.Go(func() {
 		decision, err := c.b.events.Decide(question, c.conn.Done())
-		if !c.stopDeciding(s) || !c.settle(s, decision, err) {
+		admitted := c.stopDeciding(s) && c.settle(s, decision, err)
+		if !admitted {
 			c.b.events.Forget(s.id)
 		}
 	})
 }
 
-// settle acts on what was decided, or on that nothing was, and reports whether
-// the socket was let in.
+// settle acts on a decision, or on the lack of one, and reports whether the socket
+// was admitted.
 func (c *client) settle(s *socket, decision eventhub.Decision, err error) bool {
 	accept := c.b.opts.Decisions.Default == AcceptUndecided
 	if errors.Is(err, eventhub.ErrNobodyDecides) {
@@ -143,7 +153,7 @@ func (c *client) settle(s *socket, decision eventhub.Decision, err error) bool {
 	return c.admit(s)
 }
 
-// accept adds what a backend has given the socket. Nobody else knows it yet.
+// accept adds the rooms and data of a decision. Nobody else knows the socket yet.
 func (s *socket) accept(rooms []string, data json.RawMessage) *Error {
 	for _, room := range rooms {
 		if !slices.Contains(s.claims.Rooms, room) {
@@ -160,11 +170,13 @@ func (s *socket) accept(rooms []string, data json.RawMessage) *Error {
 	return nil
 }
 
-// admit lets a socket in. It reports false if the connection has ended, or if the
-// user has too many sockets, which the client hears.
+// admit makes the socket a member of its namespace. It returns false if the
+// connection has ended, or if the user has too many sockets; then it refuses the
+// client.
 //
-// In a cluster, before the socket is in, this node hears what others send to it:
-// the first of a user or a room waits for that, as long as it takes to tell Redis.
+// In a cluster this node receives what others send to the socket before the socket
+// is a member: the first socket of a user or a room waits until Redis has confirmed
+// the subscription.
 func (c *client) admit(s *socket) bool {
 	release := c.b.subscribeTopics(subscribeTimeout, append(s.topics(), roomTopics(s.ns.name, s.claims.Rooms)...)...)
 	defer release()
@@ -176,7 +188,8 @@ func (c *client) admit(s *socket) bool {
 	if !attached {
 		return false
 	}
-	// What has changed since the token was checked may not have found the socket.
+	// A revocation or a drain since the token was verified may not have found the
+	// socket.
 	s.checkRevoked()
 	if c.b.draining.Load() {
 		c.sendAway()
@@ -185,8 +198,8 @@ func (c *client) admit(s *socket) bool {
 }
 
 // refuse tells the client why it can't connect to a namespace, and closes the
-// connection of one that doesn't stop asking. counted is how the metrics call
-// the reason.
+// connection of one that doesn't stop trying. counted is the reason in the
+// metrics.
 func (c *client) refuse(namespace, counted string, err *Error) {
 	frame := engineio.NewFrame(socketio.AppendConnectError(nil, namespace, connectError(err)))
 	c.refuseWith(frame, namespace, counted, err.Reason)
@@ -196,7 +209,7 @@ func (c *client) refuseWith(frame *engineio.Frame, namespace, counted, reason st
 	c.b.metrics.refused(counted)
 	known := namespace
 	if _, ok := c.b.namespaces[namespace]; !ok {
-		known = "" // the client can have written anything there, its token too
+		known = "" // the client may have sent anything as the namespace, even its token
 	}
 	c.b.log.Info("client refused", "namespace", known, "reason", reason, "address", c.conn.RemoteAddress())
 	c.conn.Send(frame, false)
@@ -209,8 +222,8 @@ func (c *client) refuseWith(frame *engineio.Frame, namespace, counted, reason st
 	}
 }
 
-// connectError is what a CONNECT_ERROR packet carries. Stock clients make
-// message the error's, and data its data.
+// connectError returns the payload of a CONNECT_ERROR packet. Stock clients make
+// message the error's message, and data its data.
 func connectError(err *Error) json.RawMessage {
 	object, _ := json.Marshal(struct { // strings always encode
 		Message string    `json:"message"`
@@ -218,7 +231,3 @@ func connectError(err *Error) json.RawMessage {
 	}{err.Message, errorBody{Code: err.Reason, Message: err.Message}})
 	return object
 }
-
-// reasonRefusedByBackend is how the metrics count clients that a backend
-// refused, whatever code it gave them.
-const reasonRefusedByBackend = "REFUSED_BY_BACKEND"

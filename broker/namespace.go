@@ -92,38 +92,26 @@ func (b *Broker) unsubscribeSocket(s *socket) {
 	}
 }
 
-// Joined implements [room.Observer]: it tells backends who has joined a room,
-// and other nodes that there is somebody to send to.
+// Joined implements [room.Observer]. It publishes that a socket has joined a room,
+// and subscribes to a new room at the cluster.
 func (ns *namespace) Joined(s *socket, room string, opened bool) {
 	if opened {
 		if ns.b.mesh != nil {
 			ns.b.mesh.Subscribe(cluster.RoomTopic(ns.name, room))
 		}
-		ns.tellRoom(eventhub.RoomOpened, room)
+		ns.publishRoom(eventhub.RoomOpened, room)
 	}
-	ns.tellMember(eventhub.Join, s, room)
+	ns.publishMember(eventhub.Join, s, room)
 }
 
-// Left implements [room.Observer]: it tells backends who has left a room, and
-// other nodes that there is nobody any more.
+// Left implements [room.Observer]. It publishes that a socket has left a room, and
+// unsubscribes from an empty room at the cluster.
 func (ns *namespace) Left(s *socket, room string, closed bool) {
-	ns.tellMember(eventhub.Leave, s, room)
+	ns.publishMember(eventhub.Leave, s, room)
 	if closed {
 		if ns.b.mesh != nil {
 			ns.b.mesh.Unsubscribe(cluster.RoomTopic(ns.name, room))
 		}
-		ns.tellRoom(eventhub.RoomClosed, room)
-	}
-}
-
-func (ns *namespace) tellMember(kind eventhub.Kind, s *socket, room string) {
-	if ns.b.events.Wants(kind, ns.name, "") {
-		ns.b.events.Publish(&eventhub.Event{Kind: kind, Namespace: ns.name, Socket: s.describe(), Room: room, Time: time.Now()})
-	}
-}
-
-func (ns *namespace) tellRoom(kind eventhub.Kind, room string) {
-	if ns.b.events.Wants(kind, ns.name, "") {
-		ns.b.events.Publish(&eventhub.Event{Kind: kind, Namespace: ns.name, Room: room, Time: time.Now()})
+		ns.publishRoom(eventhub.RoomClosed, room)
 	}
 }

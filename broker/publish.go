@@ -8,30 +8,41 @@ import (
 	"github.com/salabroker/sala/broker/socketio"
 )
 
-// tellConnected is the first that backends hear of a socket. It is called when
-// the socket can be found, so that they can answer, and before its client
-// can say anything.
-func (s *socket) tellConnected() {
+// publishConnected publishes the first event of a socket. It is called when the
+// socket can be found, so that backends can answer, and before its client can send
+// anything.
+func (s *socket) publishConnected() {
 	if lastWill := s.client.b.lastWill; lastWill != nil {
 		lastWill.Connected(s.describe)
 	}
-	s.publishConnected()
+	s.publishConnect()
 }
 
-func (s *socket) publishConnected() {
+func (s *socket) publishConnect() {
 	if s.client.b.events.Wants(eventhub.Connect, s.ns.name, "") {
 		s.client.b.events.Publish(&eventhub.Event{Kind: eventhub.Connect, Namespace: s.ns.name, Socket: s.describe(), Time: s.connectTime})
 	}
 }
 
-// tellDisconnected is the last that backends hear of a socket.
-func (s *socket) tellDisconnected(why string) {
-	s.saying.Lock()
-	defer s.saying.Unlock()
-	s.silent = true
+// publishStillConnected publishes another CONNECT of the socket, unless its
+// DISCONNECT has been published.
+func (s *socket) publishStillConnected() {
+	s.publishing.Lock()
+	defer s.publishing.Unlock()
+	if !s.endPublished {
+		s.publishConnect()
+	}
+}
+
+// publishDisconnected publishes the last event of a socket. In a cluster it waits
+// until it is certain that other nodes haven't published it.
+func (s *socket) publishDisconnected(why string) {
+	s.publishing.Lock()
+	defer s.publishing.Unlock()
+	s.endPublished = true
 	b, ended := s.client.b, time.Now()
-	b.doubt.ended(s, func(alreadyTold bool) {
-		if !alreadyTold && b.events.Wants(eventhub.Disconnect, s.ns.name, "") {
+	publish := func(alreadyPublished bool) {
+		if !alreadyPublished && b.events.Wants(eventhub.Disconnect, s.ns.name, "") {
 			b.events.Publish(&eventhub.Event{
 				Kind: eventhub.Disconnect, Namespace: s.ns.name, Socket: s.describe(), Reason: why, Time: ended,
 			})
@@ -40,33 +51,39 @@ func (s *socket) tellDisconnected(why string) {
 		if b.lastWill != nil {
 			b.lastWill.Ended(s.id)
 		}
-	})
+	}
+	if b.lossCheck == nil {
+		publish(false)
+		return
+	}
+	b.lossCheck.SocketEnded(s.connectTime, publish)
 }
 
-// tellRelayed lets backends hear what a rule has passed on to other clients.
-func (s *socket) tellRelayed(p *socketio.Packet) {
+// publishRelayed lets backends see an event that a rule has relayed to other
+// clients. They can't answer it.
+func (s *socket) publishRelayed(p *socketio.Packet) {
 	if !s.client.b.events.Wants(eventhub.Message, s.ns.name, p.Event) {
 		return
 	}
-	s.saying.Lock()
-	defer s.saying.Unlock()
-	if !s.silent {
+	s.publishing.Lock()
+	defer s.publishing.Unlock()
+	if !s.endPublished {
 		s.client.b.events.Publish(s.message(p))
 	}
 }
 
-// tellBackend hands what the client says to the backends that want it, and
-// reports whether there are any that may answer. If so, a client that asked for an
-// ack gets one whatever happens.
-func (s *socket) tellBackend(p *socketio.Packet) bool {
+// publishMessage hands an event of the client to the backends that want it, and
+// reports whether one of them may answer. If so, a client that asked for an ack
+// gets one whatever happens.
+func (s *socket) publishMessage(p *socketio.Packet) bool {
 	if !s.client.b.events.Wants(eventhub.Message, s.ns.name, p.Event) {
 		return false
 	}
 	handled := s.client.b.events.Handles(s.ns.name, p.Event)
-	s.saying.Lock()
-	defer s.saying.Unlock()
+	s.publishing.Lock()
+	defer s.publishing.Unlock()
 	switch {
-	case s.silent: // it has ended, and backends have heard so
+	case s.endPublished: // nothing may follow a DISCONNECT
 	case p.HasID && handled:
 		id := p.ID
 		s.client.b.events.Ask(s.message(p), func(r eventhub.Reply) { s.replyFrom(id, r) })
@@ -88,8 +105,8 @@ func (s *socket) message(p *socketio.Packet) *eventhub.Event {
 	}
 }
 
-// describe returns what backends get to know about the socket. Events share it
-// as long as nothing of it changes.
+// describe returns what backends see of the socket. Events share it as long as
+// nothing of it changes.
 func (s *socket) describe() *eventhub.Socket {
 	transport, data := s.client.conn.Transport(), s.shownData()
 	if d := s.described.Load(); d != nil && d.Transport == transport && sameData(d.Data, data) {
@@ -109,8 +126,22 @@ func (s *socket) describe() *eventhub.Socket {
 	return d
 }
 
-// sameData reports whether two values are the same bytes in memory; data is
+// sameData reports whether two values are the same bytes in memory. Data is
 // replaced, never changed.
 func sameData(a, b json.RawMessage) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}
+
+// publishMember publishes that a socket has joined or left a room.
+func (ns *namespace) publishMember(kind eventhub.Kind, s *socket, room string) {
+	if ns.b.events.Wants(kind, ns.name, "") {
+		ns.b.events.Publish(&eventhub.Event{Kind: kind, Namespace: ns.name, Socket: s.describe(), Room: room, Time: time.Now()})
+	}
+}
+
+// publishRoom publishes that a room has got its first member or lost its last.
+func (ns *namespace) publishRoom(kind eventhub.Kind, room string) {
+	if ns.b.events.Wants(kind, ns.name, "") {
+		ns.b.events.Publish(&eventhub.Event{Kind: kind, Namespace: ns.name, Room: room, Time: time.Now()})
+	}
 }

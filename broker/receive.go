@@ -14,6 +14,12 @@ import (
 	"github.com/salabroker/sala/broker/socketio"
 )
 
+// attachmentTime is how long the attachments of a packet may take to arrive after
+// it. The heartbeat doesn't notice, because pongs may arrive between them.
+const attachmentTime = 10 * time.Second
+
+var errAttachmentsLate = errors.New("the attachments of a packet didn't follow it in time")
+
 // Open implements [engineio.Handler].
 func (b *Broker) Open(conn *engineio.Conn, r *http.Request) engineio.Receiver {
 	c := &client{
@@ -27,12 +33,12 @@ func (b *Broker) Open(conn *engineio.Conn, r *http.Request) engineio.Receiver {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.closing = time.AfterFunc(b.opts.ConnectTimeout, c.expire)
+	c.closing = time.AfterFunc(b.opts.ConnectTimeout, c.closeIfEmpty)
 	return c
 }
 
-// tokenOf finds the token where clients put it that don't send it as auth: in
-// the URL, or else in the Authorization header.
+// tokenOf returns the token of a client that doesn't send it as auth: from the
+// URL, or else from the Authorization header.
 func tokenOf(r *http.Request) string {
 	if strings.Contains(r.URL.RawQuery, "token=") {
 		if raw := r.URL.Query().Get("token"); raw != "" {
@@ -41,41 +47,38 @@ func tokenOf(r *http.Request) string {
 	}
 	scheme, raw, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if strings.EqualFold(scheme, "Bearer") {
-		return strings.Clone(strings.TrimSpace(raw)) // not the whole header
+		return strings.Clone(strings.TrimSpace(raw)) // so that the rest of the header can be freed
 	}
 	return ""
 }
 
 // Text implements [engineio.Receiver].
 func (c *client) Text(message []byte) {
-	c.limitPackets()
-	p, ok, err := c.decoder.Text(message)
-	c.take(&p, len(message), ok, err)
+	// Packets may be as large as what the connection keeps of a message, which is
+	// less for a client that has no socket yet.
+	c.decoder.MaxBytes = int(min(c.b.opts.MaxMessageBytes, c.conn.KeptBytes()-1))
+	p, whole, err := c.decoder.Text(message)
+	c.decoded(&p, len(message), whole, err)
 }
 
 // Binary implements [engineio.Receiver].
 func (c *client) Binary(message []byte) {
-	if namespace, ok := socketio.MsgpackConnect(message); ok && c.idle() {
+	namespace, msgpack := socketio.MsgpackConnect(message)
+	if msgpack && c.held == nil && len(c.all()) == 0 {
 		c.refuseParser(namespace)
 		return
 	}
-	p, ok, err := c.decoder.Binary(message)
-	c.take(&p, len(message), ok, err)
+	p, whole, err := c.decoder.Binary(message)
+	c.decoded(&p, len(message), whole, err)
 }
 
-// limitPackets has packets be no larger than the client may send at the moment:
-// the messages of one without a socket don't arrive to their end.
-func (c *client) limitPackets() {
-	c.decoder.MaxBytes = int(min(c.b.opts.MaxMessageBytes, c.conn.KeptBytes()-1))
-}
-
-// take receives a packet that is whole with this message, or holds what there is
-// of it.
-func (c *client) take(p *socketio.Packet, bytes int, ok bool, err error) {
+// decoded receives a packet that is whole with this message, or counts what has
+// arrived of it.
+func (c *client) decoded(p *socketio.Packet, bytes int, whole bool, err error) {
 	switch {
 	case err != nil:
 		c.cut(err)
-	case ok:
+	case whole:
 		c.stopWaiting()
 		c.receive(p)
 	default:
@@ -83,12 +86,12 @@ func (c *client) take(p *socketio.Packet, bytes int, ok bool, err error) {
 	}
 }
 
-// hold counts what has arrived of a packet, whose attachments have to follow.
+// hold counts the bytes of a packet whose attachments haven't arrived yet.
 func (c *client) hold(bytes int) {
 	if c.held == nil {
 		c.held = c.b.holds.Hold(realip.Address(c.conn.RemoteAddress()), c.conn.Hoards)
 	}
-	if !c.held.Grow(int64(bytes)) {
+	if fits := c.held.Grow(int64(bytes)); !fits {
 		c.conn.Hoards()
 	}
 	c.mu.Lock()
@@ -98,14 +101,15 @@ func (c *client) hold(bytes int) {
 	}
 }
 
-// awaitAttachments cuts the connection if attachments don't come in time. Time in
-// which nothing is read from it doesn't count. The caller holds mu.
+// awaitAttachments cuts the connection if attachments don't arrive in time. Time in
+// which the connection isn't read doesn't count. c.mu is held.
 func (c *client) awaitAttachments(d time.Duration) {
 	var timer *time.Timer
 	timer = time.AfterFunc(d, func() {
 		c.mu.Lock()
 		late := c.waiting == timer
-		if rest := time.Until(c.conn.PausedUntil().Add(c.b.attachmentTime)); late && rest > 0 {
+		rest := time.Until(c.conn.PausedUntil().Add(c.b.attachmentTime))
+		if late && rest > 0 {
 			late = false
 			c.awaitAttachments(rest)
 		}
@@ -116,8 +120,6 @@ func (c *client) awaitAttachments(d time.Duration) {
 	})
 	c.waiting = timer
 }
-
-var errAttachmentsLate = errors.New("the attachments of a packet didn't follow it in time")
 
 // stopWaiting ends the wait for attachments, if there is one.
 func (c *client) stopWaiting() {
@@ -131,78 +133,66 @@ func (c *client) stopWaiting() {
 	c.held, c.waiting = nil, nil
 }
 
-// receive does what a packet asks for, if it is within the limits. Answers that
-// were asked for and goodbyes always are.
+// receive carries out a packet. Acks that were requested and disconnects don't
+// count against the limit of events.
 func (c *client) receive(p *socketio.Packet) {
 	s := c.socket(p.Namespace)
-	switch {
-	case p.Type == parser.DISCONNECT && s != nil:
-		s.end(endedByClient)
-	case p.Type == parser.DISCONNECT && c.withdraw(p.Namespace):
-	case p.Type == parser.ACK && p.HasID && s != nil && s.receiveAck(p):
-	default:
-		if !c.mayAct() {
-			c.refuseExcess(s, p)
-			return
-		}
-		c.act(s, p)
+	expected := false
+	switch p.Type {
+	case parser.DISCONNECT:
+		expected = c.disconnected(s, p.Namespace)
+	case parser.ACK:
+		expected = s != nil && p.HasID && s.receiveAck(p)
 	}
-}
-
-// act does what a packet asks for that is within the limits. One for a namespace
-// that the client isn't in is ignored: it may have been on its way when the
-// socket ended.
-func (c *client) act(s *socket, p *socketio.Packet) {
+	if expected {
+		return
+	}
+	if !c.usage.events.Take(c.b.rates.events, 1, c.b.uptime()) {
+		c.refuseExcess(s, p)
+		return
+	}
 	switch {
-	case p.Type == parser.CONNECT && (s != nil || c.awaits(p.Namespace)):
-		c.cut(errors.New("a second CONNECT for the same namespace"))
 	case p.Type == parser.CONNECT:
-		c.connect(p)
-	case s == nil:
+		c.connect(s, p)
+	case s == nil: // the packet may have been on its way when the socket ended
 		c.b.metrics.received(eventUnhandled, errNotConnected())
-	case p.Type == parser.EVENT && p.Refusal != "":
-		err := invalidEvent(p.Refusal)
-		c.b.metrics.received(eventUnhandled, err)
-		s.answerEvent(p, nil, err)
 	case p.Type == parser.EVENT:
-		c.b.handle(s, p)
+		c.b.handleEvent(s, p)
 	case p.Type == parser.ACK:
 		c.b.metrics.acks.WithLabelValues(ackLate).Inc()
 	}
 }
 
-// idle reports whether the client is in no namespace and no attachment is due.
-func (c *client) idle() bool { return c.held == nil && len(c.all()) == 0 }
+// disconnected ends the socket that the client disconnects, or the wait for it if
+// backends are still deciding. It reports whether there was either.
+func (c *client) disconnected(s *socket, namespace string) bool {
+	if s == nil {
+		return c.withdraw(namespace)
+	}
+	s.end(endedByClient)
+	return true
+}
 
-// refuseParser tells a client that speaks MessagePack that the broker doesn't. Without an answer that it understands, the
-// client would connect again and again.
+// refuseParser answers a client that speaks MessagePack, which the broker doesn't.
+// Without an answer that it understands, it would connect again and again.
 func (c *client) refuseParser(namespace string) {
-	const message = "the broker speaks the standard protocol; leave the option parser of the client out"
+	const message = "the broker speaks the standard protocol; remove the parser option of the client"
 	frame := engineio.NewBinaryFrame(socketio.AppendMsgpackConnectError(nil, namespace, ReasonUnknownParser, message))
 	c.refuseWith(frame, namespace, ReasonUnknownParser, ReasonUnknownParser)
 }
 
-// mayAct counts a packet that the client has sent of its own accord.
-func (c *client) mayAct() bool { return c.usage.events.Take(c.b.rates.events, 1, c.b.uptime()) }
-
-// mayJoin counts that the client wants to join or leave a room.
-func (c *client) mayJoin() *Error {
+// exceedJoins counts a join or leave, and returns the error if there are too many.
+func (c *client) exceedJoins() *Error {
 	if c.usage.joins.Take(c.b.rates.joins, 1, c.b.uptime()) {
 		return nil
 	}
-	return c.exceed(limitJoins)
+	return c.exceed(limitJoins, fmt.Sprintf("more than %d rooms joined or left in a second; do it more slowly", c.b.opts.Limits.Joins))
 }
 
-// exceed counts that a client is over a limit, and disconnects one that goes on.
-// It returns what to say to the client.
-func (c *client) exceed(name string) *Error {
-	err := &Error{Code: CodeResourceExhausted, Reason: ReasonRateLimited}
-	switch name {
-	case limitEvents:
-		err.Message = fmt.Sprintf("more than %d events in a second; send them more slowly", c.b.opts.Limits.Events)
-	case limitJoins:
-		err.Message = fmt.Sprintf("more than %d rooms joined or left in a second; do it more slowly", c.b.opts.Limits.Joins)
-	}
+// exceed counts that a client is over a limit, and disconnects one that goes on. It
+// returns the error for the client.
+func (c *client) exceed(name, message string) *Error {
+	err := &Error{Code: CodeResourceExhausted, Reason: ReasonRateLimited, Message: message}
 	c.b.metrics.exceeded(name)
 	if !c.usage.excess.Take(c.b.rates.excess, 1, c.b.uptime()) {
 		c.expel(err)
@@ -212,7 +202,7 @@ func (c *client) exceed(name string) *Error {
 
 // refuseExcess answers a packet that is over the limit of events.
 func (c *client) refuseExcess(s *socket, p *socketio.Packet) {
-	err := c.exceed(limitEvents)
+	err := c.exceed(limitEvents, fmt.Sprintf("more than %d events in a second; send them more slowly", c.b.opts.Limits.Events))
 	if p.Type == parser.CONNECT {
 		c.refuse(p.Namespace, err.Reason, err)
 		return
@@ -223,7 +213,8 @@ func (c *client) refuseExcess(s *socket, p *socketio.Packet) {
 	}
 }
 
-// expel ends the sockets of a client, which hears why, and its connection.
+// expel disconnects the sockets of a client with the reason, and closes its
+// connection.
 func (c *client) expel(err *Error) {
 	c.b.log.Info("client cut", "address", c.conn.RemoteAddress(), "reason", err.Reason, "error", err)
 	for _, s := range c.all() {

@@ -68,7 +68,7 @@ func (o *Options) validateRelay(v *violations) {
 			v.add(field+"event", "%q is taken by %s already", rule.Event, other)
 		}
 		seen[rule.Event] = field + "event"
-		rule.validate(v, field, MessageLimits{Bytes: o.MaxMessageBytes, Attachments: o.MaxAttachments})
+		rule.validate(v, field, o.messageLimits())
 	}
 }
 

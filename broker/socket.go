@@ -20,24 +20,23 @@ type socket struct {
 	ns          *namespace
 	id          string
 	user        string
-	auth        json.RawMessage // what the client sent, less the token
+	auth        json.RawMessage // what the client sent as auth, without the token
 	connectTime time.Time
 
-	gone      atomic.Bool                     // it has ended, or is just about to
-	described atomic.Pointer[eventhub.Socket] // the last that backends were told
+	gone      atomic.Bool                     // it has ended, or is about to
+	described atomic.Pointer[eventhub.Socket] // how backends saw it last
+	data      atomic.Pointer[json.RawMessage] // what backends have attached; nil for nothing
 
-	saying sync.Mutex // held while backends are told what the client says
-	silent bool       // guarded by saying: they were told that it has gone
-
-	data atomic.Pointer[json.RawMessage] // what backends see with the socket; nil for nothing
+	publishing   sync.Mutex // held while events of the client are published
+	endPublished bool       // guarded by publishing: its DISCONNECT has been published
 
 	// Guarded by mu, which comes before the index's lock.
 	mu      sync.Mutex
 	claims  token.Claims
-	updated bool                   // data isn't the token's any more
-	expiry  *time.Timer            // of the claims; nil if they have no end
-	expired bool                   // too late for a fresh token
-	acks    map[uint64]*ackRequest // that the client hasn't answered, by ack id; nil if there are none
+	updated bool                   // data is no longer the token's
+	expiry  *time.Timer            // of the claims; nil if they don't expire
+	expired bool                   // too late for a new token
+	acks    map[uint64]*ackRequest // requests that the client hasn't answered, by ack id; nil if there are none
 }
 
 func newSocket(c *client, ns *namespace, claims token.Claims, p *socketio.Packet) *socket {
@@ -54,8 +53,8 @@ func newSocket(c *client, ns *namespace, claims token.Claims, p *socketio.Packet
 	return s
 }
 
-// socketIDSuffix is how many characters of a socket's id follow those of its
-// node: 80 random bits.
+// socketIDSuffix is how many characters of a socket's id follow those of its node.
+// They are 80 random bits.
 const socketIDSuffix = 16
 
 // ID implements [room.Member].
@@ -64,24 +63,24 @@ func (s *socket) ID() string { return s.id }
 // User implements [room.Member].
 func (s *socket) User() string { return s.user }
 
-// enter makes the socket a member of its namespace and of its token's rooms,
-// and tells the client, unless its user has as many as it may have.
+// enter makes the socket a member of its namespace and of its token's rooms, and
+// tells the client, unless the user has too many sockets.
 //
-// The CONNECT packet is queued in the very step that makes the socket known.
-// So nothing can be sent to the client before it, and a client that has read
-// it is found by whoever asks.
+// The CONNECT packet is queued in the same step in which the socket enters the
+// index. So nothing can be sent to the client before it, and a client that has
+// received it can be found.
 //
-// Nothing that can end the socket may begin before it is in the index: end
-// would find nothing to remove, and the socket would stay there for ever. So
-// its timer starts after that. Whatever else ends it has found it in the index,
-// or in its client, which [client.attach] keeps locked meanwhile.
+// Nothing that can end the socket may start before the socket is in the index: end
+// would find nothing to remove, and the socket would stay there for ever. So its
+// timer starts afterwards. Anything else that ends it has found it in the index, or
+// in its client, which [client.attach] keeps locked meanwhile.
 func (s *socket) enter() *Error {
 	connect := engineio.NewFrame(socketio.AppendConnect(nil, s.ns.name, s.id))
 	err := s.ns.index.Add(s, s.grant().Rooms, func() {
-		s.tellConnected()
+		s.publishConnected()
 		s.client.conn.Send(connect, false)
 	})
-	if err != nil { // it is the user's: the number of rooms has been checked
+	if err != nil { // the user has too many; the number of rooms has been checked
 		s.gone.Store(true)
 		return tooManyConnections(s.client.b.opts.Limits.ConnectionsPerUser)
 	}
@@ -91,12 +90,12 @@ func (s *socket) enter() *Error {
 	return nil
 }
 
-// Why a socket ended, beside the reasons for which connections end and the
-// codes that clients are told.
+// endedByClient is why a socket ended that its client has disconnected. The other
+// reasons are those of connections, and the codes that clients get.
 const endedByClient = "client namespace disconnect"
 
-// end takes the socket out of everything. It reports whether this was the call
-// that did.
+// end removes the socket from everything. It reports whether this call did that,
+// and not another one.
 func (s *socket) end(why string) bool {
 	if s.gone.Swap(true) {
 		return false
@@ -105,20 +104,20 @@ func (s *socket) end(why string) bool {
 	s.client.b.unsubscribeSocket(s)
 	s.loseAcks()
 	s.stopExpiry()
-	s.tellDisconnected(why)
+	s.publishDisconnected(why)
 	s.client.detach(s)
 	s.client.b.log.Debug("socket disconnected", "socket", s.id, "namespace", s.ns.name, "user", s.user, "reason", why)
 	return true
 }
 
-// deliver queues a frame for the client and reports whether it could.
+// deliver queues a frame for the client, and reports whether that succeeded.
 func (s *socket) deliver(f *engineio.Frame, volatile bool) bool {
 	return !s.gone.Load() && s.client.conn.Send(f, volatile) == engineio.Queued
 }
 
-// disconnect ends the socket: the client gets what was sent to it before, then
-// the reason, then Socket.IO's disconnect. It reports whether this was the call
-// that did.
+// disconnect ends the socket. The client gets everything that was sent to it
+// before, then the reason, then Socket.IO's disconnect. It reports whether this call
+// ended it.
 func (s *socket) disconnect(code, reason string) bool {
 	if !s.end(code) {
 		return false
@@ -129,8 +128,8 @@ func (s *socket) disconnect(code, reason string) bool {
 	return true
 }
 
-// disconnectEvent is what a client gets before the broker disconnects it,
-// since Socket.IO's own packet has no room for a reason.
+// disconnectEvent is the event that a client gets before the broker disconnects it,
+// because Socket.IO's own packet has no reason.
 const disconnectEvent = "sala:disconnect"
 
 // reasonDisconnected is the code when a backend disconnects a socket.
@@ -148,6 +147,7 @@ func (s *socket) grant() token.Grant {
 	return s.claims.Grant
 }
 
+// update replaces what the token or a backend has attached to the socket.
 func (s *socket) update(data json.RawMessage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -155,7 +155,7 @@ func (s *socket) update(data json.RawMessage) {
 	s.showData(data)
 }
 
-// showData has backends see data with the socket.
+// showData sets the data that backends see with the socket.
 func (s *socket) showData(data json.RawMessage) {
 	if len(data) == 0 {
 		s.data.Store(nil)
@@ -164,7 +164,7 @@ func (s *socket) showData(data json.RawMessage) {
 	s.data.Store(&data)
 }
 
-// shownData returns what backends see with the socket.
+// shownData returns the data that backends see with the socket.
 func (s *socket) shownData() json.RawMessage {
 	if data := s.data.Load(); data != nil {
 		return *data
@@ -172,10 +172,10 @@ func (s *socket) shownData() json.RawMessage {
 	return nil
 }
 
-// maxDataBytes bounds what backends can attach to a token or a socket.
+// maxDataBytes bounds the data that backends attach to a token or a socket.
 const maxDataBytes = 4 << 10
 
-// validateData accepts no data too.
+// validateData adds to v what is wrong with data. No data is valid.
 func validateData(v *violations, field string, data json.RawMessage) {
 	if len(data) > maxDataBytes {
 		v.add(field, "has %d bytes, at most %d are allowed", len(data), maxDataBytes)
@@ -243,31 +243,30 @@ func (s *socket) loseAcks() {
 	s.acks = nil
 }
 
-// accepted is what a client gets for an event that the broker has done.
+// accepted is the answer to an event that the broker has carried out.
 type accepted struct {
 	OK bool `json:"ok"`
 }
 
-// answerEvent answers an event of a client, if it asked for an ack: with ok, or with
-// {error: {code, message}}.
-func (s *socket) answerEvent(p *socketio.Packet, ok any, err *Error) {
+// answerEvent answers an event of a client that asked for an ack: with answer, or
+// with {error: {code, message}}.
+func (s *socket) answerEvent(p *socketio.Packet, answer any, err *Error) {
 	switch {
 	case !p.HasID:
 	case err != nil:
 		s.reply(p.ID, map[string]errorBody{"error": {Code: err.Reason, Message: err.Message}})
 	default:
-		s.reply(p.ID, ok)
+		s.reply(p.ID, answer)
 	}
 }
 
-// reply answers the event with the ack id. The answer is strings and the like,
-// which always encode.
+// reply sends an ack. The answer consists of values that always encode.
 func (s *socket) reply(id uint64, answer any) {
 	args, _ := json.Marshal([]any{answer})
 	s.deliver(engineio.NewFrame(socketio.AppendAck(nil, s.ns.name, id, socketio.Payload{Args: args})), false)
 }
 
-// replyFrom answers the event with the ack id with what a backend said.
+// replyFrom sends the answer of a backend as an ack.
 func (s *socket) replyFrom(id uint64, r eventhub.Reply) {
 	if r.Error != nil {
 		s.reply(id, map[string]errorBody{"error": {Code: r.Error.Code, Message: r.Error.Message}})
@@ -277,7 +276,7 @@ func (s *socket) replyFrom(id uint64, r eventhub.Reply) {
 	s.deliver(engineio.NewFrame(socketio.AppendAck(nil, s.ns.name, id, p), r.Attachments...), false)
 }
 
-// errorBody is what a refused client finds in err.data, or in an ack's error.
+// errorBody is what a refused client gets as err.data, or as the error in an ack.
 type errorBody struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
