@@ -37,6 +37,10 @@ type MessageLimits struct {
 	Attachments int
 }
 
+func (o *Options) messageLimits() MessageLimits {
+	return MessageLimits{Bytes: o.MaxMessageBytes, Attachments: o.MaxAttachments}
+}
+
 // size is what counts towards the limit of one message.
 func (m *Message) size() (n int64) {
 	n = int64(len(m.Args))

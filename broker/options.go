@@ -229,10 +229,6 @@ func (o *Options) validate() error {
 	return v.err()
 }
 
-func (o *Options) messageLimits() MessageLimits {
-	return MessageLimits{Bytes: o.MaxMessageBytes, Attachments: o.MaxAttachments}
-}
-
 func (o *Options) validateRoomEvents(v *violations) {
 	r := &o.Rooms
 	if r.JoinEvent != "" {
