@@ -1,6 +1,7 @@
-// Package line is the protocol in which a load generator tells a server other than Sala what to publish: over TCP, one
-// message a line, with a tab between the room and the payload, which is JSON without line breaks. The protocol is as
-// cheap as possible, so that benchmarks measure the server's own work.
+// Package line is the protocol in which a load generator tells a server other than Sala what to
+// publish: over TCP, one message a line, with a tab between the room and the payload, which is JSON
+// without line breaks. The protocol is as cheap as possible, so that benchmarks measure the
+// server's own work.
 package line
 
 import (
@@ -31,8 +32,9 @@ func Append(b []byte, m Message) []byte {
 	return append(b, '\n')
 }
 
-// Serve accepts one publisher after the other and calls publish, from one goroutine, with the messages that have arrived:
-// at least one. The callee may keep them. Serve returns the listener's error.
+// Serve accepts one publisher after the other and calls publish, from one goroutine, with the
+// messages that have arrived: at least one. The callee may keep them. Serve returns the listener's
+// error.
 func Serve(listener net.Listener, publish func([]Message)) error {
 	for {
 		conn, err := listener.Accept()

@@ -14,7 +14,8 @@ import (
 const (
 	// ClientEvent is the event that clients send. Its ack returns its argument.
 	ClientEvent = "work"
-	// Credits is how many events may be on their way to a backend. It renews half of them at a time.
+	// Credits is how many events may be on their way to a backend. It renews half of them at a
+	// time.
 	Credits = 4096
 )
 
@@ -65,7 +66,8 @@ func (s *Subscription) Next() (*salav1.ClientEvent, error) {
 	return response.GetEvent(), nil
 }
 
-// Answer answers an event with its own arguments. It may run concurrently with Next, but not with itself.
+// Answer answers an event with its own arguments. It may run concurrently with Next, but not with
+// itself.
 func (s *Subscription) Answer(event *salav1.ClientEvent) error {
 	err := s.stream.Send(&salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Reply{Reply: &salav1.EventReply{
 		DeliveryId: event.GetDeliveryId(), ArgsJson: event.GetArgsJson(),

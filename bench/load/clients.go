@@ -25,8 +25,8 @@ type Client struct {
 	Token string
 }
 
-// NewClients returns n clients with the rooms that roomsOf returns for each. Sala issues their tokens; other servers
-// check none.
+// NewClients returns n clients with the rooms that roomsOf returns for each. Sala issues their
+// tokens; other servers check none.
 func NewClients(ctx context.Context, t *process.Target, n int, roomsOf func(client int) []string) ([]Client, error) {
 	clients := make([]Client, n)
 	for i := range clients {
@@ -68,8 +68,8 @@ type layout struct {
 
 func (l *layout) roomsOf(client int) []string { return l.byClient[client] }
 
-// newLayout puts all clients into one room, or spreads rooms of equal size over them so that all clients are in equally
-// many. The layout is the same every time.
+// newLayout puts all clients into one room, or spreads rooms of equal size over them so that all
+// clients are in equally many. The layout is the same every time.
 func newLayout(clients, rooms, members int) *layout {
 	l := &layout{byClient: make([][]string, clients)}
 	if rooms <= 1 {

@@ -13,11 +13,11 @@ import (
 )
 
 const (
-	// HandshakeTimeout is how long a client waits for an answer before it counts its connection as lost. Stock clients
-	// wait longer, but no server under test is that slow.
+	// HandshakeTimeout is how long a client waits for an answer before it counts its connection as
+	// lost. Stock clients wait longer, but no server under test is that slow.
 	HandshakeTimeout = 5 * time.Second
-	// sources is from how many loopback addresses clients connect. One address has only some 28,000 ports, and a closed
-	// connection keeps its port for a minute.
+	// sources is from how many loopback addresses clients connect. One address has only some 28,000
+	// ports, and a closed connection keeps its port for a minute.
 	sources = 16
 )
 
@@ -56,8 +56,9 @@ func (d *Dialer) Dial() (*Conn, error) {
 	return &Conn{FD: fd, Reader: bufio.NewReaderSize(FDReader(fd), 4<<10)}, nil
 }
 
-// Connect connects a socket. It binds the socket to one of the source addresses without a port, so that the kernel
-// chooses a port that is free towards this server. On a non-blocking socket it returns [unix.EINPROGRESS].
+// Connect connects a socket. It binds the socket to one of the source addresses without a port, so
+// that the kernel chooses a port that is free towards this server. On a non-blocking socket it
+// returns [unix.EINPROGRESS].
 func (d *Dialer) Connect(fd int) error {
 	source := unix.SockaddrInet4{Addr: [4]byte{127, 0, d.Subnet, byte(2 + d.dialled.Add(1)%sources)}}
 	timeout := unix.NsecToTimeval(int64(HandshakeTimeout))
@@ -86,8 +87,8 @@ func (d *Dialer) Connect(fd int) error {
 	}
 }
 
-// limitBuffers keeps the kernel from buffering more than a slow line would. On the loopback interface these buffers hold
-// megabytes otherwise.
+// limitBuffers keeps the kernel from buffering more than a slow line would. On the loopback
+// interface these buffers hold megabytes otherwise.
 func limitBuffers(fd int) error {
 	const receiveBuffer, segment = 4 << 10, 536
 	return errors.Join(
@@ -96,8 +97,8 @@ func limitBuffers(fd int) error {
 	)
 }
 
-// Conn is a connection in blocking mode on a bare file descriptor: thousands of them must cost little. Its reads and
-// writes fail after [HandshakeTimeout]. It belongs to one goroutine.
+// Conn is a connection in blocking mode on a bare file descriptor: thousands of them must cost
+// little. Its reads and writes fail after [HandshakeTimeout]. It belongs to one goroutine.
 type Conn struct {
 	FD     int
 	Reader *bufio.Reader

@@ -29,8 +29,9 @@ type Options struct {
 	Slow bool
 	// Start is the time that stamps count from; by default the time at which the pool is made.
 	Start time.Time
-	// Receive gets each packet that a client of the pool receives, pings excepted, instead of the pool's own count of
-	// deliveries, and returns what the client replies; nil for nothing. It must not call methods of the pool.
+	// Receive gets each packet that a client of the pool receives, pings excepted, instead of the
+	// pool's own count of deliveries, and returns what the client replies; nil for nothing. It must
+	// not call methods of the pool.
 	Receive func(client int, packet []byte) (reply []byte)
 }
 
@@ -65,8 +66,8 @@ func NewConnector(t *process.Target, o Options) (*Connector, error) {
 	return &Connector{options: o, dialer: d}, nil
 }
 
-// Connect connects clients, each with a number of attempts, and hands their connections to keep, which must be safe for
-// concurrent use. With a single attempt a client that fails is only counted.
+// Connect connects clients, each with a number of attempts, and hands their connections to keep,
+// which must be safe for concurrent use. With a single attempt a client that fails is only counted.
 func (c *Connector) Connect(ctx context.Context, clients []Client, attempts int, keep func(i int, conn *Conn) error) error {
 	return InParallel(ctx, c.options.Window, len(clients), func(_ context.Context, i int) error {
 		conn, err := c.open(clients[i], attempts)

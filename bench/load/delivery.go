@@ -12,15 +12,18 @@ import (
 // DeliveryConfig configures a [Delivery].
 type DeliveryConfig struct {
 	Clients int
-	// Rooms is how many rooms of Members clients each there are; 1 or less for a single room of all clients.
+	// Rooms is how many rooms of Members clients each there are; 1 or less for a single room of all
+	// clients.
 	Rooms, Members int
 	// Batch is how many messages are published at a time.
 	Batch int
-	// Every is the time from one batch to the next; 0 to publish each batch once the one before has arrived.
+	// Every is the time from one batch to the next; 0 to publish each batch once the one before has
+	// arrived.
 	Every time.Duration
 }
 
-// Delivery publishes messages to rooms of connected clients and accounts for each of them. It belongs to one goroutine.
+// Delivery publishes messages to rooms of connected clients and accounts for each of them. It
+// belongs to one goroutine.
 type Delivery struct {
 	// Pool holds the clients.
 	Pool *Pool
@@ -38,8 +41,8 @@ type Delivery struct {
 	expected  uint64   // deliveries of all that
 }
 
-// NewDelivery returns a delivery without clients. Timeout is how long messages may take to arrive after the last one was
-// published; later ones are missing.
+// NewDelivery returns a delivery without clients. Timeout is how long messages may take to arrive
+// after the last one was published; later ones are missing.
 func NewDelivery(config DeliveryConfig, timeout time.Duration) *Delivery {
 	return &Delivery{
 		config: config, timeout: timeout,
@@ -89,7 +92,8 @@ func (d *Delivery) OpenPublisher(ctx context.Context, t *process.Target) (err er
 // ClosePublisher returns how many deliveries the server says that it dropped.
 func (d *Delivery) ClosePublisher() (dropped uint64, err error) { return d.publisher.Close() }
 
-// Publish publishes batches and waits until all have arrived or the timeout is over. It resets the pool's counts first.
+// Publish publishes batches and waits until all have arrived or the timeout is over. It resets the
+// pool's counts first.
 func (d *Delivery) Publish(ctx context.Context, batches int) error {
 	d.published, d.expected = make([]uint64, len(d.layout.rooms)), 0
 	d.Pool.Reset()
@@ -130,8 +134,8 @@ func (d *Delivery) arrive(ctx context.Context) error {
 	return d.Pool.Await(ctx, d.expected, d.timeout)
 }
 
-// Missing returns how many deliveries clients lack since publishing began. A client that is gone lacks all of its
-// deliveries, since nobody knows what it received.
+// Missing returns how many deliveries clients lack since publishing began. A client that is gone
+// lacks all of its deliveries, since nobody knows what it received.
 func (d *Delivery) Missing() uint64 {
 	want := make([]uint64, d.config.Clients)
 	var all uint64

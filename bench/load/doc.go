@@ -1,9 +1,10 @@
-// Package load is the client side of a load generator: thousands of clients in one process that leaves the processors to
-// the server under test. Benchmarks and fault runs both use it.
+// Package load is the client side of a load generator: thousands of clients in one process that
+// leaves the processors to the server under test. Benchmarks and fault runs both use it.
 //
-// A client connects in blocking mode over a bare file descriptor ([Conn], [Protocol], [Connector]) and is then handed to
-// a [Pool], in which one goroutine reads from all clients with epoll, answers pings and counts deliveries. Publishers and
-// clients share a process, so that one clock measures the time from publishing to reading.
+// A client connects in blocking mode over a bare file descriptor ([Conn], [Protocol], [Connector])
+// and is then handed to a [Pool], in which one goroutine reads from all clients with epoll, answers
+// pings and counts deliveries. Publishers and clients share a process, so that one clock measures
+// the time from publishing to reading.
 //
 //	conn.go       a connection on a file descriptor; how it is dialled
 //	frame.go      WebSocket frames

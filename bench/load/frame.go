@@ -20,7 +20,8 @@ var (
 	errMasked   = errors.New("a masked frame from a server")
 )
 
-// NextFrame returns the first frame of b and its size in bytes. The size is 0 if b does not hold the whole frame yet.
+// NextFrame returns the first frame of b and its size in bytes. The size is 0 if b does not hold
+// the whole frame yet.
 func NextFrame(b []byte) (opcode byte, payload []byte, size int, err error) {
 	if len(b) < 2 {
 		return 0, nil, 0, nil
@@ -51,7 +52,8 @@ func NextFrame(b []byte) (opcode byte, payload []byte, size int, err error) {
 	return b[0] & 0x0F, b[head : head+length], head + length, nil
 }
 
-// ReadFrame reads a frame that fits into the reader's buffer. The payload stays valid until the next read.
+// ReadFrame reads a frame that fits into the reader's buffer. The payload stays valid until the
+// next read.
 func ReadFrame(r *bufio.Reader) (opcode byte, payload []byte, err error) {
 	for want := 2; ; want = r.Buffered() + 1 {
 		if _, err := r.Peek(want); err != nil {
@@ -69,7 +71,8 @@ func ReadFrame(r *bufio.Reader) (opcode byte, payload []byte, err error) {
 	}
 }
 
-// AppendFrame appends a client's frame. All frames have the same mask, since there is no proxy to protect.
+// AppendFrame appends a client's frame. All frames have the same mask, since there is no proxy to
+// protect.
 func AppendFrame(b []byte, opcode byte, payload []byte) []byte {
 	mask := [4]byte{0x5A, 0x17, 0xC3, 0x88}
 	b = append(b, 0x80|opcode)

@@ -26,7 +26,8 @@ func (h *Histogram) Record(d time.Duration) {
 	h.largest = max(h.largest, d)
 }
 
-// Quantile returns a duration that at least the share q of all durations do not exceed: the upper end of its bucket.
+// Quantile returns a duration that at least the share q of all durations do not exceed: the upper
+// end of its bucket.
 func (h *Histogram) Quantile(q float64) time.Duration {
 	if h.count == 0 {
 		return 0

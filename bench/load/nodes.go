@@ -11,7 +11,8 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-// ListNodes returns the nodes of the cluster that a node of Sala knows, over a connection to its control API.
+// ListNodes returns the nodes of the cluster that a node of Sala knows, over a connection to its
+// control API.
 func ListNodes(ctx context.Context, conn *grpc.ClientConn, t *process.Target) ([]*salav1.Node, error) {
 	answer, err := salav1.NewClusterServiceClient(conn).ListNodes(t.Authorize(ctx), &salav1.ListNodesRequest{}, grpc.WaitForReady(true))
 	if err != nil {

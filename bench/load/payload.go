@@ -9,14 +9,15 @@ import (
 // payloadSize makes a Socket.IO packet of about 130 bytes.
 const payloadSize = 120
 
-// The fields are in alphabetical order, as Go's encoder writes them, so that all servers send the same bytes.
+// The fields are in alphabetical order, as Go's encoder writes them, so that all servers send the
+// same bytes.
 const (
 	numberField = `"s":`
 	stampField  = `,"t":`
 )
 
-// NewPayload returns a JSON object of payloadSize bytes with a number and the time of publishing, which counts from the
-// load generator's start.
+// NewPayload returns a JSON object of payloadSize bytes with a number and the time of publishing,
+// which counts from the load generator's start.
 func NewPayload(number uint64, stamp time.Duration) []byte {
 	tail := append(make([]byte, 0, 64), `",`+numberField...)
 	tail = strconv.AppendUint(tail, number, 10)
@@ -30,8 +31,8 @@ func NewPayload(number uint64, stamp time.Duration) []byte {
 	return append(b, tail...)
 }
 
-// NextPayload returns the number and the stamp of the first payload in text, and the text after it. The text may hold any
-// number of payloads in any envelope.
+// NextPayload returns the number and the stamp of the first payload in text, and the text after it.
+// The text may hold any number of payloads in any envelope.
 func NextPayload(text []byte) (number uint64, stamp time.Duration, rest []byte, ok bool) {
 	i := bytes.Index(text, []byte(numberField))
 	if i < 0 {

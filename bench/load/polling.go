@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// Polling is a Socket.IO client over HTTP long-polling, on one connection at a time. It belongs to one goroutine.
+// Polling is a Socket.IO client over HTTP long-polling, on one connection at a time. It belongs to
+// one goroutine.
 type Polling struct {
 	// Conn is the connection of the last request.
 	Conn *Conn
@@ -72,7 +73,8 @@ func (p *Polling) connect(auth []byte) (id string, err error) {
 // Path returns the path of the session's requests.
 func (p *Polling) Path() string { return EnginePath + "polling&sid=" + p.sid }
 
-// StartPoll sends a poll. It opens a new connection if the server announced that it closes the last one.
+// StartPoll sends a poll. It opens a new connection if the server announced that it closes the last
+// one.
 func (p *Polling) StartPoll() error {
 	if p.Conn.closing {
 		conn, err := p.dialer.Dial()
@@ -114,8 +116,8 @@ func (p *Polling) Probe(d *Dialer) (*Conn, error) {
 	})
 }
 
-// Upgrade upgrades to WebSocket as stock clients do: it probes while a poll is pending and completes the upgrade once
-// the server has answered that poll.
+// Upgrade upgrades to WebSocket as stock clients do: it probes while a poll is pending and
+// completes the upgrade once the server has answered that poll.
 func (p *Polling) Upgrade(d *Dialer) (*Conn, error) {
 	if err := p.StartPoll(); err != nil {
 		return nil, err

@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	// ReadBuffer is the size of the one buffer for all connections, so that few calls read what the server wrote.
+	// ReadBuffer is the size of the one buffer for all connections, so that few calls read what the
+	// server wrote.
 	ReadBuffer = 256 << 10
 	// MaxEvents is how many connections epoll returns at a time.
 	MaxEvents = 512
@@ -21,8 +22,8 @@ const (
 	stopCheck = 200 * time.Millisecond
 )
 
-// Pool holds connected clients and reads from all of them on one goroutine, which leaves the processors to the server.
-// It is safe for concurrent use.
+// Pool holds connected clients and reads from all of them on one goroutine, which leaves the
+// processors to the server. It is safe for concurrent use.
 type Pool struct {
 	protocol Protocol
 	receive  func(client int, packet []byte) (reply []byte) // nil to count deliveries
@@ -112,8 +113,8 @@ func (p *Pool) Reset() {
 	p.goal = 0
 }
 
-// Await waits until there have been that many deliveries since the last reset. It returns nil as well if the timeout
-// comes first: the counts tell.
+// Await waits until there have been that many deliveries since the last reset. It returns nil as
+// well if the timeout comes first: the counts tell.
 func (p *Pool) Await(ctx context.Context, deliveries uint64, timeout time.Duration) error {
 	reached := make(chan struct{})
 	p.mu.Lock()
@@ -135,7 +136,8 @@ func (p *Pool) Await(ctx context.Context, deliveries uint64, timeout time.Durati
 	}
 }
 
-// Counts returns the counts since the last reset. The error is the first thing that no server should send.
+// Counts returns the counts since the last reset. The error is the first thing that no server
+// should send.
 func (p *Pool) Counts() (Counts, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -150,7 +152,8 @@ func (p *Pool) Latency() *Histogram {
 	return &latency
 }
 
-// Missing returns how many deliveries the connected clients lack; want returns how many a client should have.
+// Missing returns how many deliveries the connected clients lack; want returns how many a client
+// should have.
 func (p *Pool) Missing(want func(client int) uint64) uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -199,7 +202,8 @@ func (p *Pool) read() {
 	}
 }
 
-// readOne reads once from a readable connection; epoll returns it again if there is more. The caller holds mu.
+// readOne reads once from a readable connection; epoll returns it again if there is more. The
+// caller holds mu.
 func (p *Pool) readOne(fd int, buf []byte) {
 	c := p.conns[fd]
 	if c == nil {
@@ -269,7 +273,8 @@ func (p *Pool) handle(c *poolConn, opcode byte, payload []byte, now time.Duratio
 	}
 }
 
-// deliver counts a delivery. One publisher sends all messages, in the order of their numbers. The caller holds mu.
+// deliver counts a delivery. One publisher sends all messages, in the order of their numbers. The
+// caller holds mu.
 func (p *Pool) deliver(c *poolConn, number uint64, latency time.Duration) {
 	if number <= c.last {
 		p.counts.Disorder++
@@ -297,7 +302,8 @@ func (p *Pool) Send(client int, message []byte) error {
 	return nil
 }
 
-// answer sends a frame. A connection that cannot take these few bytes has ended. The caller holds mu.
+// answer sends a frame. A connection that cannot take these few bytes has ended. The caller holds
+// mu.
 func (p *Pool) answer(c *poolConn, opcode byte, payload []byte) {
 	_, err := WriteFD(c.fd, AppendFrame(nil, opcode, payload))
 	if ended := errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET); err != nil && !ended {

@@ -19,8 +19,8 @@ const HandshakeKey = "dGhlIHNhbXBsZSBub25jZQ=="
 
 const handshakeAccept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
-// BrowserHeaders is a format for the headers that a browser sends, with the host as its first argument: servers parse
-// such headers and may keep them.
+// BrowserHeaders is a format for the headers that a browser sends, with the host as its first
+// argument: servers parse such headers and may keep them.
 const BrowserHeaders = "Host: %[1]s\r\n" +
 	"Origin: http://%[1]s\r\n" +
 	"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36\r\n" +
@@ -39,8 +39,8 @@ func UpgradeRequest(host, path string) []byte {
 		"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n", host, path)
 }
 
-// OpenWebSocket opens a connection, upgrades it to a WebSocket and calls handshake for the rest. It closes the
-// connection if one of these fails.
+// OpenWebSocket opens a connection, upgrades it to a WebSocket and calls handshake for the rest. It
+// closes the connection if one of these fails.
 func OpenWebSocket(d *Dialer, path string, handshake func(*Conn) error) (*Conn, error) {
 	c, err := d.Dial()
 	if err != nil {

@@ -53,7 +53,8 @@ type Publisher interface {
 	Close() (dropped uint64, err error)
 }
 
-// NewPublisher returns a publisher over EmitStream for Sala, and over the line protocol for other servers.
+// NewPublisher returns a publisher over EmitStream for Sala, and over the line protocol for other
+// servers.
 func NewPublisher(ctx context.Context, t *process.Target) (Publisher, error) {
 	if t.APIKey != "" {
 		return NewEmitStream(ctx, t)
@@ -71,6 +72,7 @@ type linePublisher struct {
 	buf  []byte
 }
 
+// Publish implements [Publisher].
 func (p *linePublisher) Publish(batch []line.Message) error {
 	p.buf = p.buf[:0]
 	for _, m := range batch {
@@ -80,6 +82,7 @@ func (p *linePublisher) Publish(batch []line.Message) error {
 	return err
 }
 
+// Close implements [Publisher].
 func (p *linePublisher) Close() (uint64, error) { return 0, p.conn.Close() }
 
 // EmitStream publishes over Sala's EmitStream.

@@ -64,7 +64,8 @@ func OpenSocket(d *Dialer, c Client) (conn *Conn, id string, err error) {
 	return conn, id, err
 }
 
-// Auth returns what the client sends with its connect packet: its token, or its rooms if the server checks no tokens.
+// Auth returns what the client sends with its connect packet: its token, or its rooms if the server
+// checks no tokens.
 func (c Client) Auth() ([]byte, error) {
 	if c.Token != "" {
 		return json.Marshal(map[string]string{"token": c.Token})

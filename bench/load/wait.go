@@ -12,8 +12,8 @@ import (
 // Trailing is how long to wait for what a server does after the last delivery.
 const Trailing = 50 * time.Millisecond
 
-// InParallel calls f for each number below n on several goroutines. It returns the first error, after which it makes no
-// further call.
+// InParallel calls f for each number below n on several goroutines. It returns the first error,
+// after which it makes no further call.
 func InParallel(ctx context.Context, workers, n int, f func(ctx context.Context, i int) error) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)

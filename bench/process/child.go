@@ -13,11 +13,13 @@ import (
 	"time"
 )
 
-// ChildArgument is the argument with which a program that calls [ServeChild] starts itself as a child.
+// ChildArgument is the argument with which a program that calls [ServeChild] starts itself as a
+// child.
 const ChildArgument = "child"
 
-// Role is what a child does with its configuration. It calls notify as it goes and returns its result, for which any
-// JSON will do. A role that runs until it is told to end returns when ctx does.
+// Role is what a child does with its configuration. It calls notify as it goes and returns its
+// result, for which any JSON will do. A role that runs until it is told to end returns when ctx
+// does.
 type Role func(ctx context.Context, config json.RawMessage, notify func(note any)) (result any, err error)
 
 // NewRole returns a role with a configuration of its own type.
@@ -40,7 +42,8 @@ type order struct {
 	Config json.RawMessage
 }
 
-// line is what a child writes to its standard output, one object a line. A result or an error is the last.
+// line is what a child writes to its standard output, one object a line. A result or an error is
+// the last.
 type line struct {
 	Ready  bool            `json:",omitempty"`
 	Note   json.RawMessage `json:",omitempty"`
@@ -92,8 +95,8 @@ func serve(ctx context.Context, in io.Reader, roles map[string]Role, notify func
 	return role(ctx, o.Config, notify)
 }
 
-// Child is this program in another process, for work whose CPU time or file descriptors must be its own. Its methods
-// are safe for concurrent use.
+// Child is this program in another process, for work whose CPU time or file descriptors must be its
+// own. Its methods are safe for concurrent use.
 type Child struct {
 	role  string
 	cmd   *exec.Cmd
@@ -101,13 +104,13 @@ type Child struct {
 	ready chan struct{} // holds each Ready that nobody has received yet
 	ended chan struct{} // closed when the process has ended and all its output is read
 
-	// Of the reading goroutine until ended is closed.
+	// The reading goroutine owns these until ended is closed.
 	result json.RawMessage
 	failed error
 }
 
-// StartChild starts a child in a role. Each of its notes goes to note, from one goroutine; nil if it has none. The
-// child ends with ctx, and with this process at the latest.
+// StartChild starts a child in a role. Each of its notes goes to note, from one goroutine; nil if
+// it has none. The child ends with ctx, and with this process at the latest.
 func StartChild(ctx context.Context, role string, config any, note func(json.RawMessage)) (*Child, error) {
 	text, err := json.Marshal(config)
 	if err != nil {

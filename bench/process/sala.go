@@ -37,7 +37,8 @@ func FreeAddressesForServer() (Addresses, error) {
 	return Addresses{Listen: free[0], Control: free[1], HTTP: free[2]}, nil
 }
 
-// Single returns how a server without a cluster is started, on free addresses. Args follow the usual ones.
+// Single returns how a server without a cluster is started, on free addresses. Args follow the
+// usual ones.
 func (s *Sala) Single(name string, args ...string) (Command, error) {
 	at, err := FreeAddressesForServer()
 	if err != nil {
@@ -81,7 +82,8 @@ func (s *Sala) Cluster(name string, args ...string) (Cluster, error) {
 	return NewCluster(name, s.logs, func(at Addresses) Command { return s.Command(at, args...) })
 }
 
-// NewCluster returns how a cluster of servers is started, each of which command returns for its addresses.
+// NewCluster returns how a cluster of servers is started, each of which command returns for its
+// addresses.
 func NewCluster(name, logs string, command func(Addresses) Command) (Cluster, error) {
 	free, err := FreeAddresses(1 + 3*ClusterNodes)
 	if err != nil {

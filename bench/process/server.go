@@ -1,5 +1,6 @@
-// Package process starts what a benchmark or a fault run consists of: the servers under test, Redis, and children of the
-// load generator. All of them end with the process that started them. It also reads how much CPU and memory they use.
+// Package process starts what a benchmark or a fault run consists of: the servers under test,
+// Redis, and children of the load generator. All of them end with the process that started them. It
+// also reads how much CPU and memory they use.
 //
 //	server.go  a server and its life: start, signal, stop, kill
 //	target.go  where a server is reached, and its control API
@@ -39,7 +40,8 @@ type Command struct {
 	Args []string // without the program's name
 	Env  []string // added to the environment
 	Wait []string // the addresses on which the server listens once it has started
-	// Ready is a URL that answers 200 once the server may get clients; empty if it may as soon as it listens.
+	// Ready is a URL that answers 200 once the server may get clients; empty if it may as soon as
+	// it listens.
 	Ready string
 	Log   string // the file to which the server's output is appended
 	// Target is where the server is reached. Its PID and its log are set when the server starts.
@@ -85,7 +87,8 @@ func Start(ctx context.Context, c *Command) (*Server, error) {
 	return s, nil
 }
 
-// endWithParent makes a command get SIGTERM when its context ends, and SIGKILL when this process does.
+// endWithParent makes a command get SIGTERM when its context ends, and SIGKILL when this process
+// does.
 func endWithParent(cmd *exec.Cmd) {
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = stopTimeout
@@ -151,7 +154,8 @@ func (s *Server) Target() *Target { return &s.target }
 // Ended returns a channel that is closed when the process has ended.
 func (s *Server) Ended() <-chan struct{} { return s.ended }
 
-// ExitCode waits until the process has ended and returns its exit code, -1 if a signal has ended it.
+// ExitCode waits until the process has ended and returns its exit code, -1 if a signal has ended
+// it.
 func (s *Server) ExitCode() int {
 	<-s.ended
 	return s.code
@@ -182,8 +186,8 @@ func (s *Server) Tail() string {
 	return strings.TrimSpace(string(text[max(0, len(text)-logTail):]))
 }
 
-// Servers get ports below the kernel's ephemeral range, so that no connection takes a server's port while the server
-// restarts.
+// Servers get ports below the kernel's ephemeral range, so that no connection takes a server's port
+// while the server restarts.
 const firstPort, lastPort = 10_000, 32_000
 
 // FreeAddresses returns n different addresses of the loopback interface on which nobody listens.

@@ -16,7 +16,8 @@ type Target struct {
 	PID int
 	// Listen is where clients connect.
 	Listen string
-	// Control is where messages are published: Sala's gRPC API, or the line protocol of the other servers.
+	// Control is where messages are published: Sala's gRPC API, or the line protocol of the other
+	// servers.
 	Control string
 	// HTTP is Sala's REST API; empty for the other servers.
 	HTTP string

@@ -24,8 +24,8 @@ func ReadUsage(pid int) (u Usage, err error) {
 	return u, err
 }
 
-// CPU returns the CPU time of a process since its start: of all threads, ended ones included, in user and in system
-// mode. It has nanoseconds, unlike the clock ticks in /proc/PID/stat.
+// CPU returns the CPU time of a process since its start: of all threads, ended ones included, in
+// user and in system mode. It has nanoseconds, unlike the clock ticks in /proc/PID/stat.
 func CPU(pid int) (time.Duration, error) {
 	const scheduler = 2 // CPUCLOCK_SCHED; the clock of a process is (~pid << 3) | which
 	var ts unix.Timespec

@@ -1,5 +1,5 @@
-// Package results keeps what a run measured: the figures, what they were measured with and on what machine. It reads and
-// writes them as JSON, and takes medians and ratios over repeated runs.
+// Package results keeps what a run measured: the figures, what they were measured with and on what
+// machine. It reads and writes them as JSON, and takes medians and ratios over repeated runs.
 package results
 
 import (

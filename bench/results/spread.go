@@ -22,8 +22,8 @@ func (s *Set) Spread(from Source) Spread {
 	return newSpread(values)
 }
 
-// Ratio returns the ratio of one figure to another, over the runs that have both. It divides figures of the same run, since
-// those were measured within a short time.
+// Ratio returns the ratio of one figure to another, over the runs that have both. It divides
+// figures of the same run, since those were measured within a short time.
 func (s *Set) Ratio(of, to Source) Spread {
 	var ratios []float64
 	base := s.byRun(to)

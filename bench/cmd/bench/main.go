@@ -1,4 +1,5 @@
-// Command bench runs the benchmarks and writes docs/benchmarks.md. The script bench/run builds what it needs and runs it.
+// Command bench runs the benchmarks and writes docs/benchmarks.md. The script bench/run builds what
+// it needs and runs it.
 package main
 
 import (

@@ -35,7 +35,8 @@ type fakeServer struct {
 	conns           []net.Conn
 }
 
-// newFakeServer starts a server that sends to each client what deliver returns for its number and a batch.
+// newFakeServer starts a server that sends to each client what deliver returns for its number and a
+// batch.
 func newFakeServer(t *testing.T, refuse func(n int64) bool, deliver func(client int, batch []line.Message) []line.Message) *fakeServer {
 	t.Helper()
 	s := &fakeServer{refuse: refuse}
@@ -71,7 +72,8 @@ func newFakeServer(t *testing.T, refuse func(n int64) bool, deliver func(client 
 	return s
 }
 
-// close closes all connections, including those whose handshake is not over: httptest does not wait for hijacked ones.
+// close closes all connections, including those whose handshake is not over: httptest does not wait
+// for hijacked ones.
 func (s *fakeServer) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -198,7 +200,8 @@ func TestDeliverNoticesMissingMessages(t *testing.T) {
 func TestDeliverCountsMessagesToClientsThatAreGoneAsMissing(t *testing.T) {
 	s := newFakeServer(t, nobody, all)
 	s.hangUp = 3
-	// The first of its five batches has arrived, but nobody knows that any more: all of its messages are missing.
+	// The first of its five batches has arrived, but nobody knows that any more: all of its
+	// messages are missing.
 	if f := s.run(t, delivery(), short); f[Gone] != 1 || f[Missing] != 10*5 {
 		t.Errorf("the server hung up on one of 20: got %v", f)
 	}
@@ -221,7 +224,8 @@ func TestDeliverReplacesLostConnections(t *testing.T) {
 func TestEventsCountsAcks(t *testing.T) {
 	s := newFakeServer(t, nobody, all)
 	f := s.run(t, Events{Clients: 10, Batch: 10, Every: time.Millisecond, Batches: 5, Events: 40, InFlight: 20}, short)
-	// 10 clients sent 5 batches of 10 events, and the second and the fourth of each client had no proper ack; then 40 more.
+	// 10 clients sent 5 batches of 10 events, and the second and the fourth of each client had no
+	// proper ack; then 40 more.
 	if f[Missing] != 2*10+20 || f[Rate] <= 0 || f[P99] < f[P50] || f[CPU] <= 0 {
 		t.Errorf("every other event had an ack without its argument: got %v", f)
 	}

@@ -1,5 +1,5 @@
-// Package bench measures servers: each [Benchmark] has its own typed configuration, and the [Runner] starts one server
-// after the other, each with a load generator in a process of its own.
+// Package bench measures servers: each [Benchmark] has its own typed configuration, and the
+// [Runner] starts one server after the other, each with a load generator in a process of its own.
 //
 //	benchmark.go  what a benchmark is, and the process that runs it
 //	figures.go    the names of figures
@@ -26,8 +26,8 @@ import (
 	"github.com/salabroker/sala/bench/results"
 )
 
-// Benchmark is one measurement of one server, or of several that are one. Its fields are its configuration, which is kept
-// with the results as JSON.
+// Benchmark is one measurement of one server, or of several that are one. Its fields are its
+// configuration, which is kept with the results as JSON.
 type Benchmark interface {
 	// run measures. It calls ready once all clients are connected, if it keeps them.
 	run(ctx context.Context, env *environment, ready func()) (results.Figures, error)
@@ -43,7 +43,8 @@ type environment struct {
 	Protocol string
 	// Pause is how long a server is left alone before a measurement.
 	Pause time.Duration
-	// Timeout is how long messages may take to arrive after the last one was published; later ones are missing.
+	// Timeout is how long messages may take to arrive after the last one was published; later ones
+	// are missing.
 	Timeout time.Duration
 }
 

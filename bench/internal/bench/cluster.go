@@ -14,12 +14,13 @@ import (
 	"github.com/salabroker/sala/bench/results"
 )
 
-// Cluster measures several servers that share a Redis. All messages are published at the first server.
+// Cluster measures several servers that share a Redis. All messages are published at the first
+// server.
 type Cluster struct {
 	// Clients is how many clients each server has.
 	Clients int
-	// Members is how many clients of one server the small rooms have, to which Calls messages go, Batch of them every
-	// Every.
+	// Members is how many clients of one server the small rooms have, to which Calls messages go,
+	// Batch of them every Every.
 	Members int
 	Every   time.Duration
 	Batch   int
@@ -231,7 +232,8 @@ func (r *clusterRun) measure(ctx context.Context) (results.Figures, error) {
 	return f, nil
 }
 
-// latency publishes to a few clients near and to as many far, in turn, so that whatever else happens affects both.
+// latency publishes to a few clients near and to as many far, in turn, so that whatever else
+// happens affects both.
 func (r *clusterRun) latency(ctx context.Context, f results.Figures) error {
 	every := r.Every / time.Duration(max(r.Batch, 1))
 	u, err := r.use(ctx, func() error {
@@ -249,7 +251,8 @@ func (r *clusterRun) latency(ctx context.Context, f results.Figures) error {
 	return nil
 }
 
-// oneServer publishes to all clients of one server, near and far in turn, and compares what it costs that server.
+// oneServer publishes to all clients of one server, near and far in turn, and compares what it
+// costs that server.
 func (r *clusterRun) oneServer(ctx context.Context, f results.Figures) error {
 	var here, there, publishing, redis time.Duration
 	for range r.Rounds {
@@ -288,7 +291,8 @@ func (r *clusterRun) allServers(ctx context.Context, f results.Figures) error {
 	return nil
 }
 
-// smallRooms publishes to rooms with one client on each server, where few share the cost of a message.
+// smallRooms publishes to rooms with one client on each server, where few share the cost of a
+// message.
 func (r *clusterRun) smallRooms(ctx context.Context, f results.Figures) error {
 	rooms := make([]string, r.Clients)
 	for i := range rooms {
@@ -303,8 +307,8 @@ func (r *clusterRun) smallRooms(ctx context.Context, f results.Figures) error {
 	return nil
 }
 
-// publish publishes batches of messages to rooms in turn, at a pace or each batch once the one before has arrived. It
-// waits until all have arrived and counts what has not.
+// publish publishes batches of messages to rooms in turn, at a pace or each batch once the one
+// before has arrived. It waits until all have arrived and counts what has not.
 func (r *clusterRun) publish(ctx context.Context, size, batches int, every time.Duration, rooms ...string) error {
 	for i, p := range r.pools {
 		p.Reset()

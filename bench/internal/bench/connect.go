@@ -67,7 +67,8 @@ func (b Connect) run(ctx context.Context, env *environment, _ func()) (results.F
 	return f, nil
 }
 
-// warmUp connects clients and closes their connections, so that the server has done what it does only once.
+// warmUp connects clients and closes their connections, so that the server has done what it does
+// only once.
 func warmUp(ctx context.Context, env *environment, polling bool, clients []load.Client) error {
 	c, err := env.connector(polling)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-// Control calls the control API as fast as it answers and measures what a call costs. Its messages go to a room of one
-// client; a server without clients only answers.
+// Control calls the control API as fast as it answers and measures what a call costs. Its messages
+// go to a room of one client; a server without clients only answers.
 type Control struct {
 	// Unary, Stream and REST are how many calls are made in each way.
 	Unary, Stream, REST int

@@ -9,9 +9,9 @@ import (
 	"github.com/salabroker/sala/bench/results"
 )
 
-// Events has clients send events whose acks return what was sent: first at a pace, for the latency, then a number at a
-// time, for throughput and cost. Sala passes the events on to a backend, which is here, over one stream. The other servers
-// handle them in their own process.
+// Events has clients send events whose acks return what was sent: first at a pace, for the latency,
+// then a number at a time, for throughput and cost. Sala passes the events on to a backend, which
+// is here, over one stream. The other servers handle them in their own process.
 type Events struct {
 	Clients int
 	// Batch events are sent every Every, Batches times after WarmupBatches times.
@@ -72,8 +72,8 @@ func (b Events) run(ctx context.Context, env *environment, _ func()) (f results.
 	return f, r.flood(ctx, f)
 }
 
-// send has the clients send batches of events in turn, and waits until all are answered. Without a pace it sends each batch
-// once the one before is answered.
+// send has the clients send batches of events in turn, and waits until all are answered. Without a
+// pace it sends each batch once the one before is answered.
 func (r *eventsRun) send(ctx context.Context, batches, batch int, every time.Duration) error {
 	r.pool.Reset()
 	next := time.Now()

@@ -24,7 +24,8 @@ const (
 	Rate       = "rate"        // events per second
 )
 
-// The names of figures about clusters. Near is from one server to its own clients, far to another server's.
+// The names of figures about clusters. Near is from one server to its own clients, far to another
+// server's.
 const (
 	P50Near      = "p50_near_ms"          // latency, ms
 	P99Near      = "p99_near_ms"          //

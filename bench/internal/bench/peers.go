@@ -16,8 +16,9 @@ const (
 	PeerEmpty      = "empty"
 )
 
-// peersOf returns the servers that a profile compares: all whose figures say something there. The library is left out
-// where it would only show again what deliveries cost, and the floor where it has nothing to do.
+// peersOf returns the servers that a profile compares: all whose figures say something there. The
+// library is left out where it would only show again what deliveries cost, and the floor where it
+// has nothing to do.
 func peersOf(profile string) []string {
 	switch profile {
 	case ProfileControl:
@@ -33,7 +34,8 @@ func peersOf(profile string) []string {
 	}
 }
 
-// protocolOf returns the name of the protocol that clients of a server speak; empty if it has no clients.
+// protocolOf returns the name of the protocol that clients of a server speak; empty if it has no
+// clients.
 func protocolOf(peer string) string {
 	switch peer {
 	case PeerFloor:

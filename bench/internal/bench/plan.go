@@ -68,7 +68,8 @@ func FullPlan(runs int) Plan {
 	}
 }
 
-// QuickPlan returns the same with small numbers: it shows that everything works, and measures nothing.
+// QuickPlan returns the same with small numbers: it shows that everything works, and measures
+// nothing.
 func QuickPlan(runs int) Plan {
 	const ms = time.Millisecond
 	return Plan{

@@ -33,15 +33,18 @@ func newProtocol(name string, polling bool) (load.Protocol, error) {
 // floor is a bare WebSocket with the client's rooms in the URL.
 type floor struct{}
 
+// Open implements [load.Protocol].
 func (floor) Open(d *load.Dialer, c load.Client) (*load.Conn, error) {
 	return load.OpenWebSocket(d, "/?rooms="+strings.Join(c.Rooms, ","), func(*load.Conn) error { return nil })
 }
 
+// Reply implements [load.Protocol]: the floor sends no pings.
 func (floor) Reply([]byte) []byte { return nil }
 
 // centrifuge is centrifuge's JSON protocol with the client's rooms in the connect command's data.
 type centrifuge struct{}
 
+// Open implements [load.Protocol].
 func (centrifuge) Open(d *load.Dialer, c load.Client) (*load.Conn, error) {
 	return load.OpenWebSocket(d, "/connection/websocket", func(conn *load.Conn) error {
 		rooms, err := json.Marshal(c.Rooms)
@@ -59,7 +62,7 @@ func (centrifuge) Open(d *load.Dialer, c load.Client) (*load.Conn, error) {
 	})
 }
 
-// Reply answers a ping, which is an empty object, with another one.
+// Reply implements [load.Protocol]: it answers a ping, which is an empty object, with the same.
 func (centrifuge) Reply(message []byte) []byte {
 	if len(message) == 2 && string(message) == "{}" {
 		return message

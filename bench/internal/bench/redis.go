@@ -14,8 +14,8 @@ import (
 	"github.com/salabroker/sala/bench/load"
 )
 
-// commandCounts are how often a Redis has executed each command, by its name in lower case; subcommands are called
-// "client|list".
+// commandCounts are how often a Redis has executed each command, by its name in lower case;
+// subcommands are called "client|list".
 type commandCounts map[string]uint64
 
 // readCommands reads the counts of a Redis, without the command that does so.
@@ -69,7 +69,8 @@ func parseCommands(text string) (commandCounts, error) {
 	return counts, nil
 }
 
-// readCommandsAtRest is [readCommands] at a moment at which no node is in the middle of a heartbeat.
+// readCommandsAtRest is [readCommands] at a moment at which no node is in the middle of a
+// heartbeat.
 func readCommandsAtRest(ctx context.Context, address string) (commandCounts, error) {
 	before, err := readCommands(ctx, address)
 	if err != nil {
@@ -95,9 +96,9 @@ func (c commandCounts) total() uint64 {
 	return all
 }
 
-// since returns how many messages were published since an earlier reading, and how many other commands there were
-// besides pings and heartbeats. A heartbeat of a node of Sala is a PUBLISH, a SET and a ZADD, so the number of ZADDs
-// tells how many of the PUBLISHes are heartbeats.
+// since returns how many messages were published since an earlier reading, and how many other
+// commands there were besides pings and heartbeats. A heartbeat of a node of Sala is a PUBLISH, a
+// SET and a ZADD, so the number of ZADDs tells how many of the PUBLISHes are heartbeats.
 func (c commandCounts) since(before commandCounts) (publishes, others float64) {
 	delta := func(name string) float64 { return float64(c[name] - before[name]) }
 	beats := delta("zadd")

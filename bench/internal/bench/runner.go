@@ -28,8 +28,8 @@ type Config struct {
 	Progress io.Writer
 }
 
-// Runner runs a plan. Every server is fresh, and the servers take turns, so that whatever else happens on the machine
-// affects all of them.
+// Runner runs a plan. Every server is fresh, and the servers take turns, so that whatever else
+// happens on the machine affects all of them.
 type Runner struct {
 	cfg  Config
 	sala *process.Sala
@@ -43,7 +43,8 @@ func NewRunner(cfg Config) *Runner {
 	return &Runner{cfg: cfg, sala: process.NewSala(cfg.Sala, cfg.Logs)}
 }
 
-// Run runs the plan. A measurement that fails is a sample with an error; Run itself fails only if it cannot go on.
+// Run runs the plan. A measurement that fails is a sample with an error; Run itself fails only if
+// it cannot go on.
 func (r *Runner) Run(ctx context.Context, plan Plan) (*results.Set, error) {
 	begin := time.Now()
 	environment, err := r.environment(ctx, plan)
@@ -81,12 +82,13 @@ func (r *Runner) takeTurns(ctx context.Context, plan Plan, profile Profile) {
 	}
 }
 
-// maxSettling is how many servers may wait with their clients at a time, which bounds the memory that is needed.
+// maxSettling is how many servers may wait with their clients at a time, which bounds the memory
+// that is needed.
 const maxSettling = 20
 
-// hold runs the profiles in which nothing happens: one server after the other connects its clients, and all settle at the
-// same time. A settling server takes a few percent of a processor for pings. Meanwhile only memory is measured, and what
-// connecting costs the one server that does it.
+// hold runs the profiles in which nothing happens: one server after the other connects its clients,
+// and all settle at the same time. A settling server takes a few percent of a processor for pings.
+// Meanwhile only memory is measured, and what connecting costs the one server that does it.
 func (r *Runner) hold(ctx context.Context, plan Plan, profiles []Profile) {
 	runs := 0
 	for _, profile := range profiles {
@@ -182,8 +184,8 @@ func (r *Runner) serveAndRun(ctx context.Context, b Benchmark, peer, name string
 	return figures, err
 }
 
-// runChild runs a benchmark in a process of its own: its CPU time is measured, and several of them hold more connections
-// than one process may.
+// runChild runs a benchmark in a process of its own: its CPU time is measured, and several of them
+// hold more connections than one process may.
 func runChild(ctx context.Context, b Benchmark, env environment, ready func()) (f results.Figures, err error) {
 	child, err := process.StartChild(ctx, roleOf(b), order[Benchmark]{Environment: env, Benchmark: b}, nil)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 type aim struct {
 	text string
 	most float64 // the largest value that reaches the aim
-	// of is divided by each of to, and the largest ratio counts: the one to the best of the others. Without to it is the
-	// figure itself.
+	// of is divided by each of to, and the largest ratio counts: the one to the best of the others.
+	// Without to it is the figure itself.
 	of results.Source
 	to []results.Source
 }
@@ -55,7 +55,8 @@ var aims = []aim{
 		source(bench.ProfileCluster, bench.PeerSala, bench.AllBurst), []results.Source{source(bench.ProfileCluster, bench.PeerNode, bench.AllBurst)}},
 }
 
-// measured returns the ratio to the best of the others, or the figure. N is 0 if it was not measured.
+// measured returns the ratio to the best of the others, or the figure. N is 0 if it was not
+// measured.
 func (a aim) measured(set *results.Set) results.Spread {
 	if len(a.to) == 0 {
 		return set.Spread(a.of)

@@ -56,13 +56,14 @@ func page(set *results.Set) (string, error) {
 	return b.String(), nil
 }
 
-const introduction = `What Sala costs, compared with other servers that do the same job on the same machine in the same run.
-` + "`make bench`" + ` measures this and writes this page and its plot; nobody edits them by hand.
+const introduction = `What Sala costs, compared with other servers that do the same job on the same machine in the same
+run. ` + "`make bench`" + ` measures this and writes this page and its plot; nobody edits them by hand.
 
-Sala is the released program with default settings. It checks tokens, and messages are published over gRPC. The others
-are the smallest server that does the job with each library and its default settings, without tokens: Socket.IO on Node,
-centrifuge (Go, with its own protocol), and a Go port of Socket.IO, whose packet types Sala uses. The floor is a loop
-that writes prepared frames to sockets and does nothing else.
+Sala is the released program with default settings. It checks tokens, and messages are published
+over gRPC. The others are the smallest server that does the job with each library and its default
+settings, without tokens: Socket.IO on Node, centrifuge (Go, with its own protocol), and a Go port
+of Socket.IO, whose packet types Sala uses. The floor is a loop that writes prepared frames to
+sockets and does nothing else.
 
 `
 

@@ -67,7 +67,8 @@ func TestAimsAreJudged(t *testing.T) {
 
 func TestRows(t *testing.T) {
 	text := mustPage(t, newSet(t, 0.25))
-	// The median of 0.25 and 0.5, its ratio to centrifuge, no latencies, and the larger number of missing messages.
+	// The median of 0.25 and 0.5, its ratio to centrifuge, no latencies, and the larger number of
+	// missing messages.
 	if want := "| **Sala** | 0.38 (0.25–0.50) | 0.25 | – | – | 1 | – | – |"; !strings.Contains(text, want) {
 		t.Errorf("the page lacks %q:\n%s", want, text)
 	}

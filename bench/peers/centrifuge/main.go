@@ -1,6 +1,6 @@
-// Command centrifuge is a server with the centrifuge library for the benchmarks. Clients are in the channels that they name
-// in the connect command's data, {"rooms": […]}, and the server publishes to these what arrives on its control port. It
-// does not authenticate anybody.
+// Command centrifuge is a server with the centrifuge library for the benchmarks. Clients are in the
+// channels that they name in the connect command's data, {"rooms": […]}, and the server publishes
+// to these what arrives on its control port. It does not authenticate anybody.
 package main
 
 import (

@@ -1,6 +1,6 @@
-// Command floor does the least that a server can do for the benchmarks: it accepts WebSockets, knows which of them are in
-// which room, and writes each frame, which it builds once, to one after the other. It reads nothing, sends no pings, and
-// waits for a client that does not read.
+// Command floor does the least that a server can do for the benchmarks: it accepts WebSockets,
+// knows which of them are in which room, and writes each frame, which it builds once, to one after
+// the other. It reads nothing, sends no pings, and waits for a client that does not read.
 package main
 
 import (

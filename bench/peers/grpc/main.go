@@ -1,4 +1,5 @@
-// Command grpc is a gRPC server with Sala's MessageService whose handlers do nothing. It shows what a call costs by itself.
+// Command grpc is a gRPC server with Sala's MessageService whose handlers do nothing. It shows what
+// a call costs by itself.
 package main
 
 import (

@@ -1,5 +1,6 @@
-// Command library is a server with the Go port of Socket.IO for the benchmarks. Clients are in the rooms that they name in
-// auth.rooms, and the server emits to these what arrives on its control port.
+// Command library is a server with the Go port of Socket.IO for the benchmarks. Clients are in the
+// rooms that they name in auth.rooms, and the server emits to these what arrives on its control
+// port.
 package main
 
 import (

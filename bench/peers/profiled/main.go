@@ -1,11 +1,12 @@
-// Command profiled is a server of Sala that writes profiles, to find out where its time and memory go. It replaces the
-// binary of Sala, and is not what the benchmarks measure:
+// Command profiled is a server of Sala that writes profiles, to find out where its time and memory
+// go. It replaces the binary of Sala, and is not what the benchmarks measure:
 //
 //	go build -o bin/ ./peers/profiled
 //	SALA_PROFILE=out/sala ./run -sala bin/profiled -peers sala -profiles paced -runs 1
 //	go tool pprof -top bin/profiled out/sala.cpu
 //
-// The CPU profile covers the life of the process. The memory profile is taken at its end, or when it gets SIGUSR1.
+// The CPU profile covers the life of the process. The memory profile is taken at its end, or when
+// it gets SIGUSR1.
 package main
 
 import (
@@ -159,7 +160,8 @@ func writeHeap(path string) error {
 	return pprof.Lookup("heap").WriteTo(file, 0)
 }
 
-// logMemory logs where the resident memory is. The heap profile does not show the goroutines' stacks.
+// logMemory logs where the resident memory is. The heap profile does not show the goroutines'
+// stacks.
 func logMemory(when string) {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

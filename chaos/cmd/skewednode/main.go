@@ -1,6 +1,7 @@
-// Command skewed is a node of Sala whose clock can be wrong, for a fault run: at SIGUSR1 what it writes on messages
-// to other nodes is the time plus --skew, at the next one the right time again. It understands as much of the command
-// line of "sala serve" as the run says, and has its secrets from the same variables.
+// Command skewed is a node of Sala whose clock can be wrong, for a fault run: at SIGUSR1 what it
+// writes on messages to other nodes is the time plus --skew, at the next one the right time again.
+// It understands as much of the command line of "sala serve" as the run says, and has its secrets
+// from the same variables.
 package main
 
 import (

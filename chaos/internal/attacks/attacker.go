@@ -18,7 +18,8 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-// HostileSubnet is [load.Dialer].Subnet of attackers and of nobody else, so that limits for an address affect only them.
+// HostileSubnet is [load.Dialer].Subnet of attackers and of nobody else, so that limits for an
+// address affect only them.
 const HostileSubnet = 1
 
 // Attacker carries out one attack. It belongs to one goroutine.
@@ -38,8 +39,8 @@ type attackConn struct {
 	unsent []byte     // the rest of the last one
 }
 
-// runAttacks carries out attacks until it is told to end. It counts how often the server disconnects or refuses it, or
-// does not read what it sends.
+// runAttacks carries out attacks until it is told to end. It counts how often the server
+// disconnects or refuses it, or does not read what it sends.
 func runAttacks(ctx context.Context, c attackConfig, notify func(any)) (any, error) {
 	d, err := load.NewDialer(c.Target.Listen)
 	if err != nil {
@@ -160,7 +161,8 @@ func (a *Attacker) lose(c *attackConn) {
 	c.conn = nil
 }
 
-// ended discards what the server has sent, and reports whether it has closed the connection, or the WebSocket on it.
+// ended discards what the server has sent, and reports whether it has closed the connection, or the
+// WebSocket on it.
 func (a *Attacker) ended(c *load.Conn) bool {
 	n, _, err := unix.Recvfrom(c.FD, a.scratch, unix.MSG_DONTWAIT)
 	if err != nil {

@@ -31,7 +31,8 @@ type burnConfig struct {
 	Every, CPU time.Duration
 }
 
-// newBurnConfig returns a configuration that takes as much CPU time, as often, as an attacker with these figures.
+// newBurnConfig returns a configuration that takes as much CPU time, as often, as an attacker with
+// these figures.
 func newBurnConfig(attacker results.Figures) burnConfig {
 	times := max(1, attacker[figureAttempts]+attacker[scenario.Refused])
 	return burnConfig{

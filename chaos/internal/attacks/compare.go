@@ -18,7 +18,8 @@ const (
 	figureBytes    = "bytes" // of these
 )
 
-// suspicious is the ratio of p99s above which an attack is measured again, since another process may have caused it.
+// suspicious is the ratio of p99s above which an attack is measured again, since another process
+// may have caused it.
 const suspicious = 1.15
 
 // childStart is how long a child may take to start.
@@ -42,9 +43,9 @@ type comparison struct {
 	largest float64 // resident memory, bytes
 }
 
-// measure measures one attack, or several at once, and adds figures under a name. It alternates windows with and without
-// the attack, so that whatever else happens on the machine affects both alike. If the attack seems to slow the bystanders
-// down, it measures again, and all windows count.
+// measure measures one attack, or several at once, and adds figures under a name. It alternates
+// windows with and without the attack, so that whatever else happens on the machine affects both
+// alike. If the attack seems to slow the bystanders down, it measures again, and all windows count.
 func (c *comparison) measure(ctx context.Context, f results.Figures, name string, windows int, attacks ...string) error {
 	var without, with []float64
 	total := results.Figures{}
@@ -90,14 +91,15 @@ func (c *comparison) attacked(ctx context.Context, windows int, attacks []string
 	return p99, cpu, f, err
 }
 
-// unattacked measures while another process takes as much of the machine as the attacker did. The ratio to that is what
-// the server suffers from the attack.
+// unattacked measures while another process takes as much of the machine as the attacker did. The
+// ratio to that is what the server suffers from the attack.
 func (c *comparison) unattacked(ctx context.Context, windows int, attacker results.Figures) (p99 float64, cpu time.Duration, err error) {
 	p99, cpu, _, err = c.beside(ctx, windows, burnRole, newBurnConfig(attacker))
 	return p99, cpu, err
 }
 
-// beside measures while a child runs: the bystanders' p99 in ms, the server's CPU time, and the child's result.
+// beside measures while a child runs: the bystanders' p99 in ms, the server's CPU time, and the
+// child's result.
 func (c *comparison) beside(ctx context.Context, windows int, role string, config any) (p99 float64, cpu time.Duration, f results.Figures, err error) {
 	child, err := process.StartChild(ctx, role, config, nil)
 	if err != nil {

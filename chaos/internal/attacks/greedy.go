@@ -24,8 +24,8 @@ import (
 // greedyAddress is the address of all greedy callers: limits for an address affect only them.
 const greedyAddress = "127.0.1.1"
 
-// greedyCaller is one way to take more than a fair share: each of its workers takes something, holds it as long as the
-// server allows, and takes it again.
+// greedyCaller is one way to take more than a fair share: each of its workers takes something,
+// holds it as long as the server allows, and takes it again.
 type greedyCaller struct {
 	name    string
 	workers int
@@ -50,7 +50,8 @@ type greedy struct {
 const (
 	// rampUp is over how long the workers start: what lasts is measured.
 	rampUp = time.Second
-	// greedyConns is over how many connections calls are made, since the streams of one connection are bounded.
+	// greedyConns is over how many connections calls are made, since the streams of one connection
+	// are bounded.
 	greedyConns = 8
 )
 

@@ -105,7 +105,8 @@ const (
 	askTimeout = 2 * time.Second
 )
 
-// askAndNotRead asks clients for acks and reads none of them. The first workers are these clients, whose acks are large.
+// askAndNotRead asks clients for acks and reads none of them. The first workers are these clients,
+// whose acks are large.
 func askAndNotRead(ctx context.Context, g *greedy, worker int) error {
 	if worker < askedClients {
 		return answerWithLargeAcks(ctx, g)
@@ -195,7 +196,8 @@ func watchHealth(ctx context.Context, g *greedy, worker int) error {
 	return err
 }
 
-// emptyFrames sends empty frames of an unknown type, which servers must ignore (RFC 9113, section 4.1).
+// emptyFrames sends empty frames of an unknown type, which servers must ignore (RFC 9113, section
+// 4.1).
 func emptyFrames(ctx context.Context, g *greedy, _ int) error {
 	conn, err := g.dial(ctx, g.target.Control)
 	if err != nil {

@@ -1,5 +1,6 @@
-// Package attacks holds the scenarios in which clients or callers attack a server while others use it: [Hostile], whose
-// clients do what no client should, and [Shares], whose callers take as much as they can get.
+// Package attacks holds the scenarios in which clients or callers attack a server while others use
+// it: [Hostile], whose clients do what no client should, and [Shares], whose callers take as much
+// as they can get.
 //
 //	hostile.go     clients that do what no client should
 //	list.go        the attacks of such clients
@@ -23,11 +24,12 @@ import (
 	"github.com/salabroker/sala/chaos/internal/scenario"
 )
 
-// Hostile has clients do what no client should, one attack after the other and then all at the same time.
+// Hostile has clients do what no client should, one attack after the other and then all at the same
+// time.
 type Hostile struct {
 	observe.BystanderConfig
-	// Rounds is how often each attack is measured, and MaxRounds how often it is measured at most if it seems to slow
-	// others down.
+	// Rounds is how often each attack is measured, and MaxRounds how often it is measured at most
+	// if it seems to slow others down.
 	Rounds, MaxRounds int
 }
 

@@ -12,14 +12,17 @@ import (
 	"github.com/salabroker/sala/chaos/internal/connections"
 )
 
-// attack is one thing that no client should do: it sends something over a number of connections in turn.
+// attack is one thing that no client should do: it sends something over a number of connections in
+// turn.
 type attack struct {
 	name        string
 	connections int           // at a time
 	every       time.Duration // between two payloads, of all connections together
-	// open opens a connection up to where the payloads begin. A client that was disconnected does it again.
+	// open opens a connection up to where the payloads begin. A client that was disconnected does
+	// it again.
 	open func(d *load.Dialer, c load.Client) (*load.Conn, error)
-	// payload returns what is sent next over a connection that has sent n payloads; nil if the attack is to connect.
+	// payload returns what is sent next over a connection that has sent n payloads; nil if the
+	// attack is to connect.
 	payload func(n int) []byte
 }
 

@@ -19,12 +19,12 @@ import (
 	"github.com/salabroker/sala/chaos/internal/scenario"
 )
 
-// Shares has one API key, or one address, take as much as it can get, while another key and ordinary clients use the
-// server.
+// Shares has one API key, or one address, take as much as it can get, while another key and
+// ordinary clients use the server.
 type Shares struct {
 	observe.BystanderConfig
-	// Rounds is how often each way to take more is measured, and MaxRounds how often it is measured at most if it seems
-	// to slow others down.
+	// Rounds is how often each way to take more is measured, and MaxRounds how often it is measured
+	// at most if it seems to slow others down.
 	Rounds, MaxRounds int
 	// MemoryLimit is the server's memory limit in bytes.
 	MemoryLimit int
@@ -86,7 +86,8 @@ func (s *Shares) Info() scenario.Info {
 	}
 }
 
-// Run implements [scenario.Scenario]. The addresses of ordinary clients are exempt from limits for an address.
+// Run implements [scenario.Scenario]. The addresses of ordinary clients are exempt from limits for
+// an address.
 func (s *Shares) Run(ctx context.Context, env *scenario.Env) (results.Figures, error) {
 	target, err := env.Start(ctx, "--memory-limit-bytes", strconv.Itoa(s.MemoryLimit), "--limit-exempt", "127.0.0.0/24")
 	if err != nil {

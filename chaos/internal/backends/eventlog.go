@@ -15,9 +15,10 @@ type sentEvent struct {
 	code     string // the error code of the first answer; empty for a backend's answer
 }
 
-// eventLog records which events clients sent and what they received. The events are numbered from 1. An event's number is
-// in its argument, is the id of its ack, and determines which client sends it: each client in turn sends some in a row.
-// An eventLog is safe for concurrent use by a sender and a receiver.
+// eventLog records which events clients sent and what they received. The events are numbered from
+// 1. An event's number is in its argument, is the id of its ack, and determines which client sends
+// it: each client in turn sends some in a row. An eventLog is safe for concurrent use by a sender
+// and a receiver.
 type eventLog struct {
 	clients int
 	inARow  int

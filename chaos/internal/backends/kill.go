@@ -98,7 +98,8 @@ func (s *Kill) Info() scenario.Info {
 }
 
 const (
-	// killAllEvery is every how many kills all backends are killed, so that none is left to take over.
+	// killAllEvery is every how many kills all backends are killed, so that none is left to take
+	// over.
 	killAllEvery = 4
 	// absence is how long there is no backend then.
 	absence = 100 * time.Millisecond
@@ -173,8 +174,8 @@ func (r *killRun) judge(took time.Duration, counts load.Counts) (results.Figures
 	return f, nil
 }
 
-// sendAndKill sends all events while it kills backends, and then waits for late answers. It returns how long sending took
-// and calls fail with what goes wrong meanwhile.
+// sendAndKill sends all events while it kills backends, and then waits for late answers. It returns
+// how long sending took and calls fail with what goes wrong meanwhile.
 func (r *killRun) sendAndKill(ctx context.Context, fail context.CancelCauseFunc) (took time.Duration, err error) {
 	begin := time.Now()
 	sent := make(chan struct{})
@@ -198,8 +199,8 @@ func (r *killRun) sendAndKill(ctx context.Context, fail context.CancelCauseFunc)
 	return took, load.Sleep(ctx, r.Settle)
 }
 
-// send has the clients send all events in turn, a batch each, so that several events of a socket are in flight and can get
-// out of order.
+// send has the clients send all events in turn, a batch each, so that several events of a socket
+// are in flight and can get out of order.
 func (r *killRun) send(ctx context.Context) error {
 	next, number := time.Now(), uint64(0)
 	for range r.Batches {

@@ -48,8 +48,8 @@ type backendProcess struct {
 	deliveries []delivery   // of the reading goroutine until the process has ended
 }
 
-// startBackend starts a backend and waits until it has subscribed. It reports each delivery before it handles it, so that
-// none is lost when it is killed.
+// startBackend starts a backend and waits until it has subscribed. It reports each delivery before
+// it handles it, so that none is lost when it is killed.
 func startBackend(ctx context.Context, c backendConfig) (b *backendProcess, err error) {
 	b = &backendProcess{}
 	b.Child, err = process.StartChild(ctx, backendRole, c, func(note json.RawMessage) {
@@ -73,7 +73,8 @@ type pendingAnswer struct {
 	due   time.Time
 }
 
-// runBackend answers events after the configured time. It returns only with an error, since it is ended by killing it.
+// runBackend answers events after the configured time. It returns only with an error, since it is
+// ended by killing it.
 func runBackend(ctx context.Context, c backendConfig, notify func(any)) (any, error) {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)

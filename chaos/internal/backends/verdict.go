@@ -13,7 +13,8 @@ import (
 // gap is a time in which there may have been no backend.
 type gap struct{ from, to time.Time }
 
-// verdict compares what clients sent with what they and the backends received. It knows nothing else of the server.
+// verdict compares what clients sent with what they and the backends received. It knows nothing
+// else of the server.
 type verdict struct {
 	log      *eventLog
 	gaps     []gap
@@ -71,7 +72,8 @@ func (v *verdict) answers(f results.Figures) {
 	f[scenario.UnexpectedAcks] = float64(v.log.stray)
 }
 
-// excused reports whether there may have been no backend at some time between an event and its answer.
+// excused reports whether there may have been no backend at some time between an event and its
+// answer.
 func (v *verdict) excused(e sentEvent) bool {
 	return slices.ContainsFunc(v.gaps, func(g gap) bool { return e.sent.Before(g.to) && e.answered.After(g.from) })
 }
@@ -82,8 +84,8 @@ type deliveryTo struct {
 	backend *backendProcess
 }
 
-// deliveries checks what the backends received: a socket's events in order, to one backend as long as it lives, and each
-// event no more than once and once again.
+// deliveries checks what the backends received: a socket's events in order, to one backend as long
+// as it lives, and each event no more than once and once again.
 func (v *verdict) deliveries(f results.Figures) {
 	bySocket := make([][]deliveryTo, v.log.clients)
 	for _, b := range v.backends {

@@ -16,8 +16,8 @@ import (
 	"github.com/salabroker/sala/chaos/internal/observe"
 )
 
-// clusterClient is a client that reconnects whenever its connection ends, to any node that is open, as through a load
-// balancer. It records what it receives. One goroutine runs it.
+// clusterClient is a client that reconnects whenever its connection ends, to any node that is open,
+// as through a load balancer. It records what it receives. One goroutine runs it.
 type clusterClient struct {
 	client  load.Client
 	cluster *testCluster
@@ -243,7 +243,8 @@ func (cs *clusterClients) settle(ctx context.Context) error {
 	return nil
 }
 
-// awaitReconnect waits until all clients are connected to nodes other than one, and returns how long that took.
+// awaitReconnect waits until all clients are connected to nodes other than one, and returns how
+// long that took.
 func (cs *clusterClients) awaitReconnect(ctx context.Context, timeout time.Duration, without int) (time.Duration, error) {
 	for begin := time.Now(); ; {
 		missing := 0

@@ -1,4 +1,5 @@
-// Package clusters holds the scenarios in which nodes of a cluster, its Redis, or the network between them fail.
+// Package clusters holds the scenarios in which nodes of a cluster, its Redis, or the network
+// between them fail.
 //
 //	cluster.go     a cluster of processes
 //	client.go      clients that reconnect to any node
@@ -38,7 +39,8 @@ type testCluster struct {
 	commands process.Cluster
 	redis    *process.Server
 	nodes    []*process.Server
-	// open says for each node whether a load balancer would send it clients, and ready whether it can be called.
+	// open says for each node whether a load balancer would send it clients, and ready whether it
+	// can be called.
 	open, ready []atomic.Bool
 }
 
@@ -121,7 +123,8 @@ func (c *testCluster) err() error {
 // target returns where a node is reached, whether it runs or not.
 func (c *testCluster) target(i int) *process.Target { return &c.commands.Nodes[i].Target }
 
-// dialControl opens a connection to a node's control API that reconnects soon after the node has restarted.
+// dialControl opens a connection to a node's control API that reconnects soon after the node has
+// restarted.
 func (c *testCluster) dialControl(i int) (*grpc.ClientConn, error) {
 	return c.target(i).DialControl(grpc.WithConnectParams(grpc.ConnectParams{
 		Backoff: backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.5, MaxDelay: 200 * time.Millisecond},

@@ -101,7 +101,8 @@ func (s *Sentinel) Run(ctx context.Context, env *scenario.Env) (results.Figures,
 	return s.run(ctx, env, &sentinels{})
 }
 
-// sentinels are a master, its replica and the sentinels that watch them. It implements [replicatedRedis].
+// sentinels are a master, its replica and the sentinels that watch them. It implements
+// [replicatedRedis].
 type sentinels struct {
 	*redisServers
 	master, replica string   // addresses
@@ -186,7 +187,8 @@ func (s *RedisCluster) Run(ctx context.Context, env *scenario.Env) (results.Figu
 	return s.run(ctx, env, &shardedRedis{})
 }
 
-// shardedRedis is a Redis Cluster whose masters have a replica each. It implements [replicatedRedis].
+// shardedRedis is a Redis Cluster whose masters have a replica each. It implements
+// [replicatedRedis].
 type shardedRedis struct {
 	*redisServers
 }
@@ -222,7 +224,8 @@ func (c *shardedRedis) url(int) string {
 	return fmt.Sprintf("redis://%s?addr=%s", c.order[0], strings.Join(c.order[1:], "&addr="))
 }
 
-// repair waits until all servers report that the cluster works and that each replica follows its master.
+// repair waits until all servers report that the cluster works and that each replica follows its
+// master.
 func (c *shardedRedis) repair(ctx context.Context) error {
 	return errors.Join(
 		awaitInfo(ctx, "the Redis Cluster to work", c.order, "CLUSTER INFO", func(info string) bool { return strings.Contains(info, "cluster_state:ok") }),

@@ -11,9 +11,11 @@ import (
 )
 
 const (
-	// noticeEvery is every how many kills the run waits until other nodes have noticed, which takes seconds.
+	// noticeEvery is every how many kills the run waits until other nodes have noticed, which takes
+	// seconds.
 	noticeEvery = 20
-	// lostWithNode is how long before a node is killed what it accepted may be lost: it may be in the node's queues.
+	// lostWithNode is how long before a node is killed what it accepted may be lost: it may be in
+	// the node's queues.
 	lostWithNode = time.Second
 )
 
@@ -86,6 +88,7 @@ func (r *chaosRun) killAndRestart(ctx context.Context, k kills, n int) error {
 	if err := r.cluster.startNode(ctx, node); err != nil {
 		return err
 	}
-	// The node is a member as soon as its messages reach all clients. What the dead one left may take longer to clean up.
+	// The node is a member as soon as its messages reach all clients. What the dead one left may
+	// take longer to clean up.
 	return r.awaitReach(ctx, node)
 }

@@ -18,8 +18,8 @@ import (
 const (
 	// longestApart is how long after one node the next one is killed at most.
 	longestApart = 2 * time.Second
-	// toldTimeout is how long a backend may not know of the end of a client. Nodes notice within 5 s, and again if the node
-	// that was to tell backends was killed as well.
+	// toldTimeout is how long a backend may not know of the end of a client. Nodes notice within 5
+	// s, and again if the node that was to tell backends was killed as well.
 	toldTimeout = 20 * time.Second
 )
 
@@ -44,7 +44,7 @@ func (s *KillPairs) Info() scenario.Info {
 		Limits: limits(
 			scenario.Zero(figureUnsaid, "clients of whose end the backend was not told"),
 			scenario.Zero(scenario.AnsweredTwice, "clients of whose end it was told twice"),
-			scenario.Limit{Figure: figureTold, Max: 12, What: "seconds until it had been told of all"},
+			scenario.Limit{Figure: figureTold, Max: 12, What: "seconds until it had all notifications"},
 		),
 		Summary: func(f results.Figures) string {
 			return fmt.Sprintf("%s; %.0f kills; %.0f clients of killed nodes", summary(f), f[scenario.Kills], f[figureEnds])
@@ -67,7 +67,8 @@ func (s *KillPairs) Run(ctx context.Context, env *scenario.Env) (results.Figures
 	})
 }
 
-// killAllBut kills all nodes but one, waits until that one has told a backend of their clients, and starts them again.
+// killAllBut kills all nodes but one, waits until that one has told a backend of their clients, and
+// starts them again.
 func (r *chaosRun) killAllBut(ctx context.Context, k kills, survivor int) error {
 	d := &disconnects{first: make(map[string]int), again: make(map[string]int)}
 	stop, err := r.subscribe(ctx, survivor, d)
@@ -75,7 +76,8 @@ func (r *chaosRun) killAllBut(ctx context.Context, k kills, survivor int) error 
 		return err
 	}
 	defer stop()
-	// All nodes know the backend, and the nodes that are to tell of clients know these, a moment later.
+	// All nodes know the backend, and the nodes that report the end of clients know these, a moment
+	// later.
 	if err := load.Sleep(ctx, 2*lostWithNode); err != nil {
 		return err
 	}
@@ -108,7 +110,8 @@ func (r *chaosRun) killAllBut(ctx context.Context, k kills, survivor int) error 
 	return err
 }
 
-// killOthers kills all nodes but one and returns the sockets that had been connected to them for a while.
+// killOthers kills all nodes but one and returns the sockets that had been connected to them for a
+// while.
 func (r *chaosRun) killOthers(ctx context.Context, k kills, survivor int) (gone map[string]bool, err error) {
 	gone = make(map[string]bool)
 	first := true
@@ -134,7 +137,7 @@ func (r *chaosRun) killOthers(ctx context.Context, k kills, survivor int) (gone 
 	return gone, nil
 }
 
-// disconnects counts what a backend was told of the end of sockets.
+// disconnects counts the notifications about the end of sockets that a backend received.
 type disconnects struct {
 	mu    sync.Mutex
 	first map[string]int // by socket

@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	// shortOutage bounds how long Redis is away each time, and longOutage is for how long it is away at the end.
+	// shortOutage bounds how long Redis is away each time, and longOutage is for how long it is
+	// away at the end.
 	shortOutage = 300 * time.Millisecond
 	longOutage  = 5 * time.Second
 )

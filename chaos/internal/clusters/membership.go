@@ -52,7 +52,8 @@ func (s *Membership) Info() scenario.Info {
 const (
 	// modelRooms is how many rooms there are to join.
 	modelRooms = 12
-	// sessionRoom is the room that a token names: a socket is in it from the start, and again after each connect.
+	// sessionRoom is the room that a token names: a socket is in it from the start, and again after
+	// each connect.
 	sessionRoom = "session"
 )
 
@@ -190,7 +191,8 @@ func (m *membershipRun) awaitReconnect(ctx context.Context, id string) error {
 	return errors.New("a client that was disconnected did not reconnect")
 }
 
-// choose returns a selector of one socket or of the members of a room, and the sockets that it matches in the model.
+// choose returns a selector of one socket or of the members of a room, and the sockets that it
+// matches in the model.
 func (m *membershipRun) choose() (*salav1.Selector, []string) {
 	if m.random.IntN(3) > 0 {
 		id := m.socket()

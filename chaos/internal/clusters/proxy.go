@@ -95,8 +95,8 @@ func (p *proxy) remove(conns ...net.Conn) {
 	}
 }
 
-// copy copies one direction. Once it has discarded bytes, it discards all that follow over this connection, since a
-// stream with a hole in it would make no sense.
+// copy copies one direction. Once it has discarded bytes, it discards all that follow over this
+// connection, since a stream with a hole in it would make no sense.
 func (p *proxy) copy(from, to net.Conn, lost func(fault) bool) {
 	buffer := make([]byte, 16<<10)
 	discarding := false

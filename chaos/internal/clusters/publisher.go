@@ -27,8 +27,8 @@ type message struct {
 	err      error  // why it was not accepted
 }
 
-// publisher emits to all clients through one node while that is ready, one message after the other, and records the
-// answers.
+// publisher emits to all clients through one node while that is ready, one message after the other,
+// and records the answers.
 type publisher struct {
 	node     int
 	ready    *atomic.Bool
@@ -116,8 +116,8 @@ func (ps *publishers) pause(paused bool) {
 	}
 }
 
-// awaitComplete waits until each node has completely accepted a message for that many clients after now. It returns how
-// long that took.
+// awaitComplete waits until each node has completely accepted a message for that many clients after
+// now. It returns how long that took.
 func (ps *publishers) awaitComplete(ctx context.Context, clients int) (time.Duration, error) {
 	begin := time.Now()
 	for _, p := range ps.list {
@@ -130,7 +130,8 @@ func (ps *publishers) awaitComplete(ctx context.Context, clients int) (time.Dura
 	return time.Since(begin), nil
 }
 
-// reachedSince reports whether a message that was sent after t was for that many clients, and complete if it must be.
+// reachedSince reports whether a message that was sent after t was for that many clients, and
+// complete if it must be.
 func (p *publisher) reachedSince(t time.Time, clients int, complete bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

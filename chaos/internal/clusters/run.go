@@ -119,8 +119,8 @@ type options struct {
 	verdict verdict                // what clients must receive
 }
 
-// run connects clients to all nodes, publishes through all nodes while happen happens, and compares what was accepted with
-// what the clients received.
+// run connects clients to all nodes, publishes through all nodes while happen happens, and compares
+// what was accepted with what the clients received.
 func run(ctx context.Context, env *scenario.Env, o options, happen func(*chaosRun, context.Context) error) (f results.Figures, err error) {
 	commands, err := env.Cluster(o.args...)
 	if err != nil {
@@ -259,13 +259,14 @@ func (r *chaosRun) awaitReach(ctx context.Context, node int) error {
 	return nil
 }
 
-// breakFor breaks something, mends it after a time, and waits until all clients receive messages of all nodes again.
-func (r *chaosRun) breakFor(ctx context.Context, d time.Duration, breakIt, mend func() error) error {
+// breakFor breaks something, repairs it after a time, and waits until all clients receive messages
+// of all nodes again.
+func (r *chaosRun) breakFor(ctx context.Context, d time.Duration, breakIt, repair func() error) error {
 	err := breakIt()
 	if err == nil {
 		err = load.Sleep(ctx, d)
 	}
-	if err := errors.Join(err, mend()); err != nil {
+	if err := errors.Join(err, repair()); err != nil {
 		return err
 	}
 	r.figures[scenario.Kills]++

@@ -10,15 +10,16 @@ import (
 	"github.com/salabroker/sala/chaos/internal/scenario"
 )
 
-// verdict compares what nodes accepted with what each client received. It knows nothing else of the nodes.
+// verdict compares what nodes accepted with what each client received. It knows nothing else of the
+// nodes.
 type verdict struct {
 	messages []message // in the order in which they were sent
 	clients  *clusterClients
-	// owed says whether an accepted message is owed to a client that was connected throughout, even if not all nodes
-	// counted it.
+	// owed says whether an accepted message is owed to a client that was connected throughout, even
+	// if not all nodes counted it.
 	owed func(message, *connection) bool
-	// excused says that a client need not be counted, since its node was taken for dead and had no way to say otherwise;
-	// nil for never.
+	// excused says that a client need not be counted, since its node was taken for dead and had no
+	// way to say otherwise; nil for never.
 	excused func(message, *connection) bool
 	// grace is how long before the end of a connection an accepted message may be lost with it.
 	grace time.Duration
@@ -67,8 +68,9 @@ func (v *verdict) addTo(f results.Figures) {
 	f[scenario.Missing], f[figureUntold], f[scenario.Disorder] = float64(v.missing), float64(v.untold), float64(v.disorder)
 }
 
-// checkOrder checks that no message came twice over a connection, and that each publisher's messages came in order. The
-// order does not apply to messages without an answer, since the publisher did not wait for one before the next message.
+// checkOrder checks that no message came twice over a connection, and that each publisher's
+// messages came in order. The order does not apply to messages without an answer, since the
+// publisher did not wait for one before the next message.
 func (v *verdict) checkOrder(client int, c *connection, accepted map[uint64]bool) {
 	last := make(map[int]uint64) // by publisher
 	seen := make(map[uint64]bool, len(c.received))
@@ -120,8 +122,8 @@ func (v *verdict) checkMissing(client int, c *connection) {
 	}
 }
 
-// givenUpAfter is when other nodes may take a node for dead: after 4 s without a heartbeat, the last of which may be a
-// second old.
+// givenUpAfter is when other nodes may take a node for dead: after 4 s without a heartbeat, the
+// last of which may be a second old.
 const givenUpAfter = 3 * time.Second
 
 // outages records when nodes may have been taken for dead.
@@ -139,8 +141,9 @@ func (o *outages) add(begin time.Time, nodes ...int) {
 	}
 }
 
-// excuse excuses a client for a message that another node accepted while the client's own node may have been taken for
-// dead. It does not excuse what the client's own node accepted, since that node knows that it is alone.
+// excuse excuses a client for a message that another node accepted while the client's own node may
+// have been taken for dead. It does not excuse what the client's own node accepted, since that node
+// knows that it is alone.
 func (o *outages) excuse(m message, c *connection) bool {
 	return m.node != c.node && slices.ContainsFunc(o.all, func(out outage) bool {
 		return out.node == c.node && m.answered.After(out.from) && m.sent.Before(out.to)
@@ -148,9 +151,9 @@ func (o *outages) excuse(m message, c *connection) bool {
 }
 
 // during is [chaosRun.breakFor] for a fault in which others may not hear from nodes.
-func (o *outages) during(ctx context.Context, r *chaosRun, nodes []int, d time.Duration, breakIt, mend func() error) error {
+func (o *outages) during(ctx context.Context, r *chaosRun, nodes []int, d time.Duration, breakIt, repair func() error) error {
 	begin := time.Now()
-	err := r.breakFor(ctx, d, breakIt, mend)
+	err := r.breakFor(ctx, d, breakIt, repair)
 	if d > givenUpAfter {
 		o.add(begin, nodes...)
 	}

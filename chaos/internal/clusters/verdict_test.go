@@ -8,7 +8,8 @@ import (
 	"github.com/salabroker/sala/chaos/internal/scenario"
 )
 
-// TestVerdict: one client is connected to node 0 from second 10 to second 20, and the nodes 0 and 1 accept messages.
+// TestVerdict: one client is connected to node 0 from second 10 to second 20, and the nodes 0 and 1
+// accept messages.
 func TestVerdict(t *testing.T) {
 	zero := time.Now()
 	at := func(seconds float64) time.Time { return zero.Add(time.Duration(seconds * float64(time.Second))) }

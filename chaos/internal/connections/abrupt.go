@@ -127,8 +127,8 @@ func NewAbrupt(quick bool) scenario.Scenario {
 	return &Abrupt{10_000, 500, 3, []string{"--ping-interval", "15s", "--ping-timeout", "3s"}}
 }
 
-// Figures of [Abrupt] that have no limit: the largest values while all clients were connected, and the live heap after the
-// first round.
+// Figures of [Abrupt] that have no limit: the largest values while all clients were connected, and
+// the live heap after the first round.
 const (
 	figureGoroutines     = "goroutines"
 	figureFiles          = "files"
@@ -227,8 +227,8 @@ func (r *abruptRun) measure(ctx context.Context, target *process.Target) (result
 	return f, err
 }
 
-// round connects n clients, cuts their connections, and waits until the server has noticed. It returns the metrics from
-// when all were connected.
+// round connects n clients, cuts their connections, and waits until the server has noticed. It
+// returns the metrics from when all were connected.
 func (r *abruptRun) round(ctx context.Context, n int) (observe.Metrics, error) {
 	states := States()
 	conns := make([][]*load.Conn, n)

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// writeCertificate makes a certificate for 127.0.0.1, writes it and its key to files, and returns the configuration of
-// clients that trust it.
+// writeCertificate makes a certificate for 127.0.0.1, writes it and its key to files, and returns
+// the configuration of clients that trust it.
 func writeCertificate(certFile, keyFile string) (*tls.Config, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

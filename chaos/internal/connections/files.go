@@ -106,7 +106,8 @@ func (s *Files) Run(ctx context.Context, env *scenario.Env) (results.Figures, er
 	return f, err
 }
 
-// run has the crowd come, makes calls, and waits until new clients can connect after the crowd has left.
+// run has the crowd come, makes calls, and waits until new clients can connect after the crowd has
+// left.
 func (r *filesRun) run(ctx context.Context) error {
 	crowd := make([]*load.Conn, 0, r.Crowd)
 	leave := func() {
@@ -152,7 +153,8 @@ func (r *filesRun) run(ctx context.Context) error {
 	return r.watchers.Settle(ctx, settleTimeout)
 }
 
-// call emits to the clients that were connected before, over a new connection, and makes a health check over another.
+// call emits to the clients that were connected before, over a new connection, and makes a health
+// check over another.
 func (r *filesRun) call(ctx context.Context, n uint64) {
 	ctx, cancel := context.WithTimeout(ctx, load.HandshakeTimeout)
 	defer cancel()

@@ -15,7 +15,8 @@ import (
 	"github.com/salabroker/sala/chaos/internal/scenario"
 )
 
-// Defaults of socket.io-client: reconnectionDelay, reconnectionDelayMax, randomizationFactor and timeout.
+// Defaults of socket.io-client: reconnectionDelay, reconnectionDelayMax, randomizationFactor and
+// timeout.
 const (
 	firstDelay   = time.Second
 	longestDelay = 5 * time.Second
@@ -51,8 +52,8 @@ const (
 	connected
 )
 
-// reconnecting are clients that come back over WebSocket as stock clients do. Each does so in its own time without waiting
-// for another: one goroutine has all connections in its epoll.
+// reconnecting are clients that come back over WebSocket as stock clients do. Each does so in its
+// own time without waiting for another: one goroutine has all connections in its epoll.
 type reconnecting struct {
 	dialer  *load.Dialer
 	clients []reconnectingClient
@@ -114,7 +115,8 @@ func (r *reconnecting) missing() int {
 	return len(r.clients) - len(r.took)
 }
 
-// addTo adds how soon the clients were connected again. The time until now counts for clients that are not.
+// addTo adds how soon the clients were connected again. The time until now counts for clients that
+// are not.
 func (r *reconnecting) addTo(f results.Figures) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

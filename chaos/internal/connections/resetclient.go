@@ -26,7 +26,8 @@ import (
 const (
 	// lastingClients is how many clients stay while others are reset.
 	lastingClients = 50
-	// longestWait bounds how long a client waits between two steps: about as long as the server takes for one.
+	// longestWait bounds how long a client waits between two steps: about as long as the server
+	// takes for one.
 	longestWait = 150 * time.Microsecond
 	// pollingShare is the share of clients that begin with long-polling, one in that many.
 	pollingShare = 4
@@ -95,7 +96,8 @@ func (c *resetClient) reset() int64 {
 	return int64(len(c.conns))
 }
 
-// dial opens a connection from any address of the loopback interface, since each has only so many ports.
+// dial opens a connection from any address of the loopback interface, since each has only so many
+// ports.
 func (c *resetClient) dial() (*wire, error) {
 	dialer := net.Dialer{
 		Timeout:   load.HandshakeTimeout,

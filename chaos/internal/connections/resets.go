@@ -39,8 +39,8 @@ type Resets struct {
 	Args []string
 }
 
-// NewResets returns the scenario. The heartbeats are short because only they find a client that vanished on long-polling
-// without a poll pending.
+// NewResets returns the scenario. The heartbeats are short because only they find a client that
+// vanished on long-polling without a poll pending.
 func NewResets(quick bool) scenario.Scenario {
 	args := append(scenario.DrainArgs(), "--ping-interval", "3s", "--ping-timeout", "2s")
 	if quick {
@@ -159,7 +159,8 @@ func (s *Resets) round(ctx context.Context, env *scenario.Env, command process.C
 	return err
 }
 
-// run resets connections until there have been enough, compares counts, and ends the server during further resets.
+// run resets connections until there have been enough, compares counts, and ends the server during
+// further resets.
 func (r *resetsRound) run(ctx context.Context, f results.Figures) error {
 	lasting, err := r.connectLasting(ctx)
 	if err != nil {
@@ -234,8 +235,8 @@ func (r *resetsRound) resetOne(ctx context.Context, i int) bool {
 	return ctx.Err() == nil
 }
 
-// publish emits to all clients a number of times, or until ctx ends, and clears a room now and then. It returns how many
-// sockets the last message matched.
+// publish emits to all clients a number of times, or until ctx ends, and clears a room now and
+// then. It returns how many sockets the last message matched.
 func (r *resetsRound) publish(ctx context.Context, times int) (matched int, err error) {
 	messages, rooms := salav1.NewMessageServiceClient(r.control), salav1.NewRoomServiceClient(r.control)
 	ctx = r.target.Authorize(ctx)
@@ -257,7 +258,8 @@ func (r *resetsRound) publish(ctx context.Context, times int) (matched int, err 
 	return matched, nil
 }
 
-// compare compares what the server has with what the kernel has, once the server has had time to notice the last resets.
+// compare compares what the server has with what the kernel has, once the server has had time to
+// notice the last resets.
 func (r *resetsRound) compare(ctx context.Context, f results.Figures, lasting int) error {
 	m, err := r.scraper.Await(ctx, r.timeout, func(m observe.Metrics) bool {
 		return int(m[observe.Connections]) == lasting && int(m[observe.Sockets]) == lasting

@@ -1,4 +1,5 @@
-// Package connections holds the scenarios in which clients' connections to a single server go wrong.
+// Package connections holds the scenarios in which clients' connections to a single server go
+// wrong.
 //
 //	stalled.go       clients stop reading
 //	abrupt.go        clients vanish
@@ -50,7 +51,8 @@ func NewStalled(quick bool) scenario.Scenario {
 	return &Stalled{observe.BystanderConfig{Clients: 900, Every: 20 * time.Millisecond, Window: 150, Warmup: 100}, 100, 2, 5}
 }
 
-// figureUncounted is for clients that the server disconnected without counting them as slow consumers.
+// figureUncounted is for clients that the server disconnected without counting them as slow
+// consumers.
 const figureUncounted = "uncounted"
 
 // Info implements [scenario.Scenario].
@@ -82,9 +84,9 @@ func (s *Stalled) Info() scenario.Info {
 const (
 	// stalledRoom is the room of clients that will stop reading.
 	stalledRoom = "stalling"
-	// largeMessage and smallMessage are the sizes of the extra messages to them. The kernel buffers more than a megabyte
-	// for a connection; after that, large messages fill a queue within seconds, and small ones don't before the write
-	// timeout.
+	// largeMessage and smallMessage are the sizes of the extra messages to them. The kernel buffers
+	// more than a megabyte for a connection; after that, large messages fill a queue within
+	// seconds, and small ones don't before the write timeout.
 	largeMessage, smallMessage = 8 << 10, 1 << 10
 )
 
@@ -113,8 +115,8 @@ func (s *Stalled) Run(ctx context.Context, env *scenario.Env) (f results.Figures
 	return r.measure(ctx)
 }
 
-// measure compares the time before clients stall with the time after, in each of the rounds: whatever else happens on the
-// machine changes slowly enough to affect both alike.
+// measure compares the time before clients stall with the time after, in each of the rounds:
+// whatever else happens on the machine changes slowly enough to affect both alike.
 func (r *stalledRun) measure(ctx context.Context) (results.Figures, error) {
 	f := results.Figures{scenario.Clients: float64(r.Clients)}
 	var before, during, ratios []float64
@@ -167,8 +169,8 @@ type stall struct {
 	took   time.Duration // until the last stalled client was disconnected
 }
 
-// stall stops reading from clients, sends them extra messages of a size, and measures until the server has disconnected
-// all of them.
+// stall stops reading from clients, sends them extra messages of a size, and measures until the
+// server has disconnected all of them.
 func (r *stalledRun) stall(ctx context.Context, pool *load.Pool, size int) (s stall, err error) {
 	before, err := r.scraper.Read(ctx)
 	if err != nil {
@@ -204,7 +206,8 @@ func (r *stalledRun) stall(ctx context.Context, pool *load.Pool, size int) (s st
 	return s, err
 }
 
-// countOpen reads what is left on connections and returns how many of them the server has not ended.
+// countOpen reads what is left on connections and returns how many of them the server has not
+// ended.
 func countOpen(ctx context.Context, fds []int) (int, error) {
 	var n atomic.Int64
 	err := load.InParallel(ctx, load.DefaultWindow, len(fds), func(_ context.Context, i int) error {

@@ -60,11 +60,12 @@ func (s *Storm) Info() scenario.Info {
 // droppedRoom is the room of clients that lose their connections.
 const droppedRoom = "dropped"
 
-// beforeCut is how long the clients are connected before their connections are cut: long enough to measure once.
+// beforeCut is how long the clients are connected before their connections are cut: long enough to
+// measure once.
 const beforeCut = 2 * time.Second
 
-// Run implements [scenario.Scenario]. The clients that come back are in a process of their own, so that they share only
-// the server with the clients that stay.
+// Run implements [scenario.Scenario]. The clients that come back are in a process of their own, so
+// that they share only the server with the clients that stay.
 func (s *Storm) Run(ctx context.Context, env *scenario.Env) (f results.Figures, err error) {
 	target, err := env.Start(ctx)
 	if err != nil {
@@ -105,7 +106,8 @@ func (s *Storm) Run(ctx context.Context, env *scenario.Env) (f results.Figures, 
 	return f, nil
 }
 
-// measureUntilReady measures until all clients are connected again, or the child has given up, and returns the largest p99.
+// measureUntilReady measures until all clients are connected again, or the child has given up, and
+// returns the largest p99.
 func measureUntilReady(ctx context.Context, b *observe.Bystanders, crowd *process.Child) (worst float64, err error) {
 	for {
 		p99, err := b.Measure(ctx, 1)
@@ -123,7 +125,8 @@ func measureUntilReady(ctx context.Context, b *observe.Bystanders, crowd *proces
 	}
 }
 
-// countLacking emits to the clients that came back, and returns how many of them the server does not know.
+// countLacking emits to the clients that came back, and returns how many of them the server does
+// not know.
 func (s *Storm) countLacking(ctx context.Context, target *process.Target) (int, error) {
 	conn, err := target.DialControl()
 	if err != nil {
@@ -154,8 +157,9 @@ type reconnectConfig struct {
 	Timeout time.Duration
 }
 
-// reconnect connects clients, cuts their connections and lets them come back. It is ready when all are connected, and
-// again when all are connected again or the timeout is over. Then it keeps them until it is told to end.
+// reconnect connects clients, cuts their connections and lets them come back. It is ready when all
+// are connected, and again when all are connected again or the timeout is over. Then it keeps them
+// until it is told to end.
 func reconnect(ctx context.Context, c reconnectConfig, notify func(any)) (any, error) {
 	clients, err := load.NewClients(ctx, &c.Target, c.Clients, load.InRooms(droppedRoom))
 	if err != nil {

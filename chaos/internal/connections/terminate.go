@@ -23,7 +23,8 @@ import (
 // Terminate tells a server to end under load.
 type Terminate struct {
 	Clients int
-	// Every is the time between two messages of each of two publishers; clients send twice as many events.
+	// Every is the time between two messages of each of two publishers; clients send twice as many
+	// events.
 	Every time.Duration
 	// Rounds is how many servers are told to end, one after the other.
 	Rounds int
@@ -83,7 +84,8 @@ type terminateRound struct {
 	control  *grpc.ClientConn
 	watchers *observe.Watchers
 
-	// queued is to how many clients each message was queued, by publisher. Each publisher's goroutine has its own slice.
+	// queued is to how many clients each message was queued, by publisher. Each publisher's
+	// goroutine has its own slice.
 	queued [observe.Publishers][]int
 }
 
@@ -156,7 +158,8 @@ func (r *terminateRound) run(ctx context.Context, f results.Figures) error {
 	return nil
 }
 
-// terminate tells a server to end, waits until it has, and adds how long that took and whether its exit code was wrong.
+// terminate tells a server to end, waits until it has, and adds how long that took and whether its
+// exit code was wrong.
 func terminate(ctx context.Context, server *process.Server, timeout time.Duration, f results.Figures) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, errors.New("the server does not end"))
 	defer cancel()

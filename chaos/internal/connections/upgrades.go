@@ -16,7 +16,8 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-// Upgrades lets clients upgrade from long-polling to WebSocket while messages are on their way in both directions.
+// Upgrades lets clients upgrade from long-polling to WebSocket while messages are on their way in
+// both directions.
 type Upgrades struct {
 	Clients int
 	// Every is the time from one message to all clients to the next.
@@ -60,8 +61,8 @@ const (
 	eventToAll, eventToOne = "all", "one"
 	// directEvery is how often a client gets a message of its own: with each n-th message to all.
 	directEvery = 4
-	// acksWanted is how many events a client sends, and messagesWanted for how many messages to all it stays after its
-	// upgrade.
+	// acksWanted is how many events a client sends, and messagesWanted for how many messages to all
+	// it stays after its upgrade.
 	acksWanted, messagesWanted = 8, 24
 )
 
@@ -239,8 +240,8 @@ func (c *upgrading) upgrade(d *load.Dialer, polling *load.Polling, i int) (*load
 	return ws, nil
 }
 
-// complete waits for the pending poll, sometimes for another one, and completes the upgrade. The next events follow in the
-// same write.
+// complete waits for the pending poll, sometimes for another one, and completes the upgrade. The
+// next events follow in the same write.
 func (c *upgrading) complete(polling *load.Polling, ws *load.Conn, i int) error {
 	if err := c.finishPoll(polling); err != nil {
 		return err

@@ -16,7 +16,8 @@ type BystanderConfig struct {
 	Clients int
 	// Every is the time from one message to the next.
 	Every time.Duration
-	// Window is how many messages a measurement takes, and Warmup how many come before the first one.
+	// Window is how many messages a measurement takes, and Warmup how many come before the first
+	// one.
 	Window, Warmup int
 }
 
@@ -26,8 +27,8 @@ func (c BystanderConfig) Seconds() float64 { return float64(c.Window) * c.Every.
 // PerSecond returns how many messages are published in a second.
 func (c BystanderConfig) PerSecond() float64 { return 1 / c.Every.Seconds() }
 
-// Bystanders are clients in one room that do nothing wrong. They receive messages at a steady pace, while something else
-// goes wrong.
+// Bystanders are clients in one room that do nothing wrong. They receive messages at a steady pace,
+// while something else goes wrong.
 type Bystanders struct {
 	// Delivery is how messages get to them.
 	Delivery *load.Delivery
@@ -68,7 +69,8 @@ func (b *Bystanders) AddTo(f results.Figures) {
 	f[scenario.Missing], f[scenario.Disorder], f[scenario.Gone] = float64(b.missing), float64(b.disorder), float64(b.endings)
 }
 
-// Close closes the clients' connections and the publisher. The error says that a message was refused.
+// Close closes the clients' connections and the publisher. The error says that a message was
+// refused.
 func (b *Bystanders) Close() error {
 	b.Delivery.Pool.Close()
 	_, err := b.Delivery.ClosePublisher()

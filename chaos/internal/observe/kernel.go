@@ -11,15 +11,15 @@ import (
 	"strings"
 )
 
-// The states of TCP connections that a process holds open, as the kernel writes them: connected, and closed by the other
-// side only.
+// The states of TCP connections that a process holds open, as the kernel writes them: connected,
+// and closed by the other side only.
 const (
 	tcpEstablished = "01"
 	tcpCloseWait   = "08"
 )
 
-// Established returns how many connections the kernel has at a listener's port, including those that only the client has
-// closed.
+// Established returns how many connections the kernel has at a listener's port, including those
+// that only the client has closed.
 func Established(listen string) (n int, err error) {
 	at, err := netip.ParseAddrPort(listen)
 	if err != nil {
@@ -43,8 +43,8 @@ func Established(listen string) (n int, err error) {
 	return n, nil
 }
 
-// countEstablished reads one of the kernel's tables. Its fields are the number, the local and the remote address with
-// their ports, and the state.
+// countEstablished reads one of the kernel's tables. Its fields are the number, the local and the
+// remote address with their ports, and the state.
 func countEstablished(table io.Reader, port uint16) (n int, err error) {
 	local := fmt.Sprintf(":%04X", port)
 	lines := bufio.NewScanner(table)

@@ -30,9 +30,10 @@ const (
 // Metrics are the server's metrics at one moment, by name and labels.
 type Metrics map[string]float64
 
-// LiveHeap returns how many bytes the last garbage collection left. The runtime plans the next collection for when the
-// heap has grown by a percentage of that, so this value, unlike the size of the heap, includes no garbage. It is never
-// less than 2 MiB, since the next collection is never planned below 4 MiB.
+// LiveHeap returns how many bytes the last garbage collection left. The runtime plans the next
+// collection for when the heap has grown by a percentage of that, so this value, unlike the size of
+// the heap, includes no garbage. It is never less than 2 MiB, since the next collection is never
+// planned below 4 MiB.
 func (m Metrics) LiveHeap() float64 { return m[nextCollection] / (1 + m[gcPercent]/100) }
 
 // Scraper reads a server's metrics over one connection.
@@ -69,7 +70,8 @@ func (s *Scraper) Read(ctx context.Context) (Metrics, error) {
 	return parseMetrics(answer.Body)
 }
 
-// Await reads the metrics until they are as wanted, or the timeout is over, and returns the last ones.
+// Await reads the metrics until they are as wanted, or the timeout is over, and returns the last
+// ones.
 func (s *Scraper) Await(ctx context.Context, timeout time.Duration, wanted func(Metrics) bool) (Metrics, error) {
 	for deadline := time.Now().Add(timeout); ; {
 		m, err := s.Read(ctx)

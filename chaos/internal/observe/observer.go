@@ -1,5 +1,5 @@
-// Package observe looks at a server during a scenario: at its metrics and the kernel's view of it, and through clients
-// that check everything they receive.
+// Package observe looks at a server during a scenario: at its metrics and the kernel's view of it,
+// and through clients that check everything they receive.
 //
 //	metrics.go     the server's metrics
 //	observer.go    metrics after garbage collection
@@ -32,7 +32,8 @@ const (
 	collectionsWanted = 3
 )
 
-// KeptReaders returns how many goroutines a server of Sala may keep to read connections with: 16 for each processor.
+// KeptReaders returns how many goroutines a server of Sala may keep to read connections with: 16
+// for each processor.
 func KeptReaders() float64 { return float64(16 * runtime.NumCPU()) }
 
 // Observer reads the metrics of a server and can call its API.
@@ -63,8 +64,8 @@ func (o *Observer) Close() {
 // Always accepts all metrics.
 func Always(Metrics) bool { return true }
 
-// Settle returns the metrics once the server has collected its garbage and they are as wanted, or the timeout is over.
-// It makes the server collect garbage by emitting messages to nobody.
+// Settle returns the metrics once the server has collected its garbage and they are as wanted, or
+// the timeout is over. It makes the server collect garbage by emitting messages to nobody.
 func (o *Observer) Settle(ctx context.Context, wanted func(Metrics) bool) (Metrics, error) {
 	first, err := o.Read(ctx)
 	if err != nil {

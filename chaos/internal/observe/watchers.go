@@ -35,8 +35,9 @@ func NewMessage(publisher int, n uint64) []byte {
 	return load.NewPayload(MessageNumber(publisher, n), 0)
 }
 
-// Watchers are clients in one room that check whether they receive each message once and in order, and one answer to each
-// of their events. They answer events that want an ack. Watchers are safe for concurrent use.
+// Watchers are clients in one room that check whether they receive each message once and in order,
+// and one answer to each of their events. They answer events that want an ack. Watchers are safe
+// for concurrent use.
 type Watchers struct {
 	pool    *load.Pool
 	clients int
@@ -216,9 +217,10 @@ func (w *Watchers) AddTo(f results.Figures) Examples {
 	return w.examples
 }
 
-// AddInterrupted is [Watchers.AddTo] for a server that was told to end while messages and events were on their way.
-// Queued is to how many clients the server says that it queued each message of each publisher; early is the number of
-// the last event that had to be answered. It adds to figures of earlier servers.
+// AddInterrupted is [Watchers.AddTo] for a server that was told to end while messages and events
+// were on their way. Queued is to how many clients the server says that it queued each message of
+// each publisher; early is the number of the last event that had to be answered. It adds to figures
+// of earlier servers.
 func (w *Watchers) AddInterrupted(f results.Figures, queued [Publishers][]int, early uint64) Examples {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -254,8 +256,9 @@ func (w *Watchers) AddInterrupted(f results.Figures, queued [Publishers][]int, e
 	return w.examples
 }
 
-// ParseAck returns which event a packet answers, and the error code if the answer is an error. It reports false unless
-// the packet is an ack with an error, or with the argument of the event that has the ack's number.
+// ParseAck returns which event a packet answers, and the error code if the answer is an error. It
+// reports false unless the packet is an ack with an error, or with the argument of the event that
+// has the ack's number.
 func ParseAck(packet []byte) (event uint64, code string, ok bool) {
 	ack, ok := bytes.CutPrefix(packet, []byte("43"))
 	if !ok {

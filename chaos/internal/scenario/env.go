@@ -21,7 +21,8 @@ type Env struct {
 	servers []*process.Server
 }
 
-// Single returns how a server is started that the scenario itself starts and stops. Args follow the usual ones.
+// Single returns how a server is started that the scenario itself starts and stops. Args follow the
+// usual ones.
 func (e *Env) Single(args ...string) (process.Command, error) { return e.sala.Single(e.name, args...) }
 
 // Cluster returns how a cluster is started that the scenario itself starts and stops.
@@ -29,7 +30,8 @@ func (e *Env) Cluster(args ...string) (process.Cluster, error) {
 	return e.sala.Cluster(e.name, args...)
 }
 
-// Start starts a server that must run until the scenario is over: the scenario fails if it ends before.
+// Start starts a server that must run until the scenario is over: the scenario fails if it ends
+// before.
 func (e *Env) Start(ctx context.Context, args ...string) (*process.Target, error) {
 	command, err := e.Single(args...)
 	if err != nil {

@@ -10,10 +10,11 @@ import (
 
 const introduction = `# Fault runs
 
-What happens to Sala when clients stall, vanish, attack or are sent away; when backends, nodes of a cluster or its Redis
-are killed; and whether any message is lost on the way. The servers are the released program with token checks on, in
-processes of their own. Clients and publishers run in other processes and know only what the servers tell them: they
-record what was accepted and what each client received, and compare the two.
+What happens to Sala when clients stall, vanish, attack or are sent away; when backends, nodes of a
+cluster or its Redis are killed; and whether any message is lost on the way. The servers are the
+released program with token checks on, in processes of their own. Clients and publishers run in
+other processes and know only what the servers tell them: they record what was accepted and what
+each client received, and compare the two.
 
 ` + "`make faults`" + ` measures this and writes this page; nobody edits it by hand. The figures are in
 [chaos/faults.json](../chaos/faults.json). A figure above its limit fails the run.

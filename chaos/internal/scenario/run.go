@@ -27,8 +27,8 @@ type Config struct {
 	Progress io.Writer
 }
 
-// Run runs scenarios one after the other, each with servers of its own. A scenario that fails is a sample with an error;
-// Run itself fails only if it cannot go on.
+// Run runs scenarios one after the other, each with servers of its own. A scenario that fails is a
+// sample with an error; Run itself fails only if it cannot go on.
 func Run(ctx context.Context, c Config, all []New) (*results.Set, error) {
 	scenarios := list(all, c.Quick)
 	for _, name := range c.Only {

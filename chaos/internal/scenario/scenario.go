@@ -1,5 +1,6 @@
-// Package scenario is what all fault runs have in common: a [Scenario] with its own typed configuration, the limits that
-// its figures must keep, the environment that it runs in, and the page about what came of it.
+// Package scenario is what all fault runs have in common: a [Scenario] with its own typed
+// configuration, the limits that its figures must keep, the environment that it runs in, and the
+// page about what came of it.
 //
 //	scenario.go  the interface of a scenario, and its verdict
 //	figures.go   the names of figures
@@ -18,8 +19,8 @@ import (
 	"github.com/salabroker/sala/bench/results"
 )
 
-// Scenario is one thing that goes wrong, and what must come of it. Its fields are its configuration, which is kept with
-// the results as JSON.
+// Scenario is one thing that goes wrong, and what must come of it. Its fields are its
+// configuration, which is kept with the results as JSON.
 type Scenario interface {
 	// Info describes the scenario with its configuration.
 	Info() Info
@@ -111,7 +112,8 @@ func restore(newScenario New, profile results.Profile) (Scenario, error) {
 	return s, nil
 }
 
-// Parts returns the parts for which there is a figure of their own (see [results.Of]), in alphabetical order.
+// Parts returns the parts for which there is a figure of their own (see [results.Of]), in
+// alphabetical order.
 func Parts(f results.Figures, figure string) []string {
 	var parts []string
 	for name := range f {

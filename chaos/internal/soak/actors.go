@@ -28,19 +28,22 @@ const (
 	longestVisit = 2 * time.Second
 	// visitorsRoom is the room of all of them.
 	visitorsRoom = "dropped"
-	// revokedUsers is how many users' tokens are revoked in turn: the server remembers each revocation for long.
+	// revokedUsers is how many users' tokens are revoked in turn: the server remembers each
+	// revocation for long.
 	revokedUsers = 50
 	// rooms is how many rooms there are to join and leave.
 	rooms = 50
 	// stalledMessage is the size of the messages to clients that do not read.
 	stalledMessage = 8 << 10
-	// frozenFor is for how long the server's process is stopped, as a busy host stops a virtual machine.
+	// frozenFor is for how long the server's process is stopped, as a busy host stops a virtual
+	// machine.
 	frozenFor = 300 * time.Millisecond
 	// disconnectPacket ends a socket.
 	disconnectPacket = "41"
 )
 
-// startActors starts all actors. They act until acting ends; what they have begun goes on until ctx ends.
+// startActors starts all actors. They act until acting ends; what they have begun goes on until ctx
+// ends.
 func (r *run) startActors(acting, ctx context.Context) {
 	for range visitsAtOnce {
 		r.repeat(acting, figureVisits, 50*time.Millisecond, func() error { return r.visit(acting) })

@@ -16,12 +16,14 @@ const Plot = "soak.svg"
 
 const introduction = `# Soak
 
-What happens to Sala when clients of all kinds come and go for a long time while many other things happen as well:
-whether it grows, and whether any message is lost. The server is the released program, in a process of its own. Clients,
-backends and attackers are in another process, which records what was accepted and what each client received.
+What happens to Sala when clients of all kinds come and go for a long time while many other things
+happen as well: whether it grows, and whether any message is lost. The server is the released
+program, in a process of its own. Clients, backends and attackers are in another process, which
+records what was accepted and what each client received.
 
 ` + "`make soak`" + ` measures this and writes this page; nobody edits it by hand. The figures are in
-[chaos/soak.json](../chaos/soak.json). Anything that grows, or that is not 0 where it should be, fails the run.
+[chaos/soak.json](../chaos/soak.json). Anything that grows, or that is not 0 where it should be,
+fails the run.
 
 `
 

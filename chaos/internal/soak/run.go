@@ -172,7 +172,8 @@ func (r *run) sample(ctx context.Context) (Moment, error) {
 	return Moment{RSS: float64(rss), Heap: m.LiveHeap(), Goroutines: m[observe.Goroutines], Files: m[observe.OpenFiles]}, err
 }
 
-// repeat does something again and again, about as often as said, until ctx ends. An error ends the soak.
+// repeat does something again and again, about as often as said, until ctx ends. An error ends the
+// soak.
 func (r *run) repeat(ctx context.Context, figure string, every time.Duration, do func() error) {
 	r.actors.Go(func() {
 		for load.Sleep(ctx, time.Duration(float64(every)*(0.5+rand.Float64()))) == nil {

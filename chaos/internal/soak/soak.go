@@ -1,4 +1,5 @@
-// Package soak lets clients of all kinds come and go at a server for a long time, and decides whether the server grows.
+// Package soak lets clients of all kinds come and go at a server for a long time, and decides
+// whether the server grows.
 //
 //	run.go     runs a soak
 //	actors.go  what happens during a soak
@@ -54,7 +55,8 @@ type measure struct {
 	what     string // that, in words
 }
 
-// rare is how many goroutines or files a visit may leave behind: more than one for 10,000 visits is a leak.
+// rare is how many goroutines or files a visit may leave behind: more than one for 10,000 visits is
+// a leak.
 const rare = 1.0 / 10_000
 
 // measures returns all of them.
@@ -67,7 +69,8 @@ func measures() []measure {
 	}
 }
 
-// settled is the share of a soak at its start that does not count: tables grow to their size, and pools fill.
+// settled is the share of a soak at its start that does not count: tables grow to their size, and
+// pools fill.
 const settled = 0.25
 
 // profileName is the name of a soak in the results.
@@ -140,7 +143,8 @@ func (r *Result) visitsPerHour() float64 {
 // allowed is how much a measure may grow in an hour.
 func (r *Result) allowed(m measure) float64 { return m.perVisit * r.visitsPerHour() }
 
-// grows reports whether a measure grows: its slope exceeds what is allowed by more than chance. A smoke test cannot tell.
+// grows reports whether a measure grows: its slope exceeds what is allowed by more than chance. A
+// smoke test cannot tell.
 func (r *Result) grows(m measure) bool {
 	t := r.Trends[m.name]
 	return !r.Quick && t.Slope-t.Margin > r.allowed(m)

@@ -42,7 +42,8 @@ func TestMarginOfNoise(t *testing.T) {
 	}
 }
 
-// soakOf returns a soak of 20 minutes in which 36,000 clients came and went, with so much growth in an hour.
+// soakOf returns a soak of 20 minutes in which 36,000 clients came and went, with so much growth in
+// an hour.
 func soakOf(t *testing.T, growth Moment, figures results.Figures) *Result {
 	t.Helper()
 	r := rand.New(rand.NewPCG(3, 4))

@@ -6,7 +6,8 @@ import "math"
 type Trend struct {
 	// Slope is how much the values grow in an hour.
 	Slope float64 `json:"slope"`
-	// Margin is how far the true slope may be from Slope with 95 % confidence, if the rest of the values is chance.
+	// Margin is how far the true slope may be from Slope with 95 % confidence, if the rest of the
+	// values is chance.
 	Margin float64 `json:"margin"`
 	// Mean is the mean of the values.
 	Mean float64 `json:"mean"`
@@ -15,7 +16,8 @@ type Trend struct {
 // confidence is within how many standard errors 95 % of all samples lie.
 const confidence = 1.96
 
-// trendOf returns the trend of values at times in seconds; the zero trend for fewer than three values.
+// trendOf returns the trend of values at times in seconds; the zero trend for fewer than three
+// values.
 func trendOf(seconds, values []float64) Trend {
 	n := float64(len(values))
 	if n < 3 {
