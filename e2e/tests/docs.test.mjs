@@ -58,7 +58,9 @@ async function people(t) {
 }
 
 test('the broker refuses a join as docs/clients.md shows', async (t) => {
-  const client = await login(t, shared.sala, 'ana', {}, { join: ['chat:*'] });
+  const sala = await Sala.start();
+  t.after(() => sala.stop());
+  const client = await login(t, sala, 'ana', {}, { join: ['chat:*'] });
   const { error } = await client.ask('join', 'secret');
   assert.ok(page('clients.md').includes(`{ error: { code: '${error.code}', message: \`${error.message}\` } }`), error.message);
 });
