@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 )
@@ -18,26 +17,6 @@ type AckOptions struct {
 	// has more than half of the places for pending acks, and of the memory for acks
 	// that the caller hasn't taken.
 	Owner string
-}
-
-// Ack is one client's answer to a message.
-type Ack struct {
-	// Socket is the id of the socket, User its user.
-	Socket, User string
-	// Args is the text of a JSON array, as the client sent it.
-	Args json.RawMessage
-	// Attachments holds the binary data that Args refers to by placeholders.
-	Attachments [][]byte
-	// Latency is the time since the message was queued.
-	Latency time.Duration
-}
-
-func (a *Ack) bytes() int {
-	n := len(a.Args)
-	for _, data := range a.Attachments {
-		n += len(data)
-	}
-	return n
 }
 
 // Limits of messages that request acks.

@@ -1,33 +1,44 @@
-// Package broker is everything realtime: who is connected, who is in which
-// room, and how an event gets to whom it is for. It knows nothing of gRPC or
-// REST; package api puts its methods on the wire.
+// Package broker is the realtime part of Sala: who is connected, who is in which
+// room, and how a message reaches the sockets that it is for. It knows nothing of
+// gRPC or REST; package api puts its methods on the wire.
 //
 // # The model
 //
-// A client is one connection, whatever transport carries it. Over it the
-// client has a socket in each namespace that it connects to. A namespace has
-// an index of its sockets: by id, by user, by room. A message selects sockets
-// through the index and is queued to the connection of each.
+// A client is one connection, whatever its transport. Over it the client has a
+// socket in each namespace that it connects to. A namespace has an index of its
+// sockets: by id, by user and by room. A message selects sockets in the index and is
+// queued to the connection of each.
 //
-//	client ──► engineio ──► socketio.Decoder ──► client.receive ──► Broker.handle ──► join, leave, relay
-//	                                                                                        │
-//	api ──► Broker.Emit ──► Target ──► room.Index.Select ──► socket.deliver ──► engineio ──► client
+//	client ─► engineio ─► client.receive ─► handleEvent ─► join, leave, relay, backends
+//	                                                         │
+//	api ─► Broker.Emit ─► namespace.index.Select ─► socket.deliver ─► engineio ─► client
+//	                 └──► callOthers ─► (another node) apply ─► Select ─► deliver
 //
-// What clients do is published to an events.Hub, to which backends subscribe.
-// With other nodes there is a cluster.Mesh: what a call does to the sockets of
-// this node (order.go) it has the other nodes do to theirs, and what it
-// lists (list.go) it asks the others for (remote.go).
+// # Where to find what
+//
+// The files form layers. A file may use its own layer and those below; layers_test.go
+// holds the line. From the top:
+//
+//	node      broker.go options.go http.go cluster.go drain.go
+//	calls     list.go tokens.go subscribe.go emitters.go cluster_events.go
+//	clients   receive.go handshake.go event.go relay.go
+//	messages  emit.go ops.go ack.go ack_cluster.go
+//	cluster   cluster_call.go
+//	sockets   client.go socket.go ack_request.go expiry.go namespace.go publish.go admission.go
+//	base      message.go results.go errors.go auth.go limits.go metrics.go
+//
+// Everything else is a package below this one, where the compiler holds the line.
 //
 // # Who owns what
 //
-// The engine owns the connection: its transport, its queue, its end. The
-// goroutine that reads a connection owns what is half received. The client
-// owns which sockets there are, the index owns membership.
+// The engine owns the connection: its transport, its queue, its end. The goroutine
+// that reads a connection owns what has arrived of a message. The client owns its
+// list of sockets, and the index owns membership.
 //
 // # Locks
 //
-// In this order: client.mu, socket.mu, and then either question.mu or the
-// index's and those of the connection, which package engineio orders. That of asks
-// is held alone, socket.saying with those of the hub and the connection behind
-// it. Nothing waits under any of them.
+// In this order: client.mu, socket.mu, and then either ackRequest.mu or the locks of
+// the index and of the connection, which package engineio orders. ackRequests.mu is
+// held alone. socket.publishing comes before the locks of the hub and of the
+// connection. Nothing waits while it holds one of them.
 package broker

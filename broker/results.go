@@ -1,5 +1,10 @@
 package broker
 
+import (
+	"encoding/json"
+	"time"
+)
+
 // PartialResult says whether all nodes have contributed to a result. On a single
 // node they always have.
 type PartialResult struct {
@@ -37,6 +42,26 @@ type Outcome struct {
 	// Refused is how many of them stayed as they were; only of Join.
 	Refused int
 	PartialResult
+}
+
+// Ack is one client's answer to a message.
+type Ack struct {
+	// Socket is the id of the socket, User its user.
+	Socket, User string
+	// Args is the text of a JSON array, as the client sent it.
+	Args json.RawMessage
+	// Attachments holds the binary data that Args refers to by placeholders.
+	Attachments [][]byte
+	// Latency is the time since the message was queued.
+	Latency time.Duration
+}
+
+func (a *Ack) bytes() int {
+	n := len(a.Args)
+	for _, data := range a.Attachments {
+		n += len(data)
+	}
+	return n
 }
 
 // AckSummary counts what became of a message that requested acks.
