@@ -22,7 +22,7 @@ func (s *messageService) EmitWithAck(req *salav1.EmitWithAckRequest, stream grpc
 	written := auditOf(stream.Context())
 	written.asked(req)
 	within := reachOf(stream.Context())
-	if err := within.target(target); err != nil {
+	if err := within.Target(target); err != nil {
 		return err
 	}
 	message, err := eventMessage(req)
@@ -39,7 +39,7 @@ func (s *messageService) EmitWithAck(req *salav1.EmitWithAckRequest, stream grpc
 	answers := sendAnswers(ctx, stream)
 	defer answers.close()
 	argsAsJSON := req.GetArgsAsJson()
-	options := broker.AckOptions{Timeout: timeout, MinAcks: int(req.GetMinAcks()), Owner: within.name()}
+	options := broker.AckOptions{Timeout: timeout, MinAcks: int(req.GetMinAcks()), Owner: within.Owner()}
 	summary, err := s.broker.EmitWithAck(stream.Context(), target, message, options, func(ack broker.Ack) error {
 		encoded, err := call.encodeAck(ctx, ack, argsAsJSON)
 		if err != nil {

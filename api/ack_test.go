@@ -330,12 +330,12 @@ func TestAcksThatNobodyReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	wasLeft("REST")
-	admin := h.server.keys.find(adminKey)
-	for admin.calls.Load() != 0 {
+	admin := h.callerOf(t, adminKey)
+	for admin.Calls.Load() != 0 {
 		select {
 		case <-time.After(time.Millisecond):
 		case <-timeout(t).Done():
-			t.Fatalf("%d calls are still in flight", admin.calls.Load())
+			t.Fatalf("%d calls are still in flight", admin.Calls.Load())
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/salabroker/sala/api/apierror"
+	"github.com/salabroker/sala/api/auth"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
@@ -68,15 +69,15 @@ func (s *Server) newAudit(method string) *audit {
 // isAudited reports whether a method changes something, or lets its caller
 // hear what clients do.
 func (s *Server) isAudited(method string) bool {
-	scope, _ := scopeOf(method)
+	scope, _ := auth.ScopeOf(method)
 	switch scope {
-	case ScopeTokensIssue:
+	case auth.ScopeTokensIssue:
 		return method != salav1.TokenService_VerifyToken_FullMethodName
-	case ScopeRoomsClear, ScopeBroadcast, ScopeSocketsWrite, ScopeEvents, ScopeClusterWrite:
+	case auth.ScopeRoomsClear, auth.ScopeBroadcast, auth.ScopeSocketsWrite, auth.ScopeEvents, auth.ScopeClusterWrite:
 		return true
-	case ScopeEmit:
+	case auth.ScopeEmit:
 		return s.emits
-	case ScopeRoomsRead, ScopeSocketsRead, ScopeClusterRead:
+	case auth.ScopeRoomsRead, auth.ScopeSocketsRead, auth.ScopeClusterRead:
 		return false
 	}
 	return false

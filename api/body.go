@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/salabroker/sala/api/apierror"
+	"github.com/salabroker/sala/api/auth"
 )
 
 // bodyTimeout is how long the body of a request may take to arrive.
@@ -52,7 +53,7 @@ const firstBuffer = 4 << 10
 // read reads a body on the account of a caller. It holds room for no more than
 // has arrived, which taken says whether there is an error or not, so that bodies
 // that are slow in coming keep nobody else's out.
-func (b *bodies) read(w http.ResponseWriter, r *http.Request, by *caller) (body []byte, taken int64, err error) {
+func (b *bodies) read(w http.ResponseWriter, r *http.Request, by *auth.Caller) (body []byte, taken int64, err error) {
 	setReadDeadline(w, time.Now().Add(b.time))
 	from := http.MaxBytesReader(w, r.Body, b.most)
 	for {

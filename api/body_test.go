@@ -152,7 +152,7 @@ func TestBodiesAtOnce(t *testing.T) {
 		t.Errorf("beside slow bodies: %d %s", code, body)
 	}
 
-	admin, receiving := h.server.keys.find(adminKey), h.server.intake.receiving
+	admin, receiving := h.callerOf(t, adminKey), h.server.intake.receiving
 	receiving.mu.Lock()
 	held := receiving.share - receiving.of[admin]
 	receiving.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/salabroker/sala/api/apierror"
+	"github.com/salabroker/sala/api/auth"
 )
 
 // budget bounds how many bytes calls hold of something: in total, and by each
@@ -20,13 +21,13 @@ type budget struct {
 	// Guarded by mu, which is held with no other lock.
 	mu      sync.Mutex
 	used    int64
-	of      map[*caller]int64 // those who hold something
-	waiting []*claim          // in the order in which they came
+	of      map[*auth.Caller]int64 // those who hold something
+	waiting []*claim               // in the order in which they came
 }
 
 // claim is a call that waits for room.
 type claim struct {
-	by      *caller
+	by      *auth.Caller
 	bytes   int64
 	granted chan struct{} // closed once the bytes are the call's
 }
@@ -35,11 +36,11 @@ type claim struct {
 // at least.
 func newBudget(total, smallest int64) *budget {
 	share := max(total/2, smallest)
-	return &budget{total: max(total, 2*share), share: share, of: make(map[*caller]int64)}
+	return &budget{total: max(total, 2*share), share: share, of: make(map[*auth.Caller]int64)}
 }
 
 // try takes the bytes if there is room for them now.
-func (b *budget) try(by *caller, bytes int64) bool {
+func (b *budget) try(by *auth.Caller, bytes int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.grant(by, bytes)
@@ -47,7 +48,7 @@ func (b *budget) try(by *caller, bytes int64) bool {
 
 // take takes the bytes, at most a share, as soon as there is room for them. It
 // returns an error if there is none in time, or if ctx ends first.
-func (b *budget) take(ctx context.Context, by *caller, bytes int64, patience time.Duration) error {
+func (b *budget) take(ctx context.Context, by *auth.Caller, bytes int64, patience time.Duration) error {
 	b.mu.Lock()
 	if b.grant(by, bytes) {
 		b.mu.Unlock()
@@ -74,7 +75,7 @@ func (b *budget) take(ctx context.Context, by *caller, bytes int64, patience tim
 }
 
 // give returns bytes that were taken.
-func (b *budget) give(by *caller, bytes int64) {
+func (b *budget) give(by *auth.Caller, bytes int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.used -= bytes
@@ -96,7 +97,7 @@ func (b *budget) give(by *caller, bytes int64) {
 }
 
 // grant takes the bytes if there is room. The caller holds mu.
-func (b *budget) grant(by *caller, bytes int64) bool {
+func (b *budget) grant(by *auth.Caller, bytes int64) bool {
 	held := b.of[by]
 	if b.used+bytes > b.total || held+bytes > b.share {
 		return false

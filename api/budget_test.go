@@ -9,14 +9,15 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/salabroker/sala/api/apierror"
+	"github.com/salabroker/sala/api/auth"
 )
 
 func TestBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(100, 10)
-		first, second, third := &caller{}, &caller{}, &caller{}
+		first, second, third := &auth.Caller{}, &auth.Caller{}, &auth.Caller{}
 		for _, step := range []struct {
-			by    *caller
+			by    *auth.Caller
 			bytes int64
 			want  bool
 		}{
@@ -58,7 +59,7 @@ func TestBudget(t *testing.T) {
 func TestBudgetIsFair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(100, 10)
-		greedy, other := &caller{}, &caller{}
+		greedy, other := &auth.Caller{}, &auth.Caller{}
 		if !b.try(greedy, 50) {
 			t.Fatal("it isn't granted")
 		}

@@ -16,15 +16,16 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/salabroker/sala/api/apierror"
+	"github.com/salabroker/sala/api/auth"
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/eventhub"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
 // callerOf returns who calls with a key.
-func (h *harness) callerOf(t *testing.T, key string) *caller {
+func (h *harness) callerOf(t *testing.T, key string) *auth.Caller {
 	t.Helper()
-	by, err := h.server.authenticate([]string{"Bearer " + key}, func() string { return "" })
+	by, err := h.server.auth.Authenticate([]string{"Bearer " + key}, func() string { return "" })
 	if err != nil {
 		t.Fatal(err)
 	}

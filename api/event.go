@@ -102,7 +102,7 @@ func (s *eventService) Subscribe(stream subscribeStream) error {
 
 // subscribe counts a subscription of a key, if it may have one more.
 func (c *call) subscribe() error {
-	if c.caller == nil || c.caller.subscriptions.Add(1) <= maxSubscriptionsOfKey {
+	if c.caller == nil || c.caller.Subscriptions.Add(1) <= maxSubscriptionsOfKey {
 		return nil
 	}
 	c.unsubscribe()
@@ -110,13 +110,13 @@ func (c *call) subscribe() error {
 	return &broker.Error{
 		Code:    broker.CodeResourceExhausted,
 		Reason:  eventhub.ReasonTooManySubscriptions,
-		Message: fmt.Sprintf("the API key %q has %d subscriptions, and may have no more; end one first", c.caller.name, maxSubscriptionsOfKey),
+		Message: fmt.Sprintf("the API key %q has %d subscriptions, and may have no more; end one first", c.caller.Name(), maxSubscriptionsOfKey),
 	}
 }
 
 func (c *call) unsubscribe() {
 	if c.caller != nil {
-		c.caller.subscriptions.Add(-1)
+		c.caller.Subscriptions.Add(-1)
 	}
 }
 
@@ -211,7 +211,7 @@ func (c *subscriber) start(start *salav1.SubscribeStart) (*broker.Subscription, 
 		return nil, err
 	}
 	c.started = start
-	namespaces, err := reachOf(c.stream.Context()).subscribed(start.GetNamespaces())
+	namespaces, err := reachOf(c.stream.Context()).Subscribed(start.GetNamespaces())
 	if err != nil {
 		return nil, err
 	}

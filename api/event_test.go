@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/salabroker/sala/api/apierror"
+	"github.com/salabroker/sala/api/auth"
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/eventhub"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
@@ -471,7 +472,7 @@ type stuckStream struct {
 // admitted is the context of a call that the interceptor has let in.
 func admitted(t testing.TB, ctx context.Context, method string) context.Context { //nolint:revive // t comes first in tests
 	t.Helper()
-	return context.WithValue(ctx, callKey{}, &call{method: method, caller: &caller{Key: mustKey(t, adminKey)}})
+	return context.WithValue(ctx, callKey{}, &call{method: method, caller: &auth.Caller{Key: mustKey(t, adminKey)}})
 }
 
 func (s *stuckStream) Context() context.Context { return s.ctx }
@@ -629,7 +630,7 @@ func TestSubscriptionsEndWithTheHub(t *testing.T) {
 
 // A key has half of the subscriptions, and leaves the others to other keys.
 func TestSubscriptionsOfAKey(t *testing.T) {
-	c := &call{server: start(t, &fakeBroker{}).server, caller: &caller{Key: mustKey(t, adminKey)}}
+	c := &call{server: start(t, &fakeBroker{}).server, caller: &auth.Caller{Key: mustKey(t, adminKey)}}
 	for range maxSubscriptionsOfKey {
 		if err := c.subscribe(); err != nil {
 			t.Fatal(err)
@@ -639,7 +640,7 @@ func TestSubscriptionsOfAKey(t *testing.T) {
 	if failed.Code != codes.ResourceExhausted || failed.Reason != eventhub.ReasonTooManySubscriptions {
 		t.Errorf("one too many: %+v", failed)
 	}
-	other := &call{server: c.server, caller: &caller{Key: mustKey(t, readerKey)}}
+	other := &call{server: c.server, caller: &auth.Caller{Key: mustKey(t, readerKey)}}
 	if err := other.subscribe(); err != nil {
 		t.Errorf("another key: %v", err)
 	}

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/salabroker/sala/api/auth"
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/token"
 )
@@ -208,7 +209,7 @@ func start(t testing.TB, b Broker, edits ...func(*Config)) *harness {
 	h := &harness{log: &syncBuffer{}, metrics: prometheus.NewRegistry()}
 	cfg := Config{
 		Broker:          b,
-		Keys:            []Key{mustKey(t, "admin="+adminKey), mustKey(t, "reader="+readerKey+":rooms:read")},
+		Keys:            []auth.Key{mustKey(t, "admin="+adminKey), mustKey(t, "reader="+readerKey+":rooms:read")},
 		MaxMessageBytes: 100_000,
 		Logger:          slog.New(slog.NewJSONHandler(h.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Metrics:         h.metrics,
@@ -249,9 +250,9 @@ func start(t testing.TB, b Broker, edits ...func(*Config)) *harness {
 	return h
 }
 
-func mustKey(t testing.TB, s string) Key {
+func mustKey(t testing.TB, s string) auth.Key {
 	t.Helper()
-	key, err := ParseKey(s)
+	key, err := auth.ParseKey(s)
 	if err != nil {
 		t.Fatal(err)
 	}

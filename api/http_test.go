@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/salabroker/sala/api/apierror"
+	"github.com/salabroker/sala/api/auth"
 )
 
 func TestOpenAPI(t *testing.T) {
@@ -90,7 +91,7 @@ func TestMetrics(t *testing.T) {
 
 func TestMetricsRegisteredTwice(t *testing.T) {
 	h := start(t, &fakeBroker{})
-	_, err := New(Config{Broker: &fakeBroker{}, Keys: []Key{mustKey(t, "k")}, MaxMessageBytes: 1, Metrics: h.metrics})
+	_, err := New(Config{Broker: &fakeBroker{}, Keys: []auth.Key{mustKey(t, "k")}, MaxMessageBytes: 1, Metrics: h.metrics})
 	if err == nil {
 		t.Error("New ignores that its metrics can't be registered")
 	}

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/salabroker/sala/api/apierror"
+	"github.com/salabroker/sala/api/auth"
 	"github.com/salabroker/sala/broker"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
@@ -41,7 +42,7 @@ func (s *messageService) Emit(ctx context.Context, req *salav1.EmitRequest) (*sa
 
 // Broadcast implements salav1.MessageServiceServer.
 func (s *messageService) Broadcast(ctx context.Context, req *salav1.BroadcastRequest) (*salav1.BroadcastResponse, error) {
-	if err := reachOf(ctx).namespace(req.GetNamespace()); err != nil {
+	if err := reachOf(ctx).Namespace(req.GetNamespace()); err != nil {
 		return nil, err
 	}
 	report, err := s.send(ctx, req, salav1.Report_REPORT_COUNTS, broker.Target{
@@ -84,8 +85,8 @@ func (s *messageService) EmitBatch(ctx context.Context, req *salav1.EmitBatchReq
 }
 
 // emitOne sends one event of several, unless it is refused already.
-func (s *messageService) emitOne(ctx context.Context, within reach, req *salav1.EmitRequest, refused error, unspecified salav1.Report) (broker.Report, error) {
-	if err := cmp.Or(within.take(), refused); err != nil {
+func (s *messageService) emitOne(ctx context.Context, within auth.Reach, req *salav1.EmitRequest, refused error, unspecified salav1.Report) (broker.Report, error) {
+	if err := cmp.Or(within.Take(), refused); err != nil {
 		return broker.Report{}, err
 	}
 	return s.emit(ctx, within, req, unspecified)
@@ -116,9 +117,9 @@ func (s *messageService) result(ctx context.Context, report broker.Report, err e
 	}
 }
 
-func (s *messageService) emit(ctx context.Context, within reach, req *salav1.EmitRequest, unspecified salav1.Report) (broker.Report, error) {
+func (s *messageService) emit(ctx context.Context, within auth.Reach, req *salav1.EmitRequest, unspecified salav1.Report) (broker.Report, error) {
 	target := selectedTarget(req)
-	if err := within.target(target); err != nil {
+	if err := within.Target(target); err != nil {
 		return broker.Report{}, err
 	}
 	return s.send(ctx, req, unspecified, target)

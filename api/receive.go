@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/salabroker/sala/api/apierror"
+	"github.com/salabroker/sala/api/auth"
 )
 
 // What requests may take together, as shares of the memory limit.
@@ -90,7 +91,7 @@ func newIntake(memory, maxRequest int64) (*intake, error) {
 type arrival struct {
 	context.Context
 	cancel context.CancelCauseFunc
-	caller *caller
+	caller *auth.Caller
 	late   atomic.Bool
 }
 
@@ -173,11 +174,11 @@ func (c *call) enter(ctx context.Context) error {
 		c.caller, c.account = a.caller, a.caller
 	} else { // it comes from the gateway, which has counted what it takes
 		var err error
-		c.caller, err = s.authenticate(metadata.ValueFromIncomingContext(ctx, "authorization"), func() string { return peerAddress(ctx) })
+		c.caller, err = s.auth.Authenticate(metadata.ValueFromIncomingContext(ctx, "authorization"), func() string { return peerAddress(ctx) })
 		if err != nil {
 			return err
 		}
-		if err := c.caller.authorize(c.method); err != nil {
+		if err := c.caller.Authorize(c.method); err != nil {
 			return err
 		}
 	}
@@ -185,7 +186,7 @@ func (c *call) enter(ctx context.Context) error {
 		return c.enterAsGuest(ctx)
 	}
 	most := s.intake.maxCalls
-	mine, all := c.caller.calls.Add(1), s.intake.calls.Add(1)
+	mine, all := c.caller.Calls.Add(1), s.intake.calls.Add(1)
 	if mine > most || all > 2*most {
 		c.leave()
 		s.metrics.refuse(refusedCalls)
@@ -203,7 +204,7 @@ func (c *call) enterAsGuest(ctx context.Context) error {
 		mine = c.conn.guestCalls.Add(1)
 	}
 	if c.lasting {
-		all = c.caller.calls.Add(1)
+		all = c.caller.Calls.Add(1)
 	}
 	if mine > maxGuestCallsOfConn || all > maxGuestStreams {
 		c.leave()
@@ -215,7 +216,7 @@ func (c *call) enterAsGuest(ctx context.Context) error {
 
 func (c *call) leave() {
 	if c.caller != c.server.guests {
-		c.caller.calls.Add(-1)
+		c.caller.Calls.Add(-1)
 		c.server.intake.calls.Add(-1)
 		return
 	}
@@ -223,7 +224,7 @@ func (c *call) leave() {
 		c.conn.guestCalls.Add(-1)
 	}
 	if c.lasting {
-		c.caller.calls.Add(-1)
+		c.caller.Calls.Add(-1)
 	}
 }
 
@@ -290,7 +291,7 @@ func (c *call) reserve(ctx context.Context, cost int64) error {
 }
 
 // payer is on whose account memory is taken that the gateway hasn't counted.
-func (c *call) payer() *caller { return cmp.Or(c.account, c.caller) }
+func (c *call) payer() *auth.Caller { return cmp.Or(c.account, c.caller) }
 
 // sizeOf is how many bytes a message has.
 func sizeOf(m any) int {

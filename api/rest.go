@@ -51,7 +51,7 @@ func (r *restRequest) admit(ctx context.Context, method string) error {
 		return nil
 	}
 	r.call.method = method
-	if err := r.call.caller.admit(method); err != nil {
+	if err := r.call.caller.Admit(method); err != nil {
 		return r.call.end(ctx, err, nil)
 	}
 	r.admitted = true
@@ -113,7 +113,7 @@ func (s *Server) prepareREST(bodies *bodies, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &call{server: s, method: restMethod, start: time.Now(), peer: r.RemoteAddr}
 		var err error
-		c.caller, err = s.authenticate(r.Header.Values("Authorization"), func() string { return r.RemoteAddr })
+		c.caller, err = s.auth.Authenticate(r.Header.Values("Authorization"), func() string { return r.RemoteAddr })
 		if err == nil {
 			err = s.showKey(r.Context())
 		}

@@ -14,7 +14,7 @@ type roomService struct {
 
 // ListRooms implements salav1.RoomServiceServer.
 func (s *roomService) ListRooms(ctx context.Context, req *salav1.ListRoomsRequest) (*salav1.ListRoomsResponse, error) {
-	within, err := reachOf(ctx).areasOf(req.GetNamespace())
+	within, err := reachOf(ctx).Areas(req.GetNamespace())
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (s *roomService) ListRooms(ctx context.Context, req *salav1.ListRoomsReques
 
 // GetRoom implements salav1.RoomServiceServer.
 func (s *roomService) GetRoom(ctx context.Context, req *salav1.GetRoomRequest) (*salav1.GetRoomResponse, error) {
-	if err := reachOf(ctx).rooms(req.GetNamespace(), []string{req.GetRoom()}); err != nil {
+	if err := reachOf(ctx).Rooms(req.GetNamespace(), []string{req.GetRoom()}); err != nil {
 		return nil, err
 	}
 	room, err := s.broker.GetRoom(ctx, req.GetNamespace(), req.GetRoom())
@@ -64,7 +64,7 @@ func (s *roomService) GetRoom(ctx context.Context, req *salav1.GetRoomRequest) (
 
 // ClearRoom implements salav1.RoomServiceServer.
 func (s *roomService) ClearRoom(ctx context.Context, req *salav1.ClearRoomRequest) (*salav1.ClearRoomResponse, error) {
-	if err := reachOf(ctx).rooms(req.GetNamespace(), []string{req.GetRoom()}); err != nil {
+	if err := reachOf(ctx).Rooms(req.GetNamespace(), []string{req.GetRoom()}); err != nil {
 		return nil, err
 	}
 	notice, err := noticeMessage(req.GetNotice())

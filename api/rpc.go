@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/salabroker/sala/api/apierror"
+	"github.com/salabroker/sala/api/auth"
 	"github.com/salabroker/sala/broker"
 )
 
@@ -32,13 +33,13 @@ type call struct {
 	server  *Server
 	method  string
 	start   time.Time
-	caller  *caller     // nil until it is known
-	account *caller     // on whose account the call takes memory; nil if it isn't counted here
-	peer    string      // where a REST request comes from that is no RPC yet
-	audit   *audit      // nil if nothing is to be written down
-	lasting bool        // it is a stream
-	conn    *callerConn // that it came by; nil if it came in memory
-	held    int64       // what the request takes of the budget for decoding
+	caller  *auth.Caller // nil until it is known
+	account *auth.Caller // on whose account the call takes memory; nil if it isn't counted here
+	peer    string       // where a REST request comes from that is no RPC yet
+	audit   *audit       // nil if nothing is to be written down
+	lasting bool         // it is a stream
+	conn    *callerConn  // that it came by; nil if it came in memory
+	held    int64        // what the request takes of the budget for decoding
 }
 
 // callKey is the context key of the *call.
@@ -65,7 +66,7 @@ func (s *Server) tap(ctx context.Context, info *tap.Info) (context.Context, erro
 
 // tapMethod keeps names that callers have made up out of the metrics.
 func tapMethod(method string) string {
-	if _, ok := scopeOf(method); !ok {
+	if _, ok := auth.ScopeOf(method); !ok {
 		return "unknown"
 	}
 	return method
@@ -92,7 +93,7 @@ func (s *Server) interceptStream(srv any, stream grpc.ServerStream, info *grpc.S
 		ServerStream: stream, ctx: ctx, call: c, conn: callerConnOf(ctx), queue: newSendQueue(),
 		next: incoming{ctx: ctx, call: c, source: source, only: !info.IsClientStream},
 	}
-	if isOpen(info.FullMethod) {
+	if auth.IsOpen(info.FullMethod) {
 		err = handler(srv, &waitingStream{ending})
 	} else {
 		err = handler(srv, ending)
@@ -182,17 +183,26 @@ func (s *waitingStream) RecvMsg(m any) error {
 // admit finds out who calls, and returns nil if the caller may go on.
 func (c *call) admit(ctx context.Context, info *tap.Info) error {
 	var err error
-	c.caller, err = c.server.authenticate(info.Header.Get("authorization"), func() string { return peerAddress(ctx) })
+	c.caller, err = c.server.auth.Authenticate(info.Header.Get("authorization"), func() string { return peerAddress(ctx) })
 	if err != nil {
 		return err
 	}
 	if err := callerConnOf(ctx).showKey(); err != nil {
 		return err
 	}
-	if _, known := scopeOf(c.method); !known {
+	if _, known := auth.ScopeOf(c.method); !known {
 		return nil // gRPC says so, and reads nothing either
 	}
-	return c.caller.admit(c.method)
+	return c.caller.Admit(c.method)
+}
+
+// reachOf returns the reach of a call, which the interceptor has admitted.
+func reachOf(ctx context.Context) auth.Reach {
+	c, ok := ctx.Value(callKey{}).(*call)
+	if !ok {
+		return auth.Reach{}
+	}
+	return c.caller.Reach(c.method)
 }
 
 // keyName is the name of the API key; empty until it is known.
@@ -200,7 +210,7 @@ func (c *call) keyName() string {
 	if c.caller == nil {
 		return ""
 	}
-	return c.caller.name
+	return c.caller.Name()
 }
 
 // end turns the outcome of a call into its status, counts it and logs it. A

@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/reflection"
 
+	"github.com/salabroker/sala/api/auth"
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/token"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
@@ -64,7 +65,7 @@ type Config struct {
 	// Broker is what the calls are about. Required.
 	Broker Broker
 	// Keys are the API keys that are accepted, at least one.
-	Keys []Key
+	Keys []auth.Key
 	// CallRate is how often each key may call in a second, where each event of a
 	// batch or a stream counts too; as many may come at once. 0 is any number.
 	CallRate int
@@ -136,14 +137,13 @@ const (
 type Server struct {
 	// Static after New.
 	broker   Broker
-	keys     keyring
+	auth     *auth.Authenticator
 	codec    encoding.CodecV2
-	guests   *caller // on whose account calls are that need no key
+	guests   *auth.Caller // on whose account calls are that need no key
 	intake   *intake
 	unread   atomic.Int64 // bytes of answers over gRPC that haven't been written
-	failures *failures
-	auditLog AuditLog // may be nil
-	emits    bool     // whether it gets emits
+	auditLog AuditLog     // may be nil
+	emits    bool         // whether it gets emits
 	log      *slog.Logger
 	metrics  *metrics
 	reflects bool // whether it describes its services
@@ -170,7 +170,7 @@ func New(cfg Config) (*Server, error) {
 	case cfg.MaxMessageBytes <= 0:
 		return nil, fmt.Errorf("the control API can't limit messages to %d bytes; the limit must be above zero", cfg.MaxMessageBytes)
 	}
-	keys, err := newKeyring(cfg.Keys, cfg.CallRate)
+	authenticator, err := auth.New(cfg.Keys, cfg.CallRate)
 	if err != nil {
 		return nil, err
 	}
@@ -180,10 +180,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		broker:   cfg.Broker,
-		keys:     keys,
+		auth:     authenticator,
 		codec:    newCodec(),
-		guests:   &caller{},
-		failures: newFailures(),
+		guests:   &auth.Caller{},
 		auditLog: cfg.Audit,
 		emits:    cfg.AuditEmits,
 		log:      cfg.Logger,

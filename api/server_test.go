@@ -18,12 +18,13 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/salabroker/sala/api/apierror"
+	"github.com/salabroker/sala/api/auth"
 	"github.com/salabroker/sala/broker"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
 func TestNewRefuses(t *testing.T) {
-	keys := []Key{mustKey(t, "k")}
+	keys := []auth.Key{mustKey(t, "k")}
 	for name, cfg := range map[string]Config{
 		"no broker": {Keys: keys, MaxMessageBytes: 1},
 		"no limit":  {Broker: &fakeBroker{}, Keys: keys},
@@ -37,7 +38,7 @@ func TestNewRefuses(t *testing.T) {
 
 // The least configuration works, and what was never served can be shut down.
 func TestShutdownOfAnIdleServer(t *testing.T) {
-	server, err := New(Config{Broker: &fakeBroker{}, Keys: []Key{mustKey(t, "k")}, MaxMessageBytes: 1})
+	server, err := New(Config{Broker: &fakeBroker{}, Keys: []auth.Key{mustKey(t, "k")}, MaxMessageBytes: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ type socketService struct {
 
 // ListSockets implements salav1.SocketServiceServer.
 func (s *socketService) ListSockets(ctx context.Context, req *salav1.ListSocketsRequest) (*salav1.ListSocketsResponse, error) {
-	within, err := reachOf(ctx).within(req.GetNamespace())
+	within, err := reachOf(ctx).Namespaces(req.GetNamespace())
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (s *socketService) GetSocket(ctx context.Context, req *salav1.GetSocketRequ
 	if err != nil {
 		return nil, err
 	}
-	if reachOf(ctx).namespace(info.Namespace) != nil {
+	if reachOf(ctx).Namespace(info.Namespace) != nil {
 		return nil, socketNotFound(req.GetId()) // the key's holder isn't to hear that there is one
 	}
 	return &salav1.GetSocketResponse{Socket: socketMessage(info)}, nil
@@ -78,7 +78,7 @@ func socketMessage(info broker.SocketInfo) *salav1.Socket {
 
 // Join implements salav1.SocketServiceServer.
 func (s *socketService) Join(ctx context.Context, req *salav1.JoinRequest) (*salav1.JoinResponse, error) {
-	if err := reachOf(ctx).namespace(req.GetSelector().GetNamespace()); err != nil {
+	if err := reachOf(ctx).Namespace(req.GetSelector().GetNamespace()); err != nil {
 		return nil, err
 	}
 	out, err := s.broker.Join(ctx, selectedTarget(req.GetSelector()), req.GetRooms())
@@ -90,7 +90,7 @@ func (s *socketService) Join(ctx context.Context, req *salav1.JoinRequest) (*sal
 
 // Leave implements salav1.SocketServiceServer.
 func (s *socketService) Leave(ctx context.Context, req *salav1.LeaveRequest) (*salav1.LeaveResponse, error) {
-	if err := reachOf(ctx).namespace(req.GetSelector().GetNamespace()); err != nil {
+	if err := reachOf(ctx).Namespace(req.GetSelector().GetNamespace()); err != nil {
 		return nil, err
 	}
 	out, err := s.broker.Leave(ctx, selectedTarget(req.GetSelector()), req.GetRooms())
@@ -102,7 +102,7 @@ func (s *socketService) Leave(ctx context.Context, req *salav1.LeaveRequest) (*s
 
 // Update implements salav1.SocketServiceServer.
 func (s *socketService) Update(ctx context.Context, req *salav1.UpdateRequest) (*salav1.UpdateResponse, error) {
-	if err := reachOf(ctx).namespace(req.GetSelector().GetNamespace()); err != nil {
+	if err := reachOf(ctx).Namespace(req.GetSelector().GetNamespace()); err != nil {
 		return nil, err
 	}
 	data, err := valueJSON("data", req.GetData())
@@ -118,7 +118,7 @@ func (s *socketService) Update(ctx context.Context, req *salav1.UpdateRequest) (
 
 // Disconnect implements salav1.SocketServiceServer.
 func (s *socketService) Disconnect(ctx context.Context, req *salav1.DisconnectRequest) (*salav1.DisconnectResponse, error) {
-	if err := reachOf(ctx).namespace(req.GetSelector().GetNamespace()); err != nil {
+	if err := reachOf(ctx).Namespace(req.GetSelector().GetNamespace()); err != nil {
 		return nil, err
 	}
 	out, err := s.broker.Disconnect(ctx, selectedTarget(req.GetSelector()), req.GetReason())

@@ -33,7 +33,7 @@ func (s *tokenService) IssueToken(ctx context.Context, req *salav1.IssueTokenReq
 		Publish:    req.GetPublish(),
 		Broadcast:  req.GetBroadcast(),
 	}
-	if err := reachOf(ctx).permissions(permissions); err != nil {
+	if err := reachOf(ctx).Permissions(permissions); err != nil {
 		return nil, err
 	}
 	issued, err := s.broker.IssueToken(ctx, broker.TokenRequest{User: req.GetUser(), TTL: ttl, Permissions: permissions, Data: data})
@@ -87,7 +87,7 @@ func tokenClaims(claims token.Claims) *salav1.TokenClaims {
 
 // RevokeTokens implements salav1.TokenServiceServer.
 func (s *tokenService) RevokeTokens(ctx context.Context, req *salav1.RevokeTokensRequest) (*salav1.RevokeTokensResponse, error) {
-	if err := reachOf(ctx).unlimited("tokens of all namespaces, which revoking is about"); err != nil {
+	if err := reachOf(ctx).RequireEverywhere("tokens of all namespaces, which revoking is about"); err != nil {
 		return nil, err
 	}
 	var before time.Time

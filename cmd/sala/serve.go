@@ -9,7 +9,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/salabroker/sala/api"
+	"github.com/salabroker/sala/api/auth"
 	"github.com/salabroker/sala/broker/grace"
 	"github.com/salabroker/sala/cmd/sala/internal/cli"
 	"github.com/salabroker/sala/cmd/sala/internal/config"
@@ -34,7 +34,7 @@ func (*serveCommand) Help() string {
 
 func scopes() string {
 	var words []string
-	for _, scope := range api.AllScopes() {
+	for _, scope := range auth.AllScopes() {
 		words = append(words, string(scope))
 	}
 	return strings.Join(words, ", ")

@@ -26,6 +26,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/salabroker/sala/api"
+	"github.com/salabroker/sala/api/auth"
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/cluster/redis"
 	"github.com/salabroker/sala/broker/token"
@@ -93,7 +94,7 @@ func build(redisURL string) (*broker.Broker, *api.Server, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	apiKey, err := api.ParseKey(os.Getenv("SALA_API_KEY"))
+	apiKey, err := auth.ParseKey(os.Getenv("SALA_API_KEY"))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -112,7 +113,7 @@ func build(redisURL string) (*broker.Broker, *api.Server, error) {
 		return nil, nil, err
 	}
 	control, err := api.New(api.Config{
-		Broker: b, Keys: []api.Key{apiKey}, MaxMessageBytes: 1_000_000, Logger: log, Metrics: registry, Gatherer: registry,
+		Broker: b, Keys: []auth.Key{apiKey}, MaxMessageBytes: 1_000_000, Logger: log, Metrics: registry, Gatherer: registry,
 	})
 	return b, control, err
 }

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/salabroker/sala/api"
+	"github.com/salabroker/sala/api/auth"
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/cluster/redis"
 	"github.com/salabroker/sala/broker/token"
@@ -61,12 +62,12 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	key, err := api.ParseKey(first(os.Getenv("SALA_API_KEY")))
+	key, err := auth.ParseKey(first(os.Getenv("SALA_API_KEY")))
 	if err != nil {
 		return err
 	}
 	server, err := api.New(api.Config{
-		Broker: b, Keys: []api.Key{key}, MaxMessageBytes: 1 << 20, Logger: log, Reaches: b.ClusterTrouble,
+		Broker: b, Keys: []auth.Key{key}, MaxMessageBytes: 1 << 20, Logger: log, Reaches: b.ClusterTrouble,
 	})
 	if err != nil {
 		return err

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"github.com/salabroker/sala/api"
+	"github.com/salabroker/sala/api/auth"
 	"github.com/salabroker/sala/cmd/sala/internal/config"
 )
 
@@ -53,7 +53,7 @@ func (c *Client) dial(extra ...grpc.DialOption) (*grpc.ClientConn, error) {
 	if c.Timeout <= 0 {
 		return nil, &UsageError{Message: "--timeout must be above zero, such as 10s"}
 	}
-	if words := strings.Fields(c.APIKey); len(words) > 0 && api.SplitKey(words[0]).Hashed {
+	if words := strings.Fields(c.APIKey); len(words) > 0 && auth.SplitKey(words[0]).Hashed {
 		return nil, &UsageError{Message: "--api-key or SALA_API_KEY holds the hash of a key, which only the broker can use; give the key itself"}
 	}
 	transport, err := c.transport()

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/salabroker/sala/api"
+	"github.com/salabroker/sala/api/auth"
 )
 
 // Key groups the commands about API keys.
@@ -26,12 +26,12 @@ func (KeyNew) Help() string {
 
 // Run implements the command.
 func (k *KeyNew) Run(s *Streams) error {
-	secret, hashed := api.NewKey()
+	secret, hashed := auth.NewKey()
 	entry := k.Name + "=" + hashed
 	if k.Scopes != "" {
 		entry += ":" + k.Scopes
 	}
-	if _, err := api.ParseKey(entry); err != nil {
+	if _, err := auth.ParseKey(entry); err != nil {
 		return &UsageError{Message: err.Error()}
 	}
 	if k.Output == "json" {

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/salabroker/sala/api"
+	"github.com/salabroker/sala/api/auth"
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/token"
 	"github.com/salabroker/sala/broker/token/jwks"
@@ -19,7 +19,7 @@ type Config struct {
 	// KeySets are the public keys for tokens that have to be fetched.
 	KeySets []*jwks.Set
 	// Keys are the API keys of the control API.
-	Keys []api.Key
+	Keys []auth.Key
 	// DevKey is the API key to print; empty without --dev.
 	DevKey string
 	// Public, GRPC and HTTP are the listeners.

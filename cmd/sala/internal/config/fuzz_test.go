@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/salabroker/sala/api"
+	"github.com/salabroker/sala/api/auth"
 	"github.com/salabroker/sala/broker/token"
 )
 
@@ -38,7 +38,7 @@ func FuzzSecrets(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, before, after string) {
 		raw := before + hidden + after
-		if key, err := api.ParseKey(raw); err != nil && strings.Contains(before, "=") && strings.Contains(err.Error(), hidden) {
+		if key, err := auth.ParseKey(raw); err != nil && strings.Contains(before, "=") && strings.Contains(err.Error(), hidden) {
 			t.Errorf("%q shows the key: %s", raw, err)
 		} else if err == nil && !strings.Contains(key.Name(), hidden) && (strings.Contains(key.String(), hidden) || strings.Contains(maskKey(raw), hidden)) {
 			t.Errorf("%q shows the key: %s, %s", raw, key, maskKey(raw))

@@ -1,4 +1,4 @@
-package api
+package auth
 
 import (
 	"net/netip"
@@ -19,18 +19,6 @@ const (
 	// one limit.
 	maxFailing = 4096
 )
-
-// take counts one call, or one event of several, and returns an error if the
-// key has made too many.
-func (c *caller) take() error {
-	if c.rate == nil {
-		return nil
-	}
-	if wait := exceeded(c.rate); wait > 0 {
-		return apierror.Exhausted(apierror.ReasonRateLimited, "the API key "+c.name+" calls more often than the rate limit allows; slow down, or try again in a moment", wait)
-	}
-	return nil
-}
 
 // exceeded takes one from a limiter and returns 0, or after what time there is
 // one to take.

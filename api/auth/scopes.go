@@ -1,4 +1,4 @@
-package api
+package auth
 
 import (
 	"google.golang.org/grpc/health/grpc_health_v1"
@@ -61,10 +61,10 @@ func limitOf(s Scope) limit {
 	return limitNone
 }
 
-// scopeOf returns the scope that a key needs to call a method, given by its
+// ScopeOf returns the scope that a key needs to call a method, given by its
 // full name such as "/sala.v1.RoomService/GetRoom". A method that isn't listed
 // has none, and nobody may call it.
-func scopeOf(method string) (Scope, bool) {
+func ScopeOf(method string) (Scope, bool) {
 	switch method {
 	case salav1.TokenService_IssueToken_FullMethodName,
 		salav1.TokenService_VerifyToken_FullMethodName,
@@ -100,10 +100,10 @@ func scopeOf(method string) (Scope, bool) {
 	return "", false
 }
 
-// isOpen reports whether a method needs no key. Health checks come from
+// IsOpen reports whether a method needs no key. Health checks come from
 // machinery that holds no keys, and reflection tells nothing that isn't in the
 // published protos.
-func isOpen(method string) bool {
+func IsOpen(method string) bool {
 	switch method {
 	case grpc_health_v1.Health_Check_FullMethodName,
 		grpc_health_v1.Health_List_FullMethodName,

@@ -1,8 +1,7 @@
-package api
+package auth
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,10 +11,10 @@ import (
 	"github.com/salabroker/sala/broker/room"
 )
 
-// authorize returns nil if the key may call the method at all, or a
+// Authorize returns nil if the key may call the method at all, or a
 // *[broker.Error]. The service looks at what for: see [reach].
-func (k Key) authorize(method string) error {
-	scope, ok := scopeOf(method)
+func (k Key) Authorize(method string) error {
+	scope, ok := ScopeOf(method)
 	if !ok {
 		return apierror.ScopeDenied("nobody may call %s: it has no scope", method)
 	}
@@ -25,28 +24,27 @@ func (k Key) authorize(method string) error {
 	return nil
 }
 
-// reach is where a call may do what it is for. The zero reach is nowhere.
-type reach struct {
-	caller     *caller
+// Reach is where a call may do what it is for. The zero reach is nowhere.
+type Reach struct {
+	caller     *Caller
 	scope      Scope
 	everywhere bool
 	areas      []room.Area
 }
 
-// reachOf returns the reach of a call, which the interceptor has admitted.
-func reachOf(ctx context.Context) reach {
-	c, ok := ctx.Value(callKey{}).(*call)
-	if !ok || c.caller == nil {
-		return reach{}
+// Reach returns where the caller may use a method. A nil caller reaches nothing.
+func (c *Caller) Reach(method string) Reach {
+	if c == nil {
+		return Reach{}
 	}
-	scope, _ := scopeOf(c.method)
-	areas, granted := c.caller.grants[scope]
-	return reach{caller: c.caller, scope: scope, everywhere: granted && areas == nil, areas: areas}
+	scope, _ := ScopeOf(method)
+	areas, granted := c.grants[scope]
+	return Reach{caller: c, scope: scope, everywhere: granted && areas == nil, areas: areas}
 }
 
-// namespace returns an error unless all of a namespace is within reach: its
+// Namespace returns an error unless all of a namespace is within reach: its
 // rooms, its users and its sockets.
-func (r reach) namespace(name string) error {
+func (r Reach) Namespace(name string) error {
 	name = cmp.Or(name, "/")
 	if r.everywhere || slices.Contains(r.areas, room.Area{Namespace: name}) {
 		return nil
@@ -54,8 +52,8 @@ func (r reach) namespace(name string) error {
 	return r.deniedFor(fmt.Sprintf("the namespace %q as a whole, its users and its sockets", name))
 }
 
-// rooms returns an error unless all of the rooms are within reach.
-func (r reach) rooms(namespace string, rooms []string) error {
+// Rooms returns an error unless all of the rooms are within reach.
+func (r Reach) Rooms(namespace string, rooms []string) error {
 	if r.everywhere {
 		return nil
 	}
@@ -68,26 +66,26 @@ func (r reach) rooms(namespace string, rooms []string) error {
 	return nil
 }
 
-// target returns an error unless everybody who is named is within reach. Rooms
+// Target returns an error unless everybody who is named is within reach. Rooms
 // and users that are left out have to be too: the counts would tell who is in a
 // room. Sockets that are left out are in a room within reach, or it doesn't matter.
-func (r reach) target(t broker.Target) error {
+func (r Reach) Target(t broker.Target) error {
 	if r.everywhere {
 		return nil
 	}
 	if len(t.Users)+len(t.ExceptUsers) > 0 || len(t.Sockets) > 0 || t.Everyone || len(t.Rooms) == 0 {
-		return r.namespace(t.Namespace)
+		return r.Namespace(t.Namespace)
 	}
-	if err := r.rooms(t.Namespace, t.Rooms); err != nil {
+	if err := r.Rooms(t.Namespace, t.Rooms); err != nil {
 		return err
 	}
-	return r.rooms(t.Namespace, t.ExceptRooms)
+	return r.Rooms(t.Namespace, t.ExceptRooms)
 }
 
-// within returns the namespaces that a list may show, of one that was asked
+// Namespaces returns the namespaces that a list may show, of one that was asked
 // for or, if none was, of all; none means all.
-func (r reach) within(namespace string) ([]string, error) {
-	areas, err := r.areasOf(namespace)
+func (r Reach) Namespaces(namespace string) ([]string, error) {
+	areas, err := r.Areas(namespace)
 	var names []string
 	for _, a := range areas {
 		names = append(names, a.Namespace)
@@ -95,8 +93,8 @@ func (r reach) within(namespace string) ([]string, error) {
 	return names, err
 }
 
-// areasOf is [reach.within] for rooms.
-func (r reach) areasOf(namespace string) ([]room.Area, error) {
+// Areas is [reach.within] for rooms.
+func (r Reach) Areas(namespace string) ([]room.Area, error) {
 	if r.everywhere {
 		return nil, nil
 	}
@@ -112,35 +110,35 @@ func (r reach) areasOf(namespace string) ([]room.Area, error) {
 	return areas, nil
 }
 
-// subscribed returns the namespaces of a subscription: those that were asked for
+// Subscribed returns the namespaces of a subscription: those that were asked for
 // or, if none was, all within reach.
-func (r reach) subscribed(namespaces []string) ([]string, error) {
+func (r Reach) Subscribed(namespaces []string) ([]string, error) {
 	if r.everywhere {
 		return namespaces, nil
 	}
 	if len(namespaces) == 0 {
-		return r.within("")
+		return r.Namespaces("")
 	}
 	for _, name := range namespaces {
-		if err := r.namespace(name); err != nil {
+		if err := r.Namespace(name); err != nil {
 			return nil, err
 		}
 	}
 	return namespaces, nil
 }
 
-// take counts an event of several against the rate of the key.
-func (r reach) take() error {
+// Take counts an event of several against the rate of the key.
+func (r Reach) Take() error {
 	if r.caller == nil {
 		return nil
 	}
 	return r.caller.take()
 }
 
-// permissions returns an error unless everything that a token allows is within
+// Permissions returns an error unless everything that a token allows is within
 // reach. It holds in each of its namespaces, so that it has to be within reach
 // in each.
-func (r reach) permissions(p broker.Permissions) error {
+func (r Reach) Permissions(p broker.Permissions) error {
 	if r.everywhere {
 		return nil
 	}
@@ -148,19 +146,19 @@ func (r reach) permissions(p broker.Permissions) error {
 		return r.deniedFor("all namespaces, which a token is for that names none")
 	}
 	for _, namespace := range p.Namespaces {
-		if r.namespace(namespace) == nil {
+		if r.Namespace(namespace) == nil {
 			continue
 		}
 		if p.Broadcast {
 			return r.deniedFor(fmt.Sprintf("tokens that may broadcast in %q", namespace))
 		}
-		if err := r.rooms(namespace, p.Rooms); err != nil {
+		if err := r.Rooms(namespace, p.Rooms); err != nil {
 			return err
 		}
 		if err := r.patterns(namespace, slices.Concat(p.Join, p.Publish)); err != nil {
 			return err
 		}
-		if _, err := r.areasOf(namespace); err != nil {
+		if _, err := r.Areas(namespace); err != nil {
 			return err
 		}
 	}
@@ -168,7 +166,7 @@ func (r reach) permissions(p broker.Permissions) error {
 }
 
 // patterns returns an error unless one area holds whatever each pattern names.
-func (r reach) patterns(namespace string, patterns []string) error {
+func (r Reach) patterns(namespace string, patterns []string) error {
 	for _, p := range patterns {
 		named, err := room.ParsePattern(p)
 		if err != nil { // of one that names nothing the broker says what is wrong
@@ -181,25 +179,26 @@ func (r reach) patterns(namespace string, patterns []string) error {
 	return nil
 }
 
-// unlimited returns an error if the scope is limited in any way.
-func (r reach) unlimited(what string) error {
+// RequireEverywhere returns an error if the scope is limited in any way.
+func (r Reach) RequireEverywhere(what string) error {
 	if r.everywhere {
 		return nil
 	}
 	return r.deniedFor(what)
 }
 
-func (r reach) name() string {
+// Owner is the name of the caller's key; empty for nobody.
+func (r Reach) Owner() string {
 	if r.caller == nil {
 		return ""
 	}
-	return r.caller.name
+	return r.caller.Name()
 }
 
-func (r reach) deniedFor(what string) error {
+func (r Reach) deniedFor(what string) error {
 	words := make([]string, len(r.areas))
 	for i, a := range r.areas {
 		words[i] = a.String()
 	}
-	return apierror.ScopeDenied("the scope %q of the API key %q doesn't reach %s; it is limited to %s", r.scope, r.name(), what, strings.Join(words, ", "))
+	return apierror.ScopeDenied("the scope %q of the API key %q doesn't reach %s; it is limited to %s", r.scope, r.Owner(), what, strings.Join(words, ", "))
 }
