@@ -1,3 +1,10 @@
+// Package auth decides who may call the control API, and what for.
+//
+// A [Key] is an API key as the configuration has it (key.go), with the scopes that it
+// grants (grants.go, scopes.go). An [Authenticator] finds the [Caller] of a call by its
+// key. [Caller.Admit] checks the scope of the method, before anything of the request is
+// read; the service then checks with a [Reach] that the rooms, users and namespaces of
+// the request are within the limits of the scope.
 package auth
 
 import (
@@ -13,18 +20,19 @@ import (
 	"github.com/salabroker/sala/api/apierror"
 )
 
-// Caller is an API key that the server accepts.
+// Caller is an API key that the server accepts, and what its holder is doing. Its
+// methods may be called concurrently.
 type Caller struct {
 	// Static.
 	Key
-	rate *rate.Limiter // nil if it may call as often as it likes
+	rate *rate.Limiter // nil for no limit
 
-	Calls         atomic.Int64 // in flight
-	Subscriptions atomic.Int64
+	Calls         atomic.Int64 // calls in flight
+	Subscriptions atomic.Int64 // open Subscribe streams
 }
 
-// Admit returns an error if the key may not call a method, or not now. It counts
-// the call.
+// Admit counts a call of a method. It returns a *[broker.Error] if the key lacks the
+// scope, or has exceeded its rate.
 func (c *Caller) Admit(method string) error {
 	if err := c.Authorize(method); err != nil {
 		return err
@@ -39,8 +47,9 @@ type Authenticator struct {
 	failures *failures
 }
 
-// New refuses two entries for one secret, as it would be unclear whose
-// scopes count. callRate is how often each key may call in a second, 0 for any.
+// New returns an Authenticator for keys, of which there must be at least one. Two keys
+// with the same secret are an error, since their scopes may differ. callRate is how many
+// calls each key may make per second; 0 is no limit.
 func New(keys []Key, callRate int) (*Authenticator, error) {
 	if len(keys) == 0 {
 		return nil, errors.New("there is no API key, so nobody could call the control API; set at least one")
@@ -75,8 +84,8 @@ func (a *Authenticator) find(secret string) *Caller {
 	return a.callers[found]
 }
 
-// bearer returns the secret that came with a call, of which values are the
-// Authorization headers, or a *[broker.Error].
+// bearer returns the secret in the Authorization headers of a call, or a
+// *[broker.Error].
 func bearer(values []string) (string, error) {
 	if len(values) == 0 {
 		return "", apierror.Unauthenticated(apierror.ReasonAPIKeyRequired,
@@ -91,9 +100,9 @@ func bearer(values []string) (string, error) {
 	return secret, nil
 }
 
-// Authenticate returns the caller whose key came with a call, of which values are the
-// Authorization headers, or an error for the caller. It calls peer, which returns the
-// address of the call, only if it needs the address.
+// Authenticate returns the caller to whom a call belongs. values are the call's
+// Authorization headers; peer returns its address and is called only if that is needed.
+// The error is for the caller.
 func (a *Authenticator) Authenticate(values []string, peer func() string) (*Caller, error) {
 	secret, err := bearer(values)
 	if err != nil {
@@ -110,8 +119,7 @@ func (a *Authenticator) Authenticate(values []string, peer func() string) (*Call
 	return c, nil
 }
 
-// take counts one call, or one event of several, and returns an error if the
-// key has made too many.
+// take counts one call, or one event of a batch or stream, against the rate of the key.
 func (c *Caller) take() error {
 	if c.rate == nil {
 		return nil

@@ -8,20 +8,21 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/salabroker/sala/api/apierror"
+	"github.com/salabroker/sala/broker/realip"
 )
 
-// Limits of failed authentications from one address. Nobody who has a key comes
-// near them; who guesses, or calls with a wrong key in a loop, does.
+// Limits of failed authentications from one address. Callers with a valid key stay far
+// below them. Guessing, or calling with a wrong key in a loop, exceeds them.
 const (
 	failuresAtOnce    = 100
 	failuresPerSecond = 2
-	// maxFailing bounds how many addresses are remembered. Those above that share
-	// one limit.
+	// maxFailing bounds the addresses that have a limit of their own. All others share
+	// one.
 	maxFailing = 4096
 )
 
-// exceeded takes one from a limiter and returns 0, or after what time there is
-// one to take.
+// exceeded takes a token from a limiter and returns 0, or it returns how long it takes
+// until there is one.
 func exceeded(l *rate.Limiter) time.Duration {
 	now := time.Now()
 	r := l.ReserveN(now, 1)
@@ -32,9 +33,10 @@ func exceeded(l *rate.Limiter) time.Duration {
 	return wait
 }
 
-// failures counts failed authentications by address. It may be used
+// failures counts failed authentications by address. Its methods may be called
 // concurrently.
 type failures struct {
+	// Guarded by mu, which is held with no other lock.
 	mu     sync.Mutex
 	from   map[netip.Prefix]*rate.Limiter
 	others *rate.Limiter
@@ -46,8 +48,8 @@ func newFailures() *failures {
 
 func newFailureLimiter() *rate.Limiter { return rate.NewLimiter(failuresPerSecond, failuresAtOnce) }
 
-// note counts a failure from an address. It returns err, or if there have been
-// too many an error that says so.
+// note counts a failure from an address. It returns err or, after too many failures, an
+// error that says so.
 func (f *failures) note(peer string, err error) error {
 	if wait := exceeded(f.limiter(peer, true)); wait > 0 {
 		return tooManyFailures(wait)
@@ -55,9 +57,8 @@ func (f *failures) note(peer string, err error) error {
 	return err
 }
 
-// check returns an error if there have been too many failures from an address.
-// It is for keys that might be guessed: who guesses doesn't get to hear whether
-// the guess was right.
+// check returns an error after too many failures from an address. It is for keys that
+// are short enough to guess: an attacker doesn't learn whether a guess is right.
 func (f *failures) check(peer string) error {
 	l := f.limiter(peer, false)
 	if l == nil || l.Tokens() >= 1 {
@@ -70,16 +71,17 @@ func tooManyFailures(wait time.Duration) error {
 	return apierror.Exhausted(apierror.ReasonRateLimited, "too many calls from this address had no valid API key; correct the key, or try again in a moment", wait)
 }
 
-// limiter returns that of an address or, if it shall not be added, nil.
+// limiter returns the limiter of an address. If there is none, it adds one, or returns
+// nil if add is false.
 func (f *failures) limiter(peer string, add bool) *rate.Limiter {
 	from := network(peer)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	l, known := f.from[from]
-	switch {
-	case known || !add:
+	if known || !add {
 		return l
-	case len(f.from) >= maxFailing:
+	}
+	if len(f.from) >= maxFailing {
 		f.forget()
 	}
 	if len(f.from) >= maxFailing {
@@ -90,7 +92,7 @@ func (f *failures) limiter(peer string, add bool) *rate.Limiter {
 	return l
 }
 
-// forget drops the addresses that haven't failed for long.
+// forget drops the addresses whose failures are long past.
 func (f *failures) forget() {
 	for from, l := range f.from {
 		if l.Tokens() >= failuresAtOnce {
@@ -99,19 +101,12 @@ func (f *failures) forget() {
 	}
 }
 
-// network is what one caller is taken for: an IPv4 address, or the /64 of an
-// IPv6 address, of which whoever has one has all. Peers without an address
-// are one.
+// network returns the addresses that count as one caller. Peers without an address
+// count as one, too.
 func network(peer string) netip.Prefix {
 	at, err := netip.ParseAddrPort(peer)
 	if err != nil {
 		return netip.Prefix{}
 	}
-	addr := at.Addr().Unmap().WithZone("")
-	bits := addr.BitLen()
-	if addr.Is6() {
-		bits = 64
-	}
-	prefix, _ := addr.Prefix(bits) // of a valid address with fewer bits
-	return prefix
+	return realip.Network(at.Addr().Unmap().WithZone(""))
 }

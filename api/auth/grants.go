@@ -9,8 +9,8 @@ import (
 	"github.com/salabroker/sala/broker/room"
 )
 
-// grants are the scopes of a key, each with where it holds; none means that it
-// holds everywhere. A scope that isn't there isn't granted.
+// grants are the scopes of a key, each with the areas that it is limited to. nil areas
+// are no limit. A scope that isn't in the map isn't granted.
 type grants map[Scope][]room.Area
 
 func allGrants() grants {
@@ -21,9 +21,9 @@ func allGrants() grants {
 	return g
 }
 
-// parseGrants reads a list of scopes, separated by commas. Each may be limited
-// to a namespace, "emit:/chat", and some to rooms of it, "emit:/chat:room-*". A
-// scope that is named several times holds in all the places.
+// parseGrants parses a comma-separated list of scopes. Each may be limited to a
+// namespace, "emit:/chat", and some to rooms of it, "emit:/chat:room-*". A scope that is
+// named several times has all of the areas.
 func parseGrants(list string) (grants, error) {
 	g := make(grants)
 	for word := range strings.SplitSeq(list, ",") {
@@ -42,7 +42,7 @@ func parseGrants(list string) (grants, error) {
 	return g, nil
 }
 
-// parseGrant returns no area for a scope that holds everywhere.
+// parseGrant parses one scope. The area is nil for a scope without limit.
 func parseGrant(word string) (Scope, *room.Area, error) {
 	for _, scope := range AllScopes() {
 		limit, limited := strings.CutPrefix(word, string(scope)+":/")
@@ -57,20 +57,20 @@ func parseGrant(word string) (Scope, *room.Area, error) {
 			return scope, area, nil
 		}
 	}
-	return "", nil, fmt.Errorf("%s is no scope; there are %s, and a limit behind one begins with a namespace, as in emit:/chat", quoteScope(word), joinScopes(AllScopes()))
+	return "", nil, fmt.Errorf("%s is no scope; there are %s, and a limit after one begins with a namespace, as in emit:/chat", quoteScope(word), joinScopes(AllScopes()))
 }
 
-// maxScopeShown is up to how many characters a word is repeated in an error that
-// was given as a scope and is none.
+// maxScopeShown is the longest word, in characters, that an error repeats because it
+// isn't a scope.
 const maxScopeShown = 16
 
-// quoteScope shows what is taken for a scope, unless it may be the rest of a key
-// that has a ":" in it.
+// quoteScope quotes a word that isn't a scope, unless it may be the rest of a key that
+// has a ":" in it.
 func quoteScope(word string) string {
 	if len(word) <= maxScopeShown && strings.Trim(word, "abcdefghijklmnopqrstuvwxyz:_-") == "" {
 		return strconv.Quote(word)
 	}
-	return fmt.Sprintf("what has %d characters behind the key and \":\"", len(word))
+	return fmt.Sprintf("the text of %d characters after the key and \":\"", len(word))
 }
 
 func parseArea(scope Scope, limit string) (*room.Area, error) {
@@ -118,7 +118,7 @@ func (g grants) namespaces() []string {
 	return slices.Compact(names)
 }
 
-// String returns the scopes as the configuration has them.
+// String returns the scopes in the form of the configuration.
 func (g grants) String() string {
 	var words []string
 	for _, scope := range g.scopes() {

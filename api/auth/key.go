@@ -10,21 +10,22 @@ import (
 	"strings"
 )
 
-// maxKeyName bounds the names of keys, which stand in every line of the log.
+// maxKeyName bounds the names of keys, which are part of every log line of a call.
 const maxKeyName = 64
 
-// minGuessless is how long a key has to be, in characters, so that guessing it
-// is hopeless whoever has made it up.
+// minGuessless is the length of a key, in characters, from which on guessing it is
+// hopeless, even if a person made it up.
 const minGuessless = 16
 
-// hashPrefix is what a key begins with of which only the hash is given.
+// hashPrefix marks a key of which the configuration has the hash only.
 const hashPrefix = "sha256:"
 
-// Key is an API key. It holds a hash of the secret, so that printing a Key
-// gives nothing away. The hash is a plain SHA-256: a slow one, as for passwords, would make
-// short secrets harder to guess from a stolen configuration, cost each call milliseconds, and
-// do nothing for a secret of 256 random bits. The zero Key lets nobody in. A Key doesn't change
-// once it is made.
+// Key is an API key. It is immutable and holds a hash of the secret, so that printing a
+// Key reveals nothing. No secret matches the zero Key.
+//
+// The hash is a plain SHA-256. A slow hash, as for passwords, would make short secrets
+// harder to guess from a stolen configuration, but it would cost each call milliseconds
+// and do nothing for a secret of 256 random bits.
 type Key struct {
 	name      string
 	sum       [sha256.Size]byte
@@ -32,8 +33,8 @@ type Key struct {
 	guessable bool // it is short
 }
 
-// NewKey makes a secret of 256 random bits, and returns it with what the
-// configuration needs to know of it, "sha256:…".
+// NewKey makes a secret of 256 random bits and returns it together with its hash in the
+// form of the configuration, "sha256:…".
 func NewKey() (secret, hashed string) {
 	random := make([]byte, 32)
 	_, _ = rand.Read(random) // it never fails
@@ -42,30 +43,29 @@ func NewKey() (secret, hashed string) {
 	return secret, hashPrefix + hex.EncodeToString(sum[:])
 }
 
-// minPadded is how long text must be for a single "=" at its end to be taken
-// for the padding of Base64.
+// minPadded is the length from which on a single "=" at the end of a text counts as the
+// padding of Base64.
 const minPadded = 16
 
-// KeyParts are the parts of an API key as it stands in the configuration. They
-// hold the secret: they are not for printing.
+// KeyParts are the parts of an API key in the configuration. They hold the secret, so
+// don't print them.
 type KeyParts struct {
 	// Name is empty for a bare key.
 	Name string
-	// Secret is what callers send; empty if there is none, or if Hashed.
+	// Secret is what callers send; empty if it is missing, or if Hashed.
 	Secret string
 	// Hash is the SHA-256 of what callers send, in hexadecimal digits, if Hashed.
 	Hash   string
 	Hashed bool
-	// Scopes is the text of the list of scopes, which is there if Limited.
+	// Scopes is the text of the list of scopes, if Limited.
 	Scopes  string
 	Limited bool
 }
 
-// SplitKey takes "key", "name=key" or "name=key:scope,scope" apart, where
-// "sha256:" and a hash may stand for the key of a name. A "=" at the
-// very end belongs to a bare key, as Base64 pads with it, unless what stands
-// before it is a name and no Base64: "name=" is a key that was forgotten. The
-// parts are not checked; [ParseKey] does that.
+// SplitKey splits "key", "name=key" or "name=key:scope,scope". A named key may be given
+// as "sha256:" and its hash. A "=" at the very end is the Base64 padding of a bare key,
+// unless the text before it is a name and not Base64: in "name=" somebody forgot the
+// key. SplitKey doesn't check the parts; [ParseKey] does.
 func SplitKey(s string) KeyParts {
 	name, rest, named := strings.Cut(s, "=")
 	forgotten := rest == "" && isKeyName(name) && !isPadded(s)
@@ -80,17 +80,16 @@ func SplitKey(s string) KeyParts {
 	return KeyParts{Name: name, Secret: secret, Scopes: scopes, Limited: limited}
 }
 
-// isPadded reports whether s is what a Base64 encoder writes, of either
-// alphabet. Names that happen to be rarely have the zero bits at the end.
+// isPadded reports whether s is the output of a Base64 encoder, in either alphabet.
+// Names that look like it rarely have zero bits at the end.
 func isPadded(s string) bool {
 	_, err := base64.StdEncoding.Strict().DecodeString(s)
 	_, urlErr := base64.URLEncoding.Strict().DecodeString(s)
 	return len(s) >= minPadded && (err == nil || urlErr == nil)
 }
 
-// ParseKey reads an API key as it stands in the configuration, in one of the
-// forms of [SplitKey]. Without scopes it has all of them. The error never
-// contains the key.
+// ParseKey parses an API key of the configuration, in one of the forms of [SplitKey].
+// A key without scopes has all of them. The error never contains the key.
 func ParseKey(s string) (Key, error) {
 	parts := SplitKey(s)
 	name, secret := parts.Name, parts.Secret
@@ -102,8 +101,8 @@ func ParseKey(s string) (Key, error) {
 		}
 	case !isKeyName(name):
 		return Key{}, fmt.Errorf(`the name of an API key, before "=", has 1 to %d letters, digits, "_", "." and "-"`, maxKeyName)
-	case secret == "" && !parts.Hashed && !parts.Limited: // what stands before "=" might be a key
-		return Key{}, errors.New(`the key is empty: nothing stands behind the name and "="; make one with: sala key new`)
+	case secret == "" && !parts.Hashed && !parts.Limited: // the text before "=" might be a key
+		return Key{}, errors.New(`the key is empty: nothing follows the name and "="; make one with: sala key new`)
 	}
 	key := Key{name: name}
 	var err error
@@ -138,10 +137,10 @@ func hashSecret(name, secret string) (sum [sha256.Size]byte, err error) {
 func parseHash(name, hash string) (sum [sha256.Size]byte, err error) {
 	raw, err := hex.DecodeString(hash)
 	if err != nil || len(raw) != sha256.Size {
-		return sum, fmt.Errorf("the hash of the API key %q has %d hexadecimal digits behind sha256:; sala key new prints the whole", name, 2*sha256.Size)
+		return sum, fmt.Errorf("the hash of the API key %q has %d hexadecimal digits after sha256:; sala key new prints all of it", name, 2*sha256.Size)
 	}
 	if [sha256.Size]byte(raw) == sha256.Sum256(nil) {
-		return sum, fmt.Errorf("the hash of the API key %q is that of nothing, which is no key", name)
+		return sum, fmt.Errorf("the hash of the API key %q is that of nothing, which is not a key", name)
 	}
 	return [sha256.Size]byte(raw), nil
 }
@@ -156,23 +155,22 @@ func isKeyName(s string) bool {
 	})
 }
 
-// Name is what the key is called in logs; "default" if it was given bare.
+// Name returns the name of the key in logs; "default" for a bare key.
 func (k Key) Name() string { return k.name }
 
-// Scopes returns what the key may do, somewhere at least, in the order of
+// Scopes returns the scopes that the key has, limited or not, in the order of
 // [AllScopes]. The slice is the caller's.
 func (k Key) Scopes() []Scope { return k.grants.scopes() }
 
-// Limited reports whether one of the scopes holds for some namespaces or rooms
-// alone.
+// Limited reports whether a scope is limited to namespaces or rooms.
 func (k Key) Limited() bool { return k.grants.limited() }
 
-// Namespaces returns those that the scopes name, each once. The slice is the
+// Namespaces returns the namespaces that the scopes name, each once. The slice is the
 // caller's.
 func (k Key) Namespaces() []string { return k.grants.namespaces() }
 
-// SameSecret reports whether callers send the same for both keys.
+// SameSecret reports whether both keys have the same secret.
 func (k Key) SameSecret(other Key) bool { return k.sum == other.sum }
 
-// String returns the name and the scopes; the key itself isn't kept.
+// String returns the name and the scopes. The Key has no more to show.
 func (k Key) String() string { return fmt.Sprintf("Key(%s: %s)", k.name, k.grants) }

@@ -11,8 +11,8 @@ import (
 	"github.com/salabroker/sala/broker/room"
 )
 
-// Authorize returns nil if the key may call the method at all, or a
-// *[broker.Error]. The service looks at what for: see [reach].
+// Authorize returns a *[broker.Error] unless the key has the scope of a method. Whether
+// the scope covers what a request is about is for the service to check: see [Reach].
 func (k Key) Authorize(method string) error {
 	scope, ok := ScopeOf(method)
 	if !ok {
@@ -24,7 +24,8 @@ func (k Key) Authorize(method string) error {
 	return nil
 }
 
-// Reach is where a call may do what it is for. The zero reach is nowhere.
+// Reach is where a call may do what its method does: everywhere, or in some areas. The
+// zero Reach is nowhere. Its checks return a *[broker.Error].
 type Reach struct {
 	caller     *Caller
 	scope      Scope
@@ -32,7 +33,7 @@ type Reach struct {
 	areas      []room.Area
 }
 
-// Reach returns where the caller may use a method. A nil caller reaches nothing.
+// Reach returns where the caller may use a method. A nil caller has the zero Reach.
 func (c *Caller) Reach(method string) Reach {
 	if c == nil {
 		return Reach{}
@@ -66,9 +67,10 @@ func (r Reach) Rooms(namespace string, rooms []string) error {
 	return nil
 }
 
-// Target returns an error unless everybody who is named is within reach. Rooms
-// and users that are left out have to be too: the counts would tell who is in a
-// room. Sockets that are left out are in a room within reach, or it doesn't matter.
+// Target returns an error unless everything that a target names is within reach.
+// Excluded rooms and users count too, since the counts in the answer would tell who is
+// in a room. Excluded sockets don't: they make no difference unless they are in a room
+// within reach.
 func (r Reach) Target(t broker.Target) error {
 	if r.everywhere {
 		return nil
@@ -82,8 +84,8 @@ func (r Reach) Target(t broker.Target) error {
 	return r.Rooms(t.Namespace, t.ExceptRooms)
 }
 
-// Namespaces returns the namespaces that a list may show, of one that was asked
-// for or, if none was, of all; none means all.
+// Namespaces returns the namespaces that a list may show. The caller asks for one
+// namespace or, with "", for all; an empty result means all.
 func (r Reach) Namespaces(namespace string) ([]string, error) {
 	areas, err := r.Areas(namespace)
 	var names []string
@@ -93,7 +95,7 @@ func (r Reach) Namespaces(namespace string) ([]string, error) {
 	return names, err
 }
 
-// Areas is [reach.within] for rooms.
+// Areas is [Reach.Namespaces] for lists of rooms.
 func (r Reach) Areas(namespace string) ([]room.Area, error) {
 	if r.everywhere {
 		return nil, nil
@@ -110,8 +112,8 @@ func (r Reach) Areas(namespace string) ([]room.Area, error) {
 	return areas, nil
 }
 
-// Subscribed returns the namespaces of a subscription: those that were asked for
-// or, if none was, all within reach.
+// Subscribed returns the namespaces of a subscription: those that the caller asks for
+// or, if it names none, all within reach.
 func (r Reach) Subscribed(namespaces []string) ([]string, error) {
 	if r.everywhere {
 		return namespaces, nil
@@ -127,7 +129,7 @@ func (r Reach) Subscribed(namespaces []string) ([]string, error) {
 	return namespaces, nil
 }
 
-// Take counts an event of several against the rate of the key.
+// Take counts one event of a batch or stream against the rate of the key.
 func (r Reach) Take() error {
 	if r.caller == nil {
 		return nil
@@ -135,9 +137,8 @@ func (r Reach) Take() error {
 	return r.caller.take()
 }
 
-// Permissions returns an error unless everything that a token allows is within
-// reach. It holds in each of its namespaces, so that it has to be within reach
-// in each.
+// Permissions returns an error unless everything that a token allows is within reach in
+// each of the token's namespaces.
 func (r Reach) Permissions(p broker.Permissions) error {
 	if r.everywhere {
 		return nil
@@ -165,11 +166,12 @@ func (r Reach) Permissions(p broker.Permissions) error {
 	return nil
 }
 
-// patterns returns an error unless one area holds whatever each pattern names.
+// patterns returns an error unless, for each pattern, one area has all rooms that it
+// matches.
 func (r Reach) patterns(namespace string, patterns []string) error {
 	for _, p := range patterns {
 		named, err := room.ParsePattern(p)
-		if err != nil { // of one that names nothing the broker says what is wrong
+		if err != nil { // the broker explains what is wrong with it
 			continue
 		}
 		if !slices.ContainsFunc(r.areas, func(a room.Area) bool { return a.Namespace == namespace && a.Rooms.Covers(named) }) {
@@ -179,7 +181,8 @@ func (r Reach) patterns(namespace string, patterns []string) error {
 	return nil
 }
 
-// RequireEverywhere returns an error if the scope is limited in any way.
+// RequireEverywhere returns an error if the scope is limited. what says what the call is
+// about.
 func (r Reach) RequireEverywhere(what string) error {
 	if r.everywhere {
 		return nil

@@ -25,7 +25,7 @@ const (
 	ScopeClusterWrite Scope = "cluster:write"
 )
 
-// AllScopes returns every scope there is, in the order of the documentation.
+// AllScopes returns every scope, in the order of the documentation.
 // The slice is the caller's.
 func AllScopes() []Scope {
 	return []Scope{
@@ -38,7 +38,7 @@ func AllScopes() []Scope {
 	}
 }
 
-// limit is how narrowly a scope can be granted.
+// limit is how narrowly the configuration can limit a scope.
 type limit uint8
 
 const (
@@ -47,8 +47,8 @@ const (
 	limitRooms                  // to rooms of namespaces, too
 )
 
-// limitOf returns how narrowly a scope can be granted. What is about users, or
-// about sockets wherever they are, can't be limited to rooms.
+// limitOf returns how narrowly a scope can be limited. Scopes for users, or for sockets
+// whatever rooms they are in, can't be limited to rooms.
 func limitOf(s Scope) limit {
 	switch s {
 	case ScopeTokensIssue, ScopeRoomsRead, ScopeRoomsClear, ScopeEmit:
@@ -61,9 +61,9 @@ func limitOf(s Scope) limit {
 	return limitNone
 }
 
-// ScopeOf returns the scope that a key needs to call a method, given by its
-// full name such as "/sala.v1.RoomService/GetRoom". A method that isn't listed
-// has none, and nobody may call it.
+// ScopeOf returns the scope that a method needs. method is its full name, such as
+// "/sala.v1.RoomService/GetRoom". A method that isn't listed has none, and nobody may
+// call it.
 func ScopeOf(method string) (Scope, bool) {
 	switch method {
 	case salav1.TokenService_IssueToken_FullMethodName,
@@ -100,9 +100,8 @@ func ScopeOf(method string) (Scope, bool) {
 	return "", false
 }
 
-// IsOpen reports whether a method needs no key. Health checks come from
-// machinery that holds no keys, and reflection tells nothing that isn't in the
-// published protos.
+// IsOpen reports whether a method needs no key. Health checkers have no keys, and
+// reflection reveals nothing that isn't in the published protos.
 func IsOpen(method string) bool {
 	switch method {
 	case grpc_health_v1.Health_Check_FullMethodName,
