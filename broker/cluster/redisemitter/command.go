@@ -6,62 +6,58 @@ import (
 	"strings"
 )
 
-// DefaultKey is what the names of the emitters' channels begin with, unless their
-// option "key" says otherwise.
+// DefaultKey is the default prefix of the emitters' channels: their option "key".
 const DefaultKey = "socket.io"
 
-// ErrIgnored is returned for messages that aren't for a server to carry out:
-// questions that Socket.IO servers ask each other on the same channels.
+// ErrIgnored is returned for requests that Socket.IO servers send each other on the same channels.
 var ErrIgnored = errors.New("emitter: a request between servers")
 
-// Kind says what a [Command] is.
+// Kind is the kind of a [Command]. It says which of its fields are set.
 type Kind uint8
 
-// The kinds there are.
+// Kinds of commands.
 const (
-	// KindEmit: send an event.
+	// KindEmit sends an event.
 	KindEmit Kind = iota + 1
-	// KindJoin: sockets are to join rooms.
+	// KindJoin makes sockets join rooms.
 	KindJoin
-	// KindLeave: sockets are to leave rooms.
+	// KindLeave makes sockets leave rooms.
 	KindLeave
-	// KindDisconnect: sockets are to be disconnected.
+	// KindDisconnect disconnects sockets.
 	KindDisconnect
-	// KindServerSideEmit: an event for the servers themselves.
+	// KindServerSideEmit sends an event to the servers themselves.
 	KindServerSideEmit
 )
 
-// Command is what an emitter wants done.
+// Command is what an emitter asks for.
 type Command struct {
-	// Kind says what, and which of the fields below count.
+	// Kind is what it asks for.
 	Kind Kind
-	// Namespace is whose sockets it is about, such as "/".
+	// Namespace is the namespace of the sockets concerned, such as "/".
 	Namespace string
-	// Rooms are the rooms whose sockets it is about; none means all. In
-	// Socket.IO every socket is in a room that has its id as name, so these may be
-	// ids. Not with KindServerSideEmit.
+	// Rooms are the rooms of the sockets concerned; none means all sockets. In Socket.IO, every socket is
+	// in a room named by its id, so these may be ids. Not with KindServerSideEmit.
 	Rooms []string
-	// Except are the rooms, or ids, whose sockets it isn't about.
+	// Except are the rooms, or ids, whose sockets are left out.
 	Except []string
 
-	// Event is the event's name; with KindEmit and KindServerSideEmit.
+	// Event is the name of the event, with KindEmit and KindServerSideEmit.
 	Event string
-	// Args are its arguments, a JSON array. Binary ones stand as Socket.IO's
-	// placeholders.
+	// Args are its arguments, a JSON array, with Socket.IO's placeholders for binary data.
 	Args json.RawMessage
-	// Attachments are the binary arguments; only with KindEmit.
+	// Attachments are the binary data of the arguments; only with KindEmit.
 	Attachments [][]byte
-	// Volatile: it needn't reach clients that are busy; only with KindEmit.
+	// Volatile means that the event may be dropped for busy clients; only with KindEmit.
 	Volatile bool
 
 	// Change are the rooms to join or leave.
 	Change []string
-	// Close: the whole connection is to be closed; only with KindDisconnect.
+	// Close means to close the whole connection; only with KindDisconnect.
 	Close bool
 }
 
-// Patterns returns the patterns of the channels for some namespaces, as PSUBSCRIBE
-// takes them. Key is the emitters' option of that name, [DefaultKey] by default.
+// Patterns returns the channel patterns for some namespaces, for PSUBSCRIBE. key is the emitters' option
+// of that name, such as [DefaultKey].
 func Patterns(key string, namespaces ...string) []string {
 	patterns := []string{PythonChannel}
 	escape := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
@@ -73,9 +69,8 @@ func Patterns(key string, namespaces ...string) []string {
 	return patterns
 }
 
-// Decode reads a message that came by a channel. Its errors, but [ErrIgnored],
-// say what is wrong with it and never repeat its contents. The result's
-// attachments share memory with the payload.
+// Decode decodes a message that came on a channel. Its error is [ErrIgnored] or says what is wrong. Errors
+// never contain parts of the message. The result's attachments share memory with payload.
 func Decode(key, channel string, payload []byte) (*Command, error) {
 	if len(payload) > maxBytes {
 		return nil, errTooLarge
@@ -94,7 +89,7 @@ func Decode(key, channel string, payload []byte) (*Command, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Who may publish for one namespace may not for others.
+	// A publisher with access to the channel of one namespace must not reach others.
 	if !strings.HasPrefix(channel, key+"#"+c.Namespace+"#") {
 		return nil, errChannel
 	}

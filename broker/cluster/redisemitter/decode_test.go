@@ -17,7 +17,7 @@ import (
 	"github.com/salabroker/sala/broker/cluster/redisemitter"
 )
 
-// expected is what testdata/publish.mjs has the official emitter say, in order.
+// expected are the commands that testdata/publish.mjs publishes with the official emitter, in order.
 func expected() []redisemitter.Command {
 	emit := func(event, args string) redisemitter.Command {
 		return redisemitter.Command{Kind: redisemitter.KindEmit, Namespace: "/", Event: event, Args: json.RawMessage(args)}
@@ -39,10 +39,10 @@ func expected() []redisemitter.Command {
 		with(emit("compressed", `[]`), func(c *redisemitter.Command) { c.Namespace = "/chat" }),
 		emit("numbers", `[0,-1,127,128,-33,65536,-65536,4294967296,9007199254740991,-9007199254740991,1.5,-0.1,1.25e-300,5e-324]`),
 		emit("strings", `["","ü 🙂","quote \" backslash \\ newline \u000a nul \u0000 del `+"\u007f"+` <&>","`+
-			strings.Repeat("x", 300)+`","ends with half a 🐀"]`), // its encoder's own idea of half a character
+			strings.Repeat("x", 300)+`","ends with half a 🐀"]`), // how its encoder writes half a character
 		emit("nothing", `[null,null,null,null,{"here":null}]`),
 		emit("dates", `["1970-01-01T00:00:00.000Z","2024-02-29T12:34:56.789Z","1969-12-31T23:59:59.999Z","2500-01-01T00:00:00.000Z"]`),
-		emit("order", `[{"10":3,"z":1,"a":2,"ü\"":4},[[],{},[[[]]]]]`), // JavaScript has numbers first
+		emit("order", `[{"10":3,"z":1,"a":2,"ü\"":4},[[],{},[[[]]]]]`), // JavaScript sorts numeric keys first
 		with(emit("binary", `[{"_placeholder":true,"num":0},{"in":[{"_placeholder":true,"num":1},{"_placeholder":true,"num":2}],"text":"x"},`+
 			`{"_placeholder":true,"num":3}]`), func(c *redisemitter.Command) {
 			c.Rooms = []string{"room1"}
@@ -62,7 +62,7 @@ func expected() []redisemitter.Command {
 	}
 }
 
-// compare checks a decoded command against the i-th that is expected.
+// compare compares a decoded command with the i-th expected one.
 func compare(t *testing.T, i int, got redisemitter.Command) {
 	t.Helper()
 	want := expected()[i]
@@ -85,7 +85,7 @@ type fixture struct {
 	payload []byte
 }
 
-// fixtures are what the official emitter published, as `node publish.mjs` prints it.
+// fixtures returns what the official emitter published, as `node publish.mjs` prints it.
 func fixtures(t testing.TB) []fixture {
 	t.Helper()
 	text, err := os.ReadFile("testdata/fixtures.txt")
@@ -108,7 +108,7 @@ func fixtures(t testing.TB) []fixture {
 	return all
 }
 
-// TestDecodeFixtures: what the official emitter published is understood.
+// Decodes what the official emitter published.
 func TestDecodeFixtures(t *testing.T) {
 	all := fixtures(t)
 	if len(all) != len(expected()) {
@@ -124,7 +124,7 @@ func TestDecodeFixtures(t *testing.T) {
 	}
 }
 
-// packet is the MessagePack of an emitter's packet whose data is given.
+// packet returns the MessagePack of a packet with the given data.
 func packet(data []byte) []byte {
 	b := msgp.AppendArrayHeader(nil, 3)
 	b = msgp.AppendString(b, "emitter")
@@ -135,7 +135,7 @@ func packet(data []byte) []byte {
 	return msgp.AppendMapHeader(b, 0)
 }
 
-// event is the data of event "e" with one argument, in MessagePack.
+// event returns the data of an event "e" with one argument, in MessagePack.
 func event(arg []byte) []byte {
 	return append(msgp.AppendString(msgp.AppendArrayHeader(nil, 2), "e"), arg...)
 }
@@ -144,7 +144,7 @@ func nested(depth int) []byte {
 	return append(bytes.Repeat([]byte{0x91}, depth), 0xc0)
 }
 
-// TestDecodeValues: values that this emitter doesn't write, others do.
+// Values that the official emitter doesn't write, but others may.
 func TestDecodeValues(t *testing.T) {
 	for want, arg := range map[string][]byte{
 		`18446744073709551615`: msgp.AppendUint64(nil, 1<<64-1),
@@ -161,7 +161,7 @@ func TestDecodeValues(t *testing.T) {
 	}
 }
 
-// TestDecodeRefuses: anything else is an error, which doesn't repeat what it is about.
+// Everything else is an error that doesn't contain parts of the message.
 func TestDecodeRefuses(t *testing.T) {
 	const here = "socket.io#/#"
 	const requests = "socket.io-request#/#"
@@ -225,7 +225,7 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
-// FuzzDecode: whatever is published, what comes out of it is sound.
+// Whatever is published, a command that comes out of it is well-formed.
 func FuzzDecode(f *testing.F) {
 	for _, fixture := range fixtures(f) {
 		f.Add(strings.HasPrefix(fixture.channel, "socket.io-request"), fixture.payload)

@@ -14,7 +14,7 @@ import (
 	"github.com/salabroker/sala/broker/cluster/redisemitter"
 )
 
-// inbox hands what a bus hears to a test.
+// inbox passes the messages of a bus to a test.
 type inbox struct {
 	messages chan cluster.Message
 	states   chan cluster.State
@@ -24,8 +24,7 @@ func (i inbox) Received(m cluster.Message)   { i.messages <- m }
 func (i inbox) StateChanged(s cluster.State) { i.states <- s }
 func (i inbox) Lost(int)                     {}
 
-// TestOfficialEmitter runs @socket.io/redis-emitter under Node against a
-// Redis, which is restarted in between.
+// Runs @socket.io/redis-emitter under Node against a Redis that is restarted in between.
 func TestOfficialEmitter(t *testing.T) {
 	if _, err := os.Stat("testdata/node_modules/@socket.io/redis-emitter"); err != nil {
 		t.Fatalf("the official emitter is missing, run `make deps`: %v", err)

@@ -8,7 +8,7 @@ import (
 	"github.com/salabroker/sala/broker/rawjson"
 )
 
-// Limits of what is read. They are those of messages that come by other ways.
+// Limits of messages. They are the same as for messages from other sources.
 const (
 	maxBytes       = 8 << 20
 	maxDepth       = 500 // stock clients read attachments recursively
@@ -20,23 +20,23 @@ const (
 var (
 	errTooLarge    = errors.New("emitter: the message is too large")
 	errChannel     = errors.New("emitter: the message isn't for the namespace of its channel")
-	errEvent       = errors.New("emitter: an event needs a name, as the first of its data")
+	errEvent       = errors.New("emitter: an event needs a name, as the first element of its data")
 	errShape       = errors.New("emitter: the packet isn't [sender, packet, options] in MessagePack")
-	errType        = errors.New("emitter: the packet is no event")
-	errNames       = errors.New("emitter: it names too many rooms, or one whose name is too long")
-	errDepth       = errors.New("emitter: the arguments are nested too deep")
-	errAttachments = errors.New("emitter: it has too many binary arguments")
-	errKey         = errors.New("emitter: a key that is no string")
-	errExtension   = errors.New("emitter: a value of a type that JSON doesn't have")
+	errType        = errors.New("emitter: the packet isn't an event")
+	errNames       = errors.New("emitter: the message names too many rooms, or one whose name is too long")
+	errDepth       = errors.New("emitter: the arguments are nested too deeply")
+	errAttachments = errors.New("emitter: the message has too many binary arguments")
+	errKey         = errors.New("emitter: an object in the arguments has a key that isn't a string")
+	errExtension   = errors.New("emitter: an argument has a type that JSON doesn't have")
 )
 
-// The types of packets that are events.
+// The types of packets with events.
 const (
 	packetEvent       = 2
 	packetBinaryEvent = 5
 )
 
-// decodePacket reads a packet, which is MessagePack: [sender, packet, options].
+// decodePacket decodes [sender, packet, options] in MessagePack.
 func decodePacket(payload []byte) (*Command, error) {
 	r := &reader{left: payload}
 	if n := r.array(); n != 3 || r.err != nil {
@@ -101,22 +101,20 @@ func checkNames(lists ...[]string) error {
 	return nil
 }
 
-// reader reads MessagePack. The first error stays in err, and from then on
-// nothing more is read.
+// reader reads MessagePack. After the first error, which it keeps in err, it reads nothing.
 type reader struct {
 	left []byte
 	err  error
 }
 
-// fail keeps an error. Those of the library don't say more than that the shape
-// is wrong.
+// fail keeps the first error.
 func (r *reader) fail(err error) {
 	if r.err == nil && err != nil {
 		r.err = err
 	}
 }
 
-// take keeps what is left after a value was read.
+// take continues with what is left after a value was read. An error of the library means a wrong shape.
 func (r *reader) take(left []byte, err error) {
 	if err != nil {
 		r.fail(errShape)
@@ -150,7 +148,7 @@ func (r *reader) array() int {
 	return r.length(n)
 }
 
-// length returns a length that may be: every element has a byte at least.
+// length returns n if it is possible: every element has at least one byte.
 func (r *reader) length(n uint32) int {
 	if r.err == nil && int64(n) > int64(len(r.left)) {
 		r.fail(errShape)
@@ -161,7 +159,7 @@ func (r *reader) length(n uint32) int {
 	return int(n)
 }
 
-// object reads a map and calls value to read the value of each key. A nil is an empty one.
+// object reads a map and calls value to read the value of each key. A nil counts as an empty map.
 func (r *reader) object(value func(key string)) {
 	if r.err != nil || r.null() {
 		return
@@ -186,7 +184,7 @@ func (r *reader) text() string {
 	return string(valid(text))
 }
 
-// name reads a string, or a number that counts as its text.
+// name reads a string or a number, and returns its text.
 func (r *reader) name() string {
 	if r.err != nil {
 		return ""
@@ -194,11 +192,11 @@ func (r *reader) name() string {
 	if !isNumber(msgp.NextType(r.left)) {
 		return r.text()
 	}
-	j := &transcoder{reader: r}
-	j.number()
-	text, ok := rawjson.NumberText(string(j.out))
+	t := &transcoder{reader: r}
+	t.number()
+	text, ok := rawjson.NumberText(string(t.out))
 	if !ok {
-		r.fail(errShape) // NaN and the like
+		r.fail(errShape) // such as NaN
 	}
 	return text
 }
@@ -211,7 +209,7 @@ func isNumber(t msgp.Type) bool {
 	return false
 }
 
-// texts reads an array of names. A nil is an empty one.
+// texts reads an array of names. A nil counts as an empty array.
 func (r *reader) texts() []string {
 	if r.null() {
 		return nil
@@ -237,7 +235,7 @@ func (r *reader) integer() int64 {
 	return n
 }
 
-// flags reads the flags that count here.
+// flags reads the flags. Only "volatile" matters.
 func (r *reader) flags(c *Command) {
 	r.object(func(key string) {
 		if key != "volatile" || r.err == nil && msgp.NextType(r.left) != msgp.BoolType {
@@ -250,7 +248,7 @@ func (r *reader) flags(c *Command) {
 	})
 }
 
-// event reads an event's data: its name and arguments.
+// event reads the data of an event: its name and arguments.
 func (r *reader) event(c *Command) {
 	n := r.array()
 	if r.err != nil {
@@ -261,8 +259,9 @@ func (r *reader) event(c *Command) {
 		return
 	}
 	c.Event = r.name()
-	j := &transcoder{reader: r, out: []byte{'['}}
-	j.values(n-1, 1)
-	j.out = append(j.out, ']')
-	c.Args, c.Attachments = j.out, j.attachments
+	t := &transcoder{reader: r}
+	t.out = []byte{'['}
+	t.values(n-1, 1)
+	t.out = append(t.out, ']')
+	c.Args, c.Attachments = t.out, t.attachments
 }

@@ -3,27 +3,28 @@ package redisemitter
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"math"
 	"math/big"
 	"strconv"
 )
 
-// maxPickled bounds the values of a pickle, each of which takes some 50 bytes of
-// memory and may take one byte of the pickle.
+// maxPickled bounds the values of a pickle. A value takes about 50 bytes of memory and may take a single
+// byte of the pickle.
 const maxPickled = 100_000
 
-var errPickle = errors.New("emitter: the pickle holds what isn't plain data, or is broken")
+var errPickle = errors.New("emitter: the pickle has something other than plain data, or is malformed")
 
 // pickled is a value of a pickle: nil, bool, int64, *big.Int, float64, string, []byte,
-// *sequence or *dictionary. Values may be shared, and hold themselves.
+// *sequence or *dictionary. Values may be shared, and may contain themselves.
 type pickled any
 
+// sequence is a list or a tuple.
 type sequence struct {
 	tuple bool
 	items []pickled
 }
 
+// dictionary is a dict, in its order.
 type dictionary struct{ keys, values []pickled }
 
 func (d *dictionary) get(name string) pickled {
@@ -35,13 +36,13 @@ func (d *dictionary) get(name string) pickled {
 	return nil
 }
 
-// mark stands on the stack where a run of items begins.
+// mark is on the stack where a run of items begins.
 type mark struct{}
 
-// unpickler reads the part of Python's pickle format (protocols 2 to 5) that plain data
-// needs: None, booleans, numbers, texts, bytes, lists, tuples and dictionaries. The
-// format is a program for a stack machine. The instructions that would import or call
-// something are not there: a pickle that has them is refused.
+// unpickler reads the part of Python's pickle format (protocols 2 to 5) that plain data needs: None,
+// booleans, numbers, strings, bytes, lists, tuples and dictionaries. A pickle is a program for a stack
+// machine. The instructions that would import or call something aren't implemented: pickles with them
+// are refused.
 type unpickler struct {
 	left  []byte
 	stack []pickled
@@ -68,7 +69,7 @@ func unpickle(payload []byte) (pickled, error) {
 
 func (u *unpickler) fail() { u.err = errPickle }
 
-// bytes takes n bytes.
+// bytes reads n bytes.
 func (u *unpickler) bytes(n uint64) []byte {
 	if u.err != nil || n > uint64(len(u.left)) {
 		u.fail()
@@ -86,7 +87,7 @@ func (u *unpickler) byte() byte {
 	return 0
 }
 
-// number takes a little-endian number of n bytes, at most 8.
+// number reads a little-endian number of n bytes, at most 8.
 func (u *unpickler) number(n uint64) uint64 {
 	var wide [8]byte
 	copy(wide[:], u.bytes(n))
@@ -94,7 +95,8 @@ func (u *unpickler) number(n uint64) uint64 {
 }
 
 func (u *unpickler) push(v pickled) {
-	if u.made++; u.made > maxPickled {
+	u.made++
+	if u.made > maxPickled {
 		u.fail()
 		return
 	}
@@ -114,7 +116,7 @@ func (u *unpickler) pop() pickled {
 	return last
 }
 
-// run takes what is above the last mark, and the mark.
+// run removes the last mark and everything above it, and returns the latter.
 func (u *unpickler) run() []pickled {
 	for i := len(u.stack) - 1; i >= 0; i-- {
 		if _, ok := u.stack[i].(mark); ok {
@@ -135,7 +137,7 @@ func (u *unpickler) top() pickled {
 	return u.stack[len(u.stack)-1]
 }
 
-// tuple makes one of the last n values.
+// tuple replaces the last n values by a tuple of them.
 func (u *unpickler) tuple(n int) {
 	if n > len(u.stack) {
 		u.fail()
@@ -148,7 +150,7 @@ func (u *unpickler) tuple(n int) {
 	u.push(&sequence{tuple: true, items: items})
 }
 
-// step carries out an instruction.
+// step executes an instruction.
 func (u *unpickler) step(op byte) {
 	switch op {
 	case 0x80: // PROTO
@@ -180,7 +182,7 @@ func (u *unpickler) step(op byte) {
 	}
 }
 
-// scalar pushes a number, a text or bytes.
+// scalar pushes a number, a string or bytes.
 func (u *unpickler) scalar(op byte) {
 	switch op {
 	case 'J': // BININT
@@ -205,7 +207,7 @@ func (u *unpickler) scalar(op byte) {
 	}
 }
 
-// long returns a number of any size, little-endian in two's complement.
+// long decodes an integer of any size, little-endian in two's complement.
 func (u *unpickler) long(raw []byte) pickled {
 	wide := make([]byte, len(raw))
 	for i, b := range raw {
@@ -218,7 +220,7 @@ func (u *unpickler) long(raw []byte) pickled {
 	return n
 }
 
-// fill puts items into a list or a dictionary.
+// fill adds items to a list or a dictionary.
 func (u *unpickler) fill(op byte) {
 	var items []pickled
 	switch op {
@@ -250,7 +252,7 @@ func (u *unpickler) fill(op byte) {
 	}
 }
 
-// remember stores the last value, or takes a stored one.
+// remember stores the last value in the memo, or pushes a stored one.
 func (u *unpickler) remember(op byte) {
 	switch op {
 	case 0x94: // MEMOIZE
@@ -270,99 +272,89 @@ func (u *unpickler) remember(op byte) {
 	}
 }
 
-// jsonWriter writes pickled values as JSON, binary ones as placeholders.
-type jsonWriter struct {
-	out         []byte
-	attachments [][]byte
-	err         error
+// pickleWriter writes pickled values as JSON.
+type pickleWriter struct {
+	jsonWriter
+	err error
 }
 
-func (j *jsonWriter) fail(err error) {
-	if j.err == nil {
-		j.err = err
+func (w *pickleWriter) fail(err error) {
+	if w.err == nil {
+		w.err = err
 	}
 }
 
-// value writes a value at a depth of nesting. What is shared is written as often as it
-// is there, so the text is bounded rather than the values.
-func (j *jsonWriter) value(v pickled, depth int) {
+// value writes a value at a depth of nesting. Shared values are written again and again, so the text is
+// bounded.
+func (w *pickleWriter) value(v pickled, depth int) {
 	switch {
-	case j.err != nil:
+	case w.err != nil:
 		return
-	case len(j.out) > maxText:
-		j.fail(errTooLarge)
+	case len(w.out) > maxText:
+		w.fail(errTooLarge)
 		return
 	case depth > maxDepth:
-		j.fail(errDepth)
+		w.fail(errDepth)
 		return
 	}
 	switch v := v.(type) {
 	case nil:
-		j.out = append(j.out, "null"...)
+		w.out = append(w.out, "null"...)
 	case bool:
-		j.out = strconv.AppendBool(j.out, v)
+		w.out = strconv.AppendBool(w.out, v)
 	case int64:
-		j.out = strconv.AppendInt(j.out, v, 10)
+		w.out = strconv.AppendInt(w.out, v, 10)
 	case *big.Int:
-		j.out = v.Append(j.out, 10)
+		w.out = v.Append(w.out, 10)
 	case float64:
-		t := &transcoder{out: j.out}
-		t.float(v)
-		j.out = t.out
+		w.float(v)
 	case string:
-		j.out = appendString(j.out, []byte(v))
+		w.out = appendString(w.out, []byte(v))
 	case []byte:
-		j.binary(v)
+		w.fail(w.attach(v))
 	case *sequence:
-		j.out = append(j.out, '[')
-		j.values(v.items, depth+1)
-		j.out = append(j.out, ']')
+		w.out = append(w.out, '[')
+		w.values(v.items, depth+1)
+		w.out = append(w.out, ']')
 	case *dictionary:
-		j.object(v, depth)
+		w.object(v, depth)
 	default:
-		j.fail(errPickle)
+		w.fail(errPickle)
 	}
 }
 
-func (j *jsonWriter) values(all []pickled, depth int) {
+func (w *pickleWriter) values(all []pickled, depth int) {
 	for i, v := range all {
 		if i > 0 {
-			j.out = append(j.out, ',')
+			w.out = append(w.out, ',')
 		}
-		if j.value(v, depth); j.err != nil {
+		w.value(v, depth)
+		if w.err != nil {
 			return
 		}
 	}
 }
 
-func (j *jsonWriter) object(d *dictionary, depth int) {
-	j.out = append(j.out, '{')
+func (w *pickleWriter) object(d *dictionary, depth int) {
+	w.out = append(w.out, '{')
 	for i, key := range d.keys {
 		if i > 0 {
-			j.out = append(j.out, ',')
+			w.out = append(w.out, ',')
 		}
 		name, ok := nameOf(key)
 		if !ok {
-			j.fail(errKey)
+			w.fail(errKey)
 		}
-		j.out = append(appendString(j.out, []byte(name)), ':')
-		if j.value(d.values[i], depth+1); j.err != nil {
+		w.out = append(appendString(w.out, []byte(name)), ':')
+		w.value(d.values[i], depth+1)
+		if w.err != nil {
 			return
 		}
 	}
-	j.out = append(j.out, '}')
+	w.out = append(w.out, '}')
 }
 
-func (j *jsonWriter) binary(data []byte) {
-	if len(j.attachments) == maxAttachments {
-		j.fail(errAttachments)
-		return
-	}
-	j.out = fmt.Appendf(j.out, `{"_placeholder":true,"num":%d}`, len(j.attachments))
-	j.attachments = append(j.attachments, data)
-}
-
-// nameOf returns what counts as a name: a text, or a whole number as its text.
+// nameOf returns the text of a name: of a string or an integer.
 func nameOf(v pickled) (string, bool) {
 	switch v := v.(type) {
 	case string:

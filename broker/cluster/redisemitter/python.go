@@ -7,11 +7,10 @@ import (
 	"github.com/salabroker/sala/broker/rawjson"
 )
 
-// PythonChannel is where the Redis manager of python-socketio publishes, unless its
-// option "channel" says otherwise.
+// PythonChannel is the default channel of python-socketio's Redis manager: its option "channel".
 const PythonChannel = "socketio"
 
-// pythonMessage is what python-socketio's servers and publishers say to each other.
+// pythonMessage is a message between servers and publishers of python-socketio.
 type pythonMessage struct {
 	method, event, namespace string
 	rooms, skip              []string
@@ -19,8 +18,8 @@ type pythonMessage struct {
 	attachments              [][]byte
 }
 
-// decodePython reads a message of python-socketio: a pickle, as it publishes them up to
-// version 5.13, or JSON. Nothing of a pickle but plain data is read.
+// decodePython decodes a message of python-socketio: a pickle, which it publishes up to version 5.13, or
+// JSON.
 func decodePython(payload []byte) (*Command, error) {
 	var m pythonMessage
 	var err error
@@ -55,7 +54,7 @@ func decodePython(payload []byte) (*Command, error) {
 		return nil, errors.New("emitter: the message's method is unknown")
 	}
 	if c.Kind != KindEmit && len(c.Rooms) == 0 || (c.Kind == KindJoin || c.Kind == KindLeave) && len(c.Change) == 0 {
-		return nil, errors.New("emitter: the message doesn't say whom it is about")
+		return nil, errors.New("emitter: the message doesn't say which sockets or rooms it is for")
 	}
 	if err := checkNames(c.Rooms, c.Except, c.Change); err != nil {
 		return nil, err
@@ -86,14 +85,15 @@ func (m *pythonMessage) fromPickle(payload []byte) error {
 	} else if args[0] == nil {
 		args = nil
 	}
-	j := &jsonWriter{out: []byte{'['}}
-	j.values(args, 1)
-	j.out = append(j.out, ']')
-	m.args, m.attachments = j.out, j.attachments
-	return j.err
+	w := &pickleWriter{}
+	w.out = []byte{'['}
+	w.values(args, 1)
+	w.out = append(w.out, ']')
+	m.args, m.attachments = w.out, w.attachments
+	return w.err
 }
 
-// sid reads the socket that a message is about, and puts it where its method has it.
+// sid reads the socket that a message is for, and puts it where the message's method expects it.
 func (m *pythonMessage) sid(read func(into *[]string) error) error {
 	var sid []string
 	if err := read(&sid); err != nil {
@@ -108,7 +108,7 @@ func (m *pythonMessage) sid(read func(into *[]string) error) error {
 	return nil
 }
 
-// pickledNames reads a name, several, or None.
+// pickledNames reads a name, several names, or None.
 func pickledNames(v pickled, into *[]string) error {
 	var all []pickled
 	switch v := v.(type) {
@@ -118,8 +118,8 @@ func pickledNames(v pickled, into *[]string) error {
 	default:
 		all = []pickled{v}
 	}
-	for _, one := range all {
-		name, ok := nameOf(one)
+	for _, v := range all {
+		name, ok := nameOf(v)
 		if !ok || len(*into) == maxNames {
 			return errNames
 		}
@@ -150,13 +150,13 @@ func (m *pythonMessage) fromJSON(payload []byte) error {
 		return err
 	}
 	if isBinary {
-		return errors.New("emitter: binary data isn't read from messages in JSON")
+		return errors.New("emitter: binary data isn't supported in messages in JSON")
 	}
 	data := rawjson.Member(payload, "data")
 	switch {
 	case len(data) == 0 || string(data) == "null":
 		m.args = []byte("[]")
-	case rawjson.Member(payload, "binary") != nil: // a release whose data is the list of arguments
+	case rawjson.Member(payload, "binary") != nil: // a release in which data is the list of arguments
 		if data[0] != '[' {
 			return errShape
 		}
@@ -167,7 +167,7 @@ func (m *pythonMessage) fromJSON(payload []byte) error {
 	return nil
 }
 
-// jsonNames reads a name, several, or null.
+// jsonNames reads a name, several names, or null.
 func jsonNames(object json.RawMessage, member string, into *[]string) error {
 	value := rawjson.Member(object, member)
 	if len(value) == 0 || string(value) == "null" {

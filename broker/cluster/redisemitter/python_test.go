@@ -24,7 +24,7 @@ func emitted(namespace, event, args string, rooms, except []string, attachments 
 	}
 }
 
-// TestPythonPublisher runs python-socketio's Redis manager against a Redis.
+// Runs python-socketio's Redis manager against a Redis.
 func TestPythonPublisher(t *testing.T) {
 	want := []redisemitter.Command{
 		emitted("/", "to everyone", `[]`, nil, nil),
@@ -67,7 +67,7 @@ func TestPythonPublisher(t *testing.T) {
 	}
 }
 
-// pickles are the same message in protocols 2, 4 and 5 of Python.
+// pickles are the same message in Python's protocols 2, 4 and 5.
 var pickles = []string{
 	"80027d71002858060000006d6574686f6471015804000000656d6974710258050000006576656e7471035803000000736179" +
 		"710458040000006461746171057d710658010000006171075d7108284b014afeffffff4d2c014a701101008a060000000000" +
@@ -121,7 +121,7 @@ func TestPythonJSON(t *testing.T) {
 	}
 }
 
-// What isn't plain data, or grows without bound, is refused.
+// Anything but plain data of bounded size is refused.
 func TestBadPythonMessages(t *testing.T) {
 	many := strings.Repeat
 	for name, payload := range map[string]string{
@@ -150,7 +150,7 @@ func TestBadPythonMessages(t *testing.T) {
 	}
 }
 
-// doubling pickles lists each of which holds the one before twice.
+// doubling returns a pickle of lists, each of which has the previous one twice.
 func doubling(n byte) (text string) {
 	for i := range n {
 		text += "]q" + string([]byte{i + 1}) + "(h" + string([]byte{i}) + "h" + string([]byte{i}) + "e"

@@ -15,14 +15,14 @@ const (
 	requestLeave          = 3
 	requestDisconnect     = 4
 	requestServerSideEmit = 6
-	requestLast           = 7 // of those that servers know
+	requestLast           = 7 // the last type in use
 )
 
-// decodeRequest reads a request, which is JSON. Names match exactly, and the
-// last of two counts, as in the servers that it is made for.
+// decodeRequest decodes a request in JSON. Names match exactly, and the last of two counts, as in
+// Socket.IO servers.
 func decodeRequest(namespace string, payload []byte) (*Command, error) {
 	if !json.Valid(payload) {
-		return nil, errors.New("emitter: the request isn't JSON as it should be: the syntax is wrong")
+		return nil, errors.New("emitter: the request isn't valid JSON")
 	}
 	kind := -1
 	if err := read(payload, "type", &kind); err != nil {
@@ -71,16 +71,16 @@ func decodeRequest(namespace string, payload []byte) (*Command, error) {
 	return c, nil
 }
 
-// read reads a member of an object, which may be missing.
+// read reads a member of an object. It may be missing.
 func read(object json.RawMessage, name string, into any) error {
 	value := rawjson.Member(object, name)
 	if value != nil && json.Unmarshal(value, into) != nil {
-		return fmt.Errorf("emitter: the request isn't JSON as it should be: the field %q has another type", name)
+		return fmt.Errorf("emitter: the field %q of the request has the wrong type", name)
 	}
 	return nil
 }
 
-// readNames reads a list of rooms, each a text or a number.
+// readNames reads a list of rooms, each a string or a number.
 func readNames(object json.RawMessage, name string, into *[]string) error {
 	var values []json.RawMessage
 	if err := read(object, name, &values); err != nil {
@@ -92,13 +92,14 @@ func readNames(object json.RawMessage, name string, into *[]string) error {
 	for _, value := range values {
 		text, ok := rawjson.Name(value)
 		if !ok {
-			return fmt.Errorf("emitter: the request isn't JSON as it should be: %q holds what is neither text nor a number", name)
+			return fmt.Errorf("emitter: the field %q of the request has an element that is neither a string nor a number", name)
 		}
 		*into = append(*into, text)
 	}
 	return nil
 }
 
+// decodeServerSideEmit decodes the data of an event for the servers.
 func decodeServerSideEmit(c *Command, data []json.RawMessage) (*Command, error) {
 	if len(data) == 0 || json.Unmarshal(data[0], &c.Event) != nil || c.Event == "" {
 		return nil, errEvent
