@@ -28,8 +28,8 @@ func TestNothingLooksComplete(t *testing.T) {
 	}
 	for name, cut := range map[string]func(*clustertest.Proxy){
 		"severed":      (*clustertest.Proxy).Cut,
-		"unsubscribed": (*clustertest.Proxy).CutHearing,
-		"deaf":         (*clustertest.Proxy).StopHearing,
+		"unsubscribed": (*clustertest.Proxy).CutReceiving,
+		"deaf":         (*clustertest.Proxy).StopReceiving,
 	} {
 		t.Run("over Redis, "+name, func(t *testing.T) {
 			server := clustertest.Start(t)

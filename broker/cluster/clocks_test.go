@@ -85,7 +85,7 @@ func clocksDiffer(t *testing.T, skew time.Duration, late bool, want string) {
 		}
 		node := clustertest.StartNode(t, o)
 		<-node.Ready()
-		node.Want(room)
+		node.Join(room)
 		all, logs = append(all, node), append(logs, log)
 	}
 	<-time.After(10 * time.Second)
@@ -162,7 +162,7 @@ func TestClockIsSet(t *testing.T) {
 			}
 			node := clustertest.StartNode(t, o)
 			<-node.Ready()
-			node.Want(room)
+			node.Join(room)
 			all = append(all, node)
 		}
 		all[2].AwaitNodes(all...)

@@ -221,7 +221,7 @@ func TestOldEnvelopes(t *testing.T) {
 		play := func() *clustertest.Node {
 			fresh := node()
 			<-fresh.Ready()
-			fresh.Want(cluster.EveryoneTopic("/"))
+			fresh.Join(cluster.EveryoneTopic("/"))
 			bus := x.Bus()
 			clustertest.Run(t, bus, &clustertest.Recorder{})
 			synctest.Wait()

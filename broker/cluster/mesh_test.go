@@ -29,7 +29,7 @@ func TestLossyCalls(t *testing.T) {
 		room := cluster.RoomTopic("/", "lobby")
 		for _, node := range all {
 			node.AwaitNodes(all...)
-			node.Want(room)
+			node.Join(room)
 		}
 		partial := 0
 		for i := range 500 {
@@ -76,7 +76,7 @@ func TestSlowBus(t *testing.T) {
 		<-a.Ready()
 		<-b.Ready()
 		room := cluster.RoomTopic("/", "lobby")
-		b.Want(room)
+		b.Join(room)
 		synctest.Wait()
 		a.bus.Freeze()
 		accepted := 0

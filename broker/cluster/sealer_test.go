@@ -91,7 +91,7 @@ func FuzzOpen(f *testing.F) {
 			t.Errorf("an envelope %v and a reason %q", e, reason)
 		}
 		if _, reason := keyed.open("other", frame); reason == "" {
-			t.Error("opened is what nobody sealed")
+			t.Error("a frame opened that was never sealed")
 		}
 	})
 }

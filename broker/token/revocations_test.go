@@ -57,7 +57,7 @@ func TestRevocationsAgainstModel(t *testing.T) {
 					before = now
 				}
 				model = append(model, Revocation{User: user, IssuedBefore: before, Until: now.Add(Retention)})
-			case 3: // another node hears of it, perhaps twice and in any order
+			case 3: // another node merges it, perhaps twice and in any order
 				snapshot := r.Snapshot()
 				rnd.Shuffle(len(snapshot), func(i, j int) { snapshot[i], snapshot[j] = snapshot[j], snapshot[i] })
 				must(t, other.Merge(snapshot))

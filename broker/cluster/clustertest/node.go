@@ -11,10 +11,10 @@ import (
 	"github.com/salabroker/sala/broker/cluster"
 )
 
-// Node is a [cluster.Mesh] that runs, and what it has been told.
+// Node is a running [cluster.Mesh] that records what its handler and observer are told.
 type Node struct {
 	*cluster.Mesh
-	// Stop makes it leave, and waits until it has.
+	// Stop makes the node leave, and waits until it has.
 	Stop func()
 
 	t testing.TB
@@ -24,11 +24,11 @@ type Node struct {
 	events     []string // "joined x", "left x", "lost x", "rejoined"
 	losses     map[cluster.LossReason]int
 	answer     func(ctx context.Context, from cluster.NodeID, request []byte) ([]byte, error)
-	change     chan struct{} // closed and replaced at each change
+	change     chan struct{} // closed and replaced on each change
 }
 
-// StartNode runs a node until it is stopped or the test ends. It doesn't wait.
-// The options may lack everything but the bus.
+// StartNode runs a node until it is stopped or the test ends. It doesn't wait for the node to join. Only
+// the option Bus is required.
 func StartNode(t testing.TB, o cluster.Options) *Node {
 	t.Helper()
 	n := &Node{t: t, losses: make(map[cluster.LossReason]int), change: make(chan struct{})}
@@ -56,14 +56,13 @@ func StartNode(t testing.TB, o cluster.Options) *Node {
 	return n
 }
 
-// Deliver implements [cluster.Handler]. Its answer is the node's id and what was
-// delivered.
+// Deliver implements [cluster.Handler]. Its answer is the node's id and the payload.
 func (n *Node) Deliver(d cluster.Delivery) []byte {
 	n.changed(func() { n.deliveries = append(n.deliveries, d) })
 	return fmt.Appendf(nil, "%s got %s", n.ID(), d.Payload)
 }
 
-// Answer implements [cluster.Handler], with what [Node.OnCall] has set.
+// Answer implements [cluster.Handler], with the function that [Node.OnCall] has set.
 func (n *Node) Answer(ctx context.Context, from cluster.NodeID, request []byte) ([]byte, error) {
 	n.mu.Lock()
 	answer := n.answer
@@ -105,12 +104,11 @@ func (n *Node) changed(do func()) {
 	n.change = make(chan struct{})
 }
 
-// Await waits until done, which is called after every change and may only call
-// methods of other nodes and of the mesh.
+// Await waits until done returns true. done is called after every change.
 func (n *Node) Await(what string, done func() bool) {
 	n.t.Helper()
 	timeout := time.After(patience)
-	again := time.NewTicker(100 * time.Millisecond) // not everything that is waited for is told
+	again := time.NewTicker(100 * time.Millisecond) // not every change of the mesh is recorded
 	defer again.Stop()
 	for {
 		n.mu.Lock()
@@ -123,20 +121,20 @@ func (n *Node) Await(what string, done func() bool) {
 		case <-change:
 		case <-again.C:
 		case <-timeout:
-			n.t.Fatalf("waited in vain for %s", what)
+			n.t.Fatalf("timed out waiting for %s", what)
 		}
 	}
 }
 
-// Events returns what the node was told of others: "joined ID", "left ID",
-// "lost ID", and "rejoined" of itself.
+// Events returns the membership changes that the node's handler was told: "joined ID", "left ID", "lost
+// ID", and "rejoined".
 func (n *Node) Events() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.Clone(n.events)
 }
 
-// Deliveries returns what was delivered to the node.
+// Deliveries returns the deliveries to the node.
 func (n *Node) Deliveries() []cluster.Delivery {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -150,7 +148,7 @@ func (n *Node) Lost(reason cluster.LossReason) int {
 	return n.losses[reason]
 }
 
-// AwaitEvent waits until the node has been told of something.
+// AwaitEvent waits for a membership change.
 func (n *Node) AwaitEvent(event string) {
 	n.t.Helper()
 	n.Await(fmt.Sprintf("%q, after %q", event, n.Events()), func() bool { return slices.Contains(n.Events(), event) })
@@ -169,17 +167,17 @@ func (n *Node) AwaitPayloads(want ...string) {
 		got = append(got, string(d.Payload))
 	}
 	if !slices.Equal(got, want) {
-		n.t.Fatalf("delivered was %.200q, want %.200q", got, want)
+		n.t.Fatalf("the deliveries are %.200q, want %.200q", got, want)
 	}
 }
 
-// AwaitLost waits until n messages have been lost for a reason.
+// AwaitLost waits until count messages have been lost for a reason.
 func (n *Node) AwaitLost(reason cluster.LossReason, count int) {
 	n.t.Helper()
 	n.Await(fmt.Sprintf("%d messages lost because of %q", count, reason), func() bool { return n.Lost(reason) >= count })
 }
 
-// AwaitNodes waits until the node knows exactly the others.
+// AwaitNodes waits until the node knows exactly the others and itself.
 func (n *Node) AwaitNodes(others ...*Node) {
 	n.t.Helper()
 	want := []cluster.NodeID{n.ID()}
@@ -201,23 +199,23 @@ func (n *Node) known() []cluster.NodeID {
 	return ids
 }
 
-// Want makes the node interested in a topic and waits until that is effective.
-func (n *Node) Want(topic cluster.Topic) {
+// Join subscribes the node to a topic and waits until that is effective.
+func (n *Node) Join(topic cluster.Topic) {
 	n.t.Helper()
 	if err := n.Mesh.Await(patience, n.Subscribe(topic)); err != nil {
-		n.t.Fatalf("an interest doesn't become effective: %v", err)
+		n.t.Fatalf("a subscription doesn't become effective: %v", err)
 	}
 }
 
-// settle returns once all changes of interests before it are effective.
+// settle returns once all earlier changes of subscriptions are effective.
 func (n *Node) settle() {
 	n.t.Helper()
 	for _, name := range barriers("sala:topic:") {
-		n.Want(cluster.Topic(name))
+		n.Join(cluster.Topic(name))
 	}
 }
 
-// observer counts what a node loses.
+// observer counts the losses of a node.
 type observer struct{ n *Node }
 
 func (o observer) StateChanged(cluster.State)                    { o.n.changed(func() {}) }

@@ -8,10 +8,9 @@ import (
 	"testing"
 )
 
-// Proxy stands between one node and its Redis, and does to their connections what
-// networks do.
+// Proxy is between one node and its Redis, and can disturb their connections as networks do.
 type Proxy struct {
-	// Port is where it listens on the loopback interface.
+	// Port is its port on the loopback interface.
 	Port int
 
 	t        testing.TB
@@ -23,22 +22,22 @@ type Proxy struct {
 	cond    *sync.Cond
 	links   map[*link]struct{}
 	refuse  bool               // new connections are closed at once
-	stopped map[direction]bool // what goes there stays in the proxy
+	stopped map[direction]bool // the directions that are held back
 	closed  bool
 }
 
-// direction is where bytes go, and on which connection.
+// direction is where bytes go.
 type direction uint8
 
 const (
-	toServer direction = iota // what the node publishes and asks
-	toNode                    // what is published to the node
+	toServer direction = iota // on connections without subscriptions
+	toNode                    // on connections with subscriptions
 )
 
-// link is a connection to the proxy and the one that it has made for it.
+// link is a connection to the proxy and the proxy's own connection for it.
 type link struct {
 	node, server net.Conn
-	hears        bool // the node has subscribed on it; guarded by Proxy.mu
+	receives     bool // the node has subscribed on it; guarded by Proxy.mu
 }
 
 func (l *link) close() {
@@ -63,28 +62,27 @@ func StartProxy(t testing.TB, port int) *Proxy {
 	return p
 }
 
-// URL is what a node is given as its Redis.
+// URL returns the proxy's URL, for a node to use as its Redis.
 func (p *Proxy) URL() string { return "redis://127.0.0.1:" + strconv.Itoa(p.Port) }
 
-// Cut closes all connections and lets no new one through, until Heal.
+// Cut closes all connections and refuses new ones, until Heal.
 func (p *Proxy) Cut() {
 	p.change(func() { p.refuse = true; p.closeLinks(func(*link) bool { return true }) })
 }
 
-// CutHearing closes the connections that the node hears on.
-func (p *Proxy) CutHearing() {
-	p.change(func() { p.refuse = true; p.closeLinks(func(l *link) bool { return l.hears }) })
+// CutReceiving closes the connections that the node receives on and refuses new ones, until Heal.
+func (p *Proxy) CutReceiving() {
+	p.change(func() { p.refuse = true; p.closeLinks(func(l *link) bool { return l.receives }) })
 }
 
-// StopHearing lets nothing more through that is published to the node, and doesn't
-// close anything.
-func (p *Proxy) StopHearing() { p.change(func() { p.stopped[toNode] = true }) }
+// StopReceiving holds back what is published to the node, and leaves all connections open.
+func (p *Proxy) StopReceiving() { p.change(func() { p.stopped[toNode] = true }) }
 
-// StopSpeaking lets nothing more through that the node says where it doesn't hear, and
-// doesn't close anything.
-func (p *Proxy) StopSpeaking() { p.change(func() { p.stopped[toServer] = true }) }
+// StopPublishing holds back what the node sends on connections that it doesn't receive on, and leaves all
+// connections open.
+func (p *Proxy) StopPublishing() { p.change(func() { p.stopped[toServer] = true }) }
 
-// Heal lets everything through again. What was held back arrives.
+// Heal ends all faults. What was held back arrives.
 func (p *Proxy) Heal() {
 	p.change(func() { p.refuse = false; clear(p.stopped) })
 }
@@ -96,7 +94,7 @@ func (p *Proxy) change(do func()) {
 	p.cond.Broadcast()
 }
 
-// closeLinks closes those that which selects. The caller holds mu.
+// closeLinks closes the links for which which returns true. The caller holds mu.
 func (p *Proxy) closeLinks(which func(*link) bool) {
 	for l := range p.links {
 		if which(l) {
@@ -139,7 +137,7 @@ func (p *Proxy) accept() {
 	}
 }
 
-// pump carries bytes one way until either end closes.
+// pump copies bytes in one direction until either end closes.
 func (p *Proxy) pump(l *link, to, from net.Conn, d direction) {
 	defer func() {
 		l.close()
@@ -160,15 +158,14 @@ func (p *Proxy) pump(l *link, to, from net.Conn, d direction) {
 	}
 }
 
-// wait returns when bytes may go on. Where nothing is heard counts as where
-// the node speaks.
+// wait returns when bytes may pass.
 func (p *Proxy) wait(l *link, d direction, data []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if d == toServer && bytes.Contains(bytes.ToUpper(data), []byte("SUBSCRIBE\r\n")) {
-		l.hears = true
+		l.receives = true
 	}
-	for p.stopped[d] && l.hears == (d == toNode) && !p.closed {
+	for p.stopped[d] && l.receives == (d == toNode) && !p.closed {
 		p.cond.Wait()
 	}
 }

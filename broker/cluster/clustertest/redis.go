@@ -19,16 +19,15 @@ import (
 // startTimeout bounds how long a server may take to answer.
 const startTimeout = 20 * time.Second
 
-// Redis is a redis-server of a test's own, on a free port. It keeps nothing on
-// disk that a restart would find.
+// Redis is a redis-server of a test, on a free port. It keeps no data across restarts.
 type Redis struct {
-	// Port is where it listens on the loopback interface.
+	// Port is its port on the loopback interface.
 	Port int
 
 	t        testing.TB
 	password string
 	args     []string
-	process  *exec.Cmd // nil while it is dead
+	process  *exec.Cmd // nil while it is down
 }
 
 // Start runs a redis-server until the test ends.
@@ -68,7 +67,7 @@ func StartCluster(t testing.TB) []*Redis {
 	return nodes
 }
 
-// AwaitCluster waits until all nodes of a Redis Cluster say that it works.
+// AwaitCluster waits until all nodes of a Redis Cluster report that it works.
 func AwaitCluster(nodes []*Redis) {
 	for _, node := range nodes {
 		node.await("the cluster to work", func() bool {
@@ -79,7 +78,7 @@ func AwaitCluster(nodes []*Redis) {
 	}
 }
 
-// FreePort returns a port of the loopback interface that nobody listens on.
+// FreePort returns a free port of the loopback interface.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -96,7 +95,7 @@ func FreePort(t testing.TB) int {
 // URL returns the server's URL.
 func (r *Redis) URL() string { return fmt.Sprintf("redis://127.0.0.1:%d", r.Port) }
 
-// Kill ends the server as kill -9 does. Killing a dead one does nothing.
+// Kill ends the server as kill -9 does. It does nothing if the server is down.
 func (r *Redis) Kill() {
 	if r.process == nil {
 		return
@@ -108,12 +107,11 @@ func (r *Redis) Kill() {
 	r.process = nil
 }
 
-// Restart starts the server again, on the same port and empty, and waits until
-// it answers.
+// Restart starts the server again, on the same port and without data, and waits until it answers.
 func (r *Redis) Restart() {
 	r.t.Helper()
 	r.Kill()
-	// It outlives the test's context, which ends before the cleanups that still need it.
+	// The server outlives the test's context, which ends before the cleanups that need it.
 	r.process = exec.CommandContext(context.WithoutCancel(r.t.Context()), "redis-server", r.args...) //nolint:gosec // a test's own
 	if err := r.process.Start(); err != nil {
 		r.t.Fatalf("redis-server: %v", err)
@@ -134,8 +132,8 @@ func (r *Redis) Must(command string) string {
 	return answer
 }
 
-// Do sends a command, words between spaces, and returns an answer that is a
-// string or a number.
+// Do sends a command, as words separated by spaces, and returns its result, which must be a string or a
+// number.
 func (r *Redis) Do(command string) (string, error) {
 	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(
 		context.WithoutCancel(r.t.Context()), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(r.Port)))
@@ -151,7 +149,7 @@ func (r *Redis) Do(command string) (string, error) {
 		if _, err := io.WriteString(conn, "AUTH "+r.password+"\r\n"); err != nil {
 			return "", err
 		}
-		if _, err := in.ReadString('\n'); err != nil { // +OK, or what follows is refused
+		if _, err := in.ReadString('\n'); err != nil { // +OK; otherwise the command is refused
 			return "", err
 		}
 	}
@@ -179,7 +177,7 @@ func (r *Redis) Do(command string) (string, error) {
 	}
 }
 
-// await polls, as a server that is starting can't be asked to tell.
+// await polls until done returns true.
 func (r *Redis) await(what string, done func() bool) {
 	r.t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -187,7 +185,7 @@ func (r *Redis) await(what string, done func() bool) {
 	for timeout := time.After(startTimeout); !done(); {
 		select {
 		case <-timeout:
-			r.t.Fatalf("waited in vain for %s", what)
+			r.t.Fatalf("timed out waiting for %s", what)
 		case <-tick.C:
 		}
 	}

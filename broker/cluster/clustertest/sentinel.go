@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// Sentinels are a Redis, its replica and three sentinels that choose which of them is
-// the master. Servers and sentinels have passwords of their own.
+// Sentinels are a Redis, its replica, and three sentinels that choose the master. Servers and sentinels
+// have different passwords.
 type Sentinels struct {
-	// Servers are the two; the first begins as the master.
+	// Servers are the two servers. The first is the master at first.
 	Servers [2]*Redis
 	// Watch are the sentinels.
 	Watch [3]*Redis
@@ -36,7 +36,7 @@ func StartSentinels(t testing.TB) *Sentinels {
 		s.Watch[i] = startSentinel(t, s.Servers[0].Port)
 	}
 	for _, w := range s.Watch {
-		w.await("the sentinels to know everybody", func() bool {
+		w.await("the sentinels to know each other", func() bool {
 			about, err := w.Do("INFO sentinel")
 			return err == nil && strings.Contains(about, "status=ok") &&
 				strings.Contains(about, fmt.Sprintf("slaves=1,sentinels=%d", len(s.Watch)))
@@ -64,7 +64,7 @@ func startSentinel(t testing.TB, master int) *Redis {
 	return w
 }
 
-// URL returns what leads to the master by way of the sentinels.
+// URL returns the URL for a bus that finds the master through the sentinels.
 func (s *Sentinels) URL() string {
 	q := url.Values{"master_set": {masterName}, "sentinel_password": {sentinelPassword}}
 	for _, w := range s.Watch[1:] {
@@ -73,16 +73,16 @@ func (s *Sentinels) URL() string {
 	return fmt.Sprintf("redis://:%s@127.0.0.1:%d/?%s", serverPassword, s.Watch[0].Port, q.Encode())
 }
 
-// Failover has a sentinel replace the master by the replica, as an operator does.
+// Failover makes a sentinel replace the master by the replica, as an operator does.
 func (s *Sentinels) Failover() {
 	w := s.Watch[0]
-	w.await("the sentinels to begin a failover", func() bool { // not while a server is not ready for it
+	w.await("the sentinels to begin a failover", func() bool { // it fails while a server isn't ready
 		_, err := w.Do("SENTINEL FAILOVER " + masterName)
 		return err == nil
 	})
 }
 
-// Master returns the server that the sentinels call the master.
+// Master returns the server that is the master, also according to the sentinels; nil if there is none.
 func (s *Sentinels) Master() *Redis {
 	for _, server := range s.Servers {
 		role, err := server.Do("INFO replication")
@@ -96,7 +96,7 @@ func (s *Sentinels) Master() *Redis {
 	return nil
 }
 
-// AwaitMaster waits until another server than the one before is the master.
+// AwaitMaster waits until a server other than before is the master, and returns it.
 func (s *Sentinels) AwaitMaster(before *Redis) *Redis {
 	var now *Redis
 	s.Watch[0].await("another master", func() bool {

@@ -121,11 +121,11 @@ func single(t *testing.T) clustertest.Network {
 				case clustertest.Severed:
 					proxy.Cut()
 				case clustertest.Unsubscribed:
-					proxy.CutHearing()
+					proxy.CutReceiving()
 				case clustertest.Deaf:
-					proxy.StopHearing()
+					proxy.StopReceiving()
 				case clustertest.Stalled:
-					proxy.StopSpeaking()
+					proxy.StopPublishing()
 				case clustertest.Mute:
 					server.Must("ACL SETUSER " + name + " -publish")
 				default:

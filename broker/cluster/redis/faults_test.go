@@ -39,7 +39,7 @@ func TestRedisKilled(t *testing.T) {
 	room := cluster.RoomTopic("/", "lobby")
 	for _, node := range nodes {
 		node.AwaitNodes(nodes...)
-		node.Want(room)
+		node.Join(room)
 	}
 	flood := startFlood(nodes[0], room)
 	for range rounds(t) {
@@ -164,7 +164,7 @@ func TestRedisFrozen(t *testing.T) {
 	b := clustertest.StartNode(t, cluster.Options{Bus: fast()})
 	room := cluster.RoomTopic("/", "lobby")
 	a.AwaitNodes(a, b)
-	b.Want(room)
+	b.Join(room)
 	server.Freeze()
 	for _, node := range []*clustertest.Node{a, b} {
 		node.Await("the node to notice", func() bool { return node.State() == cluster.Disconnected })
@@ -173,7 +173,7 @@ func TestRedisFrozen(t *testing.T) {
 	for _, node := range []*clustertest.Node{a, b} {
 		node.Await("the node to be back", func() bool { return node.State() == cluster.Connected })
 	}
-	b.Want(room)
+	b.Join(room)
 	if err := a.Publish(cluster.Route{Topic: room}, []byte("again")); err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestConnectionsKilled(t *testing.T) {
 	b := clustertest.StartNode(t, cluster.Options{Bus: bus(t, server.URL())})
 	room := cluster.RoomTopic("/", "lobby")
 	a.AwaitNodes(a, b)
-	b.Want(room)
+	b.Join(room)
 	flood := startFlood(a, room)
 	for range rounds(t) {
 		before := flood.sent()
@@ -211,7 +211,7 @@ func TestSlotMoves(t *testing.T) {
 	topics := make([]cluster.Topic, 50)
 	for i := range topics {
 		topics[i] = cluster.RoomTopic("/", strconv.Itoa(i))
-		b.Want(topics[i])
+		b.Join(topics[i])
 	}
 	for slot := range 16384 / 3 {
 		command := "CLUSTER SETSLOT " + strconv.Itoa(slot)

@@ -22,7 +22,7 @@ func TestSentinels(t *testing.T) {
 	room := cluster.RoomTopic("/", "lobby")
 	for _, node := range nodes {
 		node.AwaitNodes(nodes...)
-		node.Want(room)
+		node.Join(room)
 	}
 	r := startReporting(nodes[0], room)
 	for _, change := range []struct {

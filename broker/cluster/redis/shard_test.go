@@ -58,7 +58,7 @@ func shardFails(t *testing.T, servers []*clustertest.Redis, failed int, fail, me
 	var healthy, dead []cluster.Topic
 	for i := range 40 {
 		topic := cluster.RoomTopic("/", strconv.Itoa(i))
-		b.Want(topic)
+		b.Join(topic)
 		if serverOf(t, servers, "sala:topic:"+string(topic)) == failed {
 			dead = append(dead, topic)
 		} else {
@@ -133,8 +133,8 @@ func TestNodeLosesAServer(t *testing.T) {
 	var there, elsewhere cluster.Topic
 	for i := 0; there == "" || elsewhere == ""; i++ {
 		topic := cluster.RoomTopic("/", strconv.Itoa(i))
-		b.Want(topic)
-		apart.Want(topic)
+		b.Join(topic)
+		apart.Join(topic)
 		if serverOf(t, servers, "sala:topic:"+string(topic)) == gone {
 			there = topic
 		} else {
@@ -159,7 +159,7 @@ func TestNodeLosesAServer(t *testing.T) {
 	servers[gone].Must("ACL SETUSER apart off")
 	servers[gone].Must("CLIENT KILL USER apart")
 	if result := publish(there); len(result.Replies) != 1 || len(result.Missing) != 1 || result.Missing[0] != apart.ID() {
-		t.Errorf("where it can't hear: %+v, want %s missing", result, apart.ID())
+		t.Errorf("over the lost server: %+v, want %s missing", result, apart.ID())
 	}
 	if result := publish(elsewhere); len(result.Replies) != 2 || result.Partial() {
 		t.Errorf("where it can: %+v", result)

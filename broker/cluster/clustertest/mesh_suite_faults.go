@@ -8,33 +8,32 @@ import (
 	"github.com/salabroker/sala/broker/cluster"
 )
 
-// testStrangers: somebody who is no node and listens too is neither waited for nor
-// missed, nor taken for a node that is.
-func testStrangers(t *testing.T, n Network) {
+// A subscriber that isn't a node is neither waited for nor missing, and isn't mistaken for a node.
+func testForeign(t *testing.T, n Network) {
 	all := nodes(t, n, 3)
 	room := cluster.RoomTopic("/", "lobby")
-	all[1].Want(room)
-	stranger := join(t, n)
-	stranger.hear("sala:topic:"+string(room), "sala:nodes", "sala:node:"+string(all[2].ID()))
+	all[1].Join(room)
+	foreign := connect(t, n)
+	foreign.subscribe("sala:topic:"+string(room), "sala:nodes", "sala:node:"+string(all[2].ID()))
 	for range 3 {
-		// Nobody has an hour, so this returns for another reason than the time.
+		// It must return long before the timeout.
 		result, err := all[0].PublishAndWait(within(t, time.Hour), cluster.Route{Topic: room}, nil)
 		if err != nil || len(result.Replies) != 1 || result.Partial() {
-			t.Fatalf("with a stranger: %+v, %v", result, err)
+			t.Fatalf("with a foreign subscriber: %+v, %v", result, err)
 		}
 	}
 	for _, route := range []cluster.Route{{Topic: room}, {Nodes: []cluster.NodeID{all[1].ID(), all[2].ID()}}} {
 		if result, err := all[1].PublishAndWait(within(t, time.Hour), route, nil); err != nil || result.Partial() {
-			t.Errorf("with a stranger, to %+v: %+v, %v", route, result, err)
+			t.Errorf("with a foreign subscriber, to %+v: %+v, %v", route, result, err)
 		}
 	}
 	if result, err := all[0].CallAll(within(t, time.Hour), nil); err != nil || result.Partial() {
-		t.Errorf("a call with a stranger: %+v, %v", result, err)
+		t.Errorf("a call with a foreign subscriber: %+v, %v", result, err)
 	}
 }
 
-// testCutOff: whatever happens to one node's connections, from the first call on
-// every answer elsewhere lacks it by name, and it finds out by itself.
+// Whatever happens to one node's connections, it is missing by name in the results of other nodes from the
+// first call on, and it finds out by itself.
 func testCutOff(t *testing.T, n Network) {
 	if n.Faulty == nil {
 		t.Skip("a network without faults")
@@ -54,13 +53,13 @@ func cutOff(t *testing.T, n Network, fault Fault) {
 	room := cluster.RoomTopic("/", "lobby")
 	for _, node := range everybody {
 		node.AwaitNodes(everybody...)
-		node.Want(room)
+		node.Join(room)
 	}
 	ask := map[string]func(*Node) (cluster.Result, error){
 		"a topic": func(node *Node) (cluster.Result, error) {
 			return node.PublishAndWait(within(t, time.Second), cluster.Route{Topic: room}, nil)
 		},
-		"a topic that nobody wants": func(node *Node) (cluster.Result, error) {
+		"a topic without subscribers": func(node *Node) (cluster.Result, error) {
 			return node.PublishAndWait(within(t, time.Second), cluster.Route{Topic: "nobody's"}, nil)
 		},
 		"nodes": func(node *Node) (cluster.Result, error) {
@@ -77,11 +76,11 @@ func cutOff(t *testing.T, n Network, fault Fault) {
 		}
 	}
 	set(fault)
-	// A node that isn't known to be cut off isn't missed where it wasn't meant.
-	unmeant := fault == Deaf || fault == Mute || fault == Stalled
+	// While the bus still sees the node as present, it can't be missing from topics that it doesn't want.
+	present := fault == Deaf || fault == Mute || fault == Stalled
 	for what, ask := range ask {
 		result, err := ask(all[0])
-		if what == "a topic that nobody wants" && unmeant {
+		if what == "a topic without subscribers" && present {
 			continue
 		}
 		if !all[0].HasNode(broken.ID()) {
@@ -97,8 +96,8 @@ func cutOff(t *testing.T, n Network, fault Fault) {
 	for _, node := range everybody {
 		node.AwaitNodes(everybody...)
 	}
-	broken.Want(room)
-	all[0].Await("the others to hear it", func() bool {
+	broken.Join(room)
+	all[0].Await("complete results", func() bool {
 		for _, ask := range ask {
 			if result, err := ask(all[0]); err != nil || result.Partial() {
 				return false

@@ -12,30 +12,30 @@ import (
 	"github.com/salabroker/sala/broker/cluster"
 )
 
-// TestMesh checks that nodes on a network keep the promises of [cluster.Mesh].
-// Make makes a network that nothing else uses at the time.
+// TestMesh checks that nodes on a network keep the contract of [cluster.Mesh]. make returns a network that
+// nothing else uses at the time.
 func TestMesh(t *testing.T, make func(t *testing.T) Network) {
 	for name, test := range map[string]func(*testing.T, Network){
-		"nodes find each other":               testNodes,
-		"publishes to who is interested":      testPublish,
-		"keeps a publisher's order":           testPublishOrder,
-		"reports who got it":                  testReported,
-		"names who doesn't report":            testReportedPartial,
-		"calls all and some":                  testCall,
-		"names who doesn't answer":            testCallPartial,
-		"refuses while down and then resumes": testMeshDown,
-		"believes only those with the key":    testKey,
-		"shares tables":                       testMeshTables,
-		"replaces its key while it goes on":   testKeyRotation,
-		"knows what an old key has signed":    testOutdated,
-		"waits for no strangers":              testStrangers,
-		"names a node that is cut off":        testCutOff,
+		"nodes find each other":                testNodes,
+		"publishes to subscribers":             testPublish,
+		"keeps a publisher's order":            testPublishOrder,
+		"returns the answers of subscribers":   testPublishAndWait,
+		"names nodes that don't get it":        testPublishAndWaitPartial,
+		"calls all and some":                   testCall,
+		"names nodes that don't answer":        testCallPartial,
+		"refuses while down and then resumes":  testMeshDown,
+		"accepts only nodes with the key":      testKey,
+		"shares tables":                        testMeshTables,
+		"rotates keys while it runs":           testKeyRotation,
+		"marks entries of an old key":          testOutdated,
+		"doesn't wait for foreign subscribers": testForeign,
+		"names a node that is cut off":         testCutOff,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, make(t)) })
 	}
 }
 
-// testKeyText is a cluster's key in these tests.
+// testKeyText is the key of the cluster in these tests.
 const testKeyText = "a key for tests that is long enough"
 
 // nodes starts nodes and waits until they know and have heard each other.
@@ -51,7 +51,7 @@ func nodes(t *testing.T, n Network, count int) []*Node {
 	for _, node := range all {
 		node.AwaitNodes(all...)
 	}
-	for _, node := range all { // whose answers are something to be heard
+	for _, node := range all { // the answers are messages, too
 		if result, err := node.CallAll(within(t, patience), nil); err != nil || result.Partial() {
 			t.Fatalf("CallAll: %+v, %v", result, err)
 		}
@@ -93,11 +93,11 @@ func testPublish(t *testing.T, n Network) {
 	all := nodes(t, n, 4)
 	a, b, c, d := all[0], all[1], all[2], all[3]
 	room, everyone := cluster.RoomTopic("/", "lobby"), cluster.EveryoneTopic("/")
-	a.Want(room)
-	b.Want(room)
-	b.Want(room)
-	b.Want(everyone)
-	c.Want(everyone)
+	a.Join(room)
+	b.Join(room)
+	b.Join(room)
+	b.Join(everyone)
+	c.Join(everyone)
 
 	publish := func(to cluster.Route, payload string) {
 		t.Helper()
@@ -105,7 +105,7 @@ func testPublish(t *testing.T, n Network) {
 			t.Fatalf("Publish: %v", err)
 		}
 	}
-	// One by one: topics needn't be in order with each other.
+	// One by one, because there is no order between topics.
 	publish(cluster.Route{Topic: room}, "to the room")
 	b.AwaitPayloads("to the room")
 	publish(cluster.Route{Topic: everyone}, "to everyone")
@@ -115,10 +115,10 @@ func testPublish(t *testing.T, n Network) {
 	d.AwaitPayloads("to c and d")
 	b.AwaitPayloads("to the room", "to everyone")
 	if got := b.Deliveries()[0]; got.From != a.ID() || got.Topic != room || got.WantsAnswer {
-		t.Errorf("delivered was %+v", got)
+		t.Errorf("the delivery is %+v", got)
 	}
 
-	// An interest ends with the last who has it.
+	// A subscription ends with the last Unsubscribe.
 	b.Unsubscribe(room)
 	b.settle()
 	publish(cluster.Route{Topic: room}, "again")
@@ -127,7 +127,7 @@ func testPublish(t *testing.T, n Network) {
 	b.settle()
 	publish(cluster.Route{Topic: room}, "nobody's")
 	if result, err := a.PublishAndWait(within(t, patience), cluster.Route{Topic: room}, nil); err != nil || len(result.Replies) != 0 {
-		t.Errorf("a room that nobody wants any more: %+v, %v", result, err)
+		t.Errorf("a room without subscribers: %+v, %v", result, err)
 	}
 	publish(cluster.Route{Nodes: []cluster.NodeID{b.ID()}}, "last")
 	b.AwaitPayloads("to the room", "to everyone", "again", "last")
@@ -142,7 +142,7 @@ func testPublish(t *testing.T, n Network) {
 func testPublishOrder(t *testing.T, n Network) {
 	all := nodes(t, n, 2)
 	room := cluster.RoomTopic("/", "lobby")
-	all[1].Want(room)
+	all[1].Join(room)
 	var want []string
 	for i := range 3000 {
 		want = append(want, strconv.Itoa(i))
@@ -153,7 +153,7 @@ func testPublishOrder(t *testing.T, n Network) {
 	all[1].AwaitPayloads(want...)
 }
 
-func testReported(t *testing.T, n Network) {
+func testPublishAndWait(t *testing.T, n Network) {
 	all := nodes(t, n, 4)
 	a, b, c := all[0], all[1], all[2]
 	room := cluster.RoomTopic("/", "lobby")
@@ -173,14 +173,14 @@ func testReported(t *testing.T, n Network) {
 		slices.Sort(got)
 		slices.Sort(expected)
 		if !slices.Equal(got, expected) {
-			t.Errorf("the reports are %q, want %q", got, expected)
+			t.Errorf("the answers are %q, want %q", got, expected)
 		}
 	}
 	report(cluster.Route{Topic: room})
-	b.Want(room)
+	b.Join(room)
 	report(cluster.Route{Topic: room}, b)
-	c.Want(room)
-	a.Want(room) // which hears itself, and counts as heard
+	c.Join(room)
+	a.Join(room) // the bus counts it, but it needn't answer
 	report(cluster.Route{Topic: room}, b, c)
 	report(cluster.Route{Nodes: []cluster.NodeID{c.ID(), all[3].ID(), a.ID()}}, c, all[3])
 	report(cluster.Route{Nodes: []cluster.NodeID{a.ID()}})
@@ -189,9 +189,9 @@ func testReported(t *testing.T, n Network) {
 	}
 }
 
-func testReportedPartial(t *testing.T, n Network) {
+func testPublishAndWaitPartial(t *testing.T, n Network) {
 	all := nodes(t, n, 2)
-	// One that isn't there is known at once.
+	// A node that doesn't exist is known at once.
 	result, err := all[0].PublishAndWait(within(t, time.Hour), cluster.Route{Nodes: []cluster.NodeID{all[1].ID(), "NOBODY0000"}}, nil)
 	if err != nil || len(result.Replies) != 1 || !slices.Equal(result.Missing, []cluster.NodeID{"NOBODY0000"}) {
 		t.Errorf("to a node that isn't there: %+v, %v", result, err)
@@ -211,7 +211,7 @@ func testCall(t *testing.T, n Network) {
 		switch want := string(reply.Node) + " answers who?"; {
 		case reply.Node == all[3].ID():
 			if !errors.As(reply.Err, &remote) || remote.Message != "can't" || remote.Node != reply.Node {
-				t.Errorf("the one that can't answers %+v", reply)
+				t.Errorf("the node that can't answers %+v", reply)
 			}
 		case reply.Err != nil || string(reply.Payload) != want:
 			t.Errorf("%+v, want %q", reply, want)
@@ -252,10 +252,10 @@ func testCallPartial(t *testing.T, n Network) {
 	result, err := a.CallAll(within(t, 300*time.Millisecond), nil)
 	<-asked
 	missing(result, err, slow.ID())
-	// One that isn't there is known at once.
+	// A node that doesn't exist is known at once.
 	result, err = a.Call(within(t, time.Hour), []cluster.NodeID{all[1].ID(), "NOBODY0000"}, nil)
 	missing(result, err, "NOBODY0000")
-	// One that leaves meanwhile is known as soon as it has.
+	// A node that leaves meanwhile is known as soon as it has left.
 	leaves := make(chan struct{})
 	go func() {
 		defer close(leaves)
@@ -265,11 +265,11 @@ func testCallPartial(t *testing.T, n Network) {
 	result, err = a.CallAll(within(t, time.Hour), nil)
 	<-leaves
 	missing(result, err, slow.ID())
-	// A caller that gives up hears so.
+	// A caller that cancels gets its own error.
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := a.CallAll(ctx, nil); !errors.Is(err, context.Canceled) {
-		t.Errorf("CallAll given up: %v", err)
+		t.Errorf("a cancelled CallAll: %v", err)
 	}
 }
 
@@ -277,7 +277,7 @@ func testMeshDown(t *testing.T, n Network) {
 	all := nodes(t, n, 2)
 	a, b := all[0], all[1]
 	room := cluster.RoomTopic("/", "lobby")
-	b.Want(room)
+	b.Join(room)
 	down := make(chan struct{})
 	b.OnCall(func(ctx context.Context, _ cluster.NodeID, _ []byte) ([]byte, error) {
 		n.SetDown(true)
@@ -310,7 +310,7 @@ func testMeshDown(t *testing.T, n Network) {
 	n.SetDown(false)
 	a.Await("the network", func() bool { return a.State() == cluster.Connected })
 	b.Await("the network", func() bool { return b.State() == cluster.Connected })
-	b.Want(room)
+	b.Join(room)
 	if err := b.Mesh.Await(patience, joined); err != nil {
 		t.Errorf("Await: %v", err)
 	}

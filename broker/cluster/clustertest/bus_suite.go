@@ -11,70 +11,69 @@ import (
 	"github.com/salabroker/sala/broker/cluster"
 )
 
-// patience bounds every wait of these tests; none is expected to come near.
+// patience bounds every wait of these tests. None should come close.
 const patience = 30 * time.Second
 
-// Network is what buses of one kind are joined by.
+// Network is a network of buses of one kind.
 type Network struct {
 	// Bus returns a new bus on it.
 	Bus func() cluster.Bus
-	// SetDown breaks it, or mends it again.
+	// SetDown interrupts it, or restores it.
 	SetDown func(down bool)
-	// Faulty returns a new bus on it, and what breaks that one alone or, with
-	// [Healthy], mends it again. A network without it is tested without
-	// faults.
+	// Faulty returns a new bus on it, and a function that breaks that bus alone or, with [Healthy], mends
+	// it. May be nil; then the tests with faults are skipped.
 	Faulty func() (bus cluster.Bus, set func(Fault))
 }
 
-// TestBus checks that the buses of a network keep the promises of [cluster.Bus].
-// Make makes a network that nothing else uses.
+// TestBus checks that the buses of a network keep the contract of [cluster.Bus]. make returns a network
+// that nothing else uses.
 func TestBus(t *testing.T, make func(t *testing.T) Network) {
 	for name, test := range map[string]func(*testing.T, Network){
-		"reaches exactly the subscribers": testSubscribers,
-		"keeps the order of a channel":    testOrder,
-		"carries any payload":             testPayloads,
-		"changes many subscriptions":      testManySubscriptions,
-		"follows changes of mind":         testChurn,
-		"fails at once while down":        testDown,
-		"subscribes again after an end":   testResume,
-		"keeps tables":                    testTables,
-		"begins before the network does":  testLateNetwork,
+		"reaches exactly the subscribers":  testSubscribers,
+		"keeps the order of a channel":     testOrder,
+		"carries any payload":              testPayloads,
+		"changes many subscriptions":       testManySubscriptions,
+		"follows quick changes":            testChurn,
+		"fails at once while down":         testDown,
+		"subscribes again after an outage": testResume,
+		"keeps tables":                     testTables,
+		"starts before the network does":   testLateNetwork,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, make(t)) })
 	}
 }
 
 func testSubscribers(t *testing.T, n Network) {
-	a, b, c := join(t, n), join(t, n), join(t, n)
-	a.hear("x")
-	b.hear("x", "y")
-	c.hear("y")
-	if got := a.say("x", "one"); got[0] != 2 {
-		t.Errorf("the publisher hears that %d got it, want 2, itself included", got[0])
+	a, b, c := connect(t, n), connect(t, n), connect(t, n)
+	a.subscribe("x")
+	b.subscribe("x", "y")
+	c.subscribe("y")
+	if got := a.publish("x", "one"); got[0] != 2 {
+		t.Errorf("%d got it, want 2, including the publisher", got[0])
 	}
-	if got := a.say("z", "nobody's"); got[0] != 0 {
-		t.Errorf("%d got what nobody subscribed, want 0", got[0])
+	if got := a.publish("z", "nobody's"); got[0] != 0 {
+		t.Errorf("%d got a message on a channel without subscribers, want 0", got[0])
 	}
-	a.say("y", "two")
-	a.awaitHeard("x", "one")
-	b.awaitHeard("x", "one")
-	b.awaitHeard("y", "two")
-	c.awaitHeard("y", "two")
+	a.publish("y", "two")
+	a.awaitReceived("x", "one")
+	b.awaitReceived("x", "one")
+	b.awaitReceived("y", "two")
+	c.awaitReceived("y", "two")
 
 	b.Unsubscribe("x")
 	b.settle()
-	if got := a.say("x", "three"); got[0] != 1 {
+	if got := a.publish("x", "three"); got[0] != 1 {
 		t.Errorf("%d got it after one of two has unsubscribed, want 1", got[0])
 	}
-	a.awaitHeard("x", "one", "three")
+	a.awaitReceived("x", "one", "three")
 	if b.count() != 2 || c.count() != 1 {
-		t.Errorf("those who aren't subscribed heard %d and %d messages, want 2 and 1 as before", b.count(), c.count())
+		t.Errorf("buses without a subscription received %d and %d messages, want 2 and 1 as before", b.count(), c.count())
 	}
 }
 
 func testOrder(t *testing.T, n Network) {
-	a, b := join(t, n), join(t, n)
-	b.hear("x", "y")
+	a, b := connect(t, n), connect(t, n)
+	b.subscribe("x", "y")
 	var want []string
 	for i := range 200 {
 		batch := make([]string, 25)
@@ -82,28 +81,28 @@ func testOrder(t *testing.T, n Network) {
 			batch[j] = fmt.Sprint(i*25 + j)
 		}
 		want = append(want, batch...)
-		a.say("x", batch...)
-		a.say("y", batch...)
+		a.publish("x", batch...)
+		a.publish("y", batch...)
 	}
-	b.awaitHeard("x", want...)
-	b.awaitHeard("y", want...)
+	b.awaitReceived("x", want...)
+	b.awaitReceived("y", want...)
 }
 
 func testPayloads(t *testing.T, n Network) {
-	a, b := join(t, n), join(t, n)
+	a, b := connect(t, n), connect(t, n)
 	channel := "Raum \u00fc \U0001f642 #:/*?[a]"
-	b.hear(channel)
+	b.subscribe(channel)
 	all := make([]byte, 256)
 	for i := range all {
 		all[i] = byte(i)
 	}
 	payloads := []string{"", string(all), "\r\n$5\r\n", strings.Repeat("long", 1<<18)}
-	a.say(channel, payloads...)
-	b.awaitHeard(channel, payloads...)
+	a.publish(channel, payloads...)
+	b.awaitReceived(channel, payloads...)
 }
 
 func testManySubscriptions(t *testing.T, n Network) {
-	a, b := join(t, n), join(t, n)
+	a, b := connect(t, n), connect(t, n)
 	const many = 20_000
 	effective := make([]<-chan struct{}, many)
 	name := func(i int) string { return fmt.Sprintf("room %d", i) }
@@ -114,26 +113,25 @@ func testManySubscriptions(t *testing.T, n Network) {
 		b.effective(e)
 	}
 	for i := 0; i < many; i += 997 {
-		if got := a.say(name(i), "hello"); got[0] != 1 {
-			t.Fatalf("%d heard what was said in %q, want 1", got[0], name(i))
+		if got := a.publish(name(i), "hello"); got[0] != 1 {
+			t.Fatalf("%d got a message on %q, want 1", got[0], name(i))
 		}
-		b.awaitHeard(name(i), "hello")
+		b.awaitReceived(name(i), "hello")
 	}
 	for i := range many {
 		b.Unsubscribe(name(i))
 	}
 	b.settle()
 	for i := 0; i < many; i += 997 {
-		if got := a.say(name(i), "anybody?"); got[0] != 0 {
-			t.Fatalf("%d heard what was said in %q, want 0", got[0], name(i))
+		if got := a.publish(name(i), "anybody?"); got[0] != 0 {
+			t.Fatalf("%d got a message on %q, want 0", got[0], name(i))
 		}
 	}
 }
 
-// testChurn subscribes and unsubscribes the same channels from several
-// goroutines; what each wanted last holds.
+// Subscribes and unsubscribes the same channels from several goroutines. The last call for each decides.
 func testChurn(t *testing.T, n Network) {
-	a, b := join(t, n), join(t, n)
+	a, b := connect(t, n), connect(t, n)
 	const channels, rounds = 20, 300
 	name := func(i int) string { return fmt.Sprintf("churn %d", i) }
 	var busy sync.WaitGroup
@@ -151,14 +149,14 @@ func testChurn(t *testing.T, n Network) {
 	busy.Wait()
 	b.settle()
 	for i := range channels {
-		if got, want := a.say(name(i), "x")[0], (i+1)%2; got != want {
+		if got, want := a.publish(name(i), "x")[0], (i+1)%2; got != want {
 			t.Errorf("%q has %d subscribers, want %d", name(i), got, want)
 		}
 	}
 }
 
 func testDown(t *testing.T, n Network) {
-	a := join(t, n)
+	a := connect(t, n)
 	n.SetDown(true)
 	a.awaitState(cluster.Disconnected)
 	if a.State() != cluster.Disconnected {
@@ -169,7 +167,7 @@ func testDown(t *testing.T, n Network) {
 		t.Errorf("Publish: %v, %v; want -1 twice and ErrUnavailable", receipts, err)
 	}
 	if a.Health() == nil {
-		t.Error("Trouble knows of none")
+		t.Error("Health returns nil")
 	}
 	if err := a.Put(t.Context(), "t", "k", nil, time.Minute); !errors.Is(err, cluster.ErrUnavailable) {
 		t.Errorf("Put: %v, want ErrUnavailable", err)
@@ -184,12 +182,12 @@ func testDown(t *testing.T, n Network) {
 	}
 	n.SetDown(false)
 	a.awaitState(cluster.Connected)
-	a.hear("x")
+	a.subscribe("x")
 }
 
 func testResume(t *testing.T, n Network) {
-	a, b := join(t, n), join(t, n)
-	b.hear("kept", "dropped")
+	a, b := connect(t, n), connect(t, n)
+	b.subscribe("kept", "dropped")
 	n.SetDown(true)
 	a.awaitState(cluster.Disconnected)
 	b.awaitState(cluster.Disconnected)
@@ -199,26 +197,26 @@ func testResume(t *testing.T, n Network) {
 	a.awaitState(cluster.Connected)
 	b.awaitState(cluster.Connected)
 	b.effective(added)
-	b.hear("kept")
+	b.subscribe("kept")
 	for channel, want := range map[string]int{"kept": 1, "dropped": 0, "added": 1} {
-		if got := a.say(channel, "again")[0]; got != want {
+		if got := a.publish(channel, "again")[0]; got != want {
 			t.Errorf("%q has %d subscribers, want %d", channel, got, want)
 		}
 	}
-	b.awaitHeard("kept", "again")
-	b.awaitHeard("added", "again")
+	b.awaitReceived("kept", "again")
+	b.awaitReceived("added", "again")
 }
 
 func testTables(t *testing.T, n Network) {
-	a, b := join(t, n), join(t, n)
+	a, b := connect(t, n), connect(t, n)
 	ctx := t.Context()
-	put := func(m *member, table, key, value string, ttl time.Duration) {
+	put := func(m *busClient, table, key, value string, ttl time.Duration) {
 		t.Helper()
 		if err := m.Put(ctx, table, key, []byte(value), ttl); err != nil {
 			t.Fatalf("Put: %v", err)
 		}
 	}
-	entries := func(m *member, table string) string {
+	entries := func(m *busClient, table string) string {
 		t.Helper()
 		got, err := m.Entries(ctx, table)
 		if err != nil {
@@ -265,6 +263,6 @@ func testLateNetwork(t *testing.T, n Network) {
 	n.SetDown(false)
 	a.awaitState(cluster.Connected)
 	a.effective(effective)
-	a.say("x", "hello")
-	a.awaitHeard("x", "hello")
+	a.publish("x", "hello")
+	a.awaitReceived("x", "hello")
 }

@@ -9,12 +9,12 @@ import (
 	"github.com/salabroker/sala/broker/cluster"
 )
 
-// Lossy is a bus on which some of what arrives is lost.
+// Lossy is a bus that loses some of the messages that arrive.
 type Lossy struct {
 	cluster.Bus
-	// Loss is the share that is lost, from 0 to 1.
+	// Loss is the probability of a loss, from 0 to 1.
 	Loss float64
-	// Random decides. It is used by one goroutine at a time.
+	// Random is used by one goroutine at a time.
 	Random *rand.Rand
 }
 
@@ -35,13 +35,13 @@ func (r lossyReceiver) Received(m cluster.Message) {
 	}
 }
 
-// Laggy is a bus on which everything arrives late, by a time between nothing
-// and Lag, in the order in which it would have.
+// Laggy is a bus that delays everything that arrives by a random time of up to Lag. The order stays the
+// same.
 type Laggy struct {
 	cluster.Bus
 	// Lag is the longest delay.
 	Lag time.Duration
-	// Random decides. It is used by one goroutine at a time.
+	// Random is used by one goroutine at a time.
 	Random *rand.Rand
 }
 
@@ -60,6 +60,7 @@ func (l *Laggy) Run(ctx context.Context, r cluster.Receiver) error {
 	return l.Bus.Run(ctx, late)
 }
 
+// delayed is a call of a receiver that is due at a time.
 type delayed struct {
 	at time.Time
 	do func(cluster.Receiver)
@@ -90,23 +91,23 @@ func (r *laggyReceiver) Lost(n int) {
 	r.later(func(to cluster.Receiver) { to.Lost(n) })
 }
 
-// Freezer is a bus whose node can be made to stand still, as a process does
-// that is stopped: nothing goes out and nothing is taken in until it thaws.
+// Freezer is a bus whose node can be frozen like a stopped process: until it thaws, nothing is sent and
+// nothing is received.
 type Freezer struct {
 	cluster.Bus
 
 	mu     sync.Mutex
-	thawed chan struct{} // nil or closed: it isn't frozen
+	thawed chan struct{} // nil or closed while it isn't frozen
 }
 
-// Freeze stops the node until Thaw.
+// Freeze freezes the node until Thaw.
 func (f *Freezer) Freeze() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.thawed = make(chan struct{})
 }
 
-// Thaw is the end of Freeze.
+// Thaw lets the node continue.
 func (f *Freezer) Thaw() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

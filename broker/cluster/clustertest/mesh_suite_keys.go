@@ -14,20 +14,20 @@ func testKey(t *testing.T, n Network) {
 	all := nodes(t, n, 2)
 	a, b := all[0], all[1]
 	room := cluster.RoomTopic("/", "lobby")
-	b.Want(room)
+	b.Join(room)
 	channel := "sala:topic:" + string(room)
-	stranger := join(t, n)
-	stranger.hear(channel)
+	foreign := connect(t, n)
+	foreign.subscribe(channel)
 	if err := a.Publish(cluster.Route{Topic: room}, []byte("hello")); err != nil {
 		t.Fatal(err)
 	}
 	b.AwaitPayloads("hello")
-	stranger.await("the recording", func() bool { return len(stranger.heard[channel]) == 1 })
-	recorded := stranger.heard[channel][0]
+	foreign.await("the recording", func() bool { return len(foreign.received[channel]) == 1 })
+	recorded := foreign.received[channel][0]
 
 	played := func(reason cluster.LossReason, channel, frame string) {
 		t.Helper()
-		stranger.say(channel, frame)
+		foreign.publish(channel, frame)
 		b.AwaitLost(reason, 1)
 	}
 	played(cluster.LostReplayed, channel, recorded)
@@ -36,16 +36,16 @@ func testKey(t *testing.T, n Network) {
 	b.AwaitLost(cluster.LostReplayed, 1)
 	bad := b.Lost(cluster.LostBadMAC)
 	for i, forged := range []struct{ channel, frame string }{
-		{"sala:node:" + string(b.ID()), recorded},                            // to another channel
-		{channel, recorded[:len(recorded)-1] + "!"},                          // with other contents
-		{channel, "\x01\x00" + recorded[34:]},                                // without the code
-		{channel, recorded[:2] + strings.Repeat("\x00", 32) + recorded[34:]}, // with another code
+		{"sala:node:" + string(b.ID()), recorded},                            // on another channel
+		{channel, recorded[:len(recorded)-1] + "!"},                          // with other content
+		{channel, "\x01\x00" + recorded[34:]},                                // without a MAC
+		{channel, recorded[:2] + strings.Repeat("\x00", 32) + recorded[34:]}, // with another MAC
 	} {
-		stranger.say(forged.channel, forged.frame)
+		foreign.publish(forged.channel, forged.frame)
 		b.AwaitLost(cluster.LostBadMAC, bad+i+1)
 	}
 
-	// A node with another key is nobody.
+	// A node with another key isn't in the cluster.
 	other := StartNode(t, cluster.Options{Bus: n.Bus(), Keys: [][]byte{[]byte(testKeyText + "!")}})
 	<-other.Ready()
 	other.AwaitLost(cluster.LostBadMAC, 1)
@@ -55,9 +55,8 @@ func testKey(t *testing.T, n Network) {
 	b.AwaitPayloads("hello")
 }
 
-// testKeyRotation replaces the key of a cluster that goes on, a node at a time: all
-// believe the new one before any signs with it, and none signs with the old one
-// when it goes.
+// Replaces the key of a running cluster, one node at a time: all nodes accept the new key before any
+// signs with it, and none signs with the old key when it is removed.
 func testKeyRotation(t *testing.T, n Network) {
 	before, after := []byte(testKeyText), []byte("another key for tests, as long as it")
 	ctx := within(t, patience)
@@ -65,7 +64,7 @@ func testKeyRotation(t *testing.T, n Network) {
 	steps := [][][]byte{{before}, {before, after}, {after, before}, {after}}
 	stays := start(steps[0]...)
 	for i, keys := range steps[1:] {
-		for range 2 { // a neighbour is restarted with the keys, and then this node is
+		for range 2 { // first the other node is restarted with the keys, then this one
 			next := start(keys...)
 			stays.AwaitNodes(next)
 			next.AwaitNodes(stays)
@@ -80,11 +79,11 @@ func testKeyRotation(t *testing.T, n Network) {
 		}
 	}
 	if stays.Lost(cluster.LostBadMAC) != 0 {
-		t.Error("messages were not believed on the way")
+		t.Error("messages were refused on the way")
 	}
 }
 
-// testOutdated: what is signed with a key that is about to go says so.
+// Entries that are signed with an old key are marked as outdated.
 func testOutdated(t *testing.T, n Network) {
 	before, after := []byte(testKeyText), []byte("another key for tests, as long as it")
 	ctx := within(t, patience)
@@ -101,7 +100,7 @@ func testOutdated(t *testing.T, n Network) {
 	}
 }
 
-// values returns what entries hold.
+// values returns the values of entries.
 func values(entries map[string]cluster.Entry) map[string][]byte {
 	all := make(map[string][]byte, len(entries))
 	for key, e := range entries {
@@ -129,13 +128,13 @@ func testMeshTables(t *testing.T, n Network) {
 	if got := entries(); got != "map[one:is one two:is two]" {
 		t.Errorf("the table is %s", got)
 	}
-	// An entry is good for its key only.
-	stranger := join(t, n)
-	raw, err := stranger.Entries(ctx, "sala:table:revoked")
+	// An entry is valid for its key only.
+	foreign := connect(t, n)
+	raw, err := foreign.Entries(ctx, "sala:table:revoked")
 	if err != nil || len(raw) != 2 {
 		t.Fatalf("the raw table is %v, %v", raw, err)
 	}
-	if err := stranger.Put(ctx, "sala:table:revoked", "two", raw["one"], time.Minute); err != nil {
+	if err := foreign.Put(ctx, "sala:table:revoked", "two", raw["one"], time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	if got := entries(); got != "map[one:is one]" {
