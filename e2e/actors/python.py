@@ -1,6 +1,6 @@
-"""A python-socketio client that a test drives: orders come as lines of JSON on
-standard input, and what happens goes to standard output. Its one argument says
-which of the two clients it is: sync or asyncio."""
+"""A python-socketio client that a test drives. It reads orders as lines of JSON from
+standard input and writes what happens to standard output. Its argument selects the
+client: sync or asyncio."""
 
 import asyncio
 import base64
@@ -13,57 +13,57 @@ import socketio
 WAIT = {"reconnection_delay": 0.1, "reconnection_delay_max": 1, "logger": False}
 
 
-def plain(value):
-    """What JSON can't hold, in a form that it can."""
+def encode(value):
+    """Converts values that JSON can't hold."""
     if isinstance(value, (bytes, bytearray)):
         return {"$bin": base64.b64encode(value).decode()}
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [encode(item) for item in value]
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: encode(item) for key, item in value.items()}
     return value
 
 
-def whole(value):
-    """The other way round."""
+def decode(value):
+    """The inverse of encode."""
     if isinstance(value, list):
-        return [whole(item) for item in value]
+        return [decode(item) for item in value]
     if isinstance(value, dict):
         if list(value) == ["$bin"]:
             return base64.b64decode(value["$bin"])
-        return {key: whole(item) for key, item in value.items()}
+        return {key: decode(item) for key, item in value.items()}
     return value
 
 
-SPEAKING = threading.Lock()  # handlers and callbacks have threads of their own
+REPORTING = threading.Lock()  # handlers and callbacks run in their own threads
 
 
-def say(**fact):
-    with SPEAKING:
-        print(json.dumps(plain(fact)), flush=True)
+def report(**fact):
+    with REPORTING:
+        print(json.dumps(encode(fact)), flush=True)
 
 
 def argument(args):
-    """emit takes a tuple for several arguments, and nothing for none."""
-    args = whole(args)
+    """The argument of emit: a tuple for several arguments, None for none."""
+    args = decode(args)
     return None if not args else args[0] if len(args) == 1 else tuple(args)
 
 
 def callback(order):
     if not order.get("ack"):
         return None
-    return lambda *args: say(on="ack", id=order["id"], args=list(args))
+    return lambda *args: report(on="ack", id=order["id"], args=list(args))
 
 
 def run_sync(orders):
     client = socketio.Client(**WAIT)
-    client.on("connect", lambda: say(on="connect"))
-    client.on("disconnect", lambda: say(on="disconnect"))
-    client.on("connect_error", lambda why=None: say(on="refused", why=why))
-    client.on("*", lambda event, *args: say(on="event", event=event, args=list(args)))
+    client.on("connect", lambda: report(on="connect"))
+    client.on("disconnect", lambda: report(on="disconnect"))
+    client.on("connect_error", lambda why=None: report(on="refused", why=why))
+    client.on("*", lambda event, *args: report(on="event", event=event, args=list(args)))
     for order in orders():
         if order["do"] == "open":
-            # A thread, since connect waits.
+            # In a thread, because connect blocks.
             threading.Thread(target=client.connect, args=(order["url"],), daemon=True, kwargs={
                 "transports": order["transports"], "auth": {"token": order["token"]}}).start()
         elif order["do"] == "emit":
@@ -75,10 +75,10 @@ def run_sync(orders):
 
 async def run_asyncio(orders):
     client = socketio.AsyncClient(**WAIT)
-    client.on("connect", lambda: say(on="connect"))
-    client.on("disconnect", lambda: say(on="disconnect"))
-    client.on("connect_error", lambda why=None: say(on="refused", why=why))
-    client.on("*", lambda event, *args: say(on="event", event=event, args=list(args)))
+    client.on("connect", lambda: report(on="connect"))
+    client.on("disconnect", lambda: report(on="disconnect"))
+    client.on("connect_error", lambda why=None: report(on="refused", why=why))
+    client.on("*", lambda event, *args: report(on="event", event=event, args=list(args)))
     loop, queue = asyncio.get_running_loop(), asyncio.Queue()
 
     def read():

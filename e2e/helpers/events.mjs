@@ -17,7 +17,7 @@ export const MESSAGES = ['EVENT_KIND_MESSAGE'];
 // Backend is one stream of events.
 export class Backend {
   #client;
-  #heard = [];
+  #received = [];
   #waiting = [];
 
   constructor(address, start, { key = API_KEY } = {}) {
@@ -37,20 +37,20 @@ export class Backend {
   #arrived(response) {
     this.onResponse?.(response);
     const at = this.#waiting.findIndex(({ kind }) => response[kind]);
-    if (at < 0) return this.#heard.push(response);
+    if (at < 0) return this.#received.push(response);
     const [{ kind, resolve }] = this.#waiting.splice(at, 1);
     return resolve(response[kind]);
   }
 
   // next returns the next event, or the next rejected or started.
   next(kind = 'event') {
-    const at = this.#heard.findIndex((response) => response[kind]);
-    if (at >= 0) return Promise.resolve(this.#heard.splice(at, 1)[0][kind]);
-    return deadline(new Promise((resolve) => this.#waiting.push({ kind, resolve })), `${kind} at a backend, which heard ${JSON.stringify(this.#heard)}`);
+    const at = this.#received.findIndex((response) => response[kind]);
+    if (at >= 0) return Promise.resolve(this.#received.splice(at, 1)[0][kind]);
+    return deadline(new Promise((resolve) => this.#waiting.push({ kind, resolve })), `${kind} at a backend, which received ${JSON.stringify(this.#received)}`);
   }
 
-  get heard() {
-    return this.#heard.flatMap(({ event }) => (event ? [event] : []));
+  get received() {
+    return this.#received.flatMap(({ event }) => (event ? [event] : []));
   }
 
   send(request) {

@@ -1,4 +1,4 @@
-"""A python-socketio client that says what it hears, a JSON list on each line."""
+"""A python-socketio client that prints what it receives, one JSON list per line."""
 import asyncio
 import json
 import sys
@@ -10,14 +10,14 @@ options = {"reconnection_delay": 0.1, "reconnection_delay_max": 0.2, "randomizat
 connection = {"auth": {"token": token}, "transports": transports.split(",")}
 
 
-def say(*words):
+def report(*words):
     print(json.dumps(words), flush=True)
 
 
 def listen(client):
-    client.on("connect", lambda: say("connect", client.transport()))
-    client.on("disconnect", lambda: say("disconnect"))
-    client.on("sala:disconnect", lambda why: say("sala:disconnect", why))
+    client.on("connect", lambda: report("connect", client.transport()))
+    client.on("disconnect", lambda: report("disconnect"))
+    client.on("sala:disconnect", lambda why: report("sala:disconnect", why))
 
 
 def run():

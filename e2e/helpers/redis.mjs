@@ -35,9 +35,9 @@ export class Redis {
     rmSync(this.dir, { recursive: true, force: true });
   }
 
-  // tell sends a command, words between spaces, and returns the first line of the
+  // send sends a command, words between spaces, and returns the first line of the
   // answer. The caller gets the rest, and may keep the connection.
-  tell(command, keep = () => {}) {
+  send(command, keep = () => {}) {
     return new Promise((resolve, reject) => {
       const socket = net.connect(this.port, '127.0.0.1', () => socket.write(`${command}\r\n`));
       socket.once('data', (text) => { keep(socket); resolve(String(text).split('\r\n')[0]); });
@@ -48,10 +48,10 @@ export class Redis {
     });
   }
 
-  // say is tell on its own connection, which it closes after the answer.
-  async say(command) {
+  // run is send on its own connection, which it closes after the answer.
+  async run(command) {
     let socket;
-    const line = await this.tell(command, (kept) => { socket = kept; });
+    const line = await this.send(command, (kept) => { socket = kept; });
     socket.destroy();
     return line;
   }

@@ -81,7 +81,7 @@ for (const [language, { command, args, cwd }] of Object.entries(EXAMPLES)) {
     for (const client of [ada, ben]) assert.deepEqual(await client.next('said'), [{ ...ack, room: 'lobby', user: 'ada', text: 'hello' }]);
 
     for (const [what, message, code] of [
-      ['a word that is not wanted', { room: 'lobby', text: 'Buy SPAM!' }, 'MODERATED'],
+      ['a forbidden word', { room: 'lobby', text: 'Buy SPAM!' }, 'MODERATED'],
       ['another room', { room: 'elsewhere', text: 'hello' }, 'NOT_IN_ROOM'],
       ['no text', { room: 'lobby' }, 'INVALID_ARGUMENT'],
       ['nothing', undefined, 'INVALID_ARGUMENT'],
@@ -125,11 +125,11 @@ for (const [language, { command, args, cwd }] of Object.entries(EXAMPLES)) {
       const tab = await open(t, chromium, url, user === 'mallory' ? { expected: CLOSED_EARLY } : {});
       await tab.waitForFunction(() => window.io);
       const connected = await tab.evaluate(([address, token]) => new Promise((resolve) => {
-        window.heard = [];
+        window.received = [];
         window.socket = window.io(address, { auth: { token } });
         window.socket.on('connect', () => resolve('connected'));
         window.socket.on('connect_error', (err) => resolve(err.data.code));
-        window.socket.on('said', (message) => window.heard.push(message.text));
+        window.socket.on('said', (message) => window.received.push(message.text));
       }), [sala.url, await sala.token(user)]);
       return { tab, connected, ask: (...call) => tab.evaluate((all) => window.socket.timeout(10_000).emitWithAck(...all), call) };
     };
@@ -140,7 +140,7 @@ for (const [language, { command, args, cwd }] of Object.entries(EXAMPLES)) {
     const text = `from a browser, ${language}`;
     const { id } = await ada.ask('say', { room: 'lobby', text });
     assert.ok(id > 0);
-    for (const { tab } of [ada, ben]) await tab.waitForFunction((said) => window.heard.includes(said), text);
+    for (const { tab } of [ada, ben]) await tab.waitForFunction((said) => window.received.includes(said), text);
     assert.equal((await ben.ask('say', { room: 'lobby', text: 'scam' })).error.code, 'MODERATED');
     assert.equal((await ben.ask('history', { room: 'lobby' })).at(-1).text, text);
     const bytes = await ada.tab.evaluate(async () => [...new Uint8Array(await window.socket.timeout(10_000).emitWithAck('avatar', new Uint8Array([9, 0, 255])))]);

@@ -31,12 +31,12 @@ async function enter(t, username, room, options = {}) {
   await page.getByLabel('Nombre').fill(username);
   await page.getByLabel('Sala', { exact: true }).fill(room);
   await page.getByRole('button', { name: 'Entrar' }).click();
-  await heard(page, `${username} ha entrado en la sala ${room}.`);
+  await shows(page, `${username} ha entrado en la sala ${room}.`);
   return page;
 }
 
 const line = (page, text) => page.locator('#messages li').filter({ hasText: text });
-const heard = (page, text) => line(page, text).first().waitFor();
+const shows = (page, text) => line(page, text).first().waitFor();
 
 async function say(page, text, { all = false } = {}) {
   await page.getByLabel('A todos').setChecked(all);
@@ -47,19 +47,19 @@ async function say(page, text, { all = false } = {}) {
 test('the whole chat: enter, talk in a room, to all, list, leave, clear', async (t) => {
   const ana = await enter(t, 'Ana', 'general');
   const luis = await enter(t, 'Luis', 'general');
-  await heard(ana, 'Luis ha entrado en la sala general.');
+  await shows(ana, 'Luis ha entrado en la sala general.');
   const eva = await enter(t, 'Eva', 'cocina');
 
   await say(ana, '¿Alguien ha visto el plano de la planta baja?');
-  await heard(ana, '¿Alguien ha visto el plano');
-  await heard(luis, '¿Alguien ha visto el plano');
+  await shows(ana, '¿Alguien ha visto el plano');
+  await shows(luis, '¿Alguien ha visto el plano');
   await say(luis, 'Está en la mesa, junto a la ventana.');
-  await heard(ana, 'Está en la mesa');
+  await shows(ana, 'Está en la mesa');
   await say(eva, 'El café está listo.', { all: true });
-  await heard(ana, 'El café está listo.');
-  await heard(luis, 'El café está listo.');
+  await shows(ana, 'El café está listo.');
+  await shows(luis, 'El café está listo.');
   await say(ana, 'Voy ahora mismo.');
-  await heard(luis, 'Voy ahora mismo.');
+  await shows(luis, 'Voy ahora mismo.');
   assert.equal(await line(eva, 'Voy ahora mismo.').count(), 0, 'what is said in a room stays there');
   assert.equal(await line(eva, 'El café está listo.').count(), 1, 'the sender sees its own line once');
 
@@ -70,18 +70,18 @@ test('the whole chat: enter, talk in a room, to all, list, leave, clear', async 
   await shoot(ana, 'chat-1280');
 
   await luis.getByRole('button', { name: 'Salir' }).click();
-  await heard(ana, 'Luis ha salido de la sala general.');
+  await shows(ana, 'Luis ha salido de la sala general.');
   await rooms.filter({ hasText: 'cocina' }).click();
-  await heard(eva, 'Ana ha entrado en la sala cocina.');
+  await shows(eva, 'Ana ha entrado en la sala cocina.');
   const dialog = ana.getByRole('dialog', { name: '¿Eliminar la sala cocina?' });
   await ana.getByRole('button', { name: 'Eliminar sala' }).click();
   await dialog.getByRole('button', { name: 'Cancelar' }).click();
   await say(ana, 'La sala sigue aquí.');
-  await heard(eva, 'La sala sigue aquí.');
+  await shows(eva, 'La sala sigue aquí.');
   assert.equal(await line(eva, 'ha sido eliminada').count(), 0, 'a room is deleted only when that is confirmed');
   await ana.getByRole('button', { name: 'Eliminar sala' }).click();
   await dialog.getByRole('button', { name: 'Eliminar sala' }).click();
-  for (const page of [ana, eva]) await heard(page, 'La sala cocina ha sido eliminada.');
+  for (const page of [ana, eva]) await shows(page, 'La sala cocina ha sido eliminada.');
   await eva.getByRole('button', { name: 'Enviar' }).and(eva.locator(':disabled')).waitFor();
   assert.equal((await sala.rest('GET', '/v1/rooms/cocina', undefined, { key: API_KEY })).status, 404);
 });
@@ -91,7 +91,7 @@ test('the chat works in English too', async (t) => {
   await ana.getByLabel('Name').fill('Ana');
   await ana.getByLabel('Room', { exact: true }).fill('general');
   await ana.getByRole('button', { name: 'Enter' }).click();
-  await heard(ana, 'Ana has entered the room general.');
+  await shows(ana, 'Ana has entered the room general.');
   assert.equal(await ana.locator('html').getAttribute('lang'), 'en');
   await shoot(ana, 'chat-en');
   const words = await ana.locator('body').innerText();
@@ -122,7 +122,7 @@ test('messages of others are shown as text', async (t) => {
   const ana = await enter(t, 'Ana', 'texto');
   const mallory = await enter(t, '<b>Mallory</b>', 'texto');
   await say(mallory, '<img src=x onerror=alert(1)>');
-  await heard(ana, '<img src=x onerror=alert(1)>');
+  await shows(ana, '<img src=x onerror=alert(1)>');
   assert.equal(await ana.locator('#messages img, #messages b').count(), 0);
 });
 
@@ -169,7 +169,7 @@ test('it fits a phone, in light and in dark', async (t) => {
       await shoot(first, `chat-login-${name}`);
       const page = await enter(t, 'Ana', `móvil ${name}`, { viewport: PHONE, ...scheme });
       await say(page, 'Una palabra muy larga: '.concat('a'.repeat(200)));
-      await heard(page, 'Una palabra muy larga');
+      await shows(page, 'Una palabra muy larga');
       await fits(page);
       await shoot(page, `chat-phone-${name}`);
     });

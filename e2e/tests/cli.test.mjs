@@ -65,14 +65,14 @@ test('rooms, sockets, emit, broadcast: tables for people, JSON for scripts', asy
 test('errors go to stderr, with an exit code and what to do', async (t) => {
   const nobody = `127.0.0.1:${await freePort()}`;
   for (const [name, args, env, code, words] of [
-    ['no broker there', ['rooms'], { SALA_SERVER: nobody }, 1, new RegExp(nobody)],
+    ['no broker at the address', ['rooms'], { SALA_SERVER: nobody }, 1, new RegExp(nobody)],
     ['no key', ['rooms'], { SALA_API_KEY: '' }, 1, /SALA_API_KEY/],
     ['a wrong key', ['rooms'], { SALA_API_KEY: 'wrong' }, 1, /refused the API key/],
     ['a URL for a server', ['rooms'], { SALA_SERVER: 'http://127.0.0.1:9090' }, 2, /host:port/],
     ['no target', ['emit', 'x'], {}, 2, /--room/],
     ['a reserved event', ['emit', 'connect', '--room', 'r'], {}, 1, /connect/],
-    ['arguments that are no list', ['emit', 'x', '--args', '{}', '--room', 'r'], {}, 2, /JSON array/],
-    ['a room with nobody', ['rooms', 'get', 'empty'], {}, 1, /empty/],
+    ['arguments that are not a list', ['emit', 'x', '--args', '{}', '--room', 'r'], {}, 2, /JSON array/],
+    ['a room without members', ['rooms', 'get', 'empty'], {}, 1, /empty/],
     ['an unknown command', ['dance'], {}, 2, /dance/],
   ]) {
     await t.test(name, async () => {
@@ -90,10 +90,10 @@ test('config check: explains what is wrong, or prints the effective configuratio
   t.after(() => rmSync(dir, { recursive: true }));
   const file = path.join(dir, 'check.yaml');
   for (const [name, yaml, code, words] of [
-    ['a good file', `jwt_secret: ${SECRET}\napi_key: ${API_KEY}\nnamespaces: [/, /chat]\nping_interval: 5s\n`, 0, /\/chat/],
+    ['a valid file', `jwt_secret: ${SECRET}\napi_key: ${API_KEY}\nnamespaces: [/, /chat]\nping_interval: 5s\n`, 0, /\/chat/],
     ['an unknown key', `jwt_secrets: ${SECRET}\napi_key: ${API_KEY}\n`, 2, /jwt_secret/],
-    ['no YAML', 'relay: [\n', 2, /check\.yaml/],
-    ['a bad relay rule', `jwt_secret: ${SECRET}\napi_key: ${API_KEY}\nrelay: [{event: x, to: moon}]\n`, 2, /relay/],
+    ['invalid YAML', 'relay: [\n', 2, /check\.yaml/],
+    ['an invalid relay rule', `jwt_secret: ${SECRET}\napi_key: ${API_KEY}\nrelay: [{event: x, to: moon}]\n`, 2, /relay/],
   ]) {
     await t.test(name, async () => {
       writeFileSync(file, yaml);

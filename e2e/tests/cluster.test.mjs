@@ -20,7 +20,7 @@ async function oneEach(t, grants = {}) {
   const clients = await Promise.all(nodes.map((node, i) => login(t, node, users[i], {}, { rooms: [room], ...grants })));
   // The others learn in a moment that a node now has members of the room.
   await until(async () => (await nodes[0].rest('GET', `/v1/rooms/${room}`)).body.sockets === nodes.length, 'all to be in the room');
-  await until(async () => (await nodes[0].emit([room], 'warm')).matched === nodes.length, 'all to hear the room');
+  await until(async () => (await nodes[0].emit([room], 'warm')).matched === nodes.length, 'all nodes to know the room');
   for (const client of clients) await client.next('warm');
   await settle(nodes[0], ...clients);
   for (const client of clients) while (client.inbox.length) await client.next(client.inbox[0].event);
@@ -207,7 +207,7 @@ test('a frozen node is reported as missing, and takes part again afterwards', as
   await until(async () => {
     const report = await a.emit([room], 'again');
     return !report.partial && report.matched === 3;
-  }, 'all to hear the room again');
+  }, 'all nodes to know the room again');
   for (const client of clients) await client.next('again');
 });
 
@@ -243,7 +243,7 @@ test('without Redis each node keeps working alone, and with it together again', 
   await until(async () => {
     const back = await nodes[1].emit([room], 'back');
     return !back.partial && back.matched === 4;
-  }, 'all to hear the room again');
+  }, 'all nodes to know the room again');
   for (const client of [...clients, neighbour]) await client.next('back');
   assert.equal((await eve.next('sala:disconnect'))[0].code, 'TOKEN_REVOKED');
   assert.deepEqual([await ready(), await connected()], [200, '1']);
@@ -286,7 +286,7 @@ test('the clients of a drained node reconnect to the others', async (t) => {
   await until(async () => {
     const report = await a.emit([room], 'all here');
     return report.matched === 6 && !report.partial;
-  }, 'all to hear the room');
+  }, 'all nodes to know the room');
   for (const client of clients) await client.next('all here');
   await until(async () => (await on(drained)).sockets === 0 && (await on(drained)).state === 'NODE_STATE_DRAINING', 'the drained node to say so');
 });

@@ -19,7 +19,7 @@ const ready = (node, query = '') => node.rest('GET', `/readyz${query}`);
 async function inRoom(t, nodes) {
   const room = fresh('room');
   const clients = await Promise.all(nodes.map((node) => login(t, node, fresh('user'), {}, { rooms: [room] })));
-  await until(async () => (await nodes[0].emit([room], 'warm')).matched === nodes.length, 'all to hear the room');
+  await until(async () => (await nodes[0].emit([room], 'warm')).matched === nodes.length, 'all nodes to know the room');
   for (const client of clients) await client.next('warm');
   await settle(nodes[0], ...clients);
   for (const client of clients) while (client.inbox.length) await client.next(client.inbox[0].event);
@@ -65,7 +65,7 @@ test('other subscribers on the Redis are neither waited for nor reported as miss
   const { room, clients } = await inRoom(t, [a, b]);
   for (const command of ['PSUBSCRIBE sala:*', `SUBSCRIBE sala:topic:room:1:/:${room} sala:nodes`, 'MONITOR']) {
     let socket;
-    await redis.tell(command, (kept) => { socket = kept; });
+    await redis.send(command, (kept) => { socket = kept; });
     for (let i = 0; i < 3; i++) {
       assert.deepEqual(await a.emit([room], 'overheard', i), { matched: 2, queued: 2, dropped: 0, ...WHOLE }, command);
       for (const client of clients) assert.deepEqual(await client.next('overheard'), [i]);
@@ -77,15 +77,15 @@ test('other subscribers on the Redis are neither waited for nor reported as miss
 
 test('a Redis that refuses to publish makes nodes not ready, and they give the reason', async (t) => {
   const { nodes, redis } = shared.cluster;
-  await redis.say('ACL SETUSER default -publish');
-  t.after(() => redis.say('ACL SETUSER default +publish'));
+  await redis.run('ACL SETUSER default -publish');
+  t.after(() => redis.run('ACL SETUSER default +publish'));
   for (const node of nodes) {
     const body = await until(async () => { const r = await ready(node); return r.status === 503 && /^isolated: .*NOPERM/s.test(r.body) && r.body; }, 'the node to find out');
     assert.match(body, /ACL SETUSER/);
     assert.equal(await metric(node, 'sala_cluster_connected'), 0);
     assert.match(node.log, /NOPERM/);
   }
-  await redis.say('ACL SETUSER default +publish');
+  await redis.run('ACL SETUSER default +publish');
   for (const node of nodes) await until(async () => (await ready(node)).status === 200, 'the node to be ready');
   await shared.cluster.whole();
 });
@@ -94,12 +94,12 @@ test('the answer says that Redis did not store a revocation, and it is stored la
   const { cluster: c } = shared;
   const [a] = c.nodes;
   const { token, tokenId } = await a.ok('POST', '/v1/tokens', { user: fresh('user') });
-  await c.redis.say('CONFIG SET min-replicas-to-write 1');
-  t.after(() => c.redis.say('CONFIG SET min-replicas-to-write 0'));
+  await c.redis.run('CONFIG SET min-replicas-to-write 1');
+  t.after(() => c.redis.run('CONFIG SET min-replicas-to-write 0'));
   assert.deepEqual(await a.ok('POST', '/v1/tokens:revoke', { tokenId }), { disconnected: 0, ...WHOLE, notStored: true });
   assert.equal(await metric(a, 'sala_cluster_unstored_revocations'), 1);
   await until(async () => (await ready(a)).status === 503, 'the node to say that it can store nothing');
-  await c.redis.say('CONFIG SET min-replicas-to-write 0');
+  await c.redis.run('CONFIG SET min-replicas-to-write 0');
   await until(async () => await metric(a, 'sala_cluster_unstored_revocations') === 0, 'it to be stored');
   const later = await c.add();
   t.after(() => c.leave(later));

@@ -18,13 +18,13 @@ class Python {
     t.after(() => this.child.end('SIGKILL'));
   }
 
-  get heard() {
+  get received() {
     return this.child.stdout.split('\n').slice(0, -1).map((line) => JSON.parse(line));
   }
 
-  // hears waits for the nth event of that name and returns its arguments.
-  async hears(name, nth = 1) {
-    return this.child.see(() => this.heard.filter(([event]) => event === name)[nth - 1]?.slice(1), `${name} number ${nth}`, 30_000);
+  // receives waits for the nth event of that name and returns its arguments.
+  async receives(name, nth = 1) {
+    return this.child.see(() => this.received.filter(([event]) => event === name)[nth - 1]?.slice(1), `${name} number ${nth}`, 30_000);
   }
 }
 
@@ -40,16 +40,16 @@ for (const [what, signal] of [['a drain and restart', 'SIGTERM'], ['a crash and 
     const token = await sala.token('ada');
     const pythons = PYTHONS.map(({ kind, transports }) => new Python(t, sala, kind, token, transports));
     const stock = await Promise.all(WAYS.map(({ options }) => login(t, sala, 'ada', { ...options, reconnection: true, reconnectionDelay: 100, reconnectionDelayMax: 200 })));
-    await Promise.all(pythons.map((python) => python.hears('connect')));
+    await Promise.all(pythons.map((python) => python.receives('connect')));
     const back = stock.map(({ socket }) => new Promise((resolve) => { socket.on('connect', resolve); }));
     assert.equal(typeof await sala.discard(signal), signal === 'SIGTERM' ? 'number' : 'string');
     const next = await again(sala);
     t.after(() => next.stop());
     await Promise.all(back.map((connected, n) => deadline(connected, `the return of a client ${WAYS[n].name}`)));
-    await Promise.all(pythons.map((python) => python.hears('connect', 2)));
+    await Promise.all(pythons.map((python) => python.receives('connect', 2)));
     if (signal === 'SIGKILL') return;
     for (const client of stock) assert.equal((await client.next('sala:disconnect'))[0].code, 'DRAINING');
-    for (const python of pythons) assert.equal((await python.hears('sala:disconnect'))[0].code, 'DRAINING');
+    for (const python of pythons) assert.equal((await python.receives('sala:disconnect'))[0].code, 'DRAINING');
   });
 }
 
@@ -58,10 +58,10 @@ for (const { kind, name, transports } of PYTHONS) {
     const { sala } = shared;
     const user = fresh('user');
     const python = new Python(t, sala, kind, await sala.token(user), transports);
-    await python.hears('connect');
+    await python.receives('connect');
     await sala.ok('POST', '/v1/sockets:disconnect', { selector: { users: [user] }, reason: 'enough' });
-    assert.deepEqual(await python.hears('sala:disconnect'), [{ code: 'DISCONNECTED', reason: 'enough' }]);
-    await python.hears('disconnect');
+    assert.deepEqual(await python.receives('sala:disconnect'), [{ code: 'DISCONNECTED', reason: 'enough' }]);
+    await python.receives('disconnect');
   });
 }
 

@@ -70,7 +70,7 @@ test('two visitors: connect, join, talk, broadcast, push, clear, leave', async (
   await send(ben, { to: 'everyone', message: '{"dinner": "at eight", "seats": [1, 2]}' });
   await received(ada, 'my_response').filter({ hasText: '{"dinner":"at eight","seats":[1,2]}' }).waitFor();
   await log(ben, 'shout').filter({ hasText: 'ack {"ok":true}' }).waitFor();
-  assert.equal(await received(ben, 'my_response').filter({ hasText: 'dinner' }).count(), 0, 'the sender of a broadcast does not hear it');
+  assert.equal(await received(ben, 'my_response').filter({ hasText: 'dinner' }).count(), 0, 'the sender of a broadcast does not receive it');
 
   await send(ada, { via: 'a backend', room: 'lobby', event: 'news', message: 'from a backend' });
   for (const page of [ada, ben]) await received(page, 'news').filter({ hasText: '"from a backend"' }).waitFor();

@@ -19,8 +19,8 @@ async function dev(t) {
 
 const bash = (command) => run('bash', ['-euo', 'pipefail', '-c', command], { env: { PATH } });
 
-// heard waits for that text among the messages; announcements may precede it.
-async function heard(client, text) {
+// waitForMessage waits for that text among the messages; announcements may precede it.
+async function waitForMessage(client, text) {
   for (;;) if ((await client.next('message'))[0] === text) return;
 }
 
@@ -39,13 +39,13 @@ test('every command that --dev prints works as pasted', async (t) => {
   await ana.join('lobby', 'ana');
 
   assert.equal((await pasted(find('curl', '/v1/emit'))).queued, 1);
-  await heard(ana, 'hello from curl');
+  await waitForMessage(ana, 'hello from curl');
   assert.equal((await pasted(find('grpcurl', 'MessageService/Emit'))).queued, 1);
-  await heard(ana, 'hello from grpcurl');
+  await waitForMessage(ana, 'hello from grpcurl');
   const list = commands.find((line) => /\/v1\/rooms$/.test(line));
   assert.deepEqual((await pasted(list)).rooms, [{ name: 'lobby', namespace: '/', sockets: 1 }]);
   assert.equal((await pasted(find('curl', ':clear'))).removed, 1);
-  await heard(ana, 'the room is closed');
+  await waitForMessage(ana, 'the room is closed');
 
   const { code, stdout, stderr } = await bash(`${find('export')}; sala rooms -o json; sala token ana`);
   assert.equal(code, 0, stderr);

@@ -25,20 +25,20 @@ for (const { name, options } of WAYS) {
       ['binary', [{ picture: Buffer.from([0, 255]) }], [{ _placeholder: true, num: 0 }, 'and text'], [Buffer.from([1, 2, 3])], [Buffer.from([1, 2, 3]), 'and text']],
     ]) {
       const ack = acked(ada, event, ...args);
-      const heard = await backend.next();
-      assert.equal(heard.kind, 'EVENT_KIND_MESSAGE');
-      assert.equal(heard.event, event);
-      assert.equal(heard.needsAck, true);
-      assert.equal(heard.redelivered, false);
-      assert.equal(heard.socket.id, ada.id);
-      assert.equal(heard.socket.user, 'ada');
+      const received = await backend.next();
+      assert.equal(received.kind, 'EVENT_KIND_MESSAGE');
+      assert.equal(received.event, event);
+      assert.equal(received.needsAck, true);
+      assert.equal(received.redelivered, false);
+      assert.equal(received.socket.id, ada.id);
+      assert.equal(received.socket.user, 'ada');
       if (what === 'binary') {
-        assert.deepEqual(JSON.parse(heard.argsJson), [{ picture: { _placeholder: true, num: 0 } }]);
-        assert.deepEqual(heard.attachments, [Buffer.from([0, 255])]);
+        assert.deepEqual(JSON.parse(received.argsJson), [{ picture: { _placeholder: true, num: 0 } }]);
+        assert.deepEqual(received.attachments, [Buffer.from([0, 255])]);
       } else {
-        assert.deepEqual(JSON.parse(heard.argsJson), args);
+        assert.deepEqual(JSON.parse(received.argsJson), args);
       }
-      backend.reply(heard, answer, { attachments });
+      backend.reply(received, answer, { attachments });
       assert.deepEqual(await ack, expected, what);
     }
     const ack = acked(ada, event);
@@ -57,17 +57,17 @@ test('a backend receives events of sockets and rooms, in order', async (t) => {
   assert.deepEqual(await ada.ask('leave', { room }), { ok: true });
   const { id } = ada;
   ada.close();
-  const heard = [];
-  while (heard.at(-1)?.kind !== 'EVENT_KIND_DISCONNECT') {
+  const received = [];
+  while (received.at(-1)?.kind !== 'EVENT_KIND_DISCONNECT') {
     const event = await backend.next();
-    if (event.socket?.id === id || event.room === room) heard.push(event);
+    if (event.socket?.id === id || event.room === room) received.push(event);
   }
-  assert.deepEqual(heard.map(({ kind }) => kind.replace('EVENT_KIND_', '')), ['CONNECT', 'ROOM_OPENED', 'JOIN', 'MESSAGE', 'LEAVE', 'ROOM_CLOSED', 'DISCONNECT']);
-  const [connected] = heard;
+  assert.deepEqual(received.map(({ kind }) => kind.replace('EVENT_KIND_', '')), ['CONNECT', 'ROOM_OPENED', 'JOIN', 'MESSAGE', 'LEAVE', 'ROOM_CLOSED', 'DISCONNECT']);
+  const [connected] = received;
   assert.deepEqual(JSON.parse(connected.socket.authJson), { app: 'e2e' }, 'all of auth but the token');
   assert.equal(connected.socket.data.structValue.fields.plan.stringValue, 'pro');
   assert.match(connected.socket.address, /^127\.0\.0\.1:\d+$/);
-  assert.equal(heard.at(-1).reason, 'client namespace disconnect');
+  assert.equal(received.at(-1).reason, 'client namespace disconnect');
 });
 
 test('without a backend, or with one that only observes, the client gets an error immediately', async (t) => {
@@ -88,11 +88,11 @@ test('a group: each event goes to one member, and those of a socket arrive in or
   const clients = [];
   for (let n = 0; n < 20; n++) clients.push(await login(t, shared.sala, `user-${n}`));
   const count = 50;
-  const heard = new Map();
+  const received = new Map();
   for (const member of members) {
     const answer = member.onResponse;
     member.onResponse = (response) => {
-      if (response.event) heard.set(response.event.socket.id, [...(heard.get(response.event.socket.id) ?? []), JSON.parse(response.event.argsJson)[0]]);
+      if (response.event) received.set(response.event.socket.id, [...(received.get(response.event.socket.id) ?? []), JSON.parse(response.event.argsJson)[0]]);
       answer(response);
     };
   }
@@ -102,7 +102,7 @@ test('a group: each event goes to one member, and those of a socket arrive in or
     assert.deepEqual(answers.map(([, n]) => n), Array.from({ length: count }, (_, n) => n));
     assert.equal(new Set(answers.map(([member]) => member)).size, 1, 'a socket stays with its member');
     used.add(answers[0][0]);
-    assert.deepEqual(heard.get(client.id), Array.from({ length: count }, (_, n) => n), 'each once, in order');
+    assert.deepEqual(received.get(client.id), Array.from({ length: count }, (_, n) => n), 'each once, in order');
   }));
   assert.equal(used.size, 2, 'both members work');
 });
@@ -143,7 +143,7 @@ for (const [name, start, words, ...more] of [
   ['an unknown namespace', { namespaces: ['/none'] }, /namespaces/],
   ['observe and decide', { observe: true, decide: true }, /observe/],
   ['a second start', {}, /start/, { start: {} }],
-  ['nothing', {}, /request/, {}],
+  ['an empty request', {}, /request/, {}],
 ]) {
   test(`an invalid stream: ${name}`, async (t) => {
     const backend = new Backend(shared.sala.grpc, start);
@@ -184,7 +184,7 @@ test('backends that grant or read too little are disconnected, and slow nobody d
   const ended = await deadline(idle.ended, 'the end of the slow one');
   assert.equal(ended.code, status.RESOURCE_EXHAUSTED, ended.details);
   // Events that it had credit for and that were in flight when it was disconnected may be missing.
-  assert.ok(idle.heard.length > 0 && idle.heard.length <= credits, `it had credit for ${credits} and got ${idle.heard.length}`);
+  assert.ok(idle.received.length > 0 && idle.received.length <= credits, `it had credit for ${credits} and got ${idle.received.length}`);
   const metric = async (line) => (await sala.rest('GET', '/metrics')).body.split('\n').includes(line);
   await until(() => metric('sala_subscriptions_ended_total{reason="SLOW_SUBSCRIBER"} 2'), 'the end of both');
   assert.deepEqual(await ada.ask('ask'), 'here');

@@ -27,8 +27,8 @@ everyWay('broadcast reaches everyone but the sender', async (t, sala, way) => {
   assert.deepEqual(await ben.next('my_response'), [data]);
   assert.deepEqual(await eva.next('my_response'), [data]);
   await settle(sala, ada, ben, eva);
-  assert.deepEqual(ada.inbox, [], 'the sender hears nothing of it');
-  assert.deepEqual([...ben.inbox, ...eva.inbox], [], 'nobody hears it twice');
+  assert.deepEqual(ada.inbox, [], 'the sender does not receive it');
+  assert.deepEqual([...ben.inbox, ...eva.inbox], [], 'nobody receives it twice');
 });
 
 everyWay('clients join and leave, and the room receives an announcement', async (t, sala, way) => {
@@ -38,14 +38,14 @@ everyWay('clients join and leave, and the room receives an announcement', async 
   const elsewhere = await login(t, sala, 'eva', way);
 
   assert.deepEqual(await ada.ask('join', { username: 'Ada', room }), { ok: true });
-  assert.deepEqual(await ada.next('message'), [`Ada ha entrado en la sala ${room}.`], 'the joiner hears its own arrival');
+  assert.deepEqual(await ada.next('message'), [`Ada ha entrado en la sala ${room}.`], 'the joiner receives its own announcement');
   assert.deepEqual(await ben.ask('join', { username: 'Ben', room }), { ok: true });
   for (const member of [ada, ben]) assert.deepEqual(await member.next('message'), [`Ben ha entrado en la sala ${room}.`]);
 
   assert.deepEqual(await ben.ask('leave', { username: 'Ben', room }), { ok: true });
   assert.deepEqual(await ada.next('message'), [`Ben ha salido de la sala ${room}.`]);
   await settle(sala, ada, ben, elsewhere);
-  for (const client of [ada, ben, elsewhere]) assert.deepEqual(client.inbox, [], 'the leaver and other rooms hear nothing');
+  for (const client of [ada, ben, elsewhere]) assert.deepEqual(client.inbox, [], 'the leaver and other rooms receive nothing');
 
   await sala.emit([room], 'after', 1);
   await ada.next('after');
@@ -87,11 +87,11 @@ everyWay('my_event is delivered as my_response, only to its room', async (t, sal
 
   assert.deepEqual(await ada.ask('my_event', data), { ok: true });
 
-  assert.deepEqual(await ada.next('my_response'), [data], 'a sender in the room hears it too');
+  assert.deepEqual(await ada.next('my_response'), [data], 'a sender in the room receives it too');
   assert.deepEqual(await ben.next('my_response'), [data]);
   await settle(sala, ada, ben, eva);
   for (const client of [ada, ben, eva]) {
-    assert.deepEqual(client.inbox.filter(({ event }) => event !== 'message'), [], 'nobody hears it twice, and other rooms not at all');
+    assert.deepEqual(client.inbox.filter(({ event }) => event !== 'message'), [], 'nobody receives it twice, and other rooms not at all');
   }
 });
 
@@ -128,8 +128,8 @@ everyWay('clearing a room notifies its members, then removes them', async (t, sa
   assert.deepEqual(await sala.emit([room], 'late', 1), { matched: 0, queued: 0, dropped: 0, ...WHOLE });
   await settle(sala, ada, ben);
   for (const client of [ada, ben]) {
-    const heard = client.inbox.filter(({ args }) => args[0] === notice.args[0]);
-    assert.equal(heard.length, 1, 'each member hears the notice once');
+    const received = client.inbox.filter(({ args }) => args[0] === notice.args[0]);
+    assert.equal(received.length, 1, 'each member receives the notice once');
     assert.ok(!client.inbox.some(({ event }) => event === 'late'));
     assert.ok(client.socket.connected, 'leaving a room is not leaving the broker');
   }

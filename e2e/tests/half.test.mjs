@@ -19,11 +19,11 @@ test('an answer with half an emoji is rejected, and nothing else is affected', a
   const group = { group: event, kinds: MESSAGES, events: [event] };
   const members = [await subscribe(t, shared.sala, group), await subscribe(t, shared.sala, group)];
   const ada = await login(t, shared.sala, 'ada');
-  const heardBy = async (n) => {
-    const member = await until(() => members.find(({ heard }) => heard.length > 0), `event ${n} at a member`);
-    const heard = await member.next();
-    assert.ok(members.every((other) => other.heard.length === 0), `event ${n} reached one member, once`);
-    return { member, heard };
+  const receivedBy = async (n) => {
+    const member = await until(() => members.find(({ received }) => received.length > 0), `event ${n} at a member`);
+    const received = await member.next();
+    assert.ok(members.every((other) => other.received.length === 0), `event ${n} reached one member, once`);
+    return { member, received };
   };
   for (const [n, bad] of [
     { args: value(HALF) },
@@ -33,20 +33,20 @@ test('an answer with half an emoji is rejected, and nothing else is affected', a
     { error: { code: 'NO', message: HALF } },
   ].entries()) {
     const ack = acked(ada, event, n);
-    const { member, heard } = await heardBy(n);
-    assert.equal(heard.redelivered, false);
-    member.send({ reply: { deliveryId: heard.deliveryId, ...bad } });
+    const { member, received } = await receivedBy(n);
+    assert.equal(received.redelivered, false);
+    member.send({ reply: { deliveryId: received.deliveryId, ...bad } });
     const rejected = await member.next('rejected');
-    assert.equal(rejected.deliveryId, heard.deliveryId);
+    assert.equal(rejected.deliveryId, received.deliveryId);
     assert.equal(rejected.reason, 'INVALID_ARGUMENT');
     assert.match(rejected.message, /^reply\.(args|args_json|error\.code|error\.message): isn't UTF-8/);
-    member.reply(heard, ['better']);
+    member.reply(received, ['better']);
     assert.deepEqual(await ack, ['better']);
   }
   // In a longer text, this client itself replaces it with U+FFFD.
   const ack = acked(ada, event);
-  const { member, heard } = await heardBy('long');
-  member.send({ reply: { deliveryId: heard.deliveryId, args: value(LONG) } });
+  const { member, received } = await receivedBy('long');
+  member.send({ reply: { deliveryId: received.deliveryId, args: value(LONG) } });
   assert.deepEqual(await ack, [`${'x'.repeat(100)}abcd\uFFFD`]);
 });
 
@@ -58,11 +58,11 @@ test('an event with half an emoji is delivered, and its echo ends no stream', as
   const odd = await backend.next();
   assert.equal(odd.event, `${event}abcd\uFFFD`);
   const ack = acked(ada, event, HALF, { [HALF]: HALF });
-  const heard = await backend.next();
-  const args = JSON.parse(heard.argsJson);
-  backend.send({ reply: { deliveryId: heard.deliveryId, args: value(args[0]) } });
+  const received = await backend.next();
+  const args = JSON.parse(received.argsJson);
+  backend.send({ reply: { deliveryId: received.deliveryId, args: value(args[0]) } });
   const first = await Promise.race([backend.next('rejected'), ack]);
-  if (!Array.isArray(first)) backend.reply(heard, args); // JSON.stringify escapes the half emoji
+  if (!Array.isArray(first)) backend.reply(received, args); // JSON.stringify escapes the half emoji
   const [echo] = await ack;
   assert.ok([HALF, 'abcd\uFFFD'].includes(echo), `the echo is ${JSON.stringify(echo)}`);
 });
@@ -73,12 +73,12 @@ test('a client\'s large list, echoed as protobuf values, ends no stream', async 
   const ada = await login(t, shared.sala, 'ada');
   const zeros = new Array(450_000).fill(0);
   const ack = acked(ada, event, zeros);
-  const heard = await backend.next();
-  const values = JSON.parse(heard.argsJson)[0].map((numberValue) => ({ numberValue }));
-  backend.send({ reply: { deliveryId: heard.deliveryId, args: { values } } });
+  const received = await backend.next();
+  const values = JSON.parse(received.argsJson)[0].map((numberValue) => ({ numberValue }));
+  backend.send({ reply: { deliveryId: received.deliveryId, args: { values } } });
   const rejected = await backend.next('rejected');
-  assert.equal(rejected.deliveryId, heard.deliveryId);
+  assert.equal(rejected.deliveryId, received.deliveryId);
   assert.equal(rejected.reason, 'REQUEST_TOO_LARGE');
-  backend.send({ reply: { deliveryId: heard.deliveryId, argsJson: heard.argsJson } });
+  backend.send({ reply: { deliveryId: received.deliveryId, argsJson: received.argsJson } });
   assert.deepEqual(await ack, [zeros]);
 });

@@ -32,10 +32,10 @@ test('SIGTERM: accepted messages arrive in order, then sala:disconnect, and the 
   const stopped = sala.stop();
   await Promise.all(clients.map(async (client) => {
     await client.next('disconnect');
-    const heard = client.inbox.filter(({ event }) => event !== 'message');
-    assert.deepEqual(heard.filter(({ event }) => event === 'n').map(({ args }) => args[0]), Array.from({ length: count }, (_, n) => n));
-    assert.equal(heard.at(-1).event, 'sala:disconnect', 'the goodbye comes last');
-    assert.equal(heard.at(-1).args[0].code, 'DRAINING');
+    const received = client.inbox.filter(({ event }) => event !== 'message');
+    assert.deepEqual(received.filter(({ event }) => event === 'n').map(({ args }) => args[0]), Array.from({ length: count }, (_, n) => n));
+    assert.equal(received.at(-1).event, 'sala:disconnect', 'sala:disconnect comes last');
+    assert.equal(received.at(-1).args[0].code, 'DRAINING');
   }));
   await stopped;
 });
@@ -75,12 +75,12 @@ test('missing or invalid settings are reported, with what to do about them', asy
     ['no secret', [...key], /jwt-secret|SALA_JWT_SECRET/],
     ['no key', [...secret], /api-key|SALA_API_KEY/],
     ['a short secret', ['--jwt-secret', 'short', ...key], /32/],
-    ['a control listener for all without TLS', [...secret, ...key, '--grpc-listen', '0.0.0.0:0'], /insecure-control/],
-    ['the REST listener for all without TLS', [...secret, ...key, '--http-listen', ':0'], /insecure-control/],
-    ['a file that is not there', [...secret, ...key, '--config', '/nowhere/sala.yaml'], /\/nowhere\/sala\.yaml/],
+    ['gRPC on all interfaces without TLS', [...secret, ...key, '--grpc-listen', '0.0.0.0:0'], /insecure-control/],
+    ['REST on all interfaces without TLS', [...secret, ...key, '--http-listen', ':0'], /insecure-control/],
+    ['a missing file', [...secret, ...key, '--config', '/nowhere/sala.yaml'], /\/nowhere\/sala\.yaml/],
     ['an unknown flag', ['--no-such-flag'], /no-such-flag/],
     ['an unknown log level', [...secret, ...key, '--log-level', 'loud'], /debug/],
-    ['a bad namespace', [...secret, ...key, '--namespaces', 'chat'], /chat/],
+    ['an invalid namespace', [...secret, ...key, '--namespaces', 'chat'], /chat/],
     ['an unknown scope', [...secret, '--api-key', `ops=${API_KEY}:everything`], /everything/],
   ]) {
     await t.test(name, async () => {

@@ -20,7 +20,7 @@ async function start(t, size) {
 // tally counts how often a backend received the DISCONNECT of each user: {first, again}.
 function tally(...backends) {
   const counts = new Map();
-  for (const event of backends.flatMap(({ heard }) => heard)) {
+  for (const event of backends.flatMap(({ received }) => received)) {
     if (event.kind !== 'EVENT_KIND_DISCONNECT') continue;
     const count = counts.get(event.socket.user) ?? { first: 0, again: 0 };
     counts.set(event.socket.user, count);
@@ -82,7 +82,7 @@ test('the node that publishes events of a lost one is killed meanwhile: others c
   }, 'events of a client of the node');
   const users = Array.from({ length: 120 }, () => fresh('user'));
   for (const user of users) await login(t, victim, user, { reconnection: false });
-  const known = () => [...backends].flatMap(({ heard }) => heard).filter(({ kind }) => kind === 'EVENT_KIND_CONNECT').length;
+  const known = () => [...backends].flatMap(({ received }) => received).filter(({ kind }) => kind === 'EVENT_KIND_CONNECT').length;
   await until(() => known() > users.length, 'events of all clients');
   await sleep(300);
   await cluster.lose(victim);
@@ -131,7 +131,7 @@ for (const [how, away] of Object.entries(AWAY)) {
     clients[leaves].socket.disconnect();
     await others[1].rest('POST', '/v1/tokens:revoke', { user: revoked });
     await back();
-    const announced = () => only.heard.filter(({ kind, socket }) => kind === 'EVENT_KIND_CONNECT' && socket.user === stays).length;
+    const announced = () => only.received.filter(({ kind, socket }) => kind === 'EVENT_KIND_CONNECT' && socket.user === stays).length;
     await until(() => announced() === 2, 'the other one to be announced again', 20_000);
     await sleep(3000);
     const ends = (user, ...of) => { const { first, again } = tally(...of).get(user); return first + again; };

@@ -86,13 +86,13 @@ for (const [name, command, args, cwd] of [
 
   test(`the backend in ${name} explains in one sentence what is wrong`, async () => {
     for (const [what, env, says] of [
-      ['nobody in the room', { SALA_API_KEY: API_KEY }, /^queued for 0 of 0 sockets$/m],
+      ['an empty room', { SALA_API_KEY: API_KEY }, /^queued for 0 of 0 sockets$/m],
       ['a wrong key', { SALA_API_KEY: 'wrong-wrong-wrong-wrong' }, /^the broker doesn't know this API key.*\n$/],
       ['no key', {}, /^set SALA_API_KEY to an API key.*\n$/],
       ['no broker', { SALA_API_KEY: API_KEY, SALA_SERVER: '127.0.0.1:1' }, /^nobody answers at 127\.0\.0\.1:1; .*\n$/],
     ]) {
       const { code, stdout, stderr } = await run(command, args, { cwd, env: { SALA_SERVER: shared.sala.grpc, ...env }, ms: 110_000 });
-      const right = what === 'nobody in the room';
+      const right = what === 'an empty room';
       assert.equal(code, right ? 0 : 1, `${what}: ${stderr}`);
       assert.match(right ? stdout : stderr.replace('exit status 1\n', ''), says, what); // which go run adds
     }

@@ -57,10 +57,10 @@ test('Chromium over long-polling, with frequent connection resets: the session s
   holdUp(t);
   const page = await open(t, chromium, `http://127.0.0.1:${site.address().port}`);
   await page.evaluate(({ at, token }) => new Promise((resolve) => {
-    window.heard = [];
+    window.received = [];
     window.ends = [];
     window.socket = window.io(at, { transports: ['polling'], auth: { token } });
-    window.socket.on('n', (n) => window.heard.push(n));
+    window.socket.on('n', (n) => window.received.push(n));
     window.socket.on('disconnect', (reason, details) => window.ends.push(`${reason} ${details?.message} ${details?.description}`));
     window.socket.on('connect', resolve);
   }), { at: cutter.url, token: await sala.token('ada', { rooms: ['page'] }) });
@@ -77,14 +77,14 @@ test('Chromium over long-polling, with frequent connection resets: the session s
   await sent;
   const told = () => witness.inbox.filter(({ event }) => event === 'my_response').map(({ args }) => args[0].n);
   await until(() => told().length >= count, 'all events of the page', 60_000).catch(() => {});
-  await until(async () => (await page.evaluate(() => window.heard.length)) >= count, 'all events for the page', 60_000).catch(() => {});
+  await until(async () => (await page.evaluate(() => window.received.length)) >= count, 'all events for the page', 60_000).catch(() => {});
   // A duplicate would arrive before this.
   await sala.emit(['page'], 'n', 'last');
-  await until(async () => (await page.evaluate(() => window.heard)).includes('last'), 'the last event for the page').catch(() => {});
+  await until(async () => (await page.evaluate(() => window.received)).includes('last'), 'the last event for the page').catch(() => {});
 
   const closed = logLines(sala.child).filter(({ msg }) => msg === 'connection closed').map(({ reason, error }) => `${reason}: ${error}`);
   assert.deepEqual(await page.evaluate(() => window.ends), [], `the session goes on; what the broker says of those that have ended: ${closed}`);
-  assert.deepEqual(await page.evaluate(() => window.heard), [...numbers, 'last']);
+  assert.deepEqual(await page.evaluate(() => window.received), [...numbers, 'last']);
   assert.deepEqual(told(), numbers);
   for (const [moment, cuts] of Object.entries(cutter.cuts)) assert.ok(cuts > 0, `${cuts} connections were reset with a request ${moment}`);
   t.diagnostic(`resets: ${JSON.stringify(cutter.cuts)}`);

@@ -76,7 +76,7 @@ everyWay('binary travels both ways, several at once and nested', async (t, sala,
   for (const key of ['before', 'between', 'after']) assert.ok(key in (await ben.next('my_response'))[0], 'text and binary stay in order');
 });
 
-everyWay('acks: of a join, a relay, a refusal and a stranger', async (t, sala, way) => {
+everyWay('acks of a join, a relay, a refusal and an unknown event', async (t, sala, way) => {
   const room = fresh('acks');
   const ada = await login(t, sala, 'ada', way, { join: [room], publish: [room], broadcast: false });
   assert.deepEqual(await ada.ask('join', { room }), { ok: true });
@@ -88,7 +88,7 @@ everyWay('acks: of a join, a relay, a refusal and a stranger', async (t, sala, w
   assert.ok(ada.socket.connected, 'a refusal is an answer, not an end');
 });
 
-everyWay('named namespaces are apart, and others do not exist', async (t, sala, way) => {
+everyWay('namespaces are separate, and others do not exist', async (t, sala, way) => {
   const room = fresh('ns');
   const root = await login(t, sala, 'ada', way);
   const chat = await login(t, sala, 'ada', { ...way, namespace: '/chat' });

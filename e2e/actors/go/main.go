@@ -1,5 +1,5 @@
-// Command go-actor is a Socket.IO client in Go that a test drives: orders come as
-// lines of JSON on standard input, and what happens goes to standard output.
+// Command go-actor is a Socket.IO client in Go that a test drives. It reads orders
+// as lines of JSON from standard input and writes what happens to standard output.
 package main
 
 import (
@@ -27,7 +27,7 @@ type order struct {
 }
 
 func main() {
-	out := &speaker{enc: json.NewEncoder(os.Stdout)}
+	out := &reporter{enc: json.NewEncoder(os.Stdout)}
 	lines := bufio.NewScanner(os.Stdin)
 	lines.Buffer(nil, 1<<20)
 	var client *socket.Socket
@@ -45,11 +45,11 @@ func main() {
 				os.Exit(1)
 			}
 		case "emit":
-			args := whole(o.Args).([]any)
+			args := decode(o.Args).([]any)
 			if o.Ack {
 				args = append(args, func(answer []any, err error) {
 					if err == nil {
-						out.say(map[string]any{"on": "ack", "id": o.ID, "args": answer})
+						out.report(map[string]any{"on": "ack", "id": o.ID, "args": answer})
 					}
 				})
 			}
@@ -63,7 +63,7 @@ func main() {
 	}
 }
 
-func open(o order, out *speaker) (*socket.Socket, error) {
+func open(o order, out *reporter) (*socket.Socket, error) {
 	opts := socket.DefaultOptions()
 	set := types.NewSet[transports.TransportCtor]()
 	for _, name := range o.Transports {
@@ -77,31 +77,31 @@ func open(o order, out *speaker) (*socket.Socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	_ = client.On("connect", func(...any) { out.say(map[string]any{"on": "connect"}) })
-	_ = client.On("disconnect", func(...any) { out.say(map[string]any{"on": "disconnect"}) })
-	_ = client.On("connect_error", func(args ...any) { out.say(map[string]any{"on": "refused", "why": fmt.Sprint(args...)}) })
+	_ = client.On("connect", func(...any) { out.report(map[string]any{"on": "connect"}) })
+	_ = client.On("disconnect", func(...any) { out.report(map[string]any{"on": "disconnect"}) })
+	_ = client.On("connect_error", func(args ...any) { out.report(map[string]any{"on": "refused", "why": fmt.Sprint(args...)}) })
 	client.OnAny(func(args ...any) {
-		out.say(map[string]any{"on": "event", "event": args[0], "args": args[1:]})
+		out.report(map[string]any{"on": "event", "event": args[0], "args": args[1:]})
 	})
 	return client, nil
 }
 
-// speaker writes one fact a line.
-type speaker struct {
+// reporter writes one fact per line.
+type reporter struct {
 	mu  sync.Mutex
 	enc *json.Encoder
 }
 
-func (s *speaker) say(fact map[string]any) {
+func (s *reporter) report(fact map[string]any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.enc.Encode(plain(fact)); err != nil {
+	if err := s.enc.Encode(encode(fact)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
 }
 
-// plain puts what JSON can't hold into a form that it can.
-func plain(v any) any {
+// encode converts values that JSON can't hold.
+func encode(v any) any {
 	switch v := v.(type) {
 	case interface{ Bytes() []byte }:
 		return map[string]any{"$bin": base64.StdEncoding.EncodeToString(v.Bytes())}
@@ -110,26 +110,26 @@ func plain(v any) any {
 	case []any:
 		list := make([]any, len(v))
 		for i, item := range v {
-			list[i] = plain(item)
+			list[i] = encode(item)
 		}
 		return list
 	case map[string]any:
 		object := make(map[string]any, len(v))
 		for key, item := range v {
-			object[key] = plain(item)
+			object[key] = encode(item)
 		}
 		return object
 	}
 	return v
 }
 
-// whole is the other way round.
-func whole(v any) any {
+// decode is the inverse of encode.
+func decode(v any) any {
 	switch v := v.(type) {
 	case []any:
 		list := make([]any, len(v))
 		for i, item := range v {
-			list[i] = whole(item)
+			list[i] = decode(item)
 		}
 		return list
 	case map[string]any:
@@ -139,7 +139,7 @@ func whole(v any) any {
 		}
 		object := make(map[string]any, len(v))
 		for key, item := range v {
-			object[key] = whole(item)
+			object[key] = decode(item)
 		}
 		return object
 	}
