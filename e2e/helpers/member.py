@@ -11,7 +11,7 @@ connection = {"auth": {"token": token}, "transports": transports.split(",")}
 
 
 def report(*words):
-    print(json.dumps(words), flush=True)
+    print(json.dumps(words) + "\n", end="", flush=True)  # one write: handlers run in their own threads
 
 
 def listen(client):

@@ -80,7 +80,7 @@ test('a broker with only public keys verifies tokens and issues none', async (t)
   const answer = await sala.rest('POST', '/v1/tokens', { user: 'ada' });
   assert.equal(answer.status, 400);
   assert.equal(answer.body.details[0].reason, 'NO_SIGNING_KEY');
-  assert.match(answer.body.message, /--jwt-secret/);
+  assert.match(answer.body.message, /it needs a JWT secret/);
 });
 
 test('when an issuer begins to sign with a new key, no client is refused', async (t) => {
