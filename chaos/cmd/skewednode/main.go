@@ -1,7 +1,7 @@
-// Command skewed is a node of Sala whose clock can be wrong, for a fault run: at SIGUSR1 what it
-// writes on messages to other nodes is the time plus --skew, at the next one the right time again.
-// It understands as much of the command line of "sala serve" as the run says, and has its secrets
-// from the same variables.
+// Command skewednode is a node of Sala whose clock can be wrong, for a fault run. SIGUSR1 sets the
+// clock that stamps messages to other nodes ahead by --skew, and the next SIGUSR1 sets it right
+// again. The node understands the part of the command line and of the environment of "sala serve"
+// that the run uses.
 package main
 
 import (
@@ -28,20 +28,20 @@ import (
 
 func main() {
 	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, "skewed:", err)
+		fmt.Fprintln(os.Stderr, "skewednode:", err)
 		os.Exit(1)
 	}
 }
 
 func run() error {
-	flags := flag.NewFlagSet("skewed", flag.ContinueOnError)
-	public := flags.String("listen", "", "where clients connect")
-	control := flags.String("grpc-listen", "", "where backends call")
-	rest := flags.String("http-listen", "", "where /readyz is")
-	redisURL := flags.String("redis-url", "", "where the other nodes are")
-	skew := flags.Duration("skew", time.Minute, "how wrong the clock can be")
+	flags := flag.NewFlagSet("skewednode", flag.ContinueOnError)
+	public := flags.String("listen", "", "the address for clients")
+	control := flags.String("grpc-listen", "", "the address for gRPC")
+	rest := flags.String("http-listen", "", "the address for REST")
+	redisURL := flags.String("redis-url", "", "the Redis of the cluster")
+	skew := flags.Duration("skew", time.Minute, "how far ahead the clock can be")
 	flags.Duration("drain-timeout", 0, "not used")
-	if err := flags.Parse(os.Args[2:]); err != nil { // behind "serve"
+	if err := flags.Parse(os.Args[2:]); err != nil { // after "serve"
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -96,22 +96,22 @@ func serve(ctx context.Context, b *broker.Broker, server *api.Server, public, co
 	running.Go(func() { _ = clients.Serve(listeners[0]) })
 	running.Go(func() { _ = server.Serve(listeners[1]) })
 	running.Go(func() { _ = callers.Serve(listeners[2]) })
-	meeting, leave := context.WithCancel(context.WithoutCancel(ctx))
-	var met error
-	running.Go(func() { met = b.Run(meeting) })
+	brokerCtx, stopBroker := context.WithCancel(context.WithoutCancel(ctx))
+	var runErr error
+	running.Go(func() { runErr = b.Run(brokerCtx) })
 	<-ctx.Done()
-	ending, cancel := context.WithTimeout(meeting, 2*time.Second)
+	ending, cancel := context.WithTimeout(brokerCtx, 2*time.Second)
 	defer cancel()
-	_ = b.Shutdown(ending) // what isn't sent by then is cut
+	_ = b.Shutdown(ending) // connections that last longer are cut
 	_ = server.Shutdown(ending)
-	leave()
+	stopBroker()
 	_ = clients.Close()
 	_ = callers.Close()
 	running.Wait()
-	return met
+	return runErr
 }
 
-// clock is right or wrong.
+// clock is right, or ahead by skew.
 type clock struct {
 	wrong atomic.Bool
 	skew  time.Duration
@@ -119,15 +119,15 @@ type clock struct {
 
 func newClock(ctx context.Context, skew time.Duration) *clock {
 	c := &clock{skew: skew}
-	turn := make(chan os.Signal, 1)
-	signal.Notify(turn, syscall.SIGUSR1)
+	toggle := make(chan os.Signal, 1)
+	signal.Notify(toggle, syscall.SIGUSR1)
 	go func() {
-		defer signal.Stop(turn)
+		defer signal.Stop(toggle)
 		for {
 			select {
 			case <-ctx.Done():
 				return
-			case <-turn:
+			case <-toggle:
 				c.wrong.Store(!c.wrong.Load())
 			}
 		}
