@@ -3,7 +3,6 @@ package process
 import (
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -66,41 +65,6 @@ func (s *Sala) Command(at Addresses, args ...string) Command {
 	}
 	c.Args = append(c.Args, args...)
 	return c
-}
-
-// Cluster is how a Redis and the nodes that share it are started.
-type Cluster struct {
-	Redis Command
-	Nodes []Command
-}
-
-// ClusterNodes is how many nodes a cluster has.
-const ClusterNodes = 3
-
-// Cluster returns how a cluster of Sala is started.
-func (s *Sala) Cluster(name string, args ...string) (Cluster, error) {
-	return NewCluster(name, s.logs, func(at Addresses) Command { return s.Command(at, args...) })
-}
-
-// NewCluster returns how a cluster of servers is started, each of which command returns for its
-// addresses.
-func NewCluster(name, logs string, command func(Addresses) Command) (Cluster, error) {
-	free, err := FreeAddresses(1 + 3*ClusterNodes)
-	if err != nil {
-		return Cluster{}, err
-	}
-	c := Cluster{Redis: RedisCommand(free[0])}
-	if err := c.Redis.NameAndLog(logs, name+"-redis"); err != nil {
-		return c, err
-	}
-	for i := range ClusterNodes {
-		node := command(Addresses{Listen: free[1+3*i], Control: free[2+3*i], HTTP: free[3+3*i], Redis: free[0]})
-		if err := node.NameAndLog(logs, fmt.Sprintf("%s-%d", name, i+1)); err != nil {
-			return c, err
-		}
-		c.Nodes = append(c.Nodes, node)
-	}
-	return c, nil
 }
 
 // RedisCommand returns how a Redis is started that keeps nothing on disk.

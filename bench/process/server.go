@@ -2,11 +2,12 @@
 // Redis, and children of the load generator. All of them end with the process that started them. It
 // also reads how much CPU and memory they use.
 //
-//	server.go  a server and its life: start, signal, stop, kill
-//	target.go  where a server is reached, and its control API
-//	sala.go    the command lines of Sala, Redis and a cluster
-//	child.go   this program in another process
-//	usage.go   CPU time and resident memory
+//	server.go   a server and its life: start, signal, stop, kill
+//	target.go   where a server is reached, and its control API
+//	sala.go     the command lines of Sala and Redis
+//	cluster.go  a Redis and nodes that share it
+//	child.go    this program in another process
+//	usage.go    CPU time and resident memory
 package process
 
 import (
@@ -50,6 +51,7 @@ type Command struct {
 
 // Server is a running server. Its methods are safe for concurrent use.
 type Server struct {
+	name    string
 	target  Target
 	process *os.Process
 	cancel  context.CancelFunc
@@ -73,7 +75,7 @@ func Start(ctx context.Context, c *Command) (*Server, error) {
 		cancel()
 		return nil, err
 	}
-	s := &Server{target: c.Target, process: cmd.Process, cancel: cancel, ended: make(chan struct{})}
+	s := &Server{name: c.Name, target: c.Target, process: cmd.Process, cancel: cancel, ended: make(chan struct{})}
 	s.target.PID, s.target.Log = cmd.Process.Pid, c.Log
 	go func() {
 		_ = cmd.Wait() // the log says how it ended
@@ -153,6 +155,16 @@ func (s *Server) Target() *Target { return &s.target }
 
 // Ended returns a channel that is closed when the process has ended.
 func (s *Server) Ended() <-chan struct{} { return s.ended }
+
+// Err returns an error with the end of the server's output if the server has ended, and nil while it runs.
+func (s *Server) Err() error {
+	select {
+	case <-s.ended:
+		return fmt.Errorf("%s ended by itself: %s", s.name, s.Tail())
+	default:
+		return nil
+	}
+}
 
 // ExitCode waits until the process has ended and returns its exit code, -1 if a signal has ended
 // it.

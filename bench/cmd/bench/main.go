@@ -79,10 +79,10 @@ func run(ctx context.Context, o options) error {
 		}
 		return report.Write(set, filepath.Join(o.home, "..", "docs"))
 	}
-	plan := bench.FullPlan(o.runs)
 	if o.quick {
-		plan = bench.QuickPlan(1)
+		o.runs = 1
 	}
+	plan := bench.NewPlan(o.quick, o.runs)
 	if o.profiles != "" {
 		plan = plan.Only(strings.Split(o.profiles, ","))
 	}

@@ -62,8 +62,7 @@ const (
 type clusterRun struct {
 	Cluster
 	env       *environment
-	redis     *process.Server
-	servers   []*process.Server
+	cluster   *process.RunningCluster
 	pools     []*load.Pool // by server
 	publisher load.Publisher
 	lost      uint64
@@ -86,12 +85,12 @@ func (b Cluster) run(ctx context.Context, env *environment, ready func()) (f res
 		return nil, err
 	}
 	ready()
-	if r.publisher, err = load.NewPublisher(ctx, r.servers[near].Target()); err != nil {
+	if r.publisher, err = load.NewPublisher(ctx, r.cluster.Nodes[near].Target()); err != nil {
 		return nil, err
 	}
 	f, err = r.measure(ctx)
 	dropped, closeErr := r.publisher.Close()
-	if err := errors.Join(err, closeErr, r.ended()); err != nil {
+	if err := errors.Join(err, closeErr, r.cluster.Err()); err != nil {
 		return nil, err
 	}
 	f[Rejected], f[Missing] = float64(dropped), float64(r.missing)
@@ -99,24 +98,17 @@ func (b Cluster) run(ctx context.Context, env *environment, ready func()) (f res
 	return f, nil
 }
 
-// start starts Redis and the servers, and waits until nodes of Sala know each other.
+// start starts the cluster and waits until nodes of Sala know each other.
 func (r *clusterRun) start(ctx context.Context) (err error) {
-	if r.redis, err = process.Start(ctx, &r.env.Cluster.Redis); err != nil {
+	if r.cluster, err = process.StartCluster(ctx, r.env.Cluster); err != nil {
 		return err
 	}
-	for i := range r.env.Cluster.Nodes {
-		server, err := process.Start(ctx, &r.env.Cluster.Nodes[i])
-		if err != nil {
-			return err
-		}
-		r.servers = append(r.servers, server)
-	}
-	r.expected = make([]uint64, len(r.servers))
-	for _, server := range r.servers {
+	r.expected = make([]uint64, len(r.cluster.Nodes))
+	for _, server := range r.cluster.Nodes {
 		if server.Target().APIKey == "" {
 			return nil
 		}
-		if err := load.AwaitNodes(ctx, server.Target(), len(r.servers)); err != nil {
+		if err := load.AwaitNodes(ctx, server.Target(), len(r.cluster.Nodes)); err != nil {
 			return err
 		}
 	}
@@ -128,24 +120,9 @@ func (r *clusterRun) close() {
 	for _, p := range r.pools {
 		p.Close()
 	}
-	for _, server := range r.servers {
-		server.Stop()
+	if r.cluster != nil {
+		r.cluster.Stop()
 	}
-	if r.redis != nil {
-		r.redis.Stop()
-	}
-}
-
-// ended returns an error if a server has ended by itself.
-func (r *clusterRun) ended() error {
-	for i, server := range r.servers {
-		select {
-		case <-server.Ended():
-			return fmt.Errorf("server %d ended by itself: %s", i+1, server.Tail())
-		default:
-		}
-	}
-	return nil
 }
 
 // roomsOf returns the rooms of a client of a server.
@@ -173,7 +150,7 @@ func (r *clusterRun) connect(ctx context.Context) error {
 		return err
 	}
 	o.Start = time.Now() // all pools share a clock
-	for i, server := range r.servers {
+	for i, server := range r.cluster.Nodes {
 		clients, err := load.NewClients(ctx, server.Target(), r.Clients, func(client int) []string { return r.roomsOf(i, client) })
 		if err != nil {
 			return err
@@ -181,7 +158,7 @@ func (r *clusterRun) connect(ctx context.Context) error {
 		for _, client := range clients {
 			for _, room := range client.Rooms {
 				if r.members[room] == nil {
-					r.members[room] = make([]int, len(r.servers))
+					r.members[room] = make([]int, len(r.cluster.Nodes))
 				}
 				r.members[room][i]++
 			}
@@ -211,7 +188,7 @@ func (r *clusterRun) measure(ctx context.Context) (results.Figures, error) {
 	if err := load.Sleep(ctx, r.env.Pause); err != nil {
 		return nil, err
 	}
-	redis := r.redis.Target().Listen
+	redis := r.cluster.Redis.Target().Listen
 	before, err := readCommandsAtRest(ctx, redis)
 	if err != nil {
 		return nil, err
@@ -276,7 +253,7 @@ func (r *clusterRun) oneServer(ctx context.Context, f results.Figures) error {
 
 // allServers publishes to all clients of all servers, paced and at once.
 func (r *clusterRun) allServers(ctx context.Context, f results.Figures) error {
-	all := float64(r.Clients * len(r.servers))
+	all := float64(r.Clients * len(r.cluster.Nodes))
 	batches := r.Batches / wideShare * r.Rounds
 	paced, err := r.use(ctx, func() error { return r.publish(ctx, 1, batches, wideShare*r.Every, load.Everyone) })
 	if err != nil {
@@ -303,7 +280,7 @@ func (r *clusterRun) smallRooms(ctx context.Context, f results.Figures) error {
 	if err != nil {
 		return err
 	}
-	f[AllScattered] = load.Micros(u.all) / float64(batches*scatteredBatch*len(r.servers))
+	f[AllScattered] = load.Micros(u.all) / float64(batches*scatteredBatch*len(r.cluster.Nodes))
 	return nil
 }
 
@@ -410,10 +387,10 @@ func (r *clusterRun) use(ctx context.Context, do func() error) (usage, error) {
 // readUsage returns the CPU time that the processes have used until now.
 func (r *clusterRun) readUsage() (u usage, err error) {
 	u.own = process.OwnCPU()
-	if u.redis, err = process.CPU(r.redis.Target().PID); err != nil {
+	if u.redis, err = process.CPU(r.cluster.Redis.Target().PID); err != nil {
 		return u, err
 	}
-	for _, server := range r.servers {
+	for _, server := range r.cluster.Nodes {
 		cpu, err := process.CPU(server.Target().PID)
 		if err != nil {
 			return u, err

@@ -41,60 +41,52 @@ type Plan struct {
 	Deadline time.Duration
 }
 
-// FullPlan returns the benchmarks as they are published.
-func FullPlan(runs int) Plan {
+// NewPlan returns the benchmarks as they are published, or, if it is to be quick, with small numbers:
+// then they show that everything works, and measure nothing.
+func NewPlan(quick bool, runs int) Plan {
 	const ms = time.Millisecond
+	n := func(full, small int) int { return pick(quick, full, small) }
+	d := func(full, short time.Duration) time.Duration { return pick(quick, full, short) }
+	hold := Hold{Clients: n(5000, 200), Warmup: n(50, 20), Settle: d(150*time.Second, 2*time.Second)}
+	polling := hold
+	polling.Polling = true
 	return Plan{
-		Pause:    500 * ms,
-		Timeout:  30 * time.Second,
-		Deadline: 6 * time.Minute,
+		Quick:    quick,
+		Pause:    d(500*ms, 100*ms),
+		Timeout:  d(30*time.Second, 10*time.Second),
+		Deadline: d(6*time.Minute, time.Minute),
 		Profiles: []Profile{
-			{ProfileBurst, runs, Deliver{load.DeliveryConfig{Clients: 1000, Batch: 200}, 4, 1}},
-			{ProfilePaced, runs, Deliver{load.DeliveryConfig{Clients: 1000, Batch: 1, Every: 20 * ms}, 300, 50}},
-			{ProfileRooms, runs, Deliver{load.DeliveryConfig{Clients: 5000, Rooms: 10_000, Members: 10, Batch: 20, Every: 10 * ms}, 400, 50}},
-			{ProfileWide, runs, Deliver{load.DeliveryConfig{Clients: 15_000, Batch: 1, Every: time.Second / 3}, 12, 2}},
-			{ProfileConnect, runs, Connect{Clients: 3000, Warmup: 500}},
-			{ProfileHandshakes, 1, Connect{Clients: 50_000, Drop: true}},
-			{ProfileControl, runs, Control{Unary: 30_000, Stream: 100_000, REST: 10_000, Warmup: 2000}},
+			{ProfileBurst, runs, Deliver{load.DeliveryConfig{Clients: n(1000, 200), Batch: n(200, 100)}, n(4, 2), 1}},
+			{ProfilePaced, runs, Deliver{load.DeliveryConfig{Clients: n(1000, 200), Batch: 1, Every: 20 * ms}, n(300, 25), n(50, 5)}},
+			{ProfileRooms, runs, Deliver{load.DeliveryConfig{
+				Clients: n(5000, 200), Rooms: n(10_000, 400), Members: 10, Batch: 20, Every: d(10*ms, 20*ms),
+			}, n(400, 25), n(50, 5)}},
+			{ProfileWide, runs, Deliver{load.DeliveryConfig{
+				Clients: n(15_000, 600), Batch: 1, Every: d(time.Second/3, time.Second/10),
+			}, n(12, 5), n(2, 1)}},
+			{ProfileConnect, runs, Connect{Clients: n(3000, 200), Warmup: n(500, 50)}},
+			{ProfileHandshakes, 1, Connect{Clients: n(50_000, 500), Drop: true}},
+			{ProfileControl, runs, Control{Unary: n(30_000, 500), Stream: n(100_000, 2000), REST: n(10_000, 200), Warmup: n(2000, 50)}},
 			{ProfileEvents, runs, Events{
-				Clients: 100, Batch: 10, Every: 10 * ms, Batches: 400, WarmupBatches: 100, Events: 100_000, InFlight: 1000,
+				Clients: n(100, 20), Batch: 10, Every: 10 * ms, Batches: n(400, 25), WarmupBatches: n(100, 5),
+				Events: n(100_000, 2000), InFlight: n(1000, 200),
 			}},
 			{ProfileCluster, runs, Cluster{
-				Clients: 500, Members: 10, Every: 20 * ms, Batch: 10, Calls: 2000, Batches: 60, WarmupBatches: 20, Rounds: 2, Burst: 200,
+				Clients: n(500, 50), Members: 10, Every: 20 * ms, Batch: 10, Calls: n(2000, 200), Batches: n(60, 20),
+				WarmupBatches: n(20, 5), Rounds: n(2, 1), Burst: n(200, 50),
 			}},
-			{ProfileIdle, runs, Hold{Clients: 5000, Warmup: 50, Settle: 150 * time.Second}},
-			{ProfileDefault, runs, Hold{Clients: 5000, Warmup: 50, Settle: 150 * time.Second, Polling: true}},
+			{ProfileIdle, runs, hold},
+			{ProfileDefault, runs, polling},
 		},
 	}
 }
 
-// QuickPlan returns the same with small numbers: it shows that everything works, and measures
-// nothing.
-func QuickPlan(runs int) Plan {
-	const ms = time.Millisecond
-	return Plan{
-		Quick:    true,
-		Pause:    100 * ms,
-		Timeout:  10 * time.Second,
-		Deadline: time.Minute,
-		Profiles: []Profile{
-			{ProfileBurst, runs, Deliver{load.DeliveryConfig{Clients: 200, Batch: 100}, 2, 1}},
-			{ProfilePaced, runs, Deliver{load.DeliveryConfig{Clients: 200, Batch: 1, Every: 20 * ms}, 25, 5}},
-			{ProfileRooms, runs, Deliver{load.DeliveryConfig{Clients: 200, Rooms: 400, Members: 10, Batch: 20, Every: 20 * ms}, 25, 5}},
-			{ProfileWide, runs, Deliver{load.DeliveryConfig{Clients: 600, Batch: 1, Every: time.Second / 10}, 5, 1}},
-			{ProfileConnect, runs, Connect{Clients: 200, Warmup: 50}},
-			{ProfileHandshakes, 1, Connect{Clients: 500, Drop: true}},
-			{ProfileControl, runs, Control{Unary: 500, Stream: 2000, REST: 200, Warmup: 50}},
-			{ProfileEvents, runs, Events{
-				Clients: 20, Batch: 10, Every: 10 * ms, Batches: 25, WarmupBatches: 5, Events: 2000, InFlight: 200,
-			}},
-			{ProfileCluster, runs, Cluster{
-				Clients: 50, Members: 10, Every: 20 * ms, Batch: 10, Calls: 200, Batches: 20, WarmupBatches: 5, Rounds: 1, Burst: 50,
-			}},
-			{ProfileIdle, runs, Hold{Clients: 200, Warmup: 20, Settle: 2 * time.Second}},
-			{ProfileDefault, runs, Hold{Clients: 200, Warmup: 20, Settle: 2 * time.Second, Polling: true}},
-		},
+// pick returns one of two values.
+func pick[T any](quick bool, full, small T) T {
+	if quick {
+		return small
 	}
+	return full
 }
 
 // Only returns the plan without all profiles other than the named ones.

@@ -176,12 +176,7 @@ func (r *Runner) serveAndRun(ctx context.Context, b Benchmark, peer, name string
 	defer server.Stop()
 	env.Target = *server.Target()
 	figures, err := runChild(ctx, b, env, ready)
-	select {
-	case <-server.Ended():
-		err = errors.Join(err, fmt.Errorf("%s ended by itself: %s", peer, server.Tail()))
-	default:
-	}
-	return figures, err
+	return figures, errors.Join(err, server.Err())
 }
 
 // runChild runs a benchmark in a process of its own: its CPU time is measured, and several of them

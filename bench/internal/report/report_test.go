@@ -19,7 +19,7 @@ import (
 // profiles returns the profiles of a full plan as they are kept with results.
 func profiles(t *testing.T) (all []results.Profile) {
 	t.Helper()
-	for _, p := range bench.FullPlan(2).Profiles {
+	for _, p := range bench.NewPlan(false, 2).Profiles {
 		config, err := json.Marshal(p.Benchmark)
 		if err != nil {
 			t.Fatal(err)

@@ -50,11 +50,11 @@ const disconnectPacket = "41"
 
 // connectClients connects perNode clients to each node, all in the rooms.
 func connectClients(ctx context.Context, c *testCluster, perNode int, rooms ...string) (*clusterClients, error) {
-	clients, err := load.NewClients(ctx, c.target(0), perNode*len(c.nodes), load.InRooms(rooms...))
+	clients, err := load.NewClients(ctx, c.target(0), perNode*len(c.Nodes), load.InRooms(rooms...))
 	if err != nil {
 		return nil, err
 	}
-	dialers := make([]*load.Dialer, len(c.nodes))
+	dialers := make([]*load.Dialer, len(c.Nodes))
 	for i := range dialers {
 		if dialers[i], err = load.NewDialer(c.target(i).Listen); err != nil {
 			return nil, err

@@ -22,8 +22,6 @@ package clusters
 
 import (
 	"context"
-	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -34,51 +32,38 @@ import (
 	"github.com/salabroker/sala/bench/process"
 )
 
-// testCluster is a Redis and nodes that share it, all children of this process.
+// testCluster is a cluster whose nodes are started and ended during a run.
 type testCluster struct {
-	commands process.Cluster
-	redis    *process.Server
-	nodes    []*process.Server
-	// open says for each node whether a load balancer would send it clients, and ready whether it
-	// can be called.
+	*process.RunningCluster
+	// open says for each node whether a load balancer would send it clients, and ready whether it can
+	// be called.
 	open, ready []atomic.Bool
 }
 
 // startCluster starts a cluster and waits until each node knows all others.
 func startCluster(ctx context.Context, commands process.Cluster) (*testCluster, error) {
-	n := len(commands.Nodes)
-	c := &testCluster{commands: commands, nodes: make([]*process.Server, n), open: make([]atomic.Bool, n), ready: make([]atomic.Bool, n)}
-	if err := c.startRedis(ctx); err != nil {
+	running, err := process.StartCluster(ctx, commands)
+	if err != nil {
 		return nil, err
 	}
-	for i := range c.nodes {
-		if err := c.startNode(ctx, i); err != nil {
-			c.close()
-			return nil, err
-		}
-	}
-	for i := range c.nodes {
+	n := len(running.Nodes)
+	c := &testCluster{RunningCluster: running, open: make([]atomic.Bool, n), ready: make([]atomic.Bool, n)}
+	for i := range n {
+		c.open[i].Store(true)
+		c.ready[i].Store(true)
 		if err := load.AwaitNodes(ctx, c.target(i), n); err != nil {
-			c.close()
+			c.Stop()
 			return nil, err
 		}
 	}
 	return c, nil
 }
 
-func (c *testCluster) startRedis(ctx context.Context) (err error) {
-	c.redis, err = process.Start(ctx, &c.commands.Redis)
-	return err
-}
-
 // startNode starts a node that does not run.
 func (c *testCluster) startNode(ctx context.Context, i int) error {
-	node, err := process.Start(ctx, &c.commands.Nodes[i])
-	if err == nil {
-		c.nodes[i] = node
-		c.open[i].Store(true)
-		c.ready[i].Store(true)
-	}
+	err := c.StartNode(ctx, i)
+	c.open[i].Store(err == nil)
+	c.ready[i].Store(err == nil)
 	return err
 }
 
@@ -86,42 +71,18 @@ func (c *testCluster) startNode(ctx context.Context, i int) error {
 func (c *testCluster) killNode(i int) {
 	c.open[i].Store(false)
 	c.ready[i].Store(false)
-	c.nodes[i].Kill()
+	c.Nodes[i].Kill()
 }
 
 // stopNode stops a node gracefully.
 func (c *testCluster) stopNode(i int) {
 	c.open[i].Store(false)
-	c.nodes[i].Stop()
+	c.Nodes[i].Stop()
 	c.ready[i].Store(false)
 }
 
-// close stops all processes.
-func (c *testCluster) close() {
-	var stopping sync.WaitGroup
-	for _, node := range c.nodes {
-		if node != nil {
-			stopping.Go(node.Stop)
-		}
-	}
-	stopping.Wait()
-	c.redis.Stop()
-}
-
-// err returns an error if a node has ended by itself.
-func (c *testCluster) err() error {
-	for i, node := range c.nodes {
-		select {
-		case <-node.Ended():
-			return fmt.Errorf("node %d ended by itself: %s", i+1, node.Tail())
-		default:
-		}
-	}
-	return nil
-}
-
 // target returns where a node is reached, whether it runs or not.
-func (c *testCluster) target(i int) *process.Target { return &c.commands.Nodes[i].Target }
+func (c *testCluster) target(i int) *process.Target { return &c.Commands.Nodes[i].Target }
 
 // dialControl opens a connection to a node's control API that reconnects soon after the node has
 // restarted.

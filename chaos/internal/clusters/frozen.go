@@ -61,7 +61,7 @@ func (s *Frozen) Run(ctx context.Context, env *scenario.Env) (results.Figures, e
 }
 
 func (r *chaosRun) freeze(ctx context.Context, node int) error {
-	if err := r.cluster.nodes[node].Signal(syscall.SIGSTOP); err != nil {
+	if err := r.cluster.Nodes[node].Signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
 	begin := time.Now()
@@ -71,7 +71,7 @@ func (r *chaosRun) freeze(ctx context.Context, node int) error {
 	if err := load.Sleep(ctx, frozenFor-time.Since(begin)); err != nil {
 		return err
 	}
-	if err := r.cluster.nodes[node].Signal(syscall.SIGCONT); err != nil {
+	if err := r.cluster.Nodes[node].Signal(syscall.SIGCONT); err != nil {
 		return err
 	}
 	return r.awaitResumed(ctx)

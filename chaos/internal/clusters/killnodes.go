@@ -71,7 +71,7 @@ func (s *KillNodes) Run(ctx context.Context, env *scenario.Env) (results.Figures
 }
 
 func (r *chaosRun) killAndRestart(ctx context.Context, k kills, n int) error {
-	node := n % len(r.cluster.nodes)
+	node := n % len(r.cluster.Nodes)
 	begin := time.Now()
 	k[node] = append(k[node], begin)
 	r.cluster.killNode(node)

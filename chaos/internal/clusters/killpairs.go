@@ -58,10 +58,10 @@ func (s *KillPairs) Run(ctx context.Context, env *scenario.Env) (results.Figures
 	v := verdict{grace: lostWithNode, owed: func(m message, c *connection) bool { return m.node == c.node && !k.near(m) }}
 	return run(ctx, env, options{traffic: s.Traffic, verdict: v}, func(r *chaosRun, ctx context.Context) error {
 		for n := range s.Rounds {
-			if err := r.killAllBut(ctx, k, n%len(r.cluster.nodes)); err != nil {
+			if err := r.killAllBut(ctx, k, n%len(r.cluster.Nodes)); err != nil {
 				return fmt.Errorf("round %d: %w", n+1, err)
 			}
-			r.figures[scenario.Kills] += float64(len(r.cluster.nodes) - 1)
+			r.figures[scenario.Kills] += float64(len(r.cluster.Nodes) - 1)
 		}
 		return nil
 	})
@@ -98,7 +98,7 @@ func (r *chaosRun) killAllBut(ctx context.Context, k kills, survivor int) error 
 	r.figures[figureEnds] += float64(len(gone))
 	r.figures[figureUnsaid] += float64(d.missing(gone))
 	r.figures[scenario.AnsweredTwice] += float64(d.twice(gone))
-	for node := range r.cluster.nodes {
+	for node := range r.cluster.Nodes {
 		if node == survivor {
 			continue
 		}
@@ -115,7 +115,7 @@ func (r *chaosRun) killAllBut(ctx context.Context, k kills, survivor int) error 
 func (r *chaosRun) killOthers(ctx context.Context, k kills, survivor int) (gone map[string]bool, err error) {
 	gone = make(map[string]bool)
 	first := true
-	for node := range r.cluster.nodes {
+	for node := range r.cluster.Nodes {
 		if node == survivor {
 			continue
 		}

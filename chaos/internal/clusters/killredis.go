@@ -55,10 +55,10 @@ func (s *KillRedis) Info() scenario.Info {
 func (s *KillRedis) Run(ctx context.Context, env *scenario.Env) (results.Figures, error) {
 	return run(ctx, env, options{traffic: s.Traffic, verdict: verdict{owed: ownNode}}, func(r *chaosRun, ctx context.Context) error {
 		kill := func() error {
-			r.cluster.redis.Kill()
+			r.cluster.Redis.Kill()
 			return nil
 		}
-		restart := func() error { return r.cluster.startRedis(ctx) }
+		restart := func() error { return r.cluster.StartRedis(ctx) }
 		for n := range s.Kills {
 			if err := r.breakFor(ctx, rand.N(shortOutage), kill, restart); err != nil {
 				return fmt.Errorf("kill %d: %w", n+1, err)
@@ -75,7 +75,7 @@ func (s *KillRedis) Run(ctx context.Context, env *scenario.Env) (results.Figures
 // measureIdle measures the CPU time of the nodes while there is neither a Redis nor anything to do.
 func (r *chaosRun) measureIdle(ctx context.Context) error {
 	r.publishers.pause(true)
-	r.cluster.redis.Kill()
+	r.cluster.Redis.Kill()
 	r.figures[scenario.Kills]++
 	before, err := r.cpu()
 	if err != nil {
@@ -90,7 +90,7 @@ func (r *chaosRun) measureIdle(ctx context.Context) error {
 	}
 	r.figures[figureSpinning] = float64(after-before) / float64(longOutage) * 100
 	r.publishers.pause(false)
-	if err := r.cluster.startRedis(ctx); err != nil {
+	if err := r.cluster.StartRedis(ctx); err != nil {
 		return err
 	}
 	return r.awaitResumed(ctx)
@@ -98,7 +98,7 @@ func (r *chaosRun) measureIdle(ctx context.Context) error {
 
 // cpu returns the CPU time of all nodes.
 func (r *chaosRun) cpu() (all time.Duration, err error) {
-	for _, node := range r.cluster.nodes {
+	for _, node := range r.cluster.Nodes {
 		used, err := process.CPU(node.Target().PID)
 		if err != nil {
 			return 0, err

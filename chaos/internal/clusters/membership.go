@@ -80,8 +80,8 @@ func (s *Membership) Run(ctx context.Context, env *scenario.Env) (results.Figure
 	if m.cluster, err = startCluster(ctx, commands); err != nil {
 		return nil, err
 	}
-	defer m.cluster.close()
-	for i := range m.cluster.nodes {
+	defer m.cluster.Stop()
+	for i := range m.cluster.Nodes {
 		conn, err := m.cluster.dialControl(i)
 		if err != nil {
 			return nil, err
@@ -108,7 +108,7 @@ func (s *Membership) Run(ctx context.Context, env *scenario.Env) (results.Figure
 	f := results.Figures{
 		scenario.Clients: float64(len(m.rooms)), figureOps: float64(s.Calls), figureWrong: float64(m.wrong), figureApart: float64(apart),
 	}
-	return f, errors.Join(m.reason, m.cluster.err())
+	return f, errors.Join(m.reason, m.cluster.Err())
 }
 
 // step makes a random call to a random node.

@@ -53,7 +53,7 @@ const answerTimeout = 5 * time.Second
 
 func startPublishers(ctx context.Context, c *testCluster, every time.Duration) (*publishers, error) {
 	ps := &publishers{stopped: make(chan struct{})}
-	for i := range c.nodes {
+	for i := range c.Nodes {
 		conn, err := c.dialControl(i)
 		if err != nil {
 			ps.stop()

@@ -54,7 +54,7 @@ func (s *Rolling) Run(ctx context.Context, env *scenario.Env) (results.Figures, 
 	v := verdict{owed: func(m message, c *connection) bool { return !d.during(m.node, m) && !d.during(c.node, m) }}
 	o := options{traffic: s.Traffic, args: s.Args, verdict: v}
 	return run(ctx, env, o, func(r *chaosRun, ctx context.Context) error {
-		for node := range r.cluster.nodes {
+		for node := range r.cluster.Nodes {
 			if err := r.drainAndRestart(ctx, d, node); err != nil {
 				return fmt.Errorf("node %d: %w", node+1, err)
 			}

@@ -142,7 +142,7 @@ func run(ctx context.Context, env *scenario.Env, o options, happen func(*chaosRu
 	if r.cluster, err = startCluster(ctx, commands); err != nil {
 		return nil, err
 	}
-	defer r.cluster.close()
+	defer r.cluster.Stop()
 	if err := r.publishAndHappen(ctx, o.traffic, happen); err != nil {
 		return nil, err
 	}
@@ -152,7 +152,7 @@ func run(ctx context.Context, env *scenario.Env, o options, happen func(*chaosRu
 	if len(v.examples) > 0 {
 		return r.figures, errors.New(strings.Join(v.examples, "; "))
 	}
-	return r.figures, errors.Join(r.refusal, r.cluster.err())
+	return r.figures, errors.Join(r.refusal, r.cluster.Err())
 }
 
 // setRedisURL sets the --redis-url of a node.
@@ -200,7 +200,7 @@ func (r *chaosRun) awaitResumed(ctx context.Context) error {
 
 // awaitCount waits until each node counts exactly the clients that there are.
 func (r *chaosRun) awaitCount(ctx context.Context) error {
-	for i := range r.cluster.nodes {
+	for i := range r.cluster.Nodes {
 		conn, err := r.cluster.dialControl(i)
 		if err != nil {
 			return err
@@ -240,7 +240,7 @@ func (r *chaosRun) awaitNodes(ctx context.Context, by, want int) error {
 
 // awaitNoticed waits until a node has noticed that another one is gone, which happened at begin.
 func (r *chaosRun) awaitNoticed(ctx context.Context, gone int, begin time.Time) error {
-	err := r.awaitNodes(ctx, (gone+1)%len(r.cluster.nodes), len(r.cluster.nodes)-1)
+	err := r.awaitNodes(ctx, (gone+1)%len(r.cluster.Nodes), len(r.cluster.Nodes)-1)
 	r.figures.Raise(figureNoticed, time.Since(begin).Seconds())
 	return err
 }

@@ -56,7 +56,7 @@ func (s *Skew) Run(ctx context.Context, env *scenario.Env) (results.Figures, err
 		node.Args = append(node.Args, "--skew", skew.String())
 	}}
 	return run(ctx, env, o, func(r *chaosRun, ctx context.Context) error {
-		toggle := func() error { return r.cluster.nodes[skewed].Signal(syscall.SIGUSR1) }
+		toggle := func() error { return r.cluster.Nodes[skewed].Signal(syscall.SIGUSR1) }
 		for n := range s.Rounds {
 			if err := r.breakFor(ctx, skewedFor, toggle, toggle); err != nil {
 				return fmt.Errorf("round %d: %w", n+1, err)

@@ -3,7 +3,6 @@ package scenario
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/salabroker/sala/bench/process"
@@ -48,11 +47,7 @@ func (e *Env) Start(ctx context.Context, args ...string) (*process.Target, error
 // close stops the servers and returns an error if one of them had ended by itself.
 func (e *Env) close() (err error) {
 	for _, server := range e.servers {
-		select {
-		case <-server.Ended():
-			err = errors.Join(err, fmt.Errorf("the server ended by itself: %s", server.Tail()))
-		default:
-		}
+		err = errors.Join(err, server.Err())
 		server.Stop()
 	}
 	return err

@@ -97,12 +97,7 @@ func Run(ctx context.Context, c Config, sala *process.Sala, progress io.Writer) 
 		return nil, nil, err
 	}
 	samples, err = r.act(ctx, progress)
-	select {
-	case <-server.Ended():
-		err = errors.Join(err, fmt.Errorf("the server ended by itself: %s", server.Tail()))
-	default:
-	}
-	if err = errors.Join(err, backend.Close()); err != nil {
+	if err = errors.Join(err, server.Err(), backend.Close()); err != nil {
 		return nil, samples, err
 	}
 	for _, example := range r.watchers.AddTo(r.figures) {
