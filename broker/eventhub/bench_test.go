@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// BenchmarkHub is a hub with one member that takes what is published.
+// BenchmarkHub publishes to one member that takes every event.
 func BenchmarkHub(b *testing.B) {
 	events := make([]*Event, 100)
 	for i := range events {
@@ -51,7 +51,7 @@ func BenchmarkHub(b *testing.B) {
 		defer func() { _ = h.Close(b.Context()) }()
 		for b.Loop() {
 			if h.Wants(Message, "/", "chat") {
-				b.Fatal("somebody wants it")
+				b.Fatal("an event is wanted")
 			}
 		}
 	})

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// connect is a socket that wants to connect.
+// connect is the event of a socket that wants to connect.
 var connect = &Event{Kind: Connect, Namespace: "/", Socket: &Socket{ID: "s"}}
 
-// decideAll starts Decide and waits until the question is with the members.
+// decideAll starts Decide and waits until the members are asked.
 func decideAll(h *Hub, gone <-chan struct{}) <-chan string {
 	made := make(chan string, 1)
 	go func() {
@@ -57,7 +57,7 @@ func TestDecide(t *testing.T) {
 				for i := range tt.groups {
 					group := fmt.Sprint("g", i)
 					deciders = append(deciders, subscribe(t, h, SubscribeOptions{Group: group, Decide: true, Credits: 10}))
-					subscribe(t, h, SubscribeOptions{Group: group, Credits: 10}) // a mate that doesn't decide
+					subscribe(t, h, SubscribeOptions{Group: group, Credits: 10}) // a member that doesn't decide
 				}
 				start := time.Now()
 				made := decideAll(h, nil)
@@ -93,7 +93,7 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// A decision is asked for again when a member goes, and no more once it is made.
+// Another member is asked when one ends, but not once it is too late.
 func TestDecideWithoutMembers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t, Options{})
@@ -122,17 +122,17 @@ func TestDecideWithoutMembers(t *testing.T) {
 		_ = late.Credit(1)
 		wantTaken(t, late, "") // it is too late to decide
 		h.Publish(connect)
-		wantTaken(t, late, "s.") // for which the credit was kept
+		wantTaken(t, late, "s.") // the question didn't use the credit
 	})
 }
 
-func TestNobodyDecidesElsewhere(t *testing.T) {
+func TestNobodyDecidesInNamespace(t *testing.T) {
 	h := newHub(t, Options{})
 	subscribe(t, h, SubscribeOptions{Decide: true, Filter: Filter{Namespaces: []string{"/other"}}, Credits: 1})
 	if _, err := h.Decide(connect, nil); !errors.Is(err, ErrNobodyDecides) || h.Decides("/") {
 		t.Errorf("Decide: %v", err)
 	}
 	if !h.Decides("/other") {
-		t.Error("nobody decides where somebody does")
+		t.Error("Decides doesn't see the subscription")
 	}
 }

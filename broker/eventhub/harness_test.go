@@ -68,12 +68,12 @@ func subscribe(t *testing.T, h *Hub, o SubscribeOptions) *Subscription {
 	return s
 }
 
-// message is what a socket says.
+// message is an event that a client sends.
 func message(socket, name string) *Event {
 	return &Event{Kind: Message, Namespace: "/", Socket: &Socket{ID: socket, Namespace: "/"}, Name: name, Args: json.RawMessage(`[1]`)}
 }
 
-// take returns what may be taken, ten at a time.
+// take returns all deliveries that can be taken, ten at a time.
 func take(t *testing.T, s *Subscription) []Delivery {
 	t.Helper()
 	var all []Delivery
@@ -90,8 +90,8 @@ func take(t *testing.T, s *Subscription) []Delivery {
 	}
 }
 
-// names lists deliveries: the socket and name of each, with "?" if an answer is
-// needed and "!" if it is redelivered.
+// names lists deliveries: the socket and the event's name, with "?" if it needs an answer and "!" if
+// it is redelivered.
 func names(deliveries []Delivery) string {
 	var all []string
 	for _, d := range deliveries {
@@ -139,7 +139,7 @@ func wantEnded(t *testing.T, s *Subscription, reason string) {
 	wantReason(t, err, reason)
 }
 
-// asked collects the replies to questions, each under its name.
+// asked collects the replies to questions, by the question's name.
 type asked struct {
 	mu      sync.Mutex
 	replies map[string][]Reply
@@ -156,7 +156,7 @@ func (a *asked) hook(name string) func(Reply) {
 	}
 }
 
-// want checks how a question ended: with arguments, with "!CODE", or not yet: "".
+// want checks how a question ended: with arguments, with "!CODE", or with "" not yet.
 func (a *asked) want(t *testing.T, name, want string) {
 	t.Helper()
 	a.mu.Lock()
@@ -174,7 +174,7 @@ func (a *asked) want(t *testing.T, name, want string) {
 	}
 }
 
-// pass lets time pass in a bubble, and everybody do what is due.
+// pass lets time pass in a bubble, and all goroutines do what is due.
 func pass(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()

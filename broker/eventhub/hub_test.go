@@ -50,7 +50,7 @@ func TestFilters(t *testing.T) {
 	}
 }
 
-func TestOneOfEveryGroup(t *testing.T) {
+func TestOneMemberOfEachGroup(t *testing.T) {
 	h := newHub(t, Options{})
 	groups := map[string][]*Subscription{}
 	for _, name := range []string{"a", "a", "a", "b", "", ""} {
@@ -82,12 +82,12 @@ func TestOneOfEveryGroup(t *testing.T) {
 	}
 	for _, s := range append(groups["b"], groups[""]...) {
 		if got := take(t, s); len(got) != 2*sockets {
-			t.Errorf("a member by itself got %d events, want %d", len(got), 2*sockets)
+			t.Errorf("a group of one got %d events, want %d", len(got), 2*sockets)
 		}
 	}
 }
 
-func TestNewMembersTakeNoSockets(t *testing.T) {
+func TestNewMembersDontTakeOver(t *testing.T) {
 	h := newHub(t, Options{})
 	first := subscribe(t, h, SubscribeOptions{Group: "g", Credits: 1000})
 	for i := range 100 {
@@ -103,7 +103,7 @@ func TestNewMembersTakeNoSockets(t *testing.T) {
 		t.Errorf("the first member got %d events, want all 400", got)
 	}
 	wantTaken(t, second, "")
-	// What is gone isn't historySize; a closed room forgets itself.
+	// Forget unpins sockets; the end of a room unpins it.
 	for i := range 100 {
 		h.Forget(fmt.Sprint("s", i))
 	}
@@ -111,21 +111,21 @@ func TestNewMembersTakeNoSockets(t *testing.T) {
 		t.Errorf("%d pins are left", n)
 	}
 	for i := range 100 {
-		h.Publish(message(fmt.Sprint("s", i), "reborn"))
+		h.Publish(message(fmt.Sprint("s", i), "back"))
 	}
 	if got := len(take(t, second)); got < 20 || got > 80 {
 		t.Errorf("the second member got %d of 100 new sockets", got)
 	}
 }
 
-// A room is historySize only where its end will be heard of.
-func TestRoomsAreForgotten(t *testing.T) {
+// A room is pinned only if the member also gets its end.
+func TestRoomsAreUnpinned(t *testing.T) {
 	h := newHub(t, Options{})
 	s := subscribe(t, h, SubscribeOptions{Group: "g", Filter: Filter{Kinds: []Kind{RoomOpened}}, Credits: 10})
 	h.Publish(&Event{Kind: RoomOpened, Namespace: "/", Room: "r"})
 	wantTaken(t, s, "r")
 	if n := len(s.group.pins); n != 0 {
-		t.Errorf("%d rooms are historySize for ever", n)
+		t.Errorf("%d rooms stay pinned", n)
 	}
 }
 
@@ -145,7 +145,7 @@ func TestCredits(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantTaken(t, s, "s.2 s.3 s.4")
-	for _, n := range []int{0, -1, 5, 1 << 40} { // 6 are owed
+	for _, n := range []int{0, -1, 5, 1 << 40} { // 6 credits are unused
 		wantReason(t, s.Credit(n), ReasonInvalid)
 	}
 	if err := s.Credit(4); err != nil {
@@ -173,7 +173,7 @@ func TestAsk(t *testing.T) {
 	h.Publish(message("s", "plain"))
 	id := wantTaken(t, a, "s.q? s.plain")[0].ID
 	wantTaken(t, b, "s.q? s.plain")
-	wantReason(t, a.Reply(id+1, Reply{}), ReasonDeliveryNotFound) // needs none
+	wantReason(t, a.Reply(id+1, Reply{}), ReasonDeliveryNotFound) // needs no answer
 	wantReason(t, a.Reply(id+9, Reply{}), ReasonDeliveryNotFound) // there is none
 	wantReason(t, a.Decide(id, Decision{}), ReasonDeliveryMismatch)
 	if err := a.Reply(id, Reply{Args: json.RawMessage(`["yes"]`)}); err != nil {
@@ -184,14 +184,14 @@ func TestAsk(t *testing.T) {
 	replies.want(t, "q", `["yes"]`)
 
 	if h.deadlines.first != nil {
-		t.Error("the question that is answered still has a deadline")
+		t.Error("the answered question still has a deadline")
 	}
 
 	h.Ask(message("s", "no"), replies.hook("no"))
 	<-b.Ready()
 	id = take(t, b)[0].ID
-	mate := subscribe(t, h, SubscribeOptions{Group: "b", Credits: 100})
-	wantReason(t, mate.Reply(id, Reply{}), ReasonDeliveryNotFound) // it isn't the mate's
+	other := subscribe(t, h, SubscribeOptions{Group: "b", Credits: 100})
+	wantReason(t, other.Reply(id, Reply{}), ReasonDeliveryNotFound) // another member has it
 	if err := b.Reply(id, Reply{Error: &Failure{Code: "RUDE"}}); err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func TestDeadlines(t *testing.T) {
 		pass(time.Minute)
 		replies.want(t, "4", "!HANDLER_TIMEOUT")
 		if len(s.group.outstanding) > 0 || h.deadlines.first != nil || h.deadlines.last != nil {
-			t.Error("something of the questions is left")
+			t.Error("not all of the questions is gone")
 		}
 		observer.want(t, map[string]int{
 			"opened": 1, "delivered message false": 5, "ended message HANDLER_TIMEOUT": 4, "ended message ": 1,
@@ -272,7 +272,7 @@ func TestClose(t *testing.T) {
 		synctest.Wait()
 		_, err := h.Subscribe(SubscribeOptions{})
 		wantReason(t, err, ReasonDraining)
-		// It waits for what can still be done ...
+		// Close waits for what backends can still take and answer ...
 		if err := fast.Reply(take(t, fast)[0].ID, Reply{Args: json.RawMessage("[1]")}); err != nil {
 			t.Error(err)
 		}
@@ -283,7 +283,7 @@ func TestClose(t *testing.T) {
 			t.Fatalf("Close didn't wait: %v", err)
 		default:
 		}
-		// ... but not for ever.
+		// ... until the context ends.
 		if err := <-closed; err != context.DeadlineExceeded {
 			t.Errorf("Close = %v", err)
 		}
@@ -313,9 +313,9 @@ func TestCloseWhenAllIsDone(t *testing.T) {
 		if len(closed) > 0 {
 			t.Fatal("Close didn't wait")
 		}
-		other.Close() // mates come and go meanwhile
+		other.Close() // members may come and go meanwhile
 		if other.queue.count > 0 || !h.Wants(Message, "/", "x") {
-			t.Error("a mate that goes takes the group with it")
+			t.Error("the group ended with one of its members")
 		}
 		got := take(t, s)
 		synctest.Wait()
@@ -345,7 +345,7 @@ func TestTooManySubscriptions(t *testing.T) {
 	}
 }
 
-// Observers see everything and are asked nothing; for clients they aren't there.
+// Observers get every event and are never asked. Clients are answered as if there were none.
 func TestObservers(t *testing.T) {
 	h := newHub(t, Options{})
 	var replies asked
@@ -355,34 +355,34 @@ func TestObservers(t *testing.T) {
 	if !h.Wants(Message, "/", "x") || h.Handles("/", "x") {
 		t.Error("observers alone should want messages and not handle them")
 	}
-	h.Ask(message("s", "unheard"), replies.hook("unheard"))
-	replies.want(t, "unheard", "!"+ReasonNoHandler)
+	h.Ask(message("s", "unhandled"), replies.hook("unhandled"))
+	replies.want(t, "unhandled", "!"+ReasonNoHandler)
 
 	handler := subscribe(t, h, SubscribeOptions{Group: "h", Credits: 100})
 	if !h.Handles("/", "x") {
-		t.Error("a handler doesn't count")
+		t.Error("Handles doesn't see the handler")
 	}
-	h.Ask(message("s", "heard"), replies.hook("heard"))
+	h.Ask(message("s", "handled"), replies.hook("handled"))
 	h.Publish(message("s", "plain"))
-	seen := wantTaken(t, alone, "s.unheard s.heard s.plain")
-	asked := wantTaken(t, handler, "s.heard? s.plain")
+	seen := wantTaken(t, alone, "s.unhandled s.handled s.plain")
+	asked := wantTaken(t, handler, "s.handled? s.plain")
 	if seen[1].ID != asked[0].ID {
 		t.Errorf("one event has the deliveries %d and %d", seen[1].ID, asked[0].ID)
 	}
 	wantReason(t, alone.Reply(seen[1].ID, Reply{}), ReasonDeliveryNotFound)
-	replies.want(t, "heard", "")
-	alone.Close() // owes nothing
-	replies.want(t, "heard", "")
+	replies.want(t, "handled", "")
+	alone.Close() // it was never asked
+	replies.want(t, "handled", "")
 	if err := handler.Reply(asked[0].ID, Reply{Args: json.RawMessage(`[1]`)}); err != nil {
 		t.Error(err)
 	}
-	replies.want(t, "heard", "[1]")
-	if got := names(take(t, first)) + names(take(t, second)); got != "s.unheard s.heard s.plain" {
+	replies.want(t, "handled", "[1]")
+	if got := names(take(t, first)) + names(take(t, second)); got != "s.unhandled s.handled s.plain" {
 		t.Errorf("the group of observers took %q", got)
 	}
 }
 
-func TestGroupsObserveOrNot(t *testing.T) {
+func TestAllMembersObserveOrNone(t *testing.T) {
 	h := newHub(t, Options{})
 	refused := func(o SubscribeOptions) {
 		t.Helper()
@@ -397,7 +397,7 @@ func TestGroupsObserveOrNot(t *testing.T) {
 	observer := subscribe(t, h, SubscribeOptions{Group: "g", Observe: true})
 	refused(SubscribeOptions{Group: "g"})
 	subscribe(t, h, SubscribeOptions{Group: "g", Observe: true}).Close()
-	subscribe(t, h, SubscribeOptions{}) // groups of their own have nothing to do with each other
+	subscribe(t, h, SubscribeOptions{}) // groups without a name are independent
 	subscribe(t, h, SubscribeOptions{Observe: true})
 	observer.Close()
 	subscribe(t, h, SubscribeOptions{Group: "g"})

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A member that goes leaves what it owes to its mates, in order.
+// Other members take over what an ended member owes, in order.
 func TestRedelivery(t *testing.T) {
 	observer := &counts{}
 	h := newHub(t, Options{Observer: observer})
@@ -28,7 +28,7 @@ func TestRedelivery(t *testing.T) {
 	first.Close()
 	wantEnded(t, first, ReasonClosed)
 	h.Publish(message("s", "7"))
-	// What needs an answer comes again, what needs none and was handed out doesn't.
+	// Events that wait for an answer come again. Those that need none and were handed out don't.
 	again := wantTaken(t, second, "s.1?! s.4?! s.5")
 	if again[0].ID != taken[0].ID {
 		t.Error("the id has changed")
@@ -47,7 +47,7 @@ func TestRedelivery(t *testing.T) {
 	third.Close()
 	replies.want(t, "6", "!HANDLER_LOST")
 	if h.Wants(Message, "/", "x") || len(h.groups) > 0 {
-		t.Error("something of the group is left")
+		t.Error("the group isn't gone")
 	}
 	observer.want(t, map[string]int{
 		"opened": 3, "closed SUBSCRIPTION_CLOSED": 3,
@@ -56,8 +56,8 @@ func TestRedelivery(t *testing.T) {
 	})
 }
 
-// What a lost member leaves of a socket that is gone doesn't pin the socket to a mate: nobody would take that back. What
-// it leaves of others does.
+// What an ended member leaves doesn't pin a forgotten socket to another member, because nothing would
+// unpin it. It does pin a socket that is still there.
 func TestForgottenSocketsAreNotPinnedAgain(t *testing.T) {
 	h := newHub(t, Options{})
 	first := subscribe(t, h, SubscribeOptions{Group: "g", Credits: 1})
@@ -70,11 +70,11 @@ func TestForgottenSocketsAreNotPinnedAgain(t *testing.T) {
 	first.Close()
 	wantTaken(t, second, "gone.asked?! there.queued gone.queued")
 	if pins := second.group.pins; len(pins) != 1 || pins[pin{name: "there"}] != second {
-		t.Errorf("the pins are %v, want that of the socket that is there", pins)
+		t.Errorf("pinned are %v, want the socket that is still there", pins)
 	}
 }
 
-// A group that is lost isn't the end while another may answer.
+// A question doesn't fail while another group may answer.
 func TestAnotherGroupMayAnswer(t *testing.T) {
 	h := newHub(t, Options{})
 	var replies asked
@@ -88,23 +88,23 @@ func TestAnotherGroupMayAnswer(t *testing.T) {
 	replies.want(t, "1", "!HANDLER_LOST")
 }
 
-// What a lost member had and its client has an answer to doesn't come again.
-func TestNoRedeliveryOfTheAnswered(t *testing.T) {
+// An event that an ended member had doesn't come again once its client is answered.
+func TestAnsweredEventsAreNotRedelivered(t *testing.T) {
 	h := newHub(t, Options{})
 	b := subscribe(t, h, SubscribeOptions{Group: "b", Credits: 1})
 	lost := subscribe(t, h, SubscribeOptions{Group: "a", Credits: 1})
 	h.Ask(message("s", "1"), func(Reply) {})
 	wantTaken(t, lost, "s.1?")
-	mate := subscribe(t, h, SubscribeOptions{Group: "a"})
+	other := subscribe(t, h, SubscribeOptions{Group: "a"})
 	lost.Close()
-	if mate.queue.count != 1 {
-		t.Fatal("it has not moved to the mate")
+	if other.queue.count != 1 {
+		t.Fatal("the event hasn't moved to the other member")
 	}
 	if err := b.Reply(take(t, b)[0].ID, Reply{}); err != nil {
 		t.Fatal(err)
 	}
-	_ = mate.Credit(1)
-	wantTaken(t, mate, "")
+	_ = other.Credit(1)
+	wantTaken(t, other, "")
 }
 
 func TestSlowSubscriberByCount(t *testing.T) {
@@ -115,18 +115,18 @@ func TestSlowSubscriberByCount(t *testing.T) {
 	for i := range 4 {
 		h.Ask(message("s", fmt.Sprint(i)), replies.hook(fmt.Sprint(i)))
 	}
-	mate := subscribe(t, h, SubscribeOptions{Group: "g", Credits: 100})
+	other := subscribe(t, h, SubscribeOptions{Group: "g", Credits: 100})
 	bystander := subscribe(t, h, SubscribeOptions{Credits: 100})
 	h.Ask(message("s", "4"), replies.hook("4"))
 	wantEnded(t, slow, ReasonSlowSubscriber)
-	// Half of the mate's queue is for what it inherits.
-	wantTaken(t, mate, "s.0? s.1?")
+	// What the other member takes over fills half of its queue.
+	wantTaken(t, other, "s.0? s.1?")
 	wantTaken(t, bystander, "s.4?")
 	for i, want := range []string{"", "", "!HANDLER_OVERLOADED", "!HANDLER_OVERLOADED", ""} { // 4 is with the bystander
 		replies.want(t, fmt.Sprint(i), want)
 	}
 	h.Publish(message("s", "5"))
-	wantTaken(t, mate, "s.5")
+	wantTaken(t, other, "s.5")
 	observer.want(t, map[string]int{"closed SLOW_SUBSCRIBER": 1, "lost message HANDLER_OVERLOADED": 3})
 }
 
@@ -142,7 +142,7 @@ func TestSlowSubscriberByBytes(t *testing.T) {
 	wantEnded(t, s, ReasonSlowSubscriber)
 	replies.want(t, "small", "!HANDLER_OVERLOADED")
 	if h.Wants(Message, "/", "small") {
-		t.Error("there is a subscriber left")
+		t.Error("the subscription hasn't ended")
 	}
 }
 

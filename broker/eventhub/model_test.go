@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// model is what anyone can say of a hub from outside: who is a member of what, what
-// was published, and what each member was handed.
+// model records what can be seen of a hub from outside: the members, what was published, and what
+// each member was handed.
 type model struct {
 	t       *testing.T
 	r       *rand.Rand
@@ -67,15 +67,15 @@ func (m *model) join() {
 	})
 }
 
-// leave ends a member; the last of a group stays, so that nothing may be lost.
+// leave ends a member. The last one of a group stays, so that no event may be lost.
 func (m *model) leave(who *modelMember) {
-	mates := 0
+	members := 0
 	for _, member := range m.members {
 		if member.group == who.group {
-			mates++
+			members++
 		}
 	}
-	if mates == 1 {
+	if members == 1 {
 		return
 	}
 	who.sub.Close()
@@ -97,7 +97,7 @@ func (m *model) take(who *modelMember, most int) {
 		e.handed[who.group]++
 		switch times := e.handed[who.group]; {
 		case !e.wanted[who.group]:
-			m.t.Errorf("event %d went to %s, which was not there", index, who.group)
+			m.t.Errorf("event %d went to %s, which did not exist", index, who.group)
 		case times > 2, times == 2 && !d.Redelivered, d.Redelivered && !e.asks:
 			m.t.Errorf("event %d was handed to %s %d times (redelivered: %t, asks: %t)", index, who.group, times, d.Redelivered, e.asks)
 		case d.NeedsAck != (e.asks && len(e.replies) == 0):
@@ -163,7 +163,7 @@ func (m *model) step() {
 	}
 }
 
-// finish lets everything be handed out and answered, and checks that it was.
+// finish takes and answers everything, and checks what became of each event.
 func (m *model) finish() {
 	for _, who := range m.members {
 		m.credit(who, 10_000)
@@ -184,12 +184,12 @@ func (m *model) finish() {
 		case e.asks && len(e.replies) != 1:
 			m.t.Errorf("event %d has %d replies", i, len(e.replies))
 		case e.asks && len(e.wanted) == 0 && e.replies[0].Error == nil:
-			m.t.Errorf("event %d was answered by nobody", i)
+			m.t.Errorf("event %d has a reply, but no group to reply", i)
 		}
 	}
 	for _, g := range m.hub.groups {
 		if len(g.outstanding) > 0 {
-			m.t.Errorf("%d deliveries are left open", len(g.outstanding))
+			m.t.Errorf("%d deliveries are still outstanding", len(g.outstanding))
 		}
 	}
 }
@@ -208,8 +208,8 @@ func TestHubAgainstModel(t *testing.T) {
 	}
 }
 
-// TestHubUnderLoad publishes from many goroutines while members come and go:
-// every question is answered exactly once, nothing is handed out of order.
+// TestHubUnderLoad publishes from many goroutines while members come and go. Every question must be
+// answered exactly once, and no event may be handed out of order.
 func TestHubUnderLoad(t *testing.T) {
 	const publishers, each = 4, 3000
 	h := newHub(t, Options{})
@@ -277,7 +277,7 @@ func serve(t *testing.T, s *Subscription, stop <-chan struct{}, most int) {
 			}
 			last[d.Event.Socket.ID] = number
 			if most--; most == 0 {
-				return // with deliveries in hand
+				return // leaves the others unanswered
 			}
 			if err := s.Reply(d.ID, Reply{}); err != nil {
 				t.Error(err)

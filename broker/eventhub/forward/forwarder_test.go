@@ -32,11 +32,11 @@ func wantReason(t *testing.T, err error, reason string) {
 	}
 }
 
-func TestEventsReachSubscriptionsElsewhere(t *testing.T) {
+func TestEventsReachOtherNodes(t *testing.T) {
 	inBubble(t, eventhub.Options{}, func(t *testing.T, _ *network, a, b *node) {
 		var r replies
 		if a.Wants(eventhub.Message, "/", "x") {
-			t.Error("something is wanted before anybody subscribes")
+			t.Error("an event is wanted before any subscription")
 		}
 		in := b.subscribe(eventhub.SubscribeOptions{Group: "g", Credits: 100})
 		filtered := b.subscribe(eventhub.SubscribeOptions{Filter: eventhub.Filter{Kinds: []eventhub.Kind{eventhub.Message}, Namespaces: []string{"/"}, Names: []string{"x"}}, Credits: 100})
@@ -63,13 +63,13 @@ func TestEventsReachSubscriptionsElsewhere(t *testing.T) {
 		filtered.Close()
 		pass(time.Second)
 		if a.Wants(eventhub.Message, "/", "x") || !a.Wants(eventhub.Join, "/other", "") {
-			t.Error("the other node doesn't know what is wanted any more")
+			t.Error("the other node doesn't know that the subscriptions have ended")
 		}
 	})
 }
 
-// A subscription that ends leaves what it was handed marked, and the rest as new.
-func TestMatesElsewhereTakeOver(t *testing.T) {
+// What an ended subscription was handed and hasn't answered is marked, the rest is not.
+func TestOtherNodesTakeOver(t *testing.T) {
 	inBubble(t, eventhub.Options{}, func(t *testing.T, net *network, a, b *node) {
 		var r replies
 		first := b.subscribe(eventhub.SubscribeOptions{Group: "g", Credits: 3})
@@ -107,23 +107,23 @@ func TestMatesElsewhereTakeOver(t *testing.T) {
 	})
 }
 
-// What nobody can say of is handed out again, marked, an answer wanted or not.
-func TestMatesOfLostNodesTakeOver(t *testing.T) {
+// What a lost node hasn't reported is handed out again, marked, whether it needs an answer or not.
+func TestTakeOverFromLostNode(t *testing.T) {
 	inBubble(t, eventhub.Options{AckTimeout: time.Minute}, func(t *testing.T, net *network, a, b *node) {
 		var r replies
 		first := b.subscribe(eventhub.SubscribeOptions{Group: "g", Credits: 100})
 		pass(time.Second)
-		a.Publish(message("s", "told"))
+		a.Publish(message("s", "reported"))
 		pass(time.Second)
-		wantTaken(t, first, "s.told")
+		wantTaken(t, first, "s.reported")
 		pass(time.Second)
-		a.Publish(message("s", "untold"))
+		a.Publish(message("s", "unreported"))
 		a.Ask(message("s", "asked"), r.hook("asked"))
 		second := net.add("C", eventhub.Options{}).subscribe(eventhub.SubscribeOptions{Group: "g", Credits: 100})
 		synctest.Wait()
 		net.cut(b)
 		pass(time.Second)
-		got := wantTaken(t, second, "s.untold! s.asked?!")
+		got := wantTaken(t, second, "s.unreported! s.asked?!")
 		if err := second.Reply(got[1].ID, eventhub.Reply{Args: json.RawMessage(`[2]`)}); err != nil {
 			t.Error(err)
 		}
@@ -132,8 +132,8 @@ func TestMatesOfLostNodesTakeOver(t *testing.T) {
 	})
 }
 
-// Whoever is asked in vain is told so.
-func TestQuestionsEndElsewhere(t *testing.T) {
+// A backend learns that a question has ended at the other node.
+func TestQuestionsEndAtOtherNodes(t *testing.T) {
 	inBubble(t, eventhub.Options{AckTimeout: 10 * time.Second, DecisionTimeout: 2 * time.Second}, func(t *testing.T, _ *network, a, b *node) {
 		var r replies
 		one := b.subscribe(eventhub.SubscribeOptions{Group: "one", Credits: 100})
@@ -153,7 +153,7 @@ func TestQuestionsEndElsewhere(t *testing.T) {
 		pass(11 * time.Second)
 		r.want(t, "x", `["two"]`)
 		r.want(t, "y", "!"+eventhub.ReasonHandlerTimeout)
-		wantTaken(t, one, "s.y") // it is handed out all the same
+		wantTaken(t, one, "s.y") // still handed out
 
 		connect := message("c", "")
 		connect.Kind = eventhub.Connect
@@ -164,7 +164,7 @@ func TestQuestionsEndElsewhere(t *testing.T) {
 		if err := <-decided; !errors.Is(err, eventhub.ErrUndecided) {
 			t.Errorf("undecided is %v", err)
 		}
-		wantTaken(t, decider, "") // too late for it
+		wantTaken(t, decider, "") // too late
 		go decide()
 		pass(time.Second)
 		if err := decider.Decide(wantTaken(t, decider, "c.?")[0].ID, eventhub.Decision{Rooms: []string{"r"}}); err != nil {
@@ -176,12 +176,12 @@ func TestQuestionsEndElsewhere(t *testing.T) {
 	})
 }
 
-// A subscription that doesn't read is cut on its own node, holds a window there and
-// a queue here, and others aren't held up.
-func TestSlowSubscriptionsElsewhere(t *testing.T) {
+// A subscription that doesn't read ends at its own node too, once the window there and the queue here
+// are full. It doesn't delay others.
+func TestSlowSubscriptionAtOtherNode(t *testing.T) {
 	inBubble(t, eventhub.Options{MaxQueuedEvents: 10_000}, func(t *testing.T, _ *network, a, b *node) {
 		slow := b.subscribe(eventhub.SubscribeOptions{Group: "slow"})
-		quick := b.subscribe(eventhub.SubscribeOptions{Group: "quick", Credits: 100_000})
+		fast := b.subscribe(eventhub.SubscribeOptions{Group: "fast", Credits: 100_000})
 		pass(time.Second)
 		total := 0
 		for i := range 30 {
@@ -189,22 +189,21 @@ func TestSlowSubscriptionsElsewhere(t *testing.T) {
 				a.Publish(message("s", fmt.Sprint(i, " ", j)))
 			}
 			pass(100 * time.Millisecond)
-			total += len(take(t, quick))
+			total += len(take(t, fast))
 			pass(100 * time.Millisecond)
 		}
 		pass(time.Second)
-		if total += len(take(t, quick)); total != 15_000 {
-			t.Errorf("the quick one got %d events, want 15000", total)
+		if total += len(take(t, fast)); total != 15_000 {
+			t.Errorf("the fast one got %d events, want 15000", total)
 		}
 		wantReason(t, slow.Err(), eventhub.ReasonSlowSubscriber)
-		if quick.Err() != nil {
-			t.Errorf("the quick one has ended: %v", quick.Err())
+		if fast.Err() != nil {
+			t.Errorf("the fast one has ended: %v", fast.Err())
 		}
 	})
 }
 
-// While others can't be reached events wait; nothing is sent in vain, and then all
-// of them come, in order.
+// Events wait while other nodes can't be reached. Then all of them arrive, in order.
 func TestOutages(t *testing.T) {
 	inBubble(t, eventhub.Options{}, func(t *testing.T, net *network, a, b *node) {
 		s := b.subscribe(eventhub.SubscribeOptions{Credits: 10_000})
@@ -218,10 +217,10 @@ func TestOutages(t *testing.T) {
 			}
 		}
 		publish(10)
-		net.set(0, true) // with some of them on the way
+		net.set(0, true) // with some of them in flight
 		publish(10)
 		pass(20 * time.Second)
-		net.set(1, false) // nothing arrives, and nobody knows
+		net.set(1, false) // messages are lost, and no node knows
 		publish(10)
 		pass(20 * time.Second)
 		net.set(0, false)
@@ -229,7 +228,7 @@ func TestOutages(t *testing.T) {
 		pass(10 * time.Second)
 		wantTaken(t, s, strings.Join(want, " "))
 
-		net.set(1, false) // what is said of the progress is lost too
+		net.set(1, false) // the reports are lost too
 		publish(1)
 		pass(time.Second)
 		net.set(0, false)
@@ -246,8 +245,8 @@ func TestOutages(t *testing.T) {
 	})
 }
 
-// A node that drains hands out what it has, and tells what it could not.
-func TestDrainingElsewhere(t *testing.T) {
+// A node that drains reports what it couldn't hand out.
+func TestDrainingOtherNode(t *testing.T) {
 	inBubble(t, eventhub.Options{}, func(t *testing.T, net *network, a, b *node) {
 		first := b.subscribe(eventhub.SubscribeOptions{Group: "g", Credits: 1})
 		second := net.add("C", eventhub.Options{}).subscribe(eventhub.SubscribeOptions{Group: "g", Credits: 100})
@@ -273,7 +272,7 @@ func TestDrainingElsewhere(t *testing.T) {
 	})
 }
 
-// What is sent again, because nothing was heard of it, isn't handed out twice.
+// What is sent again because reports are lost isn't handed out twice.
 func TestNothingTwice(t *testing.T) {
 	inBubble(t, eventhub.Options{}, func(t *testing.T, net *network, a, b *node) {
 		s := b.subscribe(eventhub.SubscribeOptions{Credits: 1000})
@@ -291,29 +290,29 @@ func TestNothingTwice(t *testing.T) {
 	})
 }
 
-// An event that was answered elsewhere while it was on the way is handed out all
-// the same, by a mate if need be.
-func TestAnsweredOnTheWay(t *testing.T) {
+// An event that another group answers while it is in flight is still handed out, also if another
+// member takes over.
+func TestAnsweredInFlight(t *testing.T) {
 	inBubble(t, eventhub.Options{}, func(t *testing.T, net *network, a, b *node) {
 		var r replies
 		idle := b.subscribe(eventhub.SubscribeOptions{Group: "g"})
-		quick := a.subscribe(eventhub.SubscribeOptions{Group: "quick", Credits: 100})
+		fast := a.subscribe(eventhub.SubscribeOptions{Group: "fast", Credits: 100})
 		pass(time.Second)
 		a.Ask(message("s", "x"), r.hook("x"))
 		pass(time.Second)
-		if err := quick.Reply(wantTaken(t, quick, "s.x?")[0].ID, eventhub.Reply{Args: json.RawMessage(`[1]`)}); err != nil {
+		if err := fast.Reply(wantTaken(t, fast, "s.x?")[0].ID, eventhub.Reply{Args: json.RawMessage(`[1]`)}); err != nil {
 			t.Error(err)
 		}
-		mate := net.add("C", eventhub.Options{}).subscribe(eventhub.SubscribeOptions{Group: "g", Credits: 100})
+		other := net.add("C", eventhub.Options{}).subscribe(eventhub.SubscribeOptions{Group: "g", Credits: 100})
 		pass(time.Second)
 		idle.Close()
 		pass(time.Second)
-		wantTaken(t, mate, "s.x")
+		wantTaken(t, other, "s.x")
 		r.want(t, "x", "[1]")
 	})
 }
 
-// Whoever answers and goes away at once has answered.
+// An answer counts if the subscription ends right after it.
 func TestAnswersBeforeTheEnd(t *testing.T) {
 	inBubble(t, eventhub.Options{}, func(t *testing.T, _ *network, a, b *node) {
 		for i := range 50 {

@@ -20,8 +20,7 @@ import (
 	"github.com/salabroker/sala/broker/eventhub/forward"
 )
 
-// network joins nodes within a bubble. What one sends to another arrives in order,
-// late, or not at all.
+// network connects the nodes within a bubble. Messages arrive in order and late, or are lost.
 type network struct {
 	t   *testing.T
 	lag time.Duration
@@ -30,12 +29,12 @@ type network struct {
 	random *rand.Rand
 	loss   float64
 	down   bool
-	mute   cluster.NodeID // what it says is lost
+	mute   cluster.NodeID // a node whose messages are lost
 	nodes  map[cluster.NodeID]*node
 	sent   int
 }
 
-// node is a hub with its peers.
+// node is a hub with its forwarder.
 type node struct {
 	*eventhub.Hub
 	id        cluster.NodeID
@@ -56,7 +55,7 @@ func newNetwork(t *testing.T, seed uint64, lag time.Duration, loss float64) *net
 	return &network{t: t, lag: lag, loss: loss, random: rand.New(rand.NewPCG(seed, 1)), nodes: make(map[cluster.NodeID]*node)}
 }
 
-// add starts a node, which knows the others and is known by them at once.
+// add starts a node. It and the others know of each other immediately.
 func (net *network) add(id cluster.NodeID, o eventhub.Options) *node {
 	n := &node{Hub: eventhub.New(o), id: id, net: net, inbox: make(chan mail, 1<<16), ended: make(chan struct{})}
 	n.forwarder = forward.New(forward.Options{Hub: n.Hub, Send: n.send, Reachable: net.up, Logger: slog.New(slog.DiscardHandler)})
@@ -104,7 +103,7 @@ func (net *network) silence(id cluster.NodeID) {
 	net.mute = id
 }
 
-// cut takes a node away without a word; the others notice a little later.
+// cut takes a node away. The others notice after four seconds.
 func (net *network) cut(n *node) {
 	net.mu.Lock()
 	delete(net.nodes, n.id)
@@ -160,14 +159,14 @@ func (n *node) subscribe(start eventhub.SubscribeOptions) *eventhub.Subscription
 	return s
 }
 
-// message is what a socket says.
+// message is an event that a client sends.
 func message(socket, name string) *eventhub.Event {
 	return &eventhub.Event{
 		Kind: eventhub.Message, Namespace: "/", Socket: &eventhub.Socket{ID: socket, Namespace: "/"}, Name: name, Args: json.RawMessage(`[1]`),
 	}
 }
 
-// take returns what may be taken.
+// take returns all deliveries that can be taken.
 func take(t *testing.T, s *eventhub.Subscription) []eventhub.Delivery {
 	t.Helper()
 	into := make([]eventhub.Delivery, 10_000)
@@ -178,8 +177,8 @@ func take(t *testing.T, s *eventhub.Subscription) []eventhub.Delivery {
 	return into[:n]
 }
 
-// names lists deliveries: socket and name, with "?" if an answer is needed and "!"
-// if it is redelivered.
+// names lists deliveries: the socket and the event's name, with "?" if it needs an answer and "!" if
+// it is redelivered.
 func names(deliveries []eventhub.Delivery) (all []string) {
 	for _, d := range deliveries {
 		name := d.Event.Socket.ID + "." + d.Event.Name
@@ -203,13 +202,13 @@ func wantTaken(t *testing.T, s *eventhub.Subscription, want string) []eventhub.D
 	return got
 }
 
-// pass lets time pass, and everybody do what is due.
+// pass lets time pass, and all goroutines do what is due.
 func pass(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
 }
 
-// replies collects the answers to questions.
+// replies collects the replies to questions, by the question's name.
 type replies struct {
 	mu  sync.Mutex
 	all map[string][]string

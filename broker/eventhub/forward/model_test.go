@@ -12,49 +12,49 @@ import (
 	"github.com/salabroker/sala/broker/eventhub"
 )
 
-// world is what was published and what backends were handed, on all nodes.
-type world struct {
+// model records what was published and what backends were handed, at all nodes.
+type model struct {
 	t   *testing.T
 	net *network
 
 	mu     sync.Mutex
-	events []*fate
+	events []*modelEvent
 }
 
-// fate is what became of an event.
-type fate struct {
-	from    string // its node
-	asks    bool
-	handed  int // unmarked
-	again   int // marked
-	answers []eventhub.Reply
+// modelEvent is what became of an event.
+type modelEvent struct {
+	from        string // its node
+	asks        bool
+	delivered   int // unmarked
+	redelivered int
+	replies     []eventhub.Reply
 }
 
-// publish has a client of a node say something.
-func (w *world) publish(n *node, r *rand.Rand) {
-	w.mu.Lock()
-	f := &fate{from: string(n.id), asks: r.IntN(2) == 0}
-	name := fmt.Sprint(len(w.events))
-	w.events = append(w.events, f)
-	w.mu.Unlock()
-	e := message(fmt.Sprint(n.id, r.IntN(4)), name)
-	if !f.asks {
-		n.Publish(e)
+// publish lets a client of a node send an event.
+func (m *model) publish(n *node, r *rand.Rand) {
+	m.mu.Lock()
+	e := &modelEvent{from: string(n.id), asks: r.IntN(2) == 0}
+	name := fmt.Sprint(len(m.events))
+	m.events = append(m.events, e)
+	m.mu.Unlock()
+	event := message(fmt.Sprint(n.id, r.IntN(4)), name)
+	if !e.asks {
+		n.Publish(event)
 		return
 	}
-	n.Ask(e, func(reply eventhub.Reply) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		f.answers = append(f.answers, reply)
+	n.Ask(event, func(reply eventhub.Reply) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		e.replies = append(e.replies, reply)
 	})
 }
 
-// serve is a backend that handles so many events, and then goes away with some in
-// hand. It checks the order of each socket's.
-func (w *world) serve(n *node, most int, r *rand.Rand, stop <-chan struct{}) {
+// serve is a backend that takes up to most events, or any number if most is negative, and leaves with
+// some of them unanswered. It checks the order of each socket's events.
+func (m *model) serve(n *node, most int, r *rand.Rand, stop <-chan struct{}) {
 	s, err := n.Subscribe(eventhub.SubscribeOptions{Group: "g", Credits: 1 + r.IntN(50)})
 	if err != nil {
-		w.t.Error(err)
+		m.t.Error(err)
 		return
 	}
 	last := make(map[string]int)
@@ -65,15 +65,15 @@ func (w *world) serve(n *node, most int, r *rand.Rand, stop <-chan struct{}) {
 			return
 		}
 		for _, d := range into[:count] {
-			w.saw(d, last)
+			m.record(d, last)
 			if most > 0 {
 				most--
 			}
 			if most == 0 {
-				continue // with deliveries in hand
+				continue // leaves them unanswered
 			}
 			if d.NeedsAck {
-				_ = s.Reply(d.ID, eventhub.Reply{Args: json.RawMessage(`[1]`)}) // it may be late
+				_ = s.Reply(d.ID, eventhub.Reply{Args: json.RawMessage(`[1]`)}) // may be late
 			}
 			_ = s.Credit(1)
 		}
@@ -88,57 +88,56 @@ func (w *world) serve(n *node, most int, r *rand.Rand, stop <-chan struct{}) {
 	s.Close()
 }
 
-func (w *world) saw(d eventhub.Delivery, last map[string]int) {
+func (m *model) record(d eventhub.Delivery, last map[string]int) {
 	var number int
 	_, _ = fmt.Sscan(d.Event.Name, &number)
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if d.Redelivered {
-		w.events[number].again++
+		m.events[number].redelivered++
 	} else {
-		w.events[number].handed++
+		m.events[number].delivered++
 	}
 	if before, ok := last[d.Event.Socket.ID]; ok && before >= number {
-		w.t.Errorf("%d came after %d", number, before)
+		m.t.Errorf("event %d came after %d", number, before)
 	}
 	last[d.Event.Socket.ID] = number
 }
 
-// check looks at everything that was published. Lost names a node that was lost, whose
-// own clients nobody knows of.
-func (w *world) check(lost string, lossy bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+// check checks what became of every event. Lost names the node that was lost: what became of its own
+// clients' events is unknown.
+func (m *model) check(lost string, lossy bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	failed := make(map[string]int)
-	for i, f := range w.events {
-		if f.from == lost {
+	for i, e := range m.events {
+		if e.from == lost {
 			continue
 		}
 		switch {
-		case f.handed+f.again == 0 && !f.asks:
-			w.t.Errorf("event %d of %s was never handed out", i, f.from)
-		case f.handed > 1:
-			w.t.Errorf("event %d of %s was handed out %d times, unmarked", i, f.from, f.handed)
-		case f.again > 0 && !f.asks && !lossy && lost == "":
-			w.t.Errorf("event %d of %s was handed out again, without need", i, f.from)
-		case f.asks && len(f.answers) != 1:
-			w.t.Errorf("event %d of %s was answered %d times", i, f.from, len(f.answers))
-		case f.asks && f.answers[0].Error != nil:
-			failed[f.answers[0].Error.Code]++
+		case e.delivered+e.redelivered == 0 && !e.asks:
+			m.t.Errorf("event %d of %s was never handed out", i, e.from)
+		case e.delivered > 1:
+			m.t.Errorf("event %d of %s was handed out %d times, unmarked", i, e.from, e.delivered)
+		case e.redelivered > 0 && !e.asks && !lossy && lost == "":
+			m.t.Errorf("event %d of %s was handed out again, without need", i, e.from)
+		case e.asks && len(e.replies) != 1:
+			m.t.Errorf("event %d of %s was answered %d times", i, e.from, len(e.replies))
+		case e.asks && e.replies[0].Error != nil:
+			failed[e.replies[0].Error.Code]++
 		}
 	}
-	w.net.mu.Lock()
-	sent := w.net.sent
-	w.net.mu.Unlock()
-	w.t.Logf("%d events, %d messages, failed: %v", len(w.events), sent, failed)
-	if n := len(w.events); len(failed) > 0 && !lossy && (failed[eventhub.ReasonHandlerTimeout] > 0 || failed[eventhub.ReasonHandlerLost] > n/10) {
-		w.t.Errorf("too much has failed: %v", failed)
+	m.net.mu.Lock()
+	sent := m.net.sent
+	m.net.mu.Unlock()
+	m.t.Logf("%d events, %d messages, failed: %v", len(m.events), sent, failed)
+	if n := len(m.events); len(failed) > 0 && !lossy && (failed[eventhub.ReasonHandlerTimeout] > 0 || failed[eventhub.ReasonHandlerLost] > n/10) {
+		m.t.Errorf("too much has failed: %v", failed)
 	}
 }
 
-// TestNodesAgainstModel has backends come and go at three nodes while clients of
-// all of them speak: over a good network, over one that loses things, and with a
-// node that dies.
+// TestNodesAgainstModel lets backends come and go at three nodes while clients of all nodes send
+// events: over a good network, over one that loses messages, and with a node that dies.
 func TestNodesAgainstModel(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -147,7 +146,7 @@ func TestNodesAgainstModel(t *testing.T) {
 	}{{"good", 0, false}, {"lossy", 0.02, false}, {"a node dies", 0, true}} {
 		t.Run(tt.name, func(t *testing.T) {
 			for seed := range uint64(5) {
-				synctest.Test(t, func(t *testing.T) { oneWorld(t, seed, tt.loss, tt.dies) })
+				synctest.Test(t, func(t *testing.T) { runModel(t, seed, tt.loss, tt.dies) })
 				if t.Failed() {
 					t.Fatalf("with the seed %d", seed)
 				}
@@ -156,15 +155,15 @@ func TestNodesAgainstModel(t *testing.T) {
 	}
 }
 
-func oneWorld(t *testing.T, seed uint64, loss float64, dies bool) {
-	w := &world{t: t, net: newNetwork(t, seed, lag, 0)}
+func runModel(t *testing.T, seed uint64, loss float64, dies bool) {
+	m := &model{t: t, net: newNetwork(t, seed, lag, 0)}
 	o := eventhub.Options{AckTimeout: 30 * time.Second}
-	nodes := []*node{w.net.add("A", o), w.net.add("B", o), w.net.add("C", o)}
+	nodes := []*node{m.net.add("A", o), m.net.add("B", o), m.net.add("C", o)}
 	stop := make(chan struct{})
 	var staying sync.WaitGroup
-	staying.Go(func() { w.serve(nodes[0], -1, rand.New(rand.NewPCG(seed, 2)), stop) })
+	staying.Go(func() { m.serve(nodes[0], -1, rand.New(rand.NewPCG(seed, 2)), stop) })
 	pass(time.Second)
-	w.net.set(loss, false)
+	m.net.set(loss, false)
 
 	var busy sync.WaitGroup
 	for i, n := range nodes {
@@ -176,7 +175,7 @@ func oneWorld(t *testing.T, seed uint64, loss float64, dies bool) {
 					return
 				case <-time.After(time.Duration(r.IntN(100)) * time.Millisecond):
 				}
-				w.serve(n, 1+r.IntN(100), r, stop)
+				m.serve(n, 1+r.IntN(100), r, stop)
 			}
 		})
 	}
@@ -186,7 +185,7 @@ func oneWorld(t *testing.T, seed uint64, loss float64, dies bool) {
 			r := rand.New(rand.NewPCG(seed, uint64(20+i)))
 			for range 400 {
 				for range r.IntN(10) {
-					w.publish(n, r)
+					m.publish(n, r)
 				}
 				<-time.After(time.Duration(r.IntN(20)) * time.Millisecond)
 			}
@@ -195,14 +194,14 @@ func oneWorld(t *testing.T, seed uint64, loss float64, dies bool) {
 	lost := ""
 	if dies {
 		pass(2 * time.Second)
-		w.net.cut(nodes[2])
+		m.net.cut(nodes[2])
 		lost = "C"
 	}
 	clients.Wait()
-	w.net.set(0, false)
+	m.net.set(0, false)
 	pass(time.Minute)
 	close(stop)
 	busy.Wait()
 	staying.Wait()
-	w.check(lost, loss > 0)
+	m.check(lost, loss > 0)
 }

@@ -1,0 +1,268 @@
+package lastwill_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/cluster/wire"
+	"github.com/salabroker/sala/broker/eventhub"
+	"github.com/salabroker/sala/broker/eventhub/lastwill"
+)
+
+// nodes are the nodes within a bubble. Messages arrive a millisecond later, or are lost while lossy
+// is set.
+type nodes struct {
+	t *testing.T
+
+	mu        sync.Mutex
+	all       map[cluster.NodeID]*node
+	lossy     bool
+	down      bool
+	gone      []string // sockets whose Disconnect a backend was handed, with "!" if redelivered
+	forgotten int
+	sent      int
+}
+
+type node struct {
+	*lastwill.Registry
+	id      cluster.NodeID
+	in      *nodes
+	hub     *eventhub.Hub
+	sub     *eventhub.Subscription // of a backend that wants all events
+	sockets map[string]bool
+	others  map[cluster.NodeID]bool // that it knows of
+	inbox   chan func()
+	stop    func()
+}
+
+func newNodes(t *testing.T, ids ...cluster.NodeID) *nodes {
+	ns := &nodes{t: t, all: make(map[cluster.NodeID]*node)}
+	for _, id := range ids {
+		ns.add(id)
+	}
+	return ns
+}
+
+func (ns *nodes) add(id cluster.NodeID) *node {
+	n := &node{
+		id: id, in: ns, hub: eventhub.New(eventhub.Options{}), sockets: make(map[string]bool),
+		others: make(map[cluster.NodeID]bool), inbox: make(chan func(), 10_000),
+	}
+	n.Registry = lastwill.New(lastwill.Options{
+		Self: id, Hub: n.hub, Sockets: n.list, Send: n.send, Ask: n.ask, Publish: n.publish,
+		Forgotten: n.forgotten, Logger: slog.New(slog.DiscardHandler),
+	})
+	sub, err := n.hub.Subscribe(eventhub.SubscribeOptions{Credits: 100_000})
+	if err != nil {
+		ns.t.Fatal(err)
+	}
+	n.sub = sub
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { n.Run(ctx) })
+	running.Go(func() { n.runBackend(ctx) })
+	running.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case do := <-n.inbox:
+				<-time.After(time.Millisecond)
+				do()
+			}
+		}
+	})
+	n.stop = sync.OnceFunc(func() {
+		cancel()
+		running.Wait()
+		_ = n.hub.Close(ctx)
+	})
+	ns.t.Cleanup(n.stop)
+	ns.mu.Lock()
+	others := slices.Collect(maps.Values(ns.all))
+	ns.all[id] = n
+	for _, other := range others {
+		other.others[id], n.others[other.id] = true, true
+	}
+	ns.mu.Unlock()
+	for _, other := range others {
+		other.Joined(id)
+		n.Joined(other.id)
+	}
+	return n
+}
+
+func (n *node) list() []*eventhub.Socket {
+	n.in.mu.Lock()
+	defer n.in.mu.Unlock()
+	var all []*eventhub.Socket
+	for id := range n.sockets {
+		all = append(all, n.socket(id))
+	}
+	return all
+}
+
+func (n *node) socket(id string) *eventhub.Socket {
+	return &eventhub.Socket{ID: id, User: "u" + id, Namespace: "/", Address: "1.2.3.4:5", Transport: "polling", ConnectTime: time.Unix(5, 6)}
+}
+
+func (n *node) connect(ids ...string) {
+	for _, id := range ids {
+		n.in.mu.Lock()
+		n.sockets[id] = true
+		n.in.mu.Unlock()
+		n.Connected(func() *eventhub.Socket { return n.socket(id) })
+	}
+}
+
+func (n *node) end(id string) {
+	n.in.mu.Lock()
+	delete(n.sockets, id)
+	n.in.mu.Unlock()
+	n.Ended(id)
+}
+
+func (n *node) send(to cluster.NodeID, t *wire.EventTraffic) error {
+	ns := n.in
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	ns.sent++
+	switch other := ns.all[to]; {
+	case ns.down:
+		return errors.New("down")
+	case other != nil && !ns.lossy && n.alive():
+		copied := proto.CloneOf(t)
+		other.inbox <- func() { other.Receive(n.id, copied) }
+	}
+	return nil
+}
+
+// alive reports whether the node is still there. The caller holds mu.
+func (n *node) alive() bool { return n.in.all[n.id] == n }
+
+func (n *node) ask(_ context.Context, lost cluster.NodeID) (states map[cluster.NodeID]*wire.WillState, complete bool) {
+	states, complete = make(map[cluster.NodeID]*wire.WillState), true
+	n.in.mu.Lock()
+	var others []*node
+	for id := range n.others {
+		if other := n.in.all[id]; other != nil && n.alive() {
+			others = append(others, other)
+		} else {
+			complete = false
+		}
+	}
+	n.in.mu.Unlock()
+	<-time.After(10 * time.Millisecond)
+	for _, other := range others {
+		states[other.id] = other.State(lost, n.id)
+	}
+	return states, complete
+}
+
+func (n *node) publish(s *eventhub.Socket, redelivered bool, tracker *eventhub.Tracker) {
+	if fmt.Sprint(*s) != fmt.Sprint(*n.socket(s.ID)) {
+		n.in.t.Errorf("%s keeps %+v", n.id, s)
+	}
+	n.hub.PublishTracked(&eventhub.Event{Kind: eventhub.Disconnect, Namespace: "/", Socket: s}, redelivered, tracker)
+}
+
+func (n *node) forgotten(_ cluster.NodeID, count int) {
+	n.in.mu.Lock()
+	defer n.in.mu.Unlock()
+	n.in.forgotten += count
+}
+
+// runBackend is the node's backend. It takes an event each millisecond until the node is killed.
+func (n *node) runBackend(ctx context.Context) {
+	var into [1]eventhub.Delivery
+	for ctx.Err() == nil {
+		took := 0
+		n.in.mu.Lock()
+		if n.alive() {
+			took, _ = n.sub.Take(into[:])
+		}
+		if took > 0 {
+			text := into[0].Event.Socket.ID
+			if into[0].Redelivered {
+				text += "!"
+			}
+			n.in.gone = append(n.in.gone, text)
+		}
+		n.in.mu.Unlock()
+		if took > 0 {
+			<-time.After(time.Millisecond)
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-n.sub.Ready():
+		}
+	}
+}
+
+// kill takes a node away. The others haven't noticed yet.
+func (ns *nodes) kill(id cluster.NodeID) {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	delete(ns.all, id)
+}
+
+// notice lets a node consider another one lost.
+func (n *node) notice(id cluster.NodeID) {
+	n.in.mu.Lock()
+	delete(n.others, id)
+	n.in.mu.Unlock()
+	n.Lost(id, 10)
+}
+
+// lose takes a node away, and lets all others notice.
+func (ns *nodes) lose(id cluster.NodeID) {
+	ns.kill(id)
+	ns.noticed(id)
+	pass(10 * time.Second)
+}
+
+// noticed lets all nodes consider one lost.
+func (ns *nodes) noticed(id cluster.NodeID) {
+	ns.mu.Lock()
+	others := slices.Collect(maps.Values(ns.all))
+	ns.mu.Unlock()
+	for _, other := range others {
+		other.notice(id)
+	}
+}
+
+// want checks which sockets' Disconnect backends were handed since the last call.
+func (ns *nodes) want(ids ...string) {
+	ns.t.Helper()
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	if got := strings.Join(slices.Sorted(slices.Values(ns.gone)), " "); got != strings.Join(ids, " ") {
+		ns.t.Errorf("gone are %q, want %q", got, ids)
+	}
+	ns.gone = nil
+}
+
+func (ns *nodes) set(lossy, down bool) {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	ns.lossy, ns.down = lossy, down
+}
+
+// pass lets time pass, and all goroutines do what is due.
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
