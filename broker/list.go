@@ -200,7 +200,7 @@ func (b *Broker) localRooms(q *wire.ListRooms) []*wire.Room {
 
 // roomsWithin returns a page of the rooms that one of the areas holds, no areas
 // being all. It looks only at rooms that begin as one of their patterns does.
-func (ns *namespace) roomsWithin(areas []room.Area, prefix, after string, limit int) (rooms []room.RoomSize) {
+func (ns *namespace) roomsWithin(areas []room.Area, prefix, after string, limit int) (rooms []room.Size) {
 	if len(areas) == 0 {
 		return ns.index.Rooms(prefix, after, limit, nil)
 	}

@@ -244,13 +244,13 @@ func compareLists(t *testing.T, x *Index[*member], want model, r *rand.Rand, w w
 
 	prefix, odd := []string{"", "room1", "room2", "s"}[r.IntN(4)], func(room string) bool { return room[len(room)-1]%2 == 1 }
 	keep := []func(string) bool{nil, odd}[r.IntN(2)]
-	var sizes []RoomSize
+	var sizes []Size
 	for name, n := range want.sizes() {
 		if name > room && strings.HasPrefix(name, prefix) && (keep == nil || odd(name)) {
-			sizes = append(sizes, RoomSize{name, n})
+			sizes = append(sizes, Size{name, n})
 		}
 	}
-	slices.SortFunc(sizes, func(a, b RoomSize) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(sizes, func(a, b Size) int { return strings.Compare(a.Name, b.Name) })
 	sizes = sizes[:min(limit, len(sizes))]
 	if got := x.Rooms(prefix, room, limit, keep); !slices.Equal(got, sizes) {
 		t.Errorf("Rooms %q after %q: %v, want %v", prefix, room, got, sizes)
@@ -329,7 +329,7 @@ func TestListsArePaged(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := x.Rooms("room", "room3", 2, nil); !slices.Equal(got, []RoomSize{{"room4", 1}, {"room5", 1}}) {
+	if got := x.Rooms("room", "room3", 2, nil); !slices.Equal(got, []Size{{"room4", 1}, {"room5", 1}}) {
 		t.Errorf("Rooms: %v", got)
 	}
 	got := x.Members(Filter{Room: "all"}, "id7", 5)
@@ -351,7 +351,7 @@ func TestLongLists(t *testing.T) {
 	}
 	looked := 0
 	last := func(room string) bool { looked++; return room == fmt.Sprintf("room%06d", n-1) }
-	if got := x.Rooms("", "", 100, last); !slices.Equal(got, []RoomSize{{fmt.Sprintf("room%06d", n-1), 1}}) || looked != n+1 {
+	if got := x.Rooms("", "", 100, last); !slices.Equal(got, []Size{{fmt.Sprintf("room%06d", n-1), 1}}) || looked != n+1 {
 		t.Errorf("the last room: %v after a look at %d", got, looked)
 	}
 	looked = 0

@@ -9,8 +9,8 @@ import (
 // joins don't wait for long lists.
 const chunk = 512
 
-// RoomSize is a room and the number of its members.
-type RoomSize struct {
+// Size is a room and the number of its members.
+type Size struct {
 	Name    string
 	Members int
 }
@@ -84,8 +84,8 @@ func (x *Index[M]) RoomsOf(m M) []string {
 //
 // It visits the rooms in order from the first that can be on the page. So it takes time for the page,
 // and for the rooms in between that keep rejects.
-func (x *Index[M]) Rooms(prefix, after string, limit int, keep func(room string) bool) []RoomSize {
-	var found []RoomSize
+func (x *Index[M]) Rooms(prefix, after string, limit int, keep func(room string) bool) []Size {
+	var found []Size
 	from := &room[M]{name: max(prefix, after)}
 	for more := limit > 0; more; {
 		more = false
@@ -101,7 +101,7 @@ func (x *Index[M]) Rooms(prefix, after string, limit int, keep func(room string)
 			}
 			visited++
 			if r.name != after && (keep == nil || keep(r.name)) {
-				found = append(found, RoomSize{r.name, len(r.members)})
+				found = append(found, Size{r.name, len(r.members)})
 			}
 			return true
 		})
