@@ -23,7 +23,7 @@ func TestCommands(t *testing.T) {
 	}{
 		{args: []string{"rooms"}, out: []string{"NAMESPACE  ROOM    SOCKETS\n", "/          chat:1  1\n", "/          lobby   2\n"}},
 		{args: []string{"rooms", "list", "--prefix", "chat:"}, out: []string{"chat:1"}},
-		{args: []string{"rooms", "--prefix", "none"}, err: []string{"nobody is in a room"}},
+		{args: []string{"rooms", "--prefix", "none"}, err: []string{"there are no rooms"}},
 		{args: []string{"rooms", "get", "lobby"}, out: []string{"NAMESPACE  ROOM   SOCKETS  USERS\n", "/          lobby  2        2\n"}},
 		{args: []string{"rooms", "get", "none"}, code: 1, err: []string{`sala: error: nobody is in the room "none"`}},
 
@@ -38,12 +38,12 @@ func TestCommands(t *testing.T) {
 		{args: []string{"emit", "news", "y", "--room", "lobby", "--except-user", "ben"}, out: []string{"1 socket matched"}, heard: `42["news","y"]`},
 		{args: []string{"broadcast", "all", "--except-user", "ana", "--except-user", "ben"}, out: []string{"0 sockets matched"}},
 		{args: []string{"emit", "news", "--room", "empty", "--room", "a, b"}, out: []string{"0 sockets matched, 0 queued, 0 dropped\n"}},
-		{args: []string{"emit", "news"}, code: 2, err: []string{"at least one --room, --user or --socket", "sala broadcast"}},
+		{args: []string{"emit", "news"}, code: 2, err: []string{"at least one of --room, --user and --socket", "sala broadcast"}},
 		{args: []string{"emit", "connect", "--room", "", "--room", "x"}, code: 1,
 			err: []string{"sala: error: the broker refused the request:\n  rooms[0]: ", "\n  event: \"connect\" is a name that Socket.IO keeps"}},
 		{args: []string{"emit", "news", "x", "--args", "[]", "--room", "lobby"}, code: 2, err: []string{"not both"}},
-		{args: []string{"emit", "news", "--args", "{}", "--room", "lobby"}, code: 2, err: []string{"--args takes a JSON array"}},
-		{args: []string{"emit", "news", "--args", "null", "--room", "lobby"}, code: 2, err: []string{"--args takes a JSON array"}},
+		{args: []string{"emit", "news", "--args", "{}", "--room", "lobby"}, code: 2, err: []string{"--args must be a JSON array"}},
+		{args: []string{"emit", "news", "--args", "null", "--room", "lobby"}, code: 2, err: []string{"--args must be a JSON array"}},
 		{args: []string{"emit", "news", "--room", "lobby", "--namespace", "/none"}, code: 1, err: []string{"/none"}},
 
 		{args: []string{"broadcast", "all", "hi"}, out: []string{"2 sockets matched, 2 queued"}, heard: `42["all","hi"]`},
@@ -51,7 +51,7 @@ func TestCommands(t *testing.T) {
 
 		{args: []string{"sockets"}, out: []string{"ID ", "USER ", " NODE ", ana.id, ben.id, "ana", "ben", "chat:1 lobby", "websocket", "127.0.0.1:"}},
 		{args: []string{"sockets", "list", "--user", "ben"}, out: []string{ben.id}},
-		{args: []string{"sockets", "--room", "none"}, err: []string{"no socket is connected that fits"}},
+		{args: []string{"sockets", "--room", "none"}, err: []string{"no connected socket matches"}},
 		{args: []string{"sockets", "get", "--", ana.id}, out: []string{"USER       ana\n", "ROOMS      chat:1 lobby\n", "TRANSPORT  websocket\n", "NODE       " + ana.id[:10]}},
 		{args: []string{"sockets", "get", "none"}, code: 1, err: []string{"none"}},
 		{args: []string{"sockets", "join", "vip", "backstage", "--room", "lobby", "--except-socket=" + ben.id}, out: []string{"1 socket matched, 0 refused\n"}},
@@ -61,25 +61,25 @@ func TestCommands(t *testing.T) {
 		{args: []string{"sockets", "update", `{"plan":"pro"}`, "--user", "ana"}, out: []string{"1 socket updated\n"}},
 		{args: []string{"sockets", "get", "--", ana.id}, out: []string{"DATA       {\"plan\":\"pro\"}\n"}},
 		{args: []string{"sockets", "update", `{`, "--user", "ana"}, code: 2, err: []string{"the data is not valid JSON"}},
-		{args: []string{"sockets", "update", `1`}, code: 2, err: []string{"at least one --room"}},
-		{args: []string{"sockets", "join", "vip"}, code: 2, err: []string{"at least one --room"}},
-		{args: []string{"sockets", "leave", "vip"}, code: 2, err: []string{"at least one --room"}},
-		{args: []string{"sockets", "disconnect"}, code: 2, err: []string{"at least one --room"}},
+		{args: []string{"sockets", "update", `1`}, code: 2, err: []string{"at least one of --room"}},
+		{args: []string{"sockets", "join", "vip"}, code: 2, err: []string{"at least one of --room"}},
+		{args: []string{"sockets", "leave", "vip"}, code: 2, err: []string{"at least one of --room"}},
+		{args: []string{"sockets", "disconnect"}, code: 2, err: []string{"at least one of --room"}},
 		{args: []string{"sockets", "join", "--user", "ana"}, code: 2, err: []string{"<room>"}},
 
-		{args: []string{"rooms", "clear", "lobby", "--args", "[1]"}, code: 2, err: []string{"--args belongs to --notice"}},
-		{args: []string{"rooms", "clear", "lobby", "--notice", "bye", "--args", "1"}, code: 2, err: []string{"--args takes a JSON array"}},
+		{args: []string{"rooms", "clear", "lobby", "--args", "[1]"}, code: 2, err: []string{"--args needs --notice"}},
+		{args: []string{"rooms", "clear", "lobby", "--notice", "bye", "--args", "1"}, code: 2, err: []string{"--args must be a JSON array"}},
 		{args: []string{"rooms", "clear", "lobby", "--notice", "bye", "--args", `["gone",{"n":1}]`}, out: []string{"2 sockets removed\n"}, heard: `42["bye","gone",{"n":1}]`},
 		{args: []string{"rooms", "clear", "lobby"}, out: []string{"0 sockets removed\n"}},
 		{args: []string{"sockets", "disconnect", "--user", "ana", "--reason", "enough"}, out: []string{"1 socket disconnected\n"}, heard: `42["sala:disconnect"`},
 
-		{args: []string{"emit", "q", "--room", "none", "--ack"}, code: 1, out: []string{"0 sockets asked: 0 answered"}, err: []string{"nobody answered"}},
-		{args: []string{"emit", "q", "--room", "lobby", "--min-acks", "1"}, code: 2, err: []string{"--min-acks belongs to --ack"}},
-		{args: []string{"emit", "q", "--room", "lobby", "--ack", "--volatile"}, code: 2, err: []string{"give one of them"}},
+		{args: []string{"emit", "q", "--room", "none", "--ack"}, code: 1, out: []string{"0 sockets asked: 0 answered"}, err: []string{"no client answered"}},
+		{args: []string{"emit", "q", "--room", "lobby", "--min-acks", "1"}, code: 2, err: []string{"--min-acks needs --ack"}},
+		{args: []string{"emit", "q", "--room", "lobby", "--ack", "--volatile"}, code: 2, err: []string{"be combined"}},
 		{args: []string{"emit", "q", "--room", "lobby", "--ack", "--timeout", "61s"}, code: 1, err: []string{"timeout: 1m1s is not between"}},
-		{args: []string{"token", "revoke"}, code: 2, err: []string{"the id of one, or --user"}},
-		{args: []string{"token", "revoke", "x", "--user", "u"}, code: 2, err: []string{"the id of one, or --user"}},
-		{args: []string{"token", "revoke", "x", "--issued-before", "2030-01-02T03:04:05Z"}, code: 2, err: []string{"--issued-before belongs to --user"}},
+		{args: []string{"token", "revoke"}, code: 2, err: []string{"the id of a token, or --user"}},
+		{args: []string{"token", "revoke", "x", "--user", "u"}, code: 2, err: []string{"the id of a token, or --user"}},
+		{args: []string{"token", "revoke", "x", "--issued-before", "2030-01-02T03:04:05Z"}, code: 2, err: []string{"--issued-before needs --user"}},
 		{args: []string{"token", "revoke", "x"}, out: []string{"revoked, 0 sockets disconnected\n"}},
 		{args: []string{"token", "revoke", "--user", "ben", "--issued-before", "2020-01-02T03:04:05Z"}, out: []string{"revoked, 0 sockets disconnected\n"}},
 		{args: []string{"token", "revoke", "--user", "ben"}, out: []string{"revoked, 1 socket disconnected\n"}},
@@ -209,15 +209,15 @@ func TestErrorsInWords(t *testing.T) {
 		want []string
 		code int
 	}{
-		{name: "no key", args: []string{"--server", n.grpc}, want: []string{"set SALA_API_KEY or give --api-key"}, code: 1},
-		{name: "wrong key", args: []string{"--server", n.grpc, "--api-key", "hidden"}, want: []string{n.grpc + " refused the API key", "SALA_API_KEY"}, code: 1},
-		{name: "no broker", args: []string{"--server", "127.0.0.1:1"}, want: []string{"no broker can be reached at 127.0.0.1:1", "--server or SALA_SERVER"}, code: 1},
-		{name: "no host", args: []string{"--server", "sala.invalid:9090"}, want: []string{"no broker can be reached at sala.invalid:9090"}, code: 1},
-		{name: "REST address", args: []string{"--server", n.http}, want: []string{"not with gRPC", "give the gRPC one"}, code: 1},
+		{name: "no key", args: []string{"--server", n.grpc}, want: []string{"set SALA_API_KEY or --api-key"}, code: 1},
+		{name: "wrong key", args: []string{"--server", n.grpc, "--api-key", "hidden"}, want: []string{n.grpc + " doesn't know this API key", "SALA_API_KEY"}, code: 1},
+		{name: "no broker", args: []string{"--server", "127.0.0.1:1"}, want: []string{"can't reach a broker at 127.0.0.1:1", "--server or SALA_SERVER"}, code: 1},
+		{name: "no host", args: []string{"--server", "sala.invalid:9090"}, want: []string{"can't reach a broker at sala.invalid:9090"}, code: 1},
+		{name: "REST address", args: []string{"--server", n.http}, want: []string{"not with gRPC", "set --server to its gRPC address"}, code: 1},
 		{name: "URL", args: []string{"--server", "http://" + n.http}, want: []string{"is a URL", "host:port"}, code: 2},
 		{name: "no port", args: []string{"--server", "localhost"}, want: []string{`"localhost" is not host:port`}, code: 2},
-		{name: "TLS where there is none", args: []string{"--server", n.grpc, "--tls"}, want: []string{"has no TLS: leave out --tls"}, code: 1},
-		{name: "no authority", args: []string{"--tls-ca", "/nonexistent"}, want: []string{"--tls-ca can't be read"}, code: 2},
+		{name: "TLS where there is none", args: []string{"--server", n.grpc, "--tls"}, want: []string{"doesn't use TLS: leave out the --tls"}, code: 1},
+		{name: "no authority", args: []string{"--tls-ca", "/nonexistent"}, want: []string{"can't read the file of --tls-ca"}, code: 2},
 		{name: "no time", args: []string{"--timeout", "0s"}, want: []string{"--timeout must be above zero"}, code: 2},
 		{name: "format", args: []string{"-o", "xml"}, want: []string{"--output must be one of"}, code: 2},
 		{name: "key by environment", env: map[string]string{"SALA_SERVER": n.grpc, "SALA_API_KEY": testKey}},
@@ -272,7 +272,7 @@ func TestAcks(t *testing.T) {
 	go answer(ana, `["only me"]`)
 	code, out, stderr = n.call(t, "emit", "q", "--room", "lobby", "--ack", "--min-acks", "2", "--timeout", "500ms", "-o", "json")
 	lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
-	if code != 1 || !strings.Contains(stderr, "1 answered, fewer than --min-acks 2") || len(lines) != 2 {
+	if code != 1 || !strings.Contains(stderr, "only 1 answered, but --min-acks is 2") || len(lines) != 2 {
 		t.Fatalf("exit code %d: %s %s", code, out, stderr)
 	}
 	check(t, "the first line", lines[0], []string{`{"ack":{"socket":"` + ana.id + `","user":"ana","args":["only me"],"argsJson":""`})

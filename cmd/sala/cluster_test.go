@@ -63,7 +63,7 @@ func TestCluster(t *testing.T) {
 	if status, body := get(t, ready+"?local=1", ""); status != http.StatusOK {
 		t.Errorf("/readyz?local=1: %d %s", status, body)
 	}
-	if code, _, stderr := a.call(t, "rooms"); code != 0 || !strings.Contains(stderr, "sala: warning: this is not all of it") {
+	if code, _, stderr := a.call(t, "rooms"); code != 0 || !strings.Contains(stderr, "sala: warning: the result is incomplete") {
 		t.Errorf("rooms: %d %s", code, stderr)
 	}
 	if code, out, _ := a.call(t, "rooms", "-o", "json"); code != 0 || !strings.Contains(out, `"partial": true`) {
@@ -236,7 +236,7 @@ func TestRevokeOnReadOnlyRedis(t *testing.T) {
 	if code != 0 || !strings.Contains(out, `"notStored": true`) || !strings.Contains(out, `"partial": false`) {
 		t.Errorf("token revoke: %d %s %s", code, out, stderr)
 	}
-	if code, _, stderr = first.call(t, "token", "revoke", issued.TokenID); code != 0 || !strings.Contains(stderr, "has not stored this") {
+	if code, _, stderr = first.call(t, "token", "revoke", issued.TokenID); code != 0 || !strings.Contains(stderr, "has not stored the revocation") {
 		t.Errorf("token revoke: %d %s", code, stderr)
 	}
 	first.err.line(t, "can't be stored for nodes that start later", "NOREPLICAS")

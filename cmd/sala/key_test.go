@@ -32,7 +32,7 @@ func TestKeyNew(t *testing.T) {
 		{[]string{"emit", "hello", "--room", "room-1", "--api-key", made.Key}, exitOK, ""},
 		{[]string{"emit", "hello", "--room", "secret", "--api-key", made.Key}, exitFailure, `doesn't reach the room "secret" of "/"`},
 		{[]string{"rooms", "--api-key", made.Key}, exitFailure, `lacks the scope "rooms:read"`},
-		{[]string{"rooms", "--api-key", made.APIKey}, exitUsage, "holds the hash of a key"},
+		{[]string{"rooms", "--api-key", made.APIKey}, exitUsage, "contains the hash of a key"},
 	} {
 		if code, _, stderr := sala(t, append(tt.args, "--server", n.grpc)...); code != tt.code || !strings.Contains(stderr, tt.says) {
 			t.Errorf("%v: exit code %d: %s", tt.args, code, stderr)

@@ -94,7 +94,7 @@ func TestTailComesBack(t *testing.T) {
 	n := plain(t)
 	tl := n.tail(t, "--kind", "connect,disconnect")
 	n.stop()
-	tl.err.line(t, "not connected, trying again in ")
+	tl.err.line(t, "not connected, retrying in ")
 	again := plain(t, "--grpc-listen", n.grpc)
 	tl.cancel() // it may still be waiting
 	tl.wantEnd(exitOK)
@@ -117,14 +117,14 @@ func TestTailThatCannotStart(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"--kind", "dance"}, 2, "--kind dance is no kind of event; there are connect,"},
+		{[]string{"--kind", "dance"}, 2, "--kind dance is not a kind of event; the kinds are connect,"},
 		{[]string{"--count=-1"}, 2, "--count must be above zero"},
 		{[]string{"-o", "xml"}, 2, "--output must be one of"},
 		{[]string{"--namespace", "/none"}, 1, "start.namespaces[0]"},
 		{[]string{"--kind", "join", "--event", "x"}, 1, "start.events"},
-		{[]string{"--api-key", "wrong"}, 1, "refused the API key"},
+		{[]string{"--api-key", "wrong"}, 1, "doesn't know this API key"},
 		{[]string{"--api-key", "reads-only"}, 1, `lacks the scope "events"`},
-		{[]string{"--server", "127.0.0.1:1"}, 1, "no broker can be reached"},
+		{[]string{"--server", "127.0.0.1:1"}, 1, "can't reach a broker"},
 	} {
 		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
 			t.Setenv("SALA_SERVER", n.grpc)

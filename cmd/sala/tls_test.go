@@ -37,11 +37,11 @@ func TestTLS(t *testing.T) {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
 	code, _, stderr := n.call(t, "rooms")
-	if code != 1 || !strings.Contains(stderr, "give --tls") {
+	if code != 1 || !strings.Contains(stderr, "set --tls") {
 		t.Errorf("without --tls: exit code %d: %s", code, stderr)
 	}
 	code, _, stderr = n.call(t, "rooms", "--tls")
-	if code != 1 || !strings.Contains(stderr, "--tls-ca names the authority") {
+	if code != 1 || !strings.Contains(stderr, "set --tls-ca to the authority") {
 		t.Errorf("with an authority nobody knows: exit code %d: %s", code, stderr)
 	}
 
@@ -98,9 +98,9 @@ func TestClientCertificates(t *testing.T) {
 		says string
 	}{
 		{"a client with a certificate", []string{"--tls-ca", caFile, "--tls-cert", clientCert, "--tls-key", clientKey}, exitOK, ""},
-		{"without", []string{"--tls-ca", caFile}, exitFailure, "with --tls-cert and --tls-key"},
+		{"without", []string{"--tls-ca", caFile}, exitFailure, "set --tls-cert and --tls-key"},
 		{"with one of somebody else's", []string{"--tls-ca", caFile, "--tls-cert", strangerCert, "--tls-key", strangerKey}, exitFailure, "--control-client-ca"},
-		{"with a certificate without a key", []string{"--tls-ca", caFile, "--tls-cert", clientCert}, exitUsage, "--tls-cert and --tls-key"},
+		{"with a certificate without a key", []string{"--tls-ca", caFile, "--tls-cert", clientCert}, exitUsage, "can't use --tls-cert and --tls-key"},
 	} {
 		if code, _, stderr := n.call(t, append([]string{"rooms"}, tt.args...)...); code != tt.code || !strings.Contains(stderr, tt.says) {
 			t.Errorf("%s: exit code %d: %s", tt.name, code, stderr)

@@ -67,7 +67,7 @@ test('errors go to stderr, with an exit code and what to do', async (t) => {
   for (const [name, args, env, code, words] of [
     ['no broker at the address', ['rooms'], { SALA_SERVER: nobody }, 1, new RegExp(nobody)],
     ['no key', ['rooms'], { SALA_API_KEY: '' }, 1, /SALA_API_KEY/],
-    ['a wrong key', ['rooms'], { SALA_API_KEY: 'wrong' }, 1, /refused the API key/],
+    ['a wrong key', ['rooms'], { SALA_API_KEY: 'wrong' }, 1, /doesn't know this API key/],
     ['a URL for a server', ['rooms'], { SALA_SERVER: 'http://127.0.0.1:9090' }, 2, /host:port/],
     ['no target', ['emit', 'x'], {}, 2, /--room/],
     ['a reserved event', ['emit', 'connect', '--room', 'r'], {}, 1, /connect/],

@@ -118,7 +118,7 @@ test('a frozen node makes answers partial before their deadline', async (t) => {
   for (const command of [['rooms'], ['sockets'], ['broadcast', 'hello']]) {
     const { code, stderr } = await run(SALA, [...command, '--server', a.grpc, '--api-key', API_KEY, '--timeout', '500ms']);
     assert.equal(code, 0, stderr);
-    assert.match(stderr, new RegExp(`not all of it.*${still.id}`));
+    assert.match(stderr, new RegExp(`result is incomplete.*${still.id}`));
   }
   still.child.process.kill('SIGCONT');
 });

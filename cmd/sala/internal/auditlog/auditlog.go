@@ -1,16 +1,13 @@
-// Package auditlog writes what callers of the control API have done, as a JSON
-// object on each line.
+// Package auditlog records what callers of the control API do, as one JSON object per line.
 //
-// [Log.Record] hands a record to the goroutine that writes and never waits for
-// it: what finds no room, or can't be written, is counted and said in the
-// broker's log.
+// [Log.Record] never blocks. It hands the record to a goroutine that writes. Records that don't fit
+// into its queue or can't be written are counted, and the broker's log reports them.
 package auditlog
 
 import (
 	"bufio"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -24,38 +21,37 @@ import (
 )
 
 const (
-	// maxWaiting bounds the records that wait to be written.
+	// maxWaiting is how many records may wait to be written.
 	maxWaiting = 4096
-	// complainEvery is how often it is said at the most that records are lost.
-	complainEvery = time.Minute
+	// errorInterval is the minimum interval between two log messages about lost records.
+	errorInterval = time.Minute
 )
 
-var errOverflow = errors.New("records come faster than they can be written")
+var errOverflow = errors.New("records arrive faster than they can be written")
 
-// Log is an audit log. Its methods may be called concurrently.
+// Log is an audit log. It is safe for concurrent use.
 type Log struct {
 	// Static.
-	path    string // empty for a stream that isn't ours
+	path    string // empty for standard output
 	log     *slog.Logger
 	records chan api.AuditRecord
 	reopen  chan struct{}
-	done    chan struct{} // closed when the goroutine has ended
+	done    chan struct{} // closed when the goroutine ends
 	written prometheus.Counter
 	lost    prometheus.Counter
 
-	overflowed atomic.Bool // a record has found no room
+	overflowed atomic.Bool // the queue was full
 
-	closing sync.RWMutex // held to send to records, and exclusively to close it
+	closing sync.RWMutex // held for reading to send to records, for writing to close it
 	closed  bool
 
 	// Owned by the goroutine.
-	out        io.Writer
-	file       *os.File // nil for a stream
-	complained time.Time
+	out      io.Writer
+	file     *os.File // nil for standard output
+	reported time.Time
 }
 
-// Open appends to a file, or if path is "-" writes to out. The caller closes
-// the log.
+// Open appends to the file at path, or writes to out if path is "-". The caller closes the log.
 func Open(path string, out io.Writer, log *slog.Logger) (*Log, error) {
 	l := &Log{
 		log:     log,
@@ -63,13 +59,13 @@ func Open(path string, out io.Writer, log *slog.Logger) (*Log, error) {
 		reopen:  make(chan struct{}, 1),
 		done:    make(chan struct{}),
 		written: prometheus.NewCounter(prometheus.CounterOpts{Name: "sala_audit_records_total", Help: "Records written to the audit log."}),
-		lost:    prometheus.NewCounter(prometheus.CounterOpts{Name: "sala_audit_lost_total", Help: "Records that the audit log had no room for, or could not write."}),
+		lost:    prometheus.NewCounter(prometheus.CounterOpts{Name: "sala_audit_lost_total", Help: "Records that were lost because the audit log's queue was full or writing failed."}),
 		out:     out,
 	}
 	if path != "-" {
 		l.path = path
 		if err := l.open(); err != nil {
-			return nil, fmt.Errorf("--audit-log can't be written: %w", err)
+			return nil, err
 		}
 	}
 	go l.run()
@@ -92,15 +88,15 @@ func (l *Log) Record(r api.AuditRecord) {
 	}
 }
 
-// Reopen opens the file anew, which may have been renamed.
+// Reopen reopens the file by its path, for log rotation.
 func (l *Log) Reopen() {
 	select {
 	case l.reopen <- struct{}{}:
-	default: // about to be
+	default: // it is about to reopen
 	}
 }
 
-// Close writes what waits, and ends the log.
+// Close writes the waiting records and closes the log.
 func (l *Log) Close() error {
 	l.closing.Lock()
 	if !l.closed {
@@ -121,14 +117,14 @@ func (l *Log) Collect(ch chan<- prometheus.Metric) {
 	l.lost.Collect(ch)
 }
 
-// open replaces the file if it can.
+// open opens the file and then closes the previous one.
 func (l *Log) open() error {
 	file, err := os.OpenFile(l.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
 	if l.file != nil {
-		_ = l.file.Close() // what it was given has been written
+		_ = l.file.Close() // everything has been written to it
 	}
 	l.file, l.out = file, file
 	return nil
@@ -152,7 +148,7 @@ func (l *Log) run() {
 				continue
 			}
 			if err := l.open(); err != nil {
-				l.complain(err)
+				l.reportError(err)
 				continue
 			}
 			buffer.Reset(l.out)
@@ -160,7 +156,7 @@ func (l *Log) run() {
 	}
 }
 
-// write writes a record, and those that wait behind it in the same go.
+// write writes a record together with those that wait behind it.
 func (l *Log) write(buffer *bufio.Writer, r api.AuditRecord) {
 	waiting := len(l.records)
 	err := encode(buffer, r)
@@ -169,13 +165,13 @@ func (l *Log) write(buffer *bufio.Writer, r api.AuditRecord) {
 	}
 	if err = errors.Join(err, buffer.Flush()); err != nil {
 		l.lost.Add(float64(1 + waiting))
-		buffer.Reset(l.out) // it would go on failing
-		l.complain(err)
+		buffer.Reset(l.out) // a bufio.Writer keeps its first error
+		l.reportError(err)
 		return
 	}
 	l.written.Add(float64(1 + waiting))
 	if l.overflowed.Swap(false) {
-		l.complain(errOverflow)
+		l.reportError(errOverflow)
 	}
 }
 
@@ -188,9 +184,9 @@ func encode(out io.Writer, r api.AuditRecord) error {
 	return err
 }
 
-func (l *Log) complain(err error) {
-	if now := time.Now(); now.Sub(l.complained) >= complainEvery {
-		l.complained = now
-		l.log.Error("the audit log can't be written; sala_audit_lost_total counts what is lost", "error", err)
+func (l *Log) reportError(err error) {
+	if now := time.Now(); now.Sub(l.reported) >= errorInterval {
+		l.reported = now
+		l.log.Error("can't write the audit log; sala_audit_lost_total counts lost records", "error", err)
 	}
 }

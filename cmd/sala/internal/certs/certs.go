@@ -1,9 +1,8 @@
-// Package certs keeps the TLS of a listener up to date with its files.
+// Package certs keeps the TLS configuration of a listener up to date with its files.
 //
-// [Load] reads them once; [Source.Reload] reads them again and swaps what
-// handshakes use if they have changed and are valid. Files are compared by
-// what is in them, so that it doesn't matter how they were replaced: written
-// in place, renamed over, or behind a symbolic link that points elsewhere now.
+// [Load] reads the files. [Source.Reload] reads them again and, if they have changed and are valid,
+// uses them for new handshakes. Files are compared by content, so it doesn't matter whether they
+// were written in place, replaced by a rename, or are behind a symbolic link that changed.
 package certs
 
 import (
@@ -18,23 +17,22 @@ import (
 	"time"
 )
 
-// Options say what a [Source] is made from.
+// Options configures a [Source].
 type Options struct {
-	// Cert and Key are the files of the certificate chain and its private key,
-	// in PEM form.
+	// Cert and Key are the files (PEM) of the certificate chain and its private key.
 	Cert, Key string
-	// ClientCA is the file of the authorities that sign the certificates of
-	// clients, in PEM form; empty if clients need none.
+	// ClientCA is the file (PEM) of the authorities that sign client certificates; empty if clients
+	// need none.
 	ClientCA string
-	// Probes lets clients without a certificate pass the handshake, so that
-	// whoever serves them can refuse all but health probes. One that isn't
-	// valid is refused all the same. Only with ClientCA.
+	// Probes, with ClientCA, lets clients without a certificate pass the handshake, so that the
+	// server can answer their health probes and refuse the rest. An invalid certificate still fails
+	// the handshake.
 	Probes bool
-	// Protocol is what the listener speaks, in the words of ALPN.
+	// Protocol is the ALPN name of the listener's protocol.
 	Protocol string
 }
 
-// Source is the TLS of one listener. Its methods may be called concurrently.
+// Source is the TLS configuration of one listener. It is safe for concurrent use.
 type Source struct {
 	options Options
 	current atomic.Pointer[version]
@@ -42,7 +40,7 @@ type Source struct {
 	reloading sync.Mutex // held by Reload
 }
 
-// version is what the files held once. It doesn't change.
+// version is the content of the files at one time. It is immutable.
 type version struct {
 	cert, key, ca []byte
 	config        *tls.Config
@@ -63,9 +61,8 @@ func Load(o Options) (*Source, error) {
 	return s, nil
 }
 
-// Reload reads the files again. Handshakes from now on use what they hold, if
-// that is new and valid; after an error they use what they did. Connections
-// that are open stay as they are.
+// Reload reads the files again. If they have changed and are valid, new handshakes use them. After an
+// error, handshakes use the previous version. Open connections stay as they are.
 func (s *Source) Reload() (changed bool, err error) {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
@@ -84,8 +81,7 @@ func (s *Source) Reload() (changed bool, err error) {
 	return true, nil
 }
 
-// Config returns the configuration of a listener. Each handshake uses what was
-// read last.
+// Config returns the configuration for a listener. Each handshake uses the current version.
 func (s *Source) Config() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
@@ -115,8 +111,8 @@ func (s *Source) read() (*version, error) {
 	return v, nil
 }
 
-// parse completes a version. A certificate whose key has not been written yet
-// is an error like any other.
+// parse completes a version. A certificate without its matching key, for example because that isn't
+// written yet, is an error.
 func (s *Source) parse(v *version) error {
 	pair, err := tls.X509KeyPair(v.cert, v.key)
 	if err != nil {
@@ -136,14 +132,13 @@ func (s *Source) parse(v *version) error {
 	}
 	v.config.ClientCAs = x509.NewCertPool()
 	if !v.config.ClientCAs.AppendCertsFromPEM(v.ca) {
-		return errors.New("the file of the clients' authorities holds no certificate in PEM form")
+		return errors.New("the file of the client authorities contains no certificate in PEM form")
 	}
 	v.config.ClientAuth = tls.RequireAndVerifyClientCert
 	if s.options.Probes {
 		v.config.ClientAuth = tls.VerifyClientCertIfGiven
 	}
-	// A session that is taken up again isn't checked against the authorities,
-	// which may be others by then.
+	// A resumed session isn't checked against the authorities, which may have changed.
 	v.config.SessionTicketsDisabled = true
 	return nil
 }

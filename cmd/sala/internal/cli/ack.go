@@ -17,11 +17,11 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-// ackGrace is how much longer than its clients the broker may take.
+// ackGrace is how much longer than its clients the broker may take to answer.
 const ackGrace = 5 * time.Second
 
-// askForAcks sends the event and prints each answer as it comes.
-func (e *Emit) askForAcks(ctx context.Context, s *Streams, args string) error {
+// emitWithAck sends the event and prints each answer as it arrives.
+func (e *Emit) emitWithAck(ctx context.Context, s *Streams, args string) error {
 	ctx, cancel := context.WithTimeout(ctx, e.Timeout+ackGrace)
 	defer cancel()
 	return e.call(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
@@ -37,7 +37,7 @@ func (e *Emit) askForAcks(ctx context.Context, s *Streams, args string) error {
 			ArgsJson:      args,
 			Timeout:       durationpb.New(e.Timeout),
 			MinAcks:       e.MinAcks,
-			ArgsAsJson:    e.Output != "json", // people see what the clients sent, scripts get JSON to read
+			ArgsAsJson:    e.Output != "json", // people see exactly what the clients sent
 		})
 		if err != nil {
 			return err
@@ -52,27 +52,27 @@ func (e *Emit) askForAcks(ctx context.Context, s *Streams, args string) error {
 				return err
 			}
 			if summary := res.GetSummary(); summary != nil {
-				return e.enough(summary)
+				return e.checkAcks(summary)
 			}
 		}
 	})
 }
 
-// enough returns an error if fewer have answered than were needed.
-func (e *Emit) enough(summary *salav1.AckSummary) error {
+// checkAcks returns an error if fewer clients answered than needed.
+func (e *Emit) checkAcks(summary *salav1.AckSummary) error {
 	needed := max(e.MinAcks, 1)
 	switch answered := summary.GetAnswered(); {
 	case answered >= needed:
 		return nil
 	case answered == 0:
-		return errors.New("nobody answered")
+		return errors.New("no client answered")
 	default:
-		return fmt.Errorf("%d answered, fewer than --min-acks %d", answered, needed)
+		return fmt.Errorf("only %d answered, but --min-acks is %d", answered, needed)
 	}
 }
 
-// ackPrinter prints answers: for people in columns, which have to be laid out
-// before the last answer is there; for scripts each as one line of JSON.
+// ackPrinter prints answers as they arrive: as a table for people, whose column widths are therefore
+// fixed, or as lines of JSON for scripts.
 type ackPrinter struct {
 	*Printer
 	out     io.Writer
@@ -110,7 +110,7 @@ func (p *ackPrinter) ack(ack *salav1.Ack) error {
 	return err
 }
 
-// latencyUnit leaves what is worth reading of a latency.
+// latencyUnit is the unit that a latency is rounded to.
 func latencyUnit(d time.Duration) time.Duration {
 	if d < 10*time.Millisecond {
 		return 10 * time.Microsecond
@@ -118,7 +118,7 @@ func latencyUnit(d time.Duration) time.Duration {
 	return time.Millisecond
 }
 
-// printJSONLine writes what the REST API would answer on one line.
+// printJSONLine writes what the REST API would answer, on one line.
 func printJSONLine(out io.Writer, m proto.Message) error {
 	body, err := protojson.MarshalOptions{EmitUnpopulated: true}.Marshal(m)
 	if err != nil {

@@ -9,20 +9,20 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Event declares an event with its arguments.
+// Event declares the flags and arguments of an event.
 type Event struct {
-	Event    string   `arg:"" help:"The event's name."`
-	Values   []string `arg:"" optional:"" name:"arg" help:"The event's arguments: each is JSON if it reads as JSON, and text if not; one that begins with { or [ has to be JSON. Put -- before one that begins with a dash."`
-	Args     string   `placeholder:"JSON" help:"All arguments as one JSON array, instead."`
-	Volatile bool     `help:"Drop the event, rather than queue it, for clients that can't take it right now."`
+	Event    string   `arg:"" help:"Name of the event."`
+	Values   []string `arg:"" optional:"" name:"arg" help:"Arguments of the event. Valid JSON is sent as JSON, everything else as text. An argument that begins with { or [ must be valid JSON. Put -- before one that begins with a dash."`
+	Args     string   `placeholder:"JSON" help:"All arguments as one JSON array, instead of one by one."`
+	Volatile bool     `help:"Drop the event, instead of queueing it, for clients that can't receive it right now."`
 }
 
-// argsJSON is the text of the array of arguments. JSON goes through as it was
-// written, so that numbers stay exact.
+// argsJSON returns the arguments as a JSON array. JSON is passed on as it was written, so that numbers
+// stay exact.
 func (e *Event) argsJSON() (string, error) {
 	if e.Args != "" {
 		if len(e.Values) > 0 {
-			return "", &UsageError{Message: "arguments are given either one by one or as --args, not both"}
+			return "", &UsageError{Message: "pass the arguments one by one or with --args, not both"}
 		}
 		return e.Args, checkArray("--args", e.Args)
 	}
@@ -31,7 +31,7 @@ func (e *Event) argsJSON() (string, error) {
 		args[i] = v
 		if !json.Valid([]byte(v)) {
 			if strings.HasPrefix(v, "{") || strings.HasPrefix(v, "[") {
-				return "", &UsageError{Message: fmt.Sprintf(`the argument %s is not valid JSON, though it begins like it; text that begins so needs quotes of its own: '"%s …"'`, v, v[:1])}
+				return "", &UsageError{Message: fmt.Sprintf(`the argument %s begins like JSON but isn't valid JSON; to send it as text, quote it: '"%s …"'`, v, v[:1])}
 			}
 			quoted, err := json.Marshal(v)
 			if err != nil {
@@ -46,15 +46,15 @@ func (e *Event) argsJSON() (string, error) {
 func checkArray(flag, text string) error {
 	var array []json.RawMessage
 	if err := json.Unmarshal([]byte(text), &array); err != nil || array == nil {
-		return &UsageError{Message: fmt.Sprintf(`%s takes a JSON array, such as '["hello", 1]', not %s`, flag, text)}
+		return &UsageError{Message: fmt.Sprintf(`%s must be a JSON array such as '["hello", 1]', not %s`, flag, text)}
 	}
 	return nil
 }
 
-// parseJSON reads a flag's JSON into m.
+// parseJSON parses the JSON of a flag into m.
 func parseJSON(flag, text string, m proto.Message) error {
 	if err := protojson.Unmarshal([]byte(text), m); err != nil {
-		return &UsageError{Message: fmt.Sprintf(`%s is not valid JSON: %s (text needs quotes of its own: '"like this"')`, flag, text)}
+		return &UsageError{Message: fmt.Sprintf(`%s is not valid JSON: %s (quote text: '"like this"')`, flag, text)}
 	}
 	return nil
 }

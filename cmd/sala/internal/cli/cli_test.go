@@ -27,10 +27,10 @@ func TestExplainEveryCode(t *testing.T) {
 	}
 	c := &Client{Server: "host:1", APIKey: "name=the-key", Timeout: 3 * time.Second}
 	for want, err := range map[string]error{
-		"no broker can be reached at host:1":                         status.Error(codes.Unavailable, "refused"),
-		"isn't trusted; --tls-ca":                                    status.Error(codes.Unavailable, "tls: failed to verify certificate: x509"),
-		"host:1 refused the API key: set SALA_API_KEY or --api-key":  status.Error(codes.Unauthenticated, "no"),
-		"host:1 did not answer within 3s; allow more with --timeout": status.Error(codes.DeadlineExceeded, "late"),
+		"can't reach a broker at host:1":                                  status.Error(codes.Unavailable, "refused"),
+		"isn't trusted: set --tls-ca":                                     status.Error(codes.Unavailable, "tls: failed to verify certificate: x509"),
+		"host:1 doesn't know this API key: set SALA_API_KEY or --api-key": status.Error(codes.Unauthenticated, "no"),
+		"host:1 did not answer within 3s; to wait longer, set --timeout":  status.Error(codes.DeadlineExceeded, "late"),
 		"interrupted":            status.Error(codes.Canceled, "context canceled"),
 		"doesn't know this call": status.Error(codes.Unimplemented, "unknown method"),
 		"the broker refused the request:\n  rooms[0]: empty\n  event: reserved": fields.Err(),

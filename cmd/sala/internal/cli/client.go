@@ -18,23 +18,23 @@ import (
 	"github.com/salabroker/sala/cmd/sala/internal/config"
 )
 
-// maxResponseBytes bounds one response: a page of sockets in many rooms.
+// maxResponseBytes bounds a response. The largest is a page of sockets in many rooms.
 const maxResponseBytes = 64 << 20
 
-// Client declares where the control API is, and calls it.
+// Client declares the flags of the connection to the control API, and calls it.
 type Client struct {
 	Server  string        `env:"SALA_SERVER" default:"127.0.0.1:9090" placeholder:"HOST:PORT" group:"server" help:"gRPC address of the broker."`
-	APIKey  string        `name:"api-key" env:"SALA_API_KEY" placeholder:"KEY" group:"server" help:"One of the broker's API keys."`
-	TLS     bool          `name:"tls" env:"SALA_TLS" group:"server" help:"The broker's control API has TLS."`
-	TLSCA   string        `name:"tls-ca" env:"SALA_TLS_CA" placeholder:"FILE" group:"server" help:"Certificate (PEM) of the authority that signed the broker's; the system's authorities without it. Implies --tls."`
-	TLSCert string        `name:"tls-cert" env:"SALA_CLIENT_CERT" placeholder:"FILE" group:"server" help:"Certificate (PEM) to show to a broker that asks for one (--control-client-ca). Implies --tls."`
-	TLSKey  string        `name:"tls-key" env:"SALA_CLIENT_KEY" placeholder:"FILE" group:"server" help:"Private key (PEM) to --tls-cert."`
-	Timeout time.Duration `env:"SALA_TIMEOUT" default:"10s" placeholder:"DURATION" group:"server" help:"How long one call may take."`
+	APIKey  string        `name:"api-key" env:"SALA_API_KEY" placeholder:"KEY" group:"server" help:"API key of the broker."`
+	TLS     bool          `name:"tls" env:"SALA_TLS" group:"server" help:"Connect with TLS."`
+	TLSCA   string        `name:"tls-ca" env:"SALA_TLS_CA" placeholder:"FILE" group:"server" help:"Certificate authority (PEM) that signed the broker's certificate, by default one that the system trusts. Implies --tls."`
+	TLSCert string        `name:"tls-cert" env:"SALA_CLIENT_CERT" placeholder:"FILE" group:"server" help:"Client certificate (PEM), for a broker with --control-client-ca. Implies --tls."`
+	TLSKey  string        `name:"tls-key" env:"SALA_CLIENT_KEY" placeholder:"FILE" group:"server" help:"Private key (PEM) for --tls-cert."`
+	Timeout time.Duration `env:"SALA_TIMEOUT" default:"10s" placeholder:"DURATION" group:"server" help:"How long one call to the broker may take."`
 
 	partial partialAnswers `kong:"-"`
 }
 
-// call connects, runs fn and explains its error.
+// call connects, runs fn and translates its error for people.
 func (c *Client) call(ctx context.Context, fn func(context.Context, grpc.ClientConnInterface) error) error {
 	conn, err := c.dial()
 	if err != nil {
@@ -51,10 +51,10 @@ func (c *Client) dial(extra ...grpc.DialOption) (*grpc.ClientConn, error) {
 		return nil, err
 	}
 	if c.Timeout <= 0 {
-		return nil, &UsageError{Message: "--timeout must be above zero, such as 10s"}
+		return nil, &UsageError{Message: "--timeout must be above zero, for example 10s"}
 	}
 	if words := strings.Fields(c.APIKey); len(words) > 0 && auth.SplitKey(words[0]).Hashed {
-		return nil, &UsageError{Message: "--api-key or SALA_API_KEY holds the hash of a key, which only the broker can use; give the key itself"}
+		return nil, &UsageError{Message: "--api-key or SALA_API_KEY contains the hash of a key, which only the broker can use; set the key itself"}
 	}
 	transport, err := c.transport()
 	if err != nil {
@@ -69,17 +69,17 @@ func (c *Client) dial(extra ...grpc.DialOption) (*grpc.ClientConn, error) {
 	)...)
 }
 
-// limitTime gives each call the timeout, rather than all of a command.
+// limitTime applies the timeout to each call instead of the whole command.
 func (c *Client) limitTime(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 	return invoke(ctx, method, req, reply, conn, opts...)
 }
 
-// checkServer catches the address of the wrong listener.
+// checkServer catches addresses of other listeners.
 func (c *Client) checkServer() error {
 	if strings.Contains(c.Server, "://") {
-		return &UsageError{Message: fmt.Sprintf("--server %s is a URL; it takes the gRPC address as host:port, such as 127.0.0.1:9090", c.Server)}
+		return &UsageError{Message: fmt.Sprintf("--server %s is a URL; set the gRPC address as host:port, such as 127.0.0.1:9090", c.Server)}
 	}
 	if _, port, err := net.SplitHostPort(c.Server); err != nil || port == "" {
 		return &UsageError{Message: fmt.Sprintf("--server %q is not host:port, such as 127.0.0.1:9090", c.Server)}
@@ -97,25 +97,25 @@ func (c *Client) transport() (credentials.TransportCredentials, error) {
 	if c.TLSCA != "" {
 		pem, err := os.ReadFile(c.TLSCA)
 		if err != nil {
-			return nil, &UsageError{Message: fmt.Sprintf("--tls-ca can't be read: %s", err)}
+			return nil, &UsageError{Message: fmt.Sprintf("can't read the file of --tls-ca: %s", err)}
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, &UsageError{Message: fmt.Sprintf("--tls-ca %s holds no certificate in PEM form", c.TLSCA)}
+			return nil, &UsageError{Message: fmt.Sprintf("--tls-ca %s contains no certificate in PEM form", c.TLSCA)}
 		}
 	}
 	if c.TLSCert != "" || c.TLSKey != "" {
 		pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
 		if err != nil {
-			return nil, &UsageError{Message: fmt.Sprintf("--tls-cert and --tls-key can't be used together: %s", err)}
+			return nil, &UsageError{Message: fmt.Sprintf("can't use --tls-cert and --tls-key: %s", err)}
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
 	return credentials.NewTLS(config), nil
 }
 
-// key takes the key alone if the whole of the broker's setting is given:
-// SALA_API_KEY means both.
+// key returns the API key. SALA_API_KEY may be the broker's setting, with a name, scopes and further
+// keys.
 func (c *Client) key() string {
 	words := strings.Fields(c.APIKey)
 	if len(words) == 0 {
@@ -124,8 +124,8 @@ func (c *Client) key() string {
 	return config.KeySecret(words[0])
 }
 
-// bearer sends an API key with each call. The broker refuses to serve without
-// TLS where others could listen in, unless it is told to.
+// bearer sends an API key with each call. It doesn't insist on TLS, because the broker itself refuses
+// to listen without TLS where others could read along.
 type bearer string
 
 // GetRequestMetadata implements credentials.PerRPCCredentials.

@@ -1,7 +1,7 @@
-// Package cli holds the commands for people at a terminal: each makes one call,
-// or a few, to the control API of a running broker, and prints what came back.
+// Package cli contains the commands that call the control API of a running broker and print the
+// result.
 //
-// A command is a struct that declares its flags for kong and has a Run method.
-// What it shares with the others is embedded: [Client] calls the broker and
-// turns gRPC's errors into words, [Printer] writes tables or JSON.
+// A command is a struct that declares its flags for kong and has a Run method. It embeds what it
+// shares with others: [Client] calls the broker and explains gRPC errors, [Printer] writes tables or
+// JSON.
 package cli

@@ -14,11 +14,20 @@ import (
 // Emit sends an event to rooms, users and sockets.
 type Emit struct {
 	Event
-	Ack     bool   `help:"Ask each client for an answer and print the answers as they come; --timeout is how long they may take, up to 60s."`
-	MinAcks uint32 `placeholder:"N" help:"With --ack, wait no longer once so many have answered."`
+	Ack     bool   `help:"Ask each client for an ack and print the answers as they arrive. --timeout is how long clients may take, at most 60s."`
+	MinAcks uint32 `placeholder:"N" help:"With --ack, stop waiting when this many clients have answered."`
 	Target
 	Printer
 	Client
+}
+
+// Help implements kong.HelpProvider.
+func (*Emit) Help() string {
+	return `Examples:
+
+  sala emit message --room lobby "hello" 42
+  sala emit --user ana alert '{"level":"high"}'
+  sala emit --ack --socket ID question "still there?"`
 }
 
 // Run implements the command.
@@ -32,11 +41,11 @@ func (e *Emit) Run(ctx context.Context, s *Streams) error {
 	}
 	switch {
 	case e.Ack && e.Volatile:
-		return &UsageError{Message: "--ack waits for everyone, --volatile leaves some out; give one of them"}
+		return &UsageError{Message: "--ack and --volatile can't be combined: one waits for all clients, the other drops some"}
 	case e.Ack:
-		return e.askForAcks(ctx, s, args)
+		return e.emitWithAck(ctx, s, args)
 	case e.MinAcks > 0:
-		return &UsageError{Message: "--min-acks belongs to --ack, which is missing"}
+		return &UsageError{Message: "--min-acks needs --ack"}
 	}
 	return e.call(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
 		res, err := salav1.NewMessageServiceClient(conn).Emit(ctx, &salav1.EmitRequest{
@@ -54,11 +63,11 @@ func (e *Emit) Run(ctx context.Context, s *Streams) error {
 		if err != nil {
 			return err
 		}
-		return printReport(&e.Printer, s.Out, res)
+		return printEmitResult(&e.Printer, s.Out, res)
 	})
 }
 
-// Broadcast sends an event to everyone.
+// Broadcast sends an event to all sockets of a namespace.
 type Broadcast struct {
 	Event
 	Except
@@ -85,19 +94,19 @@ func (b *Broadcast) Run(ctx context.Context, s *Streams) error {
 		if err != nil {
 			return err
 		}
-		return printReport(&b.Printer, s.Out, res)
+		return printEmitResult(&b.Printer, s.Out, res)
 	})
 }
 
-// report is what both responses have.
-type report interface {
+// emitResult is what the responses of Emit and Broadcast have in common.
+type emitResult interface {
 	proto.Message
 	GetMatched() uint32
 	GetQueued() uint32
 	GetDropped() uint32
 }
 
-func printReport(p *Printer, out io.Writer, r report) error {
+func printEmitResult(p *Printer, out io.Writer, r emitResult) error {
 	return p.print(out, r, func(out io.Writer) error {
 		_, err := fmt.Fprintf(out, "%s matched, %d queued, %d dropped\n", sockets(r.GetMatched()), r.GetQueued(), r.GetDropped())
 		return err

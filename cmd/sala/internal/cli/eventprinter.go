@@ -15,7 +15,7 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-// eventPrinter prints events, each on one line.
+// eventPrinter prints one event per line.
 type eventPrinter struct {
 	out    io.Writer
 	asJSON bool
@@ -26,7 +26,7 @@ func newEventPrinter(out io.Writer, asJSON bool) *eventPrinter {
 	return &eventPrinter{out: out, asJSON: asJSON, colour: !asJSON && os.Getenv("NO_COLOR") == "" && isTerminal(out)}
 }
 
-// isTerminal reports whether a person may be looking.
+// isTerminal reports whether out is a terminal.
 func isTerminal(out io.Writer) bool {
 	file, ok := out.(*os.File)
 	if !ok {
@@ -53,7 +53,7 @@ func (p *eventPrinter) print(e *salav1.ClientEvent) error {
 	return err
 }
 
-// text is the event for people: when, what, where, who, and the rest.
+// text returns an event for people: time, kind, namespace, user, socket and details.
 func (p *eventPrinter) text(e *salav1.ClientEvent) string {
 	parts := []string{
 		p.paint(faint, e.GetTime().AsTime().Local().Format("15:04:05.000")),
@@ -66,7 +66,7 @@ func (p *eventPrinter) text(e *salav1.ClientEvent) string {
 	return strings.Join(append(parts, details(e)...), " ")
 }
 
-// details is what an event of its kind has beside who and where.
+// details are the fields that only events of this kind have.
 func details(e *salav1.ClientEvent) []string {
 	switch e.GetKind() {
 	case salav1.EventKind_EVENT_KIND_CONNECT:
@@ -83,8 +83,8 @@ func details(e *salav1.ClientEvent) []string {
 	return []string{cell(e.GetRoom())}
 }
 
-// printableJSON puts JSON on one line, and escapes what could play tricks with
-// a terminal: a client has written it.
+// printableJSON puts JSON on one line and escapes characters that could control the terminal, because
+// a client has written it.
 func printableJSON(text string) string {
 	var compact bytes.Buffer
 	if json.Compact(&compact, []byte(text)) != nil {
@@ -105,7 +105,7 @@ func printableJSON(text string) string {
 	return b.String()
 }
 
-// What terminals call a colour.
+// ANSI escape codes.
 const (
 	bold    = "1"
 	faint   = "2"

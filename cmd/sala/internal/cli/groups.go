@@ -2,10 +2,10 @@ package cli
 
 import "github.com/alecthomas/kong"
 
-// Groups are the headings under which the flags stand in --help, in order.
+// Groups are the headings of the flags in --help, in order.
 func Groups() []kong.Group {
 	return []kong.Group{
-		{Key: "target", Title: "For whom:"},
-		{Key: "server", Title: "The broker to talk to:"},
+		{Key: "target", Title: "Targets:"},
+		{Key: "server", Title: "Connection to the broker:"},
 	}
 }

@@ -7,21 +7,21 @@ import (
 	"github.com/salabroker/sala/api/auth"
 )
 
-// Key groups the commands about API keys.
+// Key groups the commands for API keys.
 type Key struct {
-	New KeyNew `cmd:"" help:"Make an API key, and print it with what the broker's configuration needs to know of it."`
+	New KeyNew `cmd:"" help:"Create an API key. Print it, and its hash for the broker's configuration."`
 }
 
-// KeyNew makes an API key. It calls no broker.
+// KeyNew creates an API key. It calls no broker.
 type KeyNew struct {
-	Name   string `required:"" placeholder:"NAME" help:"What logs call the key: whose it is."`
-	Scopes string `placeholder:"SCOPE,..." help:"What it may do, such as emit:/chat:room-*,rooms:read; everything if not given."`
-	Output string `short:"o" enum:"text,json" default:"text" placeholder:"FORMAT" help:"One of text and json."`
+	Name   string `required:"" placeholder:"NAME" help:"Name of the key in logs, such as the name of its owner."`
+	Scopes string `placeholder:"SCOPE,..." help:"What the key may do, such as emit:/chat:room-*,rooms:read. By default everything."`
+	Output string `short:"o" enum:"text,json" default:"text" placeholder:"FORMAT" help:"Output format: text or json."`
 }
 
-// Help is shown below the usage.
+// Help implements kong.HelpProvider.
 func (KeyNew) Help() string {
-	return "The key has 256 random bits. It is for the caller, and shown this once: the broker's configuration gets only the hash of it. "
+	return "The key has 256 random bits. Give it to the caller; it is shown only once. The broker's configuration only needs the hash."
 }
 
 // Run implements the command.
@@ -37,6 +37,6 @@ func (k *KeyNew) Run(s *Streams) error {
 	if k.Output == "json" {
 		return json.NewEncoder(s.Out).Encode(map[string]string{"key": secret, "apiKey": entry})
 	}
-	_, err := fmt.Fprintf(s.Out, "For the caller, shown this once:\n  %s\nFor the broker, as --api-key, in SALA_API_KEY or under api_key:\n  %s\n", secret, entry)
+	_, err := fmt.Fprintf(s.Out, "For the caller (shown only once):\n  %s\nFor the broker, in --api-key, SALA_API_KEY or api_key:\n  %s\n", secret, entry)
 	return err
 }

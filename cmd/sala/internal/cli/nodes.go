@@ -12,16 +12,16 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-// Nodes groups the commands about the nodes of the broker.
+// Nodes groups the commands for nodes.
 type Nodes struct {
-	List  NodesList  `cmd:"" default:"withargs" help:"List the nodes that make up the broker."`
-	Drain NodesDrain `cmd:"" help:"Take a node out of service: it sends its clients away and takes no new ones."`
+	List  NodesList  `cmd:"" default:"withargs" help:"List the nodes of the cluster."`
+	Drain NodesDrain `cmd:"" help:"Drain a node: it closes its clients' connections and refuses new ones."`
 }
 
-// Help is shown below the usage.
+// Help implements kong.HelpProvider.
 func (Nodes) Help() string { return `"sala nodes" is short for "sala nodes list".` }
 
-// NodesList lists the nodes of the broker.
+// NodesList lists the nodes of the cluster.
 type NodesList struct {
 	Printer
 	Client
@@ -49,9 +49,9 @@ func nodeState(node *salav1.Node) string {
 	return strings.ToLower(strings.TrimPrefix(node.GetState().String(), "NODE_STATE_"))
 }
 
-// NodesDrain takes a node out of service.
+// NodesDrain drains a node.
 type NodesDrain struct {
-	ID string `arg:"" name:"id" help:"The node's id."`
+	ID string `arg:"" name:"id" help:"Id of the node, see \"sala nodes\"."`
 	Printer
 	Client
 }

@@ -11,32 +11,32 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-// partialAnswers notices answers to which not all nodes of a cluster have
-// contributed. They are worth printing, and no failure: so the exit code stays 0,
-// and who must know reads standard error, or "partial" in the JSON.
+// partialAnswers notices answers that some nodes of the cluster haven't contributed to. Such an answer
+// is still useful and not a failure, so the exit code stays 0. A warning goes to standard error, and
+// the JSON has "partial".
 type partialAnswers struct {
 	err     io.Writer
 	partial bool
 	missing []string
 }
 
-// AfterApply is called by kong, once the command line is read.
+// AfterApply is called by kong after it has parsed the command line.
 func (c *Client) AfterApply(s *Streams) error {
 	c.partial.err = s.Err
 	return nil
 }
 
-// partially is what responses have that other nodes contribute to.
-type partially interface {
+// partialResponse is a response that other nodes contribute to.
+type partialResponse interface {
 	GetPartial() bool
 	GetMissingNodes() []string
 }
 
-func (p *partialAnswers) look(m any) {
+func (p *partialAnswers) inspect(m any) {
 	if acks, ok := m.(*salav1.EmitWithAckResponse); ok {
 		m = acks.GetSummary()
 	}
-	answer, ok := m.(partially)
+	answer, ok := m.(partialResponse)
 	if !ok || !answer.GetPartial() {
 		return
 	}
@@ -44,22 +44,22 @@ func (p *partialAnswers) look(m any) {
 	p.missing = union(p.missing, answer.GetMissingNodes())
 }
 
-// warn says what is missing, after what there is.
+// warn names the missing nodes. It comes after the output.
 func (p *partialAnswers) warn() {
 	if !p.partial || p.err == nil {
 		return
 	}
 	nodes := strings.Join(p.missing, ", ")
 	if nodes == "" {
-		nodes = "it isn't known which"
+		nodes = "unknown"
 	}
-	fmt.Fprintln(p.err, "sala: warning: this is not all of it, other nodes did not answer:", nodes)
+	fmt.Fprintln(p.err, "sala: warning: the result is incomplete; nodes that did not answer:", nodes)
 }
 
 func (p *partialAnswers) unary(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	err := invoke(ctx, method, req, reply, conn, opts...)
 	if err == nil {
-		p.look(reply)
+		p.inspect(reply)
 	}
 	return err
 }
@@ -69,20 +69,20 @@ func (p *partialAnswers) stream(ctx context.Context, desc *grpc.StreamDesc, conn
 	if err != nil {
 		return nil, err
 	}
-	return &lookedAt{ClientStream: stream, by: p}, nil
+	return &inspectedStream{ClientStream: stream, partial: p}, nil
 }
 
-// lookedAt is a stream whose messages are looked at, one at a time.
-type lookedAt struct {
+// inspectedStream passes each received message to [partialAnswers].
+type inspectedStream struct {
 	grpc.ClientStream
-	by *partialAnswers
+	partial *partialAnswers
 }
 
 // RecvMsg implements grpc.ClientStream.
-func (l *lookedAt) RecvMsg(m any) error {
-	err := l.ClientStream.RecvMsg(m)
+func (s *inspectedStream) RecvMsg(m any) error {
+	err := s.ClientStream.RecvMsg(m)
 	if err == nil {
-		l.by.look(m)
+		s.partial.inspect(m)
 	}
 	return err
 }

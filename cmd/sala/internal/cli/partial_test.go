@@ -11,7 +11,7 @@ func TestPartialAnswersAreSaid(t *testing.T) {
 	summary := func(s *salav1.AckSummary) *salav1.EmitWithAckResponse {
 		return &salav1.EmitWithAckResponse{Kind: &salav1.EmitWithAckResponse_Summary{Summary: s}}
 	}
-	const warning = "sala: warning: this is not all of it, other nodes did not answer: "
+	const warning = "sala: warning: the result is incomplete; nodes that did not answer: "
 	for name, tt := range map[string]struct {
 		messages []any
 		want     string
@@ -19,7 +19,7 @@ func TestPartialAnswersAreSaid(t *testing.T) {
 		"whole":     {[]any{&salav1.EmitResponse{}, &salav1.IssueTokenResponse{}, summary(&salav1.AckSummary{}), &salav1.EmitWithAckResponse{}}, ""},
 		"a list":    {[]any{&salav1.ListRoomsResponse{Partial: true, MissingNodes: []string{"B", "A"}}}, warning + "A, B\n"},
 		"two pages": {[]any{&salav1.ListRoomsResponse{Partial: true, MissingNodes: []string{"B"}}, &salav1.ListRoomsResponse{Partial: true, MissingNodes: []string{"B", "A"}}}, warning + "A, B\n"},
-		"no names":  {[]any{&salav1.EmitResponse{Partial: true}}, warning + "it isn't known which\n"},
+		"no names":  {[]any{&salav1.EmitResponse{Partial: true}}, warning + "unknown\n"},
 		"a summary": {[]any{summary(&salav1.AckSummary{Partial: true, MissingNodes: []string{"A"}})}, warning + "A\n"},
 	} {
 		var out strings.Builder
@@ -28,7 +28,7 @@ func TestPartialAnswersAreSaid(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, m := range tt.messages {
-			c.partial.look(m)
+			c.partial.inspect(m)
 		}
 		c.partial.warn()
 		if out.String() != tt.want {

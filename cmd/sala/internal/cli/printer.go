@@ -17,12 +17,12 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Printer declares the format and prints in it.
+// Printer declares the output format and prints in it.
 type Printer struct {
-	Output string `short:"o" enum:"table,json" default:"table" placeholder:"FORMAT" help:"One of table, for people, and json, for scripts."`
+	Output string `short:"o" enum:"table,json" default:"table" placeholder:"FORMAT" help:"Output format: table for people, json for scripts."`
 }
 
-// print writes m as JSON, or calls table for people.
+// print writes m as JSON, or calls table.
 func (p *Printer) print(out io.Writer, m proto.Message, table func(io.Writer) error) error {
 	if p.Output == "json" {
 		return printJSON(out, m)
@@ -30,27 +30,27 @@ func (p *Printer) print(out io.Writer, m proto.Message, table func(io.Writer) er
 	return table(out)
 }
 
-// union returns what is in a or b, sorted and once each.
+// union returns the sorted elements of a and b without duplicates.
 func union(a, b []string) []string {
 	return slices.Compact(slices.Sorted(slices.Values(slices.Concat(a, b))))
 }
 
-// printJSON writes what the REST API would answer, laid out the same each
-// time, which protojson alone doesn't promise.
+// printJSON writes what the REST API would answer. json.Indent makes the layout stable, which
+// protojson's isn't.
 func printJSON(out io.Writer, m proto.Message) error {
 	body, err := protojson.MarshalOptions{EmitUnpopulated: true}.Marshal(m)
 	if err != nil {
 		return err
 	}
-	var laidOut bytes.Buffer
-	if err := json.Indent(&laidOut, body, "", "  "); err != nil {
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, body, "", "  "); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(out, laidOut.String())
+	_, err = fmt.Fprintln(out, indented.String())
 	return err
 }
 
-// table lays rows out in columns; the first row is the heading.
+// table writes rows in columns. The first row is the heading.
 func table(out io.Writer, rows [][]string) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
@@ -63,8 +63,7 @@ func table(out io.Writer, rows [][]string) error {
 	return w.Flush()
 }
 
-// cell shows text that could play tricks with a terminal in quotes, and
-// nothing as a dash.
+// cell quotes text with characters that could control the terminal, and shows empty text as a dash.
 func cell(s string) string {
 	if s == "" {
 		return "-"
@@ -86,7 +85,7 @@ func when(t *timestamppb.Timestamp) string {
 	return t.AsTime().Local().Format(time.RFC3339)
 }
 
-// compactJSON is a protobuf value on one line; empty if there is none.
+// compactJSON returns a protobuf value as one line of JSON, "" if there is none.
 func compactJSON(m proto.Message) string {
 	if m == nil || !m.ProtoReflect().IsValid() {
 		return ""
@@ -102,7 +101,7 @@ func compactJSON(m proto.Message) string {
 	return line.String()
 }
 
-// sockets is "1 socket" or "2 sockets".
+// sockets returns "1 socket", "2 sockets" and so on.
 func sockets(n uint32) string {
 	if n == 1 {
 		return "1 socket"

@@ -11,23 +11,23 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-// pageSize is how many entries are asked for at a time.
+// pageSize is how many entries one call asks for.
 const pageSize = 1000
 
-// Rooms groups the commands about rooms.
+// Rooms groups the commands for rooms.
 type Rooms struct {
-	List  RoomsList  `cmd:"" default:"withargs" help:"List the rooms that somebody is in."`
-	Get   RoomsGet   `cmd:"" help:"Count one room's sockets and users."`
-	Clear RoomsClear `cmd:"" help:"Make everybody leave a room."`
+	List  RoomsList  `cmd:"" default:"withargs" help:"List the rooms and how many sockets are in each."`
+	Get   RoomsGet   `cmd:"" help:"Show how many sockets and users are in a room."`
+	Clear RoomsClear `cmd:"" help:"Remove all sockets from a room."`
 }
 
-// Help is shown below the usage.
+// Help implements kong.HelpProvider.
 func (Rooms) Help() string { return `"sala rooms" is short for "sala rooms list".` }
 
 // RoomsList lists rooms.
 type RoomsList struct {
-	Namespace string `placeholder:"NAME" help:"Only this namespace."`
-	Prefix    string `placeholder:"TEXT" help:"Only rooms whose name begins with this."`
+	Namespace string `placeholder:"NAME" help:"List only this namespace."`
+	Prefix    string `placeholder:"TEXT" help:"List only rooms whose names begin with this."`
 	Printer
 	Client
 }
@@ -49,7 +49,7 @@ func (r *RoomsList) Run(ctx context.Context, s *Streams) error {
 		}
 		return r.print(s.Out, all, func(out io.Writer) error {
 			if len(all.GetRooms()) == 0 {
-				fmt.Fprintln(s.Err, "nobody is in a room")
+				fmt.Fprintln(s.Err, "there are no rooms")
 				return nil
 			}
 			rows := [][]string{{"NAMESPACE", "ROOM", "SOCKETS"}}
@@ -63,8 +63,8 @@ func (r *RoomsList) Run(ctx context.Context, s *Streams) error {
 
 // RoomsGet shows one room.
 type RoomsGet struct {
-	Room      string `arg:"" help:"The room's name."`
-	Namespace string `placeholder:"NAME" help:"The namespace, / if not given."`
+	Room      string `arg:"" help:"Name of the room."`
+	Namespace string `placeholder:"NAME" help:"Namespace of the room. By default /."`
 	Printer
 	Client
 }
@@ -87,11 +87,11 @@ func (r *RoomsGet) Run(ctx context.Context, s *Streams) error {
 
 // RoomsClear clears a room.
 type RoomsClear struct {
-	Room       string `arg:"" help:"The room's name."`
-	Namespace  string `placeholder:"NAME" help:"The namespace, / if not given."`
-	Notice     string `placeholder:"EVENT" help:"An event that the members get before they are out."`
-	Args       string `placeholder:"JSON" help:"The notice's arguments, as a JSON array."`
-	Disconnect bool   `help:"Disconnect the members too."`
+	Room       string `arg:"" help:"Name of the room."`
+	Namespace  string `placeholder:"NAME" help:"Namespace of the room. By default /."`
+	Notice     string `placeholder:"EVENT" help:"Event to send to the sockets before they are removed."`
+	Args       string `placeholder:"JSON" help:"Arguments of the notice, as a JSON array."`
+	Disconnect bool   `help:"Also disconnect the sockets."`
 	Printer
 	Client
 }
@@ -100,7 +100,7 @@ type RoomsClear struct {
 func (r *RoomsClear) Run(ctx context.Context, s *Streams) error {
 	req := &salav1.ClearRoomRequest{Room: r.Room, Namespace: r.Namespace, Disconnect: r.Disconnect}
 	if r.Args != "" && r.Notice == "" {
-		return &UsageError{Message: "--args belongs to --notice EVENT, which is missing"}
+		return &UsageError{Message: "--args needs --notice EVENT"}
 	}
 	if r.Notice != "" {
 		req.Notice = &salav1.Notice{Event: r.Notice}

@@ -12,24 +12,24 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-// Sockets groups the commands about connected clients.
+// Sockets groups the commands for sockets.
 type Sockets struct {
-	List       SocketsList       `cmd:"" default:"withargs" help:"List the sockets that are connected."`
-	Get        SocketsGet        `cmd:"" help:"Show one socket."`
-	Join       SocketsJoin       `cmd:"" help:"Put sockets into rooms."`
-	Leave      SocketsLeave      `cmd:"" help:"Take sockets out of rooms."`
+	List       SocketsList       `cmd:"" default:"withargs" help:"List the connected sockets."`
+	Get        SocketsGet        `cmd:"" help:"Show a socket."`
+	Join       SocketsJoin       `cmd:"" help:"Let sockets join rooms."`
+	Leave      SocketsLeave      `cmd:"" help:"Let sockets leave rooms."`
 	Update     SocketsUpdate     `cmd:"" help:"Replace the data of sockets."`
 	Disconnect SocketsDisconnect `cmd:"" help:"Disconnect sockets."`
 }
 
-// Help is shown below the usage.
+// Help implements kong.HelpProvider.
 func (Sockets) Help() string { return `"sala sockets" is short for "sala sockets list".` }
 
 // SocketsList lists sockets.
 type SocketsList struct {
-	Namespace string `placeholder:"NAME" help:"Only this namespace."`
-	Room      string `placeholder:"ROOM" help:"Only the members of this room."`
-	User      string `placeholder:"USER" help:"Only this user's."`
+	Namespace string `placeholder:"NAME" help:"List only this namespace."`
+	Room      string `placeholder:"ROOM" help:"List only sockets in this room."`
+	User      string `placeholder:"USER" help:"List only sockets of this user."`
 	Printer
 	Client
 }
@@ -51,7 +51,7 @@ func (l *SocketsList) Run(ctx context.Context, s *Streams) error {
 		}
 		return l.print(s.Out, all, func(out io.Writer) error {
 			if len(all.GetSockets()) == 0 {
-				fmt.Fprintln(s.Err, "no socket is connected that fits")
+				fmt.Fprintln(s.Err, "no connected socket matches")
 				return nil
 			}
 			rows := [][]string{{"ID", "USER", "NAMESPACE", "ROOMS", "TRANSPORT", "ADDRESS", "NODE", "CONNECTED"}}
@@ -64,9 +64,9 @@ func (l *SocketsList) Run(ctx context.Context, s *Streams) error {
 	})
 }
 
-// SocketsGet shows one socket.
+// SocketsGet shows a socket.
 type SocketsGet struct {
-	ID string `arg:"" name:"id" help:"The socket's id."`
+	ID string `arg:"" name:"id" help:"Id of the socket."`
 	Printer
 	Client
 }
@@ -95,9 +95,9 @@ func (g *SocketsGet) Run(ctx context.Context, s *Streams) error {
 	})
 }
 
-// SocketsJoin puts sockets into rooms.
+// SocketsJoin lets sockets join rooms.
 type SocketsJoin struct {
-	Rooms []string `arg:"" name:"room" help:"The rooms to join."`
+	Rooms []string `arg:"" name:"room" help:"Rooms to join."`
 	Target
 	Printer
 	Client
@@ -120,9 +120,9 @@ func (j *SocketsJoin) Run(ctx context.Context, s *Streams) error {
 	})
 }
 
-// SocketsLeave takes sockets out of rooms.
+// SocketsLeave lets sockets leave rooms.
 type SocketsLeave struct {
-	Rooms []string `arg:"" name:"room" help:"The rooms to leave."`
+	Rooms []string `arg:"" name:"room" help:"Rooms to leave."`
 	Target
 	Printer
 	Client
@@ -147,7 +147,7 @@ func (l *SocketsLeave) Run(ctx context.Context, s *Streams) error {
 
 // SocketsUpdate replaces the data of sockets.
 type SocketsUpdate struct {
-	Data string `arg:"" placeholder:"JSON" help:"What backends see with the sockets from now on, as JSON; null for nothing."`
+	Data string `arg:"" placeholder:"JSON" help:"Data that backends see with the sockets from now on, as JSON. null removes it."`
 	Target
 	Printer
 	Client
@@ -174,9 +174,9 @@ func (u *SocketsUpdate) Run(ctx context.Context, s *Streams) error {
 	})
 }
 
-// SocketsDisconnect ends sockets.
+// SocketsDisconnect disconnects sockets.
 type SocketsDisconnect struct {
-	Reason string `placeholder:"TEXT" help:"What the clients are told."`
+	Reason string `placeholder:"TEXT" help:"Reason to send to the clients."`
 	Target
 	Printer
 	Client

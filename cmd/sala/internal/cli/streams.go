@@ -2,13 +2,13 @@ package cli
 
 import "io"
 
-// Streams are what a command reads and writes.
+// Streams are the standard streams of a command.
 type Streams struct {
 	In       io.Reader
 	Out, Err io.Writer
 }
 
-// UsageError says that a command was called in a way that can't work.
+// UsageError is an error in the flags or arguments of a command.
 type UsageError struct{ Message string }
 
 // Error implements error.

@@ -18,31 +18,31 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-// tailCredits is how many events may be on their way to a tail.
+// tailCredits is how many events may be in flight to a tail.
 const tailCredits = 2000
 
-// How long a tail waits before it connects again: twice as long each time.
+// How long a tail waits before it reconnects. The wait doubles each time.
 const (
 	firstPause   = 500 * time.Millisecond
 	longestPause = 10 * time.Second
 )
 
-// Tail prints what clients do as it happens.
+// Tail prints events from clients as they happen.
 type Tail struct {
-	Namespace []string `sep:"none" placeholder:"NAME" help:"Only these namespaces. Repeat it for several."`
-	Event     []string `sep:"none" placeholder:"NAME" help:"Only messages of these names, and no other kind unless --kind says so. Repeat it for several."`
-	Kind      []string `placeholder:"KIND" help:"Only these kinds: ${kinds}. Repeat it, or separate by commas, for several."`
-	Group     string   `placeholder:"NAME" help:"Share the events with all tails of this group: each event goes to one of them. Without it every event comes here. Backends get all of theirs either way."`
-	Count     int      `short:"n" placeholder:"N" help:"End after so many events."`
-	Output    string   `short:"o" enum:"text,json" default:"text" placeholder:"FORMAT" help:"One of text, a line for people for each event, and json, a JSON object on a line for scripts."`
+	Namespace []string `sep:"none" placeholder:"NAME" help:"Print only events of these namespaces. Repeatable."`
+	Event     []string `sep:"none" placeholder:"NAME" help:"Print only messages with these names, and other kinds only if --kind lists them. Repeatable."`
+	Kind      []string `placeholder:"KIND" help:"Print only these kinds: ${kinds}. Repeatable; commas separate too."`
+	Group     string   `placeholder:"NAME" help:"Share the events among all tails of this group: each event goes to one of them. Backends get their events in any case."`
+	Count     int      `short:"n" placeholder:"N" help:"Exit after this many events."`
+	Output    string   `short:"o" enum:"text,json" default:"text" placeholder:"FORMAT" help:"Output format, one event per line: text for people, json for scripts."`
 	Client
 }
 
-// Help is shown below the usage.
+// Help implements kong.HelpProvider.
 func (*Tail) Help() string {
-	return `It only looks on: backends get what they would get without it, and clients are answered as if it weren't there. ` +
-		`When the connection to the broker is lost it connects again by itself and says so; what happened in between is missing. ` +
-		`Ctrl-C ends it. Colours are for terminals; NO_COLOR turns them off.`
+	return `The command only observes: backends get the same events as without it, and clients get the same answers. ` +
+		`If the connection to the broker is lost, it says so and reconnects; events in between are missing. ` +
+		`Press Ctrl-C to stop. Set NO_COLOR to turn off colours.`
 }
 
 // Run implements the command.
@@ -52,7 +52,7 @@ func (t *Tail) Run(ctx context.Context, s *Streams) error {
 		return err
 	}
 	conn, err := t.dial(
-		// A broker that is gone without a word is noticed.
+		// Notice a broker that disappears without closing the connection.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: firstPause, Multiplier: 1.6, Jitter: 0.2, MaxDelay: longestPause},
@@ -76,7 +76,7 @@ func (t *Tail) Run(ctx context.Context, s *Streams) error {
 
 func (t *Tail) start() (*salav1.SubscribeStart, error) {
 	if t.Count < 0 {
-		return nil, &UsageError{Message: "--count must be above zero; leave it out to go on for ever"}
+		return nil, &UsageError{Message: "--count must be above zero; leave it out to print events until Ctrl-C"}
 	}
 	kinds, err := parseKinds(t.Kind)
 	if err != nil {
@@ -95,14 +95,14 @@ func (t *Tail) start() (*salav1.SubscribeStart, error) {
 	}, nil
 }
 
-// parseKinds takes MESSAGE, message and EVENT_KIND_MESSAGE; room-opened too.
+// parseKinds accepts message, MESSAGE and EVENT_KIND_MESSAGE, and room-opened for room_opened.
 func parseKinds(words []string) ([]salav1.EventKind, error) {
 	var kinds []salav1.EventKind
 	for _, word := range words {
 		name := strings.ReplaceAll(strings.ToUpper(word), "-", "_")
 		kind, ok := salav1.EventKind_value[kindPrefix+strings.TrimPrefix(name, kindPrefix)]
 		if !ok || kind == 0 {
-			return nil, &UsageError{Message: fmt.Sprintf("--kind %s is no kind of event; there are %s", word, KindNames())}
+			return nil, &UsageError{Message: fmt.Sprintf("--kind %s is not a kind of event; the kinds are %s", word, KindNames())}
 		}
 		kinds = append(kinds, salav1.EventKind(kind))
 	}
@@ -111,7 +111,7 @@ func parseKinds(words []string) ([]salav1.EventKind, error) {
 
 const kindPrefix = "EVENT_KIND_"
 
-// KindNames lists the kinds of events as people write them.
+// KindNames lists the kinds of events for people.
 func KindNames() string {
 	var names []string
 	for kind := salav1.EventKind(1); int(kind) < len(salav1.EventKind_name); kind++ {
@@ -124,7 +124,7 @@ func kindName(kind salav1.EventKind) string {
 	return strings.ToLower(strings.TrimPrefix(kind.String(), kindPrefix))
 }
 
-// follower follows the events over as many streams as it takes.
+// follower prints events and opens another stream whenever one breaks.
 type follower struct {
 	tail    *Tail
 	client  salav1.EventServiceClient
@@ -132,11 +132,10 @@ type follower struct {
 	out     *eventPrinter
 	notes   io.Writer
 	printed int
-	// started says that the last stream has begun.
-	started bool
+	started bool // the broker has accepted the last stream
 }
 
-// run returns nil once there have been enough events or ctx has ended.
+// run returns nil after --count events or when ctx ends.
 func (f *follower) run(ctx context.Context) error {
 	pause := firstPause
 	for again := false; ; again = true {
@@ -144,14 +143,14 @@ func (f *follower) run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil || err == nil:
 			return nil
-		case !mayComeBack(err) || !f.started && !again:
+		case !isRetryable(err) || !f.started && !again:
 			return f.tail.explain(err)
 		}
 		if f.started {
 			pause = firstPause
 		}
-		wait := pause/2 + rand.N(pause/2) //nolint:gosec // only spreads tails that lost the same broker
-		fmt.Fprintf(f.notes, "sala: not connected, trying again in %s: %s\n", wait.Round(100*time.Millisecond), status.Convert(err).Message())
+		wait := pause/2 + rand.N(pause/2) //nolint:gosec // it only spreads the tails of one broker
+		fmt.Fprintf(f.notes, "sala: not connected, retrying in %s: %s\n", wait.Round(100*time.Millisecond), status.Convert(err).Message())
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
@@ -161,17 +160,17 @@ func (f *follower) run(ctx context.Context) error {
 	}
 }
 
-// mayComeBack reports whether another stream may do better.
-func mayComeBack(err error) bool {
+// isRetryable reports whether another stream may succeed.
+func isRetryable(err error) bool {
 	switch status.Code(err) {
 	case codes.InvalidArgument, codes.Unauthenticated, codes.PermissionDenied, codes.Unimplemented:
 		return false
 	}
-	var own *outputError
-	return !errors.As(err, &own)
+	var output *outputError
+	return !errors.As(err, &output)
 }
 
-// follow prints what one stream brings. It returns nil after enough events.
+// follow prints the events of one stream. It returns nil after --count events.
 func (f *follower) follow(ctx context.Context) error {
 	f.started = false
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -184,14 +183,14 @@ func (f *follower) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Errors of Send say less than those of Recv, which follow them.
+	// If Send fails, Recv returns a better error.
 	_ = stream.Send(&salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Start{Start: f.start}})
-	unpaid := uint32(0)
+	uncredited := uint32(0)
 	for {
 		response, err := stream.Recv()
 		switch {
 		case errors.Is(err, io.EOF):
-			return status.Error(codes.Unavailable, "the broker has ended the stream")
+			return status.Error(codes.Unavailable, "the broker closed the stream")
 		case err != nil && errors.Is(context.Cause(ctx), late):
 			return late
 		case err != nil:
@@ -200,7 +199,7 @@ func (f *follower) follow(ctx context.Context) error {
 		if response.GetStarted() != nil {
 			timer.Stop()
 			f.started = true
-			fmt.Fprintf(f.notes, "sala: listening to %s; Ctrl-C ends it\n", f.tail.Server)
+			fmt.Fprintf(f.notes, "sala: listening to %s; press Ctrl-C to stop\n", f.tail.Server)
 		}
 		event := response.GetEvent()
 		if event == nil {
@@ -212,12 +211,12 @@ func (f *follower) follow(ctx context.Context) error {
 		if f.printed++; f.printed == f.tail.Count {
 			return nil
 		}
-		if unpaid++; unpaid == tailCredits/2 {
-			_ = stream.Send(&salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Credit{Credit: &salav1.EventCredit{Credits: unpaid}}})
-			unpaid = 0
+		if uncredited++; uncredited == tailCredits/2 {
+			_ = stream.Send(&salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Credit{Credit: &salav1.EventCredit{Credits: uncredited}}})
+			uncredited = 0
 		}
 	}
 }
 
-// outputError says that the output can't be written to.
+// outputError is an error of the output and not of the stream.
 type outputError struct{ error }

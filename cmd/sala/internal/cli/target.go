@@ -2,21 +2,21 @@ package cli
 
 import salav1 "github.com/salabroker/sala/gen/sala/v1"
 
-// Target declares whom a command is for. Names are taken as they are, so a
-// flag is repeated to name several.
+// Target declares the flags that select sockets. Names may contain commas, so flags are repeated to
+// name several.
 type Target struct {
-	Room   []string `sep:"none" placeholder:"ROOM" group:"target" help:"The members of this room. May be repeated, as may the others."`
-	User   []string `sep:"none" placeholder:"USER" group:"target" help:"The sockets of this user."`
-	Socket []string `sep:"none" placeholder:"ID" group:"target" help:"The socket with this id."`
+	Room   []string `sep:"none" placeholder:"ROOM" group:"target" help:"Sockets in this room. Repeatable, like the other flags below except --namespace."`
+	User   []string `sep:"none" placeholder:"USER" group:"target" help:"Sockets of this user."`
+	Socket []string `sep:"none" placeholder:"ID" group:"target" help:"Socket with this id."`
 	Except
 }
 
-// Except declares the namespace and who is left out.
+// Except declares the namespace and the sockets that are left out.
 type Except struct {
-	Namespace    string   `placeholder:"NAME" group:"target" help:"The namespace, / if not given."`
-	ExceptRoom   []string `sep:"none" placeholder:"ROOM" group:"target" help:"But not the members of this room."`
-	ExceptUser   []string `sep:"none" placeholder:"USER" group:"target" help:"Nor the sockets of this user."`
-	ExceptSocket []string `sep:"none" placeholder:"ID" group:"target" help:"And not this socket."`
+	Namespace    string   `placeholder:"NAME" group:"target" help:"Namespace of the sockets. By default /."`
+	ExceptRoom   []string `sep:"none" placeholder:"ROOM" group:"target" help:"Leave out sockets in this room."`
+	ExceptUser   []string `sep:"none" placeholder:"USER" group:"target" help:"Leave out sockets of this user."`
+	ExceptSocket []string `sep:"none" placeholder:"ID" group:"target" help:"Leave out this socket."`
 }
 
 func (t *Target) selector() *salav1.Selector {
@@ -31,10 +31,10 @@ func (t *Target) selector() *salav1.Selector {
 	}
 }
 
-// check catches a command for nobody before it is sent.
+// check refuses a target that selects no sockets.
 func (t *Target) check() error {
 	if len(t.Room)+len(t.User)+len(t.Socket) == 0 {
-		return &UsageError{Message: "say for whom: at least one --room, --user or --socket (sala broadcast reaches everyone)"}
+		return &UsageError{Message: "set at least one of --room, --user and --socket (to reach all sockets of a namespace, use \"sala broadcast\")"}
 	}
 	return nil
 }

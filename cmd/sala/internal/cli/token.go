@@ -16,32 +16,37 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-// maxTokenInput bounds what is read of a token on standard input; the broker
-// says what it makes of one that is too long.
+// maxTokenInput bounds a token on standard input. The broker itself refuses tokens that are too
+// long.
 const maxTokenInput = 64 << 10
 
-// Token groups the commands about tokens.
+// Token groups the commands for tokens.
 type Token struct {
-	Issue  TokenIssue  `cmd:"" default:"withargs" help:"Issue a token for a user, and print it."`
-	Verify TokenVerify `cmd:"" help:"Say what a token allows, or why it is refused."`
-	Revoke TokenRevoke `cmd:"" help:"Make a token, or those of a user, worthless, and disconnect who uses one."`
+	Issue  TokenIssue  `cmd:"" default:"withargs" help:"Issue a token for a user and print it."`
+	Verify TokenVerify `cmd:"" help:"Show what a token allows, or why it is refused."`
+	Revoke TokenRevoke `cmd:"" help:"Revoke a token or all tokens of a user, and disconnect the sockets that use them."`
 }
 
-// Help is shown below the usage.
+// Help implements kong.HelpProvider.
 func (Token) Help() string {
-	return `"sala token ana" is short for "sala token issue ana"; --join '**' --publish '**' lets her join any room and send to it. What is printed is the token alone, so that TOKEN=$(sala token ana) works.`
+	return `"sala token ana" is short for "sala token issue ana".
+
+Examples:
+
+  sala token ana --join '**' --publish '**'   # may join any room and send to it
+  TOKEN=$(sala token ana --room lobby)        # only the token is printed`
 }
 
 // TokenIssue issues a token.
 type TokenIssue struct {
-	User      string        `arg:"" help:"Who the client will be."`
-	TTL       time.Duration `name:"ttl" placeholder:"DURATION" help:"How long the token lives, such as 30m; 1h if not given."`
-	Room      []string      `sep:"none" placeholder:"ROOM" help:"A room that the client is in from the start. May be repeated, as may the others."`
-	Join      []string      `sep:"none" placeholder:"PATTERN" help:"Rooms that the client may join, such as chat:* or ** for any."`
-	Publish   []string      `sep:"none" placeholder:"PATTERN" help:"Rooms that the client may send to."`
-	Broadcast bool          `help:"The client may send to everyone."`
-	Namespace []string      `sep:"none" placeholder:"NAME" help:"A namespace that the client may connect to; all if none is given."`
-	Data      string        `placeholder:"JSON" help:"Anything that backends want to see again with this client."`
+	User      string        `arg:"" help:"User that the client will be."`
+	TTL       time.Duration `name:"ttl" placeholder:"DURATION" help:"How long the token is valid, such as 30m. By default 1h."`
+	Room      []string      `sep:"none" placeholder:"ROOM" help:"Room that the client joins when it connects. Repeatable, like the other lists below."`
+	Join      []string      `sep:"none" placeholder:"PATTERN" help:"Rooms that the client may join, such as chat:*; ** means any."`
+	Publish   []string      `sep:"none" placeholder:"PATTERN" help:"Rooms that the client may send to, as for --join."`
+	Broadcast bool          `help:"Let the client send to all sockets of its namespace."`
+	Namespace []string      `sep:"none" placeholder:"NAME" help:"Namespace that the client may connect to. By default all."`
+	Data      string        `placeholder:"JSON" help:"Data that backends see with this client."`
 	Printer
 	Client
 }
@@ -70,7 +75,7 @@ func (t *TokenIssue) Run(ctx context.Context, s *Streams) error {
 		if err != nil {
 			return err
 		}
-		// The token alone, so that TOKEN=$(sala token ana) works.
+		// Only the token, so that TOKEN=$(sala token ana) works.
 		return t.print(s.Out, res, func(out io.Writer) error {
 			_, err := fmt.Fprintln(out, res.GetToken())
 			return err
@@ -78,20 +83,20 @@ func (t *TokenIssue) Run(ctx context.Context, s *Streams) error {
 	})
 }
 
-// TokenVerify looks at a token.
+// TokenVerify verifies a token.
 type TokenVerify struct {
-	Token string `arg:"" help:"The token, or - to read it from standard input."`
+	Token string `arg:"" help:"Token, or - to read it from standard input."`
 	Printer
 	Client
 }
 
-// Run implements the command. A token that is refused is an error.
+// Run implements the command. An invalid token is an error.
 func (t *TokenVerify) Run(ctx context.Context, s *Streams) error {
 	raw := t.Token
 	if raw == "-" {
 		body, err := io.ReadAll(io.LimitReader(s.In, maxTokenInput))
 		if err != nil {
-			return fmt.Errorf("the token can't be read from standard input: %w", err)
+			return fmt.Errorf("can't read the token from standard input: %w", err)
 		}
 		raw = strings.TrimSpace(string(body))
 	}
@@ -134,9 +139,9 @@ func claimsTable(out io.Writer, c *salav1.TokenClaims) error {
 
 // TokenRevoke revokes tokens.
 type TokenRevoke struct {
-	ID           string    `arg:"" optional:"" name:"id" help:"The token's id."`
-	User         string    `placeholder:"USER" help:"All tokens of this user, instead."`
-	IssuedBefore time.Time `placeholder:"TIME" help:"With --user, only those that were issued before this time, such as 2030-01-02T03:04:05Z; now if not given."`
+	ID           string    `arg:"" optional:"" name:"id" help:"Id of the token."`
+	User         string    `placeholder:"USER" help:"Revoke all tokens of this user instead."`
+	IssuedBefore time.Time `placeholder:"TIME" help:"With --user, revoke only tokens issued before this time, such as 2030-01-02T03:04:05Z. By default now."`
 	Printer
 	Client
 }
@@ -146,9 +151,9 @@ func (t *TokenRevoke) Run(ctx context.Context, s *Streams) error {
 	req := &salav1.RevokeTokensRequest{TokenId: t.ID, User: t.User}
 	switch {
 	case (t.ID == "") == (t.User == ""):
-		return &UsageError{Message: "say which tokens: the id of one, or --user USER"}
+		return &UsageError{Message: "set the id of a token, or --user USER"}
 	case t.User == "" && !t.IssuedBefore.IsZero():
-		return &UsageError{Message: "--issued-before belongs to --user USER, which is missing"}
+		return &UsageError{Message: "--issued-before needs --user USER"}
 	case !t.IssuedBefore.IsZero():
 		req.IssuedBefore = timestamppb.New(t.IssuedBefore)
 	}
@@ -159,7 +164,7 @@ func (t *TokenRevoke) Run(ctx context.Context, s *Streams) error {
 		}
 		return t.print(s.Out, res, func(out io.Writer) error {
 			if res.GetNotStored() {
-				fmt.Fprintln(s.Err, "sala: warning: the Redis of the nodes has not stored this; a node that starts before it has may accept the token")
+				fmt.Fprintln(s.Err, "sala: warning: the Redis of the cluster has not stored the revocation yet; a node that starts before it has may accept the token")
 			}
 			_, err := fmt.Fprintf(out, "revoked, %s disconnected\n", sockets(res.GetDisconnected()))
 			return err

@@ -19,14 +19,14 @@ type Pair struct {
 	Cert, Key []byte
 }
 
-// CA is an authority.
+// CA is a certificate authority.
 type CA struct {
 	Pair
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
 
-// NewCA makes an authority, which can be a server on 127.0.0.1 itself.
+// NewCA makes an authority whose own certificate is also valid for a server on 127.0.0.1.
 func NewCA(t testing.TB, name string) *CA {
 	t.Helper()
 	template := &x509.Certificate{
@@ -39,7 +39,7 @@ func NewCA(t testing.TB, name string) *CA {
 	return &CA{Pair: pair, cert: cert, key: key}
 }
 
-// Issue signs a certificate for 127.0.0.1 and for clients that ends then.
+// Issue signs a certificate for servers on 127.0.0.1 and for clients that expires at notAfter.
 func (ca *CA) Issue(t testing.TB, name string, notAfter time.Time) Pair {
 	t.Helper()
 	pair, _, _ := sign(t, &x509.Certificate{
@@ -51,7 +51,7 @@ func (ca *CA) Issue(t testing.TB, name string, notAfter time.Time) Pair {
 	return pair
 }
 
-// sign makes a certificate that its issuer signs or, without one, itself.
+// sign makes a certificate that the issuer signs, or a self-signed one without an issuer.
 func sign(t testing.TB, template, issuer *x509.Certificate, issuerKey *ecdsa.PrivateKey) (Pair, *x509.Certificate, *ecdsa.PrivateKey) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
