@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/salabroker/sala/api/apierror"
+	"github.com/salabroker/sala/api/explain"
 	"github.com/salabroker/sala/broker"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
@@ -167,7 +168,7 @@ func (s *shape) cost(data []byte, depth int) (cost int64, err error) {
 		switch {
 		case field.packed:
 			cost += packedCost * int64(len(value))
-		case field.message != nil && depth < maxWireDepth:
+		case field.message != nil && depth < explain.MaxWireDepth:
 			inner, err := field.message.cost(value, depth+1)
 			cost += field.message.own + inner
 			if err != nil {

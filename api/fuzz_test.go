@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/salabroker/sala/api/apierror"
+	"github.com/salabroker/sala/api/explain"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
@@ -114,7 +115,7 @@ func FuzzRefusals(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
-	m := &marshaler{runtime.JSONPb{UnmarshalOptions: protojson.UnmarshalOptions{RecursionLimit: maxJSONDepth}}}
+	m := &marshaler{runtime.JSONPb{UnmarshalOptions: protojson.UnmarshalOptions{RecursionLimit: explain.MaxJSONDepth}}}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		check := func(why error) {
 			if text := why.Error(); !utf8.ValidString(apierror.Classify(why).Status().Message()) || len(text) > 10_000 {

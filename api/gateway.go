@@ -9,8 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strings"
-	"unicode"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
@@ -20,6 +18,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/salabroker/sala/api/explain"
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/rawjson"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
@@ -35,9 +34,6 @@ const (
 	// maxResponse bounds what a gRPC response may hold: a page of 1000
 	// sockets with all their rooms and data fits.
 	maxResponse = 64 << 20
-	// maxJSONDepth bounds how deeply JSON may be nested; protobuf can't carry
-	// much more.
-	maxJSONDepth = 1000
 )
 
 // gateway turns REST calls into gRPC calls over an in-memory connection.
@@ -87,7 +83,7 @@ func newGatewayMux(known routes) *runtime.ServeMux {
 	return runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, &marshaler{runtime.JSONPb{
 			MarshalOptions:   protojson.MarshalOptions{EmitUnpopulated: true},
-			UnmarshalOptions: protojson.UnmarshalOptions{RecursionLimit: maxJSONDepth},
+			UnmarshalOptions: protojson.UnmarshalOptions{RecursionLimit: explain.MaxJSONDepth},
 		}}),
 		// A variable of ours is one segment, which is unescaped altogether
 		// then: a%2Fb names the room a/b. With UnescapingModeAllCharacters %2F
@@ -205,7 +201,7 @@ func (m *marshaler) NewDecoder(r io.Reader) runtime.Decoder {
 // unmarshal decodes a whole body. If one event of a batch can't be decoded, it
 // is refused alone.
 func (m *marshaler) unmarshal(text []byte, message proto.Message) *broker.Error {
-	text = namesAsText(text, message.ProtoReflect().Descriptor())
+	text = explain.NamesAsText(text, message.ProtoReflect().Descriptor())
 	err := m.UnmarshalOptions.Unmarshal(text, message)
 	if err == nil {
 		return nil
@@ -213,13 +209,13 @@ func (m *marshaler) unmarshal(text []byte, message proto.Message) *broker.Error 
 	if batch, ok := message.(*salav1.EmitBatchRequest); ok && m.unmarshalEach(text, batch) {
 		return nil
 	}
-	return bodyError("the body", text, message.ProtoReflect().Descriptor(), err)
+	return explain.Body("the body", text, message.ProtoReflect().Descriptor(), err)
 }
 
 // unmarshalEach decodes each event of a batch by itself. It reports false if
 // the batch isn't one of events.
 func (m *marshaler) unmarshalEach(text []byte, batch *salav1.EmitBatchRequest) bool {
-	if !json.Valid(text) || !isObject(text) {
+	if !json.Valid(text) || !explain.IsObject(text) {
 		return false
 	}
 	var events []json.RawMessage
@@ -236,15 +232,9 @@ func (m *marshaler) unmarshalEach(text []byte, batch *salav1.EmitBatchRequest) b
 		emit := &salav1.EmitRequest{}
 		if err := m.UnmarshalOptions.Unmarshal(event, emit); err != nil {
 			proto.Reset(emit)
-			refuseMessage(emit, bodyError(fmt.Sprintf("emits[%d]", i), event, emit.ProtoReflect().Descriptor(), err))
+			refuseMessage(emit, explain.Body(fmt.Sprintf("emits[%d]", i), event, emit.ProtoReflect().Descriptor(), err))
 		}
 		batch.Emits = append(batch.Emits, emit)
 	}
 	return true
-}
-
-// describeJSONError drops the prefix "proto:" and the space behind it, which
-// protojson varies.
-func describeJSONError(err error) string {
-	return strings.TrimLeftFunc(strings.TrimPrefix(err.Error(), "proto:"), unicode.IsSpace)
 }

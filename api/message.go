@@ -12,6 +12,7 @@ import (
 
 	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/api/auth"
+	"github.com/salabroker/sala/api/explain"
 	"github.com/salabroker/sala/broker"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
@@ -97,7 +98,7 @@ func (s *messageService) result(ctx context.Context, report broker.Report, err e
 	if err != nil {
 		failed := apierror.Classify(err)
 		if isInMemory(ctx) {
-			failed = inJSON(failed, (*salav1.EmitBatchRequest)(nil).ProtoReflect().Descriptor())
+			failed = explain.InJSON(failed, (*salav1.EmitBatchRequest)(nil).ProtoReflect().Descriptor())
 		}
 		if failed.Code == codes.Internal {
 			s.log.ErrorContext(ctx, "an event could not be emitted", "error", err)

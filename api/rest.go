@@ -22,6 +22,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/salabroker/sala/api/apierror"
+	"github.com/salabroker/sala/api/explain"
 	"github.com/salabroker/sala/broker"
 )
 
@@ -198,7 +199,7 @@ func (r *restRequest) check(req any, maxRequest int) error {
 }
 
 func (r *restRequest) checkParameters(request protoreflect.Message) error {
-	faults := r.parameterFaults(request.Descriptor())
+	faults := explain.Parameters(r.http.Method, r.query, request.Descriptor())
 	for name, values := range r.query {
 		if len(faults) == 0 && differs(request, name, values[0]) {
 			faults = append(faults, broker.FieldViolation{Field: name, Description: "the path of the URL says otherwise; give it there alone"})
@@ -218,14 +219,6 @@ func (r *restRequest) checkParameters(request protoreflect.Message) error {
 func differs(request protoreflect.Message, name, value string) bool {
 	field := request.Descriptor().Fields().ByName(protoreflect.Name(name))
 	return field != nil && field.Kind() == protoreflect.StringKind && !field.IsList() && request.Get(field).String() != value
-}
-
-// fieldNamed returns the field of a name of either style, or nil.
-func fieldNamed(message protoreflect.MessageDescriptor, name string) protoreflect.FieldDescriptor {
-	if field := message.Fields().ByName(protoreflect.Name(name)); field != nil {
-		return field
-	}
-	return message.Fields().ByJSONName(name)
 }
 
 // handleRESTError writes the status of a call, or of a request that the
@@ -336,4 +329,29 @@ func httpStatus(st *status.Status) int {
 		}
 	}
 	return runtime.HTTPStatusFromCode(st.Code())
+}
+
+// explainRefusal returns what the gateway says of a request that it could make
+// no call of. ctx is that of the call.
+func explainRefusal(ctx context.Context, r *http.Request, st *status.Status) *status.Status {
+	rest, known := r.Context().Value(restKey{}).(*restRequest)
+	if !known || st.Code() != codes.InvalidArgument {
+		return apierror.WithReason(st, apierror.CodeName(st.Code()))
+	}
+	if rest.refused != nil {
+		return apierror.Classify(rest.refused).Status()
+	}
+	if request := requestOf(ctx); request != nil {
+		if faults := explain.Parameters(rest.http.Method, rest.query, request); len(faults) > 0 {
+			return apierror.Classify(apierror.Invalid(faults...)).Status()
+		}
+	}
+	return apierror.WithReason(st, broker.ReasonInvalidArgument)
+}
+
+// requestOf returns which message the call takes that the gateway was about to
+// make; nil if there is none.
+func requestOf(ctx context.Context) protoreflect.MessageDescriptor {
+	name, _ := runtime.RPCMethod(ctx)
+	return explain.RequestOf(name)
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/api/auth"
+	"github.com/salabroker/sala/api/explain"
 	"github.com/salabroker/sala/broker"
 )
 
@@ -230,7 +231,7 @@ func (c *call) end(ctx context.Context, err error, panicked any) error {
 	}
 	failed := apierror.Classify(err)
 	if isInMemory(ctx) {
-		failed = inJSON(failed, requestOfMethod(c.method))
+		failed = explain.InJSON(failed, explain.RequestOf(c.method))
 	}
 	c.server.metrics.observe(c.method, failed.Code, took)
 	attrs = append(attrs, slog.String("reason", failed.ReasonOrCode()))

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -9,21 +8,13 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/salabroker/sala/api/apierror"
+	"github.com/salabroker/sala/api/explain"
 	"github.com/salabroker/sala/broker"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-const (
-	// maxFaults bounds how many fields an error names.
-	maxFaults = 10
-	// maxWireDepth is how deeply protobuf decodes messages within messages.
-	maxWireDepth = protowire.DefaultRecursionLimit
-	// maxOutlined bounds the text of an outline: the names in it are shorter.
-	maxOutlined = 255
-)
-
-const notUTF8 = "isn't UTF-8; a string that was cut within an emoji ends in half a character"
+// maxOutlined bounds the text of an outline: the names in it are shorter.
+const maxOutlined = 255
 
 // salvage makes of a request that can't be accepted what its service needs to
 // answer for that request alone: the other events of a batch, or on a stream
@@ -36,7 +27,7 @@ func salvage(wire []byte, request proto.Message, why *broker.Error) {
 	}
 	descriptor := request.ProtoReflect().Descriptor()
 	if why == nil {
-		why = wireRefusal(wire, descriptor)
+		why = explain.Wire(wire, descriptor)
 	}
 	switch request.(type) {
 	case *salav1.EmitStreamRequest, *salav1.SubscribeRequest:
@@ -54,7 +45,7 @@ func salvage(wire []byte, request proto.Message, why *broker.Error) {
 func salvageBatch(wire []byte, batch *salav1.EmitBatchRequest) (found bool) {
 	field := batch.ProtoReflect().Descriptor().Fields().ByName("emits")
 	for len(wire) > 0 {
-		number, kind, value, rest := nextField(wire)
+		number, kind, value, rest := explain.NextField(wire)
 		if rest == nil || len(batch.GetEmits()) > maxBatch {
 			return false
 		}
@@ -65,30 +56,12 @@ func salvageBatch(wire []byte, batch *salav1.EmitBatchRequest) (found bool) {
 		emit := &salav1.EmitRequest{}
 		if proto.Unmarshal(value, emit) != nil {
 			proto.Reset(emit)
-			refuseMessage(emit, wireRefusal(value, field.Message()))
+			refuseMessage(emit, explain.Wire(value, field.Message()))
 			found = true
 		}
 		batch.Emits = append(batch.Emits, emit)
 	}
 	return found
-}
-
-// nextField returns the first field of an encoded message, and what stands
-// behind it: nil if the message is broken. Value lacks the length.
-func nextField(wire []byte) (number protowire.Number, kind protowire.Type, value, rest []byte) {
-	number, kind, tag := protowire.ConsumeTag(wire)
-	if tag < 0 {
-		return 0, 0, nil, nil
-	}
-	size := protowire.ConsumeFieldValue(number, kind, wire[tag:])
-	if size < 0 {
-		return 0, 0, nil, nil
-	}
-	value, rest = wire[tag:tag+size], wire[tag+size:]
-	if kind == protowire.BytesType {
-		value, _ = protowire.ConsumeBytes(value)
-	}
-	return number, kind, value, rest
 }
 
 // cutField is nextField for a field behind whose length the message ends too soon.
@@ -109,7 +82,7 @@ func cutField(wire []byte) (number protowire.Number, kind protowire.Type, value 
 func outline(wire []byte, descriptor protoreflect.MessageDescriptor, depth int) []byte {
 	var kept []byte
 	for len(wire) > 0 {
-		number, kind, value, rest := nextField(wire)
+		number, kind, value, rest := explain.NextField(wire)
 		if rest == nil { // the message may be the beginning of one
 			number, kind, value = cutField(wire)
 		}
@@ -127,80 +100,6 @@ func outline(wire []byte, descriptor protoreflect.MessageDescriptor, depth int) 
 		wire = rest
 	}
 	return kept
-}
-
-// wireRefusal says why an encoded message can't be decoded.
-func wireRefusal(wire []byte, descriptor protoreflect.MessageDescriptor) *broker.Error {
-	var faults wireFaults
-	faults.search(wire, descriptor, "", 0)
-	if len(faults) == 0 {
-		return apierror.Undecodable()
-	}
-	return apierror.Invalid(faults...)
-}
-
-// wireFaults are the fields of an encoded message that can't be decoded.
-type wireFaults []broker.FieldViolation
-
-// search adds the faults of a message whose field names stand below path. What
-// is within a type of protobuf's own, such as args, has no names: path is that
-// of the field that has the type.
-func (f *wireFaults) search(wire []byte, descriptor protoreflect.MessageDescriptor, path string, depth int) {
-	if depth >= maxWireDepth {
-		f.add(path, fmt.Sprintf("is nested more than %d messages deep", maxWireDepth))
-		return
-	}
-	seen := map[protowire.Number]int{} // elements of lists
-	for len(wire) > 0 && len(*f) < maxFaults {
-		number, kind, value, rest := nextField(wire)
-		if rest == nil {
-			return
-		}
-		wire = rest
-		field := descriptor.Fields().ByNumber(number)
-		if field == nil || kind != protowire.BytesType {
-			continue
-		}
-		name := fieldPath(path, field, seen[number])
-		if field.IsList() {
-			seen[number]++
-		}
-		switch {
-		case field.Message() != nil:
-			f.search(value, field.Message(), name, depth+1)
-		case field.Kind() == protoreflect.StringKind && !utf8.Valid(value):
-			f.add(name, notUTF8)
-		}
-	}
-}
-
-// add adds a fault, but not the same twice.
-func (f *wireFaults) add(field, description string) {
-	for _, known := range *f {
-		if known.Field == field {
-			return
-		}
-	}
-	*f = append(*f, broker.FieldViolation{Field: field, Description: description})
-}
-
-func fieldPath(path string, field protoreflect.FieldDescriptor, index int) string {
-	if isWellKnown(field.ContainingMessage()) {
-		return path
-	}
-	if path != "" {
-		path += "."
-	}
-	path += string(field.Name())
-	if field.IsList() {
-		path = fmt.Sprintf("%s[%d]", path, index)
-	}
-	return path
-}
-
-// isWellKnown reports whether a message is one of protobuf's own.
-func isWellKnown(m protoreflect.MessageDescriptor) bool {
-	return m.ParentFile().Package() == "google.protobuf"
 }
 
 // replaceInvalid makes UTF-8 of all text in a message.

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/salabroker/sala/api/apierror"
+	"github.com/salabroker/sala/api/explain"
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/eventhub"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
@@ -51,7 +52,7 @@ func (h *harness) careless(t *testing.T) *harness {
 // nested returns lists in lists, too deep for protobuf.
 func nested() *structpb.ListValue {
 	list := &structpb.ListValue{}
-	for range maxWireDepth/2 + 10 {
+	for range explain.MaxWireDepth/2 + 10 {
 		list = &structpb.ListValue{Values: []*structpb.Value{structpb.NewListValue(list)}}
 	}
 	return list

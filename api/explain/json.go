@@ -1,4 +1,4 @@
-package api
+package explain
 
 import (
 	"bytes"
@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -23,19 +24,21 @@ const (
 	// maxExplained bounds how many elements of a list are looked at for one that
 	// doesn't fit.
 	maxExplained = 1000
+	// MaxJSONDepth bounds how deeply JSON may be nested; protobuf can't carry much more.
+	MaxJSONDepth = 1000
 	// maxQuoted bounds how much an error quotes of what it is about.
 	maxQuoted = 40
 )
 
-// bodyError says why a JSON text, such as the body, isn't the message that a
+// Body says why a JSON text, such as the body, isn't the message that a
 // call takes. It is for a text that protojson has refused: protojson says at
 // which byte, and here is which field, what was expected, and what was probably
 // meant.
-func bodyError(what string, text []byte, message protoreflect.MessageDescriptor, refusal error) *broker.Error {
+func Body(what string, text []byte, message protoreflect.MessageDescriptor, refusal error) *broker.Error {
 	if err := syntaxError(what, text); err != nil {
 		return err
 	}
-	if !isObject(text) {
+	if !IsObject(text) {
 		return apierror.BadRequest(fmt.Sprintf("%s is %s; an object is expected, with %s", what, describeJSON(text), fieldNames(message)))
 	}
 	faults := jsonFaults{}
@@ -152,7 +155,7 @@ func (f *jsonFaults) inValue(path string, field protoreflect.FieldDescriptor, va
 func fits(message protoreflect.MessageDescriptor, key string, value json.RawMessage) bool {
 	name, _ := json.Marshal(key) // text always encodes
 	object := bytes.Join([][]byte{[]byte("{"), name, []byte(":"), value, []byte("}")}, nil)
-	return protojson.UnmarshalOptions{RecursionLimit: maxJSONDepth}.Unmarshal(object, dynamicpb.NewMessage(message)) == nil
+	return protojson.UnmarshalOptions{RecursionLimit: MaxJSONDepth}.Unmarshal(object, dynamicpb.NewMessage(message)) == nil
 }
 
 // expected says what a field takes. If what was meant can be told from the value, it is
@@ -238,7 +241,7 @@ func describeJSON(text json.RawMessage) string {
 	return "the number " + quoted(string(text))
 }
 
-func isObject(text []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) }
+func IsObject(text []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) }
 func isScalar(text []byte) bool { return !bytes.ContainsAny(text[:1], `{["`) && len(text) <= maxQuoted }
 
 // quoted shortens what an error quotes, and makes it UTF-8.
@@ -255,4 +258,10 @@ func joinPath(path, name string) string {
 		return name
 	}
 	return path + "." + name
+}
+
+// describeJSONError drops the prefix "proto:" and the space behind it, which
+// protojson varies.
+func describeJSONError(err error) string {
+	return strings.TrimLeftFunc(strings.TrimPrefix(err.Error(), "proto:"), unicode.IsSpace)
 }

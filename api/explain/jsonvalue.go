@@ -1,4 +1,4 @@
-package api
+package explain
 
 import (
 	"bytes"
@@ -28,8 +28,8 @@ func unfit(value json.RawMessage) (part, why string) {
 		number, isNumber := token.(json.Number)
 		_, isText := token.(string)
 		switch {
-		case len(walk) > maxJSONDepth:
-			return "", fmt.Sprintf("is nested more than %d deep", maxJSONDepth)
+		case len(walk) > MaxJSONDepth:
+			return "", fmt.Sprintf("is nested more than %d deep", MaxJSONDepth)
 		case isNumber && isBeyondFloat(number):
 			return walk.path(), fmt.Sprintf("is %s, which is more than a 64-bit float holds; argsJson takes any number", quoted(number.String()))
 		case isText && !utf8.Valid(raw):

@@ -1,15 +1,21 @@
-package api
+package explain
 
 import (
-	"fmt"
-	"net/http"
-	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
 
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
+
+// What is quoted in a text keeps its names.
+func TestJSONNamesIn(t *testing.T) {
+	emit := (*salav1.EmitBatchRequest)(nil).ProtoReflect().Descriptor()
+	const text = `a "page_token \" args_json" isn't args_json, except_rooms or page_token`
+	if got := jsonNamesIn(emit, text); got != `a "page_token \" args_json" isn't argsJson, exceptRooms or page_token` {
+		t.Errorf("it becomes %s", got)
+	}
+}
 
 func TestNamesAsText(t *testing.T) {
 	for text, want := range map[string]string{
@@ -27,7 +33,7 @@ func TestNamesAsText(t *testing.T) {
 		if want == "" {
 			want = text
 		}
-		if got := string(namesAsText([]byte(text), (*salav1.EmitRequest)(nil).ProtoReflect().Descriptor())); got != want {
+		if got := string(NamesAsText([]byte(text), (*salav1.EmitRequest)(nil).ProtoReflect().Descriptor())); got != want {
 			t.Errorf("%s became %s, want %s", text, got, want)
 		}
 	}
@@ -41,23 +47,8 @@ func TestNamesAsText(t *testing.T) {
 		`{"selector":{"rooms":[1]},"rooms":[2]}`: {&salav1.JoinRequest{}, `{"selector":{"rooms":["1"]},"rooms":["2"]}`},
 	} {
 		descriptor := test.message.ProtoReflect().Descriptor()
-		if got := string(namesAsText([]byte(text), descriptor)); got != test.want {
+		if got := string(NamesAsText([]byte(text), descriptor)); got != test.want {
 			t.Errorf("%s became %s, want %s", text, got, test.want)
 		}
 	}
-}
-
-// TestNumbersInBodies sends numbers over REST: the broker gets their texts.
-func TestNumbersInBodies(t *testing.T) {
-	fake := &fakeBroker{}
-	h := start(t, fake)
-	status, _, body := h.do(t, http.MethodPost, "/v1/emit", `{"event":"e","rooms":[7,"a"],"users":[8.0],"args":[{"room":9}]}`)
-	if status != http.StatusOK {
-		t.Fatalf("%d %s", status, body)
-	}
-	calls := fake.take()
-	if got := fmt.Sprintf("%+v", calls); len(calls) != 1 || !strings.Contains(got, "Rooms:[7 a] Users:[8]") {
-		t.Errorf("the broker got %s", got)
-	}
-	wantRESTError(t, h, http.MethodPost, "/v1/emit", `{"event":"e","rooms":[true]}`, http.StatusBadRequest, "INVALID_ARGUMENT", "rooms")
 }

@@ -1,4 +1,4 @@
-package api
+package explain
 
 import (
 	"encoding/json"
@@ -19,11 +19,11 @@ func isName(field protoreflect.FieldDescriptor) bool {
 	return false
 }
 
-// namesAsText returns the JSON of a request in which each number that names a
+// NamesAsText returns the JSON of a request in which each number that names a
 // room, a user or a token is the text that it counts as, see
 // [rawjson.NumberText]; the same text if there is none. What isn't JSON, and
 // what has no such text, is left for protobuf to complain about.
-func namesAsText(text []byte, request protoreflect.MessageDescriptor) []byte {
+func NamesAsText(text []byte, request protoreflect.MessageDescriptor) []byte {
 	if !json.Valid(text) {
 		return text
 	}

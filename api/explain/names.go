@@ -1,18 +1,19 @@
-package api
+package explain
 
 import (
 	"regexp"
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
 )
 
-// inJSON returns a failure as a caller over REST sees it: with the names that the
+// InJSON returns a failure as a caller over REST sees it: with the names that the
 // fields of the request have in JSON. The services use the names of the protos.
-func inJSON(f apierror.Failure, request protoreflect.MessageDescriptor) apierror.Failure {
+func InJSON(f apierror.Failure, request protoreflect.MessageDescriptor) apierror.Failure {
 	if len(f.Fields) == 0 || request == nil {
 		return f
 	}
@@ -76,4 +77,29 @@ func jsonNameOf(message protoreflect.MessageDescriptor, name string, depth int) 
 		}
 	}
 	return name
+}
+
+// fieldNamed returns the field of a name of either style, or nil.
+func fieldNamed(message protoreflect.MessageDescriptor, name string) protoreflect.FieldDescriptor {
+	if field := message.Fields().ByName(protoreflect.Name(name)); field != nil {
+		return field
+	}
+	return message.Fields().ByJSONName(name)
+}
+
+// isWellKnown reports whether a message is one of protobuf's own.
+func isWellKnown(m protoreflect.MessageDescriptor) bool {
+	return m.ParentFile().Package() == "google.protobuf"
+}
+
+// RequestOf returns the request of a method such as
+// "/sala.v1.RoomService/ListRooms"; nil if there is none.
+func RequestOf(name string) protoreflect.MessageDescriptor {
+	full := protoreflect.FullName(strings.ReplaceAll(strings.TrimPrefix(name, "/"), "/", "."))
+	found, _ := protoregistry.GlobalFiles.FindDescriptorByName(full)
+	method, ok := found.(protoreflect.MethodDescriptor)
+	if !ok {
+		return nil
+	}
+	return method.Input()
 }
