@@ -1,331 +1,267 @@
 package api
 
 import (
-	"cmp"
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
-	"slices"
-	"sync/atomic"
+	"io"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/salabroker/sala/api/apierror"
-	"github.com/salabroker/sala/api/auth"
+	"github.com/salabroker/sala/broker"
 )
 
-// What requests may take together, as shares of the memory limit.
 const (
-	// receivingShare is for requests that arrive and aren't decoded yet, and
-	// decodingShare for those that are decoded and handled.
-	receivingShare = 12
-	decodingShare  = 8
-	// assumedMemory stands for the limit where there is none.
-	assumedMemory = 2 << 30
-	// minDecoding is how many times the largest request each key may decode
-	// however little memory there is.
-	minDecoding = 4
-	// smallCost is up to what a request is decoded without being counted: each call
-	// decodes one or two at a time.
-	smallCost = 16 << 10
-	// streamWindow is how much of a request a caller may send before the call
-	// asks for it, and connectionWindow how much may be under way on a connection.
-	streamWindow     = 64 << 10
-	connectionWindow = 1 << 20
-	// minCalls and maxCalls bound how many calls are in flight, so that their
-	// windows take another such share. Each key has half of them.
-	windowShare = 8
-	minCalls    = 512
-	maxCalls    = 4096
-	// maxGuestStreams and maxGuestRequest bound the calls that need no key: health
-	// checks that are watched, reflection.
-	maxGuestStreams = 256
-	maxGuestRequest = 16 << 10
+	// smallMessage is up to how many bytes a message on a stream takes nothing of a
+	// budget while it arrives: it fits into the window, for which its call counts.
+	smallMessage = 16 << 10
+	// messagePiece is how much of a larger one a caller may send at a time.
+	messagePiece = 128 << 10
+	// maxInflation is how many times larger DEFLATE makes what it unpacks.
+	maxInflation = 1032
 )
 
-// intake is what bounds the requests of all callers before they are decoded.
-type intake struct {
-	// Static.
-	maxRequest int64
-	// maxReceived is from how many bytes on a message ends its stream. It is larger
-	// than maxRequest, since a backend that returns what a client has sent must not
-	// lose its stream by that.
-	maxReceived int64
-	maxCalls    int64         // of each key; twice as many in all
-	maxUnread   int64         // bytes of answers that their callers don't read
-	patience    time.Duration // of requests that wait for room
-	arriving    time.Duration // how long a request, or a piece of a large message, may take to arrive
-	receiving   *budget
-	decoding    *budget
-	shapes      shapes
-
-	calls atomic.Int64 // in flight, those of guests left out
+// messageSource is a stream of gRPC's transport. [grpc.ServerStream] reads and
+// unpacks each message as a whole, and nobody can say before whether there is room
+// for it.
+type messageSource interface {
+	ReadMessageHeader(header []byte) error
+	Read(n int) (mem.BufferSlice, error)
+	RecvCompress() string
 }
 
-// newIntake fits the bounds into a memory limit, 0 for none.
-func newIntake(memory, maxRequest int64) (*intake, error) {
-	known, err := newShapes()
+// sourceOf returns the stream of gRPC's transport that a call reads.
+func sourceOf(ctx context.Context) (messageSource, error) {
+	source, ok := grpc.ServerTransportStreamFromContext(ctx).(messageSource)
+	if !ok {
+		return nil, errors.New("the messages of gRPC's streams can't be read one by one")
+	}
+	return source, nil
+}
+
+// incoming is a request that a call is about to receive.
+type incoming struct {
+	ctx     context.Context //nolint:containedctx // of the call, for as long as it receives
+	call    *call
+	source  messageSource
+	message proto.Message
+	only    bool // the call has no other, and it comes right behind its headers
+
+	header [5]byte
+	late   *time.Timer // ends the call if the request doesn't arrive; nil if it may take its time
+}
+
+// receive receives the request. One of many may be long in coming; as soon as it
+// begins to arrive, there has to be room for it.
+func (in *incoming) receive() error {
+	c, intake, source := in.call, in.call.server.intake, in.source
+	if in.only {
+		in.hurry()
+	}
+	defer in.arrived()
+	if err := source.ReadMessageHeader(in.header[:]); err != nil {
+		return in.beginError(err)
+	}
+	length, most := int64(binary.BigEndian.Uint32(in.header[1:])), intake.maxRequest
+	if c.account == c.server.guests {
+		most = maxGuestRequest
+	}
+	if length > intake.maxReceived || length > most && in.only {
+		return tooManyBytes(length, most)
+	}
+	if length > most {
+		return in.skip(source, length, tooManyBytes(length, most))
+	}
+	need := 2 * length
+	packed := in.header[0] != 0
+	if packed {
+		need += 2 * min(most, maxInflation*length)
+	}
+	if need > 2*smallMessage && c.account != nil {
+		in.arrived() // waiting for room isn't its delay
+		need = min(need, intake.receiving.share)
+		if err := intake.receiving.take(in.ctx, c.account, need, intake.patience); err != nil {
+			c.server.metrics.refuse(refusedReceiving)
+			return in.skip(source, length, err)
+		}
+		defer intake.receiving.give(c.account, need)
+		in.hurry()
+	}
+	data, err := in.read(source, length)
 	if err != nil {
-		return nil, err
+		return streamError(err)
 	}
-	if memory <= 0 {
-		memory = assumedMemory
+	if in.only {
+		if err := source.ReadMessageHeader(in.header[:]); !errors.Is(err, io.EOF) {
+			data.Free()
+			return in.endError(err)
+		}
 	}
-	return &intake{
-		maxRequest:  maxRequest,
-		maxReceived: maxListing*(maxRequest-maxOverhead) + maxOverhead,
-		maxCalls:    min(max(memory/windowShare/streamWindow, minCalls), maxCalls) / 2,
-		maxUnread:   memory / unreadShare,
-		patience:    bodyTimeout,
-		arriving:    bodyTimeout,
-		receiving:   newBudget(memory/receivingShare, 2*maxRequest),
-		decoding:    newBudget(memory/decodingShare, minDecoding*maxRequest),
-		shapes:      known,
-	}, nil
-}
-
-// arrival is the context of a call from the network. It ends with the stream, or
-// when the request is too long in coming.
-type arrival struct {
-	context.Context
-	cancel context.CancelCauseFunc
-	caller *auth.Caller
-	late   atomic.Bool
-}
-
-// arrivalKey is the context key of the *arrival.
-type arrivalKey struct{}
-
-// Value implements context.Context.
-func (a *arrival) Value(key any) any {
-	if key == (arrivalKey{}) {
-		return a
+	in.arrived()
+	if !packed {
+		defer data.Free()
+		return in.decode(data)
 	}
-	return a.Context.Value(key)
-}
-
-// Err implements context.Context.
-func (a *arrival) Err() error {
-	if a.late.Load() {
-		return context.DeadlineExceeded
+	unpacked, err := unpack(data, source.RecvCompress(), most)
+	data.Free()
+	if err != nil {
+		return in.refuse(unpacked, err)
 	}
-	return a.Context.Err()
+	return in.decode(unpacked)
 }
 
-// expire ends the call.
-func (a *arrival) expire() {
-	a.late.Store(true)
-	a.cancel(context.DeadlineExceeded)
-}
-
-// registrar registers services on a server so that a unary call enters before
-// its request is received. An interceptor of gRPC's would come after that.
-type registrar struct {
-	server *Server
-	grpc   *grpc.Server
-}
-
-// RegisterService implements grpc.ServiceRegistrar.
-func (r registrar) RegisterService(desc *grpc.ServiceDesc, service any) {
-	own := *desc
-	own.Methods = slices.Clone(desc.Methods)
-	for i, method := range own.Methods {
-		own.Methods[i].Handler = r.server.handleUnary("/"+desc.ServiceName+"/"+method.MethodName, method.Handler)
+// hurry has the call end unless the request, or its next piece, arrives in time. A
+// call from the gateway is in memory already.
+func (in *incoming) hurry() {
+	if in.late != nil {
+		in.late.Reset(in.call.server.intake.arriving)
+	} else if a, ok := in.ctx.Value(arrivalKey{}).(*arrival); ok {
+		in.late = time.AfterFunc(in.call.server.intake.arriving, a.expire)
 	}
-	r.grpc.RegisterService(&own, service)
 }
 
-// handleUnary returns a handler that does all that is to be done around handle,
-// which receives the request and calls the service.
-func (s *Server) handleUnary(method string, handle grpc.MethodHandler) grpc.MethodHandler {
-	return func(service any, ctx context.Context, _ func(any) error, _ grpc.UnaryServerInterceptor) (resp any, err error) {
-		s.calls.Add(1)
-		defer s.calls.Add(-1)
-		c := &call{server: s, method: method, start: time.Now()}
-		defer func() { err = c.end(ctx, err, recover()) }()
-		c.audit = s.newAudit(method)
-		if err := c.enter(ctx); err != nil {
+// arrived notes that the request is there.
+func (in *incoming) arrived() {
+	if in.late != nil {
+		in.late.Stop()
+	}
+}
+
+// beginError returns the error of a call whose next request doesn't begin.
+func (in *incoming) beginError(err error) error {
+	if in.only && errors.Is(err, io.EOF) {
+		return apierror.BadRequest("the call has no request")
+	}
+	return streamError(err)
+}
+
+// endError returns the error of a call that doesn't end behind its only request.
+func (in *incoming) endError(err error) error {
+	if err == nil {
+		return apierror.BadRequest("the call has more than one request")
+	}
+	return streamError(err)
+}
+
+// read reads a message of which there is room for all. Each piece of it has its
+// time to arrive. Pieces are copied at once, since there may be many small ones.
+func (in *incoming) read(source messageSource, length int64) (mem.BufferSlice, error) {
+	if length <= smallMessage {
+		return source.Read(int(length))
+	}
+	whole := make([]byte, length) // a pool's next larger size may be a multiple of what is counted
+	for rest := whole; len(rest) > 0; {
+		in.hurry()
+		piece, err := source.Read(min(len(rest), messagePiece))
+		if err != nil {
 			return nil, err
 		}
-		defer c.leave()
-		defer c.release()
-		resp, err = handle(service, context.WithValue(ctx, callKey{}, c), func(req any) error {
-			err := c.receive(ctx, req)
-			if err == nil {
-				c.audit.asked(req)
-			}
-			return err
-		}, nil)
-		if err == nil {
-			c.audit.answered(resp)
-			callerConnOf(ctx).answer(sizeOf(resp))
-		}
-		return resp, err
+		rest = rest[piece.CopyTo(rest):]
+		piece.Free()
 	}
+	return mem.BufferSlice{mem.SliceBuffer(whole)}, nil
 }
 
-// enter counts a call as one in flight, if there may be one more; leave must
-// follow then. The tap, or the gateway, has admitted the caller.
-func (c *call) enter(ctx context.Context) error {
-	s := c.server
-	if a, ok := ctx.Value(arrivalKey{}).(*arrival); ok {
-		c.caller, c.account = a.caller, a.caller
-	} else { // it comes from the gateway, which has counted what it takes
-		var err error
-		c.caller, err = s.auth.Authenticate(metadata.ValueFromIncomingContext(ctx, "authorization"), func() string { return peerAddress(ctx) })
+// skip refuses a message without holding more than a piece of it.
+func (in *incoming) skip(source messageSource, length int64, why error) error {
+	for begun := false; length > 0; begun = true {
+		piece, err := source.Read(int(min(length, smallMessage)))
+		if err != nil {
+			return streamError(err)
+		}
+		length -= int64(piece.Len())
+		if !begun {
+			err = in.refuse(piece, why)
+		}
+		piece.Free()
 		if err != nil {
 			return err
 		}
-		if err := c.caller.Authorize(c.method); err != nil {
+	}
+	return nil
+}
+
+// refuse has a message answered by why it isn't accepted, of which there may be no
+// more than the beginning. It returns the error if that ends the call.
+func (in *incoming) refuse(data mem.BufferSlice, why error) error {
+	var failed *broker.Error
+	if !isAnsweredAlone(in.message) || !errors.As(why, &failed) {
+		return why
+	}
+	salvage(data.Materialize(), in.message, failed)
+	return nil
+}
+
+// unpack decompresses a message, up to one that is too large. Of that it returns
+// what there is, with an error.
+func unpack(packed mem.BufferSlice, with string, most int64) (mem.BufferSlice, error) {
+	compressor := encoding.GetCompressor(with)
+	if compressor == nil { // gRPC refuses the calls that name one that there isn't
+		return nil, apierror.BadRequest("a message is compressed, and the call doesn't say how (grpc-encoding)")
+	}
+	source := packed.Reader()
+	defer func() { _ = source.Close() }()
+	reader, err := compressor.Decompress(source)
+	if err != nil {
+		return nil, apierror.Undecodable()
+	}
+	if closer, ok := reader.(io.Closer); ok {
+		defer func() { _ = closer.Close() }()
+	}
+	text, err := io.ReadAll(io.LimitReader(reader, most+1))
+	data := mem.BufferSlice{mem.SliceBuffer(text)}
+	switch {
+	case err != nil:
+		return data, apierror.Undecodable()
+	case int64(len(text)) > most:
+		return data, apierror.TooLarge("uncompressed, the request has more than the %d bytes that are allowed", most)
+	}
+	return data, nil
+}
+
+func tooManyBytes(has, most int64) *broker.Error {
+	return apierror.TooLarge("the request has %d bytes, at most %d are allowed; args_json takes less room than args", has, most)
+}
+
+// streamError returns the error of a stream that can't be read on, as
+// [grpc.ServerStream] returns it.
+func streamError(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.EOF
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return status.Error(codes.InvalidArgument, "the stream ends within a message")
+	}
+	if _, ok := status.FromError(err); ok {
+		return err
+	}
+	return status.Error(codes.Unavailable, fmt.Sprintf("the stream broke off: %v", err))
+}
+
+// decode decodes a request that has arrived, once there is room for it. A
+// request that can't be accepted becomes one that says why: see [refusalOf].
+func (in *incoming) decode(data mem.BufferSlice) error {
+	buf := data.MaterializeToBuffer(mem.DefaultBufferPool())
+	defer buf.Free()
+	wire := buf.ReadOnlyData()
+	if err := in.call.hold(in.ctx, wire, in.message); err != nil {
+		var why *broker.Error
+		if !isAnsweredAlone(in.message) || !errors.As(err, &why) {
 			return err
 		}
-	}
-	if c.caller == s.guests {
-		return c.enterAsGuest(ctx)
-	}
-	most := s.intake.maxCalls
-	mine, all := c.caller.Calls.Add(1), s.intake.calls.Add(1)
-	if mine > most || all > 2*most {
-		c.leave()
-		s.metrics.refuse(refusedCalls)
-		return tooManyCalls(fmt.Sprintf("an API key may have %d", most))
-	}
-	return nil
-}
-
-// enterAsGuest is enter for a call without a key. Those that last are bounded in
-// all; short ones only for each connection, so that health checks get through.
-func (c *call) enterAsGuest(ctx context.Context) error {
-	c.conn = callerConnOf(ctx)
-	mine, all := int64(0), int64(0)
-	if c.conn != nil {
-		mine = c.conn.guestCalls.Add(1)
-	}
-	if c.lasting {
-		all = c.caller.Calls.Add(1)
-	}
-	if mine > maxGuestCallsOfConn || all > maxGuestStreams {
-		c.leave()
-		c.server.metrics.refuse(refusedCalls)
-		return tooManyCalls(fmt.Sprintf("without an API key a connection may have %d, and all together %d that last", maxGuestCallsOfConn, maxGuestStreams))
-	}
-	return nil
-}
-
-func (c *call) leave() {
-	if c.caller != c.server.guests {
-		c.caller.Calls.Add(-1)
-		c.server.intake.calls.Add(-1)
-		return
-	}
-	if c.conn != nil {
-		c.conn.guestCalls.Add(-1)
-	}
-	if c.lasting {
-		c.caller.Calls.Add(-1)
-	}
-}
-
-func tooManyCalls(bounds string) error {
-	return apierror.Exhausted(apierror.ReasonTooManyRequests, "there are too many calls at once; "+bounds+": end some, or try again in a moment", time.Second)
-}
-
-// receive receives the only request of a call.
-func (c *call) receive(ctx context.Context, request any) error {
-	message, ok := request.(proto.Message)
-	if !ok {
-		return fmt.Errorf("a request can't be a %T", request)
-	}
-	source, err := sourceOf(ctx)
-	if err != nil {
-		return err
-	}
-	in := &incoming{ctx: ctx, call: c, source: source, message: message, only: true}
-	return in.receive()
-}
-
-// hold takes what decoding and handling a request costs out of the budget, for
-// release to give back.
-func (c *call) hold(ctx context.Context, text []byte, message proto.Message) error {
-	switch {
-	case c.account == nil:
-		return nil
-	case c.account == c.server.guests && len(text) > maxGuestRequest:
-		return apierror.TooLarge("the request has %d bytes; without an API key at most %d are allowed", len(text), maxGuestRequest)
-	case c.account == c.server.guests:
+		salvage(wire, in.message, why)
 		return nil
 	}
-	intake := c.server.intake
-	cost, err := intake.shapes.wire(text, message.ProtoReflect().Descriptor().FullName())
-	if err != nil {
-		return err
+	if err := proto.Unmarshal(wire, in.message); err != nil {
+		salvage(wire, in.message, nil)
 	}
-	if cost <= smallCost {
-		return nil
-	}
-	if err := c.reserve(ctx, cost); err != nil {
-		return err
-	}
-	c.held = cost
-	return nil
-}
-
-// reserve takes bytes out of the budget for decoding, and waits a while if there
-// is no room now.
-func (c *call) reserve(ctx context.Context, cost int64) error {
-	decoding := c.server.intake.decoding
-	if cost > decoding.share {
-		c.server.metrics.refuse(refusedTooLarge)
-		return tooMuchWork(cost, decoding.share)
-	}
-	if cost == 0 {
-		return nil
-	}
-	if err := decoding.take(ctx, c.payer(), cost, c.server.intake.patience); err != nil {
-		c.server.metrics.refuse(refusedDecoding)
-		return err
-	}
-	return nil
-}
-
-// payer is on whose account memory is taken that the gateway hasn't counted.
-func (c *call) payer() *auth.Caller { return cmp.Or(c.account, c.caller) }
-
-// sizeOf is how many bytes a message has.
-func sizeOf(m any) int {
-	switch m := m.(type) {
-	case encoded:
-		return m.Len()
-	case proto.Message:
-		return proto.Size(m)
-	}
-	return 0
-}
-
-// handOver returns what the last request takes, for free.
-func (c *call) handOver() int64 {
-	held := c.held
-	c.held = 0
-	return held
-}
-
-// free gives back what handOver returned.
-func (c *call) free(held int64) {
-	if held > 0 {
-		c.server.intake.decoding.give(c.payer(), held)
-	}
-}
-
-// release gives back what the last request takes.
-func (c *call) release() { c.free(c.handOver()) }
-
-// callOf returns the call that a service carries out; one that counts nothing
-// outside a server.
-func callOf(ctx context.Context) *call {
-	if c, ok := ctx.Value(callKey{}).(*call); ok {
-		return c
-	}
-	return &call{}
+	return checkDecoded(in.message)
 }

@@ -5,7 +5,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/salabroker/sala/api/apierror"
@@ -57,17 +56,4 @@ func (s *restStream) Header() (metadata.MD, error) {
 		err = s.RecvMsg(&emptypb.Empty{})
 	}
 	return header, err
-}
-
-// explainStreamError returns what the last line says of a stream that breaks
-// off.
-func explainStreamError(ctx context.Context, err error) *status.Status {
-	st := status.Convert(err)
-	switch {
-	case len(st.Details()) > 0: // from our services
-		return st
-	case ctx.Err() == nil && isCutOff(st):
-		return cutOff()
-	}
-	return apierror.Classify(err).Status()
 }

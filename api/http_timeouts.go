@@ -43,3 +43,26 @@ func (w *progressWriter) Write(b []byte) (written int, err error) {
 
 // Unwrap lets http.ResponseController reach the server's own.
 func (w *progressWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// bodyTimeout is how long the body of a request may take to arrive.
+const bodyTimeout = 10 * time.Second
+
+// limitBodyTime gives the body of a request, whoever reads it, until bodyTime
+// from now to arrive. net/http itself reads what a handler has left, and would
+// wait for that without limit.
+func limitBodyTime(bodyTime time.Duration, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if hasBody(r) {
+			setReadDeadline(w, time.Now().Add(bodyTime))
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// setReadDeadline sets when reading the request fails; the zero time is never.
+// The only error is that a ResponseWriter has no deadlines; a server's has.
+func setReadDeadline(w http.ResponseWriter, t time.Time) {
+	_ = http.NewResponseController(w).SetReadDeadline(t)
+}
+
+func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBody }

@@ -2,14 +2,10 @@ package api
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
-	"sync/atomic"
 
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -26,26 +22,6 @@ import (
 type codec struct{ encoding.CodecV2 }
 
 func newCodec() encoding.CodecV2 { return codec{encoding.GetCodecV2("proto")} }
-
-// decode decodes a request that has arrived, once there is room for it. A
-// request that can't be accepted becomes one that says why: see [refusalOf].
-func (in *incoming) decode(data mem.BufferSlice) error {
-	buf := data.MaterializeToBuffer(mem.DefaultBufferPool())
-	defer buf.Free()
-	wire := buf.ReadOnlyData()
-	if err := in.call.hold(in.ctx, wire, in.message); err != nil {
-		var why *broker.Error
-		if !isAnsweredAlone(in.message) || !errors.As(err, &why) {
-			return err
-		}
-		salvage(wire, in.message, why)
-		return nil
-	}
-	if err := proto.Unmarshal(wire, in.message); err != nil {
-		salvage(wire, in.message, nil)
-	}
-	return checkDecoded(in.message)
-}
 
 // Marshal implements encoding.CodecV2. Protobuf refuses text that isn't UTF-8,
 // so whatever isn't becomes U+FFFD. Only messages that need it are searched.
@@ -67,76 +43,6 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 
 // encoded is a message that has been encoded already.
 type encoded struct{ mem.BufferSlice }
-
-// maxQueuedMessages is how many messages of a stream may be in gRPC's queues. gRPC
-// bounds their bytes alone, and a small message takes there many times its bytes.
-const maxQueuedMessages = 256
-
-// sendQueue counts the messages of a stream that gRPC hasn't written.
-type sendQueue struct {
-	length atomic.Int32
-	freed  chan struct{} // holds a token when the queue has become shorter than it was allowed to be
-}
-
-func newSendQueue() *sendQueue { return &sendQueue{freed: make(chan struct{}, 1)} }
-
-// enter waits until there is room for one more message. One goroutine may call it
-// at a time.
-func (q *sendQueue) enter(ctx context.Context) error {
-	if q.length.Add(1) <= maxQueuedMessages {
-		return nil
-	}
-	for q.length.Load() > maxQueuedMessages {
-		select {
-		case <-q.freed:
-		case <-ctx.Done():
-			q.leave()
-			return status.FromContextError(ctx.Err()).Err()
-		}
-	}
-	return nil
-}
-
-// leave is called for each message that entered, concurrently.
-func (q *sendQueue) leave() {
-	if q.length.Add(-1) != maxQueuedMessages {
-		return
-	}
-	select {
-	case q.freed <- struct{}{}:
-	default:
-	}
-}
-
-// queuedMessage is an encoded message that leaves its queue when gRPC has written
-// it, or never will. gRPC may compress it first: then it leaves at once.
-type queuedMessage struct {
-	mem.Buffer
-	refs  atomic.Int32 // beside the first
-	queue *sendQueue
-	whole mem.BufferSlice
-}
-
-// newQueuedMessage returns a message that has entered a queue.
-func newQueuedMessage(data mem.BufferSlice, queue *sendQueue) *queuedMessage {
-	m := &queuedMessage{Buffer: data[0], queue: queue, whole: data}
-	data[0] = m
-	return m
-}
-
-// Ref implements mem.Buffer.
-func (m *queuedMessage) Ref() {
-	m.refs.Add(1)
-	m.Buffer.Ref()
-}
-
-// Free implements mem.Buffer.
-func (m *queuedMessage) Free() {
-	m.Buffer.Free()
-	if m.refs.Add(-1) < 0 {
-		m.queue.leave()
-	}
-}
 
 // refused begins the unknown field in which a request says why it isn't
 // accepted. A caller who sends one gets the answer that it stands for.

@@ -1,0 +1,94 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
+
+	"github.com/salabroker/sala/api/apierror"
+	salav1 "github.com/salabroker/sala/gen/sala/v1"
+)
+
+type (
+	emitStream = grpc.BidiStreamingServer[salav1.EmitStreamRequest, salav1.EmitStreamResponse]
+
+	// received is the outcome of one Recv.
+	received struct {
+		req  *salav1.EmitStreamRequest
+		held int64 // what the request takes of the budget for decoding
+		err  error
+	}
+)
+
+// EmitStream implements salav1.MessageServiceServer.
+//
+// Events are sent one after the other, and at most two are in memory beside
+// what the connection's flow control lets in: a caller that doesn't read the
+// results is soon kept from writing. Whatever has been emitted is answered,
+// also when the server shuts down: what has no answer then was not sent.
+func (s *messageService) EmitStream(stream emitStream) error {
+	ctx := stream.Context()
+	// Compressing makes results larger, and takes them out of the stream's queue.
+	if err := grpc.SetSendCompressor(ctx, encoding.Identity); err != nil {
+		return err
+	}
+	incoming := receive(stream)
+	within, written, call := reachOf(ctx), auditOf(ctx), callOf(ctx)
+	events, failed := 0, 0
+	defer func() { written.events(events, failed) }()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case in := <-incoming:
+			if errors.Is(in.err, io.EOF) {
+				return nil
+			}
+			if in.err != nil {
+				return in.err
+			}
+			refused := refusalOf(in.req)
+			report, err := s.emitOne(ctx, within, in.req.GetEmit(), refused, salav1.Report_REPORT_NONE)
+			if err != nil && refused == nil { // which names its fields from the request on
+				err = apierror.WithPrefix("emit.", err)
+			}
+			result := s.result(ctx, report, err)
+			sequence := in.req.GetSequence()
+			call.free(in.held)
+			events++
+			if result.GetError() != nil {
+				failed++
+			}
+			if err := stream.Send(&salav1.EmitStreamResponse{Sequence: sequence, Result: result}); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// receive reads the stream in a goroutine, which ends with the stream or when
+// the method has returned, so that waiting for the next request can be given
+// up. The last value received has an error.
+func receive(stream emitStream) <-chan received {
+	incoming := make(chan received)
+	call := callOf(stream.Context())
+	go func() {
+		for {
+			req, err := stream.Recv()
+			in := received{req, call.handOver(), err}
+			select {
+			case incoming <- in:
+			case <-stream.Context().Done():
+				call.free(in.held)
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return incoming
+}

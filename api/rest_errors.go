@@ -1,0 +1,175 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/salabroker/sala/api/apierror"
+	"github.com/salabroker/sala/api/explain"
+	"github.com/salabroker/sala/broker"
+)
+
+// refuse answers a request of which the body may not have been read: the
+// connection is closed then, as the rest of the body stands in the way.
+func refuse(w http.ResponseWriter, st *status.Status) {
+	w.Header().Set("Connection", "close")
+	writeStatus(w, st)
+}
+
+// handleRESTError writes the status of a call, or of a request that the
+// gateway could make no call of.
+func handleRESTError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
+	if rest, known := r.Context().Value(restKey{}).(*restRequest); known && rest.refusal != nil {
+		rest.refuse(w)
+		return
+	}
+	st, ok := status.FromError(err)
+	switch {
+	case !ok: // an escape in the path that can't be read
+		st = apierror.WithReason(status.New(codes.InvalidArgument, err.Error()), broker.ReasonInvalidArgument)
+	case len(st.Details()) > 0: // from our services
+	case r.Context().Err() == nil && isCutOff(st):
+		st = cutOff()
+	default:
+		st = explainRefusal(ctx, r, st)
+	}
+	writeStatus(w, st)
+}
+
+// explainRefusal returns what the gateway says of a request that it could make
+// no call of. ctx is that of the call.
+func explainRefusal(ctx context.Context, r *http.Request, st *status.Status) *status.Status {
+	rest, known := r.Context().Value(restKey{}).(*restRequest)
+	if !known || st.Code() != codes.InvalidArgument {
+		return apierror.WithReason(st, apierror.CodeName(st.Code()))
+	}
+	if rest.refused != nil {
+		return apierror.Classify(rest.refused).Status()
+	}
+	if request := requestOf(ctx); request != nil {
+		if faults := explain.Parameters(rest.http.Method, rest.query, request); len(faults) > 0 {
+			return apierror.Classify(apierror.Invalid(faults...)).Status()
+		}
+	}
+	return apierror.WithReason(st, broker.ReasonInvalidArgument)
+}
+
+// requestOf returns which message the call takes that the gateway was about to
+// make; nil if there is none.
+func requestOf(ctx context.Context) protoreflect.MessageDescriptor {
+	name, _ := runtime.RPCMethod(ctx)
+	return explain.RequestOf(name)
+}
+
+// isCutOff reports whether a call whose caller hasn't gone failed since the
+// in-memory connection was closed.
+func isCutOff(st *status.Status) bool {
+	return st.Code() == codes.Canceled || st.Code() == codes.Unavailable
+}
+
+func cutOff() *status.Status {
+	return apierror.Classify(&broker.Error{
+		Code:    broker.CodeUnavailable,
+		Reason:  broker.ReasonDraining,
+		Message: "the broker is shutting down and did not answer this call",
+	}).Status()
+}
+
+// handleRoutingError answers requests for which there is no call.
+func (known routes) handleRoutingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, httpStatus int) {
+	if httpStatus == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", known.allowed(r.URL.EscapedPath()))
+		MethodNotAllowed(w, r)
+		return
+	}
+	NotFound(w, r)
+}
+
+// MethodNotAllowed answers that there is something at the request's path, but not
+// for its method, as the REST API answers errors. The caller has set Allow.
+func MethodNotAllowed(w http.ResponseWriter, r *http.Request) {
+	message := fmt.Sprintf("%s is no method of %s; /openapi.json lists what there is", r.Method, r.URL.EscapedPath())
+	writeStatus(w, apierror.WithReason(status.New(codes.Unimplemented, message), apierror.ReasonMethodNotAllowed))
+}
+
+// NotFound answers that there is nothing at the request's path, as the REST API
+// answers errors.
+func NotFound(w http.ResponseWriter, r *http.Request) {
+	message := fmt.Sprintf("there is nothing at %s; /openapi.json lists what there is", r.URL.EscapedPath())
+	writeStatus(w, apierror.WithReason(status.New(codes.NotFound, message), apierror.ReasonPathNotFound))
+}
+
+// statusOf returns the status that an error is, or becomes.
+func statusOf(err error) *status.Status {
+	if st, ok := status.FromError(err); ok && len(st.Details()) > 0 {
+		return st
+	}
+	return apierror.Classify(err).Status()
+}
+
+// writeStatus writes a gRPC status as JSON: {"code", "message", "details"}.
+func writeStatus(w http.ResponseWriter, st *status.Status) {
+	if st.Code() == codes.Unauthenticated {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="sala"`)
+	}
+	for _, detail := range st.Details() {
+		if retry, ok := detail.(*errdetails.RetryInfo); ok {
+			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(retry.GetRetryDelay().AsDuration().Seconds()))))
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(httpStatus(st))
+	// An error here means that the client has gone away.
+	_, _ = w.Write(statusJSON(st)) //nolint:gosec // it is JSON, and says so, to a client that must not sniff
+}
+
+func statusJSON(st *status.Status) []byte {
+	m := &marshaler{runtime.JSONPb{MarshalOptions: protojson.MarshalOptions{EmitUnpopulated: true}}}
+	body, err := m.Marshal(st.Proto())
+	if err != nil { // a detail of a type that isn't linked in
+		body, _ = m.Marshal(status.New(st.Code(), apierror.ValidUTF8(st.Message())).Proto())
+	}
+	return body
+}
+
+// httpStatus is gRPC's usual mapping, but for what HTTP has better words for.
+func httpStatus(st *status.Status) int {
+	for _, detail := range st.Details() {
+		info, ok := detail.(*errdetails.ErrorInfo)
+		if !ok {
+			continue
+		}
+		switch info.GetReason() {
+		case apierror.ReasonRequestTooLarge:
+			return http.StatusRequestEntityTooLarge
+		case apierror.ReasonMethodNotAllowed:
+			return http.StatusMethodNotAllowed
+		case apierror.ReasonRequestTimeout:
+			return http.StatusRequestTimeout
+		}
+	}
+	return runtime.HTTPStatusFromCode(st.Code())
+}
+
+// explainStreamError returns what the last line says of a stream that breaks
+// off.
+func explainStreamError(ctx context.Context, err error) *status.Status {
+	st := status.Convert(err)
+	switch {
+	case len(st.Details()) > 0: // from our services
+		return st
+	case ctx.Err() == nil && isCutOff(st):
+		return cutOff()
+	}
+	return apierror.Classify(err).Status()
+}
