@@ -89,10 +89,10 @@ func (c *client) decoded(p *socketio.Packet, bytes int, whole bool, err error) {
 // hold counts the bytes of a packet whose attachments haven't arrived yet.
 func (c *client) hold(bytes int) {
 	if c.held == nil {
-		c.held = c.b.holds.Hold(realip.Address(c.conn.RemoteAddress()), c.conn.Hoards)
+		c.held = c.b.holds.Hold(realip.Address(c.conn.RemoteAddress()), c.conn.EndUnfinished)
 	}
 	if fits := c.held.Grow(int64(bytes)); !fits {
-		c.conn.Hoards()
+		c.conn.EndUnfinished()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -2,7 +2,11 @@ package engineio
 
 import "sync"
 
-// buffers is a pool of read buffers, shared by the connections of a server.
+// readBufferSize is the size of a read buffer. What net/http has read ahead before an upgrade fits into
+// one.
+const readBufferSize = 4 << 10
+
+// buffers is a pool of read buffers that the connections of a server share.
 type buffers struct{ pool sync.Pool }
 
 func (b *buffers) get() *[readBufferSize]byte {

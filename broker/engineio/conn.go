@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// closeGrace is how long the peer may take to answer the close frame after that was written, and how long a
-// long-polling client that has no poll pending may take to send the next one when the connection is to be closed. As
-// long is a session known after its client has been told that it has ended.
+// closeGrace is how long a peer may take to answer the close frame, and how long a long-polling
+// client without a pending poll may take to send the next one while its connection closes. The
+// server also knows a session for that long after it has told the client that the session has ended.
 const closeGrace = 2 * time.Second
 
 type state uint8
 
 const (
 	stateOpen    state = iota
-	stateClosing       // nothing more is accepted; what was queued is being written
+	stateClosing       // accepts nothing more, and writes what was queued
 	stateClosed
 )
 
-// Conn is one client's connection, over whichever transport it uses at the moment. All its methods may be called
-// concurrently, also from its own [Receiver].
+// Conn is one client's connection, over whichever transport it uses at the moment. All its methods
+// may be called concurrently, also by its own [Receiver].
 type Conn struct {
 	// Static.
 	server   *Server
@@ -32,7 +32,7 @@ type Conn struct {
 	next  *Conn // guarded by flushQueue.mu
 	timer timer // guarded by timers.mu
 
-	parking parking // guarded by idlers.mu
+	parkState parkState // guarded by parker.mu
 
 	established atomic.Bool // messages may have their full size
 	inflow      inflow
@@ -43,20 +43,20 @@ type Conn struct {
 	cause     error  // the error behind it, if any
 	out       queue
 	scheduled bool     // it's in the flushQueue
-	busy      bool     // somebody is writing to ws; only that one takes from out
+	busy      bool     // a goroutine writes to ws; only that one takes from out
 	stalled   bool     // its socket takes no more bytes for now
 	peerDone  bool     // the peer has sent its close frame
-	broken    bool     // what the peer sends can't be understood any more
+	broken    bool     // the peer has broken the protocol, so nothing more it sends can be read
 	ws        *link    // nil while the transport is long-polling
 	poll      *polling // nil once the transport is WebSocket and no response is under way
 	probe     *link    // the WebSocket that the client is upgrading to
 	base64    bool     // its client can't read binary WebSocket frames
 	probing   bool     // an upgrade is under way; probe may not be set yet
 	deadlines deadlines
-	closeBy   time.Time // when a graceful close is over at the latest
+	closeBy   time.Time // when a graceful close ends at the latest
 }
 
-// RemoteAddress returns the client's address as the request had it that opened the connection.
+// RemoteAddress returns the client's address: RemoteAddr of the request that opened the connection.
 func (c *Conn) RemoteAddress() string { return c.remote }
 
 // Transport returns "polling" or "websocket", whichever the connection uses at the moment.
@@ -69,14 +69,17 @@ func (c *Conn) Transport() string {
 	return transportWebSocket
 }
 
-// Done returns a channel that is closed when the connection has ended, a little before its receiver is told.
+// Done returns a channel that is closed when the connection has ended, a little before
+// [Receiver.Closed] is called.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
-// Send appends f to what is written to the connection, in order with everything else, and returns [Queued], or why it
-// has dropped f. It never waits for the client: if the queue is full because the server is behind, and not the client,
-// Send writes some of the queue itself. It drops a volatile frame unless the client takes messages right now. A frame
-// that would exceed MaxQueuedBytes is dropped and, unless it is volatile or the policy is Drop, the connection ends with
-// ReasonSlowConsumer.
+// Send appends f to what is written to the connection, in order with everything else. It returns
+// [Queued], or why it has dropped f.
+//
+// Send never waits for the client. If the queue is full because the server is behind, and not the
+// client, Send writes some of the queue itself. It drops a volatile frame unless the client takes
+// messages right now. A frame that would exceed MaxQueuedBytes is dropped; unless it is volatile or
+// the policy is Drop, the connection then ends with ReasonSlowConsumer.
 func (c *Conn) Send(f *Frame, volatile bool) DropReason {
 	c.mu.Lock()
 	f = c.encodingFor(f)
@@ -130,10 +133,42 @@ func (c *Conn) mayQueue(f *Frame, volatile bool) DropReason {
 	}
 }
 
-// CloseAfterFlush closes the connection gracefully: it writes all that was queued, then the WebSocket close frame; a poll
-// is told that the session doesn't exist. It doesn't wait for that, which takes WriteTimeout at most. The connection
-// accepts nothing more. reason is what Receiver.Closed gets in the end. If the connection is closing already, it does
-// nothing.
+// writable reports whether the client takes messages right now. The caller holds mu.
+func (c *Conn) writable() bool {
+	if c.state != stateOpen {
+		return false
+	}
+	if c.ws != nil {
+		return !c.stalled
+	}
+	return c.poll.pending != nil
+}
+
+// push appends f without any check and has the queue written. The caller holds mu.
+func (c *Conn) push(f *Frame) {
+	c.out.push(f)
+	if c.poll == nil {
+		c.schedule()
+		return
+	}
+	// Right after an upgrade, the last response may still be under way, and what it carries must come
+	// first. Its handler schedules the connection when it is done.
+	c.poll.signal()
+}
+
+// backlog returns how many bytes are kept for the client: the queue, and the answer to its last poll
+// until the next one. The caller holds mu.
+func (c *Conn) backlog() int {
+	if c.poll == nil || c.poll.last == nil {
+		return c.out.cost
+	}
+	return c.out.cost + len(c.poll.last.answer.body)
+}
+
+// CloseAfterFlush closes the connection gracefully: the server writes what was queued, then the
+// WebSocket close frame; a poll is told that there is no such session. CloseAfterFlush doesn't wait
+// for that, which takes at most WriteTimeout. Nothing more can be sent. [Receiver.Closed] gets the
+// reason. If the connection is already closing, CloseAfterFlush does nothing.
 func (c *Conn) CloseAfterFlush(reason Reason) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -156,7 +191,7 @@ func (c *Conn) beginClose(reason Reason, cause error) {
 	c.push(newCloseFrame(reason))
 }
 
-// limitClose leaves a closing connection only closeGrace more. The caller holds mu.
+// limitClose leaves a closing connection no more than closeGrace. The caller holds mu.
 func (c *Conn) limitClose() {
 	if limit := time.Now().Add(closeGrace); limit.Before(c.deadlines.close) {
 		c.deadlines.close = limit
@@ -164,36 +199,9 @@ func (c *Conn) limitClose() {
 	}
 }
 
-// push appends f without any check and sees to it that somebody writes it. The caller holds mu.
-func (c *Conn) push(f *Frame) {
-	c.out.push(f)
-	c.wake()
-}
-
-// wake sees to it that somebody writes the queue. The caller holds mu.
-func (c *Conn) wake() {
-	if c.poll != nil {
-		// Also during the last response of a connection that has just been upgraded: what that response carries
-		// must not be overtaken, so its handler calls wake again when it is done.
-		c.poll.signal()
-		return
-	}
-	c.schedule()
-}
-
-// writable reports whether the client is taking messages right now. The caller holds mu.
-func (c *Conn) writable() bool {
-	if c.state != stateOpen {
-		return false
-	}
-	if c.ws != nil {
-		return !c.stalled
-	}
-	return c.poll.pending != nil
-}
-
-// terminate ends the connection at once. If it was closing already, it ends for the reason that it was closing for.
-// [Receiver.Closed] follows on another goroutine, so terminate may be called from anywhere; not with mu held.
+// terminate ends the connection at once. If it was closing already, the reason for that stays.
+// [Receiver.Closed] follows on another goroutine, so terminate may be called from anywhere, except
+// with mu held.
 func (c *Conn) terminate(reason Reason, cause error) {
 	c.mu.Lock()
 	if c.state == stateClosed {
@@ -218,41 +226,33 @@ func (c *Conn) terminate(reason Reason, cause error) {
 	}
 	if ws != nil {
 		ws.close(reason == ReasonSlowConsumer)
-		c.server.idlers.closed(c)
-		return // its reader calls finish
+		c.server.parker.socketClosed(c)
+		return // the reading goroutine calls finish
 	}
 	go func() {
-		poll.delivery <- struct{}{} // not while a POST delivers; never released, as nothing may follow
+		poll.delivery <- struct{}{} // not while a POST delivers; not released, as nothing may follow
 		c.finish()
 	}()
 }
 
-// finish makes the end of the connection known. It's called once, by whoever called the receiver before.
+// finish makes the end of the connection known. The goroutine that delivers messages to the receiver
+// calls it, or its successor; it is called once.
 func (c *Conn) finish() {
 	c.mu.Lock()
-	told := c.poll != nil && c.poll.told
+	told := c.poll != nil && c.poll.toldEnd
 	c.mu.Unlock()
 	if told {
 		c.server.timers.set(c, time.Now().Add(closeGrace)) // for the POSTs that are on their way
 	} else {
 		c.server.remove(c)
 	}
-	c.server.idlers.forget(c)
+	c.server.parker.forget(c)
 	log := c.server.opts.Logger.Debug
-	if c.reason == ReasonSlowConsumer { // the operator may wonder where a client has gone
+	if c.reason == ReasonSlowConsumer { // operators may look for the client
 		log = c.server.opts.Logger.Info
 	}
 	log("connection closed", "address", c.remote, "reason", string(c.reason), "error", c.cause)
 	c.server.opts.Observer.ConnClosed(c.reason)
 	c.guard(func() { c.receiver.Closed(c.reason, c.cause) })
 	c.server.release()
-}
-
-// backlog is how many bytes are kept for the client: what is queued, and the answer to its last poll until the next.
-// The caller holds mu.
-func (c *Conn) backlog() int {
-	if c.poll == nil || c.poll.last == nil {
-		return c.out.cost
-	}
-	return c.out.cost + len(c.poll.last.answer.body)
 }

@@ -2,20 +2,20 @@ package engineio
 
 import "time"
 
-// deadlines is what a connection waits for; a zero time means that it doesn't. Guarded by Conn.mu.
+// deadlines is what a connection waits for; a zero time means that it doesn't. Conn.mu guards it.
 type deadlines struct {
-	heartbeat time.Time // the next ping is due, or the pong to the last one
-	awaiting  bool      // it's the pong
-	upgrade   time.Time // the client has completed its upgrade
-	message   time.Time // the message that is on its way has arrived
-	close     time.Time // the graceful close is over
+	heartbeat time.Time // for the next ping to be sent, or for the pong to the last one
+	awaiting  bool      // heartbeat is for a pong
+	upgrade   time.Time // for the client to complete its upgrade
+	message   time.Time // for the rest of an incoming message
+	close     time.Time // for the graceful close to end
 }
 
 func (d *deadlines) earliest() time.Time {
 	return earlier(earlier(d.heartbeat, d.upgrade), earlier(d.message, d.close))
 }
 
-// earlier returns the first of two deadlines, either of which may be none.
+// earlier returns the earlier of two deadlines, either of which may be zero.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -25,7 +25,7 @@ func earlier(a, b time.Time) time.Time {
 
 func passed(deadline, now time.Time) bool { return !deadline.IsZero() && !now.Before(deadline) }
 
-// arm tells the timers about the next deadline. The caller holds mu.
+// arm sets the connection's timer to its next deadline, unless it is closed. The caller holds mu.
 func (c *Conn) arm() {
 	if c.state == stateClosed {
 		return
@@ -37,7 +37,7 @@ func (c *Conn) arm() {
 	c.server.timers.set(c, first)
 }
 
-// onDeadline is called by the timers' goroutine some time after the earliest deadline.
+// onDeadline is called by the timers' goroutine after the earliest deadline has passed.
 func (c *Conn) onDeadline(now time.Time) {
 	c.mu.Lock()
 	if c.state == stateClosed {
@@ -60,7 +60,8 @@ func (c *Conn) onDeadline(now time.Time) {
 		if d.awaiting && !c.pausedWithin(c.server.opts.PingTimeout, now) {
 			reason = ReasonPingTimeout
 		} else {
-			// Also if the pong may be behind what isn't read: the client goes when no ping comes.
+			// Also if the pong may be among what isn't read: a client without pings ends the
+			// connection.
 			c.push(c.server.frames.ping)
 			d.awaiting, d.heartbeat = true, now.Add(c.server.opts.PingTimeout)
 		}
@@ -85,13 +86,14 @@ func (c *Conn) onDeadline(now time.Time) {
 	}
 }
 
-// pausedWithin reports whether nothing was read from the client at a time that is less than d ago: what it has sent may be
-// behind that. A client that has vanished isn't excused for long, as without bytes there are no pauses.
+// pausedWithin reports whether reading was paused less than d ago, so that what the client is
+// late with may be among what isn't read. A client that has vanished gets little extra time,
+// since it sends nothing that pauses reading.
 func (c *Conn) pausedWithin(d time.Duration, now time.Time) bool {
 	return c.PausedUntil().Add(d).After(now)
 }
 
-// onPong is called for each pong that the client sends.
+// onPong is called for each pong of the client.
 func (c *Conn) onPong() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,36 +1,55 @@
-// Package engineio is an Engine.IO v4 server: it carries messages between Socket.IO's packet layer and browsers,
-// over WebSocket and HTTP long-polling, with upgrade from the latter to the former.
+// Package engineio is an Engine.IO v4 server. It carries messages between Socket.IO's packet layer
+// and browsers, over WebSocket and HTTP long-polling, and upgrades connections from the latter to
+// the former.
+//
+// # Files, in reading order
+//
+//   - server.go, options.go: the [Server] and its sessions; http.go, refusal.go: its requests.
+//   - handshake.go: how a connection opens. receiver.go: the layer above.
+//   - conn.go, reason.go: a connection, and why it ends. deadlines.go, timers.go: its heartbeat.
+//   - frame.go, queue.go, flusher.go: what the server sends. packet.go: what it receives.
+//   - websocket_*.go: accepting, reading and framing WebSocket. link.go: its socket. parker.go,
+//     poller_linux.go, readpool.go: how a quiet connection costs no goroutine.
+//   - polling.go: long-polling; polling_get.go, polling_post.go, polling_body.go: its requests;
+//     polling_repeat.go: requests that browsers repeat. upgrade.go: from polling to WebSocket.
+//   - intake.go: the rate at which a client sends, and what has arrived of its next message.
 //
 // # How data flows
 //
-// Out: every [Conn] has one queue of [Frame]s, whatever its transport. [Conn.Send] appends to it and never waits.
-// Over WebSocket a connection that has something to write is handed to one of GOMAXPROCS flushers; a flusher writes
-// all that it finds with one non-blocking write. Only a connection whose peer doesn't read gets a goroutine, until
-// the socket is writable again. Over long-polling the HTTP handler of the pending GET takes the queue.
+// Out: every [Conn] has one queue of [Frame]s, whatever its transport. [Conn.Send] appends to it and
+// never waits. Over WebSocket, a connection with something to write goes to one of GOMAXPROCS
+// flushers. A flusher writes all that is queued with one non-blocking write. Only a connection whose
+// peer doesn't read gets a goroutine, until the socket is writable again. Over long-polling, the
+// HTTP handler of the pending GET takes the queue.
 //
-// In: a WebSocket connection that has sent something has a reading goroutine, which leaves it when there is no more to
-// read; then the connection is parked until there is. Long-polling is read by the HTTP handler of the POST. Either
-// calls the connection's [Receiver], one message at a time and in order, and never before Handler.Open has returned it.
+// In: a WebSocket connection has a reading goroutine while there is something to read. Then it is
+// parked until more arrives. Over long-polling, the HTTP handler of the POST reads. Either calls the
+// connection's [Receiver], one message at a time and in order, and never before Handler.Open has
+// returned it.
 //
 // # How a connection ends
 //
-// Gracefully ([Conn.CloseAfterFlush], [Server.Shutdown]): what was queued is
-// written, then the WebSocket close frame, then the socket is closed once the peer has answered or a short deadline has
-// passed; a poll is answered as for an unknown session. At once (terminate): on a transport's failure, a missed
-// heartbeat, a slow consumer. Either way [Receiver.Closed] is the last call: there is exactly one, and never while
-// another runs.
+// Gracefully ([Conn.CloseAfterFlush], [Server.Shutdown]): the server writes what was queued, then
+// the WebSocket close frame. It closes the socket once the peer has answered or a short deadline has
+// passed. A poll is answered as for an unknown session.
+//
+// At once (terminate): when a transport fails, a heartbeat is missed or a consumer is slow.
+//
+// Either way [Receiver.Closed] is the last call. There is exactly one, and it never runs at the same
+// time as another call.
 //
 // # Goroutines
 //
-// Per server: the flushers, one for every deadline of every connection, one that waits for parked connections to become
-// readable, and a few readers without work. Per WebSocket connection: its reader, while it has something to read (always,
-// behind TLS and where the system has no epoll).
-// Short-lived, at most one per connection: waiting for a stalled socket, writing to a connection that isn't a plain
-// socket (TLS), and calling [Receiver.Closed] for a long-polling connection. [Server.Shutdown] ends all of them but
-// those that a receiver holds up.
+// Per server: the flushers, one for all deadlines, one that waits for parked connections to become
+// readable, and a few spare readers. Per WebSocket connection: its reader, while there is something
+// to read. Behind TLS, and where the system has no epoll, the reader always stays.
+//
+// Short-lived, at most one per connection: waiting for a stalled socket, writing to a connection
+// that isn't a plain socket (TLS), and calling [Receiver.Closed] for a long-polling connection.
+// [Server.Shutdown] ends all of them, except those that a receiver holds up.
 //
 // # Locks
 //
-// In this order: Conn.mu, then one of flushQueue.mu, timers.mu. Server.mu and idlers.mu are held alone. No lock is held
-// while a [Receiver] or an [Observer] is called.
+// In this order: Conn.mu, then one of flushQueue.mu and timers.mu. Server.mu and parker.mu are never
+// held together with another. No lock is held while a [Receiver] or an [Observer] is called.
 package engineio

@@ -9,15 +9,15 @@ import (
 )
 
 const (
-	// flushChunk is how much of many small frames is copied together for one write, and so how long one connection
-	// can keep a flusher from the others.
+	// flushChunk is how many bytes of small frames are copied together for one write. It bounds
+	// how long one connection can keep a flusher from the others.
 	flushChunk = 64 << 10
-	// streamChunk is how much is written at a time to a connection that is written to in the blocking way, each time
-	// within WriteTimeout.
+	// streamChunk is how many bytes are written at a time to a connection that only takes
+	// blocking writes. Each write has WriteTimeout.
 	streamChunk = 16 << 10
 )
 
-// flushQueue holds the connections that have something to write, each at most once, in order.
+// flushQueue holds the connections with something to write, each at most once, in order.
 type flushQueue struct {
 	mu      sync.Mutex
 	filled  sync.Cond
@@ -44,7 +44,7 @@ func (q *flushQueue) push(c *Conn) {
 	q.filled.Signal()
 }
 
-// pop waits for a connection; it returns nil once the queue is stopped and empty.
+// pop waits for a connection. It returns nil once the queue is stopped and empty.
 func (q *flushQueue) pop() *Conn {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -62,8 +62,9 @@ func (q *flushQueue) pop() *Conn {
 	return c
 }
 
-// wait waits until something is pushed, and then lets go first who is about to push, too: what several calls have for
-// one connection becomes one write. The caller holds mu, which is released in between.
+// wait waits until something is pushed. Then it yields to the goroutines that are about to push,
+// so that what several calls have for one connection becomes one write. The caller holds mu,
+// which wait releases meanwhile.
 func (q *flushQueue) wait() {
 	q.filled.Wait()
 	q.mu.Unlock()
@@ -78,8 +79,8 @@ func (q *flushQueue) stop() {
 	q.filled.Broadcast()
 }
 
-// flusher writes one connection at a time, without waiting for any. Its fields are the arguments and results of one
-// write, so that writing allocates nothing.
+// flusher writes one connection at a time and never waits for one. Its fields are the arguments
+// and results of one write, so that writing doesn't allocate.
 type flusher struct {
 	scratch []byte
 	attempt func(fd uintptr) bool // f.tryOnce, bound once
@@ -120,8 +121,8 @@ func (f *flusher) tryOnce(fd uintptr) bool {
 	return true
 }
 
-// schedule hands the connection to the flushers, unless they have it, or it is being written to and will be handed
-// over after that. The caller holds mu.
+// schedule hands the connection to the flushers, unless they have it. A connection that is being
+// written is handed over after that. The caller holds mu.
 func (c *Conn) schedule() {
 	if !c.scheduled && !c.busy {
 		c.scheduled = true
@@ -145,7 +146,8 @@ func (c *Conn) takeChunk(scratch []byte) (*link, []byte) {
 	return c.ws, c.out.gather(scratch)
 }
 
-// wrote takes n written bytes off the queue and sees to the rest. full means that the socket took no more.
+// wrote takes n written bytes off the queue and has the rest written. full says that the socket
+// took no more.
 func (c *Conn) wrote(n int, full bool, err error) {
 	c.mu.Lock()
 	c.busy = false
@@ -175,8 +177,9 @@ func (c *Conn) wrote(n int, full bool, err error) {
 	}
 }
 
-// flushedClose is called when everything has been written. It reports whether that, including the close frame, was
-// all that was missing; otherwise a closing connection waits a little for the peer's close frame. The caller holds mu.
+// flushedClose is called when everything has been written. It reports whether a closing
+// connection has ended with that. If not, the connection waits a little for the peer's close
+// frame. The caller holds mu.
 func (c *Conn) flushedClose() bool {
 	if c.state != stateClosing {
 		return false
@@ -198,14 +201,15 @@ func writeReason(err error) Reason {
 	return ReasonTransportError
 }
 
-// makeRoom is for a sender that finds the queue full although the socket takes bytes: the flushers are behind, not
-// the client, so the sender writes a frame itself, without waiting for the client. It reports whether it is worth
-// looking again. The caller holds mu, which is released in between.
+// makeRoom is for a sender that finds the queue full although the socket takes bytes: the
+// flushers are behind, and not the client. The sender then writes a frame itself, without waiting
+// for the client. makeRoom reports whether the sender should look again. The caller holds mu,
+// which makeRoom releases meanwhile.
 func (c *Conn) makeRoom() bool {
 	if c.state != stateOpen || c.ws == nil || c.ws.raw == nil || c.poll != nil || c.stalled {
 		return false
 	}
-	if c.busy { // somebody is in the middle of a write that doesn't wait either
+	if c.busy { // another goroutine is in a write, which doesn't wait either
 		c.mu.Unlock()
 		runtime.Gosched()
 		c.mu.Lock()
@@ -220,8 +224,8 @@ func (c *Conn) makeRoom() bool {
 	return true
 }
 
-// writeWhenReady waits until a stalled socket takes bytes again. It has its own goroutine, and no buffer: it writes
-// from the first frame itself.
+// writeWhenReady waits until a stalled socket takes bytes again. It runs on its own goroutine,
+// and writes from the first frame without a buffer.
 func (c *Conn) writeWhenReady(l *link) {
 	c.mu.Lock()
 	chunk := c.out.gather(nil)
@@ -240,7 +244,8 @@ func (c *Conn) writeWhenReady(l *link) {
 	c.wrote(n, false, err)
 }
 
-// writeStream writes once to a connection that can't be written to without waiting. It has its own goroutine.
+// writeStream writes once to a connection that only takes blocking writes. It runs on its own
+// goroutine.
 func (c *Conn) writeStream(l *link) {
 	scratch := c.server.buffers.get()
 	defer c.server.buffers.put(scratch)

@@ -5,18 +5,19 @@ import (
 	"encoding/binary"
 )
 
-// Frame is a message, or an engine packet, encoded once for any number of connections: as the WebSocket frames to
-// write, and with what long-polling needs. It is immutable and safe to share.
+// Frame is a message, or an engine packet, that is encoded once for any number of connections: as
+// WebSocket frames, and with what long-polling needs. It is immutable, so connections and
+// goroutines may share it.
 type Frame struct {
-	wire        []byte   // all the WebSocket frames, back to back
+	wire        []byte   // the WebSocket frames, back to back
 	text        []byte   // the text packet within wire; nil if there is none
 	attachments [][]byte // the binary payloads within wire
-	control     bool     // not a message: it isn't counted as one, nor refused when the queue is full
+	control     bool     // not a message: it doesn't count as one when it is dropped
 	last        bool     // the end of the connection
 }
 
-// NewFrame encodes a message: text, and the binary attachments that belong to it, which are delivered right after it.
-// For Socket.IO, text is an encoded packet. The arguments are copied.
+// NewFrame encodes a message: a text, and the binary attachments that belong to it, which follow
+// the text. For Socket.IO, text is an encoded packet. NewFrame copies its arguments.
 func NewFrame(text []byte, attachments ...[]byte) *Frame {
 	size := maxHeaderSize + 1 + len(text)
 	for _, a := range attachments {
@@ -33,14 +34,15 @@ func NewFrame(text []byte, attachments ...[]byte) *Frame {
 	return f
 }
 
-// NewBinaryFrame encodes a binary message that belongs to no text.
+// NewBinaryFrame encodes a binary message without a text. It copies data.
 func NewBinaryFrame(data []byte) *Frame {
 	f := &Frame{wire: make([]byte, 0, maxHeaderSize+len(data))}
 	f.appendBinary(data)
 	return f
 }
 
-// inBase64 returns f for a client that can't read binary WebSocket frames: its attachments are text frames.
+// inBase64 returns f for a client that can't read binary WebSocket frames, with the attachments
+// as text frames.
 func (f *Frame) inBase64() *Frame {
 	if len(f.attachments) == 0 {
 		return f
@@ -56,22 +58,25 @@ func (f *Frame) inBase64() *Frame {
 	return encoded
 }
 
-// newPacketFrame encodes an engine packet that is no message.
+// newPacketFrame encodes an engine packet that isn't a message.
 func newPacketFrame(kind byte, text []byte) *Frame {
 	f := &Frame{wire: make([]byte, 0, maxHeaderSize+1+len(text)), control: true}
 	f.appendText(kind, text)
 	return f
 }
 
-// newControlFrame encodes a WebSocket control frame; long-polling has no such thing and sends nothing.
+// newControlFrame encodes a WebSocket control frame. Long-polling has no such thing and sends
+// nothing.
 func newControlFrame(opcode byte, payload []byte) *Frame {
 	wire := appendHeader(make([]byte, 0, maxHeaderSize+len(payload)), opcode, len(payload))
 	return &Frame{wire: append(wire, payload...), control: true}
 }
 
-// newCloseFrame encodes the end of a connection: the WebSocket close frame. The engine's own close packet isn't sent,
-// nor does the JavaScript server send it: python-engineio takes it for a goodbye on purpose and stays away. Over
-// long-polling, where the JavaScript server does send it, the session is just gone, which every client knows.
+// newCloseFrame encodes the end of a connection: the WebSocket close frame. The server doesn't
+// send the engine's own close packet. Neither does the JavaScript server over WebSocket:
+// python-engineio takes it for a deliberate end and doesn't reconnect. Over long-polling, where
+// the JavaScript server sends it, the session is simply unknown, and every client understands
+// that.
 func newCloseFrame(reason Reason) *Frame {
 	f := &Frame{wire: make([]byte, 0, maxHeaderSize+2+len(reason)), control: true, last: true}
 	f.wire = appendHeader(f.wire, opClose, 2+len(reason))
@@ -87,7 +92,8 @@ func (f *Frame) appendText(kind byte, text []byte) {
 	f.text = f.wire[start:len(f.wire):len(f.wire)]
 }
 
-// appendBinary must not make wire grow beyond its capacity: the slices into it would refer to the old one.
+// appendBinary must not make wire grow beyond its capacity, as text and attachments are slices of
+// it.
 func (f *Frame) appendBinary(data []byte) {
 	f.wire = appendHeader(f.wire, opBinary, len(data))
 	start := len(f.wire)
@@ -95,7 +101,8 @@ func (f *Frame) appendBinary(data []byte) {
 	f.attachments = append(f.attachments, f.wire[start:len(f.wire):len(f.wire)])
 }
 
-// frameOverhead is roughly what a queued message costs beside its bytes, so that a flood of tiny ones is bounded too.
+// frameOverhead is roughly what a queued message costs besides its bytes. It bounds a flood of
+// tiny messages.
 const frameOverhead = 64
 
 // cost is what f counts towards MaxQueuedBytes.
@@ -110,19 +117,20 @@ func (f *Frame) payloadSize() int {
 	return n
 }
 
-// appendPayload appends f in the form of long-polling, separated from what dst holds already.
+// appendPayload appends f in the form of long-polling, with a separator after what dst holds
+// already.
 func (f *Frame) appendPayload(dst []byte) []byte {
 	if f.text != nil {
-		dst = append(separate(dst), f.text...)
+		dst = append(appendSeparator(dst), f.text...)
 	}
 	for _, a := range f.attachments {
-		dst = append(separate(dst), packetBinary)
+		dst = append(appendSeparator(dst), packetBinary)
 		dst = base64.StdEncoding.AppendEncode(dst, a)
 	}
 	return dst
 }
 
-func separate(dst []byte) []byte {
+func appendSeparator(dst []byte) []byte {
 	if len(dst) == 0 {
 		return dst
 	}

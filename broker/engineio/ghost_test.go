@@ -30,15 +30,15 @@ func (s *server) awaitNobody(t *testing.T, counts *tally) {
 		counts.mu.Unlock()
 		return open == 0 && len(s.all()) == 0
 	})
-	s.idlers.mu.Lock()
-	defer s.idlers.mu.Unlock()
-	for slot, c := range s.idlers.slots {
+	s.parker.mu.Lock()
+	defer s.parker.mu.Unlock()
+	for slot, c := range s.parker.slots {
 		if c != nil {
 			t.Errorf("slot %d still has a connection", slot)
 		}
 	}
-	if len(s.idlers.free) != len(s.idlers.slots) {
-		t.Errorf("%d of %d slots are free", len(s.idlers.free), len(s.idlers.slots))
+	if len(s.parker.free) != len(s.parker.slots) {
+		t.Errorf("%d of %d slots are free", len(s.parker.free), len(s.parker.slots))
 	}
 }
 
@@ -73,11 +73,11 @@ func TestConnectionThatCannotBeWatched(t *testing.T) {
 	counts := newTally()
 	s := start(t, func(o *Options) { o.Observer = counts })
 	_, before := s.rawClient(t)
-	s.idlers.begin.Do(s.idlers.open)
-	if !s.idlers.works {
+	s.parker.begin.Do(s.parker.open)
+	if !s.parker.works {
 		t.Skip("connections aren't parked on this system")
 	}
-	s.idlers.poller.close()
+	s.parker.poller.close()
 	nc, ses := s.rawClient(t)
 	for i := range 100 {
 		_, _ = nc.Write(clientFrame(fmt.Sprint("4", i)))

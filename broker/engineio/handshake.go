@@ -9,7 +9,32 @@ import (
 	"time"
 )
 
-// openWebSocket opens a connection, which has been admitted, over WebSocket.
+// serveHandshake opens a connection, over WebSocket if the request is an upgrade, unless the server
+// drains or Admission refuses.
+func (s *Server) serveHandshake(w http.ResponseWriter, r *http.Request, upgrade bool, id requestID) {
+	admitted := s.admit()
+	if !admitted {
+		shuttingDown.write(w)
+		return
+	}
+	admitted = s.opts.Admission.Admit(w, r)
+	switch {
+	case !admitted:
+		s.release()
+	case upgrade:
+		s.openWebSocket(w, r)
+	default:
+		s.openPolling(w, r, id)
+	}
+}
+
+// abandon is release for a connection that was admitted and can't be opened.
+func (s *Server) abandon(r *http.Request) {
+	s.opts.Admission.Abandon(r)
+	s.release()
+}
+
+// openWebSocket opens an admitted connection over WebSocket.
 func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
 	key := acceptKey(r)
 	if key == "" {
@@ -26,59 +51,37 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c.ws = l
-	if !s.add(c) {
+	added := s.add(c)
+	if !added {
 		l.close(true)
 		reader.close()
 		s.abandon(r)
 		return
 	}
 	s.open(c, r)
-	s.reading.start(c, reader) // not on this goroutine: net/http's buffers hang on its stack
+	s.reading.start(c, reader) // not on this goroutine: its stack refers to net/http's buffers
 }
 
-// refuseAccept answers if that is still possible after a failed accept.
-func (s *Server) refuseAccept(w http.ResponseWriter, err error) {
-	if errors.Is(err, errNoHijack) {
-		badRequest.write(w)
-		s.opts.Logger.Error("engine: websocket handshake", "error", err)
-		return
-	}
-	s.opts.Logger.Debug("engine: websocket handshake", "error", err)
-}
-
-// openPolling opens a connection, which has been admitted, over long-polling.
+// openPolling opens an admitted connection over long-polling.
 func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, id requestID) {
 	c := s.newConn(r)
 	c.poll = newPolling(id)
 	c.out.push(s.openFrame(c.id, transportWebSocket))
-	c.poll.delivery <- struct{}{}
-	if !s.add(c) {
+	// Until the handler knows the connection, nothing is delivered and it can't finish.
+	delivery := c.poll.delivery
+	delivery <- struct{}{}
+	added := s.add(c)
+	if !added {
 		s.abandon(r)
 		shuttingDown.write(w)
 		return
 	}
-	delivery := c.poll.delivery // nothing is delivered, nor the connection finished, before it is announced
 	s.open(c, r)
 	<-delivery
-	c.servePoll(w, r, requestID{}) // a repeat doesn't know the session, and opens another
+	c.servePoll(w, r, requestID{}) // a repeat can't know the session id, and opens another session
 }
 
-// open announces c. What the handler sends goes out behind the open packet.
-func (s *Server) open(c *Conn, r *http.Request) {
-	s.opts.Observer.ConnOpened()
-	c.receiver = s.handler.Open(c, r)
-	c.mu.Lock()
-	if c.state != stateClosed { // the server may have been shut down in between
-		c.arm()
-	}
-	c.mu.Unlock()
-}
-
-// wantsBase64 reports whether the client of a request can't read binary WebSocket frames, as the JavaScript server sees
-// it: the stock client says so if it has forceBase64.
-func wantsBase64(r *http.Request) bool { return r.URL.Query().Get("b64") != "" }
-
-// newConn returns a connection that has no transport yet.
+// newConn returns a connection without a transport.
 func (s *Server) newConn(r *http.Request) *Conn {
 	c := &Conn{
 		server: s,
@@ -90,14 +93,23 @@ func (s *Server) newConn(r *http.Request) *Conn {
 	return c
 }
 
-// newSessionID returns 144 random bits: who knows a session's id can take it over.
+// newSessionID returns 144 random bits. Whoever knows a session's id can take the session over.
 func newSessionID() string {
 	var id [18]byte
 	_, _ = rand.Read(id[:]) // never fails
 	return base64.RawURLEncoding.EncodeToString(id[:])
 }
 
-// openFrame is the handshake's answer.
+// open tells the handler about c. What the handler sends goes out after the open packet.
+func (s *Server) open(c *Conn, r *http.Request) {
+	s.opts.Observer.ConnOpened()
+	c.receiver = s.handler.Open(c, r)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.arm()
+}
+
+// openFrame returns the packet that answers a handshake.
 func (s *Server) openFrame(sid string, upgrades ...string) *Frame {
 	handshake, err := json.Marshal(struct {
 		SID          string   `json:"sid"`
@@ -105,15 +117,29 @@ func (s *Server) openFrame(sid string, upgrades ...string) *Frame {
 		PingInterval int64    `json:"pingInterval"` // milliseconds
 		PingTimeout  int64    `json:"pingTimeout"`  // milliseconds
 		MaxPayload   int64    `json:"maxPayload"`
-	}{sid, append([]string{}, upgrades...), s.opts.PingInterval.Milliseconds(), s.opts.PingTimeout.Milliseconds(), s.opts.MaxPayload})
-	if err != nil {
-		s.opts.Logger.Error("engine: encoding the handshake", "error", err) // can't happen: strings and numbers only
+	}{
+		SID:          sid,
+		Upgrades:     append([]string{}, upgrades...), // [] rather than null
+		PingInterval: s.opts.PingInterval.Milliseconds(),
+		PingTimeout:  s.opts.PingTimeout.Milliseconds(),
+		MaxPayload:   s.opts.MaxPayload,
+	})
+	if err != nil { // can't happen: it has only strings and numbers
+		s.opts.Logger.Error("engineio: encoding the handshake", "error", err)
 	}
 	return newPacketFrame(packetOpen, handshake)
 }
 
-// abandon is release for a connection that has been admitted and can't be opened.
-func (s *Server) abandon(r *http.Request) {
-	s.opts.Admission.Abandon(r)
-	s.release()
+// wantsBase64 reports whether the client can't read binary WebSocket frames. The stock client sends
+// b64 if it has forceBase64, and the JavaScript server reads it in the same way.
+func wantsBase64(r *http.Request) bool { return r.URL.Query().Get("b64") != "" }
+
+// refuseAccept answers a WebSocket handshake that accept has failed, if that is still possible.
+func (s *Server) refuseAccept(w http.ResponseWriter, err error) {
+	if errors.Is(err, errNoHijack) {
+		badRequest.write(w)
+		s.opts.Logger.Error("engineio: websocket handshake", "error", err)
+		return
+	}
+	s.opts.Logger.Debug("engineio: websocket handshake", "error", err)
 }

@@ -1,10 +1,9 @@
 package engineio
 
-import (
-	"net/http"
-)
+import "net/http"
 
-// ServeHTTP serves every request of the protocol, whatever its path. The caller has checked the origin already.
+// ServeHTTP serves every request of the protocol, whatever its path. The caller has checked the
+// origin.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	transport, sid := query.Get("transport"), query.Get("sid")
@@ -14,7 +13,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c = s.find(sid)
 	}
 	if !upgrade && s.isDraining() {
-		// Behind a load balancer of TCP connections, a client that keeps this one would come back to this node only.
+		// Behind a load balancer for TCP, a client that kept this connection would only come back to
+		// this node.
 		w.Header().Set("Connection", "close")
 	}
 	switch {
@@ -32,14 +32,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.serveHTTP(w, r, upgrade, newRequestID(s.seed, r, query.Get("t")))
 	case query.Get("EIO") != engineVersion:
 		unsupportedVersion.write(w)
-	case !s.admit():
-		shuttingDown.write(w)
-	case !s.opts.Admission.Admit(w, r):
-		s.release()
-	case upgrade:
-		s.openWebSocket(w, r)
 	default:
-		s.openPolling(w, r, newRequestID(s.seed, r, query.Get("t")))
+		s.serveHandshake(w, r, upgrade, newRequestID(s.seed, r, query.Get("t")))
 	}
 }
 

@@ -11,46 +11,51 @@ import (
 )
 
 const (
-	// maxProbe is the most bytes of a message during an upgrade, where all that may come are "2probe" and "5".
+	// maxProbe is the largest message during an upgrade. Only "2probe" and "5" may come.
 	maxProbe = 64
-	// messageTime is how long a message over WebSocket may take from the first of its bytes to the last, if it doesn't
-	// come at once. The heartbeat doesn't notice: pongs may stand between fragments.
+	// messageTime is how long a message over WebSocket may take from its first byte to its last. The
+	// heartbeat doesn't limit that, as pongs may stand between fragments.
 	messageTime = 30 * time.Second
-	// minPause is for how long reading is paused at least: a client that is over its rate by less is read on.
+	// minPause is the shortest pause in reading. A client that is over its rate by less isn't paused.
 	minPause = 20 * time.Millisecond
-	// minRead is how much may always be read at a time.
+	// minRead is how many bytes may always be read at a time.
 	minRead = 4 << 10
+	// maxRead is the most bytes that are read at a time.
+	maxRead = 1 << 20
+	// minGrowth is the least by which the room for a long message grows. It doubles each time: a
+	// client must send bytes, and not only announce them, before memory is spent on them.
+	minGrowth = 8 << 10
 )
 
-var errHoards = &protocolError{ReasonUnfinished, "too many bytes of unfinished messages"}
+var errUnfinished = &protocolError{ReasonUnfinished, "too many bytes of unfinished messages"}
 
-// inflow is at what rate bytes come in on a connection.
+// inflow is the rate at which bytes arrive on a connection.
 type inflow struct {
-	mu     sync.Mutex
-	bucket ratelimit.Bucket
-	until  atomic.Int64 // reading is paused until then, as Server.uptime
+	mu          sync.Mutex
+	bucket      ratelimit.Bucket
+	pausedUntil atomic.Int64 // by Server.uptime
 }
 
-// intake is what one reader takes in for a connection: it measures its rate, and the bytes of the message that is on
-// its way. It is used by one goroutine at a time.
+// intake is what one reader takes in for a connection: it measures the rate, and counts the bytes of
+// the message that is arriving. One goroutine at a time uses it.
 type intake struct {
-	conn  *Conn
-	most  int64           // bytes to read at a time
-	cut   func()          // called when what is held has to be given up; set before anything is
-	held  *ratelimit.Hold // nil until something is held, and where there is no limit
-	timed bool            // the message that is on its way has a deadline
+	conn    *Conn
+	maxRead int64           // bytes to read at a time
+	onEvict func()          // called when the held bytes have to go; set before any are held
+	held    *ratelimit.Hold // nil until bytes are held, and without a limit
+	timed   bool            // the message that is arriving has a deadline
 }
 
 func (c *Conn) newIntake() *intake {
-	in := &intake{conn: c, most: 1 << 20, cut: c.Hoards}
+	in := &intake{conn: c, maxRead: maxRead, onEvict: c.EndUnfinished}
 	if rate := c.server.opts.ReadRate.PerSecond; rate > 0 {
-		in.most = min(max(rate/4, minRead), in.most) // so that no pause is long
+		in.maxRead = min(max(rate/4, minRead), maxRead) // so that no pause is long
 	}
 	return in
 }
 
-// took counts n bytes that have been read, and returns for how long no more should be.
-func (in *intake) took(n int) time.Duration {
+// countRead counts n bytes that were read. It returns how long to pause before the next read.
+func (in *intake) countRead(n int) time.Duration {
 	rate := in.conn.server.opts.ReadRate
 	if n <= 0 || rate.PerSecond == 0 {
 		return 0
@@ -64,11 +69,11 @@ func (in *intake) took(n int) time.Duration {
 	return 0
 }
 
-// pause lets time pass in which nothing is read: what the client goes on to send fills the buffers of both systems, until
-// the client has to wait.
+// pause waits for d without reading. Meanwhile the client fills the buffers of both systems, and
+// then has to wait.
 func (in *intake) pause(d time.Duration) error {
 	c := in.conn
-	c.inflow.until.Store(int64(c.server.uptime() + d))
+	c.inflow.pausedUntil.Store(int64(c.server.uptime() + d))
 	c.server.opts.Observer.ReadPaused()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -80,32 +85,33 @@ func (in *intake) pause(d time.Duration) error {
 	}
 }
 
-// hold counts n bytes more of a message, for which there is going to be room.
-func (in *intake) hold(n int64) error {
-	c := in.conn
+// holdMessage counts n more bytes of a message over WebSocket before room is made for them. The
+// first call gives the message its deadline.
+func (in *intake) holdMessage(n int64) error {
 	if !in.timed {
 		in.timed = true
-		c.expectMessage(time.Now().Add(messageTime))
+		in.conn.expectMessage(time.Now().Add(messageTime))
 	}
-	return in.reserve(n)
+	return in.hold(n)
 }
 
-// reserve counts n bytes more that are held.
-func (in *intake) reserve(n int64) error {
+// hold counts n more bytes as held.
+func (in *intake) hold(n int64) error {
 	holds := in.conn.server.opts.Holds
 	if holds == nil {
 		return nil
 	}
 	if in.held == nil {
-		in.held = holds.Hold(realip.Address(in.conn.remote), in.cut)
+		in.held = holds.Hold(realip.Address(in.conn.remote), in.onEvict)
 	}
-	if !in.held.Grow(n) {
-		return errHoards
+	granted := in.held.Grow(n)
+	if !granted {
+		return errUnfinished
 	}
 	return nil
 }
 
-// complete says that the message has arrived.
+// complete takes the deadline of the message away, which has arrived.
 func (in *intake) complete() {
 	if in.timed {
 		in.timed = false
@@ -113,7 +119,7 @@ func (in *intake) complete() {
 	}
 }
 
-// release gives back what was held of a message.
+// release gives back the held bytes of a message.
 func (in *intake) release() {
 	in.complete()
 	if in.held != nil {
@@ -121,10 +127,18 @@ func (in *intake) release() {
 	}
 }
 
-// Hoards ends the connection at once: what has arrived of a message has to go.
-func (c *Conn) Hoards() { c.terminate(ReasonUnfinished, errHoards) }
+// enlarge returns p with room for more bytes.
+func enlarge(p []byte, more int64) []byte {
+	larger := make([]byte, len(p), int64(cap(p))+more)
+	copy(larger, p)
+	return larger
+}
 
-// expectMessage sets until when the message that is on its way has to be there; the zero time means that none is.
+// EndUnfinished ends the connection at once, with ReasonUnfinished, because the bytes of its
+// unfinished message are needed for others.
+func (c *Conn) EndUnfinished() { c.terminate(ReasonUnfinished, errUnfinished) }
+
+// expectMessage sets the deadline of the message that is arriving; the zero time means none.
 func (c *Conn) expectMessage(until time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -134,20 +148,22 @@ func (c *Conn) expectMessage(until time.Time) {
 	}
 }
 
-// PausedUntil returns until when at least nothing is read from the connection since it has sent too much, or when that
-// was so for the last time; the zero time if it never was. Whatever the client is late with may be behind what wasn't read until then.
+// PausedUntil returns when the current pause in reading ends, or when the last one has ended; the
+// zero time if there was none. What a client is late with may be among what wasn't read until then.
 func (c *Conn) PausedUntil() time.Time {
-	until := c.inflow.until.Load()
+	until := c.inflow.pausedUntil.Load()
 	if until == 0 {
 		return time.Time{}
 	}
 	return c.server.started.Add(time.Duration(until))
 }
 
-// Established says that the layer above knows who the client is: from now on its messages may have their full size.
+// Established says that the layer above knows who the client is. From now on its messages may have
+// their full size.
 func (c *Conn) Established() { c.established.Store(true) }
 
-// KeptBytes returns how many bytes of a message are kept: all, or those of a handshake.
+// KeptBytes returns how many bytes of a message are kept: MaxPayload and OversizeHandshake, or
+// MaxHandshake before Established.
 func (c *Conn) KeptBytes() int64 {
 	_, keep := c.messageLimits()
 	return keep
@@ -160,11 +176,4 @@ func (c *Conn) messageLimits() (most, keep int64) {
 		return most, min(most, handshake)
 	}
 	return most, most
-}
-
-// enlarge returns p with room for more bytes than it had.
-func enlarge(p []byte, more int64) []byte {
-	larger := make([]byte, len(p), int64(cap(p))+more)
-	copy(larger, p)
-	return larger
 }

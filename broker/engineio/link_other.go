@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// Where there are no Unix sockets, every connection is read and written in the blocking way: rawConn says so, and
-// nothing calls the other two.
+// Without Unix sockets, every connection is read and written in the blocking way: rawConn says
+// so, and nothing calls the other two.
 
 func rawConn(net.Conn) syscall.RawConn { return nil }
 

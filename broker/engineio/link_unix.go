@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// rawConn returns the access to nc's descriptor if nc is a plain socket. A type that embeds one may do more than the
-// socket does, so that only these two are accepted.
+// rawConn returns the access to nc's descriptor if nc is a plain socket. It accepts only these
+// two types: one that embeds them may do more than the socket does.
 func rawConn(nc net.Conn) syscall.RawConn {
 	var raw syscall.RawConn
 	var err error
@@ -27,7 +27,7 @@ func rawConn(nc net.Conn) syscall.RawConn {
 	return raw
 }
 
-// tryWrite writes what fits into the socket's buffer. blocked means that nothing did.
+// tryWrite writes what fits into the socket's buffer. blocked says that nothing did.
 func tryWrite(fd uintptr, p []byte) (n int, blocked bool, err error) {
 	for {
 		n, err = syscall.Write(int(fd), p)
@@ -43,7 +43,8 @@ func tryWrite(fd uintptr, p []byte) (n int, blocked bool, err error) {
 	}
 }
 
-// tryRead reads what is there. blocked means that nothing is; the end of the stream is io.EOF.
+// tryRead reads what is there. blocked says that nothing is. At the end of the stream the error
+// is io.EOF.
 func tryRead(fd uintptr, p []byte) (n int, blocked bool, err error) {
 	for {
 		n, err = syscall.Read(int(fd), p)

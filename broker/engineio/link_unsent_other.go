@@ -2,5 +2,5 @@
 
 package engineio
 
-// limitUnsent does nothing where there is no such limit.
+// limitUnsent does nothing on systems without such a limit.
 func limitUnsent(uintptr, int) {}

@@ -19,23 +19,23 @@ const (
 	packetBinary  = 'b' // a message in base64
 )
 
-// recordSeparator stands between the packets of a long-polling payload.
+// recordSeparator separates the packets of a long-polling payload.
 const recordSeparator = '\x1e'
 
-// maxPayloadPackets bounds the work that one POST can ask for. The stock client puts everything that it has buffered
-// into one payload, so this is generous; MaxPayload bounds the bytes.
+// maxPayloadPackets bounds the work that one POST can ask for. The stock client puts everything
+// that it has buffered into one payload, so this is generous. MaxPayload bounds the bytes.
 const maxPayloadPackets = 10_000
 
-// probe is what the ping and the pong of an upgrade carry.
+// probe is the data of the ping and the pong of an upgrade.
 const probe = "probe"
 
 var (
-	errEmptyPacket   = errors.New("engine: empty packet")
-	errPacketType    = errors.New("engine: unknown packet type")
-	errPayloadCount  = errors.New("engine: too many packets in a payload")
-	errPayloadUTF8   = errors.New("engine: payload is not valid UTF-8")
-	errPacketBase64  = errors.New("engine: binary packet is not valid base64")
-	errHeartbeatSide = errors.New("engine: ping from the client; in this version the server pings")
+	errEmptyPacket   = errors.New("engineio: empty packet")
+	errPacketType    = errors.New("engineio: unknown packet type")
+	errPayloadCount  = errors.New("engineio: too many packets in a payload")
+	errPayloadUTF8   = errors.New("engineio: payload is not valid UTF-8")
+	errPacketBase64  = errors.New("engineio: binary packet is not valid base64")
+	errHeartbeatSide = errors.New("engineio: ping from the client; in this version the server pings")
 )
 
 // packet is one received Engine.IO packet. A binary message has kind packetMessage.
@@ -45,7 +45,8 @@ type packet struct {
 	data   []byte // without the kind
 }
 
-// parsePacket reads a packet in its text form, as WebSocket text frames and long-polling carry it. It may change s.
+// parsePacket reads a packet in its text form, as WebSocket text frames and long-polling carry
+// it. It may change s.
 func parsePacket(s []byte) (packet, error) {
 	if len(s) == 0 {
 		return packet{}, errEmptyPacket
@@ -61,8 +62,8 @@ func parsePacket(s []byte) (packet, error) {
 	}
 }
 
-// decodeBase64 reads what clients send: with padding or without, in the alphabet of URLs too (RFC 4648, 5), and with
-// line breaks, as Android's encoder makes them. It changes s.
+// decodeBase64 reads what clients send: with or without padding, in the alphabet for URLs too
+// (RFC 4648, 5), and with line breaks, as Android's encoder makes them. It changes s.
 func decodeBase64(s []byte) ([]byte, error) {
 	s = bytes.TrimRight(s, "=\r\n")
 	for i, b := range s {
@@ -80,8 +81,8 @@ func decodeBase64(s []byte) ([]byte, error) {
 	return data, nil
 }
 
-// parsePayload calls yield for each packet of a long-polling payload, in order, until yield returns false. It reports
-// what is wrong with the payload after having yielded the packets before it.
+// parsePayload calls yield for each packet of a long-polling payload, in order, until yield
+// returns false. It yields the packets before an error, and then returns the error.
 func parsePayload(s []byte, yield func(packet) bool) error {
 	if !utf8.Valid(s) {
 		return errPayloadUTF8
@@ -102,7 +103,7 @@ func parsePayload(s []byte, yield func(packet) bool) error {
 	}
 }
 
-// trimRune takes the beginning of a rune away that text ends with.
+// trimRune removes an incomplete rune from the end of text.
 func trimRune(text []byte) []byte {
 	for i := 1; i <= min(utf8.UTFMax, len(text)); i++ {
 		if last := text[len(text)-i:]; utf8.RuneStart(last[0]) {

@@ -6,186 +6,193 @@ import (
 	"sync"
 )
 
-// errIdle is what a reader returns when nothing has arrived and its connection can wait without a goroutine.
-var errIdle = errors.New("engine: nothing to read")
+// errIdle is what a reader returns when nothing has arrived and its connection can wait without a
+// goroutine.
+var errIdle = errors.New("engineio: nothing to read")
 
-// idlers holds the WebSocket connections that wait for their client to send something. They have no goroutine, and so
-// no stack, until it does: most connections are silent most of the time, and a stack is most of what they would cost.
+// parker holds the WebSocket connections that wait for their client to send something. A parked
+// connection has no goroutine, and so no stack. Most connections are silent most of the time, and a
+// stack would be most of what they cost.
 //
-// A connection is parked by its reading goroutine, which then leaves it. Whoever takes it out again, the poller when
-// there is something to read or the one who closes it, finds it another.
+// A connection's reading goroutine parks the connection and then returns. The poller starts another
+// reading goroutine when there is something to read, and so does terminate when it has closed the
+// socket.
 //
 // # Order
 //
-// A parked connection must have somebody who will resume it. park stores the reader in one step under mu. The poller
-// and terminate announce themselves in one step under the same mu. So one of the two comes first:
+// Somebody must resume every parked connection. park stores the reader in one step under mu. The
+// poller and terminate note that the socket is readable in one step under the same mu. So one of the
+// two comes first:
 //
-//   - The reader is stored first: the announcement finds it and resumes it.
-//   - The announcement comes first: it leaves arrived behind, and park refuses, so that the reader reads again. It gets
-//     what has arrived, or the error of a closed socket, since terminate closes the socket before it announces that.
+//   - The reader is stored first. The note finds it and resumes it.
+//   - The note comes first. It sets parkState.readable, and park refuses. So the reader reads again
+//     and gets what has arrived, or the error of a closed socket, as terminate closes the socket
+//     before it leaves the note.
 //
-// A closed socket reports nothing to the poller, so terminate's announcement is the only one there will be. The first
-// park stores the reader before it has the socket watched. If the socket can't be watched, because it is closed or the
-// system watches too many, park takes the reader back, unless an announcement has resumed it already.
-type idlers struct {
+// The poller reports nothing about a closed socket, so terminate's note is the only one. The first
+// park stores the reader before it has the poller watch the socket. If the poller can't watch it,
+// because the socket is closed or the system watches too many, park takes the reader back unless
+// somebody has resumed it.
+type parker struct {
 	// Static.
 	log     *slog.Logger
-	loops   *sync.WaitGroup // has the poller's goroutine
+	loops   *sync.WaitGroup // counts the poller's goroutine
 	reading *readPool
 
-	begin  sync.Once // the first to park opens the poller
+	begin  sync.Once // opens the poller with the first park
 	works  bool      // static after begin
 	poller poller
 
 	mu     sync.Mutex
-	slots  []*Conn // by the number that the poller knows them by
-	free   []int32
-	serial int32 // of the last connection that got a slot
+	slots  []*Conn // by pollKey.slot
+	free   []int32 // slots
+	serial int32   // of the last connection that got a slot
 }
 
-// parking is a connection's place among the idlers. Guarded by idlers.mu.
-type parking struct {
-	reader  *reader // nil unless it is parked
-	arrived bool    // there may be something to read that no further report will tell of
-	slotted bool
-	ticket  ticket
+// parkState is what the parker knows about a connection. parker.mu guards it.
+type parkState struct {
+	reader   *reader // nil unless the connection is parked
+	readable bool    // there may be something to read that the poller won't report again
+	watched  bool    // it has a slot, and the poller watches its socket
+	key      pollKey
 }
 
-// ticket identifies a connection to the poller. The serial number tells it from an earlier one in the same slot, whose
-// last event may still be on its way.
-type ticket struct{ slot, serial int32 }
+// pollKey identifies a connection to the poller. The serial number tells it from an earlier
+// connection in the same slot, whose last event may still be on its way.
+type pollKey struct{ slot, serial int32 }
 
-func (i *idlers) open() {
-	if err := i.poller.open(); err != nil {
-		i.log.Warn("engine: idle connections will each keep a goroutine", "error", err)
+func (p *parker) open() {
+	if err := p.poller.open(); err != nil {
+		p.log.Warn("engineio: idle connections will each keep a goroutine", "error", err)
 		return
 	}
-	i.works = true
-	i.loops.Go(func() { i.poller.run(i.wake) })
+	p.works = true
+	p.loops.Go(func() { p.poller.run(p.onReadable) })
 }
 
-// close ends the poller's goroutine. Nobody may be parked any more.
-func (i *idlers) close() {
-	i.begin.Do(func() {})
-	if i.works {
-		i.poller.close()
+// close ends the poller's goroutine. No connection may be parked any longer.
+func (p *parker) close() {
+	p.begin.Do(func() {}) // nothing opens the poller from now on
+	if p.works {
+		p.poller.close()
 	}
 }
 
-// wake resumes the connection that has the ticket. If its peer has closed it, it is read once more than what comes
-// first asks for: no other report would follow.
-func (i *idlers) wake(t ticket, closed bool) {
-	i.mu.Lock()
-	c := i.slots[t.slot]
+// parkResult is what has become of an attempt to park.
+type parkResult uint8
+
+const (
+	parked     parkResult = iota
+	readAgain             // there is something to read
+	cannotPark            // the connection can't be parked
+)
+
+// park has c resumed when there is something to read. The caller is c's reading goroutine. It must
+// not use c or r after the result parked.
+func (p *parker) park(c *Conn, r *reader) parkResult {
+	p.begin.Do(p.open)
+	if !p.works {
+		return cannotPark
+	}
+	p.mu.Lock()
+	s := &c.parkState
+	if s.readable {
+		s.readable = false
+		p.mu.Unlock()
+		return readAgain
+	}
+	watched := s.watched
+	if !watched {
+		p.assign(c)
+	}
+	s.reader = r
+	key := s.key
+	p.mu.Unlock()
+	if watched {
+		return parked
+	}
+	if err := p.poller.watch(r.link.raw, key); err != nil {
+		return p.takeBack(c)
+	}
+	return parked
+}
+
+// takeBack takes the reader of c back because the poller can't watch its socket, unless somebody has
+// resumed c meanwhile.
+func (p *parker) takeBack(c *Conn) parkResult {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.parkState.reader == nil {
+		return parked
+	}
+	p.vacate(c)
+	return cannotPark
+}
+
+// onReadable resumes the connection with the key. If the peer has closed it, the connection is read
+// once more than the first report asks for, as no other report would follow.
+func (p *parker) onReadable(key pollKey, closed bool) {
+	p.mu.Lock()
+	c := p.slots[key.slot]
 	var r *reader
-	if c != nil && c.parking.ticket == t {
-		r = c.parking.announce(closed)
+	if c != nil && c.parkState.key == key {
+		r = c.parkState.noteReadable(closed)
 	}
-	i.mu.Unlock()
-	i.resume(c, r)
+	p.mu.Unlock()
+	if r != nil {
+		p.reading.start(c, r)
+	}
 }
 
-// closed resumes c, whose socket has been closed, or keeps it from being parked again.
-func (i *idlers) closed(c *Conn) {
-	i.mu.Lock()
-	r := c.parking.announce(true)
-	i.mu.Unlock()
-	i.resume(c, r)
+// socketClosed resumes c, whose socket has been closed, or keeps it from being parked again.
+func (p *parker) socketClosed(c *Conn) {
+	p.mu.Lock()
+	r := c.parkState.noteReadable(true)
+	p.mu.Unlock()
+	if r != nil {
+		p.reading.start(c, r)
+	}
 }
 
-// announce notes that there is something to read and returns who is to read it; nil if that one is at it already. again
-// says that it has to look once more than it would. The caller holds idlers.mu.
-func (p *parking) announce(again bool) *reader {
-	r := p.reader
-	p.reader, p.arrived = nil, again || r == nil
+// noteReadable notes that there is something to read. It returns the reader to start; nil if the
+// connection isn't parked. again asks that reader to read once more than it would. The caller holds
+// parker.mu.
+func (s *parkState) noteReadable(again bool) *reader {
+	r := s.reader
+	s.reader, s.readable = nil, again || r == nil
 	return r
 }
 
-// resume starts a reading goroutine for c if it was parked.
-func (i *idlers) resume(c *Conn, r *reader) {
-	if r != nil {
-		i.reading.start(c, r)
-	}
+// forget gives c's slot back. c must not be parked.
+func (p *parker) forget(c *Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.vacate(c)
 }
-
-// park has c resumed when there is something to read. The caller, c's reading goroutine, must leave it, unless park
-// reports that there is something to read already, or that c can't be parked now.
-func (i *idlers) park(c *Conn, r *reader) parked {
-	i.begin.Do(i.open)
-	if !i.works {
-		return cannotPark
-	}
-	i.mu.Lock()
-	if c.parking.arrived {
-		c.parking.arrived = false
-		i.mu.Unlock()
-		return readAgain
-	}
-	known := c.parking.slotted
-	if !known {
-		i.assign(c)
-	}
-	c.parking.reader = r
-	t := c.parking.ticket
-	i.mu.Unlock()
-	if known {
-		return isParked
-	}
-	err := i.poller.watch(r.link.raw, t)
-	if err != nil && i.unwatched(c) {
-		return cannotPark
-	}
-	return isParked
-}
-
-// parked says what became of an attempt to park.
-type parked uint8
-
-const (
-	isParked   parked = iota
-	readAgain         // there is something to read
-	cannotPark        // the connection can't be parked, here or for now
-)
 
 // assign gives c a slot. The caller holds mu.
-func (i *idlers) assign(c *Conn) {
-	i.serial++
-	c.parking.slotted = true
-	if n := len(i.free); n > 0 {
-		c.parking.ticket = ticket{i.free[n-1], i.serial}
-		i.free = i.free[:n-1]
-		i.slots[c.parking.ticket.slot] = c
+func (p *parker) assign(c *Conn) {
+	p.serial++
+	s := &c.parkState
+	s.watched = true
+	if n := len(p.free); n > 0 {
+		s.key = pollKey{p.free[n-1], p.serial}
+		p.free = p.free[:n-1]
+		p.slots[s.key.slot] = c
 		return
 	}
-	slot := int32(len(i.slots)) //nolint:gosec // there are no more than file descriptors
-	c.parking.ticket = ticket{slot, i.serial}
-	i.slots = append(i.slots, c)
-}
-
-// unwatched takes c back whose socket can't be watched. It reports false if somebody has resumed c meanwhile.
-func (i *idlers) unwatched(c *Conn) bool {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if c.parking.reader == nil {
-		return false
-	}
-	i.vacate(c)
-	return true
-}
-
-// forget gives c's slot back. c must not be parked any more.
-func (i *idlers) forget(c *Conn) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.vacate(c)
+	slot := int32(len(p.slots)) //nolint:gosec // there are no more than file descriptors
+	s.key = pollKey{slot, p.serial}
+	p.slots = append(p.slots, c)
 }
 
 // vacate gives c's slot back if it has one. The caller holds mu.
-func (i *idlers) vacate(c *Conn) {
-	if !c.parking.slotted {
+func (p *parker) vacate(c *Conn) {
+	s := &c.parkState
+	if !s.watched {
 		return
 	}
-	i.slots[c.parking.ticket.slot] = nil
-	i.free = append(i.free, c.parking.ticket.slot)
-	c.parking = parking{}
+	p.slots[s.key.slot] = nil
+	p.free = append(p.free, s.key.slot)
+	*s = parkState{}
 }

@@ -12,9 +12,9 @@ import (
 
 // waits reports whether the connection waits without a goroutine.
 func (s *session) waits() bool {
-	s.server.idlers.mu.Lock()
-	defer s.server.idlers.mu.Unlock()
-	return s.parking.reader != nil
+	s.server.parker.mu.Lock()
+	defer s.server.parker.mu.Unlock()
+	return s.parkState.reader != nil
 }
 
 // awaitParked returns once nothing reads the connection any more.

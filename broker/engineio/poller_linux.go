@@ -10,14 +10,14 @@ import (
 // canPark says whether connections can wait without a goroutine on this system.
 const canPark = true
 
-// pollBatch is how many connections are resumed before others get their turn.
+// pollBatch is how many connections are resumed before other goroutines get their turn.
 const pollBatch = 32
 
-// edgeTriggered is EPOLLET, which package syscall has with the wrong sign.
+// edgeTriggered is EPOLLET, which has the wrong sign in package syscall.
 const edgeTriggered = 1 << 31
 
-// poller is an epoll instance. Its own descriptor is watched by the runtime, so that waiting for it takes a goroutine
-// and no thread.
+// poller is an epoll instance. The runtime watches its descriptor, so that waiting for it takes a
+// goroutine and no thread.
 type poller struct {
 	file   *os.File
 	raw    syscall.RawConn
@@ -37,11 +37,11 @@ func (p *poller) open() error {
 	return err
 }
 
-func (p *poller) close() { _ = p.file.Close() } // run ends with it; nothing else can be done about an error
+func (p *poller) close() { _ = p.file.Close() } // run ends with it; there is nothing to do about an error
 
-// watch has t reported whenever something has come that the socket can be read for, also if that is there already.
-// What comes before it has been read may be reported once for all.
-func (p *poller) watch(socket syscall.RawConn, t ticket) error {
+// watch has the key reported whenever the socket has become readable, and at once if it is. What
+// arrives before it has been read may be reported once for all.
+func (p *poller) watch(socket syscall.RawConn, t pollKey) error {
 	event := syscall.EpollEvent{
 		Events: syscall.EPOLLIN | syscall.EPOLLRDHUP | edgeTriggered,
 		Fd:     t.slot,
@@ -56,9 +56,9 @@ func (p *poller) watch(socket syscall.RawConn, t ticket) error {
 	return errors.Join(failed, closed, refused)
 }
 
-// run calls report for each ticket whose socket has something to read, until close, and says whether the peer has
-// closed it: a read that takes all that there is doesn't tell that.
-func (p *poller) run(report func(t ticket, closed bool)) {
+// run calls report for each key whose socket has become readable, until close. closed says that
+// the peer has closed the connection, since a read that takes all there is doesn't tell.
+func (p *poller) run(report func(t pollKey, closed bool)) {
 	for {
 		n := 0
 		err := p.raw.Read(func(epoll uintptr) bool {
@@ -66,16 +66,17 @@ func (p *poller) run(report func(t ticket, closed bool)) {
 			for errors.Is(failed, syscall.EINTR) {
 				n, failed = syscall.EpollWait(int(epoll), p.events[:], 0)
 			}
-			return n != 0 // what is left is waited for only when all has been seen
+			return n != 0 // the runtime waits again only when all has been reported
 		})
 		if err != nil || n < 0 {
 			return
 		}
 		for _, e := range p.events[:n] {
-			report(ticket{e.Fd, e.Pad}, e.Events&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0)
+			report(pollKey{e.Fd, e.Pad}, e.Events&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0)
 		}
-		// Thousands of clients can vanish in one moment. Resumed at a stretch, they would be thousands of goroutines
-		// that are ready to run, and the messages of all others would wait behind them.
+		// Thousands of clients can vanish at the same moment. Resumed in one go, they would be
+		// thousands of runnable goroutines, and the messages of all others would wait behind
+		// them.
 		runtime.Gosched()
 	}
 }

@@ -34,7 +34,7 @@ func TestPollerGivesOthersTheirTurn(t *testing.T) {
 		if err := syscall.Close(pair[1]); err != nil {
 			t.Fatal(err)
 		}
-		if err := p.watch(halfClosed(pair[0]), ticket{i, i}); err != nil {
+		if err := p.watch(halfClosed(pair[0]), pollKey{i, i}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -43,7 +43,7 @@ func TestPollerGivesOthersTheirTurn(t *testing.T) {
 	all.Add(sockets)
 	var poller sync.WaitGroup
 	poller.Go(func() {
-		p.run(func(_ ticket, closed bool) {
+		p.run(func(_ pollKey, closed bool) {
 			if !closed {
 				t.Error("a closed peer is reported as one that has sent something")
 			}

@@ -10,7 +10,7 @@ const canPark = false
 // poller is not used where canPark is false.
 type poller struct{}
 
-func (*poller) open() error                         { return nil }
-func (*poller) close()                              {}
-func (*poller) watch(syscall.RawConn, ticket) error { return errIdle }
-func (*poller) run(func(ticket, bool))              {}
+func (*poller) open() error                          { return nil }
+func (*poller) close()                               {}
+func (*poller) watch(syscall.RawConn, pollKey) error { return errIdle }
+func (*poller) run(func(pollKey, bool))              {}

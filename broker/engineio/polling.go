@@ -8,47 +8,48 @@ import (
 )
 
 var (
-	errPollAborted = errors.New("engine: the client gave up its poll")
-	errLostAnswer  = errors.New("engine: the client polls again without the answer to its last poll")
-	errLostPost    = errors.New("engine: the client posts again without its last post")
+	errPollAborted = errors.New("engineio: the client gave up its poll")
+	errLostAnswer  = errors.New("engineio: the client polls again without the answer to its last poll")
+	errLostPost    = errors.New("engineio: the client posts again without its last post")
 )
 
 // polling is the state of a connection over long-polling. Conn.mu guards all but the channels.
 type polling struct {
-	ready    chan struct{} // holds a token when the pending GET has something to look at
+	ready    chan struct{} // holds a token when there is something for the pending GET to look at
 	delivery chan struct{} // holds a token while a POST's packets are delivered
 
 	handshake requestID // of the request that opened the session; static
 	reused    bool      // the client uses one value of t for several requests
 
-	gets       requestLog
-	pending    *poll // the GET that waits for something to be answered with
-	last       *poll // the GET that was answered last, until the next one shows that its answer has arrived
-	absentPoll absent
+	gets        requestLog
+	pending     *poll // the GET that waits for an answer
+	last        *poll // the last GET that was answered, for its repeats
+	awaitedPoll awaited
 
-	posts      requestLog
-	post       *post // the last POST; it may still be read or delivered
-	posted     bool  // there has been a POST
-	absentPost absent
+	posts       requestLog
+	post        *post // the last POST; it may still be read or delivered
+	posted      bool  // there has been a POST
+	awaitedPost awaited
 
-	told  bool   // the client has got the answer that says that the session has ended
-	nudge bool   // the next GET without messages gets a noop at once
-	end   []byte // what a pending GET gets when the session has ended; nil: that there is no such session
+	toldEnd bool   // the client has got the answer that says that the session has ended
+	noopDue bool   // the next GET gets a noop if there are no messages
+	endBody []byte // the answer to a pending GET when the session ends; nil: no such session
 }
 
 func newPolling(handshake requestID) *polling {
 	return &polling{ready: make(chan struct{}, 1), delivery: make(chan struct{}, 1), handshake: handshake}
 }
 
-// signal makes a pending GET look at the queue.
+// signal has the pending GET look at the queue.
 func (p *polling) signal() {
 	select {
 	case p.ready <- struct{}{}:
-	default: // it's going to look anyway
+	default: // it is going to look anyway
 	}
 }
 
-// currentPoll returns the GET that is pending, or else the one that was answered last; nil if there is none.
+// currentPoll returns the GET that is pending, or else the last one that was answered; nil if
+// there is none.
 func (p *polling) currentPoll() *poll {
 	if p.pending != nil {
 		return p.pending
@@ -56,7 +57,7 @@ func (p *polling) currentPoll() *poll {
 	return p.last
 }
 
-// lastPoll returns what identifies the last GET.
+// lastPoll returns the id of the last GET.
 func (p *polling) lastPoll() requestID {
 	if g := p.currentPoll(); g != nil {
 		return g.id
@@ -64,7 +65,7 @@ func (p *polling) lastPoll() requestID {
 	return requestID{}
 }
 
-// lastPost returns what identifies the last POST.
+// lastPost returns the id of the last POST.
 func (p *polling) lastPost() requestID {
 	if p.post == nil {
 		return requestID{}
@@ -72,14 +73,15 @@ func (p *polling) lastPost() requestID {
 	return p.post.id
 }
 
-// respond writes a whole response and reports whether the socket took it.
+// respond writes a whole response. Its error says that the socket has not taken all of it.
 func respond(w http.ResponseWriter, contentType string, body []byte, timeout time.Duration) error {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Cache-Control", "no-store")
 	control := http.NewResponseController(w)
-	// Not every ResponseWriter has deadlines; the caller's http.Server should have its own then.
+	// Not every ResponseWriter has deadlines. Without them, those of the caller's http.Server
+	// count.
 	_ = control.SetWriteDeadline(time.Now().Add(timeout))
 	if _, err := w.Write(body); err != nil {
 		return err

@@ -8,18 +8,22 @@ import (
 	"time"
 )
 
-// readBody reads the body of a POST, and keeps as much of it as may be kept; whole is false if that isn't all.
-func (c *Conn) readBody(w http.ResponseWriter, r *http.Request, in *intake) (body []byte, whole bool, err error) {
+// readBody reads the body of a POST and keeps as much of it as messageLimits allows. whole says
+// that it has kept all.
+func (c *Conn) readBody(
+	w http.ResponseWriter, r *http.Request, in *intake,
+) (body []byte, whole bool, err error) {
 	limit, keep := c.messageLimits()
 	if r.ContentLength > limit {
 		return nil, false, &http.MaxBytesError{Limit: limit}
 	}
 	control := http.NewResponseController(w)
 	deadline := time.Now().Add(c.server.opts.WriteTimeout)
-	// Not every ResponseWriter has deadlines; the caller's http.Server should have its own then.
+	// Not every ResponseWriter has deadlines. Without them, those of the caller's http.Server
+	// count.
 	_ = control.SetReadDeadline(deadline)
-	in.cut = func() { // also while the body is read
-		c.Hoards()
+	in.onEvict = func() { // may be called while the body is read
+		c.EndUnfinished()
 		_ = control.SetReadDeadline(time.Now())
 	}
 	scratch := c.server.buffers.get()
@@ -39,10 +43,10 @@ func (c *Conn) readBody(w http.ResponseWriter, r *http.Request, in *intake) (bod
 				body = trimRune(body)
 			}
 			return body, whole, nil
-		case failed != nil: // net/http still has to read the rest, which must end too
+		case failed != nil: // the deadline stays, since net/http reads the rest
 			return nil, false, failed
 		}
-		if wait := in.took(n); wait > 0 {
+		if wait := in.countRead(n); wait > 0 {
 			deadline = deadline.Add(wait)
 			_ = control.SetReadDeadline(deadline)
 			if err := in.pause(wait); err != nil {
@@ -52,8 +56,8 @@ func (c *Conn) readBody(w http.ResponseWriter, r *http.Request, in *intake) (bod
 	}
 }
 
-// append appends what has been read of a body, of which at most keep bytes are kept. One that fits into a read buffer
-// isn't counted.
+// append appends a part of a body, of which at most keep bytes are kept. A body that fits into a
+// read buffer doesn't count as held.
 func (in *intake) append(body, p []byte, keep int64) ([]byte, error) {
 	have := int64(cap(body))
 	switch {
@@ -63,7 +67,7 @@ func (in *intake) append(body, p []byte, keep int64) ([]byte, error) {
 		return bytes.Clone(p), nil
 	case int64(len(body)+len(p)) > have:
 		more := min(max(have, minGrowth), keep-have)
-		if err := in.reserve(more); err != nil {
+		if err := in.hold(more); err != nil {
 			return nil, err
 		}
 		body = enlarge(body, more)

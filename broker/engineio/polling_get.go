@@ -6,22 +6,23 @@ import (
 	"time"
 )
 
-// noopInterval is how long a poll may be held back while the client upgrades: the client waits for it to be answered
-// before it goes on.
+// noopInterval is how long a poll may wait while the client upgrades. The client goes on with the
+// upgrade only after the poll is answered.
 const noopInterval = 100 * time.Millisecond
 
-// poll is one GET with its copies: a browser may repeat it, and the server can't tell which copy's connection is alive.
-// The server may even read the repeat first. So all copies wait together and get the same answer. Conn.mu guards the
-// fields.
+// poll is one GET with its copies. A browser may repeat a GET, and the server can't tell which
+// copy's connection is alive; it may even read the repeat first. So all copies wait together and
+// get the same answer. Conn.mu guards the fields, except that a received value of answered makes
+// answer readable by its holder.
 type poll struct {
 	id     requestID
-	times  int // it has come again
-	copies int // are waiting for the answer, or being answered
+	times  int // the GET has come again
+	copies int // that wait for the answer, or to which it is being written
 
 	answered chan struct{} // closed when there is an answer
 	answer   answer
-	sent     bool // a copy's connection took the answer, so the client may have it
-	failed   bool // no copy's connection took the answer, so only a repeat gets it
+	sent     bool // a copy's socket has taken the answer, so the client may have it
+	failed   bool // no copy's socket has taken the answer, so only a repeat can get it
 }
 
 // answer is what a GET gets: a payload, or a refusal.
@@ -32,16 +33,17 @@ type answer struct {
 
 func (a answer) ready() bool { return a.body != nil || a.refused != accepted }
 
-// writing reports whether no copy's connection has taken the answer yet, and one still may.
+// writing reports whether the answer is still being written: no copy's socket has taken it, and
+// one may. A nil poll isn't.
 func (g *poll) writing() bool { return g != nil && g.copies > 0 && !g.sent }
 
-// servePoll answers a GET: at once if there is something to send, or else as soon as there is.
+// servePoll answers a GET: at once if there is something to send, or as soon as there is.
 func (c *Conn) servePoll(w http.ResponseWriter, r *http.Request, id requestID) {
 	p, g, refused := c.beginPoll(id)
 	switch refused {
 	case accepted:
 	case overlap:
-		c.terminate(ReasonTransportError, errors.New("engine: overlapping polls"))
+		c.terminate(ReasonTransportError, errors.New("engineio: overlapping polls"))
 	case lostRequest:
 		c.terminate(ReasonTransportError, errLostAnswer)
 	}
@@ -58,7 +60,7 @@ func (c *Conn) servePoll(w http.ResponseWriter, r *http.Request, id requestID) {
 		a.refused.write(w)
 	} else {
 		if len(a.body) == 1 && a.body[0] == packetNoop {
-			// The client upgrades, and needs this connection of net/http's no more.
+
 			w.Header().Set("Connection", "close")
 		}
 		err = respond(w, "text/plain; charset=UTF-8", a.body, c.server.opts.WriteTimeout)
@@ -91,28 +93,28 @@ func (c *Conn) beginPoll(id requestID) (*polling, *poll, refusal) {
 		g.times++
 		g.failed = false
 	case p.pending != nil:
-		p.end = []byte{packetClose}
+		p.endBody = []byte{packetClose}
 		return nil, nil, overlap
 	case g != nil && g.failed:
 		return nil, nil, lostRequest
 	default:
 		p.gets.retire(p.lastPoll())
 		if g != nil {
-			g.answer = answer{refused: lateCopy} // the client has the payload, so nobody needs it any more
+			g.answer = answer{refused: lateCopy} // the client has the payload, so it needn't be kept
 		}
 		g = &poll{id: id, answered: make(chan struct{})}
 		p.pending = g
 	}
 	g.copies++
-	p.absentPoll = absent{}
-	if c.state == stateClosing { // it is still there, so it may have all the time that a close may take
+	p.awaitedPoll = awaited{}
+	if c.state == stateClosing { // the client is still there, so the close may take all of its time
 		c.deadlines.close = c.closeBy
 	}
 	c.arm()
 	return p, g, accepted
 }
 
-// awaitAnswer waits until there is something to answer a poll with.
+// awaitAnswer waits until there is an answer for a poll.
 func (c *Conn) awaitAnswer(p *polling, g *poll, r *http.Request) (answer, error) {
 	var hold <-chan time.Time
 	held := false
@@ -136,28 +138,29 @@ func (c *Conn) awaitAnswer(p *polling, g *poll, r *http.Request) (answer, error)
 	}
 }
 
-// takeAnswer returns the answer to a poll, if there is one yet. held says that the poll has waited for as long as an
-// upgrade allows.
+// takeAnswer returns the answer to a poll if there is one; otherwise the answer isn't ready. held
+// says that the poll has waited for as long as an upgrade allows. upgrading says that an upgrade
+// is under way.
 func (c *Conn) takeAnswer(p *polling, g *poll, held bool) (a answer, upgrading bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case g.answer.ready(): // another copy took it
 		return g.answer, false
-	case c.state == stateClosed && p.end == nil:
+	case c.state == stateClosed && p.endBody == nil:
 		a.refused = unknownSession
 	case c.state == stateClosed:
-		a.body = p.end
-	case p.last.writing(): // the last answer must be out before more is taken off the queue
+		a.body = p.endBody
+	case p.last.writing(): // nothing more leaves the queue until the last answer is out
 	case c.ws != nil:
-		a.body = []byte{packetNoop} // what is queued goes the new way
+		a.body = []byte{packetNoop} // what is queued goes over the WebSocket
 	case c.out.ends():
 		a.refused = unknownSession
 		c.out.discard(1)
 	case !c.out.empty():
 		a.body = c.out.payload(c.server.opts.MaxPayload)
-	case p.nudge || held && c.probing:
-		a.body, p.nudge = []byte{packetNoop}, false
+	case p.noopDue || held && c.probing:
+		a.body, p.noopDue = []byte{packetNoop}, false
 	}
 	if a.ready() {
 		g.answer = a
@@ -167,7 +170,8 @@ func (c *Conn) takeAnswer(p *polling, g *poll, held bool) (a answer, upgrading b
 	return a, c.probing
 }
 
-// abortPoll is called when the client has given up a copy of a poll, or lost its connection, before there was an answer.
+// abortPoll is called when the client has given up a copy of a poll, or lost its connection,
+// before there was an answer.
 func (c *Conn) abortPoll(p *polling, g *poll, err error) {
 	c.mu.Lock()
 	g.copies--
@@ -177,7 +181,7 @@ func (c *Conn) abortPoll(p *polling, g *poll, err error) {
 	}
 	waits := current && c.mayRepeat(p, g.id)
 	if waits {
-		c.await(&p.absentPoll, err)
+		c.awaitRepeat(&p.awaitedPoll, err)
 	}
 	c.mu.Unlock()
 
@@ -186,8 +190,8 @@ func (c *Conn) abortPoll(p *polling, g *poll, err error) {
 	}
 }
 
-// endPoll is called when a copy of a poll has been answered, or could not be. While no copy has been and others may, it
-// does nothing.
+// endPoll is called when a copy of a poll has been answered, or could not be. It does nothing
+// while no socket has taken the answer and another copy's may.
 func (c *Conn) endPoll(p *polling, g *poll, err error) {
 	c.mu.Lock()
 	g.copies--
@@ -205,11 +209,11 @@ func (c *Conn) endPoll(p *polling, g *poll, err error) {
 		c.limitClose() // a client that is still there polls again at once
 	}
 	closed := c.state == stateClosing && c.ws == nil && c.out.empty()
-	p.told = p.told || closed
+	p.toldEnd = p.toldEnd || closed
 	waits := !g.sent && !closed && p.pending == nil && c.mayRepeat(p, g.id)
 	if waits {
 		g.failed = true
-		c.await(&p.absentPoll, err)
+		c.awaitRepeat(&p.awaitedPoll, err)
 	}
 	if g.copies == 0 && !g.id.known() {
 		g.answer.body = nil // no repeat can ask for it
@@ -226,7 +230,8 @@ func (c *Conn) endPoll(p *polling, g *poll, err error) {
 	}
 }
 
-// leavePolling is called once the connection is upgraded and no poll is left. The caller holds mu.
+// leavePolling makes WebSocket the only transport, once the connection is upgraded and no poll is
+// left. The caller holds mu.
 func (c *Conn) leavePolling() {
 	c.poll = nil
 	c.arm()

@@ -6,19 +6,20 @@ import (
 	"net/http"
 )
 
-// post is one POST, with its repeats. Guarded by Conn.mu, except done.
+// post is one POST with its copies. Conn.mu guards the fields, except done, and result after
+// that.
 type post struct {
 	id     requestID
-	times  int    // it has come again
-	copies int    // are being read
-	taken  bool   // one has been read, and is or was delivered
+	times  int    // the POST has come again
+	copies int    // that are being read
+	taken  bool   // a copy has been read, and is or was delivered
 	sum    uint64 // of its body
 
-	done   chan struct{} // closed when it has been delivered
-	result refusal       // static after that
+	done   chan struct{} // closed when the POST has been delivered
+	result refusal       // static once done is closed
 }
 
-// running reports whether the POST is read or delivered at the moment.
+// running reports whether the POST is being read or delivered.
 func (q *post) running() bool {
 	select {
 	case <-q.done:
@@ -33,17 +34,17 @@ func (c *Conn) servePost(w http.ResponseWriter, r *http.Request, id requestID) {
 	p, q, refused := c.beginPost(id)
 	switch {
 	case q != nil:
-		refused = c.post(p, q, w, r)
+		refused = c.deliverPost(p, q, w, r)
 		c.mu.Lock()
 		if c.probing || c.ws != nil || !p.posted {
-			// Most clients post once, to join a namespace, and then upgrade: what net/http keeps for the next
-			// request would be there for nothing, as long as its idle timeout.
+			// Most clients post once, to join a namespace, and then upgrade. They would leave an
+			// HTTP connection behind until its idle timeout.
 			w.Header().Set("Connection", "close")
 		}
 		p.posted = true
 		c.mu.Unlock()
 	case refused == overlap:
-		c.terminate(ReasonTransportError, errors.New("engine: overlapping posts"))
+		c.terminate(ReasonTransportError, errors.New("engineio: overlapping posts"))
 	case refused == lostRequest:
 		c.terminate(ReasonTransportError, errLostPost)
 	}
@@ -51,18 +52,19 @@ func (c *Conn) servePost(w http.ResponseWriter, r *http.Request, id requestID) {
 		refused.write(w)
 		return
 	}
-	// If this fails the client can't tell whether its packets arrived: it repeats the POST, or gives the session up.
+	// If this fails, the client can't tell whether its packets have arrived. It repeats the POST
+	// or gives up the session.
 	_ = respond(w, "text/html", []byte("ok"), c.server.opts.WriteTimeout)
 }
 
-// beginPost claims the right to deliver packets. There is no post to deliver if the session has ended and the POST is
-// accepted all the same.
+// beginPost claims the right to deliver packets. The post is nil if there is nothing to deliver;
+// the refusal may be accepted all the same, after the end of the session.
 func (c *Conn) beginPost(id requestID) (*polling, *post, refusal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.state == stateClosed && c.poll != nil:
-		return nil, nil, c.poll.late()
+		return nil, nil, c.poll.lateAnswer()
 	case c.state == stateClosed:
 		return nil, nil, unknownSession
 	case c.ws != nil:
@@ -83,7 +85,7 @@ func (c *Conn) beginPost(id requestID) (*polling, *post, refusal) {
 		q.times++
 	case q != nil && q.running():
 		return nil, nil, overlap
-	case !p.absentPost.until.IsZero():
+	case !p.awaitedPost.until.IsZero():
 		return nil, nil, lostRequest
 	default:
 		p.posts.retire(p.lastPost())
@@ -91,15 +93,16 @@ func (c *Conn) beginPost(id requestID) (*polling, *post, refusal) {
 		p.post = q
 	}
 	q.copies++
-	p.absentPost = absent{}
+	p.awaitedPost = awaited{}
 	c.arm()
 	return p, q, accepted
 }
 
-// post reads and delivers the body of r, or, if r is a repeat, waits for what becomes of the first.
-func (c *Conn) post(p *polling, q *post, w http.ResponseWriter, r *http.Request) refusal {
+// deliverPost reads and delivers the body of r. If r is a repeat, it waits for the result of the first
+// copy.
+func (c *Conn) deliverPost(p *polling, q *post, w http.ResponseWriter, r *http.Request) refusal {
 	if r.Header.Get("Content-Type") == "application/octet-stream" {
-		c.terminate(ReasonTransportError, errors.New("engine: binary payload"))
+		c.terminate(ReasonTransportError, errors.New("engineio: binary payload"))
 		return badRequest
 	}
 	in := c.newIntake()
@@ -110,17 +113,17 @@ func (c *Conn) post(p *polling, q *post, w http.ResponseWriter, r *http.Request)
 	case errors.As(err, &tooLarge):
 		c.terminate(ReasonMessageTooLarge, err)
 		return bodyTooLarge
-	case errors.Is(err, errHoards):
-		c.Hoards()
+	case errors.Is(err, errUnfinished):
+		c.EndUnfinished()
 		return tooMuchUnfinished
 	case err != nil:
 		c.abortPost(p, q, err)
 		return badRequest
 	}
-	q, isRepeat := c.take(p, q, maphash.Bytes(c.server.seed, body))
+	q, isRepeat := c.claimPost(p, q, maphash.Bytes(c.server.seed, body))
 	switch {
 	case q == nil:
-		c.terminate(ReasonTransportError, errors.New("engine: overlapping posts"))
+		c.terminate(ReasonTransportError, errors.New("engineio: overlapping posts"))
 		return overlap
 	case isRepeat:
 		return c.awaitPost(p, q)
@@ -128,12 +131,12 @@ func (c *Conn) post(p *polling, q *post, w http.ResponseWriter, r *http.Request)
 	select {
 	case p.delivery <- struct{}{}:
 	case <-c.done:
-		return c.late(p)
+		return c.lateAnswer(p)
 	}
 	defer func() { <-p.delivery }()
 	q.result = c.deliverPayload(p, body)
 	if q.result == accepted && !whole && c.established.Load() {
-		// What a client sends behind its CONNECT, without waiting for the answer, must not be lost in silence.
+		// A client may send more right after its CONNECT. That must not be lost silently.
 		c.terminate(ReasonMessageTooLarge, nil)
 		q.result = bodyTooLarge
 	}
@@ -141,9 +144,10 @@ func (c *Conn) post(p *polling, q *post, w http.ResponseWriter, r *http.Request)
 	return q.result
 }
 
-// take has a POST delivered whose body has been read, unless a copy of it is delivered already. A body that differs
-// from that copy's shows that it is another POST, which is returned; nil if the first is still under way.
-func (c *Conn) take(p *polling, q *post, sum uint64) (_ *post, isRepeat bool) {
+// claimPost claims the delivery of a POST whose body has been read, unless a copy of it is or was
+// delivered. A body that differs from that copy's belongs to another POST, which claimPost returns;
+// nil if the first is still running.
+func (c *Conn) claimPost(p *polling, q *post, sum uint64) (_ *post, isRepeat bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	q.copies--
@@ -169,7 +173,7 @@ func (c *Conn) abortPost(p *polling, q *post, err error) {
 	needed := p.post == q && !q.taken && q.copies == 0
 	waits := needed && c.mayRepeat(p, q.id)
 	if waits {
-		c.await(&p.absentPost, err)
+		c.awaitRepeat(&p.awaitedPost, err)
 	}
 	c.mu.Unlock()
 
@@ -178,7 +182,7 @@ func (c *Conn) abortPost(p *polling, q *post, err error) {
 	}
 }
 
-// awaitPost returns what becomes of a POST.
+// awaitPost waits for the result of a POST.
 func (c *Conn) awaitPost(p *polling, q *post) refusal {
 	select {
 	case <-q.done:
@@ -186,26 +190,27 @@ func (c *Conn) awaitPost(p *polling, q *post) refusal {
 	case <-c.done:
 	}
 	select {
-	case <-q.done: // it is what ended the session
+	case <-q.done: // the POST itself has ended the session
 		return q.result
 	default:
-		return c.late(p)
+		return c.lateAnswer(p)
 	}
 }
 
-// late says what a POST gets for which the session has ended. One that was on its way when the client was told so is
-// accepted: python-engineio 4.3 never connects again after a POST that is refused. The caller holds Conn.mu.
-func (p *polling) late() refusal {
-	if p.told {
+// lateAnswer returns the answer to a POST that comes after the session has ended. If the client has
+// only just been told, the POST is accepted: python-engineio 4.3 never connects again after a
+// POST that is refused. The caller holds Conn.mu.
+func (p *polling) lateAnswer() refusal {
+	if p.toldEnd {
 		return accepted
 	}
 	return unknownSession
 }
 
-func (c *Conn) late(p *polling) refusal {
+func (c *Conn) lateAnswer(p *polling) refusal {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return p.late()
+	return p.lateAnswer()
 }
 
 // deliverPayload hands the packets of a POST to the receiver. The caller holds p.delivery.
@@ -214,7 +219,7 @@ func (c *Conn) deliverPayload(p *polling, body []byte) refusal {
 	upgraded := c.ws != nil
 	c.mu.Unlock()
 	if upgraded {
-		return badRequest // packets may have come the new way since, which these must not follow
+		return badRequest // later packets may have come over the WebSocket
 	}
 	var failed error
 	left := false
@@ -234,7 +239,7 @@ func (c *Conn) deliverPayload(p *polling, body []byte) refusal {
 		return badRequest
 	case left:
 		c.mu.Lock()
-		p.end = []byte{packetNoop}
+		p.endBody = []byte{packetNoop}
 		c.mu.Unlock()
 		c.terminate(ReasonTransportClose, nil)
 	}

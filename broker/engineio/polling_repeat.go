@@ -9,47 +9,49 @@ import (
 	"time"
 )
 
-// Browsers repeat a request silently when a connection that they have kept alive is reset before the response begins.
-// Chromium does so for POSTs too. Stock clients give each request a value of its own, the query parameter t, so a
-// request with the same value is the same request: a GET gets the same answer, a POST isn't delivered twice.
+// Browsers silently repeat a request when a kept connection is reset before the response begins.
+// Chromium does so for POSTs too. Stock clients give each request a value of its own, the query
+// parameter t. So a request with the same value is the same request: a GET gets the same answer,
+// and a POST isn't delivered twice.
 //
-// Other clients send no t, the time in seconds (the .NET client), or a constant. Their requests must never be taken for
-// repeats: a GET would be answered with what the client has already, and a POST would be lost. So a value that looks like
-// a time counts as none, and a session's values count only as long as nothing shows that the client reuses them: see
-// polling.recognize.
-
+// Other clients send no t, the time in seconds (the .NET client), or a constant. Their requests
+// must never be taken for repeats: a GET would get an answer that the client has already, and a
+// POST would be lost. So a value that looks like a time counts as none, and a session's values
+// count only until something shows that the client reuses them; see polling.recognize.
 const (
 	// maxRequestID is the longest t that counts. Those of stock clients have 5 to 18 bytes.
 	maxRequestID = 64
-	// randomDigits is how long a t is that may be all digits and still identify its request: socket.io-client 4.8 takes
-	// eight random characters, and one in 30,000 has only digits. Times in seconds have ten.
+	// randomDigits is how long a t is that may be all digits and still identify its request:
+	// socket.io-client 4.8 uses eight random characters, and one in 30,000 has only digits. Times
+	// in seconds have ten.
 	randomDigits = 8
-	// maxRepeats is how often one request may come again. Chromium repeats a request only on a kept connection, of which
-	// it has six.
+	// maxRepeats is how often a request may come again. Chromium repeats a request only when a
+	// kept connection fails, and keeps six.
 	maxRepeats = 6
-	// maxPast is how many values are remembered of the requests of a method before the last. A copy of one may be read
-	// late, as its connection was reset after its bytes had arrived.
+	// maxPast is how many requests before the last are remembered for each method. A copy of one
+	// may be read late: its connection was reset after its bytes had arrived.
 	maxPast = 16
-	// repeatGrace is how long a session waits for the repeat of a request that has failed: a new connection on a bad
-	// line takes that long.
+	// repeatGrace is how long a session waits for the repeat of a failed request. A new
+	// connection on a bad line takes that long.
 	repeatGrace = 3 * time.Second
 )
 
 // requestID tells a request from all others of its session, except from its own repeats.
 type requestID struct {
 	sum  uint64 // of the value of t; 0 if the request can't be recognized
-	conn string // the connection that it came over, for clients that are known to repeat on another
+	conn string // the connection that it came over, for clients that repeat only on another one
 }
 
-// newRequestID returns what identifies a request with the query parameter t.
+// newRequestID returns the id of a request with the query parameter t.
 func newRequestID(seed maphash.Seed, r *http.Request, t string) requestID {
 	digits := strings.Trim(t, "0123456789") == "" && len(t) != randomDigits
 	if t == "" || digits || len(t) > maxRequestID {
 		return requestID{}
 	}
 	id := requestID{sum: maphash.String(seed, t)}
-	// A direct client repeats on a new connection. Behind a proxy, connections say nothing: its address has no port
-	// then, or, if the proxy isn't a trusted one, what is known is that browsers run the stock client.
+	// A direct client repeats on a new connection. Behind a proxy, connections say nothing.
+	// Behind a trusted one the client's address has no port; behind any other, only browsers are
+	// known to run the stock client.
 	_, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err == nil && !strings.HasPrefix(r.UserAgent(), "Mozilla/") {
 		id.conn = r.RemoteAddr
@@ -62,10 +64,12 @@ func (id requestID) known() bool { return id.sum != 0 }
 
 func (id requestID) repeats(earlier requestID) bool { return id.known() && id.sum == earlier.sum }
 
-// recognize returns id, or an unknown one if the client is known to reuse values. log is that of the request's method,
-// earlier its last request, which has come again so many times; other is the last request of the other method. The
-// caller holds Conn.mu.
-func (p *polling) recognize(id requestID, log *requestLog, earlier requestID, times int, other requestID) requestID {
+// recognize returns id, or an unknown id if the client is known to reuse values. log belongs to
+// the request's method; earlier is the last request of that method, which has come again times
+// times; other is the last request of the other method. The caller holds Conn.mu.
+func (p *polling) recognize(
+	id requestID, log *requestLog, earlier requestID, times int, other requestID,
+) requestID {
 	switch {
 	case !id.known():
 	case id.repeats(p.handshake), id.repeats(other):
@@ -83,9 +87,9 @@ func (p *polling) recognize(id requestID, log *requestLog, earlier requestID, ti
 
 // requestLog remembers the requests of one method before the last. Conn.mu guards it.
 type requestLog struct {
-	past       [maxPast]uint64 // a ring
+	past       [maxPast]uint64 // sums; a ring
 	next       int
-	lateCopies int // of past requests that have come since the last new one
+	lateCopies int // of past requests, since the last new one
 }
 
 // retire remembers the last request when the next one comes.
@@ -101,24 +105,25 @@ func (l *requestLog) isPast(id requestID) bool {
 	return id.known() && slices.Contains(l.past[:], id.sum)
 }
 
-// absent is a request that has failed and whose repeat is awaited.
-type absent struct {
-	until time.Time // zero if there is none
-	cause error
+// awaited is the repeat of a request that has failed.
+type awaited struct {
+	until time.Time // zero if no repeat is awaited
+	cause error     // why the request failed
 }
 
-// await has the session end at the end of repeatGrace, unless the failed request comes again. The caller holds mu.
-func (c *Conn) await(a *absent, cause error) {
+// awaitRepeat has the session end after repeatGrace, unless the failed request comes again. The
+// caller holds mu.
+func (c *Conn) awaitRepeat(a *awaited, cause error) {
 	a.until, a.cause = time.Now().Add(repeatGrace), cause
 	c.arm()
 }
 
-// earliest returns when the session ends if nothing comes; zero if it doesn't.
-func (p *polling) earliest() time.Time { return earlier(p.absentPoll.until, p.absentPost.until) }
+// earliest returns when the session ends if no repeat comes; zero if none is awaited.
+func (p *polling) earliest() time.Time { return earlier(p.awaitedPoll.until, p.awaitedPost.until) }
 
-// overdue returns why the session ends at now; nil if it doesn't.
+// overdue returns why the session has to end at now; nil if it needn't.
 func (p *polling) overdue(now time.Time) error {
-	for _, a := range [...]absent{p.absentPoll, p.absentPost} {
+	for _, a := range [...]awaited{p.awaitedPoll, p.awaitedPost} {
 		if passed(a.until, now) {
 			return a.cause
 		}
@@ -126,7 +131,7 @@ func (p *polling) overdue(now time.Time) error {
 	return nil
 }
 
-// mayRepeat reports whether a request that has failed may come again. The caller holds mu.
+// mayRepeat reports whether a failed request may come again. The caller holds mu.
 func (c *Conn) mayRepeat(p *polling, id requestID) bool {
 	return id.known() && !p.reused && c.poll == p && c.ws == nil && c.state != stateClosed
 }

@@ -105,16 +105,16 @@ func (s *session) copies() int {
 	return s.poll.pending.copies
 }
 
-func (s *session) absentPoll() bool {
+func (s *session) awaitedPoll() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.poll != nil && !s.poll.absentPoll.until.IsZero()
+	return s.poll != nil && !s.poll.awaitedPoll.until.IsZero()
 }
 
-func (s *session) absentPost() bool {
+func (s *session) awaitedPost() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.poll != nil && !s.poll.absentPost.until.IsZero()
+	return s.poll != nil && !s.poll.awaitedPost.until.IsZero()
 }
 
 func TestRepeatedPoll(t *testing.T) {
@@ -167,7 +167,7 @@ func TestRepeatedPoll(t *testing.T) {
 		s := start(t)
 		c, ses := s.poller(t)
 		reset(c.half(http.MethodGet, "a", "", 0))
-		eventually(t, "the server knows", ses.absentPoll)
+		eventually(t, "the server knows", ses.awaitedPoll)
 		ses.Send(text("2x"), false)
 		c.wantAnswer("a", "42x")
 		ses.Send(text("2y"), false)
@@ -177,7 +177,7 @@ func TestRepeatedPoll(t *testing.T) {
 		s := start(t)
 		c, ses := s.poller(t)
 		reset(c.half(http.MethodGet, "a", "", 0))
-		eventually(t, "the server knows", ses.absentPoll)
+		eventually(t, "the server knows", ses.awaitedPoll)
 		ses.Send(text("2x"), false)
 		c.wantAnswer("b", "42x")
 	})
@@ -219,7 +219,7 @@ func TestRepeatedPoll(t *testing.T) {
 		ses.Send(text("2x"), false)
 		fails.Store(true)
 		c.half(http.MethodGet, "a", "", 0)
-		eventually(t, "the server knows", ses.absentPoll)
+		eventually(t, "the server knows", ses.awaitedPoll)
 		fails.Store(false)
 		ses.Send(text("2y"), false)
 		c.wantAnswer("a", "42x")
@@ -232,7 +232,7 @@ func TestRepeatedPoll(t *testing.T) {
 		ses.Send(text("2x"), false)
 		fails.Store(true)
 		c.half(http.MethodGet, "a", "", 0)
-		eventually(t, "the server knows", ses.absentPoll)
+		eventually(t, "the server knows", ses.awaitedPoll)
 		fails.Store(false)
 		if status, _ := c.request(http.MethodGet, "b", ""); status != http.StatusBadRequest {
 			t.Errorf("a poll that pretends to have the answer: %d", status)
@@ -371,7 +371,7 @@ func TestRepeatedPost(t *testing.T) {
 		s := start(t)
 		c, ses := s.poller(t)
 		reset(c.half(http.MethodPost, "a", "4hello", 3))
-		eventually(t, "the server knows", ses.absentPost)
+		eventually(t, "the server knows", ses.awaitedPost)
 		c.wantPosted("a", "4hello")
 		ses.wantData(t, "hello")
 		ses.wantSilence(t)
@@ -380,7 +380,7 @@ func TestRepeatedPost(t *testing.T) {
 		s := start(t)
 		c, ses := s.poller(t)
 		reset(c.half(http.MethodPost, "a", "4hello", 3))
-		eventually(t, "the server knows", ses.absentPost)
+		eventually(t, "the server knows", ses.awaitedPost)
 		if status, _ := c.request(http.MethodPost, "b", "4next"); status != http.StatusBadRequest {
 			t.Errorf("the next post: %d", status)
 		}
@@ -440,7 +440,7 @@ func TestAnswerLostDuringAnUpgrade(t *testing.T) {
 	ses.Send(text("2x"), false)
 	fails.Store(true)
 	c.half(http.MethodGet, "a", "", 0)
-	eventually(t, "the server knows", ses.absentPoll)
+	eventually(t, "the server knows", ses.awaitedPoll)
 	fails.Store(false)
 	ses.Send(text("2y"), false)
 	c.wantAnswer("a", "42x")
@@ -512,7 +512,7 @@ func TestValuesThatDoNotIdentify(t *testing.T) {
 		s := start(t)
 		c, ses := s.poller(t)
 		reset(c.half(http.MethodGet, "90210733", "", 0))
-		eventually(t, "the server expects a repeat", ses.absentPoll)
+		eventually(t, "the server expects a repeat", ses.awaitedPoll)
 		ses.Send(text("2x"), false)
 		c.wantAnswer("90210733", "42x")
 	})
@@ -667,7 +667,7 @@ func TestLateCopies(t *testing.T) {
 		late(c, http.MethodGet, "g0", "")
 		late(c, http.MethodPost, "p0", "4x")
 		reset(c.half(http.MethodGet, "next", "", 0))
-		eventually(t, "the server still expects repeats", ses.absentPoll)
+		eventually(t, "the server still expects repeats", ses.awaitedPoll)
 		ses.Send(text("2next"), false)
 		c.wantAnswer("next", "42next")
 		ses.wantSilence(t)

@@ -3,8 +3,8 @@ package engineio
 // idleQueueCap is how many slots an empty queue keeps for the next messages.
 const idleQueueCap = 32
 
-// queue is what waits to be written to one connection, in order. Whoever owns the connection's writing takes from its
-// front; anyone may append. It does no locking.
+// queue is what waits to be written to one connection, in order. The goroutine that writes the
+// connection takes from the front; any goroutine may append. The caller does the locking.
 type queue struct {
 	frames []*Frame
 	offset int // bytes of the first frame that are written already
@@ -13,7 +13,7 @@ type queue struct {
 
 func (q *queue) empty() bool { return len(q.frames) == 0 }
 
-// ends reports whether nothing is left but the end of the connection.
+// ends reports whether only the end of the connection is left.
 func (q *queue) ends() bool { return len(q.frames) > 0 && q.frames[0].last }
 
 func (q *queue) push(f *Frame) {
@@ -21,8 +21,8 @@ func (q *queue) push(f *Frame) {
 	q.cost += f.cost()
 }
 
-// toBase64 gives what is queued the form that a client without binary WebSocket frames reads. Nothing of the first frame
-// may be written yet.
+// toBase64 gives the queue the form that a client without binary WebSocket frames reads. No part
+// of the first frame may be written yet.
 func (q *queue) toBase64() {
 	q.cost = 0
 	for i, f := range q.frames {
@@ -31,8 +31,9 @@ func (q *queue) toBase64() {
 	}
 }
 
-// gather returns bytes from the front of the queue, to be written in one go: several small frames are copied together
-// into scratch, a single or a large one is returned as it is. It takes nothing off the queue.
+// gather returns bytes from the front of the queue, to be written in one go. It copies several
+// small frames into scratch and returns a single or a large one as it is. It takes nothing off
+// the queue.
 func (q *queue) gather(scratch []byte) []byte {
 	if q.empty() {
 		return nil
@@ -67,8 +68,9 @@ func (q *queue) advance(n int) {
 	q.discard(done)
 }
 
-// payload takes frames off the front and returns them in the form of long-polling: at least one, and then as many as
-// stay within limit bytes. The end of the connection has no such form: see polling.
+// payload takes frames off the front and returns them in the form of long-polling: at least one,
+// and as many more as stay within limit bytes. The end of the connection has no such form; see
+// Conn.takeAnswer.
 func (q *queue) payload(limit int64) []byte {
 	size, count := 0, 0
 	for _, f := range q.frames {
@@ -99,7 +101,7 @@ func (q *queue) discard(n int) {
 	}
 }
 
-// clear empties the queue and returns how many messages were in it.
+// clear empties the queue. It returns the number of messages that were in it.
 func (q *queue) clear() int {
 	messages := 0
 	for _, f := range q.frames {

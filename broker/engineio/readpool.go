@@ -5,21 +5,22 @@ import (
 	"sync"
 )
 
-// maxIdleReaders is how many reading goroutines are kept for each processor although there is nothing to read.
+// maxIdleReaders is how many idle reading goroutines are kept for each processor.
 const maxIdleReaders = 16
 
-// readPool runs the goroutines that read connections. A connection has one only while there is something to read, so
-// they come and go with every message; and a new one's stack has to grow, in several copies, before it can decode one.
-// So those that have nothing to do wait for the next connection, up to a number.
+// readPool runs the goroutines that read connections. A connection has one only while there is
+// something to read, so they come and go with every message. A new goroutine's stack has to grow,
+// in several copies, before it can decode one. So idle goroutines wait for the next connection,
+// up to a number.
 type readPool struct {
 	// Static.
-	work    chan reading // taken by whoever waits for it
-	spare   chan struct{}
+	work    chan reading  // received by an idle goroutine
+	spare   chan struct{} // holds a token for each idle goroutine
 	stopped chan struct{}
 	running sync.WaitGroup
 }
 
-// reading is a connection and what reads it.
+// reading is a connection and its reader.
 type reading struct {
 	conn   *Conn
 	reader *reader
@@ -48,7 +49,7 @@ func (p *readPool) start(c *Conn, r *reader) {
 func (p *readPool) run(next reading) {
 	for {
 		next.conn.read(next.reader)
-		next = reading{} // which must not be kept for as long as there is nothing to do
+		next = reading{} // an idle goroutine must not keep a connection
 		select {
 		case p.spare <- struct{}{}:
 		default:
@@ -63,11 +64,12 @@ func (p *readPool) run(next reading) {
 	}
 }
 
-// stop ends the goroutines, each once its connection has.
+// stop ends the goroutines, each once its connection allows.
 func (p *readPool) stop() { close(p.stopped) }
 
-// growStack makes the stack of a new goroutine large enough for the check of a token in one step, while there is next to
-// nothing on it. Otherwise it is copied three times on its way there, which was 7 % of the cost of a connect.
+// growStack makes the stack of a new goroutine large enough to check a token, in one step while
+// the stack is almost empty. Otherwise it would be copied three times while it grows, which was
+// 7 % of the cost of a connect.
 //
 //go:noinline
 func growStack() {

@@ -25,7 +25,8 @@ const (
 	shuttingDown
 )
 
-// answer returns the HTTP status, and the code and message for the body: the JavaScript server's, where it has one.
+// answer returns the HTTP status, and the code and message of the body. They are the JavaScript
+// server's where it has any.
 func (r refusal) answer() (status, code int, message string) {
 	switch r {
 	case unknownTransport:
@@ -60,11 +61,12 @@ func (r refusal) write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	if r == shuttingDown {
-		// HAProxy 2.6 tries a handshake again with another node, and cuts that one's answer if this one ends the connection.
+		// HAProxy 2.6 tries a refused handshake on another node. If this node ends the
+		// connection, it cuts that node's answer.
 		w.Header().Del("Connection")
 	}
 	w.WriteHeader(status)
-	// If this fails the client is gone, and there is nobody to tell.
+	// If this fails, the client is gone.
 	_ = json.NewEncoder(w).Encode(struct {
 		Code    int    `json:"code"`
 		Message string `json:"message"`

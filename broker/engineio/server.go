@@ -18,11 +18,12 @@ const (
 	transportWebSocket = "websocket"
 )
 
-// engineVersion is the version of the protocol, which its clients call EIO.
+// engineVersion is the version of the protocol. Clients send it as EIO.
 const engineVersion = "4"
 
-// Server accepts Engine.IO connections over HTTP, as an [net/http.Handler], and tells a [Handler] of each. It has
-// goroutines from New until Shutdown has returned.
+// Server is an [net/http.Handler] that accepts Engine.IO connections and tells a [Handler] about
+// each. It has goroutines from New until Shutdown has returned. Its methods may be called
+// concurrently.
 type Server struct {
 	// Static.
 	handler  Handler
@@ -30,22 +31,22 @@ type Server struct {
 	started  time.Time
 	flushing *flushQueue
 	timers   *timers
-	idlers   *idlers
+	parker   *parker
 	reading  *readPool
 	frames   struct{ ping, probe *Frame }
-	seed     maphash.Seed // of the sums of POSTs and of their t
+	seed     maphash.Seed // for the sums of POST bodies and request ids
 
 	buffers buffers
 
-	conns   sync.WaitGroup // connections, from before their handshake until after their Receiver.Closed
-	readers sync.WaitGroup // goroutines that read a WebSocket of an upgrade
-	loops   sync.WaitGroup // flushers and timers
+	conns   sync.WaitGroup // connections, from before their handshake until after Receiver.Closed
+	readers sync.WaitGroup // goroutines that read the WebSocket of an upgrade
+	loops   sync.WaitGroup // flushers, timers and the parker's poller
 	writers sync.WaitGroup // goroutines that write to one connection for a while
 	stop    sync.Once
 
 	mu       sync.Mutex
 	sessions map[string]*Conn
-	draining bool // no more handshakes
+	draining bool // handshakes are refused
 }
 
 // New returns a server that is ready to serve.
@@ -66,19 +67,21 @@ func New(h Handler, opts Options) *Server {
 	}
 	s.loops.Go(s.timers.run)
 	s.reading = newReadPool()
-	s.idlers = &idlers{log: s.opts.Logger, loops: &s.loops, reading: s.reading}
+	s.parker = &parker{log: s.opts.Logger, loops: &s.loops, reading: s.reading}
 	return s
 }
 
-// endGrace is how long connections may take to end that Shutdown has cut off, and then the server's goroutines.
+// endGrace is how long Shutdown waits for connections that it has cut, and then for the server's
+// goroutines.
 const endGrace = 500 * time.Millisecond
 
-// Shutdown refuses new handshakes, closes every connection gracefully and waits for that until ctx ends, when what
-// is left is cut off. It returns after every [Receiver.Closed] has, and when no goroutine of the server is left; its
-// error is ctx's if connections had to be cut. It must not be called from a receiver.
+// Shutdown refuses new handshakes, closes every connection gracefully and waits until they have
+// ended. When ctx ends, it cuts the connections that are left. It returns after every
+// [Receiver.Closed] has returned and every goroutine of the server has ended. Its error is ctx's if
+// it had to cut connections. A receiver must not call it.
 //
-// A receiver that doesn't return keeps its connection, and the goroutines that wait for it. Shutdown leaves them behind a
-// moment after ctx has ended, and its error is an [*Abandoned] too.
+// A receiver that doesn't return keeps its connection, and the goroutines that wait for it. Shutdown
+// abandons them a moment after ctx has ended; its error is an [*Abandoned] then, too.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.drain()
 	var err error
@@ -90,26 +93,29 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop.Do(func() {
 		s.flushing.stop()
 		close(s.timers.stop)
-		s.idlers.close()
+		s.parker.close()
 		s.reading.stop()
 	})
-	if !ended || !grace.Wait(ctx, endGrace, s.awaitGoroutines) {
+	if ended {
+		ended = grace.Wait(ctx, endGrace, s.awaitGoroutines)
+	}
+	if !ended {
 		err = errors.Join(err, &Abandoned{Connections: s.Connections()})
 	}
 	return err
 }
 
-// Abandoned says what [Server.Shutdown] has left behind.
+// Abandoned is the error of a [Server.Shutdown] that left something behind.
 type Abandoned struct {
-	Connections int // that were closed and whose receiver has not returned
+	Connections int // whose receiver has not returned
 }
 
 // Error implements the error interface.
 func (a *Abandoned) Error() string {
-	return fmt.Sprintf("engine: %d connections have not ended, as their receivers have not returned", a.Connections)
+	return fmt.Sprintf("engineio: %d connections have not ended because their receivers have not returned", a.Connections)
 }
 
-// cut ends the connections that are left, and returns why if there are any.
+// cut ends the connections that are left. It returns an error if there are any.
 func (s *Server) cut(why error) error {
 	conns := s.all()
 	for _, c := range conns {
@@ -121,7 +127,7 @@ func (s *Server) cut(why error) error {
 	return fmt.Errorf("%d connections were cut: %w", len(conns), why)
 }
 
-// awaitGoroutines returns when no goroutine is left that the server has started.
+// awaitGoroutines returns when every goroutine of the server has ended.
 func (s *Server) awaitGoroutines() {
 	s.reading.running.Wait()
 	s.readers.Wait()
@@ -129,7 +135,7 @@ func (s *Server) awaitGoroutines() {
 	s.writers.Wait()
 }
 
-// Refuse refuses new handshakes from now on. The connections that are there stay.
+// Refuse refuses new handshakes from now on. Existing connections stay.
 func (s *Server) Refuse() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,8 +156,8 @@ func (s *Server) drain() {
 	}
 }
 
-// CutBacklogs ends the connections for which more bytes wait than limit, with ReasonSlowConsumer, and returns how many
-// there were.
+// CutBacklogs ends the connections with more than limit bytes waiting to be written, with
+// ReasonSlowConsumer. It returns how many it has ended.
 func (s *Server) CutBacklogs(limit int) int {
 	n := 0
 	for _, c := range s.all() {
@@ -166,7 +172,7 @@ func (s *Server) CutBacklogs(limit int) int {
 	return n
 }
 
-// Connections returns how many connections there are, those included that are being closed.
+// Connections returns the number of connections, including those that are closing.
 func (s *Server) Connections() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -183,7 +189,8 @@ func (s *Server) all() []*Conn {
 	return conns
 }
 
-// admit reserves a place for a connection, to be given back by release. It reports false once the server drains.
+// admit counts a connection that is about to open, until release. It reports false once the server
+// drains.
 func (s *Server) admit() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -196,7 +203,8 @@ func (s *Server) admit() bool {
 
 func (s *Server) release() { s.conns.Done() }
 
-// add makes c known by its session id. It reports false if the server has begun to drain since c was admitted.
+// add makes c known by its session id. It reports false if the server has begun to drain since c was
+// admitted.
 func (s *Server) add(c *Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -219,5 +227,5 @@ func (s *Server) find(sid string) *Conn {
 	return s.sessions[sid]
 }
 
-// uptime is the time by which rates are measured.
+// uptime is the clock that rates are measured by.
 func (s *Server) uptime() time.Duration { return time.Since(s.started) }

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// timers wakes connections at their deadlines: one goroutine and one runtime timer for all of them. Each connection
-// has one entry, for the earliest of its deadlines.
+// timers wakes connections at their deadlines, with one goroutine and one runtime timer for all.
+// Each connection has one entry, for the earliest of its deadlines.
 type timers struct {
-	wake chan struct{} // the earliest deadline has changed
+	wake chan struct{} // gets a token when the earliest deadline has changed
 	stop chan struct{}
 
 	mu    sync.Mutex
@@ -52,7 +52,8 @@ func (t *timers) set(c *Conn, when time.Time) {
 	}
 }
 
-// due takes one connection whose deadline has passed off the heap, or returns how long there is to wait.
+// due takes one connection whose deadline has passed off the heap. If there is none, it returns
+// how long to wait.
 func (t *timers) due(now time.Time) (c *Conn, wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

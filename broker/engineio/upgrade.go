@@ -21,15 +21,16 @@ func (c *Conn) beginProbe() refusal {
 	return accepted
 }
 
-// dropProbe ends an upgrade that isn't complete and returns the link to close. The caller holds mu.
+// dropProbe ends an incomplete upgrade and returns the link to close. The caller holds mu.
 func (c *Conn) dropProbe() *link {
 	l := c.probe
 	c.probe, c.probing, c.deadlines.upgrade = nil, false, time.Time{}
 	return l
 }
 
-// serveUpgrade handles a WebSocket request of a client that has a long-polling connection. The connection goes on as
-// it is until the client has seen that WebSocket works, and said so.
+// serveUpgrade handles a WebSocket request of a client that has a long-polling connection. The
+// connection keeps its transport until the client has tested the WebSocket and asked for the
+// upgrade.
 func (c *Conn) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 	key := acceptKey(r)
 	if key == "" {
@@ -53,8 +54,8 @@ func (c *Conn) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 	}
 	inBase64 := wantsBase64(r)
 	c.mu.Lock()
-	// While this request was accepted its claim may have run out, and another request may have made one and stored its
-	// link. A link that isn't stored is closed here: nobody else could.
+	// Meanwhile this request's claim may have run out, and another request may have claimed the
+	// upgrade and stored its link. A link that isn't stored is closed here, as nobody else could.
 	current := c.probing && c.probe == nil && c.state != stateClosed
 	if current {
 		c.probe = l
@@ -71,8 +72,8 @@ func (c *Conn) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// acceptAndClose answers a WebSocket for a session that has one already. The official protocol tests and some clients
-// expect such a WebSocket to open and to be closed.
+// acceptAndClose answers a WebSocket request for a session that has one already. The official
+// protocol tests and some clients expect such a WebSocket to open and then to close.
 func (c *Conn) acceptAndClose(w http.ResponseWriter, key string) {
 	l, reader, err := c.server.accept(w, c, key, appendHeader(nil, opClose, 0))
 	if err != nil {
@@ -82,12 +83,14 @@ func (c *Conn) acceptAndClose(w http.ResponseWriter, key string) {
 	defer reader.close()
 	defer l.close(false)
 	l.closeWrite()
-	if l.nc.SetReadDeadline(time.Now().Add(closeGrace)) == nil {
-		reader.discard() // closing with something unread could make the client's system throw the close frame away
+	if err := l.nc.SetReadDeadline(time.Now().Add(closeGrace)); err == nil {
+		// Closing with something unread could make the client's system drop the close frame.
+		reader.discard()
 	}
 }
 
-// abandonProbe gives up the claim to an upgrade, unless another request has made one meanwhile and stored its link.
+// abandonProbe gives up the claim to an upgrade, unless another request has claimed it and stored
+// its link.
 func (c *Conn) abandonProbe() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,9 +100,13 @@ func (c *Conn) abandonProbe() {
 	}
 }
 
-// readProbe leads the upgrade, and then the life of the upgraded connection.
+// readProbe reads the WebSocket of an upgrade, and then of the upgraded connection.
 func (c *Conn) readProbe(l *link, r *reader) {
-	if c.awaitUpgrade(l, r) && c.switchTo(l) {
+	upgraded := c.awaitUpgrade(l, r)
+	if upgraded {
+		upgraded = c.switchTo(l)
+	}
+	if upgraded {
 		c.read(r)
 		return
 	}
@@ -113,7 +120,8 @@ func (c *Conn) readProbe(l *link, r *reader) {
 	}
 }
 
-// awaitUpgrade exchanges the probes and reports whether the client then asked for the upgrade.
+// awaitUpgrade exchanges the probes. It reports whether the client has then asked for the
+// upgrade.
 func (c *Conn) awaitUpgrade(l *link, r *reader) bool {
 	for {
 		opcode, payload, err := r.next()
@@ -126,7 +134,7 @@ func (c *Conn) awaitUpgrade(l *link, r *reader) bool {
 			if err := l.write(c.server.frames.probe.wire, timeout); err != nil {
 				return false
 			}
-			c.hurryPoll()
+			c.releasePoll()
 		case opcode == opText && message == string(rune(packetUpgrade)):
 			return true
 		case opcode == opPing:
@@ -140,22 +148,23 @@ func (c *Conn) awaitUpgrade(l *link, r *reader) bool {
 	}
 }
 
-// hurryPoll makes the pending poll, or else the next one, be answered: the client waits for that before it upgrades.
-func (c *Conn) hurryPoll() {
+// releasePoll has the pending poll, or else the next one, answered. The client waits for that
+// before it upgrades.
+func (c *Conn) releasePoll() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.poll != nil {
-		c.poll.nudge = true
+		c.poll.noopDue = true
 		c.poll.signal()
 	}
 }
 
-// switchTo makes l the connection's transport. It reports whether the connection was still there.
+// switchTo makes l the connection's transport. It reports false if the upgrade can't go on.
 func (c *Conn) switchTo(l *link) bool {
 	c.mu.Lock()
 	p := c.poll
 	c.mu.Unlock()
-	select { // whatever the last POST carried comes before what l carries
+	select { // what the last POST carries comes before what l carries
 	case p.delivery <- struct{}{}:
 		defer func() { <-p.delivery }()
 	case <-c.done:

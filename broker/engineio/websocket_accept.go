@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// websocketGUID is what RFC 6455, 1.3 makes every handshake contain.
+// websocketGUID is part of every handshake (RFC 6455, 1.3).
 const websocketGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
-var errNoHijack = errors.New("engine: the server's connection can't be taken over for WebSocket")
+var errNoHijack = errors.New("engineio: the server's connection can't be taken over for WebSocket")
 
 // isWebSocket reports whether r asks to switch to WebSocket.
 func isWebSocket(r *http.Request) bool {
@@ -29,7 +29,8 @@ func hasToken(h http.Header, name, token string) bool {
 	return false
 }
 
-// acceptKey returns the answer to the client's key; empty if r is not a handshake that can be accepted.
+// acceptKey returns the answer to the client's key; empty if r isn't a handshake that can be
+// accepted.
 func acceptKey(r *http.Request) string {
 	key := r.Header.Get("Sec-WebSocket-Key")
 	nonce, err := base64.StdEncoding.DecodeString(key)
@@ -43,9 +44,10 @@ func acceptKey(r *http.Request) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// accept takes the connection of a request of c's over from net/http and completes the WebSocket handshake, with frames to
-// follow the answer in the same write. It returns a reader of what the client sends, part of which may have arrived already. On an error before the connection was
-// taken over, the caller can still answer; errNoHijack says that this is so.
+// accept takes over the connection of a request for c from net/http and completes the WebSocket
+// handshake. It writes frames along with the answer. It returns a reader of what the client
+// sends, some of which may have arrived already. If the error is errNoHijack, the caller can
+// still answer the request.
 func (s *Server) accept(w http.ResponseWriter, c *Conn, key string, frames []byte) (*link, *reader, error) {
 	nc, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {

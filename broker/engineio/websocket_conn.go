@@ -5,13 +5,14 @@ import (
 	"io"
 )
 
-// read is the life of a WebSocket connection: it reads until the link is closed, and then makes the end known. While
-// there is nothing to read the connection is parked, and read is called again on another goroutine.
+// read reads a WebSocket connection until the link is closed, and then makes the end known. While
+// there is nothing to read, the connection is parked, and read is called again on another
+// goroutine.
 func (c *Conn) read(r *reader) {
 	err := c.readMessages(r)
 	for errors.Is(err, errIdle) {
-		switch c.server.idlers.park(c, r) {
-		case isParked:
+		switch c.server.parker.park(c, r) {
+		case parked:
 			return
 		case cannotPark:
 			r.parks = false
@@ -21,20 +22,21 @@ func (c *Conn) read(r *reader) {
 	var broken *protocolError
 	switch {
 	case errors.As(err, &broken):
-		// The client is told why. What else it sends has no meaning any more, but closing with it unread could make
-		// the client's system throw away what it was told.
-		c.fail(broken)
+		// The client is told why. What else it sends means nothing, but closing with it unread
+		// could make the client's system drop what it was told.
+		c.failProtocol(broken)
 		r.forget()
 		r.discard()
 	case err == nil:
-		<-c.done // both sides are done; what is left is to write
+		<-c.done // only writing is left
 	}
 	c.terminate(readReason(err), err)
 	r.close()
 	c.finish()
 }
 
-// readMessages returns nil when the peer has sent its close frame.
+// readMessages hands messages to the receiver. It returns nil when the peer has sent its close
+// frame.
 func (c *Conn) readMessages(r *reader) error {
 	for {
 		r.limit, r.keep = c.messageLimits()
@@ -42,7 +44,7 @@ func (c *Conn) readMessages(r *reader) error {
 		if err != nil {
 			return err
 		}
-		// The first message comes right behind the handshake: parking before it isn't worth it.
+		// The first message comes right after the handshake, so parking before it doesn't pay.
 		r.parks = canPark && r.link.raw != nil
 		switch opcode {
 		case opText:
@@ -63,7 +65,8 @@ func (c *Conn) readMessages(r *reader) error {
 		case opBinary:
 			data := make([]byte, len(payload))
 			copy(data, payload)
-			_ = c.receive(packet{kind: packetMessage, binary: true, data: data}) // a message is never an error
+			// A message is never an error.
+			_ = c.receive(packet{kind: packetMessage, binary: true, data: data})
 		case opPing:
 			c.pong(payload)
 		case opClose:
@@ -73,7 +76,8 @@ func (c *Conn) readMessages(r *reader) error {
 	}
 }
 
-// pong answers a WebSocket ping. A client that pings without reading the answers is a slow consumer.
+// pong answers a WebSocket ping. A client that pings without reading the answers is a slow
+// consumer.
 func (c *Conn) pong(payload []byte) {
 	_ = c.Send(newControlFrame(opPong, payload), false)
 }
@@ -91,7 +95,7 @@ func (c *Conn) peerClosed() {
 	}
 }
 
-// readReason is what the end of a connection is called when reading from it has failed.
+// readReason returns the reason for an end after an error of reading.
 func readReason(err error) Reason {
 	var broken *protocolError
 	switch {
@@ -104,8 +108,9 @@ func readReason(err error) Reason {
 	}
 }
 
-// fail is CloseAfterFlush for a WebSocket peer that has broken the protocol: no answer to the close frame is expected.
-func (c *Conn) fail(broken *protocolError) {
+// failProtocol closes gracefully after a WebSocket peer has broken the protocol. It expects no
+// answer to the close frame.
+func (c *Conn) failProtocol(broken *protocolError) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.broken = true

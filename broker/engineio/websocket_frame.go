@@ -30,7 +30,7 @@ const (
 	rsvBits = 0x70
 	maskBit = 0x80
 
-	// maxHeaderSize is that of the headers written here, which carry no mask.
+	// maxHeaderSize is the largest header that the server writes, without a mask.
 	maxHeaderSize = 10
 	// maxControlPayload is the most that a control frame may carry.
 	maxControlPayload = 125
@@ -46,20 +46,20 @@ type header struct {
 
 func (h header) control() bool { return h.opcode&0x8 != 0 }
 
-// protocolError is what ends a WebSocket connection because of what the client sent.
+// protocolError is what a client did that ends its WebSocket connection.
 type protocolError struct {
 	reason Reason
 	what   string
 }
 
-func (e *protocolError) Error() string { return "engine: " + e.what }
+func (e *protocolError) Error() string { return "engineio: " + e.what }
 
 func violation(format string, args ...any) error {
 	return &protocolError{reason: ReasonTransportError, what: "websocket: " + fmt.Sprintf(format, args...)}
 }
 
-// parseHeader reads the header at the start of b and returns its size; 0 if b doesn't hold all of it yet. What a
-// client may not send in any state is an error.
+// parseHeader reads the header at the start of b and returns its size; 0 if b doesn't hold all of
+// it. Its error is a protocolError: something that a client may never send.
 func parseHeader(b []byte) (h header, size int, err error) {
 	if len(b) < 2 {
 		return header{}, 0, nil

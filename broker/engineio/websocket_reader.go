@@ -9,50 +9,45 @@ import (
 )
 
 const (
-	// readBufferSize is that of the pooled buffers. What net/http has read ahead before the upgrade fits into one.
-	readBufferSize = 4 << 10
-	// minGrowth is by how much the room for a long message grows at least. It doubles: a client must send the bytes, not
-	// only announce them, before memory is spent on them.
-	minGrowth = 8 << 10
-
-	// maxIdleFrames is how many frames a client may send within idleFrameTime that bring no message nearer: pings, pongs,
-	// empty fragments. Each costs as much as a message, and no other limit sees it.
+	// maxIdleFrames is how many frames without a message a client may send within idleFrameTime:
+	// pings, pongs, empty fragments. Each costs as much as a message, and no other limit counts
+	// it.
 	maxIdleFrames = 1000
 	idleFrameTime = 10 * time.Second
 )
 
-// reader reads the WebSocket messages of one link. It is used by one goroutine. While it waits for the next message
-// on a plain socket it holds no buffer.
+// reader reads the WebSocket messages of one link. One goroutine uses it. While it waits for the
+// next message on a plain socket, it holds no buffer.
 type reader struct {
 	link    *link
 	intake  *intake
-	limit   int64 // bytes of a message, set before it begins
-	keep    int64 // as limit: how many of them are kept; the rest is read and thrown away
+	limit   int64 // bytes that a message may have; set before it begins
+	keep    int64 // bytes of it that are kept; the rest is read and dropped
 	buffers *buffers
 
-	buf        *[readBufferSize]byte // nil while there is nothing in it
+	buf        *[readBufferSize]byte // nil while it is empty
 	start, end int                   // what is read and not yet used
 
 	attempt func(fd uintptr) bool // r.tryOnce, bound once
 	err     error                 // of the last attempt
 
 	parks    bool // errIdle may be returned
-	atHeader bool // no part of a frame has been read yet
-	drained  bool // the last read took all that there was
+	atHeader bool // nothing of the next frame has been read
+	drained  bool // the last read took all there was
 
-	opcode  byte          // of the message of which fragments have arrived; 0 if there is none
-	message []byte        // what has arrived of it and is kept
+	opcode  byte          // of the message whose fragments are arriving; 0 if there is none
+	message []byte        // the part of it that is kept
 	arrived int64         // bytes of it
-	wait    time.Duration // before more is read
+	wait    time.Duration // before the next read
 
 	idleFrames int       // since idleSince
-	idleSince  time.Time // at most idleFrameTime ago, or the count starts anew
+	idleSince  time.Time // at most idleFrameTime ago
 }
 
 func newReader(l *link, early []byte, in *intake, limit int64, pool *buffers) *reader {
 	r := &reader{link: l, intake: in, limit: limit, keep: limit, buffers: pool}
 	r.attempt = r.tryOnce
-	r.took(len(early))
+	r.countRead(len(early))
 	if len(early) > 0 {
 		r.buf = pool.get()
 		r.end = copy(r.buf[:], early)
@@ -60,9 +55,9 @@ func newReader(l *link, early []byte, in *intake, limit int64, pool *buffers) *r
 	return r
 }
 
-// next returns the next message, or control frame, with its opcode. The payload is valid until the next call.
-// A *protocolError is the client's fault; errIdle means that nothing has arrived, and that next is to be called again
-// when something has; any other error is the socket's.
+// next returns the next message or control frame with its opcode. The payload is valid until the
+// next call. A *protocolError is the client's fault. errIdle means that nothing has arrived, and
+// that next is to be called again when something has. Any other error is the socket's.
 func (r *reader) next() (opcode byte, payload []byte, err error) {
 	if r.opcode == 0 {
 		r.forget()
@@ -103,7 +98,7 @@ func (r *reader) next() (opcode byte, payload []byte, err error) {
 	}
 }
 
-// whole returns a message that has arrived to its end, or as much of it as is kept.
+// whole returns a message that has arrived, or the part of it that is kept.
 func (r *reader) whole(opcode byte) ([]byte, error) {
 	message := r.message
 	if r.arrived > int64(len(message)) {
@@ -115,7 +110,7 @@ func (r *reader) whole(opcode byte) ([]byte, error) {
 	return message, validate(opcode, message)
 }
 
-// forget gives up what has arrived of a message.
+// forget drops what has arrived of a message.
 func (r *reader) forget() {
 	if r.message != nil {
 		r.message, r.arrived = nil, 0
@@ -123,7 +118,7 @@ func (r *reader) forget() {
 	}
 }
 
-// countIdle counts a frame that brings no message nearer.
+// countIdle counts a frame without a message.
 func (r *reader) countIdle() error {
 	if now := time.Now(); now.Sub(r.idleSince) >= idleFrameTime {
 		r.idleFrames, r.idleSince = 0, now
@@ -134,7 +129,8 @@ func (r *reader) countIdle() error {
 	return nil
 }
 
-// check refuses a data frame that can't follow what came before, and one that would make the message too long.
+// check refuses a data frame that can't follow what came before, and one that makes the message
+// too long.
 func (r *reader) check(h header) error {
 	if continues := h.opcode == opContinuation; continues != (r.opcode != 0) {
 		return violation("fragments out of order")
@@ -192,7 +188,7 @@ func (r *reader) take(h header) []byte {
 	return payload
 }
 
-// collect appends the payload of a frame to the message, as far as that is kept.
+// collect appends the payload of a frame to the message, up to what is kept.
 func (r *reader) collect(h header) error {
 	begin := len(r.message)
 	for left := h.length; left > 0; {
@@ -221,7 +217,7 @@ func (r *reader) collect(h header) error {
 	return nil
 }
 
-// append appends to the message what the buffer had of it.
+// append appends a part of the message from the buffer.
 func (r *reader) append(p []byte) error {
 	for len(p) > 0 {
 		if err := r.grow(int64(len(p))); err != nil {
@@ -241,14 +237,14 @@ func (r *reader) grow(left int64) error {
 		return nil
 	}
 	more := min(max(have, minGrowth), max(left, minGrowth), r.keep-have)
-	if err := r.intake.hold(more); err != nil {
+	if err := r.intake.holdMessage(more); err != nil {
 		return err
 	}
 	r.message = enlarge(r.message, more)
 	return nil
 }
 
-// readMessage reads up to left bytes right behind what has arrived of the message.
+// readMessage reads up to left bytes right after what has arrived of the message.
 func (r *reader) readMessage(left int64) (int64, error) {
 	if err := r.grow(left); err != nil {
 		return 0, err
@@ -258,17 +254,17 @@ func (r *reader) readMessage(left int64) (int64, error) {
 	if err := r.pause(); err != nil {
 		return 0, err
 	}
-	n, err := r.link.nc.Read(room[:min(int64(len(room)), left, r.intake.most)])
-	r.took(n)
+	n, err := r.link.nc.Read(room[:min(int64(len(room)), left, r.intake.maxRead)])
+	r.countRead(n)
 	r.message = r.message[:have+n]
 	if n > 0 {
-		return int64(n), nil // an error comes back with the next read
+		return int64(n), nil // an error comes again with the next read
 	}
 	return 0, noProgress(err)
 }
 
-// took counts bytes that were read.
-func (r *reader) took(n int) { r.wait = r.intake.took(n) }
+// countRead counts bytes that were read.
+func (r *reader) countRead(n int) { r.wait = r.intake.countRead(n) }
 
 // pause waits until more may be read.
 func (r *reader) pause() error {
@@ -280,7 +276,7 @@ func (r *reader) pause() error {
 	return r.intake.pause(wait)
 }
 
-// fill waits for more bytes to come into the buffer.
+// fill waits for more bytes in the buffer.
 func (r *reader) fill() error {
 	if r.start == r.end {
 		r.release()
@@ -292,7 +288,7 @@ func (r *reader) fill() error {
 		return r.fillStream()
 	}
 	if r.drained && r.parks && r.atHeader && r.start == r.end {
-		r.drained = false // by the time that it is looked at again
+		r.drained = false // next is called again when something has arrived
 		return errIdle
 	}
 	if err := r.pause(); err != nil {
@@ -305,15 +301,15 @@ func (r *reader) fill() error {
 	return r.err
 }
 
-// tryOnce reads into the buffer if there is anything to read. If there isn't, it asks to be called again when there
-// is, and gives an empty buffer back in the meantime.
+// tryOnce reads into the buffer if there is something to read. If not, it asks to be called again
+// when there is, and gives back an empty buffer meanwhile.
 func (r *reader) tryOnce(fd uintptr) bool {
 	if r.buf == nil {
 		r.buf = r.buffers.get()
 	}
 	n, blocked, err := tryRead(fd, r.buf[r.end:])
 	r.end += n
-	r.took(n)
+	r.countRead(n)
 	r.drained = !blocked && r.end < len(r.buf)
 	r.err = err
 	if blocked && r.end == 0 {
@@ -326,7 +322,7 @@ func (r *reader) tryOnce(fd uintptr) bool {
 	return !blocked
 }
 
-// fillStream is fill for a connection that can't be read from without waiting.
+// fillStream is fill for a connection that only takes blocking reads.
 func (r *reader) fillStream() error {
 	if err := r.pause(); err != nil {
 		return err
@@ -336,7 +332,7 @@ func (r *reader) fillStream() error {
 	}
 	n, err := r.link.nc.Read(r.buf[r.end:])
 	r.end += n
-	r.took(n)
+	r.countRead(n)
 	if n > 0 {
 		return nil
 	}
@@ -350,7 +346,7 @@ func noProgress(err error) error {
 	return err
 }
 
-// discard reads until the link is closed, by the peer or from here.
+// discard reads until the peer or this side closes the link.
 func (r *reader) discard() {
 	for {
 		r.start, r.end = 0, 0
@@ -366,7 +362,7 @@ func (r *reader) close() {
 	r.forget()
 }
 
-// release gives the buffer back. What it held is lost.
+// release gives back the buffer. What it held is lost.
 func (r *reader) release() {
 	if r.buf != nil {
 		r.buffers.put(r.buf)
