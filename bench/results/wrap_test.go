@@ -16,3 +16,10 @@ func TestWrap(t *testing.T) {
 		t.Errorf("%d words are left of %d", len(got), want)
 	}
 }
+
+func TestWrapGroupsDigits(t *testing.T) {
+	const text, want = "1000 clients, 10000; 1234567. 127.0.0.1 10000s", "1000 clients, 10,000; 1,234,567. 127.0.0.1 10000s"
+	if got := Wrap(text); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
