@@ -75,13 +75,13 @@ bench: build ## measure bin/sala beside other servers, about 25 minutes; BENCHFL
 bench-check: ## lint and test the module bench/; measures nothing
 	@tools/install.sh golangci-lint
 	cd bench && ../$(TOOLS)/golangci-lint run --allow-parallel-runners ./...
-	@cd bench && CGO_ENABLED=1 node ../tools/gotest.mjs ../$(LOG)/bench.json -race -timeout 2m ./...
+	@cd bench && CGO_ENABLED=1 node ../tools/gotest.mjs ../$(LOG)/bench.json -race -timeout 2m ./internal/... ./line ./load ./process ./results
 
 .PHONY: chaos-check
 chaos-check: ## lint and test the module chaos/; breaks nothing
 	@tools/install.sh golangci-lint
 	cd chaos && ../$(TOOLS)/golangci-lint run --config ../bench/.golangci.yml --allow-parallel-runners ./...
-	@cd chaos && CGO_ENABLED=1 node ../tools/gotest.mjs ../$(LOG)/chaos.json -race -timeout 2m ./...
+	@cd chaos && CGO_ENABLED=1 node ../tools/gotest.mjs ../$(LOG)/chaos.json -race -timeout 2m ./internal/... ./cmd/chaos
 
 .PHONY: faults
 faults: build ## clients of bin/sala stall, vanish and attack; backends, nodes and Redis are killed; about 25 minutes, FAULTFLAGS=-quick for 5

@@ -114,7 +114,7 @@ func (p *Pool) Reset() {
 }
 
 // Await waits until there have been that many deliveries since the last reset. It returns nil as
-// well if the timeout comes first: the counts tell.
+// well if the timeout comes first; the counts show which.
 func (p *Pool) Await(ctx context.Context, deliveries uint64, timeout time.Duration) error {
 	reached := make(chan struct{})
 	p.mu.Lock()

@@ -18,7 +18,7 @@ import (
 const ChildArgument = "child"
 
 // Role is what a child does with its configuration. It calls notify as it goes and returns its
-// result, for which any JSON will do. A role that runs until it is told to end returns when ctx
+// result, for which any JSON will do. A role that runs until it gets SIGTERM returns when ctx
 // does.
 type Role func(ctx context.Context, config json.RawMessage, notify func(note any)) (result any, err error)
 
@@ -33,7 +33,7 @@ func NewRole[Config any](run func(ctx context.Context, config Config, notify fun
 	}
 }
 
-// Ready is the note that says that a child is prepared.
+// Ready is the note of a child that is prepared.
 type Ready struct{}
 
 // order is what a child reads from its standard input.
@@ -51,7 +51,8 @@ type line struct {
 	Error  string          `json:",omitempty"`
 }
 
-// ServeChild does what a child's order says: it is the main function of a child.
+// ServeChild is the main function of a child: it reads an order, carries it out, and writes the
+// result.
 func ServeChild(ctx context.Context, in io.Reader, out io.Writer, roles map[string]Role) error {
 	lines := json.NewEncoder(out)
 	var failed error // writing
@@ -164,7 +165,7 @@ func (c *Child) read(output io.Reader) {
 	}
 }
 
-// Ready returns a channel that receives a value each time that the child says it is ready.
+// Ready returns a channel that receives a value each time that the child is ready.
 func (c *Child) Ready() <-chan struct{} { return c.ready }
 
 // Ended returns a channel that is closed when the child has ended.
@@ -205,7 +206,7 @@ func (c *Child) Wait(result any) error {
 	return json.Unmarshal(c.result, result)
 }
 
-// Stop tells the child to end and stores its result in result.
+// Stop sends the child SIGTERM and stores its result in result.
 func (c *Child) Stop(result any) error {
 	_ = c.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 	return c.Wait(result)

@@ -51,7 +51,7 @@ func TestOneThatEndsAtOnce(t *testing.T) {
 		Name: "it", Path: "sh", Args: []string{"-c", "echo no luck"}, Log: filepath.Join(t.TempDir(), "log"), Wait: free[:1],
 	})
 	if err == nil || !strings.Contains(err.Error(), "no luck") {
-		t.Errorf("the error is %v, without what it said", err)
+		t.Errorf("the error is %v, without its output", err)
 	}
 	listener, err := net.Listen("tcp", free[0])
 	if err != nil {

@@ -98,7 +98,7 @@ func (c commandCounts) total() uint64 {
 
 // since returns how many messages were published since an earlier reading, and how many other
 // commands there were besides pings and heartbeats. A heartbeat of a node of Sala is a PUBLISH, a
-// SET and a ZADD, so the number of ZADDs tells how many of the PUBLISHes are heartbeats.
+// SET and a ZADD, so the number of ZADDs is how many of the PUBLISHes are heartbeats.
 func (c commandCounts) since(before commandCounts) (publishes, others float64) {
 	delta := func(name string) float64 { return float64(c[name] - before[name]) }
 	beats := delta("zadd")

@@ -198,7 +198,7 @@ func runChild(ctx context.Context, b Benchmark, env environment, ready func()) (
 	return f, err
 }
 
-// describe tells a sample in one line.
+// describe summarizes a sample in one line.
 func describe(sample results.Sample) string {
 	if sample.Error != "" {
 		return "FAILED: " + sample.Error

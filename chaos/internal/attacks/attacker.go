@@ -39,7 +39,7 @@ type attackConn struct {
 	unsent []byte     // the rest of the last one
 }
 
-// runAttacks carries out attacks until it is told to end. It counts how often the server
+// runAttacks carries out attacks until it gets SIGTERM. It counts how often the server
 // disconnects or refuses it, or does not read what it sends.
 func runAttacks(ctx context.Context, c attackConfig, notify func(any)) (any, error) {
 	d, err := load.NewDialer(c.Target.Listen)

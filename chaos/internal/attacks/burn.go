@@ -41,7 +41,7 @@ func newBurnConfig(attacker results.Figures) burnConfig {
 	}
 }
 
-// runBurn takes CPU time until it is told to end.
+// runBurn takes CPU time until it gets SIGTERM.
 func runBurn(ctx context.Context, c burnConfig, notify func(any)) (any, error) {
 	notify(process.Ready{})
 	begin, before := time.Now(), process.OwnCPU()

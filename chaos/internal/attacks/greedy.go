@@ -55,7 +55,7 @@ const (
 	greedyConns = 8
 )
 
-// runGreedy takes what its configuration names until it is told to end.
+// runGreedy takes what its configuration names until it gets SIGTERM.
 func runGreedy(ctx context.Context, c attackConfig, notify func(any)) (any, error) {
 	g := &greedy{target: &c.Target, figures: results.Figures{}, emptyEmits: bytes.Repeat([]byte{0x0a, 0}, 1_000_000)}
 	message := load.AppendFrame(nil, load.OpText, []byte(`42["x","`+strings.Repeat("x", 990_000)+`"]`))

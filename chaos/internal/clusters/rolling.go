@@ -26,9 +26,9 @@ func (s *Rolling) Info() scenario.Info {
 	return scenario.Info{
 		Name:  "rolling",
 		Title: "A rolling restart",
-		Description: s.describe() + fmt.Sprintf("One node after the other is told to end (`SIGTERM`), disconnects its clients over up to %v, and is started "+
-			"again. Each client must receive each message that was accepted before its node, or the node that accepted the message, was told to "+
-			"end, and everything that other nodes accept meanwhile.", scenario.DrainSpread),
+		Description: s.describe() + fmt.Sprintf("One node after the other gets `SIGTERM`, disconnects its clients over up to %v, and is started "+
+			"again. Each client must receive each message that was accepted before its node, or the node that accepted the message, got "+
+			"`SIGTERM`, and everything that other nodes accept meanwhile.", scenario.DrainSpread),
 		Limits: limits(
 			scenario.Limit{Figure: scenario.Back, Max: scenario.DrainSpread.Seconds(), What: "seconds until all clients of a node were connected to others"},
 			scenario.Zero(scenario.WithoutGoodbye, "connections that ended without a reason"),
@@ -40,7 +40,7 @@ func (s *Rolling) Info() scenario.Info {
 	}
 }
 
-// drains records when nodes were told to end, and when they had ended.
+// drains records when nodes got SIGTERM, and when they had ended.
 type drains struct{ begun, ended []time.Time }
 
 // during reports whether a node was ending when a message was sent, or before it was answered.

@@ -65,7 +65,7 @@ func (s *Resets) Info() scenario.Info {
 			"come from all over 127.0.0.0/8. Meanwhile %.0f messages a second go to all clients, and a room that they are in is cleared again and "+
 			"again. %d servers take turns, with `%s`; the last one serves TLS. After each server's share, what it reports (`sala_connections`, "+
 			"`sala_sockets`, `/v1/sockets`, the sockets that a message matches) is compared with the connections that the kernel has: those of "+
-			"clients that stay throughout. Then further connections are reset while the server is told to end (SIGTERM).",
+			"clients that stay throughout. Then further connections are reset while the server gets SIGTERM.",
 			s.Resets, 1/s.Every.Seconds(), s.Rounds, strings.Join(s.Args, " ")),
 		Limits: []scenario.Limit{
 			scenario.Zero(figureGhosts, "connections and sockets that the server has and the kernel lacks, or the reverse"),
@@ -204,7 +204,7 @@ func (r *resetsRound) resetEnough(ctx context.Context) error {
 	return err
 }
 
-// terminateAmongResets tells the server to end while connections are reset.
+// terminateAmongResets sends the server SIGTERM while connections are reset.
 func (r *resetsRound) terminateAmongResets(ctx context.Context, f results.Figures) error {
 	resettingCtx, stop := context.WithCancel(ctx)
 	var resetting sync.WaitGroup

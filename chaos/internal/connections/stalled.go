@@ -8,7 +8,7 @@
 //	handshakes.go    many clients connect and leave
 //	storm.go         most clients lose their connection and come back at the same time
 //	reconnecting.go  clients that come back as stock clients do
-//	terminate.go     the server is told to end under load
+//	terminate.go     the server gets SIGTERM under load
 //	resets.go        connections are reset at random moments
 //	resetclient.go   clients whose connections are reset
 //	files.go         more clients connect than the server has file descriptors for

@@ -159,7 +159,7 @@ type reconnectConfig struct {
 
 // reconnect connects clients, cuts their connections and lets them come back. It is ready when all
 // are connected, and again when all are connected again or the timeout is over. Then it keeps them
-// until it is told to end.
+// until it gets SIGTERM.
 func reconnect(ctx context.Context, c reconnectConfig, notify func(any)) (any, error) {
 	clients, err := load.NewClients(ctx, &c.Target, c.Clients, load.InRooms(droppedRoom))
 	if err != nil {

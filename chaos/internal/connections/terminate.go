@@ -20,13 +20,13 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-// Terminate tells a server to end under load.
+// Terminate sends a server SIGTERM under load.
 type Terminate struct {
 	Clients int
 	// Every is the time between two messages of each of two publishers; clients send twice as many
 	// events.
 	Every time.Duration
-	// Rounds is how many servers are told to end, one after the other.
+	// Rounds is how many servers get SIGTERM, one after the other.
 	Rounds int
 	// Args are the server's further arguments.
 	Args []string
@@ -47,9 +47,9 @@ func (s *Terminate) Info() scenario.Info {
 		Name:  "terminate",
 		Title: "SIGTERM under load",
 		Description: fmt.Sprintf("%d clients get %.0f messages a second by single calls and %.0f over an EmitStream, and send %.0f events a second, which a "+
-			"backend answers. In the middle of that the server is told to end. This happens %d times, each time to another server, which runs with "+
+			"backend answers. In the middle of that the server gets SIGTERM. This happens %d times, each time to another server, which runs with "+
 			"`%s`. Each accepted message must reach exactly as many clients as its answer said, before SIGTERM and after it. Each client must "+
-			"receive its messages without a gap and be told why it has to go. Each event must be answered, unless the connection ends first and the "+
+			"receive its messages without a gap and the reason for the disconnect. Each event must be answered, unless the connection ends first and the "+
 			"event was sent less than a second before.",
 			s.Clients, rate, rate, 2*rate, s.Rounds, strings.Join(s.Args, " ")),
 		Limits: []scenario.Limit{
@@ -69,7 +69,7 @@ func (s *Terminate) Info() scenario.Info {
 }
 
 const (
-	// underLoad is how long the load lasts before the server is told to end.
+	// underLoad is how long the load lasts before the server gets SIGTERM.
 	underLoad = 2 * time.Second
 	// inFlight is how long before that an event may be sent and remain unanswered.
 	inFlight = time.Second
@@ -158,7 +158,7 @@ func (r *terminateRound) run(ctx context.Context, f results.Figures) error {
 	return nil
 }
 
-// terminate tells a server to end, waits until it has, and adds how long that took and whether its
+// terminate sends a server SIGTERM, waits until it has ended, and adds how long that took and whether its
 // exit code was wrong.
 func terminate(ctx context.Context, server *process.Server, timeout time.Duration, f results.Figures) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, errors.New("the server does not end"))

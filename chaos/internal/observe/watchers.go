@@ -18,7 +18,7 @@ import (
 const (
 	// Publishers is how many publishers can number messages to watchers.
 	Publishers = 3
-	// GoodbyeEvent is the start of the packet that tells a client why it has to go.
+	// GoodbyeEvent is the start of the packet that tells a client why the server disconnects it.
 	GoodbyeEvent = `42["sala:disconnect"`
 	// maxPending bounds how many events wait for their acks.
 	maxPending = 1000
@@ -53,7 +53,7 @@ type Watchers struct {
 	missing  uint64
 	disorder uint64
 	stray    uint64 // acks that no client waited for, and other unexpected packets
-	goodbyes int    // clients that were told why they have to go
+	goodbyes int    // clients that received one
 	examples Examples
 }
 
@@ -217,7 +217,7 @@ func (w *Watchers) AddTo(f results.Figures) Examples {
 	return w.examples
 }
 
-// AddInterrupted is [Watchers.AddTo] for a server that was told to end while messages and events
+// AddInterrupted is [Watchers.AddTo] for a server that got SIGTERM while messages and events
 // were on their way. Queued is to how many clients the server says that it queued each message of
 // each publisher; early is the number of the last event that had to be answered. It adds to figures
 // of earlier servers.

@@ -53,13 +53,13 @@ func (e *Env) close() (err error) {
 	return err
 }
 
-// DrainTimeout is the --drain-timeout of servers that are told to end under load.
+// DrainTimeout is the --drain-timeout of servers that get SIGTERM under load.
 const DrainTimeout = 10 * time.Second
 
 // DrainSpread is their --drain-spread.
 const DrainSpread = 2 * time.Second
 
-// DrainArgs are the arguments of servers that are told to end under load.
+// DrainArgs are the arguments of servers that get SIGTERM under load.
 func DrainArgs() []string {
 	return []string{"--drain-timeout", DrainTimeout.String(), "--drain-spread", DrainSpread.String()}
 }

@@ -26,7 +26,7 @@ const (
 	Listed         = "listed"           // connections or sockets that the server still lists or counts
 	Broken         = "broken"           // clients that did not receive exactly what they should
 	Back           = "back_s"           // until all clients were connected again, seconds
-	Ended          = "ended_s"          // until a server that was told to end had ended, seconds at most
+	Ended          = "ended_s"          // from SIGTERM to the end of a server, seconds at most
 	ExitedBadly    = "failed"           // servers whose exit code was not 0
 	WithoutGoodbye = "unheard"          // connections that ended without a sala:disconnect
 	Resumed        = "resumed_s"        // until service was complete again, seconds at most

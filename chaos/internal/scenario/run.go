@@ -67,7 +67,7 @@ func runOne(ctx context.Context, c Config, s Scenario, name string) results.Samp
 	env := &Env{name: name, sala: process.NewSala(c.Binary, c.Logs), Timeout: time.Minute, Pause: 500 * time.Millisecond}
 	deadline := 25 * time.Minute
 	if c.Quick {
-		env.Timeout, env.Pause, deadline = 30*time.Second, 100*time.Millisecond, 2*time.Minute
+		env.Timeout, env.Pause, deadline = 30*time.Second, 100*time.Millisecond, time.Minute
 	}
 	begin := time.Now()
 	ctx, cancel := context.WithTimeoutCause(ctx, deadline, fmt.Errorf("it took longer than %v", deadline))

@@ -38,7 +38,7 @@ type Info struct {
 	Description string
 	// Limits are the figures that decide whether the scenario passes.
 	Limits []Limit
-	// Summary tells figures that have no limit.
+	// Summary describes figures that have no limit.
 	Summary func(results.Figures) string
 	// Details returns a table of further figures as Markdown; nil for none.
 	Details func(results.Figures) string

@@ -52,7 +52,7 @@ func (r *Result) page() string {
 	return b.String()
 }
 
-// happened tells what happened.
+// happened lists what happened.
 func (r *Result) happened(b *strings.Builder) {
 	f := r.sample().Figures
 	fmt.Fprintf(b, "## What happened\n\nFor %v, all at the same time and at random moments:\n\n", r.config.Duration)
@@ -76,7 +76,7 @@ func (r *Result) happened(b *strings.Builder) {
 	b.WriteString("\n")
 }
 
-// trends tells what grew.
+// trends shows what grew.
 func (r *Result) trends(b *strings.Builder) {
 	late := r.late()
 	fmt.Fprintf(b, "## Does it grow?\n\n![What the server uses](%s)\n\n%s\n\n", Plot, results.Wrap("The server's resources were sampled every 5 s. "+
@@ -96,20 +96,20 @@ func (r *Result) trends(b *strings.Builder) {
 		}
 		t := r.Trends[m.name]
 		fmt.Fprintf(b, "| %s | %s | %s | %s | %.2f ± %.2f | %.2f | at most %s | %s |\n", strings.TrimSuffix(m.title+", "+m.inUnit, ", "),
-			m.tell(m.value(late[0])), m.tell(m.value(late[len(late)-1])), m.tell(t.Mean), t.Slope/m.unit, t.Margin/m.unit, r.allowed(m)/m.unit, m.what, verdict)
+			m.format(m.value(late[0])), m.format(m.value(late[len(late)-1])), m.format(t.Mean), t.Slope/m.unit, t.Margin/m.unit, r.allowed(m)/m.unit, m.what, verdict)
 	}
 	b.WriteString("\n")
 }
 
-// tell formats a value.
-func (m measure) tell(v float64) string {
+// format formats a value in the unit of the measure.
+func (m measure) format(v float64) string {
 	if m.inUnit == "" {
 		return fmt.Sprintf("%.0f", v)
 	}
 	return fmt.Sprintf("%.1f", v/m.unit)
 }
 
-// counts tells what was lost.
+// counts shows what was lost.
 func (r *Result) counts(b *strings.Builder) {
 	b.WriteString("## Is anything lost?\n\n| | measured | limit | |\n|---|---:|---:|---|\n")
 	for _, n := range zeros() {

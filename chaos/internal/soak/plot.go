@@ -44,7 +44,7 @@ func (r *Result) panel(b *strings.Builder, m measure, top int) {
 		return left + (right-left)*seconds/max(last, 1), low - (low-high)*value/max(largest, 1)
 	}
 	fmt.Fprintf(b, `<path d="M%.0f %.0fH%.0f" stroke="#d8dee6"/>`, left, low, right)
-	fmt.Fprintf(b, `<text x="%d" y="%.0f" font-size="12" fill="#526071">%s %s</text>`, margin, high+8, m.tell(largest), m.inUnit)
+	fmt.Fprintf(b, `<text x="%d" y="%.0f" font-size="12" fill="#526071">%s %s</text>`, margin, high+8, m.format(largest), m.inUnit)
 	fmt.Fprintf(b, `<text x="%d" y="%.0f" font-size="12" fill="#526071">0</text>`, margin, low)
 	fmt.Fprintf(b, `<text x="%.0f" y="%.0f" font-size="12" fill="#526071" text-anchor="end">%s</text>`+"\n", right, low+16, clock(last))
 	polyline(b, r.Moments, "#0b7a75", func(moment Moment) (x, y float64) { return at(moment.Seconds, m.value(moment)) })
@@ -76,7 +76,7 @@ func (r *Result) inWords() string {
 	var sentences []string
 	for _, m := range measures() {
 		t := r.Trends[m.name]
-		sentences = append(sentences, fmt.Sprintf("%s: %s %s on average, slope %.2f an hour.", m.title, m.tell(t.Mean), m.inUnit, t.Slope/m.unit))
+		sentences = append(sentences, fmt.Sprintf("%s: %s %s on average, slope %.2f an hour.", m.title, m.format(t.Mean), m.inUnit, t.Slope/m.unit))
 	}
 	return strings.Join(sentences, " ")
 }

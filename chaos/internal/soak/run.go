@@ -52,7 +52,7 @@ const (
 const (
 	// sampleEvery is how often the server's resources are sampled.
 	sampleEvery = 5 * time.Second
-	// progressEvery is every how many samples progress is told.
+	// progressEvery is after how many samples progress is reported.
 	progressEvery = 6
 	// settleTimeout is how long what was begun may take to finish.
 	settleTimeout = 10 * time.Second
@@ -103,7 +103,6 @@ func Run(ctx context.Context, c Config, sala *process.Sala, progress io.Writer) 
 	for _, example := range r.watchers.AddTo(r.figures) {
 		slog.Warn("soak: " + example)
 	}
-	r.figures[scenario.Asked] = float64(r.watchers.Events())
 	r.figures[scenario.Faulty], err = r.target.LoggedFailures()
 	return r.figures, samples, err
 }
@@ -167,7 +166,7 @@ func (r *run) sample(ctx context.Context) (Moment, error) {
 	return Moment{RSS: float64(rss), Heap: m.LiveHeap(), Goroutines: m[observe.Goroutines], Files: m[observe.OpenFiles]}, err
 }
 
-// repeat does something again and again, about as often as said, until ctx ends. An error ends the
+// repeat does something again and again, about as often as every says, until ctx ends. An error ends the
 // soak.
 func (r *run) repeat(ctx context.Context, figure string, every time.Duration, do func() error) {
 	r.actors.Go(func() {

@@ -47,7 +47,7 @@ type Result struct {
 type measure struct {
 	name   string // in the file
 	title  string
-	unit   float64 // in which it is told
+	unit   float64 // in which it is shown
 	inUnit string
 	value  func(Moment) float64
 	// perVisit is how much of it a client that came and went may leave behind for good.
@@ -163,7 +163,7 @@ func zeros() []scenario.Limit {
 	}
 }
 
-// Failures says what is not as it must be.
+// Failures describes what is wrong.
 func (r *Result) Failures() []string {
 	if s := r.sample(); s.Error != "" {
 		return []string{s.Error}
