@@ -113,6 +113,8 @@ func (s *Subscription) handOut(en entry) (d Delivery, ok bool) {
 		return Delivery{}, false
 	}
 	if d.NeedsAck || d.NeedsDecision || s.remote != nil {
+		// A node that is lost twice gives a Disconnect the same id twice.
+		s.group.outstanding[en.id].tracker.finish()
 		s.group.outstanding[en.id] = outstanding{entry: en, holder: s, inFlight: s.remote != nil}
 	}
 	if s.remote == nil {
