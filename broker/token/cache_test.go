@@ -97,7 +97,7 @@ func TestCacheChangesNoResult(t *testing.T) {
 				if len(tokens) == 0 {
 					continue
 				}
-				// The last ones, so that some are remembered.
+				// The latest tokens, so that some are cached.
 				raw := tokens[len(tokens)-1-rnd.IntN(min(len(tokens), 30))]
 				if rnd.IntN(20) == 0 {
 					raw = raw[:len(raw)-2] + "AA"
@@ -118,11 +118,11 @@ func TestCacheChangesNoResult(t *testing.T) {
 			}
 		}
 		if size := len(cached.verified.young) + len(cached.verified.old); size > 30 {
-			t.Fatalf("%d tokens are remembered", size)
+			t.Fatalf("%d tokens are cached", size)
 		}
 	}
 	if hits < 100 || accepted < 150 || refused < 500 {
-		t.Errorf("%d remembered, %d accepted, %d refused: this checks little", hits, accepted, refused)
+		t.Errorf("%d cached, %d accepted, %d refused: the test tests little", hits, accepted, refused)
 	}
 	t.Logf("%d remembered, %d accepted, %d refused", hits, accepted, refused)
 }
@@ -146,6 +146,6 @@ func TestRefusalsAreNotRemembered(t *testing.T) {
 		_, _ = ring.Verify(raw)
 	}
 	if n := len(ring.verified.young); n != 0 {
-		t.Errorf("%d are remembered", n)
+		t.Errorf("%d tokens are cached", n)
 	}
 }

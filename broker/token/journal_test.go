@@ -98,7 +98,7 @@ func TestAnsweredIsWritten(t *testing.T) {
 	now = now.Add(-time.Hour) // so that nothing is prolonged
 	must(t, r.RevokeID("1 1"))
 	if j.lines != lines {
-		t.Error("what was known is written again")
+		t.Error("known revocations are written again")
 	}
 }
 
@@ -111,7 +111,7 @@ func TestJournalIsWrittenAnew(t *testing.T) {
 	j.lines = 2 * maxRevocations // as if it had grown
 	must(t, r.RevokeID("b"))
 	if j.lines != 2 {
-		t.Errorf("%d lines after it was written anew", j.lines)
+		t.Errorf("%d lines after a rewrite", j.lines)
 	}
 	// If the disk fails, the caller gets an error, and nothing is lost once it works again.
 	must(t, j.file.Close())

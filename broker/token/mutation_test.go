@@ -210,7 +210,7 @@ func TestEveryMutation(t *testing.T) {
 					if kid != "" {
 						header = strings.TrimSuffix(header, "}") + `,"kid":` + kid + `}`
 					}
-					// Whoever must not sign is tried with claims that would do.
+					// Signers that aren't accepted get claims that would be.
 					want := token.ReasonInvalid
 					if accepted[name+" "+alg+" "+kid] {
 						want = c.sala
@@ -275,16 +275,16 @@ func TestHeadersThatBringKeys(t *testing.T) {
 		"cty":      `"cty":"JWT"`,
 	} {
 		if _, err := ring.Verify(compact(t, `{"alg":"ES256",`+extra+`}`, claims, stranger.method, stranger.sign)); reasonOf(t, err) != token.ReasonInvalid {
-			t.Errorf("%s lets a stranger in: %v", name, err)
+			t.Errorf("%s makes another key accepted: %v", name, err)
 		}
-		// Who has the key may say where it can be had, too; not so what changes what the token means.
+		// With an accepted key, such headers are ignored. Headers that change what the token means are refused.
 		want := ""
 		if name == "crit" || name == "cty" {
 			want = token.ReasonInvalid
 		}
 		own := pairs()["ES256 a"]
 		if _, err := ring.Verify(compact(t, `{"alg":"ES256",`+extra+`}`, claims, own.method, own.sign)); reasonOf(t, err) != want {
-			t.Errorf("%s of who has the key: %v, want %q", name, err, want)
+			t.Errorf("%s with an accepted key: %v, want %q", name, err, want)
 		}
 	}
 	for name, header := range map[string]string{

@@ -100,7 +100,12 @@ func (r *repeats) isNew(err error, now time.Time) bool {
 // each attempt. So nodes that lost the same server don't all come back at the same moment.
 func (b *Bus) pause(ctx context.Context, attempt int) {
 	most := min(b.options.MinBackoff<<min(attempt, 16), b.options.MaxBackoff)
-	timer := time.NewTimer(most/2 + mathrand.N(most/2+1)) //nolint:gosec // needn't be secret
+	wait(ctx, most/2+mathrand.N(most/2+1)) //nolint:gosec // needn't be secret
+}
+
+// wait waits until d has passed or ctx ends.
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

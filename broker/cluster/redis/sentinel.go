@@ -138,12 +138,12 @@ func (s *sentinels) watch(ctx context.Context, address string, client rueidis.Cl
 		watching.Go(func() {
 			for ctx.Err() == nil {
 				s.watchAt(ctx, sentinel, address, fail)
-				pause(ctx, sentinelPause)
+				wait(ctx, sentinelPause)
 			}
 		})
 	}
 	for ctx.Err() == nil {
-		pause(ctx, masterEvery)
+		wait(ctx, masterEvery)
 		if err := checkMaster(ctx, client, s.timeout); err != nil && ctx.Err() == nil {
 			fail(err)
 		}
@@ -211,15 +211,6 @@ func checkMaster(ctx context.Context, client rueidis.Client, timeout time.Durati
 		}
 	}
 	return nil
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }
 
 // open connects to the server or, with sentinels, to the master. watch calls fail when the server is no

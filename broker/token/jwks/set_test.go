@@ -215,7 +215,7 @@ func TestUnknownKeysAreLookedForNowAndThen(t *testing.T) {
 		s := start(t, i, nil)
 		synctest.Wait()
 		if s.Refresh() != nil {
-			t.Error("it is fetched again at once")
+			t.Error("it fetches again at once")
 		}
 		<-time.After(cooldown)
 		// However many ask, it is one fetch.
@@ -223,7 +223,7 @@ func TestUnknownKeysAreLookedForNowAndThen(t *testing.T) {
 		first := s.Refresh()
 		for range 100 {
 			if s.Refresh() != first {
-				t.Fatal("each has a fetch of its own")
+				t.Fatal("each caller starts a fetch of its own")
 			}
 		}
 		<-first
@@ -307,7 +307,7 @@ func TestTokensOfAnIssuer(t *testing.T) {
 			}
 			return ""
 		}
-		// Nothing was ever fetched: who comes waits for that a little, and is not told that the token is bad.
+		// Nothing was fetched yet: Verify waits briefly, and doesn't call the token invalid.
 		begun := time.Now()
 		if got := verdict(sign(t, k, "one", us)); got != token.ReasonKeysUnavailable {
 			t.Errorf("without keys: %q", got)
@@ -324,13 +324,13 @@ func TestTokensOfAnIssuer(t *testing.T) {
 			"no kid":         {sign(t, k, "", us), ""},
 			"another kid":    {sign(t, k, "two", us), token.ReasonInvalid},
 			"another issuer": {sign(t, k, "one", "https://evil.example/"), token.ReasonInvalid},
-			"a stranger":     {sign(t, newKeys(t), "one", us), token.ReasonInvalid},
+			"an unknown key": {sign(t, newKeys(t), "one", us), token.ReasonInvalid},
 		} {
 			if got := verdict(tt.raw); got != tt.want {
 				t.Errorf("%s: %q, want %q", name, got, tt.want)
 			}
 		}
-		// A new key, by which tokens are signed before this broker has heard of it.
+		// A new key, which signs tokens before this broker has fetched it.
 		next := newKeys(t)
 		i.say(answer{status: 200, body: string(document(one, publish(t, next.ed.Public(), map[string]any{"kid": "next"})))})
 		<-time.After(cooldown)
@@ -354,7 +354,7 @@ func TestTokensOfAnIssuer(t *testing.T) {
 		if got := verdict(sign(t, k, "", us)); got != token.ReasonInvalid {
 			t.Errorf("no kid, two keys: %q", got)
 		}
-		// A key that the issuer takes away.
+		// A key that the issuer removes.
 		i.say(answer{status: 200, body: string(document(publish(t, next.ed.Public(), map[string]any{"kid": "next"})))})
 		<-time.After(interval)
 		synctest.Wait()
