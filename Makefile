@@ -1,6 +1,5 @@
-# `make` alone lists what there is. Tools are built into .tools/bin at the
-# versions in tools/versions.txt; nothing is installed outside this folder but
-# the Debian packages that `make deps` names.
+# `make` lists the targets. Tools are built into .tools/bin at the versions in tools/versions.txt.
+# Nothing is installed outside this folder, except the Debian packages that `make deps` prints.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -9,6 +8,8 @@ MAKEFLAGS += --no-builtin-rules
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TOOLS := .tools/bin
 LOG := .tools/log
+GOTEST ?= go test
+RACE ?= $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 FUZZ ?=
 FUZZTIME ?= 10s
 FUZZPROCS ?= 2
@@ -32,7 +33,7 @@ test: ## run everything: deps, lint, cross, vuln, check-generated, unit, bench-c
 	@tools/test.sh
 
 .PHONY: deps
-deps: ## install what the tests need and this machine lacks
+deps: ## install the tools and packages that the tests need
 	@tools/deps.sh
 
 .PHONY: lint
@@ -47,23 +48,25 @@ lint: ## buf lint and format, gofmt, go vet, golangci-lint, the words of tools/v
 	go test -count=1 -run Vocabulary ./tools
 
 .PHONY: cross
-cross: ## go vet, tests included, for the other systems that Sala is built for; 10 s once Go has cached their packages
+cross: ## go vet for the other platforms that Sala builds for; 10 s once Go has cached their packages
 	@for platform in $(PLATFORMS); do \
 	  echo "go vet for $$platform"; \
 	  CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} go vet ./...; \
 	done
 
 .PHONY: vuln
-vuln: ## look up known vulnerabilities: govulncheck (VULNDB), npm audit; skipped where no database can be reached
+vuln: ## look for known vulnerabilities with govulncheck (VULNDB) and npm audit; skipped if no database can be reached
 	@tools/install.sh govulncheck
 	@node tools/vuln.mjs $(LOG)/vuln.json $(VULNDB) e2e/package-lock.json examples/*/package-lock.json broker/cluster/redisemitter/testdata/package-lock.json
 
+# The race detector needs cgo, which Go turns off if there is no C compiler. `make test` passes
+# its own GOTEST, which counts the tests, and insists on the race detector.
 .PHONY: unit
-unit: ## go test -race ./...
-	@CGO_ENABLED=1 node tools/gotest.mjs $(LOG)/unit.json -race -timeout 5m ./...
+unit: ## go test ./..., with the race detector where cgo is available
+	$(GOTEST) $(RACE) -timeout 5m ./...
 
 .PHONY: e2e
-e2e: build ## real clients against bin/sala: socket.io-client, curl, grpcurl, Chromium
+e2e: build ## test bin/sala with real clients: socket.io-client, curl, grpcurl, Chromium
 	@tools/install.sh grpcurl
 	@cd e2e && npm test --silent
 
@@ -95,10 +98,10 @@ faults-cluster: build ## only the fault runs of clusters, about 8 minutes
 soak: build ## 20 minutes of clients that come and go, attacks and faults: does bin/sala grow? SOAKFLAGS="-duration 2m" for a smoke test
 	@chaos/run soak $(SOAKFLAGS)
 
-# Go minimises each new input for up to a minute by default, in which it explores
-# nothing: 80 executions a second instead of 20,000 with large inputs.
+# By default Go minimises each new input for up to a minute and explores nothing meanwhile: with
+# large inputs 80 executions a second instead of 20,000.
 .PHONY: fuzz
-fuzz: ## run each fuzz target, or those named like FUZZ, for FUZZTIME (10s) on FUZZPROCS (2); what fails is kept in testdata/fuzz, to be committed
+fuzz: ## run each fuzz target, or those that match FUZZ, for FUZZTIME (10s) on FUZZPROCS (2) processors; commit the failing inputs in testdata/fuzz
 	@failed=0; for package in $$(go list ./...); do \
 	  for target in $$(go test -list '^Fuzz.*$(FUZZ)' "$$package" | grep '^Fuzz' || true); do \
 	    echo "== $$package $$target"; \
@@ -124,5 +127,5 @@ check-generated: ## fail if `make generate` would change anything
 	@echo "gen/, api/openapi/ and broker/cluster/wire/ are what proto/ generates"
 
 .PHONY: clean
-clean: ## remove what was built, not the tools
+clean: ## remove build results, but not the tools
 	rm -rf bin $(LOG) e2e/artifacts

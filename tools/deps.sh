@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Installs what `make test` needs and this machine lacks, and says what it
-# installs: Debian packages, the Node packages of e2e, the examples and a test, and
-# the Go tools. Go, Node and npm themselves are expected to be there.
+# Installs what `make test` needs and prints what it installs: Debian packages, the Node packages
+# of e2e, the examples and one test, and the Go tools. Go, Node and npm must already be there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,14 +11,14 @@ for command in go node npm; do
   fi
 done
 
-# Debian packages: one for each command or font that isn't there.
+# Debian packages: one for each missing command or font.
 packages=()
-PATH=$PATH:/usr/sbin:/sbin # where Debian has daemons, if not in everyone's PATH
+PATH=$PATH:/usr/sbin:/sbin # Debian installs daemons there, which isn't in every PATH
 need() { command -v "$1" >/dev/null || packages+=("${@:2}"); }
 need gcc gcc libc6-dev # the race detector links C
 need curl curl         # e2e runs the commands of the README and of `serve --dev`
-need redis-server redis-server # the tests of clusters start their own
-need haproxy haproxy   # e2e runs the proxies of deploy/ in front of brokers
+need redis-server redis-server # cluster tests start their own
+need haproxy haproxy   # e2e runs the proxy configurations of deploy/
 need nginx nginx-light
 /usr/bin/python3 -c 'import socketio, redis' 2>/dev/null || packages+=(python3-socketio python3-redis) # publishes on a Redis in tests
 /usr/bin/python3 -c 'import socketio, aiohttp, requests, websocket' 2>/dev/null || packages+=(python3-socketio python3-aiohttp python3-requests python3-websocket) # Python's clients
@@ -29,7 +28,7 @@ compgen -G '/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf' >/dev/null || p
 
 if ((${#packages[@]})); then
   if ! command -v apt-get >/dev/null; then
-    echo "deps: this machine has no apt-get. Install by hand what these Debian packages hold: ${packages[*]}" >&2
+    echo "deps: this machine has no apt-get. Install the equivalents of these Debian packages by hand: ${packages[*]}" >&2
     exit 1
   fi
   sudo=()
@@ -46,7 +45,7 @@ if ((${#packages[@]})); then
   rm -f "$log"
 fi
 
-# Node packages: npm ci when the lock file isn't what is installed.
+# Node packages: npm ci if the lock file has changed since the last one.
 for lock in e2e/package-lock.json examples/*/package-lock.json broker/cluster/redisemitter/testdata/package-lock.json; do
   dir=$(dirname "$lock")
   stamp=$dir/node_modules/.sala-lock

@@ -1,6 +1,6 @@
-// Runs `go test -json` with the given arguments and shows what plain `go test`
-// would: one line a package, and everything that a failed test printed. It also
-// counts the tests, which `go test` doesn't, into a file.
+// Runs `go test -json` with the given arguments and prints what `go test` would: one line per
+// package, and the output of failed tests. Unlike `go test`, it also counts the tests, and writes
+// the counts to a file.
 //
 //   node tools/gotest.mjs <file> -race ./...
 import { spawn } from 'node:child_process';

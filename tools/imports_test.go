@@ -1,5 +1,4 @@
-// Package tools_test checks what depguard can't: it doesn't look into generated
-// code, and it doesn't see what is imported by way of others.
+// Package tools_test checks what depguard can't: generated code and indirect imports.
 package tools_test
 
 import (
@@ -13,8 +12,8 @@ import (
 
 const module = "github.com/salabroker/sala"
 
-// rules says what the packages under a folder must not depend on, directly or
-// by way of others. "cmd → {api, broker}, api → {broker, gen}".
+// rules lists what the packages under a folder must not depend on, directly or indirectly:
+// "cmd → {api, broker}, api → {broker, gen}".
 var rules = []struct {
 	under     string
 	forbidden []string

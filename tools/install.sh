@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the Go tools named in versions.txt into .tools/bin. A tool that is
-# there in the right version is left alone, so this is quick after the first run.
+# Builds the Go tools in versions.txt into .tools/bin. Skips tools that have the right version, so
+# only the first run is slow.
 #
 #   tools/install.sh              all of them
 #   tools/install.sh buf grpcurl  only these
@@ -26,6 +26,6 @@ while read -r name package version; do
   wanted "$name" "$@" || continue
   [[ "$(installed_version "$name")" == "$version" ]] && continue
   echo "tools: building $name $version"
-  # From outside the module, so that nothing here can change a tool's dependencies.
+  # Run outside the module, so that nothing here can change a tool's dependencies.
   (cd / && CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOBIN="$bin" go install -trimpath "$package@$version" </dev/null)
 done <tools/versions.txt

@@ -1,4 +1,4 @@
-// Repeats the closing lines of the test runners and adds up their results.
+// Prints the last lines of the test runners and adds up their results.
 //
 //   node tools/summary.mjs <log folder>
 import { readFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ function read(name) {
   try {
     return readFileSync(path.join(logDir, name), 'utf8');
   } catch {
-    console.log(`${name} is missing: that runner did not get to its end`);
+    console.log(`${name} is missing: that runner did not finish`);
     total.failed++;
     return undefined;
   }

@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
-# Runs every check, also after one has failed, so that one run shows all there
-# is to mend; then repeats the test runners' closing lines and adds them up.
+# Runs every check even if one fails, so that one run shows every problem. Then repeats the last
+# lines of the test runners and adds up their results.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 make=(make --no-print-directory)
+# unit counts its tests and never runs without the race detector.
+export CGO_ENABLED=1
+counted=(GOTEST='@node tools/gotest.mjs .tools/log/unit.json' RACE=-race)
 
 rm -rf .tools/log
 "${make[@]}" deps
@@ -11,7 +14,7 @@ rm -rf .tools/log
 failed=()
 for target in lint cross vuln check-generated unit bench-check chaos-check e2e; do
   printf '\n== make %s\n' "$target"
-  "${make[@]}" "$target" || failed+=("$target")
+  "${make[@]}" "$target" "${counted[@]}" || failed+=("$target")
 done
 
 echo

@@ -1,6 +1,5 @@
-// Looks up what is shipped in the databases of known vulnerabilities:
-// govulncheck for the Go modules, npm audit for the Node packages. A database
-// that can't be reached makes a check skipped, which isn't passed.
+// Looks for known vulnerabilities in what is shipped: with govulncheck in the Go modules, with npm
+// audit in the Node packages. If a database can't be reached, the check counts as skipped.
 //
 //   node tools/vuln.mjs <file> <database> <package-lock.json>…
 import { spawnSync } from 'node:child_process';
@@ -23,7 +22,7 @@ function run(command, args, cwd) {
   return { code: done.status, out: done.stdout ?? '', err: done.stderr || done.error?.message || '' };
 }
 
-// The database says when it was updated, if it is there.
+// Returns when the database was updated, undefined if it can't be reached.
 function updated() {
   const { out } = run(govulncheck, ['-version', '-db', database]);
   return /^DB updated: (.+)$/m.exec(out)?.[1];
@@ -54,7 +53,7 @@ function audit(dir) {
 }
 
 function checkNode() {
-  let missing; // why there is no database, once that is known
+  let missing; // why the database can't be reached, once known
   for (const dir of locks.map((lock) => path.dirname(lock))) {
     const what = `npm audit ${dir}`;
     const { report, err } = missing ? { report: {} } : audit(dir);

@@ -163,14 +163,16 @@ func (l *Log) write(buffer *bufio.Writer, r api.AuditRecord) {
 	for range waiting {
 		err = errors.Join(err, encode(buffer, <-l.records))
 	}
-	if err = errors.Join(err, buffer.Flush()); err != nil {
+	err = errors.Join(err, buffer.Flush())
+	if err != nil {
 		l.lost.Add(float64(1 + waiting))
 		buffer.Reset(l.out) // a bufio.Writer keeps its first error
 		l.reportError(err)
 		return
 	}
 	l.written.Add(float64(1 + waiting))
-	if l.overflowed.Swap(false) {
+	overflowed := l.overflowed.Swap(false)
+	if overflowed {
 		l.reportError(errOverflow)
 	}
 }

@@ -208,10 +208,12 @@ func (f *follower) follow(ctx context.Context) error {
 		if err := f.out.print(event); err != nil {
 			return &outputError{err}
 		}
-		if f.printed++; f.printed == f.tail.Count {
+		f.printed++
+		if f.printed == f.tail.Count {
 			return nil
 		}
-		if uncredited++; uncredited == tailCredits/2 {
+		uncredited++
+		if uncredited == tailCredits/2 {
 			_ = stream.Send(&salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Credit{Credit: &salav1.EventCredit{Credits: uncredited}}})
 			uncredited = 0
 		}

@@ -103,7 +103,8 @@ func (p *keylessPool) remove(c *countedConn) {
 	p.conns.Remove(c.element)
 	c.element = nil
 	from := c.network()
-	if p.perNetwork[from]--; p.perNetwork[from] == 0 {
+	p.perNetwork[from]--
+	if p.perNetwork[from] == 0 {
 		delete(p.perNetwork, from)
 	}
 }
@@ -127,7 +128,11 @@ func (p *keylessPool) promote(c *countedConn) bool {
 	case c.element == nil: // closed in the meantime
 		return false
 	}
-	if p.keyed >= maxKeyed || p.keyedBy.Enter(c.from) != ratelimit.Admitted {
+	verdict := ratelimit.TooMany
+	if p.keyed < maxKeyed {
+		verdict = p.keyedBy.Enter(c.from)
+	}
+	if verdict != ratelimit.Admitted {
 		p.rejected++
 		return false
 	}
@@ -142,7 +147,8 @@ func (p *keylessPool) leave(c *countedConn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.remove(c)
-	if c.keyed.Swap(false) {
+	wasKeyed := c.keyed.Swap(false)
+	if wasKeyed {
 		p.keyed--
 		p.keyedBy.Leave(c.from)
 	}

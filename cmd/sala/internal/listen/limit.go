@@ -107,23 +107,31 @@ func (l *limitListener) Accept() (net.Conn, error) {
 func (l *limitListener) admit(tcp *net.TCPConn) *countedConn {
 	c := &countedConn{TCPConn: tcp, listener: l, from: realip.Address(tcp.RemoteAddr().String())}
 	open := l.open.Add(1)
-	switch {
-	case l.keyless != nil:
+	if l.keyless != nil {
 		l.admitKeyless(c)
-	case l.connections > 0 && open > l.connections:
+	} else if !l.admitClient(c, open) {
 		l.open.Add(-1)
-		l.reject(tcp, "the limit of connections is reached", "limit", l.connections)
-		return nil
-	case l.addresses.Enter(c.from) != ratelimit.Admitted:
-		l.open.Add(-1)
-		l.reject(tcp, "their address has reached its limit of connections", "limit", l.perAddress.PerAddress, "address", c.from.String())
 		return nil
 	}
-	if !l.track(c) {
+	if tracked := l.track(c); !tracked {
 		_ = c.Close() // the listener is closing; there is nobody to tell about an error
 		return nil
 	}
 	return c
+}
+
+// admitClient rejects a connection over a limit.
+func (l *limitListener) admitClient(c *countedConn, open int64) bool {
+	if l.connections > 0 && open > l.connections {
+		l.reject(c.TCPConn, "the limit of connections is reached", "limit", l.connections)
+		return false
+	}
+	verdict := l.addresses.Enter(c.from)
+	if verdict != ratelimit.Admitted {
+		l.reject(c.TCPConn, "their address has reached its limit of connections", "limit", l.perAddress.PerAddress, "address", c.from.String())
+		return false
+	}
+	return true
 }
 
 // admitKeyless closes another connection if the pool is full.
@@ -239,7 +247,8 @@ func (c *countedConn) ShowKey() bool {
 // Close implements [net.Conn].
 func (c *countedConn) Close() error {
 	err := c.TCPConn.Close()
-	if c.closed.Swap(true) {
+	alreadyClosed := c.closed.Swap(true)
+	if alreadyClosed {
 		return err
 	}
 	c.listener.open.Add(-1)

@@ -46,7 +46,10 @@ func (r *rejector) reject(tcp *net.TCPConn) {
 // the client's system discard the answer.
 func (r *rejector) send(tcp *net.TCPConn) {
 	defer func() { _ = tcp.Close() }() // as above
-	if r.answer == "" || tcp.SetDeadline(time.Now().Add(rejectionTime)) != nil {
+	if r.answer == "" {
+		return
+	}
+	if err := tcp.SetDeadline(time.Now().Add(rejectionTime)); err != nil {
 		return
 	}
 	if _, err := io.WriteString(tcp, r.answer); err != nil {

@@ -53,7 +53,8 @@ func (s *requestScanner) scan(b []byte) {
 		case body, chunk:
 			n := min(s.left, uint64(len(b)))
 			b = b[n:]
-			if s.left -= n; s.left == 0 {
+			s.left -= n
+			if s.left == 0 {
 				s.endBody()
 			}
 		case headerValue:

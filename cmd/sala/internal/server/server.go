@@ -144,14 +144,17 @@ func (s *Server) build(ctx context.Context, options broker.Options, page http.Ha
 	if s.cfg.Metrics != nil {
 		listeners = append(listeners, *s.cfg.Metrics)
 	}
-	if s.reloads, err = newReloads(registry, listeners...); err != nil {
+	s.reloads, err = newReloads(registry, listeners...)
+	if err != nil {
 		return err
 	}
 	options.Logger, options.Metrics, options.Version = s.log, registry, s.version
-	if options.Cluster, err = s.clusterOptions(); err != nil {
+	options.Cluster, err = s.clusterOptions()
+	if err != nil {
 		return err
 	}
-	if s.broker, err = broker.New(options); err != nil {
+	s.broker, err = broker.New(options)
+	if err != nil {
 		return s.cfg.Explain(err)
 	}
 	if run {
