@@ -8,10 +8,10 @@ import (
 	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
 )
 
-// AppendEvent appends the text of an EVENT packet, or of a BINARY_EVENT header
-// if there are attachments, and returns the longer slice. The namespace is "/"
-// or "/name"; ackID, if not nil, asks the receiver for an ack. The payload must
-// have passed [CheckArgs]; empty Args mean no arguments.
+// AppendEvent appends the text of an EVENT packet, or of a BINARY_EVENT header if there are
+// attachments, and returns the longer slice. The namespace is "/" or "/name". A non-nil ackID
+// asks the receiver for an ack. The payload must have passed [CheckArgs]; empty Args mean no
+// arguments.
 func AppendEvent(dst []byte, namespace string, ackID *uint64, event string, p Payload) []byte {
 	typ := parser.EVENT
 	if len(p.Attachments) > 0 {
@@ -27,9 +27,8 @@ func AppendEvent(dst []byte, namespace string, ackID *uint64, event string, p Pa
 	return append(dst, ']')
 }
 
-// AppendAck appends the text of an ACK packet, or of a BINARY_ACK header, that
-// answers the event with the number ackID. The payload must have passed
-// [CheckArgs]; empty Args mean no arguments.
+// AppendAck appends the text of an ACK packet, or of a BINARY_ACK header, that answers the event
+// with the number ackID. The payload must have passed [CheckArgs]; empty Args mean no arguments.
 func AppendAck(dst []byte, namespace string, ackID uint64, p Payload) []byte {
 	typ := parser.ACK
 	if len(p.Attachments) > 0 {
@@ -41,8 +40,8 @@ func AppendAck(dst []byte, namespace string, ackID uint64, p Payload) []byte {
 	return append(dst, ']')
 }
 
-// AppendConnect appends the CONNECT packet that lets a client into a
-// namespace, under the socket's id.
+// AppendConnect appends the CONNECT packet that lets a client into a namespace. id is the
+// socket's.
 func AppendConnect(dst []byte, namespace, id string) []byte {
 	dst = appendHeader(dst, parser.CONNECT, 0, namespace, nil)
 	dst = append(dst, `{"sid":`...)
@@ -50,8 +49,8 @@ func AppendConnect(dst []byte, namespace, id string) []byte {
 	return append(dst, '}')
 }
 
-// AppendConnectError appends the packet that refuses a client, with the JSON
-// object that becomes its error.
+// AppendConnectError appends the packet that refuses a client. The JSON object becomes the
+// client's error.
 func AppendConnectError(dst []byte, namespace string, object json.RawMessage) []byte {
 	return append(appendHeader(dst, parser.CONNECT_ERROR, 0, namespace, nil), object...)
 }
@@ -77,7 +76,7 @@ func appendHeader(dst []byte, typ parser.PacketType, attachments int, namespace 
 	return dst
 }
 
-// elements returns what stands between the brackets of a JSON array.
+// elements returns what is between the brackets of a JSON array.
 func elements(array []byte) []byte {
 	array = bytes.TrimSpace(array)
 	if len(array) < 2 {
@@ -96,7 +95,7 @@ func appendString(dst []byte, s string) []byte {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(s) // a string always has an encoding
+	_ = enc.Encode(s) // every string has an encoding
 	return append(dst, bytes.TrimRight(buf.Bytes(), "\n")...)
 }
 

@@ -5,16 +5,17 @@ import (
 	"encoding/binary"
 )
 
-// The stock client can be given another parser, socket.io-msgpack-parser, which encodes each packet as one binary
-// message: a MessagePack map with the keys type, data and nsp. The broker doesn't speak that, and says so in it.
-
-// MsgpackConnect reports whether a binary message is a CONNECT packet of that parser, and for which namespace.
+// MsgpackConnect reports whether a binary message is a CONNECT packet of
+// socket.io-msgpack-parser, and for which namespace. The stock client can use that parser, which
+// encodes each packet as one binary message: a MessagePack map with the keys type, data and nsp.
+// The broker doesn't speak it, and says so in it.
 func MsgpackConnect(message []byte) (namespace string, ok bool) {
 	const isMap, sizeBits = 0x80, 0x0f
 	if len(message) == 0 || message[0]&^sizeBits != isMap || !bytes.HasPrefix(message[1:], []byte("\xa4type\x00")) {
 		return "", false
 	}
-	key := []byte("\xa3nsp") // the last one: the data before it may hold anything
+	// The last one counts: the data before it may hold anything.
+	key := []byte("\xa3nsp")
 	at := bytes.LastIndex(message, key)
 	if at < 0 {
 		return "", false
@@ -40,7 +41,8 @@ func msgpackString(b []byte) (string, bool) {
 	return string(b[:size]), true
 }
 
-// AppendMsgpackConnectError appends a CONNECT_ERROR packet in the form of that parser.
+// AppendMsgpackConnectError appends a CONNECT_ERROR packet of socket.io-msgpack-parser and
+// returns the longer slice.
 func AppendMsgpackConnectError(dst []byte, namespace, code, message string) []byte {
 	dst = append(dst, "\x83\xa4type\x04\xa4data\x82\xa7message"...)
 	dst = appendMsgpackString(dst, message)

@@ -10,15 +10,14 @@ import (
 
 // Payload is what an event or an ack carries.
 type Payload struct {
-	// Args is the text of a JSON array without the event's name.
+	// Args is the text of a JSON array, without the event's name.
 	Args json.RawMessage
-	// Attachments holds the binary arguments; Args refers to them by
-	// placeholders.
+	// Attachments are the binary arguments. Args refers to them by placeholders.
 	Attachments [][]byte
 }
 
-// Reserved reports whether event is a name that Socket.IO keeps for itself. A
-// client that receives an event of such a name closes its connection.
+// Reserved reports whether Socket.IO keeps the event's name for itself. A client that receives
+// such an event closes its connection.
 func Reserved(event string) bool {
 	switch event {
 	case "connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener":
@@ -27,9 +26,9 @@ func Reserved(event string) bool {
 	return false
 }
 
-// CheckArgs reports why args can't be sent as an event's arguments together
-// with so many attachments: it must be the UTF-8 text of one JSON array, and
-// its placeholders must refer to all the attachments and to nothing else.
+// CheckArgs returns an error unless args can be an event's arguments together with that many
+// attachments: the UTF-8 text of one JSON array, whose placeholders refer to all the attachments
+// and to nothing else. The error is for people.
 func CheckArgs(args []byte, attachments int) error {
 	if err := checkArray(args); err != nil {
 		return err
@@ -68,9 +67,9 @@ func checkArray(args []byte) error {
 
 var errDepth = fmt.Errorf("the arguments are nested more than %d deep", maxDepth)
 
-// maxDepth bounds how deep arguments may be nested. Receivers that take them
-// apart recursively, as the stock client does with binary packets, run out of
-// stack at a few thousand, and close their connection.
+// maxDepth is how deep arguments may be nested. Receivers that take them apart recursively, as
+// the stock client does with binary packets, run out of stack at a few thousand and close their
+// connection.
 const maxDepth = 500
 
 // tooDeep reports whether valid JSON is nested deeper than maxDepth.

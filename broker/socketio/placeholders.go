@@ -7,12 +7,10 @@ import (
 	"fmt"
 )
 
-// placeholders says which of n attachments the JSON in args refers to, and
-// fails if it refers to one that isn't there: every receiver would close its
-// connection over it.
+// placeholders returns which of n attachments the JSON in args refers to. It returns an error if
+// args refers to any other: every receiver would close its connection over that.
 //
-// It reads tokens rather than values, so that deep nesting costs no more than
-// its length.
+// It reads tokens rather than values, so that deep nesting costs no more than its length.
 func placeholders(args []byte, n int) ([]bool, error) {
 	used := make([]bool, n)
 	dec := json.NewDecoder(bytes.NewReader(args))
@@ -51,13 +49,13 @@ type container struct {
 	object  bool
 	wantKey bool // the next token is a key
 	key     string
-	// What makes an object a placeholder; a repeated key counts with its last
-	// value, as it does for receivers.
+	// What makes an object a placeholder. A repeated key counts with its last value, as it does
+	// for receivers.
 	placeholder bool
 	num         json.Number
 }
 
-// take notes a key or a finished value; nil stands for an array or object.
+// take notes a key or a complete value; nil stands for an array or object.
 func (c *container) take(tok json.Token) {
 	if !c.object {
 		return
