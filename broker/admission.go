@@ -20,17 +20,17 @@ func refuse(w http.ResponseWriter, status int, message string) {
 	_, _ = w.Write(body)
 }
 
-// admission lets in as many connections as there may be. It implements
+// admission limits the connections of addresses. It implements
 // [engineio.Admission].
 type admission struct {
 	b         *Broker
 	addresses *ratelimit.Addresses
-	unnamed   *ratelimit.Addresses // of proxies, for the clients that they don't name
-	told      atomic.Int64         // when the log had the last refusal, as uptime
+	unnamed   *ratelimit.Addresses // of proxies, for clients whose address they don't forward
+	logged    atomic.Int64         // when the last refusal was logged, as uptime
 }
 
-// refusalLogGap is the time between two refusals in the log: there may be any
-// number of them.
+// refusalLogGap is the time between two refusals in the log, because there may be
+// any number of them.
 const refusalLogGap = time.Second
 
 // retryAfter is when a client that is refused may try again.
@@ -48,8 +48,9 @@ func newAdmission(b *Broker) *admission {
 	return a
 }
 
-// counted returns as whom a client is counted, and by whom. Clients that a proxy
-// doesn't name are one together, which isn't exempt as the proxy is.
+// counted returns the address that a client counts as, and its counters. Clients
+// whose address a proxy doesn't forward count as one, which isn't exempt as the
+// proxy is.
 func (a *admission) counted(remoteAddr string) (*ratelimit.Addresses, netip.Addr) {
 	if proxy, ok := realip.Unnamed(remoteAddr); ok {
 		return a.unnamed, proxy
@@ -82,7 +83,7 @@ func (a *admission) Admit(w http.ResponseWriter, r *http.Request) bool {
 // Abandon implements [engineio.Admission].
 func (a *admission) Abandon(r *http.Request) { a.leave(r.RemoteAddr) }
 
-// leave counts that a connection of the address has ended.
+// leave counts that a connection of an address has ended.
 func (a *admission) leave(address string) {
 	addresses, from := a.counted(address)
 	addresses.Leave(from)
@@ -92,7 +93,7 @@ func (a *admission) refuse(w http.ResponseWriter, r *http.Request, name, reason,
 	a.b.metrics.exceeded(name)
 	a.b.metrics.refused(reason)
 	now := a.b.uptime()
-	if last := time.Duration(a.told.Load()); now-last >= refusalLogGap && a.told.CompareAndSwap(int64(last), int64(now)) {
+	if last := time.Duration(a.logged.Load()); now-last >= refusalLogGap && a.logged.CompareAndSwap(int64(last), int64(now)) {
 		a.b.log.Info("client refused", "reason", reason, "limit", name, "address", r.RemoteAddr,
 			"note", "further refusals within a second are only counted; if this is the address of a proxy, add it to the trusted proxies")
 	}

@@ -15,14 +15,14 @@ import (
 
 // Permissions says what a client may do.
 type Permissions struct {
-	// Namespaces limits where the client may connect; empty means anywhere.
+	// Namespaces are those to which the client may connect; empty means all.
 	Namespaces []string
-	// Rooms are joined when the client connects.
+	// Rooms are the rooms that the client joins when it connects.
 	Rooms []string
-	// Join and Publish hold patterns of the rooms that the client may join
-	// and relay into.
+	// Join and Publish are patterns of the rooms that the client may join and relay
+	// messages to.
 	Join, Publish []string
-	// Broadcast says whether the client may relay to everyone.
+	// Broadcast says whether the client may relay messages to everyone.
 	Broadcast bool
 }
 
@@ -36,12 +36,11 @@ func (p Permissions) grant() token.Grant {
 	}
 }
 
-// validate adds to v whatever is wrong with p in a broker that serves the
-// namespaces.
+// validate adds to v what is wrong with p in a broker that serves the namespaces.
 func (p *Permissions) validate(v *violations, prefix string, served []string) {
 	for i, name := range p.Namespaces {
 		if !slices.Contains(served, name) {
-			v.add(fmt.Sprintf("%snamespaces[%d]", prefix, i), "%q is none of this broker's namespaces: %v", name, served)
+			v.add(fmt.Sprintf("%snamespaces[%d]", prefix, i), "%q is not one of this broker's namespaces: %v", name, served)
 		}
 	}
 	validateNames(v, prefix+"rooms", p.Rooms, validateRoom)
@@ -55,21 +54,21 @@ func validatePattern(v *violations, field, p string) {
 	}
 }
 
-// otherAuthBytes is how much a client may send as auth beside its token.
+// otherAuthBytes bounds the auth of a client besides its token.
 const otherAuthBytes = 8 << 10
 
-// maxAuthBytes is how much a client may send as auth.
+// maxAuthBytes bounds the auth of a client.
 func (o *Options) maxAuthBytes() int { return o.Tokens.MaxBytes() + otherAuthBytes }
 
-// otherAuth returns what a client has sent as auth beside its token; nil if
-// that is nothing.
+// otherAuth returns the auth of a client without its token; nil if there is nothing
+// else.
 func otherAuth(p *socketio.Packet) json.RawMessage {
 	if len(p.Auth) <= len(`{"token":""}`)+len(p.Token) {
 		return nil
 	}
 	others := make(map[string]json.RawMessage)
 	for name, value := range rawjson.Members(p.Auth) {
-		// Who has misspelt it hasn't meant it for backends either.
+		// A misspelt "Token" isn't meant for backends either.
 		if !strings.EqualFold(string(name), "token") {
 			others[string(name)] = value
 		}
@@ -81,12 +80,12 @@ func otherAuth(p *socketio.Packet) json.RawMessage {
 	return text
 }
 
-// connectOverhead is more than stands around the auth in a CONNECT packet: so much
-// of one is enough to read it, or to see that what it carries is too large.
+// connectOverhead is more than a CONNECT packet takes besides the auth. So much of
+// one is enough to read it, or to see that its auth is too large.
 const connectOverhead = 1 << 10
 
-// verify is VerifyToken with the error's type. It decides for everybody:
-// connects, fresh tokens and callers who ask.
+// verify is VerifyToken with the error's type. All tokens go through it: those of
+// connects, new ones of connected clients, and those that callers check.
 func (b *Broker) verify(raw string) (token.Claims, *Error) {
 	if raw == "" {
 		return token.Claims{}, &Error{
@@ -116,8 +115,8 @@ func (b *Broker) verify(raw string) (token.Claims, *Error) {
 	return claims, nil
 }
 
-// checkGrant refuses a token with which no client could connect, whatever the
-// namespace. Tokens that are made elsewhere can hold anything.
+// checkGrant refuses a token with which a client couldn't connect to any namespace.
+// Tokens that are issued elsewhere can contain anything.
 func (b *Broker) checkGrant(g token.Grant) *Error {
 	var v violations
 	for _, room := range g.Rooms {
@@ -131,7 +130,7 @@ func (b *Broker) checkGrant(g token.Grant) *Error {
 	}
 	for _, pattern := range slices.Concat(g.Join, g.Publish) {
 		if _, err := room.ParsePattern(pattern); err != nil {
-			return invalidToken("the token has a pattern of rooms under join or publish that names none: a * stands at the end of a segment, ** at the end of the pattern")
+			return invalidToken("the token has an invalid pattern under join or publish: * is only allowed at the end of a segment, and ** only at the end of the pattern")
 		}
 	}
 	if !slices.ContainsFunc(b.namespaceNames, func(name string) bool { return allowsNamespace(g, name) }) {

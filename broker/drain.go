@@ -11,15 +11,15 @@ import (
 	"github.com/salabroker/sala/broker/grace"
 )
 
-// maxDrainGap is the longest pause between two clients that are sent away: a
-// few of them needn't be spread.
+// maxDrainGap is the longest pause between two clients that are sent away, because
+// a few of them needn't be spread over the whole time.
 const maxDrainGap = 10 * time.Millisecond
 
-// Drain takes a node out of service, given by its id, and describes it: it
-// refuses new clients from now on, and begins to send those away that it has,
-// spread over Options.DrainSpread. It doesn't wait for that. It may be called
-// concurrently, and again. The error is a *[Error], with CodeNotFound if there
-// is no such node.
+// Drain takes the node with this id out of service and describes it. The node
+// refuses new clients from now on and begins to send its clients away, spread over
+// Options.DrainSpread. Drain doesn't wait for that. It may be called concurrently
+// and repeatedly. The error is a *[Error], with CodeNotFound if there is no such
+// node.
 func (b *Broker) Drain(ctx context.Context, node string) (NodeInfo, error) {
 	var v violations
 	validateName(&v, "id", "a node's id", node)
@@ -33,7 +33,7 @@ func (b *Broker) Drain(ctx context.Context, node string) (NodeInfo, error) {
 	notFound := &Error{
 		Code:    CodeNotFound,
 		Reason:  ReasonNodeNotFound,
-		Message: fmt.Sprintf("there is no node %q; ListNodes names those there are", node),
+		Message: fmt.Sprintf("there is no node %q; ListNodes lists the nodes", node),
 	}
 	if b.mesh == nil {
 		return NodeInfo{}, notFound
@@ -45,20 +45,21 @@ func (b *Broker) Drain(ctx context.Context, node string) (NodeInfo, error) {
 	for _, other := range b.mesh.Nodes() {
 		if string(other.ID) == node {
 			info := infoOf(other)
-			info.State = NodeDraining // as it is about to say itself
+			info.State = NodeDraining // the node hasn't announced it yet
 			return info, nil
 		}
 	}
 	return NodeInfo{}, notFound
 }
 
-// Shutdown drains the broker: it refuses new clients, tells the connected
-// ones, sends what was accepted for them and closes their connections, from
-// which they reconnect by themselves. They are sent away spread over
-// Options.DrainSpread, but all of them before half of ctx's time is over. It
-// returns nil once that is done, or the context's error if that came first;
-// then what was left is cut. What doesn't end even then it leaves behind, soon
-// after ctx has ended: its error says what that is.
+// Shutdown drains the broker: it refuses new clients, notifies the connected ones,
+// sends them everything that was accepted for them and closes their connections.
+// Clients reconnect by themselves. They are sent away spread over
+// Options.DrainSpread, but within half of ctx's time.
+//
+// Shutdown returns nil once that is done. If ctx ends first, it cuts the remaining
+// connections and returns ctx's error. Anything that doesn't end even then is left
+// behind soon after, and the error names it.
 func (b *Broker) Shutdown(ctx context.Context) error {
 	b.drain()
 	half := ctx
@@ -76,35 +77,34 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	err := b.engine.Shutdown(ctx)
 	b.endSubscriptions(ctx)
 	if !grace.Wait(ctx, endGrace, b.awaitGoroutines) {
-		err = errors.Join(err, errors.New("questions to clients or backends have not ended"))
+		err = errors.Join(err, errors.New("requests to clients or backends have not ended"))
 	}
 	return err
 }
 
-// endGrace is how long may take what ends by itself when the clients are gone.
+// endGrace is how long goroutines may take to end once the clients are gone.
 const endGrace = 250 * time.Millisecond
 
-// awaitGoroutines returns when no goroutine is left that waits for a client or a
-// backend.
+// awaitGoroutines waits for the goroutines that wait for clients or backends.
 func (b *Broker) awaitGoroutines() {
 	if b.memory != nil {
 		b.memory.Stop()
 	}
 	b.ackRequests.close()
-	b.deciding.Wait() // there is nobody left who could decide
+	b.deciding.Wait() // ends soon: there are no backends left that could decide
 }
 
-// Load returns how many connections and sockets there are.
+// Load returns the number of connections and of sockets.
 func (b *Broker) Load() (connections, sockets int) { return b.engine.Connections(), b.countSockets() }
 
-// Draining reports whether Drain or Shutdown has begun.
+// Draining reports whether Drain or Shutdown has been called.
 func (b *Broker) Draining() bool { return b.draining.Load() }
 
-// DrainBegins returns a channel that is closed when Drain or Shutdown has begun.
+// DrainBegins returns a channel that is closed when Drain or Shutdown is called.
 func (b *Broker) DrainBegins() <-chan struct{} { return b.drainBegins }
 
-// drain begins to drain, unless that has begun. The goroutine ends by itself,
-// or soon after rush is closed.
+// drain begins to drain, unless that has begun already. Its goroutine ends by
+// itself, or soon after rush is closed.
 func (b *Broker) drain() {
 	if !b.draining.CompareAndSwap(false, true) {
 		return
@@ -118,8 +118,8 @@ func (b *Broker) drain() {
 	go b.sendClientsAway()
 }
 
-// sendClientsAway goes through the clients that have a socket. One that gets
-// its first after that is sent away by its own connect.
+// sendClientsAway sends all clients with a socket away. One that gets its first
+// socket afterwards is sent away when it connects.
 func (b *Broker) sendClientsAway() {
 	defer close(b.drained)
 	clients := b.clients()
@@ -131,7 +131,7 @@ func (b *Broker) sendClientsAway() {
 	}
 }
 
-// pauseUntil waits, unless the rest has to go at once.
+// pauseUntil waits until t, unless the remaining clients have to go at once.
 func (b *Broker) pauseUntil(t time.Time) {
 	wait := time.Until(t)
 	if wait <= 0 {
@@ -145,7 +145,7 @@ func (b *Broker) pauseUntil(t time.Time) {
 	}
 }
 
-// clients returns those that have a socket, each once.
+// clients returns the clients that have a socket, each once.
 func (b *Broker) clients() []*client {
 	seen := make(map[*client]bool)
 	var clients []*client

@@ -10,26 +10,26 @@ import (
 	"github.com/salabroker/sala/broker/room"
 )
 
-// EmitterListener hears what the official Socket.IO emitters publish.
+// EmitterListener receives the commands of the official Socket.IO emitters.
 type EmitterListener interface {
-	// Listen hands what is published to channels that match one of the patterns
-	// to the receiver, one at a time, until ctx ends.
+	// Listen passes the messages on channels that match one of the patterns to the
+	// receiver, one at a time, until ctx ends.
 	Listen(ctx context.Context, patterns []string, receiver cluster.Receiver)
 }
 
-// What became of a message of an emitter, as the metrics name it.
+// What became of a command, as the metrics count it.
 const (
 	emitterDone        = "done"
-	emitterRefused     = "refused"     // beyond a limit of the broker, or for a namespace that isn't there
-	emitterMalformed   = "malformed"   // not what an emitter says
-	emitterUnsupported = "unsupported" // for the servers themselves
-	emitterIgnored     = "ignored"     // what Socket.IO servers ask each other
-	emitterLost        = "lost"        // this node didn't keep up
+	emitterRefused     = "refused"     // beyond a limit of the broker, or for a namespace that doesn't exist
+	emitterMalformed   = "malformed"   // not a command
+	emitterUnsupported = "unsupported" // for the servers, not their clients
+	emitterIgnored     = "ignored"     // a request between Socket.IO servers
+	emitterLost        = "lost"        // this node was too slow
 )
 
-// emitters does what emitters want, as far as it concerns the sockets of this
-// node: every node hears the emitters by itself. There is nobody to whom an error
-// could be said, so it goes into the log and the metrics.
+// emitters carries out the commands of emitters on the sockets of this node; every
+// node receives them itself. Errors can't be returned to anybody, so they go to the
+// log and the metrics.
 type emitters struct{ b *Broker }
 
 // listenToEmitters returns when ctx ends.
@@ -47,15 +47,15 @@ func (e *emitters) Lost(n int) { e.b.metrics.emitters.WithLabelValues(emitterLos
 
 // Received implements [cluster.Receiver].
 func (e *emitters) Received(m cluster.Message) {
-	result, err := e.obey(m)
+	result, err := e.apply(m)
 	if err != nil {
-		e.b.log.Warn("a message of an emitter is not obeyed", "channel", m.Channel, "error", err)
+		e.b.log.Warn("refused a command of an emitter", "channel", m.Channel, "error", err)
 	}
 	e.b.metrics.emitters.WithLabelValues(result).Inc()
 }
 
-// obey does what a message says.
-func (e *emitters) obey(m cluster.Message) (result string, err error) {
+// apply decodes a command and carries it out.
+func (e *emitters) apply(m cluster.Message) (result string, err error) {
 	c, err := redisemitter.Decode(redisemitter.DefaultKey, m.Channel, m.Payload)
 	switch {
 	case errors.Is(err, redisemitter.ErrIgnored):
@@ -75,8 +75,8 @@ func (e *emitters) obey(m cluster.Message) (result string, err error) {
 	return emitterDone, nil
 }
 
-// do carries out a command of a namespace that is there. It doesn't wait until
-// other nodes know of a join: they hear the emitter themselves.
+// do carries out a command in a namespace. It doesn't wait until other nodes know of
+// a join, because they receive what emitters send themselves.
 func (e *emitters) do(ns *namespace, c *redisemitter.Command) error {
 	var v violations
 	m := Message{Event: c.Event, Args: c.Args, Attachments: c.Attachments, Volatile: c.Volatile}
@@ -112,8 +112,8 @@ func (e *emitters) do(ns *namespace, c *redisemitter.Command) error {
 	return errs
 }
 
-// emitterTarget selects the sockets that a command is about. Emitters name sockets
-// as the rooms that have their ids.
+// emitterTarget returns the target of a command. Emitters name a socket by the room
+// that has its id.
 func emitterTarget(c *redisemitter.Command) Target {
 	return Target{
 		Everyone:      len(c.Rooms) == 0,

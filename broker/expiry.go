@@ -9,8 +9,8 @@ import (
 	"github.com/salabroker/sala/broker/token"
 )
 
-// renew puts the claims in the place of the socket's, and the socket into their
-// rooms beside those that it is in, or does nothing if it can't do both.
+// renew replaces the socket's claims and adds it to their rooms. It does both or
+// nothing.
 func (s *socket) renew(claims token.Claims) *Error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -28,15 +28,15 @@ func (s *socket) renew(claims token.Claims) *Error {
 	if !s.updated {
 		s.showData(claims.Data)
 	}
-	// A socket without an end is anonymous, and no token is for its user.
+	// A socket that doesn't expire is anonymous, and no token is for its user.
 	if left, ok := s.untilExpiry(); ok {
 		s.expiry.Reset(left)
 	}
 	return nil
 }
 
-// expire ends the socket when its token does, unless the client has sent a
-// fresh one meanwhile.
+// expire ends the socket when its token expires, unless the client has sent a new
+// one meanwhile.
 func (s *socket) expire() {
 	s.mu.Lock()
 	left, _ := s.untilExpiry()
@@ -50,9 +50,8 @@ func (s *socket) expire() {
 	}
 }
 
-// startExpiry has expire called when the socket's token ends, unless the socket
-// has ended already. end sets gone before it stops the timer, so that one of the
-// two sees what the other has done.
+// startExpiry schedules expire, unless the socket has ended already. end sets gone
+// before it stops the timer, so that one of the two sees what the other has done.
 func (s *socket) startExpiry() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -69,8 +68,8 @@ func (s *socket) stopExpiry() {
 	}
 }
 
-// checkRevoked ends the socket if its token is revoked, and reports whether it
-// was this call that did.
+// checkRevoked ends the socket if its token is revoked, and reports whether this
+// call ended it.
 func (s *socket) checkRevoked() bool {
 	s.mu.Lock()
 	revoked := s.client.b.opts.Tokens.Revocations().Revoked(s.claims)
@@ -78,8 +77,8 @@ func (s *socket) checkRevoked() bool {
 	return revoked && s.disconnect(token.ReasonRevoked, "the token has been revoked")
 }
 
-// untilExpiry returns how long the socket's claims hold; ok is false if they
-// have no end, as those of anonymous clients. The caller holds mu.
+// untilExpiry returns how long the socket's claims are valid. ok is false if they
+// don't expire, as those of anonymous clients. s.mu is held.
 func (s *socket) untilExpiry() (left time.Duration, ok bool) {
 	if s.claims.ExpiresAt.IsZero() {
 		return 0, false
@@ -88,19 +87,20 @@ func (s *socket) untilExpiry() (left time.Duration, ok bool) {
 }
 
 const (
-	// clockLook is how often the clock is looked at, and so the most that a token
-	// outlives its end when the clock has jumped ahead.
-	clockLook = 500 * time.Millisecond
-	// clockJump is how far it must be off to have jumped.
+	// clockInterval is how often watchClock looks, and so how long a token can
+	// outlive its expiry when the clock has jumped ahead.
+	clockInterval = 500 * time.Millisecond
+	// clockJump is the least difference that counts as a jump.
 	clockJump = 100 * time.Millisecond
 )
 
-// watchClock sets the timers of all sockets anew when the wall clock, by which
-// tokens end, has gone another way than the one that timers run by: somebody has
-// set it, or the machine was asleep. So a timer that would be too late is not.
-// One that is too early looks at the clock itself. It returns when ctx ends.
+// watchClock resets the timers of all sockets when the wall clock, by which tokens
+// expire, and the monotonic clock, by which timers run, have diverged: somebody has
+// set the clock, or the machine was asleep. A timer that fires too early checks the
+// clock itself, so that this is for timers that would fire too late. It returns when
+// ctx ends.
 func (b *Broker) watchClock(ctx context.Context) {
-	look := time.NewTicker(clockLook)
+	look := time.NewTicker(clockInterval)
 	defer look.Stop()
 	wall, steady := b.opts.Tokens.Now(), time.Now()
 	for {
@@ -110,12 +110,12 @@ func (b *Broker) watchClock(ctx context.Context) {
 		case <-look.C:
 		}
 		now := b.opts.Tokens.Now()
-		// Round takes the steady reading out of both.
+		// Round strips the monotonic reading.
 		jump := now.Round(0).Sub(wall.Round(0)) - time.Since(steady)
 		if jump.Abs() < clockJump {
 			continue
 		}
-		b.log.Warn("the clock has been set, or this machine was asleep; ends of tokens are looked at anew", "by", jump.String())
+		b.log.Warn("the clock was set or the machine was asleep; rescheduling the expiry of tokens", "by", jump.String())
 		wall, steady = now, time.Now()
 		for _, ns := range b.namespaces {
 			for _, s := range ns.index.Select(nil, Target{Everyone: true}) {
@@ -125,8 +125,7 @@ func (b *Broker) watchClock(ctx context.Context) {
 	}
 }
 
-// resetExpiry has expire called when the socket's token ends by the clock as it
-// is now.
+// resetExpiry reschedules expire by the clock as it is now.
 func (s *socket) resetExpiry() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

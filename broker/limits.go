@@ -12,23 +12,23 @@ import (
 
 // Limits bounds what clients may take of a node. Zero means no limit.
 type Limits struct {
-	// ConnectionsPerIP is how many an address may have, an IPv6 network of 64
-	// bits counting as one, and HandshakesPerIP how often in a second it may ask
-	// for one, ten times as many at once.
+	// ConnectionsPerIP bounds the connections of an address. HandshakesPerIP bounds
+	// how many it may open in a second, and ten times as many at once. A /64 network
+	// of IPv6 counts as one address.
 	ConnectionsPerIP, HandshakesPerIP int64
-	// Exempt are the addresses that may have any number, as often as they like.
-	// So may proxies that are trusted.
+	// Exempt are the networks to which the limits of an address don't apply. Nor do
+	// they apply to trusted proxies.
 	Exempt []netip.Prefix
-	// ConnectionsPerUser is how many sockets a user may have in a namespace.
+	// ConnectionsPerUser bounds the sockets of a user in a namespace.
 	ConnectionsPerUser int64
-	// Namespaces is in how many a connection may have a socket.
+	// Namespaces bounds the namespaces in which a connection may have a socket.
 	Namespaces int64
-	// Events is how many events a connection may send in a second, and Bytes how
-	// much is read from it; twice as many at once, and one message of the largest
-	// size always. A client that sends more bytes has to wait, and loses none.
+	// Events bounds the events that a connection may send in a second, and Bytes the
+	// bytes that are read from it; twice as many at once, and always one message of
+	// the largest size. A client that sends more bytes has to wait but loses none.
 	Events, Bytes int64
-	// Joins is how often a connection may join or leave a room in a second, ten
-	// times as often at once.
+	// Joins bounds how often a connection may join or leave a room in a second, and
+	// ten times as often at once.
 	Joins int64
 }
 
@@ -44,7 +44,7 @@ const (
 	limitJoins              = "joins"
 )
 
-// maxRate bounds the limits for each second.
+// maxRate bounds each of the limits.
 const maxRate = 1_000_000_000
 
 func (l *Limits) validate(v *violations) {
@@ -66,8 +66,8 @@ func (l *Limits) validate(v *violations) {
 	}
 }
 
-// rates are the limits of what one connection sends. excess is how many messages
-// it may send that break them: whoever goes on after that is disconnected.
+// rates are the limits of what one connection sends. excess bounds the messages that
+// exceed the others: a client that goes on after that is disconnected.
 type rates struct{ events, bytes, joins, excess ratelimit.Rate }
 
 func (o *Options) rates() rates {
@@ -80,26 +80,26 @@ func (o *Options) rates() rates {
 	}
 }
 
-// exempt returns the addresses that have no limits of their own.
+// exempt returns the networks to which the limits of an address don't apply.
 func (o *Options) exempt() []netip.Prefix { return slices.Concat(o.Limits.Exempt, o.TrustedProxies) }
 
-// usage is what a connection has taken of its limits. How many bytes it sends is
-// the engine's to measure.
+// usage is how much of its limits a connection has used. The engine measures the
+// bytes.
 type usage struct{ events, joins, excess ratelimit.Bucket }
 
-// oversizeHandshake lets a CONNECT packet with an absurd token through, so
-// that the client hears what is wrong rather than losing the connection.
+// oversizeHandshake is how large a CONNECT packet may be, so that a client with a
+// token that is far too large gets an error rather than losing the connection.
 const oversizeHandshake = 1 << 20
 
 const (
-	// unfinishedShare is what part of the memory limit messages may take that have
-	// arrived in part, and addressShare what part of that those of one address.
+	// Messages that have arrived in part may take 1/unfinishedShare of the memory
+	// limit, and those of one address 1/addressShare of that.
 	unfinishedShare, addressShare = 8, 4
-	// unfinishedDefault is that for a process without a limit of its memory.
+	// unfinishedDefault is what they may take without a memory limit.
 	unfinishedDefault = 256 << 20
 )
 
-// newHolds returns a count of the bytes of messages that have arrived in part. One
+// newHolds returns a counter for the bytes of messages that have arrived in part. A
 // message of the largest size always fits.
 func newHolds(b *Broker) *ratelimit.Holds {
 	largest := b.opts.MaxMessageBytes + oversizeHandshake
@@ -116,19 +116,18 @@ func newHolds(b *Broker) *ratelimit.Holds {
 	})
 }
 
-// uptime is the time by which limits are measured.
+// uptime is the clock of the limits.
 func (b *Broker) uptime() time.Duration { return time.Since(b.started) }
 
-// fairBacklog is how many bytes may wait for one client, once memory has been
-// short for a while, before it counts as slow.
+// fairBacklog is the largest queue of a client that isn't cut when memory has been
+// short for a while.
 const fairBacklog = 64 << 10
 
-// watchMemory begins to look at the memory of the process, if there is a limit.
+// watchMemory starts to watch the memory of the process, if there is a limit.
 //
-// While it is short, nothing new is begun: new connections and messages are
-// refused, and nobody who is connected is sent away. What waits in queues is
-// written meanwhile. Where it isn't, as the client takes a little now and then,
-// and memory stays short, that client is what has used it up.
+// While memory is short, new connections and messages are refused, nobody is
+// disconnected, and the queues are written. If memory stays short, clients that
+// read too slowly have used it, and those with the longest queues are cut.
 func (b *Broker) watchMemory() {
 	if b.opts.MemoryLimit == 0 {
 		return
@@ -138,7 +137,7 @@ func (b *Broker) watchMemory() {
 		Changed: b.memoryChanged,
 		Lasting: func() {
 			if n := b.engine.CutBacklogs(fairBacklog); n > 0 {
-				b.log.Warn("memory is still short: clients were cut that are slow to take their messages", "clients", n)
+				b.log.Warn("memory is still short: clients that read too slowly were cut", "clients", n)
 			}
 		},
 	})
@@ -148,15 +147,16 @@ func (b *Broker) memoryChanged(short bool, used int64) {
 	if short {
 		b.log.Warn("memory is short: new clients and messages are refused", "used", used, "limit", b.opts.MemoryLimit)
 	} else {
-		b.log.Info("memory is enough again", "used", used, "limit", b.opts.MemoryLimit)
+		b.log.Info("there is enough memory again", "used", used, "limit", b.opts.MemoryLimit)
 	}
 }
 
-// Overloaded reports whether memory is short, so that new clients and messages
-// are refused.
+// Overloaded reports whether new clients and messages are refused because memory is
+// short.
 func (b *Broker) Overloaded() bool { return b.memory != nil && b.memory.Short() }
 
-// checkLoad returns the error for a message that is refused, and counts it.
+// checkLoad returns an error, and counts it, if messages are refused because memory
+// is short.
 func (b *Broker) checkLoad() *Error {
 	if !b.Overloaded() {
 		return nil
@@ -165,10 +165,10 @@ func (b *Broker) checkLoad() *Error {
 	return &Error{
 		Code:    CodeResourceExhausted,
 		Reason:  ReasonOverloaded,
-		Message: "the broker is short of memory; send it again in a moment, and less at once",
+		Message: "the broker is short of memory; try again in a moment, and send less at once",
 	}
 }
 
-// dropOverloaded is how the metrics call the messages of other nodes that were
-// dropped since memory is short.
+// dropOverloaded is how the metrics count messages of other nodes that are dropped
+// because memory is short.
 const dropOverloaded engineio.DropReason = "overloaded"

@@ -19,56 +19,51 @@ import (
 // Options configures a [Broker]. [New] fills in the defaults that are named
 // here and refuses what can't work.
 type Options struct {
-	// Namespaces are the ones that exist; none means "/" alone.
+	// Namespaces are the namespaces of the broker; none means only "/".
 	Namespaces []string
 	// Tokens issues and checks tokens. Required.
 	Tokens *token.Keyring
 	// Anonymous is what clients without a token may do; nil refuses them.
 	Anonymous *Permissions
-	// DefaultPermissions is what a client may do whose token carries no
-	// permissions of Sala's, because it was made elsewhere.
+	// DefaultPermissions is what a client may do whose token has no claim with
+	// Sala's permissions, because it was issued elsewhere.
 	DefaultPermissions Permissions
-	// AllowedOrigins are the browser origins, such as "https://example.com",
-	// that may connect beside the broker's own. "https://*.example.com" allows
-	// all subdomains, at any depth, and not example.com itself; "*" allows any
-	// origin.
+	// AllowedOrigins are the origins of web pages that may connect besides the
+	// broker's own; see [cors.CheckOrigin].
 	AllowedOrigins []string
-	// AllowedHeaders are the headers that pages of allowed origins may send with
-	// requests of their own making, beside Authorization and Content-Type; "*"
-	// allows any.
+	// AllowedHeaders are the headers that such pages may send, besides
+	// Authorization and Content-Type; "*" allows any.
 	AllowedHeaders []string
-	// Path is below what clients connect; "/socket.io/" by default. A "/" at its
-	// end is added.
+	// Path is the path below which clients connect; "/socket.io/" by default. It
+	// gets a "/" at its end.
 	Path string
 	// PingInterval, PingTimeout and ConnectTimeout default to 25 s, 20 s and
 	// 10 s.
 	PingInterval, PingTimeout, ConnectTimeout time.Duration
-	// DrainSpread is over how long clients are sent away when the broker
-	// drains, so that they don't all come back at once; zero means at once.
+	// DrainSpread is the time over which clients are sent away when the broker
+	// drains, so that they don't all reconnect together; zero means at once.
 	DrainSpread time.Duration
-	// MaxMessageBytes bounds one message, whoever sends it; 1,000,000 by
+	// MaxMessageBytes bounds a message of a client or a backend; 1,000,000 by
 	// default.
 	MaxMessageBytes int64
-	// MaxQueueBytes bounds what may wait to be written to one client; 1 MiB by
-	// default. One message of the largest size always fits.
+	// MaxQueueBytes bounds the queue of one client; 1 MiB by default. A message of
+	// the largest size always fits.
 	MaxQueueBytes int64
-	// MemoryLimit is how much memory the process may use, in bytes: near it, new
-	// clients and messages are refused until some is free again. Zero means that
-	// nobody looks.
+	// MemoryLimit is how many bytes of memory the process may use. Close to it, new
+	// clients and messages are refused until there is enough again. Zero means no
+	// limit.
 	MemoryLimit int64
 	// SlowConsumers says what happens to a client whose queue is full;
 	// DisconnectSlow by default.
 	SlowConsumers SlowConsumerPolicy
-	// MaxRoomsPerSocket bounds in how many rooms a socket may be; 1000 by
-	// default.
+	// MaxRoomsPerSocket bounds the rooms of a socket; 1000 by default.
 	MaxRoomsPerSocket int
-	// MaxAttachments bounds how many attachments a message has, whoever sends it;
-	// 64 by default.
+	// MaxAttachments bounds the attachments of a message; 64 by default.
 	MaxAttachments int
-	// Limits bounds what clients may take beside that.
+	// Limits bounds what clients may do besides that.
 	Limits Limits
-	// TrustedProxies are the networks of proxies that are believed what they say
-	// about their clients, in X-Forwarded-For and X-Forwarded-Proto.
+	// TrustedProxies are the networks of proxies whose X-Forwarded-For and
+	// X-Forwarded-Proto headers are trusted.
 	TrustedProxies []netip.Prefix
 	// Relay lets clients talk to each other without a backend.
 	Relay []RelayRule
@@ -79,49 +74,51 @@ type Options struct {
 	AckTimeout time.Duration
 	// Decisions says how backends decide who may connect.
 	Decisions DecisionOptions
-	// Cluster makes the broker one node of several; nil for one alone.
+	// Cluster makes the broker a node of a cluster; nil for a single node.
 	Cluster *ClusterOptions
-	// Logger gets what happens; nil discards it.
+	// Logger gets log messages; nil discards them.
 	Logger *slog.Logger
-	// Metrics gets the broker's collectors; nil means none are registered.
+	// Metrics gets the broker's collectors; nil registers none.
 	Metrics prometheus.Registerer
-	// Version is what nodes report.
+	// Version is the version that the node reports.
 	Version string
 }
 
-// SlowConsumerPolicy says what happens to a client that doesn't take its
-// messages as fast as they come.
+// SlowConsumerPolicy says what happens to a client that doesn't read its messages
+// as fast as they come.
 type SlowConsumerPolicy string
 
-// The policies for slow consumers. With either, one that takes nothing at all
-// for 10 s is disconnected.
+// The policies for slow consumers. With either, a client that reads nothing for
+// 10 s is disconnected.
 const (
-	// DisconnectSlow ends its connection: it comes back and starts afresh.
+	// DisconnectSlow closes its connection. It reconnects with an empty queue.
 	DisconnectSlow SlowConsumerPolicy = "disconnect"
-	// DropSlow drops the messages that don't fit: it stays, with gaps.
+	// DropSlow drops the messages that don't fit. It stays connected and misses
+	// them.
 	DropSlow SlowConsumerPolicy = "drop"
 )
 
-// ClusterOptions makes a broker of several nodes.
+// ClusterOptions makes the broker a node of a cluster.
 type ClusterOptions struct {
-	// Bus carries what the nodes say to each other. Required.
+	// Bus carries the messages between nodes. Required.
 	Bus cluster.Bus
-	// Name tells clusters apart that share a bus; "sala" by default.
+	// Name distinguishes clusters that share a bus; "sala" by default.
 	Name string
-	// Keys, of at least 32 bytes each, sign what nodes say: the first signs, all
-	// are believed. Without any everybody who can reach the bus is trusted.
+	// Keys sign the messages between nodes, and have at least 32 bytes each. The
+	// first one signs, all are accepted. Without keys, everybody who can reach the
+	// bus is trusted.
 	Keys [][]byte
-	// Address is where this node can be reached, for people.
+	// Address is where this node can be reached. It is only shown to people.
 	Address string
-	// Now tells the time that messages to other nodes carry; by default [time.Now]. It is
-	// for tests of clocks that differ.
+	// Now returns the time that messages to other nodes carry; [time.Now] by
+	// default. It is for tests with clocks that differ.
 	Now func() time.Time
-	// Emitters hears the official Socket.IO emitters, which the broker obeys then;
-	// nil for none. Whoever can publish to it is trusted.
+	// Emitters receives the commands of the official Socket.IO emitters, which the
+	// broker then carries out; nil for none. Whoever can publish to it is trusted.
 	Emitters EmitterListener
 }
 
-// relayByEvent has the relay rules by what clients send.
+// relayByEvent returns the relay rules by the event that clients send.
 func (o *Options) relayByEvent() map[string]RelayRule {
 	rules := make(map[string]RelayRule, len(o.Relay))
 	for _, rule := range o.Relay {
@@ -156,8 +153,8 @@ func (o *Options) setDefaults() {
 	}
 }
 
-// CheckPermissions returns an [Error] if permissions can't be those of a client,
-// with fields whose names begin with prefix.
+// CheckPermissions returns an [Error] if a client can't have these permissions. Its
+// fields have the prefix.
 func (o *Options) CheckPermissions(prefix string, p Permissions) error {
 	served := o.Namespaces
 	if len(served) == 0 {
@@ -168,15 +165,15 @@ func (o *Options) CheckPermissions(prefix string, p Permissions) error {
 	return v.err()
 }
 
-// validate returns an [Error] whose fields are named as in the YAML file.
+// validate returns an [Error] whose fields are named as in the configuration file.
 func (o *Options) validate() error {
 	var v violations
 	if o.Tokens == nil {
-		v.add("jwt_secret", "a secret or a public key is needed to check tokens with")
+		v.add("jwt_secret", "a secret or a public key is needed to verify tokens")
 	}
 	for i, name := range o.Namespaces {
 		if !strings.HasPrefix(name, "/") || len(name) > maxNameBytes || strings.ContainsAny(name, ",?# \t\r\n") {
-			v.add(fmt.Sprintf("namespaces[%d]", i), "%q is no namespace; one looks like / or /chat", name)
+			v.add(fmt.Sprintf("namespaces[%d]", i), "%q is not a namespace; one looks like / or /chat", name)
 		}
 	}
 	for i, origin := range o.AllowedOrigins {

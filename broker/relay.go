@@ -16,8 +16,8 @@ type RelayScope string
 
 // The scopes of a relay rule.
 const (
-	// RelayToRoom reaches the room that the event's first argument names,
-	// the sender included if it is in it.
+	// RelayToRoom reaches the members of the room that the event's first argument
+	// names, including the sender if it is a member.
 	RelayToRoom RelayScope = "room"
 	// RelayToBroadcast reaches everyone in the namespace except the sender.
 	RelayToBroadcast RelayScope = "broadcast"
@@ -25,27 +25,28 @@ const (
 	RelayToSender RelayScope = "sender"
 )
 
-// RelayRule passes an event of one client on to others, or answers it.
+// RelayRule passes an event of a client on to other clients, or answers it.
 //
 // In the texts of Args and Ack, {user} is the sender's user, and with
 // RelayToRoom {room} is the room.
 type RelayRule struct {
-	// Event is what the client sends, Emit what the others get. Empty Emit
-	// means the same.
+	// Event is the event that the client sends, Emit the one that the others get;
+	// empty means the same.
 	Event, Emit string
-	// To says whom it reaches.
+	// To says which clients get it.
 	To RelayScope
 	// RoomField is the field of the first argument that names the room; only
 	// with RelayToRoom. "room" by default.
 	RoomField string
-	// IncludeSender says whether the sender gets it too; nil is what To says.
-	// To a room, it does if it is in the room. Not with RelayToSender.
+	// IncludeSender says whether the sender gets it as well; nil leaves that to To.
+	// With RelayToRoom, the sender gets it only as a member of the room. Not with
+	// RelayToSender.
 	IncludeSender *bool
-	// Args is the text of the JSON array that is sent in place of the client's
-	// arguments; nil passes those on.
+	// Args is the text of a JSON array that replaces the client's arguments; nil
+	// passes these on.
 	Args json.RawMessage
-	// Ack is the text of the JSON value that the client's ack gets; nil is
-	// {"ok":true}. A refused event is answered with its error all the same.
+	// Ack is the text of the JSON value in the sender's ack; nil means {"ok":true}.
+	// It doesn't replace the error of an event that is refused.
 	Ack json.RawMessage
 }
 
@@ -65,14 +66,14 @@ func (o *Options) validateRelay(v *violations) {
 	for i := range o.Relay {
 		rule, field := &o.Relay[i], fmt.Sprintf("relay[%d].", i)
 		if other, ok := seen[rule.Event]; ok && rule.Event != "" {
-			v.add(field+"event", "%q is taken by %s already", rule.Event, other)
+			v.add(field+"event", "%q is already used by %s", rule.Event, other)
 		}
 		seen[rule.Event] = field + "event"
 		rule.validate(v, field, o.messageLimits())
 	}
 }
 
-// validate adds to v what is wrong with a rule whose fields stand below field.
+// validate adds to v what is wrong with r, whose fields have the prefix field.
 func (r *RelayRule) validate(v *violations, field string, limits MessageLimits) {
 	validateEvent(v, field+"event", r.Event)
 	if r.Emit != r.Event {
@@ -80,7 +81,7 @@ func (r *RelayRule) validate(v *violations, field string, limits MessageLimits) 
 	}
 	switch {
 	case r.To != RelayToRoom && r.To != RelayToBroadcast && r.To != RelayToSender:
-		v.add(field+"to", `%q is none of "room", "broadcast" and "sender"`, r.To)
+		v.add(field+"to", `%q is not "room", "broadcast" or "sender"`, r.To)
 	case r.To != RelayToRoom && r.RoomField != "":
 		v.add(field+"room_field", "has no meaning with to: %s", r.To)
 	case r.To == RelayToSender && r.IncludeSender != nil:
@@ -94,7 +95,7 @@ func (r *RelayRule) validate(v *violations, field string, limits MessageLimits) 
 	}
 }
 
-// validateFixed checks arguments that stand in the configuration.
+// validateFixed checks arguments in the configuration.
 func validateFixed(v *violations, field string, args json.RawMessage, limits MessageLimits) {
 	if n := int64(len(args)); n > limits.Bytes {
 		v.add(field, "has %d bytes; at most %d are allowed", n, limits.Bytes)
@@ -109,7 +110,7 @@ func asArray(value json.RawMessage) json.RawMessage {
 	return json.RawMessage("[" + string(value) + "]")
 }
 
-// handleRelay does what a rule says, and returns what to answer.
+// handleRelay carries out a rule and returns the answer.
 func (b *Broker) handleRelay(s *socket, rule RelayRule, p socketio.Payload) (answer any, err *Error) {
 	if err := b.checkLoad(); err != nil {
 		return nil, err
@@ -133,8 +134,8 @@ func (b *Broker) handleRelay(s *socket, rule RelayRule, p socketio.Payload) (ans
 	return accepted{OK: true}, nil
 }
 
-// target returns whom an event is for, if its sender may reach them, and the
-// room that it names, if it does.
+// target returns the target of an event, if its sender may reach it, and the room
+// that the event names, if any.
 func (r *RelayRule) target(s *socket, p socketio.Payload) (to Target, name string, err *Error) {
 	to.Namespace = s.ns.name
 	switch r.To {
@@ -142,7 +143,7 @@ func (r *RelayRule) target(s *socket, p socketio.Payload) (to Target, name strin
 		return to, "", nil
 	case RelayToBroadcast:
 		if !s.grant().Broadcast {
-			return to, "", denied(ReasonBroadcastDenied, "the token doesn't allow to send to everyone")
+			return to, "", denied(ReasonBroadcastDenied, "the token doesn't allow sending to everyone")
 		}
 		to.Everyone = true
 	case RelayToRoom:
@@ -150,7 +151,7 @@ func (r *RelayRule) target(s *socket, p socketio.Payload) (to Target, name strin
 			return to, "", err
 		}
 		if !room.AnyMatches(s.grant().Publish, name) {
-			return to, "", denied(ReasonPublishDenied, "the token doesn't allow to send to the room %q", name)
+			return to, "", denied(ReasonPublishDenied, "the token doesn't allow sending to the room %q", name)
 		}
 		to.Rooms = []string{name}
 	}
@@ -160,7 +161,7 @@ func (r *RelayRule) target(s *socket, p socketio.Payload) (to Target, name strin
 	return to, name, nil
 }
 
-// fillIn replaces the placeholders in the texts of valid JSON.
+// fillIn replaces the placeholders in the strings of valid JSON.
 func fillIn(text json.RawMessage, user, room string) json.RawMessage {
 	names := []string{"{user}", inText(user)}
 	if room != "" {
@@ -169,7 +170,7 @@ func fillIn(text json.RawMessage, user, room string) json.RawMessage {
 	return json.RawMessage(strings.NewReplacer(names...).Replace(string(text)))
 }
 
-// inText returns a text as it stands between the quotes of JSON.
+// inText returns a text as it is written between the quotes of a JSON string.
 func inText(text string) string {
 	quoted, _ := json.Marshal(text) // text always encodes
 	return string(quoted[1 : len(quoted)-1])
@@ -179,7 +180,7 @@ func inText(text string) string {
 func roomField(p socketio.Payload, field string) (string, *Error) {
 	arg := firstArg(p.Args)
 	if len(arg) == 0 || arg[0] != '{' {
-		return "", invalidEvent(fmt.Sprintf("the first argument is an object whose field %q names the room", field))
+		return "", invalidEvent(fmt.Sprintf("the first argument must be an object whose field %q names the room", field))
 	}
 	var v violations
 	room := readRoom(&v, field, rawjson.Member(arg, field))

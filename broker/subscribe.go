@@ -10,36 +10,36 @@ import (
 	"github.com/salabroker/sala/broker/eventhub"
 )
 
-// Limits of what answers may hold.
+// Limits of the answers of backends.
 const (
 	maxDecisionRooms     = 100
 	maxFailureTextLength = 1024
 )
 
-// lastEventsGrace is how long subscribers have, when the clients are gone, to
-// take the last events.
+// lastEventsGrace is how long subscribers have to take the last events once the
+// clients are gone.
 const lastEventsGrace = 2 * time.Second
 
 // SubscribeOptions says what a [Subscription] is for.
 type SubscribeOptions struct {
 	// Group is the consumer group to join; empty for one of its own.
 	Group string
-	// Namespaces, Events and Kinds say which events are wanted; each that is
-	// empty means all. Events are the names of messages and have no effect on
-	// other kinds.
+	// Namespaces, Events and Kinds select the events; an empty one means all. Events
+	// are the names of messages and don't affect other kinds.
 	Namespaces, Events []string
 	Kinds              []eventhub.Kind
-	// Credits is how many events may come at first.
+	// Credits is how many events may be delivered at first.
 	Credits int
-	// Decide says that the subscriber decides who may connect.
+	// Decide makes the subscriber decide who may connect.
 	Decide bool
-	// Observe says that it only looks on: it is never asked for anything, and
-	// clients are answered as if it weren't there.
+	// Observe makes it an observer: it is never asked for anything, and clients are
+	// answered as if it weren't there.
 	Observe bool
 }
 
-// Subscribe lets a backend hear of what clients do from now on, those of other nodes
-// from a moment later. It may be called concurrently. The error is a *[Error] that names the fields at fault.
+// Subscribe subscribes a backend to what clients do from now on, and to the clients
+// of other nodes from a moment later. It may be called concurrently. The error is a
+// *[Error] that names the fields at fault.
 func (b *Broker) Subscribe(o SubscribeOptions) (*Subscription, error) {
 	if err := o.validate(b.namespaceNames); err != nil {
 		return nil, err
@@ -64,60 +64,60 @@ func (o *SubscribeOptions) validate(namespaces []string) error {
 	}
 	validateNames(&v, "namespaces", o.Namespaces, func(v *violations, field, name string) {
 		if !slices.Contains(namespaces, name) {
-			v.add(field, "%q is none of this broker's namespaces: %v", name, namespaces)
+			v.add(field, "%q is not one of this broker's namespaces: %v", name, namespaces)
 		}
 	})
 	validateNames(&v, "events", o.Events, func(v *violations, field, name string) {
 		validateName(v, field, "an event's name", name)
 	})
 	if len(o.Kinds) > 0 && len(o.Events) > 0 && !slices.Contains(o.Kinds, eventhub.Message) {
-		v.add("events", "events are messages, and kinds leaves those out; add MESSAGE to kinds or leave events empty")
+		v.add("events", "events selects messages, but kinds doesn't include them; add MESSAGE to kinds or leave events empty")
 	}
 	return v.err()
 }
 
-// endSubscriptions lets subscribers take the last events, and ends their
-// subscriptions.
+// endSubscriptions ends the subscriptions once the subscribers have taken the last
+// events.
 func (b *Broker) endSubscriptions(ctx context.Context) {
 	limited, cancel := context.WithTimeout(ctx, lastEventsGrace)
 	defer cancel()
 	if err := b.events.Close(limited); err != nil {
-		b.log.Warn("subscribers have not taken or answered all events", "error", err)
+		b.log.Warn("subscribers have not taken and answered all events", "error", err)
 	}
 }
 
-// Subscription is a backend's way to hear of events and to answer them. Its
-// methods may be called concurrently, but Take by one goroutine at a time. Their
-// errors are *[Error].
+// Subscription delivers events to a backend and takes its answers. Its methods may
+// be called concurrently, except that only one goroutine at a time may call Take.
+// Their errors are *[Error].
 type Subscription struct {
 	sub    *eventhub.Subscription
 	limits MessageLimits
 }
 
-// NewSubscription returns a subscription of any hub, whose answers are checked as
-// the broker checks messages.
+// NewSubscription wraps the subscription of a hub, and checks its answers as the
+// broker checks messages.
 func NewSubscription(sub *eventhub.Subscription, limits MessageLimits) *Subscription {
 	return &Subscription{sub: sub, limits: limits}
 }
 
-// Take hands out events as [eventhub.Subscription.Take] does. Its error says why
-// the subscription has ended.
+// Take takes events as [eventhub.Subscription.Take] does. The error says why the
+// subscription has ended.
 func (s *Subscription) Take(into []eventhub.Delivery) (int, error) {
 	n, err := s.sub.Take(into)
 	return n, eventsError(err)
 }
 
-// Ready returns a channel that gets a value when there may be something to take
-// again after Take has returned 0.
+// Ready returns a channel that receives a value when there may be events again
+// after Take has returned 0.
 func (s *Subscription) Ready() <-chan struct{} { return s.sub.Ready() }
 
 // Done returns a channel that is closed when the subscription has ended.
 func (s *Subscription) Done() <-chan struct{} { return s.sub.Done() }
 
-// Err says why the subscription has ended; nil if it hasn't.
+// Err returns why the subscription has ended; nil if it hasn't.
 func (s *Subscription) Err() error { return eventsError(s.sub.Err()) }
 
-// Credit lets n more events come.
+// Credit allows n more events to be delivered.
 func (s *Subscription) Credit(n int) error { return eventsError(s.sub.Credit(n)) }
 
 // Reply answers a delivery whose client waits for an ack. After an error of
@@ -127,7 +127,7 @@ func (s *Subscription) Reply(id uint64, r eventhub.Reply) error {
 	if r.Error != nil {
 		validateFailure(&v, "error", r.Error)
 		if len(r.Args)+len(r.Attachments) > 0 {
-			v.add("error", "there are arguments too; a client gets either")
+			v.add("error", "can't be combined with arguments; a client gets one or the other")
 		}
 	} else {
 		m := Message{Event: "ack", Args: r.Args, Attachments: r.Attachments}
@@ -168,10 +168,11 @@ func validateFailure(v *violations, field string, f *eventhub.Failure) {
 	}
 }
 
-// Close ends the subscription. What it has not answered goes to its group mates.
+// Close ends the subscription. Deliveries that it hasn't answered go to other members
+// of its group.
 func (s *Subscription) Close() { s.sub.Close() }
 
-// eventsError makes an error of the hub one of the broker, and leaves nil.
+// eventsError turns an error of the hub into one of the broker.
 func eventsError(err error) error {
 	if err == nil {
 		return nil
@@ -188,7 +189,7 @@ func eventsError(err error) error {
 	return &Error{Code: eventsCode(failed.Reason), Reason: failed.Reason, Message: failed.Message}
 }
 
-// eventsCode classes the reasons of the hub.
+// eventsCode returns the class of a reason of the hub.
 func eventsCode(reason string) Code {
 	switch reason {
 	case eventhub.ReasonTooManySubscriptions, eventhub.ReasonSlowSubscriber, eventhub.ReasonHandlerOverloaded:
