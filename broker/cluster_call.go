@@ -80,7 +80,7 @@ func (b *Broker) ownersOf(sockets []string) []cluster.NodeID {
 	var nodes []cluster.NodeID
 	seen := make(map[cluster.NodeID]bool)
 	for _, id := range sockets {
-		owner := ownerOf(id)
+		owner := cluster.OwnerOf(id)
 		if string(owner) == b.id || seen[owner] {
 			continue
 		}
@@ -90,11 +90,6 @@ func (b *Broker) ownersOf(sockets []string) []cluster.NodeID {
 		}
 	}
 	return nodes
-}
-
-// ownerOf returns the node that has a socket, whose id begins with the node's.
-func ownerOf(socket string) cluster.NodeID {
-	return cluster.NodeID(socket[:min(len(socket), cluster.NodeIDBytes)])
 }
 
 // tell has other nodes carry out an operation, and doesn't wait for the result.

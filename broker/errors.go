@@ -7,32 +7,33 @@ import (
 	"github.com/salabroker/sala/broker/token"
 )
 
-// Code classes an [Error]; a transport maps each to a status of its own.
+// Code is the class of an [Error]. Each transport maps it to a status of its own.
 type Code uint8
 
 // The classes of errors that the broker's methods return.
 const (
-	// CodeInternal: the broker is at fault.
+	// CodeInternal is a fault of the broker.
 	CodeInternal Code = iota
-	// CodeInvalidArgument: the request is wrong whatever the broker's state.
+	// CodeInvalidArgument is a request that is wrong in any state of the broker.
 	CodeInvalidArgument
-	// CodeNotFound: what the request names isn't there.
+	// CodeNotFound is a request that names something that doesn't exist.
 	CodeNotFound
-	// CodeUnauthenticated: a credential is missing or not valid.
+	// CodeUnauthenticated is a credential that is missing or invalid.
 	CodeUnauthenticated
-	// CodePermissionDenied: a credential is valid and doesn't allow this.
+	// CodePermissionDenied is a valid credential that doesn't allow the request.
 	CodePermissionDenied
-	// CodeResourceExhausted: a limit is reached.
+	// CodeResourceExhausted is a limit that is reached.
 	CodeResourceExhausted
-	// CodeFailedPrecondition: the broker's configuration doesn't allow this.
+	// CodeFailedPrecondition is a request that the broker's configuration doesn't
+	// allow.
 	CodeFailedPrecondition
-	// CodeUnavailable: not now; try again later.
+	// CodeUnavailable is a request that can succeed later.
 	CodeUnavailable
 )
 
-// Reasons that an [Error] carries. They are part of the public contract:
-// callers see them as google.rpc.ErrorInfo.reason, clients as data.code in
-// connect_error and as error.code in acks.
+// The reasons of an [Error]. They are part of the public contract: callers get them
+// as google.rpc.ErrorInfo.reason, clients as data.code in connect_error and as
+// error.code in acks.
 const (
 	ReasonInvalidArgument   = "INVALID_ARGUMENT"
 	ReasonNamespaceNotFound = "NAMESPACE_NOT_FOUND"
@@ -79,19 +80,19 @@ type FieldViolation struct {
 type Error struct {
 	// Code is the error's class.
 	Code Code
-	// Reason is a stable name in UPPER_SNAKE_CASE for programs.
+	// Reason is a stable name in UPPER_SNAKE_CASE, for programs.
 	Reason string
 	// Message says what is wrong and what to do, for people.
 	Message string
-	// Fields lists the fields at fault; only with CodeInvalidArgument.
+	// Fields are the fields at fault; only with CodeInvalidArgument.
 	Fields []FieldViolation
 }
 
 // Error implements the error interface.
 func (e *Error) Error() string { return e.Message }
 
-// WithFieldPrefix returns a copy of e whose fields stand below prefix, for a
-// request that holds the faulty message in a field of its own.
+// WithFieldPrefix returns a copy of e whose fields have the prefix, for a request
+// that contains the faulty message in one of its fields.
 func (e *Error) WithFieldPrefix(prefix string) *Error {
 	moved := *e
 	moved.Fields = make([]FieldViolation, len(e.Fields))
@@ -102,8 +103,8 @@ func (e *Error) WithFieldPrefix(prefix string) *Error {
 	return &moved
 }
 
-// violations collects what is wrong with a request, so that a caller hears of
-// all of it at once.
+// violations collects what is wrong with a request, so that a caller learns all of
+// it at once.
 type violations []FieldViolation
 
 func (v *violations) add(field, format string, args ...any) {
@@ -139,12 +140,12 @@ func fieldsMessage(fields []FieldViolation) string {
 	return strings.Join(parts, "; ")
 }
 
-// errSocketGone is the answer to what can't be done any more.
+// errSocketGone is the error for a request about a socket that has ended.
 func errSocketGone() *Error {
 	return &Error{Code: CodeNotFound, Reason: ReasonSocketNotFound, Message: "the socket is disconnected"}
 }
 
-// errNotConnected is how a packet is counted that no socket is there for.
+// errNotConnected is how a packet counts that arrives for no socket.
 func errNotConnected() *Error {
 	return &Error{Code: CodeNotFound, Reason: ReasonNotConnected, Message: "the client isn't connected to this namespace"}
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"slices"
@@ -14,14 +13,16 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
+	"github.com/salabroker/sala/broker/eventhub"
+	"github.com/salabroker/sala/broker/eventhub/socketwire"
 	"github.com/salabroker/sala/broker/room"
 )
 
-// Page bounds a listing.
+// Page selects a page of a list.
 type Page struct {
-	// Size is how many entries to return at the most; zero means 100.
+	// Size bounds the entries of the page; zero means 100.
 	Size int
-	// Token is what the page before returned; empty for the first page.
+	// Token is the Next of the previous page; empty for the first page.
 	Token string
 }
 
@@ -31,19 +32,19 @@ const (
 	maxPageSize     = 1000
 )
 
-// The kinds of page tokens, so that one of another listing isn't mistaken.
+// The kinds of page tokens, so that the token of another list is refused.
 const (
 	pageOfRooms   = "rooms"
 	pageOfSockets = "sockets"
 )
 
-// pageToken encodes where a page ends.
+// pageToken encodes the position at which a page ends.
 func pageToken(kind string, position ...string) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(kind + "\x00" + strings.Join(position, "\x00")))
 }
 
-// parse returns the page's size and the n parts of the position behind which
-// it begins, which are empty for the first page.
+// parse returns the page's size and the n parts of the position after which it
+// begins. They are empty for the first page.
 func (p Page) parse(kind string, n int) (size int, after []string, err error) {
 	var v violations
 	size = p.Size
@@ -58,7 +59,7 @@ func (p Page) parse(kind string, n int) (size int, after []string, err error) {
 		raw, decodeErr := base64.RawURLEncoding.DecodeString(p.Token)
 		parts := strings.Split(string(raw), "\x00")
 		if decodeErr != nil || !utf8.Valid(raw) || parts[0] != kind || len(parts) != n+1 {
-			v.add("page_token", "is not one that this listing returned; leave it out for the first page")
+			v.add("page_token", "is not a token of this list; leave it out for the first page")
 		} else {
 			after = parts[1:]
 		}
@@ -66,7 +67,7 @@ func (p Page) parse(kind string, n int) (size int, after []string, err error) {
 	return size, after, v.err()
 }
 
-// namespacesFor returns the namespaces that a listing covers, sorted.
+// namespacesFor returns the namespaces that a list covers, sorted.
 func (b *Broker) namespacesFor(name string) ([]string, error) {
 	if name == "" {
 		return b.namespaceNames, nil
@@ -83,7 +84,7 @@ type RoomQuery struct {
 	Namespace string
 	// Prefix limits the list to rooms whose name begins with it.
 	Prefix string
-	// Within limits the list to rooms that one of these holds; none means all.
+	// Within limits the list to rooms in one of these areas; none means all.
 	Within []room.Area
 	Page   Page
 }
@@ -91,11 +92,11 @@ type RoomQuery struct {
 // RoomInfo is the size of a room.
 type RoomInfo struct {
 	Name, Namespace string
-	// Sockets is how many sockets are in the room.
+	// Sockets is the number of sockets in the room.
 	Sockets int
-	// Users is to how many different users they belong; only from GetRoom.
+	// Users is the number of different users; only from GetRoom.
 	Users int
-	// PartialResult is of GetRoom; a list has its own.
+	// PartialResult is only from GetRoom; a list has its own.
 	PartialResult
 }
 
@@ -103,7 +104,7 @@ type RoomInfo struct {
 type RoomList struct {
 	// Rooms are ordered by namespace and name.
 	Rooms []RoomInfo
-	// Next is the token of the next page, empty on the last one.
+	// Next is the token of the next page; empty on the last one.
 	Next string
 	PartialResult
 }
@@ -119,8 +120,8 @@ func (b *Broker) ListRooms(ctx context.Context, q RoomQuery) (RoomList, error) {
 	if err != nil {
 		return RoomList{}, err
 	}
-	// One more than fits says whether there is a next page. What is on the page
-	// is on the page of every node that has it.
+	// One entry more than the page has says whether there is a next page. An entry of
+	// the page is on the page of every node that has it.
 	query := &wire.ListRooms{
 		Namespaces: names, Prefix: q.Prefix, AfterNamespace: after[0], AfterName: after[1], Limit: uint32(size + 1), //nolint:gosec // at most maxPageSize
 		Within: areasToWire(q.Within),
@@ -168,7 +169,7 @@ func (b *Broker) GetRoom(ctx context.Context, namespace, room string) (RoomInfo,
 		return RoomInfo{}, &Error{
 			Code:    CodeUnavailable,
 			Reason:  ReasonNodeUnavailable,
-			Message: fmt.Sprintf("nobody is in the room %q on the nodes that answer, but not all do; try again in a moment", room),
+			Message: fmt.Sprintf("the nodes that answered have nobody in the room %q, but not all have answered; try again in a moment", room),
 		}
 	}
 	return RoomInfo{}, &Error{
@@ -198,8 +199,8 @@ func (b *Broker) localRooms(q *wire.ListRooms) []*wire.Room {
 	return rooms
 }
 
-// roomsWithin returns a page of the rooms that one of the areas holds, no areas
-// being all. It looks only at rooms that begin as one of their patterns does.
+// roomsWithin returns a page of the rooms in the areas; no areas mean all rooms. It
+// looks only at rooms that begin like one of the areas' patterns.
 func (ns *namespace) roomsWithin(areas []room.Area, prefix, after string, limit int) (rooms []room.Size) {
 	if len(areas) == 0 {
 		return ns.index.Rooms(prefix, after, limit, nil)
@@ -227,8 +228,8 @@ func areasFromWire(areas []*wire.RoomArea) []room.Area {
 	return out
 }
 
-// mergeRooms makes one list of those of several nodes, in order and with the
-// members of each room added up.
+// mergeRooms merges the lists of several nodes into one, in order, and adds up the
+// members of each room.
 func mergeRooms(lists ...[]*wire.Room) []RoomInfo {
 	type key struct{ namespace, name string }
 	sizes := make(map[key]int)
@@ -247,7 +248,7 @@ func mergeRooms(lists ...[]*wire.Room) []RoomInfo {
 	return rooms
 }
 
-// localMembers tells who is in a room on this node.
+// localMembers counts the members of a room on this node.
 func (b *Broker) localMembers(q *wire.GetRoom) *wire.Members {
 	ns, ok := b.namespaces[q.GetNamespace()]
 	if !ok {
@@ -263,8 +264,8 @@ func (b *Broker) localMembers(q *wire.GetRoom) *wire.Members {
 	return m
 }
 
-// countMembers adds up what nodes have told of a room. A user counts once,
-// whatever the number of nodes.
+// countMembers adds up the members of a room on several nodes. A user with sockets on
+// several of them counts once.
 func countMembers(parts []*wire.Members) (sockets, users int) {
 	var all []uint64
 	for _, part := range parts {
@@ -281,8 +282,8 @@ func hashOf(user string) uint64 {
 	return h.Sum64()
 }
 
-// SocketQuery says which sockets [Broker.ListSockets] lists. Filters that are
-// set narrow each other.
+// SocketQuery says which sockets [Broker.ListSockets] lists: those that match all
+// fields that are set.
 type SocketQuery struct {
 	Namespace, Room, User string
 	// Within limits the list to these namespaces; none means all.
@@ -291,26 +292,13 @@ type SocketQuery struct {
 }
 
 // SocketInfo describes a connected socket.
-type SocketInfo struct {
-	ID, User, Namespace string
-	// Node is the id of the node that the client is connected to.
-	Node string
-	// Rooms is sorted.
-	Rooms []string
-	// Address is the peer's host and port.
-	Address string
-	// Transport is "websocket" or "polling".
-	Transport   string
-	ConnectTime time.Time
-	// Data is the JSON that the token's issuer attached; empty if none.
-	Data json.RawMessage
-}
+type SocketInfo = eventhub.Socket
 
 // SocketList is a page of sockets.
 type SocketList struct {
 	// Sockets are ordered by id.
 	Sockets []SocketInfo
-	// Next is the token of the next page, empty on the last one.
+	// Next is the token of the next page; empty on the last one.
 	Next string
 	PartialResult
 }
@@ -363,7 +351,7 @@ func (b *Broker) GetSocket(ctx context.Context, id string) (SocketInfo, error) {
 		Reason:  ReasonSocketNotFound,
 		Message: fmt.Sprintf("no socket %q is connected", id),
 	}
-	owner := ownerOf(id)
+	owner := cluster.OwnerOf(id)
 	if b.mesh == nil || string(owner) == b.id {
 		return SocketInfo{}, notFound
 	}
@@ -409,67 +397,41 @@ func (b *Broker) localSocket(id string) (SocketInfo, bool) {
 	return SocketInfo{}, false
 }
 
+// info describes the socket for lists.
 func (s *socket) info() SocketInfo {
-	return SocketInfo{
-		ID:          s.id,
-		User:        s.user,
-		Namespace:   s.ns.name,
-		Node:        string(ownerOf(s.id)),
-		Rooms:       s.ns.index.RoomsOf(s),
-		Address:     s.client.conn.RemoteAddress(),
-		Transport:   s.client.conn.Transport(),
-		ConnectTime: s.connectTime,
-		Data:        s.shownData(),
-	}
+	info := *s.describe()
+	info.Rooms, info.Auth = s.ns.index.RoomsOf(s), nil
+	return info
 }
 
 func socketsToWire(sockets []SocketInfo) *wire.Sockets {
-	list := &wire.Sockets{}
-	for _, s := range sockets {
-		list.Sockets = append(list.Sockets, &wire.Socket{
-			Id:              s.ID,
-			User:            s.User,
-			Namespace:       s.Namespace,
-			Rooms:           s.Rooms,
-			Address:         s.Address,
-			Transport:       s.Transport,
-			ConnectedUnixMs: s.ConnectTime.UnixMilli(),
-			Data:            s.Data,
-		})
+	list := &wire.Sockets{Sockets: make([]*wire.Socket, len(sockets))}
+	for i := range sockets {
+		list.Sockets[i] = socketwire.To(&sockets[i])
 	}
 	return list
 }
 
 func socketsFromWire(list *wire.Sockets) []SocketInfo {
-	var sockets []SocketInfo
-	for _, s := range list.GetSockets() {
-		sockets = append(sockets, SocketInfo{
-			ID:          s.GetId(),
-			User:        s.GetUser(),
-			Namespace:   s.GetNamespace(),
-			Node:        string(ownerOf(s.GetId())),
-			Rooms:       s.GetRooms(),
-			Address:     s.GetAddress(),
-			Transport:   s.GetTransport(),
-			ConnectTime: time.UnixMilli(s.GetConnectedUnixMs()),
-			Data:        s.GetData(),
-		})
+	sockets := make([]SocketInfo, len(list.GetSockets()))
+	for i, s := range list.GetSockets() {
+		sockets[i] = *socketwire.From(s)
 	}
 	return sockets
 }
 
-// NodeState says what a node is doing.
+// NodeState says whether a node takes connections.
 type NodeState uint8
 
 // The states of a node.
 const (
-	// NodeActive: it takes connections.
+	// NodeActive is a node that takes connections.
 	NodeActive NodeState = iota
-	// NodeDraining: it is sending its clients away.
+	// NodeDraining is a node that sends its clients away.
 	NodeDraining
 )
 
-// NodeInfo describes a node of the broker.
+// NodeInfo describes a node.
 type NodeInfo struct {
 	ID, Version    string
 	Sockets, Rooms int
@@ -477,14 +439,14 @@ type NodeInfo struct {
 	Uptime         time.Duration
 }
 
-// NodeList is the nodes of the broker, ordered by id.
+// NodeList is the list of nodes, ordered by id.
 type NodeList struct {
 	Nodes []NodeInfo
 	PartialResult
 }
 
-// ListNodes describes the nodes of the broker, the others as they said last. It
-// may be called concurrently.
+// ListNodes lists the nodes. It describes the others as they last announced
+// themselves. It may be called concurrently.
 func (b *Broker) ListNodes(ctx context.Context) (NodeList, error) {
 	list := NodeList{Nodes: []NodeInfo{b.info()}}
 	if b.mesh != nil {
@@ -493,7 +455,7 @@ func (b *Broker) ListNodes(ctx context.Context) (NodeList, error) {
 		list.Partial = !b.knowsNodes(ctx)
 		for _, other := range b.mesh.Nodes()[1:] {
 			list.Nodes = append(list.Nodes, infoOf(other))
-			if list.Partial { // as it was when it could be heard last
+			if list.Partial { // its description is old
 				list.Missing = append(list.Missing, string(other.ID))
 			}
 		}

@@ -12,28 +12,28 @@ import (
 	"github.com/salabroker/sala/broker/socketio"
 )
 
-// Message is one event as it is sent to clients.
+// Message is an event for clients.
 type Message struct {
 	// Event is the event's name.
 	Event string
-	// Args is the text of a JSON array, passed on byte for byte. Empty means
+	// Args is the text of a JSON array, which is passed on byte for byte. Empty means
 	// no arguments.
 	Args json.RawMessage
 	// Attachments holds the binary data that Args refers to by placeholders.
 	Attachments [][]byte
-	// Volatile drops the event, rather than queue it, for a socket that can't
-	// take it right now.
+	// Volatile drops the event, instead of queueing it, for a socket that can't take
+	// it right now.
 	Volatile bool
-	// Unreported leaves what became of it on other nodes out of the report, so
-	// that they needn't be waited for.
+	// Unreported leaves other nodes out of the report, so that the call doesn't wait
+	// for them.
 	Unreported bool
 }
 
-// MessageLimits is how large a message may be.
+// MessageLimits bounds a message.
 type MessageLimits struct {
-	// Bytes is how much its arguments and attachments have together.
+	// Bytes bounds the arguments and attachments together.
 	Bytes int64
-	// Attachments is how many it has.
+	// Attachments bounds the number of attachments.
 	Attachments int
 }
 
@@ -50,7 +50,7 @@ func (m *Message) size() (n int64) {
 	return n
 }
 
-// validate adds to v whatever makes m unfit to be sent.
+// validate adds to v what is wrong with m.
 func (m *Message) validate(v *violations, limits MessageLimits) {
 	validateEvent(v, "event", m.Event)
 	if n := m.size(); n > limits.Bytes {
@@ -76,8 +76,8 @@ const (
 	defaultMaxAttachments = 64
 )
 
-// brokerEvents begins the names of the events that the broker itself sends to
-// clients and takes from them. Nobody else sends one: a client may rely on it.
+// brokerEvents is the prefix of the events that the broker itself sends to clients
+// and takes from them. Nobody else can send one, so clients can rely on them.
 const brokerEvents = "sala:"
 
 func isBrokerEvent(event string) bool { return strings.HasPrefix(event, brokerEvents) }
@@ -91,9 +91,9 @@ func validateEvent(v *violations, field, event string) {
 	case !utf8.ValidString(event):
 		v.add(field, "the name isn't UTF-8")
 	case socketio.Reserved(event):
-		v.add(field, "%q is a name that Socket.IO keeps for itself; choose another", event)
+		v.add(field, "%q is reserved by Socket.IO; choose another name", event)
 	case isBrokerEvent(event):
-		v.add(field, "%q begins with %q, as only the broker's own events do; choose another name", event, brokerEvents)
+		v.add(field, "%q begins with %q, which is reserved for the broker's own events; choose another name", event, brokerEvents)
 	}
 }
 
@@ -101,13 +101,13 @@ func validateEvent(v *violations, field, event string) {
 // a call without a target is refused.
 type Target = room.Target
 
-// maxTargets bounds how many rooms, users or sockets one request may name.
+// maxTargets bounds the rooms, users or sockets that one request names.
 const maxTargets = 1000
 
 // validateTarget adds to v what is wrong with t.
 func validateTarget(v *violations, t *Target) {
 	if !t.Everyone && len(t.Rooms)+len(t.Users)+len(t.Sockets) == 0 {
-		v.add("rooms", "nobody is named: name at least one of rooms, users or sockets; there is no default")
+		v.add("rooms", "no target is given: name at least one room, user or socket")
 	}
 	validateNames(v, "rooms", t.Rooms, validateRoom)
 	validateNames(v, "users", t.Users, validateUser)

@@ -11,7 +11,7 @@ import (
 	"github.com/salabroker/sala/broker/eventhub"
 )
 
-// Kinds of events that clients send, as the metrics name them.
+// Kinds of events that clients send, as the metrics count them.
 const (
 	eventJoin      = "join"
 	eventLeave     = "leave"
@@ -21,7 +21,7 @@ const (
 	eventUnhandled = "unhandled"
 )
 
-// What becomes of the answers that clients are asked for, as the metrics name it.
+// What became of the acks that clients were asked for, as the metrics count it.
 const (
 	ackAnswered     = "answered"
 	ackTimedOut     = "timed_out"
@@ -29,8 +29,8 @@ const (
 	ackLate         = "late"
 )
 
-// metrics counts what the broker does. The values of all labels come from
-// constants or from the configuration, never from clients.
+// metrics counts what the broker does. The values of labels come from constants or
+// from the configuration, never from clients.
 type metrics struct {
 	b *Broker
 
@@ -63,21 +63,21 @@ func newMetrics(b *Broker) *metrics {
 		stream:     newStreamMetrics(counters),
 		sockets:    prometheus.NewDesc("sala_sockets", "Connected sockets.", []string{"namespace"}, nil),
 		rooms:      prometheus.NewDesc("sala_rooms", "Rooms with members.", []string{"namespace"}, nil),
-		overloaded: prometheus.NewDesc("sala_overloaded", "1 while memory is short, so that new clients and messages are refused.", nil, nil),
-		unfinished: prometheus.NewDesc("sala_unfinished_bytes", "Bytes that are held of messages of clients that have arrived in part.", nil, nil),
+		overloaded: prometheus.NewDesc("sala_overloaded", "1 while new clients and messages are refused because memory is short, 0 otherwise.", nil, nil),
+		unfinished: prometheus.NewDesc("sala_unfinished_bytes", "Bytes of clients' messages that have arrived in part.", nil, nil),
 		connections: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "sala_connections", Help: "Open connections, whatever the number of sockets on each.",
 		}),
 		closed:   counters("sala_connections_closed_total", "Connections that have ended, by reason.", "reason"),
 		refusals: counters("sala_connects_refused_total", "Clients that were refused, by reason.", "reason"),
-		limits:   counters("sala_limits_exceeded_total", "What clients wanted beyond a limit, by limit.", "limit"),
-		events:   counters("sala_client_events_total", "Events that clients sent, by what became of them.", "kind", "result"),
-		acks:     counters("sala_acks_total", "Answers that clients were asked for, by what became of them.", "result"),
+		limits:   counters("sala_limits_exceeded_total", "Attempts of clients to exceed a limit, by limit.", "limit"),
+		events:   counters("sala_client_events_total", "Events that clients sent, by kind and result.", "kind", "result"),
+		acks:     counters("sala_acks_total", "Acks that clients were asked for, by result.", "result"),
 		emits:    counter("sala_emits_total", "Messages sent, whatever the number of receivers."),
 		shed:     counter("sala_emits_shed_total", "Messages refused because memory is short."),
 		queued:   counter("sala_deliveries_queued_total", "Messages queued to a socket."),
-		dropped:  counters("sala_deliveries_dropped_total", "Messages that did not reach a connection, by reason.", "reason"),
-		emitters: counters("sala_emitter_messages_total", "Messages of Socket.IO emitters on Redis, by what became of them.", "result"),
+		dropped:  counters("sala_deliveries_dropped_total", "Messages that didn't reach a connection, by reason.", "reason"),
+		emitters: counters("sala_emitter_messages_total", "Messages of Socket.IO emitters on Redis, by result.", "result"),
 	}
 }
 
@@ -155,7 +155,7 @@ func (m *metrics) collectors() []prometheus.Collector {
 	return append(own, m.stream.collectors()...)
 }
 
-// streamMetrics counts what becomes of the events that backends subscribe to.
+// streamMetrics counts the events that backends subscribe to.
 type streamMetrics struct {
 	subscriptions prometheus.Gauge
 	ended         *prometheus.CounterVec
@@ -167,12 +167,12 @@ type streamMetrics struct {
 func newStreamMetrics(counters func(name, help string, labels ...string) *prometheus.CounterVec) *streamMetrics {
 	return &streamMetrics{
 		subscriptions: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "sala_subscriptions", Help: "Backends that subscribe to events now.",
+			Name: "sala_subscriptions", Help: "Backends that are subscribed to events.",
 		}),
 		ended:     counters("sala_subscriptions_ended_total", "Subscriptions that have ended, by reason.", "reason"),
 		delivered: counters("sala_events_delivered_total", "Events handed to backends.", "kind", "redelivered"),
-		lost:      counters("sala_events_lost_total", "Events that did not get to a group that wanted them, by reason.", "kind", "reason"),
-		questions: counters("sala_event_questions_total", "Events that somebody waits for a backend's answer to, by what became of them.", "kind", "result"),
+		lost:      counters("sala_events_lost_total", "Events that didn't reach a group that wanted them, by reason.", "kind", "reason"),
+		questions: counters("sala_event_questions_total", "Events that needed an answer of a backend, by result.", "kind", "result"),
 	}
 }
 
@@ -199,10 +199,10 @@ func (m *streamMetrics) EventLost(kind eventhub.Kind, reason string) {
 	m.lost.WithLabelValues(kind.String(), reason).Inc()
 }
 
-// lostWithNodes is the reason of Disconnects of sockets that nobody remembers.
+// lostWithNodes is the reason for the lost DISCONNECT of a socket that no node knows.
 const lostWithNodes = "NODES_LOST"
 
-// forgotten counts sockets whose Disconnect nobody can publish.
+// forgotten counts sockets whose DISCONNECT no node can publish.
 func (m *streamMetrics) forgotten(n int) {
 	m.lost.WithLabelValues(eventhub.Disconnect.String(), lostWithNodes).Add(float64(n))
 }
@@ -215,7 +215,7 @@ func (m *streamMetrics) QuestionEnded(kind eventhub.Kind, reason string) {
 	m.questions.WithLabelValues(kind.String(), reason).Inc()
 }
 
-// clusterMetrics counts what the nodes of a cluster say to each other.
+// clusterMetrics counts the messages between the nodes of a cluster.
 type clusterMetrics struct {
 	b *Broker
 
@@ -237,21 +237,21 @@ func newClusterMetrics(b *Broker) *clusterMetrics {
 	}
 	m := &clusterMetrics{
 		b:              b,
-		nodes:          prometheus.NewDesc("sala_cluster_nodes", "Nodes that this one knows of, itself included.", nil, nil),
-		connected:      prometheus.NewDesc("sala_cluster_connected", "Whether this node reaches the cluster: 1 if it does, 0 if not.", nil, nil),
-		unreachable:    prometheus.NewDesc("sala_cluster_unreachable_nodes", "Nodes that this one knows of and that don't hear it at the moment.", nil, nil),
-		unstored:       prometheus.NewDesc("sala_cluster_unstored_revocations", "Revocations of tokens that this node knows of and that could not be stored for nodes that start later.", nil, nil),
+		nodes:          prometheus.NewDesc("sala_cluster_nodes", "Nodes that this one knows of, including itself.", nil, nil),
+		connected:      prometheus.NewDesc("sala_cluster_connected", "1 while this node reaches the cluster, 0 otherwise.", nil, nil),
+		unreachable:    prometheus.NewDesc("sala_cluster_unreachable_nodes", "Nodes that this one knows of and that don't receive its messages at the moment.", nil, nil),
+		unstored:       prometheus.NewDesc("sala_cluster_unstored_revocations", "Revocations that this node knows of and that aren't stored for nodes that start later.", nil, nil),
 		published:      counter("sala_cluster_published_total", "Messages sent to other nodes, whatever the number of receivers."),
 		publishedBytes: counter("sala_cluster_published_bytes_total", "Bytes of these messages."),
-		received:       counter("sala_cluster_received_total", "Messages that came from the cluster, this node's own included where it hears them."),
+		received:       counter("sala_cluster_received_total", "Messages received from the cluster, including this node's own where it receives them."),
 		receivedBytes:  counter("sala_cluster_received_bytes_total", "Bytes of these messages."),
-		missing:        counter("sala_cluster_missing_answers_total", "Answers of other nodes that did not come in time."),
+		missing:        counter("sala_cluster_missing_answers_total", "Answers of other nodes that didn't come in time."),
 		lost: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sala_cluster_lost_total", Help: "Messages between nodes that were lost or refused, by reason.",
 		}, []string{"reason"}),
 		questions: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "sala_cluster_question_duration_seconds",
-			Help:    "How long the answers of other nodes were waited for, by kind of question.",
+			Help:    "Time spent waiting for the answers of other nodes, by kind of call.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 		}, []string{"kind"}),
 	}
@@ -261,8 +261,7 @@ func newClusterMetrics(b *Broker) *clusterMetrics {
 	return m
 }
 
-// StateChanged implements [cluster.Observer]. The state itself is read when it is
-// asked for.
+// StateChanged implements [cluster.Observer]. Collect reads the state itself.
 func (m *clusterMetrics) StateChanged(s cluster.State) {
 	if s == cluster.Connected {
 		m.b.revoked.Sync()

@@ -116,6 +116,7 @@ func (s *socket) describe() *eventhub.Socket {
 		ID:          s.id,
 		User:        s.user,
 		Namespace:   s.ns.name,
+		Node:        s.client.b.id,
 		Address:     s.client.conn.RemoteAddress(),
 		Transport:   transport,
 		ConnectTime: s.connectTime,

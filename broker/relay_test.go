@@ -77,7 +77,7 @@ func TestRulesThatAnswer(t *testing.T) {
 	luis.ExpectNothing()
 
 	// What is refused has its error for an ack, and nobody hears of it.
-	if got := luis.Call("knock", map[string]string{"room": "a"}); got != `[{"error":{"code":"PUBLISH_DENIED","message":"the token doesn't allow to send to the room \"a\""}}]` {
+	if got := luis.Call("knock", map[string]string{"room": "a"}); got != `[{"error":{"code":"PUBLISH_DENIED","message":"the token doesn't allow sending to the room \"a\""}}]` {
 		t.Errorf("the ack of a refused event is %s", got)
 	}
 	ana.ExpectNothing()

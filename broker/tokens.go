@@ -18,25 +18,25 @@ const (
 	maxTokenTTL     = token.MaxTTL
 )
 
-// TokenRequest says whom a token is for and what it allows.
+// TokenRequest says who a token is for and what it allows.
 type TokenRequest struct {
-	// User is who the client will be.
+	// User is the user of the clients that connect with the token.
 	User string
-	// TTL is how long the token lives; zero means one hour.
+	// TTL is how long the token is valid; zero means one hour.
 	TTL time.Duration
 	// Permissions is what the client may do.
 	Permissions Permissions
-	// Data is any JSON that backends want to see again; empty for none.
+	// Data is any JSON that backends see with the socket; empty for none.
 	Data json.RawMessage
 }
 
 // IssuedToken is a new token.
 type IssuedToken struct {
-	// Token is the JWT. It is a credential: don't log it.
+	// Token is the JWT. It is a credential and must not be logged.
 	Token string
 	// ID is the token's id.
 	ID string
-	// ExpiresAt is when it ends.
+	// ExpiresAt is when it expires.
 	ExpiresAt time.Time
 }
 
@@ -83,10 +83,10 @@ func (b *Broker) IssueToken(_ context.Context, r TokenRequest) (IssuedToken, err
 	return IssuedToken{Token: raw, ID: claims.ID, ExpiresAt: claims.ExpiresAt}, nil
 }
 
-// VerifyToken returns what a token says, with the permissions that a client
-// has who connects with it. A client can connect with it, at least to one
-// namespace, exactly if the error is nil. Otherwise the error is a *[Error] with
-// the reason that such a client would get. It may be called concurrently.
+// VerifyToken returns the claims of a token, with the permissions of a client that
+// connects with it. If the error is nil, a client can connect with it to at least
+// one namespace. Otherwise the error is a *[Error] with the reason that such a
+// client would get. It may be called concurrently.
 func (b *Broker) VerifyToken(_ context.Context, raw string) (token.Claims, error) {
 	claims, err := b.verify(raw)
 	if err != nil {
@@ -95,31 +95,29 @@ func (b *Broker) VerifyToken(_ context.Context, raw string) (token.Claims, error
 	return claims, nil
 }
 
-// RevokeTokens says which tokens to revoke: exactly one of TokenID and User is
-// set.
+// RevokeTokens says which tokens to revoke. Either TokenID or User is set.
 type RevokeTokens struct {
 	// TokenID is the id of one token.
 	TokenID string
-	// User is whose tokens are revoked.
+	// User is the user whose tokens are revoked.
 	User string
-	// IssuedBefore limits it to the user's tokens that were issued earlier;
-	// zero or in the future means now.
+	// IssuedBefore limits the revocation to tokens of the user that were issued
+	// earlier; zero or in the future means now.
 	IssuedBefore time.Time
 }
 
-// RevokeOutcome is what became of a revocation.
+// RevokeOutcome is the result of a revocation.
 type RevokeOutcome struct {
 	Outcome
-	// NotStored says that the table which nodes share doesn't have it yet. The nodes
-	// that are there know of it; one that starts meanwhile may not. It is tried
-	// again until the table has it.
+	// NotStored says that the table that nodes share doesn't have the revocation yet.
+	// The running nodes know of it; one that starts meanwhile may not. The node keeps
+	// trying to store it.
 	NotStored bool
 }
 
-// RevokeTokens makes tokens worthless before they expire: sockets that live by
-// one are disconnected at once with the code TOKEN_REVOKED, and nobody connects
-// with one any more. It counts those sockets. It may be called concurrently; the
-// error is a *[Error].
+// RevokeTokens revokes tokens before they expire. Their sockets are disconnected at
+// once with the code TOKEN_REVOKED and counted, and no client can connect with them
+// any longer. It may be called concurrently; the error is a *[Error].
 func (b *Broker) RevokeTokens(ctx context.Context, r RevokeTokens) (RevokeOutcome, error) {
 	if err := r.validate(); err != nil {
 		return RevokeOutcome{}, err
@@ -153,16 +151,16 @@ func (r *RevokeTokens) validate() error {
 	var v violations
 	switch {
 	case r.TokenID == "" && r.User == "":
-		v.add("token_id", "say which tokens: give token_id or user")
+		v.add("token_id", "say which tokens to revoke: set token_id or user")
 	case r.TokenID != "" && r.User != "":
-		v.add("user", "token_id and user are both set; give one of them")
+		v.add("user", "token_id and user are both set; set one of them")
 	case r.TokenID != "":
 		validateName(&v, "token_id", "a token's id", r.TokenID)
 	default:
 		validateUser(&v, "user", r.User)
 	}
 	if r.User == "" && !r.IssuedBefore.IsZero() {
-		v.add("issued_before", "goes with user; one token is named by its id alone")
+		v.add("issued_before", "is only allowed with user")
 	}
 	return v.err()
 }
@@ -179,7 +177,7 @@ func (b *Broker) revokeLocal(r token.Revocation) (disconnected int, failed *Erro
 	}
 	switch {
 	case errors.Is(err, token.ErrNotKept):
-		b.log.Error("a revocation can't be kept", "error", err)
+		b.log.Error("a revocation can't be kept across a restart", "error", err)
 		failed = &Error{Code: CodeUnavailable, Reason: ReasonNotKept, Message: token.ErrNotKept.Error()}
 	case err != nil:
 		return 0, &Error{Code: CodeResourceExhausted, Reason: ReasonTooManyRevoked, Message: err.Error()}
@@ -187,8 +185,8 @@ func (b *Broker) revokeLocal(r token.Revocation) (disconnected int, failed *Erro
 	return b.disconnectRevoked(r.User), failed
 }
 
-// disconnectRevoked ends the sockets, of one user or of all, that live by a
-// token which is revoked.
+// disconnectRevoked disconnects the sockets, of one user or of all, whose token is
+// revoked, and counts them.
 func (b *Broker) disconnectRevoked(user string) (disconnected int) {
 	t := Target{Everyone: true}
 	if user != "" {

@@ -16,6 +16,9 @@ type NodeID string
 // NewNodeID returns a random id of [NodeIDBytes] letters and digits.
 func NewNodeID() NodeID { return NodeID(rand.Text()[:NodeIDBytes]) }
 
+// OwnerOf returns the node that has a socket. The id of a socket begins with its node's.
+func OwnerOf(socket string) NodeID { return NodeID(socket[:min(len(socket), NodeIDBytes)]) }
+
 // Info is what a node says about itself.
 type Info struct {
 	// Version is the release that it runs.

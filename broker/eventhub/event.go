@@ -55,6 +55,10 @@ func (k Kind) ofRoom() bool { return k == RoomOpened || k == RoomClosed }
 // one.
 type Socket struct {
 	ID, User, Namespace string
+	// Node is the id of the node that the client is connected to.
+	Node string
+	// Rooms are the rooms of the socket, sorted; only in lists.
+	Rooms []string
 	// Address is the client's host and port.
 	Address string
 	// Transport is "websocket" or "polling".
@@ -63,7 +67,7 @@ type Socket struct {
 	// Data is the JSON that the token, or a decision, attached; empty if none.
 	Data json.RawMessage
 	// Auth is the JSON object that the client sent when it connected, without the token; empty if
-	// none.
+	// none. Only in events.
 	Auth json.RawMessage
 }
 

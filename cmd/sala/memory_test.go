@@ -81,7 +81,7 @@ func TestLittleMemory(t *testing.T) {
 		reading.Go(func() { c.readAll(t, queued[i]) })
 	}
 	reading.Wait()
-	n.err.line(t, "memory is enough again")
+	n.err.line(t, "there is enough memory again")
 	for i, c := range clients {
 		if code := n.emitLarge(ctx, conn, c.id, queued[i], `"after"`); code != codes.OK {
 			t.Errorf("a message afterwards gets %s", code)

@@ -424,7 +424,7 @@ type EventBatch struct {
 	// The events, in order.
 	Events []*ClientEvent `protobuf:"bytes,4,rep,name=events,proto3" json:"events,omitempty"`
 	// The sockets of the events.
-	Sockets []*EventSocket `protobuf:"bytes,5,rep,name=sockets,proto3" json:"sockets,omitempty"`
+	Sockets []*Socket `protobuf:"bytes,5,rep,name=sockets,proto3" json:"sockets,omitempty"`
 	// The ids of earlier events that were answered elsewhere and need no answer any more.
 	Answered []uint64 `protobuf:"varint,6,rep,packed,name=answered,proto3" json:"answered,omitempty"`
 	// The ids of earlier events whose deadline has passed.
@@ -494,7 +494,7 @@ func (x *EventBatch) GetEvents() []*ClientEvent {
 	return nil
 }
 
-func (x *EventBatch) GetSockets() []*EventSocket {
+func (x *EventBatch) GetSockets() []*Socket {
 	if x != nil {
 		return x.Sockets
 	}
@@ -676,115 +676,6 @@ func (x *ClientEvent) GetRedelivered() bool {
 	return false
 }
 
-// EventSocket describes the socket of an event.
-type EventSocket struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its id.
-	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// Its user.
-	User string `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
-	// Its namespace.
-	Namespace string `protobuf:"bytes,3,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	// The client's host and port.
-	Address string `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`
-	// "websocket" or "polling".
-	Transport string `protobuf:"bytes,5,opt,name=transport,proto3" json:"transport,omitempty"`
-	// When it connected, in nanoseconds since 1970.
-	ConnectedUnixNs int64 `protobuf:"varint,6,opt,name=connected_unix_ns,json=connectedUnixNs,proto3" json:"connected_unix_ns,omitempty"`
-	// JSON of the token or of a decision; empty for none.
-	Data []byte `protobuf:"bytes,7,opt,name=data,proto3" json:"data,omitempty"`
-	// The JSON that the client sent when it connected, without the token; empty for none.
-	Auth          []byte `protobuf:"bytes,8,opt,name=auth,proto3" json:"auth,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *EventSocket) Reset() {
-	*x = EventSocket{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *EventSocket) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*EventSocket) ProtoMessage() {}
-
-func (x *EventSocket) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use EventSocket.ProtoReflect.Descriptor instead.
-func (*EventSocket) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{6}
-}
-
-func (x *EventSocket) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *EventSocket) GetUser() string {
-	if x != nil {
-		return x.User
-	}
-	return ""
-}
-
-func (x *EventSocket) GetNamespace() string {
-	if x != nil {
-		return x.Namespace
-	}
-	return ""
-}
-
-func (x *EventSocket) GetAddress() string {
-	if x != nil {
-		return x.Address
-	}
-	return ""
-}
-
-func (x *EventSocket) GetTransport() string {
-	if x != nil {
-		return x.Transport
-	}
-	return ""
-}
-
-func (x *EventSocket) GetConnectedUnixNs() int64 {
-	if x != nil {
-		return x.ConnectedUnixNs
-	}
-	return 0
-}
-
-func (x *EventSocket) GetData() []byte {
-	if x != nil {
-		return x.Data
-	}
-	return nil
-}
-
-func (x *EventSocket) GetAuth() []byte {
-	if x != nil {
-		return x.Auth
-	}
-	return nil
-}
-
 // EventFeedback says what became of events.
 type EventFeedback struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -798,7 +689,7 @@ type EventFeedback struct {
 
 func (x *EventFeedback) Reset() {
 	*x = EventFeedback{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[7]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -810,7 +701,7 @@ func (x *EventFeedback) String() string {
 func (*EventFeedback) ProtoMessage() {}
 
 func (x *EventFeedback) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[7]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -823,7 +714,7 @@ func (x *EventFeedback) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventFeedback.ProtoReflect.Descriptor instead.
 func (*EventFeedback) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{7}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *EventFeedback) GetAnswers() []*EventAnswer {
@@ -860,7 +751,7 @@ type EventAnswer struct {
 
 func (x *EventAnswer) Reset() {
 	*x = EventAnswer{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[8]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -872,7 +763,7 @@ func (x *EventAnswer) String() string {
 func (*EventAnswer) ProtoMessage() {}
 
 func (x *EventAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[8]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -885,7 +776,7 @@ func (x *EventAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventAnswer.ProtoReflect.Descriptor instead.
 func (*EventAnswer) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{8}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *EventAnswer) GetSubscription() uint64 {
@@ -960,7 +851,7 @@ type AckReply struct {
 
 func (x *AckReply) Reset() {
 	*x = AckReply{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[9]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -972,7 +863,7 @@ func (x *AckReply) String() string {
 func (*AckReply) ProtoMessage() {}
 
 func (x *AckReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[9]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -985,7 +876,7 @@ func (x *AckReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AckReply.ProtoReflect.Descriptor instead.
 func (*AckReply) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{9}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *AckReply) GetError() *EventFailure {
@@ -1024,7 +915,7 @@ type ConnectDecision struct {
 
 func (x *ConnectDecision) Reset() {
 	*x = ConnectDecision{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[10]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1036,7 +927,7 @@ func (x *ConnectDecision) String() string {
 func (*ConnectDecision) ProtoMessage() {}
 
 func (x *ConnectDecision) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[10]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1049,7 +940,7 @@ func (x *ConnectDecision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectDecision.ProtoReflect.Descriptor instead.
 func (*ConnectDecision) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{10}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ConnectDecision) GetRefusal() *EventFailure {
@@ -1086,7 +977,7 @@ type EventFailure struct {
 
 func (x *EventFailure) Reset() {
 	*x = EventFailure{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[11]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1098,7 +989,7 @@ func (x *EventFailure) String() string {
 func (*EventFailure) ProtoMessage() {}
 
 func (x *EventFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[11]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1111,7 +1002,7 @@ func (x *EventFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventFailure.ProtoReflect.Descriptor instead.
 func (*EventFailure) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{11}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *EventFailure) GetCode() string {
@@ -1149,7 +1040,7 @@ type EventProgress struct {
 
 func (x *EventProgress) Reset() {
 	*x = EventProgress{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[12]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1161,7 +1052,7 @@ func (x *EventProgress) String() string {
 func (*EventProgress) ProtoMessage() {}
 
 func (x *EventProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[12]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1174,7 +1065,7 @@ func (x *EventProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventProgress.ProtoReflect.Descriptor instead.
 func (*EventProgress) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{12}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *EventProgress) GetSubscription() uint64 {
@@ -1234,7 +1125,7 @@ type EventStop struct {
 
 func (x *EventStop) Reset() {
 	*x = EventStop{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[13]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1246,7 +1137,7 @@ func (x *EventStop) String() string {
 func (*EventStop) ProtoMessage() {}
 
 func (x *EventStop) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[13]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1259,7 +1150,7 @@ func (x *EventStop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventStop.ProtoReflect.Descriptor instead.
 func (*EventStop) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{13}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *EventStop) GetSubscription() uint64 {
@@ -1292,7 +1183,7 @@ type WillUpdate struct {
 	// Counts the updates of an epoch, from 1. The first one starts from no sockets.
 	Sequence uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// Sockets that are new.
-	Sockets []*EventSocket `protobuf:"bytes,3,rep,name=sockets,proto3" json:"sockets,omitempty"`
+	Sockets []*Socket `protobuf:"bytes,3,rep,name=sockets,proto3" json:"sockets,omitempty"`
 	// The ids of sockets that have ended.
 	Ended []string `protobuf:"bytes,4,rep,name=ended,proto3" json:"ended,omitempty"`
 	// This update completes the snapshot: the receiver has every socket.
@@ -1310,7 +1201,7 @@ type WillUpdate struct {
 
 func (x *WillUpdate) Reset() {
 	*x = WillUpdate{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[14]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1322,7 +1213,7 @@ func (x *WillUpdate) String() string {
 func (*WillUpdate) ProtoMessage() {}
 
 func (x *WillUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[14]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1335,7 +1226,7 @@ func (x *WillUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WillUpdate.ProtoReflect.Descriptor instead.
 func (*WillUpdate) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{14}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *WillUpdate) GetEpoch() uint64 {
@@ -1352,7 +1243,7 @@ func (x *WillUpdate) GetSequence() uint64 {
 	return 0
 }
 
-func (x *WillUpdate) GetSockets() []*EventSocket {
+func (x *WillUpdate) GetSockets() []*Socket {
 	if x != nil {
 		return x.Sockets
 	}
@@ -1419,7 +1310,7 @@ type WillState struct {
 
 func (x *WillState) Reset() {
 	*x = WillState{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[15]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1431,7 +1322,7 @@ func (x *WillState) String() string {
 func (*WillState) ProtoMessage() {}
 
 func (x *WillState) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[15]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1444,7 +1335,7 @@ func (x *WillState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WillState.ProtoReflect.Descriptor instead.
 func (*WillState) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{15}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WillState) GetEpoch() uint64 {
@@ -1519,7 +1410,7 @@ type WillProgress struct {
 
 func (x *WillProgress) Reset() {
 	*x = WillProgress{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[16]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1531,7 +1422,7 @@ func (x *WillProgress) String() string {
 func (*WillProgress) ProtoMessage() {}
 
 func (x *WillProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[16]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1544,7 +1435,7 @@ func (x *WillProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WillProgress.ProtoReflect.Descriptor instead.
 func (*WillProgress) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{16}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WillProgress) GetNode() string {
@@ -1579,7 +1470,7 @@ type WillStateRequest struct {
 
 func (x *WillStateRequest) Reset() {
 	*x = WillStateRequest{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[17]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1591,7 +1482,7 @@ func (x *WillStateRequest) String() string {
 func (*WillStateRequest) ProtoMessage() {}
 
 func (x *WillStateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[17]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1604,7 +1495,7 @@ func (x *WillStateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WillStateRequest.ProtoReflect.Descriptor instead.
 func (*WillStateRequest) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{17}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WillStateRequest) GetNode() string {
@@ -1618,7 +1509,7 @@ var File_sala_cluster_v1_events_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x1csala/cluster/v1/events.proto\x12\x0fsala.cluster.v1\"\xaa\x04\n" +
+	"\x1csala/cluster/v1/events.proto\x12\x0fsala.cluster.v1\x1a\x1asala/cluster/v1/list.proto\"\xaa\x04\n" +
 	"\fEventTraffic\x12I\n" +
 	"\rsubscriptions\x18\x01 \x01(\v2!.sala.cluster.v1.SubscriptionListH\x00R\rsubscriptions\x12_\n" +
 	"\x15subscriptions_request\x18\x02 \x01(\v2(.sala.cluster.v1.SubscriptionListRequestH\x00R\x14subscriptionsRequest\x123\n" +
@@ -1645,14 +1536,14 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"namespaces\x12\x14\n" +
 	"\x05names\x18\x05 \x03(\tR\x05names\x12\x16\n" +
 	"\x06decide\x18\x06 \x01(\bR\x06decide\x12\x18\n" +
-	"\aobserve\x18\a \x01(\bR\aobserve\"\xa8\x02\n" +
+	"\aobserve\x18\a \x01(\bR\aobserve\"\xa3\x02\n" +
 	"\n" +
 	"EventBatch\x12\"\n" +
 	"\fsubscription\x18\x01 \x01(\x04R\fsubscription\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x04R\asession\x12\x14\n" +
 	"\x05first\x18\x03 \x01(\x04R\x05first\x124\n" +
-	"\x06events\x18\x04 \x03(\v2\x1c.sala.cluster.v1.ClientEventR\x06events\x126\n" +
-	"\asockets\x18\x05 \x03(\v2\x1c.sala.cluster.v1.EventSocketR\asockets\x12\x1a\n" +
+	"\x06events\x18\x04 \x03(\v2\x1c.sala.cluster.v1.ClientEventR\x06events\x121\n" +
+	"\asockets\x18\x05 \x03(\v2\x17.sala.cluster.v1.SocketR\asockets\x12\x1a\n" +
 	"\banswered\x18\x06 \x03(\x04R\banswered\x12\x18\n" +
 	"\aexpired\x18\a \x03(\x04R\aexpired\x12\"\n" +
 	"\facknowledged\x18\b \x01(\x04R\facknowledged\"\xe5\x02\n" +
@@ -1671,16 +1562,7 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"timeUnixNs\x12\x1b\n" +
 	"\tneeds_ack\x18\v \x01(\bR\bneedsAck\x12%\n" +
 	"\x0eneeds_decision\x18\f \x01(\bR\rneedsDecision\x12 \n" +
-	"\vredelivered\x18\r \x01(\bR\vredelivered\"\xdb\x01\n" +
-	"\vEventSocket\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
-	"\x04user\x18\x02 \x01(\tR\x04user\x12\x1c\n" +
-	"\tnamespace\x18\x03 \x01(\tR\tnamespace\x12\x18\n" +
-	"\aaddress\x18\x04 \x01(\tR\aaddress\x12\x1c\n" +
-	"\ttransport\x18\x05 \x01(\tR\ttransport\x12*\n" +
-	"\x11connected_unix_ns\x18\x06 \x01(\x03R\x0fconnectedUnixNs\x12\x12\n" +
-	"\x04data\x18\a \x01(\fR\x04data\x12\x12\n" +
-	"\x04auth\x18\b \x01(\fR\x04auth\"\x83\x01\n" +
+	"\vredelivered\x18\r \x01(\bR\vredelivered\"\x83\x01\n" +
 	"\rEventFeedback\x126\n" +
 	"\aanswers\x18\x01 \x03(\v2\x1c.sala.cluster.v1.EventAnswerR\aanswers\x12:\n" +
 	"\bprogress\x18\x02 \x03(\v2\x1e.sala.cluster.v1.EventProgressR\bprogress\"\xbe\x01\n" +
@@ -1711,12 +1593,12 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"\tEventStop\x12\"\n" +
 	"\fsubscription\x18\x01 \x01(\x04R\fsubscription\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x04R\asession\x12\x12\n" +
-	"\x04slow\x18\x03 \x01(\bR\x04slow\"\xf0\x01\n" +
+	"\x04slow\x18\x03 \x01(\bR\x04slow\"\xeb\x01\n" +
 	"\n" +
 	"WillUpdate\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1a\n" +
-	"\bsequence\x18\x02 \x01(\x04R\bsequence\x126\n" +
-	"\asockets\x18\x03 \x03(\v2\x1c.sala.cluster.v1.EventSocketR\asockets\x12\x14\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\x121\n" +
+	"\asockets\x18\x03 \x03(\v2\x17.sala.cluster.v1.SocketR\asockets\x12\x14\n" +
 	"\x05ended\x18\x04 \x03(\tR\x05ended\x12\x1a\n" +
 	"\bcomplete\x18\x05 \x01(\bR\bcomplete\x12\x16\n" +
 	"\x06forget\x18\x06 \x01(\bR\x06forget\x12\x14\n" +
@@ -1752,7 +1634,7 @@ func file_sala_cluster_v1_events_proto_rawDescGZIP() []byte {
 	return file_sala_cluster_v1_events_proto_rawDescData
 }
 
-var file_sala_cluster_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_sala_cluster_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_sala_cluster_v1_events_proto_goTypes = []any{
 	(*EventTraffic)(nil),            // 0: sala.cluster.v1.EventTraffic
 	(*SubscriptionList)(nil),        // 1: sala.cluster.v1.SubscriptionList
@@ -1760,39 +1642,39 @@ var file_sala_cluster_v1_events_proto_goTypes = []any{
 	(*SubscriptionInfo)(nil),        // 3: sala.cluster.v1.SubscriptionInfo
 	(*EventBatch)(nil),              // 4: sala.cluster.v1.EventBatch
 	(*ClientEvent)(nil),             // 5: sala.cluster.v1.ClientEvent
-	(*EventSocket)(nil),             // 6: sala.cluster.v1.EventSocket
-	(*EventFeedback)(nil),           // 7: sala.cluster.v1.EventFeedback
-	(*EventAnswer)(nil),             // 8: sala.cluster.v1.EventAnswer
-	(*AckReply)(nil),                // 9: sala.cluster.v1.AckReply
-	(*ConnectDecision)(nil),         // 10: sala.cluster.v1.ConnectDecision
-	(*EventFailure)(nil),            // 11: sala.cluster.v1.EventFailure
-	(*EventProgress)(nil),           // 12: sala.cluster.v1.EventProgress
-	(*EventStop)(nil),               // 13: sala.cluster.v1.EventStop
-	(*WillUpdate)(nil),              // 14: sala.cluster.v1.WillUpdate
-	(*WillState)(nil),               // 15: sala.cluster.v1.WillState
-	(*WillProgress)(nil),            // 16: sala.cluster.v1.WillProgress
-	(*WillStateRequest)(nil),        // 17: sala.cluster.v1.WillStateRequest
+	(*EventFeedback)(nil),           // 6: sala.cluster.v1.EventFeedback
+	(*EventAnswer)(nil),             // 7: sala.cluster.v1.EventAnswer
+	(*AckReply)(nil),                // 8: sala.cluster.v1.AckReply
+	(*ConnectDecision)(nil),         // 9: sala.cluster.v1.ConnectDecision
+	(*EventFailure)(nil),            // 10: sala.cluster.v1.EventFailure
+	(*EventProgress)(nil),           // 11: sala.cluster.v1.EventProgress
+	(*EventStop)(nil),               // 12: sala.cluster.v1.EventStop
+	(*WillUpdate)(nil),              // 13: sala.cluster.v1.WillUpdate
+	(*WillState)(nil),               // 14: sala.cluster.v1.WillState
+	(*WillProgress)(nil),            // 15: sala.cluster.v1.WillProgress
+	(*WillStateRequest)(nil),        // 16: sala.cluster.v1.WillStateRequest
+	(*Socket)(nil),                  // 17: sala.cluster.v1.Socket
 }
 var file_sala_cluster_v1_events_proto_depIdxs = []int32{
 	1,  // 0: sala.cluster.v1.EventTraffic.subscriptions:type_name -> sala.cluster.v1.SubscriptionList
 	2,  // 1: sala.cluster.v1.EventTraffic.subscriptions_request:type_name -> sala.cluster.v1.SubscriptionListRequest
 	4,  // 2: sala.cluster.v1.EventTraffic.batch:type_name -> sala.cluster.v1.EventBatch
-	7,  // 3: sala.cluster.v1.EventTraffic.feedback:type_name -> sala.cluster.v1.EventFeedback
-	13, // 4: sala.cluster.v1.EventTraffic.stop:type_name -> sala.cluster.v1.EventStop
-	14, // 5: sala.cluster.v1.EventTraffic.will_update:type_name -> sala.cluster.v1.WillUpdate
-	15, // 6: sala.cluster.v1.EventTraffic.will_state:type_name -> sala.cluster.v1.WillState
-	16, // 7: sala.cluster.v1.EventTraffic.will_progress:type_name -> sala.cluster.v1.WillProgress
+	6,  // 3: sala.cluster.v1.EventTraffic.feedback:type_name -> sala.cluster.v1.EventFeedback
+	12, // 4: sala.cluster.v1.EventTraffic.stop:type_name -> sala.cluster.v1.EventStop
+	13, // 5: sala.cluster.v1.EventTraffic.will_update:type_name -> sala.cluster.v1.WillUpdate
+	14, // 6: sala.cluster.v1.EventTraffic.will_state:type_name -> sala.cluster.v1.WillState
+	15, // 7: sala.cluster.v1.EventTraffic.will_progress:type_name -> sala.cluster.v1.WillProgress
 	3,  // 8: sala.cluster.v1.SubscriptionList.subscriptions:type_name -> sala.cluster.v1.SubscriptionInfo
 	5,  // 9: sala.cluster.v1.EventBatch.events:type_name -> sala.cluster.v1.ClientEvent
-	6,  // 10: sala.cluster.v1.EventBatch.sockets:type_name -> sala.cluster.v1.EventSocket
-	8,  // 11: sala.cluster.v1.EventFeedback.answers:type_name -> sala.cluster.v1.EventAnswer
-	12, // 12: sala.cluster.v1.EventFeedback.progress:type_name -> sala.cluster.v1.EventProgress
-	9,  // 13: sala.cluster.v1.EventAnswer.reply:type_name -> sala.cluster.v1.AckReply
-	10, // 14: sala.cluster.v1.EventAnswer.decision:type_name -> sala.cluster.v1.ConnectDecision
-	11, // 15: sala.cluster.v1.AckReply.error:type_name -> sala.cluster.v1.EventFailure
-	11, // 16: sala.cluster.v1.ConnectDecision.refusal:type_name -> sala.cluster.v1.EventFailure
-	6,  // 17: sala.cluster.v1.WillUpdate.sockets:type_name -> sala.cluster.v1.EventSocket
-	14, // 18: sala.cluster.v1.WillState.check:type_name -> sala.cluster.v1.WillUpdate
+	17, // 10: sala.cluster.v1.EventBatch.sockets:type_name -> sala.cluster.v1.Socket
+	7,  // 11: sala.cluster.v1.EventFeedback.answers:type_name -> sala.cluster.v1.EventAnswer
+	11, // 12: sala.cluster.v1.EventFeedback.progress:type_name -> sala.cluster.v1.EventProgress
+	8,  // 13: sala.cluster.v1.EventAnswer.reply:type_name -> sala.cluster.v1.AckReply
+	9,  // 14: sala.cluster.v1.EventAnswer.decision:type_name -> sala.cluster.v1.ConnectDecision
+	10, // 15: sala.cluster.v1.AckReply.error:type_name -> sala.cluster.v1.EventFailure
+	10, // 16: sala.cluster.v1.ConnectDecision.refusal:type_name -> sala.cluster.v1.EventFailure
+	17, // 17: sala.cluster.v1.WillUpdate.sockets:type_name -> sala.cluster.v1.Socket
+	13, // 18: sala.cluster.v1.WillState.check:type_name -> sala.cluster.v1.WillUpdate
 	19, // [19:19] is the sub-list for method output_type
 	19, // [19:19] is the sub-list for method input_type
 	19, // [19:19] is the sub-list for extension type_name
@@ -1805,6 +1687,7 @@ func file_sala_cluster_v1_events_proto_init() {
 	if File_sala_cluster_v1_events_proto != nil {
 		return
 	}
+	file_sala_cluster_v1_list_proto_init()
 	file_sala_cluster_v1_events_proto_msgTypes[0].OneofWrappers = []any{
 		(*EventTraffic_Subscriptions)(nil),
 		(*EventTraffic_SubscriptionsRequest)(nil),
@@ -1815,7 +1698,7 @@ func file_sala_cluster_v1_events_proto_init() {
 		(*EventTraffic_WillState)(nil),
 		(*EventTraffic_WillProgress)(nil),
 	}
-	file_sala_cluster_v1_events_proto_msgTypes[8].OneofWrappers = []any{
+	file_sala_cluster_v1_events_proto_msgTypes[7].OneofWrappers = []any{
 		(*EventAnswer_Reply)(nil),
 		(*EventAnswer_Decision)(nil),
 	}
@@ -1825,7 +1708,7 @@ func file_sala_cluster_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_cluster_v1_events_proto_rawDesc), len(file_sala_cluster_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

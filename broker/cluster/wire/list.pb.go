@@ -570,16 +570,19 @@ type Socket struct {
 	User string `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
 	// Its namespace.
 	Namespace string `protobuf:"bytes,3,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	// Its rooms, sorted.
+	// Its rooms, sorted; only in lists.
 	Rooms []string `protobuf:"bytes,4,rep,name=rooms,proto3" json:"rooms,omitempty"`
 	// The client's host and port.
 	Address string `protobuf:"bytes,5,opt,name=address,proto3" json:"address,omitempty"`
 	// "websocket" or "polling".
 	Transport string `protobuf:"bytes,6,opt,name=transport,proto3" json:"transport,omitempty"`
-	// When it connected, in milliseconds since 1970.
-	ConnectedUnixMs int64 `protobuf:"varint,7,opt,name=connected_unix_ms,json=connectedUnixMs,proto3" json:"connected_unix_ms,omitempty"`
-	// JSON; empty for none.
-	Data          []byte `protobuf:"bytes,8,opt,name=data,proto3" json:"data,omitempty"`
+	// When it connected, in nanoseconds since 1970.
+	ConnectedUnixNs int64 `protobuf:"varint,7,opt,name=connected_unix_ns,json=connectedUnixNs,proto3" json:"connected_unix_ns,omitempty"`
+	// JSON of the token or of a backend; empty for none.
+	Data []byte `protobuf:"bytes,8,opt,name=data,proto3" json:"data,omitempty"`
+	// The JSON that the client sent when it connected, without the token; empty for none. Only in
+	// events.
+	Auth          []byte `protobuf:"bytes,9,opt,name=auth,proto3" json:"auth,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -656,9 +659,9 @@ func (x *Socket) GetTransport() string {
 	return ""
 }
 
-func (x *Socket) GetConnectedUnixMs() int64 {
+func (x *Socket) GetConnectedUnixNs() int64 {
 	if x != nil {
-		return x.ConnectedUnixMs
+		return x.ConnectedUnixNs
 	}
 	return 0
 }
@@ -666,6 +669,13 @@ func (x *Socket) GetConnectedUnixMs() int64 {
 func (x *Socket) GetData() []byte {
 	if x != nil {
 		return x.Data
+	}
+	return nil
+}
+
+func (x *Socket) GetAuth() []byte {
+	if x != nil {
+		return x.Auth
 	}
 	return nil
 }
@@ -711,7 +721,7 @@ const file_sala_cluster_v1_list_proto_rawDesc = "" +
 	"\tGetSocket\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"<\n" +
 	"\aSockets\x121\n" +
-	"\asockets\x18\x01 \x03(\v2\x17.sala.cluster.v1.SocketR\asockets\"\xd8\x01\n" +
+	"\asockets\x18\x01 \x03(\v2\x17.sala.cluster.v1.SocketR\asockets\"\xec\x01\n" +
 	"\x06Socket\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x1c\n" +
@@ -719,8 +729,9 @@ const file_sala_cluster_v1_list_proto_rawDesc = "" +
 	"\x05rooms\x18\x04 \x03(\tR\x05rooms\x12\x18\n" +
 	"\aaddress\x18\x05 \x01(\tR\aaddress\x12\x1c\n" +
 	"\ttransport\x18\x06 \x01(\tR\ttransport\x12*\n" +
-	"\x11connected_unix_ms\x18\a \x01(\x03R\x0fconnectedUnixMs\x12\x12\n" +
-	"\x04data\x18\b \x01(\fR\x04dataB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
+	"\x11connected_unix_ns\x18\a \x01(\x03R\x0fconnectedUnixNs\x12\x12\n" +
+	"\x04data\x18\b \x01(\fR\x04data\x12\x12\n" +
+	"\x04auth\x18\t \x01(\fR\x04authB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
 
 var (
 	file_sala_cluster_v1_list_proto_rawDescOnce sync.Once

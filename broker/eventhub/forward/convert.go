@@ -86,32 +86,6 @@ func kindFrom(number uint32) eventhub.Kind {
 	return eventhub.Kind(min(number, math.MaxUint8))
 }
 
-func socketTo(s *eventhub.Socket) *wire.EventSocket {
-	return &wire.EventSocket{
-		Id:              s.ID,
-		User:            s.User,
-		Namespace:       s.Namespace,
-		Address:         s.Address,
-		Transport:       s.Transport,
-		ConnectedUnixNs: s.ConnectTime.UnixNano(),
-		Data:            s.Data,
-		Auth:            s.Auth,
-	}
-}
-
-func socketFrom(w *wire.EventSocket) *eventhub.Socket {
-	return &eventhub.Socket{
-		ID:          w.GetId(),
-		User:        w.GetUser(),
-		Namespace:   w.GetNamespace(),
-		Address:     w.GetAddress(),
-		Transport:   w.GetTransport(),
-		ConnectTime: time.Unix(0, w.GetConnectedUnixNs()),
-		Data:        w.GetData(),
-		Auth:        w.GetAuth(),
-	}
-}
-
 func answerTo(subscription uint64, a *eventhub.Answer) *wire.EventAnswer {
 	w := &wire.EventAnswer{Subscription: subscription, Id: a.ID}
 	if a.IsDecision {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/eventhub"
+	"github.com/salabroker/sala/broker/eventhub/socketwire"
 )
 
 // inbound carries the events of another node's clients to one subscription of this node. Guarded by
@@ -46,7 +47,7 @@ func (f *Forwarder) receiveBatch(p *peer, batch *wire.EventBatch) {
 	}
 	sockets := make([]*eventhub.Socket, len(batch.GetSockets()))
 	for i, s := range batch.GetSockets() {
-		sockets[i] = socketFrom(s)
+		sockets[i] = socketwire.From(s)
 	}
 	for i, e := range batch.GetEvents() {
 		if batch.GetFirst()+uint64(i) <= in.received {

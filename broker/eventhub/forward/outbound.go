@@ -6,6 +6,7 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/eventhub"
+	"github.com/salabroker/sala/broker/eventhub/socketwire"
 )
 
 // outbound carries the events of this node's clients to one subscription of another node. Guarded
@@ -104,7 +105,7 @@ func fill(batch *wire.EventBatch, all []sent, i int) int {
 		if s := d.Event.Socket; s != nil {
 			number, ok := sockets[s]
 			if !ok {
-				batch.Sockets = append(batch.Sockets, socketTo(s))
+				batch.Sockets = append(batch.Sockets, socketwire.To(s))
 				number = uint32(len(batch.GetSockets())) //nolint:gosec // at most a window
 				sockets[s] = number
 				size += len(s.Data) + len(s.Auth)

@@ -97,7 +97,7 @@ type keptSocket struct {
 	connectedUnixNs      int64
 }
 
-func keptSocketFrom(s *wire.EventSocket) keptSocket {
+func keptSocketFrom(s *wire.Socket) keptSocket {
 	return keptSocket{
 		user:            s.GetUser(),
 		address:         s.GetAddress(),

@@ -7,6 +7,7 @@ import (
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/eventhub"
+	"github.com/salabroker/sala/broker/eventhub/socketwire"
 )
 
 // batchSockets is how many sockets go into one message.
@@ -122,7 +123,9 @@ func (r *Registry) sendUpdates(s *successor, connected []*eventhub.Socket, ended
 		s.sequence++
 		update := &wire.WillUpdate{Epoch: s.epoch, Sequence: s.sequence, Version: r.deposits.version}
 		for _, socket := range some {
-			update.Sockets = append(update.Sockets, socketTo(socket))
+			w := socketwire.To(socket)
+			w.Data, w.Auth = nil, nil // a DISCONNECT of a lost node has neither
+			update.Sockets = append(update.Sockets, w)
 		}
 		if len(connected) == 0 {
 			update.Ended, update.Complete = ended, complete
@@ -134,17 +137,6 @@ func (r *Registry) sendUpdates(s *successor, connected []*eventhub.Socket, ended
 		}
 	}
 	return true
-}
-
-func socketTo(s *eventhub.Socket) *wire.EventSocket {
-	return &wire.EventSocket{
-		Id:              s.ID,
-		User:            s.User,
-		Namespace:       s.Namespace,
-		Address:         s.Address,
-		Transport:       s.Transport,
-		ConnectedUnixNs: s.ConnectTime.UnixNano(),
-	}
 }
 
 // checkSuccessors asks the successors what they have.

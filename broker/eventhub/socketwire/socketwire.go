@@ -1,0 +1,42 @@
+// Package socketwire maps the description of a socket to its wire form between
+// nodes, and back. Lists and events use the same one.
+package socketwire
+
+import (
+	"time"
+
+	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/cluster/wire"
+	"github.com/salabroker/sala/broker/eventhub"
+)
+
+// To returns the wire form of a socket.
+func To(s *eventhub.Socket) *wire.Socket {
+	return &wire.Socket{
+		Id:              s.ID,
+		User:            s.User,
+		Namespace:       s.Namespace,
+		Rooms:           s.Rooms,
+		Address:         s.Address,
+		Transport:       s.Transport,
+		ConnectedUnixNs: s.ConnectTime.UnixNano(),
+		Data:            s.Data,
+		Auth:            s.Auth,
+	}
+}
+
+// From is the inverse of [To]. The node follows from the socket's id.
+func From(w *wire.Socket) *eventhub.Socket {
+	return &eventhub.Socket{
+		ID:          w.GetId(),
+		User:        w.GetUser(),
+		Namespace:   w.GetNamespace(),
+		Node:        string(cluster.OwnerOf(w.GetId())),
+		Rooms:       w.GetRooms(),
+		Address:     w.GetAddress(),
+		Transport:   w.GetTransport(),
+		ConnectTime: time.Unix(0, w.GetConnectedUnixNs()),
+		Data:        w.GetData(),
+		Auth:        w.GetAuth(),
+	}
+}
