@@ -27,8 +27,8 @@ type Addresses struct {
 	Redis string
 }
 
-// FreeAddressesForServer returns addresses on which nobody listens.
-func FreeAddressesForServer() (Addresses, error) {
+// NewAddresses returns addresses on which nobody listens.
+func NewAddresses() (Addresses, error) {
 	free, err := FreeAddresses(3)
 	if err != nil {
 		return Addresses{}, err
@@ -39,7 +39,7 @@ func FreeAddressesForServer() (Addresses, error) {
 // Single returns how a server without a cluster is started, on free addresses. Args follow the
 // usual ones.
 func (s *Sala) Single(name string, args ...string) (Command, error) {
-	at, err := FreeAddressesForServer()
+	at, err := NewAddresses()
 	if err != nil {
 		return Command{}, err
 	}

@@ -161,7 +161,7 @@ func (r *Runner) measure(ctx context.Context, plan Plan, profile Profile, peer s
 
 // serveAndRun starts a server and runs a benchmark against it.
 func (r *Runner) serveAndRun(ctx context.Context, b Benchmark, peer, name string, env environment, ready func()) (results.Figures, error) {
-	at, err := process.FreeAddressesForServer()
+	at, err := process.NewAddresses()
 	if err != nil {
 		return nil, err
 	}
