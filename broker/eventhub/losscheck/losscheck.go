@@ -1,4 +1,4 @@
-// Package losscheck finds out whether other nodes took this one for lost while it
+// Package losscheck finds out whether other nodes considered this one lost while it
 // was out of touch, and so have already told backends that its sockets are gone.
 package losscheck
 
@@ -10,7 +10,7 @@ import (
 
 const (
 	// uncertainAfter is how long this node may be out of touch with the others before
-	// it has to ask whether they took it for lost. They wait for 4 s after its last
+	// it has to ask whether they considered it lost. They wait for 4 s after its last
 	// heartbeat, which was at most 1 s earlier.
 	uncertainAfter = 2500 * time.Millisecond
 	// checkInterval is the pause between two looks.
@@ -30,26 +30,26 @@ const (
 type Options struct {
 	// Isolated reports whether this node can't reach the others.
 	Isolated func() bool
-	// Incarnation counts how often this node has learned that it was taken for
+	// Incarnation counts how often this node has learned that it was considered
 	// lost.
 	Incarnation func() uint64
-	// AskLost asks the other nodes whether they take this one for lost. complete is
+	// AskLost asks the other nodes whether they consider this one lost. complete is
 	// false if one of them didn't answer.
 	AskLost func(ctx context.Context) (lost, complete bool)
-	// Lost is called when other nodes did take this one for lost. Events about the
+	// Lost is called when other nodes did consider this one lost. Events about the
 	// end of sockets that connected before since must not reach backends at other
 	// nodes any more.
 	Lost func(since time.Time)
 }
 
-// Check knows whether it is uncertain that other nodes took this one for lost. It
+// Check knows whether it is uncertain that other nodes considered this one lost. It
 // becomes uncertain when the node was out of touch, because it couldn't reach the
 // others or stood still, and ends when the others have answered.
 //
 // Meanwhile nothing is sent to backends at other nodes. Once the others can be
 // reached again, the end of a socket that they may have reported is held back from
 // all backends, for the moment that the answer takes. While they can't be reached,
-// backends of this node learn of it at once. If the node was taken for lost,
+// backends of this node learn of it at once. If the node was considered lost,
 // backends elsewhere don't learn of these ends a second time.
 //
 // Its methods may be called concurrently.
@@ -68,7 +68,7 @@ type Check struct {
 // New returns a check. Run must be called for uncertainty to end.
 func New(o Options) *Check { return &Check{opts: o, touched: time.Now()} }
 
-// Uncertain reports whether other nodes may have taken this one for lost.
+// Uncertain reports whether other nodes may have considered this one lost.
 func (c *Check) Uncertain() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -124,7 +124,7 @@ func (c *Check) Run(ctx context.Context) {
 	}
 }
 
-// ask asks the other nodes whether they took this one for lost.
+// ask asks the other nodes whether they considered this one lost.
 func (c *Check) ask(ctx context.Context) (lost, certain bool) {
 	c.mu.Lock()
 	if c.asked.IsZero() {
@@ -135,7 +135,7 @@ func (c *Check) ask(ctx context.Context) (lost, certain bool) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	lost, complete := c.opts.AskLost(ctx)
-	// Nodes that have let it join again meanwhile no longer take it for lost.
+	// Nodes that have let it join again meanwhile no longer consider it lost.
 	lost = lost || c.opts.Incarnation() != incarnation
 	return lost, lost || complete || time.Since(asked) > askLimit
 }
