@@ -8,7 +8,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// Clients encode binary messages in every way that there is for base64.
+// Clients encode binary messages in every variant of base64.
 func TestBase64FromClients(t *testing.T) {
 	s := start(t)
 	p, polling := s.poller(t)
@@ -62,7 +62,7 @@ func TestBadBase64OverWebSocket(t *testing.T) {
 	}
 }
 
-// A client that says b64 gets binary messages as text, over WebSocket too.
+// A client that sends b64 gets binary messages as text, over WebSocket too.
 func TestBase64ForClients(t *testing.T) {
 	frame := NewFrame([]byte("52-[]"), []byte{1, 2, 3, 4}, []byte(strings.Repeat("\xff", 300)))
 	want := []string{"452-[]", "bAQIDBA==", "b" + strings.Repeat("////", 100)}

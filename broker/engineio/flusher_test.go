@@ -6,8 +6,8 @@ import (
 	"testing/synctest"
 )
 
-// TestFlushersLetOthersPushFirst has a flusher wait while others become ready to run before it is woken: they go first.
-func TestFlushersLetOthersPushFirst(t *testing.T) {
+// A flusher that is woken lets runnable goroutines push first.
+func TestFlusherYieldsToPushers(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	const rounds, least = 100, 80 // the runtime goes another way now and then
 	first := 0

@@ -19,7 +19,7 @@ import (
 // patience is how long a test waits for something that should happen at once.
 const patience = 10 * time.Second
 
-// event is what the receiver of one connection was told: "text", "binary" or "close".
+// event is a call of the receiver: "text", "binary" or "close".
 type event struct {
 	name  string
 	value string
@@ -29,7 +29,7 @@ type event struct {
 type session struct {
 	*Conn
 	events chan event
-	hook   atomic.Pointer[func(event)] // called for each event, behind the channel
+	hook   atomic.Pointer[func(event)] // called after each event
 }
 
 func (s *session) Text(message []byte)           { s.tell(event{"text", string(message)}) }
@@ -91,7 +91,7 @@ func (s *session) wantData(t *testing.T, want string) {
 	}
 }
 
-// wantSilence checks that no event comes for a little while: long enough to be noticed if there is a mistake.
+// wantSilence checks that no event comes for a moment that is long enough to notice a mistake.
 func (s *session) wantSilence(t *testing.T) {
 	t.Helper()
 	select {
@@ -148,14 +148,14 @@ func (o *tally) drops(r DropReason) int {
 	return o.dropped[r]
 }
 
-// server is a Server on a listener of its own.
+// server is a Server with its own listener.
 type server struct {
 	*Server
 	http     *httptest.Server
 	sessions chan *session
 }
 
-// start serves a Server until the test ends. Each option given changes the defaults.
+// start serves a Server until the test ends. Each option changes the defaults.
 func start(t *testing.T, options ...func(*Options)) *server {
 	t.Helper()
 	var opts Options
@@ -196,7 +196,7 @@ func (s *server) url(scheme, query string) string {
 	return scheme + strings.TrimPrefix(s.http.URL, "http") + "/socket.io/?" + query
 }
 
-// client is one client's view of a connection.
+// client is a client's side of a connection.
 type client struct {
 	t    *testing.T
 	s    *server
@@ -298,7 +298,7 @@ func (c *client) wantPoll(want string) {
 	}
 }
 
-// gone is the answer to a poll for a session that there is not, or not any more.
+// gone is the answer to a poll for an unknown session.
 const gone = `{"code":1,"message":"Session ID unknown"}` + "\n"
 
 func (c *client) wantGone() {

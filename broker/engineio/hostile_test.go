@@ -15,7 +15,8 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// A neighbour is somebody who must not notice what others do.
+// neighbour opens a connection that must not notice what others do. The function that it returns
+// checks that.
 func (s *server) neighbour(t *testing.T) (unharmed func()) {
 	t.Helper()
 	c, ses := s.dial(t)
@@ -28,7 +29,7 @@ func (s *server) neighbour(t *testing.T) (unharmed func()) {
 	}
 }
 
-// raw sends bytes over a connection of its own, and then nothing more, and returns what comes back until the server
+// raw sends bytes over a connection of its own and returns what comes back until the server
 // closes it.
 func (s *server) raw(t *testing.T, request string) string {
 	t.Helper()
@@ -46,10 +47,10 @@ func (s *server) raw(t *testing.T, request string) string {
 	if late, ok := err.(net.Error); ok && late.Timeout() {
 		t.Errorf("the connection is still open after %.60q", answer)
 	}
-	return string(answer) // a reset behind it is as good an end
+	return string(answer) // a reset after it is as good an end
 }
 
-// What isn't quite HTTP, or a handshake, is refused, and never understood in two ways.
+// The server refuses what isn't quite HTTP, or a handshake, and never reads it in two ways.
 func TestHostileRequests(t *testing.T) {
 	const (
 		handshake = "/socket.io/?EIO=4&transport=polling"
@@ -96,7 +97,8 @@ func TestHostileRequests(t *testing.T) {
 	unharmed()
 }
 
-// Requests that come all at once are answered one after the other, and none is taken for a part of another.
+// Requests that arrive together are answered one after the other. None is taken for a part of
+// another.
 func TestPipelining(t *testing.T) {
 	s := start(t)
 	c, ses := s.poller(t)
@@ -126,7 +128,8 @@ func TestPipelining(t *testing.T) {
 	ses.wantData(t, body[1:])
 }
 
-// Floods end: of frames that bring no message nearer, which no other limit sees, and of fragments.
+// The server ends floods of fragments, and of frames without a message, which no other limit
+// counts.
 func TestFloods(t *testing.T) {
 	fragments := func(payload string) []byte {
 		return bytes.Repeat(masked(false, ws.OpContinuation, payload), 2000)
@@ -161,8 +164,8 @@ func TestFloods(t *testing.T) {
 	}
 }
 
-// At the limit nobody is cut, and later there is as much again.
-func TestFramesWithoutAMessageUpToTheLimit(t *testing.T) {
+// A client at the limit stays, and later may send as many frames again.
+func TestIdleFramesUpToTheLimit(t *testing.T) {
 	var r reader
 	for i := range maxIdleFrames {
 		if err := r.countIdle(); err != nil {
@@ -178,7 +181,7 @@ func TestFramesWithoutAMessageUpToTheLimit(t *testing.T) {
 	}
 }
 
-// However a client says goodbye, that is what it is.
+// Every close frame counts as the client's end.
 func TestOddCloseFrames(t *testing.T) {
 	for name, payload := range map[string]string{
 		"nothing": "", "one byte": "\x03", "no such code": "\x00\x01", "code for nobody": "\x03\xee", "reason isn't UTF-8": "\x03\xe8\xff\xfe",
@@ -195,7 +198,7 @@ func TestOddCloseFrames(t *testing.T) {
 	}
 }
 
-// Many polls for one session cost its client the session, and the server nothing.
+// Many polls for one session cost the client its session, and the server nothing.
 func TestManyPollsForOneSession(t *testing.T) {
 	s := start(t)
 	unharmed := s.neighbour(t)
@@ -209,7 +212,7 @@ func TestManyPollsForOneSession(t *testing.T) {
 	unharmed()
 }
 
-// A session's posts and polls may race; what they carry stays whole and in order.
+// A session's posts and polls may race. What they carry stays complete and in order.
 func TestPostsRacePolls(t *testing.T) {
 	s := start(t)
 	c, ses := s.poller(t)

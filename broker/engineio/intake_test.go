@@ -20,9 +20,9 @@ import (
 	"github.com/salabroker/sala/broker/ratelimit"
 )
 
-// Until somebody knows who the client is, no more of a message is kept than a handshake needs; the rest is read, and the
-// connection goes on.
-func TestBeforeTheHandshake(t *testing.T) {
+// Until the client is known, the server keeps no more of a message than a handshake needs. It
+// reads the rest, and the connection goes on.
+func TestMaxHandshake(t *testing.T) {
 	const keep = 5000
 	euros := strings.Repeat("€", 10_000) // of three bytes each: what is kept ends within one
 	want := strings.Repeat("€", (keep-1)/3)
@@ -84,12 +84,12 @@ func TestBeforeTheHandshake(t *testing.T) {
 	})
 }
 
-// hoarder sends a part of a message, and returns how to give up.
-type hoarder func(t *testing.T, s *server) (leave func())
+// unfinishedSender sends a part of a message. It returns a function that gives up.
+type unfinishedSender func(t *testing.T, s *server) (leave func())
 
-func hoarders(length, sent int) map[string]hoarder {
+func unfinishedSenders(length, sent int) map[string]unfinishedSender {
 	payload := bytes.Repeat([]byte("x"), length)
-	return map[string]hoarder{
+	return map[string]unfinishedSender{
 		"a frame": func(t *testing.T, s *server) func() {
 			nc, _ := s.rawClient(t)
 			_, _ = nc.Write(masked(true, ws.OpText, "4"+string(payload))[:sent]) // it may have been closed
@@ -113,10 +113,11 @@ func hoarders(length, sent int) map[string]hoarder {
 	}
 }
 
-// Who hoards what it has sent of messages makes room for others, who don't notice; and nothing is held in the end.
-func TestHoarders(t *testing.T) {
+// The client with the most unfinished bytes makes room for others, and they don't notice. In the
+// end no bytes are held.
+func TestUnfinishedMessagesMakeRoom(t *testing.T) {
 	const length, total, many = 100_000, 350_000, 12
-	for name, hoard := range hoarders(length, 90_000) {
+	for name, hoard := range unfinishedSenders(length, 90_000) {
 		for _, exempt := range []bool{true, false} {
 			t.Run(fmt.Sprint(name, ", exempt ", exempt), func(t *testing.T) {
 				options := ratelimit.HoldOptions{Total: total, PerAddress: 200_000, Exceeded: func() {}}
@@ -160,7 +161,8 @@ func TestHoarders(t *testing.T) {
 	}
 }
 
-// inMemory opens a WebSocket connection of s over a pipe, for a bubble of testing/synctest, and reads what comes back.
+// inMemory opens a WebSocket connection over a pipe, for a bubble of testing/synctest, and reads
+// what comes back.
 func (s *server) inMemory(t *testing.T) (net.Conn, *session) {
 	t.Helper()
 	r := &http.Request{URL: &url.URL{}, Header: http.Header{}}
@@ -185,8 +187,9 @@ func bubble(t *testing.T, o Options, test func(t *testing.T, s *server)) {
 	})
 }
 
-// A message that doesn't arrive to its end ends its connection, also where pongs and more fragments keep coming.
-func TestMessagesThatDoNotArrive(t *testing.T) {
+// A message that doesn't arrive as a whole ends its connection, even while pongs and more
+// fragments arrive.
+func TestUnfinishedMessageTimesOut(t *testing.T) {
 	for name, drip := range map[string][]byte{
 		"nothing more": nil,
 		"fragments":    slices.Concat(masked(false, ws.OpContinuation, "x"), masked(true, ws.OpPong, "")),
@@ -217,8 +220,9 @@ func TestMessagesThatDoNotArrive(t *testing.T) {
 	}
 }
 
-// A client that sends too much is read no faster than it may send. It loses nothing and stays, although its pongs are
-// behind what isn't read; one that is silent behind its pauses doesn't.
+// A client that sends too much is read no faster than its rate. It loses nothing and stays,
+// although its pongs are among what isn't read. A client that stays silent after its pauses
+// doesn't.
 func TestReadRate(t *testing.T) {
 	const rate, messages, size = 10_000, 100, 9_000
 	told := newTally()
@@ -255,7 +259,7 @@ func TestReadRate(t *testing.T) {
 			t.Errorf("%d bytes took %s, want %s", messages*size, took, want)
 		}
 		if told.pauses() == 0 {
-			t.Error("nobody was told of a pause")
+			t.Error("no pause was reported")
 		}
 		begin = time.Now()
 		ses.wantClose(t, ReasonPingTimeout)
@@ -265,7 +269,7 @@ func TestReadRate(t *testing.T) {
 	})
 }
 
-// A connection that ends doesn't wait for the end of a pause.
+// The end of a connection doesn't wait for the end of a pause.
 func TestPausedConnectionsEnd(t *testing.T) {
 	o := Options{ReadRate: ratelimit.Rate{PerSecond: 1, Burst: 1}}
 	bubble(t, o, func(t *testing.T, s *server) {
@@ -283,7 +287,7 @@ func TestPausedConnectionsEnd(t *testing.T) {
 	})
 }
 
-// A body is read no faster than its client may send, and isn't late for that.
+// A body is read no faster than its client's rate, and that doesn't make it late.
 func TestReadRateOfBodies(t *testing.T) {
 	const size = 60_000
 	s := start(t, func(o *Options) {

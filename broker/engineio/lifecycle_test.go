@@ -42,7 +42,7 @@ func TestHeartbeat(t *testing.T) {
 	})
 }
 
-// Deadlines are kept in order, can be moved and withdrawn, and are met on time.
+// Timers keep deadlines in order. Deadlines can be moved and removed, and are met in time.
 func TestTimers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{sessions: make(chan *session, 20)}
@@ -140,7 +140,7 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// A long-polling client that has gone away without a word doesn't hold up a shutdown for the whole WriteTimeout.
+// A long-polling client that has vanished doesn't delay a shutdown for the whole WriteTimeout.
 func TestShutdownDoesNotWaitForAbandonedPollers(t *testing.T) {
 	s := start(t)
 	_, ses := s.poller(t)
@@ -152,7 +152,7 @@ func TestShutdownDoesNotWaitForAbandonedPollers(t *testing.T) {
 	ses.wantClose(t, ReasonShutdown)
 }
 
-func TestShutdownCutsWhatDoesNotGo(t *testing.T) {
+func TestShutdownCutsConnections(t *testing.T) {
 	s := start(t)
 	_, stalled := s.rawClient(t)
 	_, silent := s.poller(t)
@@ -174,8 +174,9 @@ func TestShutdownCutsWhatDoesNotGo(t *testing.T) {
 	}
 }
 
-// A receiver that doesn't return can't hold up a shutdown, which says what it leaves behind. Everything else ends.
-func TestShutdownLeavesWhatDoesNotEnd(t *testing.T) {
+// A receiver that doesn't return can't delay a shutdown, whose error says what it has abandoned.
+// Everything else ends.
+func TestShutdownAbandonsStuckReceivers(t *testing.T) {
 	for name, connect := range map[string]func(*testing.T, *server) (*client, *session){
 		"websocket": func(t *testing.T, s *server) (*client, *session) { return s.dial(t) },
 		"polling":   func(t *testing.T, s *server) (*client, *session) { return s.poller(t) },
@@ -215,8 +216,8 @@ func TestShutdownLeavesWhatDoesNotEnd(t *testing.T) {
 	}
 }
 
-// Receivers may do anything with their connection: nothing of ours is locked while they run.
-func TestReceiversMayDoAnything(t *testing.T) {
+// A receiver may call any method of its connection, as no lock is held while it runs.
+func TestReceiverMayCallAnything(t *testing.T) {
 	acts := map[string]func(*session){
 		"send":    func(ses *session) { ses.Send(text("2x"), false); ses.CloseAfterFlush(ReasonForcedClose) },
 		"close":   func(ses *session) { ses.CloseAfterFlush(ReasonForcedClose) },
@@ -252,8 +253,9 @@ func TestReceiversMayDoAnything(t *testing.T) {
 	}
 }
 
-// "close" comes after the last "data" has been handled, also if the connection ends meanwhile.
-func TestCloseWaitsForData(t *testing.T) {
+// Closed is called after the last message has been handled, even if the connection ends
+// meanwhile.
+func TestClosedComesAfterLastMessage(t *testing.T) {
 	s := start(t)
 	w, wses := s.dial(t)
 	p, pses := s.poller(t)
@@ -280,7 +282,7 @@ func TestCloseWaitsForData(t *testing.T) {
 	}
 }
 
-// What net/http has allocated for a request is not kept for as long as the connection lasts.
+// A connection doesn't keep what net/http has allocated for its request.
 func TestRequestIsNotRetained(t *testing.T) {
 	s := start(t)
 	var freed atomic.Int32
@@ -293,7 +295,8 @@ func TestRequestIsNotRetained(t *testing.T) {
 	eventually(t, "both requests are freed", func() bool { runtime.GC(); return freed.Load() == 2 })
 }
 
-// A burst beyond the cap doesn't cut a client that keeps up, only because the flushers don't.
+// A burst of more than MaxQueuedBytes doesn't cut a client that keeps up while the flushers
+// don't.
 func TestBurstBeyondTheCap(t *testing.T) {
 	s := start(t, func(o *Options) { o.MaxQueuedBytes = 64 << 10 })
 	c, ses := s.dial(t)
@@ -311,8 +314,8 @@ func TestBurstBeyondTheCap(t *testing.T) {
 	}
 }
 
-// wantLastOfConnection checks that a server that drains keeps no connection after an answer, but for a refused handshake:
-// a proxy may try that again elsewhere.
+// wantLastOfConnection checks that a draining server closes the HTTP connection after an answer.
+// A refused handshake is the exception, as a proxy may try it on another node.
 func wantLastOfConnection(t *testing.T, s *server) {
 	t.Helper()
 	for query, last := range map[string]bool{

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// gate holds the answers to polls back once it is closed.
+// gate holds back the answers to polls once it is closed.
 type gate struct {
 	http.ResponseWriter
 	reached chan<- struct{}
@@ -21,7 +21,8 @@ func (g *gate) Write(p []byte) (int, error) {
 
 func (g *gate) Unwrap() http.ResponseWriter { return g.ResponseWriter }
 
-// gated makes the next GET stop when it writes its answer. It must be called before any other request is under way.
+// gated makes the next GET stop when it writes its answer. Call it before any other request is
+// under way.
 func (s *server) gated(t *testing.T) (reached <-chan struct{}, release chan<- struct{}) {
 	t.Helper()
 	arrived, leave := make(chan struct{}), make(chan struct{})
@@ -52,7 +53,7 @@ func (c *client) slowPoll(reached <-chan struct{}) (answer <-chan string) {
 	return answered
 }
 
-// What goes out over WebSocket doesn't overtake the last answer to a poll.
+// Messages over WebSocket don't overtake the last answer to a poll.
 func TestUpgradeWaitsForTheLastAnswer(t *testing.T) {
 	s := start(t)
 	c, ses := s.poller(t)
@@ -75,8 +76,8 @@ func TestUpgradeWaitsForTheLastAnswer(t *testing.T) {
 	c.want("42second")
 }
 
-// A client that has its answer may poll again while the server still thinks that it's writing. It isn't told that it
-// polls twice, and what it gets comes after what it got.
+// A client with its answer may poll again while the server still believes that it writes. The
+// server doesn't take that for two polls at once, and the next answer comes after the last.
 func TestNextPollWaitsForTheLastAnswer(t *testing.T) {
 	s := start(t)
 	c, ses := s.poller(t)
@@ -108,7 +109,7 @@ func TestNextPollWaitsForTheLastAnswer(t *testing.T) {
 	ses.wantClose(t, ReasonTransportError)
 }
 
-// What comes over WebSocket is not delivered before the last POST is.
+// What arrives over WebSocket is delivered after the last POST.
 func TestUpgradeWaitsForTheLastPost(t *testing.T) {
 	s := start(t)
 	c, ses := s.poller(t)
@@ -140,8 +141,8 @@ func TestUpgradeWaitsForTheLastPost(t *testing.T) {
 	}
 }
 
-// A poll is let go at once when the client has probed, so that it can upgrade without delay.
-func TestProbeHurriesPoll(t *testing.T) {
+// A poll is answered at once after the client has probed, so that it can upgrade without delay.
+func TestProbeReleasesPoll(t *testing.T) {
 	s := start(t)
 	c, ses := s.poller(t)
 	c.probeSocket()

@@ -10,14 +10,14 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// waits reports whether the connection waits without a goroutine.
+// waits reports whether the connection is parked.
 func (s *session) waits() bool {
 	s.server.parker.mu.Lock()
 	defer s.server.parker.mu.Unlock()
 	return s.parkState.reader != nil
 }
 
-// awaitParked returns once nothing reads the connection any more.
+// awaitParked waits until the connection is parked.
 func (s *session) awaitParked(t *testing.T) {
 	t.Helper()
 	if !canPark {
@@ -30,7 +30,8 @@ func clientFrame(message string) []byte {
 	return ws.MustCompileFrame(ws.MaskFrameInPlace(ws.NewTextFrame([]byte(message))))
 }
 
-// A client's last message and the end of its connection may come as one: neither may be overlooked.
+// A client's last message and the end of its connection may be reported as one. Neither may be
+// missed.
 func TestParkedConnectionIsClosedWithItsLastMessage(t *testing.T) {
 	s := start(t)
 	for i := range 50 {
@@ -49,7 +50,8 @@ func TestParkedConnectionIsClosedWithItsLastMessage(t *testing.T) {
 	}
 }
 
-// Messages that come while others are being handled, or right when the connection is about to be parked, are read.
+// Messages are read that arrive while others are being handled, or just before the connection is
+// parked.
 func TestParkedConnectionsMissNothing(t *testing.T) {
 	s := start(t)
 	const clients, messages = 8, 3000

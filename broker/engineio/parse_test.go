@@ -16,7 +16,7 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// Whatever pieces are written, what comes out of a queue is what went in, in order.
+// Whatever the sizes of the writes, a queue gives out what went in, in order.
 func TestQueue(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	var q queue
@@ -113,7 +113,7 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// quietIntake is that of a connection of no server, without any limit.
+// quietIntake returns an intake without a server and without limits.
 func quietIntake() *intake {
 	return (&Conn{server: &Server{opts: Options{}.withDefaults(), timers: newTimers()}}).newIntake()
 }
@@ -134,7 +134,7 @@ func readAll(t *testing.T, stream []byte, step int) (messages []string, err erro
 	}
 }
 
-// However the bytes of a stream arrive, it means the same.
+// However the bytes of a stream arrive, they mean the same.
 func FuzzReader(f *testing.F) {
 	f.Add(masked(true, ws.OpText, "4hello"), 1)
 	f.Add(slices.Concat(masked(false, ws.OpText, "4he"), masked(true, ws.OpPing, "x"), masked(true, ws.OpContinuation, "llo")), 3)
@@ -154,7 +154,7 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
-// The reader unmasks what the client masked, for every length and any cut.
+// The reader unmasks payloads of every length, however they are cut.
 func TestUnmask(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for length := range 300 {
@@ -178,7 +178,7 @@ func TestUnmask(t *testing.T) {
 	}
 }
 
-// A message that is announced but not sent costs no memory.
+// An announced message costs no memory until its bytes arrive.
 func TestAnnouncedLengthIsNotAllocated(t *testing.T) {
 	stream := append([]byte{0x82, 0xFF, 0, 0, 0, 0, 0x3F, 0, 0, 0, 1, 2, 3, 4}, make([]byte, 20_000)...)
 	r := newReader(&link{nc: &pieces{rest: stream, step: 1000}}, nil, quietIntake(), 1<<30, &buffers{})

@@ -16,9 +16,9 @@ func (s halfClosed) Read(func(fd uintptr) bool) error { return syscall.ENOTSUP }
 
 func (s halfClosed) Write(func(fd uintptr) bool) error { return syscall.ENOTSUP }
 
-// TestPollerGivesOthersTheirTurn has many peers close at once: they are reported few at a time, so that what else is
-// ready to run doesn't wait for all of them.
-func TestPollerGivesOthersTheirTurn(t *testing.T) {
+// When many peers close at once, the poller reports a few at a time, so that other goroutines
+// don't wait for all of them.
+func TestPollerYields(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	const sockets, most = 1000, 8 * pollBatch
 	var p poller

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// request sends a request with a value of t over a connection of its own, as a repeat comes.
+// request sends a request with a value of t over its own connection, as a repeat does.
 func (c *client) request(method, t, body string) (int, string) {
 	c.t.Helper()
 	return c.over(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, method, t, body)
@@ -61,7 +61,7 @@ func (c *client) wantPosted(t, payload string) {
 	}
 }
 
-// pending polls in the background, until the poll is pending, or one copy more of it is.
+// pending polls in the background. It returns once the poll, or one more copy of it, is pending.
 func (c *client) pending(ses *session, t string) <-chan string {
 	c.t.Helper()
 	before := ses.copies()
@@ -74,7 +74,7 @@ func (c *client) pending(ses *session, t string) <-chan string {
 	return answered
 }
 
-// half sends a request, up to some point of its body, over a connection that the test closes.
+// half sends a request up to some point of its body. The test closes the connection.
 func (c *client) half(method, t, body string, sent int) net.Conn {
 	c.t.Helper()
 	nc, err := net.Dial("tcp", strings.TrimPrefix(c.s.http.URL, "http://"))
@@ -89,7 +89,7 @@ func (c *client) half(method, t, body string, sent int) net.Conn {
 	return nc
 }
 
-// reset closes a connection as one is closed that has failed.
+// reset closes a connection with a TCP reset.
 func reset(nc net.Conn) {
 	_ = nc.(*net.TCPConn).SetLinger(0)
 	_ = nc.Close()
@@ -131,7 +131,7 @@ func TestRepeatedPoll(t *testing.T) {
 		ses.Send(text("2y"), false)
 		c.wantAnswer("b", "42y")
 	})
-	t.Run("pending, and its first copy read behind its repeat", func(t *testing.T) {
+	t.Run("pending, first copy read after its repeat", func(t *testing.T) {
 		s := start(t)
 		c, ses := s.poller(t)
 		alive := c.pending(ses, "a")
@@ -146,7 +146,7 @@ func TestRepeatedPoll(t *testing.T) {
 		ses.Send(text("2y"), false)
 		c.wantAnswer("b", "42y")
 	})
-	t.Run("too often while pending", func(t *testing.T) {
+	t.Run("too many copies while pending", func(t *testing.T) {
 		s := start(t)
 		c, ses := s.poller(t)
 		var copies []<-chan string
@@ -263,8 +263,9 @@ func TestRepeatedPoll(t *testing.T) {
 	})
 }
 
-// A request that doesn't come again ends the session after a while; the bubble's clock says when.
-func TestRepeatDoesNotCome(t *testing.T) {
+// A failed request that doesn't come again ends the session after repeatGrace, by the bubble's
+// clock.
+func TestMissingRepeat(t *testing.T) {
 	id := requestID{sum: 1}
 	for name, fail := range map[string]func(*testing.T, *Conn){
 		"pending": func(t *testing.T, c *Conn) {
@@ -351,7 +352,7 @@ func TestRepeatedPost(t *testing.T) {
 		ses.wantData(t, "y")
 		ses.wantSilence(t)
 	})
-	t.Run("half read", func(t *testing.T) { // and the server doesn't know that the connection is dead
+	t.Run("half read", func(t *testing.T) { // over a connection that looks alive to the server
 		s := start(t)
 		c, ses := s.poller(t)
 		nc := c.half(http.MethodPost, "a", "4hello", 3)
@@ -431,7 +432,7 @@ func TestRepeatsAroundAnUpgrade(t *testing.T) {
 	c.want("42x")
 }
 
-// While a client upgrades, the answer to its last poll may hold messages, and be lost.
+// While a client upgrades, the answer to its last poll may hold messages and be lost.
 func TestAnswerLostDuringAnUpgrade(t *testing.T) {
 	s := start(t)
 	c, ses := s.poller(t)
@@ -448,9 +449,9 @@ func TestAnswerLostDuringAnUpgrade(t *testing.T) {
 	c.want("42y")
 }
 
-// Clients that don't have a value for each request get what they got before there was anything like repeats: each of
-// these polls and posts as it does, and gets every message once, in order.
-func TestValuesThatDoNotIdentify(t *testing.T) {
+// Clients without a value for each request are served as if there were no repeats. Each of these
+// gets every message once and in order.
+func TestUnidentifiedRequests(t *testing.T) {
 	kept := func() *http.Client { return &http.Client{Transport: &http.Transport{MaxConnsPerHost: 1}} }
 	apart := func() *http.Client { return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} }
 	for name, test := range map[string]struct {
@@ -474,7 +475,8 @@ func TestValuesThatDoNotIdentify(t *testing.T) {
 			ses := s.session(t)
 			h := test.client()
 			defer h.CloseIdleConnections()
-			_, _ = c.over(h, http.MethodPost, "", "4connect") // as all do; the server closes the connection behind it
+			// As all clients do. The server closes the HTTP connection after it.
+			_, _ = c.over(h, http.MethodPost, "", "4connect")
 			ses.wantData(t, "connect")
 			for i := range 10 {
 				ses.Send(text(fmt.Sprint("2", i)), false)
@@ -489,7 +491,7 @@ func TestValuesThatDoNotIdentify(t *testing.T) {
 			ses.wantSilence(t)
 		})
 	}
-	t.Run("recorded, each over another connection", func(t *testing.T) { // it can't be told, but it doesn't go on
+	t.Run("recorded, each over its own connection", func(t *testing.T) { // looks like repeats, up to a number
 		s := start(t)
 		c, ses := s.poller(t)
 		for i := range maxRepeats + 1 {
@@ -558,7 +560,8 @@ func TestRepeatOverTheSameConnection(t *testing.T) {
 	}
 }
 
-// The answer to a poll is kept until the next, and counts for the client's backlog meanwhile.
+// The answer to a poll is kept until the next poll, and counts towards the client's backlog until
+// then.
 func TestLastAnswerIsKeptUntilTheNextPoll(t *testing.T) {
 	s := start(t)
 	c, ses := s.poller(t)
@@ -598,14 +601,15 @@ func (s *server) failing(t *testing.T) *atomic.Bool {
 	return &fails
 }
 
-// brokenWriter is the writer of a connection that is reset.
+// brokenWriter is the writer of a connection that was reset.
 type brokenWriter struct{ http.ResponseWriter }
 
 func (w brokenWriter) Write([]byte) (int, error) {
 	return 0, &net.OpError{Op: "write", Err: errors.New("connection reset by peer")}
 }
 
-// The bytes of a request may be read late, after its repeat has been answered and the client has gone on.
+// The server may read a request late, after it has answered the repeat and the client has gone
+// on.
 func TestLateCopies(t *testing.T) {
 	late := func(c *client, method, t, body string) {
 		c.t.Helper()
@@ -672,7 +676,7 @@ func TestLateCopies(t *testing.T) {
 		c.wantAnswer("next", "42next")
 		ses.wantSilence(t)
 	})
-	t.Run("of the other method", func(t *testing.T) { // clients that take t from a clock poll and post with the same
+	t.Run("of the other method", func(t *testing.T) { // a t from a clock may serve a GET and a POST
 		s := start(t)
 		c, ses := s.poller(t)
 		for _, value := range []string{"a", "b"} {
@@ -682,7 +686,7 @@ func TestLateCopies(t *testing.T) {
 		c.wantPosted("a", "4x")
 		ses.wantData(t, "x")
 	})
-	t.Run("too many", func(t *testing.T) { // two values in turn are no identification
+	t.Run("too many", func(t *testing.T) { // two values in turn don't identify requests
 		s := start(t)
 		c, ses := s.poller(t)
 		ses.Send(text("2x"), false)

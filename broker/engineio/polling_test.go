@@ -194,8 +194,7 @@ func TestBadPosts(t *testing.T) {
 	})
 }
 
-// TestUnannouncedBodies sends bodies whose length isn't said beforehand, and
-// one that would be long only when it is unpacked, which nobody does.
+// Bodies may come without a length. A compressed body isn't decompressed.
 func TestUnannouncedBodies(t *testing.T) {
 	packed := &strings.Builder{}
 	zip := gzip.NewWriter(packed)
@@ -273,8 +272,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// A client that has its answer may poll again before the server knows that it is written.
-func TestPollRightBehindTheLast(t *testing.T) {
+// A client with its answer may poll again before the server knows that it is written.
+func TestPollRightAfterTheLast(t *testing.T) {
 	s := start(t)
 	c, ses := s.poller(t)
 	const messages = 3000
@@ -318,7 +317,7 @@ func TestPollRightBehindTheLast(t *testing.T) {
 	}
 }
 
-// A body that drips, or never comes, holds its connection only for WriteTimeout.
+// A body that arrives slowly, or never, holds its connection only for WriteTimeout.
 func TestSlowPost(t *testing.T) {
 	s := start(t, func(o *Options) { o.WriteTimeout = 100 * time.Millisecond })
 	c, ses := s.poller(t)
@@ -338,7 +337,7 @@ func TestSlowPost(t *testing.T) {
 	ses.wantClose(t, ReasonTransportError)
 }
 
-// net/http keeps no connection for a client that has gone over to WebSocket.
+// net/http keeps no connection for a client that has upgraded to WebSocket.
 func TestUpgradeLeavesNoConnectionBehind(t *testing.T) {
 	s := start(t)
 	c, ses := s.poller(t)
@@ -383,7 +382,7 @@ func TestUpgradeLeavesNoConnectionBehind(t *testing.T) {
 	eventually(t, "upgraded", ses.overWebSocket)
 	eventually(t, "nothing is open but the WebSocket", func() bool { return count() == 0 })
 
-	// Who goes on polling keeps its connection after the first.
+	// A client that goes on polling keeps its connection after the first POST.
 	c, _ = s.poller(t)
 	send(http.MethodPost, "4one")
 	send(http.MethodPost, "4two")
@@ -393,7 +392,7 @@ func TestUpgradeLeavesNoConnectionBehind(t *testing.T) {
 	}
 }
 
-// closeTeller tells when a connection is closed.
+// closeTeller closes a channel when a connection is closed.
 type closeTeller struct {
 	net.Conn
 	tell func()
@@ -401,8 +400,9 @@ type closeTeller struct {
 
 func (c *closeTeller) Close() error { c.tell(); return c.Conn.Close() }
 
-// A POST that is on its way when the client is told that the session has ended is accepted, for a while.
-func TestPostBehindTheEnd(t *testing.T) {
+// A POST that is on its way when the client learns that the session has ended is accepted for a
+// while.
+func TestPostAfterTheEnd(t *testing.T) {
 	s := start(t)
 	c, ses := s.poller(t)
 	nc := c.half(http.MethodPost, "", "4x", 1)

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// What a client sent may be in the value of a panic, and stays out of the log.
+// The value of a panic may hold what a client sent, so the log doesn't show it.
 func TestPanicsAreDescribedWithoutTheirValue(t *testing.T) {
 	const secret = "what a client sent"
 	for _, value := range []any{secret, errors.New(secret), []byte(secret)} {

@@ -11,7 +11,7 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// rawClient opens a WebSocket connection whose bytes the test reads itself, or doesn't.
+// rawClient opens a WebSocket connection whose bytes the test reads itself, or leaves unread.
 func (s *server) rawClient(t *testing.T) (net.Conn, *session) {
 	t.Helper()
 	dialer := ws.Dialer{NetDial: nil}
@@ -115,7 +115,7 @@ func TestSlowConsumer(t *testing.T) {
 	})
 }
 
-// A client that polls no more is bounded too.
+// The queue is bounded for a client that has stopped polling, too.
 func TestSlowPoller(t *testing.T) {
 	s := start(t, func(o *Options) { o.MaxQueuedBytes = 100_000 })
 	_, ses := s.poller(t)
@@ -131,7 +131,8 @@ func TestSlowPoller(t *testing.T) {
 	ses.wantClose(t, ReasonSlowConsumer)
 }
 
-// Sending to a connection that keeps up costs no allocation, neither for the sender nor for the flusher.
+// Sending to a connection that keeps up doesn't allocate, neither in the sender nor in the
+// flusher.
 func TestSendAllocatesNothing(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
@@ -157,7 +158,7 @@ func TestSendAllocatesNothing(t *testing.T) {
 	}
 }
 
-// Who has much waiting for it is cut when memory is to be had back, and nobody else.
+// CutBacklogs cuts a client with a large backlog and no other.
 func TestCutBacklogs(t *testing.T) {
 	s := start(t, func(o *Options) { o.MaxQueuedBytes = 1 << 30 })
 	_, stalled := s.rawClient(t)

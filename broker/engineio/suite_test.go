@@ -9,7 +9,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// What the official tests of the Engine.IO protocol, version 4, expect of a server, where no other test says it.
+// The official tests of the Engine.IO protocol, version 4, where no other test covers them.
 func TestProtocolSuite(t *testing.T) {
 	echo := func(s *server, t *testing.T) *session {
 		t.Helper()

@@ -11,7 +11,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// overTLS serves s over TLS as well, where sockets can't be written to without waiting.
+// overTLS also serves s over TLS, where sockets only take blocking writes.
 func (s *server) overTLS(t *testing.T) (*client, *session) {
 	t.Helper()
 	secure := httptest.NewTLSServer(s.Server)

@@ -14,7 +14,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// probeSocket begins an upgrade and completes the exchange of probes.
+// probeSocket begins an upgrade and exchanges the probes.
 func (c *client) probeSocket() {
 	c.t.Helper()
 	c.ws = c.socket("EIO=4&transport=websocket&sid=" + c.sid)
@@ -22,7 +22,8 @@ func (c *client) probeSocket() {
 	c.want("3probe")
 }
 
-// slowHijacker is a request's connection that is taken over only after something else has happened.
+// slowHijacker is a request's connection that is taken over only after something else has
+// happened.
 type slowHijacker struct {
 	http.ResponseWriter
 	nc     net.Conn
@@ -34,8 +35,8 @@ func (w *slowHijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return w.nc, bufio.NewReadWriter(bufio.NewReader(w.nc), bufio.NewWriter(w.nc)), nil
 }
 
-// An upgrade whose time is over while its request is still being accepted must not get in the way of the next one, nor
-// stay: only one socket has a place to be stored, and one that isn't stored nobody would close.
+// An upgrade may time out while its request is still being accepted. It must not disturb the next
+// upgrade, and its WebSocket must be closed, as nobody else would close it.
 func TestUpgradeOvertakenByAnother(t *testing.T) {
 	s := start(t)
 	c, ses := s.poller(t)
@@ -50,7 +51,8 @@ func TestUpgradeOvertakenByAnother(t *testing.T) {
 	go func() {
 		defer close(served)
 		s.ServeHTTP(&slowHijacker{httptest.NewRecorder(), near, func() {
-			ses.onDeadline(time.Now().Add(time.Minute)) // of the upgrade; that of the heartbeat only makes a ping
+			// The upgrade times out. The heartbeat's deadline only causes a ping.
+			ses.onDeadline(time.Now().Add(time.Minute))
 			c.probeSocket()
 		}}, r)
 	}()
@@ -112,7 +114,7 @@ func TestUpgrade(t *testing.T) {
 	ses.wantClose(t, ReasonForcedClose)
 }
 
-// A poll that comes while the client upgrades is let go soon, even if there is nothing to say.
+// A poll during an upgrade is answered soon, even without messages.
 func TestPollDuringUpgrade(t *testing.T) {
 	s := start(t)
 	c, _ := s.poller(t)
@@ -154,8 +156,8 @@ func TestUpgradeFails(t *testing.T) {
 	}
 }
 
-// Messages that are sent without a pause while the client upgrades arrive once each, in order, attachments behind
-// their header.
+// Messages that are sent without a pause during an upgrade arrive once each and in order, with
+// attachments after their header.
 func TestUpgradeUnderLoad(t *testing.T) {
 	const rounds, messages = 10, 3000
 	s := start(t, func(o *Options) { o.MaxQueuedBytes = 16 << 20 })

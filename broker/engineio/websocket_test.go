@@ -58,8 +58,8 @@ func TestWebSocketMessages(t *testing.T) {
 	c.want("4" + big)
 }
 
-// A client that speaks right after its handshake, even in the same packet, is heard.
-func TestFirstMessageIsHeard(t *testing.T) {
+// A client's message right after its handshake, even in the same TCP segment, is delivered.
+func TestFirstMessageIsDelivered(t *testing.T) {
 	s := start(t)
 	for range 200 {
 		c := &client{t: t, s: s}
@@ -70,8 +70,8 @@ func TestFirstMessageIsHeard(t *testing.T) {
 	}
 }
 
-// What arrives together with the handshake's request has been read by net/http, and is not lost.
-func TestEarlyMessageIsHeard(t *testing.T) {
+// What net/http has read along with the handshake request is not lost.
+func TestEarlyMessageIsDelivered(t *testing.T) {
 	s := start(t)
 	nc, err := net.Dial("tcp", s.http.Listener.Addr().String())
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// counting is a listener whose connections count those of them that are open.
+// counting is a listener that counts its open connections.
 type counting struct {
 	net.Listener
 	open atomic.Int64
@@ -39,7 +39,7 @@ func (c *counted) Close() error {
 	return c.Conn.Close()
 }
 
-// A connection of the caller's own is parked like any other, and closed by its own Close, however it ends.
+// A caller's own connection is parked like any other. However it ends, its own Close is called.
 func TestWrappedConnections(t *testing.T) {
 	s := start(t)
 	plain, err := net.Listen("tcp", "127.0.0.1:0")

@@ -114,8 +114,8 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
-// TestNumbersAsNames: the stock parser takes numbers for names of events.
-func TestNumbersAsNames(t *testing.T) {
+// The stock parser accepts numbers as names of events.
+func TestNumericNames(t *testing.T) {
 	for in, want := range map[string][2]string{
 		`2[42,"x"]`: {"42", `["x"]`}, `2[ 7.0 ]`: {"7", `[]`}, `2[-0, 1]`: {"0", `[ 1]`}, `2[1e21]`: {"1e+21", `[]`}, `2[9007199254740993,[]]`: {"9007199254740993", `[[]]`},
 	} {
@@ -126,8 +126,8 @@ func TestNumbersAsNames(t *testing.T) {
 	}
 }
 
-// TestRefusedEvents are read, so that their senders can hear what is wrong with
-// them, and nothing of them is handled.
+// Refused events are read, so that their senders can be told what is wrong, and nothing of them
+// is kept.
 func TestRefusedEvents(t *testing.T) {
 	for in, want := range map[string]string{
 		`2[]`: "is text", `2[null]`: "is text", `2[true,1]`: "is text", `2[["a"],1]`: "is text", `2[{"a":1}]`: "is text", `2[{"_placeholder":true,"num":0}]`: "is text", `2[1e400]`: "is text",
@@ -194,9 +194,8 @@ func TestAppendOthers(t *testing.T) {
 	}
 }
 
-// TestTheLibraryAgrees has the library's parser read what is written here, and
-// write what is read here.
-func TestTheLibraryAgrees(t *testing.T) {
+// The library's parser reads what this package writes, and writes what this package reads.
+func TestAgainstLibraryParser(t *testing.T) {
 	binary := []byte{1, 2, 3}
 	placeholder := map[string]any{"_placeholder": true, "num": float64(0)}
 	tests := map[string]struct {
@@ -303,8 +302,7 @@ func TestDepthIsLimited(t *testing.T) {
 	}
 }
 
-// FuzzDecode checks that whatever is accepted can be sent on to other clients,
-// and means the same to them.
+// Whatever is accepted can be sent on to other clients, and means the same to them.
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
 		`0{"token":"x"}`, `2["a",1]`, `2/chat,12["a",{"b":[]}]`, `31[1]`, `1`,

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// awaitNobody returns once the server has forgotten every connection, each of which must have been told its end.
+// awaitNobody waits until every connection has ended and the server has forgotten it.
 func (s *server) awaitNobody(t *testing.T, counts *tally) {
 	t.Helper()
 	eventually(t, "every connection has ended", func() bool {
@@ -42,9 +42,9 @@ func (s *server) awaitNobody(t *testing.T, counts *tally) {
 	}
 }
 
-// A connection can end while its reader handles a message. The reader must not park it then: nothing is ever reported
-// of a closed socket.
-func TestConnectionThatEndsBeforeItIsParked(t *testing.T) {
+// A connection can end while its reader handles a message. The reader must not park it then,
+// since the poller reports nothing about a closed socket.
+func TestEndBeforeParking(t *testing.T) {
 	for name, first := range map[string]string{"for the first time": "", "again": "4first"} {
 		t.Run(name, func(t *testing.T) {
 			counts := newTally()
@@ -68,8 +68,9 @@ func TestConnectionThatEndsBeforeItIsParked(t *testing.T) {
 	}
 }
 
-// The system watches a limited number of sockets. A connection above that keeps its goroutine and is read all the same.
-func TestConnectionThatCannotBeWatched(t *testing.T) {
+// The system watches a limited number of sockets. A connection beyond that keeps its goroutine
+// and is still read.
+func TestUnwatchableConnection(t *testing.T) {
 	counts := newTally()
 	s := start(t, func(o *Options) { o.Observer = counts })
 	_, before := s.rawClient(t)
@@ -90,8 +91,8 @@ func TestConnectionThatCannotBeWatched(t *testing.T) {
 	s.awaitNobody(t, counts)
 }
 
-// Clients that connect, send, are answered and reset their connection at any moment leave nothing behind, and the server
-// ends.
+// Clients that connect, send, get answers and reset their connection at any moment leave nothing
+// behind, and the server ends.
 func TestResetsLeaveNothing(t *testing.T) {
 	counts := newTally()
 	// Between two polls it is the heartbeat that finds out.
@@ -99,7 +100,8 @@ func TestResetsLeaveNothing(t *testing.T) {
 	s := &server{}
 	s.Server = New(echoes{}, opts)
 	plain, secure := httptest.NewUnstartedServer(s.Server), httptest.NewUnstartedServer(s.Server)
-	secure.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // of handshakes that were reset
+	// Handshakes that are reset would be logged.
+	secure.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	plain.Start()
 	defer plain.Close()
 	secure.StartTLS()
@@ -135,7 +137,7 @@ func TestResetsLeaveNothing(t *testing.T) {
 	}
 }
 
-// echoes answers each message with itself, and is busy with it for a while longer.
+// echoes answers each message with itself, and then stays busy for a while.
 type echoes struct{}
 
 func (echoes) Open(c *Conn, _ *http.Request) Receiver { return &echo{c} }
@@ -150,7 +152,7 @@ func (e *echo) Text(message []byte) {
 func (e *echo) Binary([]byte)        {}
 func (e *echo) Closed(Reason, error) {}
 
-// soon waits up to some hundred microseconds, which is about how long everything takes.
+// soon waits up to some hundred microseconds, which is about how long each step takes.
 func soon() {
 	for end := time.Now().Add(time.Duration(rand.IntN(200)) * time.Microsecond); time.Now().Before(end); {
 	}
@@ -160,7 +162,7 @@ func soon() {
 const upgradeRequest = "GET /socket.io/?EIO=4&transport=websocket%s HTTP/1.1\r\nHost: sala\r\nConnection: Upgrade\r\n" +
 	"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 
-// dialReset returns a connection and how to reset it.
+// dialReset returns a connection and a function that resets it.
 func dialReset(address string) (net.Conn, func(), error) {
 	nc, err := net.Dial("tcp", address)
 	if err != nil {
@@ -172,8 +174,8 @@ func dialReset(address string) (net.Conn, func(), error) {
 	}, nil
 }
 
-// resetWebSocket connects, sends a few messages, and resets the connection. Whether the server is there still at any
-// point of that is for the moment to say, so that errors mean nothing but that it's over.
+// resetWebSocket connects, sends a few messages, and resets the connection. The server may end
+// the connection at any point, so every error only means that it is over.
 func resetWebSocket(address string, config *tls.Config) error {
 	tcp, reset, err := dialReset(address)
 	if err != nil {
@@ -194,7 +196,8 @@ func resetWebSocket(address string, config *tls.Config) error {
 	return nil
 }
 
-// resetUpgrade connects over long-polling, upgrades, and resets one or both connections somewhere on the way.
+// resetUpgrade connects over long-polling, upgrades, and resets one or both connections on the
+// way.
 func resetUpgrade(address string) error {
 	polls, reset, err := dialReset(address)
 	if err != nil {
