@@ -44,42 +44,45 @@ type Message struct {
 
 // Receipt says what became of a published message.
 type Receipt struct {
-	// Receivers is how many subscribers of the channel got the message, including the publisher if it is
-	// one; -1 if it failed. Subscribers by pattern are counted only if Publish was called without peers.
+	// Receivers is how many subscribers of the channel got the message, including the publisher if
+	// it is one; -1 if it failed. Subscribers by pattern are counted only if Publish was called
+	// without peers.
 	Receivers int
-	// Absent are those of the peers given to Publish that aren't connected. They get nothing, whether or
-	// not they are subscribed to the channel.
+	// Absent are those of the peers given to Publish that aren't connected. They get nothing,
+	// whether or not they are subscribed to the channel.
 	Absent []string
 }
 
-// Bus carries messages between nodes. All methods except Run may be called concurrently, also before
-// and after Run. Only Run, Publish and the methods of tables wait for the network.
+// Bus carries messages between nodes. All methods except Run may be called concurrently, also
+// before and after Run. Only Run, Publish and the methods of tables wait for the network.
 //
-// A bus connects and reconnects by itself, and then subscribes to all wanted channels. What is published
-// while a node is disconnected never reaches it.
+// A bus connects and reconnects by itself, and then subscribes to all wanted channels. What is
+// published while a node is disconnected never reaches it.
 type Bus interface {
-	// Run connects and serves until ctx ends. It calls receiver's methods one at a time. It must be called
-	// once, and returns when everything that it started has ended.
+	// Run connects and serves until ctx ends. It calls receiver's methods one at a time. It must be
+	// called once, and returns when everything that it started has ended.
 	Run(ctx context.Context, receiver Receiver) error
 
-	// Identify gives this bus a channel of its own, by which other buses recognise it as a peer, and
-	// subscribes to it. When the bus connects, it subscribes to this channel last. So if the channel has a
-	// subscriber, the bus receives all channels that it wants. Identify must be called once, before Run.
+	// Identify gives this bus a channel of its own, by which other buses recognise it as a peer,
+	// and subscribes to it. When the bus connects, it subscribes to this channel last. So if the
+	// channel has a subscriber, the bus receives all channels that it wants. Identify must be
+	// called once, before Run.
 	Identify(channel string)
 
-	// Publish sends the messages in order in one pipeline, and returns a receipt for each. peers are the
-	// identifying channels of other buses; with them, receipts name those that are absent. The error is
-	// the first one; while disconnected, [ErrUnavailable] at once.
+	// Publish sends the messages in order in one pipeline, and returns a receipt for each. peers
+	// are the identifying channels of other buses; with them, receipts name those that are absent.
+	// The error is the first one; while disconnected, [ErrUnavailable] at once.
 	Publish(ctx context.Context, batch []Message, peers []string) ([]Receipt, error)
 
-	// Lane returns the lane of a channel, from 0 to [Partitions]-1. Messages in one lane keep their order.
-	// Lanes may live on different servers: they don't keep order among each other, and one may be stuck
-	// while others aren't.
+	// Lane returns the lane of a channel, from 0 to [Partitions]-1. Messages in one lane keep their
+	// order. Lanes may live on different servers: they don't keep order among each other, and one
+	// may be stuck while others aren't.
 	Lane(channel string) int
 
 	// Subscribe asks for what is published on channel. The returned channel is closed as soon as
-	// everything that is published from then on arrives. It stays open while the bus is disconnected, and
-	// never closes if Unsubscribe comes first. Subscribing again returns the current one.
+	// everything that is published from then on arrives. It stays open while the bus is
+	// disconnected, and never closes if Unsubscribe comes first. Subscribing again returns the
+	// current one.
 	Subscribe(channel string) (effective <-chan struct{})
 
 	// Unsubscribe ends a subscription. Messages on their way still arrive.
@@ -88,12 +91,12 @@ type Bus interface {
 	// State returns whether the bus is connected.
 	State() State
 
-	// Health returns why the bus is disconnected or which part of it doesn't work, or nil if everything
-	// works.
+	// Health returns why the bus is disconnected or which part of it doesn't work, or nil if
+	// everything works.
 	Health() error
 
-	// Put sets an entry of a table until ttl has passed. While disconnected, it returns [ErrUnavailable],
-	// as do Remove and Entries.
+	// Put sets an entry of a table until ttl has passed. While disconnected, it returns
+	// [ErrUnavailable], as do Remove and Entries.
 	Put(ctx context.Context, table, key string, value []byte, ttl time.Duration) error
 
 	// Remove removes an entry. It is no error if there is none.
@@ -105,11 +108,11 @@ type Bus interface {
 
 // Receiver gets what arrives on a bus. Its methods are called one at a time and must not block.
 type Receiver interface {
-	// Received is called with each message, which the receiver may keep. Messages on one channel come in
-	// the order in which they were published.
+	// Received is called with each message, which the receiver may keep. Messages on one channel
+	// come in the order in which they were published.
 	Received(m Message)
-	// StateChanged is called when the bus has connected or disconnected, after Received for everything
-	// that arrived before.
+	// StateChanged is called when the bus has connected or disconnected, after Received for
+	// everything that arrived before.
 	StateChanged(s State)
 	// Lost is called when n messages were dropped because the receiver didn't keep up.
 	Lost(n int)

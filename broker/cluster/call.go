@@ -40,8 +40,8 @@ type Result struct {
 	Replies []Reply
 	// Missing are the nodes that should have answered and did not, sorted.
 	Missing []NodeID
-	// Unnamed is how many further nodes have not answered, which the mesh can't name. It is always 0 for
-	// calls.
+	// Unnamed is how many further nodes have not answered, which the mesh can't name. It is always
+	// 0 for calls.
 	Unnamed int
 }
 
@@ -62,12 +62,12 @@ func (r *Result) addMissing(nodes []NodeID) {
 	slices.Sort(r.Missing)
 }
 
-// Call sends a request to nodes and returns their answers when all of them have answered or are known
-// to be gone, at the latest at ctx's deadline (after 5 s if it has none). Nodes that have not answered
-// are in the result's Missing; that is no error. This node's own id is ignored.
+// Call sends a request to nodes and returns their answers when all of them have answered or are
+// known to be gone, at the latest at ctx's deadline (after 5 s if it has none). Nodes that have not
+// answered are in the result's Missing; that is no error. This node's own id is ignored.
 //
-// The error is [ErrUnavailable] if the bus is disconnected or disconnects meanwhile, [ErrOverloaded],
-// [ErrTooLarge], or ctx's error if it was cancelled.
+// The error is [ErrUnavailable] if the bus is disconnected or disconnects meanwhile,
+// [ErrOverloaded], [ErrTooLarge], or ctx's error if it was cancelled.
 func (m *Mesh) Call(ctx context.Context, to []NodeID, request []byte) (Result, error) {
 	expected := m.others(to)
 	ctx, cancel := withDefaultTimeout(ctx)
@@ -128,7 +128,8 @@ func (m *Mesh) CallAll(ctx context.Context, request []byte) (Result, error) {
 	return m.wait(ctx, c, KindCall, m.dropSkewed(c))
 }
 
-// dropSkewed drops the nodes whose answers can't be heard because of their clocks, and returns them.
+// dropSkewed drops the nodes whose answers can't be heard because of their clocks, and returns
+// them.
 func (m *Mesh) dropSkewed(c *collector) []NodeID {
 	skewed := m.ClockSkewed()
 	for _, id := range skewed {
@@ -166,8 +167,8 @@ func (m *Mesh) callEnvelope(ctx context.Context, id uint64, request []byte) *wir
 	return e
 }
 
-// wait returns c's result when c is complete or ctx ends. The doubtful nodes are missing unless they
-// have answered.
+// wait returns c's result when c is complete or ctx ends. The doubtful nodes are missing unless
+// they have answered.
 func (m *Mesh) wait(ctx context.Context, c *collector, kind CallKind, doubtful []NodeID) (Result, error) {
 	start := time.Now()
 	select {

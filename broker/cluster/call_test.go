@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A node can be lost after a call has listed it and before the call's collector is open. The collector
-// then isn't told.
+// A node can be lost after a call has listed it and before the call's collector is open. The
+// collector then isn't told.
 func TestCallDoesNotWaitForNodesLostMeanwhile(t *testing.T) {
 	m := &Mesh{members: newMembers(time.Second, func(NodeID) string { return "" }), collectors: newCollectors()}
 	now := time.Now()

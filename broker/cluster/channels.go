@@ -25,8 +25,8 @@ func apart(channel string) string {
 	}
 }
 
-// nodesChannels are two channels that every node is subscribed to. They live on different servers, so
-// that a failing server doesn't separate the nodes.
+// nodesChannels are two channels that every node is subscribed to. They live on different servers,
+// so that a failing server doesn't separate the nodes.
 func (m *Mesh) nodesChannels() [2]string {
 	return [2]string{m.prefix + "nodes", apart(m.prefix + "nodes")}
 }

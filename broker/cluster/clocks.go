@@ -10,8 +10,9 @@ import (
 	"github.com/salabroker/sala/broker/cluster/wire"
 )
 
-// clocks keeps the nodes whose envelopes are refused because their clock and this node's differ by more
-// than [Options.MaxAge]. Such a node runs and has clients. It refuses this node's envelopes in turn.
+// clocks keeps the nodes whose envelopes are refused because their clock and this node's differ by
+// more than [Options.MaxAge]. Such a node runs and has clients. It refuses this node's envelopes in
+// turn.
 type clocks struct {
 	log   *slog.Logger
 	keep  time.Duration // how long a node counts after its last envelope
@@ -32,8 +33,8 @@ type skewedNode struct {
 // logSkewEvery is how often a skewed node is logged.
 const logSkewEvery = 30 * time.Second
 
-// record records an envelope whose time differs too much. One that isn't later than earlier ones may be
-// a recording, and is ignored.
+// record records an envelope whose time differs too much. One that isn't later than earlier ones
+// may be a recording, and is ignored.
 func (c *clocks) record(e *wire.Envelope, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -95,8 +96,8 @@ func (c *clocks) list(now time.Time) (ids []NodeID) {
 	return ids
 }
 
-// problem returns an error if this node's clock may be wrong: if its time differs from that of at least
-// as many nodes as it agrees with, itself included. Otherwise the other clocks are wrong.
+// problem returns an error if this node's clock may be wrong: if its time differs from that of at
+// least as many nodes as it agrees with, itself included. Otherwise the other clocks are wrong.
 func (c *clocks) problem(now time.Time) error {
 	heard := c.nodes()
 	c.mu.Lock()
@@ -115,9 +116,9 @@ func (c *clocks) problem(now time.Time) error {
 		len(c.skewed), worst.describe(), heard)
 }
 
-// ClockSkewed returns the nodes that this one can't communicate with because their clocks differ by more
-// than [Options.MaxAge], sorted. After a while they are no longer among [Mesh.Nodes], but they still
-// run.
+// ClockSkewed returns the nodes that this one can't communicate with because their clocks differ by
+// more than [Options.MaxAge], sorted. After a while they are no longer among [Mesh.Nodes], but they
+// still run.
 func (m *Mesh) ClockSkewed() []NodeID { return m.clocks.list(m.now()) }
 
 // ClockWrong reports whether this node can't communicate with most others because of clocks.

@@ -35,8 +35,8 @@ func (l *logBuffer) String() string {
 	return l.text.String()
 }
 
-// A node whose clock is wrong is missing by name for the others, and they for it. No node waits for it,
-// and the log names the clock.
+// A node whose clock is wrong is missing by name for the others, and they for it. No node waits for
+// it, and the log names the clock.
 func TestClocksDiffer(t *testing.T) {
 	for name, test := range map[string]struct {
 		skew time.Duration
@@ -144,8 +144,8 @@ func clocksDiffer(t *testing.T, skew time.Duration, late bool, want string) {
 	}
 }
 
-// After a wrong clock has been set, no result looks complete that isn't while the nodes that have taken
-// each other for lost rejoin.
+// After a wrong clock has been set, no result looks complete that isn't while the nodes that have
+// taken each other for lost rejoin.
 func TestClockIsSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := clustertest.NewExchange()

@@ -17,8 +17,8 @@ type collectors struct {
 	byID map[uint64]*collector
 }
 
-// collector gathers the answers to one call or publication. collectors.mu guards all of it but id and
-// done.
+// collector gathers the answers to one call or publication. collectors.mu guards all of it but id
+// and done.
 type collector struct {
 	id   uint64
 	done chan struct{} // closed when no further answer is to come
@@ -242,8 +242,8 @@ func (s *collectors) result(c *collector, others map[NodeID]struct{}) (Result, e
 	return r, c.err
 }
 
-// unheard returns the nodes that haven't answered if only the number of receivers is known: by name if
-// there are no more candidates than missing answers, otherwise their number.
+// unheard returns the nodes that haven't answered if only the number of receivers is known: by name
+// if there are no more candidates than missing answers, otherwise their number.
 func (c *collector) unheard(others map[NodeID]struct{}) (missing []NodeID, unnamed int) {
 	var silent []NodeID
 	for id := range others {

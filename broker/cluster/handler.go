@@ -2,8 +2,8 @@ package cluster
 
 import "context"
 
-// Handler is what a [Mesh] calls. It calls Deliver one at a time, and the four membership methods one
-// at a time in the order of the changes. It calls Answer concurrently.
+// Handler is what a [Mesh] calls. It calls Deliver one at a time, and the four membership methods
+// one at a time in the order of the changes. It calls Answer concurrently.
 type Handler interface {
 	// Deliver handles a payload that another node has published. It must not block: everything that
 	// arrives at this node waits for it. If d.WantsAnswer, its result goes back to the publisher.
@@ -19,8 +19,8 @@ type Handler interface {
 	NodeLeft(n Node)
 	// NodeLost is called when a node has been silent for too long. It may come back.
 	NodeLost(n Node)
-	// Rejoined is called when others had taken this node for lost and now know that it is there. They
-	// may have dropped its state.
+	// Rejoined is called when others had taken this node for lost and now know that it is there.
+	// They may have dropped its state.
 	Rejoined()
 }
 

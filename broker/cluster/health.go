@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// health keeps whether the cluster works for this node: not whether its bus is connected, but whether
-// its own messages come back, whether it can write tables, and whether the other nodes get its
-// messages.
+// health keeps whether the cluster works for this node: not whether its bus is connected, but
+// whether its own messages come back, whether it can write tables, and whether the other nodes get
+// its messages.
 type health struct {
 	log *slog.Logger
 
@@ -31,7 +31,8 @@ func (h *health) restart(now time.Time) {
 	h.lastEcho = now
 }
 
-// echoed records that a heartbeat of this node has come back. It reports whether the node was isolated.
+// echoed records that a heartbeat of this node has come back. It reports whether the node was
+// isolated.
 func (h *health) echoed(now time.Time) (recovered bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -76,8 +77,8 @@ func (h *health) isolationError() error {
 	return errors.New("this node's own messages don't come back")
 }
 
-// published records what became of a heartbeat over one of the channels: its error, or the nodes that
-// did not get it.
+// published records what became of a heartbeat over one of the channels: its error, or the nodes
+// that did not get it.
 func (h *health) published(channel uint64, absent []NodeID, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -142,8 +143,8 @@ func (h *health) problem() error {
 	return nil
 }
 
-// Health returns what doesn't work between this node and the others and what to do about it, or nil if
-// everything works. If only a part doesn't work, the node may still be [Connected].
+// Health returns what doesn't work between this node and the others and what to do about it, or nil
+// if everything works. If only a part doesn't work, the node may still be [Connected].
 func (m *Mesh) Health() error {
 	if err := m.bus.Health(); err != nil {
 		return err

@@ -35,7 +35,8 @@ func (m *Mesh) beatAndSweep(ctx context.Context) {
 	}
 }
 
-// join finds the other nodes after the bus has connected. If it fails, it tries again after a heartbeat.
+// join finds the other nodes after the bus has connected. If it fails, it tries again after a
+// heartbeat.
 func (m *Mesh) join(ctx context.Context) {
 	now := time.Now()
 	m.members.reset(now)
@@ -131,12 +132,12 @@ func (m *Mesh) sweep(every time.Duration) {
 	}
 }
 
-// maxSilence is how long this node may go without its own messages before it can no longer tell whether
-// others are silent.
+// maxSilence is how long this node may go without its own messages before it can no longer tell
+// whether others are silent.
 func (m *Mesh) maxSilence() time.Duration { return max(m.members.deadAfter/2, 2*m.beat) }
 
-// heartbeatFrom handles a heartbeat of another node. live is true if it has just come, and false if it
-// was found in the table.
+// heartbeatFrom handles a heartbeat of another node. live is true if it has just come, and false if
+// it was found in the table.
 func (m *Mesh) heartbeatFrom(e *wire.Envelope, live bool) {
 	node := nodeFromWire(e, e.GetHeartbeat())
 	presence := m.members.heartbeat(node, time.Now())
@@ -158,15 +159,16 @@ func (m *Mesh) heartbeatFrom(e *wire.Envelope, live bool) {
 	}
 }
 
-// markAlive records that a message of a node has come. A node whose clock was wrong counts as skewed
-// until it has joined again.
+// markAlive records that a message of a node has come. A node whose clock was wrong counts as
+// skewed until it has joined again.
 func (m *Mesh) markAlive(id NodeID) {
 	if m.members.alive(id, time.Now()) {
 		m.clocks.heard(id)
 	}
 }
 
-// sendLost tells a node that it was taken for lost, so that it joins again with its next incarnation.
+// sendLost tells a node that it was taken for lost, so that it joins again with its next
+// incarnation.
 func (m *Mesh) sendLost(n Node) {
 	e := m.envelope()
 	e.Body = &wire.Envelope_Lost{Lost: &wire.Lost{Incarnation: n.Incarnation}}
@@ -175,8 +177,8 @@ func (m *Mesh) sendLost(n Node) {
 	}
 }
 
-// wasLost handles a message that this node was taken for lost. Only the first one for an incarnation
-// counts.
+// wasLost handles a message that this node was taken for lost. Only the first one for an
+// incarnation counts.
 func (m *Mesh) wasLost(incarnation uint64) {
 	if !m.incarnation.CompareAndSwap(incarnation, incarnation+1) {
 		return

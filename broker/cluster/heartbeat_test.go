@@ -127,8 +127,8 @@ func TestOutage(t *testing.T) {
 	})
 }
 
-// A quarter of all messages are lost. A node may be taken for lost, but the nodes end up knowing each
-// other.
+// A quarter of all messages are lost. A node may be taken for lost, but the nodes end up knowing
+// each other.
 func TestLossyMembership(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := clustertest.NewExchange()
@@ -145,8 +145,8 @@ func TestLossyMembership(t *testing.T) {
 	})
 }
 
-// Nodes join, leave, die, freeze and come back, with outages in between. In the end each knows exactly
-// the nodes that run.
+// Nodes join, leave, die, freeze and come back, with outages in between. In the end each knows
+// exactly the nodes that run.
 func TestRandomMembership(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

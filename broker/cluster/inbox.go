@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Inbox is a bounded queue of the messages that a bus has received. It is for implementations of [Bus]:
-// any goroutine may add messages, and [Inbox.Run] passes them to the receiver on its own.
+// Inbox is a bounded queue of the messages that a bus has received. It is for implementations of
+// [Bus]: any goroutine may add messages, and [Inbox.Run] passes them to the receiver on its own.
 type Inbox struct {
 	// Static.
 	maxBytes int

@@ -22,8 +22,8 @@ func (r *stuckReceiver) StateChanged(s cluster.State) { r.states = append(r.stat
 
 func (r *stuckReceiver) Lost(n int) { r.lost += n }
 
-// For a receiver that doesn't keep up, the inbox holds a bounded number of bytes. The receiver learns how
-// many messages it lost, and misses no change of state.
+// For a receiver that doesn't keep up, the inbox holds a bounded number of bytes. The receiver
+// learns how many messages it lost, and misses no change of state.
 func TestInboxIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size, sent = 1000, 500

@@ -11,15 +11,15 @@ import (
 const (
 	// maxNodes is the most other nodes that a cluster may have.
 	maxNodes = 1024
-	// tombstoneKept is how long the tombstone of a node is kept, so that its earlier messages don't bring
-	// it back.
+	// tombstoneKept is how long the tombstone of a node is kept, so that its earlier messages don't
+	// bring it back.
 	tombstoneKept = time.Hour
 	// maxTombstones bounds how many tombstones are kept.
 	maxTombstones = 4 * maxNodes
 )
 
-// members keeps the other nodes of the cluster. It has no clock of its own and makes no calls: methods
-// take the time and return what has changed.
+// members keeps the other nodes of the cluster. It has no clock of its own and makes no calls:
+// methods take the time and return what has changed.
 type members struct {
 	deadAfter time.Duration
 	channel   func(NodeID) string // that identifies a node
@@ -35,13 +35,13 @@ type members struct {
 type peer struct {
 	node     Node
 	lastSeen time.Time
-	// heard is true if a message has come since this node's bus connected. Then the other node's bus had
-	// connected, too.
+	// heard is true if a message has come since this node's bus connected. Then the other node's
+	// bus had connected, too.
 	heard bool
 }
 
-// tombstone is what is kept of a node that has gone. A node that left doesn't come back. A lost node may,
-// with a higher incarnation.
+// tombstone is what is kept of a node that has gone. A node that left doesn't come back. A lost
+// node may, with a higher incarnation.
 type tombstone struct {
 	incarnation uint64
 	left        bool
@@ -100,8 +100,8 @@ func (m *members) alive(id NodeID, now time.Time) bool {
 	return ok
 }
 
-// markUnheard records that the bus connects or disconnects: until a message of a node comes, it may not
-// receive anything.
+// markUnheard records that the bus connects or disconnects: until a message of a node comes, it may
+// not receive anything.
 func (m *members) markUnheard() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -122,8 +122,8 @@ func (m *members) unheard() (ids []NodeID) {
 	return ids
 }
 
-// leave removes a node and reports whether it was a member. It gets a tombstone in any case: it may be
-// about to be read from the table.
+// leave removes a node and reports whether it was a member. It gets a tombstone in any case: it may
+// be about to be read from the table.
 func (m *members) leave(id NodeID, now time.Time) (Node, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -157,9 +157,9 @@ func (m *members) channels() []string {
 
 // sweep removes and returns the nodes that have been silent for too long.
 //
-// stalled is true if the sweep comes much later than it should, because this process was stopped. Then
-// it can't tell who was silent, and no node is lost. Nor can it tell while hearing is false: this node
-// doesn't receive even its own messages.
+// stalled is true if the sweep comes much later than it should, because this process was stopped.
+// Then it can't tell who was silent, and no node is lost. Nor can it tell while hearing is false:
+// this node doesn't receive even its own messages.
 func (m *members) sweep(every time.Duration, now time.Time, hearing bool) (lost []Node, stalled bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -180,8 +180,8 @@ func (m *members) sweep(every time.Duration, now time.Time, hearing bool) (lost 
 	return lost, false
 }
 
-// markDeleted keeps a tombstone of a node, instead of the oldest if there are too many. The caller holds
-// mu.
+// markDeleted keeps a tombstone of a node, instead of the oldest if there are too many. The caller
+// holds mu.
 func (m *members) markDeleted(n Node, left bool, now time.Time) {
 	if len(m.tombstones) >= maxTombstones {
 		var oldest NodeID

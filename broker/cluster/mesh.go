@@ -94,8 +94,8 @@ func (m *Mesh) ID() NodeID { return m.id }
 func (m *Mesh) Incarnation() uint64 { return m.incarnation.Load() }
 
 // Run makes this node part of the cluster until ctx ends. Then it tells the other nodes that it
-// leaves, and returns when everything that it started has ended. It must be called once. While the bus
-// can't be reached, Run keeps trying. Its error is that of [Bus.Run].
+// leaves, and returns when everything that it started has ended. It must be called once. While the
+// bus can't be reached, Run keeps trying. Its error is that of [Bus.Run].
 func (m *Mesh) Run(ctx context.Context) error {
 	if m.running.Swap(true) {
 		return errors.New("cluster: Run was called twice")
@@ -130,8 +130,8 @@ func (m *Mesh) Run(ctx context.Context) error {
 	return err
 }
 
-// State returns whether the cluster can be reached: the bus is connected, and this node receives its
-// own messages.
+// State returns whether the cluster can be reached: the bus is connected, and this node receives
+// its own messages.
 func (m *Mesh) State() State {
 	if m.health.isIsolated() {
 		return Disconnected

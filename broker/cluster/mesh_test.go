@@ -14,8 +14,8 @@ import (
 	"github.com/salabroker/sala/broker/cluster/clustertest"
 )
 
-// If messages are lost, a result still has an answer of or the name of every node, in time, and none
-// twice.
+// If messages are lost, a result still has an answer of or the name of every node, in time, and
+// none twice.
 func TestLossyCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := clustertest.NewExchange()
@@ -50,7 +50,8 @@ func TestLossyCalls(t *testing.T) {
 			for _, reply := range result.Replies {
 				answered[reply.Node]++
 			}
-			// The echo of the caller itself may be lost, too. Then one more is missing than there are.
+			// The echo of the caller itself may be lost, too. Then one more is missing than there
+			// are.
 			if missing := len(result.Missing) + result.Unnamed; len(answered) != len(result.Replies) ||
 				len(answered)+missing < 3 || len(answered)+missing > 4 {
 				t.Fatalf("%d of 3 nodes answered, %d are missing", len(answered), missing)

@@ -10,7 +10,8 @@ import (
 // NodeIDBytes is the length of a [NodeID].
 const NodeIDBytes = 10
 
-// NodeID identifies a node. A node gets a new id at each start, so after a restart it is another node.
+// NodeID identifies a node. A node gets a new id at each start, so after a restart it is another
+// node.
 type NodeID string
 
 // NewNodeID returns a random id of [NodeIDBytes] letters and digits.

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// notices tells the handler about membership changes, in order, on a goroutine of its own, so that a
-// slow handler delays no messages.
+// notices tells the handler about membership changes, in order, on a goroutine of its own, so that
+// a slow handler delays no messages.
 type notices struct {
 	wake chan struct{}
 
@@ -16,8 +16,8 @@ type notices struct {
 
 func newNotices() *notices { return &notices{wake: make(chan struct{}, 1)} }
 
-// add appends a notice. There are at most a few for each node and heartbeat, so the queue only grows
-// while the handler is slow.
+// add appends a notice. There are at most a few for each node and heartbeat, so the queue only
+// grows while the handler is slow.
 func (n *notices) add(notice func(Handler)) {
 	n.mu.Lock()
 	n.queue = append(n.queue, notice)

@@ -37,8 +37,8 @@ const (
 	KindPublish CallKind = "publish" // PublishAndWait
 )
 
-// Observer is told what a [Mesh] does, for metrics. Its methods are called concurrently and must not
-// block.
+// Observer is told what a [Mesh] does, for metrics. Its methods are called concurrently and must
+// not block.
 type Observer interface {
 	// StateChanged is called when the cluster can be reached, or no longer can.
 	StateChanged(s State)

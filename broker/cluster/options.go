@@ -19,12 +19,12 @@ type Options struct {
 	Handler Handler
 	// ID is this node's id; by default a new one.
 	ID NodeID
-	// Name is the cluster's name, which keeps several on one Redis apart: letters, digits, "-", "_" and
-	// "."; by default "sala".
+	// Name is the cluster's name, which keeps several on one Redis apart: letters, digits, "-", "_"
+	// and "."; by default "sala".
 	Name string
-	// Keys sign everything that nodes say, see the package's documentation: the first signs, all are
-	// accepted. Each has at least [MinKeyBytes], and none may occur twice. Without keys, everyone on the
-	// bus is trusted.
+	// Keys sign everything that nodes say, see the package's documentation: the first signs, all
+	// are accepted. Each has at least [MinKeyBytes], and none may occur twice. Without keys,
+	// everyone on the bus is trusted.
 	Keys [][]byte
 	// Info returns what this node says about itself, by default nothing. It is called for every
 	// heartbeat and by [Mesh.Nodes], concurrently, and must not block.
@@ -42,8 +42,8 @@ type Options struct {
 	DeadAfter time.Duration
 	// MaxEnvelopeBytes bounds an envelope; by default 8 MiB. It must be the same on all nodes.
 	MaxEnvelopeBytes int
-	// MaxAge is the most that an envelope's time may differ from this node's clock; by default 30 s. It
-	// applies only with Keys.
+	// MaxAge is the most that an envelope's time may differ from this node's clock; by default 30
+	// s. It applies only with Keys.
 	MaxAge time.Duration
 }
 

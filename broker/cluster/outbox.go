@@ -16,8 +16,9 @@ const (
 	publishTimeout = 3 * time.Second
 )
 
-// outbox holds the messages that wait to be published: one queue for each lane of the bus. Any goroutine
-// may add messages. For each lane, run has a goroutine that hands them to the bus in order.
+// outbox holds the messages that wait to be published: one queue for each lane of the bus. Any
+// goroutine may add messages. For each lane, run has a goroutine that hands them to the bus in
+// order.
 type outbox struct {
 	// Static.
 	bus      Bus

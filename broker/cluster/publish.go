@@ -9,12 +9,12 @@ import (
 	"github.com/salabroker/sala/broker/cluster/wire"
 )
 
-// Publish sends a payload to the other nodes on the route: one message for a topic, otherwise one for
-// each node. It doesn't wait: nil means that the payload is queued. What is lost later is counted as
-// [LostPublish].
+// Publish sends a payload to the other nodes on the route: one message for a topic, otherwise one
+// for each node. It doesn't wait: nil means that the payload is queued. What is lost later is
+// counted as [LostPublish].
 //
-// The error is [ErrUnavailable] while the bus is disconnected, [ErrOverloaded] or [ErrTooLarge]. Then
-// nothing was sent.
+// The error is [ErrUnavailable] while the bus is disconnected, [ErrOverloaded] or [ErrTooLarge].
+// Then nothing was sent.
 func (m *Mesh) Publish(to Route, payload []byte) error {
 	items, err := m.publications(to, payload, 0, nil)
 	if err != nil {
@@ -39,12 +39,12 @@ const foreignKept = 10 * time.Second
 // message, so the mesh knows how many answers to wait for. That number can be wrong in two ways.
 //
 // A node that has lost its connection isn't counted although it has members. The bus names those
-// nodes, and they are in the result's Missing, whether they want the topic or not. So are nodes that
-// haven't been heard since the bus connected.
+// nodes, and they are in the result's Missing, whether they want the topic or not. So are nodes
+// that haven't been heard since the bus connected.
 //
-// A subscriber of the channel that isn't a node is counted but never answers. So if answers are missing
-// after 50 ms, all nodes are asked whether they are subscribed. From then on, the mesh waits only for
-// those that are, by name.
+// A subscriber of the channel that isn't a node is counted but never answers. So if answers are
+// missing after 50 ms, all nodes are asked whether they are subscribed. From then on, the mesh
+// waits only for those that are, by name.
 func (m *Mesh) PublishAndWait(ctx context.Context, to Route, payload []byte) (Result, error) {
 	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
@@ -97,9 +97,9 @@ func (m *Mesh) publishToNodes(ctx context.Context, to Route, payload []byte) (Re
 	return m.wait(ctx, c, KindPublish, nil)
 }
 
-// surveyWhenSlow returns when c is complete, when ctx has ended, or when it has asked the nodes whether
-// they are subscribed to the topic. It doesn't wait before it asks if some nodes are skewed: they
-// count as receivers but can't be heard.
+// surveyWhenSlow returns when c is complete, when ctx has ended, or when it has asked the nodes
+// whether they are subscribed to the topic. It doesn't wait before it asks if some nodes are
+// skewed: they count as receivers but can't be heard.
 func (m *Mesh) surveyWhenSlow(ctx context.Context, c *collector, topic Topic, skewed []NodeID) {
 	if len(skewed) == 0 && time.Now().UnixNano() > m.foreignUntil.Load() {
 		slow := time.NewTimer(surveyAfter)

@@ -73,8 +73,8 @@ func (m *Mesh) isSkewed(e *wire.Envelope, now time.Time) bool {
 	return true
 }
 
-// echo handles a message that this node has sent and received itself. If it waits for answers, the bus
-// counted this node as a receiver, too.
+// echo handles a message that this node has sent and received itself. If it waits for answers, the
+// bus counted this node as a receiver, too.
 func (m *Mesh) echo(e *wire.Envelope) {
 	if e.GetHeartbeat() != nil {
 		m.echoed(time.Now())

@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	// windowBits is how far a message may be behind its sender's latest and still be recognised as new.
-	// Messages of one sender overtake each other if their channels live on different servers.
+	// windowBits is how far a message may be behind its sender's latest and still be recognised as
+	// new. Messages of one sender overtake each other if their channels live on different servers.
 	windowBits = 1 << 16
 	// maxSenders bounds how many senders are tracked.
 	maxSenders = 4096
@@ -48,8 +48,8 @@ func (r *replays) accept(sender NodeID, sequence uint64, now time.Time) bool {
 	return w.accept(sequence)
 }
 
-// dropIdle drops senders that have been silent for long and reports whether there were any. The caller
-// holds mu.
+// dropIdle drops senders that have been silent for long and reports whether there were any. The
+// caller holds mu.
 func (r *replays) dropIdle(now time.Time) bool {
 	before := len(r.senders)
 	for id, w := range r.senders {

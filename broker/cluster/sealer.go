@@ -13,8 +13,8 @@ import (
 	"github.com/salabroker/sala/broker/cluster/wire"
 )
 
-// A frame is a version byte, a flags byte, a MAC if flagMAC is set, and an envelope. Later versions are
-// free to change everything after the first byte.
+// A frame is a version byte, a flags byte, a MAC if flagMAC is set, and an envelope. Later versions
+// are free to change everything after the first byte.
 const (
 	frameVersion = 1
 	flagMAC      = 1
@@ -41,8 +41,8 @@ func newSealer(keys [][]byte, maxBytes int) *sealer {
 // keyed reports whether there is a key. Without one, no frame is authenticated.
 func (s *sealer) keyed() bool { return len(s.macs) > 0 }
 
-// seal returns the frame of e for a channel. Its error is [ErrTooLarge], or says that a string isn't
-// UTF-8.
+// seal returns the frame of e for a channel. Its error is [ErrTooLarge], or says that a string
+// isn't UTF-8.
 func (s *sealer) seal(channel string, e *wire.Envelope) ([]byte, error) {
 	start := headerBytes
 	if s.keyed() {

@@ -71,8 +71,8 @@ func TestSealLimits(t *testing.T) {
 	}
 }
 
-// Whatever comes over the bus, open returns an envelope or a reason, and with a key only envelopes that
-// were sealed with it.
+// Whatever comes over the bus, open returns an envelope or a reason, and with a key only envelopes
+// that were sealed with it.
 func FuzzOpen(f *testing.F) {
 	key := bytes.Repeat([]byte("k"), 32)
 	keyed, open := newSealer([][]byte{key}, 1<<20), newSealer(nil, 1<<20)

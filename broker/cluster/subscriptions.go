@@ -80,8 +80,8 @@ func (m *Mesh) Subscribe(topic Topic) (effective <-chan struct{}) {
 func (m *Mesh) Unsubscribe(topic Topic) { m.subscriptions.add(topic, -1) }
 
 // Await waits until all of the subscriptions are effective. It returns [ErrUnavailable] as soon as
-// the bus is disconnected: a client that joins then has joined this node, and gets messages of other
-// nodes when the bus is back. It returns [context.DeadlineExceeded] after timeout.
+// the bus is disconnected: a client that joins then has joined this node, and gets messages of
+// other nodes when the bus is back. It returns [context.DeadlineExceeded] after timeout.
 func (m *Mesh) Await(timeout time.Duration, effective ...<-chan struct{}) error {
 	late := time.NewTimer(timeout)
 	defer late.Stop()

@@ -27,8 +27,8 @@ func (m *Mesh) Remove(ctx context.Context, table, key string) error {
 // Entry is the value of a key in a shared table.
 type Entry struct {
 	Value []byte
-	// Outdated is true if the entry is signed with another key than the one this node signs with. It
-	// becomes unreadable when that key is removed.
+	// Outdated is true if the entry is signed with another key than the one this node signs with.
+	// It becomes unreadable when that key is removed.
 	Outdated bool
 }
 

@@ -2,8 +2,8 @@ package cluster
 
 import "strconv"
 
-// Topic is what nodes publish on and subscribe to. Two topics are equal exactly if the same function
-// made them from the same names.
+// Topic is what nodes publish on and subscribe to. Two topics are equal exactly if the same
+// function made them from the same names.
 type Topic string
 
 // RoomTopic returns the topic for the members of a room of a namespace.
@@ -12,17 +12,18 @@ func RoomTopic(namespace, room string) Topic { return topic("room", namespace) +
 // UserTopic returns the topic for the sockets of a user in a namespace.
 func UserTopic(namespace, user string) Topic { return topic("user", namespace) + Topic(user) }
 
-// EveryoneTopic returns the topic for a namespace as a whole, and for several of its rooms or users at
-// once. Every node with a socket in the namespace subscribes to it.
+// EveryoneTopic returns the topic for a namespace as a whole, and for several of its rooms or users
+// at once. Every node with a socket in the namespace subscribes to it.
 func EveryoneTopic(namespace string) Topic { return topic("all", namespace) }
 
-// topic returns the beginning of a topic. The namespace's length keeps "/a" "b:c" and "/a:b" "c" apart.
+// topic returns the beginning of a topic. The namespace's length keeps "/a" "b:c" and "/a:b" "c"
+// apart.
 func topic(kind, namespace string) Topic {
 	return Topic(kind + ":" + strconv.Itoa(len(namespace)) + ":" + namespace + ":")
 }
 
-// Route says which nodes a publication goes to: those subscribed to Topic or, if Topic is empty, the
-// Nodes.
+// Route says which nodes a publication goes to: those subscribed to Topic or, if Topic is empty,
+// the Nodes.
 type Route struct {
 	// Topic is published on with one message.
 	Topic Topic
@@ -38,10 +39,10 @@ const maxDirect = 8
 // sockets would get it twice.
 //
 // A single topic is a route of its own, and so are a few nodes. Anything else goes to everyone, the
-// topic of the whole namespace: with one message still, which nodes without a selected socket look up
-// in vain. Knowing the nodes concerned would take a directory of all memberships on every node, or one
-// publication per topic and a way to recognise duplicates. Both cost more than these lookups, as long
-// as messages to several rooms at once are a minority.
+// topic of the whole namespace: with one message still, which nodes without a selected socket look
+// up in vain. Knowing the nodes concerned would take a directory of all memberships on every node,
+// or one publication per topic and a way to recognise duplicates. Both cost more than these
+// lookups, as long as messages to several rooms at once are a minority.
 func RouteTo(everyone Topic, topics []Topic, nodes []NodeID) Route {
 	switch {
 	case len(topics) == 1 && len(nodes) == 0:

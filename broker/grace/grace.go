@@ -1,5 +1,5 @@
-// Package grace bounds how long to wait for others: for goroutines that should end by themselves, and
-// for the bodies of requests.
+// Package grace bounds how long to wait for others: for goroutines that should end by themselves,
+// and for the bodies of requests.
 package grace
 
 import (
@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Wait calls wait on a goroutine of its own and returns true when it has returned. Wait returns false
-// if that hasn't happened when ctx has ended and then the time more has passed: what ctx cancels needs
-// a moment to end. The goroutine is then abandoned until wait returns.
+// Wait calls wait on a goroutine of its own and returns true when it has returned. Wait returns
+// false if that hasn't happened when ctx has ended and then the time more has passed: what ctx
+// cancels needs a moment to end. The goroutine is then abandoned until wait returns.
 func Wait(ctx context.Context, more time.Duration, wait func()) bool {
 	done := make(chan struct{})
 	go func() {

@@ -35,8 +35,8 @@ func newReader() *reader {
 	}}
 }
 
-// read counts the heap as it was live at the last collection, instead of all its objects, which include
-// garbage.
+// read counts the heap as it was live at the last collection, instead of all its objects, which
+// include garbage.
 func (r *reader) read() Usage {
 	metrics.Read(r.samples)
 	value := func(i int) int64 {

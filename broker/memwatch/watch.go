@@ -10,11 +10,11 @@ const (
 	// interval is the time between two checks. In this time memory must not grow from begin to the
 	// limit.
 	interval = 100 * time.Millisecond
-	// begin and end are the percentages of the limit at which memory becomes short and is enough again.
-	// They are apart so that the work admitted at the end doesn't make memory short at once.
+	// begin and end are the percentages of the limit at which memory becomes short and is enough
+	// again. They are apart so that the work admitted at the end doesn't make memory short at once.
 	begin, end = 90, 80
-	// collectAfter is how long after the last garbage collection the next one is forced while memory is
-	// short. With little new garbage, the runtime wouldn't start one by itself.
+	// collectAfter is how long after the last garbage collection the next one is forced while
+	// memory is short. With little new garbage, the runtime wouldn't start one by itself.
 	collectAfter = time.Second
 	// lastingAfter is how long memory must be short before Options.Lasting is called, and the time
 	// between two of these calls.
@@ -35,8 +35,8 @@ type Options struct {
 	Collect func()
 }
 
-// Watch watches the memory of the process. From Start until Stop it has a goroutine, on which it calls
-// the functions of its [Options].
+// Watch watches the memory of the process. From Start until Stop it has a goroutine, on which it
+// calls the functions of its [Options].
 type Watch struct {
 	// Static.
 	opts Options
@@ -65,8 +65,8 @@ func Start(o Options) *Watch {
 // Short reports whether memory is short. It is cheap and may be called concurrently.
 func (w *Watch) Short() bool { return w.short.Load() }
 
-// Stop ends the watch and waits for its goroutine. Short keeps its last value. It may be called more
-// than once.
+// Stop ends the watch and waits for its goroutine. Short keeps its last value. It may be called
+// more than once.
 func (w *Watch) Stop() {
 	w.once.Do(func() { close(w.quit) })
 	w.done.Wait()

@@ -22,8 +22,8 @@ type AddressOptions struct {
 // Addresses limits connections by the address that they come from. All addresses of a
 // [realip.Network] count as one. Its methods may be called concurrently.
 //
-// It keeps the addresses that have a connection and, for a while, a bounded number of those that have
-// asked for one.
+// It keeps the addresses that have a connection and, for a while, a bounded number of those that
+// have asked for one.
 type Addresses struct {
 	// Static.
 	opts  AddressOptions
@@ -54,8 +54,8 @@ const (
 )
 
 const (
-	// maxIdle bounds how many addresses without a connection are kept. Further ones may ask too often
-	// unnoticed.
+	// maxIdle bounds how many addresses without a connection are kept. Further ones may ask too
+	// often unnoticed.
 	maxIdle = 1 << 16
 	// minClean is the least number of addresses that is worth cleaning up.
 	minClean = 1 << 10
@@ -66,8 +66,8 @@ func NewAddresses(o AddressOptions) *Addresses {
 	return &Addresses{opts: o, start: time.Now(), known: make(map[key]usage), cleanAt: minClean}
 }
 
-// Enter counts a connection and returns [Admitted], after which Leave must follow, or returns why the
-// address may not open one. Addresses that aren't valid have no limits.
+// Enter counts a connection and returns [Admitted], after which Leave must follow, or returns why
+// the address may not open one. Addresses that aren't valid have no limits.
 func (a *Addresses) Enter(addr netip.Addr) Verdict {
 	if !a.counts(addr) {
 		return Admitted

@@ -69,13 +69,14 @@ func (a *Holds) Bytes() int64 {
 	return a.bytes
 }
 
-// Hold returns an empty hold for an address. cut is called when a limit ends the hold, at most once and
-// on any goroutine. It must not wait for the goroutine that uses the hold.
+// Hold returns an empty hold for an address. cut is called when a limit ends the hold, at most once
+// and on any goroutine. It must not wait for the goroutine that uses the hold.
 func (a *Holds) Hold(addr netip.Addr, cut func()) *Hold {
 	return &Hold{all: a, addr: addr, cut: cut}
 }
 
-// Grow adds n bytes to the hold. It reports false if a limit has ended the hold, which is then empty.
+// Grow adds n bytes to the hold. It reports false if a limit has ended the hold, which is then
+// empty.
 func (h *Hold) Grow(n int64) bool {
 	ended, ok := h.grow(n)
 	for _, other := range ended {

@@ -2,8 +2,8 @@ package ratelimit
 
 import "sync"
 
-// Shares limits something that several owners hold: all of them together to a total, and each owner to
-// half of it. Its methods may be called concurrently.
+// Shares limits something that several owners hold: all of them together to a total, and each owner
+// to half of it. Its methods may be called concurrently.
 type Shares struct {
 	// Static.
 	total int64
@@ -16,8 +16,8 @@ type Shares struct {
 // NewShares returns shares of total.
 func NewShares(total int64) *Shares { return &Shares{total: total, of: make(map[string]int64)} }
 
-// Take takes n for an owner and reports true; Give must follow. If that is too much, it takes nothing
-// and reports false.
+// Take takes n for an owner and reports true; Give must follow. If that is too much, it takes
+// nothing and reports false.
 func (s *Shares) Take(owner string, n int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

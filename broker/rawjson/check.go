@@ -13,9 +13,9 @@ var (
 	errDuplicates = errors.New("an object in it has the same name twice")
 )
 
-// CheckObject returns an error unless text is a single JSON object in UTF-8, in which no object has a
-// name twice. Programs differ in which of two values they take: one could check a value and another
-// use the other.
+// CheckObject returns an error unless text is a single JSON object in UTF-8, in which no object has
+// a name twice. Programs differ in which of two values they take: one could check a value and
+// another use the other.
 func CheckObject(text []byte) error {
 	trimmed := bytes.TrimLeft(text, " \t\r\n")
 	if len(trimmed) == 0 || trimmed[0] != '{' || !utf8.Valid(text) || !json.Valid(text) {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Name returns the text of a JSON value that names a room or a user: the string's, or the number's as
-// in [NumberText]. ok is false for any other value, and for a number without a text.
+// Name returns the text of a JSON value that names a room or a user: the string's, or the number's
+// as in [NumberText]. ok is false for any other value, and for a number without a text.
 func Name(value json.RawMessage) (text string, ok bool) {
 	begin := skipSpace(value, 0)
 	switch {
@@ -20,11 +20,11 @@ func Name(value json.RawMessage) (text string, ok bool) {
 	}
 }
 
-// NumberText returns the canonical text of a JSON number, which is JavaScript's String(n): "7" for 7,
-// 7.0 and 70e-1, "0" for -0, "1e+21" for 1e21. Equal numbers have equal texts and different numbers
-// different ones: an integer that JavaScript would round keeps its digits, because one user's id must
-// not become another's. ok is false for other numbers that a float64 can't hold, such as 1e400, and
-// for anything that isn't a number.
+// NumberText returns the canonical text of a JSON number, which is JavaScript's String(n): "7" for
+// 7, 7.0 and 70e-1, "0" for -0, "1e+21" for 1e21. Equal numbers have equal texts and different
+// numbers different ones: an integer that JavaScript would round keeps its digits, because one
+// user's id must not become another's. ok is false for other numbers that a float64 can't hold,
+// such as 1e400, and for anything that isn't a number.
 func NumberText(literal string) (text string, ok bool) {
 	if !isNumber(literal) {
 		return "", false
@@ -56,8 +56,8 @@ func isNumber(text string) bool {
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
-// decimal is a number's exact value: 0.digits times ten to the power of exponent. Digits neither begin
-// nor end with a zero. Zero has no digits.
+// decimal is a number's exact value: 0.digits times ten to the power of exponent. Digits neither
+// begin nor end with a zero. Zero has no digits.
 type decimal struct {
 	negative bool
 	digits   string

@@ -6,9 +6,9 @@ import (
 	"iter"
 )
 
-// Members iterates over the members of a JSON object: the unescaped name and the text of the value. The
-// text must be valid JSON; anything but an object has no members. Names and values are slices of
-// object, unless a name has escapes, so skipped members cost no allocation.
+// Members iterates over the members of a JSON object: the unescaped name and the text of the value.
+// The text must be valid JSON; anything but an object has no members. Names and values are slices
+// of object, unless a name has escapes, so skipped members cost no allocation.
 //
 // A name that the object has twice comes twice. JSON.parse takes the last value.
 func Members(object []byte) iter.Seq2[[]byte, json.RawMessage] {
@@ -32,8 +32,8 @@ func Members(object []byte) iter.Seq2[[]byte, json.RawMessage] {
 	}
 }
 
-// Elements iterates over the values of a JSON array. The text must be valid JSON; anything but an array
-// has no elements.
+// Elements iterates over the values of a JSON array. The text must be valid JSON; anything but an
+// array has no elements.
 func Elements(array []byte) iter.Seq[json.RawMessage] {
 	return func(yield func(json.RawMessage) bool) {
 		i := skipSpace(array, 0)
@@ -52,8 +52,8 @@ func Elements(array []byte) iter.Seq[json.RawMessage] {
 	}
 }
 
-// Member returns the value of the member with exactly this name: the last if there are several, nil if
-// there is none. The text must be valid JSON.
+// Member returns the value of the member with exactly this name: the last if there are several, nil
+// if there is none. The text must be valid JSON.
 func Member(object []byte, name string) json.RawMessage {
 	var found json.RawMessage
 	for n, value := range Members(object) {

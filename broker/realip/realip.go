@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// The headers that are read. Forwarded (RFC 7239) isn't: a proxy that writes one kind of header passes
-// on the other as the client sent it.
+// The headers that are read. Forwarded (RFC 7239) isn't: a proxy that writes one kind of header
+// passes on the other as the client sent it.
 const (
 	headerFor   = "X-Forwarded-For"
 	headerProto = "X-Forwarded-Proto"
@@ -18,9 +18,9 @@ const (
 // Proxies are the networks of the proxies whose X-Forwarded-* headers are trusted.
 type Proxies []netip.Prefix
 
-// Handler returns a handler that calls next with requests whose RemoteAddr is the client's: the last
-// address in X-Forwarded-For that isn't a trusted proxy's. It has no port, because the port of a
-// connection between proxies says nothing about the client, and IPv6 addresses have no brackets.
+// Handler returns a handler that calls next with requests whose RemoteAddr is the client's: the
+// last address in X-Forwarded-For that isn't a trusted proxy's. It has no port, because the port of
+// a connection between proxies says nothing about the client, and IPv6 addresses have no brackets.
 //
 // If a proxy names its client by something other than an address, RemoteAddr is the last known hop
 // with port 0: see [Unnamed].
@@ -55,8 +55,9 @@ func (p Proxies) resolve(r *http.Request) *http.Request {
 }
 
 // client follows X-Forwarded-For from the proxy that sent the request towards the client, as far as
-// the hops are trusted proxies: each appends the address that it got the request from. named is false
-// if it ends at a hop that isn't an address. The client is then somewhere behind the last known one.
+// the hops are trusted proxies: each appends the address that it got the request from. named is
+// false if it ends at a hop that isn't an address. The client is then somewhere behind the last
+// known one.
 func (p Proxies) client(peer netip.Addr, lines []string) (client netip.Addr, named bool) {
 	for _, line := range slices.Backward(lines) {
 		for more := true; more; {
@@ -82,9 +83,9 @@ func (p Proxies) client(peer netip.Addr, lines []string) (client netip.Addr, nam
 // unnamedPort is a port that no connection has.
 const unnamedPort = 0
 
-// Unnamed returns the proxy in front of a client whose proxy doesn't give its address. remoteAddr is
-// one that [Proxies.Handler] has set. Such a client must not get what is allowed to the proxy itself,
-// such as an exemption from limits.
+// Unnamed returns the proxy in front of a client whose proxy doesn't give its address. remoteAddr
+// is one that [Proxies.Handler] has set. Such a client must not get what is allowed to the proxy
+// itself, such as an exemption from limits.
 func Unnamed(remoteAddr string) (proxy netip.Addr, ok bool) {
 	at, err := netip.ParseAddrPort(remoteAddr)
 	return at.Addr(), err == nil && at.Port() == unnamedPort
@@ -104,8 +105,8 @@ func Secure(r *http.Request) bool {
 	return len(lines) > 0 && strings.EqualFold(strings.TrimSpace(lines[len(lines)-1]), "https")
 }
 
-// Address parses an address with or without a port, as in RemoteAddr. The result isn't valid if text
-// is no address. IPv4 addresses written as IPv6 become IPv4; zones are dropped.
+// Address parses an address with or without a port, as in RemoteAddr. The result isn't valid if
+// text is no address. IPv4 addresses written as IPv6 become IPv4; zones are dropped.
 func Address(text string) netip.Addr {
 	if full, err := netip.ParseAddrPort(text); err == nil {
 		return full.Addr().Unmap().WithZone("")
@@ -117,9 +118,9 @@ func Address(text string) netip.Addr {
 	return addr.Unmap().WithZone("")
 }
 
-// Network returns the addresses that are taken for one client: an IPv4 address alone, or the /64 of an
-// IPv6 address, which is the least that a subscriber has (RFC 6177). It is the zero Prefix for an
-// address that isn't valid.
+// Network returns the addresses that are taken for one client: an IPv4 address alone, or the /64 of
+// an IPv6 address, which is the least that a subscriber has (RFC 6177). It is the zero Prefix for
+// an address that isn't valid.
 func Network(addr netip.Addr) netip.Prefix {
 	bits := addr.BitLen()
 	if addr.Is6() {

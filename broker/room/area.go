@@ -31,9 +31,9 @@ func InAreas(areas []Area, namespace, room string) bool {
 	return false
 }
 
-// Prefixes returns prefixes that cover the rooms of a namespace that are in one of the areas and begin
-// with prefix: each such room begins with exactly one of them. They are sorted. A room that begins
-// with one of them need not be in an area.
+// Prefixes returns prefixes that cover the rooms of a namespace that are in one of the areas and
+// begin with prefix: each such room begins with exactly one of them. They are sorted. A room that
+// begins with one of them need not be in an area.
 func Prefixes(areas []Area, namespace, prefix string) []string {
 	var all []string
 	for _, a := range areas {

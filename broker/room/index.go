@@ -40,9 +40,9 @@ type Observer[M Member] interface {
 // Index holds the members of a namespace and the rooms that they are in. All methods may be called
 // concurrently.
 //
-// A room lists its members and a member lists its rooms. Each entry of one list holds the position of
-// its counterpart in the other. So selecting a room copies one slice, and joining or leaving a room
-// takes constant time.
+// A room lists its members and a member lists its rooms. Each entry of one list holds the position
+// of its counterpart in the other. So selecting a room copies one slice, and joining or leaving a
+// room takes constant time.
 //
 // Rooms and members are also kept sorted, so that listing a page takes time for the page alone: see
 // list.go.
@@ -150,8 +150,8 @@ func (x *Index[M]) Remove(m M) (rooms []string, ok bool) {
 	return rooms, true
 }
 
-// Join puts m into all the rooms or, if it returns [ErrNotMember] or [ErrTooManyRooms], into none. It
-// returns the rooms that m wasn't in before.
+// Join puts m into all the rooms or, if it returns [ErrNotMember] or [ErrTooManyRooms], into none.
+// It returns the rooms that m wasn't in before.
 func (x *Index[M]) Join(m M, rooms ...string) (joined []string, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -188,7 +188,8 @@ func (x *Index[M]) join(e *entry[M], rooms []string) (joined []string, err error
 	return joined, nil
 }
 
-// notifyJoined tells the observer that e has just joined the last n of its rooms. The caller holds mu.
+// notifyJoined tells the observer that e has just joined the last n of its rooms. The caller holds
+// mu.
 func (x *Index[M]) notifyJoined(e *entry[M], n int) {
 	if x.observer == nil {
 		return
@@ -223,8 +224,8 @@ func (x *Index[M]) leave(e *entry[M], r *room[M]) {
 	}
 }
 
-// drop takes e out of a room that it is in, and closes the room if it has no members left. The caller
-// holds mu.
+// drop takes e out of a room that it is in, and closes the room if it has no members left. The
+// caller holds mu.
 func (x *Index[M]) drop(e *entry[M], r *room[M]) (closed bool) {
 	r.remove(e)
 	if len(r.members) > 0 {
@@ -252,7 +253,8 @@ func (x *Index[M]) Clear(room string) []M {
 	return members
 }
 
-// removeAt removes the entry at a position by moving the last one there. It calls moved with that one.
+// removeAt removes the entry at a position by moving the last one there. It calls moved with that
+// one.
 func removeAt[M Member](from []*entry[M], at int32, moved func(*entry[M])) []*entry[M] {
 	last := len(from) - 1
 	if int(at) != last {

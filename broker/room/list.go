@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// chunk is how many rooms or members a list visits before it releases the lock for a moment, so that
-// joins don't wait for long lists.
+// chunk is how many rooms or members a list visits before it releases the lock for a moment, so
+// that joins don't wait for long lists.
 const chunk = 512
 
 // Size is a room and the number of its members.
@@ -48,8 +48,8 @@ func (x *Index[M]) Room(name string) (members, users int) {
 	return len(r.members), r.countUsers()
 }
 
-// InRoom returns the members of a room in no particular order. It holds the lock only while it copies
-// a slice.
+// InRoom returns the members of a room in no particular order. It holds the lock only while it
+// copies a slice.
 func (x *Index[M]) InRoom(name string) []M {
 	x.mu.RLock()
 	var copied []roomMember[M]
@@ -80,10 +80,11 @@ func (x *Index[M]) RoomsOf(m M) []string {
 }
 
 // Rooms returns up to limit rooms, sorted by name: those whose names begin with prefix, sort after
-// after, and for which keep returns true. A nil keep keeps all. keep is called with the index locked.
+// after, and for which keep returns true. A nil keep keeps all. keep is called with the index
+// locked.
 //
-// It visits the rooms in order from the first that can be on the page. So it takes time for the page,
-// and for the rooms in between that keep rejects.
+// It visits the rooms in order from the first that can be on the page. So it takes time for the
+// page, and for the rooms in between that keep rejects.
 func (x *Index[M]) Rooms(prefix, after string, limit int, keep func(room string) bool) []Size {
 	var found []Size
 	from := &room[M]{name: max(prefix, after)}
@@ -126,8 +127,8 @@ func (x *Index[M]) Members(f Filter, after string, limit int) []M {
 	return found[:min(max(limit, 0), len(found))]
 }
 
-// gather returns all members that f lists. ok is false if it is less work to scan to a page of limit.
-// The caller holds mu.
+// gather returns all members that f lists. ok is false if it is less work to scan to a page of
+// limit. The caller holds mu.
 func (x *Index[M]) gather(f Filter, limit int) (found []M, ok bool) {
 	c, ok := x.criterion(f)
 	if !ok {

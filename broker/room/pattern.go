@@ -11,10 +11,10 @@ import (
 // Pattern matches room names. Tokens, permissions and API keys share its grammar:
 //
 // Patterns and room names are split into segments at ":". In a pattern, a "*" alone matches any one
-// segment, a "*" at the end of a segment matches any rest of that segment, and a last "**" matches any
-// remaining segments, including none. Nothing else is special. "chat:*" matches "chat:42", "room-*"
-// matches "room-42", and "chat:**" matches "chat", "chat:42" and "chat:42:log". Neither of the first
-// two matches "chat:42:log".
+// segment, a "*" at the end of a segment matches any rest of that segment, and a last "**" matches
+// any remaining segments, including none. Nothing else is special. "chat:*" matches "chat:42",
+// "room-*" matches "room-42", and "chat:**" matches "chat", "chat:42" and "chat:42:log". Neither of
+// the first two matches "chat:42:log".
 //
 // The zero Pattern matches no room.
 type Pattern string

@@ -92,8 +92,8 @@ func pick(r *rand.Rand, words []string, most int) string {
 	return strings.Join(segments, ":")
 }
 
-// Compares Matches and Covers with regular expressions, for all short rooms of a few segments. Some of
-// the segments are in no pattern.
+// Compares Matches and Covers with regular expressions, for all short rooms of a few segments. Some
+// of the segments are in no pattern.
 func TestAgainstOracle(t *testing.T) {
 	var (
 		r        = rand.New(rand.NewPCG(1, 2))

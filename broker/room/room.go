@@ -20,8 +20,8 @@ type joinedRoom[M Member] struct {
 	at   int32 // position of the member in room.members
 }
 
-// joinedRooms are the rooms that a member is in. Most members are in a few, which are scanned. Beyond
-// maxScanned there is a table.
+// joinedRooms are the rooms that a member is in. Most members are in a few, which are scanned.
+// Beyond maxScanned there is a table.
 type joinedRooms[M Member] struct {
 	list  []joinedRoom[M]
 	table map[*room[M]]int32 // positions in list; nil while there are few
@@ -51,7 +51,8 @@ func (j *joinedRooms[M]) find(r *room[M]) int32 {
 	return -1
 }
 
-// append adds a room in whose list the member is at position member, and returns the room's position.
+// append adds a room in whose list the member is at position member, and returns the room's
+// position.
 func (j *joinedRooms[M]) append(r *room[M], member int32) (at int32) {
 	at = int32(len(j.list)) //nolint:gosec // bounded by Limits.Rooms
 	j.list = append(j.list, joinedRoom[M]{r, member})

@@ -19,8 +19,8 @@ type Target struct {
 	ExceptRooms, ExceptUsers, ExceptSockets []string
 }
 
-// Select appends the members that t selects to dst, each once and in no particular order, and returns
-// the extended slice.
+// Select appends the members that t selects to dst, each once and in no particular order, and
+// returns the extended slice.
 //
 // Its time is linear in the number of names in t plus the number of members of the named rooms and
 // users, not in their product. For members that are in many of many named rooms it takes a little
@@ -146,8 +146,8 @@ func (s *set[T]) has(v T) bool { return s.find(v) >= 0 }
 // roomSet is a set of rooms.
 type roomSet[M Member] struct{ set[*room[M]] }
 
-// firstOf returns the position of the first room in the set that e is in, or -1. It scans e's rooms or
-// the set, whichever is shorter.
+// firstOf returns the position of the first room in the set that e is in, or -1. It scans e's rooms
+// or the set, whichever is shorter.
 func (s *roomSet[M]) firstOf(e *entry[M]) int {
 	if len(s.list) <= e.rooms.len() {
 		for i, r := range s.list {

@@ -2,9 +2,9 @@ package room
 
 // user is a user that has members.
 //
-// It can tell whether one of its members is in a room, so that rooms can count their users as members
-// come and go. Most users have few members, which are scanned. Beyond maxScannedMembers there is a
-// table.
+// It can tell whether one of its members is in a room, so that rooms can count their users as
+// members come and go. Most users have few members, which are scanned. Beyond maxScannedMembers
+// there is a table.
 type user[M Member] struct {
 	entries []*entry[M]
 	rooms   map[*room[M]]int32 // how many of entries are in each; nil while there are few
@@ -40,8 +40,8 @@ func (x *Index[M]) addToUser(e *entry[M]) error {
 	return nil
 }
 
-// removeFromUser removes e, which must be in no room, from the members of its user. The caller holds
-// mu.
+// removeFromUser removes e, which must be in no room, from the members of its user. The caller
+// holds mu.
 func (x *Index[M]) removeFromUser(e *entry[M]) {
 	u := e.user
 	if u == nil {

@@ -29,8 +29,8 @@ func verdictOf(r *Keyring, raw string) (Claims, string) {
 	return claims, ""
 }
 
-// Compares a keyring that caches tokens with one that never does, while time passes and is set back,
-// tokens are revoked, keys come, go and change their ids, and the cache overflows.
+// Compares a keyring that caches tokens with one that never does, while time passes and is set
+// back, tokens are revoked, keys come, go and change their ids, and the cache overflows.
 func TestCacheChangesNoResult(t *testing.T) {
 	type signer struct {
 		public  ed25519.PublicKey

@@ -72,8 +72,8 @@ func (r *Keyring) readClaims(values jwt.MapClaims) (Claims, error) {
 	return c, err
 }
 
-// readName reads a claim that is a name: a string, or a number, as ids in databases often are. It is
-// empty if there is no such claim.
+// readName reads a claim that is a name: a string, or a number, as ids in databases often are. It
+// is empty if there is no such claim.
 func readName(values jwt.MapClaims, claim string) (string, error) {
 	value := values[claim]
 	if value == nil {

@@ -1,10 +1,10 @@
 // Package token issues and verifies the JWTs that clients connect with.
 //
-// Tokens issued here are signed with HS256. Tokens issued elsewhere can also be verified with public
-// keys, from files or from a [Source] such as package jwks. The operator chooses the claim that names
-// the user, so that tokens of other issuers work as they are. What Sala lets the client do is in one
-// claim of its own, "sala". A key fixes its algorithm. "exp" is required and exact; "nbf" and "iat"
-// may be 30 seconds off.
+// Tokens issued here are signed with HS256. Tokens issued elsewhere can also be verified with
+// public keys, from files or from a [Source] such as package jwks. The operator chooses the claim
+// that names the user, so that tokens of other issuers work as they are. What Sala lets the client
+// do is in one claim of its own, "sala". A key fixes its algorithm. "exp" is required and exact;
+// "nbf" and "iat" may be 30 seconds off.
 //
 //	raw ──► parse ──► verify the signature ──► read the claims ──► check times and revocations
 //

@@ -6,8 +6,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// header says what a token claims to be signed with. Keys that a token carries or refers to (jwk, x5c,
-// jku, x5u) are ignored.
+// header says what a token claims to be signed with. Keys that a token carries or refers to (jwk,
+// x5c, jku, x5u) are ignored.
 type header struct {
 	algorithm, keyID string
 }

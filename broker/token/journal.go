@@ -46,8 +46,8 @@ type entry struct {
 }
 
 // OpenJournal opens the journal in a folder, creating both if needed. It merges the journal into r,
-// which writes to it from then on. It drops an incomplete last line, for which no Merge has returned.
-// Errors say what to do. It must be called at most once for r, before r is used.
+// which writes to it from then on. It drops an incomplete last line, for which no Merge has
+// returned. Errors say what to do. It must be called at most once for r, before r is used.
 func OpenJournal(folder string, r *Revocations) (*Journal, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, err
@@ -131,8 +131,8 @@ func readEntry(line []byte, first bool) (Revocation, error) {
 	return v, nil
 }
 
-// hasEntryNames reports whether a line is an object with no other names than those of an entry, each at
-// most once. encoding/json would accept similar names and the last of two.
+// hasEntryNames reports whether a line is an object with no other names than those of an entry,
+// each at most once. encoding/json would accept similar names and the last of two.
 func hasEntryNames(line []byte) bool {
 	if rawjson.CheckObject(line) != nil {
 		return false
@@ -147,8 +147,8 @@ func hasEntryNames(line []byte) bool {
 	return true
 }
 
-// add writes revocations and returns when they are on disk. It rewrites the file with snapshot if it has
-// become twice as long as there can be revocations, or if it couldn't be written before.
+// add writes revocations and returns when they are on disk. It rewrites the file with snapshot if
+// it has become twice as long as there can be revocations, or if it couldn't be written before.
 func (j *Journal) add(revocations []Revocation, snapshot func() []Revocation) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -20,11 +20,11 @@ type Options struct {
 	Sources []Source
 	// UserClaim is the claim that names the user; empty means "sub".
 	UserClaim string
-	// Issuers are the accepted values of "iss"; none means that any will do. A public key with an issuer
-	// of its own accepts that one instead. Tokens issued here carry the first.
+	// Issuers are the accepted values of "iss"; none means that any will do. A public key with an
+	// issuer of its own accepts that one instead. Tokens issued here carry the first.
 	Issuers []string
-	// Audiences are the accepted values of "aud"; none means that any will do. Tokens issued here carry
-	// the first.
+	// Audiences are the accepted values of "aud"; none means that any will do. Tokens issued here
+	// carry the first.
 	Audiences []string
 	// MaxBytes bounds the length of a token; zero means [DefaultMaxBytes].
 	MaxBytes int
@@ -52,7 +52,8 @@ type Keyring struct {
 	revoked  *Revocations
 }
 
-// NewKeyring returns a keyring, or says what is wrong with the options. Errors never contain a secret.
+// NewKeyring returns a keyring, or says what is wrong with the options. Errors never contain a
+// secret.
 func NewKeyring(o Options) (*Keyring, error) {
 	if len(o.Keys)+len(o.PublicKeys)+len(o.Sources) == 0 {
 		return nil, errors.New("there is neither a secret nor a public key to verify tokens with")

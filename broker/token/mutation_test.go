@@ -106,8 +106,8 @@ func mixedRing(t testing.TB) *token.Keyring {
 	return ring
 }
 
-// signers are all that may try to sign a token: with keys that the ring has, with other keys, and with
-// a public key as a secret.
+// signers are all that may try to sign a token: with keys that the ring has, with other keys, and
+// with a public key as a secret.
 func signers(t testing.TB) map[string]struct {
 	method jwt.SigningMethod
 	key    any
@@ -155,8 +155,8 @@ var p384 = func() func(testing.TB) *ecdsa.PrivateKey {
 	}
 }()
 
-// Combines each signer with each algorithm that a header can name, each kid and each set of claims. The
-// ring must accept exactly those in a short list.
+// Combines each signer with each algorithm that a header can name, each kid and each set of claims.
+// The ring must accept exactly those in a short list.
 func TestEveryMutation(t *testing.T) {
 	ring := mixedRing(t)
 	at := start.Unix()
@@ -189,8 +189,8 @@ func TestEveryMutation(t *testing.T) {
 	algorithms := []string{"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA",
 		"none", "None", "NONE", "nOnE", "", "hs256", "rs256", "Hs256", "HS256 ", "RS256\u0000", "ES256K", "dir"}
 	kids := []string{``, `"one"`, `"rsa"`, `"ec"`, `"ed"`, `"../../dev/null"`, `["rsa"]`}
-	// With each other algorithm and kid a token is refused. The kid of a secret is a hint, that of a public
-	// key is binding.
+	// With each other algorithm and kid a token is refused. The kid of a secret is a hint, that of
+	// a public key is binding.
 	accepted := map[string]bool{}
 	for _, kid := range kids[:6] {
 		accepted["secret HS256 "+kid] = true
@@ -277,7 +277,8 @@ func TestHeadersThatBringKeys(t *testing.T) {
 		if _, err := ring.Verify(compact(t, `{"alg":"ES256",`+extra+`}`, claims, stranger.method, stranger.sign)); reasonOf(t, err) != token.ReasonInvalid {
 			t.Errorf("%s makes another key accepted: %v", name, err)
 		}
-		// With an accepted key, such headers are ignored. Headers that change what the token means are refused.
+		// With an accepted key, such headers are ignored. Headers that change what the token means
+		// are refused.
 		want := ""
 		if name == "crit" || name == "cty" {
 			want = token.ReasonInvalid

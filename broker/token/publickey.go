@@ -22,8 +22,8 @@ const (
 	maxRSABits = 8192
 )
 
-// PublicKey verifies tokens issued elsewhere, for a single algorithm. It is immutable and may be used
-// concurrently.
+// PublicKey verifies tokens issued elsewhere, for a single algorithm. It is immutable and may be
+// used concurrently.
 type PublicKey struct {
 	// Static.
 	id     string
@@ -34,8 +34,8 @@ type PublicKey struct {
 
 // NewPublicKey returns a key for tokens whose "kid" is id or is missing; with an empty id, for all
 // tokens. Tokens with an "iss" other than issuer are refused, unless issuer is empty. algorithm is
-// RS256 (the default) or PS256 for RSA keys, ES256 for P-256, and EdDSA for Ed25519. Errors say what
-// is wrong with the key and which keys are supported.
+// RS256 (the default) or PS256 for RSA keys, ES256 for P-256, and EdDSA for Ed25519. Errors say
+// what is wrong with the key and which keys are supported.
 func NewPublicKey(key crypto.PublicKey, id, issuer, algorithm string) (*PublicKey, error) {
 	var methods []jwt.SigningMethod
 	switch k := key.(type) {
@@ -78,8 +78,8 @@ func (k *PublicKey) serves(h header) bool {
 
 var errSeveralKeys = errors.New("it has several keys; give one file for each, as KID=FILE if tokens name them")
 
-// ParsePublicKey parses a public key or a certificate in PEM. Only the key of a certificate counts, not
-// its dates or issuer. Errors say what is supported and contain no part of the text.
+// ParsePublicKey parses a public key or a certificate in PEM. Only the key of a certificate counts,
+// not its dates or issuer. Errors say what is supported and contain no part of the text.
 func ParsePublicKey(text []byte, id string) (*PublicKey, error) {
 	block, rest := pem.Decode(text)
 	if block == nil {

@@ -10,16 +10,16 @@ import (
 // MaxTTL is the longest lifetime of a token issued here.
 const MaxTTL = 30 * 24 * time.Hour
 
-// Retention is how long a revocation is kept: until every token issued here before it has expired, with
-// a margin for the clocks of other nodes.
+// Retention is how long a revocation is kept: until every token issued here before it has expired,
+// with a margin for the clocks of other nodes.
 const Retention = MaxTTL + 2*skew
 
 // maxRevocations bounds the memory of [Revocations]: to about 30 MB if all ids and users have the
 // longest names.
 const maxRevocations = 100_000
 
-// ErrTooManyRevocations says that nothing more can be revoked until older revocations end. Replacing
-// the secret revokes all of its tokens.
+// ErrTooManyRevocations says that nothing more can be revoked until older revocations end.
+// Replacing the secret revokes all of its tokens.
 var ErrTooManyRevocations = errors.New("too many tokens are revoked; replace the JWT secret that signed them instead")
 
 // ErrNotKept says that something is revoked, but only until a restart.
@@ -38,7 +38,8 @@ type Revocation struct {
 	Until time.Time
 }
 
-// Revocations holds the revoked tokens, each for [Retention]. Its methods may be called concurrently.
+// Revocations holds the revoked tokens, each for [Retention]. Its methods may be called
+// concurrently.
 type Revocations struct {
 	// Static.
 	now     func() time.Time
@@ -67,8 +68,8 @@ func (r *Revocations) RevokeID(id string) error {
 	return r.Merge([]Revocation{{TokenID: id, Until: r.now().Add(Retention)}})
 }
 
-// RevokeUser revokes the tokens of a user, which must not be empty, that were issued before a time. The
-// zero time, and times in the future, mean now. Its errors are those of [Revocations.Merge].
+// RevokeUser revokes the tokens of a user, which must not be empty, that were issued before a time.
+// The zero time, and times in the future, mean now. Its errors are those of [Revocations.Merge].
 func (r *Revocations) RevokeUser(user string, issuedBefore time.Time) error {
 	now := r.now()
 	if issuedBefore.IsZero() || issuedBefore.After(now) {
@@ -77,8 +78,8 @@ func (r *Revocations) RevokeUser(user string, issuedBefore time.Time) error {
 	return r.Merge([]Revocation{{User: user, IssuedBefore: issuedBefore, Until: now.Add(Retention)}})
 }
 
-// Revoked reports whether a token with these claims is revoked. A token without the time of its issue
-// counts as issued before every revocation of its user.
+// Revoked reports whether a token with these claims is revoked. A token without the time of its
+// issue counts as issued before every revocation of its user.
 func (r *Revocations) Revoked(c Claims) bool {
 	now := r.now()
 	r.mu.RLock()
@@ -110,8 +111,8 @@ func (r *Revocations) Snapshot() []Revocation {
 }
 
 // Merge adds revocations and writes them to the journal, if there is one. It is idempotent and
-// commutative. If its error is [ErrTooManyRevocations], it has added as many as there is room for. If
-// it wraps [ErrNotKept], it has added them, but not to the journal.
+// commutative. If its error is [ErrTooManyRevocations], it has added as many as there is room for.
+// If it wraps [ErrNotKept], it has added them, but not to the journal.
 func (r *Revocations) Merge(revocations []Revocation) error {
 	added, err := r.merge(revocations)
 	if r.journal == nil || len(added) == 0 {
@@ -172,8 +173,8 @@ func (r *Revocations) add(now time.Time, v Revocation) bool {
 	return true
 }
 
-// makeRoom removes entries that have ended if the limit is reached, and reports whether there is room.
-// The caller holds mu.
+// makeRoom removes entries that have ended if the limit is reached, and reports whether there is
+// room. The caller holds mu.
 func (r *Revocations) makeRoom(now time.Time) bool {
 	if len(r.ids)+len(r.users) < r.limit {
 		return true
@@ -204,8 +205,8 @@ func (r *Revocations) makeRoom(now time.Time) bool {
 	return len(r.ids)+len(r.users) < r.limit
 }
 
-// issueTime returns the time of issue for a new token of the user. Tokens have whole seconds, so a token
-// issued right after a revocation would be revoked by it. Its time is then the next second.
+// issueTime returns the time of issue for a new token of the user. Tokens have whole seconds, so a
+// token issued right after a revocation would be revoked by it. Its time is then the next second.
 func (r *Revocations) issueTime(user string) time.Time {
 	at := r.now().Truncate(time.Second)
 	r.mu.RLock()

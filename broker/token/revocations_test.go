@@ -14,7 +14,8 @@ import (
 type naiveRevocations []Revocation
 
 func (n naiveRevocations) revoked(now time.Time, c Claims) bool {
-	// A later revocation of the same token or user extends the earlier one, and the latest cutoff counts.
+	// A later revocation of the same token or user extends the earlier one, and the latest cutoff
+	// counts.
 	var cut time.Time
 	live := false
 	for _, v := range n {

@@ -30,8 +30,8 @@ var errEmptySecret = errors.New("the secret is empty; make one with: openssl ran
 
 var keyID = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 
-// ParseKey parses "kid=secret" or a bare secret. A "=" at the very end is padding of a secret in Base64
-// and belongs to it. Errors never contain the secret.
+// ParseKey parses "kid=secret" or a bare secret. A "=" at the very end is padding of a secret in
+// Base64 and belongs to it. Errors never contain the secret.
 func ParseKey(s string) (Key, error) {
 	if isPEM([]byte(s)) {
 		return Key{}, fmt.Errorf("it is %w", errPEMSecret)

@@ -6,22 +6,22 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Source has public keys that may change, such as those that an issuer publishes. Its methods may be
-// called concurrently.
+// Source has public keys that may change, such as those that an issuer publishes. Its methods may
+// be called concurrently.
 type Source interface {
-	// Keys returns the current keys. The slice never changes. ok is false until the source has had keys
-	// for the first time.
+	// Keys returns the current keys. The slice never changes. ok is false until the source has had
+	// keys for the first time.
 	Keys() (keys []*PublicKey, ok bool)
-	// Refresh asks the source to look for new keys, because a token names one that it doesn't have. The
-	// channel closes when it has looked. The channel is nil if it has looked just before.
+	// Refresh asks the source to look for new keys, because a token names one that it doesn't have.
+	// The channel closes when it has looked. The channel is nil if it has looked just before.
 	Refresh() <-chan struct{}
 }
 
 // refreshWait is how long Verify waits for sources to look for a token's key.
 const refreshWait = 2 * time.Second
 
-// signerOf returns the public key that signed t, or nil if it was a secret. text is the token's first
-// two parts.
+// signerOf returns the public key that signed t, or nil if it was a secret. text is the token's
+// first two parts.
 func (r *Keyring) signerOf(t *jwt.Token, h header, text string) (*PublicKey, *Refusal) {
 	if h.algorithm == jwt.SigningMethodHS256.Alg() {
 		for _, secret := range r.secretsFor(h) {
@@ -69,8 +69,8 @@ func (r *Keyring) badSignature() *Refusal {
 	return invalid("the token is not signed with a key of this broker, or names another algorithm (alg) or key (kid)")
 }
 
-// secretsFor returns the secrets that may have signed a token: the one with its key id or, if there is
-// none, all of them.
+// secretsFor returns the secrets that may have signed a token: the one with its key id or, if there
+// is none, all of them.
 func (r *Keyring) secretsFor(h header) [][]byte {
 	all := make([][]byte, 0, len(r.keys))
 	for _, k := range r.keys {
@@ -82,9 +82,9 @@ func (r *Keyring) secretsFor(h header) [][]byte {
 	return all
 }
 
-// publicKeysFor returns the public keys that may have signed a token. A token without a key id matches
-// the keys of a source only if a single one is for its algorithm: an issuer with several must name
-// one (OpenID Connect Core, 10.1).
+// publicKeysFor returns the public keys that may have signed a token. A token without a key id
+// matches the keys of a source only if a single one is for its algorithm: an issuer with several
+// must name one (OpenID Connect Core, 10.1).
 func (r *Keyring) publicKeysFor(h header) []*PublicKey {
 	found := serving(r.public, h)
 	for _, s := range r.sources {
@@ -107,8 +107,8 @@ func serving(keys []*PublicKey, h header) []*PublicKey {
 	return found
 }
 
-// refreshFor asks the sources that lack the token's key to look for it, and waits for them. It reports
-// false if no source lacks it.
+// refreshFor asks the sources that lack the token's key to look for it, and waits for them. It
+// reports false if no source lacks it.
 func (r *Keyring) refreshFor(h header) bool {
 	if !isPublic(h.algorithm) {
 		return false

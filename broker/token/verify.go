@@ -66,8 +66,8 @@ func (r *Keyring) Verify(raw string) (Claims, error) {
 	return claims, nil
 }
 
-// verifySigned returns what a token says if one of the keys has signed it and it is for this broker. It
-// ignores everything that depends on the time.
+// verifySigned returns what a token says if one of the keys has signed it and it is for this
+// broker. It ignores everything that depends on the time.
 func (r *Keyring) verifySigned(raw string) (Claims, error) {
 	if claims, ok := r.cached(raw); ok {
 		return claims, nil

@@ -115,15 +115,15 @@ func (c *busClient) subscribe(channels ...string) {
 	}
 }
 
-// settle returns once all earlier changes of subscriptions are effective. In each partition they take
-// effect in order.
+// settle returns once all earlier changes of subscriptions are effective. In each partition they
+// take effect in order.
 func (c *busClient) settle() {
 	c.t.Helper()
 	c.subscribe(barriers("")...)
 }
 
-// barriers returns a new name for each partition, such that the channels prefix+name are in different
-// partitions.
+// barriers returns a new name for each partition, such that the channels prefix+name are in
+// different partitions.
 func barriers(prefix string) []string {
 	names := make(map[int]string)
 	for len(names) < cluster.Partitions {

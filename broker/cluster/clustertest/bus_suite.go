@@ -20,13 +20,13 @@ type Network struct {
 	Bus func() cluster.Bus
 	// SetDown interrupts it, or restores it.
 	SetDown func(down bool)
-	// Faulty returns a new bus on it, and a function that breaks that bus alone or, with [Healthy], mends
-	// it. May be nil; then the tests with faults are skipped.
+	// Faulty returns a new bus on it, and a function that breaks that bus alone or, with [Healthy],
+	// mends it. May be nil; then the tests with faults are skipped.
 	Faulty func() (bus cluster.Bus, set func(Fault))
 }
 
-// TestBus checks that the buses of a network keep the contract of [cluster.Bus]. make returns a network
-// that nothing else uses.
+// TestBus checks that the buses of a network keep the contract of [cluster.Bus]. make returns a
+// network that nothing else uses.
 func TestBus(t *testing.T, make func(t *testing.T) Network) {
 	for name, test := range map[string]func(*testing.T, Network){
 		"reaches exactly the subscribers":  testSubscribers,
@@ -129,7 +129,8 @@ func testManySubscriptions(t *testing.T, n Network) {
 	}
 }
 
-// Subscribes and unsubscribes the same channels from several goroutines. The last call for each decides.
+// Subscribes and unsubscribes the same channels from several goroutines. The last call for each
+// decides.
 func testChurn(t *testing.T, n Network) {
 	a, b := connect(t, n), connect(t, n)
 	const channels, rounds = 20, 300

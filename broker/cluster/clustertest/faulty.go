@@ -35,8 +35,8 @@ func (r lossyReceiver) Received(m cluster.Message) {
 	}
 }
 
-// Laggy is a bus that delays everything that arrives by a random time of up to Lag. The order stays the
-// same.
+// Laggy is a bus that delays everything that arrives by a random time of up to Lag. The order stays
+// the same.
 type Laggy struct {
 	cluster.Bus
 	// Lag is the longest delay.
@@ -91,8 +91,8 @@ func (r *laggyReceiver) Lost(n int) {
 	r.later(func(to cluster.Receiver) { to.Lost(n) })
 }
 
-// Freezer is a bus whose node can be frozen like a stopped process: until it thaws, nothing is sent and
-// nothing is received.
+// Freezer is a bus whose node can be frozen like a stopped process: until it thaws, nothing is sent
+// and nothing is received.
 type Freezer struct {
 	cluster.Bus
 

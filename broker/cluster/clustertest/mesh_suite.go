@@ -12,8 +12,8 @@ import (
 	"github.com/salabroker/sala/broker/cluster"
 )
 
-// TestMesh checks that nodes on a network keep the contract of [cluster.Mesh]. make returns a network that
-// nothing else uses at the time.
+// TestMesh checks that nodes on a network keep the contract of [cluster.Mesh]. make returns a
+// network that nothing else uses at the time.
 func TestMesh(t *testing.T, make func(t *testing.T) Network) {
 	for name, test := range map[string]func(*testing.T, Network){
 		"nodes find each other":                testNodes,

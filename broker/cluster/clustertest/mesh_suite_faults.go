@@ -32,8 +32,8 @@ func testForeign(t *testing.T, n Network) {
 	}
 }
 
-// Whatever happens to one node's connections, it is missing by name in the results of other nodes from the
-// first call on, and it finds out by itself.
+// Whatever happens to one node's connections, it is missing by name in the results of other nodes
+// from the first call on, and it finds out by itself.
 func testCutOff(t *testing.T, n Network) {
 	if n.Faulty == nil {
 		t.Skip("a network without faults")
@@ -76,7 +76,8 @@ func cutOff(t *testing.T, n Network, fault Fault) {
 		}
 	}
 	set(fault)
-	// While the bus still sees the node as present, it can't be missing from topics that it doesn't want.
+	// While the bus still sees the node as present, it can't be missing from topics that it doesn't
+	// want.
 	present := fault == Deaf || fault == Mute || fault == Stalled
 	for what, ask := range ask {
 		result, err := ask(all[0])

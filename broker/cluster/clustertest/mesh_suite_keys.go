@@ -55,8 +55,8 @@ func testKey(t *testing.T, n Network) {
 	b.AwaitPayloads("hello")
 }
 
-// Replaces the key of a running cluster, one node at a time: all nodes accept the new key before any
-// signs with it, and none signs with the old key when it is removed.
+// Replaces the key of a running cluster, one node at a time: all nodes accept the new key before
+// any signs with it, and none signs with the old key when it is removed.
 func testKeyRotation(t *testing.T, n Network) {
 	before, after := []byte(testKeyText), []byte("another key for tests, as long as it")
 	ctx := within(t, patience)

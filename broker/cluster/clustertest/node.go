@@ -27,8 +27,8 @@ type Node struct {
 	change     chan struct{} // closed and replaced on each change
 }
 
-// StartNode runs a node until it is stopped or the test ends. It doesn't wait for the node to join. Only
-// the option Bus is required.
+// StartNode runs a node until it is stopped or the test ends. It doesn't wait for the node to join.
+// Only the option Bus is required.
 func StartNode(t testing.TB, o cluster.Options) *Node {
 	t.Helper()
 	n := &Node{t: t, losses: make(map[cluster.LossReason]int), change: make(chan struct{})}
@@ -126,8 +126,8 @@ func (n *Node) Await(what string, done func() bool) {
 	}
 }
 
-// Events returns the membership changes that the node's handler was told: "joined ID", "left ID", "lost
-// ID", and "rejoined".
+// Events returns the membership changes that the node's handler was told: "joined ID", "left ID",
+// "lost ID", and "rejoined".
 func (n *Node) Events() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -78,8 +78,8 @@ func (p *Proxy) CutReceiving() {
 // StopReceiving holds back what is published to the node, and leaves all connections open.
 func (p *Proxy) StopReceiving() { p.change(func() { p.stopped[toNode] = true }) }
 
-// StopPublishing holds back what the node sends on connections that it doesn't receive on, and leaves all
-// connections open.
+// StopPublishing holds back what the node sends on connections that it doesn't receive on, and
+// leaves all connections open.
 func (p *Proxy) StopPublishing() { p.change(func() { p.stopped[toServer] = true }) }
 
 // Heal ends all faults. What was held back arrives.

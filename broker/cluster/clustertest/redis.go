@@ -132,8 +132,8 @@ func (r *Redis) Must(command string) string {
 	return answer
 }
 
-// Do sends a command, as words separated by spaces, and returns its result, which must be a string or a
-// number.
+// Do sends a command, as words separated by spaces, and returns its result, which must be a string
+// or a number.
 func (r *Redis) Do(command string) (string, error) {
 	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(
 		context.WithoutCancel(r.t.Context()), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(r.Port)))

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// Sentinels are a Redis, its replica, and three sentinels that choose the master. Servers and sentinels
-// have different passwords.
+// Sentinels are a Redis, its replica, and three sentinels that choose the master. Servers and
+// sentinels have different passwords.
 type Sentinels struct {
 	// Servers are the two servers. The first is the master at first.
 	Servers [2]*Redis
@@ -82,7 +82,8 @@ func (s *Sentinels) Failover() {
 	})
 }
 
-// Master returns the server that is the master, also according to the sentinels; nil if there is none.
+// Master returns the server that is the master, also according to the sentinels; nil if there is
+// none.
 func (s *Sentinels) Master() *Redis {
 	for _, server := range s.Servers {
 		role, err := server.Do("INFO replication")

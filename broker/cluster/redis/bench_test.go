@@ -50,7 +50,8 @@ func pair(b *testing.B, keys [][]byte) (from *cluster.Mesh, to counter, topic cl
 	return nodes[0], to, topic
 }
 
-// Brings 200 bytes from one node to another: one message at a time, and as many as fit into the outbox.
+// Brings 200 bytes from one node to another: one message at a time, and as many as fit into the
+// outbox.
 func BenchmarkPublish(b *testing.B) {
 	payload := bytes.Repeat([]byte("x"), 200)
 	for name, keys := range map[string][][]byte{"signed": {bytes.Repeat([]byte("k"), 32)}, "unsigned": nil} {

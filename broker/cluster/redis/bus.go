@@ -86,8 +86,8 @@ type repeats struct {
 	at   time.Time
 }
 
-// isNew records an error that is about to be logged. It reports false if the error was logged shortly
-// before.
+// isNew records an error that is about to be logged. It reports false if the error was logged
+// shortly before.
 func (r *repeats) isNew(err error, now time.Time) bool {
 	if err.Error() == r.last && now.Sub(r.at) < repeatEvery {
 		return false
@@ -96,8 +96,8 @@ func (r *repeats) isNew(err error, now time.Time) bool {
 	return true
 }
 
-// pause waits before the next attempt: for a random part, at least half, of a time that doubles with
-// each attempt. So nodes that lost the same server don't all come back at the same moment.
+// pause waits before the next attempt: for a random part, at least half, of a time that doubles
+// with each attempt. So nodes that lost the same server don't all come back at the same moment.
 func (b *Bus) pause(ctx context.Context, attempt int) {
 	most := min(b.options.MinBackoff<<min(attempt, 16), b.options.MaxBackoff)
 	wait(ctx, most/2+mathrand.N(most/2+1)) //nolint:gosec // needn't be secret
@@ -142,7 +142,8 @@ func (b *Bus) current() (*session, error) {
 	return b.session, nil
 }
 
-// State implements [cluster.Bus]. On a Redis Cluster, the bus is connected while one of its links is.
+// State implements [cluster.Bus]. On a Redis Cluster, the bus is connected while one of its links
+// is.
 func (b *Bus) State() cluster.State {
 	if _, err := b.current(); err != nil {
 		return cluster.Disconnected
@@ -161,13 +162,14 @@ func (b *Bus) Health() error {
 	return s.health()
 }
 
-// Identify implements [cluster.Bus]. On a Redis Cluster, every partition has a channel of that name.
+// Identify implements [cluster.Bus]. On a Redis Cluster, every partition has a channel of that
+// name.
 func (b *Bus) Identify(channel string) {
 	b.identity, b.echo = channel, channel+":echo"
 }
 
-// Lane implements [cluster.Bus]. There is a single lane on one server, and one for each partition on a
-// Redis Cluster.
+// Lane implements [cluster.Bus]. There is a single lane on one server, and one for each partition
+// on a Redis Cluster.
 func (b *Bus) Lane(channel string) int {
 	s, err := b.current()
 	if err != nil {

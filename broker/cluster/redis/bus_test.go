@@ -27,8 +27,8 @@ func TestRedisCluster(t *testing.T) {
 
 func TestListen(t *testing.T) { testListen(t, []*clustertest.Redis{clustertest.Start(t)}) }
 
-// Publications at any server, on a channel that matches, arrive in order, also after the servers were
-// gone.
+// Publications at any server, on a channel that matches, arrive in order, also after the servers
+// were gone.
 func testListen(t *testing.T, servers []*clustertest.Redis) {
 	b, err := redis.New(redis.Options{URL: servers[0].URL()})
 	if err != nil {
@@ -137,8 +137,8 @@ func single(t *testing.T) clustertest.Network {
 	}
 }
 
-// sharded is a network with a Redis Cluster: one for all tests, because it takes seconds to form. Each
-// test finds it empty.
+// sharded is a network with a Redis Cluster: one for all tests, because it takes seconds to form.
+// Each test finds it empty.
 func sharded(servers []*clustertest.Redis) func(*testing.T) clustertest.Network {
 	return func(t *testing.T) clustertest.Network {
 		for _, server := range servers {

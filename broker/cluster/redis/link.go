@@ -18,9 +18,9 @@ const (
 	subscribePipeline = 16
 )
 
-// link receives for a session: for one partition, or for all. It is up once it is subscribed to everything
-// that is wanted and receives what this node publishes. So a node that can't publish doesn't receive
-// either: for the others, it is there or it isn't.
+// link receives for a session: for one partition, or for all. It is up once it is subscribed to
+// everything that is wanted and receives what this node publishes. So a node that can't publish
+// doesn't receive either: for the others, it is there or it isn't.
 type link struct {
 	// Static.
 	session   *session
@@ -37,8 +37,8 @@ type linkConn struct {
 	fail   context.CancelCauseFunc
 }
 
-// serve subscribes and receives until the connection or ctx ends. It returns whether the link was up, and
-// why it no longer is.
+// serve subscribes and receives until the connection or ctx ends. It returns whether the link was
+// up, and why it no longer is.
 func (l *link) serve(ctx context.Context) (up bool, err error) {
 	ctx, fail := context.WithCancelCause(ctx)
 	client, _ := l.session.client.Dedicate()
@@ -97,7 +97,8 @@ func (c *linkConn) begin(ctx context.Context) error {
 	return c.do(ctx, []string{c.session.bus.identity}, c.subscribe)
 }
 
-// pings checks again and again that what this node publishes comes back, until it doesn't or ctx ends.
+// pings checks again and again that what this node publishes comes back, until it doesn't or ctx
+// ends.
 func (c *linkConn) pings(ctx context.Context) error {
 	tick := time.NewTicker(c.session.bus.options.Timeout / 2)
 	defer tick.Stop()
@@ -218,8 +219,8 @@ func (c *linkConn) received(m rueidis.PubSubMessage) {
 	}
 }
 
-// subscriptionChanged ends the link if the server ends a subscription by itself, as a Redis Cluster does
-// when the channel moves to another server.
+// subscriptionChanged ends the link if the server ends a subscription by itself, as a Redis Cluster
+// does when the channel moves to another server.
 func (c *linkConn) subscriptionChanged(change rueidis.PubSubSubscription) {
 	if change.Kind != "sunsubscribe" {
 		return

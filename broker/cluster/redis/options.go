@@ -13,10 +13,10 @@ import (
 
 // Options configure a [Bus].
 type Options struct {
-	// URL is the server: redis://user:password@host:port/db, rediss:// for TLS, unix:///path for a socket.
-	// A Redis Cluster is detected; more of its nodes can be given as ?addr=host:port&addr=…. With
-	// ?master_set=name the addresses are those of sentinels; sentinel_username and sentinel_password are
-	// their credentials.
+	// URL is the server: redis://user:password@host:port/db, rediss:// for TLS, unix:///path for a
+	// socket. A Redis Cluster is detected; more of its nodes can be given as
+	// ?addr=host:port&addr=…. With ?master_set=name the addresses are those of sentinels;
+	// sentinel_username and sentinel_password are their credentials.
 	URL string
 	// InboxBytes bounds the messages that were received but not handled yet; by default 64 MiB.
 	InboxBytes int

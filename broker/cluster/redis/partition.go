@@ -6,12 +6,12 @@ import (
 	"github.com/salabroker/sala/broker/cluster"
 )
 
-// partitions is the number of hash tags that channels are spread over on a Redis Cluster. More masters
-// than that don't help.
+// partitions is the number of hash tags that channels are spread over on a Redis Cluster. More
+// masters than that don't help.
 const partitions = cluster.Partitions
 
-// partitionTags returns a short hash tag for each partition. Their slots divide the 16,384 slots about
-// evenly and in order, so that masters with equal ranges of slots get equal shares.
+// partitionTags returns a short hash tag for each partition. Their slots divide the 16,384 slots
+// about evenly and in order, so that masters with equal ranges of slots get equal shares.
 func partitionTags() [partitions]string {
 	return [partitions]string{
 		"18", "249", "72", "223", "19", "2", "64", "222",

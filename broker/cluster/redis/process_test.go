@@ -136,8 +136,8 @@ func (p *process) signal(t *testing.T, s syscall.Signal) {
 	}
 }
 
-// Stops a node's process with SIGSTOP for longer than a node may be silent. It is lost. When it continues,
-// it learns so and rejoins.
+// Stops a node's process with SIGSTOP for longer than a node may be silent. It is lost. When it
+// continues, it learns so and rejoins.
 func TestProcessStopped(t *testing.T) {
 	server := clustertest.Start(t)
 	watcher := clustertest.StartNode(t, hasty(cluster.Options{Bus: bus(t, server.URL())}))
@@ -152,8 +152,8 @@ func TestProcessStopped(t *testing.T) {
 	watcher.AwaitEvent("left " + string(p.id))
 }
 
-// Starts, kills, ends, stops and continues processes of nodes at random. In the end, all running nodes
-// know each other.
+// Starts, kills, ends, stops and continues processes of nodes at random. In the end, all running
+// nodes know each other.
 func TestProcessesKilled(t *testing.T) {
 	server := clustertest.Start(t)
 	watcher := clustertest.StartNode(t, hasty(cluster.Options{Bus: bus(t, server.URL())}))

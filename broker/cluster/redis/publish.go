@@ -8,12 +8,12 @@ import (
 	"github.com/salabroker/sala/broker/cluster"
 )
 
-// Publish implements [cluster.Bus]. If a part of a Redis Cluster can't be reached, messages to it fail
-// and others are sent.
+// Publish implements [cluster.Bus]. If a part of a Redis Cluster can't be reached, messages to it
+// fail and others are sent.
 //
 // PUBLISH returns how many subscribers got a message, including those by pattern, which no bus is.
-// PUBSUB NUMSUB excludes them, and counts the subscribers of the peers' channels, too. It follows the
-// messages in the same pipeline, which Redis executes without commands of others in between.
+// PUBSUB NUMSUB excludes them, and counts the subscribers of the peers' channels, too. It follows
+// the messages in the same pipeline, which Redis executes without commands of others in between.
 func (b *Bus) Publish(ctx context.Context, batch []cluster.Message, peers []string) ([]cluster.Receipt, error) {
 	receipts := make([]cluster.Receipt, len(batch))
 	for i := range receipts {

@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	// masterEvery is how often sentinels are asked for the master, in addition to what they publish.
+	// masterEvery is how often sentinels are asked for the master, in addition to what they
+	// publish.
 	masterEvery = time.Second
 	// sentinelPause is the pause before reconnecting to a sentinel.
 	sentinelPause = time.Second
@@ -23,8 +24,8 @@ const (
 
 var errDemoted = errors.New("redis: another server has become the master")
 
-// sentinels know which of several servers is the master. A session belongs to one master. It ends when
-// another server becomes the master, so that publishing and receiving move at the same time.
+// sentinels know which of several servers is the master. A session belongs to one master. It ends
+// when another server becomes the master, so that publishing and receiving move at the same time.
 type sentinels struct {
 	master    string // its name
 	addresses []string
@@ -70,9 +71,9 @@ func at(o rueidis.ClientOption, address string) rueidis.ClientOption {
 	return o
 }
 
-// find asks all sentinels for the master's address, waits for a majority, and returns the answer with the
-// latest failover: a sentinel that is cut off from the others may not know about it. Requests that aren't
-// answered in time end on their own.
+// find asks all sentinels for the master's address, waits for a majority, and returns the answer
+// with the latest failover: a sentinel that is cut off from the others may not know about it.
+// Requests that aren't answered in time end on their own.
 func (s *sentinels) find(ctx context.Context) (address string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
@@ -130,8 +131,8 @@ func (s *sentinels) askOver(ctx context.Context, client rueidis.Client) masterAn
 	return masterAnswer{address: net.JoinHostPort(about["ip"], about["port"]), epoch: epoch}
 }
 
-// watch calls fail when the server at address is no longer the master, according to the sentinels or to
-// the server itself, which client is connected to. It returns when ctx ends.
+// watch calls fail when the server at address is no longer the master, according to the sentinels
+// or to the server itself, which client is connected to. It returns when ctx ends.
 func (s *sentinels) watch(ctx context.Context, address string, client rueidis.Client, fail func(error)) {
 	var watching sync.WaitGroup
 	for _, sentinel := range s.addresses {
@@ -194,7 +195,8 @@ func (s *sentinels) haveMoved(ctx context.Context, address string) bool {
 	return err == nil && now != address
 }
 
-// checkMaster returns an error if the server that client is connected to says that it isn't a master.
+// checkMaster returns an error if the server that client is connected to says that it isn't a
+// master.
 func checkMaster(ctx context.Context, client rueidis.Client, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -213,8 +215,8 @@ func checkMaster(ctx context.Context, client rueidis.Client, timeout time.Durati
 	return nil
 }
 
-// open connects to the server or, with sentinels, to the master. watch calls fail when the server is no
-// longer the master; it is nil without sentinels.
+// open connects to the server or, with sentinels, to the master. watch calls fail when the server
+// is no longer the master; it is nil without sentinels.
 func (b *Bus) open(ctx context.Context) (client rueidis.Client, watch func(ctx context.Context, fail func(error)), err error) {
 	if b.sentinels == nil {
 		client, err = rueidis.NewClient(b.client)

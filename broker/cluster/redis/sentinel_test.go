@@ -11,8 +11,8 @@ import (
 	"github.com/salabroker/sala/broker/cluster/clustertest"
 )
 
-// Replaces the master, as an operator does and as a crash does. All nodes follow, both to publish and to
-// receive. Results that claim to be complete meanwhile are complete.
+// Replaces the master, as an operator does and as a crash does. All nodes follow, both to publish
+// and to receive. Results that claim to be complete meanwhile are complete.
 func TestSentinels(t *testing.T) {
 	s := clustertest.StartSentinels(t)
 	nodes := make([]*clustertest.Node, 3)
@@ -61,8 +61,8 @@ func TestSentinels(t *testing.T) {
 	}
 }
 
-// A node leaves a master that has become a replica, even if its connection stays open and the sentinels
-// haven't noticed.
+// A node leaves a master that has become a replica, even if its connection stays open and the
+// sentinels haven't noticed.
 func TestMasterIsDemoted(t *testing.T) {
 	s := clustertest.StartSentinels(t)
 	node := clustertest.StartNode(t, cluster.Options{Bus: bus(t, s.URL())})

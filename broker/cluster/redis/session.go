@@ -34,8 +34,8 @@ type linkState struct {
 	err   error // why it is down; nil while it is up
 }
 
-// connect connects, and serves until no link is up or ctx ends. It returns whether it was connected at
-// all, and why it no longer is.
+// connect connects, and serves until no link is up or ctx ends. It returns whether it was connected
+// at all, and why it no longer is.
 func (b *Bus) connect(ctx context.Context) (connected bool, err error) {
 	client, watch, err := b.open(ctx)
 	if err != nil {
@@ -62,8 +62,8 @@ func (b *Bus) connect(ctx context.Context) (connected bool, err error) {
 	return connected, advised(context.Cause(ctx))
 }
 
-// linkCount returns the number of links: one on one server, where everything is in order, and one for
-// each partition on a Redis Cluster, whose servers fail one by one.
+// linkCount returns the number of links: one on one server, where everything is in order, and one
+// for each partition on a Redis Cluster, whose servers fail one by one.
 func (s *session) linkCount() int {
 	if s.sharded {
 		return partitions
@@ -87,8 +87,8 @@ func (s *session) partitionOf(channel string) int {
 	return 0
 }
 
-// probe returns an error if the server accepts connections but no commands, for example while it loads
-// its data. On a Redis Cluster, each link finds out on its own.
+// probe returns an error if the server accepts connections but no commands, for example while it
+// loads its data. On a Redis Cluster, each link finds out on its own.
 func (s *session) probe(ctx context.Context) error {
 	if s.sharded {
 		return nil
@@ -115,8 +115,8 @@ func (s *session) keep(ctx context.Context, l *link) {
 	}
 }
 
-// linkChanged records that a link is up, or down because of err. The bus is connected once all links
-// have been tried and while one of them is up.
+// linkChanged records that a link is up, or down because of err. The bus is connected once all
+// links have been tried and while one of them is up.
 func (s *session) linkChanged(partition int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -22,8 +22,8 @@ func serverOf(t *testing.T, servers []*clustertest.Redis, channel string) int {
 	return slot * len(servers) / 16384
 }
 
-// While one server of a Redis Cluster is gone or frozen, messages over the others reach all nodes with
-// complete results, results of messages over it are partial, and no node is taken for lost.
+// While one server of a Redis Cluster is gone or frozen, messages over the others reach all nodes
+// with complete results, results of messages over it are partial, and no node is taken for lost.
 func TestShardFails(t *testing.T) {
 	for name, test := range map[string]struct{ fail, mend func(*clustertest.Redis) }{
 		"killed": {(*clustertest.Redis).Kill, (*clustertest.Redis).Restart},
@@ -110,8 +110,8 @@ func shardFails(t *testing.T, servers []*clustertest.Redis, failed int, fail, me
 // patience is longer than anything should take.
 const patience = 20 * time.Second
 
-// One node can't reach one server of a Redis Cluster. From the first call on, it is missing by name in
-// results of messages over that server, and answers those over the others.
+// One node can't reach one server of a Redis Cluster. From the first call on, it is missing by name
+// in results of messages over that server, and answers those over the others.
 func TestNodeLosesAServer(t *testing.T) {
 	servers := clustertest.StartCluster(t)
 	const gone = 1

@@ -2,8 +2,8 @@ package redis
 
 import "sync"
 
-// subscriptions are the channels of a partition that are wanted, and those that the server knows about.
-// Any goroutine may change what is wanted. The goroutine of the link tells the server.
+// subscriptions are the channels of a partition that are wanted, and those that the server knows
+// about. Any goroutine may change what is wanted. The goroutine of the link tells the server.
 type subscriptions struct {
 	done chan struct{} // closed; shared by all effective subscriptions
 
@@ -13,8 +13,8 @@ type subscriptions struct {
 	dirty    map[string]struct{} // channels whose server state may differ
 }
 
-// subscription is a channel that is wanted, or that the server has been asked for, or both. Others are
-// not kept, even during a long outage.
+// subscription is a channel that is wanted, or that the server has been asked for, or both. Others
+// are not kept, even during a long outage.
 type subscription struct {
 	wanted    bool
 	asked     bool // the server has been asked in this session
@@ -75,8 +75,8 @@ func (s *subscriptions) mark(channel string) {
 	}
 }
 
-// changes returns what the server must be told. Channels in unsubscribe count as ended, and those in
-// subscribe as effective after confirm, which must be called before the next changes.
+// changes returns what the server must be told. Channels in unsubscribe count as ended, and those
+// in subscribe as effective after confirm, which must be called before the next changes.
 func (s *subscriptions) changes() (subscribe, unsubscribe []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,8 +115,8 @@ func (s *subscriptions) has(channel string) bool {
 	return ok && sub.confirmed
 }
 
-// reset records that the server has no subscriptions any longer. The link with the given wake must ask
-// for all that is wanted.
+// reset records that the server has no subscriptions any longer. The link with the given wake must
+// ask for all that is wanted.
 func (s *subscriptions) reset(wake chan<- struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

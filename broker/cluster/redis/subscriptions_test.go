@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Wants, unwants, confirms and resets channels at random, and compares the subscriptions of a server with
-// what is wanted.
+// Wants, unwants, confirms and resets channels at random, and compares the subscriptions of a
+// server with what is wanted.
 func TestSubscriptionsAgainstModel(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	s := newSubscriptions()

@@ -9,12 +9,12 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// A table has a key for each entry, which Redis expires, and a sorted set of the entries' names, scored by
-// the time at which they expire. All keys of a table have the same hash tag, so that they live on one
-// server of a Redis Cluster.
+// A table has a key for each entry, which Redis expires, and a sorted set of the entries' names,
+// scored by the time at which they expire. All keys of a table have the same hash tag, so that they
+// live on one server of a Redis Cluster.
 
-// nameKept is how long a name is kept after its entry has expired. It is long, so that nodes whose clocks
-// differ don't remove names that are still needed.
+// nameKept is how long a name is kept after its entry has expired. It is long, so that nodes whose
+// clocks differ don't remove names that are still needed.
 const nameKept = time.Hour
 
 // readBatch is the most entries that are read with one command.

@@ -35,8 +35,8 @@ type Command struct {
 	Kind Kind
 	// Namespace is the namespace of the sockets concerned, such as "/".
 	Namespace string
-	// Rooms are the rooms of the sockets concerned; none means all sockets. In Socket.IO, every socket is
-	// in a room named by its id, so these may be ids. Not with KindServerSideEmit.
+	// Rooms are the rooms of the sockets concerned; none means all sockets. In Socket.IO, every
+	// socket is in a room named by its id, so these may be ids. Not with KindServerSideEmit.
 	Rooms []string
 	// Except are the rooms, or ids, whose sockets are left out.
 	Except []string
@@ -56,8 +56,8 @@ type Command struct {
 	Close bool
 }
 
-// Patterns returns the channel patterns for some namespaces, for PSUBSCRIBE. key is the emitters' option
-// of that name, such as [DefaultKey].
+// Patterns returns the channel patterns for some namespaces, for PSUBSCRIBE. key is the emitters'
+// option of that name, such as [DefaultKey].
 func Patterns(key string, namespaces ...string) []string {
 	patterns := []string{PythonChannel}
 	escape := strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
@@ -69,8 +69,8 @@ func Patterns(key string, namespaces ...string) []string {
 	return patterns
 }
 
-// Decode decodes a message that came on a channel. Its error is [ErrIgnored] or says what is wrong. Errors
-// never contain parts of the message. The result's attachments share memory with payload.
+// Decode decodes a message that came on a channel. Its error is [ErrIgnored] or says what is wrong.
+// Errors never contain parts of the message. The result's attachments share memory with payload.
 func Decode(key, channel string, payload []byte) (*Command, error) {
 	if len(payload) > maxBytes {
 		return nil, errTooLarge

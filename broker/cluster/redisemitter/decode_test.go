@@ -17,7 +17,8 @@ import (
 	"github.com/salabroker/sala/broker/cluster/redisemitter"
 )
 
-// expected are the commands that testdata/publish.mjs publishes with the official emitter, in order.
+// expected are the commands that testdata/publish.mjs publishes with the official emitter, in
+// order.
 func expected() []redisemitter.Command {
 	emit := func(event, args string) redisemitter.Command {
 		return redisemitter.Command{Kind: redisemitter.KindEmit, Namespace: "/", Event: event, Args: json.RawMessage(args)}

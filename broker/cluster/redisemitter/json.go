@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// maxText bounds the JSON of a message. It may be longer than the message, where strings have characters
-// that must be escaped.
+// maxText bounds the JSON of a message. It may be longer than the message, where strings have
+// characters that must be escaped.
 const maxText = 2 * maxBytes
 
 // jsonWriter is JSON that is being written, and the binary data that its placeholders stand for.
@@ -18,8 +18,8 @@ type jsonWriter struct {
 	attachments [][]byte
 }
 
-// float writes the shortest text that parses as f. A value that JSON can't represent becomes null, as in
-// JavaScript.
+// float writes the shortest text that parses as f. A value that JSON can't represent becomes null,
+// as in JavaScript.
 func (j *jsonWriter) float(f float64) {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		j.out = append(j.out, "null"...)

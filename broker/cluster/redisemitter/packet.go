@@ -114,7 +114,8 @@ func (r *reader) fail(err error) {
 	}
 }
 
-// take continues with what is left after a value was read. An error of the library means a wrong shape.
+// take continues with what is left after a value was read. An error of the library means a wrong
+// shape.
 func (r *reader) take(left []byte, err error) {
 	if err != nil {
 		r.fail(errShape)

@@ -8,8 +8,8 @@ import (
 	"strconv"
 )
 
-// maxPickled bounds the values of a pickle. A value takes about 50 bytes of memory and may take a single
-// byte of the pickle.
+// maxPickled bounds the values of a pickle. A value takes about 50 bytes of memory and may take a
+// single byte of the pickle.
 const maxPickled = 100_000
 
 var errPickle = errors.New("emitter: the pickle has something other than plain data, or is malformed")
@@ -39,10 +39,10 @@ func (d *dictionary) get(name string) pickled {
 // mark is on the stack where a run of items begins.
 type mark struct{}
 
-// unpickler reads the part of Python's pickle format (protocols 2 to 5) that plain data needs: None,
-// booleans, numbers, strings, bytes, lists, tuples and dictionaries. A pickle is a program for a stack
-// machine. The instructions that would import or call something aren't implemented: pickles with them
-// are refused.
+// unpickler reads the part of Python's pickle format (protocols 2 to 5) that plain data needs:
+// None, booleans, numbers, strings, bytes, lists, tuples and dictionaries. A pickle is a program
+// for a stack machine. The instructions that would import or call something aren't implemented:
+// pickles with them are refused.
 type unpickler struct {
 	left  []byte
 	stack []pickled
@@ -284,8 +284,8 @@ func (w *pickleWriter) fail(err error) {
 	}
 }
 
-// value writes a value at a depth of nesting. Shared values are written again and again, so the text is
-// bounded.
+// value writes a value at a depth of nesting. Shared values are written again and again, so the
+// text is bounded.
 func (w *pickleWriter) value(v pickled, depth int) {
 	switch {
 	case w.err != nil:

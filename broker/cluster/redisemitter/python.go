@@ -18,8 +18,8 @@ type pythonMessage struct {
 	attachments              [][]byte
 }
 
-// decodePython decodes a message of python-socketio: a pickle, which it publishes up to version 5.13, or
-// JSON.
+// decodePython decodes a message of python-socketio: a pickle, which it publishes up to version
+// 5.13, or JSON.
 func decodePython(payload []byte) (*Command, error) {
 	var m pythonMessage
 	var err error

@@ -7,8 +7,8 @@ import (
 	"github.com/tinylib/msgp/msgp"
 )
 
-// transcoder turns MessagePack into JSON, with the result of a Socket.IO server that decodes a packet and
-// encodes it again. Numbers keep their exact values.
+// transcoder turns MessagePack into JSON, with the result of a Socket.IO server that decodes a
+// packet and encodes it again. Numbers keep their exact values.
 type transcoder struct {
 	*reader
 	jsonWriter
@@ -129,8 +129,8 @@ func (t *transcoder) binary() {
 	t.fail(t.attach(data))
 }
 
-// time writes a Date as JavaScript does. The emitter's encoder loses some nanoseconds of it, so it is
-// rounded to the milliseconds that it had.
+// time writes a Date as JavaScript does. The emitter's encoder loses some nanoseconds of it, so it
+// is rounded to the milliseconds that it had.
 func (t *transcoder) time() {
 	at, left, err := msgp.ReadTimeUTCBytes(t.left)
 	t.take(left, err)

@@ -65,8 +65,8 @@ func (s *Set) fetch(ctx context.Context) ([]byte, error) {
 	return document, nil
 }
 
-// withoutURL removes the URL from an error of net/http: its query may be secret, and the log has the
-// rest.
+// withoutURL removes the URL from an error of net/http: its query may be secret, and the log has
+// the rest.
 func withoutURL(err error) error {
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {

@@ -15,9 +15,9 @@ import (
 // maxKeys is the most keys that a document may have. Issuers have two or three.
 const maxKeys = 64
 
-// Parse returns the keys of a document that can verify tokens. Tokens with an "iss" other than issuer
-// are refused, unless issuer is empty. Documents may have keys for other purposes: skipped says why
-// each of those isn't used.
+// Parse returns the keys of a document that can verify tokens. Tokens with an "iss" other than
+// issuer are refused, unless issuer is empty. Documents may have keys for other purposes: skipped
+// says why each of those isn't used.
 func Parse(document []byte, issuer string) (keys []*token.PublicKey, skipped []error, err error) {
 	var set []json.RawMessage
 	if !json.Valid(document) || json.Unmarshal(rawjson.Member(document, "keys"), &set) != nil || set == nil {
@@ -60,8 +60,8 @@ func parseKey(raw json.RawMessage, issuer string) (*token.PublicKey, error) {
 	return token.NewPublicKey(key.Key(), said.KID, issuer, string(said.ALG))
 }
 
-// parameters are the parameters of a key that are read, by their exact names. Certificates (x5c, x5u)
-// are ignored.
+// parameters are the parameters of a key that are read, by their exact names. Certificates (x5c,
+// x5u) are ignored.
 var parameters = [...]string{"kty", "use", "key_ops", "alg", "kid", "crv", "x", "y", "n", "e", "d", "k"}
 
 // withExactNames returns a key with only the parameters that are read. The library matches names

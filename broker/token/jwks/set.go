@@ -17,8 +17,8 @@ import (
 
 // Times between fetches.
 const (
-	// interval is the time between two regular fetches. Issuers publish a key long before they sign with
-	// it.
+	// interval is the time between two regular fetches. Issuers publish a key long before they sign
+	// with it.
 	interval = 5 * time.Minute
 	// retry is the time after a first failure. It doubles with each further one, up to interval.
 	retry = 15 * time.Second
@@ -102,8 +102,8 @@ func (s *Set) Keys() (keys []*token.PublicKey, ok bool) {
 	return s.keys, s.loaded
 }
 
-// Refresh implements [token.Source]. However many tokens name unknown keys, it fetches at most once in
-// 10 s.
+// Refresh implements [token.Source]. However many tokens name unknown keys, it fetches at most once
+// in 10 s.
 func (s *Set) Refresh() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -117,8 +117,8 @@ func (s *Set) Refresh() <-chan struct{} {
 	return s.underway
 }
 
-// Run fetches the keys now, then every 5 minutes and when [Set.Refresh] asks for it, until ctx ends. It
-// logs to log. It must be called once.
+// Run fetches the keys now, then every 5 minutes and when [Set.Refresh] asks for it, until ctx
+// ends. It logs to log. It must be called once.
 func (s *Set) Run(ctx context.Context, log *slog.Logger) {
 	defer s.client.CloseIdleConnections()
 	log = log.With("url", s.String())
