@@ -12,33 +12,33 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-// maxAudited bounds how many names of each kind a record holds.
+// maxAudited bounds the names of each kind in a record.
 const maxAudited = 10
 
-// AuditLog keeps what callers of the control API have done. Record is called
-// concurrently, on the way of each call, so that it must not wait.
+// AuditLog records what callers of the control API do. Record is called concurrently and
+// delays the call, so it must not block.
 type AuditLog interface {
 	Record(r AuditRecord)
 }
 
-// AuditRecord says who did what to whom, and what came of it. It holds no token,
-// no key and nothing of what is sent to clients.
+// AuditRecord says who called what, on which target, and with which result. It contains no
+// tokens, no keys and nothing that is sent to clients.
 type AuditRecord struct {
 	Time time.Time `json:"time"`
 	// Key is the name of the API key, empty if there was no valid one.
 	Key string `json:"key"`
-	// Peer is where the call came from.
+	// Peer is the address of the caller.
 	Peer   string      `json:"peer"`
 	Method string      `json:"method"`
 	Target AuditTarget `json:"target,omitzero"`
 	// Code is gRPC's, such as OK, and Reason that of the error.
 	Code   string `json:"code"`
 	Reason string `json:"reason,omitempty"`
-	// Counts are what the answer counts: matched, removed, events, …
+	// Counts are the counts of the answer: matched, removed, events, …
 	Counts map[string]uint32 `json:"counts,omitempty"`
 }
 
-// AuditTarget is whom or what a call was about.
+// AuditTarget is what a call affects.
 type AuditTarget struct {
 	Namespaces []string `json:"namespaces,omitempty"`
 	Rooms      []string `json:"rooms,omitempty"`
@@ -47,18 +47,18 @@ type AuditTarget struct {
 	TokenID    string   `json:"tokenId,omitempty"`
 	Node       string   `json:"node,omitempty"`
 	Group      string   `json:"group,omitempty"`
-	// More is how many names there were beyond the ten of each kind.
+	// More is how many names were left out, beyond ten of each kind.
 	More int `json:"more,omitempty"`
 }
 
-// audit collects what the record of a call says. The nil *audit, of a call that
-// isn't recorded, collects nothing.
+// audit collects the record of a call. The nil *audit, of a call that isn't recorded,
+// collects nothing.
 type audit struct {
 	target AuditTarget
 	counts map[string]uint32
 }
 
-// newAudit returns nil if nothing is to be collected of a method.
+// newAudit returns nil for a method that isn't recorded.
 func (s *Server) newAudit(method string) *audit {
 	if s.auditLog == nil || !s.isAudited(method) {
 		return nil
@@ -66,8 +66,8 @@ func (s *Server) newAudit(method string) *audit {
 	return &audit{}
 }
 
-// isAudited reports whether a method changes something, or lets its caller
-// hear what clients do.
+// isAudited reports whether a method changes something, or lets its caller see what clients
+// do.
 func (s *Server) isAudited(method string) bool {
 	scope, _ := auth.ScopeOf(method)
 	switch scope {
@@ -83,8 +83,8 @@ func (s *Server) isAudited(method string) bool {
 	return false
 }
 
-// record has the call written down. What is refused for want of a key or a
-// scope is written down whatever it was, but for floods, which are only counted.
+// record writes the record of a call. Calls that are refused for lack of a key or a scope
+// are recorded whatever their method, except floods, which are only counted.
 func (s *Server) record(ctx context.Context, c *call, err error) {
 	if s.auditLog == nil {
 		return
@@ -105,7 +105,7 @@ func (s *Server) record(ctx context.Context, c *call, err error) {
 	s.auditLog.Record(r)
 }
 
-// auditOf returns where to collect what a call is about.
+// auditOf returns the audit of the call that a service carries out.
 func auditOf(ctx context.Context) *audit {
 	if c, ok := ctx.Value(callKey{}).(*call); ok {
 		return c.audit
@@ -113,7 +113,7 @@ func auditOf(ctx context.Context) *audit {
 	return nil
 }
 
-// asked collects what a request is about.
+// asked collects the target of a request.
 func (a *audit) asked(req any) {
 	if a == nil {
 		return
@@ -150,14 +150,14 @@ func (a *audit) selected(s selection) {
 	a.target.Sockets = a.names(s.GetSockets())
 }
 
-// names returns the first of a list and notes how many are left out.
+// names returns the first names of a list and counts those left out.
 func (a *audit) names(list []string) []string {
 	kept := list[:min(len(list), maxAudited)]
 	a.target.More += len(list) - len(kept)
 	return kept
 }
 
-// answered collects what an answer counts.
+// answered collects the counts of an answer.
 func (a *audit) answered(resp any) {
 	if a == nil {
 		return
@@ -185,8 +185,7 @@ func (a *audit) answered(resp any) {
 	}
 }
 
-// events collects how many events of several there were, and how many of them
-// failed.
+// events collects the number of events of a batch or stream, and how many failed.
 func (a *audit) events(all, failed int) {
 	a.count("events", count(all))
 	a.count("failed", count(failed))

@@ -11,9 +11,8 @@ import (
 	"github.com/salabroker/sala/api/auth"
 )
 
-// budget bounds how many bytes calls hold of something: in total, and by each
-// caller, so that one caller leaves room for the others. Its methods may be
-// called concurrently.
+// budget bounds how many bytes calls hold, in total and for each caller, so that one caller
+// leaves room for the others. Its methods may be called concurrently.
 type budget struct {
 	// Static.
 	total, share int64
@@ -21,19 +20,18 @@ type budget struct {
 	// Guarded by mu, which is held with no other lock.
 	mu      sync.Mutex
 	used    int64
-	of      map[*auth.Caller]int64 // those who hold something
-	waiting []*claim               // in the order in which they came
+	of      map[*auth.Caller]int64 // callers that hold something
+	waiting []*claim               // in order of arrival
 }
 
 // claim is a call that waits for room.
 type claim struct {
 	by      *auth.Caller
 	bytes   int64
-	granted chan struct{} // closed once the bytes are the call's
+	granted chan struct{} // closed when the bytes are granted
 }
 
-// newBudget returns a budget of which each caller may have half, and smallest
-// at least.
+// newBudget returns a budget of which each caller may have half, but at least smallest.
 func newBudget(total, smallest int64) *budget {
 	share := max(total/2, smallest)
 	return &budget{total: max(total, 2*share), share: share, of: make(map[*auth.Caller]int64)}
@@ -46,8 +44,8 @@ func (b *budget) try(by *auth.Caller, bytes int64) bool {
 	return b.grant(by, bytes)
 }
 
-// take takes the bytes, at most a share, as soon as there is room for them. It
-// returns an error if there is none in time, or if ctx ends first.
+// take takes bytes, at most a share, as soon as there is room. It returns an error if there
+// is none in time, or if ctx ends first.
 func (b *budget) take(ctx context.Context, by *auth.Caller, bytes int64, patience time.Duration) error {
 	b.mu.Lock()
 	if b.grant(by, bytes) {
@@ -71,7 +69,7 @@ func (b *budget) take(ctx context.Context, by *auth.Caller, bytes int64, patienc
 	if b.withdraw(c) {
 		return err
 	}
-	return nil // it was granted meanwhile
+	return nil // granted at the last moment
 }
 
 // give returns bytes that were taken.
@@ -107,7 +105,7 @@ func (b *budget) grant(by *auth.Caller, bytes int64) bool {
 	return true
 }
 
-// withdraw reports whether a claim was still waiting, and no longer is.
+// withdraw removes a claim and reports whether it was still waiting.
 func (b *budget) withdraw(c *claim) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -119,12 +117,12 @@ func (b *budget) withdraw(c *claim) bool {
 	return true
 }
 
-// tooBusy is the error of a call for which there is no room.
+// tooBusy returns the error of a call for which there is no room.
 func tooBusy() error {
-	return apierror.Exhausted(apierror.ReasonTooManyRequests, "the requests that are being received take all the memory that is set aside for them, or for this API key; send fewer or smaller ones at a time, or try again in a moment", time.Second)
+	return apierror.Exhausted(apierror.ReasonTooManyRequests, "the requests in progress take all memory that is reserved for them, or for this API key; send fewer or smaller ones at a time, or try again in a moment", time.Second)
 }
 
-// tooMuchWork is the error of a request that would never fit.
+// tooMuchWork returns the error of a request that never fits.
 func tooMuchWork(cost, most int64) error {
 	return apierror.TooLarge("decoding the request would take about %s of memory, and at most %s are allowed: "+
 		"send fewer elements at once, and arguments as argsJson (gRPC: args_json)", megabytes(cost), megabytes(most))

@@ -23,33 +23,31 @@ import (
 	"github.com/salabroker/sala/api/explain"
 )
 
-// ourMethods is how the names of all methods but those of health checks and
-// reflection begin.
+// ourMethods is the prefix of all methods except health checks and reflection.
 const ourMethods = "/sala.v1."
 
-// call is one RPC on its way through the server. Only the goroutine that
-// handles the RPC uses it, and held only the one that receives its requests.
+// call is one RPC on its way through the server. Only the goroutine that handles the RPC
+// uses it; only the one that receives its requests uses held.
 type call struct {
 	server  *Server
 	method  string
 	start   time.Time
 	caller  *auth.Caller // nil until it is known
-	account *auth.Caller // on whose account the call takes memory; nil if it isn't counted here
-	peer    string       // where a REST request comes from that is no RPC yet
-	audit   *audit       // nil if nothing is to be written down
+	account *auth.Caller // whose share of memory the call uses; nil if the gateway has counted it
+	peer    string       // address of a REST request that hasn't become an RPC
+	audit   *audit       // nil if the call isn't recorded
 	lasting bool         // it is a stream
-	conn    *callerConn  // that it came by; nil if it came in memory
-	held    int64        // what the request takes of the budget for decoding
+	conn    *callerConn  // nil for calls from the gateway
+	held    int64        // bytes that the request has of the decoding budget
 }
 
 // callKey is the context key of the *call.
 type callKey struct{}
 
-// tap refuses calls that their key doesn't allow, or that have none, before
-// anything of theirs but the metadata has been read. gRPC runs it on the
-// connection's own goroutine.
+// tap refuses calls without a key, or whose key doesn't allow them, before anything but
+// their metadata is read. gRPC runs it on the goroutine that reads the connection.
 func (s *Server) tap(ctx context.Context, info *tap.Info) (context.Context, error) {
-	if isInMemory(ctx) { // the gateway has looked at it
+	if isInMemory(ctx) { // the gateway has checked it
 		return ctx, nil
 	}
 	a := &arrival{caller: s.guests}
@@ -60,11 +58,11 @@ func (s *Server) tap(ctx context.Context, info *tap.Info) (context.Context, erro
 		}
 		a.caller = c.caller
 	}
-	a.Context, a.cancel = context.WithCancelCause(ctx) // which ends with the stream
+	a.Context, a.cancel = context.WithCancelCause(ctx) // the parent ends with the stream
 	return a, nil
 }
 
-// tapMethod keeps names that callers have made up out of the metrics.
+// tapMethod keeps method names that callers make up out of the metrics.
 func tapMethod(method string) string {
 	if _, ok := auth.ScopeOf(method); !ok {
 		return "unknown"
@@ -72,7 +70,7 @@ func tapMethod(method string) string {
 	return method
 }
 
-// admit finds out who calls, and returns nil if the caller may go on.
+// admit authenticates a call and checks its scope.
 func (c *call) admit(ctx context.Context, info *tap.Info) error {
 	var err error
 	c.caller, err = c.server.auth.Authenticate(info.Header.Get("authorization"), func() string { return peerAddress(ctx) })
@@ -83,12 +81,12 @@ func (c *call) admit(ctx context.Context, info *tap.Info) error {
 		return err
 	}
 	if _, known := auth.ScopeOf(c.method); !known {
-		return nil // gRPC says so, and reads nothing either
+		return nil // gRPC refuses it without reading more
 	}
 	return c.caller.Admit(c.method)
 }
 
-// reachOf returns the reach of a call, which the interceptor has admitted.
+// reachOf returns the reach of the call that a service carries out.
 func reachOf(ctx context.Context) auth.Reach {
 	c, ok := ctx.Value(callKey{}).(*call)
 	if !ok {
@@ -97,7 +95,7 @@ func reachOf(ctx context.Context) auth.Reach {
 	return c.caller.Reach(c.method)
 }
 
-// keyName is the name of the API key; empty until it is known.
+// keyName returns the name of the API key; empty until it is known.
 func (c *call) keyName() string {
 	if c.caller == nil {
 		return ""
@@ -105,8 +103,8 @@ func (c *call) keyName() string {
 	return c.caller.Name()
 }
 
-// end turns the outcome of a call into its status, counts it and logs it. A
-// panic costs its own call alone.
+// end turns the outcome of a call into its status, counts it and logs it. A panic fails
+// only its own call.
 func (c *call) end(ctx context.Context, err error, panicked any) error {
 	took := time.Since(c.start)
 	var attrs []slog.Attr
@@ -128,10 +126,10 @@ func (c *call) end(ctx context.Context, err error, panicked any) error {
 	attrs = append(attrs, slog.String("reason", failed.ReasonOrCode()))
 	level := slog.LevelInfo
 	if failed.Reason == apierror.ReasonRateLimited {
-		level = slog.LevelDebug // a line for each would be a flood of its own
+		level = slog.LevelDebug // a line for each would be another flood
 	}
-	// What is wrong with a request can quote it, so that only the reason is
-	// logged; what is wrong with the broker has to be.
+	// Errors of requests may quote them, so only their reason is logged. Errors of the
+	// broker are logged in full.
 	if failed.Code == codes.Internal {
 		level = slog.LevelError
 		attrs = append(attrs, slog.String("error", err.Error()))
@@ -140,8 +138,8 @@ func (c *call) end(ctx context.Context, err error, panicked any) error {
 	return failed.Status().Err()
 }
 
-// log writes the line of the call. What it says is only put together if
-// somebody reads it: at the usual level that is after a failure.
+// log writes the log line of the call. It assembles the line only if the level is
+// enabled, which is usually after failures.
 func (c *call) log(ctx context.Context, level slog.Level, took time.Duration, code codes.Code, more []slog.Attr) {
 	if !c.server.log.Enabled(ctx, level) {
 		return
@@ -155,9 +153,8 @@ func (c *call) log(ctx context.Context, level slog.Level, took time.Duration, co
 	}, more...)...)
 }
 
-// describePanic tells what the Go runtime has to say, such as "index out of
-// range". The value of another panic might hold a payload: its type and the
-// stack have to do.
+// describePanic returns the message of a panic of the Go runtime, such as "index out of
+// range". The value of another panic may hold a payload, so only its type is shown.
 func describePanic(panicked any) string {
 	if err, ok := panicked.(runtime.Error); ok {
 		return err.Error()
@@ -165,8 +162,8 @@ func describePanic(panicked any) string {
 	return fmt.Sprintf("a value of type %T", panicked)
 }
 
-// peerAddress returns where a call comes from. One from the gateway comes over
-// the in-memory connection, and only there the gateway's word for it counts.
+// peerAddress returns the address of a call. Only a call from the gateway, over the
+// in-memory connection, may name it in its metadata.
 func peerAddress(ctx context.Context) string {
 	from, ok := peer.FromContext(ctx)
 	if !ok || from.Addr == nil {
@@ -178,14 +175,14 @@ func peerAddress(ctx context.Context) string {
 	return strings.Join(metadata.ValueFromIncomingContext(ctx, restPeerMetadata), "")
 }
 
-// isInMemory reports whether a call comes from the gateway.
+// isInMemory reports whether a call comes from the REST gateway.
 func isInMemory(ctx context.Context) bool {
 	from, ok := peer.FromContext(ctx)
 	return ok && from.Addr != nil && from.Addr.Network() == inMemoryNetwork
 }
 
-// registrar registers services on a server so that a unary call enters before
-// its request is received. An interceptor of gRPC's would come after that.
+// registrar registers services on a server so that a unary call is checked and counted
+// before its request is received. A gRPC interceptor would run after that.
 type registrar struct {
 	server *Server
 	grpc   *grpc.Server
@@ -201,8 +198,8 @@ func (r registrar) RegisterService(desc *grpc.ServiceDesc, service any) {
 	r.grpc.RegisterService(&own, service)
 }
 
-// handleUnary returns a handler that does all that is to be done around handle,
-// which receives the request and calls the service.
+// handleUnary returns a handler that wraps handle, which receives the request and calls
+// the service.
 func (s *Server) handleUnary(method string, handle grpc.MethodHandler) grpc.MethodHandler {
 	return func(service any, ctx context.Context, _ func(any) error, _ grpc.UnaryServerInterceptor) (resp any, err error) {
 		s.calls.Add(1)
@@ -244,8 +241,8 @@ func (c *call) receive(ctx context.Context, request any) error {
 	return in.receive()
 }
 
-// callOf returns the call that a service carries out; one that counts nothing
-// outside a server.
+// callOf returns the call that a service carries out. Outside a server it returns a call
+// that counts nothing.
 func callOf(ctx context.Context) *call {
 	if c, ok := ctx.Value(callKey{}).(*call); ok {
 		return c
@@ -253,7 +250,7 @@ func callOf(ctx context.Context) *call {
 	return &call{}
 }
 
-// handOver returns what the last request takes, for free.
+// handOver returns what the last request holds, to be given back with free.
 func (c *call) handOver() int64 {
 	held := c.held
 	c.held = 0
@@ -267,11 +264,10 @@ func (c *call) free(held int64) {
 	}
 }
 
-// release gives back what the last request takes.
+// release gives back what the last request holds.
 func (c *call) release() { c.free(c.handOver()) }
 
-// hold takes what decoding and handling a request costs out of the budget, for
-// release to give back.
+// hold reserves what decoding and handling a request costs; release gives it back.
 func (c *call) hold(ctx context.Context, text []byte, message proto.Message) error {
 	switch {
 	case c.account == nil:
@@ -296,8 +292,7 @@ func (c *call) hold(ctx context.Context, text []byte, message proto.Message) err
 	return nil
 }
 
-// reserve takes bytes out of the budget for decoding, and waits a while if there
-// is no room now.
+// reserve takes bytes of the decoding budget. If there is no room now, it waits a while.
 func (c *call) reserve(ctx context.Context, cost int64) error {
 	decoding := c.server.intake.decoding
 	if cost > decoding.share {
@@ -314,16 +309,16 @@ func (c *call) reserve(ctx context.Context, cost int64) error {
 	return nil
 }
 
-// payer is on whose account memory is taken that the gateway hasn't counted.
+// payer returns whose share of memory the call uses.
 func (c *call) payer() *auth.Caller { return cmp.Or(c.account, c.caller) }
 
-// enter counts a call as one in flight, if there may be one more; leave must
-// follow then. The tap, or the gateway, has admitted the caller.
+// enter counts a call as in flight if the limits allow it; then leave must follow. The
+// tap, or the gateway, has admitted the caller.
 func (c *call) enter(ctx context.Context) error {
 	s := c.server
 	if a, ok := ctx.Value(arrivalKey{}).(*arrival); ok {
 		c.caller, c.account = a.caller, a.caller
-	} else { // it comes from the gateway, which has counted what it takes
+	} else { // from the gateway, which counts its memory
 		var err error
 		c.caller, err = s.auth.Authenticate(metadata.ValueFromIncomingContext(ctx, "authorization"), func() string { return peerAddress(ctx) })
 		if err != nil {
@@ -346,8 +341,8 @@ func (c *call) enter(ctx context.Context) error {
 	return nil
 }
 
-// enterAsGuest is enter for a call without a key. Those that last are bounded in
-// all; short ones only for each connection, so that health checks get through.
+// enterAsGuest is enter for a call without a key. Streams are bounded in total; short calls
+// only per connection, so that health checks always get through.
 func (c *call) enterAsGuest(ctx context.Context) error {
 	c.conn = callerConnOf(ctx)
 	mine, all := int64(0), int64(0)
@@ -380,5 +375,5 @@ func (c *call) leave() {
 }
 
 func tooManyCalls(bounds string) error {
-	return apierror.Exhausted(apierror.ReasonTooManyRequests, "there are too many calls at once; "+bounds+": end some, or try again in a moment", time.Second)
+	return apierror.Exhausted(apierror.ReasonTooManyRequests, "too many calls are in flight; "+bounds+": end some, or try again in a moment", time.Second)
 }

@@ -14,17 +14,15 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-// codec is the codec that gRPC registers itself, without the errors that would
-// end a call. gRPC answers a message that it can't decode, or that it can't
-// encode, with INTERNAL, and ends the stream that carries it. But a stream
-// carries what many clients send and what many are sent: one of them must not
-// end it for all.
+// codec is gRPC's codec without the errors that would end a call. gRPC answers a message
+// that it can't encode with INTERNAL and ends the stream. But a stream carries messages of
+// many clients, and one of them must not end it for all.
 type codec struct{ encoding.CodecV2 }
 
 func newCodec() encoding.CodecV2 { return codec{encoding.GetCodecV2("proto")} }
 
-// Marshal implements encoding.CodecV2. Protobuf refuses text that isn't UTF-8,
-// so whatever isn't becomes U+FFFD. Only messages that need it are searched.
+// Marshal implements encoding.CodecV2. Protobuf refuses text that isn't UTF-8, so invalid
+// bytes become U+FFFD. Only messages that protobuf refuses are searched.
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	switch ready := v.(type) {
 	case encoded:
@@ -41,20 +39,20 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	return c.CodecV2.Marshal(message)
 }
 
-// encoded is a message that has been encoded already.
+// encoded is a message in its encoded form.
 type encoded struct{ mem.BufferSlice }
 
-// refused begins the unknown field in which a request says why it isn't
-// accepted. A caller who sends one gets the answer that it stands for.
+// refused is the tag of the unknown field that says why a request isn't accepted. A caller
+// that sends such a field gets the error in it.
 var refused = protowire.AppendTag(nil, protowire.MaxValidNumber, protowire.BytesType)
 
-// refuseMessage leaves in a message why it isn't accepted.
+// refuseMessage marks a message with the error to answer it with.
 func refuseMessage(m proto.Message, why *broker.Error) {
 	text, _ := json.Marshal(why) // plain data always encodes
 	m.ProtoReflect().SetUnknown(protowire.AppendBytes(bytes.Clone(refused), text))
 }
 
-// refusalOf returns why a message isn't accepted, nil if it is.
+// refusalOf returns the error that a message is marked with, or nil.
 func refusalOf(m proto.Message) error {
 	content, found := bytes.CutPrefix(m.ProtoReflect().GetUnknown(), refused)
 	if !found {
@@ -69,8 +67,8 @@ func refusalOf(m proto.Message) error {
 	return &why
 }
 
-// checkDecoded returns an error for a request that isn't accepted, except for
-// those whose service answers for each itself.
+// checkDecoded returns the error of a request that isn't accepted, unless its service
+// answers each request itself.
 func checkDecoded(request proto.Message) error {
 	if isAnsweredAlone(request) {
 		return nil
@@ -78,8 +76,8 @@ func checkDecoded(request proto.Message) error {
 	return refusalOf(request)
 }
 
-// isAnsweredAlone reports whether a request is one of many of a stream, which
-// goes on when one is refused.
+// isAnsweredAlone reports whether a request is one of many on a stream that continues when
+// one is refused.
 func isAnsweredAlone(request proto.Message) bool {
 	switch request.(type) {
 	case *salav1.EmitStreamRequest, *salav1.SubscribeRequest:

@@ -18,32 +18,31 @@ import (
 	"github.com/salabroker/sala/broker"
 )
 
-// maxGuestCallsOfConn bounds the calls of a connection that need no key, health
-// checks that are watched above all.
+// maxGuestCallsOfConn bounds the calls of a connection that need no key, such as watched
+// health checks.
 const maxGuestCallsOfConn = 16
 
 const (
-	// maxOpenCalls bounds the calls of a connection of which its peer hasn't been
-	// sent the end: a peer that keeps to maxStreams has no more. gRPC itself counts
-	// those alone that are still carried out.
+	// maxOpenCalls bounds the calls of a connection whose end hasn't been written. A peer
+	// that respects maxStreams has fewer. gRPC itself counts only the calls that are still
+	// being carried out.
 	maxOpenCalls = maxStreams + 256
-	// unreadShare is which part of the memory limit the answers over gRPC may take
-	// that their callers don't read, and minUnread from how many bytes on a
-	// connection is closed for that.
+	// unreadShare is the part of the memory limit, as a divisor, that unread answers over
+	// gRPC may take. Beyond it, connections with more than minUnread bytes are closed.
 	unreadShare = 12
 	minUnread   = 1 << 20
 )
 
-// KeyedConn is a connection whose listener tells those that have shown a valid
-// key from others. The connections of a listener may implement it; below TLS they may
-// too.
+// KeyedConn is a connection whose listener distinguishes connections with a valid key
+// from others. The connections that a listener accepts, or those below TLS, may implement
+// it.
 type KeyedConn interface {
 	// ShowKey is called for each call with a valid key, concurrently. It reports
 	// whether the connection may stay.
 	ShowKey() bool
 }
 
-// keyedConn returns the KeyedConn that a connection is, or nil.
+// keyedConn returns a connection as a KeyedConn, or nil.
 func keyedConn(c net.Conn) KeyedConn {
 	if secured, ok := c.(*tls.Conn); ok {
 		c = secured.NetConn()
@@ -56,7 +55,7 @@ func keyedConn(c net.Conn) KeyedConn {
 type connKey struct{}
 
 // ConnContext is for [http.Server.ConnContext] of the server that serves
-// [Server.HTTPHandler], so that its listener hears which connections have shown a key.
+// [Server.HTTPHandler]. It tells the listener which connections have shown a valid key.
 func (s *Server) ConnContext(ctx context.Context, c net.Conn) context.Context {
 	if keyed := keyedConn(c); keyed != nil {
 		return context.WithValue(ctx, connKey{}, keyed)
@@ -64,8 +63,8 @@ func (s *Server) ConnContext(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
-// showKey tells the listener of an HTTP request that its connection has shown a
-// key, and returns an error if the connection may not stay.
+// showKey tells the listener of an HTTP request that the connection has shown a valid
+// key. It returns an error if the connection may not stay.
 func (s *Server) showKey(ctx context.Context) error {
 	if keyed, ok := ctx.Value(connKey{}).(KeyedConn); ok && !keyed.ShowKey() {
 		s.metrics.refuse(refusedConnection)
@@ -75,11 +74,11 @@ func (s *Server) showKey(ctx context.Context) error {
 }
 
 func tooManyConnections() error {
-	return apierror.Exhausted(broker.ReasonTooManyConnections, "there are as many connections to the control API as there may be, in all or from this address; close some, or try again in a moment", time.Second)
+	return apierror.Exhausted(broker.ReasonTooManyConnections, "too many connections to the control API are open, in total or from this address; close some, or try again in a moment", time.Second)
 }
 
-// connCredentials has gRPC tell which connection a call came by. It secures
-// nothing: TLS is the listener's.
+// connCredentials makes gRPC pass on the connection of each call. It secures nothing: TLS
+// is the listener's.
 type connCredentials struct {
 	server *Server
 }
@@ -107,29 +106,29 @@ func (cc connCredentials) Clone() credentials.TransportCredentials { return cc }
 // OverrideServerName implements credentials.TransportCredentials.
 func (connCredentials) OverrideServerName(string) error { return nil }
 
-// callerConn is a gRPC connection from the network. It ends when its peer keeps
-// it busy with what brings no call nearer.
+// callerConn is a gRPC connection from the network. It ends when its peer sends too many
+// frames that serve no call, or leaves too many answers unread.
 type callerConn struct {
 	// Static.
 	net.Conn
 	server *Server
-	keyed  KeyedConn // nil if the listener doesn't care
+	keyed  KeyedConn // nil if the listener doesn't ask
 
-	trusted    atomic.Bool  // it has shown a key
+	trusted    atomic.Bool  // it has shown a valid key
 	guestCalls atomic.Int64 // in flight
-	written    atomic.Int64 // bytes that earn the peer frames
+	written    atomic.Int64 // bytes for which the peer may send frames
 
 	// Used by the goroutine that reads.
 	preface int // bytes of the client's preface that have been read
 	read    frameScanner
 	frames  frameBudget
-	suspect bool // it had sent too much before anything of that was looked at
+	suspect bool // it has sent too much; gRPC may find a key in that
 
 	wrote frameScanner // used by the goroutine that writes
 
 	// Guarded by mu, which is held with no other lock.
 	mu     sync.Mutex
-	open   map[uint32]struct{} // calls of which the peer hasn't been sent the end
+	open   map[uint32]struct{} // streams whose end hasn't been written
 	unread int64               // bytes of answers that haven't been written
 	closed bool
 }
@@ -163,8 +162,8 @@ func (c *callerConn) showKey() error {
 	return nil
 }
 
-// Read implements net.Conn. gRPC looks at all that it has read before it reads
-// again: only then it is known whether a key was among it.
+// Read implements net.Conn. gRPC handles everything that it has read before it reads
+// again, so only the next Read knows whether there was a key in it.
 func (c *callerConn) Read(b []byte) (int, error) {
 	trusted := c.trusted.Load()
 	if c.suspect && !trusted {
@@ -197,8 +196,7 @@ func (c *callerConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// received notes which calls begin, or are given up, and returns how many are
-// open.
+// received notes calls that begin or are given up, and returns how many are open.
 func (c *callerConn) received(f frame) int {
 	if f.kind != http2.FrameHeaders && f.kind != http2.FrameRSTStream {
 		return 0
@@ -213,15 +211,15 @@ func (c *callerConn) received(f frame) int {
 	return len(c.open)
 }
 
-// end notes that nothing more is to be sent of a call. The caller holds mu.
+// end notes that nothing more will be written of a call. The caller holds mu.
 func (c *callerConn) end(stream uint32) {
 	delete(c.open, stream)
-	if len(c.open) == 0 { // what was to be sent of calls that were given up isn't
+	if len(c.open) == 0 { // answers to calls that were given up are never written
 		c.count(-c.unread)
 	}
 }
 
-// count adds to what the peer is to be sent. The caller holds mu.
+// count adds to the bytes that wait to be written. The caller holds mu.
 func (c *callerConn) count(bytes int64) {
 	if !c.closed {
 		c.unread += bytes
@@ -229,8 +227,8 @@ func (c *callerConn) count(bytes int64) {
 	}
 }
 
-// answer notes bytes that the peer is going to be sent. If it reads nothing while
-// answers take too much memory, the connection ends.
+// answer notes bytes of an answer. If the peer doesn't read while unread answers take too
+// much memory, the connection ends.
 func (c *callerConn) answer(bytes int) {
 	if c == nil {
 		return
@@ -240,27 +238,29 @@ func (c *callerConn) answer(bytes int) {
 	slow := c.unread > minUnread && c.server.unread.Load() > c.server.intake.maxUnread
 	c.mu.Unlock()
 	if slow {
-		_ = c.abandon() // the goroutine that reads hears of it
-		_ = c.Close()   // it can only have been closed before
+		_ = c.abandon() // Close makes the goroutine that reads return
+		_ = c.Close()   // fails only if it was closed before
 	}
 }
 
-// abandon returns why a connection ends whose peer doesn't read.
+// abandon counts and logs a connection whose peer doesn't read, and returns the error to
+// end it with.
 func (c *callerConn) abandon() error {
 	c.server.metrics.refuse(refusedUnread)
 	c.server.log.Info("a gRPC connection was closed: its peer doesn't read the answers", slog.String("peer", c.RemoteAddr().String()))
 	return errUnread
 }
 
-// cutOff returns why the connection ends, which gRPC ends then.
+// cutOff counts and logs a connection that sends too many frames, and returns the error
+// to end it with.
 func (c *callerConn) cutOff() error {
 	c.server.metrics.refuse(refusedFrames)
-	c.server.log.Info("a gRPC connection was closed: it sent too many frames that bring no call nearer",
+	c.server.log.Info("a gRPC connection was closed: it sent too many frames that serve no call",
 		slog.String("peer", c.RemoteAddr().String()))
 	return errIdleFrames
 }
 
-var errIdleFrames = errors.New("too many frames that bring no call nearer")
+var errIdleFrames = errors.New("too many frames that serve no call")
 
 var errUnread = errors.New("the peer doesn't read the answers to its calls")
 
@@ -274,7 +274,7 @@ func (c *callerConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// sent notes which calls end, and what is written of answers. The caller holds mu.
+// sent notes which calls end and which bytes of answers are written. The caller holds mu.
 func (c *callerConn) sent(f frame) {
 	switch {
 	case f.kind == http2.FrameData:

@@ -17,7 +17,7 @@ import (
 	"github.com/salabroker/sala/broker"
 )
 
-// count converts a count, which is never negative, without wrapping around.
+// count converts a count to uint32 without wrapping around.
 func count(n int) uint32 {
 	return uint32(min(uint64(max(n, 0)), math.MaxUint32))
 }
@@ -30,14 +30,14 @@ func timestamp(t time.Time) *timestamppb.Timestamp {
 	return timestamppb.New(t)
 }
 
-// duration returns zero, which is the broker's default, only if d is unset. The
-// error says that field is at fault, and for zero what zero has to say.
+// duration returns zero, which means the broker's default, only if d is unset. If d is
+// invalid or zero, it returns an error for the field; zero describes the error for zero.
 func duration(field string, d *durationpb.Duration, zero string) (time.Duration, error) {
 	if d == nil {
 		return 0, nil
 	}
 	if err := d.CheckValid(); err != nil {
-		return 0, apierror.Invalid(broker.FieldViolation{Field: field, Description: `is no valid duration; in JSON one looks like "3600s"`})
+		return 0, apierror.Invalid(broker.FieldViolation{Field: field, Description: `is not a valid duration; in JSON it looks like "3600s"`})
 	}
 	if d.AsDuration() == 0 {
 		return 0, apierror.Invalid(broker.FieldViolation{Field: field, Description: zero})
@@ -45,8 +45,7 @@ func duration(field string, d *durationpb.Duration, zero string) (time.Duration,
 	return d.AsDuration(), nil
 }
 
-// listJSON returns the text of a JSON array, nil if list is unset. The error
-// says that field is at fault.
+// listJSON returns the text of a JSON array; nil if list is unset. An error names the field.
 func listJSON(field string, list *structpb.ListValue) (json.RawMessage, error) {
 	if list == nil {
 		return nil, nil
@@ -54,17 +53,17 @@ func listJSON(field string, list *structpb.ListValue) (json.RawMessage, error) {
 	return valueJSON(field, structpb.NewListValue(list))
 }
 
-// valueJSON returns the text of a JSON value, nil if value is unset. The error
-// says that field is at fault.
+// valueJSON returns the text of a JSON value; nil if value is unset. An error names the
+// field.
 func valueJSON(field string, value *structpb.Value) (json.RawMessage, error) {
 	if value == nil {
 		return nil, nil
 	}
-	// AsInterface would make strings of the numbers that JSON doesn't have.
+	// AsInterface would turn numbers that JSON lacks into strings.
 	if path, ok := findNonFinite(value); ok {
 		return nil, apierror.Invalid(broker.FieldViolation{
 			Field:       field,
-			Description: fmt.Sprintf("%s%s is not a finite number, and JSON has no other; send null or a string", field, path),
+			Description: fmt.Sprintf("%s%s is not a finite number, which JSON can't express; send null or a string", field, path),
 		})
 	}
 	var text bytes.Buffer
@@ -98,17 +97,16 @@ func findNonFinite(value *structpb.Value) (path string, found bool) {
 }
 
 const (
-	// maxValueBytes bounds what a client's JSON may become as a protobuf value:
-	// stock gRPC clients take no message of more than 4 MiB.
+	// maxValueBytes bounds the protobuf form of a client's JSON: by default, gRPC clients
+	// accept messages of up to 4 MiB.
 	maxValueBytes = 3 << 20
-	// maxValueDepth bounds how deeply it may be nested. The protobuf of Python,
-	// Java and C++ decodes 100 messages within each other, and an object in an
-	// object is three.
+	// maxValueDepth bounds its nesting. Protobuf for Python, Java and C++ decodes 100
+	// nested messages, and each nested object takes three.
 	maxValueDepth = 30
 )
 
-// jsonList returns nil if text is no JSON array, or one that a ListValue has no
-// room for, or that some callers could not decode.
+// jsonList returns nil if text isn't a JSON array, or if a ListValue can't hold it or some
+// callers couldn't decode it.
 func jsonList(text json.RawMessage) *structpb.ListValue {
 	var parsed []any
 	if err := json.Unmarshal(text, &parsed); err != nil || isDeeper(parsed, maxValueDepth) {
@@ -121,7 +119,7 @@ func jsonList(text json.RawMessage) *structpb.ListValue {
 	return list
 }
 
-// isDeeper reports whether arrays and objects are nested deeper than depth.
+// isDeeper reports whether arrays and objects are nested more deeply than depth.
 func isDeeper(value any, depth int) bool {
 	switch value := value.(type) {
 	case []any:
@@ -137,9 +135,9 @@ func isDeeper(value any, depth int) bool {
 	return false
 }
 
-// jsonValue returns nil for no text. What a token says that was made elsewhere
-// can be JSON that a Value has no room for, such as 1e999, or that some callers
-// could not decode. Its text is shown then: one odd token must not make a list of sockets fail.
+// jsonValue returns nil for an empty text. A token from another issuer may hold JSON that a
+// Value can't, such as 1e999, or that some callers couldn't decode. Such JSON becomes a
+// string, so that one odd token doesn't make a list of sockets fail.
 func jsonValue(text json.RawMessage) *structpb.Value {
 	if len(text) == 0 {
 		return nil

@@ -14,31 +14,31 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-// What a request takes in memory while it is decoded and handled. Two bytes can
-// become an event of a batch, so that the elements count and not the bytes.
+// What a request takes in memory while it is decoded and handled, in bytes. Two bytes can
+// become an event of a batch, so elements count more than bytes.
 const (
-	// byteCost is of each byte: it is held as it came, and decoded.
+	// byteCost is for each byte, which is held in encoded and in decoded form.
 	byteCost = 2
-	// elementCost is of each field's value: an entry of a list that has grown,
-	// the header of a string, the wrapper of a oneof.
+	// elementCost is for each value of a field: an entry of a growing list, the header of
+	// a string, the wrapper of a oneof.
 	elementCost = 64
-	// valueCost is of each google.protobuf message beside its size: what it
-	// becomes on the way to JSON, and its JSON.
+	// valueCost is for each google.protobuf message, on top of its size: for its JSON and
+	// what leads to it.
 	valueCost = 96
-	// entryCost is of each entry of a map.
+	// entryCost is for each entry of a map.
 	entryCost = 256
-	// packedCost is of each byte of a packed list of numbers.
+	// packedCost is for each byte of a packed list of numbers.
 	packedCost = 16
 
-	// textCost, textValueCost and textObjectCost are of JSON: of its bytes, of
-	// each value, and of each object on top of that. Each becomes a message twice, in
-	// the gateway and in the service.
+	// textCost, textValueCost and textObjectCost are for JSON: for each byte, each value
+	// and, on top of that, each object. They become messages twice, in the gateway and in
+	// the service.
 	textCost       = 4
 	textValueCost  = 288
 	textObjectCost = 896
 )
 
-// shape is what has to be known of a type to say what its messages cost.
+// shape is what determines the cost of the messages of a type.
 type shape struct {
 	own    int64 // cost of a message without fields
 	fields []fieldShape
@@ -47,16 +47,15 @@ type shape struct {
 // fieldShape is a field of a shape, which has them by number.
 type fieldShape struct {
 	name    string
-	message *shape // that the field holds; nil if it holds none
+	message *shape // the type of the field; nil if it is no message
 	packed  bool   // it is a list of numbers
-	most    int    // entries that the list may have, 0 for any number
+	most    int    // the most entries that the list may have; 0 for no limit
 }
 
-// shapes are those of the requests, by the names of their types. They don't
-// change.
+// shapes are the shapes of all requests, by the names of their types. They don't change.
 type shapes map[protoreflect.FullName]*shape
 
-// newShapes returns the shapes of the requests of all our services.
+// newShapes returns the shapes of the requests of all services.
 func newShapes() (shapes, error) {
 	known := make(shapes)
 	var err error
@@ -79,7 +78,7 @@ func newShapes() (shapes, error) {
 	return known, nil
 }
 
-// add returns the shape of a type, and of what its fields hold.
+// add returns the shape of a type. It adds that and the shapes of the fields.
 func (known shapes) add(d protoreflect.MessageDescriptor) (*shape, error) {
 	if s, ok := known[d.FullName()]; ok {
 		return s, nil
@@ -107,7 +106,7 @@ func (known shapes) add(d protoreflect.MessageDescriptor) (*shape, error) {
 	return s, nil
 }
 
-// ownCost is what a message takes that has no fields.
+// ownCost returns what an empty message takes.
 func ownCost(d protoreflect.MessageDescriptor) (int64, error) {
 	if d.IsMapEntry() {
 		return entryCost, nil
@@ -117,16 +116,16 @@ func ownCost(d protoreflect.MessageDescriptor) (int64, error) {
 		return 0, fmt.Errorf("the type %s of a request: %w", d.FullName(), err)
 	}
 	size := int64(reflect.TypeOf(t.Zero().Interface()).Elem().Size()) //nolint:gosec // no type is so large
-	size += size / 4                                                  // memory is handed out in classes of sizes
+	size += size / 4                                                  // the allocator rounds sizes up
 	if d.ParentFile().Package() == "google.protobuf" {
 		size += valueCost
 	}
 	return size, nil
 }
 
-// wire returns what decoding and handling a request of the given type costs, or
-// an error if a list has more entries than it may have. What can't be decoded
-// costs what stands before the fault.
+// wire returns what it costs to decode and handle a request of the given type, or an error
+// if a list has too many entries. Of a request that can't be decoded, only the part before
+// the fault counts.
 func (known shapes) wire(data []byte, of protoreflect.FullName) (int64, error) {
 	s := known[of]
 	if s == nil { // of health checks and reflection, which hold no lists
@@ -198,8 +197,8 @@ func tooManyEvents(n int) error {
 	})
 }
 
-// jsonCost is what decoding and handling a JSON text costs. It doesn't matter
-// whether the text is JSON.
+// jsonCost returns what it costs to decode and handle a JSON text. The text need not be
+// valid.
 func jsonCost(text []byte) int64 {
 	values, objects := int64(1), int64(0)
 	for i := 0; i < len(text); i++ {
@@ -216,7 +215,7 @@ func jsonCost(text []byte) int64 {
 	return textCost*int64(len(text)) + textValueCost*values + textObjectCost*objects
 }
 
-// endOfString returns where the string ends that begins at i.
+// endOfString returns the index of the quote that ends the string which begins at i.
 func endOfString(text []byte, i int) int {
 	for i++; i < len(text) && text[i] != '"'; i++ {
 		if text[i] == '\\' {

@@ -46,13 +46,7 @@ func (s *messageService) Broadcast(ctx context.Context, req *salav1.BroadcastReq
 	if err := reachOf(ctx).Namespace(req.GetNamespace()); err != nil {
 		return nil, err
 	}
-	report, err := s.send(ctx, req, salav1.Report_REPORT_COUNTS, broker.Target{
-		Namespace:     req.GetNamespace(),
-		Everyone:      true,
-		ExceptRooms:   req.GetExceptRooms(),
-		ExceptUsers:   req.GetExceptUsers(),
-		ExceptSockets: req.GetExceptSockets(),
-	})
+	report, err := s.send(ctx, req, salav1.Report_REPORT_COUNTS, broadcastTarget(req))
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +79,7 @@ func (s *messageService) EmitBatch(ctx context.Context, req *salav1.EmitBatchReq
 	return resp, nil
 }
 
-// emitOne sends one event of several, unless it is refused already.
+// emitOne sends one event of a batch or stream, unless it is refused already.
 func (s *messageService) emitOne(ctx context.Context, within auth.Reach, req *salav1.EmitRequest, refused error, unspecified salav1.Report) (broker.Report, error) {
 	if err := cmp.Or(within.Take(), refused); err != nil {
 		return broker.Report{}, err
@@ -93,7 +87,7 @@ func (s *messageService) emitOne(ctx context.Context, within auth.Reach, req *sa
 	return s.emit(ctx, within, req, unspecified)
 }
 
-// result says what became of one event of several.
+// result returns the outcome of one event of a batch or stream.
 func (s *messageService) result(ctx context.Context, report broker.Report, err error) *salav1.EmitResult {
 	if err != nil {
 		failed := apierror.Classify(err)
@@ -126,28 +120,27 @@ func (s *messageService) emit(ctx context.Context, within auth.Reach, req *salav
 	return s.send(ctx, req, unspecified, target)
 }
 
-// event is what requests have in common that send one.
+// event is what all requests that send an event have in common.
 type event interface {
 	arguments
 	GetEvent() string
 	GetAttachments() [][]byte
 }
 
-// arguments is what all messages have in common that carry arguments.
+// arguments is what all messages with arguments have in common.
 type arguments interface {
 	GetArgs() *structpb.ListValue
 	GetArgsJson() string
 }
 
-// reportedEvent is an event without an ack: a backend hears of it by counts.
+// reportedEvent is an event without ack. The answer counts its sockets.
 type reportedEvent interface {
 	event
 	GetVolatile() bool
 	GetReport() salav1.Report
 }
 
-// send sends an event. unspecified is the report of a caller who asks for none
-// in particular.
+// send sends an event. unspecified is the report for callers that don't specify one.
 func (s *messageService) send(ctx context.Context, e reportedEvent, unspecified salav1.Report, to broker.Target) (broker.Report, error) {
 	if _, ok := salav1.Report_name[int32(e.GetReport())]; !ok {
 		return broker.Report{}, apierror.Invalid(broker.FieldViolation{
@@ -170,7 +163,7 @@ func eventMessage(e event) (broker.Message, error) {
 	return broker.Message{Event: e.GetEvent(), Args: args, Attachments: e.GetAttachments()}, err
 }
 
-// eventError names the arguments in an error as the caller does.
+// eventError gives the arguments the name in an error that the caller used.
 func eventError(e event, err error) error {
 	if err != nil && e.GetArgsJson() != "" {
 		return apierror.WithFieldRenamed(err, "args", "args_json")
@@ -178,7 +171,7 @@ func eventError(e event, err error) error {
 	return err
 }
 
-// eventArgs returns the arguments, from whichever of the two fields is set.
+// eventArgs returns the arguments from whichever field is set.
 func eventArgs(e arguments) (json.RawMessage, error) {
 	if e.GetArgsJson() == "" {
 		return listJSON("args", e.GetArgs())

@@ -12,10 +12,9 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-// EmitWithAck implements salav1.MessageServiceServer. A caller that reads slowly
-// slows down nothing but this call: the broker keeps the answers, of which there
-// is at most one for each socket. One that doesn't read at all is left when the
-// clients have had their time, and slowCallerGrace more.
+// EmitWithAck implements salav1.MessageServiceServer. A caller that reads slowly delays only
+// its own call: the broker keeps the answers, at most one for each socket. The call fails if
+// the caller hasn't read them slowCallerGrace after the timeout of the clients.
 func (s *messageService) EmitWithAck(req *salav1.EmitWithAckRequest, stream grpc.ServerStreamingServer[salav1.EmitWithAckResponse]) error {
 	call, target := callOf(stream.Context()), selectedTarget(req)
 	defer call.release()
@@ -29,11 +28,11 @@ func (s *messageService) EmitWithAck(req *salav1.EmitWithAckRequest, stream grpc
 	if err != nil {
 		return err
 	}
-	timeout, err := duration("timeout", req.GetTimeout(), "nobody answers in no time; leave timeout out for 10 s")
+	timeout, err := duration("timeout", req.GetTimeout(), "must be above zero; leave timeout out for 10 s")
 	if err != nil {
 		return err
 	}
-	call.release() // what follows may last, and needs the arguments' text alone
+	call.release() // the rest may take long, and needs only the text of the arguments
 	ctx, cancel := context.WithTimeout(stream.Context(), cmp.Or(timeout, broker.DefaultAckTimeout)+slowCallerGrace)
 	defer cancel()
 	answers := sendAnswers(ctx, stream)
@@ -63,13 +62,13 @@ func (s *messageService) EmitWithAck(req *salav1.EmitWithAckRequest, stream grpc
 	return answers.send(&salav1.EmitWithAckResponse{Kind: &salav1.EmitWithAckResponse_Summary{Summary: last}})
 }
 
-// slowCallerGrace is how much longer than clients may take an EmitWithAck may
-// last: for other nodes to come to an end, and for the caller to read.
+// slowCallerGrace is how long an EmitWithAck may last after the timeout of the clients: for
+// other nodes to finish, and for the caller to read.
 const slowCallerGrace = 2 * time.Second
 
-// answerSender sends answers on a goroutine of its own, which ends with the stream
-// at the latest: a send can't be given up otherwise while the caller doesn't
-// read. One goroutine uses it.
+// answerSender sends answers from a goroutine of its own, which ends with the stream at the
+// latest. Without it, a send to a caller that doesn't read couldn't be given up. Only one
+// goroutine uses it.
 type answerSender struct {
 	ctx    context.Context //nolint:containedctx // ends when a send is given up
 	parent context.Context //nolint:containedctx // of the call
@@ -92,10 +91,10 @@ func sendAnswers(ctx context.Context, stream grpc.ServerStreamingServer[salav1.E
 	return s
 }
 
-// send returns when the answer has been sent, or when there is no time left for
-// it. It isn't called again after an error.
+// send sends an answer, or returns an error when there is no time left. It must not be
+// called again after an error.
 func (s *answerSender) send(answer any) error {
-	select { // the goroutine waits: the one before has been sent
+	select { // the goroutine is waiting, since the previous answer has been sent
 	case s.next <- answer:
 	case <-s.ctx.Done():
 		return s.gaveUp()
@@ -108,7 +107,7 @@ func (s *answerSender) send(answer any) error {
 	}
 }
 
-// gaveUp says why a send was given up.
+// gaveUp returns why a send was given up.
 func (s *answerSender) gaveUp() error {
 	if s.parent.Err() != nil {
 		return context.Cause(s.parent)
@@ -123,8 +122,8 @@ func (s *answerSender) gaveUp() error {
 // close lets the goroutine end.
 func (s *answerSender) close() { close(s.next) }
 
-// encodeAck encodes an answer once there is room for what that takes, so that no
-// more than its bytes waits for the caller to read.
+// encodeAck encodes an answer when there is room for it, so that only its bytes wait for the
+// caller to read.
 func (c *call) encodeAck(ctx context.Context, ack broker.Ack, argsAsJSON bool) (encoded, error) {
 	cost := jsonCost(ack.Args)
 	if argsAsJSON || cost > maxAckArgsCost {
@@ -140,8 +139,8 @@ func (c *call) encodeAck(ctx context.Context, ack broker.Ack, argsAsJSON bool) (
 	return encoded{data}, err
 }
 
-// maxAckArgsCost bounds what args of an answer take in memory as a list. Those that
-// would take more are given as text.
+// maxAckArgsCost bounds the memory that the args of an answer take as a list. Larger ones
+// are returned as text.
 const maxAckArgsCost = 8 << 20
 
 func ackMessage(ack broker.Ack, argsAsJSON bool) *salav1.Ack {

@@ -15,23 +15,23 @@ import (
 type (
 	emitStream = grpc.BidiStreamingServer[salav1.EmitStreamRequest, salav1.EmitStreamResponse]
 
-	// received is the outcome of one Recv.
+	// received is the result of one Recv.
 	received struct {
 		req  *salav1.EmitStreamRequest
-		held int64 // what the request takes of the budget for decoding
+		held int64 // bytes that the request has of the decoding budget
 		err  error
 	}
 )
 
 // EmitStream implements salav1.MessageServiceServer.
 //
-// Events are sent one after the other, and at most two are in memory beside
-// what the connection's flow control lets in: a caller that doesn't read the
-// results is soon kept from writing. Whatever has been emitted is answered,
-// also when the server shuts down: what has no answer then was not sent.
+// It sends one event after the other. At most two are in memory besides those in the
+// stream's window, so a caller that doesn't read results soon can't write either. Every
+// event that was emitted is answered, also when the server shuts down: an event without an
+// answer was not emitted.
 func (s *messageService) EmitStream(stream emitStream) error {
 	ctx := stream.Context()
-	// Compressing makes results larger, and takes them out of the stream's queue.
+	// Compression makes results larger, and sendQueue can't count them then.
 	if err := grpc.SetSendCompressor(ctx, encoding.Identity); err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (s *messageService) EmitStream(stream emitStream) error {
 			}
 			refused := refusalOf(in.req)
 			report, err := s.emitOne(ctx, within, in.req.GetEmit(), refused, salav1.Report_REPORT_NONE)
-			if err != nil && refused == nil { // which names its fields from the request on
+			if err != nil && refused == nil { // a refusal has the full names of fields
 				err = apierror.WithPrefix("emit.", err)
 			}
 			result := s.result(ctx, report, err)
@@ -69,9 +69,9 @@ func (s *messageService) EmitStream(stream emitStream) error {
 	}
 }
 
-// receive reads the stream in a goroutine, which ends with the stream or when
-// the method has returned, so that waiting for the next request can be given
-// up. The last value received has an error.
+// receive reads the stream in a goroutine, so that the method needn't wait for the next
+// request. The goroutine ends with the stream or when the method has returned. The last
+// value has an error.
 func receive(stream emitStream) <-chan received {
 	incoming := make(chan received)
 	call := callOf(stream.Context())

@@ -17,19 +17,19 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-// maxSubscriptionsOfKey bounds the subscriptions of an API key to half of those
-// that a node has in all.
+// maxSubscriptionsOfKey bounds the subscriptions of an API key to half of what a node may
+// have in total.
 const maxSubscriptionsOfKey = 500
 
 // deliveryBatch is how many events are taken from the broker at a time.
 const deliveryBatch = 128
 
-// maxRejections is how many rejections may wait to be sent. Then no more
-// requests are read until there is room.
+// maxRejections is how many rejections may wait to be sent. While there are as many, no
+// request is read.
 const maxRejections = 64
 
-// lastSendGrace is how long a subscriber may take, when its subscription has ended,
-// to read what was being sent to it.
+// lastSendGrace is how long a subscriber may take to read the last events after its
+// subscription has ended.
 const lastSendGrace = 5 * time.Second
 
 type eventService struct {
@@ -43,16 +43,16 @@ type subscribeStream = grpc.BidiStreamingServer[salav1.SubscribeRequest, salav1.
 type subscriber struct {
 	broker   Broker
 	stream   subscribeStream
-	opened   chan *broker.Subscription // gets it once the start has been read
-	started  *salav1.SubscribeStart    // to be read after opened or the end of read
+	opened   chan *broker.Subscription // receives the subscription when the start has been read
+	started  *salav1.SubscribeStart    // may be read after opened, or after read has returned
 	rejected chan *salav1.EventRejected
 }
 
 // Subscribe implements salav1.EventServiceServer.
 //
-// One goroutine reads and one writes, and this one waits for whatever ends the
-// stream: neither a backend that says nothing nor one that reads nothing can be waited
-// for. Both end with the stream, when this has returned.
+// One goroutine reads, one writes, and this one waits for whatever ends the stream, so that
+// it depends neither on a backend that sends nothing nor on one that reads nothing. Both
+// end with the stream, when Subscribe has returned.
 func (s *eventService) Subscribe(stream subscribeStream) error {
 	ctx := stream.Context()
 	call := callOf(ctx)
@@ -85,7 +85,7 @@ func (s *eventService) Subscribe(stream subscribeStream) error {
 		if err != nil {
 			return err
 		}
-		sub.Close() // the backend has said its last word
+		sub.Close() // the backend sends nothing more
 		return c.last(sub, written)
 	case err := <-written:
 		return err
@@ -100,7 +100,7 @@ func (s *eventService) Subscribe(stream subscribeStream) error {
 	}
 }
 
-// subscribe counts a subscription of a key, if it may have one more.
+// subscribe counts a subscription of the key, or returns an error if it has too many.
 func (c *call) subscribe() error {
 	if c.caller == nil || c.caller.Subscriptions.Add(1) <= maxSubscriptionsOfKey {
 		return nil
@@ -110,7 +110,7 @@ func (c *call) subscribe() error {
 	return &broker.Error{
 		Code:    broker.CodeResourceExhausted,
 		Reason:  eventhub.ReasonTooManySubscriptions,
-		Message: fmt.Sprintf("the API key %q has %d subscriptions, and may have no more; end one first", c.caller.Name(), maxSubscriptionsOfKey),
+		Message: fmt.Sprintf("the API key %q has %d subscriptions, which is the limit; end one first", c.caller.Name(), maxSubscriptionsOfKey),
 	}
 }
 
@@ -120,8 +120,7 @@ func (c *call) unsubscribe() {
 	}
 }
 
-// closeUnused closes a subscription that was opened when the stream was about to
-// end already.
+// closeUnused closes a subscription that was opened while the stream was ending.
 func (c *subscriber) closeUnused() {
 	select {
 	case sub := <-c.opened:
@@ -130,7 +129,7 @@ func (c *subscriber) closeUnused() {
 	}
 }
 
-// guarded runs f in a goroutine. There too a panic costs its own call alone.
+// guarded runs f in a goroutine and turns a panic into an error.
 func guarded(f func() error) <-chan error {
 	done := make(chan error, 1)
 	go func() {
@@ -144,16 +143,16 @@ func guarded(f func() error) <-chan error {
 	return done
 }
 
-// last lets a subscription that has ended send what it was about to send. The end
-// of the context doesn't cut that short: if the backend has gone, sending fails by
-// itself, and if the server is stopping, the last events should still arrive.
+// last waits until an ended subscription has sent its last events. It doesn't stop with the
+// context: if the backend is gone, sending fails by itself, and if the server shuts down, the
+// last events should still arrive.
 func (c *subscriber) last(sub *broker.Subscription, written <-chan error) error {
 	grace := time.NewTimer(lastSendGrace)
 	defer grace.Stop()
 	err := sub.Err()
 	select {
 	case err = <-written:
-	case <-grace.C: // it isn't read
+	case <-grace.C: // the backend doesn't read
 	}
 	var failed *broker.Error
 	if errors.As(err, &failed) && failed.Reason == eventhub.ReasonClosed {
@@ -162,8 +161,7 @@ func (c *subscriber) last(sub *broker.Subscription, written <-chan error) error 
 	return err
 }
 
-// read opens the subscription and does what the backend says, until it closes its
-// side.
+// read opens the subscription and handles the backend's requests until it closes its side.
 func (c *subscriber) read() error {
 	call := callOf(c.stream.Context())
 	defer call.release()
@@ -179,7 +177,7 @@ func (c *subscriber) read() error {
 		return err
 	}
 	c.opened <- sub
-	if c.stream.Context().Err() != nil { // there may be nobody to take it
+	if c.stream.Context().Err() != nil { // Subscribe may have returned
 		c.closeUnused()
 	}
 	for {
@@ -194,7 +192,7 @@ func (c *subscriber) read() error {
 	}
 }
 
-// orEnd returns nil for the end of what the backend says.
+// orEnd returns nil for io.EOF.
 func orEnd(err error) error {
 	if errors.Is(err, io.EOF) {
 		return nil
@@ -227,7 +225,7 @@ func (c *subscriber) start(start *salav1.SubscribeStart) (*broker.Subscription, 
 	return sub, apierror.WithPrefix("start.", err)
 }
 
-// handle does what a request asks for. An error ends the stream.
+// handle carries out a request. An error ends the stream.
 func (c *subscriber) handle(sub *broker.Subscription, req *salav1.SubscribeRequest) error {
 	if err := refusalOf(req); err != nil {
 		id := cmp.Or(req.GetReply().GetDeliveryId(), req.GetDecision().GetDeliveryId())
@@ -246,8 +244,8 @@ func (c *subscriber) handle(sub *broker.Subscription, req *salav1.SubscribeReque
 	return apierror.Invalid(broker.FieldViolation{Field: "request", Description: "the request is none of reply, decision and credit"})
 }
 
-// answered tells the backend of an answer that could not be used. The error of a
-// subscription that has ended ends the stream.
+// answered tells the backend if its reply or decision was rejected with err. It returns an
+// error, which ends the stream, if the subscription has ended.
 func (c *subscriber) answered(sub *broker.Subscription, id string, err error) error {
 	if err == nil {
 		return nil
@@ -309,7 +307,7 @@ func decide(sub *broker.Subscription, d *salav1.EventDecision) error {
 	return apierror.Invalid(broker.FieldViolation{Field: "decision", Description: "there is none; set accept or refuse"})
 }
 
-// write sends what the subscription has, until it ends.
+// write sends the events and rejections of the subscription until it ends.
 func (c *subscriber) write(sub *broker.Subscription) error {
 	err := c.stream.Send(&salav1.SubscribeResponse{
 		Response: &salav1.SubscribeResponse_Started{Started: &salav1.SubscribeStarted{}},
@@ -351,7 +349,7 @@ func (c *subscriber) write(sub *broker.Subscription) error {
 	}
 }
 
-// sendRejections sends the rejections that there are.
+// sendRejections sends the rejections that wait.
 func (c *subscriber) sendRejections() error {
 	for {
 		select {

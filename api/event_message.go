@@ -10,7 +10,7 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-// eventKind maps a kind to the protos'.
+// eventKind maps a kind of event to its enum in the protos.
 func eventKind(k eventhub.Kind) salav1.EventKind {
 	switch k {
 	case eventhub.Connect:
@@ -31,7 +31,7 @@ func eventKind(k eventhub.Kind) salav1.EventKind {
 	return salav1.EventKind_EVENT_KIND_UNSPECIFIED
 }
 
-// eventKinds maps the kinds of a start. The error names those that there aren't.
+// eventKinds maps the kinds of a start. The error names those that don't exist.
 func eventKinds(wanted []salav1.EventKind) ([]eventhub.Kind, error) {
 	known := make(map[salav1.EventKind]eventhub.Kind)
 	for _, k := range eventhub.Kinds() {
@@ -60,14 +60,14 @@ func eventKinds(wanted []salav1.EventKind) ([]eventhub.Kind, error) {
 // maxKindFaults bounds how many wrong kinds an error names.
 const maxKindFaults = 10
 
-// deliveryID reads what ClientEvent.delivery_id has.
+// deliveryID parses ClientEvent.delivery_id.
 func deliveryID(text string) (uint64, error) {
 	id, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
 		return 0, &broker.Error{
 			Code:    broker.CodeNotFound,
 			Reason:  eventhub.ReasonDeliveryNotFound,
-			Message: "delivery_id is none that an event had; send back that of the event, unchanged",
+			Message: "no event had this delivery_id; send back the one of the event, unchanged",
 		}
 	}
 	return id, nil
@@ -83,11 +83,10 @@ func eventFailure(e *salav1.EventError) *eventhub.Failure {
 // maxSocketMessages bounds a socketMessages.
 const maxSocketMessages = 1024
 
-// socketMessages remembers the messages of sockets, of which a stream sends the
-// same again and again.
+// socketMessages caches the messages of sockets, which a stream sends with every event.
 type socketMessages map[*eventhub.Socket]*salav1.EventSocket
 
-// delivery returns the message of a delivery.
+// delivery maps a delivery to its message.
 func (m socketMessages) delivery(d eventhub.Delivery) *salav1.SubscribeResponse {
 	e := d.Event
 	return &salav1.SubscribeResponse{Response: &salav1.SubscribeResponse_Event{Event: &salav1.ClientEvent{

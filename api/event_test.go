@@ -251,7 +251,7 @@ func TestRejections(t *testing.T) {
 		t.Errorf("the decision is %+v", d)
 	}
 	b.send(decisionRequest(&salav1.EventDecision{DeliveryId: id, Decision: &salav1.EventDecision_Accept{}}))
-	b.wantRejected(id, codes.FailedPrecondition, "DELIVERY_ANSWERED", "already")
+	b.wantRejected(id, codes.FailedPrecondition, "DELIVERY_ANSWERED", "answered before")
 
 	replies := make(chan eventhub.Reply, 1)
 	hub.Ask(messageOf(nil, "q"), func(r eventhub.Reply) { replies <- r })

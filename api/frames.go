@@ -8,25 +8,24 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// Bounds of the HTTP/2 frames that bring no call nearer: an empty piece of a
-// message, settings, a window, a ping's answer. Each costs the server about as much as
-// one that does. A peer that has shown no key pays for all of its frames.
+// Limits of HTTP/2 frames that serve no call: empty pieces of messages, settings, windows,
+// answers to pings. Each costs the server about as much as a useful frame. For a peer
+// without a key, every frame counts.
 const (
-	// idleFrames is how many a connection may send at once, and in ten seconds.
+	// idleFrames is how many such frames a connection may send at once, and in each period.
 	idleFrames      = 1000
 	idleFramePeriod = 10 * time.Second
-	// callFrames is how many each call allows: its end, a reset, its windows.
+	// callFrames is how many each call adds: for its end, a reset, its windows.
 	callFrames = 8
-	// bytesPerFrame is for how many bytes that it is sent a peer may send one, as
-	// windows have to follow them.
+	// bytesPerFrame is the number of bytes sent to a peer for which it may send one frame
+	// more, since it must open windows for them.
 	bytesPerFrame = 32
-	// maxEarned bounds what is saved up of both.
+	// maxEarned bounds how many frames a connection can save up.
 	maxEarned = 100_000
-	// smallPiece is from how many bytes on a piece of a message is no idle frame.
-	// The smallest event of a stream has 10.
+	// smallPiece is the size from which on a piece of a message counts as useful. The
+	// smallest event of a stream has 10 bytes.
 	smallPiece = 10
-	// guestBytes is for how many bytes of messages a peer without a key pays as for
-	// a frame.
+	// guestBytes is how many bytes from a peer without a key count as one more frame.
 	guestBytes = 64
 )
 
@@ -37,17 +36,17 @@ type frame struct {
 	kind   http2.FrameType
 	flags  http2.Flags
 	stream uint32
-	length int // of what follows
+	length int // of the payload
 }
 
-// frameScanner finds the frames in what goes over a connection, piece by piece.
+// frameScanner finds the frames in the bytes of a connection, which come in pieces.
 type frameScanner struct {
-	skip   int // bytes that are left of a frame
+	skip   int // remaining bytes of the current payload
 	header [frameHeaderBytes]byte
-	has    int // bytes of the next header
+	has    int // bytes of the next header so far
 }
 
-// scan passes on the headers that b completes.
+// scan calls found for each frame header that b completes.
 func (s *frameScanner) scan(b []byte, found func(frame)) {
 	for len(b) > 0 {
 		if s.skip > 0 {
@@ -75,8 +74,8 @@ type frameBudget struct {
 	since   time.Time // when it was last filled
 }
 
-// take takes in a frame that the peer has sent, and reports whether that is still
-// within bounds. written counts what the peer was sent.
+// take counts a frame from the peer and reports whether the peer is within its budget.
+// written counts the bytes sent to the peer.
 func (b *frameBudget) take(f frame, trusted bool, written *atomic.Int64) bool {
 	if !b.started {
 		b.started, b.left, b.since = true, idleFrames, time.Now()
@@ -85,7 +84,7 @@ func (b *frameBudget) take(f frame, trusted bool, written *atomic.Int64) bool {
 	return b.left >= 0 || b.refill(trusted, written)
 }
 
-// cost is what a frame costs; what it earns is below zero.
+// cost returns what a frame costs. A negative cost adds to the budget.
 func (f frame) cost(trusted bool) int64 {
 	switch {
 	case !trusted:
@@ -100,8 +99,8 @@ func (f frame) cost(trusted bool) int64 {
 	return 1
 }
 
-// refill adds what time, and what the peer was sent, allow. It reports whether
-// that is enough.
+// refill adds to the budget for the time that has passed and for the bytes sent to the
+// peer. It reports whether that is enough.
 func (b *frameBudget) refill(trusted bool, written *atomic.Int64) bool {
 	now := time.Now()
 	b.left += int64(min(now.Sub(b.since), idleFramePeriod) * idleFrames / idleFramePeriod)

@@ -10,55 +10,54 @@ import (
 	"github.com/salabroker/sala/api/auth"
 )
 
-// What requests may take together, as shares of the memory limit.
+// What all requests may take together, as divisors of the memory limit.
 const (
-	// receivingShare is for requests that arrive and aren't decoded yet, and
-	// decodingShare for those that are decoded and handled.
+	// receivingShare is for requests that arrive, decodingShare for requests that are
+	// decoded and handled.
 	receivingShare = 12
 	decodingShare  = 8
-	// assumedMemory stands for the limit where there is none.
+	// assumedMemory is the limit if none is configured.
 	assumedMemory = 2 << 30
-	// minDecoding is how many times the largest request each key may decode
-	// however little memory there is.
+	// minDecoding is how many of the largest requests each key may decode, however small
+	// the limit.
 	minDecoding = 4
-	// smallCost is up to what a request is decoded without being counted: each call
-	// decodes one or two at a time.
+	// smallCost is the cost up to which a request isn't counted: each call decodes one or
+	// two at a time.
 	smallCost = 16 << 10
-	// streamWindow is how much of a request a caller may send before the call
-	// asks for it, and connectionWindow how much may be under way on a connection.
+	// streamWindow is how much a caller may send on a stream before the call reads it, and
+	// connectionWindow how much may be in transit on a connection.
 	streamWindow     = 64 << 10
 	connectionWindow = 1 << 20
-	// minCalls and maxCalls bound how many calls are in flight, so that their
-	// windows take another such share. Each key has half of them.
+	// windowShare is for the windows of the calls in flight, minCalls to maxCalls of them.
+	// Each key may have half of the calls.
 	windowShare = 8
 	minCalls    = 512
 	maxCalls    = 4096
-	// maxGuestStreams and maxGuestRequest bound the calls that need no key: health
-	// checks that are watched, reflection.
+	// maxGuestStreams and maxGuestRequest bound calls without a key: watched health
+	// checks, reflection.
 	maxGuestStreams = 256
 	maxGuestRequest = 16 << 10
 )
 
-// intake is what bounds the requests of all callers before they are decoded.
+// intake has the limits of requests.
 type intake struct {
 	// Static.
 	maxRequest int64
-	// maxReceived is from how many bytes on a message ends its stream. It is larger
-	// than maxRequest, since a backend that returns what a client has sent must not
-	// lose its stream by that.
+	// maxReceived is the size above which a message ends its stream. It is larger than
+	// maxRequest, so that a backend that echoes what a client has sent keeps its stream.
 	maxReceived int64
 	maxCalls    int64         // of each key; twice as many in all
-	maxUnread   int64         // bytes of answers that their callers don't read
-	patience    time.Duration // of requests that wait for room
+	maxUnread   int64         // bytes of unread answers
+	patience    time.Duration // how long requests wait for room
 	arriving    time.Duration // how long a request, or a piece of a large message, may take to arrive
 	receiving   *budget
 	decoding    *budget
 	shapes      shapes
 
-	calls atomic.Int64 // in flight, those of guests left out
+	calls atomic.Int64 // in flight, except those without a key
 }
 
-// newIntake fits the bounds into a memory limit, 0 for none.
+// newIntake derives the limits from a memory limit in bytes, 0 for none.
 func newIntake(memory, maxRequest int64) (*intake, error) {
 	known, err := newShapes()
 	if err != nil {
@@ -80,8 +79,8 @@ func newIntake(memory, maxRequest int64) (*intake, error) {
 	}, nil
 }
 
-// arrival is the context of a call from the network. It ends with the stream, or
-// when the request is too long in coming.
+// arrival is the context of a call from the network. It ends with the stream, or when the
+// request takes too long to arrive.
 type arrival struct {
 	context.Context
 	cancel context.CancelCauseFunc

@@ -20,25 +20,24 @@ import (
 )
 
 const (
-	// smallMessage is up to how many bytes a message on a stream takes nothing of a
-	// budget while it arrives: it fits into the window, for which its call counts.
+	// smallMessage is the size up to which a message needs no budget while it arrives: it
+	// fits into the window of its call.
 	smallMessage = 16 << 10
-	// messagePiece is how much of a larger one a caller may send at a time.
+	// messagePiece is how much of a larger message is received at a time.
 	messagePiece = 128 << 10
-	// maxInflation is how many times larger DEFLATE makes what it unpacks.
+	// maxInflation is the largest compression ratio of DEFLATE.
 	maxInflation = 1032
 )
 
-// messageSource is a stream of gRPC's transport. [grpc.ServerStream] reads and
-// unpacks each message as a whole, and nobody can say before whether there is room
-// for it.
+// messageSource is a stream of gRPC's transport. [grpc.ServerStream] would receive and
+// unpack each message as a whole, without asking whether there is room for it.
 type messageSource interface {
 	ReadMessageHeader(header []byte) error
 	Read(n int) (mem.BufferSlice, error)
 	RecvCompress() string
 }
 
-// sourceOf returns the stream of gRPC's transport that a call reads.
+// sourceOf returns the messageSource of a call.
 func sourceOf(ctx context.Context) (messageSource, error) {
 	source, ok := grpc.ServerTransportStreamFromContext(ctx).(messageSource)
 	if !ok {
@@ -47,20 +46,20 @@ func sourceOf(ctx context.Context) (messageSource, error) {
 	return source, nil
 }
 
-// incoming is a request that a call is about to receive.
+// incoming is a request that a call receives.
 type incoming struct {
 	ctx     context.Context //nolint:containedctx // of the call, for as long as it receives
 	call    *call
 	source  messageSource
 	message proto.Message
-	only    bool // the call has no other, and it comes right behind its headers
+	only    bool // the call has no other request, and it must come right after the headers
 
 	header [5]byte
-	late   *time.Timer // ends the call if the request doesn't arrive; nil if it may take its time
+	late   *time.Timer // ends the call if the request doesn't arrive in time; nil if it may take its time
 }
 
-// receive receives the request. One of many may be long in coming; as soon as it
-// begins to arrive, there has to be room for it.
+// receive receives and decodes the request. A stream may wait for its next request as long
+// as it likes; once a request begins to arrive, there must be room for it.
 func (in *incoming) receive() error {
 	c, intake, source := in.call, in.call.server.intake, in.source
 	if in.only {
@@ -86,7 +85,7 @@ func (in *incoming) receive() error {
 		need += 2 * min(most, maxInflation*length)
 	}
 	if need > 2*smallMessage && c.account != nil {
-		in.arrived() // waiting for room isn't its delay
+		in.arrived() // the caller isn't to blame for waiting
 		need = min(need, intake.receiving.share)
 		if err := intake.receiving.take(in.ctx, c.account, need, intake.patience); err != nil {
 			c.server.metrics.refuse(refusedReceiving)
@@ -118,8 +117,8 @@ func (in *incoming) receive() error {
 	return in.decode(unpacked)
 }
 
-// hurry has the call end unless the request, or its next piece, arrives in time. A
-// call from the gateway is in memory already.
+// hurry ends the call unless the request, or its next piece, arrives in time. Requests from
+// the gateway are in memory already.
 func (in *incoming) hurry() {
 	if in.late != nil {
 		in.late.Reset(in.call.server.intake.arriving)
@@ -128,14 +127,14 @@ func (in *incoming) hurry() {
 	}
 }
 
-// arrived notes that the request is there.
+// arrived stops the timer of hurry.
 func (in *incoming) arrived() {
 	if in.late != nil {
 		in.late.Stop()
 	}
 }
 
-// beginError returns the error of a call whose next request doesn't begin.
+// beginError returns the error of a call that ends before its next request.
 func (in *incoming) beginError(err error) error {
 	if in.only && errors.Is(err, io.EOF) {
 		return apierror.BadRequest("the call has no request")
@@ -143,7 +142,7 @@ func (in *incoming) beginError(err error) error {
 	return streamError(err)
 }
 
-// endError returns the error of a call that doesn't end behind its only request.
+// endError returns the error of a call that doesn't end after its only request.
 func (in *incoming) endError(err error) error {
 	if err == nil {
 		return apierror.BadRequest("the call has more than one request")
@@ -151,8 +150,8 @@ func (in *incoming) endError(err error) error {
 	return streamError(err)
 }
 
-// read reads a message of which there is room for all. Each piece of it has its
-// time to arrive. Pieces are copied at once, since there may be many small ones.
+// read reads a message for which there is room. Each piece has its own time to arrive, and
+// is copied at once, since it may consist of many small frames.
 func (in *incoming) read(source messageSource, length int64) (mem.BufferSlice, error) {
 	if length <= smallMessage {
 		return source.Read(int(length))
@@ -170,7 +169,7 @@ func (in *incoming) read(source messageSource, length int64) (mem.BufferSlice, e
 	return mem.BufferSlice{mem.SliceBuffer(whole)}, nil
 }
 
-// skip refuses a message without holding more than a piece of it.
+// skip reads and refuses a message without holding more than a piece of it.
 func (in *incoming) skip(source messageSource, length int64, why error) error {
 	for begun := false; length > 0; begun = true {
 		piece, err := source.Read(int(min(length, smallMessage)))
@@ -189,8 +188,8 @@ func (in *incoming) skip(source messageSource, length int64, why error) error {
 	return nil
 }
 
-// refuse has a message answered by why it isn't accepted, of which there may be no
-// more than the beginning. It returns the error if that ends the call.
+// refuse makes the service answer a message with an error. data may be only the beginning
+// of the message. refuse returns the error if it ends the call.
 func (in *incoming) refuse(data mem.BufferSlice, why error) error {
 	var failed *broker.Error
 	if !isAnsweredAlone(in.message) || !errors.As(why, &failed) {
@@ -200,11 +199,11 @@ func (in *incoming) refuse(data mem.BufferSlice, why error) error {
 	return nil
 }
 
-// unpack decompresses a message, up to one that is too large. Of that it returns
-// what there is, with an error.
+// unpack decompresses a message. Of one that is too large it returns the beginning, with an
+// error.
 func unpack(packed mem.BufferSlice, with string, most int64) (mem.BufferSlice, error) {
 	compressor := encoding.GetCompressor(with)
-	if compressor == nil { // gRPC refuses the calls that name one that there isn't
+	if compressor == nil { // gRPC refuses unknown names
 		return nil, apierror.BadRequest("a message is compressed, and the call doesn't say how (grpc-encoding)")
 	}
 	source := packed.Reader()
@@ -231,8 +230,7 @@ func tooManyBytes(has, most int64) *broker.Error {
 	return apierror.TooLarge("the request has %d bytes, at most %d are allowed; args_json takes less room than args", has, most)
 }
 
-// streamError returns the error of a stream that can't be read on, as
-// [grpc.ServerStream] returns it.
+// streamError returns the error of a broken stream as [grpc.ServerStream] would.
 func streamError(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.EOF
@@ -246,8 +244,8 @@ func streamError(err error) error {
 	return status.Error(codes.Unavailable, fmt.Sprintf("the stream broke off: %v", err))
 }
 
-// decode decodes a request that has arrived, once there is room for it. A
-// request that can't be accepted becomes one that says why: see [refusalOf].
+// decode decodes a request that has arrived, once there is room for it. A request that
+// can't be accepted becomes one that says why: see [refusalOf].
 func (in *incoming) decode(data mem.BufferSlice) error {
 	buf := data.MaterializeToBuffer(mem.DefaultBufferPool())
 	defer buf.Free()

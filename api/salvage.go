@@ -13,12 +13,12 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-// maxOutlined bounds the text of an outline: the names in it are shorter.
+// maxOutlined bounds each text in an outline; names are shorter.
 const maxOutlined = 255
 
-// salvage makes of a request that can't be accepted what its service needs to
-// answer for that request alone: the other events of a batch, or on a stream
-// the name of what is answered. If why is nil, the reason is looked for.
+// salvage fills a request that can't be accepted with what its service needs to answer it
+// alone: the other events of a batch or, on a stream, the id of what is answered. If why is
+// nil, salvage finds out what is wrong.
 func salvage(wire []byte, request proto.Message, why *broker.Error) {
 	proto.Reset(request)
 	batch, isBatch := request.(*salav1.EmitBatchRequest)
@@ -40,8 +40,8 @@ func salvage(wire []byte, request proto.Message, why *broker.Error) {
 	refuseMessage(request, why)
 }
 
-// salvageBatch decodes each event of a batch by itself. It reports false if it
-// isn't an event that is at fault, or if there are too many.
+// salvageBatch decodes each event of a batch by itself. It reports false if no event is at
+// fault, or if there are too many.
 func salvageBatch(wire []byte, batch *salav1.EmitBatchRequest) (found bool) {
 	field := batch.ProtoReflect().Descriptor().Fields().ByName("emits")
 	for len(wire) > 0 {
@@ -64,7 +64,7 @@ func salvageBatch(wire []byte, batch *salav1.EmitBatchRequest) (found bool) {
 	return found
 }
 
-// cutField is nextField for a field behind whose length the message ends too soon.
+// cutField is [explain.NextField] for a field whose value is cut off.
 func cutField(wire []byte) (number protowire.Number, kind protowire.Type, value []byte) {
 	number, kind, tag := protowire.ConsumeTag(wire)
 	if tag < 0 || kind != protowire.BytesType {
@@ -77,13 +77,13 @@ func cutField(wire []byte) (number protowire.Number, kind protowire.Type, value 
 	return number, kind, wire[tag+size:]
 }
 
-// outline returns an encoded message with little more than what names it: its
-// numbers and short texts, and those of the messages within it down to depth.
+// outline returns an encoded message with only the numbers and short texts of the
+// original, and those of nested messages down to depth.
 func outline(wire []byte, descriptor protoreflect.MessageDescriptor, depth int) []byte {
 	var kept []byte
 	for len(wire) > 0 {
 		number, kind, value, rest := explain.NextField(wire)
-		if rest == nil { // the message may be the beginning of one
+		if rest == nil { // the message may be cut off
 			number, kind, value = cutField(wire)
 		}
 		field := descriptor.Fields().ByNumber(number)
@@ -102,7 +102,7 @@ func outline(wire []byte, descriptor protoreflect.MessageDescriptor, depth int) 
 	return kept
 }
 
-// replaceInvalid makes UTF-8 of all text in a message.
+// replaceInvalid replaces what isn't UTF-8 in the text of a message.
 func replaceInvalid(m protoreflect.Message) {
 	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
 		isText := field.Kind() == protoreflect.StringKind

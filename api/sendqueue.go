@@ -8,20 +8,20 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// maxQueuedMessages is how many messages of a stream may be in gRPC's queues. gRPC
-// bounds their bytes alone, and a small message takes there many times its bytes.
+// maxQueuedMessages bounds the messages of a stream that wait in gRPC. gRPC bounds only
+// their bytes, and a small message takes many times its bytes there.
 const maxQueuedMessages = 256
 
-// sendQueue counts the messages of a stream that gRPC hasn't written.
+// sendQueue counts the messages of a stream that gRPC has not written yet.
 type sendQueue struct {
 	length atomic.Int32
-	freed  chan struct{} // holds a token when the queue has become shorter than it was allowed to be
+	freed  chan struct{} // has a token when a full queue gets room
 }
 
 func newSendQueue() *sendQueue { return &sendQueue{freed: make(chan struct{}, 1)} }
 
-// enter waits until there is room for one more message. One goroutine may call it
-// at a time.
+// enter waits until there is room for one more message. Only one goroutine may call it at
+// a time.
 func (q *sendQueue) enter(ctx context.Context) error {
 	if q.length.Add(1) <= maxQueuedMessages {
 		return nil
@@ -37,7 +37,7 @@ func (q *sendQueue) enter(ctx context.Context) error {
 	return nil
 }
 
-// leave is called for each message that entered, concurrently.
+// leave makes room for a message. It may be called concurrently.
 func (q *sendQueue) leave() {
 	if q.length.Add(-1) != maxQueuedMessages {
 		return
@@ -48,11 +48,11 @@ func (q *sendQueue) leave() {
 	}
 }
 
-// queuedMessage is an encoded message that leaves its queue when gRPC has written
-// it, or never will. gRPC may compress it first: then it leaves at once.
+// queuedMessage is an encoded message that leaves its queue when gRPC frees it: after it is
+// written, or when it never will be. A message that gRPC compresses is freed at once.
 type queuedMessage struct {
 	mem.Buffer
-	refs  atomic.Int32 // beside the first
+	refs  atomic.Int32 // references besides the first
 	queue *sendQueue
 	whole mem.BufferSlice
 }

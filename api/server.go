@@ -29,9 +29,9 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-// Broker is what the control API needs of a broker; [broker.Broker] has it.
-// The methods are called concurrently. Errors that are meant for callers are
-// *[broker.Error]; any other is reported as INTERNAL without its text.
+// Broker is what the control API needs of a broker; [broker.Broker] implements it. Its
+// methods are called concurrently. Errors for callers are *[broker.Error]; the caller sees
+// any other error as INTERNAL, without its text.
 type Broker interface {
 	IssueToken(ctx context.Context, r broker.TokenRequest) (broker.IssuedToken, error)
 	VerifyToken(ctx context.Context, raw string) (token.Claims, error)
@@ -42,7 +42,7 @@ type Broker interface {
 	ClearRoom(ctx context.Context, c broker.ClearRoom) (broker.Outcome, error)
 
 	Emit(ctx context.Context, t broker.Target, m broker.Message) (broker.Report, error)
-	// EmitWithAck calls each on its own goroutine, and not after it has returned.
+	// EmitWithAck calls each from its own goroutine, and not after it has returned.
 	EmitWithAck(ctx context.Context, t broker.Target, m broker.Message, o broker.AckOptions, each func(broker.Ack) error) (broker.AckSummary, error)
 
 	ListSockets(ctx context.Context, q broker.SocketQuery) (broker.SocketList, error)
@@ -62,74 +62,72 @@ var _ Broker = (*broker.Broker)(nil)
 
 // Config configures a [Server].
 type Config struct {
-	// Broker is what the calls are about. Required.
+	// Broker carries out the calls. Required.
 	Broker Broker
-	// Keys are the API keys that are accepted, at least one.
+	// Keys are the API keys that the server accepts. At least one is required.
 	Keys []auth.Key
-	// CallRate is how often each key may call in a second, where each event of a
-	// batch or a stream counts too; as many may come at once. 0 is any number.
+	// CallRate is how many calls each key may make per second, and at once. Each event
+	// of a batch or stream counts. 0 is no limit.
 	CallRate int
-	// Audit gets what callers change; nil discards it.
+	// Audit records the calls that change something; nil discards them.
 	Audit AuditLog
-	// AuditEmits has it get calls that emit to rooms, users and sockets too.
+	// AuditEmits makes Audit record emits too.
 	AuditEmits bool
-	// MaxMessageBytes is the broker's limit of one message; required. A gRPC
-	// request may be 1 MiB larger, and the body of a REST request, where JSON
-	// and Base64 take more room, twice as large as that.
+	// MaxMessageBytes is the broker's limit for one message. Required. A gRPC request may
+	// be 1 MiB larger. The body of a REST request may be twice as large as that, since
+	// JSON and Base64 take more room.
 	MaxMessageBytes int64
-	// NoReflection keeps the services from being described to callers, such as
-	// grpcurl, without a key.
+	// NoReflection turns off gRPC reflection, which tools such as grpcurl use without a
+	// key.
 	NoReflection bool
-	// MemoryLimit is how much memory the process may use, in bytes, of which
-	// requests get a part; 0 for no limit.
+	// MemoryLimit is the memory limit of the process in bytes, of which requests get a
+	// part; 0 is no limit.
 	MemoryLimit int64
-	// Ready returns why the node should get no new clients, nil if it may; it
-	// is called concurrently. Nil means that it always may.
+	// Ready returns why the node should get no new clients, or nil. It is called
+	// concurrently. A nil Ready means always ready.
 	Ready func() error
-	// Reaches returns why the node can't reach the others of its cluster, nil
-	// if it can; it is called concurrently. While it can't, /readyz says no,
-	// unless it is asked with ?local=1. Nil means that there are no others.
+	// Reaches returns why the node can't reach the rest of its cluster, or nil. It is
+	// called concurrently. While it returns an error, /readyz fails, but not
+	// /readyz?local=1. A nil Reaches means that there is no cluster.
 	Reaches func() error
-	// ClientCerts refuses HTTP requests of clients that have shown no certificate
-	// in the TLS handshake, but for /livez and /readyz.
+	// ClientCerts refuses HTTP requests without a client certificate, except /livez and
+	// /readyz.
 	ClientCerts bool
-	// Console is served at "/" and below on the HTTP listener, except where
-	// the API is. Nil for none.
+	// Console serves all paths on the HTTP listener that the API doesn't. Nil for none.
 	Console http.Handler
-	// Version is what the HTTP listener calls itself; may be empty.
+	// Version is the version in the Server header; may be empty.
 	Version string
 	// Logger gets a line for each call; nil discards them.
 	Logger *slog.Logger
-	// Metrics gets the control API's collectors; nil means none are registered.
+	// Metrics registers the control API's collectors; nil registers none.
 	Metrics prometheus.Registerer
-	// Gatherer is what /metrics shows; nil means that there is no /metrics.
+	// Gatherer has the metrics of /metrics; nil turns /metrics off.
 	Gatherer prometheus.Gatherer
-	// MetricsApart leaves /metrics out of [Server.HTTPHandler], for
-	// [Server.MetricsHandler] to serve it alone.
+	// MetricsApart leaves /metrics to [Server.MetricsHandler] alone.
 	MetricsApart bool
 }
 
-// maxListing is how many times larger arguments may be as a protobuf list than
-// as JSON: "0," has 2 bytes and becomes 11.
+// maxListing is how many times larger arguments are as a protobuf list than as JSON, at
+// most: "0," has 2 bytes and becomes 11.
 const maxListing = 6
 
-// maxOverhead is how much larger than a message a request may be. It leaves
-// room for names, targets and batches even where messages are small.
+// maxOverhead is how much larger a request may be than a message. It leaves room for
+// names, targets and batches even if messages are small.
 const maxOverhead = 1 << 20
 
 // Limits of one connection over gRPC.
 const (
-	// maxStreams bounds the calls in flight, those that their caller has given up
-	// but that are still being carried out included; those above it wait.
+	// maxStreams bounds the calls in flight, including calls that their caller has given
+	// up but that are still carried out. More calls wait.
 	maxStreams = 1024
-	// streamWorkers is how many goroutines are kept for calls, of all connections
-	// together. A new one would first have to grow its stack, which takes longer
-	// than most calls do otherwise; calls that find all of them busy get one.
+	// streamWorkers is how many goroutines are kept for calls, for all connections
+	// together. A new goroutine first has to grow its stack, which takes longer than the
+	// rest of most calls. Calls that find all of them busy get a new one.
 	streamWorkers = 16
 	// maxHeaderBytes bounds the metadata of a call, which is a key and little more.
 	maxHeaderBytes = 64 << 10
-	// connectTimeout is how long a connection may take to begin to speak HTTP/2,
-	// the handshake of TLS included.
+	// connectTimeout is how long a connection may take until it speaks HTTP/2, including
+	// the TLS handshake.
 	connectTimeout = 10 * time.Second
 )
 
@@ -139,14 +137,14 @@ type Server struct {
 	broker   Broker
 	auth     *auth.Authenticator
 	codec    encoding.CodecV2
-	guests   *auth.Caller // on whose account calls are that need no key
+	guests   *auth.Caller // stands for the callers of calls that need no key
 	intake   *intake
-	unread   atomic.Int64 // bytes of answers over gRPC that haven't been written
+	unread   atomic.Int64 // bytes of gRPC answers that haven't been written
 	auditLog AuditLog     // may be nil
-	emits    bool         // whether it gets emits
+	emits    bool         // whether auditLog gets emits
 	log      *slog.Logger
 	metrics  *metrics
-	reflects bool // whether it describes its services
+	reflects bool // whether gRPC reflection is on
 	ready    func() error
 	reaches  func() error
 	grpc     *grpc.Server
@@ -156,13 +154,13 @@ type Server struct {
 	scrapes  http.Handler
 	stopping chan struct{} // closed by Shutdown
 
-	calls, streams atomic.Int64 // under way
+	calls, streams atomic.Int64 // in flight
 
 	stopOnce sync.Once
 }
 
-// New returns a server that is ready to serve. It holds goroutines, which end
-// with [Server.Shutdown].
+// New returns a server that is ready to serve. It starts goroutines, which end with
+// [Server.Shutdown].
 func New(cfg Config) (*Server, error) {
 	switch {
 	case cfg.Broker == nil:
@@ -208,20 +206,18 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// newGRPCServer leaves the age of connections unlimited: streams last as long
-// as their callers like, and a dead peer is found by pings. A connection has
-// connectTime for its handshake.
+// newGRPCServer doesn't limit the age of connections: streams last as long as their callers
+// like, and pings find dead peers. A connection has connectTime for its handshake.
 func (s *Server) newGRPCServer(connectTime time.Duration) *grpc.Server {
 	server := grpc.NewServer(
 		grpc.Creds(connCredentials{s}),
 		grpc.InTapHandle(s.tap),
 		grpc.StreamInterceptor(s.interceptStream),
 		grpc.ForceServerCodecV2(s.codec),
-		// What waits in a window takes the next larger size: of gRPC's own sizes, up to
-		// four times as much.
+		// A buffer has the next larger size. With gRPC's own sizes, data that waits in a
+		// window would take up to four times its bytes.
 		experimental.BufferPool(mem.NewTieredBufferPool(256, 1<<10, 2<<10, 4<<10, 8<<10, 16<<10, 32<<10, 1<<20)),
-		// A window that grew with the speed of a connection would be up to 16 MiB
-		// for each call that doesn't read.
+		// Dynamic windows would grow to 16 MiB for each call that doesn't read.
 		grpc.StaticStreamWindowSize(streamWindow),
 		grpc.StaticConnWindowSize(connectionWindow),
 		grpc.MaxConcurrentStreams(maxStreams),
@@ -260,26 +256,24 @@ func (s *Server) Serve(listener net.Listener) error {
 	return err
 }
 
-// HTTPHandler returns the handler of the control HTTP listener: the REST
-// gateway, /openapi.json, /metrics, /livez, /readyz and the console. Whoever
-// makes the [http.Server] sets its time-outs, and shuts it down before
-// [Server.Shutdown].
+// HTTPHandler returns the handler of the control HTTP listener: the REST gateway,
+// /openapi.json, /metrics, /livez, /readyz and the console. The owner of the [http.Server]
+// sets its timeouts, and shuts it down before it calls [Server.Shutdown].
 func (s *Server) HTTPHandler() http.Handler { return s.handler }
 
-// MetricsHandler returns the handler of a listener of its own for /metrics, /livez
-// and /readyz. It needs no key, and no certificate.
+// MetricsHandler returns the handler of a separate listener for /metrics, /livez and
+// /readyz. It requires neither a key nor a certificate.
 func (s *Server) MetricsHandler() http.Handler { return s.scrapes }
 
-// Load returns how many calls and how many streams are under way, REST included.
+// Load returns how many calls and streams are in flight, including REST.
 func (s *Server) Load() (calls, streams int) { return int(s.calls.Load()), int(s.streams.Load()) }
 
-// Drain makes gRPC health checks report NOT_SERVING from now on. Calls go on
-// being served.
+// Drain makes gRPC health checks report NOT_SERVING from now on. The server goes on serving
+// calls.
 func (s *Server) Drain() { s.health.Shutdown() }
 
-// Shutdown takes no more calls, ends the streams and waits for the calls in
-// flight. It returns nil once all are done, or the context's error if that came
-// first; then the connections are cut. It may be called again.
+// Shutdown refuses new calls, ends the streams and waits for the calls in flight. If ctx
+// ends first, it closes the connections and returns the cause. It may be called again.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopOnce.Do(func() { close(s.stopping) })
 	done := make(chan struct{})

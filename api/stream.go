@@ -39,16 +39,16 @@ func (s *Server) interceptStream(srv any, stream grpc.ServerStream, info *grpc.S
 	} else {
 		err = handler(srv, ending)
 	}
-	// A handler that knows nothing of shutdowns says that it was cancelled.
+	// A handler that doesn't know of shutdowns reports that it was cancelled.
 	if cause := context.Cause(ctx); err != nil && errors.As(cause, new(*broker.Error)) {
 		return cause
 	}
 	return err
 }
 
-// untilShutdown returns a context that ends with Shutdown too: a stream may
-// last for ever, and Shutdown can't wait for that. The error to answer with is
-// its cause then. The goroutine ends with the context.
+// untilShutdown returns a context that Shutdown ends too, since it can't wait for streams
+// that last. The cause of the context is then the error for the caller. The goroutine ends
+// with the context.
 func (s *Server) untilShutdown(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
 	go func() {
@@ -58,7 +58,7 @@ func (s *Server) untilShutdown(parent context.Context) (context.Context, context
 			cancel(&broker.Error{
 				Code:    broker.CodeUnavailable,
 				Reason:  broker.ReasonDraining,
-				Message: "the broker is shutting down; what it has not answered on this stream it has not done",
+				Message: "the broker is shutting down; requests that it has not answered on this stream were not carried out",
 			})
 		}
 	}()
@@ -70,16 +70,16 @@ type endingStream struct {
 	grpc.ServerStream
 	ctx   context.Context
 	call  *call
-	conn  *callerConn // that it came by; nil if it came in memory
+	conn  *callerConn // nil for calls from the gateway
 	queue *sendQueue
-	next  incoming // the request that is being received; used again for each
+	next  incoming // reused for each request
 }
 
 // Context implements grpc.ServerStream.
 func (s *endingStream) Context() context.Context { return s.ctx }
 
-// RecvMsg implements grpc.ServerStream. The goroutine that calls it releases what
-// the request takes, once it is done with it.
+// RecvMsg implements grpc.ServerStream. The goroutine that calls it releases what the
+// request holds when it is done with the request.
 func (s *endingStream) RecvMsg(m any) error {
 	message, ok := m.(proto.Message)
 	if !ok {
@@ -89,8 +89,7 @@ func (s *endingStream) RecvMsg(m any) error {
 	return s.next.receive()
 }
 
-// SendMsg implements grpc.ServerStream. It waits while the stream has as many
-// messages in gRPC's queues as it may have.
+// SendMsg implements grpc.ServerStream. It waits while the stream's queue in gRPC is full.
 func (s *endingStream) SendMsg(m any) error {
 	if err := s.queue.enter(s.ServerStream.Context()); err != nil {
 		return err
@@ -104,12 +103,12 @@ func (s *endingStream) SendMsg(m any) error {
 	return s.ServerStream.SendMsg(newQueuedMessage(data, s.queue))
 }
 
-// waitingStream is an endingStream for handlers that aren't ours: reflection
-// waits for its caller's next question, and for nothing else.
+// waitingStream is an endingStream for gRPC's own handlers: reflection waits for the next
+// request only, and wouldn't notice the end of the context.
 type waitingStream struct{ *endingStream }
 
-// RecvMsg implements grpc.ServerStream. When the stream ends first, its
-// goroutine does as soon as the handler has returned.
+// RecvMsg implements grpc.ServerStream. If the context ends first, the goroutine ends when
+// the handler has returned.
 func (s *waitingStream) RecvMsg(m any) error {
 	received := make(chan error, 1)
 	go func() { received <- s.endingStream.RecvMsg(m) }()

@@ -1,8 +1,11 @@
 package api
 
-import "github.com/salabroker/sala/broker"
+import (
+	"github.com/salabroker/sala/broker"
+	salav1 "github.com/salabroker/sala/gen/sala/v1"
+)
 
-// selection is what a request has that names sockets.
+// selection is a request, or a selector, that names sockets.
 type selection interface {
 	GetNamespace() string
 	GetRooms() []string
@@ -13,8 +16,8 @@ type selection interface {
 	GetExceptSockets() []string
 }
 
-// selectedTarget never selects everyone: if nobody is named, the broker says
-// that somebody has to be.
+// selectedTarget maps a selection to a target. It never selects everyone: the broker
+// refuses a target that names nobody.
 func selectedTarget(s selection) broker.Target {
 	return broker.Target{
 		Namespace:     s.GetNamespace(),
@@ -24,5 +27,17 @@ func selectedTarget(s selection) broker.Target {
 		ExceptRooms:   s.GetExceptRooms(),
 		ExceptUsers:   s.GetExceptUsers(),
 		ExceptSockets: s.GetExceptSockets(),
+	}
+}
+
+// broadcastTarget maps a broadcast to a target: everyone in the namespace except those
+// whom it excludes.
+func broadcastTarget(req *salav1.BroadcastRequest) broker.Target {
+	return broker.Target{
+		Namespace:     req.GetNamespace(),
+		Everyone:      true,
+		ExceptRooms:   req.GetExceptRooms(),
+		ExceptUsers:   req.GetExceptUsers(),
+		ExceptSockets: req.GetExceptSockets(),
 	}
 }

@@ -18,7 +18,7 @@ type tokenService struct {
 
 // IssueToken implements salav1.TokenServiceServer.
 func (s *tokenService) IssueToken(ctx context.Context, req *salav1.IssueTokenRequest) (*salav1.IssueTokenResponse, error) {
-	ttl, err := duration("ttl", req.GetTtl(), "a token that lives for no time is of no use; leave ttl out for one hour")
+	ttl, err := duration("ttl", req.GetTtl(), "must be above zero; leave ttl out for one hour")
 	if err != nil {
 		return nil, err
 	}
@@ -51,17 +51,18 @@ func (s *tokenService) IssueToken(ctx context.Context, req *salav1.IssueTokenReq
 func (s *tokenService) VerifyToken(ctx context.Context, req *salav1.VerifyTokenRequest) (*salav1.VerifyTokenResponse, error) {
 	claims, err := s.broker.VerifyToken(ctx, req.GetToken())
 	var refusal *broker.Error
-	switch {
-	case errors.As(err, &refusal) && isVerdict(refusal.Code):
+	refused := errors.As(err, &refusal)
+	if refused && isVerdict(refusal.Code) {
 		return &salav1.VerifyTokenResponse{Reason: refusal.Reason, Message: refusal.Message}, nil
-	case err != nil:
+	}
+	if err != nil {
 		return nil, err
 	}
 	return &salav1.VerifyTokenResponse{Valid: true, Claims: tokenClaims(claims)}, nil
 }
 
-// isVerdict reports whether an error of the code is the token's fault: whoever
-// asks about the token gets that as the answer.
+// isVerdict reports whether an error with this code is about the token. It is the answer
+// then, and not an error of the call.
 func isVerdict(code broker.Code) bool {
 	switch code {
 	case broker.CodeUnauthenticated, broker.CodePermissionDenied, broker.CodeResourceExhausted:
@@ -87,7 +88,7 @@ func tokenClaims(claims token.Claims) *salav1.TokenClaims {
 
 // RevokeTokens implements salav1.TokenServiceServer.
 func (s *tokenService) RevokeTokens(ctx context.Context, req *salav1.RevokeTokensRequest) (*salav1.RevokeTokensResponse, error) {
-	if err := reachOf(ctx).RequireEverywhere("tokens of all namespaces, which revoking is about"); err != nil {
+	if err := reachOf(ctx).RequireEverywhere("tokens of all namespaces, which revoking affects"); err != nil {
 		return nil, err
 	}
 	var before time.Time

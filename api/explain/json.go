@@ -1,3 +1,9 @@
+// Package explain says why a request doesn't fit its message: which field is wrong, what
+// was expected there and what was probably meant. It is for requests that protobuf has
+// refused, as JSON ([Body]), as URL parameters ([Parameters]) or as a gRPC message ([Wire]).
+//
+// It also has the two differences between the JSON of REST and that of protobuf: errors
+// name fields as JSON does ([InJSON]), and numbers may stand for names ([NamesAsText]).
 package explain
 
 import (
@@ -241,7 +247,10 @@ func describeJSON(text json.RawMessage) string {
 	return "the number " + quoted(string(text))
 }
 
+// IsObject reports whether a JSON text is an object.
 func IsObject(text []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) }
+
+// isScalar reports whether a JSON text is a short value without parts.
 func isScalar(text []byte) bool { return !bytes.ContainsAny(text[:1], `{["`) && len(text) <= maxQuoted }
 
 // quoted shortens what an error quotes, and makes it UTF-8.
