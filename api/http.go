@@ -12,18 +12,18 @@ import (
 	"github.com/salabroker/sala/api/apierror"
 )
 
-// openAPI is generated from the protos and http.yaml.
+// openAPI is generated from the protos, http.yaml and openapi.yaml.
 //
 //go:embed openapi/sala.swagger.json
 var openAPI []byte
 
-// maxScrapes bounds how many requests for /metrics are served at once.
+// maxScrapes bounds the concurrent requests for /metrics.
 const maxScrapes = 10
 
-// newHTTPHandler puts together what the control HTTP listener serves.
-// Bodies may take bodyTime to arrive.
+// newHTTPHandler returns the handler of the control HTTP listener. Bodies may take bodyTime
+// to arrive.
 func (s *Server) newHTTPHandler(cfg Config, bodyTime time.Duration) http.Handler {
-	// JSON takes up to twice the room: quotes in argsJson, Base64.
+	// JSON takes up to twice the bytes: quotes in argsJson, Base64.
 	maxBody := 2 * (cfg.MaxMessageBytes + maxOverhead)
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", apiHeaders(headAsGet(s.prepareREST(&bodies{maxBody, bodyTime, s.intake}, s.gateway.mux))))
@@ -45,8 +45,8 @@ func (s *Server) newHTTPHandler(cfg Config, bodyTime time.Duration) http.Handler
 	return serverHeaders(cfg.Version, s.recoverHTTP(limitWriteTime(writeTimeout, limitBodyTime(bodyTime, handler))))
 }
 
-// newMetricsHandler puts together what a listener for metrics alone serves: no
-// part of the API, so that who may scrape need not be able to call.
+// newMetricsHandler returns the handler of a separate listener for metrics. It serves no part
+// of the API, so that those who may scrape needn't be able to call.
 func (s *Server) newMetricsHandler(cfg Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/livez", apiHeaders(get(serveLive)))
@@ -63,9 +63,9 @@ func metricsHandler(cfg Config) http.Handler {
 	return apiHeaders(ownHost(get(scrape.ServeHTTP)))
 }
 
-// requireClientCert refuses who has shown no certificate, before anything of
-// the request is looked at. Health probes pass: those who make them, such as a
-// kubelet, have none, and learn nothing but whether the node is well.
+// requireClientCert refuses requests without a client certificate before anything of them is
+// read. Health probes pass: a kubelet, for example, has no certificate, and probes reveal only
+// whether the node is healthy.
 func (s *Server) requireClientCert(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		shown := r.TLS != nil && len(r.TLS.VerifiedChains) > 0
@@ -80,7 +80,7 @@ func (s *Server) requireClientCert(next http.Handler) http.Handler {
 	})
 }
 
-// serverHeaders sets what every response carries, the console's included.
+// serverHeaders sets the headers of every response, including the console's.
 func serverHeaders(version string, next http.Handler) http.Handler {
 	name := "sala"
 	if version != "" {
@@ -96,7 +96,7 @@ func serverHeaders(version string, next http.Handler) http.Handler {
 	})
 }
 
-// apiHeaders keeps answers out of caches and browsers from running them.
+// apiHeaders keeps answers out of caches and keeps browsers from executing them.
 func apiHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -106,7 +106,7 @@ func apiHeaders(next http.Handler) http.Handler {
 	})
 }
 
-// get refuses every method but GET and HEAD.
+// get refuses all methods except GET and HEAD.
 func get(next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -120,14 +120,14 @@ func get(next http.HandlerFunc) http.Handler {
 
 func serveOpenAPI(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(openAPI) // an error means that the client has gone away
+	_, _ = w.Write(openAPI) // an error means that the client is gone
 }
 
-// serveLive says that the process runs and answers.
+// serveLive answers that the process is alive.
 func serveLive(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "ok") }
 
-// HealthHandler serves /livez and /readyz for strangers: it says whether the
-// node is well, and not why it isn't.
+// HealthHandler serves /livez and /readyz to the public: whether the node is ready, but not
+// why it isn't.
 func (s *Server) HealthHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/livez", apiHeaders(get(serveLive)))
@@ -141,7 +141,7 @@ func (s *Server) HealthHandler() http.Handler {
 	return mux
 }
 
-// serveReady says whether the node should get new clients.
+// serveReady answers whether the node should get new clients.
 func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 	if err := s.unready(r); err != nil {
 		writeText(w, http.StatusServiceUnavailable, err.Error())
@@ -150,9 +150,9 @@ func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 	writeText(w, http.StatusOK, "ok")
 }
 
-// unready returns why the node should get no new clients, nil if it should. With
-// ?local=1 it doesn't matter whether it reaches the other nodes: its own clients
-// do well without, and there may be no node that does.
+// unready returns why the node should get no new clients, or nil. With ?local=1 it doesn't
+// matter whether the node reaches the others: its own clients don't need them, and perhaps no
+// node reaches them.
 func (s *Server) unready(r *http.Request) error {
 	checks := []func() error{s.ready}
 	if r.URL.Query().Get("local") != "1" {
@@ -172,5 +172,5 @@ func (s *Server) unready(r *http.Request) error {
 func writeText(w http.ResponseWriter, code int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(code)
-	_, _ = io.WriteString(w, text+"\n") // an error means that the client has gone away
+	_, _ = io.WriteString(w, text+"\n") // an error means that the client is gone
 }

@@ -15,10 +15,9 @@ import (
 )
 
 // ExplainHTTPErrors returns a listener for an http.Server that serves
-// [Server.HTTPHandler]. Requests that net/http can't read never reach the
-// handler: it answers them itself, in plain text. Here they are answered as the
-// REST API answers errors. Behind TLS that works for callers that don't speak
-// TLS; what net/http says within TLS stays as it is.
+// [Server.HTTPHandler]. net/http answers requests that it can't parse itself, in plain text.
+// The listener replaces these answers with errors in the form of the REST API. With TLS, it
+// does so only for clients that don't speak TLS.
 func ExplainHTTPErrors(l net.Listener) net.Listener { return &explainedListener{l} }
 
 type explainedListener struct{ net.Listener }
@@ -46,7 +45,7 @@ func (c *explainedConn) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// CloseWrite lets net/http end a connection so that its last answer arrives.
+// CloseWrite lets net/http close a connection so that the last answer arrives.
 func (c *explainedConn) CloseWrite() error {
 	if conn, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return conn.CloseWrite()
@@ -54,25 +53,24 @@ func (c *explainedConn) CloseWrite() error {
 	return nil
 }
 
-// ShowKey tells the listener's own connection that a call on it had a valid key,
-// if it wants to know, and reports whether it may stay.
+// ShowKey implements [KeyedConn] by way of the connection below.
 func (c *explainedConn) ShowKey() bool {
 	conn, ok := c.Conn.(interface{ ShowKey() bool })
 	return !ok || conn.ShowKey()
 }
 
 const (
-	// maxHTTPError bounds what net/http says by itself.
+	// maxHTTPError bounds the answers of net/http itself.
 	maxHTTPError = 512
-	// httpErrorHeaders are the headers of that, in one write with the rest. An
-	// answer of a handler has others, such as Date.
+	// httpErrorHeaders are the headers of such an answer, which comes in one write.
+	// Answers of handlers have more headers, such as Date.
 	httpErrorHeaders = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
-	// plainToTLS is what net/http says to callers that don't speak TLS.
+	// plainToTLS is net/http's answer to clients that don't speak TLS.
 	plainToTLS = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
 )
 
-// explainHTTPError returns what to write in place of an error of net/http's; nil
-// if b is none.
+// explainHTTPError returns the replacement for an answer of net/http itself; nil if b is no
+// such answer.
 func explainHTTPError(b []byte) []byte {
 	if len(b) > maxHTTPError || !bytes.HasPrefix(b, []byte("HTTP/1.")) {
 		return nil
@@ -101,7 +99,7 @@ func httpErrorStatus(code int, detail string) *status.Status {
 		st := status.New(codes.Unimplemented, "the broker doesn't speak this kind of HTTP: "+strings.ToLower(http.StatusText(code)))
 		return apierror.WithReason(st, apierror.CodeName(st.Code()))
 	case detail == "":
-		detail = "in a URL, a % that begins no escape is written %25, and a space %20"
+		detail = "in a URL, write % as %25 unless it begins an escape, and a space as %20"
 	}
 	return apierror.Classify(apierror.BadRequest("the request is not valid HTTP: " + detail)).Status()
 }

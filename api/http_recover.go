@@ -8,9 +8,8 @@ import (
 	"github.com/salabroker/sala/api/apierror"
 )
 
-// recoverHTTP has a panic cost its own request alone, and answers that like any
-// other failure if nothing has been answered yet. Panics of calls don't come so
-// far.
+// recoverHTTP lets a panic fail only its own request, with an error answer unless an answer
+// has begun. Panics of calls don't get here.
 func (s *Server) recoverHTTP(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		tracked := &trackedWriter{ResponseWriter: w}
@@ -25,18 +24,18 @@ func (s *Server) answerPanic(w *trackedWriter, r *http.Request) {
 	if panicked == nil {
 		return
 	}
-	if panicked == http.ErrAbortHandler { //nolint:errorlint // it is no wrapped error
-		panic(panicked) //nolint:forbidigo // it asks net/http to cut the connection
+	if panicked == http.ErrAbortHandler { //nolint:errorlint // net/http compares it like this
+		panic(panicked) //nolint:forbidigo // net/http closes the connection
 	}
 	s.log.ErrorContext(r.Context(), "a request could not be answered",
 		slog.String("error", "panic: "+describePanic(panicked)), slog.String("stack", string(debug.Stack())))
 	if w.wrote {
-		panic(http.ErrAbortHandler) //nolint:forbidigo // cut the connection: half an answer is none
+		panic(http.ErrAbortHandler) //nolint:forbidigo // close the connection rather than end the answer
 	}
 	refuse(w, apierror.Internal().Status())
 }
 
-// trackedWriter knows whether an answer has begun.
+// trackedWriter records whether an answer has begun.
 type trackedWriter struct {
 	http.ResponseWriter
 	wrote bool

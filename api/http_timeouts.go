@@ -6,23 +6,22 @@ import (
 )
 
 const (
-	// writeTimeout is how long a caller may take nothing of an answer over HTTP.
+	// writeTimeout is how long a client may take to read the next writePiece of an answer.
 	writeTimeout = 10 * time.Second
-	// writePiece is how much of an answer a caller has to take in that time.
+	// writePiece is a number of bytes.
 	writePiece = 64 << 10
 )
 
-// limitWriteTime cuts off callers who don't read their answers, which would
-// otherwise be kept for as long as they like.
+// limitWriteTime closes connections whose client doesn't read its answer.
 func limitWriteTime(patience time.Duration, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
-		_ = control.SetWriteDeadline(time.Time{}) // that of the request before; a server's connection has deadlines
+		_ = control.SetWriteDeadline(time.Time{}) // clears the deadline of the previous request; a server's connections support deadlines
 		next.ServeHTTP(&progressWriter{ResponseWriter: w, control: control, patience: patience}, r)
 	})
 }
 
-// progressWriter has each piece of an answer be taken in time.
+// progressWriter sets a deadline for each piece of an answer.
 type progressWriter struct {
 	http.ResponseWriter
 	control  *http.ResponseController
@@ -47,9 +46,8 @@ func (w *progressWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter 
 // bodyTimeout is how long the body of a request may take to arrive.
 const bodyTimeout = 10 * time.Second
 
-// limitBodyTime gives the body of a request, whoever reads it, until bodyTime
-// from now to arrive. net/http itself reads what a handler has left, and would
-// wait for that without limit.
+// limitBodyTime gives the body of a request bodyTime to arrive, whoever reads it. net/http
+// reads what a handler leaves unread, and would wait for it without limit.
 func limitBodyTime(bodyTime time.Duration, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if hasBody(r) {
@@ -59,8 +57,8 @@ func limitBodyTime(bodyTime time.Duration, next http.Handler) http.Handler {
 	})
 }
 
-// setReadDeadline sets when reading the request fails; the zero time is never.
-// The only error is that a ResponseWriter has no deadlines; a server's has.
+// setReadDeadline sets when reading the request fails; the zero time is never. It ignores the
+// only possible error, that the ResponseWriter doesn't support deadlines: a server's does.
 func setReadDeadline(w http.ResponseWriter, t time.Time) {
 	_ = http.NewResponseController(w).SetReadDeadline(t)
 }

@@ -12,35 +12,35 @@ import (
 	"github.com/salabroker/sala/api/apierror"
 )
 
-// metrics counts calls. Its labels are bounded: the methods are those that the
-// server has, and gRPC has 17 codes.
+// metrics counts calls. Its labels are bounded: by the server's methods, and by the 17 codes
+// of gRPC.
 type metrics struct {
 	duration *prometheus.HistogramVec
 	refused  *prometheus.CounterVec
 }
 
-// refusal is which bound a call or a connection was refused for.
+// refusal is the limit for which a call or a connection was refused.
 type refusal string
 
-// The bounds that protect the memory of the node from its callers.
+// The limits that protect the memory of the node from its callers.
 const (
 	refusedCalls     refusal = "calls"     // too many in flight
 	refusedReceiving refusal = "receiving" // no room for a request to arrive
 	refusedDecoding  refusal = "decoding"  // no room to decode it
 	refusedTooLarge  refusal = "too_large" // decoding it would never fit
-	refusedFrames    refusal = "frames"    // a connection that sends what brings no call nearer
+	refusedFrames    refusal = "frames"    // a connection that sends too many frames that serve no call
 
 	refusedUnread        refusal = "unread"        // a connection whose peer doesn't read
 	refusedConnection    refusal = "connections"   // no place for a connection with a key
-	refusedSubscriptions refusal = "subscriptions" // a key's share of them
+	refusedSubscriptions refusal = "subscriptions" // too many for a key
 )
 
-// refusals are all there are.
+// refusals returns all of them.
 func refusals() []refusal {
 	return []refusal{refusedCalls, refusedReceiving, refusedDecoding, refusedTooLarge, refusedFrames, refusedUnread, refusedConnection, refusedSubscriptions}
 }
 
-// newMetrics registers the collectors, if there is where.
+// newMetrics registers the collectors unless registerer is nil.
 func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 	m := &metrics{duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "sala_rpc_duration_seconds",
@@ -49,7 +49,7 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 	}, []string{"method", "code"})}
 	m.refused = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "sala_api_refused_total",
-		Help: "Calls, and connections of callers, that were refused or ended to protect the node's memory, by the bound that they met.",
+		Help: "Calls, and connections of callers, that were refused or ended to protect the node's memory, by the limit that they exceeded.",
 	}, []string{"bound"})
 	for _, r := range refusals() {
 		m.refused.WithLabelValues(string(r))

@@ -22,24 +22,24 @@ import (
 // restKey is the context key of the *restRequest.
 type restKey struct{}
 
-// restRequest is what is known of an HTTP request beside the call that becomes
-// of it. Only the goroutine that handles the request uses it.
+// restRequest is the state of an HTTP request that becomes a call. Only the goroutine that
+// handles the request uses it.
 type restRequest struct {
 	writer http.ResponseWriter
 	http   *http.Request
 	query  url.Values
 	bodies *bodies
-	call   *call // counts and logs the request if no RPC becomes of it
+	call   *call // counts and logs the request if it doesn't become an RPC
 
 	admitted bool
-	received int64         // bytes of the body that are held
-	room     string        // the room that the body names, if it does
-	refused  *broker.Error // what is wrong with the body
-	refusal  error         // why the body wasn't read
+	received int64         // bytes that the body has of the receiving budget
+	room     string        // the room in the body; may be empty
+	refused  *broker.Error // what is wrong with the body, if anything
+	refusal  error         // why the body wasn't read, if it wasn't
 }
 
-// admit returns the status to refuse the request with if the caller may not make
-// this call, or not now. It counts the call once.
+// admit counts the call and checks that the caller may make it, once. The error is a
+// status.
 func (r *restRequest) admit(ctx context.Context, method string) error {
 	if r.admitted {
 		return nil
@@ -52,8 +52,8 @@ func (r *restRequest) admit(ctx context.Context, method string) error {
 	return nil
 }
 
-// open reads the body of a call that the caller may make, once there is room to
-// decode it. An error is the refusal too.
+// open admits the call and reads its body once there is room to decode it. It keeps an
+// error as the refusal.
 func (r *restRequest) open() ([]byte, error) {
 	if r.refusal = r.admit(r.http.Context(), r.call.method); r.refusal != nil {
 		return nil, r.refusal
@@ -75,7 +75,7 @@ func (r *restRequest) open() ([]byte, error) {
 	return text, r.refusal
 }
 
-// decoded gives back the room that the body takes.
+// decoded gives back what the body has of the receiving budget.
 func (r *restRequest) decoded() {
 	if r.received > 0 {
 		r.bodies.intake.receiving.give(r.call.caller, r.received)
@@ -83,26 +83,25 @@ func (r *restRequest) decoded() {
 	r.received = 0
 }
 
-// sent gives back all room: a call may last far longer than what was decoded
-// matters.
+// sent gives back everything that the request holds, since the call may last much longer
+// than its request matters.
 func (r *restRequest) sent() {
 	r.decoded()
 	r.call.release()
 }
 
-// refuse answers at once, and then lets the caller send the rest of the body, of
-// which nothing is kept: many read no answer before they have sent all.
+// refuse answers immediately, then reads and discards the rest of the body: many clients
+// read no answer before they have sent everything.
 func (r *restRequest) refuse(w http.ResponseWriter) {
 	control := http.NewResponseController(w)
-	_ = control.EnableFullDuplex() // errors are of connections that have ended
+	_ = control.EnableFullDuplex() // fails only if the connection has ended
 	refuse(w, statusOf(r.refusal))
 	_ = control.Flush()
 	_, _ = io.Copy(io.Discard, http.MaxBytesReader(w, r.http.Body, r.bodies.most))
 }
 
-// prepareREST refuses callers without a key, and requests that the gateway would
-// accept while ignoring a part of them. The body is read later: see
-// [restRequest.open].
+// prepareREST refuses callers without a key, and requests of which the gateway would ignore
+// a part. The body is read later: see [restRequest.open].
 func (s *Server) prepareREST(bodies *bodies, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &call{server: s, method: restMethod, start: time.Now(), peer: r.RemoteAddr}
@@ -118,7 +117,7 @@ func (s *Server) prepareREST(bodies *bodies, next http.Handler) http.Handler {
 		c.account = c.caller
 		query, err := url.ParseQuery(r.URL.RawQuery)
 		if err != nil || !isUTF8(r.URL.Path, query) {
-			refuse(w, apierror.Classify(apierror.BadRequest("the URL can't be read: it has to be UTF-8, with % escapes for what is special")).Status())
+			refuse(w, apierror.Classify(apierror.BadRequest("the URL can't be read: it must be UTF-8, with special characters escaped with %")).Status())
 			return
 		}
 		if (r.Method == http.MethodGet || r.Method == http.MethodDelete) && hasBody(r) {
@@ -140,8 +139,8 @@ func (s *Server) prepareREST(bodies *bodies, next http.Handler) http.Handler {
 	})
 }
 
-// restMethod stands in the log and the metrics for REST requests that are
-// refused before it is known which call they are.
+// restMethod is the method, in logs and metrics, of REST requests that are refused before
+// their call is known.
 const restMethod = "REST"
 
 func isUTF8(path string, query url.Values) bool {
@@ -153,8 +152,8 @@ func isUTF8(path string, query url.Values) bool {
 	return utf8.ValidString(path)
 }
 
-// checkRESTCall refuses query parameters that the gateway would ignore, and
-// requests that the server would find too large.
+// checkRESTCall refuses query parameters that the gateway would ignore, and requests that
+// are too large for the server.
 func checkRESTCall(maxRequest int) grpc.UnaryClientInterceptor {
 	return func(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 		if rest, ok := ctx.Value(restKey{}).(*restRequest); ok {
@@ -188,11 +187,11 @@ func (r *restRequest) checkParameters(request protoreflect.Message) error {
 	faults := explain.Parameters(r.http.Method, r.query, request.Descriptor())
 	for name, values := range r.query {
 		if len(faults) == 0 && differs(request, name, values[0]) {
-			faults = append(faults, broker.FieldViolation{Field: name, Description: "the path of the URL says otherwise; give it there alone"})
+			faults = append(faults, broker.FieldViolation{Field: name, Description: "differs from the path of the URL; give it there only"})
 		}
 	}
 	if r.room != "" && differs(request, "room", r.room) {
-		faults = append(faults, broker.FieldViolation{Field: "room", Description: "the URL names another room than the body; give it in the URL alone"})
+		faults = append(faults, broker.FieldViolation{Field: "room", Description: "differs from the URL; give it there only"})
 	}
 	if len(faults) == 0 {
 		return nil
@@ -200,8 +199,8 @@ func (r *restRequest) checkParameters(request protoreflect.Message) error {
 	return apierror.Invalid(faults...)
 }
 
-// differs reports whether a text field of the request has another value than
-// the one given: the gateway lets the path win silently.
+// differs reports whether a text field of the request has another value than the given
+// one. The gateway silently prefers the path.
 func differs(request protoreflect.Message, name, value string) bool {
 	field := request.Descriptor().Fields().ByName(protoreflect.Name(name))
 	return field != nil && field.Kind() == protoreflect.StringKind && !field.IsList() && request.Get(field).String() != value

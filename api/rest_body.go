@@ -16,20 +16,19 @@ import (
 	"github.com/salabroker/sala/api/auth"
 )
 
-// bodies bounds the bodies of REST requests. It may be used concurrently.
+// bodies reads the bodies of REST requests within limits. It may be used concurrently.
 type bodies struct {
 	most   int64 // bytes of one
 	time   time.Duration
 	intake *intake
 }
 
-// firstBuffer is how large a buffer is that a body is read into. It doubles as
-// the body arrives, whatever length was announced.
+// firstBuffer is the initial size of the buffer for a body. It doubles as the body arrives,
+// whatever its announced length.
 const firstBuffer = 4 << 10
 
-// read reads a body on the account of a caller. It holds room for no more than
-// has arrived, which taken says whether there is an error or not, so that bodies
-// that are slow in coming keep nobody else's out.
+// read reads a body. It takes room of the caller's share only as the body arrives, so that
+// slow bodies don't keep others out. taken is how much it took, even with an error.
 func (b *bodies) read(w http.ResponseWriter, r *http.Request, by *auth.Caller) (body []byte, taken int64, err error) {
 	setReadDeadline(w, time.Now().Add(b.time))
 	from := http.MaxBytesReader(w, r.Body, b.most)
@@ -49,9 +48,8 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request, by *auth.Caller) (
 		n, err := from.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		if errors.Is(err, io.EOF) {
-			// Past the body, the server watches the connection for the caller going
-			// away, which isn't to end at a deadline. net/http clears it too, but
-			// doesn't promise to.
+			// After the body, the server watches whether the client goes away, without
+			// a deadline. net/http clears it too, but doesn't document that.
 			setReadDeadline(w, time.Time{})
 			return body, taken, nil
 		}
@@ -73,8 +71,7 @@ func (b *bodies) explain(err error) error {
 	}
 }
 
-// isEmpty reads a body to its end, keeps nothing of it, and reports whether there
-// is nothing but white space.
+// isEmpty reads a body to its end and reports whether it is only white space.
 func isEmpty(w http.ResponseWriter, r *http.Request, most int64) (bool, error) {
 	from, buffer := http.MaxBytesReader(w, r.Body, most), make([]byte, firstBuffer)
 	for {
@@ -90,10 +87,9 @@ func isEmpty(w http.ResponseWriter, r *http.Request, most int64) (bool, error) {
 	}
 }
 
-// restBody is the body of a REST request as the gateway gets it. Only the decoder
-// gets anything out of it: by then it is known which call it is for. What the
-// decoder finds out it leaves with the request, since the gateway passes on the text
-// of errors alone.
+// restBody is the body of a REST request that the gateway gets. It reads as empty. The
+// decoder takes the real body from the request, once the call is known, and leaves errors
+// there, since the gateway passes on only their text.
 type restBody struct{ request *restRequest }
 
 // Read implements io.Reader.

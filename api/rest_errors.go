@@ -19,15 +19,15 @@ import (
 	"github.com/salabroker/sala/broker"
 )
 
-// refuse answers a request of which the body may not have been read: the
-// connection is closed then, as the rest of the body stands in the way.
+// refuse answers a request whose body may not have been read. It closes the connection,
+// since an unread body blocks the next request.
 func refuse(w http.ResponseWriter, st *status.Status) {
 	w.Header().Set("Connection", "close")
 	writeStatus(w, st)
 }
 
-// handleRESTError writes the status of a call, or of a request that the
-// gateway could make no call of.
+// handleRESTError writes the status of a call, or of a request that the gateway couldn't
+// turn into a call.
 func handleRESTError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
 	if rest, known := r.Context().Value(restKey{}).(*restRequest); known && rest.refusal != nil {
 		rest.refuse(w)
@@ -35,7 +35,7 @@ func handleRESTError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshal
 	}
 	st, ok := status.FromError(err)
 	switch {
-	case !ok: // an escape in the path that can't be read
+	case !ok: // an invalid escape in the path
 		st = apierror.WithReason(status.New(codes.InvalidArgument, err.Error()), broker.ReasonInvalidArgument)
 	case len(st.Details()) > 0: // from our services
 	case r.Context().Err() == nil && isCutOff(st):
@@ -46,8 +46,8 @@ func handleRESTError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshal
 	writeStatus(w, st)
 }
 
-// explainRefusal returns what the gateway says of a request that it could make
-// no call of. ctx is that of the call.
+// explainRefusal returns the status of a request that the gateway couldn't turn into a call.
+// ctx is the call's.
 func explainRefusal(ctx context.Context, r *http.Request, st *status.Status) *status.Status {
 	rest, known := r.Context().Value(restKey{}).(*restRequest)
 	if !known || st.Code() != codes.InvalidArgument {
@@ -64,15 +64,15 @@ func explainRefusal(ctx context.Context, r *http.Request, st *status.Status) *st
 	return apierror.WithReason(st, broker.ReasonInvalidArgument)
 }
 
-// requestOf returns which message the call takes that the gateway was about to
-// make; nil if there is none.
+// requestOf returns the request message of the call that the gateway was about to make; nil
+// if there is none.
 func requestOf(ctx context.Context) protoreflect.MessageDescriptor {
 	name, _ := runtime.RPCMethod(ctx)
 	return explain.RequestOf(name)
 }
 
-// isCutOff reports whether a call whose caller hasn't gone failed since the
-// in-memory connection was closed.
+// isCutOff reports whether a call failed because the in-memory connection was closed. The
+// caller knows that the client is still there.
 func isCutOff(st *status.Status) bool {
 	return st.Code() == codes.Canceled || st.Code() == codes.Unavailable
 }
@@ -85,7 +85,7 @@ func cutOff() *status.Status {
 	}).Status()
 }
 
-// handleRoutingError answers requests for which there is no call.
+// handleRoutingError answers requests that match no call.
 func (known routes) handleRoutingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, httpStatus int) {
 	if httpStatus == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", known.allowed(r.URL.EscapedPath()))
@@ -95,21 +95,20 @@ func (known routes) handleRoutingError(_ context.Context, _ *runtime.ServeMux, _
 	NotFound(w, r)
 }
 
-// MethodNotAllowed answers that there is something at the request's path, but not
-// for its method, as the REST API answers errors. The caller has set Allow.
+// MethodNotAllowed answers, in the form of the REST API, that the request's path doesn't
+// take its method. The caller has set the header Allow.
 func MethodNotAllowed(w http.ResponseWriter, r *http.Request) {
-	message := fmt.Sprintf("%s is no method of %s; /openapi.json lists what there is", r.Method, r.URL.EscapedPath())
+	message := fmt.Sprintf("%s is not a method of %s; /openapi.json lists all calls", r.Method, r.URL.EscapedPath())
 	writeStatus(w, apierror.WithReason(status.New(codes.Unimplemented, message), apierror.ReasonMethodNotAllowed))
 }
 
-// NotFound answers that there is nothing at the request's path, as the REST API
-// answers errors.
+// NotFound answers, in the form of the REST API, that the request's path doesn't exist.
 func NotFound(w http.ResponseWriter, r *http.Request) {
-	message := fmt.Sprintf("there is nothing at %s; /openapi.json lists what there is", r.URL.EscapedPath())
+	message := fmt.Sprintf("there is nothing at %s; /openapi.json lists all calls", r.URL.EscapedPath())
 	writeStatus(w, apierror.WithReason(status.New(codes.NotFound, message), apierror.ReasonPathNotFound))
 }
 
-// statusOf returns the status that an error is, or becomes.
+// statusOf returns an error as a status.
 func statusOf(err error) *status.Status {
 	if st, ok := status.FromError(err); ok && len(st.Details()) > 0 {
 		return st
@@ -129,8 +128,8 @@ func writeStatus(w http.ResponseWriter, st *status.Status) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(httpStatus(st))
-	// An error here means that the client has gone away.
-	_, _ = w.Write(statusJSON(st)) //nolint:gosec // it is JSON, and says so, to a client that must not sniff
+	// An error means that the client is gone.
+	_, _ = w.Write(statusJSON(st)) //nolint:gosec // it is JSON, with a content type and nosniff
 }
 
 func statusJSON(st *status.Status) []byte {
@@ -142,7 +141,7 @@ func statusJSON(st *status.Status) []byte {
 	return body
 }
 
-// httpStatus is gRPC's usual mapping, but for what HTTP has better words for.
+// httpStatus maps a status as gRPC does, except where HTTP has a better code.
 func httpStatus(st *status.Status) int {
 	for _, detail := range st.Details() {
 		info, ok := detail.(*errdetails.ErrorInfo)
@@ -161,8 +160,7 @@ func httpStatus(st *status.Status) int {
 	return runtime.HTTPStatusFromCode(st.Code())
 }
 
-// explainStreamError returns what the last line says of a stream that breaks
-// off.
+// explainStreamError returns the status in the last line of a broken stream.
 func explainStreamError(ctx context.Context, err error) *status.Status {
 	st := status.Convert(err)
 	switch {

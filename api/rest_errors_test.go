@@ -21,7 +21,7 @@ func TestFieldsThatCannotBeRead(t *testing.T) {
 		{"POST", "/v1/tokens", `{"ttl":"999999999999s"}`, "ttl", "a duration in seconds is expected"},
 		{"POST", "/v1/tokens", "{\n \"user\": \"añ😀o\", \"ttl\": true}", "ttl", "is true; a duration in seconds is expected"},
 		{"POST", "/v1/tokens", `{"user":true}`, "user", "is true; text is expected"},
-		{"POST", "/v1/tokens", `{"data":1e400}`, "data", "is 1e400, which is more than a 64-bit float holds"},
+		{"POST", "/v1/tokens", `{"data":1e400}`, "data", "is 1e400, which is too large for a 64-bit float"},
 		{"POST", "/v1/tokens", `{"data":{"a":[0,{"b":"\ud83d"}]}}`, "data", "data.a[1].b has half a character"},
 		{"POST", "/v1/tokens:revoke", `{"issuedBefore":1700000000}`, "issuedBefore", `is the number 1700000000; a time is expected, such as "2026-01-31T12:00:00Z"`},
 		{"POST", "/v1/tokens:revoke", `{"jti":"x"}`, "jti", "it can be one of issuedBefore, tokenId, user"},

@@ -25,14 +25,14 @@ import (
 )
 
 const (
-	// inMemoryNetwork is what bufconn's addresses call their network.
+	// inMemoryNetwork is the network of bufconn's addresses.
 	inMemoryNetwork = "bufconn"
-	// inMemoryBuffer is how many bytes may be under way in each direction.
+	// inMemoryBuffer is how many bytes may be in transit in each direction.
 	inMemoryBuffer = 256 << 10
-	// restPeerMetadata carries the address of a REST call's peer.
+	// restPeerMetadata has the address of a REST client.
 	restPeerMetadata = "x-sala-rest-peer"
-	// maxResponse bounds what a gRPC response may hold: a page of 1000
-	// sockets with all their rooms and data fits.
+	// maxResponse bounds gRPC responses. A page of 1000 sockets with all their rooms and
+	// data fits.
 	maxResponse = 64 << 20
 )
 
@@ -42,10 +42,10 @@ type gateway struct {
 	conn *grpc.ClientConn
 
 	stopped chan struct{} // closed when the in-memory listener is
-	err     error         // why it closed; to be read after stopped
+	err     error         // why it closed; may be read after stopped
 }
 
-// newGateway serves server on an in-memory listener until it is stopped.
+// newGateway serves server on an in-memory listener until the server is stopped.
 func newGateway(server *grpc.Server, maxRequest int) (*gateway, error) {
 	listener := bufconn.Listen(inMemoryBuffer)
 	conn, err := grpc.NewClient("passthrough:///sala",
@@ -85,17 +85,16 @@ func newGatewayMux(known routes) *runtime.ServeMux {
 			MarshalOptions:   protojson.MarshalOptions{EmitUnpopulated: true},
 			UnmarshalOptions: protojson.UnmarshalOptions{RecursionLimit: explain.MaxJSONDepth},
 		}}),
-		// A variable of ours is one segment, which is unescaped altogether
-		// then: a%2Fb names the room a/b. With UnescapingModeAllCharacters %2F
-		// would split it in two.
+		// Each path variable is one segment and is fully unescaped: a%2Fb is the room
+		// a/b. With UnescapingModeAllCharacters, %2F would split the segment.
 		runtime.WithUnescapingMode(runtime.UnescapingModeAllExceptSlash),
-		// No header becomes metadata or comes back, but for Authorization,
-		// which the gateway always passes on.
+		// No header becomes metadata or comes back, except Authorization, which the
+		// gateway always passes on.
 		runtime.WithIncomingHeaderMatcher(drop),
 		runtime.WithOutgoingHeaderMatcher(drop),
 		runtime.WithOutgoingTrailerMatcher(drop),
 		runtime.WithMetadata(func(ctx context.Context, r *http.Request) metadata.MD {
-			// It is called before the body is decoded, and is the first to know the call.
+			// This runs before the body is decoded, and is the first to know the call.
 			if rest, known := r.Context().Value(restKey{}).(*restRequest); known {
 				rest.call.method, _ = runtime.RPCMethod(ctx)
 			}
@@ -105,14 +104,14 @@ func newGatewayMux(known routes) *runtime.ServeMux {
 		runtime.WithStreamErrorHandler(explainStreamError),
 		runtime.WithRoutingErrorHandler(known.handleRoutingError),
 		runtime.WithForwardResponseOption(dontBuffer),
-		// A POST is never taken for another method.
+		// A POST never counts as another method.
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
 	)
 }
 
-// dontBuffer has proxies pass on each line of a stream as it comes. The gateway
-// calls it without a message before the first line.
+// dontBuffer makes proxies pass on each line of a stream immediately. The gateway calls it
+// without a message before the first line.
 func dontBuffer(_ context.Context, w http.ResponseWriter, first proto.Message) error {
 	if first == nil {
 		w.Header().Set("X-Accel-Buffering", "no")
@@ -121,7 +120,7 @@ func dontBuffer(_ context.Context, w http.ResponseWriter, first proto.Message) e
 }
 
 func (g *gateway) register() error {
-	// The generated functions have no use for the context that they take.
+	// The generated functions don't use their context.
 	ctx := context.Background() //nolint:forbidigo // see above
 	return errors.Join(
 		salav1.RegisterTokenServiceHandlerClient(ctx, g.mux, salav1.NewTokenServiceClient(g.conn)),
@@ -132,16 +131,15 @@ func (g *gateway) register() error {
 	)
 }
 
-// close ends what newGateway began; the server must have been stopped. It may
-// be called again.
+// close ends what newGateway started. The server must have been stopped. It may be called
+// again.
 func (g *gateway) close() error {
-	_ = g.conn.Close() // it can only have been closed before
+	_ = g.conn.Close() // fails only if it was closed before
 	<-g.stopped
 	return g.err
 }
 
-// marshaler is protojson with output that doesn't vary from build to build,
-// and with errors for people.
+// marshaler is protojson with the same output in every build, and with errors for people.
 type marshaler struct {
 	runtime.JSONPb
 }
@@ -152,28 +150,28 @@ func (m *marshaler) Marshal(v any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	// protojson puts spaces in at random, to keep readers from counting on it.
+	// protojson adds random spaces, so that nobody relies on its output.
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, text); err != nil {
 		return nil, err
 	}
-	compact.WriteByte('\n') // a terminal's prompt comes on a line of its own
+	compact.WriteByte('\n') // so that a terminal's prompt starts a new line
 	return compact.Bytes(), nil
 }
 
-// Delimiter implements runtime.Delimited: what Marshal returns ends its line.
+// Delimiter implements runtime.Delimited: the output of Marshal ends with a newline.
 func (*marshaler) Delimiter() []byte { return nil }
 
 // StreamContentType implements runtime.StreamContentType: each line is JSON.
 func (*marshaler) StreamContentType(any) string { return "application/x-ndjson" }
 
-// NewDecoder implements runtime.Marshaler. The decoder takes the whole input
-// for one message, so that nothing behind it is lost silently.
+// NewDecoder implements runtime.Marshaler. The decoder decodes the whole input as one
+// message, so that nothing after it is silently lost.
 func (m *marshaler) NewDecoder(r io.Reader) runtime.Decoder {
 	return runtime.DecoderFunc(func(v any) error {
 		body, known := r.(restBody)
 		if !known {
-			return errors.New("a request came past the REST handler")
+			return errors.New("a request bypassed the REST handler")
 		}
 		text, err := body.request.open()
 		if err != nil {
@@ -181,11 +179,11 @@ func (m *marshaler) NewDecoder(r io.Reader) runtime.Decoder {
 		}
 		defer body.request.decoded()
 		if len(bytes.TrimSpace(text)) == 0 {
-			return io.EOF // which the gateway takes for an empty message
+			return io.EOF // the gateway treats it as an empty message
 		}
 		message, ok := v.(proto.Message)
 		if !ok {
-			return fmt.Errorf("a %T is no message", v)
+			return fmt.Errorf("a %T is not a message", v)
 		}
 		if err := m.unmarshal(text, message); err != nil {
 			body.request.refused = err
@@ -198,8 +196,8 @@ func (m *marshaler) NewDecoder(r io.Reader) runtime.Decoder {
 	})
 }
 
-// unmarshal decodes a whole body. If one event of a batch can't be decoded, it
-// is refused alone.
+// unmarshal decodes a whole body. An event of a batch that can't be decoded is refused
+// alone.
 func (m *marshaler) unmarshal(text []byte, message proto.Message) *broker.Error {
 	text = explain.NamesAsText(text, message.ProtoReflect().Descriptor())
 	err := m.UnmarshalOptions.Unmarshal(text, message)
@@ -212,8 +210,8 @@ func (m *marshaler) unmarshal(text []byte, message proto.Message) *broker.Error 
 	return explain.Body("the body", text, message.ProtoReflect().Descriptor(), err)
 }
 
-// unmarshalEach decodes each event of a batch by itself. It reports false if
-// the batch isn't one of events.
+// unmarshalEach decodes each event of a batch by itself. It reports false if the text isn't
+// a batch of objects.
 func (m *marshaler) unmarshalEach(text []byte, batch *salav1.EmitBatchRequest) bool {
 	if !json.Valid(text) || !explain.IsObject(text) {
 		return false

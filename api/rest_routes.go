@@ -9,8 +9,7 @@ import (
 	"strings"
 )
 
-// routes are the paths of the REST API and their methods, as its description
-// has them.
+// routes are the paths of the REST API and their methods.
 type routes []route
 
 type route struct {
@@ -18,7 +17,7 @@ type route struct {
 	methods []string
 }
 
-// newRoutes reads an OpenAPI description.
+// newRoutes reads the routes of an OpenAPI description.
 func newRoutes(description []byte) (routes, error) {
 	var described struct {
 		Paths map[string]map[string]json.RawMessage `json:"paths"`
@@ -43,7 +42,7 @@ func newRoutes(description []byte) (routes, error) {
 	return all, nil
 }
 
-// allowed returns the methods that a path takes, as the header Allow has them.
+// allowed returns the methods of a path in the form of the header Allow.
 func (known routes) allowed(path string) string {
 	var methods []string
 	for _, r := range known {
@@ -58,7 +57,7 @@ func (known routes) allowed(path string) string {
 	return strings.Join(slices.Compact(methods), ", ")
 }
 
-// headAsGet answers HEAD as GET: net/http leaves out the body.
+// headAsGet handles HEAD as GET. net/http omits the body.
 func headAsGet(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodHead {

@@ -10,8 +10,7 @@ import (
 	"github.com/salabroker/sala/api/apierror"
 )
 
-// checkRESTStream does for calls whose answer is a stream what checkRESTCall
-// does for others.
+// checkRESTStream is checkRESTCall for calls whose answer is a stream.
 func checkRESTStream(maxRequest int) grpc.StreamClientInterceptor {
 	return func(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 		rest, ok := ctx.Value(restKey{}).(*restRequest)
@@ -28,16 +27,15 @@ func checkRESTStream(maxRequest int) grpc.StreamClientInterceptor {
 	}
 }
 
-// restStream is the stream of a REST call. The request is sent before anything
-// is received, by the same goroutine.
+// restStream is the stream of a REST call. One goroutine sends the request, then receives.
 type restStream struct {
 	grpc.ClientStream
 	rest       *restRequest
 	maxRequest int
 }
 
-// SendMsg implements grpc.ClientStream. The call may last far longer than its
-// body matters, which makes room for another then.
+// SendMsg implements grpc.ClientStream. It gives back what the request holds, since the call
+// may last much longer.
 func (s *restStream) SendMsg(m any) error {
 	if err := s.rest.check(m, s.maxRequest); err != nil {
 		return apierror.Classify(err).Status().Err()
@@ -47,9 +45,9 @@ func (s *restStream) SendMsg(m any) error {
 	return err
 }
 
-// Header implements grpc.ClientStream. It returns the error of a call that
-// fails before its first message, so that the gateway answers it like any
-// other, rather than as a line of a stream.
+// Header implements grpc.ClientStream. It returns the error of a call that fails before its
+// first message, so that the gateway answers with an error status and not with a line of a
+// stream.
 func (s *restStream) Header() (metadata.MD, error) {
 	header, err := s.ClientStream.Header()
 	if header == nil && err == nil {

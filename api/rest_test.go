@@ -341,8 +341,8 @@ func TestBadREST(t *testing.T) {
 		{"stream", "POST", "/v1/emit:stream", "", 404, apierror.ReasonPathNotFound, "/openapi.json"},
 		{"outside", "GET", "/v2/rooms", "", 404, apierror.ReasonPathNotFound, "/v2/rooms"},
 		{"root", "GET", "/", "", 404, apierror.ReasonPathNotFound, "/openapi.json"},
-		{"wrong method", "GET", "/v1/emit", "", 405, apierror.ReasonMethodNotAllowed, "GET is no method of /v1/emit"},
-		{"wrong method with a body", "PUT", "/v1/emit", `{"event":"e"}`, 405, apierror.ReasonMethodNotAllowed, "PUT is no method of /v1/emit"},
+		{"wrong method", "GET", "/v1/emit", "", 405, apierror.ReasonMethodNotAllowed, "GET is not a method of /v1/emit"},
+		{"wrong method with a body", "PUT", "/v1/emit", `{"event":"e"}`, 405, apierror.ReasonMethodNotAllowed, "PUT is not a method of /v1/emit"},
 		{"wrong method of health", "POST", "/livez", "", 405, apierror.ReasonMethodNotAllowed, "POST"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

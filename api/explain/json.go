@@ -27,19 +27,17 @@ import (
 )
 
 const (
-	// maxExplained bounds how many elements of a list are looked at for one that
-	// doesn't fit.
+	// maxExplained bounds the elements of a list that are searched for faults.
 	maxExplained = 1000
 	// MaxJSONDepth bounds how deeply JSON may be nested; protobuf can't carry much more.
 	MaxJSONDepth = 1000
-	// maxQuoted bounds how much an error quotes of what it is about.
+	// maxQuoted bounds the text that an error quotes.
 	maxQuoted = 40
 )
 
-// Body says why a JSON text, such as the body, isn't the message that a
-// call takes. It is for a text that protojson has refused: protojson says at
-// which byte, and here is which field, what was expected, and what was probably
-// meant.
+// Body returns why a JSON text that protojson has refused isn't the given message. what names
+// the text, such as "the body". protojson says only at which byte the fault is; the error
+// says which field, what was expected, and what was probably meant.
 func Body(what string, text []byte, message protoreflect.MessageDescriptor, refusal error) *broker.Error {
 	if err := syntaxError(what, text); err != nil {
 		return err
@@ -55,7 +53,7 @@ func Body(what string, text []byte, message protoreflect.MessageDescriptor, refu
 	return apierror.Invalid(faults...)
 }
 
-// encodings are what bodies begin with that aren't text in UTF-8.
+// encodings maps the beginnings of bodies that aren't plain UTF-8 to what they are.
 func encodings() map[string]string {
 	return map[string]string{
 		"\x1f\x8b":     "is compressed by gzip; send it uncompressed",
@@ -72,28 +70,29 @@ func syntaxError(what string, text []byte) *broker.Error {
 			return apierror.BadRequest(what + " " + is)
 		}
 	}
-	var failed *json.SyntaxError
 	var ignored json.RawMessage
-	if !errors.As(json.Unmarshal(text, &ignored), &failed) {
+	err := json.Unmarshal(text, &ignored)
+	var failed *json.SyntaxError
+	if !errors.As(err, &failed) {
 		return nil
 	}
-	before := text // the end came too early
+	before := text // the text ends too early
 	if !strings.HasPrefix(failed.Error(), "unexpected end") {
-		before = text[:max(failed.Offset-1, 0)] // Offset is behind the character
+		before = text[:max(failed.Offset-1, 0)] // Offset is after the character
 	}
 	line := bytes.Count(before, []byte("\n")) + 1
 	column := utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1
 	return apierror.BadRequest(fmt.Sprintf("%s isn't JSON: line %d, column %d: %s", what, line, column, failed))
 }
 
-// jsonFaults are the fields of a JSON text that don't fit.
+// jsonFaults are the wrong fields of a JSON text.
 type jsonFaults []broker.FieldViolation
 
 func (f *jsonFaults) add(field, format string, args ...any) {
 	*f = append(*f, broker.FieldViolation{Field: field, Description: fmt.Sprintf(format, args...)})
 }
 
-// inObject adds the faults of an object, whose fields stand below path.
+// inObject adds the faults of an object at path.
 func (f *jsonFaults) inObject(path string, text json.RawMessage, message protoreflect.MessageDescriptor) {
 	seen := make(map[protoreflect.Name]bool)
 	for name, value := range rawjson.Members(text) {
@@ -119,7 +118,7 @@ func (f *jsonFaults) inObject(path string, text json.RawMessage, message protore
 // inField adds the faults of a field.
 func (f *jsonFaults) inField(path string, field protoreflect.FieldDescriptor, value json.RawMessage) {
 	switch {
-	case string(value) == "null": // which leaves it unset
+	case string(value) == "null": // leaves the field unset
 	case !field.IsList():
 		f.inValue(path, field, value, value)
 	case value[0] != '[':
@@ -135,8 +134,8 @@ func (f *jsonFaults) inField(path string, field protoreflect.FieldDescriptor, va
 	}
 }
 
-// inValue adds the faults of a value, or of an element of a list. whole is what
-// protojson takes for the field: the value, or a list of the element alone.
+// inValue adds the faults of a value, or of an element of a list. whole is what protojson
+// accepts for the field: the value, or a list of only the element.
 func (f *jsonFaults) inValue(path string, field protoreflect.FieldDescriptor, value, whole json.RawMessage) {
 	message := field.Message()
 	isText := field.Kind() == protoreflect.StringKind && value[0] == '"'
@@ -157,15 +156,15 @@ func (f *jsonFaults) inValue(path string, field protoreflect.FieldDescriptor, va
 	}
 }
 
-// fits reports whether protojson takes the value for a field.
+// fits reports whether protojson accepts the value for a field.
 func fits(message protoreflect.MessageDescriptor, key string, value json.RawMessage) bool {
 	name, _ := json.Marshal(key) // text always encodes
 	object := bytes.Join([][]byte{[]byte("{"), name, []byte(":"), value, []byte("}")}, nil)
 	return protojson.UnmarshalOptions{RecursionLimit: MaxJSONDepth}.Unmarshal(object, dynamicpb.NewMessage(message)) == nil
 }
 
-// expected says what a field takes. If what was meant can be told from the value, it is
-// the example.
+// expected says what a field takes, with an example that is close to the given value where
+// possible.
 func expected(field protoreflect.FieldDescriptor, value json.RawMessage) string {
 	switch field.Kind() {
 	case protoreflect.StringKind:
@@ -202,7 +201,8 @@ func expected(field protoreflect.FieldDescriptor, value json.RawMessage) string 
 	return "an object is expected, with " + fieldNames(field.Message())
 }
 
-// likelyDuration returns how a duration is written that has a unit, or none.
+// likelyDuration returns what was probably meant by a duration with another unit, or without
+// one.
 func likelyDuration(value json.RawMessage) string {
 	text := strings.Trim(string(value), `"`)
 	if d, err := time.ParseDuration(text); err == nil {
@@ -214,7 +214,7 @@ func likelyDuration(value json.RawMessage) string {
 	return "3600s"
 }
 
-// asList returns ", such as" and the value in a list, if it would fit there.
+// asList returns ", such as" and a list of the value, if that fits the field.
 func asList(field protoreflect.FieldDescriptor, value json.RawMessage) string {
 	list := "[" + string(value) + "]"
 	if len(value) > maxQuoted || !fits(field.ContainingMessage(), field.JSONName(), json.RawMessage(list)) {
@@ -231,7 +231,7 @@ func enumNames(enum protoreflect.EnumDescriptor) string {
 	return strings.Join(names, ", ")
 }
 
-// describeJSON names a value of JSON: "the text "lobby"".
+// describeJSON describes a JSON value: the text "lobby".
 func describeJSON(text json.RawMessage) string {
 	text = bytes.TrimSpace(text)
 	switch text[0] {
@@ -253,7 +253,7 @@ func IsObject(text []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(text), 
 // isScalar reports whether a JSON text is a short value without parts.
 func isScalar(text []byte) bool { return !bytes.ContainsAny(text[:1], `{["`) && len(text) <= maxQuoted }
 
-// quoted shortens what an error quotes, and makes it UTF-8.
+// quoted makes text valid UTF-8 and short enough to quote.
 func quoted(text string) string {
 	text = apierror.ValidUTF8(text)
 	if len(text) > maxQuoted {

@@ -10,9 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// unfit returns which part of a JSON value protobuf has no room for, such as
-// "[1].text", and why. The part is empty if it is the value itself, and so is
-// the reason if it has room.
+// unfit returns which part of a JSON value protobuf can't hold, such as "[1].text", and why.
+// The part is empty for the value itself; the reason is empty if protobuf can hold it.
 func unfit(value json.RawMessage) (part, why string) {
 	decoder := json.NewDecoder(bytes.NewReader(value))
 	decoder.UseNumber()
@@ -31,7 +30,7 @@ func unfit(value json.RawMessage) (part, why string) {
 		case len(walk) > MaxJSONDepth:
 			return "", fmt.Sprintf("is nested more than %d deep", MaxJSONDepth)
 		case isNumber && isBeyondFloat(number):
-			return walk.path(), fmt.Sprintf("is %s, which is more than a 64-bit float holds; argsJson takes any number", quoted(number.String()))
+			return walk.path(), fmt.Sprintf("is %s, which is too large for a 64-bit float; argsJson takes any number", quoted(number.String()))
 		case isText && !utf8.Valid(raw):
 			return walk.path(), notUTF8
 		case isText && hasHalfCharacter(raw):
@@ -47,8 +46,8 @@ func isBeyondFloat(number json.Number) bool {
 	return err != nil
 }
 
-// hasHalfCharacter reports whether the text of a JSON string has an escape
-// that is one half of a surrogate pair without the other.
+// hasHalfCharacter reports whether a JSON string has an escape for one half of a surrogate
+// pair without the other.
 func hasHalfCharacter(raw []byte) bool {
 	for len(raw) > 1 {
 		at := bytes.IndexByte(raw, '\\')
@@ -70,8 +69,8 @@ func hasHalfCharacter(raw []byte) bool {
 	return false
 }
 
-// escapedRune returns the UTF-16 unit that an escape stands for, 0 if it is
-// none, and the length of the escape.
+// escapedRune returns the UTF-16 unit of an escape, 0 for another escape, and the length of
+// the escape.
 func escapedRune(raw []byte) (unit rune, size int) {
 	if len(raw) < 6 || raw[0] != '\\' || raw[1] != 'u' {
 		return 0, min(2, len(raw))
@@ -83,19 +82,18 @@ func escapedRune(raw []byte) (unit rune, size int) {
 	return rune(n), 6
 }
 
-// jsonWalk is on its way through the tokens of JSON, and knows the objects and
-// arrays that it is in.
+// jsonWalk follows the tokens of a JSON text. It has the objects and arrays that are open.
 type jsonWalk []jsonLevel
 
-// jsonLevel is an object, or an array, that is open.
+// jsonLevel is an open object or array.
 type jsonLevel struct {
 	array bool
 	index int    // of the element in an array
 	key   string // of the member in an object
-	value bool   // the value behind key is next
+	value bool   // the value of key is next
 }
 
-// step takes note of a token.
+// step follows a token.
 func (w *jsonWalk) step(token json.Token) {
 	delim, isDelim := token.(json.Delim)
 	if isDelim && (delim == '}' || delim == ']') {
@@ -110,7 +108,7 @@ func (w *jsonWalk) step(token json.Token) {
 	}
 }
 
-// enter takes note of a key, or of a value that begins.
+// enter follows a key, or a value that begins.
 func (l *jsonLevel) enter(token json.Token) {
 	switch {
 	case l.array:
@@ -123,7 +121,7 @@ func (l *jsonLevel) enter(token json.Token) {
 	}
 }
 
-// path names where the walk is, such as "[1].text".
+// path returns the path of the current value, such as "[1].text".
 func (w *jsonWalk) path() string {
 	var path strings.Builder
 	for _, level := range *w {

@@ -11,8 +11,8 @@ import (
 	"github.com/salabroker/sala/broker"
 )
 
-// InJSON returns a failure as a caller over REST sees it: with the names that the
-// fields of the request have in JSON. The services use the names of the protos.
+// InJSON returns a failure with the names that the fields of the request have in JSON, for
+// callers over REST. Services use the names of the protos.
 func InJSON(f apierror.Failure, request protoreflect.MessageDescriptor) apierror.Failure {
 	if len(f.Fields) == 0 || request == nil {
 		return f
@@ -28,8 +28,8 @@ func InJSON(f apierror.Failure, request protoreflect.MessageDescriptor) apierror
 	return f
 }
 
-// jsonPath returns a path such as "emits[1].except_rooms[0]" with the names of
-// JSON: "emits[1].exceptRooms[0]". What is no field stays as it is.
+// jsonPath returns a path such as "emits[1].except_rooms[0]" with the names of JSON:
+// "emits[1].exceptRooms[0]". Parts that aren't fields stay as they are.
 func jsonPath(message protoreflect.MessageDescriptor, path string) string {
 	parts := strings.Split(path, ".")
 	for i, part := range parts {
@@ -50,19 +50,19 @@ func jsonPath(message protoreflect.MessageDescriptor, path string) string {
 	return strings.Join(parts, ".")
 }
 
-// jsonNamesIn returns a text in which the request's fields have the names of
-// JSON. What is quoted in it is somebody else's.
+// jsonNamesIn returns a text with the names of JSON for the request's fields. It leaves
+// quoted text as it is.
 func jsonNamesIn(request protoreflect.MessageDescriptor, text string) string {
 	namesAndQuotes := regexp.MustCompile(`"(?:[^"\\]|\\.)*"|\b[a-z]+(?:_[a-z]+)+\b`)
 	return namesAndQuotes.ReplaceAllStringFunc(text, func(name string) string { return jsonNameOf(request, name, maxNamedDepth) })
 }
 
-// maxNamedDepth is how deep the fields of requests are: an emit of a batch, a
-// notice, a selector.
+// maxNamedDepth is the depth of fields in requests: an emit of a batch, a notice, a
+// selector.
 const maxNamedDepth = 2
 
-// jsonNameOf returns the name in JSON of a field of the message, or of one
-// within it; or the name that it was given.
+// jsonNameOf returns the JSON name of a field of the message, or of a message in it. If there
+// is none, it returns the given name.
 func jsonNameOf(message protoreflect.MessageDescriptor, name string, depth int) string {
 	if field := message.Fields().ByName(protoreflect.Name(name)); field != nil {
 		return field.JSONName()
@@ -79,7 +79,7 @@ func jsonNameOf(message protoreflect.MessageDescriptor, name string, depth int) 
 	return name
 }
 
-// fieldNamed returns the field of a name of either style, or nil.
+// fieldNamed returns the field with a name of the protos or of JSON, or nil.
 func fieldNamed(message protoreflect.MessageDescriptor, name string) protoreflect.FieldDescriptor {
 	if field := message.Fields().ByName(protoreflect.Name(name)); field != nil {
 		return field

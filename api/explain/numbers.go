@@ -8,9 +8,8 @@ import (
 	"github.com/salabroker/sala/broker/rawjson"
 )
 
-// isName reports whether a field of a request names rooms, users or a token.
-// Their ids are often numbers, which protobuf's JSON refuses where it wants
-// text.
+// isName reports whether a field of a request names rooms, users or a token. Their ids are
+// often numbers, which protobuf's JSON refuses for text fields.
 func isName(field protoreflect.FieldDescriptor) bool {
 	switch field.Name() {
 	case "room", "rooms", "except_rooms", "user", "users", "except_users", "join", "publish", "token_id":
@@ -19,10 +18,9 @@ func isName(field protoreflect.FieldDescriptor) bool {
 	return false
 }
 
-// NamesAsText returns the JSON of a request in which each number that names a
-// room, a user or a token is the text that it counts as, see
-// [rawjson.NumberText]; the same text if there is none. What isn't JSON, and
-// what has no such text, is left for protobuf to complain about.
+// NamesAsText returns the JSON of a request with each number that names a room, a user or a
+// token turned into text by [rawjson.NumberText]. It leaves everything else as it is, so that
+// protobuf refuses what isn't valid.
 func NamesAsText(text []byte, request protoreflect.MessageDescriptor) []byte {
 	if !json.Valid(text) {
 		return text
@@ -45,7 +43,7 @@ func NamesAsText(text []byte, request protoreflect.MessageDescriptor) []byte {
 	return append(changed, text[copied:]...)
 }
 
-// findNumberNames adds the numbers in an object that are names, in order.
+// findNumberNames appends the numbers in an object that are names, in order.
 func findNumberNames(object json.RawMessage, message protoreflect.MessageDescriptor, found *[]json.RawMessage) {
 	for name, value := range rawjson.Members(object) {
 		field := fieldNamed(message, string(name))

@@ -16,8 +16,8 @@ import (
 	"github.com/salabroker/sala/broker"
 )
 
-// Parameters returns what is wrong with the parameters of the URL. The
-// gateway ignores those that it doesn't know, and names others as the protos do.
+// Parameters returns what is wrong with the URL parameters of a request with the given HTTP
+// method. The gateway would ignore parameters that it doesn't know.
 func Parameters(method string, query url.Values, request protoreflect.MessageDescriptor) []broker.FieldViolation {
 	var faults []broker.FieldViolation
 	for _, name := range slices.Sorted(maps.Keys(query)) {
@@ -35,7 +35,7 @@ func Parameters(method string, query url.Values, request protoreflect.MessageDes
 	return faults
 }
 
-// parameterFault says what is wrong with a parameter; nothing if it is right.
+// parameterFault returns what is wrong with a parameter, or "".
 func parameterFault(request protoreflect.MessageDescriptor, name string, values []string) string {
 	message, field, last := request, protoreflect.FieldDescriptor(nil), ""
 	for _, part := range strings.Split(name, ".") {

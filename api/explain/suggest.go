@@ -8,9 +8,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// noSuch says that a message has no such field (or parameter), and which was
-// probably meant: one that is spelt alike, or that stands a level below. If none
-// is likely, it lists those that there are.
+// noSuch says that a message has no such field (or parameter) and suggests a field with a
+// similar name, or with this name one level below. Without a likely one, it lists all.
 func noSuch(what string, message protoreflect.MessageDescriptor, name string) string {
 	if likely := likelyField(message, name); likely != "" {
 		return fmt.Sprintf("there is no such %s; did you mean %s?", what, likely)
@@ -42,14 +41,14 @@ func likelyField(message protoreflect.MessageDescriptor, name string) string {
 	return likely
 }
 
-// minStem is how long a name is at least that another may begin with.
+// minStem is the minimum length of a name that counts as the beginning of another.
 const minStem = 4
 
-// mistakes is how many mistakes a name may have and still be recognised.
+// mistakes returns how many mistakes a name may have and still be recognised.
 func mistakes(name string) int { return max(1, len(name)/3) }
 
-// spelling returns how far a name is from a field's: 0 if but for its style or
-// for being singular it is the same, 1 if one begins with the other.
+// spelling returns the distance of a name from a field's: 0 if they differ only in style or
+// in singular and plural, 1 if one begins with the other.
 func spelling(name, field string) int {
 	name, field = plainName(name), plainName(field)
 	if name == field || plural(name) == field || name == plural(field) {
@@ -72,8 +71,8 @@ func plural(name string) string {
 	return name + "s"
 }
 
-// editDistance counts the letters to change, add, leave out or swap with their
-// neighbour that make b of a.
+// editDistance returns how many letters must be changed, added, removed or swapped with a
+// neighbour to turn a into b.
 func editDistance(a, b string) int {
 	from, to := []rune(a), []rune(b)
 	var before []int // the row above last

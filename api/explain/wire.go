@@ -20,7 +20,7 @@ const (
 
 const notUTF8 = "isn't UTF-8; a string that was cut within an emoji ends in half a character"
 
-// Wire says why an encoded message can't be decoded.
+// Wire returns why an encoded message can't be decoded.
 func Wire(wire []byte, descriptor protoreflect.MessageDescriptor) *broker.Error {
 	var faults wireFaults
 	faults.search(wire, descriptor, "", 0)
@@ -30,12 +30,11 @@ func Wire(wire []byte, descriptor protoreflect.MessageDescriptor) *broker.Error 
 	return apierror.Invalid(faults...)
 }
 
-// wireFaults are the fields of an encoded message that can't be decoded.
+// wireFaults are the wrong fields of an encoded message.
 type wireFaults []broker.FieldViolation
 
-// search adds the faults of a message whose field names stand below path. What
-// is within a type of protobuf's own, such as args, has no names: path is that
-// of the field that has the type.
+// search adds the faults of a message at path. The fields of protobuf's own types, such as
+// args, keep the path of the field that has the type.
 func (f *wireFaults) search(wire []byte, descriptor protoreflect.MessageDescriptor, path string, depth int) {
 	if depth >= MaxWireDepth {
 		f.add(path, fmt.Sprintf("is nested more than %d messages deep", MaxWireDepth))
@@ -65,7 +64,7 @@ func (f *wireFaults) search(wire []byte, descriptor protoreflect.MessageDescript
 	}
 }
 
-// add adds a fault, but not the same twice.
+// add adds a fault unless the field has one already.
 func (f *wireFaults) add(field, description string) {
 	for _, known := range *f {
 		if known.Field == field {
@@ -89,8 +88,8 @@ func fieldPath(path string, field protoreflect.FieldDescriptor, index int) strin
 	return path
 }
 
-// NextField returns the first field of an encoded message, and what stands
-// behind it: nil if the message is broken. Value lacks the length.
+// NextField returns the first field of an encoded message and what follows it, which is nil if
+// the message is broken. value is without its length.
 func NextField(wire []byte) (number protowire.Number, kind protowire.Type, value, rest []byte) {
 	number, kind, tag := protowire.ConsumeTag(wire)
 	if tag < 0 {
