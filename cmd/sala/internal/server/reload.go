@@ -9,7 +9,7 @@ import (
 	"github.com/salabroker/sala/cmd/sala/internal/config"
 )
 
-// reloads reloads the certificates. Only the goroutine of [Server.Run] uses it.
+// reloads holds what reloading certificates takes. Only the goroutine of [Server.Run] uses it.
 type reloads struct {
 	listeners []config.Listener // those with TLS
 	done      *prometheus.CounterVec
