@@ -14,8 +14,8 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-// What a request takes in memory while it is decoded and handled, in bytes. Two bytes can
-// become an event of a batch, so elements count more than bytes.
+// The estimated memory of a request while it is decoded and handled, in bytes. Two bytes
+// can become an event of a batch, so elements count more than bytes.
 const (
 	// byteCost is for each byte, which is held in encoded and in decoded form.
 	byteCost = 2

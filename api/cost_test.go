@@ -37,7 +37,7 @@ func heapOf(build func() any) int64 {
 	return int64(after.HeapAlloc) - int64(before.HeapAlloc)
 }
 
-// What a request is said to cost covers what it becomes, whatever it is full of.
+// The estimated cost of a request covers the memory that it takes, whatever it contains.
 func TestCostCoversMemory(t *testing.T) {
 	known, err := newShapes()
 	if err != nil {

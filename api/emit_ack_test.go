@@ -118,7 +118,7 @@ func TestEmitWithAckRefusals(t *testing.T) {
 			}
 		})
 	}
-	// What fails before the first line is an error like any other.
+	// A call that fails before its first line has an ordinary error.
 	failed := wantRESTError(t, h, "POST", "/v1/emit:ack", `{"event":"e","argsJson":"{}"}`, 400, "INVALID_ARGUMENT", "argsJson: bad")
 	if got := failed.fields(); !slices.Equal(got, []string{"argsJson"}) {
 		t.Errorf("fields = %v", got)

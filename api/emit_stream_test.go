@@ -157,7 +157,7 @@ func TestEmitStreamCancelled(t *testing.T) {
 	if _, err := stream.Recv(); status.Code(err) != codes.Canceled {
 		t.Errorf("Recv: %v", err)
 	}
-	// That its goroutine is gone is what TestMain checks.
+	// TestMain checks that its goroutine is gone.
 }
 
 // A caller that reads no results has few of them in gRPC's queues, where each takes

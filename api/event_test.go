@@ -278,7 +278,7 @@ func TestRefusedConnect(t *testing.T) {
 	}
 }
 
-// What is no request of a subscriber ends the stream and names the field.
+// A request that a subscriber can't send ends the stream; the error names the field.
 func TestBadSubscribeRequests(t *testing.T) {
 	h := startReal(t)
 	ok := &salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Start{Start: &salav1.SubscribeStart{Credits: 1}}}

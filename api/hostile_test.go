@@ -221,7 +221,7 @@ func TestHeaderFloods(t *testing.T) {
 	wellServed(t, h)
 }
 
-// What brings no call nearer ends a connection, whether a key has been shown on it
+// Too many frames that serve no call end a connection, whether a key has been shown on it
 // or not, and one that shows none ends however it keeps the server busy.
 func TestIdleFrameFloods(t *testing.T) {
 	h := start(t, &fakeBroker{})
@@ -538,7 +538,7 @@ func (rawCodec) Marshal(v any) ([]byte, error)   { return *v.(*[]byte), nil }
 func (rawCodec) Unmarshal(_ []byte, _ any) error { return nil }
 func (rawCodec) Name() string                    { return "proto" }
 
-// What can't be decoded is the caller's fault.
+// A request that can't be decoded is the caller's fault.
 func TestUndecodable(t *testing.T) {
 	h := start(t, &fakeBroker{})
 	conn, err := grpc.NewClient(h.grpcAddr, grpc.WithTransportCredentials(insecure.NewCredentials()))

@@ -209,7 +209,7 @@ func TestPanics(t *testing.T) {
 	}
 }
 
-// What net/http can't read is answered like any other bad request.
+// A request that net/http can't parse is answered like any other bad request.
 func TestErrorsOfTheServerItself(t *testing.T) {
 	h := start(t, &fakeBroker{})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

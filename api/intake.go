@@ -10,7 +10,7 @@ import (
 	"github.com/salabroker/sala/api/auth"
 )
 
-// What all requests may take together, as divisors of the memory limit.
+// The shares of all requests together, as divisors of the memory limit.
 const (
 	// receivingShare is for requests that arrive, decodingShare for requests that are
 	// decoded and handled.

@@ -36,7 +36,7 @@ func TestCallRate(t *testing.T) {
 		t.Error("there is no RetryInfo")
 		return true
 	}
-	// However slow the machine, one of so many calls comes too early.
+	// Even on a slow machine, one of so many calls exceeds the rate.
 	for i := 0; ; i++ {
 		_, err := rooms.ListRooms(as(t, readerKey), &salav1.ListRoomsRequest{})
 		if refused(err) {

@@ -303,7 +303,7 @@ func TestEveryMethodWithEveryScope(t *testing.T) {
 	}
 }
 
-// What a list may show goes to the broker with the question.
+// The broker is told what a list may show.
 func TestListsAreLimited(t *testing.T) {
 	b := &fakeBroker{subscribe: func(broker.SubscribeOptions) (*broker.Subscription, error) {
 		return nil, &broker.Error{Code: broker.CodeUnavailable, Message: "no hub here"}

@@ -245,7 +245,7 @@ func TestCompressedMessages(t *testing.T) {
 	}
 }
 
-// What can't be unpacked is one message's fault.
+// A message that can't be unpacked fails alone.
 func TestCorruptCompression(t *testing.T) {
 	h := start(t, &fakeBroker{})
 	a := attack(t, h.grpcAddr)

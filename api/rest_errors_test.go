@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// What the gateway can't read is named as what the services can't take is.
+// Errors of the gateway name fields as errors of the services do.
 func TestFieldsThatCannotBeRead(t *testing.T) {
 	b := &fakeBroker{}
 	h := start(t, b)

@@ -118,7 +118,7 @@ func TestUndecodableAnswers(t *testing.T) {
 	}
 }
 
-// What can't be understood at all ends no stream either, once it has started.
+// Even a message that makes no sense at all doesn't end a started stream.
 func TestUndecodableStart(t *testing.T) {
 	h, hub := startHub(t, eventhub.Options{})
 	b := h.careless(t).dial(as(t, adminKey), t)
@@ -220,7 +220,7 @@ func TestUndecodableEvents(t *testing.T) {
 	}
 }
 
-// What a client answers fits a message that any caller can decode.
+// A client's ack fits a message that every caller can decode.
 func TestAcksFitEveryCaller(t *testing.T) {
 	deep := strings.Repeat("[", maxValueDepth) + strings.Repeat("]", maxValueDepth)
 	object := `[` + strings.Repeat(`{"a":`, maxValueDepth) + "1" + strings.Repeat("}", maxValueDepth) + `]`

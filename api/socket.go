@@ -48,12 +48,12 @@ func (s *socketService) GetSocket(ctx context.Context, req *salav1.GetSocketRequ
 		return nil, err
 	}
 	if reachOf(ctx).Namespace(info.Namespace) != nil {
-		return nil, socketNotFound(req.GetId()) // the key's holder isn't to hear that there is one
+		return nil, socketNotFound(req.GetId()) // don't reveal that the socket exists
 	}
 	return &salav1.GetSocketResponse{Socket: socketMessage(info)}, nil
 }
 
-// socketNotFound is what the broker says of a socket that isn't there.
+// socketNotFound returns the error that the broker returns for an unknown socket.
 func socketNotFound(id string) error {
 	return &broker.Error{
 		Code:    broker.CodeNotFound,

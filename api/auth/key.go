@@ -172,5 +172,5 @@ func (k Key) Namespaces() []string { return k.grants.namespaces() }
 // SameSecret reports whether both keys have the same secret.
 func (k Key) SameSecret(other Key) bool { return k.sum == other.sum }
 
-// String returns the name and the scopes. The Key has no more to show.
+// String returns the name and the scopes, which is all that a Key may show.
 func (k Key) String() string { return fmt.Sprintf("Key(%s: %s)", k.name, k.grants) }

@@ -190,7 +190,7 @@ func (r Reach) RequireEverywhere(what string) error {
 	return r.deniedFor(what)
 }
 
-// Owner is the name of the caller's key; empty for nobody.
+// Owner returns the name of the caller's key; empty without a caller.
 func (r Reach) Owner() string {
 	if r.caller == nil {
 		return ""

@@ -1,9 +1,9 @@
 // Package console serves the demo page: a small web client that mints a token,
 // connects, joins rooms, sends, and shows what arrives.
 //
-// It is a handful of static files and one small JSON document. Everything that
-// the page does goes through the same doors as anybody else's client: the REST
-// API with an API key, which the page keeps in memory only, and Socket.IO.
+// It consists of a few static files and one small JSON document. The page is a client like
+// any other: it uses the REST API with an API key, which it keeps in memory only, and
+// Socket.IO.
 package console
 
 import (
@@ -20,25 +20,23 @@ import (
 //go:embed static
 var static embed.FS
 
-// Config says what the page needs to know of the broker.
+// Config is what the page needs to know about the broker.
 type Config struct {
-	// PublicPort is the TCP port of the Socket.IO listener. The page takes the
-	// host from its own address, so that it works under every name of the machine.
+	// PublicPort is the TCP port of the Socket.IO listener. The page takes the host from
+	// its own address, so that it works under every name of the machine.
 	PublicPort int
 
-	// PublicTLS says that the Socket.IO listener speaks TLS.
+	// PublicTLS reports whether the Socket.IO listener uses TLS.
 	PublicTLS bool
 
-	// Path is below what the Socket.IO listener serves clients, such as
-	// "/socket.io/".
+	// Path is the path of the Socket.IO listener, such as "/socket.io/".
 	Path string
 
-	// Version is shown in a corner of the page; empty shows nothing.
+	// Version is shown in a corner of the page, unless it is empty.
 	Version string
 }
 
-// The files by their path, with the content type that each is sent as. What
-// isn't listed isn't served.
+// The files by path, with their content types. Files that aren't listed aren't served.
 var files = map[string]struct{ name, contentType string }{
 	"/":            {"static/index.html", "text/html; charset=utf-8"},
 	"/console.css": {"static/console.css", "text/css; charset=utf-8"},
@@ -47,9 +45,9 @@ var files = map[string]struct{ name, contentType string }{
 	"/icon.svg":    {"static/icon.svg", "image/svg+xml"},
 }
 
-// Handler serves the page at "/", its files beside it and the configuration at
-// "/console.json"; anything else is 404, and any method but GET and HEAD is
-// 405, both as errors of the REST API. Handler is safe for concurrent use.
+// Handler serves the page at "/", its files next to it and the configuration at
+// "/console.json". Other paths get 404 and methods other than GET and HEAD get 405, in the form
+// of the REST API's errors. The handler is safe for concurrent use.
 func Handler(cfg Config) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		file, known := files[r.URL.Path]
@@ -74,7 +72,7 @@ func Handler(cfg Config) http.Handler {
 
 func serveConfig(w http.ResponseWriter, cfg Config) {
 	w.Header().Set("Content-Type", "application/json")
-	// An error here means that the client has gone away.
+	// An error means that the client is gone.
 	_ = json.NewEncoder(w).Encode(map[string]any{
 		"publicPort": cfg.PublicPort,
 		"publicTLS":  cfg.PublicTLS,
@@ -83,8 +81,8 @@ func serveConfig(w http.ResponseWriter, cfg Config) {
 	})
 }
 
-// setSecurityHeaders lets the page load its own files, and talk to this
-// listener and to the broker's public one, and nothing more.
+// setSecurityHeaders lets the page load only its own files, and connect only to this listener
+// and to the broker's public one.
 func setSecurityHeaders(h http.Header, host string, publicPort int) {
 	public := publicHost(host)
 	h.Set("Content-Security-Policy", fmt.Sprintf("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "+
@@ -98,10 +96,9 @@ func setSecurityHeaders(h http.Header, host string, publicPort int) {
 
 var plainHost = regexp.MustCompile(`^[A-Za-z0-9.-]{1,253}$`)
 
-// publicHost is the host of the page's own address, under which the page will
-// look for the broker. A policy can't name an IPv6 address, and a Host header
-// that isn't a plain name must not get into it: both get the wildcard, which
-// still holds the port fixed.
+// publicHost returns the host of the page's own address, where the page looks for the broker.
+// A policy can't contain an IPv6 address, and a Host header that isn't a plain name must not
+// get into it. Both become a wildcard, with a fixed port.
 func publicHost(hostport string) string {
 	host, _, err := net.SplitHostPort(hostport)
 	if err != nil {

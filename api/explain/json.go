@@ -269,7 +269,7 @@ func joinPath(path, name string) string {
 	return path + "." + name
 }
 
-// describeJSONError drops the prefix "proto:" and the space behind it, which
+// describeJSONError drops the prefix "proto:" and the space after it, which
 // protojson varies.
 func describeJSONError(err error) string {
 	return strings.TrimLeftFunc(strings.TrimPrefix(err.Error(), "proto:"), unicode.IsSpace)

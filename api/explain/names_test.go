@@ -8,7 +8,7 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-// What is quoted in a text keeps its names.
+// Quoted text keeps its names.
 func TestJSONNamesIn(t *testing.T) {
 	emit := (*salav1.EmitBatchRequest)(nil).ProtoReflect().Descriptor()
 	const text = `a "page_token \" args_json" isn't args_json, except_rooms or page_token`
