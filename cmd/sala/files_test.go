@@ -16,9 +16,9 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// TestFewOpenFiles fills a broker that may open few files with connections that
-// say nothing: those above its limit are told at once, who is connected goes on,
-// and the control API answers; when they have gone, there is room again.
+// TestFewOpenFiles fills a broker that may open few files with silent connections. Connections over
+// the limit are rejected immediately, connected clients continue, and the control API answers. When
+// the silent connections are closed, clients can connect again.
 func TestFewOpenFiles(t *testing.T) {
 	n := limited(t, 160, "--api-key=test="+testKey)
 	n.err.line(t, `"msg":"limits"`, `"max_connections":96`, `"open_files":160`)
@@ -56,7 +56,7 @@ func TestFewOpenFiles(t *testing.T) {
 	emitTo(t, n, n.connect(t, "ben", "lobby"), 2)
 }
 
-// emitTo emits through both control listeners to a client in the lobby.
+// emitTo checks both control listeners and emits to a client in the lobby.
 func emitTo(t *testing.T, n *node, c *client, number int) {
 	t.Helper()
 	if code, _, stderr := n.call(t, "emit", "--room", "lobby", "over-grpc", fmt.Sprint(number)); code != 0 {
@@ -87,7 +87,7 @@ func waitForHandshake(t *testing.T, n *node) {
 	}
 }
 
-// limited runs a sala of its own that may open so many files.
+// limited runs a sala process that may open this many files.
 func limited(t *testing.T, files int, args ...string) *node {
 	t.Helper()
 	n := &node{out: newOutput(), err: newOutput()}

@@ -21,7 +21,7 @@ import (
 	"github.com/salabroker/sala/cmd/sala/internal/certs/certstest"
 )
 
-// process is a sala of its own, for what only signals can show.
+// process runs a sala process, for tests of signals.
 func process(t *testing.T) (*exec.Cmd, *output) {
 	t.Helper()
 	logs := newOutput()
@@ -55,8 +55,7 @@ func TestSignalsDrain(t *testing.T) {
 	}
 }
 
-// TestSecondSignal interrupts a stop that waits: for a request of which only
-// the header has been sent.
+// TestSecondSignal interrupts a stop that waits for a request whose body doesn't come.
 func TestSecondSignal(t *testing.T) {
 	cmd, logs := process(t)
 	conn, err := net.Dial("tcp", address(t, logs, "http"))
@@ -87,8 +86,8 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
-// TestSignalEndsAProcessWhoseLogNobodyReads fills the pipe to which the process
-// logs, so that it hangs at its next line. It ends all the same.
+// TestSignalEndsAProcessWhoseLogNobodyReads fills the pipe that the process logs to, so that its next
+// line blocks. The process still ends.
 func TestSignalEndsAProcessWhoseLogNobodyReads(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("needs /proc to open the pipe a second time")
@@ -108,7 +107,7 @@ func TestSignalEndsAProcessWhoseLogNobodyReads(t *testing.T) {
 			break // the last that it says before it is told to end
 		}
 	}
-	// Opened anew it doesn't block here, and goes on doing so there.
+	// A second opening can be non-blocking here, while the process still blocks.
 	full, err := syscall.Open(fmt.Sprintf("/proc/self/fd/%d", writer.Fd()), syscall.O_WRONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -39,7 +39,7 @@ func read(t *testing.T, path string) string {
 	return string(body)
 }
 
-// As logrotate does it: the file is renamed, and opened anew.
+// As with logrotate, the file is renamed and then reopened.
 func TestRotation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "audit.log")
@@ -90,7 +90,7 @@ func (w *stuckWriter) Write([]byte) (int, error) {
 	return 0, errors.New("the disk is full")
 }
 
-// What can't be written holds nobody up, is counted, and is said.
+// Records that can't be written block nobody, are counted, and are logged.
 func TestStuckWriter(t *testing.T) {
 	w, log := &stuckWriter{stuck: make(chan struct{}), free: make(chan struct{})}, &bytes.Buffer{}
 	l := open(t, "-", w, log)

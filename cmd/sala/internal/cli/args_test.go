@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// What begins like JSON is a typing error rather than text.
+// An argument that begins like JSON but is invalid is a typing error.
 func TestBrokenJSONIsNoText(t *testing.T) {
 	event := &Event{Values: []string{`"[x"`, "}", " x"}}
 	if got, err := event.argsJSON(); err != nil || got != `["[x","}"," x"]` {

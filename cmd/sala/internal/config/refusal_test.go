@@ -291,7 +291,7 @@ func TestEffective(t *testing.T) {
 	}
 }
 
-// What a rule sends is JSON.
+// A rule sends JSON.
 func TestRulesThatJSONCannotSay(t *testing.T) {
 	for rule, want := range map[string]string{
 		"args: [1, .inf]":        "relay[0].args: clients get JSON, which can't represent this value: ",

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// serve serves a handler that says which path and body it was called with, over TLS if secured.
+// serveStrict serves a handler that answers with its path and body, over TLS if secured.
 func serveStrict(t *testing.T, secured bool) func() net.Conn {
 	t.Helper()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -70,7 +70,7 @@ func serveStrict(t *testing.T, secured bool) func() net.Conn {
 
 const host = " HTTP/1.1\r\nHost: x\r\n"
 
-// second is a request that is hidden in what another might take for a body.
+// second is a request hidden in what a proxy might take for a body.
 const second = "GET /second" + host + "\r\n"
 
 func TestAmbiguousRequests(t *testing.T) {
@@ -180,7 +180,7 @@ func TestClearRequests(t *testing.T) {
 	}
 }
 
-// What comes over a connection that has been taken over is left alone.
+// A hijacked connection is left alone.
 func TestHijackedConnection(t *testing.T) {
 	for _, secured := range []bool{false, true} {
 		nc := serveStrict(t, secured)()
@@ -202,7 +202,7 @@ func TestHijackedConnection(t *testing.T) {
 	}
 }
 
-// A caller that speaks no TLS is told, and one that says nothing holds nothing.
+// A caller without TLS gets an answer, and a silent one is closed.
 func TestFailedHandshakes(t *testing.T) {
 	plain, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

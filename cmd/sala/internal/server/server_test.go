@@ -47,8 +47,7 @@ func newTestServer(t *testing.T) *Server {
 	return s
 }
 
-// TestListenerFails closes each listener under the app: the app stops, and
-// says which it was.
+// TestListenerFails closes each listener under the server. The server stops and names it.
 func TestListenerFails(t *testing.T) {
 	for flag, pick := range map[string]func(*Server) *listen.Listener{
 		"--listen":      func(s *Server) *listen.Listener { return s.public },
@@ -84,8 +83,8 @@ func TestStopWithoutStart(t *testing.T) {
 	expectFree(t, addresses)
 }
 
-// TestStopDoesNotWaitForTheSilent has a connection to each listener that says
-// nothing, as browsers open in advance and those who look for open ports do.
+// TestStopDoesNotWaitForTheSilent has a silent connection to each listener, as browsers open in
+// advance and port scanners do.
 func TestStopDoesNotWaitForTheSilent(t *testing.T) {
 	var lines bytes.Buffer
 	s, err := New(t.Context(), testConfig(t, nil), slog.New(slog.NewTextHandler(&lines, nil)), io.Discard, "test")
@@ -103,8 +102,8 @@ func TestStopDoesNotWaitForTheSilent(t *testing.T) {
 	}
 }
 
-// TestStopLeavesWhatDoesNotEnd has parts that ignore that their time is over. The
-// others still get their turn, and what is left is named and counted.
+// TestStopLeavesWhatDoesNotEnd has parts that ignore their limits. The others still stop, and the log
+// names the ones that don't.
 func TestStopLeavesWhatDoesNotEnd(t *testing.T) {
 	lines := &lockedBuffer{}
 	s, err := New(t.Context(), testConfig(t, nil), slog.New(slog.NewTextHandler(lines, nil)), io.Discard, "test")
@@ -133,7 +132,7 @@ func TestStopLeavesWhatDoesNotEnd(t *testing.T) {
 	}
 }
 
-// lockedBuffer is a buffer to which what has been abandoned may still write.
+// lockedBuffer is a buffer that abandoned parts may still write to.
 type lockedBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
