@@ -40,7 +40,7 @@ func TestCommands(t *testing.T) {
 		{args: []string{"emit", "news", "--room", "empty", "--room", "a, b"}, out: []string{"0 sockets matched, 0 queued, 0 dropped\n"}},
 		{args: []string{"emit", "news"}, code: 2, err: []string{"at least one of --room, --user and --socket", "sala broadcast"}},
 		{args: []string{"emit", "connect", "--room", "", "--room", "x"}, code: 1,
-			err: []string{"sala: error: the broker refused the request:\n  rooms[0]: ", "\n  event: \"connect\" is a name that Socket.IO keeps"}},
+			err: []string{"sala: error: the broker refused the request:\n  rooms[0]: ", "\n  event: \"connect\" is reserved by Socket.IO"}},
 		{args: []string{"emit", "news", "x", "--args", "[]", "--room", "lobby"}, code: 2, err: []string{"not both"}},
 		{args: []string{"emit", "news", "--args", "{}", "--room", "lobby"}, code: 2, err: []string{"--args must be a JSON array"}},
 		{args: []string{"emit", "news", "--args", "null", "--room", "lobby"}, code: 2, err: []string{"--args must be a JSON array"}},

@@ -238,7 +238,7 @@ func TestRefusals(t *testing.T) {
 		{"unknown key", "lisen: :3000\n", both, []string{`:1: unknown key "lisen"`}},
 		{"control for all", "", append(both, "--grpc-listen=:9090"), []string{"--grpc-listen :9090", "--insecure-control"}},
 		{"control for all, development", "", append(both, "--dev", "--http-listen=:9091"), []string{"--http-listen :9091", "--insecure-control"}},
-		{"namespace", "namespaces: [chat]\n", both, []string{`namespaces[0]: "chat" is no namespace`}},
+		{"namespace", "namespaces: [chat]\n", both, []string{`namespaces[0]: "chat" is not a namespace`}},
 		{"origin, development", "", append(both, "--dev", "--allowed-origins=example.com"), []string{`allowed_origins[0]`}},
 		{"origin", "allowed_origins: [example.com]\n", both, []string{`allowed_origins[0]`}},
 		{"relay", "relay: [{event: a, emit: connect, to: everyone}]\n", both, []string{"relay[0].emit:", "relay[0].to:"}},
