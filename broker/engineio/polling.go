@@ -57,20 +57,20 @@ func (p *polling) currentPoll() *poll {
 	return p.last
 }
 
-// lastPoll returns the id of the last GET.
-func (p *polling) lastPoll() requestID {
+// lastPoll identifies the last GET.
+func (p *polling) lastPoll() identity {
 	if g := p.currentPoll(); g != nil {
-		return g.id
+		return g.identity
 	}
-	return requestID{}
+	return identity{}
 }
 
-// lastPost returns the id of the last POST.
-func (p *polling) lastPost() requestID {
+// lastPost identifies the last POST.
+func (p *polling) lastPost() identity {
 	if p.post == nil {
-		return requestID{}
+		return identity{}
 	}
-	return p.post.id
+	return p.post.identity
 }
 
 // respond writes a whole response. Its error says that the socket has not taken all of it.

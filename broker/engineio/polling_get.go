@@ -15,8 +15,7 @@ const noopInterval = 100 * time.Millisecond
 // get the same answer. Conn.mu guards the fields, except that a received value of answered makes
 // answer readable by its holder.
 type poll struct {
-	id     requestID
-	times  int // the GET has come again
+	identity
 	copies int // that wait for the answer, or to which it is being written
 
 	answered chan struct{} // closed when there is an answer
@@ -80,11 +79,7 @@ func (c *Conn) beginPoll(id requestID) (*polling, *poll, refusal) {
 	}
 	p := c.poll
 	g := p.currentPoll()
-	times := 0
-	if g != nil {
-		times = g.times
-	}
-	id = p.recognize(id, &p.gets, p.lastPoll(), times, p.lastPost())
+	id = p.recognize(id, &p.gets, p.lastPoll(), p.lastPost())
 	switch {
 	case p.gets.isPast(id):
 		p.gets.lateCopies++
@@ -98,11 +93,11 @@ func (c *Conn) beginPoll(id requestID) (*polling, *poll, refusal) {
 	case g != nil && g.failed:
 		return nil, nil, lostRequest
 	default:
-		p.gets.retire(p.lastPoll())
+		p.gets.retire(p.lastPoll().id)
 		if g != nil {
 			g.answer = answer{refused: lateCopy} // the client has the payload, so it needn't be kept
 		}
-		g = &poll{id: id, answered: make(chan struct{})}
+		g = &poll{identity: identity{id: id}, answered: make(chan struct{})}
 		p.pending = g
 	}
 	g.copies++

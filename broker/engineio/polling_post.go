@@ -9,8 +9,7 @@ import (
 // post is one POST with its copies. Conn.mu guards the fields, except done, and result after
 // that.
 type post struct {
-	id     requestID
-	times  int    // the POST has come again
+	identity
 	copies int    // that are being read
 	taken  bool   // a copy has been read, and is or was delivered
 	sum    uint64 // of its body
@@ -72,11 +71,7 @@ func (c *Conn) beginPost(id requestID) (*polling, *post, refusal) {
 	}
 	p := c.poll
 	q := p.post
-	times := 0
-	if q != nil {
-		times = q.times
-	}
-	id = p.recognize(id, &p.posts, p.lastPost(), times, p.lastPoll())
+	id = p.recognize(id, &p.posts, p.lastPost(), p.lastPoll())
 	switch {
 	case p.posts.isPast(id):
 		p.posts.lateCopies++
@@ -88,8 +83,8 @@ func (c *Conn) beginPost(id requestID) (*polling, *post, refusal) {
 	case !p.awaitedPost.until.IsZero():
 		return nil, nil, lostRequest
 	default:
-		p.posts.retire(p.lastPost())
-		q = &post{id: id, done: make(chan struct{})}
+		p.posts.retire(p.lastPost().id)
+		q = &post{identity: identity{id: id}, done: make(chan struct{})}
 		p.post = q
 	}
 	q.copies++

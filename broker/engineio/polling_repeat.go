@@ -64,19 +64,23 @@ func (id requestID) known() bool { return id.sum != 0 }
 
 func (id requestID) repeats(earlier requestID) bool { return id.known() && id.sum == earlier.sum }
 
-// recognize returns id, or an unknown id if the client is known to reuse values. log belongs to
-// the request's method; earlier is the last request of that method, which has come again times
-// times; other is the last request of the other method. The caller holds Conn.mu.
-func (p *polling) recognize(
-	id requestID, log *requestLog, earlier requestID, times int, other requestID,
-) requestID {
+// identity is what identifies a request, and how often it has come again.
+type identity struct {
+	id    requestID
+	times int
+}
+
+// recognize returns id, or an unknown id if the client is known to reuse values. log belongs to the
+// request's method and last is the last request of that method; other is the last request of the
+// other method. The caller holds Conn.mu.
+func (p *polling) recognize(id requestID, log *requestLog, last, other identity) requestID {
 	switch {
 	case !id.known():
-	case id.repeats(p.handshake), id.repeats(other):
+	case id.repeats(p.handshake), id.repeats(other.id):
 		p.reused = true
 	case log.isPast(id) && log.lateCopies >= maxRepeats:
 		p.reused = true
-	case id.repeats(earlier) && (times >= maxRepeats || id.conn != "" && id.conn == earlier.conn):
+	case id.repeats(last.id) && (last.times >= maxRepeats || id.conn != "" && id.conn == last.id.conn):
 		p.reused = true
 	}
 	if p.reused {

@@ -49,7 +49,7 @@ func (c *Conn) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 	l, reader, err := c.server.accept(w, c, key, nil)
 	if err != nil {
 		c.server.refuseAccept(w, err)
-		c.abandonProbe()
+		c.abandonProbe(nil)
 		return
 	}
 	inBase64 := wantsBase64(r)
@@ -89,12 +89,12 @@ func (c *Conn) acceptAndClose(w http.ResponseWriter, key string) {
 	}
 }
 
-// abandonProbe gives up the claim to an upgrade, unless another request has claimed it and stored
-// its link.
-func (c *Conn) abandonProbe() {
+// abandonProbe gives up an upgrade whose link is l, or nil if it isn't stored, unless the connection has
+// ended or another request has claimed the upgrade and stored its link.
+func (c *Conn) abandonProbe(l *link) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.probe == nil {
+	if c.probe == l && c.state != stateClosed {
 		c.dropProbe()
 		c.arm()
 	}
@@ -112,12 +112,7 @@ func (c *Conn) readProbe(l *link, r *reader) {
 	}
 	l.close(false)
 	r.close()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.probe == l && c.state != stateClosed {
-		c.dropProbe()
-		c.arm()
-	}
+	c.abandonProbe(l)
 }
 
 // awaitUpgrade exchanges the probes. It reports whether the client has then asked for the
