@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -21,6 +20,7 @@ import (
 	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/api/auth"
 	"github.com/salabroker/sala/api/explain"
+	"github.com/salabroker/sala/broker/panics"
 )
 
 // ourMethods is the prefix of all methods except health checks and reflection.
@@ -109,7 +109,7 @@ func (c *call) end(ctx context.Context, err error, panicked any) error {
 	took := time.Since(c.start)
 	var attrs []slog.Attr
 	if panicked != nil {
-		err = fmt.Errorf("panic: %s", describePanic(panicked))
+		err = fmt.Errorf("panic: %s", panics.Describe(panicked))
 		attrs = append(attrs, slog.String("stack", string(debug.Stack())))
 	}
 	c.server.record(ctx, c, err)
@@ -151,15 +151,6 @@ func (c *call) log(ctx context.Context, level slog.Level, took time.Duration, co
 		slog.String("peer", cmp.Or(c.peer, peerAddress(ctx))),
 		slog.String("code", apierror.CodeName(code)),
 	}, more...)...)
-}
-
-// describePanic returns the message of a panic of the Go runtime, such as "index out of
-// range". The value of another panic may hold a payload, so only its type is shown.
-func describePanic(panicked any) string {
-	if err, ok := panicked.(runtime.Error); ok {
-		return err.Error()
-	}
-	return fmt.Sprintf("a value of type %T", panicked)
 }
 
 // peerAddress returns the address of a call. Only a call from the gateway, over the

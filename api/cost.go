@@ -124,7 +124,7 @@ func ownCost(d protoreflect.MessageDescriptor) (int64, error) {
 }
 
 // wire returns what it costs to decode and handle a request of the given type, or an error
-// if a list has too many entries. Of a request that can't be decoded, only the part before
+// if a list has too many entries. If a request can't be decoded, only the part before
 // the fault counts.
 func (known shapes) wire(data []byte, of protoreflect.FullName) (int64, error) {
 	s := known[of]

@@ -100,7 +100,7 @@ func TestEventArgs(t *testing.T) {
 	}
 }
 
-// A caller hears of the field that it has set.
+// An error names the field that the caller has set.
 func TestArgsFieldIsRenamed(t *testing.T) {
 	failed := &broker.Error{
 		Code: broker.CodeInvalidArgument, Reason: "INVALID_ARGUMENT", Message: "event: bad; args: bad",

@@ -14,6 +14,7 @@ import (
 	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/eventhub"
+	"github.com/salabroker/sala/broker/panics"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
@@ -135,7 +136,7 @@ func guarded(f func() error) <-chan error {
 	go func() {
 		defer func() {
 			if p := recover(); p != nil {
-				done <- fmt.Errorf("panic: %s\n%s", describePanic(p), debug.Stack())
+				done <- fmt.Errorf("panic: %s\n%s", panics.Describe(p), debug.Stack())
 			}
 		}()
 		done <- f()

@@ -22,7 +22,7 @@ import (
 )
 
 // FuzzREST: no request makes the broker fail. Whatever it is, the answer is not
-// INTERNAL, and nothing of its doing stands in the log as an error.
+// INTERNAL, and the log has no error because of it.
 func FuzzREST(f *testing.F) {
 	for _, seed := range [][4]string{
 		{"POST", "/v1/tokens", "", `{"user":"ana","ttl":"60s","join":["a:**"],"data":{"a":[1e999]}}`},

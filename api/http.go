@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/salabroker/sala/api/apierror"
+	"github.com/salabroker/sala/broker/grace"
 )
 
 // openAPI is generated from the protos, http.yaml and openapi.yaml.
@@ -42,7 +43,7 @@ func (s *Server) newHTTPHandler(cfg Config, bodyTime time.Duration) http.Handler
 	if cfg.ClientCerts {
 		handler = s.requireClientCert(mux)
 	}
-	return serverHeaders(cfg.Version, s.recoverHTTP(limitWriteTime(writeTimeout, limitBodyTime(bodyTime, handler))))
+	return serverHeaders(cfg.Version, s.recoverHTTP(limitWriteTime(writeTimeout, grace.LimitBodies(handler, bodyTime))))
 }
 
 // newMetricsHandler returns the handler of a separate listener for metrics. It serves no part
@@ -55,7 +56,7 @@ func (s *Server) newMetricsHandler(cfg Config) http.Handler {
 		mux.Handle("/metrics", metricsHandler(cfg))
 	}
 	mux.Handle("/", apiHeaders(http.HandlerFunc(NotFound)))
-	return serverHeaders(cfg.Version, s.recoverHTTP(limitWriteTime(writeTimeout, limitBodyTime(bodyTimeout, mux))))
+	return serverHeaders(cfg.Version, s.recoverHTTP(limitWriteTime(writeTimeout, grace.LimitBodies(mux, bodyTimeout))))
 }
 
 func metricsHandler(cfg Config) http.Handler {

@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 
 	"github.com/salabroker/sala/api/apierror"
+	"github.com/salabroker/sala/broker/panics"
 )
 
 // recoverHTTP lets a panic fail only its own request, with an error answer unless an answer
@@ -28,7 +29,7 @@ func (s *Server) answerPanic(w *trackedWriter, r *http.Request) {
 		panic(panicked) //nolint:forbidigo // net/http closes the connection
 	}
 	s.log.ErrorContext(r.Context(), "a request could not be answered",
-		slog.String("error", "panic: "+describePanic(panicked)), slog.String("stack", string(debug.Stack())))
+		slog.String("error", "panic: "+panics.Describe(panicked)), slog.String("stack", string(debug.Stack())))
 	if w.wrote {
 		panic(http.ErrAbortHandler) //nolint:forbidigo // close the connection rather than end the answer
 	}

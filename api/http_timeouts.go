@@ -46,17 +46,6 @@ func (w *progressWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter 
 // bodyTimeout is how long the body of a request may take to arrive.
 const bodyTimeout = 10 * time.Second
 
-// limitBodyTime gives the body of a request bodyTime to arrive, whoever reads it. net/http
-// reads what a handler leaves unread, and would wait for it without limit.
-func limitBodyTime(bodyTime time.Duration, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if hasBody(r) {
-			setReadDeadline(w, time.Now().Add(bodyTime))
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
 // setReadDeadline sets when reading the request fails; the zero time is never. It ignores the
 // only possible error, that the ResponseWriter doesn't support deadlines: a server's does.
 func setReadDeadline(w http.ResponseWriter, t time.Time) {

@@ -256,8 +256,8 @@ func accesses() []access {
 	return list
 }
 
-// Every method, with every scope, limited and not. What isn't allowed doesn't
-// reach the broker, but for looking at a socket, which is the broker's to find.
+// Every method, with every scope, limited and not. A call that isn't allowed
+// doesn't reach the broker, except to look up a socket, which only the broker can find.
 func TestEveryMethodWithEveryScope(t *testing.T) {
 	b := &fakeBroker{
 		socketNamespace: "/chat",

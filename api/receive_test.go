@@ -55,8 +55,8 @@ func (a *hostile) beginMessage(stream uint32, length, sent int) {
 	}
 }
 
-// Of the messages that have begun to arrive on streams, those go on for which there
-// is room. The others wait in their windows, and other keys notice nothing.
+// Messages that have begun to arrive on streams continue if there is room for them.
+// The others wait in their windows, and other keys notice nothing.
 func TestMessagesWaitForRoom(t *testing.T) {
 	h := start(t, &fakeBroker{}, func(cfg *Config) { cfg.MemoryLimit = 1 }) // a key has room for one large message
 	const streams, length = 20, 1_000_000

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/salabroker/sala/api/apierror"
+	"github.com/salabroker/sala/broker/grace"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
@@ -101,7 +102,7 @@ func TestBodyTimeIsNoCallTime(t *testing.T) {
 			ended <- nil
 		}
 	})
-	rest := httptest.NewServer(limitBodyTime(bodyTime, h.server.prepareREST(&bodies{1000, bodyTime, h.server.intake}, reading(slow))))
+	rest := httptest.NewServer(grace.LimitBodies(h.server.prepareREST(&bodies{1000, bodyTime, h.server.intake}, reading(slow)), bodyTime))
 	defer rest.Close()
 	time.AfterFunc(4*bodyTime, func() { close(release) })
 	req, err := http.NewRequestWithContext(timeout(t), http.MethodPost, rest.URL, strings.NewReader("{}"))

@@ -243,7 +243,7 @@ func (b *Broker) forwardAcks(key remoteAckRequest, r *ackRequest, sockets []*soc
 }
 
 // sendAcks sends acks to the node that waits for them, in as few messages as their
-// size allows. What can't be sent counts as missing there.
+// size allows. Acks that can't be sent count as missing there.
 func (b *Broker) sendAcks(key remoteAckRequest, expected int, acks []Ack, rest *wire.Unacked) {
 	to := destination{route: cluster.Route{Nodes: []cluster.NodeID{key.node}}}
 	for len(acks) > 0 || rest != nil {

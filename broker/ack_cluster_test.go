@@ -178,7 +178,7 @@ func TestAcksForANodeThatIsLost(t *testing.T) {
 	asked := ask(ctx, t, b, everyoneInLobby, broker.AckOptions{Timeout: time.Minute})
 	question(t, there)
 	question(t, here)
-	eventually(t, "the order to ask is obeyed", func() bool { return broker.PendingAcks(a.Broker) == 1 && broker.RequestedAcks(b.Broker) == 2 })
+	eventually(t, "both nodes have asked their sockets", func() bool { return broker.PendingAcks(a.Broker) == 1 && broker.RequestedAcks(b.Broker) == 2 })
 	freezer.Freeze()
 	eventually(t, "nobody waits any more", func() bool { return broker.PendingAcks(a.Broker) == 0 })
 	freezer.Thaw()

@@ -157,7 +157,7 @@ func TestAcksTimeOut(t *testing.T) {
 	a.next()
 	a.want(broker.AckSummary{Expected: 2, Answered: 1, TimedOut: 1})
 
-	// What comes late goes nowhere, not even into the next question.
+	// A late ack is dropped; it doesn't count for the next request.
 	a = ask(t.Context(), t, node, broker.Target{Users: []string{"ana"}}, broker.AckOptions{})
 	e := question(t, ana)
 	ana.Answer(late, "late")

@@ -27,8 +27,8 @@ func TestAttachmentsThatDoNotCome(t *testing.T) {
 	whole.ExpectNothing()
 }
 
-// What has arrived of a packet with attachments counts as unfinished until all
-// is there, or the client has gone.
+// A packet with attachments counts as unfinished until it is complete, or until the
+// client is gone.
 func TestAttachmentsAreHeld(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	node := brokertest.Start(t, broker.Options{Metrics: registry})

@@ -38,7 +38,7 @@ func TestClockJumps(t *testing.T) {
 	for _, c := range []*brokertest.Client{nobody, day, renewed} {
 		c.ExpectNothing()
 	}
-	// What is issued and let in now goes by the new time, and back again.
+	// Tokens that are issued and sockets that connect now go by the new time, and by the old one again later.
 	late := join("late", time.Hour)
 	clock.set(0)
 	soon := join("soon", 2*time.Second)

@@ -121,7 +121,7 @@ func (b *Broker) callOthers(ctx context.Context, to destination, timeout time.Du
 		err = cluster.ErrUnavailable
 	}
 	if err != nil {
-		r.Unnamed++ // it isn't known who hasn't heard of it
+		r.Unnamed++ // nobody knows which nodes didn't get it
 		return r, b.allMissing(err)
 	}
 	partial := PartialResult{Partial: r.Partial()}

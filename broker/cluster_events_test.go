@@ -384,8 +384,8 @@ func TestLostNodesClients(t *testing.T) {
 	gone.Close()
 	stayed := nodes[0].Join("stayed")
 	eventually(t, "all is told", func() bool { return slices.Contains(log.has(eventhub.Connect), "stayed ") })
-	eventually(t, "the end is told", func() bool { return slices.Contains(log.has(eventhub.Disconnect), "gone transport close") })
-	// What a node has not yet sent to its heir when it is lost nobody knows, so some more is sent behind that.
+	eventually(t, "the end is published", func() bool { return slices.Contains(log.has(eventhub.Disconnect), "gone transport close") })
+	// Nobody knows what a lost node hadn't sent to its successor yet, so more is sent after that.
 	for i := range 5 {
 		marker := fmt.Sprint("marker", i)
 		nodes[0].Join(marker).Close()
@@ -441,7 +441,7 @@ func TestDisconnectsOfKilledNodes(t *testing.T) {
 			log := serve(t, nodes[last], broker.SubscribeOptions{Group: "g", Kinds: kinds}, ignore)
 			for i, node := range nodes {
 				probe := node.Join(fmt.Sprint("probe", i))
-				eventually(t, "clients of the node are heard of", func() bool {
+				eventually(t, "events of the node's clients arrive", func() bool {
 					probe.Close()
 					probe = node.Join(fmt.Sprint("probe", i))
 					return slices.Contains(log.has(eventhub.Connect), fmt.Sprintf("probe%d ", i))
@@ -455,7 +455,7 @@ func TestDisconnectsOfKilledNodes(t *testing.T) {
 					nodes[i].Join(user)
 					want = append(want, user+" node lost")
 				}
-				// What a node has not yet sent to its heirs when it is lost nobody knows, so some more is sent behind that.
+				// Nobody knows what a lost node hadn't sent to its successors yet, so more is sent after that.
 				for n := range 5 {
 					marker := fmt.Sprintf("marker%d-%d", i, n)
 					nodes[i].Join(marker).Close()

@@ -111,8 +111,7 @@ func (v *violations) add(field, format string, args ...any) {
 	*v = append(*v, FieldViolation{Field: field, Description: fmt.Sprintf(format, args...)})
 }
 
-// addBelow adds violations of a message that stands in a field whose path is
-// prefix.
+// addBelow adds the violations of a message inside the field whose path is prefix.
 func (v *violations) addBelow(prefix string, below violations) {
 	for _, f := range below {
 		v.add(prefix+f.Field, "%s", f.Description)

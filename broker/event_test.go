@@ -49,7 +49,7 @@ func TestJoinAndLeave(t *testing.T) {
 	ana.Expect("message", `["Luis {room} ha entrado en la sala cocina."]`)
 	luis.Expect("message", `["Luis {room} ha entrado en la sala cocina."]`)
 
-	join(ana, "Ana") // again: nothing changes and nobody hears of it
+	join(ana, "Ana") // again: nothing changes and nothing is announced
 	if got := luis.Call("leave", "cocina"); got != ok {
 		t.Errorf("leave: %s", got)
 	}

@@ -145,7 +145,7 @@ func TestResetsLeaveNothing(t *testing.T) {
 	}
 }
 
-// resetClient does some of what a client does and resets its connection. What comes of it is for the moment to say.
+// resetClient does some of what a client does and resets its connection. The result depends on the moment.
 func resetClient(t *testing.T, address, token string) {
 	nc, err := net.Dial("tcp", address)
 	if err != nil {

@@ -72,7 +72,7 @@ func TestLayers(t *testing.T) {
 }
 
 // receiversOf returns the identifiers in the receivers of a file's methods: a
-// method may stand in a lower layer than the declaration of its type.
+// method may be in a lower layer than the declaration of its type.
 func receiversOf(f *ast.File) map[*ast.Ident]bool {
 	ids := make(map[*ast.Ident]bool)
 	for _, d := range f.Decls {

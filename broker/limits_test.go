@@ -77,7 +77,7 @@ func TestGoingOn(t *testing.T) {
 	})
 }
 
-// Who is refused now and then is no flood, and stays.
+// A client that exceeds a limit now and then stays connected.
 func TestBeingRefusedNowAndThen(t *testing.T) {
 	o := broker.Options{Limits: broker.Limits{Events: 1}}
 	inMemory(t, o, func(t *testing.T, _ *brokertest.Node, c, _ *brokertest.Client, metrics func() map[string]float64) {

@@ -10,7 +10,7 @@ import (
 	"github.com/salabroker/sala/broker/token"
 )
 
-// A disk that fails keeps nobody connected, and whoever revokes hears of it.
+// A failing disk keeps nobody connected, and the caller who revokes gets an error.
 func TestRevocationThatIsNotKept(t *testing.T) {
 	ring := brokertest.Keyring(t, token.Options{})
 	folder := filepath.Join(t.TempDir(), "state")

@@ -76,7 +76,7 @@ func TestRulesThatAnswer(t *testing.T) {
 	ana.Expect("nothing", `[]`)
 	luis.ExpectNothing()
 
-	// What is refused has its error for an ack, and nobody hears of it.
+	// A refused event gets its error as the ack, and reaches nobody.
 	if got := luis.Call("knock", map[string]string{"room": "a"}); got != `[{"error":{"code":"PUBLISH_DENIED","message":"the token doesn't allow sending to the room \"a\""}}]` {
 		t.Errorf("the ack of a refused event is %s", got)
 	}

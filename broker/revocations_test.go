@@ -54,8 +54,8 @@ func TestNodesThatStartLaterKnowWhatIsRevoked(t *testing.T) {
 	}
 }
 
-// What is revoked is still so when the key has been replaced with which it was
-// signed, although no node that knows it from the call is left.
+// A revocation still holds when the key that signed it has been replaced and no node
+// that took part in the call is left.
 func TestRevocationsOutliveTheKeyOfTheCluster(t *testing.T) {
 	exchange := clustertest.NewExchange()
 	before, after := []byte(strings.Repeat("b", 32)), []byte(strings.Repeat("a", 32))
@@ -81,8 +81,8 @@ func TestRevocationsOutliveTheKeyOfTheCluster(t *testing.T) {
 	}
 }
 
-// What is revoked while a node is cut off it learns when it is back, and
-// disconnects whom it concerns.
+// A node that was cut off learns of revocations when it is back, and disconnects the
+// sockets that they concern.
 func TestNodesThatWereAwayLearnWhatIsRevoked(t *testing.T) {
 	nodes, exchange := brokertest.StartCluster(t, 2, broker.Options{})
 	ana, ben := issueTo(t, nodes[0], "ana"), issueTo(t, nodes[0], "ben")

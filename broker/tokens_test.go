@@ -55,7 +55,7 @@ func TestBrokerThatOnlyChecksTokens(t *testing.T) {
 	}
 }
 
-// Who comes before the keys are there hears that, and not that the token is bad.
+// A client that comes before the keys gets an error that says so, and not that its token is bad.
 func TestKeysThatAreNotThereYet(t *testing.T) {
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {

@@ -56,8 +56,8 @@ type Receipt struct {
 // Bus carries messages between nodes. All methods except Run may be called concurrently, also
 // before and after Run. Only Run, Publish and the methods of tables wait for the network.
 //
-// A bus connects and reconnects by itself, and then subscribes to all wanted channels. What is
-// published while a node is disconnected never reaches it.
+// A bus connects and reconnects by itself, and then subscribes to all wanted channels. A
+// message that is published while a node is disconnected never reaches it.
 type Bus interface {
 	// Run connects and serves until ctx ends. It calls receiver's methods one at a time. It must be
 	// called once, and returns when everything that it started has ended.

@@ -44,7 +44,7 @@ type Observer interface {
 	StateChanged(s State)
 	// Published is called when messages were sent.
 	Published(messages, bytes int)
-	// Received is called for each message that comes, whatever becomes of it.
+	// Received is called for each message that arrives, before anything else.
 	Received(bytes int)
 	// Lost is called when messages were lost.
 	Lost(reason LossReason, messages int)

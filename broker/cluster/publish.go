@@ -10,8 +10,8 @@ import (
 )
 
 // Publish sends a payload to the other nodes on the route: one message for a topic, otherwise one
-// for each node. It doesn't wait: nil means that the payload is queued. What is lost later is
-// counted as [LostPublish].
+// for each node. It doesn't wait: nil means that the payload is queued. A payload that is
+// lost later is counted as [LostPublish].
 //
 // The error is [ErrUnavailable] while the bus is disconnected, [ErrOverloaded] or [ErrTooLarge].
 // Then nothing was sent.

@@ -40,7 +40,7 @@ const maxDirect = 8
 //
 // A single topic is a route of its own, and so are a few nodes. Anything else goes to everyone, the
 // topic of the whole namespace: with one message still, which nodes without a selected socket look
-// up in vain. Knowing the nodes concerned would take a directory of all memberships on every node,
+// up for nothing. Knowing the nodes concerned would take a directory of all memberships on every node,
 // or one publication per topic and a way to recognise duplicates. Both cost more than these
 // lookups, as long as messages to several rooms at once are a minority.
 func RouteTo(everyone Topic, topics []Topic, nodes []NodeID) Route {

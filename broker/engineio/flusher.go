@@ -146,8 +146,8 @@ func (c *Conn) takeChunk(scratch []byte) (*link, []byte) {
 	return c.ws, c.out.gather(scratch)
 }
 
-// wrote takes n written bytes off the queue and has the rest written. full says that the socket
-// took no more.
+// wrote takes n written bytes off the queue and has the rest written. full says that the socket's
+// buffer was full.
 func (c *Conn) wrote(n int, full bool, err error) {
 	c.mu.Lock()
 	c.busy = false

@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"cmp"
 	"log/slog"
 	"net/http"
 	"time"
@@ -80,12 +81,12 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	setDefault(&o.PingInterval, 25*time.Second)
-	setDefault(&o.PingTimeout, 20*time.Second)
-	setDefault(&o.UpgradeTimeout, 10*time.Second)
-	setDefault(&o.MaxPayload, 1_000_000)
-	setDefault(&o.MaxQueuedBytes, 1<<20)
-	setDefault(&o.WriteTimeout, 10*time.Second)
+	o.PingInterval = cmp.Or(o.PingInterval, 25*time.Second)
+	o.PingTimeout = cmp.Or(o.PingTimeout, 20*time.Second)
+	o.UpgradeTimeout = cmp.Or(o.UpgradeTimeout, 10*time.Second)
+	o.MaxPayload = cmp.Or(o.MaxPayload, 1_000_000)
+	o.MaxQueuedBytes = cmp.Or(o.MaxQueuedBytes, 1<<20)
+	o.WriteTimeout = cmp.Or(o.WriteTimeout, 10*time.Second)
 	if o.Admission == nil {
 		o.Admission = everybody{}
 	}
@@ -96,13 +97,6 @@ func (o Options) withDefaults() Options {
 		o.Observer = noObserver{}
 	}
 	return o
-}
-
-// setDefault replaces a value that is no limit (zero or negative) by a default.
-func setDefault[T ~int | ~int64](v *T, def T) {
-	if *v <= 0 {
-		*v = def
-	}
 }
 
 // receiveLimit is how many bytes one incoming message, or one POST, may have.

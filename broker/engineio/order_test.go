@@ -76,7 +76,7 @@ func TestUpgradeWaitsForTheLastAnswer(t *testing.T) {
 	c.want("42second")
 }
 
-// A client with its answer may poll again while the server still believes that it writes. The
+// A client with its answer may poll again while the server is still writing, as far as it knows. The
 // server doesn't take that for two polls at once, and the next answer comes after the last.
 func TestNextPollWaitsForTheLastAnswer(t *testing.T) {
 	s := start(t)
@@ -109,7 +109,7 @@ func TestNextPollWaitsForTheLastAnswer(t *testing.T) {
 	ses.wantClose(t, ReasonTransportError)
 }
 
-// What arrives over WebSocket is delivered after the last POST.
+// Messages over WebSocket are delivered after the last POST.
 func TestUpgradeWaitsForTheLastPost(t *testing.T) {
 	s := start(t)
 	c, ses := s.poller(t)

@@ -78,7 +78,7 @@ func (p *parker) close() {
 	}
 }
 
-// parkResult is what has become of an attempt to park.
+// parkResult is the result of an attempt to park.
 type parkResult uint8
 
 const (

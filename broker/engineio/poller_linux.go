@@ -39,8 +39,8 @@ func (p *poller) open() error {
 
 func (p *poller) close() { _ = p.file.Close() } // run ends with it; there is nothing to do about an error
 
-// watch has the key reported whenever the socket has become readable, and at once if it is. What
-// arrives before it has been read may be reported once for all.
+// watch has the key reported whenever the socket has become readable, and at once if it is. Several
+// arrivals before the socket is read may be reported once.
 func (p *poller) watch(socket syscall.RawConn, t pollKey) error {
 	event := syscall.EpollEvent{
 		Events: syscall.EPOLLIN | syscall.EPOLLRDHUP | edgeTriggered,

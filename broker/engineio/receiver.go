@@ -1,10 +1,10 @@
 package engineio
 
 import (
-	"fmt"
 	"net/http"
-	"runtime"
 	"runtime/debug"
+
+	"github.com/salabroker/sala/broker/panics"
 )
 
 // Handler is the layer above. The server tells it about every connection.
@@ -49,20 +49,11 @@ func (c *Conn) guard(call func()) {
 	defer func() {
 		if v := recover(); v != nil {
 			c.server.opts.Logger.Error("engineio: receiver panicked",
-				"panic", describePanic(v), "stack", string(debug.Stack()))
+				"panic", panics.Describe(v), "stack", string(debug.Stack()))
 			c.terminate(ReasonInternalError, nil)
 		}
 	}()
 	call()
-}
-
-// describePanic describes a panic of the Go runtime, such as "index out of range". The value of
-// any other panic might hold what the client has sent, so only its type is named.
-func describePanic(v any) string {
-	if err, ok := v.(runtime.Error); ok {
-		return err.Error()
-	}
-	return fmt.Sprintf("a value of type %T", v)
 }
 
 // receive handles one packet. The reader of the current transport calls it, one packet at a time.

@@ -1,6 +1,9 @@
 package eventhub
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Options configures a [Hub]. A field that is zero or negative gets its default.
 type Options struct {
@@ -38,23 +41,17 @@ type Observer interface {
 }
 
 func (o Options) withDefaults() Options {
-	setDefault(&o.AckTimeout, 10*time.Second)
-	setDefault(&o.DecisionTimeout, 5*time.Second)
-	setDefault(&o.MaxCredits, 100_000)
-	setDefault(&o.MaxQueuedEvents, 50_000)
-	setDefault(&o.MaxQueuedBytes, 16<<20)
-	setDefault(&o.MaxSubscriptions, 1000)
-	setDefault(&o.MaxRemotes, 10_000)
+	o.AckTimeout = cmp.Or(o.AckTimeout, 10*time.Second)
+	o.DecisionTimeout = cmp.Or(o.DecisionTimeout, 5*time.Second)
+	o.MaxCredits = cmp.Or(o.MaxCredits, 100_000)
+	o.MaxQueuedEvents = cmp.Or(o.MaxQueuedEvents, 50_000)
+	o.MaxQueuedBytes = cmp.Or(o.MaxQueuedBytes, 16<<20)
+	o.MaxSubscriptions = cmp.Or(o.MaxSubscriptions, 1000)
+	o.MaxRemotes = cmp.Or(o.MaxRemotes, 10_000)
 	if o.Observer == nil {
 		o.Observer = noObserver{}
 	}
 	return o
-}
-
-func setDefault[T ~int | ~int64](v *T, def T) {
-	if *v <= 0 {
-		*v = def
-	}
 }
 
 type noObserver struct{}

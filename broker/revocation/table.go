@@ -33,8 +33,8 @@ type Options struct {
 	Tokens *token.Revocations
 	// Mesh has the table.
 	Mesh *cluster.Mesh
-	// Tell tells all other nodes of a revocation, and reports whether all have
-	// heard of it.
+	// Tell sends a revocation to all other nodes, and reports whether all have got
+	// it.
 	Tell func(ctx context.Context, v token.Revocation) bool
 	// SyncOthers has all other nodes call [Table.Sync].
 	SyncOthers func(ctx context.Context) error

@@ -28,7 +28,7 @@ type Member interface {
 	User() string
 }
 
-// Observer is told of every join and leave, in order. Its methods are called with the index locked:
+// Observer learns of every join and leave, in order. Its methods are called with the index locked:
 // they must neither wait for anything nor call the index.
 type Observer[M Member] interface {
 	// Joined is called when m has joined the room. opened is true for the first member.

@@ -120,7 +120,7 @@ func TestIndexAgainstModel(t *testing.T) {
 				compare(t, x, want, w.target(r))
 				compareLists(t, x, want, r, w)
 				if !maps.Equal(told.sizes(), want.sizes()) {
-					t.Errorf("the observer was told of %v, want %v", told.sizes(), want.sizes())
+					t.Errorf("the observer got %v, want %v", told.sizes(), want.sizes())
 				}
 			}
 			if t.Failed() {

@@ -43,7 +43,7 @@ func TestRevocationsSurviveRestarts(t *testing.T) {
 		switch rnd.IntN(8) {
 		case 0:
 			now = now.Add(time.Duration(rnd.IntN(100)) * time.Hour)
-		case 1: // in good order
+		case 1: // a clean restart
 			must(t, j.Close())
 			r, j = openJournal(t, folder, &now)
 		case 2: // killed in the middle of a line

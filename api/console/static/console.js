@@ -1,5 +1,5 @@
 // The console: forms on the left, a log of everything in the middle, rooms on the
-// right. What arrives from outside only ever becomes text, never markup.
+// right. Data from outside only ever becomes text, never markup.
 import { Socket } from './client.js';
 
 const MAX_LOG_LINES = 500;

@@ -21,7 +21,7 @@ type Network struct {
 	// SetDown interrupts it, or restores it.
 	SetDown func(down bool)
 	// Faulty returns a new bus on it, and a function that breaks that bus alone or, with [Healthy],
-	// mends it. May be nil; then the tests with faults are skipped.
+	// repairs it. May be nil; then the tests with faults are skipped.
 	Faulty func() (bus cluster.Bus, set func(Fault))
 }
 

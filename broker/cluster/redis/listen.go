@@ -12,7 +12,7 @@ import (
 
 // Listen passes to receiver everything that PUBLISH sends to channels that match one of the
 // patterns, until ctx ends. It has a connection of its own and reconnects like the bus, which
-// needn't run. What is published while it is disconnected is lost.
+// needn't run. Messages that are published while it is disconnected are lost.
 func (b *Bus) Listen(ctx context.Context, patterns []string, receiver cluster.Receiver) {
 	inbox := cluster.NewInbox(b.options.InboxBytes)
 	inboxCtx, stopInbox := context.WithCancel(context.WithoutCancel(ctx))

@@ -57,7 +57,7 @@ type Forwarder struct {
 	outbounds map[*eventhub.Remote]*outbound
 	inbounds  map[*eventhub.Source]*inbound
 	sessions  uint64   // how many sessions there have been
-	described uint64   // the last subscription that other nodes were told of
+	described uint64   // the last subscription that was sent to other nodes
 	lastIDs   []uint64 // of the last list
 	listedAt  time.Time
 	scratch   [64]eventhub.Delivery
@@ -133,7 +133,7 @@ func (f *Forwarder) Joined(id cluster.NodeID) {
 	f.requestList(p)
 }
 
-// Gone says that a node has left or was lost. What is in flight to its subscriptions goes to
+// Gone says that a node has left or was lost. Events in flight to its subscriptions go to
 // others.
 func (f *Forwarder) Gone(id cluster.NodeID) {
 	f.mu.Lock()

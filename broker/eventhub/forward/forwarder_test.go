@@ -272,7 +272,7 @@ func TestDrainingOtherNode(t *testing.T) {
 	})
 }
 
-// What is sent again because reports are lost isn't handed out twice.
+// An event that is sent again because a report was lost isn't delivered twice.
 func TestNothingTwice(t *testing.T) {
 	inBubble(t, eventhub.Options{}, func(t *testing.T, net *network, a, b *node) {
 		s := b.subscribe(eventhub.SubscribeOptions{Credits: 1000})

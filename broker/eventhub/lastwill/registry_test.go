@@ -107,7 +107,7 @@ func TestLostNodes(t *testing.T) {
 			ns.lose("a")
 			ns.want("1", "3")
 		},
-		"nothing is sent in vain": func(ns *nodes, a, _, _ *node) {
+		"nothing is sent needlessly": func(ns *nodes, a, _, _ *node) {
 			a.connect("1")
 			ns.set(false, true)
 			pass(time.Second)
@@ -122,7 +122,7 @@ func TestLostNodes(t *testing.T) {
 			}
 			ns.mu.Lock()
 			if ns.sent > 20 {
-				t.Errorf("%d messages were sent in vain", ns.sent)
+				t.Errorf("%d messages were sent needlessly", ns.sent)
 			}
 			ns.mu.Unlock()
 			ns.set(false, false)
