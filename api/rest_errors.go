@@ -81,7 +81,7 @@ func cutOff() *status.Status {
 	return apierror.Classify(&broker.Error{
 		Code:    broker.CodeUnavailable,
 		Reason:  broker.ReasonDraining,
-		Message: "the broker is shutting down and did not answer this call",
+		Message: "the node is shutting down and did not answer this call",
 	}).Status()
 }
 

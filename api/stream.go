@@ -58,7 +58,7 @@ func (s *Server) untilShutdown(parent context.Context) (context.Context, context
 			cancel(&broker.Error{
 				Code:    broker.CodeUnavailable,
 				Reason:  broker.ReasonDraining,
-				Message: "the broker is shutting down; requests that it has not answered on this stream were not carried out",
+				Message: "the node is shutting down; requests that it has not answered on this stream were not carried out",
 			})
 		}
 	}()

@@ -70,7 +70,7 @@ func (b *Broker) requestFromOthers(ctx context.Context, r *ackRequest, t *Target
 	for _, reply := range result.Replies {
 		one := cluster.Result{Replies: []cluster.Reply{reply}}
 		for _, c := range decode[wire.Count](one, &partial) {
-			r.startedAt(reply.Node, c)
+			r.nodeStarted(reply.Node, c)
 		}
 	}
 	return &otherNodesAcks{b: b, r: r, partial: partial, unnamed: result.Unnamed > 0}

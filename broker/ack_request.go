@@ -213,11 +213,11 @@ type nodeAcks struct {
 	summary AckSummary
 	left    int  // sockets that haven't answered yet
 	ended   bool // the node reports nothing more
-	short   bool // though it should have
+	short   bool // it ended without a report on all of its sockets
 }
 
-// node returns the acks of a node that asks so many sockets. r.mu is held.
-func (r *ackRequest) node(id cluster.NodeID, sockets int) *nodeAcks {
+// nodeFor returns the acks of a node that asks so many sockets. r.mu is held.
+func (r *ackRequest) nodeFor(id cluster.NodeID, sockets int) *nodeAcks {
 	n, ok := r.nodes[id]
 	if !ok {
 		n = &nodeAcks{summary: AckSummary{Expected: sockets}, left: sockets, ended: sockets == 0}
@@ -230,31 +230,31 @@ func (r *ackRequest) node(id cluster.NodeID, sockets int) *nodeAcks {
 	return n
 }
 
-// settleAt counts some sockets of another node, or as many as are left. r.mu is
+// settleNode counts some sockets of another node, or as many as are left. r.mu is
 // held.
-func (r *ackRequest) settleAt(n *nodeAcks, sockets int, why ackOutcome) {
+func (r *ackRequest) settleNode(n *nodeAcks, sockets int, why ackOutcome) {
 	sockets = min(sockets, n.left)
 	*why(&n.summary) += sockets
 	n.left -= sockets
 	r.left -= sockets
 }
 
-// failAt counts the sockets that another node hasn't reported on as disconnected.
+// failNode counts the sockets that another node hasn't reported on as disconnected.
 // r.mu is held.
-func (r *ackRequest) failAt(n *nodeAcks) {
+func (r *ackRequest) failNode(n *nodeAcks) {
 	if !n.ended {
 		n.ended, n.short = true, true
-		r.settleAt(n, n.left, disconnected)
+		r.settleNode(n, n.left, disconnected)
 	}
 }
 
-// startedAt takes a node's reply to the request: how many sockets it asks.
-func (r *ackRequest) startedAt(id cluster.NodeID, c *wire.Count) {
+// nodeStarted takes a node's reply to the request: how many sockets it asks.
+func (r *ackRequest) nodeStarted(id cluster.NodeID, c *wire.Count) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := r.node(id, int(c.GetMatched()))
+	n := r.nodeFor(id, int(c.GetMatched()))
 	if c.GetRefused() > 0 {
-		r.settleAt(n, n.left, dropped)
+		r.settleNode(n, n.left, dropped)
 		n.ended = true
 	}
 	r.signal()
@@ -264,21 +264,21 @@ func (r *ackRequest) startedAt(id cluster.NodeID, c *wire.Count) {
 func (r *ackRequest) receiveFrom(id cluster.NodeID, m *wire.Acks) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := r.node(id, int(m.GetExpected()))
+	n := r.nodeFor(id, int(m.GetExpected()))
 	if n.ended {
 		return
 	}
 	for _, ack := range m.GetAcks()[:min(len(m.GetAcks()), n.left)] {
-		r.settleAt(n, 1, answered)
+		r.settleNode(n, 1, answered)
 		r.answered++
 		r.keep(ackFromWire(ack))
 	}
 	if rest := m.GetRest(); rest != nil {
-		r.settleAt(n, int(rest.GetTimedOut()), timedOut)
-		r.settleAt(n, int(rest.GetDisconnected()), disconnected)
-		r.settleAt(n, int(rest.GetDropped()), dropped)
+		r.settleNode(n, int(rest.GetTimedOut()), timedOut)
+		r.settleNode(n, int(rest.GetDisconnected()), disconnected)
+		r.settleNode(n, int(rest.GetDropped()), dropped)
 		if n.left > 0 { // acks were lost on their way
-			r.failAt(n)
+			r.failNode(n)
 		}
 		n.ended = true
 	}
@@ -290,7 +290,7 @@ func (r *ackRequest) lose(id cluster.NodeID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if n, ok := r.nodes[id]; ok {
-		r.failAt(n)
+		r.failNode(n)
 		r.signal()
 	}
 }
@@ -306,7 +306,7 @@ func (r *ackRequest) endNodes(late bool, sum *AckSummary) (complete map[cluster.
 		if n.left > 0 {
 			asking = append(asking, id)
 			if late {
-				r.failAt(n)
+				r.failNode(n)
 			}
 		}
 		complete[id] = !n.short

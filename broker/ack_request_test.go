@@ -213,17 +213,17 @@ func TestAcksOfOtherNodes(t *testing.T) {
 	}{
 		"the count first": {
 			report: func(r *ackRequest) {
-				r.startedAt(a, &wire.Count{Matched: 3})
+				r.nodeStarted(a, &wire.Count{Matched: 3})
 				r.receiveFrom(a, &wire.Acks{Expected: 3, Acks: acks(1)})
 				r.receiveFrom(a, &wire.Acks{Expected: 3, Acks: acks(1), Rest: &wire.Unacked{TimedOut: 1}})
-				r.startedAt(b, &wire.Count{})
+				r.nodeStarted(b, &wire.Count{})
 			},
 			want: AckSummary{Expected: 3, Answered: 2, TimedOut: 1}, done: true,
 		},
 		"the count last": {
 			report: func(r *ackRequest) {
 				r.receiveFrom(a, &wire.Acks{Expected: 2, Acks: acks(1), Rest: &wire.Unacked{Disconnected: 1}})
-				r.startedAt(a, &wire.Count{Matched: 2})
+				r.nodeStarted(a, &wire.Count{Matched: 2})
 				r.receiveFrom(a, &wire.Acks{Expected: 2, Acks: acks(2)}) // after its end
 			},
 			want: AckSummary{Expected: 2, Answered: 1, Disconnected: 1}, done: true,
@@ -241,12 +241,12 @@ func TestAcksOfOtherNodes(t *testing.T) {
 			want: AckSummary{Expected: 4, Answered: 1, Dropped: 1, Disconnected: 2}, done: true, short: []cluster.NodeID{a},
 		},
 		"a node that refuses": {
-			report: func(r *ackRequest) { r.startedAt(a, &wire.Count{Matched: 3, Refused: 3}) },
+			report: func(r *ackRequest) { r.nodeStarted(a, &wire.Count{Matched: 3, Refused: 3}) },
 			want:   AckSummary{Expected: 3, Dropped: 3}, done: true,
 		},
 		"a node that is lost": {
 			report: func(r *ackRequest) {
-				r.startedAt(a, &wire.Count{Matched: 2})
+				r.nodeStarted(a, &wire.Count{Matched: 2})
 				r.receiveFrom(a, &wire.Acks{Expected: 2, Acks: acks(1)})
 				r.lose(a)
 				r.lose(b) // which isn't asked
@@ -255,12 +255,12 @@ func TestAcksOfOtherNodes(t *testing.T) {
 			want: AckSummary{Expected: 2, Answered: 1, Disconnected: 1}, done: true, short: []cluster.NodeID{a},
 		},
 		"a node that is late": {
-			report: func(r *ackRequest) { r.startedAt(a, &wire.Count{Matched: 2}) },
+			report: func(r *ackRequest) { r.nodeStarted(a, &wire.Count{Matched: 2}) },
 			late:   true,
 			want:   AckSummary{Expected: 2, Disconnected: 2}, short: []cluster.NodeID{a},
 		},
 		"a node that the caller doesn't wait for": {
-			report: func(r *ackRequest) { r.startedAt(a, &wire.Count{Matched: 2}) },
+			report: func(r *ackRequest) { r.nodeStarted(a, &wire.Count{Matched: 2}) },
 			want:   AckSummary{Expected: 2},
 		},
 	} {

@@ -12,11 +12,11 @@ import (
 	"github.com/salabroker/sala/broker/realip"
 )
 
-// refuse answers in the form of Engine.IO's own errors.
-func refuse(w http.ResponseWriter, status int, message string) {
+// writeRefusal answers a request in the form of Engine.IO's own errors.
+func writeRefusal(w http.ResponseWriter, status int, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	body, _ := json.Marshal(map[string]any{"code": 4, "message": message}) // a map of strings always encodes
+	body, _ := json.Marshal(map[string]any{"code": 4, "message": message}) // strings and numbers always encode
 	_, _ = w.Write(body)
 }
 
@@ -63,7 +63,7 @@ func (a *admission) Admit(w http.ResponseWriter, r *http.Request) bool {
 	if a.b.Overloaded() {
 		a.b.metrics.refused(ReasonOverloaded)
 		w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
-		refuse(w, http.StatusServiceUnavailable, "the broker is short of memory; try again in a moment")
+		writeRefusal(w, http.StatusServiceUnavailable, "the broker is short of memory; try again in a moment")
 		return false
 	}
 	addresses, from := a.counted(r.RemoteAddr)
@@ -98,5 +98,5 @@ func (a *admission) refuse(w http.ResponseWriter, r *http.Request, name, reason,
 			"note", "further refusals within a second are only counted; if this is the address of a proxy, add it to the trusted proxies")
 	}
 	w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
-	refuse(w, http.StatusTooManyRequests, message)
+	writeRefusal(w, http.StatusTooManyRequests, message)
 }

@@ -84,7 +84,7 @@ func otherAuth(p *socketio.Packet) json.RawMessage {
 // one is enough to read it, or to see that its auth is too large.
 const connectOverhead = 1 << 10
 
-// verify is VerifyToken with the error's type. All tokens go through it: those of
+// verify is [Broker.VerifyToken], returning the *Error itself. All tokens go through it: those of
 // connects, new ones of connected clients, and those that callers check.
 func (b *Broker) verify(raw string) (token.Claims, *Error) {
 	if raw == "" {
@@ -98,7 +98,7 @@ func (b *Broker) verify(raw string) (token.Claims, *Error) {
 	if err != nil {
 		var refusal *token.Refusal
 		if !errors.As(err, &refusal) {
-			return token.Claims{}, &Error{Code: CodeInternal, Message: "the token could not be verified: " + err.Error()}
+			return token.Claims{}, &Error{Code: CodeInternal, Reason: ReasonVerifyFailed, Message: "the token could not be verified: " + err.Error()}
 		}
 		code := CodeUnauthenticated
 		if refusal.Reason == token.ReasonKeysUnavailable {

@@ -135,7 +135,7 @@ func (b *Broker) newEngine() *engineio.Server {
 		PingInterval:      b.opts.PingInterval,
 		PingTimeout:       b.opts.PingTimeout,
 		MaxPayload:        b.opts.MaxMessageBytes,
-		OversizeHandshake: oversizeHandshake,
+		OversizeHandshake: maxConnectBytes,
 		MaxHandshake:      int64(b.opts.maxAuthBytes() + connectOverhead),
 		ReadRate:          b.rates.bytes,
 		Holds:             b.holds,
@@ -151,5 +151,6 @@ func (b *Broker) newEngine() *engineio.Server {
 // that a message of the largest size fits into any queue.
 const messageOverhead = 4 << 10
 
-// Handler serves the public listener: Socket.IO below /socket.io/.
+// Handler returns the handler of the public listener: Socket.IO below
+// [Options.Path].
 func (b *Broker) Handler() http.Handler { return b.handler }

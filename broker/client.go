@@ -164,7 +164,7 @@ func (c *client) awaits(namespace string) bool {
 // sendAway tells the client's sockets to reconnect, and closes the connection after
 // that.
 func (c *client) sendAway() {
-	goodbye := disconnectMessage(ReasonDraining, "the broker is shutting down; reconnect in a moment")
+	goodbye := disconnectMessage(ReasonDraining, "the node is shutting down; reconnect in a moment")
 	for _, s := range c.all() {
 		s.deliver(newFrame(s.ns.name, nil, &goodbye), false)
 	}

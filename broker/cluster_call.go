@@ -51,7 +51,7 @@ type destination struct {
 }
 
 // everyNode is the destination of an operation that concerns all other nodes, or
-// that they may have to wait with.
+// that may have to wait at each.
 func everyNode() destination { return destination{all: true} }
 
 // nodesOf returns the other nodes that may have sockets that t selects.

@@ -33,8 +33,9 @@ func (b *Broker) Emit(ctx context.Context, t Target, m Message) (Report, error) 
 	return report, nil
 }
 
-// checkEmit checks a message and its target, adds what is wrong to v, and returns
-// the namespace, whose name t has then. Messages are refused while memory is short.
+// checkEmit checks a message and its target and returns the namespace, whose name it
+// sets in t. v has what else is wrong with the call. Messages are refused while
+// memory is short.
 func (b *Broker) checkEmit(t *Target, m *Message, v violations) (*namespace, error) {
 	validateTarget(&v, t)
 	m.validate(&v, b.messageLimits)

@@ -61,6 +61,7 @@ const (
 	ReasonNotConnected      = "NOT_CONNECTED"
 	ReasonNodesDiffer       = "NODES_DIFFER"
 	ReasonSigningFailed     = "SIGNING_FAILED"
+	ReasonVerifyFailed      = "VERIFY_FAILED"
 	ReasonMetrics           = "METRICS"
 
 	ReasonRateLimited        = "RATE_LIMITED"
@@ -144,7 +145,7 @@ func errSocketGone() *Error {
 	return &Error{Code: CodeNotFound, Reason: ReasonSocketNotFound, Message: "the socket is disconnected"}
 }
 
-// errNotConnected is how a packet counts that arrives for no socket.
+// errNotConnected is the result in the metrics of a packet whose socket is gone.
 func errNotConnected() *Error {
 	return &Error{Code: CodeNotFound, Reason: ReasonNotConnected, Message: "the client isn't connected to this namespace"}
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/salabroker/sala/broker/token"
 )
 
-// A client connects to a namespace in four steps: connect checks what doesn't
-// depend on the client, authenticate its token, decide asks backends if there are
-// any that decide, and admit makes the socket a member.
+// A client connects to a namespace in four steps: connect checks everything except
+// the token, authenticate checks the token, decide asks the backends that decide, if
+// there are any, and admit makes the socket a member.
 
 // DecisionOptions says how backends decide who may connect; see
 // [SubscribeOptions.Decide]. They are asked once the token has been verified.
@@ -60,7 +60,7 @@ func (c *client) connect(s *socket, p *socketio.Packet) {
 		c.b.metrics.exceeded(limitNamespaces)
 		c.refuse(ns.name, ReasonTooManyNamespaces, &Error{
 			Code: CodeResourceExhausted, Reason: ReasonTooManyNamespaces,
-			Message: fmt.Sprintf("a connection may be in %d namespaces; leave one first", c.b.opts.Limits.Namespaces),
+			Message: fmt.Sprintf("a connection may be in at most %d namespaces; leave one first", c.b.opts.Limits.Namespaces),
 		})
 		return
 	}
@@ -78,7 +78,7 @@ func (c *client) connect(s *socket, p *socketio.Packet) {
 func (b *Broker) authenticate(ns *namespace, fallback string, p *socketio.Packet) (token.Claims, *Error) {
 	if b.draining.Load() {
 		return token.Claims{}, &Error{
-			Code: CodeUnavailable, Reason: ReasonDraining, Message: "the broker is shutting down; reconnect in a moment",
+			Code: CodeUnavailable, Reason: ReasonDraining, Message: "the node is shutting down; reconnect in a moment",
 		}
 	}
 	if p.AuthTooLarge {
@@ -106,8 +106,8 @@ func (b *Broker) authenticate(ns *namespace, fallback string, p *socketio.Packet
 	return claims, checkNamespace(claims.Grant, ns.name)
 }
 
-// decide has the backends decide that want to, if there are any, and then admits
-// or refuses the socket. It doesn't wait for them.
+// decide asks the backends that decide, if there are any, and then admits or refuses
+// the socket. It doesn't wait for their answer.
 func (c *client) decide(s *socket) {
 	if !c.b.events.Decides(s.ns.name) {
 		c.settle(s, eventhub.Decision{}, eventhub.ErrNobodyDecides)

@@ -32,7 +32,7 @@ func (b *Broker) publicHandler(socketIO http.Handler) http.Handler {
 	if path != "/" {
 		mux.Handle(strings.TrimSuffix(path, "/"), served)
 		mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-			refuse(w, http.StatusNotFound, "this is a Sala broker: connect a Socket.IO client, which sends its requests below "+path)
+			writeRefusal(w, http.StatusNotFound, "this is a Sala broker: connect a Socket.IO client, which sends its requests below "+path)
 		})
 	}
 	return grace.LimitBodies(realip.Proxies(b.opts.TrustedProxies).Handler(mux), bodyTimeout)
@@ -44,7 +44,7 @@ func (b *Broker) refuseOrigin(w http.ResponseWriter, r *http.Request, status int
 		b.metrics.refused(reasonOriginDenied)
 		b.log.Info("client refused", "reason", reasonOriginDenied, "origin", cors.Loggable(r.Header.Get("Origin")), "address", r.RemoteAddr)
 	}
-	refuse(w, status, message)
+	writeRefusal(w, status, message)
 }
 
 // HealthPaths returns the paths of the public listener that Socket.IO can't use

@@ -74,7 +74,7 @@ func (o *Options) rates() rates {
 	l := &o.Limits
 	return rates{
 		events: ratelimit.Rate{PerSecond: l.Events, Burst: 2 * l.Events},
-		bytes:  ratelimit.Rate{PerSecond: l.Bytes, Burst: max(2*l.Bytes, o.MaxMessageBytes+oversizeHandshake)},
+		bytes:  ratelimit.Rate{PerSecond: l.Bytes, Burst: max(2*l.Bytes, o.MaxMessageBytes+maxConnectBytes)},
 		joins:  ratelimit.Rate{PerSecond: l.Joins, Burst: min(10*l.Joins, ratelimit.MaxRate)},
 		excess: ratelimit.Rate{PerSecond: 10, Burst: 100},
 	}
@@ -87,9 +87,9 @@ func (o *Options) exempt() []netip.Prefix { return slices.Concat(o.Limits.Exempt
 // bytes.
 type usage struct{ events, joins, excess ratelimit.Bucket }
 
-// oversizeHandshake is how large a CONNECT packet may be, so that a client with a
+// maxConnectBytes is how large a CONNECT packet may be, so that a client with a
 // token that is far too large gets an error rather than losing the connection.
-const oversizeHandshake = 1 << 20
+const maxConnectBytes = 1 << 20
 
 const (
 	// Messages that have arrived in part may take 1/unfinishedShare of the memory
@@ -102,7 +102,7 @@ const (
 // newHolds returns a counter for the bytes of messages that have arrived in part. A
 // message of the largest size always fits.
 func newHolds(b *Broker) *ratelimit.Holds {
-	largest := b.opts.MaxMessageBytes + oversizeHandshake
+	largest := b.opts.MaxMessageBytes + maxConnectBytes
 	total := int64(unfinishedDefault)
 	if b.opts.MemoryLimit > 0 {
 		total = b.opts.MemoryLimit / unfinishedShare

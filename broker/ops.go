@@ -123,8 +123,8 @@ func (b *Broker) checkRoomCall(t *Target, rooms []string) error {
 	return b.checkSelector(t, v)
 }
 
-// checkSelector checks the target of a call in which something else may be wrong.
-// Afterwards t has the name of its namespace.
+// checkSelector checks the target of a call and sets the name of its namespace in t.
+// v has what else is wrong with the call.
 func (b *Broker) checkSelector(t *Target, v violations) error {
 	var selector violations
 	validateTarget(&selector, t)

@@ -55,7 +55,7 @@ func newError(reason string) *Error {
 		ReasonTooManySubscriptions: "there are as many subscriptions as the broker allows; close one, or use one for several filters",
 		ReasonSlowSubscriber:       "the subscriber is too slow and its queue is full; grant credits and read faster, or add members to the group",
 		ReasonClosed:               "the subscription is closed",
-		ReasonDraining:             "the broker is shutting down; subscribe again in a moment",
+		ReasonDraining:             "the node is shutting down; subscribe again in a moment",
 		ReasonNoHandler:            "no backend handles this event",
 		ReasonHandlerTimeout:       "the backend didn't answer in time",
 		ReasonHandlerLost:          "the backend went away before it answered",

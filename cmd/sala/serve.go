@@ -58,7 +58,7 @@ func (s *serveCommand) Run(ctx context.Context, streams *cli.Streams) error {
 	}
 	log := newLogger(streams.Err, s.LogLevel, s.LogFormat)
 	var failed error
-	if !grace.Wait(ctx, s.DrainTimeout+server.StopRest, func() { failed = s.run(ctx, cfg, log, streams.Out, reload) }) {
+	if !grace.Wait(ctx, s.DrainTimeout+server.ProcessMargin, func() { failed = s.run(ctx, cfg, log, streams.Out, reload) }) {
 		return nil // something hangs, and writing an error might hang as well
 	}
 	return failed

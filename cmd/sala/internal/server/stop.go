@@ -10,12 +10,12 @@ import (
 )
 
 const (
-	// stopRest is how much longer than --drain-timeout Stop may take in total.
-	stopRest = 1500 * time.Millisecond
-	// StopRest is how much longer than --drain-timeout Run may take. Stop keeps to its own limit
+	// stopMargin is how much longer than --drain-timeout Stop may take in total.
+	stopMargin = 1500 * time.Millisecond
+	// ProcessMargin is how much longer than --drain-timeout Run may take. Stop keeps to its own limit
 	// unless something it calls hangs, such as a log that nobody reads. The process must be gone
 	// 2 s after --drain-timeout.
-	StopRest = 1800 * time.Millisecond
+	ProcessMargin = 1800 * time.Millisecond
 	// stopGrace is how long each part other than the clients may take to stop.
 	stopGrace = 3 * time.Second
 	// maxCutGrace is how long a part may take, after its limit, to abort what is left.
@@ -39,7 +39,7 @@ func (s *Server) onStop(what string, limit time.Duration, stop func(context.Cont
 // --drain-timeout and a little more. A part that exceeds its limit aborts what is left. A part that
 // doesn't end even then is abandoned. Both are logged.
 func (s *Server) Stop(ctx context.Context) {
-	deadline := time.Now().Add(s.cfg.Flags.DrainTimeout + stopRest)
+	deadline := time.Now().Add(s.cfg.Flags.DrainTimeout + stopMargin)
 	var abandoned []string
 	for i := len(s.steps) - 1; i >= 0; i-- {
 		if !s.undo(ctx, s.steps[i], time.Until(deadline)) {
@@ -59,7 +59,7 @@ func (s *Server) Stop(ctx context.Context) {
 // undo stops a part and leaves some of the remaining time to the others. It reports whether the part
 // has ended.
 func (s *Server) undo(ctx context.Context, part step, left time.Duration) bool {
-	limit := min(part.limit, max(left-stopRest, left/2))
+	limit := min(part.limit, max(left-stopMargin, left/2))
 	more := max(min((left-limit)*2/3, maxCutGrace), minCutGrace)
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
