@@ -95,9 +95,9 @@ func TestAcksOfNobodyAnywhere(t *testing.T) {
 	a.want(broker.AckSummary{Expected: 1, Answered: 1})
 }
 
-// Once enough have answered, or nobody wants to know any more, nobody waits on
-// any node: an answer is late then.
-func TestOtherNodesStopAsking(t *testing.T) {
+// Once there are enough acks, or the caller has gone, no node waits any longer. Later
+// acks count as late.
+func TestOtherNodesStopWaiting(t *testing.T) {
 	for name, stop := range map[string]func(t *testing.T, a *asked, cancel func()){
 		"enough have answered": func(_ *testing.T, a *asked, _ func()) {
 			a.next()
@@ -134,8 +134,8 @@ func TestOtherNodesStopAsking(t *testing.T) {
 	}
 }
 
-// withFrozen returns two nodes with a client each in the lobby, the second of which
-// can be made to stand still.
+// withFrozen returns two nodes with a client each in the lobby. The second one can be
+// frozen.
 func withFrozen(t *testing.T) (a, b *brokertest.Node, here, there *brokertest.Client, freezer *clustertest.Freezer) {
 	t.Helper()
 	exchange := clustertest.NewExchange()
@@ -150,9 +150,9 @@ func withFrozen(t *testing.T) (a, b *brokertest.Node, here, there *brokertest.Cl
 	return a, b, here, there, freezer
 }
 
-// A node that stands still or is lost while it asks is named, and its sockets
-// count as gone.
-func TestAcksOfANodeThatFallsSilent(t *testing.T) {
+// A node that freezes or is lost while it waits for acks is named in the result, and
+// its sockets count as disconnected.
+func TestAcksOfAFrozenNode(t *testing.T) {
 	for name, timeout := range map[string]time.Duration{"until the end": 200 * time.Millisecond, "and is lost": 30 * time.Second} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -170,7 +170,7 @@ func TestAcksOfANodeThatFallsSilent(t *testing.T) {
 	}
 }
 
-// Nobody waits for answers to a node that is gone.
+// No node waits for acks on behalf of one that is gone.
 func TestAcksForANodeThatIsLost(t *testing.T) {
 	t.Parallel()
 	a, b, here, there, freezer := withFrozen(t)
@@ -186,8 +186,8 @@ func TestAcksForANodeThatIsLost(t *testing.T) {
 	<-asked.done
 }
 
-// A node that doesn't say in time whom it asks takes part all the same, if its
-// answers come before those of all others are there.
+// A node that replies too late still takes part if its acks come before all the
+// others'.
 func TestAcksOfANodeThatIsLate(t *testing.T) {
 	t.Parallel()
 	a, _, here, there, freezer := withFrozen(t)
@@ -216,7 +216,7 @@ func TestAcksOfANodeThatIsLate(t *testing.T) {
 	}
 }
 
-// Answers that are too large for one message between nodes come in several.
+// Acks that are too large for one message between nodes come in several.
 func TestAcksOfAllNodesThatAreLarge(t *testing.T) {
 	nodes, clients, _ := lobbies(t)
 	a := ask(t.Context(), t, nodes[0], everyoneInLobby, broker.AckOptions{})
@@ -232,7 +232,7 @@ func TestAcksOfAllNodesThatAreLarge(t *testing.T) {
 	a.want(broker.AckSummary{Expected: 6, Answered: 6})
 }
 
-// missing is the coverage that lacks the nodes of some clients.
+// missing is a partial result without the nodes of some clients.
 func missing(clients ...*brokertest.Client) broker.PartialResult {
 	c := broker.PartialResult{Partial: true}
 	for _, client := range clients {

@@ -18,8 +18,8 @@ import (
 	"github.com/salabroker/sala/broker/token"
 )
 
-// Whatever happens to a socket at whatever moment, it is counted once, and
-// nothing of a question stays behind.
+// Whatever happens to a socket at whatever moment, it counts once, and no socket
+// keeps a request.
 func TestEverySocketIsCountedOnce(t *testing.T) {
 	for round := range 200 {
 		const n = 50
@@ -61,31 +61,31 @@ func TestEverySocketIsCountedOnce(t *testing.T) {
 			t.Fatalf("the summary %+v changes after the end to %+v", summary, after)
 		}
 		if err := r.passOn(each); err != nil || passed != summary.Answered {
-			t.Fatalf("%d answers are passed on, %+v (%v)", passed, summary, err)
+			t.Fatalf("%d acks are passed on, %+v (%v)", passed, summary, err)
 		}
 		if sum := summary.Answered + summary.TimedOut + summary.Disconnected + summary.Dropped; sum != summary.Expected || r.left != 0 {
 			t.Fatalf("late %t: the parts of %+v are %d in all, %d are left", late, summary, sum, r.left)
 		}
 		for _, s := range sockets {
 			if s.acks != nil {
-				t.Fatal("a socket still holds the question")
+				t.Fatal("a socket still holds the request")
 			}
 		}
 	}
 }
 
-// Two sockets that are asked at once don't answer for each other.
-func TestAnswersBelongToTheirSocket(t *testing.T) {
+// Two sockets that are asked at the same time don't answer for each other.
+func TestAcksBelongToTheirSocket(t *testing.T) {
 	a, b := &socket{id: "a"}, &socket{id: "b"}
 	first, second := newAckRequest(1, 1, 0), newAckRequest(2, 1, 0)
 	if !a.expectAck(first) || !b.expectAck(second) {
-		t.Fatal("a socket doesn't take a question")
+		t.Fatal("a socket doesn't take a request")
 	}
 	if a.receiveAck(&socketio.Packet{ID: 2}) || b.receiveAck(&socketio.Packet{ID: 1}) {
-		t.Error("a socket answers what another was asked")
+		t.Error("a socket answers the request of another one")
 	}
 	if !a.receiveAck(&socketio.Packet{ID: 1}) || a.receiveAck(&socketio.Packet{ID: 1}) {
-		t.Error("an answer isn't taken exactly once")
+		t.Error("an ack isn't taken exactly once")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -94,7 +94,7 @@ func TestAnswersBelongToTheirSocket(t *testing.T) {
 	}
 }
 
-// A caller that lets the answers pile up is told so, and they are not kept.
+// A caller that lets acks pile up gets an error, and they are dropped.
 func TestSlowCallerIsCut(t *testing.T) {
 	const half = maxAckBytes / 2
 	text := json.RawMessage(make([]byte, half-1))
@@ -110,7 +110,7 @@ func TestSlowCallerIsCut(t *testing.T) {
 		r.receive(s, socketio.Payload{Args: text, Attachments: [][]byte{{1, 2}}})
 	}
 	if len(r.acks) != 1 || r.summary.Answered != 4 {
-		t.Errorf("%d answers are kept of %d", len(r.acks), r.summary.Answered)
+		t.Errorf("%d acks are kept of %d", len(r.acks), r.summary.Answered)
 	}
 	var failed *Error
 	if err := r.passOn(keep); !errors.As(err, &failed) || failed.Reason != ReasonSlowCaller {
@@ -118,7 +118,7 @@ func TestSlowCallerIsCut(t *testing.T) {
 	}
 }
 
-func TestWaitingIsBounded(t *testing.T) {
+func TestPendingAcksAreBounded(t *testing.T) {
 	ring, err := token.NewKeyring(token.Options{Keys: []token.Key{{Secret: []byte(strings.Repeat("s", 32))}}})
 	if err != nil {
 		t.Fatal(err)
@@ -161,9 +161,8 @@ func TestWaitingIsBounded(t *testing.T) {
 	b.namespaces["/"].index.Remove(s)
 }
 
-// What an owner doesn't take of the answers to all its events is bounded, and is
-// its own affair.
-func TestUnreadAnswersAreBounded(t *testing.T) {
+// The acks that an owner hasn't taken are bounded, and don't affect other owners.
+func TestUnreadAcksAreBounded(t *testing.T) {
 	b := &Broker{unreadAcks: ratelimit.NewShares(100)}
 	s := &socket{id: "s"}
 	text := socketio.Payload{Args: json.RawMessage(make([]byte, 20))}

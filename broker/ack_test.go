@@ -17,7 +17,7 @@ import (
 
 var everyoneInLobby = broker.Target{Rooms: []string{"lobby"}}
 
-// asked is a call of EmitWithAck under way.
+// asked is a call of EmitWithAck that is in progress.
 type asked struct {
 	t       *testing.T
 	acks    chan broker.Ack
@@ -214,8 +214,8 @@ func TestAcksEndWithTheirCaller(t *testing.T) {
 	}
 }
 
-// A socket that ends in any way is not waited for.
-func TestNobodyWaitsForTheGone(t *testing.T) {
+// A request doesn't wait for a socket that has ended, in whatever way.
+func TestAcksOfSocketsThatEnd(t *testing.T) {
 	node := brokertest.Start(t, broker.Options{})
 	ana, ben := join(t, node, "ana"), join(t, node, "ben")
 	a := ask(t.Context(), t, node, everyoneInLobby, broker.AckOptions{Timeout: time.Minute})
@@ -228,7 +228,7 @@ func TestNobodyWaitsForTheGone(t *testing.T) {
 	a.want(broker.AckSummary{Expected: 2, Disconnected: 2})
 }
 
-// What a caller doesn't take is kept, and holds up nobody.
+// Acks that the caller hasn't taken are kept, and hold up no client.
 func TestSlowCallerOfAcks(t *testing.T) {
 	node := brokertest.Start(t, broker.Options{})
 	var clients []*brokertest.Client
@@ -263,7 +263,7 @@ func wantReason(t *testing.T, err error, code broker.Code, reason string) {
 	}
 }
 
-func TestEmitWithAckRefusesNonsense(t *testing.T) {
+func TestEmitWithAckRefusesBadRequests(t *testing.T) {
 	node := brokertest.Start(t, broker.Options{})
 	never := func(broker.Ack) error { t.Error("an answer came"); return nil }
 	for _, o := range []broker.AckOptions{{Timeout: -1}, {Timeout: time.Minute + 1}} {

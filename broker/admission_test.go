@@ -18,7 +18,7 @@ import (
 
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 
-// from is what a proxy says about a client.
+// from is a header with which a proxy forwards the address of a client.
 func from(address string) http.Header { return http.Header{"X-Forwarded-For": {address}} }
 
 func expectDial(t *testing.T, node *brokertest.Node, address, status string) {
@@ -64,8 +64,8 @@ func TestConnectionsPerIP(t *testing.T) {
 	})
 }
 
-// A proxy that says of its client what is no address is counted itself, though
-// it is exempt otherwise.
+// If a proxy forwards something that is not an address, the connection counts against
+// the proxy itself, although the proxy is exempt otherwise.
 func TestClientsThatAProxyDoesNotName(t *testing.T) {
 	node := brokertest.Start(t, broker.Options{TrustedProxies: loopback, Limits: broker.Limits{ConnectionsPerIP: 2, Exempt: loopback}})
 	first, err := node.TryDial(from("unknown"))
@@ -87,7 +87,7 @@ func TestClientsThatAProxyDoesNotName(t *testing.T) {
 	})
 }
 
-func TestStrangersCannotChooseTheirAddress(t *testing.T) {
+func TestUntrustedForwardedAddressesAreIgnored(t *testing.T) {
 	node := brokertest.Start(t, broker.Options{Limits: broker.Limits{ConnectionsPerIP: 2}})
 	expectDial(t, node, "192.0.2.1", "")
 	expectDial(t, node, "192.0.2.2", "")

@@ -10,9 +10,9 @@ import (
 	"github.com/salabroker/sala/broker/brokertest"
 )
 
-// Attachments that are announced and never sent hold memory for a while only;
-// pongs in between don't make it longer. One packet in time leaves the next all
-// of it.
+// Attachments that are announced and never sent hold memory only for a while. Pongs in
+// between don't extend it. After a packet in time, the next one has the whole time
+// again.
 func TestAttachmentsThatDoNotCome(t *testing.T) {
 	node := brokertest.Start(t, broker.Options{})
 	node.SetAttachmentTime(100 * time.Millisecond)
@@ -46,8 +46,8 @@ func TestAttachmentsAreHeld(t *testing.T) {
 	c.ExpectNothing()
 }
 
-// Whoever hoards packets that wait for attachments makes room for others.
-func TestHoardsOfAttachments(t *testing.T) {
+// An address with too many packets that wait for attachments makes room for others.
+func TestUnfinishedPacketsMakeRoom(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	node := brokertest.Start(t, broker.Options{Metrics: registry, MemoryLimit: 64 << 20}) // of which messages may take 8 MiB
 	neighbour := node.Join("neighbour")
@@ -71,8 +71,8 @@ func TestHoardsOfAttachments(t *testing.T) {
 	}
 }
 
-// A client without a socket may send no more than a CONNECT needs, in attachments
-// neither.
+// A client without a socket may send no more than a CONNECT needs, including
+// attachments.
 func TestNoAttachmentsBeforeConnect(t *testing.T) {
 	node := brokertest.Start(t, broker.Options{})
 	c := node.Dial(nil)

@@ -16,9 +16,9 @@ import (
 	"github.com/salabroker/sala/broker/brokertest"
 )
 
-// TestVerifyAgreesWithConnect makes tokens of claims that are good or odd, and
-// asks both: VerifyToken accepts one exactly if a client can connect with it to
-// one of the namespaces at least, and refuses it with the reason that clients get.
+// TestVerifyAgreesWithConnect tries tokens with good and odd claims both ways:
+// VerifyToken accepts a token exactly if a client can connect with it to at least one
+// namespace, and otherwise refuses it with the reason that the client gets.
 func TestVerifyAgreesWithConnect(t *testing.T) {
 	namespaces := []string{"/", "/chat"}
 	node := brokertest.Start(t, broker.Options{Namespaces: namespaces, MaxRoomsPerSocket: 3})
@@ -98,7 +98,7 @@ func reasonOf(answer string) string {
 	return fmt.Sprintf("neither: %q", answer)
 }
 
-// TestIssuedTokensConnect: a token that the broker issues lets its client in.
+// TestIssuedTokensConnect: a client can connect with a token that the broker issued.
 func TestIssuedTokensConnect(t *testing.T) {
 	node := brokertest.Start(t, broker.Options{MaxRoomsPerSocket: 2})
 	for _, p := range []broker.Permissions{
@@ -110,7 +110,7 @@ func TestIssuedTokensConnect(t *testing.T) {
 	node.JoinAs(node.Token("ana", broker.Permissions{Rooms: []string{"a", "b"}, Join: []string{"room-*", "chat:**"}}))
 }
 
-// TestOneGrammarOfPatterns: a token's pattern means what that of a key means.
+// TestOneGrammarOfPatterns: a pattern means the same in a token and in a key.
 func TestOneGrammarOfPatterns(t *testing.T) {
 	node := brokertest.Start(t, chat())
 	c := node.JoinAs(node.Token("ana", broker.Permissions{Join: []string{"room-*"}, Publish: []string{"log:a*:**"}}))

@@ -10,15 +10,15 @@ import (
 	"github.com/salabroker/sala/broker/token"
 )
 
-// jumpingClock is one that a test sets.
+// jumpingClock is a clock that a test sets.
 type jumpingClock struct{ ahead atomic.Int64 }
 
 func (c *jumpingClock) now() time.Time { return time.Now().Round(0).Add(time.Duration(c.ahead.Load())) }
 
 func (c *jumpingClock) set(ahead time.Duration) { c.ahead.Store(int64(ahead)) }
 
-// TestClockJumps sets the clock ahead and back while clients are connected. Those
-// whose tokens have ended by then go at once, and nobody else does.
+// TestClockJumps sets the clock ahead and back while clients are connected. Clients
+// whose token has expired by then are disconnected at once, and no others.
 func TestClockJumps(t *testing.T) {
 	var clock jumpingClock
 	anonymous := broker.Permissions{}
@@ -53,8 +53,7 @@ func TestClockJumps(t *testing.T) {
 	day.ExpectNothing()
 }
 
-// A timer that comes before the end, as the clock has been set back, throws
-// nobody out.
+// A timer that fires too early because the clock was set back disconnects nobody.
 func TestClockSetBackJustBeforeTheEnd(t *testing.T) {
 	var clock jumpingClock
 	node := brokertest.Start(t, broker.Options{Tokens: brokertest.Keyring(t, token.Options{Now: clock.now})})

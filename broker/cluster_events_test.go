@@ -224,7 +224,7 @@ func of(user string, all []string) (some []string) {
 	return some
 }
 
-// Backends at the client's node come first; others are there for when it has none.
+// Backends at the client's node come first; others get its events if there are none.
 func TestLocalBackendsComeFirst(t *testing.T) {
 	nodes, _ := brokertest.StartCluster(t, 2, broker.Options{})
 	o := broker.SubscribeOptions{Group: "g", Kinds: messages}
@@ -270,14 +270,14 @@ func TestDecisionsOfOtherNodes(t *testing.T) {
 	c, _ := connect("good")
 	info, err := nodes[0].GetSocket(t.Context(), c.ID)
 	if err != nil || !slices.Equal(info.Rooms, []string{"lobby"}) || string(info.Data) != `{"n":1}` {
-		t.Errorf("who is let in is %+v, %v", info, err)
+		t.Errorf("the admitted socket is %+v, %v", info, err)
 	}
 	if _, answer := connect("bad"); !strings.Contains(answer, `"BANNED"`) || !strings.HasPrefix(answer, "44") {
 		t.Errorf("who isn't gets %s", answer)
 	}
 }
 
-// killable is a bus whose node can die without a word.
+// killable is a bus whose node can die without leaving.
 type killable struct {
 	cluster.Bus
 	dead atomic.Bool
@@ -323,15 +323,15 @@ func startKillable(t *testing.T, n int, o broker.Options) ([]*brokertest.Node, [
 	return nodes, buses
 }
 
-// What a lost node's backends have not answered goes to a mate, marked, and the
-// client is answered once.
+// Events that a lost node's backends haven't answered are redelivered to another
+// member, marked, and the client is answered once.
 func TestBackendsNodeIsLost(t *testing.T) {
 	t.Parallel()
 	nodes, buses := startKillable(t, 3, broker.Options{AckTimeout: time.Minute})
 	o := broker.SubscribeOptions{Group: "g", Kinds: messages}
 	first := serve(t, nodes[1], o, ignore)
 	c := nodes[0].Join("ana")
-	eventually(t, "the first hears", func() bool { c.Emit("hello"); return len(first.has(eventhub.Message)) > 0 })
+	eventually(t, "the first backend gets an event", func() bool { c.Emit("hello"); return len(first.has(eventhub.Message)) > 0 })
 	c.Send(`421["asked",1.0]`)
 	eventually(t, "the first is asked", func() bool { return slices.Contains(first.has(eventhub.Message), "ana asked?") })
 	second := serve(t, nodes[2], o, named("second"))
@@ -351,8 +351,8 @@ func TestBackendsNodeIsLost(t *testing.T) {
 	buses[1].dead.Store(false)
 }
 
-// The sockets of a lost node are said to be gone, once; if it comes back with them,
-// they are said to be there again.
+// Backends get one DISCONNECT for each socket of a lost node. If the node comes back,
+// they get a CONNECT for each that is still connected.
 func TestLostNodesClients(t *testing.T) {
 	t.Parallel()
 	exchange := clustertest.NewExchange()
@@ -371,7 +371,7 @@ func TestLostNodesClients(t *testing.T) {
 		serve(t, nodes[3], broker.SubscribeOptions{Group: "g", Kinds: kinds}, ignore),
 	}
 	probe := nodes[0].Join("probe")
-	eventually(t, "they hear", func() bool {
+	eventually(t, "they get an event", func() bool {
 		probe.Close()
 		probe = nodes[0].Join("probe")
 		return len(log.has(eventhub.Connect)) > 0 && len(mates[0].has(eventhub.Connect))+len(mates[1].has(eventhub.Connect)) > 0
@@ -383,13 +383,13 @@ func TestLostNodesClients(t *testing.T) {
 	elsewhere := nodes[1].Join("elsewhere")
 	gone.Close()
 	stayed := nodes[0].Join("stayed")
-	eventually(t, "all is told", func() bool { return slices.Contains(log.has(eventhub.Connect), "stayed ") })
+	eventually(t, "all events have arrived", func() bool { return slices.Contains(log.has(eventhub.Connect), "stayed ") })
 	eventually(t, "the end is published", func() bool { return slices.Contains(log.has(eventhub.Disconnect), "gone transport close") })
 	// Nobody knows what a lost node hadn't sent to its successor yet, so more is sent after that.
 	for i := range 5 {
 		marker := fmt.Sprint("marker", i)
 		nodes[0].Join(marker).Close()
-		eventually(t, "a marker is told", func() bool { return slices.Contains(log.has(eventhub.Disconnect), marker+" transport close") })
+		eventually(t, "a marker has arrived", func() bool { return slices.Contains(log.has(eventhub.Disconnect), marker+" transport close") })
 	}
 
 	frozen.Freeze()
@@ -404,8 +404,8 @@ func TestLostNodesClients(t *testing.T) {
 		return sorted(all)
 	}
 	want := []string{"stayed node lost", "user0 node lost", "user1 node lost", "user2 node lost", "user3 node lost", "user4 node lost"}
-	eventually(t, "the log is told", func() bool { return len(lost(log)) >= len(want) })
-	eventually(t, "the group is told", func() bool { return len(lost(mates...)) >= len(want) })
+	eventually(t, "the log has the ends", func() bool { return len(lost(log)) >= len(want) })
+	eventually(t, "the group has the ends", func() bool { return len(lost(mates...)) >= len(want) })
 	before := len(log.has(eventhub.Connect))
 	frozen.Thaw()
 	eventually(t, "they are back", func() bool { return len(log.has(eventhub.Connect)) >= before+len(want) })
@@ -428,8 +428,8 @@ func TestLostNodesClients(t *testing.T) {
 	})
 }
 
-// However many nodes are killed within moments, a group hears once of each of their
-// clients, if a node is left.
+// However many nodes are killed at almost the same time, a group gets one DISCONNECT
+// for each of their clients, as long as a node is left.
 func TestDisconnectsOfKilledNodes(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ nodes, killed int }{{3, 2}, {5, 2}, {5, 4}} {
@@ -459,7 +459,7 @@ func TestDisconnectsOfKilledNodes(t *testing.T) {
 				for n := range 5 {
 					marker := fmt.Sprintf("marker%d-%d", i, n)
 					nodes[i].Join(marker).Close()
-					eventually(t, "a marker is told", func() bool { return slices.Contains(log.has(eventhub.Disconnect), marker+" transport close") })
+					eventually(t, "a marker has arrived", func() bool { return slices.Contains(log.has(eventhub.Disconnect), marker+" transport close") })
 				}
 			}
 			for i := range test.killed {

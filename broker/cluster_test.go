@@ -191,8 +191,7 @@ func TestListsOfAllNodesArePaged(t *testing.T) {
 	}
 }
 
-// Without the bus every node serves its own clients, and says that the rest is
-// missing.
+// Without the bus every node serves its own clients, and results are partial.
 func TestNodesWithoutTheBus(t *testing.T) {
 	nodes, clients, setDown := spreadOut(t)
 	setDown(true)
@@ -222,7 +221,7 @@ func TestNodesWithoutTheBus(t *testing.T) {
 		list, err := nodes[0].ListNodes(t.Context())
 		return err == nil && !list.Partial && len(list.Nodes) == 3
 	})
-	eventually(t, "the others hear again", func() bool {
+	eventually(t, "the others receive again", func() bool {
 		report, err := nodes[0].Emit(t.Context(), broker.Target{Rooms: []string{"cocina"}}, broker.Message{Event: "back"})
 		return err == nil && !report.Partial && report.Queued == 3
 	})

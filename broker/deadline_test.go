@@ -14,8 +14,8 @@ import (
 	"github.com/salabroker/sala/broker/cluster/clustertest"
 )
 
-// TestDeadNodeAndDeadline: while a node is dead and nobody has noticed, every call
-// answers before its caller's deadline, and says whose part is missing.
+// TestDeadNodeAndDeadline: while a node is dead and the others haven't noticed yet,
+// every call returns before its caller's deadline, and names the node.
 func TestDeadNodeAndDeadline(t *testing.T) {
 	in := broker.Target{Rooms: []string{"lobby"}}
 	hi := broker.Message{Event: "hi", Args: json.RawMessage(`[]`)}
@@ -91,7 +91,7 @@ func TestDeadNodeAndDeadline(t *testing.T) {
 	}
 }
 
-// deafTo is a bus that never gets to hear one channel.
+// deafTo is a bus that never receives one channel.
 type deafTo struct {
 	cluster.Bus
 	channel string
@@ -104,8 +104,8 @@ func (d deafTo) Subscribe(channel string) <-chan struct{} {
 	return d.Bus.Subscribe(channel)
 }
 
-// TestSlowSubscriptionAndDeadline: a bus that doesn't subscribe to a room makes nobody
-// miss the caller's deadline either.
+// TestSlowSubscriptionAndDeadline: a call also returns before its caller's deadline if
+// the bus doesn't subscribe to a room.
 func TestSlowSubscriptionAndDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		exchange := clustertest.NewExchange()

@@ -71,7 +71,7 @@ func TestDrainOfNobody(t *testing.T) {
 	}
 }
 
-// While some clients are sent away, the others go on.
+// While some clients are sent away, the others keep working.
 func TestDrainIsSpread(t *testing.T) {
 	node := brokertest.Start(t, broker.Options{DrainSpread: time.Hour})
 	clients := make([]*brokertest.Client, 200) // at 10 ms each these take 2 s

@@ -17,7 +17,7 @@ import (
 	"github.com/salabroker/sala/broker/cluster/clustertest"
 )
 
-// studio lets a test publish what an emitter would, to every node.
+// studio lets a test publish to every node like an emitter.
 type studio struct{ listening chan cluster.Receiver }
 
 // Listen implements [broker.EmitterListener].
@@ -61,8 +61,8 @@ func containsAll(s string, words []string) bool {
 	return true
 }
 
-// TestEmittersOnTwoNodes has two nodes hear what an emitter says: every client
-// gets it once.
+// TestEmittersOnTwoNodes: two nodes receive the commands of an emitter, and every
+// client gets its event once.
 func TestEmittersOnTwoNodes(t *testing.T) {
 	exchange := clustertest.NewExchange()
 	s := studio{listening: make(chan cluster.Receiver, 2)}

@@ -99,8 +99,8 @@ func TestRelayBinary(t *testing.T) {
 	}
 }
 
-// A placeholder without its attachment makes receivers close their connection:
-// a client must not be able to do that to its neighbours.
+// A placeholder without its attachment makes receivers close their connection. A
+// client must not be able to do that to others.
 func TestBadPlaceholderHurtsOnlyItsSender(t *testing.T) {
 	for _, args := range []string{
 		`{"_placeholder":true,"num":1}`,
@@ -146,7 +146,7 @@ func TestEventsThatAreRefused(t *testing.T) {
 		{"my_event", map[string]string{"rum": "chat:1"}, "INVALID_ARGUMENT"},
 		{"my_event", "chat:1", "INVALID_ARGUMENT"},
 		{"shout", "x", "BROADCAST_DENIED"},
-		{"unheard of", "x", "NO_HANDLER"},
+		{"unknown", "x", "NO_HANDLER"},
 	}
 	c := node.JoinAs(raw)
 	for _, test := range tests {
@@ -201,8 +201,8 @@ func TestBrokenPacketsCloseTheConnection(t *testing.T) {
 	}
 }
 
-// TestOddEventsKeepTheConnection: an event that can't be handled is answered, if
-// it asks for that, and costs nobody a connection.
+// TestOddEventsKeepTheConnection: an event that can't be handled is answered if it
+// asks for an ack, and closes no connection.
 func TestOddEventsKeepTheConnection(t *testing.T) {
 	node := brokertest.Start(t, chat())
 	c := node.Join("ana")
@@ -257,8 +257,8 @@ func TestNumbersNameRooms(t *testing.T) {
 	}
 }
 
-// A packet may be on its way when its socket ends: the others of the connection
-// must not suffer.
+// A packet may be on its way when its socket ends. The other sockets of the connection
+// must not be affected.
 func TestPacketsForOtherNamespacesAreIgnored(t *testing.T) {
 	o := chat()
 	o.Namespaces = []string{"/", "/other"}

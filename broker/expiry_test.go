@@ -22,7 +22,7 @@ func issue(t *testing.T, node *brokertest.Node, r broker.TokenRequest) broker.Is
 	return issued
 }
 
-func TestFreshTokenKeepsASocket(t *testing.T) {
+func TestNewTokenKeepsASocket(t *testing.T) {
 	node := brokertest.Start(t, broker.Options{Rooms: broker.RoomEvents{JoinEvent: "join"}})
 	first := issue(t, node, broker.TokenRequest{User: "ana", TTL: 2 * time.Second, Data: json.RawMessage(`1`)})
 	ana := node.JoinAs(first.Token)
@@ -143,9 +143,9 @@ func TestRevokedTokensEndTheirSockets(t *testing.T) {
 	}
 }
 
-// A token that is revoked after it was checked, and before its socket could be
-// found, is caught all the same. The keyring's clock is looked at whenever the
-// revocations are.
+// A token that is revoked after it was verified, and before its socket can be found,
+// still ends the socket. The keyring reads its clock whenever it checks the
+// revocations, which lets the test act in between.
 func TestRevokedWhileConnecting(t *testing.T) {
 	var look atomic.Pointer[func()]
 	ring := brokertest.Keyring(t, token.Options{Now: func() time.Time {

@@ -97,7 +97,7 @@ func rs256(exp int64) string {
 	return body + "." + base64.RawURLEncoding.EncodeToString(sig)
 }
 
-// Each refusal costs a check and a line of the log: a connection may have few.
+// Each refusal costs a verification and a line in the log, so a connection has few.
 func TestRefusalsAreLimited(t *testing.T) {
 	node := brokertest.Start(t, broker.Options{})
 	c := node.Dial(nil)
@@ -204,9 +204,8 @@ func TestTokenExpiresWhileConnected(t *testing.T) {
 	c.ExpectClose()
 }
 
-// Clients that send CONNECT in the same breath as they read the handshake, and
-// an event in the same breath as they read the answer, find the broker
-// listening.
+// A client may send CONNECT as soon as it has read the handshake, and an event as soon
+// as it has read the answer. Neither is lost.
 func TestNothingIsLostRightAfterConnect(t *testing.T) {
 	node := brokertest.Start(t, broker.Options{Rooms: broker.RoomEvents{JoinEvent: "join"}})
 	raw := node.Token("ana", brokertest.Everything)
@@ -249,7 +248,7 @@ func (b *safeBuffer) reset() {
 	b.buf.Reset()
 }
 
-// A connection that dies while its socket is being let in leaves nothing behind.
+// A connection that ends while its socket is being admitted leaves nothing behind.
 func TestNoGhostsOfConnectionsThatDie(t *testing.T) {
 	node := brokertest.Start(t, broker.Options{})
 	connect := `40{"token":"` + node.Token("ana", broker.Permissions{Rooms: []string{"lobby"}}) + `"}`

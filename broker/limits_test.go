@@ -176,7 +176,7 @@ func TestJoinsPerSecond(t *testing.T) {
 	})
 }
 
-// What a backend asks for has no limit, what nobody has asked for has.
+// Acks that a backend has requested are not limited; acks that nobody requested are.
 func TestAnswersHaveNoLimit(t *testing.T) {
 	o := broker.Options{Limits: broker.Limits{Events: 1}}
 	inMemory(t, o, func(t *testing.T, node *brokertest.Node, c, _ *brokertest.Client, metrics func() map[string]float64) {

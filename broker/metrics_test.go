@@ -33,7 +33,7 @@ func TestEveryEndIsCounted(t *testing.T) {
 	broken.ExpectEnd()
 	large.Emit("shout", strings.Repeat("x", 2000))
 	large.ExpectEnd()
-	leaves.Call("unheard of")
+	leaves.Call("unknown")
 	leaves.Call("join", "room")
 
 	for metric, want := range map[string]float64{
@@ -53,7 +53,7 @@ func TestEveryEndIsCounted(t *testing.T) {
 	}
 }
 
-// eventually waits for what happens a moment later, on another goroutine.
+// eventually waits for something that happens on another goroutine.
 func eventually(t *testing.T, what string, happened func() bool) {
 	t.Helper()
 	deadline := time.After(10 * time.Second)

@@ -9,8 +9,7 @@ import (
 	"github.com/salabroker/sala/broker/eventhub"
 )
 
-// Who only observes sees what clients say, and they are answered as if it
-// weren't there.
+// An observer gets the events of clients, which are answered as if it weren't there.
 func TestObserversHandleNothing(t *testing.T) {
 	node := brokertest.Start(t, broker.Options{})
 	observer, err := node.Subscribe(broker.SubscribeOptions{Observe: true, Kinds: []eventhub.Kind{eventhub.Message}, Credits: 10})

@@ -90,7 +90,8 @@ func TestShortOfMemory(t *testing.T) {
 	}
 }
 
-// What another node sends is dropped, and reported so to who sent it.
+// A message of another node is dropped while memory is short, and the sender's report
+// says so.
 func TestAnotherNodeIsShortOfMemory(t *testing.T) {
 	exchange := clustertest.NewExchange()
 	registry := prometheus.NewRegistry()

@@ -10,7 +10,7 @@ import (
 
 func withRules(rules ...broker.RelayRule) broker.Options { return broker.Options{Relay: rules} }
 
-// Whether the sender hears itself is what the rule says.
+// The rule says whether the sender gets its own event.
 func TestIncludeSender(t *testing.T) {
 	yes, no := true, false
 	for name, test := range map[string]struct {
@@ -41,8 +41,8 @@ func TestIncludeSender(t *testing.T) {
 	}
 }
 
-// A rule can answer: with an ack of its own, and with an event to the sender
-// alone, which no permission is needed for.
+// A rule can answer with an ack of its own, and with an event to the sender alone,
+// which needs no permission.
 func TestRulesThatAnswer(t *testing.T) {
 	node := brokertest.Start(t, withRules(
 		broker.RelayRule{Event: "my_event", Emit: "my_response", To: broker.RelayToSender, Args: json.RawMessage(`[{"data":"Mensaje recibido"}]`)},

@@ -110,7 +110,7 @@ func TestNodesThatWereAwayLearnWhatIsRevoked(t *testing.T) {
 	}
 }
 
-// A Redis that restarts has forgotten everything; the nodes haven't.
+// A Redis that restarts has lost everything; the nodes haven't.
 func TestWhatIsRevokedIsAddedAgain(t *testing.T) {
 	exchange := clustertest.NewExchange()
 	node := startOn(t, exchange)
@@ -140,15 +140,15 @@ func TestWhatIsRevokedIsAddedAgain(t *testing.T) {
 	eventually(t, "the new node knows", func() bool { return refuses(t, later, ana.Token) })
 }
 
-// nobody hears what arrives on a bus.
+// nobody ignores what arrives on a bus.
 type nobody struct{}
 
 func (nobody) Received(cluster.Message)   {}
 func (nobody) StateChanged(cluster.State) {}
 func (nobody) Lost(int)                   {}
 
-// Of two nodes that know different things of one user, both get to know the
-// later time, and so does the table.
+// If two nodes know different revocations of a user, both learn of the later one, and
+// so does the table.
 func TestTheLaterTimeOfAUserCounts(t *testing.T) {
 	for _, first := range []int{0, 1} {
 		nodes, exchange := brokertest.StartCluster(t, 2, broker.Options{})

@@ -54,7 +54,7 @@ func TestShutdownSendsWhatWasAccepted(t *testing.T) {
 	}
 }
 
-func TestShutdownCutsWhoDoesNotGo(t *testing.T) {
+func TestShutdownCutsRemainingClients(t *testing.T) {
 	node := brokertest.Start(t, broker.Options{})
 	c := node.Join("ana")
 	ctx, cancel := context.WithCancel(t.Context())

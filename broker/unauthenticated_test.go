@@ -14,8 +14,8 @@ import (
 	"github.com/salabroker/sala/broker/brokertest"
 )
 
-// TestUnauthenticatedConnectionsEnd has clients connect, over each transport, that
-// don't go on to a namespace; a neighbour who has stays.
+// TestUnauthenticatedConnectionsEnd opens connections over each transport that connect
+// to no namespace. They are closed; one that has a socket stays.
 func TestUnauthenticatedConnectionsEnd(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	node := brokertest.Start(t, broker.Options{ConnectTimeout: 200 * time.Millisecond, Metrics: registry})
