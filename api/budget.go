@@ -66,10 +66,11 @@ func (b *budget) take(ctx context.Context, by *auth.Caller, bytes int64, patienc
 	case <-timer.C:
 		err = tooBusy()
 	}
-	if b.withdraw(c) {
-		return err
+	withdrawn := b.withdraw(c)
+	if !withdrawn {
+		return nil // granted at the last moment
 	}
-	return nil // granted at the last moment
+	return err
 }
 
 // give returns bytes that were taken.

@@ -61,7 +61,8 @@ func (b *Broker) EmitWithAck(ctx context.Context, t Target, m Message, o AckOpti
 		return AckSummary{}, err
 	}
 	sockets := ns.index.Select(nil, t)
-	if !b.pendingAcks.Take(o.Owner, int64(len(sockets))) {
+	room := b.pendingAcks.Take(o.Owner, int64(len(sockets)))
+	if !room {
 		return AckSummary{}, &Error{
 			Code:   CodeResourceExhausted,
 			Reason: ReasonTooManyAcks,

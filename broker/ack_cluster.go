@@ -193,7 +193,8 @@ func (b *Broker) applyRequestAcks(from cluster.NodeID, o *wire.RequestAcks) *wir
 	if !ok {
 		return refused
 	}
-	if !b.pendingAcks.Take(o.GetOwner(), int64(len(sockets))) {
+	room := b.pendingAcks.Take(o.GetOwner(), int64(len(sockets)))
+	if !room {
 		b.ackRequests.finish(key)
 		return refused
 	}

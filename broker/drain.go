@@ -106,7 +106,8 @@ func (b *Broker) DrainBegins() <-chan struct{} { return b.drainBegins }
 // drain begins to drain, unless that has begun already. Its goroutine ends by
 // itself, or soon after rush is closed.
 func (b *Broker) drain() {
-	if !b.draining.CompareAndSwap(false, true) {
+	begun := b.draining.CompareAndSwap(false, true)
+	if !begun {
 		return
 	}
 	close(b.drainBegins)

@@ -142,12 +142,15 @@ func (c *client) receive(p *socketio.Packet) {
 	case parser.DISCONNECT:
 		expected = c.disconnected(s, p.Namespace)
 	case parser.ACK:
-		expected = s != nil && p.HasID && s.receiveAck(p)
+		if s != nil && p.HasID {
+			expected = s.receiveAck(p)
+		}
 	}
 	if expected {
 		return
 	}
-	if !c.usage.events.Take(c.b.rates.events, 1, c.b.uptime()) {
+	allowed := c.usage.events.Take(c.b.rates.events, 1, c.b.uptime())
+	if !allowed {
 		c.refuseExcess(s, p)
 		return
 	}
@@ -183,7 +186,8 @@ func (c *client) refuseParser(namespace string) {
 
 // exceedJoins counts a join or leave, and returns the error if there are too many.
 func (c *client) exceedJoins() *Error {
-	if c.usage.joins.Take(c.b.rates.joins, 1, c.b.uptime()) {
+	allowed := c.usage.joins.Take(c.b.rates.joins, 1, c.b.uptime())
+	if allowed {
 		return nil
 	}
 	return c.exceed(limitJoins, fmt.Sprintf("more than %d rooms joined or left in a second; do it more slowly", c.b.opts.Limits.Joins))
@@ -194,7 +198,8 @@ func (c *client) exceedJoins() *Error {
 func (c *client) exceed(name, message string) *Error {
 	err := &Error{Code: CodeResourceExhausted, Reason: ReasonRateLimited, Message: message}
 	c.b.metrics.exceeded(name)
-	if !c.usage.excess.Take(c.b.rates.excess, 1, c.b.uptime()) {
+	tolerated := c.usage.excess.Take(c.b.rates.excess, 1, c.b.uptime())
+	if !tolerated {
 		c.expel(err)
 	}
 	return err

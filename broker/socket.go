@@ -97,7 +97,8 @@ const endedByClient = "client namespace disconnect"
 // end removes the socket from everything. It reports whether this call did that,
 // and not another one.
 func (s *socket) end(why string) bool {
-	if s.gone.Swap(true) {
+	ended := s.gone.Swap(true)
+	if ended {
 		return false
 	}
 	s.ns.index.Remove(s)
@@ -215,7 +216,8 @@ func (s *socket) takeAck(id uint64) *ackRequest {
 func (s *socket) forgetAck(r *ackRequest, why ackOutcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.takeAck(r.id) != nil && why != nil {
+	taken := s.takeAck(r.id)
+	if taken != nil && why != nil {
 		r.settle(why)
 	}
 }

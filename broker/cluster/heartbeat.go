@@ -180,7 +180,8 @@ func (m *Mesh) sendLost(n Node) {
 // wasLost handles a message that this node was taken for lost. Only the first one for an
 // incarnation counts.
 func (m *Mesh) wasLost(incarnation uint64) {
-	if !m.incarnation.CompareAndSwap(incarnation, incarnation+1) {
+	first := m.incarnation.CompareAndSwap(incarnation, incarnation+1)
+	if !first {
 		return
 	}
 	signal(m.beatNow)

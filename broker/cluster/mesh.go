@@ -97,7 +97,8 @@ func (m *Mesh) Incarnation() uint64 { return m.incarnation.Load() }
 // leaves, and returns when everything that it started has ended. It must be called once. While the
 // bus can't be reached, Run keeps trying. Its error is that of [Bus.Run].
 func (m *Mesh) Run(ctx context.Context) error {
-	if m.running.Swap(true) {
+	again := m.running.Swap(true)
+	if again {
 		return errors.New("cluster: Run was called twice")
 	}
 	for _, channel := range m.nodesChannels() {

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/salabroker/sala/broker/ratelimit"
+	"github.com/salabroker/sala/broker/realip"
 )
 
 const (
@@ -154,14 +155,8 @@ func (p *keylessPool) leave(c *countedConn) {
 	}
 }
 
-// network is what counts as one address. An IPv6 subscriber has at least a network of 64 bits.
-func (c *countedConn) network() netip.Addr {
-	if c.from.Is6() {
-		prefix, _ := c.from.Prefix(64) // it fits
-		return prefix.Addr()
-	}
-	return c.from
-}
+// network returns what counts as one address.
+func (c *countedConn) network() netip.Addr { return realip.Network(c.from).Addr() }
 
 // poolStats are the counts of a [keylessPool].
 type poolStats struct {
