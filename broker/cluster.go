@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -11,6 +12,9 @@ import (
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/revocation"
 )
+
+// errUnknownOp is the error for an operation of a later release.
+var errUnknownOp = errors.New("the operation is unknown; do all nodes run the same release?")
 
 // envelopeOverhead is more than an operation takes besides its message.
 const envelopeOverhead = 1 << 20
@@ -98,13 +102,19 @@ func (p peerHandler) Deliver(d cluster.Delivery) []byte {
 	reply, err := p.b.apply(d.From, d.Payload, subscribeTimeout)
 	if err != nil {
 		p.b.log.Error("an operation of another node failed", "node", string(d.From), "error", err)
-		return nil
 	}
-	if !d.WantsAnswer {
+	switch {
+	case !d.WantsAnswer:
 		return nil
+	case err != nil:
+		return unreadable()
 	}
 	return encode(reply)
 }
+
+// unreadable is the reply to an operation that failed. It can't be decoded, so that the
+// caller counts this node as missing.
+func unreadable() []byte { return []byte{0xff} }
 
 // Answer implements [cluster.Handler].
 func (p peerHandler) Answer(ctx context.Context, from cluster.NodeID, request []byte) ([]byte, error) {
@@ -122,19 +132,20 @@ func (b *Broker) apply(from cluster.NodeID, payload []byte, wait time.Duration) 
 	if err := proto.Unmarshal(payload, &op); err != nil {
 		return nil, err
 	}
-	nothing := &wire.Count{}
 	switch o := op.GetOp().(type) {
+	case nil:
+		return nil, errUnknownOp
 	case *wire.Op_RequestAcks:
 		return b.applyRequestAcks(from, o.RequestAcks), nil
 	case *wire.Op_Acks:
 		b.ackRequests.receive(from, o.Acks)
-		return nothing, nil
+		return &wire.Count{}, nil
 	case *wire.Op_StopAcks:
 		b.ackRequests.stop(remoteAckRequest{node: from, id: o.StopAcks.GetId()})
-		return nothing, nil
+		return &wire.Count{}, nil
 	case *wire.Op_Events:
 		b.receiveEvents(from, o.Events)
-		return nothing, nil
+		return &wire.Count{}, nil
 	case *wire.Op_WillState:
 		return b.lastWill.State(cluster.NodeID(o.WillState.GetNode()), from), nil
 	case *wire.Op_ListRooms:
@@ -156,10 +167,10 @@ func (b *Broker) apply(from cluster.NodeID, payload []byte, wait time.Duration) 
 		return countOf(n), nil
 	case *wire.Op_SyncRevocations:
 		b.revoked.Sync()
-		return nothing, nil
+		return &wire.Count{}, nil
 	case *wire.Op_Drain:
 		b.drain()
-		return nothing, nil
+		return &wire.Count{}, nil
 	}
 	return b.applyLocal(&op, wait), nil
 }

@@ -75,7 +75,7 @@ func (b *Broker) eventsNodeJoined(other cluster.NodeID) {
 func (b *Broker) eventsNodeGone(other cluster.Node, lost bool) {
 	b.forwarder.Gone(other.ID)
 	if lost {
-		b.lastWill.Lost(other.ID, int(other.Sockets))
+		b.lastWill.Lost(other.ID, other.Incarnation, int(other.Sockets))
 	} else {
 		b.lastWill.Left(other.ID)
 	}
@@ -114,11 +114,11 @@ func (b *Broker) findWill(
 }
 
 // publishLost tells backends that a socket has ended with its node.
-func (b *Broker) publishLost(s *eventhub.Socket, redelivered bool, tracker *eventhub.Tracker) {
+func (b *Broker) publishLost(s *eventhub.Socket, incarnation uint64, redelivered bool, tracker *eventhub.Tracker) {
 	if b.events.Wants(eventhub.Disconnect, s.Namespace, "") {
 		b.events.PublishTracked(&eventhub.Event{
 			Kind: eventhub.Disconnect, Namespace: s.Namespace, Socket: s, Reason: endedWithNode, Time: time.Now(),
-		}, redelivered, tracker)
+		}, incarnation, redelivered, tracker)
 	}
 	b.events.Forget(s.ID)
 }

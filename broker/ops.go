@@ -172,7 +172,7 @@ func (b *Broker) applyLocal(op *wire.Op, wait time.Duration) *wire.Count {
 	case *wire.Op_Clear:
 		return b.applyClear(o.Clear)
 	}
-	return &wire.Count{} // of a later release
+	return &wire.Count{}
 }
 
 // forEach calls do for each socket of this node that t selects, and counts them.

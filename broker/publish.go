@@ -112,7 +112,14 @@ func (s *socket) describe() *eventhub.Socket {
 	if d := s.described.Load(); d != nil && d.Transport == transport && sameData(d.Data, data) {
 		return d
 	}
-	d := &eventhub.Socket{
+	d := s.description(transport, data)
+	s.described.Store(&d)
+	return &d
+}
+
+// description describes the socket as it is now.
+func (s *socket) description(transport string, data json.RawMessage) eventhub.Socket {
+	return eventhub.Socket{
 		ID:          s.id,
 		User:        s.user,
 		Namespace:   s.ns.name,
@@ -123,8 +130,6 @@ func (s *socket) describe() *eventhub.Socket {
 		Data:        data,
 		Auth:        s.auth,
 	}
-	s.described.Store(d)
-	return d
 }
 
 // sameData reports whether two values are the same bytes in memory. Data is

@@ -16,7 +16,7 @@ import (
 // A frame is a version byte, a flags byte, a MAC if flagMAC is set, and an envelope. Later versions
 // are free to change everything after the first byte.
 const (
-	frameVersion = 1
+	frameVersion = 2
 	flagMAC      = 1
 	headerBytes  = 2
 )

@@ -1,6 +1,9 @@
 package engineio
 
-import "net/http"
+import (
+	"io"
+	"net/http"
+)
 
 // ServeHTTP serves every request of the protocol, whatever its path. The caller has checked the
 // origin.
@@ -23,7 +26,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case query.Has("j"):
 		unsupportedJSONP.write(w)
 	case sid != "" && c == nil:
-		unknownSession.write(w)
+		s.serveUnknown(w, r, upgrade)
 	case sid == "" && r.Method != http.MethodGet:
 		badHandshakeMethod.write(w)
 	case upgrade != (transport == transportWebSocket):
@@ -35,6 +38,39 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.serveHandshake(w, r, upgrade, newRequestID(s.seed, r, query.Get("t")))
 	}
+}
+
+// maxGoodbyeBytes is more than a POST without messages has.
+const maxGoodbyeBytes = 64
+
+// serveUnknown answers a request for a session that this server doesn't have, because it has ended
+// or belongs to another node. A POST without any message, such as the CLOSE of a client that leaves,
+// succeeds: the session is gone, and nothing is lost. python-engineio 4.3 posts its CLOSE to a
+// session that has ended while it connects again, and a refusal would end its new session.
+func (s *Server) serveUnknown(w http.ResponseWriter, r *http.Request, upgrade bool) {
+	refused := unknownSession
+	if !upgrade && r.Method == http.MethodPost && r.ContentLength > 0 && r.ContentLength <= maxGoodbyeBytes {
+		// If the body can't be read, neither can the answer be delivered.
+		body, err := io.ReadAll(io.LimitReader(r.Body, maxGoodbyeBytes))
+		if err == nil && hasNoMessage(body) {
+			refused = accepted
+		}
+	}
+	if refused != accepted {
+		refused.write(w)
+		return
+	}
+	_ = respond(w, "text/html", []byte("ok"), s.opts.WriteTimeout)
+}
+
+// hasNoMessage reports whether a payload is valid and has only packets of the protocol itself.
+func hasNoMessage(payload []byte) bool {
+	none := true
+	err := parsePayload(payload, func(p packet) bool {
+		none = p.kind != packetMessage
+		return none
+	})
+	return err == nil && none
 }
 
 // serveHTTP serves a request that belongs to c.

@@ -147,6 +147,9 @@ type Delivery struct {
 }
 
 // lostDeliveryID is the id of the Disconnect of a lost node's socket. Several nodes may publish that
-// event, so it depends on nothing but the socket's id. Its highest bit keeps it apart from the ids
-// that hubs count.
-func lostDeliveryID(socket string) uint64 { return 1<<63 | rendezvous.Weight(socket, "", 0) }
+// event, so it depends only on the socket and on the node's incarnation when it was lost: a node
+// that comes back and is lost again ends the socket a second time. Its highest bit keeps it apart
+// from the ids that hubs count.
+func lostDeliveryID(socket string, incarnation uint64) uint64 {
+	return 1<<63 | rendezvous.Weight(socket, "", incarnation)
+}

@@ -153,12 +153,18 @@ func TestLostDisconnectsKeepTheirID(t *testing.T) {
 		h := newHub(t, Options{})
 		s := subscribe(t, h, SubscribeOptions{Credits: 10})
 		for _, socket := range []string{"a", "b"} {
-			h.PublishTracked(&Event{Kind: Disconnect, Namespace: "/", Socket: &Socket{ID: socket}}, false, NewTracker())
+			h.PublishTracked(&Event{Kind: Disconnect, Namespace: "/", Socket: &Socket{ID: socket}}, 1, false, NewTracker())
 		}
 		h.Publish(message("a", "x"))
 		for _, d := range take(t, s) {
 			ids = append(ids, d.ID)
 		}
+	}
+	h := newHub(t, Options{})
+	s := subscribe(t, h, SubscribeOptions{Credits: 10})
+	h.PublishTracked(&Event{Kind: Disconnect, Namespace: "/", Socket: &Socket{ID: "a"}}, 2, false, NewTracker())
+	if again := take(t, s)[0].ID; again == ids[0] {
+		t.Error("a node that comes back and is lost again ends its socket with the same id")
 	}
 	if ids[0] != ids[3] || ids[1] != ids[4] || ids[0] == ids[1] || ids[2] == ids[5] {
 		t.Errorf("two nodes handed out the ids %v", ids)

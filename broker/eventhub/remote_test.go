@@ -81,7 +81,7 @@ func TestTwoDisconnectsOfOneSocket(t *testing.T) {
 	var trackers []*Tracker
 	for range 2 {
 		tracker := NewTracker()
-		h.PublishTracked(&Event{Kind: Disconnect, Namespace: "/", Socket: &Socket{ID: "s"}}, false, tracker)
+		h.PublishTracked(&Event{Kind: Disconnect, Namespace: "/", Socket: &Socket{ID: "s"}}, 1, false, tracker)
 		tracker.Seal()
 		trackers = append(trackers, tracker)
 	}

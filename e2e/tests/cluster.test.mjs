@@ -199,7 +199,7 @@ test('a frozen node is reported as missing, and takes part again afterwards', as
     const cli = await run(SALA, ['rooms', '--server', a.grpc, '--api-key', API_KEY]);
     assert.equal(cli.code, 0);
     assert.match(cli.stdout, new RegExp(`${room}\\s+2`));
-    assert.match(cli.stderr, new RegExp(`warning: .* other nodes did not answer: ${frozen.id}`));
+    assert.match(cli.stderr, new RegExp(`warning: .* nodes that did not answer: ${frozen.id}`));
   } finally {
     frozen.child.process.kill('SIGCONT');
   }

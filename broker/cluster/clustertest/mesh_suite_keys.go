@@ -32,7 +32,7 @@ func testKey(t *testing.T, n Network) {
 	}
 	played(cluster.LostReplayed, channel, recorded)
 	played(cluster.LostMalformed, channel, "\x01")
-	played(cluster.LostVersion, channel, "\x02"+recorded[1:])
+	played(cluster.LostVersion, channel, "\x7f"+recorded[1:])
 	b.AwaitLost(cluster.LostReplayed, 1)
 	bad := b.Lost(cluster.LostBadMAC)
 	for i, forged := range []struct{ channel, frame string }{

@@ -23,7 +23,7 @@ const (
 
 // Op is an operation that one node has others carry out. It is published to the nodes that a target
 // concerns, or sent to all nodes or one of them as a call, which may take longer. A node that doesn't
-// know an operation answers with an empty Count.
+// know an operation answers with an error.
 type Op struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The operation.

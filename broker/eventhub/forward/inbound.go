@@ -140,7 +140,7 @@ func (f *Forwarder) sendFeedback() {
 		if p == nil {
 			continue // no client waits for it any more
 		}
-		if answerBytes[p]+a.size > batchBytes {
+		if answerBytes[p] > 0 && answerBytes[p]+a.size > batchBytes {
 			f.send(p, feedbackMessage(&wire.EventFeedback{Answers: p.feedback.GetAnswers()}))
 			p.feedback.Answers, answerBytes[p] = nil, 0
 		}

@@ -17,8 +17,8 @@ const maxAnswerBytes = 16 << 20
 type notices struct {
 	ready chan struct{} // holds a token when there is something
 
-	mu          sync.Mutex // taken alone or last: the hub calls with its locks held
-	remotes     map[*eventhub.Remote]struct{}
+	mu          sync.Mutex                    // taken alone or last: the hub calls with its locks held
+	remotes     map[*eventhub.Remote]struct{} // nil for none, as sources
 	sources     map[*eventhub.Source]struct{}
 	answers     []sourceAnswer
 	answerBytes int
@@ -32,9 +32,7 @@ type sourceAnswer struct {
 }
 
 func newNotices() *notices {
-	n := &notices{ready: make(chan struct{}, 1)}
-	n.takeChanged()
-	return n
+	return &notices{ready: make(chan struct{}, 1)}
 }
 
 // add runs change, and wakes the goroutine of Run.
@@ -58,7 +56,7 @@ func (n *notices) takeChanged() (remotes map[*eventhub.Remote]struct{}, sources 
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	remotes, sources = n.remotes, n.sources
-	n.remotes, n.sources = make(map[*eventhub.Remote]struct{}), make(map[*eventhub.Source]struct{})
+	n.remotes, n.sources = nil, nil
 	return remotes, sources
 }
 
@@ -73,12 +71,22 @@ func (n *notices) takeAnswers() []sourceAnswer {
 
 // RemoteChanged implements [eventhub.Transport].
 func (f *Forwarder) RemoteChanged(r *eventhub.Remote) {
-	f.notices.add(func() { f.notices.remotes[r] = struct{}{} })
+	f.notices.add(func() {
+		if f.notices.remotes == nil {
+			f.notices.remotes = make(map[*eventhub.Remote]struct{})
+		}
+		f.notices.remotes[r] = struct{}{}
+	})
 }
 
 // SourceChanged implements [eventhub.Transport].
 func (f *Forwarder) SourceChanged(s *eventhub.Source) {
-	f.notices.add(func() { f.notices.sources[s] = struct{}{} })
+	f.notices.add(func() {
+		if f.notices.sources == nil {
+			f.notices.sources = make(map[*eventhub.Source]struct{})
+		}
+		f.notices.sources[s] = struct{}{}
+	})
 }
 
 // Answered implements [eventhub.Transport].

@@ -171,11 +171,11 @@ func (n *node) ask(_ context.Context, lost cluster.NodeID) (states map[cluster.N
 	return states, complete
 }
 
-func (n *node) publish(s *eventhub.Socket, redelivered bool, tracker *eventhub.Tracker) {
+func (n *node) publish(s *eventhub.Socket, incarnation uint64, redelivered bool, tracker *eventhub.Tracker) {
 	if fmt.Sprint(*s) != fmt.Sprint(*n.socket(s.ID)) {
 		n.in.t.Errorf("%s keeps %+v", n.id, s)
 	}
-	n.hub.PublishTracked(&eventhub.Event{Kind: eventhub.Disconnect, Namespace: "/", Socket: s}, redelivered, tracker)
+	n.hub.PublishTracked(&eventhub.Event{Kind: eventhub.Disconnect, Namespace: "/", Socket: s}, incarnation, redelivered, tracker)
 }
 
 func (n *node) forgotten(_ cluster.NodeID, count int) {
@@ -224,7 +224,7 @@ func (n *node) notice(id cluster.NodeID) {
 	n.in.mu.Lock()
 	delete(n.others, id)
 	n.in.mu.Unlock()
-	n.Lost(id, 10)
+	n.Lost(id, 1, 10)
 }
 
 // lose takes a node away, and lets all others notice.

@@ -29,11 +29,13 @@ const (
 // recovery publishes the disconnects of a lost node, or follows another node that does.
 type recovery struct {
 	// Static.
-	node    cluster.NodeID
-	sockets int // about how many it had
-	known   int // how many this node keeps
-	since   time.Time
-	wake    chan struct{} // holds a token: a node is gone, or all is published
+	node cluster.NodeID
+	// incarnation is the node's when it was lost.
+	incarnation uint64
+	sockets     int // about how many it had
+	known       int // how many this node keeps
+	since       time.Time
+	wake        chan struct{} // holds a token: a node is gone, or all is published
 
 	// Guarded by Registry.mu.
 	snapshot   *snapshot
@@ -42,9 +44,9 @@ type recovery struct {
 	contested  bool // another node may have begun to publish
 }
 
-func newRecovery(node cluster.NodeID, snap *snapshot, sockets int) *recovery {
+func newRecovery(node cluster.NodeID, incarnation uint64, snap *snapshot, sockets int) *recovery {
 	return &recovery{
-		node: node, sockets: sockets, known: len(snap.sockets), since: time.Now(), wake: make(chan struct{}, 1),
+		node: node, incarnation: incarnation, sockets: sockets, known: len(snap.sockets), since: time.Now(), wake: make(chan struct{}, 1),
 		snapshot: snap, contested: snap.publishedThrough != "",
 	}
 }
@@ -192,7 +194,7 @@ func (r *Registry) publish(ctx context.Context, rec *recovery) {
 		}
 		tracker := eventhub.NewTracker()
 		for _, s := range batch {
-			r.opts.Publish(s, redelivered, tracker)
+			r.opts.Publish(s, rec.incarnation, redelivered, tracker)
 		}
 		tracker.Seal()
 		n += len(batch)

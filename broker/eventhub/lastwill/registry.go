@@ -33,7 +33,7 @@ type Options struct {
 	Ask func(ctx context.Context, lost cluster.NodeID) (states map[cluster.NodeID]*wire.WillState, complete bool)
 	// Publish publishes the Disconnect of a lost node's socket with
 	// [eventhub.Hub.PublishTracked]. It must be quick.
-	Publish func(s *eventhub.Socket, redelivered bool, t *eventhub.Tracker)
+	Publish func(s *eventhub.Socket, incarnation uint64, redelivered bool, t *eventhub.Tracker)
 	// Forgotten is called when a node is lost and no node keeps some of its sockets; n is about how
 	// many.
 	Forgotten func(lost cluster.NodeID, n int)
@@ -136,7 +136,7 @@ func (r *Registry) Left(id cluster.NodeID) {
 
 // Lost says that a node was lost and that its subscriptions were ended. Sockets is about how many it
 // had.
-func (r *Registry) Lost(id cluster.NodeID, sockets int) {
+func (r *Registry) Lost(id cluster.NodeID, incarnation uint64, sockets int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.nodes, id)
@@ -146,9 +146,9 @@ func (r *Registry) Lost(id cluster.NodeID, sockets int) {
 	case snap != nil && snap.published:
 		r.published[id] = time.Now()
 	case snap != nil:
-		r.recoveries[id] = newRecovery(id, snap, sockets)
+		r.recoveries[id] = newRecovery(id, incarnation, snap, sockets)
 	case r.opts.Hub.WantsKind(eventhub.Disconnect) && sockets > 0:
-		r.recoveries[id] = newRecovery(id, &snapshot{}, sockets)
+		r.recoveries[id] = newRecovery(id, incarnation, &snapshot{}, sockets)
 	}
 	r.wakeRecoveries()
 	notify(r.wake)

@@ -135,15 +135,15 @@ func TestLostNodes(t *testing.T) {
 			pass(time.Second)
 			b.Left("a")
 			c.Left("a")
-			b.Lost("a", 10)
+			b.Lost("a", 1, 10)
 			pass(time.Second)
 			ns.want()
 		},
 		"a lost node comes back": func(ns *nodes, a, b, c *node) {
 			a.connect("1")
 			pass(time.Second)
-			b.Lost("a", 10)
-			c.Lost("a", 10)
+			b.Lost("a", 1, 10)
+			c.Lost("a", 1, 10)
 			pass(time.Second)
 			ns.want("1")
 			b.Joined("a")
