@@ -38,7 +38,7 @@ func testKey(t *testing.T, n Network) {
 	for i, forged := range []struct{ channel, frame string }{
 		{"sala:node:" + string(b.ID()), recorded},                            // on another channel
 		{channel, recorded[:len(recorded)-1] + "!"},                          // with other content
-		{channel, "\x01\x00" + recorded[34:]},                                // without a MAC
+		{channel, recorded[:1] + "\x00" + recorded[34:]},                     // without a MAC
 		{channel, recorded[:2] + strings.Repeat("\x00", 32) + recorded[34:]}, // with another MAC
 	} {
 		foreign.publish(forged.channel, forged.frame)
