@@ -82,13 +82,26 @@ test('every client connects, asks, sends, receives and reconnects', async (t) =>
     assert.equal((await sala.emit([room(actor)], 'news', 'nobody is there')).matched, 0);
     assert.deepEqual(await ask(actor, 'join', { room: room(actor) }), [{ ok: true }]);
   });
-  await each('binary', async (actor) => {
+  const binary = async (actor) => {
     await sala.ok('POST', '/v1/emit', {
       rooms: [room(actor)], event: 'picture', args: [{ name: 'p', data: { _placeholder: true, num: 0 } }], attachments: [BYTES.toString('base64')],
     });
     assert.deepEqual(await actor.next('picture'), [{ name: 'p', data: BYTES }]);
-    assert.deepEqual(await ask(actor, 'my_event', { room: room(actor), data: BYTES, more: [BYTES.subarray(0, 1)] }), [{ ok: true }]);
-    assert.deepEqual(await actor.next('my_response'), [{ room: room(actor), data: BYTES, more: [BYTES.subarray(0, 1)] }]);
+    const message = { room: room(actor), data: BYTES, more: [BYTES.subarray(0, 1)] };
+    assert.deepEqual(await ask(actor, 'my_event', message), [{ ok: true }]);
+    assert.deepEqual(await actor.next('my_response'), [message]);
+  };
+  await each('binary', async (actor) => {
+    // The sync client of python-socketio 5.7 hands each message to a thread of its own. Then an attachment may come before
+    // its packet, and the client drops both, as docs/clients.md says: it may try again.
+    let tries = actor.name.startsWith('python sync') ? 3 : 1;
+    for (;;) {
+      try {
+        return await binary(actor);
+      } catch (err) {
+        if (--tries === 0 || !err.message.startsWith('waited ')) throw err;
+      }
+    }
   });
 
   // back waits until a client has reconnected and receives what is sent to its user. In front of two brokers, some

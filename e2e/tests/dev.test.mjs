@@ -6,7 +6,7 @@ import { connect } from '../helpers/client.mjs';
 import { Child, GRPCURL, SALA, run } from '../helpers/process.mjs';
 import { Sala } from '../helpers/sala.mjs';
 
-const BLOCK_END = /^ +export SALA_SERVER=.*$/m;
+const BLOCK_END = /^ +export SALA_SERVER=.*\n/m;
 const PATH = [path.dirname(SALA), path.dirname(GRPCURL), process.env.PATH].join(path.delimiter);
 
 async function dev(t) {

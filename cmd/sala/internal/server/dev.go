@@ -60,7 +60,7 @@ func (s *Server) PrintDev(out io.Writer) error {
 		curl, grpcurl = "curl -sSk -H "+header, "grpcurl -insecure -H "+header
 	}
 	// text/template would add 0.3 MB to the binary.
-	_, err := strings.NewReplacer(
+	text := strings.NewReplacer(
 		"{PUBLIC}", s.public.URL(),
 		"{HTTP}", s.http.URL(),
 		"{GRPC}", s.grpc.HostPort(),
@@ -69,7 +69,8 @@ func (s *Server) PrintDev(out io.Writer) error {
 		"{QUOTEDKEY}", quote(s.cfg.DevKey),
 		"{CURL}", curl,
 		"{GRPCURL}", grpcurl,
-	).WriteString(out, devText)
+	).Replace(devText)
+	_, err := io.WriteString(out, text) // in one write, so that nobody sees a part
 	return err
 }
 
