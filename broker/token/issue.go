@@ -2,7 +2,6 @@ package token
 
 import (
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"time"
 
@@ -51,9 +50,6 @@ func (r *Keyring) Issue(user string, ttl time.Duration, grant Grant) (string, Cl
 	return signed, claims, err
 }
 
-// newID returns 128 random bits.
-func newID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return base64.RawURLEncoding.EncodeToString(b[:])
-}
+// newID returns 130 random bits as letters and digits. An id never begins with a dash, which a
+// command line would take for a flag.
+func newID() string { return rand.Text() }
