@@ -40,19 +40,19 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// maxGoodbyeBytes is more than a POST without messages has.
+// maxGoodbyeBytes is more than the POST of a client that leaves has.
 const maxGoodbyeBytes = 64
 
 // serveUnknown answers a request for a session that this server doesn't have, because it has ended
-// or belongs to another node. A POST without any message, such as the CLOSE of a client that leaves,
-// succeeds: the session is gone, and nothing is lost. python-engineio 4.3 posts its CLOSE to a
+// or belongs to another node. A POST that closes the session and has no message succeeds: the
+// session is gone, and nothing is lost. python-engineio 4.3 posts its CLOSE to a
 // session that has ended while it connects again, and a refusal would end its new session.
 func (s *Server) serveUnknown(w http.ResponseWriter, r *http.Request, upgrade bool) {
 	refused := unknownSession
 	if !upgrade && r.Method == http.MethodPost && r.ContentLength > 0 && r.ContentLength <= maxGoodbyeBytes {
 		// If the body can't be read, neither can the answer be delivered.
 		body, err := io.ReadAll(io.LimitReader(r.Body, maxGoodbyeBytes))
-		if err == nil && hasNoMessage(body) {
+		if err == nil && isGoodbye(body) {
 			refused = accepted
 		}
 	}
@@ -63,14 +63,14 @@ func (s *Server) serveUnknown(w http.ResponseWriter, r *http.Request, upgrade bo
 	_ = respond(w, "text/html", []byte("ok"), s.opts.WriteTimeout)
 }
 
-// hasNoMessage reports whether a payload is valid and has only packets of the protocol itself.
-func hasNoMessage(payload []byte) bool {
-	none := true
+// isGoodbye reports whether a payload is valid, has no message, and ends with a CLOSE.
+func isGoodbye(payload []byte) bool {
+	last, messages := byte(0), false
 	err := parsePayload(payload, func(p packet) bool {
-		none = p.kind != packetMessage
-		return none
+		last, messages = p.kind, messages || p.kind == packetMessage
+		return !messages
 	})
-	return err == nil && none
+	return err == nil && !messages && last == packetClose
 }
 
 // serveHTTP serves a request that belongs to c.
