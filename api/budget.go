@@ -31,7 +31,7 @@ type claim struct {
 	granted chan struct{} // closed when the bytes are granted
 }
 
-// newBudget returns a budget of which each caller may have half, but at least smallest.
+// newBudget returns a budget. Each caller may have half of it, but at least smallest.
 func newBudget(total, smallest int64) *budget {
 	share := max(total/2, smallest)
 	return &budget{total: max(total, 2*share), share: share, of: make(map[*auth.Caller]int64)}

@@ -100,7 +100,7 @@ func (r *restRequest) refuse(w http.ResponseWriter) {
 	_, _ = io.Copy(io.Discard, http.MaxBytesReader(w, r.http.Body, r.bodies.most))
 }
 
-// prepareREST refuses callers without a key, and requests of which the gateway would ignore
+// prepareREST refuses callers without a key, and requests if the gateway would ignore
 // a part. The body is read later: see [restRequest.open].
 func (s *Server) prepareREST(bodies *bodies, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

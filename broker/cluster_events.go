@@ -123,7 +123,7 @@ func (b *Broker) publishLost(s *eventhub.Socket, incarnation uint64, redelivered
 	b.events.Forget(s.ID)
 }
 
-// forgotten counts sockets that were lost with their node and of which no node
+// forgotten counts sockets that were lost with their node and that no other node
 // knows.
 func (b *Broker) forgotten(lost cluster.NodeID, n int) {
 	b.log.Error("a node was lost together with all nodes that knew its sockets; backends get no DISCONNECT for them",

@@ -47,7 +47,7 @@ type Authenticator struct {
 	failures *failures
 }
 
-// New returns an Authenticator for keys, of which there must be at least one. Two keys
+// New returns an Authenticator for keys. There must be at least one. Two keys
 // with the same secret are an error, since their scopes may differ. callRate is how many
 // calls each key may make per second; 0 is no limit.
 func New(keys []Key, callRate int) (*Authenticator, error) {

@@ -17,7 +17,7 @@ const maxKeyName = 64
 // hopeless, even if a person made it up.
 const minGuessless = 16
 
-// hashPrefix marks a key of which the configuration has the hash only.
+// hashPrefix marks a key that the configuration contains only as a hash.
 const hashPrefix = "sha256:"
 
 // Key is an API key. It is immutable and holds a hash of the secret, so that printing a

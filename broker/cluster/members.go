@@ -110,7 +110,7 @@ func (m *members) markUnheard() {
 	}
 }
 
-// unheard returns the nodes of which no message has come since the bus connected.
+// unheard returns the nodes that have sent no message since the bus connected.
 func (m *members) unheard() (ids []NodeID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -15,7 +15,7 @@ func (d *deadlines) earliest() time.Time {
 	return earlier(earlier(d.heartbeat, d.upgrade), earlier(d.message, d.close))
 }
 
-// earlier returns the earlier of two deadlines, either of which may be zero.
+// earlier returns the earlier of two deadlines. A zero deadline is none.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b

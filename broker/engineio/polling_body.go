@@ -56,7 +56,7 @@ func (c *Conn) readBody(
 	}
 }
 
-// append appends a part of a body, of which at most keep bytes are kept. A body that fits into a
+// append appends a part of a body, and keeps at most keep bytes. A body that fits into a
 // read buffer doesn't count as held.
 func (in *intake) append(body, p []byte, keep int64) ([]byte, error) {
 	have := int64(cap(body))

@@ -94,7 +94,7 @@ func (p *Proxy) change(do func()) {
 	p.cond.Broadcast()
 }
 
-// closeLinks closes the links for which which returns true. The caller holds mu.
+// closeLinks closes the links for which `which` returns true. The caller holds mu.
 func (p *Proxy) closeLinks(which func(*link) bool) {
 	for l := range p.links {
 		if which(l) {

@@ -150,7 +150,7 @@ func TestBadPythonMessages(t *testing.T) {
 	}
 }
 
-// doubling returns a pickle of lists, each of which has the previous one twice.
+// doubling returns a pickle of lists. Each list contains the previous one twice.
 func doubling(n byte) (text string) {
 	for i := range n {
 		text += "]q" + string([]byte{i + 1}) + "(h" + string([]byte{i}) + "h" + string([]byte{i}) + "e"
