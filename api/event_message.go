@@ -27,6 +27,10 @@ func eventKind(k eventhub.Kind) salav1.EventKind {
 		return salav1.EventKind_EVENT_KIND_ROOM_OPENED
 	case eventhub.RoomClosed:
 		return salav1.EventKind_EVENT_KIND_ROOM_CLOSED
+	case eventhub.Away:
+		return salav1.EventKind_EVENT_KIND_AWAY
+	case eventhub.Resumed:
+		return salav1.EventKind_EVENT_KIND_RESUMED
 	}
 	return salav1.EventKind_EVENT_KIND_UNSPECIFIED
 }
@@ -103,6 +107,9 @@ func (m socketMessages) delivery(d eventhub.Delivery) *salav1.SubscribeResponse 
 		NeedsAck:      d.NeedsAck,
 		NeedsDecision: d.NeedsDecision,
 		Redelivered:   d.Redelivered,
+
+		PreviousSocketId: e.PreviousSocketID,
+		NotRecovered:     e.NotRecovered,
 	}}}
 }
 

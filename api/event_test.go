@@ -178,6 +178,20 @@ func TestSubscribeShowsEverything(t *testing.T) {
 			t.Errorf("the event is %v", e)
 		}
 	}
+	hub.Publish(&eventhub.Event{
+		Kind: eventhub.Connect, Namespace: "/", Socket: socket, PreviousSocketID: "before", NotRecovered: "NODE_LOST",
+	})
+	if e := b.event(); e.GetPreviousSocketId() != "before" || e.GetNotRecovered() != "NODE_LOST" {
+		t.Errorf("the event is %v", e)
+	}
+	hub.Publish(&eventhub.Event{Kind: eventhub.Away, Namespace: "/", Socket: socket, Reason: "ping timeout"})
+	if e := b.event(); e.GetKind() != salav1.EventKind_EVENT_KIND_AWAY || e.GetReason() != "ping timeout" {
+		t.Errorf("the event is %v", e)
+	}
+	hub.Publish(&eventhub.Event{Kind: eventhub.Resumed, Namespace: "/", Socket: socket})
+	if e := b.event(); e.GetKind() != salav1.EventKind_EVENT_KIND_RESUMED || e.GetSocket().GetId() != "sock" {
+		t.Errorf("the event is %v", e)
+	}
 	hub.Publish(&eventhub.Event{Kind: eventhub.RoomOpened, Namespace: "/", Room: "r"})
 	if e := b.event(); e.GetKind() != salav1.EventKind_EVENT_KIND_ROOM_OPENED || e.GetRoom() != "r" || e.GetSocket() != nil {
 		t.Errorf("the event is %v", e)

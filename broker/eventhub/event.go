@@ -27,18 +27,26 @@ const (
 	RoomOpened
 	// RoomClosed: a room has lost its last member on this node.
 	RoomClosed
+	// Away: a socket has lost its connection, and its session waits for the client. The socket keeps
+	// its rooms. A Resumed or a Disconnect follows.
+	Away
+	// Resumed: the client of a socket that was away has returned, as the same socket. A client may
+	// return before its node notices that it was gone; then no Away precedes.
+	Resumed
 
 	numKinds = iota + 1
 )
 
 // Kinds returns all kinds. The slice is the caller's.
 func Kinds() []Kind {
-	return []Kind{Connect, Disconnect, Join, Leave, Message, RoomOpened, RoomClosed}
+	return []Kind{Connect, Disconnect, Join, Leave, Message, RoomOpened, RoomClosed, Away, Resumed}
 }
 
 // String returns the kind's name in lower case, as metrics show it.
 func (k Kind) String() string {
-	names := [numKinds]string{"unknown", "connect", "disconnect", "join", "leave", "message", "room_opened", "room_closed"}
+	names := [numKinds]string{
+		"unknown", "connect", "disconnect", "join", "leave", "message", "room_opened", "room_closed", "away", "resumed",
+	}
 	if int(k) < len(names) {
 		return names[k]
 	}
@@ -46,7 +54,7 @@ func (k Kind) String() string {
 }
 
 // valid reports whether k is one of the constants.
-func (k Kind) valid() bool { return k >= Connect && k <= RoomClosed }
+func (k Kind) valid() bool { return k >= Connect && k < numKinds }
 
 // ofRoom reports whether events of the kind are about a room, not about a socket.
 func (k Kind) ofRoom() bool { return k == RoomOpened || k == RoomClosed }
@@ -55,8 +63,10 @@ func (k Kind) ofRoom() bool { return k == RoomOpened || k == RoomClosed }
 // one.
 type Socket struct {
 	ID, User, Namespace string
-	// Node is the id of the node that the client is connected to.
+	// Node is the id of the node that has the socket.
 	Node string
+	// Away says that the client has lost its connection and may return.
+	Away bool
 	// Rooms are the rooms of the socket, sorted; only in lists.
 	Rooms []string
 	// Address is the client's host and port.
@@ -82,8 +92,15 @@ type Event struct {
 	Name string
 	// Room is the room of a Join, Leave, RoomOpened or RoomClosed.
 	Room string
-	// Reason says why the socket disconnected; only for a Disconnect.
+	// Reason says why the socket disconnected, or why its connection ended; only for a Disconnect or
+	// an Away.
 	Reason string
+	// PreviousSocketID is the socket that the client wanted to return to and couldn't; only for a
+	// Connect, and empty if the client didn't want to return.
+	PreviousSocketID string
+	// NotRecovered is the code that says why the client couldn't return; set together with
+	// PreviousSocketID.
+	NotRecovered string
 	// Args is the text of a JSON array; only for a Message.
 	Args json.RawMessage
 	// Attachments holds the binary data that Args refers to by placeholders.

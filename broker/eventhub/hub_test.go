@@ -118,6 +118,43 @@ func TestNewMembersDontTakeOver(t *testing.T) {
 	}
 }
 
+// A socket keeps its member while it is away and when it returns, however many members come.
+func TestReturningSocketKeepsItsMember(t *testing.T) {
+	h := newHub(t, Options{})
+	first := subscribe(t, h, SubscribeOptions{Group: "g", Credits: 1000})
+	event := func(kind Kind, i int) *Event {
+		return &Event{Kind: kind, Namespace: "/", Socket: &Socket{ID: fmt.Sprint("s", i), Namespace: "/"}}
+	}
+	for i := range 50 {
+		h.Publish(event(Connect, i))
+	}
+	second := subscribe(t, h, SubscribeOptions{Group: "g", Credits: 1000})
+	for _, kind := range []Kind{Away, Resumed, Away, Disconnect} {
+		for i := range 50 {
+			h.Publish(event(kind, i))
+		}
+	}
+	if got := len(take(t, first)); got != 250 {
+		t.Errorf("the first member got %d events, want all 250", got)
+	}
+	wantTaken(t, second, "")
+}
+
+func TestKindsHaveNames(t *testing.T) {
+	names := make(map[string]bool)
+	for _, k := range Kinds() {
+		if !k.valid() || k.String() == "unknown" || names[k.String()] {
+			t.Errorf("the kind %d has the name %q", k, k)
+		}
+		names[k.String()] = true
+	}
+	for _, k := range []Kind{0, numKinds, 255} {
+		if k.valid() || k.String() != "unknown" {
+			t.Errorf("%d is the kind %q", k, k)
+		}
+	}
+}
+
 // A room is pinned only if the member also gets its end.
 func TestRoomsAreUnpinned(t *testing.T) {
 	h := newHub(t, Options{})

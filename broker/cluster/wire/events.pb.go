@@ -328,7 +328,10 @@ type SubscriptionInfo struct {
 	// Whether it decides who may connect.
 	Decide bool `protobuf:"varint,6,opt,name=decide,proto3" json:"decide,omitempty"`
 	// Whether it only observes.
-	Observe       bool `protobuf:"varint,7,opt,name=observe,proto3" json:"observe,omitempty"`
+	Observe bool `protobuf:"varint,7,opt,name=observe,proto3" json:"observe,omitempty"`
+	// The highest number of a kind that the subscriber's node knows. A node sends no others, even if
+	// the subscription wants all kinds. 0: the node is of a release that knows those up to 7.
+	NewestKind    uint32 `protobuf:"varint,8,opt,name=newest_kind,json=newestKind,proto3" json:"newest_kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -410,6 +413,13 @@ func (x *SubscriptionInfo) GetObserve() bool {
 		return x.Observe
 	}
 	return false
+}
+
+func (x *SubscriptionInfo) GetNewestKind() uint32 {
+	if x != nil {
+		return x.NewestKind
+	}
+	return 0
 }
 
 // EventBatch carries events to a subscription.
@@ -537,7 +547,7 @@ type ClientEvent struct {
 	Name string `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
 	// The room.
 	Room string `protobuf:"bytes,6,opt,name=room,proto3" json:"room,omitempty"`
-	// Why the socket disconnected.
+	// Why the socket disconnected, or why its connection ended.
 	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The text of a JSON array.
 	Args []byte `protobuf:"bytes,8,opt,name=args,proto3" json:"args,omitempty"`
@@ -550,7 +560,11 @@ type ClientEvent struct {
 	// The client waits for a decision whether it may connect.
 	NeedsDecision bool `protobuf:"varint,12,opt,name=needs_decision,json=needsDecision,proto3" json:"needs_decision,omitempty"`
 	// A backend may have handled it already.
-	Redelivered   bool `protobuf:"varint,13,opt,name=redelivered,proto3" json:"redelivered,omitempty"`
+	Redelivered bool `protobuf:"varint,13,opt,name=redelivered,proto3" json:"redelivered,omitempty"`
+	// The socket that the client of a connect couldn't return to; empty if it didn't want to.
+	PreviousSocketId string `protobuf:"bytes,14,opt,name=previous_socket_id,json=previousSocketId,proto3" json:"previous_socket_id,omitempty"`
+	// The code that says why not.
+	NotRecovered  string `protobuf:"bytes,15,opt,name=not_recovered,json=notRecovered,proto3" json:"not_recovered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -674,6 +688,20 @@ func (x *ClientEvent) GetRedelivered() bool {
 		return x.Redelivered
 	}
 	return false
+}
+
+func (x *ClientEvent) GetPreviousSocketId() string {
+	if x != nil {
+		return x.PreviousSocketId
+	}
+	return ""
+}
+
+func (x *ClientEvent) GetNotRecovered() string {
+	if x != nil {
+		return x.NotRecovered
+	}
+	return ""
 }
 
 // EventFeedback says what became of events.
@@ -1526,7 +1554,7 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"\x03ids\x18\x01 \x03(\x04R\x03ids\x12G\n" +
 	"\rsubscriptions\x18\x02 \x03(\v2!.sala.cluster.v1.SubscriptionInfoR\rsubscriptions\x12\x12\n" +
 	"\x04more\x18\x03 \x01(\bR\x04more\"\x19\n" +
-	"\x17SubscriptionListRequest\"\xb6\x01\n" +
+	"\x17SubscriptionListRequest\"\xd7\x01\n" +
 	"\x10SubscriptionInfo\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x14\n" +
@@ -1536,7 +1564,9 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"namespaces\x12\x14\n" +
 	"\x05names\x18\x05 \x03(\tR\x05names\x12\x16\n" +
 	"\x06decide\x18\x06 \x01(\bR\x06decide\x12\x18\n" +
-	"\aobserve\x18\a \x01(\bR\aobserve\"\xa3\x02\n" +
+	"\aobserve\x18\a \x01(\bR\aobserve\x12\x1f\n" +
+	"\vnewest_kind\x18\b \x01(\rR\n" +
+	"newestKind\"\xa3\x02\n" +
 	"\n" +
 	"EventBatch\x12\"\n" +
 	"\fsubscription\x18\x01 \x01(\x04R\fsubscription\x12\x18\n" +
@@ -1546,7 +1576,7 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"\asockets\x18\x05 \x03(\v2\x17.sala.cluster.v1.SocketR\asockets\x12\x1a\n" +
 	"\banswered\x18\x06 \x03(\x04R\banswered\x12\x18\n" +
 	"\aexpired\x18\a \x03(\x04R\aexpired\x12\"\n" +
-	"\facknowledged\x18\b \x01(\x04R\facknowledged\"\xe5\x02\n" +
+	"\facknowledged\x18\b \x01(\x04R\facknowledged\"\xb8\x03\n" +
 	"\vClientEvent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\rR\x04kind\x12\x1c\n" +
@@ -1562,7 +1592,9 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"timeUnixNs\x12\x1b\n" +
 	"\tneeds_ack\x18\v \x01(\bR\bneedsAck\x12%\n" +
 	"\x0eneeds_decision\x18\f \x01(\bR\rneedsDecision\x12 \n" +
-	"\vredelivered\x18\r \x01(\bR\vredelivered\"\x83\x01\n" +
+	"\vredelivered\x18\r \x01(\bR\vredelivered\x12,\n" +
+	"\x12previous_socket_id\x18\x0e \x01(\tR\x10previousSocketId\x12#\n" +
+	"\rnot_recovered\x18\x0f \x01(\tR\fnotRecovered\"\x83\x01\n" +
 	"\rEventFeedback\x126\n" +
 	"\aanswers\x18\x01 \x03(\v2\x1c.sala.cluster.v1.EventAnswerR\aanswers\x12:\n" +
 	"\bprogress\x18\x02 \x03(\v2\x1e.sala.cluster.v1.EventProgressR\bprogress\"\xbe\x01\n" +

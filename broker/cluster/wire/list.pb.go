@@ -582,7 +582,12 @@ type Socket struct {
 	Data []byte `protobuf:"bytes,8,opt,name=data,proto3" json:"data,omitempty"`
 	// The JSON that the client sent when it connected, without the token; empty for none. Only in
 	// events.
-	Auth          []byte `protobuf:"bytes,9,opt,name=auth,proto3" json:"auth,omitempty"`
+	Auth []byte `protobuf:"bytes,9,opt,name=auth,proto3" json:"auth,omitempty"`
+	// Whether the client has lost its connection and may return.
+	Away bool `protobuf:"varint,10,opt,name=away,proto3" json:"away,omitempty"`
+	// The id of the socket's node if it isn't the one that the socket's id names, because the client
+	// has returned at another node; otherwise empty.
+	Node          string `protobuf:"bytes,11,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -680,6 +685,20 @@ func (x *Socket) GetAuth() []byte {
 	return nil
 }
 
+func (x *Socket) GetAway() bool {
+	if x != nil {
+		return x.Away
+	}
+	return false
+}
+
+func (x *Socket) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
 var File_sala_cluster_v1_list_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_list_proto_rawDesc = "" +
@@ -721,7 +740,7 @@ const file_sala_cluster_v1_list_proto_rawDesc = "" +
 	"\tGetSocket\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"<\n" +
 	"\aSockets\x121\n" +
-	"\asockets\x18\x01 \x03(\v2\x17.sala.cluster.v1.SocketR\asockets\"\xec\x01\n" +
+	"\asockets\x18\x01 \x03(\v2\x17.sala.cluster.v1.SocketR\asockets\"\x94\x02\n" +
 	"\x06Socket\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x1c\n" +
@@ -731,7 +750,10 @@ const file_sala_cluster_v1_list_proto_rawDesc = "" +
 	"\ttransport\x18\x06 \x01(\tR\ttransport\x12*\n" +
 	"\x11connected_unix_ns\x18\a \x01(\x03R\x0fconnectedUnixNs\x12\x12\n" +
 	"\x04data\x18\b \x01(\fR\x04data\x12\x12\n" +
-	"\x04auth\x18\t \x01(\fR\x04authB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
+	"\x04auth\x18\t \x01(\fR\x04auth\x12\x12\n" +
+	"\x04away\x18\n" +
+	" \x01(\bR\x04away\x12\x12\n" +
+	"\x04node\x18\v \x01(\tR\x04nodeB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
 
 var (
 	file_sala_cluster_v1_list_proto_rawDescOnce sync.Once

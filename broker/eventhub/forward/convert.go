@@ -1,7 +1,9 @@
 package forward
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/salabroker/sala/broker/cluster/wire"
@@ -18,6 +20,7 @@ func infoTo(s *eventhub.Subscription) *wire.SubscriptionInfo {
 		Names:      o.Filter.Names,
 		Decide:     o.Decide,
 		Observe:    o.Observe,
+		NewestKind: uint32(newestKind()),
 	}
 	for _, k := range o.Filter.Kinds {
 		info.Kinds = append(info.Kinds, uint32(k))
@@ -37,8 +40,15 @@ func optionsFrom(info *wire.SubscriptionInfo) eventhub.SubscribeOptions {
 	for _, k := range info.GetKinds() {
 		o.Filter.Kinds = append(o.Filter.Kinds, kindFrom(k))
 	}
+	newest := kindFrom(cmp.Or(info.GetNewestKind(), uint32(eventhub.RoomClosed)))
+	if len(info.GetKinds()) == 0 && newest < newestKind() {
+		o.Filter.Kinds = slices.DeleteFunc(eventhub.Kinds(), func(k eventhub.Kind) bool { return k > newest })
+	}
 	return o
 }
+
+// newestKind returns the kind with the highest number.
+func newestKind() eventhub.Kind { return slices.Max(eventhub.Kinds()) }
 
 func eventTo(d *eventhub.Delivery) *wire.ClientEvent {
 	e := d.Event
@@ -55,6 +65,9 @@ func eventTo(d *eventhub.Delivery) *wire.ClientEvent {
 		NeedsAck:      d.NeedsAck,
 		NeedsDecision: d.NeedsDecision,
 		Redelivered:   d.Redelivered,
+
+		PreviousSocketId: e.PreviousSocketID,
+		NotRecovered:     e.NotRecovered,
 	}
 }
 
@@ -68,6 +81,9 @@ func deliveryFrom(w *wire.ClientEvent, sockets []*eventhub.Socket) eventhub.Deli
 		Args:        w.GetArgs(),
 		Attachments: w.GetAttachments(),
 		Time:        time.Unix(0, w.GetTimeUnixNs()),
+
+		PreviousSocketID: w.GetPreviousSocketId(),
+		NotRecovered:     w.GetNotRecovered(),
 	}
 	if i := int(w.GetSocket()); i > 0 && i <= len(sockets) {
 		e.Socket = sockets[i-1]

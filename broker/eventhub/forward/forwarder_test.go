@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/eventhub"
 )
 
@@ -66,6 +68,74 @@ func TestEventsReachOtherNodes(t *testing.T) {
 			t.Error("the other node doesn't know that the subscriptions have ended")
 		}
 	})
+}
+
+// Nothing of an event is lost on the way to another node.
+func TestEventsArriveWhole(t *testing.T) {
+	inBubble(t, eventhub.Options{}, func(t *testing.T, _ *network, a, b *node) {
+		in := b.subscribe(eventhub.SubscribeOptions{Credits: 100})
+		pass(time.Second)
+		const home = "AAAAAAAAAA" // the node that the socket's id names
+		at := time.Unix(1_700_000_000, 5)
+		events := []eventhub.Event{
+			{Kind: eventhub.Connect, PreviousSocketID: "before", NotRecovered: "EXPIRED"},
+			{Kind: eventhub.Away, Reason: "ping timeout"},
+			{Kind: eventhub.Resumed},
+		}
+		for i := range events {
+			events[i].Namespace, events[i].Time = "/chat", at
+			events[i].Socket = &eventhub.Socket{
+				ID: home + "0123456789ABCDEF", User: "ana", Namespace: "/chat", Node: "BBBBBBBBBB", Address: "1.2.3.4:5",
+				Transport: "polling", ConnectTime: at, Away: events[i].Kind == eventhub.Away,
+				Data: json.RawMessage(`1`), Auth: json.RawMessage(`{"a":1}`),
+			}
+			a.Publish(&events[i])
+		}
+		pass(time.Second)
+		got := take(t, in)
+		if len(got) != len(events) {
+			t.Fatalf("%d of %d events have arrived", len(got), len(events))
+		}
+		for i, d := range got {
+			if !reflect.DeepEqual(*d.Event, events[i]) {
+				t.Errorf("%+v of %+v arrived,\nwant %+v of %+v", *d.Event, *d.Event.Socket, events[i], *events[i].Socket)
+			}
+		}
+	})
+}
+
+// A node of an earlier release gets no events of kinds that it doesn't know.
+func TestEarlierReleasesGetNoNewKinds(t *testing.T) {
+	for name, test := range map[string]struct {
+		subscription *wire.SubscriptionInfo
+		want         string
+	}{
+		"all that an earlier release knows":  {&wire.SubscriptionInfo{}, "[connect disconnect join leave message room_opened room_closed]"},
+		"all that this release knows":        {&wire.SubscriptionInfo{NewestKind: uint32(eventhub.Resumed)}, fmt.Sprint(eventhub.Kinds())},
+		"all that a later release knows":     {&wire.SubscriptionInfo{NewestKind: 1000}, fmt.Sprint(eventhub.Kinds())},
+		"some, from an earlier release":      {&wire.SubscriptionInfo{Kinds: []uint32{1, 5}}, "[connect message]"},
+		"some, from a release like this one": {&wire.SubscriptionInfo{Kinds: []uint32{8, 9}, NewestKind: 9}, "[away resumed]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newNetwork(t, 1, lag, 0).add("A", eventhub.Options{})
+				a.forwarder.Joined("B")
+				test.subscription.Id = 1
+				a.forwarder.Receive("B", &wire.EventTraffic{Body: &wire.EventTraffic_Subscriptions{Subscriptions: &wire.SubscriptionList{
+					Ids: []uint64{1}, Subscriptions: []*wire.SubscriptionInfo{test.subscription},
+				}}})
+				var wanted []eventhub.Kind
+				for _, k := range eventhub.Kinds() {
+					if a.Wants(k, "/", "x") {
+						wanted = append(wanted, k)
+					}
+				}
+				if got := fmt.Sprint(wanted); got != test.want {
+					t.Errorf("the node gets %s, want %s", got, test.want)
+				}
+			})
+		})
+	}
 }
 
 // What an ended subscription was handed and hasn't answered is marked, the rest is not.

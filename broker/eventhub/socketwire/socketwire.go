@@ -3,6 +3,7 @@
 package socketwire
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/salabroker/sala/broker/cluster"
@@ -12,7 +13,7 @@ import (
 
 // To returns the wire form of a socket.
 func To(s *eventhub.Socket) *wire.Socket {
-	return &wire.Socket{
+	w := &wire.Socket{
 		Id:              s.ID,
 		User:            s.User,
 		Namespace:       s.Namespace,
@@ -22,16 +23,23 @@ func To(s *eventhub.Socket) *wire.Socket {
 		ConnectedUnixNs: s.ConnectTime.UnixNano(),
 		Data:            s.Data,
 		Auth:            s.Auth,
+		Away:            s.Away,
 	}
+	if s.Node != string(cluster.OwnerOf(s.ID)) {
+		w.Node = s.Node
+	}
+	return w
 }
 
-// From is the inverse of [To]. The node follows from the socket's id.
+// From is the inverse of [To]. Unless the client has returned at another node, the
+// node follows from the socket's id.
 func From(w *wire.Socket) *eventhub.Socket {
 	return &eventhub.Socket{
 		ID:          w.GetId(),
 		User:        w.GetUser(),
 		Namespace:   w.GetNamespace(),
-		Node:        string(cluster.OwnerOf(w.GetId())),
+		Node:        cmp.Or(w.GetNode(), string(cluster.OwnerOf(w.GetId()))),
+		Away:        w.GetAway(),
 		Rooms:       w.GetRooms(),
 		Address:     w.GetAddress(),
 		Transport:   w.GetTransport(),

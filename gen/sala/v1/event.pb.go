@@ -23,7 +23,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// EventKind says what happened.
+// EventKind says what happened. Later releases may add kinds: ignore those that you don't know.
 type EventKind int32
 
 const (
@@ -33,7 +33,7 @@ const (
 	// receives both: first the request for a decision and then, once the client is connected, the
 	// event.
 	EventKind_EVENT_KIND_CONNECT EventKind = 1
-	// A socket has disconnected.
+	// A socket has disconnected. If it was AWAY, its client has not returned in time.
 	EventKind_EVENT_KIND_DISCONNECT EventKind = 2
 	// A socket has joined a room.
 	EventKind_EVENT_KIND_JOIN EventKind = 3
@@ -45,6 +45,13 @@ const (
 	EventKind_EVENT_KIND_ROOM_OPENED EventKind = 6
 	// A room has lost its last member.
 	EventKind_EVENT_KIND_ROOM_CLOSED EventKind = 7
+	// A socket with a session has lost its connection, and may return within --recovery-window. Until
+	// then it stays in its rooms, and events for it are kept. RESUMED or DISCONNECT follows.
+	EventKind_EVENT_KIND_AWAY EventKind = 8
+	// The client of a socket has returned with a new connection. The socket has the same id, and the
+	// client has received everything that was kept. A client that returns before the broker notices
+	// the loss of its connection causes no AWAY first.
+	EventKind_EVENT_KIND_RESUMED EventKind = 9
 )
 
 // Enum value maps for EventKind.
@@ -58,6 +65,8 @@ var (
 		5: "EVENT_KIND_MESSAGE",
 		6: "EVENT_KIND_ROOM_OPENED",
 		7: "EVENT_KIND_ROOM_CLOSED",
+		8: "EVENT_KIND_AWAY",
+		9: "EVENT_KIND_RESUMED",
 	}
 	EventKind_value = map[string]int32{
 		"EVENT_KIND_UNSPECIFIED": 0,
@@ -68,6 +77,8 @@ var (
 		"EVENT_KIND_MESSAGE":     5,
 		"EVENT_KIND_ROOM_OPENED": 6,
 		"EVENT_KIND_ROOM_CLOSED": 7,
+		"EVENT_KIND_AWAY":        8,
+		"EVENT_KIND_RESUMED":     9,
 	}
 )
 
@@ -832,13 +843,22 @@ type ClientEvent struct {
 	Time *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=time,proto3" json:"time,omitempty"`
 	// The room. Only for JOIN, LEAVE, ROOM_OPENED and ROOM_CLOSED.
 	Room string `protobuf:"bytes,10,opt,name=room,proto3" json:"room,omitempty"`
-	// Why the socket disconnected. Only for DISCONNECT.
+	// Why the socket disconnected, or why its connection ended. Only for DISCONNECT and AWAY.
 	Reason string `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Whether the client waits for a decision before it is connected. If so, answer with decision
 	// within --decide-timeout (5 s by default); after that --decide-default applies.
 	NeedsDecision bool `protobuf:"varint,12,opt,name=needs_decision,json=needsDecision,proto3" json:"needs_decision,omitempty"`
 	// The namespace.
-	Namespace     string `protobuf:"bytes,13,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Namespace string `protobuf:"bytes,13,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// The id of the socket that the client wanted to return to and could not. Only for CONNECT, and
+	// empty if the client did not want to return. With not_recovered UNKNOWN it is what the client
+	// claims and nobody has verified.
+	PreviousSocketId string `protobuf:"bytes,14,opt,name=previous_socket_id,json=previousSocketId,proto3" json:"previous_socket_id,omitempty"`
+	// Why the client could not return to previous_socket_id: EXPIRED (too late), EVICTED (more was
+	// sent to it than the broker keeps), NODE_LOST (its node is gone), USER_CHANGED (the token names
+	// another user) or UNKNOWN (no such session). The client receives the same code. It may have
+	// missed events. Later releases may add codes.
+	NotRecovered  string `protobuf:"bytes,15,opt,name=not_recovered,json=notRecovered,proto3" json:"not_recovered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -964,6 +984,20 @@ func (x *ClientEvent) GetNamespace() string {
 	return ""
 }
 
+func (x *ClientEvent) GetPreviousSocketId() string {
+	if x != nil {
+		return x.PreviousSocketId
+	}
+	return ""
+}
+
+func (x *ClientEvent) GetNotRecovered() string {
+	if x != nil {
+		return x.NotRecovered
+	}
+	return ""
+}
+
 // EventSocket describes the socket that an event is about.
 type EventSocket struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -982,7 +1016,7 @@ type EventSocket struct {
 	Address string `protobuf:"bytes,6,opt,name=address,proto3" json:"address,omitempty"`
 	// "websocket" or "polling".
 	Transport string `protobuf:"bytes,7,opt,name=transport,proto3" json:"transport,omitempty"`
-	// When the socket connected.
+	// When the socket connected. The time stays the same when the client returns.
 	ConnectTime   *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=connect_time,json=connectTime,proto3" json:"connect_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1200,7 +1234,7 @@ const file_sala_v1_event_proto_rawDesc = "" +
 	"\brejected\x18\x03 \x01(\v2\x16.sala.v1.EventRejectedH\x00R\brejectedB\n" +
 	"\n" +
 	"\bresponse\"\x12\n" +
-	"\x10SubscribeStarted\"\xb9\x03\n" +
+	"\x10SubscribeStarted\"\x8c\x04\n" +
 	"\vClientEvent\x12\x1f\n" +
 	"\vdelivery_id\x18\x01 \x01(\tR\n" +
 	"deliveryId\x12&\n" +
@@ -1216,7 +1250,9 @@ const file_sala_v1_event_proto_rawDesc = "" +
 	" \x01(\tR\x04room\x12\x16\n" +
 	"\x06reason\x18\v \x01(\tR\x06reason\x12%\n" +
 	"\x0eneeds_decision\x18\f \x01(\bR\rneedsDecision\x12\x1c\n" +
-	"\tnamespace\x18\r \x01(\tR\tnamespace\"\x8f\x02\n" +
+	"\tnamespace\x18\r \x01(\tR\tnamespace\x12,\n" +
+	"\x12previous_socket_id\x18\x0e \x01(\tR\x10previousSocketId\x12#\n" +
+	"\rnot_recovered\x18\x0f \x01(\tR\fnotRecovered\"\x8f\x02\n" +
 	"\vEventSocket\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x1c\n" +
@@ -1231,7 +1267,7 @@ const file_sala_v1_event_proto_rawDesc = "" +
 	"deliveryId\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\rR\x04code\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\tR\amessage*\xd5\x01\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage*\x82\x02\n" +
 	"\tEventKind\x12\x1a\n" +
 	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12EVENT_KIND_CONNECT\x10\x01\x12\x19\n" +
@@ -1240,7 +1276,9 @@ const file_sala_v1_event_proto_rawDesc = "" +
 	"\x10EVENT_KIND_LEAVE\x10\x04\x12\x16\n" +
 	"\x12EVENT_KIND_MESSAGE\x10\x05\x12\x1a\n" +
 	"\x16EVENT_KIND_ROOM_OPENED\x10\x06\x12\x1a\n" +
-	"\x16EVENT_KIND_ROOM_CLOSED\x10\a2V\n" +
+	"\x16EVENT_KIND_ROOM_CLOSED\x10\a\x12\x13\n" +
+	"\x0fEVENT_KIND_AWAY\x10\b\x12\x16\n" +
+	"\x12EVENT_KIND_RESUMED\x10\t2V\n" +
 	"\fEventService\x12F\n" +
 	"\tSubscribe\x12\x19.sala.v1.SubscribeRequest\x1a\x1a.sala.v1.SubscribeResponse(\x010\x01B/Z-github.com/salabroker/sala/gen/sala/v1;salav1b\x06proto3"
 

@@ -70,8 +70,14 @@ func (p *eventPrinter) text(e *salav1.ClientEvent) string {
 func details(e *salav1.ClientEvent) []string {
 	switch e.GetKind() {
 	case salav1.EventKind_EVENT_KIND_CONNECT:
+		parts := []string{cell(e.GetSocket().GetTransport()), cell(e.GetSocket().GetAddress())}
+		if e.GetNotRecovered() != "" {
+			parts = append(parts, fmt.Sprintf("[was %s, not recovered: %s]", cell(e.GetPreviousSocketId()), cell(e.GetNotRecovered())))
+		}
+		return parts
+	case salav1.EventKind_EVENT_KIND_RESUMED:
 		return []string{cell(e.GetSocket().GetTransport()), cell(e.GetSocket().GetAddress())}
-	case salav1.EventKind_EVENT_KIND_DISCONNECT:
+	case salav1.EventKind_EVENT_KIND_DISCONNECT, salav1.EventKind_EVENT_KIND_AWAY:
 		return []string{cell(e.GetReason())}
 	case salav1.EventKind_EVENT_KIND_MESSAGE:
 		parts := []string{cell(e.GetEvent()), printableJSON(e.GetArgsJson())}
@@ -118,13 +124,13 @@ const (
 
 func kindColour(kind salav1.EventKind) string {
 	switch kind {
-	case salav1.EventKind_EVENT_KIND_CONNECT:
+	case salav1.EventKind_EVENT_KIND_CONNECT, salav1.EventKind_EVENT_KIND_RESUMED:
 		return green
 	case salav1.EventKind_EVENT_KIND_DISCONNECT:
 		return red
 	case salav1.EventKind_EVENT_KIND_MESSAGE:
 		return cyan
-	case salav1.EventKind_EVENT_KIND_JOIN, salav1.EventKind_EVENT_KIND_LEAVE:
+	case salav1.EventKind_EVENT_KIND_JOIN, salav1.EventKind_EVENT_KIND_LEAVE, salav1.EventKind_EVENT_KIND_AWAY:
 		return yellow
 	}
 	return magenta

@@ -22,6 +22,10 @@ func TestEventsForPeople(t *testing.T) {
 	}{
 		{"connect     / ana sock websocket 1.2.3.4:5", &salav1.ClientEvent{Kind: salav1.EventKind_EVENT_KIND_CONNECT, Socket: ana}},
 		{"disconnect  / ana sock transport close", &salav1.ClientEvent{Kind: salav1.EventKind_EVENT_KIND_DISCONNECT, Socket: ana, Reason: "transport close"}},
+		{"connect     / ana sock websocket 1.2.3.4:5 [was before, not recovered: EXPIRED]", &salav1.ClientEvent{
+			Kind: salav1.EventKind_EVENT_KIND_CONNECT, Socket: ana, PreviousSocketId: "before", NotRecovered: "EXPIRED"}},
+		{"away        / ana sock ping timeout", &salav1.ClientEvent{Kind: salav1.EventKind_EVENT_KIND_AWAY, Socket: ana, Reason: "ping timeout"}},
+		{"resumed     / ana sock websocket 1.2.3.4:5", &salav1.ClientEvent{Kind: salav1.EventKind_EVENT_KIND_RESUMED, Socket: ana}},
 		{"join        / - other lobby", &salav1.ClientEvent{Kind: salav1.EventKind_EVENT_KIND_JOIN, Socket: &salav1.EventSocket{Id: "other"}, Room: "lobby"}},
 		{"room_opened / lobby", &salav1.ClientEvent{Kind: salav1.EventKind_EVENT_KIND_ROOM_OPENED, Room: "lobby"}},
 		{`message     / ana sock say [{"n":1.10},"ñ"]`, &salav1.ClientEvent{
