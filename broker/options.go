@@ -74,6 +74,9 @@ type Options struct {
 	AckTimeout time.Duration
 	// Decisions says how backends decide who may connect.
 	Decisions DecisionOptions
+	// Recovery lets clients that have lost their connection return without missing
+	// anything; nil turns it off.
+	Recovery *RecoveryOptions
 	// Cluster makes the broker a node of a cluster; nil for a single node.
 	Cluster *ClusterOptions
 	// Logger gets log messages; nil discards them.
@@ -97,6 +100,90 @@ const (
 	// them.
 	DropSlow SlowConsumerPolicy = "drop"
 )
+
+// RecoveryOptions says which sockets get a session, with which their clients can
+// return after they have lost their connection, and what sessions may hold.
+type RecoveryOptions struct {
+	// Window is how long a client may stay away; 2 min by default, at most a day.
+	Window time.Duration
+	// Mode says which clients take part; RecoverOptional by default.
+	Mode RecoveryMode
+	// Namespaces are those whose clients all take part with RecoverAlways; none means
+	// all of the broker. With RecoverOptional they have no effect.
+	Namespaces []string
+	// MaxMessages bounds the messages that one session holds until its client has
+	// confirmed them; 1024 by default.
+	MaxMessages int
+	// MaxBytes bounds the bytes of these messages; 1 MiB by default. A message of the
+	// largest size always fits. A session that would hold more of either can't be
+	// recovered, unless its client confirms what was evicted before it returns.
+	MaxBytes int64
+	// MaxNodeBytes bounds the bytes that all sessions of the node hold together. By
+	// default it is a quarter of MemoryLimit, or 256 MiB without one.
+	MaxNodeBytes int64
+}
+
+// RecoveryMode says which clients get a session.
+type RecoveryMode string
+
+// The modes of recovery.
+const (
+	// RecoverOptional gives a session to each client that asks for one.
+	RecoverOptional RecoveryMode = "optional"
+	// RecoverAlways gives one to every client of some namespaces, and to each that
+	// asks in the others.
+	RecoverAlways RecoveryMode = "always"
+)
+
+// Includes reports whether a client of the namespace gets a session. Asked says
+// that it asks for one.
+func (r *RecoveryOptions) Includes(namespace string, asked bool) bool {
+	switch {
+	case r == nil:
+		return false
+	case asked:
+		return true
+	}
+	return r.Mode == RecoverAlways && (len(r.Namespaces) == 0 || slices.Contains(r.Namespaces, namespace))
+}
+
+// withDefaults returns r with its defaults, in a broker with the other options.
+func (r *RecoveryOptions) withDefaults(o *Options) *RecoveryOptions {
+	filled := *r
+	filled.Window = cmp.Or(r.Window, 2*time.Minute)
+	filled.Mode = cmp.Or(r.Mode, RecoverOptional)
+	filled.MaxMessages = cmp.Or(r.MaxMessages, 1024)
+	filled.MaxBytes = cmp.Or(r.MaxBytes, 1<<20)
+	if filled.MaxBytes > 0 {
+		filled.MaxBytes = max(filled.MaxBytes, o.MaxMessageBytes+messageOverhead)
+	}
+	if r.MaxNodeBytes == 0 {
+		filled.MaxNodeBytes = max(cmp.Or(o.MemoryLimit/4, 256<<20), filled.MaxBytes)
+	}
+	return &filled
+}
+
+func (r *RecoveryOptions) validate(v *violations, namespaces []string) {
+	if r.Window < 0 || r.Window > 24*time.Hour {
+		v.add("recovery_window", "%s is not between 0s and 24h", r.Window)
+	}
+	if r.Mode != RecoverOptional && r.Mode != RecoverAlways {
+		v.add("recovery", "%q is neither \"optional\" nor \"always\"", r.Mode)
+	}
+	for i, name := range r.Namespaces {
+		if !slices.Contains(namespaces, name) {
+			v.add(fmt.Sprintf("recovery_namespaces[%d]", i), "%q is not one of the namespaces of this broker", name)
+		}
+	}
+	if r.MaxMessages < 16 || r.MaxMessages > 1_000_000 {
+		v.add("recovery_messages", "%d is not between 16 and 1000000", r.MaxMessages)
+	}
+	if r.MaxBytes < 64<<10 || r.MaxBytes > 1<<30 {
+		v.add("recovery_bytes", "%d is not between 65536 and 1073741824", r.MaxBytes)
+	} else if r.MaxNodeBytes < r.MaxBytes {
+		v.add("recovery_node_bytes", "%d is less than what one session may hold, which is %d", r.MaxNodeBytes, r.MaxBytes)
+	}
+}
 
 // ClusterOptions makes the broker a node of a cluster.
 type ClusterOptions struct {
@@ -144,6 +231,9 @@ func (o *Options) setDefaults() {
 	o.AckTimeout = cmp.Or(o.AckTimeout, 10*time.Second)
 	o.Decisions.Timeout = cmp.Or(o.Decisions.Timeout, 5*time.Second)
 	o.Decisions.Default = cmp.Or(o.Decisions.Default, RefuseUndecided)
+	if o.Recovery != nil {
+		o.Recovery = o.Recovery.withDefaults(o)
+	}
 	o.Relay = slices.Clone(o.Relay)
 	for i := range o.Relay {
 		o.Relay[i].setDefaults()
@@ -216,6 +306,9 @@ func (o *Options) validate() error {
 	}
 	if o.Decisions.Default != RefuseUndecided && o.Decisions.Default != AcceptUndecided {
 		v.add("decide_default", "%q is neither \"refuse\" nor \"accept\"", o.Decisions.Default)
+	}
+	if o.Recovery != nil {
+		o.Recovery.validate(&v, o.Namespaces)
 	}
 	if o.Anonymous != nil {
 		o.Anonymous.validate(&v, "anonymous.", o.Namespaces)

@@ -3,6 +3,7 @@ package broker
 import (
 	"encoding/json"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,18 @@ func TestOptionsAreChecked(t *testing.T) {
 		"small messages":        {func(o *Options) { o.MaxMessageBytes = 1 }, "max_message_bytes"},
 		"small queues":          {func(o *Options) { o.MaxQueueBytes = 1 }, "max_queue_bytes"},
 		"slow consumers":        {func(o *Options) { o.SlowConsumers = "wait" }, "slow_consumers"},
+		"recovery":              {func(o *Options) { o.Recovery = &RecoveryOptions{} }, ""},
+		"always in a namespace": {func(o *Options) { o.Recovery = &RecoveryOptions{Mode: RecoverAlways, Namespaces: []string{"/"}} }, ""},
+		"window before now":     {func(o *Options) { o.Recovery = &RecoveryOptions{Window: -1} }, "recovery_window"},
+		"window without end":    {func(o *Options) { o.Recovery = &RecoveryOptions{Window: 25 * time.Hour} }, "recovery_window"},
+		"recovery mode":         {func(o *Options) { o.Recovery = &RecoveryOptions{Mode: "never"} }, "recovery"},
+		"recovery elsewhere":    {func(o *Options) { o.Recovery = &RecoveryOptions{Namespaces: []string{"/", "/nope"}} }, "recovery_namespaces[1]"},
+		"few messages":          {func(o *Options) { o.Recovery = &RecoveryOptions{MaxMessages: 1} }, "recovery_messages"},
+		"many messages":         {func(o *Options) { o.Recovery = &RecoveryOptions{MaxMessages: 1_000_001} }, "recovery_messages"},
+		"no bytes":              {func(o *Options) { o.Recovery = &RecoveryOptions{MaxBytes: -1} }, "recovery_bytes"},
+		"many bytes":            {func(o *Options) { o.Recovery = &RecoveryOptions{MaxBytes: 1<<30 + 1} }, "recovery_bytes"},
+		"few bytes of a node":   {func(o *Options) { o.Recovery = &RecoveryOptions{MaxNodeBytes: 1 << 19} }, "recovery_node_bytes"},
+		"little memory":         {func(o *Options) { o.MemoryLimit, o.Recovery = 1<<20, &RecoveryOptions{} }, ""},
 		"anonymous pattern":     {func(o *Options) { o.Anonymous = &Permissions{Join: []string{"**:a"}} }, "anonymous.join[0]"},
 		"anonymous elsewhere":   {func(o *Options) { o.Anonymous = &Permissions{Namespaces: []string{"/nope"}} }, "anonymous.namespaces[0]"},
 		"default room":          {func(o *Options) { o.DefaultPermissions.Rooms = []string{""} }, "default_permissions.rooms[0]"},
@@ -74,6 +87,71 @@ func TestOptionsAreChecked(t *testing.T) {
 			var e *Error
 			if !errors.As(err, &e) || len(e.Fields) != 1 || e.Fields[0].Field != test.field {
 				t.Errorf("got %v, want an error on %s", err, test.field)
+			}
+		})
+	}
+}
+
+func TestRecoveryDefaults(t *testing.T) {
+	for name, test := range map[string]struct {
+		options Options
+		want    RecoveryOptions
+	}{
+		"nothing is set": {Options{}, RecoveryOptions{
+			Window: 2 * time.Minute, Mode: RecoverOptional, MaxMessages: 1024, MaxBytes: 1 << 20, MaxNodeBytes: 256 << 20,
+		}},
+		"a share of the memory": {Options{MemoryLimit: 4 << 30}, RecoveryOptions{
+			Window: 2 * time.Minute, Mode: RecoverOptional, MaxMessages: 1024, MaxBytes: 1 << 20, MaxNodeBytes: 1 << 30,
+		}},
+		"large messages fit": {Options{MaxMessageBytes: 10 << 20, MemoryLimit: 16 << 20}, RecoveryOptions{
+			Window: 2 * time.Minute, Mode: RecoverOptional, MaxMessages: 1024, MaxBytes: 10<<20 + messageOverhead, MaxNodeBytes: 10<<20 + messageOverhead,
+		}},
+		"all is set": {
+			Options{Recovery: &RecoveryOptions{
+				Window: time.Second, Mode: RecoverAlways, Namespaces: []string{"/"}, MaxMessages: 16, MaxBytes: 2 << 20, MaxNodeBytes: 4 << 20,
+			}},
+			RecoveryOptions{
+				Window: time.Second, Mode: RecoverAlways, Namespaces: []string{"/"}, MaxMessages: 16, MaxBytes: 2 << 20, MaxNodeBytes: 4 << 20,
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			given := test.options.Recovery
+			if given == nil {
+				given = &RecoveryOptions{}
+			}
+			before := *given
+			test.options.Recovery = given
+			test.options.setDefaults()
+			if !reflect.DeepEqual(*test.options.Recovery, test.want) {
+				t.Errorf("got %+v, want %+v", *test.options.Recovery, test.want)
+			}
+			if !reflect.DeepEqual(*given, before) {
+				t.Errorf("the caller's options have become %+v", *given)
+			}
+		})
+	}
+}
+
+func TestWhoTakesPartInRecovery(t *testing.T) {
+	for name, test := range map[string]struct {
+		options      *RecoveryOptions
+		asks, silent [2]bool // in "/" and in "/chat": a client that asks, and one that doesn't
+	}{
+		"off":              {nil, [2]bool{}, [2]bool{}},
+		"optional":         {&RecoveryOptions{Mode: RecoverOptional}, [2]bool{true, true}, [2]bool{}},
+		"always":           {&RecoveryOptions{Mode: RecoverAlways}, [2]bool{true, true}, [2]bool{true, true}},
+		"always in one":    {&RecoveryOptions{Mode: RecoverAlways, Namespaces: []string{"/chat"}}, [2]bool{true, true}, [2]bool{false, true}},
+		"optional with it": {&RecoveryOptions{Mode: RecoverOptional, Namespaces: []string{"/chat"}}, [2]bool{true, true}, [2]bool{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for i, namespace := range []string{"/", "/chat"} {
+				if got := test.options.Includes(namespace, true); got != test.asks[i] {
+					t.Errorf("in %s, for a client that asks: %t", namespace, got)
+				}
+				if got := test.options.Includes(namespace, false); got != test.silent[i] {
+					t.Errorf("in %s, for a client that doesn't ask: %t", namespace, got)
+				}
 			}
 		})
 	}

@@ -92,12 +92,28 @@ func (f *Flags) brokerOptions(p *problems, ring *token.Keyring) broker.Options {
 			Default:  broker.Undecided(f.DecideDefault),
 			Required: f.DecideRequired,
 		},
+		Recovery: f.recovery(),
 	}
 	if f.AllowAnonymous {
 		anonymous := sections.Anonymous.toBroker()
 		o.Anonymous = &anonymous
 	}
 	return o
+}
+
+// recovery returns the options of session recovery, nil if it is off.
+func (f *Flags) recovery() *broker.RecoveryOptions {
+	if f.RecoveryWindow == 0 {
+		return nil
+	}
+	return &broker.RecoveryOptions{
+		Window:       f.RecoveryWindow,
+		Mode:         broker.RecoveryMode(f.Recovery),
+		Namespaces:   f.RecoveryNamespaces,
+		MaxMessages:  int(f.RecoveryMessages),
+		MaxBytes:     f.RecoveryBytes,
+		MaxNodeBytes: f.RecoveryNodeBytes,
+	}
 }
 
 // checkAnonymous checks the section anonymous also if it is unused: it is wrong all the same.
@@ -115,7 +131,7 @@ func (c *Config) checkAnonymous() error {
 
 // splitLists splits the lists of names that can't contain commas.
 func (f *Flags) splitLists() {
-	for _, list := range []*List{&f.Namespaces, &f.AllowedOrigins, &f.AllowedHeaders, &f.TrustedProxies, &f.LimitExempt} {
+	for _, list := range []*List{&f.Namespaces, &f.AllowedOrigins, &f.AllowedHeaders, &f.TrustedProxies, &f.LimitExempt, &f.RecoveryNamespaces} {
 		*list = splitCommas(*list)
 	}
 }
@@ -146,6 +162,9 @@ func (f *Flags) checkNumbers(p *problems) {
 			p.addf("%s is %s; it must be above zero, for example 10s", d.flag, d.value)
 		}
 	}
+	if f.RecoveryWindow < 0 {
+		p.addf("--recovery-window is %s; it must not be negative, and 0 turns recovery off", f.RecoveryWindow)
+	}
 	if f.DrainSpread < 0 {
 		p.addf("--drain-spread is %s; it must not be negative, and 0s means at once", f.DrainSpread)
 	}
@@ -161,6 +180,9 @@ func (f *Flags) checkNumbers(p *problems) {
 		{"--max-attachments", f.MaxAttachments, 1, "for example 64"},
 		{"--max-message-bytes", f.MaxMessage, 1, "for example 1000000"},
 		{"--max-queue-bytes", f.MaxQueue, 1, "for example 1048576"},
+		{"--recovery-messages", f.RecoveryMessages, 1, "for example 1024"},
+		{"--recovery-bytes", f.RecoveryBytes, 1, "for example 1048576"},
+		{"--recovery-node-bytes", f.RecoveryNodeBytes, 0, "0 means a quarter of the memory limit"},
 	} {
 		if n.value < n.least {
 			p.addf("%s is %d; it must be at least %d, %s", n.flag, n.value, n.least, n.hint)

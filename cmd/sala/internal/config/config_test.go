@@ -114,6 +114,7 @@ func TestContract(t *testing.T) {
 		"path": "/socket.io/", "allowed-headers": "", "public-health": "", "max-token-bytes": "8192", "grpc-reflection": "true",
 		"max-message-bytes": "1000000", "max-queue-bytes": "1048576", "slow-consumers": "disconnect",
 		"ack-timeout": "10s", "decide-timeout": "5s", "decide-default": "refuse", "decide-required": "", "log-level": "info", "log-format": "text", "config": "",
+		"recovery-window": "2m", "recovery": "optional", "recovery-namespaces": "",
 	}
 	eachFlag(t, func(t *testing.T, flag *kong.Flag) {
 		if def, ok := want[flag.Name]; ok && flag.Default != def {
@@ -138,6 +139,8 @@ func settings(flag *kong.Flag) (text [3]string, want [3]string) {
 		text = [3]string{"drop", "disconnect", "drop"}
 	case flag.Name == "decide-default":
 		text = [3]string{"accept", "refuse", "accept"}
+	case flag.Name == "recovery":
+		text = [3]string{"always", "optional", "always"}
 	case flag.IsBool():
 		text = [3]string{"true", "false", "true"}
 	case flag.Target.Kind() == reflect.Int64 && flag.Target.Type().Name() == "Duration":
@@ -303,9 +306,42 @@ rooms: {join_event: entrar, leave_event: salir, announce: {event: message, joine
 			Namespaces: 100, Events: 1000, Bytes: 10_000_000, Joins: 100,
 		},
 		AckTimeout: 3 * time.Second, Decisions: broker.DecisionOptions{Timeout: time.Second, Default: broker.AcceptUndecided, Required: true},
+		Recovery: &broker.RecoveryOptions{Window: 2 * time.Minute, Mode: broker.RecoverOptional, MaxMessages: 1024, MaxBytes: 1 << 20},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestRecovery(t *testing.T) {
+	all := broker.RecoveryOptions{Window: 2 * time.Minute, Mode: broker.RecoverOptional, MaxMessages: 1024, MaxBytes: 1 << 20}
+	with := func(change func(*broker.RecoveryOptions)) *broker.RecoveryOptions {
+		changed := all
+		change(&changed)
+		return &changed
+	}
+	for _, tt := range []struct {
+		name string
+		args []string
+		want *broker.RecoveryOptions
+	}{
+		{"by default", nil, &all},
+		{"off", []string{"--recovery-window", "0"}, nil},
+		{"off, with a unit", []string{"--recovery-window", "0s", "--recovery", "always"}, nil},
+		{"off in the file", []string{"--config", writeFile(t, "recovery_window: 0\n")}, nil},
+		{"always in a namespace", []string{"--recovery=always", "--namespaces", "/,/chat", "--recovery-namespaces", "/chat"},
+			with(func(r *broker.RecoveryOptions) { r.Mode, r.Namespaces = broker.RecoverAlways, []string{"/chat"} })},
+		{"in the file", []string{"--config", writeFile(t,
+			"recovery_window: 30s\nrecovery: always\nrecovery_namespaces: [/]\nrecovery_messages: 64\nrecovery_bytes: 65536\nrecovery_node_bytes: 1048576\n")},
+			&broker.RecoveryOptions{
+				Window: 30 * time.Second, Mode: broker.RecoverAlways, Namespaces: []string{"/"}, MaxMessages: 64, MaxBytes: 65536, MaxNodeBytes: 1 << 20,
+			}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := mustBuild(t, tt.args...).Broker.Recovery; !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got  %+v\nwant %+v", got, tt.want)
+			}
+		})
 	}
 }
 

@@ -40,6 +40,13 @@ type Flags struct {
 	MaxRooms              int64 `name:"max-rooms-per-socket" env:"SALA_MAX_ROOMS_PER_SOCKET" default:"1000" placeholder:"N" group:"limits" help:"Rooms that one socket may be in: 1 to 1000000."`
 	MaxAttachments        int64 `env:"SALA_MAX_ATTACHMENTS" default:"64" placeholder:"N" group:"limits" help:"Binary attachments that one message may have, from a client or a backend: 1 to 1000."`
 
+	RecoveryWindow     time.Duration `env:"SALA_RECOVERY_WINDOW" default:"2m" placeholder:"DURATION" group:"recovery" help:"How long a client with a session that has lost its connection may stay away and still return without missing anything: at most 24h. 0 turns recovery off."`
+	Recovery           string        `env:"SALA_RECOVERY" default:"optional" enum:"optional,always" placeholder:"MODE" group:"recovery" help:"Which clients get a session: those that ask for one (optional), or also all clients of --recovery-namespaces (always)."`
+	RecoveryNamespaces List          `env:"SALA_RECOVERY_NAMESPACES" placeholder:"NAME" group:"recovery" help:"Namespaces in which --recovery=always applies; all if not set. Repeatable; commas or spaces separate too."`
+	RecoveryMessages   int64         `env:"SALA_RECOVERY_MESSAGES" default:"1024" placeholder:"N" group:"recovery" help:"Messages that one session may hold until its client has confirmed them: 16 to 1000000. A client that misses more can't return to its session."`
+	RecoveryBytes      int64         `env:"SALA_RECOVERY_BYTES" default:"1048576" placeholder:"BYTES" group:"recovery" help:"Bytes that these messages may have: 65536 to 1073741824. One message of the maximum size always fits."`
+	RecoveryNodeBytes  int64         `env:"SALA_RECOVERY_NODE_BYTES" placeholder:"BYTES" group:"recovery" help:"Bytes that all sessions of the node may hold together. By default a quarter of the memory limit, or 268435456 without one."`
+
 	JWTSecret      List   `name:"jwt-secret" env:"SALA_JWT_SECRET" placeholder:"[KID=]SECRET" group:"tokens" help:"Secret that signs and verifies tokens (HS256), at least 32 bytes: openssl rand -hex 32. Repeatable, to rotate it: the first signs, all verify. Not needed if the broker only verifies tokens with public keys."`
 	JWTPublicKey   List   `name:"jwt-public-key" env:"SALA_JWT_PUBLIC_KEY" placeholder:"[KID=]FILE" group:"tokens" help:"File with a public key or certificate (PEM) that verifies tokens issued elsewhere: RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA). Repeatable."`
 	JWTJWKSURL     List   `name:"jwt-jwks-url" env:"SALA_JWT_JWKS_URL" placeholder:"[ISSUER=]URL" group:"tokens" help:"URL where an issuer of tokens publishes its public keys (JWKS): https, or http on this machine. With ISSUER=, the keys only verify tokens with that iss. Repeatable."`
@@ -90,6 +97,7 @@ func Groups() []kong.Group {
 		{Key: "general", Title: "General:"},
 		{Key: "public", Title: "Clients (Socket.IO):"},
 		{Key: "limits", Title: "Client limits:"},
+		{Key: "recovery", Title: "Session recovery:"},
 		{Key: "tokens", Title: "Tokens:"},
 		{Key: "control", Title: "Control API (gRPC and REST):"},
 		{Key: "backends", Title: "Backends (event stream):"},

@@ -144,6 +144,8 @@ func TestBuildRefuses(t *testing.T) {
 		{"no certificate in the file", append(both, "--control-tls-cert", junk, "--control-tls-key", junk), []string{"can't use --control-tls-cert and --control-tls-key"}},
 		{"no interval", append(both, "--ping-interval", "0s"), []string{"--ping-interval is 0s"}},
 		{"negative spread", append(both, "--drain-spread", "-1s"), []string{"--drain-spread is -1s"}},
+		{"negative window", append(both, "--recovery-window", "-1s"), []string{"--recovery-window is -1s"}},
+		{"no messages to recover", append(both, "--recovery-messages", "0"), []string{"--recovery-messages is 0; it must be at least 1"}},
 		{"negative drain", append(both, "--drain-timeout", "-1s"), []string{"--drain-timeout is -1s"}},
 		{"emitter alone", append(both, "--redis-emitter", "true"), []string{"--redis-emitter also needs --redis-url"}},
 		{"host for a URL", append(both, "--redis-url", "not-to-be-seen:6379"), []string{"--redis-url is not the URL", "redis://127.0.0.1:6379", "it doesn't begin with redis://"}},

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+
+	"github.com/salabroker/sala/broker"
 )
 
 // warnings describes settings that are valid but likely a mistake.
@@ -15,7 +17,7 @@ func (f *Flags) warnings() []string {
 	if !f.Dev {
 		warnings = f.shortKeys()
 	}
-	return slices.Concat(warnings, f.clusterWarnings(), f.secretFileWarnings(), f.openFileWarnings(), f.proxyWarnings(), f.accessWarnings())
+	return slices.Concat(warnings, f.clusterWarnings(), f.secretFileWarnings(), f.openFileWarnings(), f.proxyWarnings(), f.accessWarnings(), f.recoveryWarnings())
 }
 
 // secretFileWarnings warns of files with secrets that every user can read.
@@ -45,6 +47,17 @@ func (f *Flags) accessWarnings() []string {
 		warnings = append(warnings, fmt.Sprintf("--dev accepts a short secret, and --listen %s can be reached from other machines: whoever guesses the secret can pose as any user", f.Listen))
 	}
 	return warnings
+}
+
+// recoveryWarnings warns of settings for session recovery that have no effect.
+func (f *Flags) recoveryWarnings() []string {
+	switch {
+	case f.RecoveryWindow == 0 && f.Recovery == string(broker.RecoverAlways):
+		return []string{"--recovery=always has no effect, because --recovery-window 0 turns recovery off"}
+	case f.Recovery == string(broker.RecoverOptional) && len(f.RecoveryNamespaces) > 0:
+		return []string{"--recovery-namespaces has no effect with --recovery=optional: in every namespace, the clients that ask get a session"}
+	}
+	return nil
 }
 
 // openFileWarnings warns of files of the broker that every user can change or read. Whoever can

@@ -76,6 +76,9 @@ func TestWarnings(t *testing.T) {
 		{"anonymous may all", hashed + "anonymous: {publish: [\"**\"]}\n", 0o600, []string{"--allow-anonymous"}, "send to all rooms"},
 		{"anonymous may something", hashed + "anonymous: {publish: [\"chat:**\"]}\n", 0o600, []string{"--allow-anonymous"}, ""},
 		{"a short secret in development", hashed, 0o600, []string{"--dev", "--jwt-secret", "short"}, "can pose as any user"},
+		{"always, but off", hashed, 0o600, []string{"--recovery=always", "--recovery-window=0"}, "--recovery-window 0 turns recovery off"},
+		{"namespaces of nobody", hashed, 0o600, []string{"--recovery-namespaces=/"}, "has no effect with --recovery=optional"},
+		{"always in a namespace", hashed, 0o600, []string{"--recovery=always", "--recovery-namespaces=/"}, ""},
 		{"on loopback", hashed, 0o600, []string{"--dev", "--jwt-secret", "short", "--listen", "127.0.0.1:3000"}, ""},
 	} {
 		got := warnings(tt.text, tt.mode, tt.args...)
