@@ -35,6 +35,7 @@ func (s *messageService) Emit(ctx context.Context, req *salav1.EmitRequest) (*sa
 	return &salav1.EmitResponse{
 		Matched:      count(report.Matched),
 		Queued:       count(report.Queued),
+		Kept:         count(report.Kept),
 		Dropped:      count(report.Dropped),
 		Partial:      report.Partial,
 		MissingNodes: report.Missing,
@@ -53,6 +54,7 @@ func (s *messageService) Broadcast(ctx context.Context, req *salav1.BroadcastReq
 	return &salav1.BroadcastResponse{
 		Matched:      count(report.Matched),
 		Queued:       count(report.Queued),
+		Kept:         count(report.Kept),
 		Dropped:      count(report.Dropped),
 		Partial:      report.Partial,
 		MissingNodes: report.Missing,
@@ -106,6 +108,7 @@ func (s *messageService) result(ctx context.Context, report broker.Report, err e
 	return &salav1.EmitResult{
 		Matched:      count(report.Matched),
 		Queued:       count(report.Queued),
+		Kept:         count(report.Kept),
 		Dropped:      count(report.Dropped),
 		Partial:      report.Partial,
 		MissingNodes: report.Missing,

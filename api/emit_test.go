@@ -20,7 +20,7 @@ import (
 
 func TestEmit(t *testing.T) {
 	b := &fakeBroker{emit: func(context.Context, broker.Target, broker.Message) (broker.Report, error) {
-		return broker.Report{Matched: 5, Queued: 3, Dropped: 2}, nil
+		return broker.Report{Matched: 6, Queued: 3, Kept: 1, Dropped: 2}, nil
 	}}
 	client := salav1.NewMessageServiceClient(start(t, b).conn)
 	resp, err := client.Emit(as(t, adminKey), &salav1.EmitRequest{
@@ -31,7 +31,7 @@ func TestEmit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantProto(t, resp, &salav1.EmitResponse{Matched: 5, Queued: 3, Dropped: 2})
+	wantProto(t, resp, &salav1.EmitResponse{Matched: 6, Queued: 3, Kept: 1, Dropped: 2})
 	wantCalls(t, b, emitCall{
 		broker.Target{
 			Namespace: "/n", Rooms: []string{"a"}, Users: []string{"u"}, Sockets: []string{"s"},
@@ -46,7 +46,7 @@ func TestEmit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantProto(t, everyone, &salav1.BroadcastResponse{Matched: 5, Queued: 3, Dropped: 2})
+	wantProto(t, everyone, &salav1.BroadcastResponse{Matched: 6, Queued: 3, Kept: 1, Dropped: 2})
 	wantCalls(t, b, emitCall{
 		broker.Target{Namespace: "/n", Everyone: true, ExceptRooms: []string{"b"}, ExceptUsers: []string{"eva"}, ExceptSockets: []string{"t"}},
 		broker.Message{Event: "e", Args: json.RawMessage(`["x"]`), Volatile: true},
@@ -132,7 +132,7 @@ func TestEmitBatch(t *testing.T) {
 		case "boom":
 			return broker.Report{}, errors.New("a secret of the machine's")
 		}
-		return broker.Report{Matched: 2, Queued: 1, Dropped: 1}, nil
+		return broker.Report{Matched: 4, Queued: 1, Kept: 2, Dropped: 1}, nil
 	}}
 	h := start(t, b)
 	client := salav1.NewMessageServiceClient(h.conn)
@@ -142,7 +142,7 @@ func TestEmitBatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := &salav1.EmitResult{Matched: 2, Queued: 1, Dropped: 1}
+	done := &salav1.EmitResult{Matched: 4, Queued: 1, Kept: 2, Dropped: 1}
 	const both = "args and args_json are both set; give the arguments in one of them"
 	wantProto(t, resp, &salav1.EmitBatchResponse{Results: []*salav1.EmitResult{
 		done,

@@ -112,17 +112,17 @@ var restRoutes = []struct {
 			broker.Target{Rooms: []string{"a"}},
 			broker.Message{Event: "e", Args: json.RawMessage("[1.0]"), Attachments: [][]byte{{0, 255}}},
 		},
-		`{"matched":4,"queued":4,"dropped":0,"partial":false,"missingNodes":[]}`,
+		`{"matched":4,"queued":4,"kept":0,"dropped":0,"partial":false,"missingNodes":[]}`,
 	},
 	{
 		"MessageService.Broadcast", "POST", "/v1/broadcast", `{"event":"e","args":["<b>",{"z":1}]}`,
 		emitCall{broker.Target{Everyone: true}, broker.Message{Event: "e", Args: json.RawMessage(`["<b>",{"z":1}]`)}},
-		`{"matched":4,"queued":4,"dropped":0,"partial":false,"missingNodes":[]}`,
+		`{"matched":4,"queued":4,"kept":0,"dropped":0,"partial":false,"missingNodes":[]}`,
 	},
 	{
 		"MessageService.EmitBatch", "POST", "/v1/emit:batch", `{"emits":[{"event":"e","rooms":["a"]}]}`,
 		emitCall{broker.Target{Rooms: []string{"a"}}, broker.Message{Event: "e"}},
-		`{"results":[{"matched":4,"queued":4,"dropped":0,"error":null,"partial":false,"missingNodes":[]}]}`,
+		`{"results":[{"matched":4,"queued":4,"kept":0,"dropped":0,"error":null,"partial":false,"missingNodes":[]}]}`,
 	},
 	{
 		"MessageService.EmitWithAck", "POST", "/v1/emit:ack", `{"rooms":["a"],"event":"e","args":[1],"timeout":"2s","minAcks":3}`,

@@ -25,10 +25,10 @@ func (b *Broker) Emit(ctx context.Context, t Target, m Message) (Report, error) 
 	default:
 		result, partial := b.callOthers(ctx, to, reportTimeout, emitOp(&t, &m))
 		for _, c := range decode[wire.Count](result, &partial) {
-			report.Matched += int(c.GetMatched())
-			report.Queued += int(c.GetQueued())
+			report.add(c)
 		}
-		report.Dropped, report.PartialResult = report.Matched-report.Queued, partial
+		report.countDropped()
+		report.PartialResult = partial
 	}
 	return report, nil
 }
@@ -78,7 +78,7 @@ func (b *Broker) deliver(ns *namespace, to []*socket, m *Message) Report {
 			}
 		}
 	}
-	report.Dropped = report.Matched - report.Queued
+	report.countDropped()
 	b.metrics.emitted(report)
 	return report
 }
@@ -102,6 +102,6 @@ func (b *Broker) applyEmit(o *wire.Emit) *wire.Count {
 		report = b.deliver(ns, sockets, messageFromWire(o.GetEvent()))
 	}
 	c := countOf(report.Matched)
-	c.Queued = uint32(report.Queued) //nolint:gosec // bounded by file descriptors
+	c.Queued, c.Kept = uint32(report.Queued), uint32(report.Kept) //nolint:gosec // at most as many as sockets
 	return c
 }

@@ -47,6 +47,7 @@ type metrics struct {
 	emits          prometheus.Counter
 	shed           prometheus.Counter
 	queued         prometheus.Counter
+	kept           prometheus.Counter
 	dropped        *prometheus.CounterVec
 	emitters       *prometheus.CounterVec
 }
@@ -76,6 +77,7 @@ func newMetrics(b *Broker) *metrics {
 		emits:    counter("sala_emits_total", "Messages sent, whatever the number of receivers."),
 		shed:     counter("sala_emits_shed_total", "Messages refused because memory is short."),
 		queued:   counter("sala_deliveries_queued_total", "Messages queued to a socket."),
+		kept:     counter("sala_deliveries_kept_total", "Messages queued in the session of a socket that is away."),
 		dropped:  counters("sala_deliveries_dropped_total", "Messages that didn't reach a connection, by reason.", "reason"),
 		emitters: counters("sala_emitter_messages_total", "Messages of Socket.IO emitters on Redis, by result.", "result"),
 	}
@@ -96,6 +98,7 @@ func (m *metrics) received(kind string, err *Error) {
 func (m *metrics) emitted(r Report) {
 	m.emits.Inc()
 	m.queued.Add(float64(r.Queued))
+	m.kept.Add(float64(r.Kept))
 }
 
 func (m *metrics) acked(s AckSummary) {
@@ -151,7 +154,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	own := []prometheus.Collector{m.connections, m.closed, m.refusals, m.limits, m.events, m.acks, m.emits, m.shed, m.queued, m.dropped, m.emitters}
+	own := []prometheus.Collector{m.connections, m.closed, m.refusals, m.limits, m.events, m.acks, m.emits, m.shed, m.queued, m.kept, m.dropped, m.emitters}
 	return append(own, m.stream.collectors()...)
 }
 

@@ -3,6 +3,8 @@ package broker
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/salabroker/sala/broker/cluster/wire"
 )
 
 // PartialResult says whether all nodes have contributed to a result. On a single
@@ -30,10 +32,23 @@ type Report struct {
 	// Queued is for how many of them the message was queued. That doesn't say
 	// that it reached them.
 	Queued int
-	// Dropped is Matched - Queued.
+	// Kept is for how many of them it was queued in a session, because the client is
+	// away. It gets the message if it returns in time.
+	Kept int
+	// Dropped is Matched - Queued - Kept.
 	Dropped int
 	PartialResult
 }
+
+// add adds the counts of another node.
+func (r *Report) add(c *wire.Count) {
+	r.Matched += int(c.GetMatched())
+	r.Queued += int(c.GetQueued())
+	r.Kept += int(c.GetKept())
+}
+
+// countDropped sets Dropped from the other counts.
+func (r *Report) countDropped() { r.Dropped = r.Matched - r.Queued - r.Kept }
 
 // Outcome counts the sockets that a call has changed.
 type Outcome struct {

@@ -153,7 +153,7 @@ func TestJSON(t *testing.T) {
 		"rooms --prefix lobby JSON":        "{\n  \"rooms\": [\n    {\n      \"name\": \"lobby\",\n      \"namespace\": \"/\",\n      \"sockets\": 1\n    }\n  ],\n  \"nextPageToken\": \"\"" + whole,
 		"rooms --prefix none JSON":         "{\n  \"rooms\": [],\n  \"nextPageToken\": \"\"" + whole,
 		"rooms get lobby JSON":             "{\n  \"name\": \"lobby\",\n  \"namespace\": \"/\",\n  \"sockets\": 1,\n  \"users\": 1" + whole,
-		"emit e --room lobby JSON":         "{\n  \"matched\": 1,\n  \"queued\": 1,\n  \"dropped\": 0" + whole,
+		"emit e --room lobby JSON":         "{\n  \"matched\": 1,\n  \"queued\": 1,\n  \"kept\": 0,\n  \"dropped\": 0" + whole,
 		"broadcast e --volatile JSON":      "{\n  \"matched\": 1,\n",
 		"sockets JSON":                     fmt.Sprintf("{\n  \"sockets\": [\n    {\n      \"id\": %q,\n", ana.id),
 		"sockets get JSON -- " + ana.id:    fmt.Sprintf("{\n  \"socket\": {\n    \"id\": %q,\n", ana.id),

@@ -125,7 +125,7 @@ everyWay('clearing a room notifies its members, then removes them', async (t, sa
   assert.deepEqual(await sala.ok('POST', `/v1/rooms/${room}:clear`, { notice }), { removed: 2, ...WHOLE });
 
   assert.equal((await sala.rest('GET', `/v1/rooms/${room}`)).status, 404);
-  assert.deepEqual(await sala.emit([room], 'late', 1), { matched: 0, queued: 0, dropped: 0, ...WHOLE });
+  assert.deepEqual(await sala.emit([room], 'late', 1), { matched: 0, queued: 0, kept: 0, dropped: 0, ...WHOLE });
   await settle(sala, ada, ben);
   for (const client of [ada, ben]) {
     const received = client.inbox.filter(({ args }) => args[0] === notice.args[0]);

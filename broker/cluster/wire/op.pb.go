@@ -1409,7 +1409,9 @@ type Count struct {
 	// For how many of them an event was queued.
 	Queued uint32 `protobuf:"varint,2,opt,name=queued,proto3" json:"queued,omitempty"`
 	// How many of them refused the operation.
-	Refused       uint32 `protobuf:"varint,3,opt,name=refused,proto3" json:"refused,omitempty"`
+	Refused uint32 `protobuf:"varint,3,opt,name=refused,proto3" json:"refused,omitempty"`
+	// For how many of them an event was queued in a session, because the client is away.
+	Kept          uint32 `protobuf:"varint,4,opt,name=kept,proto3" json:"kept,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1461,6 +1463,13 @@ func (x *Count) GetQueued() uint32 {
 func (x *Count) GetRefused() uint32 {
 	if x != nil {
 		return x.Refused
+	}
+	return 0
+}
+
+func (x *Count) GetKept() uint32 {
+	if x != nil {
+		return x.Kept
 	}
 	return 0
 }
@@ -1564,11 +1573,12 @@ const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\x15issued_before_unix_ms\x18\x03 \x01(\x03R\x12issuedBeforeUnixMs\x12\"\n" +
 	"\runtil_unix_ms\x18\x04 \x01(\x03R\vuntilUnixMs\"\x11\n" +
 	"\x0fSyncRevocations\"\a\n" +
-	"\x05Drain\"S\n" +
+	"\x05Drain\"g\n" +
 	"\x05Count\x12\x18\n" +
 	"\amatched\x18\x01 \x01(\rR\amatched\x12\x16\n" +
 	"\x06queued\x18\x02 \x01(\rR\x06queued\x12\x18\n" +
-	"\arefused\x18\x03 \x01(\rR\arefusedB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
+	"\arefused\x18\x03 \x01(\rR\arefused\x12\x12\n" +
+	"\x04kept\x18\x04 \x01(\rR\x04keptB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
 
 var (
 	file_sala_cluster_v1_op_proto_rawDescOnce sync.Once

@@ -245,8 +245,11 @@ type EmitResponse struct {
 	// The number of matched sockets that the event was queued for. Queued does not mean delivered: a
 	// client that disconnects first does not receive it.
 	Queued uint32 `protobuf:"varint,2,opt,name=queued,proto3" json:"queued,omitempty"`
-	// The number of matched sockets that the event was not queued for: the connection is closing, its
-	// queue is full, or the event is volatile and the client is busy.
+	// The number of matched sockets that are away and that the event was kept for. Each receives it
+	// if its client returns within --recovery-window.
+	Kept uint32 `protobuf:"varint,6,opt,name=kept,proto3" json:"kept,omitempty"`
+	// The number of matched sockets that the event was neither queued nor kept for: the connection is
+	// closing, its queue is full, or the event is volatile and the client is busy or away.
 	Dropped uint32 `protobuf:"varint,3,opt,name=dropped,proto3" json:"dropped,omitempty"`
 	// Whether a node did not answer, so that the counts leave it out. Always false on a single node.
 	Partial bool `protobuf:"varint,4,opt,name=partial,proto3" json:"partial,omitempty"`
@@ -296,6 +299,13 @@ func (x *EmitResponse) GetMatched() uint32 {
 func (x *EmitResponse) GetQueued() uint32 {
 	if x != nil {
 		return x.Queued
+	}
+	return 0
+}
+
+func (x *EmitResponse) GetKept() uint32 {
+	if x != nil {
+		return x.Kept
 	}
 	return 0
 }
@@ -455,7 +465,9 @@ type BroadcastResponse struct {
 	Matched uint32 `protobuf:"varint,1,opt,name=matched,proto3" json:"matched,omitempty"`
 	// The number of matched sockets that the event was queued for.
 	Queued uint32 `protobuf:"varint,2,opt,name=queued,proto3" json:"queued,omitempty"`
-	// The number of matched sockets that the event was not queued for.
+	// The number of matched sockets that are away and that the event was kept for.
+	Kept uint32 `protobuf:"varint,6,opt,name=kept,proto3" json:"kept,omitempty"`
+	// The number of matched sockets that the event was neither queued nor kept for.
 	Dropped uint32 `protobuf:"varint,3,opt,name=dropped,proto3" json:"dropped,omitempty"`
 	// Whether a node did not answer, so that the counts leave it out. Always false on a single node.
 	Partial bool `protobuf:"varint,4,opt,name=partial,proto3" json:"partial,omitempty"`
@@ -505,6 +517,13 @@ func (x *BroadcastResponse) GetMatched() uint32 {
 func (x *BroadcastResponse) GetQueued() uint32 {
 	if x != nil {
 		return x.Queued
+	}
+	return 0
+}
+
+func (x *BroadcastResponse) GetKept() uint32 {
+	if x != nil {
+		return x.Kept
 	}
 	return 0
 }
@@ -629,7 +648,9 @@ type EmitResult struct {
 	Matched uint32 `protobuf:"varint,1,opt,name=matched,proto3" json:"matched,omitempty"`
 	// The number of matched sockets that the event was queued for.
 	Queued uint32 `protobuf:"varint,2,opt,name=queued,proto3" json:"queued,omitempty"`
-	// The number of matched sockets that the event was not queued for.
+	// The number of matched sockets that are away and that the event was kept for.
+	Kept uint32 `protobuf:"varint,7,opt,name=kept,proto3" json:"kept,omitempty"`
+	// The number of matched sockets that the event was neither queued nor kept for.
 	Dropped uint32 `protobuf:"varint,3,opt,name=dropped,proto3" json:"dropped,omitempty"`
 	// Why the event was not sent to anyone. Unset if it was sent.
 	Error *EmitError `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
@@ -681,6 +702,13 @@ func (x *EmitResult) GetMatched() uint32 {
 func (x *EmitResult) GetQueued() uint32 {
 	if x != nil {
 		return x.Queued
+	}
+	return 0
+}
+
+func (x *EmitResult) GetKept() uint32 {
+	if x != nil {
+		return x.Kept
 	}
 	return 0
 }
@@ -1355,10 +1383,11 @@ const file_sala_v1_message_proto_rawDesc = "" +
 	" \x03(\fR\vattachments\x12\x1a\n" +
 	"\bvolatile\x18\v \x01(\bR\bvolatile\x12'\n" +
 	"\x06report\x18\f \x01(\x0e2\x0f.sala.v1.ReportR\x06report\x12!\n" +
-	"\fexcept_users\x18\r \x03(\tR\vexceptUsers\"\x99\x01\n" +
+	"\fexcept_users\x18\r \x03(\tR\vexceptUsers\"\xad\x01\n" +
 	"\fEmitResponse\x12\x18\n" +
 	"\amatched\x18\x01 \x01(\rR\amatched\x12\x16\n" +
-	"\x06queued\x18\x02 \x01(\rR\x06queued\x12\x18\n" +
+	"\x06queued\x18\x02 \x01(\rR\x06queued\x12\x12\n" +
+	"\x04kept\x18\x06 \x01(\rR\x04kept\x12\x18\n" +
 	"\adropped\x18\x03 \x01(\rR\adropped\x12\x18\n" +
 	"\apartial\x18\x04 \x01(\bR\apartial\x12#\n" +
 	"\rmissing_nodes\x18\x05 \x03(\tR\fmissingNodes\"\xe7\x02\n" +
@@ -1373,21 +1402,23 @@ const file_sala_v1_message_proto_rawDesc = "" +
 	"\bvolatile\x18\b \x01(\bR\bvolatile\x12'\n" +
 	"\x06report\x18\t \x01(\x0e2\x0f.sala.v1.ReportR\x06report\x12!\n" +
 	"\fexcept_users\x18\n" +
-	" \x03(\tR\vexceptUsers\"\x9e\x01\n" +
+	" \x03(\tR\vexceptUsers\"\xb2\x01\n" +
 	"\x11BroadcastResponse\x12\x18\n" +
 	"\amatched\x18\x01 \x01(\rR\amatched\x12\x16\n" +
-	"\x06queued\x18\x02 \x01(\rR\x06queued\x12\x18\n" +
+	"\x06queued\x18\x02 \x01(\rR\x06queued\x12\x12\n" +
+	"\x04kept\x18\x06 \x01(\rR\x04kept\x12\x18\n" +
 	"\adropped\x18\x03 \x01(\rR\adropped\x12\x18\n" +
 	"\apartial\x18\x04 \x01(\bR\apartial\x12#\n" +
 	"\rmissing_nodes\x18\x05 \x03(\tR\fmissingNodes\">\n" +
 	"\x10EmitBatchRequest\x12*\n" +
 	"\x05emits\x18\x01 \x03(\v2\x14.sala.v1.EmitRequestR\x05emits\"B\n" +
 	"\x11EmitBatchResponse\x12-\n" +
-	"\aresults\x18\x01 \x03(\v2\x13.sala.v1.EmitResultR\aresults\"\xc1\x01\n" +
+	"\aresults\x18\x01 \x03(\v2\x13.sala.v1.EmitResultR\aresults\"\xd5\x01\n" +
 	"\n" +
 	"EmitResult\x12\x18\n" +
 	"\amatched\x18\x01 \x01(\rR\amatched\x12\x16\n" +
-	"\x06queued\x18\x02 \x01(\rR\x06queued\x12\x18\n" +
+	"\x06queued\x18\x02 \x01(\rR\x06queued\x12\x12\n" +
+	"\x04kept\x18\a \x01(\rR\x04kept\x12\x18\n" +
 	"\adropped\x18\x03 \x01(\rR\adropped\x12(\n" +
 	"\x05error\x18\x04 \x01(\v2\x12.sala.v1.EmitErrorR\x05error\x12\x18\n" +
 	"\apartial\x18\x05 \x01(\bR\apartial\x12#\n" +

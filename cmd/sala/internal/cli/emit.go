@@ -103,12 +103,17 @@ type emitResult interface {
 	proto.Message
 	GetMatched() uint32
 	GetQueued() uint32
+	GetKept() uint32
 	GetDropped() uint32
 }
 
 func printEmitResult(p *Printer, out io.Writer, r emitResult) error {
 	return p.print(out, r, func(out io.Writer) error {
-		_, err := fmt.Fprintf(out, "%s matched, %d queued, %d dropped\n", sockets(r.GetMatched()), r.GetQueued(), r.GetDropped())
+		kept := ""
+		if r.GetKept() > 0 {
+			kept = fmt.Sprintf(", %d kept", r.GetKept())
+		}
+		_, err := fmt.Fprintf(out, "%s matched, %d queued%s, %d dropped\n", sockets(r.GetMatched()), r.GetQueued(), kept, r.GetDropped())
 		return err
 	})
 }
