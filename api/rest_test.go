@@ -141,7 +141,7 @@ var restRoutes = []struct {
 	{
 		"SocketService.GetSocket", "GET", "/v1/sockets/s-_1", "",
 		getSocketCall{"s-_1"},
-		`{"socket":{"id":"s-_1","user":"","namespace":"","rooms":[],"address":"","transport":"","connectTime":null,"data":null,"node":""},"partial":false,"missingNodes":[]}`,
+		`{"socket":{"id":"s-_1","user":"","namespace":"","rooms":[],"address":"","transport":"","connectTime":null,"data":null,"node":"","state":"SOCKET_STATE_CONNECTED"},"partial":false,"missingNodes":[]}`,
 	},
 	{
 		"SocketService.Join", "POST", "/v1/sockets:join", `{"selector":{"users":["u"]},"rooms":["x"]}`,

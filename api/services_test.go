@@ -190,7 +190,7 @@ func TestSockets(t *testing.T) {
 		ID: "s1", User: "ana", Namespace: "/", Rooms: []string{"a", "b"}, Address: "127.0.0.1:1", Transport: "websocket",
 		ConnectTime: when, Data: json.RawMessage(`"d"`), Node: "n1",
 	}
-	b := &fakeBroker{sockets: []broker.SocketInfo{info, {ID: "s2"}}, nextPage: "next", matched: 3, refused: 1}
+	b := &fakeBroker{sockets: []broker.SocketInfo{info, {ID: "s2", Away: true}}, nextPage: "next", matched: 3, refused: 1}
 	client := salav1.NewSocketServiceClient(start(t, b).conn)
 	sockets, err := client.ListSockets(as(t, adminKey), &salav1.ListSocketsRequest{Namespace: "/", Room: "a", User: "ana", PageSize: 2, PageToken: "p"})
 	if err != nil {
@@ -200,8 +200,9 @@ func TestSockets(t *testing.T) {
 		{
 			Id: "s1", User: "ana", Namespace: "/", Rooms: []string{"a", "b"}, Address: "127.0.0.1:1", Transport: "websocket",
 			ConnectTime: timestamppb.New(when), Data: structpb.NewStringValue("d"), Node: "n1",
+			State: salav1.SocketState_SOCKET_STATE_CONNECTED,
 		},
-		{Id: "s2"},
+		{Id: "s2", State: salav1.SocketState_SOCKET_STATE_AWAY},
 	}})
 	wantCalls(t, b, broker.SocketQuery{Namespace: "/", Room: "a", User: "ana", Page: broker.Page{Size: 2, Token: "p"}})
 

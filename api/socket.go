@@ -73,7 +73,15 @@ func socketMessage(info broker.SocketInfo) *salav1.Socket {
 		ConnectTime: timestamp(info.ConnectTime),
 		Data:        jsonValue(info.Data),
 		Node:        info.Node,
+		State:       socketState(info.Away),
 	}
+}
+
+func socketState(away bool) salav1.SocketState {
+	if away {
+		return salav1.SocketState_SOCKET_STATE_AWAY
+	}
+	return salav1.SocketState_SOCKET_STATE_CONNECTED
 }
 
 // Join implements salav1.SocketServiceServer.

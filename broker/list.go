@@ -291,7 +291,7 @@ type SocketQuery struct {
 	Page   Page
 }
 
-// SocketInfo describes a connected socket.
+// SocketInfo describes a socket that is connected, or away with a session.
 type SocketInfo = eventhub.Socket
 
 // SocketList is a page of sockets.

@@ -65,7 +65,7 @@ type Socket struct {
 	ID, User, Namespace string
 	// Node is the id of the node that has the socket.
 	Node string
-	// Away says that the client has lost its connection and may return.
+	// Away says that the client has lost its connection and may return; only in lists.
 	Away bool
 	// Rooms are the rooms of the socket, sorted; only in lists.
 	Rooms []string

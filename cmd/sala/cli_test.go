@@ -52,7 +52,7 @@ func TestCommands(t *testing.T) {
 		{args: []string{"sockets"}, out: []string{"ID ", "USER ", " NODE ", ana.id, ben.id, "ana", "ben", "chat:1 lobby", "websocket", "127.0.0.1:"}},
 		{args: []string{"sockets", "list", "--user", "ben"}, out: []string{ben.id}},
 		{args: []string{"sockets", "--room", "none"}, err: []string{"no connected socket matches"}},
-		{args: []string{"sockets", "get", "--", ana.id}, out: []string{"USER       ana\n", "ROOMS      chat:1 lobby\n", "TRANSPORT  websocket\n", "NODE       " + ana.id[:10]}},
+		{args: []string{"sockets", "get", "--", ana.id}, out: []string{"USER       ana\n", "ROOMS      chat:1 lobby\n", "TRANSPORT  websocket\n", "STATE      connected\n", "NODE       " + ana.id[:10]}},
 		{args: []string{"sockets", "get", "none"}, code: 1, err: []string{"none"}},
 		{args: []string{"sockets", "join", "vip", "backstage", "--room", "lobby", "--except-socket=" + ben.id}, out: []string{"1 socket matched, 0 refused\n"}},
 		{args: []string{"rooms", "get", "vip"}, out: []string{"vip   1        1"}},

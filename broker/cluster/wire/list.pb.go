@@ -583,7 +583,7 @@ type Socket struct {
 	// The JSON that the client sent when it connected, without the token; empty for none. Only in
 	// events.
 	Auth []byte `protobuf:"bytes,9,opt,name=auth,proto3" json:"auth,omitempty"`
-	// Whether the client has lost its connection and may return.
+	// Whether the client has lost its connection and may return; only in lists.
 	Away bool `protobuf:"varint,10,opt,name=away,proto3" json:"away,omitempty"`
 	// The id of the socket's node if it isn't the one that the socket's id names, because the client
 	// has returned at another node; otherwise empty.

@@ -23,6 +23,61 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// SocketState says whether a socket's client is connected.
+type SocketState int32
+
+const (
+	// Not set. No socket has this state.
+	SocketState_SOCKET_STATE_UNSPECIFIED SocketState = 0
+	// The client is connected.
+	SocketState_SOCKET_STATE_CONNECTED SocketState = 1
+	// The client has lost its connection and may return within --recovery-window. The socket is still
+	// in its rooms, and events for it are kept. Address and transport are those of the connection
+	// that was lost.
+	SocketState_SOCKET_STATE_AWAY SocketState = 2
+)
+
+// Enum value maps for SocketState.
+var (
+	SocketState_name = map[int32]string{
+		0: "SOCKET_STATE_UNSPECIFIED",
+		1: "SOCKET_STATE_CONNECTED",
+		2: "SOCKET_STATE_AWAY",
+	}
+	SocketState_value = map[string]int32{
+		"SOCKET_STATE_UNSPECIFIED": 0,
+		"SOCKET_STATE_CONNECTED":   1,
+		"SOCKET_STATE_AWAY":        2,
+	}
+)
+
+func (x SocketState) Enum() *SocketState {
+	p := new(SocketState)
+	*p = x
+	return p
+}
+
+func (x SocketState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SocketState) Descriptor() protoreflect.EnumDescriptor {
+	return file_sala_v1_socket_proto_enumTypes[0].Descriptor()
+}
+
+func (SocketState) Type() protoreflect.EnumType {
+	return &file_sala_v1_socket_proto_enumTypes[0]
+}
+
+func (x SocketState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SocketState.Descriptor instead.
+func (SocketState) EnumDescriptor() ([]byte, []int) {
+	return file_sala_v1_socket_proto_rawDescGZIP(), []int{0}
+}
+
 // Socket is one client in one namespace.
 type Socket struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -42,8 +97,10 @@ type Socket struct {
 	ConnectTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=connect_time,json=connectTime,proto3" json:"connect_time,omitempty"`
 	// The data that the token's issuer attached for backends, or what has replaced it since.
 	Data *structpb.Value `protobuf:"bytes,8,opt,name=data,proto3" json:"data,omitempty"`
-	// The id of the node that the client is connected to.
-	Node          string `protobuf:"bytes,9,opt,name=node,proto3" json:"node,omitempty"`
+	// The id of the node that the client is connected to, or was last if it is away.
+	Node string `protobuf:"bytes,9,opt,name=node,proto3" json:"node,omitempty"`
+	// Whether the client is connected.
+	State         SocketState `protobuf:"varint,10,opt,name=state,proto3,enum=sala.v1.SocketState" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -139,6 +196,13 @@ func (x *Socket) GetNode() string {
 		return x.Node
 	}
 	return ""
+}
+
+func (x *Socket) GetState() SocketState {
+	if x != nil {
+		return x.State
+	}
+	return SocketState_SOCKET_STATE_UNSPECIFIED
 }
 
 // Selector selects sockets: every socket in one of the rooms, of one of the users or with one of
@@ -1000,7 +1064,7 @@ var File_sala_v1_socket_proto protoreflect.FileDescriptor
 
 const file_sala_v1_socket_proto_rawDesc = "" +
 	"\n" +
-	"\x14sala/v1/socket.proto\x12\asala.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x97\x02\n" +
+	"\x14sala/v1/socket.proto\x12\asala.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc3\x02\n" +
 	"\x06Socket\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x1c\n" +
@@ -1010,7 +1074,9 @@ const file_sala_v1_socket_proto_rawDesc = "" +
 	"\ttransport\x18\x06 \x01(\tR\ttransport\x12=\n" +
 	"\fconnect_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vconnectTime\x12*\n" +
 	"\x04data\x18\b \x01(\v2\x16.google.protobuf.ValueR\x04data\x12\x12\n" +
-	"\x04node\x18\t \x01(\tR\x04node\"\xdb\x01\n" +
+	"\x04node\x18\t \x01(\tR\x04node\x12*\n" +
+	"\x05state\x18\n" +
+	" \x01(\x0e2\x14.sala.v1.SocketStateR\x05state\"\xdb\x01\n" +
 	"\bSelector\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x14\n" +
 	"\x05rooms\x18\x02 \x03(\tR\x05rooms\x12\x14\n" +
@@ -1065,7 +1131,11 @@ const file_sala_v1_socket_proto_rawDesc = "" +
 	"\x12DisconnectResponse\x12\x18\n" +
 	"\amatched\x18\x01 \x01(\rR\amatched\x12\x18\n" +
 	"\apartial\x18\x02 \x01(\bR\apartial\x12#\n" +
-	"\rmissing_nodes\x18\x03 \x03(\tR\fmissingNodes2\x8c\x03\n" +
+	"\rmissing_nodes\x18\x03 \x03(\tR\fmissingNodes*^\n" +
+	"\vSocketState\x12\x1c\n" +
+	"\x18SOCKET_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16SOCKET_STATE_CONNECTED\x10\x01\x12\x15\n" +
+	"\x11SOCKET_STATE_AWAY\x10\x022\x8c\x03\n" +
 	"\rSocketService\x12H\n" +
 	"\vListSockets\x12\x1b.sala.v1.ListSocketsRequest\x1a\x1c.sala.v1.ListSocketsResponse\x12B\n" +
 	"\tGetSocket\x12\x19.sala.v1.GetSocketRequest\x1a\x1a.sala.v1.GetSocketResponse\x123\n" +
@@ -1087,52 +1157,55 @@ func file_sala_v1_socket_proto_rawDescGZIP() []byte {
 	return file_sala_v1_socket_proto_rawDescData
 }
 
+var file_sala_v1_socket_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_sala_v1_socket_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_sala_v1_socket_proto_goTypes = []any{
-	(*Socket)(nil),                // 0: sala.v1.Socket
-	(*Selector)(nil),              // 1: sala.v1.Selector
-	(*ListSocketsRequest)(nil),    // 2: sala.v1.ListSocketsRequest
-	(*ListSocketsResponse)(nil),   // 3: sala.v1.ListSocketsResponse
-	(*GetSocketRequest)(nil),      // 4: sala.v1.GetSocketRequest
-	(*GetSocketResponse)(nil),     // 5: sala.v1.GetSocketResponse
-	(*JoinRequest)(nil),           // 6: sala.v1.JoinRequest
-	(*JoinResponse)(nil),          // 7: sala.v1.JoinResponse
-	(*LeaveRequest)(nil),          // 8: sala.v1.LeaveRequest
-	(*LeaveResponse)(nil),         // 9: sala.v1.LeaveResponse
-	(*UpdateRequest)(nil),         // 10: sala.v1.UpdateRequest
-	(*UpdateResponse)(nil),        // 11: sala.v1.UpdateResponse
-	(*DisconnectRequest)(nil),     // 12: sala.v1.DisconnectRequest
-	(*DisconnectResponse)(nil),    // 13: sala.v1.DisconnectResponse
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
-	(*structpb.Value)(nil),        // 15: google.protobuf.Value
+	(SocketState)(0),              // 0: sala.v1.SocketState
+	(*Socket)(nil),                // 1: sala.v1.Socket
+	(*Selector)(nil),              // 2: sala.v1.Selector
+	(*ListSocketsRequest)(nil),    // 3: sala.v1.ListSocketsRequest
+	(*ListSocketsResponse)(nil),   // 4: sala.v1.ListSocketsResponse
+	(*GetSocketRequest)(nil),      // 5: sala.v1.GetSocketRequest
+	(*GetSocketResponse)(nil),     // 6: sala.v1.GetSocketResponse
+	(*JoinRequest)(nil),           // 7: sala.v1.JoinRequest
+	(*JoinResponse)(nil),          // 8: sala.v1.JoinResponse
+	(*LeaveRequest)(nil),          // 9: sala.v1.LeaveRequest
+	(*LeaveResponse)(nil),         // 10: sala.v1.LeaveResponse
+	(*UpdateRequest)(nil),         // 11: sala.v1.UpdateRequest
+	(*UpdateResponse)(nil),        // 12: sala.v1.UpdateResponse
+	(*DisconnectRequest)(nil),     // 13: sala.v1.DisconnectRequest
+	(*DisconnectResponse)(nil),    // 14: sala.v1.DisconnectResponse
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*structpb.Value)(nil),        // 16: google.protobuf.Value
 }
 var file_sala_v1_socket_proto_depIdxs = []int32{
-	14, // 0: sala.v1.Socket.connect_time:type_name -> google.protobuf.Timestamp
-	15, // 1: sala.v1.Socket.data:type_name -> google.protobuf.Value
-	0,  // 2: sala.v1.ListSocketsResponse.sockets:type_name -> sala.v1.Socket
-	0,  // 3: sala.v1.GetSocketResponse.socket:type_name -> sala.v1.Socket
-	1,  // 4: sala.v1.JoinRequest.selector:type_name -> sala.v1.Selector
-	1,  // 5: sala.v1.LeaveRequest.selector:type_name -> sala.v1.Selector
-	1,  // 6: sala.v1.UpdateRequest.selector:type_name -> sala.v1.Selector
-	15, // 7: sala.v1.UpdateRequest.data:type_name -> google.protobuf.Value
-	1,  // 8: sala.v1.DisconnectRequest.selector:type_name -> sala.v1.Selector
-	2,  // 9: sala.v1.SocketService.ListSockets:input_type -> sala.v1.ListSocketsRequest
-	4,  // 10: sala.v1.SocketService.GetSocket:input_type -> sala.v1.GetSocketRequest
-	6,  // 11: sala.v1.SocketService.Join:input_type -> sala.v1.JoinRequest
-	8,  // 12: sala.v1.SocketService.Leave:input_type -> sala.v1.LeaveRequest
-	10, // 13: sala.v1.SocketService.Update:input_type -> sala.v1.UpdateRequest
-	12, // 14: sala.v1.SocketService.Disconnect:input_type -> sala.v1.DisconnectRequest
-	3,  // 15: sala.v1.SocketService.ListSockets:output_type -> sala.v1.ListSocketsResponse
-	5,  // 16: sala.v1.SocketService.GetSocket:output_type -> sala.v1.GetSocketResponse
-	7,  // 17: sala.v1.SocketService.Join:output_type -> sala.v1.JoinResponse
-	9,  // 18: sala.v1.SocketService.Leave:output_type -> sala.v1.LeaveResponse
-	11, // 19: sala.v1.SocketService.Update:output_type -> sala.v1.UpdateResponse
-	13, // 20: sala.v1.SocketService.Disconnect:output_type -> sala.v1.DisconnectResponse
-	15, // [15:21] is the sub-list for method output_type
-	9,  // [9:15] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	15, // 0: sala.v1.Socket.connect_time:type_name -> google.protobuf.Timestamp
+	16, // 1: sala.v1.Socket.data:type_name -> google.protobuf.Value
+	0,  // 2: sala.v1.Socket.state:type_name -> sala.v1.SocketState
+	1,  // 3: sala.v1.ListSocketsResponse.sockets:type_name -> sala.v1.Socket
+	1,  // 4: sala.v1.GetSocketResponse.socket:type_name -> sala.v1.Socket
+	2,  // 5: sala.v1.JoinRequest.selector:type_name -> sala.v1.Selector
+	2,  // 6: sala.v1.LeaveRequest.selector:type_name -> sala.v1.Selector
+	2,  // 7: sala.v1.UpdateRequest.selector:type_name -> sala.v1.Selector
+	16, // 8: sala.v1.UpdateRequest.data:type_name -> google.protobuf.Value
+	2,  // 9: sala.v1.DisconnectRequest.selector:type_name -> sala.v1.Selector
+	3,  // 10: sala.v1.SocketService.ListSockets:input_type -> sala.v1.ListSocketsRequest
+	5,  // 11: sala.v1.SocketService.GetSocket:input_type -> sala.v1.GetSocketRequest
+	7,  // 12: sala.v1.SocketService.Join:input_type -> sala.v1.JoinRequest
+	9,  // 13: sala.v1.SocketService.Leave:input_type -> sala.v1.LeaveRequest
+	11, // 14: sala.v1.SocketService.Update:input_type -> sala.v1.UpdateRequest
+	13, // 15: sala.v1.SocketService.Disconnect:input_type -> sala.v1.DisconnectRequest
+	4,  // 16: sala.v1.SocketService.ListSockets:output_type -> sala.v1.ListSocketsResponse
+	6,  // 17: sala.v1.SocketService.GetSocket:output_type -> sala.v1.GetSocketResponse
+	8,  // 18: sala.v1.SocketService.Join:output_type -> sala.v1.JoinResponse
+	10, // 19: sala.v1.SocketService.Leave:output_type -> sala.v1.LeaveResponse
+	12, // 20: sala.v1.SocketService.Update:output_type -> sala.v1.UpdateResponse
+	14, // 21: sala.v1.SocketService.Disconnect:output_type -> sala.v1.DisconnectResponse
+	16, // [16:22] is the sub-list for method output_type
+	10, // [10:16] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_sala_v1_socket_proto_init() }
@@ -1145,13 +1218,14 @@ func file_sala_v1_socket_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_v1_socket_proto_rawDesc), len(file_sala_v1_socket_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      1,
 			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_sala_v1_socket_proto_goTypes,
 		DependencyIndexes: file_sala_v1_socket_proto_depIdxs,
+		EnumInfos:         file_sala_v1_socket_proto_enumTypes,
 		MessageInfos:      file_sala_v1_socket_proto_msgTypes,
 	}.Build()
 	File_sala_v1_socket_proto = out.File

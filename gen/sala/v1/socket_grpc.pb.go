@@ -31,15 +31,16 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// SocketService lists connected clients, moves them between rooms, and disconnects them.
+// SocketService lists clients, moves them between rooms, and disconnects them.
 //
 // A socket is one client in one namespace; a browser tab that connects to two namespaces has two
 // sockets.
 type SocketServiceClient interface {
-	// ListSockets lists sockets, ordered by id, one page at a time. Scope: sockets:read.
+	// ListSockets lists sockets, ordered by id, one page at a time, including those whose clients are
+	// away. Scope: sockets:read.
 	ListSockets(ctx context.Context, in *ListSocketsRequest, opts ...grpc.CallOption) (*ListSocketsResponse, error)
-	// GetSocket returns one socket. Fails with NOT_FOUND if the socket is not connected. Scope:
-	// sockets:read.
+	// GetSocket returns one socket. Fails with NOT_FOUND if the socket is neither connected nor
+	// away. Scope: sockets:read.
 	GetSocket(ctx context.Context, in *GetSocketRequest, opts ...grpc.CallOption) (*GetSocketResponse, error)
 	// Join adds the selected sockets to rooms, whatever their tokens allow. A socket joins all of the
 	// rooms or none. Scope: sockets:write.
@@ -128,15 +129,16 @@ func (c *socketServiceClient) Disconnect(ctx context.Context, in *DisconnectRequ
 // All implementations must embed UnimplementedSocketServiceServer
 // for forward compatibility.
 //
-// SocketService lists connected clients, moves them between rooms, and disconnects them.
+// SocketService lists clients, moves them between rooms, and disconnects them.
 //
 // A socket is one client in one namespace; a browser tab that connects to two namespaces has two
 // sockets.
 type SocketServiceServer interface {
-	// ListSockets lists sockets, ordered by id, one page at a time. Scope: sockets:read.
+	// ListSockets lists sockets, ordered by id, one page at a time, including those whose clients are
+	// away. Scope: sockets:read.
 	ListSockets(context.Context, *ListSocketsRequest) (*ListSocketsResponse, error)
-	// GetSocket returns one socket. Fails with NOT_FOUND if the socket is not connected. Scope:
-	// sockets:read.
+	// GetSocket returns one socket. Fails with NOT_FOUND if the socket is neither connected nor
+	// away. Scope: sockets:read.
 	GetSocket(context.Context, *GetSocketRequest) (*GetSocketResponse, error)
 	// Join adds the selected sockets to rooms, whatever their tokens allow. A socket joins all of the
 	// rooms or none. Scope: sockets:write.

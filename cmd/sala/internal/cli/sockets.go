@@ -14,7 +14,7 @@ import (
 
 // Sockets groups the commands for sockets.
 type Sockets struct {
-	List       SocketsList       `cmd:"" default:"withargs" help:"List the connected sockets."`
+	List       SocketsList       `cmd:"" default:"withargs" help:"List the sockets that are connected or away."`
 	Get        SocketsGet        `cmd:"" help:"Show a socket."`
 	Join       SocketsJoin       `cmd:"" help:"Let sockets join rooms."`
 	Leave      SocketsLeave      `cmd:"" help:"Let sockets leave rooms."`
@@ -54,10 +54,10 @@ func (l *SocketsList) Run(ctx context.Context, s *Streams) error {
 				fmt.Fprintln(s.Err, "no connected socket matches")
 				return nil
 			}
-			rows := [][]string{{"ID", "USER", "NAMESPACE", "ROOMS", "TRANSPORT", "ADDRESS", "NODE", "CONNECTED"}}
+			rows := [][]string{{"ID", "USER", "NAMESPACE", "ROOMS", "TRANSPORT", "ADDRESS", "NODE", "CONNECTED", "STATE"}}
 			for _, socket := range all.GetSockets() {
 				rows = append(rows, []string{socket.GetId(), socket.GetUser(), socket.GetNamespace(), strings.Join(socket.GetRooms(), " "),
-					socket.GetTransport(), socket.GetAddress(), socket.GetNode(), when(socket.GetConnectTime())})
+					socket.GetTransport(), socket.GetAddress(), socket.GetNode(), when(socket.GetConnectTime()), socketState(socket)})
 			}
 			return table(out, rows)
 		})
@@ -89,10 +89,15 @@ func (g *SocketsGet) Run(ctx context.Context, s *Streams) error {
 				{"ADDRESS", socket.GetAddress()},
 				{"NODE", socket.GetNode()},
 				{"CONNECTED", when(socket.GetConnectTime())},
+				{"STATE", socketState(socket)},
 				{"DATA", compactJSON(socket.GetData())},
 			})
 		})
 	})
+}
+
+func socketState(socket *salav1.Socket) string {
+	return strings.ToLower(strings.TrimPrefix(socket.GetState().String(), "SOCKET_STATE_"))
 }
 
 // SocketsJoin lets sockets join rooms.
