@@ -30,8 +30,7 @@ const (
 	// Away: a socket has lost its connection, and its session waits for the client. The socket keeps
 	// its rooms. A Resumed or a Disconnect follows.
 	Away
-	// Resumed: the client of a socket that was away has returned, as the same socket. A client may
-	// return before its node notices that it was gone; then no Away precedes.
+	// Resumed: the client of a socket that was away has returned, as the same socket.
 	Resumed
 
 	numKinds = iota + 1
@@ -96,10 +95,10 @@ type Event struct {
 	// an Away.
 	Reason string
 	// PreviousSocketID is the socket that the client wanted to return to and couldn't; only for a
-	// Connect, and empty if the client didn't want to return.
+	// Connect, and empty if the client hasn't proved that the socket was its own.
 	PreviousSocketID string
-	// NotRecovered is the code that says why the client couldn't return; set together with
-	// PreviousSocketID.
+	// NotRecovered is the code that says why the client couldn't return; only for a Connect, and
+	// empty if it didn't want to.
 	NotRecovered string
 	// Args is the text of a JSON array; only for a Message.
 	Args json.RawMessage

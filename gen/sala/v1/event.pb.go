@@ -48,9 +48,8 @@ const (
 	// A socket with a session has lost its connection, and may return within --recovery-window. Until
 	// then it stays in its rooms, and events for it are kept. RESUMED or DISCONNECT follows.
 	EventKind_EVENT_KIND_AWAY EventKind = 8
-	// The client of a socket has returned with a new connection. The socket has the same id, and the
-	// client has received everything that was kept. A client that returns before the broker notices
-	// the loss of its connection causes no AWAY first.
+	// The client of a socket that was away has returned with a new connection. The socket has the
+	// same id, and the client gets everything that was kept for it.
 	EventKind_EVENT_KIND_RESUMED EventKind = 9
 )
 
@@ -850,14 +849,13 @@ type ClientEvent struct {
 	NeedsDecision bool `protobuf:"varint,12,opt,name=needs_decision,json=needsDecision,proto3" json:"needs_decision,omitempty"`
 	// The namespace.
 	Namespace string `protobuf:"bytes,13,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	// The id of the socket that the client wanted to return to and could not. Only for CONNECT, and
-	// empty if the client did not want to return. With not_recovered UNKNOWN it is what the client
-	// claims and nobody has verified.
+	// The id of the socket that the client wanted to return to and could not. Only for CONNECT. Empty
+	// if the client did not want to return, or has not proved that the socket was its own.
 	PreviousSocketId string `protobuf:"bytes,14,opt,name=previous_socket_id,json=previousSocketId,proto3" json:"previous_socket_id,omitempty"`
-	// Why the client could not return to previous_socket_id: EXPIRED (too late), EVICTED (more was
-	// sent to it than the broker keeps), NODE_LOST (its node is gone), USER_CHANGED (the token names
-	// another user) or UNKNOWN (no such session). The client receives the same code. It may have
-	// missed events. Later releases may add codes.
+	// Why the client could not return. Only for CONNECT, and empty if it did not want to. EXPIRED: it
+	// came too late. EVICTED: more was sent to it than the broker keeps. NODE_LOST: its node is gone.
+	// USER_CHANGED: its token names another user. UNKNOWN: there is no such session. The client
+	// receives the same code, and may have missed events. Later releases may add codes.
 	NotRecovered  string `protobuf:"bytes,15,opt,name=not_recovered,json=notRecovered,proto3" json:"not_recovered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
