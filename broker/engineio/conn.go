@@ -42,6 +42,8 @@ type Conn struct {
 	reason    Reason // why it's closing, or closed
 	cause     error  // the error behind it, if any
 	out       queue
+	pushed    uint64   // frames that have been queued so far, which numbers them
+	resent    int      // cost of frames that Resend has queued since the queue was empty last
 	scheduled bool     // it's in the flushQueue
 	busy      bool     // a goroutine writes to ws; only that one takes from out
 	stalled   bool     // its socket takes no more bytes for now
@@ -81,9 +83,16 @@ func (c *Conn) Done() <-chan struct{} { return c.done }
 // messages right now. A frame that would exceed MaxQueuedBytes is dropped; unless it is volatile or
 // the policy is Drop, the connection then ends with ReasonSlowConsumer.
 func (c *Conn) Send(f *Frame, volatile bool) DropReason {
+	_, reason := c.SendNumbered(f, volatile)
+	return reason
+}
+
+// SendNumbered is Send, and returns f's position among everything that the connection has queued,
+// for [Receiver.Confirmed]. If f was dropped, no confirmation reaches its position.
+func (c *Conn) SendNumbered(f *Frame, volatile bool) (position uint64, reason DropReason) {
 	c.mu.Lock()
 	f = c.encodingFor(f)
-	reason := c.mayQueue(f, volatile)
+	reason = c.mayQueue(f, volatile)
 	for reason == DropQueueFull {
 		again := c.makeRoom()
 		if !again {
@@ -93,19 +102,35 @@ func (c *Conn) Send(f *Frame, volatile bool) DropReason {
 	}
 	if reason == Queued {
 		c.push(f)
+		position = c.pushed
+		c.mu.Unlock()
+		return position, Queued
 	}
+	position = c.pushed + 1
 	c.mu.Unlock()
 
-	if reason == Queued {
-		return Queued
-	}
 	if reason == DropQueueFull && !volatile && c.server.opts.Policy == Disconnect {
 		c.terminate(ReasonSlowConsumer, nil)
 	}
-	if !f.control {
+	if !f.control && !f.kept {
 		c.server.opts.Observer.FramesDropped(reason, 1)
 	}
-	return reason
+	return position, reason
+}
+
+// Resend is SendNumbered for a frame that the caller keeps for the client in any case: it doesn't
+// count towards MaxQueuedBytes until the queue has been empty. Otherwise a client that comes back
+// to a full queue could never catch up. The caller bounds what it sends again.
+func (c *Conn) Resend(f *Frame) (position uint64, reason DropReason) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != stateOpen {
+		return c.pushed + 1, DropClosed
+	}
+	f = c.encodingFor(f)
+	c.push(f)
+	c.resent += f.cost()
+	return c.pushed, Queued
 }
 
 // encodingFor returns f in the form that the client reads. The caller holds mu.
@@ -126,7 +151,7 @@ func (c *Conn) mayQueue(f *Frame, volatile bool) DropReason {
 		return DropNotWritable
 	case f.cost() > limit:
 		return DropTooLarge
-	case c.out.cost+f.cost() > limit:
+	case c.out.cost+f.cost() > limit+c.resent:
 		return DropQueueFull
 	default:
 		return Queued
@@ -146,6 +171,10 @@ func (c *Conn) writable() bool {
 
 // push appends f without any check and has the queue written. The caller holds mu.
 func (c *Conn) push(f *Frame) {
+	if c.out.empty() {
+		c.resent = 0
+	}
+	c.pushed++
 	c.out.push(f)
 	if c.poll == nil {
 		c.schedule()

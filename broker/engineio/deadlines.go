@@ -5,7 +5,8 @@ import "time"
 // deadlines is what a connection waits for; a zero time means that it doesn't. Conn.mu guards it.
 type deadlines struct {
 	heartbeat time.Time // for the next ping to be sent, or for the pong to the last one
-	awaiting  bool      // heartbeat is for a pong
+	pings     int       // that wait for their pongs; heartbeat is for a pong then
+	pinged    uint64    // position of the last ping
 	upgrade   time.Time // for the client to complete its upgrade
 	message   time.Time // for the rest of an incoming message
 	close     time.Time // for the graceful close to end
@@ -57,13 +58,15 @@ func (c *Conn) onDeadline(now time.Time) {
 	} else if passed(d.message, now) && !c.pausedWithin(messageTime, now) {
 		reason = ReasonMessageTimeout
 	} else if passed(d.heartbeat, now) {
-		if d.awaiting && !c.pausedWithin(c.server.opts.PingTimeout, now) {
+		switch {
+		case d.pings > 0 && c.pingWaits():
+			d.heartbeat = now.Add(c.server.opts.PingTimeout)
+		case d.pings > 0 && !c.pausedWithin(c.server.opts.PingTimeout, now):
 			reason = ReasonPingTimeout
-		} else {
+		default:
 			// Also if the pong may be among what isn't read: a client without pings ends the
 			// connection.
-			c.push(c.server.frames.ping)
-			d.awaiting, d.heartbeat = true, now.Add(c.server.opts.PingTimeout)
+			c.ping(now)
 		}
 	}
 	if passed(d.message, now) {
@@ -93,13 +96,59 @@ func (c *Conn) pausedWithin(d time.Duration, now time.Time) bool {
 	return c.PausedUntil().Add(d).After(now)
 }
 
-// onPong is called for each pong of the client.
-func (c *Conn) onPong() {
+// pingWaits reports whether the last ping is still in the queue, behind so much that the client
+// hasn't had its time to answer. If it takes nothing at all, the socket's own deadline ends the
+// connection. A long-polling client that doesn't poll has none, so it gets no extra time. The
+// caller holds mu.
+func (c *Conn) pingWaits() bool {
+	return c.ws != nil && c.pushed-uint64(len(c.out.frames)) < c.deadlines.pinged
+}
+
+// Ping asks the client for a pong now, to learn through [Receiver.Confirmed] what it has received.
+// It does nothing if the connection closes, or waits for a pong already.
+func (c *Conn) Ping() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state != stateOpen {
+	if c.state == stateOpen && c.deadlines.pings == 0 {
+		c.ping(time.Now())
+		c.arm()
+	}
+}
+
+// ping queues a ping. The caller holds mu, and arms the timer.
+func (c *Conn) ping(now time.Time) {
+	c.push(c.server.frames.ping)
+	c.deadlines.pings++
+	c.deadlines.pinged = c.pushed
+	c.deadlines.heartbeat = now.Add(c.server.opts.PingTimeout)
+}
+
+// awaitsPong reports whether a pong of the client is expected.
+func (c *Conn) awaitsPong() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.deadlines.pings > 0
+}
+
+// onPong is called for each pong of the client. One that answers no ping means nothing. The pong to
+// the last ping tells the receiver what the client has received: transports keep the order, and a
+// client answers a ping after everything before it.
+func (c *Conn) onPong() {
+	c.mu.Lock()
+	d := &c.deadlines
+	if c.state != stateOpen || d.pings == 0 {
+		c.mu.Unlock()
 		return
 	}
-	c.deadlines.awaiting, c.deadlines.heartbeat = false, time.Now().Add(c.server.opts.PingInterval)
-	c.arm()
+	d.pings--
+	confirmed, position := d.pings == 0, d.pinged
+	if confirmed {
+		d.heartbeat = time.Now().Add(c.server.opts.PingInterval)
+		c.arm()
+	}
+	c.mu.Unlock()
+
+	if confirmed {
+		c.guard(func() { c.receiver.Confirmed(position) })
+	}
 }

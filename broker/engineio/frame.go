@@ -13,6 +13,7 @@ type Frame struct {
 	text        []byte   // the text packet within wire; nil if there is none
 	attachments [][]byte // the binary payloads within wire
 	control     bool     // not a message: it doesn't count as one when it is dropped
+	kept        bool     // a message that the layer above keeps, and counts
 	last        bool     // the end of the connection
 }
 
@@ -34,6 +35,14 @@ func NewFrame(text []byte, attachments ...[]byte) *Frame {
 	return f
 }
 
+// NewKeptFrame is [NewFrame] for a message that the caller keeps until the client confirms it. The
+// server doesn't count it when it is dropped.
+func NewKeptFrame(text []byte, attachments ...[]byte) *Frame {
+	f := NewFrame(text, attachments...)
+	f.kept = true
+	return f
+}
+
 // NewBinaryFrame encodes a binary message without a text. It copies data.
 func NewBinaryFrame(data []byte) *Frame {
 	f := &Frame{wire: make([]byte, 0, maxHeaderSize+len(data))}
@@ -47,7 +56,7 @@ func (f *Frame) inBase64() *Frame {
 	if len(f.attachments) == 0 {
 		return f
 	}
-	encoded := &Frame{text: f.text, attachments: f.attachments, control: f.control, last: f.last}
+	encoded := &Frame{text: f.text, attachments: f.attachments, control: f.control, kept: f.kept, last: f.last}
 	if f.text != nil {
 		encoded.wire = append(appendHeader(encoded.wire, opText, len(f.text)), f.text...)
 	}
@@ -107,6 +116,9 @@ const frameOverhead = 64
 
 // cost is what f counts towards MaxQueuedBytes.
 func (f *Frame) cost() int { return len(f.wire) + frameOverhead }
+
+// Size returns how many bytes f takes in memory, roughly.
+func (f *Frame) Size() int { return f.cost() }
 
 // payloadSize is at least the number of bytes that appendPayload appends.
 func (f *Frame) payloadSize() int {

@@ -30,10 +30,13 @@ type session struct {
 	*Conn
 	events chan event
 	hook   atomic.Pointer[func(event)] // called after each event
+
+	confirmed atomic.Uint64 // the last position that the client has confirmed
 }
 
 func (s *session) Text(message []byte)           { s.tell(event{"text", string(message)}) }
 func (s *session) Binary(message []byte)         { s.tell(event{"binary", string(message)}) }
+func (s *session) Confirmed(position uint64)     { s.confirmed.Store(position) }
 func (s *session) Closed(reason Reason, _ error) { s.tell(event{"close", string(reason)}) }
 func (s *session) onEvent(call func(event))      { s.hook.Store(&call) }
 func (s *session) tell(e event) {

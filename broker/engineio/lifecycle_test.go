@@ -66,8 +66,11 @@ func TestTimers(t *testing.T) {
 			})
 			conns = append(conns, c)
 		}
+		conns[18].onPong()             // answers nothing, and so changes nothing
+		<-time.After(10 * time.Second) // of the bubble
+		synctest.Wait()                // all have been pinged
 		for i, c := range conns[:10] {
-			<-time.After(time.Second) // of the bubble
+			<-time.After(100 * time.Millisecond)
 			if i%2 == 0 {
 				c.onPong()
 			}
@@ -81,9 +84,9 @@ func TestTimers(t *testing.T) {
 			reason := ReasonPingTimeout
 			switch {
 			case i < 10 && i%2 == 0:
-				want += time.Duration(i+1) * time.Second
+				want += 10*time.Second + time.Duration(i+1)*100*time.Millisecond
 			case i == 19:
-				want, reason = 12*time.Second, ReasonForcedClose
+				want, reason = 13*time.Second, ReasonForcedClose
 			}
 			if got := closed[fmt.Sprint(i, string(reason))]; got != want {
 				t.Errorf("connection %d: %v, want %v", i, got, want)

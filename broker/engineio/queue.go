@@ -101,11 +101,11 @@ func (q *queue) discard(n int) {
 	}
 }
 
-// clear empties the queue. It returns the number of messages that were in it.
+// clear empties the queue. It returns the number of messages that were in it and that nobody keeps.
 func (q *queue) clear() int {
 	messages := 0
 	for _, f := range q.frames {
-		if !f.control {
+		if !f.control && !f.kept {
 			messages++
 		}
 	}

@@ -23,6 +23,9 @@ type Receiver interface {
 	Text(message []byte)
 	// Binary gets a binary message, which belongs to the receiver.
 	Binary(message []byte)
+	// Confirmed says that the client has received everything up to this position; see
+	// [Conn.SendNumbered].
+	Confirmed(position uint64)
 	// Closed is the last call. cause is the error behind the reason; nil if there is none.
 	Closed(reason Reason, cause error)
 }

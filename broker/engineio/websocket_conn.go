@@ -52,7 +52,7 @@ func (c *Conn) readMessages(r *reader) error {
 			if p, err = parsePacket(payload); err != nil {
 				return &protocolError{ReasonParseError, err.Error()}
 			}
-			if p.kind != packetMessage {
+			if answer := p.kind == packetPong && c.awaitsPong(); p.kind != packetMessage && !answer {
 				if err = r.countIdle(); err != nil {
 					return err
 				}

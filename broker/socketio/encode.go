@@ -18,13 +18,30 @@ func AppendEvent(dst []byte, namespace string, ackID *uint64, event string, p Pa
 		typ = parser.BINARY_EVENT
 	}
 	dst = appendHeader(dst, typ, len(p.Attachments), namespace, ackID)
+	return append(appendEvent(dst, event, p), ']')
+}
+
+// AppendRecoverable is [AppendEvent] without an ack id, for a client that takes part in recovery:
+// the offset is one more argument, the last. The client keeps it, and says it when it returns.
+func AppendRecoverable(dst []byte, namespace, event string, p Payload, offset string) []byte {
+	typ := parser.EVENT
+	if len(p.Attachments) > 0 {
+		typ = parser.BINARY_EVENT
+	}
+	dst = appendHeader(dst, typ, len(p.Attachments), namespace, nil)
+	dst = append(appendEvent(dst, event, p), ',')
+	return append(appendString(dst, offset), ']')
+}
+
+// appendEvent appends the array of an event without its closing bracket.
+func appendEvent(dst []byte, event string, p Payload) []byte {
 	dst = append(dst, '[')
 	dst = appendString(dst, event)
 	if inner := elements(p.Args); len(inner) > 0 {
 		dst = append(dst, ',')
 		dst = append(dst, inner...)
 	}
-	return append(dst, ']')
+	return dst
 }
 
 // AppendAck appends the text of an ACK packet, or of a BINARY_ACK header, that answers the event
@@ -41,11 +58,16 @@ func AppendAck(dst []byte, namespace string, ackID uint64, p Payload) []byte {
 }
 
 // AppendConnect appends the CONNECT packet that lets a client into a namespace. id is the
-// socket's.
-func AppendConnect(dst []byte, namespace, id string) []byte {
+// socket's; pid, if it isn't empty, is what the client shows to recover the socket after its
+// connection is lost.
+func AppendConnect(dst []byte, namespace, id, pid string) []byte {
 	dst = appendHeader(dst, parser.CONNECT, 0, namespace, nil)
 	dst = append(dst, `{"sid":`...)
 	dst = appendString(dst, id)
+	if pid != "" {
+		dst = append(dst, `,"pid":`...)
+		dst = appendString(dst, pid)
+	}
 	return append(dst, '}')
 }
 

@@ -179,8 +179,8 @@ func TestAppendEvent(t *testing.T) {
 
 func TestAppendOthers(t *testing.T) {
 	for got, want := range map[string]string{
-		string(AppendConnect(nil, "/", "x")):                                                              `0{"sid":"x"}`,
-		string(AppendConnect(nil, "/chat", "x")):                                                          `0/chat,{"sid":"x"}`,
+		string(AppendConnect(nil, "/", "x", "")):                                                          `0{"sid":"x"}`,
+		string(AppendConnect(nil, "/chat", "x", "")):                                                      `0/chat,{"sid":"x"}`,
 		string(AppendConnectError(nil, "/chat", json.RawMessage(`{"message":1}`))):                        `4/chat,{"message":1}`,
 		string(AppendDisconnect(nil, "/")):                                                                `1`,
 		string(AppendDisconnect(nil, "/chat")):                                                            `1/chat,`,
@@ -202,7 +202,7 @@ func TestAgainstLibraryParser(t *testing.T) {
 		text   []byte
 		packet parser.Packet
 	}{
-		"connect":         {AppendConnect(nil, "/chat", "x"), parser.Packet{Type: parser.CONNECT, Nsp: "/chat", Data: map[string]any{"sid": "x"}}},
+		"connect":         {AppendConnect(nil, "/chat", "x", ""), parser.Packet{Type: parser.CONNECT, Nsp: "/chat", Data: map[string]any{"sid": "x"}}},
 		"disconnect":      {AppendDisconnect(nil, "/chat"), parser.Packet{Type: parser.DISCONNECT, Nsp: "/chat"}},
 		"event":           {AppendEvent(nil, "/", id(3), "a\"<é>", Payload{Args: json.RawMessage(`[1,"x"]`)}), parser.Packet{Type: parser.EVENT, Nsp: "/", Id: id(3), Data: []any{"a\"<é>", 1.0, "x"}}},
 		"elsewhere":       {AppendEvent(nil, "/chat", nil, "a", Payload{}), parser.Packet{Type: parser.EVENT, Nsp: "/chat", Data: []any{"a"}}},

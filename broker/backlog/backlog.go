@@ -1,0 +1,186 @@
+package backlog
+
+// Limits bounds one backlog.
+type Limits struct {
+	// Events and Bytes are how much a backlog may keep. An event counts in each backlog that holds it.
+	Events, Bytes int
+}
+
+// Backlog holds what one client has not confirmed, in the order in which the client gets it. The
+// caller does the locking.
+//
+// An event's position is its number on the connection over which it was last sent. Only the lower
+// half of that number is kept. Two of them are compared by their difference, which is small.
+type Backlog struct {
+	budget *Budget
+
+	first, last *chunk
+	start       int32 // of the first entry in first
+	end         int32 // of the last entry in last, plus one
+	len         int32
+	bytes       int
+
+	// The last event that was evicted before the client confirmed it. Until the client does, what
+	// is kept isn't everything that it may lack.
+	evicted         bool
+	evictedPosition uint32
+	evictedOffset   string
+}
+
+// entry is an event in a backlog.
+type entry struct {
+	event    *Event
+	position uint32
+}
+
+// chunkLen makes a chunk fit a size class of the allocator.
+const chunkLen = 31
+
+// chunk is a piece of a backlog. Backlogs grow and shrink all the time, so they share chunks.
+type chunk struct {
+	entries [chunkLen]entry
+	next    *chunk
+}
+
+// New returns an empty backlog. The caller must call Close when it doesn't need it any more.
+func New(b *Budget) Backlog {
+	b.backlogs.Add(1)
+	return Backlog{budget: b}
+}
+
+// Close empties the backlog for good.
+func (l *Backlog) Close() {
+	l.drop(l.len)
+	l.budget.backlogs.Add(-1)
+}
+
+// Len returns the number of events.
+func (l *Backlog) Len() int { return int(l.len) }
+
+// Bytes returns how many bytes the events take.
+func (l *Backlog) Bytes() int { return l.bytes }
+
+// Complete reports whether the backlog still has everything that the client may lack.
+func (l *Backlog) Complete() bool { return !l.evicted }
+
+// Push appends an event that was sent at a position. To stay within the limits, it evicts the
+// oldest events.
+func (l *Backlog) Push(e *Event, position uint64, limits Limits) {
+	for l.len > 0 && l.exceeds(e.size, limits) {
+		oldest := &l.first.entries[l.start]
+		l.evicted, l.evictedPosition, l.evictedOffset = true, oldest.position, oldest.event.offset
+		l.drop(1)
+	}
+	switch {
+	case l.last == nil:
+		l.first = l.budget.chunks.Get().(*chunk) //nolint:forcetypeassert // the pool holds nothing else
+		l.last, l.start, l.end = l.first, 0, 0
+	case l.end == chunkLen:
+		l.last.next = l.budget.chunks.Get().(*chunk) //nolint:forcetypeassert // the pool holds nothing else
+		l.last, l.end = l.last.next, 0
+	}
+	l.last.entries[l.end] = entry{e, uint32(position)} //nolint:gosec // the lower half is meant
+	l.end++
+	l.len++
+	l.bytes += e.size
+}
+
+// exceeds reports whether one more event would be too much.
+func (l *Backlog) exceeds(size int, limits Limits) bool {
+	return int(l.len) >= limits.Events || l.bytes+size > limits.Bytes ||
+		l.budget.exceeded() && int64(l.bytes+size) > l.budget.share()
+}
+
+// Confirm drops everything up to a position: the client has received it.
+func (l *Backlog) Confirm(position uint64) {
+	confirmed := uint32(position)                                    //nolint:gosec // the lower half is meant
+	covers := func(p uint32) bool { return int32(p-confirmed) <= 0 } //nolint:gosec // a difference
+	for l.len > 0 && covers(l.first.entries[l.start].position) {
+		l.drop(1)
+	}
+	if l.evicted && covers(l.evictedPosition) {
+		l.evicted, l.evictedOffset = false, ""
+	}
+}
+
+// Received drops everything up to the event with this offset, which the client says that it has
+// received last; empty for none. It returns false, and changes nothing, if events are missing that
+// the client may lack.
+//
+// Offsets aren't compared by their order: what several nodes or goroutines emit at once arrives in
+// another order than it is numbered. An offset that isn't there was confirmed long ago, or is that
+// of an earlier session.
+func (l *Backlog) Received(offset string) bool {
+	n := int32(0)
+	for c, i := l.first, l.start; n < l.len; n++ {
+		if i == chunkLen {
+			c, i = c.next, 0
+		}
+		if c.entries[i].event.offset == offset {
+			l.drop(n + 1)
+			l.evicted, l.evictedOffset = false, ""
+			return true
+		}
+		i++
+	}
+	if l.evicted && l.evictedOffset != offset {
+		return false
+	}
+	l.evicted, l.evictedOffset = false, ""
+	return true
+}
+
+// Resend calls send for each event, in order, and gives it the position that send returns. It drops
+// the events that aren't sent again.
+func (l *Backlog) Resend(send func(*Event) (position uint64)) {
+	kept := Backlog{budget: l.budget}
+	unlimited := Limits{Events: int(l.len) + 1, Bytes: l.bytes + 1}
+	for l.len > 0 {
+		e := l.first.entries[l.start].event
+		if e.frame == nil {
+			l.drop(1)
+			continue
+		}
+		kept.Push(e, send(e), unlimited)
+		l.release(1)
+	}
+	*l = kept
+}
+
+// Clear drops all events. What the client may lack is missing from now on, unless it lacks nothing.
+func (l *Backlog) Clear() {
+	if l.len == 0 {
+		return
+	}
+	newest := &l.last.entries[l.end-1]
+	l.evicted, l.evictedPosition, l.evictedOffset = true, newest.position, newest.event.offset
+	l.drop(l.len)
+}
+
+// drop takes the first n events off, which this backlog doesn't hold any more.
+func (l *Backlog) drop(n int32) {
+	for range n {
+		l.first.entries[l.start].event.count(-1)
+		l.release(1)
+	}
+}
+
+// release takes the first n entries off.
+func (l *Backlog) release(n int32) {
+	for range n {
+		at := &l.first.entries[l.start]
+		l.bytes -= at.event.size
+		*at = entry{}
+		l.start++
+		l.len--
+		if l.start == chunkLen || l.len == 0 {
+			empty := l.first
+			l.first, l.start = empty.next, 0
+			empty.next = nil
+			l.budget.chunks.Put(empty)
+			if l.first == nil {
+				l.last, l.end = nil, 0
+			}
+		}
+	}
+}
