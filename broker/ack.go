@@ -116,6 +116,8 @@ func (b *Broker) sendAckRequest(r *ackRequest, ns *namespace, sockets []*socket,
 			r.settle(disconnected)
 		case s.deliver(f, false):
 			report.Queued++
+		case s.client.Load() == nil: // it is away, and isn't asked when it returns
+			s.forgetAck(r, disconnected)
 		default:
 			s.forgetAck(r, dropped)
 		}

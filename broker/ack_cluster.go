@@ -199,7 +199,7 @@ func (b *Broker) applyRequestAcks(from cluster.NodeID, o *wire.RequestAcks) *wir
 		return refused
 	}
 	r := b.newAckRequest(o.GetOwner(), len(sockets), 0)
-	b.sendAckRequest(r, ns, sockets, messageFromWire(o.GetEmit().GetEvent()))
+	b.sendAckRequest(r, ns, sockets, messageFromWire(from, o.GetEmit().GetEvent()))
 	go func() {
 		defer b.ackRequests.finish(key)
 		defer b.pendingAcks.Give(o.GetOwner(), int64(len(sockets)))

@@ -60,16 +60,16 @@ const otherAuthBytes = 8 << 10
 // maxAuthBytes bounds the auth of a client.
 func (o *Options) maxAuthBytes() int { return o.Tokens.MaxBytes() + otherAuthBytes }
 
-// otherAuth returns the auth of a client without its token; nil if there is nothing
-// else.
-func otherAuth(p *socketio.Packet) json.RawMessage {
+// otherAuth returns the auth of a client without its token and other members that
+// aren't meant for backends; nil if there is nothing else.
+func otherAuth(p *socketio.Packet, secrets ...string) json.RawMessage {
 	if len(p.Auth) <= len(`{"token":""}`)+len(p.Token) {
 		return nil
 	}
 	others := make(map[string]json.RawMessage)
 	for name, value := range rawjson.Members(p.Auth) {
 		// A misspelt "Token" isn't meant for backends either.
-		if !strings.EqualFold(string(name), "token") {
+		if !strings.EqualFold(string(name), "token") && !slices.Contains(secrets, string(name)) {
 			others[string(name)] = value
 		}
 	}

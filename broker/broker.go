@@ -40,9 +40,11 @@ type Broker struct {
 	holds          *ratelimit.Holds // messages that have arrived in part
 	attachmentTime time.Duration    // the constant of that name, except in tests
 	deciding       sync.WaitGroup   // connections that backends are deciding about
+	recovery       *recovery        // nil if no client can take part in it
 
 	// Messages and acks. Static after New; each guards itself.
 	messageLimits MessageLimits
+	lastMessage   atomic.Uint64 // number of the last message that has an identity
 	lastAckID     atomic.Uint64
 	pendingAcks   *ratelimit.Shares // acks that the node waits for
 	unreadAcks    *ratelimit.Shares // bytes of acks that callers haven't taken
@@ -93,6 +95,7 @@ func New(o Options) (*Broker, error) {
 		pendingAcks:    ratelimit.NewShares(maxPendingAcks),
 		unreadAcks:     ratelimit.NewShares(unreadAcksLimit(o.MemoryLimit)),
 		ackRequests:    newAckRequests(),
+		recovery:       newRecovery(o.Recovery, o.clusterKeys()),
 	}
 	b.namespaceNames = slices.Compact(slices.Sorted(slices.Values(o.Namespaces)))
 	for _, name := range b.namespaceNames {

@@ -172,7 +172,7 @@ func (b *Broker) apply(from cluster.NodeID, payload []byte, wait time.Duration) 
 		b.drain()
 		return &wire.Count{}, nil
 	}
-	return b.applyLocal(&op, wait), nil
+	return b.applyLocal(from, &op, wait), nil
 }
 
 // NodeJoined implements [cluster.Handler].

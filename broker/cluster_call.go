@@ -262,9 +262,16 @@ func targetFromWire(t *wire.Target) Target {
 }
 
 func messageToWire(m *Message) *wire.Event {
-	return &wire.Event{Name: m.Event, Args: m.Args, Attachments: m.Attachments, Volatile: m.Volatile}
+	return &wire.Event{
+		Name: m.Event, Args: m.Args, Attachments: m.Attachments, Volatile: m.Volatile,
+		Number: m.identity.number,
+	}
 }
 
-func messageFromWire(e *wire.Event) *Message {
-	return &Message{Event: e.GetName(), Args: e.GetArgs(), Attachments: e.GetAttachments(), Volatile: e.GetVolatile()}
+// messageFromWire returns a message that was sent at a node, maybe this one.
+func messageFromWire(from cluster.NodeID, e *wire.Event) *Message {
+	return &Message{
+		Event: e.GetName(), Args: e.GetArgs(), Attachments: e.GetAttachments(), Volatile: e.GetVolatile(),
+		identity: identity{string(from), e.GetNumber()},
+	}
 }

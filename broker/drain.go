@@ -8,6 +8,7 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
+	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/grace"
 )
 
@@ -75,11 +76,24 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 		grace.Wait(ctx, 0, func() { <-b.drained })
 	}
 	err := b.engine.Shutdown(ctx)
+	b.endAwaySockets()
 	b.endSubscriptions(ctx)
 	if !grace.Wait(ctx, endGrace, b.awaitGoroutines) {
 		err = errors.Join(err, errors.New("requests to clients or backends have not ended"))
 	}
 	return err
+}
+
+// endAwaySockets ends the sockets whose clients are away: their node won't be there
+// when they return.
+func (b *Broker) endAwaySockets() {
+	for _, ns := range b.namespaces {
+		for _, s := range ns.index.Select(nil, Target{Everyone: true}) {
+			if s.client.Load() == nil {
+				s.end(string(engineio.ReasonShutdown))
+			}
+		}
+	}
 }
 
 // endGrace is how long goroutines may take to end once the clients are gone.
@@ -152,9 +166,9 @@ func (b *Broker) clients() []*client {
 	var clients []*client
 	for _, ns := range b.namespaces {
 		for _, s := range ns.index.Select(nil, Target{Everyone: true}) {
-			if !seen[s.client] {
-				seen[s.client] = true
-				clients = append(clients, s.client)
+			if c := s.client.Load(); c != nil && !seen[c] {
+				seen[c] = true
+				clients = append(clients, c)
 			}
 		}
 	}

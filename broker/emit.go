@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 
+	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
 )
 
@@ -14,8 +15,11 @@ func (b *Broker) Emit(ctx context.Context, t Target, m Message) (Report, error) 
 	if err != nil {
 		return Report{}, err
 	}
-	report := b.deliver(ns, ns.index.Select(nil, t), &m)
 	to := b.nodesOf(&t)
+	if !to.none {
+		b.identify(&m)
+	}
+	report := b.deliver(ns, ns.index.Select(nil, t), &m)
 	switch {
 	case to.none:
 	case m.Unreported:
@@ -56,8 +60,11 @@ func (b *Broker) checkEmit(t *Target, m *Message, v violations) (*namespace, err
 // emit sends a message of a client, or of the broker itself, to the sockets of
 // all nodes. Nobody waits for a report.
 func (b *Broker) emit(ns *namespace, t *Target, m *Message) {
-	b.deliver(ns, ns.index.Select(nil, *t), m)
 	to := b.nodesOf(t)
+	if !to.none {
+		b.identify(m)
+	}
+	b.deliver(ns, ns.index.Select(nil, *t), m)
 	if to.none {
 		return
 	}
@@ -66,18 +73,19 @@ func (b *Broker) emit(ns *namespace, t *Target, m *Message) {
 	}
 }
 
-// deliver encodes a valid message once and queues it for the sockets, which are
-// connected to this node.
+// deliver sends a valid message to sockets of this node.
 func (b *Broker) deliver(ns *namespace, to []*socket, m *Message) Report {
 	report := Report{Matched: len(to)}
-	if len(to) > 0 {
-		f := newFrame(ns.name, nil, m)
-		for _, s := range to {
-			if s.deliver(f, m.Volatile) {
-				report.Queued++
-			}
+	o := outgoing{b: b, namespace: ns.name, m: m}
+	for _, s := range to {
+		switch s.send(&o) {
+		case queued:
+			report.Queued++
+		case kept:
+			report.Kept++
 		}
 	}
+	o.done()
 	report.countDropped()
 	b.metrics.emitted(report)
 	return report
@@ -89,7 +97,7 @@ func emitOp(t *Target, m *Message) *wire.Op {
 
 // applyEmit delivers a message of another node. While memory is short, it drops
 // the message.
-func (b *Broker) applyEmit(o *wire.Emit) *wire.Count {
+func (b *Broker) applyEmit(from cluster.NodeID, o *wire.Emit) *wire.Count {
 	ns, sockets := b.selectLocal(o.GetTarget())
 	if ns == nil {
 		return &wire.Count{}
@@ -99,7 +107,7 @@ func (b *Broker) applyEmit(o *wire.Emit) *wire.Count {
 		report = Report{Matched: len(sockets)}
 		b.metrics.FramesDropped(dropOverloaded, len(sockets))
 	} else {
-		report = b.deliver(ns, sockets, messageFromWire(o.GetEvent()))
+		report = b.deliver(ns, sockets, messageFromWire(from, o.GetEvent()))
 	}
 	c := countOf(report.Matched)
 	c.Queued, c.Kept = uint32(report.Queued), uint32(report.Kept) //nolint:gosec // at most as many as sockets

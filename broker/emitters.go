@@ -103,9 +103,10 @@ func (e *emitters) do(ns *namespace, c *redisemitter.Command) error {
 		case redisemitter.KindLeave:
 			ns.index.Leave(s, c.Change...)
 		case redisemitter.KindDisconnect:
+			connection := s.client.Load()
 			s.disconnect(reasonDisconnected, "")
-			if c.Close {
-				s.client.conn.CloseAfterFlush(engineio.ReasonForcedClose)
+			if c.Close && connection != nil {
+				connection.conn.CloseAfterFlush(engineio.ReasonForcedClose)
 			}
 		}
 	}

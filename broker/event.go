@@ -93,7 +93,7 @@ type roomRequest struct {
 // handleJoin adds the client to the room, if its token allows it, and announces
 // that. Joining a room again changes nothing and is not announced.
 func (b *Broker) handleJoin(s *socket, p socketio.Payload) *Error {
-	if err := s.client.exceedJoins(); err != nil {
+	if err := s.exceedJoins(); err != nil {
 		return err
 	}
 	req, err := parseRoomRequest(p)
@@ -121,7 +121,7 @@ func (b *Broker) handleJoin(s *socket, p socketio.Payload) *Error {
 // handleLeave removes the client from the room and announces that to the remaining
 // members.
 func (b *Broker) handleLeave(s *socket, p socketio.Payload) *Error {
-	if err := s.client.exceedJoins(); err != nil {
+	if err := s.exceedJoins(); err != nil {
 		return err
 	}
 	req, err := parseRoomRequest(p)

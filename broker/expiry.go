@@ -20,7 +20,7 @@ func (s *socket) renew(claims token.Claims) *Error {
 	_, err := s.ns.index.Join(s, claims.Rooms...)
 	switch {
 	case errors.Is(err, room.ErrTooManyRooms):
-		return tooManyRooms(s.client.b.opts.MaxRoomsPerSocket)
+		return tooManyRooms(s.b.opts.MaxRoomsPerSocket)
 	case err != nil:
 		return errSocketGone()
 	}
@@ -72,7 +72,7 @@ func (s *socket) stopExpiry() {
 // call ended it.
 func (s *socket) checkRevoked() bool {
 	s.mu.Lock()
-	revoked := s.client.b.opts.Tokens.Revocations().Revoked(s.claims)
+	revoked := s.b.opts.Tokens.Revocations().Revoked(s.claims)
 	s.mu.Unlock()
 	return revoked && s.disconnect(token.ReasonRevoked, "the token has been revoked")
 }
@@ -83,7 +83,7 @@ func (s *socket) untilExpiry() (left time.Duration, ok bool) {
 	if s.claims.ExpiresAt.IsZero() {
 		return 0, false
 	}
-	return s.claims.ExpiresAt.Sub(s.client.b.opts.Tokens.Now()), true
+	return s.claims.ExpiresAt.Sub(s.b.opts.Tokens.Now()), true
 }
 
 const (

@@ -69,7 +69,16 @@ func (c *client) connect(s *socket, p *socketio.Packet) {
 		c.refuse(ns.name, err.Reason, err)
 		return
 	}
-	c.decide(newSocket(c, ns, claims, p))
+	candidate := newSocket(c, ns, claims, p)
+	if request, ok := c.b.readRecovery(ns, p); ok {
+		candidate.auth = otherAuth(p, "pid", "offset")
+		candidate.session = newSession(c.b.recovery, candidate)
+		if err := c.b.seek(candidate, request); err != nil {
+			c.refuse(ns.name, err.Reason, err)
+			return
+		}
+	}
+	c.decide(candidate)
 }
 
 // authenticate decides by its token whether a client may connect to a namespace.
@@ -116,11 +125,11 @@ func (c *client) decide(s *socket) {
 	if connected := c.startDeciding(s); !connected {
 		return
 	}
-	question := &eventhub.Event{Kind: eventhub.Connect, Namespace: s.ns.name, Socket: s.describe(), Time: s.connectTime}
+	question := &eventhub.Event{Kind: eventhub.Connect, Namespace: s.ns.name, Socket: s.question(), Time: s.connectTime}
 	c.b.deciding.Go(func() {
 		decision, err := c.b.events.Decide(question, c.conn.Done())
 		admitted := c.stopDeciding(s) && c.settle(s, decision, err)
-		if !admitted {
+		if !admitted && question.Socket.ID == s.id {
 			c.b.events.Forget(s.id)
 		}
 	})
@@ -135,6 +144,9 @@ func (c *client) settle(s *socket, decision eventhub.Decision, err error) bool {
 	}
 	switch {
 	case err == nil && decision.Refusal != nil:
+		if back := s.returnsTo(); back != nil {
+			back.end(decision.Refusal.Code)
+		}
 		c.refuse(s.ns.name, reasonRefusedByBackend, &Error{
 			Code: CodePermissionDenied, Reason: decision.Refusal.Code, Message: decision.Refusal.Message,
 		})
@@ -161,7 +173,7 @@ func (s *socket) accept(rooms []string, data json.RawMessage) *Error {
 			s.claims.Rooms = append(slices.Clip(s.claims.Rooms), room)
 		}
 	}
-	if limit := s.client.b.opts.MaxRoomsPerSocket; len(s.claims.Rooms) > limit {
+	if limit := s.b.opts.MaxRoomsPerSocket; len(s.claims.Rooms) > limit {
 		return tooManyRooms(limit)
 	}
 	if len(data) > 0 {
@@ -178,16 +190,26 @@ func (s *socket) accept(rooms []string, data json.RawMessage) *Error {
 // is a member: the first socket of a user or a room waits until Redis has confirmed
 // the subscription.
 func (c *client) admit(s *socket) bool {
+	if s.returnsTo() != nil {
+		if done := c.resume(s); done {
+			return true
+		}
+	}
 	release := c.b.subscribeTopics(subscribeTimeout, append(s.topics(), roomTopics(s.ns.name, s.claims.Rooms)...)...)
 	defer release()
 	attached, refused := c.attach(s, s.enter)
+	for refused != nil && c.b.evictAway(s.ns, s.user) {
+		attached, refused = c.attach(s, s.enter)
+	}
 	if refused != nil {
+		s.gone.Store(true)
 		c.b.metrics.exceeded(limitConnectionsPerUser)
 		c.refuse(s.ns.name, refused.Reason, refused)
 	}
 	if !attached {
 		return false
 	}
+	c.tellNotRecovered(s)
 	// A revocation or a drain since the token was verified may not have found the
 	// socket.
 	s.checkRevoked()

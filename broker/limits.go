@@ -32,6 +32,20 @@ type Limits struct {
 	Joins int64
 }
 
+// SlowConsumerPolicy says what happens to a client that doesn't read its messages
+// as fast as they come.
+type SlowConsumerPolicy string
+
+// The policies for slow consumers. With either, a client that reads nothing for
+// 10 s is disconnected.
+const (
+	// DisconnectSlow closes its connection. It reconnects with an empty queue.
+	DisconnectSlow SlowConsumerPolicy = "disconnect"
+	// DropSlow drops the messages that don't fit. It stays connected and misses
+	// them.
+	DropSlow SlowConsumerPolicy = "drop"
+)
+
 // The limits as the metrics name them.
 const (
 	limitConnectionsPerIP   = "connections_per_ip"

@@ -399,7 +399,7 @@ func (b *Broker) localSocket(id string) (SocketInfo, bool) {
 
 // info describes the socket for lists.
 func (s *socket) info() SocketInfo {
-	info := s.description(s.client.conn.Transport(), s.shownData())
+	info := *s.describe()
 	info.Rooms, info.Auth = s.ns.index.RoomsOf(s), nil
 	return info
 }

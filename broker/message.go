@@ -3,10 +3,12 @@ package broker
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/salabroker/sala/broker/backlog"
 	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/room"
 	"github.com/salabroker/sala/broker/socketio"
@@ -27,6 +29,44 @@ type Message struct {
 	// Unreported leaves other nodes out of the report, so that the call doesn't wait
 	// for them.
 	Unreported bool
+
+	identity identity // zero until it is needed
+}
+
+// identity tells a message from all others of a cluster. Clients that take part in
+// recovery get it as the offset of the message.
+type identity struct {
+	node   string // that the message was sent at, by its id
+	number uint64 // from 1
+}
+
+// offsetNode is how many characters of a node's id are in an offset: 40 random bits.
+const offsetNode = 8
+
+// offset returns the identity as clients get it.
+func (i identity) offset() string {
+	text := make([]byte, 0, offsetNode+1+13) // 13 digits are enough
+	text = append(text, i.node[:min(len(i.node), offsetNode)]...)
+	text = append(text, '.')
+	return string(strconv.AppendUint(text, i.number, 36))
+}
+
+// identify gives a message that is sent at this node its identity, unless it has one.
+func (b *Broker) identify(m *Message) {
+	if m.identity.number == 0 {
+		m.identity = identity{b.id, b.lastMessage.Add(1)}
+	}
+}
+
+// mayBeOffset reports whether a text is the offset of a message that may have been
+// sent; empty for none.
+func (b *Broker) mayBeOffset(text string) bool {
+	if text == "" {
+		return true
+	}
+	node, digits, _ := strings.Cut(text, ".")
+	number, err := strconv.ParseUint(digits, 36, 64)
+	return len(node) == offsetNode && err == nil && (node != b.id[:offsetNode] || number <= b.lastMessage.Load())
 }
 
 // MessageLimits bounds a message.
@@ -157,4 +197,54 @@ func validateName(v *violations, field, what, name string) {
 func newFrame(namespace string, ackID *uint64, m *Message) *engineio.Frame {
 	p := socketio.Payload{Args: m.Args, Attachments: m.Attachments}
 	return engineio.NewFrame(socketio.AppendEvent(nil, namespace, ackID, m.Event, p), m.Attachments...)
+}
+
+// outgoing is a message on its way to the sockets of this node. Each of its forms
+// is encoded at most once.
+type outgoing struct {
+	b         *Broker
+	namespace string
+	m         *Message
+
+	plain *engineio.Frame // for sockets without a session
+
+	// For sockets with one.
+	frame *engineio.Frame
+	event *backlog.Event
+	held  int // backlogs that hold event
+}
+
+// plainFrame returns the message for sockets without a session.
+func (o *outgoing) plainFrame() *engineio.Frame {
+	if o.plain == nil {
+		o.plain = newFrame(o.namespace, nil, o.m)
+	}
+	return o.plain
+}
+
+// recoverable returns the message for sockets with a session. A volatile one isn't
+// sent again, but clients may name its offset as the last that they have.
+func (o *outgoing) recoverable() (*backlog.Event, *engineio.Frame) {
+	if o.event != nil {
+		return o.event, o.frame
+	}
+	o.b.identify(o.m)
+	offset := o.m.identity.offset()
+	p := socketio.Payload{Args: o.m.Args, Attachments: o.m.Attachments}
+	text := socketio.AppendRecoverable(nil, o.namespace, o.m.Event, p, offset)
+	if o.m.Volatile {
+		o.frame = engineio.NewFrame(text, o.m.Attachments...)
+		o.event = o.b.recovery.budget.NewEvent(offset, nil)
+	} else {
+		o.frame = engineio.NewKeptFrame(text, o.m.Attachments...)
+		o.event = o.b.recovery.budget.NewEvent(offset, o.frame)
+	}
+	return o.event, o.frame
+}
+
+// done is called when all sockets have the message.
+func (o *outgoing) done() {
+	if o.event != nil {
+		o.event.Held(o.held)
+	}
 }

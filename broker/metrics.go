@@ -35,6 +35,8 @@ type metrics struct {
 	b *Broker
 
 	sockets, rooms *prometheus.Desc
+	away           *prometheus.Desc
+	sessionBytes   *prometheus.Desc
 	overloaded     *prometheus.Desc
 	unfinished     *prometheus.Desc
 	connections    prometheus.Gauge
@@ -48,6 +50,7 @@ type metrics struct {
 	shed           prometheus.Counter
 	queued         prometheus.Counter
 	kept           prometheus.Counter
+	returns        *prometheus.CounterVec
 	dropped        *prometheus.CounterVec
 	emitters       *prometheus.CounterVec
 }
@@ -60,12 +63,14 @@ func newMetrics(b *Broker) *metrics {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
 	return &metrics{
-		b:          b,
-		stream:     newStreamMetrics(counters),
-		sockets:    prometheus.NewDesc("sala_sockets", "Connected sockets.", []string{"namespace"}, nil),
-		rooms:      prometheus.NewDesc("sala_rooms", "Rooms with members.", []string{"namespace"}, nil),
-		overloaded: prometheus.NewDesc("sala_overloaded", "1 while new clients and messages are refused because memory is short, 0 otherwise.", nil, nil),
-		unfinished: prometheus.NewDesc("sala_unfinished_bytes", "Bytes of clients' messages that have arrived in part.", nil, nil),
+		b:            b,
+		stream:       newStreamMetrics(counters),
+		sockets:      prometheus.NewDesc("sala_sockets", "Connected sockets.", []string{"namespace"}, nil),
+		rooms:        prometheus.NewDesc("sala_rooms", "Rooms with members.", []string{"namespace"}, nil),
+		away:         prometheus.NewDesc("sala_sockets_away", "Sockets whose client has lost its connection and may return. They count as sockets, too.", []string{"namespace"}, nil),
+		sessionBytes: prometheus.NewDesc("sala_session_bytes", "Bytes of messages that sessions keep until their clients confirm them.", nil, nil),
+		overloaded:   prometheus.NewDesc("sala_overloaded", "1 while new clients and messages are refused because memory is short, 0 otherwise.", nil, nil),
+		unfinished:   prometheus.NewDesc("sala_unfinished_bytes", "Bytes of clients' messages that have arrived in part.", nil, nil),
 		connections: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "sala_connections", Help: "Open connections, whatever the number of sockets on each.",
 		}),
@@ -78,6 +83,7 @@ func newMetrics(b *Broker) *metrics {
 		shed:     counter("sala_emits_shed_total", "Messages refused because memory is short."),
 		queued:   counter("sala_deliveries_queued_total", "Messages queued to a socket."),
 		kept:     counter("sala_deliveries_kept_total", "Messages queued in the session of a socket that is away."),
+		returns:  counters("sala_session_returns_total", "Clients that asked for their session back, by result: recovered, or why it wasn't.", "result"),
 		dropped:  counters("sala_deliveries_dropped_total", "Messages that didn't reach a connection, by reason.", "reason"),
 		emitters: counters("sala_emitter_messages_total", "Messages of Socket.IO emitters on Redis, by result.", "result"),
 	}
@@ -100,6 +106,11 @@ func (m *metrics) emitted(r Report) {
 	m.queued.Add(float64(r.Queued))
 	m.kept.Add(float64(r.Kept))
 }
+
+// returnRecovered is how the metrics count a client that got its session back.
+const returnRecovered = "recovered"
+
+func (m *metrics) returned(result string) { m.returns.WithLabelValues(result).Inc() }
 
 func (m *metrics) acked(s AckSummary) {
 	for result, n := range map[string]int{ackAnswered: s.Answered, ackTimedOut: s.TimedOut, ackDisconnected: s.Disconnected} {
@@ -128,6 +139,8 @@ func (m *metrics) FramesDropped(reason engineio.DropReason, n int) {
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.sockets
 	ch <- m.rooms
+	ch <- m.away
+	ch <- m.sessionBytes
 	ch <- m.overloaded
 	ch <- m.unfinished
 	for _, c := range m.collectors() {
@@ -142,6 +155,12 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(m.sockets, prometheus.GaugeValue, float64(sockets), name)
 		ch <- prometheus.MustNewConstMetric(m.rooms, prometheus.GaugeValue, float64(rooms), name)
 	}
+	if r := m.b.recovery; r != nil {
+		for name, ns := range m.b.namespaces {
+			ch <- prometheus.MustNewConstMetric(m.away, prometheus.GaugeValue, float64(ns.away.Load()), name)
+		}
+		ch <- prometheus.MustNewConstMetric(m.sessionBytes, prometheus.GaugeValue, float64(r.budget.Bytes()))
+	}
 	overloaded := 0.0
 	if m.b.Overloaded() {
 		overloaded = 1
@@ -154,7 +173,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	own := []prometheus.Collector{m.connections, m.closed, m.refusals, m.limits, m.events, m.acks, m.emits, m.shed, m.queued, m.kept, m.dropped, m.emitters}
+	own := []prometheus.Collector{m.connections, m.closed, m.refusals, m.limits, m.events, m.acks, m.emits, m.shed, m.queued, m.kept, m.returns, m.dropped, m.emitters}
 	return append(own, m.stream.collectors()...)
 }
 

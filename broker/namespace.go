@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/salabroker/sala/broker/cluster"
@@ -14,6 +15,7 @@ type namespace struct {
 	b     *Broker
 	name  string
 	index *room.Index[*socket]
+	away  atomic.Int64 // sockets of the index whose client is away
 }
 
 // namespace returns the namespace that a request names, "/" if it names none.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
 )
 
@@ -104,6 +105,7 @@ func (b *Broker) ClearRoom(ctx context.Context, c ClearRoom) (Outcome, error) {
 	}
 	clearRoom := &wire.ClearRoom{Namespace: ns.name, Room: c.Room, Disconnect: c.Disconnect}
 	if c.Notice != nil {
+		b.identify(c.Notice)
 		clearRoom.Notice = messageToWire(c.Notice)
 	}
 	to := b.nodesOf(&Target{Namespace: ns.name, Rooms: []string{c.Room}})
@@ -143,7 +145,7 @@ func (b *Broker) checkSelector(t *Target, v violations) error {
 // do carries out an operation on the sockets of this node, has the other nodes do
 // the same, and adds up their counts. wait is how long a join may wait here.
 func (b *Broker) do(ctx context.Context, op *wire.Op, others destination, wait time.Duration) Outcome {
-	here := b.applyLocal(op, wait)
+	here := b.applyLocal(cluster.NodeID(b.id), op, wait)
 	out := Outcome{Matched: int(here.GetMatched()), Refused: int(here.GetRefused())}
 	result, partial := b.callOthers(ctx, others, callTimeout, op)
 	for _, there := range decode[wire.Count](result, &partial) {
@@ -154,13 +156,13 @@ func (b *Broker) do(ctx context.Context, op *wire.Op, others destination, wait t
 	return out
 }
 
-// applyLocal carries out an operation on the sockets of this node. A namespace
-// that this node doesn't have has no sockets. A join waits for the bus, but no
+// applyLocal carries out an operation of a node, maybe this one, on the sockets of
+// this node. A namespace that this node doesn't have has no sockets. A join waits for the bus, but no
 // longer than wait.
-func (b *Broker) applyLocal(op *wire.Op, wait time.Duration) *wire.Count {
+func (b *Broker) applyLocal(from cluster.NodeID, op *wire.Op, wait time.Duration) *wire.Count {
 	switch o := op.GetOp().(type) {
 	case *wire.Op_Emit:
-		return b.applyEmit(o.Emit)
+		return b.applyEmit(from, o.Emit)
 	case *wire.Op_Join:
 		return b.applyJoin(o.Join, wait)
 	case *wire.Op_Leave:
@@ -170,7 +172,7 @@ func (b *Broker) applyLocal(op *wire.Op, wait time.Duration) *wire.Count {
 	case *wire.Op_Update:
 		return b.forEach(o.Update.GetTarget(), func(s *socket) { s.update(o.Update.GetData()) })
 	case *wire.Op_Clear:
-		return b.applyClear(o.Clear)
+		return b.applyClear(from, o.Clear)
 	}
 	return &wire.Count{}
 }
@@ -219,14 +221,14 @@ func (b *Broker) applyJoin(o *wire.JoinRooms, wait time.Duration) *wire.Count {
 // applyClear removes all members in one step and sends the notice to exactly
 // those. So nobody can join in between and be removed without the notice, and a
 // member that joins again because of the notice stays.
-func (b *Broker) applyClear(o *wire.ClearRoom) *wire.Count {
+func (b *Broker) applyClear(from cluster.NodeID, o *wire.ClearRoom) *wire.Count {
 	ns, ok := b.namespaces[o.GetNamespace()]
 	if !ok {
 		return &wire.Count{}
 	}
 	members := ns.index.Clear(o.GetRoom())
 	if o.GetNotice() != nil {
-		b.deliver(ns, members, messageFromWire(o.GetNotice()))
+		b.deliver(ns, members, messageFromWire(from, o.GetNotice()))
 	}
 	if o.GetDisconnect() {
 		for _, s := range members {

@@ -87,66 +87,6 @@ type Options struct {
 	Version string
 }
 
-// SlowConsumerPolicy says what happens to a client that doesn't read its messages
-// as fast as they come.
-type SlowConsumerPolicy string
-
-// The policies for slow consumers. With either, a client that reads nothing for
-// 10 s is disconnected.
-const (
-	// DisconnectSlow closes its connection. It reconnects with an empty queue.
-	DisconnectSlow SlowConsumerPolicy = "disconnect"
-	// DropSlow drops the messages that don't fit. It stays connected and misses
-	// them.
-	DropSlow SlowConsumerPolicy = "drop"
-)
-
-// RecoveryOptions says which sockets get a session, with which their clients can
-// return after they have lost their connection, and what sessions may hold.
-type RecoveryOptions struct {
-	// Window is how long a client may stay away; 2 min by default, at most a day.
-	Window time.Duration
-	// Mode says which clients take part; RecoverOptional by default.
-	Mode RecoveryMode
-	// Namespaces are those whose clients all take part with RecoverAlways; none means
-	// all of the broker. With RecoverOptional they have no effect.
-	Namespaces []string
-	// MaxMessages bounds the messages that one session holds until its client has
-	// confirmed them; 1024 by default.
-	MaxMessages int
-	// MaxBytes bounds the bytes of these messages; 1 MiB by default. A message of the
-	// largest size always fits. A session that would hold more of either can't be
-	// recovered, unless its client confirms what was evicted before it returns.
-	MaxBytes int64
-	// MaxNodeBytes bounds the bytes that all sessions of the node hold together. By
-	// default it is a quarter of MemoryLimit, or 256 MiB without one.
-	MaxNodeBytes int64
-}
-
-// RecoveryMode says which clients get a session.
-type RecoveryMode string
-
-// The modes of recovery.
-const (
-	// RecoverOptional gives a session to each client that asks for one.
-	RecoverOptional RecoveryMode = "optional"
-	// RecoverAlways gives one to every client of some namespaces, and to each that
-	// asks in the others.
-	RecoverAlways RecoveryMode = "always"
-)
-
-// Includes reports whether a client of the namespace gets a session. Asked says
-// that it asks for one.
-func (r *RecoveryOptions) Includes(namespace string, asked bool) bool {
-	switch {
-	case r == nil:
-		return false
-	case asked:
-		return true
-	}
-	return r.Mode == RecoverAlways && (len(r.Namespaces) == 0 || slices.Contains(r.Namespaces, namespace))
-}
-
 // withDefaults returns r with its defaults, in a broker with the other options.
 func (r *RecoveryOptions) withDefaults(o *Options) *RecoveryOptions {
 	filled := *r
@@ -203,6 +143,14 @@ type ClusterOptions struct {
 	// Emitters receives the commands of the official Socket.IO emitters, which the
 	// broker then carries out; nil for none. Whoever can publish to it is trusted.
 	Emitters EmitterListener
+}
+
+// clusterKeys returns the keys that all nodes share, if there are any.
+func (o *Options) clusterKeys() [][]byte {
+	if o.Cluster == nil {
+		return nil
+	}
+	return o.Cluster.Keys
 }
 
 // relayByEvent returns the relay rules by the event that clients send.

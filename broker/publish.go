@@ -12,15 +12,36 @@ import (
 // socket can be found, so that backends can answer, and before its client can send
 // anything.
 func (s *socket) publishConnected() {
-	if lastWill := s.client.b.lastWill; lastWill != nil {
+	if lastWill := s.b.lastWill; lastWill != nil {
 		lastWill.Connected(s.describe)
 	}
 	s.publishConnect()
 }
 
 func (s *socket) publishConnect() {
-	if s.client.b.events.Wants(eventhub.Connect, s.ns.name, "") {
-		s.client.b.events.Publish(&eventhub.Event{Kind: eventhub.Connect, Namespace: s.ns.name, Socket: s.describe(), Time: s.connectTime})
+	if !s.b.events.Wants(eventhub.Connect, s.ns.name, "") {
+		return
+	}
+	e := &eventhub.Event{Kind: eventhub.Connect, Namespace: s.ns.name, Socket: s.describe(), Time: s.connectTime}
+	if s.session != nil && s.session.back != nil {
+		e.PreviousSocketID, e.NotRecovered = s.session.back.previous, s.session.back.notRecovered
+	}
+	s.b.events.Publish(e)
+}
+
+// publishAway publishes that the socket has lost its connection.
+func (s *socket) publishAway(why string) {
+	if s.b.events.Wants(eventhub.Away, s.ns.name, "") {
+		s.b.events.Publish(&eventhub.Event{
+			Kind: eventhub.Away, Namespace: s.ns.name, Socket: s.describe(), Reason: why, Time: time.Now(),
+		})
+	}
+}
+
+// publishResumed publishes that the client of the socket has returned.
+func (s *socket) publishResumed() {
+	if s.b.events.Wants(eventhub.Resumed, s.ns.name, "") {
+		s.b.events.Publish(&eventhub.Event{Kind: eventhub.Resumed, Namespace: s.ns.name, Socket: s.describe(), Time: time.Now()})
 	}
 }
 
@@ -40,7 +61,7 @@ func (s *socket) publishDisconnected(why string) {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
 	s.endPublished = true
-	b, ended := s.client.b, time.Now()
+	b, ended := s.b, time.Now()
 	publish := func(alreadyPublished bool) {
 		if !alreadyPublished && b.events.Wants(eventhub.Disconnect, s.ns.name, "") {
 			b.events.Publish(&eventhub.Event{
@@ -62,13 +83,13 @@ func (s *socket) publishDisconnected(why string) {
 // publishRelayed lets backends see an event that a rule has relayed to other
 // clients. They can't answer it.
 func (s *socket) publishRelayed(p *socketio.Packet) {
-	if !s.client.b.events.Wants(eventhub.Message, s.ns.name, p.Event) {
+	if !s.b.events.Wants(eventhub.Message, s.ns.name, p.Event) {
 		return
 	}
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
 	if !s.endPublished {
-		s.client.b.events.Publish(s.message(p))
+		s.b.events.Publish(s.message(p))
 	}
 }
 
@@ -76,19 +97,19 @@ func (s *socket) publishRelayed(p *socketio.Packet) {
 // reports whether one of them may answer. If so, a client that asked for an ack
 // gets one whatever happens.
 func (s *socket) publishMessage(p *socketio.Packet) bool {
-	if !s.client.b.events.Wants(eventhub.Message, s.ns.name, p.Event) {
+	if !s.b.events.Wants(eventhub.Message, s.ns.name, p.Event) {
 		return false
 	}
-	handled := s.client.b.events.Handles(s.ns.name, p.Event)
+	handled := s.b.events.Handles(s.ns.name, p.Event)
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
 	switch {
 	case s.endPublished: // nothing may follow a DISCONNECT
 	case p.HasID && handled:
 		id := p.ID
-		s.client.b.events.Ask(s.message(p), func(r eventhub.Reply) { s.replyFrom(id, r) })
+		s.b.events.Ask(s.message(p), func(r eventhub.Reply) { s.replyFrom(id, r) })
 	default:
-		s.client.b.events.Publish(s.message(p))
+		s.b.events.Publish(s.message(p))
 	}
 	return handled
 }
@@ -106,30 +127,34 @@ func (s *socket) message(p *socketio.Packet) *eventhub.Event {
 }
 
 // describe returns what backends see of the socket. Events share it as long as
-// nothing of it changes.
+// nothing of it changes. While the socket is away, it has the address and the
+// transport of the connection that it has lost.
 func (s *socket) describe() *eventhub.Socket {
-	transport, data := s.client.conn.Transport(), s.shownData()
-	if d := s.described.Load(); d != nil && d.Transport == transport && sameData(d.Data, data) {
-		return d
+	known, data := s.described.Load(), s.shownData()
+	c := s.client.Load()
+	var address, transport string
+	if c != nil {
+		address, transport = c.conn.RemoteAddress(), c.conn.Transport()
+	} else {
+		address, transport = known.Address, known.Transport
 	}
-	d := s.description(transport, data)
-	s.described.Store(&d)
-	return &d
-}
-
-// description describes the socket as it is now.
-func (s *socket) description(transport string, data json.RawMessage) eventhub.Socket {
-	return eventhub.Socket{
+	if known != nil && known.Away == (c == nil) && known.Transport == transport && known.Address == address && sameData(known.Data, data) {
+		return known
+	}
+	d := &eventhub.Socket{
 		ID:          s.id,
 		User:        s.user,
 		Namespace:   s.ns.name,
-		Node:        s.client.b.id,
-		Address:     s.client.conn.RemoteAddress(),
+		Node:        s.b.id,
+		Away:        c == nil,
+		Address:     address,
 		Transport:   transport,
 		ConnectTime: s.connectTime,
 		Data:        data,
 		Auth:        s.auth,
 	}
+	s.described.Store(d)
+	return d
 }
 
 // sameData reports whether two values are the same bytes in memory. Data is

@@ -193,6 +193,15 @@ func (c *client) exceedJoins() *Error {
 	return c.exceed(limitJoins, fmt.Sprintf("more than %d rooms joined or left in a second; do it more slowly", c.b.opts.Limits.Joins))
 }
 
+// exceedJoins is [client.exceedJoins] of the socket's connection. A socket that has
+// just lost it joins and leaves as often as it likes, which is once.
+func (s *socket) exceedJoins() *Error {
+	if c := s.client.Load(); c != nil {
+		return c.exceedJoins()
+	}
+	return nil
+}
+
 // exceed counts that a client is over a limit, and disconnects one that goes on. It
 // returns the error for the client.
 func (c *client) exceed(name, message string) *Error {
@@ -228,6 +237,17 @@ func (c *client) expel(err *Error) {
 	c.conn.CloseAfterFlush(engineio.ReasonRateLimited)
 }
 
+// Confirmed implements [engineio.Receiver].
+func (c *client) Confirmed(position uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.sockets {
+		if s.session != nil {
+			s.confirm(c, position)
+		}
+	}
+}
+
 // Closed implements [engineio.Receiver].
 func (c *client) Closed(reason engineio.Reason, _ error) {
 	c.stopWaiting()
@@ -241,7 +261,11 @@ func (c *client) Closed(reason engineio.Reason, _ error) {
 	c.sockets, c.deciding = nil, nil
 	c.mu.Unlock()
 	for _, s := range sockets {
-		s.end(string(reason))
+		if s.session != nil && outlives(reason) && !c.b.draining.Load() {
+			s.lose(c, string(reason))
+		} else {
+			s.end(string(reason))
+		}
 	}
 	c.b.admission.leave(c.conn.RemoteAddress())
 }

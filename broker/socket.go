@@ -16,13 +16,15 @@ import (
 // socket is one client in one namespace.
 type socket struct {
 	// Static.
-	client      *client
+	b           *Broker
 	ns          *namespace
+	session     *session // nil unless the client takes part in recovery
 	id          string
 	user        string
 	auth        json.RawMessage // what the client sent as auth, without the token
 	connectTime time.Time
 
+	client    atomic.Pointer[client]          // its connection; nil while it is away
 	gone      atomic.Bool                     // it has ended, or is about to
 	described atomic.Pointer[eventhub.Socket] // how backends saw it last
 	data      atomic.Pointer[json.RawMessage] // what backends have attached; nil for nothing
@@ -41,7 +43,7 @@ type socket struct {
 
 func newSocket(c *client, ns *namespace, claims token.Claims, p *socketio.Packet) *socket {
 	s := &socket{
-		client:      c,
+		b:           c.b,
 		ns:          ns,
 		id:          c.b.id + rand.Text()[:socketIDSuffix],
 		user:        claims.User,
@@ -49,6 +51,7 @@ func newSocket(c *client, ns *namespace, claims token.Claims, p *socketio.Packet
 		connectTime: time.Now(),
 		claims:      claims,
 	}
+	s.client.Store(c)
 	s.showData(claims.Data)
 	return s
 }
@@ -75,18 +78,23 @@ func (s *socket) User() string { return s.user }
 // timer starts afterwards. Anything else that ends it has found it in the index, or
 // in its client, which [client.attach] keeps locked meanwhile.
 func (s *socket) enter() *Error {
-	connect := engineio.NewFrame(socketio.AppendConnect(nil, s.ns.name, s.id))
+	connect, c := s.connectFrame(), s.client.Load()
 	err := s.ns.index.Add(s, s.grant().Rooms, func() {
 		s.publishConnected()
-		s.client.conn.Send(connect, false)
+		if s.session != nil {
+			s.openSession()
+		}
+		position, _ := c.conn.SendNumbered(connect, false)
+		if s.session != nil {
+			s.session.connect = position
+		}
 	})
 	if err != nil { // the user has too many; the number of rooms has been checked
-		s.gone.Store(true)
-		return tooManyConnections(s.client.b.opts.Limits.ConnectionsPerUser)
+		return tooManyConnections(s.b.opts.Limits.ConnectionsPerUser)
 	}
 	s.startExpiry()
-	s.client.b.subscribeSocket(s) // end may have undone this already; only the sum counts
-	s.client.b.log.Debug("socket connected", "socket", s.id, "namespace", s.ns.name, "user", s.user)
+	s.b.subscribeSocket(s) // end may have undone this already; only the sum counts
+	s.b.log.Debug("socket connected", "socket", s.id, "namespace", s.ns.name, "user", s.user)
 	return nil
 }
 
@@ -94,39 +102,63 @@ func (s *socket) enter() *Error {
 // reasons are those of connections, and the codes that clients get.
 const endedByClient = "client namespace disconnect"
 
-// end removes the socket from everything. It reports whether this call did that,
-// and not another one.
-func (s *socket) end(why string) bool {
+// end removes the socket from everything.
+func (s *socket) end(why string) { s.endAs(why, grave{}) }
+
+// endAs is end. The grave says what the client learns if it is away and returns. It
+// reports whether this call ended the socket, and not another one.
+func (s *socket) endAs(why string, g grave) bool {
 	ended := s.gone.Swap(true)
 	if ended {
 		return false
 	}
+	if s.session != nil {
+		s.closeSession(g) // first, so that a client that returns finds one or the other
+	}
 	s.ns.index.Remove(s)
-	s.client.b.unsubscribeSocket(s)
+	s.b.unsubscribeSocket(s)
 	s.loseAcks()
 	s.stopExpiry()
 	s.publishDisconnected(why)
-	s.client.detach(s)
-	s.client.b.log.Debug("socket disconnected", "socket", s.id, "namespace", s.ns.name, "user", s.user, "reason", why)
+	if c := s.client.Load(); c != nil {
+		c.detach(s)
+	}
+	s.b.log.Debug("socket disconnected", "socket", s.id, "namespace", s.ns.name, "user", s.user, "reason", why)
 	return true
 }
 
-// deliver queues a frame for the client, and reports whether that succeeded.
+// deliver queues a frame for the client, and reports whether that succeeded. It is
+// for what isn't sent again: see keep for messages.
 func (s *socket) deliver(f *engineio.Frame, volatile bool) bool {
-	return !s.gone.Load() && s.client.conn.Send(f, volatile) == engineio.Queued
+	c := s.client.Load()
+	return c != nil && !s.gone.Load() && c.conn.Send(f, volatile) == engineio.Queued
+}
+
+// send sends a message to the client.
+func (s *socket) send(o *outgoing) delivery {
+	if s.session != nil {
+		return s.keep(o)
+	}
+	if s.deliver(o.plainFrame(), o.m.Volatile) {
+		return queued
+	}
+	return notDelivered
 }
 
 // disconnect ends the socket. The client gets everything that was sent to it
 // before, then the reason, then Socket.IO's disconnect. It reports whether this call
 // ended it.
 func (s *socket) disconnect(code, reason string) bool {
-	if !s.end(code) {
-		return false
+	ended := s.endAs(code, grave{
+		notRecovered: notRecoveredUnknown,
+		refusal:      &Error{Code: CodePermissionDenied, Reason: code, Message: reason},
+	})
+	if c := s.client.Load(); ended && c != nil {
+		m := disconnectMessage(code, reason)
+		c.conn.Send(newFrame(s.ns.name, nil, &m), false)
+		c.conn.Send(engineio.NewFrame(socketio.AppendDisconnect(nil, s.ns.name)), false)
 	}
-	m := disconnectMessage(code, reason)
-	s.client.conn.Send(newFrame(s.ns.name, nil, &m), false)
-	s.client.conn.Send(engineio.NewFrame(socketio.AppendDisconnect(nil, s.ns.name)), false)
-	return true
+	return ended
 }
 
 // disconnectEvent is the event that a client gets before the broker disconnects it,

@@ -502,7 +502,10 @@ type Event struct {
 	// Binary data that the arguments refer to.
 	Attachments [][]byte `protobuf:"bytes,3,rep,name=attachments,proto3" json:"attachments,omitempty"`
 	// Whether sockets that can't take the event right now don't get it.
-	Volatile      bool `protobuf:"varint,4,opt,name=volatile,proto3" json:"volatile,omitempty"`
+	Volatile bool `protobuf:"varint,4,opt,name=volatile,proto3" json:"volatile,omitempty"`
+	// The number that the sending node has given the event, from 1. Together with the node's id it
+	// identifies the event, for sessions that more than one node keeps events for.
+	Number        uint64 `protobuf:"varint,5,opt,name=number,proto3" json:"number,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -563,6 +566,13 @@ func (x *Event) GetVolatile() bool {
 		return x.Volatile
 	}
 	return false
+}
+
+func (x *Event) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
 }
 
 // Emit sends an event.
@@ -1513,12 +1523,13 @@ const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\asockets\x18\x05 \x03(\tR\asockets\x12!\n" +
 	"\fexcept_rooms\x18\x06 \x03(\tR\vexceptRooms\x12%\n" +
 	"\x0eexcept_sockets\x18\a \x03(\tR\rexceptSockets\x12!\n" +
-	"\fexcept_users\x18\b \x03(\tR\vexceptUsers\"m\n" +
+	"\fexcept_users\x18\b \x03(\tR\vexceptUsers\"\x85\x01\n" +
 	"\x05Event\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04args\x18\x02 \x01(\fR\x04args\x12 \n" +
 	"\vattachments\x18\x03 \x03(\fR\vattachments\x12\x1a\n" +
-	"\bvolatile\x18\x04 \x01(\bR\bvolatile\"e\n" +
+	"\bvolatile\x18\x04 \x01(\bR\bvolatile\x12\x16\n" +
+	"\x06number\x18\x05 \x01(\x04R\x06number\"e\n" +
 	"\x04Emit\x12/\n" +
 	"\x06target\x18\x01 \x01(\v2\x17.sala.cluster.v1.TargetR\x06target\x12,\n" +
 	"\x05event\x18\x02 \x01(\v2\x16.sala.cluster.v1.EventR\x05event\"R\n" +

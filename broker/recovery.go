@@ -1,0 +1,277 @@
+package broker
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/salabroker/sala/broker/backlog"
+	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/engineio"
+	"github.com/salabroker/sala/broker/eventhub"
+	"github.com/salabroker/sala/broker/rawjson"
+	"github.com/salabroker/sala/broker/socketio"
+)
+
+// A client that takes part in recovery returns in the steps of an ordinary
+// connect. Whoever asks to return is a candidate first: a new socket that becomes
+// a member if the client can't have its old one back. So the token is verified and
+// backends decide in any case. The candidate is dropped if the client resumes.
+
+// maxOffsetBytes bounds the offset of a client. Longer texts aren't offsets.
+const maxOffsetBytes = 64
+
+// recoveryRequest is what a client sends as auth about recovery. Stock clients send
+// pid and offset by themselves.
+type recoveryRequest struct{ pid, offset string }
+
+// readRecovery returns what the client asks for, and whether it takes part in
+// recovery.
+func (b *Broker) readRecovery(ns *namespace, p *socketio.Packet) (r recoveryRequest, takesPart bool) {
+	if b.recovery == nil || b.draining.Load() {
+		return r, false
+	}
+	// What has another type is as good as nothing.
+	var asked bool
+	_ = json.Unmarshal(rawjson.Member(p.Auth, "recover"), &asked)
+	if !b.opts.Recovery.Includes(ns.name, asked) {
+		return r, false
+	}
+	_ = json.Unmarshal(rawjson.Member(p.Auth, "pid"), &r.pid)
+	_ = json.Unmarshal(rawjson.Member(p.Auth, "offset"), &r.offset)
+	return r, true
+}
+
+// seek looks for the socket that the client of a candidate wants to return to. The
+// error says that the client was disconnected while it was away.
+func (b *Broker) seek(candidate *socket, r recoveryRequest) *Error {
+	if r.pid == "" {
+		return nil
+	}
+	back := &returning{offset: r.offset, notRecovered: notRecoveredUnknown}
+	candidate.session.back = back
+	id, secret, ok := parsePID(r.pid)
+	if !ok || len(r.offset) > maxOffsetBytes || !b.mayBeOffset(r.offset) {
+		return nil
+	}
+	if s, ok := candidate.ns.index.Get(id); ok && s.session != nil && sameSecret(s.session.secret, secret) {
+		if s.user != candidate.user {
+			back.notRecovered = notRecoveredUserChanged
+			return nil
+		}
+		back.socket, back.previous = s, id
+		back.number = s.session.countReturn()
+		return nil
+	}
+	end, ok := b.recovery.graves.get(id)
+	switch {
+	case ok && sameSecret(end.secret, secret) && end.namespace == candidate.ns.name:
+		if end.user != candidate.user {
+			back.notRecovered = notRecoveredUserChanged
+			return nil
+		}
+		back.previous, back.notRecovered = id, end.notRecovered
+		return end.refusal
+	case !b.hasNode(cluster.OwnerOf(id)):
+		back.notRecovered = notRecoveredNodeLost
+	}
+	if sameSecret(b.recovery.secret(candidate.ns.name, candidate.user, id), secret) {
+		back.previous = id // nobody else can have made the secret
+	}
+	return nil
+}
+
+// hasNode reports whether a node is there, this one or another.
+func (b *Broker) hasNode(id cluster.NodeID) bool {
+	return string(id) == b.id || b.mesh != nil && b.mesh.HasNode(id)
+}
+
+// countReturn numbers a return when its client asks for it. A later one overtakes it.
+func (x *session) countReturn() uint64 {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.returns++
+	return x.returns
+}
+
+// returnsTo returns the socket that the client of a candidate returns to; nil if
+// there is none.
+func (s *socket) returnsTo() *socket {
+	if s.session == nil || s.session.back == nil {
+		return nil
+	}
+	return s.session.back.socket
+}
+
+// question describes the socket that backends decide about: as which the client
+// wants to connect.
+func (s *socket) question() *eventhub.Socket {
+	d := s.describe()
+	previous := s.returnsTo()
+	if previous == nil {
+		return d
+	}
+	as := *d
+	as.ID, as.ConnectTime = previous.id, previous.connectTime
+	return &as
+}
+
+var (
+	errNotRecovered = &Error{Code: CodeFailedPrecondition, Reason: notRecoveredUnknown, Message: "the session can't be recovered"}
+	errOvertaken    = &Error{Code: CodeFailedPrecondition, Reason: notRecoveredUnknown, Message: "the client has returned over another connection"}
+)
+
+// resume gives the client its socket back. It reports false if that isn't possible,
+// so that the candidate becomes a member.
+func (c *client) resume(candidate *socket) (done bool) {
+	back := candidate.session.back
+	s := back.socket
+	if old := s.client.Load(); old != nil {
+		// The client has noticed first, or has another connection meanwhile.
+		s.lose(old, reasonReplaced)
+		old.release(s)
+	}
+	added := s.missingRooms(candidate.grant().Rooms)
+	release := c.b.subscribeTopics(subscribeTimeout, roomTopics(s.ns.name, added)...)
+	defer release()
+	attached, err := c.attach(s, func() *Error { return s.resumeOver(c, candidate, added) })
+	switch {
+	case errors.Is(err, errNotRecovered):
+		s.endAs(endedByReturn, grave{})
+		return false
+	case errors.Is(err, errOvertaken):
+		c.conn.CloseAfterFlush(engineio.ReasonForcedClose)
+		return true
+	case err != nil:
+		c.refuse(s.ns.name, err.Reason, err)
+		return true
+	case !attached:
+		return true
+	}
+	c.b.metrics.returned(returnRecovered)
+	c.b.log.Debug("socket resumed", "socket", s.id, "namespace", s.ns.name, "user", s.user)
+	s.checkRevoked()
+	if c.b.draining.Load() {
+		c.sendAway()
+	}
+	return true
+}
+
+const (
+	// reasonReplaced is why a socket was away whose client returned over another
+	// connection before the end of the old one was noticed.
+	reasonReplaced = "connection replaced"
+	// endedByReturn is why a socket ended whose client returned and could not get it
+	// back.
+	endedByReturn = "not recovered"
+)
+
+// resumeOver makes c the connection of the socket: the client gets CONNECT, then
+// exactly what it lacks, then what comes. That is one step, so that nothing comes
+// in between. c.mu is held.
+func (s *socket) resumeOver(c *client, candidate *socket, added []string) *Error {
+	x, back := s.session, candidate.session.back
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	switch {
+	case x.returns != back.number || !x.over && s.client.Load() != nil:
+		return errOvertaken
+	case x.over:
+		back.notRecovered = notRecoveredExpired
+		return errNotRecovered
+	case !x.backlog.Received(back.offset):
+		back.notRecovered = notRecoveredEvicted
+		return errNotRecovered
+	}
+	if err := s.renewAs(candidate, added); err != nil {
+		return err
+	}
+	x.window.Stop()
+	x.known = true
+	s.client.Store(c)
+	s.ns.away.Add(-1)
+	s.publishResumed()
+	x.connect, _ = c.conn.Resend(s.connectFrame())
+	x.backlog.Resend(func(e *backlog.Event) uint64 {
+		position, _ := c.conn.Resend(e.Frame())
+		return position
+	})
+	c.conn.Ping()
+	return nil
+}
+
+// renewAs gives the socket what the client's token, and the backends that were
+// asked again, allow now. It has lost or joined rooms meanwhile, so it only joins
+// those that it was never given.
+func (s *socket) renewAs(candidate *socket, added []string) *Error {
+	claims, granted := candidate.claims, candidate.claims.Rooms
+	claims.Rooms = added
+	if err := s.renew(claims); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.claims.Rooms = granted
+	if candidate.updated {
+		s.updated = true
+		s.showData(candidate.shownData())
+	}
+	return nil
+}
+
+// missingRooms returns those of the rooms that the socket was never given.
+func (s *socket) missingRooms(rooms []string) (missing []string) {
+	given := s.grant().Rooms
+	for _, room := range rooms {
+		if !slices.Contains(given, room) {
+			missing = append(missing, room)
+		}
+	}
+	return missing
+}
+
+// release takes a socket from a connection that its client has left, and closes
+// that. If somebody still reads there, it is told not to return.
+func (c *client) release(s *socket) {
+	c.mu.Lock()
+	c.sockets = slices.DeleteFunc(c.sockets, func(other *socket) bool { return other == s })
+	c.mu.Unlock()
+	c.conn.Send(engineio.NewFrame(socketio.AppendDisconnect(nil, s.ns.name)), false)
+	c.conn.CloseAfterFlush(engineio.ReasonForcedClose)
+}
+
+// sessionEvent is the event that tells a client why it could not return.
+const sessionEvent = "sala:session"
+
+// tellNotRecovered tells the client of a new socket why it could not return.
+func (c *client) tellNotRecovered(s *socket) {
+	if s.session == nil || s.session.back == nil {
+		return
+	}
+	back := s.session.back
+	s.session.back = nil
+	c.b.metrics.returned(back.notRecovered)
+	args, _ := json.Marshal([]any{struct { // it always encodes
+		Recovered bool   `json:"recovered"`
+		Code      string `json:"code"`
+	}{false, back.notRecovered}})
+	c.conn.Send(newFrame(s.ns.name, nil, &Message{Event: sessionEvent, Args: args}), false)
+}
+
+// evictAway ends the session of the user that has been away for longest, so that a
+// client that connects afresh finds a place. It reports whether there was one.
+func (b *Broker) evictAway(ns *namespace, user string) bool {
+	var oldest *socket
+	var since time.Time
+	for _, s := range ns.index.Select(nil, Target{Users: []string{user}}) {
+		if lost, away := s.isAway(); away && (oldest == nil || lost.Before(since)) {
+			oldest, since = s, lost
+		}
+	}
+	if oldest == nil {
+		return false
+	}
+	oldest.giveUp()
+	return true
+}

@@ -1,0 +1,421 @@
+package broker
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/salabroker/sala/broker/backlog"
+	"github.com/salabroker/sala/broker/engineio"
+	"github.com/salabroker/sala/broker/socketio"
+)
+
+// RecoveryOptions says which sockets get a session, with which their clients can
+// return after they have lost their connection, and what sessions may hold.
+type RecoveryOptions struct {
+	// Window is how long a client may stay away; 2 min by default, at most a day.
+	Window time.Duration
+	// Mode says which clients take part; RecoverOptional by default.
+	Mode RecoveryMode
+	// Namespaces are those whose clients all take part with RecoverAlways; none means
+	// all of the broker. With RecoverOptional they have no effect.
+	Namespaces []string
+	// MaxMessages bounds the messages that one session holds until its client has
+	// confirmed them; 1024 by default.
+	MaxMessages int
+	// MaxBytes bounds the bytes of these messages; 1 MiB by default. A message of the
+	// largest size always fits. A session that would hold more of either can't be
+	// recovered, unless its client confirms what was evicted before it returns.
+	MaxBytes int64
+	// MaxNodeBytes bounds the bytes that all sessions of the node hold together. By
+	// default it is a quarter of MemoryLimit, or 256 MiB without one.
+	MaxNodeBytes int64
+}
+
+// RecoveryMode says which clients get a session.
+type RecoveryMode string
+
+// The modes of recovery.
+const (
+	// RecoverOptional gives a session to each client that asks for one.
+	RecoverOptional RecoveryMode = "optional"
+	// RecoverAlways gives one to every client of some namespaces, and to each that
+	// asks in the others.
+	RecoverAlways RecoveryMode = "always"
+)
+
+// Includes reports whether a client of the namespace gets a session. Asked says
+// that it asks for one.
+func (r *RecoveryOptions) Includes(namespace string, asked bool) bool {
+	switch {
+	case r == nil:
+		return false
+	case asked:
+		return true
+	}
+	return r.Mode == RecoverAlways && (len(r.Namespaces) == 0 || slices.Contains(r.Namespaces, namespace))
+}
+
+// session is what lets a socket outlive its connection: the events that the client
+// has not confirmed, and the time in which it may return. Sockets that don't take
+// part in recovery have none.
+//
+// A socket with a session is connected or away, until it ends. While it is away,
+// it stays a member of its namespace and its rooms.
+type session struct {
+	// Static.
+	secret [secretBytes]byte // only the client and its nodes know it
+
+	back *returning // of a candidate, until it is a member; owned by its handshake
+
+	// Guarded by mu, which comes after client.mu and before socket.mu. So is
+	// socket.client of a socket that has a session.
+	mu       sync.Mutex
+	backlog  backlog.Backlog
+	over     bool        // the client can't return any more
+	known    bool        // the client has shown that it knows of the session
+	connect  uint64      // position of the CONNECT packet on the connection
+	returns  uint64      // how often the client has asked to return
+	deadline time.Time   // until when it may return; only while it is away
+	window   *time.Timer // ends the session at the deadline; nil before it was away
+	lost     time.Time   // when it lost its connection last
+	why      string      // why it did
+}
+
+// returning is what a client asks for that wants to return to a socket. It belongs
+// to the candidate.
+type returning struct {
+	socket       *socket // that it returns to; nil if it can't
+	previous     string  // the socket's id, if the client has shown that it was its own; otherwise empty
+	offset       string  // of the last event that the client has received; empty for none
+	number       uint64  // of this return, among those to the socket
+	notRecovered string  // why it can't return
+}
+
+const (
+	secretBytes = 16
+	// strangerWindow is how long a client may take to return that hasn't shown yet
+	// that it knows of its session. Most of those never got that far. A client that
+	// is cut in its first moment and stays away for longer connects afresh.
+	strangerWindow = 10 * time.Second
+	// pingAtEvents is how many events wait for confirmation before the client is asked
+	// for one ahead of time. So is it when half of what may be kept waits.
+	pingAtEvents = 128
+)
+
+// recovery is what all sessions of a node share. It is static; each part guards
+// itself.
+type recovery struct {
+	limits backlog.Limits
+	budget *backlog.Budget
+	key    []byte // secrets are made with it
+	graves graves
+}
+
+// newRecovery returns nil without options. clusterKeys are the keys that all nodes
+// share; none if they share none.
+func newRecovery(o *RecoveryOptions, clusterKeys [][]byte) *recovery {
+	if o == nil {
+		return nil
+	}
+	r := &recovery{
+		limits: backlog.Limits{Events: o.MaxMessages, Bytes: int(o.MaxBytes)},
+		budget: backlog.NewBudget(o.MaxNodeBytes),
+	}
+	if len(clusterKeys) > 0 {
+		mac := hmac.New(sha256.New, clusterKeys[0])
+		mac.Write([]byte("sala session secrets"))
+		r.key = mac.Sum(nil)
+	} else {
+		r.key = make([]byte, sha256.Size)
+		_, _ = rand.Read(r.key) // never fails
+	}
+	return r
+}
+
+// secret returns the secret of a session. All nodes that share a cluster key come to
+// the same, so that they can tell the session of a node that is gone from one that
+// never was.
+func (r *recovery) secret(namespace, user, socket string) (secret [secretBytes]byte) {
+	mac := hmac.New(sha256.New, r.key)
+	for _, part := range []string{namespace, user, socket} {
+		mac.Write(strconv.AppendInt(nil, int64(len(part)), 10))
+		mac.Write([]byte{':'})
+		mac.Write([]byte(part))
+	}
+	copy(secret[:], mac.Sum(nil))
+	return secret
+}
+
+func newSession(r *recovery, s *socket) *session {
+	return &session{secret: r.secret(s.ns.name, s.user, s.id)}
+}
+
+// openSession is called when the socket becomes a member. closeSession follows.
+func (s *socket) openSession() { s.session.backlog = backlog.New(s.b.recovery.budget) }
+
+// pidSeparator stands between the parts of a pid: the socket's id and the secret.
+const pidSeparator = "~"
+
+// pid returns what the client shows to recover the socket; empty without a session.
+// It is a credential and must not be logged.
+func (s *socket) pid() string {
+	if s.session == nil {
+		return ""
+	}
+	return s.id + pidSeparator + base64.RawURLEncoding.EncodeToString(s.session.secret[:])
+}
+
+// parsePID returns the parts of a pid.
+func parsePID(pid string) (socket string, secret [secretBytes]byte, ok bool) {
+	socket, text, found := strings.Cut(pid, pidSeparator)
+	if !found || len(text) != base64.RawURLEncoding.EncodedLen(secretBytes) || len(socket) > maxNameBytes {
+		return "", secret, false
+	}
+	n, err := base64.RawURLEncoding.Decode(secret[:], []byte(text))
+	return socket, secret, err == nil && n == secretBytes
+}
+
+func sameSecret(a, b [secretBytes]byte) bool { return subtle.ConstantTimeCompare(a[:], b[:]) == 1 }
+
+// delivery is what became of a message for a socket.
+type delivery uint8
+
+const (
+	notDelivered delivery = iota
+	queued                // to its connection
+	kept                  // for its return
+)
+
+// keep sends a message to the client or, while it is away, keeps it for its return.
+func (s *socket) keep(o *outgoing) delivery {
+	x := s.session
+	event, frame := o.recoverable()
+	x.mu.Lock()
+	c := s.client.Load()
+	switch {
+	case x.over || c == nil && o.m.Volatile:
+		x.mu.Unlock()
+		return notDelivered
+	case c == nil:
+		x.push(s.b, o, event, 0)
+		complete := x.backlog.Complete()
+		x.mu.Unlock()
+		if !complete { // nothing can make up for what was evicted
+			s.giveUp()
+			return notDelivered
+		}
+		return kept
+	}
+	defer x.mu.Unlock()
+	position, reason := c.conn.SendNumbered(frame, o.m.Volatile)
+	if reason == engineio.Queued {
+		x.push(s.b, o, event, position)
+		if x.backlog.Len()%pingAtEvents == 0 || x.isHalfFull(s.b) {
+			c.conn.Ping()
+		}
+		return queued
+	}
+	if o.m.Volatile || !c.endsAfter(reason) {
+		return notDelivered
+	}
+	x.push(s.b, o, event, position)
+	return kept
+}
+
+// push appends an event to the backlog. x.mu is held.
+func (x *session) push(b *Broker, o *outgoing, event *backlog.Event, position uint64) {
+	x.backlog.Push(event, position, b.recovery.limits)
+	o.held++
+}
+
+// endsAfter reports whether the connection is at its end, because it has ended
+// already or doesn't take a frame for this reason.
+func (c *client) endsAfter(reason engineio.DropReason) bool {
+	return reason == engineio.DropClosed ||
+		reason == engineio.DropQueueFull && c.b.opts.SlowConsumers == DisconnectSlow
+}
+
+// confirm notes that the client has received everything up to a position.
+func (s *socket) confirm(c *client, position uint64) {
+	x := s.session
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if s.client.Load() != c {
+		return // the position is that of a connection which has been replaced
+	}
+	x.known = x.known || position >= x.connect
+	x.backlog.Confirm(position)
+	if x.backlog.Len() >= pingAtEvents || x.isHalfFull(s.b) {
+		c.conn.Ping()
+	}
+}
+
+// isHalfFull reports whether the backlog has half of the bytes that it may have.
+// x.mu is held.
+func (x *session) isHalfFull(b *Broker) bool { return x.backlog.Bytes() > b.recovery.limits.Bytes/2 }
+
+// outlives reports whether sessions outlive a connection that ended for this
+// reason. They don't if the client broke the rules, or if the node ends.
+func outlives(reason engineio.Reason) bool {
+	switch reason {
+	case engineio.ReasonParseError, engineio.ReasonMessageTooLarge, engineio.ReasonRateLimited, engineio.ReasonShutdown:
+		return false
+	}
+	return true
+}
+
+// lose is called when the socket has lost the connection c. It has no effect if the
+// client has returned over another one already.
+func (s *socket) lose(c *client, why string) {
+	x := s.session
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.over || s.client.Load() != c {
+		return
+	}
+	s.describe() // keeps the address, which goes with the connection
+	s.client.Store(nil)
+	window := s.b.opts.Recovery.Window
+	if !x.known {
+		window = min(window, strangerWindow)
+	}
+	x.lost, x.why = time.Now(), why
+	x.deadline = x.lost.Add(window)
+	if x.window == nil {
+		x.window = time.AfterFunc(window, s.expireWindow)
+	} else {
+		x.window.Reset(window)
+	}
+	s.ns.away.Add(1)
+	s.loseAcks()
+	s.publishAway(why)
+	s.b.log.Debug("socket away", "socket", s.id, "namespace", s.ns.name, "user", s.user, "reason", why)
+}
+
+// expireWindow ends the session of a client that hasn't returned in time.
+func (s *socket) expireWindow() {
+	x := s.session
+	x.mu.Lock()
+	expired := !x.over && s.client.Load() == nil && !time.Now().Before(x.deadline)
+	x.over = x.over || expired
+	why := x.why
+	x.mu.Unlock()
+	if expired {
+		s.endAs(why, grave{notRecovered: notRecoveredExpired})
+	}
+}
+
+// giveUp ends the session of a client that is away, because there is no room for
+// what it would get on its return.
+func (s *socket) giveUp() { s.endAs(endedByEviction, grave{notRecovered: notRecoveredEvicted}) }
+
+// endedByEviction is why a socket ended whose session took too much while the
+// client was away.
+const endedByEviction = "session evicted"
+
+// dropNotRecovered is how the metrics count messages that were kept for a client that
+// didn't return in time.
+const dropNotRecovered engineio.DropReason = "not recovered"
+
+// closeSession keeps the client from returning. If it is away, it is told why when
+// it tries.
+func (s *socket) closeSession(g grave) {
+	x := s.session
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.over = true
+	if x.window != nil {
+		x.window.Stop()
+	}
+	missed := x.backlog.Len()
+	x.backlog.Close()
+	if s.client.Load() == nil {
+		s.ns.away.Add(-1)
+		s.b.metrics.FramesDropped(dropNotRecovered, missed)
+		g.secret, g.namespace, g.user = x.secret, s.ns.name, s.user
+		s.b.recovery.graves.add(s.id, g, time.Now())
+	}
+}
+
+// isAway reports whether the socket has no connection, and since when.
+func (s *socket) isAway() (since time.Time, away bool) {
+	x := s.session
+	if x == nil || s.client.Load() != nil {
+		return time.Time{}, false
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.lost, s.client.Load() == nil && !x.over
+}
+
+// Why a session was not recovered, as clients and backends learn it.
+const (
+	notRecoveredExpired     = "EXPIRED"      // the client came too late
+	notRecoveredEvicted     = "EVICTED"      // there was no room for what it missed
+	notRecoveredNodeLost    = "NODE_LOST"    // the node that had the session is gone
+	notRecoveredUserChanged = "USER_CHANGED" // the client returned as another user
+	notRecoveredUnknown     = "UNKNOWN"      // there is no such session
+)
+
+// grave is what a node remembers of a session that ended while the client was away.
+type grave struct {
+	secret          [secretBytes]byte
+	namespace, user string
+	notRecovered    string    // the client may connect afresh, and is told why
+	refusal         *Error    // the client was disconnected, and is told so; nil if it wasn't
+	until           time.Time // when it is forgotten
+}
+
+const (
+	// graveTime is how long the end of a session is remembered.
+	graveTime = 10 * time.Minute
+	// maxGraves bounds how many are. A client whose session isn't remembered any
+	// more learns that it is unknown.
+	maxGraves = 10_000
+)
+
+// graves remembers sessions that ended while the client was away, by socket id.
+type graves struct {
+	mu    sync.Mutex
+	byID  map[string]grave
+	order []string // ids by the time of their end
+}
+
+func (g *graves) add(id string, end grave, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.byID == nil {
+		g.byID = make(map[string]grave)
+	}
+	end.until = now.Add(graveTime)
+	g.byID[id] = end
+	g.order = append(g.order, id)
+	old := 0
+	for old < len(g.order) && (len(g.order)-old > maxGraves || !now.Before(g.byID[g.order[old]].until)) {
+		delete(g.byID, g.order[old])
+		old++
+	}
+	g.order = slices.Delete(g.order, 0, old)
+}
+
+// get returns what is remembered of a session.
+func (g *graves) get(id string) (end grave, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	end, ok = g.byID[id]
+	return end, ok
+}
+
+// connectFrame encodes the packet that tells the client that the socket is
+// connected.
+func (s *socket) connectFrame() *engineio.Frame {
+	return engineio.NewFrame(socketio.AppendConnect(nil, s.ns.name, s.id, s.pid()))
+}
