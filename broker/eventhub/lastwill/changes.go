@@ -21,8 +21,9 @@ type changes struct {
 	tooMany   bool
 }
 
-// Connected says that a socket has connected, before its Connect is published. It never waits, and
-// calls describe only if there are successors.
+// Connected says that a socket has connected, before its Connect is published, or that its client has
+// returned over another connection, so that the description is another one. It never waits, and calls
+// describe only if there are successors.
 func (r *Registry) Connected(describe func() *eventhub.Socket) {
 	if r.changes.wanted.Load() {
 		s := describe()

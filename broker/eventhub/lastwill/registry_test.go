@@ -24,6 +24,14 @@ func TestLostNodes(t *testing.T) {
 			ns.lose("a")
 			ns.want("1", "3")
 		},
+		"a client has returned": func(ns *nodes, a, _, _ *node) {
+			a.connect("1")
+			pass(10 * time.Millisecond)
+			a.connect("1")
+			pass(10 * time.Millisecond)
+			ns.lose("a")
+			ns.want("1")
+		},
 		"the last node's successors come first": func(ns *nodes, _, _, c *node) {
 			c.connect("1")
 			pass(time.Millisecond * 10)
