@@ -15,6 +15,7 @@ import (
 	"github.com/salabroker/sala/broker/eventhub/lastwill"
 	"github.com/salabroker/sala/broker/eventhub/losscheck"
 	"github.com/salabroker/sala/broker/memwatch"
+	"github.com/salabroker/sala/broker/nodeproxy"
 	"github.com/salabroker/sala/broker/ratelimit"
 	"github.com/salabroker/sala/broker/revocation"
 	"github.com/salabroker/sala/broker/room"
@@ -55,6 +56,7 @@ type Broker struct {
 
 	// The cluster; nil for a single node. Static after New; each guards itself.
 	mesh      *cluster.Mesh
+	proxy     *nodeproxy.Proxy
 	forwarder *forward.Forwarder
 	lastWill  *lastwill.Registry
 	lossCheck *losscheck.Check
@@ -134,7 +136,13 @@ func (b *Broker) newEngine() *engineio.Server {
 	if b.opts.SlowConsumers == DropSlow {
 		policy = engineio.Drop
 	}
+	prefix := "" // of session ids: a node alone needs none
+	if b.mesh != nil {
+		prefix = b.id
+	}
 	return engineio.New(b, engineio.Options{
+		SessionPrefix:     prefix,
+		Elsewhere:         b.forward,
 		PingInterval:      b.opts.PingInterval,
 		PingTimeout:       b.opts.PingTimeout,
 		MaxPayload:        b.opts.MaxMessageBytes,

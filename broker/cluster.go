@@ -29,7 +29,7 @@ func (b *Broker) joinCluster(o *ClusterOptions) error {
 		Name:             o.Name,
 		Keys:             o.Keys,
 		Now:              o.Now,
-		Info:             func() cluster.Info { return b.clusterInfo(o.Address) },
+		Info:             func() cluster.Info { return b.clusterInfo(o) },
 		Observer:         observer,
 		Logger:           b.log,
 		MaxEnvelopeBytes: int(max(8<<20, b.opts.MaxMessageBytes+envelopeOverhead)),
@@ -39,6 +39,9 @@ func (b *Broker) joinCluster(o *ClusterOptions) error {
 	}
 	b.mesh = mesh
 	b.shareRevocations()
+	if err := b.forwardRequests(); err != nil {
+		return err
+	}
 	if b.opts.Metrics != nil {
 		if err := b.opts.Metrics.Register(observer); err != nil {
 			return &Error{Code: CodeInternal, Reason: ReasonMetrics, Message: err.Error()}
@@ -47,15 +50,22 @@ func (b *Broker) joinCluster(o *ClusterOptions) error {
 	return nil
 }
 
-func (b *Broker) clusterInfo(address string) cluster.Info {
+func (b *Broker) clusterInfo(o *ClusterOptions) cluster.Info {
 	info := b.info()
+	certificate := ""
+	if o.Certificate != nil {
+		certificate = string(o.Certificate())
+	}
 	return cluster.Info{
 		Version:  b.opts.Version,
-		Address:  address,
+		Address:  o.Address,
 		Sockets:  uint32(info.Sockets), //nolint:gosec // bounded by file descriptors
 		Rooms:    uint32(info.Rooms),   //nolint:gosec // bounded by sockets and the rooms of each
 		Draining: info.State == NodeDraining,
 		Started:  b.started,
+
+		URL:         o.URL,
+		Certificate: certificate,
 	}
 }
 
@@ -76,6 +86,7 @@ func (b *Broker) Run(ctx context.Context) error {
 		b.runEvents(ctx)
 	})
 	running.Go(func() { b.revoked.Run(ctx) })
+	running.Go(func() { b.proxy.Run(ctx) })
 	running.Go(func() { b.watchClock(ctx) })
 	if l := b.opts.Cluster.Emitters; l != nil {
 		running.Go(func() { b.listenToEmitters(ctx, l) })
@@ -180,6 +191,7 @@ func (p peerHandler) NodeJoined(other cluster.Node) {
 	p.b.log.Info("node joined", "node", string(other.ID), "version", other.Version, "address", other.Address)
 	p.b.eventsNodeJoined(other.ID)
 	p.b.revoked.NodeJoined()
+	p.b.proxy.Check(other)
 }
 
 // NodeLeft implements [cluster.Handler].

@@ -19,7 +19,7 @@
 // The files form layers. A file may use its own layer and those below; layers_test.go
 // holds the line. From the top:
 //
-//	node      broker.go options.go http.go cluster.go drain.go
+//	node      broker.go options.go http.go forwarding.go cluster.go drain.go
 //	calls     list.go tokens.go subscribe.go emitters.go cluster_events.go
 //	clients   receive.go handshake.go recovery.go event.go relay.go
 //	messages  emit.go ops.go ack.go ack_cluster.go

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/salabroker/sala/broker/cluster"
@@ -75,7 +76,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 		b.rushing.Do(func() { close(b.rush) })
 		grace.Wait(ctx, 0, func() { <-b.drained })
 	}
-	err := b.engine.Shutdown(ctx)
+	err := b.shutDownConnections(ctx)
 	b.endAwaySockets()
 	b.endSubscriptions(ctx)
 	if !grace.Wait(ctx, endGrace, b.awaitGoroutines) {
@@ -94,6 +95,20 @@ func (b *Broker) endAwaySockets() {
 			}
 		}
 	}
+}
+
+// shutDownConnections ends the clients' connections, also those to other nodes that come through
+// this one.
+func (b *Broker) shutDownConnections(ctx context.Context) error {
+	if b.proxy == nil {
+		return b.engine.Shutdown(ctx)
+	}
+	var passing sync.WaitGroup
+	var err error
+	passing.Go(func() { err = b.proxy.Shutdown(ctx) })
+	ended := b.engine.Shutdown(ctx)
+	passing.Wait()
+	return errors.Join(ended, err)
 }
 
 // endGrace is how long goroutines may take to end once the clients are gone.
@@ -129,6 +144,7 @@ func (b *Broker) drain() {
 	b.engine.Refuse()
 	if b.mesh != nil {
 		b.mesh.Announce()
+		b.proxy.Drain(b.opts.DrainSpread)
 	}
 	go b.sendClientsAway()
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/salabroker/sala/broker/cors"
 	"github.com/salabroker/sala/broker/grace"
+	"github.com/salabroker/sala/broker/nodeproxy"
 	"github.com/salabroker/sala/broker/realip"
 )
 
@@ -18,7 +19,8 @@ const bodyTimeout = 10 * time.Second
 // reasonOriginDenied is how the metrics count pages that may not connect.
 const reasonOriginDenied = "ORIGIN_DENIED"
 
-// publicHandler serves Socket.IO below its path, to pages of allowed origins.
+// publicHandler serves Socket.IO below its path, to pages of allowed origins, and
+// what other nodes of the cluster pass on.
 // Stock clients leave out the "/" at the end with addTrailingSlash: false.
 func (b *Broker) publicHandler(socketIO http.Handler) http.Handler {
 	policy := cors.New(cors.Options{
@@ -29,6 +31,9 @@ func (b *Broker) publicHandler(socketIO http.Handler) http.Handler {
 	path, served := b.opts.Path, policy.Handler(socketIO)
 	mux := http.NewServeMux()
 	mux.Handle(path, served)
+	if b.proxy != nil {
+		mux.Handle(nodeproxy.Path, b.proxy.Handler(socketIO))
+	}
 	if path != "/" {
 		mux.Handle(strings.TrimSuffix(path, "/"), served)
 		mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
@@ -61,6 +66,8 @@ func checkPath(path string) error {
 		return fmt.Errorf("the path has %d bytes; at most %d are allowed", len(path), maxNameBytes)
 	case slices.Contains(HealthPaths(), strings.TrimSuffix(path, "/")):
 		return fmt.Errorf("%q is a path of health checks; choose another, such as /socket.io/", path)
+	case strings.HasPrefix(path, nodeproxy.Path):
+		return fmt.Errorf("%q is for requests between nodes; choose another, such as /socket.io/", path)
 	case path == "/":
 		return nil
 	}

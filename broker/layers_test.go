@@ -18,7 +18,7 @@ import (
 // layers lists the files of the package from the top layer down, as doc.go does. A
 // file may refer to its own layer and to those below.
 var layers = []struct{ name, files string }{
-	{"node", "broker options http cluster drain"},
+	{"node", "broker options http forwarding cluster drain"},
 	{"calls", "list tokens subscribe emitters cluster_events"},
 	{"clients", "receive handshake recovery event relay"},
 	{"messages", "emit ops ack ack_cluster"},

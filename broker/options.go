@@ -137,6 +137,14 @@ type ClusterOptions struct {
 	Keys [][]byte
 	// Address is where this node can be reached. It is only shown to people.
 	Address string
+	// URL is where other nodes reach [Broker.Handler], such as
+	// "http://10.0.0.5:3000", so that clients may send each request to any node.
+	// Empty if they can't: then all requests of a session must come to its node.
+	URL string
+	// Certificate returns the SHA-256 of the certificate that is served at an https
+	// URL. Other nodes then accept it whatever it names. Nil if it is valid for the
+	// URL.
+	Certificate func() []byte
 	// Now returns the time that messages to other nodes carry; [time.Now] by
 	// default. It is for tests with clocks that differ.
 	Now func() time.Time

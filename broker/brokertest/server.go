@@ -27,7 +27,7 @@ type Node struct {
 }
 
 // Start runs a broker until the test ends. Options that are left out get
-// defaults; tokens are checked with [Secret].
+// defaults; tokens are checked with [Secret]. In a cluster, other nodes reach it.
 func Start(t testing.TB, o broker.Options) *Node {
 	t.Helper()
 	return start(t, o, nil)
@@ -46,12 +46,19 @@ func start(t testing.TB, o broker.Options, memory *pipes) *Node {
 	if o.Tokens == nil {
 		o.Tokens = Keyring(t, token.Options{})
 	}
+	server := httptest.NewUnstartedServer(nil)
+	if o.Cluster != nil && o.Cluster.URL == "" && memory == nil {
+		joined := *o.Cluster
+		joined.URL = "http://" + server.Listener.Addr().String()
+		o.Cluster = &joined
+	}
 	b, err := broker.New(o)
 	if err != nil {
+		_ = server.Listener.Close()
 		t.Fatalf("broker.New: %v", err)
 	}
 	node := &Node{Broker: b, t: t}
-	server := httptest.NewUnstartedServer(b.Handler())
+	server.Config.Handler = b.Handler()
 	if memory != nil {
 		_ = server.Listener.Close()
 		server.Listener, node.dial = memory, memory.dial

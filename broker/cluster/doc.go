@@ -25,6 +25,7 @@
 //	receive.go        what follows from a message
 //	sealer.go         envelopes, signed and verified
 //	replay.go         envelopes that have come before
+//	request.go        proof that an HTTP request comes from another node
 //	heartbeat.go      saying that this node is there, and noticing which others are
 //	members.go        the nodes that are there
 //	notices.go        membership changes, on their way to the handler
@@ -65,6 +66,10 @@
 // it to another channel. Nor can they replay one: a node accepts each envelope once, and none whose
 // time differs from its own clock by more than [Options.MaxAge]. Keys can be replaced without
 // stopping the cluster: first every node accepts the new key, then nodes begin to sign with it.
+//
+// The same keys prove that an HTTP request comes from another node ([Mesh.SealRequest]). In a cluster
+// without keys, each node makes up a key for that and tells it to the others over the bus: strangers
+// who can't read from Redis can't send requests in a node's name.
 //
 // Two gaps remain. A node that has just started accepts recordings of up to MaxAge once, because it
 // can't know them. And an entry of a shared table is bound to its table and key but not to a time:

@@ -71,7 +71,9 @@ func (m *Mesh) heartbeat(ctx context.Context) {
 		return
 	}
 	e := m.envelope()
-	e.Body = &wire.Envelope_Heartbeat{Heartbeat: m.info().toWire()}
+	h := m.info().toWire()
+	h.RequestKey = m.requests.key
+	e.Body = &wire.Envelope_Heartbeat{Heartbeat: h}
 	channels := m.nodesChannels()
 	n := m.beats.Add(1) % uint64(len(channels)) // alternating, because one of them may be stuck
 	err := m.send(channels[n], e, func(r Receipt, err error) { m.health.published(n, nodesOf(r.Absent), err) })

@@ -239,10 +239,19 @@ func (m *members) ids() map[NodeID]struct{} {
 	return ids
 }
 
-// has reports whether a node is a member.
-func (m *members) has(id NodeID) bool {
+// get returns a node, and whether it is a member.
+func (m *members) get(id NodeID) (Node, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	_, ok := m.peers[id]
+	p, ok := m.peers[id]
+	if !ok {
+		return Node{}, false
+	}
+	return p.node, true
+}
+
+// has reports whether a node is a member.
+func (m *members) has(id NodeID) bool {
+	_, ok := m.get(id)
 	return ok
 }

@@ -24,6 +24,7 @@ type Mesh struct {
 	outbox   *outbox
 	notices  *notices
 	answers  *answerers
+	requests requests
 
 	// These have locks of their own. None is held while another is taken, except that subscriptions
 	// call the bus with theirs.
@@ -73,6 +74,7 @@ func New(o Options) (*Mesh, error) {
 		collectors: newCollectors(),
 		beatNow:    make(chan struct{}, 1),
 		joinNow:    make(chan struct{}, 1),
+		requests:   newRequests(o.Keys, o.MaxAge),
 		downed:     make(chan struct{}),
 		ready:      make(chan struct{}),
 	}
@@ -152,6 +154,9 @@ func (m *Mesh) Nodes() []Node {
 
 // HasNode reports whether another node with that id is in the cluster.
 func (m *Mesh) HasNode(id NodeID) bool { return m.members.has(id) }
+
+// Node returns another node of the cluster as it last described itself, and whether it is there.
+func (m *Mesh) Node(id NodeID) (Node, bool) { return m.members.get(id) }
 
 // Announce sends a heartbeat at once, because the result of [Options.Info] has changed.
 func (m *Mesh) Announce() { signal(m.beatNow) }

@@ -26,6 +26,12 @@ type Info struct {
 	Version string
 	// Address is where people can reach it.
 	Address string
+	// URL is where other nodes reach its public listener, such as "http://10.0.0.5:3000"; empty if
+	// they can't.
+	URL string
+	// Certificate is the SHA-256 of the certificate of that listener, 32 bytes; empty if it has
+	// none of its own.
+	Certificate string
 	// Sockets and Rooms are how many it has.
 	Sockets, Rooms uint32
 	// Draining is true if it no longer takes new connections.
@@ -41,6 +47,8 @@ type Node struct {
 	ID NodeID
 	// Incarnation counts how often it has joined, from 1.
 	Incarnation uint64
+
+	requestKey string // of requests to it; empty in a cluster with keys
 }
 
 func (i Info) toWire() *wire.Heartbeat {
@@ -51,6 +59,9 @@ func (i Info) toWire() *wire.Heartbeat {
 		Rooms:         i.Rooms,
 		Draining:      i.Draining,
 		StartedUnixMs: i.Started.UnixMilli(),
+
+		Url:               i.URL,
+		CertificateSha256: []byte(i.Certificate),
 	}
 }
 
@@ -58,6 +69,7 @@ func nodeFromWire(e *wire.Envelope, h *wire.Heartbeat) Node {
 	return Node{
 		ID:          NodeID(e.GetSender()),
 		Incarnation: e.GetIncarnation(),
+		requestKey:  string(h.GetRequestKey()),
 		Info: Info{
 			Version:  h.GetVersion(),
 			Address:  h.GetAddress(),
@@ -65,6 +77,9 @@ func nodeFromWire(e *wire.Envelope, h *wire.Heartbeat) Node {
 			Rooms:    h.GetRooms(),
 			Draining: h.GetDraining(),
 			Started:  time.UnixMilli(h.GetStartedUnixMs()),
+
+			URL:         h.GetUrl(),
+			Certificate: string(h.GetCertificateSha256()),
 		},
 	}
 }

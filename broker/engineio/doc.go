@@ -12,6 +12,7 @@
 //     poller_linux.go, readpool.go: how a quiet connection costs no goroutine.
 //   - polling.go: long-polling; polling_get.go, polling_post.go, polling_body.go: its requests;
 //     polling_repeat.go: requests that browsers repeat. upgrade.go: from polling to WebSocket.
+//   - tunnel.go: the WebSockets of clients whose sessions another server has.
 //   - intake.go: the rate at which a client sends, and what has arrived of its next message.
 //
 // # How data flows

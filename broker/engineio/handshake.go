@@ -85,7 +85,7 @@ func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, id requestI
 func (s *Server) newConn(r *http.Request) *Conn {
 	c := &Conn{
 		server: s,
-		id:     newSessionID(),
+		id:     s.opts.SessionPrefix + newSessionID(),
 		remote: r.RemoteAddr,
 		done:   make(chan struct{}),
 	}
@@ -93,7 +93,8 @@ func (s *Server) newConn(r *http.Request) *Conn {
 	return c
 }
 
-// newSessionID returns 144 random bits. Whoever knows a session's id can take the session over.
+// newSessionID returns the secret part of a session's id: 144 random bits. Whoever knows the id of a
+// session can take it over.
 func newSessionID() string {
 	var id [18]byte
 	_, _ = rand.Read(id[:]) // never fails
@@ -103,9 +104,10 @@ func newSessionID() string {
 // open tells the handler about c. What the handler sends goes out after the open packet.
 func (s *Server) open(c *Conn, r *http.Request) {
 	s.opts.Observer.ConnOpened()
-	c.receiver = s.handler.Open(c, r)
+	receiver := s.handler.Open(c, r)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.receiver = receiver
 	c.arm()
 }
 

@@ -26,7 +26,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case query.Has("j"):
 		unsupportedJSONP.write(w)
 	case sid != "" && c == nil:
-		s.serveUnknown(w, r, upgrade)
+		served := s.opts.Elsewhere(w, r, sid, upgrade)
+		if !served {
+			s.serveUnknown(w, r, upgrade)
+		}
 	case sid == "" && r.Method != http.MethodGet:
 		badHandshakeMethod.write(w)
 	case upgrade != (transport == transportWebSocket):

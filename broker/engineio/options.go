@@ -75,6 +75,13 @@ type Options struct {
 	// Policy is what happens when a message would exceed MaxQueuedBytes.
 	Policy Policy
 
+	// SessionPrefix begins the id of each session, so that others know whose session it is.
+	SessionPrefix string
+	// Elsewhere is offered each request for a session that the server doesn't have, and reports
+	// whether it has served the request. If it hasn't, the session is unknown. upgrade says that
+	// the request asks to switch to WebSocket. By default, no session is anywhere else.
+	Elsewhere func(w http.ResponseWriter, r *http.Request, sid string, upgrade bool) bool
+
 	Admission Admission    // everybody may connect by default
 	Logger    *slog.Logger // logs nothing by default
 	Observer  Observer     // counts nothing by default
@@ -87,6 +94,9 @@ func (o Options) withDefaults() Options {
 	o.MaxPayload = cmp.Or(o.MaxPayload, 1_000_000)
 	o.MaxQueuedBytes = cmp.Or(o.MaxQueuedBytes, 1<<20)
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, 10*time.Second)
+	if o.Elsewhere == nil {
+		o.Elsewhere = nowhere
+	}
 	if o.Admission == nil {
 		o.Admission = everybody{}
 	}
@@ -101,6 +111,8 @@ func (o Options) withDefaults() Options {
 
 // receiveLimit is how many bytes one incoming message, or one POST, may have.
 func (o *Options) receiveLimit() int64 { return o.MaxPayload + max(o.OversizeHandshake, 0) }
+
+func nowhere(http.ResponseWriter, *http.Request, string, bool) bool { return false }
 
 type everybody struct{}
 

@@ -227,5 +227,17 @@ func (s *Server) find(sid string) *Conn {
 	return s.sessions[sid]
 }
 
+// Session returns an open connection by its session id, and its receiver; nil if there is none. A
+// connection whose [Handler.Open] hasn't returned has no receiver yet, and isn't returned.
+func (s *Server) Session(sid string) (*Conn, Receiver) {
+	c := s.find(sid)
+	if c == nil {
+		return nil, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c, c.receiver
+}
+
 // uptime is the clock that rates are measured by.
 func (s *Server) uptime() time.Duration { return time.Since(s.started) }

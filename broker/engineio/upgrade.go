@@ -129,7 +129,7 @@ func (c *Conn) awaitUpgrade(l *link, r *reader) bool {
 			if err := l.write(c.server.frames.probe.wire, timeout); err != nil {
 				return false
 			}
-			c.releasePoll()
+			c.ReleasePoll()
 		case opcode == opText && message == string(rune(packetUpgrade)):
 			return true
 		case opcode == opPing:
@@ -143,15 +143,17 @@ func (c *Conn) awaitUpgrade(l *link, r *reader) bool {
 	}
 }
 
-// releasePoll has the pending poll, or else the next one, answered. The client waits for that
-// before it upgrades.
-func (c *Conn) releasePoll() {
+// ReleasePoll has the pending poll, or else the next one, answered, so that the client polls again or
+// goes on with its upgrade, before which it waits for the answer. It reports whether the connection
+// uses long-polling; if not, it does nothing.
+func (c *Conn) ReleasePoll() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.poll != nil {
 		c.poll.noopDue = true
 		c.poll.signal()
 	}
+	return c.ws == nil
 }
 
 // switchTo makes l the connection's transport. It reports false if the upgrade can't go on.

@@ -49,6 +49,7 @@ type Envelope struct {
 	//	*Envelope_Reply
 	//	*Envelope_Entry
 	//	*Envelope_Survey
+	//	*Envelope_Request
 	Body          isEnvelope_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -191,6 +192,15 @@ func (x *Envelope) GetSurvey() *Survey {
 	return nil
 }
 
+func (x *Envelope) GetRequest() *Request {
+	if x != nil {
+		if x, ok := x.Body.(*Envelope_Request); ok {
+			return x.Request
+		}
+	}
+	return nil
+}
+
 type isEnvelope_Body interface {
 	isEnvelope_Body()
 }
@@ -235,6 +245,11 @@ type Envelope_Survey struct {
 	Survey *Survey `protobuf:"bytes,12,opt,name=survey,proto3,oneof"`
 }
 
+type Envelope_Request struct {
+	// What proves that an HTTP request comes from a node. It doesn't travel over the bus.
+	Request *Request `protobuf:"bytes,13,opt,name=request,proto3,oneof"`
+}
+
 func (*Envelope_Heartbeat) isEnvelope_Body() {}
 
 func (*Envelope_Leave) isEnvelope_Body() {}
@@ -251,6 +266,8 @@ func (*Envelope_Entry) isEnvelope_Body() {}
 
 func (*Envelope_Survey) isEnvelope_Body() {}
 
+func (*Envelope_Request) isEnvelope_Body() {}
+
 // Heartbeat says that a node is alive, and describes it.
 type Heartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -266,6 +283,12 @@ type Heartbeat struct {
 	Draining bool `protobuf:"varint,5,opt,name=draining,proto3" json:"draining,omitempty"`
 	// When the node started, in milliseconds since 1970.
 	StartedUnixMs int64 `protobuf:"varint,6,opt,name=started_unix_ms,json=startedUnixMs,proto3" json:"started_unix_ms,omitempty"`
+	// Where other nodes reach the node's public listener: a URL without a path. Empty if they can't.
+	Url string `protobuf:"bytes,7,opt,name=url,proto3" json:"url,omitempty"`
+	// The SHA-256 of the certificate of that listener. Empty if it has none of its own.
+	CertificateSha256 []byte `protobuf:"bytes,8,opt,name=certificate_sha256,json=certificateSha256,proto3" json:"certificate_sha256,omitempty"`
+	// The key of requests to the node, in a cluster without keys. Empty in one that has keys.
+	RequestKey    []byte `protobuf:"bytes,9,opt,name=request_key,json=requestKey,proto3" json:"request_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -340,6 +363,27 @@ func (x *Heartbeat) GetStartedUnixMs() int64 {
 		return x.StartedUnixMs
 	}
 	return 0
+}
+
+func (x *Heartbeat) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *Heartbeat) GetCertificateSha256() []byte {
+	if x != nil {
+		return x.CertificateSha256
+	}
+	return nil
+}
+
+func (x *Heartbeat) GetRequestKey() []byte {
+	if x != nil {
+		return x.RequestKey
+	}
+	return nil
 }
 
 // Leave is a node's last message.
@@ -730,11 +774,57 @@ func (x *Entry) GetValue() []byte {
 	return nil
 }
 
+// Request proves to one node that an HTTP request comes from another.
+type Request struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the sender says about the request.
+	Payload       []byte `protobuf:"bytes,1,opt,name=payload,proto3" json:"payload,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Request) Reset() {
+	*x = Request{}
+	mi := &file_sala_cluster_v1_envelope_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Request) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Request) ProtoMessage() {}
+
+func (x *Request) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_cluster_v1_envelope_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Request.ProtoReflect.Descriptor instead.
+func (*Request) Descriptor() ([]byte, []int) {
+	return file_sala_cluster_v1_envelope_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Request) GetPayload() []byte {
+	if x != nil {
+		return x.Payload
+	}
+	return nil
+}
+
 var File_sala_cluster_v1_envelope_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_envelope_proto_rawDesc = "" +
 	"\n" +
-	"\x1esala/cluster/v1/envelope.proto\x12\x0fsala.cluster.v1\"\xa5\x04\n" +
+	"\x1esala/cluster/v1/envelope.proto\x12\x0fsala.cluster.v1\"\xdb\x04\n" +
 	"\bEnvelope\x12\x16\n" +
 	"\x06sender\x18\x01 \x01(\tR\x06sender\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x1a\n" +
@@ -749,15 +839,20 @@ const file_sala_cluster_v1_envelope_proto_rawDesc = "" +
 	"\x05reply\x18\n" +
 	" \x01(\v2\x16.sala.cluster.v1.ReplyH\x00R\x05reply\x12.\n" +
 	"\x05entry\x18\v \x01(\v2\x16.sala.cluster.v1.EntryH\x00R\x05entry\x121\n" +
-	"\x06survey\x18\f \x01(\v2\x17.sala.cluster.v1.SurveyH\x00R\x06surveyB\x06\n" +
-	"\x04body\"\xb3\x01\n" +
+	"\x06survey\x18\f \x01(\v2\x17.sala.cluster.v1.SurveyH\x00R\x06survey\x124\n" +
+	"\arequest\x18\r \x01(\v2\x18.sala.cluster.v1.RequestH\x00R\arequestB\x06\n" +
+	"\x04body\"\x95\x02\n" +
 	"\tHeartbeat\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x18\n" +
 	"\asockets\x18\x03 \x01(\rR\asockets\x12\x14\n" +
 	"\x05rooms\x18\x04 \x01(\rR\x05rooms\x12\x1a\n" +
 	"\bdraining\x18\x05 \x01(\bR\bdraining\x12&\n" +
-	"\x0fstarted_unix_ms\x18\x06 \x01(\x03R\rstartedUnixMs\"\a\n" +
+	"\x0fstarted_unix_ms\x18\x06 \x01(\x03R\rstartedUnixMs\x12\x10\n" +
+	"\x03url\x18\a \x01(\tR\x03url\x12-\n" +
+	"\x12certificate_sha256\x18\b \x01(\fR\x11certificateSha256\x12\x1f\n" +
+	"\vrequest_key\x18\t \x01(\fR\n" +
+	"requestKey\"\a\n" +
 	"\x05Leave\"(\n" +
 	"\x04Lost\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x04R\vincarnation\"X\n" +
@@ -779,7 +874,9 @@ const file_sala_cluster_v1_envelope_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
 	"\x05topic\x18\x02 \x01(\tR\x05topic\"\x1d\n" +
 	"\x05Entry\x12\x14\n" +
-	"\x05value\x18\x01 \x01(\fR\x05valueB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
+	"\x05value\x18\x01 \x01(\fR\x05value\"#\n" +
+	"\aRequest\x12\x18\n" +
+	"\apayload\x18\x01 \x01(\fR\apayloadB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
 
 var (
 	file_sala_cluster_v1_envelope_proto_rawDescOnce sync.Once
@@ -793,7 +890,7 @@ func file_sala_cluster_v1_envelope_proto_rawDescGZIP() []byte {
 	return file_sala_cluster_v1_envelope_proto_rawDescData
 }
 
-var file_sala_cluster_v1_envelope_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_sala_cluster_v1_envelope_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_sala_cluster_v1_envelope_proto_goTypes = []any{
 	(*Envelope)(nil),    // 0: sala.cluster.v1.Envelope
 	(*Heartbeat)(nil),   // 1: sala.cluster.v1.Heartbeat
@@ -804,6 +901,7 @@ var file_sala_cluster_v1_envelope_proto_goTypes = []any{
 	(*Reply)(nil),       // 6: sala.cluster.v1.Reply
 	(*Survey)(nil),      // 7: sala.cluster.v1.Survey
 	(*Entry)(nil),       // 8: sala.cluster.v1.Entry
+	(*Request)(nil),     // 9: sala.cluster.v1.Request
 }
 var file_sala_cluster_v1_envelope_proto_depIdxs = []int32{
 	1, // 0: sala.cluster.v1.Envelope.heartbeat:type_name -> sala.cluster.v1.Heartbeat
@@ -814,11 +912,12 @@ var file_sala_cluster_v1_envelope_proto_depIdxs = []int32{
 	6, // 5: sala.cluster.v1.Envelope.reply:type_name -> sala.cluster.v1.Reply
 	8, // 6: sala.cluster.v1.Envelope.entry:type_name -> sala.cluster.v1.Entry
 	7, // 7: sala.cluster.v1.Envelope.survey:type_name -> sala.cluster.v1.Survey
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	9, // 8: sala.cluster.v1.Envelope.request:type_name -> sala.cluster.v1.Request
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_sala_cluster_v1_envelope_proto_init() }
@@ -835,6 +934,7 @@ func file_sala_cluster_v1_envelope_proto_init() {
 		(*Envelope_Reply)(nil),
 		(*Envelope_Entry)(nil),
 		(*Envelope_Survey)(nil),
+		(*Envelope_Request)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -842,7 +942,7 @@ func file_sala_cluster_v1_envelope_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_cluster_v1_envelope_proto_rawDesc), len(file_sala_cluster_v1_envelope_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

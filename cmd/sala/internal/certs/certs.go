@@ -7,6 +7,7 @@ package certs
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -45,6 +46,7 @@ type version struct {
 	cert, key, ca []byte
 	config        *tls.Config
 	notAfter      time.Time
+	sum           []byte // SHA-256 of the certificate
 }
 
 // Load reads the files.
@@ -91,6 +93,9 @@ func (s *Source) Config() *tls.Config {
 	}
 }
 
+// Sum is the SHA-256 of the certificate in use.
+func (s *Source) Sum() []byte { return s.current.Load().sum }
+
 // NotAfter is when the certificate in use expires.
 func (s *Source) NotAfter() time.Time { return s.current.Load().notAfter }
 
@@ -122,6 +127,8 @@ func (s *Source) parse(v *version) error {
 		return fmt.Errorf("the certificate expired at %s", pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
 	}
 	v.notAfter = pair.Leaf.NotAfter
+	sum := sha256.Sum256(pair.Leaf.Raw)
+	v.sum = sum[:]
 	v.config = &tls.Config{
 		MinVersion:   tls.VersionTLS12,
 		Certificates: []tls.Certificate{pair},

@@ -19,6 +19,8 @@ type Cluster struct {
 	// Keys authenticate messages between nodes: the first signs, all verify. Without keys, messages
 	// aren't signed.
 	Keys [][]byte
+	// Advertise is where other nodes reach the public listener, as far as that is configured.
+	Advertise Advertise
 	// Emitter makes the node deliver what the official Socket.IO emitters publish.
 	Emitter bool
 }
@@ -44,7 +46,9 @@ func (f *Flags) cluster(p *problems) *Cluster {
 	if err := cluster.CheckKeys(keys); err != nil {
 		p.addf("cluster_key: %s", err)
 	}
-	return &Cluster{RedisURL: f.RedisURL, Name: f.ClusterName, Keys: keys, Emitter: f.RedisEmitter}
+	at, err := parseAdvertise(f.Advertise)
+	p.add(err)
+	return &Cluster{RedisURL: f.RedisURL, Name: f.ClusterName, Keys: keys, Advertise: at, Emitter: f.RedisEmitter}
 }
 
 // urlProblem says what is wrong with the URL of a Redis, without quoting what may be secret.
@@ -63,9 +67,11 @@ func urlProblem(raw string) string {
 	}
 }
 
-// clusterWarnings warns of a missing or unused cluster key.
+// clusterWarnings warns of a missing or unused cluster key, and of an unused address.
 func (f *Flags) clusterWarnings() []string {
 	switch {
+	case f.RedisURL == "" && f.Advertise != "":
+		return []string{"advertise: is set, but --redis-url isn't, so this node is alone"}
 	case f.RedisURL == "" && len(f.ClusterKey) > 0:
 		return []string{"cluster_key: is set, but --redis-url isn't, so this node is alone"}
 	case f.RedisURL != "" && len(f.ClusterKey) == 0 && !f.Dev:

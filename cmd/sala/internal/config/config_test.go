@@ -103,7 +103,7 @@ func TestEveryFlagIsDocumented(t *testing.T) {
 // TestContract holds the names and defaults that others rely on.
 func TestContract(t *testing.T) {
 	want := map[string]string{
-		"redis-url": "", "cluster-key": "", "cluster-name": "sala", "redis-emitter": "",
+		"redis-url": "", "cluster-key": "", "cluster-name": "sala", "advertise": "", "redis-emitter": "",
 		"listen": ":3000", "grpc-listen": "127.0.0.1:9090", "http-listen": "127.0.0.1:9091",
 		"api-key": "", "jwt-secret": "", "jwt-user-claim": "sub", "allow-anonymous": "", "namespaces": "/",
 		"allowed-origins": "", "ping-interval": "25s", "ping-timeout": "20s", "connect-timeout": "10s",

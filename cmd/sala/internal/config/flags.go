@@ -84,6 +84,7 @@ type Flags struct {
 	RedisURL     string `name:"redis-url" env:"SALA_REDIS_URL" placeholder:"URL" group:"cluster" help:"Redis or Valkey that connects the nodes of a cluster, such as redis://user:password@host:6379; rediss:// uses TLS. Without it, the node is alone."`
 	ClusterKey   List   `env:"SALA_CLUSTER_KEY" placeholder:"KEY" group:"cluster" help:"Key that signs the messages between nodes, so that nobody else who can write to the Redis can pose as a node. At least 32 bytes, the same on every node: openssl rand -hex 32. Repeatable, to rotate it: the first signs, all verify."`
 	ClusterName  string `env:"SALA_CLUSTER_NAME" default:"sala" placeholder:"NAME" group:"cluster" help:"Name of the cluster. Clusters that share a Redis need different names."`
+	Advertise    string `env:"SALA_ADVERTISE" placeholder:"ADDR" group:"cluster" help:"Where other nodes reach the listener of --listen: host:port, or a URL such as https://10.0.0.5:3000. They pass requests of this node's clients on, so that a load balancer needs no sticky sessions. By default the address of --listen, POD_IP, or the address that this machine reaches the Redis from."`
 	RedisEmitter bool   `env:"SALA_REDIS_EMITTER" group:"cluster" help:"Also deliver what the official Socket.IO emitters publish on the Redis: @socket.io/redis-emitter, and python-socketio's RedisManager with write_only. Whoever can write to the Redis can then send anything to clients."`
 
 	file           *File    `kong:"-"`

@@ -13,7 +13,7 @@ import (
 )
 
 // clusterOptions returns nil for a single node.
-func (s *Server) clusterOptions() (*broker.ClusterOptions, error) {
+func (s *Server) clusterOptions(ctx context.Context) (*broker.ClusterOptions, error) {
 	c := s.cfg.Cluster
 	if c == nil {
 		return nil, nil
@@ -22,7 +22,10 @@ func (s *Server) clusterOptions() (*broker.ClusterOptions, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := &broker.ClusterOptions{Bus: bus, Name: c.Name, Keys: c.Keys, Address: s.address()}
+	options := &broker.ClusterOptions{Bus: bus, Name: c.Name, Keys: c.Keys, Address: s.address(), URL: s.advertise(ctx, c)}
+	if s.cfg.Public.TLS != nil {
+		options.Certificate = s.cfg.Public.TLS.Sum
+	}
 	if c.Emitter {
 		options.Emitters = bus
 	}

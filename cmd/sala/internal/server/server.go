@@ -149,7 +149,7 @@ func (s *Server) build(ctx context.Context, options broker.Options, page http.Ha
 		return err
 	}
 	options.Logger, options.Metrics, options.Version = s.log, registry, s.version
-	options.Cluster, err = s.clusterOptions()
+	options.Cluster, err = s.clusterOptions(ctx)
 	if err != nil {
 		return err
 	}
