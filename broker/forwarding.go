@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/nodeproxy"
 )
 
@@ -32,7 +33,8 @@ func (b *Broker) forward(w http.ResponseWriter, r *http.Request, sid string, upg
 }
 
 // releaseSession has the client of a session use another node than the one that passes its requests
-// on. A client over long-polling polls again, one over WebSocket connects again.
+// on, because that one drains. A client over long-polling polls again, one over WebSocket connects
+// again. Its sessions outlive that, because this node stays.
 func (b *Broker) releaseSession(sid string) {
 	conn, receiver := b.engine.Session(sid)
 	if conn == nil {
@@ -40,17 +42,21 @@ func (b *Broker) releaseSession(sid string) {
 	}
 	polls := conn.ReleasePoll()
 	if c, ok := receiver.(*client); ok && !polls {
-		c.sendAway()
+		goodbye := disconnectMessage(ReasonDraining, "a node on the way is shutting down; reconnect in a moment")
+		for _, s := range c.all() {
+			s.deliver(newFrame(s.ns.name, nil, &goodbye), false)
+		}
+		conn.CloseAfterFlush(engineio.ReasonForcedClose)
 	}
 }
 
 // forwardMetrics counts requests that nodes pass on to each other. It implements
 // [nodeproxy.Observer].
 type forwardMetrics struct {
-	b          *Broker
-	forwarded  *prometheus.CounterVec
-	received   *prometheus.CounterVec
-	websockets *prometheus.Desc
+	b         *Broker
+	forwarded *prometheus.CounterVec
+	received  *prometheus.CounterVec
+	passing   *prometheus.Desc
 }
 
 func newForwardMetrics(b *Broker) *forwardMetrics {
@@ -62,7 +68,7 @@ func newForwardMetrics(b *Broker) *forwardMetrics {
 		received: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sala_cluster_received_requests_total", Help: "Requests that came from other nodes, or pretended to, by result.",
 		}, []string{"result"}),
-		websockets: prometheus.NewDesc("sala_cluster_forwarded_websockets", "WebSockets that this node passes on to the nodes that have their sessions.", nil, nil),
+		passing: prometheus.NewDesc("sala_cluster_forwarding", "Polls and WebSockets of clients whose session another node has, by transport.", []string{"transport"}, nil),
 	}
 	for _, result := range nodeproxy.Results() {
 		m.forwarded.WithLabelValues(nodeproxy.Polling, string(result))
@@ -96,14 +102,16 @@ func (m *forwardMetrics) Received(reason cluster.LossReason) {
 
 // Describe implements [prometheus.Collector].
 func (m *forwardMetrics) Describe(ch chan<- *prometheus.Desc) {
-	ch <- m.websockets
+	ch <- m.passing
 	m.forwarded.Describe(ch)
 	m.received.Describe(ch)
 }
 
 // Collect implements [prometheus.Collector].
 func (m *forwardMetrics) Collect(ch chan<- prometheus.Metric) {
-	ch <- prometheus.MustNewConstMetric(m.websockets, prometheus.GaugeValue, float64(m.b.proxy.Tunnels()))
+	polls, webSockets := m.b.proxy.Passing()
+	ch <- prometheus.MustNewConstMetric(m.passing, prometheus.GaugeValue, float64(polls), nodeproxy.Polling)
+	ch <- prometheus.MustNewConstMetric(m.passing, prometheus.GaugeValue, float64(webSockets), nodeproxy.WebSocket)
 	m.forwarded.Collect(ch)
 	m.received.Collect(ch)
 }

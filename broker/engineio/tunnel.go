@@ -52,13 +52,6 @@ func (t *Tunnels) start(n *tunnel) bool {
 	return true
 }
 
-// Len returns how many tunnels are open.
-func (t *Tunnels) Len() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.open)
-}
-
 // Wait returns when all tunnels have ended.
 func (t *Tunnels) Wait() { t.running.Wait() }
 

@@ -57,9 +57,9 @@ func (p *Proxy) Forward(w http.ResponseWriter, r *http.Request, sid string, upgr
 	case node.URL == "":
 		err = errNoURL
 	case upgrade:
-		err = p.forwardUpgrade(w, r, passage{node, sid})
+		err = p.forwardUpgrade(w, r, passage{node, sid, true})
 	default:
-		err = p.forwardPoll(w, r, passage{node, sid})
+		err = p.forwardPoll(w, r, passage{node, sid, false})
 	}
 	result = resultOf(r.Context(), err)
 	if result == Unreachable || result == Refused {

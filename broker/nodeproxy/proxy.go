@@ -132,8 +132,9 @@ type Proxy struct {
 
 // passage is a poll or a WebSocket of a client whose session another node has.
 type passage struct {
-	node cluster.Node
-	sid  string
+	node      cluster.Node
+	sid       string
+	webSocket bool
 }
 
 // New returns a proxy.
@@ -191,8 +192,19 @@ func (p *Proxy) do(errand func(ctx context.Context)) {
 	}
 }
 
-// Tunnels returns how many WebSockets the proxy passes on.
-func (p *Proxy) Tunnels() int { return p.tunnels.Len() }
+// Passing returns how many polls and WebSockets the proxy passes on at the moment.
+func (p *Proxy) Passing() (polls, webSockets int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for what := range p.passing {
+		if what.webSocket {
+			webSockets++
+		} else {
+			polls++
+		}
+	}
+	return polls, webSockets
+}
 
 // Shutdown has all clients whose requests the proxy passes on use other nodes, and returns once it
 // has no WebSocket left. When ctx ends first, it cuts the rest and returns ctx's error.
