@@ -92,7 +92,7 @@ func (f *Flags) brokerOptions(p *problems, ring *token.Keyring) broker.Options {
 			Default:  broker.Undecided(f.DecideDefault),
 			Required: f.DecideRequired,
 		},
-		Recovery: f.recovery(),
+		Recovery: f.recovery(p),
 	}
 	if f.AllowAnonymous {
 		anonymous := sections.Anonymous.toBroker()
@@ -102,10 +102,18 @@ func (f *Flags) brokerOptions(p *problems, ring *token.Keyring) broker.Options {
 }
 
 // recovery returns the options of session recovery, nil if it is off.
-func (f *Flags) recovery() *broker.RecoveryOptions {
-	if f.RecoveryWindow == 0 {
+func (f *Flags) recovery(p *problems) *broker.RecoveryOptions {
+	switch {
+	case f.RecoveryWindow == 0:
 		return nil
+	case f.RecoveryWindow < 0:
+		p.addf("--recovery-window is %s; it must not be negative, and 0 turns recovery off", f.RecoveryWindow)
 	}
+	checkLeast(p, []leastNumber{
+		{"--recovery-messages", f.RecoveryMessages, 1, "for example 1024"},
+		{"--recovery-bytes", f.RecoveryBytes, 1, "for example 1048576"},
+		{"--recovery-node-bytes", f.RecoveryNodeBytes, 0, "0 means a quarter of the memory limit"},
+	})
 	return &broker.RecoveryOptions{
 		Window:       f.RecoveryWindow,
 		Mode:         broker.RecoveryMode(f.Recovery),
@@ -162,17 +170,10 @@ func (f *Flags) checkNumbers(p *problems) {
 			p.addf("%s is %s; it must be above zero, for example 10s", d.flag, d.value)
 		}
 	}
-	if f.RecoveryWindow < 0 {
-		p.addf("--recovery-window is %s; it must not be negative, and 0 turns recovery off", f.RecoveryWindow)
-	}
 	if f.DrainSpread < 0 {
 		p.addf("--drain-spread is %s; it must not be negative, and 0s means at once", f.DrainSpread)
 	}
-	for _, n := range []struct {
-		flag         string
-		value, least int64
-		hint         string
-	}{
+	checkLeast(p, []leastNumber{
 		{"--api-rate", f.APIRate, 0, "0 means no limit"},
 		{"--max-connections", f.MaxConnections, 0, "0 means as many as the limit of open files allows"},
 		{"--memory-limit-bytes", f.MemoryLimit, 0, "0 means GOMEMLIMIT or the control group's limit"},
@@ -180,14 +181,7 @@ func (f *Flags) checkNumbers(p *problems) {
 		{"--max-attachments", f.MaxAttachments, 1, "for example 64"},
 		{"--max-message-bytes", f.MaxMessage, 1, "for example 1000000"},
 		{"--max-queue-bytes", f.MaxQueue, 1, "for example 1048576"},
-		{"--recovery-messages", f.RecoveryMessages, 1, "for example 1024"},
-		{"--recovery-bytes", f.RecoveryBytes, 1, "for example 1048576"},
-		{"--recovery-node-bytes", f.RecoveryNodeBytes, 0, "0 means a quarter of the memory limit"},
-	} {
-		if n.value < n.least {
-			p.addf("%s is %d; it must be at least %d, %s", n.flag, n.value, n.least, n.hint)
-		}
-	}
+	})
 	if f.MaxToken < 1<<10 || f.MaxToken > token.MostMaxBytes {
 		p.addf("--max-token-bytes is %d; it must be between 1024 and %d", f.MaxToken, token.MostMaxBytes)
 	}
@@ -196,5 +190,21 @@ func (f *Flags) checkNumbers(p *problems) {
 	}
 	if f.SocketPath == "" {
 		p.addf("--path is empty; set it to a path such as /socket.io/")
+	}
+}
+
+// leastNumber is a number that must be at least something. The hint says what to
+// set instead.
+type leastNumber struct {
+	flag         string
+	value, least int64
+	hint         string
+}
+
+func checkLeast(p *problems, numbers []leastNumber) {
+	for _, n := range numbers {
+		if n.value < n.least {
+			p.addf("%s is %d; it must be at least %d, %s", n.flag, n.value, n.least, n.hint)
+		}
 	}
 }
