@@ -118,3 +118,48 @@ func TestReturningSocketsKeepTheirMember(t *testing.T) {
 		}
 	}
 }
+
+// Every node of a cluster counts and shows the sockets of the others that are away.
+func TestSessionsOfOtherNodes(t *testing.T) {
+	nodes, _ := brokertest.StartCluster(t, 2, broker.Options{Recovery: &broker.RecoveryOptions{}})
+	h := start(t, nodes[1].Broker)
+	b := h.backend(t, &salav1.SubscribeStart{Credits: 100, Kinds: []salav1.EventKind{1, 2, 8, 9}})
+	event := func(want salav1.EventKind) *salav1.ClientEvent {
+		t.Helper()
+		e := b.event()
+		if e.GetKind() != want {
+			t.Fatalf("got %v, want the kind %s", e, want)
+		}
+		return e
+	}
+	token := nodes[0].Token("ana", brokertest.Everything)
+	c, pid := returning(t, nodes[0], token, "")
+	id := c.ID
+	event(salav1.EventKind_EVENT_KIND_CONNECT)
+	c.Close()
+	if e := event(salav1.EventKind_EVENT_KIND_AWAY); e.GetSocket().GetId() != id || e.GetReason() == "" {
+		t.Errorf("got %v", e)
+	}
+	messages, ctx := salav1.NewMessageServiceClient(h.conn), as(t, adminKey)
+	emitted, err := messages.Emit(ctx, &salav1.EmitRequest{Users: []string{"ana"}, Event: "news", ArgsJson: "[1]"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantProto(t, emitted, &salav1.EmitResponse{Matched: 1, Kept: 1})
+	broadcast, err := messages.Broadcast(ctx, &salav1.BroadcastRequest{Event: "news", Volatile: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantProto(t, broadcast, &salav1.BroadcastResponse{Matched: 1, Dropped: 1})
+	list, err := salav1.NewSocketServiceClient(h.conn).ListSockets(ctx, &salav1.ListSocketsRequest{User: "ana"})
+	if err != nil || len(list.GetSockets()) != 1 || list.GetSockets()[0].GetState() != salav1.SocketState_SOCKET_STATE_AWAY {
+		t.Errorf("listed %v, %v", list, err)
+	}
+	c, _ = returning(t, nodes[0], token, pid)
+	if e := event(salav1.EventKind_EVENT_KIND_RESUMED); e.GetSocket().GetId() != id || c.ID != id {
+		t.Errorf("got %v, want that %s is back; the client is %s", e, id, c.ID)
+	}
+	if e := c.Next(); e.Name != "news" || !strings.HasPrefix(e.Args, `[1,"`) {
+		t.Errorf("the client got %v", e)
+	}
+}
