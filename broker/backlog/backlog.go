@@ -20,8 +20,8 @@ type Backlog struct {
 	len         int32
 	bytes       int
 
-	// The last event that was evicted before the client confirmed it. Until the client does, what
-	// is kept isn't everything that it may lack.
+	// The last event that was evicted before the client confirmed it, apart from those that aren't
+	// sent again. Until the client does, what is kept isn't everything that it may lack.
 	evicted         bool
 	evictedPosition uint32
 	evictedOffset   string
@@ -67,8 +67,9 @@ func (l *Backlog) Complete() bool { return !l.evicted }
 // oldest events.
 func (l *Backlog) Push(e *Event, position uint64, limits Limits) {
 	for l.len > 0 && l.exceeds(e.size, limits) {
-		oldest := &l.first.entries[l.start]
-		l.evicted, l.evictedPosition, l.evictedOffset = true, oldest.position, oldest.event.offset
+		if oldest := &l.first.entries[l.start]; oldest.event.frame != nil {
+			l.evicted, l.evictedPosition, l.evictedOffset = true, oldest.position, oldest.event.offset
+		}
 		l.drop(1)
 	}
 	switch {

@@ -58,7 +58,10 @@ func testModel(t *testing.T, r *rand.Rand) {
 		l.Push(e, position, limits)
 		e.Held(1)
 		if len(m.entries) == limits.Events {
-			m.evicted, m.entries = &m.entries[0], m.entries[1:]
+			if m.entries[0].again {
+				m.evicted = &m.entries[0]
+			}
+			m.entries = m.entries[1:]
 		}
 		m.entries = append(m.entries, en)
 	}
