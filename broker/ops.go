@@ -105,8 +105,9 @@ func (b *Broker) ClearRoom(ctx context.Context, c ClearRoom) (Outcome, error) {
 	}
 	clearRoom := &wire.ClearRoom{Namespace: ns.name, Room: c.Room, Disconnect: c.Disconnect}
 	if c.Notice != nil {
-		b.identify(c.Notice)
-		clearRoom.Notice = messageToWire(c.Notice)
+		notice := *c.Notice // the caller may use it again, for another message
+		b.identify(&notice)
+		clearRoom.Notice = messageToWire(&notice)
 	}
 	to := b.nodesOf(&Target{Namespace: ns.name, Rooms: []string{c.Room}})
 	return b.do(ctx, &wire.Op{Op: &wire.Op_Clear{Clear: clearRoom}}, to, 0), nil
