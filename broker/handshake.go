@@ -144,8 +144,8 @@ func (c *client) settle(s *socket, decision eventhub.Decision, err error) bool {
 	}
 	switch {
 	case err == nil && decision.Refusal != nil:
-		if back := s.returnsTo(); back != nil {
-			back.end(decision.Refusal.Code)
+		if back := s.returnsTo(); back != nil && !back.session.overtaken(s.session.back.number) {
+			back.disconnectAs(decision.Refusal.Code, decision.Refusal.Message, grave{})
 		}
 		c.refuse(s.ns.name, reasonRefusedByBackend, &Error{
 			Code: CodePermissionDenied, Reason: decision.Refusal.Code, Message: decision.Refusal.Message,

@@ -130,8 +130,9 @@ func (s *socket) message(p *socketio.Packet) *eventhub.Event {
 // nothing of it changes. While the socket is away, it has the address and the
 // transport of the connection that it has lost.
 func (s *socket) describe() *eventhub.Socket {
-	known, data := s.described.Load(), s.shownData()
-	c := s.client.Load()
+	data := s.shownData()
+	c := s.client.Load() // before what is known: whoever takes the connection away describes it first
+	known := s.described.Load()
 	var address, transport string
 	if c != nil {
 		address, transport = c.conn.RemoteAddress(), c.conn.Transport()

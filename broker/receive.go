@@ -172,7 +172,7 @@ func (c *client) disconnected(s *socket, namespace string) bool {
 	if s == nil {
 		return c.withdraw(namespace)
 	}
-	s.end(endedByClient)
+	s.endOver(c, endedByClient)
 	return true
 }
 
@@ -264,7 +264,7 @@ func (c *client) Closed(reason engineio.Reason, _ error) {
 		if s.session != nil && outlives(reason) && !c.b.draining.Load() {
 			s.lose(c, string(reason))
 		} else {
-			s.end(string(reason))
+			s.endOver(c, string(reason))
 		}
 	}
 	c.b.admission.leave(c.conn.RemoteAddress())

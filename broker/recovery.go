@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -72,7 +73,7 @@ func (b *Broker) seek(candidate *socket, r recoveryRequest) *Error {
 			return nil
 		}
 		back.previous, back.notRecovered = id, end.notRecovered
-		return end.refusal
+		return b.recovery.graves.takeRefusal(id)
 	case !b.hasNode(cluster.OwnerOf(id)):
 		back.notRecovered = notRecoveredNodeLost
 	}
@@ -93,6 +94,13 @@ func (x *session) countReturn() uint64 {
 	defer x.mu.Unlock()
 	x.returns++
 	return x.returns
+}
+
+// overtaken reports whether a later return than this one has been asked for.
+func (x *session) overtaken(number uint64) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.returns != number
 }
 
 // returnsTo returns the socket that the client of a candidate returns to; nil if
@@ -127,9 +135,7 @@ var (
 func (c *client) resume(candidate *socket) (done bool) {
 	back := candidate.session.back
 	s := back.socket
-	if old := s.client.Load(); old != nil {
-		// The client has noticed first, or has another connection meanwhile.
-		s.lose(old, reasonReplaced)
+	if old := s.leaveFor(back.number); old != nil {
 		old.release(s)
 	}
 	added := s.missingRooms(candidate.grant().Rooms)
@@ -138,7 +144,7 @@ func (c *client) resume(candidate *socket) (done bool) {
 	attached, err := c.attach(s, func() *Error { return s.resumeOver(c, candidate, added) })
 	switch {
 	case errors.Is(err, errNotRecovered):
-		s.endAs(endedByReturn, grave{})
+		s.endAs(endedByReturn, grave{notRecovered: back.notRecovered})
 		return false
 	case errors.Is(err, errOvertaken):
 		c.conn.CloseAfterFlush(engineio.ReasonForcedClose)
@@ -156,6 +162,21 @@ func (c *client) resume(candidate *socket) (done bool) {
 		c.sendAway()
 	}
 	return true
+}
+
+// leaveFor takes the socket from the connection that its client doesn't use any more,
+// for the return with this number, unless that is overtaken. It returns the
+// connection; nil if there was none.
+func (s *socket) leaveFor(number uint64) *client {
+	x := s.session
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	old := s.client.Load()
+	if x.over || x.returns != number || old == nil {
+		return nil
+	}
+	s.setAway(reasonReplaced)
+	return old
 }
 
 const (
@@ -178,14 +199,17 @@ func (s *socket) resumeOver(c *client, candidate *socket, added []string) *Error
 	case x.returns != back.number || !x.over && s.client.Load() != nil:
 		return errOvertaken
 	case x.over:
-		back.notRecovered = notRecoveredExpired
-		return errNotRecovered
+		end, _ := s.b.recovery.graves.get(s.id)
+		back.notRecovered = cmp.Or(end.notRecovered, notRecoveredUnknown)
+		return cmp.Or(s.b.recovery.graves.takeRefusal(s.id), errNotRecovered)
 	case !x.backlog.Received(back.offset):
 		back.notRecovered = notRecoveredEvicted
 		return errNotRecovered
 	}
 	if err := s.renewAs(candidate, added); err != nil {
-		return err
+		// It is about to end, or would be in too many rooms. A new socket may fit.
+		back.notRecovered = notRecoveredUnknown
+		return errNotRecovered
 	}
 	x.window.Stop()
 	x.known = true
@@ -250,7 +274,9 @@ func (c *client) tellNotRecovered(s *socket) {
 		return
 	}
 	back := s.session.back
+	s.publishing.Lock() // see publishStillConnected
 	s.session.back = nil
+	s.publishing.Unlock()
 	c.b.metrics.returned(back.notRecovered)
 	args, _ := json.Marshal([]any{struct { // it always encodes
 		Recovered bool   `json:"recovered"`

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -73,7 +74,7 @@ type session struct {
 	// Static.
 	secret [secretBytes]byte // only the client and its nodes know it
 
-	back *returning // of a candidate, until it is a member; owned by its handshake
+	back *returning // of a candidate, until it is a member; owned by its handshake, then guarded by socket.publishing
 
 	// Guarded by mu, which comes after client.mu and before socket.mu. So is
 	// socket.client of a socket that has a session.
@@ -278,9 +279,14 @@ func (s *socket) lose(c *client, why string) {
 	x := s.session
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.over || s.client.Load() != c {
-		return
+	if !x.over && s.client.Load() == c {
+		s.setAway(why)
 	}
+}
+
+// setAway makes a connected socket one that is away. session.mu is held.
+func (s *socket) setAway(why string) {
+	x := s.session
 	s.describe() // keeps the address, which goes with the connection
 	s.client.Store(nil)
 	window := s.b.opts.Recovery.Window
@@ -303,14 +309,34 @@ func (s *socket) lose(c *client, why string) {
 // expireWindow ends the session of a client that hasn't returned in time.
 func (s *socket) expireWindow() {
 	x := s.session
+	g := grave{notRecovered: notRecoveredExpired}
 	x.mu.Lock()
 	expired := !x.over && s.client.Load() == nil && !time.Now().Before(x.deadline)
-	x.over = x.over || expired
+	if expired {
+		s.closeSession(g)
+	}
 	why := x.why
 	x.mu.Unlock()
 	if expired {
-		s.endAs(why, grave{notRecovered: notRecoveredExpired})
+		s.endAs(why, g)
 	}
+}
+
+// endOver ends the socket as the connection c, or its client, wants it. It has no
+// effect if the client has returned over another one already.
+func (s *socket) endOver(c *client, why string) {
+	if x := s.session; x != nil {
+		x.mu.Lock()
+		mine := s.client.Load() == c
+		if mine {
+			s.closeSession(grave{})
+		}
+		x.mu.Unlock()
+		if !mine {
+			return
+		}
+	}
+	s.end(why)
 }
 
 // giveUp ends the session of a client that is away, because there is no room for
@@ -325,12 +351,13 @@ const endedByEviction = "session evicted"
 // didn't return in time.
 const dropNotRecovered engineio.DropReason = "not recovered"
 
-// closeSession keeps the client from returning. If it is away, it is told why when
-// it tries.
+// closeSession keeps the client from returning, unless that is so already. If it is
+// away, it is told why when it tries. session.mu is held.
 func (s *socket) closeSession(g grave) {
 	x := s.session
-	x.mu.Lock()
-	defer x.mu.Unlock()
+	if x.over {
+		return
+	}
 	x.over = true
 	if x.window != nil {
 		x.window.Stop()
@@ -341,6 +368,7 @@ func (s *socket) closeSession(g grave) {
 		s.ns.away.Add(-1)
 		s.b.metrics.FramesDropped(dropNotRecovered, missed)
 		g.secret, g.namespace, g.user = x.secret, s.ns.name, s.user
+		g.notRecovered = cmp.Or(g.notRecovered, notRecoveredUnknown)
 		s.b.recovery.graves.add(s.id, g, time.Now())
 	}
 }
@@ -369,8 +397,8 @@ const (
 type grave struct {
 	secret          [secretBytes]byte
 	namespace, user string
-	notRecovered    string    // the client may connect afresh, and is told why
-	refusal         *Error    // the client was disconnected, and is told so; nil if it wasn't
+	notRecovered    string    // the client may connect afresh, and is told why; UNKNOWN by default
+	refusal         *Error    // the client was disconnected, and is refused once with this; nil if it wasn't
 	until           time.Time // when it is forgotten
 }
 
@@ -412,6 +440,21 @@ func (g *graves) get(id string) (end grave, ok bool) {
 	defer g.mu.Unlock()
 	end, ok = g.byID[id]
 	return end, ok
+}
+
+// takeRefusal returns with what the client of an ended session is refused, the first
+// time that it is called.
+func (g *graves) takeRefusal(id string) *Error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	end, ok := g.byID[id]
+	if !ok || end.refusal == nil {
+		return nil
+	}
+	refusal := end.refusal
+	end.refusal = nil
+	g.byID[id] = end
+	return refusal
 }
 
 // connectFrame encodes the packet that tells the client that the socket is

@@ -87,6 +87,7 @@ func (s *socket) enter() *Error {
 		position, _ := c.conn.SendNumbered(connect, false)
 		if s.session != nil {
 			s.session.connect = position
+			c.conn.Ping() // its answer proves that the client knows of its session
 		}
 	})
 	if err != nil { // the user has too many; the number of rooms has been checked
@@ -113,7 +114,9 @@ func (s *socket) endAs(why string, g grave) bool {
 		return false
 	}
 	if s.session != nil {
+		s.session.mu.Lock()
 		s.closeSession(g) // first, so that a client that returns finds one or the other
+		s.session.mu.Unlock()
 	}
 	s.ns.index.Remove(s)
 	s.b.unsubscribeSocket(s)
@@ -146,13 +149,19 @@ func (s *socket) send(o *outgoing) delivery {
 }
 
 // disconnect ends the socket. The client gets everything that was sent to it
-// before, then the reason, then Socket.IO's disconnect. It reports whether this call
-// ended it.
+// before, then the reason, then Socket.IO's disconnect. If it is away, it is refused
+// once with the reason. It reports whether this call ended it.
 func (s *socket) disconnect(code, reason string) bool {
-	ended := s.endAs(code, grave{
+	return s.disconnectAs(code, reason, grave{
 		notRecovered: notRecoveredUnknown,
 		refusal:      &Error{Code: CodePermissionDenied, Reason: code, Message: reason},
 	})
+}
+
+// disconnectAs is disconnect. The grave says what the client learns if it is away and
+// returns.
+func (s *socket) disconnectAs(code, reason string, g grave) bool {
+	ended := s.endAs(code, g)
 	if c := s.client.Load(); ended && c != nil {
 		m := disconnectMessage(code, reason)
 		c.conn.Send(newFrame(s.ns.name, nil, &m), false)

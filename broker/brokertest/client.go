@@ -20,11 +20,15 @@ const patience = 10 * time.Second
 type Client struct {
 	// ID is the socket's id, set by Connect.
 	ID string
+	// Mute leaves the broker's pings unanswered. Pings counts those.
+	Mute  bool
+	Pings int
 
-	t      testing.TB
-	ws     *websocket.Conn
-	acks   uint64
-	events []Event // read while waiting for something else
+	t        testing.TB
+	ws       *websocket.Conn
+	acks     uint64
+	events   []Event             // read while waiting for something else
+	sessions map[string]*Session // by namespace; see Recover
 }
 
 // Event is an event that a client received.
@@ -36,6 +40,8 @@ type Event struct {
 	// AckID is the number under which the event asks for an answer; empty if
 	// it doesn't.
 	AckID string
+	// Offset is the argument after those of Args that clients with a session get.
+	Offset string
 }
 
 // Dial opens a connection and reads the handshake. The connection is closed
@@ -327,7 +333,7 @@ func (c *Client) event(packet string) Event {
 	for i, p := range parts[1:] {
 		args[i] = string(p)
 	}
-	e.Args = "[" + strings.Join(args, ",") + "]"
+	e.Args = "[" + strings.Join(c.noteOffset(&e, args), ",") + "]"
 	for range attachments {
 		e.Attachments = append(e.Attachments, []byte(c.read()))
 	}
@@ -343,10 +349,16 @@ func (c *Client) read() string {
 		if err != nil {
 			c.t.Fatalf("read: %v", err)
 		}
-		if string(data) == "2" {
-			c.Send("3")
-			continue
+		switch {
+		case string(data) != "2":
+			return string(data)
+		case c.Mute:
+			c.Pings++
+		default:
+			c.Pong()
 		}
-		return string(data)
 	}
 }
+
+// Pong answers a ping.
+func (c *Client) Pong() { c.Send("3") }
