@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -54,6 +56,47 @@ func TestSlowConsumersMissWhatDoesNotFit(t *testing.T) {
 		}
 	}
 	slow.ExpectNothing()
+	if got := gather(t, registry)[`sala_deliveries_dropped_total{reason="queue full"}`]; got != 1 {
+		t.Errorf("%v dropped messages were counted, want 1", got)
+	}
+}
+
+// A client that reads slowly has its time to answer a ping from when the ping is
+// written, and not from when it is queued behind everything else.
+func TestSlowReadersHaveTimeToAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		node := brokertest.StartInMemory(t, broker.Options{PingInterval: 5 * time.Second, PingTimeout: 4 * time.Second})
+		slow := node.Join("slow")
+		slow.Mute = true
+		const messages = 9
+		for range messages {
+			args, _ := json.Marshal([]string{strings.Repeat("x", 100_000)})
+			emit(t, node, broker.Target{Users: []string{"slow"}}, broker.Message{Event: "big", Args: args})
+		}
+		for range messages { // the ping is queued after 5 s and written after 11
+			slow.Next()
+			<-time.After(1400 * time.Millisecond)
+		}
+		slow.ExpectNothing()
+		if slow.Pings != 1 {
+			t.Fatalf("%d pings have come, want 1", slow.Pings)
+		}
+		<-time.After(2500 * time.Millisecond) // until 15.1 s after the start
+		slow.Pong()
+		slow.ExpectNothing()
+		slow.ExpectEnd() // the next ping isn't answered
+	})
+}
+
+// Messages that a client with a session misses, because its queue is full, are
+// counted as those of other clients are.
+func TestSlowSessionsMissWhatDoesNotFit(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	node := brokertest.Start(t, broker.Options{
+		Metrics: registry, SlowConsumers: broker.DropSlow, MaxQueueBytes: 200_000, Recovery: &broker.RecoveryOptions{},
+	})
+	slow := node.ReturnTo(node.Token("slow", brokertest.Everything), &brokertest.Session{})
+	stall(t, node, slow)
 	if got := gather(t, registry)[`sala_deliveries_dropped_total{reason="queue full"}`]; got != 1 {
 		t.Errorf("%v dropped messages were counted, want 1", got)
 	}

@@ -7,6 +7,7 @@ type deadlines struct {
 	heartbeat time.Time // for the next ping to be sent, or for the pong to the last one
 	pings     int       // that wait for their pongs; heartbeat is for a pong then
 	pinged    uint64    // position of the last ping
+	written   bool      // the last ping has been written, and heartbeat counts from then
 	upgrade   time.Time // for the client to complete its upgrade
 	message   time.Time // for the rest of an incoming message
 	close     time.Time // for the graceful close to end
@@ -104,6 +105,16 @@ func (c *Conn) pingWaits() bool {
 	return c.ws != nil && c.pushed-uint64(len(c.out.frames)) < c.deadlines.pinged
 }
 
+// notePing is called when something has been written. If that was the last ping, the client's time to
+// answer begins now. The timer may go off earlier, and is set again then. The caller holds mu.
+func (c *Conn) notePing() {
+	d := &c.deadlines
+	if d.pings > 0 && !d.written && !c.pingWaits() {
+		d.written = true
+		d.heartbeat = time.Now().Add(c.server.opts.PingTimeout)
+	}
+}
+
 // Ping asks the client for a pong now, to learn through [Receiver.Confirmed] what it has received.
 // It does nothing if the connection closes, or waits for a pong already.
 func (c *Conn) Ping() {
@@ -119,7 +130,7 @@ func (c *Conn) Ping() {
 func (c *Conn) ping(now time.Time) {
 	c.push(c.server.frames.ping)
 	c.deadlines.pings++
-	c.deadlines.pinged = c.pushed
+	c.deadlines.pinged, c.deadlines.written = c.pushed, false
 	c.deadlines.heartbeat = now.Add(c.server.opts.PingTimeout)
 }
 

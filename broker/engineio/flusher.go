@@ -156,6 +156,7 @@ func (c *Conn) wrote(n int, full bool, err error) {
 		return
 	}
 	c.out.advance(n)
+	c.notePing()
 	c.stalled = full && err == nil
 	closed := false
 	switch {
