@@ -33,10 +33,15 @@ type entry struct {
 	position uint32
 }
 
-// chunkLen makes a chunk fit a size class of the allocator.
-const chunkLen = 31
+const (
+	// chunkLen makes a chunk fit a size class of the allocator, which has chunkBytes.
+	chunkLen   = 31
+	chunkBytes = 512
+)
 
-// chunk is a piece of a backlog. Backlogs grow and shrink all the time, so they share chunks.
+// chunk is a piece of a backlog. Backlogs grow and shrink all the time, so they share chunks. The
+// budget counts all but the first of each backlog: counting those as well would make goroutines
+// fight for the counter with each event.
 type chunk struct {
 	entries [chunkLen]entry
 	next    *chunk
@@ -77,6 +82,7 @@ func (l *Backlog) Push(e *Event, position uint64, limits Limits) {
 		l.first = l.budget.chunks.Get().(*chunk) //nolint:forcetypeassert // the pool holds nothing else
 		l.last, l.start, l.end = l.first, 0, 0
 	case l.end == chunkLen:
+		l.budget.bytes.Add(chunkBytes)
 		l.last.next = l.budget.chunks.Get().(*chunk) //nolint:forcetypeassert // the pool holds nothing else
 		l.last, l.end = l.last.next, 0
 	}
@@ -181,6 +187,8 @@ func (l *Backlog) release(n int32) {
 			l.budget.chunks.Put(empty)
 			if l.first == nil {
 				l.last, l.end = nil, 0
+			} else {
+				l.budget.bytes.Add(-chunkBytes)
 			}
 		}
 	}

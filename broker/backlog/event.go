@@ -43,7 +43,7 @@ type Budget struct {
 	limit  int64
 	chunks sync.Pool // of *chunk
 
-	bytes    atomic.Int64 // of events that a backlog holds, each counted once
+	bytes    atomic.Int64 // of events that a backlog holds, each counted once, and of the backlogs' chunks
 	backlogs atomic.Int64
 }
 
@@ -63,7 +63,8 @@ func (b *Budget) NewEvent(offset string, f *engineio.Frame) *Event {
 	return e
 }
 
-// Bytes returns how many bytes the events of all backlogs take, each counted once.
+// Bytes returns how many bytes the events of all backlogs take, each counted once, and what the
+// backlogs take themselves once they hold more than a few.
 func (b *Budget) Bytes() int64 { return b.bytes.Load() }
 
 // share returns how many bytes a backlog may always keep: its share of the limit. Events that
