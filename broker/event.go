@@ -155,7 +155,7 @@ func (b *Broker) handleToken(s *socket, p socketio.Payload) (answer any, err *Er
 	}
 	release := b.subscribeTopics(subscribeTimeout, roomTopics(s.ns.name, claims.Rooms)...)
 	defer release()
-	return refreshed{OK: true, ExpireTime: claims.ExpiresAt}, s.renew(claims)
+	return refreshed{OK: true, ExpireTime: claims.ExpiresAt}, s.renew(claims, claims.Rooms)
 }
 
 // tokenArg reads {token} or just the token. It returns "" if there is none.

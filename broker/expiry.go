@@ -9,15 +9,14 @@ import (
 	"github.com/salabroker/sala/broker/token"
 )
 
-// renew replaces the socket's claims and adds it to their rooms. It does both or
-// nothing.
-func (s *socket) renew(claims token.Claims) *Error {
+// renew replaces the socket's claims and adds it to rooms. It does both or nothing.
+func (s *socket) renew(claims token.Claims, rooms []string) *Error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.expired || s.gone.Load() {
 		return errSocketGone()
 	}
-	_, err := s.ns.index.Join(s, claims.Rooms...)
+	_, err := s.ns.index.Join(s, rooms...)
 	switch {
 	case errors.Is(err, room.ErrTooManyRooms):
 		return tooManyRooms(s.b.opts.MaxRoomsPerSocket)

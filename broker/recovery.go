@@ -229,17 +229,11 @@ func (s *socket) resumeOver(c *client, candidate *socket, added []string) *Error
 // asked again, allow now. It has lost or joined rooms meanwhile, so it only joins
 // those that it was never given.
 func (s *socket) renewAs(candidate *socket, added []string) *Error {
-	claims, granted := candidate.claims, candidate.claims.Rooms
-	claims.Rooms = added
-	if err := s.renew(claims); err != nil {
+	if err := s.renew(candidate.claims, added); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.claims.Rooms = granted
 	if candidate.updated {
-		s.updated = true
-		s.showData(candidate.shownData())
+		s.update(candidate.shownData())
 	}
 	return nil
 }

@@ -225,6 +225,9 @@ func (s *socket) keep(o *outgoing) delivery {
 		return queued
 	}
 	if o.m.Volatile || !c.endsAfter(reason) {
+		if !o.m.Volatile { // the engine counts only what isn't kept
+			s.b.metrics.FramesDropped(reason, 1)
+		}
 		return notDelivered
 	}
 	x.push(s.b, o, event, position)
