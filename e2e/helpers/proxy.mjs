@@ -7,7 +7,7 @@ import { Child, ROOT } from './process.mjs';
 import { freePort } from './sala.mjs';
 import { until } from './wait.mjs';
 
-// HAPROXY and NGINX each define how to run the proxy, what to change in its file, as
+// Each of these defines how to run the proxy, what to change in its file, as
 // [text that must be in it, replacement], and when it has noticed that a node
 // drains.
 export const HAPROXY = {
@@ -31,12 +31,24 @@ export const NGINX = {
     ['http {', `http { ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((what) => `${what}_temp_path ${dir}/${what};`).join(' ')}`],
     ...nodes.flatMap((node, n) => [
       [`10.0.0.1${n + 1}:3000`, node.addr.public],
-      [`10\\.0\\.0\\.1${n + 1}:3000`, node.addr.public.replaceAll('.', '\\.')],
     ]),
     ['fail_timeout=5s', 'fail_timeout=1s'],
   ],
   // It only sees a handshake fail, and retries after a while.
   notices: () => until(((end) => () => Date.now() > end)(Date.now() + 1100), 'a while to pass'),
+};
+
+// The same with sticky sessions.
+export const HAPROXY_STICKY = { ...HAPROXY, name: 'haproxy, sticky', file: 'deploy/haproxy-sticky.cfg' };
+
+export const NGINX_STICKY = {
+  ...NGINX,
+  name: 'nginx, sticky',
+  file: 'deploy/nginx-sticky.conf',
+  changes: (port, nodes, dir) => [
+    ...NGINX.changes(port, nodes, dir),
+    ...nodes.map((node, n) => [`10\\.0\\.0\\.1${n + 1}:3000`, node.addr.public.replaceAll('.', '\\.')]),
+  ],
 };
 
 // Proxy is a running proxy; its url is for clients, like a Sala's.

@@ -47,9 +47,13 @@ test('Prometheus reaches only the metrics', () => {
 test('probes request endpoints that exist', async (t) => {
   const sala = await Sala.start();
   t.after(() => sala.stop());
-  for (const file of ['kubernetes/deployment.yaml', 'haproxy.cfg']) {
+  for (const file of ['kubernetes/deployment.yaml', 'haproxy.cfg', 'haproxy-sticky.cfg']) {
     const paths = read(file).match(/\/(readyz|livez|metrics)[^\s",]*/g);
     assert.notEqual(paths, null);
     for (const pathname of paths) assert.equal((await sala.rest('GET', pathname)).status, 200, pathname);
   }
+});
+
+test('pods know the address that the others reach them at', () => {
+  assert.match(read('kubernetes/deployment.yaml'), /name: POD_IP, valueFrom: \{fieldRef: \{fieldPath: status\.podIP\}\}/);
 });
