@@ -189,6 +189,11 @@ func TestRecoveryAsOthersSeeIt(t *testing.T) {
 	if answer := ana.open(t); !strings.HasPrefix(answer, "44{") || !strings.Contains(answer, `"code":"DISCONNECTED"`) {
 		t.Errorf("a client that was disconnected while it was away got %s", answer)
 	}
+	if answer := ana.open(t); ana.id == id || !strings.HasPrefix(answer, "40{") {
+		t.Fatalf("a client that connects again after it was told got %s", answer)
+	}
+	ana.want(`42["sala:session",{"recovered":false,"code":"`)
+	events.out.line(t, "connect     / ana "+ana.id, "[was "+id+", not recovered: ")
 }
 
 // A client that can't return is told why, and so are backends.
