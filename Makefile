@@ -10,6 +10,8 @@ TOOLS := .tools/bin
 LOG := .tools/log
 GOTEST ?= go test
 RACE ?= $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
+SEED ?= 1
+N ?= 1000
 FUZZ ?=
 FUZZTIME ?= 10s
 FUZZPROCS ?= 2
@@ -98,6 +100,10 @@ faults-cluster: build ## only the fault runs of clusters, about 8 minutes
 .PHONY: soak
 soak: build ## 20 minutes of clients that come and go, attacks and faults: does bin/sala grow? SOAKFLAGS="-duration 2m" for a smoke test
 	@chaos/run soak $(SOAKFLAGS)
+
+.PHONY: simulate
+simulate: ## simulate session recovery for N seeds (1000) from SEED (1); docs/simulation.md
+	@tools/simulate.sh $(SEED) $(N)
 
 # By default Go minimises each new input for up to a minute and explores nothing meanwhile: with
 # large inputs 80 executions a second instead of 20,000.

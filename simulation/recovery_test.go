@@ -1,0 +1,224 @@
+package simulation
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The codes with which the broker says why a session wasn't recovered.
+const (
+	codeExpired     = "EXPIRED"
+	codeEvicted     = "EVICTED"
+	codeNodeLost    = "NODE_LOST"
+	codeUserChanged = "USER_CHANGED"
+	codeUnknown     = "UNKNOWN"
+)
+
+const (
+	// slack is for what takes a moment within a node.
+	slack = 300 * time.Millisecond
+	// writeTimeout is how long a connection may take nothing before it counts as lost.
+	writeTimeout = 10 * time.Second
+	// strangerWindow is the window of a client that hasn't answered a ping yet.
+	strangerWindow = 10 * time.Second
+)
+
+// visit is one connection of a session: from CONNECT until the connection ends.
+type visit struct {
+	conn, node int
+	began      stamp
+	heard      time.Duration // when something came over it last
+	pongs      []stamp
+}
+
+// last returns the session's latest visit.
+func (s *session) last() *visit { return &s.visits[len(s.visits)-1] }
+
+// note keeps in mind what a client's log says about its connection.
+func (s *session) note(e entry) {
+	v := s.last()
+	if e.conn != v.conn || e.late {
+		return
+	}
+	switch e.kind {
+	case entryEvent, entryConnected:
+		v.heard = e.at
+	case entryPong:
+		v.heard = e.at
+		v.pongs = append(v.pongs, e.stamp)
+	}
+}
+
+// proven reports whether the broker certainly has got an answer to a ping in this
+// session: the broker has pinged again after a whole interval.
+func (k *checker) proven(s *session) bool {
+	if len(s.visits) > 1 {
+		return true
+	}
+	pongs := s.last().pongs
+	return len(pongs) > 1 && pongs[len(pongs)-1].at-pongs[0].at > k.plan.pingInterval+2*k.plan.latency
+}
+
+// window returns how long the broker certainly waits for the session's client.
+func (k *checker) window(s *session) time.Duration {
+	if k.proven(s) {
+		return k.plan.window
+	}
+	return min(k.plan.window, strangerWindow)
+}
+
+// checkReturn checks the answer to a CONNECT. s is the client's session before; nil
+// if it had none.
+func (k *checker) checkReturn(c *client, s *session, sent, answer entry, resumed bool) {
+	switch {
+	case answer.pid != "" && !c.takesPart:
+		k.failf("%s got a pid without asking for recovery", c)
+	case answer.pid == "" && c.takesPart && !k.ending(answer):
+		k.failf("%s got no pid at %s", c, answer.at)
+	case resumed && answer.sid != s.sid:
+		k.failf("%s: the socket's id changed over a return from %s to %s", c, s.sid, answer.sid)
+	case answer.pid != "" && !strings.HasPrefix(answer.pid, answer.sid+"~"):
+		k.failf("%s: the pid doesn't begin with the socket's id", c)
+	}
+	if resumed {
+		if why := k.beyond(s, sent, answer); why != "" {
+			k.failf("%s: the session %s was recovered at %s, although %s", c, s.sid, answer.at, why)
+		}
+	}
+}
+
+// ending reports whether the node of an entry drains, or has been killed, by then.
+func (k *checker) ending(e entry) bool {
+	return slices.ContainsFunc(k.faults, func(f *fault) bool {
+		return f.kind != busTrouble && f.node == e.node && f.begin.at <= e.at
+	})
+}
+
+// beyond returns why a session can't be recovered; empty if it may be.
+func (k *checker) beyond(s *session, sent, answer entry) string {
+	v := s.last()
+	noticed := v.heard + 2*k.plan.latency + k.plan.pingInterval + k.plan.pingTimeout + writeTimeout + slack
+	if answer.at > noticed+k.plan.window+slack && answer.conn != v.conn {
+		return "its window was over"
+	}
+	for _, c := range k.changes {
+		if c.ends() && k.concerns(c, s) && c.end.beforeSure(c.sure, sent.stamp) && s.began.before(c.begin) {
+			return "it was ended"
+		}
+	}
+	return ""
+}
+
+// checkNotRecovered checks that a new session began because an earlier one was beyond
+// recovery, and that the client was told why.
+func (k *checker) checkNotRecovered(s, earlier *session) {
+	if s.pid == "" {
+		return // a node that drains gives no sessions
+	}
+	if s.sent.pid == "" {
+		if slices.ContainsFunc(s.events, isSessionEvent) {
+			k.failf("%s was told that it wasn't recovered, but hadn't asked", s)
+		}
+		return
+	}
+	if len(s.events) == 0 || !isSessionEvent(s.events[0]) {
+		// The event about it isn't sent again if the connection breaks too early.
+		if len(s.visits) == 1 && (len(s.events) > 0 || s.whole) {
+			k.failf("%s wasn't told first that it wasn't recovered", s)
+		}
+		return
+	}
+	if earlier == nil || earlier.pid != s.sent.pid {
+		return
+	}
+	code := codeOf(s.events[0])
+	if reasons := k.reasons(earlier, s); !slices.Contains(reasons, code) {
+		k.failf("%s at %s: the session %s wasn't recovered: %s; possible reasons: %v", s, s.began.at, earlier.sid, code, reasons)
+	}
+}
+
+func isSessionEvent(e entry) bool { return strings.HasPrefix(e.event.text, `["sala:session",`) }
+
+// codeOf returns the code of a sala:session event.
+func codeOf(e entry) string {
+	var parts []json.RawMessage
+	var arg struct {
+		Recovered bool
+		Code      string
+	}
+	if json.Unmarshal([]byte(e.event.text), &parts) != nil || len(parts) != 2 || json.Unmarshal(parts[1], &arg) != nil || arg.Recovered {
+		return "unreadable: " + e.event.text
+	}
+	return arg.Code
+}
+
+// reasons returns the codes that can be true of a session whose client came back and
+// got the session now. None means that it should have been recovered.
+func (k *checker) reasons(s, now *session) (codes []string) {
+	add := func(possible bool, code ...string) {
+		if possible {
+			codes = append(codes, code...)
+		}
+	}
+	for _, f := range k.faults {
+		add(f.kind != busTrouble && f.begin.before(now.began) && slices.Contains(s.nodes, f.node), codeNodeLost, codeUnknown)
+	}
+	add(!slices.Contains(s.nodes, now.nodes[0]), codeUnknown, codeNodeLost)
+	away := now.began.at - s.last().heard + 2*k.plan.latency + slack
+	add(away >= k.window(s), codeExpired)
+	for _, c := range k.changes {
+		add(c.ends() && k.concerns(c, s) && c.begin.before(now.began) && !c.end.beforeSure(c.sure, s.requested), codeUnknown)
+	}
+	add(k.mayOverflow(s, now), codeEvicted)
+	return codes
+}
+
+// ends reports whether the change ends sessions.
+func (c *change) ends() bool { return c.kind == kicked || c.kind == revoked }
+
+// mayOverflow reports whether more may have been sent to a session than it may hold,
+// until the client had the session now.
+func (k *checker) mayOverflow(s, now *session) bool {
+	if k.plan.tightNode {
+		return true
+	}
+	var since stamp // everything before was certainly confirmed
+	for _, v := range s.visits {
+		if n := len(v.pongs); n > 1 && v.pongs[n-1].at-v.pongs[0].at > k.plan.pingInterval+2*k.plan.latency {
+			since = v.pongs[0]
+			for _, p := range v.pongs[:n-1] {
+				if v.pongs[n-1].at-p.at > k.plan.pingInterval+2*k.plan.latency {
+					since = p
+				}
+			}
+		}
+	}
+	count, bytes := 0, 0
+	for _, m := range k.messages {
+		if m.begin.before(now.began) && (m.end.seq == 0 || m.mayPrecedeBack(since, k.plan)) && k.membership(s, m) != stranger {
+			count++
+			bytes += m.size()
+		}
+	}
+	if k.plan.announce { // notices
+		count += len(k.changes) + len(k.sessions)
+	}
+	return count >= k.plan.maxMessages || bytes >= int(k.plan.maxBytes)
+}
+
+// mayPrecedeBack reports whether m may have been on its way when a ping was sent whose
+// answer the client has sent at t.
+func (m *message) mayPrecedeBack(t stamp, p *plan) bool {
+	return m.end.at+lateDelivery >= t.at-2*p.latency-p.pingTimeout
+}
+
+// size is more than a message takes in a session.
+func (m *message) size() int {
+	n := len(m.args) + 300
+	for _, a := range m.attached {
+		n += len(a) + 50
+	}
+	return n
+}
