@@ -37,8 +37,9 @@
 //
 // # Locks
 //
-// In this order: client.mu, socket.mu, and then either ackRequest.mu or the locks of
-// the index and of the connection, which package engineio orders. ackRequests.mu is
-// held alone. socket.publishing comes before the locks of the hub and of the
-// connection. Nothing waits while it holds one of them.
+// In this order: client.mu, session.mu, socket.mu, and then either ackRequest.mu or
+// the locks of the index and of the connection, which package engineio orders.
+// ackRequests.mu is held alone. socket.publishing comes after session.mu, and before
+// the locks of the hub and of the connection. Nothing waits while it holds one of
+// them.
 package broker

@@ -31,6 +31,8 @@ func (s *socket) publishConnect() {
 
 // publishAway publishes that the socket has lost its connection.
 func (s *socket) publishAway(why string) {
+	s.publishing.Lock() // so that no event of the client follows
+	defer s.publishing.Unlock()
 	if s.b.events.Wants(eventhub.Away, s.ns.name, "") {
 		s.b.events.Publish(&eventhub.Event{
 			Kind: eventhub.Away, Namespace: s.ns.name, Socket: s.describe(), Reason: why, Time: time.Now(),
@@ -88,7 +90,7 @@ func (s *socket) publishRelayed(p *socketio.Packet) {
 	}
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
-	if !s.endPublished {
+	if !s.silent() {
 		s.b.events.Publish(s.message(p))
 	}
 }
@@ -104,7 +106,7 @@ func (s *socket) publishMessage(p *socketio.Packet) bool {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
 	switch {
-	case s.endPublished: // nothing may follow a DISCONNECT
+	case s.silent():
 	case p.HasID && handled:
 		id := p.ID
 		s.b.events.Ask(s.message(p), func(r eventhub.Reply) { s.replyFrom(id, r) })
@@ -113,6 +115,10 @@ func (s *socket) publishMessage(p *socketio.Packet) bool {
 	}
 	return handled
 }
+
+// silent reports whether no event of the client may be published: none follows a
+// DISCONNECT, or comes while the client is away. s.publishing is held.
+func (s *socket) silent() bool { return s.endPublished || s.client.Load() == nil }
 
 func (s *socket) message(p *socketio.Packet) *eventhub.Event {
 	return &eventhub.Event{
