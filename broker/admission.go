@@ -20,13 +20,19 @@ func writeRefusal(w http.ResponseWriter, status int, message string) {
 	_, _ = w.Write(body)
 }
 
-// admission limits the connections of addresses. It implements
-// [engineio.Admission].
+// admission limits the connections of addresses, and the sockets whose clients have
+// lost theirs. It implements [engineio.Admission].
 type admission struct {
-	b         *Broker
+	b           *Broker
+	connections addressLimits
+	away        addressLimits // sockets whose clients are away
+	logged      atomic.Int64  // when the last refusal was logged, as uptime
+}
+
+// addressLimits counts something by the address of clients.
+type addressLimits struct {
 	addresses *ratelimit.Addresses
 	unnamed   *ratelimit.Addresses // of proxies, for clients whose address they don't forward
-	logged    atomic.Int64         // when the last refusal was logged, as uptime
 }
 
 // refusalLogGap is the time between two refusals in the log, because there may be
@@ -37,25 +43,44 @@ const refusalLogGap = time.Second
 const retryAfter = 5 * time.Second
 
 func newAdmission(b *Broker) *admission {
-	l := &b.opts.Limits
-	o := ratelimit.AddressOptions{
-		PerAddress: int(l.ConnectionsPerIP),
-		Handshakes: ratelimit.Rate{PerSecond: l.HandshakesPerIP, Burst: min(10*l.HandshakesPerIP, ratelimit.MaxRate)},
+	l, exempt := &b.opts.Limits, b.opts.exempt()
+	return &admission{
+		b: b,
+		connections: newAddressLimits(exempt, ratelimit.AddressOptions{
+			PerAddress: int(l.ConnectionsPerIP),
+			Handshakes: ratelimit.Rate{PerSecond: l.HandshakesPerIP, Burst: min(10*l.HandshakesPerIP, ratelimit.MaxRate)},
+		}),
+		// All connections that an address may have can be lost at once.
+		away: newAddressLimits(exempt, ratelimit.AddressOptions{PerAddress: int(l.ConnectionsPerIP) * len(b.namespaces)}),
 	}
-	a := &admission{b: b, unnamed: ratelimit.NewAddresses(o)}
-	o.Exempt = b.opts.exempt()
-	a.addresses = ratelimit.NewAddresses(o)
-	return a
+}
+
+func newAddressLimits(exempt []netip.Prefix, o ratelimit.AddressOptions) addressLimits {
+	unnamed := ratelimit.NewAddresses(o)
+	o.Exempt = exempt
+	return addressLimits{addresses: ratelimit.NewAddresses(o), unnamed: unnamed}
 }
 
 // counted returns the address that a client counts as, and its counters. Clients
 // whose address a proxy doesn't forward count as one, which isn't exempt as the
 // proxy is.
-func (a *admission) counted(remoteAddr string) (*ratelimit.Addresses, netip.Addr) {
+func (l addressLimits) counted(remoteAddr string) (*ratelimit.Addresses, netip.Addr) {
 	if proxy, ok := realip.Unnamed(remoteAddr); ok {
-		return a.unnamed, proxy
+		return l.unnamed, proxy
 	}
-	return a.addresses, realip.Address(remoteAddr)
+	return l.addresses, realip.Address(remoteAddr)
+}
+
+// enter counts one more of a client's address, unless the verdict is against it.
+func (l addressLimits) enter(remoteAddr string) ratelimit.Verdict {
+	addresses, from := l.counted(remoteAddr)
+	return addresses.Enter(from)
+}
+
+// leave uncounts one that has been admitted.
+func (l addressLimits) leave(remoteAddr string) {
+	addresses, from := l.counted(remoteAddr)
+	addresses.Leave(from)
 }
 
 // Admit implements [engineio.Admission].
@@ -66,8 +91,7 @@ func (a *admission) Admit(w http.ResponseWriter, r *http.Request) bool {
 		writeRefusal(w, http.StatusServiceUnavailable, "the broker is short of memory; try again in a moment")
 		return false
 	}
-	addresses, from := a.counted(r.RemoteAddr)
-	switch addresses.Enter(from) {
+	switch a.connections.enter(r.RemoteAddr) {
 	case ratelimit.TooMany:
 		a.refuse(w, r, limitConnectionsPerIP, ReasonTooManyConnections,
 			"too many connections from this address")
@@ -84,10 +108,7 @@ func (a *admission) Admit(w http.ResponseWriter, r *http.Request) bool {
 func (a *admission) Abandon(r *http.Request) { a.leave(r.RemoteAddr) }
 
 // leave counts that a connection of an address has ended.
-func (a *admission) leave(address string) {
-	addresses, from := a.counted(address)
-	addresses.Leave(from)
-}
+func (a *admission) leave(address string) { a.connections.leave(address) }
 
 func (a *admission) refuse(w http.ResponseWriter, r *http.Request, name, reason, message string) {
 	a.b.metrics.exceeded(name)

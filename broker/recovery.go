@@ -214,7 +214,7 @@ func (s *socket) resumeOver(c *client, candidate *socket, added []string) *Error
 	x.window.Stop()
 	x.known = true
 	s.client.Store(c)
-	s.ns.away.Add(-1)
+	s.endAway()
 	s.publishResumed()
 	x.connect, _ = c.conn.Resend(s.connectFrame())
 	x.backlog.Resend(func(e *backlog.Event) uint64 {

@@ -451,3 +451,34 @@ func TestNoticeIsSentTwice(t *testing.T) {
 		}
 	})
 }
+
+// An address has at most as many sockets away as it may have connections, so
+// that nobody gathers sockets by connecting and leaving.
+func TestSocketsAwayByAddress(t *testing.T) {
+	o := broker.Options{Limits: broker.Limits{ConnectionsPerIP: 3}}
+	withSession(t, o, func(t *testing.T, ana *absence) {
+		var ids []string
+		for range 5 {
+			ids = append(ids, ana.session.ID)
+			ana.client.Close()
+			synctest.Wait()
+			ana.session = &brokertest.Session{}
+			ana.comeBack()
+			ana.settle()
+		}
+		ana.wantMetric(`sala_sockets_away{namespace="/"}`, 3)
+		ana.wantMetric(`sala_limits_exceeded_total{limit="connections_per_ip"}`, 2)
+		ana.wantHistory(ids[4], "CONNECT", "AWAY transport close", "DISCONNECT session evicted")
+		<-time.After(5 * time.Minute) // long enough for ana, who doesn't answer pings, to be away and gone
+		ana.wantMetric(`sala_sockets_away{namespace="/"}`, 0)
+		ana.session = &brokertest.Session{}
+		ana.comeBack()
+		ana.settle()
+		for range 5 { // who returns gives the place back
+			ana.leave()
+			ana.comeBack()
+			ana.wantRecovered(true)
+			ana.settle()
+		}
+	})
+}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/salabroker/sala/broker/backlog"
 	"github.com/salabroker/sala/broker/engineio"
+	"github.com/salabroker/sala/broker/ratelimit"
 	"github.com/salabroker/sala/broker/socketio"
 )
 
@@ -88,6 +89,7 @@ type session struct {
 	window   *time.Timer // ends the session at the deadline; nil before it was away
 	lost     time.Time   // when it lost its connection last
 	why      string      // why it did
+	counted  string      // the address at which it counts as away; empty for none
 }
 
 // returning is what a client asks for that wants to return to a socket. It belongs
@@ -281,9 +283,35 @@ func outlives(reason engineio.Reason) bool {
 func (s *socket) lose(c *client, why string) {
 	x := s.session
 	x.mu.Lock()
-	defer x.mu.Unlock()
-	if !x.over && s.client.Load() == c {
+	lost := !x.over && s.client.Load() == c
+	tooMany := lost && !s.countAway(c.conn.RemoteAddress())
+	if lost {
 		s.setAway(why)
+	}
+	x.mu.Unlock()
+	if tooMany {
+		s.giveUp()
+	}
+}
+
+// countAway counts the socket as one that is away at an address, and reports whether
+// there is a place for it. session.mu is held.
+func (s *socket) countAway(address string) bool {
+	verdict := s.b.admission.away.enter(address)
+	if verdict != ratelimit.Admitted {
+		s.b.metrics.exceeded(limitConnectionsPerIP)
+		return false
+	}
+	s.session.counted = address
+	return true
+}
+
+// endAway notes that the socket isn't away any longer. session.mu is held.
+func (s *socket) endAway() {
+	s.ns.away.Add(-1)
+	if address := s.session.counted; address != "" {
+		s.b.admission.away.leave(address)
+		s.session.counted = ""
 	}
 }
 
@@ -368,7 +396,7 @@ func (s *socket) closeSession(g grave) {
 	missed := x.backlog.Len()
 	x.backlog.Close()
 	if s.client.Load() == nil {
-		s.ns.away.Add(-1)
+		s.endAway()
 		s.b.metrics.FramesDropped(dropNotRecovered, missed)
 		g.secret, g.namespace, g.user = x.secret, s.ns.name, s.user
 		g.notRecovered = cmp.Or(g.notRecovered, notRecoveredUnknown)
