@@ -29,6 +29,7 @@ func (b *Broker) shareEvents() {
 		Lost:        b.discardEnds,
 	})
 	b.forwarder = forward.New(forward.Options{
+		Self:      cluster.NodeID(b.id),
 		Hub:       b.events,
 		Send:      b.sendEvents,
 		Reachable: func() bool { return !b.lossCheck.Uncertain() && !b.Isolated() },

@@ -7,7 +7,7 @@
 //
 // Read hub.go first, then group.go (which member gets an event, and what happens when one ends),
 // subscription.go, question.go (an event that needs an answer) and decide.go. For several nodes
-// read transport.go, remote.go and source.go.
+// read transport.go, remote.go, source.go and pins.go.
 //
 // # Groups
 //
@@ -27,6 +27,24 @@
 // carries its events to the other node, where a [Source] offers them to that one subscription. So
 // the hub of a client's node alone decides about the client's events, also when a member at another
 // node is lost. RoomOpened and RoomClosed are about the room's members at this node.
+//
+// # Sockets that move
+//
+// When another node takes a socket over, the socket's members stay the same, as far as that node
+// knows them; [Hub.Pins] and [Hub.Pin] see to that. The node that hands over publishes no more events
+// of the socket, and then calls in this order
+//
+//	forward.Forwarder.HandOver // the pins, for the other node
+//	Hub.Forget
+//	forward.Forwarder.Flush    // without locks, before it lets the other node go on
+//
+// The node that takes over calls forward.Forwarder.TakeOver before it publishes the first event.
+//
+// A member gets the events that the first node has published before those of the second one, if
+// Flush reports that they have arrived: the first node's are in the member's queue then, wherever
+// the member is. If Flush gives up, because the member is thousands of events behind or out of reach,
+// events may overtake each other. They may as well if the member ends and leaves events of both
+// nodes: each node chooses among the other members on its own.
 //
 // # Order
 //

@@ -56,3 +56,10 @@ func (q *queue) pop() entry {
 	}
 	return en
 }
+
+// all calls visit for each event, the first one first.
+func (q *queue) all(visit func(*Event)) {
+	for i := range q.count {
+		visit(q.ring[(q.first+i)&(len(q.ring)-1)].event)
+	}
+}

@@ -11,6 +11,7 @@ package eventhub
 // Its methods may be called concurrently, but Take by one goroutine at a time.
 type Remote struct {
 	s         *Subscription
+	ref       SubscriptionRef
 	transport Transport
 
 	// Guarded by the group's mu.
@@ -18,10 +19,10 @@ type Remote struct {
 	undelivered bool            // what is in flight never reached the backend
 }
 
-// AddRemote adds a member that represents a subscription of another node, which was made with o.
-// Its credits bound how many events may be in flight. The error is an *[Error].
-func (h *Hub) AddRemote(o SubscribeOptions, t Transport) (*Remote, error) {
-	r := &Remote{transport: t}
+// AddRemote adds a member that represents a subscription of another node, ref, which was made with
+// o. Its credits bound how many events may be in flight. The error is an *[Error].
+func (h *Hub) AddRemote(o SubscribeOptions, ref SubscriptionRef, t Transport) (*Remote, error) {
+	r := &Remote{ref: ref, transport: t}
 	_, err := h.addMember(o, r)
 	if err != nil {
 		return nil, err
@@ -32,6 +33,21 @@ func (h *Hub) AddRemote(o SubscribeOptions, t Transport) (*Remote, error) {
 // Take returns deliveries to carry to the other node, as [Subscription.Take] does. Their ids name
 // them in the other methods.
 func (r *Remote) Take(into []Delivery) (int, error) { return r.s.Take(into) }
+
+// Queued calls visit for each event that waits to be taken, in order. visit must be quick and must
+// not call back into the hub.
+func (r *Remote) Queued(visit func(*Event)) {
+	r.s.group.mu.Lock()
+	defer r.s.group.mu.Unlock()
+	r.s.queue.all(visit)
+}
+
+// IsEmpty reports whether no event waits to be taken.
+func (r *Remote) IsEmpty() bool {
+	r.s.group.mu.Lock()
+	defer r.s.group.mu.Unlock()
+	return r.s.queue.count == 0
+}
 
 // Err says why the remote has ended, as [Subscription.Err] does.
 func (r *Remote) Err() error { return r.s.Err() }

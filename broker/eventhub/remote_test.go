@@ -38,7 +38,7 @@ func TestTransport(t *testing.T) {
 	var toFar, toNear recorder
 	o := SubscribeOptions{Group: "g", Credits: 10}
 	sub := subscribe(t, far, o)
-	remote, err := near.AddRemote(o, &toFar)
+	remote, err := near.AddRemote(o, SubscriptionRef{"far", sub.ID()}, &toFar)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestTransport(t *testing.T) {
 // trackers come to their end.
 func TestTwoDisconnectsOfOneSocket(t *testing.T) {
 	h := newHub(t, Options{})
-	remote, err := h.AddRemote(SubscribeOptions{Credits: 10}, &recorder{})
+	remote, err := h.AddRemote(SubscribeOptions{Credits: 10}, SubscriptionRef{"far", 1}, &recorder{})
 	if err != nil {
 		t.Fatal(err)
 	}

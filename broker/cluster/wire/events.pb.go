@@ -422,6 +422,107 @@ func (x *SubscriptionInfo) GetNewestKind() uint32 {
 	return 0
 }
 
+// EventHandover is what a node needs to go on with the events of a socket that it takes over.
+type EventHandover struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The members of groups that have got the socket's events so far, one for each group.
+	Pins          []*SubscriptionRef `protobuf:"bytes,1,rep,name=pins,proto3" json:"pins,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventHandover) Reset() {
+	*x = EventHandover{}
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventHandover) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventHandover) ProtoMessage() {}
+
+func (x *EventHandover) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventHandover.ProtoReflect.Descriptor instead.
+func (*EventHandover) Descriptor() ([]byte, []int) {
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *EventHandover) GetPins() []*SubscriptionRef {
+	if x != nil {
+		return x.Pins
+	}
+	return nil
+}
+
+// SubscriptionRef names a subscription in the whole cluster.
+type SubscriptionRef struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of its node.
+	Node string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// Its id at its node.
+	Id            uint64 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubscriptionRef) Reset() {
+	*x = SubscriptionRef{}
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubscriptionRef) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubscriptionRef) ProtoMessage() {}
+
+func (x *SubscriptionRef) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubscriptionRef.ProtoReflect.Descriptor instead.
+func (*SubscriptionRef) Descriptor() ([]byte, []int) {
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *SubscriptionRef) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *SubscriptionRef) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
 // EventBatch carries events to a subscription.
 type EventBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -448,7 +549,7 @@ type EventBatch struct {
 
 func (x *EventBatch) Reset() {
 	*x = EventBatch{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[4]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -460,7 +561,7 @@ func (x *EventBatch) String() string {
 func (*EventBatch) ProtoMessage() {}
 
 func (x *EventBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[4]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -473,7 +574,7 @@ func (x *EventBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventBatch.ProtoReflect.Descriptor instead.
 func (*EventBatch) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{4}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *EventBatch) GetSubscription() uint64 {
@@ -571,7 +672,7 @@ type ClientEvent struct {
 
 func (x *ClientEvent) Reset() {
 	*x = ClientEvent{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[5]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -583,7 +684,7 @@ func (x *ClientEvent) String() string {
 func (*ClientEvent) ProtoMessage() {}
 
 func (x *ClientEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[5]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -596,7 +697,7 @@ func (x *ClientEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientEvent.ProtoReflect.Descriptor instead.
 func (*ClientEvent) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{5}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ClientEvent) GetId() uint64 {
@@ -717,7 +818,7 @@ type EventFeedback struct {
 
 func (x *EventFeedback) Reset() {
 	*x = EventFeedback{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[6]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -729,7 +830,7 @@ func (x *EventFeedback) String() string {
 func (*EventFeedback) ProtoMessage() {}
 
 func (x *EventFeedback) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[6]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -742,7 +843,7 @@ func (x *EventFeedback) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventFeedback.ProtoReflect.Descriptor instead.
 func (*EventFeedback) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{6}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *EventFeedback) GetAnswers() []*EventAnswer {
@@ -779,7 +880,7 @@ type EventAnswer struct {
 
 func (x *EventAnswer) Reset() {
 	*x = EventAnswer{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[7]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -791,7 +892,7 @@ func (x *EventAnswer) String() string {
 func (*EventAnswer) ProtoMessage() {}
 
 func (x *EventAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[7]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -804,7 +905,7 @@ func (x *EventAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventAnswer.ProtoReflect.Descriptor instead.
 func (*EventAnswer) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{7}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *EventAnswer) GetSubscription() uint64 {
@@ -879,7 +980,7 @@ type AckReply struct {
 
 func (x *AckReply) Reset() {
 	*x = AckReply{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[8]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -891,7 +992,7 @@ func (x *AckReply) String() string {
 func (*AckReply) ProtoMessage() {}
 
 func (x *AckReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[8]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -904,7 +1005,7 @@ func (x *AckReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AckReply.ProtoReflect.Descriptor instead.
 func (*AckReply) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{8}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AckReply) GetError() *EventFailure {
@@ -943,7 +1044,7 @@ type ConnectDecision struct {
 
 func (x *ConnectDecision) Reset() {
 	*x = ConnectDecision{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[9]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -955,7 +1056,7 @@ func (x *ConnectDecision) String() string {
 func (*ConnectDecision) ProtoMessage() {}
 
 func (x *ConnectDecision) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[9]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -968,7 +1069,7 @@ func (x *ConnectDecision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectDecision.ProtoReflect.Descriptor instead.
 func (*ConnectDecision) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{9}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ConnectDecision) GetRefusal() *EventFailure {
@@ -1005,7 +1106,7 @@ type EventFailure struct {
 
 func (x *EventFailure) Reset() {
 	*x = EventFailure{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[10]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1017,7 +1118,7 @@ func (x *EventFailure) String() string {
 func (*EventFailure) ProtoMessage() {}
 
 func (x *EventFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[10]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1030,7 +1131,7 @@ func (x *EventFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventFailure.ProtoReflect.Descriptor instead.
 func (*EventFailure) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{10}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *EventFailure) GetCode() string {
@@ -1068,7 +1169,7 @@ type EventProgress struct {
 
 func (x *EventProgress) Reset() {
 	*x = EventProgress{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[11]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1080,7 +1181,7 @@ func (x *EventProgress) String() string {
 func (*EventProgress) ProtoMessage() {}
 
 func (x *EventProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[11]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1093,7 +1194,7 @@ func (x *EventProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventProgress.ProtoReflect.Descriptor instead.
 func (*EventProgress) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{11}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *EventProgress) GetSubscription() uint64 {
@@ -1153,7 +1254,7 @@ type EventStop struct {
 
 func (x *EventStop) Reset() {
 	*x = EventStop{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[12]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1165,7 +1266,7 @@ func (x *EventStop) String() string {
 func (*EventStop) ProtoMessage() {}
 
 func (x *EventStop) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[12]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1178,7 +1279,7 @@ func (x *EventStop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventStop.ProtoReflect.Descriptor instead.
 func (*EventStop) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{12}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *EventStop) GetSubscription() uint64 {
@@ -1229,7 +1330,7 @@ type WillUpdate struct {
 
 func (x *WillUpdate) Reset() {
 	*x = WillUpdate{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[13]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1241,7 +1342,7 @@ func (x *WillUpdate) String() string {
 func (*WillUpdate) ProtoMessage() {}
 
 func (x *WillUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[13]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1254,7 +1355,7 @@ func (x *WillUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WillUpdate.ProtoReflect.Descriptor instead.
 func (*WillUpdate) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{13}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WillUpdate) GetEpoch() uint64 {
@@ -1338,7 +1439,7 @@ type WillState struct {
 
 func (x *WillState) Reset() {
 	*x = WillState{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[14]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1350,7 +1451,7 @@ func (x *WillState) String() string {
 func (*WillState) ProtoMessage() {}
 
 func (x *WillState) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[14]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1363,7 +1464,7 @@ func (x *WillState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WillState.ProtoReflect.Descriptor instead.
 func (*WillState) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{14}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WillState) GetEpoch() uint64 {
@@ -1438,7 +1539,7 @@ type WillProgress struct {
 
 func (x *WillProgress) Reset() {
 	*x = WillProgress{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[15]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1450,7 +1551,7 @@ func (x *WillProgress) String() string {
 func (*WillProgress) ProtoMessage() {}
 
 func (x *WillProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[15]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1463,7 +1564,7 @@ func (x *WillProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WillProgress.ProtoReflect.Descriptor instead.
 func (*WillProgress) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{15}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *WillProgress) GetNode() string {
@@ -1498,7 +1599,7 @@ type WillStateRequest struct {
 
 func (x *WillStateRequest) Reset() {
 	*x = WillStateRequest{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[16]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1510,7 +1611,7 @@ func (x *WillStateRequest) String() string {
 func (*WillStateRequest) ProtoMessage() {}
 
 func (x *WillStateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[16]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1523,7 +1624,7 @@ func (x *WillStateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WillStateRequest.ProtoReflect.Descriptor instead.
 func (*WillStateRequest) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{16}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WillStateRequest) GetNode() string {
@@ -1566,7 +1667,12 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"\x06decide\x18\x06 \x01(\bR\x06decide\x12\x18\n" +
 	"\aobserve\x18\a \x01(\bR\aobserve\x12\x1f\n" +
 	"\vnewest_kind\x18\b \x01(\rR\n" +
-	"newestKind\"\xa3\x02\n" +
+	"newestKind\"E\n" +
+	"\rEventHandover\x124\n" +
+	"\x04pins\x18\x01 \x03(\v2 .sala.cluster.v1.SubscriptionRefR\x04pins\"5\n" +
+	"\x0fSubscriptionRef\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\x04R\x02id\"\xa3\x02\n" +
 	"\n" +
 	"EventBatch\x12\"\n" +
 	"\fsubscription\x18\x01 \x01(\x04R\fsubscription\x12\x18\n" +
@@ -1666,52 +1772,55 @@ func file_sala_cluster_v1_events_proto_rawDescGZIP() []byte {
 	return file_sala_cluster_v1_events_proto_rawDescData
 }
 
-var file_sala_cluster_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_sala_cluster_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_sala_cluster_v1_events_proto_goTypes = []any{
 	(*EventTraffic)(nil),            // 0: sala.cluster.v1.EventTraffic
 	(*SubscriptionList)(nil),        // 1: sala.cluster.v1.SubscriptionList
 	(*SubscriptionListRequest)(nil), // 2: sala.cluster.v1.SubscriptionListRequest
 	(*SubscriptionInfo)(nil),        // 3: sala.cluster.v1.SubscriptionInfo
-	(*EventBatch)(nil),              // 4: sala.cluster.v1.EventBatch
-	(*ClientEvent)(nil),             // 5: sala.cluster.v1.ClientEvent
-	(*EventFeedback)(nil),           // 6: sala.cluster.v1.EventFeedback
-	(*EventAnswer)(nil),             // 7: sala.cluster.v1.EventAnswer
-	(*AckReply)(nil),                // 8: sala.cluster.v1.AckReply
-	(*ConnectDecision)(nil),         // 9: sala.cluster.v1.ConnectDecision
-	(*EventFailure)(nil),            // 10: sala.cluster.v1.EventFailure
-	(*EventProgress)(nil),           // 11: sala.cluster.v1.EventProgress
-	(*EventStop)(nil),               // 12: sala.cluster.v1.EventStop
-	(*WillUpdate)(nil),              // 13: sala.cluster.v1.WillUpdate
-	(*WillState)(nil),               // 14: sala.cluster.v1.WillState
-	(*WillProgress)(nil),            // 15: sala.cluster.v1.WillProgress
-	(*WillStateRequest)(nil),        // 16: sala.cluster.v1.WillStateRequest
-	(*Socket)(nil),                  // 17: sala.cluster.v1.Socket
+	(*EventHandover)(nil),           // 4: sala.cluster.v1.EventHandover
+	(*SubscriptionRef)(nil),         // 5: sala.cluster.v1.SubscriptionRef
+	(*EventBatch)(nil),              // 6: sala.cluster.v1.EventBatch
+	(*ClientEvent)(nil),             // 7: sala.cluster.v1.ClientEvent
+	(*EventFeedback)(nil),           // 8: sala.cluster.v1.EventFeedback
+	(*EventAnswer)(nil),             // 9: sala.cluster.v1.EventAnswer
+	(*AckReply)(nil),                // 10: sala.cluster.v1.AckReply
+	(*ConnectDecision)(nil),         // 11: sala.cluster.v1.ConnectDecision
+	(*EventFailure)(nil),            // 12: sala.cluster.v1.EventFailure
+	(*EventProgress)(nil),           // 13: sala.cluster.v1.EventProgress
+	(*EventStop)(nil),               // 14: sala.cluster.v1.EventStop
+	(*WillUpdate)(nil),              // 15: sala.cluster.v1.WillUpdate
+	(*WillState)(nil),               // 16: sala.cluster.v1.WillState
+	(*WillProgress)(nil),            // 17: sala.cluster.v1.WillProgress
+	(*WillStateRequest)(nil),        // 18: sala.cluster.v1.WillStateRequest
+	(*Socket)(nil),                  // 19: sala.cluster.v1.Socket
 }
 var file_sala_cluster_v1_events_proto_depIdxs = []int32{
 	1,  // 0: sala.cluster.v1.EventTraffic.subscriptions:type_name -> sala.cluster.v1.SubscriptionList
 	2,  // 1: sala.cluster.v1.EventTraffic.subscriptions_request:type_name -> sala.cluster.v1.SubscriptionListRequest
-	4,  // 2: sala.cluster.v1.EventTraffic.batch:type_name -> sala.cluster.v1.EventBatch
-	6,  // 3: sala.cluster.v1.EventTraffic.feedback:type_name -> sala.cluster.v1.EventFeedback
-	12, // 4: sala.cluster.v1.EventTraffic.stop:type_name -> sala.cluster.v1.EventStop
-	13, // 5: sala.cluster.v1.EventTraffic.will_update:type_name -> sala.cluster.v1.WillUpdate
-	14, // 6: sala.cluster.v1.EventTraffic.will_state:type_name -> sala.cluster.v1.WillState
-	15, // 7: sala.cluster.v1.EventTraffic.will_progress:type_name -> sala.cluster.v1.WillProgress
+	6,  // 2: sala.cluster.v1.EventTraffic.batch:type_name -> sala.cluster.v1.EventBatch
+	8,  // 3: sala.cluster.v1.EventTraffic.feedback:type_name -> sala.cluster.v1.EventFeedback
+	14, // 4: sala.cluster.v1.EventTraffic.stop:type_name -> sala.cluster.v1.EventStop
+	15, // 5: sala.cluster.v1.EventTraffic.will_update:type_name -> sala.cluster.v1.WillUpdate
+	16, // 6: sala.cluster.v1.EventTraffic.will_state:type_name -> sala.cluster.v1.WillState
+	17, // 7: sala.cluster.v1.EventTraffic.will_progress:type_name -> sala.cluster.v1.WillProgress
 	3,  // 8: sala.cluster.v1.SubscriptionList.subscriptions:type_name -> sala.cluster.v1.SubscriptionInfo
-	5,  // 9: sala.cluster.v1.EventBatch.events:type_name -> sala.cluster.v1.ClientEvent
-	17, // 10: sala.cluster.v1.EventBatch.sockets:type_name -> sala.cluster.v1.Socket
-	7,  // 11: sala.cluster.v1.EventFeedback.answers:type_name -> sala.cluster.v1.EventAnswer
-	11, // 12: sala.cluster.v1.EventFeedback.progress:type_name -> sala.cluster.v1.EventProgress
-	8,  // 13: sala.cluster.v1.EventAnswer.reply:type_name -> sala.cluster.v1.AckReply
-	9,  // 14: sala.cluster.v1.EventAnswer.decision:type_name -> sala.cluster.v1.ConnectDecision
-	10, // 15: sala.cluster.v1.AckReply.error:type_name -> sala.cluster.v1.EventFailure
-	10, // 16: sala.cluster.v1.ConnectDecision.refusal:type_name -> sala.cluster.v1.EventFailure
-	17, // 17: sala.cluster.v1.WillUpdate.sockets:type_name -> sala.cluster.v1.Socket
-	13, // 18: sala.cluster.v1.WillState.check:type_name -> sala.cluster.v1.WillUpdate
-	19, // [19:19] is the sub-list for method output_type
-	19, // [19:19] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	5,  // 9: sala.cluster.v1.EventHandover.pins:type_name -> sala.cluster.v1.SubscriptionRef
+	7,  // 10: sala.cluster.v1.EventBatch.events:type_name -> sala.cluster.v1.ClientEvent
+	19, // 11: sala.cluster.v1.EventBatch.sockets:type_name -> sala.cluster.v1.Socket
+	9,  // 12: sala.cluster.v1.EventFeedback.answers:type_name -> sala.cluster.v1.EventAnswer
+	13, // 13: sala.cluster.v1.EventFeedback.progress:type_name -> sala.cluster.v1.EventProgress
+	10, // 14: sala.cluster.v1.EventAnswer.reply:type_name -> sala.cluster.v1.AckReply
+	11, // 15: sala.cluster.v1.EventAnswer.decision:type_name -> sala.cluster.v1.ConnectDecision
+	12, // 16: sala.cluster.v1.AckReply.error:type_name -> sala.cluster.v1.EventFailure
+	12, // 17: sala.cluster.v1.ConnectDecision.refusal:type_name -> sala.cluster.v1.EventFailure
+	19, // 18: sala.cluster.v1.WillUpdate.sockets:type_name -> sala.cluster.v1.Socket
+	15, // 19: sala.cluster.v1.WillState.check:type_name -> sala.cluster.v1.WillUpdate
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_sala_cluster_v1_events_proto_init() }
@@ -1730,7 +1839,7 @@ func file_sala_cluster_v1_events_proto_init() {
 		(*EventTraffic_WillState)(nil),
 		(*EventTraffic_WillProgress)(nil),
 	}
-	file_sala_cluster_v1_events_proto_msgTypes[7].OneofWrappers = []any{
+	file_sala_cluster_v1_events_proto_msgTypes[9].OneofWrappers = []any{
 		(*EventAnswer_Reply)(nil),
 		(*EventAnswer_Decision)(nil),
 	}
@@ -1740,7 +1849,7 @@ func file_sala_cluster_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_cluster_v1_events_proto_rawDesc), len(file_sala_cluster_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -31,6 +31,8 @@ const (
 
 // Options configure a [Forwarder]. All are required.
 type Options struct {
+	// Self is this node.
+	Self cluster.NodeID
 	// Hub is this node's hub.
 	Hub *eventhub.Hub
 	// Send sends a message to another node and must not wait. After an error nothing was sent. It
@@ -61,6 +63,7 @@ type Forwarder struct {
 	lastIDs   []uint64 // of the last list
 	listedAt  time.Time
 	scratch   [64]eventhub.Delivery
+	flushes   map[*flush]struct{} // that wait for events to arrive
 }
 
 // peer is another node that is there.
@@ -81,6 +84,7 @@ func New(o Options) *Forwarder {
 		peers:     make(map[cluster.NodeID]*peer),
 		outbounds: make(map[*eventhub.Remote]*outbound),
 		inbounds:  make(map[*eventhub.Source]*inbound),
+		flushes:   make(map[*flush]struct{}),
 	}
 }
 

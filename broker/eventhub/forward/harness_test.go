@@ -58,7 +58,7 @@ func newNetwork(t *testing.T, seed uint64, lag time.Duration, loss float64) *net
 // add starts a node. It and the others know of each other immediately.
 func (net *network) add(id cluster.NodeID, o eventhub.Options) *node {
 	n := &node{Hub: eventhub.New(o), id: id, net: net, inbox: make(chan mail, 1<<16), ended: make(chan struct{})}
-	n.forwarder = forward.New(forward.Options{Hub: n.Hub, Send: n.send, Reachable: net.up, Logger: slog.New(slog.DiscardHandler)})
+	n.forwarder = forward.New(forward.Options{Self: id, Hub: n.Hub, Send: n.send, Reachable: net.up, Logger: slog.New(slog.DiscardHandler)})
 	ctx, stop := context.WithCancel(context.Background())
 	n.stop = sync.OnceFunc(func() { stop(); <-n.ended })
 	var running sync.WaitGroup

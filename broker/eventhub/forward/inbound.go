@@ -42,6 +42,9 @@ func (f *Forwarder) receiveBatch(p *peer, batch *wire.EventBatch) {
 	if batch.GetFirst() != in.received+1 || len(batch.GetEvents()) == 0 {
 		in.reported = nil // a message was lost, maybe the last report
 	}
+	if len(batch.GetEvents())+len(batch.GetAnswered())+len(batch.GetExpired()) == 0 {
+		f.SourceChanged(in.source) // the other node asks for a report
+	}
 	if batch.GetFirst() > in.received+1 {
 		return // the missing events are sent again, and all that follow them
 	}

@@ -22,6 +22,7 @@ type outbound struct {
 	bytes        int       // in flight
 	acknowledged uint64    // all events up to this number have arrived
 	since        time.Time // the others are unacknowledged since then
+	probed       uint64    // next when Flush asked what has arrived
 	// restarted says that the backend may have what is in flight from an earlier session.
 	restarted bool
 }
@@ -185,7 +186,7 @@ func (f *Forwarder) advance(out *outbound, progress *wire.EventProgress) {
 func (f *Forwarder) restart(out *outbound) {
 	f.sessions++
 	out.restarted = true
-	out.session, out.next, out.acknowledged = f.sessions, uint64(len(out.inFlight))+1, 0
+	out.session, out.next, out.acknowledged, out.probed = f.sessions, uint64(len(out.inFlight))+1, 0, 0
 	for i := range out.inFlight {
 		out.inFlight[i].Redelivered = true
 	}

@@ -99,7 +99,8 @@ func (f *Forwarder) receiveList(p *peer, list *wire.SubscriptionList) {
 // addOutbound represents a subscription of another node in the hub, and reports whether the hub
 // accepts it.
 func (f *Forwarder) addOutbound(p *peer, info *wire.SubscriptionInfo) bool {
-	remote, err := f.opts.Hub.AddRemote(optionsFrom(info), f)
+	ref := eventhub.SubscriptionRef{Node: string(p.id), ID: info.GetId()}
+	remote, err := f.opts.Hub.AddRemote(optionsFrom(info), ref, f)
 	if err != nil {
 		var failed *eventhub.Error
 		draining := errors.As(err, &failed) && failed.Reason == eventhub.ReasonDraining
