@@ -2,6 +2,7 @@ package nodeproxy_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -184,7 +185,7 @@ func TestSlowNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer silent.Close()
+	defer func() { _ = silent.Close() }()
 	nodes := startAs(t, 2, broker.Options{}, func(before []*node, c *broker.ClusterOptions) {
 		c.Keys = [][]byte{clusterKey}
 		if len(before) == 1 {
@@ -200,7 +201,9 @@ func TestSlowNode(t *testing.T) {
 	}()
 	eventually(t, "the poll waits", func() bool { return nodes[0].forwarding("polling") == 1 })
 	cancel() // the client gives up, and so does the node
-	<-done
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
 	eventually(t, "the poll has ended", func() bool { return nodes[0].forwarding("polling") == 0 })
 	if n := nodes[0].metric("sala_cluster_forwarded_requests_total", "canceled", "polling"); n != 1 {
 		t.Errorf("%v were counted", n)

@@ -75,7 +75,7 @@ func routeTo(ctx context.Context, host string) netip.Addr {
 	if err != nil {
 		return netip.Addr{}
 	}
-	defer nc.Close()
+	defer func() { _ = nc.Close() }() // it has sent nothing
 	from, err := netip.ParseAddrPort(nc.LocalAddr().String())
 	if err != nil {
 		return netip.Addr{}

@@ -37,7 +37,7 @@ func TestAdvertise(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer public.Close()
+			defer func() { _ = public.Close() }()
 			if tt.secure {
 				public.TLS = &certs.Source{}
 			}
