@@ -202,7 +202,9 @@ func (m *measurement) webSocketClients(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	grown := func(i int) time.Duration { return time.Duration(connected[i].RSS-idle[i].RSS) / time.Duration(m.webSockets) }
+	grown := func(i int) time.Duration {
+		return time.Duration(connected[i].RSS-idle[i].RSS) / time.Duration(m.webSockets)
+	}
 	m.record(rows[4], cost{grown(0), grown(1)})
 	if err := m.toClients(ctx, rows[1], m.webSockets, func(deliveries uint64) error {
 		return pool.Await(ctx, deliveries, 10*time.Second)
