@@ -8,6 +8,7 @@ import (
 	"github.com/salabroker/sala/chaos/internal/backends"
 	"github.com/salabroker/sala/chaos/internal/clusters"
 	"github.com/salabroker/sala/chaos/internal/connections"
+	"github.com/salabroker/sala/chaos/internal/recovery"
 	"github.com/salabroker/sala/chaos/internal/scenario"
 )
 
@@ -26,6 +27,7 @@ func scenarios() []scenario.New {
 		connections.NewTerminate,
 		connections.NewResets,
 		connections.NewFiles,
+		recovery.New,
 		backends.NewKill,
 		clusters.NewKillNodes,
 		clusters.NewKillRedis,
