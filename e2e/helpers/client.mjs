@@ -54,6 +54,7 @@ export class Client {
   }
 
   close() {
+    this.socket.io.reconnection(false);
     this.socket.disconnect();
     this.socket.io.engine?.close();
   }
