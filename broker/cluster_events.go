@@ -36,14 +36,15 @@ func (b *Broker) shareEvents() {
 		Logger:    b.log,
 	})
 	b.lastWill = lastwill.New(lastwill.Options{
-		Self:      cluster.NodeID(b.id),
-		Hub:       b.events,
-		Sockets:   b.describeSockets,
-		Send:      b.sendEvents,
-		Ask:       b.findWill,
-		Publish:   b.publishLost,
-		Forgotten: b.forgotten,
-		Logger:    b.log,
+		Self:       cluster.NodeID(b.id),
+		Hub:        b.events,
+		Sockets:    b.describeSockets,
+		Send:       b.sendEvents,
+		Ask:        b.findWill,
+		Publish:    b.publishLost,
+		PublishEnd: b.publishNeverArrived,
+		Forgotten:  b.forgotten,
+		Logger:     b.log,
 	})
 }
 
@@ -120,6 +121,17 @@ func (b *Broker) publishLost(s *eventhub.Socket, incarnation uint64, redelivered
 		b.events.PublishTracked(&eventhub.Event{
 			Kind: eventhub.Disconnect, Namespace: s.Namespace, Socket: s, Reason: endedWithNode, Time: time.Now(),
 		}, incarnation, redelivered, tracker)
+	}
+	b.events.Forget(s.ID)
+}
+
+// publishNeverArrived tells backends that a socket has ended that another node was to
+// take over.
+func (b *Broker) publishNeverArrived(s *eventhub.Socket) {
+	if b.events.Wants(eventhub.Disconnect, s.Namespace, "") {
+		b.events.Publish(&eventhub.Event{
+			Kind: eventhub.Disconnect, Namespace: s.Namespace, Socket: s, Reason: endedByReturn, Time: time.Now(),
+		})
 	}
 	b.events.Forget(s.ID)
 }

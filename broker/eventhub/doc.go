@@ -39,6 +39,8 @@
 //	forward.Forwarder.Flush    // without locks, before it lets the other node go on
 //
 // The node that takes over calls forward.Forwarder.TakeOver before it publishes the first event.
+// Likewise it calls lastwill.Registry.TakenOver, after the first node has called HandedOver, for the
+// case that one of the nodes is lost.
 //
 // A member gets the events that the first node has published before those of the second one, if
 // Flush reports that they have arrived: the first node's are in the member's queue then, wherever

@@ -64,6 +64,8 @@ type Socket struct {
 	ID, User, Namespace string
 	// Node is the id of the node that has the socket.
 	Node string
+	// Moves counts how often another node has taken the socket over.
+	Moves uint32
 	// Away says that the client has lost its connection and may return; only in lists.
 	Away bool
 	// Rooms are the rooms of the socket, sorted; only in lists.
@@ -163,9 +165,9 @@ type Delivery struct {
 }
 
 // lostDeliveryID is the id of the Disconnect of a lost node's socket. Several nodes may publish that
-// event, so it depends only on the socket and on the node's incarnation when it was lost: a node
-// that comes back and is lost again ends the socket a second time. Its highest bit keeps it apart
-// from the ids that hubs count.
-func lostDeliveryID(socket string, incarnation uint64) uint64 {
-	return 1<<63 | rendezvous.Weight(socket, "", incarnation)
+// event, so it depends only on the socket, on the node, and on the node's incarnation when it was
+// lost: a socket ends a second time if its node comes back and is lost again, or if another node has
+// taken it over meanwhile and is lost. Its highest bit keeps it apart from the ids that hubs count.
+func lostDeliveryID(s *Socket, incarnation uint64) uint64 {
+	return 1<<63 | rendezvous.Weight(s.ID, s.Node, incarnation)
 }

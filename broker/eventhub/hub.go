@@ -96,10 +96,10 @@ func (h *Hub) Publish(e *Event) { h.publish(entry{event: e}) }
 
 // PublishTracked publishes the Disconnect of a lost node's socket, like Publish, and lets the
 // tracker say when it was handed out. Redelivered says that another node may have published it
-// before. Its delivery id depends only on the socket and on the incarnation of the node that was
-// lost, so that backends recognize it then.
+// before. Its delivery id depends only on the socket, its node, and the incarnation of that node when
+// it was lost, so that backends recognize it then.
 func (h *Hub) PublishTracked(e *Event, incarnation uint64, redelivered bool, t *Tracker) {
-	h.publish(entry{id: lostDeliveryID(e.Socket.ID, incarnation), event: e, redelivered: redelivered, tracker: t})
+	h.publish(entry{id: lostDeliveryID(e.Socket, incarnation), event: e, redelivered: redelivered, tracker: t})
 }
 
 func (h *Hub) publish(en entry) {

@@ -166,6 +166,10 @@ func TestLostDisconnectsKeepTheirID(t *testing.T) {
 	if again := take(t, s)[0].ID; again == ids[0] {
 		t.Error("a node that comes back and is lost again ends its socket with the same id")
 	}
+	h.PublishTracked(&Event{Kind: Disconnect, Namespace: "/", Socket: &Socket{ID: "a", Node: "other"}}, 1, false, NewTracker())
+	if again := take(t, s)[0].ID; again == ids[0] {
+		t.Error("another node that has taken the socket over and is lost ends it with the same id")
+	}
 	if ids[0] != ids[3] || ids[1] != ids[4] || ids[0] == ids[1] || ids[2] == ids[5] {
 		t.Errorf("two nodes handed out the ids %v", ids)
 	}

@@ -37,6 +37,7 @@ type EventTraffic struct {
 	//	*EventTraffic_WillUpdate
 	//	*EventTraffic_WillState
 	//	*EventTraffic_WillProgress
+	//	*EventTraffic_WillMoves
 	Body          isEventTraffic_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -151,6 +152,15 @@ func (x *EventTraffic) GetWillProgress() *WillProgress {
 	return nil
 }
 
+func (x *EventTraffic) GetWillMoves() *WillMoves {
+	if x != nil {
+		if x, ok := x.Body.(*EventTraffic_WillMoves); ok {
+			return x.WillMoves
+		}
+	}
+	return nil
+}
+
 type isEventTraffic_Body interface {
 	isEventTraffic_Body()
 }
@@ -195,6 +205,11 @@ type EventTraffic_WillProgress struct {
 	WillProgress *WillProgress `protobuf:"bytes,8,opt,name=will_progress,json=willProgress,proto3,oneof"`
 }
 
+type EventTraffic_WillMoves struct {
+	// Which sockets that have moved between the two nodes are deposited by the new one.
+	WillMoves *WillMoves `protobuf:"bytes,9,opt,name=will_moves,json=willMoves,proto3,oneof"`
+}
+
 func (*EventTraffic_Subscriptions) isEventTraffic_Body() {}
 
 func (*EventTraffic_SubscriptionsRequest) isEventTraffic_Body() {}
@@ -210,6 +225,8 @@ func (*EventTraffic_WillUpdate) isEventTraffic_Body() {}
 func (*EventTraffic_WillState) isEventTraffic_Body() {}
 
 func (*EventTraffic_WillProgress) isEventTraffic_Body() {}
+
+func (*EventTraffic_WillMoves) isEventTraffic_Body() {}
 
 // SubscriptionList names the subscriptions of a node.
 type SubscriptionList struct {
@@ -1432,7 +1449,14 @@ type WillState struct {
 	// The disconnects of all sockets that any node keeps were published.
 	Published bool `protobuf:"varint,7,opt,name=published,proto3" json:"published,omitempty"`
 	// The answering node considers the other node lost.
-	Lost          bool `protobuf:"varint,8,opt,name=lost,proto3" json:"lost,omitempty"`
+	Lost bool `protobuf:"varint,8,opt,name=lost,proto3" json:"lost,omitempty"`
+	// Moves of sockets for which the answering node sees to the end: it has taken them over, or has
+	// handed them over to a third node that may not have deposited them yet. What the other node has
+	// deposited of them before is outdated.
+	Moves []*SocketMove `protobuf:"bytes,9,rep,name=moves,proto3" json:"moves,omitempty"`
+	// Sockets that the other node has taken over from the answering one. It may not have deposited
+	// them yet.
+	Given         []*Socket `protobuf:"bytes,10,rep,name=given,proto3" json:"given,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1523,6 +1547,20 @@ func (x *WillState) GetLost() bool {
 	return false
 }
 
+func (x *WillState) GetMoves() []*SocketMove {
+	if x != nil {
+		return x.Moves
+	}
+	return nil
+}
+
+func (x *WillState) GetGiven() []*Socket {
+	if x != nil {
+		return x.Given
+	}
+	return nil
+}
+
 // WillProgress says how many of a lost node's disconnects were published. They are published in
 // the order of the sockets' ids.
 type WillProgress struct {
@@ -1588,6 +1626,126 @@ func (x *WillProgress) GetDone() bool {
 	return false
 }
 
+// SocketMove names one move of a socket from a node to another one.
+type SocketMove struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The socket's id.
+	Socket string `protobuf:"bytes,1,opt,name=socket,proto3" json:"socket,omitempty"`
+	// Counts the moves of the socket.
+	Move          uint32 `protobuf:"varint,2,opt,name=move,proto3" json:"move,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SocketMove) Reset() {
+	*x = SocketMove{}
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SocketMove) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SocketMove) ProtoMessage() {}
+
+func (x *SocketMove) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SocketMove.ProtoReflect.Descriptor instead.
+func (*SocketMove) Descriptor() ([]byte, []int) {
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *SocketMove) GetSocket() string {
+	if x != nil {
+		return x.Socket
+	}
+	return ""
+}
+
+func (x *SocketMove) GetMove() uint32 {
+	if x != nil {
+		return x.Move
+	}
+	return 0
+}
+
+// WillMoves is about sockets that one of two nodes has taken over from the other. The old node keeps
+// its deposit until the new one says that it has made its own.
+type WillMoves struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From the new node: the sockets that all its successors keep, or have kept.
+	Deposited []*SocketMove `protobuf:"bytes,1,rep,name=deposited,proto3" json:"deposited,omitempty"`
+	// From the old node: the sockets of which the new node should have said so by now.
+	Asked []*SocketMove `protobuf:"bytes,2,rep,name=asked,proto3" json:"asked,omitempty"`
+	// From the new node: those of them that it never got, so that they have ended on the way.
+	Unknown       []*SocketMove `protobuf:"bytes,3,rep,name=unknown,proto3" json:"unknown,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WillMoves) Reset() {
+	*x = WillMoves{}
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WillMoves) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WillMoves) ProtoMessage() {}
+
+func (x *WillMoves) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WillMoves.ProtoReflect.Descriptor instead.
+func (*WillMoves) Descriptor() ([]byte, []int) {
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *WillMoves) GetDeposited() []*SocketMove {
+	if x != nil {
+		return x.Deposited
+	}
+	return nil
+}
+
+func (x *WillMoves) GetAsked() []*SocketMove {
+	if x != nil {
+		return x.Asked
+	}
+	return nil
+}
+
+func (x *WillMoves) GetUnknown() []*SocketMove {
+	if x != nil {
+		return x.Unknown
+	}
+	return nil
+}
+
 // WillStateRequest asks what a node keeps of a lost node's sockets. The answer is a WillState.
 type WillStateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1599,7 +1757,7 @@ type WillStateRequest struct {
 
 func (x *WillStateRequest) Reset() {
 	*x = WillStateRequest{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[18]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1611,7 +1769,7 @@ func (x *WillStateRequest) String() string {
 func (*WillStateRequest) ProtoMessage() {}
 
 func (x *WillStateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[18]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1624,7 +1782,7 @@ func (x *WillStateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WillStateRequest.ProtoReflect.Descriptor instead.
 func (*WillStateRequest) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{18}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WillStateRequest) GetNode() string {
@@ -1638,7 +1796,7 @@ var File_sala_cluster_v1_events_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x1csala/cluster/v1/events.proto\x12\x0fsala.cluster.v1\x1a\x1asala/cluster/v1/list.proto\"\xaa\x04\n" +
+	"\x1csala/cluster/v1/events.proto\x12\x0fsala.cluster.v1\x1a\x1asala/cluster/v1/list.proto\"\xe7\x04\n" +
 	"\fEventTraffic\x12I\n" +
 	"\rsubscriptions\x18\x01 \x01(\v2!.sala.cluster.v1.SubscriptionListH\x00R\rsubscriptions\x12_\n" +
 	"\x15subscriptions_request\x18\x02 \x01(\v2(.sala.cluster.v1.SubscriptionListRequestH\x00R\x14subscriptionsRequest\x123\n" +
@@ -1649,7 +1807,9 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"willUpdate\x12;\n" +
 	"\n" +
 	"will_state\x18\a \x01(\v2\x1a.sala.cluster.v1.WillStateH\x00R\twillState\x12D\n" +
-	"\rwill_progress\x18\b \x01(\v2\x1d.sala.cluster.v1.WillProgressH\x00R\fwillProgressB\x06\n" +
+	"\rwill_progress\x18\b \x01(\v2\x1d.sala.cluster.v1.WillProgressH\x00R\fwillProgress\x12;\n" +
+	"\n" +
+	"will_moves\x18\t \x01(\v2\x1a.sala.cluster.v1.WillMovesH\x00R\twillMovesB\x06\n" +
 	"\x04body\"\x81\x01\n" +
 	"\x10SubscriptionList\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\x04R\x03ids\x12G\n" +
@@ -1741,7 +1901,7 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"\bcomplete\x18\x05 \x01(\bR\bcomplete\x12\x16\n" +
 	"\x06forget\x18\x06 \x01(\bR\x06forget\x12\x14\n" +
 	"\x05check\x18\a \x01(\bR\x05check\x12\x18\n" +
-	"\aversion\x18\b \x01(\x04R\aversion\"\xf8\x01\n" +
+	"\aversion\x18\b \x01(\x04R\aversion\"\xda\x02\n" +
 	"\tWillState\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x1a\n" +
@@ -1752,11 +1912,22 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"publishing\x18\x06 \x01(\bR\n" +
 	"publishing\x12\x1c\n" +
 	"\tpublished\x18\a \x01(\bR\tpublished\x12\x12\n" +
-	"\x04lost\x18\b \x01(\bR\x04lost\"P\n" +
+	"\x04lost\x18\b \x01(\bR\x04lost\x121\n" +
+	"\x05moves\x18\t \x03(\v2\x1b.sala.cluster.v1.SocketMoveR\x05moves\x12-\n" +
+	"\x05given\x18\n" +
+	" \x03(\v2\x17.sala.cluster.v1.SocketR\x05given\"P\n" +
 	"\fWillProgress\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
 	"\athrough\x18\x02 \x01(\tR\athrough\x12\x12\n" +
-	"\x04done\x18\x03 \x01(\bR\x04done\"&\n" +
+	"\x04done\x18\x03 \x01(\bR\x04done\"8\n" +
+	"\n" +
+	"SocketMove\x12\x16\n" +
+	"\x06socket\x18\x01 \x01(\tR\x06socket\x12\x12\n" +
+	"\x04move\x18\x02 \x01(\rR\x04move\"\xb0\x01\n" +
+	"\tWillMoves\x129\n" +
+	"\tdeposited\x18\x01 \x03(\v2\x1b.sala.cluster.v1.SocketMoveR\tdeposited\x121\n" +
+	"\x05asked\x18\x02 \x03(\v2\x1b.sala.cluster.v1.SocketMoveR\x05asked\x125\n" +
+	"\aunknown\x18\x03 \x03(\v2\x1b.sala.cluster.v1.SocketMoveR\aunknown\"&\n" +
 	"\x10WillStateRequest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04nodeB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
 
@@ -1772,7 +1943,7 @@ func file_sala_cluster_v1_events_proto_rawDescGZIP() []byte {
 	return file_sala_cluster_v1_events_proto_rawDescData
 }
 
-var file_sala_cluster_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_sala_cluster_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_sala_cluster_v1_events_proto_goTypes = []any{
 	(*EventTraffic)(nil),            // 0: sala.cluster.v1.EventTraffic
 	(*SubscriptionList)(nil),        // 1: sala.cluster.v1.SubscriptionList
@@ -1792,8 +1963,10 @@ var file_sala_cluster_v1_events_proto_goTypes = []any{
 	(*WillUpdate)(nil),              // 15: sala.cluster.v1.WillUpdate
 	(*WillState)(nil),               // 16: sala.cluster.v1.WillState
 	(*WillProgress)(nil),            // 17: sala.cluster.v1.WillProgress
-	(*WillStateRequest)(nil),        // 18: sala.cluster.v1.WillStateRequest
-	(*Socket)(nil),                  // 19: sala.cluster.v1.Socket
+	(*SocketMove)(nil),              // 18: sala.cluster.v1.SocketMove
+	(*WillMoves)(nil),               // 19: sala.cluster.v1.WillMoves
+	(*WillStateRequest)(nil),        // 20: sala.cluster.v1.WillStateRequest
+	(*Socket)(nil),                  // 21: sala.cluster.v1.Socket
 }
 var file_sala_cluster_v1_events_proto_depIdxs = []int32{
 	1,  // 0: sala.cluster.v1.EventTraffic.subscriptions:type_name -> sala.cluster.v1.SubscriptionList
@@ -1804,23 +1977,29 @@ var file_sala_cluster_v1_events_proto_depIdxs = []int32{
 	15, // 5: sala.cluster.v1.EventTraffic.will_update:type_name -> sala.cluster.v1.WillUpdate
 	16, // 6: sala.cluster.v1.EventTraffic.will_state:type_name -> sala.cluster.v1.WillState
 	17, // 7: sala.cluster.v1.EventTraffic.will_progress:type_name -> sala.cluster.v1.WillProgress
-	3,  // 8: sala.cluster.v1.SubscriptionList.subscriptions:type_name -> sala.cluster.v1.SubscriptionInfo
-	5,  // 9: sala.cluster.v1.EventHandover.pins:type_name -> sala.cluster.v1.SubscriptionRef
-	7,  // 10: sala.cluster.v1.EventBatch.events:type_name -> sala.cluster.v1.ClientEvent
-	19, // 11: sala.cluster.v1.EventBatch.sockets:type_name -> sala.cluster.v1.Socket
-	9,  // 12: sala.cluster.v1.EventFeedback.answers:type_name -> sala.cluster.v1.EventAnswer
-	13, // 13: sala.cluster.v1.EventFeedback.progress:type_name -> sala.cluster.v1.EventProgress
-	10, // 14: sala.cluster.v1.EventAnswer.reply:type_name -> sala.cluster.v1.AckReply
-	11, // 15: sala.cluster.v1.EventAnswer.decision:type_name -> sala.cluster.v1.ConnectDecision
-	12, // 16: sala.cluster.v1.AckReply.error:type_name -> sala.cluster.v1.EventFailure
-	12, // 17: sala.cluster.v1.ConnectDecision.refusal:type_name -> sala.cluster.v1.EventFailure
-	19, // 18: sala.cluster.v1.WillUpdate.sockets:type_name -> sala.cluster.v1.Socket
-	15, // 19: sala.cluster.v1.WillState.check:type_name -> sala.cluster.v1.WillUpdate
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	19, // 8: sala.cluster.v1.EventTraffic.will_moves:type_name -> sala.cluster.v1.WillMoves
+	3,  // 9: sala.cluster.v1.SubscriptionList.subscriptions:type_name -> sala.cluster.v1.SubscriptionInfo
+	5,  // 10: sala.cluster.v1.EventHandover.pins:type_name -> sala.cluster.v1.SubscriptionRef
+	7,  // 11: sala.cluster.v1.EventBatch.events:type_name -> sala.cluster.v1.ClientEvent
+	21, // 12: sala.cluster.v1.EventBatch.sockets:type_name -> sala.cluster.v1.Socket
+	9,  // 13: sala.cluster.v1.EventFeedback.answers:type_name -> sala.cluster.v1.EventAnswer
+	13, // 14: sala.cluster.v1.EventFeedback.progress:type_name -> sala.cluster.v1.EventProgress
+	10, // 15: sala.cluster.v1.EventAnswer.reply:type_name -> sala.cluster.v1.AckReply
+	11, // 16: sala.cluster.v1.EventAnswer.decision:type_name -> sala.cluster.v1.ConnectDecision
+	12, // 17: sala.cluster.v1.AckReply.error:type_name -> sala.cluster.v1.EventFailure
+	12, // 18: sala.cluster.v1.ConnectDecision.refusal:type_name -> sala.cluster.v1.EventFailure
+	21, // 19: sala.cluster.v1.WillUpdate.sockets:type_name -> sala.cluster.v1.Socket
+	15, // 20: sala.cluster.v1.WillState.check:type_name -> sala.cluster.v1.WillUpdate
+	18, // 21: sala.cluster.v1.WillState.moves:type_name -> sala.cluster.v1.SocketMove
+	21, // 22: sala.cluster.v1.WillState.given:type_name -> sala.cluster.v1.Socket
+	18, // 23: sala.cluster.v1.WillMoves.deposited:type_name -> sala.cluster.v1.SocketMove
+	18, // 24: sala.cluster.v1.WillMoves.asked:type_name -> sala.cluster.v1.SocketMove
+	18, // 25: sala.cluster.v1.WillMoves.unknown:type_name -> sala.cluster.v1.SocketMove
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_sala_cluster_v1_events_proto_init() }
@@ -1838,6 +2017,7 @@ func file_sala_cluster_v1_events_proto_init() {
 		(*EventTraffic_WillUpdate)(nil),
 		(*EventTraffic_WillState)(nil),
 		(*EventTraffic_WillProgress)(nil),
+		(*EventTraffic_WillMoves)(nil),
 	}
 	file_sala_cluster_v1_events_proto_msgTypes[9].OneofWrappers = []any{
 		(*EventAnswer_Reply)(nil),
@@ -1849,7 +2029,7 @@ func file_sala_cluster_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_cluster_v1_events_proto_rawDesc), len(file_sala_cluster_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -587,7 +587,9 @@ type Socket struct {
 	Away bool `protobuf:"varint,10,opt,name=away,proto3" json:"away,omitempty"`
 	// The id of the socket's node if it isn't the one that the socket's id names, because the client
 	// has returned at another node; otherwise empty.
-	Node          string `protobuf:"bytes,11,opt,name=node,proto3" json:"node,omitempty"`
+	Node string `protobuf:"bytes,11,opt,name=node,proto3" json:"node,omitempty"`
+	// How often another node has taken the socket over.
+	Moves         uint32 `protobuf:"varint,12,opt,name=moves,proto3" json:"moves,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -699,6 +701,13 @@ func (x *Socket) GetNode() string {
 	return ""
 }
 
+func (x *Socket) GetMoves() uint32 {
+	if x != nil {
+		return x.Moves
+	}
+	return 0
+}
+
 var File_sala_cluster_v1_list_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_list_proto_rawDesc = "" +
@@ -740,7 +749,7 @@ const file_sala_cluster_v1_list_proto_rawDesc = "" +
 	"\tGetSocket\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"<\n" +
 	"\aSockets\x121\n" +
-	"\asockets\x18\x01 \x03(\v2\x17.sala.cluster.v1.SocketR\asockets\"\x94\x02\n" +
+	"\asockets\x18\x01 \x03(\v2\x17.sala.cluster.v1.SocketR\asockets\"\xaa\x02\n" +
 	"\x06Socket\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x1c\n" +
@@ -753,7 +762,8 @@ const file_sala_cluster_v1_list_proto_rawDesc = "" +
 	"\x04auth\x18\t \x01(\fR\x04auth\x12\x12\n" +
 	"\x04away\x18\n" +
 	" \x01(\bR\x04away\x12\x12\n" +
-	"\x04node\x18\v \x01(\tR\x04nodeB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
+	"\x04node\x18\v \x01(\tR\x04node\x12\x14\n" +
+	"\x05moves\x18\f \x01(\rR\x05movesB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
 
 var (
 	file_sala_cluster_v1_list_proto_rawDescOnce sync.Once

@@ -86,7 +86,7 @@ func TestEventsArriveWhole(t *testing.T) {
 		for i := range events {
 			events[i].Namespace, events[i].Time = "/chat", at
 			events[i].Socket = &eventhub.Socket{
-				ID: home + "0123456789ABCDEF", User: "ana", Namespace: "/chat", Node: "BBBBBBBBBB", Address: "1.2.3.4:5",
+				ID: home + "0123456789ABCDEF", User: "ana", Namespace: "/chat", Node: "BBBBBBBBBB", Moves: 2, Address: "1.2.3.4:5",
 				Transport: "polling", ConnectTime: at, Away: events[i].Kind == eventhub.Away,
 				Data: json.RawMessage(`1`), Auth: json.RawMessage(`{"a":1}`),
 			}

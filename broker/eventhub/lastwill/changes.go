@@ -1,6 +1,7 @@
 package lastwill
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -15,10 +16,16 @@ const maxPending = 50_000
 type changes struct {
 	wanted atomic.Bool // there are successors
 
-	mu        sync.Mutex
+	mu sync.Mutex
+	batch
+}
+
+// batch is the changes between two updates.
+type batch struct {
 	connected []*eventhub.Socket
 	ended     []string
-	tooMany   bool
+	tooMany   bool   // to keep them
+	takes     uint64 // how many sockets this node had ever taken over by then
 }
 
 // Connected says that a socket has connected, before its Connect is published, or that its client has
@@ -40,6 +47,22 @@ func (r *Registry) Ended(id string) {
 	}
 }
 
+// takenOver is like Connected, for a socket that this node has taken over. It returns the number of
+// the take-over.
+func (c *changes) takenOver(s *eventhub.Socket) (number uint64) {
+	if c.wanted.Load() {
+		c.add(func(c *changes) {
+			// An update is applied as if all its ends came last.
+			c.ended = slices.DeleteFunc(c.ended, func(id string) bool { return id == s.ID })
+			c.connected = append(c.connected, s)
+		})
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.takes++
+	return c.takes
+}
+
 func (c *changes) add(change func(*changes)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -51,11 +74,11 @@ func (c *changes) add(change func(*changes)) {
 	}
 }
 
-// take returns the changes since the last call. ok is false if there were too many to keep.
-func (c *changes) take() (connected []*eventhub.Socket, ended []string, ok bool) {
+// take returns the changes since the last call.
+func (c *changes) take() batch {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	connected, ended, ok = c.connected, c.ended, !c.tooMany
-	c.connected, c.ended, c.tooMany = nil, nil, false
-	return connected, ended, ok
+	b := c.batch
+	c.batch = batch{takes: b.takes}
+	return b
 }

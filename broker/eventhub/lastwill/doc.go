@@ -38,6 +38,26 @@
 //     that has asked: it may have won.
 //  5. The result is kept for a minute, for nodes that notice X's loss later.
 //
+// # Sockets that move
+//
+// When a node Y takes a socket over from X, X keeps its deposit until Y says that all successors of Y
+// have the socket, which takes about a second. So for a while both nodes may have deposited it, or
+// only X. If one of the two is lost, the answers in step 1 settle whose it is. Each node names
+//
+//   - the sockets that it has taken over within the last minute, and those that it has handed over to
+//     a third node that hasn't said that it has deposited them: nobody else publishes their end,
+//   - the sockets that it has handed over to the lost node, and that the lost node may not have
+//     deposited: their end is published, too.
+//
+// A socket counts its moves ([eventhub.Socket.Moves]), and the answer with the higher count wins over
+// a deposit with a lower one. So it doesn't matter how often a socket moves, nor that it comes back
+// to a node where it has been before.
+//
+// A node that never says that it has deposited a socket is asked after 10 s. If it never got the
+// socket, because the hand-over was lost on its way, X publishes the socket's Disconnect.
+//
+// The broker calls [Registry.HandedOver] at X and [Registry.TakenOver] at Y.
+//
 // # What can go wrong
 //
 // What a node hasn't sent when it dies is unknown. A socket that connected in its last moments may
@@ -46,12 +66,17 @@
 // are forgotten, and [Options.Forgotten] gets their number as of the node's last heartbeat. Data and
 // Auth of a socket are not kept.
 //
+// If X and Y are lost within seconds after a socket has moved between them, its Disconnect may be
+// published for both, unmarked. A socket that ends at Y in the second after it has moved there may
+// get another one if Y is lost in the same second. If X drains and leaves, and Y is lost within a
+// second, a deposit of Y that is lost on its way isn't made up for.
+//
 // A node that was frozen or cut off for so long that it was considered lost may come back with clients
 // whose disconnect was published. It publishes a Connect for each of them, so that what a backend
 // counts is right in the end.
 //
 // # Locks and goroutines
 //
-// Registry.mu and changes.mu are taken alone or last. Run has a goroutine for the recovery of each
+// Registry.mu is taken before moves.mu, and that before changes.mu. Run has a goroutine for the recovery of each
 // lost node, and another one while that recovery publishes.
 package lastwill

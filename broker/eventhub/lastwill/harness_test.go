@@ -28,6 +28,7 @@ type nodes struct {
 
 	mu        sync.Mutex
 	all       map[cluster.NodeID]*node
+	killed    map[cluster.NodeID]time.Time
 	lossy     bool
 	down      bool
 	gone      []string // sockets whose Disconnect a backend was handed, with "!" if redelivered
@@ -40,15 +41,15 @@ type node struct {
 	id      cluster.NodeID
 	in      *nodes
 	hub     *eventhub.Hub
-	sub     *eventhub.Subscription // of a backend that wants all events
-	sockets map[string]bool
+	sub     *eventhub.Subscription  // of a backend that wants all events
+	sockets map[string]uint32       // how often each has moved
 	others  map[cluster.NodeID]bool // that it knows of
 	inbox   chan func()
 	stop    func()
 }
 
 func newNodes(t *testing.T, ids ...cluster.NodeID) *nodes {
-	ns := &nodes{t: t, all: make(map[cluster.NodeID]*node)}
+	ns := &nodes{t: t, all: make(map[cluster.NodeID]*node), killed: make(map[cluster.NodeID]time.Time)}
 	for _, id := range ids {
 		ns.add(id)
 	}
@@ -57,11 +58,11 @@ func newNodes(t *testing.T, ids ...cluster.NodeID) *nodes {
 
 func (ns *nodes) add(id cluster.NodeID) *node {
 	n := &node{
-		id: id, in: ns, hub: eventhub.New(eventhub.Options{}), sockets: make(map[string]bool),
+		id: id, in: ns, hub: eventhub.New(eventhub.Options{}), sockets: make(map[string]uint32),
 		others: make(map[cluster.NodeID]bool), inbox: make(chan func(), 10_000),
 	}
 	n.Registry = lastwill.New(lastwill.Options{
-		Self: id, Hub: n.hub, Sockets: n.list, Send: n.send, Ask: n.ask, Publish: n.publish,
+		Self: id, Hub: n.hub, Sockets: n.list, Send: n.send, Ask: n.ask, Publish: n.publish, PublishEnd: n.publishEnd,
 		Forgotten: n.forgotten, Logger: slog.New(slog.DiscardHandler),
 	})
 	sub, err := n.hub.Subscribe(eventhub.SubscribeOptions{Credits: 100_000})
@@ -108,8 +109,10 @@ func (n *node) list() []*eventhub.Socket {
 	n.in.mu.Lock()
 	defer n.in.mu.Unlock()
 	var all []*eventhub.Socket
-	for id := range n.sockets {
-		all = append(all, n.socket(id))
+	for id, moves := range n.sockets {
+		s := n.socket(id)
+		s.Moves = moves
+		all = append(all, s)
 	}
 	return all
 }
@@ -121,7 +124,7 @@ func (n *node) socket(id string) *eventhub.Socket {
 func (n *node) connect(ids ...string) {
 	for _, id := range ids {
 		n.in.mu.Lock()
-		n.sockets[id] = true
+		n.sockets[id] = 0
 		n.in.mu.Unlock()
 		n.Connected(func() *eventhub.Socket { return n.socket(id) })
 	}
@@ -172,10 +175,58 @@ func (n *node) ask(_ context.Context, lost cluster.NodeID) (states map[cluster.N
 }
 
 func (n *node) publish(s *eventhub.Socket, incarnation uint64, redelivered bool, tracker *eventhub.Tracker) {
-	if fmt.Sprint(*s) != fmt.Sprint(*n.socket(s.ID)) {
+	want := n.socket(s.ID)
+	want.Node, want.Moves = s.Node, s.Moves
+	if s.Node == "" || s.Node == string(n.id) || fmt.Sprint(*s) != fmt.Sprint(*want) {
 		n.in.t.Errorf("%s keeps %+v", n.id, s)
 	}
 	n.hub.PublishTracked(&eventhub.Event{Kind: eventhub.Disconnect, Namespace: "/", Socket: s}, incarnation, redelivered, tracker)
+}
+
+func (n *node) publishEnd(s *eventhub.Socket) {
+	n.hub.Publish(&eventhub.Event{Kind: eventhub.Disconnect, Namespace: "/", Socket: s})
+}
+
+// handOver begins to move a socket to another node. It returns false if the socket isn't here.
+func (n *node) handOver(id string, to cluster.NodeID) (s *eventhub.Socket, ok bool) {
+	s = n.socket(id)
+	n.in.mu.Lock()
+	s.Moves, ok = n.sockets[id]
+	ok = ok && n.alive()
+	if ok {
+		delete(n.sockets, id)
+	}
+	n.in.mu.Unlock()
+	if ok {
+		n.HandedOver(to, s)
+	}
+	return s, ok
+}
+
+// takeOver ends the move of a socket from another node. It returns false if this node is dead.
+func (n *node) takeOver(s *eventhub.Socket, from cluster.NodeID) bool {
+	here := *s
+	here.Moves++
+	n.in.mu.Lock()
+	alive := n.alive()
+	if alive {
+		n.sockets[s.ID] = here.Moves
+	}
+	n.in.mu.Unlock()
+	if alive {
+		n.TakenOver(from, &here)
+	}
+	return alive
+}
+
+// move moves sockets to another node at once.
+func (n *node) move(to *node, ids ...string) {
+	for _, id := range ids {
+		s, ok := n.handOver(id, to.id)
+		if !ok || !to.takeOver(s, n.id) {
+			n.in.t.Errorf("%s isn't moved", id)
+		}
+	}
 }
 
 func (n *node) forgotten(_ cluster.NodeID, count int) {
@@ -217,6 +268,7 @@ func (ns *nodes) kill(id cluster.NodeID) {
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
 	delete(ns.all, id)
+	ns.killed[id] = time.Now()
 }
 
 // notice lets a node consider another one lost.
@@ -232,6 +284,28 @@ func (ns *nodes) lose(id cluster.NodeID) {
 	ns.kill(id)
 	ns.noticed(id)
 	pass(10 * time.Second)
+}
+
+// asks reports whether a node may have asked for a socket a moment ago.
+func (ns *nodes) asks(id cluster.NodeID) bool {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	at, dead := ns.killed[id]
+	return !dead || time.Since(at) < 2*time.Second
+}
+
+// leave takes a node away after it has told the others.
+func (ns *nodes) leave(id cluster.NodeID) {
+	ns.mu.Lock()
+	delete(ns.all, id)
+	others := slices.Collect(maps.Values(ns.all))
+	for _, other := range others {
+		delete(other.others, id)
+	}
+	ns.mu.Unlock()
+	for _, other := range others {
+		other.Left(id)
+	}
 }
 
 // noticed lets all nodes consider one lost.

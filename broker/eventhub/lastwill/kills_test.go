@@ -49,58 +49,19 @@ func randomKills(t *testing.T, r *rand.Rand) {
 	}
 	pass(3 * time.Second)
 
-	// Most nodes are killed within two seconds, some while disconnects are published.
 	r.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
 	killed := ids[:1+r.IntN(len(ids)-1)]
 	dead := make(map[cluster.NodeID]*node)
 	for _, id := range killed {
 		dead[id] = ns.all[id]
 	}
-	var left []string
-	for id := range ns.all {
-		if !slices.Contains(killed, id) {
-			left = append(left, string(id))
-		}
-	}
-	var deaths sync.WaitGroup
-	for _, id := range killed {
-		after := time.Duration(r.IntN(2000)) * time.Millisecond
-		if r.IntN(3) == 0 {
-			after = 4*time.Second + time.Duration(r.IntN(3000))*time.Millisecond
-		}
-		var notices []time.Duration
-		for range ids {
-			notices = append(notices, 4*time.Second+time.Duration(r.IntN(1250))*time.Millisecond)
-		}
-		deaths.Go(func() {
-			<-time.After(after)
-			ns.kill(id)
-			ns.mu.Lock()
-			others := slices.Collect(maps.Values(ns.all))
-			ns.mu.Unlock()
-			var noticing sync.WaitGroup
-			for i, other := range others {
-				noticing.Go(func() {
-					<-time.After(notices[i])
-					other.notice(id)
-				})
-			}
-			noticing.Wait()
-		})
-	}
-	deaths.Wait()
+	left := slices.Clone(ids[len(killed):])
+	killAll(ns, r, killed)
 	pass(30 * time.Second)
 
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
-	first, again := make(map[string]int), make(map[string]int)
-	for _, text := range ns.gone {
-		if id, redelivered := strings.CutSuffix(text, "!"); redelivered {
-			again[id]++
-		} else {
-			first[id]++
-		}
-	}
+	first, again := ns.disconnects()
 	missing := 0
 	for _, n := range dead {
 		for socket := range n.sockets {
@@ -121,4 +82,50 @@ func randomKills(t *testing.T, r *rand.Rand) {
 		t.Errorf("%d of %d nodes were killed, %q are left: the disconnects of %d sockets are missing, %d were counted",
 			len(killed), len(ids), left, missing, ns.forgotten)
 	}
+}
+
+// killAll kills nodes, most within two seconds, some while disconnects are published, and lets the
+// others notice.
+func killAll(ns *nodes, r *rand.Rand, killed []cluster.NodeID) {
+	var deaths sync.WaitGroup
+	for _, id := range killed {
+		after := time.Duration(r.IntN(2000)) * time.Millisecond
+		if r.IntN(3) == 0 {
+			after = 4*time.Second + time.Duration(r.IntN(3000))*time.Millisecond
+		}
+		var notices []time.Duration
+		for range len(ns.all) {
+			notices = append(notices, 4*time.Second+time.Duration(r.IntN(1250))*time.Millisecond)
+		}
+		deaths.Go(func() {
+			<-time.After(after)
+			ns.kill(id)
+			ns.mu.Lock()
+			others := slices.Collect(maps.Values(ns.all))
+			ns.mu.Unlock()
+			var noticing sync.WaitGroup
+			for i, other := range others {
+				noticing.Go(func() {
+					<-time.After(notices[i])
+					other.notice(id)
+				})
+			}
+			noticing.Wait()
+		})
+	}
+	deaths.Wait()
+}
+
+// disconnects counts the disconnects that backends were handed, by socket: unmarked and marked. The
+// caller holds mu.
+func (ns *nodes) disconnects() (first, again map[string]int) {
+	first, again = make(map[string]int), make(map[string]int)
+	for _, text := range ns.gone {
+		if id, redelivered := strings.CutSuffix(text, "!"); redelivered {
+			again[id]++
+		} else {
+			first[id]++
+		}
+	}
+	return first, again
 }

@@ -149,6 +149,7 @@ func (r *Registry) choosePublisher(
 		}
 		candidates = append(candidates, id)
 	}
+	r.applyMoves(rec, states)
 	own := rec.snapshot.state()
 	best := own
 	for _, id := range rank(rec.node, candidates) {
@@ -208,7 +209,9 @@ func (r *Registry) publish(ctx context.Context, rec *recovery) {
 	}
 	r.finish(rec)
 	r.sendProgress(&wire.WillProgress{Node: string(rec.node), Done: true})
-	r.opts.Logger.Info("published the disconnects of a lost node's sockets", "node", string(rec.node), "sockets", n)
+	if n > 0 {
+		r.opts.Logger.Info("published the disconnects of a lost node's sockets", "node", string(rec.node), "sockets", n)
+	}
 	if missing := rec.sockets - rec.known; missing > 0 && !rec.snapshot.complete {
 		r.opts.Forgotten(rec.node, missing)
 	}
@@ -230,7 +233,7 @@ func (r *Registry) batches(rec *recovery) (batches [][]*eventhub.Socket, redeliv
 	for some := range slices.Chunk(ids, reportSockets) {
 		batch := make([]*eventhub.Socket, len(some))
 		for i, id := range some {
-			batch[i] = rec.snapshot.sockets[id].socket(id)
+			batch[i] = rec.snapshot.sockets[id].socket(id, rec.node)
 		}
 		batches = append(batches, batch)
 	}

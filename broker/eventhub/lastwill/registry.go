@@ -24,7 +24,9 @@ type Options struct {
 	Self cluster.NodeID
 	// Hub is this node's hub. It says whether any backend wants disconnects.
 	Hub *eventhub.Hub
-	// Sockets returns all sockets of this node.
+	// Sockets returns all sockets of this node. One that this node takes over is among them when
+	// TakenOver is called, and not before this node has it for certain; one that it hands over isn't
+	// when HandedOver is called.
 	Sockets func() []*eventhub.Socket
 	// Send sends a message to another node and must not wait. After an error nothing was sent.
 	Send func(to cluster.NodeID, t *wire.EventTraffic) error
@@ -34,6 +36,9 @@ type Options struct {
 	// Publish publishes the Disconnect of a lost node's socket with
 	// [eventhub.Hub.PublishTracked]. It must be quick.
 	Publish func(s *eventhub.Socket, incarnation uint64, redelivered bool, t *eventhub.Tracker)
+	// PublishEnd publishes the Disconnect of a socket that this node has handed over to another one,
+	// and that has not arrived there. It must be quick.
+	PublishEnd func(s *eventhub.Socket)
 	// Forgotten is called when a node is lost and no node keeps some of its sockets; n is about how
 	// many.
 	Forgotten func(lost cluster.NodeID, n int)
@@ -51,6 +56,7 @@ type Registry struct {
 	wake    chan struct{}   // holds a token if there is something to do
 
 	changes changes // of this node's sockets
+	moves   moves   // of sockets between this node and others
 
 	// Owned by the goroutine of Run.
 	deposits deposits
@@ -72,6 +78,7 @@ func New(o Options) *Registry {
 		changed:    o.Hub.Watch(),
 		wake:       make(chan struct{}, 1),
 		deposits:   newDeposits(),
+		moves:      newMoves(),
 		nodes:      make(map[cluster.NodeID]struct{}),
 		snapshots:  make(map[cluster.NodeID]*snapshot),
 		recoveries: make(map[cluster.NodeID]*recovery),
@@ -97,6 +104,10 @@ func (r *Registry) Run(ctx context.Context) {
 		case <-check.C:
 			r.updateSuccessors(true)
 			r.checkSuccessors()
+			r.checkGiven(time.Now())
+		}
+		for _, s := range r.moves.takeMissing() {
+			r.opts.PublishEnd(s)
 		}
 		for _, rec := range r.newRecoveries(time.Now()) {
 			recovering.Go(func() { r.recover(ctx, rec) })
@@ -147,7 +158,7 @@ func (r *Registry) Lost(id cluster.NodeID, incarnation uint64, sockets int) {
 		r.published[id] = time.Now()
 	case snap != nil:
 		r.recoveries[id] = newRecovery(id, incarnation, snap, sockets)
-	case r.opts.Hub.WantsKind(eventhub.Disconnect) && sockets > 0:
+	case r.opts.Hub.WantsKind(eventhub.Disconnect): // it may have sockets that it has taken over just now
 		r.recoveries[id] = newRecovery(id, incarnation, &snapshot{}, sockets)
 	}
 	r.wakeRecoveries()
@@ -177,6 +188,8 @@ func (r *Registry) Receive(from cluster.NodeID, t *wire.EventTraffic) {
 		}
 	case *wire.EventTraffic_WillProgress:
 		r.receiveProgress(body.WillProgress)
+	case *wire.EventTraffic_WillMoves:
+		r.receiveMoves(from, body.WillMoves)
 	}
 }
 
@@ -194,7 +207,11 @@ func (r *Registry) State(lost, asker cluster.NodeID) *wire.WillState {
 	}
 	state := snap.state()
 	state.Lost = rec != nil
-	if snap != nil && asker != lost {
+	if asker == lost {
+		return state
+	}
+	state.Moves, state.Given = r.moves.about(lost)
+	if snap != nil {
 		snap.addAsker(asker)
 		state.Publishing = rec != nil && rec.publishing
 	}

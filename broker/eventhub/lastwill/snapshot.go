@@ -95,6 +95,7 @@ type keptSocket struct {
 	user, address        string
 	namespace, transport unique.Handle[string]
 	connectedUnixNs      int64
+	moves                uint32
 }
 
 func keptSocketFrom(s *wire.Socket) keptSocket {
@@ -104,12 +105,16 @@ func keptSocketFrom(s *wire.Socket) keptSocket {
 		namespace:       unique.Make(s.GetNamespace()),
 		transport:       unique.Make(s.GetTransport()),
 		connectedUnixNs: s.GetConnectedUnixNs(),
+		moves:           s.GetMoves(),
 	}
 }
 
-func (k keptSocket) socket(id string) *eventhub.Socket {
+// socket returns the description of a socket of a node.
+func (k keptSocket) socket(id string, node cluster.NodeID) *eventhub.Socket {
 	return &eventhub.Socket{
 		ID:          id,
+		Node:        string(node),
+		Moves:       k.moves,
 		User:        k.user,
 		Namespace:   k.namespace.Value(),
 		Address:     k.address,

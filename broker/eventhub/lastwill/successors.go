@@ -19,6 +19,7 @@ type deposits struct {
 	previous   map[cluster.NodeID]struct{} // keep the sockets until all successors have them
 	epoch      uint64                      // the last epoch of any successor
 	version    uint64                      // counts changes of sockets
+	takes      []takesOfVersion            // that aren't known to be deposited; oldest first
 }
 
 // successor is a node that keeps this node's sockets.
@@ -28,6 +29,7 @@ type successor struct {
 	sequence  uint64 // of the last update of the epoch
 	broken    bool   // the epoch can't go on, or there is none yet
 	confirmed bool   // it has said that it has everything
+	version   uint64 // that it had then
 }
 
 func newDeposits() deposits {
@@ -45,26 +47,30 @@ func (r *Registry) updateSuccessors(retry bool) {
 	gap := r.applyStates()
 	if len(d.successors) == 0 {
 		r.changes.wanted.Store(false)
-		r.changes.take()
+		b := r.changes.take()
+		d.takes = nil
 		r.releasePrevious()
+		r.reportDeposited(b.takes) // there is no more to it
 		return
 	}
-	connected, ended, ok := r.changes.take()
-	if !ok || len(connected)+len(ended) > 0 {
+	b := r.changes.take()
+	if b.tooMany || len(b.connected)+len(b.ended) > 0 {
 		d.version++
 	}
+	d.noteTakes(b.takes)
 	var begin []*successor
 	for _, s := range d.successors {
 		if !s.broken {
-			s.broken = !ok || !r.sendUpdates(s, connected, ended, false)
+			s.broken = b.tooMany || !r.sendUpdates(s, b.connected, b.ended, false)
 		}
-		if s.broken && (retry || changed || gap || !ok) {
+		if s.broken && (retry || changed || gap || b.tooMany) {
 			begin = append(begin, s)
 		}
 	}
 	r.beginEpochs(begin)
-	if d.allConfirmed() {
+	if version, ok := d.confirmedVersion(); ok {
 		r.releasePrevious()
+		r.reportDeposited(d.takesThrough(version))
 	}
 }
 
@@ -106,7 +112,7 @@ func (r *Registry) beginEpochs(successors []*successor) {
 	// Changes are noted before the sockets are listed, so that none is missed in between. For other
 	// successors they are noted already.
 	r.changes.wanted.Store(true)
-	all := r.opts.Sockets()
+	all := append(r.opts.Sockets(), r.moves.givenSockets(r.opts.Self)...)
 	for _, s := range successors {
 		r.deposits.epoch++
 		s.epoch, s.sequence, s.confirmed = r.deposits.epoch, 0, false
@@ -163,20 +169,23 @@ func (r *Registry) applyStates() (gap bool) {
 		}
 		s.confirmed = state.GetComplete() &&
 			state.GetEpoch() == check.GetEpoch() && state.GetSequence() >= check.GetSequence()
-		s.broken = !s.confirmed
+		s.broken, s.version = !s.confirmed, state.GetVersion()
 		gap = gap || s.broken
 	}
 	return gap
 }
 
-// allConfirmed reports whether every successor has everything.
-func (d *deposits) allConfirmed() bool {
+// confirmedVersion returns the version up to which every successor has everything. ok is false if
+// one of them hasn't said so yet.
+func (d *deposits) confirmedVersion() (version uint64, ok bool) {
+	version = d.version
 	for _, s := range d.successors {
 		if s.broken || !s.confirmed {
-			return false
+			return 0, false
 		}
+		version = min(version, s.version)
 	}
-	return true
+	return version, true
 }
 
 // releasePrevious lets the previous successors drop this node's sockets.

@@ -24,6 +24,7 @@ func To(s *eventhub.Socket) *wire.Socket {
 		Data:            s.Data,
 		Auth:            s.Auth,
 		Away:            s.Away,
+		Moves:           s.Moves,
 	}
 	if s.Node != string(cluster.OwnerOf(s.ID)) {
 		w.Node = s.Node
@@ -39,6 +40,7 @@ func From(w *wire.Socket) *eventhub.Socket {
 		User:        w.GetUser(),
 		Namespace:   w.GetNamespace(),
 		Node:        cmp.Or(w.GetNode(), string(cluster.OwnerOf(w.GetId()))),
+		Moves:       w.GetMoves(),
 		Away:        w.GetAway(),
 		Rooms:       w.GetRooms(),
 		Address:     w.GetAddress(),
