@@ -355,7 +355,7 @@ func (l *link) filterDown(b []byte) (pass []byte, then func()) {
 	if l.armed && l.way == cutConnect {
 		if from, to, ok := l.cutter.findConnect(b); ok {
 			l.armed = false
-			l.remaining = from + rand.IntN(to-from+afterConnect)
+			l.remaining = []int{from, from + rand.IntN(to-from), to + rand.IntN(afterConnect)}[rand.IntN(3)]
 		}
 	}
 	if l.remaining < 0 {
