@@ -61,19 +61,36 @@ func (b *Broker) requestFromOthers(ctx context.Context, r *ackRequest, t *Target
 	b.ackRequests.mu.Lock()
 	b.ackRequests.local[r.id] = r
 	b.ackRequests.mu.Unlock()
-	result, partial := b.callOthers(ctx, to, min(reportTimeout, o.Timeout), &wire.Op{Op: &wire.Op_RequestAcks{RequestAcks: &wire.RequestAcks{
+	others := &otherNodesAcks{b: b, r: r}
+	op := &wire.Op{Op: &wire.Op_RequestAcks{RequestAcks: &wire.RequestAcks{
 		Id:        r.id,
 		Emit:      &wire.Emit{Target: targetToWire(t), Event: messageToWire(m)},
 		TimeoutMs: uint32(max(o.Timeout.Milliseconds(), 1)), //nolint:gosec // at most maxAckTimeout
 		Owner:     o.Owner,
-	}}})
+	}}}
+	moved := others.request(ctx, to, min(reportTimeout, o.Timeout), op)
+	if len(moved) > 0 {
+		again, to := restrict(op, moved)
+		others.request(ctx, to, min(reportTimeout, o.Timeout), again)
+	}
+	return others
+}
+
+// request sends the request to nodes and takes their replies. It returns the sockets
+// that other nodes have now.
+func (o *otherNodesAcks) request(ctx context.Context, to destination, timeout time.Duration, op *wire.Op) (moved []*wire.SessionMoved) {
+	result, partial := o.b.callOthers(ctx, to, timeout, op)
 	for _, reply := range result.Replies {
 		one := cluster.Result{Replies: []cluster.Reply{reply}}
 		for _, c := range decode[wire.Count](one, &partial) {
-			r.nodeStarted(reply.Node, c)
+			o.r.nodeStarted(reply.Node, c)
+			moved = append(moved, c.GetMoved()...)
 		}
 	}
-	return &otherNodesAcks{b: b, r: r, partial: partial, unnamed: result.Unnamed > 0}
+	o.partial.Partial = o.partial.Partial || partial.Partial
+	o.partial.miss(partial.Missing...)
+	o.unnamed = o.unnamed || result.Unnamed > 0
+	return moved
 }
 
 // end adds what became of the other nodes' sockets to the summary. late says that

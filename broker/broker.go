@@ -62,6 +62,13 @@ type Broker struct {
 	lossCheck *losscheck.Check
 	revoked   *revocation.Table
 
+	// Sessions that move between nodes; static after New; each guards itself.
+	movedSockets *movedSockets
+	takingOver   takeOvers
+	offering     sync.WaitGroup // the goroutine that offers sessions while the node drains
+	clientsGone  chan struct{}  // closed when no client is connected any more, while the node drains
+	stopOffers   chan struct{}  // closed when sessions are offered no longer
+
 	memory *memwatch.Watch // nil without a limit; static after New
 
 	// The end.
@@ -70,6 +77,8 @@ type Broker struct {
 	drained     chan struct{} // closed when the last client has been sent away
 	rush        chan struct{} // closed when the remaining clients have to go at once
 	rushing     sync.Once     // closes rush
+	ending      sync.Once     // closes clientsGone
+	stopping    sync.Once     // closes stopOffers
 }
 
 // New returns a broker that is ready to serve, and that has goroutines until
@@ -91,6 +100,8 @@ func New(o Options) (*Broker, error) {
 		drainBegins: make(chan struct{}),
 		drained:     make(chan struct{}),
 		rush:        make(chan struct{}),
+		clientsGone: make(chan struct{}),
+		stopOffers:  make(chan struct{}),
 
 		attachmentTime: attachmentTime,
 		messageLimits:  o.messageLimits(),
@@ -105,6 +116,7 @@ func New(o Options) (*Broker, error) {
 		ns.index = room.NewIndex[*socket](room.Limits{Rooms: o.MaxRoomsPerSocket, PerUser: int(o.Limits.ConnectionsPerUser)}, ns)
 		b.namespaces[name] = ns
 	}
+	b.movedSockets = newMovedSockets(cluster.NodeID(b.id))
 	b.admission = newAdmission(b)
 	b.holds = newHolds(b)
 	b.metrics = newMetrics(b)

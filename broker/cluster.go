@@ -32,7 +32,7 @@ func (b *Broker) joinCluster(o *ClusterOptions) error {
 		Info:             func() cluster.Info { return b.clusterInfo(o) },
 		Observer:         observer,
 		Logger:           b.log,
-		MaxEnvelopeBytes: int(max(8<<20, b.opts.MaxMessageBytes+envelopeOverhead)),
+		MaxEnvelopeBytes: int(max(8<<20, b.opts.largestMessage()+envelopeOverhead)),
 	})
 	if err != nil {
 		return &Error{Code: CodeInvalidArgument, Reason: ReasonInvalidArgument, Message: err.Error()}
@@ -110,9 +110,15 @@ type peerHandler struct{ b *Broker }
 
 // Deliver implements [cluster.Handler].
 func (p peerHandler) Deliver(d cluster.Delivery) []byte {
-	reply, err := p.b.apply(d.From, d.Payload, subscribeTimeout)
+	op, err := decodeOp(d.Payload)
+	var reply proto.Message
+	if err == nil {
+		reply, err = p.b.apply(d.From, op, subscribeTimeout)
+	}
 	if err != nil {
 		p.b.log.Error("an operation of another node failed", "node", string(d.From), "error", err)
+	} else if d.Topic == "" { // otherwise the nodes that have the sockets get it as well
+		p.b.follow(d.From, op, reply, d.WantsAnswer)
 	}
 	switch {
 	case !d.WantsAnswer:
@@ -129,20 +135,34 @@ func unreadable() []byte { return []byte{0xff} }
 
 // Answer implements [cluster.Handler].
 func (p peerHandler) Answer(ctx context.Context, from cluster.NodeID, request []byte) ([]byte, error) {
-	reply, err := p.b.apply(from, request, waitAtMost(ctx, subscribeTimeout))
+	op, err := decodeOp(request)
+	if err != nil {
+		return nil, err
+	}
+	switch o := op.GetOp().(type) { // these may have to wait
+	case *wire.Op_TakeSession:
+		return encode(p.b.applyTakeSession(ctx, from, o.TakeSession)), nil
+	case *wire.Op_OfferSessions:
+		return encode(p.b.applyOffer(ctx, from, o.OfferSessions)), nil
+	}
+	reply, err := p.b.apply(from, op, waitAtMost(ctx, subscribeTimeout))
 	if err != nil {
 		return nil, err
 	}
 	return encode(reply), nil
 }
 
-// apply carries out an operation of another node and returns the reply. A join
-// waits for the bus, but no longer than wait.
-func (b *Broker) apply(from cluster.NodeID, payload []byte, wait time.Duration) (proto.Message, error) {
+func decodeOp(payload []byte) (*wire.Op, error) {
 	var op wire.Op
 	if err := proto.Unmarshal(payload, &op); err != nil {
 		return nil, err
 	}
+	return &op, nil
+}
+
+// apply carries out an operation of another node and returns the reply. A join
+// waits for the bus, but no longer than wait.
+func (b *Broker) apply(from cluster.NodeID, op *wire.Op, wait time.Duration) (proto.Message, error) {
 	switch o := op.GetOp().(type) {
 	case nil:
 		return nil, errUnknownOp
@@ -179,11 +199,14 @@ func (b *Broker) apply(from cluster.NodeID, payload []byte, wait time.Duration) 
 	case *wire.Op_SyncRevocations:
 		b.revoked.Sync()
 		return &wire.Count{}, nil
+	case *wire.Op_SessionMoved:
+		b.movedSockets.set(o.SessionMoved.GetSocket(), cluster.NodeID(o.SessionMoved.GetNode()))
+		return &wire.Count{}, nil
 	case *wire.Op_Drain:
 		b.drain()
 		return &wire.Count{}, nil
 	}
-	return b.applyLocal(from, &op, wait), nil
+	return b.applyLocal(from, op, wait), nil
 }
 
 // NodeJoined implements [cluster.Handler].
@@ -199,6 +222,7 @@ func (p peerHandler) NodeLeft(other cluster.Node) {
 	p.b.log.Info("node left", "node", string(other.ID), "address", other.Address)
 	p.b.eventsNodeGone(other, false)
 	p.b.ackRequests.lose(other.ID)
+	p.b.movedSockets.lose(other.ID)
 }
 
 // NodeLost implements [cluster.Handler].
@@ -206,6 +230,7 @@ func (p peerHandler) NodeLost(other cluster.Node) {
 	p.b.log.Warn("node lost", "node", string(other.ID), "address", other.Address)
 	p.b.eventsNodeGone(other, true)
 	p.b.ackRequests.lose(other.ID)
+	p.b.movedSockets.lose(other.ID)
 }
 
 // Rejoined implements [cluster.Handler].

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -67,29 +68,91 @@ func (b *Broker) nodesOf(t *Target) destination {
 	for _, user := range t.Users {
 		topics = append(topics, cluster.UserTopic(t.Namespace, user))
 	}
-	nodes := b.ownersOf(t.Sockets)
+	nodes, unknown := b.ownersOf(t.Sockets)
+	if unknown {
+		return destination{route: cluster.Route{Topic: everyone}}
+	}
 	if len(topics)+len(nodes) == 0 {
 		return destination{none: true}
 	}
 	return destination{route: cluster.RouteTo(everyone, topics, nodes)}
 }
 
-// ownersOf returns the other nodes that have the sockets. Nodes that have left or
-// were lost are not among them.
-func (b *Broker) ownersOf(sockets []string) []cluster.NodeID {
-	var nodes []cluster.NodeID
+// ownersOf returns the other nodes that have the sockets, or know which node has
+// them. unknown says that any node may have one, because the node is gone that its id
+// names.
+func (b *Broker) ownersOf(sockets []string) (nodes []cluster.NodeID, unknown bool) {
 	seen := make(map[cluster.NodeID]bool)
 	for _, id := range sockets {
 		owner := cluster.OwnerOf(id)
-		if string(owner) == b.id || seen[owner] {
+		if string(owner) == b.id {
+			owner = b.movedSockets.get(id)
+		}
+		if owner == "" || seen[owner] {
 			continue
 		}
 		seen[owner] = true
 		if b.mesh.HasNode(owner) || b.Isolated() || slices.Contains(b.mesh.ClockSkewed(), owner) {
 			nodes = append(nodes, owner)
+		} else {
+			unknown = unknown || b.recovery != nil
 		}
 	}
-	return nodes
+	return nodes, unknown
+}
+
+// targetOf returns the target of an operation that may name sockets; nil for others.
+func targetOf(op *wire.Op) *wire.Target {
+	switch o := op.GetOp().(type) {
+	case *wire.Op_Emit:
+		return o.Emit.GetTarget()
+	case *wire.Op_Leave:
+		return o.Leave.GetTarget()
+	case *wire.Op_Disconnect:
+		return o.Disconnect.GetTarget()
+	case *wire.Op_Update:
+		return o.Update.GetTarget()
+	case *wire.Op_RequestAcks:
+		return o.RequestAcks.GetEmit().GetTarget()
+	}
+	return nil
+}
+
+// restrict returns a copy of an operation for those sockets of its target that have
+// moved, and the nodes that have them.
+func restrict(op *wire.Op, moved []*wire.SessionMoved) (*wire.Op, destination) {
+	copied := proto.CloneOf(op)
+	t := targetOf(copied)
+	t.Rooms, t.Users, t.Sockets = nil, nil, nil
+	var nodes []cluster.NodeID
+	for _, m := range moved {
+		t.Sockets = append(t.Sockets, m.GetSocket())
+		if node := cluster.NodeID(m.GetNode()); !slices.Contains(nodes, node) {
+			nodes = append(nodes, node)
+		}
+	}
+	return copied, destination{route: cluster.Route{Nodes: nodes}}
+}
+
+// follow is called with an operation of another node that was sent to this node alone,
+// and with the reply. If sockets of its target have moved, the caller is told where to
+// or, if it doesn't wait, the operation is passed on.
+func (b *Broker) follow(from cluster.NodeID, op *wire.Op, reply proto.Message, waits bool) {
+	moved := b.movedSockets.among(targetOf(op).GetSockets())
+	if len(moved) == 0 {
+		return
+	}
+	if c, ok := reply.(*wire.Count); ok && waits {
+		c.Moved = moved
+		return
+	}
+	op, to := restrict(op, moved)
+	if e := op.GetEmit().GetEvent(); e != nil && e.GetOrigin() == "" {
+		e.Origin = string(from)
+	}
+	if err := b.tell(to, op); err != nil {
+		b.log.Debug("an operation doesn't reach a socket that has moved", "error", err) // the mesh counts it
+	}
 }
 
 // tell has other nodes carry out an operation, and doesn't wait for the result.
@@ -134,6 +197,38 @@ func (b *Broker) callOthers(ctx context.Context, to destination, timeout time.Du
 		}
 	}
 	return r, partial
+}
+
+// maxMoves bounds how often sockets are followed to the node that has them now.
+const maxMoves = 3
+
+// countOthers is callOthers for an operation that is answered with Count. It follows
+// sockets that have moved.
+func (b *Broker) countOthers(ctx context.Context, to destination, timeout time.Duration, op *wire.Op) ([]*wire.Count, PartialResult) {
+	result, partial := b.callOthers(ctx, to, timeout, op)
+	counts := decode[wire.Count](result, &partial)
+	last := counts
+	for range maxMoves {
+		moved := movedIn(last)
+		if len(moved) == 0 {
+			break
+		}
+		again, to := restrict(op, moved)
+		result, missing := b.callOthers(ctx, to, timeout, again)
+		last = decode[wire.Count](result, &missing)
+		counts = append(counts, last...)
+		partial.Partial = partial.Partial || missing.Partial
+		partial.miss(missing.Missing...)
+	}
+	return counts, partial
+}
+
+// movedIn returns the sockets that other nodes have, as nodes say.
+func movedIn(counts []*wire.Count) (moved []*wire.SessionMoved) {
+	for _, c := range counts {
+		moved = append(moved, c.GetMoved()...)
+	}
+	return moved
 }
 
 // allMissing is the partial result when the other nodes could not be reached.
@@ -272,6 +367,6 @@ func messageToWire(m *Message) *wire.Event {
 func messageFromWire(from cluster.NodeID, e *wire.Event) *Message {
 	return &Message{
 		Event: e.GetName(), Args: e.GetArgs(), Attachments: e.GetAttachments(), Volatile: e.GetVolatile(),
-		identity: identity{string(from), e.GetNumber()},
+		identity: identity{cmp.Or(e.GetOrigin(), string(from)), e.GetNumber()},
 	}
 }

@@ -77,12 +77,22 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 		grace.Wait(ctx, 0, func() { <-b.drained })
 	}
 	err := b.shutDownConnections(ctx)
+	b.endOffers(ctx)
 	b.endAwaySockets()
 	b.endSubscriptions(ctx)
 	if !grace.Wait(ctx, endGrace, b.awaitGoroutines) {
 		err = errors.Join(err, errors.New("requests to clients or backends have not ended"))
 	}
 	return err
+}
+
+// endOffers waits until other nodes have taken over the sessions of clients that are
+// away, or ctx ends.
+func (b *Broker) endOffers(ctx context.Context) {
+	b.ending.Do(func() { close(b.clientsGone) })
+	grace.Wait(ctx, 0, b.offering.Wait)
+	b.stopping.Do(func() { close(b.stopOffers) })
+	b.offering.Wait() // ends soon
 }
 
 // endAwaySockets ends the sockets whose clients are away: their node won't be there
@@ -145,6 +155,9 @@ func (b *Broker) drain() {
 	if b.mesh != nil {
 		b.mesh.Announce()
 		b.proxy.Drain(b.opts.DrainSpread)
+	}
+	if b.mesh != nil && b.recovery != nil {
+		b.offering.Go(b.offerSessions)
 	}
 	go b.sendClientsAway()
 }

@@ -27,8 +27,8 @@ func (b *Broker) Emit(ctx context.Context, t Target, m Message) (Report, error) 
 			report.PartialResult = b.allMissing(err)
 		}
 	default:
-		result, partial := b.callOthers(ctx, to, reportTimeout, emitOp(&t, &m))
-		for _, c := range decode[wire.Count](result, &partial) {
+		counts, partial := b.countOthers(ctx, to, reportTimeout, emitOp(&t, &m))
+		for _, c := range counts {
 			report.add(c)
 		}
 		report.countDropped()
@@ -83,6 +83,8 @@ func (b *Broker) deliver(ns *namespace, to []*socket, m *Message) Report {
 			report.Queued++
 		case kept:
 			report.Kept++
+		case uncounted:
+			report.Matched--
 		}
 	}
 	o.done()

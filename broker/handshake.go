@@ -144,8 +144,8 @@ func (c *client) settle(s *socket, decision eventhub.Decision, err error) bool {
 	}
 	switch {
 	case err == nil && decision.Refusal != nil:
-		if back := s.returnsTo(); back != nil && !back.session.overtaken(s.session.back.number) {
-			back.disconnectAs(decision.Refusal.Code, decision.Refusal.Message, grave{})
+		if s.returns() {
+			s.refuseReturn(decision.Refusal.Code, decision.Refusal.Message)
 		}
 		c.refuse(s.ns.name, reasonRefusedByBackend, &Error{
 			Code: CodePermissionDenied, Reason: decision.Refusal.Code, Message: decision.Refusal.Message,
@@ -190,7 +190,7 @@ func (s *socket) accept(rooms []string, data json.RawMessage) *Error {
 // is a member: the first socket of a user or a room waits until Redis has confirmed
 // the subscription.
 func (c *client) admit(s *socket) bool {
-	if s.returnsTo() != nil {
+	if s.returns() {
 		if done := c.resume(s); done {
 			return true
 		}

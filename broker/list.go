@@ -352,16 +352,40 @@ func (b *Broker) GetSocket(ctx context.Context, id string) (SocketInfo, error) {
 		Message: fmt.Sprintf("no socket %q is connected", id),
 	}
 	owner := cluster.OwnerOf(id)
-	if b.mesh == nil || string(owner) == b.id {
+	if b.mesh != nil && string(owner) == b.id {
+		owner = b.movedSockets.get(id)
+	}
+	if b.mesh == nil || owner == "" {
 		return SocketInfo{}, notFound
 	}
-	var found wire.Sockets
 	op := &wire.Op{Op: &wire.Op_GetSocket{GetSocket: &wire.GetSocket{Id: id}}}
-	if err := b.callNode(ctx, owner, op, &found, notFound); err != nil {
-		return SocketInfo{}, err
+	if b.recovery == nil || b.mesh.HasNode(owner) {
+		var found wire.Sockets
+		if err := b.callNode(ctx, owner, op, &found, notFound); err != nil {
+			return SocketInfo{}, err
+		}
+		if sockets := socketsFromWire(&found); len(sockets) > 0 {
+			return sockets[0], nil
+		}
+		if b.recovery == nil {
+			return SocketInfo{}, notFound
+		}
 	}
-	if sockets := socketsFromWire(&found); len(sockets) > 0 {
-		return sockets[0], nil
+	return b.findSocket(ctx, op, notFound)
+}
+
+// findSocket asks all nodes for a socket that isn't where its id says.
+func (b *Broker) findSocket(ctx context.Context, op *wire.Op, notFound *Error) (SocketInfo, error) {
+	replies, partial := callAll[wire.Sockets](ctx, b, op)
+	for _, reply := range replies {
+		if sockets := socketsFromWire(reply); len(sockets) > 0 {
+			return sockets[0], nil
+		}
+	}
+	if partial.Partial {
+		return SocketInfo{}, &Error{
+			Code: CodeUnavailable, Reason: ReasonNodeUnavailable, Message: "not all nodes answer, and one of them may have the socket; try again in a moment",
+		}
 	}
 	return SocketInfo{}, notFound
 }
@@ -373,6 +397,7 @@ func (b *Broker) localSockets(q *wire.ListSockets) []SocketInfo {
 		if ns, ok := b.namespaces[name]; ok {
 			f := room.Filter{Room: q.GetRoom(), User: q.GetUser()}
 			found = append(found, ns.index.Members(f, q.GetAfter(), int(q.GetLimit()))...)
+			found = slices.DeleteFunc(found, (*socket).isShadow) // its node lists it
 		}
 	}
 	slices.SortFunc(found, func(a, b *socket) int { return cmp.Compare(a.id, b.id) })
@@ -390,7 +415,7 @@ func sortSockets(sockets []SocketInfo) {
 
 func (b *Broker) localSocket(id string) (SocketInfo, bool) {
 	for _, ns := range b.namespaces {
-		if s, ok := ns.index.Get(id); ok {
+		if s, ok := ns.index.Get(id); ok && !s.isShadow() {
 			return s.info(), true
 		}
 	}

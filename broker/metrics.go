@@ -287,6 +287,16 @@ func newClusterMetrics(b *Broker) *clusterMetrics {
 func (m *clusterMetrics) StateChanged(s cluster.State) {
 	if s == cluster.Connected {
 		m.b.revoked.Sync()
+	} else if len(m.b.mesh.Nodes()) > 1 {
+		m.countGap()
+	}
+}
+
+// countGap notes that the node may have missed messages of other nodes. What sessions
+// hold isn't complete then.
+func (m *clusterMetrics) countGap() {
+	if r := m.b.recovery; r != nil {
+		r.gaps.Add(1)
 	}
 }
 
@@ -305,6 +315,9 @@ func (m *clusterMetrics) Received(bytes int) {
 // Lost implements [cluster.Observer].
 func (m *clusterMetrics) Lost(reason cluster.LossReason, messages int) {
 	m.lost.WithLabelValues(string(reason)).Add(float64(messages))
+	if reason == cluster.LostInboxFull || reason == cluster.LostClock {
+		m.countGap()
+	}
 }
 
 // Answered implements [cluster.Observer].

@@ -103,13 +103,17 @@ func (ns *namespace) Joined(s *socket, room string, opened bool) {
 		}
 		ns.publishRoom(eventhub.RoomOpened, room)
 	}
-	ns.publishMember(eventhub.Join, s, room)
+	if !s.moving.Load() {
+		ns.publishMember(eventhub.Join, s, room)
+	}
 }
 
 // Left implements [room.Observer]. It publishes that a socket has left a room, and
 // unsubscribes from an empty room at the cluster.
 func (ns *namespace) Left(s *socket, room string, closed bool) {
-	ns.publishMember(eventhub.Leave, s, room)
+	if !s.moving.Load() {
+		ns.publishMember(eventhub.Leave, s, room)
+	}
 	if closed {
 		if ns.b.mesh != nil {
 			ns.b.mesh.Unsubscribe(cluster.RoomTopic(ns.name, room))

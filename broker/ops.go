@@ -148,8 +148,8 @@ func (b *Broker) checkSelector(t *Target, v violations) error {
 func (b *Broker) do(ctx context.Context, op *wire.Op, others destination, wait time.Duration) Outcome {
 	here := b.applyLocal(cluster.NodeID(b.id), op, wait)
 	out := Outcome{Matched: int(here.GetMatched()), Refused: int(here.GetRefused())}
-	result, partial := b.callOthers(ctx, others, callTimeout, op)
-	for _, there := range decode[wire.Count](result, &partial) {
+	counts, partial := b.countOthers(ctx, others, callTimeout, op)
+	for _, there := range counts {
 		out.Matched += int(there.GetMatched())
 		out.Refused += int(there.GetRefused())
 	}

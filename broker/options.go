@@ -161,6 +161,15 @@ func (o *Options) clusterKeys() [][]byte {
 	return o.Cluster.Keys
 }
 
+// largestMessage returns how many bytes nodes have to tell each other at once: a
+// message, or all that a session holds.
+func (o *Options) largestMessage() int64 {
+	if o.Recovery == nil {
+		return o.MaxMessageBytes
+	}
+	return max(o.MaxMessageBytes, o.Recovery.MaxBytes)
+}
+
 // relayByEvent returns the relay rules by the event that clients send.
 func (o *Options) relayByEvent() map[string]RelayRule {
 	rules := make(map[string]RelayRule, len(o.Relay))

@@ -261,7 +261,7 @@ func (c *client) Closed(reason engineio.Reason, _ error) {
 	c.sockets, c.deciding = nil, nil
 	c.mu.Unlock()
 	for _, s := range sockets {
-		if s.session != nil && outlives(reason) && !c.b.draining.Load() {
+		if s.session != nil && c.b.outlives(reason) {
 			s.lose(c, string(reason))
 		} else {
 			s.endOver(c, string(reason))

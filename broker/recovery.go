@@ -9,6 +9,7 @@ import (
 
 	"github.com/salabroker/sala/broker/backlog"
 	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/eventhub"
 	"github.com/salabroker/sala/broker/rawjson"
@@ -56,7 +57,8 @@ func (b *Broker) seek(candidate *socket, r recoveryRequest) *Error {
 	if !ok || len(r.offset) > maxOffsetBytes || !b.mayBeOffset(r.offset) {
 		return nil
 	}
-	if s, ok := candidate.ns.index.Get(id); ok && s.session != nil && sameSecret(s.session.secret, secret) {
+	ns := candidate.ns
+	if s, ok := ns.index.Get(id); ok && s.session != nil && sameSecret(s.session.secret, secret) && !s.isShadow() {
 		if s.user != candidate.user {
 			back.notRecovered = notRecoveredUserChanged
 			return nil
@@ -65,27 +67,35 @@ func (b *Broker) seek(candidate *socket, r recoveryRequest) *Error {
 		back.number = s.session.countReturn()
 		return nil
 	}
-	end, ok := b.recovery.graves.get(id)
-	switch {
-	case ok && sameSecret(end.secret, secret) && end.namespace == candidate.ns.name:
+	if end, ok := b.recovery.graves.get(id); ok && sameSecret(end.secret, secret) && end.namespace == ns.name {
 		if end.user != candidate.user {
 			back.notRecovered = notRecoveredUserChanged
 			return nil
 		}
 		back.previous, back.notRecovered = id, end.notRecovered
 		return b.recovery.graves.takeRefusal(id)
-	case !b.hasNode(cluster.OwnerOf(id)):
-		back.notRecovered = notRecoveredNodeLost
 	}
-	if sameSecret(b.recovery.secret(candidate.ns.name, candidate.user, id), secret) {
-		back.previous = id // nobody else can have made the secret
-	}
+	b.seekElsewhere(candidate, id, secret)
 	return nil
 }
 
-// hasNode reports whether a node is there, this one or another.
-func (b *Broker) hasNode(id cluster.NodeID) bool {
-	return string(id) == b.id || b.mesh != nil && b.mesh.HasNode(id)
+// seekElsewhere notes that another node may have the session. If the nodes share
+// keys, a client can't make them look for what it has made up.
+func (b *Broker) seekElsewhere(candidate *socket, id string, secret [secretBytes]byte) {
+	back, home := candidate.session.back, cluster.OwnerOf(id)
+	if string(home) != b.id && (b.mesh == nil || !b.mesh.HasNode(home)) {
+		back.notRecovered = notRecoveredNodeLost
+	}
+	switch b.recovery.made(secret, candidate.ns.name, candidate.user, id) {
+	case madeHere:
+		back.previous = id // nobody else can have made the secret
+	case madeBySomebody:
+		back.notRecovered = notRecoveredUnknown
+		return
+	}
+	if b.mesh != nil && (string(home) != b.id || b.movedSockets.get(id) != "") {
+		back.elsewhere = &wire.SessionKey{Socket: id, Secret: secret[:], Namespace: candidate.ns.name, User: candidate.user}
+	}
 }
 
 // countReturn numbers a return when its client asks for it. A later one overtakes it.
@@ -103,8 +113,8 @@ func (x *session) overtaken(number uint64) bool {
 	return x.returns != number
 }
 
-// returnsTo returns the socket that the client of a candidate returns to; nil if
-// there is none.
+// returnsTo returns the socket of this node that the client of a candidate returns to;
+// nil if there is none.
 func (s *socket) returnsTo() *socket {
 	if s.session == nil || s.session.back == nil {
 		return nil
@@ -112,16 +122,41 @@ func (s *socket) returnsTo() *socket {
 	return s.session.back.socket
 }
 
+// returns reports whether the client of a candidate returns to a socket, of this node
+// or another.
+func (s *socket) returns() bool {
+	return s.returnsTo() != nil || s.session != nil && s.session.back != nil && s.session.back.elsewhere != nil
+}
+
+// refuseReturn ends the socket that the client of a candidate returns to, because
+// backends have refused the client.
+func (s *socket) refuseReturn(code, message string) {
+	if previous := s.returnsTo(); previous != nil {
+		if !previous.session.overtaken(s.session.back.number) {
+			previous.disconnectAs(code, message, grave{})
+		}
+		return
+	}
+	t := &Target{Namespace: s.ns.name, Sockets: []string{s.session.back.elsewhere.GetSocket()}}
+	op := &wire.Op{Op: &wire.Op_Disconnect{Disconnect: &wire.Disconnect{Target: targetToWire(t), Reason: message}}}
+	if err := s.b.tell(s.b.nodesOf(t), op); err != nil {
+		s.b.log.Debug("a node doesn't learn that a client was refused", "error", err) // its session ends with its window
+	}
+}
+
 // question describes the socket that backends decide about: as which the client
 // wants to connect.
 func (s *socket) question() *eventhub.Socket {
 	d := s.describe()
-	previous := s.returnsTo()
-	if previous == nil {
+	if !s.returns() {
 		return d
 	}
 	as := *d
-	as.ID, as.ConnectTime = previous.id, previous.connectTime
+	if previous := s.returnsTo(); previous != nil {
+		as.ID, as.ConnectTime = previous.id, previous.connectTime
+	} else {
+		as.ID = s.session.back.elsewhere.GetSocket()
+	}
 	return &as
 }
 
@@ -134,6 +169,19 @@ var (
 // so that the candidate becomes a member.
 func (c *client) resume(candidate *socket) (done bool) {
 	back := candidate.session.back
+	if back.socket == nil {
+		s, why := c.b.takeOver(doneContext(c.conn.Done()), back.elsewhere, "")
+		if why.refusal != nil {
+			c.refuse(candidate.ns.name, why.refusal.Reason, why.refusal)
+			return true
+		}
+		if s == nil {
+			back.notRecovered = why.notRecovered
+			return false
+		}
+		back.socket, back.previous = s, s.id
+		back.number = s.session.countReturn()
+	}
 	s := back.socket
 	if old := s.leaveFor(back.number); old != nil {
 		old.release(s)
@@ -202,6 +250,9 @@ func (s *socket) resumeOver(c *client, candidate *socket, added []string) *Error
 		end, _ := s.b.recovery.graves.get(s.id)
 		back.notRecovered = cmp.Or(end.notRecovered, notRecoveredUnknown)
 		return cmp.Or(s.b.recovery.graves.takeRefusal(s.id), errNotRecovered)
+	case x.missesMessages(s.b):
+		back.notRecovered = notRecoveredNodeLost
+		return errNotRecovered
 	case !x.backlog.Received(back.offset):
 		back.notRecovered = notRecoveredEvicted
 		return errNotRecovered

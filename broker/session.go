@@ -11,9 +11,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/salabroker/sala/broker/backlog"
+	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/ratelimit"
 	"github.com/salabroker/sala/broker/socketio"
@@ -81,7 +83,10 @@ type session struct {
 	// socket.client of a socket that has a session.
 	mu       sync.Mutex
 	backlog  backlog.Backlog
-	over     bool        // the client can't return any more
+	over     bool        // the client can't return any more, at least not here
+	moved    bool        // because another node has the session
+	shadow   bool        // another node still has the session; see takeover.go
+	pending  *ending     // how the socket ends once it isn't a shadow any more; nil if it doesn't
 	known    bool        // the client has shown that it knows of the session
 	connect  uint64      // position of the CONNECT packet on the connection
 	returns  uint64      // how often the client has asked to return
@@ -90,16 +95,19 @@ type session struct {
 	lost     time.Time   // when it lost its connection last
 	why      string      // why it did
 	counted  string      // the address at which it counts as away; empty for none
+	gaps     uint64      // recovery.gaps when the session began
+	gap      bool        // another node that had the session missed messages
 }
 
 // returning is what a client asks for that wants to return to a socket. It belongs
 // to the candidate.
 type returning struct {
-	socket       *socket // that it returns to; nil if it can't
-	previous     string  // the socket's id, if the client has shown that it was its own; otherwise empty
-	offset       string  // of the last event that the client has received; empty for none
-	number       uint64  // of this return, among those to the socket
-	notRecovered string  // why it can't return
+	socket       *socket          // that it returns to; nil if it can't
+	elsewhere    *wire.SessionKey // of the session, if another node may have it
+	previous     string           // the socket's id, if the client has shown that it was its own; otherwise empty
+	offset       string           // of the last event that the client has received; empty for none
+	number       uint64           // of this return, among those to the socket
+	notRecovered string           // why it can't return
 }
 
 const (
@@ -118,8 +126,10 @@ const (
 type recovery struct {
 	limits backlog.Limits
 	budget *backlog.Budget
-	key    []byte // secrets are made with it
+	keys   [][]byte // secrets are made with the first, and may have been with the others
+	shared bool     // other nodes have the keys, too
 	graves graves
+	gaps   atomic.Uint64 // how often the node may have missed messages of others
 }
 
 // newRecovery returns nil without options. clusterKeys are the keys that all nodes
@@ -132,22 +142,23 @@ func newRecovery(o *RecoveryOptions, clusterKeys [][]byte) *recovery {
 		limits: backlog.Limits{Events: o.MaxMessages, Bytes: int(o.MaxBytes)},
 		budget: backlog.NewBudget(o.MaxNodeBytes),
 	}
-	if len(clusterKeys) > 0 {
-		mac := hmac.New(sha256.New, clusterKeys[0])
+	for _, key := range clusterKeys {
+		mac := hmac.New(sha256.New, key)
 		mac.Write([]byte("sala session secrets"))
-		r.key = mac.Sum(nil)
-	} else {
-		r.key = make([]byte, sha256.Size)
-		_, _ = rand.Read(r.key) // never fails
+		r.keys, r.shared = append(r.keys, mac.Sum(nil)), true
+	}
+	if !r.shared {
+		key := make([]byte, sha256.Size)
+		_, _ = rand.Read(key) // never fails
+		r.keys = [][]byte{key}
 	}
 	return r
 }
 
-// secret returns the secret of a session. All nodes that share a cluster key come to
-// the same, so that they can tell the session of a node that is gone from one that
-// never was.
-func (r *recovery) secret(namespace, user, socket string) (secret [secretBytes]byte) {
-	mac := hmac.New(sha256.New, r.key)
+// secretWith returns the secret of a session. All nodes that share a key come to the
+// same.
+func secretWith(key []byte, namespace, user, socket string) (secret [secretBytes]byte) {
+	mac := hmac.New(sha256.New, key)
 	for _, part := range []string{namespace, user, socket} {
 		mac.Write(strconv.AppendInt(nil, int64(len(part)), 10))
 		mac.Write([]byte{':'})
@@ -157,12 +168,41 @@ func (r *recovery) secret(namespace, user, socket string) (secret [secretBytes]b
 	return secret
 }
 
+// maker says who can have made a secret.
+type maker uint8
+
+const (
+	madeElsewhere  maker = iota // maybe another node
+	madeHere                    // a node that has this node's keys
+	madeBySomebody              // no node
+)
+
+// made returns who can have made the secret of a session.
+func (r *recovery) made(secret [secretBytes]byte, namespace, user, socket string) maker {
+	for _, key := range r.keys {
+		if sameSecret(secret, secretWith(key, namespace, user, socket)) {
+			return madeHere
+		}
+	}
+	if r.shared {
+		return madeBySomebody
+	}
+	return madeElsewhere
+}
+
 func newSession(r *recovery, s *socket) *session {
-	return &session{secret: r.secret(s.ns.name, s.user, s.id)}
+	return &session{secret: secretWith(r.keys[0], s.ns.name, s.user, s.id)}
 }
 
 // openSession is called when the socket becomes a member. closeSession follows.
-func (s *socket) openSession() { s.session.backlog = backlog.New(s.b.recovery.budget) }
+func (s *socket) openSession() {
+	s.session.backlog = backlog.New(s.b.recovery.budget)
+	s.session.gaps = s.b.recovery.gaps.Load()
+}
+
+// missesMessages reports whether messages may not have reached the session because
+// its node didn't receive what others sent. x.mu is held.
+func (x *session) missesMessages(b *Broker) bool { return x.gap || x.gaps != b.recovery.gaps.Load() }
 
 // pidSeparator stands between the parts of a pid: the socket's id and the secret.
 const pidSeparator = "~"
@@ -195,6 +235,7 @@ const (
 	notDelivered delivery = iota
 	queued                // to its connection
 	kept                  // for its return
+	uncounted             // another node counts it
 )
 
 // keep sends a message to the client or, while it is away, keeps it for its return.
@@ -204,9 +245,16 @@ func (s *socket) keep(o *outgoing) delivery {
 	x.mu.Lock()
 	c := s.client.Load()
 	switch {
+	case x.moved:
+		x.mu.Unlock()
+		return uncounted
 	case x.over || c == nil && o.m.Volatile:
 		x.mu.Unlock()
 		return notDelivered
+	case x.shadow:
+		x.push(s.b, o, event, 0)
+		x.mu.Unlock()
+		return uncounted
 	case c == nil:
 		x.push(s.b, o, event, 0)
 		complete := x.backlog.Complete()
@@ -268,16 +316,6 @@ func (s *socket) confirm(c *client, position uint64) {
 // x.mu is held.
 func (x *session) isHalfFull(b *Broker) bool { return x.backlog.Bytes() > b.recovery.limits.Bytes/2 }
 
-// outlives reports whether sessions outlive a connection that ended for this
-// reason. They don't if the client broke the rules, or if the node ends.
-func outlives(reason engineio.Reason) bool {
-	switch reason {
-	case engineio.ReasonParseError, engineio.ReasonMessageTooLarge, engineio.ReasonRateLimited, engineio.ReasonShutdown:
-		return false
-	}
-	return true
-}
-
 // lose is called when the socket has lost the connection c. It has no effect if the
 // client has returned over another one already.
 func (s *socket) lose(c *client, why string) {
@@ -324,7 +362,18 @@ func (s *socket) setAway(why string) {
 	if !x.known {
 		window = min(window, strangerWindow)
 	}
-	x.lost, x.why = time.Now(), why
+	x.why = why
+	s.startWindow(window)
+	s.loseAcks()
+	s.publishAway(why)
+	s.b.log.Debug("socket away", "socket", s.id, "namespace", s.ns.name, "user", s.user, "reason", why)
+}
+
+// startWindow begins the time in which the client may return. The session's mu is
+// held.
+func (s *socket) startWindow(window time.Duration) {
+	x := s.session
+	x.lost = time.Now()
 	x.deadline = x.lost.Add(window)
 	if x.window == nil {
 		x.window = time.AfterFunc(window, s.expireWindow)
@@ -332,9 +381,6 @@ func (s *socket) setAway(why string) {
 		x.window.Reset(window)
 	}
 	s.ns.away.Add(1)
-	s.loseAcks()
-	s.publishAway(why)
-	s.b.log.Debug("socket away", "socket", s.id, "namespace", s.ns.name, "user", s.user, "reason", why)
 }
 
 // expireWindow ends the session of a client that hasn't returned in time.
@@ -412,7 +458,37 @@ func (s *socket) isAway() (since time.Time, away bool) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.lost, s.client.Load() == nil && !x.over
+	return x.lost, s.client.Load() == nil && !x.over && !x.shadow
+}
+
+// isShadow reports whether another node still has the socket.
+func (s *socket) isShadow() bool {
+	x := s.session
+	if x == nil || s.client.Load() != nil {
+		return false
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.shadow
+}
+
+// ending is how a socket is to end.
+type ending struct {
+	why   string
+	grave grave
+}
+
+// postpone keeps the end of a shadow for when it is the socket. It returns false if
+// the socket isn't a shadow. If the other node learns of the end in time, the shadow
+// never becomes the socket.
+func (s *socket) postpone(why string, g grave) bool {
+	x := s.session
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.shadow && x.pending == nil {
+		x.pending = &ending{why, g}
+	}
+	return x.shadow
 }
 
 // Why a session was not recovered, as clients and backends learn it.

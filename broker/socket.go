@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/eventhub"
 	"github.com/salabroker/sala/broker/socketio"
@@ -26,6 +27,7 @@ type socket struct {
 
 	client    atomic.Pointer[client]          // its connection; nil while it is away
 	gone      atomic.Bool                     // it has ended, or is about to
+	moving    atomic.Bool                     // it changes its node, so that what happens to its rooms isn't published
 	described atomic.Pointer[eventhub.Socket] // how backends saw it last
 	data      atomic.Pointer[json.RawMessage] // what backends have attached; nil for nothing
 
@@ -109,6 +111,9 @@ func (s *socket) end(why string) { s.endAs(why, grave{}) }
 // endAs is end. The grave says what the client learns if it is away and returns. It
 // reports whether this call ended the socket, and not another one.
 func (s *socket) endAs(why string, g grave) bool {
+	if s.session != nil && s.postpone(why, g) {
+		return true
+	}
 	ended := s.gone.Swap(true)
 	if ended {
 		return false
@@ -126,6 +131,7 @@ func (s *socket) endAs(why string, g grave) bool {
 	if c := s.client.Load(); c != nil {
 		c.detach(s)
 	}
+	s.b.tellMoved(cluster.OwnerOf(s.id), s.id, "")
 	s.b.log.Debug("socket disconnected", "socket", s.id, "namespace", s.ns.name, "user", s.user, "reason", why)
 	return true
 }
@@ -154,7 +160,7 @@ func (s *socket) send(o *outgoing) delivery {
 func (s *socket) disconnect(code, reason string) bool {
 	return s.disconnectAs(code, reason, grave{
 		notRecovered: notRecoveredUnknown,
-		refusal:      &Error{Code: CodePermissionDenied, Reason: code, Message: reason},
+		refusal:      disconnectedAway(code, reason),
 	})
 }
 
@@ -168,6 +174,11 @@ func (s *socket) disconnectAs(code, reason string, g grave) bool {
 		c.conn.Send(engineio.NewFrame(socketio.AppendDisconnect(nil, s.ns.name)), false)
 	}
 	return ended
+}
+
+// disconnectedAway is how a client is refused that returns after it was disconnected.
+func disconnectedAway(code, reason string) *Error {
+	return &Error{Code: CodePermissionDenied, Reason: code, Message: reason}
 }
 
 // disconnectEvent is the event that a client gets before the broker disconnects it,

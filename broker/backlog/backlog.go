@@ -68,6 +68,24 @@ func (l *Backlog) Bytes() int { return l.bytes }
 // Complete reports whether the backlog still has everything that the client may lack.
 func (l *Backlog) Complete() bool { return !l.evicted }
 
+// Evicted returns the offset of the last event that was evicted before the client confirmed it;
+// empty if the backlog is complete.
+func (l *Backlog) Evicted() string { return l.evictedOffset }
+
+// Evict notes that events have been evicted elsewhere, the last one with this offset.
+func (l *Backlog) Evict(offset string) { l.evicted, l.evictedOffset = true, offset }
+
+// All calls each for all events, in order.
+func (l *Backlog) All(each func(*Event)) {
+	for c, i, n := l.first, l.start, int32(0); n < l.len; n++ {
+		if i == chunkLen {
+			c, i = c.next, 0
+		}
+		each(c.entries[i].event)
+		i++
+	}
+}
+
 // Push appends an event that was sent at a position. To stay within the limits, it evicts the
 // oldest events.
 func (l *Backlog) Push(e *Event, position uint64, limits Limits) {

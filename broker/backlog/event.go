@@ -27,8 +27,8 @@ func (e *Event) Offset() string { return e.offset }
 // Frame returns the encoded message; nil if it isn't sent again.
 func (e *Event) Frame() *engineio.Frame { return e.frame }
 
-// Held says how many backlogs the event was pushed to. It is called once for each event, after the
-// last push: counting each push would make goroutines fight for one counter.
+// Held says to how many more backlogs the event was pushed. It is called after the pushes: counting
+// each of them would make goroutines fight for one counter.
 func (e *Event) Held(backlogs int) { e.count(int64(backlogs)) }
 
 // count adds to the holders. Whoever brings them to zero frees the event.

@@ -117,6 +117,10 @@ const frameOverhead = 64
 // cost is what f counts towards MaxQueuedBytes.
 func (f *Frame) cost() int { return len(f.wire) + frameOverhead }
 
+// Message returns the message that f was made of: its text, and its attachments. The caller must not
+// change them.
+func (f *Frame) Message() (text []byte, attachments [][]byte) { return f.text[1:], f.attachments }
+
 // Size returns how many bytes f takes in memory, roughly.
 func (f *Frame) Size() int { return f.cost() }
 

@@ -137,6 +137,12 @@ func (x *Index[M]) Remove(m M) (rooms []string, ok bool) {
 	if e == nil {
 		return nil, false
 	}
+	return x.remove(e), true
+}
+
+// remove takes a member out of the index and out of all its rooms, and returns those. The caller
+// holds mu.
+func (x *Index[M]) remove(e *entry[M]) (rooms []string) {
 	rooms = make([]string, 0, e.rooms.len())
 	for e.rooms.len() > 0 {
 		r := e.rooms.last()
@@ -147,7 +153,25 @@ func (x *Index[M]) Remove(m M) (rooms []string, ok bool) {
 	x.all = removeAt(x.all, e.inAll, func(moved *entry[M]) { moved.inAll = e.inAll })
 	x.byID.Delete(e)
 	delete(x.members, e.id)
-	return rooms, true
+	return rooms
+}
+
+// RemoveFrom is Remove if m is in exactly these rooms, which are sorted. Otherwise it changes nothing
+// and returns the rooms that m is in, sorted; nil if m isn't a member.
+func (x *Index[M]) RemoveFrom(m M, rooms []string) (others []string, ok bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	e := x.find(m)
+	if e == nil {
+		return nil, false
+	}
+	in := e.roomNames()
+	slices.Sort(in)
+	if !slices.Equal(in, rooms) {
+		return in, false
+	}
+	x.remove(e)
+	return nil, true
 }
 
 // Join puts m into all the rooms or, if it returns [ErrNotMember] or [ErrTooManyRooms], into none.

@@ -69,14 +69,30 @@ func (x *Index[M]) RoomsOf(m M) []string {
 	x.mu.RLock()
 	var names []string
 	if e := x.find(m); e != nil {
-		names = make([]string, 0, e.rooms.len())
-		for _, p := range e.rooms.list {
-			names = append(names, p.room.name)
-		}
+		names = e.roomNames()
 	}
 	x.mu.RUnlock()
 	slices.Sort(names)
 	return names
+}
+
+// roomNames returns the rooms that e is in. The caller holds the index's mu.
+func (e *entry[M]) roomNames() []string {
+	names := make([]string, 0, e.rooms.len())
+	for _, p := range e.rooms.list {
+		names = append(names, p.room.name)
+	}
+	return names
+}
+
+// See calls see with the rooms that m is in, in no particular order, unless m isn't a member. It is
+// called with the index locked, as the observer is: between two changes.
+func (x *Index[M]) See(m M, see func(rooms []string)) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if e := x.find(m); e != nil {
+		see(e.roomNames())
+	}
 }
 
 // Rooms returns up to limit rooms, sorted by name: those whose names begin with prefix, sort after

@@ -48,6 +48,9 @@ type Op struct {
 	//	*Op_SyncRevocations
 	//	*Op_Drain
 	//	*Op_WillState
+	//	*Op_TakeSession
+	//	*Op_OfferSessions
+	//	*Op_SessionMoved
 	Op            isOp_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -252,6 +255,33 @@ func (x *Op) GetWillState() *WillStateRequest {
 	return nil
 }
 
+func (x *Op) GetTakeSession() *TakeSession {
+	if x != nil {
+		if x, ok := x.Op.(*Op_TakeSession); ok {
+			return x.TakeSession
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetOfferSessions() *OfferSessions {
+	if x != nil {
+		if x, ok := x.Op.(*Op_OfferSessions); ok {
+			return x.OfferSessions
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetSessionMoved() *SessionMoved {
+	if x != nil {
+		if x, ok := x.Op.(*Op_SessionMoved); ok {
+			return x.SessionMoved
+		}
+	}
+	return nil
+}
+
 type isOp_Op interface {
 	isOp_Op()
 }
@@ -347,6 +377,21 @@ type Op_WillState struct {
 	WillState *WillStateRequest `protobuf:"bytes,27,opt,name=will_state,json=willState,proto3,oneof"`
 }
 
+type Op_TakeSession struct {
+	// Takes a session over. Answered with SessionState.
+	TakeSession *TakeSession `protobuf:"bytes,28,opt,name=take_session,json=takeSession,proto3,oneof"`
+}
+
+type Op_OfferSessions struct {
+	// Offers sessions to the node. Answered with Count.
+	OfferSessions *OfferSessions `protobuf:"bytes,29,opt,name=offer_sessions,json=offerSessions,proto3,oneof"`
+}
+
+type Op_SessionMoved struct {
+	// Says which node has a socket. Not answered.
+	SessionMoved *SessionMoved `protobuf:"bytes,30,opt,name=session_moved,json=sessionMoved,proto3,oneof"`
+}
+
 func (*Op_Emit) isOp_Op() {}
 
 func (*Op_Join) isOp_Op() {}
@@ -382,6 +427,12 @@ func (*Op_SyncRevocations) isOp_Op() {}
 func (*Op_Drain) isOp_Op() {}
 
 func (*Op_WillState) isOp_Op() {}
+
+func (*Op_TakeSession) isOp_Op() {}
+
+func (*Op_OfferSessions) isOp_Op() {}
+
+func (*Op_SessionMoved) isOp_Op() {}
 
 // Target selects sockets of a namespace.
 type Target struct {
@@ -505,7 +556,9 @@ type Event struct {
 	Volatile bool `protobuf:"varint,4,opt,name=volatile,proto3" json:"volatile,omitempty"`
 	// The number that the sending node has given the event, from 1. Together with the node's id it
 	// identifies the event, for sessions that more than one node keeps events for.
-	Number        uint64 `protobuf:"varint,5,opt,name=number,proto3" json:"number,omitempty"`
+	Number uint64 `protobuf:"varint,5,opt,name=number,proto3" json:"number,omitempty"`
+	// The id of the node that has given the number, if another one passes the event on.
+	Origin        string `protobuf:"bytes,6,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -573,6 +626,13 @@ func (x *Event) GetNumber() uint64 {
 		return x.Number
 	}
 	return 0
+}
+
+func (x *Event) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
 }
 
 // Emit sends an event.
@@ -1421,7 +1481,9 @@ type Count struct {
 	// How many of them refused the operation.
 	Refused uint32 `protobuf:"varint,3,opt,name=refused,proto3" json:"refused,omitempty"`
 	// For how many of them an event was queued in a session, because the client is away.
-	Kept          uint32 `protobuf:"varint,4,opt,name=kept,proto3" json:"kept,omitempty"`
+	Kept uint32 `protobuf:"varint,4,opt,name=kept,proto3" json:"kept,omitempty"`
+	// Selected sockets that another node has now. They are in no count.
+	Moved         []*SessionMoved `protobuf:"bytes,5,rep,name=moved,proto3" json:"moved,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1484,11 +1546,18 @@ func (x *Count) GetKept() uint32 {
 	return 0
 }
 
+func (x *Count) GetMoved() []*SessionMoved {
+	if x != nil {
+		return x.Moved
+	}
+	return nil
+}
+
 var File_sala_cluster_v1_op_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\n" +
-	"\x18sala/cluster/v1/op.proto\x12\x0fsala.cluster.v1\x1a\x1csala/cluster/v1/events.proto\x1a\x1asala/cluster/v1/list.proto\"\x91\b\n" +
+	"\x18sala/cluster/v1/op.proto\x12\x0fsala.cluster.v1\x1a\x1csala/cluster/v1/events.proto\x1a\x1asala/cluster/v1/list.proto\x1a\x1dsala/cluster/v1/session.proto\"\xe3\t\n" +
 	"\x02Op\x12+\n" +
 	"\x04emit\x18\x01 \x01(\v2\x15.sala.cluster.v1.EmitH\x00R\x04emit\x120\n" +
 	"\x04join\x18\x02 \x01(\v2\x1a.sala.cluster.v1.JoinRoomsH\x00R\x04join\x123\n" +
@@ -1513,7 +1582,10 @@ const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\x10sync_revocations\x18\x19 \x01(\v2 .sala.cluster.v1.SyncRevocationsH\x00R\x0fsyncRevocations\x12.\n" +
 	"\x05drain\x18\x1a \x01(\v2\x16.sala.cluster.v1.DrainH\x00R\x05drain\x12B\n" +
 	"\n" +
-	"will_state\x18\x1b \x01(\v2!.sala.cluster.v1.WillStateRequestH\x00R\twillStateB\x04\n" +
+	"will_state\x18\x1b \x01(\v2!.sala.cluster.v1.WillStateRequestH\x00R\twillState\x12A\n" +
+	"\ftake_session\x18\x1c \x01(\v2\x1c.sala.cluster.v1.TakeSessionH\x00R\vtakeSession\x12G\n" +
+	"\x0eoffer_sessions\x18\x1d \x01(\v2\x1e.sala.cluster.v1.OfferSessionsH\x00R\rofferSessions\x12D\n" +
+	"\rsession_moved\x18\x1e \x01(\v2\x1d.sala.cluster.v1.SessionMovedH\x00R\fsessionMovedB\x04\n" +
 	"\x02op\"\xf5\x01\n" +
 	"\x06Target\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1a\n" +
@@ -1523,13 +1595,14 @@ const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\asockets\x18\x05 \x03(\tR\asockets\x12!\n" +
 	"\fexcept_rooms\x18\x06 \x03(\tR\vexceptRooms\x12%\n" +
 	"\x0eexcept_sockets\x18\a \x03(\tR\rexceptSockets\x12!\n" +
-	"\fexcept_users\x18\b \x03(\tR\vexceptUsers\"\x85\x01\n" +
+	"\fexcept_users\x18\b \x03(\tR\vexceptUsers\"\x9d\x01\n" +
 	"\x05Event\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04args\x18\x02 \x01(\fR\x04args\x12 \n" +
 	"\vattachments\x18\x03 \x03(\fR\vattachments\x12\x1a\n" +
 	"\bvolatile\x18\x04 \x01(\bR\bvolatile\x12\x16\n" +
-	"\x06number\x18\x05 \x01(\x04R\x06number\"e\n" +
+	"\x06number\x18\x05 \x01(\x04R\x06number\x12\x16\n" +
+	"\x06origin\x18\x06 \x01(\tR\x06origin\"e\n" +
 	"\x04Emit\x12/\n" +
 	"\x06target\x18\x01 \x01(\v2\x17.sala.cluster.v1.TargetR\x06target\x12,\n" +
 	"\x05event\x18\x02 \x01(\v2\x16.sala.cluster.v1.EventR\x05event\"R\n" +
@@ -1584,12 +1657,13 @@ const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\x15issued_before_unix_ms\x18\x03 \x01(\x03R\x12issuedBeforeUnixMs\x12\"\n" +
 	"\runtil_unix_ms\x18\x04 \x01(\x03R\vuntilUnixMs\"\x11\n" +
 	"\x0fSyncRevocations\"\a\n" +
-	"\x05Drain\"g\n" +
+	"\x05Drain\"\x9c\x01\n" +
 	"\x05Count\x12\x18\n" +
 	"\amatched\x18\x01 \x01(\rR\amatched\x12\x16\n" +
 	"\x06queued\x18\x02 \x01(\rR\x06queued\x12\x18\n" +
 	"\arefused\x18\x03 \x01(\rR\arefused\x12\x12\n" +
-	"\x04kept\x18\x04 \x01(\rR\x04keptB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
+	"\x04kept\x18\x04 \x01(\rR\x04kept\x123\n" +
+	"\x05moved\x18\x05 \x03(\v2\x1d.sala.cluster.v1.SessionMovedR\x05movedB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
 
 var (
 	file_sala_cluster_v1_op_proto_rawDescOnce sync.Once
@@ -1629,6 +1703,9 @@ var file_sala_cluster_v1_op_proto_goTypes = []any{
 	(*ListSockets)(nil),      // 21: sala.cluster.v1.ListSockets
 	(*GetSocket)(nil),        // 22: sala.cluster.v1.GetSocket
 	(*WillStateRequest)(nil), // 23: sala.cluster.v1.WillStateRequest
+	(*TakeSession)(nil),      // 24: sala.cluster.v1.TakeSession
+	(*OfferSessions)(nil),    // 25: sala.cluster.v1.OfferSessions
+	(*SessionMoved)(nil),     // 26: sala.cluster.v1.SessionMoved
 }
 var file_sala_cluster_v1_op_proto_depIdxs = []int32{
 	3,  // 0: sala.cluster.v1.Op.emit:type_name -> sala.cluster.v1.Emit
@@ -1649,21 +1726,25 @@ var file_sala_cluster_v1_op_proto_depIdxs = []int32{
 	15, // 15: sala.cluster.v1.Op.sync_revocations:type_name -> sala.cluster.v1.SyncRevocations
 	16, // 16: sala.cluster.v1.Op.drain:type_name -> sala.cluster.v1.Drain
 	23, // 17: sala.cluster.v1.Op.will_state:type_name -> sala.cluster.v1.WillStateRequest
-	1,  // 18: sala.cluster.v1.Emit.target:type_name -> sala.cluster.v1.Target
-	2,  // 19: sala.cluster.v1.Emit.event:type_name -> sala.cluster.v1.Event
-	1,  // 20: sala.cluster.v1.JoinRooms.target:type_name -> sala.cluster.v1.Target
-	1,  // 21: sala.cluster.v1.LeaveRooms.target:type_name -> sala.cluster.v1.Target
-	1,  // 22: sala.cluster.v1.Disconnect.target:type_name -> sala.cluster.v1.Target
-	1,  // 23: sala.cluster.v1.Update.target:type_name -> sala.cluster.v1.Target
-	2,  // 24: sala.cluster.v1.ClearRoom.notice:type_name -> sala.cluster.v1.Event
-	3,  // 25: sala.cluster.v1.RequestAcks.emit:type_name -> sala.cluster.v1.Emit
-	11, // 26: sala.cluster.v1.Acks.acks:type_name -> sala.cluster.v1.Ack
-	12, // 27: sala.cluster.v1.Acks.rest:type_name -> sala.cluster.v1.Unacked
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	24, // 18: sala.cluster.v1.Op.take_session:type_name -> sala.cluster.v1.TakeSession
+	25, // 19: sala.cluster.v1.Op.offer_sessions:type_name -> sala.cluster.v1.OfferSessions
+	26, // 20: sala.cluster.v1.Op.session_moved:type_name -> sala.cluster.v1.SessionMoved
+	1,  // 21: sala.cluster.v1.Emit.target:type_name -> sala.cluster.v1.Target
+	2,  // 22: sala.cluster.v1.Emit.event:type_name -> sala.cluster.v1.Event
+	1,  // 23: sala.cluster.v1.JoinRooms.target:type_name -> sala.cluster.v1.Target
+	1,  // 24: sala.cluster.v1.LeaveRooms.target:type_name -> sala.cluster.v1.Target
+	1,  // 25: sala.cluster.v1.Disconnect.target:type_name -> sala.cluster.v1.Target
+	1,  // 26: sala.cluster.v1.Update.target:type_name -> sala.cluster.v1.Target
+	2,  // 27: sala.cluster.v1.ClearRoom.notice:type_name -> sala.cluster.v1.Event
+	3,  // 28: sala.cluster.v1.RequestAcks.emit:type_name -> sala.cluster.v1.Emit
+	11, // 29: sala.cluster.v1.Acks.acks:type_name -> sala.cluster.v1.Ack
+	12, // 30: sala.cluster.v1.Acks.rest:type_name -> sala.cluster.v1.Unacked
+	26, // 31: sala.cluster.v1.Count.moved:type_name -> sala.cluster.v1.SessionMoved
+	32, // [32:32] is the sub-list for method output_type
+	32, // [32:32] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_sala_cluster_v1_op_proto_init() }
@@ -1673,6 +1754,7 @@ func file_sala_cluster_v1_op_proto_init() {
 	}
 	file_sala_cluster_v1_events_proto_init()
 	file_sala_cluster_v1_list_proto_init()
+	file_sala_cluster_v1_session_proto_init()
 	file_sala_cluster_v1_op_proto_msgTypes[0].OneofWrappers = []any{
 		(*Op_Emit)(nil),
 		(*Op_Join)(nil),
@@ -1692,6 +1774,9 @@ func file_sala_cluster_v1_op_proto_init() {
 		(*Op_SyncRevocations)(nil),
 		(*Op_Drain)(nil),
 		(*Op_WillState)(nil),
+		(*Op_TakeSession)(nil),
+		(*Op_OfferSessions)(nil),
+		(*Op_SessionMoved)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

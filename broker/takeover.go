@@ -1,0 +1,687 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/salabroker/sala/broker/backlog"
+	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/cluster/wire"
+	"github.com/salabroker/sala/broker/engineio"
+	"github.com/salabroker/sala/broker/eventhub"
+	"github.com/salabroker/sala/broker/eventhub/socketwire"
+	"github.com/salabroker/sala/broker/token"
+)
+
+// A client may return at any node. That node takes the session over from the one
+// that has it, in three steps, so that nothing is lost and nothing comes twice:
+//
+//  1. The owner describes the session, and lets go of the client's connection.
+//     From now on the session only gathers.
+//  2. The new node makes a shadow of the socket, a member of the same rooms that
+//     gathers too, and waits until it receives what is sent to them.
+//  3. The owner hands over what it has gathered, if the session is still in the
+//     rooms for which the new node is ready. What both have gathered is recognised
+//     by the messages' identities.
+//
+// Whatever was sent before step 2 is over has reached the owner before the request
+// of step 3, as one Redis server keeps the order. Whatever was sent after it reaches
+// the new node.
+//
+// A node that drains offers its sessions to others, which take them over in the same
+// way.
+
+const (
+	// maxTakeOvers bounds how often a node tries to take over a session that others
+	// take over, too, and maxTakeOverHops how often the session may have moved on while
+	// the node looks for it.
+	maxTakeOvers    = 5
+	maxTakeOverHops = 5
+	// maxRoomChanges bounds how often a session may change its rooms during a
+	// take-over.
+	maxRoomChanges = 10
+	// offerBatch is how many sessions are offered in one call, and takeOversAtOnce how
+	// many of them a node takes over at the same time.
+	offerBatch      = 64
+	takeOversAtOnce = 16
+	// askPause is the time between two calls to a node that is busy.
+	askPause = 50 * time.Millisecond
+	// offerPause is the time between two looks for sessions that can be offered.
+	offerPause = 20 * time.Millisecond
+)
+
+// absence says why a session can't be had. Its zero value means that the session was
+// found.
+type absence struct {
+	notRecovered string
+	refusal      *Error // the client was disconnected while it was away
+}
+
+var absent = absence{notRecovered: notRecoveredUnknown}
+
+// takeOvers are the sessions that this node is taking over. A session is taken over
+// once at a time.
+type takeOvers struct {
+	mu   sync.Mutex
+	busy map[string]chan struct{} // by socket id; closed at the end
+}
+
+// begin waits until nobody else takes the session over, and returns what ends this
+// take-over. ok is false if ctx ends first.
+func (t *takeOvers) begin(ctx context.Context, socket string) (end func(), ok bool) {
+	for {
+		t.mu.Lock()
+		other, busy := t.busy[socket]
+		if !busy {
+			if t.busy == nil {
+				t.busy = make(map[string]chan struct{})
+			}
+			done := make(chan struct{})
+			t.busy[socket] = done
+			t.mu.Unlock()
+			return func() {
+				t.mu.Lock()
+				delete(t.busy, socket)
+				t.mu.Unlock()
+				close(done)
+			}, true
+		}
+		t.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, false
+		}
+	}
+}
+
+// takeOver makes this node the owner of a session of another node, or finds that it
+// is the owner already. If a node has offered the session, it is offeredBy, and
+// otherwise that is empty: the session's client asks.
+func (b *Broker) takeOver(ctx context.Context, key *wire.SessionKey, offeredBy cluster.NodeID) (*socket, absence) {
+	ns, ok := b.namespaces[key.GetNamespace()]
+	if !ok || b.recovery == nil {
+		return nil, absent
+	}
+	ctx, cancel := context.WithTimeout(ctx, waitAtMost(ctx, 2*callTimeout))
+	defer cancel()
+	end, ok := b.takingOver.begin(ctx, key.GetSocket())
+	if !ok {
+		return nil, absence{notRecovered: notRecoveredNodeLost}
+	}
+	defer end()
+	for range maxTakeOvers {
+		if s, why, found := b.localSession(ns, key); found {
+			return s, why
+		}
+		owner, described, why := b.findSession(ctx, key, offeredBy)
+		if described == nil {
+			return nil, why
+		}
+		s := b.newShadow(ns, key, described)
+		if err := s.enterShadow(described.GetSocket().GetRooms()); err != nil {
+			return nil, absence{notRecovered: notRecoveredEvicted}
+		}
+		session := b.takeFrom(ctx, owner, &wire.TakeSession{Key: key, Offered: offeredBy != ""}, s)
+		if session == nil {
+			s.leaveShadow() // another node was faster, or the session has ended
+			continue
+		}
+		s.becomeOwner(session)
+		if home := cluster.OwnerOf(s.id); home != owner {
+			b.tellMoved(home, s.id, cluster.NodeID(b.id))
+		}
+		b.movedSockets.set(s.id, "")
+		return s, absence{}
+	}
+	return nil, absence{notRecovered: notRecoveredNodeLost}
+}
+
+// localSession returns the session if this node has it, or had it last. found is
+// false if another node may have it.
+func (b *Broker) localSession(ns *namespace, key *wire.SessionKey) (s *socket, why absence, found bool) {
+	secret, ok := secretOf(key)
+	if !ok {
+		return nil, absent, true
+	}
+	if s, ok := ns.index.Get(key.GetSocket()); ok && s.session != nil {
+		if !sameSecret(s.session.secret, secret) || s.user != key.GetUser() {
+			return nil, absent, true
+		}
+		return s, absence{}, true
+	}
+	end, ok := b.recovery.graves.get(key.GetSocket())
+	if ok && sameSecret(end.secret, secret) && end.namespace == ns.name && end.user == key.GetUser() {
+		return nil, absence{end.notRecovered, b.recovery.graves.takeRefusal(key.GetSocket())}, true
+	}
+	return nil, absence{}, false
+}
+
+func secretOf(key *wire.SessionKey) (secret [secretBytes]byte, ok bool) {
+	return secret, copy(secret[:], key.GetSecret()) == secretBytes
+}
+
+// findSession asks for the node that has a session, and for its description. The
+// home of the socket knows, or all nodes are asked if it is gone.
+func (b *Broker) findSession(ctx context.Context, key *wire.SessionKey, offeredBy cluster.NodeID) (owner cluster.NodeID, described *wire.Session, why absence) {
+	if offeredBy != "" {
+		state := b.askForSession(ctx, offeredBy, &wire.TakeSession{Key: key, Prepare: true, Offered: true})
+		return offeredBy, state.GetSession(), absent
+	}
+	owner = cluster.OwnerOf(key.GetSocket())
+	if string(owner) == b.id {
+		owner = b.movedSockets.get(key.GetSocket())
+	}
+	if owner == "" {
+		return "", nil, absent
+	}
+	for range maxTakeOverHops {
+		if !b.mesh.HasNode(owner) {
+			return b.askAllForSession(ctx, key)
+		}
+		state := b.askForSession(ctx, owner, &wire.TakeSession{Key: key, Prepare: true})
+		switch {
+		case state == nil: // the node has gone meanwhile
+		case state.GetSession() != nil:
+			return owner, state.GetSession(), absence{}
+		case state.GetMovedTo() == "":
+			return "", nil, absenceFromWire(state.GetAbsent())
+		default:
+			owner = cluster.NodeID(state.GetMovedTo())
+		}
+		if string(owner) == b.id {
+			break
+		}
+	}
+	return "", nil, absence{notRecovered: notRecoveredNodeLost}
+}
+
+// askAllForSession asks all nodes for a session.
+func (b *Broker) askAllForSession(ctx context.Context, key *wire.SessionKey) (owner cluster.NodeID, described *wire.Session, why absence) {
+	op := &wire.Op{Op: &wire.Op_TakeSession{TakeSession: &wire.TakeSession{Key: key, Prepare: true}}}
+	for {
+		why = absence{notRecovered: notRecoveredNodeLost}
+		result, partial := b.callOthers(ctx, everyNode(), callTimeout, op)
+		for _, reply := range result.Replies {
+			one := cluster.Result{Replies: []cluster.Reply{reply}}
+			for _, state := range decode[wire.SessionState](one, &partial) {
+				if state.GetSession() != nil {
+					return reply.Node, state.GetSession(), absence{}
+				}
+				if a := absenceFromWire(state.GetAbsent()); a.notRecovered != notRecoveredUnknown || a.refusal != nil {
+					why = a
+				}
+			}
+		}
+		again := partial.Partial && pauseFor(ctx, askPause)
+		if !again {
+			return "", nil, why
+		}
+	}
+}
+
+// askForSession calls the node that has a session, again if it is busy. It returns nil
+// if there is no answer.
+func (b *Broker) askForSession(ctx context.Context, owner cluster.NodeID, t *wire.TakeSession) *wire.SessionState {
+	op := &wire.Op{Op: &wire.Op_TakeSession{TakeSession: t}}
+	for {
+		var state wire.SessionState
+		err := b.callNode(ctx, owner, op, &state, errNotRecovered)
+		if err == nil {
+			return &state
+		}
+		again := b.mesh.HasNode(owner) && pauseFor(ctx, askPause)
+		if !again {
+			return nil
+		}
+	}
+}
+
+// pauseFor waits. It returns false if ctx ends meanwhile.
+func pauseFor(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// doneContext is a context that ends when a channel is closed.
+type doneContext <-chan struct{}
+
+// Deadline implements [context.Context].
+func (doneContext) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
+
+// Done implements [context.Context].
+func (c doneContext) Done() <-chan struct{} { return c }
+
+// Err implements [context.Context].
+func (c doneContext) Err() error {
+	select {
+	case <-c:
+		return context.Canceled
+	default:
+		return nil
+	}
+}
+
+// Value implements [context.Context].
+func (doneContext) Value(any) any { return nil }
+
+// takeFrom has the owner hand a session over to its shadow. It returns nil if the owner
+// doesn't have it any more.
+func (b *Broker) takeFrom(ctx context.Context, owner cluster.NodeID, take *wire.TakeSession, s *socket) *wire.Session {
+	for range maxRoomChanges {
+		rooms := s.ns.index.RoomsOf(s)
+		release := b.subscribeTopics(waitAtMost(ctx, subscribeTimeout), append(s.topics(), roomTopics(s.ns.name, rooms)...)...)
+		take.Rooms = rooms
+		state := b.askForSession(ctx, owner, take)
+		release()
+		changed := state.GetChanged()
+		if changed == nil {
+			return state.GetSession()
+		}
+		s.changeRooms(rooms, changed.GetSocket().GetRooms())
+	}
+	return nil
+}
+
+// changeRooms takes the shadow from rooms to others.
+func (s *socket) changeRooms(from, to []string) {
+	var left []string
+	for _, room := range from {
+		if !slices.Contains(to, room) {
+			left = append(left, room)
+		}
+	}
+	s.ns.index.Leave(s, left...)
+	_, _ = s.ns.index.Join(s, to...) // as many as the owner allowed, or the owner refuses once more
+}
+
+// newShadow returns a socket as another node describes it.
+func (b *Broker) newShadow(ns *namespace, key *wire.SessionKey, described *wire.Session) *socket {
+	d := socketwire.From(described.GetSocket())
+	s := &socket{
+		b:           b,
+		ns:          ns,
+		id:          key.GetSocket(),
+		user:        key.GetUser(),
+		auth:        d.Auth,
+		connectTime: d.ConnectTime,
+		claims:      claimsFromWire(key.GetUser(), described.GetClaims()),
+		session:     &session{},
+	}
+	s.session.secret, _ = secretOf(key)
+	s.session.shadow = true
+	s.moving.Store(true)
+	d.Node, d.Rooms, d.Away = b.id, nil, true
+	s.described.Store(d)
+	s.showData(d.Data)
+	return s
+}
+
+// enterShadow makes the shadow a member.
+func (s *socket) enterShadow(rooms []string) error {
+	err := s.ns.index.Add(s, rooms, s.openSession)
+	if err == nil {
+		s.b.subscribeSocket(s)
+	}
+	return err
+}
+
+// leaveShadow takes a shadow back that has not become a socket.
+func (s *socket) leaveShadow() {
+	x := s.session
+	x.mu.Lock()
+	x.over = true
+	x.backlog.Close()
+	x.mu.Unlock()
+	s.gone.Store(true)
+	s.ns.index.Remove(s)
+	s.b.unsubscribeSocket(s)
+}
+
+// becomeOwner makes a shadow the socket, which is away. What it has gathered comes
+// after what the owner had, unless that has it.
+func (s *socket) becomeOwner(w *wire.Session) {
+	d := socketwire.From(w.GetSocket())
+	s.mu.Lock()
+	s.claims = claimsFromWire(s.user, w.GetClaims())
+	if !s.updated { // otherwise it is newer
+		s.updated = w.GetDataUpdated()
+		s.showData(d.Data)
+	}
+	s.mu.Unlock()
+
+	x, r := s.session, s.b.recovery
+	x.mu.Lock()
+	gathered := x.backlog
+	x.backlog = backlog.New(r.budget)
+	known := make(map[string]bool, len(w.GetEvents()))
+	for _, e := range w.GetEvents() {
+		known[e.GetOffset()] = true
+		event := r.budget.NewEvent(e.GetOffset(), frameFromWire(e))
+		x.backlog.Push(event, 0, r.limits)
+		event.Held(1)
+	}
+	gathered.All(func(e *backlog.Event) {
+		if !known[e.Offset()] {
+			x.backlog.Push(e, 0, r.limits)
+			e.Held(1)
+		}
+	})
+	gathered.Close()
+	if offset := w.GetEvictedOffset(); offset != "" && x.backlog.Complete() {
+		x.backlog.Evict(offset)
+	}
+	x.shadow, x.known = false, true
+	x.gap, x.why = w.GetIncomplete(), w.GetLostReason()
+	s.startWindow(time.Duration(w.GetWindowMs()) * time.Millisecond)
+	pending := x.pending
+	x.mu.Unlock()
+	s.publishRoomChanges(w.GetSocket().GetRooms())
+	s.startExpiry()
+	if pending != nil {
+		s.endAs(pending.why, pending.grave)
+	}
+	s.checkRevoked()
+}
+
+// publishRoomChanges publishes the rooms that the socket has joined or left since the
+// other node had it, and from now on each as it happens.
+func (s *socket) publishRoomChanges(before []string) {
+	s.ns.index.See(s, func(rooms []string) {
+		for _, room := range rooms {
+			if !slices.Contains(before, room) {
+				s.ns.publishMember(eventhub.Join, s, room)
+			}
+		}
+		for _, room := range before {
+			if !slices.Contains(rooms, room) {
+				s.ns.publishMember(eventhub.Leave, s, room)
+			}
+		}
+		s.moving.Store(false)
+	})
+}
+
+func frameFromWire(e *wire.SessionEvent) *engineio.Frame {
+	if len(e.GetText()) == 0 {
+		return nil
+	}
+	return engineio.NewKeptFrame(e.GetText(), e.GetAttachments()...)
+}
+
+// applyTakeSession describes a session or hands it over to another node.
+func (b *Broker) applyTakeSession(ctx context.Context, to cluster.NodeID, t *wire.TakeSession) *wire.SessionState {
+	ns, ok := b.namespaces[t.GetKey().GetNamespace()]
+	if !ok || b.recovery == nil {
+		return absent.toWire()
+	}
+	s, why, found := b.localSession(ns, t.GetKey())
+	if s != nil && s.isShadow() && t.GetPrepare() {
+		// The node whose session this node takes over may be gone a moment later. Waiting
+		// can't go in circles: nobody waits for what a node asks with a shadow at hand.
+		if end, ok := b.takingOver.begin(ctx, s.id); ok {
+			end()
+		}
+		s, why, found = b.localSession(ns, t.GetKey())
+	}
+	node := b.movedSockets.get(t.GetKey().GetSocket())
+	switch {
+	case s != nil && (s.isShadow() || t.GetOffered() && s.client.Load() != nil):
+		return absent.toWire() // its owner has it
+	case s != nil && t.GetPrepare():
+		s.letGo()
+		return &wire.SessionState{State: &wire.SessionState_Session{Session: s.sessionToWire(ns.index.RoomsOf(s))}}
+	case s != nil:
+		return s.handOver(to, t)
+	case !found && node != "":
+		return &wire.SessionState{State: &wire.SessionState_MovedTo{MovedTo: string(node)}}
+	case !found:
+		return absent.toWire()
+	}
+	return why.toWire()
+}
+
+// letGo ends the socket's connection, because the client returns over another one.
+func (s *socket) letGo() {
+	if old := s.client.Load(); old != nil {
+		s.lose(old, reasonReplaced)
+		old.release(s)
+	}
+}
+
+// handOver hands the session over if it is in these rooms, and the socket leaves
+// this node.
+func (s *socket) handOver(to cluster.NodeID, t *wire.TakeSession) *wire.SessionState {
+	rooms := t.GetRooms()
+	if !t.GetOffered() {
+		s.letGo()
+	}
+	x := s.session
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	others, ok := s.removeFrom(rooms)
+	if !ok {
+		// The rooms are others, the client has returned here just now, or the socket is
+		// about to end. The next attempt finds out.
+		return &wire.SessionState{State: &wire.SessionState_Changed{Changed: &wire.Session{Socket: &wire.Socket{Rooms: others}}}}
+	}
+	w := s.sessionToWire(rooms)
+	x.backlog.All(func(e *backlog.Event) {
+		event := &wire.SessionEvent{Offset: e.Offset()}
+		if f := e.Frame(); f != nil {
+			event.Text, event.Attachments = f.Message()
+		}
+		w.Events = append(w.Events, event)
+	})
+	w.EvictedOffset, w.Incomplete = x.backlog.Evicted(), x.missesMessages(s.b)
+	w.LostReason = x.why
+	x.over, x.moved = true, true
+	x.window.Stop()
+	x.backlog.Close()
+	s.ns.away.Add(-1)
+	s.b.movedSockets.set(s.id, to)
+	s.b.unsubscribeSocket(s)
+	s.stopExpiry()
+	s.forgetHere()
+	s.b.log.Debug("socket handed over", "socket", s.id, "namespace", s.ns.name, "user", s.user, "node", string(to))
+	return &wire.SessionState{State: &wire.SessionState_Session{Session: w}}
+}
+
+// removeFrom takes the socket out of the index if its client is away and if it is in
+// exactly these rooms; otherwise it returns the rooms. The session's mu is held.
+func (s *socket) removeFrom(rooms []string) (others []string, ok bool) {
+	x := s.session
+	if x.over || x.shadow || s.client.Load() != nil || !s.gone.CompareAndSwap(false, true) {
+		return rooms, false
+	}
+	s.moving.Store(true) // the rooms don't end for the client
+	others, ok = s.ns.index.RemoveFrom(s, rooms)
+	if !ok {
+		s.moving.Store(false)
+		s.gone.Store(false)
+	}
+	return others, ok
+}
+
+// forgetHere has this node's hub and last will forget the socket, which lives on at
+// another node.
+func (s *socket) forgetHere() {
+	s.b.events.Forget(s.id)
+	s.b.lastWill.Ended(s.id)
+}
+
+// sessionToWire describes the socket and its session, without what it has gathered.
+func (s *socket) sessionToWire(rooms []string) *wire.Session {
+	d := *s.describe()
+	d.Rooms = rooms
+	s.mu.Lock()
+	claims, updated := s.claims, s.updated
+	s.mu.Unlock()
+	w := &wire.Session{Socket: socketwire.To(&d), Claims: claimsToWire(&claims), DataUpdated: updated}
+	w.WindowMs = time.Until(s.session.deadline).Milliseconds()
+	return w
+}
+
+// applyOffer takes over sessions that a node offers.
+func (b *Broker) applyOffer(ctx context.Context, from cluster.NodeID, o *wire.OfferSessions) *wire.Count {
+	if b.draining.Load() {
+		return &wire.Count{}
+	}
+	var taken sync.Map
+	var running sync.WaitGroup
+	next := make(chan *wire.SessionKey)
+	for range takeOversAtOnce {
+		running.Go(func() {
+			for key := range next {
+				if s, _ := b.takeOver(ctx, key, from); s != nil {
+					taken.Store(key.GetSocket(), true)
+				}
+			}
+		})
+	}
+	for _, key := range o.GetKeys()[:min(len(o.GetKeys()), offerBatch)] {
+		next <- key
+	}
+	close(next)
+	running.Wait()
+	n := 0
+	taken.Range(func(any, any) bool { n++; return true })
+	return countOf(n)
+}
+
+// outlives reports whether sessions outlive a connection that ended for this
+// reason. They don't if the client broke the rules, or if the node ends and no other
+// node can take them over.
+func (b *Broker) outlives(reason engineio.Reason) bool {
+	switch reason {
+	case engineio.ReasonParseError, engineio.ReasonMessageTooLarge, engineio.ReasonRateLimited:
+		return false
+	}
+	return !b.draining.Load() || len(b.heirs()) > 0
+}
+
+// heirs returns the other nodes that can take sessions over.
+func (b *Broker) heirs() (nodes []cluster.NodeID) {
+	if b.mesh == nil || b.recovery == nil || b.Isolated() {
+		return nil
+	}
+	for _, other := range b.mesh.Nodes()[1:] {
+		if !other.Draining {
+			nodes = append(nodes, other.ID)
+		}
+	}
+	return nodes
+}
+
+// offerSessions offers the sessions of clients that are away to other nodes, while
+// the node drains. It returns when the clients are gone, and no session is left or no
+// node takes one, or when stopOffers is closed.
+func (b *Broker) offerSessions() {
+	ctx := doneContext(b.stopOffers)
+	pause := time.NewTicker(offerPause)
+	defer pause.Stop()
+	for {
+		last := false
+		select {
+		case <-b.clientsGone:
+			last = true
+		default:
+		}
+		taken := b.offerTo(ctx, b.heirs(), b.sessionsAway())
+		if last && !taken {
+			return
+		}
+		select {
+		case <-pause.C:
+		case <-b.stopOffers:
+			return
+		}
+	}
+}
+
+// offerTo offers sessions to nodes, each to one of them, and reports whether any were
+// taken.
+func (b *Broker) offerTo(ctx context.Context, heirs []cluster.NodeID, keys []*wire.SessionKey) (taken bool) {
+	for i := 0; len(keys) > 0 && len(heirs) > 0; i++ {
+		n := min(len(keys), offerBatch)
+		var c wire.Count
+		op := &wire.Op{Op: &wire.Op_OfferSessions{OfferSessions: &wire.OfferSessions{Keys: keys[:n]}}}
+		if err := b.callNode(ctx, heirs[i%len(heirs)], op, &c, errNotRecovered); err == nil && c.GetMatched() > 0 {
+			taken = true
+		}
+		keys = keys[n:]
+	}
+	return taken
+}
+
+// sessionsAway returns the keys of the sessions whose clients are away.
+func (b *Broker) sessionsAway() (keys []*wire.SessionKey) {
+	for _, ns := range b.namespaces {
+		if ns.away.Load() == 0 {
+			continue
+		}
+		for _, s := range ns.index.Select(nil, Target{Everyone: true}) {
+			if _, away := s.isAway(); away {
+				keys = append(keys, s.key())
+			}
+		}
+	}
+	return keys
+}
+
+func (s *socket) key() *wire.SessionKey {
+	return &wire.SessionKey{Socket: s.id, Secret: s.session.secret[:], Namespace: s.ns.name, User: s.user}
+}
+
+func (a absence) toWire() *wire.SessionState {
+	w := &wire.SessionAbsent{NotRecovered: a.notRecovered}
+	if a.refusal != nil {
+		w.RefusalCode, w.RefusalReason = a.refusal.Reason, a.refusal.Message
+	}
+	return &wire.SessionState{State: &wire.SessionState_Absent{Absent: w}}
+}
+
+func absenceFromWire(w *wire.SessionAbsent) absence {
+	a := absence{notRecovered: w.GetNotRecovered()}
+	if a.notRecovered == "" {
+		a.notRecovered = notRecoveredUnknown
+	}
+	if w.GetRefusalCode() != "" {
+		a.refusal = disconnectedAway(w.GetRefusalCode(), w.GetRefusalReason())
+	}
+	return a
+}
+
+func claimsToWire(c *token.Claims) *wire.SessionClaims {
+	grant, _ := json.Marshal(c.Grant) // strings always encode
+	return &wire.SessionClaims{Id: c.ID, IssuedUnixNs: unixNano(c.IssuedAt), ExpiresUnixNs: unixNano(c.ExpiresAt), Grant: grant}
+}
+
+func claimsFromWire(user string, w *wire.SessionClaims) token.Claims {
+	c := token.Claims{User: user, ID: w.GetId(), IssuedAt: fromUnixNano(w.GetIssuedUnixNs()), ExpiresAt: fromUnixNano(w.GetExpiresUnixNs())}
+	_ = json.Unmarshal(w.GetGrant(), &c.Grant) // a node has encoded it
+	return c
+}
+
+func unixNano(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+func fromUnixNano(ns int64) time.Time {
+	if ns == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, ns)
+}
