@@ -156,16 +156,16 @@ func (s *socket) send(o *outgoing) delivery {
 
 // disconnect ends the socket. The client gets everything that was sent to it
 // before, then the reason, then Socket.IO's disconnect. If it is away, it is refused
-// once with the reason. It reports whether this call ended it.
-func (s *socket) disconnect(code, reason string) bool {
-	return s.disconnectAs(code, reason, grave{
+// once with the reason.
+func (s *socket) disconnect(code, reason string) {
+	s.disconnectAs(code, reason, grave{
 		notRecovered: notRecoveredUnknown,
 		refusal:      disconnectedAway(code, reason),
 	})
 }
 
 // disconnectAs is disconnect. The grave says what the client learns if it is away and
-// returns.
+// returns. It reports whether this call ended the socket.
 func (s *socket) disconnectAs(code, reason string, g grave) bool {
 	ended := s.endAs(code, g)
 	if c := s.client.Load(); ended && c != nil {
