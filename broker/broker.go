@@ -108,7 +108,7 @@ func New(o Options) (*Broker, error) {
 		pendingAcks:    ratelimit.NewShares(maxPendingAcks),
 		unreadAcks:     ratelimit.NewShares(unreadAcksLimit(o.MemoryLimit)),
 		ackRequests:    newAckRequests(),
-		recovery:       newRecovery(o.Recovery, o.clusterKeys()),
+		recovery:       newRecovery(o.Recovery, o.sharedKeys()),
 	}
 	b.namespaceNames = slices.Compact(slices.Sorted(slices.Values(o.Namespaces)))
 	for _, name := range b.namespaceNames {

@@ -46,7 +46,7 @@ func (s *socket) expire() {
 	s.mu.Unlock()
 	if left <= 0 {
 		// Nobody returns with this token, but a client that is away may have a new one.
-		s.disconnectAs(token.ReasonExpired, "the token has expired", grave{notRecovered: notRecoveredExpired})
+		s.disconnectAs(token.ReasonExpired, "the token has expired", tombstone{notRecovered: notRecoveredExpired})
 	}
 }
 
@@ -74,7 +74,7 @@ func (s *socket) checkRevoked() bool {
 	s.mu.Lock()
 	revoked := s.b.opts.Tokens.Revocations().Revoked(s.claims)
 	s.mu.Unlock()
-	return revoked && s.disconnectAs(token.ReasonRevoked, "the token has been revoked", grave{})
+	return revoked && s.disconnectAs(token.ReasonRevoked, "the token has been revoked", tombstone{})
 }
 
 // untilExpiry returns how long the socket's claims are valid. ok is false if they

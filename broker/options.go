@@ -153,12 +153,13 @@ type ClusterOptions struct {
 	Emitters EmitterListener
 }
 
-// clusterKeys returns the keys that all nodes share, if there are any.
-func (o *Options) clusterKeys() [][]byte {
-	if o.Cluster == nil {
-		return nil
+// sharedKeys returns the keys that all nodes share, and that stay the same over a
+// restart; none if there are no such keys.
+func (o *Options) sharedKeys() [][]byte {
+	if o.Cluster != nil && len(o.Cluster.Keys) > 0 {
+		return o.Cluster.Keys
 	}
-	return o.Cluster.Keys
+	return o.Tokens.Derive("sala session secrets")
 }
 
 // largestMessage returns how many bytes nodes have to tell each other at once: a

@@ -42,6 +42,9 @@ func (s *socket) publishAway(why string) {
 
 // publishResumed publishes that the client of the socket has returned.
 func (s *socket) publishResumed() {
+	if lastWill := s.b.lastWill; lastWill != nil {
+		lastWill.Connected(s.describe) // which has changed
+	}
 	if s.b.events.Wants(eventhub.Resumed, s.ns.name, "") {
 		s.b.events.Publish(&eventhub.Event{Kind: eventhub.Resumed, Namespace: s.ns.name, Socket: s.describe(), Time: time.Now()})
 	}

@@ -34,7 +34,7 @@ func (b *Broker) readRecovery(ns *namespace, p *socketio.Packet) (r recoveryRequ
 	if b.recovery == nil || b.draining.Load() {
 		return r, false
 	}
-	// What has another type is as good as nothing.
+	// Values of another type count as missing.
 	var asked bool
 	_ = json.Unmarshal(rawjson.Member(p.Auth, "recover"), &asked)
 	if !b.opts.Recovery.Includes(ns.name, asked) {
@@ -59,21 +59,23 @@ func (b *Broker) seek(candidate *socket, r recoveryRequest) *Error {
 	}
 	ns := candidate.ns
 	if s, ok := ns.index.Get(id); ok && s.session != nil && sameSecret(s.session.secret, secret) && !s.isShadow() {
+		back.previous = id
 		if s.user != candidate.user {
 			back.notRecovered = notRecoveredUserChanged
 			return nil
 		}
-		back.socket, back.previous = s, id
+		back.socket = s
 		back.number = s.session.countReturn()
 		return nil
 	}
-	if end, ok := b.recovery.graves.get(id); ok && sameSecret(end.secret, secret) && end.namespace == ns.name {
+	if end, ok := b.recovery.tombstones.get(id); ok && sameSecret(end.secret, secret) && end.namespace == ns.name {
+		back.previous = id
 		if end.user != candidate.user {
 			back.notRecovered = notRecoveredUserChanged
 			return nil
 		}
-		back.previous, back.notRecovered = id, end.notRecovered
-		return b.recovery.graves.takeRefusal(id)
+		back.notRecovered = end.notRecovered
+		return b.recovery.tombstones.takeRefusal(id)
 	}
 	b.seekElsewhere(candidate, id, secret)
 	return nil
@@ -133,7 +135,7 @@ func (s *socket) returns() bool {
 func (s *socket) refuseReturn(code, message string) {
 	if previous := s.returnsTo(); previous != nil {
 		if !previous.session.overtaken(s.session.back.number) {
-			previous.disconnectAs(code, message, grave{})
+			previous.disconnectAs(code, message, tombstone{})
 		}
 		return
 	}
@@ -192,7 +194,7 @@ func (c *client) resume(candidate *socket) (done bool) {
 	attached, err := c.attach(s, func() *Error { return s.resumeOver(c, candidate, added) })
 	switch {
 	case errors.Is(err, errNotRecovered):
-		s.endAs(endedByReturn, grave{notRecovered: back.notRecovered})
+		s.endAs(endedByReturn, tombstone{notRecovered: back.notRecovered})
 		return false
 	case errors.Is(err, errOvertaken):
 		c.conn.CloseAfterFlush(engineio.ReasonForcedClose)
@@ -247,9 +249,9 @@ func (s *socket) resumeOver(c *client, candidate *socket, added []string) *Error
 	case x.returns != back.number || !x.over && s.client.Load() != nil:
 		return errOvertaken
 	case x.over:
-		end, _ := s.b.recovery.graves.get(s.id)
+		end, _ := s.b.recovery.tombstones.get(s.id)
 		back.notRecovered = cmp.Or(end.notRecovered, notRecoveredUnknown)
-		return cmp.Or(s.b.recovery.graves.takeRefusal(s.id), errNotRecovered)
+		return cmp.Or(s.b.recovery.tombstones.takeRefusal(s.id), errNotRecovered)
 	case x.missesMessages(s.b):
 		back.notRecovered = notRecoveredNodeLost
 		return errNotRecovered

@@ -124,17 +124,17 @@ const (
 // recovery is what all sessions of a node share. It is static; each part guards
 // itself.
 type recovery struct {
-	limits backlog.Limits
-	budget *backlog.Budget
-	keys   [][]byte // secrets are made with the first, and may have been with the others
-	shared bool     // other nodes have the keys, too
-	graves graves
-	gaps   atomic.Uint64 // how often the node may have missed messages of others
+	limits     backlog.Limits
+	budget     *backlog.Budget
+	keys       [][]byte // secrets are made with the first, and may have been with the others
+	shared     bool     // other nodes have the keys, too
+	tombstones tombstones
+	gaps       atomic.Uint64 // how often the node may have missed messages of others
 }
 
-// newRecovery returns nil without options. clusterKeys are the keys that all nodes
-// share; none if they share none.
-func newRecovery(o *RecoveryOptions, clusterKeys [][]byte) *recovery {
+// newRecovery returns nil without options. Keys are those that all nodes share; none
+// if they share none.
+func newRecovery(o *RecoveryOptions, keys [][]byte) *recovery {
 	if o == nil {
 		return nil
 	}
@@ -142,7 +142,7 @@ func newRecovery(o *RecoveryOptions, clusterKeys [][]byte) *recovery {
 		limits: backlog.Limits{Events: o.MaxMessages, Bytes: int(o.MaxBytes)},
 		budget: backlog.NewBudget(o.MaxNodeBytes),
 	}
-	for _, key := range clusterKeys {
+	for _, key := range keys {
 		mac := hmac.New(sha256.New, key)
 		mac.Write([]byte("sala session secrets"))
 		r.keys, r.shared = append(r.keys, mac.Sum(nil)), true
@@ -386,7 +386,7 @@ func (s *socket) startWindow(window time.Duration) {
 // expireWindow ends the session of a client that hasn't returned in time.
 func (s *socket) expireWindow() {
 	x := s.session
-	g := grave{notRecovered: notRecoveredExpired}
+	g := tombstone{notRecovered: notRecoveredExpired}
 	x.mu.Lock()
 	expired := !x.over && s.client.Load() == nil && !time.Now().Before(x.deadline)
 	if expired {
@@ -406,7 +406,7 @@ func (s *socket) endOver(c *client, why string) {
 		x.mu.Lock()
 		mine := s.client.Load() == c
 		if mine {
-			s.closeSession(grave{})
+			s.closeSession(tombstone{})
 		}
 		x.mu.Unlock()
 		if !mine {
@@ -418,7 +418,7 @@ func (s *socket) endOver(c *client, why string) {
 
 // giveUp ends the session of a client that is away, because there is no room for
 // what it would get on its return.
-func (s *socket) giveUp() { s.endAs(endedByEviction, grave{notRecovered: notRecoveredEvicted}) }
+func (s *socket) giveUp() { s.endAs(endedByEviction, tombstone{notRecovered: notRecoveredEvicted}) }
 
 // endedByEviction is why a socket ended whose session took too much while the
 // client was away.
@@ -430,7 +430,7 @@ const dropNotRecovered engineio.DropReason = "not recovered"
 
 // closeSession keeps the client from returning, unless that is so already. If it is
 // away, it is told why when it tries. session.mu is held.
-func (s *socket) closeSession(g grave) {
+func (s *socket) closeSession(g tombstone) {
 	x := s.session
 	if x.over {
 		return
@@ -446,7 +446,7 @@ func (s *socket) closeSession(g grave) {
 		s.b.metrics.FramesDropped(dropNotRecovered, missed)
 		g.secret, g.namespace, g.user = x.secret, s.ns.name, s.user
 		g.notRecovered = cmp.Or(g.notRecovered, notRecoveredUnknown)
-		s.b.recovery.graves.add(s.id, g, time.Now())
+		s.b.recovery.tombstones.add(s.id, g, time.Now())
 	}
 }
 
@@ -474,14 +474,14 @@ func (s *socket) isShadow() bool {
 
 // ending is how a socket is to end.
 type ending struct {
-	why   string
-	grave grave
+	why       string
+	tombstone tombstone
 }
 
 // postpone keeps the end of a shadow for when it is the socket. It returns false if
 // the socket isn't a shadow. If the other node learns of the end in time, the shadow
 // never becomes the socket.
-func (s *socket) postpone(why string, g grave) bool {
+func (s *socket) postpone(why string, g tombstone) bool {
 	x := s.session
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -500,8 +500,8 @@ const (
 	notRecoveredUnknown     = "UNKNOWN"      // there is no such session
 )
 
-// grave is what a node remembers of a session that ended while the client was away.
-type grave struct {
+// tombstone is what a node remembers of a session that ended while the client was away.
+type tombstone struct {
 	secret          [secretBytes]byte
 	namespace, user string
 	notRecovered    string    // the client may connect afresh, and is told why; UNKNOWN by default
@@ -510,31 +510,31 @@ type grave struct {
 }
 
 const (
-	// graveTime is how long the end of a session is remembered.
-	graveTime = 10 * time.Minute
-	// maxGraves bounds how many are. A client whose session isn't remembered any
+	// tombstoneTime is how long the end of a session is remembered.
+	tombstoneTime = 10 * time.Minute
+	// maxTombstones bounds how many are. A client whose session isn't remembered any
 	// more learns that it is unknown.
-	maxGraves = 10_000
+	maxTombstones = 10_000
 )
 
-// graves remembers sessions that ended while the client was away, by socket id.
-type graves struct {
+// tombstones remembers sessions that ended while the client was away, by socket id.
+type tombstones struct {
 	mu    sync.Mutex
-	byID  map[string]grave
+	byID  map[string]tombstone
 	order []string // ids by the time of their end
 }
 
-func (g *graves) add(id string, end grave, now time.Time) {
+func (g *tombstones) add(id string, end tombstone, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.byID == nil {
-		g.byID = make(map[string]grave)
+		g.byID = make(map[string]tombstone)
 	}
-	end.until = now.Add(graveTime)
+	end.until = now.Add(tombstoneTime)
 	g.byID[id] = end
 	g.order = append(g.order, id)
 	old := 0
-	for old < len(g.order) && (len(g.order)-old > maxGraves || !now.Before(g.byID[g.order[old]].until)) {
+	for old < len(g.order) && (len(g.order)-old > maxTombstones || !now.Before(g.byID[g.order[old]].until)) {
 		delete(g.byID, g.order[old])
 		old++
 	}
@@ -542,7 +542,7 @@ func (g *graves) add(id string, end grave, now time.Time) {
 }
 
 // get returns what is remembered of a session.
-func (g *graves) get(id string) (end grave, ok bool) {
+func (g *tombstones) get(id string) (end tombstone, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	end, ok = g.byID[id]
@@ -551,7 +551,7 @@ func (g *graves) get(id string) (end grave, ok bool) {
 
 // takeRefusal returns with what the client of an ended session is refused, the first
 // time that it is called.
-func (g *graves) takeRefusal(id string) *Error {
+func (g *tombstones) takeRefusal(id string) *Error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	end, ok := g.byID[id]

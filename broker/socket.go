@@ -106,11 +106,11 @@ func (s *socket) enter() *Error {
 const endedByClient = "client namespace disconnect"
 
 // end removes the socket from everything.
-func (s *socket) end(why string) { s.endAs(why, grave{}) }
+func (s *socket) end(why string) { s.endAs(why, tombstone{}) }
 
-// endAs is end. The grave says what the client learns if it is away and returns. It
+// endAs is end. The tombstone says what the client learns if it is away and returns. It
 // reports whether this call ended the socket, and not another one.
-func (s *socket) endAs(why string, g grave) bool {
+func (s *socket) endAs(why string, g tombstone) bool {
 	if s.session != nil && s.postpone(why, g) {
 		return true
 	}
@@ -158,15 +158,15 @@ func (s *socket) send(o *outgoing) delivery {
 // before, then the reason, then Socket.IO's disconnect. If it is away, it is refused
 // once with the reason.
 func (s *socket) disconnect(code, reason string) {
-	s.disconnectAs(code, reason, grave{
+	s.disconnectAs(code, reason, tombstone{
 		notRecovered: notRecoveredUnknown,
 		refusal:      disconnectedAway(code, reason),
 	})
 }
 
-// disconnectAs is disconnect. The grave says what the client learns if it is away and
+// disconnectAs is disconnect. The tombstone says what the client learns if it is away and
 // returns. It reports whether this call ended the socket.
-func (s *socket) disconnectAs(code, reason string, g grave) bool {
+func (s *socket) disconnectAs(code, reason string, g tombstone) bool {
 	ended := s.endAs(code, g)
 	if c := s.client.Load(); ended && c != nil {
 		m := disconnectMessage(code, reason)

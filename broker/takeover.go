@@ -47,6 +47,9 @@ const (
 	// many of them a node takes over at the same time.
 	offerBatch      = 64
 	takeOversAtOnce = 16
+	// maxFlush is how long a hand-over waits until backends can get the socket's events
+	// in order.
+	maxFlush = 250 * time.Millisecond
 	// askPause is the time between two calls to a node that is busy.
 	askPause = 50 * time.Millisecond
 	// offerPause is the time between two looks for sessions that can be offered.
@@ -153,9 +156,9 @@ func (b *Broker) localSession(ns *namespace, key *wire.SessionKey) (s *socket, w
 		}
 		return s, absence{}, true
 	}
-	end, ok := b.recovery.graves.get(key.GetSocket())
+	end, ok := b.recovery.tombstones.get(key.GetSocket())
 	if ok && sameSecret(end.secret, secret) && end.namespace == ns.name && end.user == key.GetUser() {
-		return nil, absence{end.notRecovered, b.recovery.graves.takeRefusal(key.GetSocket())}, true
+		return nil, absence{end.notRecovered, b.recovery.tombstones.takeRefusal(key.GetSocket())}, true
 	}
 	return nil, absence{}, false
 }
@@ -331,6 +334,7 @@ func (s *socket) enterShadow(rooms []string) error {
 	err := s.ns.index.Add(s, rooms, s.openSession)
 	if err == nil {
 		s.b.subscribeSocket(s)
+		s.b.lastWill.Connected(s.describe) // before the owner lets it go
 	}
 	return err
 }
@@ -345,6 +349,7 @@ func (s *socket) leaveShadow() {
 	s.gone.Store(true)
 	s.ns.index.Remove(s)
 	s.b.unsubscribeSocket(s)
+	s.b.lastWill.Ended(s.id)
 }
 
 // becomeOwner makes a shadow the socket, which is away. What it has gathered comes
@@ -385,10 +390,11 @@ func (s *socket) becomeOwner(w *wire.Session) {
 	s.startWindow(time.Duration(w.GetWindowMs()) * time.Millisecond)
 	pending := x.pending
 	x.mu.Unlock()
+	s.b.forwarder.TakeOver(s.id, w.GetEventsHandover())
 	s.publishRoomChanges(w.GetSocket().GetRooms())
 	s.startExpiry()
 	if pending != nil {
-		s.endAs(pending.why, pending.grave)
+		s.endAs(pending.why, pending.tombstone)
 	}
 	s.checkRevoked()
 }
@@ -441,7 +447,13 @@ func (b *Broker) applyTakeSession(ctx context.Context, to cluster.NodeID, t *wir
 		s.letGo()
 		return &wire.SessionState{State: &wire.SessionState_Session{Session: s.sessionToWire(ns.index.RoomsOf(s))}}
 	case s != nil:
-		return s.handOver(to, t)
+		state := s.handOver(to, t)
+		if state.GetSession() != nil {
+			flush, cancel := context.WithTimeout(ctx, maxFlush)
+			defer cancel()
+			s.b.forwarder.Flush(flush, s.id) // otherwise events may overtake each other, but nothing is lost
+		}
+		return state
 	case !found && node != "":
 		return &wire.SessionState{State: &wire.SessionState_MovedTo{MovedTo: string(node)}}
 	case !found:
@@ -487,11 +499,11 @@ func (s *socket) handOver(to cluster.NodeID, t *wire.TakeSession) *wire.SessionS
 	x.over, x.moved = true, true
 	x.window.Stop()
 	x.backlog.Close()
-	s.ns.away.Add(-1)
+	s.endAway()
 	s.b.movedSockets.set(s.id, to)
 	s.b.unsubscribeSocket(s)
 	s.stopExpiry()
-	s.forgetHere()
+	w.EventsHandover = s.forgetHere()
 	s.b.log.Debug("socket handed over", "socket", s.id, "namespace", s.ns.name, "user", s.user, "node", string(to))
 	return &wire.SessionState{State: &wire.SessionState_Session{Session: w}}
 }
@@ -513,10 +525,12 @@ func (s *socket) removeFrom(rooms []string) (others []string, ok bool) {
 }
 
 // forgetHere has this node's hub and last will forget the socket, which lives on at
-// another node.
-func (s *socket) forgetHere() {
+// another node. It returns what that node needs to go on with the socket's events.
+func (s *socket) forgetHere() *wire.EventHandover {
+	handover := s.b.forwarder.HandOver(s.id)
 	s.b.events.Forget(s.id)
 	s.b.lastWill.Ended(s.id)
+	return handover
 }
 
 // sessionToWire describes the socket and its session, without what it has gathered.
@@ -566,11 +580,11 @@ func (b *Broker) outlives(reason engineio.Reason) bool {
 	case engineio.ReasonParseError, engineio.ReasonMessageTooLarge, engineio.ReasonRateLimited:
 		return false
 	}
-	return !b.draining.Load() || len(b.heirs()) > 0
+	return !b.draining.Load() || len(b.sessionSuccessors()) > 0
 }
 
-// heirs returns the other nodes that can take sessions over.
-func (b *Broker) heirs() (nodes []cluster.NodeID) {
+// sessionSuccessors returns the other nodes that can take sessions over.
+func (b *Broker) sessionSuccessors() (nodes []cluster.NodeID) {
 	if b.mesh == nil || b.recovery == nil || b.Isolated() {
 		return nil
 	}
@@ -596,7 +610,7 @@ func (b *Broker) offerSessions() {
 			last = true
 		default:
 		}
-		taken := b.offerTo(ctx, b.heirs(), b.sessionsAway())
+		taken := b.offerTo(ctx, b.sessionSuccessors(), b.sessionsAway())
 		if last && !taken {
 			return
 		}
@@ -610,12 +624,12 @@ func (b *Broker) offerSessions() {
 
 // offerTo offers sessions to nodes, each to one of them, and reports whether any were
 // taken.
-func (b *Broker) offerTo(ctx context.Context, heirs []cluster.NodeID, keys []*wire.SessionKey) (taken bool) {
-	for i := 0; len(keys) > 0 && len(heirs) > 0; i++ {
+func (b *Broker) offerTo(ctx context.Context, successors []cluster.NodeID, keys []*wire.SessionKey) (taken bool) {
+	for i := 0; len(keys) > 0 && len(successors) > 0; i++ {
 		n := min(len(keys), offerBatch)
 		var c wire.Count
 		op := &wire.Op{Op: &wire.Op_OfferSessions{OfferSessions: &wire.OfferSessions{Keys: keys[:n]}}}
-		if err := b.callNode(ctx, heirs[i%len(heirs)], op, &c, errNotRecovered); err == nil && c.GetMatched() > 0 {
+		if err := b.callNode(ctx, successors[i%len(successors)], op, &c, errNotRecovered); err == nil && c.GetMatched() > 0 {
 			taken = true
 		}
 		keys = keys[n:]

@@ -2,6 +2,8 @@ package token
 
 import (
 	"cmp"
+	"crypto/hmac"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -50,6 +52,17 @@ type Keyring struct {
 
 	verified *cache // nil without public keys: verifying with a secret is cheap
 	revoked  *Revocations
+}
+
+// Derive returns a key for another purpose from each secret, in their order: none if tokens are only
+// verified with public keys. A derived key says nothing about the secret or about other purposes.
+func (k *Keyring) Derive(purpose string) (keys [][]byte) {
+	for i := range k.keys {
+		mac := hmac.New(sha256.New, k.keys[i].Secret)
+		mac.Write([]byte(purpose))
+		keys = append(keys, mac.Sum(nil))
+	}
+	return keys
 }
 
 // NewKeyring returns a keyring, or says what is wrong with the options. Errors never contain a

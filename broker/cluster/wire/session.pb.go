@@ -377,9 +377,11 @@ type Session struct {
 	// The last message that was dropped before the client confirmed it; empty if there is none.
 	EvictedOffset string `protobuf:"bytes,7,opt,name=evicted_offset,json=evictedOffset,proto3" json:"evicted_offset,omitempty"`
 	// Why the client lost its connection.
-	LostReason    string `protobuf:"bytes,8,opt,name=lost_reason,json=lostReason,proto3" json:"lost_reason,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	LostReason string `protobuf:"bytes,8,opt,name=lost_reason,json=lostReason,proto3" json:"lost_reason,omitempty"`
+	// The backends that get the socket's events. Not with prepare.
+	EventsHandover *EventHandover `protobuf:"bytes,9,opt,name=events_handover,json=eventsHandover,proto3" json:"events_handover,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Session) Reset() {
@@ -466,6 +468,13 @@ func (x *Session) GetLostReason() string {
 		return x.LostReason
 	}
 	return ""
+}
+
+func (x *Session) GetEventsHandover() *EventHandover {
+	if x != nil {
+		return x.EventsHandover
+	}
+	return nil
 }
 
 // SessionClaims are the claims of a token, as far as they matter after it has been verified.
@@ -711,7 +720,7 @@ var File_sala_cluster_v1_session_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_session_proto_rawDesc = "" +
 	"\n" +
-	"\x1dsala/cluster/v1/session.proto\x12\x0fsala.cluster.v1\x1a\x1asala/cluster/v1/list.proto\"n\n" +
+	"\x1dsala/cluster/v1/session.proto\x12\x0fsala.cluster.v1\x1a\x1csala/cluster/v1/events.proto\x1a\x1asala/cluster/v1/list.proto\"n\n" +
 	"\n" +
 	"SessionKey\x12\x16\n" +
 	"\x06socket\x18\x01 \x01(\tR\x06socket\x12\x16\n" +
@@ -732,7 +741,7 @@ const file_sala_cluster_v1_session_proto_rawDesc = "" +
 	"\rSessionAbsent\x12#\n" +
 	"\rnot_recovered\x18\x01 \x01(\tR\fnotRecovered\x12!\n" +
 	"\frefusal_code\x18\x02 \x01(\tR\vrefusalCode\x12%\n" +
-	"\x0erefusal_reason\x18\x03 \x01(\tR\rrefusalReason\"\xd1\x02\n" +
+	"\x0erefusal_reason\x18\x03 \x01(\tR\rrefusalReason\"\x9a\x03\n" +
 	"\aSession\x12/\n" +
 	"\x06socket\x18\x01 \x01(\v2\x17.sala.cluster.v1.SocketR\x06socket\x126\n" +
 	"\x06claims\x18\x02 \x01(\v2\x1e.sala.cluster.v1.SessionClaimsR\x06claims\x12!\n" +
@@ -744,7 +753,8 @@ const file_sala_cluster_v1_session_proto_rawDesc = "" +
 	"\x06events\x18\x06 \x03(\v2\x1d.sala.cluster.v1.SessionEventR\x06events\x12%\n" +
 	"\x0eevicted_offset\x18\a \x01(\tR\revictedOffset\x12\x1f\n" +
 	"\vlost_reason\x18\b \x01(\tR\n" +
-	"lostReason\"\x83\x01\n" +
+	"lostReason\x12G\n" +
+	"\x0fevents_handover\x18\t \x01(\v2\x1e.sala.cluster.v1.EventHandoverR\x0eeventsHandover\"\x83\x01\n" +
 	"\rSessionClaims\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12$\n" +
 	"\x0eissued_unix_ns\x18\x02 \x01(\x03R\fissuedUnixNs\x12&\n" +
@@ -784,21 +794,23 @@ var file_sala_cluster_v1_session_proto_goTypes = []any{
 	(*OfferSessions)(nil), // 7: sala.cluster.v1.OfferSessions
 	(*SessionMoved)(nil),  // 8: sala.cluster.v1.SessionMoved
 	(*Socket)(nil),        // 9: sala.cluster.v1.Socket
+	(*EventHandover)(nil), // 10: sala.cluster.v1.EventHandover
 }
 var file_sala_cluster_v1_session_proto_depIdxs = []int32{
-	0, // 0: sala.cluster.v1.TakeSession.key:type_name -> sala.cluster.v1.SessionKey
-	3, // 1: sala.cluster.v1.SessionState.absent:type_name -> sala.cluster.v1.SessionAbsent
-	4, // 2: sala.cluster.v1.SessionState.changed:type_name -> sala.cluster.v1.Session
-	4, // 3: sala.cluster.v1.SessionState.session:type_name -> sala.cluster.v1.Session
-	9, // 4: sala.cluster.v1.Session.socket:type_name -> sala.cluster.v1.Socket
-	5, // 5: sala.cluster.v1.Session.claims:type_name -> sala.cluster.v1.SessionClaims
-	6, // 6: sala.cluster.v1.Session.events:type_name -> sala.cluster.v1.SessionEvent
-	0, // 7: sala.cluster.v1.OfferSessions.keys:type_name -> sala.cluster.v1.SessionKey
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	0,  // 0: sala.cluster.v1.TakeSession.key:type_name -> sala.cluster.v1.SessionKey
+	3,  // 1: sala.cluster.v1.SessionState.absent:type_name -> sala.cluster.v1.SessionAbsent
+	4,  // 2: sala.cluster.v1.SessionState.changed:type_name -> sala.cluster.v1.Session
+	4,  // 3: sala.cluster.v1.SessionState.session:type_name -> sala.cluster.v1.Session
+	9,  // 4: sala.cluster.v1.Session.socket:type_name -> sala.cluster.v1.Socket
+	5,  // 5: sala.cluster.v1.Session.claims:type_name -> sala.cluster.v1.SessionClaims
+	6,  // 6: sala.cluster.v1.Session.events:type_name -> sala.cluster.v1.SessionEvent
+	10, // 7: sala.cluster.v1.Session.events_handover:type_name -> sala.cluster.v1.EventHandover
+	0,  // 8: sala.cluster.v1.OfferSessions.keys:type_name -> sala.cluster.v1.SessionKey
+	9,  // [9:9] is the sub-list for method output_type
+	9,  // [9:9] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_sala_cluster_v1_session_proto_init() }
@@ -806,6 +818,7 @@ func file_sala_cluster_v1_session_proto_init() {
 	if File_sala_cluster_v1_session_proto != nil {
 		return
 	}
+	file_sala_cluster_v1_events_proto_init()
 	file_sala_cluster_v1_list_proto_init()
 	file_sala_cluster_v1_session_proto_msgTypes[2].OneofWrappers = []any{
 		(*SessionState_Absent)(nil),
