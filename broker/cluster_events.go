@@ -164,10 +164,10 @@ func (b *Broker) askWhetherLost(ctx context.Context) (lost, complete bool) {
 	return lost, complete
 }
 
-// discardEnds keeps events about the end of sockets that connected before since
+// discardEnds keeps events about the end of sockets that this node had before since
 // from backends at other nodes, which have got them already.
 func (b *Broker) discardEnds(since time.Time) {
 	b.events.DiscardRemote(func(e *eventhub.Event) bool {
-		return e.Kind == eventhub.Disconnect && e.Socket.ConnectTime.Before(since)
+		return e.Kind == eventhub.Disconnect && e.Socket.Since().Before(since)
 	})
 }

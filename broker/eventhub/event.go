@@ -75,11 +75,22 @@ type Socket struct {
 	// Transport is "websocket" or "polling".
 	Transport   string
 	ConnectTime time.Time
+	// TakenOver is when this node took the socket over; zero if it didn't, and in descriptions by
+	// other nodes.
+	TakenOver time.Time
 	// Data is the JSON that the token, or a decision, attached; empty if none.
 	Data json.RawMessage
 	// Auth is the JSON object that the client sent when it connected, without the token; empty if
 	// none. Only in events.
 	Auth json.RawMessage
+}
+
+// Since returns when the socket came to this node.
+func (s *Socket) Since() time.Time {
+	if s.TakenOver.IsZero() {
+		return s.ConnectTime
+	}
+	return s.TakenOver
 }
 
 // Event is something that happened to a socket or to a room. It is plain data and never changes

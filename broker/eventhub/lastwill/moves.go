@@ -259,6 +259,13 @@ func (r *Registry) settle(id string) {
 	r.Ended(id)
 }
 
+// settleAll settles all sockets, because the deposits are empty.
+func (m *moves) settleAll() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.given)
+}
+
 // miss settles a socket that has ended on its way to another node. The caller holds moves.mu.
 func (r *Registry) miss(id string) {
 	m := &r.moves

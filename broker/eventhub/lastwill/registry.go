@@ -166,11 +166,13 @@ func (r *Registry) Lost(id cluster.NodeID, incarnation uint64, sockets int) {
 }
 
 // Rejoined says that other nodes considered this one lost, and that it is back. Its successors have
-// published the disconnects of its sockets and dropped them.
+// published the disconnects of its sockets and dropped them, also of those that were on their way to
+// another node.
 func (r *Registry) Rejoined() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.resync = true
+	r.moves.settleAll()
 	notify(r.wake)
 }
 

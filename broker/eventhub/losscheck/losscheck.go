@@ -37,7 +37,7 @@ type Options struct {
 	// false if one of them didn't answer.
 	AskLost func(ctx context.Context) (lost, complete bool)
 	// Lost is called when other nodes did consider this one lost. Events about the
-	// end of sockets that connected before since must not reach backends at other
+	// end of sockets that were here before since must not reach backends at other
 	// nodes any more.
 	Lost func(since time.Time)
 }
@@ -91,10 +91,12 @@ func (c *Check) update(now time.Time) bool {
 }
 
 // SocketEnded calls publish, which tells backends that a socket has ended: now, or
-// once it is certain whether other nodes have told them already.
-func (c *Check) SocketEnded(connected time.Time, publish func(alreadyPublished bool)) {
+// once it is certain whether other nodes have told them already. came is when the
+// socket connected to this node, or when this node took it over. Other nodes can only
+// have told of sockets that came before the node was out of touch.
+func (c *Check) SocketEnded(came time.Time, publish func(alreadyPublished bool)) {
 	c.mu.Lock()
-	hold := c.update(time.Now()) && connected.Before(c.since) && !c.opts.Isolated() && len(c.held) < maxHeld
+	hold := c.update(time.Now()) && came.Before(c.since) && !c.opts.Isolated() && len(c.held) < maxHeld
 	if hold {
 		c.held = append(c.held, publish)
 	}
