@@ -343,22 +343,48 @@ func (c *Client) event(packet string) Event {
 // read returns the next message, and answers pings by the way.
 func (c *Client) read() string {
 	c.t.Helper()
+	packet, err := c.tryRead()
+	if err != nil {
+		c.t.Fatalf("read: %v", err)
+	}
+	return packet
+}
+
+func (c *Client) tryRead() (string, error) {
 	_ = c.ws.SetReadDeadline(time.Now().Add(patience))
 	for {
 		_, data, err := c.ws.ReadMessage()
-		if err != nil {
-			c.t.Fatalf("read: %v", err)
-		}
 		switch {
+		case err != nil:
+			return "", err
 		case string(data) != "2":
-			return string(data)
+			return string(data), nil
 		case c.Mute:
 			c.Pings++
 		default:
-			c.Pong()
+			_ = c.ws.WriteMessage(websocket.TextMessage, []byte("3")) // an error comes again with the next read
 		}
 	}
 }
 
+// TryNext is Next for a connection that may end. It reports false when it has, or when
+// the broker has ended the socket.
+func (c *Client) TryNext() (Event, bool) {
+	c.t.Helper()
+	packet, err := c.tryRead()
+	switch {
+	case err == nil && !strings.HasPrefix(packet, "41"):
+		return c.event(packet), true
+	case err != nil && strings.Contains(err.Error(), "timeout"):
+		c.t.Errorf("nothing came: %v", err)
+	}
+	return Event{}, false
+}
+
 // Pong answers a ping.
 func (c *Client) Pong() { c.Send("3") }
+
+// TrySend is Send for a connection that may have ended.
+func (c *Client) TrySend(packet string) {
+	_ = c.ws.WriteMessage(websocket.TextMessage, []byte(packet))
+}
