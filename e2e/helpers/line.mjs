@@ -55,6 +55,11 @@ export class Line {
     }
   }
 
+  // stall stops reading what the broker sends, on all connections.
+  stall() {
+    for (const { broker } of this.#pairs) broker.pause();
+  }
+
   repair() {
     this.broken = false;
   }

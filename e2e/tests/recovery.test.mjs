@@ -221,6 +221,30 @@ test('a replay larger than the queue of a connection', async (t) => {
   assert.deepEqual(missed(ada).map(([, n]) => n), Array.from({ length: 1000 }, (_, n) => n));
 });
 
+test('a client that reads too slowly is disconnected, and receives everything when it returns', async (t) => {
+  const sala = await Sala.start({ args: ['--max-queue-bytes', '65536', '--max-message-bytes', '60000', '--recovery-bytes', '50000000', '--recovery-messages', '2000'] });
+  t.after(() => sala.stop());
+  const user = fresh('ada');
+  const ada = await recoverer(t, sala, user, { transports: TRANSPORTS.websocket });
+  await settle(sala, ada);
+  ada.line.stall();
+  const text = 'x'.repeat(50_000);
+  let sent = 0;
+  const emit = () => sala.ok('POST', '/v1/emit', { users: [user], event: 'large', args: [sent++, text] });
+  for (let report = await emit(); report.kept === 0; report = await emit()) assert.ok(sent < 500, 'the client is never taken for slow');
+  const { id } = ada;
+  await state(sala, { id }, 'SOCKET_STATE_AWAY');
+  assert.equal((await emit()).kept, 1);
+  ada.line.cut();
+  await ada.next('disconnect');
+  const returned = back(ada);
+  ada.line.repair();
+  assert.equal(await returned, true);
+  assert.equal(ada.id, id);
+  await settle(sala, ada);
+  assert.deepEqual(missed(ada).map(([, n]) => n), Array.from({ length: sent }, (_, n) => n));
+});
+
 // In Chromium: the page records what happens.
 let site;
 const CLIENT = readFileSync(path.join(ROOT, 'e2e/node_modules/socket.io-client/dist/socket.io.js'));

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
-import { connect, login, settle } from '../helpers/client.mjs';
+import { connect, login, open, settle } from '../helpers/client.mjs';
 import { subscribe } from '../helpers/events.mjs';
 import { RETURN, away, back, bare, missed, recoverer, state } from '../helpers/recovery.mjs';
 import { Sala, logLines } from '../helpers/sala.mjs';
@@ -294,4 +294,73 @@ test('no log line contains a pid', async (t) => {
   await attempt(t, sala, await sala.token(fresh('eve')), { pid });
   await until(() => logLines(sala.child).length > 0, 'log lines');
   assert.ok(!sala.log.includes(secret), 'the secret of a pid is in the log');
+});
+
+// claimed returns a client's claim on its session, and how a copy of it connects.
+const claimed = ({ socket: { _pid: pid, _lastOffset: offset } }) => ({ pid, offset });
+
+test('a session that two connections claim goes to the later one', async (t) => {
+  const { sala } = shared;
+  const user = fresh('ada');
+  const token = await sala.token(user);
+  const ada = await recoverer(t, sala, user, WEBSOCKET);
+  await settle(sala, ada);
+  const { id } = ada;
+  const thief = await connect(t, sala, { auth: { token, recover: true, ...claimed(ada) }, ...WEBSOCKET });
+  assert.equal(thief.id, id);
+  assert.deepEqual(await ada.next('disconnect'), ['io server disconnect']);
+  assert.equal(ada.socket.active, false, 'so that they do not take it from each other for ever');
+  assert.equal((await sala.ok('GET', `/v1/sockets?user=${user}`)).sockets.length, 1);
+  await sala.ok('POST', '/v1/emit', { users: [user], event: 'n', args: [1] });
+  assert.deepEqual(bare(await thief.next('n')), [1]);
+  assert.deepEqual(missed(ada), []);
+});
+
+test('of twenty returns at the same time, one gets the session', async (t) => {
+  const { sala } = shared;
+  const user = fresh('ada');
+  const token = await sala.token(user);
+  const ada = await recoverer(t, sala, user, WEBSOCKET);
+  await settle(sala, ada);
+  const claim = claimed(ada);
+  const id = await away(sala, ada);
+  for (const n of [1, 2, 3]) await sala.ok('POST', '/v1/emit', { users: [user], event: 'n', args: [n] });
+  const clients = Array.from({ length: 20 }, () => open(t, sala, { auth: { token, recover: true, ...claim }, ...WEBSOCKET }));
+  const alive = () => clients.filter(({ socket }) => socket.connected);
+  await until(() => clients.every(({ socket }) => socket.connected || !socket.active), 'all of them to be connected or over');
+  await until(async () => alive().length === 1, 'one to be left');
+  const [winner] = alive();
+  assert.equal(winner.id, id);
+  await settle(sala, winner);
+  // It has exactly what was missed; those that it has overtaken may have received some of it.
+  assert.deepEqual(missed(winner).map(([, n]) => n), [1, 2, 3]);
+  const { sockets } = await sala.ok('GET', `/v1/sockets?user=${user}`);
+  assert.deepEqual(sockets.map((socket) => socket.id), [id]);
+});
+
+test('sessions that keep more than the node has room for', async (t) => {
+  const sala = await Sala.start({ args: ['--max-message-bytes', '20000', '--recovery-bytes', '150000', '--recovery-node-bytes', '200000'] });
+  t.after(() => sala.stop());
+  const clients = {};
+  for (const user of ['small', 'large', 'larger']) {
+    clients[user] = await recoverer(t, sala, user, WEBSOCKET);
+    await away(sala, clients[user]);
+  }
+  await sala.ok('POST', '/v1/emit', { users: ['small'], event: 'n', args: [1] });
+  for (let n = 0; n < 13; n++) {
+    for (const user of ['large', 'larger']) await sala.ok('POST', '/v1/emit', { users: [user], event: 'large', args: [n, 'x'.repeat(10_000)] });
+  }
+  const { small, ...others } = clients;
+  const returned = Promise.all([back(small), ...Object.values(others).map(back)]);
+  for (const { line } of Object.values(clients)) line.repair();
+  const [recovered, ...rest] = await returned;
+  assert.equal(recovered, true, 'a session that keeps little has its place');
+  assert.ok(rest.includes(false), 'there is no room for both of the others');
+  await settle(sala, ...Object.values(clients));
+  assert.deepEqual(missed(small), [['n', 1]]);
+  for (const client of Object.values(others)) {
+    const all = Array.from({ length: 13 }, (_, n) => n);
+    assert.deepEqual(missed(client).map(([, n]) => n), client.socket.recovered ? all : [], 'everything, or nothing');
+    if (!client.socket.recovered) assert.deepEqual(await client.next('sala:session'), lost('EVICTED'));
+  }
 });
