@@ -1,10 +1,12 @@
 package nodeproxy
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
@@ -22,7 +24,11 @@ import (
 // allows less, but waits while the client may send no more: see the engine's ReadRate.
 const bodyTimeout = time.Minute
 
+// maxSmall is how large the body of a POST may be that is read before it is passed on.
+const maxSmall = 4 << 10
+
 var (
+	errBody     = errors.New("the client doesn't send its request")
 	errNoURL    = errors.New("the node doesn't say where it can be reached; set its --advertise")
 	errWrong    = errors.New("another server answers at this address")
 	errRefused  = errors.New("the node doesn't accept requests of this one; are their --cluster-key and their clocks the same?")
@@ -66,7 +72,7 @@ func (p *Proxy) Forward(w http.ResponseWriter, r *http.Request, sid string, upgr
 		p.complain(complaintSending, "can't pass a client's request on to the node that has its session, so the client has to connect again",
 			"node", string(node.ID), "url", node.URL, "error", err)
 	}
-	return result == Passed || result == Canceled
+	return result == Passed || r.Context().Err() != nil
 }
 
 // resultOf returns what became of a request.
@@ -74,7 +80,7 @@ func resultOf(client context.Context, err error) Result {
 	switch {
 	case err == nil:
 		return Passed
-	case client.Err() != nil:
+	case client.Err() != nil, errors.Is(err, errBody):
 		return Canceled
 	case errors.Is(err, errRefused), errors.Is(err, errWrong), errors.Is(err, errUpgraded):
 		return Refused
@@ -96,6 +102,10 @@ func (p *Proxy) forwardPoll(w http.ResponseWriter, r *http.Request, to passage) 
 	} else {
 		defer p.pass(&to)()
 	}
+	small, err := readSmall(r)
+	if err != nil {
+		return err
+	}
 	var failed error
 	reverse := httputil.ReverseProxy{
 		Rewrite: func(pr *httputil.ProxyRequest) {
@@ -105,6 +115,9 @@ func (p *Proxy) forwardPoll(w http.ResponseWriter, r *http.Request, to passage) 
 			pr.Out.Header.Del("Connection") // no other protocol is spoken
 			pr.Out.Header.Del("Upgrade")
 			pr.Out.Header.Set(headerProof, proof)
+			if small != nil {
+				makeRepeatable(pr.Out, small)
+			}
 		},
 		ModifyResponse: func(resp *http.Response) error {
 			if err := checkAnswer(resp, to.node); err != nil {
@@ -130,6 +143,29 @@ func (p *Proxy) isDraining() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.draining
+}
+
+// readSmall reads the body of a POST that is small, as most are, and leaves it in r as well. It returns
+// nil for all others.
+func readSmall(r *http.Request) ([]byte, error) {
+	if r.Method != http.MethodPost || r.ContentLength <= 0 || r.ContentLength > maxSmall {
+		return nil, nil
+	}
+	body := make([]byte, r.ContentLength)
+	if _, err := io.ReadFull(r.Body, body); err != nil {
+		return nil, fmt.Errorf("%w: %w", errBody, err)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return body, nil
+}
+
+// makeRepeatable lets the transport send a POST again over another connection if the first one turns
+// out to have been closed by the other node, for example because that drains. It can't be delivered
+// twice, because its proof is accepted once.
+func makeRepeatable(r *http.Request, body []byte) {
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	r.Body, _ = r.GetBody()
+	r.Header["Idempotency-Key"] = nil // see http.Transport: this isn't sent
 }
 
 // pass records that something is passed on, until the returned function is called. If this node

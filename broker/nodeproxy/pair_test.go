@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/salabroker/sala/broker"
@@ -48,6 +49,7 @@ type pair struct {
 	proxy   *nodeproxy.Proxy
 	results *results
 	sid     string
+	before  func(w http.ResponseWriter, next func()) // called with each request at the other node
 }
 
 // newPair runs two nodes of which the second serves with sessions, and describes itself so.
@@ -76,9 +78,12 @@ func newPair(t *testing.T, secure bool, describe func(*cluster.Info), sessions h
 	}
 	first := clustertest.StartNode(t, cluster.Options{Bus: exchange.Bus(), Keys: keys})
 	second := clustertest.StartNode(t, cluster.Options{Bus: exchange.Bus(), Keys: keys, Info: func() cluster.Info { return info }})
-	server.Config.Handler = nodeproxy.New(options(second.Mesh, &results{})).Handler(sessions)
+	handler := nodeproxy.New(options(second.Mesh, &results{})).Handler(sessions)
+	p := &pair{results: &results{}, sid: string(second.ID()) + "xxxxxxxxxxxxxxxxxxxxxxxx", before: func(_ http.ResponseWriter, next func()) { next() }}
+	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.before(w, func() { handler.ServeHTTP(w, r) })
+	})
 	eventually(t, "the nodes know each other", func() bool { return first.HasNode(second.ID()) })
-	p := &pair{results: &results{}, sid: string(second.ID()) + "xxxxxxxxxxxxxxxxxxxxxxxx"}
 	p.proxy = nodeproxy.New(options(first.Mesh, p.results))
 	t.Cleanup(func() {
 		if err := p.proxy.Shutdown(context.WithoutCancel(t.Context())); err != nil {
@@ -167,6 +172,59 @@ func TestSecureNodes(t *testing.T) {
 			p.send(t, r)
 			if got := p.results.result(); got != tt.want {
 				t.Errorf("the result is %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestPostOverClosedConnection has the other node close a connection that was kept while a POST is on
+// its way. The POST is sent again, but never delivered twice.
+func TestPostOverClosedConnection(t *testing.T) {
+	for name, tt := range map[string]struct {
+		delivered bool // before the connection is closed
+		want      nodeproxy.Result
+		body      string
+	}{
+		"before it has arrived":            {false, nodeproxy.Passed, "42"},
+		"after it has arrived":             {true, nodeproxy.Refused, "42"},
+		"large, before it has arrived":     {false, nodeproxy.Unreachable, strings.Repeat("x", 8<<10)},
+		"a poll, before it has arrived":    {false, nodeproxy.Passed, ""},
+		"a poll, after it has arrived":     {true, nodeproxy.Refused, ""},
+		"the largest small, not arrived":   {false, nodeproxy.Passed, strings.Repeat("x", 4<<10)},
+		"a little larger, and not arrived": {false, nodeproxy.Unreachable, strings.Repeat("x", 4<<10+1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var delivered, requests atomic.Int32
+			hangUp := func(w http.ResponseWriter) {
+				nc, _, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_ = nc.Close()
+			}
+			p := newPair(t, false, nil, func(w http.ResponseWriter, r *http.Request) {
+				if delivered.Add(1) == 2 && tt.delivered {
+					hangUp(w)
+				}
+			})
+			p.before = func(w http.ResponseWriter, next func()) {
+				if requests.Add(1) == 2 && !tt.delivered {
+					hangUp(w)
+					return
+				}
+				next()
+			}
+			request := func() *http.Request {
+				if tt.body == "" {
+					return httptest.NewRequest(http.MethodGet, "/socket.io/?transport=polling", nil)
+				}
+				return httptest.NewRequest(http.MethodPost, "/socket.io/?transport=polling", strings.NewReader(tt.body))
+			}
+			p.send(t, request())
+			p.send(t, request())
+			if got := p.results.result(); got != tt.want || delivered.Load() > 2 {
+				t.Errorf("the result is %q, want %q; %d were delivered", got, tt.want, delivered.Load())
 			}
 		})
 	}
