@@ -62,7 +62,7 @@ const (
 
 // What is measured, in the order of the table.
 var rows = []string{
-	"connecting over long-polling with an upgrade",
+	"connecting over long-polling at its node, and upgrading",
 	"a message to a client over WebSocket",
 	"a message from a client over WebSocket",
 	"a message to a client over long-polling, and its next poll",
