@@ -199,6 +199,8 @@ func (b *Broker) apply(from cluster.NodeID, op *wire.Op, wait time.Duration) (pr
 	case *wire.Op_SyncRevocations:
 		b.revoked.Sync()
 		return &wire.Count{}, nil
+	case *wire.Op_Barrier:
+		return &wire.Count{}, nil
 	case *wire.Op_SessionMoved:
 		b.movedSockets.set(o.SessionMoved.GetSocket(), cluster.NodeID(o.SessionMoved.GetNode()))
 		return &wire.Count{}, nil

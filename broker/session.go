@@ -83,20 +83,22 @@ type session struct {
 	// socket.client of a socket that has a session.
 	mu       sync.Mutex
 	backlog  backlog.Backlog
-	over     bool        // the client can't return any more, at least not here
-	moved    bool        // because another node has the session
-	shadow   bool        // another node still has the session; see takeover.go
-	pending  *ending     // how the socket ends once it isn't a shadow any more; nil if it doesn't
-	known    bool        // the client has shown that it knows of the session
-	connect  uint64      // position of the CONNECT packet on the connection
-	returns  uint64      // how often the client has asked to return
-	deadline time.Time   // until when it may return; only while it is away
-	window   *time.Timer // ends the session at the deadline; nil before it was away
-	lost     time.Time   // when it lost its connection last
-	why      string      // why it did
-	counted  string      // the address at which it counts as away; empty for none
-	gaps     uint64      // recovery.gaps when the session began
-	gap      bool        // another node that had the session missed messages
+	over     bool            // the client can't return any more, at least not here
+	moved    bool            // because another node has the session
+	shadow   bool            // another node still has the session; see takeover.go
+	pending  *ending         // how the socket ends once it isn't a shadow any more; nil if it doesn't
+	known    bool            // the client has shown that it knows of the session
+	connect  uint64          // position of the CONNECT packet on the connection
+	returns  uint64          // how often the client has asked to return
+	deadline time.Time       // until when it may return; only while it is away
+	window   *time.Timer     // ends the session at the deadline; nil before it was away
+	lost     time.Time       // when it lost its connection last
+	why      string          // why it did
+	counted  string          // the address at which it counts as away; empty for none
+	gaps     uint64          // recovery.gaps when the session began
+	gap      bool            // another node that had the session missed messages
+	had      map[string]bool // offsets of what another node has handed over; nil if none can come again
+	hadUntil time.Time       // when none can
 }
 
 // returning is what a client asks for that wants to return to a socket. It belongs
@@ -245,7 +247,7 @@ func (s *socket) keep(o *outgoing) delivery {
 	x.mu.Lock()
 	c := s.client.Load()
 	switch {
-	case x.moved:
+	case x.moved || x.had != nil && x.hasHad(event):
 		x.mu.Unlock()
 		return uncounted
 	case x.over || c == nil && o.m.Volatile:
@@ -282,6 +284,14 @@ func (s *socket) keep(o *outgoing) delivery {
 	}
 	x.push(s.b, o, event, position)
 	return kept
+}
+
+// hasHad reports whether another node has handed the event over. x.mu is held.
+func (x *session) hasHad(event *backlog.Event) bool {
+	if time.Now().After(x.hadUntil) {
+		x.had = nil
+	}
+	return x.had[event.Offset()]
 }
 
 // push appends an event to the backlog. x.mu is held.

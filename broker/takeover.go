@@ -28,8 +28,9 @@ import (
 //     by the messages' identities.
 //
 // Whatever was sent before step 2 is over has reached the owner before the request
-// of step 3, as one Redis server keeps the order. Whatever was sent after it reaches
-// the new node.
+// of step 3: one Redis server keeps the order, and for several the new node waits
+// for a sign on each. Whatever was sent after it reaches the new node, some of it
+// maybe late, so the new node knows for a while what the owner had.
 //
 // A node that drains offers its sessions to others, which take them over in the same
 // way.
@@ -50,6 +51,8 @@ const (
 	// maxFlush is how long a hand-over waits until backends can get the socket's events
 	// in order.
 	maxFlush = 250 * time.Millisecond
+	// lateTime is how long messages may be on their way to a node that others have got.
+	lateTime = 10 * time.Second
 	// askPause is the time between two calls to a node that is busy.
 	askPause = 50 * time.Millisecond
 	// offerPause is the time between two looks for sessions that can be offered.
@@ -282,7 +285,13 @@ func (doneContext) Value(any) any { return nil }
 func (b *Broker) takeFrom(ctx context.Context, owner cluster.NodeID, take *wire.TakeSession, s *socket) *wire.Session {
 	for range maxRoomChanges {
 		rooms := s.ns.index.RoomsOf(s)
-		release := b.subscribeTopics(waitAtMost(ctx, subscribeTimeout), append(s.topics(), roomTopics(s.ns.name, rooms)...)...)
+		topics := append(s.topics(), roomTopics(s.ns.name, rooms)...)
+		release := b.subscribeTopics(waitAtMost(ctx, subscribeTimeout), topics...)
+		barrier := &wire.Op{Op: &wire.Op_Barrier{Barrier: &wire.Barrier{}}}
+		if err := b.mesh.AwaitOrder(ctx, owner, topics, encode(barrier)); err != nil {
+			release()
+			return nil
+		}
 		take.Rooms = rooms
 		state := b.askForSession(ctx, owner, take)
 		release()
@@ -382,6 +391,7 @@ func (s *socket) becomeOwner(w *wire.Session) {
 		}
 	})
 	gathered.Close()
+	x.had, x.hadUntil = known, time.Now().Add(lateTime)
 	if offset := w.GetEvictedOffset(); offset != "" && x.backlog.Complete() {
 		x.backlog.Evict(offset)
 	}

@@ -74,6 +74,34 @@ func (m *Mesh) PublishAndWait(ctx context.Context, to Route, payload []byte) (Re
 	return m.wait(ctx, c, KindPublish, append(unheard, skewed...))
 }
 
+// AwaitOrder waits until a node has handled what was published on the topics before, so that a later
+// [Mesh.Call] of it finds that done. The node must be subscribed to the topics and answer the payload.
+// On a bus with a single lane, it returns at once: everything is in order there. The error is that of
+// [Mesh.PublishAndWait], or [ErrUnavailable] if the node doesn't answer.
+func (m *Mesh) AwaitOrder(ctx context.Context, node NodeID, topics []Topic, payload []byte) error {
+	lanes := make(map[int]Topic)
+	for _, topic := range topics {
+		lanes[m.bus.Lane(m.topicChannel(topic))] = topic
+	}
+	delete(lanes, m.bus.Lane(m.nodeChannel(node))) // the call is in order with these
+	errs := make(chan error, len(lanes))
+	for _, topic := range lanes {
+		go func() {
+			r, err := m.PublishAndWait(ctx, Route{Topic: topic}, payload)
+			answered := slices.ContainsFunc(r.Replies, func(r Reply) bool { return r.Node == node && r.Err == nil })
+			if err == nil && !answered {
+				err = ErrUnavailable
+			}
+			errs <- err
+		}()
+	}
+	var all error
+	for range lanes {
+		all = errors.Join(all, <-errs)
+	}
+	return all
+}
+
 // publishToNodes is PublishAndWait for a route of nodes.
 func (m *Mesh) publishToNodes(ctx context.Context, to Route, payload []byte) (Result, error) {
 	expected := m.others(to.Nodes)

@@ -56,9 +56,9 @@ type Keyring struct {
 
 // Derive returns a key for another purpose from each secret, in their order: none if tokens are only
 // verified with public keys. A derived key says nothing about the secret or about other purposes.
-func (k *Keyring) Derive(purpose string) (keys [][]byte) {
-	for i := range k.keys {
-		mac := hmac.New(sha256.New, k.keys[i].Secret)
+func (r *Keyring) Derive(purpose string) (keys [][]byte) {
+	for i := range r.keys {
+		mac := hmac.New(sha256.New, r.keys[i].Secret)
 		mac.Write([]byte(purpose))
 		keys = append(keys, mac.Sum(nil))
 	}

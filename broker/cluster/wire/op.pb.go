@@ -51,6 +51,7 @@ type Op struct {
 	//	*Op_TakeSession
 	//	*Op_OfferSessions
 	//	*Op_SessionMoved
+	//	*Op_Barrier
 	Op            isOp_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -282,6 +283,15 @@ func (x *Op) GetSessionMoved() *SessionMoved {
 	return nil
 }
 
+func (x *Op) GetBarrier() *Barrier {
+	if x != nil {
+		if x, ok := x.Op.(*Op_Barrier); ok {
+			return x.Barrier
+		}
+	}
+	return nil
+}
+
 type isOp_Op interface {
 	isOp_Op()
 }
@@ -392,6 +402,12 @@ type Op_SessionMoved struct {
 	SessionMoved *SessionMoved `protobuf:"bytes,30,opt,name=session_moved,json=sessionMoved,proto3,oneof"`
 }
 
+type Op_Barrier struct {
+	// Does nothing. The answer says that the node has carried out what came before on the same
+	// server of the bus. Answered with Count.
+	Barrier *Barrier `protobuf:"bytes,31,opt,name=barrier,proto3,oneof"`
+}
+
 func (*Op_Emit) isOp_Op() {}
 
 func (*Op_Join) isOp_Op() {}
@@ -433,6 +449,8 @@ func (*Op_TakeSession) isOp_Op() {}
 func (*Op_OfferSessions) isOp_Op() {}
 
 func (*Op_SessionMoved) isOp_Op() {}
+
+func (*Op_Barrier) isOp_Op() {}
 
 // Target selects sockets of a namespace.
 type Target struct {
@@ -1557,7 +1575,8 @@ var File_sala_cluster_v1_op_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\n" +
-	"\x18sala/cluster/v1/op.proto\x12\x0fsala.cluster.v1\x1a\x1csala/cluster/v1/events.proto\x1a\x1asala/cluster/v1/list.proto\x1a\x1dsala/cluster/v1/session.proto\"\xe3\t\n" +
+	"\x18sala/cluster/v1/op.proto\x12\x0fsala.cluster.v1\x1a\x1csala/cluster/v1/events.proto\x1a\x1asala/cluster/v1/list.proto\x1a\x1dsala/cluster/v1/session.proto\"\x99\n" +
+	"\n" +
 	"\x02Op\x12+\n" +
 	"\x04emit\x18\x01 \x01(\v2\x15.sala.cluster.v1.EmitH\x00R\x04emit\x120\n" +
 	"\x04join\x18\x02 \x01(\v2\x1a.sala.cluster.v1.JoinRoomsH\x00R\x04join\x123\n" +
@@ -1585,7 +1604,8 @@ const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"will_state\x18\x1b \x01(\v2!.sala.cluster.v1.WillStateRequestH\x00R\twillState\x12A\n" +
 	"\ftake_session\x18\x1c \x01(\v2\x1c.sala.cluster.v1.TakeSessionH\x00R\vtakeSession\x12G\n" +
 	"\x0eoffer_sessions\x18\x1d \x01(\v2\x1e.sala.cluster.v1.OfferSessionsH\x00R\rofferSessions\x12D\n" +
-	"\rsession_moved\x18\x1e \x01(\v2\x1d.sala.cluster.v1.SessionMovedH\x00R\fsessionMovedB\x04\n" +
+	"\rsession_moved\x18\x1e \x01(\v2\x1d.sala.cluster.v1.SessionMovedH\x00R\fsessionMoved\x124\n" +
+	"\abarrier\x18\x1f \x01(\v2\x18.sala.cluster.v1.BarrierH\x00R\abarrierB\x04\n" +
 	"\x02op\"\xf5\x01\n" +
 	"\x06Target\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1a\n" +
@@ -1706,6 +1726,7 @@ var file_sala_cluster_v1_op_proto_goTypes = []any{
 	(*TakeSession)(nil),      // 24: sala.cluster.v1.TakeSession
 	(*OfferSessions)(nil),    // 25: sala.cluster.v1.OfferSessions
 	(*SessionMoved)(nil),     // 26: sala.cluster.v1.SessionMoved
+	(*Barrier)(nil),          // 27: sala.cluster.v1.Barrier
 }
 var file_sala_cluster_v1_op_proto_depIdxs = []int32{
 	3,  // 0: sala.cluster.v1.Op.emit:type_name -> sala.cluster.v1.Emit
@@ -1729,22 +1750,23 @@ var file_sala_cluster_v1_op_proto_depIdxs = []int32{
 	24, // 18: sala.cluster.v1.Op.take_session:type_name -> sala.cluster.v1.TakeSession
 	25, // 19: sala.cluster.v1.Op.offer_sessions:type_name -> sala.cluster.v1.OfferSessions
 	26, // 20: sala.cluster.v1.Op.session_moved:type_name -> sala.cluster.v1.SessionMoved
-	1,  // 21: sala.cluster.v1.Emit.target:type_name -> sala.cluster.v1.Target
-	2,  // 22: sala.cluster.v1.Emit.event:type_name -> sala.cluster.v1.Event
-	1,  // 23: sala.cluster.v1.JoinRooms.target:type_name -> sala.cluster.v1.Target
-	1,  // 24: sala.cluster.v1.LeaveRooms.target:type_name -> sala.cluster.v1.Target
-	1,  // 25: sala.cluster.v1.Disconnect.target:type_name -> sala.cluster.v1.Target
-	1,  // 26: sala.cluster.v1.Update.target:type_name -> sala.cluster.v1.Target
-	2,  // 27: sala.cluster.v1.ClearRoom.notice:type_name -> sala.cluster.v1.Event
-	3,  // 28: sala.cluster.v1.RequestAcks.emit:type_name -> sala.cluster.v1.Emit
-	11, // 29: sala.cluster.v1.Acks.acks:type_name -> sala.cluster.v1.Ack
-	12, // 30: sala.cluster.v1.Acks.rest:type_name -> sala.cluster.v1.Unacked
-	26, // 31: sala.cluster.v1.Count.moved:type_name -> sala.cluster.v1.SessionMoved
-	32, // [32:32] is the sub-list for method output_type
-	32, // [32:32] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	27, // 21: sala.cluster.v1.Op.barrier:type_name -> sala.cluster.v1.Barrier
+	1,  // 22: sala.cluster.v1.Emit.target:type_name -> sala.cluster.v1.Target
+	2,  // 23: sala.cluster.v1.Emit.event:type_name -> sala.cluster.v1.Event
+	1,  // 24: sala.cluster.v1.JoinRooms.target:type_name -> sala.cluster.v1.Target
+	1,  // 25: sala.cluster.v1.LeaveRooms.target:type_name -> sala.cluster.v1.Target
+	1,  // 26: sala.cluster.v1.Disconnect.target:type_name -> sala.cluster.v1.Target
+	1,  // 27: sala.cluster.v1.Update.target:type_name -> sala.cluster.v1.Target
+	2,  // 28: sala.cluster.v1.ClearRoom.notice:type_name -> sala.cluster.v1.Event
+	3,  // 29: sala.cluster.v1.RequestAcks.emit:type_name -> sala.cluster.v1.Emit
+	11, // 30: sala.cluster.v1.Acks.acks:type_name -> sala.cluster.v1.Ack
+	12, // 31: sala.cluster.v1.Acks.rest:type_name -> sala.cluster.v1.Unacked
+	26, // 32: sala.cluster.v1.Count.moved:type_name -> sala.cluster.v1.SessionMoved
+	33, // [33:33] is the sub-list for method output_type
+	33, // [33:33] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_sala_cluster_v1_op_proto_init() }
@@ -1777,6 +1799,7 @@ func file_sala_cluster_v1_op_proto_init() {
 		(*Op_TakeSession)(nil),
 		(*Op_OfferSessions)(nil),
 		(*Op_SessionMoved)(nil),
+		(*Op_Barrier)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -661,6 +661,43 @@ func (x *OfferSessions) GetKeys() []*SessionKey {
 	return nil
 }
 
+// Barrier is an operation that does nothing.
+type Barrier struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Barrier) Reset() {
+	*x = Barrier{}
+	mi := &file_sala_cluster_v1_session_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Barrier) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Barrier) ProtoMessage() {}
+
+func (x *Barrier) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_cluster_v1_session_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Barrier.ProtoReflect.Descriptor instead.
+func (*Barrier) Descriptor() ([]byte, []int) {
+	return file_sala_cluster_v1_session_proto_rawDescGZIP(), []int{8}
+}
+
 // SessionMoved tells the node that a socket's id names which node has the socket now. Not answered.
 type SessionMoved struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -674,7 +711,7 @@ type SessionMoved struct {
 
 func (x *SessionMoved) Reset() {
 	*x = SessionMoved{}
-	mi := &file_sala_cluster_v1_session_proto_msgTypes[8]
+	mi := &file_sala_cluster_v1_session_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -686,7 +723,7 @@ func (x *SessionMoved) String() string {
 func (*SessionMoved) ProtoMessage() {}
 
 func (x *SessionMoved) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_session_proto_msgTypes[8]
+	mi := &file_sala_cluster_v1_session_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -699,7 +736,7 @@ func (x *SessionMoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionMoved.ProtoReflect.Descriptor instead.
 func (*SessionMoved) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_session_proto_rawDescGZIP(), []int{8}
+	return file_sala_cluster_v1_session_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SessionMoved) GetSocket() string {
@@ -765,7 +802,8 @@ const file_sala_cluster_v1_session_proto_rawDesc = "" +
 	"\x04text\x18\x02 \x01(\fR\x04text\x12 \n" +
 	"\vattachments\x18\x03 \x03(\fR\vattachments\"@\n" +
 	"\rOfferSessions\x12/\n" +
-	"\x04keys\x18\x01 \x03(\v2\x1b.sala.cluster.v1.SessionKeyR\x04keys\":\n" +
+	"\x04keys\x18\x01 \x03(\v2\x1b.sala.cluster.v1.SessionKeyR\x04keys\"\t\n" +
+	"\aBarrier\":\n" +
 	"\fSessionMoved\x12\x16\n" +
 	"\x06socket\x18\x01 \x01(\tR\x06socket\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04nodeB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
@@ -782,7 +820,7 @@ func file_sala_cluster_v1_session_proto_rawDescGZIP() []byte {
 	return file_sala_cluster_v1_session_proto_rawDescData
 }
 
-var file_sala_cluster_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_sala_cluster_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_sala_cluster_v1_session_proto_goTypes = []any{
 	(*SessionKey)(nil),    // 0: sala.cluster.v1.SessionKey
 	(*TakeSession)(nil),   // 1: sala.cluster.v1.TakeSession
@@ -792,19 +830,20 @@ var file_sala_cluster_v1_session_proto_goTypes = []any{
 	(*SessionClaims)(nil), // 5: sala.cluster.v1.SessionClaims
 	(*SessionEvent)(nil),  // 6: sala.cluster.v1.SessionEvent
 	(*OfferSessions)(nil), // 7: sala.cluster.v1.OfferSessions
-	(*SessionMoved)(nil),  // 8: sala.cluster.v1.SessionMoved
-	(*Socket)(nil),        // 9: sala.cluster.v1.Socket
-	(*EventHandover)(nil), // 10: sala.cluster.v1.EventHandover
+	(*Barrier)(nil),       // 8: sala.cluster.v1.Barrier
+	(*SessionMoved)(nil),  // 9: sala.cluster.v1.SessionMoved
+	(*Socket)(nil),        // 10: sala.cluster.v1.Socket
+	(*EventHandover)(nil), // 11: sala.cluster.v1.EventHandover
 }
 var file_sala_cluster_v1_session_proto_depIdxs = []int32{
 	0,  // 0: sala.cluster.v1.TakeSession.key:type_name -> sala.cluster.v1.SessionKey
 	3,  // 1: sala.cluster.v1.SessionState.absent:type_name -> sala.cluster.v1.SessionAbsent
 	4,  // 2: sala.cluster.v1.SessionState.changed:type_name -> sala.cluster.v1.Session
 	4,  // 3: sala.cluster.v1.SessionState.session:type_name -> sala.cluster.v1.Session
-	9,  // 4: sala.cluster.v1.Session.socket:type_name -> sala.cluster.v1.Socket
+	10, // 4: sala.cluster.v1.Session.socket:type_name -> sala.cluster.v1.Socket
 	5,  // 5: sala.cluster.v1.Session.claims:type_name -> sala.cluster.v1.SessionClaims
 	6,  // 6: sala.cluster.v1.Session.events:type_name -> sala.cluster.v1.SessionEvent
-	10, // 7: sala.cluster.v1.Session.events_handover:type_name -> sala.cluster.v1.EventHandover
+	11, // 7: sala.cluster.v1.Session.events_handover:type_name -> sala.cluster.v1.EventHandover
 	0,  // 8: sala.cluster.v1.OfferSessions.keys:type_name -> sala.cluster.v1.SessionKey
 	9,  // [9:9] is the sub-list for method output_type
 	9,  // [9:9] is the sub-list for method input_type
@@ -832,7 +871,7 @@ func file_sala_cluster_v1_session_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_cluster_v1_session_proto_rawDesc), len(file_sala_cluster_v1_session_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
