@@ -146,7 +146,7 @@ func TestTunnelReset(t *testing.T) {
 	}
 }
 
-// TestTunnelOutlivesNoEnd has one end end, and the other ignore that.
+// TestTunnelOutlivesNoEnd has one end close its half, and the other ignore that.
 func TestTunnelOutlivesNoEnd(t *testing.T) {
 	e := openTunnel(t, patience, wraps()["plain"])
 	_ = e.server.CloseWrite()
@@ -175,7 +175,7 @@ func TestTunnelSlowReader(t *testing.T) {
 	}
 }
 
-// TestTunnelsShutdown cuts tunnels in which nothing moves, and opens no more.
+// TestTunnelsShutdown cuts tunnels in which nothing moves. None opens after that.
 func TestTunnelsShutdown(t *testing.T) {
 	e := openTunnel(t, patience, wraps()["plain"])
 	e.tunnels.Shutdown()

@@ -74,7 +74,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(logs)
+	defer func() { _ = os.RemoveAll(logs) }()
 	results := make(table)
 	for _, row := range rows {
 		results[row] = make(map[string][]cost)

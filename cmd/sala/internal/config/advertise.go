@@ -11,7 +11,7 @@ import (
 // AdvertiseFlag is the flag of [Cluster.Advertise].
 const AdvertiseFlag = "--advertise"
 
-// Advertise is where other nodes reach a node. What is empty isn't configured.
+// Advertise is where other nodes reach a node, as far as it is configured: the rest is empty.
 type Advertise struct {
 	// Scheme is "http" or "https".
 	Scheme string
