@@ -103,7 +103,11 @@ func (k *checker) sessionsOf(c *client) (all []*session) {
 				all = append(all, s)
 			}
 			s.nodes = append(s.nodes, e.node)
-			s.visits = append(s.visits, visit{conn: e.conn, node: e.node, began: e.stamp, heard: e.at})
+			v := visit{conn: e.conn, node: e.node, began: e.stamp, heard: e.at}
+			if e.late {
+				v.heard = sent[e.namespace].at
+			}
+			s.visits = append(s.visits, v)
 		case entryEvent:
 			if s != nil {
 				e.message = k.message(e)
@@ -225,22 +229,25 @@ func (k *checker) checkText(s *session, e entry, m *message) {
 	}
 }
 
-// delivered returns when a message has certainly been handed to every node, if its call
-// kept its promise.
-func (m *message) delivered() stamp {
-	if m.unreported {
-		return m.end.plus(lateDelivery)
-	}
-	return m.end
-}
-
 // mayPrecede reports whether something that began at b may have happened before m was
 // delivered everywhere.
-func (m *message) mayPrecede(b stamp) bool {
+func (k *checker) mayPrecede(m *message, b stamp) bool {
 	if m.end.seq == 0 || !m.sure {
 		return true // it may still be on its way
 	}
-	return b.seq < m.end.seq || m.unreported && b.at <= m.end.at+lateDelivery
+	return b.seq < m.end.seq || m.unreported && b.at <= m.end.at+k.lateness(m)
+}
+
+// lateness returns how long it may take from the end of a message's call until the
+// message has reached every node.
+func (k *checker) lateness(m *message) time.Duration {
+	switch {
+	case !m.unreported:
+		return 0
+	case k.troubled(m):
+		return lateDelivery + busRecovery
+	}
+	return lateDelivery
 }
 
 // membership is what is known about a session's place in a room during a message.
@@ -280,7 +287,7 @@ func (k *checker) inRoom(s *session, room string, m *message) membership {
 	for _, c := range k.changes {
 		concerns := k.concerns(c, s) && (c.kind == joined || c.kind == left) && slices.Contains(c.rooms, room)
 		past := s.ended.before(c.begin) || c.end.beforeSure(c.sure, s.requested)
-		if concerns && !past && m.mayPrecede(c.begin) {
+		if concerns && !past && k.mayPrecede(m, c.begin) {
 			changes = append(changes, c)
 		}
 	}
@@ -325,7 +332,7 @@ func (k *checker) foreign(s *session, m *message) string {
 	switch {
 	case k.membership(s, m) == stranger:
 		return "it wasn't its target"
-	case m.end.seq != 0 && m.sure && !m.mayPrecede(s.requested):
+	case m.end.seq != 0 && m.sure && !k.mayPrecede(m, s.requested):
 		return "that was over before the client connected"
 	}
 	return ""
@@ -336,11 +343,11 @@ func (k *checker) required(s *session, m *message) bool {
 	if m.volatile || m.wantsAck || !m.sure || !s.began.before(m.begin) || k.membership(s, m) != member {
 		return false
 	}
-	if s.ended.seq != 0 && m.mayPrecede(s.ended) && !m.delivered().before(s.ended) {
+	if s.ended.seq != 0 && k.mayPrecede(m, s.ended) {
 		return false
 	}
 	for _, c := range k.changes {
-		if c.ends() && k.concerns(c, s) && !c.end.beforeSure(c.sure, s.requested) && m.mayPrecede(c.begin) {
+		if c.ends() && k.concerns(c, s) && !c.end.beforeSure(c.sure, s.requested) && k.mayPrecede(m, c.begin) {
 			return false
 		}
 	}
@@ -353,11 +360,12 @@ func (s stamp) beforeSure(sure bool, other stamp) bool { return sure && s.before
 // busRecovery is longer than nodes need to find each other once a bus works again.
 const busRecovery = 12 * time.Second
 
-// troubled reports whether the bus may have lost a message on its way to another node
-// without anybody being told.
+// troubled reports whether the bus didn't work while a message was on its way to other
+// nodes, so that they may miss it without anybody being told.
 func (k *checker) troubled(m *message) bool {
 	for _, f := range k.faults {
-		if f.kind == busTrouble && m.mayPrecede(f.begin) && (f.end.seq == 0 || m.begin.at <= f.end.at+busRecovery) {
+		ends := f.end.at + busRecovery
+		if f.kind == busTrouble && f.begin.at <= m.end.at+lateDelivery && (f.end.seq == 0 || m.begin.at <= ends) {
 			return true
 		}
 	}

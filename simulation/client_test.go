@@ -383,12 +383,10 @@ func (c *client) onDisconnect(s *socket) {
 	c.destroy(s)
 }
 
-// onRefused handles CONNECT_ERROR. The application then connects again by itself, with a
-// new Socket, which knows no pid.
+// onRefused handles CONNECT_ERROR. The application then connects again by itself.
 func (c *client) onRefused(s *socket, text string) {
 	c.record(entry{kind: entryRefused, namespace: s.namespace, event: event{text: text}})
 	c.h.logf("%s: refused at %s: %s", c, s.namespace, text)
-	s.pid, s.offset, s.hasOffset = "", "", false
 	c.destroy(s)
 }
 
