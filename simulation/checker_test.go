@@ -24,6 +24,8 @@ type session struct {
 	visits    []visit
 	events    []entry
 	whole     bool // it is connected at the end, so it has to have everything
+	contested bool // several clients have had it, one after the other
+	taken     bool // from another client, by this one
 }
 
 // checker compares what clients have with what they must have. It takes its knowledge
@@ -41,12 +43,13 @@ type checker struct {
 // its call until it has reached the other nodes.
 const lateDelivery = 2 * time.Second
 
-// check returns what is wrong with a history.
+// check returns what is wrong with a history, once the run is over.
 func check(h *history, p *plan) []string {
 	k := &checker{plan: p, messages: h.messages, changes: h.changes, faults: h.faults}
 	for _, c := range h.clients {
 		k.sessions = append(k.sessions, k.sessionsOf(c)...)
 	}
+	k.findContested()
 	k.checkOffsets()
 	for i, s := range k.sessions {
 		k.checkNotRecovered(s, k.earlier(i))
@@ -56,7 +59,25 @@ func check(h *history, p *plan) []string {
 	for _, m := range k.messages {
 		k.checkReport(m)
 	}
+	k.checkHappenings(h.happenings)
 	return k.found
+}
+
+// findContested finds the sessions that several clients have had.
+func (k *checker) findContested() {
+	owners := make(map[string]*session)
+	for _, s := range k.sessions {
+		first, ok := owners[s.pid]
+		switch {
+		case s.pid == "":
+		case !ok:
+			owners[s.pid] = s
+		case s.client.user != first.client.user:
+			k.failf("%s has the session of %s, who is another user", s, first.client)
+		default:
+			s.contested, first.contested = true, true
+		}
+	}
 }
 
 // earlier returns the session that a client had before one in the same namespace; nil
@@ -99,6 +120,10 @@ func (k *checker) sessionsOf(c *client) (all []*session) {
 					s.ended = e.stamp
 				}
 				s = &session{client: c, namespace: e.namespace, sid: e.sid, pid: e.pid, requested: sent[e.namespace].stamp, began: e.stamp, sent: sent[e.namespace]}
+				s.taken = s.pid != "" && s.sent.pid == s.pid
+				if s.taken && (c.copied == nil || c.forges) {
+					k.failf("%s got the session %s, which it never had", c, s.sid)
+				}
 				current[e.namespace] = s
 				all = append(all, s)
 			}
@@ -113,6 +138,8 @@ func (k *checker) sessionsOf(c *client) (all []*session) {
 				e.message = k.message(e)
 				s.events = append(s.events, e)
 			}
+		case entryRefused:
+			k.checkRefusal(c, e)
 		case entryLeave:
 			if s != nil {
 				s.ended = e.stamp
@@ -123,8 +150,7 @@ func (k *checker) sessionsOf(c *client) (all []*session) {
 		}
 	}
 	for _, s := range all {
-		socket := c.socket(s.namespace)
-		s.whole = s.ended.seq == 0 && socket.connected && socket.sid == s.sid
+		s.whole = s.ended.seq == 0 && c.final[s.namespace] == s.sid
 	}
 	return all
 }
@@ -179,6 +205,9 @@ func (k *checker) checkEvents(s *session) {
 			continue
 		}
 		k.checkText(s, e, m)
+		if s.contested { // each of its clients gets what the broker takes the other one to lack
+			continue
+		}
 		if seen[m.id] {
 			k.failf("%s got message %d twice", s, m.id)
 			continue
@@ -235,19 +264,20 @@ func (k *checker) mayPrecede(m *message, b stamp) bool {
 	if m.end.seq == 0 || !m.sure {
 		return true // it may still be on its way
 	}
-	return b.seq < m.end.seq || m.unreported && b.at <= m.end.at+k.lateness(m)
+	late := k.lateness(m)
+	return b.seq < m.end.seq || late > 0 && b.at <= m.end.at+late
 }
 
 // lateness returns how long it may take from the end of a message's call until the
 // message has reached every node.
 func (k *checker) lateness(m *message) time.Duration {
 	switch {
-	case !m.unreported:
-		return 0
-	case k.troubled(m):
+	case k.troubled(m): // then nodes don't know whom to wait for
 		return lateDelivery + busRecovery
+	case m.unreported:
+		return lateDelivery
 	}
-	return lateDelivery
+	return 0
 }
 
 // membership is what is known about a session's place in a room during a message.
@@ -291,6 +321,9 @@ func (k *checker) inRoom(s *session, room string, m *message) membership {
 			changes = append(changes, c)
 		}
 	}
+	if s.taken {
+		return unknown // it has been somebody else's
+	}
 	latest := &change{kind: left, begin: s.requested, end: s.began, sure: true}
 	if room == k.plan.room(0) { // which the token names
 		latest.kind = joined
@@ -332,7 +365,7 @@ func (k *checker) foreign(s *session, m *message) string {
 	switch {
 	case k.membership(s, m) == stranger:
 		return "it wasn't its target"
-	case m.end.seq != 0 && m.sure && !k.mayPrecede(m, s.requested):
+	case m.end.seq != 0 && m.sure && !k.mayPrecede(m, s.requested) && !s.taken:
 		return "that was over before the client connected"
 	}
 	return ""
@@ -340,7 +373,7 @@ func (k *checker) foreign(s *session, m *message) string {
 
 // required reports whether a session must have a message, as long as it goes on.
 func (k *checker) required(s *session, m *message) bool {
-	if m.volatile || m.wantsAck || !m.sure || !s.began.before(m.begin) || k.membership(s, m) != member {
+	if s.contested || m.volatile || m.wantsAck || !m.sure || !s.began.before(m.begin) || k.membership(s, m) != member {
 		return false
 	}
 	if s.ended.seq != 0 && k.mayPrecede(m, s.ended) {

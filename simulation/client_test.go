@@ -39,6 +39,8 @@ type client struct {
 	delayMax  time.Duration
 	timeout   time.Duration // for a connection to open
 	returns   bool          // it connects again after the server has disconnected it
+	forges    bool          // it shows a pid that nobody has given it
+	copied    *client       // whose session it has begun with; nil for none
 
 	mu       sync.Mutex
 	resumed  sync.Cond
@@ -57,6 +59,7 @@ type client struct {
 	gone     bool        // it has left for good
 	pending  *partial    // a packet whose attachments haven't arrived
 	log      []entry
+	final    map[string]string // the ids of its sockets at the end of the run, by namespace
 }
 
 type managerState uint8
@@ -128,6 +131,9 @@ func (c *client) record(e entry) {
 	e.stamp = c.h.now()
 	if c.engine != nil && c.engine.node != nil {
 		e.conn, e.node = c.engine.number, c.engine.node.number
+	}
+	if c.final != nil {
+		return // the run is over
 	}
 	e.late = time.Since(c.resumeAt) < lateDelivery && !c.resumeAt.IsZero()
 	c.log = append(c.log, e)

@@ -26,13 +26,14 @@ func (s stamp) plus(d time.Duration) stamp { return stamp{seq: s.seq, at: s.at +
 type history struct {
 	started time.Time
 
-	mu       sync.Mutex
-	seq      int64
-	messages []*message
-	changes  []*change
-	faults   []*fault
-	clients  []*client
-	lines    []line
+	mu         sync.Mutex
+	seq        int64
+	messages   []*message
+	changes    []*change
+	faults     []*fault
+	clients    []*client
+	happenings []happening
+	lines      []line
 }
 
 // line is a line of the timeline.

@@ -64,6 +64,7 @@ func (w *world) startNode() *node {
 	if n.Broker, err = broker.New(o); err != nil {
 		w.t.Fatalf("broker.New: %v", err)
 	}
+	n.startBackends()
 	addr := &net.TCPAddr{IP: net.IPv4(10, 0, 1, byte(number)), Port: 8080}
 	n.listener = newListener(addr)
 	n.server = &http.Server{Handler: n.Handler()}

@@ -26,6 +26,8 @@ type plan struct {
 	maxMessages                              int  // of a session
 	maxBytes                                 int64
 	tightNode                                bool // sessions may get evicted because of others
+	userLimit                                bool // the sockets of a user are limited
+	decides                                  bool // backends decide who may connect
 	large                                    bool
 	announce                                 bool
 	weights                                  []int // of actions
@@ -35,6 +37,9 @@ func (p *plan) String() string {
 	return fmt.Sprintf("%d nodes, %d clients of %d users, %d rooms, namespaces %v, %d publishers, %d steps, concurrent: %t, latency %s, bus delay %s, ping %s + %s, recovery: %t for everybody: %t, window %s, %d messages, %d bytes, modes %v",
 		p.nodes, p.clients, p.users, p.rooms, p.namespaces, p.publishers, p.steps, p.concurrent, p.latency, p.busDelay, p.pingInterval, p.pingTimeout, p.recovers, p.everybody, p.window, p.maxMessages, p.maxBytes, p.modes)
 }
+
+// maxClients bounds the clients of a run.
+const maxClients = 12
 
 // drawPlan draws a plan.
 func drawPlan(r *rand.Rand) plan {
@@ -59,6 +64,8 @@ func drawPlan(r *rand.Rand) plan {
 		maxMessages:  1024,
 		maxBytes:     256 << 10,
 		tightNode:    chance(8),
+		userLimit:    chance(10),
+		decides:      chance(30),
 		large:        chance(25),
 		announce:     chance(30),
 	}
@@ -71,7 +78,12 @@ func drawPlan(r *rand.Rand) plan {
 			p.busDelay = ms(1, 120)
 		}
 	}
-	if chance(70) {
+	switch r.IntN(10) {
+	case 0, 1, 2:
+	case 3, 4:
+		p.latency = ms(100, 700)
+		p.pingTimeout += 6 * p.latency
+	default:
 		p.latency = ms(1, 80)
 	}
 	p.pause = ms(1, 10)
@@ -109,6 +121,10 @@ func (p *plan) options() broker.Options {
 			{Event: "shout", To: broker.RelayToBroadcast},
 		},
 		Rooms: broker.RoomEvents{JoinEvent: "join", LeaveEvent: "leave"},
+	}
+	o.Decisions.Default = broker.AcceptUndecided
+	if p.userLimit {
+		o.Limits.ConnectionsPerUser = maxClients
 	}
 	if p.recovers {
 		o.Recovery = &broker.RecoveryOptions{Window: p.window, MaxMessages: p.maxMessages, MaxBytes: p.maxBytes}

@@ -82,7 +82,7 @@ func (k *checker) checkReturn(c *client, s *session, sent, answer entry, resumed
 	case answer.pid != "" && !strings.HasPrefix(answer.pid, answer.sid+"~"):
 		k.failf("%s: the pid doesn't begin with the socket's id", c)
 	}
-	if resumed {
+	if resumed && !s.contested {
 		if why := k.beyond(s, sent, answer); why != "" {
 			k.failf("%s: the session %s was recovered at %s, although %s", c, s.sid, answer.at, why)
 		}
@@ -114,7 +114,7 @@ func (k *checker) beyond(s *session, sent, answer entry) string {
 // checkNotRecovered checks that a new session began because an earlier one was beyond
 // recovery, and that the client was told why.
 func (k *checker) checkNotRecovered(s, earlier *session) {
-	if s.pid == "" {
+	if s.pid == "" || s.taken || s.client.forges {
 		return // a node that drains gives no sessions
 	}
 	if s.sent.pid == "" {
@@ -130,10 +130,15 @@ func (k *checker) checkNotRecovered(s, earlier *session) {
 		}
 		return
 	}
-	if earlier == nil || earlier.pid != s.sent.pid {
+	code := codeOf(s.events[0])
+	if s.client.copied != nil && s.client.user != s.client.copied.user && earlier == nil {
+		if code != codeUserChanged && code != codeUnknown && code != codeNodeLost {
+			k.failf("%s has shown the pid of another user: %s", s, code)
+		}
+	}
+	if earlier == nil || earlier.pid != s.sent.pid || earlier.contested {
 		return
 	}
-	code := codeOf(s.events[0])
 	if reasons := k.reasons(earlier, s); !slices.Contains(reasons, code) {
 		k.failf("%s at %s: the session %s wasn't recovered: %s; possible reasons: %v", s, s.began.at, earlier.sid, code, reasons)
 	}
@@ -171,8 +176,28 @@ func (k *checker) reasons(s, now *session) (codes []string) {
 	for _, c := range k.changes {
 		add(c.ends() && k.concerns(c, s) && c.begin.before(now.began) && !c.end.beforeSure(c.sure, s.requested), codeUnknown)
 	}
-	add(k.mayOverflow(s, now), codeEvicted)
+	add(k.plan.userLimit || k.mayOverflow(s, now), codeEvicted)
 	return codes
+}
+
+// checkRefusal checks that a client was refused for a reason.
+func (k *checker) checkRefusal(c *client, e entry) {
+	var body struct{ Data struct{ Code string } }
+	_ = json.Unmarshal([]byte(e.event.text), &body) // no code is none of those below
+	fine := c.forges || c.copied != nil
+	switch body.Data.Code {
+	case "DRAINING":
+		fine = fine || k.ending(e)
+	case "TOO_MANY_CONNECTIONS":
+		fine = fine || k.plan.userLimit
+	case "DISCONNECTED":
+		fine = fine || slices.ContainsFunc(k.changes, func(x *change) bool {
+			return x.ends() && x.namespace == e.namespace && x.begin.before(e.stamp)
+		})
+	}
+	if !fine {
+		k.failf("%s was refused at %s: %s", c, e.at, e.event.text)
+	}
 }
 
 // ends reports whether the change ends sessions.

@@ -46,9 +46,9 @@ func simulate(t *testing.T, seed uint64) {
 		w.begin()
 		w.run()
 		w.settle()
-		found := check(w.h, &w.plan)
+		w.freeze()
 		w.end()
-		found = append(found, w.failed...)
+		found := append(check(w.h, &w.plan), w.failed...)
 		report(t, w, found)
 	})
 }

@@ -46,6 +46,9 @@ func actions() []action {
 		{name: "block", weight: 1, do: (*world).block},
 		{name: "new client", weight: 1, do: (*world).addClient},
 		{name: "quit", weight: 1, do: (*world).quit},
+		{name: "second tab", weight: 1, do: (*world).duplicate},
+		{name: "theft", weight: 1, do: (*world).steal},
+		{name: "forgery", weight: 1, do: (*world).forge},
 		{name: "long absence", weight: 1, do: (*world).longAbsence},
 		{name: "clock", weight: 1, do: (*world).jumpClock},
 		{name: "drain", weight: 1, do: (*world).drainNode},
@@ -470,7 +473,7 @@ func (w *world) block() {
 }
 
 func (w *world) addClient() {
-	if len(w.clients) < 12 {
+	if len(w.clients) < maxClients {
 		c := w.newClient(fmt.Sprintf("u%d", 1+w.rnd.IntN(w.plan.users)))
 		go c.start()
 	}
@@ -497,6 +500,58 @@ func (w *world) someNode() *node {
 		return nil
 	}
 	return pick(w.rnd, open)
+}
+
+// duplicate opens a second tab that has a copy of the first one's session.
+func (w *world) duplicate() {
+	if c := w.someClient(); c != nil && !c.forges && len(w.clients) < maxClients {
+		w.copySession(c, c.user)
+	}
+}
+
+// steal has another user show a client's pid.
+func (w *world) steal() {
+	c := w.someClient()
+	user := fmt.Sprintf("u%d", 1+w.rnd.IntN(w.plan.users))
+	if c != nil && !c.forges && user != c.user && len(w.clients) < maxClients {
+		w.copySession(c, user)
+	}
+}
+
+// copySession starts a client that shows what another one would show on its return.
+// If it is disconnected, because the other one returns, it stays so.
+func (w *world) copySession(c *client, user string) {
+	other := w.newClient(user)
+	other.asks, other.takesPart, other.returns = c.asks, c.takesPart, false
+	other.sockets = nil
+	c.mu.Lock()
+	other.copied = c
+	for _, s := range c.sockets {
+		other.sockets = append(other.sockets, &socket{namespace: s.namespace, pid: s.pid, offset: s.offset, hasOffset: s.hasOffset})
+	}
+	c.mu.Unlock()
+	w.h.logf("%s: has a copy of the session of %s", other, c)
+	go other.start()
+}
+
+// forge starts a client that shows what no broker has given it, and leaves after a
+// while.
+func (w *world) forge() {
+	if len(w.clients) >= maxClients {
+		return
+	}
+	c := w.newClient(fmt.Sprintf("u%d", 1+w.rnd.IntN(w.plan.users)))
+	sid := w.someSocket("/")
+	pids := []string{"", "~", "x", sid, sid + "~", sid + "~AAAAAAAAAAAAAAAAAAAAAA", "ABCDEFGHIJ0123456789ABCDEF~AAAAAAAAAAAAAAAAAAAAAA", strings.Repeat("~", 10_000)}
+	offsets := []string{"", ".", "x", "ABCDEFGH.zzzzzzzzz", "ABCDEFGH.1", sid[:min(8, len(sid))] + ".zzzzzzz", strings.Repeat("1", 1<<20)}
+	pid, offset := pick(w.rnd, pids), pick(w.rnd, offsets)
+	c.asks, c.takesPart, c.returns, c.forges = true, w.plan.recovers, false, true
+	for _, s := range c.sockets {
+		s.pid, s.offset, s.hasOffset = pid, offset, true
+	}
+	w.h.logf("%s: forges the pid %.60q and the offset %.60q", c, pid, offset)
+	go c.start()
+	w.later(w.ms(500, 5000), func() { c.task(c.leave) })
 }
 
 // jumpClock sets a node's clock.

@@ -225,7 +225,7 @@ func (w *world) newClient(user string) *client {
 	c.browser = c.rnd.IntN(2) == 0
 	c.delay = time.Duration(20+c.rnd.IntN(1000)) * time.Millisecond
 	c.delayMax = 2 * c.delay
-	c.timeout = 3 * time.Second
+	c.timeout = 3*time.Second + 10*w.plan.latency
 	c.returns = true
 	for _, ns := range w.plan.namespaces {
 		if ns == "/" || c.rnd.IntN(3) > 0 {
@@ -338,7 +338,7 @@ func (w *world) settle() {
 	for _, c := range clients {
 		c.setBlocked(false)
 	}
-	limit := w.plan.pingInterval + w.plan.pingTimeout + 10*time.Second
+	limit := w.plan.pingInterval + w.plan.pingTimeout + 20*w.plan.latency + 10*time.Second
 	var err error
 	for end := time.Now().Add(limit); time.Now().Before(end); pause(100 * time.Millisecond) {
 		synctest.Wait()
@@ -350,7 +350,7 @@ func (w *world) settle() {
 		w.fail("%v after %s without faults", err, limit)
 	}
 	// What is on its way arrives: the longest wait is that for a broken connection.
-	pause(w.plan.pingInterval + w.plan.pingTimeout + time.Second)
+	pause(w.plan.pingInterval + w.plan.pingTimeout + 4*w.plan.latency + time.Second)
 	w.h.logf("settled")
 	for _, p := range w.publishers {
 		p.do(func(n *node) {
@@ -360,7 +360,7 @@ func (w *world) settle() {
 		})
 		p.busy.Wait()
 	}
-	pause(2 * time.Second)
+	pause(2*time.Second + 4*w.plan.latency)
 	synctest.Wait()
 }
 
@@ -368,7 +368,7 @@ func (w *world) allConnected(clients []*client) error {
 	for _, c := range clients {
 		c.mu.Lock()
 		for _, s := range c.sockets {
-			if !c.gone && !s.connected {
+			if !c.gone && !s.connected && c.returns {
 				c.mu.Unlock()
 				return fmt.Errorf("%s is %w to %s", c, errNotConnected, s.namespace)
 			}
@@ -376,6 +376,20 @@ func (w *world) allConnected(clients []*client) error {
 		c.mu.Unlock()
 	}
 	return nil
+}
+
+// freeze ends the logs of the clients, and notes which sockets they have.
+func (w *world) freeze() {
+	for _, c := range w.clients {
+		c.mu.Lock()
+		c.final = make(map[string]string)
+		for _, s := range c.sockets {
+			if s.connected {
+				c.final[s.namespace] = s.sid
+			}
+		}
+		c.mu.Unlock()
+	}
 }
 
 // end has everybody leave, checks that nothing is left, and ends the nodes.
@@ -418,6 +432,6 @@ func (w *world) end() {
 	for _, l := range w.links {
 		_ = l.conn.Close()
 	}
-	pause(10 * time.Second) // for the clients' own timeouts
+	pause(20 * time.Second) // for the clients' own timeouts
 	synctest.Wait()
 }
