@@ -220,6 +220,9 @@ func (b *Broker) countOthers(ctx context.Context, to destination, timeout time.D
 		partial.Partial = partial.Partial || missing.Partial
 		partial.miss(missing.Missing...)
 	}
+	for _, c := range counts {
+		partial.Partial = partial.Partial || c.GetPartial()
+	}
 	return counts, partial
 }
 

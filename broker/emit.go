@@ -27,12 +27,14 @@ func (b *Broker) Emit(ctx context.Context, t Target, m Message) (Report, error) 
 			report.PartialResult = b.allMissing(err)
 		}
 	default:
+		here := report.Partial
 		counts, partial := b.countOthers(ctx, to, reportTimeout, emitOp(&t, &m))
 		for _, c := range counts {
 			report.add(c)
 		}
 		report.countDropped()
 		report.PartialResult = partial
+		report.Partial = report.Partial || here
 	}
 	return report, nil
 }
@@ -85,6 +87,9 @@ func (b *Broker) deliver(ns *namespace, to []*socket, m *Message) Report {
 			report.Kept++
 		case uncounted:
 			report.Matched--
+		case moving:
+			report.Matched--
+			report.Partial = true
 		}
 	}
 	o.done()
@@ -112,6 +117,7 @@ func (b *Broker) applyEmit(from cluster.NodeID, o *wire.Emit) *wire.Count {
 		report = b.deliver(ns, sockets, messageFromWire(from, o.GetEvent()))
 	}
 	c := countOf(report.Matched)
+	c.Partial = report.Partial
 	c.Queued, c.Kept = uint32(report.Queued), uint32(report.Kept) //nolint:gosec // at most as many as sockets
 	return c
 }

@@ -154,6 +154,7 @@ func (b *Broker) do(ctx context.Context, op *wire.Op, others destination, wait t
 		out.Refused += int(there.GetRefused())
 	}
 	out.PartialResult = partial
+	out.Partial = out.Partial || here.GetPartial()
 	return out
 }
 
@@ -181,10 +182,16 @@ func (b *Broker) applyLocal(from cluster.NodeID, op *wire.Op, wait time.Duration
 // forEach calls do for each socket of this node that t selects, and counts them.
 func (b *Broker) forEach(t *wire.Target, do func(*socket)) *wire.Count {
 	_, sockets := b.selectLocal(t)
+	matched := 0
 	for _, s := range sockets {
+		if !s.isShadow() { // otherwise the node that has it counts it
+			matched++
+		}
 		do(s)
 	}
-	return countOf(len(sockets))
+	c := countOf(matched)
+	c.Partial = matched < len(sockets)
+	return c
 }
 
 // selectLocal returns the sockets of this node that a target selects, and their

@@ -237,7 +237,8 @@ const (
 	notDelivered delivery = iota
 	queued                // to its connection
 	kept                  // for its return
-	uncounted             // another node counts it
+	uncounted             // another node has counted it
+	moving                // to another node or from one, which may count it or not
 )
 
 // keep sends a message to the client or, while it is away, keeps it for its return.
@@ -247,7 +248,10 @@ func (s *socket) keep(o *outgoing) delivery {
 	x.mu.Lock()
 	c := s.client.Load()
 	switch {
-	case x.moved || x.had != nil && x.hasHad(event):
+	case x.moved:
+		x.mu.Unlock()
+		return moving
+	case x.had != nil && x.hasHad(event):
 		x.mu.Unlock()
 		return uncounted
 	case x.over || c == nil && o.m.Volatile:
@@ -256,7 +260,7 @@ func (s *socket) keep(o *outgoing) delivery {
 	case x.shadow:
 		x.push(s.b, o, event, 0)
 		x.mu.Unlock()
-		return uncounted
+		return moving
 	case c == nil:
 		x.push(s.b, o, event, 0)
 		complete := x.backlog.Complete()

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"sync"
@@ -178,6 +179,7 @@ func (s *socket) disconnectAs(code, reason string, g tombstone) bool {
 
 // disconnectedAway is how a client is refused that returns after it was disconnected.
 func disconnectedAway(code, reason string) *Error {
+	reason = cmp.Or(reason, "the socket was disconnected while its client was away")
 	return &Error{Code: CodePermissionDenied, Reason: code, Message: reason}
 }
 

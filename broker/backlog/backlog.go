@@ -155,18 +155,19 @@ func (l *Backlog) Received(offset string) bool {
 	return true
 }
 
-// Resend calls send for each event, in order, and gives it the position that send returns. It drops
-// the events that aren't sent again.
-func (l *Backlog) Resend(send func(*Event) (position uint64)) {
+// Resend calls send for each event that is sent again, in order, and gives it the position that send
+// returns. The others keep their places among them: the client may still name them as the last that
+// it has. Those before the first one get the position begin.
+func (l *Backlog) Resend(begin uint64, send func(*Event) (position uint64)) {
 	kept := Backlog{budget: l.budget}
 	unlimited := Limits{Events: int(l.len) + 1, Bytes: l.bytes + 1}
+	position := begin
 	for l.len > 0 {
 		e := l.first.entries[l.start].event
-		if e.frame == nil {
-			l.drop(1)
-			continue
+		if e.frame != nil {
+			position = send(e)
 		}
-		kept.Push(e, send(e), unlimited)
+		kept.Push(e, position, unlimited)
 		l.release(1)
 	}
 	*l = kept

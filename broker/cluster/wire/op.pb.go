@@ -1501,7 +1501,9 @@ type Count struct {
 	// For how many of them an event was queued in a session, because the client is away.
 	Kept uint32 `protobuf:"varint,4,opt,name=kept,proto3" json:"kept,omitempty"`
 	// Selected sockets that another node has now. They are in no count.
-	Moved         []*SessionMoved `protobuf:"bytes,5,rep,name=moved,proto3" json:"moved,omitempty"`
+	Moved []*SessionMoved `protobuf:"bytes,5,rep,name=moved,proto3" json:"moved,omitempty"`
+	// Whether the counts may lack a selected socket that is just moving to this node, or away from it.
+	Partial       bool `protobuf:"varint,6,opt,name=partial,proto3" json:"partial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1569,6 +1571,13 @@ func (x *Count) GetMoved() []*SessionMoved {
 		return x.Moved
 	}
 	return nil
+}
+
+func (x *Count) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
 }
 
 var File_sala_cluster_v1_op_proto protoreflect.FileDescriptor
@@ -1677,13 +1686,14 @@ const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\x15issued_before_unix_ms\x18\x03 \x01(\x03R\x12issuedBeforeUnixMs\x12\"\n" +
 	"\runtil_unix_ms\x18\x04 \x01(\x03R\vuntilUnixMs\"\x11\n" +
 	"\x0fSyncRevocations\"\a\n" +
-	"\x05Drain\"\x9c\x01\n" +
+	"\x05Drain\"\xb6\x01\n" +
 	"\x05Count\x12\x18\n" +
 	"\amatched\x18\x01 \x01(\rR\amatched\x12\x16\n" +
 	"\x06queued\x18\x02 \x01(\rR\x06queued\x12\x18\n" +
 	"\arefused\x18\x03 \x01(\rR\arefused\x12\x12\n" +
 	"\x04kept\x18\x04 \x01(\rR\x04kept\x123\n" +
-	"\x05moved\x18\x05 \x03(\v2\x1d.sala.cluster.v1.SessionMovedR\x05movedB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
+	"\x05moved\x18\x05 \x03(\v2\x1d.sala.cluster.v1.SessionMovedR\x05moved\x12\x18\n" +
+	"\apartial\x18\x06 \x01(\bR\apartialB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
 
 var (
 	file_sala_cluster_v1_op_proto_rawDescOnce sync.Once
