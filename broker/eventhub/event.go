@@ -75,9 +75,9 @@ type Socket struct {
 	// Transport is "websocket" or "polling".
 	Transport   string
 	ConnectTime time.Time
-	// TakenOver is when this node took the socket over; zero if it didn't, and in descriptions by
-	// other nodes.
-	TakenOver time.Time
+	// TakenOverUnixNs is when this node took the socket over, in nanoseconds since 1970; 0 if it
+	// didn't, and in descriptions by other nodes.
+	TakenOverUnixNs int64
 	// Data is the JSON that the token, or a decision, attached; empty if none.
 	Data json.RawMessage
 	// Auth is the JSON object that the client sent when it connected, without the token; empty if
@@ -87,10 +87,10 @@ type Socket struct {
 
 // Since returns when the socket came to this node.
 func (s *Socket) Since() time.Time {
-	if s.TakenOver.IsZero() {
+	if s.TakenOverUnixNs == 0 {
 		return s.ConnectTime
 	}
-	return s.TakenOver
+	return time.Unix(0, s.TakenOverUnixNs)
 }
 
 // Event is something that happened to a socket or to a room. It is plain data and never changes
