@@ -484,6 +484,70 @@ func TestDisconnectsOfKilledNodes(t *testing.T) {
 	}
 }
 
+// A socket that moves between nodes keeps its backend, which gets its events in order. It ends with
+// the node that has it, not with one that had it.
+func TestMovedSocketsKeepTheirBackends(t *testing.T) {
+	t.Parallel()
+	nodes, buses := startKillable(t, 3, broker.Options{Recovery: &broker.RecoveryOptions{}})
+	log := serve(t, nodes[2], broker.SubscribeOptions{Group: "g", Observe: true}, ignore)
+	for i := range 2 {
+		eventually(t, "events of the node's clients arrive", func() bool {
+			user := fmt.Sprint("stays", i)
+			nodes[i].Join(user)
+			return slices.Contains(log.has(eventhub.Connect), user+" ")
+		})
+	}
+	session, token := &brokertest.Session{}, nodes[0].Token("ana", brokertest.Everything)
+	client := nodes[0].ReturnTo(token, session)
+	eventually(t, "ana is connected", func() bool { return slices.Contains(log.has(eventhub.Connect), "ana ") })
+	late := serve(t, nodes[1], broker.SubscribeOptions{Group: "g", Observe: true}, ignore)
+	client.ExpectNothing()
+
+	var want []string
+	for i := range 7 { // she is at nodes[1] in the end
+		client.Close()
+		client = nodes[(i+1)%2].ReturnTo(token, session)
+		if !session.Recovered {
+			t.Fatal("ana has another socket")
+		}
+		for n := range 20 {
+			client.Emit(fmt.Sprintf("n%d-%d", i, n))
+			want = append(want, fmt.Sprintf("ana n%d-%d", i, n))
+		}
+		client.ExpectNothing()
+	}
+	buses[0].dead.Store(true)
+	messages := func() []string {
+		return slices.DeleteFunc(of("ana", log.has(eventhub.Message)), func(text string) bool { return text == "ana nobody handles this" })
+	}
+	eventually(t, "all events arrive", func() bool { return len(messages()) >= len(want) })
+	if got := messages(); !slices.Equal(got, want) {
+		t.Errorf("the backend got %q, want %q", got, want)
+	}
+	ended := func() []string { return append(log.has(eventhub.Disconnect), late.has(eventhub.Disconnect)...) }
+	awaitEnd := func(user string) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); len(of(user, ended())) == 0 && time.Now().Before(deadline); {
+			<-time.After(10 * time.Millisecond)
+		}
+		if len(of(user, ended())) == 0 {
+			t.Errorf("%s has not ended", user)
+		}
+	}
+	awaitEnd("stays0")
+	if got := of("ana", ended()); len(got) > 0 {
+		t.Errorf("ana has ended: %q", got)
+	}
+	buses[1].dead.Store(true)
+	awaitEnd("ana")
+	if got := of("ana", log.has(eventhub.Disconnect)); !slices.Equal(got, []string{"ana node lost"}) {
+		t.Errorf("ana has ended: %q", got)
+	}
+	if got := of("ana", late.has(eventhub.Message)); len(got) > 0 {
+		t.Errorf("another backend got %q", got)
+	}
+}
+
 // While the bus is down events wait, and acks fail at their deadline.
 func TestEventsWithoutTheBus(t *testing.T) {
 	nodes, exchange := brokertest.StartCluster(t, 2, broker.Options{AckTimeout: 300 * time.Millisecond})
