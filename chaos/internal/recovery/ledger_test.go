@@ -132,10 +132,26 @@ func TestMessagesThatMatchTooFew(t *testing.T) {
 	l := newTestLedger(t)
 	l.counted(message{0, 8}, 2, 2)
 	l.counted(message{0, 16}, 1, 2)
+	l.counted(message{0, 24}, 5, 2)
 	f := results.Figures{}
 	l.addTo(f)
-	if f[figureMiscounted] != 1 {
-		t.Errorf("%v messages matched another number, want 1", f[figureMiscounted])
+	if f[figurePublished] != 3 || f[figureMiscounted] != 2 || f[figureMiscountedBy] != 3 {
+		t.Errorf("%v of %v messages matched another number, by up to %v; want 2 of 3, by 3", f[figureMiscounted], f[figurePublished], f[figureMiscountedBy])
+	}
+}
+
+func TestGoodbyesOfNodesThatEnd(t *testing.T) {
+	for _, expected := range []bool{false, true} {
+		l := newTestLedger(t)
+		if expected {
+			l.expectGoodbyes()
+		}
+		report(t, l, `["event",0,"/","sala:disconnect",false,[{"code":"DRAINING"}]]`)
+		f := results.Figures{}
+		l.addTo(f)
+		if got := f[figureNotices] == 0; got != expected {
+			t.Errorf("expected: %v, but %v notices", expected, f[figureNotices])
+		}
 	}
 }
 

@@ -20,8 +20,9 @@ const answerTimeout = 5 * time.Second
 type node struct {
 	target *process.Target
 	conn   *grpc.ClientConn
-	// ready reports whether the server can be called. While it can't, calls may fail.
-	ready func() bool
+	// life numbers the server's restarts, from 1. It is 0 while the server can't be called, since it
+	// ends or starts; calls may fail then.
+	life func() uint64
 }
 
 // publisher emits messages to the sockets of a namespace through one node, one after the other.
@@ -56,8 +57,8 @@ func (ps *publishers) run(ctx context.Context, p *publisher, every time.Duration
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for n := uint64(1); ; {
-		if p.node.ready() {
-			if err := p.publish(ctx, message{p.number, n}); err != nil && p.node.ready() && ctx.Err() == nil {
+		if life := p.node.life(); life > 0 {
+			if err := p.publish(ctx, message{p.number, n}); err != nil && p.node.life() == life && ctx.Err() == nil {
 				ps.fail(err)
 			}
 			n++
@@ -128,11 +129,11 @@ func (p *publisher) publish(ctx context.Context, m message) error {
 func (p *publisher) call(ctx context.Context, m message) (answer, error) {
 	client := salav1.NewMessageServiceClient(p.node.conn)
 	if m.kind() == broadcast {
-		return client.Broadcast(ctx, &salav1.BroadcastRequest{Namespace: p.namespace, Event: messageEvent, ArgsJson: string(m.args(false))})
+		return client.Broadcast(ctx, &salav1.BroadcastRequest{Namespace: p.namespace, Event: messageEvent, ArgsJson: string(m.args(false))}, grpc.WaitForReady(true))
 	}
 	r := m.emit(p.namespace, p.sockets)
 	if r == nil {
 		return nil, errors.New("the message is for nobody")
 	}
-	return client.Emit(ctx, r)
+	return client.Emit(ctx, r, grpc.WaitForReady(true))
 }

@@ -2,6 +2,7 @@
 // nothing.
 //
 //	recovery.go   connections are cut at random moments
+//	rolling.go    all nodes of a cluster are restarted
 //	trial.go      a run with stock clients and publishers
 //	clients.go    stock clients in processes of their own
 //	cutter.go     a proxy that cuts connections
@@ -71,7 +72,7 @@ func (s *Recovery) Info() scenario.Info {
 			"return. A client whose application calls `engine.close()` may handle events again that it had in its own buffer, which no "+
 			"server can see: these are counted separately.",
 			s.Clients, s.Duration, s.Life, s.PerProcess, s.Disturb, s.Publishers, 1/s.Every.Seconds(), s.Others, strings.Join(s.Args, " ")),
-		Limits: limits(),
+		Limits: append(limits(), scenario.Zero(figureMiscounted, "messages that matched more or fewer sockets than there are")),
 		Summary: func(f results.Figures) string {
 			return fmt.Sprintf("%.0f sockets of %.0f clients; %.0f connections cut, %.0f disturbances by applications; %.0f returns, %.0f messages "+
 				"received, %.0f of the clients' own relayed; %.0f handled again from a client's own buffer", f[figureSockets], f[scenario.Clients],
@@ -92,7 +93,7 @@ func (s *Recovery) Run(ctx context.Context, env *scenario.Env) (f results.Figure
 	if err != nil {
 		return nil, err
 	}
-	server, err := dial(target, func() bool { return true })
+	server, err := dial(target, func() uint64 { return 1 })
 	if err != nil {
 		return nil, err
 	}

@@ -206,9 +206,9 @@ func (t *trial) await(ctx context.Context, what string, so func() bool) error {
 }
 
 // dial connects a node's control API.
-func dial(target *process.Target, ready func() bool, options ...grpc.DialOption) (node, error) {
+func dial(target *process.Target, life func() uint64, options ...grpc.DialOption) (node, error) {
 	conn, err := target.DialControl(options...)
-	return node{target: target, conn: conn, ready: ready}, err
+	return node{target: target, conn: conn, life: life}, err
 }
 
 // cutTable lists how connections were cut.
