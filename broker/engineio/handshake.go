@@ -85,7 +85,7 @@ func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, id requestI
 func (s *Server) newConn(r *http.Request) *Conn {
 	c := &Conn{
 		server: s,
-		id:     s.opts.SessionPrefix + newSessionID(),
+		id:     newSessionID(s.opts.SessionPrefix),
 		remote: r.RemoteAddr,
 		done:   make(chan struct{}),
 	}
@@ -93,12 +93,12 @@ func (s *Server) newConn(r *http.Request) *Conn {
 	return c
 }
 
-// newSessionID returns the secret part of a session's id: 144 random bits. Whoever knows the id of a
-// session can take it over.
-func newSessionID() string {
-	var id [18]byte
-	_, _ = rand.Read(id[:]) // never fails
-	return base64.RawURLEncoding.EncodeToString(id[:])
+// newSessionID returns prefix and 144 random bits. Whoever knows the id of a session can take it over.
+func newSessionID(prefix string) string {
+	var secret [18]byte
+	_, _ = rand.Read(secret[:]) // never fails
+	var room [64]byte
+	return string(base64.RawURLEncoding.AppendEncode(append(room[:0], prefix...), secret[:]))
 }
 
 // open tells the handler about c. What the handler sends goes out after the open packet.

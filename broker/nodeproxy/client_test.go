@@ -158,9 +158,15 @@ func open(t *testing.T, node *node) *session {
 // join opens a session and connects it as a user, who may do anything, through other nodes.
 func join(t *testing.T, user string, nodes ...*node) *session {
 	t.Helper()
+	return joinWith(t, map[string]any{"token": nodes[0].Token(user, brokertest.Everything)}, nodes...)
+}
+
+// joinWith is join with what the client sends to connect.
+func joinWith(t *testing.T, auth map[string]any, nodes ...*node) *session {
+	t.Helper()
 	s := open(t, nodes[0])
-	auth, _ := json.Marshal(map[string]string{"token": nodes[0].Token(user, brokertest.Everything)})
-	if got := s.post(nodes[len(nodes)-1], "40"+string(auth)); got.body != "ok" {
+	packet, _ := json.Marshal(auth)
+	if got := s.post(nodes[len(nodes)-1], "40"+string(packet)); got.body != "ok" {
 		t.Fatalf("the CONNECT was answered with %v", got)
 	}
 	if got := s.get(nodes[min(1, len(nodes)-1)]); !strings.HasPrefix(got.body, "40{") {

@@ -10,6 +10,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/brokertest"
 )
 
 // TestDrainInBetween drains a node that only passes requests on. A poll is answered, so that the next
@@ -72,4 +73,24 @@ func TestShutdownCutsWhatStays(t *testing.T) {
 	if _, _, err := ws.ReadMessage(); err == nil {
 		t.Error("the WebSocket is still open")
 	}
+}
+
+// TestSessionsOutliveADrainInBetween drains a node that passes on the WebSocket of a client that may
+// return. The node of its session stays, and so does its socket.
+func TestSessionsOutliveADrainInBetween(t *testing.T) {
+	nodes := startCluster(t, 2, clusterKey, broker.Options{Recovery: &broker.RecoveryOptions{Window: time.Minute}})
+	token := nodes[0].Token("ana", brokertest.Everything)
+	ws := joinWith(t, map[string]any{"token": token, "recover": true}, nodes...).upgrade(nodes[1])
+	if _, err := nodes[1].Drain(t.Context(), nodes[1].id); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, _, err := ws.ReadMessage(); err != nil {
+			break
+		}
+	}
+	eventually(t, "the socket is away", func() bool {
+		list, err := nodes[0].ListSockets(t.Context(), broker.SocketQuery{})
+		return err == nil && len(list.Sockets) == 1 && list.Sockets[0].Away
+	})
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/brokertest"
+	"github.com/salabroker/sala/broker/cluster/clustertest"
 )
 
 // emit sends an event with one number to all sockets, from a node.
@@ -297,6 +298,20 @@ func TestUnreachableNode(t *testing.T) {
 				t.Errorf("its own node answers %q", got)
 			}
 		})
+	}
+}
+
+// TestWithoutTheBus takes the bus away. The nodes still know each other, and pass requests on.
+func TestWithoutTheBus(t *testing.T) {
+	exchange := clustertest.NewExchange()
+	nodes := startOn(t, exchange, 2, broker.Options{}, func(_ []*node, c *broker.ClusterOptions) { c.Keys = [][]byte{clusterKey} })
+	s := join(t, "ana", nodes...)
+	exchange.SetDown(true)
+	defer exchange.SetDown(false)
+	eventually(t, "the nodes notice", func() bool { return nodes[0].Isolated() && nodes[1].Isolated() })
+	s.post(nodes[1], `42["say",1]`)
+	if got := s.receive(1, nodes[1]); got[0] != `42["said",1]` {
+		t.Errorf("it receives %q", got)
 	}
 }
 
