@@ -53,6 +53,7 @@ type parker struct {
 type parkState struct {
 	reader   *reader // nil unless the connection is parked
 	readable bool    // there may be something to read that the poller won't report again
+	closed   bool    // either side has closed the connection: the end is to be read, behind what came before
 	watched  bool    // it has a slot, and the poller watches its socket
 	key      pollKey
 }
@@ -96,7 +97,7 @@ func (p *parker) park(c *Conn, r *reader) parkResult {
 	}
 	p.mu.Lock()
 	s := &c.parkState
-	if s.readable {
+	if s.readable || s.closed {
 		s.readable = false
 		p.mu.Unlock()
 		return readAgain
@@ -129,8 +130,8 @@ func (p *parker) takeBack(c *Conn) parkResult {
 	return cannotPark
 }
 
-// onReadable resumes the connection with the key. If the peer has closed it, the connection is read
-// once more than the first report asks for, as no other report would follow.
+// onReadable resumes the connection with the key. If the peer has closed it, the connection isn't
+// parked again: no other report would follow, and it may take several reads to come to the end.
 func (p *parker) onReadable(key pollKey, closed bool) {
 	p.mu.Lock()
 	c := p.slots[key.slot]
@@ -154,12 +155,12 @@ func (p *parker) socketClosed(c *Conn) {
 	}
 }
 
-// noteReadable notes that there is something to read. It returns the reader to start; nil if the
-// connection isn't parked. again asks that reader to read once more than it would. The caller holds
-// parker.mu.
-func (s *parkState) noteReadable(again bool) *reader {
+// noteReadable notes that there is something to read, and whether that includes the end. It returns
+// the reader to start; nil if the connection isn't parked. The caller holds parker.mu.
+func (s *parkState) noteReadable(closed bool) *reader {
 	r := s.reader
-	s.reader, s.readable = nil, again || r == nil
+	s.reader, s.readable = nil, r == nil
+	s.closed = s.closed || closed
 	return r
 }
 

@@ -50,6 +50,36 @@ func TestParkedConnectionIsClosedWithItsLastMessage(t *testing.T) {
 	}
 }
 
+// The end of a connection may be reported before the last message has been read. It isn't missed
+// then either.
+func TestEndIsReadBehindMessages(t *testing.T) {
+	s := start(t)
+	nc, ses := s.rawClient(t)
+	_, _ = nc.Write(clientFrame("4first"))
+	ses.wantData(t, "first")
+	ses.awaitParked(t)
+	reported := func(closed bool) func() bool {
+		return func() bool {
+			s.parker.mu.Lock()
+			defer s.parker.mu.Unlock()
+			return ses.parkState.readable && ses.parkState.closed == closed
+		}
+	}
+	ses.onEvent(func(e event) {
+		if e.value != "second" {
+			return
+		}
+		_, _ = nc.Write(clientFrame("4third"))
+		eventually(t, "the third message is reported", reported(false))
+		_ = nc.(*net.TCPConn).CloseWrite()
+		eventually(t, "the end is reported", reported(true))
+	})
+	_, _ = nc.Write(clientFrame("4second"))
+	ses.wantData(t, "second")
+	ses.wantData(t, "third")
+	ses.wantClose(t, ReasonTransportClose)
+}
+
 // Messages are read that arrive while others are being handled, or just before the connection is
 // parked.
 func TestParkedConnectionsMissNothing(t *testing.T) {
