@@ -1,6 +1,8 @@
 package broker_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -96,4 +98,236 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 			ana.wantMetric(`sala_session_bytes{}`, 0)
 		})
 	}
+}
+
+// rounds is how often a race is tried whose moment is a matter of microseconds.
+const rounds = 60
+
+// race has ana lose her connection, and then return at about the time at which
+// something else happens. It returns the packet that answers her, which may be empty.
+func (a *absence) race(other func(ctx context.Context) error) (answer string) {
+	a.t.Helper()
+	a.leave()
+	c := a.Dial(nil)
+	var both sync.WaitGroup
+	start := make(chan struct{})
+	both.Go(func() {
+		<-start
+		for end := time.Now().Add(rand.N(300 * time.Microsecond)); time.Now().Before(end); {
+		}
+		if err := other(a.t.Context()); err != nil {
+			a.t.Error(err)
+		}
+	})
+	both.Go(func() {
+		<-start
+		for end := time.Now().Add(rand.N(300 * time.Microsecond)); time.Now().Before(end); {
+		}
+		answer = c.Recover("/", a.token, a.session, nil)
+	})
+	close(start)
+	both.Wait()
+	a.client = c
+	return answer
+}
+
+// ended checks that a socket has ended once and left nothing.
+func (a *absence) ended(id string) {
+	a.t.Helper()
+	eventually(a.t, "the socket has ended", func() bool {
+		ends := strings.Count(strings.Join(a.history(id), "\n"), "DISCONNECT ")
+		if ends > 1 {
+			a.t.Fatalf("its history is %q", a.history(id))
+		}
+		return ends == 1
+	})
+	if info, err := a.GetSocket(a.t.Context(), id); err == nil {
+		a.t.Errorf("the socket is still there: %+v", info)
+	}
+}
+
+func everyoneOf(user string) broker.Target { return broker.Target{Users: []string{user}} }
+
+// TestReturnAgainst lets returns race with what ends a socket or moves it.
+func TestReturnAgainst(t *testing.T) {
+	t.Run("a kick", func(t *testing.T) {
+		ana := startAbsence(t, broker.Options{}, brokertest.Start)
+		for range rounds {
+			id := ana.session.ID
+			answer := ana.race(func(ctx context.Context) error {
+				out, err := ana.Disconnect(ctx, everyoneOf("ana"), "enough")
+				if err == nil && out.Matched == 0 {
+					return errors.New("nobody was disconnected")
+				}
+				return err
+			})
+			switch {
+			case strings.HasPrefix(answer, "44"):
+				expectCode(t, "the return", answer, "DISCONNECTED")
+			case ana.session.Recovered:
+				ana.client.Await("41")
+			default: // the socket had ended, and the new one may have been hit as well
+				t.Fatalf("the return is answered with %s", answer)
+			}
+			ana.ended(id)
+			ana.renew()
+		}
+		ana.wantNothingLeft()
+	})
+	t.Run("a revocation", func(t *testing.T) {
+		ana := startAbsence(t, broker.Options{}, brokertest.Start)
+		for range rounds {
+			id := ana.session.ID
+			issued := issue(t, ana.Node, broker.TokenRequest{User: "ana", Permissions: brokertest.Everything})
+			ana.token = issued.Token
+			answer := ana.race(func(ctx context.Context) error {
+				_, err := ana.RevokeTokens(ctx, broker.RevokeTokens{TokenID: issued.ID})
+				return err
+			})
+			if strings.HasPrefix(answer, "40") {
+				if !strings.Contains(ana.client.Await("41", `42["sala:disconnect"`), "TOKEN_REVOKED") {
+					t.Error("the client isn't told why")
+				}
+				ana.ended(ana.session.ID)
+			} else {
+				expectCode(t, "the return", answer, "TOKEN_REVOKED")
+				if _, err := ana.Disconnect(t.Context(), everyoneOf("ana"), ""); err != nil { // its first token is valid
+					t.Error(err)
+				}
+				ana.ended(id)
+			}
+			ana.token = ana.Token("ana", brokertest.Everything)
+			ana.renew()
+		}
+		ana.wantNothingLeft()
+	})
+	t.Run("the clearing of a room", func(t *testing.T) {
+		ana := startAbsence(t, broker.Options{}, brokertest.Start)
+		for range rounds {
+			if _, err := ana.Broker.Join(t.Context(), everyoneOf("ana"), []string{"room"}); err != nil {
+				t.Fatal(err)
+			}
+			ana.race(func(ctx context.Context) error {
+				_, err := ana.ClearRoom(ctx, broker.ClearRoom{Room: "room", Notice: &broker.Message{Event: "closed"}})
+				return err
+			})
+			ana.wantRecovered(true)
+			ana.client.Expect("closed", "[]")
+			ana.client.ExpectNothing()
+			if rooms := roomsOf(t, ana.Node, ana.session.ID); len(rooms) > 0 {
+				t.Errorf("ana is in %v", rooms)
+			}
+		}
+	})
+	t.Run("the end of the window", func(t *testing.T) {
+		const window = 5 * time.Millisecond
+		ana := startAbsence(t, broker.Options{Recovery: &broker.RecoveryOptions{Window: window}}, brokertest.Start)
+		for range rounds {
+			id := ana.session.ID
+			ana.leaveUnseen()
+			c := ana.Dial(nil)
+			for end := time.Now().Add(window - 500*time.Microsecond + rand.N(time.Millisecond)); time.Now().Before(end); {
+			}
+			c.Recover("/", ana.token, ana.session, nil)
+			ana.client = c
+			if ana.session.Recovered {
+				ana.send(1, "queued")
+				ana.want(1)
+				continue
+			}
+			if e := c.Next(); e.Args != `[{"recovered":false,"code":"EXPIRED"}]` {
+				t.Errorf("the client is told %s", e.Args)
+			}
+			ana.ended(id)
+			ana.settle()
+		}
+	})
+	t.Run("a late goodbye over the old connection", func(t *testing.T) {
+		ana := startAbsence(t, broker.Options{}, brokertest.Start)
+		for range rounds {
+			old, id := ana.client, ana.session.ID
+			c := ana.Dial(nil)
+			var goodbye sync.WaitGroup
+			goodbye.Go(func() { old.TrySend("41") })
+			c.Recover("/", ana.token, ana.session, nil)
+			goodbye.Wait()
+			ana.client = c
+			if ana.session.Recovered {
+				ana.send(1, "queued")
+				ana.want(1)
+				continue
+			}
+			if e := c.Next(); e.Args != `[{"recovered":false,"code":"UNKNOWN"}]` {
+				t.Errorf("the client is told %s", e.Args)
+			}
+			ana.ended(id)
+			ana.settle()
+		}
+	})
+	t.Run("a drain", func(t *testing.T) {
+		for range rounds / 6 {
+			ana := startAbsence(t, broker.Options{}, brokertest.Start)
+			id := ana.session.ID
+			ana.leaveUnseen()
+			c := ana.Dial(nil)
+			var drained sync.WaitGroup
+			drained.Go(func() {
+				if err := ana.Shutdown(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+			packet := fmt.Sprintf(`40{"token":%q,"recover":true,"pid":%q}`, ana.token, ana.session.PID)
+			c.TrySend(packet)
+			c.ExpectEnd()
+			drained.Wait()
+			ana.ended(id)
+			ana.wantNothingLeft()
+		}
+	})
+}
+
+// renew gives ana a new session.
+func (a *absence) renew() {
+	a.t.Helper()
+	a.client.Close()
+	a.session = &brokertest.Session{}
+	a.comeBack()
+	a.settle()
+}
+
+// leaveUnseen cuts ana's connection. Whether the broker has noticed is open.
+func (a *absence) leaveUnseen() { a.client.Close() }
+
+// wantNothingLeft disconnects everybody and checks that no session is left.
+func (a *absence) wantNothingLeft() {
+	a.t.Helper()
+	if _, err := a.Disconnect(a.t.Context(), broker.Target{Everyone: true}, ""); err != nil {
+		a.t.Error(err)
+	}
+	for _, metric := range []string{`sala_sockets{namespace="/"}`, `sala_sockets_away{namespace="/"}`, `sala_session_bytes{}`} {
+		a.wantMetric(metric, 0)
+	}
+}
+
+// A list may describe a socket for the first time while it goes away.
+func TestDescribedWhileItGoesAway(t *testing.T) {
+	node := brokertest.Start(t, broker.Options{Recovery: &broker.RecoveryOptions{}})
+	token := node.Token("ana", brokertest.Everything)
+	listing, stop := context.WithCancel(t.Context())
+	var lists sync.WaitGroup
+	lists.Go(func() {
+		for listing.Err() == nil {
+			list, err := node.ListSockets(t.Context(), broker.SocketQuery{})
+			for _, s := range list.Sockets {
+				if s.Address == "" {
+					t.Errorf("a socket has no address: %+v, %v", s, err)
+				}
+			}
+		}
+	})
+	for range rounds {
+		node.ReturnTo(token, &brokertest.Session{}).Close()
+	}
+	stop()
+	lists.Wait()
 }
