@@ -31,6 +31,13 @@
 // goes to other members marked Redelivered. Answers are sent once; if one is lost, the client gets
 // an error at its deadline.
 //
+// # Sockets that move
+//
+// When another node takes a socket over, [Forwarder.HandOver] and [Forwarder.TakeOver] let it choose
+// the same members. [Forwarder.Flush] waits for the reports that the events of the socket have
+// arrived, so that the other node's events come after them. It asks for these reports, since a
+// backend without credits causes none.
+//
 // # Locks and goroutines
 //
 // Forwarder.mu is taken before the hub's locks, notices.mu alone or last. There is one goroutine,

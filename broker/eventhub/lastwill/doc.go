@@ -44,7 +44,7 @@
 // have the socket, which takes about a second. So for a while both nodes may have deposited it, or
 // only X. If one of the two is lost, the answers in step 1 settle whose it is. Each node names
 //
-//   - the sockets that it has taken over within the last minute, and those that it has handed over to
+//   - the sockets that it has taken over within the last 40 s, and those that it has handed over to
 //     a third node that hasn't said that it has deposited them: nobody else publishes their end,
 //   - the sockets that it has handed over to the lost node, and that the lost node may not have
 //     deposited: their end is published, too.

@@ -88,13 +88,14 @@ func randomKills(t *testing.T, r *rand.Rand) {
 // others notice.
 func killAll(ns *nodes, r *rand.Rand, killed []cluster.NodeID) {
 	var deaths sync.WaitGroup
+	n := len(ns.all)
 	for _, id := range killed {
 		after := time.Duration(r.IntN(2000)) * time.Millisecond
 		if r.IntN(3) == 0 {
 			after = 4*time.Second + time.Duration(r.IntN(3000))*time.Millisecond
 		}
 		var notices []time.Duration
-		for range len(ns.all) {
+		for range n {
 			notices = append(notices, 4*time.Second+time.Duration(r.IntN(1250))*time.Millisecond)
 		}
 		deaths.Go(func() {

@@ -13,17 +13,18 @@ import (
 )
 
 const (
-	// keepTakenFor is how long this node remembers which sockets it has taken over. The nodes that
-	// they come from have changed their deposits long before.
-	keepTakenFor = time.Minute
+	// keepTakenFor is how long this node remembers which sockets it has taken over: longer than it
+	// takes to recover the node that they come from, and than that node may ask for them.
+	keepTakenFor = 40 * time.Second
 	// askGivenAfter is how long a node may take to deposit a socket that it has taken over until it
 	// is asked whether it has the socket at all. A take-over never takes that long.
 	askGivenAfter = 10 * time.Second
 	// dropGivenAfter is how long its answer is awaited.
-	dropGivenAfter = time.Minute
-	// maxMoves bounds the moves that are remembered in each direction. Further ones are made as if
-	// no node could be lost meanwhile.
-	maxMoves = 50_000
+	dropGivenAfter = 30 * time.Second
+	// maxMoves bounds the moves that are remembered in each direction, so that what a node has to
+	// say about them fits into one message. Further ones are made as if no node could be lost
+	// meanwhile.
+	maxMoves = 20_000
 	// maxTakesOfVersions bounds the versions that are told apart.
 	maxTakesOfVersions = 64
 )
@@ -318,7 +319,7 @@ func (m *moves) answer(asked []*wire.SocketMove) *wire.WillMoves {
 		switch count, ok := m.known[moveFrom(v)]; {
 		case ok && count <= m.deposited:
 			w.Deposited = append(w.Deposited, v)
-		case !ok && time.Since(m.forgotten) > dropGivenAfter:
+		case !ok && time.Since(m.forgotten) > keepTakenFor:
 			w.Unknown = append(w.Unknown, v)
 		}
 	}
