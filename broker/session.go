@@ -92,6 +92,7 @@ type session struct {
 	returns  uint64          // how often the client has asked to return
 	deadline time.Time       // until when it may return; only while it is away
 	window   *time.Timer     // ends the session at the deadline; nil before it was away
+	pinged   time.Time       // when the client was asked last to confirm ahead of time
 	lost     time.Time       // when it lost its connection last
 	why      string          // why it did
 	counted  string          // the address at which it counts as away; empty for none
@@ -121,6 +122,9 @@ const (
 	// pingAtEvents is how many events wait for confirmation before the client is asked
 	// for one ahead of time. So is it when half of what may be kept waits.
 	pingAtEvents = 128
+	// pingGap is the least time between two such pings, unless half of what may be kept
+	// waits. A burst of messages costs few pings then.
+	pingGap = 200 * time.Millisecond
 )
 
 // recovery is what all sessions of a node share. It is static; each part guards
@@ -275,8 +279,8 @@ func (s *socket) keep(o *outgoing) delivery {
 	position, reason := c.conn.SendNumbered(frame, o.m.Volatile)
 	if reason == engineio.Queued {
 		x.push(s.b, o, event, position)
-		if x.backlog.Len()%pingAtEvents == 0 || x.isHalfFull(s.b) {
-			c.conn.Ping()
+		if x.backlog.Len()%pingAtEvents == 0 || x.backlog.Bytes() > s.b.recovery.limits.Bytes/2 {
+			x.ping(s.b, c)
 		}
 		return queued
 	}
@@ -321,14 +325,21 @@ func (s *socket) confirm(c *client, position uint64) {
 	}
 	x.known = x.known || position >= x.connect
 	x.backlog.Confirm(position)
-	if x.backlog.Len() >= pingAtEvents || x.isHalfFull(s.b) {
-		c.conn.Ping()
+	if x.backlog.Len() >= pingAtEvents || x.backlog.Bytes() > s.b.recovery.limits.Bytes/2 {
+		x.ping(s.b, c)
 	}
 }
 
-// isHalfFull reports whether the backlog has half of the bytes that it may have.
-// x.mu is held.
-func (x *session) isHalfFull(b *Broker) bool { return x.backlog.Bytes() > b.recovery.limits.Bytes/2 }
+// ping asks the client what it has received, if that is worth a ping: when half of
+// what may be kept waits, or if the last one was some time ago. x.mu is held.
+func (x *session) ping(b *Broker, c *client) {
+	half := x.backlog.Len() > b.recovery.limits.Events/2 || x.backlog.Bytes() > b.recovery.limits.Bytes/2
+	now := time.Now()
+	if half || now.Sub(x.pinged) > pingGap {
+		x.pinged = now
+		c.conn.Ping()
+	}
+}
 
 // lose is called when the socket has lost the connection c. It has no effect if the
 // client has returned over another one already.

@@ -23,6 +23,8 @@ const (
 type Client struct {
 	Rooms []string
 	Token string
+	// Recover asks for a session, with which the client could return.
+	Recover bool
 }
 
 // NewClients returns n clients with the rooms that roomsOf returns for each. Sala issues their

@@ -13,10 +13,13 @@ const EnginePath = "/socket.io/?EIO=4&transport="
 type SocketIO struct {
 	// Polling opens each connection with HTTP long-polling and upgrades it, as stock clients do.
 	Polling bool
+	// Recover has every client ask for a session.
+	Recover bool
 }
 
 // Open implements [Protocol].
 func (p SocketIO) Open(d *Dialer, c Client) (*Conn, error) {
+	c.Recover = p.Recover
 	if !p.Polling {
 		conn, _, err := OpenSocket(d, c)
 		return conn, err
@@ -67,6 +70,9 @@ func OpenSocket(d *Dialer, c Client) (conn *Conn, id string, err error) {
 // Auth returns what the client sends with its connect packet: its token, or its rooms if the server
 // checks no tokens.
 func (c Client) Auth() ([]byte, error) {
+	if c.Token != "" && c.Recover {
+		return json.Marshal(map[string]any{"token": c.Token, "recover": true})
+	}
 	if c.Token != "" {
 		return json.Marshal(map[string]string{"token": c.Token})
 	}

@@ -13,6 +13,7 @@ const (
 	PeerCentrifuge = "centrifuge"
 	PeerLibrary    = "library"
 	PeerSala       = "sala"
+	PeerSessions   = "sala-sessions" // Sala, whose clients could return; only if it is named
 	PeerEmpty      = "empty"
 )
 
@@ -44,6 +45,8 @@ func protocolOf(peer string) string {
 		return protocolCentrifuge
 	case PeerEmpty:
 		return ""
+	case PeerSessions:
+		return protocolSessions
 	default:
 		return protocolSocketIO
 	}
@@ -51,7 +54,7 @@ func protocolOf(peer string) string {
 
 // command returns how a server is started. Its settings are the defaults, except for the addresses.
 func (r *Runner) command(peer string, at process.Addresses) process.Command {
-	if peer == PeerSala {
+	if peer == PeerSala || peer == PeerSessions {
 		return r.sala.Command(at)
 	}
 	c := process.Command{

@@ -12,6 +12,7 @@ import (
 // The names of protocols.
 const (
 	protocolSocketIO   = "socket.io"
+	protocolSessions   = "socket.io with sessions"
 	protocolCentrifuge = "centrifuge"
 	protocolFloor      = "floor"
 )
@@ -25,6 +26,8 @@ func newProtocol(name string, polling bool) (load.Protocol, error) {
 		return centrifuge{}, nil
 	case name == protocolSocketIO:
 		return load.SocketIO{Polling: polling}, nil
+	case name == protocolSessions:
+		return load.SocketIO{Polling: polling, Recover: true}, nil
 	default:
 		return nil, fmt.Errorf("no client speaks %q (polling: %v)", name, polling)
 	}

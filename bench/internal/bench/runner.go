@@ -125,6 +125,9 @@ func (r *Runner) inTurn(profile string, run int) []string {
 	peers := slices.DeleteFunc(peersOf(profile), func(peer string) bool {
 		return len(r.cfg.Peers) > 0 && !slices.Contains(r.cfg.Peers, peer)
 	})
+	if slices.Contains(r.cfg.Peers, PeerSessions) {
+		peers = append(peers, PeerSessions)
+	}
 	if len(peers) == 0 {
 		return nil
 	}

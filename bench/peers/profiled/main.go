@@ -20,6 +20,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/pprof"
+	"strings"
 	"syscall"
 	"time"
 
@@ -94,13 +95,13 @@ func build(redisURL string) (*broker.Broker, *api.Server, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	apiKey, err := auth.ParseKey(os.Getenv("SALA_API_KEY"))
+	apiKey, err := auth.ParseKey(strings.Fields(os.Getenv("SALA_API_KEY"))[0])
 	if err != nil {
 		return nil, nil, err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	registry := prometheus.NewRegistry()
-	options := broker.Options{Tokens: keyring, Logger: log, Metrics: registry}
+	options := broker.Options{Tokens: keyring, Logger: log, Metrics: registry, Recovery: &broker.RecoveryOptions{}}
 	if redisURL != "" {
 		bus, err := redis.New(redis.Options{URL: redisURL, Logger: log})
 		if err != nil {
