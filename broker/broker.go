@@ -64,7 +64,8 @@ type Broker struct {
 
 	// Sessions that move between nodes; static after New; each guards itself.
 	movedSockets *movedSockets
-	takingOver   takeOvers
+	takingOver   *takeOvers
+	handedOver   handOvers
 	offering     sync.WaitGroup // the goroutine that offers sessions while the node drains
 	clientsGone  chan struct{}  // closed when no client is connected any more, while the node drains
 	stopOffers   chan struct{}  // closed when sessions are offered no longer
@@ -116,7 +117,7 @@ func New(o Options) (*Broker, error) {
 		ns.index = room.NewIndex[*socket](room.Limits{Rooms: o.MaxRoomsPerSocket, PerUser: int(o.Limits.ConnectionsPerUser)}, ns)
 		b.namespaces[name] = ns
 	}
-	b.movedSockets = newMovedSockets(cluster.NodeID(b.id))
+	b.movedSockets, b.takingOver = newMovedSockets(cluster.NodeID(b.id)), newTakeOvers()
 	b.admission = newAdmission(b)
 	b.holds = newHolds(b)
 	b.metrics = newMetrics(b)

@@ -47,8 +47,9 @@ func waitAtMost(ctx context.Context, most time.Duration) time.Duration {
 // destination is a set of other nodes that carry out an operation.
 type destination struct {
 	route cluster.Route
-	all   bool // all nodes, by a call, instead of those of route
-	none  bool // there are no such nodes
+	all   bool   // all nodes, by a call, instead of those of route
+	none  bool   // there are no such nodes
+	left  uint64 // how often sockets had left this node
 }
 
 // everyNode is the destination of an operation that concerns all other nodes, or
@@ -68,14 +69,34 @@ func (b *Broker) nodesOf(t *Target) destination {
 	for _, user := range t.Users {
 		topics = append(topics, cluster.UserTopic(t.Namespace, user))
 	}
+	var left uint64
+	if len(t.Sockets) > 0 {
+		left = b.movedSockets.count()
+	}
 	nodes, unknown := b.ownersOf(t.Sockets)
 	if unknown {
 		return destination{route: cluster.Route{Topic: everyone}}
 	}
 	if len(topics)+len(nodes) == 0 {
-		return destination{none: true}
+		return destination{none: true, left: left}
 	}
-	return destination{route: cluster.RouteTo(everyone, topics, nodes)}
+	return destination{route: cluster.RouteTo(everyone, topics, nodes), left: left}
+}
+
+// extend adds the nodes to a destination that have got sockets of this node since it
+// was determined. It is called once an operation on these sockets is carried out here,
+// which may not have found them.
+func (b *Broker) extend(to destination, sockets []string) destination {
+	if to.all || to.route.Topic != "" {
+		return to
+	}
+	for _, moved := range b.movedSockets.among(sockets, to.left) {
+		to.none = false
+		if node := cluster.NodeID(moved.GetNode()); !slices.Contains(to.route.Nodes, node) {
+			to.route.Nodes = append(slices.Clip(to.route.Nodes), node)
+		}
+	}
+	return to
 }
 
 // ownersOf returns the other nodes that have the sockets, or know which node has
@@ -138,7 +159,7 @@ func restrict(op *wire.Op, moved []*wire.SessionMoved) (*wire.Op, destination) {
 // and with the reply. If sockets of its target have moved, the caller is told where to
 // or, if it doesn't wait, the operation is passed on.
 func (b *Broker) follow(from cluster.NodeID, op *wire.Op, reply proto.Message, waits bool) {
-	moved := b.movedSockets.among(targetOf(op).GetSockets())
+	moved := b.movedSockets.among(targetOf(op).GetSockets(), 0)
 	if len(moved) == 0 {
 		return
 	}

@@ -20,6 +20,9 @@ func (b *Broker) Emit(ctx context.Context, t Target, m Message) (Report, error) 
 		b.identify(&m)
 	}
 	report := b.deliver(ns, ns.index.Select(nil, t), &m)
+	if to = b.extend(to, t.Sockets); !to.none {
+		b.identify(&m)
+	}
 	switch {
 	case to.none:
 	case m.Unreported:
@@ -67,9 +70,10 @@ func (b *Broker) emit(ns *namespace, t *Target, m *Message) {
 		b.identify(m)
 	}
 	b.deliver(ns, ns.index.Select(nil, *t), m)
-	if to.none {
+	if to = b.extend(to, t.Sockets); to.none {
 		return
 	}
+	b.identify(m)
 	if err := b.tell(to, emitOp(t, m)); err != nil {
 		b.log.Debug("other nodes miss a message", "error", err) // the mesh counts it
 	}

@@ -103,7 +103,7 @@ func (b *Broker) handleJoin(s *socket, p socketio.Payload) *Error {
 	if !room.AnyMatches(s.grant().Join, req.room) {
 		return denied(ReasonJoinDenied, "the token doesn't allow joining the room %q", req.room)
 	}
-	release := b.subscribeTopics(subscribeTimeout, cluster.RoomTopic(s.ns.name, req.room))
+	release, _ := b.subscribeTopics(subscribeTimeout, cluster.RoomTopic(s.ns.name, req.room))
 	defer release()
 	added, joinErr := s.ns.index.Join(s, req.room)
 	switch {
@@ -153,7 +153,7 @@ func (b *Broker) handleToken(s *socket, p socketio.Payload) (answer any, err *Er
 	if err := checkNamespace(claims.Grant, s.ns.name); err != nil {
 		return nil, err
 	}
-	release := b.subscribeTopics(subscribeTimeout, roomTopics(s.ns.name, claims.Rooms)...)
+	release, _ := b.subscribeTopics(subscribeTimeout, roomTopics(s.ns.name, claims.Rooms)...)
 	defer release()
 	return refreshed{OK: true, ExpireTime: claims.ExpiresAt}, s.renew(claims, claims.Rooms)
 }

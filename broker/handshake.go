@@ -195,7 +195,7 @@ func (c *client) admit(s *socket) bool {
 			return true
 		}
 	}
-	release := c.b.subscribeTopics(subscribeTimeout, append(s.topics(), roomTopics(s.ns.name, s.claims.Rooms)...)...)
+	release, _ := c.b.subscribeTopics(subscribeTimeout, append(s.topics(), roomTopics(s.ns.name, s.claims.Rooms)...)...)
 	defer release()
 	attached, refused := c.attach(s, s.enter)
 	for refused != nil && c.b.evictAway(s.ns, s.user) {

@@ -19,6 +19,10 @@ import (
 // it has handed the socket. Calls that were on their way need it.
 const movedTime = time.Minute
 
+// lostTime is how long a socket's home remembers that the socket was lost with another
+// node.
+const lostTime = tombstoneTime
+
 // movedSockets remembers the sockets that other nodes have.
 type movedSockets struct {
 	home cluster.NodeID // static: this node
@@ -26,11 +30,13 @@ type movedSockets struct {
 	mu    sync.Mutex
 	nodes map[string]movedSocket // by socket id
 	swept time.Time
+	moves uint64 // how often a socket has left this node
 }
 
 type movedSocket struct {
-	node  cluster.NodeID
-	until time.Time // zero: until the socket has ended
+	node  cluster.NodeID // empty if it was lost
+	until time.Time      // zero: until the socket has ended
+	left  uint64         // movedSockets.moves when the socket left this node
 }
 
 func newMovedSockets(home cluster.NodeID) *movedSockets {
@@ -45,12 +51,22 @@ func (m *movedSockets) set(socket string, node cluster.NodeID) {
 		delete(m.nodes, socket)
 		return
 	}
-	to := movedSocket{node: node}
-	now := time.Now()
+	to, now := movedSocket{node: node}, time.Now()
+	if before, ok := m.nodes[socket]; ok {
+		to.left = before.left
+	} else {
+		m.moves++
+		to.left = m.moves
+	}
 	if cluster.OwnerOf(socket) != m.home {
 		to.until = now.Add(movedTime)
 	}
 	m.nodes[socket] = to
+	m.sweep(now)
+}
+
+// sweep forgets from time to time what is remembered no longer. m.mu is held.
+func (m *movedSockets) sweep(now time.Time) {
 	if now.Sub(m.swept) < movedTime {
 		return
 	}
@@ -69,26 +85,50 @@ func (m *movedSockets) get(socket string) cluster.NodeID {
 	return m.nodes[socket].node
 }
 
-// lose forgets the sockets of a node that is gone.
+// lose notes that a node is gone, and its sockets with it.
 func (m *movedSockets) lose(node cluster.NodeID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	now := time.Now()
 	for id, to := range m.nodes {
 		if to.node == node {
-			delete(m.nodes, id)
+			m.nodes[id] = movedSocket{until: now.Add(lostTime), left: to.left}
 		}
 	}
+	m.sweep(now)
 }
 
-// among returns those of the sockets that another node has now.
-func (m *movedSockets) among(sockets []string) (moved []*wire.SessionMoved) {
+// lost reports whether a socket of this node was lost with another one that had it.
+func (m *movedSockets) lost(socket string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	to, ok := m.nodes[socket]
+	return ok && to.node == ""
+}
+
+// count returns how often sockets have left this node.
+func (m *movedSockets) count() uint64 {
+	if m == nil {
+		return 0
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.moves
+}
+
+// among returns those of the sockets that another node has now and that have left this
+// node after it had been left so often.
+func (m *movedSockets) among(sockets []string, after uint64) (moved []*wire.SessionMoved) {
 	if m == nil || len(sockets) == 0 {
 		return nil
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.moves <= after {
+		return nil
+	}
 	for _, id := range sockets {
-		if to, ok := m.nodes[id]; ok {
+		if to := m.nodes[id]; to.node != "" && to.left > after {
 			moved = append(moved, &wire.SessionMoved{Socket: id, Node: string(to.node)})
 		}
 	}

@@ -39,22 +39,23 @@ func (b *Broker) namespace(name string) (*namespace, error) {
 const subscribeTimeout = time.Second
 
 // subscribeTopics has this node receive what others send to the topics until
-// release is called. It returns once that is so, or after wait. While the bus is
-// down it doesn't wait: the node receives them when the bus is back.
-func (b *Broker) subscribeTopics(wait time.Duration, topics ...cluster.Topic) (release func()) {
+// release is called. It returns once that is so, or with an error after wait. While the
+// bus is down it doesn't wait: the node receives them when the bus is back. A join takes
+// effect on this node all the same.
+func (b *Broker) subscribeTopics(wait time.Duration, topics ...cluster.Topic) (release func(), err error) {
 	if b.mesh == nil {
-		return func() {}
+		return func() {}, nil
 	}
 	effective := make([]<-chan struct{}, len(topics))
 	for i, topic := range topics {
 		effective[i] = b.mesh.Subscribe(topic)
 	}
-	_ = b.mesh.Await(wait, effective...) // a join takes effect on this node all the same
+	err = b.mesh.Await(wait, effective...)
 	return func() {
 		for _, topic := range topics {
 			b.mesh.Unsubscribe(topic)
 		}
-	}
+	}, err
 }
 
 // roomTopics returns the topics of rooms of a namespace.

@@ -148,6 +148,7 @@ func (b *Broker) checkSelector(t *Target, v violations) error {
 func (b *Broker) do(ctx context.Context, op *wire.Op, others destination, wait time.Duration) Outcome {
 	here := b.applyLocal(cluster.NodeID(b.id), op, wait)
 	out := Outcome{Matched: int(here.GetMatched()), Refused: int(here.GetRefused())}
+	others = b.extend(others, targetOf(op).GetSockets())
 	counts, partial := b.countOthers(ctx, others, callTimeout, op)
 	for _, there := range counts {
 		out.Matched += int(there.GetMatched())
@@ -215,7 +216,7 @@ func (b *Broker) applyJoin(o *wire.JoinRooms, wait time.Duration) *wire.Count {
 	if len(sockets) == 0 {
 		return &wire.Count{}
 	}
-	release := b.subscribeTopics(wait, roomTopics(o.GetTarget().GetNamespace(), o.GetRooms())...)
+	release, _ := b.subscribeTopics(wait, roomTopics(o.GetTarget().GetNamespace(), o.GetRooms())...)
 	defer release()
 	c := countOf(len(sockets))
 	for _, s := range sockets {

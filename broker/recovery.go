@@ -95,6 +95,9 @@ func (b *Broker) seekElsewhere(candidate *socket, id string, secret [secretBytes
 		back.notRecovered = notRecoveredUnknown
 		return
 	}
+	if string(home) == b.id && b.movedSockets.lost(id) {
+		back.notRecovered = notRecoveredNodeLost
+	}
 	if b.mesh != nil && (string(home) != b.id || b.movedSockets.get(id) != "") {
 		back.elsewhere = &wire.SessionKey{Socket: id, Secret: secret[:], Namespace: candidate.ns.name, User: candidate.user}
 	}
@@ -172,24 +175,26 @@ var (
 func (c *client) resume(candidate *socket) (done bool) {
 	back := candidate.session.back
 	if back.socket == nil {
-		s, why := c.b.takeOver(doneContext(c.conn.Done()), back.elsewhere, "")
-		if why.refusal != nil {
+		s, number, why := c.b.takeOver(doneContext(c.conn.Done()), back.elsewhere, "")
+		switch {
+		case why.refusal != nil:
 			c.refuse(candidate.ns.name, why.refusal.Reason, why.refusal)
 			return true
-		}
-		if s == nil {
+		case why.overtaken:
+			c.conn.CloseAfterFlush(engineio.ReasonForcedClose)
+			return true
+		case s == nil:
 			back.notRecovered = why.notRecovered
 			return false
 		}
-		back.socket, back.previous = s, s.id
-		back.number = s.session.countReturn()
+		back.socket, back.previous, back.number = s, s.id, number
 	}
 	s := back.socket
 	if old := s.leaveFor(back.number); old != nil {
 		old.release(s)
 	}
 	added := s.missingRooms(candidate.grant().Rooms)
-	release := c.b.subscribeTopics(subscribeTimeout, roomTopics(s.ns.name, added)...)
+	release, _ := c.b.subscribeTopics(subscribeTimeout, roomTopics(s.ns.name, added)...)
 	defer release()
 	attached, err := c.attach(s, func() *Error { return s.resumeOver(c, candidate, added) })
 	switch {

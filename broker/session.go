@@ -98,7 +98,7 @@ type session struct {
 	counted  string          // the address at which it counts as away; empty for none
 	gaps     uint64          // recovery.gaps when the session began
 	gap      bool            // another node that had the session missed messages
-	had      map[string]bool // offsets of what another node has handed over; nil if none can come again
+	had      map[string]bool // offsets of what came while it was moved; nil if none can come again
 	hadUntil time.Time       // when none can
 }
 
@@ -258,6 +258,9 @@ func (s *socket) keep(o *outgoing) delivery {
 	case x.had != nil && x.hasHad(event):
 		x.mu.Unlock()
 		return uncounted
+	case x.shadow && (x.over || o.m.Volatile):
+		x.mu.Unlock()
+		return uncounted
 	case x.over || c == nil && o.m.Volatile:
 		x.mu.Unlock()
 		return notDelivered
@@ -294,12 +297,17 @@ func (s *socket) keep(o *outgoing) delivery {
 	return kept
 }
 
-// hasHad reports whether another node has handed the event over. x.mu is held.
-func (x *session) hasHad(event *backlog.Event) bool {
-	if time.Now().After(x.hadUntil) {
+// hasHad reports whether the event came before, while the session was moved: calls that
+// name a socket may be sent after it. x.mu is held.
+func (x *session) hasHad(event *backlog.Event) (had bool) {
+	had = x.had[event.Offset()]
+	switch {
+	case x.shadow:
+		x.had[event.Offset()] = true
+	case time.Now().After(x.hadUntil):
 		x.had = nil
 	}
-	return x.had[event.Offset()]
+	return had
 }
 
 // push appends an event to the backlog. x.mu is held.

@@ -1,8 +1,11 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"maps"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -53,8 +56,13 @@ const (
 	maxFlush = 250 * time.Millisecond
 	// lateTime is how long messages may be on their way to a node that others have got.
 	lateTime = 10 * time.Second
-	// askPause is the time between two calls to a node that is busy.
+	// askTries bounds how often a node is asked that doesn't answer, and askPause is the
+	// first pause in between. Each further one is twice as long.
+	askTries = 4
 	askPause = 50 * time.Millisecond
+	// keepAnswer is how long a node keeps what it has handed over, for the case that the
+	// answer was lost.
+	keepAnswer = 5 * time.Second
 	// offerPause is the time between two looks for sessions that can be offered.
 	offerPause = 20 * time.Millisecond
 )
@@ -64,6 +72,7 @@ const (
 type absence struct {
 	notRecovered string
 	refusal      *Error // the client was disconnected while it was away
+	overtaken    bool   // the client has returned over a later connection
 }
 
 var absent = absence{notRecovered: notRecoveredUnknown}
@@ -71,79 +80,118 @@ var absent = absence{notRecovered: notRecoveredUnknown}
 // takeOvers are the sessions that this node is taking over. A session is taken over
 // once at a time.
 type takeOvers struct {
+	slots chan struct{} // holds a token for each take-over that has begun
+
 	mu   sync.Mutex
 	busy map[string]chan struct{} // by socket id; closed at the end
 }
 
-// begin waits until nobody else takes the session over, and returns what ends this
-// take-over. ok is false if ctx ends first.
+// maxTakingOver bounds the take-overs of a node at the same time. The others wait.
+const maxTakingOver = 64
+
+func newTakeOvers() *takeOvers {
+	return &takeOvers{slots: make(chan struct{}, maxTakingOver), busy: make(map[string]chan struct{})}
+}
+
+// begin waits until nobody else takes the session over and there is a place, and
+// returns what ends this take-over. ok is false if ctx ends first.
 func (t *takeOvers) begin(ctx context.Context, socket string) (end func(), ok bool) {
+	done := make(chan struct{})
 	for {
 		t.mu.Lock()
 		other, busy := t.busy[socket]
 		if !busy {
-			if t.busy == nil {
-				t.busy = make(map[string]chan struct{})
-			}
-			done := make(chan struct{})
 			t.busy[socket] = done
-			t.mu.Unlock()
-			return func() {
-				t.mu.Lock()
-				delete(t.busy, socket)
-				t.mu.Unlock()
-				close(done)
-			}, true
 		}
 		t.mu.Unlock()
+		if !busy {
+			break
+		}
 		select {
 		case <-other:
 		case <-ctx.Done():
 			return nil, false
 		}
 	}
+	leave := func() {
+		t.mu.Lock()
+		delete(t.busy, socket)
+		t.mu.Unlock()
+		close(done)
+	}
+	select {
+	case t.slots <- struct{}{}:
+		return func() { <-t.slots; leave() }, true
+	case <-ctx.Done():
+		leave()
+		return nil, false
+	}
+}
+
+// await waits until nobody takes the session over, or ctx ends.
+func (t *takeOvers) await(ctx context.Context, socket string) {
+	t.mu.Lock()
+	other, busy := t.busy[socket]
+	t.mu.Unlock()
+	if !busy {
+		return
+	}
+	select {
+	case <-other:
+	case <-ctx.Done():
+	}
 }
 
 // takeOver makes this node the owner of a session of another node, or finds that it
-// is the owner already. If a node has offered the session, it is offeredBy, and
-// otherwise that is empty: the session's client asks.
-func (b *Broker) takeOver(ctx context.Context, key *wire.SessionKey, offeredBy cluster.NodeID) (*socket, absence) {
+// is the owner already, and numbers the client's return. If a node has offered the
+// session, it is offeredBy, and otherwise that is empty: the session's client asks. If
+// ctx ends, what the owner hands over already is taken all the same.
+func (b *Broker) takeOver(ctx context.Context, key *wire.SessionKey, offeredBy cluster.NodeID) (s *socket, number uint64, why absence) {
 	ns, ok := b.namespaces[key.GetNamespace()]
 	if !ok || b.recovery == nil {
-		return nil, absent
+		return nil, 0, absent
 	}
-	ctx, cancel := context.WithTimeout(ctx, waitAtMost(ctx, 2*callTimeout))
-	defer cancel()
 	end, ok := b.takingOver.begin(ctx, key.GetSocket())
 	if !ok {
-		return nil, absence{notRecovered: notRecoveredNodeLost}
+		return nil, 0, absence{notRecovered: notRecoveredNodeLost}
 	}
 	defer end()
+	ctx, cancel := context.WithTimeout(ctx, waitAtMost(ctx, 2*callTimeout))
+	defer cancel()
 	for range maxTakeOvers {
-		if s, why, found := b.localSession(ns, key); found {
-			return s, why
+		s, why, found := b.localSession(ns, key)
+		if found && s != nil && offeredBy == "" {
+			number = s.session.countReturn()
+		}
+		if found {
+			return s, number, why
 		}
 		owner, described, why := b.findSession(ctx, key, offeredBy)
 		if described == nil {
-			return nil, why
+			return nil, 0, why
 		}
-		s := b.newShadow(ns, key, described)
+		s = b.newShadow(ns, key, described)
 		if err := s.enterShadow(described.GetSocket().GetRooms()); err != nil {
-			return nil, absence{notRecovered: notRecoveredEvicted}
+			return nil, 0, absence{notRecovered: notRecoveredEvicted}
 		}
-		session := b.takeFrom(ctx, owner, &wire.TakeSession{Key: key, Offered: offeredBy != ""}, s)
-		if session == nil {
-			s.leaveShadow() // another node was faster, or the session has ended
-			continue
+		take := &wire.TakeSession{
+			Key: key, Offered: offeredBy != "", Rooms: described.GetSocket().GetRooms(), Returns: described.GetReturns(),
 		}
-		s.becomeOwner(session)
-		if home := cluster.OwnerOf(s.id); home != owner {
-			b.tellMoved(home, s.id, cluster.NodeID(b.id))
+		state := b.takeFrom(ctx, owner, take, s)
+		if session := state.GetSession(); session != nil {
+			b.movedSockets.set(s.id, "") // first, so that nobody is sent elsewhere with what comes from now on
+			s.becomeOwner(session)
+			if home := cluster.OwnerOf(s.id); home != owner {
+				b.tellMoved(home, s.id, cluster.NodeID(b.id))
+			}
+			return s, session.GetReturns(), absence{}
 		}
-		b.movedSockets.set(s.id, "")
-		return s, absence{}
+		s.leaveShadow() // another node was faster, or the session has ended
+		if state.GetAbsent().GetOvertaken() {
+			return nil, 0, absence{overtaken: true}
+		}
 	}
-	return nil, absence{notRecovered: notRecoveredNodeLost}
+	return nil, 0, absence{notRecovered: notRecoveredNodeLost}
 }
 
 // localSession returns the session if this node has it, or had it last. found is
@@ -161,7 +209,7 @@ func (b *Broker) localSession(ns *namespace, key *wire.SessionKey) (s *socket, w
 	}
 	end, ok := b.recovery.tombstones.get(key.GetSocket())
 	if ok && sameSecret(end.secret, secret) && end.namespace == ns.name && end.user == key.GetUser() {
-		return nil, absence{end.notRecovered, b.recovery.tombstones.takeRefusal(key.GetSocket())}, true
+		return nil, absence{notRecovered: end.notRecovered, refusal: b.recovery.tombstones.takeRefusal(key.GetSocket())}, true
 	}
 	return nil, absence{}, false
 }
@@ -190,7 +238,8 @@ func (b *Broker) findSession(ctx context.Context, key *wire.SessionKey, offeredB
 		}
 		state := b.askForSession(ctx, owner, &wire.TakeSession{Key: key, Prepare: true})
 		switch {
-		case state == nil: // the node has gone meanwhile
+		case state == nil: // it may be gone, and have handed the session over before
+			return b.askAllForSession(ctx, key)
 		case state.GetSession() != nil:
 			return owner, state.GetSession(), absence{}
 		case state.GetMovedTo() == "":
@@ -208,7 +257,8 @@ func (b *Broker) findSession(ctx context.Context, key *wire.SessionKey, offeredB
 // askAllForSession asks all nodes for a session.
 func (b *Broker) askAllForSession(ctx context.Context, key *wire.SessionKey) (owner cluster.NodeID, described *wire.Session, why absence) {
 	op := &wire.Op{Op: &wire.Op_TakeSession{TakeSession: &wire.TakeSession{Key: key, Prepare: true}}}
-	for {
+	pause := askPause
+	for range askTries {
 		why = absence{notRecovered: notRecoveredNodeLost}
 		result, partial := b.callOthers(ctx, everyNode(), callTimeout, op)
 		for _, reply := range result.Replies {
@@ -222,28 +272,33 @@ func (b *Broker) askAllForSession(ctx context.Context, key *wire.SessionKey) (ow
 				}
 			}
 		}
-		again := partial.Partial && pauseFor(ctx, askPause)
+		again := partial.Partial && pauseFor(ctx, pause)
 		if !again {
-			return "", nil, why
+			break
 		}
+		pause *= 2
 	}
+	return "", nil, why
 }
 
 // askForSession calls the node that has a session, again if it is busy. It returns nil
 // if there is no answer.
 func (b *Broker) askForSession(ctx context.Context, owner cluster.NodeID, t *wire.TakeSession) *wire.SessionState {
 	op := &wire.Op{Op: &wire.Op_TakeSession{TakeSession: t}}
-	for {
+	pause := askPause
+	for range askTries {
 		var state wire.SessionState
 		err := b.callNode(ctx, owner, op, &state, errNotRecovered)
 		if err == nil {
 			return &state
 		}
-		again := b.mesh.HasNode(owner) && pauseFor(ctx, askPause)
+		again := b.mesh.HasNode(owner) && pauseFor(ctx, pause)
 		if !again {
-			return nil
+			break
 		}
+		pause *= 2
 	}
+	return nil
 }
 
 // pauseFor waits. It returns false if ctx ends meanwhile.
@@ -280,31 +335,46 @@ func (c doneContext) Err() error {
 // Value implements [context.Context].
 func (doneContext) Value(any) any { return nil }
 
-// takeFrom has the owner hand a session over to its shadow. It returns nil if the owner
-// doesn't have it any more.
-func (b *Broker) takeFrom(ctx context.Context, owner cluster.NodeID, take *wire.TakeSession, s *socket) *wire.Session {
+// takeFrom has the owner hand a session over to its shadow. It returns what the owner
+// says, which is nil without an answer, or if this node can't get ready for it.
+func (b *Broker) takeFrom(ctx context.Context, owner cluster.NodeID, take *wire.TakeSession, s *socket) *wire.SessionState {
 	for range maxRoomChanges {
-		rooms := s.ns.index.RoomsOf(s)
-		topics := append(s.topics(), roomTopics(s.ns.name, rooms)...)
-		release := b.subscribeTopics(waitAtMost(ctx, subscribeTimeout), topics...)
-		barrier := &wire.Op{Op: &wire.Op_Barrier{Barrier: &wire.Barrier{}}}
-		if err := b.mesh.AwaitOrder(ctx, owner, topics, encode(barrier)); err != nil {
-			release()
-			return nil
-		}
-		take.Rooms = rooms
-		state := b.askForSession(ctx, owner, take)
-		release()
+		state := b.takeWhenReady(ctx, owner, take, append(s.topics(), roomTopics(s.ns.name, take.GetRooms())...))
 		changed := state.GetChanged()
 		if changed == nil {
-			return state.GetSession()
+			return state
 		}
-		s.changeRooms(rooms, changed.GetSocket().GetRooms())
+		rooms := changed.GetSocket().GetRooms()
+		s.changeRooms(take.GetRooms(), rooms)
+		take.Rooms = rooms
 	}
 	return nil
 }
 
-// changeRooms takes the shadow from rooms to others.
+// takeWhenReady has the owner hand a session over once this node receives what is sent
+// to the topics, and the owner has what was sent to them before.
+func (b *Broker) takeWhenReady(ctx context.Context, owner cluster.NodeID, take *wire.TakeSession, topics []cluster.Topic) *wire.SessionState {
+	release, err := b.subscribeTopics(waitAtMost(ctx, subscribeTimeout), topics...)
+	defer release()
+	if err != nil {
+		return nil
+	}
+	ordered, cancel := context.WithTimeout(ctx, waitAtMost(ctx, subscribeTimeout))
+	defer cancel()
+	barrier := &wire.Op{Op: &wire.Op_Barrier{Barrier: &wire.Barrier{}}}
+	if err := b.mesh.AwaitOrder(ordered, owner, topics, encode(barrier)); err != nil || ctx.Err() != nil {
+		return nil
+	}
+	// The client may go from now on. What the owner hands over mustn't get lost.
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), 2*callTimeout)
+	defer cancel()
+	take.Attempt = rand.Uint64()
+	return b.askForSession(ctx, owner, take)
+}
+
+// changeRooms takes the shadow from the rooms that its owner had to those that it has
+// now. What has changed for the shadow meanwhile stays so: the owner may learn of it
+// too late.
 func (s *socket) changeRooms(from, to []string) {
 	var left []string
 	for _, room := range from {
@@ -331,6 +401,7 @@ func (b *Broker) newShadow(ns *namespace, key *wire.SessionKey, described *wire.
 	}
 	s.session.secret, _ = secretOf(key)
 	s.session.shadow = true
+	s.session.had, s.session.hadUntil = make(map[string]bool), time.Now().Add(lateTime)
 	s.moving.Store(true)
 	d.Node, d.Rooms, d.Away = b.id, nil, true
 	s.described.Store(d)
@@ -390,12 +461,16 @@ func (s *socket) becomeOwner(w *wire.Session) {
 			e.Held(1)
 		}
 	})
+	if offset := gathered.Evicted(); offset != "" && !known[offset] {
+		x.backlog.Evict(offset)
+	}
 	gathered.Close()
-	x.had, x.hadUntil = known, time.Now().Add(lateTime)
+	maps.Copy(x.had, known)
+	x.hadUntil = time.Now().Add(lateTime)
 	if offset := w.GetEvictedOffset(); offset != "" && x.backlog.Complete() {
 		x.backlog.Evict(offset)
 	}
-	x.shadow, x.known = false, true
+	x.shadow, x.known, x.returns = false, true, w.GetReturns()
 	x.gap, x.why = w.GetIncomplete(), w.GetLostReason()
 	s.startWindow(time.Duration(w.GetWindowMs()) * time.Millisecond)
 	pending := x.pending
@@ -444,9 +519,7 @@ func (b *Broker) applyTakeSession(ctx context.Context, to cluster.NodeID, t *wir
 	if s != nil && s.isShadow() && t.GetPrepare() {
 		// The node whose session this node takes over may be gone a moment later. Waiting
 		// can't go in circles: nobody waits for what a node asks with a shadow at hand.
-		if end, ok := b.takingOver.begin(ctx, s.id); ok {
-			end()
-		}
+		b.takingOver.await(ctx, s.id)
 		s, why, found = b.localSession(ns, t.GetKey())
 	}
 	node := b.movedSockets.get(t.GetKey().GetSocket())
@@ -454,46 +527,96 @@ func (b *Broker) applyTakeSession(ctx context.Context, to cluster.NodeID, t *wir
 	case s != nil && (s.isShadow() || t.GetOffered() && s.client.Load() != nil):
 		return absent.toWire() // its owner has it
 	case s != nil && t.GetPrepare():
-		s.letGo()
-		return &wire.SessionState{State: &wire.SessionState_Session{Session: s.sessionToWire(ns.index.RoomsOf(s))}}
+		return &wire.SessionState{State: &wire.SessionState_Session{Session: s.describeSession(t.GetOffered())}}
 	case s != nil:
 		state := s.handOver(to, t)
-		if state.GetSession() != nil {
+		if w := state.GetSession(); w != nil {
+			b.handedOver.keep(t, w)
 			flush, cancel := context.WithTimeout(ctx, maxFlush)
 			defer cancel()
 			s.b.forwarder.Flush(flush, s.id) // otherwise events may overtake each other, but nothing is lost
 		}
 		return state
-	case !found && node != "":
+	case found:
+		return why.toWire()
+	case b.handedOver.again(t) != nil:
+		return &wire.SessionState{State: &wire.SessionState_Session{Session: b.handedOver.again(t)}}
+	case node != "":
 		return &wire.SessionState{State: &wire.SessionState_MovedTo{MovedTo: string(node)}}
-	case !found:
-		return absent.toWire()
+	case b.movedSockets.lost(t.GetKey().GetSocket()):
+		return absence{notRecovered: notRecoveredNodeLost}.toWire()
 	}
-	return why.toWire()
+	return absent.toWire()
 }
 
-// letGo ends the socket's connection, because the client returns over another one.
-func (s *socket) letGo() {
-	if old := s.client.Load(); old != nil {
-		s.lose(old, reasonReplaced)
-		old.release(s)
-	}
+// handOvers are the sessions that this node has handed over a moment ago. If the answer
+// is lost, the other node asks again.
+type handOvers struct {
+	mu        sync.Mutex
+	byAttempt map[uint64]handedOver
 }
 
-// handOver hands the session over if it is in these rooms, and the socket leaves
-// this node.
+type handedOver struct {
+	socket  string
+	session *wire.Session
+}
+
+// keep keeps the answer to a request for a while.
+func (h *handOvers) keep(t *wire.TakeSession, w *wire.Session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.byAttempt == nil {
+		h.byAttempt = make(map[uint64]handedOver)
+	}
+	h.byAttempt[t.GetAttempt()] = handedOver{t.GetKey().GetSocket(), w}
+	time.AfterFunc(keepAnswer, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.byAttempt, t.GetAttempt())
+	})
+}
+
+// again returns the answer to a request that has been answered before; nil if it hasn't.
+func (h *handOvers) again(t *wire.TakeSession) *wire.Session {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if kept := h.byAttempt[t.GetAttempt()]; !t.GetPrepare() && kept.socket == t.GetKey().GetSocket() {
+		return kept.session
+	}
+	return nil
+}
+
+// describeSession describes the session for a node that wants to take it over. Unless it
+// was offered, its client has returned there, so that its connection here ends.
+func (s *socket) describeSession(offered bool) *wire.Session {
+	x := s.session
+	var number uint64
+	if !offered {
+		number = x.countReturn()
+		if old := s.leaveFor(number); old != nil {
+			old.release(s)
+		}
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	w := s.sessionToWire(s.ns.index.RoomsOf(s))
+	w.Returns = cmp.Or(number, x.returns)
+	return w
+}
+
+// handOver hands the session over if it is in these rooms and its client hasn't
+// returned over another connection, and the socket leaves this node.
 func (s *socket) handOver(to cluster.NodeID, t *wire.TakeSession) *wire.SessionState {
 	rooms := t.GetRooms()
-	if !t.GetOffered() {
-		s.letGo()
-	}
 	x := s.session
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.returns != t.GetReturns() {
+		return absence{overtaken: true}.toWire()
+	}
 	others, ok := s.removeFrom(rooms)
 	if !ok {
-		// The rooms are others, the client has returned here just now, or the socket is
-		// about to end. The next attempt finds out.
+		// The rooms are others, or the socket is about to end. The next attempt finds out.
 		return &wire.SessionState{State: &wire.SessionState_Changed{Changed: &wire.Session{Socket: &wire.Socket{Rooms: others}}}}
 	}
 	w := s.sessionToWire(rooms)
@@ -543,7 +666,8 @@ func (s *socket) forgetHere() *wire.EventHandover {
 	return handover
 }
 
-// sessionToWire describes the socket and its session, without what it has gathered.
+// sessionToWire describes the socket and its session, without what it has gathered. The
+// session's mu is held.
 func (s *socket) sessionToWire(rooms []string) *wire.Session {
 	d := *s.describe()
 	d.Rooms = rooms
@@ -551,7 +675,7 @@ func (s *socket) sessionToWire(rooms []string) *wire.Session {
 	claims, updated := s.claims, s.updated
 	s.mu.Unlock()
 	w := &wire.Session{Socket: socketwire.To(&d), Claims: claimsToWire(&claims), DataUpdated: updated}
-	w.WindowMs = time.Until(s.session.deadline).Milliseconds()
+	w.WindowMs, w.Returns = time.Until(s.session.deadline).Milliseconds(), s.session.returns
 	return w
 }
 
@@ -566,7 +690,7 @@ func (b *Broker) applyOffer(ctx context.Context, from cluster.NodeID, o *wire.Of
 	for range takeOversAtOnce {
 		running.Go(func() {
 			for key := range next {
-				if s, _ := b.takeOver(ctx, key, from); s != nil {
+				if s, _, _ := b.takeOver(ctx, key, from); s != nil {
 					taken.Store(key.GetSocket(), true)
 				}
 			}
@@ -667,7 +791,7 @@ func (s *socket) key() *wire.SessionKey {
 }
 
 func (a absence) toWire() *wire.SessionState {
-	w := &wire.SessionAbsent{NotRecovered: a.notRecovered}
+	w := &wire.SessionAbsent{NotRecovered: a.notRecovered, Overtaken: a.overtaken}
 	if a.refusal != nil {
 		w.RefusalCode, w.RefusalReason = a.refusal.Reason, a.refusal.Message
 	}

@@ -110,7 +110,13 @@ type TakeSession struct {
 	Rooms []string `protobuf:"bytes,3,rep,name=rooms,proto3" json:"rooms,omitempty"`
 	// Whether the session is wanted only while its client is away, because the node has offered it and
 	// no client has asked.
-	Offered       bool `protobuf:"varint,4,opt,name=offered,proto3" json:"offered,omitempty"`
+	Offered bool `protobuf:"varint,4,opt,name=offered,proto3" json:"offered,omitempty"`
+	// Without prepare: what the description of the session says. If the client has returned over
+	// another connection since, the session stays where it is.
+	Returns uint64 `protobuf:"varint,5,opt,name=returns,proto3" json:"returns,omitempty"`
+	// Without prepare: a random number for this hand-over. Whoever asks again with the same number,
+	// because the answer was lost, gets the same answer for a few seconds.
+	Attempt       uint64 `protobuf:"varint,6,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -171,6 +177,20 @@ func (x *TakeSession) GetOffered() bool {
 		return x.Offered
 	}
 	return false
+}
+
+func (x *TakeSession) GetReturns() uint64 {
+	if x != nil {
+		return x.Returns
+	}
+	return 0
+}
+
+func (x *TakeSession) GetAttempt() uint64 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
 }
 
 // SessionState answers TakeSession.
@@ -304,6 +324,8 @@ type SessionAbsent struct {
 	RefusalCode string `protobuf:"bytes,2,opt,name=refusal_code,json=refusalCode,proto3" json:"refusal_code,omitempty"`
 	// See refusal_code.
 	RefusalReason string `protobuf:"bytes,3,opt,name=refusal_reason,json=refusalReason,proto3" json:"refusal_reason,omitempty"`
+	// Whether the node has the session, but the client has returned over a later connection.
+	Overtaken     bool `protobuf:"varint,4,opt,name=overtaken,proto3" json:"overtaken,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -359,6 +381,13 @@ func (x *SessionAbsent) GetRefusalReason() string {
 	return ""
 }
 
+func (x *SessionAbsent) GetOvertaken() bool {
+	if x != nil {
+		return x.Overtaken
+	}
+	return false
+}
+
 // Session is a session with its socket.
 type Session struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -380,8 +409,10 @@ type Session struct {
 	LostReason string `protobuf:"bytes,8,opt,name=lost_reason,json=lostReason,proto3" json:"lost_reason,omitempty"`
 	// The backends that get the socket's events. Not with prepare.
 	EventsHandover *EventHandover `protobuf:"bytes,9,opt,name=events_handover,json=eventsHandover,proto3" json:"events_handover,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// How often the client has asked to return.
+	Returns       uint64 `protobuf:"varint,10,opt,name=returns,proto3" json:"returns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Session) Reset() {
@@ -475,6 +506,13 @@ func (x *Session) GetEventsHandover() *EventHandover {
 		return x.EventsHandover
 	}
 	return nil
+}
+
+func (x *Session) GetReturns() uint64 {
+	if x != nil {
+		return x.Returns
+	}
+	return 0
 }
 
 // SessionClaims are the claims of a token, as far as they matter after it has been verified.
@@ -763,22 +801,25 @@ const file_sala_cluster_v1_session_proto_rawDesc = "" +
 	"\x06socket\x18\x01 \x01(\tR\x06socket\x12\x16\n" +
 	"\x06secret\x18\x02 \x01(\fR\x06secret\x12\x1c\n" +
 	"\tnamespace\x18\x03 \x01(\tR\tnamespace\x12\x12\n" +
-	"\x04user\x18\x04 \x01(\tR\x04user\"\x86\x01\n" +
+	"\x04user\x18\x04 \x01(\tR\x04user\"\xba\x01\n" +
 	"\vTakeSession\x12-\n" +
 	"\x03key\x18\x01 \x01(\v2\x1b.sala.cluster.v1.SessionKeyR\x03key\x12\x18\n" +
 	"\aprepare\x18\x02 \x01(\bR\aprepare\x12\x14\n" +
 	"\x05rooms\x18\x03 \x03(\tR\x05rooms\x12\x18\n" +
-	"\aoffered\x18\x04 \x01(\bR\aoffered\"\xda\x01\n" +
+	"\aoffered\x18\x04 \x01(\bR\aoffered\x12\x18\n" +
+	"\areturns\x18\x05 \x01(\x04R\areturns\x12\x18\n" +
+	"\aattempt\x18\x06 \x01(\x04R\aattempt\"\xda\x01\n" +
 	"\fSessionState\x128\n" +
 	"\x06absent\x18\x01 \x01(\v2\x1e.sala.cluster.v1.SessionAbsentH\x00R\x06absent\x12\x1b\n" +
 	"\bmoved_to\x18\x02 \x01(\tH\x00R\amovedTo\x124\n" +
 	"\achanged\x18\x03 \x01(\v2\x18.sala.cluster.v1.SessionH\x00R\achanged\x124\n" +
 	"\asession\x18\x04 \x01(\v2\x18.sala.cluster.v1.SessionH\x00R\asessionB\a\n" +
-	"\x05state\"~\n" +
+	"\x05state\"\x9c\x01\n" +
 	"\rSessionAbsent\x12#\n" +
 	"\rnot_recovered\x18\x01 \x01(\tR\fnotRecovered\x12!\n" +
 	"\frefusal_code\x18\x02 \x01(\tR\vrefusalCode\x12%\n" +
-	"\x0erefusal_reason\x18\x03 \x01(\tR\rrefusalReason\"\x9a\x03\n" +
+	"\x0erefusal_reason\x18\x03 \x01(\tR\rrefusalReason\x12\x1c\n" +
+	"\tovertaken\x18\x04 \x01(\bR\tovertaken\"\xb4\x03\n" +
 	"\aSession\x12/\n" +
 	"\x06socket\x18\x01 \x01(\v2\x17.sala.cluster.v1.SocketR\x06socket\x126\n" +
 	"\x06claims\x18\x02 \x01(\v2\x1e.sala.cluster.v1.SessionClaimsR\x06claims\x12!\n" +
@@ -791,7 +832,9 @@ const file_sala_cluster_v1_session_proto_rawDesc = "" +
 	"\x0eevicted_offset\x18\a \x01(\tR\revictedOffset\x12\x1f\n" +
 	"\vlost_reason\x18\b \x01(\tR\n" +
 	"lostReason\x12G\n" +
-	"\x0fevents_handover\x18\t \x01(\v2\x1e.sala.cluster.v1.EventHandoverR\x0eeventsHandover\"\x83\x01\n" +
+	"\x0fevents_handover\x18\t \x01(\v2\x1e.sala.cluster.v1.EventHandoverR\x0eeventsHandover\x12\x18\n" +
+	"\areturns\x18\n" +
+	" \x01(\x04R\areturns\"\x83\x01\n" +
 	"\rSessionClaims\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12$\n" +
 	"\x0eissued_unix_ns\x18\x02 \x01(\x03R\fissuedUnixNs\x12&\n" +
