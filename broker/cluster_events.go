@@ -93,7 +93,9 @@ func (b *Broker) eventsRejoined() {
 			continue
 		}
 		for _, s := range ns.index.Select(nil, Target{Everyone: true}) {
-			s.publishStillConnected()
+			if !s.isShadow() {
+				s.publishStillConnected()
+			}
 		}
 	}
 }
@@ -149,7 +151,9 @@ func (b *Broker) describeSockets() []*eventhub.Socket {
 	var all []*eventhub.Socket
 	for _, ns := range b.namespaces {
 		for _, s := range ns.index.Select(nil, Target{Everyone: true}) {
-			all = append(all, s.describe())
+			if !s.isShadow() { // its owner has it
+				all = append(all, s.describe())
+			}
 		}
 	}
 	return all

@@ -20,7 +20,8 @@ func (b *Broker) Emit(ctx context.Context, t Target, m Message) (Report, error) 
 		b.identify(&m)
 	}
 	report := b.deliver(ns, ns.index.Select(nil, t), &m)
-	if to = b.extend(to, t.Sockets); !to.none {
+	to = b.extend(to, t.Sockets)
+	if !to.none {
 		b.identify(&m)
 	}
 	switch {
@@ -70,7 +71,8 @@ func (b *Broker) emit(ns *namespace, t *Target, m *Message) {
 		b.identify(m)
 	}
 	b.deliver(ns, ns.index.Select(nil, *t), m)
-	if to = b.extend(to, t.Sockets); to.none {
+	to = b.extend(to, t.Sockets)
+	if to.none {
 		return
 	}
 	b.identify(m)

@@ -82,7 +82,7 @@ func (s *socket) publishDisconnected(why string) {
 		publish(false)
 		return
 	}
-	b.lossCheck.SocketEnded(s.connectTime, publish)
+	b.lossCheck.SocketEnded(s.describe().Since(), publish)
 }
 
 // publishRelayed lets backends see an event that a rule has relayed to other
@@ -162,6 +162,9 @@ func (s *socket) describe() *eventhub.Socket {
 		ConnectTime: s.connectTime,
 		Data:        data,
 		Auth:        s.auth,
+	}
+	if x := s.session; x != nil {
+		d.Moves, d.TakenOverUnixNs = x.moves, x.takenOver
 	}
 	s.described.Store(d)
 	return d

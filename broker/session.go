@@ -75,7 +75,9 @@ func (r *RecoveryOptions) Includes(namespace string, asked bool) bool {
 // it stays a member of its namespace and its rooms.
 type session struct {
 	// Static.
-	secret [secretBytes]byte // only the client and its nodes know it
+	secret    [secretBytes]byte // only the client and its nodes know it
+	moves     uint32            // how often another node has taken the socket over
+	takenOver int64             // when this node did, in nanoseconds since 1970; 0 if it didn't
 
 	back *returning // of a candidate, until it is a member; owned by its handshake, then guarded by socket.publishing
 

@@ -33,7 +33,7 @@ type socket struct {
 	data      atomic.Pointer[json.RawMessage] // what backends have attached; nil for nothing
 
 	publishing   sync.Mutex // held while events of the client are published
-	endPublished bool       // guarded by publishing: its DISCONNECT has been published
+	endPublished bool       // guarded by publishing: no event follows, after its DISCONNECT or at this node
 
 	// Guarded by mu, which comes before the index's lock.
 	mu      sync.Mutex

@@ -180,7 +180,7 @@ func (b *Broker) takeOver(ctx context.Context, key *wire.SessionKey, offeredBy c
 		state := b.takeFrom(ctx, owner, take, s)
 		if session := state.GetSession(); session != nil {
 			b.movedSockets.set(s.id, "") // first, so that nobody is sent elsewhere with what comes from now on
-			s.becomeOwner(session)
+			s.becomeOwner(owner, session)
 			if home := cluster.OwnerOf(s.id); home != owner {
 				b.tellMoved(home, s.id, cluster.NodeID(b.id))
 			}
@@ -397,13 +397,14 @@ func (b *Broker) newShadow(ns *namespace, key *wire.SessionKey, described *wire.
 		auth:        d.Auth,
 		connectTime: d.ConnectTime,
 		claims:      claimsFromWire(key.GetUser(), described.GetClaims()),
-		session:     &session{},
+		session:     &session{moves: d.Moves + 1, takenOver: time.Now().UnixNano()},
 	}
 	s.session.secret, _ = secretOf(key)
 	s.session.shadow = true
 	s.session.had, s.session.hadUntil = make(map[string]bool), time.Now().Add(lateTime)
 	s.moving.Store(true)
 	d.Node, d.Rooms, d.Away = b.id, nil, true
+	d.Moves, d.TakenOverUnixNs = s.session.moves, s.session.takenOver
 	s.described.Store(d)
 	s.showData(d.Data)
 	return s
@@ -414,7 +415,6 @@ func (s *socket) enterShadow(rooms []string) error {
 	err := s.ns.index.Add(s, rooms, s.openSession)
 	if err == nil {
 		s.b.subscribeSocket(s)
-		s.b.lastWill.Connected(s.describe) // before the owner lets it go
 	}
 	return err
 }
@@ -429,12 +429,11 @@ func (s *socket) leaveShadow() {
 	s.gone.Store(true)
 	s.ns.index.Remove(s)
 	s.b.unsubscribeSocket(s)
-	s.b.lastWill.Ended(s.id)
 }
 
 // becomeOwner makes a shadow the socket, which is away. What it has gathered comes
 // after what the owner had, unless that has it.
-func (s *socket) becomeOwner(w *wire.Session) {
+func (s *socket) becomeOwner(before cluster.NodeID, w *wire.Session) {
 	d := socketwire.From(w.GetSocket())
 	s.mu.Lock()
 	s.claims = claimsFromWire(s.user, w.GetClaims())
@@ -474,8 +473,9 @@ func (s *socket) becomeOwner(w *wire.Session) {
 	x.gap, x.why = w.GetIncomplete(), w.GetLostReason()
 	s.startWindow(time.Duration(w.GetWindowMs()) * time.Millisecond)
 	pending := x.pending
-	x.mu.Unlock()
 	s.b.forwarder.TakeOver(s.id, w.GetEventsHandover())
+	s.b.lastWill.TakenOver(before, s.describe())
+	x.mu.Unlock()
 	s.publishRoomChanges(w.GetSocket().GetRooms())
 	s.startExpiry()
 	if pending != nil {
@@ -636,7 +636,7 @@ func (s *socket) handOver(to cluster.NodeID, t *wire.TakeSession) *wire.SessionS
 	s.b.movedSockets.set(s.id, to)
 	s.b.unsubscribeSocket(s)
 	s.stopExpiry()
-	w.EventsHandover = s.forgetHere()
+	w.EventsHandover = s.forgetHere(to)
 	s.b.log.Debug("socket handed over", "socket", s.id, "namespace", s.ns.name, "user", s.user, "node", string(to))
 	return &wire.SessionState{State: &wire.SessionState_Session{Session: w}}
 }
@@ -657,12 +657,15 @@ func (s *socket) removeFrom(rooms []string) (others []string, ok bool) {
 	return others, ok
 }
 
-// forgetHere has this node's hub and last will forget the socket, which lives on at
-// another node. It returns what that node needs to go on with the socket's events.
-func (s *socket) forgetHere() *wire.EventHandover {
+// forgetHere ends the socket's events at this node, and returns what the other one needs
+// to go on with them.
+func (s *socket) forgetHere(to cluster.NodeID) *wire.EventHandover {
+	s.publishing.Lock()
+	defer s.publishing.Unlock()
+	s.endPublished = true // no event follows here
 	handover := s.b.forwarder.HandOver(s.id)
 	s.b.events.Forget(s.id)
-	s.b.lastWill.Ended(s.id)
+	s.b.lastWill.HandedOver(to, s.describe())
 	return handover
 }
 
