@@ -58,7 +58,7 @@ func TestMoves(t *testing.T) {
 			ns.lose("b")
 			ns.want("1")
 		},
-		"the old node begins anew while the socket is on its way": func(ns *nodes, a, _, _ *node) {
+		"the old node makes a new deposit while the socket is on its way": func(ns *nodes, a, _, _ *node) {
 			a.connect("1")
 			pass(time.Second)
 			a.handOver("1", "b")

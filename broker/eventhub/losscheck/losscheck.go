@@ -93,7 +93,7 @@ func (c *Check) update(now time.Time) bool {
 // SocketEnded calls publish, which tells backends that a socket has ended: now, or
 // once it is certain whether other nodes have told them already. came is when the
 // socket connected to this node, or when this node took it over. Other nodes can only
-// have told of sockets that came before the node was out of touch.
+// have reported sockets that came before the node was out of touch.
 func (c *Check) SocketEnded(came time.Time, publish func(alreadyPublished bool)) {
 	c.mu.Lock()
 	hold := c.update(time.Now()) && came.Before(c.since) && !c.opts.Isolated() && len(c.held) < maxHeld
