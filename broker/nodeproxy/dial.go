@@ -28,15 +28,25 @@ func (p *Proxy) newTransport() *http.Transport {
 			}
 			node, ok := p.opts.Mesh.Node(cluster.NodeID(id))
 			if !ok {
-				return nil, errNotMember
+				return nil, &dialError{errNotMember}
 			}
-			return dial(ctx, node)
+			nc, err := dial(ctx, node)
+			if err != nil {
+				return nil, &dialError{err}
+			}
+			return nc, nil
 		},
 		DisableCompression:  true, // answers are passed on as they come
 		MaxIdleConnsPerHost: maxIdle,
 		IdleConnTimeout:     idleTimeout,
 	}
 }
+
+// dialError says that there is no connection to a node.
+type dialError struct{ error }
+
+// Unwrap returns why.
+func (e *dialError) Unwrap() error { return e.error }
 
 // dial connects to a node, over TLS if its URL says so.
 func dial(ctx context.Context, node cluster.Node) (net.Conn, error) {

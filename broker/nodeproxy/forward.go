@@ -1,12 +1,10 @@
 package nodeproxy
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
@@ -20,15 +18,7 @@ import (
 	"github.com/salabroker/sala/broker/realip"
 )
 
-// bodyTimeout is how long the body of a POST may take to arrive. The node that has the session
-// allows less, but waits while the client may send no more: see the engine's ReadRate.
-const bodyTimeout = time.Minute
-
-// maxSmall is how large the body of a POST may be that is read before it is passed on.
-const maxSmall = 4 << 10
-
 var (
-	errBody     = errors.New("the client doesn't send its request")
 	errNoURL    = errors.New("the node doesn't say where it can be reached; set its --advertise")
 	errWrong    = errors.New("another server answers at this address")
 	errRefused  = errors.New("the node doesn't accept requests of this one; are their --cluster-key and their clocks the same?")
@@ -67,7 +57,10 @@ func (p *Proxy) Forward(w http.ResponseWriter, r *http.Request, sid string, upgr
 	default:
 		err = p.forwardPoll(w, r, passage{node, sid, false})
 	}
-	result = resultOf(r.Context(), err)
+	result = resultOf(err)
+	if r.Context().Err() != nil {
+		result = Canceled
+	}
 	if result == Unreachable || result == Refused {
 		p.complain(complaintSending, "can't pass a client's request on to the node that has its session, so the client has to connect again",
 			"node", string(node.ID), "url", node.URL, "error", err)
@@ -76,11 +69,11 @@ func (p *Proxy) Forward(w http.ResponseWriter, r *http.Request, sid string, upgr
 }
 
 // resultOf returns what became of a request.
-func resultOf(client context.Context, err error) Result {
+func resultOf(err error) Result {
 	switch {
 	case err == nil:
 		return Passed
-	case client.Err() != nil, errors.Is(err, errBody):
+	case errors.Is(err, errBody):
 		return Canceled
 	case errors.Is(err, errRefused), errors.Is(err, errWrong), errors.Is(err, errUpgraded):
 		return Refused
@@ -90,21 +83,22 @@ func resultOf(client context.Context, err error) Result {
 }
 
 // forwardPoll passes a GET or a POST on. After an error nothing has been written.
+//
+// A request without a large body is sent again if a connection fails that was kept from an earlier
+// one, for example because the other node drains and closes it. Nothing is delivered twice, because
+// the proof of a request is accepted once.
 func (p *Proxy) forwardPoll(w http.ResponseWriter, r *http.Request, to passage) error {
 	proof, err := p.prove(pathForward, r, to.node)
 	if err != nil {
 		return err
 	}
-	control := http.NewResponseController(w)
-	if r.Method == http.MethodPost {
-		// It fails only if w has no deadlines, which that of a server has.
-		_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
-	} else {
-		defer p.pass(&to)()
-	}
-	small, err := readSmall(r)
+	body := newBody(w, r)
+	small, err := body.readSmall()
 	if err != nil {
 		return err
+	}
+	if r.Method == http.MethodGet {
+		defer p.pass(&to)()
 	}
 	var failed error
 	reverse := httputil.ReverseProxy{
@@ -115,9 +109,6 @@ func (p *Proxy) forwardPoll(w http.ResponseWriter, r *http.Request, to passage) 
 			pr.Out.Header.Del("Connection") // no other protocol is spoken
 			pr.Out.Header.Del("Upgrade")
 			pr.Out.Header.Set(headerProof, proof)
-			if small != nil {
-				makeRepeatable(pr.Out, small)
-			}
 		},
 		ModifyResponse: func(resp *http.Response) error {
 			if err := checkAnswer(resp, to.node); err != nil {
@@ -126,7 +117,8 @@ func (p *Proxy) forwardPoll(w http.ResponseWriter, r *http.Request, to passage) 
 			if resp.Close { // the other node wants the client's connection closed
 				w.Header().Set("Connection", "close")
 			}
-			_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
+			body.end()
+			_ = body.control.SetWriteDeadline(time.Now().Add(writeTimeout))
 			return nil
 		},
 		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err },
@@ -135,37 +127,27 @@ func (p *Proxy) forwardPoll(w http.ResponseWriter, r *http.Request, to passage) 
 		ErrorLog:     slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug), // of clients that go away
 	}
 	reverse.ServeHTTP(w, r)
-	_ = control.SetWriteDeadline(time.Time{})
+	if small && isBroken(failed) && r.Context().Err() == nil {
+		failed = nil
+		body.rewind()
+		reverse.ServeHTTP(w, r)
+	}
+	_ = body.control.SetWriteDeadline(time.Time{})
+	body.rewind() // for whoever answers if it wasn't passed on
 	return failed
+}
+
+// isBroken reports whether a connection has failed, rather than that there was none, or that the
+// answer was wrong.
+func isBroken(err error) bool {
+	var dialing *dialError
+	return resultOf(err) == Unreachable && !errors.As(err, &dialing)
 }
 
 func (p *Proxy) isDraining() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.draining
-}
-
-// readSmall reads the body of a POST that is small, as most are, and leaves it in r as well. It returns
-// nil for all others.
-func readSmall(r *http.Request) ([]byte, error) {
-	if r.Method != http.MethodPost || r.ContentLength <= 0 || r.ContentLength > maxSmall {
-		return nil, nil
-	}
-	body := make([]byte, r.ContentLength)
-	if _, err := io.ReadFull(r.Body, body); err != nil {
-		return nil, fmt.Errorf("%w: %w", errBody, err)
-	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	return body, nil
-}
-
-// makeRepeatable lets the transport send a POST again over another connection if the first one turns
-// out to have been closed by the other node, for example because that drains. It can't be delivered
-// twice, because its proof is accepted once.
-func makeRepeatable(r *http.Request, body []byte) {
-	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
-	r.Body, _ = r.GetBody()
-	r.Header["Idempotency-Key"] = nil // see http.Transport: this isn't sent
 }
 
 // pass records that something is passed on, until the returned function is called. If this node

@@ -4,14 +4,17 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/cluster"
@@ -240,6 +243,44 @@ func TestPostOverClosedConnection(t *testing.T) {
 				t.Errorf("the result is %q, want %q; it was delivered %d times, want %d", got, tt.want, delivered.Load(), want)
 			}
 		})
+	}
+}
+
+// TestUnfinishedPost has the other node answer a large POST before all of it has come, and then has a
+// client go away in the middle of one.
+func TestUnfinishedPost(t *testing.T) {
+	p := newPair(t, false, nil, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) })
+	done := make(chan bool, 2)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		done <- p.proxy.Forward(w, r, p.sid, false)
+	}))
+	defer front.Close()
+	begin := func(declared, sent int) net.Conn {
+		nc, err := net.Dial("tcp", front.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = nc.SetDeadline(time.Now().Add(patience))
+		if _, err := fmt.Fprintf(nc, "POST /?sid=%s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", p.sid, declared, strings.Repeat("x", sent)); err != nil {
+			t.Fatal(err)
+		}
+		return nc
+	}
+	early := begin(1_000_000, 50_000)
+	defer func() { _ = early.Close() }()
+	// What the client sends after the answer may have its connection reset.
+	if got, err := io.ReadAll(early); !strings.HasPrefix(string(got), "HTTP/1.1 400 ") {
+		t.Errorf("there came %q, %v", got, err)
+	}
+	if served := <-done; !served {
+		t.Error("the other node's answer isn't passed on")
+	}
+	for _, declared := range []int{100, 100_000} {
+		_ = begin(declared, 10).Close()
+		<-done
+		if got := p.results.result(); got != nodeproxy.Canceled {
+			t.Errorf("of %d bytes: the result is %q", declared, got)
+		}
 	}
 }
 

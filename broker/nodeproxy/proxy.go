@@ -7,6 +7,7 @@
 //
 //	proxy.go    the proxy, its options and its end
 //	forward.go  requests that go to another node: polls and posts
+//	body.go     the body of a post
 //	upgrade.go  requests that become a WebSocket
 //	receive.go  requests that come from other nodes
 //	dial.go     connections to other nodes

@@ -27,7 +27,7 @@ type options struct {
 	rounds              int
 	webSockets, polling int // clients
 	messages            int
-	every               time.Duration
+	every, quiet        time.Duration
 }
 
 func main() {
@@ -39,6 +39,7 @@ func main() {
 	flag.IntVar(&o.polling, "polling", 200, "clients that stay on long-polling")
 	flag.IntVar(&o.messages, "messages", 50, "messages to each client, and from each over WebSocket")
 	flag.DurationVar(&o.every, "every", 100*time.Millisecond, "time between two messages")
+	flag.DurationVar(&o.quiet, "quiet", 45*time.Second, "how long nothing happens before memory is measured; nodes free some after half a minute")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -195,7 +196,7 @@ func (m *measurement) webSocketClients(ctx context.Context) error {
 		return err
 	}
 	defer pool.Close()
-	if err := load.Sleep(ctx, time.Second); err != nil { // what connecting left to do
+	if err := load.Sleep(ctx, m.quiet); err != nil {
 		return err
 	}
 	connected, err := m.usage()
