@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 
 	"github.com/salabroker/sala/broker/engineio"
@@ -125,4 +126,89 @@ func testModel(t *testing.T, r *rand.Rand) {
 	if l.Bytes() != 0 || budget.Bytes() != 0 {
 		t.Errorf("%d bytes in the backlog and %d in the budget, want none", l.Bytes(), budget.Bytes())
 	}
+}
+
+// Backlogs of many goroutines share events, which they push, confirm and drop in any order, also
+// before it is known how many hold an event. In the end nothing is counted.
+func TestSharedEvents(t *testing.T) {
+	budget := NewBudget(1 << 20)
+	const backlogs, events = 8, 2000
+	channels := make([]chan *Event, backlogs)
+	var all sync.WaitGroup
+	for i := range channels {
+		channels[i] = make(chan *Event)
+		all.Go(func() {
+			l, position := New(budget), uint64(0)
+			for e := range channels[i] {
+				position++
+				l.Push(e, position, Limits{Events: 200, Bytes: 1 << 20})
+				if rand.IntN(50) == 0 {
+					l.Confirm(position - uint64(rand.IntN(3)))
+				}
+				if rand.IntN(200) == 0 {
+					l.Received(e.Offset())
+				}
+			}
+			l.Close()
+		})
+	}
+	for n := range events {
+		e := budget.NewEvent(strconv.Itoa(n), engineio.NewFrame([]byte("2[]")))
+		for _, c := range channels {
+			c <- e
+		}
+		e.Held(backlogs)
+	}
+	for _, c := range channels {
+		close(c)
+	}
+	all.Wait()
+	if got := budget.Bytes(); got != 0 {
+		t.Errorf("%d bytes are counted, want none", got)
+	}
+}
+
+// Over the node's limit, a backlog keeps its share and no more.
+func TestShares(t *testing.T) {
+	const size = 1000
+	budget := NewBudget(20 * size)
+	frame := engineio.NewFrame(make([]byte, size-eventOverhead-64-11)) // as large as to make size bytes
+	limits := Limits{Events: 1000, Bytes: 1 << 20}
+	small, hog := New(budget), New(budget)
+	defer small.Close()
+	defer hog.Close()
+	push := func(l *Backlog, n int) {
+		for range n {
+			e := budget.NewEvent("o", frame)
+			l.Push(e, 1, limits)
+			e.Held(1)
+		}
+	}
+	push(&small, 5)
+	push(&hog, 100)
+	if hog.Complete() || hog.Len() > 16 {
+		t.Errorf("the hog has %d events, complete: %v", hog.Len(), hog.Complete())
+	}
+	push(&small, 4)
+	if !small.Complete() || small.Len() != 9 {
+		t.Errorf("the other has %d events, complete: %v", small.Len(), small.Complete())
+	}
+}
+
+// BenchmarkPushConfirm is what a healthy client costs.
+func BenchmarkPushConfirm(b *testing.B) {
+	budget := NewBudget(1 << 30)
+	l := New(budget)
+	defer l.Close()
+	e := budget.NewEvent("AAAAAAAA.1", engineio.NewFrame([]byte(`2["event",{"n":1}]`)))
+	limits := Limits{Events: 1024, Bytes: 1 << 20}
+	position := uint64(0)
+	for b.Loop() {
+		position++
+		l.Push(e, position, limits)
+		if position%100 == 0 {
+			l.Confirm(position)
+		}
+	}
+	e.Held(int(position)) //nolint:gosec // as often as it was pushed
 }

@@ -207,6 +207,10 @@ func TestAgainstLibraryParser(t *testing.T) {
 		"event":           {AppendEvent(nil, "/", id(3), "a\"<é>", Payload{Args: json.RawMessage(`[1,"x"]`)}), parser.Packet{Type: parser.EVENT, Nsp: "/", Id: id(3), Data: []any{"a\"<é>", 1.0, "x"}}},
 		"elsewhere":       {AppendEvent(nil, "/chat", nil, "a", Payload{}), parser.Packet{Type: parser.EVENT, Nsp: "/chat", Data: []any{"a"}}},
 		"ack":             {AppendAck(nil, "/chat", 7, Payload{Args: json.RawMessage(`[[]]`)}), parser.Packet{Type: parser.ACK, Nsp: "/chat", Id: id(7), Data: []any{[]any{}}}},
+		"with a pid":      {AppendConnect(nil, "/", "x", "x~y"), parser.Packet{Type: parser.CONNECT, Nsp: "/", Data: map[string]any{"sid": "x", "pid": "x~y"}}},
+		"recoverable":     {AppendRecoverable(nil, "/chat", "a", Payload{Args: json.RawMessage(` [1, "x" ] `)}, "N.1"), parser.Packet{Type: parser.EVENT, Nsp: "/chat", Data: []any{"a", 1.0, "x", "N.1"}}},
+		"without args":    {AppendRecoverable(nil, "/", "a", Payload{Args: json.RawMessage(`[ ]`)}, "N.1"), parser.Packet{Type: parser.EVENT, Nsp: "/", Data: []any{"a", "N.1"}}},
+		"with both":       {AppendRecoverable(nil, "/", "a", Payload{Args: json.RawMessage(`[{"_placeholder":true,"num":0}]`), Attachments: [][]byte{binary}}, "N.1"), parser.Packet{Type: parser.BINARY_EVENT, Nsp: "/", Data: []any{"a", binary, "N.1"}}},
 		"with attachment": {AppendEvent(nil, "/", nil, "a", Payload{Args: json.RawMessage(`[{"_placeholder":true,"num":0}]`), Attachments: [][]byte{binary}}), parser.Packet{Type: parser.BINARY_EVENT, Nsp: "/", Data: []any{"a", binary}}},
 	}
 	for name, test := range tests {
