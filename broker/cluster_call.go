@@ -159,8 +159,15 @@ func restrict(op *wire.Op, moved []*wire.SessionMoved) (*wire.Op, destination) {
 // and with the reply. If sockets of its target have moved, the caller is told where to
 // or, if it doesn't wait, the operation is passed on.
 func (b *Broker) follow(from cluster.NodeID, op *wire.Op, reply proto.Message, waits bool) {
-	moved := b.movedSockets.among(targetOf(op).GetSockets(), 0)
-	if len(moved) == 0 {
+	target := targetOf(op)
+	moved := b.movedSockets.among(target.GetSockets(), 0)
+	if ns, ok := b.namespaces[target.GetNamespace()]; ok {
+		moved = slices.DeleteFunc(moved, func(m *wire.SessionMoved) bool {
+			_, here := ns.index.Get(m.GetSocket()) // as a shadow, it keeps what comes
+			return here
+		})
+	}
+	if len(moved) == 0 || op.GetHops() >= maxMoves {
 		return
 	}
 	if c, ok := reply.(*wire.Count); ok && waits {
@@ -168,6 +175,7 @@ func (b *Broker) follow(from cluster.NodeID, op *wire.Op, reply proto.Message, w
 		return
 	}
 	op, to := restrict(op, moved)
+	op.Hops++
 	if e := op.GetEmit().GetEvent(); e != nil && e.GetOrigin() == "" {
 		e.Origin = string(from)
 	}

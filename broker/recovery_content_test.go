@@ -31,7 +31,7 @@ func TestEvictedButReceived(t *testing.T) {
 		withSession(t, smallSessions(), func(_ *testing.T, ana *absence) {
 			ana.client.Mute = true
 			ana.events(1, 40)
-			<-time.After(25 * time.Second)
+			<-time.After(26 * time.Second)
 			ana.client.ExpectNothing() // reads the ping
 			ana.client.Pong()
 			ana.settle()
@@ -46,7 +46,7 @@ func TestEvictedButReceived(t *testing.T) {
 		withSession(t, smallSessions(), func(_ *testing.T, ana *absence) {
 			id := ana.session.ID
 			ana.client.Mute = true
-			<-time.After(25 * time.Second)
+			<-time.After(26 * time.Second)
 			ana.client.ExpectNothing() // reads the ping, which comes before the events
 			ana.events(1, 1)
 			offset := ana.session.Offset

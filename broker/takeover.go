@@ -63,6 +63,9 @@ const (
 	// keepAnswer is how long a node keeps what it has handed over, for the case that the
 	// answer was lost.
 	keepAnswer = 5 * time.Second
+	// maxOffers is how often sessions are offered without success once no client is
+	// connected any more.
+	maxOffers = 10
 	// offerPause is the time between two looks for sessions that can be offered.
 	offerPause = 20 * time.Millisecond
 )
@@ -140,6 +143,13 @@ func (t *takeOvers) await(ctx context.Context, socket string) {
 	case <-other:
 	case <-ctx.Done():
 	}
+}
+
+// any reports whether this node is taking a session over.
+func (t *takeOvers) any() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.busy) > 0
 }
 
 // takeOver makes this node the owner of a session of another node, or finds that it
@@ -456,6 +466,7 @@ func (s *socket) becomeOwner(before cluster.NodeID, w *wire.Session) {
 	}
 	gathered.All(func(e *backlog.Event) {
 		if !known[e.Offset()] {
+			known[e.Offset()] = true // it may have come in several ways
 			x.backlog.Push(e, 0, r.limits)
 			e.Held(1)
 		}
@@ -740,16 +751,21 @@ func (b *Broker) offerSessions() {
 	ctx := doneContext(b.stopOffers)
 	pause := time.NewTicker(offerPause)
 	defer pause.Stop()
-	for {
+	for refused := 0; refused < maxOffers; {
 		last := false
 		select {
 		case <-b.clientsGone:
 			last = true
 		default:
 		}
-		taken := b.offerTo(ctx, b.sessionSuccessors(), b.sessionsAway())
-		if last && !taken {
+		busy := b.takingOver.any() // first: what they have taken over is away then
+		keys := b.sessionsAway()
+		taken := b.offerTo(ctx, b.sessionSuccessors(), keys)
+		switch {
+		case last && len(keys) == 0 && !busy:
 			return
+		case last && !taken && !busy:
+			refused++
 		}
 		select {
 		case <-pause.C:

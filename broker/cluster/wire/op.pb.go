@@ -52,7 +52,9 @@ type Op struct {
 	//	*Op_OfferSessions
 	//	*Op_SessionMoved
 	//	*Op_Barrier
-	Op            isOp_Op `protobuf_oneof:"op"`
+	Op isOp_Op `protobuf_oneof:"op"`
+	// How often the operation has been passed on to the node that has a socket which it names.
+	Hops          uint32 `protobuf:"varint,40,opt,name=hops,proto3" json:"hops,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -290,6 +292,13 @@ func (x *Op) GetBarrier() *Barrier {
 		}
 	}
 	return nil
+}
+
+func (x *Op) GetHops() uint32 {
+	if x != nil {
+		return x.Hops
+	}
+	return 0
 }
 
 type isOp_Op interface {
@@ -1584,7 +1593,7 @@ var File_sala_cluster_v1_op_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\n" +
-	"\x18sala/cluster/v1/op.proto\x12\x0fsala.cluster.v1\x1a\x1csala/cluster/v1/events.proto\x1a\x1asala/cluster/v1/list.proto\x1a\x1dsala/cluster/v1/session.proto\"\x99\n" +
+	"\x18sala/cluster/v1/op.proto\x12\x0fsala.cluster.v1\x1a\x1csala/cluster/v1/events.proto\x1a\x1asala/cluster/v1/list.proto\x1a\x1dsala/cluster/v1/session.proto\"\xad\n" +
 	"\n" +
 	"\x02Op\x12+\n" +
 	"\x04emit\x18\x01 \x01(\v2\x15.sala.cluster.v1.EmitH\x00R\x04emit\x120\n" +
@@ -1614,7 +1623,8 @@ const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\ftake_session\x18\x1c \x01(\v2\x1c.sala.cluster.v1.TakeSessionH\x00R\vtakeSession\x12G\n" +
 	"\x0eoffer_sessions\x18\x1d \x01(\v2\x1e.sala.cluster.v1.OfferSessionsH\x00R\rofferSessions\x12D\n" +
 	"\rsession_moved\x18\x1e \x01(\v2\x1d.sala.cluster.v1.SessionMovedH\x00R\fsessionMoved\x124\n" +
-	"\abarrier\x18\x1f \x01(\v2\x18.sala.cluster.v1.BarrierH\x00R\abarrierB\x04\n" +
+	"\abarrier\x18\x1f \x01(\v2\x18.sala.cluster.v1.BarrierH\x00R\abarrier\x12\x12\n" +
+	"\x04hops\x18( \x01(\rR\x04hopsB\x04\n" +
 	"\x02op\"\xf5\x01\n" +
 	"\x06Target\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1a\n" +
