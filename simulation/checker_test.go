@@ -384,7 +384,14 @@ func (k *checker) required(s *session, m *message) bool {
 			return false
 		}
 	}
-	return slices.Contains(s.nodes, m.node) || !k.troubled(m)
+	return k.stayedAt(s, m.node) || !k.troubled(m)
+}
+
+// stayedAt reports whether a session has never been at another node.
+func (k *checker) stayedAt(s *session, node int) bool {
+	elsewhere := func(n int) bool { return n != node }
+	drained := func(f *fault) bool { return f.kind == nodeDrained && f.node == node }
+	return !slices.ContainsFunc(s.nodes, elsewhere) && !slices.ContainsFunc(k.faults, drained)
 }
 
 // beforeSure is before for the end of a change, which means nothing unless it is sure.
@@ -444,7 +451,8 @@ func (k *checker) checkReport(m *message) {
 	}
 	members := 0
 	for _, s := range k.sessions {
-		if (s.whole || k.livedOn(s, m)) && k.required(s, m) {
+		// A session that moves to another node at that moment isn't counted anywhere.
+		if (s.whole || k.livedOn(s, m)) && k.stayedAt(s, s.nodes[0]) && k.required(s, m) {
 			members++
 		}
 	}

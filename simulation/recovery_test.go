@@ -168,16 +168,34 @@ func (k *checker) reasons(s, now *session) (codes []string) {
 		}
 	}
 	for _, f := range k.faults {
-		add(f.kind != busTrouble && f.begin.before(now.began) && slices.Contains(s.nodes, f.node), codeNodeLost, codeUnknown)
+		if !f.begin.before(now.began) || f.end.beforeSure(true, s.requested) {
+			continue
+		}
+		switch {
+		case k.overlapping(f): // a session may be on its way to a node that ends as well
+			add(true, codeNodeLost, codeUnknown)
+		case f.kind == busTrouble, k.plan.nodes > 1 && f.kind == nodeKilled: // any node may have got the session
+			add(true, codeNodeLost, codeUnknown)
+		case k.plan.nodes == 1:
+			add(slices.Contains(s.nodes, f.node), codeNodeLost, codeUnknown)
+		}
 	}
-	add(!slices.Contains(s.nodes, now.nodes[0]), codeUnknown, codeNodeLost)
+	add(k.plan.nodes == 1 && !slices.Contains(s.nodes, now.nodes[0]), codeUnknown, codeNodeLost)
 	away := now.began.at - s.last().heard + 2*k.plan.latency + slack
 	add(away >= k.window(s), codeExpired)
 	for _, c := range k.changes {
-		add(c.ends() && k.concerns(c, s) && c.begin.before(now.began) && !c.end.beforeSure(c.sure, s.requested), codeUnknown)
+		add(c.ends() && k.concerns(c, s) && c.begin.before(now.began) && !c.end.beforeSure(c.sure, s.requested), codeUnknown, codeNodeLost)
 	}
 	add(k.plan.userLimit || k.mayOverflow(s, now), codeEvicted)
 	return codes
+}
+
+// overlapping reports whether a node ends while another one does, or soon after.
+func (k *checker) overlapping(f *fault) bool {
+	return f.kind != busTrouble && slices.ContainsFunc(k.faults, func(other *fault) bool {
+		both := other != f && other.kind != busTrouble
+		return both && other.begin.at <= f.end.at+time.Second && f.begin.at <= other.end.at+time.Second
+	})
 }
 
 // checkRefusal checks that a client was refused for a reason.
