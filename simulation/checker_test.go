@@ -46,13 +46,18 @@ const lateDelivery = 2 * time.Second
 // check returns what is wrong with a history, once the run is over.
 func check(h *history, p *plan) []string {
 	k := &checker{plan: p, messages: h.messages, changes: h.changes, faults: h.faults}
+	for _, c := range k.changes {
+		// Nodes that take each other for lost don't wait for each other.
+		c.sure = c.sure && !k.busFailed(c.begin, c.end)
+	}
 	for _, c := range h.clients {
 		k.sessions = append(k.sessions, k.sessionsOf(c)...)
 	}
-	k.findContested()
+	k.findContested(h.clients)
 	k.checkOffsets()
 	for i, s := range k.sessions {
 		k.checkNotRecovered(s, k.earlier(i))
+		k.checkReturns(s)
 		k.checkEvents(s)
 		k.checkComplete(s)
 	}
@@ -63,8 +68,8 @@ func check(h *history, p *plan) []string {
 	return k.found
 }
 
-// findContested finds the sessions that several clients have had.
-func (k *checker) findContested() {
+// findContested finds the sessions that several clients have had, or have asked for.
+func (k *checker) findContested(clients []*client) {
 	owners := make(map[string]*session)
 	for _, s := range k.sessions {
 		first, ok := owners[s.pid]
@@ -76,6 +81,14 @@ func (k *checker) findContested() {
 			k.failf("%s has the session of %s, who is another user", s, first.client)
 		default:
 			s.contested, first.contested = true, true
+		}
+	}
+	for _, c := range clients {
+		for _, e := range c.log {
+			s, ok := owners[e.pid]
+			if ok && e.kind == entrySent && c != s.client && c.user == s.client.user {
+				s.contested = true
+			}
 		}
 	}
 }
@@ -114,7 +127,7 @@ func (k *checker) sessionsOf(c *client) (all []*session) {
 			sent[e.namespace] = e
 		case entryConnected:
 			resumed := s != nil && s.pid != "" && s.pid == e.pid
-			k.checkReturn(c, s, sent[e.namespace], e, resumed)
+			k.checkAnswer(c, s, e, resumed)
 			if !resumed {
 				if s != nil && s.ended.seq == 0 {
 					s.ended = e.stamp
@@ -132,6 +145,7 @@ func (k *checker) sessionsOf(c *client) (all []*session) {
 			if e.late {
 				v.heard = sent[e.namespace].at
 			}
+			v.sent, v.answer = sent[e.namespace], e
 			s.visits = append(s.visits, v)
 		case entryEvent:
 			if s != nil {
@@ -402,14 +416,14 @@ const busRecovery = 12 * time.Second
 
 // troubled reports whether the bus didn't work while a message was on its way to other
 // nodes, so that they may miss it without anybody being told.
-func (k *checker) troubled(m *message) bool {
-	for _, f := range k.faults {
-		ends := f.end.at + busRecovery
-		if f.kind == busTrouble && f.begin.at <= m.end.at+lateDelivery && (f.end.seq == 0 || m.begin.at <= ends) {
-			return true
-		}
-	}
-	return false
+func (k *checker) troubled(m *message) bool { return k.busFailed(m.begin, m.end) }
+
+// busFailed reports whether the bus didn't work during a call, or shortly before or
+// after it.
+func (k *checker) busFailed(begin, end stamp) bool {
+	return slices.ContainsFunc(k.faults, func(f *fault) bool {
+		return f.kind == busTrouble && f.begin.at <= end.at+lateDelivery && (f.end.seq == 0 || begin.at <= f.end.at+busRecovery)
+	})
 }
 
 // checkComplete checks that nothing is missing: between what a session has got, and up

@@ -27,10 +27,11 @@ const (
 
 // visit is one connection of a session: from CONNECT until the connection ends.
 type visit struct {
-	conn, node int
-	began      stamp
-	heard      time.Duration // when something came over it last
-	pongs      []stamp
+	conn, node   int
+	began        stamp
+	sent, answer entry         // CONNECT
+	heard        time.Duration // when something came over it last
+	pongs        []stamp
 }
 
 // last returns the session's latest visit.
@@ -69,9 +70,9 @@ func (k *checker) window(s *session) time.Duration {
 	return min(k.plan.window, strangerWindow)
 }
 
-// checkReturn checks the answer to a CONNECT. s is the client's session before; nil
-// if it had none.
-func (k *checker) checkReturn(c *client, s *session, sent, answer entry, resumed bool) {
+// checkAnswer checks the answer to a CONNECT. s is the client's session before; nil if
+// it had none.
+func (k *checker) checkAnswer(c *client, s *session, answer entry, resumed bool) {
 	switch {
 	case answer.pid != "" && !c.takesPart:
 		k.failf("%s got a pid without asking for recovery", c)
@@ -82,9 +83,17 @@ func (k *checker) checkReturn(c *client, s *session, sent, answer entry, resumed
 	case answer.pid != "" && !strings.HasPrefix(answer.pid, answer.sid+"~"):
 		k.failf("%s: the pid doesn't begin with the socket's id", c)
 	}
-	if resumed && !s.contested {
-		if why := k.beyond(s, sent, answer); why != "" {
-			k.failf("%s: the session %s was recovered at %s, although %s", c, s.sid, answer.at, why)
+}
+
+// checkReturns checks that a session was only recovered while it existed.
+func (k *checker) checkReturns(s *session) {
+	if s.contested {
+		return
+	}
+	for i := range s.visits[1:] {
+		v := &s.visits[i+1]
+		if why := k.beyond(s, &s.visits[i], v); why != "" {
+			k.failf("%s was recovered at %s, although %s", s, v.answer.at, why)
 		}
 	}
 }
@@ -96,15 +105,14 @@ func (k *checker) ending(e entry) bool {
 	})
 }
 
-// beyond returns why a session can't be recovered; empty if it may be.
-func (k *checker) beyond(s *session, sent, answer entry) string {
-	v := s.last()
-	noticed := v.heard + 2*k.plan.latency + k.plan.pingInterval + k.plan.pingTimeout + writeTimeout + slack
-	if answer.at > noticed+k.plan.window+slack && answer.conn != v.conn {
+// beyond returns why a session can't be recovered at its next visit; empty if it may be.
+func (k *checker) beyond(s *session, last, next *visit) string {
+	noticed := last.heard + 2*k.plan.latency + k.plan.pingInterval + k.plan.pingTimeout + writeTimeout + slack
+	if next.answer.at > noticed+k.plan.window+slack && next.conn != last.conn {
 		return "its window was over"
 	}
 	for _, c := range k.changes {
-		if c.ends() && k.concerns(c, s) && c.end.beforeSure(c.sure, sent.stamp) && s.began.before(c.begin) {
+		if c.ends() && k.concerns(c, s) && c.end.beforeSure(c.sure, next.sent.stamp) && s.began.before(c.begin) {
 			return "it was ended"
 		}
 	}
@@ -187,6 +195,8 @@ func (k *checker) reasons(s, now *session) (codes []string) {
 		add(c.ends() && k.concerns(c, s) && c.begin.before(now.began) && !c.end.beforeSure(c.sure, s.requested), codeUnknown, codeNodeLost)
 	}
 	add(k.plan.userLimit || k.mayOverflow(s, now), codeEvicted)
+	// A node that was never the session's may not learn why it ended elsewhere.
+	add(k.plan.nodes > 1 && len(codes) > 0, codeUnknown)
 	return codes
 }
 
