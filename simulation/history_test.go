@@ -18,9 +18,6 @@ type stamp struct {
 // hasn't happened, comes before nothing and after everything.
 func (s stamp) before(other stamp) bool { return s.seq != 0 && (other.seq == 0 || s.seq < other.seq) }
 
-// plus returns s, later by d.
-func (s stamp) plus(d time.Duration) stamp { return stamp{seq: s.seq, at: s.at + d} }
-
 // history is what happened in a run: what publishers and operators asked for, and
 // what clients saw. The checker knows nothing else.
 type history struct {
