@@ -261,7 +261,7 @@ func TestAgainstLibraryParser(t *testing.T) {
 				args = append([]any{p.Event}, args...)
 			}
 			if len(p.Attachments) > 0 {
-				want = []any{"a", placeholder}
+				want = append([]any{"a", placeholder}, test.packet.Data.([]any)[2:]...)
 			}
 			if p.Namespace != test.packet.Nsp || p.HasID != (test.packet.Id != nil) || p.HasID && p.ID != *test.packet.Id ||
 				want != nil && !reflect.DeepEqual(any(args), want) {
