@@ -482,3 +482,59 @@ func TestSocketsAwayByAddress(t *testing.T) {
 		}
 	})
 }
+
+// A pong to a ping from before CONNECT doesn't prove that the client knows of its
+// session. It is asked again.
+func TestPongFromBeforeConnect(t *testing.T) {
+	withSession(t, broker.Options{PingInterval: 5 * time.Second}, func(t *testing.T, ana *absence) {
+		for name, answers := range map[string]bool{"answers": true, "answers no more": false} {
+			c, session := ana.Dial(nil), &brokertest.Session{}
+			c.Mute = true
+			<-time.After(6 * time.Second) // the first ping is on its way
+			c.Send(`40/nowhere,`)
+			c.Await("44")
+			c.Recover("/", ana.token, session, nil)
+			c.Pong()
+			c.Mute = !answers
+			c.ExpectNothing()
+			c.ExpectNothing()
+			c.Close()
+			<-time.After(15 * time.Second)
+			if _, err := ana.GetSocket(t.Context(), session.ID); (err == nil) != answers {
+				t.Errorf("%s: after a while, its socket is there: %v", name, err == nil)
+			}
+		}
+	})
+}
+
+// A return that another has overtaken isn't carried out, even if it is decided first.
+func TestOvertakenReturnIsDecidedFirst(t *testing.T) {
+	withSession(t, broker.Options{}, func(t *testing.T, ana *absence) {
+		decisions := make(chan func(), 2)
+		serve(t, ana.Node, broker.SubscribeOptions{Decide: true, Kinds: []eventhub.Kind{eventhub.Connect}},
+			func(s *broker.Subscription, d eventhub.Delivery) error {
+				if d.NeedsDecision {
+					decisions <- func() {
+						if err := s.Decide(d.ID, eventhub.Decision{}); err != nil {
+							t.Errorf("Decide: %v", err)
+						}
+					}
+				}
+				return nil
+			})
+		ana.leave()
+		packet := fmt.Sprintf(`40{"token":%q,"recover":true,"pid":%q}`, ana.token, ana.session.PID)
+		early, late := ana.Dial(nil), ana.Dial(nil)
+		early.Send(packet)
+		decideEarly := <-decisions
+		late.Send(packet)
+		decideLate := <-decisions
+		decideEarly()
+		early.ExpectEnd()
+		decideLate()
+		if got := late.Await("40"); !strings.Contains(got, ana.session.PID) {
+			t.Errorf("the later return is answered with %s", got)
+		}
+		ana.wantHistory(ana.session.ID, "CONNECT", "AWAY transport close", "RESUMED")
+	})
+}

@@ -335,6 +335,9 @@ func (s *socket) confirm(c *client, position uint64) {
 	}
 	x.known = x.known || position >= x.connect
 	x.backlog.Confirm(position)
+	if !x.known { // the ping was from before CONNECT
+		c.conn.Ping()
+	}
 	if x.backlog.Len() >= pingAtEvents || x.backlog.Bytes() > s.b.recovery.limits.Bytes/2 {
 		x.ping(s.b, c)
 	}
