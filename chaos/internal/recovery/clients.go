@@ -136,9 +136,12 @@ func (l *ledger) report(line []byte) error {
 		l.refused(s, why)
 		return err
 	case "disconnect":
-		l.disconnected(s)
+		var why string
+		err := fields(more, &why)
+		l.disconnected(s, why)
+		return err
 	case "closed":
-		l.closed(s)
+		l.closing(s)
 	case "disturbed":
 		l.disturbed()
 	default:

@@ -20,6 +20,13 @@ type Socket struct {
 	Namespace string
 }
 
+// closedByApplication is the reason for a disconnect that a client gives if its application has
+// closed the engine.
+const closedByApplication = "forced close"
+
+// disconnectedByBroker is the reason if the broker has ended the socket.
+const disconnectedByBroker = "io server disconnect"
+
 // goodbyeEvent is what a client gets before its node ends.
 const goodbyeEvent = "sala:disconnect"
 
@@ -39,13 +46,16 @@ type ledger struct {
 	excused  map[message]bool               // those without an answer
 	late     []lateMessage
 	counts   counts
-	examples observe.Examples
+	examples observe.Examples // of what went wrong
+	// miscounts are examples of messages that matched more or fewer sockets than there are. They have
+	// room of their own, since a cluster has many of them.
+	miscounts observe.Examples
 }
 
 // counts count what went wrong, and what went as it should.
 type counts struct {
-	received, published, returns, disturbed, relays, goodbyes                                                    int
-	missing, twice, disorder, wrong, miscounted, miscountedBy, notRecovered, otherID, notices, refused, replayed int
+	received, published, returns, disturbed, relays, goodbyes                                                              int
+	missing, twice, disorder, wrong, miscounted, miscountedBy, notRecovered, otherID, notices, sentAway, refused, replayed int
 }
 
 // socketLog is what happened to a socket.
@@ -54,7 +64,8 @@ type socketLog struct {
 	connected bool
 	connects  int
 	id        string
-	closed    bool // its application has closed the connection and it has not come back yet
+	closed    bool // it is away because its application has closed the connection
+	sentAway  bool // the broker has disconnected it, and stock clients don't return then
 	streams   map[stream]*streamLog
 	history   [historyLength]step
 	steps     int
@@ -62,7 +73,7 @@ type socketLog struct {
 
 // step is something that happened to a socket. Examples of what went wrong say what came before.
 type step struct {
-	what   string // "connect", "away", "close", or "" for a message
+	what   string // a connect, or why the client was disconnected; "" for a message
 	from   stream
 	number uint64
 	own    bool // the client handled it between its connections
@@ -188,7 +199,7 @@ func (l *ledger) counted(m message, matched, want int) {
 	if matched != want {
 		l.counts.miscounted++
 		l.counts.miscountedBy = max(l.counts.miscountedBy, matched-want, want-matched)
-		l.examples.Add("message %d of publisher %d matched %d sockets, not %d", m.number, m.publisher, matched, want)
+		l.miscounts.Add("message %d of publisher %d matched %d sockets, not %d", m.number, m.publisher, matched, want)
 	}
 }
 
@@ -222,19 +233,25 @@ func (l *ledger) connected(s Socket, id string, recovered bool) {
 	x.id = id
 }
 
-// disconnected records that a socket has noticed the end of its connection.
-func (l *ledger) disconnected(s Socket) {
+// disconnected records that a socket has noticed the end of its connection, and why.
+func (l *ledger) disconnected(s Socket, why string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.sockets[s].connected = false
-	l.sockets[s].note(step{what: "away"})
+	x := l.sockets[s]
+	x.connected = false
+	x.closed = x.closed || why == closedByApplication // a client reports the end of each attempt to connect, too
+	x.note(step{what: why})
+	if why == disconnectedByBroker {
+		l.counts.sentAway++
+		x.sentAway = true
+		l.examples.Add("the broker disconnected %s of client %d, after %d returns:%s", s.Namespace, s.Client, x.connects-1, x.before())
+	}
 }
 
-// closed records that a client's application closes the connection.
-func (l *ledger) closed(s Socket) {
+// closing records that a client's application is about to close the connection.
+func (l *ledger) closing(s Socket) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.sockets[s].closed = true
 	l.sockets[s].note(step{what: "close"})
 }
 
@@ -317,16 +334,32 @@ func (l *ledger) enter(s Socket, x *socketLog, from stream, number uint64, r rec
 	log.last = max(log.last, number)
 }
 
-// away returns how many sockets are not connected.
+// away returns how many sockets are not connected and may return.
 func (l *ledger) away() (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, x := range l.sockets {
-		if !x.connected {
+		if !x.connected && !x.sentAway {
 			n++
 		}
 	}
 	return n
+}
+
+// describeAway describes the sockets that are not connected.
+func (l *ledger) describeAway() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var list observe.Examples
+	for _, s := range l.list {
+		if x := l.sockets[s]; !x.connected {
+			list.Add("%s of client %d:%s", s.Namespace, s.Client, x.before())
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	return fmt.Errorf("not connected: %s", strings.Join(list, "; "))
 }
 
 // events returns how many events and returns there were so far.
@@ -362,6 +395,7 @@ const (
 	figureMiscounted   = "miscounted"    // messages that matched another number of sockets
 	figureMiscountedBy = "miscounted_by" // sockets at most
 	figurePublished    = "published"     // messages of publishers, that were accepted
+	figureSentAway     = "sent_away"     // sockets that the broker disconnected
 	figureNotices      = "notices"       // events of the broker itself, such as sala:session
 	figureTwice        = "twice"
 	figureOwnBuffer    = "own_buffer" // events that a client handled again, from its own buffer
@@ -380,6 +414,7 @@ func limits() []scenario.Limit {
 		scenario.Zero(figureOtherID, "returns with another socket id"),
 		scenario.Zero(figureWrong, "events with other arguments than those published, and an offset only for those who take part"),
 		scenario.Zero(figureNotices, "events of the broker itself, such as sala:session"),
+		scenario.Zero(figureSentAway, "sockets that the broker disconnected"),
 		scenario.Zero(scenario.Refused, "clients that the broker refused"),
 		scenario.Zero(scenario.Gone, "sockets that were not connected in the end"),
 	}
@@ -405,7 +440,7 @@ func (l *ledger) addTo(f results.Figures) {
 	for figure, n := range map[string]int{
 		figureSockets: len(l.list), figurePublished: c.published, scenario.Received: c.received, figureReturns: c.returns, figureDisturbances: c.disturbed, figureRelays: c.relays,
 		scenario.Missing: c.missing, figureTwice: c.twice, scenario.Disorder: c.disorder, figureWrong: c.wrong, figureMiscounted: c.miscounted, figureMiscountedBy: c.miscountedBy, figureNotRecovered: c.notRecovered,
-		figureOtherID: c.otherID, figureNotices: c.notices, scenario.Refused: c.refused, figureOwnBuffer: c.replayed, scenario.Gone: gone,
+		figureOtherID: c.otherID, figureNotices: c.notices, figureSentAway: c.sentAway, scenario.Refused: c.refused, figureOwnBuffer: c.replayed, scenario.Gone: gone,
 	} {
 		f[figure] = float64(n)
 	}

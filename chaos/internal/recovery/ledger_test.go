@@ -46,9 +46,9 @@ func buffered(publisher int, number uint64) string {
 }
 
 const (
-	gone    = `["disconnect",0,"/","transport close"]`
-	back    = `["connect",0,"/","id-0",true]`
-	closing = `["closed",0,"/"]`
+	gone   = `["disconnect",0,"/","transport close"]`
+	back   = `["connect",0,"/","id-0",true]`
+	closed = `["disconnect",0,"/","forced close"]`
 )
 
 func TestVerdict(t *testing.T) {
@@ -86,13 +86,19 @@ func TestVerdict(t *testing.T) {
 		"relayed without an ack":                   {nil, []string{relayed}, nil},
 		"relayed twice":                            {nil, []string{relayed, relayed}, results.Figures{figureTwice: 1}},
 		"handled from its own buffer and again": {
-			[]uint64{8}, []string{closing, gone, buffered(0, 8), back, got(0, 8)}, results.Figures{figureReturns: 1, figureOwnBuffer: 1},
+			[]uint64{8}, []string{`["closed",0,"/"]`, closed, buffered(0, 8), back, got(0, 8)}, results.Figures{figureReturns: 1, figureOwnBuffer: 1},
+		},
+		"in its own buffer after attempts that failed": {
+			[]uint64{8}, []string{closed, gone, gone, buffered(0, 8), back, got(0, 8)}, results.Figures{figureReturns: 1, figureOwnBuffer: 1},
+		},
+		"disconnected by the broker": {
+			nil, []string{`["disconnect",0,"/","io server disconnect"]`}, results.Figures{figureSentAway: 1},
 		},
 		"in its own buffer without closing": {
 			[]uint64{8}, []string{gone, buffered(0, 8), back, got(0, 8)}, results.Figures{figureReturns: 1, figureTwice: 1},
 		},
 		"twice after a later return than that of the buffer": {
-			[]uint64{8}, []string{closing, gone, back, gone, buffered(0, 8), back, got(0, 8)}, results.Figures{figureReturns: 2, figureTwice: 1},
+			[]uint64{8}, []string{closed, back, gone, buffered(0, 8), back, got(0, 8)}, results.Figures{figureReturns: 2, figureTwice: 1},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

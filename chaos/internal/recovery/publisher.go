@@ -95,6 +95,7 @@ type answer interface {
 	GetMatched() uint32
 	GetDropped() uint32
 	GetPartial() bool
+	GetMissingNodes() []string
 }
 
 // publish emits a message, and enters into the ledger what the answer promises.
@@ -106,8 +107,8 @@ func (p *publisher) publish(ctx context.Context, m message) error {
 		p.ledger.unanswered(m)
 		return fmt.Errorf("message %d of publisher %d: %w", m.number, m.publisher, err)
 	}
-	if a.GetPartial() {
-		return nil // what other nodes did with it is unknown
+	if len(a.GetMissingNodes()) > 0 {
+		return nil // what those did with it is unknown
 	}
 	want := 0
 	for _, s := range p.sockets {
@@ -115,7 +116,9 @@ func (p *publisher) publish(ctx context.Context, m message) error {
 			want++
 		}
 	}
-	p.ledger.counted(m, int(a.GetMatched()), want)
+	if !a.GetPartial() { // the sockets that are moving may be in no count
+		p.ledger.counted(m, int(a.GetMatched()), want)
+	}
 	if m.kind() == volatile {
 		return nil // it may be dropped
 	}

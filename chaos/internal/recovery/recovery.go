@@ -3,6 +3,7 @@
 //
 //	recovery.go   connections are cut at random moments
 //	rolling.go    all nodes of a cluster are restarted
+//	cluster.go    a cluster behind a load balancer
 //	trial.go      a run with stock clients and publishers
 //	clients.go    stock clients in processes of their own
 //	cutter.go     a proxy that cuts connections
@@ -15,7 +16,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -41,7 +41,7 @@ func New(quick bool) scenario.Scenario {
 	if quick {
 		return &Recovery{
 			Crowd: Crowd{
-				Clients: 40, Others: 5, PerProcess: 20, Publishers: 4, Every: 50 * time.Millisecond,
+				Clients: 40, Others: 5, PerProcess: 20, Publishers: 6, Every: 80 * time.Millisecond,
 				Relay: 20 * time.Millisecond, Disturb: 250 * time.Millisecond,
 			},
 			Life: time.Second, Duration: 12 * time.Second, Args: args,
@@ -49,7 +49,7 @@ func New(quick bool) scenario.Scenario {
 	}
 	return &Recovery{
 		Crowd: Crowd{
-			Clients: 200, Others: 20, PerProcess: 50, Publishers: 4, Every: 100 * time.Millisecond,
+			Clients: 200, Others: 20, PerProcess: 50, Publishers: 6, Every: 150 * time.Millisecond,
 			Relay: 20 * time.Millisecond, Disturb: 200 * time.Millisecond,
 		},
 		Life: time.Second, Duration: time.Minute, Args: args,
@@ -65,7 +65,7 @@ func (s *Recovery) Info() scenario.Info {
 			"over long-polling, and over long-polling that is upgraded; half of them in two namespaces. For %v the proxy cuts each connection "+
 			"after %v on average: with RST or FIN, on one side only, by losing what one side or both send before it cuts, in the middle of a "+
 			"frame, around a pong, and around the CONNECT of a client that returns. In each process of %d clients, applications close "+
-			"connections or block the process every %v. Meanwhile %d publishers each emit %.0f messages a second to a room, to users and to the "+
+			"connections or block the process every %v. Meanwhile %d publishers each emit %.1f messages a second to a room, to users and to the "+
 			"namespace, with and without binary data, some of them volatile, and clients relay events to each other. %d further clients "+
 			"don't take part and keep their connections. The server runs with `%s`. Each client must receive what was accepted for it, once, "+
 			"in order, and with the arguments that were published (volatile messages may be lost); `socket.recovered` must be true at each "+
@@ -84,25 +84,12 @@ func (s *Recovery) Info() scenario.Info {
 
 // Run implements [scenario.Scenario].
 func (s *Recovery) Run(ctx context.Context, env *scenario.Env) (f results.Figures, err error) {
-	folder, file, err := writeConfig()
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	target, err := env.Start(ctx, append([]string{"--config", file}, s.Args...)...)
-	if err != nil {
-		return nil, err
-	}
-	server, err := dial(target, func() uint64 { return 1 })
-	if err != nil {
-		return nil, err
-	}
-	t := &trial{crowd: s.Crowd, nodes: []node{server}, timeout: env.Timeout}
-	if t.cutter, err = NewCutter(func() string { return target.Listen }, s.Life); err != nil {
-		return nil, err
-	}
+	t := &trial{crowd: s.Crowd, timeout: env.Timeout}
 	defer func() { err = errors.Join(err, t.close()) }()
-	if err := t.start(ctx, target.Listen); err != nil {
+	if err := t.serve(ctx, env, false, s.Life, s.Args); err != nil {
+		return nil, err
+	}
+	if err := t.start(ctx); err != nil {
 		return nil, err
 	}
 	t.cutter.Cut(true)

@@ -4,16 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
-	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
-
 	"github.com/salabroker/sala/bench/load"
-	"github.com/salabroker/sala/bench/process"
 	"github.com/salabroker/sala/bench/results"
 	"github.com/salabroker/sala/chaos/internal/scenario"
 )
@@ -26,8 +20,6 @@ type Rolling struct {
 	Rounds int
 	// Between is the time from one restart to the next.
 	Between time.Duration
-	// Life is how long a connection lives on average if connections are cut, too; 0 if they aren't.
-	Life time.Duration
 	// Args are the nodes' further arguments.
 	Args []string
 }
@@ -69,89 +61,26 @@ func (s *Rolling) Info() scenario.Info {
 	}
 }
 
-// rollingRun is a run of [Rolling].
-type rollingRun struct {
-	*process.RunningCluster
-	next  atomic.Uint64   // the node that gets the next connection
-	lives []atomic.Uint64 // by node; 0 while it ends or starts, and gets neither connections nor calls
-}
-
-// choose returns the address of the next node that gets connections.
-func (r *rollingRun) choose() string {
-	for range r.Nodes {
-		i := int(r.next.Add(1)) % len(r.Nodes)
-		if r.lives[i].Load() > 0 {
-			return r.Commands.Nodes[i].Target.Listen
-		}
-	}
-	return ""
-}
-
-// restart ends a node gracefully and starts it again.
-func (r *rollingRun) restart(ctx context.Context, i int, f results.Figures) error {
-	begin := time.Now()
-	life := r.lives[i].Swap(0)
-	r.Nodes[i].Stop()
-	f.Raise(scenario.Ended, time.Since(begin).Seconds())
-	f[scenario.Kills]++
-	if err := r.StartNode(ctx, i); err != nil {
-		return err
-	}
-	if err := load.AwaitNodes(ctx, &r.Commands.Nodes[i].Target, len(r.Nodes)); err != nil {
-		return err
-	}
-	r.lives[i].Store(life + 1)
-	return nil
-}
-
 // Run implements [scenario.Scenario].
 func (s *Rolling) Run(ctx context.Context, env *scenario.Env) (f results.Figures, err error) {
-	folder, file, err := writeConfig()
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	commands, err := env.Cluster(append([]string{"--config", file}, s.Args...)...)
-	if err != nil {
-		return nil, err
-	}
-	running, err := process.StartCluster(ctx, commands)
-	if err != nil {
-		return nil, err
-	}
-	defer running.Stop()
-	r := &rollingRun{RunningCluster: running, lives: make([]atomic.Uint64, len(running.Nodes))}
 	t := &trial{crowd: s.Crowd, timeout: env.Timeout}
-	if t.cutter, err = NewCutter(r.choose, max(s.Life, time.Second)); err != nil {
+	defer func() { err = errors.Join(err, t.close()) }()
+	if err := t.serve(ctx, env, true, time.Second, s.Args); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, t.close()) }()
-	for i := range running.Nodes {
-		r.lives[i].Store(1)
-		if err := load.AwaitNodes(ctx, &running.Commands.Nodes[i].Target, len(running.Nodes)); err != nil {
-			return nil, err
-		}
-		n, err := dial(&running.Commands.Nodes[i].Target, r.lives[i].Load, reconnectSoon())
-		if err != nil {
-			return nil, err
-		}
-		t.nodes = append(t.nodes, n)
-	}
-	if err := t.start(ctx, ""); err != nil {
+	if err := t.start(ctx); err != nil {
 		return nil, err
 	}
 	t.ledger.expectGoodbyes()
-	t.cutter.Cut(s.Life > 0)
 	f = results.Figures{}
-	err = s.restartAll(ctx, r, f)
-	t.cutter.Cut(false)
-	return f, errors.Join(err, t.finish(ctx, f), running.Err())
+	err = s.restartAll(ctx, t.cluster, f)
+	return f, errors.Join(err, t.finish(ctx, f), t.cluster.Err())
 }
 
-func (s *Rolling) restartAll(ctx context.Context, r *rollingRun, f results.Figures) error {
+func (s *Rolling) restartAll(ctx context.Context, c *cluster, f results.Figures) error {
 	for round := range s.Rounds {
-		for i := range r.Nodes {
-			if err := r.restart(ctx, i, f); err != nil {
+		for i := range c.Nodes {
+			if err := c.restart(ctx, i, f); err != nil {
 				return fmt.Errorf("round %d, node %d: %w", round+1, i+1, err)
 			}
 			if err := load.Sleep(ctx, s.Between); err != nil {
@@ -160,12 +89,4 @@ func (s *Rolling) restartAll(ctx context.Context, r *rollingRun, f results.Figur
 		}
 	}
 	return nil
-}
-
-// reconnectSoon makes a connection to a node's control API reconnect soon after the node has
-// restarted.
-func reconnectSoon() grpc.DialOption {
-	return grpc.WithConnectParams(grpc.ConnectParams{
-		Backoff: backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.5, MaxDelay: 200 * time.Millisecond},
-	})
 }

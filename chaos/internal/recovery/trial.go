@@ -42,25 +42,19 @@ const (
 	quietTime = 2 * time.Second
 )
 
-// relayRules is the configuration of a server whose clients send events to each other.
-const relayRules = `relay:
+// configuration is that of servers whose clients send events to each other.
+const configuration = `relay:
   - {event: ` + relayEvent + `, emit: ` + relayedEvent + `, to: room, room_field: room}
 namespaces: ["/", "` + secondNamespace + `"]
 `
-
-// writeConfig writes the server's configuration into a new folder, which the caller removes.
-func writeConfig() (folder, file string, err error) {
-	if folder, err = os.MkdirTemp("", "recovery"); err != nil {
-		return "", "", err
-	}
-	file = filepath.Join(folder, "sala.yaml")
-	return folder, file, os.WriteFile(file, []byte(relayRules), 0o600)
-}
 
 // trial is a run with stock clients and publishers. What happens to the clients is up to its
 // scenario.
 type trial struct {
 	crowd      Crowd
+	folder     string   // of the servers' configuration
+	direct     string   // the server of clients that don't take part
+	cluster    *cluster // nil for a single server
 	cutter     *Cutter
 	ledger     *ledger
 	nodes      []node
@@ -69,8 +63,43 @@ type trial struct {
 	publishers *publishers
 }
 
-// start connects all clients and starts to publish. Clients that don't take part connect to direct.
-func (t *trial) start(ctx context.Context, direct string) error {
+// serve starts a single server or a cluster, and the proxy in front of it, which cuts connections
+// after life on average.
+func (t *trial) serve(ctx context.Context, env *scenario.Env, clustered bool, life time.Duration, args []string) (err error) {
+	if t.folder, err = os.MkdirTemp("", "recovery"); err != nil {
+		return err
+	}
+	file := filepath.Join(t.folder, "sala.yaml")
+	if err := os.WriteFile(file, []byte(configuration), 0o600); err != nil {
+		return err
+	}
+	args = append([]string{"--config", file}, args...)
+	if clustered {
+		if t.cluster, err = startCluster(ctx, env, args...); err != nil {
+			return err
+		}
+		if t.nodes, err = t.cluster.dial(); err != nil {
+			return err
+		}
+		t.direct = t.cluster.target(0).Listen
+		t.cutter, err = NewCutter(t.cluster.choose, life)
+		return err
+	}
+	target, err := env.Start(ctx, args...)
+	if err != nil {
+		return err
+	}
+	server, err := dial(target, func() uint64 { return 1 })
+	if err != nil {
+		return err
+	}
+	t.nodes, t.direct = []node{server}, target.Listen
+	t.cutter, err = NewCutter(func() string { return target.Listen }, life)
+	return err
+}
+
+// start connects all clients and starts to publish.
+func (t *trial) start(ctx context.Context) error {
 	t.ledger = newLedger()
 	configs, err := t.configs(ctx)
 	if err != nil {
@@ -82,7 +111,7 @@ func (t *trial) start(ctx context.Context, direct string) error {
 		if begin < t.crowd.Clients {
 			end = min(end, t.crowd.Clients)
 		} else {
-			url = "http://" + direct
+			url = "http://" + t.direct
 		}
 		p, err := startClients(ctx, clientGroup{URL: url, Clients: configs[begin:end]}, t.ledger)
 		if p != nil {
@@ -157,6 +186,9 @@ func (t *trial) finish(ctx context.Context, f results.Figures) error {
 	err := t.order(t.crowd.Relay, 0)
 	if err == nil {
 		err = t.await(ctx, "all clients to return", func() bool { return t.ledger.away() == 0 })
+		if err != nil {
+			err = errors.Join(err, t.ledger.describeAway())
+		}
 	}
 	// Messages that clients get on connections that nobody cuts show what they lack.
 	err = errors.Join(err, load.Sleep(ctx, quietTime), t.order(0, 0), t.publishers.stop())
@@ -171,7 +203,7 @@ func (t *trial) finish(ctx context.Context, f results.Figures) error {
 		f[figureCuts] += float64(n)
 		f[results.Of(figureCuts, way)] = float64(n)
 	}
-	for _, example := range t.ledger.examples {
+	for _, example := range append(t.ledger.examples, t.ledger.miscounts...) {
 		slog.Warn("recovery: " + example)
 	}
 	return err
@@ -185,11 +217,16 @@ func (t *trial) close() (err error) {
 	for _, p := range t.processes {
 		err = errors.Join(err, p.stop())
 	}
-	t.cutter.Stop()
+	if t.cutter != nil {
+		t.cutter.Stop()
+	}
 	for _, n := range t.nodes {
 		n.conn.Close()
 	}
-	return err
+	if t.cluster != nil {
+		t.cluster.Stop()
+	}
+	return errors.Join(err, os.RemoveAll(t.folder))
 }
 
 // await waits until something is so.
