@@ -60,7 +60,7 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 			emitting.Go(func() {
 				for n := range int64(total) {
 					for n > received.Load()+200 { // so that cuts fall everywhere
-						time.Sleep(10 * time.Microsecond)
+						<-time.After(10 * time.Microsecond)
 					}
 					args := fmt.Appendf(nil, "[%d]", n+1)
 					if _, err := ana.Emit(t.Context(), broker.Target{Users: []string{"ana"}}, broker.Message{Event: "e", Args: args}); err != nil {

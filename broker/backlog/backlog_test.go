@@ -210,5 +210,5 @@ func BenchmarkPushConfirm(b *testing.B) {
 			l.Confirm(position)
 		}
 	}
-	e.Held(int(position)) //nolint:gosec // as often as it was pushed
+	e.Held(int(position))
 }
