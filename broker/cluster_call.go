@@ -73,7 +73,7 @@ func (b *Broker) nodesOf(t *Target) destination {
 	if len(t.Sockets) > 0 {
 		left = b.movedSockets.count()
 	}
-	nodes, unknown := b.ownersOf(t.Sockets)
+	nodes, unknown := b.ownersOf(t.Namespace, t.Sockets)
 	if unknown {
 		return destination{route: cluster.Route{Topic: everyone}}
 	}
@@ -99,17 +99,17 @@ func (b *Broker) extend(to destination, sockets []string) destination {
 	return to
 }
 
-// ownersOf returns the other nodes that have the sockets, or know which node has
-// them. unknown says that any node may have one, because the node is gone that its id
+// ownersOf returns the other nodes that have sockets of a namespace, or know which node
+// has them. unknown says that any node may have one, because the node is gone that its id
 // names.
-func (b *Broker) ownersOf(sockets []string) (nodes []cluster.NodeID, unknown bool) {
+func (b *Broker) ownersOf(namespace string, sockets []string) (nodes []cluster.NodeID, unknown bool) {
 	seen := make(map[cluster.NodeID]bool)
 	for _, id := range sockets {
 		owner := cluster.OwnerOf(id)
 		if string(owner) == b.id {
 			owner = b.movedSockets.get(id)
 		}
-		if owner == "" || seen[owner] {
+		if owner == "" || seen[owner] || b.hasSocket(namespace, id) {
 			continue
 		}
 		seen[owner] = true
@@ -120,6 +120,16 @@ func (b *Broker) ownersOf(sockets []string) (nodes []cluster.NodeID, unknown boo
 		}
 	}
 	return nodes, unknown
+}
+
+// hasSocket reports whether this node has a socket.
+func (b *Broker) hasSocket(namespace, id string) bool {
+	ns, ok := b.namespaces[namespace]
+	if !ok {
+		return false
+	}
+	s, ok := ns.index.Get(id)
+	return ok && !s.isShadow()
 }
 
 // targetOf returns the target of an operation that may name sockets; nil for others.
