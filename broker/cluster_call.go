@@ -165,23 +165,31 @@ func restrict(op *wire.Op, moved []*wire.SessionMoved) (*wire.Op, destination) {
 	return copied, destination{route: cluster.Route{Nodes: nodes}}
 }
 
+// maxHops bounds how often nodes pass an operation on.
+const maxHops = 8
+
+// movedFrom returns those sockets of a target that have moved to other nodes. A shadow
+// counts as moved, because it may never become the socket. It keeps each message once.
+func (b *Broker) movedFrom(t *wire.Target) []*wire.SessionMoved {
+	return slices.DeleteFunc(b.movedSockets.among(t.GetSockets(), 0), func(m *wire.SessionMoved) bool {
+		return b.hasSocket(t.GetNamespace(), m.GetSocket())
+	})
+}
+
 // follow is called with an operation of another node that was sent to this node alone,
 // and with the reply. If sockets of its target have moved, the caller is told where to
 // or, if it doesn't wait, the operation is passed on.
 func (b *Broker) follow(from cluster.NodeID, op *wire.Op, reply proto.Message, waits bool) {
-	target := targetOf(op)
-	moved := b.movedSockets.among(target.GetSockets(), 0)
-	if ns, ok := b.namespaces[target.GetNamespace()]; ok {
-		moved = slices.DeleteFunc(moved, func(m *wire.SessionMoved) bool {
-			_, here := ns.index.Get(m.GetSocket()) // as a shadow, it keeps what comes
-			return here
-		})
-	}
-	if len(moved) == 0 || op.GetHops() >= maxMoves {
+	moved := b.movedFrom(targetOf(op))
+	if len(moved) == 0 {
 		return
 	}
 	if c, ok := reply.(*wire.Count); ok && waits {
 		c.Moved = moved
+		return
+	}
+	if op.GetHops() >= maxHops {
+		b.log.Warn("an operation doesn't find a socket that has moved", "sockets", len(moved))
 		return
 	}
 	op, to := restrict(op, moved)
@@ -236,41 +244,6 @@ func (b *Broker) callOthers(ctx context.Context, to destination, timeout time.Du
 		}
 	}
 	return r, partial
-}
-
-// maxMoves bounds how often sockets are followed to the node that has them now.
-const maxMoves = 3
-
-// countOthers is callOthers for an operation that is answered with Count. It follows
-// sockets that have moved.
-func (b *Broker) countOthers(ctx context.Context, to destination, timeout time.Duration, op *wire.Op) ([]*wire.Count, PartialResult) {
-	result, partial := b.callOthers(ctx, to, timeout, op)
-	counts := decode[wire.Count](result, &partial)
-	last := counts
-	for range maxMoves {
-		moved := movedIn(last)
-		if len(moved) == 0 {
-			break
-		}
-		again, to := restrict(op, moved)
-		result, missing := b.callOthers(ctx, to, timeout, again)
-		last = decode[wire.Count](result, &missing)
-		counts = append(counts, last...)
-		partial.Partial = partial.Partial || missing.Partial
-		partial.miss(missing.Missing...)
-	}
-	for _, c := range counts {
-		partial.Partial = partial.Partial || c.GetPartial()
-	}
-	return counts, partial
-}
-
-// movedIn returns the sockets that other nodes have, as nodes say.
-func movedIn(counts []*wire.Count) (moved []*wire.SessionMoved) {
-	for _, c := range counts {
-		moved = append(moved, c.GetMoved()...)
-	}
-	return moved
 }
 
 // allMissing is the partial result when the other nodes could not be reached.

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/salabroker/sala/broker/cluster"
@@ -157,6 +158,51 @@ func (b *Broker) do(ctx context.Context, op *wire.Op, others destination, wait t
 	out.PartialResult = partial
 	out.Partial = out.Partial || here.GetPartial()
 	return out
+}
+
+// maxMoves bounds how often sockets are followed to the node that has them now.
+const maxMoves = 3
+
+// countOthers is callOthers for an operation that is answered with Count. It follows
+// sockets that have moved.
+func (b *Broker) countOthers(ctx context.Context, to destination, timeout time.Duration, op *wire.Op) ([]*wire.Count, PartialResult) {
+	result, partial := b.callOthers(ctx, to, timeout, op)
+	counts := decode[wire.Count](result, &partial)
+	last := counts
+	for range maxMoves {
+		moved := movedIn(last)
+		if len(moved) == 0 {
+			break
+		}
+		again, to := restrict(op, moved)
+		result, missing := b.callOthers(ctx, to, timeout, again)
+		last = decode[wire.Count](result, &missing)
+		if slices.Contains(to.route.Nodes, cluster.NodeID(b.id)) { // it has moved here since
+			here := b.applyLocal(cluster.NodeID(b.id), again, 0)
+			here.Moved = b.movedFrom(targetOf(again))
+			last = append(last, here)
+		}
+		counts = append(counts, last...)
+		partial.Partial = partial.Partial || missing.Partial
+		partial.miss(missing.Missing...)
+	}
+	if moved := movedIn(last); len(moved) > 0 { // it moves faster than anybody can ask
+		again, to := restrict(op, moved)
+		_ = b.tell(to, again) // the mesh counts what is lost
+		partial.Partial = true
+	}
+	for _, c := range counts {
+		partial.Partial = partial.Partial || c.GetPartial()
+	}
+	return counts, partial
+}
+
+// movedIn returns the sockets that other nodes have, as nodes say.
+func movedIn(counts []*wire.Count) (moved []*wire.SessionMoved) {
+	for _, c := range counts {
+		moved = append(moved, c.GetMoved()...)
+	}
+	return moved
 }
 
 // applyLocal carries out an operation of a node, maybe this one, on the sockets of

@@ -625,8 +625,10 @@ func (s *socket) handOver(to cluster.NodeID, t *wire.TakeSession) *wire.SessionS
 	if x.returns != t.GetReturns() {
 		return absence{overtaken: true}.toWire()
 	}
+	s.b.movedSockets.set(s.id, to) // first, so that whoever doesn't find it here learns where it is
 	others, ok := s.removeFrom(rooms)
 	if !ok {
+		s.b.movedSockets.set(s.id, "")
 		// The rooms are others, or the socket is about to end. The next attempt finds out.
 		return &wire.SessionState{State: &wire.SessionState_Changed{Changed: &wire.Session{Socket: &wire.Socket{Rooms: others}}}}
 	}
@@ -644,7 +646,6 @@ func (s *socket) handOver(to cluster.NodeID, t *wire.TakeSession) *wire.SessionS
 	x.window.Stop()
 	x.backlog.Close()
 	s.endAway()
-	s.b.movedSockets.set(s.id, to)
 	s.b.unsubscribeSocket(s)
 	s.stopExpiry()
 	w.EventsHandover = s.forgetHere(to)
