@@ -257,7 +257,10 @@ func (b *Broker) findSession(ctx context.Context, key *wire.SessionKey, offeredB
 		default:
 			owner = cluster.NodeID(state.GetMovedTo())
 		}
-		if string(owner) == b.id {
+		if string(owner) == b.id { // it was here, which is all that the other node knows
+			owner = b.movedSockets.get(key.GetSocket())
+		}
+		if owner == "" {
 			break
 		}
 	}
