@@ -14,10 +14,10 @@ export class Line {
 
   static async to(sala) {
     const line = new Line();
-    const [host, port] = sala.addr.public.split(':');
+    line.turn(sala);
     line.server = net.createServer((client) => {
       if (line.broken) return reset(client);
-      const broker = net.connect(Number(port), host);
+      const broker = net.connect(line.port, line.host);
       const pair = { client, broker };
       line.#pairs.add(pair);
       for (const [from, to] of [[client, broker], [broker, client]]) {
@@ -35,6 +35,12 @@ export class Line {
     await once(line.server, 'listening');
     line.url = `http://127.0.0.1:${line.server.address().port}`;
     return line;
+  }
+
+  // turn sends new connections to another broker.
+  turn(sala) {
+    const [host, port] = sala.addr.public.split(':');
+    Object.assign(this, { host, port: Number(port) });
   }
 
   // cut resets all connections and refuses new ones until repair.
