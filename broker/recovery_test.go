@@ -538,3 +538,49 @@ func TestOvertakenReturnIsDecidedFirst(t *testing.T) {
 		ana.wantHistory(ana.session.ID, "CONNECT", "AWAY transport close", "RESUMED")
 	})
 }
+
+// Who returns knows of the session, and need not answer a ping to prove it.
+func TestReturnProvesTheSession(t *testing.T) {
+	withSession(t, broker.Options{}, func(_ *testing.T, ana *absence) {
+		ana.session = &brokertest.Session{}
+		for range 2 { // the second time she returns
+			ana.client = ana.Dial(nil)
+			ana.client.Mute = true
+			ana.client.Recover("/", ana.token, ana.session, nil)
+			ana.settle()
+			ana.leave()
+		}
+		<-time.After(time.Minute)
+		ana.comeBack()
+		ana.wantRecovered(true)
+	})
+}
+
+// The token of a return may be revoked while backends decide about it.
+func TestRevokedWhileDeciding(t *testing.T) {
+	withSession(t, broker.Options{}, func(t *testing.T, ana *absence) {
+		asked, answer := make(chan struct{}), make(chan struct{})
+		serve(t, ana.Node, broker.SubscribeOptions{Decide: true, Kinds: []eventhub.Kind{eventhub.Connect}},
+			func(s *broker.Subscription, d eventhub.Delivery) error {
+				if !d.NeedsDecision {
+					return nil
+				}
+				close(asked)
+				<-answer
+				return s.Decide(d.ID, eventhub.Decision{})
+			})
+		ana.leave()
+		issued := issue(t, ana.Node, broker.TokenRequest{User: "ana"})
+		c := ana.Dial(nil)
+		c.Send(fmt.Sprintf(`40{"token":%q,"recover":true,"pid":%q}`, issued.Token, ana.session.PID))
+		<-asked
+		if _, err := ana.RevokeTokens(t.Context(), broker.RevokeTokens{TokenID: issued.ID}); err != nil {
+			t.Fatal(err)
+		}
+		close(answer)
+		if got := c.Await(`42["sala:disconnect"`, "41"); !strings.Contains(got, "TOKEN_REVOKED") {
+			t.Errorf("the client is told %s", got)
+		}
+		ana.wantHistory(ana.session.ID, "CONNECT", "AWAY transport close", "RESUMED", "DISCONNECT TOKEN_REVOKED")
+	})
+}
