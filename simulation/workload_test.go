@@ -180,7 +180,7 @@ func (w *world) someMessage() *message {
 		}
 	}
 	m.volatile = w.chance(12)
-	m.unreported = w.chance(15) && (len(m.target.Sockets) == 0 || w.plan.nodes == 1)
+	m.unreported = w.chance(15)
 	return m
 }
 
