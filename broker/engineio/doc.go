@@ -45,6 +45,8 @@
 // readable, and a few spare readers. Per WebSocket connection: its reader, while there is something
 // to read. Behind TLS, and where the system has no epoll, the reader always stays.
 //
+// Per tunnel: two, which the [Tunnels] end.
+//
 // Short-lived, at most one per connection: waiting for a stalled socket, writing to a connection
 // that isn't a plain socket (TLS), and calling [Receiver.Closed] for a long-polling connection.
 // [Server.Shutdown] ends all of them, except those that a receiver holds up.

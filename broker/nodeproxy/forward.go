@@ -58,8 +58,8 @@ func (p *Proxy) Forward(w http.ResponseWriter, r *http.Request, sid string, upgr
 		err = p.forwardPoll(w, r, passage{node, sid, false})
 	}
 	result = resultOf(err)
-	if r.Context().Err() != nil {
-		result = Canceled
+	if err != nil && r.Context().Err() != nil {
+		result = Canceled // there is nobody to answer
 	}
 	if result == Unreachable || result == Refused {
 		p.complain(complaintSending, "can't pass a client's request on to the node that has its session, so the client has to connect again",
