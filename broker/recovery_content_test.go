@@ -251,3 +251,15 @@ func TestReloadAtTheLimitOfAUser(t *testing.T) {
 		}
 	})
 }
+
+// A client that is sent much is asked for a pong ahead of time, before a session is full.
+func TestBusyClientsAreAskedEarly(t *testing.T) {
+	withSession(t, broker.Options{}, func(t *testing.T, ana *absence) {
+		ana.client.Mute = true
+		ana.events(1, 600)
+		ana.settle()
+		if ana.client.Pings != 1 {
+			t.Errorf("%d pings have come, want 1", ana.client.Pings)
+		}
+	})
+}
