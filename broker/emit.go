@@ -9,7 +9,9 @@ import (
 
 // Emit sends a message to the sockets that t selects. It may be called
 // concurrently; what one goroutine emits arrives at a socket in the order of
-// its calls. Nothing is sent if it returns an error, which is a *[Error].
+// its calls. The exception is an unreported message that names a socket which has
+// moved to another node: it takes a detour, and a message to a room of the socket may
+// overtake it. Nothing is sent if it returns an error, which is a *[Error].
 func (b *Broker) Emit(ctx context.Context, t Target, m Message) (Report, error) {
 	ns, err := b.checkEmit(&t, &m, nil)
 	if err != nil {
