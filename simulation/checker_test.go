@@ -65,6 +65,7 @@ func check(h *history, p *plan) []string {
 		k.checkReport(m)
 	}
 	k.checkHappenings(h.happenings)
+	k.checkList(h)
 	return k.found
 }
 
@@ -406,7 +407,18 @@ func (k *checker) required(s *session, m *message) bool {
 			return false
 		}
 	}
+	if k.mayDetour(m) && k.killedAround(m) {
+		return false // it may have been sent to the node that was killed
+	}
 	return k.stayedAt(s, m.node) || !k.troubled(m)
+}
+
+// killedAround reports whether a node was killed that others may have taken for alive
+// when m was emitted.
+func (k *checker) killedAround(m *message) bool {
+	return slices.ContainsFunc(k.faults, func(f *fault) bool {
+		return f.kind == nodeKilled && f.begin.at <= m.end.at+lateDelivery && m.begin.at <= f.begin.at+busRecovery
+	})
 }
 
 // stayedAt reports whether a session has never been at another node.
@@ -481,6 +493,37 @@ func (k *checker) checkReport(m *message) {
 	}
 	if r.Matched < members {
 		k.failf("message %d (%s to %s) matched %d sockets, but %d clients were its target", m.id, m.publisher, describe(m.target), r.Matched, members)
+	}
+}
+
+// checkList checks what a node lists at the end: every session that is connected, once,
+// in the rooms in which it has to be.
+func (k *checker) checkList(h *history) {
+	byID := make(map[string]*broker.SocketInfo)
+	for i := range h.listed {
+		info := &h.listed[i]
+		if byID[info.ID] != nil {
+			k.failf("socket %s is listed twice", info.ID)
+		}
+		byID[info.ID] = info
+	}
+	now := &message{begin: h.listedAt, end: h.listedAt, sure: true}
+	for _, s := range k.sessions {
+		if !s.whole || s.contested || h.listedAt.seq == 0 || !k.reaches(h.listedBy, s) {
+			continue
+		}
+		info := byID[s.sid]
+		if info == nil || info.Away {
+			k.failf("%s is connected, but listed as %+v", s, info)
+			continue
+		}
+		for i := range k.plan.rooms {
+			room := k.plan.room(i)
+			is, listed := k.inRoom(s, room, now), slices.Contains(info.Rooms, room)
+			if is == member && !listed || is == stranger && listed {
+				k.failf("%s is listed in the rooms %v; in %s: %t", s, info.Rooms, room, is == member)
+			}
+		}
 	}
 }
 

@@ -31,6 +31,10 @@ type history struct {
 	clients    []*client
 	happenings []happening
 	lines      []line
+
+	listed   []broker.SocketInfo // at the end, by a node
+	listedBy int
+	listedAt stamp
 }
 
 // line is a line of the timeline.

@@ -139,7 +139,7 @@ func (k *checker) checkNotRecovered(s, earlier *session) {
 		return
 	}
 	code := codeOf(s.events[0])
-	if s.client.copied != nil && s.client.user != s.client.copied.user && earlier == nil {
+	if owner := k.ownerOf(s.sent.pid); owner != nil && owner.client.user != s.client.user {
 		if code != codeUserChanged && code != codeUnknown && code != codeNodeLost {
 			k.failf("%s has shown the pid of another user: %s", s, code)
 		}
@@ -150,6 +150,16 @@ func (k *checker) checkNotRecovered(s, earlier *session) {
 	if reasons := k.reasons(earlier, s); !slices.Contains(reasons, code) {
 		k.failf("%s at %s: the session %s wasn't recovered: %s; possible reasons: %v", s, s.began.at, earlier.sid, code, reasons)
 	}
+}
+
+// ownerOf returns the session that has a pid; nil if there is none.
+func (k *checker) ownerOf(pid string) *session {
+	for _, s := range k.sessions {
+		if s.pid == pid {
+			return s
+		}
+	}
+	return nil
 }
 
 func isSessionEvent(e entry) bool { return strings.HasPrefix(e.event.text, `["sala:session",`) }
@@ -195,8 +205,9 @@ func (k *checker) reasons(s, now *session) (codes []string) {
 		add(c.ends() && k.concerns(c, s) && c.begin.before(now.began) && !c.end.beforeSure(c.sure, s.requested), codeUnknown, codeNodeLost)
 	}
 	add(k.plan.userLimit || k.mayOverflow(s, now), codeEvicted)
-	// A node that was never the session's may not learn why it ended elsewhere.
-	add(k.plan.nodes > 1 && len(codes) > 0, codeUnknown)
+	// A node that was never the session's may not learn why it ended elsewhere, and a node
+	// that has ended can't say.
+	add(k.plan.nodes > 1 && len(codes) > 0, codeUnknown, codeNodeLost)
 	return codes
 }
 

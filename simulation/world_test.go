@@ -378,8 +378,16 @@ func (w *world) allConnected(clients []*client) error {
 	return nil
 }
 
-// freeze ends the logs of the clients, and notes which sockets they have.
+// freeze ends the logs of the clients, and notes which sockets they have and which ones
+// a node lists.
 func (w *world) freeze() {
+	if n := w.someNode(); n != nil {
+		list, err := n.ListSockets(context.Background(), broker.SocketQuery{Page: broker.Page{Size: 1000}})
+		if err != nil || list.Partial {
+			w.fail("node %d lists the sockets after everything is repaired: %v, missing %v", n.number, err, list.Missing)
+		}
+		w.h.listed, w.h.listedBy, w.h.listedAt = list.Sockets, n.number, w.h.now()
+	}
 	for _, c := range w.clients {
 		c.mu.Lock()
 		c.final = make(map[string]string)
