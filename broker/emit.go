@@ -121,6 +121,9 @@ func (b *Broker) applyEmit(from cluster.NodeID, o *wire.Emit) *wire.Count {
 	if b.Overloaded() {
 		report = Report{Matched: len(sockets)}
 		b.metrics.FramesDropped(dropOverloaded, len(sockets))
+		for _, s := range sockets {
+			s.miss()
+		}
 	} else {
 		report = b.deliver(ns, sockets, messageFromWire(from, o.GetEvent()))
 	}

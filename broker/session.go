@@ -99,7 +99,7 @@ type session struct {
 	why      string          // why it did
 	counted  string          // the address at which it counts as away; empty for none
 	gaps     uint64          // recovery.gaps when the session began
-	gap      bool            // another node that had the session missed messages
+	gap      bool            // messages are missing that nobody has kept
 	had      map[string]bool // offsets of what came while it was moved; nil if none can come again
 	hadUntil time.Time       // when none can
 }
@@ -271,10 +271,9 @@ func (s *socket) keep(o *outgoing) delivery {
 		x.mu.Unlock()
 		return moving
 	case c == nil:
-		x.push(s.b, o, event, 0)
-		complete := x.backlog.Complete()
+		evicted := x.push(s.b, o, event, 0)
 		x.mu.Unlock()
-		if !complete { // nothing can make up for what was evicted
+		if evicted { // nothing can make up for it
 			s.giveUp()
 			return notDelivered
 		}
@@ -290,8 +289,9 @@ func (s *socket) keep(o *outgoing) delivery {
 		return queued
 	}
 	if o.m.Volatile || !c.endsAfter(reason) {
-		if !o.m.Volatile { // the engine counts only what isn't kept
-			s.b.metrics.FramesDropped(reason, 1)
+		if !o.m.Volatile {
+			x.gap = true
+			s.b.metrics.FramesDropped(reason, 1) // the engine counts only what isn't kept
 		}
 		return notDelivered
 	}
@@ -312,10 +312,21 @@ func (x *session) hasHad(event *backlog.Event) (had bool) {
 	return had
 }
 
-// push appends an event to the backlog. x.mu is held.
-func (x *session) push(b *Broker, o *outgoing, event *backlog.Event, position uint64) {
-	x.backlog.Push(event, position, b.recovery.limits)
+// push appends an event to the backlog, and reports whether that evicted another one.
+// x.mu is held.
+func (x *session) push(b *Broker, o *outgoing, event *backlog.Event, position uint64) (evicted bool) {
+	evicted = x.backlog.Push(event, position, b.recovery.limits)
 	o.held++
+	return evicted
+}
+
+// miss notes that the client misses a message that wasn't volatile.
+func (s *socket) miss() {
+	if x := s.session; x != nil {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.gap = true
+	}
 }
 
 // endsAfter reports whether the connection is at its end, because it has ended

@@ -381,7 +381,7 @@ func (b *Broker) takeWhenReady(ctx context.Context, owner cluster.NodeID, take *
 	// The client may go from now on. What the owner hands over mustn't get lost.
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), 2*callTimeout)
 	defer cancel()
-	take.Attempt = rand.Uint64()
+	take.Attempt = rand.Uint64() //nolint:gosec // it only tells attempts apart
 	return b.askForSession(ctx, owner, take)
 }
 

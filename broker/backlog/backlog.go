@@ -87,11 +87,12 @@ func (l *Backlog) All(each func(*Event)) {
 }
 
 // Push appends an event that was sent at a position. To stay within the limits, it evicts the
-// oldest events.
-func (l *Backlog) Push(e *Event, position uint64, limits Limits) {
+// oldest events. It reports whether one of those would have been sent again.
+func (l *Backlog) Push(e *Event, position uint64, limits Limits) (evicted bool) {
 	for l.len > 0 && l.exceeds(e.size, limits) {
 		if oldest := &l.first.entries[l.start]; oldest.event.frame != nil {
 			l.evicted, l.evictedPosition, l.evictedOffset = true, oldest.position, oldest.event.offset
+			evicted = true
 		}
 		l.drop(1)
 	}
@@ -108,6 +109,7 @@ func (l *Backlog) Push(e *Event, position uint64, limits Limits) {
 	l.end++
 	l.len++
 	l.bytes += e.size
+	return evicted
 }
 
 // exceeds reports whether one more event would be too much.
