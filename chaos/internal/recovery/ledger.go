@@ -44,6 +44,7 @@ type ledger struct {
 	sockets  map[Socket]*socketLog
 	accepted map[Socket]map[stream][]uint64 // what each socket must have received
 	excused  map[message]bool               // those without an answer
+	answers  map[message]string             // what the broker said of those that it accepted
 	late     []lateMessage
 	counts   counts
 	examples observe.Examples // of what went wrong
@@ -80,7 +81,7 @@ type step struct {
 }
 
 // historyLength is how many steps are kept for each socket.
-const historyLength = 24
+const historyLength = 32
 
 // note adds a step.
 func (x *socketLog) note(s step) {
@@ -131,7 +132,7 @@ func newLedger() *ledger {
 	return &ledger{
 		offset:  regexp.MustCompile(offsetPattern),
 		sockets: make(map[Socket]*socketLog), accepted: make(map[Socket]map[stream][]uint64),
-		excused: make(map[message]bool),
+		excused: make(map[message]bool), answers: make(map[message]string),
 	}
 }
 
@@ -165,8 +166,12 @@ func (l *ledger) owe(s Socket, from stream, number uint64) {
 	l.accepted[s][from] = append(l.accepted[s][from], number)
 }
 
-// owePublished records that the broker has accepted a message for all sockets that it is for.
-func (l *ledger) owePublished(m message, all []Socket) {
+// owePublished records that the broker has accepted a message for all sockets that it is for, and
+// what it said.
+func (l *ledger) owePublished(m message, all []Socket, answer string) {
+	l.mu.Lock()
+	l.answers[m] = answer
+	l.mu.Unlock()
 	for _, s := range all {
 		if m.isFor(s, all) {
 			l.owe(s, stream{number: m.publisher}, m.number)
@@ -369,9 +374,13 @@ func (l *ledger) events() int {
 	return l.counts.received + l.counts.returns
 }
 
-// lacking calls report for each message that a socket lacks. The caller holds mu.
+// lacking calls report for each message that a socket lacks. Sockets that the broker disconnected
+// are counted by themselves. The caller holds mu.
 func (l *ledger) lacking(report func(Socket, stream, uint64)) {
 	for _, s := range l.list {
+		if l.sockets[s].sentAway {
+			continue
+		}
 		for from, numbers := range l.accepted[s] {
 			log := l.sockets[s].streams[from]
 			for _, number := range numbers {
@@ -427,7 +436,8 @@ func (l *ledger) addTo(f results.Figures) {
 	defer l.mu.Unlock()
 	l.lacking(func(s Socket, from stream, number uint64) {
 		l.counts.missing++
-		l.examples.Add("%s of client %d lacks message %d of %v, after %d returns", s.Namespace, s.Client, number, from, l.sockets[s].connects-1)
+		l.examples.Add("%s of client %d lacks message %d of %v, after %d returns; the broker said %s", s.Namespace, s.Client, number, from,
+			l.sockets[s].connects-1, l.answers[message{from.number, number}])
 	})
 	for _, m := range l.late {
 		if m.from.relay || !l.excused[message{m.from.number, m.number}] {

@@ -165,7 +165,7 @@ func TestPublishedMessagesAreOwedToTheirSockets(t *testing.T) {
 	l := newTestLedger(t)
 	all := l.in("/")
 	for n := range uint64(2 * kinds) {
-		l.owePublished(message{0, n + 1}, all)
+		l.owePublished(message{0, n + 1}, all, "")
 	}
 	for _, s := range all {
 		n := len(l.accepted[s][stream{number: 0}])

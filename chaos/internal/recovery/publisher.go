@@ -102,6 +102,7 @@ type answer interface {
 func (p *publisher) publish(ctx context.Context, m message) error {
 	ctx, cancel := context.WithTimeout(p.node.target.Authorize(ctx), answerTimeout)
 	defer cancel()
+	begin := time.Now()
 	a, err := p.call(ctx, m)
 	if err != nil {
 		p.ledger.unanswered(m)
@@ -125,7 +126,7 @@ func (p *publisher) publish(ctx context.Context, m message) error {
 	if a.GetDropped() > 0 {
 		return fmt.Errorf("message %d of publisher %d was dropped for %d sockets", m.number, m.publisher, a.GetDropped())
 	}
-	p.ledger.owePublished(m, p.sockets)
+	p.ledger.owePublished(m, p.sockets, fmt.Sprintf("%v to %v, at node %s after %v", a, m.kind(), p.node.target.Control, time.Since(begin)))
 	return nil
 }
 
