@@ -1,0 +1,358 @@
+package broker_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/brokertest"
+	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/cluster/clustertest"
+	"github.com/salabroker/sala/broker/eventhub"
+)
+
+// traveller is a client of "/" with a session that returns at one node or another.
+type traveller struct {
+	t       *testing.T
+	nodes   []*brokertest.Node
+	token   string
+	session *brokertest.Session
+	client  *brokertest.Client
+}
+
+// travel connects a user at the first node.
+func travel(t *testing.T, nodes []*brokertest.Node, user string) *traveller {
+	t.Helper()
+	a := &traveller{t: t, nodes: nodes, token: nodes[0].Token(user, brokertest.Everything), session: &brokertest.Session{}}
+	a.client = nodes[0].ReturnTo(a.token, a.session)
+	a.client.ExpectNothing() // so that the broker knows that the client knows of its session
+	return a
+}
+
+// moveTo cuts the connection and returns at a node, as the same socket.
+func (a *traveller) moveTo(node int) {
+	a.t.Helper()
+	a.client.Close()
+	id := a.session.ID
+	a.client = a.nodes[node].ReturnTo(a.token, a.session)
+	if !a.session.Recovered || a.session.ID != id {
+		a.t.Fatalf("the client isn't recovered at node %d", node)
+	}
+}
+
+// leave cuts the connection and waits until the node that has the socket has noticed.
+func (a *traveller) leave() {
+	a.t.Helper()
+	a.client.Close()
+	eventually(a.t, "the client is away", func() bool {
+		info, err := a.nodes[0].GetSocket(a.t.Context(), a.session.ID)
+		return err == nil && info.Away
+	})
+}
+
+// to is a target of the client by its socket's id.
+func (a *traveller) to() broker.Target { return broker.Target{Sockets: []string{a.session.ID}} }
+
+// laned is a bus with several lanes, each of which is late by its own, changing, time.
+type laned struct {
+	cluster.Bus
+	lanes int
+	late  time.Duration // at most
+}
+
+func (l *laned) Lane(channel string) int { return cluster.PartitionOf(channel) % l.lanes }
+
+func (l *laned) Run(ctx context.Context, r cluster.Receiver) error {
+	late := &lateReceiver{Receiver: r, bus: l, lanes: make([]chan cluster.Message, l.lanes)}
+	var passing sync.WaitGroup
+	for i := range late.lanes {
+		late.lanes[i] = make(chan cluster.Message, 100_000)
+		passing.Go(func() { late.pass(ctx, late.lanes[i]) })
+	}
+	defer passing.Wait()
+	return l.Bus.Run(ctx, late)
+}
+
+type lateReceiver struct {
+	cluster.Receiver
+	bus   *laned
+	lanes []chan cluster.Message
+	mu    sync.Mutex // held while the receiver is called
+}
+
+func (l *lateReceiver) Received(m cluster.Message) { l.lanes[l.bus.Lane(m.Channel)] <- m }
+
+func (l *lateReceiver) StateChanged(s cluster.State) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.Receiver.StateChanged(s)
+}
+
+func (l *lateReceiver) pass(ctx context.Context, lane chan cluster.Message) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case m := <-lane:
+			time.Sleep(rand.N(l.bus.late))
+			l.mu.Lock()
+			l.Receiver.Received(m)
+			for range len(lane) { // they come together
+				l.Receiver.Received(<-lane)
+			}
+			l.mu.Unlock()
+		}
+	}
+}
+
+// TestMovesUnderEmits has clients return at any node, a thousand times together, while
+// all nodes emit to rooms, users and everyone. Each client gets each message once, over buses
+// with one server and with several.
+func TestMovesUnderEmits(t *testing.T) {
+	for name, lanes := range map[string]int{"one lane": 1, "several lanes": 5} {
+		t.Run(name, func(t *testing.T) {
+			exchange := clustertest.NewExchange()
+			o := broker.Options{Recovery: &broker.RecoveryOptions{MaxMessages: 100_000, MaxBytes: 64 << 20}}
+			nodes := startNodes(t, 3, o, func(int) cluster.Bus {
+				return &laned{Bus: exchange.Bus(), lanes: lanes, late: 3 * time.Millisecond}
+			})
+			storm := &storm{t: t, nodes: nodes, moves: 1000}
+			for i := range 10 {
+				storm.add(i)
+			}
+			storm.run()
+		})
+	}
+}
+
+// storm is clients that move, and emits to all of them.
+type storm struct {
+	t       *testing.T
+	nodes   []*brokertest.Node
+	clients []*stormy
+	moves   int // of all clients together
+
+	moved atomic.Int64
+	sent  atomic.Int64 // to each client
+	over  atomic.Bool  // no more is sent
+	how   sync.Map     // how each message was sent, by its number
+}
+
+// stormy is a client in a storm, and what it has got.
+type stormy struct {
+	*traveller
+	got map[string]bool
+}
+
+func (s *storm) add(i int) {
+	a := travel(s.t, s.nodes, fmt.Sprint("user", i))
+	rooms := []string{"all", fmt.Sprint("room", i), fmt.Sprint("other", i)}
+	if _, err := s.nodes[0].Broker.Join(s.t.Context(), a.to(), rooms); err != nil {
+		s.t.Fatal(err)
+	}
+	s.clients = append(s.clients, &stormy{a, make(map[string]bool)})
+}
+
+func (s *storm) run() {
+	var emitting, moving, reading sync.WaitGroup
+	for _, node := range s.nodes {
+		emitting.Go(func() {
+			for !s.over.Load() {
+				s.emit(node)
+			}
+		})
+	}
+	for _, a := range s.clients {
+		moving.Go(func() { s.move(a) })
+	}
+	moving.Wait()
+	s.over.Store(true)
+	emitting.Wait()
+	for _, a := range s.clients {
+		reading.Go(func() { s.readRest(a) })
+	}
+	reading.Wait()
+}
+
+// partly is how a message was sent whose sender knows that some nodes may lack it.
+const partly = "partly"
+
+// emit sends a message to each client, which gets the same number from all.
+func (s *storm) emit(node *brokertest.Node) {
+	n := s.sent.Add(1)
+	m := broker.Message{Event: "e", Args: fmt.Appendf(nil, "[%d]", n), Unreported: rand.N(2) == 0}
+	var targets []broker.Target
+	way := rand.N(5)
+	s.how.Store(n, fmt.Sprintf("way %d, unreported %v, from %s", way, m.Unreported, node.URL))
+	for i := range s.clients {
+		switch way {
+		case 0:
+			targets = append(targets, broker.Target{Users: []string{fmt.Sprint("user", i)}})
+		case 1:
+			targets = append(targets, broker.Target{Rooms: []string{fmt.Sprint("room", i)}})
+		case 2:
+			targets = append(targets, broker.Target{Rooms: []string{fmt.Sprint("room", i), fmt.Sprint("other", i)}})
+		}
+	}
+	switch way {
+	case 3:
+		targets = []broker.Target{{Everyone: true}}
+	case 4:
+		targets = []broker.Target{{Rooms: []string{"all"}}}
+	}
+	for _, target := range targets {
+		r, err := node.Emit(s.t.Context(), target, m)
+		if err != nil {
+			s.t.Errorf("Emit: %v", err)
+		}
+		if r.Partial && !m.Unreported {
+			s.how.Store(n, partly)
+		}
+	}
+}
+
+// move moves a client until all have moved often enough.
+func (s *storm) move(a *stormy) {
+	for s.moved.Add(1) <= int64(s.moves) {
+		for range rand.N(5) {
+			s.read(a)
+		}
+		if rand.N(3) > 0 {
+			a.client.Close()
+		}
+		a.client = s.nodes[rand.N(len(s.nodes))].ReturnTo(a.token, a.session)
+		if !a.session.Recovered {
+			s.t.Errorf("a client isn't recovered: %v", a.client.Next())
+			return
+		}
+	}
+}
+
+func (s *storm) readRest(a *stormy) {
+	for ok := true; ok && len(a.got) < int(s.sent.Load()); {
+		ok = s.read(a)
+	}
+	for n := range s.sent.Load() {
+		if !a.got[fmt.Sprintf("[%d]", n+1)] {
+			how, _ := s.how.Load(n + 1)
+			if how != partly {
+				s.t.Errorf("%d is missing: %s", n+1, how)
+			}
+		}
+	}
+}
+
+// read reads an event. It returns false if none comes.
+func (s *storm) read(a *stormy) bool {
+	e, ok := a.client.TryNext()
+	switch {
+	case !ok:
+	case e.Name != "e":
+		s.t.Errorf("got %s %s", e.Name, e.Args)
+	case a.got[e.Args]:
+		var n int64
+		_, _ = fmt.Sscanf(e.Args, "[%d]", &n)
+		how, _ := s.how.Load(n)
+		s.t.Errorf("%s came again: %s", e.Args, how)
+	default:
+		a.got[e.Args] = true
+	}
+	return ok
+}
+
+// TestSocketsMove has a client return at each node, and looks at what it takes along.
+func TestSocketsMove(t *testing.T) {
+	nodes, _ := brokertest.StartCluster(t, 3, broker.Options{Recovery: &broker.RecoveryOptions{}})
+	backend := serve(t, nodes[2], broker.SubscribeOptions{Observe: true}, ignore)
+	ana := travel(t, nodes, "ana")
+	if _, err := nodes[1].Broker.Join(t.Context(), ana.to(), []string{"a", "b"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := nodes[1].Update(t.Context(), ana.to(), []byte(`{"n":1}`)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 6 {
+		at := (i + 1) % 3
+		ana.leave()
+		if _, err := nodes[i%3].Leave(t.Context(), ana.to(), []string{"b"}); err != nil {
+			t.Fatal(err)
+		}
+		for n, target := range []broker.Target{ana.to(), {Rooms: []string{"a"}}, {Users: []string{"ana"}}} {
+			m := broker.Message{Event: "e", Args: fmt.Appendf(nil, "[%d]", n)}
+			if report := emit(t, nodes[(i+n)%3], target, m); report.Kept != 1 || report.Matched != 1 {
+				t.Errorf("away, the report on %d is %+v", n, report)
+			}
+		}
+		ana.moveTo(at)
+		for n := range 3 {
+			ana.client.Expect("e", fmt.Sprintf("[%d]", n))
+		}
+		ana.client.ExpectNothing()
+		here := nodes[at].Join("bystander") // whose id names its node
+		for _, node := range nodes {
+			info, err := node.GetSocket(t.Context(), ana.session.ID)
+			if err != nil || info.Node != string(cluster.OwnerOf(here.ID)) || info.Away || string(info.Data) != `{"n":1}` {
+				t.Errorf("the socket is %+v, %v", info, err)
+			}
+			list, err := node.ListSockets(t.Context(), broker.SocketQuery{Room: "a"})
+			if err != nil || len(list.Sockets) != 1 || list.Partial {
+				t.Errorf("the list is %+v, %v", list, err)
+			}
+			if _, err := node.GetRoom(t.Context(), "/", "b"); err == nil {
+				t.Error("the socket is still in b")
+			}
+			m := broker.Message{Event: "live", Unreported: true}
+			if _, err := node.Emit(t.Context(), ana.to(), m); err != nil {
+				t.Error(err)
+			}
+			ana.client.Expect("live", "[]")
+		}
+	}
+	if _, err := nodes[1].Disconnect(t.Context(), ana.to(), "enough"); err != nil {
+		t.Fatal(err)
+	}
+	ana.client.Expect("sala:disconnect", `[{"code":"DISCONNECTED","reason":"enough"}]`)
+	ana.client.ExpectDisconnect()
+	count := func(kind eventhub.Kind) int { return len(of("ana", backend.has(kind))) }
+	eventually(t, "the socket's end is published", func() bool { return count(eventhub.Disconnect) > 0 })
+	for kind, want := range map[eventhub.Kind]int{eventhub.Connect: 1, eventhub.Away: 6, eventhub.Resumed: 6, eventhub.Disconnect: 1} {
+		if got := count(kind); got != want {
+			t.Errorf("%s was published %d times, want %d", kind, got, want)
+		}
+	}
+}
+
+// TestLostWithTheNodeThatHadIt kills the node to which a socket has moved. Its client
+// learns that, also from the node where the socket began.
+func TestLostWithTheNodeThatHadIt(t *testing.T) {
+	t.Parallel()
+	nodes, buses := startKillable(t, 3, broker.Options{Recovery: &broker.RecoveryOptions{}})
+	for at, user := range map[int]string{0: "ana", 2: "eva"} {
+		a := travel(t, nodes, user)
+		a.moveTo(1)
+		a.client.ExpectNothing()
+		defer func() {
+			id := a.session.ID
+			a.client.Close()
+			a.client = nodes[at].ReturnTo(a.token, a.session)
+			if a.session.Recovered || a.session.ID == id {
+				t.Errorf("%s is recovered", user)
+			}
+			a.client.Expect("sala:session", `[{"recovered":false,"code":"NODE_LOST"}]`)
+		}()
+	}
+	buses[1].dead.Store(true)
+	for _, node := range []*brokertest.Node{nodes[0], nodes[2]} {
+		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+			list, err := node.ListNodes(t.Context())
+			if err == nil && len(list.Nodes) == 2 {
+				break
+			}
+		}
+	}
+}
