@@ -356,3 +356,23 @@ func TestLostWithTheNodeThatHadIt(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkReturn compares what a client costs that connects afresh with one that
+// returns at the same node and one whose session another node has.
+func BenchmarkReturn(b *testing.B) {
+	for name, hops := range map[string]int{"connect": -1, "return": 0, "take-over": 1} {
+		b.Run(name, func(b *testing.B) {
+			nodes, _ := brokertest.StartCluster(b, 2, broker.Options{Recovery: &broker.RecoveryOptions{}})
+			token, session := nodes[0].Token("ana", brokertest.Everything), &brokertest.Session{}
+			client := nodes[0].ReturnTo(token, session)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				client.Close()
+				if hops < 0 {
+					session = &brokertest.Session{}
+				}
+				client = nodes[i*max(hops, 0)%2].ReturnTo(token, session)
+			}
+		})
+	}
+}
