@@ -20,7 +20,7 @@ import (
 var layers = []struct{ name, files string }{
 	{"node", "broker options http forwarding cluster drain"},
 	{"calls", "list tokens subscribe emitters cluster_events"},
-	{"clients", "receive handshake recovery takeover event relay"},
+	{"clients", "receive handshake recovery takeover handover event relay"},
 	{"messages", "emit ops ack ack_cluster"},
 	{"cluster", "cluster_call"},
 	{"sockets", "client socket session moved ack_request expiry namespace publish admission"},

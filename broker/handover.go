@@ -1,0 +1,297 @@
+package broker
+
+import (
+	"cmp"
+	"context"
+	"sync"
+	"time"
+
+	"github.com/salabroker/sala/broker/backlog"
+	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/cluster/wire"
+	"github.com/salabroker/sala/broker/engineio"
+	"github.com/salabroker/sala/broker/eventhub/socketwire"
+)
+
+// A node hands a session over when another one asks for it, because the client has
+// returned there, or because this node drains and has offered the session. takeover.go
+// is the other side.
+
+const (
+	// offerBatch is how many sessions are offered in one call.
+	offerBatch = 64
+	// maxOffers is how often sessions are offered without success once no client is
+	// connected any more.
+	maxOffers = 10
+	// offerPause is the time between two looks for sessions that can be offered.
+	offerPause = 20 * time.Millisecond
+	// maxFlush is how long a hand-over waits until backends can get the socket's events
+	// in order.
+	maxFlush = 250 * time.Millisecond
+	// keepAnswer is how long a node keeps what it has handed over, for the case that the
+	// answer was lost.
+	keepAnswer = 5 * time.Second
+)
+
+// applyTakeSession describes a session or hands it over to another node.
+func (b *Broker) applyTakeSession(ctx context.Context, to cluster.NodeID, t *wire.TakeSession) *wire.SessionState {
+	ns, ok := b.namespaces[t.GetKey().GetNamespace()]
+	if !ok || b.recovery == nil {
+		return absent.toWire()
+	}
+	s, why, found := b.localSession(ns, t.GetKey())
+	if s != nil && s.isShadow() && t.GetPrepare() {
+		// The node whose session this node takes over may be gone a moment later. Waiting
+		// can't go in circles: nobody waits for what a node asks with a shadow at hand.
+		b.takingOver.await(ctx, s.id)
+		s, why, found = b.localSession(ns, t.GetKey())
+	}
+	node := b.movedSockets.get(t.GetKey().GetSocket())
+	switch {
+	case s != nil && (s.isShadow() || t.GetOffered() && s.client.Load() != nil):
+		return absent.toWire() // its owner has it
+	case s != nil && t.GetPrepare():
+		return &wire.SessionState{State: &wire.SessionState_Session{Session: s.describeSession(t.GetOffered())}}
+	case s != nil:
+		state := s.handOver(to, t)
+		if w := state.GetSession(); w != nil {
+			b.handedOver.keep(t, w)
+			flush, cancel := context.WithTimeout(ctx, maxFlush)
+			defer cancel()
+			s.b.forwarder.Flush(flush, s.id) // otherwise events may overtake each other, but nothing is lost
+		}
+		return state
+	case found:
+		return why.toWire()
+	case b.handedOver.again(t) != nil:
+		return &wire.SessionState{State: &wire.SessionState_Session{Session: b.handedOver.again(t)}}
+	case node != "":
+		return &wire.SessionState{State: &wire.SessionState_MovedTo{MovedTo: string(node)}}
+	case b.movedSockets.lost(t.GetKey().GetSocket()):
+		return absence{notRecovered: notRecoveredNodeLost}.toWire()
+	}
+	return absent.toWire()
+}
+
+// handOvers are the sessions that this node has handed over a moment ago. If the answer
+// is lost, the other node asks again.
+type handOvers struct {
+	mu        sync.Mutex
+	byAttempt map[uint64]handedOver
+}
+
+type handedOver struct {
+	socket  string
+	session *wire.Session
+}
+
+// keep keeps the answer to a request for a while.
+func (h *handOvers) keep(t *wire.TakeSession, w *wire.Session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.byAttempt == nil {
+		h.byAttempt = make(map[uint64]handedOver)
+	}
+	h.byAttempt[t.GetAttempt()] = handedOver{t.GetKey().GetSocket(), w}
+	time.AfterFunc(keepAnswer, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.byAttempt, t.GetAttempt())
+	})
+}
+
+// again returns the answer to a request that has been answered before; nil if it hasn't.
+func (h *handOvers) again(t *wire.TakeSession) *wire.Session {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if kept := h.byAttempt[t.GetAttempt()]; !t.GetPrepare() && kept.socket == t.GetKey().GetSocket() {
+		return kept.session
+	}
+	return nil
+}
+
+// describeSession describes the session for a node that wants to take it over. Unless it
+// was offered, its client has returned there, so that its connection here ends.
+func (s *socket) describeSession(offered bool) *wire.Session {
+	x := s.session
+	var number uint64
+	if !offered {
+		number = x.countReturn()
+		if old := s.leaveFor(number); old != nil {
+			old.release(s)
+		}
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	w := s.sessionToWire(s.ns.index.RoomsOf(s))
+	w.Returns = cmp.Or(number, x.returns)
+	return w
+}
+
+// handOver hands the session over if it is in these rooms and its client hasn't
+// returned over another connection, and the socket leaves this node.
+func (s *socket) handOver(to cluster.NodeID, t *wire.TakeSession) *wire.SessionState {
+	rooms := t.GetRooms()
+	x := s.session
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.returns != t.GetReturns() {
+		return absence{overtaken: true}.toWire()
+	}
+	s.b.movedSockets.set(s.id, to) // first, so that whoever doesn't find it here learns where it is
+	others, ok := s.removeFrom(rooms)
+	if !ok {
+		s.b.movedSockets.set(s.id, "")
+		// The rooms are others, or the socket is about to end. The next attempt finds out.
+		return &wire.SessionState{State: &wire.SessionState_Changed{Changed: &wire.Session{Socket: &wire.Socket{Rooms: others}}}}
+	}
+	w := s.sessionToWire(rooms)
+	x.backlog.All(func(e *backlog.Event) {
+		event := &wire.SessionEvent{Offset: e.Offset()}
+		if f := e.Frame(); f != nil {
+			event.Text, event.Attachments = f.Message()
+		}
+		w.Events = append(w.Events, event)
+	})
+	w.EvictedOffset, w.Incomplete = x.backlog.Evicted(), x.missesMessages(s.b)
+	w.LostReason = x.why
+	x.over, x.moved = true, true
+	x.window.Stop()
+	x.backlog.Close()
+	s.endAway()
+	s.b.unsubscribeSocket(s)
+	s.stopExpiry()
+	w.EventsHandover = s.forgetHere(to)
+	s.b.log.Debug("socket handed over", "socket", s.id, "namespace", s.ns.name, "user", s.user, "node", string(to))
+	return &wire.SessionState{State: &wire.SessionState_Session{Session: w}}
+}
+
+// removeFrom takes the socket out of the index if its client is away and if it is in
+// exactly these rooms; otherwise it returns the rooms. The session's mu is held.
+func (s *socket) removeFrom(rooms []string) (others []string, ok bool) {
+	x := s.session
+	if x.over || x.shadow || s.client.Load() != nil || !s.gone.CompareAndSwap(false, true) {
+		return rooms, false
+	}
+	s.moving.Store(true) // the rooms don't end for the client
+	others, ok = s.ns.index.RemoveFrom(s, rooms)
+	if !ok {
+		s.moving.Store(false)
+		s.gone.Store(false)
+	}
+	return others, ok
+}
+
+// forgetHere ends the socket's events at this node, and returns what the other one needs
+// to go on with them.
+func (s *socket) forgetHere(to cluster.NodeID) *wire.EventHandover {
+	s.publishing.Lock()
+	defer s.publishing.Unlock()
+	s.endPublished = true // no event follows here
+	handover := s.b.forwarder.HandOver(s.id)
+	s.b.events.Forget(s.id)
+	s.b.lastWill.HandedOver(to, s.describe())
+	return handover
+}
+
+// sessionToWire describes the socket and its session, without what it has gathered. The
+// session's mu is held.
+func (s *socket) sessionToWire(rooms []string) *wire.Session {
+	d := *s.describe()
+	d.Rooms = rooms
+	s.mu.Lock()
+	claims, updated := s.claims, s.updated
+	s.mu.Unlock()
+	w := &wire.Session{Socket: socketwire.To(&d), Claims: claimsToWire(&claims), DataUpdated: updated}
+	w.WindowMs, w.Returns = time.Until(s.session.deadline).Milliseconds(), s.session.returns
+	return w
+}
+
+// outlives reports whether sessions outlive a connection that ended for this
+// reason. They don't if the client broke the rules, or if the node ends and no other
+// node can take them over.
+func (b *Broker) outlives(reason engineio.Reason) bool {
+	switch reason {
+	case engineio.ReasonParseError, engineio.ReasonMessageTooLarge, engineio.ReasonRateLimited:
+		return false
+	}
+	return !b.draining.Load() || len(b.sessionSuccessors()) > 0
+}
+
+// sessionSuccessors returns the other nodes that can take sessions over.
+func (b *Broker) sessionSuccessors() (nodes []cluster.NodeID) {
+	if b.mesh == nil || b.recovery == nil || b.Isolated() {
+		return nil
+	}
+	for _, other := range b.mesh.Nodes()[1:] {
+		if !other.Draining {
+			nodes = append(nodes, other.ID)
+		}
+	}
+	return nodes
+}
+
+// offerSessions offers the sessions of clients that are away to other nodes, while
+// the node drains. It returns when the clients are gone, and no session is left or no
+// node takes one, or when stopOffers is closed.
+func (b *Broker) offerSessions() {
+	ctx := doneContext(b.stopOffers)
+	pause := time.NewTicker(offerPause)
+	defer pause.Stop()
+	for refused := 0; refused < maxOffers; {
+		last := false
+		select {
+		case <-b.clientsGone:
+			last = true
+		default:
+		}
+		busy := b.takingOver.any() // first: what they have taken over is away then
+		keys := b.sessionsAway()
+		taken := b.offerTo(ctx, b.sessionSuccessors(), keys)
+		switch {
+		case last && len(keys) == 0 && !busy:
+			return
+		case last && !taken && !busy:
+			refused++
+		}
+		select {
+		case <-pause.C:
+		case <-b.stopOffers:
+			return
+		}
+	}
+}
+
+// offerTo offers sessions to nodes, each to one of them, and reports whether any were
+// taken.
+func (b *Broker) offerTo(ctx context.Context, successors []cluster.NodeID, keys []*wire.SessionKey) (taken bool) {
+	for i := 0; len(keys) > 0 && len(successors) > 0; i++ {
+		n := min(len(keys), offerBatch)
+		var c wire.Count
+		op := &wire.Op{Op: &wire.Op_OfferSessions{OfferSessions: &wire.OfferSessions{Keys: keys[:n]}}}
+		if err := b.callNode(ctx, successors[i%len(successors)], op, &c, errNotRecovered); err == nil && c.GetMatched() > 0 {
+			taken = true
+		}
+		keys = keys[n:]
+	}
+	return taken
+}
+
+// sessionsAway returns the keys of the sessions whose clients are away.
+func (b *Broker) sessionsAway() (keys []*wire.SessionKey) {
+	for _, ns := range b.namespaces {
+		if ns.away.Load() == 0 {
+			continue
+		}
+		for _, s := range ns.index.Select(nil, Target{Everyone: true}) {
+			if _, away := s.isAway(); away {
+				keys = append(keys, s.key())
+			}
+		}
+	}
+	return keys
+}
+
+func (s *socket) key() *wire.SessionKey {
+	return &wire.SessionKey{Socket: s.id, Secret: s.session.secret[:], Namespace: s.ns.name, User: s.user}
+}
