@@ -64,6 +64,7 @@ type Broker struct {
 
 	// Sessions that move between nodes; static after New; each guards itself.
 	movedSockets *movedSockets
+	departures   departures
 	takingOver   *takeOvers
 	handedOver   handOvers
 	offering     sync.WaitGroup // the goroutine that offers sessions while the node drains

@@ -137,6 +137,8 @@ func targetOf(op *wire.Op) *wire.Target {
 	switch o := op.GetOp().(type) {
 	case *wire.Op_Emit:
 		return o.Emit.GetTarget()
+	case *wire.Op_Join:
+		return o.Join.GetTarget()
 	case *wire.Op_Leave:
 		return o.Leave.GetTarget()
 	case *wire.Op_Disconnect:

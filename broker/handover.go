@@ -155,6 +155,7 @@ func (s *socket) handOver(to cluster.NodeID, t *wire.TakeSession) *wire.SessionS
 	})
 	w.EvictedOffset, w.Incomplete = x.backlog.Evicted(), x.missesMessages(s.b)
 	w.LostReason = x.why
+	s.b.departures.add(departure{namespace: s.ns.name, socket: s.id, user: s.user, rooms: rooms, node: to})
 	x.over, x.moved = true, true
 	x.window.Stop()
 	x.backlog.Close()

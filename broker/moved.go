@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -145,4 +146,70 @@ func (b *Broker) tellMoved(home cluster.NodeID, socket string, node cluster.Node
 	if err := b.mesh.Publish(cluster.Route{Nodes: []cluster.NodeID{home}}, payload); err != nil {
 		b.log.Debug("a node doesn't learn where a socket is", "node", string(home), "error", err) // the mesh counts it
 	}
+}
+
+// departedTime is how long a node remembers how a socket was when it left.
+const departedTime = 10 * time.Second
+
+// departures are the sockets that have left this node a moment ago. A join is a call to
+// every node, in no order with anything else: the new node may have carried it out before
+// it had the socket, and this one after that. So this node passes it on.
+type departures struct {
+	mu   sync.Mutex
+	list []departure // by the time at which they are forgotten
+}
+
+type departure struct {
+	namespace, socket, user string
+	rooms                   []string
+	node                    cluster.NodeID
+	until                   time.Time
+}
+
+func (d *departures) add(left departure) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	d.list = slices.DeleteFunc(d.list, func(old departure) bool { return old.until.Before(now) })
+	left.until = now.Add(departedTime)
+	d.list = append(d.list, left)
+}
+
+// selected returns those that a target would have selected.
+func (d *departures) selected(t *wire.Target) (found []departure) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, left := range d.list {
+		if time.Now().Before(left.until) && left.isSelected(t) {
+			found = append(found, left)
+		}
+	}
+	return found
+}
+
+// isSelected reports whether a target would have selected the socket. Targets that name
+// it by its id are left out: they are followed.
+func (left *departure) isSelected(t *wire.Target) bool {
+	inOne := func(rooms []string) bool {
+		return slices.ContainsFunc(rooms, func(room string) bool { return slices.Contains(left.rooms, room) })
+	}
+	named := t.GetEveryone() || left.user != "" && slices.Contains(t.GetUsers(), left.user) || inOne(t.GetRooms())
+	excepted := slices.Contains(t.GetExceptSockets(), left.socket) || inOne(t.GetExceptRooms()) ||
+		left.user != "" && slices.Contains(t.GetExceptUsers(), left.user)
+	return left.namespace == t.GetNamespace() && named && !excepted
+}
+
+// joinDeparted has the nodes that have departed sockets join them, too, and reports
+// whether there are any.
+func (b *Broker) joinDeparted(o *wire.JoinRooms) (found bool) {
+	for _, left := range b.departures.selected(o.GetTarget()) {
+		target := &wire.Target{Namespace: left.namespace, Sockets: []string{left.socket}}
+		op := &wire.Op{Op: &wire.Op_Join{Join: &wire.JoinRooms{Target: target, Rooms: o.GetRooms()}}}
+		payload, _ := proto.Marshal(op) // it always has a wire form
+		if err := b.mesh.Publish(cluster.Route{Nodes: []cluster.NodeID{left.node}}, payload); err != nil {
+			b.log.Debug("a join doesn't reach a socket that has moved", "error", err) // the mesh counts it
+		}
+		found = true
+	}
+	return found
 }

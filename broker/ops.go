@@ -259,8 +259,9 @@ func countOf(matched int) *wire.Count {
 // but no longer than wait, so that a caller who knows of the join can rely on it.
 func (b *Broker) applyJoin(o *wire.JoinRooms, wait time.Duration) *wire.Count {
 	_, sockets := b.selectLocal(o.GetTarget())
+	moved := b.joinDeparted(o)
 	if len(sockets) == 0 {
-		return &wire.Count{}
+		return &wire.Count{Partial: moved}
 	}
 	release, _ := b.subscribeTopics(wait, roomTopics(o.GetTarget().GetNamespace(), o.GetRooms())...)
 	defer release()
@@ -270,6 +271,7 @@ func (b *Broker) applyJoin(o *wire.JoinRooms, wait time.Duration) *wire.Count {
 			c.Refused++
 		}
 	}
+	c.Partial = moved
 	return c
 }
 
