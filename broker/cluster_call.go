@@ -217,7 +217,15 @@ func (b *Broker) tell(to destination, op *wire.Op) error {
 // for at most the timeout. Without a cluster there are none. The partial result
 // names the nodes whose reply is missing.
 func (b *Broker) callOthers(ctx context.Context, to destination, timeout time.Duration, op *wire.Op) (cluster.Result, PartialResult) {
+	return b.callOthersThen(ctx, to, timeout, op, func() {})
+}
+
+// callOthersThen is callOthers, and calls then once the operation is on its way, for what
+// this node does itself. If it looked for its own sockets first, one could come to it
+// from another node right after that, and leave that node before the operation is there.
+func (b *Broker) callOthersThen(ctx context.Context, to destination, timeout time.Duration, op *wire.Op, then func()) (cluster.Result, PartialResult) {
 	if b.mesh == nil || to.none {
+		then()
 		return cluster.Result{}, PartialResult{}
 	}
 	ctx, cancel := context.WithTimeout(ctx, waitAtMost(ctx, timeout))
@@ -226,10 +234,12 @@ func (b *Broker) callOthers(ctx context.Context, to destination, timeout time.Du
 	var err error
 	switch {
 	case !to.all:
-		r, err = b.mesh.PublishAndWait(ctx, to.route, encode(op))
+		r, err = b.mesh.PublishThen(ctx, to.route, encode(op), then)
 	case b.knowsNodes(ctx):
+		then()
 		r, err = b.mesh.CallAll(ctx, encode(op))
 	default:
+		then()
 		err = cluster.ErrUnavailable
 	}
 	if err != nil {

@@ -21,27 +21,33 @@ func (b *Broker) Emit(ctx context.Context, t Target, m Message) (Report, error) 
 	if !to.none {
 		b.identify(&m)
 	}
-	report := b.deliver(ns, ns.index.Select(nil, t), &m)
-	to = b.extend(to, t.Sockets)
-	if !to.none {
-		b.identify(&m)
+	var report Report
+	deliver := func() { report = b.deliver(ns, ns.index.Select(nil, t), &m) }
+	if to.route.Topic == "" {
+		deliver()
+		deliver = func() {}
+		to = b.extend(to, t.Sockets)
 	}
-	switch {
-	case to.none:
-	case m.Unreported:
-		if err := b.tell(to, emitOp(&t, &m)); err != nil {
+	if to.none {
+		return report, nil
+	}
+	b.identify(&m)
+	if m.Unreported {
+		err := b.tell(to, emitOp(&t, &m))
+		deliver()
+		if err != nil {
 			report.PartialResult = b.allMissing(err)
 		}
-	default:
-		here := report.Partial
-		counts, partial := b.countOthers(ctx, to, reportTimeout, emitOp(&t, &m))
-		for _, c := range counts {
-			report.add(c)
-		}
-		report.countDropped()
-		report.PartialResult = partial
-		report.Partial = report.Partial || here
+		return report, nil
 	}
+	counts, partial := b.countOthers(ctx, to, reportTimeout, emitOp(&t, &m), deliver)
+	here := report.Partial
+	for _, c := range counts {
+		report.add(c)
+	}
+	report.countDropped()
+	report.PartialResult = partial
+	report.Partial = report.Partial || here
 	return report, nil
 }
 
@@ -72,15 +78,19 @@ func (b *Broker) emit(ns *namespace, t *Target, m *Message) {
 	if !to.none {
 		b.identify(m)
 	}
-	b.deliver(ns, ns.index.Select(nil, *t), m)
-	to = b.extend(to, t.Sockets)
-	if to.none {
-		return
+	deliver := func() { b.deliver(ns, ns.index.Select(nil, *t), m) }
+	if to.route.Topic == "" {
+		deliver()
+		deliver = func() {}
+		to = b.extend(to, t.Sockets)
 	}
-	b.identify(m)
-	if err := b.tell(to, emitOp(t, m)); err != nil {
-		b.log.Debug("other nodes miss a message", "error", err) // the mesh counts it
+	if !to.none {
+		b.identify(m)
+		if err := b.tell(to, emitOp(t, m)); err != nil {
+			b.log.Debug("other nodes miss a message", "error", err) // the mesh counts it
+		}
 	}
+	deliver()
 }
 
 // deliver sends a valid message to sockets of this node.

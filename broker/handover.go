@@ -51,7 +51,7 @@ func (b *Broker) applyTakeSession(ctx context.Context, to cluster.NodeID, t *wir
 	case s != nil && (s.isShadow() || t.GetOffered() && s.client.Load() != nil):
 		return absent.toWire() // its owner has it
 	case s != nil && t.GetPrepare():
-		return &wire.SessionState{State: &wire.SessionState_Session{Session: s.describeSession(t.GetOffered())}}
+		return s.describeSession(t)
 	case s != nil:
 		state := s.handOver(to, t)
 		if w := state.GetSession(); w != nil {
@@ -112,11 +112,14 @@ func (h *handOvers) again(t *wire.TakeSession) *wire.Session {
 
 // describeSession describes the session for a node that wants to take it over. Unless it
 // was offered, its client has returned there, so that its connection here ends.
-func (s *socket) describeSession(offered bool) *wire.Session {
+func (s *socket) describeSession(t *wire.TakeSession) *wire.SessionState {
 	x := s.session
 	var number uint64
-	if !offered {
-		number = x.countReturn()
+	if !t.GetOffered() {
+		number = x.countReturn(time.Now().Add(-time.Duration(t.GetAskedAgoUs()) * time.Microsecond))
+		if number == 0 {
+			return absence{overtaken: true}.toWire()
+		}
 		if old := s.leaveFor(number); old != nil {
 			old.release(s)
 		}
@@ -125,7 +128,7 @@ func (s *socket) describeSession(offered bool) *wire.Session {
 	defer x.mu.Unlock()
 	w := s.sessionToWire(s.ns.index.RoomsOf(s))
 	w.Returns = cmp.Or(number, x.returns)
-	return w
+	return &wire.SessionState{State: &wire.SessionState_Session{Session: w}}
 }
 
 // handOver hands the session over if it is in these rooms and its client hasn't
@@ -205,6 +208,7 @@ func (s *socket) sessionToWire(rooms []string) *wire.Session {
 	s.mu.Unlock()
 	w := &wire.Session{Socket: socketwire.To(&d), Claims: claimsToWire(&claims), DataUpdated: updated}
 	w.WindowMs, w.Returns = time.Until(s.session.deadline).Milliseconds(), s.session.returns
+	w.AskedAgoUs = time.Since(s.session.asked).Microseconds()
 	return w
 }
 

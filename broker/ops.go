@@ -147,10 +147,15 @@ func (b *Broker) checkSelector(t *Target, v violations) error {
 // do carries out an operation on the sockets of this node, has the other nodes do
 // the same, and adds up their counts. wait is how long a join may wait here.
 func (b *Broker) do(ctx context.Context, op *wire.Op, others destination, wait time.Duration) Outcome {
-	here := b.applyLocal(cluster.NodeID(b.id), op, wait)
+	var here *wire.Count
+	apply := func() { here = b.applyLocal(cluster.NodeID(b.id), op, wait) }
+	if others.route.Topic == "" {
+		apply()
+		apply = func() {}
+		others = b.extend(others, targetOf(op).GetSockets())
+	}
+	counts, partial := b.countOthers(ctx, others, callTimeout, op, apply)
 	out := Outcome{Matched: int(here.GetMatched()), Refused: int(here.GetRefused())}
-	others = b.extend(others, targetOf(op).GetSockets())
-	counts, partial := b.countOthers(ctx, others, callTimeout, op)
 	for _, there := range counts {
 		out.Matched += int(there.GetMatched())
 		out.Refused += int(there.GetRefused())
@@ -163,10 +168,10 @@ func (b *Broker) do(ctx context.Context, op *wire.Op, others destination, wait t
 // maxMoves bounds how often sockets are followed to the node that has them now.
 const maxMoves = 3
 
-// countOthers is callOthers for an operation that is answered with Count. It follows
+// countOthers is callOthersThen for an operation that is answered with Count. It follows
 // sockets that have moved.
-func (b *Broker) countOthers(ctx context.Context, to destination, timeout time.Duration, op *wire.Op) ([]*wire.Count, PartialResult) {
-	result, partial := b.callOthers(ctx, to, timeout, op)
+func (b *Broker) countOthers(ctx context.Context, to destination, timeout time.Duration, op *wire.Op, then func()) ([]*wire.Count, PartialResult) {
+	result, partial := b.callOthersThen(ctx, to, timeout, op, then)
 	counts := decode[wire.Count](result, &partial)
 	last := counts
 	for range maxMoves {

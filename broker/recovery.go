@@ -65,7 +65,7 @@ func (b *Broker) seek(candidate *socket, r recoveryRequest) *Error {
 			return nil
 		}
 		back.socket = s
-		back.number = s.session.countReturn()
+		back.number = s.session.countReturn(candidate.connectTime)
 		return nil
 	}
 	if end, ok := b.recovery.tombstones.get(id); ok && sameSecret(end.secret, secret) && end.namespace == ns.name {
@@ -103,10 +103,17 @@ func (b *Broker) seekElsewhere(candidate *socket, id string, secret [secretBytes
 	}
 }
 
-// countReturn numbers a return when its client asks for it. A later one overtakes it.
-func (x *session) countReturn() uint64 {
+// countReturn numbers a return by when its client has asked for it. A later one
+// overtakes it. The result is zero, which is no return's number, if that has happened
+// already: what a client asks for at one node may be slower than what it asks for at
+// another one after that.
+func (x *session) countReturn(asked time.Time) uint64 {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if asked.Before(x.asked) {
+		return 0
+	}
+	x.asked = asked
 	x.returns++
 	return x.returns
 }
@@ -175,7 +182,7 @@ var (
 func (c *client) resume(candidate *socket) (done bool) {
 	back := candidate.session.back
 	if back.socket == nil {
-		s, number, why := c.b.takeOver(doneContext(c.conn.Done()), back.elsewhere, "")
+		s, number, why := c.b.takeOver(doneContext(c.conn.Done()), back.elsewhere, "", candidate.connectTime)
 		switch {
 		case why.refusal != nil:
 			c.refuse(candidate.ns.name, why.refusal.Reason, why.refusal)

@@ -95,6 +95,7 @@ type session struct {
 	deadline time.Time       // until when it may return; only while it is away
 	window   *time.Timer     // ends the session at the deadline; nil before it was away
 	pinged   time.Time       // when the client was asked last to confirm ahead of time
+	asked    time.Time       // when the client has connected, or asked to return last
 	lost     time.Time       // when it lost its connection last
 	why      string          // why it did
 	counted  string          // the address at which it counts as away; empty for none
@@ -206,6 +207,7 @@ func newSession(r *recovery, s *socket) *session {
 func (s *socket) openSession() {
 	s.session.backlog = backlog.New(s.b.recovery.budget)
 	s.session.gaps = s.b.recovery.gaps.Load()
+	s.session.asked = s.connectTime
 }
 
 // missesMessages reports whether messages may not have reached the session because

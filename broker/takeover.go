@@ -143,7 +143,7 @@ func (t *takeOvers) any() bool {
 // is the owner already, and numbers the client's return. If a node has offered the
 // session, it is offeredBy, and otherwise that is empty: the session's client asks. If
 // ctx ends, what the owner hands over already is taken all the same.
-func (b *Broker) takeOver(ctx context.Context, key *wire.SessionKey, offeredBy cluster.NodeID) (s *socket, number uint64, why absence) {
+func (b *Broker) takeOver(ctx context.Context, key *wire.SessionKey, offeredBy cluster.NodeID, asked time.Time) (s *socket, number uint64, why absence) {
 	ns, ok := b.namespaces[key.GetNamespace()]
 	if !ok || b.recovery == nil {
 		return nil, 0, absent
@@ -158,12 +158,12 @@ func (b *Broker) takeOver(ctx context.Context, key *wire.SessionKey, offeredBy c
 	for range maxTakeOvers {
 		s, why, found := b.localSession(ns, key)
 		if found && s != nil && offeredBy == "" {
-			number = s.session.countReturn()
+			number = s.session.countReturn(asked)
 		}
 		if found {
 			return s, number, why
 		}
-		owner, described, why := b.findSession(ctx, key, offeredBy)
+		owner, described, why := b.findSession(ctx, key, offeredBy, asked)
 		if described == nil {
 			return nil, 0, why
 		}
@@ -217,9 +217,9 @@ func secretOf(key *wire.SessionKey) (secret [secretBytes]byte, ok bool) {
 
 // findSession asks for the node that has a session, and for its description. The
 // home of the socket knows, or all nodes are asked if it is gone.
-func (b *Broker) findSession(ctx context.Context, key *wire.SessionKey, offeredBy cluster.NodeID) (owner cluster.NodeID, described *wire.Session, why absence) {
+func (b *Broker) findSession(ctx context.Context, key *wire.SessionKey, offeredBy cluster.NodeID, asked time.Time) (owner cluster.NodeID, described *wire.Session, why absence) {
 	if offeredBy != "" {
-		state := b.askForSession(ctx, offeredBy, &wire.TakeSession{Key: key, Prepare: true, Offered: true})
+		state := b.askForSession(ctx, offeredBy, &wire.TakeSession{Key: key, Prepare: true, Offered: true}, asked)
 		return offeredBy, state.GetSession(), absent
 	}
 	owner = cluster.OwnerOf(key.GetSocket())
@@ -231,12 +231,12 @@ func (b *Broker) findSession(ctx context.Context, key *wire.SessionKey, offeredB
 	}
 	for range maxTakeOverHops {
 		if !b.mesh.HasNode(owner) {
-			return b.askAllForSession(ctx, key)
+			return b.askAllForSession(ctx, key, asked)
 		}
-		state := b.askForSession(ctx, owner, &wire.TakeSession{Key: key, Prepare: true})
+		state := b.askForSession(ctx, owner, &wire.TakeSession{Key: key, Prepare: true}, asked)
 		switch {
 		case state == nil: // it may be gone, and have handed the session over before
-			return b.askAllForSession(ctx, key)
+			return b.askAllForSession(ctx, key, asked)
 		case state.GetSession() != nil:
 			return owner, state.GetSession(), absence{}
 		case state.GetMovedTo() == "":
@@ -255,17 +255,22 @@ func (b *Broker) findSession(ctx context.Context, key *wire.SessionKey, offeredB
 }
 
 // askAllForSession asks all nodes for a session.
-func (b *Broker) askAllForSession(ctx context.Context, key *wire.SessionKey) (owner cluster.NodeID, described *wire.Session, why absence) {
-	op := &wire.Op{Op: &wire.Op_TakeSession{TakeSession: &wire.TakeSession{Key: key, Prepare: true}}}
+func (b *Broker) askAllForSession(ctx context.Context, key *wire.SessionKey, asked time.Time) (owner cluster.NodeID, described *wire.Session, why absence) {
+	take := &wire.TakeSession{Key: key, Prepare: true}
+	op := &wire.Op{Op: &wire.Op_TakeSession{TakeSession: take}}
 	pause := askPause
 	for range askTries {
 		why = absence{notRecovered: notRecoveredNodeLost}
+		take.AskedAgoUs = time.Since(asked).Microseconds()
 		result, partial := b.callOthers(ctx, everyNode(), callTimeout, op)
 		for _, reply := range result.Replies {
 			one := cluster.Result{Replies: []cluster.Reply{reply}}
 			for _, state := range decode[wire.SessionState](one, &partial) {
 				if state.GetSession() != nil {
 					return reply.Node, state.GetSession(), absence{}
+				}
+				if state.GetAbsent().GetOvertaken() {
+					return "", nil, absence{overtaken: true}
 				}
 				if a := absenceFromWire(state.GetAbsent()); a.notRecovered != notRecoveredUnknown || a.refusal != nil {
 					why = a
@@ -283,11 +288,12 @@ func (b *Broker) askAllForSession(ctx context.Context, key *wire.SessionKey) (ow
 
 // askForSession calls the node that has a session, again if it is busy. It returns nil
 // if there is no answer.
-func (b *Broker) askForSession(ctx context.Context, owner cluster.NodeID, t *wire.TakeSession) *wire.SessionState {
+func (b *Broker) askForSession(ctx context.Context, owner cluster.NodeID, t *wire.TakeSession, asked time.Time) *wire.SessionState {
 	op := &wire.Op{Op: &wire.Op_TakeSession{TakeSession: t}}
 	pause := askPause
 	for range askTries {
 		var state wire.SessionState
+		t.AskedAgoUs = time.Since(asked).Microseconds()
 		err := b.callNode(ctx, owner, op, &state, errNotRecovered)
 		if err == nil {
 			return &state
@@ -369,7 +375,7 @@ func (b *Broker) takeWhenReady(ctx context.Context, owner cluster.NodeID, take *
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), 2*callTimeout)
 	defer cancel()
 	take.Attempt = rand.Uint64() //nolint:gosec // it only tells attempts apart
-	return b.askForSession(ctx, owner, take)
+	return b.askForSession(ctx, owner, take, time.Time{})
 }
 
 // changeRooms takes the shadow from the rooms that its owner had to those that it has
@@ -471,6 +477,7 @@ func (s *socket) becomeOwner(before cluster.NodeID, w *wire.Session) {
 		x.backlog.Evict(offset)
 	}
 	x.shadow, x.known, x.returns = false, true, w.GetReturns()
+	x.asked = time.Now().Add(-time.Duration(w.GetAskedAgoUs()) * time.Microsecond)
 	x.gap, x.why = x.gap || w.GetIncomplete(), w.GetLostReason()
 	s.startWindow(time.Duration(w.GetWindowMs()) * time.Millisecond)
 	pending := x.pending
@@ -521,7 +528,7 @@ func (b *Broker) applyOffer(ctx context.Context, from cluster.NodeID, o *wire.Of
 	for range takeOversAtOnce {
 		running.Go(func() {
 			for key := range next {
-				if s, _, _ := b.takeOver(ctx, key, from); s != nil {
+				if s, _, _ := b.takeOver(ctx, key, from, time.Time{}); s != nil {
 					taken.Store(key.GetSocket(), true)
 				}
 			}
@@ -546,7 +553,7 @@ func (a absence) toWire() *wire.SessionState {
 }
 
 func absenceFromWire(w *wire.SessionAbsent) absence {
-	a := absence{notRecovered: w.GetNotRecovered()}
+	a := absence{notRecovered: w.GetNotRecovered(), overtaken: w.GetOvertaken()}
 	if a.notRecovered == "" {
 		a.notRecovered = notRecoveredUnknown
 	}

@@ -46,10 +46,25 @@ const foreignKept = 10 * time.Second
 // missing after 50 ms, all nodes are asked whether they are subscribed. From then on, the mesh
 // waits only for those that are, by name.
 func (m *Mesh) PublishAndWait(ctx context.Context, to Route, payload []byte) (Result, error) {
+	return m.publishAndWait(ctx, to, payload, func() {})
+}
+
+// PublishThen is [Mesh.PublishAndWait], and calls then once the payload is queued: before anything
+// that this node publishes later. It calls then also if the payload can't be queued.
+func (m *Mesh) PublishThen(ctx context.Context, to Route, payload []byte, then func()) (Result, error) {
+	queued := false
+	r, err := m.publishAndWait(ctx, to, payload, func() { queued = true; then() })
+	if !queued {
+		then()
+	}
+	return r, err
+}
+
+func (m *Mesh) publishAndWait(ctx context.Context, to Route, payload []byte, queued func()) (Result, error) {
 	ctx, cancel := withDefaultTimeout(ctx)
 	defer cancel()
 	if to.Topic == "" {
-		return m.publishToNodes(ctx, to, payload)
+		return m.publishToNodes(ctx, to, payload, queued)
 	}
 	unheard, skewed := m.members.unheard(), m.ClockSkewed()
 	c, err := m.collectors.open(nil)
@@ -70,6 +85,7 @@ func (m *Mesh) PublishAndWait(ctx context.Context, to Route, payload []byte) (Re
 	if err := m.enqueue(items...); err != nil {
 		return Result{}, err
 	}
+	queued()
 	m.surveyWhenSlow(ctx, c, to.Topic, skewed)
 	return m.wait(ctx, c, KindPublish, append(unheard, skewed...))
 }
@@ -102,8 +118,8 @@ func (m *Mesh) AwaitOrder(ctx context.Context, node NodeID, topics []Topic, payl
 	return all
 }
 
-// publishToNodes is PublishAndWait for a route of nodes.
-func (m *Mesh) publishToNodes(ctx context.Context, to Route, payload []byte) (Result, error) {
+// publishToNodes is publishAndWait for a route of nodes.
+func (m *Mesh) publishToNodes(ctx context.Context, to Route, payload []byte, queued func()) (Result, error) {
 	expected := m.others(to.Nodes)
 	c, err := m.collectors.open(expected)
 	if err != nil || len(expected) == 0 {
@@ -121,6 +137,7 @@ func (m *Mesh) publishToNodes(ctx context.Context, to Route, payload []byte) (Re
 	if err := m.enqueue(items...); err != nil {
 		return Result{}, err
 	}
+	queued()
 	m.dropSkewed(c)
 	return m.wait(ctx, c, KindPublish, nil)
 }

@@ -116,7 +116,10 @@ type TakeSession struct {
 	Returns uint64 `protobuf:"varint,5,opt,name=returns,proto3" json:"returns,omitempty"`
 	// Without prepare: a random number for this hand-over. Whoever asks again with the same number,
 	// because the answer was lost, gets the same answer for a few seconds.
-	Attempt       uint64 `protobuf:"varint,6,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Attempt uint64 `protobuf:"varint,6,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// How long ago the client has asked to return, in microseconds; not with offered. A return that was
+	// asked for earlier than the last one comes too late.
+	AskedAgoUs    int64 `protobuf:"varint,7,opt,name=asked_ago_us,json=askedAgoUs,proto3" json:"asked_ago_us,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -189,6 +192,13 @@ func (x *TakeSession) GetReturns() uint64 {
 func (x *TakeSession) GetAttempt() uint64 {
 	if x != nil {
 		return x.Attempt
+	}
+	return 0
+}
+
+func (x *TakeSession) GetAskedAgoUs() int64 {
+	if x != nil {
+		return x.AskedAgoUs
 	}
 	return 0
 }
@@ -410,7 +420,9 @@ type Session struct {
 	// The backends that get the socket's events. Not with prepare.
 	EventsHandover *EventHandover `protobuf:"bytes,9,opt,name=events_handover,json=eventsHandover,proto3" json:"events_handover,omitempty"`
 	// How often the client has asked to return.
-	Returns       uint64 `protobuf:"varint,10,opt,name=returns,proto3" json:"returns,omitempty"`
+	Returns uint64 `protobuf:"varint,10,opt,name=returns,proto3" json:"returns,omitempty"`
+	// How long ago the client has connected or asked to return last, in microseconds.
+	AskedAgoUs    int64 `protobuf:"varint,11,opt,name=asked_ago_us,json=askedAgoUs,proto3" json:"asked_ago_us,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -511,6 +523,13 @@ func (x *Session) GetEventsHandover() *EventHandover {
 func (x *Session) GetReturns() uint64 {
 	if x != nil {
 		return x.Returns
+	}
+	return 0
+}
+
+func (x *Session) GetAskedAgoUs() int64 {
+	if x != nil {
+		return x.AskedAgoUs
 	}
 	return 0
 }
@@ -801,14 +820,16 @@ const file_sala_cluster_v1_session_proto_rawDesc = "" +
 	"\x06socket\x18\x01 \x01(\tR\x06socket\x12\x16\n" +
 	"\x06secret\x18\x02 \x01(\fR\x06secret\x12\x1c\n" +
 	"\tnamespace\x18\x03 \x01(\tR\tnamespace\x12\x12\n" +
-	"\x04user\x18\x04 \x01(\tR\x04user\"\xba\x01\n" +
+	"\x04user\x18\x04 \x01(\tR\x04user\"\xdc\x01\n" +
 	"\vTakeSession\x12-\n" +
 	"\x03key\x18\x01 \x01(\v2\x1b.sala.cluster.v1.SessionKeyR\x03key\x12\x18\n" +
 	"\aprepare\x18\x02 \x01(\bR\aprepare\x12\x14\n" +
 	"\x05rooms\x18\x03 \x03(\tR\x05rooms\x12\x18\n" +
 	"\aoffered\x18\x04 \x01(\bR\aoffered\x12\x18\n" +
 	"\areturns\x18\x05 \x01(\x04R\areturns\x12\x18\n" +
-	"\aattempt\x18\x06 \x01(\x04R\aattempt\"\xda\x01\n" +
+	"\aattempt\x18\x06 \x01(\x04R\aattempt\x12 \n" +
+	"\fasked_ago_us\x18\a \x01(\x03R\n" +
+	"askedAgoUs\"\xda\x01\n" +
 	"\fSessionState\x128\n" +
 	"\x06absent\x18\x01 \x01(\v2\x1e.sala.cluster.v1.SessionAbsentH\x00R\x06absent\x12\x1b\n" +
 	"\bmoved_to\x18\x02 \x01(\tH\x00R\amovedTo\x124\n" +
@@ -819,7 +840,7 @@ const file_sala_cluster_v1_session_proto_rawDesc = "" +
 	"\rnot_recovered\x18\x01 \x01(\tR\fnotRecovered\x12!\n" +
 	"\frefusal_code\x18\x02 \x01(\tR\vrefusalCode\x12%\n" +
 	"\x0erefusal_reason\x18\x03 \x01(\tR\rrefusalReason\x12\x1c\n" +
-	"\tovertaken\x18\x04 \x01(\bR\tovertaken\"\xb4\x03\n" +
+	"\tovertaken\x18\x04 \x01(\bR\tovertaken\"\xd6\x03\n" +
 	"\aSession\x12/\n" +
 	"\x06socket\x18\x01 \x01(\v2\x17.sala.cluster.v1.SocketR\x06socket\x126\n" +
 	"\x06claims\x18\x02 \x01(\v2\x1e.sala.cluster.v1.SessionClaimsR\x06claims\x12!\n" +
@@ -834,7 +855,9 @@ const file_sala_cluster_v1_session_proto_rawDesc = "" +
 	"lostReason\x12G\n" +
 	"\x0fevents_handover\x18\t \x01(\v2\x1e.sala.cluster.v1.EventHandoverR\x0eeventsHandover\x12\x18\n" +
 	"\areturns\x18\n" +
-	" \x01(\x04R\areturns\"\x83\x01\n" +
+	" \x01(\x04R\areturns\x12 \n" +
+	"\fasked_ago_us\x18\v \x01(\x03R\n" +
+	"askedAgoUs\"\x83\x01\n" +
 	"\rSessionClaims\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12$\n" +
 	"\x0eissued_unix_ns\x18\x02 \x01(\x03R\fissuedUnixNs\x12&\n" +
