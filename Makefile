@@ -66,7 +66,7 @@ vuln: ## look for known vulnerabilities with govulncheck (VULNDB) and npm audit;
 # its own GOTEST, which counts the tests, and insists on the race detector.
 .PHONY: unit
 unit: ## go test ./..., with the race detector where cgo is available
-	$(GOTEST) $(RACE) -timeout 5m ./...
+	$(GOTEST) $(RACE) -timeout 10m ./...
 
 .PHONY: e2e
 e2e: build ## test bin/sala with real clients: socket.io-client, curl, grpcurl, Chromium

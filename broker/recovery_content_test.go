@@ -25,7 +25,7 @@ func smallSessions() broker.Options {
 	return broker.Options{Recovery: &broker.RecoveryOptions{MaxMessages: 16}}
 }
 
-// What was evicted while the client was connected matters only if the client lacks it.
+// Events that were evicted while the client was connected matter only if it lacks them.
 func TestEvictedButReceived(t *testing.T) {
 	t.Run("confirmed", func(t *testing.T) {
 		withSession(t, smallSessions(), func(_ *testing.T, ana *absence) {
@@ -85,8 +85,8 @@ func TestEvictedButReceived(t *testing.T) {
 	})
 }
 
-// What doesn't fit while the client is away ends the session at once, since nothing
-// can make up for it.
+// An event that doesn't fit while the client is away ends the session at once, since
+// nothing can make up for it.
 func TestEvictedWhileAway(t *testing.T) {
 	withSession(t, smallSessions(), func(_ *testing.T, ana *absence) {
 		id := ana.session.ID

@@ -57,9 +57,15 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 			const total = 4000
 			var received atomic.Int64
 			var emitting sync.WaitGroup
+			defer emitting.Wait()
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
 			emitting.Go(func() {
 				for n := range int64(total) {
 					for n > received.Load()+200 { // so that cuts fall everywhere
+						if ctx.Err() != nil {
+							return
+						}
 						<-time.After(10 * time.Microsecond)
 					}
 					args := fmt.Appendf(nil, "[%d]", n+1)
@@ -68,7 +74,6 @@ func TestNothingIsLostOrDoubled(t *testing.T) {
 					}
 				}
 			})
-			defer emitting.Wait()
 			cuts := 0
 			for received.Load() < total {
 				for range min(rand.Int64N(150), total-received.Load()) {

@@ -105,7 +105,7 @@ func TestAcksWhileAway(t *testing.T) {
 	})
 }
 
-// What comes over a connection that has been replaced is dropped.
+// Packets over a connection that has been replaced are dropped.
 func TestReplacedConnection(t *testing.T) {
 	withSession(t, broker.Options{}, func(t *testing.T, ana *absence) {
 		old := ana.client
@@ -283,7 +283,7 @@ func TestOffsetsOfEachEvent(t *testing.T) {
 	})
 }
 
-// Who takes much of the node's share loses its session before others do.
+// A client that takes much of the node's share loses its session before others do.
 func TestHogsAreEvictedFirst(t *testing.T) {
 	o := broker.Options{MaxMessageBytes: 32 << 10, Recovery: &broker.RecoveryOptions{
 		MaxMessages: 100_000, MaxBytes: 256 << 10, MaxNodeBytes: 256 << 10,

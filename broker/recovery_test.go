@@ -307,7 +307,7 @@ func (a *absence) refusedReturn(token, code string) {
 }
 
 // A client that was disconnected while it was away learns that once. After that it
-// may connect anew, as it could have if it had been there.
+// may connect again, as it could have if it had been there.
 func TestDisconnectedWhileAway(t *testing.T) {
 	clearTheirRoom := func(ana *absence) error {
 		if _, err := ana.Broker.Join(ana.t.Context(), broker.Target{Users: []string{"ana"}}, []string{"room"}); err != nil {
@@ -539,7 +539,7 @@ func TestOvertakenReturnIsDecidedFirst(t *testing.T) {
 	})
 }
 
-// Who returns knows of the session, and need not answer a ping to prove it.
+// A client that returns knows of the session, and need not answer a ping to prove it.
 func TestReturnProvesTheSession(t *testing.T) {
 	withSession(t, broker.Options{}, func(_ *testing.T, ana *absence) {
 		ana.session = &brokertest.Session{}

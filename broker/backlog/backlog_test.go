@@ -168,7 +168,7 @@ func TestSharedEvents(t *testing.T) {
 	}
 }
 
-// Over the node's limit, a backlog keeps its share and no more.
+// Over the node's limit, a backlog keeps its share only.
 func TestShares(t *testing.T) {
 	const size = 1000
 	budget := NewBudget(20 * size)

@@ -159,8 +159,8 @@ func TestSolicitedPongsAreNotIdle(t *testing.T) {
 	ses.wantClose(t, ReasonTransportError)
 }
 
-// What is sent again doesn't count towards the queue until that has been empty, and the queue is as
-// large as ever for what comes next.
+// Frames that are sent again don't count towards the queue until that has been empty, and the queue
+// is as large as ever for those that come next.
 func TestResendBeyondTheQueue(t *testing.T) {
 	s := start(t, func(o *Options) { o.MaxQueuedBytes, o.Policy = 1000, Drop })
 	c, ses := s.poller(t)
