@@ -95,7 +95,7 @@ faults: build ## clients of bin/sala stall, vanish and attack; backends, nodes a
 
 .PHONY: faults-cluster
 faults-cluster: build ## only the fault runs of clusters, about 10 minutes
-	@chaos/run faults -only kill-nodes,kill-redis,frozen,kill-pairs,network,refusals,sentinel,redis-cluster,skew,rolling,membership,rolling-recovery $(FAULTFLAGS)
+	@chaos/run faults -only kill-nodes,kill-redis,frozen,kill-pairs,network,refusals,sentinel,redis-cluster,skew,rolling,membership,recovery-cluster,rolling-recovery $(FAULTFLAGS)
 
 .PHONY: soak
 soak: build ## 20 minutes of clients that come and go, attacks and faults: does bin/sala grow? SOAKFLAGS="-duration 2m" for a smoke test

@@ -40,6 +40,7 @@ func scenarios() []scenario.New {
 		clusters.NewSkew,
 		clusters.NewRolling,
 		clusters.NewMembership,
+		recovery.NewClustered,
 		recovery.NewRolling,
 	}
 }

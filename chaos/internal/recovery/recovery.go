@@ -27,6 +27,8 @@ import (
 // Recovery cuts the connections of stock clients at random moments.
 type Recovery struct {
 	Crowd
+	// Clustered says that three nodes share the clients.
+	Clustered bool
 	// Life is how long a connection lives on average.
 	Life time.Duration
 	// Duration is how long connections are cut.
@@ -35,8 +37,13 @@ type Recovery struct {
 	Args []string
 }
 
-// New returns the scenario.
-func New(quick bool) scenario.Scenario {
+// New returns the scenario with a single server.
+func New(quick bool) scenario.Scenario { return newRecovery(quick, false) }
+
+// NewClustered returns the scenario with a cluster.
+func NewClustered(quick bool) scenario.Scenario { return newRecovery(quick, true) }
+
+func newRecovery(quick, clustered bool) *Recovery {
 	args := []string{"--ping-interval", "2s", "--ping-timeout", "2s"}
 	if quick {
 		return &Recovery{
@@ -44,7 +51,7 @@ func New(quick bool) scenario.Scenario {
 				Clients: 40, Others: 5, PerProcess: 20, Publishers: 6, Every: 80 * time.Millisecond,
 				Relay: 20 * time.Millisecond, Disturb: 250 * time.Millisecond,
 			},
-			Life: time.Second, Duration: 12 * time.Second, Args: args,
+			Clustered: clustered, Life: time.Second, Duration: 12 * time.Second, Args: args,
 		}
 	}
 	return &Recovery{
@@ -52,13 +59,22 @@ func New(quick bool) scenario.Scenario {
 			Clients: 200, Others: 20, PerProcess: 50, Publishers: 6, Every: 150 * time.Millisecond,
 			Relay: 20 * time.Millisecond, Disturb: 200 * time.Millisecond,
 		},
-		Life: time.Second, Duration: time.Minute, Args: args,
+		Clustered: clustered, Life: time.Second, Duration: time.Minute, Args: args,
 	}
+}
+
+// where describes the servers, and the proxy's part in choosing among them.
+func (s *Recovery) where() string {
+	if s.Clustered {
+		return fmt.Sprintf("The proxy gives each TCP connection to the next of three nodes, without stickiness, so that most returns reach another node. "+
+			"The nodes run with `%s`. ", strings.Join(s.Args, " "))
+	}
+	return fmt.Sprintf("The server runs with `%s`. ", strings.Join(s.Args, " "))
 }
 
 // Info implements [scenario.Scenario].
 func (s *Recovery) Info() scenario.Info {
-	return scenario.Info{
+	i := scenario.Info{
 		Name:  "recovery",
 		Title: "Connections that are cut, with recovery",
 		Description: fmt.Sprintf("%d stock clients (socket.io-client in Node) with `recover: true` are connected through a proxy: a third each over WebSocket, "+
@@ -67,11 +83,11 @@ func (s *Recovery) Info() scenario.Info {
 			"frame, around a pong, and around the CONNECT of a client that returns. In each process of %d clients, applications close "+
 			"connections or block the process every %v. Meanwhile %d publishers each emit %.1f messages a second to a room, to users and to the "+
 			"namespace, with and without binary data, some of them volatile, and clients relay events to each other. %d further clients "+
-			"don't take part and keep their connections. The server runs with `%s`. Each client must receive what was accepted for it, once, "+
-			"in order, and with the arguments that were published (volatile messages may be lost); `socket.recovered` must be true at each "+
-			"return. A client whose application calls `engine.close()` may handle events again that it had in its own buffer, which no "+
+			"don't take part and keep their connections. ", s.Clients, s.Duration, s.Life, s.PerProcess, s.Disturb, s.Publishers, 1/s.Every.Seconds(), s.Others) +
+			s.where() + "Each client must receive what was accepted for it, once, " +
+			"in order, and with the arguments that were published (volatile messages may be lost); `socket.recovered` must be true at each " +
+			"return. A client whose application calls `engine.close()` may handle events again that it had in its own buffer, which no " +
 			"server can see: these are counted separately.",
-			s.Clients, s.Duration, s.Life, s.PerProcess, s.Disturb, s.Publishers, 1/s.Every.Seconds(), s.Others, strings.Join(s.Args, " ")),
 		Limits: append(limits(), scenario.Zero(figureMiscounted, "messages that matched more or fewer sockets than there are")),
 		Summary: func(f results.Figures) string {
 			return fmt.Sprintf("%.0f sockets of %.0f clients; %.0f connections cut, %.0f disturbances by applications; %.0f returns, %.0f messages "+
@@ -80,13 +96,18 @@ func (s *Recovery) Info() scenario.Info {
 		},
 		Details: cutTable,
 	}
+	if s.Clustered {
+		i.Name, i.Title = "recovery-cluster", "Connections that are cut, with recovery at any node"
+		i.Limits = limits()
+	}
+	return i
 }
 
 // Run implements [scenario.Scenario].
 func (s *Recovery) Run(ctx context.Context, env *scenario.Env) (f results.Figures, err error) {
 	t := &trial{crowd: s.Crowd, timeout: env.Timeout}
 	defer func() { err = errors.Join(err, t.close()) }()
-	if err := t.serve(ctx, env, false, s.Life, s.Args); err != nil {
+	if err := t.serve(ctx, env, s.Clustered, s.Life, s.Args); err != nil {
 		return nil, err
 	}
 	if err := t.start(ctx); err != nil {
