@@ -19,6 +19,13 @@ func TestDrainInBetween(t *testing.T) {
 	nodes := startCluster(t, 2, clusterKey, broker.Options{})
 	polling, upgraded := join(t, "ana", nodes...), join(t, "ben", nodes...)
 	ws := upgraded.upgrade(nodes[1])
+	// An answer over it says that the node of the session has finished the upgrade.
+	if err := ws.WriteMessage(websocket.TextMessage, []byte(`427["x"]`)); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, ws); !strings.HasPrefix(got, "437") {
+		t.Fatalf("over WebSocket comes %s", got)
+	}
 	answered := make(chan answer)
 	go func() {
 		got, err := trySend(t.Context(), http.MethodGet, polling.url(nodes[1]), "", nil)
