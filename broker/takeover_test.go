@@ -99,7 +99,7 @@ func (l *lateReceiver) pass(ctx context.Context, lane chan cluster.Message) {
 		case <-ctx.Done():
 			return
 		case m := <-lane:
-			time.Sleep(rand.N(l.bus.late))
+			<-time.After(rand.N(l.bus.late)) // the delay of a message
 			l.mu.Lock()
 			l.Receiver.Received(m)
 			for range len(lane) { // they come together
@@ -348,7 +348,7 @@ func TestLostWithTheNodeThatHadIt(t *testing.T) {
 	}
 	buses[1].dead.Store(true)
 	for _, node := range []*brokertest.Node{nodes[0], nodes[2]} {
-		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); <-time.After(10 * time.Millisecond) {
 			list, err := node.ListNodes(t.Context())
 			if err == nil && len(list.Nodes) == 2 {
 				break
