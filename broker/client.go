@@ -161,12 +161,18 @@ func (c *client) awaits(namespace string) bool {
 	return slices.ContainsFunc(c.deciding, func(s *socket) bool { return s.ns.name == namespace })
 }
 
-// sendAway tells the client's sockets to reconnect, and closes the connection after
-// that.
+// sendAway tells the client's sockets to reconnect, because this node drains, and closes
+// the connection after that.
 func (c *client) sendAway() {
-	goodbye := disconnectMessage(ReasonDraining, "the node is shutting down; reconnect in a moment")
+	c.dismiss(engineio.ReasonShutdown, "the node is shutting down; reconnect in a moment")
+}
+
+// dismiss tells the client's sockets with the code DRAINING to reconnect, and closes the
+// connection after that.
+func (c *client) dismiss(reason engineio.Reason, message string) {
+	goodbye := disconnectMessage(ReasonDraining, message)
 	for _, s := range c.all() {
 		s.deliver(newFrame(s.ns.name, nil, &goodbye), false)
 	}
-	c.conn.CloseAfterFlush(engineio.ReasonShutdown)
+	c.conn.CloseAfterFlush(reason)
 }

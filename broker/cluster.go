@@ -113,7 +113,7 @@ func (p peerHandler) Deliver(d cluster.Delivery) []byte {
 	op, err := decodeOp(d.Payload)
 	var reply proto.Message
 	if err == nil {
-		reply, err = p.b.apply(d.From, op, subscribeTimeout)
+		reply, err = p.b.apply(d.From, op, 0) // everything that arrives here waits for it
 	}
 	if err != nil {
 		p.b.log.Error("an operation of another node failed", "node", string(d.From), "error", err)

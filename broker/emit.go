@@ -18,37 +18,55 @@ func (b *Broker) Emit(ctx context.Context, t Target, m Message) (Report, error) 
 		return Report{}, err
 	}
 	to := b.nodesOf(&t)
+	if to.route.Topic != "" {
+		return b.emitFirst(ctx, ns, to, t, m), nil
+	}
 	if !to.none {
 		b.identify(&m)
 	}
-	var report Report
-	deliver := func() { report = b.deliver(ns, ns.index.Select(nil, t), &m) }
-	if to.route.Topic == "" {
-		deliver()
-		deliver = func() {}
-		to = b.extend(to, t.Sockets)
-	}
+	report := b.deliver(ns, ns.index.Select(nil, t), &m)
+	to = b.extend(to, t.Sockets)
 	if to.none {
 		return report, nil
 	}
 	b.identify(&m)
-	if m.Unreported {
-		err := b.tell(to, emitOp(&t, &m))
-		deliver()
-		if err != nil {
-			report.PartialResult = b.allMissing(err)
-		}
+	if !m.Unreported {
+		b.addOthers(ctx, &report, to, &t, &m, func() {})
 		return report, nil
 	}
-	counts, partial := b.countOthers(ctx, to, reportTimeout, emitOp(&t, &m), deliver)
-	here := report.Partial
+	if err := b.tell(to, emitOp(&t, &m)); err != nil {
+		report.PartialResult = b.allMissing(err)
+	}
+	return report, nil
+}
+
+// emitFirst sends a message to other nodes, and only then looks for the sockets of this
+// one; see callOthersThen.
+func (b *Broker) emitFirst(ctx context.Context, ns *namespace, to destination, t Target, m Message) (report Report) {
+	b.identify(&m)
+	deliver := func() { report = b.deliver(ns, ns.index.Select(nil, t), &m) }
+	if !m.Unreported {
+		b.addOthers(ctx, &report, to, &t, &m, deliver)
+		return report
+	}
+	err := b.tell(to, emitOp(&t, &m))
+	deliver()
+	if err != nil {
+		report.PartialResult = b.allMissing(err)
+	}
+	return report
+}
+
+// addOthers has other nodes send a message, calls then meanwhile, and adds their counts
+// to the report, which may be then's.
+func (b *Broker) addOthers(ctx context.Context, report *Report, to destination, t *Target, m *Message, then func()) {
+	counts, partial := b.countOthers(ctx, to, reportTimeout, emitOp(t, m), then)
 	for _, c := range counts {
 		report.add(c)
 	}
 	report.countDropped()
+	partial.Partial = partial.Partial || report.Partial
 	report.PartialResult = partial
-	report.Partial = report.Partial || here
-	return report, nil
 }
 
 // checkEmit checks a message and its target and returns the namespace, whose name it
@@ -75,22 +93,26 @@ func (b *Broker) checkEmit(t *Target, m *Message, v violations) (*namespace, err
 // all nodes. Nobody waits for a report.
 func (b *Broker) emit(ns *namespace, t *Target, m *Message) {
 	to := b.nodesOf(t)
-	if !to.none {
-		b.identify(m)
-	}
-	deliver := func() { b.deliver(ns, ns.index.Select(nil, *t), m) }
-	if to.route.Topic == "" {
-		deliver()
-		deliver = func() {}
-		to = b.extend(to, t.Sockets)
+	if to.route.Topic != "" { // first; see callOthersThen
+		b.tellOthers(to, t, m)
+		b.deliver(ns, ns.index.Select(nil, *t), m)
+		return
 	}
 	if !to.none {
 		b.identify(m)
-		if err := b.tell(to, emitOp(t, m)); err != nil {
-			b.log.Debug("other nodes miss a message", "error", err) // the mesh counts it
-		}
 	}
-	deliver()
+	b.deliver(ns, ns.index.Select(nil, *t), m)
+	if to = b.extend(to, t.Sockets); !to.none {
+		b.tellOthers(to, t, m)
+	}
+}
+
+// tellOthers has other nodes send a message that nobody waits for.
+func (b *Broker) tellOthers(to destination, t *Target, m *Message) {
+	b.identify(m)
+	if err := b.tell(to, emitOp(t, m)); err != nil {
+		b.log.Debug("other nodes miss a message", "error", err) // the mesh counts it
+	}
 }
 
 // deliver sends a valid message to sockets of this node.

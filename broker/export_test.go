@@ -1,6 +1,11 @@
 package broker
 
-import "time"
+import (
+	"time"
+
+	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/cluster/wire"
+)
 
 // PendingAcks returns how many acks of its sockets a node waits for.
 func PendingAcks(b *Broker) int64 { return b.pendingAcks.Used() }
@@ -23,3 +28,10 @@ func RequestedAcks(b *Broker) (n int) {
 
 // SetAttachmentTime replaces how long attachments may take. Nobody may be connected.
 func (b *Broker) SetAttachmentTime(d time.Duration) { b.attachmentTime = d }
+
+// ApplyJoin carries out a join of the sockets of a user as if another node had called it, here alone.
+// It reports whether the counts may lack a socket.
+func ApplyJoin(b *Broker, user, room string) (partial bool) {
+	join := &wire.JoinRooms{Target: &wire.Target{Namespace: "/", Users: []string{user}}, Rooms: []string{room}}
+	return b.applyLocal(cluster.NodeID("caller"), &wire.Op{Op: &wire.Op_Join{Join: join}}, 0).GetPartial()
+}

@@ -42,11 +42,7 @@ func (b *Broker) releaseSession(sid string) {
 	}
 	polls := conn.ReleasePoll()
 	if c, ok := receiver.(*client); ok && !polls {
-		goodbye := disconnectMessage(ReasonDraining, "a node on the way is shutting down; reconnect in a moment")
-		for _, s := range c.all() {
-			s.deliver(newFrame(s.ns.name, nil, &goodbye), false)
-		}
-		conn.CloseAfterFlush(engineio.ReasonForcedClose)
+		c.dismiss(engineio.ReasonForcedClose, "a node on the way is shutting down; reconnect in a moment")
 	}
 }
 

@@ -23,7 +23,7 @@ var layers = []struct{ name, files string }{
 	{"clients", "receive handshake recovery takeover handover event relay"},
 	{"messages", "emit ops ack ack_cluster"},
 	{"cluster", "cluster_call"},
-	{"sockets", "client socket session moved ack_request expiry namespace publish admission"},
+	{"sockets", "client socket session tombstones moved ack_request expiry namespace publish admission"},
 	{"base", "message results errors auth limits metrics"},
 }
 

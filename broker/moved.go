@@ -170,17 +170,22 @@ func (d *departures) add(left departure) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
-	d.list = slices.DeleteFunc(d.list, func(old departure) bool { return old.until.Before(now) })
+	old := 0
+	for old < len(d.list) && d.list[old].until.Before(now) {
+		old++
+	}
+	clear(d.list[:old])
 	left.until = now.Add(departedTime)
-	d.list = append(d.list, left)
+	d.list = append(d.list[old:], left)
 }
 
 // selected returns those that a target would have selected.
 func (d *departures) selected(t *wire.Target) (found []departure) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	now := time.Now()
 	for _, left := range d.list {
-		if time.Now().Before(left.until) && left.isSelected(t) {
+		if now.Before(left.until) && left.isSelected(t) {
 			found = append(found, left)
 		}
 	}

@@ -44,6 +44,9 @@ var ways = map[string]func(ana *absence) *brokertest.Client{
 		for _, c := range []*brokertest.Client{first, second} {
 			c.TrySend(fmt.Sprintf(`40{"token":%q,"recover":true,"pid":%q,"offset":%q}`, ana.token, ana.session.PID, ana.session.Offset))
 		}
+		for _, c := range []*brokertest.Client{first, second} {
+			c.AwaitAnything() // what is sent over one connection may arrive after what another one brings
+		}
 		return ana.ReturnTo(ana.token, ana.session)
 	},
 }

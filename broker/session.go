@@ -259,7 +259,7 @@ func (s *socket) keep(o *outgoing) delivery {
 	case x.moved:
 		x.mu.Unlock()
 		return moving
-	case x.had != nil && x.hasHad(event):
+	case x.had != nil && x.hasHad(s.b, event):
 		x.mu.Unlock()
 		return uncounted
 	case x.shadow && (x.over || o.m.Volatile):
@@ -303,11 +303,12 @@ func (s *socket) keep(o *outgoing) delivery {
 
 // hasHad reports whether the event came before, while the session was moved: calls that
 // name a socket may be sent after it. x.mu is held.
-func (x *session) hasHad(event *backlog.Event) (had bool) {
+func (x *session) hasHad(b *Broker, event *backlog.Event) (had bool) {
 	had = x.had[event.Offset()]
 	switch {
-	case x.shadow:
+	case x.shadow && len(x.had) < 2*b.recovery.limits.Events: // with more, the session has lost some already
 		x.had[event.Offset()] = true
+	case x.shadow:
 	case time.Now().After(x.hadUntil):
 		x.had = nil
 	}
@@ -437,16 +438,16 @@ func (s *socket) startWindow(window time.Duration) {
 // expireWindow ends the session of a client that hasn't returned in time.
 func (s *socket) expireWindow() {
 	x := s.session
-	g := tombstone{notRecovered: notRecoveredExpired}
+	end := tombstone{notRecovered: notRecoveredExpired}
 	x.mu.Lock()
 	expired := !x.over && s.client.Load() == nil && !time.Now().Before(x.deadline)
 	if expired {
-		s.closeSession(g)
+		s.closeSession(end)
 	}
 	why := x.why
 	x.mu.Unlock()
 	if expired {
-		s.endAs(why, g)
+		s.endAs(why, end)
 	}
 }
 
@@ -481,7 +482,7 @@ const dropNotRecovered engineio.DropReason = "not recovered"
 
 // closeSession keeps the client from returning, unless that is so already. If it is
 // away, it is told why when it tries. session.mu is held.
-func (s *socket) closeSession(g tombstone) {
+func (s *socket) closeSession(end tombstone) {
 	x := s.session
 	if x.over {
 		return
@@ -495,9 +496,9 @@ func (s *socket) closeSession(g tombstone) {
 	if s.client.Load() == nil {
 		s.endAway()
 		s.b.metrics.FramesDropped(dropNotRecovered, missed)
-		g.secret, g.namespace, g.user = x.secret, s.ns.name, s.user
-		g.notRecovered = cmp.Or(g.notRecovered, notRecoveredUnknown)
-		s.b.recovery.tombstones.add(s.id, g, time.Now())
+		end.secret, end.namespace, end.user = x.secret, s.ns.name, s.user
+		end.notRecovered = cmp.Or(end.notRecovered, notRecoveredUnknown)
+		s.b.recovery.tombstones.add(s.id, end, time.Now())
 	}
 }
 
@@ -532,87 +533,14 @@ type ending struct {
 // postpone keeps the end of a shadow for when it is the socket. It returns false if
 // the socket isn't a shadow. If the other node learns of the end in time, the shadow
 // never becomes the socket.
-func (s *socket) postpone(why string, g tombstone) bool {
+func (s *socket) postpone(why string, end tombstone) bool {
 	x := s.session
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.shadow && x.pending == nil {
-		x.pending = &ending{why, g}
+		x.pending = &ending{why, end}
 	}
 	return x.shadow
-}
-
-// Why a session was not recovered, as clients and backends learn it.
-const (
-	notRecoveredExpired     = "EXPIRED"      // the client came too late
-	notRecoveredEvicted     = "EVICTED"      // there was no room for what it missed
-	notRecoveredNodeLost    = "NODE_LOST"    // the node that had the session is gone
-	notRecoveredUserChanged = "USER_CHANGED" // the client returned as another user
-	notRecoveredUnknown     = "UNKNOWN"      // there is no such session
-)
-
-// tombstone is what a node remembers of a session that ended while the client was away.
-type tombstone struct {
-	secret          [secretBytes]byte
-	namespace, user string
-	notRecovered    string    // the client may connect afresh, and is told why; UNKNOWN by default
-	refusal         *Error    // the client was disconnected, and is refused once with this; nil if it wasn't
-	until           time.Time // when it is forgotten
-}
-
-const (
-	// tombstoneTime is how long the end of a session is remembered.
-	tombstoneTime = 10 * time.Minute
-	// maxTombstones bounds how many are. A client whose session isn't remembered any
-	// more learns that it is unknown.
-	maxTombstones = 10_000
-)
-
-// tombstones remembers sessions that ended while the client was away, by socket id.
-type tombstones struct {
-	mu    sync.Mutex
-	byID  map[string]tombstone
-	order []string // ids by the time of their end
-}
-
-func (g *tombstones) add(id string, end tombstone, now time.Time) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.byID == nil {
-		g.byID = make(map[string]tombstone)
-	}
-	end.until = now.Add(tombstoneTime)
-	g.byID[id] = end
-	g.order = append(g.order, id)
-	old := 0
-	for old < len(g.order) && (len(g.order)-old > maxTombstones || !now.Before(g.byID[g.order[old]].until)) {
-		delete(g.byID, g.order[old])
-		old++
-	}
-	g.order = slices.Delete(g.order, 0, old)
-}
-
-// get returns what is remembered of a session.
-func (g *tombstones) get(id string) (end tombstone, ok bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	end, ok = g.byID[id]
-	return end, ok
-}
-
-// takeRefusal returns with what the client of an ended session is refused, the first
-// time that it is called.
-func (g *tombstones) takeRefusal(id string) *Error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	end, ok := g.byID[id]
-	if !ok || end.refusal == nil {
-		return nil
-	}
-	refusal := end.refusal
-	end.refusal = nil
-	g.byID[id] = end
-	return refusal
 }
 
 // connectFrame encodes the packet that tells the client that the socket is

@@ -111,8 +111,8 @@ func (s *socket) end(why string) { s.endAs(why, tombstone{}) }
 
 // endAs is end. The tombstone says what the client learns if it is away and returns. It
 // reports whether this call ended the socket, and not another one.
-func (s *socket) endAs(why string, g tombstone) bool {
-	if s.session != nil && s.postpone(why, g) {
+func (s *socket) endAs(why string, left tombstone) bool {
+	if s.session != nil && s.postpone(why, left) {
 		return true
 	}
 	ended := s.gone.Swap(true)
@@ -121,7 +121,7 @@ func (s *socket) endAs(why string, g tombstone) bool {
 	}
 	if s.session != nil {
 		s.session.mu.Lock()
-		s.closeSession(g) // first, so that a client that returns finds one or the other
+		s.closeSession(left) // first, so that a client that returns finds one or the other
 		s.session.mu.Unlock()
 	}
 	s.ns.index.Remove(s)
@@ -167,8 +167,8 @@ func (s *socket) disconnect(code, reason string) {
 
 // disconnectAs is disconnect. The tombstone says what the client learns if it is away and
 // returns. It reports whether this call ended the socket.
-func (s *socket) disconnectAs(code, reason string, g tombstone) bool {
-	ended := s.endAs(code, g)
+func (s *socket) disconnectAs(code, reason string, left tombstone) bool {
+	ended := s.endAs(code, left)
 	if c := s.client.Load(); ended && c != nil {
 		m := disconnectMessage(code, reason)
 		c.conn.Send(newFrame(s.ns.name, nil, &m), false)

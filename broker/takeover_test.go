@@ -327,6 +327,24 @@ func TestSocketsMove(t *testing.T) {
 	}
 }
 
+// TestJoinReachesASocketThatHasJustMoved calls the node that has handed a socket over with a join that
+// the new node has carried out before it had the socket.
+func TestJoinReachesASocketThatHasJustMoved(t *testing.T) {
+	nodes, _ := brokertest.StartCluster(t, 2, broker.Options{Recovery: &broker.RecoveryOptions{}})
+	ana := travel(t, nodes, "ana")
+	ana.moveTo(1)
+	if partial := broker.ApplyJoin(nodes[0].Broker, "ana", "late"); !partial {
+		t.Error("the answer doesn't say that the socket isn't counted")
+	}
+	if partial := broker.ApplyJoin(nodes[0].Broker, "ben", "late"); partial {
+		t.Error("the answer for another user says that a socket isn't counted")
+	}
+	eventually(t, "the socket is in the room", func() bool {
+		info, err := nodes[1].GetSocket(t.Context(), ana.session.ID)
+		return err == nil && len(info.Rooms) == 1 && info.Rooms[0] == "late"
+	})
+}
+
 // TestLostWithTheNodeThatHadIt kills the node to which a socket has moved. Its client
 // learns that, also from the node where the socket began.
 func TestLostWithTheNodeThatHadIt(t *testing.T) {

@@ -381,6 +381,15 @@ func (c *Client) TryNext() (Event, bool) {
 	return Event{}, false
 }
 
+// AwaitAnything waits until anything but a ping comes, or the connection ends. It answers no pings.
+func (c *Client) AwaitAnything() {
+	c.t.Helper()
+	c.Mute = true
+	if _, err := c.tryRead(); err != nil && strings.Contains(err.Error(), "timeout") {
+		c.t.Errorf("nothing came: %v", err)
+	}
+}
+
 // Pong answers a ping.
 func (c *Client) Pong() { c.Send("3") }
 
