@@ -58,7 +58,7 @@ func (a *traveller) leave() {
 // to is a target of the client by its socket's id.
 func (a *traveller) to() broker.Target { return broker.Target{Sockets: []string{a.session.ID}} }
 
-// laned is a bus with several lanes, each of which is late by its own, changing, time.
+// laned is a bus with several lanes. Each delays its messages by a time of its own, which changes.
 type laned struct {
 	cluster.Bus
 	lanes int

@@ -331,9 +331,9 @@ func (k *checker) membership(s *session, m *message) membership {
 	return k.inRoom(s, m.target.Rooms[0], m)
 }
 
-// inRoom applies the changes to the session's rooms. The latest one that was certainly
-// over when the message's call began decides, unless another one, of which that isn't
-// certain, had the opposite effect. A change that nobody has confirmed may happen at any
+// inRoom applies the changes to the session's rooms. The latest change that was certainly
+// over when the message's call began decides, unless one that may have come later had the
+// opposite effect. A change that nobody has confirmed may happen at any
 // time after it began.
 func (k *checker) inRoom(s *session, room string, m *message) membership {
 	var changes []*change

@@ -242,8 +242,8 @@ func (k *checker) checkRefusal(c *client, e entry) {
 // ends reports whether the change ends sessions.
 func (c *change) ends() bool { return c.kind == kicked || c.kind == revoked }
 
-// mayOverflow reports whether more may have been sent to a session than it may hold,
-// until the client had the session now.
+// mayOverflow reports whether a session may have been sent more than it holds, until the
+// client had the session now.
 func (k *checker) mayOverflow(s, now *session) bool {
 	if k.plan.tightNode {
 		return true

@@ -55,7 +55,8 @@ type pair struct {
 	before  func(w http.ResponseWriter, r *http.Request, next func()) // called with each request at the other node
 }
 
-// newPair runs two nodes of which the second serves with sessions, and describes itself so.
+// newPair runs two nodes. The second one has the sessions, and describe changes what it says about
+// itself.
 func newPair(t *testing.T, secure bool, describe func(*cluster.Info), sessions http.HandlerFunc) *pair {
 	t.Helper()
 	exchange := clustertest.NewExchange()

@@ -128,7 +128,7 @@ func TestEndsArePassedOn(t *testing.T) {
 			_ = tcp(ws).SetLinger(0)
 			_ = ws.NetConn().Close()
 		},
-		"the client sends no more": func(ws *websocket.Conn) {
+		"the client stops sending": func(ws *websocket.Conn) {
 			_ = tcp(ws).CloseWrite()
 			if _, _, err := ws.ReadMessage(); err == nil {
 				t.Error("the client gets a message")

@@ -1687,7 +1687,7 @@ type WillMoves struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// From the new node: the sockets that all its successors keep, or have kept.
 	Deposited []*SocketMove `protobuf:"bytes,1,rep,name=deposited,proto3" json:"deposited,omitempty"`
-	// From the old node: the sockets of which the new node should have said so by now.
+	// From the old node: sockets that the new node should have announced by now.
 	Asked []*SocketMove `protobuf:"bytes,2,rep,name=asked,proto3" json:"asked,omitempty"`
 	// From the new node: those of them that it never got, so that they have ended on the way.
 	Unknown       []*SocketMove `protobuf:"bytes,3,rep,name=unknown,proto3" json:"unknown,omitempty"`
