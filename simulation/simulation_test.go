@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,13 @@ import (
 	"testing/synctest"
 	"time"
 )
+
+// When the timers of a bubble fire on several processors, the race detector may crash:
+// https://go.dev/issue/78156.
+func TestMain(m *testing.M) {
+	runtime.GOMAXPROCS(1)
+	os.Exit(m.Run())
+}
 
 // TestSimulate runs simulations. The environment says which: SIMULATE_SEED is the first
 // seed, SIMULATE_N is how many seeds there are from it, and with SIMULATE_LOG every run
