@@ -73,11 +73,11 @@ func (s *Server) isAudited(method string) bool {
 	switch scope {
 	case auth.ScopeTokensIssue:
 		return method != salav1.TokenService_VerifyToken_FullMethodName
-	case auth.ScopeRoomsClear, auth.ScopeBroadcast, auth.ScopeSocketsWrite, auth.ScopeEvents, auth.ScopeClusterWrite:
+	case auth.ScopeRoomsClear, auth.ScopeMessagesWrite, auth.ScopeBroadcast, auth.ScopeSocketsWrite, auth.ScopeEvents, auth.ScopeClusterWrite:
 		return true
 	case auth.ScopeEmit:
 		return s.emits
-	case auth.ScopeRoomsRead, auth.ScopeSocketsRead, auth.ScopeClusterRead:
+	case auth.ScopeRoomsRead, auth.ScopeMessagesRead, auth.ScopePresenceRead, auth.ScopeSocketsRead, auth.ScopeClusterRead:
 		return false
 	}
 	return false
@@ -129,6 +129,8 @@ func (a *audit) asked(req any) {
 			a.target.Users = []string{r.GetUser()}
 		}
 	case *salav1.ClearRoomRequest:
+		a.target.Namespaces, a.target.Rooms = []string{cmp.Or(r.GetNamespace(), "/")}, []string{r.GetRoom()}
+	case *salav1.ClearMessagesRequest:
 		a.target.Namespaces, a.target.Rooms = []string{cmp.Or(r.GetNamespace(), "/")}, []string{r.GetRoom()}
 	case *salav1.BroadcastRequest:
 		a.target.Namespaces = []string{cmp.Or(r.GetNamespace(), "/")}

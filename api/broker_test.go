@@ -120,8 +120,8 @@ func TestEmptyBroker(t *testing.T) {
 	for _, tt := range []struct{ method, path, body, answer string }{
 		{"GET", "/v1/rooms", "", `{"rooms":[],"nextPageToken":"","partial":false,"missingNodes":[]}`},
 		{"GET", "/v1/sockets", "", `{"sockets":[],"nextPageToken":"","partial":false,"missingNodes":[]}`},
-		{"POST", "/v1/emit", `{"rooms":["a"],"event":"e"}`, `{"matched":0,"queued":0,"kept":0,"dropped":0,"partial":false,"missingNodes":[]}`},
-		{"POST", "/v1/broadcast", `{"namespace":"/chat","event":"e","args":[{}]}`, `{"matched":0,"queued":0,"kept":0,"dropped":0,"partial":false,"missingNodes":[]}`},
+		{"POST", "/v1/emit", `{"rooms":["a"],"event":"e"}`, `{"matched":0,"queued":0,"kept":0,"dropped":0,"partial":false,"missingNodes":[],"positions":[],"unrecordedRooms":[],"duplicate":false}`},
+		{"POST", "/v1/broadcast", `{"namespace":"/chat","event":"e","args":[{}]}`, `{"matched":0,"queued":0,"kept":0,"dropped":0,"partial":false,"missingNodes":[],"duplicate":false}`},
 		{"POST", "/v1/rooms/a%2Fb:clear", "", `{"removed":0,"partial":false,"missingNodes":[]}`},
 	} {
 		if status, _, text := h.do(t, tt.method, tt.path, tt.body); status != 200 || text != tt.answer+"\n" {

@@ -39,6 +39,10 @@ func (s *messageService) Emit(ctx context.Context, req *salav1.EmitRequest) (*sa
 		Dropped:      count(report.Dropped),
 		Partial:      report.Partial,
 		MissingNodes: report.Missing,
+
+		Positions:       positions(report.Positions),
+		UnrecordedRooms: report.Unrecorded,
+		Duplicate:       report.Duplicate,
 	}, nil
 }
 
@@ -47,7 +51,11 @@ func (s *messageService) Broadcast(ctx context.Context, req *salav1.BroadcastReq
 	if err := reachOf(ctx).Namespace(req.GetNamespace()); err != nil {
 		return nil, err
 	}
-	report, err := s.send(ctx, req, salav1.Report_REPORT_COUNTS, broadcastTarget(req))
+	message, err := eventMessage(req)
+	if err != nil {
+		return nil, err
+	}
+	report, err := s.send(ctx, req, message, salav1.Report_REPORT_COUNTS, broadcastTarget(req))
 	if err != nil {
 		return nil, err
 	}
@@ -58,6 +66,7 @@ func (s *messageService) Broadcast(ctx context.Context, req *salav1.BroadcastReq
 		Dropped:      count(report.Dropped),
 		Partial:      report.Partial,
 		MissingNodes: report.Missing,
+		Duplicate:    report.Duplicate,
 	}, nil
 }
 
@@ -112,6 +121,10 @@ func (s *messageService) result(ctx context.Context, report broker.Report, err e
 		Dropped:      count(report.Dropped),
 		Partial:      report.Partial,
 		MissingNodes: report.Missing,
+
+		Positions:       positions(report.Positions),
+		UnrecordedRooms: report.Unrecorded,
+		Duplicate:       report.Duplicate,
 	}
 }
 
@@ -120,7 +133,12 @@ func (s *messageService) emit(ctx context.Context, within auth.Reach, req *salav
 	if err := within.Target(target); err != nil {
 		return broker.Report{}, err
 	}
-	return s.send(ctx, req, unspecified, target)
+	message, err := eventMessage(req)
+	if err != nil {
+		return broker.Report{}, err
+	}
+	message.ConflateKey, message.SkipHistory = req.GetConflateKey(), req.GetSkipHistory()
+	return s.send(ctx, req, message, unspecified, target)
 }
 
 // event is what all requests that send an event have in common.
@@ -141,20 +159,18 @@ type reportedEvent interface {
 	event
 	GetVolatile() bool
 	GetReport() salav1.Report
+	GetIdempotencyKey() string
 }
 
-// send sends an event. unspecified is the report for callers that don't specify one.
-func (s *messageService) send(ctx context.Context, e reportedEvent, unspecified salav1.Report, to broker.Target) (broker.Report, error) {
+// send sends an event as a message, which it completes. unspecified is the report for callers that don't specify one.
+func (s *messageService) send(ctx context.Context, e reportedEvent, message broker.Message, unspecified salav1.Report, to broker.Target) (broker.Report, error) {
 	if _, ok := salav1.Report_name[int32(e.GetReport())]; !ok {
 		return broker.Report{}, apierror.Invalid(broker.FieldViolation{
 			Field:       "report",
 			Description: fmt.Sprintf("%d is none of REPORT_UNSPECIFIED, REPORT_COUNTS and REPORT_NONE", e.GetReport()),
 		})
 	}
-	message, err := eventMessage(e)
-	if err != nil {
-		return broker.Report{}, err
-	}
+	message.IdempotencyKey = e.GetIdempotencyKey()
 	message.Volatile = e.GetVolatile()
 	message.Unreported = cmp.Or(e.GetReport(), unspecified) == salav1.Report_REPORT_NONE
 	report, err := s.broker.Emit(ctx, to, message)

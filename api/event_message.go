@@ -31,6 +31,14 @@ func eventKind(k eventhub.Kind) salav1.EventKind {
 		return salav1.EventKind_EVENT_KIND_AWAY
 	case eventhub.Resumed:
 		return salav1.EventKind_EVENT_KIND_RESUMED
+	case eventhub.UserOnline:
+		return salav1.EventKind_EVENT_KIND_USER_ONLINE
+	case eventhub.UserOffline:
+		return salav1.EventKind_EVENT_KIND_USER_OFFLINE
+	case eventhub.UserJoined:
+		return salav1.EventKind_EVENT_KIND_USER_JOINED
+	case eventhub.UserLeft:
+		return salav1.EventKind_EVENT_KIND_USER_LEFT
 	}
 	return salav1.EventKind_EVENT_KIND_UNSPECIFIED
 }
@@ -102,6 +110,7 @@ func (m socketMessages) delivery(d eventhub.Delivery) *salav1.SubscribeResponse 
 		ArgsJson:      string(e.Args),
 		Attachments:   e.Attachments,
 		Room:          e.Room,
+		User:          e.User,
 		Reason:        e.Reason,
 		Time:          timestamp(e.Time),
 		NeedsAck:      d.NeedsAck,

@@ -42,6 +42,9 @@ type fakeBroker struct {
 	rooms    []broker.RoomInfo
 	sockets  []broker.SocketInfo
 	nodes    []broker.NodeInfo
+	messages broker.MessagesPage
+	users    []broker.PresentUser
+	counts   []broker.RoomCount
 	matched  int
 	refused  int
 	nextPage string
@@ -52,7 +55,16 @@ type fakeBroker struct {
 }
 
 type (
-	getRoomCall    struct{ Namespace, Room string }
+	getRoomCall       struct{ Namespace, Room string }
+	clearMessagesCall struct{ Namespace, Room string }
+	countUsersCall    struct {
+		Namespace string
+		Rooms     []string
+	}
+	onlineCall struct {
+		Namespace string
+		Users     []string
+	}
 	emitCall       struct{ Target, Message any }
 	getSocketCall  struct{ ID string }
 	joinCall       struct{ Target, Rooms any }
@@ -116,6 +128,31 @@ func (f *fakeBroker) GetRoom(ctx context.Context, namespace, room string) (broke
 func (f *fakeBroker) ClearRoom(_ context.Context, c broker.ClearRoom) (broker.Outcome, error) {
 	f.record(c)
 	return f.outcome()
+}
+
+func (f *fakeBroker) Messages(_ context.Context, q broker.MessagesQuery) (broker.MessagesPage, error) {
+	f.record(q)
+	return f.messages, f.err
+}
+
+func (f *fakeBroker) ClearMessages(_ context.Context, namespace, room string) error {
+	f.record(clearMessagesCall{namespace, room})
+	return f.err
+}
+
+func (f *fakeBroker) Users(_ context.Context, q broker.UserQuery) (broker.UserList, error) {
+	f.record(q)
+	return broker.UserList{Users: f.users, Next: f.nextPage, PartialResult: f.coverage}, f.err
+}
+
+func (f *fakeBroker) CountUsers(_ context.Context, namespace string, rooms []string) (broker.RoomCounts, error) {
+	f.record(countUsersCall{namespace, rooms})
+	return broker.RoomCounts{Counts: f.counts, PartialResult: f.coverage}, f.err
+}
+
+func (f *fakeBroker) Online(_ context.Context, namespace string, users []string) (broker.OnlineUsers, error) {
+	f.record(onlineCall{namespace, users})
+	return broker.OnlineUsers{Users: users, PartialResult: f.coverage}, f.err
 }
 
 func (f *fakeBroker) Emit(ctx context.Context, t broker.Target, m broker.Message) (broker.Report, error) {

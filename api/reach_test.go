@@ -32,6 +32,9 @@ var scopesToTry = []string{
 	"tokens:issue", "tokens:issue:/chat", "tokens:issue:/chat:room-*", "tokens:issue:/ops",
 	"rooms:read", "rooms:read:/chat", "rooms:read:/chat:room-*", "rooms:read:/ops",
 	"rooms:clear", "rooms:clear:/chat", "rooms:clear:/chat:room-*", "rooms:clear:/ops",
+	"messages:read", "messages:read:/chat", "messages:read:/chat:room-*", "messages:read:/ops",
+	"messages:write", "messages:write:/chat", "messages:write:/chat:room-*", "messages:write:/ops",
+	"presence:read", "presence:read:/chat", "presence:read:/chat:room-*", "presence:read:/ops",
 	"emit", "emit:/chat", "emit:/chat:room-*", "emit:/ops", "emit:/",
 	"broadcast", "broadcast:/chat", "broadcast:/ops", "broadcast:/",
 	"sockets:read", "sockets:read:/chat", "sockets:read:/ops",
@@ -163,6 +166,8 @@ func accesses() []access {
 		{"a room without", &salav1.IssueTokenRequest{Namespaces: []string{"/chat"}, Rooms: []string{"secret"}}, []string{"tokens:issue", "tokens:issue:/chat"}},
 		{"join beyond", &salav1.IssueTokenRequest{Namespaces: []string{"/chat"}, Join: []string{"room-1", "*"}}, []string{"tokens:issue", "tokens:issue:/chat"}},
 		{"publish beyond", &salav1.IssueTokenRequest{Namespaces: []string{"/chat"}, Publish: []string{"**"}}, []string{"tokens:issue", "tokens:issue:/chat"}},
+		{"history beyond", &salav1.IssueTokenRequest{Namespaces: []string{"/chat"}, History: []string{"**"}}, []string{"tokens:issue", "tokens:issue:/chat"}},
+		{"presence beyond", &salav1.IssueTokenRequest{Namespaces: []string{"/chat"}, Presence: []string{"**"}}, []string{"tokens:issue", "tokens:issue:/chat"}},
 		{"broadcast", &salav1.IssueTokenRequest{Namespaces: []string{"/chat"}, Broadcast: true}, []string{"tokens:issue", "tokens:issue:/chat"}},
 	} {
 		add(access{tt.name, tokens, issuing(tt.req), tt.scopes})
@@ -200,6 +205,41 @@ func accesses() []access {
 			_, err := salav1.NewRoomServiceClient(conn).ClearRoom(ctx, &salav1.ClearRoomRequest{Namespace: "/chat", Room: room})
 			return err
 		}, scopes("rooms:clear")})
+		add(access{room, salav1.RoomService_ListMessages_FullMethodName, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+			_, err := salav1.NewRoomServiceClient(conn).ListMessages(ctx, &salav1.ListMessagesRequest{Namespace: "/chat", Room: room})
+			return err
+		}, scopes("messages:read")})
+		add(access{room, salav1.RoomService_ClearMessages_FullMethodName, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+			_, err := salav1.NewRoomServiceClient(conn).ClearMessages(ctx, &salav1.ClearMessagesRequest{Namespace: "/chat", Room: room})
+			return err
+		}, scopes("messages:write")})
+		add(access{room, salav1.PresenceService_ListUsers_FullMethodName, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+			_, err := salav1.NewPresenceServiceClient(conn).ListUsers(ctx, &salav1.ListUsersRequest{Namespace: "/chat", Room: room})
+			return err
+		}, scopes("presence:read")})
+		add(access{room + " and room-2", salav1.PresenceService_Count_FullMethodName, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+			_, err := salav1.NewPresenceServiceClient(conn).Count(ctx, &salav1.CountRequest{Namespace: "/chat", Rooms: []string{"room-2", room}})
+			return err
+		}, scopes("presence:read")})
+	}
+	// Who is in a whole namespace isn't for a key that is limited to rooms.
+	for method, call := range map[string]func(context.Context, salav1.PresenceServiceClient) error{
+		salav1.PresenceService_ListUsers_FullMethodName: func(ctx context.Context, c salav1.PresenceServiceClient) error {
+			_, err := c.ListUsers(ctx, &salav1.ListUsersRequest{Namespace: "/chat"})
+			return err
+		},
+		salav1.PresenceService_Count_FullMethodName: func(ctx context.Context, c salav1.PresenceServiceClient) error {
+			_, err := c.Count(ctx, &salav1.CountRequest{Namespace: "/chat"})
+			return err
+		},
+		salav1.PresenceService_Online_FullMethodName: func(ctx context.Context, c salav1.PresenceServiceClient) error {
+			_, err := c.Online(ctx, &salav1.OnlineRequest{Namespace: "/chat", Users: []string{"ana"}})
+			return err
+		},
+	} {
+		add(access{"/chat", method, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+			return call(ctx, salav1.NewPresenceServiceClient(conn))
+		}, []string{"presence:read", "presence:read:/chat"}})
 	}
 
 	for namespace, scopes := range map[string][]string{

@@ -125,6 +125,7 @@ func (g *gateway) register() error {
 	return errors.Join(
 		salav1.RegisterTokenServiceHandlerClient(ctx, g.mux, salav1.NewTokenServiceClient(g.conn)),
 		salav1.RegisterRoomServiceHandlerClient(ctx, g.mux, salav1.NewRoomServiceClient(g.conn)),
+		salav1.RegisterPresenceServiceHandlerClient(ctx, g.mux, salav1.NewPresenceServiceClient(g.conn)),
 		salav1.RegisterMessageServiceHandlerClient(ctx, g.mux, salav1.NewMessageServiceClient(g.conn)),
 		salav1.RegisterSocketServiceHandlerClient(ctx, g.mux, salav1.NewSocketServiceClient(g.conn)),
 		salav1.RegisterClusterServiceHandlerClient(ctx, g.mux, salav1.NewClusterServiceClient(g.conn)),

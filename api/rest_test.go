@@ -15,6 +15,7 @@ import (
 
 	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/history"
 )
 
 // restError is the body of a REST error.
@@ -79,7 +80,7 @@ var restRoutes = []struct {
 	{
 		"TokenService.VerifyToken", "POST", "/v1/tokens:verify", `{"token":"x"}`,
 		verifyCall{"x"},
-		`{"valid":true,"claims":{"user":"","tokenId":"","issueTime":null,"expireTime":null,"namespaces":[],"rooms":[],"join":[],"publish":[],"broadcast":false,"data":null},"reason":"","message":""}`,
+		`{"valid":true,"claims":{"user":"","tokenId":"","issueTime":null,"expireTime":null,"namespaces":[],"rooms":[],"join":[],"publish":[],"broadcast":false,"data":null,"history":[],"presence":[]},"reason":"","message":""}`,
 	},
 	{
 		"TokenService.RevokeTokens", "POST", "/v1/tokens:revoke", `{"user":"u","issuedBefore":"2030-01-02T03:04:05Z"}`,
@@ -107,22 +108,52 @@ var restRoutes = []struct {
 		`{"removed":4,"partial":false,"missingNodes":[]}`,
 	},
 	{
+		"RoomService.ListMessages", "GET", "/v1/rooms/a/messages?namespace=/n&since.epoch=x&since.offset=7&direction=DIRECTION_BACKWARD&limit=2", "",
+		broker.MessagesQuery{Namespace: "/n", Room: "a", Since: &history.Position{Epoch: "x", Offset: 7}, Backward: true, Limit: 2},
+		`{"messages":[{"offset":"6","event":"e","argsJson":"[1.0]","attachments":["AP8="],"time":"2030-01-02T03:04:05Z","idempotencyKey":"k"}],"epoch":"x","offset":"6","complete":true}`,
+	},
+	{
+		"RoomService.ClearMessages", "DELETE", "/v1/rooms/a/messages?namespace=/n", "",
+		clearMessagesCall{"/n", "a"},
+		`{}`,
+	},
+	{
+		"PresenceService.ListUsers", "GET", "/v1/rooms/a/users?namespace=/n&pageSize=2&pageToken=t", "",
+		broker.UserQuery{Namespace: "/n", Room: "a", Page: broker.Page{Size: 2, Token: "t"}},
+		`{"users":[{"user":"ana","sockets":3,"data":{"a":1}}],"nextPageToken":"","partial":false,"missingNodes":[]}`,
+	},
+	{
+		"PresenceService.ListUsers", "GET", "/v1/users", "",
+		broker.UserQuery{},
+		`{"users":[{"user":"ana","sockets":3,"data":{"a":1}}],"nextPageToken":"","partial":false,"missingNodes":[]}`,
+	},
+	{
+		"PresenceService.Count", "POST", "/v1/presence:count", `{"namespace":"/n","rooms":["a","b"]}`,
+		countUsersCall{"/n", []string{"a", "b"}},
+		`{"counts":[{"room":"a","users":1,"sockets":3}],"partial":false,"missingNodes":[]}`,
+	},
+	{
+		"PresenceService.Online", "POST", "/v1/presence:online", `{"users":["ana"]}`,
+		onlineCall{"", []string{"ana"}},
+		`{"online":["ana"],"partial":false,"missingNodes":[]}`,
+	},
+	{
 		"MessageService.Emit", "POST", "/v1/emit", `{"rooms":["a"],"event":"e","argsJson":"[1.0]","attachments":["AP8="]}`,
 		emitCall{
 			broker.Target{Rooms: []string{"a"}},
 			broker.Message{Event: "e", Args: json.RawMessage("[1.0]"), Attachments: [][]byte{{0, 255}}},
 		},
-		`{"matched":4,"queued":4,"kept":0,"dropped":0,"partial":false,"missingNodes":[]}`,
+		`{"matched":4,"queued":4,"kept":0,"dropped":0,"partial":false,"missingNodes":[],"positions":[],"unrecordedRooms":[],"duplicate":false}`,
 	},
 	{
 		"MessageService.Broadcast", "POST", "/v1/broadcast", `{"event":"e","args":["<b>",{"z":1}]}`,
 		emitCall{broker.Target{Everyone: true}, broker.Message{Event: "e", Args: json.RawMessage(`["<b>",{"z":1}]`)}},
-		`{"matched":4,"queued":4,"kept":0,"dropped":0,"partial":false,"missingNodes":[]}`,
+		`{"matched":4,"queued":4,"kept":0,"dropped":0,"partial":false,"missingNodes":[],"duplicate":false}`,
 	},
 	{
 		"MessageService.EmitBatch", "POST", "/v1/emit:batch", `{"emits":[{"event":"e","rooms":["a"]}]}`,
 		emitCall{broker.Target{Rooms: []string{"a"}}, broker.Message{Event: "e"}},
-		`{"results":[{"matched":4,"queued":4,"kept":0,"dropped":0,"error":null,"partial":false,"missingNodes":[]}]}`,
+		`{"results":[{"matched":4,"queued":4,"kept":0,"dropped":0,"error":null,"partial":false,"missingNodes":[],"positions":[],"unrecordedRooms":[],"duplicate":false}]}`,
 	},
 	{
 		"MessageService.EmitWithAck", "POST", "/v1/emit:ack", `{"rooms":["a"],"event":"e","args":[1],"timeout":"2s","minAcks":3}`,
@@ -176,7 +207,20 @@ var restRoutes = []struct {
 }
 
 func TestEveryRESTPath(t *testing.T) {
-	b := &fakeBroker{matched: 4, rooms: []broker.RoomInfo{{Name: "a", Namespace: "/", Sockets: 2}}}
+	b := &fakeBroker{
+		matched: 4,
+		rooms:   []broker.RoomInfo{{Name: "a", Namespace: "/", Sockets: 2}},
+		users:   []broker.PresentUser{{User: "ana", Sockets: 3, Data: json.RawMessage(`{"a":1}`)}},
+		counts:  []broker.RoomCount{{Room: "a", Users: 1, Sockets: 3}},
+		messages: broker.MessagesPage{
+			Messages: []broker.RoomMessage{{
+				Offset: 6, Event: "e", Args: json.RawMessage("[1.0]"), Attachments: [][]byte{{0, 255}},
+				Time: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), IdempotencyKey: "k",
+			}},
+			Position: history.Position{Epoch: "x", Offset: 6},
+			Complete: true,
+		},
+	}
 	h := start(t, b)
 	for _, tt := range restRoutes {
 		t.Run(tt.method+" "+tt.path, func(t *testing.T) {

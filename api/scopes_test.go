@@ -25,8 +25,8 @@ func TestOnlyHealthAndReflectionAreOpen(t *testing.T) {
 			}
 		}
 	}
-	if got := len(h.server.grpc.GetServiceInfo()); got != 9 {
-		t.Errorf("%d services are served, want 9: token, room, message, socket, event, cluster, health, reflection twice", got)
+	if got := len(h.server.grpc.GetServiceInfo()); got != 10 {
+		t.Errorf("%d services are served, want 10: token, room, presence, message, socket, event, cluster, health, reflection twice", got)
 	}
 }
 

@@ -41,6 +41,13 @@ type Broker interface {
 	GetRoom(ctx context.Context, namespace, room string) (broker.RoomInfo, error)
 	ClearRoom(ctx context.Context, c broker.ClearRoom) (broker.Outcome, error)
 
+	Messages(ctx context.Context, q broker.MessagesQuery) (broker.MessagesPage, error)
+	ClearMessages(ctx context.Context, namespace, room string) error
+
+	Users(ctx context.Context, q broker.UserQuery) (broker.UserList, error)
+	CountUsers(ctx context.Context, namespace string, rooms []string) (broker.RoomCounts, error)
+	Online(ctx context.Context, namespace string, users []string) (broker.OnlineUsers, error)
+
 	Emit(ctx context.Context, t broker.Target, m broker.Message) (broker.Report, error)
 	// EmitWithAck calls each from its own goroutine, and not after it has returned.
 	EmitWithAck(ctx context.Context, t broker.Target, m broker.Message, o broker.AckOptions, each func(broker.Ack) error) (broker.AckSummary, error)
@@ -230,6 +237,7 @@ func (s *Server) newGRPCServer(connectTime time.Duration) *grpc.Server {
 	services := registrar{s, server}
 	salav1.RegisterTokenServiceServer(services, &tokenService{broker: s.broker})
 	salav1.RegisterRoomServiceServer(services, &roomService{broker: s.broker})
+	salav1.RegisterPresenceServiceServer(services, &presenceService{broker: s.broker})
 	salav1.RegisterMessageServiceServer(services, &messageService{broker: s.broker, log: s.log})
 	salav1.RegisterSocketServiceServer(services, &socketService{broker: s.broker})
 	salav1.RegisterEventServiceServer(services, &eventService{broker: s.broker})

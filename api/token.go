@@ -31,6 +31,8 @@ func (s *tokenService) IssueToken(ctx context.Context, req *salav1.IssueTokenReq
 		Rooms:      req.GetRooms(),
 		Join:       req.GetJoin(),
 		Publish:    req.GetPublish(),
+		History:    req.GetHistory(),
+		Presence:   req.GetPresence(),
 		Broadcast:  req.GetBroadcast(),
 	}
 	if err := reachOf(ctx).Permissions(permissions); err != nil {
@@ -81,6 +83,8 @@ func tokenClaims(claims token.Claims) *salav1.TokenClaims {
 		Rooms:      claims.Rooms,
 		Join:       claims.Join,
 		Publish:    claims.Publish,
+		History:    claims.History,
+		Presence:   claims.Presence,
 		Broadcast:  claims.Broadcast,
 		Data:       jsonValue(claims.Data),
 	}

@@ -22,6 +22,9 @@ type Permissions struct {
 	// Join and Publish are patterns of the rooms that the client may join and relay
 	// messages to.
 	Join, Publish []string
+	// History and Presence are patterns of the rooms whose history the client may read,
+	// and in which it may see who is there.
+	History, Presence []string
 	// Broadcast says whether the client may relay messages to everyone.
 	Broadcast bool
 }
@@ -32,6 +35,8 @@ func (p Permissions) grant() token.Grant {
 		Rooms:      p.Rooms,
 		Join:       p.Join,
 		Publish:    p.Publish,
+		History:    p.History,
+		Presence:   p.Presence,
 		Broadcast:  p.Broadcast,
 	}
 }
@@ -46,6 +51,8 @@ func (p *Permissions) validate(v *violations, prefix string, served []string) {
 	validateNames(v, prefix+"rooms", p.Rooms, validateRoom)
 	validateNames(v, prefix+"join", p.Join, validatePattern)
 	validateNames(v, prefix+"publish", p.Publish, validatePattern)
+	validateNames(v, prefix+"history", p.History, validatePattern)
+	validateNames(v, prefix+"presence", p.Presence, validatePattern)
 }
 
 func validatePattern(v *violations, field, p string) {
@@ -128,9 +135,9 @@ func (b *Broker) checkGrant(g token.Grant) *Error {
 	if len(g.Rooms) > b.opts.MaxRoomsPerSocket {
 		return tooManyRooms(b.opts.MaxRoomsPerSocket)
 	}
-	for _, pattern := range slices.Concat(g.Join, g.Publish) {
+	for _, pattern := range slices.Concat(g.Join, g.Publish, g.History, g.Presence) {
 		if _, err := room.ParsePattern(pattern); err != nil {
-			return invalidToken("the token has an invalid pattern under join or publish: * is only allowed at the end of a segment, and ** only at the end of the pattern")
+			return invalidToken("the token has an invalid pattern under join, publish, history or presence: * is only allowed at the end of a segment, and ** only at the end of the pattern")
 		}
 	}
 	if !slices.ContainsFunc(b.namespaceNames, func(name string) bool { return allowsNamespace(g, name) }) {
@@ -141,6 +148,22 @@ func (b *Broker) checkGrant(g token.Grant) *Error {
 
 func allowsNamespace(g token.Grant, name string) bool {
 	return len(g.Namespaces) == 0 || slices.Contains(g.Namespaces, name)
+}
+
+// checkHistory refuses a token that doesn't allow reading the history of a room.
+func checkHistory(g token.Grant, name string) *Error {
+	if !room.AnyMatches(g.History, name) {
+		return denied(ReasonHistoryDenied, "the token doesn't allow reading the history of the room %q", name)
+	}
+	return nil
+}
+
+// checkPresence refuses a token that doesn't allow seeing who is in a room.
+func checkPresence(g token.Grant, name string) *Error {
+	if !room.AnyMatches(g.Presence, name) {
+		return denied(ReasonPresenceDenied, "the token doesn't allow seeing who is in the room %q", name)
+	}
+	return nil
 }
 
 // checkNamespace refuses a token that is for other namespaces.

@@ -37,6 +37,8 @@ func TestVerifyAgreesWithConnect(t *testing.T) {
 		"rooms":      {nil, []string{"a", "b"}, []any{7, "8"}, []string{""}, []string{"a\nb"}, []string{long}, []string{"a", "b", "c"}, []string{"a", "b", "c", "d"}, []string{"a", "a", "a", "a"}, "a", []any{true}},
 		"join":       {nil, []string{"room-*"}, []string{"**"}, []string{"**:a"}, []string{"a*b"}, []string{""}, []any{7}, []string{long}},
 		"publish":    {nil, []string{"chat:**"}, []string{"*a"}, []any{nil}},
+		"history":    {nil, []string{"chat:*"}, []string{"**:a"}, 7},
+		"presence":   {nil, []string{"**"}, []string{""}},
 		"broadcast":  {nil, true, false, "true"},
 		"data":       {nil, map[string]any{"a": 1}, 5},
 	}

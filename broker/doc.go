@@ -20,7 +20,7 @@
 // holds the line. From the top:
 //
 //	node      broker.go options.go http.go forwarding.go cluster.go drain.go
-//	calls     list.go tokens.go subscribe.go emitters.go cluster_events.go
+//	calls     list.go history.go presence.go tokens.go subscribe.go emitters.go cluster_events.go
 //	clients   receive.go handshake.go recovery.go takeover.go handover.go event.go relay.go
 //	messages  emit.go ops.go ack.go ack_cluster.go
 //	cluster   cluster_call.go

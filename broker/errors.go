@@ -63,6 +63,12 @@ const (
 	ReasonSigningFailed     = "SIGNING_FAILED"
 	ReasonVerifyFailed      = "VERIFY_FAILED"
 	ReasonMetrics           = "METRICS"
+	ReasonHistoryDisabled   = "HISTORY_DISABLED"
+	ReasonHistoryDenied     = "HISTORY_DENIED"
+	ReasonPresenceDenied    = "PRESENCE_DENIED"
+	ReasonHistoryNotReached = "HISTORY_UNAVAILABLE"
+	ReasonKeyMismatch       = "IDEMPOTENCY_MISMATCH"
+	ReasonKeyInProgress     = "IDEMPOTENCY_IN_PROGRESS"
 
 	ReasonRateLimited        = "RATE_LIMITED"
 	ReasonTooManyConnections = "TOO_MANY_CONNECTIONS"

@@ -19,7 +19,7 @@ import (
 // file may refer to its own layer and to those below.
 var layers = []struct{ name, files string }{
 	{"node", "broker options http forwarding cluster drain"},
-	{"calls", "list tokens subscribe emitters cluster_events"},
+	{"calls", "list history presence tokens subscribe emitters cluster_events"},
 	{"clients", "receive handshake recovery takeover handover event relay"},
 	{"messages", "emit ops ack ack_cluster"},
 	{"cluster", "cluster_call"},

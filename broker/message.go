@@ -29,6 +29,14 @@ type Message struct {
 	// Unreported leaves other nodes out of the report, so that the call doesn't wait
 	// for them.
 	Unreported bool
+	// IdempotencyKey makes the message safe to send again: within the idempotency
+	// window a key is carried out once in its namespace. Empty for none.
+	IdempotencyKey string
+	// ConflateKey makes the message replace older ones with the same key and room that
+	// still wait in a client's queue. Empty for none.
+	ConflateKey string
+	// SkipHistory leaves the message out of the history of its rooms.
+	SkipHistory bool
 
 	identity identity // zero until it is needed
 }
@@ -93,6 +101,8 @@ func (m *Message) size() (n int64) {
 // validate adds to v what is wrong with m.
 func (m *Message) validate(v *violations, limits MessageLimits) {
 	validateEvent(v, "event", m.Event)
+	validateKey(v, "idempotency_key", m.IdempotencyKey)
+	validateKey(v, "conflate_key", m.ConflateKey)
 	if n := m.size(); n > limits.Bytes {
 		v.add("args", "arguments and attachments have %d bytes; at most %d are allowed", n, limits.Bytes)
 		return
@@ -168,6 +178,13 @@ func validateNames(v *violations, field string, names []string, check func(*viol
 }
 
 func validateRoom(v *violations, field, room string) { validateName(v, field, "a room's name", room) }
+
+// validateKey accepts a key that a caller chose, or none.
+func validateKey(v *violations, field, key string) {
+	if key != "" {
+		validateName(v, field, "a key", key)
+	}
+}
 
 func validateUser(v *violations, field, user string) { validateName(v, field, "a user's name", user) }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/salabroker/sala/broker/cluster/wire"
+	"github.com/salabroker/sala/broker/history"
 )
 
 // PartialResult says whether all nodes have contributed to a result. On a single
@@ -37,6 +38,14 @@ type Report struct {
 	Kept int
 	// Dropped is Matched - Queued - Kept.
 	Dropped int
+	// Positions are where the message is in the history of its rooms: of those that have
+	// one and recorded it.
+	Positions []RoomPosition
+	// Unrecorded are the rooms that have a history and could not record the message.
+	Unrecorded []string
+	// Duplicate says that an earlier call with the same key sent the message. The rest
+	// is the report of that call.
+	Duplicate bool
 	PartialResult
 }
 
@@ -49,6 +58,12 @@ func (r *Report) add(c *wire.Count) {
 
 // countDropped sets Dropped from the other counts.
 func (r *Report) countDropped() { r.Dropped = r.Matched - r.Queued - r.Kept }
+
+// RoomPosition is a position in the history of one room.
+type RoomPosition struct {
+	Room string
+	history.Position
+}
 
 // Outcome counts the sockets that a call has changed.
 type Outcome struct {

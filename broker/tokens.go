@@ -65,14 +65,9 @@ func (b *Broker) IssueToken(_ context.Context, r TokenRequest) (IssuedToken, err
 			Message: "this broker only checks tokens that are issued elsewhere; to issue tokens, it needs a JWT secret",
 		}
 	}
-	raw, claims, err := b.opts.Tokens.Issue(r.User, r.TTL, token.Grant{
-		Namespaces: r.Permissions.Namespaces,
-		Rooms:      r.Permissions.Rooms,
-		Join:       r.Permissions.Join,
-		Publish:    r.Permissions.Publish,
-		Broadcast:  r.Permissions.Broadcast,
-		Data:       r.Data,
-	})
+	grant := r.Permissions.grant()
+	grant.Data = r.Data
+	raw, claims, err := b.opts.Tokens.Issue(r.User, r.TTL, grant)
 	if err != nil {
 		return IssuedToken{}, &Error{Code: CodeInternal, Reason: ReasonSigningFailed, Message: "the token could not be signed"}
 	}

@@ -156,7 +156,7 @@ func (r Reach) Permissions(p broker.Permissions) error {
 		if err := r.Rooms(namespace, p.Rooms); err != nil {
 			return err
 		}
-		if err := r.patterns(namespace, slices.Concat(p.Join, p.Publish)); err != nil {
+		if err := r.patterns(namespace, slices.Concat(p.Join, p.Publish, p.History, p.Presence)); err != nil {
 			return err
 		}
 		if _, err := r.Areas(namespace); err != nil {

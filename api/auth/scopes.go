@@ -13,16 +13,19 @@ type Scope string
 
 // The scopes that an API key can have. Together they cover every method.
 const (
-	ScopeTokensIssue  Scope = "tokens:issue"
-	ScopeRoomsRead    Scope = "rooms:read"
-	ScopeRoomsClear   Scope = "rooms:clear"
-	ScopeEmit         Scope = "emit"
-	ScopeBroadcast    Scope = "broadcast"
-	ScopeSocketsRead  Scope = "sockets:read"
-	ScopeSocketsWrite Scope = "sockets:write"
-	ScopeEvents       Scope = "events"
-	ScopeClusterRead  Scope = "cluster:read"
-	ScopeClusterWrite Scope = "cluster:write"
+	ScopeTokensIssue   Scope = "tokens:issue"
+	ScopeRoomsRead     Scope = "rooms:read"
+	ScopeRoomsClear    Scope = "rooms:clear"
+	ScopeMessagesRead  Scope = "messages:read"
+	ScopeMessagesWrite Scope = "messages:write"
+	ScopePresenceRead  Scope = "presence:read"
+	ScopeEmit          Scope = "emit"
+	ScopeBroadcast     Scope = "broadcast"
+	ScopeSocketsRead   Scope = "sockets:read"
+	ScopeSocketsWrite  Scope = "sockets:write"
+	ScopeEvents        Scope = "events"
+	ScopeClusterRead   Scope = "cluster:read"
+	ScopeClusterWrite  Scope = "cluster:write"
 )
 
 // AllScopes returns every scope, in the order of the documentation.
@@ -31,6 +34,8 @@ func AllScopes() []Scope {
 	return []Scope{
 		ScopeTokensIssue,
 		ScopeRoomsRead, ScopeRoomsClear,
+		ScopeMessagesRead, ScopeMessagesWrite,
+		ScopePresenceRead,
 		ScopeEmit, ScopeBroadcast,
 		ScopeSocketsRead, ScopeSocketsWrite,
 		ScopeEvents,
@@ -51,7 +56,7 @@ const (
 // whatever rooms they are in, can't be limited to rooms.
 func limitOf(s Scope) limit {
 	switch s {
-	case ScopeTokensIssue, ScopeRoomsRead, ScopeRoomsClear, ScopeEmit:
+	case ScopeTokensIssue, ScopeRoomsRead, ScopeRoomsClear, ScopeMessagesRead, ScopeMessagesWrite, ScopePresenceRead, ScopeEmit:
 		return limitRooms
 	case ScopeBroadcast, ScopeSocketsRead, ScopeSocketsWrite, ScopeEvents:
 		return limitNamespace
@@ -75,6 +80,14 @@ func ScopeOf(method string) (Scope, bool) {
 		return ScopeRoomsRead, true
 	case salav1.RoomService_ClearRoom_FullMethodName:
 		return ScopeRoomsClear, true
+	case salav1.RoomService_ListMessages_FullMethodName:
+		return ScopeMessagesRead, true
+	case salav1.RoomService_ClearMessages_FullMethodName:
+		return ScopeMessagesWrite, true
+	case salav1.PresenceService_ListUsers_FullMethodName,
+		salav1.PresenceService_Count_FullMethodName,
+		salav1.PresenceService_Online_FullMethodName:
+		return ScopePresenceRead, true
 	case salav1.MessageService_Emit_FullMethodName,
 		salav1.MessageService_EmitBatch_FullMethodName,
 		salav1.MessageService_EmitStream_FullMethodName,

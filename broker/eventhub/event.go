@@ -32,19 +32,28 @@ const (
 	Away
 	// Resumed: the client of a socket that was away has returned, as the same socket.
 	Resumed
+	// UserOnline: a user has the first socket in a namespace, on any node.
+	UserOnline
+	// UserOffline: a user has lost the last socket in a namespace.
+	UserOffline
+	// UserJoined: a user has the first socket in a room with presence, on any node.
+	UserJoined
+	// UserLeft: a user has lost the last socket in a room with presence.
+	UserLeft
 
 	numKinds = iota + 1
 )
 
 // Kinds returns all kinds. The slice is the caller's.
 func Kinds() []Kind {
-	return []Kind{Connect, Disconnect, Join, Leave, Message, RoomOpened, RoomClosed, Away, Resumed}
+	return []Kind{Connect, Disconnect, Join, Leave, Message, RoomOpened, RoomClosed, Away, Resumed, UserOnline, UserOffline, UserJoined, UserLeft}
 }
 
 // String returns the kind's name in lower case, as metrics show it.
 func (k Kind) String() string {
 	names := [numKinds]string{
 		"unknown", "connect", "disconnect", "join", "leave", "message", "room_opened", "room_closed", "away", "resumed",
+		"user_online", "user_offline", "user_joined", "user_left",
 	}
 	if int(k) < len(names) {
 		return names[k]
@@ -98,11 +107,13 @@ func (s *Socket) Since() time.Time {
 type Event struct {
 	Kind      Kind
 	Namespace string
-	// Socket is the socket of the event; nil for RoomOpened and RoomClosed.
+	// Socket is the socket of the event; nil for RoomOpened, RoomClosed and the kinds about users.
 	Socket *Socket
+	// User is the user of a UserOnline, UserOffline, UserJoined or UserLeft.
+	User string
 	// Name is the event's name as the client sent it; only for a Message.
 	Name string
-	// Room is the room of a Join, Leave, RoomOpened or RoomClosed.
+	// Room is the room of a Join, Leave, RoomOpened, RoomClosed, UserJoined or UserLeft.
 	Room string
 	// Reason says why the socket disconnected, or why its connection ended; only for a Disconnect or
 	// an Away.

@@ -39,6 +39,10 @@ type Grant struct {
 	Join []string `json:"join,omitempty"`
 	// Publish are patterns of the rooms that the client may relay to.
 	Publish []string `json:"publish,omitempty"`
+	// History are patterns of the rooms whose history the client may read.
+	History []string `json:"history,omitempty"`
+	// Presence are patterns of the rooms in which the client may see who is there.
+	Presence []string `json:"presence,omitempty"`
 	// Broadcast allows the client to relay to everyone.
 	Broadcast bool `json:"broadcast,omitempty"`
 	// Data is any JSON. Backends get it with the client's events.
@@ -111,7 +115,7 @@ func readGrant(value any) (Grant, error) {
 	for _, list := range []struct {
 		name string
 		into *[]string
-	}{{"namespaces", &g.Namespaces}, {"rooms", &g.Rooms}, {"join", &g.Join}, {"publish", &g.Publish}} {
+	}{{"namespaces", &g.Namespaces}, {"rooms", &g.Rooms}, {"join", &g.Join}, {"publish", &g.Publish}, {"history", &g.History}, {"presence", &g.Presence}} {
 		var err error
 		if *list.into, err = readNames(list.name, members[list.name]); err != nil {
 			return g, err

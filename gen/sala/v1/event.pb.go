@@ -51,33 +51,51 @@ const (
 	// The client of a socket that was away has returned with a new connection. The socket has the
 	// same id, and the client gets everything that was kept for it.
 	EventKind_EVENT_KIND_RESUMED EventKind = 9
+	// A user has their first socket in a namespace, on any node.
+	EventKind_EVENT_KIND_USER_ONLINE EventKind = 10
+	// A user has lost their last socket in a namespace. If its connection broke, that is so only once
+	// --recovery-window has passed: a user who returns in time was never offline.
+	EventKind_EVENT_KIND_USER_OFFLINE EventKind = 11
+	// A user has their first socket in a room, on any node. Only for rooms with presence.
+	EventKind_EVENT_KIND_USER_JOINED EventKind = 12
+	// A user has lost their last socket in a room, with the same grace as USER_OFFLINE. Only for
+	// rooms with presence.
+	EventKind_EVENT_KIND_USER_LEFT EventKind = 13
 )
 
 // Enum value maps for EventKind.
 var (
 	EventKind_name = map[int32]string{
-		0: "EVENT_KIND_UNSPECIFIED",
-		1: "EVENT_KIND_CONNECT",
-		2: "EVENT_KIND_DISCONNECT",
-		3: "EVENT_KIND_JOIN",
-		4: "EVENT_KIND_LEAVE",
-		5: "EVENT_KIND_MESSAGE",
-		6: "EVENT_KIND_ROOM_OPENED",
-		7: "EVENT_KIND_ROOM_CLOSED",
-		8: "EVENT_KIND_AWAY",
-		9: "EVENT_KIND_RESUMED",
+		0:  "EVENT_KIND_UNSPECIFIED",
+		1:  "EVENT_KIND_CONNECT",
+		2:  "EVENT_KIND_DISCONNECT",
+		3:  "EVENT_KIND_JOIN",
+		4:  "EVENT_KIND_LEAVE",
+		5:  "EVENT_KIND_MESSAGE",
+		6:  "EVENT_KIND_ROOM_OPENED",
+		7:  "EVENT_KIND_ROOM_CLOSED",
+		8:  "EVENT_KIND_AWAY",
+		9:  "EVENT_KIND_RESUMED",
+		10: "EVENT_KIND_USER_ONLINE",
+		11: "EVENT_KIND_USER_OFFLINE",
+		12: "EVENT_KIND_USER_JOINED",
+		13: "EVENT_KIND_USER_LEFT",
 	}
 	EventKind_value = map[string]int32{
-		"EVENT_KIND_UNSPECIFIED": 0,
-		"EVENT_KIND_CONNECT":     1,
-		"EVENT_KIND_DISCONNECT":  2,
-		"EVENT_KIND_JOIN":        3,
-		"EVENT_KIND_LEAVE":       4,
-		"EVENT_KIND_MESSAGE":     5,
-		"EVENT_KIND_ROOM_OPENED": 6,
-		"EVENT_KIND_ROOM_CLOSED": 7,
-		"EVENT_KIND_AWAY":        8,
-		"EVENT_KIND_RESUMED":     9,
+		"EVENT_KIND_UNSPECIFIED":  0,
+		"EVENT_KIND_CONNECT":      1,
+		"EVENT_KIND_DISCONNECT":   2,
+		"EVENT_KIND_JOIN":         3,
+		"EVENT_KIND_LEAVE":        4,
+		"EVENT_KIND_MESSAGE":      5,
+		"EVENT_KIND_ROOM_OPENED":  6,
+		"EVENT_KIND_ROOM_CLOSED":  7,
+		"EVENT_KIND_AWAY":         8,
+		"EVENT_KIND_RESUMED":      9,
+		"EVENT_KIND_USER_ONLINE":  10,
+		"EVENT_KIND_USER_OFFLINE": 11,
+		"EVENT_KIND_USER_JOINED":  12,
+		"EVENT_KIND_USER_LEFT":    13,
 	}
 )
 
@@ -824,7 +842,8 @@ type ClientEvent struct {
 	DeliveryId string `protobuf:"bytes,1,opt,name=delivery_id,json=deliveryId,proto3" json:"delivery_id,omitempty"`
 	// What happened.
 	Kind EventKind `protobuf:"varint,2,opt,name=kind,proto3,enum=sala.v1.EventKind" json:"kind,omitempty"`
-	// The socket that the event is about. Unset for ROOM_OPENED and ROOM_CLOSED.
+	// The socket that the event is about. Unset for ROOM_OPENED, ROOM_CLOSED and the kinds about
+	// users.
 	Socket *EventSocket `protobuf:"bytes,3,opt,name=socket,proto3" json:"socket,omitempty"`
 	// The name of the event that the client sent. Only for MESSAGE.
 	Event string `protobuf:"bytes,4,opt,name=event,proto3" json:"event,omitempty"`
@@ -840,7 +859,7 @@ type ClientEvent struct {
 	Redelivered bool `protobuf:"varint,8,opt,name=redelivered,proto3" json:"redelivered,omitempty"`
 	// When it happened.
 	Time *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=time,proto3" json:"time,omitempty"`
-	// The room. Only for JOIN, LEAVE, ROOM_OPENED and ROOM_CLOSED.
+	// The room. Only for JOIN, LEAVE, ROOM_OPENED, ROOM_CLOSED, USER_JOINED and USER_LEFT.
 	Room string `protobuf:"bytes,10,opt,name=room,proto3" json:"room,omitempty"`
 	// Why the socket disconnected, or why its connection ended. Only for DISCONNECT and AWAY.
 	Reason string `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -856,7 +875,9 @@ type ClientEvent struct {
 	// came too late. EVICTED: more was sent to it than the broker keeps. NODE_LOST: its node is gone.
 	// USER_CHANGED: its token names another user. UNKNOWN: there is no such session. The client
 	// receives the same code, and may have missed events. Later releases may add codes.
-	NotRecovered  string `protobuf:"bytes,15,opt,name=not_recovered,json=notRecovered,proto3" json:"not_recovered,omitempty"`
+	NotRecovered string `protobuf:"bytes,15,opt,name=not_recovered,json=notRecovered,proto3" json:"not_recovered,omitempty"`
+	// The user. Only for USER_ONLINE, USER_OFFLINE, USER_JOINED and USER_LEFT.
+	User          string `protobuf:"bytes,16,opt,name=user,proto3" json:"user,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -992,6 +1013,13 @@ func (x *ClientEvent) GetPreviousSocketId() string {
 func (x *ClientEvent) GetNotRecovered() string {
 	if x != nil {
 		return x.NotRecovered
+	}
+	return ""
+}
+
+func (x *ClientEvent) GetUser() string {
+	if x != nil {
+		return x.User
 	}
 	return ""
 }
@@ -1232,7 +1260,7 @@ const file_sala_v1_event_proto_rawDesc = "" +
 	"\brejected\x18\x03 \x01(\v2\x16.sala.v1.EventRejectedH\x00R\brejectedB\n" +
 	"\n" +
 	"\bresponse\"\x12\n" +
-	"\x10SubscribeStarted\"\x8c\x04\n" +
+	"\x10SubscribeStarted\"\xa0\x04\n" +
 	"\vClientEvent\x12\x1f\n" +
 	"\vdelivery_id\x18\x01 \x01(\tR\n" +
 	"deliveryId\x12&\n" +
@@ -1250,7 +1278,8 @@ const file_sala_v1_event_proto_rawDesc = "" +
 	"\x0eneeds_decision\x18\f \x01(\bR\rneedsDecision\x12\x1c\n" +
 	"\tnamespace\x18\r \x01(\tR\tnamespace\x12,\n" +
 	"\x12previous_socket_id\x18\x0e \x01(\tR\x10previousSocketId\x12#\n" +
-	"\rnot_recovered\x18\x0f \x01(\tR\fnotRecovered\"\x8f\x02\n" +
+	"\rnot_recovered\x18\x0f \x01(\tR\fnotRecovered\x12\x12\n" +
+	"\x04user\x18\x10 \x01(\tR\x04user\"\x8f\x02\n" +
 	"\vEventSocket\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x1c\n" +
@@ -1265,7 +1294,7 @@ const file_sala_v1_event_proto_rawDesc = "" +
 	"deliveryId\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\rR\x04code\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\tR\amessage*\x82\x02\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage*\xf1\x02\n" +
 	"\tEventKind\x12\x1a\n" +
 	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12EVENT_KIND_CONNECT\x10\x01\x12\x19\n" +
@@ -1276,7 +1305,12 @@ const file_sala_v1_event_proto_rawDesc = "" +
 	"\x16EVENT_KIND_ROOM_OPENED\x10\x06\x12\x1a\n" +
 	"\x16EVENT_KIND_ROOM_CLOSED\x10\a\x12\x13\n" +
 	"\x0fEVENT_KIND_AWAY\x10\b\x12\x16\n" +
-	"\x12EVENT_KIND_RESUMED\x10\t2V\n" +
+	"\x12EVENT_KIND_RESUMED\x10\t\x12\x1a\n" +
+	"\x16EVENT_KIND_USER_ONLINE\x10\n" +
+	"\x12\x1b\n" +
+	"\x17EVENT_KIND_USER_OFFLINE\x10\v\x12\x1a\n" +
+	"\x16EVENT_KIND_USER_JOINED\x10\f\x12\x18\n" +
+	"\x14EVENT_KIND_USER_LEFT\x10\r2V\n" +
 	"\fEventService\x12F\n" +
 	"\tSubscribe\x12\x19.sala.v1.SubscribeRequest\x1a\x1a.sala.v1.SubscribeResponse(\x010\x01B/Z-github.com/salabroker/sala/gen/sala/v1;salav1b\x06proto3"
 

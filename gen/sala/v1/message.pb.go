@@ -111,7 +111,19 @@ type EmitRequest struct {
 	// Which sockets the response counts.
 	Report Report `protobuf:"varint,12,opt,name=report,proto3,enum=sala.v1.Report" json:"report,omitempty"`
 	// Sockets of these users are excluded.
-	ExceptUsers   []string `protobuf:"bytes,13,rep,name=except_users,json=exceptUsers,proto3" json:"except_users,omitempty"`
+	ExceptUsers []string `protobuf:"bytes,13,rep,name=except_users,json=exceptUsers,proto3" json:"except_users,omitempty"`
+	// A key of the caller's choice for this event, 1 to 255 bytes, which makes it safe to repeat the
+	// call. Within --idempotency-window (5 minutes by default), the event of a key is sent once per
+	// namespace, in the whole cluster; a repeat gets the first result, with duplicate set. Another
+	// event or target with the same key fails with INVALID_ARGUMENT and the reason
+	// IDEMPOTENCY_MISMATCH.
+	IdempotencyKey string `protobuf:"bytes,14,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	// A key of the caller's choice, 1 to 255 bytes, for values of which only the newest matters. An
+	// older event with the same key and room that still waits in the queue of a slow client is
+	// replaced by this one.
+	ConflateKey string `protobuf:"bytes,15,opt,name=conflate_key,json=conflateKey,proto3" json:"conflate_key,omitempty"`
+	// Do not record the event in the history of its rooms.
+	SkipHistory   bool `protobuf:"varint,16,opt,name=skip_history,json=skipHistory,proto3" json:"skip_history,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -237,6 +249,27 @@ func (x *EmitRequest) GetExceptUsers() []string {
 	return nil
 }
 
+func (x *EmitRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+func (x *EmitRequest) GetConflateKey() string {
+	if x != nil {
+		return x.ConflateKey
+	}
+	return ""
+}
+
+func (x *EmitRequest) GetSkipHistory() bool {
+	if x != nil {
+		return x.SkipHistory
+	}
+	return false
+}
+
 // EmitResponse counts what happened to an event.
 type EmitResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -254,7 +287,16 @@ type EmitResponse struct {
 	// Whether a node did not answer, so that the counts leave it out. Always false on a single node.
 	Partial bool `protobuf:"varint,4,opt,name=partial,proto3" json:"partial,omitempty"`
 	// The ids of the nodes that did not answer.
-	MissingNodes  []string `protobuf:"bytes,5,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
+	MissingNodes []string `protobuf:"bytes,5,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
+	// Where the event is in the history of its rooms, one entry for each room that has a history and
+	// recorded it.
+	Positions []*RoomPosition `protobuf:"bytes,7,rep,name=positions,proto3" json:"positions,omitempty"`
+	// The rooms that have a history and could not record the event. Their members on nodes that could
+	// be reached received it all the same.
+	UnrecordedRooms []string `protobuf:"bytes,8,rep,name=unrecorded_rooms,json=unrecordedRooms,proto3" json:"unrecorded_rooms,omitempty"`
+	// Whether an earlier call with the same idempotency_key has sent the event. The rest of the
+	// response is that of the earlier call.
+	Duplicate     bool `protobuf:"varint,9,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -331,6 +373,27 @@ func (x *EmitResponse) GetMissingNodes() []string {
 	return nil
 }
 
+func (x *EmitResponse) GetPositions() []*RoomPosition {
+	if x != nil {
+		return x.Positions
+	}
+	return nil
+}
+
+func (x *EmitResponse) GetUnrecordedRooms() []string {
+	if x != nil {
+		return x.UnrecordedRooms
+	}
+	return nil
+}
+
+func (x *EmitResponse) GetDuplicate() bool {
+	if x != nil {
+		return x.Duplicate
+	}
+	return false
+}
+
 // BroadcastRequest is one event for every socket in a namespace.
 type BroadcastRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -353,9 +416,11 @@ type BroadcastRequest struct {
 	// Which sockets the response counts.
 	Report Report `protobuf:"varint,9,opt,name=report,proto3,enum=sala.v1.Report" json:"report,omitempty"`
 	// Sockets of these users are excluded.
-	ExceptUsers   []string `protobuf:"bytes,10,rep,name=except_users,json=exceptUsers,proto3" json:"except_users,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ExceptUsers []string `protobuf:"bytes,10,rep,name=except_users,json=exceptUsers,proto3" json:"except_users,omitempty"`
+	// A key that makes it safe to repeat the call, as in EmitRequest.
+	IdempotencyKey string `protobuf:"bytes,11,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *BroadcastRequest) Reset() {
@@ -458,6 +523,13 @@ func (x *BroadcastRequest) GetExceptUsers() []string {
 	return nil
 }
 
+func (x *BroadcastRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
 // BroadcastResponse counts what happened to an event, as EmitResponse does.
 type BroadcastResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -472,7 +544,10 @@ type BroadcastResponse struct {
 	// Whether a node did not answer, so that the counts leave it out. Always false on a single node.
 	Partial bool `protobuf:"varint,4,opt,name=partial,proto3" json:"partial,omitempty"`
 	// The ids of the nodes that did not answer.
-	MissingNodes  []string `protobuf:"bytes,5,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
+	MissingNodes []string `protobuf:"bytes,5,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
+	// Whether an earlier call with the same idempotency_key has sent the event. The rest of the
+	// response is that of the earlier call.
+	Duplicate     bool `protobuf:"varint,7,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -547,6 +622,13 @@ func (x *BroadcastResponse) GetMissingNodes() []string {
 		return x.MissingNodes
 	}
 	return nil
+}
+
+func (x *BroadcastResponse) GetDuplicate() bool {
+	if x != nil {
+		return x.Duplicate
+	}
+	return false
 }
 
 // EmitBatchRequest is a list of events.
@@ -657,7 +739,16 @@ type EmitResult struct {
 	// Whether a node did not answer, so that the counts leave it out. Always false on a single node.
 	Partial bool `protobuf:"varint,5,opt,name=partial,proto3" json:"partial,omitempty"`
 	// The ids of the nodes that did not answer.
-	MissingNodes  []string `protobuf:"bytes,6,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
+	MissingNodes []string `protobuf:"bytes,6,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
+	// Where the event is in the history of its rooms, one entry for each room that has a history and
+	// recorded it.
+	Positions []*RoomPosition `protobuf:"bytes,8,rep,name=positions,proto3" json:"positions,omitempty"`
+	// The rooms that have a history and could not record the event. Their members on nodes that could
+	// be reached received it all the same.
+	UnrecordedRooms []string `protobuf:"bytes,9,rep,name=unrecorded_rooms,json=unrecordedRooms,proto3" json:"unrecorded_rooms,omitempty"`
+	// Whether an earlier call with the same idempotency_key has sent the event. The rest of the
+	// response is that of the earlier call.
+	Duplicate     bool `protobuf:"varint,10,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -739,6 +830,27 @@ func (x *EmitResult) GetMissingNodes() []string {
 		return x.MissingNodes
 	}
 	return nil
+}
+
+func (x *EmitResult) GetPositions() []*RoomPosition {
+	if x != nil {
+		return x.Positions
+	}
+	return nil
+}
+
+func (x *EmitResult) GetUnrecordedRooms() []string {
+	if x != nil {
+		return x.UnrecordedRooms
+	}
+	return nil
+}
+
+func (x *EmitResult) GetDuplicate() bool {
+	if x != nil {
+		return x.Duplicate
+	}
+	return false
 }
 
 // EmitError says why one event in a batch or a stream was not sent.
@@ -1368,7 +1480,7 @@ var File_sala_v1_message_proto protoreflect.FileDescriptor
 
 const file_sala_v1_message_proto_rawDesc = "" +
 	"\n" +
-	"\x15sala/v1/message.proto\x12\asala.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xa8\x03\n" +
+	"\x15sala/v1/message.proto\x12\asala.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x12sala/v1/room.proto\"\x97\x04\n" +
 	"\vEmitRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x14\n" +
 	"\x05rooms\x18\x02 \x03(\tR\x05rooms\x12\x14\n" +
@@ -1383,14 +1495,20 @@ const file_sala_v1_message_proto_rawDesc = "" +
 	" \x03(\fR\vattachments\x12\x1a\n" +
 	"\bvolatile\x18\v \x01(\bR\bvolatile\x12'\n" +
 	"\x06report\x18\f \x01(\x0e2\x0f.sala.v1.ReportR\x06report\x12!\n" +
-	"\fexcept_users\x18\r \x03(\tR\vexceptUsers\"\xad\x01\n" +
+	"\fexcept_users\x18\r \x03(\tR\vexceptUsers\x12'\n" +
+	"\x0fidempotency_key\x18\x0e \x01(\tR\x0eidempotencyKey\x12!\n" +
+	"\fconflate_key\x18\x0f \x01(\tR\vconflateKey\x12!\n" +
+	"\fskip_history\x18\x10 \x01(\bR\vskipHistory\"\xab\x02\n" +
 	"\fEmitResponse\x12\x18\n" +
 	"\amatched\x18\x01 \x01(\rR\amatched\x12\x16\n" +
 	"\x06queued\x18\x02 \x01(\rR\x06queued\x12\x12\n" +
 	"\x04kept\x18\x06 \x01(\rR\x04kept\x12\x18\n" +
 	"\adropped\x18\x03 \x01(\rR\adropped\x12\x18\n" +
 	"\apartial\x18\x04 \x01(\bR\apartial\x12#\n" +
-	"\rmissing_nodes\x18\x05 \x03(\tR\fmissingNodes\"\xe7\x02\n" +
+	"\rmissing_nodes\x18\x05 \x03(\tR\fmissingNodes\x123\n" +
+	"\tpositions\x18\a \x03(\v2\x15.sala.v1.RoomPositionR\tpositions\x12)\n" +
+	"\x10unrecorded_rooms\x18\b \x03(\tR\x0funrecordedRooms\x12\x1c\n" +
+	"\tduplicate\x18\t \x01(\bR\tduplicate\"\x90\x03\n" +
 	"\x10BroadcastRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12!\n" +
 	"\fexcept_rooms\x18\x02 \x03(\tR\vexceptRooms\x12%\n" +
@@ -1402,18 +1520,20 @@ const file_sala_v1_message_proto_rawDesc = "" +
 	"\bvolatile\x18\b \x01(\bR\bvolatile\x12'\n" +
 	"\x06report\x18\t \x01(\x0e2\x0f.sala.v1.ReportR\x06report\x12!\n" +
 	"\fexcept_users\x18\n" +
-	" \x03(\tR\vexceptUsers\"\xb2\x01\n" +
+	" \x03(\tR\vexceptUsers\x12'\n" +
+	"\x0fidempotency_key\x18\v \x01(\tR\x0eidempotencyKey\"\xd0\x01\n" +
 	"\x11BroadcastResponse\x12\x18\n" +
 	"\amatched\x18\x01 \x01(\rR\amatched\x12\x16\n" +
 	"\x06queued\x18\x02 \x01(\rR\x06queued\x12\x12\n" +
 	"\x04kept\x18\x06 \x01(\rR\x04kept\x12\x18\n" +
 	"\adropped\x18\x03 \x01(\rR\adropped\x12\x18\n" +
 	"\apartial\x18\x04 \x01(\bR\apartial\x12#\n" +
-	"\rmissing_nodes\x18\x05 \x03(\tR\fmissingNodes\">\n" +
+	"\rmissing_nodes\x18\x05 \x03(\tR\fmissingNodes\x12\x1c\n" +
+	"\tduplicate\x18\a \x01(\bR\tduplicate\">\n" +
 	"\x10EmitBatchRequest\x12*\n" +
 	"\x05emits\x18\x01 \x03(\v2\x14.sala.v1.EmitRequestR\x05emits\"B\n" +
 	"\x11EmitBatchResponse\x12-\n" +
-	"\aresults\x18\x01 \x03(\v2\x13.sala.v1.EmitResultR\aresults\"\xd5\x01\n" +
+	"\aresults\x18\x01 \x03(\v2\x13.sala.v1.EmitResultR\aresults\"\xd3\x02\n" +
 	"\n" +
 	"EmitResult\x12\x18\n" +
 	"\amatched\x18\x01 \x01(\rR\amatched\x12\x16\n" +
@@ -1422,7 +1542,11 @@ const file_sala_v1_message_proto_rawDesc = "" +
 	"\adropped\x18\x03 \x01(\rR\adropped\x12(\n" +
 	"\x05error\x18\x04 \x01(\v2\x12.sala.v1.EmitErrorR\x05error\x12\x18\n" +
 	"\apartial\x18\x05 \x01(\bR\apartial\x12#\n" +
-	"\rmissing_nodes\x18\x06 \x03(\tR\fmissingNodes\"Q\n" +
+	"\rmissing_nodes\x18\x06 \x03(\tR\fmissingNodes\x123\n" +
+	"\tpositions\x18\b \x03(\v2\x15.sala.v1.RoomPositionR\tpositions\x12)\n" +
+	"\x10unrecorded_rooms\x18\t \x03(\tR\x0funrecordedRooms\x12\x1c\n" +
+	"\tduplicate\x18\n" +
+	" \x01(\bR\tduplicate\"Q\n" +
 	"\tEmitError\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
@@ -1513,39 +1637,42 @@ var file_sala_v1_message_proto_goTypes = []any{
 	(*Ack)(nil),                 // 13: sala.v1.Ack
 	(*AckSummary)(nil),          // 14: sala.v1.AckSummary
 	(*structpb.ListValue)(nil),  // 15: google.protobuf.ListValue
-	(*durationpb.Duration)(nil), // 16: google.protobuf.Duration
+	(*RoomPosition)(nil),        // 16: sala.v1.RoomPosition
+	(*durationpb.Duration)(nil), // 17: google.protobuf.Duration
 }
 var file_sala_v1_message_proto_depIdxs = []int32{
 	15, // 0: sala.v1.EmitRequest.args:type_name -> google.protobuf.ListValue
 	0,  // 1: sala.v1.EmitRequest.report:type_name -> sala.v1.Report
-	15, // 2: sala.v1.BroadcastRequest.args:type_name -> google.protobuf.ListValue
-	0,  // 3: sala.v1.BroadcastRequest.report:type_name -> sala.v1.Report
-	1,  // 4: sala.v1.EmitBatchRequest.emits:type_name -> sala.v1.EmitRequest
-	7,  // 5: sala.v1.EmitBatchResponse.results:type_name -> sala.v1.EmitResult
-	8,  // 6: sala.v1.EmitResult.error:type_name -> sala.v1.EmitError
-	1,  // 7: sala.v1.EmitStreamRequest.emit:type_name -> sala.v1.EmitRequest
-	7,  // 8: sala.v1.EmitStreamResponse.result:type_name -> sala.v1.EmitResult
-	15, // 9: sala.v1.EmitWithAckRequest.args:type_name -> google.protobuf.ListValue
-	16, // 10: sala.v1.EmitWithAckRequest.timeout:type_name -> google.protobuf.Duration
-	13, // 11: sala.v1.EmitWithAckResponse.ack:type_name -> sala.v1.Ack
-	14, // 12: sala.v1.EmitWithAckResponse.summary:type_name -> sala.v1.AckSummary
-	15, // 13: sala.v1.Ack.args:type_name -> google.protobuf.ListValue
-	16, // 14: sala.v1.Ack.latency:type_name -> google.protobuf.Duration
-	1,  // 15: sala.v1.MessageService.Emit:input_type -> sala.v1.EmitRequest
-	3,  // 16: sala.v1.MessageService.Broadcast:input_type -> sala.v1.BroadcastRequest
-	5,  // 17: sala.v1.MessageService.EmitBatch:input_type -> sala.v1.EmitBatchRequest
-	9,  // 18: sala.v1.MessageService.EmitStream:input_type -> sala.v1.EmitStreamRequest
-	11, // 19: sala.v1.MessageService.EmitWithAck:input_type -> sala.v1.EmitWithAckRequest
-	2,  // 20: sala.v1.MessageService.Emit:output_type -> sala.v1.EmitResponse
-	4,  // 21: sala.v1.MessageService.Broadcast:output_type -> sala.v1.BroadcastResponse
-	6,  // 22: sala.v1.MessageService.EmitBatch:output_type -> sala.v1.EmitBatchResponse
-	10, // 23: sala.v1.MessageService.EmitStream:output_type -> sala.v1.EmitStreamResponse
-	12, // 24: sala.v1.MessageService.EmitWithAck:output_type -> sala.v1.EmitWithAckResponse
-	20, // [20:25] is the sub-list for method output_type
-	15, // [15:20] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	16, // 2: sala.v1.EmitResponse.positions:type_name -> sala.v1.RoomPosition
+	15, // 3: sala.v1.BroadcastRequest.args:type_name -> google.protobuf.ListValue
+	0,  // 4: sala.v1.BroadcastRequest.report:type_name -> sala.v1.Report
+	1,  // 5: sala.v1.EmitBatchRequest.emits:type_name -> sala.v1.EmitRequest
+	7,  // 6: sala.v1.EmitBatchResponse.results:type_name -> sala.v1.EmitResult
+	8,  // 7: sala.v1.EmitResult.error:type_name -> sala.v1.EmitError
+	16, // 8: sala.v1.EmitResult.positions:type_name -> sala.v1.RoomPosition
+	1,  // 9: sala.v1.EmitStreamRequest.emit:type_name -> sala.v1.EmitRequest
+	7,  // 10: sala.v1.EmitStreamResponse.result:type_name -> sala.v1.EmitResult
+	15, // 11: sala.v1.EmitWithAckRequest.args:type_name -> google.protobuf.ListValue
+	17, // 12: sala.v1.EmitWithAckRequest.timeout:type_name -> google.protobuf.Duration
+	13, // 13: sala.v1.EmitWithAckResponse.ack:type_name -> sala.v1.Ack
+	14, // 14: sala.v1.EmitWithAckResponse.summary:type_name -> sala.v1.AckSummary
+	15, // 15: sala.v1.Ack.args:type_name -> google.protobuf.ListValue
+	17, // 16: sala.v1.Ack.latency:type_name -> google.protobuf.Duration
+	1,  // 17: sala.v1.MessageService.Emit:input_type -> sala.v1.EmitRequest
+	3,  // 18: sala.v1.MessageService.Broadcast:input_type -> sala.v1.BroadcastRequest
+	5,  // 19: sala.v1.MessageService.EmitBatch:input_type -> sala.v1.EmitBatchRequest
+	9,  // 20: sala.v1.MessageService.EmitStream:input_type -> sala.v1.EmitStreamRequest
+	11, // 21: sala.v1.MessageService.EmitWithAck:input_type -> sala.v1.EmitWithAckRequest
+	2,  // 22: sala.v1.MessageService.Emit:output_type -> sala.v1.EmitResponse
+	4,  // 23: sala.v1.MessageService.Broadcast:output_type -> sala.v1.BroadcastResponse
+	6,  // 24: sala.v1.MessageService.EmitBatch:output_type -> sala.v1.EmitBatchResponse
+	10, // 25: sala.v1.MessageService.EmitStream:output_type -> sala.v1.EmitStreamResponse
+	12, // 26: sala.v1.MessageService.EmitWithAck:output_type -> sala.v1.EmitWithAckResponse
+	22, // [22:27] is the sub-list for method output_type
+	17, // [17:22] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_sala_v1_message_proto_init() }
@@ -1553,6 +1680,7 @@ func file_sala_v1_message_proto_init() {
 	if File_sala_v1_message_proto != nil {
 		return
 	}
+	file_sala_v1_room_proto_init()
 	file_sala_v1_message_proto_msgTypes[11].OneofWrappers = []any{
 		(*EmitWithAckResponse_Ack)(nil),
 		(*EmitWithAckResponse_Summary)(nil),

@@ -40,6 +40,9 @@ const (
 //
 // Delivery is at most once. A socket receives the events of one caller in the order of the calls. A
 // socket that a target matches several times, by rooms, users and ids, receives the event once.
+//
+// A call that fails with UNAVAILABLE, or whose response is lost, may have been carried out. To
+// repeat it safely, give the event an idempotency_key. docs/publishing.md is the guide.
 type MessageServiceClient interface {
 	// Emit sends one event to rooms, users and sockets. A request that names none of these fails with
 	// INVALID_ARGUMENT; to reach everyone in a namespace, use Broadcast. Scope: emit.
@@ -146,6 +149,9 @@ type MessageService_EmitWithAckClient = grpc.ServerStreamingClient[EmitWithAckRe
 //
 // Delivery is at most once. A socket receives the events of one caller in the order of the calls. A
 // socket that a target matches several times, by rooms, users and ids, receives the event once.
+//
+// A call that fails with UNAVAILABLE, or whose response is lost, may have been carried out. To
+// repeat it safely, give the event an idempotency_key. docs/publishing.md is the guide.
 type MessageServiceServer interface {
 	// Emit sends one event to rooms, users and sockets. A request that names none of these fails with
 	// INVALID_ARGUMENT; to reach everyone in a namespace, use Broadcast. Scope: emit.

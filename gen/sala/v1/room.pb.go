@@ -10,6 +10,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	structpb "google.golang.org/protobuf/types/known/structpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -21,6 +22,59 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+// Direction is the order in which a history is read.
+type Direction int32
+
+const (
+	// The default: DIRECTION_FORWARD.
+	Direction_DIRECTION_UNSPECIFIED Direction = 0
+	// From older to newer messages.
+	Direction_DIRECTION_FORWARD Direction = 1
+	// From newer to older messages.
+	Direction_DIRECTION_BACKWARD Direction = 2
+)
+
+// Enum value maps for Direction.
+var (
+	Direction_name = map[int32]string{
+		0: "DIRECTION_UNSPECIFIED",
+		1: "DIRECTION_FORWARD",
+		2: "DIRECTION_BACKWARD",
+	}
+	Direction_value = map[string]int32{
+		"DIRECTION_UNSPECIFIED": 0,
+		"DIRECTION_FORWARD":     1,
+		"DIRECTION_BACKWARD":    2,
+	}
+)
+
+func (x Direction) Enum() *Direction {
+	p := new(Direction)
+	*p = x
+	return p
+}
+
+func (x Direction) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Direction) Descriptor() protoreflect.EnumDescriptor {
+	return file_sala_v1_room_proto_enumTypes[0].Descriptor()
+}
+
+func (Direction) Type() protoreflect.EnumType {
+	return &file_sala_v1_room_proto_enumTypes[0]
+}
+
+func (x Direction) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Direction.Descriptor instead.
+func (Direction) EnumDescriptor() ([]byte, []int) {
+	return file_sala_v1_room_proto_rawDescGZIP(), []int{0}
+}
 
 // Room is a room and its size.
 type Room struct {
@@ -574,11 +628,485 @@ func (x *ClearRoomResponse) GetMissingNodes() []string {
 	return nil
 }
 
+// Position is a place in the history of a room: just after one message. Two positions of a room
+// can be compared only if their epochs are equal.
+type Position struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The epoch of the history. It changes whenever messages are forgotten before their time: when
+	// the history is cleared, evicted or lost. Opaque, at most 255 bytes.
+	Epoch string `protobuf:"bytes,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// The offset of the message. The first message of an epoch has 1; 0 is before it. Numbers that
+	// are missing in between are messages that are no longer kept.
+	Offset        uint64 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Position) Reset() {
+	*x = Position{}
+	mi := &file_sala_v1_room_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Position) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Position) ProtoMessage() {}
+
+func (x *Position) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_room_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Position.ProtoReflect.Descriptor instead.
+func (*Position) Descriptor() ([]byte, []int) {
+	return file_sala_v1_room_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Position) GetEpoch() string {
+	if x != nil {
+		return x.Epoch
+	}
+	return ""
+}
+
+func (x *Position) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+// RoomPosition is a position in the history of one room.
+type RoomPosition struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The room's name.
+	Room string `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
+	// The epoch of the room's history, as in Position.
+	Epoch string `protobuf:"bytes,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// The offset of the message in the room, as in Position.
+	Offset        uint64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoomPosition) Reset() {
+	*x = RoomPosition{}
+	mi := &file_sala_v1_room_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoomPosition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoomPosition) ProtoMessage() {}
+
+func (x *RoomPosition) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_room_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoomPosition.ProtoReflect.Descriptor instead.
+func (*RoomPosition) Descriptor() ([]byte, []int) {
+	return file_sala_v1_room_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *RoomPosition) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+func (x *RoomPosition) GetEpoch() string {
+	if x != nil {
+		return x.Epoch
+	}
+	return ""
+}
+
+func (x *RoomPosition) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+// ListMessagesRequest says which messages of a room to read. Without last and since, reading begins
+// at the oldest message that is kept or, backward, at the newest.
+type ListMessagesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The room's name.
+	Room string `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
+	// The room's namespace. Empty means "/".
+	Namespace string `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Read the newest messages, so many at most: 1 to 1000, oldest first. Mutually exclusive with
+	// since, direction and limit.
+	Last int32 `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`
+	// Read the messages after this position or, backward, those before it.
+	Since *Position `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	// The order of reading, which is also the order of the response.
+	Direction Direction `protobuf:"varint,5,opt,name=direction,proto3,enum=sala.v1.Direction" json:"direction,omitempty"`
+	// The maximum number of messages to return, at most 1000. 100 if unset.
+	Limit         int32 `protobuf:"varint,6,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMessagesRequest) Reset() {
+	*x = ListMessagesRequest{}
+	mi := &file_sala_v1_room_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMessagesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMessagesRequest) ProtoMessage() {}
+
+func (x *ListMessagesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_room_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMessagesRequest.ProtoReflect.Descriptor instead.
+func (*ListMessagesRequest) Descriptor() ([]byte, []int) {
+	return file_sala_v1_room_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ListMessagesRequest) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+func (x *ListMessagesRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ListMessagesRequest) GetLast() int32 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
+func (x *ListMessagesRequest) GetSince() *Position {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ListMessagesRequest) GetDirection() Direction {
+	if x != nil {
+		return x.Direction
+	}
+	return Direction_DIRECTION_UNSPECIFIED
+}
+
+func (x *ListMessagesRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// ListMessagesResponse is a part of a room's history.
+type ListMessagesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The messages, in the order of reading. There may be fewer than asked for, since a response has
+	// a limit in bytes as well. There are none when nothing is left to read.
+	Messages []*RoomMessage `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
+	// The epoch of the room's history. With offset, the position to read on from: send both as since.
+	Epoch string `protobuf:"bytes,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// The offset to read on from. Forward, it is that of the newest message that the caller now has.
+	Offset uint64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
+	// Whether nothing is missing between since and these messages. It is false if since is of another
+	// epoch, lies beyond the newest message, or lies before messages that are no longer kept; the
+	// response then has what there is, as if since were unset. Always true without since.
+	Complete      bool `protobuf:"varint,4,opt,name=complete,proto3" json:"complete,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMessagesResponse) Reset() {
+	*x = ListMessagesResponse{}
+	mi := &file_sala_v1_room_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMessagesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMessagesResponse) ProtoMessage() {}
+
+func (x *ListMessagesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_room_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMessagesResponse.ProtoReflect.Descriptor instead.
+func (*ListMessagesResponse) Descriptor() ([]byte, []int) {
+	return file_sala_v1_room_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ListMessagesResponse) GetMessages() []*RoomMessage {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+func (x *ListMessagesResponse) GetEpoch() string {
+	if x != nil {
+		return x.Epoch
+	}
+	return ""
+}
+
+func (x *ListMessagesResponse) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *ListMessagesResponse) GetComplete() bool {
+	if x != nil {
+		return x.Complete
+	}
+	return false
+}
+
+// RoomMessage is one message in the history of a room.
+type RoomMessage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The message's offset in the epoch of the response.
+	Offset uint64 `protobuf:"varint,1,opt,name=offset,proto3" json:"offset,omitempty"`
+	// The event's name.
+	Event string `protobuf:"bytes,2,opt,name=event,proto3" json:"event,omitempty"`
+	// The event's arguments as the text of a JSON array.
+	ArgsJson string `protobuf:"bytes,3,opt,name=args_json,json=argsJson,proto3" json:"args_json,omitempty"`
+	// The binary data that the arguments refer to, as in EmitRequest.
+	Attachments [][]byte `protobuf:"bytes,4,rep,name=attachments,proto3" json:"attachments,omitempty"`
+	// When the broker accepted the message.
+	Time *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=time,proto3" json:"time,omitempty"`
+	// The idempotency key with which the message was emitted. Empty if it had none.
+	IdempotencyKey string `protobuf:"bytes,6,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *RoomMessage) Reset() {
+	*x = RoomMessage{}
+	mi := &file_sala_v1_room_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoomMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoomMessage) ProtoMessage() {}
+
+func (x *RoomMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_room_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoomMessage.ProtoReflect.Descriptor instead.
+func (*RoomMessage) Descriptor() ([]byte, []int) {
+	return file_sala_v1_room_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *RoomMessage) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *RoomMessage) GetEvent() string {
+	if x != nil {
+		return x.Event
+	}
+	return ""
+}
+
+func (x *RoomMessage) GetArgsJson() string {
+	if x != nil {
+		return x.ArgsJson
+	}
+	return ""
+}
+
+func (x *RoomMessage) GetAttachments() [][]byte {
+	if x != nil {
+		return x.Attachments
+	}
+	return nil
+}
+
+func (x *RoomMessage) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *RoomMessage) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+// ClearMessagesRequest names a room whose history is cleared.
+type ClearMessagesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The room's name.
+	Room string `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
+	// The room's namespace. Empty means "/".
+	Namespace     string `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClearMessagesRequest) Reset() {
+	*x = ClearMessagesRequest{}
+	mi := &file_sala_v1_room_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClearMessagesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClearMessagesRequest) ProtoMessage() {}
+
+func (x *ClearMessagesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_room_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClearMessagesRequest.ProtoReflect.Descriptor instead.
+func (*ClearMessagesRequest) Descriptor() ([]byte, []int) {
+	return file_sala_v1_room_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ClearMessagesRequest) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+func (x *ClearMessagesRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+// ClearMessagesResponse says that the history is cleared.
+type ClearMessagesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClearMessagesResponse) Reset() {
+	*x = ClearMessagesResponse{}
+	mi := &file_sala_v1_room_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClearMessagesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClearMessagesResponse) ProtoMessage() {}
+
+func (x *ClearMessagesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_room_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClearMessagesResponse.ProtoReflect.Descriptor instead.
+func (*ClearMessagesResponse) Descriptor() ([]byte, []int) {
+	return file_sala_v1_room_proto_rawDescGZIP(), []int{14}
+}
+
 var File_sala_v1_room_proto protoreflect.FileDescriptor
 
 const file_sala_v1_room_proto_rawDesc = "" +
 	"\n" +
-	"\x12sala/v1/room.proto\x12\asala.v1\x1a\x1cgoogle/protobuf/struct.proto\"R\n" +
+	"\x12sala/v1/room.proto\x12\asala.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"R\n" +
 	"\x04Room\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x18\n" +
@@ -617,11 +1145,47 @@ const file_sala_v1_room_proto_rawDesc = "" +
 	"\x11ClearRoomResponse\x12\x18\n" +
 	"\aremoved\x18\x01 \x01(\rR\aremoved\x12\x18\n" +
 	"\apartial\x18\x02 \x01(\bR\apartial\x12#\n" +
-	"\rmissing_nodes\x18\x03 \x03(\tR\fmissingNodes2\xd3\x01\n" +
+	"\rmissing_nodes\x18\x03 \x03(\tR\fmissingNodes\"8\n" +
+	"\bPosition\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\tR\x05epoch\x12\x16\n" +
+	"\x06offset\x18\x02 \x01(\x04R\x06offset\"P\n" +
+	"\fRoomPosition\x12\x12\n" +
+	"\x04room\x18\x01 \x01(\tR\x04room\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\tR\x05epoch\x12\x16\n" +
+	"\x06offset\x18\x03 \x01(\x04R\x06offset\"\xcc\x01\n" +
+	"\x13ListMessagesRequest\x12\x12\n" +
+	"\x04room\x18\x01 \x01(\tR\x04room\x12\x1c\n" +
+	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04last\x18\x03 \x01(\x05R\x04last\x12'\n" +
+	"\x05since\x18\x04 \x01(\v2\x11.sala.v1.PositionR\x05since\x120\n" +
+	"\tdirection\x18\x05 \x01(\x0e2\x12.sala.v1.DirectionR\tdirection\x12\x14\n" +
+	"\x05limit\x18\x06 \x01(\x05R\x05limit\"\x92\x01\n" +
+	"\x14ListMessagesResponse\x120\n" +
+	"\bmessages\x18\x01 \x03(\v2\x14.sala.v1.RoomMessageR\bmessages\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\tR\x05epoch\x12\x16\n" +
+	"\x06offset\x18\x03 \x01(\x04R\x06offset\x12\x1a\n" +
+	"\bcomplete\x18\x04 \x01(\bR\bcomplete\"\xd3\x01\n" +
+	"\vRoomMessage\x12\x16\n" +
+	"\x06offset\x18\x01 \x01(\x04R\x06offset\x12\x14\n" +
+	"\x05event\x18\x02 \x01(\tR\x05event\x12\x1b\n" +
+	"\targs_json\x18\x03 \x01(\tR\bargsJson\x12 \n" +
+	"\vattachments\x18\x04 \x03(\fR\vattachments\x12.\n" +
+	"\x04time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12'\n" +
+	"\x0fidempotency_key\x18\x06 \x01(\tR\x0eidempotencyKey\"H\n" +
+	"\x14ClearMessagesRequest\x12\x12\n" +
+	"\x04room\x18\x01 \x01(\tR\x04room\x12\x1c\n" +
+	"\tnamespace\x18\x02 \x01(\tR\tnamespace\"\x17\n" +
+	"\x15ClearMessagesResponse*U\n" +
+	"\tDirection\x12\x19\n" +
+	"\x15DIRECTION_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11DIRECTION_FORWARD\x10\x01\x12\x16\n" +
+	"\x12DIRECTION_BACKWARD\x10\x022\xf0\x02\n" +
 	"\vRoomService\x12B\n" +
 	"\tListRooms\x12\x19.sala.v1.ListRoomsRequest\x1a\x1a.sala.v1.ListRoomsResponse\x12<\n" +
 	"\aGetRoom\x12\x17.sala.v1.GetRoomRequest\x1a\x18.sala.v1.GetRoomResponse\x12B\n" +
-	"\tClearRoom\x12\x19.sala.v1.ClearRoomRequest\x1a\x1a.sala.v1.ClearRoomResponseB/Z-github.com/salabroker/sala/gen/sala/v1;salav1b\x06proto3"
+	"\tClearRoom\x12\x19.sala.v1.ClearRoomRequest\x1a\x1a.sala.v1.ClearRoomResponse\x12K\n" +
+	"\fListMessages\x12\x1c.sala.v1.ListMessagesRequest\x1a\x1d.sala.v1.ListMessagesResponse\x12N\n" +
+	"\rClearMessages\x12\x1d.sala.v1.ClearMessagesRequest\x1a\x1e.sala.v1.ClearMessagesResponseB/Z-github.com/salabroker/sala/gen/sala/v1;salav1b\x06proto3"
 
 var (
 	file_sala_v1_room_proto_rawDescOnce sync.Once
@@ -635,33 +1199,51 @@ func file_sala_v1_room_proto_rawDescGZIP() []byte {
 	return file_sala_v1_room_proto_rawDescData
 }
 
-var file_sala_v1_room_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_sala_v1_room_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_sala_v1_room_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_sala_v1_room_proto_goTypes = []any{
-	(*Room)(nil),               // 0: sala.v1.Room
-	(*ListRoomsRequest)(nil),   // 1: sala.v1.ListRoomsRequest
-	(*ListRoomsResponse)(nil),  // 2: sala.v1.ListRoomsResponse
-	(*GetRoomRequest)(nil),     // 3: sala.v1.GetRoomRequest
-	(*GetRoomResponse)(nil),    // 4: sala.v1.GetRoomResponse
-	(*Notice)(nil),             // 5: sala.v1.Notice
-	(*ClearRoomRequest)(nil),   // 6: sala.v1.ClearRoomRequest
-	(*ClearRoomResponse)(nil),  // 7: sala.v1.ClearRoomResponse
-	(*structpb.ListValue)(nil), // 8: google.protobuf.ListValue
+	(Direction)(0),                // 0: sala.v1.Direction
+	(*Room)(nil),                  // 1: sala.v1.Room
+	(*ListRoomsRequest)(nil),      // 2: sala.v1.ListRoomsRequest
+	(*ListRoomsResponse)(nil),     // 3: sala.v1.ListRoomsResponse
+	(*GetRoomRequest)(nil),        // 4: sala.v1.GetRoomRequest
+	(*GetRoomResponse)(nil),       // 5: sala.v1.GetRoomResponse
+	(*Notice)(nil),                // 6: sala.v1.Notice
+	(*ClearRoomRequest)(nil),      // 7: sala.v1.ClearRoomRequest
+	(*ClearRoomResponse)(nil),     // 8: sala.v1.ClearRoomResponse
+	(*Position)(nil),              // 9: sala.v1.Position
+	(*RoomPosition)(nil),          // 10: sala.v1.RoomPosition
+	(*ListMessagesRequest)(nil),   // 11: sala.v1.ListMessagesRequest
+	(*ListMessagesResponse)(nil),  // 12: sala.v1.ListMessagesResponse
+	(*RoomMessage)(nil),           // 13: sala.v1.RoomMessage
+	(*ClearMessagesRequest)(nil),  // 14: sala.v1.ClearMessagesRequest
+	(*ClearMessagesResponse)(nil), // 15: sala.v1.ClearMessagesResponse
+	(*structpb.ListValue)(nil),    // 16: google.protobuf.ListValue
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
 }
 var file_sala_v1_room_proto_depIdxs = []int32{
-	0, // 0: sala.v1.ListRoomsResponse.rooms:type_name -> sala.v1.Room
-	8, // 1: sala.v1.Notice.args:type_name -> google.protobuf.ListValue
-	5, // 2: sala.v1.ClearRoomRequest.notice:type_name -> sala.v1.Notice
-	1, // 3: sala.v1.RoomService.ListRooms:input_type -> sala.v1.ListRoomsRequest
-	3, // 4: sala.v1.RoomService.GetRoom:input_type -> sala.v1.GetRoomRequest
-	6, // 5: sala.v1.RoomService.ClearRoom:input_type -> sala.v1.ClearRoomRequest
-	2, // 6: sala.v1.RoomService.ListRooms:output_type -> sala.v1.ListRoomsResponse
-	4, // 7: sala.v1.RoomService.GetRoom:output_type -> sala.v1.GetRoomResponse
-	7, // 8: sala.v1.RoomService.ClearRoom:output_type -> sala.v1.ClearRoomResponse
-	6, // [6:9] is the sub-list for method output_type
-	3, // [3:6] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	1,  // 0: sala.v1.ListRoomsResponse.rooms:type_name -> sala.v1.Room
+	16, // 1: sala.v1.Notice.args:type_name -> google.protobuf.ListValue
+	6,  // 2: sala.v1.ClearRoomRequest.notice:type_name -> sala.v1.Notice
+	9,  // 3: sala.v1.ListMessagesRequest.since:type_name -> sala.v1.Position
+	0,  // 4: sala.v1.ListMessagesRequest.direction:type_name -> sala.v1.Direction
+	13, // 5: sala.v1.ListMessagesResponse.messages:type_name -> sala.v1.RoomMessage
+	17, // 6: sala.v1.RoomMessage.time:type_name -> google.protobuf.Timestamp
+	2,  // 7: sala.v1.RoomService.ListRooms:input_type -> sala.v1.ListRoomsRequest
+	4,  // 8: sala.v1.RoomService.GetRoom:input_type -> sala.v1.GetRoomRequest
+	7,  // 9: sala.v1.RoomService.ClearRoom:input_type -> sala.v1.ClearRoomRequest
+	11, // 10: sala.v1.RoomService.ListMessages:input_type -> sala.v1.ListMessagesRequest
+	14, // 11: sala.v1.RoomService.ClearMessages:input_type -> sala.v1.ClearMessagesRequest
+	3,  // 12: sala.v1.RoomService.ListRooms:output_type -> sala.v1.ListRoomsResponse
+	5,  // 13: sala.v1.RoomService.GetRoom:output_type -> sala.v1.GetRoomResponse
+	8,  // 14: sala.v1.RoomService.ClearRoom:output_type -> sala.v1.ClearRoomResponse
+	12, // 15: sala.v1.RoomService.ListMessages:output_type -> sala.v1.ListMessagesResponse
+	15, // 16: sala.v1.RoomService.ClearMessages:output_type -> sala.v1.ClearMessagesResponse
+	12, // [12:17] is the sub-list for method output_type
+	7,  // [7:12] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_sala_v1_room_proto_init() }
@@ -674,13 +1256,14 @@ func file_sala_v1_room_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_v1_room_proto_rawDesc), len(file_sala_v1_room_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   8,
+			NumEnums:      1,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_sala_v1_room_proto_goTypes,
 		DependencyIndexes: file_sala_v1_room_proto_depIdxs,
+		EnumInfos:         file_sala_v1_room_proto_enumTypes,
 		MessageInfos:      file_sala_v1_room_proto_msgTypes,
 	}.Build()
 	File_sala_v1_room_proto = out.File

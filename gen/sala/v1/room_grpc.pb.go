@@ -19,19 +19,24 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	RoomService_ListRooms_FullMethodName = "/sala.v1.RoomService/ListRooms"
-	RoomService_GetRoom_FullMethodName   = "/sala.v1.RoomService/GetRoom"
-	RoomService_ClearRoom_FullMethodName = "/sala.v1.RoomService/ClearRoom"
+	RoomService_ListRooms_FullMethodName     = "/sala.v1.RoomService/ListRooms"
+	RoomService_GetRoom_FullMethodName       = "/sala.v1.RoomService/GetRoom"
+	RoomService_ClearRoom_FullMethodName     = "/sala.v1.RoomService/ClearRoom"
+	RoomService_ListMessages_FullMethodName  = "/sala.v1.RoomService/ListMessages"
+	RoomService_ClearMessages_FullMethodName = "/sala.v1.RoomService/ClearMessages"
 )
 
 // RoomServiceClient is the client API for RoomService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// RoomService lists and clears rooms.
+// RoomService lists and clears rooms, and reads what they remember.
 //
 // A room exists while at least one socket is in it; nobody creates or deletes it. A room's name is
 // 1 to 255 bytes of UTF-8 without control characters. Each namespace has its own rooms.
+//
+// Rooms that the operator gives a history remember their last messages, also while nobody is in
+// them. docs/rooms.md is the guide.
 type RoomServiceClient interface {
 	// ListRooms lists the rooms of one namespace or of all, ordered by namespace and name, one page
 	// at a time. Scope: rooms:read.
@@ -43,6 +48,14 @@ type RoomServiceClient interface {
 	// anything that is sent to them later. A client that rejoins because of the notice stays.
 	// Clearing an empty room is not an error. Scope: rooms:clear.
 	ClearRoom(ctx context.Context, in *ClearRoomRequest, opts ...grpc.CallOption) (*ClearRoomResponse, error)
+	// ListMessages reads the history of a room: the last messages, those after a position, or those
+	// before one. Fails with FAILED_PRECONDITION and the reason HISTORY_DISABLED if the room has no
+	// history, and with UNAVAILABLE if the history cannot be reached. Scope: messages:read.
+	ListMessages(ctx context.Context, in *ListMessagesRequest, opts ...grpc.CallOption) (*ListMessagesResponse, error)
+	// ClearMessages forgets the history of a room. Its next message begins a new epoch, so readers
+	// with an older position learn that they have missed something. Members stay in the room.
+	// Clearing an empty history is not an error. Fails as ListMessages does. Scope: messages:write.
+	ClearMessages(ctx context.Context, in *ClearMessagesRequest, opts ...grpc.CallOption) (*ClearMessagesResponse, error)
 }
 
 type roomServiceClient struct {
@@ -83,14 +96,37 @@ func (c *roomServiceClient) ClearRoom(ctx context.Context, in *ClearRoomRequest,
 	return out, nil
 }
 
+func (c *roomServiceClient) ListMessages(ctx context.Context, in *ListMessagesRequest, opts ...grpc.CallOption) (*ListMessagesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListMessagesResponse)
+	err := c.cc.Invoke(ctx, RoomService_ListMessages_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *roomServiceClient) ClearMessages(ctx context.Context, in *ClearMessagesRequest, opts ...grpc.CallOption) (*ClearMessagesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ClearMessagesResponse)
+	err := c.cc.Invoke(ctx, RoomService_ClearMessages_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RoomServiceServer is the server API for RoomService service.
 // All implementations must embed UnimplementedRoomServiceServer
 // for forward compatibility.
 //
-// RoomService lists and clears rooms.
+// RoomService lists and clears rooms, and reads what they remember.
 //
 // A room exists while at least one socket is in it; nobody creates or deletes it. A room's name is
 // 1 to 255 bytes of UTF-8 without control characters. Each namespace has its own rooms.
+//
+// Rooms that the operator gives a history remember their last messages, also while nobody is in
+// them. docs/rooms.md is the guide.
 type RoomServiceServer interface {
 	// ListRooms lists the rooms of one namespace or of all, ordered by namespace and name, one page
 	// at a time. Scope: rooms:read.
@@ -102,6 +138,14 @@ type RoomServiceServer interface {
 	// anything that is sent to them later. A client that rejoins because of the notice stays.
 	// Clearing an empty room is not an error. Scope: rooms:clear.
 	ClearRoom(context.Context, *ClearRoomRequest) (*ClearRoomResponse, error)
+	// ListMessages reads the history of a room: the last messages, those after a position, or those
+	// before one. Fails with FAILED_PRECONDITION and the reason HISTORY_DISABLED if the room has no
+	// history, and with UNAVAILABLE if the history cannot be reached. Scope: messages:read.
+	ListMessages(context.Context, *ListMessagesRequest) (*ListMessagesResponse, error)
+	// ClearMessages forgets the history of a room. Its next message begins a new epoch, so readers
+	// with an older position learn that they have missed something. Members stay in the room.
+	// Clearing an empty history is not an error. Fails as ListMessages does. Scope: messages:write.
+	ClearMessages(context.Context, *ClearMessagesRequest) (*ClearMessagesResponse, error)
 	mustEmbedUnimplementedRoomServiceServer()
 }
 
@@ -120,6 +164,12 @@ func (UnimplementedRoomServiceServer) GetRoom(context.Context, *GetRoomRequest) 
 }
 func (UnimplementedRoomServiceServer) ClearRoom(context.Context, *ClearRoomRequest) (*ClearRoomResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ClearRoom not implemented")
+}
+func (UnimplementedRoomServiceServer) ListMessages(context.Context, *ListMessagesRequest) (*ListMessagesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListMessages not implemented")
+}
+func (UnimplementedRoomServiceServer) ClearMessages(context.Context, *ClearMessagesRequest) (*ClearMessagesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ClearMessages not implemented")
 }
 func (UnimplementedRoomServiceServer) mustEmbedUnimplementedRoomServiceServer() {}
 func (UnimplementedRoomServiceServer) testEmbeddedByValue()                     {}
@@ -196,6 +246,42 @@ func _RoomService_ClearRoom_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RoomService_ListMessages_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListMessagesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RoomServiceServer).ListMessages(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RoomService_ListMessages_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RoomServiceServer).ListMessages(ctx, req.(*ListMessagesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RoomService_ClearMessages_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ClearMessagesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RoomServiceServer).ClearMessages(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RoomService_ClearMessages_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RoomServiceServer).ClearMessages(ctx, req.(*ClearMessagesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // RoomService_ServiceDesc is the grpc.ServiceDesc for RoomService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -214,6 +300,14 @@ var RoomService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ClearRoom",
 			Handler:    _RoomService_ClearRoom_Handler,
+		},
+		{
+			MethodName: "ListMessages",
+			Handler:    _RoomService_ListMessages_Handler,
+		},
+		{
+			MethodName: "ClearMessages",
+			Handler:    _RoomService_ClearMessages_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

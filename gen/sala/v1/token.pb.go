@@ -54,7 +54,11 @@ type IssueTokenRequest struct {
 	Broadcast bool `protobuf:"varint,7,opt,name=broadcast,proto3" json:"broadcast,omitempty"`
 	// Data that backends see with this client's sockets and events: any JSON, at most 4 KiB. It is
 	// part of the token and the client can read it, so don't put secrets into it.
-	Data          *structpb.Value `protobuf:"bytes,8,opt,name=data,proto3" json:"data,omitempty"`
+	Data *structpb.Value `protobuf:"bytes,8,opt,name=data,proto3" json:"data,omitempty"`
+	// Patterns of the rooms whose history the client may read when it joins them.
+	History []string `protobuf:"bytes,9,rep,name=history,proto3" json:"history,omitempty"`
+	// Patterns of the rooms in which the client may see who else is there.
+	Presence      []string `protobuf:"bytes,10,rep,name=presence,proto3" json:"presence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -141,6 +145,20 @@ func (x *IssueTokenRequest) GetBroadcast() bool {
 func (x *IssueTokenRequest) GetData() *structpb.Value {
 	if x != nil {
 		return x.Data
+	}
+	return nil
+}
+
+func (x *IssueTokenRequest) GetHistory() []string {
+	if x != nil {
+		return x.History
+	}
+	return nil
+}
+
+func (x *IssueTokenRequest) GetPresence() []string {
+	if x != nil {
+		return x.Presence
 	}
 	return nil
 }
@@ -492,7 +510,11 @@ type TokenClaims struct {
 	// Whether the client may relay events to everyone in its namespace.
 	Broadcast bool `protobuf:"varint,9,opt,name=broadcast,proto3" json:"broadcast,omitempty"`
 	// The data that the issuer attached for backends.
-	Data          *structpb.Value `protobuf:"bytes,10,opt,name=data,proto3" json:"data,omitempty"`
+	Data *structpb.Value `protobuf:"bytes,10,opt,name=data,proto3" json:"data,omitempty"`
+	// Patterns of the rooms whose history the client may read.
+	History []string `protobuf:"bytes,11,rep,name=history,proto3" json:"history,omitempty"`
+	// Patterns of the rooms in which the client may see who is there.
+	Presence      []string `protobuf:"bytes,12,rep,name=presence,proto3" json:"presence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -597,11 +619,25 @@ func (x *TokenClaims) GetData() *structpb.Value {
 	return nil
 }
 
+func (x *TokenClaims) GetHistory() []string {
+	if x != nil {
+		return x.History
+	}
+	return nil
+}
+
+func (x *TokenClaims) GetPresence() []string {
+	if x != nil {
+		return x.Presence
+	}
+	return nil
+}
+
 var File_sala_v1_token_proto protoreflect.FileDescriptor
 
 const file_sala_v1_token_proto_rawDesc = "" +
 	"\n" +
-	"\x13sala/v1/token.proto\x12\asala.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x02\n" +
+	"\x13sala/v1/token.proto\x12\asala.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb8\x02\n" +
 	"\x11IssueTokenRequest\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12+\n" +
 	"\x03ttl\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12\x1e\n" +
@@ -612,7 +648,10 @@ const file_sala_v1_token_proto_rawDesc = "" +
 	"\x04join\x18\x05 \x03(\tR\x04join\x12\x18\n" +
 	"\apublish\x18\x06 \x03(\tR\apublish\x12\x1c\n" +
 	"\tbroadcast\x18\a \x01(\bR\tbroadcast\x12*\n" +
-	"\x04data\x18\b \x01(\v2\x16.google.protobuf.ValueR\x04data\"\x82\x01\n" +
+	"\x04data\x18\b \x01(\v2\x16.google.protobuf.ValueR\x04data\x12\x18\n" +
+	"\ahistory\x18\t \x03(\tR\ahistory\x12\x1a\n" +
+	"\bpresence\x18\n" +
+	" \x03(\tR\bpresence\"\x82\x01\n" +
 	"\x12IssueTokenResponse\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x19\n" +
 	"\btoken_id\x18\x02 \x01(\tR\atokenId\x12;\n" +
@@ -634,7 +673,7 @@ const file_sala_v1_token_proto_rawDesc = "" +
 	"\apartial\x18\x02 \x01(\bR\apartial\x12#\n" +
 	"\rmissing_nodes\x18\x03 \x03(\tR\fmissingNodes\x12\x1d\n" +
 	"\n" +
-	"not_stored\x18\x04 \x01(\bR\tnotStored\"\xe2\x02\n" +
+	"not_stored\x18\x04 \x01(\bR\tnotStored\"\x98\x03\n" +
 	"\vTokenClaims\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x19\n" +
 	"\btoken_id\x18\x02 \x01(\tR\atokenId\x129\n" +
@@ -650,7 +689,9 @@ const file_sala_v1_token_proto_rawDesc = "" +
 	"\apublish\x18\b \x03(\tR\apublish\x12\x1c\n" +
 	"\tbroadcast\x18\t \x01(\bR\tbroadcast\x12*\n" +
 	"\x04data\x18\n" +
-	" \x01(\v2\x16.google.protobuf.ValueR\x04data2\xec\x01\n" +
+	" \x01(\v2\x16.google.protobuf.ValueR\x04data\x12\x18\n" +
+	"\ahistory\x18\v \x03(\tR\ahistory\x12\x1a\n" +
+	"\bpresence\x18\f \x03(\tR\bpresence2\xec\x01\n" +
 	"\fTokenService\x12E\n" +
 	"\n" +
 	"IssueToken\x12\x1a.sala.v1.IssueTokenRequest\x1a\x1b.sala.v1.IssueTokenResponse\x12H\n" +

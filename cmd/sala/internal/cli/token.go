@@ -44,6 +44,8 @@ type TokenIssue struct {
 	Room      []string      `sep:"none" placeholder:"ROOM" help:"Room that the client joins when it connects. Repeatable, like the other lists below."`
 	Join      []string      `sep:"none" placeholder:"PATTERN" help:"Rooms that the client may join, such as chat:*; ** means any."`
 	Publish   []string      `sep:"none" placeholder:"PATTERN" help:"Rooms that the client may send to, as for --join."`
+	History   []string      `sep:"none" placeholder:"PATTERN" help:"Rooms whose history the client may read when it joins them, as for --join."`
+	Presence  []string      `sep:"none" placeholder:"PATTERN" help:"Rooms in which the client may see who else is there, as for --join."`
 	Broadcast bool          `help:"Let the client send to all sockets of its namespace."`
 	Namespace []string      `sep:"none" placeholder:"NAME" help:"Namespace that the client may connect to. By default all."`
 	Data      string        `placeholder:"JSON" help:"Data that backends see with this client."`
@@ -59,6 +61,8 @@ func (t *TokenIssue) Run(ctx context.Context, s *Streams) error {
 		Rooms:      t.Room,
 		Join:       t.Join,
 		Publish:    t.Publish,
+		History:    t.History,
+		Presence:   t.Presence,
 		Broadcast:  t.Broadcast,
 	}
 	if t.TTL != 0 {
@@ -132,6 +136,8 @@ func claimsTable(out io.Writer, c *salav1.TokenClaims) error {
 		{"ROOMS", strings.Join(c.GetRooms(), " ")},
 		{"MAY JOIN", strings.Join(c.GetJoin(), " ")},
 		{"MAY PUBLISH", strings.Join(c.GetPublish(), " ")},
+		{"MAY READ HISTORY", strings.Join(c.GetHistory(), " ")},
+		{"MAY SEE USERS", strings.Join(c.GetPresence(), " ")},
 		{"MAY BROADCAST", map[bool]string{true: "yes", false: "no"}[c.GetBroadcast()]},
 		{"DATA", compactJSON(c.GetData())},
 	})

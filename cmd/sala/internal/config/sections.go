@@ -28,6 +28,8 @@ type Permissions struct {
 	Rooms      []string `yaml:"rooms,omitempty,flow"`
 	Join       []string `yaml:"join,omitempty,flow"`
 	Publish    []string `yaml:"publish,omitempty,flow"`
+	History    []string `yaml:"history,omitempty,flow"`
+	Presence   []string `yaml:"presence,omitempty,flow"`
 	Broadcast  bool     `yaml:"broadcast"`
 }
 

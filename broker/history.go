@@ -1,0 +1,122 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/salabroker/sala/broker/history"
+)
+
+// MessagesQuery says which messages [Broker.Messages] reads: the Last ones, or those
+// Since a position. Without both, reading begins at the oldest message that is kept or,
+// backward, at the newest.
+type MessagesQuery struct {
+	// Namespace and Room name the room; an empty namespace means "/".
+	Namespace, Room string
+	// Last is how many of the newest messages to read; zero if it isn't used. It excludes
+	// Since, Backward and Limit.
+	Last int
+	// Since is the position after which or, backward, before which to read; nil for none.
+	Since *history.Position
+	// Backward reads from newer to older messages.
+	Backward bool
+	// Limit bounds the messages of the page; zero means 100.
+	Limit int
+}
+
+// maxMessagesPage bounds Last and Limit of a [MessagesQuery].
+const maxMessagesPage = 1000
+
+// MessagesPage is a part of a room's history.
+type MessagesPage struct {
+	// Messages are in the order of reading. A page is bounded in bytes, too, so there may
+	// be fewer than the query asks for.
+	Messages []RoomMessage
+	// Position is where to read on; it is the Since of the next query.
+	history.Position
+	// Complete says that nothing is missing between the query's Since and the messages.
+	// Without Since it is always true.
+	Complete bool
+}
+
+// RoomMessage is one message in the history of a room.
+type RoomMessage struct {
+	// Offset is that of the message, in the epoch of the page.
+	Offset uint64
+	// Event is the event's name.
+	Event string
+	// Args is the text of a JSON array; empty for no arguments.
+	Args json.RawMessage
+	// Attachments holds the binary data that Args refers to by placeholders.
+	Attachments [][]byte
+	// Time is when the broker accepted the message.
+	Time time.Time
+	// IdempotencyKey is that of the message; empty if it had none.
+	IdempotencyKey string
+}
+
+func (q *MessagesQuery) validate() error {
+	var v violations
+	validateRoom(&v, "room", q.Room)
+	if q.Last < 0 || q.Last > maxMessagesPage {
+		v.add("last", "%d is not between 1 and %d", q.Last, maxMessagesPage)
+	}
+	if q.Limit < 0 || q.Limit > maxMessagesPage {
+		v.add("limit", "%d is not between 1 and %d", q.Limit, maxMessagesPage)
+	}
+	if q.Last > 0 {
+		const only = "is only allowed without last, which reads the newest messages, oldest first"
+		if q.Since != nil {
+			v.add("since", only)
+		}
+		if q.Backward {
+			v.add("direction", only)
+		}
+		if q.Limit != 0 {
+			v.add("limit", only)
+		}
+	}
+	if q.Since != nil {
+		validateName(&v, "since.epoch", "an epoch", q.Since.Epoch)
+	}
+	return v.err()
+}
+
+// Messages reads the history of a room. It may be called concurrently. The error is a
+// *[Error]: with the reason HISTORY_DISABLED if the room has no history.
+func (b *Broker) Messages(_ context.Context, q MessagesQuery) (MessagesPage, error) {
+	if err := q.validate(); err != nil {
+		return MessagesPage{}, err
+	}
+	ns, err := b.namespace(q.Namespace)
+	if err != nil {
+		return MessagesPage{}, err
+	}
+	return MessagesPage{}, historyDisabled(ns.name, q.Room)
+}
+
+// ClearMessages forgets the history of a room, whose next message begins a new epoch. It
+// may be called concurrently. The error is a *[Error]: with the reason HISTORY_DISABLED
+// if the room has no history.
+func (b *Broker) ClearMessages(_ context.Context, namespace, room string) error {
+	var v violations
+	validateRoom(&v, "room", room)
+	if err := v.err(); err != nil {
+		return err
+	}
+	ns, err := b.namespace(namespace)
+	if err != nil {
+		return err
+	}
+	return historyDisabled(ns.name, room)
+}
+
+func historyDisabled(namespace, room string) *Error {
+	return &Error{
+		Code:    CodeFailedPrecondition,
+		Reason:  ReasonHistoryDisabled,
+		Message: fmt.Sprintf("the room %q of the namespace %q has no history; the operator gives rooms one with a rule under history: in the configuration file", room, namespace),
+	}
+}
