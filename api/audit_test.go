@@ -92,6 +92,14 @@ func TestAudit(t *testing.T) {
 			_, err := rooms.ClearRoom(ctx, &salav1.ClearRoomRequest{Room: "a", Notice: &salav1.Notice{Event: "e", Args: args}})
 			return err
 		}, []string{`RoomService/ClearRoom admin {"namespaces":["/"],"rooms":["a"]} OKmap[removed:2]`}},
+		{"clear messages over REST", func() error {
+			h.do(t, "DELETE", "/v1/rooms/a/messages?namespace=/chat", "")
+			return nil
+		}, []string{`RoomService/ClearMessages admin {"namespaces":["/chat"],"rooms":["a"]} OKmap[]`}},
+		{"read messages", func() error {
+			_, err := rooms.ListMessages(ctx, &salav1.ListMessagesRequest{Room: "a"})
+			return err
+		}, nil},
 		{"emit", func() error {
 			_, err := messages.Emit(ctx, &salav1.EmitRequest{Rooms: many, Users: []string{"ana"}, Event: "e", Args: args})
 			return err

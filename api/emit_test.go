@@ -15,41 +15,54 @@ import (
 
 	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/history"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
 func TestEmit(t *testing.T) {
 	b := &fakeBroker{emit: func(context.Context, broker.Target, broker.Message) (broker.Report, error) {
-		return broker.Report{Matched: 6, Queued: 3, Kept: 1, Dropped: 2}, nil
+		return broker.Report{
+			Matched: 6, Queued: 3, Kept: 1, Dropped: 2,
+			Positions:  []broker.RoomPosition{{Room: "a", Position: history.Position{Epoch: "x", Offset: 7}}},
+			Unrecorded: []string{"b"}, Duplicate: true,
+		}, nil
 	}}
 	client := salav1.NewMessageServiceClient(start(t, b).conn)
 	resp, err := client.Emit(as(t, adminKey), &salav1.EmitRequest{
 		Namespace: "/n", Rooms: []string{"a"}, Users: []string{"u"}, Sockets: []string{"s"},
 		ExceptRooms: []string{"b"}, ExceptUsers: []string{"eva"}, ExceptSockets: []string{"t"},
 		Event: "e", ArgsJson: ` [1.50, {"b":1,"a":2}] `, Attachments: [][]byte{{0, 255}}, Volatile: true,
+		IdempotencyKey: "once", ConflateKey: "newest", SkipHistory: true,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantProto(t, resp, &salav1.EmitResponse{Matched: 6, Queued: 3, Kept: 1, Dropped: 2})
+	positions := []*salav1.RoomPosition{{Room: "a", Epoch: "x", Offset: 7}}
+	wantProto(t, resp, &salav1.EmitResponse{
+		Matched: 6, Queued: 3, Kept: 1, Dropped: 2, Positions: positions, UnrecordedRooms: []string{"b"}, Duplicate: true,
+	})
 	wantCalls(t, b, emitCall{
 		broker.Target{
 			Namespace: "/n", Rooms: []string{"a"}, Users: []string{"u"}, Sockets: []string{"s"},
 			ExceptRooms: []string{"b"}, ExceptUsers: []string{"eva"}, ExceptSockets: []string{"t"},
 		},
-		broker.Message{Event: "e", Args: json.RawMessage(` [1.50, {"b":1,"a":2}] `), Attachments: [][]byte{{0, 255}}, Volatile: true},
+		broker.Message{
+			Event: "e", Args: json.RawMessage(` [1.50, {"b":1,"a":2}] `), Attachments: [][]byte{{0, 255}}, Volatile: true,
+			IdempotencyKey: "once", ConflateKey: "newest", SkipHistory: true,
+		},
 	})
 
 	everyone, err := client.Broadcast(as(t, adminKey), &salav1.BroadcastRequest{
 		Namespace: "/n", ExceptRooms: []string{"b"}, ExceptUsers: []string{"eva"}, ExceptSockets: []string{"t"}, Event: "e", Args: list(t, "x"), Volatile: true,
+		IdempotencyKey: "once",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantProto(t, everyone, &salav1.BroadcastResponse{Matched: 6, Queued: 3, Kept: 1, Dropped: 2})
+	wantProto(t, everyone, &salav1.BroadcastResponse{Matched: 6, Queued: 3, Kept: 1, Dropped: 2, Duplicate: true})
 	wantCalls(t, b, emitCall{
 		broker.Target{Namespace: "/n", Everyone: true, ExceptRooms: []string{"b"}, ExceptUsers: []string{"eva"}, ExceptSockets: []string{"t"}},
-		broker.Message{Event: "e", Args: json.RawMessage(`["x"]`), Volatile: true},
+		broker.Message{Event: "e", Args: json.RawMessage(`["x"]`), Volatile: true, IdempotencyKey: "once"},
 	})
 
 	// Without a target nobody is meant, and the broker says so.
@@ -57,6 +70,15 @@ func TestEmit(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantCalls(t, b, emitCall{broker.Target{}, broker.Message{Event: "e"}})
+
+	batch, err := client.EmitBatch(as(t, adminKey), &salav1.EmitBatchRequest{Emits: []*salav1.EmitRequest{{Rooms: []string{"a"}, Event: "e", IdempotencyKey: "once"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantProto(t, batch, &salav1.EmitBatchResponse{Results: []*salav1.EmitResult{{
+		Matched: 6, Queued: 3, Kept: 1, Dropped: 2, Positions: positions, UnrecordedRooms: []string{"b"}, Duplicate: true,
+	}}})
+	wantCalls(t, b, emitCall{broker.Target{Rooms: []string{"a"}}, broker.Message{Event: "e", IdempotencyKey: "once"}})
 }
 
 func TestEventArgs(t *testing.T) {

@@ -88,6 +88,13 @@ func TestCommands(t *testing.T) {
 		{args: []string{"token", "ana", "--ttl", "-5s"}, code: 2},
 		{args: []string{"token", "ana", "--ttl=-5s"}, code: 1, err: []string{"ttl: "}},
 		{args: []string{"token", "ana", "--data", "{"}, code: 2, err: []string{"--data is not valid JSON"}},
+		{args: []string{"messages", "lobby"}, code: 1, err: []string{`the room "lobby" of the namespace "/" has no history`}},
+		{args: []string{"messages", "clear", "lobby"}, code: 1, err: []string{"has no history"}},
+		{args: []string{"messages", "lobby", "--last", "-1"}, code: 2},
+		{args: []string{"messages", "lobby", "--last=1001"}, code: 1, err: []string{"last: 1001 is not between 1 and 1000"}},
+		{args: []string{"messages", "lobby", "--last", "1", "--all"}, code: 2, err: []string{"only one of --last, --since and --all"}},
+		{args: []string{"messages", "lobby", "--since", "7"}, code: 2, err: []string{"--since 7 is not a position"}},
+		{args: []string{"emit", "e", "--room", "lobby", "--ack", "--skip-history"}, code: 2, err: []string{"--ack can't be combined with"}},
 		{args: []string{"token"}, code: 2, err: []string{`expected "<user>"`}},
 		{args: []string{"token", "verify", "nonsense"}, code: 1, err: []string{"the token is refused: TOKEN_INVALID: "}},
 	} {
@@ -120,7 +127,7 @@ func check(t *testing.T, what, got string, parts []string) {
 
 func TestTokens(t *testing.T) {
 	n := plain(t)
-	code, token, stderr := n.call(t, "token", "ana", "--ttl", "5m", "--room", "a,b", "--join", "chat:*", "--join", "**", "--publish", "x", "--broadcast", "--data", `{"plan":"pro"}`)
+	code, token, stderr := n.call(t, "token", "ana", "--ttl", "5m", "--room", "a,b", "--join", "chat:*", "--join", "**", "--publish", "x", "--history", "h:*", "--presence", "p", "--broadcast", "--data", `{"plan":"pro"}`)
 	if code != 0 || strings.Count(token, ".") != 2 || strings.Count(token, "\n") != 1 {
 		t.Fatalf("exit code %d, output %q, %s", code, token, stderr)
 	}
@@ -129,7 +136,7 @@ func TestTokens(t *testing.T) {
 		if code != 0 {
 			t.Errorf("%s: exit code %d: %s", name, code, stderr)
 		}
-		check(t, "standard output", out, []string{"USER           ana\n", "ROOMS          a,b\n", "MAY JOIN       chat:* **\n", "MAY PUBLISH    x\n", "MAY BROADCAST  yes\n", `{"plan":"pro"}`})
+		check(t, "standard output", out, []string{"USER           ana\n", "ROOMS          a,b\n", "MAY JOIN       chat:* **\n", "MAY PUBLISH    x\n", "HISTORY OF     h:*\n", "PRESENCE IN    p\n", "MAY BROADCAST  yes\n", `{"plan":"pro"}`})
 	}
 	if _, out, _ := n.call(t, "token", "issue", "verify"); strings.Count(out, ".") != 2 {
 		t.Error("a user can't be called verify")
@@ -153,7 +160,7 @@ func TestJSON(t *testing.T) {
 		"rooms --prefix lobby JSON":        "{\n  \"rooms\": [\n    {\n      \"name\": \"lobby\",\n      \"namespace\": \"/\",\n      \"sockets\": 1\n    }\n  ],\n  \"nextPageToken\": \"\"" + whole,
 		"rooms --prefix none JSON":         "{\n  \"rooms\": [],\n  \"nextPageToken\": \"\"" + whole,
 		"rooms get lobby JSON":             "{\n  \"name\": \"lobby\",\n  \"namespace\": \"/\",\n  \"sockets\": 1,\n  \"users\": 1" + whole,
-		"emit e --room lobby JSON":         "{\n  \"matched\": 1,\n  \"queued\": 1,\n  \"kept\": 0,\n  \"dropped\": 0" + whole,
+		"emit e --room lobby JSON":         "{\n  \"matched\": 1,\n  \"queued\": 1,\n  \"kept\": 0,\n  \"dropped\": 0" + strings.TrimSuffix(whole, "\n}\n") + ",\n  \"positions\": [],\n  \"unrecordedRooms\": [],\n  \"duplicate\": false\n}\n",
 		"broadcast e --volatile JSON":      "{\n  \"matched\": 1,\n",
 		"sockets JSON":                     fmt.Sprintf("{\n  \"sockets\": [\n    {\n      \"id\": %q,\n", ana.id),
 		"sockets get JSON -- " + ana.id:    fmt.Sprintf("{\n  \"socket\": {\n    \"id\": %q,\n", ana.id),

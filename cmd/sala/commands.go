@@ -35,6 +35,8 @@ type commands struct {
 	Key       cli.Key        `cmd:"" help:"Create API keys for the control API."`
 	Token     cli.Token      `cmd:"" help:"Issue, verify and revoke tokens for clients."`
 	Rooms     cli.Rooms      `cmd:"" help:"List and clear rooms."`
+	Messages  cli.Messages   `cmd:"" help:"List and clear the messages that rooms remember."`
+	Users     cli.Users      `cmd:"" help:"List the users in a room or a namespace."`
 	Emit      cli.Emit       `cmd:"" help:"Send an event to rooms, users and sockets."`
 	Broadcast cli.Broadcast  `cmd:"" help:"Send an event to all sockets of a namespace."`
 	Sockets   cli.Sockets    `cmd:"" help:"List sockets, let them join and leave rooms, replace their data, disconnect them."`

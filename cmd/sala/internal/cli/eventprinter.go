@@ -63,6 +63,9 @@ func (p *eventPrinter) text(e *salav1.ClientEvent) string {
 	if s := e.GetSocket(); s != nil {
 		parts = append(parts, p.paint(bold, cell(s.GetUser())), p.paint(faint, cell(s.GetId())))
 	}
+	if e.GetUser() != "" {
+		parts = append(parts, p.paint(bold, cell(e.GetUser())))
+	}
 	return strings.Join(append(parts, details(e)...), " ")
 }
 
@@ -79,6 +82,8 @@ func details(e *salav1.ClientEvent) []string {
 		return []string{cell(e.GetSocket().GetTransport()), cell(e.GetSocket().GetAddress())}
 	case salav1.EventKind_EVENT_KIND_DISCONNECT, salav1.EventKind_EVENT_KIND_AWAY:
 		return []string{cell(e.GetReason())}
+	case salav1.EventKind_EVENT_KIND_USER_ONLINE, salav1.EventKind_EVENT_KIND_USER_OFFLINE:
+		return nil
 	case salav1.EventKind_EVENT_KIND_MESSAGE:
 		parts := []string{cell(e.GetEvent()), printableJSON(e.GetArgsJson())}
 		for i, a := range e.GetAttachments() {

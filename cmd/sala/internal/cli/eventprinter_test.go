@@ -28,6 +28,8 @@ func TestEventsForPeople(t *testing.T) {
 		{"resumed     / ana sock websocket 1.2.3.4:5", &salav1.ClientEvent{Kind: salav1.EventKind_EVENT_KIND_RESUMED, Socket: ana}},
 		{"join        / - other lobby", &salav1.ClientEvent{Kind: salav1.EventKind_EVENT_KIND_JOIN, Socket: &salav1.EventSocket{Id: "other"}, Room: "lobby"}},
 		{"room_opened / lobby", &salav1.ClientEvent{Kind: salav1.EventKind_EVENT_KIND_ROOM_OPENED, Room: "lobby"}},
+		{"user_online / ana", &salav1.ClientEvent{Kind: salav1.EventKind_EVENT_KIND_USER_ONLINE, User: "ana"}},
+		{"user_left   / ana lobby", &salav1.ClientEvent{Kind: salav1.EventKind_EVENT_KIND_USER_LEFT, User: "ana", Room: "lobby"}},
 		{`message     / ana sock say [{"n":1.10},"ñ"]`, &salav1.ClientEvent{
 			Kind: salav1.EventKind_EVENT_KIND_MESSAGE, Socket: ana, Event: "say", ArgsJson: "[ {\"n\": 1.10},\n\"ñ\"]"}},
 		{`message     / ana sock "a\nb" ["\u009b2J\u202e\udb40\udc01"] [attachment 0: 3 bytes]`, &salav1.ClientEvent{

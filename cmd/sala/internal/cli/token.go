@@ -136,8 +136,8 @@ func claimsTable(out io.Writer, c *salav1.TokenClaims) error {
 		{"ROOMS", strings.Join(c.GetRooms(), " ")},
 		{"MAY JOIN", strings.Join(c.GetJoin(), " ")},
 		{"MAY PUBLISH", strings.Join(c.GetPublish(), " ")},
-		{"MAY READ HISTORY", strings.Join(c.GetHistory(), " ")},
-		{"MAY SEE USERS", strings.Join(c.GetPresence(), " ")},
+		{"HISTORY OF", strings.Join(c.GetHistory(), " ")},
+		{"PRESENCE IN", strings.Join(c.GetPresence(), " ")},
 		{"MAY BROADCAST", map[bool]string{true: "yes", false: "no"}[c.GetBroadcast()]},
 		{"DATA", compactJSON(c.GetData())},
 	})

@@ -1,0 +1,77 @@
+package api
+
+import (
+	"net/http"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/history"
+	salav1 "github.com/salabroker/sala/gen/sala/v1"
+)
+
+// What is wrong with a request for messages is said by the name of the field.
+func TestListMessagesRefuses(t *testing.T) {
+	h := startReal(t)
+	client := salav1.NewRoomServiceClient(h.conn)
+	for _, tt := range []struct {
+		name string
+		req  *salav1.ListMessagesRequest
+		says string
+	}{
+		{"no room", &salav1.ListMessagesRequest{}, "room: "},
+		{"negative last", &salav1.ListMessagesRequest{Room: "a", Last: -1}, "last: -1 is not between 1 and 1000"},
+		{"huge last", &salav1.ListMessagesRequest{Room: "a", Last: 1 << 30}, "last: 1073741824 is not between 1 and 1000"},
+		{"negative limit", &salav1.ListMessagesRequest{Room: "a", Limit: -1}, "limit: -1 is not between 1 and 1000"},
+		{"last and since", &salav1.ListMessagesRequest{Room: "a", Last: 1, Since: &salav1.Position{Epoch: "x"}}, "since: is only allowed without last"},
+		{"last and limit", &salav1.ListMessagesRequest{Room: "a", Last: 1, Limit: 1}, "limit: is only allowed without last"},
+		{"last and direction", &salav1.ListMessagesRequest{Room: "a", Last: 1, Direction: salav1.Direction_DIRECTION_BACKWARD}, "direction: is only allowed without last"},
+		{"no epoch", &salav1.ListMessagesRequest{Room: "a", Since: &salav1.Position{Offset: 1}}, "since.epoch: an epoch can't be empty"},
+		{"unknown direction", &salav1.ListMessagesRequest{Room: "a", Direction: 7}, "direction: 7 is none of DIRECTION_UNSPECIFIED"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := client.ListMessages(as(t, adminKey), tt.req)
+			wantStatus(t, err, codes.InvalidArgument, broker.ReasonInvalidArgument, tt.says)
+		})
+	}
+	for path, says := range map[string]string{
+		"last=1.5":                           "last",
+		"last=-1":                            "last: -1 is not between",
+		"last=99999999999":                   "last",
+		"since.epoch=x&since.offset=-1":      "since.offset",
+		"since=x":                            "since",
+		"since.offset=1":                     "since.epoch: an epoch can't be empty",
+		"since.epoch=x&since.ofset=1":        "did you mean",
+		"direction=backward":                 "direction",
+		"last=1&since.epoch=x":               "since: is only allowed without last",
+		"since.epoch=x&since.epoch=y&last=1": "is there 2 times",
+	} {
+		wantRESTError(t, h, http.MethodGet, "/v1/rooms/a/messages?"+path, "", 400, broker.ReasonInvalidArgument, says)
+	}
+}
+
+// A room without a history is an error, not an empty list.
+func TestRoomWithoutHistory(t *testing.T) {
+	h := startReal(t)
+	wantRESTError(t, h, http.MethodGet, "/v1/rooms/a%2Fb/messages?last=1", "", 400, broker.ReasonHistoryDisabled, `the room "a/b" of the namespace "/" has no history`)
+	wantRESTError(t, h, http.MethodDelete, "/v1/rooms/a/messages", "", 400, broker.ReasonHistoryDisabled, "has no history")
+	wantRESTError(t, h, http.MethodGet, "/v1/rooms/a/messages?namespace=/none", "", 404, broker.ReasonNamespaceNotFound, "/none")
+}
+
+// Arguments that a message doesn't have are an empty array, and a page without messages
+// still has a position.
+func TestListMessagesEmpty(t *testing.T) {
+	b := &fakeBroker{messages: broker.MessagesPage{Messages: []broker.RoomMessage{{Offset: 1, Event: "e"}}}}
+	client := salav1.NewRoomServiceClient(start(t, b).conn)
+	resp, err := client.ListMessages(as(t, adminKey), &salav1.ListMessagesRequest{Room: "a"})
+	if err != nil || resp.GetMessages()[0].GetArgsJson() != "[]" {
+		t.Errorf("%v, %v", resp, err)
+	}
+	b.messages = broker.MessagesPage{Position: history.Position{Epoch: "x", Offset: 9}, Complete: true}
+	resp, err = client.ListMessages(as(t, adminKey), &salav1.ListMessagesRequest{Room: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantProto(t, resp, &salav1.ListMessagesResponse{Epoch: "x", Offset: 9, Complete: true})
+}
