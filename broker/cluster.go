@@ -199,6 +199,12 @@ func (b *Broker) apply(from cluster.NodeID, op *wire.Op, wait time.Duration) (pr
 	case *wire.Op_SyncRevocations:
 		b.revoked.Sync()
 		return &wire.Count{}, nil
+	case *wire.Op_ListUsers:
+		return b.localUsers(o.ListUsers), nil
+	case *wire.Op_CountUsers:
+		return b.countLocalUsers(o.CountUsers), nil
+	case *wire.Op_FindUsers:
+		return b.findLocalUsers(o.FindUsers), nil
 	case *wire.Op_Barrier:
 		return &wire.Count{}, nil
 	case *wire.Op_SessionMoved:

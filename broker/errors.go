@@ -69,6 +69,7 @@ const (
 	ReasonHistoryNotReached = "HISTORY_UNAVAILABLE"
 	ReasonKeyMismatch       = "IDEMPOTENCY_MISMATCH"
 	ReasonKeyInProgress     = "IDEMPOTENCY_IN_PROGRESS"
+	ReasonTooManyUsers      = "TOO_MANY_USERS"
 
 	ReasonRateLimited        = "RATE_LIMITED"
 	ReasonTooManyConnections = "TOO_MANY_CONNECTIONS"

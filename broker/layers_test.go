@@ -20,7 +20,7 @@ import (
 var layers = []struct{ name, files string }{
 	{"node", "broker options http forwarding cluster drain"},
 	{"calls", "list history presence tokens subscribe emitters cluster_events"},
-	{"clients", "receive handshake recovery takeover handover event relay"},
+	{"clients", "receive handshake recovery takeover handover event users relay"},
 	{"messages", "emit ops ack ack_cluster"},
 	{"cluster", "cluster_call"},
 	{"sockets", "client socket session tombstones moved ack_request expiry namespace publish admission"},

@@ -36,6 +36,7 @@ const (
 const (
 	pageOfRooms   = "rooms"
 	pageOfSockets = "sockets"
+	pageOfUsers   = "users"
 )
 
 // pageToken encodes the position at which a page ends.

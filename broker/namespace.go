@@ -97,7 +97,7 @@ func (b *Broker) unsubscribeSocket(s *socket) {
 
 // Joined implements [room.Observer]. It publishes that a socket has joined a room,
 // and subscribes to a new room at the cluster.
-func (ns *namespace) Joined(s *socket, room string, opened bool) {
+func (ns *namespace) Joined(s *socket, room string, opened, first bool) {
 	if opened {
 		if ns.b.mesh != nil {
 			ns.b.mesh.Subscribe(cluster.RoomTopic(ns.name, room))
@@ -111,7 +111,7 @@ func (ns *namespace) Joined(s *socket, room string, opened bool) {
 
 // Left implements [room.Observer]. It publishes that a socket has left a room, and
 // unsubscribes from an empty room at the cluster.
-func (ns *namespace) Left(s *socket, room string, closed bool) {
+func (ns *namespace) Left(s *socket, room string, closed, last bool) {
 	if !s.moving.Load() {
 		ns.publishMember(eventhub.Leave, s, room)
 	}
@@ -122,3 +122,9 @@ func (ns *namespace) Left(s *socket, room string, closed bool) {
 		ns.publishRoom(eventhub.RoomClosed, room)
 	}
 }
+
+// Came implements [room.Observer].
+func (ns *namespace) Came(*socket) {}
+
+// Gone implements [room.Observer].
+func (ns *namespace) Gone(*socket) {}

@@ -2,8 +2,9 @@ package broker
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+
+	"github.com/salabroker/sala/broker/cluster/wire"
 )
 
 // UserQuery says which users [Broker.Users] lists.
@@ -15,16 +16,6 @@ type UserQuery struct {
 	Page Page
 }
 
-// PresentUser is a user who is there.
-type PresentUser struct {
-	// User is the user's name.
-	User string
-	// Sockets is the number of the user's sockets that are there.
-	Sockets int
-	// Data is that of the socket that connected last; empty for none.
-	Data json.RawMessage
-}
-
 // UserList is a page of users.
 type UserList struct {
 	// Users are ordered by name.
@@ -34,65 +25,89 @@ type UserList struct {
 	PartialResult
 }
 
-// RoomCount is how many are in a room.
-type RoomCount struct {
-	// Room is the room; empty for a whole namespace.
-	Room string
-	// Users is the number of different users, Sockets that of all sockets, including
-	// those without a user.
-	Users, Sockets int
-}
-
-// RoomCounts has the counts of rooms, in the order of the call.
-type RoomCounts struct {
-	Counts []RoomCount
-	PartialResult
-}
-
 // OnlineUsers has those of some users who are connected, in the order of the call.
 type OnlineUsers struct {
 	Users []string
 	PartialResult
 }
 
-// Users lists the users in a room or a namespace. It may be called concurrently; the
-// error is a *[Error].
-func (b *Broker) Users(context.Context, UserQuery) (UserList, error) {
-	return UserList{}, errNoPresence()
+// Users lists the users in a room or a namespace, each once whatever the number of
+// sockets and nodes. It may be called concurrently; the error is a *[Error].
+func (b *Broker) Users(ctx context.Context, q UserQuery) (UserList, error) {
+	size, after, err := q.Page.parse(pageOfUsers, 1)
+	if err != nil {
+		return UserList{}, err
+	}
+	var v violations
+	if q.Room != "" {
+		validateRoom(&v, "room", q.Room)
+	}
+	if err := v.err(); err != nil {
+		return UserList{}, err
+	}
+	ns, err := b.namespace(q.Namespace)
+	if err != nil {
+		return UserList{}, err
+	}
+	// One entry more than the page has says whether there is a next page.
+	var list UserList
+	list.Users, list.PartialResult = b.listUsers(ctx, ns.name, q.Room, after[0], size+1)
+	if len(list.Users) > size {
+		list.Users = list.Users[:size]
+		list.Next = pageToken(pageOfUsers, list.Users[size-1].User)
+	}
+	return list, nil
 }
 
 // CountUsers counts the users and sockets of up to 1000 rooms; no rooms mean the whole
-// namespace, as one count. It may be called concurrently; the error is a *[Error].
-func (b *Broker) CountUsers(_ context.Context, namespace string, rooms []string) (RoomCounts, error) {
-	if err := b.checkNamed(namespace, "rooms", rooms, validateRoom); err != nil {
+// namespace, as one count. Each user of a room counts once, whatever the number of
+// sockets and nodes. It may be called concurrently; the error is a *[Error]: with the
+// reason TOO_MANY_USERS if rooms have members at several nodes and more than 500,000
+// users together there.
+func (b *Broker) CountUsers(ctx context.Context, namespace string, rooms []string) (RoomCounts, error) {
+	ns, err := b.checkNamed(namespace, "rooms", rooms, validateRoom)
+	if err != nil {
 		return RoomCounts{}, err
 	}
-	return RoomCounts{}, errNoPresence()
+	if len(rooms) == 0 {
+		rooms = []string{""}
+	}
+	return b.countUsers(ctx, ns.name, rooms)
 }
 
 // Online returns which of up to 1000 users have a socket in the namespace. It may be
 // called concurrently; the error is a *[Error].
-func (b *Broker) Online(_ context.Context, namespace string, users []string) (OnlineUsers, error) {
+func (b *Broker) Online(ctx context.Context, namespace string, users []string) (OnlineUsers, error) {
 	if len(users) == 0 {
 		return OnlineUsers{}, violations{{Field: "users", Description: fmt.Sprintf("name 1 to %d users", maxTargets)}}.err()
 	}
-	if err := b.checkNamed(namespace, "users", users, validateUser); err != nil {
+	ns, err := b.checkNamed(namespace, "users", users, validateUser)
+	if err != nil {
 		return OnlineUsers{}, err
 	}
-	return OnlineUsers{}, errNoPresence()
+	query := &wire.FindUsers{Namespace: ns.name, Users: users}
+	replies, partial := callAll[wire.FoundUsers](ctx, b, &wire.Op{Op: &wire.Op_FindUsers{FindUsers: query}})
+	found := make(map[string]bool)
+	for _, reply := range append(replies, b.findLocalUsers(query)) {
+		for _, user := range reply.GetUsers() {
+			found[user] = true
+		}
+	}
+	online := OnlineUsers{PartialResult: partial}
+	for _, user := range users {
+		if found[user] {
+			online.Users = append(online.Users, user)
+		}
+	}
+	return online, nil
 }
 
-// checkNamed checks the names of a call and its namespace.
-func (b *Broker) checkNamed(namespace, field string, names []string, check func(*violations, string, string)) error {
+// checkNamed checks the names of a call and returns its namespace.
+func (b *Broker) checkNamed(name, field string, names []string, check func(*violations, string, string)) (*namespace, error) {
 	var v violations
 	validateNames(&v, field, names, check)
 	if err := v.err(); err != nil {
-		return err
+		return nil, err
 	}
-	_, err := b.namespace(namespace)
-	return err
-}
-
-func errNoPresence() *Error {
-	return &Error{Code: CodeUnavailable, Reason: ReasonNodeUnavailable, Message: "this broker can't list users yet"}
+	return b.namespace(name)
 }

@@ -18,7 +18,8 @@
 //
 // A socket is pinned to the member that gets its first event, until that member ends. So a member
 // that comes later doesn't overtake events that are on their way. Rendezvous hashing chooses the
-// member of a socket, or of a room for RoomOpened and RoomClosed, in one place: group.choose.
+// member of a socket, of a room for RoomOpened and RoomClosed, or of a user for UserOnline and its
+// like, in one place: group.choose. Users aren't pinned.
 //
 // # Several nodes
 //

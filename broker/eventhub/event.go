@@ -67,6 +67,9 @@ func (k Kind) valid() bool { return k >= Connect && k < numKinds }
 // ofRoom reports whether events of the kind are about a room, not about a socket.
 func (k Kind) ofRoom() bool { return k == RoomOpened || k == RoomClosed }
 
+// ofUser reports whether events of the kind are about a user, not about a socket.
+func (k Kind) ofUser() bool { return k >= UserOnline && k <= UserLeft }
+
 // Socket describes the socket of an event. It never changes, so all events of a socket can share
 // one.
 type Socket struct {
@@ -136,7 +139,7 @@ const overhead = 256
 
 // Size is about how many bytes the event takes in a queue or in a message.
 func (e *Event) Size() int {
-	n := overhead + len(e.Args)
+	n := overhead + len(e.Args) + len(e.User)
 	for _, a := range e.Attachments {
 		n += len(a)
 	}

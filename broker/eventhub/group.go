@@ -23,7 +23,8 @@ type group struct {
 }
 
 // pin is what sticks to a member: a room, or a socket. A socket has no namespace here, since its id
-// is unique.
+// is unique. A user sticks to no member, because nobody says when it is gone for good; it only has a
+// pin for hashing.
 type pin struct{ namespace, name string }
 
 // outstanding is an entry that was handed to a member and waits for an answer, or for Confirm.
@@ -118,12 +119,15 @@ func (g *group) choose(en *entry, inherited bool) *Subscription {
 	deciding := en.question != nil && en.question.decision
 	key := pinOf(e)
 	m, pinned := g.pins[key]
+	if e.Kind.ofUser() {
+		m, pinned = nil, false // the pin is that of a room with the user's name
+	}
 	orphaned := pinned && m.err != nil
 	if !pinned || orphaned || !m.wants(e, deciding) {
 		m = g.best(key, e, deciding)
 	}
 	switch {
-	case m == nil || g.name == "" || deciding: // there is no order to keep
+	case m == nil || g.name == "" || deciding || e.Kind.ofUser(): // there is no order to keep
 	case e.Kind == RoomClosed:
 		delete(g.pins, key)
 	case (orphaned || !pinned && !inherited) && (e.Kind != RoomOpened || m.filter.kinds[RoomClosed]):
@@ -135,6 +139,9 @@ func (g *group) choose(en *entry, inherited bool) *Subscription {
 func pinOf(e *Event) pin {
 	if e.Kind.ofRoom() {
 		return pin{e.Namespace, e.Room}
+	}
+	if e.Kind.ofUser() {
+		return pin{e.Namespace, e.User}
 	}
 	if e.Socket == nil {
 		return pin{}

@@ -29,12 +29,19 @@ type Member interface {
 }
 
 // Observer learns of every join and leave, in order. Its methods are called with the index locked:
-// they must neither wait for anything nor call the index.
+// they must neither wait for anything nor call the index. Members without a user are never the
+// first or the last of one.
 type Observer[M Member] interface {
-	// Joined is called when m has joined the room. opened is true for the first member.
-	Joined(m M, room string, opened bool)
-	// Left is called when m has left the room. closed is true for the last member.
-	Left(m M, room string, closed bool)
+	// Joined is called when m has joined the room. opened is true for the first member, and first
+	// for the first one of its user.
+	Joined(m M, room string, opened, first bool)
+	// Left is called when m has left the room. closed is true for the last member, and last for the
+	// last one of its user.
+	Left(m M, room string, closed, last bool)
+	// Came is called when m is the first member of its user, before it joins rooms.
+	Came(m M)
+	// Gone is called when m was the last member of its user, after it has left its rooms.
+	Gone(m M)
 }
 
 // Index holds the members of a namespace and the rooms that they are in. All methods may be called
@@ -117,13 +124,18 @@ func (x *Index[M]) Add(m M, rooms []string, then func()) error {
 	}
 	joined, err := x.join(e, rooms)
 	if err != nil {
-		x.removeFromUser(e)
+		if e.user != nil {
+			x.removeFromUser(e)
+		}
 		return err
 	}
 	x.members[e.id] = e
 	x.all = append(x.all, e)
 	x.byID.Set(e)
 	then()
+	if x.observer != nil && e.user != nil && len(e.user.entries) == 1 {
+		x.observer.Came(m)
+	}
 	x.notifyJoined(e, len(joined))
 	return nil
 }
@@ -149,7 +161,12 @@ func (x *Index[M]) remove(e *entry[M]) (rooms []string) {
 		rooms = append(rooms, r.name)
 		x.leave(e, r)
 	}
-	x.removeFromUser(e)
+	if e.user != nil {
+		x.removeFromUser(e)
+		if x.observer != nil && len(e.user.entries) == 0 {
+			x.observer.Gone(e.member)
+		}
+	}
 	x.all = removeAt(x.all, e.inAll, func(moved *entry[M]) { moved.inAll = e.inAll })
 	x.byID.Delete(e)
 	delete(x.members, e.id)
@@ -219,7 +236,7 @@ func (x *Index[M]) notifyJoined(e *entry[M], n int) {
 		return
 	}
 	for _, p := range e.rooms.list[e.rooms.len()-n:] {
-		x.observer.Joined(e.member, p.room.name, len(p.room.members) == 1)
+		x.observer.Joined(e.member, p.room.name, len(p.room.members) == 1, p.first)
 	}
 }
 
@@ -242,22 +259,22 @@ func (x *Index[M]) Leave(m M, rooms ...string) (left []string) {
 
 // leave takes e out of a room that it is in and tells the observer. The caller holds mu.
 func (x *Index[M]) leave(e *entry[M], r *room[M]) {
-	closed := x.drop(e, r)
+	closed, last := x.drop(e, r)
 	if x.observer != nil {
-		x.observer.Left(e.member, r.name, closed)
+		x.observer.Left(e.member, r.name, closed, last)
 	}
 }
 
-// drop takes e out of a room that it is in, and closes the room if it has no members left. The
-// caller holds mu.
-func (x *Index[M]) drop(e *entry[M], r *room[M]) (closed bool) {
-	r.remove(e)
+// drop takes e out of a room that it is in, and closes the room if it has no members left. last says
+// that e was the last member of its user there. The caller holds mu.
+func (x *Index[M]) drop(e *entry[M], r *room[M]) (closed, last bool) {
+	last = r.remove(e)
 	if len(r.members) > 0 {
-		return false
+		return false, last
 	}
 	delete(x.rooms, r.name)
 	x.byName.Delete(r)
-	return true
+	return true, last
 }
 
 // Clear takes all members out of a room in one step and returns them. No join can slip in between.

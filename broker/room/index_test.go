@@ -60,9 +60,13 @@ func (m model) sizes() map[string]int {
 type recorder struct {
 	t     *testing.T
 	rooms map[string]map[*member]bool
+	users map[string]bool
 }
 
-func (r *recorder) Joined(m *member, room string, opened bool) {
+func (r *recorder) Joined(m *member, room string, opened, first bool) {
+	if first != (m.user != "" && !r.hasUser(m.user, room)) {
+		r.t.Errorf("%s of %q joined %s, first %v; in it were %v", m.id, m.user, room, first, r.rooms[room])
+	}
 	if opened != (len(r.rooms[room]) == 0) || r.rooms[room][m] {
 		r.t.Errorf("%s joined %s, opened %v; in it were %v", m.id, room, opened, r.rooms[room])
 	}
@@ -72,14 +76,40 @@ func (r *recorder) Joined(m *member, room string, opened bool) {
 	r.rooms[room][m] = true
 }
 
-func (r *recorder) Left(m *member, room string, closed bool) {
+func (r *recorder) Left(m *member, room string, closed, last bool) {
 	if closed != (len(r.rooms[room]) == 1) || !r.rooms[room][m] {
 		r.t.Errorf("%s left %s, closed %v; in it were %v", m.id, room, closed, r.rooms[room])
 	}
 	delete(r.rooms[room], m)
+	if last != (m.user != "" && !r.hasUser(m.user, room)) {
+		r.t.Errorf("%s of %q left %s, last %v; in it are %v", m.id, m.user, room, last, r.rooms[room])
+	}
 	if closed {
 		delete(r.rooms, room)
 	}
+}
+
+func (r *recorder) Came(m *member) {
+	if m.user == "" || r.users[m.user] {
+		r.t.Errorf("%s of %q came as the first", m.id, m.user)
+	}
+	r.users[m.user] = true
+}
+
+func (r *recorder) Gone(m *member) {
+	if !r.users[m.user] {
+		r.t.Errorf("%s of %q was the last, but nobody came", m.id, m.user)
+	}
+	delete(r.users, m.user)
+}
+
+func (r *recorder) hasUser(user, room string) bool {
+	for m := range r.rooms[room] {
+		if m.user == user {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *recorder) sizes() map[string]int {
@@ -102,7 +132,7 @@ func TestIndexAgainstModel(t *testing.T) {
 		if seed%3 == 2 {
 			w = world{members: 60, rooms: 3 * maxScanned, limit: 2 * maxScanned}
 		}
-		told := &recorder{t, map[string]map[*member]bool{}}
+		told := &recorder{t, map[string]map[*member]bool{}, map[string]bool{}}
 		x, want := NewIndex[*member](Limits{Rooms: w.limit}, told), model{}
 		everyone := make([]*member, w.members)
 		for i := range everyone {
@@ -264,6 +294,24 @@ func compareLists(t *testing.T, x *Index[*member], want model, r *rand.Rand, w w
 	}
 	if members, n := x.Room(room); members != want.sizes()[room] || n != len(users) {
 		t.Errorf("Room: %d of %d users, want %d of %d", members, n, want.sizes()[room], len(users))
+	}
+	delete(users, "")
+	if members, n := x.CountUsers(room); members != want.sizes()[room] || n != len(users) {
+		t.Errorf("CountUsers: %d of %d users, want %d of %d", members, n, want.sizes()[room], len(users))
+	}
+	all := map[string]bool{}
+	for who := range want {
+		if who.user != "" {
+			all[who.user] = true
+		}
+	}
+	if members, n := x.CountUsers(""); members != len(want) || n != len(all) {
+		t.Errorf("CountUsers of all: %d of %d users, want %d of %d", members, n, len(want), len(all))
+	}
+	ofUser := ids(x.OfUser(f.User, f.Room))
+	slices.Sort(ofUser)
+	if f.User != "" && !slices.Equal(ofUser, want.page(f, "", len(want))) || f.User == "" && len(ofUser) > 0 {
+		t.Errorf("OfUser %+v: %v, want %v", f, ofUser, want.page(f, "", len(want)))
 	}
 	inside := ids(x.InRoom(room))
 	slices.Sort(inside)

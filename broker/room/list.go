@@ -48,6 +48,21 @@ func (x *Index[M]) Room(name string) (members, users int) {
 	return len(r.members), r.countUsers()
 }
 
+// CountUsers returns how many members a room has, or the index if room is empty, and how many
+// different users they belong to. Members without a user belong to none. It takes constant time.
+func (x *Index[M]) CountUsers(room string) (members, users int) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if room == "" {
+		return len(x.all), len(x.users)
+	}
+	r, ok := x.rooms[room]
+	if !ok {
+		return 0, 0
+	}
+	return len(r.members), int(r.users)
+}
+
 // InRoom returns the members of a room in no particular order. It holds the lock only while it
 // copies a slice.
 func (x *Index[M]) InRoom(name string) []M {
@@ -60,6 +75,27 @@ func (x *Index[M]) InRoom(name string) []M {
 	members := make([]M, len(copied))
 	for i := range copied {
 		members[i] = copied[i].entry.member // never changes
+	}
+	return members
+}
+
+// OfUser returns the members of a user that are in a room, or all of the user if room is empty, in no
+// particular order. It takes time for the members of the user alone.
+func (x *Index[M]) OfUser(user, room string) (members []M) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	u := x.users[user]
+	if u == nil {
+		return nil
+	}
+	r := x.rooms[room]
+	if room != "" && r == nil {
+		return nil
+	}
+	for _, e := range u.entries {
+		if room == "" || e.in(r) {
+			members = append(members, e.member)
+		}
 	}
 	return members
 }

@@ -16,8 +16,9 @@ type roomMember[M Member] struct {
 
 // joinedRoom is a room in the list of a member.
 type joinedRoom[M Member] struct {
-	room *room[M]
-	at   int32 // position of the member in room.members
+	room  *room[M]
+	at    int32 // position of the member in room.members
+	first bool  // the member was the first of its user there when it joined
 }
 
 // joinedRooms are the rooms that a member is in. Most members are in a few, which are scanned.
@@ -55,7 +56,7 @@ func (j *joinedRooms[M]) find(r *room[M]) int32 {
 // position.
 func (j *joinedRooms[M]) append(r *room[M], member int32) (at int32) {
 	at = int32(len(j.list)) //nolint:gosec // bounded by Limits.Rooms
-	j.list = append(j.list, joinedRoom[M]{r, member})
+	j.list = append(j.list, joinedRoom[M]{room: r, at: member})
 	switch {
 	case j.table != nil:
 		j.table[r] = at
@@ -100,26 +101,31 @@ func (r *room[M]) add(e *entry[M]) {
 		r.anonymous++
 	case e.user.join(e, r):
 		r.users++
+		e.rooms.list[at].first = true
 	}
 }
 
-// remove removes e by moving the last member to its position.
-func (r *room[M]) remove(e *entry[M]) {
+// remove removes e by moving the last member to its position. It reports whether e was the last
+// member of its user.
+func (r *room[M]) remove(e *entry[M]) (last bool) {
 	at := e.rooms.find(r)
-	position, last := e.rooms.list[at].at, len(r.members)-1
-	if moved := r.members[last]; int(position) != last {
+	position, end := e.rooms.list[at].at, len(r.members)-1
+	if moved := r.members[end]; int(position) != end {
 		r.members[position] = moved
 		moved.entry.rooms.list[moved.at].at = position
 	}
-	r.members[last] = roomMember[M]{}
-	r.members = shrink(r.members[:last])
+	r.members[end] = roomMember[M]{}
+	r.members = shrink(r.members[:end])
 	e.rooms.remove(at)
-	switch {
-	case e.user == nil:
+	if e.user == nil {
 		r.anonymous--
-	case e.user.leave(e, r):
+		return false
+	}
+	last = e.user.leave(e, r)
+	if last {
 		r.users--
 	}
+	return last
 }
 
 // countUsers returns how many different users the members belong to. All members without a user

@@ -40,13 +40,10 @@ func (x *Index[M]) addToUser(e *entry[M]) error {
 	return nil
 }
 
-// removeFromUser removes e, which must be in no room, from the members of its user. The caller
-// holds mu.
+// removeFromUser removes e, which must be in no room, from the members of its user, which it must
+// have. The caller holds mu.
 func (x *Index[M]) removeFromUser(e *entry[M]) {
 	u := e.user
-	if u == nil {
-		return
-	}
 	u.entries = removeAt(u.entries, e.inUser, func(moved *entry[M]) { moved.inUser = e.inUser })
 	switch {
 	case len(u.entries) == 0:

@@ -682,7 +682,9 @@ type ClientEvent struct {
 	// The socket that the client of a connect couldn't return to; empty if it didn't want to.
 	PreviousSocketId string `protobuf:"bytes,14,opt,name=previous_socket_id,json=previousSocketId,proto3" json:"previous_socket_id,omitempty"`
 	// The code that says why not.
-	NotRecovered  string `protobuf:"bytes,15,opt,name=not_recovered,json=notRecovered,proto3" json:"not_recovered,omitempty"`
+	NotRecovered string `protobuf:"bytes,15,opt,name=not_recovered,json=notRecovered,proto3" json:"not_recovered,omitempty"`
+	// The user of an event about one.
+	User          string `protobuf:"bytes,16,opt,name=user,proto3" json:"user,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -818,6 +820,13 @@ func (x *ClientEvent) GetPreviousSocketId() string {
 func (x *ClientEvent) GetNotRecovered() string {
 	if x != nil {
 		return x.NotRecovered
+	}
+	return ""
+}
+
+func (x *ClientEvent) GetUser() string {
+	if x != nil {
+		return x.User
 	}
 	return ""
 }
@@ -1340,7 +1349,12 @@ type WillUpdate struct {
 	Check bool `protobuf:"varint,7,opt,name=check,proto3" json:"check,omitempty"`
 	// Counts the changes of the sender's sockets, the same for all successors. Of two complete
 	// snapshots the one with the higher version is newer.
-	Version       uint64 `protobuf:"varint,8,opt,name=version,proto3" json:"version,omitempty"`
+	Version uint64 `protobuf:"varint,8,opt,name=version,proto3" json:"version,omitempty"`
+	// Users who are present at the sender's node, or about whom it has yet to find out whether they
+	// have left.
+	Present []*UserPlace `protobuf:"bytes,9,rep,name=present,proto3" json:"present,omitempty"`
+	// Users of whom neither is true any longer.
+	Absent        []*UserPlace `protobuf:"bytes,10,rep,name=absent,proto3" json:"absent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1431,6 +1445,84 @@ func (x *WillUpdate) GetVersion() uint64 {
 	return 0
 }
 
+func (x *WillUpdate) GetPresent() []*UserPlace {
+	if x != nil {
+		return x.Present
+	}
+	return nil
+}
+
+func (x *WillUpdate) GetAbsent() []*UserPlace {
+	if x != nil {
+		return x.Absent
+	}
+	return nil
+}
+
+// UserPlace names a user in a place: a namespace, or a room of it.
+type UserPlace struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The namespace.
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// The room; empty for the namespace.
+	Room string `protobuf:"bytes,2,opt,name=room,proto3" json:"room,omitempty"`
+	// The user.
+	User          string `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserPlace) Reset() {
+	*x = UserPlace{}
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserPlace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserPlace) ProtoMessage() {}
+
+func (x *UserPlace) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserPlace.ProtoReflect.Descriptor instead.
+func (*UserPlace) Descriptor() ([]byte, []int) {
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *UserPlace) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *UserPlace) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+func (x *UserPlace) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
 // WillState is what a node keeps of another node's sockets.
 type WillState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1463,7 +1555,7 @@ type WillState struct {
 
 func (x *WillState) Reset() {
 	*x = WillState{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[16]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1475,7 +1567,7 @@ func (x *WillState) String() string {
 func (*WillState) ProtoMessage() {}
 
 func (x *WillState) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[16]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1488,7 +1580,7 @@ func (x *WillState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WillState.ProtoReflect.Descriptor instead.
 func (*WillState) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{16}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *WillState) GetEpoch() uint64 {
@@ -1577,7 +1669,7 @@ type WillProgress struct {
 
 func (x *WillProgress) Reset() {
 	*x = WillProgress{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[17]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1589,7 +1681,7 @@ func (x *WillProgress) String() string {
 func (*WillProgress) ProtoMessage() {}
 
 func (x *WillProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[17]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1602,7 +1694,7 @@ func (x *WillProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WillProgress.ProtoReflect.Descriptor instead.
 func (*WillProgress) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{17}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WillProgress) GetNode() string {
@@ -1639,7 +1731,7 @@ type SocketMove struct {
 
 func (x *SocketMove) Reset() {
 	*x = SocketMove{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[18]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1651,7 +1743,7 @@ func (x *SocketMove) String() string {
 func (*SocketMove) ProtoMessage() {}
 
 func (x *SocketMove) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[18]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1664,7 +1756,7 @@ func (x *SocketMove) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SocketMove.ProtoReflect.Descriptor instead.
 func (*SocketMove) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{18}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SocketMove) GetSocket() string {
@@ -1697,7 +1789,7 @@ type WillMoves struct {
 
 func (x *WillMoves) Reset() {
 	*x = WillMoves{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[19]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1709,7 +1801,7 @@ func (x *WillMoves) String() string {
 func (*WillMoves) ProtoMessage() {}
 
 func (x *WillMoves) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[19]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1722,7 +1814,7 @@ func (x *WillMoves) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WillMoves.ProtoReflect.Descriptor instead.
 func (*WillMoves) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{19}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WillMoves) GetDeposited() []*SocketMove {
@@ -1757,7 +1849,7 @@ type WillStateRequest struct {
 
 func (x *WillStateRequest) Reset() {
 	*x = WillStateRequest{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[20]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1769,7 +1861,7 @@ func (x *WillStateRequest) String() string {
 func (*WillStateRequest) ProtoMessage() {}
 
 func (x *WillStateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[20]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1782,7 +1874,7 @@ func (x *WillStateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WillStateRequest.ProtoReflect.Descriptor instead.
 func (*WillStateRequest) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{20}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WillStateRequest) GetNode() string {
@@ -1842,7 +1934,7 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"\asockets\x18\x05 \x03(\v2\x17.sala.cluster.v1.SocketR\asockets\x12\x1a\n" +
 	"\banswered\x18\x06 \x03(\x04R\banswered\x12\x18\n" +
 	"\aexpired\x18\a \x03(\x04R\aexpired\x12\"\n" +
-	"\facknowledged\x18\b \x01(\x04R\facknowledged\"\xb8\x03\n" +
+	"\facknowledged\x18\b \x01(\x04R\facknowledged\"\xcc\x03\n" +
 	"\vClientEvent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\rR\x04kind\x12\x1c\n" +
@@ -1860,7 +1952,8 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"\x0eneeds_decision\x18\f \x01(\bR\rneedsDecision\x12 \n" +
 	"\vredelivered\x18\r \x01(\bR\vredelivered\x12,\n" +
 	"\x12previous_socket_id\x18\x0e \x01(\tR\x10previousSocketId\x12#\n" +
-	"\rnot_recovered\x18\x0f \x01(\tR\fnotRecovered\"\x83\x01\n" +
+	"\rnot_recovered\x18\x0f \x01(\tR\fnotRecovered\x12\x12\n" +
+	"\x04user\x18\x10 \x01(\tR\x04user\"\x83\x01\n" +
 	"\rEventFeedback\x126\n" +
 	"\aanswers\x18\x01 \x03(\v2\x1c.sala.cluster.v1.EventAnswerR\aanswers\x12:\n" +
 	"\bprogress\x18\x02 \x03(\v2\x1e.sala.cluster.v1.EventProgressR\bprogress\"\xbe\x01\n" +
@@ -1891,7 +1984,7 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"\tEventStop\x12\"\n" +
 	"\fsubscription\x18\x01 \x01(\x04R\fsubscription\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x04R\asession\x12\x12\n" +
-	"\x04slow\x18\x03 \x01(\bR\x04slow\"\xeb\x01\n" +
+	"\x04slow\x18\x03 \x01(\bR\x04slow\"\xd5\x02\n" +
 	"\n" +
 	"WillUpdate\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1a\n" +
@@ -1901,7 +1994,14 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"\bcomplete\x18\x05 \x01(\bR\bcomplete\x12\x16\n" +
 	"\x06forget\x18\x06 \x01(\bR\x06forget\x12\x14\n" +
 	"\x05check\x18\a \x01(\bR\x05check\x12\x18\n" +
-	"\aversion\x18\b \x01(\x04R\aversion\"\xda\x02\n" +
+	"\aversion\x18\b \x01(\x04R\aversion\x124\n" +
+	"\apresent\x18\t \x03(\v2\x1a.sala.cluster.v1.UserPlaceR\apresent\x122\n" +
+	"\x06absent\x18\n" +
+	" \x03(\v2\x1a.sala.cluster.v1.UserPlaceR\x06absent\"Q\n" +
+	"\tUserPlace\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04room\x18\x02 \x01(\tR\x04room\x12\x12\n" +
+	"\x04user\x18\x03 \x01(\tR\x04user\"\xda\x02\n" +
 	"\tWillState\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x1a\n" +
@@ -1943,7 +2043,7 @@ func file_sala_cluster_v1_events_proto_rawDescGZIP() []byte {
 	return file_sala_cluster_v1_events_proto_rawDescData
 }
 
-var file_sala_cluster_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_sala_cluster_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_sala_cluster_v1_events_proto_goTypes = []any{
 	(*EventTraffic)(nil),            // 0: sala.cluster.v1.EventTraffic
 	(*SubscriptionList)(nil),        // 1: sala.cluster.v1.SubscriptionList
@@ -1961,12 +2061,13 @@ var file_sala_cluster_v1_events_proto_goTypes = []any{
 	(*EventProgress)(nil),           // 13: sala.cluster.v1.EventProgress
 	(*EventStop)(nil),               // 14: sala.cluster.v1.EventStop
 	(*WillUpdate)(nil),              // 15: sala.cluster.v1.WillUpdate
-	(*WillState)(nil),               // 16: sala.cluster.v1.WillState
-	(*WillProgress)(nil),            // 17: sala.cluster.v1.WillProgress
-	(*SocketMove)(nil),              // 18: sala.cluster.v1.SocketMove
-	(*WillMoves)(nil),               // 19: sala.cluster.v1.WillMoves
-	(*WillStateRequest)(nil),        // 20: sala.cluster.v1.WillStateRequest
-	(*Socket)(nil),                  // 21: sala.cluster.v1.Socket
+	(*UserPlace)(nil),               // 16: sala.cluster.v1.UserPlace
+	(*WillState)(nil),               // 17: sala.cluster.v1.WillState
+	(*WillProgress)(nil),            // 18: sala.cluster.v1.WillProgress
+	(*SocketMove)(nil),              // 19: sala.cluster.v1.SocketMove
+	(*WillMoves)(nil),               // 20: sala.cluster.v1.WillMoves
+	(*WillStateRequest)(nil),        // 21: sala.cluster.v1.WillStateRequest
+	(*Socket)(nil),                  // 22: sala.cluster.v1.Socket
 }
 var file_sala_cluster_v1_events_proto_depIdxs = []int32{
 	1,  // 0: sala.cluster.v1.EventTraffic.subscriptions:type_name -> sala.cluster.v1.SubscriptionList
@@ -1975,31 +2076,33 @@ var file_sala_cluster_v1_events_proto_depIdxs = []int32{
 	8,  // 3: sala.cluster.v1.EventTraffic.feedback:type_name -> sala.cluster.v1.EventFeedback
 	14, // 4: sala.cluster.v1.EventTraffic.stop:type_name -> sala.cluster.v1.EventStop
 	15, // 5: sala.cluster.v1.EventTraffic.will_update:type_name -> sala.cluster.v1.WillUpdate
-	16, // 6: sala.cluster.v1.EventTraffic.will_state:type_name -> sala.cluster.v1.WillState
-	17, // 7: sala.cluster.v1.EventTraffic.will_progress:type_name -> sala.cluster.v1.WillProgress
-	19, // 8: sala.cluster.v1.EventTraffic.will_moves:type_name -> sala.cluster.v1.WillMoves
+	17, // 6: sala.cluster.v1.EventTraffic.will_state:type_name -> sala.cluster.v1.WillState
+	18, // 7: sala.cluster.v1.EventTraffic.will_progress:type_name -> sala.cluster.v1.WillProgress
+	20, // 8: sala.cluster.v1.EventTraffic.will_moves:type_name -> sala.cluster.v1.WillMoves
 	3,  // 9: sala.cluster.v1.SubscriptionList.subscriptions:type_name -> sala.cluster.v1.SubscriptionInfo
 	5,  // 10: sala.cluster.v1.EventHandover.pins:type_name -> sala.cluster.v1.SubscriptionRef
 	7,  // 11: sala.cluster.v1.EventBatch.events:type_name -> sala.cluster.v1.ClientEvent
-	21, // 12: sala.cluster.v1.EventBatch.sockets:type_name -> sala.cluster.v1.Socket
+	22, // 12: sala.cluster.v1.EventBatch.sockets:type_name -> sala.cluster.v1.Socket
 	9,  // 13: sala.cluster.v1.EventFeedback.answers:type_name -> sala.cluster.v1.EventAnswer
 	13, // 14: sala.cluster.v1.EventFeedback.progress:type_name -> sala.cluster.v1.EventProgress
 	10, // 15: sala.cluster.v1.EventAnswer.reply:type_name -> sala.cluster.v1.AckReply
 	11, // 16: sala.cluster.v1.EventAnswer.decision:type_name -> sala.cluster.v1.ConnectDecision
 	12, // 17: sala.cluster.v1.AckReply.error:type_name -> sala.cluster.v1.EventFailure
 	12, // 18: sala.cluster.v1.ConnectDecision.refusal:type_name -> sala.cluster.v1.EventFailure
-	21, // 19: sala.cluster.v1.WillUpdate.sockets:type_name -> sala.cluster.v1.Socket
-	15, // 20: sala.cluster.v1.WillState.check:type_name -> sala.cluster.v1.WillUpdate
-	18, // 21: sala.cluster.v1.WillState.moves:type_name -> sala.cluster.v1.SocketMove
-	21, // 22: sala.cluster.v1.WillState.given:type_name -> sala.cluster.v1.Socket
-	18, // 23: sala.cluster.v1.WillMoves.deposited:type_name -> sala.cluster.v1.SocketMove
-	18, // 24: sala.cluster.v1.WillMoves.asked:type_name -> sala.cluster.v1.SocketMove
-	18, // 25: sala.cluster.v1.WillMoves.unknown:type_name -> sala.cluster.v1.SocketMove
-	26, // [26:26] is the sub-list for method output_type
-	26, // [26:26] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	22, // 19: sala.cluster.v1.WillUpdate.sockets:type_name -> sala.cluster.v1.Socket
+	16, // 20: sala.cluster.v1.WillUpdate.present:type_name -> sala.cluster.v1.UserPlace
+	16, // 21: sala.cluster.v1.WillUpdate.absent:type_name -> sala.cluster.v1.UserPlace
+	15, // 22: sala.cluster.v1.WillState.check:type_name -> sala.cluster.v1.WillUpdate
+	19, // 23: sala.cluster.v1.WillState.moves:type_name -> sala.cluster.v1.SocketMove
+	22, // 24: sala.cluster.v1.WillState.given:type_name -> sala.cluster.v1.Socket
+	19, // 25: sala.cluster.v1.WillMoves.deposited:type_name -> sala.cluster.v1.SocketMove
+	19, // 26: sala.cluster.v1.WillMoves.asked:type_name -> sala.cluster.v1.SocketMove
+	19, // 27: sala.cluster.v1.WillMoves.unknown:type_name -> sala.cluster.v1.SocketMove
+	28, // [28:28] is the sub-list for method output_type
+	28, // [28:28] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_sala_cluster_v1_events_proto_init() }
@@ -2029,7 +2132,7 @@ func file_sala_cluster_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_cluster_v1_events_proto_rawDesc), len(file_sala_cluster_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -52,6 +52,11 @@ type Op struct {
 	//	*Op_OfferSessions
 	//	*Op_SessionMoved
 	//	*Op_Barrier
+	//	*Op_ListUsers
+	//	*Op_CountUsers
+	//	*Op_FindUsers
+	//	*Op_AskPresence
+	//	*Op_AdoptLeaves
 	Op isOp_Op `protobuf_oneof:"op"`
 	// How often the operation has been passed on to the node that has a socket which it names.
 	Hops          uint32 `protobuf:"varint,40,opt,name=hops,proto3" json:"hops,omitempty"`
@@ -294,6 +299,51 @@ func (x *Op) GetBarrier() *Barrier {
 	return nil
 }
 
+func (x *Op) GetListUsers() *ListUsers {
+	if x != nil {
+		if x, ok := x.Op.(*Op_ListUsers); ok {
+			return x.ListUsers
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetCountUsers() *CountUsers {
+	if x != nil {
+		if x, ok := x.Op.(*Op_CountUsers); ok {
+			return x.CountUsers
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetFindUsers() *FindUsers {
+	if x != nil {
+		if x, ok := x.Op.(*Op_FindUsers); ok {
+			return x.FindUsers
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetAskPresence() *AskPresence {
+	if x != nil {
+		if x, ok := x.Op.(*Op_AskPresence); ok {
+			return x.AskPresence
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetAdoptLeaves() *AdoptLeaves {
+	if x != nil {
+		if x, ok := x.Op.(*Op_AdoptLeaves); ok {
+			return x.AdoptLeaves
+		}
+	}
+	return nil
+}
+
 func (x *Op) GetHops() uint32 {
 	if x != nil {
 		return x.Hops
@@ -417,6 +467,31 @@ type Op_Barrier struct {
 	Barrier *Barrier `protobuf:"bytes,31,opt,name=barrier,proto3,oneof"`
 }
 
+type Op_ListUsers struct {
+	// Lists users. Answered with Users.
+	ListUsers *ListUsers `protobuf:"bytes,50,opt,name=list_users,json=listUsers,proto3,oneof"`
+}
+
+type Op_CountUsers struct {
+	// Counts users. Answered with UserCounts.
+	CountUsers *CountUsers `protobuf:"bytes,51,opt,name=count_users,json=countUsers,proto3,oneof"`
+}
+
+type Op_FindUsers struct {
+	// Finds users. Answered with FoundUsers.
+	FindUsers *FindUsers `protobuf:"bytes,52,opt,name=find_users,json=findUsers,proto3,oneof"`
+}
+
+type Op_AskPresence struct {
+	// Asks what the node knows of users. Answered with PresenceAnswers.
+	AskPresence *AskPresence `protobuf:"bytes,53,opt,name=ask_presence,json=askPresence,proto3,oneof"`
+}
+
+type Op_AdoptLeaves struct {
+	// Hands over what is left to find out about users. Answered with Count.
+	AdoptLeaves *AdoptLeaves `protobuf:"bytes,54,opt,name=adopt_leaves,json=adoptLeaves,proto3,oneof"`
+}
+
 func (*Op_Emit) isOp_Op() {}
 
 func (*Op_Join) isOp_Op() {}
@@ -460,6 +535,16 @@ func (*Op_OfferSessions) isOp_Op() {}
 func (*Op_SessionMoved) isOp_Op() {}
 
 func (*Op_Barrier) isOp_Op() {}
+
+func (*Op_ListUsers) isOp_Op() {}
+
+func (*Op_CountUsers) isOp_Op() {}
+
+func (*Op_FindUsers) isOp_Op() {}
+
+func (*Op_AskPresence) isOp_Op() {}
+
+func (*Op_AdoptLeaves) isOp_Op() {}
 
 // Target selects sockets of a namespace.
 type Target struct {
@@ -1593,8 +1678,7 @@ var File_sala_cluster_v1_op_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\n" +
-	"\x18sala/cluster/v1/op.proto\x12\x0fsala.cluster.v1\x1a\x1csala/cluster/v1/events.proto\x1a\x1asala/cluster/v1/list.proto\x1a\x1dsala/cluster/v1/session.proto\"\xad\n" +
-	"\n" +
+	"\x18sala/cluster/v1/op.proto\x12\x0fsala.cluster.v1\x1a\x1csala/cluster/v1/events.proto\x1a\x1asala/cluster/v1/list.proto\x1a\x1esala/cluster/v1/presence.proto\x1a\x1dsala/cluster/v1/session.proto\"\xed\f\n" +
 	"\x02Op\x12+\n" +
 	"\x04emit\x18\x01 \x01(\v2\x15.sala.cluster.v1.EmitH\x00R\x04emit\x120\n" +
 	"\x04join\x18\x02 \x01(\v2\x1a.sala.cluster.v1.JoinRoomsH\x00R\x04join\x123\n" +
@@ -1623,7 +1707,15 @@ const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\ftake_session\x18\x1c \x01(\v2\x1c.sala.cluster.v1.TakeSessionH\x00R\vtakeSession\x12G\n" +
 	"\x0eoffer_sessions\x18\x1d \x01(\v2\x1e.sala.cluster.v1.OfferSessionsH\x00R\rofferSessions\x12D\n" +
 	"\rsession_moved\x18\x1e \x01(\v2\x1d.sala.cluster.v1.SessionMovedH\x00R\fsessionMoved\x124\n" +
-	"\abarrier\x18\x1f \x01(\v2\x18.sala.cluster.v1.BarrierH\x00R\abarrier\x12\x12\n" +
+	"\abarrier\x18\x1f \x01(\v2\x18.sala.cluster.v1.BarrierH\x00R\abarrier\x12;\n" +
+	"\n" +
+	"list_users\x182 \x01(\v2\x1a.sala.cluster.v1.ListUsersH\x00R\tlistUsers\x12>\n" +
+	"\vcount_users\x183 \x01(\v2\x1b.sala.cluster.v1.CountUsersH\x00R\n" +
+	"countUsers\x12;\n" +
+	"\n" +
+	"find_users\x184 \x01(\v2\x1a.sala.cluster.v1.FindUsersH\x00R\tfindUsers\x12A\n" +
+	"\fask_presence\x185 \x01(\v2\x1c.sala.cluster.v1.AskPresenceH\x00R\vaskPresence\x12A\n" +
+	"\fadopt_leaves\x186 \x01(\v2\x1c.sala.cluster.v1.AdoptLeavesH\x00R\vadoptLeaves\x12\x12\n" +
 	"\x04hops\x18( \x01(\rR\x04hopsB\x04\n" +
 	"\x02op\"\xf5\x01\n" +
 	"\x06Target\x12\x1c\n" +
@@ -1747,6 +1839,11 @@ var file_sala_cluster_v1_op_proto_goTypes = []any{
 	(*OfferSessions)(nil),    // 25: sala.cluster.v1.OfferSessions
 	(*SessionMoved)(nil),     // 26: sala.cluster.v1.SessionMoved
 	(*Barrier)(nil),          // 27: sala.cluster.v1.Barrier
+	(*ListUsers)(nil),        // 28: sala.cluster.v1.ListUsers
+	(*CountUsers)(nil),       // 29: sala.cluster.v1.CountUsers
+	(*FindUsers)(nil),        // 30: sala.cluster.v1.FindUsers
+	(*AskPresence)(nil),      // 31: sala.cluster.v1.AskPresence
+	(*AdoptLeaves)(nil),      // 32: sala.cluster.v1.AdoptLeaves
 }
 var file_sala_cluster_v1_op_proto_depIdxs = []int32{
 	3,  // 0: sala.cluster.v1.Op.emit:type_name -> sala.cluster.v1.Emit
@@ -1771,22 +1868,27 @@ var file_sala_cluster_v1_op_proto_depIdxs = []int32{
 	25, // 19: sala.cluster.v1.Op.offer_sessions:type_name -> sala.cluster.v1.OfferSessions
 	26, // 20: sala.cluster.v1.Op.session_moved:type_name -> sala.cluster.v1.SessionMoved
 	27, // 21: sala.cluster.v1.Op.barrier:type_name -> sala.cluster.v1.Barrier
-	1,  // 22: sala.cluster.v1.Emit.target:type_name -> sala.cluster.v1.Target
-	2,  // 23: sala.cluster.v1.Emit.event:type_name -> sala.cluster.v1.Event
-	1,  // 24: sala.cluster.v1.JoinRooms.target:type_name -> sala.cluster.v1.Target
-	1,  // 25: sala.cluster.v1.LeaveRooms.target:type_name -> sala.cluster.v1.Target
-	1,  // 26: sala.cluster.v1.Disconnect.target:type_name -> sala.cluster.v1.Target
-	1,  // 27: sala.cluster.v1.Update.target:type_name -> sala.cluster.v1.Target
-	2,  // 28: sala.cluster.v1.ClearRoom.notice:type_name -> sala.cluster.v1.Event
-	3,  // 29: sala.cluster.v1.RequestAcks.emit:type_name -> sala.cluster.v1.Emit
-	11, // 30: sala.cluster.v1.Acks.acks:type_name -> sala.cluster.v1.Ack
-	12, // 31: sala.cluster.v1.Acks.rest:type_name -> sala.cluster.v1.Unacked
-	26, // 32: sala.cluster.v1.Count.moved:type_name -> sala.cluster.v1.SessionMoved
-	33, // [33:33] is the sub-list for method output_type
-	33, // [33:33] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	28, // 22: sala.cluster.v1.Op.list_users:type_name -> sala.cluster.v1.ListUsers
+	29, // 23: sala.cluster.v1.Op.count_users:type_name -> sala.cluster.v1.CountUsers
+	30, // 24: sala.cluster.v1.Op.find_users:type_name -> sala.cluster.v1.FindUsers
+	31, // 25: sala.cluster.v1.Op.ask_presence:type_name -> sala.cluster.v1.AskPresence
+	32, // 26: sala.cluster.v1.Op.adopt_leaves:type_name -> sala.cluster.v1.AdoptLeaves
+	1,  // 27: sala.cluster.v1.Emit.target:type_name -> sala.cluster.v1.Target
+	2,  // 28: sala.cluster.v1.Emit.event:type_name -> sala.cluster.v1.Event
+	1,  // 29: sala.cluster.v1.JoinRooms.target:type_name -> sala.cluster.v1.Target
+	1,  // 30: sala.cluster.v1.LeaveRooms.target:type_name -> sala.cluster.v1.Target
+	1,  // 31: sala.cluster.v1.Disconnect.target:type_name -> sala.cluster.v1.Target
+	1,  // 32: sala.cluster.v1.Update.target:type_name -> sala.cluster.v1.Target
+	2,  // 33: sala.cluster.v1.ClearRoom.notice:type_name -> sala.cluster.v1.Event
+	3,  // 34: sala.cluster.v1.RequestAcks.emit:type_name -> sala.cluster.v1.Emit
+	11, // 35: sala.cluster.v1.Acks.acks:type_name -> sala.cluster.v1.Ack
+	12, // 36: sala.cluster.v1.Acks.rest:type_name -> sala.cluster.v1.Unacked
+	26, // 37: sala.cluster.v1.Count.moved:type_name -> sala.cluster.v1.SessionMoved
+	38, // [38:38] is the sub-list for method output_type
+	38, // [38:38] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_sala_cluster_v1_op_proto_init() }
@@ -1796,6 +1898,7 @@ func file_sala_cluster_v1_op_proto_init() {
 	}
 	file_sala_cluster_v1_events_proto_init()
 	file_sala_cluster_v1_list_proto_init()
+	file_sala_cluster_v1_presence_proto_init()
 	file_sala_cluster_v1_session_proto_init()
 	file_sala_cluster_v1_op_proto_msgTypes[0].OneofWrappers = []any{
 		(*Op_Emit)(nil),
@@ -1820,6 +1923,11 @@ func file_sala_cluster_v1_op_proto_init() {
 		(*Op_OfferSessions)(nil),
 		(*Op_SessionMoved)(nil),
 		(*Op_Barrier)(nil),
+		(*Op_ListUsers)(nil),
+		(*Op_CountUsers)(nil),
+		(*Op_FindUsers)(nil),
+		(*Op_AskPresence)(nil),
+		(*Op_AdoptLeaves)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -1,0 +1,286 @@
+package broker
+
+import (
+	"cmp"
+	"container/heap"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/salabroker/sala/broker/cluster/wire"
+)
+
+// A user may have sockets at several nodes. So a page of users is the first of what all
+// nodes have, and counting users takes two rounds. In the first one nodes only count. In
+// the second one, those rooms that have users at several nodes are counted again by the
+// digests of the users' names.
+
+// PresentUser is a user who is there.
+type PresentUser struct {
+	// User is the user's name.
+	User string
+	// Sockets is the number of the user's sockets that are there.
+	Sockets int
+	// Data is that of the socket that connected last; empty for none.
+	Data json.RawMessage
+}
+
+// RoomCount is how many are in a room.
+type RoomCount struct {
+	// Room is the room; empty for a whole namespace.
+	Room string
+	// Users is the number of different users, Sockets that of all sockets, including
+	// those without a user.
+	Users, Sockets int
+}
+
+// RoomCounts has the counts of rooms, in the order of the call.
+type RoomCounts struct {
+	Counts []RoomCount
+	PartialResult
+}
+
+// maxDigests bounds how many digests of users one call may collect, 8 bytes each. The
+// probability that two of as many users have the same digest is 10⁻⁸.
+const maxDigests = 500_000
+
+// listUsers returns the first users of a room, or of a namespace if room is empty, after
+// the one named after, on all nodes.
+func (b *Broker) listUsers(ctx context.Context, namespace, room, after string, limit int) ([]PresentUser, PartialResult) {
+	query := &wire.ListUsers{Namespace: namespace, Room: room, After: after, Limit: uint32(limit)} //nolint:gosec // at most a page and one
+	replies, partial := callAll[wire.Users](ctx, b, &wire.Op{Op: &wire.Op_ListUsers{ListUsers: query}})
+	return mergeUsers(append(replies, b.localUsers(query)), limit), partial
+}
+
+// localUsers returns a page of the users of this node.
+func (b *Broker) localUsers(q *wire.ListUsers) *wire.Users {
+	page := &userPage{limit: int(q.GetLimit()), users: make(map[string]*wire.User)}
+	for _, s := range b.socketsIn(q.GetNamespace(), q.GetRoom()) {
+		if s.user > q.GetAfter() { // so nobody without a name
+			page.add(s)
+		}
+	}
+	list := &wire.Users{}
+	for _, u := range page.users {
+		list.Users = append(list.Users, u)
+	}
+	return list
+}
+
+// socketsIn returns the sockets of this node that are in a room, or in the namespace if
+// room is empty.
+func (b *Broker) socketsIn(namespace, room string) []*socket {
+	ns, ok := b.namespaces[namespace]
+	switch {
+	case !ok:
+		return nil
+	case room == "":
+		return ns.index.Select(nil, Target{Everyone: true})
+	}
+	return ns.index.InRoom(room)
+}
+
+// userPage collects the users with the first names, so that a page of a large room takes
+// memory for the page alone.
+type userPage struct {
+	limit int
+	users map[string]*wire.User
+	names lastNames // of users
+}
+
+// add counts a socket for its user, unless the page is full of users before that one.
+func (p *userPage) add(s *socket) {
+	u := p.users[s.user]
+	if u == nil {
+		if len(p.names) == p.limit && (p.limit == 0 || s.user > p.names[0]) {
+			return
+		}
+		u = &wire.User{User: s.user}
+		p.users[s.user] = u
+		heap.Push(&p.names, s.user)
+		if len(p.names) > p.limit {
+			delete(p.users, heap.Pop(&p.names).(string)) //nolint:forcetypeassert // it has only text
+		}
+	}
+	if s.isShadow() { // the node that has it counts it
+		return
+	}
+	u.Sockets++
+	if connected := s.connectTime.UnixNano(); connected >= u.GetConnectedUnixNs() {
+		u.ConnectedUnixNs, u.Data = connected, s.shownData()
+	}
+}
+
+// lastNames is a heap with the last name at its top.
+type lastNames []string
+
+// Len implements [heap.Interface].
+func (n lastNames) Len() int { return len(n) }
+
+// Less implements [heap.Interface].
+func (n lastNames) Less(i, j int) bool { return n[i] > n[j] }
+
+// Swap implements [heap.Interface].
+func (n lastNames) Swap(i, j int) { n[i], n[j] = n[j], n[i] }
+
+// Push implements [heap.Interface].
+func (n *lastNames) Push(name any) { *n = append(*n, name.(string)) } //nolint:forcetypeassert // see userPage
+
+// Pop implements [heap.Interface].
+func (n *lastNames) Pop() any {
+	last := len(*n) - 1
+	name := (*n)[last]
+	*n = (*n)[:last]
+	return name
+}
+
+// mergeUsers returns the first users of several nodes, ordered by name.
+func mergeUsers(parts []*wire.Users, limit int) []PresentUser {
+	merged := make(map[string]*wire.User)
+	for _, part := range parts {
+		for _, u := range part.GetUsers() {
+			if m := merged[u.GetUser()]; m != nil {
+				m.Sockets += u.GetSockets()
+				if u.GetConnectedUnixNs() > m.GetConnectedUnixNs() {
+					m.ConnectedUnixNs, m.Data = u.GetConnectedUnixNs(), u.GetData()
+				}
+			} else {
+				merged[u.GetUser()] = u
+			}
+		}
+	}
+	users := make([]PresentUser, 0, len(merged))
+	for _, u := range merged {
+		// A user whose only socket is just moving between nodes has none at either.
+		users = append(users, PresentUser{User: u.GetUser(), Sockets: max(int(u.GetSockets()), 1), Data: u.GetData()})
+	}
+	slices.SortFunc(users, func(a, b PresentUser) int { return cmp.Compare(a.User, b.User) })
+	return users[:min(len(users), limit)]
+}
+
+// countUsers counts the users and sockets of rooms on all nodes; an empty name stands for
+// the namespace. The error is a *[Error].
+func (b *Broker) countUsers(ctx context.Context, namespace string, rooms []string) (RoomCounts, error) {
+	query := &wire.CountUsers{Namespace: namespace, Rooms: rooms}
+	parts, partial := b.countAll(ctx, query)
+	result := RoomCounts{Counts: make([]RoomCount, len(rooms)), PartialResult: partial}
+	var shared []string  // rooms with users at several nodes
+	var positions []int  // of these
+	digests := uint64(0) // that they have
+	for i, name := range rooms {
+		c, nodes := RoomCount{Room: name}, 0
+		for _, part := range parts {
+			there := part.GetCounts()[i]
+			c.Sockets += int(there.GetSockets())
+			c.Users += int(there.GetUsers())
+			if there.GetUsers() > 0 {
+				nodes++
+			}
+		}
+		result.Counts[i] = c
+		if nodes > 1 {
+			shared, positions, digests = append(shared, name), append(positions, i), digests+uint64(c.Users) //nolint:gosec // it isn't negative
+		}
+	}
+	if len(shared) == 0 {
+		return result, nil
+	}
+	if digests > maxDigests {
+		return RoomCounts{}, &Error{
+			Code: CodeResourceExhausted, Reason: ReasonTooManyUsers,
+			Message: fmt.Sprintf("the rooms have about %d users at several nodes, and at most %d can be counted in one call; count fewer rooms, or list the users", digests, maxDigests),
+		}
+	}
+	query = &wire.CountUsers{Namespace: namespace, Rooms: shared, Digests: true, Seed: rand.Uint64()} //nolint:gosec // nobody can know it in advance
+	parts, missing := b.countAll(ctx, query)
+	for i := range shared {
+		c := &result.Counts[positions[i]]
+		c.Sockets, c.Users = countDigests(parts, i)
+	}
+	result.Partial = result.Partial || missing.Partial
+	for _, node := range missing.Missing {
+		if !slices.Contains(result.Missing, node) {
+			result.miss(node)
+		}
+	}
+	return result, nil
+}
+
+// countAll returns the counts of all nodes.
+func (b *Broker) countAll(ctx context.Context, q *wire.CountUsers) ([]*wire.UserCounts, PartialResult) {
+	replies, partial := callAll[wire.UserCounts](ctx, b, &wire.Op{Op: &wire.Op_CountUsers{CountUsers: q}})
+	complete := slices.DeleteFunc(replies, func(part *wire.UserCounts) bool { return len(part.GetCounts()) != len(q.GetRooms()) })
+	partial.Partial = partial.Partial || len(complete) < len(replies)
+	return append(complete, b.countLocalUsers(q)), partial
+}
+
+// countDigests adds up one room of several nodes. A user with sockets at several of them
+// counts once.
+func countDigests(parts []*wire.UserCounts, room int) (sockets, users int) {
+	var all []uint64
+	for _, part := range parts {
+		c := part.GetCounts()[room]
+		sockets += int(c.GetSockets())
+		all = append(all, c.GetDigests()...)
+	}
+	slices.Sort(all)
+	return sockets, len(slices.Compact(all))
+}
+
+// countLocalUsers counts the users and sockets of this node.
+func (b *Broker) countLocalUsers(q *wire.CountUsers) *wire.UserCounts {
+	counts := &wire.UserCounts{Counts: make([]*wire.UserCount, len(q.GetRooms()))}
+	ns := b.namespaces[q.GetNamespace()]
+	for i, name := range q.GetRooms() {
+		c := &wire.UserCount{}
+		counts.Counts[i] = c
+		if ns == nil {
+			continue
+		}
+		sockets, users := ns.index.CountUsers(name)
+		if q.GetDigests() || b.takingOver.any() {
+			members := b.socketsIn(ns.name, name)
+			if q.GetDigests() {
+				c.Digests = userDigests(members, q.GetSeed())
+			}
+			// A shadow counts at the node that has the socket.
+			sockets = len(slices.DeleteFunc(members, (*socket).isShadow))
+		}
+		c.Sockets, c.Users = uint32(sockets), uint32(users) //nolint:gosec // bounded by file descriptors
+	}
+	return counts
+}
+
+// userDigests returns a digest of the name of each user, some of them repeatedly. They
+// depend on the seed, so that nobody can choose names with the same one.
+func userDigests(sockets []*socket, seed uint64) []uint64 {
+	digests := make([]uint64, 0, len(sockets))
+	input := binary.LittleEndian.AppendUint64(nil, seed)
+	for _, s := range sockets {
+		if s.user != "" {
+			sum := sha256.Sum256(append(input, s.user...))
+			digests = append(digests, binary.LittleEndian.Uint64(sum[:]))
+		}
+	}
+	slices.Sort(digests)
+	return slices.Compact(digests)
+}
+
+// findLocalUsers returns those of the users who have a socket at this node.
+func (b *Broker) findLocalUsers(q *wire.FindUsers) *wire.FoundUsers {
+	found := &wire.FoundUsers{}
+	ns, ok := b.namespaces[q.GetNamespace()]
+	if !ok {
+		return found
+	}
+	for _, user := range q.GetUsers() {
+		if len(ns.index.OfUser(user, "")) > 0 {
+			found.Users = append(found.Users, user)
+		}
+	}
+	return found
+}
