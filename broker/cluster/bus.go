@@ -54,7 +54,7 @@ type Receipt struct {
 }
 
 // Bus carries messages between nodes. All methods except Run may be called concurrently, also
-// before and after Run. Only Run, Publish and the methods of tables wait for the network.
+// before and after Run. Only Run, Publish and the methods of tables and values wait for the network.
 //
 // A bus connects and reconnects by itself, and then subscribes to all wanted channels. A
 // message that is published while a node is disconnected never reaches it.
@@ -104,6 +104,17 @@ type Bus interface {
 
 	// Entries returns the entries of a table.
 	Entries(ctx context.Context, table string) (map[string][]byte, error)
+
+	// SetNew sets a value until ttl has passed, unless there is one by that name. It returns the
+	// value that was there; nil if there was none and it has set its own. That is one step: of
+	// several buses that call it at once, exactly one gets nil. After an error, the value may be
+	// set all the same. Values are no entries of tables: they can't be listed, and live on
+	// different servers of a Redis Cluster. While disconnected, the error is [ErrUnavailable], as
+	// that of Set.
+	SetNew(ctx context.Context, name string, value []byte, ttl time.Duration) (existing []byte, err error)
+
+	// Set sets a value until ttl has passed, whether or not there is one by that name.
+	Set(ctx context.Context, name string, value []byte, ttl time.Duration) error
 }
 
 // Receiver gets what arrives on a bus. Its methods are called one at a time and must not block.

@@ -34,3 +34,4 @@ func (m *Mesh) nodesChannels() [2]string {
 func (m *Mesh) nodeChannel(id NodeID) string    { return m.prefix + "node:" + string(id) }
 func (m *Mesh) topicChannel(topic Topic) string { return m.prefix + "topic:" + string(topic) }
 func (m *Mesh) table(name string) string        { return m.prefix + "table:" + name }
+func (m *Mesh) value(name string) string        { return m.prefix + "value:" + name }

@@ -32,6 +32,7 @@
 //	health.go         whether the cluster works for this node
 //	clocks.go         nodes whose clocks differ too much
 //	table.go          shared tables
+//	value.go          shared values
 //	channels.go       names of channels, and how they are partitioned
 //	bus.go            the bus below
 //	observer.go       events for metrics

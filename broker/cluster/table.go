@@ -10,9 +10,7 @@ import (
 // Put sets an entry of a table that all nodes share, until ttl has passed. Its error is
 // [ErrUnavailable] while the bus is disconnected, [ErrTooLarge], or the bus's own.
 func (m *Mesh) Put(ctx context.Context, table, key string, value []byte, ttl time.Duration) error {
-	e := m.envelope()
-	e.Body = &wire.Envelope_Entry{Entry: &wire.Entry{Value: value}}
-	frame, err := m.sealer.seal(m.entryChannel(table, key), e)
+	frame, err := m.sealEntry(m.entryChannel(table, key), value)
 	if err != nil {
 		return err
 	}
@@ -41,17 +39,33 @@ func (m *Mesh) Entries(ctx context.Context, table string) (map[string]Entry, err
 	}
 	entries := make(map[string]Entry, len(frames))
 	for key, frame := range frames {
-		e, by, reason := m.sealer.openWith(m.entryChannel(table, key), frame)
-		if reason == "" && e.GetEntry() == nil {
-			reason = LostMalformed
-		}
+		entry, reason := m.openEntry(m.entryChannel(table, key), frame)
 		if reason != "" {
-			m.observer.Lost(reason, 1)
 			continue
 		}
-		entries[key] = Entry{Value: e.GetEntry().GetValue(), Outdated: by > 0}
+		entries[key] = entry
 	}
 	return entries, nil
+}
+
+// sealEntry returns the frame of a value for a channel.
+func (m *Mesh) sealEntry(channel string, value []byte) ([]byte, error) {
+	e := m.envelope()
+	e.Body = &wire.Envelope_Entry{Entry: &wire.Entry{Value: value}}
+	return m.sealer.seal(channel, e)
+}
+
+// openEntry returns what sealEntry has sealed for a channel, or why it is refused, and counts that.
+func (m *Mesh) openEntry(channel string, frame []byte) (Entry, LossReason) {
+	e, by, reason := m.sealer.openWith(channel, frame)
+	if reason == "" && e.GetEntry() == nil {
+		reason = LostMalformed
+	}
+	if reason != "" {
+		m.observer.Lost(reason, 1)
+		return Entry{}, reason
+	}
+	return Entry{Value: e.GetEntry().GetValue(), Outdated: by > 0}, ""
 }
 
 // entryChannel returns the channel that an entry is sealed for. Nothing is published on it.

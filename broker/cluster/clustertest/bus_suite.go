@@ -37,6 +37,7 @@ func TestBus(t *testing.T, make func(t *testing.T) Network) {
 		"fails at once while down":         testDown,
 		"subscribes again after an outage": testResume,
 		"keeps tables":                     testTables,
+		"keeps values":                     testValues,
 		"starts before the network does":   testLateNetwork,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, make(t)) })
@@ -254,6 +255,60 @@ func testTables(t *testing.T, n Network) {
 	}
 	if got := entries(b, "empty"); got != "map[]" {
 		t.Errorf("an empty table is %s", got)
+	}
+}
+
+func testValues(t *testing.T, n Network) {
+	a, b := connect(t, n), connect(t, n)
+	ctx := t.Context()
+	setNew := func(c *busClient, name, value string, ttl time.Duration) string {
+		t.Helper()
+		existing, err := c.SetNew(ctx, name, []byte(value), ttl)
+		if err != nil {
+			t.Fatalf("SetNew: %v", err)
+		}
+		return string(existing)
+	}
+	for _, step := range []struct {
+		bus         *busClient
+		name, value string
+		want        string
+	}{{a, "n", "1", ""}, {b, "n", "2", "1"}, {a, "n", "3", "1"}, {b, "m", "4", ""}, {a, "m", "5", "4"}} {
+		if got := setNew(step.bus, step.name, step.value, time.Minute); got != step.want {
+			t.Errorf("before %s was set, %s was %q, want %q", step.value, step.name, got, step.want)
+		}
+	}
+	if err := b.Set(ctx, "n", []byte("6"), time.Minute); err != nil {
+		t.Fatalf("Set: %v", err)
+	}
+	if got := setNew(a, "n", "7", time.Minute); got != "6" {
+		t.Errorf("the value is %q, want the one that replaced it", got)
+	}
+	setNew(a, "short", "8", time.Millisecond)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for setNew(b, "short", "9", time.Minute) != "" {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatal("a value doesn't expire")
+		}
+	}
+	firsts := make(chan string, 8)
+	for i := range cap(firsts) {
+		go func() {
+			existing, err := []*busClient{a, b}[i%2].SetNew(ctx, "race", []byte{byte('a' + i)}, time.Minute)
+			firsts <- fmt.Sprintf("%s%v", existing, err)
+		}()
+	}
+	won := 0
+	for range cap(firsts) {
+		if first := <-firsts; first == "<nil>" {
+			won++
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d of %d were first", won, cap(firsts))
 	}
 }
 

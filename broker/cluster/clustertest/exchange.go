@@ -21,6 +21,7 @@ type Exchange struct {
 	buses  map[*exchangeBus]struct{} // those that run
 	down   bool
 	tables map[string]map[string]tableEntry
+	values map[string]tableEntry
 }
 
 type tableEntry struct {
@@ -33,6 +34,7 @@ func NewExchange() *Exchange {
 	return &Exchange{
 		buses:  make(map[*exchangeBus]struct{}),
 		tables: make(map[string]map[string]tableEntry),
+		values: make(map[string]tableEntry),
 	}
 }
 
@@ -58,7 +60,7 @@ const (
 	Mute
 	// Stalled means that its publications never arrive and are never acknowledged.
 	Stalled
-	// ReadOnly means that its tables can be read but not written.
+	// ReadOnly means that its tables can be read, and that nothing can be written.
 	ReadOnly
 )
 
@@ -89,11 +91,12 @@ func (x *Exchange) SetDown(down bool) {
 	}
 }
 
-// Clear empties the tables, as a Redis does that restarts without its data.
+// Clear removes tables and values, as a Redis does that restarts without its data.
 func (x *Exchange) Clear() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	clear(x.tables)
+	clear(x.values)
 }
 
 // Subscriptions returns how many channels the buses want, each counted once for each bus.
@@ -314,4 +317,32 @@ func (b *exchangeBus) Entries(ctx context.Context, table string) (map[string][]b
 		entries[key] = slices.Clone(e.value)
 	}
 	return entries, nil
+}
+
+// SetNew implements [cluster.Bus].
+func (b *exchangeBus) SetNew(ctx context.Context, name string, value []byte, ttl time.Duration) ([]byte, error) {
+	x := b.exchange
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if err := b.writable(ctx); err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	if there, ok := x.values[name]; ok && there.expires.After(now) {
+		return slices.Clone(there.value), nil
+	}
+	x.values[name] = tableEntry{value: slices.Clone(value), expires: now.Add(ttl)}
+	return nil, nil
+}
+
+// Set implements [cluster.Bus].
+func (b *exchangeBus) Set(ctx context.Context, name string, value []byte, ttl time.Duration) error {
+	x := b.exchange
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if err := b.writable(ctx); err != nil {
+		return err
+	}
+	x.values[name] = tableEntry{value: slices.Clone(value), expires: time.Now().Add(ttl)}
+	return nil
 }

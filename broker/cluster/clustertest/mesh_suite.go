@@ -26,6 +26,7 @@ func TestMesh(t *testing.T, make func(t *testing.T) Network) {
 		"refuses while down and then resumes":  testMeshDown,
 		"accepts only nodes with the key":      testKey,
 		"shares tables":                        testMeshTables,
+		"shares values":                        testMeshValues,
 		"rotates keys while it runs":           testKeyRotation,
 		"marks entries of an old key":          testOutdated,
 		"doesn't wait for foreign subscribers": testForeign,

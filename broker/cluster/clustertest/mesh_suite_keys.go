@@ -150,3 +150,43 @@ func testMeshTables(t *testing.T, n Network) {
 		t.Errorf("the table is %s", got)
 	}
 }
+
+func testMeshValues(t *testing.T, n Network) {
+	all := nodes(t, n, 2)
+	ctx := within(t, patience)
+	if _, found, err := all[0].SetNew(ctx, "one", []byte("first"), time.Minute); err != nil || found {
+		t.Fatalf("SetNew: %t, %v", found, err)
+	}
+	existing := func(name string) string {
+		t.Helper()
+		value, found, err := all[1].SetNew(ctx, name, []byte("second"), time.Minute)
+		if err != nil {
+			t.Fatalf("SetNew: %v", err)
+		}
+		return fmt.Sprintf("%s %t", value, found)
+	}
+	if got := existing("one"); got != "first true" {
+		t.Errorf("the value is %s", got)
+	}
+	if err := all[1].Set(ctx, "one", nil, time.Minute); err != nil {
+		t.Fatalf("Set: %v", err)
+	}
+	if got := existing("one"); got != " true" {
+		t.Errorf("the value is %s", got)
+	}
+	// A value is valid for its name only.
+	foreign := connect(t, n)
+	raw, err := foreign.SetNew(ctx, "sala:value:one", nil, time.Minute)
+	if err != nil || len(raw) == 0 {
+		t.Fatalf("the raw value is %q, %v", raw, err)
+	}
+	if err := foreign.Set(ctx, "sala:value:two", raw, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := all[1].SetNew(ctx, "two", nil, time.Minute); err == nil {
+		t.Error("the value of another name is accepted")
+	}
+	if got := all[1].Lost(cluster.LostBadMAC); got != 1 {
+		t.Errorf("%d values were lost, want 1", got)
+	}
+}

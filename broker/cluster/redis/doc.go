@@ -27,6 +27,7 @@
 //	subscriptions.go  what is wanted, and what the server knows of it
 //	publish.go        publishing, and counting subscribers
 //	table.go          tables
+//	value.go          values
 //	listen.go         receiving by pattern, for emitters
 //	partition.go      channels on a Redis Cluster
 //	sentinel.go       finding and watching the master
