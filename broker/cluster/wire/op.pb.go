@@ -670,7 +670,11 @@ type Event struct {
 	// identifies the event, for sessions that more than one node keeps events for.
 	Number uint64 `protobuf:"varint,5,opt,name=number,proto3" json:"number,omitempty"`
 	// The id of the node that has given the number, if another one passes the event on.
-	Origin        string `protobuf:"bytes,6,opt,name=origin,proto3" json:"origin,omitempty"`
+	Origin string `protobuf:"bytes,6,opt,name=origin,proto3" json:"origin,omitempty"`
+	// Not zero if the event may be sent again, because its sender has repeated it. Then a node
+	// delivers an event of this origin, number and part once. A part is 1 for the whole target, and
+	// differs for each selection of sockets that another node was asked about.
+	Part          uint64 `protobuf:"varint,7,opt,name=part,proto3" json:"part,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -745,6 +749,13 @@ func (x *Event) GetOrigin() string {
 		return x.Origin
 	}
 	return ""
+}
+
+func (x *Event) GetPart() uint64 {
+	if x != nil {
+		return x.Part
+	}
+	return 0
 }
 
 // Emit sends an event.
@@ -1726,14 +1737,15 @@ const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\asockets\x18\x05 \x03(\tR\asockets\x12!\n" +
 	"\fexcept_rooms\x18\x06 \x03(\tR\vexceptRooms\x12%\n" +
 	"\x0eexcept_sockets\x18\a \x03(\tR\rexceptSockets\x12!\n" +
-	"\fexcept_users\x18\b \x03(\tR\vexceptUsers\"\x9d\x01\n" +
+	"\fexcept_users\x18\b \x03(\tR\vexceptUsers\"\xb1\x01\n" +
 	"\x05Event\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04args\x18\x02 \x01(\fR\x04args\x12 \n" +
 	"\vattachments\x18\x03 \x03(\fR\vattachments\x12\x1a\n" +
 	"\bvolatile\x18\x04 \x01(\bR\bvolatile\x12\x16\n" +
 	"\x06number\x18\x05 \x01(\x04R\x06number\x12\x16\n" +
-	"\x06origin\x18\x06 \x01(\tR\x06origin\"e\n" +
+	"\x06origin\x18\x06 \x01(\tR\x06origin\x12\x12\n" +
+	"\x04part\x18\a \x01(\x04R\x04part\"e\n" +
 	"\x04Emit\x12/\n" +
 	"\x06target\x18\x01 \x01(\v2\x17.sala.cluster.v1.TargetR\x06target\x12,\n" +
 	"\x05event\x18\x02 \x01(\v2\x16.sala.cluster.v1.EventR\x05event\"R\n" +
