@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"github.com/salabroker/sala/broker/eventhub/forward"
 	"github.com/salabroker/sala/broker/eventhub/lastwill"
 	"github.com/salabroker/sala/broker/eventhub/losscheck"
+	"github.com/salabroker/sala/broker/idempotency"
 	"github.com/salabroker/sala/broker/memwatch"
 	"github.com/salabroker/sala/broker/nodeproxy"
 	"github.com/salabroker/sala/broker/ratelimit"
@@ -50,6 +52,8 @@ type Broker struct {
 	pendingAcks   *ratelimit.Shares // acks that the node waits for
 	unreadAcks    *ratelimit.Shares // bytes of acks that callers haven't taken
 	ackRequests   *ackRequests
+	keys          *idempotency.Keys // nil if the broker takes no idempotency keys
+	deliveries    *idempotency.Deliveries[delivered]
 
 	// Events for backends. Static after New; each guards itself.
 	events *eventhub.Hub
@@ -111,6 +115,7 @@ func New(o Options) (*Broker, error) {
 		unreadAcks:     ratelimit.NewShares(unreadAcksLimit(o.MemoryLimit)),
 		ackRequests:    newAckRequests(),
 		recovery:       newRecovery(o.Recovery, o.sharedKeys()),
+		deliveries:     idempotency.NewDeliveries[delivered](cmp.Or(o.IdempotencyWindow, time.Minute)),
 	}
 	b.namespaceNames = slices.Compact(slices.Sorted(slices.Values(o.Namespaces)))
 	for _, name := range b.namespaceNames {
@@ -132,6 +137,7 @@ func New(o Options) (*Broker, error) {
 			return nil, err
 		}
 	}
+	b.keys = b.newKeys()
 	b.events = eventhub.New(eventhub.Options{
 		AckTimeout:      o.AckTimeout,
 		DecisionTimeout: o.Decisions.Timeout,

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"hash/fnv"
 	"slices"
 	"time"
 
@@ -164,7 +165,20 @@ func restrict(op *wire.Op, moved []*wire.SessionMoved) (*wire.Op, destination) {
 			nodes = append(nodes, node)
 		}
 	}
+	if e := copied.GetEmit().GetEvent(); e.GetPart() != 0 {
+		e.Part = partOf(t.Sockets)
+	}
 	return copied, destination{route: cluster.Route{Nodes: nodes}}
+}
+
+// partOf returns the part of a message that is for some of its sockets.
+func partOf(sockets []string) uint64 {
+	h := fnv.New64a()
+	for _, id := range slices.Sorted(slices.Values(sockets)) {
+		_, _ = h.Write([]byte(id)) // never fails
+		_, _ = h.Write([]byte{0})
+	}
+	return max(h.Sum64(), partWhole+1)
 }
 
 // maxHops bounds how often nodes pass an operation on.
@@ -384,16 +398,20 @@ func targetFromWire(t *wire.Target) Target {
 }
 
 func messageToWire(m *Message) *wire.Event {
-	return &wire.Event{
+	e := &wire.Event{
 		Name: m.Event, Args: m.Args, Attachments: m.Attachments, Volatile: m.Volatile,
-		Number: m.identity.number,
+		Number: m.identity.number, Part: m.part,
 	}
+	if m.part != 0 { // another node may have given it the number
+		e.Origin = m.identity.node
+	}
+	return e
 }
 
 // messageFromWire returns a message that was sent at a node, maybe this one.
 func messageFromWire(from cluster.NodeID, e *wire.Event) *Message {
 	return &Message{
 		Event: e.GetName(), Args: e.GetArgs(), Attachments: e.GetAttachments(), Volatile: e.GetVolatile(),
-		identity: identity{cmp.Or(e.GetOrigin(), string(from)), e.GetNumber()},
+		identity: identity{cmp.Or(e.GetOrigin(), string(from)), e.GetNumber()}, part: e.GetPart(),
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
+	"github.com/salabroker/sala/broker/idempotency"
 )
 
 // Emit sends a message to the sockets that t selects. It may be called
@@ -12,14 +13,25 @@ import (
 // its calls. The exception is an unreported message that names a socket which has
 // moved to another node: it takes a detour, and a message to a room of the socket may
 // overtake it. Nothing is sent if it returns an error, which is a *[Error].
+//
+// With an idempotency key it sends a message once, however often it is called, at
+// whichever node; see [Message].
 func (b *Broker) Emit(ctx context.Context, t Target, m Message) (Report, error) {
 	ns, err := b.checkEmit(&t, &m, nil)
 	if err != nil {
 		return Report{}, err
 	}
+	if m.IdempotencyKey != "" {
+		return b.emitOnce(ctx, ns, t, m)
+	}
+	return b.emitChecked(ctx, ns, t, m), nil
+}
+
+// emitChecked is Emit for a message that is valid.
+func (b *Broker) emitChecked(ctx context.Context, ns *namespace, t Target, m Message) Report {
 	to := b.nodesOf(&t)
 	if to.route.Topic != "" {
-		return b.emitFirst(ctx, ns, to, t, m), nil
+		return b.emitFirst(ctx, ns, to, t, m)
 	}
 	if !to.none {
 		b.identify(&m)
@@ -27,17 +39,17 @@ func (b *Broker) Emit(ctx context.Context, t Target, m Message) (Report, error) 
 	report := b.deliver(ns, ns.index.Select(nil, t), &m)
 	to = b.extend(to, t.Sockets)
 	if to.none {
-		return report, nil
+		return report
 	}
 	b.identify(&m)
 	if !m.Unreported {
 		b.addOthers(ctx, &report, to, &t, &m, func() {})
-		return report, nil
+		return report
 	}
 	if err := b.tell(to, emitOp(&t, &m)); err != nil {
 		report.PartialResult = b.allMissing(err)
 	}
-	return report, nil
+	return report
 }
 
 // emitFirst sends a message to other nodes, and only then looks for the sockets of this
@@ -115,8 +127,26 @@ func (b *Broker) tellOthers(to destination, t *Target, m *Message) {
 	}
 }
 
-// deliver sends a valid message to sockets of this node.
-func (b *Broker) deliver(ns *namespace, to []*socket, m *Message) Report {
+// deliver sends a valid message to sockets of this node. A message with a key, or a part
+// of one, that was delivered before isn't sent again.
+func (b *Broker) deliver(ns *namespace, to []*socket, m *Message) (report Report) {
+	if m.part == 0 {
+		return b.queue(ns, to, m)
+	}
+	first := false
+	was := b.deliveries.Once(idempotency.ID{Node: m.identity.node, Number: m.identity.number}, m.part, func() delivered {
+		first, report = true, b.queue(ns, to, m)
+		return delivered{report.Matched, report.Queued, report.Kept}
+	})
+	if !first {
+		report = Report{Matched: was.matched, Queued: was.queued, Kept: was.kept}
+		report.countDropped()
+	}
+	return report
+}
+
+// queue queues a message to sockets of this node.
+func (b *Broker) queue(ns *namespace, to []*socket, m *Message) Report {
 	report := Report{Matched: len(to)}
 	o := outgoing{b: b, namespace: ns.name, m: m}
 	for _, s := range to {

@@ -70,6 +70,9 @@ const (
 	ReasonKeyMismatch       = "IDEMPOTENCY_MISMATCH"
 	ReasonKeyInProgress     = "IDEMPOTENCY_IN_PROGRESS"
 	ReasonTooManyUsers      = "TOO_MANY_USERS"
+	ReasonKeyNotClaimed     = "IDEMPOTENCY_UNAVAILABLE"
+	ReasonKeysDisabled      = "IDEMPOTENCY_DISABLED"
+	ReasonTooManyKeys       = "TOO_MANY_IDEMPOTENCY_KEYS"
 
 	ReasonRateLimited        = "RATE_LIMITED"
 	ReasonTooManyConnections = "TOO_MANY_CONNECTIONS"

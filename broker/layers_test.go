@@ -21,7 +21,7 @@ var layers = []struct{ name, files string }{
 	{"node", "broker options http forwarding cluster drain"},
 	{"calls", "list history presence tokens subscribe emitters cluster_events"},
 	{"clients", "receive handshake recovery takeover handover event users relay"},
-	{"messages", "emit ops ack ack_cluster"},
+	{"messages", "emit emit_once ops ack ack_cluster"},
 	{"cluster", "cluster_call"},
 	{"sockets", "client socket session tombstones moved ack_request expiry namespace publish admission"},
 	{"base", "message results errors auth limits metrics"},

@@ -39,6 +39,7 @@ type Message struct {
 	SkipHistory bool
 
 	identity identity // zero until it is needed
+	part     uint64   // see wire.Event; zero without an idempotency key
 }
 
 // identity tells a message from all others of a cluster. Clients that take part in
@@ -47,6 +48,10 @@ type identity struct {
 	node   string // that the message was sent at, by its id
 	number uint64 // from 1
 }
+
+// partWhole is the part of a message with an idempotency key that is for its whole
+// target; see wire.Event.
+const partWhole = 1
 
 // offsetNode is how many characters of a node's id are in an offset: 40 random bits.
 const offsetNode = 8

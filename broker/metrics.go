@@ -47,6 +47,7 @@ type metrics struct {
 	acks           *prometheus.CounterVec
 	stream         *streamMetrics
 	emits          prometheus.Counter
+	keyed          *prometheus.CounterVec
 	shed           prometheus.Counter
 	queued         prometheus.Counter
 	kept           prometheus.Counter
@@ -80,6 +81,7 @@ func newMetrics(b *Broker) *metrics {
 		events:   counters("sala_client_events_total", "Events that clients sent, by kind and result.", "kind", "result"),
 		acks:     counters("sala_acks_total", "Acks that clients were asked for, by result.", "result"),
 		emits:    counter("sala_emits_total", "Messages sent, whatever the number of receivers."),
+		keyed:    counters("sala_keyed_emits_total", "Calls that send a message with an idempotency key, by result.", "result"),
 		shed:     counter("sala_emits_shed_total", "Messages refused because memory is short."),
 		queued:   counter("sala_deliveries_queued_total", "Messages queued to a socket."),
 		kept:     counter("sala_deliveries_kept_total", "Messages queued in the session of a socket that is away."),
@@ -173,7 +175,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	own := []prometheus.Collector{m.connections, m.closed, m.refusals, m.limits, m.events, m.acks, m.emits, m.shed, m.queued, m.kept, m.returns, m.dropped, m.emitters}
+	own := []prometheus.Collector{m.connections, m.closed, m.refusals, m.limits, m.events, m.acks, m.emits, m.keyed, m.shed, m.queued, m.kept, m.returns, m.dropped, m.emitters}
 	return append(own, m.stream.collectors()...)
 }
 

@@ -77,6 +77,10 @@ type Options struct {
 	// Recovery lets clients that have lost their connection return without missing
 	// anything; nil turns it off.
 	Recovery *RecoveryOptions
+	// IdempotencyWindow is for how long the key of a message is known, so that the
+	// message isn't sent again. Zero refuses messages with keys. All nodes of a cluster
+	// have the same.
+	IdempotencyWindow time.Duration
 	// Cluster makes the broker a node of a cluster; nil for a single node.
 	Cluster *ClusterOptions
 	// Logger gets log messages; nil discards them.
@@ -86,6 +90,13 @@ type Options struct {
 	// Version is the version that the node reports.
 	Version string
 }
+
+// Bounds of Options.IdempotencyWindow. Below the first, a key could expire while its
+// message is being sent.
+const (
+	minKeyWindow = 10 * time.Second
+	maxKeyWindow = 24 * time.Hour
+)
 
 // withDefaults returns r with its defaults, in a broker with the other options.
 func (r *RecoveryOptions) withDefaults(o *Options) *RecoveryOptions {
@@ -272,6 +283,9 @@ func (o *Options) validate() error {
 	}
 	if o.Decisions.Default != RefuseUndecided && o.Decisions.Default != AcceptUndecided {
 		v.add("decide_default", "%q is neither \"refuse\" nor \"accept\"", o.Decisions.Default)
+	}
+	if o.IdempotencyWindow != 0 && (o.IdempotencyWindow < minKeyWindow || o.IdempotencyWindow > maxKeyWindow) {
+		v.add("idempotency_window", "%s is neither 0s nor between %s and %s", o.IdempotencyWindow, minKeyWindow, maxKeyWindow)
 	}
 	if o.Recovery != nil {
 		o.Recovery.validate(&v, o.Namespaces)

@@ -26,7 +26,7 @@ type Deliveries[R any] struct {
 	aging    bool // a timer is going to call age
 }
 
-// delivery is a part of a message. It has no pointers, which the garbage collector would follow.
+// delivery is a part of a message.
 type delivery struct {
 	node   [cluster.NodeIDBytes]byte
 	number uint64

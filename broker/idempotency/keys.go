@@ -76,12 +76,10 @@ const (
 	Refused Outcome = "refused"
 )
 
-// Outcomes returns all outcomes, so that metrics can start at zero.
-func Outcomes() []Outcome { return []Outcome{Sent, Repeated, Completed, TakenOver, Refused} }
-
 // Send sends a message under an identity. It returns the result, and whether every node and every
-// room's history that is concerned has the message. It must be safe to repeat with the same identity,
-// also at once and on several nodes.
+// room's history that is concerned has the message. ctx bounds how long it waits for that; it sends the
+// message also if ctx has ended. It must be safe to repeat with the same identity, also at once and on
+// several nodes.
 type Send func(ctx context.Context, id ID) (result []byte, complete bool)
 
 // Keys carries out messages once for each key. Its methods may be called concurrently.
@@ -210,8 +208,12 @@ func (k *Keys) underWay(c Claim) bool {
 // send sends the message of a claim and records the result. If that fails, a repeat sends the message
 // again.
 func (k *Keys) send(ctx context.Context, key Key, c Claim, send Send) []byte {
+	until := time.Now().Add(sendTimeout)
+	if deadline, ok := ctx.Deadline(); ok && deadline.Before(until) {
+		until = deadline
+	}
 	ctx = context.WithoutCancel(ctx)
-	sending, cancel := context.WithTimeout(ctx, sendTimeout)
+	sending, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	var complete bool
 	c.Result, complete = send(sending, c.ID)

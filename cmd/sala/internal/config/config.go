@@ -92,7 +92,8 @@ func (f *Flags) brokerOptions(p *problems, ring *token.Keyring) broker.Options {
 			Default:  broker.Undecided(f.DecideDefault),
 			Required: f.DecideRequired,
 		},
-		Recovery: f.recovery(p),
+		Recovery:          f.recovery(p),
+		IdempotencyWindow: f.IdempotencyWindow,
 	}
 	if f.AllowAnonymous {
 		anonymous := sections.Anonymous.toBroker()

@@ -115,6 +115,7 @@ func TestContract(t *testing.T) {
 		"max-message-bytes": "1000000", "max-queue-bytes": "1048576", "slow-consumers": "disconnect",
 		"ack-timeout": "10s", "decide-timeout": "5s", "decide-default": "refuse", "decide-required": "", "log-level": "info", "log-format": "text", "config": "",
 		"recovery-window": "2m", "recovery": "optional", "recovery-namespaces": "",
+		"idempotency-window": "5m",
 	}
 	eachFlag(t, func(t *testing.T, flag *kong.Flag) {
 		if def, ok := want[flag.Name]; ok && flag.Default != def {
@@ -306,7 +307,8 @@ rooms: {join_event: entrar, leave_event: salir, announce: {event: message, joine
 			Namespaces: 100, Events: 1000, Bytes: 10_000_000, Joins: 100,
 		},
 		AckTimeout: 3 * time.Second, Decisions: broker.DecisionOptions{Timeout: time.Second, Default: broker.AcceptUndecided, Required: true},
-		Recovery: &broker.RecoveryOptions{Window: 2 * time.Minute, Mode: broker.RecoverOptional, MaxMessages: 1024, MaxBytes: 1 << 20},
+		Recovery:          &broker.RecoveryOptions{Window: 2 * time.Minute, Mode: broker.RecoverOptional, MaxMessages: 1024, MaxBytes: 1 << 20},
+		IdempotencyWindow: 5 * time.Minute,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)

@@ -47,6 +47,8 @@ type Flags struct {
 	RecoveryBytes      int64         `env:"SALA_RECOVERY_BYTES" default:"1048576" placeholder:"BYTES" group:"recovery" help:"Bytes that these messages may have: 65536 to 1073741824. One message of the maximum size always fits."`
 	RecoveryNodeBytes  int64         `env:"SALA_RECOVERY_NODE_BYTES" placeholder:"BYTES" group:"recovery" help:"Bytes that all sessions of the node may hold together. By default a quarter of the memory limit, or 268435456 without one."`
 
+	IdempotencyWindow time.Duration `env:"SALA_IDEMPOTENCY_WINDOW" default:"5m" placeholder:"DURATION" group:"publishing" help:"How long the idempotency key of an event is remembered, so that a repeated call doesn't send the event again: 10s to 24h. 0 refuses events with keys. The same on all nodes."`
+
 	JWTSecret      List   `name:"jwt-secret" env:"SALA_JWT_SECRET" placeholder:"[KID=]SECRET" group:"tokens" help:"Secret that signs and verifies tokens (HS256), at least 32 bytes: openssl rand -hex 32. Repeatable, to rotate it: the first signs, all verify. Not needed if the broker only verifies tokens with public keys."`
 	JWTPublicKey   List   `name:"jwt-public-key" env:"SALA_JWT_PUBLIC_KEY" placeholder:"[KID=]FILE" group:"tokens" help:"File with a public key or certificate (PEM) that verifies tokens issued elsewhere: RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA). Repeatable."`
 	JWTJWKSURL     List   `name:"jwt-jwks-url" env:"SALA_JWT_JWKS_URL" placeholder:"[ISSUER=]URL" group:"tokens" help:"URL where an issuer of tokens publishes its public keys (JWKS): https, or http on this machine. With ISSUER=, the keys only verify tokens with that iss. Repeatable."`
@@ -99,6 +101,7 @@ func Groups() []kong.Group {
 		{Key: "public", Title: "Clients (Socket.IO):"},
 		{Key: "limits", Title: "Client limits:"},
 		{Key: "recovery", Title: "Session recovery:"},
+		{Key: "publishing", Title: "Publishing:"},
 		{Key: "tokens", Title: "Tokens:"},
 		{Key: "control", Title: "Control API (gRPC and REST):"},
 		{Key: "backends", Title: "Backends (event stream):"},
