@@ -305,6 +305,9 @@ func TestRoomNamesInPaths(t *testing.T) {
 				{"GET", "/v1/rooms/" + escaped, getRoomCall{"", room}},
 				{"POST", "/v1/rooms/" + escaped + ":clear", broker.ClearRoom{Room: room}},
 				{"DELETE", "/v1/rooms/" + escaped, broker.ClearRoom{Room: room}},
+				{"GET", "/v1/rooms/" + escaped + "/messages", broker.MessagesQuery{Room: room}},
+				{"DELETE", "/v1/rooms/" + escaped + "/messages", clearMessagesCall{"", room}},
+				{"GET", "/v1/rooms/" + escaped + "/users", broker.UserQuery{Room: room}},
 			} {
 				status, _, text := h.do(t, tt.method, tt.path, "")
 				if status != 200 {

@@ -7,15 +7,15 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { login } from '../helpers/client.mjs';
 import { GRPCURL, ROOT, SALA, run } from '../helpers/process.mjs';
-import { API_KEY, Sala } from '../helpers/sala.mjs';
+import { API_KEY, CONFIG, Sala } from '../helpers/sala.mjs';
 import { broker } from '../helpers/suite.mjs';
 
-const shared = broker({ args: ['--namespaces', '/ /chat'] });
+const shared = broker({ config: { ...CONFIG, namespaces: ['/', '/chat'], history: [{ rooms: 'news:**', messages: 100, ttl: '5m' }] } });
 const page = (name) => readFileSync(path.join(ROOT, 'docs', name), 'utf8');
 
 // Fields whose values differ each time. How many sockets a revocation disconnects depends on the token's user.
 const VARY = new Set(['token', 'tokenId', 'issueTime', 'expireTime', 'connectTime', 'id', 'address', 'node', 'version', 'uptime', 'latency',
-  'nextPageToken', 'socket', 'disconnected']);
+  'nextPageToken', 'socket', 'disconnected', 'epoch', 'time']);
 
 // examples returns the shell blocks that are followed by a block of output in the given language.
 function examples(text, language) {
