@@ -11,7 +11,7 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-// What is wrong with a request for messages is said by the name of the field.
+// An error names the field of a request for messages that is at fault.
 func TestListMessagesRefuses(t *testing.T) {
 	h := startReal(t)
 	client := salav1.NewRoomServiceClient(h.conn)

@@ -222,7 +222,7 @@ func accesses() []access {
 			return err
 		}, scopes("presence:read")})
 	}
-	// Who is in a whole namespace isn't for a key that is limited to rooms.
+	// A key that is limited to rooms can't ask about a whole namespace.
 	for method, call := range map[string]func(context.Context, salav1.PresenceServiceClient) error{
 		salav1.PresenceService_ListUsers_FullMethodName: func(ctx context.Context, c salav1.PresenceServiceClient) error {
 			_, err := c.ListUsers(ctx, &salav1.ListUsersRequest{Namespace: "/chat"})
