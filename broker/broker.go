@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/eventhub"
@@ -128,8 +130,14 @@ func New(o Options) (*Broker, error) {
 	b.holds = newHolds(b)
 	b.metrics = newMetrics(b)
 	if o.Metrics != nil {
-		if err := o.Metrics.Register(b.metrics); err != nil {
-			return nil, &Error{Code: CodeInternal, Reason: ReasonMetrics, Message: err.Error()}
+		collectors := []prometheus.Collector{b.metrics}
+		if o.History != nil {
+			collectors = append(collectors, newHistoryMetrics(o.History.Engine))
+		}
+		for _, c := range collectors {
+			if err := o.Metrics.Register(c); err != nil {
+				return nil, &Error{Code: CodeInternal, Reason: ReasonMetrics, Message: err.Error()}
+			}
 		}
 	}
 	if o.Cluster != nil {

@@ -69,9 +69,14 @@ func (b *Broker) clusterInfo(o *ClusterOptions) cluster.Info {
 	}
 }
 
-// Run watches the clock and takes part in the cluster, if there is one, until ctx
-// ends. Then it leaves the cluster. It is called once.
+// Run watches the clock, keeps the history of rooms, and takes part in the cluster,
+// if there is one, until ctx ends. Then it leaves the cluster. It is called once.
 func (b *Broker) Run(ctx context.Context) error {
+	if h := b.opts.History; h != nil {
+		var keeping sync.WaitGroup
+		keeping.Go(func() { h.Engine.Run(ctx) })
+		defer keeping.Wait()
+	}
 	if b.mesh == nil {
 		b.watchClock(ctx)
 		return nil

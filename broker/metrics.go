@@ -9,6 +9,7 @@ import (
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/eventhub"
+	"github.com/salabroker/sala/broker/history"
 )
 
 // Kinds of events that clients send, as the metrics count them.
@@ -358,4 +359,49 @@ func (m *clusterMetrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.published, m.publishedBytes, m.received, m.receivedBytes, m.lost, m.questions, m.missing,
 	}
+}
+
+// historyMetrics shows the counts of the engine that keeps the history of rooms.
+type historyMetrics struct {
+	engine history.Engine
+
+	rooms, bytes, evictions      *prometheus.Desc // if the engine is in this process
+	appends, failures, malformed *prometheus.Desc
+}
+
+func newHistoryMetrics(engine history.Engine) *historyMetrics {
+	desc := func(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, nil, nil) }
+	return &historyMetrics{
+		engine:    engine,
+		rooms:     desc("sala_history_rooms", "Rooms whose history this node keeps in memory."),
+		bytes:     desc("sala_history_bytes", "Bytes of memory that the history of rooms takes."),
+		evictions: desc("sala_history_evictions_total", "Rooms that lost their history because memory is short."),
+		appends:   desc("sala_history_appends_total", "Messages recorded in the history of a room, one for each room."),
+		failures:  desc("sala_history_append_failures_total", "Messages that couldn't be recorded in the history of a room, one for each room."),
+		malformed: desc("sala_history_malformed_total", "Recorded messages that were left out because no node of this cluster has written them."),
+	}
+}
+
+// Describe implements [prometheus.Collector].
+func (m *historyMetrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, desc := range []*prometheus.Desc{m.rooms, m.bytes, m.evictions, m.appends, m.failures, m.malformed} {
+		ch <- desc
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (m *historyMetrics) Collect(ch chan<- prometheus.Metric) {
+	s := m.engine.Stats()
+	counter := func(desc *prometheus.Desc, n int64) {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(n))
+	}
+	counter(m.appends, s.Appended)
+	counter(m.failures, s.Failed)
+	if !s.Local {
+		counter(m.malformed, s.Malformed)
+		return
+	}
+	counter(m.evictions, s.Evicted)
+	ch <- prometheus.MustNewConstMetric(m.rooms, prometheus.GaugeValue, float64(s.Rooms))
+	ch <- prometheus.MustNewConstMetric(m.bytes, prometheus.GaugeValue, float64(s.Bytes))
 }

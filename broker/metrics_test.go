@@ -12,6 +12,7 @@ import (
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/brokertest"
 	"github.com/salabroker/sala/broker/cluster/clustertest"
+	"github.com/salabroker/sala/broker/history"
 )
 
 // TestEveryEndIsCounted checks that clients that are refused or cut show up in
@@ -50,6 +51,32 @@ func TestEveryEndIsCounted(t *testing.T) {
 	} {
 		// A connection's end is counted a moment after its client has seen it.
 		eventually(t, fmt.Sprintf("%s is %v", metric, want), func() bool { return gather(t, registry)[metric] == want })
+	}
+}
+
+// The metrics of the history are those of its engine.
+func TestHistoryIsCounted(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	engine := history.NewMemory(history.MemoryOptions{MaxBytes: 10_000})
+	rule := history.Rule{Rooms: "chat:**", Messages: 10, TTL: time.Minute}
+	o := chat()
+	o.Metrics, o.History = registry, &broker.HistoryOptions{Rules: history.Rules{rule}, Engine: engine}
+	brokertest.Start(t, o)
+	for n := range 3 {
+		r := history.Room{Namespace: "/", Name: fmt.Sprint("chat:", n), Messages: 10, TTL: time.Minute}
+		e := history.Entry{Event: "e", Args: make([]byte, 4000), Time: time.Now()}
+		engine.Append([]history.Room{r}, e, func([]history.Position, error) {})
+	}
+	got := gather(t, registry)
+	if bytes := got["sala_history_bytes{}"]; bytes < 8000 || bytes > 10_000 {
+		t.Errorf("%v bytes", bytes)
+	}
+	for metric, want := range map[string]float64{
+		"sala_history_rooms{}": 2, "sala_history_appends_total{}": 3, "sala_history_append_failures_total{}": 0, "sala_history_evictions_total{}": 1,
+	} {
+		if value, ok := got[metric]; !ok || value != want {
+			t.Errorf("%s is %v, want %v", metric, value, want)
+		}
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cors"
+	"github.com/salabroker/sala/broker/history"
+	"github.com/salabroker/sala/broker/room"
 	"github.com/salabroker/sala/broker/token"
 )
 
@@ -74,6 +76,8 @@ type Options struct {
 	AckTimeout time.Duration
 	// Decisions says how backends decide who may connect.
 	Decisions DecisionOptions
+	// History gives rooms a history; nil for none.
+	History *HistoryOptions
 	// Recovery lets clients that have lost their connection return without missing
 	// anything; nil turns it off.
 	Recovery *RecoveryOptions
@@ -133,6 +137,57 @@ func (r *RecoveryOptions) validate(v *violations, namespaces []string) {
 		v.add("recovery_bytes", "%d is not between 65536 and 1073741824", r.MaxBytes)
 	} else if r.MaxNodeBytes < r.MaxBytes {
 		v.add("recovery_node_bytes", "%d is less than what one session may hold, which is %d", r.MaxNodeBytes, r.MaxBytes)
+	}
+}
+
+// HistoryOptions gives rooms a history.
+type HistoryOptions struct {
+	// Rules say which rooms have one. The first that matches counts. A rule without a
+	// namespace is about "/".
+	Rules history.Rules
+	// Engine keeps it. [Broker.Run] runs it. Required.
+	Engine history.Engine
+}
+
+// Limits of the rules for history.
+const (
+	maxHistoryMessages = 10_000
+	minHistoryTTL      = time.Second
+	maxHistoryTTL      = 30 * 24 * time.Hour
+	maxHistoryRules    = 100
+)
+
+// withDefaults returns h with its defaults.
+func (h *HistoryOptions) withDefaults() *HistoryOptions {
+	filled := *h
+	filled.Rules = slices.Clone(h.Rules)
+	for i := range filled.Rules {
+		filled.Rules[i].Namespace = cmp.Or(filled.Rules[i].Namespace, "/")
+	}
+	return &filled
+}
+
+func (h *HistoryOptions) validate(v *violations, namespaces []string) {
+	if h.Engine == nil {
+		v.add("history", "there is no engine that keeps it")
+	}
+	if len(h.Rules) > maxHistoryRules {
+		v.add("history", "there are %d rules; at most %d are allowed", len(h.Rules), maxHistoryRules)
+	}
+	for i, r := range h.Rules {
+		field := fmt.Sprintf("history[%d].", i)
+		if !slices.Contains(namespaces, r.Namespace) {
+			v.add(field+"namespace", "%q is not one of the namespaces of this broker", r.Namespace)
+		}
+		if _, err := room.ParsePattern(string(r.Rooms)); err != nil {
+			v.add(field+"rooms", "%s", err)
+		}
+		if r.Messages < 1 || r.Messages > maxHistoryMessages {
+			v.add(field+"messages", "%d is not between 1 and %d", r.Messages, maxHistoryMessages)
+		}
+		if r.TTL < minHistoryTTL || r.TTL > maxHistoryTTL {
+			v.add(field+"ttl", "%s is not between 1s and 720h", r.TTL)
+		}
 	}
 }
 
@@ -210,6 +265,9 @@ func (o *Options) setDefaults() {
 	o.Decisions.Default = cmp.Or(o.Decisions.Default, RefuseUndecided)
 	if o.Recovery != nil {
 		o.Recovery = o.Recovery.withDefaults(o)
+	}
+	if o.History != nil {
+		o.History = o.History.withDefaults()
 	}
 	o.Relay = slices.Clone(o.Relay)
 	for i := range o.Relay {
@@ -289,6 +347,9 @@ func (o *Options) validate() error {
 	}
 	if o.Recovery != nil {
 		o.Recovery.validate(&v, o.Namespaces)
+	}
+	if o.History != nil {
+		o.History.validate(&v, o.Namespaces)
 	}
 	if o.Anonymous != nil {
 		o.Anonymous.validate(&v, "anonymous.", o.Namespaces)

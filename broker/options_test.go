@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/salabroker/sala/broker/history"
 	"github.com/salabroker/sala/broker/token"
 )
 
@@ -21,32 +22,46 @@ func TestOptionsAreChecked(t *testing.T) {
 		change func(*Options)
 		field  string // empty: it's fine
 	}{
-		"defaults":              {func(*Options) {}, ""},
-		"no keyring":            {func(o *Options) { o.Tokens = nil }, "jwt_secret"},
-		"namespace":             {func(o *Options) { o.Namespaces = []string{"/", "chat"} }, "namespaces[1]"},
-		"namespace with comma":  {func(o *Options) { o.Namespaces = []string{"/a,b"} }, "namespaces[0]"},
-		"origins":               {func(o *Options) { o.AllowedOrigins = []string{"https://a.example", "http://localhost:8080", "*"} }, ""},
-		"origin without scheme": {func(o *Options) { o.AllowedOrigins = []string{"a.example"} }, "allowed_origins[0]"},
-		"origin with path":      {func(o *Options) { o.AllowedOrigins = []string{"https://a.example/"} }, "allowed_origins[0]"},
-		"interval":              {func(o *Options) { o.PingTimeout = -time.Second }, "ping_interval"},
-		"small messages":        {func(o *Options) { o.MaxMessageBytes = 1 }, "max_message_bytes"},
-		"small queues":          {func(o *Options) { o.MaxQueueBytes = 1 }, "max_queue_bytes"},
-		"slow consumers":        {func(o *Options) { o.SlowConsumers = "wait" }, "slow_consumers"},
-		"recovery":              {func(o *Options) { o.Recovery = &RecoveryOptions{} }, ""},
-		"always in a namespace": {func(o *Options) { o.Recovery = &RecoveryOptions{Mode: RecoverAlways, Namespaces: []string{"/"}} }, ""},
-		"window before now":     {func(o *Options) { o.Recovery = &RecoveryOptions{Window: -1} }, "recovery_window"},
-		"window without end":    {func(o *Options) { o.Recovery = &RecoveryOptions{Window: 25 * time.Hour} }, "recovery_window"},
-		"recovery mode":         {func(o *Options) { o.Recovery = &RecoveryOptions{Mode: "never"} }, "recovery"},
-		"recovery elsewhere":    {func(o *Options) { o.Recovery = &RecoveryOptions{Namespaces: []string{"/", "/nope"}} }, "recovery_namespaces[1]"},
-		"short key window":      {func(o *Options) { o.IdempotencyWindow = time.Second }, "idempotency_window"},
-		"long key window":       {func(o *Options) { o.IdempotencyWindow = 25 * time.Hour }, "idempotency_window"},
-		"key window":            {func(o *Options) { o.IdempotencyWindow = 24 * time.Hour }, ""},
-		"few messages":          {func(o *Options) { o.Recovery = &RecoveryOptions{MaxMessages: 1} }, "recovery_messages"},
-		"many messages":         {func(o *Options) { o.Recovery = &RecoveryOptions{MaxMessages: 1_000_001} }, "recovery_messages"},
-		"no bytes":              {func(o *Options) { o.Recovery = &RecoveryOptions{MaxBytes: -1} }, "recovery_bytes"},
-		"many bytes":            {func(o *Options) { o.Recovery = &RecoveryOptions{MaxBytes: 1<<30 + 1} }, "recovery_bytes"},
-		"few bytes of a node":   {func(o *Options) { o.Recovery = &RecoveryOptions{MaxNodeBytes: 1 << 19} }, "recovery_node_bytes"},
-		"little memory":         {func(o *Options) { o.MemoryLimit, o.Recovery = 1<<20, &RecoveryOptions{} }, ""},
+		"defaults":               {func(*Options) {}, ""},
+		"no keyring":             {func(o *Options) { o.Tokens = nil }, "jwt_secret"},
+		"namespace":              {func(o *Options) { o.Namespaces = []string{"/", "chat"} }, "namespaces[1]"},
+		"namespace with comma":   {func(o *Options) { o.Namespaces = []string{"/a,b"} }, "namespaces[0]"},
+		"origins":                {func(o *Options) { o.AllowedOrigins = []string{"https://a.example", "http://localhost:8080", "*"} }, ""},
+		"origin without scheme":  {func(o *Options) { o.AllowedOrigins = []string{"a.example"} }, "allowed_origins[0]"},
+		"origin with path":       {func(o *Options) { o.AllowedOrigins = []string{"https://a.example/"} }, "allowed_origins[0]"},
+		"interval":               {func(o *Options) { o.PingTimeout = -time.Second }, "ping_interval"},
+		"small messages":         {func(o *Options) { o.MaxMessageBytes = 1 }, "max_message_bytes"},
+		"small queues":           {func(o *Options) { o.MaxQueueBytes = 1 }, "max_queue_bytes"},
+		"slow consumers":         {func(o *Options) { o.SlowConsumers = "wait" }, "slow_consumers"},
+		"recovery":               {func(o *Options) { o.Recovery = &RecoveryOptions{} }, ""},
+		"always in a namespace":  {func(o *Options) { o.Recovery = &RecoveryOptions{Mode: RecoverAlways, Namespaces: []string{"/"}} }, ""},
+		"window before now":      {func(o *Options) { o.Recovery = &RecoveryOptions{Window: -1} }, "recovery_window"},
+		"window without end":     {func(o *Options) { o.Recovery = &RecoveryOptions{Window: 25 * time.Hour} }, "recovery_window"},
+		"recovery mode":          {func(o *Options) { o.Recovery = &RecoveryOptions{Mode: "never"} }, "recovery"},
+		"recovery elsewhere":     {func(o *Options) { o.Recovery = &RecoveryOptions{Namespaces: []string{"/", "/nope"}} }, "recovery_namespaces[1]"},
+		"short key window":       {func(o *Options) { o.IdempotencyWindow = time.Second }, "idempotency_window"},
+		"long key window":        {func(o *Options) { o.IdempotencyWindow = 25 * time.Hour }, "idempotency_window"},
+		"key window":             {func(o *Options) { o.IdempotencyWindow = 24 * time.Hour }, ""},
+		"few messages":           {func(o *Options) { o.Recovery = &RecoveryOptions{MaxMessages: 1} }, "recovery_messages"},
+		"many messages":          {func(o *Options) { o.Recovery = &RecoveryOptions{MaxMessages: 1_000_001} }, "recovery_messages"},
+		"no bytes":               {func(o *Options) { o.Recovery = &RecoveryOptions{MaxBytes: -1} }, "recovery_bytes"},
+		"many bytes":             {func(o *Options) { o.Recovery = &RecoveryOptions{MaxBytes: 1<<30 + 1} }, "recovery_bytes"},
+		"few bytes of a node":    {func(o *Options) { o.Recovery = &RecoveryOptions{MaxNodeBytes: 1 << 19} }, "recovery_node_bytes"},
+		"little memory":          {func(o *Options) { o.MemoryLimit, o.Recovery = 1<<20, &RecoveryOptions{} }, ""},
+		"history":                {historyRule(history.Rule{Rooms: "chat:**", Messages: 1, TTL: time.Second}), ""},
+		"history without engine": {func(o *Options) { o.History = &HistoryOptions{} }, "history"},
+		"history elsewhere":      {historyRule(history.Rule{Namespace: "/nope", Rooms: "a", Messages: 1, TTL: time.Minute}), "history[1].namespace"},
+		"history of no room":     {historyRule(history.Rule{Messages: 1, TTL: time.Minute}), "history[1].rooms"},
+		"history of a pattern":   {historyRule(history.Rule{Rooms: "**:a", Messages: 1, TTL: time.Minute}), "history[1].rooms"},
+		"history of nothing":     {historyRule(history.Rule{Rooms: "a", TTL: time.Minute}), "history[1].messages"},
+		"history of much":        {historyRule(history.Rule{Rooms: "a", Messages: 10_001, TTL: time.Minute}), "history[1].messages"},
+		"history for a moment":   {historyRule(history.Rule{Rooms: "a", Messages: 1, TTL: time.Millisecond}), "history[1].ttl"},
+		"history for ever":       {historyRule(history.Rule{Rooms: "a", Messages: 1, TTL: 721 * time.Hour}), "history[1].ttl"},
+		"many rules": {func(o *Options) {
+			for range 100 {
+				historyRule(history.Rule{Rooms: "a", Messages: 1, TTL: time.Minute})(o)
+			}
+		}, "history"},
 		"anonymous pattern":     {func(o *Options) { o.Anonymous = &Permissions{Join: []string{"**:a"}} }, "anonymous.join[0]"},
 		"anonymous elsewhere":   {func(o *Options) { o.Anonymous = &Permissions{Namespaces: []string{"/nope"}} }, "anonymous.namespaces[0]"},
 		"default room":          {func(o *Options) { o.DefaultPermissions.Rooms = []string{""} }, "default_permissions.rooms[0]"},
@@ -92,6 +107,17 @@ func TestOptionsAreChecked(t *testing.T) {
 				t.Errorf("got %v, want an error on %s", err, test.field)
 			}
 		})
+	}
+}
+
+// historyRule adds a rule after a valid one.
+func historyRule(rule history.Rule) func(*Options) {
+	return func(o *Options) {
+		if o.History == nil {
+			valid := history.Rule{Namespace: "/", Rooms: "chat:vip", Messages: 10_000, TTL: 720 * time.Hour}
+			o.History = &HistoryOptions{Engine: history.NewMemory(history.MemoryOptions{}), Rules: history.Rules{valid}}
+		}
+		o.History.Rules = append(o.History.Rules, rule)
 	}
 }
 

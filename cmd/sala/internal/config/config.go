@@ -14,7 +14,8 @@ import (
 type Config struct {
 	// Flags are the flags that it was built from, with the secrets that --dev made up.
 	Flags *Flags
-	// Broker holds the broker's options, except Logger, Metrics, Version, MemoryLimit and Cluster.
+	// Broker holds the broker's options, except Logger, Metrics, Version, MemoryLimit, Cluster and
+	// the engine of History.
 	Broker broker.Options
 	// KeySets are the public keys for tokens that have to be fetched.
 	KeySets []*jwks.Set
@@ -94,6 +95,7 @@ func (f *Flags) brokerOptions(p *problems, ring *token.Keyring) broker.Options {
 		},
 		Recovery:          f.recovery(p),
 		IdempotencyWindow: f.IdempotencyWindow,
+		History:           sections.history(p),
 	}
 	if f.AllowAnonymous {
 		anonymous := sections.Anonymous.toBroker()
@@ -177,6 +179,7 @@ func (f *Flags) checkNumbers(p *problems) {
 	checkLeast(p, []leastNumber{
 		{"--api-rate", f.APIRate, 0, "0 means no limit"},
 		{"--max-connections", f.MaxConnections, 0, "0 means as many as the limit of open files allows"},
+		{"--history-max-bytes", f.HistoryMaxBytes, 0, "0 means a quarter of the memory limit"},
 		{"--memory-limit-bytes", f.MemoryLimit, 0, "0 means GOMEMLIMIT or the control group's limit"},
 		{"--max-rooms-per-socket", f.MaxRooms, 1, "for example 1000"},
 		{"--max-attachments", f.MaxAttachments, 1, "for example 64"},

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/history"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -344,6 +345,41 @@ func TestRecovery(t *testing.T) {
 				t.Errorf("got  %+v\nwant %+v", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestHistory(t *testing.T) {
+	if got := mustBuild(t).Broker.History; got != nil {
+		t.Errorf("without a section: %+v", got)
+	}
+	got := mustBuild(t, "--config", writeFile(t, `
+history:
+  - {namespace: /chat, rooms: "chat:vip:*", messages: 1000, ttl: 1h30m}
+  - {rooms: "chat:**", messages: 100, ttl: 5m}
+namespaces: [/, /chat]
+`)).Broker.History
+	want := &broker.HistoryOptions{Rules: history.Rules{
+		{Namespace: "/chat", Rooms: "chat:vip:*", Messages: 1000, TTL: 90 * time.Minute},
+		{Rooms: "chat:**", Messages: 100, TTL: 5 * time.Minute},
+	}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	for rule, says := range map[string]string{
+		`{rooms: a, messages: 1}`:                   "history[0].ttl: is missing",
+		`{rooms: a, messages: 1, ttl: 300}`:         `history[0].ttl: "300" has no unit`,
+		`{rooms: a, messages: 1, ttl: soon}`:        `history[0].ttl: "soon" is not a duration`,
+		`{rooms: a, messages: many, ttl: 5m}`:       ":2: expected a number here, not text",
+		`{room: a, messages: 1, ttl: 5m}`:           `unknown field "room"`,
+		`{rooms: a, messages: 1, ttl: 5m, size: 1}`: `unknown field "size"`,
+	} {
+		flags, _, err := parse(t, nil, "--config", writeFile(t, "history:\n  - "+rule+"\n"), "--jwt-secret", testSecret, "--api-key", testKey)
+		if err == nil {
+			_, err = flags.Build()
+		}
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, want %q", rule, err, says)
+		}
 	}
 }
 

@@ -17,14 +17,23 @@ func DurationMapper() kong.Mapper {
 		if err := ctx.Scan.PopValueInto("duration", &text); err != nil {
 			return err
 		}
-		d, err := time.ParseDuration(text)
+		d, err := parseDuration(text)
 		if err != nil {
-			if _, notNumber := strconv.ParseFloat(text, 64); notNumber == nil {
-				return fmt.Errorf("%q has no unit: write %ss for seconds or %sms for milliseconds", text, text, text)
-			}
-			return fmt.Errorf("%q is not a duration such as 10s, 1m30s or 500ms", text)
+			return err
 		}
 		target.SetInt(int64(d))
 		return nil
 	})
+}
+
+// parseDuration parses a duration. Its error says what to write.
+func parseDuration(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		if _, notNumber := strconv.ParseFloat(text, 64); notNumber == nil {
+			return 0, fmt.Errorf("%q has no unit: write %ss for seconds or %sms for milliseconds", text, text, text)
+		}
+		return 0, fmt.Errorf("%q is not a duration such as 10s, 1m30s or 500ms", text)
+	}
+	return d, nil
 }

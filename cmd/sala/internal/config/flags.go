@@ -9,7 +9,7 @@ import (
 // Flags declares the flags of a broker for kong. A command embeds it. Each flag except --config is
 // also a key of the YAML file: its name with underscores.
 type Flags struct {
-	Config Path `env:"SALA_CONFIG" placeholder:"FILE" group:"general" help:"YAML file with the same settings: a flag's name with underscores is its key. It can also have the sections anonymous, default_permissions, relay and rooms."`
+	Config Path `env:"SALA_CONFIG" placeholder:"FILE" group:"general" help:"YAML file with the same settings: a flag's name with underscores is its key. It can also have the sections anonymous, default_permissions, relay, rooms and history."`
 	Dev    bool `env:"SALA_DEV" group:"general" help:"Development mode: make up a secret and an API key if none is set, accept short secrets, serve a demo page, relay my_event and shout, announce who joins a room, and print commands to paste. Don't use it in production."`
 
 	Listen         string        `env:"SALA_LISTEN" default:":3000" placeholder:"ADDR" group:"public" help:"Address that Socket.IO clients connect to. :3000 means all interfaces."`
@@ -48,6 +48,7 @@ type Flags struct {
 	RecoveryNodeBytes  int64         `env:"SALA_RECOVERY_NODE_BYTES" placeholder:"BYTES" group:"recovery" help:"Bytes that all sessions of the node may hold together. By default a quarter of the memory limit, or 268435456 without one."`
 
 	IdempotencyWindow time.Duration `env:"SALA_IDEMPOTENCY_WINDOW" default:"5m" placeholder:"DURATION" group:"publishing" help:"How long the idempotency key of an event is remembered, so that a repeated call doesn't send the event again: 10s to 24h. 0 refuses events with keys. The same on all nodes."`
+	HistoryMaxBytes   int64         `env:"SALA_HISTORY_MAX_BYTES" placeholder:"BYTES" group:"history" help:"Bytes of memory that the history of all rooms may take on a single node. When it needs more, the rooms that were used least recently lose their history. By default a quarter of the memory limit, or 268435456 without one. With --redis-url, the history is in Redis, whose maxmemory applies."`
 
 	JWTSecret      List   `name:"jwt-secret" env:"SALA_JWT_SECRET" placeholder:"[KID=]SECRET" group:"tokens" help:"Secret that signs and verifies tokens (HS256), at least 32 bytes: openssl rand -hex 32. Repeatable, to rotate it: the first signs, all verify. Not needed if the broker only verifies tokens with public keys."`
 	JWTPublicKey   List   `name:"jwt-public-key" env:"SALA_JWT_PUBLIC_KEY" placeholder:"[KID=]FILE" group:"tokens" help:"File with a public key or certificate (PEM) that verifies tokens issued elsewhere: RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA). Repeatable."`
@@ -102,6 +103,7 @@ func Groups() []kong.Group {
 		{Key: "limits", Title: "Client limits:"},
 		{Key: "recovery", Title: "Session recovery:"},
 		{Key: "publishing", Title: "Publishing:"},
+		{Key: "history", Title: "History of rooms:"},
 		{Key: "tokens", Title: "Tokens:"},
 		{Key: "control", Title: "Control API (gRPC and REST):"},
 		{Key: "backends", Title: "Backends (event stream):"},

@@ -7,6 +7,8 @@ import (
 	"reflect"
 
 	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/history"
+	"github.com/salabroker/sala/broker/room"
 )
 
 // Sections are the settings that only the YAML file can contain.
@@ -18,6 +20,8 @@ type Sections struct {
 	DefaultPermissions *Permissions `yaml:"default_permissions,omitempty"`
 	// Relay forwards events from clients to other clients.
 	Relay []RelayRule `yaml:"relay,omitempty"`
+	// History gives rooms a history.
+	History []HistoryRule `yaml:"history,omitempty"`
 	// Rooms names the events with which clients join and leave rooms.
 	Rooms Rooms `yaml:"rooms"`
 }
@@ -45,6 +49,14 @@ type RelayRule struct {
 	Args *[]any `yaml:"args,omitempty,flow"`
 	// Ack is the answer to the client's ack if it is set.
 	Ack any `yaml:"ack,omitempty,flow"`
+}
+
+// HistoryRule is [history.Rule] in the file.
+type HistoryRule struct {
+	Namespace string `yaml:"namespace,omitempty"`
+	Rooms     string `yaml:"rooms"`
+	Messages  int    `yaml:"messages"`
+	TTL       string `yaml:"ttl"`
 }
 
 // Rooms is [broker.RoomEvents] in the file.
@@ -127,6 +139,25 @@ func jsonText(p *problems, key string, value any) json.RawMessage {
 		return nil
 	}
 	return bytes.TrimSpace(text.Bytes())
+}
+
+// history returns the rules, nil if there are none. A TTL that isn't a duration is a problem.
+func (s *Sections) history(p *problems) *broker.HistoryOptions {
+	if len(s.History) == 0 {
+		return nil
+	}
+	rules := make(history.Rules, len(s.History))
+	for i, r := range s.History {
+		ttl, err := parseDuration(r.TTL)
+		switch {
+		case r.TTL == "":
+			p.addf("history[%d].ttl: is missing; it is how long a message is kept, for example 5m", i)
+		case err != nil:
+			p.addf("history[%d].ttl: %s", i, err)
+		}
+		rules[i] = history.Rule{Namespace: r.Namespace, Rooms: room.Pattern(r.Rooms), Messages: r.Messages, TTL: ttl}
+	}
+	return &broker.HistoryOptions{Rules: rules}
 }
 
 func (s *Sections) roomEvents() broker.RoomEvents {

@@ -153,6 +153,7 @@ func (s *Server) build(ctx context.Context, options broker.Options, page http.Ha
 	if err != nil {
 		return err
 	}
+	options.History = s.historyOptions(&options)
 	s.broker, err = broker.New(options)
 	if err != nil {
 		return s.cfg.Explain(err)
