@@ -37,7 +37,7 @@ type client struct {
 	mu       sync.Mutex
 	waiting  *time.Timer // runs while attachments are missing
 	sockets  []*socket
-	deciding []*socket   // sockets that backends are deciding about
+	deciding []*socket   // candidates about which backends decide, or whose sockets are looked for
 	closing  *time.Timer // runs while there is no socket
 	refusals int
 	ended    bool
@@ -121,7 +121,7 @@ func (c *client) cut(err error) {
 	c.conn.CloseAfterFlush(reason)
 }
 
-// startDeciding notes that backends decide about a socket. It returns false if the
+// startDeciding notes that it is being decided about a socket. It returns false if the
 // connection has ended.
 func (c *client) startDeciding(s *socket) bool {
 	c.mu.Lock()
@@ -150,7 +150,13 @@ func (c *client) withdraw(namespace string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	before := len(c.deciding)
-	c.deciding = slices.DeleteFunc(c.deciding, func(s *socket) bool { return s.ns.name == namespace })
+	c.deciding = slices.DeleteFunc(c.deciding, func(s *socket) bool {
+		withdrawn := s.ns.name == namespace
+		if withdrawn && s.session != nil && s.session.back != nil {
+			s.session.back.cancel()
+		}
+		return withdrawn
+	})
 	return len(c.deciding) < before
 }
 

@@ -116,6 +116,9 @@ func (s *socket) describeSession(t *wire.TakeSession) *wire.SessionState {
 	x := s.session
 	var number uint64
 	if !t.GetOffered() {
+		if s.isConnected() && !t.GetProven() {
+			return absence{connected: true}.toWire()
+		}
 		number = x.countReturn(time.Now().Add(-time.Duration(t.GetAskedAgoUs()) * time.Microsecond))
 		if number == 0 {
 			return absence{overtaken: true}.toWire()

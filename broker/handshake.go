@@ -15,7 +15,9 @@ import (
 
 // A client connects to a namespace in four steps: connect checks everything except
 // the token, authenticate checks the token, decide asks the backends that decide, if
-// there are any, and admit makes the socket a member.
+// there are any, and admit makes the socket a member. One that returns to a socket may
+// have to prove in between that it uses its connection, and its socket may have to come
+// from another node; see recovery.go.
 
 // DecisionOptions says how backends decide who may connect; see
 // [SubscribeOptions.Decide]. They are asked once the token has been verified.
@@ -116,50 +118,77 @@ func (b *Broker) authenticate(ns *namespace, fallback string, p *socketio.Packet
 }
 
 // decide asks the backends that decide, if there are any, and then admits or refuses
-// the socket. It doesn't wait for their answer.
+// the socket. It doesn't wait for their answer, nor for other nodes or the client.
 func (c *client) decide(s *socket) {
+	if s.returns() {
+		c.decideReturn(s)
+		return
+	}
 	if !c.b.events.Decides(s.ns.name) {
-		c.settle(s, eventhub.Decision{}, eventhub.ErrNobodyDecides)
+		c.settle(s, c.undecided(eventhub.ErrNobodyDecides))
 		return
 	}
 	if connected := c.startDeciding(s); !connected {
 		return
 	}
-	question := &eventhub.Event{Kind: eventhub.Connect, Namespace: s.ns.name, Socket: s.question(), Time: s.connectTime}
+	question := s.connectEvent()
 	c.b.deciding.Go(func() {
-		decision, err := c.b.events.Decide(question, c.conn.Done())
-		admitted := c.stopDeciding(s) && c.settle(s, decision, err)
-		if !admitted && question.Socket.ID == s.id {
+		refusal := c.ask(s, question, c.conn.Done())
+		admitted := c.stopDeciding(s) && c.settle(s, refusal)
+		if !admitted {
 			c.b.events.Forget(s.id)
 		}
 	})
 }
 
-// settle acts on a decision, or on the lack of one, and reports whether the socket
-// was admitted.
-func (c *client) settle(s *socket, decision eventhub.Decision, err error) bool {
+// connectEvent asks backends about a candidate.
+func (s *socket) connectEvent() *eventhub.Event {
+	return &eventhub.Event{Kind: eventhub.Connect, Namespace: s.ns.name, Socket: s.question(), Time: s.connectTime}
+}
+
+// refusal is why a client can't connect. The zero value means that it can.
+type refusal struct {
+	err     *Error
+	counted string // the reason in the metrics
+}
+
+// ask asks the backends that decide, until done is closed.
+func (c *client) ask(s *socket, question *eventhub.Event, done <-chan struct{}) refusal {
+	decision, err := c.b.events.Decide(question, done)
+	switch {
+	case err != nil:
+		return c.undecided(err)
+	case decision.Refusal != nil:
+		code, message := decision.Refusal.Code, decision.Refusal.Message
+		return refusal{&Error{Code: CodePermissionDenied, Reason: code, Message: message}, reasonRefusedByBackend}
+	}
+	if refused := s.accept(decision.Rooms, decision.Data); refused != nil {
+		return refusal{refused, refused.Reason}
+	}
+	return refusal{}
+}
+
+// undecided returns what follows if there is no decision, for this reason.
+func (c *client) undecided(err error) refusal {
 	accept := c.b.opts.Decisions.Default == AcceptUndecided
 	if errors.Is(err, eventhub.ErrNobodyDecides) {
 		accept = !c.b.opts.Decisions.Required
 	}
-	switch {
-	case err == nil && decision.Refusal != nil:
-		if s.returns() {
-			s.refuseReturn(decision.Refusal.Code, decision.Refusal.Message)
+	if accept {
+		return refusal{}
+	}
+	return refusal{&Error{
+		Code: CodeUnavailable, Reason: ReasonUndecided, Message: "no backend has decided about this connection; try again in a moment",
+	}, ReasonUndecided}
+}
+
+// settle admits or refuses the socket, and reports whether it was admitted.
+func (c *client) settle(s *socket, r refusal) bool {
+	if r.err != nil {
+		if r.counted == reasonRefusedByBackend && s.returns() {
+			s.refuseReturn(r.err.Reason, r.err.Message)
 		}
-		c.refuse(s.ns.name, reasonRefusedByBackend, &Error{
-			Code: CodePermissionDenied, Reason: decision.Refusal.Code, Message: decision.Refusal.Message,
-		})
-		return false
-	case err == nil:
-		if refused := s.accept(decision.Rooms, decision.Data); refused != nil {
-			c.refuse(s.ns.name, refused.Reason, refused)
-			return false
-		}
-	case !accept:
-		c.refuse(s.ns.name, ReasonUndecided, &Error{
-			Code: CodeUnavailable, Reason: ReasonUndecided, Message: "no backend has decided about this connection; try again in a moment",
-		})
+		c.refuse(s.ns.name, r.counted, r.err)
 		return false
 	}
 	return c.admit(s)

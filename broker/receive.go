@@ -246,6 +246,9 @@ func (c *client) Confirmed(position uint64) {
 			s.confirm(c, position)
 		}
 	}
+	for _, s := range c.deciding {
+		s.notePong(c, position)
+	}
 }
 
 // Closed implements [engineio.Receiver].

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -64,8 +65,10 @@ func (b *Broker) seek(candidate *socket, r recoveryRequest) *Error {
 			back.notRecovered = notRecoveredUserChanged
 			return nil
 		}
-		back.socket = s
-		back.number = s.session.countReturn(candidate.connectTime)
+		back.socket, back.connected = s, s.isConnected()
+		if !back.connected {
+			back.number = s.session.countReturn(candidate.connectTime)
+		}
 		return nil
 	}
 	if end, ok := b.recovery.tombstones.get(id); ok && sameSecret(end.secret, secret) && end.namespace == ns.name {
@@ -177,24 +180,120 @@ var (
 	errOvertaken    = &Error{Code: CodeFailedPrecondition, Reason: notRecoveredUnknown, Message: "the client has returned over another connection"}
 )
 
+// decideReturn is decide for a client that returns to a socket.
+func (c *client) decideReturn(candidate *socket) {
+	back, decides := candidate.session.back, c.b.events.Decides(candidate.ns.name)
+	if !decides && back.socket != nil && !back.connected {
+		c.settle(candidate, c.undecided(eventhub.ErrNobodyDecides))
+		return
+	}
+	ctx, cancel := context.WithCancel(doneContext(c.conn.Done()))
+	back.cancel = cancel
+	if connected := c.startDeciding(candidate); !connected {
+		cancel()
+		return
+	}
+	c.b.deciding.Go(func() {
+		defer cancel()
+		proven := c.proveHere(ctx, candidate)
+		if !proven {
+			return
+		}
+		r := c.undecided(eventhub.ErrNobodyDecides)
+		if decides {
+			r = c.ask(candidate, candidate.connectEvent(), ctx.Done())
+		}
+		wanted := r.err != nil || c.fetch(ctx, candidate)
+		if wanted && c.stopDeciding(candidate) {
+			c.settle(candidate, r)
+		}
+	})
+}
+
+// prove waits until the client of a candidate has answered a ping that it has got since
+// it has asked to return. A request to return may have been on its way for so long that
+// its client has given it up, and has returned over another connection: such a client
+// doesn't answer, and the one that is connected stays so. prove returns false if ctx
+// ends first, which it does with the connection, at the latest when the answer is
+// overdue.
+func (c *client) prove(ctx context.Context, candidate *socket) bool {
+	back, pong := candidate.session.back, make(chan struct{})
+	c.mu.Lock()
+	back.ping, back.pong = c.conn.Ping(), pong
+	c.mu.Unlock()
+	select {
+	case <-pong:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// notePong notes that the client of a candidate has answered a ping. client.mu is held.
+func (s *socket) notePong(c *client, position uint64) {
+	if s.session == nil || s.session.back == nil || s.session.back.pong == nil {
+		return
+	}
+	back := s.session.back
+	if position < back.ping { // that ping came first
+		c.conn.Ping()
+		return
+	}
+	close(back.pong)
+	back.pong = nil
+}
+
+// proveHere has the client of a candidate prove that it uses its connection, if it
+// returns to a socket of this node that is connected. It returns false if ctx ends first.
+func (c *client) proveHere(ctx context.Context, candidate *socket) bool {
+	s := candidate.returnsTo()
+	if s == nil || !candidate.session.back.connected {
+		return true
+	}
+	proven := c.prove(ctx, candidate)
+	if proven {
+		candidate.session.back.number = s.session.countReturn(candidate.connectTime)
+	}
+	return proven
+}
+
+// fetch takes the session over to which the client of a candidate returns, if another
+// node may have it. It returns false if ctx ends before the client has proven that it
+// uses its connection, which it must if the other node has a connection to it.
+func (c *client) fetch(ctx context.Context, candidate *socket) bool {
+	if !candidate.returns() || candidate.returnsTo() != nil {
+		return true
+	}
+	back := candidate.session.back
+	s, number, why := c.b.takeOver(ctx, back.elsewhere, takeOverFor{asked: candidate.connectTime})
+	if why.connected {
+		if proven := c.prove(ctx, candidate); !proven {
+			return false
+		}
+		s, number, why = c.b.takeOver(ctx, back.elsewhere, takeOverFor{asked: candidate.connectTime, proven: true})
+	}
+	if s == nil {
+		back.notRecovered = why.notRecovered
+		back.refusal, back.overtaken = why.refusal, why.overtaken
+		return true
+	}
+	back.socket, back.previous, back.number = s, s.id, number
+	return true
+}
+
 // resume gives the client its socket back. It reports false if that isn't possible,
 // so that the candidate becomes a member.
 func (c *client) resume(candidate *socket) (done bool) {
 	back := candidate.session.back
-	if back.socket == nil {
-		s, number, why := c.b.takeOver(doneContext(c.conn.Done()), back.elsewhere, "", candidate.connectTime)
-		switch {
-		case why.refusal != nil:
-			c.refuse(candidate.ns.name, why.refusal.Reason, why.refusal)
-			return true
-		case why.overtaken:
-			c.conn.CloseAfterFlush(engineio.ReasonForcedClose)
-			return true
-		case s == nil:
-			back.notRecovered = why.notRecovered
-			return false
-		}
-		back.socket, back.previous, back.number = s, s.id, number
+	switch {
+	case back.refusal != nil:
+		c.refuse(candidate.ns.name, back.refusal.Reason, back.refusal)
+		return true
+	case back.overtaken:
+		c.conn.CloseAfterFlush(engineio.ReasonForcedClose)
+		return true
+	case back.socket == nil:
+		return false
 	}
 	s := back.socket
 	if old := s.leaveFor(back.number); old != nil {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/salabroker/sala/broker"
@@ -338,4 +339,56 @@ func TestDescribedWhileItGoesAway(t *testing.T) {
 	}
 	stop()
 	lists.Wait()
+}
+
+// A request to return may arrive only after its client has given it up and has returned
+// over another connection. Nobody answers there, so the client stays connected. What is
+// answered before, such as an earlier ping, proves nothing.
+func TestLateRequestToReturn(t *testing.T) {
+	for name, pings := range map[string]int{"over a new connection": 0, "over one that answers an earlier ping": 1} {
+		t.Run(name, func(t *testing.T) {
+			withSession(t, broker.Options{ConnectTimeout: time.Minute}, func(t *testing.T, ana *absence) {
+				late := ana.Dial(nil)
+				late.Mute = true
+				for range pings {
+					<-time.After(26 * time.Second)
+					ana.settle() // answers a ping
+				}
+				late.Send(fmt.Sprintf(`40{"token":%q,"recover":true,"pid":%q}`, ana.token, ana.session.PID))
+				for range pings {
+					late.Pong()
+				}
+				synctest.Wait()
+				ana.send(1, "queued")
+				ana.want(1)
+				<-time.After(20 * time.Second)
+				late.ExpectEnd()
+				ana.send(2, "queued")
+				ana.want(2)
+				ana.wantHistory(ana.session.ID, "CONNECT")
+			})
+		})
+	}
+}
+
+// A client may withdraw its request to return, and ask again over the same connection.
+func TestWithdrawnRequestToReturn(t *testing.T) {
+	withSession(t, broker.Options{}, func(t *testing.T, ana *absence) {
+		c := ana.Dial(nil)
+		c.Mute = true
+		for range 20 {
+			c.Send(fmt.Sprintf(`40{"token":%q,"recover":true,"pid":%q}`, ana.token, ana.session.PID))
+			c.Send("41")
+		}
+		synctest.Wait()
+		ana.send(1, "queued")
+		ana.want(1)
+		ana.wantHistory(ana.session.ID, "CONNECT")
+		c.Send(fmt.Sprintf(`40{"token":%q,"recover":true,"pid":%q}`, ana.token, ana.session.PID))
+		c.Mute = false
+		if got := c.Await("40"); !strings.Contains(got, ana.session.PID) {
+			t.Errorf("the return is answered with %s", got)
+		}
+		ana.wantHistory(ana.session.ID, "CONNECT", "AWAY connection replaced", "RESUMED")
+	})
 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"cmp"
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -114,6 +115,14 @@ type returning struct {
 	offset       string           // of the last event that the client has received; empty for none
 	number       uint64           // of this return, among those to the socket
 	notRecovered string           // why it can't return
+	refusal      *Error           // with which the client is refused, because it was disconnected while it was away
+	overtaken    bool             // the client has returned over a later connection
+	connected    bool             // the socket is connected: the client must prove first that it uses this connection
+
+	// Guarded by client.mu, while backends decide and the socket is looked for.
+	cancel context.CancelFunc // ends that
+	ping   uint64             // position of the ping that proves it
+	pong   chan struct{}      // closed when that is answered; nil while nobody waits for it
 }
 
 const (
@@ -500,6 +509,12 @@ func (s *socket) closeSession(end tombstone) {
 		end.notRecovered = cmp.Or(end.notRecovered, notRecoveredUnknown)
 		s.b.recovery.tombstones.add(s.id, end, time.Now())
 	}
+}
+
+// isConnected reports whether the socket has a connection that isn't known to end.
+func (s *socket) isConnected() bool {
+	c := s.client.Load()
+	return c != nil && c.conn.Open()
 }
 
 // isAway reports whether the socket has no connection, and since when.

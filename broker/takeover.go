@@ -63,6 +63,7 @@ type absence struct {
 	notRecovered string
 	refusal      *Error // the client was disconnected while it was away
 	overtaken    bool   // the client has returned over a later connection
+	connected    bool   // it is connected, and whoever asks must prove to be its client
 }
 
 var absent = absence{notRecovered: notRecoveredUnknown}
@@ -139,11 +140,18 @@ func (t *takeOvers) any() bool {
 	return len(t.busy) > 0
 }
 
+// takeOverFor says for whom a session is taken over: for its client, or because a node
+// has offered it.
+type takeOverFor struct {
+	offeredBy cluster.NodeID // empty if the client asks
+	asked     time.Time      // when the client has asked to return
+	proven    bool           // it has proven that it uses its connection
+}
+
 // takeOver makes this node the owner of a session of another node, or finds that it
-// is the owner already, and numbers the client's return. If a node has offered the
-// session, it is offeredBy, and otherwise that is empty: the session's client asks. If
-// ctx ends, what the owner hands over already is taken all the same.
-func (b *Broker) takeOver(ctx context.Context, key *wire.SessionKey, offeredBy cluster.NodeID, asked time.Time) (s *socket, number uint64, why absence) {
+// is the owner already, and numbers the client's return. If ctx ends, what the owner
+// hands over already is taken all the same.
+func (b *Broker) takeOver(ctx context.Context, key *wire.SessionKey, reason takeOverFor) (s *socket, number uint64, why absence) {
 	ns, ok := b.namespaces[key.GetNamespace()]
 	if !ok || b.recovery == nil {
 		return nil, 0, absent
@@ -157,13 +165,16 @@ func (b *Broker) takeOver(ctx context.Context, key *wire.SessionKey, offeredBy c
 	defer cancel()
 	for range maxTakeOvers {
 		s, why, found := b.localSession(ns, key)
-		if found && s != nil && offeredBy == "" {
-			number = s.session.countReturn(asked)
+		if found && s != nil && reason.offeredBy == "" {
+			if s.isConnected() && !reason.proven {
+				return nil, 0, absence{connected: true}
+			}
+			number = s.session.countReturn(reason.asked)
 		}
 		if found {
 			return s, number, why
 		}
-		owner, described, why := b.findSession(ctx, key, offeredBy, asked)
+		owner, described, why := b.findSession(ctx, key, reason)
 		if described == nil {
 			return nil, 0, why
 		}
@@ -172,7 +183,7 @@ func (b *Broker) takeOver(ctx context.Context, key *wire.SessionKey, offeredBy c
 			return nil, 0, absence{notRecovered: notRecoveredEvicted}
 		}
 		take := &wire.TakeSession{
-			Key: key, Offered: offeredBy != "", Rooms: described.GetSocket().GetRooms(), Returns: described.GetReturns(),
+			Key: key, Offered: reason.offeredBy != "", Rooms: described.GetSocket().GetRooms(), Returns: described.GetReturns(),
 		}
 		state := b.takeFrom(ctx, owner, take, s)
 		if session := state.GetSession(); session != nil {
@@ -217,10 +228,10 @@ func secretOf(key *wire.SessionKey) (secret [secretBytes]byte, ok bool) {
 
 // findSession asks for the node that has a session, and for its description. The
 // home of the socket knows, or all nodes are asked if it is gone.
-func (b *Broker) findSession(ctx context.Context, key *wire.SessionKey, offeredBy cluster.NodeID, asked time.Time) (owner cluster.NodeID, described *wire.Session, why absence) {
-	if offeredBy != "" {
-		state := b.askForSession(ctx, offeredBy, &wire.TakeSession{Key: key, Prepare: true, Offered: true}, asked)
-		return offeredBy, state.GetSession(), absent
+func (b *Broker) findSession(ctx context.Context, key *wire.SessionKey, reason takeOverFor) (owner cluster.NodeID, described *wire.Session, why absence) {
+	if reason.offeredBy != "" {
+		state := b.askForSession(ctx, reason.offeredBy, &wire.TakeSession{Key: key, Prepare: true, Offered: true}, reason.asked)
+		return reason.offeredBy, state.GetSession(), absent
 	}
 	owner = cluster.OwnerOf(key.GetSocket())
 	if string(owner) == b.id {
@@ -231,12 +242,12 @@ func (b *Broker) findSession(ctx context.Context, key *wire.SessionKey, offeredB
 	}
 	for range maxTakeOverHops {
 		if !b.mesh.HasNode(owner) {
-			return b.askAllForSession(ctx, key, asked)
+			return b.askAllForSession(ctx, key, reason)
 		}
-		state := b.askForSession(ctx, owner, &wire.TakeSession{Key: key, Prepare: true}, asked)
+		state := b.askForSession(ctx, owner, &wire.TakeSession{Key: key, Prepare: true, Proven: reason.proven}, reason.asked)
 		switch {
 		case state == nil: // it may be gone, and have handed the session over before
-			return b.askAllForSession(ctx, key, asked)
+			return b.askAllForSession(ctx, key, reason)
 		case state.GetSession() != nil:
 			return owner, state.GetSession(), absence{}
 		case state.GetMovedTo() == "":
@@ -255,13 +266,13 @@ func (b *Broker) findSession(ctx context.Context, key *wire.SessionKey, offeredB
 }
 
 // askAllForSession asks all nodes for a session.
-func (b *Broker) askAllForSession(ctx context.Context, key *wire.SessionKey, asked time.Time) (owner cluster.NodeID, described *wire.Session, why absence) {
-	take := &wire.TakeSession{Key: key, Prepare: true}
+func (b *Broker) askAllForSession(ctx context.Context, key *wire.SessionKey, reason takeOverFor) (owner cluster.NodeID, described *wire.Session, why absence) {
+	take := &wire.TakeSession{Key: key, Prepare: true, Proven: reason.proven}
 	op := &wire.Op{Op: &wire.Op_TakeSession{TakeSession: take}}
 	pause := askPause
 	for range askTries {
 		why = absence{notRecovered: notRecoveredNodeLost}
-		take.AskedAgoUs = time.Since(asked).Microseconds()
+		take.AskedAgoUs = time.Since(reason.asked).Microseconds()
 		result, partial := b.callOthers(ctx, everyNode(), callTimeout, op)
 		for _, reply := range result.Replies {
 			one := cluster.Result{Replies: []cluster.Reply{reply}}
@@ -269,10 +280,11 @@ func (b *Broker) askAllForSession(ctx context.Context, key *wire.SessionKey, ask
 				if state.GetSession() != nil {
 					return reply.Node, state.GetSession(), absence{}
 				}
-				if state.GetAbsent().GetOvertaken() {
-					return "", nil, absence{overtaken: true}
+				a := absenceFromWire(state.GetAbsent())
+				if a.overtaken || a.connected {
+					return "", nil, a
 				}
-				if a := absenceFromWire(state.GetAbsent()); a.notRecovered != notRecoveredUnknown || a.refusal != nil {
+				if a.notRecovered != notRecoveredUnknown || a.refusal != nil {
 					why = a
 				}
 			}
@@ -528,7 +540,7 @@ func (b *Broker) applyOffer(ctx context.Context, from cluster.NodeID, o *wire.Of
 	for range takeOversAtOnce {
 		running.Go(func() {
 			for key := range next {
-				if s, _, _ := b.takeOver(ctx, key, from, time.Time{}); s != nil {
+				if s, _, _ := b.takeOver(ctx, key, takeOverFor{offeredBy: from}); s != nil {
 					taken.Store(key.GetSocket(), true)
 				}
 			}
@@ -545,7 +557,7 @@ func (b *Broker) applyOffer(ctx context.Context, from cluster.NodeID, o *wire.Of
 }
 
 func (a absence) toWire() *wire.SessionState {
-	w := &wire.SessionAbsent{NotRecovered: a.notRecovered, Overtaken: a.overtaken}
+	w := &wire.SessionAbsent{NotRecovered: a.notRecovered, Overtaken: a.overtaken, Connected: a.connected}
 	if a.refusal != nil {
 		w.RefusalCode, w.RefusalReason = a.refusal.Reason, a.refusal.Message
 	}
@@ -553,7 +565,7 @@ func (a absence) toWire() *wire.SessionState {
 }
 
 func absenceFromWire(w *wire.SessionAbsent) absence {
-	a := absence{notRecovered: w.GetNotRecovered(), overtaken: w.GetOvertaken()}
+	a := absence{notRecovered: w.GetNotRecovered(), overtaken: w.GetOvertaken(), connected: w.GetConnected()}
 	if a.notRecovered == "" {
 		a.notRecovered = notRecoveredUnknown
 	}

@@ -375,6 +375,32 @@ func TestLostWithTheNodeThatHadIt(t *testing.T) {
 	}
 }
 
+// TestLateRequestToReturnElsewhere has a request to return arrive at another node after its
+// client has given it up. The client stays connected. It has to answer a ping to move.
+func TestLateRequestToReturnElsewhere(t *testing.T) {
+	nodes, _ := brokertest.StartCluster(t, 2, broker.Options{Recovery: &broker.RecoveryOptions{}, PingTimeout: 200 * time.Millisecond})
+	ana := travel(t, nodes, "ana")
+	for at := range 2 {
+		other := nodes[1-at]
+		late := other.Dial(nil)
+		late.Mute = true
+		late.Send(fmt.Sprintf(`40{"token":%q,"recover":true,"pid":%q}`, ana.token, ana.session.PID))
+		late.ExpectEnd() // it doesn't answer
+		if report := emit(t, other, ana.to(), broker.Message{Event: "e"}); report.Queued != 1 {
+			t.Errorf("the report is %+v", report)
+		}
+		ana.client.Expect("e", "[]")
+		ana.client.ExpectNothing()
+		old := ana.client
+		ana.client = other.ReturnTo(ana.token, ana.session)
+		if !ana.session.Recovered {
+			t.Error("the client isn't recovered")
+		}
+		ana.client.ExpectNothing()
+		old.ExpectEnd()
+	}
+}
+
 // BenchmarkReturn compares what a client costs that connects afresh with one that
 // returns at the same node and one whose session another node has.
 func BenchmarkReturn(b *testing.B) {

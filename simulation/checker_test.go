@@ -23,9 +23,10 @@ type session struct {
 	nodes     []int // which it was connected to
 	visits    []visit
 	events    []entry
-	whole     bool // it is connected at the end, so it has to have everything
-	contested bool // several clients have had it, one after the other
-	taken     bool // from another client, by this one
+	displaced []entry // it was disconnected without a word, as those are who have given their session to another client
+	whole     bool    // it is connected at the end, so it has to have everything
+	contested bool    // several clients have had it, one after the other
+	taken     bool    // from another client, by this one
 }
 
 // checker compares what clients have with what they must have. It takes its knowledge
@@ -153,6 +154,10 @@ func (k *checker) sessionsOf(c *client) (all []*session) {
 				e.message = k.message(e)
 				s.events = append(s.events, e)
 			}
+		case entryDisconnect:
+			if s != nil && !s.toldDisconnect() {
+				s.displaced = append(s.displaced, e)
+			}
 		case entryRefused:
 			k.checkRefusal(c, e)
 		case entryLeave:
@@ -168,6 +173,11 @@ func (k *checker) sessionsOf(c *client) (all []*session) {
 		s.whole = s.ended.seq == 0 && c.final[s.namespace] == s.sid
 	}
 	return all
+}
+
+// toldDisconnect reports whether the last event of a session announces its end.
+func (s *session) toldDisconnect() bool {
+	return len(s.events) > 0 && strings.HasPrefix(s.events[len(s.events)-1].event.text, `["sala:disconnect",`)
 }
 
 // offsetForm is the form of an offset.

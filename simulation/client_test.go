@@ -55,9 +55,10 @@ type client struct {
 	retrying bool // Manager._reconnecting
 	skip     bool // Manager.skipReconnect
 	attempts int
-	timer    *time.Timer // of the next attempt, or of the one under way
-	gone     bool        // it has left for good
-	pending  *partial    // a packet whose attachments haven't arrived
+	timer    *time.Timer   // of the next attempt, or of the one under way
+	gone     bool          // it has left for good
+	lag      time.Duration // by which its next CONNECT is late; it doesn't wait for that
+	pending  *partial      // a packet whose attachments haven't arrived
 	log      []entry
 	final    map[string]string // the ids of its sockets at the end of the run, by namespace
 }
@@ -257,7 +258,22 @@ func (c *client) sendConnect(s *socket) {
 	}
 	c.record(sent)
 	text, _ := json.Marshal(auth)
+	if c.lag > 0 {
+		c.delayRequest()
+	}
 	c.packet(s, '0', string(text))
+}
+
+// delayRequest has what the client sends now arrive late, after it has given the
+// connection up.
+func (c *client) delayRequest() {
+	e := c.engine
+	c.h.logf("%s: its CONNECT is %s late", c, c.lag)
+	for _, nc := range e.links {
+		nc.out.delay(c.lag)
+	}
+	c.lag = 0
+	time.AfterFunc(time.Duration(c.rnd.IntN(50))*time.Millisecond, func() { c.task(func() { e.end("network connection lost") }) })
 }
 
 // packet sends a packet of Socket.IO (Manager._packet).

@@ -20,6 +20,7 @@ type stream struct {
 	latency time.Duration
 
 	mu       sync.Mutex
+	lag      time.Duration // by which what is written from now on is late
 	changed  sync.Cond
 	segments []segment
 	size     int       // bytes in segments, and those that were lost
@@ -141,16 +142,23 @@ func (s *stream) push(p []byte) {
 	if s.lossy || s.readErr != nil {
 		return
 	}
-	at := time.Now().Add(s.latency)
+	at := time.Now().Add(s.latency + s.lag)
 	if at.Before(s.last) {
 		at = s.last
 	}
 	s.last = at
 	s.segments = append(s.segments, segment{at: at, data: slices.Clone(p)})
-	if s.latency > 0 {
+	if s.latency+s.lag > 0 {
 		time.AfterFunc(time.Until(at), s.wake)
 	}
 	s.changed.Broadcast()
+}
+
+// delay has everything arrive late that is written from now on.
+func (s *stream) delay(lag time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lag = lag
 }
 
 // end has the reader get err once it has read what is on its way.

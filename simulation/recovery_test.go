@@ -90,6 +90,9 @@ func (k *checker) checkReturns(s *session) {
 	if s.contested {
 		return
 	}
+	for _, e := range s.displaced {
+		k.failf("%s was disconnected at %s, although no other client has its session", s, e.at)
+	}
 	for i := range s.visits[1:] {
 		v := &s.visits[i+1]
 		if why := k.beyond(s, &s.visits[i], v); why != "" {

@@ -42,6 +42,7 @@ func actions() []action {
 		{name: "half open", weight: 2, do: (*world).halfOpen},
 		{name: "offline", weight: 2, do: (*world).goOffline},
 		{name: "early", weight: 3, do: (*world).reconnectEarly},
+		{name: "late request", weight: 2, do: (*world).requestLate},
 		{name: "close", weight: 2, do: (*world).closeEngine},
 		{name: "block", weight: 1, do: (*world).block},
 		{name: "new client", weight: 1, do: (*world).addClient},
@@ -448,6 +449,20 @@ func (w *world) reconnectEarly() {
 		}
 	}
 	go c.task(c.abandon)
+}
+
+// requestLate has a client lose its connection, and then give up the next one, over which
+// its request to return arrives late.
+func (w *world) requestLate() {
+	c := w.someClient()
+	if c == nil {
+		return
+	}
+	lag := w.ms(100, 4000)
+	go c.task(func() {
+		c.lag = lag
+		c.abandon()
+	})
 }
 
 // closeEngine has the application close the connection.

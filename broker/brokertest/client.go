@@ -381,10 +381,9 @@ func (c *Client) TryNext() (Event, bool) {
 	return Event{}, false
 }
 
-// AwaitAnything waits until anything but a ping comes, or the connection ends. It answers no pings.
+// AwaitAnything waits until anything but a ping comes, or the connection ends.
 func (c *Client) AwaitAnything() {
 	c.t.Helper()
-	c.Mute = true
 	if _, err := c.tryRead(); err != nil && strings.Contains(err.Error(), "timeout") {
 		c.t.Errorf("nothing came: %v", err)
 	}

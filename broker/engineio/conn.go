@@ -75,6 +75,13 @@ func (c *Conn) Transport() string {
 // [Receiver.Closed] is called.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
+// Open reports whether the connection takes messages: it hasn't ended, and doesn't close.
+func (c *Conn) Open() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state == stateOpen
+}
+
 // Send appends f to what is written to the connection, in order with everything else. It returns
 // [Queued], or why it has dropped f.
 //

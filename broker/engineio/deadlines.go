@@ -116,14 +116,17 @@ func (c *Conn) notePing() {
 }
 
 // Ping asks the client for a pong now, to learn through [Receiver.Confirmed] what it has received.
-// It does nothing if the connection closes, or waits for a pong already.
-func (c *Conn) Ping() {
+// It does nothing if the connection closes, or waits for a pong already. A ping that the client
+// has got after this call began has the returned position or a later one.
+func (c *Conn) Ping() (position uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state == stateOpen && c.deadlines.pings == 0 {
-		c.ping(time.Now())
-		c.arm()
+	if c.state != stateOpen || c.deadlines.pings > 0 {
+		return c.pushed + 1
 	}
+	c.ping(time.Now())
+	c.arm()
+	return c.pushed
 }
 
 // ping queues a ping. The caller holds mu, and arms the timer.

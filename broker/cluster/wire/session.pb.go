@@ -97,7 +97,7 @@ func (x *SessionKey) GetUser() string {
 // TakeSession asks a node to hand a session over to the node that sends this.
 //
 // It comes twice. With prepare, the node describes the session, and lets go of the client's
-// connection if there still is one. Then the new node gets ready to receive what is sent to the
+// connection if there still is one: see proven. Then the new node gets ready to receive what is sent to the
 // session. Without prepare, the node hands the session over if it is in the rooms for which the new
 // node is ready.
 type TakeSession struct {
@@ -119,7 +119,10 @@ type TakeSession struct {
 	Attempt uint64 `protobuf:"varint,6,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	// How long ago the client has asked to return, in microseconds; not with offered. A return that was
 	// asked for earlier than the last one comes too late.
-	AskedAgoUs    int64 `protobuf:"varint,7,opt,name=asked_ago_us,json=askedAgoUs,proto3" json:"asked_ago_us,omitempty"`
+	AskedAgoUs int64 `protobuf:"varint,7,opt,name=asked_ago_us,json=askedAgoUs,proto3" json:"asked_ago_us,omitempty"`
+	// Whether the client has answered a ping over its new connection since it has asked to return. A
+	// node that has the session connected gives it to no other client.
+	Proven        bool `protobuf:"varint,8,opt,name=proven,proto3" json:"proven,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -201,6 +204,13 @@ func (x *TakeSession) GetAskedAgoUs() int64 {
 		return x.AskedAgoUs
 	}
 	return 0
+}
+
+func (x *TakeSession) GetProven() bool {
+	if x != nil {
+		return x.Proven
+	}
+	return false
 }
 
 // SessionState answers TakeSession.
@@ -335,7 +345,10 @@ type SessionAbsent struct {
 	// See refusal_code.
 	RefusalReason string `protobuf:"bytes,3,opt,name=refusal_reason,json=refusalReason,proto3" json:"refusal_reason,omitempty"`
 	// Whether the node has the session, but the client has returned over a later connection.
-	Overtaken     bool `protobuf:"varint,4,opt,name=overtaken,proto3" json:"overtaken,omitempty"`
+	Overtaken bool `protobuf:"varint,4,opt,name=overtaken,proto3" json:"overtaken,omitempty"`
+	// Whether the node has the session, connected. The client must prove first that it uses its new
+	// connection.
+	Connected     bool `protobuf:"varint,5,opt,name=connected,proto3" json:"connected,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -394,6 +407,13 @@ func (x *SessionAbsent) GetRefusalReason() string {
 func (x *SessionAbsent) GetOvertaken() bool {
 	if x != nil {
 		return x.Overtaken
+	}
+	return false
+}
+
+func (x *SessionAbsent) GetConnected() bool {
+	if x != nil {
+		return x.Connected
 	}
 	return false
 }
@@ -820,7 +840,7 @@ const file_sala_cluster_v1_session_proto_rawDesc = "" +
 	"\x06socket\x18\x01 \x01(\tR\x06socket\x12\x16\n" +
 	"\x06secret\x18\x02 \x01(\fR\x06secret\x12\x1c\n" +
 	"\tnamespace\x18\x03 \x01(\tR\tnamespace\x12\x12\n" +
-	"\x04user\x18\x04 \x01(\tR\x04user\"\xdc\x01\n" +
+	"\x04user\x18\x04 \x01(\tR\x04user\"\xf4\x01\n" +
 	"\vTakeSession\x12-\n" +
 	"\x03key\x18\x01 \x01(\v2\x1b.sala.cluster.v1.SessionKeyR\x03key\x12\x18\n" +
 	"\aprepare\x18\x02 \x01(\bR\aprepare\x12\x14\n" +
@@ -829,18 +849,20 @@ const file_sala_cluster_v1_session_proto_rawDesc = "" +
 	"\areturns\x18\x05 \x01(\x04R\areturns\x12\x18\n" +
 	"\aattempt\x18\x06 \x01(\x04R\aattempt\x12 \n" +
 	"\fasked_ago_us\x18\a \x01(\x03R\n" +
-	"askedAgoUs\"\xda\x01\n" +
+	"askedAgoUs\x12\x16\n" +
+	"\x06proven\x18\b \x01(\bR\x06proven\"\xda\x01\n" +
 	"\fSessionState\x128\n" +
 	"\x06absent\x18\x01 \x01(\v2\x1e.sala.cluster.v1.SessionAbsentH\x00R\x06absent\x12\x1b\n" +
 	"\bmoved_to\x18\x02 \x01(\tH\x00R\amovedTo\x124\n" +
 	"\achanged\x18\x03 \x01(\v2\x18.sala.cluster.v1.SessionH\x00R\achanged\x124\n" +
 	"\asession\x18\x04 \x01(\v2\x18.sala.cluster.v1.SessionH\x00R\asessionB\a\n" +
-	"\x05state\"\x9c\x01\n" +
+	"\x05state\"\xba\x01\n" +
 	"\rSessionAbsent\x12#\n" +
 	"\rnot_recovered\x18\x01 \x01(\tR\fnotRecovered\x12!\n" +
 	"\frefusal_code\x18\x02 \x01(\tR\vrefusalCode\x12%\n" +
 	"\x0erefusal_reason\x18\x03 \x01(\tR\rrefusalReason\x12\x1c\n" +
-	"\tovertaken\x18\x04 \x01(\bR\tovertaken\"\xd6\x03\n" +
+	"\tovertaken\x18\x04 \x01(\bR\tovertaken\x12\x1c\n" +
+	"\tconnected\x18\x05 \x01(\bR\tconnected\"\xd6\x03\n" +
 	"\aSession\x12/\n" +
 	"\x06socket\x18\x01 \x01(\v2\x17.sala.cluster.v1.SocketR\x06socket\x126\n" +
 	"\x06claims\x18\x02 \x01(\v2\x1e.sala.cluster.v1.SessionClaimsR\x06claims\x12!\n" +
