@@ -632,11 +632,11 @@ func (x *ClearRoomResponse) GetMissingNodes() []string {
 // can be compared only if their epochs are equal.
 type Position struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The epoch of the history. It changes whenever messages are forgotten before their time: when
-	// the history is cleared, evicted or lost. Opaque, at most 255 bytes.
+	// The epoch of the history. It changes whenever the record is broken: when the history is
+	// cleared, evicted or lost, or when a message could not be recorded. Opaque.
 	Epoch string `protobuf:"bytes,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	// The offset of the message. The first message of an epoch has 1; 0 is before it. Numbers that
-	// are missing in between are messages that are no longer kept.
+	// The offset of the message. Messages count from 1 in each epoch, without gaps; 0 is before the
+	// first.
 	Offset        uint64 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
