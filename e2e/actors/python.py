@@ -5,12 +5,31 @@ client: sync or asyncio."""
 import asyncio
 import base64
 import json
+import logging
 import sys
 import threading
 
 import socketio
 
 WAIT = {"reconnection_delay": 0.1, "reconnection_delay_max": 1, "logger": False}
+
+
+class GivesUp(logging.Handler):
+    """Reports that the client has given up for good. python-engineio 4.3 does that when
+    a POST is refused, and tells nobody."""
+
+    def emit(self, record):
+        if record.funcName == "_write_loop" and record.getMessage().startswith("Unexpected status code"):
+            report(on="gives up")
+
+
+def engine_log():
+    """The log for the client's engine."""
+    log = logging.getLogger("actor.engine")
+    log.setLevel(logging.WARNING)
+    log.propagate = False
+    log.addHandler(GivesUp())
+    return log
 
 
 def encode(value):
@@ -56,7 +75,7 @@ def callback(order):
 
 
 def run_sync(orders):
-    client = socketio.Client(**WAIT)
+    client = socketio.Client(**WAIT, engineio_logger=engine_log())
     client.on("connect", lambda: report(on="connect"))
     client.on("disconnect", lambda: report(on="disconnect"))
     client.on("connect_error", lambda why=None: report(on="refused", why=why))
@@ -74,7 +93,7 @@ def run_sync(orders):
 
 
 async def run_asyncio(orders):
-    client = socketio.AsyncClient(**WAIT)
+    client = socketio.AsyncClient(**WAIT, engineio_logger=engine_log())
     client.on("connect", lambda: report(on="connect"))
     client.on("disconnect", lambda: report(on="disconnect"))
     client.on("connect_error", lambda why=None: report(on="refused", why=why))

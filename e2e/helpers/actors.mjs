@@ -46,14 +46,16 @@ class Actor {
   #waiting = [];
   #ids = 0;
   connects = 0;
+  gaveUp = false; // the client won't return
 
   constructor(name) {
     this.name = name;
   }
 
-  // happened records a fact: {on: 'connect' | 'disconnect' | 'refused' | 'event' | 'ack', …}.
+  // happened records a fact: {on: 'connect' | 'disconnect' | 'refused' | 'event' | 'ack' | 'gives up', …}.
   happened(fact) {
     if (fact.on === 'connect') this.connects++;
+    if (fact.on === 'gives up') this.gaveUp = true;
     const at = this.#waiting.findIndex(({ fits }) => fits(fact));
     if (at >= 0) this.#waiting.splice(at, 1)[0].resolve(fact);
     else this.#facts.push(fact);
