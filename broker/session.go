@@ -133,7 +133,7 @@ const (
 	strangerWindow = 10 * time.Second
 	// pingAtEvents is how many events wait for confirmation before the client is asked
 	// for one ahead of time. So is it when half of what may be kept waits.
-	pingAtEvents = 128
+	pingAtEvents = 48
 	// pingGap is the least time between two such pings, unless half of what may be kept
 	// waits. A burst of messages costs few pings then.
 	pingGap = 200 * time.Millisecond
