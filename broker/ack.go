@@ -56,6 +56,7 @@ func (b *Broker) EmitWithAck(ctx context.Context, t Target, m Message, o AckOpti
 	if o.Timeout < 0 || o.Timeout > maxAckTimeout {
 		v.add("timeout", "%s is not between 0 and %s", o.Timeout, maxAckTimeout)
 	}
+	refuseConflation(&v, &m)
 	ns, err := b.checkEmit(&t, &m, v)
 	if err != nil {
 		return AckSummary{}, err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
+	"github.com/salabroker/sala/broker/engineio"
 )
 
 // Other nodes carry out an operation in one of two ways. It is published to those
@@ -400,7 +401,7 @@ func targetFromWire(t *wire.Target) Target {
 func messageToWire(m *Message) *wire.Event {
 	e := &wire.Event{
 		Name: m.Event, Args: m.Args, Attachments: m.Attachments, Volatile: m.Volatile,
-		Number: m.identity.number, Part: m.part,
+		Number: m.identity.number, Part: m.part, Conflation: conflationToWire(m.conflation),
 	}
 	if m.part != 0 { // another node may have given it the number
 		e.Origin = m.identity.node
@@ -412,6 +413,22 @@ func messageToWire(m *Message) *wire.Event {
 func messageFromWire(from cluster.NodeID, e *wire.Event) *Message {
 	return &Message{
 		Event: e.GetName(), Args: e.GetArgs(), Attachments: e.GetAttachments(), Volatile: e.GetVolatile(),
-		identity: identity{cmp.Or(e.GetOrigin(), string(from)), e.GetNumber()}, part: e.GetPart(),
+		identity:   identity{cmp.Or(e.GetOrigin(), string(from)), e.GetNumber()},
+		conflation: conflationFromWire(e.GetConflation()),
+		part:       e.GetPart(),
 	}
+}
+
+func conflationToWire(k engineio.ConflationKey) []byte {
+	if k == (engineio.ConflationKey{}) {
+		return nil
+	}
+	return k[:]
+}
+
+func conflationFromWire(raw []byte) (k engineio.ConflationKey) {
+	if len(raw) == len(k) {
+		copy(k[:], raw)
+	}
+	return k
 }

@@ -87,6 +87,7 @@ func (b *Broker) addOthers(ctx context.Context, report *Report, to destination, 
 func (b *Broker) checkEmit(t *Target, m *Message, v violations) (*namespace, error) {
 	validateTarget(&v, t)
 	m.validate(&v, b.messageLimits)
+	validateConflation(&v, t, m)
 	if err := v.err(); err != nil {
 		return nil, err
 	}
@@ -98,6 +99,7 @@ func (b *Broker) checkEmit(t *Target, m *Message, v violations) (*namespace, err
 		return nil, err
 	}
 	t.Namespace = ns.name
+	m.conflate(t, "")
 	return ns, nil
 }
 

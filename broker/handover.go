@@ -156,6 +156,7 @@ func (s *socket) handOver(to cluster.NodeID, t *wire.TakeSession) *wire.SessionS
 		event := &wire.SessionEvent{Offset: e.Offset()}
 		if f := e.Frame(); f != nil {
 			event.Text, event.Attachments = f.Message()
+			event.Conflation = conflationToWire(f.ConflationKey())
 		}
 		w.Events = append(w.Events, event)
 	})

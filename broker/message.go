@@ -1,8 +1,10 @@
 package broker
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -32,14 +34,44 @@ type Message struct {
 	// IdempotencyKey makes the message safe to send again: within the idempotency
 	// window a key is carried out once in its namespace. Empty for none.
 	IdempotencyKey string
-	// ConflateKey makes the message replace older ones with the same key and room that
-	// still wait in a client's queue. Empty for none.
+	// ConflateKey makes the message replace older ones with the same key and the same
+	// rooms that still wait for a client. Empty for none. It is for emits to rooms alone,
+	// without users and sockets, that request no acks.
 	ConflateKey string
 	// SkipHistory leaves the message out of the history of its rooms.
 	SkipHistory bool
 
-	identity identity // zero until it is needed
-	part     uint64   // see wire.Event; zero without an idempotency key
+	identity   identity               // zero until it is needed
+	part       uint64                 // see wire.Event; zero without an idempotency key
+	conflation engineio.ConflationKey // of ConflateKey and the target
+}
+
+// validateConflation adds to v what is wrong with the key for the target.
+func validateConflation(v *violations, t *Target, m *Message) {
+	if m.ConflateKey != "" && (len(t.Rooms) == 0 || len(t.Users)+len(t.Sockets) > 0) {
+		v.add("conflate_key", "is for messages to rooms: name rooms, and no users or sockets")
+	}
+}
+
+// refuseConflation adds to v that a message which is for each client by itself has a key.
+func refuseConflation(v *violations, m *Message) {
+	if m.ConflateKey != "" {
+		v.add("conflate_key", "is for emits that request no acks, and not for notices")
+	}
+}
+
+// conflate makes a message with a ConflateKey replace older ones with the same key from
+// the same sender to the same rooms. The sender is empty for backends, who all share
+// their keys.
+func (m *Message) conflate(t *Target, sender string) {
+	if m.ConflateKey == "" {
+		return
+	}
+	h := sha256.New()
+	for _, part := range append([]string{t.Namespace, sender, m.ConflateKey}, slices.Sorted(slices.Values(t.Rooms))...) {
+		_, _ = fmt.Fprintf(h, "%d:%s", len(part), part) // never fails
+	}
+	copy(m.conflation[:], h.Sum(nil))
 }
 
 // identity tells a message from all others of a cluster. Clients that take part in
@@ -69,6 +101,14 @@ func (b *Broker) identify(m *Message) {
 	if m.identity.number == 0 {
 		m.identity = identity{b.id, b.lastMessage.Add(1)}
 	}
+}
+
+// isSentBefore reports whether a message with the offset a is known to be sent before that
+// with the offset b: by the same node, with a lower number.
+func isSentBefore(a, b string) bool {
+	node, number, _ := strings.Cut(a, ".")
+	otherNode, otherNumber, _ := strings.Cut(b, ".")
+	return node == otherNode && (len(number) < len(otherNumber) || len(number) == len(otherNumber) && number < otherNumber)
 }
 
 // mayBeOffset reports whether a text is the offset of a message that may have been
@@ -239,7 +279,7 @@ type outgoing struct {
 // plainFrame returns the message for sockets without a session.
 func (o *outgoing) plainFrame() *engineio.Frame {
 	if o.plain == nil {
-		o.plain = newFrame(o.namespace, nil, o.m)
+		o.plain = newFrame(o.namespace, nil, o.m).Conflate(o.m.conflation)
 	}
 	return o.plain
 }
@@ -255,10 +295,10 @@ func (o *outgoing) recoverable() (*backlog.Event, *engineio.Frame) {
 	p := socketio.Payload{Args: o.m.Args, Attachments: o.m.Attachments}
 	text := socketio.AppendRecoverable(nil, o.namespace, o.m.Event, p, offset)
 	if o.m.Volatile {
-		o.frame = engineio.NewFrame(text, o.m.Attachments...)
+		o.frame = engineio.NewFrame(text, o.m.Attachments...).Conflate(o.m.conflation)
 		o.event = o.b.recovery.budget.NewEvent(offset, nil)
 	} else {
-		o.frame = engineio.NewKeptFrame(text, o.m.Attachments...)
+		o.frame = engineio.NewKeptFrame(text, o.m.Attachments...).Conflate(o.m.conflation)
 		o.event = o.b.recovery.budget.NewEvent(offset, o.frame)
 	}
 	return o.event, o.frame

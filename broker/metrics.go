@@ -54,6 +54,7 @@ type metrics struct {
 	kept           prometheus.Counter
 	returns        *prometheus.CounterVec
 	dropped        *prometheus.CounterVec
+	replaced       prometheus.Counter
 	emitters       *prometheus.CounterVec
 }
 
@@ -88,6 +89,7 @@ func newMetrics(b *Broker) *metrics {
 		kept:     counter("sala_deliveries_kept_total", "Messages queued in the session of a socket that is away."),
 		returns:  counters("sala_session_returns_total", "Clients that asked for their session back, by result: recovered, or why it wasn't.", "result"),
 		dropped:  counters("sala_deliveries_dropped_total", "Messages that didn't reach a connection, by reason.", "reason"),
+		replaced: counter("sala_deliveries_replaced_total", "Queued messages that later ones with the same conflate key have replaced."),
 		emitters: counters("sala_emitter_messages_total", "Messages of Socket.IO emitters on Redis, by result.", "result"),
 	}
 }
@@ -138,6 +140,9 @@ func (m *metrics) FramesDropped(reason engineio.DropReason, n int) {
 	m.dropped.WithLabelValues(string(reason)).Add(float64(n))
 }
 
+// FramesReplaced implements [engineio.Observer].
+func (m *metrics) FramesReplaced(n int) { m.replaced.Add(float64(n)) }
+
 // Describe implements [prometheus.Collector].
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.sockets
@@ -176,7 +181,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	own := []prometheus.Collector{m.connections, m.closed, m.refusals, m.limits, m.events, m.acks, m.emits, m.keyed, m.shed, m.queued, m.kept, m.returns, m.dropped, m.emitters}
+	own := []prometheus.Collector{m.connections, m.closed, m.refusals, m.limits, m.events, m.acks, m.emits, m.keyed, m.shed, m.queued, m.kept, m.returns, m.dropped, m.replaced, m.emitters}
 	return append(own, m.stream.collectors()...)
 }
 

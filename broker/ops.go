@@ -95,6 +95,7 @@ func (b *Broker) ClearRoom(ctx context.Context, c ClearRoom) (Outcome, error) {
 	if c.Notice != nil {
 		var notice violations
 		c.Notice.validate(&notice, b.messageLimits)
+		refuseConflation(&notice, c.Notice)
 		v.addBelow("notice.", notice)
 	}
 	if err := v.err(); err != nil {

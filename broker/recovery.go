@@ -381,10 +381,11 @@ func (s *socket) resumeOver(c *client, candidate *socket, added []string) *Error
 	s.endAway()
 	s.publishResumed()
 	x.connect, _ = c.conn.Resend(s.connectFrame())
-	x.backlog.Resend(x.connect, func(e *backlog.Event) uint64 {
+	replaced := x.backlog.Resend(x.connect, func(e *backlog.Event) uint64 {
 		position, _ := c.conn.Resend(e.Frame())
 		return position
 	})
+	s.b.metrics.FramesReplaced(replaced)
 	c.conn.Ping()
 	return nil
 }

@@ -42,6 +42,10 @@ type RelayRule struct {
 	// With RelayToRoom, the sender gets it only as a member of the room. Not with
 	// RelayToSender.
 	IncludeSender *bool
+	// Conflate says whether an event replaces the one from the same user to the same
+	// clients that still waits for a slow client; of a socket without a user, the one
+	// from the same socket. Not with RelayToSender.
+	Conflate bool
 	// Args is the text of a JSON array that replaces the client's arguments; nil
 	// passes these on.
 	Args json.RawMessage
@@ -86,6 +90,8 @@ func (r *RelayRule) validate(v *violations, field string, limits MessageLimits) 
 		v.add(field+"room_field", "has no meaning with to: %s", r.To)
 	case r.To == RelayToSender && r.IncludeSender != nil:
 		v.add(field+"include_sender", "has no meaning with to: sender")
+	case r.To == RelayToSender && r.Conflate:
+		v.add(field+"conflate", "has no meaning with to: sender")
 	}
 	if r.Args != nil {
 		validateFixed(v, field+"args", r.Args, limits)
@@ -123,6 +129,10 @@ func (b *Broker) handleRelay(s *socket, rule RelayRule, p socketio.Payload) (ans
 	if rule.Args != nil {
 		m.Args, m.Attachments = fillIn(rule.Args, s.user, room), nil
 	}
+	if rule.Conflate {
+		m.ConflateKey = rule.Emit
+		m.conflate(&to, s.conflationSender())
+	}
 	if rule.To == RelayToSender {
 		b.deliver(s.ns, []*socket{s}, m)
 	} else {
@@ -132,6 +142,15 @@ func (b *Broker) handleRelay(s *socket, rule RelayRule, p socketio.Payload) (ans
 		return fillIn(rule.Ack, s.user, room), nil
 	}
 	return accepted{OK: true}, nil
+}
+
+// conflationSender names whose messages replace each other: those of the user, or of this
+// socket if it has none.
+func (s *socket) conflationSender() string {
+	if s.user == "" {
+		return "socket " + s.id
+	}
+	return "user " + s.user
 }
 
 // target returns the target of an event, if its sender may reach it, and the room

@@ -278,11 +278,11 @@ func (s *socket) keep(o *outgoing) delivery {
 		x.mu.Unlock()
 		return notDelivered
 	case x.shadow:
-		x.push(s.b, o, event, 0)
+		x.hold(s.b, o, event)
 		x.mu.Unlock()
 		return moving
 	case c == nil:
-		evicted := x.push(s.b, o, event, 0)
+		evicted := x.hold(s.b, o, event)
 		x.mu.Unlock()
 		if evicted { // nothing can make up for it
 			s.giveUp()
@@ -291,7 +291,10 @@ func (s *socket) keep(o *outgoing) delivery {
 		return kept
 	}
 	defer x.mu.Unlock()
-	position, reason := c.conn.SendNumbered(frame, o.m.Volatile)
+	position, replaced, reason := c.conn.SendNumbered(frame, o.m.Volatile)
+	if replaced > 0 {
+		x.backlog.Replaced(replaced)
+	}
 	if reason == engineio.Queued {
 		x.push(s.b, o, event, position)
 		if x.backlog.Len()%pingAtEvents == 0 || x.backlog.Bytes() > s.b.recovery.limits.Bytes/2 {
@@ -313,7 +316,7 @@ func (s *socket) keep(o *outgoing) delivery {
 // hasHad reports whether the event came before, while the session was moved: calls that
 // name a socket may be sent after it. x.mu is held.
 func (x *session) hasHad(b *Broker, event *backlog.Event) (had bool) {
-	had = x.had[event.Offset()]
+	had = x.had[event.Offset()] || x.isOutdated(event)
 	switch {
 	case x.shadow && len(x.had) < 2*b.recovery.limits.Events: // with more, the session has lost some already
 		x.had[event.Offset()] = true
@@ -324,12 +327,32 @@ func (x *session) hasHad(b *Broker, event *backlog.Event) (had bool) {
 	return had
 }
 
-// push appends an event to the backlog, and reports whether that evicted another one.
+// isOutdated reports whether the backlog has a later event that replaces this one. The node
+// that had the session before may have received both and handed over the later one, while
+// the earlier one is still on its way to this node. x.mu is held.
+func (x *session) isOutdated(event *backlog.Event) bool {
+	f := event.Frame()
+	if f == nil || f.ConflationKey() == (engineio.ConflationKey{}) {
+		return false
+	}
+	return isSentBefore(event.Offset(), x.backlog.Newest(f.ConflationKey()))
+}
+
+// hold is push for an event that no connection gets now. It may replace an older one.
 // x.mu is held.
-func (x *session) push(b *Broker, o *outgoing, event *backlog.Event, position uint64) (evicted bool) {
-	evicted = x.backlog.Push(event, position, b.recovery.limits)
+func (x *session) hold(b *Broker, o *outgoing, event *backlog.Event) (evicted bool) {
+	evicted, replaced := x.backlog.Keep(event, b.recovery.limits)
+	if replaced {
+		b.metrics.FramesReplaced(1)
+	}
 	o.held++
 	return evicted
+}
+
+// push appends an event to the backlog. x.mu is held.
+func (x *session) push(b *Broker, o *outgoing, event *backlog.Event, position uint64) {
+	x.backlog.Push(event, position, b.recovery.limits)
+	o.held++
 }
 
 // miss notes that the client misses a message that wasn't volatile.

@@ -87,7 +87,7 @@ func (s *socket) enter() *Error {
 		if s.session != nil {
 			s.openSession()
 		}
-		position, _ := c.conn.SendNumbered(connect, false)
+		position, _, _ := c.conn.SendNumbered(connect, false)
 		if s.session != nil {
 			s.session.connect = position
 			c.conn.Ping() // its answer proves that the client knows of its session

@@ -473,9 +473,9 @@ func (s *socket) becomeOwner(before cluster.NodeID, w *wire.Session) {
 		event.Held(1)
 	}
 	gathered.All(func(e *backlog.Event) {
-		if !known[e.Offset()] {
+		if !known[e.Offset()] && !x.isOutdated(e) {
 			known[e.Offset()] = true // it may have come in several ways
-			x.backlog.Push(e, 0, r.limits)
+			x.backlog.Keep(e, r.limits)
 			e.Held(1)
 		}
 	})
@@ -526,7 +526,7 @@ func frameFromWire(e *wire.SessionEvent) *engineio.Frame {
 	if len(e.GetText()) == 0 {
 		return nil
 	}
-	return engineio.NewKeptFrame(e.GetText(), e.GetAttachments()...)
+	return engineio.NewKeptFrame(e.GetText(), e.GetAttachments()...).Conflate(conflationFromWire(e.GetConflation()))
 }
 
 // applyOffer takes over sessions that a node offers.

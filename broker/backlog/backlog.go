@@ -1,5 +1,7 @@
 package backlog
 
+import "github.com/salabroker/sala/broker/engineio"
+
 // Limits bounds one backlog.
 type Limits struct {
 	// Events and Bytes are how much a backlog may keep. An event counts in each backlog that holds it.
@@ -18,6 +20,7 @@ type Backlog struct {
 	start       int32 // of the first entry in first
 	end         int32 // of the last entry in last, plus one
 	len         int32
+	unsent      int32 // how many of the last events no connection has had
 	bytes       int
 
 	// The last event that was evicted before the client confirmed it, apart from those that aren't
@@ -77,18 +80,92 @@ func (l *Backlog) Evict(offset string) { l.evicted, l.evictedOffset = true, offs
 
 // All calls each for all events, in order.
 func (l *Backlog) All(each func(*Event)) {
+	for _, at := range l.entries {
+		each(at.event)
+	}
+}
+
+// entries yields the places of all events, in order.
+func (l *Backlog) entries(yield func(int32, *entry) bool) {
 	for c, i, n := l.first, l.start, int32(0); n < l.len; n++ {
 		if i == chunkLen {
 			c, i = c.next, 0
 		}
-		each(c.entries[i].event)
+		if !yield(n, &c.entries[i]) {
+			return
+		}
 		i++
 	}
 }
 
 // Push appends an event that was sent at a position. To stay within the limits, it evicts the
-// oldest events. It reports whether one of those would have been sent again.
-func (l *Backlog) Push(e *Event, position uint64, limits Limits) (evicted bool) {
+// oldest events.
+func (l *Backlog) Push(e *Event, position uint64, limits Limits) {
+	l.push(e, position, limits)
+	l.unsent = 0
+}
+
+// Keep is Push for an event that is for the next connection. It replaces the event with the same
+// conflation key that no connection has had, and reports whether there was one, and whether an event
+// was evicted that would have been sent again.
+func (l *Backlog) Keep(e *Event, limits Limits) (evicted, replaced bool) {
+	key := e.key()
+	if key != (engineio.ConflationKey{}) {
+		replaced = l.remove(func(n int32, at *entry) bool { return n >= l.len-l.unsent && at.event.key() == key })
+	}
+	evicted = l.push(e, 0, limits)
+	l.unsent = min(l.unsent+1, l.len)
+	return evicted, replaced
+}
+
+// Replaced takes out the event that was sent at a position and that the connection has not written,
+// because a later one with the same conflation key has replaced it there.
+func (l *Backlog) Replaced(position uint64) {
+	at32 := uint32(position) //nolint:gosec // the lower half is meant
+	l.remove(func(_ int32, at *entry) bool {
+		return at.position == at32 && at.event.key() != engineio.ConflationKey{}
+	})
+}
+
+// remove takes out the last event for which matches returns true, and reports whether there is one.
+// That moves those before it, and so takes time for each.
+func (l *Backlog) remove(matches func(n int32, at *entry) bool) bool {
+	found := int32(-1)
+	for n, at := range l.entries {
+		if matches(n, at) {
+			found = n
+		}
+	}
+	if found < 0 {
+		return false
+	}
+	var before entry
+	for n, at := range l.entries {
+		before, *at = *at, before
+		if n == found {
+			break
+		}
+	}
+	l.first.entries[l.start] = before
+	if found >= l.len-l.unsent {
+		l.unsent--
+	}
+	l.drop(1)
+	return true
+}
+
+// Newest returns the offset of the last event with a conflation key; empty if there is none.
+func (l *Backlog) Newest(key engineio.ConflationKey) (offset string) {
+	for _, at := range l.entries {
+		if at.event.key() == key {
+			offset = at.event.offset
+		}
+	}
+	return offset
+}
+
+// push appends an event. It reports whether it has evicted one that would have been sent again.
+func (l *Backlog) push(e *Event, position uint64, limits Limits) (evicted bool) {
 	for l.len > 0 && l.exceeds(e.size, limits) {
 		if oldest := &l.first.entries[l.start]; oldest.event.frame != nil {
 			l.evicted, l.evictedPosition, l.evictedOffset = true, oldest.position, oldest.event.offset
@@ -138,17 +215,12 @@ func (l *Backlog) Confirm(position uint64) {
 // another order than it is numbered. An offset that isn't there was confirmed long ago, or is that
 // of an earlier session.
 func (l *Backlog) Received(offset string) bool {
-	n := int32(0)
-	for c, i := l.first, l.start; n < l.len; n++ {
-		if i == chunkLen {
-			c, i = c.next, 0
-		}
-		if c.entries[i].event.offset == offset {
+	for n, at := range l.entries {
+		if at.event.offset == offset {
 			l.drop(n + 1)
 			l.evicted, l.evictedOffset = false, ""
 			return true
 		}
-		i++
 	}
 	if l.evicted && l.evictedOffset != offset {
 		return false
@@ -159,13 +231,20 @@ func (l *Backlog) Received(offset string) bool {
 
 // Resend calls send for each event that is sent again, in order, and gives it the position that send
 // returns. The others keep their places among them: the client may still name them as the last that
-// it has. Those before the first one get the position begin.
-func (l *Backlog) Resend(begin uint64, send func(*Event) (position uint64)) {
+// it has. Those before the first one get the position begin. Only the last event with a conflation key
+// is sent again. The client lacks the others, so they leave the backlog; Resend returns their number.
+func (l *Backlog) Resend(begin uint64, send func(*Event) (position uint64)) (replaced int) {
+	newest := l.newest()
 	kept := Backlog{budget: l.budget}
 	unlimited := Limits{Events: int(l.len) + 1, Bytes: l.bytes + 1}
 	position := begin
 	for l.len > 0 {
 		e := l.first.entries[l.start].event
+		if last := newest[e.key()]; last != nil && last != e {
+			l.drop(1)
+			replaced++
+			continue
+		}
 		if e.frame != nil {
 			position = send(e)
 		}
@@ -173,6 +252,22 @@ func (l *Backlog) Resend(begin uint64, send func(*Event) (position uint64)) {
 		l.release(1)
 	}
 	*l = kept
+	return replaced
+}
+
+// newest returns the last event with each conflation key; nil if there are none.
+func (l *Backlog) newest() (newest map[engineio.ConflationKey]*Event) {
+	for _, at := range l.entries {
+		key := at.event.key()
+		if key == (engineio.ConflationKey{}) {
+			continue
+		}
+		if newest == nil {
+			newest = make(map[engineio.ConflationKey]*Event)
+		}
+		newest[key] = at.event
+	}
+	return newest
 }
 
 // Clear drops all events. What the client may lack is missing from now on, unless it lacks nothing.
@@ -201,6 +296,7 @@ func (l *Backlog) release(n int32) {
 		*at = entry{}
 		l.start++
 		l.len--
+		l.unsent = min(l.unsent, l.len)
 		if l.start == chunkLen || l.len == 0 {
 			empty := l.first
 			l.first, l.start = empty.next, 0

@@ -33,6 +33,13 @@ type modelEntry struct {
 	offset   string
 	position uint64
 	again    bool
+	key      engineio.ConflationKey
+	unsent   bool // no connection has had it
+}
+
+// replaces reports whether the later entry replaces the earlier one.
+func (en modelEntry) replaces(earlier modelEntry) bool {
+	return en.again && en.key != (engineio.ConflationKey{}) && en.key == earlier.key
 }
 
 // TestModel compares a backlog with a list, over random calls.
@@ -48,15 +55,27 @@ func testModel(t *testing.T, r *rand.Rand) {
 	limits := Limits{Events: 1 + r.IntN(200), Bytes: 1 << 20}
 	var m model
 	position := uint64(1)<<32 - 100 // so that its lower half wraps
+	keys, away := 1+r.IntN(20), false
 	push := func() {
 		position += 1 + uint64(r.IntN(3))
-		en := modelEntry{fmt.Sprint("o", position), position, r.IntN(5) > 0}
+		en := modelEntry{offset: fmt.Sprint("o", position), position: position, again: r.IntN(5) > 0, unsent: away}
 		var f *engineio.Frame
 		if en.again {
-			f = engineio.NewFrame([]byte("2[]"))
+			en.key[0] = byte(r.IntN(keys))
+			f = engineio.NewFrame([]byte("2[]")).Conflate(en.key)
 		}
 		e := budget.NewEvent(en.offset, f)
-		l.Push(e, position, limits)
+		if away {
+			at := slices.IndexFunc(m.entries, func(earlier modelEntry) bool { return earlier.unsent && en.replaces(earlier) })
+			if at >= 0 {
+				m.entries = slices.Delete(m.entries, at, at+1)
+			}
+			if _, replaced := l.Keep(e, limits); replaced != (at >= 0) {
+				t.Fatalf("replaced: %v, want %v", replaced, at >= 0)
+			}
+		} else {
+			l.Push(e, position, limits)
+		}
 		e.Held(1)
 		if len(m.entries) == limits.Events {
 			if m.entries[0].again {
@@ -67,8 +86,11 @@ func testModel(t *testing.T, r *rand.Rand) {
 		m.entries = append(m.entries, en)
 	}
 	for range 300 {
-		switch r.IntN(12) {
+		switch r.IntN(14) {
 		case 0:
+			if away {
+				continue
+			}
 			confirmed := position - uint64(r.IntN(2*limits.Events))
 			l.Confirm(confirmed)
 			m.entries = slices.DeleteFunc(m.entries, func(en modelEntry) bool { return en.position <= confirmed })
@@ -85,7 +107,24 @@ func testModel(t *testing.T, r *rand.Rand) {
 			if want {
 				m.entries, m.evicted = m.entries[at+1:], nil
 			}
+		case 3:
+			away = true
+		case 4: // a queue has replaced a message
+			if away || len(m.entries) == 0 {
+				continue
+			}
+			replaced := m.entries[r.IntN(len(m.entries))].position
+			l.Replaced(replaced)
+			m.entries = slices.DeleteFunc(m.entries, func(en modelEntry) bool {
+				return en.position == replaced && en.key != engineio.ConflationKey{}
+			})
 		case 2:
+			away = false
+			for i := len(m.entries) - 1; i >= 0; i-- {
+				if slices.ContainsFunc(m.entries[i+1:], func(later modelEntry) bool { return later.replaces(m.entries[i]) }) {
+					m.entries = slices.Delete(m.entries, i, i+1)
+				}
+			}
 			var sent, want []string
 			position++ // of the CONNECT packet
 			at := position
@@ -94,7 +133,7 @@ func testModel(t *testing.T, r *rand.Rand) {
 					at++
 					want = append(want, m.entries[i].offset)
 				}
-				m.entries[i].position = at
+				m.entries[i].position, m.entries[i].unsent = at, false
 			}
 			l.Resend(position, func(e *Event) uint64 {
 				position++

@@ -27,6 +27,14 @@ func (e *Event) Offset() string { return e.offset }
 // Frame returns the encoded message; nil if it isn't sent again.
 func (e *Event) Frame() *engineio.Frame { return e.frame }
 
+// key returns the conflation key of the message; zero if it has none, or isn't sent again.
+func (e *Event) key() engineio.ConflationKey {
+	if e.frame == nil {
+		return engineio.ConflationKey{}
+	}
+	return e.frame.ConflationKey()
+}
+
 // Held says to how many more backlogs the event was pushed. It is called after the pushes: counting
 // each of them would make goroutines fight for one counter.
 func (e *Event) Held(backlogs int) { e.count(int64(backlogs)) }

@@ -10,7 +10,7 @@ import (
 // push queues a message and returns its position.
 func (s *session) push(t *testing.T, message string) uint64 {
 	t.Helper()
-	position, reason := s.SendNumbered(text(message), false)
+	position, _, reason := s.SendNumbered(text(message), false)
 	if reason != Queued {
 		t.Fatalf("the message was dropped: %v", reason)
 	}

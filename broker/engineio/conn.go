@@ -39,21 +39,21 @@ type Conn struct {
 
 	mu        sync.Mutex
 	state     state
+	scheduled bool   // it's in the flushQueue
+	busy      bool   // a goroutine writes to ws; only that one takes from out
+	stalled   bool   // its socket takes no more bytes for now
+	peerDone  bool   // the peer has sent its close frame
+	broken    bool   // the peer has broken the protocol, so nothing more it sends can be read
+	base64    bool   // its client can't read binary WebSocket frames
+	probing   bool   // an upgrade is under way; probe may not be set yet
 	reason    Reason // why it's closing, or closed
 	cause     error  // the error behind it, if any
 	out       queue
 	pushed    uint64   // frames that have been queued so far, which numbers them
 	resent    int      // cost of frames that Resend has queued since the queue was empty last
-	scheduled bool     // it's in the flushQueue
-	busy      bool     // a goroutine writes to ws; only that one takes from out
-	stalled   bool     // its socket takes no more bytes for now
-	peerDone  bool     // the peer has sent its close frame
-	broken    bool     // the peer has broken the protocol, so nothing more it sends can be read
 	ws        *link    // nil while the transport is long-polling
 	poll      *polling // nil once the transport is WebSocket and no response is under way
 	probe     *link    // the WebSocket that the client is upgrading to
-	base64    bool     // its client can't read binary WebSocket frames
-	probing   bool     // an upgrade is under way; probe may not be set yet
 	deadlines deadlines
 	closeBy   time.Time // when a graceful close ends at the latest
 }
@@ -89,14 +89,18 @@ func (c *Conn) Open() bool {
 // client, Send writes some of the queue itself. It drops a volatile frame unless the client takes
 // messages right now. A frame that would exceed MaxQueuedBytes is dropped; unless it is volatile or
 // the policy is Drop, the connection then ends with ReasonSlowConsumer.
+//
+// A frame with a [ConflationKey] replaces the last one with the same key that still waits, whose place
+// in the order is gone then. One that is being written at that moment stays.
 func (c *Conn) Send(f *Frame, volatile bool) DropReason {
-	_, reason := c.SendNumbered(f, volatile)
+	_, _, reason := c.SendNumbered(f, volatile)
 	return reason
 }
 
 // SendNumbered is Send, and returns f's position among everything that the connection has queued,
-// for [Receiver.Confirmed]. If f was dropped, no confirmation reaches its position.
-func (c *Conn) SendNumbered(f *Frame, volatile bool) (position uint64, reason DropReason) {
+// for [Receiver.Confirmed]. If f was dropped, no confirmation reaches its position. replaced is the
+// position of the frame that f has replaced, and that the client doesn't get; 0 if there is none.
+func (c *Conn) SendNumbered(f *Frame, volatile bool) (position, replaced uint64, reason DropReason) {
 	c.mu.Lock()
 	f = c.encodingFor(f)
 	reason = c.mayQueue(f, volatile)
@@ -108,10 +112,16 @@ func (c *Conn) SendNumbered(f *Frame, volatile bool) (position uint64, reason Dr
 		reason = c.mayQueue(f, volatile)
 	}
 	if reason == Queued {
+		if f.conflates() {
+			replaced = c.out.replace(f, c.pushed)
+		}
 		c.push(f)
 		position = c.pushed
 		c.mu.Unlock()
-		return position, Queued
+		if replaced > 0 {
+			c.server.opts.Observer.FramesReplaced(1)
+		}
+		return position, replaced, Queued
 	}
 	position = c.pushed + 1
 	c.mu.Unlock()
@@ -122,11 +132,11 @@ func (c *Conn) SendNumbered(f *Frame, volatile bool) (position uint64, reason Dr
 	if !f.control && !f.kept {
 		c.server.opts.Observer.FramesDropped(reason, 1)
 	}
-	return position, reason
+	return position, 0, reason
 }
 
-// Resend is SendNumbered for a frame that the caller keeps for the client in any case: it doesn't
-// count towards MaxQueuedBytes until the queue has been empty. Otherwise a client that comes back
+// Resend is SendNumbered for a frame that the caller keeps for the client in any case: it replaces
+// nothing, and doesn't count towards MaxQueuedBytes until the queue has been empty. Otherwise a client that comes back
 // to a full queue could never catch up. The caller bounds what it sends again.
 func (c *Conn) Resend(f *Frame) (position uint64, reason DropReason) {
 	c.mu.Lock()
@@ -158,11 +168,13 @@ func (c *Conn) mayQueue(f *Frame, volatile bool) DropReason {
 		return DropNotWritable
 	case f.cost() > limit:
 		return DropTooLarge
-	case c.out.cost+f.cost() > limit+c.resent:
-		return DropQueueFull
-	default:
+	case c.out.cost+f.cost() <= limit+c.resent:
 		return Queued
 	}
+	if f.conflates() && c.out.cost-c.out.olderCost(f, c.pushed)+f.cost() <= limit+c.resent {
+		return Queued
+	}
+	return DropQueueFull
 }
 
 // writable reports whether the client takes messages right now. The caller holds mu.
@@ -182,7 +194,7 @@ func (c *Conn) push(f *Frame) {
 		c.resent = 0
 	}
 	c.pushed++
-	c.out.push(f)
+	c.out.push(f, c.pushed)
 	if c.poll == nil {
 		c.schedule()
 		return

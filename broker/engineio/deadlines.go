@@ -102,7 +102,7 @@ func (c *Conn) pausedWithin(d time.Duration, now time.Time) bool {
 // connection. A long-polling client that doesn't poll has none, so it gets no extra time. The
 // caller holds mu.
 func (c *Conn) pingWaits() bool {
-	return c.ws != nil && c.pushed-uint64(len(c.out.frames)) < c.deadlines.pinged
+	return c.ws != nil && c.out.first(c.pushed) <= c.deadlines.pinged
 }
 
 // notePing is called when something has been written. If that was the last ping, the client's time to

@@ -3,6 +3,7 @@ package engineio
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"slices"
 )
 
 // Frame is a message, or an engine packet, that is encoded once for any number of connections: as
@@ -10,12 +11,20 @@ import (
 // goroutines may share it.
 type Frame struct {
 	wire        []byte   // the WebSocket frames, back to back
-	text        []byte   // the text packet within wire; nil if there is none
+	textLen     int      // of the text packet, which the first of them carries; 0 if there is none
 	attachments [][]byte // the binary payloads within wire
-	control     bool     // not a message: it doesn't count as one when it is dropped
-	kept        bool     // a message that the layer above keeps, and counts
-	last        bool     // the end of the connection
+	key         ConflationKey
+	control     bool // not a message: it doesn't count as one when it is dropped
+	kept        bool // a message that the layer above keeps, and counts
+	last        bool // the end of the connection
 }
+
+// ConflationKey tells messages of which only the last matters from all others. The zero key is that of
+// a message which replaces none. Keys are compared as they are, so their first bytes should differ.
+type ConflationKey [16]byte
+
+// mark is the part of a key that is compared first.
+func (k ConflationKey) mark() uint64 { return binary.NativeEndian.Uint64(k[:]) }
 
 // NewFrame encodes a message: a text, and the binary attachments that belong to it, which follow
 // the text. For Socket.IO, text is an encoded packet. NewFrame copies its arguments.
@@ -43,6 +52,19 @@ func NewKeptFrame(text []byte, attachments ...[]byte) *Frame {
 	return f
 }
 
+// Conflate makes f replace a frame with the same key that waits in a connection's queue. It must be
+// called before f is sent. It returns f.
+func (f *Frame) Conflate(key ConflationKey) *Frame {
+	f.key = key
+	return f
+}
+
+// ConflationKey returns the key that was given to Conflate, or the zero key.
+func (f *Frame) ConflationKey() ConflationKey { return f.key }
+
+// conflates reports whether f may replace a frame.
+func (f *Frame) conflates() bool { return f.key != ConflationKey{} }
+
 // NewBinaryFrame encodes a binary message without a text. It copies data.
 func NewBinaryFrame(data []byte) *Frame {
 	f := &Frame{wire: make([]byte, 0, maxHeaderSize+len(data))}
@@ -56,10 +78,8 @@ func (f *Frame) inBase64() *Frame {
 	if len(f.attachments) == 0 {
 		return f
 	}
-	encoded := &Frame{text: f.text, attachments: f.attachments, control: f.control, kept: f.kept, last: f.last}
-	if f.text != nil {
-		encoded.wire = append(appendHeader(encoded.wire, opText, len(f.text)), f.text...)
-	}
+	encoded := new(*f)
+	encoded.wire = slices.Clip(f.wire[:f.textEnd()]) // appending copies it
 	for _, a := range f.attachments {
 		encoded.wire = appendHeader(encoded.wire, opText, 1+base64.StdEncoding.EncodedLen(len(a)))
 		encoded.wire = base64.StdEncoding.AppendEncode(append(encoded.wire, packetBinary), a)
@@ -95,14 +115,26 @@ func newCloseFrame(reason Reason) *Frame {
 }
 
 func (f *Frame) appendText(kind byte, text []byte) {
-	f.wire = appendHeader(f.wire, opText, 1+len(text))
-	start := len(f.wire)
+	f.textLen = 1 + len(text)
+	f.wire = appendHeader(f.wire, opText, f.textLen)
 	f.wire = append(append(f.wire, kind), text...)
-	f.text = f.wire[start:len(f.wire):len(f.wire)]
 }
 
-// appendBinary must not make wire grow beyond its capacity, as text and attachments are slices of
-// it.
+// text returns the text packet; it is empty if there is none.
+func (f *Frame) text() []byte {
+	end := f.textEnd()
+	return f.wire[end-f.textLen : end : end]
+}
+
+// textEnd returns where in wire the text packet ends; 0 if there is none.
+func (f *Frame) textEnd() int {
+	if f.textLen == 0 {
+		return 0
+	}
+	return headerSize(f.textLen) + f.textLen
+}
+
+// appendBinary must not make wire grow beyond its capacity, as attachments are slices of it.
 func (f *Frame) appendBinary(data []byte) {
 	f.wire = appendHeader(f.wire, opBinary, len(data))
 	start := len(f.wire)
@@ -119,14 +151,14 @@ func (f *Frame) cost() int { return len(f.wire) + frameOverhead }
 
 // Message returns the message that f was made of: its text, and its attachments. The caller must not
 // change them.
-func (f *Frame) Message() (text []byte, attachments [][]byte) { return f.text[1:], f.attachments }
+func (f *Frame) Message() (text []byte, attachments [][]byte) { return f.text()[1:], f.attachments }
 
 // Size returns how many bytes f takes in memory, roughly.
 func (f *Frame) Size() int { return f.cost() }
 
 // payloadSize is at least the number of bytes that appendPayload appends.
 func (f *Frame) payloadSize() int {
-	n := 1 + len(f.text)
+	n := 1 + f.textLen
 	for _, a := range f.attachments {
 		n += 2 + base64.StdEncoding.EncodedLen(len(a))
 	}
@@ -136,8 +168,8 @@ func (f *Frame) payloadSize() int {
 // appendPayload appends f in the form of long-polling, with a separator after what dst holds
 // already.
 func (f *Frame) appendPayload(dst []byte) []byte {
-	if f.text != nil {
-		dst = append(appendSeparator(dst), f.text...)
+	if f.textLen > 0 {
+		dst = append(appendSeparator(dst), f.text()...)
 	}
 	for _, a := range f.attachments {
 		dst = append(appendSeparator(dst), packetBinary)

@@ -66,7 +66,7 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
 func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, id requestID) {
 	c := s.newConn(r)
 	c.poll = newPolling(id)
-	c.out.push(s.openFrame(c.id, transportWebSocket))
+	c.out.push(s.openFrame(c.id, transportWebSocket), 0)
 	// Until the handler knows the connection, nothing is delivered and it can't finish.
 	delivery := c.poll.delivery
 	delivery <- struct{}{}

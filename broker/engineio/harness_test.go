@@ -120,11 +120,12 @@ func (s *session) wantClose(t *testing.T, want Reason) {
 
 // tally is an Observer that counts.
 type tally struct {
-	mu      sync.Mutex
-	opened  int
-	closed  map[Reason]int
-	dropped map[DropReason]int
-	paused  int
+	mu       sync.Mutex
+	opened   int
+	closed   map[Reason]int
+	dropped  map[DropReason]int
+	paused   int
+	replaced int
 }
 
 func newTally() *tally {
@@ -138,6 +139,8 @@ func (o *tally) ConnClosed(r Reason) { o.mu.Lock(); o.closed[r]++; o.mu.Unlock()
 func (o *tally) ReadPaused() { o.mu.Lock(); o.paused++; o.mu.Unlock() }
 
 func (o *tally) FramesDropped(r DropReason, n int) { o.mu.Lock(); o.dropped[r] += n; o.mu.Unlock() }
+
+func (o *tally) FramesReplaced(n int) { o.mu.Lock(); o.replaced += n; o.mu.Unlock() }
 
 func (o *tally) pauses() int {
 	o.mu.Lock()

@@ -30,6 +30,9 @@ type Observer interface {
 	ReadPaused()
 	// FramesDropped is called when n messages were not queued, or were queued and not written.
 	FramesDropped(reason DropReason, n int)
+	// FramesReplaced is called when n queued messages are not written because later ones with the
+	// same [ConflationKey] have replaced them.
+	FramesReplaced(n int)
 }
 
 // Admission decides who may open a connection. Its methods may be called concurrently.
@@ -125,3 +128,4 @@ func (noObserver) ConnOpened()                   {}
 func (noObserver) ConnClosed(Reason)             {}
 func (noObserver) ReadPaused()                   {}
 func (noObserver) FramesDropped(DropReason, int) {}
+func (noObserver) FramesReplaced(int)            {}

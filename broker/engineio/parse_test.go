@@ -26,7 +26,7 @@ func TestQueue(t *testing.T) {
 		if random.IntN(2) == 0 {
 			f := text(strings.Repeat(string(rune('a'+random.IntN(26))), random.IntN(700)))
 			in = append(in, f.wire...)
-			q.push(f)
+			q.push(f, 0)
 			continue
 		}
 		if chunk := q.gather(scratch); chunk != nil {

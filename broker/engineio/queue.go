@@ -1,5 +1,7 @@
 package engineio
 
+import "slices"
+
 // idleQueueCap is how many slots an empty queue keeps for the next messages.
 const idleQueueCap = 32
 
@@ -9,6 +11,15 @@ type queue struct {
 	frames []*Frame
 	offset int // bytes of the first frame that are written already
 	cost   int // of all frames
+
+	writing int      // how many frames a write that is under way may take off the front
+	places  *[]place // one for each frame, once a message may have been replaced; otherwise nil
+}
+
+// place says where a frame stands. It keeps a search through a long queue from reading each frame.
+type place struct {
+	position uint64 // among everything that the connection has queued
+	mark     uint64 // of the conflation key
 }
 
 func (q *queue) empty() bool { return len(q.frames) == 0 }
@@ -16,9 +27,87 @@ func (q *queue) empty() bool { return len(q.frames) == 0 }
 // ends reports whether only the end of the connection is left.
 func (q *queue) ends() bool { return len(q.frames) > 0 && q.frames[0].last }
 
-func (q *queue) push(f *Frame) {
+// push appends f, whose position is one more than that of the last frame that was pushed.
+func (q *queue) push(f *Frame, position uint64) {
 	q.frames = append(q.frames, f)
 	q.cost += f.cost()
+	if q.places != nil {
+		*q.places = append(*q.places, place{position, f.key.mark()})
+	}
+}
+
+// first returns the position of the first frame, given that of the last one; one more if the queue is
+// empty.
+func (q *queue) first(last uint64) uint64 {
+	if q.places != nil {
+		return (*q.places)[0].position
+	}
+	return last + 1 - uint64(len(q.frames))
+}
+
+// older returns the index of the frame that f, which has a key, replaces; -1 if there is none. A frame
+// whose bytes may be on their way stays. last is the position of the last frame.
+func (q *queue) older(f *Frame, last uint64) int {
+	stay := q.writing
+	if q.offset > 0 {
+		stay = max(stay, 1)
+	}
+	if q.places == nil && len(q.frames) <= idleQueueCap {
+		for i := len(q.frames) - 1; i >= stay; i-- {
+			if q.frames[i].key == f.key {
+				return i
+			}
+		}
+		return -1
+	}
+	q.number(last)
+	mark, places := f.key.mark(), *q.places
+	for i := len(places) - 1; i >= stay; i-- {
+		if places[i].mark == mark && q.frames[i].key == f.key {
+			return i
+		}
+	}
+	return -1
+}
+
+// number gives each frame its place. last is the position of the last frame.
+func (q *queue) number(last uint64) {
+	if q.places != nil {
+		return
+	}
+	places := make([]place, len(q.frames), cap(q.frames))
+	first := q.first(last)
+	for i, f := range q.frames {
+		places[i] = place{first + uint64(i), f.key.mark()}
+	}
+	q.places = &places
+}
+
+// olderCost returns the cost of the frame that f, which has a key, replaces; 0 if there is none.
+func (q *queue) olderCost(f *Frame, last uint64) int {
+	i := q.older(f, last)
+	if i < 0 {
+		return 0
+	}
+	return q.frames[i].cost()
+}
+
+// replace takes the frame that f, which has a key, replaces out of the queue. It returns its position;
+// 0 if there is none. last is the position of the last frame.
+func (q *queue) replace(f *Frame, last uint64) (position uint64) {
+	i := q.older(f, last)
+	if i < 0 {
+		return 0
+	}
+	q.number(last)
+	position = (*q.places)[i].position
+	q.cost -= q.frames[i].cost()
+	q.frames = slices.Delete(q.frames, i, i+1)
+	*q.places = slices.Delete(*q.places, i, i+1)
+	if q.empty() {
+		q.places = nil
+	}
+	return position
 }
 
 // toBase64 gives the queue the form that a client without binary WebSocket frames reads. No part
@@ -33,12 +122,13 @@ func (q *queue) toBase64() {
 
 // gather returns bytes from the front of the queue, to be written in one go. It copies several
 // small frames into scratch and returns a single or a large one as it is. It takes nothing off
-// the queue.
+// the queue: advance does, after the write.
 func (q *queue) gather(scratch []byte) []byte {
 	if q.empty() {
 		return nil
 	}
 	first := q.frames[0].wire[q.offset:]
+	q.writing = 1
 	if len(q.frames) == 1 || len(first) > len(scratch)/2 {
 		return first
 	}
@@ -48,12 +138,14 @@ func (q *queue) gather(scratch []byte) []byte {
 			break
 		}
 		n += copy(scratch[n:], f.wire)
+		q.writing++
 	}
 	return scratch[:n]
 }
 
 // advance takes n written bytes off the front.
 func (q *queue) advance(n int) {
+	q.writing = 0
 	done := 0
 	for n > 0 {
 		rest := len(q.frames[done].wire) - q.offset
@@ -96,8 +188,14 @@ func (q *queue) discard(n int) {
 	left := copy(q.frames, q.frames[n:])
 	clear(q.frames[left:])
 	q.frames = q.frames[:left]
-	if left == 0 && cap(q.frames) > idleQueueCap {
-		q.frames = nil
+	switch {
+	case left > 0 && q.places != nil:
+		*q.places = slices.Delete(*q.places, 0, n)
+	case left == 0:
+		q.places = nil
+		if cap(q.frames) > idleQueueCap {
+			q.frames = nil
+		}
 	}
 }
 

@@ -110,3 +110,15 @@ func appendHeader(dst []byte, opcode byte, length int) []byte {
 		return binary.BigEndian.AppendUint64(append(dst, 127), uint64(length))
 	}
 }
+
+// headerSize returns how many bytes appendHeader appends.
+func headerSize(length int) int {
+	switch {
+	case length <= maxControlPayload:
+		return 2
+	case length <= 0xFFFF:
+		return 4
+	default:
+		return maxHeaderSize
+	}
+}

@@ -66,6 +66,11 @@ export class Line {
     for (const { broker } of this.#pairs) broker.pause();
   }
 
+  // flow ends a stall.
+  flow() {
+    for (const { broker } of this.#pairs) broker.resume();
+  }
+
   repair() {
     this.broken = false;
   }

@@ -674,7 +674,10 @@ type Event struct {
 	// Not zero if the event may be sent again, because its sender has repeated it. Then a node
 	// delivers an event of this origin, number and part once. A part is 1 for the whole target, and
 	// differs for each selection of sockets that another node was asked about.
-	Part          uint64 `protobuf:"varint,7,opt,name=part,proto3" json:"part,omitempty"`
+	Part uint64 `protobuf:"varint,7,opt,name=part,proto3" json:"part,omitempty"`
+	// 16 bytes that tell events of which only the last matters from all others: one that still waits
+	// for a client is replaced by a later one. Empty for an event that replaces none.
+	Conflation    []byte `protobuf:"bytes,8,opt,name=conflation,proto3" json:"conflation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -756,6 +759,13 @@ func (x *Event) GetPart() uint64 {
 		return x.Part
 	}
 	return 0
+}
+
+func (x *Event) GetConflation() []byte {
+	if x != nil {
+		return x.Conflation
+	}
+	return nil
 }
 
 // Emit sends an event.
@@ -1737,7 +1747,7 @@ const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\asockets\x18\x05 \x03(\tR\asockets\x12!\n" +
 	"\fexcept_rooms\x18\x06 \x03(\tR\vexceptRooms\x12%\n" +
 	"\x0eexcept_sockets\x18\a \x03(\tR\rexceptSockets\x12!\n" +
-	"\fexcept_users\x18\b \x03(\tR\vexceptUsers\"\xb1\x01\n" +
+	"\fexcept_users\x18\b \x03(\tR\vexceptUsers\"\xd1\x01\n" +
 	"\x05Event\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04args\x18\x02 \x01(\fR\x04args\x12 \n" +
@@ -1745,7 +1755,10 @@ const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\bvolatile\x18\x04 \x01(\bR\bvolatile\x12\x16\n" +
 	"\x06number\x18\x05 \x01(\x04R\x06number\x12\x16\n" +
 	"\x06origin\x18\x06 \x01(\tR\x06origin\x12\x12\n" +
-	"\x04part\x18\a \x01(\x04R\x04part\"e\n" +
+	"\x04part\x18\a \x01(\x04R\x04part\x12\x1e\n" +
+	"\n" +
+	"conflation\x18\b \x01(\fR\n" +
+	"conflation\"e\n" +
 	"\x04Emit\x12/\n" +
 	"\x06target\x18\x01 \x01(\v2\x17.sala.cluster.v1.TargetR\x06target\x12,\n" +
 	"\x05event\x18\x02 \x01(\v2\x16.sala.cluster.v1.EventR\x05event\"R\n" +

@@ -635,7 +635,9 @@ type SessionEvent struct {
 	// The encoded packet; empty for a message that isn't sent again.
 	Text []byte `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
 	// The binary data that belongs to the packet.
-	Attachments   [][]byte `protobuf:"bytes,3,rep,name=attachments,proto3" json:"attachments,omitempty"`
+	Attachments [][]byte `protobuf:"bytes,3,rep,name=attachments,proto3" json:"attachments,omitempty"`
+	// See Event.
+	Conflation    []byte `protobuf:"bytes,4,opt,name=conflation,proto3" json:"conflation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -687,6 +689,13 @@ func (x *SessionEvent) GetText() []byte {
 func (x *SessionEvent) GetAttachments() [][]byte {
 	if x != nil {
 		return x.Attachments
+	}
+	return nil
+}
+
+func (x *SessionEvent) GetConflation() []byte {
+	if x != nil {
+		return x.Conflation
 	}
 	return nil
 }
@@ -884,11 +893,14 @@ const file_sala_cluster_v1_session_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12$\n" +
 	"\x0eissued_unix_ns\x18\x02 \x01(\x03R\fissuedUnixNs\x12&\n" +
 	"\x0fexpires_unix_ns\x18\x03 \x01(\x03R\rexpiresUnixNs\x12\x14\n" +
-	"\x05grant\x18\x04 \x01(\fR\x05grant\"\\\n" +
+	"\x05grant\x18\x04 \x01(\fR\x05grant\"|\n" +
 	"\fSessionEvent\x12\x16\n" +
 	"\x06offset\x18\x01 \x01(\tR\x06offset\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\fR\x04text\x12 \n" +
-	"\vattachments\x18\x03 \x03(\fR\vattachments\"@\n" +
+	"\vattachments\x18\x03 \x03(\fR\vattachments\x12\x1e\n" +
+	"\n" +
+	"conflation\x18\x04 \x01(\fR\n" +
+	"conflation\"@\n" +
 	"\rOfferSessions\x12/\n" +
 	"\x04keys\x18\x01 \x03(\v2\x1b.sala.cluster.v1.SessionKeyR\x04keys\"\t\n" +
 	"\aBarrier\":\n" +

@@ -273,7 +273,7 @@ anonymous: {join: ["public:*"], rooms: [lobby]}
 default_permissions: {namespaces: [/], join: ["**"], publish: ["**"], broadcast: true}
 relay:
   - {event: my_event, emit: my_response, to: room, room_field: room}
-  - {event: shout,    emit: my_response, to: broadcast, include_sender: true}
+  - {event: shout,    emit: my_response, to: broadcast, include_sender: true, conflate: true}
   - event: login
     to: sender
     args: [{data: "Mensaje recibido <3", n: 9007199254740993}, [], null]
@@ -289,7 +289,7 @@ rooms: {join_event: entrar, leave_event: salir, announce: {event: message, joine
 		DefaultPermissions: broker.Permissions{Namespaces: []string{"/"}, Join: []string{"**"}, Publish: []string{"**"}, Broadcast: true},
 		Relay: []broker.RelayRule{
 			{Event: "my_event", Emit: "my_response", To: broker.RelayToRoom, RoomField: "room"},
-			{Event: "shout", Emit: "my_response", To: broker.RelayToBroadcast, IncludeSender: new(true)},
+			{Event: "shout", Emit: "my_response", To: broker.RelayToBroadcast, IncludeSender: new(true), Conflate: true},
 			{
 				Event: "login", To: broker.RelayToSender, Args: json.RawMessage(`[{"data":"Mensaje recibido <3","n":9007199254740993},[],null]`),
 				Ack: json.RawMessage(`{"user":"{user}"}`),

@@ -45,6 +45,7 @@ type RelayRule struct {
 	RoomField string `yaml:"room_field,omitempty"`
 	// IncludeSender overrides the default of To if it is set.
 	IncludeSender *bool `yaml:"include_sender,omitempty"`
+	Conflate      bool  `yaml:"conflate,omitempty"`
 	// Args replace the client's arguments if they are set.
 	Args *[]any `yaml:"args,omitempty,flow"`
 	// Ack is the answer to the client's ack if it is set.
@@ -117,7 +118,7 @@ func (s *Sections) relay(p *problems) []broker.RelayRule {
 	rules := make([]broker.RelayRule, len(s.Relay))
 	for i, r := range s.Relay {
 		rules[i] = broker.RelayRule{
-			Event: r.Event, Emit: r.Emit, To: broker.RelayScope(r.To), RoomField: r.RoomField, IncludeSender: r.IncludeSender,
+			Event: r.Event, Emit: r.Emit, To: broker.RelayScope(r.To), RoomField: r.RoomField, IncludeSender: r.IncludeSender, Conflate: r.Conflate,
 		}
 		if r.Args != nil {
 			rules[i].Args = jsonText(p, fmt.Sprintf("relay[%d].args", i), *r.Args)
