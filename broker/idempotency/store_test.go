@@ -145,8 +145,8 @@ func testRace(t *testing.T, a, b idempotency.Store) {
 func testWindow(t *testing.T, a, b idempotency.Store) {
 	key, other := idempotency.Key{Namespace: "/", Text: "a"}, idempotency.Key{Namespace: "/", Text: "b"}
 	claim(t, a, key, 1)
-	<-time.After(window / 2)
 	claim(t, a, other, 2)
+	<-time.After(window / 2)
 	if err := a.Record(t.Context(), other, numbered(2)); err != nil {
 		t.Fatal(err)
 	}
