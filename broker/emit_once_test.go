@@ -2,12 +2,16 @@ package broker_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/brokertest"
+	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/cluster/clustertest"
 )
 
 // keyedMessage returns a message with a key and a number.
@@ -108,4 +112,88 @@ func TestKeyInACluster(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestKeyWithoutTheBus: a key that can't be claimed isn't carried out, not even for the clients of the
+// node that is called. Messages without a key are.
+func TestKeyWithoutTheBus(t *testing.T) {
+	nodes, exchange := brokertest.StartCluster(t, 2, withKeys())
+	c := nodes[0].Join("ana")
+	exchange.SetDown(true)
+	_, err := nodes[0].Emit(t.Context(), everyoneIn, keyedMessage("a", 1))
+	wantReason(t, err, broker.CodeUnavailable, broker.ReasonKeyNotClaimed)
+	if report, err := nodes[0].Emit(t.Context(), everyoneIn, broker.Message{Event: "plain", Args: json.RawMessage(`[]`)}); err != nil || report.Queued != 1 {
+		t.Errorf("without a key: %+v, %v", report, err)
+	}
+	c.Expect("plain", "[]")
+	exchange.SetDown(false)
+	eventually(t, "the key is carried out", func() bool {
+		report, err := nodes[0].Emit(t.Context(), everyoneIn, keyedMessage("a", 1))
+		return err == nil && !report.Partial
+	})
+	c.Expect("hi", "[1]")
+	c.ExpectNothing()
+}
+
+// TestKeyCompletesAPartialResult: a repeat reaches the node that the first call didn't reach, and only
+// that.
+func TestKeyCompletesAPartialResult(t *testing.T) {
+	x := clustertest.NewExchange()
+	buses := []cluster.Bus{x.Bus(), x.Bus(), x.Bus()}
+	nodes := startNodes(t, 3, broker.Options{IdempotencyWindow: time.Minute}, func(i int) cluster.Bus { return buses[i] })
+	var clients []*brokertest.Client
+	for i, node := range nodes {
+		clients = append(clients, join(t, node, fmt.Sprint("user", i)))
+	}
+	eventually(t, "all are there", func() bool {
+		report, err := nodes[0].Emit(t.Context(), everyoneInLobby, broker.Message{Event: "before"})
+		return err == nil && report.Queued == 3 && !report.Partial
+	})
+	x.SetFault(buses[2], clustertest.Severed)
+	m := keyedMessage("a", 1)
+	first, err := nodes[0].Emit(t.Context(), everyoneInLobby, m)
+	if err != nil || !first.Partial || first.Queued != 2 || first.Duplicate {
+		t.Errorf("the first report is %+v, %v", first, err)
+	}
+	x.SetFault(buses[2], clustertest.Healthy)
+	eventually(t, "the result is complete", func() bool {
+		report, err := nodes[1].Emit(t.Context(), everyoneInLobby, m)
+		return err == nil && report.Duplicate && !report.Partial && report.Queued == 3
+	})
+	for i, c := range clients {
+		times := 0
+		for _, e := range c.Take() {
+			if e.Name == m.Event {
+				times++
+			}
+		}
+		if times != 1 {
+			t.Errorf("client %d got it %d times", i, times)
+		}
+	}
+}
+
+// TestKeysAtOnce: of many calls at once, at all nodes, one sends the message, and all get its report.
+func TestKeysAtOnce(t *testing.T) {
+	nodes, _ := brokertest.StartCluster(t, 3, withKeys())
+	c := nodes[2].Join("ana")
+	var all sync.WaitGroup
+	firsts := make(chan bool, 30)
+	for i := range cap(firsts) {
+		all.Go(func() {
+			report, err := nodes[i%3].Emit(t.Context(), everyoneIn, keyedMessage("a", 1))
+			if err != nil || report.Matched != 1 || report.Queued != 1 || report.Partial {
+				t.Errorf("%+v, %v", report, err)
+			}
+			if !report.Duplicate {
+				firsts <- true
+			}
+		})
+	}
+	all.Wait()
+	if len(firsts) != 1 {
+		t.Errorf("%d calls say that they were the first", len(firsts))
+	}
+	c.Expect("hi", "[1]")
+	c.ExpectNothing()
 }
