@@ -27,6 +27,9 @@ export const CONFIG = {
 // The fields of a response in which no node is missing.
 export const WHOLE = { partial: false, missingNodes: [] };
 
+// The other fields of the answer to an emit that is neither recorded nor repeated.
+export const UNRECORDED = { positions: [], unrecordedRooms: [], duplicate: false };
+
 // The log line of a listener, as JSON or as text.
 const LISTENING = /\bmsg\W+listening\W+listener\W+(\w+)\W+addr\W+([\d.:]+)/g;
 

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { connect, login, open, refusal, settle } from '../helpers/client.mjs';
 import { balancer, cluster } from '../helpers/cluster.mjs';
 import { ROOT, SALA, run } from '../helpers/process.mjs';
-import { API_KEY, WHOLE } from '../helpers/sala.mjs';
+import { API_KEY, UNRECORDED, WHOLE } from '../helpers/sala.mjs';
 import { fresh } from '../helpers/suite.mjs';
 import { until } from '../helpers/wait.mjs';
 
@@ -32,14 +32,14 @@ const names = (client) => client.inbox.map(({ event }) => event);
 test('an emit to any node reaches the clients of all nodes once, and is counted correctly', async (t) => {
   const { nodes, room, users, clients } = await oneEach(t);
   for (const [i, node] of nodes.entries()) {
-    assert.deepEqual(await node.emit([room], 'to room', i, { exact: 1.5 }), { matched: 3, queued: 3, kept: 0, dropped: 0, ...WHOLE });
+    assert.deepEqual(await node.emit([room], 'to room', i, { exact: 1.5 }), { matched: 3, queued: 3, kept: 0, dropped: 0, ...WHOLE, ...UNRECORDED });
     for (const client of clients) assert.deepEqual(await client.next('to room'), [i, { exact: 1.5 }]);
     const except = await node.ok('POST', '/v1/emit', { rooms: [room, 'other'], exceptSockets: [clients[1].id], event: 'except', args: [] });
-    assert.deepEqual(except, { matched: 2, queued: 2, kept: 0, dropped: 0, ...WHOLE });
+    assert.deepEqual(except, { matched: 2, queued: 2, kept: 0, dropped: 0, ...WHOLE, ...UNRECORDED });
     const user = await node.ok('POST', '/v1/emit', { users: [users[2]], event: 'user', args: [] });
     assert.equal(user.matched, 1);
     const broadcast = await node.ok('POST', '/v1/broadcast', { event: 'all', args: [] });
-    assert.deepEqual(broadcast, { matched: 3, queued: 3, kept: 0, dropped: 0, ...WHOLE });
+    assert.deepEqual(broadcast, { matched: 3, queued: 3, kept: 0, dropped: 0, ...WHOLE, duplicate: false });
     const binary = await node.ok('POST', '/v1/emit', {
       sockets: clients.map(({ id }) => id), event: 'binary', args: [{ _placeholder: true, num: 0 }], attachments: ['AAH/'],
     });
@@ -193,7 +193,7 @@ test('a frozen node is reported as missing, and takes part again afterwards', as
   const partial = { partial: true, missingNodes: [frozen.id] };
   await frozen.child.freeze();
   try {
-    assert.deepEqual(await a.emit([room], 'without'), { matched: 2, queued: 2, kept: 0, dropped: 0, ...partial });
+    assert.deepEqual(await a.emit([room], 'without'), { matched: 2, queued: 2, kept: 0, dropped: 0, ...partial, ...UNRECORDED });
     const listed = await a.ok('GET', `/v1/rooms/${room}`);
     assert.deepEqual(listed, { name: room, namespace: '/', sockets: 2, users: 2, ...partial });
     const cli = await run(SALA, ['rooms', '--server', a.grpc, '--api-key', API_KEY]);
@@ -223,7 +223,7 @@ test('without Redis each node keeps working alone, and with it together again', 
   assert.deepEqual([await ready('?local=1'), await connected()], [200, '0']);
 
   const report = await nodes[0].emit([room], 'alone');
-  assert.deepEqual(report, { matched: 1, queued: 1, kept: 0, dropped: 0, partial: true, missingNodes: nodes.slice(1).map(({ id }) => id).sort() });
+  assert.deepEqual(report, { matched: 1, queued: 1, kept: 0, dropped: 0, partial: true, missingNodes: nodes.slice(1).map(({ id }) => id).sort(), ...UNRECORDED });
   await clients[0].next('alone');
   clients[0].emit('my_event', { room });
   await clients[0].next('my_response');
@@ -257,7 +257,7 @@ test('a node that dies is noticed within 5 s', async (t) => {
   for (const node of [a, b]) {
     await until(async () => (await node.ok('GET', '/v1/nodes')).nodes.length === 2, 'the node to be gone', soon - Date.now());
     assert.deepEqual(await node.ok('GET', `/v1/rooms/${room}`), { name: room, namespace: '/', sockets: 2, users: 2, ...WHOLE });
-    assert.deepEqual(await node.emit([room], 'rest'), { matched: 2, queued: 2, kept: 0, dropped: 0, ...WHOLE });
+    assert.deepEqual(await node.emit([room], 'rest'), { matched: 2, queued: 2, kept: 0, dropped: 0, ...WHOLE, ...UNRECORDED });
   }
   assert.equal((await a.rest('GET', `/v1/sockets/${clients[2].id ?? `${dead.id}AAAAAAAAAAAAAAAA`}`)).status, 404);
   await shared.cluster.add();
