@@ -72,6 +72,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		"relay with field":      {rule(RelayRule{Event: "a", To: RelayToBroadcast, RoomField: "room"}), "relay[0].room_field"},
 		"relay to the sender":   {rule(RelayRule{Event: "a", To: RelayToSender, Args: json.RawMessage(`[1,"{user}"]`), Ack: json.RawMessage(`{}`)}), ""},
 		"sender and field":      {rule(RelayRule{Event: "a", To: RelayToSender, RoomField: "room"}), "relay[0].room_field"},
+		"broadcast and history": {rule(RelayRule{Event: "a", To: RelayToBroadcast, SkipHistory: true}), "relay[0].skip_history"},
 		"sender without sender": {rule(RelayRule{Event: "a", To: RelayToSender, IncludeSender: new(bool)}), "relay[0].include_sender"},
 		"args of a rule":        {rule(RelayRule{Event: "a", To: RelayToRoom, Args: json.RawMessage(`{}`)}), "relay[0].args"},
 		"args that aren't JSON": {rule(RelayRule{Event: "a", To: RelayToRoom, Args: json.RawMessage(`[1`)}), "relay[0].args"},

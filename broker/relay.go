@@ -46,6 +46,8 @@ type RelayRule struct {
 	// clients that still waits for a slow client; of a socket without a user, the one
 	// from the same socket. Not with RelayToSender.
 	Conflate bool
+	// SkipHistory leaves the event out of the history of its room; only with RelayToRoom.
+	SkipHistory bool
 	// Args is the text of a JSON array that replaces the client's arguments; nil
 	// passes these on.
 	Args json.RawMessage
@@ -92,6 +94,8 @@ func (r *RelayRule) validate(v *violations, field string, limits MessageLimits) 
 		v.add(field+"include_sender", "has no meaning with to: sender")
 	case r.To == RelayToSender && r.Conflate:
 		v.add(field+"conflate", "has no meaning with to: sender")
+	case r.To != RelayToRoom && r.SkipHistory:
+		v.add(field+"skip_history", "has no meaning with to: %s", r.To)
 	}
 	if r.Args != nil {
 		validateFixed(v, field+"args", r.Args, limits)
@@ -125,7 +129,7 @@ func (b *Broker) handleRelay(s *socket, rule RelayRule, p socketio.Payload) (ans
 	if err != nil {
 		return nil, err
 	}
-	m := &Message{Event: rule.Emit, Args: p.Args, Attachments: p.Attachments}
+	m := &Message{Event: rule.Emit, Args: p.Args, Attachments: p.Attachments, SkipHistory: rule.SkipHistory}
 	if rule.Args != nil {
 		m.Args, m.Attachments = fillIn(rule.Args, s.user, room), nil
 	}

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { after, before } from 'node:test';
 import { Redis } from './redis.mjs';
-import { Sala } from './sala.mjs';
+import { CONFIG, Sala } from './sala.mjs';
 import { until } from './wait.mjs';
 
 const CLUSTER_KEY = 'a-key-of-the-e2e-tests-long-enough-to-sign-with';
@@ -12,8 +12,9 @@ export class Cluster {
   nodes = [];
 
   // start starts a Redis and that many nodes, and returns when each knows the others.
-  static async start(size, args = []) {
+  static async start(size, args = [], config = CONFIG) {
     const cluster = new Cluster();
+    cluster.config = config;
     cluster.redis = await Redis.start();
     cluster.args = ['--redis-url', cluster.redis.url, '--cluster-key', CLUSTER_KEY, '--drain-spread', '0s', ...args];
     for (let i = 0; i < size; i++) await cluster.add();
@@ -23,7 +24,7 @@ export class Cluster {
 
   // add starts another node, with optional arguments, and records its id.
   async add(...args) {
-    const sala = await Sala.start({ args: [...this.args, ...args] });
+    const sala = await Sala.start({ args: [...this.args, ...args], config: this.config });
     const line = await sala.child.see((child) => child.output.match(/"msg":"joining the cluster","node":"(\w+)"/), 'the id of a node');
     sala.id = line[1];
     this.nodes.push(sala);
@@ -61,9 +62,9 @@ export class Cluster {
 }
 
 // cluster starts a cluster before the tests of a file and stops it after them.
-export function cluster(size, args) {
+export function cluster(size, args, config) {
   const shared = {};
-  before(async () => { Object.assign(shared, { cluster: await Cluster.start(size, args) }); });
+  before(async () => { Object.assign(shared, { cluster: await Cluster.start(size, args, config) }); });
   after(() => shared.cluster?.stop());
   return shared;
 }

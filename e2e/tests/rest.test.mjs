@@ -12,7 +12,7 @@ const fieldsOf = ({ details }) => details.find((detail) => detail['@type'].endsW
 
 test('tokens: issue, verify, and explain refusals', async () => {
   const { sala } = shared;
-  const asked = { user: 'ada', ttl: '60s', namespaces: ['/'], rooms: ['lobby'], join: ['chat:*'], publish: ['chat:**'], broadcast: true, data: { team: 7 } };
+  const asked = { user: 'ada', ttl: '60s', namespaces: ['/'], rooms: ['lobby'], join: ['chat:*'], publish: ['chat:**'], history: ['chat:*'], presence: ['lobby'], broadcast: true, data: { team: 7 } };
   const { token, tokenId, expireTime } = await sala.ok('POST', '/v1/tokens', asked);
   const { valid, claims } = await sala.ok('POST', '/v1/tokens:verify', { token });
   assert.equal(valid, true);

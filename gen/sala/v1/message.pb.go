@@ -119,8 +119,8 @@ type EmitRequest struct {
 	// IDEMPOTENCY_MISMATCH.
 	IdempotencyKey string `protobuf:"bytes,14,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
 	// A key of the caller's choice, 1 to 255 bytes, for values of which only the newest matters. An
-	// older event with the same key and room that still waits in the queue of a slow client is
-	// replaced by this one.
+	// older event with the same key and rooms that still waits in the queue of a slow client is
+	// replaced by this one. Only for events to rooms, without users and sockets.
 	ConflateKey string `protobuf:"bytes,15,opt,name=conflate_key,json=conflateKey,proto3" json:"conflate_key,omitempty"`
 	// Do not record the event in the history of its rooms.
 	SkipHistory   bool `protobuf:"varint,16,opt,name=skip_history,json=skipHistory,proto3" json:"skip_history,omitempty"`

@@ -270,9 +270,9 @@ func TestOptionsForTheBroker(t *testing.T) {
 	file := writeFile(t, `
 # the chat
 anonymous: {join: ["public:*"], rooms: [lobby]}
-default_permissions: {namespaces: [/], join: ["**"], publish: ["**"], broadcast: true}
+default_permissions: {namespaces: [/], join: ["**"], publish: ["**"], history: ["h:*"], presence: ["p:*"], broadcast: true}
 relay:
-  - {event: my_event, emit: my_response, to: room, room_field: room}
+  - {event: my_event, emit: my_response, to: room, room_field: room, skip_history: true}
   - {event: shout,    emit: my_response, to: broadcast, include_sender: true, conflate: true}
   - event: login
     to: sender
@@ -286,9 +286,9 @@ rooms: {join_event: entrar, leave_event: salir, announce: {event: message, joine
 	want := broker.Options{
 		Namespaces:         []string{"/", "/chat"},
 		Anonymous:          &broker.Permissions{Join: []string{"public:*"}, Rooms: []string{"lobby"}},
-		DefaultPermissions: broker.Permissions{Namespaces: []string{"/"}, Join: []string{"**"}, Publish: []string{"**"}, Broadcast: true},
+		DefaultPermissions: broker.Permissions{Namespaces: []string{"/"}, Join: []string{"**"}, Publish: []string{"**"}, History: []string{"h:*"}, Presence: []string{"p:*"}, Broadcast: true},
 		Relay: []broker.RelayRule{
-			{Event: "my_event", Emit: "my_response", To: broker.RelayToRoom, RoomField: "room"},
+			{Event: "my_event", Emit: "my_response", To: broker.RelayToRoom, RoomField: "room", SkipHistory: true},
 			{Event: "shout", Emit: "my_response", To: broker.RelayToBroadcast, IncludeSender: new(true), Conflate: true},
 			{
 				Event: "login", To: broker.RelayToSender, Args: json.RawMessage(`[{"data":"Mensaje recibido <3","n":9007199254740993},[],null]`),

@@ -46,6 +46,7 @@ type RelayRule struct {
 	// IncludeSender overrides the default of To if it is set.
 	IncludeSender *bool `yaml:"include_sender,omitempty"`
 	Conflate      bool  `yaml:"conflate,omitempty"`
+	SkipHistory   bool  `yaml:"skip_history,omitempty"`
 	// Args replace the client's arguments if they are set.
 	Args *[]any `yaml:"args,omitempty,flow"`
 	// Ack is the answer to the client's ack if it is set.
@@ -118,7 +119,7 @@ func (s *Sections) relay(p *problems) []broker.RelayRule {
 	rules := make([]broker.RelayRule, len(s.Relay))
 	for i, r := range s.Relay {
 		rules[i] = broker.RelayRule{
-			Event: r.Event, Emit: r.Emit, To: broker.RelayScope(r.To), RoomField: r.RoomField, IncludeSender: r.IncludeSender, Conflate: r.Conflate,
+			Event: r.Event, Emit: r.Emit, To: broker.RelayScope(r.To), RoomField: r.RoomField, IncludeSender: r.IncludeSender, Conflate: r.Conflate, SkipHistory: r.SkipHistory,
 		}
 		if r.Args != nil {
 			rules[i].Args = jsonText(p, fmt.Sprintf("relay[%d].args", i), *r.Args)
