@@ -8,18 +8,19 @@ import (
 	"github.com/salabroker/sala/broker/rawjson"
 )
 
-// isName reports whether a field of a request names rooms, users or a token. Their ids are
-// often numbers, which protobuf's JSON refuses for text fields.
+// isName reports whether a field of a request names rooms, users, a token, or an event by a
+// key. Their ids are often numbers, which protobuf's JSON refuses for text fields.
 func isName(field protoreflect.FieldDescriptor) bool {
 	switch field.Name() {
-	case "room", "rooms", "except_rooms", "user", "users", "except_users", "join", "publish", "token_id":
+	case "room", "rooms", "except_rooms", "user", "users", "except_users", "join", "publish", "history", "presence",
+		"token_id", "idempotency_key", "conflate_key":
 		return field.Kind() == protoreflect.StringKind
 	}
 	return false
 }
 
-// NamesAsText returns the JSON of a request with each number that names a room, a user or a
-// token turned into text by [rawjson.NumberText]. It leaves everything else as it is, so that
+// NamesAsText returns the JSON of a request with each number that names a room, a user, a
+// token or an event turned into text by [rawjson.NumberText]. It leaves everything else as it is, so that
 // protobuf refuses what isn't valid.
 func NamesAsText(text []byte, request protoreflect.MessageDescriptor) []byte {
 	if !json.Valid(text) {
