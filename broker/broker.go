@@ -21,6 +21,7 @@ import (
 	"github.com/salabroker/sala/broker/memwatch"
 	"github.com/salabroker/sala/broker/nodeproxy"
 	"github.com/salabroker/sala/broker/ratelimit"
+	"github.com/salabroker/sala/broker/recording"
 	"github.com/salabroker/sala/broker/revocation"
 	"github.com/salabroker/sala/broker/room"
 )
@@ -49,7 +50,8 @@ type Broker struct {
 
 	// Messages and acks. Static after New; each guards itself.
 	messageLimits MessageLimits
-	lastMessage   atomic.Uint64 // number of the last message that has an identity
+	lastMessage   atomic.Uint64       // number of the last message that has an identity
+	recorder      *recording.Recorder // nil if no room has history
 	lastAckID     atomic.Uint64
 	pendingAcks   *ratelimit.Shares // acks that the node waits for
 	unreadAcks    *ratelimit.Shares // bytes of acks that callers haven't taken
@@ -71,6 +73,7 @@ type Broker struct {
 	// Sessions that move between nodes; static after New; each guards itself.
 	movedSockets *movedSockets
 	departures   departures
+	arrivals     atomic.Uint64 // how many sockets of other nodes have come, to stay or not
 	takingOver   *takeOvers
 	handedOver   handOvers
 	offering     sync.WaitGroup // the goroutine that offers sessions while the node drains
@@ -118,6 +121,7 @@ func New(o Options) (*Broker, error) {
 		ackRequests:    newAckRequests(),
 		recovery:       newRecovery(o.Recovery, o.sharedKeys()),
 		deliveries:     idempotency.NewDeliveries[delivered](cmp.Or(o.IdempotencyWindow, time.Minute)),
+		recorder:       newRecorder(o.History),
 	}
 	b.namespaceNames = slices.Compact(slices.Sorted(slices.Values(o.Namespaces)))
 	for _, name := range b.namespaceNames {
@@ -156,6 +160,14 @@ func New(o Options) (*Broker, error) {
 	b.watchMemory()
 	b.handler = b.publicHandler(b.engine)
 	return b, nil
+}
+
+// newRecorder returns nil if no room has history.
+func newRecorder(o *HistoryOptions) *recording.Recorder {
+	if o == nil || len(o.Rules) == 0 {
+		return nil
+	}
+	return recording.New(o.Engine, o.Rules)
 }
 
 // newEngine returns the server for the clients' connections.

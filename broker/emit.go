@@ -30,6 +30,9 @@ func (b *Broker) Emit(ctx context.Context, t Target, m Message) (Report, error) 
 // emitChecked is Emit for a message that is valid.
 func (b *Broker) emitChecked(ctx context.Context, ns *namespace, t Target, m Message) Report {
 	to := b.nodesOf(&t)
+	if b.prepareRecord(&t, &m) {
+		return b.emitRecorded(ctx, ns, to, t, m)
+	}
 	if to.route.Topic != "" {
 		return b.emitFirst(ctx, ns, to, t, m)
 	}
@@ -107,6 +110,10 @@ func (b *Broker) checkEmit(t *Target, m *Message, v violations) (*namespace, err
 // all nodes. Nobody waits for a report.
 func (b *Broker) emit(ns *namespace, t *Target, m *Message) {
 	to := b.nodesOf(t)
+	if b.prepareRecord(t, m) {
+		b.relayRecorded(ns, to, t, m)
+		return
+	}
 	if to.route.Topic != "" { // first; see callOthersThen
 		b.tellOthers(to, t, m)
 		b.deliver(ns, ns.index.Select(nil, *t), m)
@@ -171,12 +178,15 @@ func (b *Broker) queue(ns *namespace, to []*socket, m *Message) Report {
 }
 
 func emitOp(t *Target, m *Message) *wire.Op {
-	return &wire.Op{Op: &wire.Op_Emit{Emit: &wire.Emit{Target: targetToWire(t), Event: messageToWire(m)}}}
+	return &wire.Op{Op: &wire.Op_Emit{Emit: &wire.Emit{Target: targetToWire(t), Event: messageToWire(m), Places: placesToWire(m.record)}}}
 }
 
 // applyEmit delivers a message of another node. While memory is short, it drops
 // the message.
 func (b *Broker) applyEmit(from cluster.NodeID, o *wire.Emit) *wire.Count {
+	m := messageFromWire(from, o.GetEvent())
+	b.beginDelivery(o, m)
+	defer m.record.End()
 	ns, sockets := b.selectLocal(o.GetTarget())
 	if ns == nil {
 		return &wire.Count{}
@@ -189,7 +199,7 @@ func (b *Broker) applyEmit(from cluster.NodeID, o *wire.Emit) *wire.Count {
 			s.miss()
 		}
 	} else {
-		report = b.deliver(ns, sockets, messageFromWire(from, o.GetEvent()))
+		report = b.deliver(ns, sockets, m)
 	}
 	c := countOf(report.Matched)
 	c.Partial = report.Partial

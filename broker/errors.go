@@ -187,3 +187,17 @@ func tooManyConnections(limit int64) *Error {
 		Message: fmt.Sprintf("the user has %d connections already, as many as are allowed; close one first", limit),
 	}
 }
+
+// historyDisabled is the error for a room without history.
+func historyDisabled(namespace, room string) *Error {
+	return &Error{
+		Code:    CodeFailedPrecondition,
+		Reason:  ReasonHistoryDisabled,
+		Message: fmt.Sprintf("the room %q of the namespace %q has no history; the operator gives rooms one with a rule under history: in the configuration file", room, namespace),
+	}
+}
+
+// historyUnavailable is the error when the history of a room can't be read or cleared at the moment.
+func historyUnavailable(message string) *Error {
+	return &Error{Code: CodeUnavailable, Reason: ReasonHistoryNotReached, Message: message}
+}

@@ -47,7 +47,7 @@ func (b *Broker) handleEvent(s *socket, p *socketio.Packet) {
 		b.finishEvent(s, p, eventToken, answer, err)
 		s.checkRevoked() // the token may have been revoked while it was on its way
 	case p.Event == b.opts.Rooms.JoinEvent:
-		b.finishEvent(s, p, eventJoin, accepted{OK: true}, b.handleJoin(s, p.Payload))
+		b.handleJoin(s, p)
 	case p.Event == b.opts.Rooms.LeaveEvent:
 		b.finishEvent(s, p, eventLeave, accepted{OK: true}, b.handleLeave(s, p.Payload))
 	case relayed:
@@ -87,35 +87,59 @@ func (b *Broker) handleByBackend(s *socket, p *socketio.Packet) {
 // roomRequest is a client's request to join or leave a room.
 type roomRequest struct {
 	room     string
-	username string // empty if the client gave none
+	username string          // empty if the client gave none
+	history  *historyRequest // nil if the client doesn't ask for the room's history
 }
 
-// handleJoin adds the client to the room, if its token allows it, and announces
-// that. Joining a room again changes nothing and is not announced.
-func (b *Broker) handleJoin(s *socket, p socketio.Payload) *Error {
-	if err := s.exceedJoins(); err != nil {
-		return err
-	}
-	req, err := parseRoomRequest(p)
+// handleJoin adds the client to the room, if its token allows it, answers it and
+// announces that. Joining a room again changes nothing and is not announced.
+func (b *Broker) handleJoin(s *socket, p *socketio.Packet) {
+	req, err := b.checkJoin(s, p.Payload)
 	if err != nil {
-		return err
+		b.finishEvent(s, p, eventJoin, nil, err)
+		return
 	}
-	if !room.AnyMatches(s.grant().Join, req.room) {
-		return denied(ReasonJoinDenied, "the token doesn't allow joining the room %q", req.room)
+	if req.history != nil && p.HasID {
+		b.joinWithHistory(s, p, req)
+		return
 	}
 	release, _ := b.subscribeTopics(subscribeTimeout, cluster.RoomTopic(s.ns.name, req.room))
 	defer release()
-	added, joinErr := s.ns.index.Join(s, req.room)
-	switch {
-	case errors.Is(joinErr, room.ErrTooManyRooms):
-		return tooManyRooms(b.opts.MaxRoomsPerSocket)
-	case joinErr != nil:
-		return errSocketGone()
-	}
-	if len(added) > 0 {
+	added, err := s.join(req.room)
+	if added {
 		b.announce(s, req, announceJoined)
 	}
-	return nil
+	b.finishEvent(s, p, eventJoin, accepted{OK: true}, err)
+}
+
+// checkJoin returns what a client asks for that wants to join a room, if it may.
+func (b *Broker) checkJoin(s *socket, p socketio.Payload) (roomRequest, *Error) {
+	if err := s.exceedJoins(); err != nil {
+		return roomRequest{}, err
+	}
+	req, err := parseRoomRequest(p)
+	if err != nil {
+		return req, err
+	}
+	if !room.AnyMatches(s.grant().Join, req.room) {
+		return req, denied(ReasonJoinDenied, "the token doesn't allow joining the room %q", req.room)
+	}
+	if req.history != nil {
+		return req, checkHistory(s.grant(), req.room)
+	}
+	return req, nil
+}
+
+// join puts the socket into a room. It returns false if it was there before.
+func (s *socket) join(name string) (added bool, err *Error) {
+	joined, failed := s.ns.index.Join(s, name)
+	switch {
+	case errors.Is(failed, room.ErrTooManyRooms):
+		return false, tooManyRooms(s.b.opts.MaxRoomsPerSocket)
+	case failed != nil:
+		return false, errSocketGone()
+	}
+	return len(joined) > 0, nil
 }
 
 // handleLeave removes the client from the room and announces that to the remaining
@@ -169,7 +193,7 @@ func tokenArg(p socketio.Payload) string {
 	return raw
 }
 
-// parseRoomRequest reads {room, username} or just the name of the room.
+// parseRoomRequest reads {room, username, last, since} or just the name of the room.
 func parseRoomRequest(p socketio.Payload) (roomRequest, *Error) {
 	var v violations
 	var req roomRequest
@@ -184,6 +208,7 @@ func parseRoomRequest(p socketio.Payload) (roomRequest, *Error) {
 	} else {
 		req.room = readRoom(&v, "room", rawjson.Member(arg, "room"))
 		req.username = readUsername(&v, rawjson.Member(arg, "username"))
+		req.history = readHistory(&v, rawjson.Member(arg, "last"), rawjson.Member(arg, "since"))
 	}
 	if len(v) > 0 {
 		return req, invalidEvent(fieldsMessage(v))
@@ -256,7 +281,7 @@ func (b *Broker) announce(s *socket, req roomRequest, pick announcement) {
 		"{room}", req.room,
 	).Replace(pick(a))
 	args, _ := json.Marshal([]string{text}) // strings always encode
-	b.emit(s.ns, &Target{Namespace: s.ns.name, Rooms: []string{req.room}}, &Message{Event: a.Event, Args: args})
+	b.emit(s.ns, &Target{Namespace: s.ns.name, Rooms: []string{req.room}}, &Message{Event: a.Event, Args: args, SkipHistory: true})
 }
 
 // firstArg returns the first element of a JSON array; nil if it has none.

@@ -1,9 +1,11 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/salabroker/sala/broker/history"
@@ -85,38 +87,98 @@ func (q *MessagesQuery) validate() error {
 }
 
 // Messages reads the history of a room. It may be called concurrently. The error is a
-// *[Error]: with the reason HISTORY_DISABLED if the room has no history.
-func (b *Broker) Messages(_ context.Context, q MessagesQuery) (MessagesPage, error) {
+// *[Error]: with the reason HISTORY_DISABLED if the room has no history, and
+// HISTORY_UNAVAILABLE if it can't be read at the moment.
+func (b *Broker) Messages(ctx context.Context, q MessagesQuery) (MessagesPage, error) {
 	if err := q.validate(); err != nil {
 		return MessagesPage{}, err
 	}
-	ns, err := b.namespace(q.Namespace)
+	room, err := b.roomWithHistory(q.Namespace, q.Room)
 	if err != nil {
 		return MessagesPage{}, err
 	}
-	return MessagesPage{}, historyDisabled(ns.name, q.Room)
+	page, err := b.recorder.Engine().Read(ctx, room, q.toEngine())
+	if err != nil {
+		return MessagesPage{}, historyFailed(err)
+	}
+	return q.result(page), nil
+}
+
+// toEngine returns the query as engines take it.
+func (q *MessagesQuery) toEngine() history.Query {
+	limit := cmp.Or(q.Last, q.Limit, defaultPageSize)
+	switch {
+	case q.Last > 0:
+		return history.Query{Limit: limit}
+	case q.Backward:
+		return history.Query{Before: q.Since, Limit: limit}
+	case q.Since == nil:
+		return history.Query{Since: new(history.Position), Limit: limit}
+	}
+	return history.Query{Since: q.Since, Limit: limit}
+}
+
+// result returns what an engine has read in the order of the query.
+func (q *MessagesQuery) result(page history.Page) MessagesPage {
+	result := MessagesPage{
+		Messages: make([]RoomMessage, len(page.Entries)),
+		Position: page.End,
+		Complete: page.Complete || q.Since == nil,
+	}
+	for i, e := range page.Entries {
+		result.Messages[i] = RoomMessage{
+			Offset: e.Offset, Event: e.Event, Args: e.Args, Attachments: e.Attachments,
+			Time: e.Time, IdempotencyKey: e.IdempotencyKey,
+		}
+	}
+	if q.Backward {
+		slices.Reverse(result.Messages)
+	}
+	switch n := len(page.Entries); {
+	case n > 0:
+		result.Offset = result.Messages[n-1].Offset
+	case q.Backward && q.Since != nil && q.Since.Epoch == page.End.Epoch:
+		result.Position = *q.Since // there is nothing older
+	}
+	return result
+}
+
+// roomWithHistory returns the room that a call names.
+func (b *Broker) roomWithHistory(namespace, name string) (history.Room, error) {
+	ns, err := b.namespace(namespace)
+	if err != nil {
+		return history.Room{}, err
+	}
+	room, ok := b.recorder.Room(ns.name, name)
+	if !ok {
+		return history.Room{}, historyDisabled(ns.name, name)
+	}
+	return room, nil
+}
+
+// historyFailed returns the error for one of an engine.
+func historyFailed(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return historyUnavailable("the history can't be reached at the moment; try again later")
 }
 
 // ClearMessages forgets the history of a room, whose next message begins a new epoch. It
 // may be called concurrently. The error is a *[Error]: with the reason HISTORY_DISABLED
 // if the room has no history.
-func (b *Broker) ClearMessages(_ context.Context, namespace, room string) error {
+func (b *Broker) ClearMessages(ctx context.Context, namespace, room string) error {
 	var v violations
 	validateRoom(&v, "room", room)
 	if err := v.err(); err != nil {
 		return err
 	}
-	ns, err := b.namespace(namespace)
+	r, err := b.roomWithHistory(namespace, room)
 	if err != nil {
 		return err
 	}
-	return historyDisabled(ns.name, room)
-}
-
-func historyDisabled(namespace, room string) *Error {
-	return &Error{
-		Code:    CodeFailedPrecondition,
-		Reason:  ReasonHistoryDisabled,
-		Message: fmt.Sprintf("the room %q of the namespace %q has no history; the operator gives rooms one with a rule under history: in the configuration file", room, namespace),
+	if err := b.recorder.Engine().Clear(ctx, r); err != nil {
+		return historyFailed(err)
 	}
+	return nil
 }

@@ -20,10 +20,10 @@ import (
 var layers = []struct{ name, files string }{
 	{"node", "broker options http forwarding cluster drain"},
 	{"calls", "list history presence tokens subscribe emitters cluster_events"},
-	{"clients", "receive handshake recovery takeover handover event users relay"},
-	{"messages", "emit emit_once ops ack ack_cluster"},
+	{"clients", "receive handshake recovery takeover handover event join_history users relay"},
+	{"messages", "emit emit_once emit_recorded ops ack ack_cluster"},
 	{"cluster", "cluster_call"},
-	{"sockets", "client socket session tombstones moved ack_request expiry namespace publish admission"},
+	{"sockets", "client socket session catchup tombstones moved ack_request expiry namespace publish admission"},
 	{"base", "message results errors auth limits metrics"},
 }
 

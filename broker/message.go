@@ -12,6 +12,7 @@ import (
 
 	"github.com/salabroker/sala/broker/backlog"
 	"github.com/salabroker/sala/broker/engineio"
+	"github.com/salabroker/sala/broker/recording"
 	"github.com/salabroker/sala/broker/room"
 	"github.com/salabroker/sala/broker/socketio"
 )
@@ -44,6 +45,7 @@ type Message struct {
 	identity   identity               // zero until it is needed
 	part       uint64                 // see wire.Event; zero without an idempotency key
 	conflation engineio.ConflationKey // of ConflateKey and the target
+	record     *recording.Record      // nil unless it is for rooms with history
 }
 
 // validateConflation adds to v what is wrong with the key for the target.

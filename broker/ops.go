@@ -291,7 +291,9 @@ func (b *Broker) applyClear(from cluster.NodeID, o *wire.ClearRoom) *wire.Count 
 	}
 	members := ns.index.Clear(o.GetRoom())
 	if o.GetNotice() != nil {
-		b.deliver(ns, members, messageFromWire(from, o.GetNotice()))
+		notice := messageFromWire(from, o.GetNotice())
+		b.prepareRecord(&Target{Namespace: ns.name, Rooms: []string{o.GetRoom()}}, notice)
+		b.deliver(ns, members, notice)
 	}
 	if o.GetDisconnect() {
 		for _, s := range members {

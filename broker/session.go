@@ -263,6 +263,12 @@ func (s *socket) keep(o *outgoing) delivery {
 	x := s.session
 	event, frame := o.recoverable()
 	x.mu.Lock()
+	if o.m.record != nil {
+		if d, settled := s.takeLive(o, waitingMessage{frame, event}); settled {
+			x.mu.Unlock()
+			return d
+		}
+	}
 	c := s.client.Load()
 	switch {
 	case x.moved:
@@ -442,6 +448,7 @@ func (s *socket) setAway(why string) {
 	x := s.session
 	s.describe() // keeps the address, which goes with the connection
 	s.client.Store(nil)
+	s.abortWaiting()
 	window := s.b.opts.Recovery.Window
 	if !x.known {
 		window = min(window, strangerWindow)

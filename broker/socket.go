@@ -31,6 +31,7 @@ type socket struct {
 	moving    atomic.Bool                     // it changes its node, so that what happens to its rooms isn't published
 	described atomic.Pointer[eventhub.Socket] // how backends saw it last
 	data      atomic.Pointer[json.RawMessage] // what backends have attached; nil for nothing
+	catchUp   atomic.Pointer[catchUp]         // of joins that read the history of a room; nil if there was none lately
 
 	publishing   sync.Mutex // held while events of the client are published
 	endPublished bool       // guarded by publishing: no event follows, after its DISCONNECT or at this node
@@ -149,6 +150,11 @@ func (s *socket) send(o *outgoing) delivery {
 	if s.session != nil {
 		return s.keep(o)
 	}
+	if o.m.record != nil {
+		if d, settled := s.takeLive(o, waitingMessage{frame: o.plainFrame()}); settled {
+			return d
+		}
+	}
 	if s.deliver(o.plainFrame(), o.m.Volatile) {
 		return queued
 	}
@@ -168,6 +174,7 @@ func (s *socket) disconnect(code, reason string) {
 // disconnectAs is disconnect. The tombstone says what the client learns if it is away and
 // returns. It reports whether this call ended the socket.
 func (s *socket) disconnectAs(code, reason string, left tombstone) bool {
+	s.abortJoin()
 	ended := s.endAs(code, left)
 	if c := s.client.Load(); ended && c != nil {
 		m := disconnectMessage(code, reason)

@@ -432,6 +432,7 @@ func (b *Broker) newShadow(ns *namespace, key *wire.SessionKey, described *wire.
 func (s *socket) enterShadow(rooms []string) error {
 	err := s.ns.index.Add(s, rooms, s.openSession)
 	if err == nil {
+		s.b.arrivals.Add(1)
 		s.b.subscribeSocket(s)
 	}
 	return err

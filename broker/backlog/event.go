@@ -39,6 +39,9 @@ func (e *Event) key() engineio.ConflationKey {
 // each of them would make goroutines fight for one counter.
 func (e *Event) Held(backlogs int) { e.count(int64(backlogs)) }
 
+// Release is for who isn't a backlog and counted as one in Held: it doesn't hold the event any more.
+func (e *Event) Release() { e.count(-1) }
+
 // count adds to the holders. Whoever brings them to zero frees the event.
 func (e *Event) count(n int64) {
 	if e.holders.Add(n) == 0 {

@@ -177,7 +177,26 @@ func (c *Client) CallBinary(event string, attachment []byte) (answer string, att
 	id := strconv.FormatUint(c.acks, 10)
 	c.Send("451-" + id + c.encode([]any{event, map[string]any{"_placeholder": true, "num": 0}}))
 	c.SendBinary(attachment)
-	count, answer, ok := strings.Cut(strings.TrimPrefix(c.read(), "46"), "-"+id)
+	return c.readBinaryAck(c.read(), id)
+}
+
+// CallWithAttachments is Call for an answer that may have attachments.
+func (c *Client) CallWithAttachments(event string, args ...any) (answer string, attachments [][]byte) {
+	c.t.Helper()
+	c.acks++
+	id := strconv.FormatUint(c.acks, 10)
+	c.Send("42" + id + c.encode(append([]any{event}, args...)))
+	packet := c.read()
+	if answer, ok := strings.CutPrefix(packet, "43"+id); ok {
+		return answer, nil
+	}
+	return c.readBinaryAck(packet, id)
+}
+
+// readBinaryAck reads the attachments of a binary ack, and returns them with its text.
+func (c *Client) readBinaryAck(packet, id string) (answer string, attachments [][]byte) {
+	c.t.Helper()
+	count, answer, ok := strings.Cut(strings.TrimPrefix(packet, "46"), "-"+id)
 	n, err := strconv.Atoi(count)
 	if !ok || err != nil {
 		c.t.Fatalf("the answer is no binary ack of %s attachments", count)

@@ -30,13 +30,13 @@ func AppendRecoverable(dst []byte, namespace, event string, p Payload, offset st
 	}
 	dst = appendHeader(dst, typ, len(p.Attachments), namespace, nil)
 	dst = append(appendEvent(dst, event, p), ',')
-	return append(appendString(dst, offset), ']')
+	return append(AppendString(dst, offset), ']')
 }
 
 // appendEvent appends the array of an event without its closing bracket.
 func appendEvent(dst []byte, event string, p Payload) []byte {
 	dst = append(dst, '[')
-	dst = appendString(dst, event)
+	dst = AppendString(dst, event)
 	if inner := elements(p.Args); len(inner) > 0 {
 		dst = append(dst, ',')
 		dst = append(dst, inner...)
@@ -63,10 +63,10 @@ func AppendAck(dst []byte, namespace string, ackID uint64, p Payload) []byte {
 func AppendConnect(dst []byte, namespace, id, pid string) []byte {
 	dst = appendHeader(dst, parser.CONNECT, 0, namespace, nil)
 	dst = append(dst, `{"sid":`...)
-	dst = appendString(dst, id)
+	dst = AppendString(dst, id)
 	if pid != "" {
 		dst = append(dst, `,"pid":`...)
-		dst = appendString(dst, pid)
+		dst = AppendString(dst, pid)
 	}
 	return append(dst, '}')
 }
@@ -107,8 +107,8 @@ func elements(array []byte) []byte {
 	return bytes.TrimSpace(array[1 : len(array)-1])
 }
 
-// appendString appends s as a JSON string.
-func appendString(dst []byte, s string) []byte {
+// AppendString appends s as a JSON string, and returns the longer slice.
+func AppendString(dst []byte, s string) []byte {
 	if plain(s) {
 		dst = append(dst, '"')
 		dst = append(dst, s...)

@@ -774,7 +774,9 @@ type Emit struct {
 	// The sockets that get it.
 	Target *Target `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
 	// The event.
-	Event         *Event `protobuf:"bytes,2,opt,name=event,proto3" json:"event,omitempty"`
+	Event *Event `protobuf:"bytes,2,opt,name=event,proto3" json:"event,omitempty"`
+	// Where the event is recorded in the history of rooms.
+	Places        []*Place `protobuf:"bytes,3,rep,name=places,proto3" json:"places,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -823,6 +825,77 @@ func (x *Emit) GetEvent() *Event {
 	return nil
 }
 
+func (x *Emit) GetPlaces() []*Place {
+	if x != nil {
+		return x.Places
+	}
+	return nil
+}
+
+// Place is where an event is recorded in the history of a room.
+type Place struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The room.
+	Room string `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
+	// The epoch of the room's history.
+	Epoch string `protobuf:"bytes,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// The event's offset in that epoch.
+	Offset        uint64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Place) Reset() {
+	*x = Place{}
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Place) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Place) ProtoMessage() {}
+
+func (x *Place) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Place.ProtoReflect.Descriptor instead.
+func (*Place) Descriptor() ([]byte, []int) {
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Place) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+func (x *Place) GetEpoch() string {
+	if x != nil {
+		return x.Epoch
+	}
+	return ""
+}
+
+func (x *Place) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
 // JoinRooms adds sockets to rooms.
 type JoinRooms struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -836,7 +909,7 @@ type JoinRooms struct {
 
 func (x *JoinRooms) Reset() {
 	*x = JoinRooms{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[4]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -848,7 +921,7 @@ func (x *JoinRooms) String() string {
 func (*JoinRooms) ProtoMessage() {}
 
 func (x *JoinRooms) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[4]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -861,7 +934,7 @@ func (x *JoinRooms) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRooms.ProtoReflect.Descriptor instead.
 func (*JoinRooms) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{4}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *JoinRooms) GetTarget() *Target {
@@ -891,7 +964,7 @@ type LeaveRooms struct {
 
 func (x *LeaveRooms) Reset() {
 	*x = LeaveRooms{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[5]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -903,7 +976,7 @@ func (x *LeaveRooms) String() string {
 func (*LeaveRooms) ProtoMessage() {}
 
 func (x *LeaveRooms) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[5]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -916,7 +989,7 @@ func (x *LeaveRooms) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveRooms.ProtoReflect.Descriptor instead.
 func (*LeaveRooms) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{5}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *LeaveRooms) GetTarget() *Target {
@@ -946,7 +1019,7 @@ type Disconnect struct {
 
 func (x *Disconnect) Reset() {
 	*x = Disconnect{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[6]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -958,7 +1031,7 @@ func (x *Disconnect) String() string {
 func (*Disconnect) ProtoMessage() {}
 
 func (x *Disconnect) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[6]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -971,7 +1044,7 @@ func (x *Disconnect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disconnect.ProtoReflect.Descriptor instead.
 func (*Disconnect) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{6}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Disconnect) GetTarget() *Target {
@@ -1001,7 +1074,7 @@ type Update struct {
 
 func (x *Update) Reset() {
 	*x = Update{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[7]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1013,7 +1086,7 @@ func (x *Update) String() string {
 func (*Update) ProtoMessage() {}
 
 func (x *Update) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[7]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1026,7 +1099,7 @@ func (x *Update) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Update.ProtoReflect.Descriptor instead.
 func (*Update) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{7}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Update) GetTarget() *Target {
@@ -1060,7 +1133,7 @@ type ClearRoom struct {
 
 func (x *ClearRoom) Reset() {
 	*x = ClearRoom{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[8]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1072,7 +1145,7 @@ func (x *ClearRoom) String() string {
 func (*ClearRoom) ProtoMessage() {}
 
 func (x *ClearRoom) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[8]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1085,7 +1158,7 @@ func (x *ClearRoom) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearRoom.ProtoReflect.Descriptor instead.
 func (*ClearRoom) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{8}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ClearRoom) GetNamespace() string {
@@ -1135,7 +1208,7 @@ type RequestAcks struct {
 
 func (x *RequestAcks) Reset() {
 	*x = RequestAcks{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[9]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1147,7 +1220,7 @@ func (x *RequestAcks) String() string {
 func (*RequestAcks) ProtoMessage() {}
 
 func (x *RequestAcks) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[9]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1160,7 +1233,7 @@ func (x *RequestAcks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestAcks.ProtoReflect.Descriptor instead.
 func (*RequestAcks) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{9}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RequestAcks) GetId() uint64 {
@@ -1208,7 +1281,7 @@ type Acks struct {
 
 func (x *Acks) Reset() {
 	*x = Acks{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[10]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1220,7 +1293,7 @@ func (x *Acks) String() string {
 func (*Acks) ProtoMessage() {}
 
 func (x *Acks) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[10]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1233,7 +1306,7 @@ func (x *Acks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Acks.ProtoReflect.Descriptor instead.
 func (*Acks) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{10}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Acks) GetId() uint64 {
@@ -1283,7 +1356,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[11]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1295,7 +1368,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[11]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1308,7 +1381,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{11}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Ack) GetSocket() string {
@@ -1361,7 +1434,7 @@ type Unacked struct {
 
 func (x *Unacked) Reset() {
 	*x = Unacked{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[12]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1373,7 +1446,7 @@ func (x *Unacked) String() string {
 func (*Unacked) ProtoMessage() {}
 
 func (x *Unacked) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[12]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1386,7 +1459,7 @@ func (x *Unacked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unacked.ProtoReflect.Descriptor instead.
 func (*Unacked) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{12}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Unacked) GetTimedOut() uint32 {
@@ -1421,7 +1494,7 @@ type StopAcks struct {
 
 func (x *StopAcks) Reset() {
 	*x = StopAcks{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[13]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1433,7 +1506,7 @@ func (x *StopAcks) String() string {
 func (*StopAcks) ProtoMessage() {}
 
 func (x *StopAcks) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[13]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1446,7 +1519,7 @@ func (x *StopAcks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopAcks.ProtoReflect.Descriptor instead.
 func (*StopAcks) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{13}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *StopAcks) GetId() uint64 {
@@ -1474,7 +1547,7 @@ type Revoke struct {
 
 func (x *Revoke) Reset() {
 	*x = Revoke{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[14]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1486,7 +1559,7 @@ func (x *Revoke) String() string {
 func (*Revoke) ProtoMessage() {}
 
 func (x *Revoke) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[14]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1499,7 +1572,7 @@ func (x *Revoke) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revoke.ProtoReflect.Descriptor instead.
 func (*Revoke) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{14}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Revoke) GetTokenId() string {
@@ -1539,7 +1612,7 @@ type SyncRevocations struct {
 
 func (x *SyncRevocations) Reset() {
 	*x = SyncRevocations{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[15]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1551,7 +1624,7 @@ func (x *SyncRevocations) String() string {
 func (*SyncRevocations) ProtoMessage() {}
 
 func (x *SyncRevocations) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[15]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1564,7 +1637,7 @@ func (x *SyncRevocations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncRevocations.ProtoReflect.Descriptor instead.
 func (*SyncRevocations) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{15}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{16}
 }
 
 // Drain takes a node out of service.
@@ -1576,7 +1649,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[16]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1588,7 +1661,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[16]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1601,7 +1674,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{16}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{17}
 }
 
 // Count is the result of an operation on one node.
@@ -1625,7 +1698,7 @@ type Count struct {
 
 func (x *Count) Reset() {
 	*x = Count{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[17]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1637,7 +1710,7 @@ func (x *Count) String() string {
 func (*Count) ProtoMessage() {}
 
 func (x *Count) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[17]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1650,7 +1723,7 @@ func (x *Count) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Count.ProtoReflect.Descriptor instead.
 func (*Count) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{17}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Count) GetMatched() uint32 {
@@ -1758,10 +1831,15 @@ const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\x04part\x18\a \x01(\x04R\x04part\x12\x1e\n" +
 	"\n" +
 	"conflation\x18\b \x01(\fR\n" +
-	"conflation\"e\n" +
+	"conflation\"\x95\x01\n" +
 	"\x04Emit\x12/\n" +
 	"\x06target\x18\x01 \x01(\v2\x17.sala.cluster.v1.TargetR\x06target\x12,\n" +
-	"\x05event\x18\x02 \x01(\v2\x16.sala.cluster.v1.EventR\x05event\"R\n" +
+	"\x05event\x18\x02 \x01(\v2\x16.sala.cluster.v1.EventR\x05event\x12.\n" +
+	"\x06places\x18\x03 \x03(\v2\x16.sala.cluster.v1.PlaceR\x06places\"I\n" +
+	"\x05Place\x12\x12\n" +
+	"\x04room\x18\x01 \x01(\tR\x04room\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\tR\x05epoch\x12\x16\n" +
+	"\x06offset\x18\x03 \x01(\x04R\x06offset\"R\n" +
 	"\tJoinRooms\x12/\n" +
 	"\x06target\x18\x01 \x01(\v2\x17.sala.cluster.v1.TargetR\x06target\x12\x14\n" +
 	"\x05rooms\x18\x02 \x03(\tR\x05rooms\"S\n" +
@@ -1834,86 +1912,88 @@ func file_sala_cluster_v1_op_proto_rawDescGZIP() []byte {
 	return file_sala_cluster_v1_op_proto_rawDescData
 }
 
-var file_sala_cluster_v1_op_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_sala_cluster_v1_op_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_sala_cluster_v1_op_proto_goTypes = []any{
 	(*Op)(nil),               // 0: sala.cluster.v1.Op
 	(*Target)(nil),           // 1: sala.cluster.v1.Target
 	(*Event)(nil),            // 2: sala.cluster.v1.Event
 	(*Emit)(nil),             // 3: sala.cluster.v1.Emit
-	(*JoinRooms)(nil),        // 4: sala.cluster.v1.JoinRooms
-	(*LeaveRooms)(nil),       // 5: sala.cluster.v1.LeaveRooms
-	(*Disconnect)(nil),       // 6: sala.cluster.v1.Disconnect
-	(*Update)(nil),           // 7: sala.cluster.v1.Update
-	(*ClearRoom)(nil),        // 8: sala.cluster.v1.ClearRoom
-	(*RequestAcks)(nil),      // 9: sala.cluster.v1.RequestAcks
-	(*Acks)(nil),             // 10: sala.cluster.v1.Acks
-	(*Ack)(nil),              // 11: sala.cluster.v1.Ack
-	(*Unacked)(nil),          // 12: sala.cluster.v1.Unacked
-	(*StopAcks)(nil),         // 13: sala.cluster.v1.StopAcks
-	(*Revoke)(nil),           // 14: sala.cluster.v1.Revoke
-	(*SyncRevocations)(nil),  // 15: sala.cluster.v1.SyncRevocations
-	(*Drain)(nil),            // 16: sala.cluster.v1.Drain
-	(*Count)(nil),            // 17: sala.cluster.v1.Count
-	(*EventTraffic)(nil),     // 18: sala.cluster.v1.EventTraffic
-	(*ListRooms)(nil),        // 19: sala.cluster.v1.ListRooms
-	(*GetRoom)(nil),          // 20: sala.cluster.v1.GetRoom
-	(*ListSockets)(nil),      // 21: sala.cluster.v1.ListSockets
-	(*GetSocket)(nil),        // 22: sala.cluster.v1.GetSocket
-	(*WillStateRequest)(nil), // 23: sala.cluster.v1.WillStateRequest
-	(*TakeSession)(nil),      // 24: sala.cluster.v1.TakeSession
-	(*OfferSessions)(nil),    // 25: sala.cluster.v1.OfferSessions
-	(*SessionMoved)(nil),     // 26: sala.cluster.v1.SessionMoved
-	(*Barrier)(nil),          // 27: sala.cluster.v1.Barrier
-	(*ListUsers)(nil),        // 28: sala.cluster.v1.ListUsers
-	(*CountUsers)(nil),       // 29: sala.cluster.v1.CountUsers
-	(*FindUsers)(nil),        // 30: sala.cluster.v1.FindUsers
-	(*AskPresence)(nil),      // 31: sala.cluster.v1.AskPresence
-	(*AdoptLeaves)(nil),      // 32: sala.cluster.v1.AdoptLeaves
+	(*Place)(nil),            // 4: sala.cluster.v1.Place
+	(*JoinRooms)(nil),        // 5: sala.cluster.v1.JoinRooms
+	(*LeaveRooms)(nil),       // 6: sala.cluster.v1.LeaveRooms
+	(*Disconnect)(nil),       // 7: sala.cluster.v1.Disconnect
+	(*Update)(nil),           // 8: sala.cluster.v1.Update
+	(*ClearRoom)(nil),        // 9: sala.cluster.v1.ClearRoom
+	(*RequestAcks)(nil),      // 10: sala.cluster.v1.RequestAcks
+	(*Acks)(nil),             // 11: sala.cluster.v1.Acks
+	(*Ack)(nil),              // 12: sala.cluster.v1.Ack
+	(*Unacked)(nil),          // 13: sala.cluster.v1.Unacked
+	(*StopAcks)(nil),         // 14: sala.cluster.v1.StopAcks
+	(*Revoke)(nil),           // 15: sala.cluster.v1.Revoke
+	(*SyncRevocations)(nil),  // 16: sala.cluster.v1.SyncRevocations
+	(*Drain)(nil),            // 17: sala.cluster.v1.Drain
+	(*Count)(nil),            // 18: sala.cluster.v1.Count
+	(*EventTraffic)(nil),     // 19: sala.cluster.v1.EventTraffic
+	(*ListRooms)(nil),        // 20: sala.cluster.v1.ListRooms
+	(*GetRoom)(nil),          // 21: sala.cluster.v1.GetRoom
+	(*ListSockets)(nil),      // 22: sala.cluster.v1.ListSockets
+	(*GetSocket)(nil),        // 23: sala.cluster.v1.GetSocket
+	(*WillStateRequest)(nil), // 24: sala.cluster.v1.WillStateRequest
+	(*TakeSession)(nil),      // 25: sala.cluster.v1.TakeSession
+	(*OfferSessions)(nil),    // 26: sala.cluster.v1.OfferSessions
+	(*SessionMoved)(nil),     // 27: sala.cluster.v1.SessionMoved
+	(*Barrier)(nil),          // 28: sala.cluster.v1.Barrier
+	(*ListUsers)(nil),        // 29: sala.cluster.v1.ListUsers
+	(*CountUsers)(nil),       // 30: sala.cluster.v1.CountUsers
+	(*FindUsers)(nil),        // 31: sala.cluster.v1.FindUsers
+	(*AskPresence)(nil),      // 32: sala.cluster.v1.AskPresence
+	(*AdoptLeaves)(nil),      // 33: sala.cluster.v1.AdoptLeaves
 }
 var file_sala_cluster_v1_op_proto_depIdxs = []int32{
 	3,  // 0: sala.cluster.v1.Op.emit:type_name -> sala.cluster.v1.Emit
-	4,  // 1: sala.cluster.v1.Op.join:type_name -> sala.cluster.v1.JoinRooms
-	5,  // 2: sala.cluster.v1.Op.leave:type_name -> sala.cluster.v1.LeaveRooms
-	6,  // 3: sala.cluster.v1.Op.disconnect:type_name -> sala.cluster.v1.Disconnect
-	7,  // 4: sala.cluster.v1.Op.update:type_name -> sala.cluster.v1.Update
-	8,  // 5: sala.cluster.v1.Op.clear:type_name -> sala.cluster.v1.ClearRoom
-	9,  // 6: sala.cluster.v1.Op.request_acks:type_name -> sala.cluster.v1.RequestAcks
-	10, // 7: sala.cluster.v1.Op.acks:type_name -> sala.cluster.v1.Acks
-	13, // 8: sala.cluster.v1.Op.stop_acks:type_name -> sala.cluster.v1.StopAcks
-	18, // 9: sala.cluster.v1.Op.events:type_name -> sala.cluster.v1.EventTraffic
-	19, // 10: sala.cluster.v1.Op.list_rooms:type_name -> sala.cluster.v1.ListRooms
-	20, // 11: sala.cluster.v1.Op.get_room:type_name -> sala.cluster.v1.GetRoom
-	21, // 12: sala.cluster.v1.Op.list_sockets:type_name -> sala.cluster.v1.ListSockets
-	22, // 13: sala.cluster.v1.Op.get_socket:type_name -> sala.cluster.v1.GetSocket
-	14, // 14: sala.cluster.v1.Op.revoke:type_name -> sala.cluster.v1.Revoke
-	15, // 15: sala.cluster.v1.Op.sync_revocations:type_name -> sala.cluster.v1.SyncRevocations
-	16, // 16: sala.cluster.v1.Op.drain:type_name -> sala.cluster.v1.Drain
-	23, // 17: sala.cluster.v1.Op.will_state:type_name -> sala.cluster.v1.WillStateRequest
-	24, // 18: sala.cluster.v1.Op.take_session:type_name -> sala.cluster.v1.TakeSession
-	25, // 19: sala.cluster.v1.Op.offer_sessions:type_name -> sala.cluster.v1.OfferSessions
-	26, // 20: sala.cluster.v1.Op.session_moved:type_name -> sala.cluster.v1.SessionMoved
-	27, // 21: sala.cluster.v1.Op.barrier:type_name -> sala.cluster.v1.Barrier
-	28, // 22: sala.cluster.v1.Op.list_users:type_name -> sala.cluster.v1.ListUsers
-	29, // 23: sala.cluster.v1.Op.count_users:type_name -> sala.cluster.v1.CountUsers
-	30, // 24: sala.cluster.v1.Op.find_users:type_name -> sala.cluster.v1.FindUsers
-	31, // 25: sala.cluster.v1.Op.ask_presence:type_name -> sala.cluster.v1.AskPresence
-	32, // 26: sala.cluster.v1.Op.adopt_leaves:type_name -> sala.cluster.v1.AdoptLeaves
+	5,  // 1: sala.cluster.v1.Op.join:type_name -> sala.cluster.v1.JoinRooms
+	6,  // 2: sala.cluster.v1.Op.leave:type_name -> sala.cluster.v1.LeaveRooms
+	7,  // 3: sala.cluster.v1.Op.disconnect:type_name -> sala.cluster.v1.Disconnect
+	8,  // 4: sala.cluster.v1.Op.update:type_name -> sala.cluster.v1.Update
+	9,  // 5: sala.cluster.v1.Op.clear:type_name -> sala.cluster.v1.ClearRoom
+	10, // 6: sala.cluster.v1.Op.request_acks:type_name -> sala.cluster.v1.RequestAcks
+	11, // 7: sala.cluster.v1.Op.acks:type_name -> sala.cluster.v1.Acks
+	14, // 8: sala.cluster.v1.Op.stop_acks:type_name -> sala.cluster.v1.StopAcks
+	19, // 9: sala.cluster.v1.Op.events:type_name -> sala.cluster.v1.EventTraffic
+	20, // 10: sala.cluster.v1.Op.list_rooms:type_name -> sala.cluster.v1.ListRooms
+	21, // 11: sala.cluster.v1.Op.get_room:type_name -> sala.cluster.v1.GetRoom
+	22, // 12: sala.cluster.v1.Op.list_sockets:type_name -> sala.cluster.v1.ListSockets
+	23, // 13: sala.cluster.v1.Op.get_socket:type_name -> sala.cluster.v1.GetSocket
+	15, // 14: sala.cluster.v1.Op.revoke:type_name -> sala.cluster.v1.Revoke
+	16, // 15: sala.cluster.v1.Op.sync_revocations:type_name -> sala.cluster.v1.SyncRevocations
+	17, // 16: sala.cluster.v1.Op.drain:type_name -> sala.cluster.v1.Drain
+	24, // 17: sala.cluster.v1.Op.will_state:type_name -> sala.cluster.v1.WillStateRequest
+	25, // 18: sala.cluster.v1.Op.take_session:type_name -> sala.cluster.v1.TakeSession
+	26, // 19: sala.cluster.v1.Op.offer_sessions:type_name -> sala.cluster.v1.OfferSessions
+	27, // 20: sala.cluster.v1.Op.session_moved:type_name -> sala.cluster.v1.SessionMoved
+	28, // 21: sala.cluster.v1.Op.barrier:type_name -> sala.cluster.v1.Barrier
+	29, // 22: sala.cluster.v1.Op.list_users:type_name -> sala.cluster.v1.ListUsers
+	30, // 23: sala.cluster.v1.Op.count_users:type_name -> sala.cluster.v1.CountUsers
+	31, // 24: sala.cluster.v1.Op.find_users:type_name -> sala.cluster.v1.FindUsers
+	32, // 25: sala.cluster.v1.Op.ask_presence:type_name -> sala.cluster.v1.AskPresence
+	33, // 26: sala.cluster.v1.Op.adopt_leaves:type_name -> sala.cluster.v1.AdoptLeaves
 	1,  // 27: sala.cluster.v1.Emit.target:type_name -> sala.cluster.v1.Target
 	2,  // 28: sala.cluster.v1.Emit.event:type_name -> sala.cluster.v1.Event
-	1,  // 29: sala.cluster.v1.JoinRooms.target:type_name -> sala.cluster.v1.Target
-	1,  // 30: sala.cluster.v1.LeaveRooms.target:type_name -> sala.cluster.v1.Target
-	1,  // 31: sala.cluster.v1.Disconnect.target:type_name -> sala.cluster.v1.Target
-	1,  // 32: sala.cluster.v1.Update.target:type_name -> sala.cluster.v1.Target
-	2,  // 33: sala.cluster.v1.ClearRoom.notice:type_name -> sala.cluster.v1.Event
-	3,  // 34: sala.cluster.v1.RequestAcks.emit:type_name -> sala.cluster.v1.Emit
-	11, // 35: sala.cluster.v1.Acks.acks:type_name -> sala.cluster.v1.Ack
-	12, // 36: sala.cluster.v1.Acks.rest:type_name -> sala.cluster.v1.Unacked
-	26, // 37: sala.cluster.v1.Count.moved:type_name -> sala.cluster.v1.SessionMoved
-	38, // [38:38] is the sub-list for method output_type
-	38, // [38:38] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	4,  // 29: sala.cluster.v1.Emit.places:type_name -> sala.cluster.v1.Place
+	1,  // 30: sala.cluster.v1.JoinRooms.target:type_name -> sala.cluster.v1.Target
+	1,  // 31: sala.cluster.v1.LeaveRooms.target:type_name -> sala.cluster.v1.Target
+	1,  // 32: sala.cluster.v1.Disconnect.target:type_name -> sala.cluster.v1.Target
+	1,  // 33: sala.cluster.v1.Update.target:type_name -> sala.cluster.v1.Target
+	2,  // 34: sala.cluster.v1.ClearRoom.notice:type_name -> sala.cluster.v1.Event
+	3,  // 35: sala.cluster.v1.RequestAcks.emit:type_name -> sala.cluster.v1.Emit
+	12, // 36: sala.cluster.v1.Acks.acks:type_name -> sala.cluster.v1.Ack
+	13, // 37: sala.cluster.v1.Acks.rest:type_name -> sala.cluster.v1.Unacked
+	27, // 38: sala.cluster.v1.Count.moved:type_name -> sala.cluster.v1.SessionMoved
+	39, // [39:39] is the sub-list for method output_type
+	39, // [39:39] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_sala_cluster_v1_op_proto_init() }
@@ -1960,7 +2040,7 @@ func file_sala_cluster_v1_op_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_cluster_v1_op_proto_rawDesc), len(file_sala_cluster_v1_op_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

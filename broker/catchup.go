@@ -1,0 +1,152 @@
+package broker
+
+import (
+	"github.com/salabroker/sala/broker/backlog"
+	"github.com/salabroker/sala/broker/engineio"
+	"github.com/salabroker/sala/broker/history"
+	"github.com/salabroker/sala/broker/recording"
+)
+
+// While a client joins a room and reads its history, live messages of the room wait at a gate, which
+// decides later which of them the client has from the history. Only messages to rooms with history
+// come to it, and only at sockets that have joined with history lately.
+
+// waitingMessage is a message as it waits for a join.
+type waitingMessage struct {
+	frame *engineio.Frame
+	event *backlog.Event // of a socket with a session; otherwise nil
+}
+
+type (
+	catchUp = recording.CatchUp[waitingMessage]
+	gate    = recording.Gate[waitingMessage]
+)
+
+// takeLive decides about a message to rooms with history. settled is false if it is to be sent now.
+// The session's mu is held, if there is one.
+func (s *socket) takeLive(o *outgoing, m waitingMessage) (d delivery, settled bool) {
+	u := s.catchUp.Load()
+	if u == nil {
+		return notDelivered, false
+	}
+	verdict := u.Take(o.m.record, m.frame.Size(), func() waitingMessage { return m }, s.sendWaiting)
+	switch verdict {
+	case recording.Waits:
+		if m.event != nil {
+			o.held++
+		}
+		return queued, true
+	case recording.Had:
+		return queued, true // by the ack that had it
+	case recording.Refused:
+		return notDelivered, true
+	case recording.Over:
+		s.catchUp.CompareAndSwap(u, nil)
+	}
+	return notDelivered, false
+}
+
+// sendWaiting sends a message that has waited. The session's mu is held, if there is one.
+func (s *socket) sendWaiting(m waitingMessage) {
+	if s.session == nil {
+		s.deliver(m.frame, false)
+		return
+	}
+	x, c := s.session, s.client.Load()
+	switch {
+	case x.over:
+		m.event.Release()
+	case c == nil:
+		_, replaced := x.backlog.Keep(m.event, s.b.recovery.limits)
+		if replaced {
+			s.b.metrics.FramesReplaced(1)
+		}
+	default:
+		position, replaced, reason := c.conn.SendNumbered(m.frame, false)
+		if replaced > 0 {
+			x.backlog.Replaced(replaced)
+		}
+		if reason != engineio.Queued && !c.endsAfter(reason) {
+			x.gap = true
+			s.b.metrics.FramesDropped(reason, 1)
+			m.event.Release()
+			return
+		}
+		x.backlog.Push(m.event, position, s.b.recovery.limits) // which holds it now instead of the gate
+	}
+}
+
+// dropWaiting drops a message that has waited and that the client has.
+func (s *socket) dropWaiting(m waitingMessage) {
+	if m.event != nil {
+		m.event.Release()
+	}
+}
+
+// locked calls do with the session's mu held, if there is a session.
+func (s *socket) locked(do func()) {
+	if x := s.session; x != nil {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+	}
+	do()
+}
+
+// closeGate has live messages of a room wait, for a join that the client asked for over the
+// connection c. It returns nil if another join is under way, or if the client has left the
+// connection.
+func (s *socket) closeGate(c *client, room string) (g *gate) {
+	s.locked(func() {
+		for s.client.Load() == c && !s.gone.Load() {
+			u := s.catchUp.Load()
+			if u == nil {
+				u = recording.NewCatchUp[waitingMessage](s.b.opts.IdempotencyWindow)
+				s.catchUp.CompareAndSwap(nil, u)
+				continue
+			}
+			var ok bool
+			if g, ok = u.Close(room, int(s.b.opts.MaxQueueBytes)); ok {
+				return
+			}
+			s.catchUp.CompareAndSwap(u, nil)
+		}
+	})
+	return g
+}
+
+// openGate sends the answer of a join over the connection c, and then what waits, except for what the
+// client has got from the history. It returns false if the join has failed meanwhile.
+func (s *socket) openGate(c *client, g *gate, answer *engineio.Frame, mark recording.Mark, entries []history.Recorded) (opened bool) {
+	s.locked(func() {
+		u := s.catchUp.Load()
+		if u == nil || s.client.Load() != c {
+			return
+		}
+		first := func() { c.conn.Send(answer, false) }
+		opened = u.Open(g, mark, entries, first, s.sendWaiting, s.dropWaiting)
+	})
+	return opened
+}
+
+// cancelGate ends a join that has failed. What waits is sent.
+func (s *socket) cancelGate(g *gate) {
+	s.locked(func() {
+		if u := s.catchUp.Load(); u != nil {
+			u.Cancel(g, s.sendWaiting)
+		}
+	})
+}
+
+// abortJoin has a join fail that is under way. What waits is sent.
+func (s *socket) abortJoin() {
+	if s.catchUp.Load() != nil {
+		s.locked(s.abortWaiting)
+	}
+}
+
+// abortWaiting is abortJoin with the session's mu held, if there is one.
+func (s *socket) abortWaiting() {
+	if u := s.catchUp.Load(); u != nil {
+		u.Abort(s.sendWaiting)
+	}
+}
