@@ -213,7 +213,7 @@ func (b *Broker) apply(from cluster.NodeID, op *wire.Op, wait time.Duration) (pr
 	case *wire.Op_Barrier:
 		return &wire.Count{}, nil
 	case *wire.Op_SessionMoved:
-		b.movedSockets.set(o.SessionMoved.GetSocket(), cluster.NodeID(o.SessionMoved.GetNode()))
+		b.applySessionMoved(o.SessionMoved)
 		return &wire.Count{}, nil
 	case *wire.Op_Drain:
 		b.drain()

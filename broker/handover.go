@@ -46,7 +46,7 @@ func (b *Broker) applyTakeSession(ctx context.Context, to cluster.NodeID, t *wir
 		b.takingOver.await(ctx, s.id)
 		s, why, found = b.localSession(ns, t.GetKey())
 	}
-	node := b.movedSockets.get(t.GetKey().GetSocket())
+	node := b.sessionAt(t.GetKey().GetSocket())
 	switch {
 	case s != nil && (s.isShadow() || t.GetOffered() && s.client.Load() != nil):
 		return absent.toWire() // its owner has it

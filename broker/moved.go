@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -136,12 +137,42 @@ func (m *movedSockets) among(sockets []string, after uint64) (moved []*wire.Sess
 	return moved
 }
 
-// tellMoved tells the home of a socket which node has it now; empty for none.
-func (b *Broker) tellMoved(home cluster.NodeID, socket string, node cluster.NodeID) {
-	if b.mesh == nil || string(home) == b.id || !b.mesh.HasNode(home) {
+// applySessionMoved notes which node has a socket of this one, or what to tell its client.
+func (b *Broker) applySessionMoved(m *wire.SessionMoved) {
+	if !m.GetEnded() {
+		b.movedSockets.set(m.GetSocket(), cluster.NodeID(m.GetNode()))
 		return
 	}
-	op := &wire.Op{Op: &wire.Op_SessionMoved{SessionMoved: &wire.SessionMoved{Socket: socket, Node: string(node)}}}
+	b.movedSockets.set(m.GetSocket(), "")
+	if b.recovery != nil {
+		b.recovery.tombstones.add(m.GetSocket(), m.GetHolder(), tombstone{node: cluster.NodeID(m.GetNode())}, time.Now())
+	}
+}
+
+// sessionAt returns the node that has a session of this one, or its tombstone; empty if
+// it isn't known.
+func (b *Broker) sessionAt(socket string) cluster.NodeID {
+	return cmp.Or(b.movedSockets.get(socket), b.recovery.tombstones.at(socket))
+}
+
+// tellEnded tells the home of a socket that it has ended.
+func (s *socket) tellEnded() {
+	m := &wire.SessionMoved{Socket: s.id}
+	if s.session != nil {
+		if _, left := s.b.recovery.tombstones.get(s.id); left {
+			m.Node, m.Ended, m.Holder = s.b.id, true, s.tombstoneHolder()
+		}
+	}
+	s.b.tellMoved(m)
+}
+
+// tellMoved tells the home of a socket which node has it now.
+func (b *Broker) tellMoved(m *wire.SessionMoved) {
+	home := cluster.OwnerOf(m.GetSocket())
+	if b.mesh == nil || !b.mesh.HasNode(home) {
+		return
+	}
+	op := &wire.Op{Op: &wire.Op_SessionMoved{SessionMoved: m}}
 	payload, _ := proto.Marshal(op) // it always has a wire form
 	if err := b.mesh.Publish(cluster.Route{Nodes: []cluster.NodeID{home}}, payload); err != nil {
 		b.log.Debug("a node doesn't learn where a socket is", "node", string(home), "error", err) // the mesh counts it

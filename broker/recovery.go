@@ -101,7 +101,7 @@ func (b *Broker) seekElsewhere(candidate *socket, id string, secret [secretBytes
 	if string(home) == b.id && b.movedSockets.lost(id) {
 		back.notRecovered = notRecoveredNodeLost
 	}
-	if b.mesh != nil && (string(home) != b.id || b.movedSockets.get(id) != "") {
+	if b.mesh != nil && (string(home) != b.id || b.sessionAt(id) != "") {
 		back.elsewhere = &wire.SessionKey{Socket: id, Secret: secret[:], Namespace: candidate.ns.name, User: candidate.user}
 	}
 }
@@ -357,8 +357,8 @@ func (s *socket) resumeOver(c *client, candidate *socket, added []string) *Error
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	switch {
-	case x.returns != back.number || !x.over && s.client.Load() != nil:
-		return errOvertaken
+	case x.returns != back.number || x.moved || !x.over && s.client.Load() != nil:
+		return errOvertaken // or the session has moved on, and the client finds it when it comes again
 	case x.over:
 		end, _ := s.b.recovery.tombstones.get(s.id)
 		back.notRecovered = cmp.Or(end.notRecovered, notRecoveredUnknown)

@@ -537,7 +537,7 @@ func (s *socket) closeSession(end tombstone) {
 		s.b.metrics.FramesDropped(dropNotRecovered, missed)
 		end.secret, end.namespace, end.user = x.secret, s.ns.name, s.user
 		end.notRecovered = cmp.Or(end.notRecovered, notRecoveredUnknown)
-		s.b.recovery.tombstones.add(s.id, end, time.Now())
+		s.b.recovery.tombstones.add(s.id, s.tombstoneHolder(), end, time.Now())
 	}
 }
 

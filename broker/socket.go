@@ -133,7 +133,9 @@ func (s *socket) endAs(why string, left tombstone) bool {
 	if c := s.client.Load(); c != nil {
 		c.detach(s)
 	}
-	s.b.tellMoved(cluster.OwnerOf(s.id), s.id, "")
+	if string(cluster.OwnerOf(s.id)) != s.b.id {
+		s.tellEnded()
+	}
 	s.b.log.Debug("socket disconnected", "socket", s.id, "namespace", s.ns.name, "user", s.user, "reason", why)
 	return true
 }

@@ -189,8 +189,8 @@ func (b *Broker) takeOver(ctx context.Context, key *wire.SessionKey, reason take
 		if session := state.GetSession(); session != nil {
 			b.movedSockets.set(s.id, "") // first, so that nobody is sent elsewhere with what comes from now on
 			s.becomeOwner(owner, session)
-			if home := cluster.OwnerOf(s.id); home != owner {
-				b.tellMoved(home, s.id, cluster.NodeID(b.id))
+			if home := cluster.OwnerOf(s.id); home != owner && string(home) != b.id {
+				b.tellMoved(&wire.SessionMoved{Socket: s.id, Node: b.id})
 			}
 			return s, session.GetReturns(), absence{}
 		}
@@ -235,7 +235,7 @@ func (b *Broker) findSession(ctx context.Context, key *wire.SessionKey, reason t
 	}
 	owner = cluster.OwnerOf(key.GetSocket())
 	if string(owner) == b.id {
-		owner = b.movedSockets.get(key.GetSocket())
+		owner = b.sessionAt(key.GetSocket())
 	}
 	if owner == "" {
 		return "", nil, absent
@@ -256,7 +256,7 @@ func (b *Broker) findSession(ctx context.Context, key *wire.SessionKey, reason t
 			owner = cluster.NodeID(state.GetMovedTo())
 		}
 		if string(owner) == b.id { // it was here, which is all that the other node knows
-			owner = b.movedSockets.get(key.GetSocket())
+			owner = b.sessionAt(key.GetSocket())
 		}
 		if owner == "" {
 			break

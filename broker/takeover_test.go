@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -398,6 +399,62 @@ func TestLateRequestToReturnElsewhere(t *testing.T) {
 		}
 		ana.client.ExpectNothing()
 		old.ExpectEnd()
+	}
+}
+
+// TestEndedElsewhere has sockets end at a node to which they have moved, while their clients
+// are away. The clients return at a third node and learn why.
+func TestEndedElsewhere(t *testing.T) {
+	nodes, _ := brokertest.StartCluster(t, 3, broker.Options{Recovery: &broker.RecoveryOptions{Window: 100 * time.Millisecond}})
+	ends := map[string]func(*traveller){
+		"EXPIRED": func(*traveller) {},
+		"DISCONNECTED": func(a *traveller) {
+			if _, err := nodes[2].Disconnect(t.Context(), a.to(), "enough"); err != nil {
+				t.Error(err)
+			}
+		},
+	}
+	for code, end := range ends {
+		t.Run(code, func(t *testing.T) {
+			a := travel(t, nodes, code)
+			a.moveTo(1)
+			a.client.ExpectNothing()
+			a.leave()
+			end(a)
+			eventually(t, "the socket has ended", func() bool {
+				_, err := nodes[0].GetSocket(t.Context(), a.session.ID)
+				return err != nil
+			})
+			c := nodes[2].Dial(nil)
+			if answer := c.Recover("/", a.token, a.session, nil); code == "DISCONNECTED" {
+				expectCode(t, "the return", answer, code)
+				c = nodes[0].ReturnTo(a.token, a.session) // it is told once
+				code = "UNKNOWN"
+			}
+			c.Expect("sala:session", fmt.Sprintf(`[{"recovered":false,"code":%q}]`, code))
+		})
+	}
+}
+
+// TestMovesWhileItProves has a session move to another node while its client proves at the
+// first one that it uses its connection. It finds the session when it comes again.
+func TestMovesWhileItProves(t *testing.T) {
+	nodes, _ := brokertest.StartCluster(t, 2, broker.Options{Recovery: &broker.RecoveryOptions{}})
+	ana := travel(t, nodes, "ana")
+	there, here := nodes[1].Dial(nil), nodes[0].Dial(nil)
+	for _, c := range []*brokertest.Client{there, here} {
+		c.Send(fmt.Sprintf(`40{"token":%q,"recover":true,"pid":%q}`, ana.token, ana.session.PID))
+		c.AwaitPing()
+	}
+	there.Pong()
+	if got := there.Await("40"); !strings.Contains(got, ana.session.PID) {
+		t.Fatalf("the return is answered with %s", got)
+	}
+	here.Pong()
+	here.ExpectClose()
+	ana.client = nodes[0].ReturnTo(ana.token, ana.session)
+	if !ana.session.Recovered {
+		t.Error("the client isn't recovered")
 	}
 }
 

@@ -147,6 +147,9 @@ func (k *checker) checkNotRecovered(s, earlier *session) {
 			k.failf("%s has shown the pid of another user: %s", s, code)
 		}
 	}
+	if code == codeNodeLost && k.plan.nodes > 1 && len(k.faults) == 0 && !s.client.forges {
+		k.failf("%s at %s: it lost its session with a node, but no node was lost", s, s.began.at)
+	}
 	if earlier == nil || earlier.pid != s.sent.pid || earlier.contested {
 		return
 	}
@@ -193,8 +196,6 @@ func (k *checker) reasons(s, now *session) (codes []string) {
 			continue
 		}
 		switch {
-		case k.overlapping(f): // a session may be on its way to a node that ends as well
-			add(true, codeNodeLost, codeUnknown)
 		case f.kind == busTrouble, k.plan.nodes > 1 && f.kind == nodeKilled: // any node may have got the session
 			add(true, codeNodeLost, codeUnknown)
 		case k.plan.nodes == 1:
@@ -205,21 +206,12 @@ func (k *checker) reasons(s, now *session) (codes []string) {
 	away := now.began.at - s.last().heard + 2*k.plan.latency + slack
 	add(away >= k.window(s), codeExpired)
 	for _, c := range k.changes {
-		add(c.ends() && k.concerns(c, s) && c.begin.before(now.began) && !c.end.beforeSure(c.sure, s.requested), codeUnknown, codeNodeLost)
+		add(c.ends() && k.concerns(c, s) && c.begin.before(now.began) && !c.end.beforeSure(c.sure, s.requested), codeUnknown)
 	}
 	add(k.plan.userLimit || k.mayOverflow(s, now), codeEvicted)
-	// A node that was never the session's may not learn why it ended elsewhere, and a node
-	// that has ended can't say.
-	add(k.plan.nodes > 1 && len(codes) > 0, codeUnknown, codeNodeLost)
+	// A node that has ended can't say why the session has.
+	add(k.plan.nodes > 1 && len(codes) > 0 && len(k.faults) > 0, codeUnknown, codeNodeLost)
 	return codes
-}
-
-// overlapping reports whether a node ends while another one does, or soon after.
-func (k *checker) overlapping(f *fault) bool {
-	return f.kind != busTrouble && slices.ContainsFunc(k.faults, func(other *fault) bool {
-		both := other != f && other.kind != busTrouble
-		return both && other.begin.at <= f.end.at+time.Second && f.begin.at <= other.end.at+time.Second
-	})
 }
 
 // checkRefusal checks that a client was refused for a reason.

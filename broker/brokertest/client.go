@@ -408,6 +408,15 @@ func (c *Client) AwaitAnything() {
 	}
 }
 
+// AwaitPing waits for a ping, which it leaves unanswered.
+func (c *Client) AwaitPing() {
+	c.t.Helper()
+	_ = c.ws.SetReadDeadline(time.Now().Add(patience))
+	if _, data, err := c.ws.ReadMessage(); err != nil || string(data) != "2" {
+		c.t.Errorf("got %q, %v; want a ping", data, err)
+	}
+}
+
 // Pong answers a ping.
 func (c *Client) Pong() { c.Send("3") }
 

@@ -790,7 +790,12 @@ type SessionMoved struct {
 	// The id of the socket.
 	Socket string `protobuf:"bytes,1,opt,name=socket,proto3" json:"socket,omitempty"`
 	// The id of the node; empty if the socket has ended.
-	Node          string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	Node string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	// Whether the socket has ended while its client was away, so that the node knows what to tell the
+	// client.
+	Ended bool `protobuf:"varint,3,opt,name=ended,proto3" json:"ended,omitempty"`
+	// With ended: the user or the network for which the memory of that counts.
+	Holder        string `protobuf:"bytes,4,opt,name=holder,proto3" json:"holder,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -835,6 +840,20 @@ func (x *SessionMoved) GetSocket() string {
 func (x *SessionMoved) GetNode() string {
 	if x != nil {
 		return x.Node
+	}
+	return ""
+}
+
+func (x *SessionMoved) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
+}
+
+func (x *SessionMoved) GetHolder() string {
+	if x != nil {
+		return x.Holder
 	}
 	return ""
 }
@@ -903,10 +922,12 @@ const file_sala_cluster_v1_session_proto_rawDesc = "" +
 	"conflation\"@\n" +
 	"\rOfferSessions\x12/\n" +
 	"\x04keys\x18\x01 \x03(\v2\x1b.sala.cluster.v1.SessionKeyR\x04keys\"\t\n" +
-	"\aBarrier\":\n" +
+	"\aBarrier\"h\n" +
 	"\fSessionMoved\x12\x16\n" +
 	"\x06socket\x18\x01 \x01(\tR\x06socket\x12\x12\n" +
-	"\x04node\x18\x02 \x01(\tR\x04nodeB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
+	"\x04node\x18\x02 \x01(\tR\x04node\x12\x14\n" +
+	"\x05ended\x18\x03 \x01(\bR\x05ended\x12\x16\n" +
+	"\x06holder\x18\x04 \x01(\tR\x06holderB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
 
 var (
 	file_sala_cluster_v1_session_proto_rawDescOnce sync.Once
