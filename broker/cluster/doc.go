@@ -24,6 +24,7 @@
 //	inbox.go          messages waiting for the mesh
 //	receive.go        what follows from a message
 //	sealer.go         envelopes, signed and verified
+//	signer.go         signatures with the cluster's keys
 //	replay.go         envelopes that have come before
 //	request.go        proof that an HTTP request comes from another node
 //	heartbeat.go      saying that this node is there, and noticing which others are

@@ -1,13 +1,6 @@
 package cluster
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/binary"
-	"hash"
-	"slices"
-	"sync"
-
 	"google.golang.org/protobuf/proto"
 
 	"github.com/salabroker/sala/broker/cluster/wire"
@@ -27,26 +20,22 @@ const macContext = "sala cluster envelope 1"
 // sealer turns envelopes into frames and back. Its methods may be called concurrently.
 type sealer struct {
 	maxBytes int
-	macs     []*sync.Pool // of hash.Hash, one pool for each key: the first seals, all open
+	signer   *Signer
 }
 
 func newSealer(keys [][]byte, maxBytes int) *sealer {
-	s := &sealer{maxBytes: maxBytes}
-	for _, key := range keys {
-		s.macs = append(s.macs, &sync.Pool{New: func() any { return hmac.New(sha256.New, key) }})
-	}
-	return s
+	return &sealer{maxBytes: maxBytes, signer: NewSigner(macContext, keys)}
 }
 
 // keyed reports whether there is a key. Without one, no frame is authenticated.
-func (s *sealer) keyed() bool { return len(s.macs) > 0 }
+func (s *sealer) keyed() bool { return s.signer.Keyed() }
 
 // seal returns the frame of e for a channel. Its error is [ErrTooLarge], or says that a string
 // isn't UTF-8.
 func (s *sealer) seal(channel string, e *wire.Envelope) ([]byte, error) {
 	start := headerBytes
 	if s.keyed() {
-		start += sha256.Size
+		start += MACBytes
 	}
 	size := proto.Size(e)
 	if size > s.maxBytes {
@@ -60,7 +49,7 @@ func (s *sealer) seal(channel string, e *wire.Envelope) ([]byte, error) {
 	}
 	if s.keyed() {
 		frame[1] = flagMAC
-		mac(s.macs[0], frame[headerBytes:headerBytes], channel, frame[start:])
+		s.signer.Sign(frame[headerBytes:headerBytes], channel, frame[start:])
 	}
 	return frame, nil
 }
@@ -81,29 +70,21 @@ func (s *sealer) openWith(channel string, frame []byte) (e *wire.Envelope, key i
 	}
 	code, body := []byte(nil), frame[headerBytes:]
 	if frame[1]&flagMAC != 0 {
-		if len(body) < sha256.Size {
+		if len(body) < MACBytes {
 			return nil, 0, LostMalformed
 		}
-		code, body = body[:sha256.Size], body[sha256.Size:]
+		code, body = body[:MACBytes], body[MACBytes:]
 	}
 	if len(body) > s.maxBytes {
 		return nil, 0, LostTooLarge
 	}
 	if s.keyed() {
-		if key = s.keyOf(channel, code, body); key < 0 {
+		if key = s.signer.Verify(channel, code, body); key < 0 {
 			return nil, 0, LostBadMAC
 		}
 	}
 	e, reason = decode(body)
 	return e, key, reason
-}
-
-// keyOf returns the index of the key that made the MAC, or -1.
-func (s *sealer) keyOf(channel string, code, body []byte) int {
-	return slices.IndexFunc(s.macs, func(macs *sync.Pool) bool {
-		var want [sha256.Size]byte
-		return hmac.Equal(mac(macs, want[:0], channel, body), code)
-	})
 }
 
 // decode returns the envelope in the body of a frame.
@@ -116,18 +97,4 @@ func decode(body []byte) (*wire.Envelope, LossReason) {
 		return nil, LostMalformed
 	}
 	return e, ""
-}
-
-// mac appends the MAC of a channel and body to dst.
-func mac(macs *sync.Pool, dst []byte, channel string, body []byte) []byte {
-	h := macs.Get().(hash.Hash)
-	defer macs.Put(h)
-	h.Reset()
-	var length [4]byte
-	binary.BigEndian.PutUint32(length[:], uint32(len(channel))) //nolint:gosec // the name of a channel has a few hundred bytes
-	h.Write([]byte(macContext))
-	h.Write(length[:])
-	h.Write([]byte(channel))
-	h.Write(body)
-	return h.Sum(dst)
 }

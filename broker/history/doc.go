@@ -15,7 +15,8 @@
 // position is kept for an hour longer, so that who returns to a quiet room learns that nothing is
 // missing.
 //
-//	engine.go     the interface of the engines, positions, queries and pages
+//	engine.go     the interface of the engines, positions and pages
+//	query.go      queries
 //	rules.go      which rooms have history
 //	entry.go      messages, and how they are encoded
 //	memory.go     the engine in memory, for a broker of one node

@@ -63,24 +63,6 @@ type Position struct {
 	Offset uint64
 }
 
-// Query says which entries to read.
-type Query struct {
-	// Since selects entries after a position, the oldest ones first. With the zero Position these
-	// are all that are kept.
-	Since *Position
-	// Before, without Since, selects the newest entries before the one with this position. Without
-	// either, the newest entries are selected.
-	Before *Position
-	// Limit is how many entries are returned at most; none if it isn't above zero.
-	Limit int
-	// Bytes bounds the size of the entries that are returned, except that the first one always is.
-	// Zero means [DefaultReadBytes].
-	Bytes int
-}
-
-// DefaultReadBytes bounds what one read returns if the query doesn't.
-const DefaultReadBytes = 4 << 20
-
 // Page is what [Engine.Read] returns.
 type Page struct {
 	// Entries are the entries, in the order in which they were recorded.
@@ -130,42 +112,3 @@ func NewEpochs() *Epochs { return &Epochs{prefix: rand.Text()[:12] + "."} }
 
 // Next returns an epoch.
 func (e *Epochs) Next() string { return e.prefix + strconv.FormatUint(e.last.Add(1), 36) }
-
-// Complete reports whether what is kept continues a reader's position. oldest is the offset of the
-// oldest entry that is kept, or end's plus one if there is none.
-func Complete(since, end Position, oldest uint64) bool {
-	if since == (Position{}) {
-		return oldest == 1
-	}
-	return since.Epoch == end.Epoch && since.Offset <= end.Offset && since.Offset+1 >= oldest
-}
-
-// CompleteBefore reports whether what is kept reaches up to a reader's position. oldest is as in
-// [Complete].
-func CompleteBefore(before, end Position, oldest uint64) bool {
-	return before.Epoch == end.Epoch && before.Offset >= oldest && before.Offset <= end.Offset+1
-}
-
-// Budget is how much a page may still take.
-type Budget struct {
-	entries, bytes int
-	some           bool
-}
-
-// NewBudget returns what a query allows.
-func NewBudget(q Query) Budget {
-	bytes := q.Bytes
-	if bytes <= 0 {
-		bytes = DefaultReadBytes
-	}
-	return Budget{entries: q.Limit, bytes: bytes}
-}
-
-// Take reports whether another entry of this size fits, and if so counts it.
-func (b *Budget) Take(size int) bool {
-	if b.entries <= 0 || b.some && size > b.bytes {
-		return false
-	}
-	b.entries, b.bytes, b.some = b.entries-1, b.bytes-size, true
-	return true
-}

@@ -103,43 +103,32 @@ func (l *log) clear(epoch string) {
 // entries.
 func (l *log) read(q Query) (blobs [][]byte, first uint64, page Page) {
 	oldest := l.end - uint64(l.count) + 1 //nolint:gosec // a count isn't negative
-	page = Page{End: l.position(), Complete: true}
-	from, to := 0, l.count // by index
-	switch {
-	case q.Since != nil:
-		page.Complete = Complete(*q.Since, page.End, oldest)
-		if page.Complete && q.Since.Offset >= oldest {
-			from = int(q.Since.Offset - oldest + 1) //nolint:gosec // at most count
-		}
-	case q.Before != nil:
-		page.Complete = CompleteBefore(*q.Before, page.End, oldest)
-		if q.Before.Epoch == l.epoch && q.Before.Offset <= l.end {
-			to = int(max(q.Before.Offset, oldest) - oldest) //nolint:gosec // at most count
-		}
+	s := q.Select(l.position(), oldest)
+	from := int(s.First - oldest) //nolint:gosec // at most count
+	n := l.limit(from, s.Len(), q)
+	if q.Since == nil {
+		from += s.Len() - n
 	}
-	all := to - from
-	from, to = l.limit(from, to, q)
-	page.More = to-from < all
-	for i := from; i < to; i++ {
-		blobs = append(blobs, l.at(i))
+	blobs = make([][]byte, n)
+	for i := range blobs {
+		blobs[i] = l.at(from + i)
 	}
-	return blobs, oldest + uint64(from), page //nolint:gosec // an index isn't negative
+	return blobs, oldest + uint64(from), Page{End: l.position(), Complete: s.Complete, More: n < s.Len()} //nolint:gosec // an index isn't negative
 }
 
-// limit cuts a range of entries, by their indexes, down to what a query may return.
-func (l *log) limit(from, to int, q Query) (int, int) {
-	budget := NewBudget(q)
-	first, step, n := from, 1, 0
-	if q.Since == nil {
-		first, step = to-1, -1
+// limit returns how many of n entries, from an index on, a query may return.
+func (l *log) limit(from, n int, q Query) int {
+	entries, bytes := q.Bounds()
+	for i := range min(n, entries) {
+		next := from + i
+		if q.Since == nil {
+			next = from + n - 1 - i
+		}
+		if bytes -= len(l.at(next)); bytes < 0 && i > 0 {
+			return i
+		}
 	}
-	for n < to-from && budget.Take(len(l.at(first+n*step))) {
-		n++
-	}
-	if q.Since == nil {
-		return to - n, to
-	}
-	return from, from + n
+	return min(n, entries)
 }
 
 // grown returns by how many bytes the log has grown since the last call.

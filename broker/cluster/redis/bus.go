@@ -3,26 +3,21 @@ package redis
 import (
 	"context"
 	"crypto/rand"
-	"errors"
-	mathrand "math/rand/v2"
 	"sync"
 	"time"
-
-	"github.com/redis/rueidis"
 
 	"github.com/salabroker/sala/broker/cluster"
 )
 
 // Bus is a [cluster.Bus] over Redis.
 type Bus struct {
+	dialer
+
 	// Static.
-	options   Options
-	client    rueidis.ClientOption
-	sentinels *sentinels // nil without
-	inbox     *cluster.Inbox
-	wanted    [partitions]*subscriptions
-	identity  string // the channel that identifies this bus; empty for none
-	echo      string // a channel that only this bus uses, to check that publishing and receiving work
+	inbox    *cluster.Inbox
+	wanted   [partitions]*subscriptions
+	identity string // the channel that identifies this bus; empty for none
+	echo     string // a channel that only this bus uses, to check that publishing and receiving work
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -30,20 +25,14 @@ type Bus struct {
 	err     error    // why it is disconnected
 }
 
-var errNotYet = errors.New("redis: not connected yet")
-
 // New returns a bus that connects when it runs. The error says what is wrong with the options.
 func New(o Options) (*Bus, error) {
-	client, err := o.client()
-	if err != nil {
-		return nil, err
-	}
-	sentinels, err := sentinelsOf(o.URL, &client, o.Timeout)
+	d, err := newDialer(o)
 	if err != nil {
 		return nil, err
 	}
 	b := &Bus{
-		options: o, client: client, sentinels: sentinels, inbox: cluster.NewInbox(o.InboxBytes),
+		dialer: d, inbox: cluster.NewInbox(d.options.InboxBytes),
 		echo: "sala:echo:" + rand.Text(), err: errNotYet,
 	}
 	for i := range b.wanted {
@@ -75,42 +64,6 @@ func (b *Bus) Run(ctx context.Context, receiver cluster.Receiver) error {
 		b.pause(ctx, attempt)
 	}
 	return nil
-}
-
-// repeatEvery is how often the same error is logged.
-const repeatEvery = 30 * time.Second
-
-// repeats keeps the log from being filled with one error.
-type repeats struct {
-	last string
-	at   time.Time
-}
-
-// isNew records an error that is about to be logged. It reports false if the error was logged
-// shortly before.
-func (r *repeats) isNew(err error, now time.Time) bool {
-	if err.Error() == r.last && now.Sub(r.at) < repeatEvery {
-		return false
-	}
-	r.last, r.at = err.Error(), now
-	return true
-}
-
-// pause waits before the next attempt: for a random part, at least half, of a time that doubles
-// with each attempt. So nodes that lost the same server don't all come back at the same moment.
-func (b *Bus) pause(ctx context.Context, attempt int) {
-	most := min(b.options.MinBackoff<<min(attempt, 16), b.options.MaxBackoff)
-	wait(ctx, most/2+mathrand.N(most/2+1)) //nolint:gosec // needn't be secret
-}
-
-// wait waits until d has passed or ctx ends.
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }
 
 // fail records why the bus is disconnected.

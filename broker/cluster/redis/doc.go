@@ -22,6 +22,8 @@
 //
 //	bus.go            connecting again and again
 //	options.go        options
+//	dialer.go         connecting, with pauses
+//	client.go         connections for other commands, such as the history's
 //	session.go        the time between connect and disconnect
 //	link.go           the connection that receives
 //	subscriptions.go  what is wanted, and what the server knows of it

@@ -41,6 +41,9 @@ func advised(err error) error {
 	return advisedError{fmt.Errorf("%w; %s", err, do)}
 }
 
+// Advised adds to an error of a [Client]'s server what to do about it, if known.
+func Advised(err error) error { return advised(err) }
+
 // advisedError is an error of Redis with what to do about it.
 type advisedError struct{ error }
 

@@ -214,27 +214,3 @@ func checkMaster(ctx context.Context, client rueidis.Client, timeout time.Durati
 	}
 	return nil
 }
-
-// open connects to the server or, with sentinels, to the master. watch calls fail when the server
-// is no longer the master; it is nil without sentinels.
-func (b *Bus) open(ctx context.Context) (client rueidis.Client, watch func(ctx context.Context, fail func(error)), err error) {
-	if b.sentinels == nil {
-		client, err = rueidis.NewClient(b.client)
-		return client, nil, err
-	}
-	address, err := b.sentinels.find(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	client, err = rueidis.NewClient(at(b.client, address))
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := checkMaster(ctx, client, b.options.Timeout); err != nil {
-		client.Close()
-		return nil, nil, err
-	}
-	return client, func(ctx context.Context, fail func(error)) {
-		b.sentinels.watch(ctx, address, client, fail)
-	}, nil
-}

@@ -153,7 +153,10 @@ func (s *Server) build(ctx context.Context, options broker.Options, page http.Ha
 	if err != nil {
 		return err
 	}
-	options.History = s.historyOptions(&options)
+	options.History, err = s.historyOptions(&options)
+	if err != nil {
+		return err
+	}
 	s.broker, err = broker.New(options)
 	if err != nil {
 		return s.cfg.Explain(err)

@@ -1,0 +1,198 @@
+package redishistory
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+const (
+	// maxBroken bounds the rooms that are known to be broken. When there are more, all rooms are
+	// taken for broken.
+	maxBroken = 100_000
+	// mendBatch is how many rooms are mended in one pipeline.
+	mendBatch = 512
+	// mendPause is the pause before mending is tried again.
+	mendPause = time.Second
+)
+
+// broken are the rooms in which an append has failed, by their keys. Each needs a new epoch.
+type broken struct {
+	wake chan struct{} // holds one token if there may be something to mend
+
+	mu    sync.Mutex
+	rooms map[string]uint64 // when each was broken, by the number of the failure
+	last  uint64
+	all   bool // there were too many
+}
+
+func newBroken() *broken {
+	return &broken{wake: make(chan struct{}, 1), rooms: make(map[string]uint64)}
+}
+
+// add notes that a room is broken.
+func (b *broken) add(room string) {
+	b.mu.Lock()
+	b.last++
+	switch _, known := b.rooms[room]; {
+	case b.all:
+	case known || len(b.rooms) < maxBroken:
+		b.rooms[room] = b.last
+	default:
+		b.all = true
+		clear(b.rooms)
+	}
+	b.mu.Unlock()
+	b.wakeUp()
+}
+
+// wakeUp makes mend try again.
+func (b *broken) wakeUp() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// since returns the number of the failure that broke a room; zero if it isn't broken.
+func (b *broken) since(room string) uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.all {
+		return b.last
+	}
+	return b.rooms[room]
+}
+
+// mended notes that a room has got a new epoch since a failure. If there has been another failure,
+// it is still broken.
+func (b *broken) mended(room string, failure uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if failure != 0 && b.rooms[room] == failure {
+		delete(b.rooms, room)
+	}
+}
+
+// batch returns some of the broken rooms.
+func (b *broken) batch() (rooms []string, failures []uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for room, failure := range b.rooms {
+		if len(rooms) == mendBatch {
+			break
+		}
+		rooms, failures = append(rooms, room), append(failures, failure)
+	}
+	return rooms, failures
+}
+
+// everything returns the number of the last failure if all rooms are broken, else zero.
+func (b *broken) everything() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.all {
+		return 0
+	}
+	return b.last
+}
+
+// everythingMended notes that all rooms have got a new epoch since a failure.
+func (b *broken) everythingMended(failure uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.all = b.last != failure
+}
+
+// mend gives broken rooms a new epoch as soon as Redis can be reached, until ctx ends.
+func (e *Engine) mend(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-e.broken.wake:
+		}
+		if more := e.tryMend(ctx); more {
+			timer.Reset(mendPause)
+		}
+	}
+}
+
+// tryMend mends what is broken. It returns whether something still is.
+func (e *Engine) tryMend(ctx context.Context) (more bool) {
+	if failure := e.broken.everything(); failure != 0 {
+		if err := e.breakAll(ctx); err != nil {
+			return true
+		}
+		e.broken.everythingMended(failure)
+	}
+	for {
+		rooms, failures := e.broken.batch()
+		if len(rooms) == 0 {
+			return e.broken.everything() != 0
+		}
+		for i, err := range e.breakRooms(ctx, rooms) {
+			if err != nil {
+				more = true
+				continue
+			}
+			e.broken.mended(rooms[i], failures[i])
+		}
+		if more {
+			return true
+		}
+	}
+}
+
+// breakRooms gives rooms a new epoch and returns the error for each.
+func (e *Engine) breakRooms(ctx context.Context, rooms []string) []error {
+	errs := make([]error, len(rooms))
+	client, err := e.client.Current()
+	if err != nil {
+		for i := range errs {
+			errs[i] = err
+		}
+		return errs
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.client.Timeout())
+	defer cancel()
+	commands := make([]rueidis.Completed, len(rooms))
+	for i, room := range rooms {
+		commands[i] = e.scripts.breakEpoch.call(client, false, []string{room}, []string{e.epochs.Next()})
+	}
+	for i, result := range client.DoMulti(ctx, commands...) {
+		errs[i] = result.Error()
+	}
+	return errs
+}
+
+// breakAll gives all rooms a new epoch.
+func (e *Engine) breakAll(ctx context.Context) error {
+	client, err := e.client.Current()
+	if err != nil {
+		return err
+	}
+	e.log.Warn("more rooms than can be listed miss a message in their history; all rooms begin a new epoch")
+	for _, server := range client.Nodes() {
+		for cursor, first := uint64(0), true; first || cursor != 0; first = false {
+			limited, cancel := context.WithTimeout(ctx, e.client.Timeout())
+			page, err := server.Do(limited, server.B().Scan().Cursor(cursor).Match(e.prefix+"*}").Count(mendBatch).Build()).AsScanEntry()
+			cancel()
+			if err != nil {
+				return err
+			}
+			for _, err := range e.breakRooms(ctx, page.Elements) {
+				if err != nil {
+					return err
+				}
+			}
+			cursor = page.Cursor
+		}
+	}
+	return nil
+}
