@@ -20,8 +20,8 @@ func isName(field protoreflect.FieldDescriptor) bool {
 }
 
 // NamesAsText returns the JSON of a request with each number that names a room, a user, a
-// token or an event turned into text by [rawjson.NumberText]. It leaves everything else as it is, so that
-// protobuf refuses what isn't valid.
+// token or an event turned into text by [rawjson.NumberText]. It leaves everything else as
+// it is, so that protobuf refuses what isn't valid.
 func NamesAsText(text []byte, request protoreflect.MessageDescriptor) []byte {
 	if !json.Valid(text) {
 		return text
