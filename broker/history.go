@@ -104,18 +104,23 @@ func (b *Broker) Messages(ctx context.Context, q MessagesQuery) (MessagesPage, e
 	return q.result(page), nil
 }
 
+// maxMessagesBytes bounds the messages of a page. By default, gRPC clients accept
+// responses of up to 4 MiB. A page always has one message, however large.
+const maxMessagesBytes = 3 << 20
+
 // toEngine returns the query as engines take it.
 func (q *MessagesQuery) toEngine() history.Query {
-	limit := cmp.Or(q.Last, q.Limit, defaultPageSize)
+	query := history.Query{Limit: cmp.Or(q.Last, q.Limit, defaultPageSize), Bytes: maxMessagesBytes}
 	switch {
 	case q.Last > 0:
-		return history.Query{Limit: limit}
 	case q.Backward:
-		return history.Query{Before: q.Since, Limit: limit}
+		query.Before = q.Since
 	case q.Since == nil:
-		return history.Query{Since: new(history.Position), Limit: limit}
+		query.Since = new(history.Position)
+	default:
+		query.Since = q.Since
 	}
-	return history.Query{Since: q.Since, Limit: limit}
+	return query
 }
 
 // result returns what an engine has read in the order of the query.

@@ -69,6 +69,25 @@ test('pages forward and backward have every message once', async () => {
   }
 });
 
+test('a page is no larger than a stock gRPC client accepts', async () => {
+  const { sala } = shared;
+  const room = fresh('h:large');
+  const text = 'x'.repeat(90_000);
+  for (let n = 0; n < 60; n++) await sala.ok('POST', '/v1/emit', { rooms: [room], event: 'n', args: [n, text] });
+  const read = [];
+  for (let since; ; ) {
+    const { code, stdout, stderr } = await run(GRPCURL, ['-plaintext', '-H', `authorization: Bearer ${API_KEY}`, '-emit-defaults', '-d',
+      JSON.stringify({ room, since, limit: 1000 }), sala.grpc, 'sala.v1.RoomService/ListMessages']);
+    assert.equal(code, 0, stderr);
+    const { messages, epoch, offset } = JSON.parse(stdout);
+    if (messages.length === 0) break;
+    assert.ok(messages.length < 60);
+    read.push(...numbers(messages));
+    since = { epoch, offset };
+  }
+  assert.deepEqual(read, Array.from({ length: 60 }, (_, n) => n));
+});
+
 test('a reader learns of gaps', async () => {
   const { sala } = shared;
   const room = fresh('h:gaps');
