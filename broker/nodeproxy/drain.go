@@ -13,6 +13,9 @@ import (
 // maxDrainGap is the longest pause between two clients that are sent elsewhere.
 const maxDrainGap = 10 * time.Millisecond
 
+// releaseEvery is the time between two requests to have the clients leave that are still here.
+const releaseEvery = time.Second
+
 // Drain has the clients whose requests this node passes on use other nodes from now on, spread over
 // a time. It asks the nodes that have their sessions: they answer polls at once, so that the next
 // ones go elsewhere, and send away clients with a WebSocket through this node, after everything that

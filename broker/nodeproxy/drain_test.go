@@ -68,6 +68,25 @@ func TestDrainInBetween(t *testing.T) {
 	}
 }
 
+// TestDrainWhileUpgrading drains a node through which a client is upgrading to a WebSocket. It is sent
+// away once it has finished, and not only when the node ends.
+func TestDrainWhileUpgrading(t *testing.T) {
+	nodes := startCluster(t, 2, clusterKey, broker.Options{})
+	ws := join(t, "ana", nodes...).probe(nodes[1])
+	eventually(t, "the WebSocket is passed on", func() bool { return nodes[1].forwarding("websocket") == 1 })
+	before := nodes[0].metric("sala_cluster_received_requests_total", "ok")
+	if _, err := nodes[1].Drain(t.Context(), nodes[1].id); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the node of the session has been asked", func() bool {
+		return nodes[0].metric("sala_cluster_received_requests_total", "ok") > before
+	})
+	write(t, ws, "5")
+	if got := read(t, ws); !strings.HasPrefix(got, `42["sala:disconnect",{"code":"DRAINING"`) {
+		t.Errorf("over WebSocket comes %s", got)
+	}
+}
+
 // TestShutdownCutsWhatStays stops a node in between whose client ignores that it shall go.
 func TestShutdownCutsWhatStays(t *testing.T) {
 	nodes := startCluster(t, 2, clusterKey, broker.Options{})

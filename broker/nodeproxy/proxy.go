@@ -165,10 +165,24 @@ func (p *Proxy) Run(ctx context.Context) {
 	case <-ctx.Done():
 	case spread := <-p.drains:
 		p.release(ctx, spread)
+		p.releaseUpgrading(ctx)
+	}
+}
+
+// releaseUpgrading asks again from time to time for the release of what is left: clients that were
+// upgrading to a WebSocket can't be sent away before they have finished.
+func (p *Proxy) releaseUpgrading(ctx context.Context) {
+	again := time.NewTicker(releaseEvery)
+	defer again.Stop()
+	for {
 		select {
 		case <-ctx.Done():
+			return
 		case <-p.hurry:
-			p.release(ctx, 0) // those that were upgrading
+			p.release(ctx, 0)
+			return
+		case <-again.C:
+			p.release(ctx, 0)
 		}
 	}
 }

@@ -80,15 +80,13 @@ func TestCutterEndsEachConnection(t *testing.T) {
 				return // it was cut before Dial returned
 			}
 			defer conn.Close()
-			go func() {
-				for { // with pongs, so that all ways have their moment
-					if _, err := conn.Write([]byte("POST / HTTP/1.1\r\n\r\n3")); err != nil {
-						return
-					}
-					time.Sleep(time.Millisecond)
+			echoed := make([]byte, 1024)
+			for err == nil { // until it ends, which is the point
+				_, err = conn.Write([]byte("POST / HTTP/1.1\r\n\r\n3")) // with a pong, so that all ways have their moment
+				if err == nil {
+					_, err = conn.Read(echoed)
 				}
-			}()
-			_, _ = io.Copy(io.Discard, conn) // until it ends, which is the point
+			}
 		})
 	}
 	clients.Wait()
