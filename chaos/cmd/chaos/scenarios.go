@@ -31,6 +31,7 @@ func scenarios() []scenario.New {
 		backends.NewKill,
 		clusters.NewKillNodes,
 		clusters.NewKillRedis,
+		clusters.NewRetries,
 		clusters.NewFrozen,
 		clusters.NewKillPairs,
 		clusters.NewNetwork,

@@ -12,6 +12,7 @@
 //	skew.go        a node's clock is wrong
 //	rolling.go     all nodes are restarted
 //	killredis.go   Redis is killed
+//	retries.go     nodes and Redis are killed while publishers retry with keys
 //	refusals.go    Redis refuses commands
 //	network.go     the network to Redis fails
 //	proxy.go       the network to Redis

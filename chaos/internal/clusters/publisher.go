@@ -152,6 +152,11 @@ func (ps *publishers) all() []message {
 	for _, p := range ps.list {
 		all = append(all, p.sent...)
 	}
+	return inOrder(all)
+}
+
+// inOrder sorts messages by when they were sent.
+func inOrder(all []message) []message {
 	slices.SortFunc(all, func(a, b message) int { return a.sent.Compare(b.sent) })
 	return all
 }
