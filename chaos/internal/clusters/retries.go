@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/salabroker/sala/bench/load"
+	"github.com/salabroker/sala/bench/process"
 	"github.com/salabroker/sala/bench/results"
 	"github.com/salabroker/sala/chaos/internal/observe"
 	"github.com/salabroker/sala/chaos/internal/scenario"
@@ -30,8 +31,12 @@ const (
 	repeatEvery, impatientEvery = 7, 5
 	// impatience bounds that moment.
 	impatience = 3 * time.Millisecond
+	// publishersPerNode is how many publishers there are for each node.
+	publishersPerNode = 5
 	// faultsPause bounds the pause between two faults.
 	faultsPause = 2 * time.Second
+	// calmEvery is after every how many faults there is a calm, in which killed nodes are given up.
+	calmEvery, calm = 3, 6 * time.Second
 	// historyMessages is how many messages the history of the room holds: more than are sent.
 	historyMessages = 10_000
 	// historyPage is how many messages are read at once.
@@ -57,8 +62,8 @@ type Retries struct {
 // NewRetries returns the scenario.
 func NewRetries(quick bool) scenario.Scenario {
 	t := traffic(quick)
-	t.Every = 50 * time.Millisecond
-	return &Retries{t, rounds(quick, 60, 9)}
+	t.Every = 250 * time.Millisecond
+	return &Retries{t, rounds(quick, 45, 9)}
 }
 
 // Info implements [scenario.Scenario].
@@ -66,10 +71,12 @@ func (s *Retries) Info() scenario.Info {
 	return scenario.Info{
 		Name:  "retries",
 		Title: "Publishers that retry",
-		Description: s.describe() + fmt.Sprintf("Each message has an idempotency key, and the room has a history. Redis writes an append-only file. %d times a node "+
+		Description: fmt.Sprintf("Three nodes share one Redis, which writes an append-only file, and have %d clients each, all in one room with a history. %d publishers "+
+			"emit to the room every %.0f ms, or as soon as they have an answer. Each message has an idempotency key. %d times a node "+
 			"is killed (`kill -9`) and started again, or Redis, or both at once. The publishers call again, at any node, until an answer is complete; they give "+
 			"up some calls after a few milliseconds and repeat others that were answered. Each client must receive each message exactly once if it was "+
-			"connected from the first call to the complete answer, no client may receive one twice, and the history must have each exactly once.", s.Kills),
+			"connected from the first call to the complete answer, no client may receive one twice, and the history must have each exactly once.",
+			s.Clients, publishersPerNode*process.ClusterNodes, load.Millis(s.Every), s.Kills),
 		Limits: limits(
 			scenario.Zero(figureUnfinished, "messages of which no call was answered completely"),
 			scenario.Zero(figureWrongly, "repeats that were answered with another result"),
@@ -134,6 +141,9 @@ func (s *Retries) publish(ctx context.Context, r *chaosRun) (ps *retryingPublish
 		if err == nil {
 			err = r.killSomething(ctx, n)
 		}
+		if err == nil && (n+1)%calmEvery == 0 {
+			err = load.Sleep(ctx, calm)
+		}
 	}
 	ps.stop()
 	for figure, n := range map[string]int{figureCalls: ps.calls, figureDuplicates: ps.duplicates, figureWrongly: ps.wrong, figureUnfinished: ps.unfinished} {
@@ -182,7 +192,7 @@ type retryingPublishers struct {
 	examples                             observe.Examples // of what went wrong
 }
 
-// startRetrying starts as many publishers as there are nodes.
+// startRetrying starts the publishers.
 func startRetrying(ctx context.Context, c *testCluster, every time.Duration) (*retryingPublishers, error) {
 	ps := &retryingPublishers{cluster: c, stopped: make(chan struct{})}
 	for i := range c.Nodes {
@@ -193,7 +203,7 @@ func startRetrying(ctx context.Context, c *testCluster, every time.Duration) (*r
 		}
 		ps.conns, ps.calling = append(ps.conns, conn), append(ps.calling, salav1.NewMessageServiceClient(conn))
 	}
-	for i := range c.Nodes {
+	for i := range publishersPerNode * len(c.Nodes) {
 		ps.running.Go(func() { ps.run(ctx, i, every) })
 	}
 	return ps, nil
@@ -219,9 +229,10 @@ func (ps *retryingPublishers) emit(ctx context.Context, publisher int, n uint64)
 	m := message{number: observe.MessageNumber(publisher, n), sent: time.Now()}
 	request := load.NewEmit(load.Everyone, observe.NewMessage(publisher, n))
 	request.IdempotencyKey = strconv.FormatUint(m.number, 10)
-	for node := publisher; ; node = rand.IntN(len(ps.calling)) { //nolint:gosec // needn't be secret
+	own := publisher % len(ps.calling)
+	for node := own; ; node = rand.IntN(len(ps.calling)) { //nolint:gosec // needn't be secret
 		limit := answerTimeout
-		if n%impatientEvery == 0 && node == publisher {
+		if n%impatientEvery == 0 && node == own {
 			limit = rand.N(impatience)
 		}
 		answer, err := ps.call(ctx, node, limit, request)
