@@ -249,6 +249,10 @@ func TestConflationInACluster(t *testing.T) {
 	token := nodes[1].Token("ana", inRooms("a"))
 	ana := nodes[1].ReturnTo(token, session)
 	ana.ExpectNothing()
+	ana.Mute = true
+	emitQueued(t, nodes[0], broker.Target{Rooms: []string{"a"}}, keyed("", "[0]"))
+	ana.Expect("e", "[0]")
+	emitQueued(t, nodes[0], broker.Target{Rooms: []string{"a"}}, keyed("k", "[1]")) // which she may have received
 	ana.Close()
 	eventually(t, "ana is away", func() bool {
 		info, err := nodes[1].GetSocket(t.Context(), session.ID)

@@ -5,7 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/salabroker/sala/broker/backlog"
 	"github.com/salabroker/sala/broker/cluster/wire"
+	"github.com/salabroker/sala/broker/engineio"
 )
 
 // A return counts by when its client has asked for it, in whatever order nodes are heard.
@@ -68,5 +70,33 @@ func TestDeparturesAreSelected(t *testing.T) {
 	d.add(departure{namespace: "/", socket: "other"})
 	if len(d.list) != 1 || d.list[0].socket != "other" {
 		t.Errorf("%v are remembered, want the other one alone", d.list)
+	}
+}
+
+// A message that is still on its way to a session's new node doesn't come after the one
+// that has replaced it, which came with the session.
+func TestHandedOverEventsReplaceEarlierOnes(t *testing.T) {
+	b := &Broker{id: "0123456789abcdef"}
+	b.recovery = newRecovery(&RecoveryOptions{MaxMessages: 10, MaxBytes: 1 << 20, MaxNodeBytes: 1 << 20}, nil)
+	event := func(node string, number uint64, key byte) *backlog.Event {
+		f := engineio.NewKeptFrame([]byte("2[]")).Conflate(engineio.ConflationKey{key})
+		return b.recovery.budget.NewEvent(identity{node, number}.offset(), f)
+	}
+	x := &session{had: make(map[string]bool), hadUntil: time.Now().Add(time.Hour), backlog: backlog.New(b.recovery.budget)}
+	x.backlog.Push(event(b.id, 36, 1), 0, b.recovery.limits)
+	for name, test := range map[string]struct {
+		late *backlog.Event
+		want bool
+	}{
+		"earlier":               {event(b.id, 35, 1), true},
+		"later":                 {event(b.id, 37, 1), false},
+		"with another key":      {event(b.id, 35, 2), false},
+		"without a key":         {event(b.id, 35, 0), false},
+		"of another node":       {event("fedcba9876543210", 35, 1), false},
+		"that isn't sent again": {b.recovery.budget.NewEvent(identity{b.id, 35}.offset(), nil), false},
+	} {
+		if got := x.hasHad(b, test.late); got != test.want {
+			t.Errorf("an event %s counts as had: %v, want %v", name, got, test.want)
+		}
 	}
 }

@@ -10,13 +10,13 @@ import (
 // WebSocket frames, and with what long-polling needs. It is immutable, so connections and
 // goroutines may share it.
 type Frame struct {
-	wire        []byte   // the WebSocket frames, back to back
-	textLen     int      // of the text packet, which the first of them carries; 0 if there is none
-	attachments [][]byte // the binary payloads within wire
+	wire        []byte // the WebSocket frames, back to back
+	textLen     int    // of the text packet, which the first of them carries; 0 if there is none
 	key         ConflationKey
-	control     bool // not a message: it doesn't count as one when it is dropped
-	kept        bool // a message that the layer above keeps, and counts
-	last        bool // the end of the connection
+	attachments [][]byte // the binary payloads within wire
+	control     bool     // not a message: it doesn't count as one when it is dropped
+	kept        bool     // a message that the layer above keeps, and counts
+	last        bool     // the end of the connection
 }
 
 // ConflationKey tells messages of which only the last matters from all others. The zero key is that of

@@ -32,8 +32,12 @@ func (q *queue) push(f *Frame, position uint64) {
 	q.frames = append(q.frames, f)
 	q.cost += f.cost()
 	if q.places != nil {
-		*q.places = append(*q.places, place{position, f.key.mark()})
+		q.addPlace(f, position)
 	}
+}
+
+func (q *queue) addPlace(f *Frame, position uint64) {
+	*q.places = append(*q.places, place{position, f.key.mark()})
 }
 
 // first returns the position of the first frame, given that of the last one; one more if the queue is
@@ -132,14 +136,15 @@ func (q *queue) gather(scratch []byte) []byte {
 	if len(q.frames) == 1 || len(first) > len(scratch)/2 {
 		return first
 	}
-	n := copy(scratch, first)
+	n, count := copy(scratch, first), 1
 	for _, f := range q.frames[1:] {
 		if len(f.wire) > len(scratch)-n {
 			break
 		}
 		n += copy(scratch[n:], f.wire)
-		q.writing++
+		count++
 	}
+	q.writing = count
 	return scratch[:n]
 }
 
@@ -188,14 +193,18 @@ func (q *queue) discard(n int) {
 	left := copy(q.frames, q.frames[n:])
 	clear(q.frames[left:])
 	q.frames = q.frames[:left]
-	switch {
-	case left > 0 && q.places != nil:
-		*q.places = slices.Delete(*q.places, 0, n)
-	case left == 0:
+	if q.places != nil {
+		q.discardPlaces(n)
+	}
+	if left == 0 && cap(q.frames) > idleQueueCap {
+		q.frames = nil
+	}
+}
+
+func (q *queue) discardPlaces(n int) {
+	*q.places = slices.Delete(*q.places, 0, n)
+	if len(*q.places) == 0 {
 		q.places = nil
-		if cap(q.frames) > idleQueueCap {
-			q.frames = nil
-		}
 	}
 }
 
