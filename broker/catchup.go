@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"slices"
+
 	"github.com/salabroker/sala/broker/backlog"
 	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/history"
@@ -100,7 +102,7 @@ func (s *socket) closeGate(c *client, room string) (g *gate) {
 		for s.client.Load() == c && !s.gone.Load() {
 			u := s.catchUp.Load()
 			if u == nil {
-				u = recording.NewCatchUp[waitingMessage](s.b.opts.IdempotencyWindow)
+				u = recording.NewCatchUp[waitingMessage](s.b.opts.IdempotencyWindow, s.isFor)
 				s.catchUp.CompareAndSwap(nil, u)
 				continue
 			}
@@ -149,4 +151,13 @@ func (s *socket) abortWaiting() {
 	if u := s.catchUp.Load(); u != nil {
 		u.Abort(s.sendWaiting)
 	}
+}
+
+// isFor reports whether a target selects the socket apart from some rooms.
+func (s *socket) isFor(t *Target, except func(room string) bool) bool {
+	if t.Everyone || slices.Contains(t.Users, s.user) || slices.Contains(t.Sockets, s.id) {
+		return true
+	}
+	in := s.ns.index.RoomsOf(s)
+	return slices.ContainsFunc(t.Rooms, func(room string) bool { return !except(room) && slices.Contains(in, room) })
 }

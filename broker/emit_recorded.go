@@ -28,12 +28,9 @@ func (b *Broker) prepareRecord(t *Target, m *Message) bool {
 	if len(rooms) == 0 {
 		return false
 	}
-	m.record = &recording.Record{Rooms: rooms, Only: isOneRoom(t), MayDrop: m.Volatile, Repeated: m.part != 0}
+	m.record = &recording.Record{Rooms: rooms, Target: t, MayDrop: m.Volatile, Repeated: m.part != 0}
 	return !m.SkipHistory && !m.Volatile
 }
-
-// isOneRoom reports whether a target selects the members of one room, and nobody else.
-func isOneRoom(t *Target) bool { return len(t.Rooms) == 1 && len(t.Users)+len(t.Sockets) == 0 }
 
 // emission is a message that is recorded, delivered to the sockets of this node and published to the
 // others.

@@ -269,6 +269,14 @@ func (c *Client) Take() []Event {
 	return events
 }
 
+// BeforeAnswer returns the events that came before the answer to the last Call and that
+// nobody has taken.
+func (c *Client) BeforeAnswer() []Event {
+	events := c.events
+	c.events = nil
+	return events
+}
+
 // ExpectNothing fails the test if an event is there that nobody has taken. It
 // makes the broker answer first, so whatever was sent before has arrived.
 func (c *Client) ExpectNothing() {

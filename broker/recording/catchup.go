@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/salabroker/sala/broker/history"
+	"github.com/salabroker/sala/broker/room"
 )
 
 const (
@@ -23,7 +24,9 @@ const (
 //
 // M is a message as it waits. All methods may be called concurrently.
 type CatchUp[M any] struct {
-	repeatTime time.Duration // how long after a join messages may be repeated; static
+	// Static.
+	repeatTime time.Duration // how long after a join messages may be repeated
+	isFor      func(t *room.Target, except func(room string) bool) bool
 
 	mu    sync.Mutex
 	over  bool            // nothing is left to do, so the socket doesn't need it any more
@@ -33,9 +36,10 @@ type CatchUp[M any] struct {
 }
 
 // NewCatchUp returns a CatchUp. repeatTime is how long after it was recorded a message may be sent
-// again.
-func NewCatchUp[M any](repeatTime time.Duration) *CatchUp[M] {
-	return &CatchUp[M]{repeatTime: max(repeatTime, lateTime)}
+// again. isFor reports whether a target selects the socket apart from some rooms; it is called with
+// the CatchUp locked.
+func NewCatchUp[M any](repeatTime time.Duration, isFor func(t *room.Target, except func(room string) bool) bool) *CatchUp[M] {
+	return &CatchUp[M]{repeatTime: max(repeatTime, lateTime), isFor: isFor}
 }
 
 // Gate is a join that is under way. It belongs to its [CatchUp].
@@ -177,19 +181,30 @@ func (c *CatchUp[M]) abort(send func(M)) {
 	c.gate = nil
 }
 
-// had reports whether the client has got a message from the history of a room, or has asked for the
-// newest messages of the only room that it is for and got newer ones. c.mu is held.
+// had reports whether the client has got a message from the history of a room. It counts as had if the
+// client has asked for the newest messages of a room, got newer ones, and is only for it in such
+// rooms. c.mu is held.
 func (c *CatchUp[M]) had(rec *Record) bool {
 	if len(c.marks) == 0 {
 		return false
 	}
+	older := false
 	for i, p := range rec.Places() {
-		mark, ok := c.marks[rec.Rooms[i].Name]
-		if ok && p.Epoch == mark.Epoch && p.Offset <= mark.Last && (rec.Only || p.Offset >= mark.First) {
+		mark := c.marks[rec.Rooms[i].Name]
+		if mark.covers(p) && p.Offset >= mark.First {
 			return true
 		}
+		older = older || mark.covers(p)
 	}
-	return false
+	return older && !c.isFor(rec.Target, func(name string) bool {
+		p, _ := rec.Place(name)
+		return c.marks[name].covers(p)
+	})
+}
+
+// covers reports whether a message at a position came before the client read the history.
+func (m Mark) covers(p history.Position) bool {
+	return p.Offset > 0 && p.Epoch == m.Epoch && p.Offset <= m.Last
 }
 
 // among reports whether a message is among entries.

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/salabroker/sala/broker/history"
+	"github.com/salabroker/sala/broker/room"
 )
 
 // Record is a message on its way into the histories of its rooms, or one that was sent to such rooms
@@ -11,8 +12,8 @@ import (
 type Record struct {
 	// Rooms are those of the message's rooms that have history. Static.
 	Rooms []history.Room
-	// Only is true if the message is for one room and nobody else. Static.
-	Only bool
+	// Target is whom the message is for. Static.
+	Target *room.Target
 	// MayDrop is true if the message is dropped for sockets that can't take it right now. Static.
 	MayDrop bool
 	// Repeated is true if the message may be sent again long after it was recorded. Static.
