@@ -33,8 +33,8 @@ func NewClient(o Options) (*Client, error) {
 }
 
 // Run connects, and again after the master has changed, until ctx ends. It calls connected each
-// time. It is called once.
-func (c *Client) Run(ctx context.Context, connected func()) {
+// time, before Current returns the client. It is called once.
+func (c *Client) Run(ctx context.Context, connected func(rueidis.Client)) {
 	var repeats repeats
 	for attempt := 0; ctx.Err() == nil; attempt++ {
 		open, err := c.serve(ctx, connected)
@@ -51,7 +51,7 @@ func (c *Client) Run(ctx context.Context, connected func()) {
 
 // serve connects, and keeps the connection until ctx ends or the server is no longer the master. It
 // returns whether it was connected at all, and why it no longer is.
-func (c *Client) serve(ctx context.Context, connected func()) (open bool, err error) {
+func (c *Client) serve(ctx context.Context, connected func(rueidis.Client)) (open bool, err error) {
 	client, watch, err := c.open(ctx)
 	if err != nil {
 		err = advised(err)
@@ -59,8 +59,8 @@ func (c *Client) serve(ctx context.Context, connected func()) (open bool, err er
 		return false, err
 	}
 	defer client.Close()
+	connected(client)
 	c.set(client, nil)
-	connected()
 	serving, fail := context.WithCancelCause(ctx)
 	defer fail(errEnded)
 	if watch != nil {

@@ -25,7 +25,7 @@ type broken struct {
 	mu    sync.Mutex
 	rooms map[string]uint64 // when each was broken, by the number of the failure
 	last  uint64
-	all   bool // there were too many
+	all   bool // there were too many, or any may be
 }
 
 func newBroken() *broken {
@@ -40,10 +40,20 @@ func (b *broken) add(room string) {
 	case b.all:
 	case known || len(b.rooms) < maxBroken:
 		b.rooms[room] = b.last
-	default:
+	default: // mend takes care of all
 		b.all = true
 		clear(b.rooms)
 	}
+	b.mu.Unlock()
+	b.wakeUp()
+}
+
+// addAll notes that all rooms are broken.
+func (b *broken) addAll() {
+	b.mu.Lock()
+	b.last++
+	b.all = true
+	clear(b.rooms)
 	b.mu.Unlock()
 	b.wakeUp()
 }
@@ -177,7 +187,6 @@ func (e *Engine) breakAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e.log.Warn("more rooms than can be listed miss a message in their history; all rooms begin a new epoch")
 	for _, server := range client.Nodes() {
 		for cursor, first := uint64(0), true; first || cursor != 0; first = false {
 			limited, cancel := context.WithTimeout(ctx, e.client.Timeout())

@@ -6,7 +6,9 @@
 // is one Lua script, and so one atomic step. All keys of a room have the same hash tag.
 //
 // Whatever Redis loses is noticed. Without its hash, a room begins a new epoch, and its stream is
-// dropped. Without its stream, a room knows by its offset that entries are gone.
+// dropped. Without its stream, a room knows by its offset that entries are gone. A server that has
+// started again, or a replica that has become the primary, may lack the last entries of any room.
+// So all rooms begin a new epoch then, at most about a second later.
 //
 // Appends go through lanes, one on a single server and one for each sixteenth of the slots of a
 // Redis Cluster. A lane sends what has gathered since its last batch in one pipeline, so appends to
@@ -24,6 +26,7 @@
 //	lane.go      appends on their way
 //	scripts.go   the operations in Redis
 //	broken.go    rooms that need a new epoch
+//	servers.go   servers that may have lost something
 //	key.go       names of keys
 //	text.go      what scripts take and answer
 //	errors.go    errors

@@ -45,6 +45,7 @@ type Engine struct {
 	epochs  *history.Epochs
 	scripts scripts
 	broken  *broken
+	servers servers
 	lanes   [lanes]*lane
 
 	appended, failed, malformed atomic.Int64
@@ -87,11 +88,12 @@ func (e *Engine) Run(ctx context.Context) {
 		running.Go(func() { l.run(ctx) })
 	}
 	running.Go(func() { e.mend(ctx) })
-	e.client.Run(ctx, func() {
+	running.Go(func() { e.watchServers(ctx) })
+	e.client.Run(ctx, func(client rueidis.Client) {
+		e.checkServers(ctx, client)
 		for _, l := range e.lanes {
 			l.connected()
 		}
-		e.broken.wakeUp()
 	})
 }
 

@@ -61,18 +61,24 @@ func newSubject(t *testing.T, server *clustertest.Redis, o redishistory.Options)
 	s := &subject{now: time.Now()}
 	o.Redis.URL, o.Now, o.Window = server.URL(), s.time, historytest.Window
 	s.engine = start(t, o)
-	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{server.URL()[len("redis://"):]}, DisableCache: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
-	s.client = client
+	s.client = connect(t, server)
 	s.Subject = historytest.Subject{
 		Engine: s.engine, Now: s.time,
 		Advance: func(d time.Duration) { s.advance(t, d) },
 		Lose:    func(r history.Room, p historytest.Part) { s.lose(t, r, p) },
 	}
 	return s
+}
+
+// connect returns a client of the test's own.
+func connect(t *testing.T, server *clustertest.Redis) rueidis.Client {
+	t.Helper()
+	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{server.URL()[len("redis://"):]}, DisableCache: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return client
 }
 
 // start starts an engine and waits until it is connected.

@@ -19,13 +19,7 @@ func (e *Engine) Broken() int {
 }
 
 // BreakAll takes all rooms for broken.
-func (e *Engine) BreakAll() {
-	e.broken.mu.Lock()
-	e.broken.all = true
-	e.broken.last++
-	e.broken.mu.Unlock()
-	e.broken.wakeUp()
-}
+func (e *Engine) BreakAll() { e.broken.addAll() }
 
 // AllMended reports whether nothing is broken.
 func (e *Engine) AllMended() bool { return e.broken.everything() == 0 && e.Broken() == 0 }
