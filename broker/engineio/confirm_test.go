@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 )
 
 // push queues a message and returns its position.
@@ -94,11 +93,11 @@ func TestTwoPings(t *testing.T) {
 	s := start(t)
 	c, ses := s.dial(t)
 	ses.mu.Lock()
-	ses.ping(time.Now())
+	ses.ping(ses.server.uptime())
 	ses.mu.Unlock()
 	between := ses.push(t, "between")
 	ses.mu.Lock()
-	ses.ping(time.Now())
+	ses.ping(ses.server.uptime())
 	ses.mu.Unlock()
 	for _, want := range []string{"2", "4between", "2"} {
 		c.want(want)

@@ -55,7 +55,7 @@ type Conn struct {
 	poll      *polling // nil once the transport is WebSocket and no response is under way
 	probe     *link    // the WebSocket that the client is upgrading to
 	deadlines deadlines
-	closeBy   time.Time // when a graceful close ends at the latest
+	closeBy   time.Duration // uptime of the server at which a graceful close ends at the latest
 }
 
 // RemoteAddress returns the client's address: RemoteAddr of the request that opened the connection.
@@ -229,8 +229,8 @@ func (c *Conn) beginClose(reason Reason, cause error) {
 		return
 	}
 	c.state, c.reason, c.cause = stateClosing, reason, cause
-	c.deadlines.heartbeat = time.Time{}
-	c.closeBy = time.Now().Add(c.server.opts.WriteTimeout)
+	c.deadlines.heartbeat = 0
+	c.closeBy = c.server.uptime() + c.server.opts.WriteTimeout
 	c.deadlines.close = c.closeBy
 	if c.poll != nil && c.poll.pending == nil {
 		c.limitClose()
@@ -241,7 +241,7 @@ func (c *Conn) beginClose(reason Reason, cause error) {
 
 // limitClose leaves a closing connection no more than closeGrace. The caller holds mu.
 func (c *Conn) limitClose() {
-	if limit := time.Now().Add(closeGrace); limit.Before(c.deadlines.close) {
+	if limit := c.server.uptime() + closeGrace; limit < c.deadlines.close {
 		c.deadlines.close = limit
 		c.arm()
 	}
@@ -262,7 +262,7 @@ func (c *Conn) terminate(reason Reason, cause error) {
 	c.state = stateClosed
 	undelivered := c.out.clear()
 	ws, probe, poll := c.ws, c.dropProbe(), c.poll
-	c.server.timers.set(c, time.Time{})
+	c.server.timers.set(c, 0)
 	close(c.done)
 	c.mu.Unlock()
 
@@ -290,7 +290,7 @@ func (c *Conn) finish() {
 	told := c.poll != nil && c.poll.toldEnd
 	c.mu.Unlock()
 	if told {
-		c.server.timers.set(c, time.Now().Add(closeGrace)) // for the POSTs that are on their way
+		c.server.timers.set(c, c.server.uptime()+closeGrace) // for the POSTs that are on their way
 	} else {
 		c.server.remove(c)
 	}

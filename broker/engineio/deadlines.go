@@ -2,30 +2,31 @@ package engineio
 
 import "time"
 
-// deadlines is what a connection waits for; a zero time means that it doesn't. Conn.mu guards it.
+// deadlines is what a connection waits for; 0 means that it doesn't. Its times are uptimes of the
+// server, which take a third of what a time.Time takes. Conn.mu guards it.
 type deadlines struct {
-	heartbeat time.Time // for the next ping to be sent, or for the pong to the last one
-	pings     int       // that wait for their pongs; heartbeat is for a pong then
-	pinged    uint64    // position of the last ping
-	written   bool      // the last ping has been written, and heartbeat counts from then
-	upgrade   time.Time // for the client to complete its upgrade
-	message   time.Time // for the rest of an incoming message
-	close     time.Time // for the graceful close to end
+	heartbeat time.Duration // for the next ping to be sent, or for the pong to the last one
+	pings     int           // that wait for their pongs; heartbeat is for a pong then
+	pinged    uint64        // position of the last ping
+	written   bool          // the last ping has been written, and heartbeat counts from then
+	upgrade   time.Duration // for the client to complete its upgrade
+	message   time.Duration // for the rest of an incoming message
+	close     time.Duration // for the graceful close to end
 }
 
-func (d *deadlines) earliest() time.Time {
+func (d *deadlines) earliest() time.Duration {
 	return earlier(earlier(d.heartbeat, d.upgrade), earlier(d.message, d.close))
 }
 
 // earlier returns the earlier of two deadlines. A zero deadline is none.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
+func earlier(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
 		return b
 	}
 	return a
 }
 
-func passed(deadline, now time.Time) bool { return !deadline.IsZero() && !now.Before(deadline) }
+func passed(deadline, now time.Duration) bool { return deadline != 0 && now >= deadline }
 
 // arm sets the connection's timer to its next deadline, unless it is closed. The caller holds mu.
 func (c *Conn) arm() {
@@ -40,7 +41,7 @@ func (c *Conn) arm() {
 }
 
 // onDeadline is called by the timers' goroutine after the earliest deadline has passed.
-func (c *Conn) onDeadline(now time.Time) {
+func (c *Conn) onDeadline(now time.Duration) {
 	c.mu.Lock()
 	if c.state == stateClosed {
 		c.mu.Unlock()
@@ -61,7 +62,7 @@ func (c *Conn) onDeadline(now time.Time) {
 	} else if passed(d.heartbeat, now) {
 		switch {
 		case d.pings > 0 && c.pingWaits():
-			d.heartbeat = now.Add(c.server.opts.PingTimeout)
+			d.heartbeat = now + c.server.opts.PingTimeout
 		case d.pings > 0 && !c.pausedWithin(c.server.opts.PingTimeout, now):
 			reason = ReasonPingTimeout
 		default:
@@ -71,7 +72,7 @@ func (c *Conn) onDeadline(now time.Time) {
 		}
 	}
 	if passed(d.message, now) {
-		d.message = now.Add(messageTime)
+		d.message = now + messageTime
 	}
 	if c.poll != nil {
 		cause = c.poll.overdue(now)
@@ -93,8 +94,9 @@ func (c *Conn) onDeadline(now time.Time) {
 // pausedWithin reports whether reading was paused less than d ago, so that what the client is
 // late with may be among what isn't read. A client that has vanished gets little extra time,
 // since it sends nothing that pauses reading.
-func (c *Conn) pausedWithin(d time.Duration, now time.Time) bool {
-	return c.PausedUntil().Add(d).After(now)
+func (c *Conn) pausedWithin(d, now time.Duration) bool {
+	until := time.Duration(c.inflow.pausedUntil.Load())
+	return until != 0 && until+d > now
 }
 
 // pingWaits reports whether the last ping is still in the queue, behind so much that the client
@@ -111,7 +113,7 @@ func (c *Conn) notePing() {
 	d := &c.deadlines
 	if d.pings > 0 && !d.written && !c.pingWaits() {
 		d.written = true
-		d.heartbeat = time.Now().Add(c.server.opts.PingTimeout)
+		d.heartbeat = c.server.uptime() + c.server.opts.PingTimeout
 	}
 }
 
@@ -124,17 +126,17 @@ func (c *Conn) Ping() (position uint64) {
 	if c.state != stateOpen || c.deadlines.pings > 0 {
 		return c.pushed + 1
 	}
-	c.ping(time.Now())
+	c.ping(c.server.uptime())
 	c.arm()
 	return c.pushed
 }
 
 // ping queues a ping. The caller holds mu, and arms the timer.
-func (c *Conn) ping(now time.Time) {
+func (c *Conn) ping(now time.Duration) {
 	c.push(c.server.frames.ping)
 	c.deadlines.pings++
 	c.deadlines.pinged, c.deadlines.written = c.pushed, false
-	c.deadlines.heartbeat = now.Add(c.server.opts.PingTimeout)
+	c.deadlines.heartbeat = now + c.server.opts.PingTimeout
 }
 
 // awaitsPong reports whether a pong of the client is expected.
@@ -157,7 +159,7 @@ func (c *Conn) onPong() {
 	d.pings--
 	confirmed, position := d.pings == 0, d.pinged
 	if confirmed {
-		d.heartbeat = time.Now().Add(c.server.opts.PingInterval)
+		d.heartbeat = c.server.uptime() + c.server.opts.PingInterval
 		c.arm()
 	}
 	c.mu.Unlock()

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"time"
 )
 
 // serveHandshake opens a connection, over WebSocket if the request is an upgrade, unless the server
@@ -89,7 +88,7 @@ func (s *Server) newConn(r *http.Request) *Conn {
 		remote: r.RemoteAddr,
 		done:   make(chan struct{}),
 	}
-	c.deadlines.heartbeat = time.Now().Add(s.opts.PingInterval)
+	c.deadlines.heartbeat = s.uptime() + s.opts.PingInterval
 	return c
 }
 

@@ -90,7 +90,7 @@ func (in *intake) pause(d time.Duration) error {
 func (in *intake) holdMessage(n int64) error {
 	if !in.timed {
 		in.timed = true
-		in.conn.expectMessage(time.Now().Add(messageTime))
+		in.conn.expectMessage(in.conn.server.uptime() + messageTime)
 	}
 	return in.hold(n)
 }
@@ -115,7 +115,7 @@ func (in *intake) hold(n int64) error {
 func (in *intake) complete() {
 	if in.timed {
 		in.timed = false
-		in.conn.expectMessage(time.Time{})
+		in.conn.expectMessage(0)
 	}
 }
 
@@ -138,12 +138,13 @@ func enlarge(p []byte, more int64) []byte {
 // unfinished message are needed for others.
 func (c *Conn) EndUnfinished() { c.terminate(ReasonUnfinished, errUnfinished) }
 
-// expectMessage sets the deadline of the message that is arriving; the zero time means none.
-func (c *Conn) expectMessage(until time.Time) {
+// expectMessage sets the deadline of the message that is arriving, as an uptime of the server; 0
+// means none.
+func (c *Conn) expectMessage(until time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.deadlines.message = until
-	if !until.IsZero() {
+	if until != 0 {
 		c.arm()
 	}
 }

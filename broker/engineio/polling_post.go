@@ -80,7 +80,7 @@ func (c *Conn) beginPost(id requestID) (*polling, *post, refusal) {
 		q.times++
 	case q != nil && q.running():
 		return nil, nil, overlap
-	case !p.awaitedPost.until.IsZero():
+	case p.awaitedPost.until != 0:
 		return nil, nil, lostRequest
 	default:
 		p.posts.retire(p.lastPost().id)

@@ -111,22 +111,22 @@ func (l *requestLog) isPast(id requestID) bool {
 
 // awaited is the repeat of a request that has failed.
 type awaited struct {
-	until time.Time // zero if no repeat is awaited
-	cause error     // why the request failed
+	until time.Duration // uptime of the server; 0 if no repeat is awaited
+	cause error         // why the request failed
 }
 
 // awaitRepeat has the session end after repeatGrace, unless the failed request comes again. The
 // caller holds mu.
 func (c *Conn) awaitRepeat(a *awaited, cause error) {
-	a.until, a.cause = time.Now().Add(repeatGrace), cause
+	a.until, a.cause = c.server.uptime()+repeatGrace, cause
 	c.arm()
 }
 
-// earliest returns when the session ends if no repeat comes; zero if none is awaited.
-func (p *polling) earliest() time.Time { return earlier(p.awaitedPoll.until, p.awaitedPost.until) }
+// earliest returns when the session ends if no repeat comes; 0 if none is awaited.
+func (p *polling) earliest() time.Duration { return earlier(p.awaitedPoll.until, p.awaitedPost.until) }
 
 // overdue returns why the session has to end at now; nil if it needn't.
-func (p *polling) overdue(now time.Time) error {
+func (p *polling) overdue(now time.Duration) error {
 	for _, a := range [...]awaited{p.awaitedPoll, p.awaitedPost} {
 		if passed(a.until, now) {
 			return a.cause

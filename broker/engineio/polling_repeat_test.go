@@ -108,13 +108,13 @@ func (s *session) copies() int {
 func (s *session) awaitedPoll() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.poll != nil && !s.poll.awaitedPoll.until.IsZero()
+	return s.poll != nil && s.poll.awaitedPoll.until != 0
 }
 
 func (s *session) awaitedPost() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.poll != nil && !s.poll.awaitedPost.until.IsZero()
+	return s.poll != nil && s.poll.awaitedPost.until != 0
 }
 
 func TestRepeatedPoll(t *testing.T) {

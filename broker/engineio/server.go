@@ -65,7 +65,7 @@ func New(h Handler, opts Options) *Server {
 	for range runtime.GOMAXPROCS(0) {
 		s.loops.Go(func() { newFlusher().run(s.flushing) })
 	}
-	s.loops.Go(s.timers.run)
+	s.loops.Go(func() { s.timers.run(s.started) })
 	s.reading = newReadPool()
 	s.parker = &parker{log: s.opts.Logger, loops: &s.loops, reading: s.reading}
 	return s

@@ -18,7 +18,7 @@ type timers struct {
 
 // timer is a connection's entry in timers.
 type timer struct {
-	when  time.Time
+	when  time.Duration
 	index int // in the heap, from 1; 0 if it isn't there
 }
 
@@ -26,13 +26,13 @@ func newTimers() *timers {
 	return &timers{wake: make(chan struct{}, 1), stop: make(chan struct{})}
 }
 
-// set replaces c's deadline; the zero time means none.
-func (t *timers) set(c *Conn, when time.Time) {
+// set replaces c's deadline; 0 means none.
+func (t *timers) set(c *Conn, when time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	entry := &c.timer
 	switch {
-	case when.IsZero():
+	case when == 0:
 		if entry.index > 0 {
 			heap.Remove(&t.queue, entry.index-1)
 		}
@@ -54,24 +54,24 @@ func (t *timers) set(c *Conn, when time.Time) {
 
 // due takes one connection whose deadline has passed off the heap. If there is none, it returns
 // how long to wait.
-func (t *timers) due(now time.Time) (c *Conn, wait time.Duration) {
+func (t *timers) due(now time.Duration) (c *Conn, wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.queue) == 0 {
 		return nil, time.Hour
 	}
-	if wait := t.queue[0].timer.when.Sub(now); wait > 0 {
+	if wait := t.queue[0].timer.when - now; wait > 0 {
 		return nil, wait
 	}
 	return heap.Pop(&t.queue).(*Conn), 0
 }
 
-// run wakes connections until stop is closed.
-func (t *timers) run() {
+// run wakes connections until stop is closed. Deadlines count from when the server started.
+func (t *timers) run(started time.Time) {
 	alarm := time.NewTimer(time.Hour)
 	defer alarm.Stop()
 	for {
-		now := time.Now()
+		now := time.Since(started)
 		c, wait := t.due(now)
 		if c != nil {
 			c.onDeadline(now)
@@ -91,7 +91,7 @@ func (t *timers) run() {
 type deadlineHeap []*Conn
 
 func (h deadlineHeap) Len() int           { return len(h) }
-func (h deadlineHeap) Less(i, j int) bool { return h[i].timer.when.Before(h[j].timer.when) }
+func (h deadlineHeap) Less(i, j int) bool { return h[i].timer.when < h[j].timer.when }
 
 func (h deadlineHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]

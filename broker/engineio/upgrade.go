@@ -16,7 +16,7 @@ func (c *Conn) beginProbe() refusal {
 		return alreadyUpgrading
 	}
 	c.probing = true
-	c.deadlines.upgrade = time.Now().Add(c.server.opts.UpgradeTimeout)
+	c.deadlines.upgrade = c.server.uptime() + c.server.opts.UpgradeTimeout
 	c.arm()
 	return accepted
 }
@@ -24,7 +24,7 @@ func (c *Conn) beginProbe() refusal {
 // dropProbe ends an incomplete upgrade and returns the link to close. The caller holds mu.
 func (c *Conn) dropProbe() *link {
 	l := c.probe
-	c.probe, c.probing, c.deadlines.upgrade = nil, false, time.Time{}
+	c.probe, c.probing, c.deadlines.upgrade = nil, false, 0
 	return l
 }
 

@@ -52,7 +52,7 @@ func TestUpgradeOvertakenByAnother(t *testing.T) {
 		defer close(served)
 		s.ServeHTTP(&slowHijacker{httptest.NewRecorder(), near, func() {
 			// The upgrade times out. The heartbeat's deadline only causes a ping.
-			ses.onDeadline(time.Now().Add(time.Minute))
+			ses.onDeadline(ses.server.uptime() + time.Minute)
 			c.probeSocket()
 		}}, r)
 	}()
