@@ -1,6 +1,6 @@
 // Runs the examples of the documentation, changing only addresses, and compares what they print with what the page shows,
-// except for values that differ each time: the calls of docs/api.md, the commands of docs/configuration.md, a refused join of
-// docs/clients.md, and the functions of docs/migrating.md.
+// except for values that differ each time: the calls of docs/api.md and docs/publishing.md, the commands of
+// docs/configuration.md, a refused join of docs/clients.md, and the functions of docs/migrating.md and docs/publishing.md.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -65,11 +65,12 @@ test('the broker refuses a join as docs/clients.md shows', async (t) => {
   assert.ok(page('clients.md').includes(`{ error: { code: '${error.code}', message: \`${error.message}\` } }`), error.message);
 });
 
-test('the broker answers as docs/api.md shows', async (t) => {
+// answersAsShown runs the calls of a page, of which there are at least so many.
+async function answersAsShown(t, name, least) {
   const { sala } = shared;
   await people(t);
-  const found = examples(page('api.md'), 'json');
-  assert.ok(found.length > 15, `${found.length} examples`);
+  const found = examples(page(name), 'json');
+  assert.ok(found.length >= least, `${found.length} examples`);
   for (const { script, answer } of found) {
     await t.test(script.split('\n')[0], async () => {
       const [id, node] = await Promise.all([
@@ -86,6 +87,30 @@ test('the broker answers as docs/api.md shows', async (t) => {
       assert.deepEqual(sorted(values(stdout).map((v) => plain(v))), sorted(values(answer).map((v) => plain(v))), `the broker answers:\n${stdout}`);
     });
   }
+}
+
+test('the broker answers as docs/publishing.md shows', (t) => answersAsShown(t, 'publishing.md', 3));
+
+// Its last call drains the node.
+test('the broker answers as docs/api.md shows', (t) => answersAsShown(t, 'api.md', 15));
+
+test('the functions of docs/publishing.md send an event once, and print what they should', async (t) => {
+  const sala = await Sala.start();
+  t.after(() => sala.stop());
+  const client = await login(t, sala, 'ana', {}, { rooms: ['chat:42'] });
+  const block = (language) => new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, 'ms').exec(page('publishing.md'))[1].replaceAll('http://127.0.0.1:9091', sala.http);
+  const sends = async (command, args, input, line, id) => {
+    const { code, stdout, stderr } = await run(command, args, { env: { SALA_API_KEY: API_KEY }, input });
+    assert.equal(code, 0, stderr);
+    assert.equal(stdout.trim(), line);
+    assert.deepEqual(await client.next('order'), [{ id }]);
+  };
+  await sends(process.execPath, ['--input-type=module', '-'], block('js'), 'true', 1003);
+  const { code } = await run('python3', ['-c', 'import requests']);
+  if (code !== 0) t.diagnostic('Python has no requests here, so its function was not run');
+  else await sends('python3', ['-'], block('python'), 'True', 1002);
+  await sala.ok('POST', '/v1/emit', { rooms: ['chat:42'], event: 'order', args: ['last'] });
+  assert.deepEqual(await client.next('order'), ['last']);
 });
 
 test('the functions of docs/migrating.md emit, and print what the page shows', async (t) => {
