@@ -427,6 +427,34 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
+// The permissions that docs/scaling.md lists are enough.
+func TestPermissions(t *testing.T) {
+	server := clustertest.Start(t)
+	server.Must("ACL SETUSER sala on >password ~sala:* ~{sala:* &sala:* -@all +hello +ping +client +role +cluster|slots +exists +set +del " +
+		"+eval +evalsha +xadd +xrange +xrevrange +xtrim +hset +hmget +hexists +get +pexpire +scan +info")
+	e := start(t, redishistory.Options{Redis: redisOptions(strings.Replace(server.URL(), "//", "//sala:password@", 1))})
+	keyed := entry(1)
+	keyed.IdempotencyKey = "key"
+	done := make(chan result, 1)
+	e.Append([]history.Room{room("r")}, keyed, func(p []history.Position, err error) { done <- result{p, err} })
+	if got := end(t, done); got.err != nil {
+		t.Fatal(got.err)
+	}
+	short := room("r")
+	short.TTL = 1 // what is there has expired
+	if page := read(t, e, short, history.Query{}); len(page.Entries) != 0 {
+		t.Errorf("entries %q", args(page))
+	}
+	record(t, e, 2, room("r"))
+	read(t, e, room("r"), history.Query{})
+	e.BreakAll()
+	await(t, "everything to be mended", e.AllMended)
+	if err := e.Clear(t.Context(), room("r")); err != nil {
+		t.Error(err)
+	}
+	record(t, e, 3, room("r"))
+}
+
 // Slots are those of the server.
 func TestSlots(t *testing.T) {
 	servers := clustertest.StartCluster(t)
