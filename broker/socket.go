@@ -38,10 +38,10 @@ type socket struct {
 
 	// Guarded by mu, which comes before the index's lock.
 	mu      sync.Mutex
+	updated bool // data is no longer the token's
+	expired bool // too late for a new token
 	claims  token.Claims
-	updated bool                   // data is no longer the token's
 	expiry  *time.Timer            // of the claims; nil if they don't expire
-	expired bool                   // too late for a new token
 	acks    map[uint64]*ackRequest // requests that the client hasn't answered, by ack id; nil if there are none
 }
 

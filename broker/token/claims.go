@@ -26,7 +26,7 @@ type Claims struct {
 	Scoped bool
 	Grant
 
-	notBefore time.Time // when it becomes valid ("nbf"); zero if it doesn't say
+	notBefore int64 // when it becomes valid ("nbf"), in milliseconds since 1970; 0 if it doesn't say
 }
 
 // Grant is what a token allows. It is the value of the claim "sala".
@@ -66,8 +66,13 @@ func (r *Keyring) readClaims(values jwt.MapClaims) (Claims, error) {
 	if c.ID, err = readName(values, "jti"); err != nil {
 		return c, err
 	}
-	if c.notBefore, c.IssuedAt, c.ExpiresAt, err = readTimes(values); err != nil {
+	notBefore, issued, expires, err := readTimes(values)
+	if err != nil {
 		return c, err
+	}
+	c.IssuedAt, c.ExpiresAt = issued, expires
+	if !notBefore.IsZero() {
+		c.notBefore = notBefore.UnixMilli()
 	}
 	if value, ok := values[grantClaim]; ok {
 		c.Scoped = true

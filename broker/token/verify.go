@@ -116,7 +116,7 @@ func (r *Keyring) checkValidity(c Claims) error {
 	for _, from := range []struct {
 		name string
 		at   time.Time
-	}{{"nbf", c.notBefore}, {"iat", c.IssuedAt}} {
+	}{{"nbf", time.UnixMilli(c.notBefore)}, {"iat", c.IssuedAt}} {
 		if now.Add(skew).Before(from.at) {
 			return &Refusal{
 				Reason:  ReasonNotYetValid,
