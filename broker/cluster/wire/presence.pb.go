@@ -37,7 +37,7 @@ const (
 	PresenceAnswer_STATE_LEAVING PresenceAnswer_State = 4
 	// The node has announced a short while ago that the user has left.
 	PresenceAnswer_STATE_LEFT PresenceAnswer_State = 5
-	// The user has left, but another node, which has the user now, hasn't announced it nor will.
+	// The user has left, and the node didn't announce it because another one had the user.
 	PresenceAnswer_STATE_PASSED PresenceAnswer_State = 6
 	// The node is about to take over a session of the user.
 	PresenceAnswer_STATE_MOVING PresenceAnswer_State = 7
@@ -637,7 +637,9 @@ type PresenceQuestion struct {
 	// When the user came to the asking node or left it, by its clock.
 	Time int64 `protobuf:"varint,2,opt,name=time,proto3" json:"time,omitempty"`
 	// Whether the user has left.
-	Left          bool `protobuf:"varint,3,opt,name=left,proto3" json:"left,omitempty"`
+	Left bool `protobuf:"varint,3,opt,name=left,proto3" json:"left,omitempty"`
+	// Whether the user has left with another node, which was lost.
+	OnBehalf      bool `protobuf:"varint,4,opt,name=on_behalf,json=onBehalf,proto3" json:"on_behalf,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -689,6 +691,13 @@ func (x *PresenceQuestion) GetTime() int64 {
 func (x *PresenceQuestion) GetLeft() bool {
 	if x != nil {
 		return x.Left
+	}
+	return false
+}
+
+func (x *PresenceQuestion) GetOnBehalf() bool {
+	if x != nil {
+		return x.OnBehalf
 	}
 	return false
 }
@@ -754,7 +763,11 @@ type PresenceAnswer struct {
 	// What the node knows.
 	State PresenceAnswer_State `protobuf:"varint,1,opt,name=state,proto3,enum=sala.cluster.v1.PresenceAnswer_State" json:"state,omitempty"`
 	// When the user came to the node or left it, by its clock.
-	Time          int64 `protobuf:"varint,2,opt,name=time,proto3" json:"time,omitempty"`
+	Time int64 `protobuf:"varint,2,opt,name=time,proto3" json:"time,omitempty"`
+	// When the user left, which the node has announced a short while ago; 0 for never.
+	LeftTime int64 `protobuf:"varint,3,opt,name=left_time,json=leftTime,proto3" json:"left_time,omitempty"`
+	// When the user left, which the node didn't announce, see STATE_PASSED; 0 for never.
+	PassedTime    int64 `protobuf:"varint,4,opt,name=passed_time,json=passedTime,proto3" json:"passed_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -799,6 +812,20 @@ func (x *PresenceAnswer) GetState() PresenceAnswer_State {
 func (x *PresenceAnswer) GetTime() int64 {
 	if x != nil {
 		return x.Time
+	}
+	return 0
+}
+
+func (x *PresenceAnswer) GetLeftTime() int64 {
+	if x != nil {
+		return x.LeftTime
+	}
+	return 0
+}
+
+func (x *PresenceAnswer) GetPassedTime() int64 {
+	if x != nil {
+		return x.PassedTime
 	}
 	return 0
 }
@@ -943,17 +970,21 @@ const file_sala_cluster_v1_presence_proto_rawDesc = "" +
 	"\x05users\x18\x01 \x03(\tR\x05users\"d\n" +
 	"\vAskPresence\x12\x14\n" +
 	"\x05clock\x18\x01 \x01(\x03R\x05clock\x12?\n" +
-	"\tquestions\x18\x02 \x03(\v2!.sala.cluster.v1.PresenceQuestionR\tquestions\"l\n" +
+	"\tquestions\x18\x02 \x03(\v2!.sala.cluster.v1.PresenceQuestionR\tquestions\"\x89\x01\n" +
 	"\x10PresenceQuestion\x120\n" +
 	"\x05place\x18\x01 \x01(\v2\x1a.sala.cluster.v1.UserPlaceR\x05place\x12\x12\n" +
 	"\x04time\x18\x02 \x01(\x03R\x04time\x12\x12\n" +
-	"\x04left\x18\x03 \x01(\bR\x04left\"b\n" +
+	"\x04left\x18\x03 \x01(\bR\x04left\x12\x1b\n" +
+	"\ton_behalf\x18\x04 \x01(\bR\bonBehalf\"b\n" +
 	"\x0fPresenceAnswers\x12\x14\n" +
 	"\x05clock\x18\x01 \x01(\x03R\x05clock\x129\n" +
-	"\aanswers\x18\x02 \x03(\v2\x1f.sala.cluster.v1.PresenceAnswerR\aanswers\"\x81\x02\n" +
+	"\aanswers\x18\x02 \x03(\v2\x1f.sala.cluster.v1.PresenceAnswerR\aanswers\"\xbf\x02\n" +
 	"\x0ePresenceAnswer\x12;\n" +
 	"\x05state\x18\x01 \x01(\x0e2%.sala.cluster.v1.PresenceAnswer.StateR\x05state\x12\x12\n" +
-	"\x04time\x18\x02 \x01(\x03R\x04time\"\x9d\x01\n" +
+	"\x04time\x18\x02 \x01(\x03R\x04time\x12\x1b\n" +
+	"\tleft_time\x18\x03 \x01(\x03R\bleftTime\x12\x1f\n" +
+	"\vpassed_time\x18\x04 \x01(\x03R\n" +
+	"passedTime\"\x9d\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSTATE_PRESENT\x10\x01\x12\x10\n" +

@@ -1,0 +1,189 @@
+package presence
+
+import (
+	"container/heap"
+	"context"
+	"sync"
+	"time"
+
+	"github.com/salabroker/sala/broker/cluster/wire"
+)
+
+// Run finds out what is unsettled, until ctx ends. It is called once.
+func (t *Tracker) Run(ctx context.Context) {
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	slots := make(chan struct{}, maxCalls)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-t.wake:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case slots <- struct{}{}:
+		}
+		questions, next := t.take(time.Now())
+		if len(questions) == 0 {
+			<-slots
+			timer.Reset(next)
+			continue
+		}
+		asking.Go(func() {
+			defer func() { <-slots }()
+			t.ask(ctx, questions)
+		})
+		pause(ctx, gatherFor)
+		timer.Reset(0)
+	}
+}
+
+// pause waits, unless ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// question is a record as it was when the other nodes were asked.
+type question struct {
+	*record
+	phase    phase
+	time     int64
+	onBehalf bool
+}
+
+// take returns the questions that are due, and how long nothing else is if there are none. It
+// forgets what was kept long enough.
+func (t *Tracker) take(now time.Time) (due []question, next time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for len(t.agenda) > 0 && len(due) < maxQuestions {
+		r := t.agenda[0]
+		if wait := r.at.Sub(now); wait > 0 {
+			return due, wait
+		}
+		if !r.isUnsettled() {
+			t.remove(r)
+			continue
+		}
+		heap.Pop(&t.agenda)
+		if r.phase == waiting {
+			r.phase, r.time = leaving, t.clock.next()
+		}
+		if r.tries == 0 {
+			r.asked = now
+		}
+		r.tries++
+		due = append(due, question{r, r.phase, r.time, r.onBehalf})
+	}
+	return due, time.Hour
+}
+
+// ask asks the other nodes, and announces what follows.
+func (t *Tracker) ask(ctx context.Context, questions []question) {
+	ask := &wire.AskPresence{Questions: make([]*wire.PresenceQuestion, len(questions))}
+	for i, q := range questions {
+		ask.Questions[i] = &wire.PresenceQuestion{Place: q.place.Wire(), Time: q.time, Left: q.phase == leaving, OnBehalf: q.onBehalf}
+	}
+	t.mu.Lock()
+	ask.Clock = t.clock.next()
+	t.mu.Unlock()
+	answers, complete := t.opts.Ask(ctx, ask)
+	t.mu.Lock()
+	for node, all := range answers {
+		t.clock.see(all.GetClock())
+		if len(all.GetAnswers()) != len(questions) {
+			delete(answers, node)
+			complete = false
+		}
+	}
+	t.mu.Unlock()
+	for i, q := range questions {
+		var about []answer
+		for node, all := range answers {
+			a := all.GetAnswers()[i]
+			about = append(about, answer{node, a.GetState(), a.GetTime(), a.GetLeftTime(), a.GetPassedTime()})
+		}
+		t.decide(q, about, complete && ctx.Err() == nil)
+	}
+}
+
+// decide acts on the answers to a question. Complete says that all nodes have answered.
+func (t *Tracker) decide(q question, answers []answer, complete bool) {
+	t.announcing.Lock()
+	defer t.announcing.Unlock()
+	local := t.opts.Local(q.place) // before the record; see Answer
+	v, at := t.conclude(q, local, answers, complete, time.Now())
+	if v == announce {
+		t.opts.Announce(Change{Place: q.place, Left: q.phase == leaving, Time: time.Unix(0, at)})
+	}
+}
+
+// conclude settles a question, or puts it off. It returns announce if this node announces the
+// change, and the time of that by the clock.
+func (t *Tracker) conclude(q question, local Local, answers []answer, complete bool, now time.Time) (v verdict, at int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := q.record
+	if t.records[r.place] != r || r.phase != q.phase || r.time != q.time {
+		return keepQuiet, 0 // it was settled meanwhile
+	}
+	if r.phase == leaving && local != Absent { // a session has come from another node
+		t.remove(r)
+		return keepQuiet, 0
+	}
+	v = r.judge(t.opts.Self, answers)
+	at = r.time // which judging may have changed
+	if v == askLater || v == announce && !r.isCertain(complete, t.closing, now) {
+		t.set(r, now.Add(r.retryIn()))
+		return keepQuiet, 0
+	}
+	if r.phase == coming && v == announce && r.lost && r.lastLeft == 0 {
+		v = keepQuiet // that node, or an earlier one, has announced that the user has come
+	}
+	switch {
+	case r.phase == coming:
+		if local == Absent && !r.gone { // nobody was interested when the user left
+			r.gone, r.due = true, now
+		}
+		t.settle(r, now)
+		return v, at
+	case v == announce:
+		t.retain(r, left)
+	case v == passOn:
+		t.retain(r, passed)
+	default:
+		t.remove(r)
+		t.opts.Deposit(r.place, false)
+	}
+	return v, at
+}
+
+// isCertain reports whether what follows from the answers can be announced. Complete says that all
+// nodes have answered, and closing that this one is about to end.
+func (r *record) isCertain(complete, closing bool, now time.Time) bool {
+	if !complete {
+		r.doubt = now
+	}
+	switch {
+	case r.phase == leaving:
+		return complete
+	case closing && (complete || now.Sub(r.asked) >= closePatience):
+		return true
+	}
+	return r.doubt.IsZero() || complete && now.Sub(r.doubt) >= afterLoss || now.Sub(r.asked) >= joinPatience
+}
+
+// retryIn returns when the other nodes are asked again.
+func (r *record) retryIn() time.Duration {
+	return min(retryAfter<<min(r.tries-1, 10), retryAtMost)
+}

@@ -1,0 +1,190 @@
+package presence
+
+import (
+	"context"
+	"maps"
+	"time"
+
+	"github.com/salabroker/sala/broker/cluster/wire"
+)
+
+const (
+	// keepHanded is how long it is remembered which users were handed over to which node: longer than
+	// it takes to notice that the node is lost.
+	keepHanded = time.Minute
+	// maxHanded bounds how many are.
+	maxHanded = 20_000
+)
+
+// handed says which node has taken over the last session of a user in a place, and when.
+type handed struct {
+	to string
+	at time.Time
+}
+
+// HandedOver says that another node has taken over a session of a user in a place. If this node has
+// yet to find out whether to announce that the user has come, so has the other one: then since is
+// when the user came, and otherwise it is 0. Clock is this node's. Both are for TakenOver.
+func (t *Tracker) HandedOver(p Place, to string) (since, clock int64) {
+	local, now := t.opts.Local(p), time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := t.records[p]
+	if r != nil && r.phase == coming {
+		since = r.time
+	}
+	switch {
+	case since != 0:
+		if local != Present && !r.gone {
+			t.remove(r)
+		}
+		return since, t.clock.next()
+	case local == Present:
+		return 0, t.clock.next()
+	case r == nil || !r.isUnsettled():
+		if r = t.add(p, leaving, now); r != nil {
+			t.retain(r, passed) // the other node says so only a moment later
+		}
+	}
+	if now.Sub(t.swept) > keepHanded || len(t.handed) >= maxHanded {
+		t.swept = now
+		maps.DeleteFunc(t.handed, func(_ Place, h handed) bool { return now.Sub(h.at) > keepHanded })
+	}
+	if len(t.handed) < maxHanded {
+		t.handed[p] = handed{to, now}
+	}
+	return 0, t.clock.next()
+}
+
+// TakenOver says that this node takes over a session of a user in a place from another node, where
+// HandedOver has returned since and clock. It is called while the session is still [Moving] here.
+func (t *Tracker) TakenOver(p Place, since, clock int64) {
+	local := t.opts.Local(p)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.clock.see(max(since, clock))
+	r := t.records[p]
+	switch {
+	case r == nil && local == Present: // everybody knows that the user is here
+	case r != nil && r.phase == coming: // it goes on
+		return
+	case r != nil && r.isUnsettled(): // it was announced that the user has come
+		t.remove(r)
+	case since != 0:
+		if r = t.add(p, coming, time.Now()); r != nil {
+			r.time = since
+		}
+		return
+	}
+	t.opts.Deposit(p, true)
+}
+
+// NodeLost says that a node was lost, maybe before it had deposited users whom this node has handed
+// over to it.
+func (t *Tracker) NodeLost(node string) {
+	t.mu.Lock()
+	var lost []Place
+	for p, h := range t.handed {
+		if h.to == node {
+			lost = append(lost, p)
+			delete(t.handed, p)
+		}
+	}
+	t.mu.Unlock()
+	for _, p := range lost {
+		t.Lost(p)
+	}
+}
+
+// Lost says that a node was lost that had a user in a place. This node finds out whether the user has
+// left.
+func (t *Tracker) Lost(p Place) { t.inherit(p, time.Now(), true) }
+
+// Adopt takes over from another node, which is about to end, users whom it awaits.
+func (t *Tracker) Adopt(l *wire.AdoptLeaves) {
+	now := time.Now()
+	for _, w := range l.GetLeaves() {
+		wait := min(max(time.Duration(w.GetWaitMs())*time.Millisecond, 0), t.opts.Window)
+		t.inherit(PlaceFrom(w.GetPlace()), now.Add(wait), false)
+	}
+}
+
+// inherit makes this node find out, when it is due, whether a user has left that another node had.
+func (t *Tracker) inherit(p Place, due time.Time, onBehalf bool) {
+	local := t.opts.Local(p)
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := t.records[p]
+	switch {
+	case r != nil && r.phase == coming && onBehalf:
+		r.lost = true
+	case r != nil && r.phase == coming: // it was announced already
+		t.settle(r, now)
+	case r != nil && (r.phase == waiting || r.phase == leaving):
+		if r.phase == waiting && r.at.After(due) {
+			due = r.at
+		}
+		t.addLeave(p, due, now) // the user has left later than this node knew
+	case local == Present || r != nil && r.phase == left && onBehalf && !r.rejoined: // settled
+	default:
+		t.addLeave(p, due, now)
+		if added := t.records[p]; added != nil {
+			added.onBehalf = onBehalf
+		}
+	}
+}
+
+// Close hands the users that are awaited over to another node, or awaits them no longer if there is
+// none. It returns once nothing is unsettled, or ctx ends. It is called when the node has no sockets
+// left, while Run still runs.
+func (t *Tracker) Close(ctx context.Context) {
+	t.mu.Lock()
+	t.closing = true
+	t.mu.Unlock()
+	for ctx.Err() == nil {
+		leaves, unsettled := t.awaited()
+		switch {
+		case len(leaves.GetLeaves()) > 0:
+			adopted := t.opts.Adopt != nil && t.opts.Adopt(ctx, leaves)
+			t.release(leaves, adopted)
+		case unsettled == 0:
+			return
+		default:
+			pause(ctx, gatherFor)
+		}
+	}
+}
+
+// awaited returns some of the users who are awaited, and how many records aren't settled.
+func (t *Tracker) awaited() (leaves *wire.AdoptLeaves, unsettled int) {
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	leaves = &wire.AdoptLeaves{}
+	for _, r := range t.agenda {
+		if r.phase == waiting && len(leaves.GetLeaves()) < maxQuestions {
+			leaves.Leaves = append(leaves.Leaves, &wire.WaitingLeave{Place: r.place.Wire(), WaitMs: r.at.Sub(now).Milliseconds()})
+		}
+	}
+	return leaves, t.unsettled
+}
+
+// release stops waiting for users: another node does so from now on, or nobody does.
+func (t *Tracker) release(leaves *wire.AdoptLeaves, adopted bool) {
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, w := range leaves.GetLeaves() {
+		r := t.records[PlaceFrom(w.GetPlace())]
+		switch {
+		case r == nil || r.phase != waiting:
+		case adopted:
+			t.remove(r)
+			t.opts.Deposit(r.place, false)
+		default:
+			r.phase, r.time = leaving, t.clock.next()
+			t.set(r, now)
+		}
+	}
+}

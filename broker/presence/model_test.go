@@ -1,0 +1,147 @@
+package presence_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/salabroker/sala/broker/presence"
+)
+
+// world is what happens in a run of the model test.
+type world struct {
+	steps  int
+	skew   time.Duration // by which clocks differ at most
+	loss   float64       // of messages
+	kills  bool
+	drains bool
+	moves  bool
+}
+
+// Users connect with several tabs, join and leave rooms, lose connections and return, while nodes
+// drain and are killed and messages are lost. In the end what was announced last of each user in each
+// place is right, unless messages are lost and nodes are killed at the same time, and it was never
+// announced that a user has left who was still there. As long as no message is lost and no node is
+// killed, each first and last socket is announced once.
+func TestAgainstModel(t *testing.T) {
+	worlds := map[string]world{
+		"calm":           {steps: 300},
+		"moves":          {steps: 300, moves: true},
+		"drains":         {steps: 300, moves: true, drains: true},
+		"skewed":         {steps: 300, moves: true, drains: true, skew: 500 * time.Millisecond},
+		"kills":          {steps: 500, moves: true, drains: true, kills: true},
+		"losses":         {steps: 300, loss: 0.1},
+		"all that fails": {steps: 300, moves: true, drains: true, kills: true, loss: 0.1, skew: 200 * time.Millisecond},
+	}
+	for name, w := range worlds {
+		t.Run(name, func(t *testing.T) {
+			for seed := range uint64(seeds()) {
+				synctest.Test(t, func(t *testing.T) { w.run(t, seed) })
+				if t.Failed() {
+					t.Fatalf("seed %d", seed)
+				}
+			}
+		})
+	}
+}
+
+func seeds() int {
+	if testing.Short() {
+		return 3
+	}
+	return 15
+}
+
+func (w world) run(t *testing.T, seed uint64) {
+	rng := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a seed is the point
+	net := newNetwork(t, rand.New(rand.NewPCG(seed, 2)))
+	net.loss = w.loss
+	skew := func() time.Duration { return time.Duration((rng.Float64()*2 - 1) * float64(w.skew)) }
+	for range 3 {
+		net.add(skew())
+	}
+	defer net.stopAll()
+	var sockets []*socket
+	var killed time.Time
+	for range w.steps {
+		net.mu.Lock()
+		node := net.nodes[rng.IntN(len(net.nodes))]
+		for !node.alive || node.draining {
+			node = net.nodes[rng.IntN(len(net.nodes))]
+		}
+		net.mu.Unlock()
+		user := fmt.Sprintf("user%d", rng.IntN(6))
+		room := fmt.Sprintf("room%d", rng.IntN(2))
+		var s *socket
+		if len(sockets) > 0 {
+			s = sockets[rng.IntN(len(sockets))]
+		}
+		switch what := rng.IntN(100); {
+		case what < 40 || s == nil:
+			sockets = append(sockets, net.connect(node, user, room))
+		case what < 55:
+			net.disconnect(s, false)
+		case what < 70:
+			net.disconnect(s, true)
+		case what < 85:
+			net.toggle(s, room)
+		case what < 93:
+			if w.moves {
+				net.running.Go(func() { net.move(s, node) })
+			}
+		case what < 95:
+			if w.drains {
+				net.add(skew())
+				net.mu.Lock()
+				node.draining = true
+				net.mu.Unlock()
+				sessions := rng.IntN(2) == 0
+				net.running.Go(func() { net.drain(node, sessions) })
+				time.Sleep(time.Duration(rng.IntN(300)) * time.Millisecond)
+			}
+		case what < 96:
+			if w.kills && time.Since(killed) > noticed+2*time.Second { // a node and its successors aren't lost together
+				killed = time.Now()
+				net.add(skew())
+				net.kill(node)
+			}
+		}
+		time.Sleep(time.Duration(rng.ExpFloat64() * float64(30*time.Millisecond)))
+	}
+	net.running.Wait()
+	net.mu.Lock()
+	net.loss = 0
+	net.mu.Unlock()
+	time.Sleep(2 * time.Minute)
+	for _, p := range net.everywhere() {
+		w.check(t, net, p)
+	}
+}
+
+// check compares what was announced about a place with what happened.
+func (w world) check(t *testing.T, net *network, p presence.Place) {
+	t.Helper()
+	all := net.history(p)
+	problem := ""
+	excused := w.kills && w.loss > 0 // what a killed node was about to say may be lost with the messages before
+	if there := net.isPresent(p); !excused && (len(all) == 0 && there || len(all) > 0 && all[len(all)-1].Left == there) {
+		problem = "the last announcement is wrong"
+	}
+	for i, a := range all {
+		if exact := !w.kills && w.loss == 0; exact && a.Left != (i%2 == 1) {
+			problem = "something was announced twice, or not"
+		}
+		for _, s := range net.stays[p] {
+			then := a.Time.After(s.from.Add(w.skew)) && (s.to.IsZero() || a.Time.Add(w.skew).Before(s.to))
+			still := a.at.After(s.from) && (s.to.IsZero() || a.at.Before(s.to))
+			if a.Left && then && still {
+				problem = "a user has left who is still there"
+			}
+		}
+	}
+	if problem != "" {
+		t.Errorf("%s: %+v%s", problem, p, net.describe(p))
+	}
+}

@@ -1,0 +1,153 @@
+package presence
+
+import (
+	"container/heap"
+	"time"
+)
+
+// phase is how far a record is.
+type phase uint8
+
+const (
+	// coming: the user has come to this node, and it isn't known yet whether that is to be announced.
+	coming phase = iota
+	// waiting: the user has lost the last connection to this node, and may return in time.
+	waiting
+	// leaving: the user has left this node, and it isn't known yet whether that is to be announced.
+	leaving
+	// passed: the user has left this node and is at another one, so it wasn't announced.
+	passed
+	// left: this node has announced that the user has left.
+	left
+)
+
+// record is what isn't settled about a user in a place, or was settled a short while ago. Without a
+// record, a user who is at the node is present, and everybody knows. Guarded by Tracker.mu.
+type record struct {
+	place Place
+	phase phase
+	time  int64 // when the user came or left, by the clock
+
+	at       time.Time // when to go on with it
+	position int       // in agenda; -1 while the other nodes are asked
+
+	// Only of coming.
+	gone bool      // the user has left this node meanwhile
+	due  time.Time // if so: when to ask about that
+	lost bool      // a node was lost that had the user when it came
+
+	// When the user left before that: announced by this node, and not announced; 0 for never.
+	lastLeft, lastPassed int64
+
+	onBehalf bool      // only of leaving: another node was lost, and had the user
+	rejoined bool      // only of left: the user has come to another node since
+	tries    int       // how often the other nodes were asked
+	asked    time.Time // when they were asked first
+	doubt    time.Time // when not all nodes answered last; zero if they all did
+}
+
+// isUnsettled reports whether there is something to find out.
+func (r *record) isUnsettled() bool { return r.phase <= leaving }
+
+// lastTimes returns when the user left: announced by this node, and not announced.
+func (r *record) lastTimes() (announced, notAnnounced int64) {
+	switch r.phase {
+	case left:
+		return r.time, r.lastPassed
+	case passed:
+		return r.lastLeft, r.time
+	case coming, waiting, leaving:
+	}
+	return r.lastLeft, r.lastPassed
+}
+
+// agenda is a heap of records by the time when to go on with them.
+type agenda []*record
+
+// Len implements [heap.Interface].
+func (a agenda) Len() int { return len(a) }
+
+// Less implements [heap.Interface].
+func (a agenda) Less(i, j int) bool { return a[i].at.Before(a[j].at) }
+
+// Swap implements [heap.Interface].
+func (a agenda) Swap(i, j int) {
+	a[i], a[j] = a[j], a[i]
+	a[i].position, a[j].position = i, j
+}
+
+// Push implements [heap.Interface].
+func (a *agenda) Push(r any) {
+	added := r.(*record) //nolint:forcetypeassert // it has nothing else
+	added.position = len(*a)
+	*a = append(*a, added)
+}
+
+// Pop implements [heap.Interface].
+func (a *agenda) Pop() any {
+	last := len(*a) - 1
+	r := (*a)[last]
+	(*a)[last] = nil
+	*a = (*a)[:last]
+	r.position = -1
+	return r
+}
+
+// set puts a record on the agenda, or moves it there. The tracker's mu is held.
+func (t *Tracker) set(r *record, at time.Time) {
+	r.at = at
+	if r.position >= 0 {
+		heap.Fix(&t.agenda, r.position)
+	} else {
+		heap.Push(&t.agenda, r)
+	}
+	if t.agenda[0] == r {
+		notify(t.wake)
+	}
+}
+
+// add makes a record, in place of one that was there before. It returns nil if there are too many.
+// The tracker's mu is held.
+func (t *Tracker) add(p Place, in phase, at time.Time) *record {
+	var lastLeft, lastPassed int64
+	if before := t.records[p]; before != nil {
+		lastLeft, lastPassed = before.lastTimes()
+		t.remove(before)
+	}
+	if len(t.records) >= maxRecords {
+		t.opts.Dropped()
+		return nil
+	}
+	r := &record{place: p, phase: in, time: t.clock.next(), position: -1, lastLeft: lastLeft, lastPassed: lastPassed}
+	t.records[p] = r
+	t.unsettled++
+	t.set(r, at)
+	return r
+}
+
+// remove forgets a record. The tracker's mu is held.
+func (t *Tracker) remove(r *record) {
+	delete(t.records, r.place)
+	if r.position >= 0 {
+		heap.Remove(&t.agenda, r.position)
+	}
+	if r.isUnsettled() {
+		t.unsettled--
+	}
+}
+
+// retain keeps a record of a user who has left and was passed on or announced, for nodes that ask
+// late. The tracker's mu is held.
+func (t *Tracker) retain(r *record, as phase) {
+	r.phase = as
+	t.set(r, time.Now().Add(keepFor))
+	t.unsettled--
+	t.opts.Deposit(r.place, false)
+}
+
+func notify(ch chan<- struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
