@@ -20,6 +20,7 @@ import (
 	"github.com/salabroker/sala/broker/idempotency"
 	"github.com/salabroker/sala/broker/memwatch"
 	"github.com/salabroker/sala/broker/nodeproxy"
+	"github.com/salabroker/sala/broker/presence"
 	"github.com/salabroker/sala/broker/ratelimit"
 	"github.com/salabroker/sala/broker/recording"
 	"github.com/salabroker/sala/broker/revocation"
@@ -60,7 +61,9 @@ type Broker struct {
 	deliveries    *idempotency.Deliveries[delivered]
 
 	// Events for backends. Static after New; each guards itself.
-	events *eventhub.Hub
+	events       *eventhub.Hub
+	presence     *presence.Tracker
+	presenceFull sync.Once // for the log
 
 	// The cluster; nil for a single node. Static after New; each guards itself.
 	mesh      *cluster.Mesh
@@ -156,6 +159,7 @@ func New(o Options) (*Broker, error) {
 		Observer:        b.metrics.stream,
 	})
 	b.shareEvents()
+	b.presence = newPresence(b)
 	b.engine = b.newEngine()
 	b.watchMemory()
 	b.handler = b.publicHandler(b.engine)

@@ -77,6 +77,9 @@ func (b *Broker) Run(ctx context.Context) error {
 		keeping.Go(func() { h.Engine.Run(ctx) })
 		defer keeping.Wait()
 	}
+	var tracking sync.WaitGroup
+	tracking.Go(func() { b.presence.Run(ctx) })
+	defer tracking.Wait()
 	if b.mesh == nil {
 		b.watchClock(ctx)
 		return nil
@@ -210,6 +213,11 @@ func (b *Broker) apply(from cluster.NodeID, op *wire.Op, wait time.Duration) (pr
 		return b.countLocalUsers(o.CountUsers), nil
 	case *wire.Op_FindUsers:
 		return b.findLocalUsers(o.FindUsers), nil
+	case *wire.Op_AskPresence:
+		return b.presence.Answer(o.AskPresence), nil
+	case *wire.Op_AdoptLeaves:
+		b.presence.Adopt(o.AdoptLeaves)
+		return &wire.Count{}, nil
 	case *wire.Op_Barrier:
 		return &wire.Count{}, nil
 	case *wire.Op_SessionMoved:
@@ -242,6 +250,7 @@ func (p peerHandler) NodeLeft(other cluster.Node) {
 func (p peerHandler) NodeLost(other cluster.Node) {
 	p.b.log.Warn("node lost", "node", string(other.ID), "address", other.Address)
 	p.b.eventsNodeGone(other, true)
+	p.b.presence.NodeLost(string(other.ID))
 	p.b.ackRequests.lose(other.ID)
 	p.b.movedSockets.lose(other.ID)
 }

@@ -38,11 +38,14 @@ func (b *Broker) shareEvents() {
 	b.lastWill = lastwill.New(lastwill.Options{
 		Self:       cluster.NodeID(b.id),
 		Hub:        b.events,
+		Interest:   b.lostInterest,
 		Sockets:    b.describeSockets,
+		Places:     b.depositedPlaces,
 		Send:       b.sendEvents,
 		Ask:        b.findWill,
 		Publish:    b.publishLost,
 		PublishEnd: b.publishNeverArrived,
+		PlacesLost: b.placesLost,
 		Forgotten:  b.forgotten,
 		Logger:     b.log,
 	})
@@ -88,6 +91,9 @@ func (b *Broker) eventsNodeGone(other cluster.Node, lost bool) {
 // connected.
 func (b *Broker) eventsRejoined() {
 	b.lastWill.Rejoined()
+	for _, p := range b.presentPlaces() {
+		b.presence.Came(p)
+	}
 	for _, ns := range b.namespaces {
 		if !b.events.Wants(eventhub.Connect, ns.name, "") {
 			continue

@@ -79,6 +79,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	err := b.shutDownConnections(ctx)
 	b.endOffers(ctx)
 	b.endAwaySockets()
+	b.closePresence(ctx)
 	b.endSubscriptions(ctx)
 	if !grace.Wait(ctx, endGrace, b.awaitGoroutines) {
 		err = errors.Join(err, errors.New("requests to clients or backends have not ended"))

@@ -20,6 +20,13 @@ type RoomEvents struct {
 	JoinEvent, LeaveEvent string
 	// Announce tells the members of a room who joined or left; nil doesn't.
 	Announce *Announcement
+	// PresenceRooms are patterns of the rooms that offer presence: in which members whose
+	// tokens permit it see who is there, and whose users backends learn about. Namespaces
+	// don't matter.
+	PresenceRooms []string
+	// PresenceEvent is the event that the members of these rooms get when a user comes or
+	// leaves, with {room, user, state} where state is "joined" or "left"; empty for none.
+	PresenceEvent string
 }
 
 // Announcement is what the members of a room get when somebody joins or leaves. In
@@ -89,6 +96,7 @@ type roomRequest struct {
 	room     string
 	username string          // empty if the client gave none
 	history  *historyRequest // nil if the client doesn't ask for the room's history
+	presence bool            // whether the client asks who is there
 }
 
 // handleJoin adds the client to the room, if its token allows it, answers it and
@@ -109,6 +117,10 @@ func (b *Broker) handleJoin(s *socket, p *socketio.Packet) {
 	if added {
 		b.announce(s, req, announceJoined)
 	}
+	if err == nil && req.presence && p.HasID {
+		b.finishEvent(s, p, eventJoin, acceptedWithUsers{OK: true, roomUsers: b.usersForMember(s, req.room)}, nil)
+		return
+	}
 	b.finishEvent(s, p, eventJoin, accepted{OK: true}, err)
 }
 
@@ -123,6 +135,11 @@ func (b *Broker) checkJoin(s *socket, p socketio.Payload) (roomRequest, *Error) 
 	}
 	if !room.AnyMatches(s.grant().Join, req.room) {
 		return req, denied(ReasonJoinDenied, "the token doesn't allow joining the room %q", req.room)
+	}
+	if req.presence {
+		if err := b.checkPresenceIn(s, req.room); err != nil {
+			return req, err
+		}
 	}
 	if req.history != nil {
 		return req, checkHistory(s.grant(), req.room)
@@ -193,7 +210,7 @@ func tokenArg(p socketio.Payload) string {
 	return raw
 }
 
-// parseRoomRequest reads {room, username, last, since} or just the name of the room.
+// parseRoomRequest reads {room, username, last, since, presence} or just the name of the room.
 func parseRoomRequest(p socketio.Payload) (roomRequest, *Error) {
 	var v violations
 	var req roomRequest
@@ -209,6 +226,7 @@ func parseRoomRequest(p socketio.Payload) (roomRequest, *Error) {
 		req.room = readRoom(&v, "room", rawjson.Member(arg, "room"))
 		req.username = readUsername(&v, rawjson.Member(arg, "username"))
 		req.history = readHistory(&v, rawjson.Member(arg, "last"), rawjson.Member(arg, "since"))
+		req.presence = string(rawjson.Member(arg, "presence")) == "true"
 	}
 	if len(v) > 0 {
 		return req, invalidEvent(fieldsMessage(v))

@@ -5,6 +5,7 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
+	"github.com/salabroker/sala/broker/eventhub"
 )
 
 // PendingAcks returns how many acks of its sockets a node waits for.
@@ -34,4 +35,9 @@ func (b *Broker) SetAttachmentTime(d time.Duration) { b.attachmentTime = d }
 func ApplyJoin(b *Broker, user, room string) (partial bool) {
 	join := &wire.JoinRooms{Target: &wire.Target{Namespace: "/", Users: []string{user}}, Rooms: []string{room}}
 	return b.applyLocal(cluster.NodeID("caller"), &wire.Op{Op: &wire.Op_Join{Join: join}}, 0).GetPartial()
+}
+
+// WantsEvents reports whether a backend wants events of a kind, as far as this node knows.
+func (b *Broker) WantsEvents(kind eventhub.Kind, namespace string) bool {
+	return b.events.Wants(kind, namespace, "")
 }

@@ -55,6 +55,7 @@ func (b *Broker) applyTakeSession(ctx context.Context, to cluster.NodeID, t *wir
 	case s != nil:
 		state := s.handOver(to, t)
 		if w := state.GetSession(); w != nil {
+			s.handOverPresence(to, w)
 			b.handedOver.keep(t, w)
 			flush, cancel := context.WithTimeout(ctx, maxFlush)
 			defer cancel()

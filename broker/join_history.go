@@ -141,7 +141,12 @@ func (b *Broker) enterWithHistory(s *socket, c *client, ack uint64, req roomRequ
 	if failed != nil {
 		return added, historyUnavailable("the history can't be read at the moment; try again in a moment, or join without last and since")
 	}
-	if !s.openGate(c, g, page.answer(s.ns.name, ack), page.mark(), page.Entries) {
+	var users *roomUsers
+	if req.presence {
+		there := b.usersForMember(s, req.room)
+		users = &there
+	}
+	if !s.openGate(c, g, page.answer(s.ns.name, ack, users), page.mark(), page.Entries) {
 		return added, historyUnavailable("too many messages came while the history was read; try again in a moment")
 	}
 	return added, nil
@@ -219,8 +224,9 @@ func (p *joinPage) mark() recording.Mark {
 	return m
 }
 
-// answer returns the ack of a join: {ok, messages: [{offset, event, args}], epoch, offset, complete}.
-func (p *joinPage) answer(namespace string, ack uint64) *engineio.Frame {
+// answer returns the ack of a join: {ok, messages: [{offset, event, args}], epoch, offset, complete},
+// and who is there unless users is nil.
+func (p *joinPage) answer(namespace string, ack uint64, users *roomUsers) *engineio.Frame {
 	size := 128
 	for i := range p.Entries {
 		size += 64 + len(p.Entries[i].Event) + len(p.Entries[i].Args)
@@ -247,6 +253,11 @@ func (p *joinPage) answer(namespace string, ack uint64) *engineio.Frame {
 	args = strconv.AppendUint(args, p.End.Offset, 10)
 	args = append(args, `,"complete":`...)
 	args = strconv.AppendBool(args, p.Complete)
+	if users != nil {
+		fields, _ := json.Marshal(users) // text always encodes
+		args = append(args, ',')
+		args = append(args, fields[1:len(fields)-1]...)
+	}
 	args = append(args, "}]"...)
 	text := socketio.AppendAck(make([]byte, 0, len(args)+32), namespace, ack, socketio.Payload{Args: args, Attachments: attachments})
 	return engineio.NewFrame(text, attachments...)

@@ -23,7 +23,7 @@ var layers = []struct{ name, files string }{
 	{"clients", "receive handshake recovery takeover handover event join_history users relay"},
 	{"messages", "emit emit_once emit_recorded ops ack ack_cluster"},
 	{"cluster", "cluster_call"},
-	{"sockets", "client socket session catchup tombstones moved ack_request expiry namespace publish admission"},
+	{"sockets", "client socket session catchup tombstones moved ack_request expiry namespace tracking publish admission"},
 	{"base", "message results errors auth limits metrics"},
 }
 

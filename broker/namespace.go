@@ -107,6 +107,9 @@ func (ns *namespace) Joined(s *socket, room string, opened, first bool) {
 	if !s.moving.Load() {
 		ns.publishMember(eventhub.Join, s, room)
 	}
+	if first {
+		ns.came(s, room)
+	}
 }
 
 // Left implements [room.Observer]. It publishes that a socket has left a room, and
@@ -115,6 +118,9 @@ func (ns *namespace) Left(s *socket, room string, closed, last bool) {
 	if !s.moving.Load() {
 		ns.publishMember(eventhub.Leave, s, room)
 	}
+	if last {
+		ns.left(s, room)
+	}
 	if closed {
 		if ns.b.mesh != nil {
 			ns.b.mesh.Unsubscribe(cluster.RoomTopic(ns.name, room))
@@ -122,9 +128,3 @@ func (ns *namespace) Left(s *socket, room string, closed, last bool) {
 		ns.publishRoom(eventhub.RoomClosed, room)
 	}
 }
-
-// Came implements [room.Observer].
-func (ns *namespace) Came(*socket) {}
-
-// Gone implements [room.Observer].
-func (ns *namespace) Gone(*socket) {}

@@ -374,4 +374,11 @@ func (o *Options) validateRoomEvents(v *violations) {
 	if r.Announce != nil {
 		validateEvent(v, "rooms.announce.event", r.Announce.Event)
 	}
+	validateNames(v, "rooms.presence_rooms", r.PresenceRooms, validatePattern)
+	if r.PresenceEvent != "" {
+		validateEvent(v, "rooms.presence_event", r.PresenceEvent)
+		if len(r.PresenceRooms) == 0 {
+			v.add("rooms.presence_rooms", "list the rooms whose members get the presence_event, such as chat:**")
+		}
+	}
 }

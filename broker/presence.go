@@ -2,9 +2,15 @@ package broker
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"strings"
+	"time"
 
+	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
+	"github.com/salabroker/sala/broker/eventhub"
+	"github.com/salabroker/sala/broker/presence"
 )
 
 // UserQuery says which users [Broker.Users] lists.
@@ -111,3 +117,122 @@ func (b *Broker) checkNamed(name, field string, names []string, check func(*viol
 	}
 	return b.namespace(name)
 }
+
+// newPresence returns what finds out when users come and go.
+func newPresence(b *Broker) *presence.Tracker {
+	o := presence.Options{Self: b.id, Local: b.localPresence, Announce: b.announcePresence, Dropped: b.presenceDropped}
+	if b.recovery != nil {
+		o.Window = b.opts.Recovery.Window
+	}
+	if b.mesh != nil {
+		o.Ask, o.Adopt, o.Deposit = b.askPresence, b.handOverLeaves, b.lastWill.Deposit
+	}
+	return presence.New(o)
+}
+
+// presenceDropped is called when too many users come and go at the same time.
+func (b *Broker) presenceDropped() {
+	b.presenceFull.Do(func() {
+		b.log.Error("too many users come and go at the same time; some changes of presence aren't announced")
+	})
+}
+
+// askPresence asks the other nodes what they know of users.
+func (b *Broker) askPresence(ctx context.Context, q *wire.AskPresence) (answers map[string]*wire.PresenceAnswers, complete bool) {
+	op := &wire.Op{Op: &wire.Op_AskPresence{AskPresence: q}}
+	result, partial := b.callOthers(ctx, everyNode(), callTimeout, op)
+	answers = make(map[string]*wire.PresenceAnswers, len(result.Replies))
+	for _, reply := range result.Replies {
+		one := cluster.Result{Replies: []cluster.Reply{reply}}
+		for _, answer := range decode[wire.PresenceAnswers](one, &partial) {
+			answers[string(reply.Node)] = answer
+		}
+	}
+	return answers, !partial.Partial
+}
+
+// handOverLeaves hands users who are awaited over to another node.
+func (b *Broker) handOverLeaves(ctx context.Context, l *wire.AdoptLeaves) bool {
+	op := &wire.Op{Op: &wire.Op_AdoptLeaves{AdoptLeaves: l}}
+	for _, other := range b.mesh.Nodes()[1:] {
+		if other.Draining {
+			continue
+		}
+		notFound := &Error{Code: CodeNotFound, Reason: ReasonNodeNotFound, Message: "the node is gone"}
+		if err := b.callNode(ctx, other.ID, op, &wire.Count{}, notFound); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// announcePresence publishes that a user has come or left, to backends and to the members
+// of the room.
+func (b *Broker) announcePresence(c presence.Change) {
+	ns, ok := b.namespaces[c.Namespace]
+	if !ok {
+		return
+	}
+	kind := eventhub.UserOnline
+	switch {
+	case c.Room != "" && c.Left:
+		kind = eventhub.UserLeft
+	case c.Room != "":
+		kind = eventhub.UserJoined
+	case c.Left:
+		kind = eventhub.UserOffline
+	}
+	if b.events.Wants(kind, ns.name, "") {
+		b.events.Publish(&eventhub.Event{Kind: kind, Namespace: ns.name, Room: c.Room, User: c.User, Time: c.Time})
+	}
+	if c.Room == "" || b.opts.Rooms.PresenceEvent == "" {
+		return
+	}
+	state := "joined"
+	if c.Left {
+		state = "left"
+	}
+	args, _ := json.Marshal([]any{map[string]string{"room": c.Room, "user": c.User, "state": state}}) // text always encodes
+	m := Message{Event: b.opts.Rooms.PresenceEvent, Args: args, SkipHistory: true}
+	b.emit(ns, &Target{Namespace: ns.name, Rooms: []string{c.Room}}, &m)
+}
+
+// lostInterest describes what anybody wants to learn about lost nodes; see package
+// lastwill.
+func (b *Broker) lostInterest() string {
+	var wanted []string
+	if b.events.WantsKind(eventhub.Disconnect) {
+		wanted = append(wanted, "disconnects")
+	}
+	for _, name := range b.namespaceNames {
+		if b.tracks(name, "") {
+			wanted = append(wanted, "users of "+name)
+		}
+		if b.tracksRooms(name) {
+			wanted = append(wanted, "rooms of "+name)
+		}
+	}
+	return strings.Join(wanted, ", ")
+}
+
+// depositedPlaces returns the users that this node deposits.
+func (b *Broker) depositedPlaces() []presence.Place { return b.presence.Deposited(b.presentPlaces()) }
+
+// placesLost is called when a node was lost that had these users.
+func (b *Broker) placesLost(places []presence.Place) {
+	for _, p := range places {
+		if b.tracks(p.Namespace, p.Room) {
+			b.presence.Lost(p)
+		}
+	}
+}
+
+// closePresence finds out what can be before the node ends, and hands the rest over.
+func (b *Broker) closePresence(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, presenceGrace)
+	defer cancel()
+	b.presence.Close(ctx)
+}
+
+// presenceGrace is how long that may take.
+const presenceGrace = 2 * time.Second

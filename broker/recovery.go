@@ -340,15 +340,6 @@ func (s *socket) leaveFor(number uint64) *client {
 	return old
 }
 
-const (
-	// reasonReplaced is why a socket was away whose client returned over another
-	// connection before the end of the old one was noticed.
-	reasonReplaced = "connection replaced"
-	// endedByReturn is why a socket ended whose client returned and could not get it
-	// back.
-	endedByReturn = "not recovered"
-)
-
 // resumeOver makes c the connection of the socket: the client gets CONNECT, then
 // exactly what it lacks, then what comes. That is one step, so that nothing comes
 // in between. c.mu is held.

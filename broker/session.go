@@ -515,6 +515,15 @@ func (s *socket) giveUp() { s.endAs(endedByEviction, tombstone{notRecovered: not
 // client was away.
 const endedByEviction = "session evicted"
 
+const (
+	// reasonReplaced is why a socket was away whose client returned over another
+	// connection before the end of the old one was noticed.
+	reasonReplaced = "connection replaced"
+	// endedByReturn is why a socket ended whose client returned and could not get it
+	// back.
+	endedByReturn = "not recovered"
+)
+
 // dropNotRecovered is how the metrics count messages that were kept for a client that
 // didn't return in time.
 const dropNotRecovered engineio.DropReason = "not recovered"

@@ -36,6 +36,8 @@ type socket struct {
 	publishing   sync.Mutex // held while events of the client are published
 	endPublished bool       // guarded by publishing: no event follows, after its DISCONNECT or at this node
 
+	cut atomic.Bool // it ends because it has lost its connection, so that its user may return in time
+
 	// Guarded by mu, which comes before the index's lock.
 	mu      sync.Mutex
 	updated bool // data is no longer the token's
@@ -125,6 +127,7 @@ func (s *socket) endAs(why string, left tombstone) bool {
 		s.closeSession(left) // first, so that a client that returns finds one or the other
 		s.session.mu.Unlock()
 	}
+	s.cut.Store(isCut(why, left))
 	s.ns.index.Remove(s)
 	s.b.unsubscribeSocket(s)
 	s.loseAcks()

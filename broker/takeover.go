@@ -400,7 +400,7 @@ func (s *socket) changeRooms(from, to []string) {
 			left = append(left, room)
 		}
 	}
-	s.ns.index.Leave(s, left...)
+	s.checkLeft(s.ns.index.Leave(s, left...))
 	_, _ = s.ns.index.Join(s, to...) // as many as the owner allowed, or the owner refuses once more
 }
 
@@ -446,13 +446,15 @@ func (s *socket) leaveShadow() {
 	x.backlog.Close()
 	x.mu.Unlock()
 	s.gone.Store(true)
-	s.ns.index.Remove(s)
+	rooms, _ := s.ns.index.Remove(s)
 	s.b.unsubscribeSocket(s)
+	s.checkLeft(rooms)
 }
 
 // becomeOwner makes a shadow the socket, which is away. What it has gathered comes
 // after what the owner had, unless that has it.
 func (s *socket) becomeOwner(before cluster.NodeID, w *wire.Session) {
+	s.takePresence(w)
 	d := socketwire.From(w.GetSocket())
 	s.mu.Lock()
 	s.claims = claimsFromWire(s.user, w.GetClaims())
@@ -498,6 +500,7 @@ func (s *socket) becomeOwner(before cluster.NodeID, w *wire.Session) {
 	s.b.lastWill.TakenOver(before, s.describe())
 	x.mu.Unlock()
 	s.publishRoomChanges(w.GetSocket().GetRooms())
+	s.changePresence(w.GetSocket().GetRooms(), s.ns.index.RoomsOf(s))
 	s.startExpiry()
 	if pending != nil {
 		s.endAs(pending.why, pending.tombstone)

@@ -284,3 +284,48 @@ func (b *Broker) findLocalUsers(q *wire.FindUsers) *wire.FoundUsers {
 	}
 	return found
 }
+
+// roomUsers is what a client gets that asks who is in a room.
+type roomUsers struct {
+	Users []roomUser `json:"users"`
+	// More says that there are more users than these, ordered by name.
+	More bool `json:"more,omitempty"`
+	// Partial says that a node didn't answer, so that users there may be missing.
+	Partial bool `json:"partial,omitempty"`
+}
+
+type roomUser struct {
+	User string `json:"user"`
+}
+
+// acceptedWithUsers is the answer to a join that asks who is there.
+type acceptedWithUsers struct {
+	OK bool `json:"ok"`
+	roomUsers
+}
+
+// checkPresenceIn refuses a client that may not see who is in a room.
+func (b *Broker) checkPresenceIn(s *socket, name string) *Error {
+	if !b.offersPresence(name) {
+		return denied(ReasonPresenceDenied, "the room %q doesn't offer presence; the operator lists the rooms that do under rooms.presence_rooms", name)
+	}
+	return checkPresence(s.grant(), name)
+}
+
+// usersForMember returns who is in a room that the socket has just joined.
+func (b *Broker) usersForMember(s *socket, name string) roomUsers {
+	there := roomUsers{Users: []roomUser{}}
+	c := s.client.Load()
+	if c == nil { // nobody gets the answer
+		return there
+	}
+	users, partial := b.listUsers(doneContext(c.conn.Done()), s.ns.name, name, "", maxUsersForMember+1)
+	there.Partial, there.More = partial.Partial, len(users) > maxUsersForMember
+	for _, u := range users[:min(len(users), maxUsersForMember)] {
+		there.Users = append(there.Users, roomUser{u.User})
+	}
+	return there
+}
+
+// maxUsersForMember bounds the users in the answer to a join.
+const maxUsersForMember = 1000

@@ -135,6 +135,24 @@ func (t *Tracker) inherit(p Place, due time.Time, onBehalf bool) {
 	}
 }
 
+// Deposited returns the places that this node deposits, of which present are those in which it has
+// sockets.
+func (t *Tracker) Deposited(present []Place) (deposited []Place) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range present {
+		if r := t.records[p]; r == nil || r.phase != coming {
+			deposited = append(deposited, p)
+		}
+	}
+	for p, r := range t.records {
+		if r.phase == waiting || r.phase == leaving {
+			deposited = append(deposited, p)
+		}
+	}
+	return deposited
+}
+
 // Close hands the users that are awaited over to another node, or awaits them no longer if there is
 // none. It returns once nothing is unsettled, or ctx ends. It is called when the node has no sockets
 // left, while Run still runs.

@@ -442,7 +442,12 @@ type Session struct {
 	// How often the client has asked to return.
 	Returns uint64 `protobuf:"varint,10,opt,name=returns,proto3" json:"returns,omitempty"`
 	// How long ago the client has connected or asked to return last, in microseconds.
-	AskedAgoUs    int64 `protobuf:"varint,11,opt,name=asked_ago_us,json=askedAgoUs,proto3" json:"asked_ago_us,omitempty"`
+	AskedAgoUs int64 `protobuf:"varint,11,opt,name=asked_ago_us,json=askedAgoUs,proto3" json:"asked_ago_us,omitempty"`
+	// The places of the user for which the node that had the session was finding out whether to
+	// announce that the user has come. Not with prepare.
+	Unannounced []*UnannouncedPlace `protobuf:"bytes,14,rep,name=unannounced,proto3" json:"unannounced,omitempty"`
+	// That node's clock, see package presence. Not with prepare.
+	PresenceClock int64 `protobuf:"varint,15,opt,name=presence_clock,json=presenceClock,proto3" json:"presence_clock,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -554,6 +559,75 @@ func (x *Session) GetAskedAgoUs() int64 {
 	return 0
 }
 
+func (x *Session) GetUnannounced() []*UnannouncedPlace {
+	if x != nil {
+		return x.Unannounced
+	}
+	return nil
+}
+
+func (x *Session) GetPresenceClock() int64 {
+	if x != nil {
+		return x.PresenceClock
+	}
+	return 0
+}
+
+// UnannouncedPlace is a user in a place, who may have to be announced.
+type UnannouncedPlace struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The room; empty for the namespace.
+	Room string `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
+	// When the user came, by the clock of package presence.
+	Since         int64 `protobuf:"varint,2,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnannouncedPlace) Reset() {
+	*x = UnannouncedPlace{}
+	mi := &file_sala_cluster_v1_session_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnannouncedPlace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnannouncedPlace) ProtoMessage() {}
+
+func (x *UnannouncedPlace) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_cluster_v1_session_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnannouncedPlace.ProtoReflect.Descriptor instead.
+func (*UnannouncedPlace) Descriptor() ([]byte, []int) {
+	return file_sala_cluster_v1_session_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *UnannouncedPlace) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+func (x *UnannouncedPlace) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
 // SessionClaims are the claims of a token, as far as they matter after it has been verified.
 type SessionClaims struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -571,7 +645,7 @@ type SessionClaims struct {
 
 func (x *SessionClaims) Reset() {
 	*x = SessionClaims{}
-	mi := &file_sala_cluster_v1_session_proto_msgTypes[5]
+	mi := &file_sala_cluster_v1_session_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -583,7 +657,7 @@ func (x *SessionClaims) String() string {
 func (*SessionClaims) ProtoMessage() {}
 
 func (x *SessionClaims) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_session_proto_msgTypes[5]
+	mi := &file_sala_cluster_v1_session_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -596,7 +670,7 @@ func (x *SessionClaims) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionClaims.ProtoReflect.Descriptor instead.
 func (*SessionClaims) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_session_proto_rawDescGZIP(), []int{5}
+	return file_sala_cluster_v1_session_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SessionClaims) GetId() string {
@@ -644,7 +718,7 @@ type SessionEvent struct {
 
 func (x *SessionEvent) Reset() {
 	*x = SessionEvent{}
-	mi := &file_sala_cluster_v1_session_proto_msgTypes[6]
+	mi := &file_sala_cluster_v1_session_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -656,7 +730,7 @@ func (x *SessionEvent) String() string {
 func (*SessionEvent) ProtoMessage() {}
 
 func (x *SessionEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_session_proto_msgTypes[6]
+	mi := &file_sala_cluster_v1_session_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -669,7 +743,7 @@ func (x *SessionEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionEvent.ProtoReflect.Descriptor instead.
 func (*SessionEvent) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_session_proto_rawDescGZIP(), []int{6}
+	return file_sala_cluster_v1_session_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SessionEvent) GetOffset() string {
@@ -712,7 +786,7 @@ type OfferSessions struct {
 
 func (x *OfferSessions) Reset() {
 	*x = OfferSessions{}
-	mi := &file_sala_cluster_v1_session_proto_msgTypes[7]
+	mi := &file_sala_cluster_v1_session_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -724,7 +798,7 @@ func (x *OfferSessions) String() string {
 func (*OfferSessions) ProtoMessage() {}
 
 func (x *OfferSessions) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_session_proto_msgTypes[7]
+	mi := &file_sala_cluster_v1_session_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -737,7 +811,7 @@ func (x *OfferSessions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OfferSessions.ProtoReflect.Descriptor instead.
 func (*OfferSessions) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_session_proto_rawDescGZIP(), []int{7}
+	return file_sala_cluster_v1_session_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *OfferSessions) GetKeys() []*SessionKey {
@@ -756,7 +830,7 @@ type Barrier struct {
 
 func (x *Barrier) Reset() {
 	*x = Barrier{}
-	mi := &file_sala_cluster_v1_session_proto_msgTypes[8]
+	mi := &file_sala_cluster_v1_session_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -768,7 +842,7 @@ func (x *Barrier) String() string {
 func (*Barrier) ProtoMessage() {}
 
 func (x *Barrier) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_session_proto_msgTypes[8]
+	mi := &file_sala_cluster_v1_session_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -781,7 +855,7 @@ func (x *Barrier) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Barrier.ProtoReflect.Descriptor instead.
 func (*Barrier) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_session_proto_rawDescGZIP(), []int{8}
+	return file_sala_cluster_v1_session_proto_rawDescGZIP(), []int{9}
 }
 
 // SessionMoved tells the node that a socket's id names which node has the socket now. Not answered.
@@ -802,7 +876,7 @@ type SessionMoved struct {
 
 func (x *SessionMoved) Reset() {
 	*x = SessionMoved{}
-	mi := &file_sala_cluster_v1_session_proto_msgTypes[9]
+	mi := &file_sala_cluster_v1_session_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -814,7 +888,7 @@ func (x *SessionMoved) String() string {
 func (*SessionMoved) ProtoMessage() {}
 
 func (x *SessionMoved) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_session_proto_msgTypes[9]
+	mi := &file_sala_cluster_v1_session_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -827,7 +901,7 @@ func (x *SessionMoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionMoved.ProtoReflect.Descriptor instead.
 func (*SessionMoved) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_session_proto_rawDescGZIP(), []int{9}
+	return file_sala_cluster_v1_session_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SessionMoved) GetSocket() string {
@@ -890,7 +964,7 @@ const file_sala_cluster_v1_session_proto_rawDesc = "" +
 	"\frefusal_code\x18\x02 \x01(\tR\vrefusalCode\x12%\n" +
 	"\x0erefusal_reason\x18\x03 \x01(\tR\rrefusalReason\x12\x1c\n" +
 	"\tovertaken\x18\x04 \x01(\bR\tovertaken\x12\x1c\n" +
-	"\tconnected\x18\x05 \x01(\bR\tconnected\"\xd6\x03\n" +
+	"\tconnected\x18\x05 \x01(\bR\tconnected\"\xc2\x04\n" +
 	"\aSession\x12/\n" +
 	"\x06socket\x18\x01 \x01(\v2\x17.sala.cluster.v1.SocketR\x06socket\x126\n" +
 	"\x06claims\x18\x02 \x01(\v2\x1e.sala.cluster.v1.SessionClaimsR\x06claims\x12!\n" +
@@ -907,7 +981,12 @@ const file_sala_cluster_v1_session_proto_rawDesc = "" +
 	"\areturns\x18\n" +
 	" \x01(\x04R\areturns\x12 \n" +
 	"\fasked_ago_us\x18\v \x01(\x03R\n" +
-	"askedAgoUs\"\x83\x01\n" +
+	"askedAgoUs\x12C\n" +
+	"\vunannounced\x18\x0e \x03(\v2!.sala.cluster.v1.UnannouncedPlaceR\vunannounced\x12%\n" +
+	"\x0epresence_clock\x18\x0f \x01(\x03R\rpresenceClock\"<\n" +
+	"\x10UnannouncedPlace\x12\x12\n" +
+	"\x04room\x18\x01 \x01(\tR\x04room\x12\x14\n" +
+	"\x05since\x18\x02 \x01(\x03R\x05since\"\x83\x01\n" +
 	"\rSessionClaims\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12$\n" +
 	"\x0eissued_unix_ns\x18\x02 \x01(\x03R\fissuedUnixNs\x12&\n" +
@@ -941,36 +1020,38 @@ func file_sala_cluster_v1_session_proto_rawDescGZIP() []byte {
 	return file_sala_cluster_v1_session_proto_rawDescData
 }
 
-var file_sala_cluster_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_sala_cluster_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_sala_cluster_v1_session_proto_goTypes = []any{
-	(*SessionKey)(nil),    // 0: sala.cluster.v1.SessionKey
-	(*TakeSession)(nil),   // 1: sala.cluster.v1.TakeSession
-	(*SessionState)(nil),  // 2: sala.cluster.v1.SessionState
-	(*SessionAbsent)(nil), // 3: sala.cluster.v1.SessionAbsent
-	(*Session)(nil),       // 4: sala.cluster.v1.Session
-	(*SessionClaims)(nil), // 5: sala.cluster.v1.SessionClaims
-	(*SessionEvent)(nil),  // 6: sala.cluster.v1.SessionEvent
-	(*OfferSessions)(nil), // 7: sala.cluster.v1.OfferSessions
-	(*Barrier)(nil),       // 8: sala.cluster.v1.Barrier
-	(*SessionMoved)(nil),  // 9: sala.cluster.v1.SessionMoved
-	(*Socket)(nil),        // 10: sala.cluster.v1.Socket
-	(*EventHandover)(nil), // 11: sala.cluster.v1.EventHandover
+	(*SessionKey)(nil),       // 0: sala.cluster.v1.SessionKey
+	(*TakeSession)(nil),      // 1: sala.cluster.v1.TakeSession
+	(*SessionState)(nil),     // 2: sala.cluster.v1.SessionState
+	(*SessionAbsent)(nil),    // 3: sala.cluster.v1.SessionAbsent
+	(*Session)(nil),          // 4: sala.cluster.v1.Session
+	(*UnannouncedPlace)(nil), // 5: sala.cluster.v1.UnannouncedPlace
+	(*SessionClaims)(nil),    // 6: sala.cluster.v1.SessionClaims
+	(*SessionEvent)(nil),     // 7: sala.cluster.v1.SessionEvent
+	(*OfferSessions)(nil),    // 8: sala.cluster.v1.OfferSessions
+	(*Barrier)(nil),          // 9: sala.cluster.v1.Barrier
+	(*SessionMoved)(nil),     // 10: sala.cluster.v1.SessionMoved
+	(*Socket)(nil),           // 11: sala.cluster.v1.Socket
+	(*EventHandover)(nil),    // 12: sala.cluster.v1.EventHandover
 }
 var file_sala_cluster_v1_session_proto_depIdxs = []int32{
 	0,  // 0: sala.cluster.v1.TakeSession.key:type_name -> sala.cluster.v1.SessionKey
 	3,  // 1: sala.cluster.v1.SessionState.absent:type_name -> sala.cluster.v1.SessionAbsent
 	4,  // 2: sala.cluster.v1.SessionState.changed:type_name -> sala.cluster.v1.Session
 	4,  // 3: sala.cluster.v1.SessionState.session:type_name -> sala.cluster.v1.Session
-	10, // 4: sala.cluster.v1.Session.socket:type_name -> sala.cluster.v1.Socket
-	5,  // 5: sala.cluster.v1.Session.claims:type_name -> sala.cluster.v1.SessionClaims
-	6,  // 6: sala.cluster.v1.Session.events:type_name -> sala.cluster.v1.SessionEvent
-	11, // 7: sala.cluster.v1.Session.events_handover:type_name -> sala.cluster.v1.EventHandover
-	0,  // 8: sala.cluster.v1.OfferSessions.keys:type_name -> sala.cluster.v1.SessionKey
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	11, // 4: sala.cluster.v1.Session.socket:type_name -> sala.cluster.v1.Socket
+	6,  // 5: sala.cluster.v1.Session.claims:type_name -> sala.cluster.v1.SessionClaims
+	7,  // 6: sala.cluster.v1.Session.events:type_name -> sala.cluster.v1.SessionEvent
+	12, // 7: sala.cluster.v1.Session.events_handover:type_name -> sala.cluster.v1.EventHandover
+	5,  // 8: sala.cluster.v1.Session.unannounced:type_name -> sala.cluster.v1.UnannouncedPlace
+	0,  // 9: sala.cluster.v1.OfferSessions.keys:type_name -> sala.cluster.v1.SessionKey
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_sala_cluster_v1_session_proto_init() }
@@ -992,7 +1073,7 @@ func file_sala_cluster_v1_session_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_cluster_v1_session_proto_rawDesc), len(file_sala_cluster_v1_session_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

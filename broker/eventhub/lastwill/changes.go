@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/salabroker/sala/broker/eventhub"
+	"github.com/salabroker/sala/broker/presence"
 )
 
 // maxPending is how many changes may wait to be sent. With more, new epochs begin.
@@ -24,8 +25,9 @@ type changes struct {
 type batch struct {
 	connected []*eventhub.Socket
 	ended     []string
-	tooMany   bool   // to keep them
-	takes     uint64 // how many sockets this node had ever taken over by then
+	places    map[presence.Place]bool // false for those that aren't deposited any longer
+	tooMany   bool                    // to keep them
+	takes     uint64                  // how many sockets this node had ever taken over by then
 }
 
 // Connected says that a socket has connected, before its Connect is published, or that its client has
@@ -47,6 +49,23 @@ func (r *Registry) Ended(id string) {
 	}
 }
 
+// Deposit says that a user is in a place at this node, or isn't any longer, so that others take care
+// of it if the node is lost. It never waits.
+func (r *Registry) Deposit(p presence.Place, present bool) {
+	if r.changes.wanted.Load() {
+		r.changes.add(func(c *changes) {
+			if c.places == nil {
+				c.places = make(map[presence.Place]bool)
+			}
+			c.places[p] = present
+		})
+		notify(r.wake)
+	}
+}
+
+// size returns how many changes there are.
+func (b *batch) size() int { return len(b.connected) + len(b.ended) + len(b.places) }
+
 // takenOver is like Connected, for a socket that this node has taken over. It returns the number of
 // the take-over.
 func (c *changes) takenOver(s *eventhub.Socket) (number uint64) {
@@ -66,8 +85,8 @@ func (c *changes) takenOver(s *eventhub.Socket) (number uint64) {
 func (c *changes) add(change func(*changes)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.connected)+len(c.ended) >= maxPending {
-		c.tooMany, c.connected, c.ended = true, nil, nil
+	if c.size() >= maxPending {
+		c.tooMany, c.connected, c.ended, c.places = true, nil, nil, nil
 	}
 	if !c.tooMany {
 		change(c)

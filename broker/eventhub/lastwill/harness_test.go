@@ -19,6 +19,7 @@ import (
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/eventhub"
 	"github.com/salabroker/sala/broker/eventhub/lastwill"
+	"github.com/salabroker/sala/broker/presence"
 )
 
 // nodes are the nodes within a bubble. Messages arrive a millisecond later, or are lost while lossy
@@ -34,6 +35,8 @@ type nodes struct {
 	gone      []string // sockets whose Disconnect a backend was handed, with "!" if redelivered
 	forgotten int
 	sent      int
+
+	lostPlaces map[presence.Place]int // how often each was said to be lost
 }
 
 type node struct {
@@ -41,15 +44,16 @@ type node struct {
 	id      cluster.NodeID
 	in      *nodes
 	hub     *eventhub.Hub
-	sub     *eventhub.Subscription  // of a backend that wants all events
-	sockets map[string]uint32       // how often each has moved
+	sub     *eventhub.Subscription // of a backend that wants all events
+	sockets map[string]uint32      // how often each has moved
+	places  map[presence.Place]bool
 	others  map[cluster.NodeID]bool // that it knows of
 	inbox   chan func()
 	stop    func()
 }
 
 func newNodes(t *testing.T, ids ...cluster.NodeID) *nodes {
-	ns := &nodes{t: t, all: make(map[cluster.NodeID]*node), killed: make(map[cluster.NodeID]time.Time)}
+	ns := &nodes{t: t, all: make(map[cluster.NodeID]*node), killed: make(map[cluster.NodeID]time.Time), lostPlaces: make(map[presence.Place]int)}
 	for _, id := range ids {
 		ns.add(id)
 	}
@@ -59,11 +63,12 @@ func newNodes(t *testing.T, ids ...cluster.NodeID) *nodes {
 func (ns *nodes) add(id cluster.NodeID) *node {
 	n := &node{
 		id: id, in: ns, hub: eventhub.New(eventhub.Options{}), sockets: make(map[string]uint32),
+		places: make(map[presence.Place]bool),
 		others: make(map[cluster.NodeID]bool), inbox: make(chan func(), 10_000),
 	}
 	n.Registry = lastwill.New(lastwill.Options{
 		Self: id, Hub: n.hub, Sockets: n.list, Send: n.send, Ask: n.ask, Publish: n.publish, PublishEnd: n.publishEnd,
-		Forgotten: n.forgotten, Logger: slog.New(slog.DiscardHandler),
+		Interest: n.interest, Places: n.listPlaces, PlacesLost: n.placesLost, Forgotten: n.forgotten, Logger: slog.New(slog.DiscardHandler),
 	})
 	sub, err := n.hub.Subscribe(eventhub.SubscribeOptions{Credits: 100_000})
 	if err != nil {
@@ -103,6 +108,39 @@ func (ns *nodes) add(id cluster.NodeID) *node {
 		n.Joined(other.id)
 	}
 	return n
+}
+
+func (n *node) interest() string {
+	if n.hub.WantsKind(eventhub.Disconnect) {
+		return "disconnects"
+	}
+	return ""
+}
+
+func (n *node) listPlaces() []presence.Place {
+	n.in.mu.Lock()
+	defer n.in.mu.Unlock()
+	return slices.Collect(maps.Keys(n.places))
+}
+
+func (n *node) placesLost(places []presence.Place) {
+	n.in.mu.Lock()
+	defer n.in.mu.Unlock()
+	for _, p := range places {
+		n.in.lostPlaces[p]++
+	}
+}
+
+// place says that a user is in a room at the node, or isn't.
+func (n *node) place(p presence.Place, is bool) {
+	n.in.mu.Lock()
+	if is {
+		n.places[p] = true
+	} else {
+		delete(n.places, p)
+	}
+	n.in.mu.Unlock()
+	n.Deposit(p, is)
 }
 
 func (n *node) list() []*eventhub.Socket {

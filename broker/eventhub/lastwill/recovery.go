@@ -207,6 +207,10 @@ func (r *Registry) publish(ctx context.Context, rec *recovery) {
 	if ctx.Err() != nil || !r.isOpen(rec) {
 		return // another node goes on, or the lost one is back
 	}
+	r.mu.Lock()
+	places := slices.Collect(maps.Keys(rec.snapshot.places))
+	r.mu.Unlock()
+	r.opts.PlacesLost(places)
 	r.finish(rec)
 	r.sendProgress(&wire.WillProgress{Node: string(rec.node), Done: true})
 	if n > 0 {

@@ -9,6 +9,7 @@ import (
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/eventhub"
+	"github.com/salabroker/sala/broker/presence"
 )
 
 const (
@@ -22,12 +23,18 @@ const (
 type Options struct {
 	// Self is this node.
 	Self cluster.NodeID
-	// Hub is this node's hub. It says whether any backend wants disconnects.
+	// Hub is this node's hub. It says when subscriptions come or go.
 	Hub *eventhub.Hub
+	// Interest says what anybody wants to learn about lost nodes: empty for nothing, otherwise any
+	// text that changes when Sockets or Places list others.
+	Interest func() string
 	// Sockets returns all sockets of this node. One that this node takes over is among them when
 	// TakenOver is called, and not before this node has it for certain; one that it hands over isn't
 	// when HandedOver is called.
 	Sockets func() []*eventhub.Socket
+	// Places returns the users whose places are deposited: all for which Deposit was called with true
+	// last.
+	Places func() []presence.Place
 	// Send sends a message to another node and must not wait. After an error nothing was sent.
 	Send func(to cluster.NodeID, t *wire.EventTraffic) error
 	// Ask asks all other nodes what they keep of a lost one, and waits for the answers. Complete is
@@ -39,6 +46,9 @@ type Options struct {
 	// PublishEnd publishes the Disconnect of a socket that this node has handed over to another one,
 	// and that has not arrived there. It must be quick.
 	PublishEnd func(s *eventhub.Socket)
+	// PlacesLost says that a node was lost that had these users. It is called after Publish was for
+	// its sockets, maybe again by other nodes.
+	PlacesLost func([]presence.Place)
 	// Forgotten is called when a node is lost and no node keeps some of its sockets; n is about how
 	// many.
 	Forgotten func(lost cluster.NodeID, n int)
@@ -158,7 +168,7 @@ func (r *Registry) Lost(id cluster.NodeID, incarnation uint64, sockets int) {
 		r.published[id] = time.Now()
 	case snap != nil:
 		r.recoveries[id] = newRecovery(id, incarnation, snap, sockets)
-	case r.opts.Hub.WantsKind(eventhub.Disconnect): // it may have sockets that it has taken over just now
+	case r.opts.Interest() != "": // it may have sockets that it has taken over just now
 		r.recoveries[id] = newRecovery(id, incarnation, &snapshot{}, sockets)
 	}
 	r.wakeRecoveries()

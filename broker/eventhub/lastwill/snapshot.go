@@ -8,9 +8,10 @@ import (
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/eventhub"
+	"github.com/salabroker/sala/broker/presence"
 )
 
-// maxSockets is how many sockets of one node are kept.
+// maxSockets is how many sockets of one node are kept, and how many places of users.
 const maxSockets = 1 << 20
 
 // snapshot is what this node keeps of another node's sockets. Guarded by Registry.mu.
@@ -18,6 +19,7 @@ type snapshot struct {
 	epoch, sequence, version uint64
 	complete                 bool
 	sockets                  map[string]keptSocket // by their ids
+	places                   map[presence.Place]struct{}
 
 	// Progress of another node that noticed the loss earlier and publishes the disconnects.
 	publishedThrough string // the last socket's id
@@ -41,7 +43,7 @@ func (r *Registry) receiveUpdate(from cluster.NodeID, update *wire.WillUpdate) {
 		state.Check = update
 		r.send(from, &wire.EventTraffic{Body: &wire.EventTraffic_WillState{WillState: state}})
 	case update.GetSequence() == 1:
-		snap = &snapshot{epoch: update.GetEpoch(), sockets: make(map[string]keptSocket)}
+		snap = &snapshot{epoch: update.GetEpoch(), sockets: make(map[string]keptSocket), places: make(map[presence.Place]struct{})}
 		r.snapshots[from] = snap
 		snap.apply(update)
 	case snap == nil:
@@ -61,6 +63,14 @@ func (snap *snapshot) apply(update *wire.WillUpdate) {
 	}
 	for _, id := range update.GetEnded() {
 		delete(snap.sockets, id)
+	}
+	for _, p := range update.GetPresent() {
+		if len(snap.places) < maxSockets {
+			snap.places[presence.PlaceFrom(p)] = struct{}{}
+		}
+	}
+	for _, p := range update.GetAbsent() {
+		delete(snap.places, presence.PlaceFrom(p))
 	}
 	snap.complete = snap.complete || update.GetComplete()
 }

@@ -6,8 +6,8 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
-	"github.com/salabroker/sala/broker/eventhub"
 	"github.com/salabroker/sala/broker/eventhub/socketwire"
+	"github.com/salabroker/sala/broker/presence"
 )
 
 // batchSockets is how many sockets go into one message.
@@ -17,6 +17,7 @@ const batchSockets = 1000
 type deposits struct {
 	successors map[cluster.NodeID]*successor
 	previous   map[cluster.NodeID]struct{} // keep the sockets until all successors have them
+	interest   string                      // for which the epochs have begun
 	epoch      uint64                      // the last epoch of any successor
 	version    uint64                      // counts changes of sockets
 	takes      []takesOfVersion            // that aren't known to be deposited; oldest first
@@ -54,14 +55,14 @@ func (r *Registry) updateSuccessors(retry bool) {
 		return
 	}
 	b := r.changes.take()
-	if b.tooMany || len(b.connected)+len(b.ended) > 0 {
+	if b.tooMany || b.size() > 0 {
 		d.version++
 	}
 	d.noteTakes(b.takes)
 	var begin []*successor
 	for _, s := range d.successors {
 		if !s.broken {
-			s.broken = b.tooMany || !r.sendUpdates(s, b.connected, b.ended, false)
+			s.broken = b.tooMany || !r.sendUpdates(s, b, false)
 		}
 		if s.broken && (retry || changed || gap || b.tooMany) {
 			begin = append(begin, s)
@@ -78,12 +79,14 @@ func (r *Registry) updateSuccessors(retry bool) {
 func (r *Registry) chooseSuccessors() (changed bool) {
 	d := &r.deposits
 	var want []cluster.NodeID
+	interest := r.opts.Interest()
 	r.mu.Lock()
-	if r.opts.Hub.WantsKind(eventhub.Disconnect) {
+	if interest != "" {
 		want = rank(r.opts.Self, slices.Collect(maps.Keys(r.nodes)))
 		want = want[:min(len(want), successorCount)]
 	}
-	resync := r.resync
+	resync := r.resync || interest != d.interest
+	d.interest = interest
 	r.resync = false
 	r.mu.Unlock()
 	for id, s := range d.successors {
@@ -112,18 +115,23 @@ func (r *Registry) beginEpochs(successors []*successor) {
 	// Changes are noted before the sockets are listed, so that none is missed in between. For other
 	// successors they are noted already.
 	r.changes.wanted.Store(true)
-	all := append(r.opts.Sockets(), r.moves.givenSockets(r.opts.Self)...)
+	all := batch{connected: append(r.opts.Sockets(), r.moves.givenSockets(r.opts.Self)...), places: make(map[presence.Place]bool)}
+	for _, p := range r.opts.Places() {
+		all.places[p] = true
+	}
 	for _, s := range successors {
 		r.deposits.epoch++
 		s.epoch, s.sequence, s.confirmed = r.deposits.epoch, 0, false
-		s.broken = !r.sendUpdates(s, all, nil, true)
+		s.broken = !r.sendUpdates(s, all, true)
 	}
 }
 
 // sendUpdates sends changes to a successor, in as many messages as that takes, and reports whether
 // it could. Complete says that they complete a snapshot.
-func (r *Registry) sendUpdates(s *successor, connected []*eventhub.Socket, ended []string, complete bool) bool {
-	for len(connected)+len(ended) > 0 || complete {
+func (r *Registry) sendUpdates(s *successor, b batch, complete bool) bool {
+	connected, ended := b.connected, b.ended
+	present, absent := placesTo(b.places)
+	for len(connected)+len(ended)+len(present)+len(absent) > 0 || complete {
 		some := connected[:min(len(connected), batchSockets)]
 		connected = connected[len(some):]
 		s.sequence++
@@ -133,7 +141,9 @@ func (r *Registry) sendUpdates(s *successor, connected []*eventhub.Socket, ended
 			w.Data, w.Auth = nil, nil // a DISCONNECT of a lost node has neither
 			update.Sockets = append(update.Sockets, w)
 		}
-		if len(connected) == 0 {
+		update.Present, present = cut(present)
+		update.Absent, absent = cut(absent)
+		if len(connected)+len(present)+len(absent) == 0 {
 			update.Ended, update.Complete = ended, complete
 			ended, complete = nil, false
 		}
@@ -143,6 +153,24 @@ func (r *Registry) sendUpdates(s *successor, connected []*eventhub.Socket, ended
 		}
 	}
 	return true
+}
+
+// placesTo returns the places that are deposited and those that aren't any longer.
+func placesTo(places map[presence.Place]bool) (present, absent []*wire.UserPlace) {
+	for p, is := range places {
+		if is {
+			present = append(present, p.Wire())
+		} else {
+			absent = append(absent, p.Wire())
+		}
+	}
+	return present, absent
+}
+
+// cut returns the places for one message, and the rest.
+func cut(places []*wire.UserPlace) (some, rest []*wire.UserPlace) {
+	n := min(len(places), batchSockets)
+	return places[:n], places[n:]
 }
 
 // checkSuccessors asks the successors what they have.

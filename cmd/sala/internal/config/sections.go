@@ -66,6 +66,9 @@ type Rooms struct {
 	JoinEvent  string    `yaml:"join_event"`
 	LeaveEvent string    `yaml:"leave_event"`
 	Announce   *Announce `yaml:"announce,omitempty"`
+	// PresenceEvent and PresenceRooms are those of [broker.RoomEvents].
+	PresenceEvent string   `yaml:"presence_event,omitempty"`
+	PresenceRooms []string `yaml:"presence_rooms,omitempty,flow"`
 }
 
 // Announce is [broker.Announcement] in the file.
@@ -163,7 +166,10 @@ func (s *Sections) history(p *problems) *broker.HistoryOptions {
 }
 
 func (s *Sections) roomEvents() broker.RoomEvents {
-	events := broker.RoomEvents{JoinEvent: s.Rooms.JoinEvent, LeaveEvent: s.Rooms.LeaveEvent}
+	events := broker.RoomEvents{
+		JoinEvent: s.Rooms.JoinEvent, LeaveEvent: s.Rooms.LeaveEvent,
+		PresenceEvent: s.Rooms.PresenceEvent, PresenceRooms: s.Rooms.PresenceRooms,
+	}
 	if s.Rooms.Announce != nil {
 		announcement := broker.Announcement(*s.Rooms.Announce)
 		events.Announce = &announcement
