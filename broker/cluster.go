@@ -215,6 +215,8 @@ func (b *Broker) apply(from cluster.NodeID, op *wire.Op, wait time.Duration) (pr
 		return b.findLocalUsers(o.FindUsers), nil
 	case *wire.Op_AskPresence:
 		return b.presence.Answer(o.AskPresence), nil
+	case *wire.Op_AnnouncePresence:
+		return b.applyAnnouncePresence(from, o.AnnouncePresence), nil
 	case *wire.Op_AdoptLeaves:
 		b.presence.Adopt(o.AdoptLeaves)
 		return &wire.Count{}, nil

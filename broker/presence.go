@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -193,8 +194,28 @@ func (b *Broker) announcePresence(c presence.Change) {
 		state = "left"
 	}
 	args, _ := json.Marshal([]any{map[string]string{"room": c.Room, "user": c.User, "state": state}}) // text always encodes
-	m := Message{Event: b.opts.Rooms.PresenceEvent, Args: args, SkipHistory: true}
-	b.emit(ns, &Target{Namespace: ns.name, Rooms: []string{c.Room}}, &m)
+	m := Message{Event: b.opts.Rooms.PresenceEvent, Args: args}
+	b.identify(&m)
+	event := &wire.AnnouncePresence{Namespace: ns.name, Room: c.Room, Event: messageToWire(&m)}
+	op := &wire.Op{Op: &wire.Op_AnnouncePresence{AnnouncePresence: event}}
+	if err := b.tell(b.nodesOf(&Target{Namespace: ns.name, Rooms: []string{c.Room}}), op); err != nil {
+		b.log.Debug("other nodes miss an event about presence", "error", err) // the mesh counts it
+	}
+	b.applyAnnouncePresence(cluster.NodeID(b.id), event)
+}
+
+// applyAnnouncePresence sends an event about who is in a room to its members at this node
+// whose tokens permit them to see that.
+func (b *Broker) applyAnnouncePresence(from cluster.NodeID, a *wire.AnnouncePresence) *wire.Count {
+	ns, ok := b.namespaces[a.GetNamespace()]
+	if !ok {
+		return &wire.Count{}
+	}
+	members := slices.DeleteFunc(ns.index.InRoom(a.GetRoom()), func(s *socket) bool {
+		return checkPresence(s.grant(), a.GetRoom()) != nil
+	})
+	b.deliver(ns, members, messageFromWire(from, a.GetEvent()))
+	return countOf(len(members))
 }
 
 // lostInterest describes what anybody wants to learn about lost nodes; see package

@@ -80,9 +80,14 @@ func (u *userEvents) want(want ...string) {
 // A user with tabs at several nodes is announced with the first and the last, to backends and to the
 // members of the room.
 func TestFirstAndLastSocketAreAnnounced(t *testing.T) {
-	nodes, _ := brokertest.StartCluster(t, 3, withPresence())
+	o := withPresence()
+	o.Anonymous = &brokertest.Everything
+	nodes, _ := brokertest.StartCluster(t, 3, o)
 	events := subscribeUsers(t, nodes[2])
 	awaitSubscription(t, nodes, eventhub.UserOnline)
+	stranger := nodes[1].Dial(nil) // who isn't permitted to see who is there
+	stranger.Connect("/", nil)
+	stranger.Call("join", "chat:1")
 	luis := nodes[0].JoinAs(nodes[0].Token("luis", seesAll))
 	events.want("user_online luis")
 	if got := luis.Call("join", map[string]any{"room": "chat:1", "presence": true}); got != `[{"ok":true,"users":[{"user":"luis"}]}]` {
@@ -113,6 +118,7 @@ func TestFirstAndLastSocketAreAnnounced(t *testing.T) {
 	luis.Expect("presence", `[{"room":"chat:1","state":"left","user":"ana"}]`)
 	tabs[1].Send("41")
 	events.want("user_offline ana")
+	stranger.ExpectNothing()
 }
 
 // awaitSubscription waits until all nodes know that a backend wants events of a kind.

@@ -57,6 +57,7 @@ type Op struct {
 	//	*Op_FindUsers
 	//	*Op_AskPresence
 	//	*Op_AdoptLeaves
+	//	*Op_AnnouncePresence
 	Op isOp_Op `protobuf_oneof:"op"`
 	// How often the operation has been passed on to the node that has a socket which it names.
 	Hops          uint32 `protobuf:"varint,40,opt,name=hops,proto3" json:"hops,omitempty"`
@@ -344,6 +345,15 @@ func (x *Op) GetAdoptLeaves() *AdoptLeaves {
 	return nil
 }
 
+func (x *Op) GetAnnouncePresence() *AnnouncePresence {
+	if x != nil {
+		if x, ok := x.Op.(*Op_AnnouncePresence); ok {
+			return x.AnnouncePresence
+		}
+	}
+	return nil
+}
+
 func (x *Op) GetHops() uint32 {
 	if x != nil {
 		return x.Hops
@@ -492,6 +502,11 @@ type Op_AdoptLeaves struct {
 	AdoptLeaves *AdoptLeaves `protobuf:"bytes,54,opt,name=adopt_leaves,json=adoptLeaves,proto3,oneof"`
 }
 
+type Op_AnnouncePresence struct {
+	// Sends members of a room an event about who is there. Answered with Count.
+	AnnouncePresence *AnnouncePresence `protobuf:"bytes,55,opt,name=announce_presence,json=announcePresence,proto3,oneof"`
+}
+
 func (*Op_Emit) isOp_Op() {}
 
 func (*Op_Join) isOp_Op() {}
@@ -545,6 +560,8 @@ func (*Op_FindUsers) isOp_Op() {}
 func (*Op_AskPresence) isOp_Op() {}
 
 func (*Op_AdoptLeaves) isOp_Op() {}
+
+func (*Op_AnnouncePresence) isOp_Op() {}
 
 // Target selects sockets of a namespace.
 type Target struct {
@@ -896,6 +913,71 @@ func (x *Place) GetOffset() uint64 {
 	return 0
 }
 
+// AnnouncePresence sends an event to the members of a room whose tokens permit them to see who is
+// there.
+type AnnouncePresence struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The namespace.
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// The room.
+	Room string `protobuf:"bytes,2,opt,name=room,proto3" json:"room,omitempty"`
+	// The event.
+	Event         *Event `protobuf:"bytes,3,opt,name=event,proto3" json:"event,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnnouncePresence) Reset() {
+	*x = AnnouncePresence{}
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnnouncePresence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnnouncePresence) ProtoMessage() {}
+
+func (x *AnnouncePresence) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnnouncePresence.ProtoReflect.Descriptor instead.
+func (*AnnouncePresence) Descriptor() ([]byte, []int) {
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *AnnouncePresence) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *AnnouncePresence) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+func (x *AnnouncePresence) GetEvent() *Event {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
 // JoinRooms adds sockets to rooms.
 type JoinRooms struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -909,7 +991,7 @@ type JoinRooms struct {
 
 func (x *JoinRooms) Reset() {
 	*x = JoinRooms{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[5]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -921,7 +1003,7 @@ func (x *JoinRooms) String() string {
 func (*JoinRooms) ProtoMessage() {}
 
 func (x *JoinRooms) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[5]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -934,7 +1016,7 @@ func (x *JoinRooms) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRooms.ProtoReflect.Descriptor instead.
 func (*JoinRooms) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{5}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *JoinRooms) GetTarget() *Target {
@@ -964,7 +1046,7 @@ type LeaveRooms struct {
 
 func (x *LeaveRooms) Reset() {
 	*x = LeaveRooms{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[6]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -976,7 +1058,7 @@ func (x *LeaveRooms) String() string {
 func (*LeaveRooms) ProtoMessage() {}
 
 func (x *LeaveRooms) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[6]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -989,7 +1071,7 @@ func (x *LeaveRooms) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveRooms.ProtoReflect.Descriptor instead.
 func (*LeaveRooms) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{6}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *LeaveRooms) GetTarget() *Target {
@@ -1019,7 +1101,7 @@ type Disconnect struct {
 
 func (x *Disconnect) Reset() {
 	*x = Disconnect{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[7]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1031,7 +1113,7 @@ func (x *Disconnect) String() string {
 func (*Disconnect) ProtoMessage() {}
 
 func (x *Disconnect) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[7]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1044,7 +1126,7 @@ func (x *Disconnect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disconnect.ProtoReflect.Descriptor instead.
 func (*Disconnect) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{7}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Disconnect) GetTarget() *Target {
@@ -1074,7 +1156,7 @@ type Update struct {
 
 func (x *Update) Reset() {
 	*x = Update{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[8]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1086,7 +1168,7 @@ func (x *Update) String() string {
 func (*Update) ProtoMessage() {}
 
 func (x *Update) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[8]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1099,7 +1181,7 @@ func (x *Update) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Update.ProtoReflect.Descriptor instead.
 func (*Update) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{8}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Update) GetTarget() *Target {
@@ -1133,7 +1215,7 @@ type ClearRoom struct {
 
 func (x *ClearRoom) Reset() {
 	*x = ClearRoom{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[9]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1145,7 +1227,7 @@ func (x *ClearRoom) String() string {
 func (*ClearRoom) ProtoMessage() {}
 
 func (x *ClearRoom) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[9]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1158,7 +1240,7 @@ func (x *ClearRoom) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearRoom.ProtoReflect.Descriptor instead.
 func (*ClearRoom) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{9}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ClearRoom) GetNamespace() string {
@@ -1208,7 +1290,7 @@ type RequestAcks struct {
 
 func (x *RequestAcks) Reset() {
 	*x = RequestAcks{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[10]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1220,7 +1302,7 @@ func (x *RequestAcks) String() string {
 func (*RequestAcks) ProtoMessage() {}
 
 func (x *RequestAcks) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[10]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1233,7 +1315,7 @@ func (x *RequestAcks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestAcks.ProtoReflect.Descriptor instead.
 func (*RequestAcks) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{10}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RequestAcks) GetId() uint64 {
@@ -1281,7 +1363,7 @@ type Acks struct {
 
 func (x *Acks) Reset() {
 	*x = Acks{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[11]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1293,7 +1375,7 @@ func (x *Acks) String() string {
 func (*Acks) ProtoMessage() {}
 
 func (x *Acks) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[11]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1306,7 +1388,7 @@ func (x *Acks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Acks.ProtoReflect.Descriptor instead.
 func (*Acks) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{11}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Acks) GetId() uint64 {
@@ -1356,7 +1438,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[12]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1368,7 +1450,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[12]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1381,7 +1463,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{12}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Ack) GetSocket() string {
@@ -1434,7 +1516,7 @@ type Unacked struct {
 
 func (x *Unacked) Reset() {
 	*x = Unacked{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[13]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1446,7 +1528,7 @@ func (x *Unacked) String() string {
 func (*Unacked) ProtoMessage() {}
 
 func (x *Unacked) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[13]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1459,7 +1541,7 @@ func (x *Unacked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unacked.ProtoReflect.Descriptor instead.
 func (*Unacked) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{13}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Unacked) GetTimedOut() uint32 {
@@ -1494,7 +1576,7 @@ type StopAcks struct {
 
 func (x *StopAcks) Reset() {
 	*x = StopAcks{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[14]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1506,7 +1588,7 @@ func (x *StopAcks) String() string {
 func (*StopAcks) ProtoMessage() {}
 
 func (x *StopAcks) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[14]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1519,7 +1601,7 @@ func (x *StopAcks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopAcks.ProtoReflect.Descriptor instead.
 func (*StopAcks) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{14}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *StopAcks) GetId() uint64 {
@@ -1547,7 +1629,7 @@ type Revoke struct {
 
 func (x *Revoke) Reset() {
 	*x = Revoke{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[15]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1559,7 +1641,7 @@ func (x *Revoke) String() string {
 func (*Revoke) ProtoMessage() {}
 
 func (x *Revoke) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[15]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1572,7 +1654,7 @@ func (x *Revoke) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revoke.ProtoReflect.Descriptor instead.
 func (*Revoke) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{15}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Revoke) GetTokenId() string {
@@ -1612,7 +1694,7 @@ type SyncRevocations struct {
 
 func (x *SyncRevocations) Reset() {
 	*x = SyncRevocations{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[16]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1624,7 +1706,7 @@ func (x *SyncRevocations) String() string {
 func (*SyncRevocations) ProtoMessage() {}
 
 func (x *SyncRevocations) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[16]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1637,7 +1719,7 @@ func (x *SyncRevocations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncRevocations.ProtoReflect.Descriptor instead.
 func (*SyncRevocations) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{16}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{17}
 }
 
 // Drain takes a node out of service.
@@ -1649,7 +1731,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[17]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1661,7 +1743,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[17]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1674,7 +1756,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{17}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{18}
 }
 
 // Count is the result of an operation on one node.
@@ -1698,7 +1780,7 @@ type Count struct {
 
 func (x *Count) Reset() {
 	*x = Count{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[18]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1710,7 +1792,7 @@ func (x *Count) String() string {
 func (*Count) ProtoMessage() {}
 
 func (x *Count) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[18]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1723,7 +1805,7 @@ func (x *Count) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Count.ProtoReflect.Descriptor instead.
 func (*Count) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{18}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Count) GetMatched() uint32 {
@@ -1772,7 +1854,7 @@ var File_sala_cluster_v1_op_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\n" +
-	"\x18sala/cluster/v1/op.proto\x12\x0fsala.cluster.v1\x1a\x1csala/cluster/v1/events.proto\x1a\x1asala/cluster/v1/list.proto\x1a\x1esala/cluster/v1/presence.proto\x1a\x1dsala/cluster/v1/session.proto\"\xed\f\n" +
+	"\x18sala/cluster/v1/op.proto\x12\x0fsala.cluster.v1\x1a\x1csala/cluster/v1/events.proto\x1a\x1asala/cluster/v1/list.proto\x1a\x1esala/cluster/v1/presence.proto\x1a\x1dsala/cluster/v1/session.proto\"\xbf\r\n" +
 	"\x02Op\x12+\n" +
 	"\x04emit\x18\x01 \x01(\v2\x15.sala.cluster.v1.EmitH\x00R\x04emit\x120\n" +
 	"\x04join\x18\x02 \x01(\v2\x1a.sala.cluster.v1.JoinRoomsH\x00R\x04join\x123\n" +
@@ -1809,7 +1891,8 @@ const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\n" +
 	"find_users\x184 \x01(\v2\x1a.sala.cluster.v1.FindUsersH\x00R\tfindUsers\x12A\n" +
 	"\fask_presence\x185 \x01(\v2\x1c.sala.cluster.v1.AskPresenceH\x00R\vaskPresence\x12A\n" +
-	"\fadopt_leaves\x186 \x01(\v2\x1c.sala.cluster.v1.AdoptLeavesH\x00R\vadoptLeaves\x12\x12\n" +
+	"\fadopt_leaves\x186 \x01(\v2\x1c.sala.cluster.v1.AdoptLeavesH\x00R\vadoptLeaves\x12P\n" +
+	"\x11announce_presence\x187 \x01(\v2!.sala.cluster.v1.AnnouncePresenceH\x00R\x10announcePresence\x12\x12\n" +
 	"\x04hops\x18( \x01(\rR\x04hopsB\x04\n" +
 	"\x02op\"\xf5\x01\n" +
 	"\x06Target\x12\x1c\n" +
@@ -1839,7 +1922,11 @@ const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\x05Place\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\tR\x05epoch\x12\x16\n" +
-	"\x06offset\x18\x03 \x01(\x04R\x06offset\"R\n" +
+	"\x06offset\x18\x03 \x01(\x04R\x06offset\"r\n" +
+	"\x10AnnouncePresence\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04room\x18\x02 \x01(\tR\x04room\x12,\n" +
+	"\x05event\x18\x03 \x01(\v2\x16.sala.cluster.v1.EventR\x05event\"R\n" +
 	"\tJoinRooms\x12/\n" +
 	"\x06target\x18\x01 \x01(\v2\x17.sala.cluster.v1.TargetR\x06target\x12\x14\n" +
 	"\x05rooms\x18\x02 \x03(\tR\x05rooms\"S\n" +
@@ -1912,88 +1999,91 @@ func file_sala_cluster_v1_op_proto_rawDescGZIP() []byte {
 	return file_sala_cluster_v1_op_proto_rawDescData
 }
 
-var file_sala_cluster_v1_op_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_sala_cluster_v1_op_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_sala_cluster_v1_op_proto_goTypes = []any{
 	(*Op)(nil),               // 0: sala.cluster.v1.Op
 	(*Target)(nil),           // 1: sala.cluster.v1.Target
 	(*Event)(nil),            // 2: sala.cluster.v1.Event
 	(*Emit)(nil),             // 3: sala.cluster.v1.Emit
 	(*Place)(nil),            // 4: sala.cluster.v1.Place
-	(*JoinRooms)(nil),        // 5: sala.cluster.v1.JoinRooms
-	(*LeaveRooms)(nil),       // 6: sala.cluster.v1.LeaveRooms
-	(*Disconnect)(nil),       // 7: sala.cluster.v1.Disconnect
-	(*Update)(nil),           // 8: sala.cluster.v1.Update
-	(*ClearRoom)(nil),        // 9: sala.cluster.v1.ClearRoom
-	(*RequestAcks)(nil),      // 10: sala.cluster.v1.RequestAcks
-	(*Acks)(nil),             // 11: sala.cluster.v1.Acks
-	(*Ack)(nil),              // 12: sala.cluster.v1.Ack
-	(*Unacked)(nil),          // 13: sala.cluster.v1.Unacked
-	(*StopAcks)(nil),         // 14: sala.cluster.v1.StopAcks
-	(*Revoke)(nil),           // 15: sala.cluster.v1.Revoke
-	(*SyncRevocations)(nil),  // 16: sala.cluster.v1.SyncRevocations
-	(*Drain)(nil),            // 17: sala.cluster.v1.Drain
-	(*Count)(nil),            // 18: sala.cluster.v1.Count
-	(*EventTraffic)(nil),     // 19: sala.cluster.v1.EventTraffic
-	(*ListRooms)(nil),        // 20: sala.cluster.v1.ListRooms
-	(*GetRoom)(nil),          // 21: sala.cluster.v1.GetRoom
-	(*ListSockets)(nil),      // 22: sala.cluster.v1.ListSockets
-	(*GetSocket)(nil),        // 23: sala.cluster.v1.GetSocket
-	(*WillStateRequest)(nil), // 24: sala.cluster.v1.WillStateRequest
-	(*TakeSession)(nil),      // 25: sala.cluster.v1.TakeSession
-	(*OfferSessions)(nil),    // 26: sala.cluster.v1.OfferSessions
-	(*SessionMoved)(nil),     // 27: sala.cluster.v1.SessionMoved
-	(*Barrier)(nil),          // 28: sala.cluster.v1.Barrier
-	(*ListUsers)(nil),        // 29: sala.cluster.v1.ListUsers
-	(*CountUsers)(nil),       // 30: sala.cluster.v1.CountUsers
-	(*FindUsers)(nil),        // 31: sala.cluster.v1.FindUsers
-	(*AskPresence)(nil),      // 32: sala.cluster.v1.AskPresence
-	(*AdoptLeaves)(nil),      // 33: sala.cluster.v1.AdoptLeaves
+	(*AnnouncePresence)(nil), // 5: sala.cluster.v1.AnnouncePresence
+	(*JoinRooms)(nil),        // 6: sala.cluster.v1.JoinRooms
+	(*LeaveRooms)(nil),       // 7: sala.cluster.v1.LeaveRooms
+	(*Disconnect)(nil),       // 8: sala.cluster.v1.Disconnect
+	(*Update)(nil),           // 9: sala.cluster.v1.Update
+	(*ClearRoom)(nil),        // 10: sala.cluster.v1.ClearRoom
+	(*RequestAcks)(nil),      // 11: sala.cluster.v1.RequestAcks
+	(*Acks)(nil),             // 12: sala.cluster.v1.Acks
+	(*Ack)(nil),              // 13: sala.cluster.v1.Ack
+	(*Unacked)(nil),          // 14: sala.cluster.v1.Unacked
+	(*StopAcks)(nil),         // 15: sala.cluster.v1.StopAcks
+	(*Revoke)(nil),           // 16: sala.cluster.v1.Revoke
+	(*SyncRevocations)(nil),  // 17: sala.cluster.v1.SyncRevocations
+	(*Drain)(nil),            // 18: sala.cluster.v1.Drain
+	(*Count)(nil),            // 19: sala.cluster.v1.Count
+	(*EventTraffic)(nil),     // 20: sala.cluster.v1.EventTraffic
+	(*ListRooms)(nil),        // 21: sala.cluster.v1.ListRooms
+	(*GetRoom)(nil),          // 22: sala.cluster.v1.GetRoom
+	(*ListSockets)(nil),      // 23: sala.cluster.v1.ListSockets
+	(*GetSocket)(nil),        // 24: sala.cluster.v1.GetSocket
+	(*WillStateRequest)(nil), // 25: sala.cluster.v1.WillStateRequest
+	(*TakeSession)(nil),      // 26: sala.cluster.v1.TakeSession
+	(*OfferSessions)(nil),    // 27: sala.cluster.v1.OfferSessions
+	(*SessionMoved)(nil),     // 28: sala.cluster.v1.SessionMoved
+	(*Barrier)(nil),          // 29: sala.cluster.v1.Barrier
+	(*ListUsers)(nil),        // 30: sala.cluster.v1.ListUsers
+	(*CountUsers)(nil),       // 31: sala.cluster.v1.CountUsers
+	(*FindUsers)(nil),        // 32: sala.cluster.v1.FindUsers
+	(*AskPresence)(nil),      // 33: sala.cluster.v1.AskPresence
+	(*AdoptLeaves)(nil),      // 34: sala.cluster.v1.AdoptLeaves
 }
 var file_sala_cluster_v1_op_proto_depIdxs = []int32{
 	3,  // 0: sala.cluster.v1.Op.emit:type_name -> sala.cluster.v1.Emit
-	5,  // 1: sala.cluster.v1.Op.join:type_name -> sala.cluster.v1.JoinRooms
-	6,  // 2: sala.cluster.v1.Op.leave:type_name -> sala.cluster.v1.LeaveRooms
-	7,  // 3: sala.cluster.v1.Op.disconnect:type_name -> sala.cluster.v1.Disconnect
-	8,  // 4: sala.cluster.v1.Op.update:type_name -> sala.cluster.v1.Update
-	9,  // 5: sala.cluster.v1.Op.clear:type_name -> sala.cluster.v1.ClearRoom
-	10, // 6: sala.cluster.v1.Op.request_acks:type_name -> sala.cluster.v1.RequestAcks
-	11, // 7: sala.cluster.v1.Op.acks:type_name -> sala.cluster.v1.Acks
-	14, // 8: sala.cluster.v1.Op.stop_acks:type_name -> sala.cluster.v1.StopAcks
-	19, // 9: sala.cluster.v1.Op.events:type_name -> sala.cluster.v1.EventTraffic
-	20, // 10: sala.cluster.v1.Op.list_rooms:type_name -> sala.cluster.v1.ListRooms
-	21, // 11: sala.cluster.v1.Op.get_room:type_name -> sala.cluster.v1.GetRoom
-	22, // 12: sala.cluster.v1.Op.list_sockets:type_name -> sala.cluster.v1.ListSockets
-	23, // 13: sala.cluster.v1.Op.get_socket:type_name -> sala.cluster.v1.GetSocket
-	15, // 14: sala.cluster.v1.Op.revoke:type_name -> sala.cluster.v1.Revoke
-	16, // 15: sala.cluster.v1.Op.sync_revocations:type_name -> sala.cluster.v1.SyncRevocations
-	17, // 16: sala.cluster.v1.Op.drain:type_name -> sala.cluster.v1.Drain
-	24, // 17: sala.cluster.v1.Op.will_state:type_name -> sala.cluster.v1.WillStateRequest
-	25, // 18: sala.cluster.v1.Op.take_session:type_name -> sala.cluster.v1.TakeSession
-	26, // 19: sala.cluster.v1.Op.offer_sessions:type_name -> sala.cluster.v1.OfferSessions
-	27, // 20: sala.cluster.v1.Op.session_moved:type_name -> sala.cluster.v1.SessionMoved
-	28, // 21: sala.cluster.v1.Op.barrier:type_name -> sala.cluster.v1.Barrier
-	29, // 22: sala.cluster.v1.Op.list_users:type_name -> sala.cluster.v1.ListUsers
-	30, // 23: sala.cluster.v1.Op.count_users:type_name -> sala.cluster.v1.CountUsers
-	31, // 24: sala.cluster.v1.Op.find_users:type_name -> sala.cluster.v1.FindUsers
-	32, // 25: sala.cluster.v1.Op.ask_presence:type_name -> sala.cluster.v1.AskPresence
-	33, // 26: sala.cluster.v1.Op.adopt_leaves:type_name -> sala.cluster.v1.AdoptLeaves
-	1,  // 27: sala.cluster.v1.Emit.target:type_name -> sala.cluster.v1.Target
-	2,  // 28: sala.cluster.v1.Emit.event:type_name -> sala.cluster.v1.Event
-	4,  // 29: sala.cluster.v1.Emit.places:type_name -> sala.cluster.v1.Place
-	1,  // 30: sala.cluster.v1.JoinRooms.target:type_name -> sala.cluster.v1.Target
-	1,  // 31: sala.cluster.v1.LeaveRooms.target:type_name -> sala.cluster.v1.Target
-	1,  // 32: sala.cluster.v1.Disconnect.target:type_name -> sala.cluster.v1.Target
-	1,  // 33: sala.cluster.v1.Update.target:type_name -> sala.cluster.v1.Target
-	2,  // 34: sala.cluster.v1.ClearRoom.notice:type_name -> sala.cluster.v1.Event
-	3,  // 35: sala.cluster.v1.RequestAcks.emit:type_name -> sala.cluster.v1.Emit
-	12, // 36: sala.cluster.v1.Acks.acks:type_name -> sala.cluster.v1.Ack
-	13, // 37: sala.cluster.v1.Acks.rest:type_name -> sala.cluster.v1.Unacked
-	27, // 38: sala.cluster.v1.Count.moved:type_name -> sala.cluster.v1.SessionMoved
-	39, // [39:39] is the sub-list for method output_type
-	39, // [39:39] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	6,  // 1: sala.cluster.v1.Op.join:type_name -> sala.cluster.v1.JoinRooms
+	7,  // 2: sala.cluster.v1.Op.leave:type_name -> sala.cluster.v1.LeaveRooms
+	8,  // 3: sala.cluster.v1.Op.disconnect:type_name -> sala.cluster.v1.Disconnect
+	9,  // 4: sala.cluster.v1.Op.update:type_name -> sala.cluster.v1.Update
+	10, // 5: sala.cluster.v1.Op.clear:type_name -> sala.cluster.v1.ClearRoom
+	11, // 6: sala.cluster.v1.Op.request_acks:type_name -> sala.cluster.v1.RequestAcks
+	12, // 7: sala.cluster.v1.Op.acks:type_name -> sala.cluster.v1.Acks
+	15, // 8: sala.cluster.v1.Op.stop_acks:type_name -> sala.cluster.v1.StopAcks
+	20, // 9: sala.cluster.v1.Op.events:type_name -> sala.cluster.v1.EventTraffic
+	21, // 10: sala.cluster.v1.Op.list_rooms:type_name -> sala.cluster.v1.ListRooms
+	22, // 11: sala.cluster.v1.Op.get_room:type_name -> sala.cluster.v1.GetRoom
+	23, // 12: sala.cluster.v1.Op.list_sockets:type_name -> sala.cluster.v1.ListSockets
+	24, // 13: sala.cluster.v1.Op.get_socket:type_name -> sala.cluster.v1.GetSocket
+	16, // 14: sala.cluster.v1.Op.revoke:type_name -> sala.cluster.v1.Revoke
+	17, // 15: sala.cluster.v1.Op.sync_revocations:type_name -> sala.cluster.v1.SyncRevocations
+	18, // 16: sala.cluster.v1.Op.drain:type_name -> sala.cluster.v1.Drain
+	25, // 17: sala.cluster.v1.Op.will_state:type_name -> sala.cluster.v1.WillStateRequest
+	26, // 18: sala.cluster.v1.Op.take_session:type_name -> sala.cluster.v1.TakeSession
+	27, // 19: sala.cluster.v1.Op.offer_sessions:type_name -> sala.cluster.v1.OfferSessions
+	28, // 20: sala.cluster.v1.Op.session_moved:type_name -> sala.cluster.v1.SessionMoved
+	29, // 21: sala.cluster.v1.Op.barrier:type_name -> sala.cluster.v1.Barrier
+	30, // 22: sala.cluster.v1.Op.list_users:type_name -> sala.cluster.v1.ListUsers
+	31, // 23: sala.cluster.v1.Op.count_users:type_name -> sala.cluster.v1.CountUsers
+	32, // 24: sala.cluster.v1.Op.find_users:type_name -> sala.cluster.v1.FindUsers
+	33, // 25: sala.cluster.v1.Op.ask_presence:type_name -> sala.cluster.v1.AskPresence
+	34, // 26: sala.cluster.v1.Op.adopt_leaves:type_name -> sala.cluster.v1.AdoptLeaves
+	5,  // 27: sala.cluster.v1.Op.announce_presence:type_name -> sala.cluster.v1.AnnouncePresence
+	1,  // 28: sala.cluster.v1.Emit.target:type_name -> sala.cluster.v1.Target
+	2,  // 29: sala.cluster.v1.Emit.event:type_name -> sala.cluster.v1.Event
+	4,  // 30: sala.cluster.v1.Emit.places:type_name -> sala.cluster.v1.Place
+	2,  // 31: sala.cluster.v1.AnnouncePresence.event:type_name -> sala.cluster.v1.Event
+	1,  // 32: sala.cluster.v1.JoinRooms.target:type_name -> sala.cluster.v1.Target
+	1,  // 33: sala.cluster.v1.LeaveRooms.target:type_name -> sala.cluster.v1.Target
+	1,  // 34: sala.cluster.v1.Disconnect.target:type_name -> sala.cluster.v1.Target
+	1,  // 35: sala.cluster.v1.Update.target:type_name -> sala.cluster.v1.Target
+	2,  // 36: sala.cluster.v1.ClearRoom.notice:type_name -> sala.cluster.v1.Event
+	3,  // 37: sala.cluster.v1.RequestAcks.emit:type_name -> sala.cluster.v1.Emit
+	13, // 38: sala.cluster.v1.Acks.acks:type_name -> sala.cluster.v1.Ack
+	14, // 39: sala.cluster.v1.Acks.rest:type_name -> sala.cluster.v1.Unacked
+	28, // 40: sala.cluster.v1.Count.moved:type_name -> sala.cluster.v1.SessionMoved
+	41, // [41:41] is the sub-list for method output_type
+	41, // [41:41] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_sala_cluster_v1_op_proto_init() }
@@ -2033,6 +2123,7 @@ func file_sala_cluster_v1_op_proto_init() {
 		(*Op_FindUsers)(nil),
 		(*Op_AskPresence)(nil),
 		(*Op_AdoptLeaves)(nil),
+		(*Op_AnnouncePresence)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2040,7 +2131,7 @@ func file_sala_cluster_v1_op_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_cluster_v1_op_proto_rawDesc), len(file_sala_cluster_v1_op_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

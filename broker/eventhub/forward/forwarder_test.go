@@ -112,7 +112,7 @@ func TestEarlierReleasesGetNoNewKinds(t *testing.T) {
 		want         []eventhub.Kind
 	}{
 		"all that an earlier release knows":  {&wire.SubscriptionInfo{}, []eventhub.Kind{1, 2, 3, 4, 5, 6, 7}},
-		"all that this release knows":        {&wire.SubscriptionInfo{NewestKind: uint32(eventhub.Resumed)}, eventhub.Kinds()},
+		"all that this release knows":        {&wire.SubscriptionInfo{NewestKind: uint32(eventhub.UserLeft)}, eventhub.Kinds()},
 		"all that a later release knows":     {&wire.SubscriptionInfo{NewestKind: 1000}, eventhub.Kinds()},
 		"some, from an earlier release":      {&wire.SubscriptionInfo{Kinds: []uint32{1, 5}}, []eventhub.Kind{eventhub.Connect, eventhub.Message}},
 		"some, from a release like this one": {&wire.SubscriptionInfo{Kinds: []uint32{8, 9}, NewestKind: 9}, []eventhub.Kind{eventhub.Away, eventhub.Resumed}},
