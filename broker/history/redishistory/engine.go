@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -179,9 +180,11 @@ func (e *Engine) page(room string, q history.Query, answer []rueidis.RedisMessag
 	}
 	selected := q.Select(end, oldest)
 	page := history.Page{End: end, Complete: selected.Complete, More: len(texts)/3-1 < selected.Len()}
+	page.Entries = make([]history.Recorded, 0, len(texts)/3-1)
 	var d history.Decoder
 	for i := 3; i < len(texts); i += 3 {
-		offset, err := strconv.ParseUint(texts[i], 10, 64)
+		before, _, _ := strings.Cut(texts[i], "-")
+		offset, err := strconv.ParseUint(before, 10, 64)
 		if err != nil {
 			return history.Page{}, unavailable(errMalformed)
 		}

@@ -47,13 +47,13 @@ return position
 `
 
 // readScript returns the room's epoch, the offset of its newest entry, that of the oldest which is
-// kept, and the entries that are asked for: of each the offset, the entry and its MAC. The further
+// kept, and the entries that are asked for: of each the id, the entry and its MAC. The further
 // arguments are how long the position is kept, the time before which entries have expired, "since"
 // or "before" or nothing, the epoch and offset of that position, and how many entries and bytes to
 // return at most.
 //
-// It reads a few entries at a time, so that it never has more than a few in memory that it doesn't
-// return.
+// It reads some entries at a time, as many as will fit if they are as large as those before, so that
+// it hardly reads what it doesn't return.
 const readScript = beginScript + `
 local epoch, last = begin()
 redis.call('HSET', KEYS[1], 'e', epoch, 'o', text(last))
@@ -81,24 +81,29 @@ if ARGV[6] == epoch and offset <= last then
   if ARGV[5] == 'since' then from = math.max(from, offset + 1) end
   if ARGV[5] == 'before' then to = offset - 1 end
 end
+if from > to then return page end
+from, to = text(from), text(to)
 local left, bytes = tonumber(ARGV[8]), tonumber(ARGV[9])
-while left > 0 and from <= to do
-  local count = math.min(left, 16)
+local most, used = 16, 0
+while left > 0 do
   local entries
   if backward then
-    entries = redis.call('XREVRANGE', KEYS[2], text(to), text(from), 'COUNT', count)
+    entries = redis.call('XREVRANGE', KEYS[2], to, from, 'COUNT', math.min(left, most))
   else
-    entries = redis.call('XRANGE', KEYS[2], text(from), text(to), 'COUNT', count)
+    entries = redis.call('XRANGE', KEYS[2], from, to, 'COUNT', math.min(left, most))
   end
   if #entries == 0 then break end
   for _, entry in ipairs(entries) do
-    local at = tonumber(string.match(entry[1], '%d+'))
-    bytes = bytes - #entry[2][2]
-    if bytes < 0 and #page > 3 then return page end
-    page[#page + 1], page[#page + 2], page[#page + 3] = text(at), entry[2][2], entry[2][4]
-    left = left - 1
-    if backward then to = at - 1 else from = at + 1 end
+    local fields = entry[2]
+    used = used + #fields[2]
+    local n = #page
+    if used > bytes and n > 3 then return page end
+    page[n + 1], page[n + 2], page[n + 3] = entry[1], fields[2], fields[4]
   end
+  left = left - #entries
+  local next = '(' .. entries[#entries][1]
+  if backward then to = next else from = next end
+  most = math.max(1, math.min(128, math.floor((bytes - used) * (#page / 3 - 1) / (used + 1))))
 end
 return page
 `
