@@ -39,6 +39,10 @@ func TestDeadNodeAndDeadline(t *testing.T) {
 			report, err := b.Emit(ctx, broker.Target{Everyone: true}, hi)
 			return report.PartialResult, err
 		},
+		"Emit with a key": func(ctx context.Context, b *broker.Broker) (broker.PartialResult, error) {
+			report, err := b.Emit(ctx, broker.Target{Everyone: true}, keyedMessage("a", 1))
+			return report.PartialResult, err
+		},
 		"EmitWithAck": func(ctx context.Context, b *broker.Broker) (broker.PartialResult, error) {
 			summary, err := b.EmitWithAck(ctx, in, hi, broker.AckOptions{Timeout: time.Minute}, func(broker.Ack) error { return nil })
 			return summary.PartialResult, err
@@ -68,7 +72,7 @@ func TestDeadNodeAndDeadline(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				exchange := clustertest.NewExchange()
 				frozen := &clustertest.Freezer{Bus: exchange.Bus()}
-				node := brokertest.StartInMemory(t, broker.Options{Cluster: &broker.ClusterOptions{Bus: exchange.Bus()}})
+				node := brokertest.StartInMemory(t, broker.Options{IdempotencyWindow: time.Hour, Cluster: &broker.ClusterOptions{Bus: exchange.Bus()}})
 				dead := brokertest.StartInMemory(t, broker.Options{Cluster: &broker.ClusterOptions{Bus: frozen}})
 				<-time.After(time.Minute) // long enough for them to find each other
 				id := join(t, dead, "ana").ID[:cluster.NodeIDBytes]

@@ -86,7 +86,7 @@ func (b *Broker) keyError(err error) *Error {
 	b.log.Debug("an idempotency key can't be claimed", "error", err)
 	return &Error{
 		Code: CodeUnavailable, Reason: ReasonKeyNotClaimed,
-		Message: "the idempotency key can't be claimed, because this node can't reach Redis at the moment; nothing was sent, try again with the same key",
+		Message: "the idempotency key can't be claimed, because this node can't reach Redis at the moment; this call has sent nothing, try again with the same key",
 	}
 }
 

@@ -27,8 +27,6 @@ func withKeys() broker.Options {
 	return o
 }
 
-var toKitchen = broker.Target{Rooms: []string{"cocina"}}
-
 // TestKeyOnOneNode: a key is carried out once, and the first report comes back.
 func TestKeyOnOneNode(t *testing.T) {
 	node := brokertest.Start(t, withKeys())

@@ -79,7 +79,7 @@ func decodeClaim(raw []byte) (Claim, error) {
 		Fingerprint: Fingerprint(w.GetFingerprint()),
 		ID:          ID{Node: w.GetNode(), Number: w.GetNumber()},
 		Time:        time.UnixMilli(w.GetClaimedUnixMs()),
-		State:       State(w.GetState()),
+		State:       State(w.GetState()), //nolint:gosec // checked above
 		Result:      w.GetResult(),
 	}, nil
 }

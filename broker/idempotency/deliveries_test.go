@@ -47,7 +47,7 @@ func TestDeliveriesAtOnce(t *testing.T) {
 			all.Go(func() {
 				got := d.Once(idempotency.ID{Node: "ONE", Number: 1}, 1, func() string {
 					delivered.Add(1)
-					time.Sleep(time.Second)
+					<-time.After(time.Second)
 					return "there"
 				})
 				if got != "there" {

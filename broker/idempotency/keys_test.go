@@ -35,7 +35,7 @@ func newKeys(store idempotency.Store, node string, change func(*idempotency.Opti
 // sent is a message that takes a while to send.
 func sent(after time.Duration, result string) idempotency.Send {
 	return func(context.Context, idempotency.ID) ([]byte, bool) {
-		time.Sleep(after)
+		<-time.After(after)
 		return []byte(result), true
 	}
 }

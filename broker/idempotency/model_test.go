@@ -28,7 +28,7 @@ func TestModel(t *testing.T) {
 						t.Fatalf("store %s, seed %d", name, seed)
 					}
 				}()
-				m := &model{t: t, random: rand.New(rand.NewPCG(seed, 1)), store: start(t)} //nolint:gosec // a test
+				m := &model{t: t, random: rand.New(rand.NewPCG(seed, 1)), store: start(t)}
 				for i := range m.nodes {
 					m.start(i)
 				}

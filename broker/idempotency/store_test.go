@@ -131,7 +131,7 @@ func testRace(t *testing.T, a, b idempotency.Store) {
 		var all sync.WaitGroup
 		for i := range found {
 			all.Go(func() {
-				_, ok, err := []idempotency.Store{a, b}[i%2].Claim(t.Context(), key, numbered(uint64(i)+1)) //nolint:gosec // a few
+				_, ok, err := []idempotency.Store{a, b}[i%2].Claim(t.Context(), key, numbered(uint64(i)+1))
 				found[i] = ok || err != nil
 			})
 		}
@@ -165,10 +165,10 @@ func testWindow(t *testing.T, a, b idempotency.Store) {
 
 func testKeys(t *testing.T, a, b idempotency.Store) {
 	for i, key := range []idempotency.Key{{"/", "a"}, {"/", "A"}, {"/a", ""}, {"/chat", "a"}, {"/", "{a}"}, {"/", "a\x00b"}, {"/", strings.Repeat("k", 255)}} {
-		if got := claim(t, a, key, uint64(i)+1); got != 0 { //nolint:gosec // a few
+		if got := claim(t, a, key, uint64(i)+1); got != 0 {
 			t.Errorf("%v has claim %d", key, got)
 		}
-		if got := claim(t, b, key, 100); got != uint64(i)+1 { //nolint:gosec // a few
+		if got := claim(t, b, key, 100); got != uint64(i)+1 {
 			t.Errorf("%v has claim %d, want %d", key, got, i+1)
 		}
 	}

@@ -230,7 +230,7 @@ func (ps *retryingPublishers) emit(ctx context.Context, publisher int, n uint64)
 	request := load.NewEmit(load.Everyone, observe.NewMessage(publisher, n))
 	request.IdempotencyKey = strconv.FormatUint(m.number, 10)
 	own := publisher % len(ps.calling)
-	for node := own; ; node = rand.IntN(len(ps.calling)) { //nolint:gosec // needn't be secret
+	for node := own; ; node = rand.IntN(len(ps.calling)) {
 		limit := answerTimeout
 		if n%impatientEvery == 0 && node == own {
 			limit = rand.N(impatience)
@@ -275,7 +275,7 @@ func (ps *retryingPublishers) call(ctx context.Context, node int, limit time.Dur
 // repeat repeats a call that was answered completely, at any node, and compares the answers. Meanwhile
 // the node may be gone, so that an error is no fault.
 func (ps *retryingPublishers) repeat(ctx context.Context, request *salav1.EmitRequest, first *salav1.EmitResponse) {
-	answer, err := ps.call(ctx, rand.IntN(len(ps.calling)), answerTimeout, request) //nolint:gosec // needn't be secret
+	answer, err := ps.call(ctx, rand.IntN(len(ps.calling)), answerTimeout, request)
 	if err != nil {
 		return
 	}
