@@ -40,8 +40,13 @@ func (f *Flags) secretFileWarnings() []string {
 // accessWarnings warns of settings that let strangers do more than is likely intended.
 func (f *Flags) accessWarnings() []string {
 	var warnings []string
-	if p := f.file.sections.Anonymous; f.AllowAnonymous && p != nil && !f.Dev && (p.Broadcast || slices.Contains(p.Publish, "**")) {
-		warnings = append(warnings, "anonymous: lets everybody who can connect send to all rooms without a token; list the rooms that you mean")
+	if p := f.file.sections.Anonymous; f.AllowAnonymous && p != nil && !f.Dev {
+		if p.Broadcast || slices.Contains(p.Publish, "**") {
+			warnings = append(warnings, "anonymous: lets everybody who can connect send to all rooms without a token; list the rooms that you mean")
+		}
+		if slices.Contains(p.History, "**") || slices.Contains(p.Presence, "**") {
+			warnings = append(warnings, "anonymous: lets everybody who can connect read what all rooms remember, or who is in them, without a token; list the rooms that you mean")
+		}
 	}
 	if f.Dev && !isLoopback(f.Listen) && slices.ContainsFunc(f.JWTSecret, func(s string) bool { return len(s) < 32 }) {
 		warnings = append(warnings, fmt.Sprintf("--dev accepts a short secret, and --listen %s can be reached from other machines: whoever guesses the secret can pose as any user", f.Listen))

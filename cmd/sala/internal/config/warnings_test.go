@@ -74,6 +74,7 @@ func TestWarnings(t *testing.T) {
 		{"for its group", clear, 0o640, nil, ""},
 		{"a hash", hashed, 0o644, nil, ""},
 		{"anonymous may all", hashed + "anonymous: {publish: [\"**\"]}\n", 0o600, []string{"--allow-anonymous"}, "send to all rooms"},
+		{"anonymous may read all", hashed + "anonymous: {history: [\"**\"]}\n", 0o600, []string{"--allow-anonymous"}, "read what all rooms remember"},
 		{"anonymous may something", hashed + "anonymous: {publish: [\"chat:**\"]}\n", 0o600, []string{"--allow-anonymous"}, ""},
 		{"a short secret in development", hashed, 0o600, []string{"--dev", "--jwt-secret", "short"}, "can pose as any user"},
 		{"always, but off", hashed, 0o600, []string{"--recovery=always", "--recovery-window=0"}, "--recovery-window 0 turns recovery off"},
