@@ -86,6 +86,62 @@ test('the whole chat: enter, talk in a room, to all, list, leave, clear', async 
   assert.equal((await sala.rest('GET', '/v1/rooms/cocina', undefined, { key: API_KEY })).status, 404);
 });
 
+test('who enters later sees what was said, who is there and who is typing', async (t) => {
+  const ana = await enter(t, 'Ana', 'memoria');
+  await say(ana, 'Esto se dijo antes.');
+  await shows(ana, 'Esto se dijo antes.');
+  const here = (page, names) => page.locator('#people').getByText(names, { exact: true }).waitFor();
+  await here(ana, 'Ana');
+
+  const luis = await enter(t, 'Luis', 'memoria');
+  await shows(luis, 'Esto se dijo antes.');
+  for (const page of [ana, luis]) await here(page, 'Ana, Luis');
+  await luis.getByLabel('Mensaje').pressSequentially('Ya lo');
+  await ana.getByText('Luis está escribiendo…').waitFor();
+  assert.equal(await luis.locator('#typing').innerText(), '', 'not for oneself');
+  await luis.getByRole('button', { name: 'Enviar' }).click();
+  await shows(ana, 'Ya lo');
+  assert.equal(await ana.locator('#typing').innerText(), '', 'who has sent it types no longer');
+
+  for (const [size, viewport] of [['1440', { width: 1440, height: 900 }], ['390', { width: 390, height: 844 }]]) {
+    for (const scheme of [LIGHT, DARK]) {
+      const eva = await enter(t, `Eva ${size} ${scheme.colorScheme}`, 'memoria', { viewport, ...scheme });
+      await shows(eva, 'Esto se dijo antes.');
+      const typed = luis.getByLabel('Mensaje').pressSequentially('……………', { delay: 400 });
+      await eva.getByText('Luis está escribiendo…').waitFor();
+      await here(eva, `Ana, Eva ${size} ${scheme.colorScheme}, Luis`);
+      await fits(eva);
+      await typed;
+      await shoot(eva, `chat-memory-${size}-${scheme.colorScheme}`);
+      await eva.getByRole('button', { name: 'Salir' }).click();
+    }
+  }
+  await here(ana, 'Ana, Luis');
+  await luis.goto('about:blank');
+  await here(ana, 'Ana');
+
+  await ana.getByRole('button', { name: 'Eliminar sala' }).click();
+  await ana.getByRole('dialog').getByRole('button', { name: 'Eliminar sala' }).click();
+  await shows(ana, 'La sala memoria ha sido eliminada.');
+  const nobody = await enter(t, 'Noa', 'memoria');
+  assert.equal(await line(nobody, 'Esto se dijo antes.').count(), 0, 'a deleted room remembers nothing');
+});
+
+test('after a cut the page gets what it missed', async (t) => {
+  const ana = await enter(t, 'Ana', 'corte', { expected: /ERR_INTERNET_DISCONNECTED|WebSocket|Failed to load|net::/ });
+  const luis = await enter(t, 'Luis', 'corte');
+  await say(luis, 'Antes del corte.');
+  await shows(ana, 'Antes del corte.');
+  await ana.context().setOffline(true);
+  await ana.getByText('Sin conexión').waitFor();
+  await say(luis, 'Durante el corte.');
+  await shows(luis, 'Durante el corte.');
+  await ana.context().setOffline(false);
+  await ana.getByText('Conectado', { exact: true }).waitFor();
+  await shows(ana, 'Durante el corte.');
+  for (const text of ['Antes del corte.', 'Durante el corte.']) assert.equal(await line(ana, text).count(), 1, text);
+});
+
 test('the chat works in English too', async (t) => {
   const ana = await open(t, chromium, url, LIGHT);
   await ana.getByLabel('Name').fill('Ana');

@@ -25,7 +25,8 @@ const ROUTES = {
 
   'POST /login': async (request) => {
     const { username } = await body(request);
-    const { token } = await sala('POST', '/v1/tokens', { user: username, ttl: '3600s', join: ['**'], publish: ['**'], broadcast: true });
+    const all = ['**'];
+    const { token } = await sala('POST', '/v1/tokens', { user: username, ttl: '3600s', join: all, publish: all, history: all, presence: all, broadcast: true });
     return { token };
   },
 
@@ -39,7 +40,9 @@ const ROUTES = {
     await loggedIn(request);
     const { room } = await body(request);
     const notice = { event: 'message', args: [`La sala ${room} ha sido eliminada.`] };
-    return sala('POST', `/v1/rooms/${encodeURIComponent(String(room))}:clear`, { notice });
+    const path = `/v1/rooms/${encodeURIComponent(String(room))}`;
+    await sala('DELETE', `${path}/messages`); // lo que la sala recuerda
+    return sala('POST', `${path}:clear`, { notice });
   },
 };
 

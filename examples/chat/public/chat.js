@@ -4,13 +4,18 @@ import { io } from './socket.io.js';
 import { language, readNotice, texts, translate } from './texts.js';
 
 const MAX_MESSAGES = 500; // por sala
+const LAST = 50; // los mensajes anteriores que se piden al entrar
+const TYPING = 3000; // milisegundos que alguien sigue escribiendo desde la última vez que lo dijo
 const $ = (id) => document.getElementById(id);
 
 const me = { username: '', token: '' };
-const joined = new Map(); // sala -> { messages, unread, gone }
+// sala -> { messages, unread, gone, position, people, typing }
+const joined = new Map();
 let active = []; // las salas que hay, con sus clientes
 let current = ''; // la sala que se ve
 let socket;
+let sent = 0; // mensajes, para darles un nombre
+let saidTyping = 0; // cuándo
 let explained = false; // por qué no hay conexión
 
 // ---- el backend -------------------------------------------------------------
@@ -66,6 +71,8 @@ async function login(username, room) {
   });
   socket.on('message', onNotice);
   socket.on('my_response', onMessage);
+  socket.on('presence', onPresence);
+  socket.on('typing', onTyping);
 }
 
 // comeBack vuelve con otro token; hasta que lo haya, lo intenta otra vez.
@@ -92,14 +99,36 @@ function fail(message) {
 
 // ---- salas ------------------------------------------------------------------
 
-async function join(room) {
+function join(room) {
   // Antes de pedirlo: el propio aviso puede llegar antes que la respuesta.
-  const kept = joined.get(room) ?? { messages: [], unread: 0 };
-  joined.set(room, { ...kept, gone: false });
-  const ack = await ask('join', { username: me.username, room });
-  if (!ack.error) return show(room);
-  joined.delete(room);
-  return notice(texts.cannotEnter(room, ack.error.message));
+  const kept = joined.get(room) ?? { messages: [], unread: 0, people: new Set(), typing: new Map() };
+  kept.gone = false;
+  joined.set(room, kept);
+  // La primera vez, los últimos mensajes; después de un corte, los que han faltado.
+  const from = kept.position ? { since: kept.position } : { last: LAST };
+  // La respuesta se usa en cuanto llega, antes que los mensajes que la siguen: un await
+  // la dejaría para después.
+  socket.timeout(5000).emit('join', { username: me.username, room, presence: true, ...from }, (late, ack) => {
+    if (late || ack.error) {
+      joined.delete(room);
+      return notice(texts.cannotEnter(room, late ? texts.noAnswer : ack.error.message));
+    }
+    remember(kept, ack);
+    return show(room);
+  });
+}
+
+// remember pone en su sitio lo que la sala recuerda. La posición es la del momento de
+// entrar: lo que llegó después y antes de un corte vuelve a venir, y se reconoce por su id.
+function remember(kept, { messages, epoch, offset, complete, users }) {
+  const known = new Set(kept.messages.map(({ id }) => id));
+  const earlier = messages.filter(({ event }) => event === 'my_response').map(({ args: [said] }) => entry(said))
+    .filter(({ id }) => id === undefined || !known.has(id));
+  if (!complete) earlier.unshift({ notice: texts.missing });
+  if (!kept.position) kept.messages.unshift(...earlier);
+  else kept.messages.push(...earlier);
+  kept.position = { epoch, offset };
+  kept.people = new Set(users.map(({ user }) => user));
 }
 
 async function leave(room) {
@@ -142,26 +171,61 @@ function onNotice(said) {
   const { room, text, removed } = readNotice(said, joined.keys());
   add(room ?? current, { notice: text });
   if (removed) {
-    joined.get(room).gone = true; // ya no estamos en ella
+    Object.assign(joined.get(room), { gone: true, position: undefined }); // ya no estamos en ella, y no recuerda nada
     showCurrent();
   }
   refresh();
 }
 
-function onMessage({ room, username, message }) {
-  if (room !== undefined) return add(room, { username, message });
-  for (const name of joined.keys()) add(name, { username: texts.toAllBy(username), message });
-  return undefined;
+function onMessage(said) {
+  const { room, username, message } = Object(said);
+  if (room === undefined) {
+    for (const name of joined.keys()) add(name, { username: texts.toAllBy(username), message });
+    return;
+  }
+  joined.get(room)?.typing.delete(username);
+  add(room, entry(said));
+  showTyping();
+}
+
+// entry es un mensaje de una sala. La hora y el id los pone quien lo manda.
+function entry(said) {
+  const { username, message, id, at } = Object(said);
+  const time = new Date(Number(at));
+  return { username, message, id, time: Number.isNaN(time.valueOf()) ? new Date() : time };
+}
+
+// Alguien ha entrado con su primera pestaña, o ha salido con la última.
+function onPresence({ room, user, state }) {
+  const people = joined.get(room)?.people;
+  if (state === 'joined') people?.add(user);
+  else people?.delete(user);
+  showPeople();
+}
+
+function onTyping({ room, user }) {
+  const typing = joined.get(room)?.typing;
+  if (!typing || user === me.username) return;
+  typing.set(user, Date.now() + TYPING);
+  showTyping();
+  setTimeout(showTyping, TYPING + 100);
+}
+
+// Mientras se escribe, se dice de vez en cuando.
+function tellTyping() {
+  if ($('to-all').checked || Date.now() - saidTyping < TYPING / 2) return;
+  saidTyping = Date.now();
+  socket.volatile.emit('typing', { room: current });
 }
 
 function notice(text) {
   add(current, { notice: text });
 }
 
-function add(room, entry) {
+function add(room, what) {
   const kept = joined.get(room);
   if (!kept) return;
-  const stamped = { ...entry, time: new Date() };
+  const stamped = { time: new Date(), ...what };
   kept.messages.push(stamped);
   if (kept.messages.length > MAX_MESSAGES) kept.messages.shift();
   if (room === current) showMessage(stamped);
@@ -175,7 +239,7 @@ async function send(message) {
   const data = { username: me.username, message };
   const toAll = $('to-all').checked;
   // A todos menos a quien lo manda: el propio mensaje lo pone la página.
-  const ack = toAll ? await ask('shout', data) : await ask('my_event', { ...data, room: current });
+  const ack = toAll ? await ask('shout', data) : await ask('my_event', { ...data, room: current, id: `${socket.id}-${sent++}`, at: Date.now() });
   if (ack.error) return notice(texts.notSent(ack.error.message));
   if (toAll) add(current, { username: me.username, label: texts.toAllBy(me.username), message });
   return undefined;
@@ -207,6 +271,24 @@ function showCurrent() {
   const inside = joined.has(current) && !joined.get(current).gone;
   $('room').textContent = current || texts.chooseRoom;
   for (const id of ['leave', 'clear', 'text', 'send']) $(id).disabled = !inside;
+  showPeople();
+  showTyping();
+}
+
+function showPeople() {
+  const kept = joined.get(current);
+  const names = kept && !kept.gone ? [...kept.people].sort((a, b) => a.localeCompare(b, language)) : [];
+  $('people').textContent = names.join(', ');
+}
+
+function showTyping() {
+  const kept = joined.get(current);
+  const names = [];
+  for (const [user, until] of kept?.typing ?? []) {
+    if (until > Date.now()) names.push(user);
+    else kept.typing.delete(user);
+  }
+  $('typing').textContent = names.length ? texts.typing(names) : '';
 }
 
 function showMessage({ notice: text, username, label, message, time }) {
@@ -258,6 +340,7 @@ onSubmit('send-form', () => {
   send($('text').value);
   $('text').value = '';
 });
+$('text').addEventListener('input', tellTyping);
 $('leave').addEventListener('click', () => leave(current));
 
 const dialog = $('confirm');
@@ -276,4 +359,8 @@ dialog.addEventListener('close', () => {
 const refreshIfSeen = () => { if (socket && $('login').hidden && !document.hidden) refresh(); };
 setInterval(refreshIfSeen, 2000);
 document.addEventListener('visibilitychange', refreshIfSeen);
+// Quien cierra la página se va. Quien pierde la conexión sigue en sus salas hasta que vuelve,
+// o hasta que pasa recovery_window.
+addEventListener('pagehide', () => socket?.disconnect());
+addEventListener('pageshow', ({ persisted }) => { if (persisted) socket?.connect(); });
 translate();
