@@ -1,4 +1,4 @@
-// Who is in rooms, with stock clients, over REST and from the command line.
+// The users in rooms, with stock clients, over REST and from the command line.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { login, settle } from '../helpers/client.mjs';
