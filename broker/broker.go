@@ -18,6 +18,7 @@ import (
 	"github.com/salabroker/sala/broker/eventhub/lastwill"
 	"github.com/salabroker/sala/broker/eventhub/losscheck"
 	"github.com/salabroker/sala/broker/idempotency"
+	"github.com/salabroker/sala/broker/inflight"
 	"github.com/salabroker/sala/broker/memwatch"
 	"github.com/salabroker/sala/broker/nodeproxy"
 	"github.com/salabroker/sala/broker/presence"
@@ -74,6 +75,7 @@ type Broker struct {
 	revoked   *revocation.Table
 
 	// Sessions that move between nodes; static after New; each guards itself.
+	sending      inflight.Operations // that have gone to other nodes, and look for sockets of this one
 	movedSockets *movedSockets
 	departures   departures
 	arrivals     atomic.Uint64 // how many sockets of other nodes have come, to stay or not

@@ -238,6 +238,7 @@ func (b *Broker) callOthers(ctx context.Context, to destination, timeout time.Du
 // callOthersThen is callOthers, and calls then once the operation is on its way, for what
 // this node does itself. If it looked for its own sockets first, one could come to it
 // from another node right after that, and leave that node before the operation is there.
+// One that leaves this node in between waits for then; see applyTakeSession.
 func (b *Broker) callOthersThen(ctx context.Context, to destination, timeout time.Duration, op *wire.Op, then func()) (cluster.Result, PartialResult) {
 	if b.mesh == nil || to.none {
 		then()
@@ -249,7 +250,11 @@ func (b *Broker) callOthersThen(ctx context.Context, to destination, timeout tim
 	var err error
 	switch {
 	case !to.all:
-		r, err = b.mesh.PublishThen(ctx, to.route, encode(op), then)
+		here := b.sending.Begin()
+		r, err = b.mesh.PublishThen(ctx, to.route, encode(op), func() {
+			defer here.End()
+			then()
+		})
 	case b.knowsNodes(ctx):
 		then()
 		r, err = b.mesh.CallAll(ctx, encode(op))

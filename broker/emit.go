@@ -64,6 +64,7 @@ func (b *Broker) emitFirst(ctx context.Context, ns *namespace, to destination, t
 		b.addOthers(ctx, &report, to, &t, &m, deliver)
 		return report
 	}
+	defer b.sending.Begin().End()
 	err := b.tell(to, emitOp(&t, &m))
 	deliver()
 	if err != nil {
@@ -115,6 +116,7 @@ func (b *Broker) emit(ns *namespace, t *Target, m *Message) {
 		return
 	}
 	if to.route.Topic != "" { // first; see callOthersThen
+		defer b.sending.Begin().End()
 		b.tellOthers(to, t, m)
 		b.deliver(ns, ns.index.Select(nil, *t), m)
 		return

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"time"
 
 	"github.com/salabroker/sala/broker/cluster"
@@ -40,4 +41,16 @@ func ApplyJoin(b *Broker, user, room string) (partial bool) {
 // WantsEvents reports whether a backend wants events of a kind, as far as this node knows.
 func (b *Broker) WantsEvents(kind eventhub.Kind, namespace string) bool {
 	return b.events.Wants(kind, namespace, "")
+}
+
+// BeginSending is what a node does from when a message has gone to other nodes until it has reached
+// the sockets of the node.
+func BeginSending(b *Broker) (end func()) { return b.sending.Begin().End }
+
+// HandOver has a node hand a socket of "/" over whose client is away, to no other node. It reports
+// whether the node has done so.
+func HandOver(ctx context.Context, b *Broker, socket string) bool {
+	s, _ := b.namespaces["/"].index.Get(socket)
+	t := &wire.TakeSession{Key: s.key(), Rooms: s.ns.index.RoomsOf(s), Returns: s.session.returns}
+	return b.applyTakeSession(ctx, cluster.NodeID("other"), t).GetSession() != nil
 }

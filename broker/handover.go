@@ -52,6 +52,8 @@ func (b *Broker) applyTakeSession(ctx context.Context, to cluster.NodeID, t *wir
 		return absent.toWire() // its owner has it
 	case s != nil && t.GetPrepare():
 		return s.describeSession(t)
+	case s != nil && b.sending.Await(ctx) != nil:
+		return absence{notRecovered: notRecoveredNodeLost}.toWire()
 	case s != nil:
 		state := s.handOver(to, t)
 		if w := state.GetSession(); w != nil {

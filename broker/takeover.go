@@ -31,7 +31,8 @@ import (
 //
 // Whatever was sent before step 2 is over has reached the owner before the request
 // of step 3: one Redis server keeps the order, and for several the new node waits
-// for a sign on each. Whatever was sent after it reaches the new node, some of it
+// for a sign on each. What the owner itself was sending then has reached its sockets,
+// for which it waits before it hands over. Whatever was sent after it reaches the new node, some of it
 // maybe late, so the new node knows for a while what the owner had.
 //
 // A node that drains offers its sessions to others, which take them over in the same

@@ -234,15 +234,14 @@ func (s *storm) move(a *stormy) {
 	}
 }
 
+// readRest reads until the client has everything that it must have.
 func (s *storm) readRest(a *stormy) {
-	for ok := true; ok && len(a.got) < int(s.sent.Load()); {
-		ok = s.read(a)
-	}
 	for n := range s.sent.Load() {
-		if !a.got[fmt.Sprintf("[%d]", n+1)] {
-			how, _ := s.how.Load(n + 1)
-			if how != partly {
+		how, _ := s.how.Load(n + 1)
+		for ok := true; ok && how != partly && !a.got[fmt.Sprintf("[%d]", n+1)]; {
+			if ok = s.read(a); !ok {
 				s.t.Errorf("%d is missing: %s", n+1, how)
+				return
 			}
 		}
 	}
@@ -344,6 +343,24 @@ func TestJoinReachesASocketThatHasJustMoved(t *testing.T) {
 		info, err := nodes[1].GetSocket(t.Context(), ana.session.ID)
 		return err == nil && len(info.Rooms) == 1 && info.Rooms[0] == "late"
 	})
+}
+
+// TestHandOverWaitsForMessages has a node hand a socket over while a message is on its way that has
+// gone to other nodes but not yet to the sockets of this one.
+func TestHandOverWaitsForMessages(t *testing.T) {
+	nodes, _ := brokertest.StartCluster(t, 2, broker.Options{Recovery: &broker.RecoveryOptions{}})
+	ana := travel(t, nodes, "ana")
+	ana.leave()
+	end := broker.BeginSending(nodes[0].Broker)
+	impatient, cancel := context.WithCancel(t.Context())
+	cancel()
+	if broker.HandOver(impatient, nodes[0].Broker, ana.session.ID) {
+		t.Error("the socket has gone before the message")
+	}
+	end()
+	if !broker.HandOver(t.Context(), nodes[0].Broker, ana.session.ID) {
+		t.Error("the socket doesn't go")
+	}
 }
 
 // TestLostWithTheNodeThatHadIt kills the node to which a socket has moved. Its client

@@ -377,6 +377,9 @@ func (k *checker) inRoom(s *session, room string, m *message) membership {
 
 // concerns reports whether a change is one of the session.
 func (k *checker) concerns(c *change, s *session) bool {
+	if c.client != nil {
+		return c.client == s.client && k.reaches(c.node, s)
+	}
 	return c.namespace == s.namespace && selects(&c.target, s) && k.reaches(c.node, s)
 }
 

@@ -48,6 +48,7 @@ type client struct {
 	resumeAt time.Time // when it was blocked last
 	rnd      *rand.Rand
 	token    string
+	tokenID  string
 	sockets  []*socket
 	engine   *engine // nil while there is none
 	conns    int

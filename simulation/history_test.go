@@ -80,6 +80,7 @@ func (k changeKind) String() string { return [...]string{"join", "leave", "kick"
 // change is a call that changes the rooms of sessions, or ends them.
 type change struct {
 	kind       changeKind
+	client     *client // whose token is revoked; then the next three say nothing
 	namespace  string
 	target     broker.Target // sockets, users or everyone; rooms only if it clears them
 	rooms      []string

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/salabroker/sala/broker/token"
 )
 
 // The codes with which the broker says why a session wasn't recovered.
@@ -224,9 +226,13 @@ func (k *checker) checkRefusal(c *client, e entry) {
 		fine = fine || k.ending(e)
 	case "TOO_MANY_CONNECTIONS":
 		fine = fine || k.plan.userLimit
+	case token.ReasonRevoked:
+		fine = fine || slices.ContainsFunc(k.changes, func(x *change) bool {
+			return x.client == c && x.begin.before(e.stamp)
+		})
 	case "DISCONNECTED":
 		fine = fine || slices.ContainsFunc(k.changes, func(x *change) bool {
-			return x.ends() && x.namespace == e.namespace && x.begin.before(e.stamp)
+			return x.kind == kicked && x.namespace == e.namespace && x.begin.before(e.stamp)
 		})
 	}
 	if !fine {

@@ -67,7 +67,7 @@ func number(t *testing.T, name string, without int) int {
 func simulate(t *testing.T, seed uint64) {
 	cryptotest.SetGlobalRandom(t, seed)
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, seed: seed, h: newHistory(), tokens: make(map[string]string), offline: make(map[*client]bool)}
+		w := &world{t: t, seed: seed, h: newHistory(), offline: make(map[*client]bool)}
 		w.rnd = w.source(0)
 		w.plan = drawPlan(rand.New(rand.NewPCG(seed, 1<<33)))
 		w.begin()

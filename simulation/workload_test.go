@@ -36,6 +36,7 @@ func actions() []action {
 		{name: "leave", weight: 1, do: (*world).leaveRooms},
 		{name: "clear", weight: 1, do: (*world).clearRoom},
 		{name: "kick", weight: 1, do: (*world).kick},
+		{name: "revoke", weight: 1, do: (*world).revoke},
 		{name: "client join", weight: 2, do: (*world).clientJoins},
 		{name: "client leave", weight: 1, do: (*world).clientLeaves},
 		{name: "cut", weight: 5, do: (*world).cutLink},
@@ -290,6 +291,28 @@ func (w *world) kick() {
 		w.change(n, c, func(ctx context.Context) (broker.Outcome, error) { return n.Disconnect(ctx, t, "") })
 	})
 	w.h.logf("%s: disconnects %s", p.name, describe(t))
+}
+
+// revoke has a backend revoke a client's token, which connects with another one after that.
+func (w *world) revoke() {
+	c := w.someClient()
+	if c == nil {
+		return
+	}
+	w.h.logf("%s: its token is revoked", c)
+	p := pick(w.rnd, w.publishers)
+	p.do(func(n *node) {
+		c.mu.Lock()
+		id := c.tokenID
+		c.mu.Unlock()
+		w.change(n, &change{kind: revoked, client: c}, func(ctx context.Context) (broker.Outcome, error) {
+			out, err := n.RevokeTokens(ctx, broker.RevokeTokens{TokenID: id})
+			return out.Outcome, err
+		})
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.token, c.tokenID = w.newToken(c.user)
+	})
 }
 
 // clientJoins has a client join a room by itself.

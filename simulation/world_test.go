@@ -15,6 +15,7 @@ import (
 
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/cluster/clustertest"
+	"github.com/salabroker/sala/broker/token"
 )
 
 var errReset = syscall.ECONNRESET
@@ -29,7 +30,6 @@ type world struct {
 	exchange *clustertest.Exchange // nil for a single node
 
 	publishers []*publisher
-	tokens     map[string]string
 	others     sync.WaitGroup // what the scheduler has started besides publishers
 
 	mu      sync.Mutex
@@ -217,7 +217,8 @@ func (w *world) newClient(user string) *client {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	id := len(w.clients) + 1
-	c := &client{w: w, h: w.h, id: id, user: user, token: w.tokens[user], rnd: w.source(uint64(id))}
+	c := &client{w: w, h: w.h, id: id, user: user, rnd: w.source(uint64(id))}
+	c.token, c.tokenID = w.newToken(user)
 	c.resumed.L = &c.mu
 	c.asks = c.rnd.IntN(4) < w.plan.takers
 	c.takesPart = w.plan.recovers && (c.asks || w.plan.everybody)
@@ -237,6 +238,19 @@ func (w *world) newClient(user string) *client {
 	w.h.clients = append(w.h.clients, c)
 	w.h.mu.Unlock()
 	return c
+}
+
+// newToken issues a token as a backend does that has the secret.
+func (w *world) newToken(user string) (raw, id string) {
+	keys, err := token.NewKeyring(token.Options{Keys: []token.Key{{Secret: []byte(secret)}}})
+	if err != nil {
+		w.t.Fatalf("token.NewKeyring: %v", err)
+	}
+	raw, claims, err := keys.Issue(user, time.Hour, token.Grant{Join: []string{"**"}, Publish: []string{"**"}, Broadcast: true, Rooms: []string{w.plan.room(0)}})
+	if err != nil {
+		w.t.Fatalf("Issue: %v", err)
+	}
+	return raw, claims.ID
 }
 
 func (c *client) start() {
@@ -262,16 +276,6 @@ func (w *world) begin() {
 	}
 	for i := range w.plan.publishers {
 		w.startPublisher(i + 1)
-	}
-	for i := range w.plan.users {
-		user := fmt.Sprintf("u%d", i+1)
-		issued, err := w.nodes[0].IssueToken(context.Background(), broker.TokenRequest{
-			User: user, Permissions: broker.Permissions{Join: []string{"**"}, Publish: []string{"**"}, Broadcast: true, Rooms: []string{w.plan.room(0)}},
-		})
-		if err != nil {
-			w.t.Fatalf("IssueToken: %v", err)
-		}
-		w.tokens[user] = issued.Token
 	}
 	for i := range w.plan.clients {
 		w.newClient(fmt.Sprintf("u%d", i%w.plan.users+1)).start()
