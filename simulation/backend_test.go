@@ -86,13 +86,22 @@ func (h *history) addHappening(x happening) {
 }
 
 // checkHappenings checks what backends have learned of each socket, once everybody has
-// left: a CONNECT, AWAY and RESUMED in turn, and a DISCONNECT. In a cluster, backends
-// learn late and with gaps what happens at other nodes, so only single nodes are
-// checked.
+// left: a CONNECT, AWAY and RESUMED in turn, and a DISCONNECT. In a cluster, backends of
+// each node learn that also of the sockets of others, unless nodes end or the bus fails.
 func (k *checker) checkHappenings(all []happening) {
-	if k.plan.nodes > 1 {
+	if k.plan.nodes == 1 {
+		k.checkHappeningsAt(all)
 		return
 	}
+	for node := range k.plan.nodes {
+		if len(k.faults) == 0 {
+			k.checkHappeningsAt(slices.DeleteFunc(slices.Clone(all), func(x happening) bool { return x.node != node }))
+		}
+	}
+}
+
+// checkHappeningsAt is checkHappenings for what the backends of some nodes have learned.
+func (k *checker) checkHappeningsAt(all []happening) {
 	bySocket := make(map[string][]happening)
 	var sockets []string
 	for _, x := range all {
