@@ -110,7 +110,7 @@ func NewKeys(o Options) *Keys {
 
 // Do sends the message of a key, unless that has been done, and returns its result. duplicate says that
 // another call has produced a result before. If that was incomplete, Do sends the message again and
-// returns what has become of it now.
+// returns the new result.
 //
 // While another call sends the message, Do waits for the result. ctx bounds that, and only that: once
 // Do sends, it goes on when the caller has gone. The error is one of those above, and then nothing was

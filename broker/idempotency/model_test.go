@@ -64,7 +64,7 @@ type modelNode struct {
 	deliveries *idempotency.Deliveries[int]
 	delivered  [modelKeys]int
 
-	// Of the current call.
+	// What goes wrong with the current call.
 	crashAfter int  // steps
 	failStep   int  // the step in the store that fails
 	applied    bool // whether the failed step is carried out all the same
