@@ -51,7 +51,7 @@ func (e *Entry) Encode() []byte {
 	}
 	b := make([]byte, 1, size)
 	b[0] = entryVersion
-	b = binary.BigEndian.AppendUint64(b, uint64(e.Time.UnixMilli())) //nolint:gosec // decoded as it is encoded
+	b = binary.BigEndian.AppendUint64(b, uint64(e.Time.UnixMilli()))
 	b = appendText(b, e.ID.Node)
 	b = binary.AppendUvarint(b, e.ID.Number)
 	b = appendText(b, e.Event)

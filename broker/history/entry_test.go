@@ -38,7 +38,7 @@ func FuzzDecode(f *testing.F) {
 // An encoded entry has no byte to spare, because memory is full of them.
 func TestEncodeIsTight(t *testing.T) {
 	for _, n := range []int{0, 1, 126, 127, 128, 129, 16_383, 16_384, 100_000} {
-		e := history.Entry{Event: "e", Args: make([]byte, n), Attachments: [][]byte{make([]byte, n)}, ID: history.Identity{Node: "n", Number: uint64(n)}} //nolint:gosec // small
+		e := history.Entry{Event: "e", Args: make([]byte, n), Attachments: [][]byte{make([]byte, n)}, ID: history.Identity{Node: "n", Number: uint64(n)}}
 		b := e.Encode()
 		if cap(b) != len(b) {
 			t.Errorf("%d bytes have place for %d", len(b), cap(b))

@@ -92,7 +92,7 @@ func (m *Memory) Read(ctx context.Context, r Room, q Query) (Page, error) {
 		if err != nil {
 			return Page{}, err // can't be: the engine has encoded it
 		}
-		page.Entries[i] = Recorded{Offset: first + uint64(i), Entry: e} //nolint:gosec // an index isn't negative
+		page.Entries[i] = Recorded{Offset: first + uint64(i), Entry: e}
 	}
 	return page, nil
 }

@@ -25,7 +25,7 @@ func TestMemory(t *testing.T) {
 
 // advance lets time pass, and what is due happen.
 func advance(d time.Duration) {
-	time.Sleep(d)
+	time.Sleep(d) //nolint:forbidigo // in a bubble, this is how time passes
 	synctest.Wait()
 }
 

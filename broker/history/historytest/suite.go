@@ -333,7 +333,7 @@ func testEnds(t *testing.T, s Subject) {
 			if n%7 != 0 && n != 45 {
 				continue
 			}
-			want := from(uint64(max(1, n-messages+1)), uint64(n)) //nolint:gosec // small
+			want := from(uint64(max(1, n-messages+1)), uint64(n))
 			if got := offsets(s.read(t, r, history.Query{Limit: 100})); !slices.Equal(got, want) {
 				t.Fatalf("%d messages, %d appended: %v", messages, n, got)
 			}

@@ -10,7 +10,7 @@ import (
 
 var (
 	errEnded     = errors.New("this node has stopped")
-	errTooSlow   = errors.New("Redis is too slow: too many messages wait to be recorded")
+	errTooSlow   = errors.New("too many messages wait for Redis, which is too slow")
 	errMalformed = errors.New("somebody else has written to the keys of the history in Redis")
 )
 

@@ -356,7 +356,7 @@ func TestTwoNodes(t *testing.T) {
 			t.Fatalf("%d entries, complete %t", len(page.Entries), page.Complete)
 		}
 		for _, entry := range page.Entries {
-			if int(entry.ID.Number) != at[entry.Offset] { //nolint:gosec // small
+			if int(entry.ID.Number) != at[entry.Offset] {
 				t.Fatalf("at %d is %d, want %d", entry.Offset, entry.ID.Number, at[entry.Offset])
 			}
 		}
