@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { login, settle } from '../helpers/client.mjs';
 import { cluster } from '../helpers/cluster.mjs';
+import { subscribe } from '../helpers/events.mjs';
 import { SALA, run } from '../helpers/process.mjs';
 import { API_KEY, CONFIG, WHOLE } from '../helpers/sala.mjs';
 import { broker, fresh } from '../helpers/suite.mjs';
@@ -38,6 +39,25 @@ test('who is there: in lists, counts and events', async (t) => {
   assert.deepEqual(await ana.next('presence'), [{ room, user: 'ben', state: 'left' }]);
   await settle(sala, ana);
   assert.deepEqual(ana.inbox.filter(({ event }) => event === 'presence'), [], 'the first tab that leaves is no leave');
+});
+
+test('backends learn when users come and go', async (t) => {
+  const { sala } = shared;
+  const room = fresh('h:events');
+  const kinds = ['USER_ONLINE', 'USER_JOINED', 'USER_LEFT', 'USER_OFFLINE'].map((kind) => `EVENT_KIND_${kind}`);
+  const backend = await subscribe(t, sala, { kinds });
+  const user = fresh('eva');
+  const next = async () => {
+    const event = await backend.next();
+    return [event.kind, event.user, event.room, event.namespace, event.socket];
+  };
+  const tabs = [await login(t, sala, user, {}, may), await login(t, sala, user, {}, may)];
+  for (const tab of tabs) await tab.join(room);
+  assert.deepEqual(await next(), ['EVENT_KIND_USER_ONLINE', user, '', '/', null]);
+  assert.deepEqual(await next(), ['EVENT_KIND_USER_JOINED', user, room, '/', null]);
+  for (const tab of tabs) tab.socket.disconnect();
+  assert.deepEqual((await Promise.all([next(), next()])).map(([kind, name]) => [kind, name]).sort(),
+    [['EVENT_KIND_USER_LEFT', user], ['EVENT_KIND_USER_OFFLINE', user]]);
 });
 
 test('what a client may not see', async (t) => {
