@@ -5,11 +5,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/history"
 	"github.com/salabroker/sala/broker/token"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
@@ -21,7 +23,13 @@ func startReal(t testing.TB, edits ...func(*Config)) *harness {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := broker.New(broker.Options{Tokens: tokens, Namespaces: []string{"/", "/chat"}, Version: "v0"})
+	b, err := broker.New(broker.Options{
+		Tokens: tokens, Namespaces: []string{"/", "/chat"}, Version: "v0",
+		History: &broker.HistoryOptions{
+			Rules:  history.Rules{{Namespace: "/", Rooms: "remembered:**", Messages: 10, TTL: time.Minute}},
+			Engine: history.NewMemory(history.MemoryOptions{}),
+		},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
