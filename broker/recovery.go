@@ -177,6 +177,7 @@ func (s *socket) question() *eventhub.Socket {
 
 var (
 	errNotRecovered = &Error{Code: CodeFailedPrecondition, Reason: notRecoveredUnknown, Message: "the session can't be recovered"}
+	errMoved        = &Error{Code: CodeFailedPrecondition, Reason: notRecoveredUnknown, Message: "another node has the session"}
 	errOvertaken    = &Error{Code: CodeFailedPrecondition, Reason: notRecoveredUnknown, Message: "the client has returned over another connection"}
 )
 
@@ -223,6 +224,7 @@ func (c *client) prove(ctx context.Context, candidate *socket) bool {
 	c.mu.Unlock()
 	select {
 	case <-pong:
+		back.proven = true
 		return true
 	case <-ctx.Done():
 		return false
@@ -290,7 +292,7 @@ func (c *client) resume(candidate *socket) (done bool) {
 		c.refuse(candidate.ns.name, back.refusal.Reason, back.refusal)
 		return true
 	case back.overtaken:
-		c.conn.CloseAfterFlush(engineio.ReasonForcedClose)
+		c.yield(candidate)
 		return true
 	case back.socket == nil:
 		return false
@@ -307,8 +309,11 @@ func (c *client) resume(candidate *socket) (done bool) {
 	case errors.Is(err, errNotRecovered):
 		s.endAs(endedByReturn, tombstone{notRecovered: back.notRecovered})
 		return false
-	case errors.Is(err, errOvertaken):
+	case errors.Is(err, errMoved): // the client finds the session when it comes again
 		c.conn.CloseAfterFlush(engineio.ReasonForcedClose)
+		return true
+	case errors.Is(err, errOvertaken):
+		c.yield(candidate)
 		return true
 	case err != nil:
 		c.refuse(s.ns.name, err.Reason, err)
@@ -323,6 +328,16 @@ func (c *client) resume(candidate *socket) (done bool) {
 		c.sendAway()
 	}
 	return true
+}
+
+// yield closes the connection of a candidate that a later return has overtaken. The client
+// tries again, unless it has proven that it uses this connection: then somebody else has
+// its session as well, and they would take it from each other for ever.
+func (c *client) yield(candidate *socket) {
+	if candidate.session.back.proven {
+		c.conn.Send(engineio.NewFrame(socketio.AppendDisconnect(nil, candidate.ns.name)), false)
+	}
+	c.conn.CloseAfterFlush(engineio.ReasonForcedClose)
 }
 
 // leaveFor takes the socket from the connection that its client doesn't use any more,
@@ -348,8 +363,10 @@ func (s *socket) resumeOver(c *client, candidate *socket, added []string) *Error
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	switch {
-	case x.returns != back.number || x.moved || !x.over && s.client.Load() != nil:
-		return errOvertaken // or the session has moved on, and the client finds it when it comes again
+	case x.moved:
+		return errMoved
+	case x.returns != back.number || !x.over && s.client.Load() != nil:
+		return errOvertaken
 	case x.over:
 		end, _ := s.b.recovery.tombstones.get(s.id)
 		back.notRecovered = cmp.Or(end.notRecovered, notRecoveredUnknown)

@@ -118,6 +118,7 @@ type returning struct {
 	refusal      *Error           // with which the client is refused, because it was disconnected while it was away
 	overtaken    bool             // the client has returned over a later connection
 	connected    bool             // the socket is connected: the client must prove first that it uses this connection
+	proven       bool             // it has
 
 	// Guarded by client.mu, while backends decide and the socket is looked for.
 	cancel context.CancelFunc // ends that
