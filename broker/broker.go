@@ -78,7 +78,6 @@ type Broker struct {
 	sending      inflight.Operations // that have gone to other nodes, and look for sockets of this one
 	movedSockets *movedSockets
 	departures   departures
-	arrivals     atomic.Uint64 // how many sockets of other nodes have come, to stay or not
 	takingOver   *takeOvers
 	handedOver   handOvers
 	offering     sync.WaitGroup // the goroutine that offers sessions while the node drains

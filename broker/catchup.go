@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/salabroker/sala/broker/backlog"
+	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/history"
 	"github.com/salabroker/sala/broker/recording"
@@ -39,6 +40,9 @@ func (s *socket) takeLive(o *outgoing, m waitingMessage) (d delivery, settled bo
 		}
 		return queued, true
 	case recording.Had:
+		if s.session != nil && s.session.shadow {
+			return uncounted, true
+		}
 		return queued, true // by the ack that had it
 	case recording.Refused:
 		return notDelivered, true
@@ -102,7 +106,7 @@ func (s *socket) closeGate(c *client, room string) (g *gate) {
 		for s.client.Load() == c && !s.gone.Load() {
 			u := s.catchUp.Load()
 			if u == nil {
-				u = recording.NewCatchUp[waitingMessage](s.b.opts.IdempotencyWindow, s.isFor)
+				u = s.newCatchUp()
 				s.catchUp.CompareAndSwap(nil, u)
 				continue
 			}
@@ -160,4 +164,36 @@ func (s *socket) isFor(t *Target, except func(room string) bool) bool {
 	}
 	in := s.ns.index.RoomsOf(s)
 	return slices.ContainsFunc(t.Rooms, func(room string) bool { return !except(room) && slices.Contains(in, room) })
+}
+
+// historyMarks returns what the client has got of the history of these rooms lately.
+func (s *socket) historyMarks(rooms []string) (marks []*wire.HistoryMark) {
+	u := s.catchUp.Load()
+	if u == nil {
+		return nil
+	}
+	for room, m := range u.Marks() {
+		if slices.Contains(rooms, room) {
+			marks = append(marks, &wire.HistoryMark{Room: room, Epoch: m.Epoch, First: m.First, Last: m.Last})
+		}
+	}
+	return marks
+}
+
+// setHistoryMarks sets what the client has got lately, of a socket that comes from another node.
+func (s *socket) setHistoryMarks(marks []*wire.HistoryMark) {
+	if len(marks) == 0 {
+		return
+	}
+	got := make(map[string]recording.Mark, len(marks))
+	for _, m := range marks {
+		got[m.GetRoom()] = recording.Mark{Epoch: m.GetEpoch(), First: m.GetFirst(), Last: m.GetLast()}
+	}
+	u := s.newCatchUp()
+	u.SetMarks(got)
+	s.catchUp.Store(u)
+}
+
+func (s *socket) newCatchUp() *catchUp {
+	return recording.NewCatchUp[waitingMessage](s.b.opts.IdempotencyWindow, s.isFor)
 }

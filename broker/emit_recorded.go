@@ -42,22 +42,21 @@ type emission struct {
 	t  *Target
 	m  *Message
 
-	arrivals uint64    // of sockets from other nodes before the delivery
-	selected []*socket // that it was delivered to; written before the delivery ends
-
 	settled  chan struct{} // closed when it is known where the message is recorded; nil if nobody waits
 	awaiting atomic.Bool   // somebody waits for that, and publishes the message
+	before   atomic.Int32  // what comes before the message is published without a caller: the record, the delivery
 }
 
 // startEmission begins to record a message. If it isn't awaited, it is published once it is recorded.
 func (b *Broker) startEmission(ns *namespace, to destination, t *Target, m *Message, awaited bool) *emission {
 	b.identify(m)
-	e := &emission{b: b, ns: ns, to: to, t: t, m: m, arrivals: b.arrivals.Load()}
+	e := &emission{b: b, ns: ns, to: to, t: t, m: m}
+	e.before.Store(2)
 	if awaited {
 		e.settled = make(chan struct{})
 		e.awaiting.Store(true)
 	}
-	b.recorder.Start(m.record, entryOf(m), e.settle, e.finish)
+	b.recorder.Start(m.record, entryOf(m), e.settle)
 	return e
 }
 
@@ -73,6 +72,14 @@ func entryOf(m *Message) history.Entry {
 func (e *emission) settle() {
 	if e.awaiting.CompareAndSwap(true, false) {
 		close(e.settled)
+		return
+	}
+	e.publish()
+}
+
+// publish publishes the message without a caller, when it is called for the second time.
+func (e *emission) publish() {
+	if e.before.Add(-1) > 0 {
 		return
 	}
 	if !e.to.none {
@@ -102,23 +109,10 @@ func (e *emission) await(ctx context.Context) bool {
 
 // deliver delivers the message to the sockets of this node.
 func (e *emission) deliver() Report {
-	defer e.m.record.End()
-	e.selected = e.ns.index.Select(nil, *e.t)
-	return e.b.deliver(e.ns, e.selected, e.m)
-}
-
-// finish is called when the message is recorded, delivered and published. A session that has come
-// from another node since the delivery, and left that before the message was there, gets it now.
-func (e *emission) finish() {
-	if e.b.arrivals.Load() == e.arrivals {
-		return
-	}
-	arrived := slices.DeleteFunc(e.ns.index.Select(nil, *e.t), func(s *socket) bool {
-		return s.session == nil || s.session.takenOver == 0 || slices.Contains(e.selected, s)
-	})
-	if len(arrived) > 0 {
-		e.b.queue(e.ns, arrived, e.m)
-	}
+	report := e.b.deliver(e.ns, e.ns.index.Select(nil, *e.t), e.m)
+	e.m.record.End()
+	e.publish()
+	return report
 }
 
 // emitRecorded is Emit for a message that is recorded.
@@ -147,6 +141,26 @@ func (b *Broker) emitRecorded(ctx context.Context, ns *namespace, to destination
 // relayRecorded is emit for a message that is recorded.
 func (b *Broker) relayRecorded(ns *namespace, to destination, t *Target, m *Message) {
 	b.startEmission(ns, to, t, m, false).deliver()
+}
+
+// awaitRecords waits until the messages are published that this node had begun to send to rooms with
+// history. It returns false if that takes too long.
+//
+// The two nodes between which a session moves call it. At the one that had the session, messages that
+// its client has got by now mustn't reach the other node later, and what is handed over must be in the
+// history that the client may read there. At the other one, messages that have missed the session's
+// shadow must reach the node that has the session before that hands it over.
+func (b *Broker) awaitRecords(ctx context.Context) bool {
+	if b.recorder == nil {
+		return true
+	}
+	limited, cancel := context.WithTimeout(ctx, waitAtMost(ctx, recordTimeout/2))
+	defer cancel()
+	err := b.recorder.Await(limited)
+	if err != nil {
+		b.log.Debug("a session moves while messages wait to be recorded", "error", err)
+	}
+	return err == nil
 }
 
 // addPlaces adds where a message is recorded, and where not, if that is known.

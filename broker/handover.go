@@ -51,7 +51,9 @@ func (b *Broker) applyTakeSession(ctx context.Context, to cluster.NodeID, t *wir
 	case s != nil && (s.isShadow() || t.GetOffered() && s.client.Load() != nil):
 		return absent.toWire() // its owner has it
 	case s != nil && t.GetPrepare():
-		return s.describeSession(t)
+		state := s.describeSession(t)
+		_ = b.awaitRecords(ctx) // otherwise a message may come twice
+		return state
 	case s != nil && b.sending.Await(ctx) != nil:
 		return absence{notRecovered: notRecoveredNodeLost}.toWire()
 	case s != nil:
@@ -59,6 +61,7 @@ func (b *Broker) applyTakeSession(ctx context.Context, to cluster.NodeID, t *wir
 		if w := state.GetSession(); w != nil {
 			s.handOverPresence(to, w)
 			b.handedOver.keep(t, w)
+			_ = b.awaitRecords(ctx) // otherwise the client may have what the history has later
 			flush, cancel := context.WithTimeout(ctx, maxFlush)
 			defer cancel()
 			s.b.forwarder.Flush(flush, s.id) // otherwise events may overtake each other, but nothing is lost
@@ -216,6 +219,7 @@ func (s *socket) sessionToWire(rooms []string) *wire.Session {
 	w := &wire.Session{Socket: socketwire.To(&d), Claims: claimsToWire(&claims), DataUpdated: updated}
 	w.WindowMs, w.Returns = time.Until(s.session.deadline).Milliseconds(), s.session.returns
 	w.AskedAgoUs = time.Since(s.session.asked).Microseconds()
+	w.HistoryMarks = s.historyMarks(rooms)
 	return w
 }
 

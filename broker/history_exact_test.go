@@ -17,7 +17,9 @@ import (
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/brokertest"
 	"github.com/salabroker/sala/broker/cluster/clustertest"
+	"github.com/salabroker/sala/broker/cluster/redis"
 	"github.com/salabroker/sala/broker/history"
+	"github.com/salabroker/sala/broker/history/redishistory"
 	"github.com/salabroker/sala/broker/room"
 )
 
@@ -92,6 +94,42 @@ func TestJoinsAreExactOnTwoNodes(t *testing.T) {
 	newExactRun(t, nodes).run(joinsWanted(t, 300))
 }
 
+// The same with everything in Redis, as it is in production.
+func TestJoinsAreExactOverRedis(t *testing.T) {
+	nodes, _ := startOverRedis(t, 3)
+	newExactRun(t, nodes).run(joinsWanted(t, 300))
+}
+
+// Clients that lose their connection in the middle of a join, or afterwards, and return to any node.
+func TestJoinsAndReturnsAreExact(t *testing.T) {
+	nodes, _ := startOverRedis(t, 3)
+	r := newExactRun(t, nodes)
+	r.cuts = true
+	r.run(joinsWanted(t, 300))
+}
+
+// startOverRedis returns nodes that share a Redis, for their messages and the history.
+func startOverRedis(t *testing.T, n int) ([]*brokertest.Node, *clustertest.Redis) {
+	t.Helper()
+	server := clustertest.Start(t)
+	nodes := make([]*brokertest.Node, n)
+	for i := range nodes {
+		bus, err := redis.New(redis.Options{URL: server.URL()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		engine, err := redishistory.New(redishistory.Options{Redis: redis.Options{URL: server.URL()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := exactOptions(engine)
+		o.Cluster = &broker.ClusterOptions{Bus: bus}
+		nodes[i] = brokertest.Start(t, o)
+	}
+	awaitNodes(t, nodes)
+	return nodes, server
+}
+
 func awaitNodes(t *testing.T, nodes []*brokertest.Node) {
 	t.Helper()
 	for _, node := range nodes {
@@ -117,7 +155,10 @@ func joinsWanted(t *testing.T, n int) int {
 type exactRun struct {
 	t     *testing.T
 	nodes []*brokertest.Node
+	cuts  bool          // clients with a session lose their connection now and then
 	ended chan struct{} // closed when the joins are over
+
+	returns atomic.Int64 // of clients that were cut
 
 	// Guarded by mu.
 	mu    sync.Mutex
@@ -156,15 +197,9 @@ func (r *exactRun) run(joins int) {
 	var left atomic.Int64
 	left.Store(int64(joins))
 	for i, node := range r.nodes {
-		for j := range joiners {
-			who := fmt.Sprintf("joiner %d of node %d", j, i)
-			c, withSession := node.Dial(nil), j%2 == 0
-			if withSession {
-				c.Recover("/", readerToken(r.t, node, "ana"), new(brokertest.Session), nil)
-			} else {
-				c.Connect("/", map[string]string{"token": readerToken(r.t, node, "ana")})
-			}
-			clients.Go(func() { r.join(c, who, &left) })
+		for n := range joiners {
+			j := r.newJoiner(node, fmt.Sprintf("joiner %d of node %d", n, i), n%2 == 0)
+			clients.Go(func() { j.run(&left) })
 		}
 	}
 	clients.Wait()
@@ -182,7 +217,7 @@ func (r *exactRun) sendAsBackend(node *brokertest.Node, sender string, unreporte
 		}
 		m := broker.Message{Event: "said", Args: json.RawMessage(fmt.Sprintf(`["%s %d"]`, sender, n)), Unreported: unreported}
 		report, err := node.Emit(r.t.Context(), broker.Target{Rooms: rooms}, m)
-		if err != nil || len(report.Unrecorded) > 0 || report.Partial || !unreported && len(report.Positions) != len(rooms) {
+		if err != nil || len(report.Unrecorded) > 0 || report.Partial && !r.cuts || !unreported && len(report.Positions) != len(rooms) {
 			r.t.Errorf("%s: Emit: %+v, %v", sender, report, err)
 			return
 		}
@@ -212,41 +247,95 @@ func (r *exactRun) pause(d time.Duration) (ended bool) {
 	}
 }
 
-// join joins the room and leaves it, until there are no joins left.
-func (r *exactRun) join(c *brokertest.Client, who string, left *atomic.Int64) {
-	var position *joined
-	var all []observation
-	for left.Add(-1) >= 0 && !r.t.Failed() {
-		request := map[string]any{"room": hot, "last": []int{0, 1, 3, 100}[rand.IntN(4)]}
-		o := observation{who: who}
-		if position != nil && rand.IntN(2) == 0 {
-			request = map[string]any{"room": hot, "since": map[string]any{"epoch": position.Epoch, "offset": position.Offset}}
-			o.since = position.Offset
-		}
-		o.answer = parseJoined(r.t, c.Call("join", request))
-		for _, e := range c.BeforeAnswer() { // it was on its way when the client left
-			before := &all[len(all)-1]
-			before.live = append(before.live, e.Args)
-		}
-		if !o.answer.OK {
-			r.t.Errorf("%s: join: %+v", who, o.answer.Error)
-			return
-		}
-		position = &o.answer
-		for range rand.IntN(8) {
-			o.live = append(o.live, c.Next().Args)
-		}
-		if got := c.Call("leave", hot); got != ok {
-			r.t.Errorf("%s: leave: %s", who, got)
-		}
-		for _, e := range c.BeforeAnswer() {
-			o.live = append(o.live, e.Args)
-		}
-		all = append(all, o)
+// joiner is a client that joins the room again and again. With a session it may be cut, and returns
+// to any node.
+type joiner struct {
+	r       *exactRun
+	who     string
+	token   string
+	client  *brokertest.Client
+	session *brokertest.Session // nil for none
+	member  bool                // what comes before the answer to the next join belongs to an earlier one
+	joins   []observation
+}
+
+func (r *exactRun) newJoiner(node *brokertest.Node, who string, withSession bool) *joiner {
+	j := &joiner{r: r, who: who, token: readerToken(r.t, node, "ana"), client: node.Dial(nil)}
+	if withSession {
+		j.session = new(brokertest.Session)
+		j.client.Recover("/", j.token, j.session, nil)
+	} else {
+		j.client.Connect("/", map[string]string{"token": j.token})
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.joins = append(r.joins, all...)
+	return j
+}
+
+// run joins the room and leaves it, until there are no joins left.
+func (j *joiner) run(left *atomic.Int64) {
+	for left.Add(-1) >= 0 && !j.r.t.Failed() {
+		for j.isCut() {
+			j.client.Send(`42999["join",{"room":"` + hot + `","last":3}]`) // and the answer is lost
+			j.comeBack()
+			j.member = false
+		}
+		j.join()
+	}
+	j.r.mu.Lock()
+	defer j.r.mu.Unlock()
+	j.r.joins = append(j.r.joins, j.joins...)
+}
+
+// join joins the room, receives some live messages, and leaves it.
+func (j *joiner) join() {
+	t := j.r.t
+	request := map[string]any{"room": hot, "last": []int{0, 1, 3, 100}[rand.IntN(4)]}
+	o := observation{who: j.who}
+	if n := len(j.joins); n > 0 && rand.IntN(2) == 0 {
+		before := &j.joins[n-1].answer
+		request = map[string]any{"room": hot, "since": map[string]any{"epoch": before.Epoch, "offset": before.Offset}}
+		o.since = before.Offset
+	}
+	o.answer = parseJoined(t, j.client.Call("join", request))
+	if !o.answer.OK {
+		t.Errorf("%s: join: %+v", j.who, o.answer.Error)
+		return
+	}
+	early := j.client.BeforeAnswer()
+	if len(j.joins) > 0 && j.member { // it was on its way when the client left
+		j.joins[len(j.joins)-1].take(early)
+	}
+	j.member = true
+	for range rand.IntN(8) {
+		o.live = append(o.live, j.client.Next().Args)
+		if j.isCut() {
+			j.comeBack()
+		}
+	}
+	if got := j.client.Call("leave", hot); got != ok {
+		t.Errorf("%s: leave: %s", j.who, got)
+	}
+	o.take(j.client.BeforeAnswer())
+	j.joins = append(j.joins, o)
+}
+
+func (o *observation) take(events []brokertest.Event) {
+	for _, e := range events {
+		o.live = append(o.live, e.Args)
+	}
+}
+
+// isCut decides whether the client loses its connection now.
+func (j *joiner) isCut() bool { return j.r.cuts && j.session != nil && rand.IntN(8) == 0 }
+
+// comeBack has the client lose its connection and return to its session.
+func (j *joiner) comeBack() {
+	j.client.Close()
+	node := j.r.nodes[rand.IntN(len(j.r.nodes))]
+	j.client = node.ReturnTo(j.token, j.session)
+	if !j.session.Recovered {
+		j.r.t.Errorf("%s didn't get its session back", j.who)
+	}
+	j.r.returns.Add(1)
 }
 
 // record reads all that the room remembers.
@@ -297,7 +386,7 @@ func (r *exactRun) check(record []string, joins int) {
 	if len(r.joins) != joins {
 		r.t.Errorf("%d joins were made, not %d", len(r.joins), joins)
 	}
-	r.t.Logf("%d joins, %d messages recorded, %d received live", len(r.joins), len(record), live)
+	r.t.Logf("%d joins, %d returns, %d messages recorded, %d received live", len(r.joins), r.returns.Load(), len(record), live)
 }
 
 // check returns what is wrong with what a client saw.
@@ -320,7 +409,7 @@ func (o *observation) check(record []string, numbers []map[string]int) error {
 		sender, n := numbered(text)
 		want := cmp.Or(got[sender], numbers[end][sender]) + 1
 		if n != want {
-			return fmt.Errorf("%s %d came live, not %d, which is the next", sender, n, want)
+			return fmt.Errorf("%s %d came live, not %d, which is the next: %v", sender, n, want, o.live)
 		}
 		got[sender] = n
 	}

@@ -375,7 +375,7 @@ func (b *Broker) takeFrom(ctx context.Context, owner cluster.NodeID, take *wire.
 func (b *Broker) takeWhenReady(ctx context.Context, owner cluster.NodeID, take *wire.TakeSession, topics []cluster.Topic) *wire.SessionState {
 	release, err := b.subscribeTopics(waitAtMost(ctx, subscribeTimeout), topics...)
 	defer release()
-	if err != nil {
+	if err != nil || !b.awaitRecords(ctx) {
 		return nil
 	}
 	ordered, cancel := context.WithTimeout(ctx, waitAtMost(ctx, subscribeTimeout))
@@ -426,6 +426,7 @@ func (b *Broker) newShadow(ns *namespace, key *wire.SessionKey, described *wire.
 	d.Moves, d.TakenOverUnixNs = s.session.moves, s.session.takenOver
 	s.described.Store(d)
 	s.showData(d.Data)
+	s.setHistoryMarks(described.GetHistoryMarks())
 	return s
 }
 
@@ -433,7 +434,6 @@ func (b *Broker) newShadow(ns *namespace, key *wire.SessionKey, described *wire.
 func (s *socket) enterShadow(rooms []string) error {
 	err := s.ns.index.Add(s, rooms, s.openSession)
 	if err == nil {
-		s.b.arrivals.Add(1)
 		s.b.subscribeSocket(s)
 	}
 	return err

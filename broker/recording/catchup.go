@@ -1,6 +1,7 @@
 package recording
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -152,6 +153,20 @@ func (c *CatchUp[M]) Open(g *Gate[M], mark Mark, entries []history.Recorded, fir
 		}
 	}
 	return true
+}
+
+// Marks returns what the client has of the history of rooms, by room.
+func (c *CatchUp[M]) Marks() map[string]Mark {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.marks)
+}
+
+// SetMarks sets what the client has of the history of rooms, and keeps the map.
+func (c *CatchUp[M]) SetMarks(marks map[string]Mark) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.marks, c.last = marks, time.Now()
 }
 
 // Abort has the join under way fail, if there is one, and calls send for what waits.

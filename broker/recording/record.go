@@ -26,7 +26,6 @@ type Record struct {
 	// Of a message that this node delivers; static.
 	recorder *Recorder // nil if nobody has to wait for it
 	phase    *phase
-	over     func()       // called when everything is over; nil for nothing
 	parts    atomic.Int32 // that aren't over
 
 	// Guarded by recorder.mu, for messages whose order isn't that of the engine.
@@ -73,9 +72,6 @@ func (r *Record) in(room string) bool {
 func (r *Record) End() {
 	if r == nil || r.recorder == nil || r.parts.Add(-1) > 0 {
 		return
-	}
-	if r.over != nil {
-		r.over()
 	}
 	r.recorder.grace.end(r.phase)
 }

@@ -54,7 +54,7 @@ func (r *Recorder) Rooms(namespace string, names []string) (rooms []history.Room
 
 // Start begins to record a message, which has two parts: the caller delivers it to the sockets of
 // this node, and publishes it to other nodes once settled is called. The caller calls [Record.End]
-// when each of the parts is over, and over is called after that.
+// when each of the parts is over.
 //
 // settled is called once, when it is known where the message is recorded. It is called before Start
 // returns or on another goroutine, and must not block. Of two messages that one goroutine sends to a
@@ -62,8 +62,8 @@ func (r *Recorder) Rooms(namespace string, names []string) (rooms []history.Room
 //
 // The record's rooms, which are [Recorder.Rooms], must not be empty, and the caller must not change
 // the entry's slices.
-func (r *Recorder) Start(rec *Record, e history.Entry, settled, over func()) {
-	rec.recorder, rec.over, rec.ID = r, over, e.ID
+func (r *Recorder) Start(rec *Record, e history.Entry, settled func()) {
+	rec.recorder, rec.ID = r, e.ID
 	rec.phase = r.grace.begin()
 	rec.parts.Store(2)
 	done := func(places []history.Position, _ error) {

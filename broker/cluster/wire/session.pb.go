@@ -448,6 +448,8 @@ type Session struct {
 	Unannounced []*UnannouncedPlace `protobuf:"bytes,14,rep,name=unannounced,proto3" json:"unannounced,omitempty"`
 	// That node's clock, see package presence. Not with prepare.
 	PresenceClock int64 `protobuf:"varint,15,opt,name=presence_clock,json=presenceClock,proto3" json:"presence_clock,omitempty"`
+	// What the client has got of the history of rooms lately, so that it gets none of that again.
+	HistoryMarks  []*HistoryMark `protobuf:"bytes,16,rep,name=history_marks,json=historyMarks,proto3" json:"history_marks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -573,6 +575,13 @@ func (x *Session) GetPresenceClock() int64 {
 	return 0
 }
 
+func (x *Session) GetHistoryMarks() []*HistoryMark {
+	if x != nil {
+		return x.HistoryMarks
+	}
+	return nil
+}
+
 // UnannouncedPlace is a user in a place, who may have to be announced.
 type UnannouncedPlace struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -628,6 +637,80 @@ func (x *UnannouncedPlace) GetSince() int64 {
 	return 0
 }
 
+// HistoryMark is what a client has got of the history of a room.
+type HistoryMark struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The room.
+	Room string `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
+	// The epoch of its history.
+	Epoch string `protobuf:"bytes,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// The offsets of the first and the last message that the client has got. The first is one more than
+	// the last if it has got none.
+	First uint64 `protobuf:"varint,3,opt,name=first,proto3" json:"first,omitempty"`
+	// See first.
+	Last          uint64 `protobuf:"varint,4,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryMark) Reset() {
+	*x = HistoryMark{}
+	mi := &file_sala_cluster_v1_session_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryMark) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryMark) ProtoMessage() {}
+
+func (x *HistoryMark) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_cluster_v1_session_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryMark.ProtoReflect.Descriptor instead.
+func (*HistoryMark) Descriptor() ([]byte, []int) {
+	return file_sala_cluster_v1_session_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *HistoryMark) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+func (x *HistoryMark) GetEpoch() string {
+	if x != nil {
+		return x.Epoch
+	}
+	return ""
+}
+
+func (x *HistoryMark) GetFirst() uint64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *HistoryMark) GetLast() uint64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
 // SessionClaims are the claims of a token, as far as they matter after it has been verified.
 type SessionClaims struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -645,7 +728,7 @@ type SessionClaims struct {
 
 func (x *SessionClaims) Reset() {
 	*x = SessionClaims{}
-	mi := &file_sala_cluster_v1_session_proto_msgTypes[6]
+	mi := &file_sala_cluster_v1_session_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -657,7 +740,7 @@ func (x *SessionClaims) String() string {
 func (*SessionClaims) ProtoMessage() {}
 
 func (x *SessionClaims) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_session_proto_msgTypes[6]
+	mi := &file_sala_cluster_v1_session_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -670,7 +753,7 @@ func (x *SessionClaims) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionClaims.ProtoReflect.Descriptor instead.
 func (*SessionClaims) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_session_proto_rawDescGZIP(), []int{6}
+	return file_sala_cluster_v1_session_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SessionClaims) GetId() string {
@@ -718,7 +801,7 @@ type SessionEvent struct {
 
 func (x *SessionEvent) Reset() {
 	*x = SessionEvent{}
-	mi := &file_sala_cluster_v1_session_proto_msgTypes[7]
+	mi := &file_sala_cluster_v1_session_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -730,7 +813,7 @@ func (x *SessionEvent) String() string {
 func (*SessionEvent) ProtoMessage() {}
 
 func (x *SessionEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_session_proto_msgTypes[7]
+	mi := &file_sala_cluster_v1_session_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -743,7 +826,7 @@ func (x *SessionEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionEvent.ProtoReflect.Descriptor instead.
 func (*SessionEvent) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_session_proto_rawDescGZIP(), []int{7}
+	return file_sala_cluster_v1_session_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SessionEvent) GetOffset() string {
@@ -786,7 +869,7 @@ type OfferSessions struct {
 
 func (x *OfferSessions) Reset() {
 	*x = OfferSessions{}
-	mi := &file_sala_cluster_v1_session_proto_msgTypes[8]
+	mi := &file_sala_cluster_v1_session_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -798,7 +881,7 @@ func (x *OfferSessions) String() string {
 func (*OfferSessions) ProtoMessage() {}
 
 func (x *OfferSessions) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_session_proto_msgTypes[8]
+	mi := &file_sala_cluster_v1_session_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -811,7 +894,7 @@ func (x *OfferSessions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OfferSessions.ProtoReflect.Descriptor instead.
 func (*OfferSessions) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_session_proto_rawDescGZIP(), []int{8}
+	return file_sala_cluster_v1_session_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *OfferSessions) GetKeys() []*SessionKey {
@@ -830,7 +913,7 @@ type Barrier struct {
 
 func (x *Barrier) Reset() {
 	*x = Barrier{}
-	mi := &file_sala_cluster_v1_session_proto_msgTypes[9]
+	mi := &file_sala_cluster_v1_session_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -842,7 +925,7 @@ func (x *Barrier) String() string {
 func (*Barrier) ProtoMessage() {}
 
 func (x *Barrier) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_session_proto_msgTypes[9]
+	mi := &file_sala_cluster_v1_session_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -855,7 +938,7 @@ func (x *Barrier) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Barrier.ProtoReflect.Descriptor instead.
 func (*Barrier) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_session_proto_rawDescGZIP(), []int{9}
+	return file_sala_cluster_v1_session_proto_rawDescGZIP(), []int{10}
 }
 
 // SessionMoved tells the node that a socket's id names which node has the socket now. Not answered.
@@ -876,7 +959,7 @@ type SessionMoved struct {
 
 func (x *SessionMoved) Reset() {
 	*x = SessionMoved{}
-	mi := &file_sala_cluster_v1_session_proto_msgTypes[10]
+	mi := &file_sala_cluster_v1_session_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -888,7 +971,7 @@ func (x *SessionMoved) String() string {
 func (*SessionMoved) ProtoMessage() {}
 
 func (x *SessionMoved) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_session_proto_msgTypes[10]
+	mi := &file_sala_cluster_v1_session_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -901,7 +984,7 @@ func (x *SessionMoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionMoved.ProtoReflect.Descriptor instead.
 func (*SessionMoved) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_session_proto_rawDescGZIP(), []int{10}
+	return file_sala_cluster_v1_session_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SessionMoved) GetSocket() string {
@@ -964,7 +1047,7 @@ const file_sala_cluster_v1_session_proto_rawDesc = "" +
 	"\frefusal_code\x18\x02 \x01(\tR\vrefusalCode\x12%\n" +
 	"\x0erefusal_reason\x18\x03 \x01(\tR\rrefusalReason\x12\x1c\n" +
 	"\tovertaken\x18\x04 \x01(\bR\tovertaken\x12\x1c\n" +
-	"\tconnected\x18\x05 \x01(\bR\tconnected\"\xc2\x04\n" +
+	"\tconnected\x18\x05 \x01(\bR\tconnected\"\x85\x05\n" +
 	"\aSession\x12/\n" +
 	"\x06socket\x18\x01 \x01(\v2\x17.sala.cluster.v1.SocketR\x06socket\x126\n" +
 	"\x06claims\x18\x02 \x01(\v2\x1e.sala.cluster.v1.SessionClaimsR\x06claims\x12!\n" +
@@ -983,10 +1066,16 @@ const file_sala_cluster_v1_session_proto_rawDesc = "" +
 	"\fasked_ago_us\x18\v \x01(\x03R\n" +
 	"askedAgoUs\x12C\n" +
 	"\vunannounced\x18\x0e \x03(\v2!.sala.cluster.v1.UnannouncedPlaceR\vunannounced\x12%\n" +
-	"\x0epresence_clock\x18\x0f \x01(\x03R\rpresenceClock\"<\n" +
+	"\x0epresence_clock\x18\x0f \x01(\x03R\rpresenceClock\x12A\n" +
+	"\rhistory_marks\x18\x10 \x03(\v2\x1c.sala.cluster.v1.HistoryMarkR\fhistoryMarks\"<\n" +
 	"\x10UnannouncedPlace\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x14\n" +
-	"\x05since\x18\x02 \x01(\x03R\x05since\"\x83\x01\n" +
+	"\x05since\x18\x02 \x01(\x03R\x05since\"a\n" +
+	"\vHistoryMark\x12\x12\n" +
+	"\x04room\x18\x01 \x01(\tR\x04room\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\tR\x05epoch\x12\x14\n" +
+	"\x05first\x18\x03 \x01(\x04R\x05first\x12\x12\n" +
+	"\x04last\x18\x04 \x01(\x04R\x04last\"\x83\x01\n" +
 	"\rSessionClaims\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12$\n" +
 	"\x0eissued_unix_ns\x18\x02 \x01(\x03R\fissuedUnixNs\x12&\n" +
@@ -1020,7 +1109,7 @@ func file_sala_cluster_v1_session_proto_rawDescGZIP() []byte {
 	return file_sala_cluster_v1_session_proto_rawDescData
 }
 
-var file_sala_cluster_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_sala_cluster_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_sala_cluster_v1_session_proto_goTypes = []any{
 	(*SessionKey)(nil),       // 0: sala.cluster.v1.SessionKey
 	(*TakeSession)(nil),      // 1: sala.cluster.v1.TakeSession
@@ -1028,30 +1117,32 @@ var file_sala_cluster_v1_session_proto_goTypes = []any{
 	(*SessionAbsent)(nil),    // 3: sala.cluster.v1.SessionAbsent
 	(*Session)(nil),          // 4: sala.cluster.v1.Session
 	(*UnannouncedPlace)(nil), // 5: sala.cluster.v1.UnannouncedPlace
-	(*SessionClaims)(nil),    // 6: sala.cluster.v1.SessionClaims
-	(*SessionEvent)(nil),     // 7: sala.cluster.v1.SessionEvent
-	(*OfferSessions)(nil),    // 8: sala.cluster.v1.OfferSessions
-	(*Barrier)(nil),          // 9: sala.cluster.v1.Barrier
-	(*SessionMoved)(nil),     // 10: sala.cluster.v1.SessionMoved
-	(*Socket)(nil),           // 11: sala.cluster.v1.Socket
-	(*EventHandover)(nil),    // 12: sala.cluster.v1.EventHandover
+	(*HistoryMark)(nil),      // 6: sala.cluster.v1.HistoryMark
+	(*SessionClaims)(nil),    // 7: sala.cluster.v1.SessionClaims
+	(*SessionEvent)(nil),     // 8: sala.cluster.v1.SessionEvent
+	(*OfferSessions)(nil),    // 9: sala.cluster.v1.OfferSessions
+	(*Barrier)(nil),          // 10: sala.cluster.v1.Barrier
+	(*SessionMoved)(nil),     // 11: sala.cluster.v1.SessionMoved
+	(*Socket)(nil),           // 12: sala.cluster.v1.Socket
+	(*EventHandover)(nil),    // 13: sala.cluster.v1.EventHandover
 }
 var file_sala_cluster_v1_session_proto_depIdxs = []int32{
 	0,  // 0: sala.cluster.v1.TakeSession.key:type_name -> sala.cluster.v1.SessionKey
 	3,  // 1: sala.cluster.v1.SessionState.absent:type_name -> sala.cluster.v1.SessionAbsent
 	4,  // 2: sala.cluster.v1.SessionState.changed:type_name -> sala.cluster.v1.Session
 	4,  // 3: sala.cluster.v1.SessionState.session:type_name -> sala.cluster.v1.Session
-	11, // 4: sala.cluster.v1.Session.socket:type_name -> sala.cluster.v1.Socket
-	6,  // 5: sala.cluster.v1.Session.claims:type_name -> sala.cluster.v1.SessionClaims
-	7,  // 6: sala.cluster.v1.Session.events:type_name -> sala.cluster.v1.SessionEvent
-	12, // 7: sala.cluster.v1.Session.events_handover:type_name -> sala.cluster.v1.EventHandover
+	12, // 4: sala.cluster.v1.Session.socket:type_name -> sala.cluster.v1.Socket
+	7,  // 5: sala.cluster.v1.Session.claims:type_name -> sala.cluster.v1.SessionClaims
+	8,  // 6: sala.cluster.v1.Session.events:type_name -> sala.cluster.v1.SessionEvent
+	13, // 7: sala.cluster.v1.Session.events_handover:type_name -> sala.cluster.v1.EventHandover
 	5,  // 8: sala.cluster.v1.Session.unannounced:type_name -> sala.cluster.v1.UnannouncedPlace
-	0,  // 9: sala.cluster.v1.OfferSessions.keys:type_name -> sala.cluster.v1.SessionKey
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	6,  // 9: sala.cluster.v1.Session.history_marks:type_name -> sala.cluster.v1.HistoryMark
+	0,  // 10: sala.cluster.v1.OfferSessions.keys:type_name -> sala.cluster.v1.SessionKey
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_sala_cluster_v1_session_proto_init() }
@@ -1073,7 +1164,7 @@ func file_sala_cluster_v1_session_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_cluster_v1_session_proto_rawDesc), len(file_sala_cluster_v1_session_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
