@@ -12,8 +12,8 @@
 // recorded.
 //
 // A room keeps at most as many messages as its rule says, each for at most the rule's TTL. Its
-// position is kept for an hour longer, so that who returns to a quiet room learns that nothing is
-// missing.
+// position is kept for an hour longer, so that a reader who returns to a quiet room learns that
+// nothing is missing.
 //
 //	engine.go     the interface of the engines, positions and pages
 //	query.go      queries

@@ -12,15 +12,15 @@ const (
 	// maxBroken bounds the rooms that are known to be broken. When there are more, all rooms are
 	// taken for broken.
 	maxBroken = 100_000
-	// mendBatch is how many rooms are mended in one pipeline.
-	mendBatch = 512
-	// mendPause is the pause before mending is tried again.
-	mendPause = time.Second
+	// repairBatch is how many rooms are repaired in one pipeline.
+	repairBatch = 512
+	// repairPause is the pause before mending is tried again.
+	repairPause = time.Second
 )
 
 // broken are the rooms in which an append has failed, by their keys. Each needs a new epoch.
 type broken struct {
-	wake chan struct{} // holds one token if there may be something to mend
+	wake chan struct{} // holds one token if there may be something to repair
 
 	mu    sync.Mutex
 	rooms map[string]uint64 // when each was broken, by the number of the failure
@@ -40,7 +40,7 @@ func (b *broken) add(room string) {
 	case b.all:
 	case known || len(b.rooms) < maxBroken:
 		b.rooms[room] = b.last
-	default: // mend takes care of all
+	default: // repair takes care of all
 		b.all = true
 		clear(b.rooms)
 	}
@@ -58,7 +58,7 @@ func (b *broken) addAll() {
 	b.wakeUp()
 }
 
-// wakeUp makes mend try again.
+// wakeUp makes repair try again.
 func (b *broken) wakeUp() {
 	select {
 	case b.wake <- struct{}{}:
@@ -76,9 +76,9 @@ func (b *broken) since(room string) uint64 {
 	return b.rooms[room]
 }
 
-// mended notes that a room has got a new epoch since a failure. If there has been another failure,
+// repaired notes that a room has got a new epoch since a failure. If there has been another failure,
 // it is still broken.
-func (b *broken) mended(room string, failure uint64) {
+func (b *broken) repaired(room string, failure uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if failure != 0 && b.rooms[room] == failure {
@@ -91,7 +91,7 @@ func (b *broken) batch() (rooms []string, failures []uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for room, failure := range b.rooms {
-		if len(rooms) == mendBatch {
+		if len(rooms) == repairBatch {
 			break
 		}
 		rooms, failures = append(rooms, room), append(failures, failure)
@@ -109,15 +109,15 @@ func (b *broken) everything() uint64 {
 	return b.last
 }
 
-// everythingMended notes that all rooms have got a new epoch since a failure.
-func (b *broken) everythingMended(failure uint64) {
+// everythingRepaired notes that all rooms have got a new epoch since a failure.
+func (b *broken) everythingRepaired(failure uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.all = b.last != failure
 }
 
-// mend gives broken rooms a new epoch as soon as Redis can be reached, until ctx ends.
-func (e *Engine) mend(ctx context.Context) {
+// repair gives broken rooms a new epoch as soon as Redis can be reached, until ctx ends.
+func (e *Engine) repair(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -127,19 +127,19 @@ func (e *Engine) mend(ctx context.Context) {
 		case <-timer.C:
 		case <-e.broken.wake:
 		}
-		if more := e.tryMend(ctx); more {
-			timer.Reset(mendPause)
+		if more := e.tryRepair(ctx); more {
+			timer.Reset(repairPause)
 		}
 	}
 }
 
-// tryMend mends what is broken. It returns whether something still is.
-func (e *Engine) tryMend(ctx context.Context) (more bool) {
+// tryRepair repairs what is broken. It returns whether something still is.
+func (e *Engine) tryRepair(ctx context.Context) (more bool) {
 	if failure := e.broken.everything(); failure != 0 {
 		if err := e.breakAll(ctx); err != nil {
 			return true
 		}
-		e.broken.everythingMended(failure)
+		e.broken.everythingRepaired(failure)
 	}
 	for {
 		rooms, failures := e.broken.batch()
@@ -151,7 +151,7 @@ func (e *Engine) tryMend(ctx context.Context) (more bool) {
 				more = true
 				continue
 			}
-			e.broken.mended(rooms[i], failures[i])
+			e.broken.repaired(rooms[i], failures[i])
 		}
 		if more {
 			return true
@@ -190,7 +190,7 @@ func (e *Engine) breakAll(ctx context.Context) error {
 	for _, server := range client.Nodes() {
 		for cursor, first := uint64(0), true; first || cursor != 0; first = false {
 			limited, cancel := context.WithTimeout(ctx, e.client.Timeout())
-			page, err := server.Do(limited, server.B().Scan().Cursor(cursor).Match(e.prefix+"*}").Count(mendBatch).Build()).AsScanEntry()
+			page, err := server.Do(limited, server.B().Scan().Cursor(cursor).Match(e.prefix+"*}").Count(repairBatch).Build()).AsScanEntry()
 			cancel()
 			if err != nil {
 				return err

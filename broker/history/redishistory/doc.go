@@ -5,7 +5,7 @@
 // entry. An entry's id in the stream is its offset and the time at which it was sent. Each operation
 // is one Lua script, and so one atomic step. All keys of a room have the same hash tag.
 //
-// Whatever Redis loses is noticed. Without its hash, a room begins a new epoch, and its stream is
+// The engine notices what Redis loses. Without its hash, a room begins a new epoch, and its stream is
 // dropped. Without its stream, a room knows by its offset that entries are gone. A server that has
 // started again, or a replica that has become the primary, may lack the last entries of any room.
 // So all rooms begin a new epoch then, at most about a second later.
@@ -16,8 +16,8 @@
 // server is too slow for it, appends fail at once.
 //
 // After an append has failed, it isn't known whether it was carried out. The room is broken until it
-// has a new epoch, so that readers learn of the hole. Whatever this node does with the room first
-// gives it one, or else the node does so by itself as soon as Redis can be reached.
+// has a new epoch, so that readers learn of the hole. The node's next append or read of the room
+// begins one, or else the node does so by itself as soon as Redis can be reached.
 //
 // With cluster keys, entries are signed. Others who can write to the Redis can't add any then, but
 // they can remove some or change their order.

@@ -88,7 +88,7 @@ func (e *Engine) Run(ctx context.Context) {
 	for _, l := range e.lanes {
 		running.Go(func() { l.run(ctx) })
 	}
-	running.Go(func() { e.mend(ctx) })
+	running.Go(func() { e.repair(ctx) })
 	running.Go(func() { e.watchServers(ctx) })
 	e.client.Run(ctx, func(client rueidis.Client) {
 		e.checkServers(ctx, client)
@@ -140,7 +140,7 @@ func (e *Engine) Read(ctx context.Context, r history.Room, q history.Query) (his
 	if err != nil {
 		return history.Page{}, failure(ctx, err)
 	}
-	e.broken.mended(room, broken)
+	e.broken.repaired(room, broken)
 	return e.page(room, q, answer)
 }
 

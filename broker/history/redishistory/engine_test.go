@@ -107,7 +107,7 @@ func await(t *testing.T, what string, happened func() bool) {
 		select {
 		case <-time.After(5 * time.Millisecond):
 		case <-deadline:
-			t.Fatalf("waited in vain for %s", what)
+			t.Fatalf("never: %s", what)
 		}
 	}
 }

@@ -21,5 +21,5 @@ func (e *Engine) Broken() int {
 // BreakAll takes all rooms for broken.
 func (e *Engine) BreakAll() { e.broken.addAll() }
 
-// AllMended reports whether nothing is broken.
-func (e *Engine) AllMended() bool { return e.broken.everything() == 0 && e.Broken() == 0 }
+// AllRepaired reports whether nothing is broken.
+func (e *Engine) AllRepaired() bool { return e.broken.everything() == 0 && e.Broken() == 0 }

@@ -132,7 +132,7 @@ func TestBrokenRoom(t *testing.T) {
 			}
 			server.Thaw()
 			use(t, e)
-			await(t, "the room to be mended", func() bool { return e.Broken() == 0 })
+			await(t, "the room to be repaired", func() bool { return e.Broken() == 0 })
 			page := read(t, other, room("r"), history.Query{Since: &before})
 			if page.Complete || page.End.Epoch == before.Epoch || len(page.Entries) == 0 || string(page.Entries[0].Args) != "[1]" {
 				t.Errorf("afterwards: %+v", page)
@@ -154,7 +154,7 @@ func TestEverythingIsBroken(t *testing.T) {
 		before[name] = record(t, e, n, room(name))
 	}
 	e.BreakAll()
-	await(t, "everything to be mended", e.AllMended)
+	await(t, "everything to be repaired", e.AllRepaired)
 	for name, position := range before {
 		page := read(t, e, room(name), history.Query{Since: &position})
 		if page.Complete || page.End.Offset != 1 || len(page.Entries) != 1 {
@@ -227,7 +227,7 @@ func TestShardFails(t *testing.T) {
 	await(t, "the room to be recorded again", func() bool { return end(t, begin(e, 300, dead[0])).err == nil })
 }
 
-// What waits for a slow server is bounded. What doesn't fit fails at once, and nothing is done twice.
+// The appends that wait for a slow server are bounded. Further ones fail at once, and none ends twice.
 func TestSlowServer(t *testing.T) {
 	server := clustertest.Start(t)
 	e := start(t, redishistory.Options{Redis: redisOptions(server.URL()), LaneBytes: 20_000})
@@ -396,7 +396,7 @@ func TestStrangersWrite(t *testing.T) {
 	}
 }
 
-// What others write to the keys of a room is an error, and nothing else.
+// Whatever others write to the keys of a room, a read fails with an error or leaves it out.
 func TestMalformed(t *testing.T) {
 	server := clustertest.Start(t)
 	e := start(t, redishistory.Options{Redis: redisOptions(server.URL())})
@@ -448,7 +448,7 @@ func TestPermissions(t *testing.T) {
 	record(t, e, 2, room("r"))
 	read(t, e, room("r"), history.Query{})
 	e.BreakAll()
-	await(t, "everything to be mended", e.AllMended)
+	await(t, "everything to be repaired", e.AllRepaired)
 	if err := e.Clear(t.Context(), room("r")); err != nil {
 		t.Error(err)
 	}

@@ -200,7 +200,7 @@ func (e *Engine) send(ctx context.Context, client rueidis.Client, batch []*task,
 }
 
 // sendAgain sends the commands of a batch that have failed because the server doesn't have the
-// script, as happens after it has started anew. If another node has brought the script in between,
+// script, as happens after it has started again. If another node has brought the script in between,
 // later commands about the same room have succeeded. To keep the order, earlier ones fail then.
 func (e *Engine) sendAgain(ctx context.Context, client rueidis.Client, batch []*task, results []rueidis.RedisResult) []rueidis.RedisResult {
 	var again []*task
@@ -253,7 +253,7 @@ func (e *Engine) finish(t *task, result rueidis.RedisResult) {
 		e.fail(t, err)
 		return
 	}
-	e.broken.mended(t.room, t.broken)
+	e.broken.repaired(t.room, t.broken)
 	e.appended.Add(1)
 	t.finish(p, nil)
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// serversEvery is how often the engine looks whether a server has started anew.
+// serversEvery is how often the engine looks whether a server has started again.
 const serversEvery = time.Second
 
 // servers are the servers that are or were primaries, each start of a server on its own. A server
