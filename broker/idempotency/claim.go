@@ -52,6 +52,15 @@ type Claim struct {
 	Result []byte
 }
 
+// lifetime returns for how long the claim is still known after now. A message that may be sent again is
+// known no longer than a window in all, since that is how long nodes and histories know its identity.
+func (c *Claim) lifetime(window time.Duration, now time.Time) time.Duration {
+	if c.State == Complete {
+		return window
+	}
+	return min(window, max(c.Time.Add(window).Sub(now), time.Second))
+}
+
 var errClaim = errors.New("idempotency: a claim can't be read; do all nodes run the same release?")
 
 func (c *Claim) encode() []byte {

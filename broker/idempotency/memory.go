@@ -15,7 +15,7 @@ type Memory struct {
 	// Guarded by mu.
 	mu     sync.Mutex
 	claims map[Key]*memoryClaim
-	oldest []expiry // in the order of their times
+	oldest []expiry // in the order in which they were written
 }
 
 type memoryClaim struct {
@@ -23,7 +23,7 @@ type memoryClaim struct {
 	expires time.Time
 }
 
-// expiry is when a claim may have expired. It hasn't if it was written again since.
+// expiry is when a claim has expired for sure, unless it was written again since.
 type expiry struct {
 	key Key
 	at  time.Time
@@ -40,7 +40,7 @@ func (m *Memory) Claim(_ context.Context, key Key, c Claim) (Claim, bool, error)
 	defer m.mu.Unlock()
 	now := time.Now()
 	m.expire(now)
-	if there, ok := m.claims[key]; ok {
+	if there, ok := m.claims[key]; ok && there.expires.After(now) {
 		return there.claim, true, nil
 	}
 	m.set(key, c, now)
@@ -59,9 +59,9 @@ func (m *Memory) set(key Key, c Claim, now time.Time) {
 	if len(m.oldest) == 0 {
 		time.AfterFunc(m.window, m.sweep)
 	}
-	expires := now.Add(m.window)
+	expires := now.Add(c.lifetime(m.window, now))
 	m.claims[key] = &memoryClaim{claim: c, expires: expires}
-	m.oldest = append(m.oldest, expiry{key, expires})
+	m.oldest = append(m.oldest, expiry{key, now.Add(m.window)})
 }
 
 // sweep forgets the claims whose window has passed, when nobody makes new ones.

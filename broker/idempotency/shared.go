@@ -42,7 +42,7 @@ func (s *Shared) Claim(ctx context.Context, key Key, c Claim) (Claim, bool, erro
 
 // Record implements [Store].
 func (s *Shared) Record(ctx context.Context, key Key, c Claim) error {
-	return s.values.Set(ctx, key.name(), c.encode(), s.window)
+	return s.values.Set(ctx, key.name(), c.encode(), c.lifetime(s.window, time.Now()))
 }
 
 // name returns the name of the value for a key. Publishers choose keys, so it is a digest: its length

@@ -2,8 +2,8 @@ package idempotency
 
 import "context"
 
-// Store keeps the claims on keys, each for a window of time since it was last written. Its methods may
-// be called concurrently.
+// Store keeps the claims on keys, each for a window of time after it was made or became [Complete]. Its
+// methods may be called concurrently.
 type Store interface {
 	// Claim sets the claim on a key, unless there is one, and returns the one that is there and
 	// whether there was one. It is one step: of all that call it at once for a key, on all nodes,
