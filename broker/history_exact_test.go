@@ -108,6 +108,46 @@ func TestJoinsAndReturnsAreExact(t *testing.T) {
 	r.run(joinsWanted(t, 300))
 }
 
+// While Redis is down, messages reach the sockets of their node and are reported as not recorded.
+// When it is back, readers learn that something is missing.
+func TestHistoryWhileRedisIsDown(t *testing.T) {
+	nodes, server := startOverRedis(t, 2)
+	here := nodes[0].JoinAs(readerToken(t, nodes[0], "ana"))
+	first := parseJoined(t, here.Call("join", map[string]any{"room": hot, "last": 10}))
+	if report := say(t, nodes[1], "1", hot); len(report.Positions) != 1 || report.Unrecorded != nil || report.Queued != 1 {
+		t.Fatalf("before: %+v", report)
+	}
+	here.Expect("said", `["1"]`)
+
+	server.Kill()
+	eventually(t, "the nodes notice", func() bool { return nodes[0].Isolated() && nodes[1].Isolated() })
+	if report := say(t, nodes[0], "2", hot); report.Positions != nil || fmt.Sprint(report.Unrecorded) != "["+hot+"]" || report.Queued != 1 || !report.Partial {
+		t.Errorf("meanwhile: %+v", report)
+	}
+	here.Expect("said", `["2"]`)
+	failed := parseJoined(t, here.Call("join", map[string]any{"room": cold, "last": 10}))
+	if failed.Error == nil || failed.Error.Code != broker.ReasonHistoryNotReached {
+		t.Errorf("a join meanwhile: %+v", failed)
+	}
+	if _, err := nodes[1].Messages(t.Context(), broker.MessagesQuery{Room: hot}); !isReason(err, broker.ReasonHistoryNotReached) {
+		t.Errorf("Messages meanwhile: %v", err)
+	}
+	if got := here.Call("join", "plain"); got != ok {
+		t.Errorf("a join without history meanwhile: %s", got)
+	}
+
+	server.Restart()
+	eventually(t, "messages are recorded again", func() bool {
+		report := say(t, nodes[1], "3", hot)
+		return report.Unrecorded == nil && !report.Partial && report.Queued == 1
+	})
+	since := map[string]any{"epoch": first.Epoch, "offset": first.Offset}
+	again := parseJoined(t, here.Call("join", map[string]any{"room": hot, "since": since}))
+	if !again.OK || again.Complete || again.Epoch == first.Epoch || !strings.HasSuffix(again.texts(), `said["3"]`) {
+		t.Errorf("afterwards: %+v", again)
+	}
+}
+
 // startOverRedis returns nodes that share a Redis, for their messages and the history.
 func startOverRedis(t *testing.T, n int) ([]*brokertest.Node, *clustertest.Redis) {
 	t.Helper()
