@@ -16,6 +16,9 @@ import (
 // errUnknownOp is the error for an operation of a later release.
 var errUnknownOp = errors.New("the operation is unknown; do all nodes run the same release?")
 
+// errEnding is the error for an operation that needs a node which stays.
+var errEnding = errors.New("the node is about to end")
+
 // envelopeOverhead is more than an operation takes besides its message.
 const envelopeOverhead = 1 << 20
 
@@ -218,7 +221,9 @@ func (b *Broker) apply(from cluster.NodeID, op *wire.Op, wait time.Duration) (pr
 	case *wire.Op_AnnouncePresence:
 		return b.applyAnnouncePresence(from, o.AnnouncePresence), nil
 	case *wire.Op_AdoptLeaves:
-		b.presence.Adopt(o.AdoptLeaves)
+		if !b.presence.Adopt(o.AdoptLeaves) {
+			return nil, errEnding
+		}
 		return &wire.Count{}, nil
 	case *wire.Op_Barrier:
 		return &wire.Count{}, nil

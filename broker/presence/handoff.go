@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"container/heap"
 	"context"
 	"maps"
 	"time"
@@ -100,13 +101,21 @@ func (t *Tracker) NodeLost(node string) {
 // left.
 func (t *Tracker) Lost(p Place) { t.inherit(p, time.Now(), true) }
 
-// Adopt takes over from another node, which is about to end, users whom it awaits.
-func (t *Tracker) Adopt(l *wire.AdoptLeaves) {
+// Adopt takes over from another node, which is about to end, users whom it awaits. It returns false
+// if this node is about to end, too.
+func (t *Tracker) Adopt(l *wire.AdoptLeaves) bool {
+	t.mu.Lock()
+	closing := t.closing
+	t.mu.Unlock()
+	if closing {
+		return false
+	}
 	now := time.Now()
 	for _, w := range l.GetLeaves() {
 		wait := min(max(time.Duration(w.GetWaitMs())*time.Millisecond, 0), t.opts.Window)
 		t.inherit(PlaceFrom(w.GetPlace()), now.Add(wait), false)
 	}
+	return true
 }
 
 // inherit makes this node find out, when it is due, whether a user has left that another node had.
@@ -154,9 +163,10 @@ func (t *Tracker) Deposited(present []Place) (deposited []Place) {
 }
 
 // Close hands the users that are awaited over to another node, or awaits them no longer if there is
-// none. It returns once nothing is unsettled, or ctx ends. It is called when the node has no sockets
-// left, while Run still runs.
+// none. It returns once nothing is unsettled, or ctx ends; the tracker does nothing after that. It is
+// called when the node has no sockets left, while Run still runs.
 func (t *Tracker) Close(ctx context.Context) {
+	defer t.end()
 	t.mu.Lock()
 	t.closing = true
 	t.mu.Unlock()
@@ -168,27 +178,47 @@ func (t *Tracker) Close(ctx context.Context) {
 			t.release(leaves, adopted)
 		case unsettled == 0:
 			return
-		default:
-			pause(ctx, gatherFor)
 		}
+		pause(ctx, gatherFor)
 	}
 }
 
-// awaited returns some of the users who are awaited, and how many records aren't settled.
+// end forgets everything. Nobody would learn what the tracker finds out later.
+func (t *Tracker) end() {
+	t.announcing.Lock()
+	defer t.announcing.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = true
+	clear(t.records)
+	t.agenda, t.unsettled = nil, 0
+}
+
+// awaited returns some of the users who are awaited, or about whom not all nodes have answered, and
+// how many records aren't settled. These users wait for release.
 func (t *Tracker) awaited() (leaves *wire.AdoptLeaves, unsettled int) {
 	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	leaves = &wire.AdoptLeaves{}
+	var taken []*record
 	for _, r := range t.agenda {
-		if r.phase == waiting && len(leaves.GetLeaves()) < maxQuestions {
-			leaves.Leaves = append(leaves.Leaves, &wire.WaitingLeave{Place: r.place.Wire(), WaitMs: r.at.Sub(now).Milliseconds()})
+		if len(taken) < maxQuestions && (r.phase == waiting || r.phase == leaving && r.tries > 0) {
+			taken = append(taken, r)
 		}
+	}
+	for _, r := range taken {
+		heap.Remove(&t.agenda, r.position)
+		wait := int64(0)
+		if r.phase == waiting {
+			wait = r.at.Sub(now).Milliseconds()
+		}
+		leaves.Leaves = append(leaves.Leaves, &wire.WaitingLeave{Place: r.place.Wire(), WaitMs: wait})
 	}
 	return leaves, t.unsettled
 }
 
-// release stops waiting for users: another node does so from now on, or nobody does.
+// release stops waiting for users: another node finds out about them from now on, or this one asks.
 func (t *Tracker) release(leaves *wire.AdoptLeaves, adopted bool) {
 	now := time.Now()
 	t.mu.Lock()
@@ -196,7 +226,7 @@ func (t *Tracker) release(leaves *wire.AdoptLeaves, adopted bool) {
 	for _, w := range leaves.GetLeaves() {
 		r := t.records[PlaceFrom(w.GetPlace())]
 		switch {
-		case r == nil || r.phase != waiting:
+		case r == nil || r.phase != waiting && r.phase != leaving || r.position >= 0: // it has changed meanwhile
 		case adopted:
 			t.remove(r)
 			t.opts.Deposit(r.place, false)

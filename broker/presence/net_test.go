@@ -73,9 +73,10 @@ type node struct {
 
 // socket is a socket of a user and the rooms that it is in. Guarded by network.mu.
 type socket struct {
-	user  string
-	rooms map[string]bool
-	at    *node // nil once it has ended
+	user   string
+	rooms  map[string]bool
+	at     *node // nil once it has ended
+	moving bool  // to another node
 }
 
 func (s *socket) places() []presence.Place {
@@ -249,7 +250,10 @@ func (net *network) count(by int) {
 
 func (n *node) adopt(ctx context.Context, l *wire.AdoptLeaves) bool {
 	for _, other := range n.others() {
-		return n.call(ctx, other, func() { other.Adopt(proto.CloneOf(l)) })
+		adopted := false
+		if n.call(ctx, other, func() { adopted = other.Adopt(proto.CloneOf(l)) }) && adopted {
+			return true
+		}
 	}
 	return false
 }
@@ -330,12 +334,17 @@ func (net *network) toggle(s *socket, room string) {
 func (net *network) move(s *socket, to *node) {
 	net.mu.Lock()
 	from := s.at
-	if from == nil || from == to || !to.alive || to.draining || to.shadows[s] {
+	if from == nil || from == to || !to.alive || to.draining || s.moving {
 		net.mu.Unlock()
 		return
 	}
-	to.shadows[s] = true
+	to.shadows[s], s.moving = true, true
 	net.mu.Unlock()
+	defer func() {
+		net.mu.Lock()
+		defer net.mu.Unlock()
+		s.moving = false
+	}()
 	net.delay()
 	net.delay()
 	net.mu.Lock()

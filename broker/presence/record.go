@@ -114,7 +114,10 @@ func (t *Tracker) add(p Place, in phase, at time.Time) *record {
 		lastLeft, lastPassed = before.lastTimes()
 		t.remove(before)
 	}
-	if len(t.records) >= maxRecords {
+	switch {
+	case t.closed:
+		return nil
+	case len(t.records) >= maxRecords:
 		t.opts.Dropped()
 		return nil
 	}

@@ -81,6 +81,7 @@ type Tracker struct {
 
 	unsettled int  // how many records are
 	closing   bool // Close was called
+	closed    bool // and has returned
 }
 
 // New returns a tracker. Run makes it work.
