@@ -13,7 +13,8 @@ import (
 // model is what an engine should have of one room.
 type model struct {
 	room    history.Room
-	epoch   string // empty until the engine has told it
+	empty   time.Duration // Subject.EmptyKept
+	epoch   string        // empty until the engine has told it
 	past    map[string]bool
 	end     uint64
 	entries []modelEntry
@@ -56,7 +57,11 @@ func (m *model) learn(t *testing.T, epoch string) {
 
 // use lets what has expired by now expire.
 func (m *model) use(now time.Time) {
-	if !m.used.IsZero() && now.Sub(m.used) > m.room.TTL+history.PositionKept {
+	kept := m.room.TTL + history.PositionKept
+	if m.end == 0 && m.empty > 0 {
+		kept = m.empty
+	}
+	if !m.used.IsZero() && now.Sub(m.used) > kept {
 		m.begin()
 	}
 	m.used = now
@@ -145,7 +150,7 @@ func testModel(t *testing.T, s Subject) {
 	rooms := make([]*model, 6)
 	for i := range rooms {
 		rooms[i] = &model{
-			room: room("r"+strconv.Itoa(i), []int{1, 3, 10}[i%3]), past: map[string]bool{"": true}, keyed: map[uint64]modelKeyed{},
+			empty: s.EmptyKept, room: room("r"+strconv.Itoa(i), []int{1, 3, 10}[i%3]), past: map[string]bool{"": true}, keyed: map[uint64]modelKeyed{},
 		}
 	}
 	steps := 6000

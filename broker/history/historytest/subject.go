@@ -20,6 +20,9 @@ type Subject struct {
 	Advance func(time.Duration)
 	// Lose lets the store lose a part of what it has of a room; nil if it can't.
 	Lose func(history.Room, Part)
+	// EmptyKept is how long the position of a room is kept to which nothing was sent; 0 if as long as
+	// that of others.
+	EmptyKept time.Duration
 }
 
 // Window is how long engines under test recognise entries with an idempotency key.

@@ -66,6 +66,8 @@ func newSubject(t *testing.T, server *clustertest.Redis, o redishistory.Options)
 		Engine: s.engine, Now: s.time,
 		Advance: func(d time.Duration) { s.advance(t, d) },
 		Lose:    func(r history.Room, p historytest.Part) { s.lose(t, r, p) },
+
+		EmptyKept: time.Minute,
 	}
 	return s
 }

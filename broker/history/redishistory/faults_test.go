@@ -467,3 +467,27 @@ func TestSlots(t *testing.T) {
 		}
 	}
 }
+
+// Clients choose which rooms they read, so what that leaves in Redis is gone soon.
+func TestReadsLeaveLittle(t *testing.T) {
+	server := clustertest.Start(t)
+	s := newSubject(t, server, redishistory.Options{})
+	sent, never := room("sent"), room("never")
+	record(t, s.engine, 1, sent)
+	for _, r := range []history.Room{sent, never} {
+		read(t, s.engine, r, history.Query{})
+	}
+	for _, tt := range []struct {
+		room      history.Room
+		shortened bool
+	}{{sent, false}, {never, true}} {
+		hash, _ := s.engine.Keys(tt.room)
+		left, err := s.client.Do(t.Context(), s.client.B().Pttl().Key(hash).Build()).AsInt64()
+		if err != nil || left <= 0 {
+			t.Fatalf("%s is kept for %d ms, %v", tt.room.Name, left, err)
+		}
+		if shortened := left <= time.Minute.Milliseconds(); shortened != tt.shortened {
+			t.Errorf("%s is kept for %d ms", tt.room.Name, left)
+		}
+	}
+}

@@ -52,17 +52,20 @@ return position
 // or "before" or nothing, the epoch and offset of that position, and how many entries and bytes to
 // return at most.
 //
-// It reads some entries at a time, as many as will fit if they are as large as those before, so that
-// it hardly reads what it doesn't return.
+// It reads one entry and then as many at a time as will fit if they are as large as those before, so
+// that it hardly reads what it doesn't return. Redis does nothing else meanwhile.
+//
+// The position of a room to which nothing was sent is kept for a minute at most. Clients choose the
+// names of rooms, and would fill Redis with them.
 const readScript = beginScript + `
 local epoch, last = begin()
 redis.call('HSET', KEYS[1], 'e', epoch, 'o', text(last))
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
+redis.call('PEXPIRE', KEYS[1], last > 0 and ARGV[3] or math.min(ARGV[3], 60000))
 
-local oldest = last + 1
+local oldest, probed = last + 1, 1
 while oldest == last + 1 do
   local expired = nil
-  for _, entry in ipairs(redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 16)) do
+  for _, entry in ipairs(redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', probed)) do
     local offset, time = string.match(entry[1], '(%d+)-(%d+)')
     if tonumber(time) > tonumber(ARGV[4]) then
       oldest = tonumber(offset)
@@ -72,6 +75,7 @@ while oldest == last + 1 do
   end
   if not expired then break end
   redis.call('XTRIM', KEYS[2], 'MINID', text(expired + 1) .. '-0')
+  probed = math.min(2 * probed, 16)
 end
 
 local page = {epoch, text(last), text(oldest)}
@@ -84,7 +88,7 @@ end
 if from > to then return page end
 from, to = text(from), text(to)
 local left, bytes = tonumber(ARGV[8]), tonumber(ARGV[9])
-local most, used = 16, 0
+local most, used = 1, 0
 while left > 0 do
   local entries
   if backward then
@@ -108,11 +112,13 @@ end
 return page
 `
 
-// clearScript drops the entries and begins an epoch. A room without a hash has nothing to lose.
+// clearScript drops the entries and begins an epoch. A room without a hash has nothing to lose. Like
+// that of a room that has never been sent anything, its position is kept for a minute.
 const clearScript = `
 redis.call('DEL', KEYS[2])
 if redis.call('EXISTS', KEYS[1]) == 1 then
   redis.call('HSET', KEYS[1], 'e', ARGV[1], 'o', '0')
+  redis.call('PEXPIRE', KEYS[1], 60000)
 end
 return 1
 `
