@@ -18,8 +18,9 @@
 // everybody who asks learns it: then nobody announces that the user has come or left.
 //
 // Two nodes may ask at the same time. Each question carries the time of what it is about, and of
-// two users who come the earlier one is announced, of two who leave the later one. Nodes with the
-// same time compare their ids. Times come from a clock that never shows less than another node's
+// two users who come the earlier one is announced, of two who leave the later one. The node with the
+// later arrival asks again until the other one has announced. Nodes with the same time compare their
+// ids. Times come from a clock that never shows less than another node's
 // time that it has seen. So if a node doesn't know of another one's question yet, its own is later.
 //
 // A node whose user has left and who learns that the user has come to another one drops its

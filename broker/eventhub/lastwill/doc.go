@@ -7,6 +7,9 @@
 // So the disconnects are published as long as one successor survives; with up to five nodes, that is
 // as long as any node survives.
 //
+// In the same way it deposits which users are in which places ([Registry.Deposit]). They are reported
+// lost after the disconnects, for package presence to find out whether they have left.
+//
 // A connect or a disconnect costs a part of one message to each successor, which is sent as soon as
 // the previous message is. While no backend wants disconnects, nothing is kept.
 //

@@ -1,0 +1,38 @@
+package presence_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Thousands of users who lose their connections at the same time cost few calls, a few at a time, and each is
+// announced once.
+func TestMassDisconnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newNetwork(t, rand.New(rand.NewPCG(1, 2))) //nolint:gosec // a seed is the point
+		node := net.add(0)
+		net.add(0)
+		defer net.stopAll()
+		const users = 700 // the index of the test looks at each socket
+		var sockets []*socket
+		for i := range users {
+			sockets = append(sockets, net.connect(node, fmt.Sprint("user", i)))
+		}
+		time.Sleep(10 * time.Second)
+		net.calls, net.most, net.announced = 0, 0, nil
+		for _, s := range sockets {
+			net.disconnect(s, true)
+		}
+		time.Sleep(window - time.Millisecond)
+		if len(net.announced) > 0 || net.calls > 0 {
+			t.Errorf("%d users left and %d calls were made before the window had passed", len(net.announced), net.calls)
+		}
+		time.Sleep(10 * time.Second)
+		if len(net.announced) != users || net.calls > 10 || net.most > 4 {
+			t.Errorf("%d users left, with %d calls, %d at a time", len(net.announced), net.calls, net.most)
+		}
+	})
+}
