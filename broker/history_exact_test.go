@@ -65,15 +65,22 @@ func (e *lateEngine) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case do := <-e.appends:
-			if rand.IntN(4) == 0 {
-				time.Sleep(time.Duration(rand.IntN(2000)) * time.Microsecond)
-			}
+			linger(ctx)
 			done := do()
-			if rand.IntN(4) == 0 {
-				time.Sleep(time.Duration(rand.IntN(2000)) * time.Microsecond)
-			}
+			linger(ctx)
 			done()
 		}
+	}
+}
+
+// linger waits for a moment, now and then.
+func linger(ctx context.Context) {
+	if rand.IntN(4) > 0 {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(time.Duration(rand.IntN(2000)) * time.Microsecond):
 	}
 }
 
@@ -167,6 +174,9 @@ func startOverRedis(t *testing.T, n int) ([]*brokertest.Node, *clustertest.Redis
 		nodes[i] = brokertest.Start(t, o)
 	}
 	awaitNodes(t, nodes)
+	for _, node := range nodes {
+		eventually(t, "the node records", func() bool { return say(t, node, "ready", "cold:ready").Unrecorded == nil })
+	}
 	return nodes, server
 }
 
