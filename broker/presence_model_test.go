@@ -23,7 +23,7 @@ func TestPresenceAgainstModel(t *testing.T) {
 	for name, kills := range map[string]bool{"drains": false, "drains and kills": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m := newPresenceModel(t, rand.New(rand.NewPCG(1, 2)), kills) //nolint:gosec // a seed is the point
+			m := newPresenceModel(t, rand.New(rand.NewPCG(1, 2)), kills)
 			for step := range 1000 {
 				switch {
 				case step == 300 || step == 600:

@@ -25,7 +25,6 @@ func withPresence() broker.Options {
 type userEvents struct {
 	t   *testing.T
 	sub *broker.Subscription
-	got []eventhub.Event
 }
 
 func subscribeUsers(t *testing.T, node *brokertest.Node) *userEvents {

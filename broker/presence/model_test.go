@@ -55,7 +55,7 @@ func seeds() int {
 }
 
 func (w world) run(t *testing.T, seed uint64) {
-	rng := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a seed is the point
+	rng := rand.New(rand.NewPCG(seed, 1))
 	net := newNetwork(t, rand.New(rand.NewPCG(seed, 2)))
 	net.loss = w.loss
 	skew := func() time.Duration { return time.Duration((rng.Float64()*2 - 1) * float64(w.skew)) }
@@ -99,7 +99,7 @@ func (w world) run(t *testing.T, seed uint64) {
 				net.mu.Unlock()
 				sessions := rng.IntN(2) == 0
 				net.running.Go(func() { net.drain(node, sessions) })
-				time.Sleep(time.Duration(rng.IntN(300)) * time.Millisecond)
+				pass(time.Duration(rng.IntN(300)) * time.Millisecond)
 			}
 		case what < 96:
 			if w.kills && time.Since(killed) > noticed+2*time.Second { // a node and its successors aren't lost together
@@ -108,13 +108,13 @@ func (w world) run(t *testing.T, seed uint64) {
 				net.kill(node)
 			}
 		}
-		time.Sleep(time.Duration(rng.ExpFloat64() * float64(30*time.Millisecond)))
+		pass(time.Duration(rng.ExpFloat64() * float64(30*time.Millisecond)))
 	}
 	net.running.Wait()
 	net.mu.Lock()
 	net.loss = 0
 	net.mu.Unlock()
-	time.Sleep(2 * time.Minute)
+	pass(2 * time.Minute)
 	for _, p := range net.everywhere() {
 		w.check(t, net, p)
 	}

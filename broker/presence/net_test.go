@@ -161,7 +161,7 @@ func (net *network) delay() bool {
 	d := time.Duration(net.rng.IntN(8000)) * time.Microsecond
 	arrives := net.rng.Float64() >= net.loss
 	net.mu.Unlock()
-	time.Sleep(d)
+	pass(d)
 	return arrives
 }
 
@@ -407,7 +407,7 @@ func (net *network) kill(n *node) {
 	net.mu.Unlock()
 	n.stop()
 	net.running.Go(func() {
-		time.Sleep(noticed)
+		pass(noticed)
 		net.forget(n)
 		net.mu.Lock()
 		survivors := slices.Clone(net.nodes)
@@ -415,7 +415,7 @@ func (net *network) kill(n *node) {
 		for _, other := range survivors {
 			other.NodeLost(n.id)
 		}
-		time.Sleep(300 * time.Millisecond)
+		pass(300 * time.Millisecond)
 		n.deposit.Lock()
 		lost := slices.Collect(maps.Keys(n.deposited))
 		n.deposit.Unlock()
@@ -451,7 +451,7 @@ func (net *network) drain(n *node, sessions bool) {
 			}
 		}
 		sessions = false
-		time.Sleep(time.Millisecond)
+		pass(time.Millisecond)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -521,3 +521,6 @@ func (net *network) stopAll() {
 	}
 	net.running.Wait()
 }
+
+// pass lets the time of the bubble pass.
+func pass(d time.Duration) { <-time.After(d) }
