@@ -134,7 +134,7 @@ func (s *socket) openGate(c *client, g *gate, answer *engineio.Frame, mark recor
 	return opened
 }
 
-// cancelGate ends a join that has failed. What waits is sent.
+// cancelGate ends a join that has failed, and sends the messages that wait.
 func (s *socket) cancelGate(g *gate) {
 	s.locked(func() {
 		if u := s.catchUp.Load(); u != nil {
@@ -143,7 +143,7 @@ func (s *socket) cancelGate(g *gate) {
 	})
 }
 
-// abortJoin has a join fail that is under way. What waits is sent.
+// abortJoin has a join fail that is under way, and sends the messages that wait.
 func (s *socket) abortJoin() {
 	if s.catchUp.Load() != nil {
 		s.locked(s.abortWaiting)

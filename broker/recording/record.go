@@ -23,7 +23,7 @@ type Record struct {
 
 	places atomic.Pointer[[]history.Position] // nil until they are known
 
-	// Of a message that this node delivers; static.
+	// Static, of messages that this node delivers.
 	recorder *Recorder // nil if nobody has to wait for it
 	phase    *phase
 	parts    atomic.Int32 // that aren't over

@@ -3,6 +3,7 @@ package clustertest
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -297,7 +298,7 @@ func testValues(t *testing.T, n Network) {
 	firsts := make(chan string, 8)
 	for i := range cap(firsts) {
 		go func() {
-			existing, err := []*busClient{a, b}[i%2].SetNew(ctx, "race", []byte{byte('a' + i)}, time.Minute)
+			existing, err := []*busClient{a, b}[i%2].SetNew(ctx, "race", []byte(strconv.Itoa(i)), time.Minute)
 			firsts <- fmt.Sprintf("%s%v", existing, err)
 		}()
 	}
