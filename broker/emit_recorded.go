@@ -28,7 +28,8 @@ func (b *Broker) prepareRecord(t *Target, m *Message) bool {
 	if len(rooms) == 0 {
 		return false
 	}
-	m.record = &recording.Record{Rooms: rooms, Target: t, MayDrop: m.Volatile, Repeated: m.part != 0}
+	target := *t // a copy, so that other messages need no memory for their target
+	m.record = &recording.Record{Rooms: rooms, Target: &target, MayDrop: m.Volatile, Repeated: m.part != 0}
 	return !m.SkipHistory && !m.Volatile
 }
 
@@ -140,7 +141,8 @@ func (b *Broker) emitRecorded(ctx context.Context, ns *namespace, to destination
 
 // relayRecorded is emit for a message that is recorded.
 func (b *Broker) relayRecorded(ns *namespace, to destination, t *Target, m *Message) {
-	b.startEmission(ns, to, t, m, false).deliver()
+	target, message := *t, *m // as in prepareRecord
+	b.startEmission(ns, to, &target, &message, false).deliver()
 }
 
 // awaitRecords waits until the messages are published that this node had begun to send to rooms with
@@ -186,6 +188,9 @@ func roomNames(record *recording.Record) []string {
 // beginDelivery sets the record of a message that another node sends to rooms with history. The
 // caller ends it when the message is delivered.
 func (b *Broker) beginDelivery(o *wire.Emit, m *Message) {
+	if b.recorder == nil {
+		return
+	}
 	t := targetFromWire(o.GetTarget())
 	b.prepareRecord(&t, m)
 	if m.record == nil || len(o.GetPlaces()) == 0 {
