@@ -35,9 +35,10 @@ type network struct {
 	announced []announcement
 	stays     map[presence.Place][]*stay
 	calls     int
-	calling   int // at the moment
-	most      int // ever
-	running   sync.WaitGroup
+	calling   int            // at the moment
+	most      int            // ever
+	running   sync.WaitGroup // moves, drains and kills
+	flying    sync.WaitGroup // messages
 }
 
 type announcement struct {
@@ -85,6 +86,13 @@ func (s *socket) places() []presence.Place {
 		all = append(all, presence.Place{Namespace: "/", Room: room, User: s.user})
 	}
 	return all
+}
+
+// placesOf returns where a socket is.
+func (net *network) placesOf(s *socket) []presence.Place {
+	net.mu.Lock()
+	defer net.mu.Unlock()
+	return s.places()
 }
 
 func (s *socket) isIn(p presence.Place) bool {
@@ -168,7 +176,7 @@ func (net *network) delay() bool {
 // call has another node do something. It reports false if there is no answer within the limit.
 func (n *node) call(ctx context.Context, other *node, do func()) bool {
 	done := make(chan struct{})
-	n.net.running.Go(func() {
+	n.net.flying.Go(func() {
 		if !n.net.delay() || !other.isAlive() {
 			return
 		}
@@ -246,6 +254,14 @@ func (net *network) count(by int) {
 	net.calls += max(by, 0)
 	net.calling += by
 	net.most = max(net.most, net.calling)
+}
+
+// counts returns how many changes were announced, how many calls were made, and how many of them at a
+// time.
+func (net *network) counts() (announced, calls, most int) {
+	net.mu.Lock()
+	defer net.mu.Unlock()
+	return len(net.announced), net.calls, net.most
 }
 
 func (n *node) adopt(ctx context.Context, l *wire.AdoptLeaves) bool {
@@ -353,11 +369,11 @@ func (net *network) move(s *socket, to *node) {
 	if moves {
 		net.change(from, false, false, func() { delete(from.sockets, s) })
 		since, clock := make(map[presence.Place]int64), int64(0)
-		for _, p := range s.places() {
+		for _, p := range net.placesOf(s) {
 			since[p], clock = from.HandedOver(p, to.id)
 		}
 		net.delay()
-		for _, p := range s.places() {
+		for _, p := range net.placesOf(s) {
 			to.TakenOver(p, since[p], clock)
 		}
 		net.change(to, false, false, func() {
@@ -373,7 +389,7 @@ func (net *network) move(s *socket, to *node) {
 	net.mu.Lock()
 	delete(to.shadows, s)
 	net.mu.Unlock()
-	for _, p := range s.places() {
+	for _, p := range net.placesOf(s) {
 		if to.local(p) == presence.Absent {
 			to.Left(p, false)
 		}
@@ -519,7 +535,7 @@ func (net *network) stopAll() {
 	for _, n := range nodes {
 		n.stop()
 	}
-	net.running.Wait()
+	net.flying.Wait()
 }
 
 // pass lets the time of the bubble pass.

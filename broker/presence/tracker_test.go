@@ -22,17 +22,19 @@ func TestMassDisconnect(t *testing.T) {
 			sockets = append(sockets, net.connect(node, fmt.Sprint("user", i)))
 		}
 		pass(10 * time.Second)
+		net.mu.Lock()
 		net.calls, net.most, net.announced = 0, 0, nil
+		net.mu.Unlock()
 		for _, s := range sockets {
 			net.disconnect(s, true)
 		}
 		pass(window - time.Millisecond)
-		if len(net.announced) > 0 || net.calls > 0 {
-			t.Errorf("%d users left and %d calls were made before the window had passed", len(net.announced), net.calls)
+		if announced, calls, _ := net.counts(); announced > 0 || calls > 0 {
+			t.Errorf("%d users left and %d calls were made before the window had passed", announced, calls)
 		}
 		pass(10 * time.Second)
-		if len(net.announced) != users || net.calls > 10 || net.most > 4 {
-			t.Errorf("%d users left, with %d calls, %d at a time", len(net.announced), net.calls, net.most)
+		if announced, calls, most := net.counts(); announced != users || calls > 10 || most > 4 {
+			t.Errorf("%d users left, with %d calls, %d at a time", announced, calls, most)
 		}
 	})
 }
