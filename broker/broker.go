@@ -64,6 +64,7 @@ type Broker struct {
 	// Events for backends. Static after New; each guards itself.
 	events       *eventhub.Hub
 	presence     *presence.Tracker
+	roomLists    presence.Lists[roomUsers]
 	presenceFull sync.Once // for the log
 
 	// The cluster; nil for a single node. Static after New; each guards itself.

@@ -58,12 +58,27 @@ func (b *Broker) Users(ctx context.Context, q UserQuery) (UserList, error) {
 	}
 	// One entry more than the page has says whether there is a next page.
 	var list UserList
-	list.Users, list.PartialResult = b.listUsers(ctx, ns.name, q.Room, after[0], size+1)
-	if len(list.Users) > size {
-		list.Users = list.Users[:size]
-		list.Next = pageToken(pageOfUsers, list.Users[size-1].User)
+	query := &wire.ListUsers{Namespace: ns.name, Room: q.Room, After: after[0], Limit: uint32(size) + 1} //nolint:gosec // at most a page and one
+	list.Users, list.PartialResult = b.listUsers(ctx, query)
+	if n := fittingUsers(list.Users[:min(len(list.Users), size)]); len(list.Users) > n {
+		list.Users = list.Users[:n]
+		list.Next = pageToken(pageOfUsers, list.Users[n-1].User)
 	}
 	return list, nil
+}
+
+// fittingUsers returns how many of the users fit a page, which stock gRPC clients accept
+// only up to 4 MiB.
+func fittingUsers(users []PresentUser) int {
+	const overhead = 32
+	size := 0
+	for n, u := range users {
+		size += len(u.User) + len(u.Data) + overhead
+		if size > maxMessagesBytes && n > 0 {
+			return n
+		}
+	}
+	return len(users)
 }
 
 // CountUsers counts the users and sockets of up to 1000 rooms; no rooms mean the whole

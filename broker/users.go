@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"github.com/salabroker/sala/broker/cluster/wire"
+	"github.com/salabroker/sala/broker/presence"
 )
 
 // A user may have sockets at several nodes. So a page of users is the first of what all
@@ -48,17 +49,15 @@ type RoomCounts struct {
 // probability that two of as many users have the same digest is 10⁻⁸.
 const maxDigests = 500_000
 
-// listUsers returns the first users of a room, or of a namespace if room is empty, after
-// the one named after, on all nodes.
-func (b *Broker) listUsers(ctx context.Context, namespace, room, after string, limit int) ([]PresentUser, PartialResult) {
-	query := &wire.ListUsers{Namespace: namespace, Room: room, After: after, Limit: uint32(limit)} //nolint:gosec // at most a page and one
+// listUsers returns a page of users on all nodes.
+func (b *Broker) listUsers(ctx context.Context, query *wire.ListUsers) ([]PresentUser, PartialResult) {
 	replies, partial := callAll[wire.Users](ctx, b, &wire.Op{Op: &wire.Op_ListUsers{ListUsers: query}})
-	return mergeUsers(append(replies, b.localUsers(query)), limit), partial
+	return mergeUsers(append(replies, b.localUsers(query)), int(query.GetLimit())), partial
 }
 
 // localUsers returns a page of the users of this node.
 func (b *Broker) localUsers(q *wire.ListUsers) *wire.Users {
-	page := &userPage{limit: int(q.GetLimit()), users: make(map[string]*wire.User)}
+	page := &userPage{limit: int(q.GetLimit()), namesOnly: q.GetNamesOnly(), users: make(map[string]*wire.User)}
 	for _, s := range b.socketsIn(q.GetNamespace(), q.GetRoom()) {
 		if s.user > q.GetAfter() { // so nobody without a name
 			page.add(s)
@@ -87,9 +86,10 @@ func (b *Broker) socketsIn(namespace, room string) []*socket {
 // userPage collects the users with the first names, so that a page of a large room takes
 // memory for the page alone.
 type userPage struct {
-	limit int
-	users map[string]*wire.User
-	names lastNames // of users
+	limit     int
+	namesOnly bool
+	users     map[string]*wire.User
+	names     lastNames // of users
 }
 
 // add counts a socket for its user, unless the page is full of users before that one.
@@ -110,6 +110,9 @@ func (p *userPage) add(s *socket) {
 		return
 	}
 	u.Sockets++
+	if p.namesOnly {
+		return
+	}
 	if connected := s.connectTime.UnixNano(); connected >= u.GetConnectedUnixNs() {
 		u.ConnectedUnixNs, u.Data = connected, s.shownData()
 	}
@@ -314,17 +317,20 @@ func (b *Broker) checkPresenceIn(s *socket, name string) *Error {
 
 // usersForMember returns who is in a room that the socket has just joined.
 func (b *Broker) usersForMember(s *socket, name string) roomUsers {
-	there := roomUsers{Users: []roomUser{}}
 	c := s.client.Load()
 	if c == nil { // nobody gets the answer
+		return roomUsers{Users: []roomUser{}}
+	}
+	ctx := doneContext(c.conn.Done())
+	return b.roomLists.Get(presence.Place{Namespace: s.ns.name, Room: name}, func() roomUsers {
+		query := &wire.ListUsers{Namespace: s.ns.name, Room: name, Limit: maxUsersForMember + 1, NamesOnly: true}
+		users, partial := b.listUsers(context.WithoutCancel(ctx), query) // others may wait for it as well
+		there := roomUsers{Users: []roomUser{}, Partial: partial.Partial, More: len(users) > maxUsersForMember}
+		for _, u := range users[:min(len(users), maxUsersForMember)] {
+			there.Users = append(there.Users, roomUser{u.User})
+		}
 		return there
-	}
-	users, partial := b.listUsers(doneContext(c.conn.Done()), s.ns.name, name, "", maxUsersForMember+1)
-	there.Partial, there.More = partial.Partial, len(users) > maxUsersForMember
-	for _, u := range users[:min(len(users), maxUsersForMember)] {
-		there.Users = append(there.Users, roomUser{u.User})
-	}
-	return there
+	})
 }
 
 // maxUsersForMember bounds the users in the answer to a join.

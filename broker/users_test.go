@@ -142,3 +142,44 @@ func TestUsersRefuseBadRequests(t *testing.T) {
 		t.Errorf("an unknown namespace: %v", err)
 	}
 }
+
+// Users with much data make pages that gRPC clients still accept.
+func TestPagesOfUsersAreBounded(t *testing.T) {
+	node := brokertest.Start(t, broker.Options{Namespaces: []string{"/"}})
+	const users, size = 1000, 4000
+	for n := range users {
+		issued, err := node.IssueToken(t.Context(), broker.TokenRequest{
+			User: fmt.Sprintf("user-%04d", n), Data: []byte(`"` + strings.Repeat("x", size) + `"`), Permissions: broker.Permissions{Rooms: []string{"large"}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		node.Dial(nil).Connect("/", map[string]string{"token": issued.Token})
+	}
+	seen, pages := 0, 0
+	for page := (broker.Page{Size: users}); ; {
+		list, err := node.Users(t.Context(), broker.UserQuery{Room: "large", Page: page})
+		if err != nil {
+			t.Fatal(err)
+		}
+		bytes := 0
+		for _, u := range list.Users {
+			if want := fmt.Sprintf("user-%04d", seen); u.User != want {
+				t.Fatalf("%s comes, want %s", u.User, want)
+			}
+			seen++
+			bytes += len(u.Data)
+		}
+		pages++
+		if bytes > 3<<20 {
+			t.Errorf("a page has %d bytes of data", bytes)
+		}
+		if list.Next == "" {
+			break
+		}
+		page.Token = list.Next
+	}
+	if seen != users || pages < 2 {
+		t.Errorf("%d users came on %d pages", seen, pages)
+	}
+}
