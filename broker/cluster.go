@@ -242,6 +242,7 @@ func (p peerHandler) NodeJoined(other cluster.Node) {
 	p.b.log.Info("node joined", "node", string(other.ID), "version", other.Version, "address", other.Address)
 	p.b.eventsNodeJoined(other.ID)
 	p.b.revoked.NodeJoined()
+	p.b.tellWhichMoved(other.ID)
 	p.b.proxy.Check(other)
 }
 
@@ -266,5 +267,6 @@ func (p peerHandler) NodeLost(other cluster.Node) {
 func (p peerHandler) Rejoined() {
 	p.b.log.Warn("the other nodes had taken this node for lost; it is back")
 	p.b.eventsRejoined()
+	p.b.tellWhichMoved("")
 	p.b.revoked.Sync()
 }

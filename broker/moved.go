@@ -179,6 +179,32 @@ func (b *Broker) tellMoved(m *wire.SessionMoved) {
 	}
 }
 
+// tellWhichMoved tells a home again which of its sockets this node has; all homes if home is
+// empty.
+func (b *Broker) tellWhichMoved(home cluster.NodeID) {
+	if b.recovery == nil {
+		return
+	}
+	for _, ns := range b.namespaces {
+		for _, s := range ns.index.Select(nil, Target{Everyone: true}) {
+			owner := cluster.OwnerOf(s.id)
+			if s.session != nil && string(owner) != b.id && (home == "" || home == owner) {
+				s.tellHere()
+			}
+		}
+	}
+}
+
+// tellHere tells the home of a socket that this node has it, unless it doesn't. It holds the
+// lock that the socket needs to leave, so that nobody tells of what comes after that first.
+func (s *socket) tellHere() {
+	s.session.mu.Lock()
+	defer s.session.mu.Unlock()
+	if !s.session.shadow && !s.session.over {
+		s.b.tellMoved(&wire.SessionMoved{Socket: s.id, Node: s.b.id})
+	}
+}
+
 // departedTime is how long a node remembers how a socket was when it left.
 const departedTime = 10 * time.Second
 

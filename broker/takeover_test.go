@@ -393,6 +393,64 @@ func TestLostWithTheNodeThatHadIt(t *testing.T) {
 	}
 }
 
+// TestFoundAfterItsNodeIsBack cuts off the node to which a socket has moved until the others take it
+// for lost. When it is back, calls that name the socket find it, at every node.
+func TestFoundAfterItsNodeIsBack(t *testing.T) {
+	t.Parallel()
+	nodes, buses := startKillable(t, 3, broker.Options{Recovery: &broker.RecoveryOptions{}})
+	ana := travel(t, nodes, "ana")
+	ana.moveTo(1)
+	buses[1].dead.Store(true)
+	awaitNodeCount(t, nodes[2], 2)
+	buses[1].dead.Store(false)
+	for _, node := range nodes {
+		awaitNodeCount(t, node, 3)
+		awaitFound(t, node, ana.to())
+	}
+}
+
+// TestHomeLearnsWhatItMissed has a socket move while the node where it began is cut off. Once that
+// is back, it doesn't need the node that had the socket before.
+func TestHomeLearnsWhatItMissed(t *testing.T) {
+	t.Parallel()
+	nodes, buses := startKillable(t, 3, broker.Options{Recovery: &broker.RecoveryOptions{}})
+	ana := travel(t, nodes, "ana")
+	ana.moveTo(1)
+	buses[0].dead.Store(true)
+	awaitNodeCount(t, nodes[1], 2)
+	awaitNodeCount(t, nodes[2], 2)
+	ana.moveTo(2)
+	buses[0].dead.Store(false)
+	awaitNodeCount(t, nodes[0], 3)
+	awaitNodeCount(t, nodes[2], 3)
+	buses[1].dead.Store(true)
+	awaitNodeCount(t, nodes[0], 2)
+	awaitFound(t, nodes[0], ana.to())
+}
+
+// awaitNodeCount waits until a node knows so many, itself included.
+func awaitNodeCount(t *testing.T, node *brokertest.Node, n int) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; <-time.After(10 * time.Millisecond) {
+		list, err := node.ListNodes(t.Context())
+		if err == nil && len(list.Nodes) == n && !list.Partial {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the nodes are not %d: %+v, %v", n, list, err)
+		}
+	}
+}
+
+// awaitFound waits until an emit from a node reaches the socket that the target names.
+func awaitFound(t *testing.T, node *brokertest.Node, target broker.Target) {
+	t.Helper()
+	eventually(t, "an emit reaches the socket", func() bool {
+		report, err := node.Emit(t.Context(), target, broker.Message{Event: "e", Volatile: true})
+		return err == nil && report.Matched == 1 && !report.Partial
+	})
+}
+
 // TestLateRequestToReturnElsewhere has a request to return arrive at another node after its
 // client has given it up. The client stays connected. It has to answer a ping to move.
 func TestLateRequestToReturnElsewhere(t *testing.T) {
