@@ -331,10 +331,10 @@ func TestDisconnectedWhileAway(t *testing.T) {
 					t.Fatal(err)
 				}
 				ana.wantMetric(`sala_sockets_away{namespace="/"}`, 0)
-				history := ana.history(id)
-				if last := history[len(history)-1]; last != "DISCONNECT DISCONNECTED" {
-					t.Errorf("the last event is %s", last)
-				}
+				eventually(t, "the socket's end is the last event", func() bool {
+					history := ana.history(id)
+					return history[len(history)-1] == "DISCONNECT DISCONNECTED"
+				})
 				ana.refusedReturn(ana.token, "DISCONNECTED")
 				ana.comeBack()
 				ana.wantRefused(id, "UNKNOWN")
