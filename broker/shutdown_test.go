@@ -10,6 +10,7 @@ import (
 
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/brokertest"
+	"github.com/salabroker/sala/broker/eventhub"
 )
 
 func TestShutdownSendsWhatWasAccepted(t *testing.T) {
@@ -65,5 +66,39 @@ func TestShutdownCutsRemainingClients(t *testing.T) {
 	c.ExpectEnd()
 	if err := node.Shutdown(t.Context()); err != nil {
 		t.Errorf("the second Shutdown: %v", err)
+	}
+}
+
+// Backends learn that a client is gone also if its connection is only cut when the time is
+// over, or if it was away until then.
+func TestShutdownWithoutTimeTellsBackends(t *testing.T) {
+	for name, leave := range map[string]func(*absence){
+		"of a client that is cut":  func(*absence) {},
+		"of a client that is away": (*absence).leave,
+	} {
+		t.Run(name, func(t *testing.T) {
+			withSession(t, broker.Options{}, func(t *testing.T, ana *absence) {
+				leave(ana)
+				backend, err := ana.Subscribe(broker.SubscribeOptions{Kinds: []eventhub.Kind{eventhub.Disconnect}, Credits: 1})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				cancel()
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					_ = ana.Shutdown(ctx) // the error says that it was cut short
+				}()
+				<-backend.Ready()
+				<-time.After(100 * time.Millisecond) // a backend is somewhere else
+				into := make([]eventhub.Delivery, 1)
+				n, err := backend.Take(into)
+				if err != nil || n != 1 || into[0].Event.Socket.ID != ana.session.ID {
+					t.Errorf("the backend got %d events %+v, %v; want the DISCONNECT", n, into, err)
+				}
+				<-done
+			})
+		})
 	}
 }

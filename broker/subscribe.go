@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/salabroker/sala/broker/eventhub"
+	"github.com/salabroker/sala/broker/grace"
 )
 
 // Limits of the answers of backends.
@@ -77,9 +78,13 @@ func (o *SubscribeOptions) validate(namespaces []string) error {
 }
 
 // endSubscriptions ends the subscriptions once the subscribers have taken the last
-// events.
+// events. They get a moment for that even if ctx has ended: clients that took all its time
+// are cut at its end, so backends are told only then that these, and those that are away,
+// are gone.
 func (b *Broker) endSubscriptions(ctx context.Context) {
-	limited, cancel := context.WithTimeout(ctx, lastEventsGrace)
+	extended, release := grace.Extend(ctx, endGrace)
+	defer release()
+	limited, cancel := context.WithTimeout(extended, lastEventsGrace)
 	defer cancel()
 	if err := b.events.Close(limited); err != nil {
 		b.log.Warn("subscribers have not taken and answered all events", "error", err)

@@ -30,3 +30,17 @@ func Wait(ctx context.Context, more time.Duration, wait func()) bool {
 		return false
 	}
 }
+
+// Extend returns a context that ends when ctx has ended and then the time more has passed: what
+// follows from the end of ctx needs a moment to be done. The caller calls the function to release
+// it.
+func Extend(ctx context.Context, more time.Duration) (context.Context, context.CancelFunc) {
+	extended, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		time.AfterFunc(more, func() { cancel(context.Cause(ctx)) })
+	})
+	return extended, func() {
+		stop()
+		cancel(context.Canceled)
+	}
+}

@@ -2,6 +2,7 @@ package grace
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,5 +31,36 @@ func TestWait(t *testing.T) {
 				<-time.After(c.takes) // the abandoned goroutine ends, too
 			})
 		})
+	}
+}
+
+func TestExtend(t *testing.T) {
+	for name, c := range map[string]struct{ ctx, more, after time.Duration }{
+		"of a context that ends later": {ctx: 4 * time.Second, more: time.Second, after: 5 * time.Second},
+		"of one that has ended":        {more: time.Second, after: time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), c.ctx)
+				defer cancel()
+				begin := time.Now()
+				extended, release := Extend(ctx, c.more)
+				defer release()
+				<-extended.Done()
+				if took := time.Since(begin); took != c.after {
+					t.Errorf("it ended after %v, want %v", took, c.after)
+				}
+				if why := context.Cause(extended); !errors.Is(why, context.DeadlineExceeded) {
+					t.Errorf("it ended because of %v", why)
+				}
+			})
+		})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	extended, release := Extend(ctx, time.Hour)
+	release()
+	if extended.Err() == nil {
+		t.Error("it goes on after its release")
 	}
 }
