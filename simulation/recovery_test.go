@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/salabroker/sala/broker/token"
@@ -194,7 +195,7 @@ func (k *checker) reasons(s, now *session) (codes []string) {
 		}
 	}
 	for _, f := range k.faults {
-		if !f.begin.before(now.began) || f.end.beforeSure(true, s.requested) {
+		if !f.begin.before(now.began) || f.isOver(s.requested) {
 			continue
 		}
 		switch {
@@ -214,6 +215,42 @@ func (k *checker) reasons(s, now *session) (codes []string) {
 	// A node that has ended can't say why the session has.
 	add(k.plan.nodes > 1 && len(codes) > 0 && len(k.faults) > 0, codeUnknown, codeNodeLost)
 	return codes
+}
+
+// isOver reports whether a fault can't concern what begins at t. After trouble with the bus,
+// nodes may take each other for lost for a while. One that drains meanwhile has no node that
+// takes its sessions over.
+func (f *fault) isOver(t stamp) bool {
+	if f.kind == busTrouble && f.end.at+busRecovery >= t.at {
+		return false
+	}
+	return f.end.before(t)
+}
+
+// A session may be lost with its node while the bus fails, and until the nodes know each other
+// again.
+func TestReasonsAroundBusTrouble(t *testing.T) {
+	at := func(d time.Duration) stamp { return stamp{seq: d.Milliseconds(), at: d} }
+	trouble := &fault{kind: busTrouble, node: 2, begin: at(time.Minute), end: at(2 * time.Minute)}
+	for name, c := range map[string]struct {
+		from, to time.Duration // from the session's CONNECT until its client was told NODE_LOST
+		want     bool
+	}{
+		"before it":            {50 * time.Second, 55 * time.Second, false},
+		"while it begins":      {50 * time.Second, 70 * time.Second, true},
+		"during it":            {70 * time.Second, 75 * time.Second, true},
+		"right after it":       {2*time.Minute + time.Second, 2*time.Minute + 2*time.Second, true},
+		"when it is long over": {3 * time.Minute, 3*time.Minute + time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := &checker{plan: &plan{nodes: 3, window: time.Minute, maxMessages: 10, maxBytes: 1000}, faults: []*fault{trouble}}
+			s := &session{requested: at(c.from), visits: []visit{{heard: c.to}}}
+			now := &session{began: at(c.to), nodes: []int{1}}
+			if reasons := k.reasons(s, now); slices.Contains(reasons, codeNodeLost) != c.want {
+				t.Errorf("possible reasons: %v; want NODE_LOST among them: %t", reasons, c.want)
+			}
+		})
+	}
 }
 
 // checkRefusal checks that a client was refused for a reason.
