@@ -220,6 +220,7 @@ func (s *socket) sessionToWire(rooms []string) *wire.Session {
 	w.WindowMs, w.Returns = time.Until(s.session.deadline).Milliseconds(), s.session.returns
 	w.AskedAgoUs = time.Since(s.session.asked).Microseconds()
 	w.HistoryMarks = s.historyMarks(rooms)
+	w.EarlierOffset = s.session.earlier
 	return w
 }
 

@@ -58,6 +58,7 @@ func (b *Broker) seek(candidate *socket, r recoveryRequest) *Error {
 	if !ok || len(r.offset) > maxOffsetBytes || !b.mayBeOffset(r.offset) {
 		return nil
 	}
+	candidate.session.earlier = r.offset
 	ns := candidate.ns
 	if s, ok := ns.index.Get(id); ok && s.session != nil && sameSecret(s.session.secret, secret) && !s.isShadow() {
 		back.previous = id

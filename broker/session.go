@@ -79,6 +79,7 @@ type session struct {
 	secret    [secretBytes]byte // only the client and its nodes know it
 	moves     uint32            // how often another node has taken the socket over
 	takenOver int64             // when this node did, in nanoseconds since 1970; 0 if it didn't
+	earlier   string            // offset of what the client had received last when the session began; empty for none
 
 	back *returning // of a candidate, until it is a member; owned by its handshake, then guarded by socket.publishing
 
@@ -263,6 +264,9 @@ const (
 func (s *socket) keep(o *outgoing) delivery {
 	x := s.session
 	event, frame := o.recoverable()
+	if x.hadEarlier(event) {
+		return uncounted
+	}
 	x.mu.Lock()
 	if o.m.record != nil {
 		if d, settled := s.takeLive(o, waitingMessage{frame, event}); settled {
@@ -318,6 +322,14 @@ func (s *socket) keep(o *outgoing) delivery {
 	}
 	x.push(s.b, o, event, position)
 	return kept
+}
+
+// hadEarlier reports whether the client has received the event in an earlier session, as the
+// last one. From another node it may come once more, and late. Until the client has got
+// another event it still names this one when it returns, and that must not confirm what has
+// come to the new session meanwhile.
+func (x *session) hadEarlier(event *backlog.Event) bool {
+	return x.earlier != "" && event.Offset() == x.earlier
 }
 
 // hasHad reports whether the event came before, while the session was moved: calls that

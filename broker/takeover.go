@@ -416,7 +416,7 @@ func (b *Broker) newShadow(ns *namespace, key *wire.SessionKey, described *wire.
 		auth:        d.Auth,
 		connectTime: d.ConnectTime,
 		claims:      claimsFromWire(key.GetUser(), described.GetClaims()),
-		session:     &session{moves: d.Moves + 1, takenOver: time.Now().UnixNano()},
+		session:     &session{moves: d.Moves + 1, takenOver: time.Now().UnixNano(), earlier: described.GetEarlierOffset()},
 	}
 	s.session.secret, _ = secretOf(key)
 	s.session.shadow = true

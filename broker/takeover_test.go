@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -343,6 +344,88 @@ func TestJoinReachesASocketThatHasJustMoved(t *testing.T) {
 		info, err := nodes[1].GetSocket(t.Context(), ana.session.ID)
 		return err == nil && len(info.Rooms) == 1 && info.Rooms[0] == "late"
 	})
+}
+
+// detained is a bus that keeps messages with the event "late" back until it is told to release them.
+type detained struct {
+	cluster.Bus
+	mu       sync.Mutex
+	to       cluster.Receiver
+	late     []cluster.Message
+	released bool
+}
+
+func (d *detained) Run(ctx context.Context, r cluster.Receiver) error {
+	return d.Bus.Run(ctx, &detainedReceiver{r, d})
+}
+
+type detainedReceiver struct {
+	cluster.Receiver
+	bus *detained
+}
+
+func (r *detainedReceiver) Received(m cluster.Message) {
+	r.bus.mu.Lock()
+	defer r.bus.mu.Unlock()
+	r.bus.to = r.Receiver
+	if !r.bus.released && bytes.Contains(m.Payload, []byte("late")) {
+		r.bus.late = append(r.bus.late, m)
+		return
+	}
+	r.Receiver.Received(m)
+}
+
+// release lets through what was kept back, and returns how much that was.
+func (d *detained) release() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.released = true
+	for _, m := range d.late {
+		d.to.Received(m)
+	}
+	return len(d.late)
+}
+
+// TestOffsetOfAnEarlierSession has the last event of an earlier session reach another node late,
+// where its client has a new session. The client still names that event when it returns, as stock
+// clients do until they get another one. It gets everything that has come to the new session.
+func TestOffsetOfAnEarlierSession(t *testing.T) {
+	for name, at := range map[string]int{"where it began": 1, "at a third node": 2} {
+		t.Run(name, func(t *testing.T) {
+			exchange, buses := clustertest.NewExchange(), make([]*detained, 3)
+			nodes := startNodes(t, 3, broker.Options{Recovery: &broker.RecoveryOptions{}}, func(i int) cluster.Bus {
+				buses[i] = &detained{Bus: exchange.Bus()}
+				return buses[i]
+			})
+			bob := nodes[at].Join("bob") // so that the node gets what everyone gets
+			ana := travel(t, nodes, "ana")
+			emit(t, nodes[0], everyoneIn, broker.Message{Event: "late", Unreported: true})
+			ana.client.Expect("late", "[]")
+			ana.client.Send("41")
+			ended := ana.session.ID
+			ana.client = nodes[1].ReturnTo(ana.token, ana.session)
+			ana.client.Expect("sala:session", `[{"recovered":false,"code":"UNKNOWN"}]`)
+			if ana.session.ID == ended {
+				t.Fatal("the session goes on")
+			}
+			ana.client.ExpectNothing()
+			if at != 1 {
+				ana.moveTo(at)
+				ana.client.ExpectNothing()
+			}
+			ana.leave()
+			emit(t, nodes[at], ana.to(), broker.Message{Event: "e", Args: []byte("[1]")})
+			if n := buses[at].release(); n != 1 {
+				t.Fatalf("%d messages were late", n)
+			}
+			bob.Expect("late", "[]")
+			emit(t, nodes[at], ana.to(), broker.Message{Event: "e", Args: []byte("[2]")})
+			ana.moveTo(at)
+			ana.client.Expect("e", "[1]")
+			ana.client.Expect("e", "[2]")
+			ana.client.ExpectNothing()
+		})
+	}
 }
 
 // TestHandOverWaitsForMessages has a node hand a socket over while a message is on its way that has

@@ -21,6 +21,7 @@ type session struct {
 	ended     stamp // when the client had another session, or left; zero at the end of the run
 	sent      entry // that CONNECT
 	nodes     []int // which it was connected to
+	asked     []int // where its client has asked to return; they may have had it without the client's knowledge
 	visits    []visit
 	events    []entry
 	displaced []entry // it was disconnected without a word, as those are who have given their session to another client
@@ -127,6 +128,9 @@ func (k *checker) sessionsOf(c *client) (all []*session) {
 		switch e.kind {
 		case entrySent:
 			sent[e.namespace] = e
+			if s != nil && s.pid != "" && e.pid == s.pid {
+				s.asked = append(s.asked, e.node)
+			}
 		case entryConnected:
 			resumed := s != nil && s.pid != "" && s.pid == e.pid
 			k.checkAnswer(c, s, e, resumed)
@@ -438,7 +442,7 @@ func (k *checker) killedAround(m *message) bool {
 func (k *checker) stayedAt(s *session, node int) bool {
 	elsewhere := func(n int) bool { return n != node }
 	drained := func(f *fault) bool { return f.kind == nodeDrained && f.node == node }
-	return !slices.ContainsFunc(s.nodes, elsewhere) && !slices.ContainsFunc(k.faults, drained)
+	return !slices.ContainsFunc(s.nodes, elsewhere) && !slices.ContainsFunc(s.asked, elsewhere) && !slices.ContainsFunc(k.faults, drained)
 }
 
 // beforeSure is before for the end of a change, which means nothing unless it is sure.

@@ -449,7 +449,10 @@ type Session struct {
 	// That node's clock, see package presence. Not with prepare.
 	PresenceClock int64 `protobuf:"varint,15,opt,name=presence_clock,json=presenceClock,proto3" json:"presence_clock,omitempty"`
 	// What the client has got of the history of rooms lately, so that it gets none of that again.
-	HistoryMarks  []*HistoryMark `protobuf:"bytes,16,rep,name=history_marks,json=historyMarks,proto3" json:"history_marks,omitempty"`
+	HistoryMarks []*HistoryMark `protobuf:"bytes,16,rep,name=history_marks,json=historyMarks,proto3" json:"history_marks,omitempty"`
+	// The offset of what the client had received last when the session began; empty for none. It
+	// isn't sent again.
+	EarlierOffset string `protobuf:"bytes,17,opt,name=earlier_offset,json=earlierOffset,proto3" json:"earlier_offset,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -580,6 +583,13 @@ func (x *Session) GetHistoryMarks() []*HistoryMark {
 		return x.HistoryMarks
 	}
 	return nil
+}
+
+func (x *Session) GetEarlierOffset() string {
+	if x != nil {
+		return x.EarlierOffset
+	}
+	return ""
 }
 
 // UnannouncedPlace is a user in a place, who may have to be announced.
@@ -1047,7 +1057,7 @@ const file_sala_cluster_v1_session_proto_rawDesc = "" +
 	"\frefusal_code\x18\x02 \x01(\tR\vrefusalCode\x12%\n" +
 	"\x0erefusal_reason\x18\x03 \x01(\tR\rrefusalReason\x12\x1c\n" +
 	"\tovertaken\x18\x04 \x01(\bR\tovertaken\x12\x1c\n" +
-	"\tconnected\x18\x05 \x01(\bR\tconnected\"\x85\x05\n" +
+	"\tconnected\x18\x05 \x01(\bR\tconnected\"\xac\x05\n" +
 	"\aSession\x12/\n" +
 	"\x06socket\x18\x01 \x01(\v2\x17.sala.cluster.v1.SocketR\x06socket\x126\n" +
 	"\x06claims\x18\x02 \x01(\v2\x1e.sala.cluster.v1.SessionClaimsR\x06claims\x12!\n" +
@@ -1067,7 +1077,8 @@ const file_sala_cluster_v1_session_proto_rawDesc = "" +
 	"askedAgoUs\x12C\n" +
 	"\vunannounced\x18\x0e \x03(\v2!.sala.cluster.v1.UnannouncedPlaceR\vunannounced\x12%\n" +
 	"\x0epresence_clock\x18\x0f \x01(\x03R\rpresenceClock\x12A\n" +
-	"\rhistory_marks\x18\x10 \x03(\v2\x1c.sala.cluster.v1.HistoryMarkR\fhistoryMarks\"<\n" +
+	"\rhistory_marks\x18\x10 \x03(\v2\x1c.sala.cluster.v1.HistoryMarkR\fhistoryMarks\x12%\n" +
+	"\x0eearlier_offset\x18\x11 \x01(\tR\rearlierOffset\"<\n" +
 	"\x10UnannouncedPlace\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x14\n" +
 	"\x05since\x18\x02 \x01(\x03R\x05since\"a\n" +
