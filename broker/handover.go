@@ -125,7 +125,7 @@ func (s *socket) describeSession(t *wire.TakeSession) *wire.SessionState {
 		if s.isConnected() && !t.GetProven() {
 			return absence{connected: true}.toWire()
 		}
-		number = x.countReturn(time.Now().Add(-time.Duration(t.GetAskedAgoUs()) * time.Microsecond))
+		number = x.countReturn(time.Now().Add(-time.Duration(t.GetAskedAgoUs())*time.Microsecond), t.GetProven())
 		if number == 0 {
 			return absence{overtaken: true}.toWire()
 		}

@@ -68,7 +68,7 @@ func (b *Broker) seek(candidate *socket, r recoveryRequest) *Error {
 		}
 		back.socket, back.connected = s, s.isConnected()
 		if !back.connected {
-			back.number = s.session.countReturn(candidate.connectTime)
+			back.number = s.session.countReturn(candidate.connectTime, false)
 		}
 		return nil
 	}
@@ -111,13 +111,15 @@ func (b *Broker) seekElsewhere(candidate *socket, id string, secret [secretBytes
 // overtakes it. The result is zero, which is no return's number, if that has happened
 // already: what a client asks for at one node may be slower than what it asks for at
 // another one after that.
-func (x *session) countReturn(asked time.Time) uint64 {
+//
+// Proven says that the client has proven that it uses the connection with which it asked.
+func (x *session) countReturn(asked time.Time, proven bool) uint64 {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if asked.Before(x.asked) {
 		return 0
 	}
-	x.asked = asked
+	x.asked, x.proven = asked, proven
 	x.returns++
 	return x.returns
 }
@@ -255,7 +257,7 @@ func (c *client) proveHere(ctx context.Context, candidate *socket) bool {
 	}
 	proven := c.prove(ctx, candidate)
 	if proven {
-		candidate.session.back.number = s.session.countReturn(candidate.connectTime)
+		candidate.session.back.number = s.session.countReturn(candidate.connectTime, true)
 	}
 	return proven
 }
@@ -293,7 +295,7 @@ func (c *client) resume(candidate *socket) (done bool) {
 		c.refuse(candidate.ns.name, back.refusal.Reason, back.refusal)
 		return true
 	case back.overtaken:
-		c.yield(candidate)
+		c.conn.CloseAfterFlush(engineio.ReasonForcedClose)
 		return true
 	case back.socket == nil:
 		return false
@@ -314,7 +316,7 @@ func (c *client) resume(candidate *socket) (done bool) {
 		c.conn.CloseAfterFlush(engineio.ReasonForcedClose)
 		return true
 	case errors.Is(err, errOvertaken):
-		c.yield(candidate)
+		c.yield(s, candidate)
 		return true
 	case err != nil:
 		c.refuse(s.ns.name, err.Reason, err)
@@ -331,11 +333,14 @@ func (c *client) resume(candidate *socket) (done bool) {
 	return true
 }
 
-// yield closes the connection of a candidate that a later return has overtaken. The client
-// tries again, unless it has proven that it uses this connection: then somebody else has
-// its session as well, and they would take it from each other for ever.
-func (c *client) yield(candidate *socket) {
-	if candidate.session.back.proven {
+// yield closes the connection of a candidate that a later return to s has overtaken. The
+// client tries again, unless both have proven that they use their connections: then somebody
+// else has its session as well, and they would take it from each other for ever.
+func (c *client) yield(s, candidate *socket) {
+	s.session.mu.Lock()
+	both := s.session.proven && candidate.session.back.proven
+	s.session.mu.Unlock()
+	if both {
 		c.conn.Send(engineio.NewFrame(socketio.AppendDisconnect(nil, candidate.ns.name)), false)
 	}
 	c.conn.CloseAfterFlush(engineio.ReasonForcedClose)

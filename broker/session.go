@@ -98,6 +98,7 @@ type session struct {
 	window   *time.Timer     // ends the session at the deadline; nil before it was away
 	pinged   time.Time       // when the client was asked last to confirm ahead of time
 	asked    time.Time       // when the client has connected, or asked to return last
+	proven   bool            // it has proven then that it uses the connection with which it asked
 	lost     time.Time       // when it lost its connection last
 	why      string          // why it did
 	counted  string          // the address at which it counts as away; empty for none

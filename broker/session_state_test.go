@@ -18,7 +18,7 @@ func TestReturnsAreNumberedByWhenTheyWereAskedFor(t *testing.T) {
 		after time.Duration
 		want  uint64
 	}{{time.Second, 1}, {3 * time.Second, 2}, {2 * time.Second, 0}, {3 * time.Second, 3}, {-time.Second, 0}} {
-		if got := x.countReturn(now.Add(step.after)); got != step.want {
+		if got := x.countReturn(now.Add(step.after), false); got != step.want {
 			t.Errorf("a return asked for after %v has the number %d, want %d", step.after, got, step.want)
 		}
 	}

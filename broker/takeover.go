@@ -170,7 +170,7 @@ func (b *Broker) takeOver(ctx context.Context, key *wire.SessionKey, reason take
 			if s.isConnected() && !reason.proven {
 				return nil, 0, absence{connected: true}
 			}
-			number = s.session.countReturn(reason.asked)
+			number = s.session.countReturn(reason.asked, reason.proven)
 		}
 		if found {
 			return s, number, why
