@@ -122,10 +122,6 @@ func (b *Broker) shutDownConnections(ctx context.Context) error {
 	return errors.Join(ended, err)
 }
 
-// endGrace is how long backends may take the last events, and goroutines may take to end,
-// when the time for Shutdown is over.
-const endGrace = 250 * time.Millisecond
-
 // awaitGoroutines waits for the goroutines that wait for clients or backends.
 func (b *Broker) awaitGoroutines() {
 	if b.memory != nil {

@@ -196,7 +196,7 @@ func (b *Broker) tellWhichMoved(home cluster.NodeID) {
 }
 
 // tellHere tells the home of a socket that this node has it, unless it doesn't. It holds the
-// lock that the socket needs to leave, so that nobody tells of what comes after that first.
+// lock that the socket needs to leave, so that what comes after that is told later.
 func (s *socket) tellHere() {
 	s.session.mu.Lock()
 	defer s.session.mu.Unlock()

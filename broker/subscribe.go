@@ -77,6 +77,10 @@ func (o *SubscribeOptions) validate(namespaces []string) error {
 	return v.err()
 }
 
+// endGrace is how long backends may take the last events, and goroutines may take to end,
+// when the time for Shutdown is over.
+const endGrace = 250 * time.Millisecond
+
 // endSubscriptions ends the subscriptions once the subscribers have taken the last
 // events. They get a moment for that even if ctx has ended: clients that took all its time
 // are cut at its end, so backends are told only then that these, and those that are away,
