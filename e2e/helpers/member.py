@@ -24,6 +24,7 @@ def run():
     client = socketio.Client(**options)
     listen(client)
     client.connect(url, **connection)
+    report("ready")
     client.wait()
 
 
@@ -31,6 +32,7 @@ async def run_async():
     client = socketio.AsyncClient(**options)
     listen(client)
     await client.connect(url, **connection)
+    report("ready")
     await client.wait()
 
 
