@@ -270,6 +270,7 @@ func (s *storm) read(a *stormy) bool {
 func TestSocketsMove(t *testing.T) {
 	nodes, _ := brokertest.StartCluster(t, 3, broker.Options{Recovery: &broker.RecoveryOptions{}})
 	backend := serve(t, nodes[2], broker.SubscribeOptions{Observe: true}, ignore)
+	awaitSubscription(t, nodes, eventhub.Connect)
 	ana := travel(t, nodes, "ana")
 	if _, err := nodes[1].Broker.Join(t.Context(), ana.to(), []string{"a", "b"}); err != nil {
 		t.Fatal(err)
