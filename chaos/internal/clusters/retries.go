@@ -96,7 +96,7 @@ func (s *Retries) Run(ctx context.Context, env *scenario.Env) (f results.Figures
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	config := filepath.Join(dir, "sala.yaml")
 	rule := fmt.Sprintf("history: [{namespace: /, rooms: %q, messages: %d, ttl: 1h}]\n", load.Everyone, historyMessages)
 	if err := os.WriteFile(config, []byte(rule), 0o600); err != nil {
