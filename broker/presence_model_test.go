@@ -252,7 +252,7 @@ func hasLeft(e eventhub.Event) bool {
 	return e.Kind == eventhub.UserOffline || e.Kind == eventhub.UserLeft
 }
 
-// present returns the places of which backends were told last that the user has come.
+// present returns the places where the user is, as far as backends were told.
 func (m *presenceModel) present() (places []modelPlace) {
 	for place, events := range m.told {
 		slices.SortFunc(events, func(a, b eventhub.Event) int { return a.Time.Compare(b.Time) })

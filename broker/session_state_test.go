@@ -24,7 +24,7 @@ func TestReturnsAreNumberedByWhenTheyWereAskedFor(t *testing.T) {
 	}
 }
 
-// A shadow remembers no more events than it may lose.
+// A shadow remembers a bounded number of events.
 func TestShadowRemembersABoundedNumberOfEvents(t *testing.T) {
 	b := &Broker{recovery: newRecovery(&RecoveryOptions{MaxMessages: 10, MaxBytes: 1 << 20, MaxNodeBytes: 1 << 20}, nil)}
 	x := &session{shadow: true, had: make(map[string]bool)}

@@ -19,8 +19,8 @@ type Frame struct {
 	last        bool     // the end of the connection
 }
 
-// ConflationKey tells messages of which only the last matters from all others. The zero key is that of
-// a message which replaces none. Keys are compared as they are, so their first bytes should differ.
+// ConflationKey names a value that messages carry. A later message with the same key replaces one that
+// still waits. The zero key is that of a message which replaces none. Keys are compared as they are, so their first bytes should differ.
 type ConflationKey [16]byte
 
 // mark is the part of a key that is compared first.

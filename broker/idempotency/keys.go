@@ -93,7 +93,7 @@ type Keys struct {
 	busy map[Key]chan struct{} // closed when the call of this node that deals with the key ends
 }
 
-// NewKeys returns keys of which none is used by this node.
+// NewKeys returns a set of keys that has none yet from this node.
 func NewKeys(o Options) *Keys {
 	if o.Observe == nil {
 		o.Observe = func(Outcome) {}

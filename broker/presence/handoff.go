@@ -144,8 +144,7 @@ func (t *Tracker) inherit(p Place, due time.Time, onBehalf bool) {
 	}
 }
 
-// Deposited returns the places that this node deposits, of which present are those in which it has
-// sockets.
+// Deposited returns the places that this node deposits. Present are the places in which it has sockets.
 func (t *Tracker) Deposited(present []Place) (deposited []Place) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -14,7 +14,7 @@ const ListGap = 250 * time.Millisecond
 // called concurrently.
 type Lists[V any] struct {
 	mu    sync.Mutex
-	rooms map[Place]*lists[V] // of which a list was made lately, or is
+	rooms map[Place]*lists[V] // a list was made lately, or is being made
 }
 
 // lists are the lists of one room. Lists.mu guards it.

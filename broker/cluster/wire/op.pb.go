@@ -692,8 +692,8 @@ type Event struct {
 	// delivers an event of this origin, number and part once. A part is 1 for the whole target, and
 	// differs for each selection of sockets that another node was asked about.
 	Part uint64 `protobuf:"varint,7,opt,name=part,proto3" json:"part,omitempty"`
-	// 16 bytes that tell events of which only the last matters from all others: one that still waits
-	// for a client is replaced by a later one. Empty for an event that replaces none.
+	// The value that the event carries, in 16 bytes: a later event with the same bytes replaces one that
+	// still waits for a client. Empty for an event that replaces none.
 	Conflation    []byte `protobuf:"bytes,8,opt,name=conflation,proto3" json:"conflation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

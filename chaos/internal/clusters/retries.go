@@ -48,7 +48,7 @@ const (
 	figureCalls      = "calls"           // calls with a key
 	figureDuplicates = "duplicates"      // calls that were answered with the result of an earlier one
 	figureWrongly    = "wrong_results"   // repeats of a complete result that were answered differently
-	figureUnfinished = "unfinished"      // messages of which no call was answered completely
+	figureUnfinished = "unfinished"      // messages without a complete answer
 	figureUnkept     = "history_missing" // messages that the room's history lacks
 	figureKeptTwice  = "history_twice"   // messages that it has twice
 )
@@ -78,13 +78,13 @@ func (s *Retries) Info() scenario.Info {
 			"connected from the first call to the complete answer, no client may receive one twice, and the history must have each exactly once.",
 			s.Clients, publishersPerNode*process.ClusterNodes, load.Millis(s.Every), s.Kills),
 		Limits: limits(
-			scenario.Zero(figureUnfinished, "messages of which no call was answered completely"),
+			scenario.Zero(figureUnfinished, "messages without a complete answer"),
 			scenario.Zero(figureWrongly, "repeats that were answered with another result"),
 			scenario.Zero(figureUnkept, "messages that the history lacks"),
 			scenario.Zero(figureKeptTwice, "messages that the history has twice"),
 		),
 		Summary: func(f results.Figures) string {
-			return fmt.Sprintf("%.0f messages in %.0f calls, of which %.0f were answered with the result of an earlier one; %.0f received by %.0f clients; %.0f kills",
+			return fmt.Sprintf("%.0f messages in %.0f calls; %.0f calls were answered with the result of an earlier one; %.0f received by %.0f clients; %.0f kills",
 				f[scenario.Accepted], f[figureCalls], f[figureDuplicates], f[scenario.Received], f[scenario.Clients], f[scenario.Kills])
 		},
 	}

@@ -118,7 +118,7 @@ type EmitRequest struct {
 	// event or target with the same key fails with INVALID_ARGUMENT and the reason
 	// IDEMPOTENCY_MISMATCH.
 	IdempotencyKey string `protobuf:"bytes,14,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	// A key of the caller's choice, 1 to 255 bytes, for values of which only the newest matters. An
+	// A key of the caller's choice, 1 to 255 bytes, for values where only the newest matters. An
 	// older event with the same key and rooms that still waits in the queue of a slow client is
 	// replaced by this one. Only for events to rooms, without users and sockets.
 	ConflateKey string `protobuf:"bytes,15,opt,name=conflate_key,json=conflateKey,proto3" json:"conflate_key,omitempty"`
