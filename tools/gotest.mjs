@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline';
 import path from 'node:path';
 
 const [resultFile, ...args] = process.argv.slice(2);
-const count = { passed: 0, failed: 0, skipped: 0, closing: [] };
+const count = { passed: 0, failed: 0, skipped: 0, closing: [], failures: [] };
 const pending = new Map(); // "package test" -> the lines it printed so far
 const failedIn = new Set(); // packages in which a test failed
 
@@ -28,6 +28,7 @@ function onTest({ Action, Package, Test, Output }) {
     case 'fail':
       count.failed++;
       failedIn.add(Package);
+      count.failures.push({ test: key, output: pending.get(key) ?? '' });
       process.stdout.write(pending.get(key) ?? '');
       break;
     case 'pass':
@@ -51,7 +52,9 @@ function onPackage({ Action, Package, Output }) {
   if (Action !== 'fail') return;
   // A test that was running when its package died has no result of its own.
   for (const [key, output] of pending) {
-    if (key.startsWith(`${Package} `)) process.stdout.write(output);
+    if (!key.startsWith(`${Package} `)) continue;
+    count.failures.push({ test: `${key}, which has no result`, output });
+    process.stdout.write(output);
   }
   if (!failedIn.has(Package)) count.failed++; // it didn't build, or it crashed
 }

@@ -25,32 +25,26 @@ type wiretap struct {
 	URL string
 
 	mu    sync.Mutex
-	drop  bool // requests don't arrive
+	to    *url.URL // nil: nowhere yet
 	proof string
 	path  string // with the query
 }
 
-// tap returns a wiretap in front of the node whose URL to returns.
-func tap(t *testing.T, to func() string) *wiretap {
+// tap returns a wiretap that leads nowhere yet.
+func tap(t *testing.T) *wiretap {
 	t.Helper()
 	w := &wiretap{}
-	passOn := &httputil.ReverseProxy{
-		Rewrite: func(pr *httputil.ProxyRequest) {
-			at, _ := url.Parse(to())
-			pr.Out.URL.Scheme, pr.Out.URL.Host = at.Scheme, at.Host
-			pr.Out.Host = pr.In.Host
-		},
-		Transport: &http.Transport{DisableKeepAlives: true},
-	}
+	transport := &http.Transport{DisableKeepAlives: true}
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.mu.Lock()
-		w.proof, w.path = r.Header.Get("Sala-Proof"), r.URL.RequestURI()
-		drop := w.drop
-		w.mu.Unlock()
-		if drop {
+		to := w.note(r)
+		if to == nil {
 			rw.WriteHeader(http.StatusBadGateway)
 			return
 		}
+		passOn := &httputil.ReverseProxy{Transport: transport, Rewrite: func(pr *httputil.ProxyRequest) {
+			pr.Out.URL.Scheme, pr.Out.URL.Host = to.Scheme, to.Host
+			pr.Out.Host = pr.In.Host
+		}}
 		passOn.ServeHTTP(rw, r)
 	}))
 	t.Cleanup(server.Close)
@@ -58,30 +52,50 @@ func tap(t *testing.T, to func() string) *wiretap {
 	return w
 }
 
-// last returns the last request between the nodes.
+// note keeps a client's request, not what nodes ask for themselves, and returns where it goes.
+func (w *wiretap) note(r *http.Request) (to *url.URL) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if strings.HasPrefix(r.URL.Path, nodeproxy.Path+"forward") {
+		w.proof, w.path = r.Header.Get("Sala-Proof"), r.URL.RequestURI()
+	}
+	return w.to
+}
+
+// lead makes requests arrive at a URL, or nowhere.
+func (w *wiretap) lead(t *testing.T, to string) {
+	t.Helper()
+	var at *url.URL
+	if to != "" {
+		parsed, err := url.Parse(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at = parsed
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.to = at
+}
+
+// last returns the last request of a client between the nodes.
 func (w *wiretap) last() (proof, path string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.proof, w.path
 }
 
-func (w *wiretap) dropAll() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.drop = true
-}
-
 // TestRecordedRequests sends recordings of a node's requests: as they were, changed, and to another
 // node.
 func TestRecordedRequests(t *testing.T) {
-	var nodes []*node
-	line := tap(t, func() string { return nodes[1].URL })
-	nodes = startAs(t, 3, broker.Options{}, func(before []*node, c *broker.ClusterOptions) {
+	line := tap(t)
+	nodes := startAs(t, 3, broker.Options{}, func(before []*node, c *broker.ClusterOptions) {
 		c.Keys = [][]byte{clusterKey}
 		if len(before) == 1 {
 			c.URL = line.URL
 		}
 	})
+	line.lead(t, nodes[1].URL)
 	s := join(t, "ana", nodes[1])
 	emit(t, nodes[0], 1)
 	if got := s.get(nodes[0]); got.body != `42["n",1]` {
@@ -97,7 +111,7 @@ func TestRecordedRequests(t *testing.T) {
 	if n := nodes[1].metric("sala_cluster_received_requests_total", "replayed"); n != 1 {
 		t.Errorf("%v recordings were counted", n)
 	}
-	line.dropAll()
+	line.lead(t, "")
 	if got := s.get(nodes[0]); got.String() != unknown {
 		t.Errorf("a client whose request is lost gets %v", got)
 	}

@@ -1,6 +1,8 @@
 // Waiting without sleeping: for an event or a promise, up to a deadline that
 // fails the test with an explanation.
 
+import { setTimeout as sleep } from 'node:timers/promises';
+
 export const DEADLINE = 15_000;
 
 // deadline settles as the promise does, or rejects after ms with what it waited for.
@@ -12,14 +14,14 @@ export function deadline(promise, what, ms = DEADLINE) {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
-// until calls probe repeatedly, as fast as it answers, until it returns something
-// truthy, and returns that. Use it for states that nothing announces.
+// until calls probe repeatedly until it returns something truthy, and returns that.
+// Use it for states that nothing announces. It leaves the processor to the broker in between.
 export async function until(probe, what, ms = DEADLINE) {
   const end = Date.now() + ms;
   for (;;) {
     const found = await probe();
     if (found) return found;
     if (Date.now() > end) throw new Error(`waited ${ms} ms for ${what}`);
-    await new Promise(setImmediate);
+    await sleep(5);
   }
 }
