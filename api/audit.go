@@ -77,7 +77,7 @@ func (s *Server) isAudited(method string) bool {
 		return true
 	case auth.ScopeEmit:
 		return s.emits
-	case auth.ScopeRoomsRead, auth.ScopeMessagesRead, auth.ScopePresenceRead, auth.ScopeSocketsRead, auth.ScopeClusterRead:
+	case auth.NoScope, auth.ScopeRoomsRead, auth.ScopeMessagesRead, auth.ScopePresenceRead, auth.ScopeSocketsRead, auth.ScopeClusterRead:
 		return false
 	}
 	return false

@@ -124,6 +124,7 @@ func (g *gateway) register() error {
 	ctx := context.Background() //nolint:forbidigo // see above
 	return errors.Join(
 		salav1.RegisterTokenServiceHandlerClient(ctx, g.mux, salav1.NewTokenServiceClient(g.conn)),
+		salav1.RegisterKeyServiceHandlerClient(ctx, g.mux, salav1.NewKeyServiceClient(g.conn)),
 		salav1.RegisterRoomServiceHandlerClient(ctx, g.mux, salav1.NewRoomServiceClient(g.conn)),
 		salav1.RegisterPresenceServiceHandlerClient(ctx, g.mux, salav1.NewPresenceServiceClient(g.conn)),
 		salav1.RegisterMessageServiceHandlerClient(ctx, g.mux, salav1.NewMessageServiceClient(g.conn)),

@@ -236,6 +236,7 @@ func (s *Server) newGRPCServer(connectTime time.Duration) *grpc.Server {
 	)
 	services := registrar{s, server}
 	salav1.RegisterTokenServiceServer(services, &tokenService{broker: s.broker})
+	salav1.RegisterKeyServiceServer(services, keyService{})
 	salav1.RegisterRoomServiceServer(services, &roomService{broker: s.broker})
 	salav1.RegisterPresenceServiceServer(services, &presenceService{broker: s.broker})
 	salav1.RegisterMessageServiceServer(services, &messageService{broker: s.broker, log: s.log})

@@ -31,7 +31,7 @@ func list(t *testing.T, values ...any) *structpb.ListValue {
 
 func wantCalls(t *testing.T, b *fakeBroker, want ...any) {
 	t.Helper()
-	if got := b.take(); !reflect.DeepEqual(got, want) {
+	if got := b.take(); !slices.EqualFunc(got, want, reflect.DeepEqual) {
 		t.Errorf("the broker was asked\n%#v\nwant\n%#v", got, want)
 	}
 }
@@ -271,6 +271,9 @@ func TestBrokerErrorsPassThrough(t *testing.T) {
 		}
 		if method == salav1.TokenService_VerifyToken_FullMethodName {
 			continue // an error that is the token's is its answer
+		}
+		if method == salav1.KeyService_GetKey_FullMethodName {
+			continue // the broker isn't asked
 		}
 		// An empty request is one of every type.
 		err := h.conn.Invoke(as(t, adminKey), method, &salav1.ListNodesRequest{}, &salav1.ListNodesResponse{})

@@ -7,7 +7,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/salabroker/sala/broker/room"
 )
 
 // maxKeyName bounds the names of keys, which are part of every log line of a call.
@@ -161,6 +164,10 @@ func (k Key) Name() string { return k.name }
 // Scopes returns the scopes that the key has, limited or not, in the order of
 // [AllScopes]. The slice is the caller's.
 func (k Key) Scopes() []Scope { return k.grants.scopes() }
+
+// Areas returns the areas that a scope of the key is limited to; nil for no limit. The slice is the
+// caller's.
+func (k Key) Areas(scope Scope) []room.Area { return slices.Clone(k.grants[scope]) }
 
 // Limited reports whether a scope is limited to namespaces or rooms.
 func (k Key) Limited() bool { return k.grants.limited() }

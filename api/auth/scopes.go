@@ -28,6 +28,9 @@ const (
 	ScopeClusterWrite  Scope = "cluster:write"
 )
 
+// NoScope stands for the scope of methods that every API key may call.
+const NoScope Scope = ""
+
 // AllScopes returns every scope, in the order of the documentation.
 // The slice is the caller's.
 func AllScopes() []Scope {
@@ -60,17 +63,19 @@ func limitOf(s Scope) limit {
 		return limitRooms
 	case ScopeBroadcast, ScopeSocketsRead, ScopeSocketsWrite, ScopeEvents:
 		return limitNamespace
-	case ScopeClusterRead, ScopeClusterWrite:
+	case NoScope, ScopeClusterRead, ScopeClusterWrite:
 		return limitNone
 	}
 	return limitNone
 }
 
-// ScopeOf returns the scope that a method needs. method is its full name, such as
-// "/sala.v1.RoomService/GetRoom". A method that isn't listed has none, and nobody may
-// call it.
+// ScopeOf returns the scope that a method needs; [NoScope] if every key may call it.
+// method is its full name, such as "/sala.v1.RoomService/GetRoom". A method that isn't
+// listed has none, and nobody may call it.
 func ScopeOf(method string) (Scope, bool) {
 	switch method {
+	case salav1.KeyService_GetKey_FullMethodName:
+		return NoScope, true
 	case salav1.TokenService_IssueToken_FullMethodName,
 		salav1.TokenService_VerifyToken_FullMethodName,
 		salav1.TokenService_RevokeTokens_FullMethodName:
