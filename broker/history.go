@@ -130,9 +130,10 @@ func (q *MessagesQuery) result(page history.Page) MessagesPage {
 		Position: page.End,
 		Complete: page.Complete || q.Since == nil,
 	}
-	for i, e := range page.Entries {
+	for i := range page.Entries {
+		e := page.Entries[i].Entry()
 		result.Messages[i] = RoomMessage{
-			Offset: e.Offset, Event: e.Event, Args: e.Args, Attachments: e.Attachments,
+			Offset: page.Entries[i].Offset, Event: e.Event, Args: e.Args, Attachments: e.Attachments,
 			Time: e.Time, IdempotencyKey: e.IdempotencyKey,
 		}
 	}

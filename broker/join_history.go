@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"encoding/json"
-	"slices"
 	"strconv"
 	"time"
 
@@ -33,9 +32,6 @@ import (
 const (
 	// maxJoinMessages bounds the messages in the answer to a join.
 	maxJoinMessages = 1000
-	// joinAttachments bounds the attachments in the answer. Stock clients close the connection over a
-	// packet that has more (socket.io-parser 4.2.6 and later).
-	joinAttachments = 10
 	// joinTimeout bounds how long a join waits for the history.
 	joinTimeout = 2 * time.Second
 )
@@ -141,12 +137,13 @@ func (b *Broker) enterWithHistory(s *socket, c *client, ack uint64, req roomRequ
 	if failed != nil {
 		return added, historyUnavailable("the history can't be read at the moment; try again in a moment, or join without last and since")
 	}
-	var users *roomUsers
+	var users []byte
 	if req.presence {
-		there := b.usersForMember(s, req.room)
-		users = &there
+		object, _ := json.Marshal(b.usersForMember(s, req.room)) // text always encodes
+		users = object[1 : len(object)-1]
 	}
-	if !s.openGate(c, g, page.answer(s.ns.name, ack, users), page.mark(), page.Entries) {
+	text, attachments := page.Packet(s.ns.name, ack, users)
+	if !s.openGate(c, g, engineio.NewFrame(text, attachments...), page.Mark(), page.Entries) {
 		return added, historyUnavailable("too many messages came while the history was read; try again in a moment")
 	}
 	return added, nil
@@ -154,7 +151,7 @@ func (b *Broker) enterWithHistory(s *socket, c *client, ack uint64, req roomRequ
 
 // readSettled reads what a client asks for, after what this node was recording, and returns when it is
 // known of each message that the node was delivering whether it is among that.
-func (b *Broker) readSettled(connected context.Context, r history.Room, h *historyRequest) (page joinPage, err error) {
+func (b *Broker) readSettled(connected context.Context, r history.Room, h *historyRequest) (page recording.Answer, err error) {
 	ctx := connected
 	if b.mesh != nil { // otherwise the history is in memory
 		limited, cancel := context.WithTimeout(connected, joinTimeout)
@@ -170,11 +167,8 @@ func (b *Broker) readSettled(connected context.Context, r history.Room, h *histo
 	return page, b.recorder.Await(ctx)
 }
 
-// joinPage is what a client gets of a room's history: the newest messages that it asks for.
-type joinPage struct{ history.Page }
-
 // readForJoin reads the newest messages that a client asks for, as far as they fit.
-func (b *Broker) readForJoin(ctx context.Context, r history.Room, h *historyRequest) (page joinPage, err error) {
+func (b *Broker) readForJoin(ctx context.Context, r history.Room, h *historyRequest) (page recording.Answer, err error) {
 	q := history.Query{Limit: h.last, Bytes: int(b.opts.MaxQueueBytes / 4)}
 	if h.since != nil {
 		q.Since, q.Limit = h.since, maxJoinMessages
@@ -192,73 +186,6 @@ func (b *Broker) readForJoin(ctx context.Context, r history.Room, h *historyRequ
 		}
 		page.Complete = false
 	}
-	page.limitAttachments()
+	page.LimitAttachments()
 	return page, nil
-}
-
-// limitAttachments leaves out the oldest messages if there are too many attachments. So it does if a
-// message without attachments has what looks like a placeholder, because a packet either has
-// placeholders or it doesn't.
-func (p *joinPage) limitAttachments() {
-	if !slices.ContainsFunc(p.Entries, func(e history.Recorded) bool { return len(e.Attachments) > 0 }) {
-		return
-	}
-	attachments, alike := 0, false
-	for i := len(p.Entries) - 1; i >= 0; i-- {
-		e := &p.Entries[i]
-		attachments += len(e.Attachments)
-		alike = alike || len(e.Attachments) == 0 && socketio.HasPlaceholders(e.Args)
-		if attachments > joinAttachments || attachments > 0 && alike {
-			p.Entries, p.Complete = p.Entries[i+1:], false
-			return
-		}
-	}
-}
-
-// mark returns what the client has once it has got the page.
-func (p *joinPage) mark() recording.Mark {
-	m := recording.Mark{Epoch: p.End.Epoch, First: p.End.Offset + 1, Last: p.End.Offset}
-	if len(p.Entries) > 0 {
-		m.First = p.Entries[0].Offset
-	}
-	return m
-}
-
-// answer returns the ack of a join: {ok, messages: [{offset, event, args}], epoch, offset, complete},
-// and who is there unless users is nil.
-func (p *joinPage) answer(namespace string, ack uint64, users *roomUsers) *engineio.Frame {
-	size := 128
-	for i := range p.Entries {
-		size += 64 + len(p.Entries[i].Event) + len(p.Entries[i].Args)
-	}
-	args := append(make([]byte, 0, size), `[{"ok":true,"messages":[`...)
-	var attachments [][]byte
-	for i := range p.Entries {
-		e := &p.Entries[i]
-		if i > 0 {
-			args = append(args, ',')
-		}
-		args = append(args, `{"offset":`...)
-		args = strconv.AppendUint(args, e.Offset, 10)
-		args = append(args, `,"event":`...)
-		args = socketio.AppendString(args, e.Event)
-		args = append(args, `,"args":`...)
-		args = socketio.AppendShifted(args, socketio.Payload{Args: e.Args, Attachments: e.Attachments}, len(attachments))
-		args = append(args, '}')
-		attachments = append(attachments, e.Attachments...)
-	}
-	args = append(args, `],"epoch":`...)
-	args = socketio.AppendString(args, p.End.Epoch)
-	args = append(args, `,"offset":`...)
-	args = strconv.AppendUint(args, p.End.Offset, 10)
-	args = append(args, `,"complete":`...)
-	args = strconv.AppendBool(args, p.Complete)
-	if users != nil {
-		fields, _ := json.Marshal(users) // text always encodes
-		args = append(args, ',')
-		args = append(args, fields[1:len(fields)-1]...)
-	}
-	args = append(args, "}]"...)
-	text := socketio.AppendAck(make([]byte, 0, len(args)+32), namespace, ack, socketio.Payload{Args: args, Attachments: attachments})
-	return engineio.NewFrame(text, attachments...)
 }

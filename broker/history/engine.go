@@ -20,8 +20,8 @@ const PositionKept = time.Hour
 // [Room] comes from [Rules.Room], which decides whether a room has history at all.
 type Engine interface {
 	// Append starts to record an entry in each of the rooms, and calls done once, when that is
-	// over. It never waits for anybody. It keeps the entry's slices, so the caller must not change
-	// them afterwards.
+	// over. It never waits for anybody. It may keep the entry's slices, so the caller must not
+	// change them afterwards.
 	//
 	// In a room, entries are recorded in the order of the calls of Append, and done is called in
 	// that order for entries with the same rooms. The engine calls done before Append returns or
@@ -76,13 +76,6 @@ type Page struct {
 	Complete bool
 	// More is true if Limit or Bytes has cut off entries that are kept.
 	More bool
-}
-
-// Recorded is an entry with its place in the history of a room.
-type Recorded struct {
-	// Offset is the entry's own offset.
-	Offset uint64
-	Entry
 }
 
 // Stats are counts of one engine.

@@ -32,37 +32,62 @@ type Identity struct {
 	Number uint64
 }
 
-// An encoded entry is a version byte, the time in milliseconds, the identity, the names, the
-// arguments and the attachments. Texts and data have their length before them.
+// An encoded entry is a byte with the version and what there is, the time in milliseconds, the
+// identity, the idempotency key and the attachments if there are any, the event, and the arguments.
+// All but the arguments, which come last, have their length before them. So what most readers need
+// is found without looking at the rest, and no byte says that something isn't there.
 const (
-	entryVersion = 1
-	timeStart    = 1
-	timeEnd      = timeStart + 8
+	entryVersion   = 0x20
+	hasKey         = 1 << 0
+	hasAttachments = 1 << 1
+
+	timeStart = 1
+	timeEnd   = timeStart + 6
 )
 
-var errMalformed = errors.New("history: an entry is malformed")
-
-// Encode returns the entry as engines keep it.
-func (e *Entry) Encode() []byte {
-	size := timeEnd + textSize(len(e.ID.Node)) + numberSize(e.ID.Number) + textSize(len(e.Event)) +
-		textSize(len(e.IdempotencyKey)) + textSize(len(e.Args)) + numberSize(uint64(len(e.Attachments)))
+// EncodedSize returns how many bytes the entry takes encoded.
+func (e *Entry) EncodedSize() int {
+	size := timeEnd + textSize(len(e.ID.Node)) + numberSize(e.ID.Number) + textSize(len(e.Event)) + len(e.Args)
+	if e.IdempotencyKey != "" {
+		size += textSize(len(e.IdempotencyKey))
+	}
+	if len(e.Attachments) > 0 {
+		size += numberSize(uint64(len(e.Attachments)))
+	}
 	for _, a := range e.Attachments {
 		size += textSize(len(a))
 	}
-	b := make([]byte, 1, size)
-	b[0] = entryVersion
-	b = binary.BigEndian.AppendUint64(b, uint64(e.Time.UnixMilli()))
+	return size
+}
+
+// AppendEncoded appends the entry as engines keep it, and returns the longer slice.
+func (e *Entry) AppendEncoded(b []byte) []byte {
+	kind := byte(entryVersion)
+	if e.IdempotencyKey != "" {
+		kind |= hasKey
+	}
+	if len(e.Attachments) > 0 {
+		kind |= hasAttachments
+	}
+	ms := uint64(e.Time.UnixMilli()) //nolint:gosec // timeOf decodes it as it is encoded
+	b = append(b, kind, byte(ms>>40), byte(ms>>32), byte(ms>>24), byte(ms>>16), byte(ms>>8), byte(ms))
 	b = appendText(b, e.ID.Node)
 	b = binary.AppendUvarint(b, e.ID.Number)
-	b = appendText(b, e.Event)
-	b = appendText(b, e.IdempotencyKey)
-	b = appendText(b, e.Args)
-	b = binary.AppendUvarint(b, uint64(len(e.Attachments)))
+	if e.IdempotencyKey != "" {
+		b = appendText(b, e.IdempotencyKey)
+	}
+	if len(e.Attachments) > 0 {
+		b = binary.AppendUvarint(b, uint64(len(e.Attachments)))
+	}
 	for _, a := range e.Attachments {
 		b = appendText(b, a)
 	}
-	return b
+	b = appendText(b, e.Event)
+	return append(b, e.Args...)
 }
+
+// Encode returns the entry as engines keep it.
+func (e *Entry) Encode() []byte { return e.AppendEncoded(make([]byte, 0, e.EncodedSize())) }
 
 // numberSize returns how many bytes a number takes.
 func numberSize(n uint64) int { return (bits.Len64(n|1) + 6) / 7 }
@@ -70,82 +95,154 @@ func numberSize(n uint64) int { return (bits.Len64(n|1) + 6) / 7 }
 // textSize returns how many bytes a text or data of n bytes takes.
 func textSize(n int) int { return numberSize(uint64(n)) + n } //nolint:gosec // a length isn't negative
 
-func appendText[T string | json.RawMessage | []byte](b []byte, text T) []byte {
+func appendText[T string | []byte](b []byte, text T) []byte {
 	b = binary.AppendUvarint(b, uint64(len(text)))
 	return append(b, text...)
 }
 
-// Decoder decodes entries that follow each other in a room. Names that repeat share memory. The
-// zero Decoder is ready to use, by one goroutine.
-type Decoder struct {
-	event, node string
-	rest        []byte
-	failed      bool
-}
-
-// Decode returns the entry that b encodes, which shares b's memory. It returns an error if nothing
-// encodes to b.
-func (d *Decoder) Decode(b []byte) (Entry, error) {
-	if len(b) < timeEnd || b[0] != entryVersion {
-		return Entry{}, errMalformed
-	}
-	d.rest, d.failed = b[timeEnd:], false
-	e := Entry{Time: time.UnixMilli(timeOf(b))}
-	d.node = reuse(d.node, d.data())
-	e.ID = Identity{Node: d.node, Number: d.number()}
-	d.event = reuse(d.event, d.data())
-	e.Event = d.event
-	e.IdempotencyKey = string(d.data())
-	e.Args = d.data()
-	count := d.number()
-	if d.failed || count > uint64(len(d.rest)) {
-		return Entry{}, errMalformed
-	}
-	if count > 0 {
-		e.Attachments = make([][]byte, count)
-		for i := range e.Attachments {
-			e.Attachments[i] = d.data()
-		}
-	}
-	if d.failed || len(d.rest) > 0 {
-		return Entry{}, errMalformed
-	}
-	return e, nil
-}
-
 // timeOf returns the time of an encoded entry, in milliseconds.
 func timeOf(b []byte) int64 {
-	return int64(binary.BigEndian.Uint64(b[timeStart:timeEnd])) //nolint:gosec // decoded as it is encoded
+	ms := uint64(binary.BigEndian.Uint16(b[timeStart:]))<<32 | uint64(binary.BigEndian.Uint32(b[timeStart+2:]))
+	return int64(ms<<16) >> 16 //nolint:gosec // times before 1970 are negative
 }
 
-// reuse returns b as a string, which is previous if that is the same.
-func reuse(previous string, b []byte) string {
-	if previous == string(b) {
-		return previous
+// Recorded is an entry with its place in the history of a room. It is encoded, and what its methods
+// return shares its memory, so the caller must not change that. Its methods may be called
+// concurrently.
+type Recorded struct {
+	// Offset is the entry's own offset.
+	Offset  uint64
+	encoded []byte // well-formed
+}
+
+var errMalformed = errors.New("history: an entry is malformed")
+
+// Parse returns an encoded entry at a place, and keeps the slice. It returns an error if no entry
+// encodes to that.
+func Parse(offset uint64, encoded []byte) (Recorded, error) {
+	r := reader{rest: encoded}
+	if len(encoded) < timeEnd || encoded[0]&^(hasKey|hasAttachments) != entryVersion {
+		return Recorded{}, errMalformed
 	}
-	return string(b)
+	r.identity()
+	if encoded[0]&hasKey != 0 && len(r.data()) == 0 {
+		return Recorded{}, errMalformed
+	}
+	if encoded[0]&hasAttachments != 0 {
+		count := r.number()
+		if count == 0 || count > uint64(len(r.rest)) {
+			return Recorded{}, errMalformed
+		}
+		for range count {
+			r.data()
+		}
+	}
+	r.data()
+	if r.failed {
+		return Recorded{}, errMalformed
+	}
+	return Recorded{offset, encoded}, nil
 }
 
-func (d *Decoder) number() uint64 {
-	n, size := binary.Uvarint(d.rest)
+// Size returns how many bytes the entry takes encoded.
+func (e *Recorded) Size() int { return len(e.encoded) }
+
+// Time returns the entry's time.
+func (e *Recorded) Time() time.Time { return time.UnixMilli(timeOf(e.encoded)) }
+
+// Is reports whether the entry is the message with an identity.
+func (e *Recorded) Is(id Identity) bool {
+	r := reader{rest: e.encoded}
+	node, number := r.identity()
+	return number == id.Number && string(node) == id.Node
+}
+
+// Message returns the name of the event, and the arguments as in [Entry].
+func (e *Recorded) Message() (event, args []byte) {
+	r := reader{rest: e.encoded}
+	r.identity()
+	if e.encoded[0]&hasKey != 0 {
+		r.data()
+	}
+	if e.encoded[0]&hasAttachments != 0 {
+		for range r.number() {
+			r.data()
+		}
+	}
+	return r.data(), r.rest
+}
+
+// Attachments returns the attachments; nil for none.
+func (e *Recorded) Attachments() [][]byte {
+	if e.encoded[0]&hasAttachments == 0 {
+		return nil
+	}
+	r := reader{rest: e.encoded}
+	r.identity()
+	if e.encoded[0]&hasKey != 0 {
+		r.data()
+	}
+	attachments := make([][]byte, r.number())
+	for i := range attachments {
+		attachments[i] = r.data()
+	}
+	return attachments
+}
+
+// Entry returns the entry decoded.
+func (e *Recorded) Entry() Entry {
+	event, args := e.Message()
+	d := Entry{Event: string(event), Attachments: e.Attachments(), Time: e.Time()}
+	if len(args) > 0 {
+		d.Args = args
+	}
+	r := reader{rest: e.encoded}
+	node, number := r.identity()
+	d.ID = Identity{string(node), number}
+	if e.encoded[0]&hasKey != 0 {
+		d.IdempotencyKey = string(r.data())
+	}
+	return d
+}
+
+// reader reads the parts of an encoded entry in order.
+type reader struct {
+	rest   []byte
+	failed bool
+}
+
+// identity reads what every entry begins with.
+func (r *reader) identity() (node []byte, number uint64) {
+	r.rest = r.rest[timeEnd:]
+	node = r.data()
+	return node, r.number()
+}
+
+func (r *reader) number() uint64 {
+	if len(r.rest) > 0 && r.rest[0] < 0x80 {
+		n := r.rest[0]
+		r.rest = r.rest[1:]
+		return uint64(n)
+	}
+	n, size := binary.Uvarint(r.rest)
 	if size <= 0 {
-		d.failed, d.rest = true, nil
+		r.failed, r.rest = true, nil
 		return 0
 	}
-	d.rest = d.rest[size:]
+	r.rest = r.rest[size:]
 	return n
 }
 
-func (d *Decoder) data() []byte {
-	n := d.number()
-	if n > uint64(len(d.rest)) {
-		d.failed, d.rest = true, nil
+func (r *reader) data() []byte {
+	n := r.number()
+	if n > uint64(len(r.rest)) {
+		r.failed, r.rest = true, nil
 		return nil
 	}
 	if n == 0 {
 		return nil
 	}
-	data := d.rest[:n:n]
-	d.rest = d.rest[n:]
+	data := r.rest[:n:n]
+	r.rest = r.rest[n:]
 	return data
 }

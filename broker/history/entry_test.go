@@ -21,15 +21,18 @@ func FuzzDecode(f *testing.F) {
 		f.Add(b[:len(b)-1])
 		f.Add(append(b[:len(b):len(b)], 0))
 	}
-	f.Add([]byte{1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
+	f.Add([]byte{0x22, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		var d history.Decoder
-		e, err := d.Decode(b)
+		r, err := history.Parse(1, b)
 		if err != nil {
 			return
 		}
-		again, err := d.Decode(e.Encode())
-		if err != nil || !reflect.DeepEqual(again, e) {
+		e := r.Entry()
+		if event, args := r.Message(); string(event) != e.Event || string(args) != string(e.Args) || !r.Is(e.ID) {
+			t.Errorf("%+v, but %q, %q", e, event, args)
+		}
+		again, err := history.Parse(1, e.Encode())
+		if err != nil || !reflect.DeepEqual(again.Entry(), e) {
 			t.Errorf("%+v, then %+v, %v", e, again, err)
 		}
 	})

@@ -79,7 +79,7 @@ func (m *Memory) expect(l *log) {
 // itself.
 func (l *log) expires() int64 {
 	if l.count > 0 {
-		return max(timeOf(l.at(0)), timeOf(l.at(l.count-1))) + l.ttl
+		return max(timeOf(l.oldest()), l.newest) + l.ttl
 	}
 	return max(l.used+l.ttl+PositionKept.Milliseconds(), l.once.last())
 }

@@ -1,5 +1,10 @@
 package history
 
+import (
+	"encoding/binary"
+	"slices"
+)
+
 // log is what [Memory] keeps of one room. The caller does the locking.
 type log struct {
 	id       roomID
@@ -9,10 +14,10 @@ type log struct {
 	ttl      int64  // in milliseconds, as all times here
 	used     int64  // when it was last read or appended to
 
-	// The encoded entries are a ring: count of them, from start on.
-	ring         [][]byte
-	start, count int
-	bytes        int64 // of the entries
+	blocks []block
+	count  int   // entries
+	newest int64 // the time of the newest entry
+	bytes  int64 // of the blocks
 
 	once once
 
@@ -24,13 +29,30 @@ type log struct {
 	due          int64 // when expiry looks at it
 }
 
+// block is some encoded entries that follow each other, in one piece of memory. What is in it never
+// changes, so readers may keep it; entries are only added behind it.
+type block struct {
+	data  []byte // each entry has its length before it, unless it is the whole block
+	start uint32 // of the oldest entry that is kept
+	count uint16 // entries that are kept
+	whole bool   // the block is one entry, which other rooms may share
+}
+
 const (
 	// logBytes is roughly what a log takes besides its entries and names.
-	logBytes = 400
-	// slotBytes is what an entry takes in the ring.
-	slotBytes = 24
-	// firstRing is how many entries the first ring has place for.
-	firstRing = 4
+	logBytes = 420
+	// blockBytes is what a block takes besides its entries.
+	blockBytes = 32
+	// smallBlock is the size of the blocks of a room that has little. Rooms with more have larger
+	// ones, up to largeBlock, of which about blockPart have all entries. So not much is kept of
+	// entries that were dropped, or for those to come.
+	smallBlock = 1024
+	largeBlock = 4096
+	blockPart  = 8
+	// blocksStep is for how many more blocks a log gets place at a time.
+	blocksStep = 4
+	// largeEntry is how large an entry is at least that has a block of its own.
+	largeEntry = 1024
 )
 
 func newLog(id roomID, epoch string) *log { return &log{id: id, epoch: epoch} }
@@ -47,47 +69,83 @@ func (l *log) len() int { return l.count }
 // position returns the position of the newest entry.
 func (l *log) position() Position { return Position{Epoch: l.epoch, Offset: l.end} }
 
-// append appends an entry and returns its position.
-func (l *log) append(blob []byte) Position {
+// append appends an encoded entry and returns its position. If whole is true, the log keeps the
+// slice instead of a copy.
+func (l *log) append(encoded []byte, whole bool) Position {
 	for l.count > 0 && l.count >= l.messages {
 		l.dropOldest()
 	}
-	if l.count == len(l.ring) {
-		l.grow()
+	if whole {
+		l.add(block{data: encoded, count: 1, whole: true})
+	} else {
+		b := l.blockFor(len(encoded) + numberSize(uint64(len(encoded))))
+		b.data = binary.AppendUvarint(b.data, uint64(len(encoded)))
+		b.data = append(b.data, encoded...)
+		b.count++
 	}
-	l.ring[(l.start+l.count)%len(l.ring)] = blob
 	l.count++
-	l.bytes += int64(cap(blob))
+	l.newest = timeOf(encoded)
 	l.end++
 	return l.position()
 }
 
-// grow makes the ring larger, but not larger than the room's rule needs.
-func (l *log) grow() {
-	ring := make([][]byte, min(max(firstRing, 2*len(l.ring)), max(l.messages, l.count+1)))
-	for i := range l.count {
-		ring[i] = l.at(i)
+// blockFor returns a block that has place for so many bytes.
+func (l *log) blockFor(size int) *block {
+	if n := len(l.blocks); n > 0 {
+		if last := &l.blocks[n-1]; !last.whole && cap(last.data)-len(last.data) >= size {
+			return last
+		}
 	}
-	l.ring, l.start = ring, 0
+	place := min(max(smallBlock, int(l.bytes)/blockPart), largeBlock, int(l.bytes))
+	// The next entries are probably as large, and the last of them should fit, too.
+	l.add(block{data: slices.Grow([]byte(nil), max(1, place/size)*size)})
+	return &l.blocks[len(l.blocks)-1]
 }
 
-// at returns an entry by its index.
-func (l *log) at(i int) []byte { return l.ring[(l.start+i)%len(l.ring)] }
+func (l *log) add(b block) {
+	if len(l.blocks) == cap(l.blocks) {
+		l.blocks = append(make([]block, 0, len(l.blocks)+blocksStep), l.blocks...)
+	}
+	l.blocks = append(l.blocks, b)
+	l.bytes += int64(cap(b.data))
+}
 
-// dropOldest drops the oldest entry. The ring goes with the last one.
+// next returns the entry at a place in the block, and the place of the one after it.
+func (b *block) next(at uint32) (encoded []byte, after uint32) {
+	if b.whole {
+		return b.data, 0
+	}
+	size, n := binary.Uvarint(b.data[at:])
+	from := int(at) + n
+	to := from + int(size) //nolint:gosec // the length of a part of it
+	return b.data[from:to:to], uint32(to) //nolint:gosec // a block has some thousand bytes
+}
+
+// oldest returns the oldest entry. There must be one.
+func (l *log) oldest() []byte {
+	encoded, _ := l.blocks[0].next(l.blocks[0].start)
+	return encoded
+}
+
+// dropOldest drops the oldest entry.
 func (l *log) dropOldest() {
-	l.bytes -= int64(cap(l.ring[l.start]))
-	l.ring[l.start] = nil
-	l.start = (l.start + 1) % len(l.ring)
+	b := &l.blocks[0]
+	_, b.start = b.next(b.start)
+	b.count--
 	l.count--
-	if l.count == 0 {
-		l.ring, l.start = nil, 0
+	if b.count > 0 {
+		return
+	}
+	l.bytes -= int64(cap(b.data))
+	l.blocks[0] = block{}
+	if l.blocks = l.blocks[1:]; len(l.blocks) == 0 {
+		l.blocks = nil
 	}
 }
 
 // expire drops what has expired.
 func (l *log) expire(now int64) {
-	for l.count > 0 && timeOf(l.at(0))+l.ttl <= now {
+	for l.count > 0 && timeOf(l.oldest())+l.ttl <= now {
 		l.dropOldest()
 	}
 	l.once.expire(now)
@@ -96,45 +154,75 @@ func (l *log) expire(now int64) {
 // clear drops all entries and begins an epoch.
 func (l *log) clear(epoch string) {
 	l.epoch, l.end = epoch, 0
-	l.ring, l.start, l.count, l.bytes = nil, 0, 0, 0
+	l.blocks, l.count, l.bytes = nil, 0, 0
 }
 
-// read returns the entries that a query selects, the offset of the first one, and the page without
-// entries.
-func (l *log) read(q Query) (blobs [][]byte, first uint64, page Page) {
+// read returns what a query selects.
+func (l *log) read(q Query) Page {
 	oldest := l.end - uint64(l.count) + 1 //nolint:gosec // a count isn't negative
 	s := q.Select(l.position(), oldest)
-	from := int(s.First - oldest) //nolint:gosec // at most count
-	n := l.limit(from, s.Len(), q)
+	limit, bytes := q.Bounds()
+	n := min(s.Len(), limit)
+	from := s.First
 	if q.Since == nil {
-		from += s.Len() - n
+		from = s.Last + 1 - uint64(n) //nolint:gosec // a count isn't negative
 	}
-	blobs = make([][]byte, n)
-	for i := range blobs {
-		blobs[i] = l.at(from + i)
-	}
-	return blobs, oldest + uint64(from), Page{End: l.position(), Complete: s.Complete, More: n < s.Len()} //nolint:gosec // an index isn't negative
+	entries := fit(l.entries(oldest, from, n), bytes, q.Since != nil)
+	return Page{Entries: entries, End: l.position(), Complete: s.Complete, More: len(entries) < s.Len()}
 }
 
-// limit returns how many of n entries, from an index on, a query may return.
-func (l *log) limit(from, n int, q Query) int {
-	entries, bytes := q.Bounds()
-	for i := range min(n, entries) {
-		next := from + i
-		if q.Since == nil {
-			next = from + n - 1 - i
+// entries returns n entries from an offset on. oldest is the offset of the oldest entry.
+func (l *log) entries(oldest, from uint64, n int) []Recorded {
+	if n == 0 {
+		return nil
+	}
+	found := make([]Recorded, 0, n)
+	skip := int(from - oldest) //nolint:gosec // less than count
+	for i := range l.blocks {
+		b := &l.blocks[i]
+		if skip >= int(b.count) {
+			skip -= int(b.count)
+			continue
 		}
-		if bytes -= len(l.at(next)); bytes < 0 && i > 0 {
-			return i
+		at, encoded := b.start, []byte(nil)
+		for range b.count {
+			encoded, at = b.next(at)
+			if skip > 0 {
+				skip--
+				continue
+			}
+			found = append(found, Recorded{from, encoded})
+			if from++; len(found) == n {
+				return found
+			}
 		}
 	}
-	return min(n, entries)
+	return found
+}
+
+// fit returns as many of the oldest or newest entries as have not more than so many bytes, but at
+// least one.
+func fit(entries []Recorded, bytes int, oldest bool) []Recorded {
+	for i := range entries {
+		next := len(entries) - 1 - i
+		if oldest {
+			next = i
+		}
+		if bytes -= entries[next].Size(); bytes >= 0 || i == 0 {
+			continue
+		}
+		if oldest {
+			return entries[:next]
+		}
+		return entries[next+1:]
+	}
+	return entries
 }
 
 // grown returns by how many bytes the log has grown since the last call.
 func (l *log) grown() int64 {
 	now := logBytes + int64(len(l.id.namespace)+len(l.id.name)+len(l.epoch)) +
-		int64(len(l.ring))*slotBytes + l.bytes + l.once.bytes()
+		int64(cap(l.blocks))*blockBytes + l.bytes + l.once.bytes()
 	by := now - l.counted
 	l.counted = now
 	return by

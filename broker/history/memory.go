@@ -26,6 +26,7 @@ type Memory struct {
 	bytes    int64
 	appended int64
 	evicted  int64
+	scratch  []byte // a small entry while it is encoded
 }
 
 // roomID identifies a room.
@@ -52,9 +53,13 @@ func NewMemory(o MemoryOptions) *Memory {
 
 // Append implements [Engine]. It calls done before it returns, and never fails.
 func (m *Memory) Append(rooms []Room, e Entry, done func([]Position, error)) {
-	blob := e.Encode()
 	positions := make([]Position, len(rooms))
+	encoded, whole := m.encodeWhole(rooms, &e)
 	m.mu.Lock()
+	if !whole {
+		m.scratch = e.AppendEncoded(m.scratch[:0])
+		encoded = m.scratch
+	}
 	now := time.Now().UnixMilli()
 	for i, r := range rooms {
 		l := m.log(r, now)
@@ -67,7 +72,7 @@ func (m *Memory) Append(rooms []Room, e Entry, done func([]Position, error)) {
 				continue
 			}
 		}
-		positions[i] = l.append(blob)
+		positions[i] = l.append(encoded, whole)
 		m.appended++
 		m.changed(l)
 		m.makeRoom(l)
@@ -76,36 +81,27 @@ func (m *Memory) Append(rooms []Room, e Entry, done func([]Position, error)) {
 	done(positions, nil)
 }
 
+// encodeWhole encodes an entry that gets a memory of its own: because it is large, or because many
+// rooms would have a copy. It returns false for others.
+func (m *Memory) encodeWhole(rooms []Room, e *Entry) (encoded []byte, whole bool) {
+	size := e.EncodedSize()
+	if size < largeEntry && (len(rooms) == 1 || size < blockBytes) {
+		return nil, false
+	}
+	return e.Encode(), true
+}
+
 // Read implements [Engine].
 func (m *Memory) Read(ctx context.Context, r Room, q Query) (Page, error) {
 	if err := ctx.Err(); err != nil {
 		return Page{}, err
 	}
-	blobs, first, page := m.read(r, q)
-	if len(blobs) == 0 {
-		return page, nil
-	}
-	var d Decoder
-	page.Entries = make([]Recorded, len(blobs))
-	for i, blob := range blobs {
-		e, err := d.Decode(blob)
-		if err != nil {
-			return Page{}, err // can't be: the engine has encoded it
-		}
-		page.Entries[i] = Recorded{Offset: first + uint64(i), Entry: e}
-	}
-	return page, nil
-}
-
-// read returns the encoded entries that a query selects, the offset of the first one, and the page
-// without entries.
-func (m *Memory) read(r Room, q Query) (blobs [][]byte, first uint64, page Page) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	l := m.log(r, time.Now().UnixMilli())
 	m.changed(l)
 	m.makeRoom(l)
-	return l.read(q)
+	return l.read(q), nil
 }
 
 // Clear implements [Engine].

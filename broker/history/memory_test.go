@@ -152,7 +152,7 @@ func TestRoomsShareEntries(t *testing.T) {
 		e := entry(1000)
 		m.Append([]history.Room{room("a"), room("b")}, e, func([]history.Position, error) {})
 		a, b := read(t, m, room("a"), history.Query{Limit: 1}), read(t, m, room("b"), history.Query{Limit: 1})
-		if &a.Entries[0].Args[0] != &b.Entries[0].Args[0] {
+		if &a.Entries[0].Entry().Args[0] != &b.Entries[0].Entry().Args[0] {
 			t.Error("each room has its own copy")
 		}
 	})

@@ -225,7 +225,7 @@ func (m Mark) covers(p history.Position) bool {
 // among reports whether a message is among entries.
 func among(entries []history.Recorded, id history.Identity) bool {
 	for i := range entries {
-		if entries[i].ID == id {
+		if entries[i].Is(id) {
 			return true
 		}
 	}

@@ -10,4 +10,5 @@
 //	grace.go     waits until everything that had begun before is over
 //	catchup.go   holds back what a client gets live while its join reads the history,
 //	             and leaves out what the history had
+//	answer.go    what a client that joins gets of the history
 package recording

@@ -141,7 +141,12 @@ func TestWhatAJoinHasHad(t *testing.T) {
 		}
 	}
 	var sent, dropped []string
-	entries := []history.Recorded{{Offset: 5, Entry: history.Entry{ID: history.Identity{Node: "n", Number: 2}}}}
+	had := history.Entry{ID: history.Identity{Node: "n", Number: 2}}
+	entry, err := history.Parse(5, had.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := []history.Recorded{entry}
 	opened := c.Open(g, Mark{Epoch: "e", First: 5, Last: 5}, entries, func() { sent = append(sent, "answer") },
 		func(s string) { sent = append(sent, s) }, func(s string) { dropped = append(dropped, s) })
 	if !opened || sent[0] != "answer" {

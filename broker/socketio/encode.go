@@ -47,14 +47,20 @@ func appendEvent(dst []byte, event string, p Payload) []byte {
 // AppendAck appends the text of an ACK packet, or of a BINARY_ACK header, that answers the event
 // with the number ackID. The payload must have passed [CheckArgs]; empty Args mean no arguments.
 func AppendAck(dst []byte, namespace string, ackID uint64, p Payload) []byte {
-	typ := parser.ACK
-	if len(p.Attachments) > 0 {
-		typ = parser.BINARY_ACK
-	}
-	dst = appendHeader(dst, typ, len(p.Attachments), namespace, &ackID)
-	dst = append(dst, '[')
+	dst = AppendAckStart(dst, namespace, ackID, len(p.Attachments))
 	dst = append(dst, elements(p.Args)...)
 	return append(dst, ']')
+}
+
+// AppendAckStart appends what comes before the arguments in the text of a packet as of [AppendAck],
+// which has so many attachments. The caller appends the arguments, with commas in between, and the
+// closing bracket of the array that they are in.
+func AppendAckStart(dst []byte, namespace string, ackID uint64, attachments int) []byte {
+	typ := parser.ACK
+	if attachments > 0 {
+		typ = parser.BINARY_ACK
+	}
+	return append(appendHeader(dst, typ, attachments, namespace, &ackID), '[')
 }
 
 // AppendConnect appends the CONNECT packet that lets a client into a namespace. id is the
@@ -108,7 +114,7 @@ func elements(array []byte) []byte {
 }
 
 // AppendString appends s as a JSON string, and returns the longer slice.
-func AppendString(dst []byte, s string) []byte {
+func AppendString[T string | []byte](dst []byte, s T) []byte {
 	if plain(s) {
 		dst = append(dst, '"')
 		dst = append(dst, s...)
@@ -117,12 +123,12 @@ func AppendString(dst []byte, s string) []byte {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(s) // every string has an encoding
+	_ = enc.Encode(string(s)) // every string has an encoding
 	return append(dst, bytes.TrimRight(buf.Bytes(), "\n")...)
 }
 
 // plain reports whether s is its own JSON text, as most names are.
-func plain(s string) bool {
+func plain[T string | []byte](s T) bool {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
 			return false

@@ -127,7 +127,7 @@ func (m *model) read(t *testing.T, q history.Query, got history.Page, now time.T
 		want = want[len(want)-q.Limit:]
 	}
 	same := slices.EqualFunc(got.Entries, want, func(g history.Recorded, w modelEntry) bool {
-		return g.Offset == w.offset && string(g.Args) == w.args
+		return g.Offset == w.offset && string(g.Entry().Args) == w.args
 	})
 	if !same || got.Complete != complete || got.More != more || got.End.Offset != m.end {
 		t.Fatalf("room %s, %+v: got %v, %+v; want %v, complete %t, more %t, end %d, of %v",

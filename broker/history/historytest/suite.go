@@ -86,8 +86,8 @@ func testQueries(t *testing.T, s Subject) {
 			t.Errorf("%s: %v, complete %t, more %t, end %v; want %v, %t, %t, %v", name, got, page.Complete, page.More, page.End, tt.want, tt.complete, tt.more, end)
 		}
 		for _, e := range page.Entries {
-			if want := fmt.Sprintf("[%d]", e.Offset); string(e.Args) != want {
-				t.Errorf("%s: entry %d is %s", name, e.Offset, e.Args)
+			if want := fmt.Sprintf("[%d]", e.Offset); string(e.Entry().Args) != want {
+				t.Errorf("%s: entry %d is %s", name, e.Offset, e.Entry().Args)
 			}
 		}
 	}
@@ -168,13 +168,14 @@ func testEntries(t *testing.T, s Subject) {
 	if len(page.Entries) != len(entries) {
 		t.Fatalf("%d entries, want %d", len(page.Entries), len(entries))
 	}
-	for i, e := range page.Entries {
+	for i := range page.Entries {
+		e := page.Entries[i].Entry()
 		if !e.Time.Equal(entries[i].Time) {
 			t.Errorf("the time of entry %d is %v, want %v", i, e.Time, entries[i].Time)
 		}
 		e.Time = entries[i].Time
-		if !reflect.DeepEqual(e.Entry, entries[i]) {
-			t.Errorf("entry %d is %+v, want %+v", i, e.Entry, entries[i])
+		if !reflect.DeepEqual(e, entries[i]) {
+			t.Errorf("entry %d is %+v, want %+v", i, e, entries[i])
 		}
 	}
 }
@@ -316,11 +317,12 @@ func testOrder(t *testing.T, s Subject) {
 	}
 	var last [goroutines]uint64
 	for _, e := range page.Entries {
-		g := (e.ID.Number - 1) / each
-		if e.ID.Number <= last[g] {
-			t.Fatalf("entry %d of %d comes after %d", e.ID.Number, g, last[g])
+		number := e.Entry().ID.Number
+		g := (number - 1) / each
+		if number <= last[g] {
+			t.Fatalf("entry %d of %d comes after %d", number, g, last[g])
 		}
-		last[g] = e.ID.Number
+		last[g] = number
 	}
 }
 

@@ -181,19 +181,18 @@ func (e *Engine) page(room string, q history.Query, answer []rueidis.RedisMessag
 	selected := q.Select(end, oldest)
 	page := history.Page{End: end, Complete: selected.Complete, More: len(texts)/3-1 < selected.Len()}
 	page.Entries = make([]history.Recorded, 0, len(texts)/3-1)
-	var d history.Decoder
 	for i := 3; i < len(texts); i += 3 {
 		before, _, _ := strings.Cut(texts[i], "-")
 		offset, err := strconv.ParseUint(before, 10, 64)
 		if err != nil {
 			return history.Page{}, unavailable(errMalformed)
 		}
-		entry, ok := e.decode(&d, room, texts[i+1], texts[i+2])
+		entry, ok := e.decode(offset, room, texts[i+1], texts[i+2])
 		if !ok {
 			page.Complete = false
 			continue
 		}
-		page.Entries = append(page.Entries, history.Recorded{Offset: offset, Entry: entry})
+		page.Entries = append(page.Entries, entry)
 	}
 	if q.Since == nil {
 		slices.Reverse(page.Entries) // read from the newest
@@ -202,16 +201,16 @@ func (e *Engine) page(room string, q history.Query, answer []rueidis.RedisMessag
 }
 
 // decode returns an entry of a room, and whether a node of this cluster has recorded it.
-func (e *Engine) decode(d *history.Decoder, room, text, code string) (history.Entry, bool) {
+func (e *Engine) decode(offset uint64, room, text, code string) (history.Recorded, bool) {
 	blob := []byte(text)
 	if e.signer.Keyed() && e.signer.Verify(room, []byte(code), blob) < 0 {
 		e.malformed.Add(1)
-		return history.Entry{}, false
+		return history.Recorded{}, false
 	}
-	entry, err := d.Decode(blob)
+	entry, err := history.Parse(offset, blob)
 	if err != nil {
 		e.malformed.Add(1)
-		return history.Entry{}, false
+		return history.Recorded{}, false
 	}
 	return entry, true
 }

@@ -74,7 +74,7 @@ func read(t *testing.T, e *redishistory.Engine, r history.Room, q history.Query)
 // args returns the arguments of a page's entries.
 func args(p history.Page) (all []string) {
 	for _, e := range p.Entries {
-		all = append(all, string(e.Args))
+		all = append(all, string(e.Entry().Args))
 	}
 	return all
 }
@@ -134,7 +134,7 @@ func TestBrokenRoom(t *testing.T) {
 			use(t, e)
 			await(t, "the room to be repaired", func() bool { return e.Broken() == 0 })
 			page := read(t, other, room("r"), history.Query{Since: &before})
-			if page.Complete || page.End.Epoch == before.Epoch || len(page.Entries) == 0 || string(page.Entries[0].Args) != "[1]" {
+			if page.Complete || page.End.Epoch == before.Epoch || len(page.Entries) == 0 || string(page.Entries[0].Entry().Args) != "[1]" {
 				t.Errorf("afterwards: %+v", page)
 			}
 			if page := read(t, other, room("healthy"), history.Query{Since: &healthy}); !page.Complete {
@@ -190,7 +190,7 @@ func TestFailover(t *testing.T) {
 		return err == nil && !page.Complete && page.End.Epoch != before.Epoch
 	})
 	await(t, "appends to work again", func() bool { return end(t, begin(e, 2, room("r"))).err == nil })
-	if page := read(t, e, room("r"), history.Query{}); len(page.Entries) == 0 || string(page.Entries[0].Args) != "[1]" {
+	if page := read(t, e, room("r"), history.Query{}); len(page.Entries) == 0 || string(page.Entries[0].Entry().Args) != "[1]" {
 		t.Errorf("entries %q", args(page))
 	}
 }
@@ -321,8 +321,8 @@ func TestScriptsAreGone(t *testing.T) {
 		t.Fatalf("%d entries, %v", len(page.Entries), err)
 	}
 	for n, got := range page.Entries {
-		if got.ID.Number != uint64(n) {
-			t.Fatalf("entry %d is number %d", n, got.ID.Number)
+		if got.Entry().ID.Number != uint64(n) {
+			t.Fatalf("entry %d is number %d", n, got.Entry().ID.Number)
 		}
 	}
 }
@@ -356,8 +356,8 @@ func TestTwoNodes(t *testing.T) {
 			t.Fatalf("%d entries, complete %t", len(page.Entries), page.Complete)
 		}
 		for _, entry := range page.Entries {
-			if int(entry.ID.Number) != at[entry.Offset] {
-				t.Fatalf("at %d is %d, want %d", entry.Offset, entry.ID.Number, at[entry.Offset])
+			if int(entry.Entry().ID.Number) != at[entry.Offset] {
+				t.Fatalf("at %d is %d, want %d", entry.Offset, entry.Entry().ID.Number, at[entry.Offset])
 			}
 		}
 	}
