@@ -117,7 +117,7 @@ func (b *block) next(at uint32) (encoded []byte, after uint32) {
 	}
 	size, n := binary.Uvarint(b.data[at:])
 	from := int(at) + n
-	to := from + int(size) //nolint:gosec // the length of a part of it
+	to := from + int(size)                //nolint:gosec // the length of a part of it
 	return b.data[from:to:to], uint32(to) //nolint:gosec // a block has some thousand bytes
 }
 

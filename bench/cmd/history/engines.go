@@ -11,11 +11,14 @@ import (
 	"time"
 
 	"github.com/centrifugal/centrifuge"
+	"github.com/centrifugal/protocol"
 
 	"github.com/salabroker/sala/bench/process"
 	"github.com/salabroker/sala/broker/cluster/redis"
+	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/history"
 	"github.com/salabroker/sala/broker/history/redishistory"
+	"github.com/salabroker/sala/broker/recording"
 )
 
 // The engines that are measured in this program.
@@ -37,7 +40,10 @@ const callers = 64
 // engine records and reads. Its methods wait for the end.
 type engine interface {
 	publish(room, number int, args []byte) error
+	// read reads the last messages of a room.
 	read(room int) (messages int, err error)
+	// join is read, and encodes what a client gets for it.
+	join(room int) (messages int, err error)
 }
 
 // measure carries out a workload.
@@ -64,15 +70,23 @@ func measure(ctx context.Context, w workload) (f figures, err error) {
 		return f, err
 	}
 	f.Memory = after - before
-	f.Join, f.JoinRedis, err = w.each(w.Reads, func(i int) error {
-		got, err := e.read(i % w.Rooms)
-		if err == nil && got != w.Messages {
-			err = fmt.Errorf("%d messages were read instead of %d", got, w.Messages)
+	for _, what := range []struct {
+		do         func(room int) (int, error)
+		own, redis *time.Duration
+	}{{e.read, &f.Read, &f.ReadRedis}, {e.join, &f.Join, &f.JoinRedis}} {
+		*what.own, *what.redis, err = w.each(w.Reads, func(i int) error {
+			got, err := what.do(i % w.Rooms)
+			if err == nil && got != w.Messages {
+				err = fmt.Errorf("%d messages were read instead of %d", got, w.Messages)
+			}
+			return err
+		})
+		if err != nil {
+			return f, err
 		}
-		return err
-	})
+	}
 	runtime.KeepAlive(e)
-	return f, err
+	return f, nil
 }
 
 // each calls do n times and returns the CPU for each call, of this process and of Redis.
@@ -154,42 +168,71 @@ func newEngine(ctx context.Context, w workload) (engine, error) {
 	}
 }
 
-// sala is an engine of Sala.
+// sala is an engine of Sala, and what the broker does with it.
 type sala struct {
-	engine history.Engine
-	rooms  []history.Room
+	recorder *recording.Recorder
+	rooms    []string
 }
 
 func newSala(ctx context.Context, w workload, e history.Engine) *sala {
 	go e.Run(ctx) // until the process ends
-	s := &sala{engine: e}
+	rules := history.Rules{{Namespace: "/", Rooms: "chat:*", Messages: w.Messages, TTL: ttl}}
+	return &sala{recorder: recording.New(e, rules), rooms: w.names()}
+}
+
+// names returns the names of the rooms.
+func (w *workload) names() (rooms []string) {
 	for i := range w.Rooms {
-		s.rooms = append(s.rooms, history.Room{Namespace: "/", Name: fmt.Sprint("chat:", i), Messages: w.Messages, TTL: ttl})
+		rooms = append(rooms, fmt.Sprint("chat:", i))
 	}
-	return s
+	return rooms
 }
 
 func (s *sala) publish(room, number int, args []byte) error {
 	e := history.Entry{
 		Event: "message", Args: json.RawMessage(args), Time: time.Now(), ID: history.Identity{Node: "0123456789", Number: uint64(number)}, //nolint:gosec // not negative
 	}
-	done := make(chan error, 1)
-	s.engine.Append(s.rooms[room:room+1], e, func(_ []history.Position, err error) { done <- err })
-	return <-done
+	record := &recording.Record{Rooms: s.recorder.Rooms("/", s.rooms[room:room+1])}
+	settled := make(chan struct{})
+	s.recorder.Start(record, e, func() { close(settled) })
+	<-settled
+	record.End() // delivered
+	record.End() // published
+	if _, ok := record.Place(s.rooms[room]); !ok {
+		return errors.New("a message wasn't recorded")
+	}
+	return nil
+}
+
+func (s *sala) page(room int) (history.Page, error) {
+	r, _ := s.recorder.Room("/", s.rooms[room])
+	return s.recorder.Engine().Read(context.Background(), r, history.Query{Limit: r.Messages})
 }
 
 func (s *sala) read(room int) (int, error) {
-	r := s.rooms[room]
-	page, err := s.engine.Read(context.Background(), r, history.Query{Limit: r.Messages})
+	page, err := s.page(room)
 	return len(page.Entries), err
 }
 
-// centrifugeBroker is an engine of the centrifuge library.
-type centrifugeBroker struct {
-	broker  centrifuge.Broker
+func (s *sala) join(room int) (int, error) {
+	page, err := s.page(room)
+	if err != nil {
+		return 0, err
+	}
+	answer := recording.Answer{Page: page}
+	answer.LimitAttachments()
+	text, attachments := answer.Packet("/", 1, nil)
+	engineio.NewFrame(text, attachments...)
+	return len(answer.Entries), nil
+}
+
+// centrifugeNode is a node of the centrifuge library with one of its engines.
+type centrifugeNode struct {
+	node    *centrifuge.Node
 	rooms   []string
-	options centrifuge.PublishOptions
-	query   centrifuge.HistoryOptions
+	keep    centrifuge.PublishOption
+	last    centrifuge.HistoryOption
+	encoder *protocol.JSONReplyEncoder
 }
 
 func newCentrifuge(w workload) (engine, error) {
@@ -197,36 +240,50 @@ func newCentrifuge(w workload) (engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &centrifugeBroker{
-		options: centrifuge.PublishOptions{HistorySize: w.Messages, HistoryTTL: ttl},
-		query:   centrifuge.HistoryOptions{Filter: centrifuge.HistoryFilter{Limit: w.Messages, Reverse: true}},
+	c := &centrifugeNode{
+		node: node, rooms: w.names(), keep: centrifuge.WithHistory(w.Messages, ttl),
+		last:    centrifuge.WithHistoryFilter(centrifuge.HistoryFilter{Limit: w.Messages, Reverse: true}),
+		encoder: protocol.NewJSONReplyEncoder(),
 	}
-	for i := range w.Rooms {
-		c.rooms = append(c.rooms, fmt.Sprint("chat:", i))
-	}
+	var broker centrifuge.Broker
 	if w.Engine == centrifugeMemory {
-		c.broker, err = centrifuge.NewMemoryBroker(node, centrifuge.MemoryBrokerConfig{})
+		broker, err = centrifuge.NewMemoryBroker(node, centrifuge.MemoryBrokerConfig{})
 	} else {
 		var shard *centrifuge.RedisShard
 		if shard, err = centrifuge.NewRedisShard(node, centrifuge.RedisShardConfig{Address: w.Redis}); err != nil {
 			return nil, err
 		}
 		// It only records, as Sala's engine does.
-		c.broker, err = centrifuge.NewRedisBroker(node, centrifuge.RedisBrokerConfig{Shards: []*centrifuge.RedisShard{shard}, SkipPubSub: true})
+		broker, err = centrifuge.NewRedisBroker(node, centrifuge.RedisBrokerConfig{Shards: []*centrifuge.RedisShard{shard}, SkipPubSub: true})
 	}
 	if err != nil {
 		return nil, err
 	}
-	node.SetBroker(c.broker)
+	node.SetBroker(broker)
 	return c, node.Run()
 }
 
-func (c *centrifugeBroker) publish(room, _ int, args []byte) error {
-	_, err := c.broker.Publish(c.rooms[room], args, c.options)
+func (c *centrifugeNode) publish(room, _ int, args []byte) error {
+	_, err := c.node.Publish(c.rooms[room], args, c.keep)
 	return err
 }
 
-func (c *centrifugeBroker) read(room int) (int, error) {
-	messages, _, err := c.broker.History(c.rooms[room], c.query)
-	return len(messages), err
+func (c *centrifugeNode) read(room int) (int, error) {
+	result, err := c.node.History(c.rooms[room], c.last)
+	return len(result.Publications), err
+}
+
+// join encodes the reply to a client that subscribes over JSON, as the library does for
+// publications that it recovers.
+func (c *centrifugeNode) join(room int) (int, error) {
+	result, err := c.node.History(c.rooms[room], c.last)
+	if err != nil {
+		return 0, err
+	}
+	subscribed := &protocol.SubscribeResult{Recoverable: true, Epoch: result.Epoch, Offset: result.Offset, WasRecovering: true, Recovered: true}
+	for _, p := range result.Publications {
+		subscribed.Publications = append(subscribed.Publications, &protocol.Publication{Offset: p.Offset, Data: p.Data, Tags: p.Tags})
+	}
+	_, err = c.encoder.Encode(&protocol.Reply{Id: 1, Subscribe: subscribed})
+	return len(subscribed.Publications), err
 }

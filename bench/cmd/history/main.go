@@ -1,8 +1,9 @@
-// Command history measures what it costs that rooms remember: the CPU of recording a message and of
-// reading the last hundred, and the memory for a thousand rooms with a hundred messages each. It
-// measures Sala's engines beside those of the centrifuge library and beside Socket.IO's Redis
-// streams adapter, one after the other, each in a process and with a Redis of its own, and prints a
-// table. The script bench/history builds what it needs and runs it.
+// Command history measures what it costs that rooms remember: the CPU of recording a message, of
+// reading the last hundred, and of reading and encoding them for a client that joins, and the memory
+// for a thousand rooms with a hundred messages each. It measures Sala's engines beside those of the
+// centrifuge library and beside Socket.IO's Redis streams adapter, one after the other, each in a
+// process and with a Redis of its own, and prints a table. The script bench/history builds what it
+// needs and runs it.
 package main
 
 import (
@@ -16,6 +17,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -35,20 +37,21 @@ type workload struct {
 
 // figures are what one run has measured.
 type figures struct {
-	Publish, Join           time.Duration // CPU of the engine's process, for each
-	PublishRedis, JoinRedis time.Duration // CPU of Redis
-	Memory                  int64         // that all entries take, here or in Redis
+	Publish, Read, Join                time.Duration // CPU of the engine's process, for each
+	PublishRedis, ReadRedis, JoinRedis time.Duration // CPU of Redis
+	Memory                             int64         // that all entries take, here or in Redis
 }
 
 const adapter = "@socket.io/redis-streams-adapter"
 
 func main() {
 	var w workload
+	only := flag.String("engines", "", "which engines to measure: those whose names contain this")
 	rounds := flag.Int("rounds", 3, "how often to measure each; the table has the medians")
 	flag.IntVar(&w.Rooms, "rooms", 1000, "rooms")
 	flag.IntVar(&w.Messages, "messages", 100, "messages that each room keeps")
 	flag.IntVar(&w.Bytes, "bytes", 100, "bytes of a message's arguments")
-	flag.IntVar(&w.Reads, "joins", 10_000, "how often the messages of a room are read; a hundredth as often with "+adapter)
+	flag.IntVar(&w.Reads, "joins", 10_000, "how often the messages of a room are read, and encoded; a hundredth as often with "+adapter)
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -60,19 +63,20 @@ func main() {
 		}
 		return
 	}
-	if err := run(ctx, w, *rounds); err != nil {
+	if err := run(ctx, w, *rounds, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "history: error:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, w workload, rounds int) error {
+func run(ctx context.Context, w workload, rounds int, only string) error {
 	logs, err := os.MkdirTemp("", "sala-history-")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(logs) }()
 	engines := []string{salaMemory, centrifugeMemory, salaRedis, salaSigned, centrifugeRedis, adapter}
+	engines = slices.DeleteFunc(engines, func(name string) bool { return !strings.Contains(name, only) })
 	all := make(map[string][]figures)
 	for range rounds {
 		for _, w.Engine = range engines {
@@ -141,12 +145,19 @@ func printTable(w workload, engines []string, all map[string][]figures) {
 	load, _ := os.ReadFile("/proc/loadavg") // only Linux has it
 	fmt.Printf("%d rooms with %d messages of %d bytes, medians; %d processors, load %s\n",
 		w.Rooms, w.Messages, w.Bytes, runtime.NumCPU(), load)
-	fmt.Println("| engine | CPU of a publish, and of Redis for it | CPU of a join with these messages, and of Redis for it | memory |")
-	fmt.Println("|---|---:|---:|---:|")
+	fmt.Println("| engine | publish | read | join | memory |")
+	fmt.Println("|---|---:|---:|---:|---:|")
 	for _, engine := range engines {
-		fmt.Printf("| %s | %s, %s | %s, %s | %.1f MiB |\n", engine,
-			median(all[engine], func(f figures) time.Duration { return f.Publish }), median(all[engine], func(f figures) time.Duration { return f.PublishRedis }),
-			median(all[engine], func(f figures) time.Duration { return f.Join }), median(all[engine], func(f figures) time.Duration { return f.JoinRedis }),
+		cell := func(own, redis func(f figures) time.Duration) string {
+			if engine == salaMemory || engine == centrifugeMemory {
+				return median(all[engine], own)
+			}
+			return median(all[engine], own) + " + " + median(all[engine], redis)
+		}
+		fmt.Printf("| %s | %s | %s | %s | %.1f MiB |\n", engine,
+			cell(func(f figures) time.Duration { return f.Publish }, func(f figures) time.Duration { return f.PublishRedis }),
+			cell(func(f figures) time.Duration { return f.Read }, func(f figures) time.Duration { return f.ReadRedis }),
+			cell(func(f figures) time.Duration { return f.Join }, func(f figures) time.Duration { return f.JoinRedis }),
 			float64(medianOf(all[engine], func(f figures) int64 { return f.Memory }))/(1<<20))
 	}
 }

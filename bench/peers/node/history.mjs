@@ -1,6 +1,7 @@
 // Measures Socket.IO's Redis streams adapter for bench/history: the CPU of emitting a message, which
-// the adapter records, and of restoring a session that has missed the messages of one room. The
-// adapter has one stream for all rooms, so that it reads those of the others, too.
+// the adapter records, of restoring a session that has missed the messages of one room, and of
+// restoring it and encoding them. The adapter has one stream for all rooms, so that it reads those
+// of the others, too.
 //
 //   node history.mjs ADDRESS REDIS_PID ROOMS MESSAGES BYTES JOINS
 //
@@ -10,6 +11,7 @@ import { createServer } from 'node:http';
 import { createAdapter } from '@socket.io/redis-streams-adapter';
 import { Redis } from 'ioredis';
 import { Server } from 'socket.io';
+import { Encoder, PacketType } from 'socket.io-parser';
 
 const [address, pid, ...numbers] = process.argv.slice(2);
 const [rooms, messages, bytes, joins] = numbers.map(Number);
@@ -51,9 +53,15 @@ const [publish, publishRedis] = await each(total, async () => {
   }
 });
 
+// The packets of a session that is restored are encoded as they are for its client.
+const encoder = new Encoder();
+function encode(missed) {
+  for (const data of missed) encoder.encode({ type: PacketType.EVENT, nsp: '/', data });
+}
+
 // A session that has the entry before the first message misses all.
 const [[first]] = await redis.xrange('socket.io', '-', '+', 'COUNT', 1);
-const [join, joinRedis] = await each(joins, async () => {
+const restore = (work) => each(joins, async () => {
   for (let i = 0; i < joins; i++) {
     const room = `chat:${1 + (i % (rooms - 1))}`;
     await adapter.persistSession({ sid: `s${i}`, pid: `p${i}`, rooms: [room], data: {} });
@@ -61,7 +69,12 @@ const [join, joinRedis] = await each(joins, async () => {
     if (restored.missedPackets.length !== messages) {
       throw new Error(`${restored.missedPackets.length} messages were restored instead of ${messages}`);
     }
+    work(restored.missedPackets);
   }
 });
-console.log(JSON.stringify({ Publish: publish, PublishRedis: publishRedis, Join: join, JoinRedis: joinRedis }));
+const [read, readRedis] = await restore(() => {});
+const [join, joinRedis] = await restore(encode);
+console.log(JSON.stringify({
+  Publish: publish, PublishRedis: publishRedis, Read: read, ReadRedis: readRedis, Join: join, JoinRedis: joinRedis,
+}));
 process.exit(0);
