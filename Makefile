@@ -60,7 +60,7 @@ cross: ## go vet for the other platforms that Sala builds for; 10 s once Go has 
 .PHONY: vuln
 vuln: ## look for known vulnerabilities with govulncheck (VULNDB) and npm audit; skipped if no database can be reached
 	@tools/install.sh govulncheck
-	@node tools/vuln.mjs $(LOG)/vuln.json $(VULNDB) e2e/package-lock.json examples/*/package-lock.json broker/cluster/redisemitter/testdata/package-lock.json
+	@node tools/vuln.mjs $(LOG)/vuln.json $(VULNDB) web/console/package-lock.json e2e/package-lock.json examples/*/package-lock.json broker/cluster/redisemitter/testdata/package-lock.json
 
 # The race detector needs cgo, which Go turns off if there is no C compiler. `make test` passes
 # its own GOTEST, which counts the tests, and insists on the race detector.
@@ -122,8 +122,13 @@ generate: ## generate gen/, api/openapi/ and broker/cluster/wire/ from proto/
 	$(TOOLS)/buf generate
 	$(TOOLS)/buf generate --template buf.gen.cluster.yaml
 
+.PHONY: console
+console: ## check web/console and build api/console/dist from it
+	@tools/npm-ci.sh web/console
+	@cd web/console && npm run --silent check && npm run --silent build
+
 .PHONY: check-generated
-check-generated: ## fail if `make generate` would change anything
+check-generated: ## fail if `make generate` or `make console` would change anything
 	@tools/install.sh $(GENERATORS)
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	  $(TOOLS)/buf generate -o "$$fresh"; \
@@ -132,6 +137,11 @@ check-generated: ## fail if `make generate` would change anything
 	    if ! diff -r "$$dir" "$$fresh/$$dir"; then echo "$$dir is stale: run 'make generate' and commit it"; exit 1; fi; \
 	  done
 	@echo "gen/, api/openapi/ and broker/cluster/wire/ are what proto/ generates"
+	@tools/npm-ci.sh web/console
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	  (cd web/console && npm run --silent check && npm run --silent build "$$fresh"); \
+	  if ! diff -rq api/console/dist "$$fresh"; then echo "api/console/dist is stale: run 'make console' and commit it"; exit 1; fi
+	@echo "api/console/dist is what web/console builds"
 
 .PHONY: clean
 clean: ## remove build results, but not the tools

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what `make test` needs and prints what it installs: Debian packages, the Node packages
-# of e2e, the examples and one test, and the Go tools. Go, Node and npm must already be there.
+# of the console, e2e, the examples and one test, and the Go tools. Go, Node and npm must already be there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -45,14 +45,8 @@ if ((${#packages[@]})); then
   rm -f "$log"
 fi
 
-# Node packages: npm ci if the lock file has changed since the last one.
-for lock in e2e/package-lock.json examples/*/package-lock.json broker/cluster/redisemitter/testdata/package-lock.json; do
-  dir=$(dirname "$lock")
-  stamp=$dir/node_modules/.sala-lock
-  cmp -s "$lock" "$stamp" && continue
-  echo "deps: npm ci in $dir"
-  (cd "$dir" && npm ci --no-audit --no-fund --loglevel=error </dev/null)
-  cp "$lock" "$stamp"
+for lock in web/console/package-lock.json e2e/package-lock.json examples/*/package-lock.json broker/cluster/redisemitter/testdata/package-lock.json; do
+  tools/npm-ci.sh "$(dirname "$lock")"
 done
 
 tools/install.sh

@@ -172,6 +172,9 @@ func (v *vocabulary) isChecked(name string) bool {
 // isText reports whether the project writes the file. The list itself isn't checked.
 func isText(name string) bool {
 	base := path.Base(name)
+	if strings.HasPrefix(name, "api/console/dist/") { // built from web/
+		return false
+	}
 	if strings.HasPrefix(base, "vocabulary") || strings.HasSuffix(base, "lock.json") || base == "LICENSE" {
 		return false
 	}

@@ -1,0 +1,217 @@
+// The calls that the pages make, each with its gRPC and command line form.
+import { type Call, segment } from './call';
+import type {
+  Counts, EmitReport, IssuedToken, JoinReport, Matched, MessageList, NodeList, Position, Removed, Revoked, RoomInfo, RoomList, SocketInfo, SocketList, Stats, UserList,
+} from './types';
+
+/** Leaves out what is empty: the broker takes its default, and the commands stay short. */
+export function compactObject<T extends object>(fields: T): T {
+  const kept = Object.entries(fields).filter(([, value]) => value !== undefined && value !== '' && value !== false && !(Array.isArray(value) && value.length === 0));
+  return Object.fromEntries(kept) as T;
+}
+
+// The arguments of a command. Flags are written as one word each, and names that begin with a dash
+// come after two dashes.
+function cli(command: string, names: readonly string[] = [], flags: readonly string[] = []): string[] {
+  return [...command.split(' '), ...flags, ...(names.some((name) => name.startsWith('-')) ? ['--'] : []), ...names];
+}
+
+const flag = (name: string, value: string | undefined) => (value ? [`--${name}=${value}`] : []);
+const flagFor = (name: string, values: readonly string[] = []) => values.map((value) => `--${name}=${value}`);
+const namespaceFlag = (namespace: string | undefined) => flag('namespace', namespace === '/' ? '' : namespace);
+const otherNamespace = (namespace: string) => (namespace === '/' ? undefined : namespace);
+
+// ---- rooms
+
+export interface ListRooms {
+  namespace?: string;
+  query?: string;
+  order?: string;
+  pageSize?: number;
+  pageToken?: string;
+}
+
+export function listRooms(request: ListRooms): Call<RoomList> {
+  const fields = compactObject({ ...request });
+  return { method: 'GET', path: 'rooms', query: fields, rpc: 'RoomService/ListRooms', message: fields, cli: cli('rooms', [], namespaceFlag(request.namespace)) };
+}
+
+export function getRoom(namespace: string, room: string): Call<RoomInfo> {
+  const query = { namespace: otherNamespace(namespace) };
+  return {
+    method: 'GET', path: `rooms/${segment(room)}`, query, rpc: 'RoomService/GetRoom',
+    message: compactObject({ room, ...query }), cli: cli('rooms get', [room], namespaceFlag(namespace)),
+  };
+}
+
+export interface ClearRoom {
+  notice?: { event: string; args?: unknown[] };
+  disconnect?: boolean;
+}
+
+export function clearRoom(namespace: string, room: string, options: ClearRoom): Call<Removed> {
+  const body = compactObject({ namespace: otherNamespace(namespace), ...options });
+  const { notice, disconnect } = options;
+  return {
+    method: 'POST', path: `rooms/${segment(room)}:clear`, body, rpc: 'RoomService/ClearRoom', message: { room, ...body },
+    cli: cli('rooms clear', [room], [
+      ...namespaceFlag(namespace), ...flag('notice', notice?.event), ...flag('args', notice?.args?.length ? JSON.stringify(notice.args) : ''),
+      ...(disconnect ? ['--disconnect'] : []),
+    ]),
+  };
+}
+
+/** The newest messages, or those before a position, newest first. */
+export function listMessages(namespace: string, room: string, limit: number, before?: Position): Call<MessageList> {
+  const place = { namespace: otherNamespace(namespace) };
+  const query = before
+    ? { ...place, 'since.epoch': before.epoch, 'since.offset': before.offset, direction: 'DIRECTION_BACKWARD', limit }
+    : { ...place, direction: 'DIRECTION_BACKWARD', limit };
+  const message = compactObject({ room, ...place, since: before, direction: 'DIRECTION_BACKWARD', limit });
+  return {
+    method: 'GET', path: `rooms/${segment(room)}/messages`, query, rpc: 'RoomService/ListMessages', message,
+    cli: cli('messages list', [room], [...flag('last', String(limit)), ...namespaceFlag(namespace)]),
+  };
+}
+
+export function clearMessages(namespace: string, room: string): Call<object> {
+  const query = { namespace: otherNamespace(namespace) };
+  return {
+    method: 'DELETE', path: `rooms/${segment(room)}/messages`, query, rpc: 'RoomService/ClearMessages',
+    message: compactObject({ room, ...query }), cli: cli('messages clear', [room], namespaceFlag(namespace)),
+  };
+}
+
+// ---- users
+
+export interface ListUsers {
+  namespace?: string;
+  room?: string;
+  query?: string;
+  pageSize?: number;
+  pageToken?: string;
+}
+
+export function listUsers(request: ListUsers): Call<UserList> {
+  const { room = '', ...rest } = request;
+  return {
+    method: 'GET', path: room ? `rooms/${segment(room)}/users` : 'users', query: compactObject({ ...rest }), rpc: 'PresenceService/ListUsers',
+    message: compactObject({ ...request }), cli: cli('users', room ? [room] : [], namespaceFlag(request.namespace)),
+  };
+}
+
+/** How many are in a whole namespace. */
+export function countNamespace(namespace: string): Call<Counts> {
+  const body = compactObject({ namespace: otherNamespace(namespace) });
+  return { method: 'POST', path: 'presence:count', body, rpc: 'PresenceService/Count', message: body };
+}
+
+// ---- sockets
+
+export interface ListSockets {
+  namespace?: string;
+  room?: string;
+  user?: string;
+  query?: string;
+  pageSize?: number;
+  pageToken?: string;
+}
+
+export function listSockets(request: ListSockets): Call<SocketList> {
+  const fields = compactObject({ ...request });
+  return {
+    method: 'GET', path: 'sockets', query: fields, rpc: 'SocketService/ListSockets', message: fields,
+    cli: cli('sockets', [], [...namespaceFlag(request.namespace), ...flag('room', request.room), ...flag('user', request.user)]),
+  };
+}
+
+export function getSocket(id: string): Call<SocketInfo> {
+  return { method: 'GET', path: `sockets/${segment(id)}`, rpc: 'SocketService/GetSocket', message: { id }, cli: cli('sockets get', [id]) };
+}
+
+/** Which sockets a call acts on. */
+export interface Selector {
+  namespace: string;
+  rooms?: string[];
+  users?: string[];
+  sockets?: string[];
+}
+
+const selectorOf = (selector: Selector) => compactObject({ ...selector, namespace: otherNamespace(selector.namespace) });
+
+function selectorFlags({ namespace, rooms = [], users = [], sockets = [] }: Selector): string[] {
+  return [...flagFor('room', rooms), ...flagFor('user', users), ...flagFor('socket', sockets), ...namespaceFlag(namespace)];
+}
+
+export function joinRooms(selector: Selector, rooms: string[]): Call<JoinReport> {
+  const body = { selector: selectorOf(selector), rooms };
+  return { method: 'POST', path: 'sockets:join', body, rpc: 'SocketService/Join', message: body, cli: cli('sockets join', rooms, selectorFlags(selector)) };
+}
+
+export function leaveRooms(selector: Selector, rooms: string[]): Call<Matched> {
+  const body = { selector: selectorOf(selector), rooms };
+  return { method: 'POST', path: 'sockets:leave', body, rpc: 'SocketService/Leave', message: body, cli: cli('sockets leave', rooms, selectorFlags(selector)) };
+}
+
+export function disconnect(selector: Selector, reason: string): Call<Matched> {
+  const body = compactObject({ selector: selectorOf(selector), reason });
+  return {
+    method: 'POST', path: 'sockets:disconnect', body, rpc: 'SocketService/Disconnect', message: body,
+    cli: cli('sockets disconnect', [], [...selectorFlags(selector), ...flag('reason', reason)]),
+  };
+}
+
+// ---- messages and tokens
+
+export interface Emit {
+  namespace: string;
+  rooms?: string[];
+  users?: string[];
+  sockets?: string[];
+  event: string;
+  /** The text of a JSON array: numbers and the order of keys stay as they were typed. */
+  argsJson: string;
+}
+
+export function emit(request: Emit): Call<EmitReport> {
+  const body = compactObject({ ...request, namespace: otherNamespace(request.namespace) });
+  return {
+    method: 'POST', path: 'emit', body, rpc: 'MessageService/Emit', message: body,
+    cli: cli('emit', [request.event], [...flag('args', request.argsJson), ...selectorFlags(request)]),
+  };
+}
+
+export interface IssueToken {
+  user: string;
+  ttl?: string;
+  namespaces?: string[];
+  rooms?: string[];
+  join?: string[];
+  publish?: string[];
+  broadcast?: boolean;
+}
+
+export function issueToken(request: IssueToken): Call<IssuedToken> {
+  const body = compactObject({ ...request });
+  return {
+    method: 'POST', path: 'tokens', body, rpc: 'TokenService/IssueToken', message: body,
+    cli: cli('token issue', [request.user], [
+      ...flag('ttl', request.ttl), ...flagFor('namespace', request.namespaces), ...flagFor('room', request.rooms), ...flagFor('join', request.join),
+      ...flagFor('publish', request.publish), ...(request.broadcast ? ['--broadcast'] : []),
+    ]),
+  };
+}
+
+export function revokeUser(user: string): Call<Revoked> {
+  return { method: 'POST', path: 'tokens:revoke', body: { user }, rpc: 'TokenService/RevokeTokens', message: { user }, cli: cli('token revoke', [], flag('user', user)) };
+}
+
+// ---- nodes
+
+export const listNodes = (): Call<NodeList> => ({ method: 'GET', path: 'nodes', rpc: 'ClusterService/ListNodes', message: {}, cli: cli('nodes') });
+
+export function drain(id: string): Call<object> {
+  return { method: 'POST', path: `nodes/${segment(id)}:drain`, body: {}, rpc: 'ClusterService/Drain', message: { id }, cli: cli('nodes drain', [id]) };
+}
+
+export const getStats = (): Call<Stats> => ({ method: 'GET', path: 'stats', rpc: 'ObserveService/GetStats', message: {} });

@@ -1,0 +1,39 @@
+// What the broker says about itself to anybody who opens the page.
+import { createStore, useStore } from './store';
+
+export interface Config {
+  version: string;
+  /** Whether the broker runs with --dev. */
+  dev: boolean;
+  /** Where Socket.IO clients connect, and the path there. With --dev only. */
+  publicURL?: string;
+  path?: string;
+}
+
+const UNKNOWN: Config = { version: '', dev: false };
+const config = createStore<Config>(UNKNOWN);
+const newerVersion = createStore('');
+
+export const useConfig = () => useStore(config);
+
+/** The version of the broker that answers now, if the page came from another. */
+export const useNewerVersion = () => useStore(newerVersion);
+export const dismissNewerVersion = () => newerVersion.set('');
+
+async function fetchConfig(): Promise<Config> {
+  const response = await fetch('config.json', { cache: 'no-store', credentials: 'omit' });
+  if (!response.ok) throw new Error(`status ${response.status}`);
+  return (await response.json()) as Config;
+}
+
+export async function loadConfig(): Promise<void> {
+  config.set(await fetchConfig().catch(() => UNKNOWN));
+}
+
+/** Compares the version of the broker that answers now with that of the page. */
+export async function checkVersion(): Promise<void> {
+  const now = await fetchConfig().catch(() => undefined);
+  if (!now) return; // the calls say that the broker doesn't answer
+  if (!config.get().version) config.set(now);
+  else if (now.version !== config.get().version) newerVersion.set(now.version);
+}
