@@ -60,7 +60,7 @@ func (s *Server) newMetricsHandler(cfg Config) http.Handler {
 }
 
 func metricsHandler(cfg Config) http.Handler {
-	scrape := promhttp.HandlerFor(cfg.Gatherer, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes})
+	scrape := promhttp.HandlerFor(cfg.Gatherer, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes, EnableOpenMetrics: true})
 	return apiHeaders(ownHost(get(scrape.ServeHTTP)))
 }
 

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/salabroker/sala/api/apierror"
+	"github.com/salabroker/sala/broker/latency"
 )
 
 // metrics counts calls. Its labels are bounded: by the server's methods, and by the 17 codes
@@ -42,11 +43,9 @@ func refusals() []refusal {
 
 // newMetrics registers the collectors unless registerer is nil.
 func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
-	m := &metrics{duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name:    "sala_rpc_duration_seconds",
-		Help:    "How long calls of the control API took, REST included, by method and gRPC status code.",
-		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
-	}, []string{"method", "code"})}
+	m := &metrics{duration: prometheus.NewHistogramVec(latency.HistogramOpts("sala_rpc_duration_seconds",
+		"How long calls of the control API took, REST included, by method and gRPC status code.",
+		.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10), []string{"method", "code"})}
 	m.refused = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "sala_api_refused_total",
 		Help: "Calls, and connections of callers, that were refused or ended to protect the node's memory, by the limit that they exceeded.",

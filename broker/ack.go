@@ -101,7 +101,7 @@ func (b *Broker) EmitWithAck(ctx context.Context, t Target, m Message, o AckOpti
 // newAckRequest returns a request whose acks count against an owner. discard must
 // be called in the end.
 func (b *Broker) newAckRequest(owner string, sockets, minAcks int) *ackRequest {
-	r := newAckRequest(b.lastAckID.Add(1), sockets, minAcks)
+	r := newAckRequest(b.lastAckID.Add(1), sockets, minAcks, b.metrics.latency)
 	r.owner, r.unread = owner, b.unreadAcks
 	return r
 }

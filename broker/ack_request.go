@@ -22,6 +22,7 @@ type ackRequest struct {
 	id      uint64
 	sent    time.Time
 	minAcks int
+	latency *latencyMetrics
 	wake    chan struct{}     // holds one value when there is something to look at
 	owner   string            // whom the acks count against
 	unread  *ratelimit.Shares // bytes of acks that callers haven't taken; nil without a limit
@@ -38,11 +39,12 @@ type ackRequest struct {
 	nodes    map[cluster.NodeID]*nodeAcks // other nodes that ask their sockets; nil if there are none
 }
 
-func newAckRequest(id uint64, sockets, minAcks int) *ackRequest {
+func newAckRequest(id uint64, sockets, minAcks int, latency *latencyMetrics) *ackRequest {
 	return &ackRequest{
 		id:      id,
 		sent:    time.Now(),
 		minAcks: minAcks,
+		latency: latency,
 		wake:    make(chan struct{}, 1),
 		left:    sockets,
 		summary: AckSummary{Expected: sockets},
@@ -71,10 +73,12 @@ func (r *ackRequest) settle(why ackOutcome) {
 func (r *ackRequest) receive(s *socket, p socketio.Payload) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	took := time.Since(r.sent)
 	r.left--
 	r.summary.Answered++
 	r.answered++
-	r.keep(Ack{Socket: s.id, User: s.user, Args: p.Args, Attachments: p.Attachments, Latency: time.Since(r.sent)})
+	r.keep(Ack{Socket: s.id, User: s.user, Args: p.Args, Attachments: p.Attachments, Latency: took})
+	r.latency.acked(took)
 	r.signal()
 }
 

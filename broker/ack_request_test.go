@@ -27,7 +27,7 @@ func TestEverySocketIsCountedOnce(t *testing.T) {
 		for i := range sockets {
 			sockets[i] = &socket{id: "s", user: "u"}
 		}
-		r := newAckRequest(uint64(round), n, rand.IntN(2)*n/2)
+		r := newAckRequest(uint64(round), n, rand.IntN(2)*n/2, newLatencyMetrics())
 		var clients sync.WaitGroup
 		for _, s := range sockets {
 			s.gone.Store(rand.IntN(10) == 0)
@@ -77,7 +77,7 @@ func TestEverySocketIsCountedOnce(t *testing.T) {
 // Two sockets that are asked at the same time don't answer for each other.
 func TestAcksBelongToTheirSocket(t *testing.T) {
 	a, b := &socket{id: "a"}, &socket{id: "b"}
-	first, second := newAckRequest(1, 1, 0), newAckRequest(2, 1, 0)
+	first, second := newAckRequest(1, 1, 0, newLatencyMetrics()), newAckRequest(2, 1, 0, newLatencyMetrics())
 	if !a.expectAck(first) || !b.expectAck(second) {
 		t.Fatal("a socket doesn't take a request")
 	}
@@ -98,7 +98,7 @@ func TestAcksBelongToTheirSocket(t *testing.T) {
 func TestSlowCallerIsCut(t *testing.T) {
 	const half = maxAckBytes / 2
 	text := json.RawMessage(make([]byte, half-1))
-	r := newAckRequest(1, 4, 0)
+	r := newAckRequest(1, 4, 0, newLatencyMetrics())
 	s := &socket{id: "s"}
 	keep := func(Ack) error { return nil }
 	r.receive(s, socketio.Payload{Args: text, Attachments: [][]byte{{1}}})
@@ -163,7 +163,7 @@ func TestPendingAcksAreBounded(t *testing.T) {
 
 // The acks that an owner hasn't taken are bounded, and don't affect other owners.
 func TestUnreadAcksAreBounded(t *testing.T) {
-	b := &Broker{unreadAcks: ratelimit.NewShares(100)}
+	b := &Broker{unreadAcks: ratelimit.NewShares(100), metrics: newMetrics(nil)}
 	s := &socket{id: "s"}
 	text := socketio.Payload{Args: json.RawMessage(make([]byte, 20))}
 	first, second, other := b.newAckRequest("greedy", 4, 0), b.newAckRequest("greedy", 4, 0), b.newAckRequest("modest", 4, 0)
@@ -264,7 +264,7 @@ func TestAcksOfOtherNodes(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newAckRequest(1, 0, 0)
+			r := newAckRequest(1, 0, 0, newLatencyMetrics())
 			tt.report(r)
 			if r.done() != tt.done {
 				t.Errorf("done is %v", r.done())

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"math/rand/v2"
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
@@ -17,6 +18,7 @@ import (
 // With an idempotency key it sends a message once, however often it is called, at
 // whichever node; see [Message].
 func (b *Broker) Emit(ctx context.Context, t Target, m Message) (Report, error) {
+	m.received = b.metrics.latency.receive()
 	ns, err := b.checkEmit(&t, &m, nil)
 	if err != nil {
 		return Report{}, err
@@ -160,7 +162,13 @@ func (b *Broker) deliver(ns *namespace, to []*socket, m *Message) (report Report
 func (b *Broker) queue(ns *namespace, to []*socket, m *Message) Report {
 	report := Report{Matched: len(to)}
 	o := outgoing{b: b, namespace: ns.name, m: m}
-	for _, s := range to {
+	timed := -1
+	if m.received.Measured() {
+		timed = anyOf(len(to))
+		defer b.metrics.latency.emitted(m.received)
+	}
+	for i, s := range to {
+		o.timed = i == timed
 		switch s.send(&o) {
 		case queued:
 			report.Queued++
@@ -179,6 +187,14 @@ func (b *Broker) queue(ns *namespace, to []*socket, m *Message) Report {
 	return report
 }
 
+// anyOf returns the index of one of n sockets, or -1 if there are none.
+func anyOf(n int) int {
+	if n == 0 {
+		return -1
+	}
+	return rand.IntN(n) //nolint:gosec // a sample needs no secret
+}
+
 func emitOp(t *Target, m *Message) *wire.Op {
 	return &wire.Op{Op: &wire.Op_Emit{Emit: &wire.Emit{Target: targetToWire(t), Event: messageToWire(m), Places: placesToWire(m.record)}}}
 }
@@ -187,6 +203,7 @@ func emitOp(t *Target, m *Message) *wire.Op {
 // the message.
 func (b *Broker) applyEmit(from cluster.NodeID, o *wire.Emit) *wire.Count {
 	m := messageFromWire(from, o.GetEvent())
+	m.received = b.metrics.latency.receive()
 	b.beginDelivery(o, m)
 	defer m.record.End()
 	ns, sockets := b.selectLocal(o.GetTarget())

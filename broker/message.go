@@ -12,6 +12,7 @@ import (
 
 	"github.com/salabroker/sala/broker/backlog"
 	"github.com/salabroker/sala/broker/engineio"
+	"github.com/salabroker/sala/broker/latency"
 	"github.com/salabroker/sala/broker/recording"
 	"github.com/salabroker/sala/broker/room"
 	"github.com/salabroker/sala/broker/socketio"
@@ -42,6 +43,7 @@ type Message struct {
 	// SkipHistory leaves the message out of the history of its rooms.
 	SkipHistory bool
 
+	received   latency.Time           // zero unless it is measured
 	identity   identity               // zero until it is needed
 	part       uint64                 // see wire.Event; zero without an idempotency key
 	conflation engineio.ConflationKey // of ConflateKey and the target
@@ -271,6 +273,7 @@ type outgoing struct {
 	m         *Message
 
 	plain *engineio.Frame // for sockets without a session
+	timed bool            // the delivery that comes next is measured
 
 	// For sockets with one.
 	frame *engineio.Frame
@@ -304,6 +307,15 @@ func (o *outgoing) recoverable() (*backlog.Event, *engineio.Frame) {
 		o.event = o.b.recovery.budget.NewEvent(offset, o.frame)
 	}
 	return o.event, o.frame
+}
+
+// toQueue returns the frame to queue: f, unless the delivery is measured.
+func (o *outgoing) toQueue(f *engineio.Frame) *engineio.Frame {
+	if !o.timed {
+		return f
+	}
+	latency, received := o.b.metrics.latency, o.m.received
+	return f.Timed(func() { latency.delivered(received) })
 }
 
 // done is called when all sockets have the message.

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/eventhub"
 	"github.com/salabroker/sala/broker/history"
+	"github.com/salabroker/sala/broker/latency"
 )
 
 // Kinds of events that clients send, as the metrics count them.
@@ -47,6 +49,7 @@ type metrics struct {
 	events         *prometheus.CounterVec
 	acks           *prometheus.CounterVec
 	stream         *streamMetrics
+	latency        *latencyMetrics
 	emits          prometheus.Counter
 	keyed          *prometheus.CounterVec
 	shed           prometheus.Counter
@@ -68,6 +71,7 @@ func newMetrics(b *Broker) *metrics {
 	return &metrics{
 		b:            b,
 		stream:       newStreamMetrics(counters),
+		latency:      newLatencyMetrics(),
 		sockets:      prometheus.NewDesc("sala_sockets", "Connected sockets.", []string{"namespace"}, nil),
 		rooms:        prometheus.NewDesc("sala_rooms", "Rooms with members.", []string{"namespace"}, nil),
 		away:         prometheus.NewDesc("sala_sockets_away", "Sockets whose client has lost its connection and may return. They count as sockets, too.", []string{"namespace"}, nil),
@@ -182,8 +186,49 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 
 func (m *metrics) collectors() []prometheus.Collector {
 	own := []prometheus.Collector{m.connections, m.closed, m.refusals, m.limits, m.events, m.acks, m.emits, m.keyed, m.shed, m.queued, m.kept, m.returns, m.dropped, m.replaced, m.emitters}
-	return append(own, m.stream.collectors()...)
+	return slices.Concat(own, m.stream.collectors(), m.latency.collectors())
 }
+
+// latencyMetrics measures how long messages and acks take.
+type latencyMetrics struct {
+	sampler  *latency.Sampler
+	emit     prometheus.Histogram
+	delivery prometheus.Histogram
+	ack      prometheus.Histogram
+}
+
+func newLatencyMetrics() *latencyMetrics {
+	messages := []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+	return &latencyMetrics{
+		sampler: latency.NewSampler(),
+		emit: prometheus.NewHistogram(latency.HistogramOpts("sala_emit_duration_seconds",
+			"Time from when this node receives a message until it is queued to all of its sockets here, of a sample of the messages.", messages...)),
+		delivery: prometheus.NewHistogram(latency.HistogramOpts("sala_delivery_duration_seconds",
+			"Time from when this node receives a message until a socket has taken it, of one socket for each message of a sample.", messages...)),
+		ack: prometheus.NewHistogram(latency.HistogramOpts("sala_ack_duration_seconds",
+			"Time from when this node asks a client for an ack until it has the ack.",
+			.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60)),
+	}
+}
+
+func (m *latencyMetrics) collectors() []prometheus.Collector {
+	return []prometheus.Collector{m.emit, m.delivery, m.ack}
+}
+
+// receive is called when a message is received. It returns zero if the message isn't measured.
+func (m *latencyMetrics) receive() latency.Time { return m.sampler.Receive() }
+
+// emitted is called when a measured message is queued.
+func (m *latencyMetrics) emitted(received latency.Time) {
+	m.emit.Observe(m.sampler.Since(received).Seconds())
+}
+
+// delivered is called when a socket has taken a measured message.
+func (m *latencyMetrics) delivered(received latency.Time) {
+	m.delivery.Observe(m.sampler.Since(received).Seconds())
+}
+
+func (m *latencyMetrics) acked(took time.Duration) { m.ack.Observe(took.Seconds()) }
 
 // streamMetrics counts the events that backends subscribe to.
 type streamMetrics struct {
@@ -192,6 +237,7 @@ type streamMetrics struct {
 	delivered     *prometheus.CounterVec
 	lost          *prometheus.CounterVec
 	questions     *prometheus.CounterVec
+	answers       *prometheus.HistogramVec
 }
 
 func newStreamMetrics(counters func(name, help string, labels ...string) *prometheus.CounterVec) *streamMetrics {
@@ -203,11 +249,14 @@ func newStreamMetrics(counters func(name, help string, labels ...string) *promet
 		delivered: counters("sala_events_delivered_total", "Events handed to backends.", "kind", "redelivered"),
 		lost:      counters("sala_events_lost_total", "Events that didn't reach a group that wanted them, by reason.", "kind", "reason"),
 		questions: counters("sala_event_questions_total", "Events that needed an answer of a backend, by result.", "kind", "result"),
+		answers: prometheus.NewHistogramVec(latency.HistogramOpts("sala_event_question_duration_seconds",
+			"Time from an event that needs an answer of a backend until the answer, by kind.",
+			.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60), []string{"kind"}),
 	}
 }
 
 func (m *streamMetrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.subscriptions, m.ended, m.delivered, m.lost, m.questions}
+	return []prometheus.Collector{m.subscriptions, m.ended, m.delivered, m.lost, m.questions, m.answers}
 }
 
 // SubscriptionOpened implements [eventhub.Observer].
@@ -238,9 +287,10 @@ func (m *streamMetrics) forgotten(n int) {
 }
 
 // QuestionEnded implements [eventhub.Observer].
-func (m *streamMetrics) QuestionEnded(kind eventhub.Kind, reason string) {
+func (m *streamMetrics) QuestionEnded(kind eventhub.Kind, reason string, took time.Duration) {
 	if reason == "" {
 		reason = "answered"
+		m.answers.WithLabelValues(kind.String()).Observe(took.Seconds())
 	}
 	m.questions.WithLabelValues(kind.String(), reason).Inc()
 }
@@ -279,11 +329,9 @@ func newClusterMetrics(b *Broker) *clusterMetrics {
 		lost: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sala_cluster_lost_total", Help: "Messages between nodes that were lost or refused, by reason.",
 		}, []string{"reason"}),
-		questions: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "sala_cluster_question_duration_seconds",
-			Help:    "Time spent waiting for the answers of other nodes, by kind of call.",
-			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
-		}, []string{"kind"}),
+		questions: prometheus.NewHistogramVec(latency.HistogramOpts("sala_cluster_question_duration_seconds",
+			"Time spent waiting for the answers of other nodes, by kind of call.",
+			.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5), []string{"kind"}),
 	}
 	for _, reason := range cluster.LossReasons() {
 		m.lost.WithLabelValues(string(reason)) // so that a first loss is seen as one

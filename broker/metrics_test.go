@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -142,4 +143,84 @@ func TestClusterIsCounted(t *testing.T) {
 	is("sala_cluster_connected{}", 0)
 	exchange.SetDown(false)
 	is("sala_cluster_connected{}", 1)
+}
+
+// isMeasured waits until the first message of a node, which is always measured, is counted as one that
+// was queued and delivered.
+func isMeasured(t *testing.T, gather func() map[string]float64) {
+	t.Helper()
+	for _, name := range []string{"sala_emit_duration_seconds{}", "sala_delivery_duration_seconds{}"} {
+		eventually(t, name+" counts one", func() bool { return gather()[name] == 1 })
+	}
+}
+
+func emitToAll(t *testing.T, node *brokertest.Node) {
+	t.Helper()
+	m := broker.Message{Event: "my_response", Args: json.RawMessage(`["hola"]`)}
+	if _, err := node.Emit(t.Context(), broker.Target{Everyone: true}, m); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A message is measured however it reaches the node, once, whatever the number of its sockets.
+func TestLatencyOfMessages(t *testing.T) {
+	for name, send := range map[string]func(t *testing.T, node, other *brokertest.Node, ana *brokertest.Client){
+		"emit":           func(t *testing.T, node, _ *brokertest.Node, _ *brokertest.Client) { emitToAll(t, node) },
+		"another's emit": func(t *testing.T, _, other *brokertest.Node, _ *brokertest.Client) { emitToAll(t, other) },
+		"relay":          func(_ *testing.T, _, _ *brokertest.Node, ana *brokertest.Client) { ana.Emit("shout", "hola") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			registry := prometheus.NewRegistry()
+			o, exchange := chat(), clustertest.NewExchange()
+			o.Metrics, o.Cluster = registry, &broker.ClusterOptions{Bus: exchange.Bus()}
+			node := brokertest.Start(t, o)
+			other := brokertest.Start(t, broker.Options{Cluster: &broker.ClusterOptions{Bus: exchange.Bus()}})
+			for _, n := range []*brokertest.Node{node, other} {
+				eventually(t, "the nodes know each other", func() bool {
+					list, err := n.ListNodes(t.Context())
+					return err == nil && len(list.Nodes) == 2 && !list.Partial
+				})
+			}
+			ana, luis, eva := node.Join("ana"), node.Join("luis"), node.Join("eva")
+			send(t, node, other, ana)
+			luis.Expect("my_response", `["hola"]`)
+			eva.Expect("my_response", `["hola"]`)
+			isMeasured(t, func() map[string]float64 { return gather(t, registry) })
+		})
+	}
+}
+
+// So are messages to clients that have a session.
+func TestLatencyOfMessagesToSessions(t *testing.T) {
+	ana := startAbsence(t, chat(), brokertest.Start)
+	emitToAll(t, ana.Node)
+	if e := ana.client.Next(); e.Name != "my_response" {
+		t.Errorf("got the event %s", e.Name)
+	}
+	isMeasured(t, ana.gather)
+}
+
+// Each ack of a client, and each answer of a backend, is measured.
+func TestLatencyOfAcks(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	node := brokertest.Start(t, broker.Options{Metrics: registry})
+	ana, luis := node.Join("ana"), node.Join("luis")
+	asked := ask(t.Context(), t, node, broker.Target{Everyone: true}, broker.AckOptions{MinAcks: 2})
+	for _, c := range []*brokertest.Client{ana, luis} {
+		c.Answer(c.Next(), 1)
+	}
+	asked.next()
+	asked.next()
+	asked.want(broker.AckSummary{Expected: 2, Answered: 2})
+	serve(t, node, broker.SubscribeOptions{Kinds: messages}, echo)
+	ana.Call("question", 1)
+	got := gather(t, registry)
+	for name, want := range map[string]float64{
+		"sala_ack_duration_seconds{}":                          2,
+		`sala_event_question_duration_seconds{kind="message"}`: 1,
+	} {
+		if got[name] != want {
+			t.Errorf("%s counts %v, want %v", name, got[name], want)
+		}
+	}
 }

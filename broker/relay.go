@@ -122,6 +122,7 @@ func asArray(value json.RawMessage) json.RawMessage {
 
 // handleRelay carries out a rule and returns the answer.
 func (b *Broker) handleRelay(s *socket, rule RelayRule, p socketio.Payload) (answer any, err *Error) {
+	received := b.metrics.latency.receive()
 	if err := b.checkLoad(); err != nil {
 		return nil, err
 	}
@@ -129,7 +130,7 @@ func (b *Broker) handleRelay(s *socket, rule RelayRule, p socketio.Payload) (ans
 	if err != nil {
 		return nil, err
 	}
-	m := &Message{Event: rule.Emit, Args: p.Args, Attachments: p.Attachments, SkipHistory: rule.SkipHistory}
+	m := &Message{Event: rule.Emit, Args: p.Args, Attachments: p.Attachments, SkipHistory: rule.SkipHistory, received: received}
 	if rule.Args != nil {
 		m.Args, m.Attachments = fillIn(rule.Args, s.user, room), nil
 	}

@@ -160,7 +160,7 @@ func (s *socket) send(o *outgoing) delivery {
 			return d
 		}
 	}
-	if s.deliver(o.plainFrame(), o.m.Volatile) {
+	if s.deliver(o.toQueue(o.plainFrame()), o.m.Volatile) {
 		return queued
 	}
 	return notDelivered

@@ -12,6 +12,7 @@ import (
 type Frame struct {
 	wire        []byte // the WebSocket frames, back to back
 	textLen     int    // of the text packet, which the first of them carries; 0 if there is none
+	written     func() // called when f has been written; usually nil
 	key         ConflationKey
 	attachments [][]byte // the binary payloads within wire
 	control     bool     // not a message: it doesn't count as one when it is dropped
@@ -57,6 +58,16 @@ func NewKeptFrame(text []byte, attachments ...[]byte) *Frame {
 func (f *Frame) Conflate(key ConflationKey) *Frame {
 	f.key = key
 	return f
+}
+
+// Timed returns a copy of f, which shares its bytes, for one connection. written is called when that
+// connection's socket has taken the whole message, or when it is put into the answer to a poll. It
+// isn't called for a message that is dropped or replaced. It must be quick and must not call the
+// connection.
+func (f *Frame) Timed(written func()) *Frame {
+	timed := new(*f)
+	timed.written = written
+	return timed
 }
 
 // ConflationKey returns the key that was given to Conflate, or the zero key.

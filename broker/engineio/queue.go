@@ -189,6 +189,9 @@ func (q *queue) payload(limit int64) []byte {
 func (q *queue) discard(n int) {
 	for _, f := range q.frames[:n] {
 		q.cost -= f.cost()
+		if f.written != nil {
+			f.written()
+		}
 	}
 	left := copy(q.frames, q.frames[n:])
 	clear(q.frames[left:])

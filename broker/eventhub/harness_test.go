@@ -33,7 +33,7 @@ func (c *counts) EventsDelivered(kind Kind, redelivered bool, n int) {
 	c.count(fmt.Sprintf("delivered %s %t", kind, redelivered), n)
 }
 func (c *counts) EventLost(kind Kind, reason string) { c.count("lost "+kind.String()+" "+reason, 1) }
-func (c *counts) QuestionEnded(kind Kind, reason string) {
+func (c *counts) QuestionEnded(kind Kind, reason string, _ time.Duration) {
 	c.count("ended "+kind.String()+" "+reason, 1)
 }
 

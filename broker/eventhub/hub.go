@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Hub hands events to the backends that subscribe to them. Its methods may be called concurrently.
@@ -153,7 +154,7 @@ func (h *Hub) Ask(e *Event, reply func(Reply)) {
 }
 
 func (h *Hub) newQuestion(e *Event, done func(answer)) *question {
-	return &question{hub: h, id: h.lastID.Add(1), kind: e.Kind, done: done}
+	return &question{hub: h, id: h.lastID.Add(1), kind: e.Kind, asked: time.Now(), done: done}
 }
 
 // noHandlerReason says why there is no subscription.

@@ -36,8 +36,9 @@ type Observer interface {
 	// EventLost is called when an event won't be handed to a group that wanted it.
 	EventLost(kind Kind, reason string)
 	// QuestionEnded is called once for each ack that a client waits for and for each decision that
-	// a group is asked for. The reason is empty if a backend answered, whatever the answer.
-	QuestionEnded(kind Kind, reason string)
+	// a group is asked for, with how long it took. The reason is empty if a backend answered,
+	// whatever the answer.
+	QuestionEnded(kind Kind, reason string, took time.Duration)
 }
 
 func (o Options) withDefaults() Options {
@@ -56,8 +57,8 @@ func (o Options) withDefaults() Options {
 
 type noObserver struct{}
 
-func (noObserver) SubscriptionOpened()             {}
-func (noObserver) SubscriptionClosed(string)       {}
-func (noObserver) EventsDelivered(Kind, bool, int) {}
-func (noObserver) EventLost(Kind, string)          {}
-func (noObserver) QuestionEnded(Kind, string)      {}
+func (noObserver) SubscriptionOpened()                       {}
+func (noObserver) SubscriptionClosed(string)                 {}
+func (noObserver) EventsDelivered(Kind, bool, int)           {}
+func (noObserver) EventLost(Kind, string)                    {}
+func (noObserver) QuestionEnded(Kind, string, time.Duration) {}

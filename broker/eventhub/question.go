@@ -1,6 +1,9 @@
 package eventhub
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // question is an event that a client waits for an answer to. It ends exactly once.
 type question struct {
@@ -8,6 +11,7 @@ type question struct {
 	hub        *Hub
 	id         uint64 // of its delivery
 	kind       Kind
+	asked      time.Time
 	decision   bool     // it needs a decision, not a reply
 	fromRemote bool     // another node asks, and counts it
 	groups     []*group // that were asked
@@ -49,7 +53,7 @@ func (q *question) end(state int32, a answer) bool {
 		reason = a.err.Reason
 	}
 	if !q.fromRemote {
-		q.hub.opts.Observer.QuestionEnded(q.kind, reason)
+		q.hub.opts.Observer.QuestionEnded(q.kind, reason, time.Since(q.asked))
 	}
 	q.done(a)
 	return true

@@ -209,7 +209,7 @@ func (s *Server) listeners() []*listen.Listener {
 // newRegistry returns a registry with the metrics of the process and its listeners.
 func (s *Server) newRegistry() (*prometheus.Registry, error) {
 	registry := prometheus.NewRegistry()
-	own := []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})}
+	own := []prometheus.Collector{buildInfo(s.version), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})}
 	for _, l := range s.listeners() {
 		own = append(own, l.Collectors()...)
 	}
