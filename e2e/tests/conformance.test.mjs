@@ -127,7 +127,7 @@ test('every client connects, asks, sends, receives and reconnects', async (t) =>
       if (received === heard) return undefined;
       heard = received;
       return deadline(ask(actor, 'join', { room: room(actor) }), 'the ack', 5000).catch(() => undefined);
-    }, `${actor.name} to be back`, 90_000);
+    }, `${actor.name} to be back`, 150_000);
     assert.deepEqual(answer, [{ ok: true }]);
   };
   await t.test('a drain', async () => {
