@@ -23,7 +23,7 @@ export function latency(seconds: number): string {
 
 const SPANS = [['day', 86_400], ['hour', 3600], ['minute', 60], ['second', 1]] as const;
 
-/** A duration by its two largest units: 3 days 4 hours, in the locale's short form. */
+/** A duration by its two largest units: 3d 4h, in the locale's narrow form. */
 export function duration(seconds: number): string {
   const whole = Math.max(0, Math.floor(seconds));
   const first = Math.max(0, SPANS.findIndex(([, span]) => whole >= span));
@@ -34,7 +34,7 @@ export function duration(seconds: number): string {
     rest %= span;
     return { unit, count };
   }).filter(({ count }, i) => i === 0 || count > 0)
-    .map(({ unit, count }) => new Intl.NumberFormat(locale(), { style: 'unit', unit, unitDisplay: 'short' }).format(count))
+    .map(({ unit, count }) => new Intl.NumberFormat(locale(), { style: 'unit', unit, unitDisplay: 'narrow' }).format(count))
     .join(' ');
 }
 

@@ -79,7 +79,7 @@ function Nodes({ nodes, onDrain }: { nodes: readonly Node[]; onDrain: (node: Nod
   const t = useTexts();
   const denial = useDenial();
   const columns: Column<Node>[] = [
-    { id: 'id', label: t.overview.node, cell: (node) => <code><Name value={node.id} /></code> },
+    { id: 'id', label: t.overview.node, cell: (node) => <code class="id"><Name value={node.id} /></code> },
     { id: 'state', label: t.overview.state, cell: (node) => <NodeState node={node} /> },
     { id: 'version', label: t.overview.version, cell: (node) => <Name value={node.version} /> },
     { id: 'sockets', label: t.overview.sockets, numeric: true, cell: (node) => number(node.sockets) },
@@ -88,6 +88,7 @@ function Nodes({ nodes, onDrain }: { nodes: readonly Node[]; onDrain: (node: Nod
     {
       id: 'actions',
       label: t.common.actions,
+      end: true,
       cell: (node) => (node.state === 'NODE_STATE_DRAINING' ? null : (
         <Button kind="quiet" label={t.overview.drainNode(node.id)} denied={denial('cluster:write')} onClick={() => onDrain(node)}>{t.overview.drain}</Button>
       )),

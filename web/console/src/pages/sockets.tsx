@@ -75,12 +75,12 @@ function UserActions({ user, namespace, onDone }: { user: string; namespace: str
 export function SocketTable({ sockets, busy, within }: { sockets: readonly Socket[]; busy?: boolean; within?: string }) {
   const t = useTexts();
   const columns: Column<Socket>[] = [
-    { id: 'id', label: t.sockets.id, cell: ({ id }) => <a href={link('sockets', id)}><code><Name value={id} /></code></a> },
+    { id: 'id', label: t.sockets.id, cell: ({ id }) => <a href={link('sockets', id)}><code class="id"><Name value={id} /></code></a> },
     { id: 'user', label: t.users.user, cell: ({ user }) => (user ? <a href={link('sockets', { user })}><Name value={user} /></a> : <span class="quiet">{t.sockets.anonymous}</span>) },
     ...(within ? [] : [{ id: 'namespace', label: t.common.namespace, cell: ({ namespace }: Socket) => <Name value={namespace} /> }]),
     { id: 'state', label: t.sockets.state, cell: ({ state }) => <SocketStateBadge state={state} /> },
     { id: 'transport', label: t.sockets.transport, cell: ({ transport }) => transport },
-    { id: 'address', label: t.sockets.address, cell: ({ address }) => <Name value={address} /> },
+    { id: 'address', label: t.sockets.address, cell: ({ address }) => <span class="nowrap"><Name value={address} /></span> },
     { id: 'rooms', label: t.rooms.title, numeric: true, cell: ({ rooms }) => number(rooms.length) },
     { id: 'since', label: t.sockets.since, numeric: true, cell: ({ connectTime }) => <Time iso={connectTime} /> },
   ];

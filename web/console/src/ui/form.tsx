@@ -79,9 +79,12 @@ export function Select<Value extends string>({ value, options, onChange, ...fiel
   return (
     <Labelled {...field}>
       {(props) => (
-        <select {...props} value={value} onChange={(event) => onChange(event.currentTarget.value as Value)}>
-          {options.map((option) => <option key={option.value} value={option.value}>{option.label}</option>)}
-        </select>
+        <div class="select">
+          <select {...props} value={value} onChange={(event) => onChange(event.currentTarget.value as Value)}>
+            {options.map((option) => <option key={option.value} value={option.value}>{option.label}</option>)}
+          </select>
+          <Icon name="down" />
+        </div>
       )}
     </Labelled>
   );

@@ -22,11 +22,14 @@ export function advice(t: Texts, error: ApiError): string {
   }
 }
 
+// Nothing has gone wrong: the key or the release doesn't reach this far.
+const CALM = new Set(['denied', 'unsupported', 'absent']);
+
 /** An error: what to do, and what the broker said. */
 export function Problem({ error, onRetry }: { error: ApiError; onRetry?: () => void }) {
   const t = useTexts();
   return (
-    <div class="note bad" role="alert">
+    <div class={CALM.has(error.kind) ? 'note plain' : 'note bad'} role="alert">
       <Icon name="alert" />
       <div>
         <p class="strong">{advice(t, error)}</p>

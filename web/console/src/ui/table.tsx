@@ -11,6 +11,8 @@ export interface Column<Row> {
   cell: (row: Row) => ComponentChildren;
   /** Numbers are aligned at the right. */
   numeric?: boolean;
+  /** So are controls in the last column, whose heading is only heard. */
+  end?: boolean;
   /** The value for onOrder, if the broker can sort by the column, and which way it then sorts. */
   order?: { value: string; direction: 'ascending' | 'descending' };
 }
@@ -39,7 +41,7 @@ export function Table<Row>({ label, columns, rows, rowKey, order, onOrder, busy 
           {rows.map((row) => (
             <tr key={rowKey(row)}>
               {columns.map((column, i) => {
-                const className = column.numeric ? 'numeric' : undefined;
+                const className = classOf(column);
                 return i === 0
                   ? <th key={column.id} scope="row" class={className}>{column.cell(row)}</th>
                   : <td key={column.id} class={className} data-label={column.label}>{column.cell(row)}</td>;
@@ -52,13 +54,15 @@ export function Table<Row>({ label, columns, rows, rowKey, order, onOrder, busy 
   );
 }
 
+const classOf = <Row,>({ numeric, end }: Column<Row>) => (numeric ? 'numeric' : end ? 'align-end' : undefined);
+
 function Head<Row>({ column, order, onOrder }: { column: Column<Row>; order: string | undefined; onOrder: ((value: string) => void) | undefined }) {
   const sorted = column.order && column.order.value === order;
   return (
-    <th scope="col" class={column.numeric ? 'numeric' : undefined} aria-sort={sorted ? column.order?.direction : undefined}>
+    <th scope="col" class={classOf(column)} aria-sort={sorted ? column.order?.direction : undefined}>
       {column.order && onOrder
         ? <button type="button" class="sort" onClick={() => onOrder(column.order?.value ?? '')}>{column.label}<span aria-hidden="true">{sorted ? (column.order.direction === 'ascending' ? ' ↑' : ' ↓') : ' ↕'}</span></button>
-        : column.label}
+        : column.end ? <span class="unseen">{column.label}</span> : column.label}
     </th>
   );
 }
