@@ -114,11 +114,14 @@ export function denial(key: KeyInfo | undefined, scope: Scope, place: Place = {}
   return texts().denied.room(scope, place.room);
 }
 
-/** Returns a function that says why the key may not do something, or '' if it may. */
-export function useDenial(): (scope: Scope, place?: Place) => string {
+/** Returns a function that says why the key may not do something, or '' if it may. Of several scopes, one is enough. */
+export function useDenial(): (scope: Scope | readonly Scope[], place?: Place) => string {
   const current = useSession();
   const key = current.state === 'out' ? undefined : current.key;
-  return (scope, place) => denial(key, scope, place);
+  return (scope, place) => {
+    const reasons = [scope].flat().map((each) => denial(key, each as Scope, place));
+    return reasons.every(Boolean) ? reasons[0] ?? '' : '';
+  };
 }
 
 // The grammar of room patterns, as docs/clients.md defines it.

@@ -3,7 +3,7 @@ import { authorization, keyRefused, scopesMayHaveChanged } from '../session';
 import { API } from './base';
 import { ApiError, asApiError, errorOf, isAbort } from './error';
 
-export type Parameter = string | number | boolean | undefined;
+export type Parameter = string | number | boolean | undefined | readonly string[];
 
 /** A call with its answer's type. */
 export interface Call<Answer> {
@@ -35,7 +35,7 @@ export const segment = (name: string): string => encodeURIComponent(name);
 export function urlOf({ path, query }: Pick<Call<unknown>, 'path' | 'query'>): URL {
   const url = new URL(`./${path}`, API); // without ./, tokens: would be a scheme
   for (const [name, value] of Object.entries(query ?? {})) {
-    if (value !== undefined && value !== '') url.searchParams.set(name, String(value));
+    for (const each of [value].flat()) if (each !== undefined && each !== '') url.searchParams.append(name, String(each));
   }
   return url;
 }

@@ -1,8 +1,11 @@
+import { enTools } from './en.tools';
+
 // The texts in English. es.ts must have all of them. Text between backticks is shown as code where
 // <Rich> shows it.
 const plural = (n: number, one: string, many: string) => (n === 1 ? one : many);
 
 export const en = {
+  ...enTools,
   language: 'Language',
   common: {
     actions: 'Actions',

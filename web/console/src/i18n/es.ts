@@ -1,9 +1,11 @@
+import { esTools } from './es.tools';
 // The texts in Spanish.
 import type { Texts } from './index';
 
 const plural = (n: number, one: string, many: string) => (n === 1 ? one : many);
 
 export const es: Texts = {
+  ...esTools,
   language: 'Idioma',
   common: {
     actions: 'Acciones',
