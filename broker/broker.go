@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/salabroker/sala/broker/adminui"
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/eventhub"
@@ -87,6 +88,10 @@ type Broker struct {
 
 	memory *memwatch.Watch // nil without a limit; static after New
 
+	// The Admin UI. Static after New; each guards itself.
+	admin     *adminui.Server // nil if it is off
+	adminNode *adminNode
+
 	// The end.
 	draining    atomic.Bool
 	drainBegins chan struct{} // closed when draining is set
@@ -162,6 +167,7 @@ func New(o Options) (*Broker, error) {
 	})
 	b.shareEvents()
 	b.presence = newPresence(b)
+	b.newAdmin()
 	b.engine = b.newEngine()
 	b.watchMemory()
 	b.handler = b.publicHandler(b.engine)
@@ -201,6 +207,7 @@ func (b *Broker) newEngine() *engineio.Server {
 		Admission:         b.admission,
 		Logger:            b.log,
 		Observer:          b.metrics,
+		Traffic:           b.adminNode.traffic,
 	})
 }
 

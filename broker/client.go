@@ -81,6 +81,18 @@ func (c *client) detach(s *socket) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sockets = slices.DeleteFunc(c.sockets, func(other *socket) bool { return other == s })
+	c.lingerIfEmpty()
+}
+
+// closeUnlessUsed closes the connection soon, unless it has a socket.
+func (c *client) closeUnlessUsed() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lingerIfEmpty()
+}
+
+// lingerIfEmpty has a connection without sockets closed soon. c.mu is held.
+func (c *client) lingerIfEmpty() {
 	if len(c.sockets) == 0 && !c.ended && c.closing == nil {
 		c.closing = time.AfterFunc(linger, c.closeIfEmpty)
 	}

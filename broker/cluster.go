@@ -82,6 +82,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	}
 	var tracking sync.WaitGroup
 	tracking.Go(func() { b.presence.Run(ctx) })
+	tracking.Go(func() { b.runAdmin(ctx) })
 	defer tracking.Wait()
 	if b.mesh == nil {
 		b.watchClock(ctx)
@@ -225,6 +226,10 @@ func (b *Broker) apply(from cluster.NodeID, op *wire.Op, wait time.Duration) (pr
 			return nil, errEnding
 		}
 		return &wire.Count{}, nil
+	case *wire.Op_GetAdminStats:
+		return b.adminNode.local(), nil
+	case *wire.Op_FindAdminSession:
+		return b.adminNode.session(o.FindAdminSession), nil
 	case *wire.Op_Barrier:
 		return &wire.Count{}, nil
 	case *wire.Op_SessionMoved:

@@ -53,6 +53,9 @@ func (c *client) connect(s *socket, p *socketio.Packet) {
 		c.cut(errors.New("a second CONNECT for the same namespace"))
 		return
 	}
+	if c.refuseToAdmin(p) {
+		return
+	}
 	ns, ok := c.b.namespaces[p.Namespace]
 	if !ok {
 		c.refuse(p.Namespace, ReasonNamespaceNotFound, &Error{Code: CodeNotFound, Reason: ReasonNamespaceNotFound, Message: "Invalid namespace"})

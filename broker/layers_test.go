@@ -19,8 +19,8 @@ import (
 // file may refer to its own layer and to those below.
 var layers = []struct{ name, files string }{
 	{"node", "broker options http forwarding cluster drain"},
-	{"calls", "list history presence tokens subscribe emitters cluster_events"},
-	{"clients", "receive handshake recovery takeover handover event join_history users relay"},
+	{"calls", "list history presence tokens subscribe emitters cluster_events admin_node"},
+	{"clients", "receive admin handshake recovery takeover handover event join_history users relay"},
 	{"messages", "emit emit_once emit_recorded ops ack ack_cluster"},
 	{"cluster", "cluster_call"},
 	{"sockets", "client socket session catchup tombstones moved ack_request expiry namespace tracking publish admission"},

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/engineio"
@@ -138,6 +139,23 @@ func (m *metrics) ConnClosed(reason engineio.Reason) {
 
 // ReadPaused implements [engineio.Observer].
 func (m *metrics) ReadPaused() { m.exceeded(limitBytes) }
+
+// closedByReason returns how many connections have ended, by reason.
+func (m *metrics) closedByReason() map[string]uint64 {
+	closed := make(map[string]uint64)
+	collected := make(chan prometheus.Metric)
+	go func() {
+		defer close(collected)
+		m.closed.Collect(collected)
+	}()
+	for one := range collected {
+		var sample dto.Metric
+		if one.Write(&sample) == nil && len(sample.GetLabel()) == 1 {
+			closed[sample.GetLabel()[0].GetValue()] = uint64(sample.GetCounter().GetValue())
+		}
+	}
+	return closed
+}
 
 // FramesDropped implements [engineio.Observer].
 func (m *metrics) FramesDropped(reason engineio.DropReason, n int) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/salabroker/sala/broker/adminui"
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cors"
 	"github.com/salabroker/sala/broker/history"
@@ -85,6 +86,9 @@ type Options struct {
 	// message isn't sent again. Zero refuses messages with keys. All nodes of a cluster
 	// have the same.
 	IdempotencyWindow time.Duration
+	// AdminUI lets the official Socket.IO Admin UI connect to the namespace "/admin"; nil
+	// doesn't.
+	AdminUI *AdminUIOptions
 	// Cluster makes the broker a node of a cluster; nil for a single node.
 	Cluster *ClusterOptions
 	// Logger gets log messages; nil discards them.
@@ -299,6 +303,8 @@ func (o *Options) validate() error {
 	for i, name := range o.Namespaces {
 		if !strings.HasPrefix(name, "/") || len(name) > maxNameBytes || strings.ContainsAny(name, ",?# \t\r\n") {
 			v.add(fmt.Sprintf("namespaces[%d]", i), "%q is not a namespace; one looks like / or /chat", name)
+		} else if o.AdminUI != nil && name == adminui.Namespace {
+			v.add(fmt.Sprintf("namespaces[%d]", i), "%q is the Admin UI's while admin_ui is on; choose another name", name)
 		}
 	}
 	for i, origin := range o.AllowedOrigins {

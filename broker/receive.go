@@ -155,6 +155,8 @@ func (c *client) receive(p *socketio.Packet) {
 		return
 	}
 	switch {
+	case c.isAdmins(p):
+		c.receiveAdmin(p)
 	case p.Type == parser.CONNECT:
 		c.connect(s, p)
 	case s == nil: // the packet may have been on its way when the socket ended
@@ -269,6 +271,9 @@ func (c *client) Closed(reason engineio.Reason, _ error) {
 		} else {
 			s.endOver(c, string(reason))
 		}
+	}
+	if c.b.admin != nil {
+		c.b.admin.Closed(c.conn)
 	}
 	c.b.admission.leave(c.conn.RemoteAddress())
 }

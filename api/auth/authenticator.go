@@ -8,6 +8,7 @@
 package auth
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -117,6 +118,34 @@ func (a *Authenticator) Authenticate(values []string, peer func() string) (*Call
 		return c, a.failures.check(peer())
 	}
 	return c, nil
+}
+
+// SignIn returns the caller with the name and the secret, for somebody at the address peer. A failure
+// counts like one of [Authenticator.Authenticate], and so does a name that isn't the key's.
+func (a *Authenticator) SignIn(name, secret, peer string) (*Caller, error) {
+	c := a.find(secret)
+	if c == nil || c.name != name {
+		return nil, a.failures.note(peer, signInFailed())
+	}
+	if c.guessable {
+		return c, a.failures.check(peer)
+	}
+	return c, nil
+}
+
+// Resume returns the caller with the name for whoever has the proof of its key for a digest; see
+// [Key.Proof]. A failure counts as one of [Authenticator.SignIn].
+func (a *Authenticator) Resume(name string, digest, proof []byte, peer string) (*Caller, error) {
+	for _, c := range a.callers {
+		if c.name == name && hmac.Equal(c.Proof(digest), proof) {
+			return c, nil
+		}
+	}
+	return nil, a.failures.note(peer, signInFailed())
+}
+
+func signInFailed() error {
+	return apierror.Unauthenticated(apierror.ReasonAPIKeyInvalid, "the broker doesn't know this API key, name or session: sign in with one of the keys in its configuration and its name")
 }
 
 // take counts one call, or one event of a batch or stream, against the rate of the key.

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -178,6 +179,14 @@ func (k Key) Namespaces() []string { return k.grants.namespaces() }
 
 // SameSecret reports whether both keys have the same secret.
 func (k Key) SameSecret(other Key) bool { return k.sum == other.sum }
+
+// Proof returns the HMAC-SHA256 of a digest, which only who has the same key can compute. It reveals
+// nothing about the key.
+func (k Key) Proof(digest []byte) []byte {
+	mac := hmac.New(sha256.New, k.sum[:])
+	mac.Write(digest)
+	return mac.Sum(nil)
+}
 
 // String returns the name and the scopes, which is all that a Key may show.
 func (k Key) String() string { return fmt.Sprintf("Key(%s: %s)", k.name, k.grants) }

@@ -195,6 +195,7 @@ func (c *Conn) push(f *Frame) {
 	}
 	c.pushed++
 	c.out.push(f, c.pushed)
+	c.server.opts.Traffic.sent(f)
 	if c.poll == nil {
 		c.schedule()
 		return
@@ -277,6 +278,7 @@ func (c *Conn) terminate(reason Reason, cause error) {
 		c.server.parker.socketClosed(c)
 		return // the reading goroutine calls finish
 	}
+	c.server.opts.Traffic.polls(-1)
 	go func() {
 		poll.delivery <- struct{}{} // not while a POST delivers; not released, as nothing may follow
 		c.finish()

@@ -75,6 +75,7 @@ func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, id requestI
 		shuttingDown.write(w)
 		return
 	}
+	s.opts.Traffic.polls(1) // terminate or switchTo takes it back
 	s.open(c, r)
 	<-delivery
 	c.servePoll(w, r, requestID{}) // a repeat can't know the session id, and opens another session

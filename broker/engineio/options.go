@@ -88,6 +88,7 @@ type Options struct {
 	Admission Admission    // everybody may connect by default
 	Logger    *slog.Logger // logs nothing by default
 	Observer  Observer     // counts nothing by default
+	Traffic   *Traffic     // counts messages while somebody looks; nil for nobody ever
 }
 
 func (o Options) withDefaults() Options {

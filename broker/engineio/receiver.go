@@ -38,6 +38,7 @@ func (c *Conn) deliver(p packet) {
 	if !open {
 		return
 	}
+	c.server.opts.Traffic.received(len(p.data))
 	c.guard(func() {
 		if p.binary {
 			c.receiver.Binary(p.data)

@@ -58,6 +58,8 @@ type Op struct {
 	//	*Op_AskPresence
 	//	*Op_AdoptLeaves
 	//	*Op_AnnouncePresence
+	//	*Op_GetAdminStats
+	//	*Op_FindAdminSession
 	Op isOp_Op `protobuf_oneof:"op"`
 	// How often the operation has been passed on to the node that has a socket which it names.
 	Hops          uint32 `protobuf:"varint,40,opt,name=hops,proto3" json:"hops,omitempty"`
@@ -354,6 +356,24 @@ func (x *Op) GetAnnouncePresence() *AnnouncePresence {
 	return nil
 }
 
+func (x *Op) GetGetAdminStats() *GetAdminStats {
+	if x != nil {
+		if x, ok := x.Op.(*Op_GetAdminStats); ok {
+			return x.GetAdminStats
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetFindAdminSession() *FindAdminSession {
+	if x != nil {
+		if x, ok := x.Op.(*Op_FindAdminSession); ok {
+			return x.FindAdminSession
+		}
+	}
+	return nil
+}
+
 func (x *Op) GetHops() uint32 {
 	if x != nil {
 		return x.Hops
@@ -507,6 +527,16 @@ type Op_AnnouncePresence struct {
 	AnnouncePresence *AnnouncePresence `protobuf:"bytes,55,opt,name=announce_presence,json=announcePresence,proto3,oneof"`
 }
 
+type Op_GetAdminStats struct {
+	// Asks how the node is doing, for the Admin UI. Answered with AdminStats.
+	GetAdminStats *GetAdminStats `protobuf:"bytes,70,opt,name=get_admin_stats,json=getAdminStats,proto3,oneof"`
+}
+
+type Op_FindAdminSession struct {
+	// Asks for a session of the Admin UI. Answered with AdminSession.
+	FindAdminSession *FindAdminSession `protobuf:"bytes,71,opt,name=find_admin_session,json=findAdminSession,proto3,oneof"`
+}
+
 func (*Op_Emit) isOp_Op() {}
 
 func (*Op_Join) isOp_Op() {}
@@ -562,6 +592,10 @@ func (*Op_AskPresence) isOp_Op() {}
 func (*Op_AdoptLeaves) isOp_Op() {}
 
 func (*Op_AnnouncePresence) isOp_Op() {}
+
+func (*Op_GetAdminStats) isOp_Op() {}
+
+func (*Op_FindAdminSession) isOp_Op() {}
 
 // Target selects sockets of a namespace.
 type Target struct {
@@ -1854,7 +1888,7 @@ var File_sala_cluster_v1_op_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\n" +
-	"\x18sala/cluster/v1/op.proto\x12\x0fsala.cluster.v1\x1a\x1csala/cluster/v1/events.proto\x1a\x1asala/cluster/v1/list.proto\x1a\x1esala/cluster/v1/presence.proto\x1a\x1dsala/cluster/v1/session.proto\"\xbf\r\n" +
+	"\x18sala/cluster/v1/op.proto\x12\x0fsala.cluster.v1\x1a\x1bsala/cluster/v1/admin.proto\x1a\x1csala/cluster/v1/events.proto\x1a\x1asala/cluster/v1/list.proto\x1a\x1esala/cluster/v1/presence.proto\x1a\x1dsala/cluster/v1/session.proto\"\xdc\x0e\n" +
 	"\x02Op\x12+\n" +
 	"\x04emit\x18\x01 \x01(\v2\x15.sala.cluster.v1.EmitH\x00R\x04emit\x120\n" +
 	"\x04join\x18\x02 \x01(\v2\x1a.sala.cluster.v1.JoinRoomsH\x00R\x04join\x123\n" +
@@ -1892,7 +1926,9 @@ const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"find_users\x184 \x01(\v2\x1a.sala.cluster.v1.FindUsersH\x00R\tfindUsers\x12A\n" +
 	"\fask_presence\x185 \x01(\v2\x1c.sala.cluster.v1.AskPresenceH\x00R\vaskPresence\x12A\n" +
 	"\fadopt_leaves\x186 \x01(\v2\x1c.sala.cluster.v1.AdoptLeavesH\x00R\vadoptLeaves\x12P\n" +
-	"\x11announce_presence\x187 \x01(\v2!.sala.cluster.v1.AnnouncePresenceH\x00R\x10announcePresence\x12\x12\n" +
+	"\x11announce_presence\x187 \x01(\v2!.sala.cluster.v1.AnnouncePresenceH\x00R\x10announcePresence\x12H\n" +
+	"\x0fget_admin_stats\x18F \x01(\v2\x1e.sala.cluster.v1.GetAdminStatsH\x00R\rgetAdminStats\x12Q\n" +
+	"\x12find_admin_session\x18G \x01(\v2!.sala.cluster.v1.FindAdminSessionH\x00R\x10findAdminSession\x12\x12\n" +
 	"\x04hops\x18( \x01(\rR\x04hopsB\x04\n" +
 	"\x02op\"\xf5\x01\n" +
 	"\x06Target\x12\x1c\n" +
@@ -2036,6 +2072,8 @@ var file_sala_cluster_v1_op_proto_goTypes = []any{
 	(*FindUsers)(nil),        // 32: sala.cluster.v1.FindUsers
 	(*AskPresence)(nil),      // 33: sala.cluster.v1.AskPresence
 	(*AdoptLeaves)(nil),      // 34: sala.cluster.v1.AdoptLeaves
+	(*GetAdminStats)(nil),    // 35: sala.cluster.v1.GetAdminStats
+	(*FindAdminSession)(nil), // 36: sala.cluster.v1.FindAdminSession
 }
 var file_sala_cluster_v1_op_proto_depIdxs = []int32{
 	3,  // 0: sala.cluster.v1.Op.emit:type_name -> sala.cluster.v1.Emit
@@ -2066,24 +2104,26 @@ var file_sala_cluster_v1_op_proto_depIdxs = []int32{
 	33, // 25: sala.cluster.v1.Op.ask_presence:type_name -> sala.cluster.v1.AskPresence
 	34, // 26: sala.cluster.v1.Op.adopt_leaves:type_name -> sala.cluster.v1.AdoptLeaves
 	5,  // 27: sala.cluster.v1.Op.announce_presence:type_name -> sala.cluster.v1.AnnouncePresence
-	1,  // 28: sala.cluster.v1.Emit.target:type_name -> sala.cluster.v1.Target
-	2,  // 29: sala.cluster.v1.Emit.event:type_name -> sala.cluster.v1.Event
-	4,  // 30: sala.cluster.v1.Emit.places:type_name -> sala.cluster.v1.Place
-	2,  // 31: sala.cluster.v1.AnnouncePresence.event:type_name -> sala.cluster.v1.Event
-	1,  // 32: sala.cluster.v1.JoinRooms.target:type_name -> sala.cluster.v1.Target
-	1,  // 33: sala.cluster.v1.LeaveRooms.target:type_name -> sala.cluster.v1.Target
-	1,  // 34: sala.cluster.v1.Disconnect.target:type_name -> sala.cluster.v1.Target
-	1,  // 35: sala.cluster.v1.Update.target:type_name -> sala.cluster.v1.Target
-	2,  // 36: sala.cluster.v1.ClearRoom.notice:type_name -> sala.cluster.v1.Event
-	3,  // 37: sala.cluster.v1.RequestAcks.emit:type_name -> sala.cluster.v1.Emit
-	13, // 38: sala.cluster.v1.Acks.acks:type_name -> sala.cluster.v1.Ack
-	14, // 39: sala.cluster.v1.Acks.rest:type_name -> sala.cluster.v1.Unacked
-	28, // 40: sala.cluster.v1.Count.moved:type_name -> sala.cluster.v1.SessionMoved
-	41, // [41:41] is the sub-list for method output_type
-	41, // [41:41] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	35, // 28: sala.cluster.v1.Op.get_admin_stats:type_name -> sala.cluster.v1.GetAdminStats
+	36, // 29: sala.cluster.v1.Op.find_admin_session:type_name -> sala.cluster.v1.FindAdminSession
+	1,  // 30: sala.cluster.v1.Emit.target:type_name -> sala.cluster.v1.Target
+	2,  // 31: sala.cluster.v1.Emit.event:type_name -> sala.cluster.v1.Event
+	4,  // 32: sala.cluster.v1.Emit.places:type_name -> sala.cluster.v1.Place
+	2,  // 33: sala.cluster.v1.AnnouncePresence.event:type_name -> sala.cluster.v1.Event
+	1,  // 34: sala.cluster.v1.JoinRooms.target:type_name -> sala.cluster.v1.Target
+	1,  // 35: sala.cluster.v1.LeaveRooms.target:type_name -> sala.cluster.v1.Target
+	1,  // 36: sala.cluster.v1.Disconnect.target:type_name -> sala.cluster.v1.Target
+	1,  // 37: sala.cluster.v1.Update.target:type_name -> sala.cluster.v1.Target
+	2,  // 38: sala.cluster.v1.ClearRoom.notice:type_name -> sala.cluster.v1.Event
+	3,  // 39: sala.cluster.v1.RequestAcks.emit:type_name -> sala.cluster.v1.Emit
+	13, // 40: sala.cluster.v1.Acks.acks:type_name -> sala.cluster.v1.Ack
+	14, // 41: sala.cluster.v1.Acks.rest:type_name -> sala.cluster.v1.Unacked
+	28, // 42: sala.cluster.v1.Count.moved:type_name -> sala.cluster.v1.SessionMoved
+	43, // [43:43] is the sub-list for method output_type
+	43, // [43:43] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_sala_cluster_v1_op_proto_init() }
@@ -2091,6 +2131,7 @@ func file_sala_cluster_v1_op_proto_init() {
 	if File_sala_cluster_v1_op_proto != nil {
 		return
 	}
+	file_sala_cluster_v1_admin_proto_init()
 	file_sala_cluster_v1_events_proto_init()
 	file_sala_cluster_v1_list_proto_init()
 	file_sala_cluster_v1_presence_proto_init()
@@ -2124,6 +2165,8 @@ func file_sala_cluster_v1_op_proto_init() {
 		(*Op_AskPresence)(nil),
 		(*Op_AdoptLeaves)(nil),
 		(*Op_AnnouncePresence)(nil),
+		(*Op_GetAdminStats)(nil),
+		(*Op_FindAdminSession)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

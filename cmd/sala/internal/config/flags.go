@@ -66,6 +66,7 @@ type Flags struct {
 	ControlTLSCert  Path   `name:"control-tls-cert" env:"SALA_CONTROL_TLS_CERT" placeholder:"FILE" group:"control" help:"Certificate chain (PEM) of the control listeners."`
 	ControlTLSKey   Path   `name:"control-tls-key" env:"SALA_CONTROL_TLS_KEY" placeholder:"FILE" group:"control" help:"Private key (PEM) for --control-tls-cert."`
 	ControlClientCA Path   `name:"control-client-ca" env:"SALA_CONTROL_CLIENT_CA" placeholder:"FILE" group:"control" help:"Certificate authorities (PEM). Callers of the control API must present a certificate signed by one of them, in addition to an API key. /livez and /readyz need none."`
+	AdminUI         bool   `name:"admin-ui" env:"SALA_ADMIN_UI" group:"control" help:"Let the official Socket.IO Admin UI connect to the namespace /admin of --listen. People sign in with the name of an API key and the key, whose scopes say what they see and may do. Allow the origin of its page with --allowed-origins."`
 	APIRate         int64  `name:"api-rate" env:"SALA_API_RATE" default:"0" placeholder:"CALLS" group:"control" help:"Calls that each API key may make per second; 0 means no limit. Each event of a batch or stream counts."`
 	AuditLog        Path   `env:"SALA_AUDIT_LOG" placeholder:"FILE" group:"control" help:"File that records, as lines of JSON, which key changed what, issued tokens or was refused; - means standard output. SIGHUP reopens it."`
 	AuditEmits      bool   `env:"SALA_AUDIT_EMITS" group:"control" help:"Also record emits to rooms, users and sockets in the audit log."`

@@ -17,7 +17,7 @@ func TestFileErrors(t *testing.T) {
 	// Each file holds a secret, which no error may show.
 	const secret = "jwt_secret: do-not-show-this-secret-do-not-show\n"
 	for _, tt := range []struct{ name, file, want string }{
-		{"unknown key", "listen: :1\nlisten_on: :2\n", `:3: unknown key "listen_on"; the known keys are ack_timeout, advertise, allow_anonymous, allowed_headers,`},
+		{"unknown key", "listen: :1\nlisten_on: :2\n", `:3: unknown key "listen_on"; the known keys are ack_timeout, admin_ui, advertise, allow_anonymous, allowed_headers,`},
 		{"dash", "grpc-listen: :1\n", `:2: unknown key "grpc-listen"; did you mean grpc_listen?`},
 		{"plural", "api_keys: [a]\n", `:2: unknown key "api_keys"; did you mean api_key?`},
 		{"config in the file", "config: other.yaml\n", `:2: unknown key "config"`},

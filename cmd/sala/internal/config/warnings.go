@@ -40,6 +40,9 @@ func (f *Flags) secretFileWarnings() []string {
 // accessWarnings warns of settings that let strangers do more than is likely intended.
 func (f *Flags) accessWarnings() []string {
 	var warnings []string
+	if f.AdminUI && f.TLSCert == "" && !isLoopback(f.Listen) && len(f.TrustedProxies) == 0 && !f.Dev {
+		warnings = append(warnings, fmt.Sprintf("--admin-ui lets people send API keys to --listen %s, which has no TLS: set --tls-cert, or --trusted-proxies if a proxy encrypts", f.Listen))
+	}
 	if p := f.file.sections.Anonymous; f.AllowAnonymous && p != nil && !f.Dev {
 		if p.Broadcast || slices.Contains(p.Publish, "**") {
 			warnings = append(warnings, "anonymous: lets everybody who can connect send to all rooms without a token; list the rooms that you mean")

@@ -157,6 +157,9 @@ func (s *Server) build(ctx context.Context, options broker.Options, page http.Ha
 	if err != nil {
 		return err
 	}
+	if s.cfg.Flags.AdminUI {
+		options.AdminUI = &broker.AdminUIOptions{Keys: adminKeys{s}}
+	}
 	s.broker, err = broker.New(options)
 	if err != nil {
 		return s.cfg.Explain(err)
