@@ -6,7 +6,7 @@ export interface Config {
   /** Whether the broker runs with --dev. */
   dev: boolean;
   /** Where Socket.IO clients connect, and the path there. With --dev only. */
-  publicURL?: string;
+  publicUrl?: string;
   path?: string;
 }
 
@@ -14,6 +14,7 @@ const UNKNOWN: Config = { version: '', dev: false };
 const config = createStore<Config>(UNKNOWN);
 const newerVersion = createStore('');
 
+export const isDev = (): boolean => config.get().dev;
 export const useConfig = () => useStore(config);
 
 /** The version of the broker that answers now, if the page came from another. */

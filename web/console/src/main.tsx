@@ -1,6 +1,6 @@
 import { render } from 'preact';
 import { App } from './app';
-import { loadConfig } from './config';
+import { isDev, loadConfig } from './config';
 import { showLanguage } from './i18n';
 import { showTheme } from './preferences';
 import { signIn } from './session';
@@ -22,5 +22,6 @@ window.addEventListener('hashchange', () => {
 showTheme();
 showLanguage();
 await loadConfig();
+if (offered && isDev()) location.replace('#/guide'); // for those who have just started a broker
 const root = document.getElementById('app');
 if (root) render(<App offered={offered} />, root);

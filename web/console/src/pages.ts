@@ -4,6 +4,7 @@ import type { Texts } from './i18n';
 import { Backends } from './pages/backends';
 import { Explain } from './pages/explain';
 import { Limits } from './pages/limits';
+import { Guide } from './pages/guide';
 import { Overview } from './pages/overview';
 import { RoomPage } from './pages/room';
 import { Rooms } from './pages/rooms';
@@ -12,6 +13,7 @@ import { SocketPage } from './pages/socket';
 import { Sockets } from './pages/sockets';
 import { Tail } from './pages/tail';
 import { Tokens } from './pages/tokens';
+import { TryIt } from './pages/try';
 import { Users } from './pages/users';
 import type { Scope } from './session';
 import type { IconName } from './ui/icon';
@@ -38,6 +40,8 @@ export type NavGroup = 'start' | 'watch' | 'act' | 'diagnose';
 export const NAV_GROUPS: readonly NavGroup[] = ['start', 'watch', 'act', 'diagnose'];
 
 export const PAGES: readonly PageEntry[] = [
+  { path: 'guide', component: Guide, dev: true, nav: { group: 'start', icon: 'guide', label: (t) => t.guide.title } },
+  { path: 'try', component: TryIt, dev: true, nav: { group: 'start', icon: 'tryit', label: (t) => t.tryIt.title } },
   { path: '', component: Overview, scope: 'cluster:read', nav: { group: 'watch', icon: 'overview', label: (t) => t.overview.title } },
   { path: 'rooms', component: Rooms, scope: 'rooms:read', nav: { group: 'watch', icon: 'rooms', label: (t) => t.rooms.title } },
   { path: 'rooms/:namespace/:room', component: RoomPage, scope: 'rooms:read' },

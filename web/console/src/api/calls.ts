@@ -181,6 +181,20 @@ export function emit(request: Emit): Call<EmitReport> {
   };
 }
 
+export interface Broadcast {
+  namespace: string;
+  event: string;
+  argsJson: string;
+}
+
+export function broadcast(request: Broadcast): Call<EmitReport> {
+  const body = compactObject({ ...request, namespace: otherNamespace(request.namespace) });
+  return {
+    method: 'POST', path: 'broadcast', body, rpc: 'MessageService/Broadcast', message: body,
+    cli: cli('broadcast', [request.event], [...flag('args', request.argsJson), ...namespaceFlag(request.namespace)]),
+  };
+}
+
 export interface IssueToken {
   user: string;
   ttl?: string;
