@@ -136,6 +136,8 @@ func (a *audit) asked(req any) {
 		a.target.Namespaces = []string{cmp.Or(r.GetNamespace(), "/")}
 	case *salav1.DrainRequest:
 		a.target.Node = r.GetId()
+	case *salav1.TailRequest:
+		a.target.Namespaces, a.target.Users, a.target.Rooms = a.names(r.GetNamespaces()), a.names(r.GetUsers()), a.names(r.GetRooms())
 	case *salav1.SubscribeStart:
 		a.target.Group, a.target.Namespaces = r.GetGroup(), a.names(r.GetNamespaces())
 	case interface{ GetSelector() *salav1.Selector }:

@@ -170,6 +170,7 @@ func (s *messageService) send(ctx context.Context, e reportedEvent, message brok
 			Description: fmt.Sprintf("%d is none of REPORT_UNSPECIFIED, REPORT_COUNTS and REPORT_NONE", e.GetReport()),
 		})
 	}
+	message.Caller = reachOf(ctx).Owner()
 	message.IdempotencyKey = e.GetIdempotencyKey()
 	message.Volatile = e.GetVolatile()
 	message.Unreported = cmp.Or(e.GetReport(), unspecified) == salav1.Report_REPORT_NONE

@@ -38,6 +38,7 @@ func (s *messageService) EmitWithAck(req *salav1.EmitWithAckRequest, stream grpc
 	answers := sendAnswers(ctx, stream)
 	defer answers.close()
 	argsAsJSON := req.GetArgsAsJson()
+	message.Caller = within.Owner()
 	options := broker.AckOptions{Timeout: timeout, MinAcks: int(req.GetMinAcks()), Owner: within.Owner()}
 	summary, err := s.broker.EmitWithAck(stream.Context(), target, message, options, func(ack broker.Ack) error {
 		encoded, err := call.encodeAck(ctx, ack, argsAsJSON)

@@ -156,6 +156,7 @@ func (f *fakeBroker) Online(_ context.Context, namespace string, users []string)
 }
 
 func (f *fakeBroker) Emit(ctx context.Context, t broker.Target, m broker.Message) (broker.Report, error) {
+	m.Caller = "" // which TestTailOverREST checks
 	f.record(emitCall{t, m})
 	if f.emit != nil {
 		return f.emit(ctx, t, m)
@@ -200,6 +201,7 @@ func (f *fakeBroker) RevokeTokens(_ context.Context, r broker.RevokeTokens) (bro
 }
 
 func (f *fakeBroker) EmitWithAck(ctx context.Context, t broker.Target, m broker.Message, o broker.AckOptions, each func(broker.Ack) error) (broker.AckSummary, error) {
+	m.Caller = "" // as above
 	f.record(ackCall{t, m, o})
 	if f.emitWithAck != nil {
 		return f.emitWithAck(ctx, each)
@@ -218,6 +220,20 @@ func (f *fakeBroker) Subscribe(o broker.SubscribeOptions) (*broker.Subscription,
 		return nil, f.err
 	}
 	return f.subscribe(o)
+}
+
+// Tail always fails: only a broker makes tails.
+func (f *fakeBroker) Tail(_ context.Context, o broker.TailOptions) (*broker.Tail, error) {
+	f.record(o)
+	if f.err != nil {
+		return nil, f.err
+	}
+	return nil, &broker.Error{Code: broker.CodeUnavailable, Reason: "X", Message: "no hub here"}
+}
+
+func (f *fakeBroker) Explain(_ context.Context, q broker.ExplainQuery) (broker.Explanation, error) {
+	f.record(q)
+	return broker.Explanation{}, f.err
 }
 
 func (f *fakeBroker) ListNodes(context.Context) (broker.NodeList, error) {

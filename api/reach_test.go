@@ -112,6 +112,20 @@ func subscribing(namespaces ...string) func(context.Context, grpc.ClientConnInte
 	}
 }
 
+func tailing(namespaces ...string) func(context.Context, grpc.ClientConnInterface) error {
+	return func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		stream, err := salav1.NewObserveServiceClient(conn).Tail(ctx, &salav1.TailRequest{Namespaces: namespaces})
+		if err != nil {
+			return err
+		}
+		_, err = stream.Recv()
+		if status.Code(err) == codes.Unavailable && strings.Contains(err.Error(), "no hub here") {
+			return nil
+		}
+		return err
+	}
+}
+
 // accesses names for every method what it may be asked, and who may ask it.
 func accesses() []access {
 	var (
@@ -289,6 +303,13 @@ func accesses() []access {
 	add(access{"all", salav1.EventService_Subscribe_FullMethodName, subscribing(), []string{"events", "events:/chat", "events:/ops"}})
 	add(access{"/chat", salav1.EventService_Subscribe_FullMethodName, subscribing("/chat"), []string{"events", "events:/chat"}})
 	add(access{"/chat and /ops", salav1.EventService_Subscribe_FullMethodName, subscribing("/chat", "/ops"), []string{"events"}})
+	add(access{"all", salav1.ObserveService_Tail_FullMethodName, tailing(), []string{"events", "events:/chat", "events:/ops"}})
+	add(access{"/chat", salav1.ObserveService_Tail_FullMethodName, tailing("/chat"), []string{"events", "events:/chat"}})
+	add(access{"/chat and /ops", salav1.ObserveService_Tail_FullMethodName, tailing("/chat", "/ops"), []string{"events"}})
+	add(access{"/chat", salav1.ObserveService_Explain_FullMethodName, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		_, err := salav1.NewObserveServiceClient(conn).Explain(ctx, &salav1.ExplainRequest{Namespace: "/chat", User: "ana", Room: "room-1"})
+		return err
+	}, []string{"sockets:read", "sockets:read:/chat"}})
 	add(access{"", salav1.ClusterService_ListNodes_FullMethodName, func(ctx context.Context, conn grpc.ClientConnInterface) error {
 		_, err := salav1.NewClusterServiceClient(conn).ListNodes(ctx, &salav1.ListNodesRequest{})
 		return err

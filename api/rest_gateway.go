@@ -80,11 +80,13 @@ func newGateway(server *grpc.Server, maxRequest int) (*gateway, error) {
 
 func newGatewayMux(known routes) *runtime.ServeMux {
 	drop := func(string) (string, bool) { return "", false }
+	inJSON := &marshaler{runtime.JSONPb{
+		MarshalOptions:   protojson.MarshalOptions{EmitUnpopulated: true},
+		UnmarshalOptions: protojson.UnmarshalOptions{RecursionLimit: explain.MaxJSONDepth},
+	}}
 	return runtime.NewServeMux(
-		runtime.WithMarshalerOption(runtime.MIMEWildcard, &marshaler{runtime.JSONPb{
-			MarshalOptions:   protojson.MarshalOptions{EmitUnpopulated: true},
-			UnmarshalOptions: protojson.UnmarshalOptions{RecursionLimit: explain.MaxJSONDepth},
-		}}),
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, inJSON),
+		runtime.WithMarshalerOption(eventStream, &sseMarshaler{inJSON}),
 		// Each path variable is one segment and is fully unescaped: a%2Fb is the room
 		// a/b. With UnescapingModeAllCharacters, %2F would split the segment.
 		runtime.WithUnescapingMode(runtime.UnescapingModeAllExceptSlash),
@@ -130,6 +132,7 @@ func (g *gateway) register() error {
 		salav1.RegisterMessageServiceHandlerClient(ctx, g.mux, salav1.NewMessageServiceClient(g.conn)),
 		salav1.RegisterSocketServiceHandlerClient(ctx, g.mux, salav1.NewSocketServiceClient(g.conn)),
 		salav1.RegisterClusterServiceHandlerClient(ctx, g.mux, salav1.NewClusterServiceClient(g.conn)),
+		salav1.RegisterObserveServiceHandlerClient(ctx, g.mux, salav1.NewObserveServiceClient(g.conn)),
 	)
 }
 

@@ -25,8 +25,8 @@ func TestOnlyHealthAndReflectionAreOpen(t *testing.T) {
 			}
 		}
 	}
-	if got := len(h.server.grpc.GetServiceInfo()); got != 11 {
-		t.Errorf("%d services are served, want 11: token, key, room, presence, message, socket, event, cluster, health, reflection twice", got)
+	if got := len(h.server.grpc.GetServiceInfo()); got != 12 {
+		t.Errorf("%d services are served, want 12: token, key, room, presence, message, socket, event, cluster, observe, health, reflection twice", got)
 	}
 }
 

@@ -61,6 +61,9 @@ type Broker interface {
 
 	Subscribe(o broker.SubscribeOptions) (*broker.Subscription, error)
 
+	Tail(ctx context.Context, o broker.TailOptions) (*broker.Tail, error)
+	Explain(ctx context.Context, q broker.ExplainQuery) (broker.Explanation, error)
+
 	ListNodes(ctx context.Context) (broker.NodeList, error)
 	Drain(ctx context.Context, node string) (broker.NodeInfo, error)
 }
@@ -243,6 +246,7 @@ func (s *Server) newGRPCServer(connectTime time.Duration) *grpc.Server {
 	salav1.RegisterSocketServiceServer(services, &socketService{broker: s.broker})
 	salav1.RegisterEventServiceServer(services, &eventService{broker: s.broker})
 	salav1.RegisterClusterServiceServer(services, &clusterService{broker: s.broker})
+	salav1.RegisterObserveServiceServer(services, &observeService{broker: s.broker})
 
 	s.health = health.NewServer()
 	for name := range server.GetServiceInfo() {

@@ -49,6 +49,15 @@ func unreadAcksLimit(memory int64) int64 {
 // are kept. It may be called concurrently. The error is a *[Error], ctx's, or
 // what each returned, which ends the wait.
 func (b *Broker) EmitWithAck(ctx context.Context, t Target, m Message, o AckOptions, each func(Ack) error) (AckSummary, error) {
+	summary, err := b.requestAcks(ctx, &t, &m, o, each)
+	b.noteEmit(&t, &m, &Report{
+		Matched: summary.Expected, Queued: summary.Expected - summary.Dropped, Dropped: summary.Dropped, PartialResult: summary.PartialResult,
+	}, err)
+	return summary, err
+}
+
+// requestAcks is EmitWithAck.
+func (b *Broker) requestAcks(ctx context.Context, t *Target, m *Message, o AckOptions, each func(Ack) error) (AckSummary, error) {
 	if o.Timeout == 0 {
 		o.Timeout = DefaultAckTimeout
 	}
@@ -56,12 +65,12 @@ func (b *Broker) EmitWithAck(ctx context.Context, t Target, m Message, o AckOpti
 	if o.Timeout < 0 || o.Timeout > maxAckTimeout {
 		v.add("timeout", "%s is not between 0 and %s", o.Timeout, maxAckTimeout)
 	}
-	refuseConflation(&v, &m)
-	ns, err := b.checkEmit(&t, &m, v)
+	refuseConflation(&v, m)
+	ns, err := b.checkEmit(t, m, v)
 	if err != nil {
 		return AckSummary{}, err
 	}
-	sockets := ns.index.Select(nil, t)
+	sockets := ns.index.Select(nil, *t)
 	room := b.pendingAcks.Take(o.Owner, int64(len(sockets)))
 	if !room {
 		return AckSummary{}, &Error{
@@ -74,8 +83,8 @@ func (b *Broker) EmitWithAck(ctx context.Context, t Target, m Message, o AckOpti
 	defer b.pendingAcks.Give(o.Owner, int64(len(sockets)))
 	r := b.newAckRequest(o.Owner, len(sockets), o.MinAcks)
 	defer r.discard()
-	b.sendAckRequest(r, ns, sockets, &m)
-	others := b.requestFromOthers(ctx, r, &t, &m, o)
+	b.sendAckRequest(r, ns, sockets, m)
+	others := b.requestFromOthers(ctx, r, t, m, o)
 	late, err := r.wait(ctx, waitAtMost(ctx, o.Timeout-time.Since(r.sent)), each)
 	var why ackOutcome // nil: the caller doesn't wait for the rest
 	if late {

@@ -49,12 +49,12 @@ func (c *client) connectAdmin(p *socketio.Packet) {
 			if errors.Is(err, adminui.ErrTooMany) {
 				code = CodeResourceExhausted
 			}
-			c.refuse(adminui.Namespace, reasonAdminRefused, &Error{Code: code, Reason: reasonAdminRefused, Message: err.Error()})
+			c.refuse(adminui.Namespace, "", reasonAdminRefused, &Error{Code: code, Reason: reasonAdminRefused, Message: err.Error()})
 			return false
 		}
 		open, used := c.becomeAdmin()
 		if used {
-			c.refuse(adminui.Namespace, ReasonNamespaceDenied, denied(ReasonNamespaceDenied, "the connection is a client's; open another one for the Admin UI"))
+			c.refuse(adminui.Namespace, "", ReasonNamespaceDenied, denied(ReasonNamespaceDenied, "the connection is a client's; open another one for the Admin UI"))
 		}
 		return open && !used
 	})
@@ -78,6 +78,6 @@ func (c *client) refuseToAdmin(p *socketio.Packet) bool {
 	if c.b.admin == nil || !c.b.admin.Has(c.conn) {
 		return false
 	}
-	c.refuse(p.Namespace, ReasonNamespaceDenied, denied(ReasonNamespaceDenied, "the connection is the Admin UI's; open another one"))
+	c.refuse(p.Namespace, "", ReasonNamespaceDenied, denied(ReasonNamespaceDenied, "the connection is the Admin UI's; open another one"))
 	return true
 }

@@ -86,9 +86,11 @@ func (l addressLimits) leave(remoteAddr string) {
 // Admit implements [engineio.Admission].
 func (a *admission) Admit(w http.ResponseWriter, r *http.Request) bool {
 	if a.b.Overloaded() {
+		const message = "the broker is short of memory; try again in a moment"
 		a.b.metrics.refused(ReasonOverloaded)
+		a.b.noteRefused("", "", r.RemoteAddr, ReasonOverloaded, message)
 		w.Header().Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
-		writeRefusal(w, http.StatusServiceUnavailable, "the broker is short of memory; try again in a moment")
+		writeRefusal(w, http.StatusServiceUnavailable, message)
 		return false
 	}
 	switch a.connections.enter(r.RemoteAddr) {
@@ -113,6 +115,8 @@ func (a *admission) leave(address string) { a.connections.leave(address) }
 func (a *admission) refuse(w http.ResponseWriter, r *http.Request, name, reason, message string) {
 	a.b.metrics.exceeded(name)
 	a.b.metrics.refused(reason)
+	a.b.noteLimit(name, "", "", r.RemoteAddr, &Error{Code: CodeResourceExhausted, Reason: reason, Message: message})
+	a.b.noteRefused("", "", r.RemoteAddr, reason, message)
 	now := a.b.uptime()
 	if last := time.Duration(a.logged.Load()); now-last >= refusalLogGap && a.logged.CompareAndSwap(int64(last), int64(now)) {
 		a.b.log.Info("client refused", "reason", reason, "limit", name, "address", r.RemoteAddr,

@@ -111,13 +111,13 @@ func (b *Broker) verify(raw string) (token.Claims, *Error) {
 		if refusal.Reason == token.ReasonKeysUnavailable {
 			code = CodeUnavailable
 		}
-		return token.Claims{}, &Error{Code: code, Reason: refusal.Reason, Message: refusal.Message}
+		return token.Claims{User: claims.User}, &Error{Code: code, Reason: refusal.Reason, Message: refusal.Message}
 	}
 	if !claims.Scoped {
 		claims.Grant = b.opts.DefaultPermissions.grant()
 	}
 	if err := b.checkGrant(claims.Grant); err != nil {
-		return token.Claims{}, err
+		return token.Claims{User: claims.User}, err
 	}
 	return claims, nil
 }

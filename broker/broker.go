@@ -22,6 +22,7 @@ import (
 	"github.com/salabroker/sala/broker/inflight"
 	"github.com/salabroker/sala/broker/memwatch"
 	"github.com/salabroker/sala/broker/nodeproxy"
+	"github.com/salabroker/sala/broker/outcome"
 	"github.com/salabroker/sala/broker/presence"
 	"github.com/salabroker/sala/broker/ratelimit"
 	"github.com/salabroker/sala/broker/recording"
@@ -37,6 +38,7 @@ type Broker struct {
 	started        time.Time
 	log            *slog.Logger
 	metrics        *metrics
+	outcomes       *outcome.Recorder
 	namespaces     map[string]*namespace
 	namespaceNames []string // sorted
 	handler        http.Handler
@@ -133,6 +135,7 @@ func New(o Options) (*Broker, error) {
 		deliveries:     idempotency.NewDeliveries[delivered](cmp.Or(o.IdempotencyWindow, time.Minute)),
 		recorder:       newRecorder(o.History),
 	}
+	b.outcomes = outcome.NewRecorder(b.id, b.log, o.Debug)
 	b.namespaceNames = slices.Compact(slices.Sorted(slices.Values(o.Namespaces)))
 	for _, name := range b.namespaceNames {
 		ns := &namespace{b: b, name: name}

@@ -20,11 +20,11 @@
 // holds the line. From the top:
 //
 //	node      broker.go options.go http.go forwarding.go cluster.go drain.go
-//	calls     list.go history.go presence.go tokens.go subscribe.go emitters.go cluster_events.go admin_node.go
+//	calls     list.go history.go presence.go tokens.go subscribe.go tail.go explain.go emitters.go cluster_events.go admin_node.go
 //	clients   receive.go admin.go handshake.go recovery.go takeover.go handover.go event.go join_history.go users.go relay.go
 //	messages  emit.go emit_once.go emit_recorded.go ops.go ack.go ack_cluster.go
 //	cluster   cluster_call.go
-//	sockets   client.go socket.go session.go catchup.go tombstones.go moved.go ack_request.go expiry.go namespace.go tracking.go publish.go admission.go
+//	sockets   client.go socket.go session.go catchup.go tombstones.go moved.go ack_request.go expiry.go namespace.go tracking.go publish.go outcomes.go admission.go
 //	base      message.go results.go errors.go auth.go limits.go metrics.go
 //
 // Everything else is a package below this one, where the compiler holds the line.

@@ -20,13 +20,16 @@ import (
 func (b *Broker) Emit(ctx context.Context, t Target, m Message) (Report, error) {
 	m.received = b.metrics.latency.receive()
 	ns, err := b.checkEmit(&t, &m, nil)
-	if err != nil {
-		return Report{}, err
+	var report Report
+	switch {
+	case err != nil:
+	case m.IdempotencyKey != "":
+		report, err = b.emitOnce(ctx, ns, t, m)
+	default:
+		report = b.emitChecked(ctx, ns, t, m)
 	}
-	if m.IdempotencyKey != "" {
-		return b.emitOnce(ctx, ns, t, m)
-	}
-	return b.emitChecked(ctx, ns, t, m), nil
+	b.noteEmit(&t, &m, &report, err)
+	return report, err
 }
 
 // emitChecked is Emit for a message that is valid.
@@ -110,26 +113,25 @@ func (b *Broker) checkEmit(t *Target, m *Message, v violations) (*namespace, err
 }
 
 // emit sends a message of a client, or of the broker itself, to the sockets of
-// all nodes. Nobody waits for a report.
-func (b *Broker) emit(ns *namespace, t *Target, m *Message) {
+// all nodes. It reports on those of this node alone, and whether other nodes get it.
+func (b *Broker) emit(ns *namespace, t *Target, m *Message) (report Report, otherNodes bool) {
 	to := b.nodesOf(t)
 	if b.prepareRecord(t, m) {
-		b.relayRecorded(ns, to, t, m)
-		return
+		return b.relayRecorded(ns, to, t, m), !to.none
 	}
 	if to.route.Topic != "" { // first; see callOthersThen
 		defer b.sending.Begin().End()
 		b.tellOthers(to, t, m)
-		b.deliver(ns, ns.index.Select(nil, *t), m)
-		return
+		return b.deliver(ns, ns.index.Select(nil, *t), m), true
 	}
 	if !to.none {
 		b.identify(m)
 	}
-	b.deliver(ns, ns.index.Select(nil, *t), m)
+	report = b.deliver(ns, ns.index.Select(nil, *t), m)
 	if to = b.extend(to, t.Sockets); !to.none {
 		b.tellOthers(to, t, m)
 	}
+	return report, !to.none
 }
 
 // tellOthers has other nodes send a message that nobody waits for.

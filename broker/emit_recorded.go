@@ -140,9 +140,9 @@ func (b *Broker) emitRecorded(ctx context.Context, ns *namespace, to destination
 }
 
 // relayRecorded is emit for a message that is recorded.
-func (b *Broker) relayRecorded(ns *namespace, to destination, t *Target, m *Message) {
+func (b *Broker) relayRecorded(ns *namespace, to destination, t *Target, m *Message) Report {
 	target, message := *t, *m // as in prepareRecord
-	b.startEmission(ns, to, &target, &message, false).deliver()
+	return b.startEmission(ns, to, &target, &message, false).deliver()
 }
 
 // awaitRecords waits until the messages are published that this node had begun to send to rooms with

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"time"
 
 	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/outcome"
 	"github.com/salabroker/sala/broker/rawjson"
 	"github.com/salabroker/sala/broker/room"
 	"github.com/salabroker/sala/broker/socketio"
@@ -39,10 +39,6 @@ type Announcement struct {
 	Joined, Left string
 }
 
-// tokenEvent is the event with which a client sends a new token before its token
-// expires.
-const tokenEvent = "sala:token"
-
 // handleEvent carries out an event of a client and answers it.
 func (b *Broker) handleEvent(s *socket, p *socketio.Packet) {
 	rule, relayed := b.relay[p.Event]
@@ -58,11 +54,11 @@ func (b *Broker) handleEvent(s *socket, p *socketio.Packet) {
 	case p.Event == b.opts.Rooms.LeaveEvent:
 		b.finishEvent(s, p, eventLeave, accepted{OK: true}, b.handleLeave(s, p.Payload))
 	case relayed:
-		answer, err := b.handleRelay(s, rule, p.Payload)
+		answer, sent, err := b.handleRelay(s, rule, p.Payload)
 		if err == nil {
 			s.publishRelayed(p)
 		}
-		b.finishEvent(s, p, eventRelay, answer, err)
+		b.finishEventAs(s, p, eventRelay, sent, answer, err)
 	case isBrokerEvent(p.Event):
 		b.finishEvent(s, p, eventUnhandled, nil, invalidEvent(
 			fmt.Sprintf("the broker has no event %q, and names that begin with %q are reserved for it; choose another name", p.Event, brokerEvents)))
@@ -73,13 +69,26 @@ func (b *Broker) handleEvent(s *socket, p *socketio.Packet) {
 
 // finishEvent counts an event that has been carried out or refused, and answers it.
 func (b *Broker) finishEvent(s *socket, p *socketio.Packet, kind string, answer any, err *Error) {
+	b.finishEventAs(s, p, kind, eventResult{result: outcome.Done}, answer, err)
+}
+
+// finishEventAs is finishEvent for an event with another result.
+func (b *Broker) finishEventAs(s *socket, p *socketio.Packet, kind string, r eventResult, answer any, err *Error) {
 	b.metrics.received(kind, err)
+	if err != nil || b.outcomes.Active() {
+		b.noteEvent(s, p, r, err)
+	}
 	s.answerEvent(p, answer, err)
 }
 
 // handleByBackend hands an event to the backends that subscribe to it. They answer
 // it.
 func (b *Broker) handleByBackend(s *socket, p *socketio.Packet) {
+	if b.outcomes.Active() {
+		if groups := b.events.Handlers(s.ns.name, p.Event); len(groups) > 0 {
+			b.noteEvent(s, p, eventResult{result: outcome.HandedOver, groups: groups}, nil)
+		}
+	}
 	if handled := s.publishMessage(p); handled {
 		b.metrics.received(eventBackend, nil)
 		return
@@ -300,17 +309,4 @@ func (b *Broker) announce(s *socket, req roomRequest, pick announcement) {
 	).Replace(pick(a))
 	args, _ := json.Marshal([]string{text}) // strings always encode
 	b.emit(s.ns, &Target{Namespace: s.ns.name, Rooms: []string{req.room}}, &Message{Event: a.Event, Args: args, SkipHistory: true})
-}
-
-// firstArg returns the first element of a JSON array; nil if it has none.
-func firstArg(args json.RawMessage) json.RawMessage {
-	dec := json.NewDecoder(bytes.NewReader(args))
-	if _, err := dec.Token(); err != nil || !dec.More() {
-		return nil
-	}
-	var arg json.RawMessage
-	if err := dec.Decode(&arg); err != nil {
-		return nil
-	}
-	return arg
 }

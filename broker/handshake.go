@@ -58,20 +58,22 @@ func (c *client) connect(s *socket, p *socketio.Packet) {
 	}
 	ns, ok := c.b.namespaces[p.Namespace]
 	if !ok {
-		c.refuse(p.Namespace, ReasonNamespaceNotFound, &Error{Code: CodeNotFound, Reason: ReasonNamespaceNotFound, Message: "Invalid namespace"})
+		c.refuse(p.Namespace, "", ReasonNamespaceNotFound, &Error{Code: CodeNotFound, Reason: ReasonNamespaceNotFound, Message: "Invalid namespace"})
 		return
 	}
 	if c.full() {
-		c.b.metrics.exceeded(limitNamespaces)
-		c.refuse(ns.name, ReasonTooManyNamespaces, &Error{
+		err := &Error{
 			Code: CodeResourceExhausted, Reason: ReasonTooManyNamespaces,
 			Message: fmt.Sprintf("a connection may be in at most %d namespaces; leave one first", c.b.opts.Limits.Namespaces),
-		})
+		}
+		c.b.metrics.exceeded(limitNamespaces)
+		c.b.noteLimit(limitNamespaces, ns.name, "", c.conn.RemoteAddress(), err)
+		c.refuse(ns.name, "", ReasonTooManyNamespaces, err)
 		return
 	}
 	claims, err := c.b.authenticate(ns, c.token, p)
 	if err != nil {
-		c.refuse(ns.name, err.Reason, err)
+		c.refuse(ns.name, claims.User, err.Reason, err)
 		return
 	}
 	candidate := newSocket(c, ns, claims, p)
@@ -79,7 +81,7 @@ func (c *client) connect(s *socket, p *socketio.Packet) {
 		candidate.auth = otherAuth(p, "pid", "offset")
 		candidate.session = newSession(c.b.recovery, candidate)
 		if err := c.b.seek(candidate, request); err != nil {
-			c.refuse(ns.name, err.Reason, err)
+			c.refuse(ns.name, claims.User, err.Reason, err)
 			return
 		}
 	}
@@ -88,7 +90,7 @@ func (c *client) connect(s *socket, p *socketio.Packet) {
 
 // authenticate decides by its token whether a client may connect to a namespace.
 // fallback is the token that came with the connection, for clients that don't send
-// one as auth.
+// one as auth. With an error, the claims have the user of a token that is genuine.
 func (b *Broker) authenticate(ns *namespace, fallback string, p *socketio.Packet) (token.Claims, *Error) {
 	if b.draining.Load() {
 		return token.Claims{}, &Error{
@@ -115,7 +117,7 @@ func (b *Broker) authenticate(ns *namespace, fallback string, p *socketio.Packet
 		claims, err = b.verify(raw)
 	}
 	if err != nil {
-		return token.Claims{}, err
+		return token.Claims{User: claims.User}, err
 	}
 	return claims, checkNamespace(claims.Grant, ns.name)
 }
@@ -191,7 +193,7 @@ func (c *client) settle(s *socket, r refusal) bool {
 		if r.counted == reasonRefusedByBackend && s.returns() {
 			s.refuseReturn(r.err.Reason, r.err.Message)
 		}
-		c.refuse(s.ns.name, r.counted, r.err)
+		c.refuse(s.ns.name, s.user, r.counted, r.err)
 		return false
 	}
 	return c.admit(s)
@@ -236,7 +238,8 @@ func (c *client) admit(s *socket) bool {
 	if refused != nil {
 		s.gone.Store(true)
 		c.b.metrics.exceeded(limitConnectionsPerUser)
-		c.refuse(s.ns.name, refused.Reason, refused)
+		c.b.noteLimit(limitConnectionsPerUser, s.ns.name, s.user, c.conn.RemoteAddress(), refused)
+		c.refuse(s.ns.name, s.user, refused.Reason, refused)
 	}
 	if !attached {
 		return false
@@ -253,19 +256,20 @@ func (c *client) admit(s *socket) bool {
 
 // refuse tells the client why it can't connect to a namespace, and closes the
 // connection of one that doesn't stop trying. counted is the reason in the
-// metrics.
-func (c *client) refuse(namespace, counted string, err *Error) {
+// metrics, user the user of a token that is genuine.
+func (c *client) refuse(namespace, user, counted string, err *Error) {
 	frame := engineio.NewFrame(socketio.AppendConnectError(nil, namespace, connectError(err)))
-	c.refuseWith(frame, namespace, counted, err.Reason)
+	c.refuseWith(frame, namespace, user, counted, err)
 }
 
-func (c *client) refuseWith(frame *engineio.Frame, namespace, counted, reason string) {
+func (c *client) refuseWith(frame *engineio.Frame, namespace, user, counted string, err *Error) {
 	c.b.metrics.refused(counted)
 	known := namespace
 	if _, ok := c.b.namespaces[namespace]; !ok {
 		known = "" // the client may have sent anything as the namespace, even its token
 	}
-	c.b.log.Info("client refused", "namespace", known, "reason", reason, "address", c.conn.RemoteAddress())
+	c.b.log.Info("client refused", "namespace", known, "reason", err.Reason, "address", c.conn.RemoteAddress())
+	c.b.noteRefused(known, user, c.conn.RemoteAddress(), err.Reason, err.Message)
 	c.conn.Send(frame, false)
 	c.mu.Lock()
 	c.refusals++

@@ -47,6 +47,7 @@ func (b *Broker) publicHandler(socketIO http.Handler) http.Handler {
 func (b *Broker) refuseOrigin(w http.ResponseWriter, r *http.Request, status int, message string) {
 	if status == http.StatusForbidden {
 		b.metrics.refused(reasonOriginDenied)
+		b.noteRefused("", "", r.RemoteAddr, reasonOriginDenied, message)
 		b.log.Info("client refused", "reason", reasonOriginDenied, "origin", cors.Loggable(r.Header.Get("Origin")), "address", r.RemoteAddr)
 	}
 	writeRefusal(w, status, message)

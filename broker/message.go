@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -42,6 +43,8 @@ type Message struct {
 	ConflateKey string
 	// SkipHistory leaves the message out of the history of its rooms.
 	SkipHistory bool
+	// Caller names the API key of the caller, for those who watch; empty for none.
+	Caller string
 
 	received   latency.Time           // zero unless it is measured
 	identity   identity               // zero until it is needed
@@ -323,4 +326,21 @@ func (o *outgoing) done() {
 	if o.event != nil {
 		o.event.Held(o.held)
 	}
+}
+
+// tokenEvent is the event with which a client sends a new token before its token
+// expires.
+const tokenEvent = "sala:token"
+
+// firstArg returns the first element of a JSON array; nil if it has none.
+func firstArg(args json.RawMessage) json.RawMessage {
+	dec := json.NewDecoder(bytes.NewReader(args))
+	if _, err := dec.Token(); err != nil || !dec.More() {
+		return nil
+	}
+	var arg json.RawMessage
+	if err := dec.Decode(&arg); err != nil {
+		return nil
+	}
+	return arg
 }

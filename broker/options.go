@@ -93,6 +93,9 @@ type Options struct {
 	Cluster *ClusterOptions
 	// Logger gets log messages; nil discards them.
 	Logger *slog.Logger
+	// Debug says that the logger logs at the level of debugging. Then what becomes of each
+	// event and message is logged.
+	Debug bool
 	// Metrics gets the broker's collectors; nil registers none.
 	Metrics prometheus.Registerer
 	// Version is the version that the node reports.

@@ -111,8 +111,13 @@ func (s *socket) publishMessage(p *socketio.Packet) bool {
 	switch {
 	case s.silent():
 	case p.HasID && handled:
-		id := p.ID
-		s.b.events.Ask(s.message(p), func(r eventhub.Reply) { s.replyFrom(id, r) })
+		id, m := p.ID, s.message(p)
+		s.b.events.Ask(m, func(r eventhub.Reply) {
+			if r.Error != nil || s.b.outcomes.Active() {
+				s.noteAnswer(m, &r)
+			}
+			s.replyFrom(id, r)
+		})
 	default:
 		s.b.events.Publish(s.message(p))
 	}

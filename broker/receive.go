@@ -183,7 +183,7 @@ func (c *client) disconnected(s *socket, namespace string) bool {
 func (c *client) refuseParser(namespace string) {
 	const message = "the broker speaks the standard protocol; remove the parser option of the client"
 	frame := engineio.NewBinaryFrame(socketio.AppendMsgpackConnectError(nil, namespace, ReasonUnknownParser, message))
-	c.refuseWith(frame, namespace, ReasonUnknownParser, ReasonUnknownParser)
+	c.refuseWith(frame, namespace, "", ReasonUnknownParser, &Error{Code: CodeInvalidArgument, Reason: ReasonUnknownParser, Message: message})
 }
 
 // exceedJoins counts a join or leave, and returns the error if there are too many.
@@ -209,6 +209,7 @@ func (s *socket) exceedJoins() *Error {
 func (c *client) exceed(name, message string) *Error {
 	err := &Error{Code: CodeResourceExhausted, Reason: ReasonRateLimited, Message: message}
 	c.b.metrics.exceeded(name)
+	c.noteLimit(name, err)
 	tolerated := c.usage.excess.Take(c.b.rates.excess, 1, c.b.uptime())
 	if !tolerated {
 		c.expel(err)
@@ -216,16 +217,26 @@ func (c *client) exceed(name, message string) *Error {
 	return err
 }
 
+// noteLimit records that the connection has hit a limit, with one of its sockets.
+func (c *client) noteLimit(name string, err *Error) {
+	namespace, user := "", ""
+	if sockets := c.all(); len(sockets) > 0 {
+		namespace, user = sockets[0].ns.name, sockets[0].user
+	}
+	c.b.noteLimit(name, namespace, user, c.conn.RemoteAddress(), err)
+}
+
 // refuseExcess answers a packet that is over the limit of events.
 func (c *client) refuseExcess(s *socket, p *socketio.Packet) {
 	err := c.exceed(limitEvents, fmt.Sprintf("more than %d events in a second; send them more slowly", c.b.opts.Limits.Events))
 	if p.Type == parser.CONNECT {
-		c.refuse(p.Namespace, err.Reason, err)
+		c.refuse(p.Namespace, "", err.Reason, err)
 		return
 	}
-	c.b.metrics.received(eventUnhandled, err)
 	if s != nil && p.Type == parser.EVENT {
-		s.answerEvent(p, nil, err)
+		c.b.finishEvent(s, p, eventUnhandled, nil, err)
+	} else {
+		c.b.metrics.received(eventUnhandled, err)
 	}
 }
 

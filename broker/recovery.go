@@ -292,7 +292,7 @@ func (c *client) resume(candidate *socket) (done bool) {
 	back := candidate.session.back
 	switch {
 	case back.refusal != nil:
-		c.refuse(candidate.ns.name, back.refusal.Reason, back.refusal)
+		c.refuse(candidate.ns.name, candidate.user, back.refusal.Reason, back.refusal)
 		return true
 	case back.overtaken:
 		c.conn.CloseAfterFlush(engineio.ReasonForcedClose)
@@ -319,7 +319,7 @@ func (c *client) resume(candidate *socket) (done bool) {
 		c.yield(s, candidate)
 		return true
 	case err != nil:
-		c.refuse(s.ns.name, err.Reason, err)
+		c.refuse(s.ns.name, s.user, err.Reason, err)
 		return true
 	case !attached:
 		return true

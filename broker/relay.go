@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/salabroker/sala/broker/outcome"
 	"github.com/salabroker/sala/broker/rawjson"
 	"github.com/salabroker/sala/broker/room"
 	"github.com/salabroker/sala/broker/socketio"
@@ -120,15 +121,17 @@ func asArray(value json.RawMessage) json.RawMessage {
 	return json.RawMessage("[" + string(value) + "]")
 }
 
-// handleRelay carries out a rule and returns the answer.
-func (b *Broker) handleRelay(s *socket, rule RelayRule, p socketio.Payload) (answer any, err *Error) {
+// handleRelay carries out a rule and returns the answer, and to how many sockets of this node
+// the message went.
+func (b *Broker) handleRelay(s *socket, rule RelayRule, p socketio.Payload) (answer any, sent eventResult, err *Error) {
+	sent.result = outcome.Relayed
 	received := b.metrics.latency.receive()
 	if err := b.checkLoad(); err != nil {
-		return nil, err
+		return nil, sent, err
 	}
 	to, room, err := rule.target(s, p)
 	if err != nil {
-		return nil, err
+		return nil, sent, err
 	}
 	m := &Message{Event: rule.Emit, Args: p.Args, Attachments: p.Attachments, SkipHistory: rule.SkipHistory, received: received}
 	if rule.Args != nil {
@@ -139,14 +142,14 @@ func (b *Broker) handleRelay(s *socket, rule RelayRule, p socketio.Payload) (ans
 		m.conflate(&to, s.conflationSender())
 	}
 	if rule.To == RelayToSender {
-		b.deliver(s.ns, []*socket{s}, m)
+		sent.report = b.deliver(s.ns, []*socket{s}, m)
 	} else {
-		b.emit(s.ns, &to, m)
+		sent.report, sent.otherNodes = b.emit(s.ns, &to, m)
 	}
 	if rule.Ack != nil {
-		return fillIn(rule.Ack, s.user, room), nil
+		return fillIn(rule.Ack, s.user, room), sent, nil
 	}
-	return accepted{OK: true}, nil
+	return accepted{OK: true}, sent, nil
 }
 
 // conflationSender names whose messages replace each other: those of the user, or of this

@@ -101,14 +101,16 @@ func ScopeOf(method string) (Scope, bool) {
 	case salav1.MessageService_Broadcast_FullMethodName:
 		return ScopeBroadcast, true
 	case salav1.SocketService_ListSockets_FullMethodName,
-		salav1.SocketService_GetSocket_FullMethodName:
+		salav1.SocketService_GetSocket_FullMethodName,
+		salav1.ObserveService_Explain_FullMethodName:
 		return ScopeSocketsRead, true
 	case salav1.SocketService_Join_FullMethodName,
 		salav1.SocketService_Leave_FullMethodName,
 		salav1.SocketService_Update_FullMethodName,
 		salav1.SocketService_Disconnect_FullMethodName:
 		return ScopeSocketsWrite, true
-	case salav1.EventService_Subscribe_FullMethodName:
+	case salav1.EventService_Subscribe_FullMethodName,
+		salav1.ObserveService_Tail_FullMethodName:
 		return ScopeEvents, true
 	case salav1.ClusterService_ListNodes_FullMethodName:
 		return ScopeClusterRead, true

@@ -214,6 +214,13 @@ func (c *Conn) backlog() int {
 	return c.out.cost + len(c.poll.last.answer.body)
 }
 
+// Waiting returns how many bytes wait for the client, and whether it takes none at the moment.
+func (c *Conn) Waiting() (bytes int, blocked bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.backlog(), !c.writable()
+}
+
 // CloseAfterFlush closes the connection gracefully: the server writes what was queued, then the
 // WebSocket close frame; a poll is told that there is no such session. CloseAfterFlush doesn't wait
 // for that, which takes at most WriteTimeout. Nothing more can be sent. [Receiver.Closed] gets the

@@ -92,6 +92,17 @@ func (h *Hub) Handles(namespace, name string) bool {
 	return false
 }
 
+// Handlers returns the names of the groups that don't just observe and want messages of that
+// name; "" for a subscription without a group. It takes no lock.
+func (h *Hub) Handlers(namespace, name string) (groups []string) {
+	for _, r := range h.routes.Load().groups {
+		if !r.group.observes && r.wants(Message, namespace, name, false) {
+			groups = append(groups, r.group.name)
+		}
+	}
+	return groups
+}
+
 // Publish hands an event to one member of every group that wants it.
 func (h *Hub) Publish(e *Event) { h.publish(entry{event: e}) }
 

@@ -48,7 +48,8 @@ func invalid(format string, args ...any) *Refusal {
 }
 
 // Verify returns what a valid token says. If the token names a key that a source doesn't have yet,
-// Verify waits up to 2 s for the source to fetch it. Errors are always a *[Refusal].
+// Verify waits up to 2 s for the source to fetch it. Errors are always a *[Refusal]. If the token is
+// genuine and only its time has passed or hasn't come, or it is revoked, the claims say whose it is.
 func (r *Keyring) Verify(raw string) (Claims, error) {
 	if len(raw) > r.maxBytes {
 		return Claims{}, &Refusal{
@@ -61,7 +62,7 @@ func (r *Keyring) Verify(raw string) (Claims, error) {
 		return Claims{}, err
 	}
 	if err := r.checkValidity(claims); err != nil {
-		return Claims{}, err
+		return Claims{User: claims.User}, err
 	}
 	return claims, nil
 }

@@ -40,7 +40,8 @@ type commands struct {
 	Emit      cli.Emit       `cmd:"" help:"Send an event to rooms, users and sockets."`
 	Broadcast cli.Broadcast  `cmd:"" help:"Send an event to all sockets of a namespace."`
 	Sockets   cli.Sockets    `cmd:"" help:"List sockets, let them join and leave rooms, replace their data, disconnect them."`
-	Tail      cli.Tail       `cmd:"" help:"Print events from clients as they happen."`
+	Tail      cli.Tail       `cmd:"" help:"Print events from clients and what became of them, as they happen."`
+	Explain   cli.Explain    `cmd:"" help:"Say why a user does or doesn't get what is sent to a room."`
 	Nodes     cli.Nodes      `cmd:"" help:"List the nodes of the cluster, or drain one."`
 	Version   versionCommand `cmd:"" help:"Print the version."`
 

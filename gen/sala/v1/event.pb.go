@@ -61,6 +61,14 @@ const (
 	// A user has lost their last socket in a room, with the same grace as USER_OFFLINE. Only for
 	// rooms with presence.
 	EventKind_EVENT_KIND_USER_LEFT EventKind = 13
+	// A client was refused before it was connected. Only in ObserveService.Tail.
+	EventKind_EVENT_KIND_REFUSED EventKind = 14
+	// A backend has answered a client's event, or none has in time. Only in ObserveService.Tail.
+	EventKind_EVENT_KIND_ANSWER EventKind = 15
+	// A backend has sent a message. Only in ObserveService.Tail.
+	EventKind_EVENT_KIND_EMIT EventKind = 16
+	// A client has hit a limit. Only in ObserveService.Tail.
+	EventKind_EVENT_KIND_LIMIT EventKind = 17
 )
 
 // Enum value maps for EventKind.
@@ -80,6 +88,10 @@ var (
 		11: "EVENT_KIND_USER_OFFLINE",
 		12: "EVENT_KIND_USER_JOINED",
 		13: "EVENT_KIND_USER_LEFT",
+		14: "EVENT_KIND_REFUSED",
+		15: "EVENT_KIND_ANSWER",
+		16: "EVENT_KIND_EMIT",
+		17: "EVENT_KIND_LIMIT",
 	}
 	EventKind_value = map[string]int32{
 		"EVENT_KIND_UNSPECIFIED":  0,
@@ -96,6 +108,10 @@ var (
 		"EVENT_KIND_USER_OFFLINE": 11,
 		"EVENT_KIND_USER_JOINED":  12,
 		"EVENT_KIND_USER_LEFT":    13,
+		"EVENT_KIND_REFUSED":      14,
+		"EVENT_KIND_ANSWER":       15,
+		"EVENT_KIND_EMIT":         16,
+		"EVENT_KIND_LIMIT":        17,
 	}
 )
 
@@ -1294,7 +1310,7 @@ const file_sala_v1_event_proto_rawDesc = "" +
 	"deliveryId\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\rR\x04code\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\tR\amessage*\xf1\x02\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage*\xcb\x03\n" +
 	"\tEventKind\x12\x1a\n" +
 	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12EVENT_KIND_CONNECT\x10\x01\x12\x19\n" +
@@ -1310,7 +1326,11 @@ const file_sala_v1_event_proto_rawDesc = "" +
 	"\x12\x1b\n" +
 	"\x17EVENT_KIND_USER_OFFLINE\x10\v\x12\x1a\n" +
 	"\x16EVENT_KIND_USER_JOINED\x10\f\x12\x18\n" +
-	"\x14EVENT_KIND_USER_LEFT\x10\r2V\n" +
+	"\x14EVENT_KIND_USER_LEFT\x10\r\x12\x16\n" +
+	"\x12EVENT_KIND_REFUSED\x10\x0e\x12\x15\n" +
+	"\x11EVENT_KIND_ANSWER\x10\x0f\x12\x13\n" +
+	"\x0fEVENT_KIND_EMIT\x10\x10\x12\x14\n" +
+	"\x10EVENT_KIND_LIMIT\x10\x112V\n" +
 	"\fEventService\x12F\n" +
 	"\tSubscribe\x12\x19.sala.v1.SubscribeRequest\x1a\x1a.sala.v1.SubscribeResponse(\x010\x01B/Z-github.com/salabroker/sala/gen/sala/v1;salav1b\x06proto3"
 
