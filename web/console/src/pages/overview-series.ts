@@ -71,6 +71,14 @@ function labelsOf(stats: Stats, name: string): string[] {
   return [...new Set(labels)].sort();
 }
 
+/** Returns the drops by cause, or a line at zero if there were none. */
+export function dropsOf(stats: Stats, none: string): SeriesSet {
+  const drops = together(stats, [['drops', '*', '']]);
+  if (drops.series.length > 0) return drops;
+  const { times } = together(stats, [['connections', '', '']]);
+  return { times, series: [{ label: none, values: times.map(() => 0) }] };
+}
+
 /** Returns the named series: over all nodes, or those of each node. */
 export function seriesOf(stats: Stats, view: View, wanted: readonly (readonly [name: string, title: string])[]): SeriesSet {
   if (view === 'together') return together(stats, wanted.map(([name, title]) => [name, '', title] as const));

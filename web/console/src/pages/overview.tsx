@@ -14,7 +14,7 @@ import { Card, Page } from '../ui/page';
 import { Badge, Empty, Loaded } from '../ui/state';
 import { type Column, Table } from '../ui/table';
 import { Name } from '../ui/text';
-import { type SeriesSet, type View, sum, together, seriesOf } from './overview-series';
+import { dropsOf, type SeriesSet, seriesOf, sum, together, type View } from './overview-series';
 
 const NODES_EVERY = 2000;
 const STATS_EVERY = 10_000; // the step of the series
@@ -145,7 +145,7 @@ function chartsOf(t: Texts, stats: Stats, view: View): ChartSpec[] {
       set: together(stats, [['delivery_latency', 'p50', c.delivery50], ['delivery_latency', 'p99', c.delivery99], ['emit_latency', 'p99', c.emit99]]),
       format: latency,
     },
-    { ...counted(c.drops, [['drops', '']]), set: together(stats, [['drops', '*', '']]) },
+    { title: c.drops, note: c.perSecond, set: dropsOf(stats, c.noDrops), format: compact },
     { title: c.memory, note: '', set: seriesOf(stats, view, [['memory', c.memory]]), format: bytes },
     counted(c.backends, [['events_to_backends', c.backends]]),
   ];

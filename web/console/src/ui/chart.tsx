@@ -17,7 +17,7 @@ export interface ChartProps {
   times: readonly number[];
   series: readonly Series[];
   format: (value: number) => string;
-  /** Whether the series are parts of a sum, drawn on top of each other. */
+  /** What the values are, such as per second. */
   note?: string;
 }
 
@@ -92,7 +92,7 @@ function options(element: HTMLElement, series: readonly Series[], format: (value
     scales: { x: { time: true }, y: { range: (_, min, max) => [Math.min(0, min), max > 0 ? max * 1.1 : 1] } },
     axes: [
       { ...axis, grid: { show: false }, size: 22, gap: 4, space: 64, values: (_, splits) => splits.map((at) => clockOf.format(at * 1000)) },
-      { ...axis, grid, size: 58, gap: 6, space: 34, values: (_, splits) => splits.map(format) },
+      { ...axis, grid, size: 58, gap: 6, space: 28, values: (_, splits) => splits.map((value) => (value === 0 ? '0' : format(value))) },
     ],
     series: [
       {},
