@@ -21,6 +21,7 @@ import (
 	"github.com/salabroker/sala/api/auth"
 	"github.com/salabroker/sala/api/explain"
 	"github.com/salabroker/sala/broker/panics"
+	"github.com/salabroker/sala/broker/tracing"
 )
 
 // ourMethods is the prefix of all methods except health checks and reflection.
@@ -39,6 +40,9 @@ type call struct {
 	lasting bool         // it is a stream
 	conn    *callerConn  // nil for calls from the gateway
 	held    int64        // bytes that the request has of the decoding budget
+
+	from remoteParent  // the caller's span, as far as it is known
+	span *tracing.Span // nil without tracing, and until the caller is admitted
 }
 
 // callKey is the context key of the *call.
@@ -53,6 +57,9 @@ func (s *Server) tap(ctx context.Context, info *tap.Info) (context.Context, erro
 	a := &arrival{caller: s.guests}
 	if strings.HasPrefix(info.FullMethodName, ourMethods) {
 		c := &call{server: s, method: tapMethod(info.FullMethodName), start: time.Now()}
+		if s.tracer != nil {
+			c.from = parentIn(info.Header.Get)
+		}
 		if err := c.admit(ctx, info); err != nil {
 			return nil, c.end(ctx, err, nil)
 		}
@@ -114,6 +121,7 @@ func (c *call) end(ctx context.Context, err error, panicked any) error {
 	}
 	c.server.record(ctx, c, err)
 	if err == nil {
+		c.endSpan(ctx, codes.OK, "")
 		c.server.metrics.observe(c.method, codes.OK, took)
 		c.log(ctx, slog.LevelDebug, took, codes.OK, attrs)
 		return nil
@@ -122,6 +130,7 @@ func (c *call) end(ctx context.Context, err error, panicked any) error {
 	if isInMemory(ctx) {
 		failed = explain.InJSON(failed, explain.RequestOf(c.method))
 	}
+	c.endSpan(ctx, failed.Code, failed.ReasonOrCode())
 	c.server.metrics.observe(c.method, failed.Code, took)
 	attrs = append(attrs, slog.String("reason", failed.ReasonOrCode()))
 	level := slog.LevelInfo
@@ -203,10 +212,12 @@ func (s *Server) handleUnary(method string, handle grpc.MethodHandler) grpc.Meth
 		}
 		defer c.leave()
 		defer c.release()
+		ctx = c.startSpan(ctx)
 		resp, err = handle(service, context.WithValue(ctx, callKey{}, c), func(req any) error {
 			err := c.receive(ctx, req)
 			if err == nil {
 				c.audit.asked(req)
+				c.asked(req)
 			}
 			return err
 		}, nil)

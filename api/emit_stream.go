@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/encoding"
 
 	"github.com/salabroker/sala/api/apierror"
+	"github.com/salabroker/sala/broker/tracing"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
@@ -37,6 +38,7 @@ func (s *messageService) EmitStream(stream emitStream) error {
 	}
 	incoming := receive(stream)
 	within, written, call := reachOf(ctx), auditOf(ctx), callOf(ctx)
+	ctx = tracing.Apart(ctx) // a trace for each event; the stream may last for days
 	events, failed := 0, 0
 	defer func() { written.events(events, failed) }()
 	for {

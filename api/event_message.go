@@ -119,6 +119,7 @@ func (m socketMessages) delivery(d eventhub.Delivery) *salav1.SubscribeResponse 
 
 		PreviousSocketId: e.PreviousSocketID,
 		NotRecovered:     e.NotRecovered,
+		TraceContext:     e.TraceParent,
 	}}}
 }
 

@@ -104,7 +104,7 @@ func (r *restRequest) refuse(w http.ResponseWriter) {
 // a part. The body is read later: see [restRequest.open].
 func (s *Server) prepareREST(bodies *bodies, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := &call{server: s, method: restMethod, start: time.Now(), peer: r.RemoteAddr}
+		c := &call{server: s, method: restMethod, start: time.Now(), peer: r.RemoteAddr, from: s.parentOf(r.Header)}
 		var err error
 		c.caller, err = s.auth.Authenticate(r.Header.Values("Authorization"), func() string { return r.RemoteAddr })
 		if err == nil {

@@ -97,10 +97,12 @@ func newGatewayMux(known routes) *runtime.ServeMux {
 		runtime.WithOutgoingTrailerMatcher(drop),
 		runtime.WithMetadata(func(ctx context.Context, r *http.Request) metadata.MD {
 			// This runs before the body is decoded, and is the first to know the call.
+			md := metadata.Pairs(restPeerMetadata, r.RemoteAddr)
 			if rest, known := r.Context().Value(restKey{}).(*restRequest); known {
 				rest.call.method, _ = runtime.RPCMethod(ctx)
+				rest.call.from.addTo(md)
 			}
-			return metadata.Pairs(restPeerMetadata, r.RemoteAddr)
+			return md
 		}),
 		runtime.WithErrorHandler(handleRESTError),
 		runtime.WithStreamErrorHandler(explainStreamError),

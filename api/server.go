@@ -26,6 +26,7 @@ import (
 	"github.com/salabroker/sala/api/auth"
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/token"
+	"github.com/salabroker/sala/broker/tracing"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
@@ -107,6 +108,8 @@ type Config struct {
 	Console http.Handler
 	// Version is the version in the Server header; may be empty.
 	Version string
+	// Tracer starts the spans of calls; nil for none.
+	Tracer *tracing.Tracer
 	// Logger gets a line for each call; nil discards them.
 	Logger *slog.Logger
 	// Metrics registers the control API's collectors; nil registers none.
@@ -153,6 +156,7 @@ type Server struct {
 	auditLog AuditLog     // may be nil
 	emits    bool         // whether auditLog gets emits
 	log      *slog.Logger
+	tracer   *tracing.Tracer // nil for none
 	metrics  *metrics
 	reflects bool // whether gRPC reflection is on
 	ready    func() error
@@ -194,6 +198,7 @@ func New(cfg Config) (*Server, error) {
 		auditLog: cfg.Audit,
 		emits:    cfg.AuditEmits,
 		log:      cfg.Logger,
+		tracer:   cfg.Tracer,
 		metrics:  metrics,
 		reflects: !cfg.NoReflection,
 		ready:    cfg.Ready,

@@ -25,6 +25,7 @@ func (s *Server) interceptStream(srv any, stream grpc.ServerStream, info *grpc.S
 		return err
 	}
 	defer c.leave()
+	ctx = c.startSpan(ctx)
 	ctx = context.WithValue(ctx, callKey{}, c)
 	source, err := sourceOf(ctx)
 	if err != nil {
@@ -86,7 +87,11 @@ func (s *endingStream) RecvMsg(m any) error {
 		return fmt.Errorf("a request can't be a %T", m)
 	}
 	s.next.message = message
-	return s.next.receive()
+	err := s.next.receive()
+	if err == nil && s.next.only {
+		s.call.asked(m)
+	}
+	return err
 }
 
 // SendMsg implements grpc.ServerStream. It waits while the stream's queue in gRPC is full.

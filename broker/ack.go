@@ -49,7 +49,9 @@ func unreadAcksLimit(memory int64) int64 {
 // are kept. It may be called concurrently. The error is a *[Error], ctx's, or
 // what each returned, which ends the wait.
 func (b *Broker) EmitWithAck(ctx context.Context, t Target, m Message, o AckOptions, each func(Ack) error) (AckSummary, error) {
+	ctx, span := b.startEmit(ctx, spanEmitWithAck, &m)
 	summary, err := b.requestAcks(ctx, &t, &m, o, each)
+	b.endAcks(span, &t, &m, &summary, err)
 	b.noteEmit(&t, &m, &Report{
 		Matched: summary.Expected, Queued: summary.Expected - summary.Dropped, Dropped: summary.Dropped, PartialResult: summary.PartialResult,
 	}, err)

@@ -125,7 +125,9 @@ func (p peerHandler) Deliver(d cluster.Delivery) []byte {
 	op, err := decodeOp(d.Payload)
 	var reply proto.Message
 	if err == nil {
+		span := p.b.startApply(d.From, op)
 		reply, err = p.b.apply(d.From, op, 0) // everything that arrives here waits for it
+		endApply(span, reply, err)
 	}
 	if err != nil {
 		p.b.log.Error("an operation of another node failed", "node", string(d.From), "error", err)
@@ -157,7 +159,9 @@ func (p peerHandler) Answer(ctx context.Context, from cluster.NodeID, request []
 	case *wire.Op_OfferSessions:
 		return encode(p.b.applyOffer(ctx, from, o.OfferSessions)), nil
 	}
+	span := p.b.startApply(from, op)
 	reply, err := p.b.apply(from, op, waitAtMost(ctx, subscribeTimeout))
+	endApply(span, reply, err)
 	if err != nil {
 		return nil, err
 	}

@@ -246,6 +246,7 @@ func (b *Broker) callOthersThen(ctx context.Context, to destination, timeout tim
 	}
 	ctx, cancel := context.WithTimeout(ctx, waitAtMost(ctx, timeout))
 	defer cancel()
+	op.TraceParent = cmp.Or(op.GetTraceParent(), b.opts.Tracer.SampledParent(ctx))
 	var r cluster.Result
 	var err error
 	switch {
@@ -339,6 +340,7 @@ func (b *Broker) callNode(ctx context.Context, node cluster.NodeID, op *wire.Op,
 		unavailable.Message = "the clocks of the node " + string(node) + " and of this one differ too much for them to communicate; set the clocks"
 		return unavailable
 	}
+	op.TraceParent = b.opts.Tracer.SampledParent(ctx)
 	r, err := b.mesh.Call(ctx, []cluster.NodeID{node}, encode(op))
 	if err != nil || len(r.Replies) == 0 || r.Replies[0].Err != nil {
 		return unavailable

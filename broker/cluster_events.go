@@ -137,7 +137,7 @@ func (b *Broker) publishLost(s *eventhub.Socket, incarnation uint64, redelivered
 // take over.
 func (b *Broker) publishNeverArrived(s *eventhub.Socket) {
 	if b.events.Wants(eventhub.Disconnect, s.Namespace, "") {
-		b.events.Publish(&eventhub.Event{
+		b.publishEvent(&eventhub.Event{
 			Kind: eventhub.Disconnect, Namespace: s.Namespace, Socket: s, Reason: endedByReturn, Time: time.Now(),
 		})
 	}

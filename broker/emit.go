@@ -19,6 +19,14 @@ import (
 // whichever node; see [Message].
 func (b *Broker) Emit(ctx context.Context, t Target, m Message) (Report, error) {
 	m.received = b.metrics.latency.receive()
+	ctx, span := b.startEmit(ctx, spanEmit, &m)
+	report, err := b.checkAndEmit(ctx, t, m)
+	b.endEmit(span, &t, &m, &report, err)
+	return report, err
+}
+
+// checkAndEmit is Emit.
+func (b *Broker) checkAndEmit(ctx context.Context, t Target, m Message) (Report, error) {
 	ns, err := b.checkEmit(&t, &m, nil)
 	var report Report
 	switch {
@@ -198,7 +206,10 @@ func anyOf(n int) int {
 }
 
 func emitOp(t *Target, m *Message) *wire.Op {
-	return &wire.Op{Op: &wire.Op_Emit{Emit: &wire.Emit{Target: targetToWire(t), Event: messageToWire(m), Places: placesToWire(m.record)}}}
+	return &wire.Op{
+		Op:          &wire.Op_Emit{Emit: &wire.Emit{Target: targetToWire(t), Event: messageToWire(m), Places: placesToWire(m.record)}},
+		TraceParent: m.traceParent,
+	}
 }
 
 // applyEmit delivers a message of another node. While memory is short, it drops

@@ -159,7 +159,9 @@ type refusal struct {
 
 // ask asks the backends that decide, until done is closed.
 func (c *client) ask(s *socket, question *eventhub.Event, done <-chan struct{}) refusal {
+	span := c.b.startEvent(question)
 	decision, err := c.b.events.Decide(question, done)
+	endDecided(span, decision.Refusal, err)
 	switch {
 	case err != nil:
 		return c.undecided(err)

@@ -24,7 +24,7 @@ var layers = []struct{ name, files string }{
 	{"messages", "emit emit_once emit_recorded ops ack ack_cluster"},
 	{"cluster", "cluster_call"},
 	{"sockets", "client socket session catchup tombstones moved ack_request expiry namespace tracking publish outcomes admission"},
-	{"base", "message results errors auth limits metrics"},
+	{"base", "message results spans errors auth limits metrics"},
 }
 
 // TestLayers type-checks the package and looks where each identifier is declared.

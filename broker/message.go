@@ -51,6 +51,8 @@ type Message struct {
 	part       uint64                 // see wire.Event; zero without an idempotency key
 	conflation engineio.ConflationKey // of ConflateKey and the target
 	record     *recording.Record      // nil unless it is for rooms with history
+
+	traceParent string // the span that other nodes continue; empty for none
 }
 
 // validateConflation adds to v what is wrong with the key for the target.

@@ -17,6 +17,7 @@ import (
 	"github.com/salabroker/sala/broker/history"
 	"github.com/salabroker/sala/broker/room"
 	"github.com/salabroker/sala/broker/token"
+	"github.com/salabroker/sala/broker/tracing"
 )
 
 // Options configures a [Broker]. [New] fills in the defaults that are named
@@ -77,6 +78,8 @@ type Options struct {
 	AckTimeout time.Duration
 	// Decisions says how backends decide who may connect.
 	Decisions DecisionOptions
+	// Tracer starts the spans of emits and events; nil for none.
+	Tracer *tracing.Tracer
 	// History gives rooms a history; nil for none.
 	History *HistoryOptions
 	// Recovery lets clients that have lost their connection return without missing

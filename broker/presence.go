@@ -199,7 +199,7 @@ func (b *Broker) announcePresence(c presence.Change) {
 		kind = eventhub.UserOffline
 	}
 	if b.events.Wants(kind, ns.name, "") {
-		b.events.Publish(&eventhub.Event{Kind: kind, Namespace: ns.name, Room: c.Room, User: c.User, Time: c.Time})
+		b.publishEvent(&eventhub.Event{Kind: kind, Namespace: ns.name, Room: c.Room, User: c.User, Time: c.Time})
 	}
 	if c.Room == "" || b.opts.Rooms.PresenceEvent == "" {
 		return

@@ -26,7 +26,7 @@ func (s *socket) publishConnect() {
 	if s.session != nil && s.session.back != nil {
 		e.PreviousSocketID, e.NotRecovered = s.session.back.previous, s.session.back.notRecovered
 	}
-	s.b.events.Publish(e)
+	s.b.publishEvent(e)
 }
 
 // publishAway publishes that the socket has lost its connection.
@@ -34,7 +34,7 @@ func (s *socket) publishAway(why string) {
 	s.publishing.Lock() // so that no event of the client follows
 	defer s.publishing.Unlock()
 	if s.b.events.Wants(eventhub.Away, s.ns.name, "") {
-		s.b.events.Publish(&eventhub.Event{
+		s.b.publishEvent(&eventhub.Event{
 			Kind: eventhub.Away, Namespace: s.ns.name, Socket: s.describe(), Reason: why, Time: time.Now(),
 		})
 	}
@@ -46,7 +46,7 @@ func (s *socket) publishResumed() {
 		lastWill.Connected(s.describe) // which has changed
 	}
 	if s.b.events.Wants(eventhub.Resumed, s.ns.name, "") {
-		s.b.events.Publish(&eventhub.Event{Kind: eventhub.Resumed, Namespace: s.ns.name, Socket: s.describe(), Time: time.Now()})
+		s.b.publishEvent(&eventhub.Event{Kind: eventhub.Resumed, Namespace: s.ns.name, Socket: s.describe(), Time: time.Now()})
 	}
 }
 
@@ -69,7 +69,7 @@ func (s *socket) publishDisconnected(why string) {
 	b, ended := s.b, time.Now()
 	publish := func(alreadyPublished bool) {
 		if !alreadyPublished && b.events.Wants(eventhub.Disconnect, s.ns.name, "") {
-			b.events.Publish(&eventhub.Event{
+			b.publishEvent(&eventhub.Event{
 				Kind: eventhub.Disconnect, Namespace: s.ns.name, Socket: s.describe(), Reason: why, Time: ended,
 			})
 		}
@@ -94,7 +94,7 @@ func (s *socket) publishRelayed(p *socketio.Packet) {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
 	if !s.silent() {
-		s.b.events.Publish(s.message(p))
+		s.b.publishEvent(s.message(p))
 	}
 }
 
@@ -111,17 +111,30 @@ func (s *socket) publishMessage(p *socketio.Packet) bool {
 	switch {
 	case s.silent():
 	case p.HasID && handled:
-		id, m := p.ID, s.message(p)
-		s.b.events.Ask(m, func(r eventhub.Reply) {
-			if r.Error != nil || s.b.outcomes.Active() {
-				s.noteAnswer(m, &r)
-			}
-			s.replyFrom(id, r)
-		})
+		s.ask(p)
 	default:
-		s.b.events.Publish(s.message(p))
+		s.b.publishEvent(s.message(p))
 	}
 	return handled
+}
+
+// ask hands an event to the backends, one of which is to answer it. s.publishing is held.
+func (s *socket) ask(p *socketio.Packet) {
+	id, m := p.ID, s.message(p)
+	answer := func(r eventhub.Reply) {
+		if r.Error != nil || s.b.outcomes.Active() {
+			s.noteAnswer(m, &r)
+		}
+		s.replyFrom(id, r)
+	}
+	if span := s.b.startEvent(m); span != nil {
+		reply := answer
+		answer = func(r eventhub.Reply) {
+			endAnswered(span, r.Error)
+			reply(r)
+		}
+	}
+	s.b.events.Ask(m, answer)
 }
 
 // silent reports whether no event of the client may be published: none follows a
@@ -184,13 +197,13 @@ func sameData(a, b json.RawMessage) bool {
 // publishMember publishes that a socket has joined or left a room.
 func (ns *namespace) publishMember(kind eventhub.Kind, s *socket, room string) {
 	if ns.b.events.Wants(kind, ns.name, "") {
-		ns.b.events.Publish(&eventhub.Event{Kind: kind, Namespace: ns.name, Socket: s.describe(), Room: room, Time: time.Now()})
+		ns.b.publishEvent(&eventhub.Event{Kind: kind, Namespace: ns.name, Socket: s.describe(), Room: room, Time: time.Now()})
 	}
 }
 
 // publishRoom publishes that a room has got its first member or lost its last.
 func (ns *namespace) publishRoom(kind eventhub.Kind, room string) {
 	if ns.b.events.Wants(kind, ns.name, "") {
-		ns.b.events.Publish(&eventhub.Event{Kind: kind, Namespace: ns.name, Room: room, Time: time.Now()})
+		ns.b.publishEvent(&eventhub.Event{Kind: kind, Namespace: ns.name, Room: room, Time: time.Now()})
 	}
 }

@@ -132,6 +132,8 @@ type Event struct {
 	// Attachments holds the binary data that Args refers to by placeholders.
 	Attachments [][]byte
 	Time        time.Time
+	// TraceParent is the event's span as a W3C traceparent; empty for none.
+	TraceParent string
 }
 
 // overhead is the memory that an event takes beside its payload, in bytes.

@@ -35,19 +35,16 @@ type Tracer struct {
 // propagates is set; otherwise no context comes in or goes out.
 func New(t trace.Tracer, propagates bool) *Tracer { return &Tracer{t, propagates} }
 
-// Options says what a span is. The zero value is an internal span that begins now, a child of the
-// context's span.
+// Options says what a span is. The zero value is an internal span that begins now.
 type Options struct {
 	// Kind is the span's part in a conversation between processes.
 	Kind trace.SpanKind
 	// Began is when the span began; zero means now.
 	Began time.Time
-	// Apart begins a trace of its own, with a link to the context's span.
-	Apart bool
 }
 
-// Start starts a span and returns a context with it. End must be called on the span. The nil *Tracer
-// returns ctx and nil.
+// Start starts a span and returns a context with it. It is a child of the context's span; see
+// [Apart] for the exception. End must be called on the span. The nil *Tracer returns ctx and nil.
 func (t *Tracer) Start(ctx context.Context, name string, o Options) (context.Context, *Span) {
 	if t == nil {
 		return ctx, nil
@@ -56,14 +53,41 @@ func (t *Tracer) Start(ctx context.Context, name string, o Options) (context.Con
 	if !o.Began.IsZero() {
 		options = append(options, trace.WithTimestamp(o.Began))
 	}
-	if o.Apart {
-		options = append(options, trace.WithNewRoot())
-		if trace.SpanContextFromContext(ctx).IsValid() {
-			options = append(options, trace.WithLinks(trace.LinkFromContext(ctx)))
-		}
+	if isApart(ctx) {
+		options = append(options, trace.WithNewRoot(), trace.WithLinks(trace.LinkFromContext(ctx)))
+		ctx = context.WithValue(ctx, apartKey{}, false)
 	}
 	ctx, span := t.tracer.Start(ctx, name, options...)
 	return ctx, &Span{span, t.propagates}
+}
+
+// StartFrom is Start where there is no caller whose context it could have: the span continues the
+// span of another process that a traceparent names or, without one, begins a trace.
+func (t *Tracer) StartFrom(parent, name string, o Options) *Span {
+	if t == nil {
+		return nil
+	}
+	ctx := context.Background() //nolint:forbidigo // it carries the parent and nothing else
+	_, span := t.Start(t.Continue(ctx, parent, ""), name, o)
+	return span
+}
+
+// apartKey is the context key of whether spans begin traces of their own.
+type apartKey struct{}
+
+// Apart returns a context for what happens within ctx's span, but would make its trace too large: a
+// span that is started in it begins a trace of its own, with a link to ctx's span. It returns ctx if
+// that has none.
+func Apart(ctx context.Context) context.Context {
+	if !trace.SpanContextFromContext(ctx).IsValid() {
+		return ctx
+	}
+	return context.WithValue(ctx, apartKey{}, true)
+}
+
+func isApart(ctx context.Context) bool {
+	apart, _ := ctx.Value(apartKey{}).(bool)
+	return apart
 }
 
 // Continue returns a context in which spans are children of a span of another process, which is

@@ -1,31 +1,21 @@
 package tracing_test
 
 import (
-	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/salabroker/sala/broker/tracing"
+	"github.com/salabroker/sala/broker/tracing/tracingtest"
 )
 
 const (
 	sampled   = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	unsampled = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
 )
-
-// newTracer returns a tracer and what it has recorded.
-func newTracer(t *testing.T, propagates bool, options ...sdktrace.TracerProviderOption) (*tracing.Tracer, *tracetest.SpanRecorder) {
-	t.Helper()
-	recorder := tracetest.NewSpanRecorder()
-	provider := sdktrace.NewTracerProvider(append(options, sdktrace.WithSpanProcessor(recorder))...)
-	t.Cleanup(func() { _ = provider.Shutdown(context.Background()) })
-	return tracing.New(provider.Tracer("test"), propagates), recorder
-}
 
 func TestOffCostsNothing(t *testing.T) {
 	var off *tracing.Tracer
@@ -62,7 +52,7 @@ func TestContinue(t *testing.T) {
 		{"propagation is off", sampled, false, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			tracer, _ := newTracer(t, tt.propagates)
+			tracer := tracingtest.New(t, tt.propagates).Tracer
 			ctx, span := tracer.Start(tracer.Continue(t.Context(), tt.parent, ""), "call", tracing.Options{})
 			span.End()
 			trace := trace.SpanContextFromContext(ctx).TraceID().String()
@@ -74,7 +64,8 @@ func TestContinue(t *testing.T) {
 }
 
 func TestParentKeepsTheSampling(t *testing.T) {
-	tracer, recorder := newTracer(t, true)
+	recorder := tracingtest.New(t, true)
+	tracer := recorder.Tracer
 	for _, parent := range []string{sampled, unsampled} {
 		ctx, span := tracer.Start(tracer.Continue(t.Context(), parent, ""), "call", tracing.Options{})
 		if got := span.Parent(); got[:36] != parent[:36] || got[36:52] == parent[36:52] || !strings.HasSuffix(got, parent[52:]) {
@@ -89,13 +80,13 @@ func TestParentKeepsTheSampling(t *testing.T) {
 		}
 		span.End()
 	}
-	if n := len(recorder.Ended()); n != 1 {
+	if n := len(recorder.Spans()); n != 1 {
 		t.Errorf("%d spans were recorded, not 1", n)
 	}
 }
 
 func TestNothingGoesOutWithoutPropagation(t *testing.T) {
-	tracer, _ := newTracer(t, false)
+	tracer := tracingtest.New(t, false).Tracer
 	ctx, span := tracer.Start(t.Context(), "call", tracing.Options{})
 	defer span.End()
 	if span.Parent() != "" || span.SampledParent() != "" || tracer.SampledParent(ctx) != "" {
@@ -107,20 +98,53 @@ func TestNothingGoesOutWithoutPropagation(t *testing.T) {
 }
 
 func TestApart(t *testing.T) {
-	tracer, recorder := newTracer(t, true)
+	recorder := tracingtest.New(t, true)
+	tracer := recorder.Tracer
 	ctx, stream := tracer.Start(t.Context(), "stream", tracing.Options{})
-	_, emit := tracer.Start(ctx, "emit", tracing.Options{Apart: true})
-	emit.End()
+	for range 2 {
+		inEmit, emit := tracer.Start(tracing.Apart(ctx), "emit", tracing.Options{})
+		_, child := tracer.Start(inEmit, "child", tracing.Options{})
+		child.End()
+		emit.End()
+	}
 	stream.End()
-	spans := recorder.Ended()
+	spans := recorder.Spans()
+	if len(spans) != 5 {
+		t.Fatalf("%d spans were recorded, not 5", len(spans))
+	}
+	last := spans[4].SpanContext()
+	for i := 0; i < 4; i += 2 {
+		child, emit := spans[i], spans[i+1]
+		if emit.Parent().IsValid() || emit.SpanContext().TraceID() == last.TraceID() {
+			t.Error("the span has no trace of its own")
+		}
+		if links := emit.Links(); len(links) != 1 || links[0].SpanContext.SpanID() != last.SpanID() {
+			t.Errorf("its links are %v", links)
+		}
+		if child.Parent().SpanID() != emit.SpanContext().SpanID() {
+			t.Error("a span below it isn't its child")
+		}
+	}
+	if ctx := t.Context(); tracing.Apart(ctx) != ctx {
+		t.Error("a context without a span is replaced")
+	}
+}
+
+func TestStartFrom(t *testing.T) {
+	recorder := tracingtest.New(t, true)
+	tracer := recorder.Tracer
+	began := time.Unix(1000, 0)
+	tracer.StartFrom(sampled, "apply", tracing.Options{Kind: trace.SpanKindConsumer, Began: began}).End()
+	tracer.StartFrom("", "event", tracing.Options{}).End()
+	(*tracing.Tracer)(nil).StartFrom(sampled, "apply", tracing.Options{}).End()
+	spans := recorder.Spans()
 	if len(spans) != 2 {
 		t.Fatalf("%d spans were recorded, not 2", len(spans))
 	}
-	first, last := spans[0], spans[1]
-	if first.Parent().IsValid() || first.SpanContext().TraceID() == last.SpanContext().TraceID() {
-		t.Error("the span has no trace of its own")
+	if s := spans[0]; s.Parent().SpanID().String() != sampled[36:52] || s.SpanKind() != trace.SpanKindConsumer || !s.StartTime().Equal(began) {
+		t.Errorf("the first span is %v", s)
 	}
-	if links := first.Links(); len(links) != 1 || links[0].SpanContext.SpanID() != last.SpanContext().SpanID() {
-		t.Errorf("its links are %v", links)
+	if spans[1].Parent().IsValid() {
+		t.Error("the second span has a parent")
 	}
 }

@@ -684,7 +684,9 @@ type ClientEvent struct {
 	// The code that says why not.
 	NotRecovered string `protobuf:"bytes,15,opt,name=not_recovered,json=notRecovered,proto3" json:"not_recovered,omitempty"`
 	// The user of an event about one.
-	User          string `protobuf:"bytes,16,opt,name=user,proto3" json:"user,omitempty"`
+	User string `protobuf:"bytes,16,opt,name=user,proto3" json:"user,omitempty"`
+	// The event's span, as a W3C traceparent; empty for none.
+	TraceParent   string `protobuf:"bytes,17,opt,name=trace_parent,json=traceParent,proto3" json:"trace_parent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -827,6 +829,13 @@ func (x *ClientEvent) GetNotRecovered() string {
 func (x *ClientEvent) GetUser() string {
 	if x != nil {
 		return x.User
+	}
+	return ""
+}
+
+func (x *ClientEvent) GetTraceParent() string {
+	if x != nil {
+		return x.TraceParent
 	}
 	return ""
 }
@@ -1934,7 +1943,7 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"\asockets\x18\x05 \x03(\v2\x17.sala.cluster.v1.SocketR\asockets\x12\x1a\n" +
 	"\banswered\x18\x06 \x03(\x04R\banswered\x12\x18\n" +
 	"\aexpired\x18\a \x03(\x04R\aexpired\x12\"\n" +
-	"\facknowledged\x18\b \x01(\x04R\facknowledged\"\xcc\x03\n" +
+	"\facknowledged\x18\b \x01(\x04R\facknowledged\"\xef\x03\n" +
 	"\vClientEvent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\rR\x04kind\x12\x1c\n" +
@@ -1953,7 +1962,8 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"\vredelivered\x18\r \x01(\bR\vredelivered\x12,\n" +
 	"\x12previous_socket_id\x18\x0e \x01(\tR\x10previousSocketId\x12#\n" +
 	"\rnot_recovered\x18\x0f \x01(\tR\fnotRecovered\x12\x12\n" +
-	"\x04user\x18\x10 \x01(\tR\x04user\"\x83\x01\n" +
+	"\x04user\x18\x10 \x01(\tR\x04user\x12!\n" +
+	"\ftrace_parent\x18\x11 \x01(\tR\vtraceParent\"\x83\x01\n" +
 	"\rEventFeedback\x126\n" +
 	"\aanswers\x18\x01 \x03(\v2\x1c.sala.cluster.v1.EventAnswerR\aanswers\x12:\n" +
 	"\bprogress\x18\x02 \x03(\v2\x1e.sala.cluster.v1.EventProgressR\bprogress\"\xbe\x01\n" +

@@ -62,7 +62,10 @@ type Op struct {
 	//	*Op_FindAdminSession
 	Op isOp_Op `protobuf_oneof:"op"`
 	// How often the operation has been passed on to the node that has a socket which it names.
-	Hops          uint32 `protobuf:"varint,40,opt,name=hops,proto3" json:"hops,omitempty"`
+	Hops uint32 `protobuf:"varint,40,opt,name=hops,proto3" json:"hops,omitempty"`
+	// The span that the operation is a part of, as a W3C traceparent; empty for none, and for one that
+	// isn't sampled.
+	TraceParent   string `protobuf:"bytes,41,opt,name=trace_parent,json=traceParent,proto3" json:"trace_parent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -379,6 +382,13 @@ func (x *Op) GetHops() uint32 {
 		return x.Hops
 	}
 	return 0
+}
+
+func (x *Op) GetTraceParent() string {
+	if x != nil {
+		return x.TraceParent
+	}
+	return ""
 }
 
 type isOp_Op interface {
@@ -1888,7 +1898,7 @@ var File_sala_cluster_v1_op_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\n" +
-	"\x18sala/cluster/v1/op.proto\x12\x0fsala.cluster.v1\x1a\x1bsala/cluster/v1/admin.proto\x1a\x1csala/cluster/v1/events.proto\x1a\x1asala/cluster/v1/list.proto\x1a\x1esala/cluster/v1/presence.proto\x1a\x1dsala/cluster/v1/session.proto\"\xdc\x0e\n" +
+	"\x18sala/cluster/v1/op.proto\x12\x0fsala.cluster.v1\x1a\x1bsala/cluster/v1/admin.proto\x1a\x1csala/cluster/v1/events.proto\x1a\x1asala/cluster/v1/list.proto\x1a\x1esala/cluster/v1/presence.proto\x1a\x1dsala/cluster/v1/session.proto\"\xff\x0e\n" +
 	"\x02Op\x12+\n" +
 	"\x04emit\x18\x01 \x01(\v2\x15.sala.cluster.v1.EmitH\x00R\x04emit\x120\n" +
 	"\x04join\x18\x02 \x01(\v2\x1a.sala.cluster.v1.JoinRoomsH\x00R\x04join\x123\n" +
@@ -1929,7 +1939,8 @@ const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\x11announce_presence\x187 \x01(\v2!.sala.cluster.v1.AnnouncePresenceH\x00R\x10announcePresence\x12H\n" +
 	"\x0fget_admin_stats\x18F \x01(\v2\x1e.sala.cluster.v1.GetAdminStatsH\x00R\rgetAdminStats\x12Q\n" +
 	"\x12find_admin_session\x18G \x01(\v2!.sala.cluster.v1.FindAdminSessionH\x00R\x10findAdminSession\x12\x12\n" +
-	"\x04hops\x18( \x01(\rR\x04hopsB\x04\n" +
+	"\x04hops\x18( \x01(\rR\x04hops\x12!\n" +
+	"\ftrace_parent\x18) \x01(\tR\vtraceParentB\x04\n" +
 	"\x02op\"\xf5\x01\n" +
 	"\x06Target\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1a\n" +

@@ -69,6 +69,7 @@ func eventTo(d *eventhub.Delivery) *wire.ClientEvent {
 
 		PreviousSocketId: e.PreviousSocketID,
 		NotRecovered:     e.NotRecovered,
+		TraceParent:      e.TraceParent,
 	}
 }
 
@@ -86,6 +87,7 @@ func deliveryFrom(w *wire.ClientEvent, sockets []*eventhub.Socket) eventhub.Deli
 
 		PreviousSocketID: w.GetPreviousSocketId(),
 		NotRecovered:     w.GetNotRecovered(),
+		TraceParent:      w.GetTraceParent(),
 	}
 	if i := int(w.GetSocket()); i > 0 && i <= len(sockets) {
 		e.Socket = sockets[i-1]

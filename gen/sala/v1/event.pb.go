@@ -893,7 +893,12 @@ type ClientEvent struct {
 	// receives the same code, and may have missed events. Later releases may add codes.
 	NotRecovered string `protobuf:"bytes,15,opt,name=not_recovered,json=notRecovered,proto3" json:"not_recovered,omitempty"`
 	// The user. Only for USER_ONLINE, USER_OFFLINE, USER_JOINED and USER_LEFT.
-	User          string `protobuf:"bytes,16,opt,name=user,proto3" json:"user,omitempty"`
+	User string `protobuf:"bytes,16,opt,name=user,proto3" json:"user,omitempty"`
+	// The span of the event, as the text of a W3C traceparent header: a backend that continues it makes
+	// what it does part of the same trace. It stays the same when the event is redelivered. Empty if
+	// the node that the event happened at has no tracing, and for the DISCONNECT of sockets of a lost
+	// node.
+	TraceContext  string `protobuf:"bytes,17,opt,name=trace_context,json=traceContext,proto3" json:"trace_context,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1036,6 +1041,13 @@ func (x *ClientEvent) GetNotRecovered() string {
 func (x *ClientEvent) GetUser() string {
 	if x != nil {
 		return x.User
+	}
+	return ""
+}
+
+func (x *ClientEvent) GetTraceContext() string {
+	if x != nil {
+		return x.TraceContext
 	}
 	return ""
 }
@@ -1276,7 +1288,7 @@ const file_sala_v1_event_proto_rawDesc = "" +
 	"\brejected\x18\x03 \x01(\v2\x16.sala.v1.EventRejectedH\x00R\brejectedB\n" +
 	"\n" +
 	"\bresponse\"\x12\n" +
-	"\x10SubscribeStarted\"\xa0\x04\n" +
+	"\x10SubscribeStarted\"\xc5\x04\n" +
 	"\vClientEvent\x12\x1f\n" +
 	"\vdelivery_id\x18\x01 \x01(\tR\n" +
 	"deliveryId\x12&\n" +
@@ -1295,7 +1307,8 @@ const file_sala_v1_event_proto_rawDesc = "" +
 	"\tnamespace\x18\r \x01(\tR\tnamespace\x12,\n" +
 	"\x12previous_socket_id\x18\x0e \x01(\tR\x10previousSocketId\x12#\n" +
 	"\rnot_recovered\x18\x0f \x01(\tR\fnotRecovered\x12\x12\n" +
-	"\x04user\x18\x10 \x01(\tR\x04user\"\x8f\x02\n" +
+	"\x04user\x18\x10 \x01(\tR\x04user\x12#\n" +
+	"\rtrace_context\x18\x11 \x01(\tR\ftraceContext\"\x8f\x02\n" +
 	"\vEventSocket\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x1c\n" +
