@@ -22,6 +22,7 @@ import (
 	"github.com/salabroker/sala/cmd/sala/internal/auditlog"
 	"github.com/salabroker/sala/cmd/sala/internal/config"
 	"github.com/salabroker/sala/cmd/sala/internal/listen"
+	"github.com/salabroker/sala/cmd/sala/internal/telemetry"
 )
 
 // certificatePoll is how often certificate files are checked for changes. A signal checks them too.
@@ -63,6 +64,9 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger, out io.Write
 // Check returns the error that New would return for an invalid configuration. It doesn't listen.
 func Check(ctx context.Context, cfg *config.Config) error {
 	s := &Server{cfg: cfg, log: slog.New(slog.DiscardHandler)}
+	if err := telemetry.Check(); err != nil {
+		return invalidVariables(err)
+	}
 	if err := s.build(ctx, cfg.Broker, nil, false); err != nil {
 		return err
 	}
@@ -135,11 +139,6 @@ func (s *Server) build(ctx context.Context, options broker.Options, page http.Ha
 	if err != nil {
 		return err
 	}
-	for _, set := range s.cfg.KeySets {
-		if err := registry.Register(set); err != nil {
-			return fmt.Errorf("registering the metrics of a key set: %w", err)
-		}
-	}
 	listeners := []config.Listener{s.cfg.Public, s.cfg.GRPC, s.cfg.HTTP}
 	if s.cfg.Metrics != nil {
 		listeners = append(listeners, *s.cfg.Metrics)
@@ -147,6 +146,11 @@ func (s *Server) build(ctx context.Context, options broker.Options, page http.Ha
 	s.reloads, err = newReloads(registry, listeners...)
 	if err != nil {
 		return err
+	}
+	if run {
+		if options.Tracer, err = s.startTraces(ctx, registry); err != nil {
+			return err
+		}
 	}
 	options.Logger, options.Metrics, options.Version = s.log, registry, s.version
 	options.Cluster, err = s.clusterOptions(ctx)
@@ -186,6 +190,7 @@ func (s *Server) build(ctx context.Context, options broker.Options, page http.Ha
 		ClientCerts:     s.cfg.Flags.ControlClientCA != "",
 		Console:         page,
 		Version:         s.version,
+		Tracer:          options.Tracer,
 		Logger:          s.log,
 		Metrics:         registry,
 		Gatherer:        registry,
@@ -209,12 +214,15 @@ func (s *Server) listeners() []*listen.Listener {
 	return slices.DeleteFunc(all, func(l *listen.Listener) bool { return l == nil })
 }
 
-// newRegistry returns a registry with the metrics of the process and its listeners.
+// newRegistry returns a registry with the metrics of the process, its listeners and its key sets.
 func (s *Server) newRegistry() (*prometheus.Registry, error) {
 	registry := prometheus.NewRegistry()
 	own := []prometheus.Collector{buildInfo(s.version), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})}
 	for _, l := range s.listeners() {
 		own = append(own, l.Collectors()...)
+	}
+	for _, set := range s.cfg.KeySets {
+		own = append(own, set)
 	}
 	for _, c := range own {
 		if err := registry.Register(c); err != nil {
