@@ -161,13 +161,13 @@ func (l *log) clear(epoch string) {
 func (l *log) read(q Query) Page {
 	oldest := l.end - uint64(l.count) + 1 //nolint:gosec // a count isn't negative
 	s := q.Select(l.position(), oldest)
-	limit, bytes := q.Bounds()
+	limit, _ := q.Bounds()
 	n := min(s.Len(), limit)
 	from := s.First
 	if q.Since == nil {
 		from = s.Last + 1 - uint64(n) //nolint:gosec // a count isn't negative
 	}
-	entries := fit(l.entries(oldest, from, n), bytes, q.Since != nil)
+	entries := q.Fit(l.entries(oldest, from, n))
 	return Page{Entries: entries, End: l.position(), Complete: s.Complete, More: len(entries) < s.Len()}
 }
 
@@ -198,25 +198,6 @@ func (l *log) entries(oldest, from uint64, n int) []Recorded {
 		}
 	}
 	return found
-}
-
-// fit returns as many of the oldest or newest entries as have not more than so many bytes, but at
-// least one.
-func fit(entries []Recorded, bytes int, oldest bool) []Recorded {
-	for i := range entries {
-		next := len(entries) - 1 - i
-		if oldest {
-			next = i
-		}
-		if bytes -= entries[next].Size(); bytes >= 0 || i == 0 {
-			continue
-		}
-		if oldest {
-			return entries[:next]
-		}
-		return entries[next+1:]
-	}
-	return entries
 }
 
 // grown returns by how many bytes the log has grown since the last call.

@@ -60,3 +60,23 @@ func (q *Query) Bounds() (entries, bytes int) {
 	}
 	return max(q.Limit, 0), bytes
 }
+
+// Fit returns as many of the entries that are selected as a page may have: the oldest ones with Since,
+// otherwise the newest.
+func (q *Query) Fit(selected []Recorded) []Recorded {
+	limit, bytes := q.Bounds()
+	n := 0
+	for ; n < min(len(selected), limit); n++ {
+		next := n
+		if q.Since == nil {
+			next = len(selected) - 1 - n
+		}
+		if bytes -= selected[next].Size(); bytes < 0 && n > 0 {
+			break
+		}
+	}
+	if q.Since == nil {
+		return selected[len(selected)-n:]
+	}
+	return selected[:n]
+}

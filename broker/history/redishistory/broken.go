@@ -173,7 +173,7 @@ func (e *Engine) breakRooms(ctx context.Context, rooms []string) []error {
 	defer cancel()
 	commands := make([]rueidis.Completed, len(rooms))
 	for i, room := range rooms {
-		commands[i] = e.scripts.breakEpoch.call(client, false, []string{room}, []string{e.epochs.Next()})
+		commands[i] = e.scripts.breakEpoch.call(client, false, []string{room}, []string{digits(), flag(true)})
 	}
 	for i, result := range client.DoMulti(ctx, commands...) {
 		errs[i] = result.Error()
@@ -190,7 +190,7 @@ func (e *Engine) breakAll(ctx context.Context) error {
 	for _, server := range client.Nodes() {
 		for cursor, first := uint64(0), true; first || cursor != 0; first = false {
 			limited, cancel := context.WithTimeout(ctx, e.client.Timeout())
-			page, err := server.Do(limited, server.B().Scan().Cursor(cursor).Match(e.prefix+"*}").Count(repairBatch).Build()).AsScanEntry()
+			page, err := server.Do(limited, server.B().Scan().Cursor(cursor).Match(e.prefix+"*"+keySuffix).Count(repairBatch).Build()).AsScanEntry()
 			cancel()
 			if err != nil {
 				return err

@@ -1,14 +1,23 @@
 // Package redishistory is the [history.Engine] of a cluster: it keeps the history of rooms in the
 // Redis that the nodes share, on one server, with Sentinel, or on a Redis Cluster.
 //
-// A room has a stream with its entries, and a hash with its epoch and the offset of its newest
-// entry. An entry's id in the stream is its offset and the time at which it was sent. Each operation
-// is one Lua script, and so one atomic step. All keys of a room have the same hash tag.
+// A room has a stream. The id of an entry there is its position: the epoch is a number, and the offset
+// is what Redis counts up. So one plain command, XADD with NOMKSTREAM and the id "EPOCH-*", records an
+// entry and returns its position, and does nothing if the stream is gone or has another epoch. Only
+// then, or for an entry with an idempotency key, a Lua script does it, which is one atomic step, too,
+// and several times as expensive. What most readers want is one plain command as well. All keys of a
+// room have the same hash tag.
 //
-// The engine notices what Redis loses. Without its hash, a room begins a new epoch, and its stream is
-// dropped. Without its stream, a room knows by its offset that entries are gone. A server that has
-// started again, or a replica that has become the primary, may lack the last entries of any room.
-// So all rooms begin a new epoch then, at most about a second later.
+// An entry without a value isn't a message. It marks where an epoch begins, at the offset of the
+// message before it.
+//
+// The stream outlives its entries, because it has the position. Redis drops it in the end. The entries
+// that have expired are dropped by the node that has recorded last, or by a reader; if that node is
+// gone and nobody reads, they go with the stream.
+//
+// The engine notices what Redis loses. Without its stream, a room begins a new epoch. A server that has
+// started again, or a replica that has become the primary, may lack the last entries of any room. So
+// all rooms begin a new epoch then, at most about a second later.
 //
 // Appends go through lanes, one on a single server and one for each sixteenth of the slots of a
 // Redis Cluster. A lane sends what has gathered since its last batch in one pipeline, so appends to
@@ -23,7 +32,9 @@
 // they can remove some or change their order.
 //
 //	engine.go    the engine
+//	read.go      reads
 //	lane.go      appends on their way
+//	rooms.go     rooms in which a lane has recorded lately
 //	scripts.go   the operations in Redis
 //	broken.go    rooms that need a new epoch
 //	servers.go   servers that may have lost something

@@ -4,9 +4,6 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
-	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,7 +40,6 @@ type Engine struct {
 	prefix  string // of keys
 	client  *redis.Client
 	signer  *cluster.Signer
-	epochs  *history.Epochs
 	scripts scripts
 	broken  *broken
 	servers servers
@@ -53,7 +49,7 @@ type Engine struct {
 }
 
 // signContext separates the MACs of entries from others that are made with the same keys.
-const signContext = "sala history entry 1"
+const signContext = "sala history entry 2"
 
 // New returns an engine that connects when it runs. The error says what is wrong with the options
 // for Redis.
@@ -70,7 +66,7 @@ func New(o Options) (*Engine, error) {
 	}
 	e := &Engine{
 		options: o, log: o.Redis.Logger, prefix: "{" + o.Name + ":history:", client: client, signer: cluster.NewSigner(signContext, o.Keys),
-		epochs: history.NewEpochs(), scripts: newScripts(), broken: newBroken(),
+		scripts: newScripts(), broken: newBroken(),
 	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
@@ -92,9 +88,6 @@ func (e *Engine) Run(ctx context.Context) {
 	running.Go(func() { e.watchServers(ctx) })
 	e.client.Run(ctx, func(client rueidis.Client) {
 		e.checkServers(ctx, client)
-		for _, l := range e.lanes {
-			l.connected()
-		}
 	})
 }
 
@@ -108,9 +101,8 @@ func (e *Engine) Append(rooms []history.Room, entry history.Entry, done func([]h
 	blob := entry.Encode()
 	job := &job{blob: blob, positions: make([]history.Position, len(rooms)), done: done}
 	job.open.Store(int32(len(rooms))) //nolint:gosec // a call names a thousand rooms at most
-	now := strconv.FormatInt(entry.Time.UnixMilli(), 10)
 	for i, r := range rooms {
-		t := &task{job: job, index: i, room: e.roomKey(r), limits: r, now: now}
+		t := &task{job: job, index: i, room: e.roomKey(r), limits: r}
 		if entry.IdempotencyKey != "" {
 			t.once = onceKey(t.room, entry.ID)
 		}
@@ -126,95 +118,6 @@ func (e *Engine) lane(room string) *lane {
 	return e.lanes[0]
 }
 
-// Read implements [history.Engine].
-func (e *Engine) Read(ctx context.Context, r history.Room, q history.Query) (history.Page, error) {
-	client, err := e.client.Current()
-	if err != nil {
-		return history.Page{}, unavailable(err)
-	}
-	room := e.roomKey(r)
-	broken := e.broken.since(room)
-	limited, cancel := context.WithTimeout(ctx, e.client.Timeout())
-	defer cancel()
-	answer, err := e.scripts.read.do(limited, client, []string{room, streamKey(room)}, e.readArgs(r, q, broken != 0)).ToArray()
-	if err != nil {
-		return history.Page{}, failure(ctx, err)
-	}
-	e.broken.repaired(room, broken)
-	return e.page(room, q, answer)
-}
-
-// readArgs returns the arguments of readScript.
-func (e *Engine) readArgs(r history.Room, q history.Query, broken bool) []string {
-	mode, at := "", history.Position{}
-	switch {
-	case q.Since != nil:
-		mode, at = "since", *q.Since
-	case q.Before != nil:
-		mode, at = "before", *q.Before
-	}
-	entries, bytes := q.Bounds()
-	return []string{
-		e.epochs.Next(), flag(broken), millis(r.TTL + history.PositionKept), strconv.FormatInt(e.options.Now().Add(-r.TTL).UnixMilli(), 10),
-		mode, at.Epoch, strconv.FormatUint(at.Offset, 10), strconv.Itoa(entries), strconv.Itoa(bytes),
-	}
-}
-
-// page returns what readScript has answered. Entries that no node has signed are left out.
-func (e *Engine) page(room string, q history.Query, answer []rueidis.RedisMessage) (history.Page, error) {
-	texts := make([]string, len(answer))
-	for i := range answer {
-		text, err := answer[i].ToString()
-		if err != nil {
-			return history.Page{}, unavailable(err)
-		}
-		texts[i] = text
-	}
-	if len(texts) < 3 || len(texts)%3 != 0 {
-		return history.Page{}, unavailable(errMalformed)
-	}
-	end, err := parsePosition(texts[0], texts[1])
-	oldest, failed := strconv.ParseUint(texts[2], 10, 64)
-	if err != nil || failed != nil || oldest == 0 || oldest > end.Offset+1 {
-		return history.Page{}, unavailable(errMalformed)
-	}
-	selected := q.Select(end, oldest)
-	page := history.Page{End: end, Complete: selected.Complete, More: len(texts)/3-1 < selected.Len()}
-	page.Entries = make([]history.Recorded, 0, len(texts)/3-1)
-	for i := 3; i < len(texts); i += 3 {
-		before, _, _ := strings.Cut(texts[i], "-")
-		offset, err := strconv.ParseUint(before, 10, 64)
-		if err != nil {
-			return history.Page{}, unavailable(errMalformed)
-		}
-		entry, ok := e.decode(offset, room, texts[i+1], texts[i+2])
-		if !ok {
-			page.Complete = false
-			continue
-		}
-		page.Entries = append(page.Entries, entry)
-	}
-	if q.Since == nil {
-		slices.Reverse(page.Entries) // read from the newest
-	}
-	return page, nil
-}
-
-// decode returns an entry of a room, and whether a node of this cluster has recorded it.
-func (e *Engine) decode(offset uint64, room, text, code string) (history.Recorded, bool) {
-	blob := []byte(text)
-	if e.signer.Keyed() && e.signer.Verify(room, []byte(code), blob) < 0 {
-		e.malformed.Add(1)
-		return history.Recorded{}, false
-	}
-	entry, err := history.Parse(offset, blob)
-	if err != nil {
-		e.malformed.Add(1)
-		return history.Recorded{}, false
-	}
-	return entry, true
-}
-
 // Clear implements [history.Engine].
 func (e *Engine) Clear(ctx context.Context, r history.Room) error {
 	client, err := e.client.Current()
@@ -224,7 +127,7 @@ func (e *Engine) Clear(ctx context.Context, r history.Room) error {
 	room := e.roomKey(r)
 	limited, cancel := context.WithTimeout(ctx, e.client.Timeout())
 	defer cancel()
-	err = e.scripts.clear.do(limited, client, []string{room, streamKey(room)}, []string{e.epochs.Next()}).Error()
+	err = e.scripts.clear.do(limited, client, []string{room}, []string{digits(), flag(true)}).Error()
 	if err != nil {
 		return failure(ctx, err)
 	}

@@ -152,11 +152,11 @@ func (s *subject) advance(t *testing.T, d time.Duration) {
 
 func (s *subject) lose(t *testing.T, r history.Room, p historytest.Part) {
 	t.Helper()
-	hash, stream := s.engine.Keys(r)
-	names := map[historytest.Part][]string{
-		historytest.All: {hash, stream}, historytest.Position: {hash}, historytest.Entries: {stream},
-	}[p]
-	if err := s.client.Do(t.Context(), s.client.B().Del().Key(names...).Build()).Error(); err != nil {
+	drop := s.client.B().Del().Key(s.engine.Key(r)).Build()
+	if p == historytest.Entries {
+		drop = s.client.B().Xtrim().Key(s.engine.Key(r)).Maxlen().Exact().Threshold("0").Build()
+	}
+	if err := s.client.Do(t.Context(), drop).Error(); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -2,11 +2,8 @@ package redishistory
 
 import "github.com/salabroker/sala/broker/history"
 
-// Keys returns the names of a room's hash and stream.
-func (e *Engine) Keys(r history.Room) (hash, stream string) {
-	hash = e.roomKey(r)
-	return hash, streamKey(hash)
-}
+// Key returns the name of a room's stream.
+func (e *Engine) Key(r history.Room) string { return e.roomKey(r) }
 
 // Slot returns the hash slot of a key.
 func Slot(key string) int { return int(slotOf(key)) }

@@ -206,7 +206,7 @@ func TestShardFails(t *testing.T) {
 	for n := range 30 {
 		r := room(fmt.Sprint("r", n))
 		record(t, e, n, r)
-		if hash, _ := e.Keys(r); redishistory.Slot(hash)*3/16384 == 1 {
+		if redishistory.Slot(e.Key(r))*3/16384 == 1 {
 			dead = append(dead, r)
 		} else {
 			alive = append(alive, r)
@@ -384,8 +384,7 @@ func TestStrangersWrite(t *testing.T) {
 		t.Errorf("all: %q", args(page))
 	}
 
-	_, from := node.Keys(r)
-	_, to := node.Keys(room("other"))
+	from, to := node.Key(r), node.Key(room("other"))
 	record(t, node, 4, room("other"))
 	client := connect(t, server)
 	if err := client.Do(t.Context(), client.B().Copy().Source(from).Destination(to).Replace().Build()).Error(); err != nil {
@@ -402,21 +401,18 @@ func TestMalformed(t *testing.T) {
 	e := start(t, redishistory.Options{Redis: redisOptions(server.URL())})
 	client := connect(t, server)
 	for i, command := range [][]string{
-		{"HSET", "HASH", "e", "<script>"},
-		{"HSET", "HASH", "e", strings.Repeat("x", 65)},
-		{"HSET", "HASH", "o", "-7"},
-		{"HSET", "HASH", "o", "1e300"},
-		{"SET", "HASH", "x"},
 		{"SET", "STREAM", "x"},
-		{"XADD", "STREAM", "2-0", "m", "x", "s", "y"},
-		{"XADD", "STREAM", "2-0", "a", "b"},
+		{"XADD", "STREAM", "18446744073709551615-18446744073709551615", "m", "x"},
+		{"XADD", "STREAM", "18446744073709551614-7", "m", "0123456789"},
+		{"XADD", "STREAM", "18446744073709551614-0", "m", "0123456789"},
+		{"XADD", "STREAM", "9000000000000000000-2", "s", "x"},
+		{"XADD", "STREAM", "9000000000000000000-2", "a", "b", "c", "d"},
+		{"XADD", "STREAM", "9000000000000000000-9000000000000000000", "m", ""},
+		{"XSETID", "STREAM", "9000000000000000000-5"},
 	} {
 		r := room(fmt.Sprint("r", i))
 		record(t, e, 1, r)
-		hash, stream := e.Keys(r)
-		for j := range command {
-			command[j] = strings.NewReplacer("HASH", hash, "STREAM", stream).Replace(command[j])
-		}
+		command[1] = e.Key(r)
 		if err := client.Do(t.Context(), client.B().Arbitrary(command[0]).Keys(command[1]).Args(command[2:]...).Build()).Error(); err != nil {
 			t.Fatalf("%q: %v", command, err)
 		}
@@ -431,7 +427,7 @@ func TestMalformed(t *testing.T) {
 func TestPermissions(t *testing.T) {
 	server := clustertest.Start(t)
 	server.Must("ACL SETUSER sala on >password ~sala:* ~{sala:* &sala:* -@all +hello +ping +client +role +cluster|slots +exists +set +del " +
-		"+eval +evalsha +xadd +xrange +xrevrange +xtrim +hset +hmget +hexists +get +pexpire +scan +info")
+		"+eval +evalsha +xadd +xrange +xrevrange +xtrim +xinfo|stream +memory|usage +time +get +pexpire +scan +info")
 	e := start(t, redishistory.Options{Redis: redisOptions(strings.Replace(server.URL(), "//", "//sala:password@", 1))})
 	keyed := entry(1)
 	keyed.IdempotencyKey = "key"
@@ -481,8 +477,7 @@ func TestReadsLeaveLittle(t *testing.T) {
 		room      history.Room
 		shortened bool
 	}{{sent, false}, {never, true}} {
-		hash, _ := s.engine.Keys(tt.room)
-		left, err := s.client.Do(t.Context(), s.client.B().Pttl().Key(hash).Build()).AsInt64()
+		left, err := s.client.Do(t.Context(), s.client.B().Pttl().Key(s.engine.Key(tt.room)).Build()).AsInt64()
 		if err != nil || left <= 0 {
 			t.Fatalf("%s is kept for %d ms, %v", tt.room.Name, left, err)
 		}

@@ -11,17 +11,17 @@ import (
 // slots, so a lane rarely needs more than one of them.
 const lanes = 16
 
-// roomKey is the name of a room's hash, which begins the names of its other keys. It is a hash tag.
-// A namespace contains no space.
+// roomKey is the name of a room's stream, which begins with a hash tag. A namespace contains no
+// space.
 func (e *Engine) roomKey(r history.Room) string {
-	return e.prefix + r.Namespace + " " + r.Name + "}"
+	return e.prefix + r.Namespace + " " + r.Name + keySuffix
 }
 
-func streamKey(room string) string { return room + "entries" }
+const keySuffix = "}log"
 
 // onceKey is the name of the position of an entry with an idempotency key.
 func onceKey(room string, id history.Identity) string {
-	return room + "once:" + id.Node + "." + strconv.FormatUint(id.Number, 36)
+	return room + ":" + id.Node + "." + strconv.FormatUint(id.Number, 36)
 }
 
 // laneOf returns the lane of a room on a Redis Cluster.

@@ -7,9 +7,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/redis/rueidis"
 
+	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/history"
 )
 
@@ -37,11 +39,20 @@ type job struct {
 type task struct {
 	job    *job
 	index  int          // of the room in the job
-	room   string       // its key
+	room   string       // the key of its stream
 	once   string       // the key of the entry's position; empty if it has no idempotency key
 	limits history.Room // what the room's rule says
-	now    string       // the time in milliseconds
 	broken uint64       // the failure that had broken the room when the task was sent
+}
+
+// value returns what the field of the entry has in a room.
+func (j *job) value(e *Engine, room string) []byte {
+	if !e.signer.Keyed() {
+		return j.blob
+	}
+	signed := make([]byte, len(j.blob), len(j.blob)+cluster.MACBytes)
+	copy(signed, j.blob)
+	return e.signer.Sign(signed, room, j.blob)
 }
 
 func (t *task) size() int { return len(t.job.blob) + len(t.room) + taskBytes }
@@ -68,17 +79,13 @@ type lane struct {
 	mu      sync.Mutex
 	waiting []*task
 	bytes   int
-	known   bool // the servers have the script
 	closed  bool
+
+	rooms rooms // of the goroutine that runs
 }
 
-func newLane(e *Engine) *lane { return &lane{engine: e, wake: make(chan struct{}, 1)} }
-
-// connected is called when there is a new connection, maybe to another server.
-func (l *lane) connected() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.known = false
+func newLane(e *Engine) *lane {
+	return &lane{engine: e, wake: make(chan struct{}, 1), rooms: newRooms()}
 }
 
 // add adds a task. It fails at once if there is no connection, or too much to do.
@@ -113,18 +120,23 @@ func (l *lane) tryAdd(t *task) error {
 // run carries out tasks until ctx ends. Those that are left fail.
 func (l *lane) run(ctx context.Context) {
 	defer l.close()
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-tick.C:
+			l.sweep(ctx)
+			continue
 		case <-l.wake:
 		}
 		for ctx.Err() == nil {
-			batch, known := l.next()
+			batch := l.next()
 			if len(batch) == 0 {
 				break
 			}
-			l.carryOut(ctx, batch, known)
+			l.carryOut(ctx, batch)
 		}
 	}
 }
@@ -140,8 +152,8 @@ func (l *lane) close() {
 	}
 }
 
-// next takes a batch of tasks, and returns whether the servers have the script.
-func (l *lane) next() (batch []*task, known bool) {
+// next takes a batch of tasks.
+func (l *lane) next() (batch []*task) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	bytes := 0
@@ -152,26 +164,24 @@ func (l *lane) next() (batch []*task, known bool) {
 	if l.waiting = l.waiting[len(batch):]; len(l.waiting) == 0 {
 		l.waiting = nil
 	}
-	return batch, l.known
+	return batch
 }
 
-// done notes that a batch is over, and whether the servers have the script.
-func (l *lane) done(batch []*task, known bool) {
+// done notes that a batch is over.
+func (l *lane) done(batch []*task) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.known = known
 	for _, t := range batch {
 		l.bytes -= t.size()
 	}
 }
 
-// carryOut records a batch in one pipeline. The first command has the script's text, unless the
-// server has the script.
-func (l *lane) carryOut(ctx context.Context, batch []*task, known bool) {
+// carryOut records a batch in one pipeline, and what Redis has refused of it in another one.
+func (l *lane) carryOut(ctx context.Context, batch []*task) {
 	e := l.engine
 	client, err := e.client.Current()
 	if err != nil {
-		l.done(batch, false)
+		l.done(batch)
 		for _, t := range batch {
 			e.fail(t, err)
 		}
@@ -179,60 +189,77 @@ func (l *lane) carryOut(ctx context.Context, batch []*task, known bool) {
 	}
 	limited, cancel := context.WithTimeout(ctx, e.client.Timeout())
 	defer cancel()
-	results := e.send(limited, client, batch, known)
-	unknown := slices.ContainsFunc(results, func(r rueidis.RedisResult) bool { return isNoScript(r.Error()) })
-	if unknown {
-		results = e.sendAgain(limited, client, batch, results)
+	results := l.send(limited, client, batch)
+	if slices.ContainsFunc(results, isRefused) {
+		l.sendAgain(limited, client, batch, results)
 	}
-	l.done(batch, !unknown)
+	l.done(batch)
+	now := e.options.Now().UnixMilli()
 	for i, t := range batch {
-		e.finish(t, results[i])
+		l.finish(t, results[i], now)
 	}
 }
 
-// send sends the commands of a batch.
-func (e *Engine) send(ctx context.Context, client rueidis.Client, batch []*task, known bool) []rueidis.RedisResult {
-	commands := make([]rueidis.Completed, len(batch))
+// send sends the commands of a batch, and returns their results.
+func (l *lane) send(ctx context.Context, client rueidis.Client, batch []*task) []rueidis.RedisResult {
+	now := l.engine.options.Now().UnixMilli()
+	commands := make([]rueidis.Completed, len(batch), len(batch)+8)
 	for i, t := range batch {
-		commands[i] = e.command(client, t, known || i > 0)
+		t.broken = l.engine.broken.since(t.room)
+		r := l.rooms.byKey[t.room]
+		switch {
+		case t.broken != 0 || t.once != "" || r == nil:
+			commands[i] = l.engine.scriptCommand(client, t, true)
+			continue
+		case r.refresh(t.limits, now):
+			later := client.B().Pexpire().Key(t.room).Milliseconds(streamKept(t.limits).Milliseconds()).Build()
+			commands = append(commands, later)
+		}
+		commands[i] = client.B().Xadd().Key(t.room).Nomkstream().Maxlen().Exact().Threshold(strconv.Itoa(t.limits.Messages)).
+			Id(r.nextID).FieldValue().FieldValue(l.engine.field(), rueidis.BinaryString(t.job.value(l.engine, t.room))).Build()
 	}
-	return client.DoMulti(ctx, commands...)
+	return client.DoMulti(ctx, commands...)[:len(batch)]
 }
 
-// sendAgain sends the commands of a batch that have failed because the server doesn't have the
-// script, as happens after it has started again. If another node has brought the script in between,
-// later commands about the same room have succeeded. To keep the order, earlier ones fail then.
-func (e *Engine) sendAgain(ctx context.Context, client rueidis.Client, batch []*task, results []rueidis.RedisResult) []rueidis.RedisResult {
-	var again []*task
+// isRefused reports whether Redis hasn't carried out a command: the room's stream is gone or has
+// another epoch, or the server doesn't have the script.
+func isRefused(r rueidis.RedisResult) bool {
+	err := r.Error()
+	_, refused := rueidis.IsRedisErr(err)
+	return refused || rueidis.IsRedisNil(err)
+}
+
+// sendAgain sends what Redis has refused of a batch as scripts, and puts their results in place of the
+// others. If a later command about the same room has succeeded, another node has made it possible in
+// between. To keep the order, earlier ones fail then.
+func (l *lane) sendAgain(ctx context.Context, client rueidis.Client, batch []*task, results []rueidis.RedisResult) {
+	var commands []rueidis.Completed
 	var indexes []int
 	recorded := make(map[string]bool)
 	for i, t := range slices.Backward(batch) {
 		switch {
-		case !isNoScript(results[i].Error()):
+		case !isRefused(results[i]):
 			recorded[t.room] = true
 		case !recorded[t.room]:
-			again, indexes = append(again, t), append(indexes, i)
+			indexes = append(indexes, i)
 		}
 	}
-	slices.Reverse(again)
 	slices.Reverse(indexes)
-	for i, result := range e.send(ctx, client, again, false) {
+	for _, i := range indexes {
+		l.rooms.forget(batch[i].room)
+		commands = append(commands, l.engine.scriptCommand(client, batch[i], false))
+	}
+	for i, result := range client.DoMulti(ctx, commands...) {
 		results[indexes[i]] = result
 	}
-	return results
 }
 
-// command returns the command that carries out a task.
-func (e *Engine) command(client rueidis.Client, t *task, known bool) rueidis.Completed {
-	t.broken = e.broken.since(t.room)
-	code := ""
-	if e.signer.Keyed() {
-		code = string(e.signer.Sign(nil, t.room, t.job.blob))
-	}
-	keys := []string{t.room, streamKey(t.room)}
+// scriptCommand returns the command that carries out a task whatever the state of the room is.
+func (e *Engine) scriptCommand(client rueidis.Client, t *task, known bool) rueidis.Completed {
+	keys := []string{t.room}
 	args := []string{
-		e.epochs.Next(), flag(t.broken != 0), strconv.Itoa(t.limits.Messages), millis(t.limits.TTL), millis(t.limits.TTL + history.PositionKept),
-		t.now, rueidis.BinaryString(t.job.blob), code,
+		digits(), flag(t.broken != 0), strconv.Itoa(t.limits.Messages), millis(streamKept(t.limits)),
+		e.field(), rueidis.BinaryString(t.job.value(e, t.room)),
 	}
 	if t.once != "" {
 		keys, args = append(keys, t.once), append(args, millis(e.options.Window))
@@ -241,20 +268,25 @@ func (e *Engine) command(client rueidis.Client, t *task, known bool) rueidis.Com
 }
 
 // finish ends a task that has been sent.
-func (e *Engine) finish(t *task, result rueidis.RedisResult) {
+func (l *lane) finish(t *task, result rueidis.RedisResult, now int64) {
 	text, err := result.ToString()
 	if err != nil {
-		e.fail(t, err)
+		l.rooms.forget(t.room)
+		l.engine.fail(t, err)
 		return
 	}
-	epoch, offset, _ := strings.Cut(text, " ")
-	p, err := parsePosition(epoch, offset)
-	if err != nil {
-		e.fail(t, err)
+	text, repeated := strings.CutPrefix(text, "=")
+	p, err := parseID(text)
+	if err != nil || p.Offset == 0 {
+		l.rooms.forget(t.room)
+		l.engine.fail(t, errMalformed)
 		return
 	}
-	e.broken.repaired(t.room, t.broken)
-	e.appended.Add(1)
+	if !repeated {
+		l.rooms.recorded(t, p, now)
+	}
+	l.engine.broken.repaired(t.room, t.broken)
+	l.engine.appended.Add(1)
 	t.finish(p, nil)
 }
 

@@ -8,125 +8,150 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// All scripts begin with this. KEYS[1] is the room's hash: "e" is its epoch, "o" the offset of its
-// newest entry. KEYS[2] is the stream. ARGV[1] is an epoch that nobody has used, ARGV[2] is "1" if
-// the room is broken. A room without a hash begins.
+// All scripts begin with this. KEYS[1] is the room's stream. ARGV[1] is three digits that are hard to
+// foresee, ARGV[2] is "1" if the room is broken. A room without a stream begins.
+//
+// Epochs are numbers that grow, because ids in a stream do: the microseconds of the server's clock and
+// the three digits. Numbers of 19 digits can't be calculated with, but compared as texts.
 const beginScript = `
-local function begin()
-  local meta = redis.call('HMGET', KEYS[1], 'e', 'o')
-  local epoch, offset = meta[1], tonumber(meta[2])
-  if not epoch or not offset then
-    redis.call('DEL', KEYS[2])
-    epoch, offset = ARGV[1], 0
-  elseif ARGV[2] == '1' then
-    epoch = ARGV[1]
-  end
-  return epoch, offset
-end
 local function text(number) return string.format('%.0f', number) end
+
+local function epochAfter(epoch)
+  local now = redis.call('TIME')
+  local next = string.format('%010.0f%06.0f', now[1], now[2]) .. ARGV[1]
+  if #epoch < #next or #epoch == #next and epoch < next then return next end
+  local high, low = string.sub(epoch, 1, -10), tonumber(string.sub(epoch, -9)) + 1
+  if low == 1e9 then high, low = text(tonumber(high) + 1), 0 end
+  return high .. string.format('%09.0f', low)
+end
+
+local function lastID()
+  local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+  if newest then return newest[1] end
+  if redis.call('EXISTS', KEYS[1]) == 0 then return '0-0' end
+  local info = redis.call('XINFO', 'STREAM', KEYS[1])
+  for i = 1, #info, 2 do
+    if info[i] == 'last-generated-id' then return info[i + 1] end
+  end
+end
+
+local function begin()
+  local epoch, offset = string.match(lastID(), '^(%d+)-(%d+)$')
+  if epoch == '0' or ARGV[2] == '1' then return epochAfter(epoch), tonumber(offset), true end
+  return epoch, tonumber(offset), false
+end
 `
 
-// appendScript records an entry and returns its position. KEYS[3], if there is one, is the position
-// of the entry if it has been recorded before. The further arguments are the room's messages, its
-// TTL, how long its position is kept, the time, the entry, its MAC, and how long KEYS[3] is kept.
-// Times are in milliseconds.
+// appendScript records an entry and returns its id. KEYS[2], if there is one, is the id of the entry
+// if it has been recorded before; then that is returned, with an equals sign before it. The further
+// arguments are the room's messages, how long the stream is kept, the name of the field, the entry,
+// and how long KEYS[2] is kept. Times are in milliseconds.
 const appendScript = beginScript + `
-if KEYS[3] then
-  local first = redis.call('GET', KEYS[3])
-  if first then return first end
+if KEYS[2] then
+  local first = redis.call('GET', KEYS[2])
+  if first then return '=' .. first end
 end
 local epoch, offset = begin()
-offset = offset + 1
-redis.call('XADD', KEYS[2], 'MAXLEN', '=', ARGV[3], text(offset) .. '-' .. ARGV[6], 'm', ARGV[7], 's', ARGV[8])
-redis.call('PEXPIRE', KEYS[2], ARGV[4])
-redis.call('HSET', KEYS[1], 'e', epoch, 'o', text(offset))
-redis.call('PEXPIRE', KEYS[1], ARGV[5])
-local position = epoch .. ' ' .. text(offset)
-if KEYS[3] then redis.call('SET', KEYS[3], position, 'PX', ARGV[9]) end
-return position
+local id = epoch .. '-' .. text(offset + 1)
+redis.call('XADD', KEYS[1], 'MAXLEN', '=', ARGV[3], id, ARGV[5], ARGV[6])
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+if KEYS[2] then redis.call('SET', KEYS[2], id, 'PX', ARGV[7]) end
+return id
 `
 
-// readScript returns the room's epoch, the offset of its newest entry, that of the oldest which is
-// kept, and the entries that are asked for: of each the id, the entry and its MAC. The further
-// arguments are how long the position is kept, the time before which entries have expired, "since"
-// or "before" or nothing, the epoch and offset of that position, and how many entries and bytes to
-// return at most.
+// readScript returns the room's position as an id, the offset of the oldest entry that is kept, and
+// the entries that are asked for: of each the id, the name of its field, and what that has. The
+// further arguments are how long the stream is kept, the time before which entries have expired,
+// "since" or "before" or nothing, the epoch and offset of that position, and how many entries and
+// bytes to return at most.
 //
-// It reads one entry and then as many at a time as will fit if they are as large as those before, so
-// that it hardly reads what it doesn't return. Redis does nothing else meanwhile.
+// It reads one entry and then as many at a time as will fit if they are as large as those before, but
+// not many, so that it hardly reads what it doesn't return. Redis does nothing else meanwhile.
 //
 // The position of a room to which nothing was sent is kept for a minute at most. Clients choose the
 // names of rooms, and would fill Redis with them.
 const readScript = beginScript + `
-local epoch, last = begin()
-redis.call('HSET', KEYS[1], 'e', epoch, 'o', text(last))
+local epoch, last, new = begin()
+if new then redis.call('XADD', KEYS[1], epoch .. '-' .. text(last), 'm', '') end
 redis.call('PEXPIRE', KEYS[1], last > 0 and ARGV[3] or math.min(ARGV[3], 60000))
+
+local function timeOf(entry)
+  local a, b, c, d, e, f = string.byte(entry, 2, 7)
+  return ((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f
+end
 
 local oldest, probed = last + 1, 1
 while oldest == last + 1 do
   local expired = nil
-  for _, entry in ipairs(redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', probed)) do
-    local offset, time = string.match(entry[1], '(%d+)-(%d+)')
-    if tonumber(time) > tonumber(ARGV[4]) then
-      oldest = tonumber(offset)
+  for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', probed)) do
+    local value = entry[2][2]
+    if #value >= 7 and timeOf(value) > tonumber(ARGV[4]) then
+      oldest = tonumber(string.match(entry[1], '-(%d+)$'))
       break
     end
-    expired = tonumber(offset)
+    expired = entry[1]
   end
   if not expired then break end
-  redis.call('XTRIM', KEYS[2], 'MINID', text(expired + 1) .. '-0')
+  local epoch, offset = string.match(expired, '^(%d+)-(%d+)$')
+  redis.call('XTRIM', KEYS[1], 'MINID', epoch .. '-' .. text(tonumber(offset) + 1))
   probed = math.min(2 * probed, 16)
 end
 
-local page = {epoch, text(last), text(oldest)}
-local from, to, backward = oldest, last, ARGV[5] ~= 'since'
-local offset = tonumber(ARGV[7])
-if ARGV[6] == epoch and offset <= last then
-  if ARGV[5] == 'since' then from = math.max(from, offset + 1) end
-  if ARGV[5] == 'before' then to = offset - 1 end
+local page = {epoch .. '-' .. text(last), text(oldest)}
+local from, to, backward = '-', '+', ARGV[5] ~= 'since'
+if oldest > last then return page end
+if ARGV[6] == epoch and tonumber(ARGV[7]) <= last then
+  if ARGV[5] == 'since' then from = '(' .. epoch .. '-' .. ARGV[7] end
+  if ARGV[5] == 'before' then
+    if ARGV[7] == '0' then return page end
+    to = '(' .. epoch .. '-' .. ARGV[7]
+  end
 end
-if from > to then return page end
-from, to = text(from), text(to)
 local left, bytes = tonumber(ARGV[8]), tonumber(ARGV[9])
-local most, used = 1, 0
+local most, used, found = 1, 0, 0
 while left > 0 do
   local entries
   if backward then
-    entries = redis.call('XREVRANGE', KEYS[2], to, from, 'COUNT', math.min(left, most))
+    entries = redis.call('XREVRANGE', KEYS[1], to, from, 'COUNT', math.min(left, most))
   else
-    entries = redis.call('XRANGE', KEYS[2], from, to, 'COUNT', math.min(left, most))
+    entries = redis.call('XRANGE', KEYS[1], from, to, 'COUNT', math.min(left, most))
   end
   if #entries == 0 then break end
   for _, entry in ipairs(entries) do
-    local fields = entry[2]
-    used = used + #fields[2]
-    local n = #page
-    if used > bytes and n > 3 then return page end
-    page[n + 1], page[n + 2], page[n + 3] = entry[1], fields[2], fields[4]
+    local field, value = entry[2][1], entry[2][2]
+    if #value > 0 then
+      used = used + #value
+      if used > bytes and found > 0 then return page end
+      local n = #page
+      page[n + 1], page[n + 2], page[n + 3] = entry[1], field, value
+      found = found + 1
+      left = left - 1
+    end
   end
-  left = left - #entries
   local next = '(' .. entries[#entries][1]
   if backward then to = next else from = next end
-  most = math.max(1, math.min(128, math.floor((bytes - used) * (#page / 3 - 1) / (used + 1))))
+  most = math.max(1, math.min(16, math.floor((bytes - used) * found / (used + 1))))
 end
 return page
 `
 
-// clearScript drops the entries and begins an epoch. A room without a hash has nothing to lose. Like
+// clearScript drops the entries and begins an epoch. A room without a stream has nothing to lose. Like
 // that of a room that has never been sent anything, its position is kept for a minute.
-const clearScript = `
-redis.call('DEL', KEYS[2])
+const clearScript = beginScript + `
 if redis.call('EXISTS', KEYS[1]) == 1 then
-  redis.call('HSET', KEYS[1], 'e', ARGV[1], 'o', '0')
+  local epoch = begin()
+  redis.call('XTRIM', KEYS[1], 'MAXLEN', 0)
+  redis.call('XADD', KEYS[1], epoch .. '-0', 'm', '')
   redis.call('PEXPIRE', KEYS[1], 60000)
 end
 return 1
 `
 
 // breakScript gives a room a new epoch. Its entries stay.
-const breakScript = `
-if redis.call('HEXISTS', KEYS[1], 'e') == 1 then
-  redis.call('HSET', KEYS[1], 'e', ARGV[1])
+const breakScript = beginScript + `
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  local epoch, offset = begin()
+  redis.call('XADD', KEYS[1], epoch .. '-' .. text(offset), 'm', '')
 end
 return 1
 `
@@ -146,7 +171,7 @@ func newScript(text string) script {
 	return script{text, hex.EncodeToString(sum[:])}
 }
 
-// call returns the command that calls the script, by its name if the server is known to have it.
+// call returns the command that calls the script, by its name if the server is thought to have it.
 func (s script) call(client rueidis.Client, known bool, keys, args []string) rueidis.Completed {
 	if known {
 		return client.B().Evalsha().Sha1(s.sum).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build()

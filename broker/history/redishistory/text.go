@@ -1,6 +1,7 @@
 package redishistory
 
 import (
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"time"
@@ -8,24 +9,31 @@ import (
 	"github.com/salabroker/sala/broker/history"
 )
 
-// maxEpochBytes bounds an epoch, as [history.Position] says.
-const maxEpochBytes = 64
+// maxEpochDigits is how many digits the largest number has that can be the first half of an id.
+const maxEpochDigits = 20
 
-// parsePosition returns a position that a script has answered.
-func parsePosition(epoch, offset string) (history.Position, error) {
+// parseID returns the position that an id in a stream names.
+func parseID(id string) (history.Position, error) {
+	epoch, offset, _ := strings.Cut(id, "-")
 	number, err := strconv.ParseUint(offset, 10, 64)
-	if err != nil || epoch == "" || len(epoch) > maxEpochBytes || strings.ContainsFunc(epoch, notInEpoch) {
+	if err != nil || !isEpoch(epoch) {
 		return history.Position{}, errMalformed
 	}
 	return history.Position{Epoch: epoch, Offset: number}, nil
 }
 
-// notInEpoch reports whether an epoch can't contain a character.
-func notInEpoch(r rune) bool {
-	return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && r != '.'
+// isEpoch reports whether a text can be an epoch of this engine.
+func isEpoch(text string) bool {
+	return text != "" && len(text) <= maxEpochDigits && strings.Trim(text, "0123456789") == ""
 }
 
+// id returns the id of an entry.
+func id(p history.Position) string { return p.Epoch + "-" + strconv.FormatUint(p.Offset, 10) }
+
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+// digits returns three digits that are hard to foresee.
+func digits() string { return strconv.Itoa(1000 + rand.IntN(1000))[1:] } //nolint:gosec // they keep nothing secret
 
 func flag(set bool) string {
 	if set {
