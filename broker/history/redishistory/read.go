@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/redis/rueidis"
 
@@ -56,6 +57,36 @@ type stored struct {
 	value     []byte // empty if it only marks where an epoch begins
 }
 
+// answers are entries of a room as Redis has returned them with two commands, the newest first.
+type answers [2][]rueidis.RedisMessage
+
+func (a *answers) len() int { return len(a[0]) + len(a[1]) }
+
+// at returns an entry. Its parts share memory with the answer.
+func (a *answers) at(i int) (s stored, err error) {
+	var m *rueidis.RedisMessage
+	if i < len(a[0]) {
+		m = &a[0][i]
+	} else {
+		m = &a[1][i-len(a[0])]
+	}
+	pair, err := m.ToArray()
+	if err != nil || len(pair) != 2 {
+		return s, errMalformed
+	}
+	fields, err := pair[1].ToArray()
+	if err != nil || len(fields) < 2 {
+		return s, errMalformed
+	}
+	id, noID := pair[0].ToString()
+	field, noField := fields[0].ToString()
+	value, noValue := fields[1].AsBytes()
+	if noID != nil || noField != nil || noValue != nil {
+		return s, errMalformed
+	}
+	return stored{id, field, value}, nil
+}
+
 // readPlain reads with plain commands. ok is false if a script has to.
 func (e *Engine) readPlain(ctx context.Context, client rueidis.Client, room string, r history.Room, q history.Query) (page history.Page, ok bool, err error) {
 	from, limit := "-", max(q.Limit, 0)
@@ -67,26 +98,32 @@ func (e *Engine) readPlain(ctx context.Context, client rueidis.Client, room stri
 	}
 	n := min(limit, r.Messages) + 1 // one more says whether there are more, or is the one at the position
 	entries, err := e.newest(ctx, client, room, from, n)
-	if err != nil || len(entries) == 0 {
+	count := entries.len()
+	if err != nil || count == 0 {
+		return page, false, err
+	}
+	newest, err := entries.at(0)
+	if err != nil {
 		return page, false, err
 	}
 	page.Complete = true
-	if page.End, err = parseID(entries[0].id); err != nil {
+	if page.End, err = parseID(newest.id); err != nil {
 		return page, false, err
 	}
-	full := len(entries) == n
+	full := count == n
 	if q.Since != nil {
-		last := len(entries) - 1
+		last, err := entries.at(count - 1)
 		switch {
-		case q.Since.Epoch != page.End.Epoch || entries[last].id != from:
-			return page, false, nil
-		case last == 0:
+		case err != nil || q.Since.Epoch != page.End.Epoch || last.id != from:
+			return page, false, err
+		case count == 1:
 			return page, true, nil // there is nothing after the position
 		}
-		entries, full = entries[:last], false
+		count, full = count-1, false
 	}
-	if markers := e.decodePlain(&page, room, r, q, entries); len(page.Entries) == 0 || full && (markers || len(page.Entries) <= limit) {
-		return page, false, nil
+	markers, err := e.decodePlain(&page, room, r, q, entries, count)
+	if err != nil || len(page.Entries) == 0 || full && (markers || len(page.Entries) <= limit) {
+		return page, false, err
 	}
 	fitting := q.Fit(page.Entries)
 	page.More = len(fitting) < len(page.Entries)
@@ -94,13 +131,16 @@ func (e *Engine) readPlain(ctx context.Context, client rueidis.Client, room stri
 	return page, true, nil
 }
 
-// decodePlain adds entries that Redis has returned, the newest first, to a page, without the oldest
-// ones that have expired. It returns whether some of them only mark where an epoch begins.
-func (e *Engine) decodePlain(page *history.Page, room string, r history.Room, q history.Query, entries []stored) (markers bool) {
+// decodePlain adds the newest entries that Redis has returned to a page, without the oldest ones of
+// them that have expired. It returns whether some only mark where an epoch begins.
+func (e *Engine) decodePlain(page *history.Page, room string, r history.Room, q history.Query, entries answers, count int) (markers bool, err error) {
 	expired := e.options.Now().Add(-r.TTL)
-	page.Entries = make([]history.Recorded, 0, len(entries))
-	for i := range slices.Backward(entries) {
-		s := &entries[i]
+	page.Entries = make([]history.Recorded, 0, count)
+	for i := count - 1; i >= 0; i-- {
+		s, err := entries.at(i)
+		if err != nil {
+			return false, err
+		}
 		if len(s.value) == 0 {
 			markers = true
 			continue
@@ -115,56 +155,32 @@ func (e *Engine) decodePlain(page *history.Page, room string, r history.Room, q 
 			page.Entries = append(page.Entries, entry)
 		}
 	}
-	return markers
+	return markers, nil
 }
 
-// newest returns the newest n entries of a room, from an id on, the newest first. It returns none if
-// that would be too large an answer of Redis, which does nothing else meanwhile.
-func (e *Engine) newest(ctx context.Context, client rueidis.Client, room, from string, n int) ([]stored, error) {
+// newest returns the newest n entries of a room, from an id on. It returns none if that would be too
+// large an answer of Redis, which does nothing else meanwhile.
+func (e *Engine) newest(ctx context.Context, client rueidis.Client, room, from string, n int) (a answers, err error) {
 	first := client.B().Xrevrange().Key(room).End("+").Start(from).Count(int64(min(n, firstRead))).Build()
 	if n <= firstRead {
-		return entriesOf(nil, client.Do(ctx, first))
+		a[0], err = client.Do(ctx, first).ToArray()
+		return a, err
 	}
 	results := client.DoMulti(ctx, first, client.B().MemoryUsage().Key(room).Samples(0).Build())
-	entries, err := entriesOf(make([]stored, 0, n), results[0])
-	if err != nil || len(entries) < firstRead {
-		return entries, err
+	if a[0], err = results[0].ToArray(); err != nil || len(a[0]) < firstRead {
+		return a, err
 	}
-	if size, err := results[1].AsInt64(); err != nil || size > maxWhole {
-		return nil, nil
-	}
-	rest := client.B().Xrevrange().Key(room).End("(" + entries[firstRead-1].id).Start(from).Count(int64(n - firstRead)).Build()
-	return entriesOf(entries, client.Do(ctx, rest))
-}
-
-// entriesOf appends the entries in an answer of Redis.
-func entriesOf(entries []stored, result rueidis.RedisResult) ([]stored, error) {
-	answer, err := result.ToArray()
+	last, err := a.at(firstRead - 1)
 	if err != nil {
-		return nil, err
+		return answers{}, err
 	}
-	for i := range answer {
-		pair, err := answer[i].ToArray()
-		if err != nil || len(pair) != 2 {
-			return nil, errMalformed
-		}
-		fields, err := pair[1].ToArray()
-		if err != nil || len(fields) < 2 {
-			return nil, errMalformed
-		}
-		s := stored{}
-		if s.id, err = pair[0].ToString(); err != nil {
-			return nil, errMalformed
-		}
-		if s.field, err = fields[0].ToString(); err != nil {
-			return nil, errMalformed
-		}
-		if s.value, err = fields[1].AsBytes(); err != nil {
-			return nil, errMalformed
-		}
-		entries = append(entries, s)
+	size, unknown := results[1].AsInt64()
+	if unknown != nil || size > maxWhole {
+		return answers{}, nil
 	}
-	return entries, nil
+	rest := client.B().Xrevrange().Key(room).End("(" + last.id).Start(from).Count(int64(n - firstRead)).Build()
+	a[1], err = client.Do(ctx, rest).ToArray()
+	return a, err
 }
 
 // readArgs returns the arguments of readScript.
@@ -204,7 +220,7 @@ func (e *Engine) page(room string, q history.Query, answer []rueidis.RedisMessag
 	n := len(texts) / 3
 	page := history.Page{End: end, Complete: selected.Complete, More: n < selected.Len(), Entries: make([]history.Recorded, 0, n)}
 	for i := 2; i < len(texts); i += 3 {
-		entry, ok := e.decode(room, &stored{string(texts[i]), string(texts[i+1]), texts[i+2]})
+		entry, ok := e.decode(room, stored{string(texts[i]), string(texts[i+1]), texts[i+2]})
 		if !ok {
 			page.Complete = false
 			continue
@@ -227,21 +243,18 @@ func (e *Engine) field() string {
 }
 
 // decode returns an entry of a room, and whether a node of this cluster has recorded it.
-func (e *Engine) decode(room string, s *stored) (entry history.Recorded, ok bool) {
-	p, err := parseID(s.id)
+func (e *Engine) decode(room string, s stored) (entry history.Recorded, ok bool) {
+	_, after, _ := strings.Cut(s.id, "-")
+	offset, err := strconv.ParseUint(after, 10, 64)
 	body := s.value
-	switch {
-	case err != nil || s.field != e.field():
-	case e.signer.Keyed():
-		n := len(body) - cluster.MACBytes
-		if ok = n > 0 && e.signer.Verify(room, body[max(n, 0):], body[:max(n, 0)]) >= 0; ok {
-			body = body[:n:n]
-		}
-	default:
-		ok = true
+	ok = err == nil && s.field == e.field()
+	if ok && e.signer.Keyed() {
+		n := max(len(body)-cluster.MACBytes, 0)
+		ok = e.signer.Verify(room, body[n:], body[:n]) >= 0
+		body = body[:n:n]
 	}
 	if ok {
-		entry, err = history.Parse(p.Offset, body)
+		entry, err = history.Parse(offset, body)
 		ok = err == nil
 	}
 	if !ok {
