@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"hash/fnv"
 	"math/bits"
 	"time"
 )
@@ -30,6 +31,15 @@ type Identity struct {
 	Node string
 	// Number counts the node's messages from 1.
 	Number uint64
+}
+
+// Hash returns a number that two identities hardly ever share.
+func (id Identity) Hash() uint64 { return hashIdentity([]byte(id.Node), id.Number) }
+
+func hashIdentity(node []byte, number uint64) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write(node) // it never fails
+	return h.Sum64() + number*0x9e3779b97f4a7c15
 }
 
 // An encoded entry is a byte with the version and what there is, the time in milliseconds, the
@@ -155,6 +165,12 @@ func (e *Recorded) Is(id Identity) bool {
 	r := reader{rest: e.encoded}
 	node, number := r.identity()
 	return number == id.Number && string(node) == id.Node
+}
+
+// Hash returns the hash of the message's identity.
+func (e *Recorded) Hash() uint64 {
+	r := reader{rest: e.encoded}
+	return hashIdentity(r.identity())
 }
 
 // Message returns the name of the event, and the arguments as in [Entry].

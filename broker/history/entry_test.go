@@ -28,7 +28,7 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		e := r.Entry()
-		if event, args := r.Message(); string(event) != e.Event || string(args) != string(e.Args) || !r.Is(e.ID) {
+		if event, args := r.Message(); string(event) != e.Event || string(args) != string(e.Args) || !r.Is(e.ID) || r.Hash() != e.ID.Hash() {
 			t.Errorf("%+v, but %q, %q", e, event, args)
 		}
 		again, err := history.Parse(1, e.Encode())

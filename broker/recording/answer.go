@@ -3,6 +3,7 @@ package recording
 import (
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/salabroker/sala/broker/history"
 	"github.com/salabroker/sala/broker/socketio"
@@ -44,6 +45,10 @@ func (a *Answer) Mark() Mark {
 	m := Mark{Epoch: a.End.Epoch, First: a.End.Offset + 1, Last: a.End.Offset}
 	if len(a.Entries) > 0 {
 		m.First = a.Entries[0].Offset
+	}
+	recent := time.Now().Add(-recentTime)
+	for i := len(a.Entries) - 1; i >= 0 && len(m.Recent) < maxRecent && a.Entries[i].Time().After(recent); i-- {
+		m.Recent = append(m.Recent, a.Entries[i].Hash())
 	}
 	return m
 }

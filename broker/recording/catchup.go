@@ -2,6 +2,7 @@ package recording
 
 import (
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,6 +17,11 @@ const (
 	// knows what it has had.
 	maxWaiting = 1024
 	maxMarks   = 1024
+	// recentTime is how old an entry may be that is about to be published without a position: the
+	// store has some seconds to answer, and the clocks of nodes differ. maxRecent bounds how many such
+	// entries a mark has.
+	recentTime = 15 * time.Second
+	maxRecent  = 64
 )
 
 // CatchUp is what one socket needs whose client joins rooms with history. While a join reads the
@@ -63,6 +69,9 @@ type waiting[M any] struct {
 type Mark struct {
 	Epoch       string
 	First, Last uint64
+	// Recent has the hashes of the identities of those of them that others may still publish without a
+	// position: a message is recorded, but the node that has sent it doesn't learn that.
+	Recent []uint64
 }
 
 // Verdict says what to do with a message.
@@ -207,6 +216,9 @@ func (c *CatchUp[M]) had(rec *Record) bool {
 	for i, p := range rec.Places() {
 		mark := c.marks[rec.Rooms[i].Name]
 		if mark.covers(p) && p.Offset >= mark.First {
+			return true
+		}
+		if p == (history.Position{}) && len(mark.Recent) > 0 && slices.Contains(mark.Recent, rec.ID.Hash()) {
 			return true
 		}
 		older = older || mark.covers(p)

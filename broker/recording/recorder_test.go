@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/salabroker/sala/broker/history"
 	"github.com/salabroker/sala/broker/room"
@@ -141,13 +142,14 @@ func TestWhatAJoinHasHad(t *testing.T) {
 		}
 	}
 	var sent, dropped []string
-	had := history.Entry{ID: history.Identity{Node: "n", Number: 2}}
+	had := history.Entry{ID: history.Identity{Node: "n", Number: 2}, Time: time.Now()}
 	entry, err := history.Parse(5, had.Encode())
 	if err != nil {
 		t.Fatal(err)
 	}
 	entries := []history.Recorded{entry}
-	opened := c.Open(g, Mark{Epoch: "e", First: 5, Last: 5}, entries, func() { sent = append(sent, "answer") },
+	answer := Answer{history.Page{Entries: entries, End: history.Position{Epoch: "e", Offset: 5}}}
+	opened := c.Open(g, answer.Mark(), entries, func() { sent = append(sent, "answer") },
 		func(s string) { sent = append(sent, s) }, func(s string) { dropped = append(dropped, s) })
 	if !opened || sent[0] != "answer" {
 		t.Fatalf("opened %v, sent %v", opened, sent)
@@ -159,6 +161,13 @@ func TestWhatAJoinHasHad(t *testing.T) {
 	}
 	if take("late", at(2, 5, "e")) != Had || take("late and older", at(1, 4, "e")) != Had || take("next", at(9, 7, "e")) != Pass {
 		t.Error("what comes late isn't recognised")
+	}
+	lost, unrecorded := at(2, 0, ""), at(6, 0, "")
+	for _, rec := range []*Record{lost, unrecorded} {
+		rec.SetPlaces([]history.Position{{}})
+	}
+	if take("late, with a lost reply", lost) != Had || take("late and not recorded", unrecorded) != Pass {
+		t.Error("a message that was recorded without its node's knowledge comes again, or one that wasn't doesn't come")
 	}
 	member = true // of another room that the message is for
 	if take("for another room", at(1, 4, "e")) != Pass || take("had", at(2, 5, "e")) != Had {
