@@ -35,6 +35,8 @@ func TestClusterWarnings(t *testing.T) {
 		{"no key", []string{"--redis-url", "redis://h"}, "can pose as a node"},
 		{"key without a Redis", []string{"--cluster-key", key}, "this node is alone"},
 		{"both", []string{"--redis-url", "redis://h", "--cluster-key", key}, ""},
+		{"bound for histories", []string{"--redis-url", "redis://h", "--cluster-key", key, "--history-max-bytes", "1000000"}, "--history-max-bytes has no effect"},
+		{"bound without a Redis", []string{"--history-max-bytes", "1000000"}, ""},
 	} {
 		if warnings := strings.Join(mustBuild(t, tt.args...).Warnings, "\n"); !strings.Contains(warnings, tt.want) || tt.want == "" && warnings != "" {
 			t.Errorf("%s: the warnings are %q, want %q", tt.name, warnings, tt.want)

@@ -17,7 +17,7 @@ func (f *Flags) warnings() []string {
 	if !f.Dev {
 		warnings = f.shortKeys()
 	}
-	return slices.Concat(warnings, f.clusterWarnings(), f.secretFileWarnings(), f.openFileWarnings(), f.proxyWarnings(), f.accessWarnings(), f.recoveryWarnings())
+	return slices.Concat(warnings, f.clusterWarnings(), f.secretFileWarnings(), f.openFileWarnings(), f.proxyWarnings(), f.accessWarnings(), f.recoveryWarnings(), f.historyWarnings())
 }
 
 // secretFileWarnings warns of files with secrets that every user can read.
@@ -66,6 +66,14 @@ func (f *Flags) recoveryWarnings() []string {
 		return []string{"--recovery-namespaces has no effect with --recovery=optional: in every namespace, the clients that ask get a session"}
 	}
 	return nil
+}
+
+// historyWarnings warns of a bound for histories that are elsewhere.
+func (f *Flags) historyWarnings() []string {
+	if f.RedisURL == "" || f.HistoryMaxBytes == 0 {
+		return nil
+	}
+	return []string{"--history-max-bytes has no effect with --redis-url: the history of rooms is in Redis, whose maxmemory applies"}
 }
 
 // openFileWarnings warns of files of the broker that every user can change or read. Whoever can
