@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/salabroker/sala/broker/cluster/clustertest"
+	"github.com/salabroker/sala/broker/cluster/redis"
 	"github.com/salabroker/sala/broker/history"
 	"github.com/salabroker/sala/broker/history/redishistory"
 )
@@ -170,7 +171,7 @@ func TestStreamIsKept(t *testing.T) {
 // A room that is too large to be returned at once is read in parts, as far as the page may have them.
 func TestLargeRoom(t *testing.T) {
 	server := clustertest.Start(t)
-	e := start(t, redishistory.Options{Redis: redisOptions(server.URL())})
+	e := start(t, redishistory.Options{Redis: redis.Options{URL: server.URL(), Timeout: 20 * time.Second}})
 	r := room("r")
 	for n := range 10 {
 		large := entry(n)

@@ -13,15 +13,17 @@ import (
 )
 
 // Most readers want the newest messages of a room that has some, or all since a position that is still
-// there. One command of Redis returns that, at a fraction of what a script costs, because a script
-// converts each entry twice. What that command returns says whether it is all that was asked for. If
-// it isn't, because the room is empty, broken or large, or has a new epoch, a script reads it.
+// there. Plain commands return that, at a fraction of what a script costs, because a script converts
+// each entry twice. What they return says whether it is all that was asked for. If it isn't, because
+// the room is empty or broken, or has a new epoch since the position, a script reads it.
 
 const (
 	// firstRead is how many entries are read before it is known how large they are.
 	firstRead = 4
-	// maxWhole is how large a room may be of which any number of entries is read with one command.
+	// maxWhole is how large a room may be of which any number of entries is read with one command. Of
+	// others, maxPart entries are, while Redis does nothing else.
 	maxWhole = 4 << 20
+	maxPart  = 64
 )
 
 // Read implements [history.Engine].
@@ -57,19 +59,12 @@ type stored struct {
 	value     []byte // empty if it only marks where an epoch begins
 }
 
-// answers are entries of a room as Redis has returned them with two commands, the newest first.
-type answers [2][]rueidis.RedisMessage
-
-func (a *answers) len() int { return len(a[0]) + len(a[1]) }
+// answers are entries of a room as Redis has returned them with some commands, the newest first.
+type answers []rueidis.RedisMessage
 
 // at returns an entry. Its parts share memory with the answer.
-func (a *answers) at(i int) (s stored, err error) {
-	var m *rueidis.RedisMessage
-	if i < len(a[0]) {
-		m = &a[0][i]
-	} else {
-		m = &a[1][i-len(a[0])]
-	}
+func (a answers) at(i int) (s stored, err error) {
+	m := &a[i]
 	pair, err := m.ToArray()
 	if err != nil || len(pair) != 2 {
 		return s, errMalformed
@@ -97,8 +92,9 @@ func (e *Engine) readPlain(ctx context.Context, client rueidis.Client, room stri
 		from = id(*q.Since)
 	}
 	n := min(limit, r.Messages) + 1 // one more says whether there are more, or is the one at the position
-	entries, err := e.newest(ctx, client, room, from, n)
-	count := entries.len()
+	_, bytes := q.Bounds()
+	entries, stopped, err := e.newest(ctx, client, room, from, n, bytes)
+	count := len(entries)
 	if err != nil || count == 0 {
 		return page, false, err
 	}
@@ -128,7 +124,7 @@ func (e *Engine) readPlain(ctx context.Context, client rueidis.Client, room stri
 	fitting := q.Fit(page.Entries)
 	page.More = len(fitting) < len(page.Entries)
 	page.Entries = fitting
-	return page, true, nil
+	return page, page.More || !stopped, nil
 }
 
 // decodePlain adds the newest entries that Redis has returned to a page, without the oldest ones of
@@ -158,29 +154,47 @@ func (e *Engine) decodePlain(page *history.Page, room string, r history.Room, q 
 	return markers, nil
 }
 
-// newest returns the newest n entries of a room, from an id on. It returns none if that would be too
-// large an answer of Redis, which does nothing else meanwhile.
-func (e *Engine) newest(ctx context.Context, client rueidis.Client, room, from string, n int) (a answers, err error) {
+// newest returns the newest n entries of a room, from an id on, or fewer if these have more than so
+// many bytes; then it has stopped. Redis does nothing else while it returns entries, so it returns a
+// large room in parts.
+func (e *Engine) newest(ctx context.Context, client rueidis.Client, room, from string, n, bytes int) (entries answers, stopped bool, err error) {
 	first := client.B().Xrevrange().Key(room).End("+").Start(from).Count(int64(min(n, firstRead))).Build()
 	if n <= firstRead {
-		a[0], err = client.Do(ctx, first).ToArray()
-		return a, err
+		entries, err = client.Do(ctx, first).ToArray()
+		return entries, false, err
 	}
 	results := client.DoMulti(ctx, first, client.B().MemoryUsage().Key(room).Samples(0).Build())
-	if a[0], err = results[0].ToArray(); err != nil || len(a[0]) < firstRead {
-		return a, err
-	}
-	last, err := a.at(firstRead - 1)
-	if err != nil {
-		return answers{}, err
+	if entries, err = results[0].ToArray(); err != nil {
+		return nil, false, err
 	}
 	size, unknown := results[1].AsInt64()
-	if unknown != nil || size > maxWhole {
-		return answers{}, nil
+	whole := unknown == nil && size <= maxWhole
+	for asked, read, used := firstRead, 0, 0; len(entries) == asked && len(entries) < n; {
+		for ; !whole && read < len(entries); read++ {
+			s, err := entries.at(read)
+			if err != nil {
+				return nil, false, err
+			}
+			used += len(s.value)
+		}
+		if used > bytes {
+			return entries, true, nil
+		}
+		next := n - len(entries)
+		if !whole {
+			next = max(1, min(next, maxPart, (bytes-used)/(used/read+1)))
+		}
+		last, err := entries.at(len(entries) - 1)
+		if err != nil {
+			return nil, false, err
+		}
+		part, err := client.Do(ctx, client.B().Xrevrange().Key(room).End("("+last.id).Start(from).Count(int64(next)).Build()).ToArray()
+		if err != nil {
+			return nil, false, err
+		}
+		entries, asked = append(slices.Grow(entries, n-len(entries)), part...), asked+next
 	}
-	rest := client.B().Xrevrange().Key(room).End("(" + last.id).Start(from).Count(int64(n - firstRead)).Build()
-	a[1], err = client.Do(ctx, rest).ToArray()
-	return a, err
+	return entries, false, nil
 }
 
 // readArgs returns the arguments of readScript.
