@@ -126,7 +126,7 @@ func TestViolationsOfABroker(t *testing.T) {
 func TestEmptyBroker(t *testing.T) {
 	h := startReal(t)
 	for _, tt := range []struct{ method, path, body, answer string }{
-		{"GET", "/v1/rooms", "", `{"rooms":[],"nextPageToken":"","partial":false,"missingNodes":[]}`},
+		{"GET", "/v1/rooms", "", `{"rooms":[],"nextPageToken":"","partial":false,"missingNodes":[],"truncated":false,"time":null}`},
 		{"GET", "/v1/sockets", "", `{"sockets":[],"nextPageToken":"","partial":false,"missingNodes":[]}`},
 		{"POST", "/v1/emit", `{"rooms":["a"],"event":"e"}`, `{"matched":0,"queued":0,"kept":0,"dropped":0,"partial":false,"missingNodes":[],"positions":[],"unrecordedRooms":[],"duplicate":false}`},
 		{"POST", "/v1/broadcast", `{"namespace":"/chat","event":"e","args":[{}]}`, `{"matched":0,"queued":0,"kept":0,"dropped":0,"partial":false,"missingNodes":[],"duplicate":false}`},

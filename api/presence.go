@@ -25,6 +25,7 @@ func (s *presenceService) ListUsers(ctx context.Context, req *salav1.ListUsersRe
 	list, err := s.broker.Users(ctx, broker.UserQuery{
 		Namespace: req.GetNamespace(),
 		Room:      req.GetRoom(),
+		Query:     req.GetQuery(),
 		Page:      broker.Page{Size: int(req.GetPageSize()), Token: req.GetPageToken()},
 	})
 	if err != nil {

@@ -99,9 +99,9 @@ var restRoutes = []struct {
 		`{"name":"admin","scopes":[` + allScopes + `]}`,
 	},
 	{
-		"RoomService.ListRooms", "GET", "/v1/rooms?namespace=/n&prefix=a%20b&pageSize=2&page_token=t", "",
-		broker.RoomQuery{Namespace: "/n", Prefix: "a b", Page: broker.Page{Size: 2, Token: "t"}},
-		`{"rooms":[{"name":"a","namespace":"/","sockets":2}],"nextPageToken":"","partial":false,"missingNodes":[]}`,
+		"RoomService.ListRooms", "GET", "/v1/rooms?namespace=/n&prefix=a%20b&pageSize=2&page_token=t&query=B&order=ROOM_ORDER_SOCKETS", "",
+		broker.RoomQuery{Namespace: "/n", Prefix: "a b", Query: "B", BySockets: true, Page: broker.Page{Size: 2, Token: "t"}},
+		`{"rooms":[{"name":"a","namespace":"/","sockets":2}],"nextPageToken":"","partial":false,"missingNodes":[],"truncated":false,"time":null}`,
 	},
 	{
 		"RoomService.GetRoom", "GET", "/v1/rooms/a?namespace=/n", "",
@@ -129,8 +129,8 @@ var restRoutes = []struct {
 		`{}`,
 	},
 	{
-		"PresenceService.ListUsers", "GET", "/v1/rooms/a/users?namespace=/n&pageSize=2&pageToken=t", "",
-		broker.UserQuery{Namespace: "/n", Room: "a", Page: broker.Page{Size: 2, Token: "t"}},
+		"PresenceService.ListUsers", "GET", "/v1/rooms/a/users?namespace=/n&pageSize=2&pageToken=t&query=an", "",
+		broker.UserQuery{Namespace: "/n", Room: "a", Query: "an", Page: broker.Page{Size: 2, Token: "t"}},
 		`{"users":[{"user":"ana","sockets":3,"data":{"a":1}}],"nextPageToken":"","partial":false,"missingNodes":[]}`,
 	},
 	{
@@ -176,14 +176,14 @@ var restRoutes = []struct {
 		`{"result":{"summary":{"expected":4,"answered":0,"timedOut":4,"disconnected":0,"dropped":0,"partial":false,"missingNodes":[]}}}`,
 	},
 	{
-		"SocketService.ListSockets", "GET", "/v1/sockets?room=a&user=u", "",
-		broker.SocketQuery{Room: "a", User: "u"},
+		"SocketService.ListSockets", "GET", "/v1/sockets?room=a&user=u&query=10.", "",
+		broker.SocketQuery{Room: "a", User: "u", Query: "10."},
 		`{"sockets":[],"nextPageToken":"","partial":false,"missingNodes":[]}`,
 	},
 	{
 		"SocketService.GetSocket", "GET", "/v1/sockets/s-_1", "",
 		getSocketCall{"s-_1"},
-		`{"socket":{"id":"s-_1","user":"","namespace":"","rooms":[],"address":"","transport":"","connectTime":null,"data":null,"node":"","state":"SOCKET_STATE_CONNECTED"},"partial":false,"missingNodes":[]}`,
+		`{"socket":{"id":"s-_1","user":"","namespace":"","rooms":[],"address":"","transport":"","connectTime":null,"data":null,"node":"","state":"SOCKET_STATE_CONNECTED","session":null},"partial":false,"missingNodes":[]}`,
 	},
 	{
 		"SocketService.Join", "POST", "/v1/sockets:join", `{"selector":{"users":["u"]},"rooms":["x"]}`,

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 
+	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
@@ -18,10 +19,15 @@ func (s *roomService) ListRooms(ctx context.Context, req *salav1.ListRoomsReques
 	if err != nil {
 		return nil, err
 	}
+	if _, known := salav1.RoomOrder_name[int32(req.GetOrder())]; !known {
+		return nil, apierror.Invalid(broker.FieldViolation{Field: "order", Description: "is not an order that this broker knows"})
+	}
 	list, err := s.broker.ListRooms(ctx, broker.RoomQuery{
 		Namespace: req.GetNamespace(),
 		Within:    within,
 		Prefix:    req.GetPrefix(),
+		Query:     req.GetQuery(),
+		BySockets: req.GetOrder() == salav1.RoomOrder_ROOM_ORDER_SOCKETS,
 		Page:      broker.Page{Size: int(req.GetPageSize()), Token: req.GetPageToken()},
 	})
 	if err != nil {
@@ -32,6 +38,8 @@ func (s *roomService) ListRooms(ctx context.Context, req *salav1.ListRoomsReques
 		NextPageToken: list.Next,
 		Partial:       list.Partial,
 		MissingNodes:  list.Missing,
+		Truncated:     list.Truncated,
+		Time:          timestamp(list.Made),
 	}
 	for i, room := range list.Rooms {
 		resp.Rooms[i] = &salav1.Room{

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/eventhub"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
@@ -24,6 +25,7 @@ func (s *socketService) ListSockets(ctx context.Context, req *salav1.ListSockets
 		Within:    within,
 		Room:      req.GetRoom(),
 		User:      req.GetUser(),
+		Query:     req.GetQuery(),
 		Page:      broker.Page{Size: int(req.GetPageSize()), Token: req.GetPageToken()},
 	})
 	if err != nil {
@@ -74,6 +76,21 @@ func socketMessage(info broker.SocketInfo) *salav1.Socket {
 		Data:        jsonValue(info.Data),
 		Node:        info.Node,
 		State:       socketState(info.Away),
+		Session:     socketSession(info.Session),
+	}
+}
+
+func socketSession(s *eventhub.Session) *salav1.SocketSession {
+	if s == nil {
+		return nil
+	}
+	return &salav1.SocketSession{
+		Events:     count(s.Events),
+		Bytes:      uint64(max(s.Bytes, 0)),
+		Complete:   s.Complete,
+		AwayTime:   timestamp(s.AwaySince),
+		AwayReason: s.AwayReason,
+		ExpireTime: timestamp(s.Expires),
 	}
 }
 

@@ -70,6 +70,8 @@ type Broker struct {
 	roomLists    presence.Lists[roomUsers]
 	presenceFull sync.Once // for the log
 
+	searches searches // static after New; each guards itself
+
 	// The cluster; nil for a single node. Static after New; each guards itself.
 	mesh      *cluster.Mesh
 	proxy     *nodeproxy.Proxy
@@ -134,6 +136,7 @@ func New(o Options) (*Broker, error) {
 		recovery:       newRecovery(o.Recovery, o.sharedKeys()),
 		deliveries:     idempotency.NewDeliveries[delivered](cmp.Or(o.IdempotencyWindow, time.Minute)),
 		recorder:       newRecorder(o.History),
+		searches:       newSearches(),
 	}
 	b.outcomes = outcome.NewRecorder(b.id, b.log, o.Debug)
 	b.namespaceNames = slices.Compact(slices.Sorted(slices.Values(o.Namespaces)))

@@ -196,10 +196,15 @@ func (b *Broker) apply(from cluster.NodeID, op *wire.Op, wait time.Duration) (pr
 	case *wire.Op_WillState:
 		return b.lastWill.State(cluster.NodeID(o.WillState.GetNode()), from), nil
 	case *wire.Op_ListRooms:
-		return &wire.Rooms{Rooms: b.localRooms(o.ListRooms)}, nil
+		return b.localRooms(o.ListRooms), nil
+	case *wire.Op_ReadRoomList:
+		return b.readRoomList(o.ReadRoomList), nil
 	case *wire.Op_GetRoom:
 		return b.localMembers(o.GetRoom), nil
 	case *wire.Op_ListSockets:
+		if o.ListSockets.GetQuery() != "" {
+			return b.findLocalSockets(o.ListSockets), nil
+		}
 		return socketsToWire(b.localSockets(o.ListSockets)), nil
 	case *wire.Op_GetSocket:
 		if s, ok := b.localSocket(o.GetSocket.GetId()); ok {

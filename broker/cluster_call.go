@@ -354,6 +354,26 @@ func (b *Broker) callNode(ctx context.Context, node cluster.NodeID, op *wire.Op,
 	return nil
 }
 
+// otherNodes returns the other nodes, to be asked one by one. The partial result names those
+// that can't be asked.
+func (b *Broker) otherNodes(ctx context.Context) (nodes []cluster.NodeID, partial PartialResult) {
+	if b.mesh == nil {
+		return nil, PartialResult{}
+	}
+	ctx, cancel := context.WithTimeout(ctx, waitAtMost(ctx, callTimeout))
+	defer cancel()
+	if !b.knowsNodes(ctx) {
+		return nil, b.allMissing(cluster.ErrUnavailable)
+	}
+	for _, other := range b.mesh.Nodes()[1:] {
+		nodes = append(nodes, other.ID)
+	}
+	for _, id := range b.mesh.ClockSkewed() {
+		partial.miss(string(id))
+	}
+	return nodes, partial
+}
+
 // knowsNodes reports whether this node knows which others there are. It waits for
 // that if the node has just reached the cluster, but not if it can't reach it.
 func (b *Broker) knowsNodes(ctx context.Context) bool {

@@ -73,6 +73,7 @@ const (
 	ReasonKeyNotClaimed     = "IDEMPOTENCY_UNAVAILABLE"
 	ReasonKeysDisabled      = "IDEMPOTENCY_DISABLED"
 	ReasonTooManyKeys       = "TOO_MANY_IDEMPOTENCY_KEYS"
+	ReasonPageExpired       = "PAGE_EXPIRED"
 
 	ReasonRateLimited        = "RATE_LIMITED"
 	ReasonTooManyConnections = "TOO_MANY_CONNECTIONS"

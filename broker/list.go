@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -34,9 +35,10 @@ const (
 
 // The kinds of page tokens, so that the token of another list is refused.
 const (
-	pageOfRooms   = "rooms"
-	pageOfSockets = "sockets"
-	pageOfUsers   = "users"
+	pageOfRooms      = "rooms"
+	pageOfRoomSearch = "found rooms"
+	pageOfSockets    = "sockets"
+	pageOfUsers      = "users"
 )
 
 // pageToken encodes the position at which a page ends.
@@ -60,12 +62,23 @@ func (p Page) parse(kind string, n int) (size int, after []string, err error) {
 		raw, decodeErr := base64.RawURLEncoding.DecodeString(p.Token)
 		parts := strings.Split(string(raw), "\x00")
 		if decodeErr != nil || !utf8.Valid(raw) || parts[0] != kind || len(parts) != n+1 {
-			v.add("page_token", "is not a token of this list; leave it out for the first page")
+			v.add("page_token", wrongPageToken)
 		} else {
 			after = parts[1:]
 		}
 	}
 	return size, after, v.err()
+}
+
+const wrongPageToken = "is not a token of this list; leave it out for the first page"
+
+// maxQueryBytes is the longest text that a list can be searched for. No name is longer.
+const maxQueryBytes = 255
+
+func validateQuery(v *violations, query string) {
+	if len(query) > maxQueryBytes {
+		v.add("query", "has %d bytes; at most %d are allowed", len(query), maxQueryBytes)
+	}
 }
 
 // namespacesFor returns the namespaces that a list covers, sorted.
@@ -85,6 +98,10 @@ type RoomQuery struct {
 	Namespace string
 	// Prefix limits the list to rooms whose name begins with it.
 	Prefix string
+	// Query limits the list to rooms whose name contains it, whatever the case.
+	Query string
+	// BySockets lists the rooms with the most sockets first.
+	BySockets bool
 	// Within limits the list to rooms in one of these areas; none means all.
 	Within []room.Area
 	Page   Page
@@ -103,16 +120,24 @@ type RoomInfo struct {
 
 // RoomList is a page of rooms.
 type RoomList struct {
-	// Rooms are ordered by namespace and name.
+	// Rooms are ordered by namespace and name, or by the number of sockets.
 	Rooms []RoomInfo
 	// Next is the token of the next page; empty on the last one.
 	Next string
+	// Truncated says that more rooms match than the list of a search has.
+	Truncated bool
+	// Made is when the list of a search was made; zero for other lists.
+	Made time.Time
 	PartialResult
 }
 
-// ListRooms lists rooms. It may be called concurrently; the error is a
-// *[Error].
+// ListRooms lists rooms. A list by sockets or with a query is a search: it may be a few
+// seconds old, and all of its pages are. ListRooms may be called concurrently; the error
+// is a *[Error], with CodeFailedPrecondition if the page of a search is kept no longer.
 func (b *Broker) ListRooms(ctx context.Context, q RoomQuery) (RoomList, error) {
+	if q.Query != "" || q.BySockets {
+		return b.searchRooms(ctx, q)
+	}
 	size, after, err := q.Page.parse(pageOfRooms, 2)
 	if err != nil {
 		return RoomList{}, err
@@ -128,7 +153,7 @@ func (b *Broker) ListRooms(ctx context.Context, q RoomQuery) (RoomList, error) {
 		Within: areasToWire(q.Within),
 	}
 	var list RoomList
-	lists := [][]*wire.Room{b.localRooms(query)}
+	lists := [][]*wire.Room{b.localRooms(query).GetRooms()}
 	replies, partial := callAll[wire.Rooms](ctx, b, &wire.Op{Op: &wire.Op_ListRooms{ListRooms: query}})
 	list.PartialResult = partial
 	for _, answer := range replies {
@@ -181,36 +206,72 @@ func (b *Broker) GetRoom(ctx context.Context, namespace, room string) (RoomInfo,
 }
 
 // localRooms returns a page of the rooms that have members on this node.
-func (b *Broker) localRooms(q *wire.ListRooms) []*wire.Room {
-	var rooms []*wire.Room
-	limit, within := int(q.GetLimit()), areasFromWire(q.GetWithin())
+func (b *Broker) localRooms(q *wire.ListRooms) *wire.Rooms {
+	list := &wire.Rooms{}
+	limit, within, visits := int(q.GetLimit()), areasFromWire(q.GetWithin()), &visitCount{most: int(q.GetVisits())}
 	for _, name := range q.GetNamespaces() {
 		ns, ok := b.namespaces[name]
-		if !ok || name < q.GetAfterNamespace() || len(rooms) >= limit {
+		if !ok || name < q.GetAfterNamespace() || len(list.Rooms) >= limit || list.Stopped != nil {
 			continue
 		}
 		after := ""
 		if name == q.GetAfterNamespace() {
 			after = q.GetAfterName()
 		}
-		for _, r := range ns.roomsWithin(within, q.GetPrefix(), after, limit-len(rooms)) {
-			rooms = append(rooms, &wire.Room{Namespace: name, Name: r.Name, Sockets: uint32(r.Members)}) //nolint:gosec // bounded by file descriptors
+		rooms, stopped := ns.roomsWithin(within, q, after, limit-len(list.Rooms), visits)
+		for _, r := range rooms {
+			list.Rooms = append(list.Rooms, &wire.Room{Namespace: name, Name: r.Name, Sockets: uint32(r.Members)}) //nolint:gosec // bounded by file descriptors
+		}
+		if stopped != "" {
+			list.Stopped = &wire.RoomPlace{Namespace: name, Name: stopped}
 		}
 	}
-	return rooms
+	return list
+}
+
+// visitCount counts what a walk visits.
+type visitCount struct {
+	most    int // zero for no bound
+	visited int
+}
+
+// left returns how much the walk may visit. It is never nothing, so that a walk gets on.
+func (c *visitCount) left() int {
+	if c.most == 0 {
+		return math.MaxInt
+	}
+	return max(c.most-c.visited, 1)
 }
 
 // roomsWithin returns a page of the rooms in the areas; no areas mean all rooms. It
-// looks only at rooms that begin like one of the areas' patterns.
-func (ns *namespace) roomsWithin(areas []room.Area, prefix, after string, limit int) (rooms []room.Size) {
-	if len(areas) == 0 {
-		return ns.index.Rooms(prefix, after, limit, nil)
+// looks only at rooms that begin like one of the areas' patterns. If it stops because
+// of the visits, it says after which room.
+func (ns *namespace) roomsWithin(areas []room.Area, q *wire.ListRooms, after string, limit int, visits *visitCount) (rooms []room.Size, stopped string) {
+	starts := []string{q.GetPrefix()}
+	if len(areas) > 0 {
+		starts = room.Prefixes(areas, ns.name, q.GetPrefix())
 	}
-	keep := func(name string) bool { return room.InAreas(areas, ns.name, name) }
-	for _, start := range room.Prefixes(areas, ns.name, prefix) {
-		rooms = append(rooms, ns.index.Rooms(start, after, limit-len(rooms), keep)...)
+	var keep func(string) bool
+	if len(areas) > 0 || q.GetQuery() != "" {
+		keep = func(name string) bool {
+			visits.visited++
+			return (len(areas) == 0 || room.InAreas(areas, ns.name, name)) && nameContains(name, q.GetQuery())
+		}
 	}
-	return rooms
+	for _, start := range starts {
+		var found []room.Size
+		found, stopped = ns.index.WalkRooms(start, after, limit-len(rooms), visits.left(), keep)
+		rooms = append(rooms, found...)
+		if stopped != "" {
+			break
+		}
+	}
+	return rooms, stopped
+}
+
+// nameContains reports whether the name of a room contains a query in lower case.
+func nameContains(name, query string) bool {
+	return query == "" || strings.Contains(strings.ToLower(name), query)
 }
 
 func areasToWire(areas []room.Area) []*wire.RoomArea {
@@ -287,6 +348,8 @@ func hashOf(user string) uint64 {
 // fields that are set.
 type SocketQuery struct {
 	Namespace, Room, User string
+	// Query limits the list to sockets whose user, id or address begins with it.
+	Query string
 	// Within limits the list to these namespaces; none means all.
 	Within []string
 	Page   Page
@@ -304,11 +367,17 @@ type SocketList struct {
 	PartialResult
 }
 
-// ListSockets lists sockets. It may be called concurrently; the error is a
-// *[Error].
+// ListSockets lists sockets. A page with a query may be a few seconds old, and have
+// fewer sockets than its size although more follow. ListSockets may be called
+// concurrently; the error is a *[Error].
 func (b *Broker) ListSockets(ctx context.Context, q SocketQuery) (SocketList, error) {
 	size, after, err := q.Page.parse(pageOfSockets, 1)
 	if err != nil {
+		return SocketList{}, err
+	}
+	var v violations
+	validateQuery(&v, q.Query)
+	if err := v.err(); err != nil {
 		return SocketList{}, err
 	}
 	names, err := b.namespacesFor(q.Namespace)
@@ -320,6 +389,10 @@ func (b *Broker) ListSockets(ctx context.Context, q SocketQuery) (SocketList, er
 	}
 	query := &wire.ListSockets{
 		Namespaces: names, Room: q.Room, User: q.User, After: after[0], Limit: uint32(size + 1), //nolint:gosec // at most maxPageSize
+	}
+	if q.Query != "" {
+		query.Query, query.Visits = q.Query, socketVisits
+		return b.searchSockets(ctx, query)
 	}
 	list := SocketList{Sockets: b.localSockets(query)}
 	replies, partial := callAll[wire.Sockets](ctx, b, &wire.Op{Op: &wire.Op_ListSockets{ListSockets: query}})
@@ -401,13 +474,17 @@ func (b *Broker) localSockets(q *wire.ListSockets) []SocketInfo {
 			found = slices.DeleteFunc(found, (*socket).isShadow) // its node lists it
 		}
 	}
-	slices.SortFunc(found, func(a, b *socket) int { return cmp.Compare(a.id, b.id) })
+	sortByID(found)
 	found = found[:min(len(found), int(q.GetLimit()))]
 	infos := make([]SocketInfo, len(found))
 	for i, s := range found {
 		infos[i] = s.info()
 	}
 	return infos
+}
+
+func sortByID(sockets []*socket) {
+	slices.SortFunc(sockets, func(a, b *socket) int { return cmp.Compare(a.id, b.id) })
 }
 
 func sortSockets(sockets []SocketInfo) {
@@ -426,8 +503,24 @@ func (b *Broker) localSocket(id string) (SocketInfo, bool) {
 // info describes the socket for lists.
 func (s *socket) info() SocketInfo {
 	info := *s.describe()
-	info.Rooms, info.Auth = s.ns.index.RoomsOf(s), nil
+	info.Rooms, info.Auth, info.Session = s.ns.index.RoomsOf(s), nil, s.describeKept()
 	return info
+}
+
+// describeKept describes what the node keeps for the socket's client; nil if it has no
+// session.
+func (s *socket) describeKept() *eventhub.Session {
+	x := s.session
+	if x == nil {
+		return nil
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	kept := &eventhub.Session{Events: x.backlog.Len(), Bytes: x.backlog.Bytes(), Complete: x.backlog.Complete() && !x.missesMessages(s.b) && !x.over}
+	if s.client.Load() == nil && !x.over {
+		kept.AwaySince, kept.AwayReason, kept.Expires = x.lost, x.why, x.deadline
+	}
+	return kept
 }
 
 func socketsToWire(sockets []SocketInfo) *wire.Sockets {

@@ -20,7 +20,9 @@ type UserQuery struct {
 	Namespace string
 	// Room limits the list to one room; empty means the whole namespace.
 	Room string
-	Page Page
+	// Query limits the list to users whose name begins with it.
+	Query string
+	Page  Page
 }
 
 // UserList is a page of users.
@@ -46,6 +48,7 @@ func (b *Broker) Users(ctx context.Context, q UserQuery) (UserList, error) {
 		return UserList{}, err
 	}
 	var v violations
+	validateQuery(&v, q.Query)
 	if q.Room != "" {
 		validateRoom(&v, "room", q.Room)
 	}
@@ -58,7 +61,9 @@ func (b *Broker) Users(ctx context.Context, q UserQuery) (UserList, error) {
 	}
 	// One entry more than the page has says whether there is a next page.
 	var list UserList
-	query := &wire.ListUsers{Namespace: ns.name, Room: q.Room, After: after[0], Limit: uint32(size) + 1} //nolint:gosec // at most a page and one
+	query := &wire.ListUsers{
+		Namespace: ns.name, Room: q.Room, Prefix: q.Query, After: max(after[0], beforePrefix(q.Query)), Limit: uint32(size) + 1, //nolint:gosec // at most a page and one
+	}
 	list.Users, list.PartialResult = b.listUsers(ctx, query)
 	if n := fittingUsers(list.Users[:min(len(list.Users), size)]); len(list.Users) > n {
 		list.Users = list.Users[:n]

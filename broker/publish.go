@@ -188,6 +188,18 @@ func (s *socket) describe() *eventhub.Socket {
 	return d
 }
 
+// address returns the address of the socket's client, or of its last connection if it is
+// away. Unlike describe it keeps nothing.
+func (s *socket) address() string {
+	if c := s.client.Load(); c != nil {
+		return c.conn.RemoteAddress()
+	}
+	if known := s.described.Load(); known != nil {
+		return known.Address
+	}
+	return ""
+}
+
 // sameData reports whether two values are the same bytes in memory. Data is
 // replaced, never changed.
 func sameData(a, b json.RawMessage) bool {

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"cmp"
-	"container/heap"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -10,6 +9,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/presence"
@@ -52,20 +54,45 @@ const maxDigests = 500_000
 // listUsers returns a page of users on all nodes.
 func (b *Broker) listUsers(ctx context.Context, query *wire.ListUsers) ([]PresentUser, PartialResult) {
 	replies, partial := callAll[wire.Users](ctx, b, &wire.Op{Op: &wire.Op_ListUsers{ListUsers: query}})
+	for _, reply := range replies { // a node of an earlier release knows no prefix
+		reply.Users = slices.DeleteFunc(reply.GetUsers(), func(u *wire.User) bool { return !strings.HasPrefix(u.GetUser(), query.GetPrefix()) })
+	}
 	return mergeUsers(append(replies, b.localUsers(query)), int(query.GetLimit())), partial
+}
+
+// beforePrefix returns a name that sorts before all that begin with prefix, and close to
+// them. A node of an earlier release, which knows no prefix, begins there.
+func beforePrefix(prefix string) string {
+	last, size := utf8.DecodeLastRuneInString(prefix)
+	if size == 0 || last == 0 || last == utf8.RuneError {
+		return ""
+	}
+	last--
+	if utf16.IsSurrogate(last) {
+		last = 0xD7FF
+	}
+	return prefix[:len(prefix)-size] + string(last) + strings.Repeat(string(utf8.MaxRune), 8)
 }
 
 // localUsers returns a page of the users of this node.
 func (b *Broker) localUsers(q *wire.ListUsers) *wire.Users {
-	page := &userPage{limit: int(q.GetLimit()), namesOnly: q.GetNamesOnly(), users: make(map[string]*wire.User)}
-	for _, s := range b.socketsIn(q.GetNamespace(), q.GetRoom()) {
-		if s.user > q.GetAfter() { // so nobody without a name
-			page.add(s)
-		}
-	}
 	list := &wire.Users{}
-	for _, u := range page.users {
-		list.Users = append(list.Users, u)
+	ns, ok := b.namespaces[q.GetNamespace()]
+	if !ok {
+		return list
+	}
+	for _, u := range ns.index.Users(q.GetRoom(), q.GetPrefix(), q.GetAfter(), int(q.GetLimit())) {
+		w := &wire.User{User: u.User}
+		for _, s := range u.Members {
+			if s.isShadow() { // the node that has it counts it
+				continue
+			}
+			w.Sockets++
+			if connected := s.connectTime.UnixNano(); !q.GetNamesOnly() && connected >= w.GetConnectedUnixNs() {
+				w.ConnectedUnixNs, w.Data = connected, s.shownData()
+			}
+		}
+		list.Users = append(list.Users, w)
 	}
 	return list
 }
@@ -81,64 +108,6 @@ func (b *Broker) socketsIn(namespace, room string) []*socket {
 		return ns.index.Select(nil, Target{Everyone: true})
 	}
 	return ns.index.InRoom(room)
-}
-
-// userPage collects the users with the first names, so that a page of a large room takes
-// memory for the page alone.
-type userPage struct {
-	limit     int
-	namesOnly bool
-	users     map[string]*wire.User
-	names     lastNames // of users
-}
-
-// add counts a socket for its user, unless the page is full of users before that one.
-func (p *userPage) add(s *socket) {
-	u := p.users[s.user]
-	if u == nil {
-		if len(p.names) == p.limit && (p.limit == 0 || s.user > p.names[0]) {
-			return
-		}
-		u = &wire.User{User: s.user}
-		p.users[s.user] = u
-		heap.Push(&p.names, s.user)
-		if len(p.names) > p.limit {
-			delete(p.users, heap.Pop(&p.names).(string)) //nolint:forcetypeassert // it has only text
-		}
-	}
-	if s.isShadow() { // the node that has it counts it
-		return
-	}
-	u.Sockets++
-	if p.namesOnly {
-		return
-	}
-	if connected := s.connectTime.UnixNano(); connected >= u.GetConnectedUnixNs() {
-		u.ConnectedUnixNs, u.Data = connected, s.shownData()
-	}
-}
-
-// lastNames is a heap with the last name at its top.
-type lastNames []string
-
-// Len implements [heap.Interface].
-func (n lastNames) Len() int { return len(n) }
-
-// Less implements [heap.Interface].
-func (n lastNames) Less(i, j int) bool { return n[i] > n[j] }
-
-// Swap implements [heap.Interface].
-func (n lastNames) Swap(i, j int) { n[i], n[j] = n[j], n[i] }
-
-// Push implements [heap.Interface].
-func (n *lastNames) Push(name any) { *n = append(*n, name.(string)) } //nolint:forcetypeassert // see userPage
-
-// Pop implements [heap.Interface].
-func (n *lastNames) Pop() any {
-	last := len(*n) - 1
-	name := (*n)[last]
-	*n = (*n)[:last]
-	return name
 }
 
 // mergeUsers returns the first users of several nodes, ordered by name.

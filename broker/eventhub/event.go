@@ -95,6 +95,21 @@ type Socket struct {
 	// Auth is the JSON object that the client sent when it connected, without the token; empty if
 	// none. Only in events.
 	Auth json.RawMessage
+	// Session is what the node keeps for the client; nil for a socket without a session. Only in
+	// lists.
+	Session *Session
+}
+
+// Session is what a node keeps for a client that may lose its connection and return.
+type Session struct {
+	// Events is how many events the client hasn't confirmed, Bytes their size.
+	Events, Bytes int
+	// Complete says that the session still has all of them.
+	Complete bool
+	// AwaySince is when the client lost its connection, and AwayReason why. Expires is until when it
+	// may return. Zero unless the client is away.
+	AwaySince, Expires time.Time
+	AwayReason         string
 }
 
 // Since returns when the socket came to this node.

@@ -12,6 +12,7 @@
 //	user.go     the members of a user
 //	select.go   whom a [Target] selects
 //	list.go     pages of rooms and members
+//	order.go    pages of users
 //	pattern.go  patterns of room names
 //	area.go     a namespace, or some of its rooms
 package room

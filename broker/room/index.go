@@ -65,6 +65,7 @@ type Index[M Member] struct {
 	rooms   map[string]*room[M] // by name
 	byName  *btree.BTreeG[*room[M]]
 	users   map[string]*user[M] // by name
+	order   userOrder[M]
 }
 
 // entry is a member and its positions.

@@ -149,6 +149,7 @@ func TestIndexAgainstModel(t *testing.T) {
 			if step%10 == 0 {
 				compare(t, x, want, w.target(r))
 				compareLists(t, x, want, r, w)
+				compareUsers(t, x, want, r, w)
 				if !maps.Equal(told.sizes(), want.sizes()) {
 					t.Errorf("the observer got %v, want %v", told.sizes(), want.sizes())
 				}
@@ -317,6 +318,32 @@ func compareLists(t *testing.T, x *Index[*member], want model, r *rand.Rand, w w
 	slices.Sort(inside)
 	if all := want.selectIDs(Target{Rooms: []string{room}}); !slices.Equal(inside, all) {
 		t.Errorf("InRoom: %v, want %v", inside, all)
+	}
+}
+
+// compareUsers compares a random page of users.
+func compareUsers(t *testing.T, x *Index[*member], want model, r *rand.Rand, w world) {
+	room := []string{"", fmt.Sprint("room", r.IntN(w.rooms))}[r.IntN(2)]
+	prefix, after, limit := []string{"", "e"}[r.IntN(2)], []string{"", "ana", "b"}[r.IntN(3)], 1+r.IntN(3)
+	all := map[string][]string{}
+	for who, rooms := range want {
+		if who.user > after && strings.HasPrefix(who.user, prefix) && (room == "" || rooms[room]) {
+			all[who.user] = append(all[who.user], who.id)
+		}
+	}
+	names := slices.Sorted(maps.Keys(all))
+	names = names[:min(limit, len(names))]
+	// A scan finds the same where Users gathers.
+	for how, users := range map[string]func(room, prefix, after string, limit int) []UserMembers[*member]{"Users": x.Users, "scanUsers": x.scanUsers} {
+		got := users(room, prefix, after, limit)
+		if !slices.EqualFunc(got, names, func(u UserMembers[*member], name string) bool {
+			have := ids(u.Members)
+			slices.Sort(have)
+			slices.Sort(all[name])
+			return u.User == name && slices.Equal(have, all[name])
+		}) {
+			t.Errorf("%s of %q with %q after %q: %v, want %v", how, room, prefix, after, got, names)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package room
 
 import (
+	"math"
 	"slices"
 	"strings"
 )
@@ -132,35 +133,59 @@ func (x *Index[M]) See(m M, see func(rooms []string)) {
 }
 
 // Rooms returns up to limit rooms, sorted by name: those whose names begin with prefix, sort after
-// after, and for which keep returns true. A nil keep keeps all. keep is called with the index
-// locked.
+// after, and for which keep returns true. A nil keep keeps all.
 //
 // It visits the rooms in order from the first that can be on the page. So it takes time for the
 // page, and for the rooms in between that keep rejects.
 func (x *Index[M]) Rooms(prefix, after string, limit int, keep func(room string) bool) []Size {
-	var found []Size
-	from := &room[M]{name: max(prefix, after)}
-	for more := limit > 0; more; {
-		more = false
-		visited := 0
-		x.mu.RLock()
-		x.byName.Ascend(from, func(r *room[M]) bool {
-			switch {
-			case !strings.HasPrefix(r.name, prefix) || len(found) == limit:
-				return false
-			case visited == chunk:
-				from, more = &room[M]{name: r.name}, true
-				return false
-			}
-			visited++
-			if r.name != after && (keep == nil || keep(r.name)) {
-				found = append(found, Size{r.name, len(r.members)})
-			}
-			return true
-		})
-		x.mu.RUnlock()
-	}
+	found, _ := x.WalkRooms(prefix, after, limit, math.MaxInt, keep)
 	return found
+}
+
+// WalkRooms is [Index.Rooms], but visits at most so many rooms. If it stops because of that, stopped
+// is the room that it visited last, after which the walk can go on; otherwise stopped is empty.
+func (x *Index[M]) WalkRooms(prefix, after string, limit, visits int, keep func(room string) bool) (found []Size, stopped string) {
+	for len(found) < limit {
+		n := min(chunk, visits)
+		if keep == nil {
+			n = min(n, limit-len(found))
+		}
+		if n <= 0 {
+			return found, after
+		}
+		visited := x.nextRooms(prefix, after, n)
+		visits -= len(visited)
+		for _, r := range visited {
+			if len(found) == limit {
+				return found, ""
+			}
+			if keep == nil || keep(r.Name) {
+				found = append(found, r)
+			}
+		}
+		if len(visited) < n {
+			return found, ""
+		}
+		after = visited[n-1].Name
+	}
+	return found, ""
+}
+
+// nextRooms returns the first n rooms whose names begin with prefix and sort after after.
+func (x *Index[M]) nextRooms(prefix, after string, n int) []Size {
+	next := make([]Size, 0, n)
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	x.byName.Ascend(&room[M]{name: max(prefix, after)}, func(r *room[M]) bool {
+		if len(next) == n || !strings.HasPrefix(r.name, prefix) {
+			return false
+		}
+		if r.name != after {
+			next = append(next, Size{r.name, len(r.members)})
+		}
+		return true
+	})
+	return next
 }
 
 // Members returns up to limit members that f lists, sorted by id: those whose ids sort after after.
@@ -177,6 +202,33 @@ func (x *Index[M]) Members(f Filter, after string, limit int) []M {
 	found = slices.DeleteFunc(found, func(m M) bool { return m.ID() <= after })
 	slices.SortFunc(found, func(a, b M) int { return strings.Compare(a.ID(), b.ID()) })
 	return found[:min(max(limit, 0), len(found))]
+}
+
+// WalkMembers is [Index.Members] for the members for which keep returns true, but visits at most so
+// many that f lists. If it stops because of that, stopped is the id of the member that it visited
+// last, after which the walk can go on; otherwise stopped is empty.
+func (x *Index[M]) WalkMembers(f Filter, after string, limit, visits int, keep func(M) bool) (found []M, stopped string) {
+	for len(found) < limit {
+		n := min(chunk, visits)
+		if n <= 0 {
+			return found, after
+		}
+		visited := x.Members(f, after, n)
+		visits -= len(visited)
+		for _, m := range visited {
+			if len(found) == limit {
+				return found, ""
+			}
+			if keep(m) {
+				found = append(found, m)
+			}
+		}
+		if len(visited) < n {
+			return found, ""
+		}
+		after = visited[n-1].ID()
+	}
+	return found, ""
 }
 
 // gather returns all members that f lists. ok is false if it is less work to scan to a page of

@@ -24,6 +24,7 @@ func (x *Index[M]) addToUser(e *entry[M]) error {
 	case u == nil:
 		u = &user[M]{}
 		x.users[name] = u
+		x.order.add(name, u)
 	case x.limits.PerUser > 0 && len(u.entries) >= x.limits.PerUser:
 		return ErrTooManyOfUser
 	}
@@ -48,6 +49,7 @@ func (x *Index[M]) removeFromUser(e *entry[M]) {
 	switch {
 	case len(u.entries) == 0:
 		delete(x.users, e.member.User())
+		x.order.remove(e.member.User())
 	case len(u.entries) <= maxScannedMembers/2:
 		u.rooms = nil
 	}

@@ -23,6 +23,10 @@ func TestCommands(t *testing.T) {
 	}{
 		{args: []string{"rooms"}, out: []string{"NAMESPACE  ROOM    SOCKETS\n", "/          chat:1  1\n", "/          lobby   2\n"}},
 		{args: []string{"rooms", "list", "--prefix", "chat:"}, out: []string{"chat:1"}},
+		{args: []string{"rooms", "--order", "sockets"}, out: []string{"SOCKETS\n/          lobby   2\n/          chat:1  1\n"}},
+		{args: []string{"rooms", "--query", "HAT"}, out: []string{"SOCKETS\n/          chat:1  1\n"}},
+		{args: []string{"sockets", "--query", "be"}, out: []string{ben.id}},
+		{args: []string{"users", "--query", "a"}, out: []string{"DATA\nana   1"}},
 		{args: []string{"rooms", "--prefix", "none"}, err: []string{"there are no rooms"}},
 		{args: []string{"rooms", "get", "lobby"}, out: []string{"NAMESPACE  ROOM   SOCKETS  USERS\n", "/          lobby  2        2\n"}},
 		{args: []string{"rooms", "get", "none"}, code: 1, err: []string{`sala: error: nobody is in the room "none"`}},
@@ -157,8 +161,8 @@ func TestJSON(t *testing.T) {
 	ana := n.connect(t, "ana", "lobby")
 	const whole = ",\n  \"partial\": false,\n  \"missingNodes\": []\n}\n"
 	for command, want := range map[string]string{
-		"rooms --prefix lobby JSON":        "{\n  \"rooms\": [\n    {\n      \"name\": \"lobby\",\n      \"namespace\": \"/\",\n      \"sockets\": 1\n    }\n  ],\n  \"nextPageToken\": \"\"" + whole,
-		"rooms --prefix none JSON":         "{\n  \"rooms\": [],\n  \"nextPageToken\": \"\"" + whole,
+		"rooms --prefix lobby JSON":        "{\n  \"rooms\": [\n    {\n      \"name\": \"lobby\",\n      \"namespace\": \"/\",\n      \"sockets\": 1\n    }\n  ],\n  \"nextPageToken\": \"\"" + strings.TrimSuffix(whole, "\n}\n") + ",\n  \"truncated\": false,\n  \"time\": null\n}\n",
+		"rooms --prefix none JSON":         "{\n  \"rooms\": [],\n  \"nextPageToken\": \"\"" + strings.TrimSuffix(whole, "\n}\n") + ",\n  \"truncated\": false,\n  \"time\": null\n}\n",
 		"rooms get lobby JSON":             "{\n  \"name\": \"lobby\",\n  \"namespace\": \"/\",\n  \"sockets\": 1,\n  \"users\": 1" + whole,
 		"emit e --room lobby JSON":         "{\n  \"matched\": 1,\n  \"queued\": 1,\n  \"kept\": 0,\n  \"dropped\": 0" + strings.TrimSuffix(whole, "\n}\n") + ",\n  \"positions\": [],\n  \"unrecordedRooms\": [],\n  \"duplicate\": false\n}\n",
 		"broadcast e --volatile JSON":      "{\n  \"matched\": 1,\n",

@@ -104,7 +104,7 @@ test('every node returns the same lists', async (t) => {
   const { nodes, room, clients } = await oneEach(t);
   const ids = clients.map(({ id }) => id).sort();
   for (const node of nodes) {
-    assert.deepEqual(await node.ok('GET', `/v1/rooms?prefix=${room}`), { rooms: [{ name: room, namespace: '/', sockets: 3 }], nextPageToken: '', ...WHOLE });
+    assert.deepEqual(await node.ok('GET', `/v1/rooms?prefix=${room}`), { rooms: [{ name: room, namespace: '/', sockets: 3 }], nextPageToken: '', truncated: false, time: null, ...WHOLE });
     assert.deepEqual(await node.ok('GET', `/v1/rooms/${room}`), { name: room, namespace: '/', sockets: 3, users: 3, ...WHOLE });
     const listed = [];
     for (let pageToken = '', more = true; more;) {

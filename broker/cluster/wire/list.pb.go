@@ -35,7 +35,13 @@ type ListRooms struct {
 	// The largest number of entries.
 	Limit uint32 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
 	// Limits the list to these rooms; none means all.
-	Within        []*RoomArea `protobuf:"bytes,6,rep,name=within,proto3" json:"within,omitempty"`
+	Within []*RoomArea `protobuf:"bytes,6,rep,name=within,proto3" json:"within,omitempty"`
+	// Limits the list to rooms whose name contains this, which has no upper-case letters, once its
+	// upper-case letters are lower-case ones. A node that doesn't know the field ignores it.
+	Query string `protobuf:"bytes,7,opt,name=query,proto3" json:"query,omitempty"`
+	// The largest number of rooms to look at; zero means no bound. If the node stops because of it,
+	// it says where in Rooms.stopped.
+	Visits        uint32 `protobuf:"varint,8,opt,name=visits,proto3" json:"visits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -112,6 +118,20 @@ func (x *ListRooms) GetWithin() []*RoomArea {
 	return nil
 }
 
+func (x *ListRooms) GetQuery() string {
+	if x != nil {
+		return x.Query
+	}
+	return ""
+}
+
+func (x *ListRooms) GetVisits() uint32 {
+	if x != nil {
+		return x.Visits
+	}
+	return 0
+}
+
 // RoomArea is a namespace or, with a pattern, some of its rooms.
 type RoomArea struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -171,7 +191,10 @@ func (x *RoomArea) GetPattern() string {
 type Rooms struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The rooms, in order.
-	Rooms         []*Room `protobuf:"bytes,1,rep,name=rooms,proto3" json:"rooms,omitempty"`
+	Rooms []*Room `protobuf:"bytes,1,rep,name=rooms,proto3" json:"rooms,omitempty"`
+	// Where the node has stopped before the end of the list and with room on the page; otherwise
+	// unset.
+	Stopped       *RoomPlace `protobuf:"bytes,2,opt,name=stopped,proto3" json:"stopped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -213,6 +236,250 @@ func (x *Rooms) GetRooms() []*Room {
 	return nil
 }
 
+func (x *Rooms) GetStopped() *RoomPlace {
+	if x != nil {
+		return x.Stopped
+	}
+	return nil
+}
+
+// RoomPlace names a room.
+type RoomPlace struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its namespace.
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Its name.
+	Name          string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoomPlace) Reset() {
+	*x = RoomPlace{}
+	mi := &file_sala_cluster_v1_list_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoomPlace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoomPlace) ProtoMessage() {}
+
+func (x *RoomPlace) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_cluster_v1_list_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoomPlace.ProtoReflect.Descriptor instead.
+func (*RoomPlace) Descriptor() ([]byte, []int) {
+	return file_sala_cluster_v1_list_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RoomPlace) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *RoomPlace) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// ReadRoomList reads a page of a list of rooms that the node keeps.
+type ReadRoomList struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the list was made for.
+	Query *ListRooms `protobuf:"bytes,1,opt,name=query,proto3" json:"query,omitempty"`
+	// Whether it is by the number of sockets.
+	BySockets bool `protobuf:"varint,2,opt,name=by_sockets,json=bySockets,proto3" json:"by_sockets,omitempty"`
+	// The list.
+	Number uint64 `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`
+	// How many of its rooms come before the page.
+	Offset uint32 `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"`
+	// The largest number of rooms on the page.
+	Limit         uint32 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadRoomList) Reset() {
+	*x = ReadRoomList{}
+	mi := &file_sala_cluster_v1_list_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadRoomList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadRoomList) ProtoMessage() {}
+
+func (x *ReadRoomList) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_cluster_v1_list_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadRoomList.ProtoReflect.Descriptor instead.
+func (*ReadRoomList) Descriptor() ([]byte, []int) {
+	return file_sala_cluster_v1_list_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ReadRoomList) GetQuery() *ListRooms {
+	if x != nil {
+		return x.Query
+	}
+	return nil
+}
+
+func (x *ReadRoomList) GetBySockets() bool {
+	if x != nil {
+		return x.BySockets
+	}
+	return false
+}
+
+func (x *ReadRoomList) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ReadRoomList) GetOffset() uint32 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *ReadRoomList) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// RoomListPage is a page of a list of rooms that a node keeps.
+type RoomListPage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the node has the list; if not, the rest is unset.
+	Found bool `protobuf:"varint,1,opt,name=found,proto3" json:"found,omitempty"`
+	// The rooms, with the sockets of all nodes.
+	Rooms []*Room `protobuf:"bytes,2,rep,name=rooms,proto3" json:"rooms,omitempty"`
+	// Whether rooms follow.
+	More bool `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
+	// Whether more rooms match than the list has.
+	Truncated bool `protobuf:"varint,4,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// When the list was made, in nanoseconds since 1970.
+	MadeUnixNs int64 `protobuf:"varint,5,opt,name=made_unix_ns,json=madeUnixNs,proto3" json:"made_unix_ns,omitempty"`
+	// Whether nodes are missing in it, and which.
+	Partial bool `protobuf:"varint,6,opt,name=partial,proto3" json:"partial,omitempty"`
+	// The ids of these nodes, as far as they are known.
+	MissingNodes  []string `protobuf:"bytes,7,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoomListPage) Reset() {
+	*x = RoomListPage{}
+	mi := &file_sala_cluster_v1_list_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoomListPage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoomListPage) ProtoMessage() {}
+
+func (x *RoomListPage) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_cluster_v1_list_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoomListPage.ProtoReflect.Descriptor instead.
+func (*RoomListPage) Descriptor() ([]byte, []int) {
+	return file_sala_cluster_v1_list_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *RoomListPage) GetFound() bool {
+	if x != nil {
+		return x.Found
+	}
+	return false
+}
+
+func (x *RoomListPage) GetRooms() []*Room {
+	if x != nil {
+		return x.Rooms
+	}
+	return nil
+}
+
+func (x *RoomListPage) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+func (x *RoomListPage) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+func (x *RoomListPage) GetMadeUnixNs() int64 {
+	if x != nil {
+		return x.MadeUnixNs
+	}
+	return 0
+}
+
+func (x *RoomListPage) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *RoomListPage) GetMissingNodes() []string {
+	if x != nil {
+		return x.MissingNodes
+	}
+	return nil
+}
+
 // Room is a room as far as its members are connected to one node.
 type Room struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -228,7 +495,7 @@ type Room struct {
 
 func (x *Room) Reset() {
 	*x = Room{}
-	mi := &file_sala_cluster_v1_list_proto_msgTypes[3]
+	mi := &file_sala_cluster_v1_list_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -240,7 +507,7 @@ func (x *Room) String() string {
 func (*Room) ProtoMessage() {}
 
 func (x *Room) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_list_proto_msgTypes[3]
+	mi := &file_sala_cluster_v1_list_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -253,7 +520,7 @@ func (x *Room) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Room.ProtoReflect.Descriptor instead.
 func (*Room) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_list_proto_rawDescGZIP(), []int{3}
+	return file_sala_cluster_v1_list_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Room) GetNamespace() string {
@@ -290,7 +557,7 @@ type GetRoom struct {
 
 func (x *GetRoom) Reset() {
 	*x = GetRoom{}
-	mi := &file_sala_cluster_v1_list_proto_msgTypes[4]
+	mi := &file_sala_cluster_v1_list_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -302,7 +569,7 @@ func (x *GetRoom) String() string {
 func (*GetRoom) ProtoMessage() {}
 
 func (x *GetRoom) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_list_proto_msgTypes[4]
+	mi := &file_sala_cluster_v1_list_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -315,7 +582,7 @@ func (x *GetRoom) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRoom.ProtoReflect.Descriptor instead.
 func (*GetRoom) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_list_proto_rawDescGZIP(), []int{4}
+	return file_sala_cluster_v1_list_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetRoom) GetNamespace() string {
@@ -345,7 +612,7 @@ type Members struct {
 
 func (x *Members) Reset() {
 	*x = Members{}
-	mi := &file_sala_cluster_v1_list_proto_msgTypes[5]
+	mi := &file_sala_cluster_v1_list_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -357,7 +624,7 @@ func (x *Members) String() string {
 func (*Members) ProtoMessage() {}
 
 func (x *Members) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_list_proto_msgTypes[5]
+	mi := &file_sala_cluster_v1_list_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -370,7 +637,7 @@ func (x *Members) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Members.ProtoReflect.Descriptor instead.
 func (*Members) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_list_proto_rawDescGZIP(), []int{5}
+	return file_sala_cluster_v1_list_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Members) GetSockets() uint32 {
@@ -399,14 +666,20 @@ type ListSockets struct {
 	// The id after which the page begins.
 	After string `protobuf:"bytes,4,opt,name=after,proto3" json:"after,omitempty"`
 	// The largest number of entries.
-	Limit         uint32 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	Limit uint32 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Limits the list to sockets whose user, id or address begins with this. A node that doesn't know
+	// the field ignores it.
+	Query string `protobuf:"bytes,6,opt,name=query,proto3" json:"query,omitempty"`
+	// The largest number of sockets to look at; zero means no bound. If the node stops because of it,
+	// it says where in Sockets.stopped.
+	Visits        uint32 `protobuf:"varint,7,opt,name=visits,proto3" json:"visits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListSockets) Reset() {
 	*x = ListSockets{}
-	mi := &file_sala_cluster_v1_list_proto_msgTypes[6]
+	mi := &file_sala_cluster_v1_list_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -418,7 +691,7 @@ func (x *ListSockets) String() string {
 func (*ListSockets) ProtoMessage() {}
 
 func (x *ListSockets) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_list_proto_msgTypes[6]
+	mi := &file_sala_cluster_v1_list_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -431,7 +704,7 @@ func (x *ListSockets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSockets.ProtoReflect.Descriptor instead.
 func (*ListSockets) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_list_proto_rawDescGZIP(), []int{6}
+	return file_sala_cluster_v1_list_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListSockets) GetNamespaces() []string {
@@ -469,6 +742,20 @@ func (x *ListSockets) GetLimit() uint32 {
 	return 0
 }
 
+func (x *ListSockets) GetQuery() string {
+	if x != nil {
+		return x.Query
+	}
+	return ""
+}
+
+func (x *ListSockets) GetVisits() uint32 {
+	if x != nil {
+		return x.Visits
+	}
+	return 0
+}
+
 // GetSocket describes a socket.
 type GetSocket struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -480,7 +767,7 @@ type GetSocket struct {
 
 func (x *GetSocket) Reset() {
 	*x = GetSocket{}
-	mi := &file_sala_cluster_v1_list_proto_msgTypes[7]
+	mi := &file_sala_cluster_v1_list_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -492,7 +779,7 @@ func (x *GetSocket) String() string {
 func (*GetSocket) ProtoMessage() {}
 
 func (x *GetSocket) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_list_proto_msgTypes[7]
+	mi := &file_sala_cluster_v1_list_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -505,7 +792,7 @@ func (x *GetSocket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSocket.ProtoReflect.Descriptor instead.
 func (*GetSocket) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_list_proto_rawDescGZIP(), []int{7}
+	return file_sala_cluster_v1_list_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetSocket) GetId() string {
@@ -519,14 +806,17 @@ func (x *GetSocket) GetId() string {
 type Sockets struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The sockets, in order.
-	Sockets       []*Socket `protobuf:"bytes,1,rep,name=sockets,proto3" json:"sockets,omitempty"`
+	Sockets []*Socket `protobuf:"bytes,1,rep,name=sockets,proto3" json:"sockets,omitempty"`
+	// The id at which the node has stopped before the end of the list and with room on the page;
+	// otherwise empty.
+	Stopped       string `protobuf:"bytes,2,opt,name=stopped,proto3" json:"stopped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Sockets) Reset() {
 	*x = Sockets{}
-	mi := &file_sala_cluster_v1_list_proto_msgTypes[8]
+	mi := &file_sala_cluster_v1_list_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -538,7 +828,7 @@ func (x *Sockets) String() string {
 func (*Sockets) ProtoMessage() {}
 
 func (x *Sockets) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_list_proto_msgTypes[8]
+	mi := &file_sala_cluster_v1_list_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -551,7 +841,7 @@ func (x *Sockets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sockets.ProtoReflect.Descriptor instead.
 func (*Sockets) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_list_proto_rawDescGZIP(), []int{8}
+	return file_sala_cluster_v1_list_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Sockets) GetSockets() []*Socket {
@@ -559,6 +849,13 @@ func (x *Sockets) GetSockets() []*Socket {
 		return x.Sockets
 	}
 	return nil
+}
+
+func (x *Sockets) GetStopped() string {
+	if x != nil {
+		return x.Stopped
+	}
+	return ""
 }
 
 // Socket describes a socket.
@@ -589,14 +886,16 @@ type Socket struct {
 	// has returned at another node; otherwise empty.
 	Node string `protobuf:"bytes,11,opt,name=node,proto3" json:"node,omitempty"`
 	// How often another node has taken the socket over.
-	Moves         uint32 `protobuf:"varint,12,opt,name=moves,proto3" json:"moves,omitempty"`
+	Moves uint32 `protobuf:"varint,12,opt,name=moves,proto3" json:"moves,omitempty"`
+	// The socket's session; unset if it has none. Only in lists.
+	Session       *SocketSession `protobuf:"bytes,13,opt,name=session,proto3" json:"session,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Socket) Reset() {
 	*x = Socket{}
-	mi := &file_sala_cluster_v1_list_proto_msgTypes[9]
+	mi := &file_sala_cluster_v1_list_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -608,7 +907,7 @@ func (x *Socket) String() string {
 func (*Socket) ProtoMessage() {}
 
 func (x *Socket) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_list_proto_msgTypes[9]
+	mi := &file_sala_cluster_v1_list_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -621,7 +920,7 @@ func (x *Socket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Socket.ProtoReflect.Descriptor instead.
 func (*Socket) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_list_proto_rawDescGZIP(), []int{9}
+	return file_sala_cluster_v1_list_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Socket) GetId() string {
@@ -708,11 +1007,109 @@ func (x *Socket) GetMoves() uint32 {
 	return 0
 }
 
+func (x *Socket) GetSession() *SocketSession {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+// SocketSession is what a node keeps for the client of a socket.
+type SocketSession struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number of events that the client hasn't confirmed.
+	Events uint32 `protobuf:"varint,1,opt,name=events,proto3" json:"events,omitempty"`
+	// Their size.
+	Bytes uint64 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// Whether none of them had to be given up.
+	Complete bool `protobuf:"varint,3,opt,name=complete,proto3" json:"complete,omitempty"`
+	// When the client lost its connection, in nanoseconds since 1970; zero unless it is away.
+	AwayUnixNs int64 `protobuf:"varint,4,opt,name=away_unix_ns,json=awayUnixNs,proto3" json:"away_unix_ns,omitempty"`
+	// Why it did.
+	AwayReason string `protobuf:"bytes,5,opt,name=away_reason,json=awayReason,proto3" json:"away_reason,omitempty"`
+	// Until when it may return, in nanoseconds since 1970; zero unless it is away.
+	ExpireUnixNs  int64 `protobuf:"varint,6,opt,name=expire_unix_ns,json=expireUnixNs,proto3" json:"expire_unix_ns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SocketSession) Reset() {
+	*x = SocketSession{}
+	mi := &file_sala_cluster_v1_list_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SocketSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SocketSession) ProtoMessage() {}
+
+func (x *SocketSession) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_cluster_v1_list_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SocketSession.ProtoReflect.Descriptor instead.
+func (*SocketSession) Descriptor() ([]byte, []int) {
+	return file_sala_cluster_v1_list_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *SocketSession) GetEvents() uint32 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *SocketSession) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *SocketSession) GetComplete() bool {
+	if x != nil {
+		return x.Complete
+	}
+	return false
+}
+
+func (x *SocketSession) GetAwayUnixNs() int64 {
+	if x != nil {
+		return x.AwayUnixNs
+	}
+	return 0
+}
+
+func (x *SocketSession) GetAwayReason() string {
+	if x != nil {
+		return x.AwayReason
+	}
+	return ""
+}
+
+func (x *SocketSession) GetExpireUnixNs() int64 {
+	if x != nil {
+		return x.ExpireUnixNs
+	}
+	return 0
+}
+
 var File_sala_cluster_v1_list_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_list_proto_rawDesc = "" +
 	"\n" +
-	"\x1asala/cluster/v1/list.proto\x12\x0fsala.cluster.v1\"\xd4\x01\n" +
+	"\x1asala/cluster/v1/list.proto\x12\x0fsala.cluster.v1\"\x82\x02\n" +
 	"\tListRooms\x12\x1e\n" +
 	"\n" +
 	"namespaces\x18\x01 \x03(\tR\n" +
@@ -722,12 +1119,34 @@ const file_sala_cluster_v1_list_proto_rawDesc = "" +
 	"\n" +
 	"after_name\x18\x04 \x01(\tR\tafterName\x12\x14\n" +
 	"\x05limit\x18\x05 \x01(\rR\x05limit\x121\n" +
-	"\x06within\x18\x06 \x03(\v2\x19.sala.cluster.v1.RoomAreaR\x06within\"B\n" +
+	"\x06within\x18\x06 \x03(\v2\x19.sala.cluster.v1.RoomAreaR\x06within\x12\x14\n" +
+	"\x05query\x18\a \x01(\tR\x05query\x12\x16\n" +
+	"\x06visits\x18\b \x01(\rR\x06visits\"B\n" +
 	"\bRoomArea\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x18\n" +
-	"\apattern\x18\x02 \x01(\tR\apattern\"4\n" +
+	"\apattern\x18\x02 \x01(\tR\apattern\"j\n" +
 	"\x05Rooms\x12+\n" +
-	"\x05rooms\x18\x01 \x03(\v2\x15.sala.cluster.v1.RoomR\x05rooms\"R\n" +
+	"\x05rooms\x18\x01 \x03(\v2\x15.sala.cluster.v1.RoomR\x05rooms\x124\n" +
+	"\astopped\x18\x02 \x01(\v2\x1a.sala.cluster.v1.RoomPlaceR\astopped\"=\n" +
+	"\tRoomPlace\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\xa5\x01\n" +
+	"\fReadRoomList\x120\n" +
+	"\x05query\x18\x01 \x01(\v2\x1a.sala.cluster.v1.ListRoomsR\x05query\x12\x1d\n" +
+	"\n" +
+	"by_sockets\x18\x02 \x01(\bR\tbySockets\x12\x16\n" +
+	"\x06number\x18\x03 \x01(\x04R\x06number\x12\x16\n" +
+	"\x06offset\x18\x04 \x01(\rR\x06offset\x12\x14\n" +
+	"\x05limit\x18\x05 \x01(\rR\x05limit\"\xe4\x01\n" +
+	"\fRoomListPage\x12\x14\n" +
+	"\x05found\x18\x01 \x01(\bR\x05found\x12+\n" +
+	"\x05rooms\x18\x02 \x03(\v2\x15.sala.cluster.v1.RoomR\x05rooms\x12\x12\n" +
+	"\x04more\x18\x03 \x01(\bR\x04more\x12\x1c\n" +
+	"\ttruncated\x18\x04 \x01(\bR\ttruncated\x12 \n" +
+	"\fmade_unix_ns\x18\x05 \x01(\x03R\n" +
+	"madeUnixNs\x12\x18\n" +
+	"\apartial\x18\x06 \x01(\bR\apartial\x12#\n" +
+	"\rmissing_nodes\x18\a \x03(\tR\fmissingNodes\"R\n" +
 	"\x04Room\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -737,7 +1156,7 @@ const file_sala_cluster_v1_list_proto_rawDesc = "" +
 	"\x04room\x18\x02 \x01(\tR\x04room\"9\n" +
 	"\aMembers\x12\x18\n" +
 	"\asockets\x18\x01 \x01(\rR\asockets\x12\x14\n" +
-	"\x05users\x18\x02 \x03(\x06R\x05users\"\x81\x01\n" +
+	"\x05users\x18\x02 \x03(\x06R\x05users\"\xaf\x01\n" +
 	"\vListSockets\x12\x1e\n" +
 	"\n" +
 	"namespaces\x18\x01 \x03(\tR\n" +
@@ -745,11 +1164,14 @@ const file_sala_cluster_v1_list_proto_rawDesc = "" +
 	"\x04room\x18\x02 \x01(\tR\x04room\x12\x12\n" +
 	"\x04user\x18\x03 \x01(\tR\x04user\x12\x14\n" +
 	"\x05after\x18\x04 \x01(\tR\x05after\x12\x14\n" +
-	"\x05limit\x18\x05 \x01(\rR\x05limit\"\x1b\n" +
+	"\x05limit\x18\x05 \x01(\rR\x05limit\x12\x14\n" +
+	"\x05query\x18\x06 \x01(\tR\x05query\x12\x16\n" +
+	"\x06visits\x18\a \x01(\rR\x06visits\"\x1b\n" +
 	"\tGetSocket\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"<\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"V\n" +
 	"\aSockets\x121\n" +
-	"\asockets\x18\x01 \x03(\v2\x17.sala.cluster.v1.SocketR\asockets\"\xaa\x02\n" +
+	"\asockets\x18\x01 \x03(\v2\x17.sala.cluster.v1.SocketR\asockets\x12\x18\n" +
+	"\astopped\x18\x02 \x01(\tR\astopped\"\xe4\x02\n" +
 	"\x06Socket\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x1c\n" +
@@ -763,7 +1185,17 @@ const file_sala_cluster_v1_list_proto_rawDesc = "" +
 	"\x04away\x18\n" +
 	" \x01(\bR\x04away\x12\x12\n" +
 	"\x04node\x18\v \x01(\tR\x04node\x12\x14\n" +
-	"\x05moves\x18\f \x01(\rR\x05movesB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
+	"\x05moves\x18\f \x01(\rR\x05moves\x128\n" +
+	"\asession\x18\r \x01(\v2\x1e.sala.cluster.v1.SocketSessionR\asession\"\xc2\x01\n" +
+	"\rSocketSession\x12\x16\n" +
+	"\x06events\x18\x01 \x01(\rR\x06events\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x1a\n" +
+	"\bcomplete\x18\x03 \x01(\bR\bcomplete\x12 \n" +
+	"\faway_unix_ns\x18\x04 \x01(\x03R\n" +
+	"awayUnixNs\x12\x1f\n" +
+	"\vaway_reason\x18\x05 \x01(\tR\n" +
+	"awayReason\x12$\n" +
+	"\x0eexpire_unix_ns\x18\x06 \x01(\x03R\fexpireUnixNsB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
 
 var (
 	file_sala_cluster_v1_list_proto_rawDescOnce sync.Once
@@ -777,28 +1209,36 @@ func file_sala_cluster_v1_list_proto_rawDescGZIP() []byte {
 	return file_sala_cluster_v1_list_proto_rawDescData
 }
 
-var file_sala_cluster_v1_list_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_sala_cluster_v1_list_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_sala_cluster_v1_list_proto_goTypes = []any{
-	(*ListRooms)(nil),   // 0: sala.cluster.v1.ListRooms
-	(*RoomArea)(nil),    // 1: sala.cluster.v1.RoomArea
-	(*Rooms)(nil),       // 2: sala.cluster.v1.Rooms
-	(*Room)(nil),        // 3: sala.cluster.v1.Room
-	(*GetRoom)(nil),     // 4: sala.cluster.v1.GetRoom
-	(*Members)(nil),     // 5: sala.cluster.v1.Members
-	(*ListSockets)(nil), // 6: sala.cluster.v1.ListSockets
-	(*GetSocket)(nil),   // 7: sala.cluster.v1.GetSocket
-	(*Sockets)(nil),     // 8: sala.cluster.v1.Sockets
-	(*Socket)(nil),      // 9: sala.cluster.v1.Socket
+	(*ListRooms)(nil),     // 0: sala.cluster.v1.ListRooms
+	(*RoomArea)(nil),      // 1: sala.cluster.v1.RoomArea
+	(*Rooms)(nil),         // 2: sala.cluster.v1.Rooms
+	(*RoomPlace)(nil),     // 3: sala.cluster.v1.RoomPlace
+	(*ReadRoomList)(nil),  // 4: sala.cluster.v1.ReadRoomList
+	(*RoomListPage)(nil),  // 5: sala.cluster.v1.RoomListPage
+	(*Room)(nil),          // 6: sala.cluster.v1.Room
+	(*GetRoom)(nil),       // 7: sala.cluster.v1.GetRoom
+	(*Members)(nil),       // 8: sala.cluster.v1.Members
+	(*ListSockets)(nil),   // 9: sala.cluster.v1.ListSockets
+	(*GetSocket)(nil),     // 10: sala.cluster.v1.GetSocket
+	(*Sockets)(nil),       // 11: sala.cluster.v1.Sockets
+	(*Socket)(nil),        // 12: sala.cluster.v1.Socket
+	(*SocketSession)(nil), // 13: sala.cluster.v1.SocketSession
 }
 var file_sala_cluster_v1_list_proto_depIdxs = []int32{
-	1, // 0: sala.cluster.v1.ListRooms.within:type_name -> sala.cluster.v1.RoomArea
-	3, // 1: sala.cluster.v1.Rooms.rooms:type_name -> sala.cluster.v1.Room
-	9, // 2: sala.cluster.v1.Sockets.sockets:type_name -> sala.cluster.v1.Socket
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	1,  // 0: sala.cluster.v1.ListRooms.within:type_name -> sala.cluster.v1.RoomArea
+	6,  // 1: sala.cluster.v1.Rooms.rooms:type_name -> sala.cluster.v1.Room
+	3,  // 2: sala.cluster.v1.Rooms.stopped:type_name -> sala.cluster.v1.RoomPlace
+	0,  // 3: sala.cluster.v1.ReadRoomList.query:type_name -> sala.cluster.v1.ListRooms
+	6,  // 4: sala.cluster.v1.RoomListPage.rooms:type_name -> sala.cluster.v1.Room
+	12, // 5: sala.cluster.v1.Sockets.sockets:type_name -> sala.cluster.v1.Socket
+	13, // 6: sala.cluster.v1.Socket.session:type_name -> sala.cluster.v1.SocketSession
+	7,  // [7:7] is the sub-list for method output_type
+	7,  // [7:7] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_sala_cluster_v1_list_proto_init() }
@@ -812,7 +1252,7 @@ func file_sala_cluster_v1_list_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_cluster_v1_list_proto_rawDesc), len(file_sala_cluster_v1_list_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -52,6 +52,7 @@ type Op struct {
 	//	*Op_OfferSessions
 	//	*Op_SessionMoved
 	//	*Op_Barrier
+	//	*Op_ReadRoomList
 	//	*Op_ListUsers
 	//	*Op_CountUsers
 	//	*Op_FindUsers
@@ -305,6 +306,15 @@ func (x *Op) GetBarrier() *Barrier {
 	return nil
 }
 
+func (x *Op) GetReadRoomList() *ReadRoomList {
+	if x != nil {
+		if x, ok := x.Op.(*Op_ReadRoomList); ok {
+			return x.ReadRoomList
+		}
+	}
+	return nil
+}
+
 func (x *Op) GetListUsers() *ListUsers {
 	if x != nil {
 		if x, ok := x.Op.(*Op_ListUsers); ok {
@@ -507,6 +517,11 @@ type Op_Barrier struct {
 	Barrier *Barrier `protobuf:"bytes,31,opt,name=barrier,proto3,oneof"`
 }
 
+type Op_ReadRoomList struct {
+	// Reads a page of a list of rooms that the node keeps. Answered with RoomListPage.
+	ReadRoomList *ReadRoomList `protobuf:"bytes,32,opt,name=read_room_list,json=readRoomList,proto3,oneof"`
+}
+
 type Op_ListUsers struct {
 	// Lists users. Answered with Users.
 	ListUsers *ListUsers `protobuf:"bytes,50,opt,name=list_users,json=listUsers,proto3,oneof"`
@@ -590,6 +605,8 @@ func (*Op_OfferSessions) isOp_Op() {}
 func (*Op_SessionMoved) isOp_Op() {}
 
 func (*Op_Barrier) isOp_Op() {}
+
+func (*Op_ReadRoomList) isOp_Op() {}
 
 func (*Op_ListUsers) isOp_Op() {}
 
@@ -1898,7 +1915,7 @@ var File_sala_cluster_v1_op_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\n" +
-	"\x18sala/cluster/v1/op.proto\x12\x0fsala.cluster.v1\x1a\x1bsala/cluster/v1/admin.proto\x1a\x1csala/cluster/v1/events.proto\x1a\x1asala/cluster/v1/list.proto\x1a\x1esala/cluster/v1/presence.proto\x1a\x1dsala/cluster/v1/session.proto\"\xff\x0e\n" +
+	"\x18sala/cluster/v1/op.proto\x12\x0fsala.cluster.v1\x1a\x1bsala/cluster/v1/admin.proto\x1a\x1csala/cluster/v1/events.proto\x1a\x1asala/cluster/v1/list.proto\x1a\x1esala/cluster/v1/presence.proto\x1a\x1dsala/cluster/v1/session.proto\"\xc6\x0f\n" +
 	"\x02Op\x12+\n" +
 	"\x04emit\x18\x01 \x01(\v2\x15.sala.cluster.v1.EmitH\x00R\x04emit\x120\n" +
 	"\x04join\x18\x02 \x01(\v2\x1a.sala.cluster.v1.JoinRoomsH\x00R\x04join\x123\n" +
@@ -1927,7 +1944,8 @@ const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\ftake_session\x18\x1c \x01(\v2\x1c.sala.cluster.v1.TakeSessionH\x00R\vtakeSession\x12G\n" +
 	"\x0eoffer_sessions\x18\x1d \x01(\v2\x1e.sala.cluster.v1.OfferSessionsH\x00R\rofferSessions\x12D\n" +
 	"\rsession_moved\x18\x1e \x01(\v2\x1d.sala.cluster.v1.SessionMovedH\x00R\fsessionMoved\x124\n" +
-	"\abarrier\x18\x1f \x01(\v2\x18.sala.cluster.v1.BarrierH\x00R\abarrier\x12;\n" +
+	"\abarrier\x18\x1f \x01(\v2\x18.sala.cluster.v1.BarrierH\x00R\abarrier\x12E\n" +
+	"\x0eread_room_list\x18  \x01(\v2\x1d.sala.cluster.v1.ReadRoomListH\x00R\freadRoomList\x12;\n" +
 	"\n" +
 	"list_users\x182 \x01(\v2\x1a.sala.cluster.v1.ListUsersH\x00R\tlistUsers\x12>\n" +
 	"\vcount_users\x183 \x01(\v2\x1b.sala.cluster.v1.CountUsersH\x00R\n" +
@@ -2078,13 +2096,14 @@ var file_sala_cluster_v1_op_proto_goTypes = []any{
 	(*OfferSessions)(nil),    // 27: sala.cluster.v1.OfferSessions
 	(*SessionMoved)(nil),     // 28: sala.cluster.v1.SessionMoved
 	(*Barrier)(nil),          // 29: sala.cluster.v1.Barrier
-	(*ListUsers)(nil),        // 30: sala.cluster.v1.ListUsers
-	(*CountUsers)(nil),       // 31: sala.cluster.v1.CountUsers
-	(*FindUsers)(nil),        // 32: sala.cluster.v1.FindUsers
-	(*AskPresence)(nil),      // 33: sala.cluster.v1.AskPresence
-	(*AdoptLeaves)(nil),      // 34: sala.cluster.v1.AdoptLeaves
-	(*GetAdminStats)(nil),    // 35: sala.cluster.v1.GetAdminStats
-	(*FindAdminSession)(nil), // 36: sala.cluster.v1.FindAdminSession
+	(*ReadRoomList)(nil),     // 30: sala.cluster.v1.ReadRoomList
+	(*ListUsers)(nil),        // 31: sala.cluster.v1.ListUsers
+	(*CountUsers)(nil),       // 32: sala.cluster.v1.CountUsers
+	(*FindUsers)(nil),        // 33: sala.cluster.v1.FindUsers
+	(*AskPresence)(nil),      // 34: sala.cluster.v1.AskPresence
+	(*AdoptLeaves)(nil),      // 35: sala.cluster.v1.AdoptLeaves
+	(*GetAdminStats)(nil),    // 36: sala.cluster.v1.GetAdminStats
+	(*FindAdminSession)(nil), // 37: sala.cluster.v1.FindAdminSession
 }
 var file_sala_cluster_v1_op_proto_depIdxs = []int32{
 	3,  // 0: sala.cluster.v1.Op.emit:type_name -> sala.cluster.v1.Emit
@@ -2109,32 +2128,33 @@ var file_sala_cluster_v1_op_proto_depIdxs = []int32{
 	27, // 19: sala.cluster.v1.Op.offer_sessions:type_name -> sala.cluster.v1.OfferSessions
 	28, // 20: sala.cluster.v1.Op.session_moved:type_name -> sala.cluster.v1.SessionMoved
 	29, // 21: sala.cluster.v1.Op.barrier:type_name -> sala.cluster.v1.Barrier
-	30, // 22: sala.cluster.v1.Op.list_users:type_name -> sala.cluster.v1.ListUsers
-	31, // 23: sala.cluster.v1.Op.count_users:type_name -> sala.cluster.v1.CountUsers
-	32, // 24: sala.cluster.v1.Op.find_users:type_name -> sala.cluster.v1.FindUsers
-	33, // 25: sala.cluster.v1.Op.ask_presence:type_name -> sala.cluster.v1.AskPresence
-	34, // 26: sala.cluster.v1.Op.adopt_leaves:type_name -> sala.cluster.v1.AdoptLeaves
-	5,  // 27: sala.cluster.v1.Op.announce_presence:type_name -> sala.cluster.v1.AnnouncePresence
-	35, // 28: sala.cluster.v1.Op.get_admin_stats:type_name -> sala.cluster.v1.GetAdminStats
-	36, // 29: sala.cluster.v1.Op.find_admin_session:type_name -> sala.cluster.v1.FindAdminSession
-	1,  // 30: sala.cluster.v1.Emit.target:type_name -> sala.cluster.v1.Target
-	2,  // 31: sala.cluster.v1.Emit.event:type_name -> sala.cluster.v1.Event
-	4,  // 32: sala.cluster.v1.Emit.places:type_name -> sala.cluster.v1.Place
-	2,  // 33: sala.cluster.v1.AnnouncePresence.event:type_name -> sala.cluster.v1.Event
-	1,  // 34: sala.cluster.v1.JoinRooms.target:type_name -> sala.cluster.v1.Target
-	1,  // 35: sala.cluster.v1.LeaveRooms.target:type_name -> sala.cluster.v1.Target
-	1,  // 36: sala.cluster.v1.Disconnect.target:type_name -> sala.cluster.v1.Target
-	1,  // 37: sala.cluster.v1.Update.target:type_name -> sala.cluster.v1.Target
-	2,  // 38: sala.cluster.v1.ClearRoom.notice:type_name -> sala.cluster.v1.Event
-	3,  // 39: sala.cluster.v1.RequestAcks.emit:type_name -> sala.cluster.v1.Emit
-	13, // 40: sala.cluster.v1.Acks.acks:type_name -> sala.cluster.v1.Ack
-	14, // 41: sala.cluster.v1.Acks.rest:type_name -> sala.cluster.v1.Unacked
-	28, // 42: sala.cluster.v1.Count.moved:type_name -> sala.cluster.v1.SessionMoved
-	43, // [43:43] is the sub-list for method output_type
-	43, // [43:43] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	30, // 22: sala.cluster.v1.Op.read_room_list:type_name -> sala.cluster.v1.ReadRoomList
+	31, // 23: sala.cluster.v1.Op.list_users:type_name -> sala.cluster.v1.ListUsers
+	32, // 24: sala.cluster.v1.Op.count_users:type_name -> sala.cluster.v1.CountUsers
+	33, // 25: sala.cluster.v1.Op.find_users:type_name -> sala.cluster.v1.FindUsers
+	34, // 26: sala.cluster.v1.Op.ask_presence:type_name -> sala.cluster.v1.AskPresence
+	35, // 27: sala.cluster.v1.Op.adopt_leaves:type_name -> sala.cluster.v1.AdoptLeaves
+	5,  // 28: sala.cluster.v1.Op.announce_presence:type_name -> sala.cluster.v1.AnnouncePresence
+	36, // 29: sala.cluster.v1.Op.get_admin_stats:type_name -> sala.cluster.v1.GetAdminStats
+	37, // 30: sala.cluster.v1.Op.find_admin_session:type_name -> sala.cluster.v1.FindAdminSession
+	1,  // 31: sala.cluster.v1.Emit.target:type_name -> sala.cluster.v1.Target
+	2,  // 32: sala.cluster.v1.Emit.event:type_name -> sala.cluster.v1.Event
+	4,  // 33: sala.cluster.v1.Emit.places:type_name -> sala.cluster.v1.Place
+	2,  // 34: sala.cluster.v1.AnnouncePresence.event:type_name -> sala.cluster.v1.Event
+	1,  // 35: sala.cluster.v1.JoinRooms.target:type_name -> sala.cluster.v1.Target
+	1,  // 36: sala.cluster.v1.LeaveRooms.target:type_name -> sala.cluster.v1.Target
+	1,  // 37: sala.cluster.v1.Disconnect.target:type_name -> sala.cluster.v1.Target
+	1,  // 38: sala.cluster.v1.Update.target:type_name -> sala.cluster.v1.Target
+	2,  // 39: sala.cluster.v1.ClearRoom.notice:type_name -> sala.cluster.v1.Event
+	3,  // 40: sala.cluster.v1.RequestAcks.emit:type_name -> sala.cluster.v1.Emit
+	13, // 41: sala.cluster.v1.Acks.acks:type_name -> sala.cluster.v1.Ack
+	14, // 42: sala.cluster.v1.Acks.rest:type_name -> sala.cluster.v1.Unacked
+	28, // 43: sala.cluster.v1.Count.moved:type_name -> sala.cluster.v1.SessionMoved
+	44, // [44:44] is the sub-list for method output_type
+	44, // [44:44] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_sala_cluster_v1_op_proto_init() }
@@ -2170,6 +2190,7 @@ func file_sala_cluster_v1_op_proto_init() {
 		(*Op_OfferSessions)(nil),
 		(*Op_SessionMoved)(nil),
 		(*Op_Barrier)(nil),
+		(*Op_ReadRoomList)(nil),
 		(*Op_ListUsers)(nil),
 		(*Op_CountUsers)(nil),
 		(*Op_FindUsers)(nil),

@@ -107,7 +107,9 @@ type ListUsers struct {
 	// The most users to list.
 	Limit uint32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
 	// Leaves the users' data out.
-	NamesOnly     bool `protobuf:"varint,5,opt,name=names_only,json=namesOnly,proto3" json:"names_only,omitempty"`
+	NamesOnly bool `protobuf:"varint,5,opt,name=names_only,json=namesOnly,proto3" json:"names_only,omitempty"`
+	// The beginning of the users' names. A node that doesn't know the field ignores it.
+	Prefix        string `protobuf:"bytes,6,opt,name=prefix,proto3" json:"prefix,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -175,6 +177,13 @@ func (x *ListUsers) GetNamesOnly() bool {
 		return x.NamesOnly
 	}
 	return false
+}
+
+func (x *ListUsers) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
 }
 
 // Users is a page of users, ordered by name.
@@ -945,14 +954,15 @@ var File_sala_cluster_v1_presence_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_presence_proto_rawDesc = "" +
 	"\n" +
-	"\x1esala/cluster/v1/presence.proto\x12\x0fsala.cluster.v1\x1a\x1csala/cluster/v1/events.proto\"\x88\x01\n" +
+	"\x1esala/cluster/v1/presence.proto\x12\x0fsala.cluster.v1\x1a\x1csala/cluster/v1/events.proto\"\xa0\x01\n" +
 	"\tListUsers\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04room\x18\x02 \x01(\tR\x04room\x12\x14\n" +
 	"\x05after\x18\x03 \x01(\tR\x05after\x12\x14\n" +
 	"\x05limit\x18\x04 \x01(\rR\x05limit\x12\x1d\n" +
 	"\n" +
-	"names_only\x18\x05 \x01(\bR\tnamesOnly\"4\n" +
+	"names_only\x18\x05 \x01(\bR\tnamesOnly\x12\x16\n" +
+	"\x06prefix\x18\x06 \x01(\tR\x06prefix\"4\n" +
 	"\x05Users\x12+\n" +
 	"\x05users\x18\x01 \x03(\v2\x15.sala.cluster.v1.UserR\x05users\"t\n" +
 	"\x04User\x12\x12\n" +

@@ -25,6 +25,7 @@ func To(s *eventhub.Socket) *wire.Socket {
 		Auth:            s.Auth,
 		Away:            s.Away,
 		Moves:           s.Moves,
+		Session:         sessionTo(s.Session),
 	}
 	if s.Node != string(cluster.OwnerOf(s.ID)) {
 		w.Node = s.Node
@@ -48,5 +49,28 @@ func From(w *wire.Socket) *eventhub.Socket {
 		ConnectTime: time.Unix(0, w.GetConnectedUnixNs()),
 		Data:        w.GetData(),
 		Auth:        w.GetAuth(),
+		Session:     sessionFrom(w.GetSession()),
 	}
+}
+
+func sessionTo(s *eventhub.Session) *wire.SocketSession {
+	if s == nil {
+		return nil
+	}
+	w := &wire.SocketSession{Events: uint32(s.Events), Bytes: uint64(s.Bytes), Complete: s.Complete, AwayReason: s.AwayReason} //nolint:gosec // they aren't negative, and bounded by the session
+	if !s.AwaySince.IsZero() {
+		w.AwayUnixNs, w.ExpireUnixNs = s.AwaySince.UnixNano(), s.Expires.UnixNano()
+	}
+	return w
+}
+
+func sessionFrom(w *wire.SocketSession) *eventhub.Session {
+	if w == nil {
+		return nil
+	}
+	s := &eventhub.Session{Events: int(w.GetEvents()), Bytes: int(w.GetBytes()), Complete: w.GetComplete(), AwayReason: w.GetAwayReason()} //nolint:gosec // the node has bounded it
+	if w.GetAwayUnixNs() != 0 {
+		s.AwaySince, s.Expires = time.Unix(0, w.GetAwayUnixNs()), time.Unix(0, w.GetExpireUnixNs())
+	}
+	return s
 }

@@ -23,6 +23,59 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// RoomOrder is the order of a list of rooms.
+type RoomOrder int32
+
+const (
+	// The default: ROOM_ORDER_NAME.
+	RoomOrder_ROOM_ORDER_UNSPECIFIED RoomOrder = 0
+	// By namespace and name.
+	RoomOrder_ROOM_ORDER_NAME RoomOrder = 1
+	// The rooms with the most sockets first.
+	RoomOrder_ROOM_ORDER_SOCKETS RoomOrder = 2
+)
+
+// Enum value maps for RoomOrder.
+var (
+	RoomOrder_name = map[int32]string{
+		0: "ROOM_ORDER_UNSPECIFIED",
+		1: "ROOM_ORDER_NAME",
+		2: "ROOM_ORDER_SOCKETS",
+	}
+	RoomOrder_value = map[string]int32{
+		"ROOM_ORDER_UNSPECIFIED": 0,
+		"ROOM_ORDER_NAME":        1,
+		"ROOM_ORDER_SOCKETS":     2,
+	}
+)
+
+func (x RoomOrder) Enum() *RoomOrder {
+	p := new(RoomOrder)
+	*p = x
+	return p
+}
+
+func (x RoomOrder) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RoomOrder) Descriptor() protoreflect.EnumDescriptor {
+	return file_sala_v1_room_proto_enumTypes[0].Descriptor()
+}
+
+func (RoomOrder) Type() protoreflect.EnumType {
+	return &file_sala_v1_room_proto_enumTypes[0]
+}
+
+func (x RoomOrder) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RoomOrder.Descriptor instead.
+func (RoomOrder) EnumDescriptor() ([]byte, []int) {
+	return file_sala_v1_room_proto_rawDescGZIP(), []int{0}
+}
+
 // Direction is the order in which a history is read.
 type Direction int32
 
@@ -60,11 +113,11 @@ func (x Direction) String() string {
 }
 
 func (Direction) Descriptor() protoreflect.EnumDescriptor {
-	return file_sala_v1_room_proto_enumTypes[0].Descriptor()
+	return file_sala_v1_room_proto_enumTypes[1].Descriptor()
 }
 
 func (Direction) Type() protoreflect.EnumType {
-	return &file_sala_v1_room_proto_enumTypes[0]
+	return &file_sala_v1_room_proto_enumTypes[1]
 }
 
 func (x Direction) Number() protoreflect.EnumNumber {
@@ -73,7 +126,7 @@ func (x Direction) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Direction.Descriptor instead.
 func (Direction) EnumDescriptor() ([]byte, []int) {
-	return file_sala_v1_room_proto_rawDescGZIP(), []int{0}
+	return file_sala_v1_room_proto_rawDescGZIP(), []int{1}
 }
 
 // Room is a room and its size.
@@ -150,7 +203,11 @@ type ListRoomsRequest struct {
 	// The maximum number of rooms to return, at most 1000. 100 if unset.
 	PageSize uint32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The next_page_token of the previous page. Empty for the first page.
-	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// List only rooms whose name contains this, whatever the case of its letters. At most 255 bytes.
+	Query string `protobuf:"bytes,5,opt,name=query,proto3" json:"query,omitempty"`
+	// The order of the list.
+	Order         RoomOrder `protobuf:"varint,6,opt,name=order,proto3,enum=sala.v1.RoomOrder" json:"order,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -213,8 +270,27 @@ func (x *ListRoomsRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *ListRoomsRequest) GetQuery() string {
+	if x != nil {
+		return x.Query
+	}
+	return ""
+}
+
+func (x *ListRoomsRequest) GetOrder() RoomOrder {
+	if x != nil {
+		return x.Order
+	}
+	return RoomOrder_ROOM_ORDER_UNSPECIFIED
+}
+
 // ListRoomsResponse is one page of rooms. Rooms that open or close between two pages may be missed,
 // but no room is listed twice.
+//
+// A list with a query or by sockets takes a walk through all rooms. So it is made at most once in a
+// few seconds, for all callers who ask for the same one, and has at most 10,000 rooms. All of its
+// pages show the rooms as they were then. The broker keeps it until nobody has read a page for a
+// minute; the token of a later page fails with FAILED_PRECONDITION and the reason PAGE_EXPIRED.
 type ListRoomsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The rooms.
@@ -225,7 +301,12 @@ type ListRoomsResponse struct {
 	// single node.
 	Partial bool `protobuf:"varint,3,opt,name=partial,proto3" json:"partial,omitempty"`
 	// The ids of the nodes that did not answer.
-	MissingNodes  []string `protobuf:"bytes,4,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
+	MissingNodes []string `protobuf:"bytes,4,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
+	// Whether more rooms match than the list has. Only with a query or by sockets.
+	Truncated bool `protobuf:"varint,5,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// When the list was made. Unset without a query and by name: then each page shows the rooms as
+	// they are.
+	Time          *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=time,proto3" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -284,6 +365,20 @@ func (x *ListRoomsResponse) GetPartial() bool {
 func (x *ListRoomsResponse) GetMissingNodes() []string {
 	if x != nil {
 		return x.MissingNodes
+	}
+	return nil
+}
+
+func (x *ListRoomsResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+func (x *ListRoomsResponse) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
 	}
 	return nil
 }
@@ -1110,18 +1205,22 @@ const file_sala_v1_room_proto_rawDesc = "" +
 	"\x04Room\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x18\n" +
-	"\asockets\x18\x03 \x01(\rR\asockets\"\x84\x01\n" +
+	"\asockets\x18\x03 \x01(\rR\asockets\"\xc4\x01\n" +
 	"\x10ListRoomsRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x1b\n" +
 	"\tpage_size\x18\x03 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tR\tpageToken\"\x9f\x01\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\x12\x14\n" +
+	"\x05query\x18\x05 \x01(\tR\x05query\x12(\n" +
+	"\x05order\x18\x06 \x01(\x0e2\x12.sala.v1.RoomOrderR\x05order\"\xed\x01\n" +
 	"\x11ListRoomsResponse\x12#\n" +
 	"\x05rooms\x18\x01 \x03(\v2\r.sala.v1.RoomR\x05rooms\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x18\n" +
 	"\apartial\x18\x03 \x01(\bR\apartial\x12#\n" +
-	"\rmissing_nodes\x18\x04 \x03(\tR\fmissingNodes\"B\n" +
+	"\rmissing_nodes\x18\x04 \x03(\tR\fmissingNodes\x12\x1c\n" +
+	"\ttruncated\x18\x05 \x01(\bR\ttruncated\x12.\n" +
+	"\x04time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"B\n" +
 	"\x0eGetRoomRequest\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\"\xb2\x01\n" +
@@ -1175,7 +1274,11 @@ const file_sala_v1_room_proto_rawDesc = "" +
 	"\x14ClearMessagesRequest\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\"\x17\n" +
-	"\x15ClearMessagesResponse*U\n" +
+	"\x15ClearMessagesResponse*T\n" +
+	"\tRoomOrder\x12\x1a\n" +
+	"\x16ROOM_ORDER_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fROOM_ORDER_NAME\x10\x01\x12\x16\n" +
+	"\x12ROOM_ORDER_SOCKETS\x10\x02*U\n" +
 	"\tDirection\x12\x19\n" +
 	"\x15DIRECTION_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11DIRECTION_FORWARD\x10\x01\x12\x16\n" +
@@ -1199,51 +1302,54 @@ func file_sala_v1_room_proto_rawDescGZIP() []byte {
 	return file_sala_v1_room_proto_rawDescData
 }
 
-var file_sala_v1_room_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_sala_v1_room_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_sala_v1_room_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_sala_v1_room_proto_goTypes = []any{
-	(Direction)(0),                // 0: sala.v1.Direction
-	(*Room)(nil),                  // 1: sala.v1.Room
-	(*ListRoomsRequest)(nil),      // 2: sala.v1.ListRoomsRequest
-	(*ListRoomsResponse)(nil),     // 3: sala.v1.ListRoomsResponse
-	(*GetRoomRequest)(nil),        // 4: sala.v1.GetRoomRequest
-	(*GetRoomResponse)(nil),       // 5: sala.v1.GetRoomResponse
-	(*Notice)(nil),                // 6: sala.v1.Notice
-	(*ClearRoomRequest)(nil),      // 7: sala.v1.ClearRoomRequest
-	(*ClearRoomResponse)(nil),     // 8: sala.v1.ClearRoomResponse
-	(*Position)(nil),              // 9: sala.v1.Position
-	(*RoomPosition)(nil),          // 10: sala.v1.RoomPosition
-	(*ListMessagesRequest)(nil),   // 11: sala.v1.ListMessagesRequest
-	(*ListMessagesResponse)(nil),  // 12: sala.v1.ListMessagesResponse
-	(*RoomMessage)(nil),           // 13: sala.v1.RoomMessage
-	(*ClearMessagesRequest)(nil),  // 14: sala.v1.ClearMessagesRequest
-	(*ClearMessagesResponse)(nil), // 15: sala.v1.ClearMessagesResponse
-	(*structpb.ListValue)(nil),    // 16: google.protobuf.ListValue
+	(RoomOrder)(0),                // 0: sala.v1.RoomOrder
+	(Direction)(0),                // 1: sala.v1.Direction
+	(*Room)(nil),                  // 2: sala.v1.Room
+	(*ListRoomsRequest)(nil),      // 3: sala.v1.ListRoomsRequest
+	(*ListRoomsResponse)(nil),     // 4: sala.v1.ListRoomsResponse
+	(*GetRoomRequest)(nil),        // 5: sala.v1.GetRoomRequest
+	(*GetRoomResponse)(nil),       // 6: sala.v1.GetRoomResponse
+	(*Notice)(nil),                // 7: sala.v1.Notice
+	(*ClearRoomRequest)(nil),      // 8: sala.v1.ClearRoomRequest
+	(*ClearRoomResponse)(nil),     // 9: sala.v1.ClearRoomResponse
+	(*Position)(nil),              // 10: sala.v1.Position
+	(*RoomPosition)(nil),          // 11: sala.v1.RoomPosition
+	(*ListMessagesRequest)(nil),   // 12: sala.v1.ListMessagesRequest
+	(*ListMessagesResponse)(nil),  // 13: sala.v1.ListMessagesResponse
+	(*RoomMessage)(nil),           // 14: sala.v1.RoomMessage
+	(*ClearMessagesRequest)(nil),  // 15: sala.v1.ClearMessagesRequest
+	(*ClearMessagesResponse)(nil), // 16: sala.v1.ClearMessagesResponse
 	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(*structpb.ListValue)(nil),    // 18: google.protobuf.ListValue
 }
 var file_sala_v1_room_proto_depIdxs = []int32{
-	1,  // 0: sala.v1.ListRoomsResponse.rooms:type_name -> sala.v1.Room
-	16, // 1: sala.v1.Notice.args:type_name -> google.protobuf.ListValue
-	6,  // 2: sala.v1.ClearRoomRequest.notice:type_name -> sala.v1.Notice
-	9,  // 3: sala.v1.ListMessagesRequest.since:type_name -> sala.v1.Position
-	0,  // 4: sala.v1.ListMessagesRequest.direction:type_name -> sala.v1.Direction
-	13, // 5: sala.v1.ListMessagesResponse.messages:type_name -> sala.v1.RoomMessage
-	17, // 6: sala.v1.RoomMessage.time:type_name -> google.protobuf.Timestamp
-	2,  // 7: sala.v1.RoomService.ListRooms:input_type -> sala.v1.ListRoomsRequest
-	4,  // 8: sala.v1.RoomService.GetRoom:input_type -> sala.v1.GetRoomRequest
-	7,  // 9: sala.v1.RoomService.ClearRoom:input_type -> sala.v1.ClearRoomRequest
-	11, // 10: sala.v1.RoomService.ListMessages:input_type -> sala.v1.ListMessagesRequest
-	14, // 11: sala.v1.RoomService.ClearMessages:input_type -> sala.v1.ClearMessagesRequest
-	3,  // 12: sala.v1.RoomService.ListRooms:output_type -> sala.v1.ListRoomsResponse
-	5,  // 13: sala.v1.RoomService.GetRoom:output_type -> sala.v1.GetRoomResponse
-	8,  // 14: sala.v1.RoomService.ClearRoom:output_type -> sala.v1.ClearRoomResponse
-	12, // 15: sala.v1.RoomService.ListMessages:output_type -> sala.v1.ListMessagesResponse
-	15, // 16: sala.v1.RoomService.ClearMessages:output_type -> sala.v1.ClearMessagesResponse
-	12, // [12:17] is the sub-list for method output_type
-	7,  // [7:12] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	0,  // 0: sala.v1.ListRoomsRequest.order:type_name -> sala.v1.RoomOrder
+	2,  // 1: sala.v1.ListRoomsResponse.rooms:type_name -> sala.v1.Room
+	17, // 2: sala.v1.ListRoomsResponse.time:type_name -> google.protobuf.Timestamp
+	18, // 3: sala.v1.Notice.args:type_name -> google.protobuf.ListValue
+	7,  // 4: sala.v1.ClearRoomRequest.notice:type_name -> sala.v1.Notice
+	10, // 5: sala.v1.ListMessagesRequest.since:type_name -> sala.v1.Position
+	1,  // 6: sala.v1.ListMessagesRequest.direction:type_name -> sala.v1.Direction
+	14, // 7: sala.v1.ListMessagesResponse.messages:type_name -> sala.v1.RoomMessage
+	17, // 8: sala.v1.RoomMessage.time:type_name -> google.protobuf.Timestamp
+	3,  // 9: sala.v1.RoomService.ListRooms:input_type -> sala.v1.ListRoomsRequest
+	5,  // 10: sala.v1.RoomService.GetRoom:input_type -> sala.v1.GetRoomRequest
+	8,  // 11: sala.v1.RoomService.ClearRoom:input_type -> sala.v1.ClearRoomRequest
+	12, // 12: sala.v1.RoomService.ListMessages:input_type -> sala.v1.ListMessagesRequest
+	15, // 13: sala.v1.RoomService.ClearMessages:input_type -> sala.v1.ClearMessagesRequest
+	4,  // 14: sala.v1.RoomService.ListRooms:output_type -> sala.v1.ListRoomsResponse
+	6,  // 15: sala.v1.RoomService.GetRoom:output_type -> sala.v1.GetRoomResponse
+	9,  // 16: sala.v1.RoomService.ClearRoom:output_type -> sala.v1.ClearRoomResponse
+	13, // 17: sala.v1.RoomService.ListMessages:output_type -> sala.v1.ListMessagesResponse
+	16, // 18: sala.v1.RoomService.ClearMessages:output_type -> sala.v1.ClearMessagesResponse
+	14, // [14:19] is the sub-list for method output_type
+	9,  // [9:14] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_sala_v1_room_proto_init() }
@@ -1256,7 +1362,7 @@ func file_sala_v1_room_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_v1_room_proto_rawDesc), len(file_sala_v1_room_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      2,
 			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -38,8 +38,7 @@ const (
 // Rooms that the operator gives a history remember their last messages, also while nobody is in
 // them. docs/rooms.md is the guide.
 type RoomServiceClient interface {
-	// ListRooms lists the rooms of one namespace or of all, ordered by namespace and name, one page
-	// at a time. Scope: rooms:read.
+	// ListRooms lists the rooms of one namespace or of all, one page at a time. Scope: rooms:read.
 	ListRooms(ctx context.Context, in *ListRoomsRequest, opts ...grpc.CallOption) (*ListRoomsResponse, error)
 	// GetRoom counts one room's members. Fails with NOT_FOUND if the room has none. Scope:
 	// rooms:read.
@@ -128,8 +127,7 @@ func (c *roomServiceClient) ClearMessages(ctx context.Context, in *ClearMessages
 // Rooms that the operator gives a history remember their last messages, also while nobody is in
 // them. docs/rooms.md is the guide.
 type RoomServiceServer interface {
-	// ListRooms lists the rooms of one namespace or of all, ordered by namespace and name, one page
-	// at a time. Scope: rooms:read.
+	// ListRooms lists the rooms of one namespace or of all, one page at a time. Scope: rooms:read.
 	ListRooms(context.Context, *ListRoomsRequest) (*ListRoomsResponse, error)
 	// GetRoom counts one room's members. Fails with NOT_FOUND if the room has none. Scope:
 	// rooms:read.

@@ -100,7 +100,9 @@ type Socket struct {
 	// The id of the node that the client is connected to, or was last if it is away.
 	Node string `protobuf:"bytes,9,opt,name=node,proto3" json:"node,omitempty"`
 	// Whether the client is connected.
-	State         SocketState `protobuf:"varint,10,opt,name=state,proto3,enum=sala.v1.SocketState" json:"state,omitempty"`
+	State SocketState `protobuf:"varint,10,opt,name=state,proto3,enum=sala.v1.SocketState" json:"state,omitempty"`
+	// The socket's session. Unset if the socket takes no part in recovery.
+	Session       *SocketSession `protobuf:"bytes,11,opt,name=session,proto3" json:"session,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -205,6 +207,104 @@ func (x *Socket) GetState() SocketState {
 	return SocketState_SOCKET_STATE_UNSPECIFIED
 }
 
+func (x *Socket) GetSession() *SocketSession {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+// SocketSession is what the broker keeps for a client that may lose its connection and return.
+type SocketSession struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number of events that the client has not confirmed.
+	Events uint32 `protobuf:"varint,1,opt,name=events,proto3" json:"events,omitempty"`
+	// Their size in bytes.
+	Bytes uint64 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// Whether the session still has all of them, so that the client can return without a loss.
+	Complete bool `protobuf:"varint,3,opt,name=complete,proto3" json:"complete,omitempty"`
+	// When the client lost its connection. Unset unless it is away.
+	AwayTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=away_time,json=awayTime,proto3" json:"away_time,omitempty"`
+	// Why the client lost its connection, as in a DISCONNECT event. Empty unless it is away.
+	AwayReason string `protobuf:"bytes,5,opt,name=away_reason,json=awayReason,proto3" json:"away_reason,omitempty"`
+	// Until when the client may return. Unset unless it is away.
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SocketSession) Reset() {
+	*x = SocketSession{}
+	mi := &file_sala_v1_socket_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SocketSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SocketSession) ProtoMessage() {}
+
+func (x *SocketSession) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_socket_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SocketSession.ProtoReflect.Descriptor instead.
+func (*SocketSession) Descriptor() ([]byte, []int) {
+	return file_sala_v1_socket_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *SocketSession) GetEvents() uint32 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *SocketSession) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *SocketSession) GetComplete() bool {
+	if x != nil {
+		return x.Complete
+	}
+	return false
+}
+
+func (x *SocketSession) GetAwayTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AwayTime
+	}
+	return nil
+}
+
+func (x *SocketSession) GetAwayReason() string {
+	if x != nil {
+		return x.AwayReason
+	}
+	return ""
+}
+
+func (x *SocketSession) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
 // Selector selects sockets: every socket in one of the rooms, of one of the users or with one of
 // the ids, minus the excluded ones. It needs at least one room, user or socket; each list has at
 // most 1000 entries.
@@ -230,7 +330,7 @@ type Selector struct {
 
 func (x *Selector) Reset() {
 	*x = Selector{}
-	mi := &file_sala_v1_socket_proto_msgTypes[1]
+	mi := &file_sala_v1_socket_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -242,7 +342,7 @@ func (x *Selector) String() string {
 func (*Selector) ProtoMessage() {}
 
 func (x *Selector) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_v1_socket_proto_msgTypes[1]
+	mi := &file_sala_v1_socket_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -255,7 +355,7 @@ func (x *Selector) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Selector.ProtoReflect.Descriptor instead.
 func (*Selector) Descriptor() ([]byte, []int) {
-	return file_sala_v1_socket_proto_rawDescGZIP(), []int{1}
+	return file_sala_v1_socket_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Selector) GetNamespace() string {
@@ -319,14 +419,16 @@ type ListSocketsRequest struct {
 	// The maximum number of sockets to return, at most 1000. 100 if unset.
 	PageSize uint32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The next_page_token of the previous page. Empty for the first page.
-	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// List only sockets whose user, id or address begins with this. At most 255 bytes.
+	Query         string `protobuf:"bytes,6,opt,name=query,proto3" json:"query,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListSocketsRequest) Reset() {
 	*x = ListSocketsRequest{}
-	mi := &file_sala_v1_socket_proto_msgTypes[2]
+	mi := &file_sala_v1_socket_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -338,7 +440,7 @@ func (x *ListSocketsRequest) String() string {
 func (*ListSocketsRequest) ProtoMessage() {}
 
 func (x *ListSocketsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_v1_socket_proto_msgTypes[2]
+	mi := &file_sala_v1_socket_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -351,7 +453,7 @@ func (x *ListSocketsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSocketsRequest.ProtoReflect.Descriptor instead.
 func (*ListSocketsRequest) Descriptor() ([]byte, []int) {
-	return file_sala_v1_socket_proto_rawDescGZIP(), []int{2}
+	return file_sala_v1_socket_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ListSocketsRequest) GetNamespace() string {
@@ -389,7 +491,16 @@ func (x *ListSocketsRequest) GetPageToken() string {
 	return ""
 }
 
-// ListSocketsResponse is one page of sockets.
+func (x *ListSocketsRequest) GetQuery() string {
+	if x != nil {
+		return x.Query
+	}
+	return ""
+}
+
+// ListSocketsResponse is one page of sockets. With a query, a page may be a few seconds old, and may
+// have fewer sockets than page_size, even none, although more follow: only an empty next_page_token
+// ends the list.
 type ListSocketsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The sockets.
@@ -406,7 +517,7 @@ type ListSocketsResponse struct {
 
 func (x *ListSocketsResponse) Reset() {
 	*x = ListSocketsResponse{}
-	mi := &file_sala_v1_socket_proto_msgTypes[3]
+	mi := &file_sala_v1_socket_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -418,7 +529,7 @@ func (x *ListSocketsResponse) String() string {
 func (*ListSocketsResponse) ProtoMessage() {}
 
 func (x *ListSocketsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_v1_socket_proto_msgTypes[3]
+	mi := &file_sala_v1_socket_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -431,7 +542,7 @@ func (x *ListSocketsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSocketsResponse.ProtoReflect.Descriptor instead.
 func (*ListSocketsResponse) Descriptor() ([]byte, []int) {
-	return file_sala_v1_socket_proto_rawDescGZIP(), []int{3}
+	return file_sala_v1_socket_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListSocketsResponse) GetSockets() []*Socket {
@@ -473,7 +584,7 @@ type GetSocketRequest struct {
 
 func (x *GetSocketRequest) Reset() {
 	*x = GetSocketRequest{}
-	mi := &file_sala_v1_socket_proto_msgTypes[4]
+	mi := &file_sala_v1_socket_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -485,7 +596,7 @@ func (x *GetSocketRequest) String() string {
 func (*GetSocketRequest) ProtoMessage() {}
 
 func (x *GetSocketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_v1_socket_proto_msgTypes[4]
+	mi := &file_sala_v1_socket_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -498,7 +609,7 @@ func (x *GetSocketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSocketRequest.ProtoReflect.Descriptor instead.
 func (*GetSocketRequest) Descriptor() ([]byte, []int) {
-	return file_sala_v1_socket_proto_rawDescGZIP(), []int{4}
+	return file_sala_v1_socket_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetSocketRequest) GetId() string {
@@ -524,7 +635,7 @@ type GetSocketResponse struct {
 
 func (x *GetSocketResponse) Reset() {
 	*x = GetSocketResponse{}
-	mi := &file_sala_v1_socket_proto_msgTypes[5]
+	mi := &file_sala_v1_socket_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -536,7 +647,7 @@ func (x *GetSocketResponse) String() string {
 func (*GetSocketResponse) ProtoMessage() {}
 
 func (x *GetSocketResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_v1_socket_proto_msgTypes[5]
+	mi := &file_sala_v1_socket_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -549,7 +660,7 @@ func (x *GetSocketResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSocketResponse.ProtoReflect.Descriptor instead.
 func (*GetSocketResponse) Descriptor() ([]byte, []int) {
-	return file_sala_v1_socket_proto_rawDescGZIP(), []int{5}
+	return file_sala_v1_socket_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetSocketResponse) GetSocket() *Socket {
@@ -586,7 +697,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_sala_v1_socket_proto_msgTypes[6]
+	mi := &file_sala_v1_socket_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -598,7 +709,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_v1_socket_proto_msgTypes[6]
+	mi := &file_sala_v1_socket_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -611,7 +722,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_sala_v1_socket_proto_rawDescGZIP(), []int{6}
+	return file_sala_v1_socket_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *JoinRequest) GetSelector() *Selector {
@@ -646,7 +757,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_sala_v1_socket_proto_msgTypes[7]
+	mi := &file_sala_v1_socket_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -658,7 +769,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_v1_socket_proto_msgTypes[7]
+	mi := &file_sala_v1_socket_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -671,7 +782,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_sala_v1_socket_proto_rawDescGZIP(), []int{7}
+	return file_sala_v1_socket_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *JoinResponse) GetMatched() uint32 {
@@ -715,7 +826,7 @@ type LeaveRequest struct {
 
 func (x *LeaveRequest) Reset() {
 	*x = LeaveRequest{}
-	mi := &file_sala_v1_socket_proto_msgTypes[8]
+	mi := &file_sala_v1_socket_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -727,7 +838,7 @@ func (x *LeaveRequest) String() string {
 func (*LeaveRequest) ProtoMessage() {}
 
 func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_v1_socket_proto_msgTypes[8]
+	mi := &file_sala_v1_socket_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -740,7 +851,7 @@ func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveRequest.ProtoReflect.Descriptor instead.
 func (*LeaveRequest) Descriptor() ([]byte, []int) {
-	return file_sala_v1_socket_proto_rawDescGZIP(), []int{8}
+	return file_sala_v1_socket_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *LeaveRequest) GetSelector() *Selector {
@@ -772,7 +883,7 @@ type LeaveResponse struct {
 
 func (x *LeaveResponse) Reset() {
 	*x = LeaveResponse{}
-	mi := &file_sala_v1_socket_proto_msgTypes[9]
+	mi := &file_sala_v1_socket_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -784,7 +895,7 @@ func (x *LeaveResponse) String() string {
 func (*LeaveResponse) ProtoMessage() {}
 
 func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_v1_socket_proto_msgTypes[9]
+	mi := &file_sala_v1_socket_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -797,7 +908,7 @@ func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveResponse.ProtoReflect.Descriptor instead.
 func (*LeaveResponse) Descriptor() ([]byte, []int) {
-	return file_sala_v1_socket_proto_rawDescGZIP(), []int{9}
+	return file_sala_v1_socket_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *LeaveResponse) GetMatched() uint32 {
@@ -835,7 +946,7 @@ type UpdateRequest struct {
 
 func (x *UpdateRequest) Reset() {
 	*x = UpdateRequest{}
-	mi := &file_sala_v1_socket_proto_msgTypes[10]
+	mi := &file_sala_v1_socket_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -847,7 +958,7 @@ func (x *UpdateRequest) String() string {
 func (*UpdateRequest) ProtoMessage() {}
 
 func (x *UpdateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_v1_socket_proto_msgTypes[10]
+	mi := &file_sala_v1_socket_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -860,7 +971,7 @@ func (x *UpdateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateRequest.ProtoReflect.Descriptor instead.
 func (*UpdateRequest) Descriptor() ([]byte, []int) {
-	return file_sala_v1_socket_proto_rawDescGZIP(), []int{10}
+	return file_sala_v1_socket_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *UpdateRequest) GetSelector() *Selector {
@@ -892,7 +1003,7 @@ type UpdateResponse struct {
 
 func (x *UpdateResponse) Reset() {
 	*x = UpdateResponse{}
-	mi := &file_sala_v1_socket_proto_msgTypes[11]
+	mi := &file_sala_v1_socket_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -904,7 +1015,7 @@ func (x *UpdateResponse) String() string {
 func (*UpdateResponse) ProtoMessage() {}
 
 func (x *UpdateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_v1_socket_proto_msgTypes[11]
+	mi := &file_sala_v1_socket_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -917,7 +1028,7 @@ func (x *UpdateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateResponse.ProtoReflect.Descriptor instead.
 func (*UpdateResponse) Descriptor() ([]byte, []int) {
-	return file_sala_v1_socket_proto_rawDescGZIP(), []int{11}
+	return file_sala_v1_socket_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *UpdateResponse) GetMatched() uint32 {
@@ -954,7 +1065,7 @@ type DisconnectRequest struct {
 
 func (x *DisconnectRequest) Reset() {
 	*x = DisconnectRequest{}
-	mi := &file_sala_v1_socket_proto_msgTypes[12]
+	mi := &file_sala_v1_socket_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -966,7 +1077,7 @@ func (x *DisconnectRequest) String() string {
 func (*DisconnectRequest) ProtoMessage() {}
 
 func (x *DisconnectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_v1_socket_proto_msgTypes[12]
+	mi := &file_sala_v1_socket_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -979,7 +1090,7 @@ func (x *DisconnectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectRequest.ProtoReflect.Descriptor instead.
 func (*DisconnectRequest) Descriptor() ([]byte, []int) {
-	return file_sala_v1_socket_proto_rawDescGZIP(), []int{12}
+	return file_sala_v1_socket_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DisconnectRequest) GetSelector() *Selector {
@@ -1011,7 +1122,7 @@ type DisconnectResponse struct {
 
 func (x *DisconnectResponse) Reset() {
 	*x = DisconnectResponse{}
-	mi := &file_sala_v1_socket_proto_msgTypes[13]
+	mi := &file_sala_v1_socket_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1023,7 +1134,7 @@ func (x *DisconnectResponse) String() string {
 func (*DisconnectResponse) ProtoMessage() {}
 
 func (x *DisconnectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_v1_socket_proto_msgTypes[13]
+	mi := &file_sala_v1_socket_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1036,7 +1147,7 @@ func (x *DisconnectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectResponse.ProtoReflect.Descriptor instead.
 func (*DisconnectResponse) Descriptor() ([]byte, []int) {
-	return file_sala_v1_socket_proto_rawDescGZIP(), []int{13}
+	return file_sala_v1_socket_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DisconnectResponse) GetMatched() uint32 {
@@ -1064,7 +1175,7 @@ var File_sala_v1_socket_proto protoreflect.FileDescriptor
 
 const file_sala_v1_socket_proto_rawDesc = "" +
 	"\n" +
-	"\x14sala/v1/socket.proto\x12\asala.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc3\x02\n" +
+	"\x14sala/v1/socket.proto\x12\asala.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\x02\n" +
 	"\x06Socket\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x1c\n" +
@@ -1076,7 +1187,17 @@ const file_sala_v1_socket_proto_rawDesc = "" +
 	"\x04data\x18\b \x01(\v2\x16.google.protobuf.ValueR\x04data\x12\x12\n" +
 	"\x04node\x18\t \x01(\tR\x04node\x12*\n" +
 	"\x05state\x18\n" +
-	" \x01(\x0e2\x14.sala.v1.SocketStateR\x05state\"\xdb\x01\n" +
+	" \x01(\x0e2\x14.sala.v1.SocketStateR\x05state\x120\n" +
+	"\asession\x18\v \x01(\v2\x16.sala.v1.SocketSessionR\asession\"\xf0\x01\n" +
+	"\rSocketSession\x12\x16\n" +
+	"\x06events\x18\x01 \x01(\rR\x06events\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x1a\n" +
+	"\bcomplete\x18\x03 \x01(\bR\bcomplete\x127\n" +
+	"\taway_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bawayTime\x12\x1f\n" +
+	"\vaway_reason\x18\x05 \x01(\tR\n" +
+	"awayReason\x12;\n" +
+	"\vexpire_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\"\xdb\x01\n" +
 	"\bSelector\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x14\n" +
 	"\x05rooms\x18\x02 \x03(\tR\x05rooms\x12\x14\n" +
@@ -1084,14 +1205,15 @@ const file_sala_v1_socket_proto_rawDesc = "" +
 	"\asockets\x18\x04 \x03(\tR\asockets\x12!\n" +
 	"\fexcept_rooms\x18\x05 \x03(\tR\vexceptRooms\x12%\n" +
 	"\x0eexcept_sockets\x18\x06 \x03(\tR\rexceptSockets\x12!\n" +
-	"\fexcept_users\x18\a \x03(\tR\vexceptUsers\"\x96\x01\n" +
+	"\fexcept_users\x18\a \x03(\tR\vexceptUsers\"\xac\x01\n" +
 	"\x12ListSocketsRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04room\x18\x02 \x01(\tR\x04room\x12\x12\n" +
 	"\x04user\x18\x03 \x01(\tR\x04user\x12\x1b\n" +
 	"\tpage_size\x18\x04 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x05 \x01(\tR\tpageToken\"\xa7\x01\n" +
+	"page_token\x18\x05 \x01(\tR\tpageToken\x12\x14\n" +
+	"\x05query\x18\x06 \x01(\tR\x05query\"\xa7\x01\n" +
 	"\x13ListSocketsResponse\x12)\n" +
 	"\asockets\x18\x01 \x03(\v2\x0f.sala.v1.SocketR\asockets\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x18\n" +
@@ -1158,54 +1280,58 @@ func file_sala_v1_socket_proto_rawDescGZIP() []byte {
 }
 
 var file_sala_v1_socket_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_sala_v1_socket_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_sala_v1_socket_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_sala_v1_socket_proto_goTypes = []any{
 	(SocketState)(0),              // 0: sala.v1.SocketState
 	(*Socket)(nil),                // 1: sala.v1.Socket
-	(*Selector)(nil),              // 2: sala.v1.Selector
-	(*ListSocketsRequest)(nil),    // 3: sala.v1.ListSocketsRequest
-	(*ListSocketsResponse)(nil),   // 4: sala.v1.ListSocketsResponse
-	(*GetSocketRequest)(nil),      // 5: sala.v1.GetSocketRequest
-	(*GetSocketResponse)(nil),     // 6: sala.v1.GetSocketResponse
-	(*JoinRequest)(nil),           // 7: sala.v1.JoinRequest
-	(*JoinResponse)(nil),          // 8: sala.v1.JoinResponse
-	(*LeaveRequest)(nil),          // 9: sala.v1.LeaveRequest
-	(*LeaveResponse)(nil),         // 10: sala.v1.LeaveResponse
-	(*UpdateRequest)(nil),         // 11: sala.v1.UpdateRequest
-	(*UpdateResponse)(nil),        // 12: sala.v1.UpdateResponse
-	(*DisconnectRequest)(nil),     // 13: sala.v1.DisconnectRequest
-	(*DisconnectResponse)(nil),    // 14: sala.v1.DisconnectResponse
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(*structpb.Value)(nil),        // 16: google.protobuf.Value
+	(*SocketSession)(nil),         // 2: sala.v1.SocketSession
+	(*Selector)(nil),              // 3: sala.v1.Selector
+	(*ListSocketsRequest)(nil),    // 4: sala.v1.ListSocketsRequest
+	(*ListSocketsResponse)(nil),   // 5: sala.v1.ListSocketsResponse
+	(*GetSocketRequest)(nil),      // 6: sala.v1.GetSocketRequest
+	(*GetSocketResponse)(nil),     // 7: sala.v1.GetSocketResponse
+	(*JoinRequest)(nil),           // 8: sala.v1.JoinRequest
+	(*JoinResponse)(nil),          // 9: sala.v1.JoinResponse
+	(*LeaveRequest)(nil),          // 10: sala.v1.LeaveRequest
+	(*LeaveResponse)(nil),         // 11: sala.v1.LeaveResponse
+	(*UpdateRequest)(nil),         // 12: sala.v1.UpdateRequest
+	(*UpdateResponse)(nil),        // 13: sala.v1.UpdateResponse
+	(*DisconnectRequest)(nil),     // 14: sala.v1.DisconnectRequest
+	(*DisconnectResponse)(nil),    // 15: sala.v1.DisconnectResponse
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(*structpb.Value)(nil),        // 17: google.protobuf.Value
 }
 var file_sala_v1_socket_proto_depIdxs = []int32{
-	15, // 0: sala.v1.Socket.connect_time:type_name -> google.protobuf.Timestamp
-	16, // 1: sala.v1.Socket.data:type_name -> google.protobuf.Value
+	16, // 0: sala.v1.Socket.connect_time:type_name -> google.protobuf.Timestamp
+	17, // 1: sala.v1.Socket.data:type_name -> google.protobuf.Value
 	0,  // 2: sala.v1.Socket.state:type_name -> sala.v1.SocketState
-	1,  // 3: sala.v1.ListSocketsResponse.sockets:type_name -> sala.v1.Socket
-	1,  // 4: sala.v1.GetSocketResponse.socket:type_name -> sala.v1.Socket
-	2,  // 5: sala.v1.JoinRequest.selector:type_name -> sala.v1.Selector
-	2,  // 6: sala.v1.LeaveRequest.selector:type_name -> sala.v1.Selector
-	2,  // 7: sala.v1.UpdateRequest.selector:type_name -> sala.v1.Selector
-	16, // 8: sala.v1.UpdateRequest.data:type_name -> google.protobuf.Value
-	2,  // 9: sala.v1.DisconnectRequest.selector:type_name -> sala.v1.Selector
-	3,  // 10: sala.v1.SocketService.ListSockets:input_type -> sala.v1.ListSocketsRequest
-	5,  // 11: sala.v1.SocketService.GetSocket:input_type -> sala.v1.GetSocketRequest
-	7,  // 12: sala.v1.SocketService.Join:input_type -> sala.v1.JoinRequest
-	9,  // 13: sala.v1.SocketService.Leave:input_type -> sala.v1.LeaveRequest
-	11, // 14: sala.v1.SocketService.Update:input_type -> sala.v1.UpdateRequest
-	13, // 15: sala.v1.SocketService.Disconnect:input_type -> sala.v1.DisconnectRequest
-	4,  // 16: sala.v1.SocketService.ListSockets:output_type -> sala.v1.ListSocketsResponse
-	6,  // 17: sala.v1.SocketService.GetSocket:output_type -> sala.v1.GetSocketResponse
-	8,  // 18: sala.v1.SocketService.Join:output_type -> sala.v1.JoinResponse
-	10, // 19: sala.v1.SocketService.Leave:output_type -> sala.v1.LeaveResponse
-	12, // 20: sala.v1.SocketService.Update:output_type -> sala.v1.UpdateResponse
-	14, // 21: sala.v1.SocketService.Disconnect:output_type -> sala.v1.DisconnectResponse
-	16, // [16:22] is the sub-list for method output_type
-	10, // [10:16] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	2,  // 3: sala.v1.Socket.session:type_name -> sala.v1.SocketSession
+	16, // 4: sala.v1.SocketSession.away_time:type_name -> google.protobuf.Timestamp
+	16, // 5: sala.v1.SocketSession.expire_time:type_name -> google.protobuf.Timestamp
+	1,  // 6: sala.v1.ListSocketsResponse.sockets:type_name -> sala.v1.Socket
+	1,  // 7: sala.v1.GetSocketResponse.socket:type_name -> sala.v1.Socket
+	3,  // 8: sala.v1.JoinRequest.selector:type_name -> sala.v1.Selector
+	3,  // 9: sala.v1.LeaveRequest.selector:type_name -> sala.v1.Selector
+	3,  // 10: sala.v1.UpdateRequest.selector:type_name -> sala.v1.Selector
+	17, // 11: sala.v1.UpdateRequest.data:type_name -> google.protobuf.Value
+	3,  // 12: sala.v1.DisconnectRequest.selector:type_name -> sala.v1.Selector
+	4,  // 13: sala.v1.SocketService.ListSockets:input_type -> sala.v1.ListSocketsRequest
+	6,  // 14: sala.v1.SocketService.GetSocket:input_type -> sala.v1.GetSocketRequest
+	8,  // 15: sala.v1.SocketService.Join:input_type -> sala.v1.JoinRequest
+	10, // 16: sala.v1.SocketService.Leave:input_type -> sala.v1.LeaveRequest
+	12, // 17: sala.v1.SocketService.Update:input_type -> sala.v1.UpdateRequest
+	14, // 18: sala.v1.SocketService.Disconnect:input_type -> sala.v1.DisconnectRequest
+	5,  // 19: sala.v1.SocketService.ListSockets:output_type -> sala.v1.ListSocketsResponse
+	7,  // 20: sala.v1.SocketService.GetSocket:output_type -> sala.v1.GetSocketResponse
+	9,  // 21: sala.v1.SocketService.Join:output_type -> sala.v1.JoinResponse
+	11, // 22: sala.v1.SocketService.Leave:output_type -> sala.v1.LeaveResponse
+	13, // 23: sala.v1.SocketService.Update:output_type -> sala.v1.UpdateResponse
+	15, // 24: sala.v1.SocketService.Disconnect:output_type -> sala.v1.DisconnectResponse
+	19, // [19:25] is the sub-list for method output_type
+	13, // [13:19] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_sala_v1_socket_proto_init() }
@@ -1219,7 +1345,7 @@ func file_sala_v1_socket_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_v1_socket_proto_rawDesc), len(file_sala_v1_socket_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -28,13 +28,18 @@ func (Rooms) Help() string { return `"sala rooms" is short for "sala rooms list"
 type RoomsList struct {
 	Namespace string `placeholder:"NAME" help:"List only this namespace."`
 	Prefix    string `placeholder:"TEXT" help:"List only rooms whose names begin with this."`
+	Query     string `placeholder:"TEXT" help:"List only rooms whose names contain this, whatever the case of its letters."`
+	Order     string `enum:"name,sockets" default:"name" help:"Order of the list: name, or sockets for the rooms with the most sockets first."`
 	Printer
 	Client
 }
 
 // Run implements the command.
 func (r *RoomsList) Run(ctx context.Context, s *Streams) error {
-	req := &salav1.ListRoomsRequest{Namespace: r.Namespace, Prefix: r.Prefix, PageSize: pageSize}
+	req := &salav1.ListRoomsRequest{Namespace: r.Namespace, Prefix: r.Prefix, Query: r.Query, PageSize: pageSize}
+	if r.Order == "sockets" {
+		req.Order = salav1.RoomOrder_ROOM_ORDER_SOCKETS
+	}
 	all := &salav1.ListRoomsResponse{}
 	return r.call(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
 		for more := true; more; more = req.PageToken != "" {
@@ -45,6 +50,7 @@ func (r *RoomsList) Run(ctx context.Context, s *Streams) error {
 			all.Rooms = append(all.Rooms, page.GetRooms()...)
 			all.Partial = all.GetPartial() || page.GetPartial()
 			all.MissingNodes = union(all.GetMissingNodes(), page.GetMissingNodes())
+			all.Truncated, all.Time = page.GetTruncated(), page.GetTime()
 			req.PageToken = page.GetNextPageToken()
 		}
 		return r.print(s.Out, all, func(out io.Writer) error {
@@ -55,6 +61,9 @@ func (r *RoomsList) Run(ctx context.Context, s *Streams) error {
 			rows := [][]string{{"NAMESPACE", "ROOM", "SOCKETS"}}
 			for _, room := range all.GetRooms() {
 				rows = append(rows, []string{room.GetNamespace(), room.GetName(), count(room.GetSockets())})
+			}
+			if all.GetTruncated() {
+				fmt.Fprintf(s.Err, "more rooms match than the %d that are listed\n", len(all.GetRooms()))
 			}
 			return table(out, rows)
 		})

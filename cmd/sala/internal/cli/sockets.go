@@ -30,13 +30,14 @@ type SocketsList struct {
 	Namespace string `placeholder:"NAME" help:"List only this namespace."`
 	Room      string `placeholder:"ROOM" help:"List only sockets in this room."`
 	User      string `placeholder:"USER" help:"List only sockets of this user."`
+	Query     string `placeholder:"TEXT" help:"List only sockets whose user, id or address begins with this."`
 	Printer
 	Client
 }
 
 // Run implements the command.
 func (l *SocketsList) Run(ctx context.Context, s *Streams) error {
-	req := &salav1.ListSocketsRequest{Namespace: l.Namespace, Room: l.Room, User: l.User, PageSize: pageSize}
+	req := &salav1.ListSocketsRequest{Namespace: l.Namespace, Room: l.Room, User: l.User, Query: l.Query, PageSize: pageSize}
 	all := &salav1.ListSocketsResponse{}
 	return l.call(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
 		for more := true; more; more = req.PageToken != "" {

@@ -14,13 +14,14 @@ import (
 type Users struct {
 	Room      string `arg:"" optional:"" help:"Name of a room. Without one, the users of the whole namespace are listed."`
 	Namespace string `placeholder:"NAME" help:"Namespace of the users. By default /."`
+	Query     string `placeholder:"TEXT" help:"List only users whose names begin with this."`
 	Printer
 	Client
 }
 
 // Run implements the command.
 func (u *Users) Run(ctx context.Context, s *Streams) error {
-	req := &salav1.ListUsersRequest{Room: u.Room, Namespace: u.Namespace, PageSize: pageSize}
+	req := &salav1.ListUsersRequest{Room: u.Room, Namespace: u.Namespace, Query: u.Query, PageSize: pageSize}
 	all := &salav1.ListUsersResponse{}
 	return u.call(ctx, func(ctx context.Context, conn grpc.ClientConnInterface) error {
 		for more := true; more; more = req.PageToken != "" {
