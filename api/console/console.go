@@ -1,29 +1,48 @@
-// Package console serves the demo page: a small web client that mints a token,
-// connects, joins rooms, sends, and shows what arrives.
+// Package console serves the console, the web page with which people watch and steer the broker.
 //
-// It consists of a few static files and one small JSON document. The page is a client like
-// any other: it uses the REST API with an API key, which it keeps in memory only, and
-// Socket.IO.
+// It consists of a few static files, built from web/console, and one small JSON document. The page
+// is a client of the REST API like any other: visitors give it an API key, which it keeps in its
+// memory. The files contain nothing secret and need no key.
 package console
 
 import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
 	"embed"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
+	"path"
 	"regexp"
+	"strconv"
+	"strings"
 
 	"github.com/salabroker/sala/api"
 )
 
-//go:embed static
-var static embed.FS
+// Root is the path below which the console is served.
+const Root = "/console/"
+
+//go:embed dist
+var dist embed.FS
 
 // Config is what the page needs to know about the broker.
 type Config struct {
-	// PublicPort is the TCP port of the Socket.IO listener. The page takes the host from
-	// its own address, so that it works under every name of the machine.
+	// Version is that of the broker.
+	Version string
+
+	// Dev is set with --dev. Without it, the page has no client to try things with.
+	Dev *Dev
+}
+
+// Dev says where the page's own Socket.IO client connects.
+type Dev struct {
+	// PublicPort is the TCP port of the Socket.IO listener. The host is that of the page's
+	// address, so that it works under every name of the machine.
 	PublicPort int
 
 	// PublicTLS reports whether the Socket.IO listener uses TLS.
@@ -31,27 +50,31 @@ type Config struct {
 
 	// Path is the path of the Socket.IO listener, such as "/socket.io/".
 	Path string
-
-	// Version is shown in a corner of the page, unless it is empty.
-	Version string
 }
 
-// The files by path, with their content types. Files that aren't listed aren't served.
-var files = map[string]struct{ name, contentType string }{
-	"/":            {"static/index.html", "text/html; charset=utf-8"},
-	"/console.css": {"static/console.css", "text/css; charset=utf-8"},
-	"/console.js":  {"static/console.js", "text/javascript; charset=utf-8"},
-	"/client.js":   {"static/client.js", "text/javascript; charset=utf-8"},
-	"/icon.svg":    {"static/icon.svg", "image/svg+xml"},
+// file is one file of the page.
+type file struct {
+	content     []byte
+	gzipped     []byte
+	contentType string
+	etag        string
 }
 
-// Handler serves the page at "/", its files next to it and the configuration at
-// "/console.json". Other paths get 404 and methods other than GET and HEAD get 405, in the form
-// of the REST API's errors. The handler is safe for concurrent use.
+// Handler serves the page at [Root], its files next to it and the configuration at config.json.
+// "/console" redirects to it and, with Dev, "/" does too. Other paths get 404 and methods other
+// than GET and HEAD get 405, in the form of the REST API's errors. The handler is safe for
+// concurrent use.
 func Handler(cfg Config) http.Handler {
+	files := readFiles()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		file, known := files[r.URL.Path]
-		if !known && r.URL.Path != "/console.json" {
+		redirected := r.URL.Path == strings.TrimSuffix(Root, "/") || cfg.Dev != nil && r.URL.Path == "/"
+		name, below := strings.CutPrefix(r.URL.Path, Root)
+		if name == "" {
+			name = "index.html"
+		}
+		page, known := files[name]
+		isConfig := name == "config.json"
+		if !redirected && (!below || !known && !isConfig) {
 			api.NotFound(w, r)
 			return
 		}
@@ -60,51 +83,136 @@ func Handler(cfg Config) http.Handler {
 			api.MethodNotAllowed(w, r)
 			return
 		}
-		setSecurityHeaders(w.Header(), r.Host, cfg.PublicPort)
-		if !known {
-			serveConfig(w, cfg)
-			return
+		cfg.setHeaders(w.Header(), r.Host)
+		switch {
+		case redirected:
+			// Relative, so that it works below a prefix that a proxy adds. Browsers keep the fragment.
+			w.Header().Set("Location", strings.TrimPrefix(Root, "/"))
+			w.WriteHeader(http.StatusFound)
+		case isConfig:
+			cfg.serveConfig(w, r)
+		default:
+			page.serve(w, r)
 		}
-		w.Header().Set("Content-Type", file.contentType)
-		http.ServeFileFS(w, r, static, file.name)
 	})
 }
 
-func serveConfig(w http.ResponseWriter, cfg Config) {
+var contentTypes = map[string]string{
+	".html": "text/html; charset=utf-8",
+	".js":   "text/javascript; charset=utf-8",
+	".css":  "text/css; charset=utf-8",
+	".svg":  "image/svg+xml",
+	".txt":  "text/plain; charset=utf-8",
+}
+
+func readFiles() map[string]file {
+	files := make(map[string]file)
+	entries, _ := fs.ReadDir(dist, "dist") // the folder is part of the binary
+	for _, entry := range entries {
+		content, _ := fs.ReadFile(dist, path.Join("dist", entry.Name()))
+		sum := sha256.Sum256(content)
+		files[entry.Name()] = file{
+			content:     content,
+			gzipped:     compress(content),
+			contentType: contentTypes[path.Ext(entry.Name())],
+			etag:        `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`,
+		}
+	}
+	return files
+}
+
+func compress(content []byte) []byte {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, _ = w.Write(content) // a buffer takes everything
+	_ = w.Close()
+	return b.Bytes()
+}
+
+// serve writes the file, or 304 if the browser has it. Browsers ask each time: the names stay
+// the same from release to release, so that nodes of two releases behind one address serve one
+// page.
+func (f *file) serve(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-cache")
+	h.Set("ETag", f.etag)
+	h.Set("Vary", "Accept-Encoding")
+	if r.Header.Get("If-None-Match") == f.etag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	h.Set("Content-Type", f.contentType)
+	content := f.content
+	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		content = f.gzipped
+		h.Set("Content-Encoding", "gzip")
+	}
+	h.Set("Content-Length", strconv.Itoa(len(content)))
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(content) // an error means that the client is gone
+	}
+}
+
+func (cfg Config) serveConfig(w http.ResponseWriter, r *http.Request) {
+	answer := struct {
+		Dev       bool   `json:"dev"`
+		Version   string `json:"version"`
+		PublicURL string `json:"publicUrl"`
+		Path      string `json:"path"`
+	}{Dev: cfg.Dev != nil, Version: cfg.Version}
+	if cfg.Dev != nil {
+		answer.PublicURL, answer.Path = cfg.Dev.publicURL(r.Host), cfg.Dev.Path
+	}
+	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Type", "application/json")
-	// An error means that the client is gone.
-	_ = json.NewEncoder(w).Encode(map[string]any{
-		"publicPort": cfg.PublicPort,
-		"publicTLS":  cfg.PublicTLS,
-		"path":       cfg.Path,
-		"version":    cfg.Version,
-	})
+	_ = json.NewEncoder(w).Encode(answer) // an error means that the client is gone
 }
 
-// setSecurityHeaders lets the page load only its own files, and connect only to this listener
-// and to the broker's public one.
-func setSecurityHeaders(h http.Header, host string, publicPort int) {
-	public := publicHost(host)
-	h.Set("Content-Security-Policy", fmt.Sprintf("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "+
-		"connect-src 'self' http://%[1]s:%[2]d https://%[1]s:%[2]d ws://%[1]s:%[2]d wss://%[1]s:%[2]d; "+
-		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'", public, publicPort))
+// setHeaders lets the page load only its own files, and connect only to this listener and, with
+// Dev, to the broker's public one.
+func (cfg Config) setHeaders(h http.Header, host string) {
+	connect := "'self'"
+	if cfg.Dev != nil {
+		connect += fmt.Sprintf(" %[3]s://%[1]s:%[2]d", plainHost(host), cfg.Dev.PublicPort, scheme("ws", cfg.Dev.PublicTLS))
+	}
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "+
+		"connect-src "+connect+"; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cache-Control", "no-cache")
 }
 
-var plainHost = regexp.MustCompile(`^[A-Za-z0-9.-]{1,253}$`)
+// publicURL returns the origin of the Socket.IO listener, under the host of the page's address.
+func (d *Dev) publicURL(hostport string) string {
+	return fmt.Sprintf("%s://%s:%d", scheme("http", d.PublicTLS), hostOf(hostport), d.PublicPort)
+}
 
-// publicHost returns the host of the page's own address, where the page looks for the broker.
-// A policy can't contain an IPv6 address, and a Host header that isn't a plain name must not
-// get into it. Both become a wildcard, with a fixed port.
-func publicHost(hostport string) string {
+func scheme(plain string, tls bool) string {
+	if tls {
+		return plain + "s"
+	}
+	return plain
+}
+
+func hostOf(hostport string) string {
 	host, _, err := net.SplitHostPort(hostport)
 	if err != nil {
-		host = hostport
+		return hostport
 	}
-	if !plainHost.MatchString(host) {
+	if strings.Contains(host, ":") {
+		return "[" + host + "]"
+	}
+	return host
+}
+
+var plainNames = regexp.MustCompile(`^[A-Za-z0-9.-]{1,253}$`)
+
+// plainHost returns the host of the page's own address for its policy. A policy can't contain an
+// IPv6 address, and a Host header that isn't a plain name must not get into it. Both become a
+// wildcard, with a fixed port.
+func plainHost(hostport string) string {
+	host := hostOf(hostport)
+	if !plainNames.MatchString(host) {
 		return "*"
 	}
 	return host

@@ -98,7 +98,7 @@ func paste(t *testing.T, program, line string) (string, bool) {
 func TestDevPage(t *testing.T) {
 	n := serve(t, "--dev", "--api-key", "odd=a+b&c#d%", "--drain-timeout=100ms")
 	n.out.line(t, "export SALA_SERVER=")
-	link := regexp.MustCompile(`http://\S+/#key=\S+`).FindString(n.out.String())
+	link := regexp.MustCompile(`http://\S+/console/#key=\S+`).FindString(n.out.String())
 	page, err := url.Parse(link)
 	if err != nil {
 		t.Fatal(err)
@@ -128,11 +128,14 @@ func TestDevPage(t *testing.T) {
 func TestWithoutDev(t *testing.T) {
 	n := plain(t)
 	if status, body := get(t, "http://"+n.http+"/", ""); status != http.StatusNotFound {
-		t.Errorf("there is a page without --dev: %d %s", status, body)
+		t.Errorf("there is a page at / without --dev: %d %s", status, body)
+	}
+	if status, body := get(t, "http://"+n.http+"/console/", ""); status != http.StatusOK || !strings.Contains(body, "<html") {
+		t.Errorf("the console answered %d %s", status, body)
 	}
 	_, port, _ := net.SplitHostPort(n.http)
 	if status, _ := get(t, "http://"+n.public+"/socket.io/?EIO=4&transport=polling", "http://127.0.0.1:"+port); status == http.StatusOK {
-		t.Error("the demo page's origin is allowed without --dev")
+		t.Error("the console's origin is allowed without --dev")
 	}
 	for _, path := range []string{"/livez", "/readyz", "/openapi.json"} {
 		if status, body := get(t, "http://"+n.http+path, ""); status != http.StatusOK {

@@ -59,7 +59,7 @@ test('every command that --dev prints works as pasted', async (t) => {
   }
 });
 
-test('--dev relays my_event and shout, which the demo page uses', async (t) => {
+test('--dev relays my_event and shout, which the console uses', async (t) => {
   const { sala, find } = await dev(t);
   const { token } = await pasted(find('curl', '/v1/tokens'));
   const [ana, ben] = [await connect(t, sala, { token }), await connect(t, sala, { token })];

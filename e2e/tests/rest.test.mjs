@@ -227,6 +227,6 @@ test('health checks, metrics and the OpenAPI description need no key', async (t)
   }
 });
 
-test('the demo page is not served without --dev', async () => {
+test('/ leads nowhere without --dev', async () => {
   assert.equal((await shared.sala.rest('GET', '/', undefined, { key: '' })).status, 404);
 });

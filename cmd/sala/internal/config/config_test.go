@@ -116,7 +116,7 @@ func TestContract(t *testing.T) {
 		"max-message-bytes": "1000000", "max-queue-bytes": "1048576", "slow-consumers": "disconnect",
 		"ack-timeout": "10s", "decide-timeout": "5s", "decide-default": "refuse", "decide-required": "", "log-level": "info", "log-format": "text", "config": "",
 		"recovery-window": "2m", "recovery": "optional", "recovery-namespaces": "",
-		"idempotency-window": "5m",
+		"idempotency-window": "5m", "console": "on",
 	}
 	eachFlag(t, func(t *testing.T, flag *kong.Flag) {
 		if def, ok := want[flag.Name]; ok && flag.Default != def {
@@ -141,6 +141,8 @@ func settings(flag *kong.Flag) (text [3]string, want [3]string) {
 		text = [3]string{"drop", "disconnect", "drop"}
 	case flag.Name == "decide-default":
 		text = [3]string{"accept", "refuse", "accept"}
+	case flag.Name == "console":
+		text = [3]string{"off", "on", "off"}
 	case flag.Name == "recovery":
 		text = [3]string{"always", "optional", "always"}
 	case flag.IsBool():

@@ -10,7 +10,7 @@ import (
 // also a key of the YAML file: its name with underscores.
 type Flags struct {
 	Config Path `env:"SALA_CONFIG" placeholder:"FILE" group:"general" help:"YAML file with the same settings: a flag's name with underscores is its key. It can also have the sections anonymous, default_permissions, relay, rooms and history."`
-	Dev    bool `env:"SALA_DEV" group:"general" help:"Development mode: make up a secret and an API key if none is set, accept short secrets, serve a demo page, relay my_event and shout, announce who joins a room, and print commands to paste. Don't use it in production."`
+	Dev    bool `env:"SALA_DEV" group:"general" help:"Development mode: make up a secret and an API key if none is set, accept short secrets, give the console a client to try things with, relay my_event and shout, announce who joins a room, and print commands to paste. Don't use it in production."`
 
 	Listen         string        `env:"SALA_LISTEN" default:":3000" placeholder:"ADDR" group:"public" help:"Address that Socket.IO clients connect to. :3000 means all interfaces."`
 	TLSCert        Path          `name:"tls-cert" env:"SALA_TLS_CERT" placeholder:"FILE" group:"public" help:"Certificate chain (PEM) of the public listener. Without it, the listener is plain HTTP. Changed certificate files are reloaded within a minute."`
@@ -70,6 +70,7 @@ type Flags struct {
 	APIRate         int64  `name:"api-rate" env:"SALA_API_RATE" default:"0" placeholder:"CALLS" group:"control" help:"Calls that each API key may make per second; 0 means no limit. Each event of a batch or stream counts."`
 	AuditLog        Path   `env:"SALA_AUDIT_LOG" placeholder:"FILE" group:"control" help:"File that records, as lines of JSON, which key changed what, issued tokens or was refused; - means standard output. SIGHUP reopens it."`
 	AuditEmits      bool   `env:"SALA_AUDIT_EMITS" group:"control" help:"Also record emits to rooms, users and sockets in the audit log."`
+	Console         string `env:"SALA_CONSOLE" default:"on" enum:"on,off" placeholder:"on|off" group:"control" help:"Serve the console, a web page to watch and steer the broker, at /console/ of --http-listen. Whoever signs in needs an API key. off turns it off."`
 	GRPCReflection  bool   `name:"grpc-reflection" env:"SALA_GRPC_REFLECTION" default:"true" group:"control" help:"Describe the gRPC services to tools such as grpcurl, without an API key. --grpc-reflection=false turns it off."`
 	InsecureControl bool   `env:"SALA_INSECURE_CONTROL" group:"control" help:"Allow control listeners without TLS that other machines can reach, for example behind a proxy that encrypts."`
 

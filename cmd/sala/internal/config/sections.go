@@ -83,7 +83,7 @@ func defaultSections() Sections {
 }
 
 // applyDevDefaults adds the defaults of --dev where the file has no setting, so that clients can
-// talk to each other on the demo page.
+// talk to each other in the console.
 func (s *Sections) applyDevDefaults() {
 	if s.Relay == nil {
 		s.Relay = []RelayRule{

@@ -5,9 +5,11 @@ import (
 	"io"
 	"net/url"
 	"strings"
+
+	"github.com/salabroker/sala/api/console"
 )
 
-// pageOrigins are the origins of the demo page.
+// pageOrigins are the origins of the console, whose own client connects to the public listener.
 func (s *Server) pageOrigins() []string {
 	scheme, _, _ := strings.Cut(s.http.URL(), ":")
 	return []string{
@@ -25,10 +27,7 @@ Sala is running in development mode. It forgets everything when it stops.
   gRPC        {GRPC}
   API key     {KEY}
 
-Open the demo page:
-
-  {HTTP}/#key={URLKEY}
-
+{CONSOLE}
 Or paste these commands:
 
   # issue a token for "ana", who may join any room and send to it
@@ -61,17 +60,25 @@ func (s *Server) PrintDev(out io.Writer) error {
 	}
 	// text/template would add 0.3 MB to the binary.
 	text := strings.NewReplacer(
+		"{CONSOLE}", s.consoleText(),
 		"{PUBLIC}", s.public.URL(),
 		"{HTTP}", s.http.URL(),
 		"{GRPC}", s.grpc.HostPort(),
 		"{KEY}", s.cfg.DevKey,
-		"{URLKEY}", url.QueryEscape(s.cfg.DevKey),
 		"{QUOTEDKEY}", quote(s.cfg.DevKey),
 		"{CURL}", curl,
 		"{GRPCURL}", grpcurl,
 	).Replace(devText)
 	_, err := io.WriteString(out, text) // in one write, so that nobody sees a part
 	return err
+}
+
+// consoleText is the way to the console, with its guide.
+func (s *Server) consoleText() string {
+	if s.cfg.Flags.Console == "off" {
+		return ""
+	}
+	return fmt.Sprintf("Open the console, which guides you through the first five minutes:\n\n  %s%s#key=%s\n", s.http.URL(), console.Root, url.QueryEscape(s.cfg.DevKey))
 }
 
 // quote quotes s for a shell.

@@ -76,7 +76,7 @@ func Check(ctx context.Context, cfg *config.Config) error {
 }
 
 func (s *Server) assemble(ctx context.Context) error {
-	options, page := s.cfg.Broker, http.Handler(nil)
+	options := s.cfg.Broker
 	connections := s.connectionLimit()
 	if err := s.bindAll(ctx, connections); err != nil {
 		return err
@@ -86,8 +86,8 @@ func (s *Server) assemble(ctx context.Context) error {
 	options.MemoryLimit = memory
 	if s.cfg.Flags.Dev {
 		options.AllowedOrigins = slices.Concat(options.AllowedOrigins, s.pageOrigins())
-		page = console.Handler(console.Config{PublicPort: s.public.Port(), PublicTLS: s.public.TLS != nil, Path: options.Path, Version: s.version})
 	}
+	page := s.console(options.Path)
 	if err := s.openState(); err != nil {
 		return err
 	}
@@ -97,6 +97,18 @@ func (s *Server) assemble(ctx context.Context) error {
 	s.serveHTTP()
 	s.releaseMemory(ctx)
 	return nil
+}
+
+// console returns the handler of the console, or nil if it is off.
+func (s *Server) console(path string) http.Handler {
+	if s.cfg.Flags.Console == "off" {
+		return nil
+	}
+	cfg := console.Config{Version: s.version}
+	if s.cfg.Flags.Dev {
+		cfg.Dev = &console.Dev{PublicPort: s.public.Port(), PublicTLS: s.public.TLS != nil, Path: path}
+	}
+	return console.Handler(cfg)
 }
 
 // bindAll binds the configured listeners. Clients that send nothing reach no limit of the broker,
