@@ -1,5 +1,5 @@
 // One socket: who it is, where it is, what it does, and what can be done with it.
-import { useState } from 'preact/hooks';
+import { useRef, useState } from 'preact/hooks';
 import { disconnect, getSocket } from '../api/calls';
 import type { SessionInfo, Socket } from '../api/types';
 import { bytes, json, number } from '../format';
@@ -24,12 +24,14 @@ export function SocketPage({ params }: PageParams) {
   const call = getSocket(id);
   const poll = usePoll(call, EVERY);
   const socket = poll.data?.socket;
+  const known = useRef<Socket | undefined>(undefined);
+  known.current = socket ?? known.current;
   return (
     <Page
       title={`${id} · ${t.sockets.socket}`}
       heading={<code><Name value={id} long /></code>}
       back={{ href: link('sockets'), label: t.sockets.title }}
-      actions={socket && <SocketActions socket={socket} onDone={poll.refresh} />}
+      actions={known.current && <SocketActions socket={known.current} gone={!socket} onDone={poll.refresh} />}
     >
       {poll.error?.reason === 'SOCKET_NOT_FOUND'
         ? <Card><Empty title={t.socket.gone} text={t.socket.goneText} /></Card>
@@ -116,14 +118,15 @@ function Data({ socket }: { socket: Socket }) {
   );
 }
 
-function SocketActions({ socket, onDone }: { socket: Socket; onDone: () => void }) {
+// A dialog stays open when the socket goes, since that may be what it has done.
+function SocketActions({ socket, gone, onDone }: { socket: Socket; gone: boolean; onDone: () => void }) {
   const t = useTexts();
   const denial = useDenial();
   const [open, setOpen] = useState<'disconnect' | 'revoke'>();
   return (
     <>
       {socket.user && <ButtonLink href={link('explain', { namespace: socket.namespace, user: socket.user })} icon="explain">{t.room.explain}</ButtonLink>}
-      <Button denied={denial('sockets:write', { namespace: socket.namespace })} onClick={() => setOpen('disconnect')}>{t.sockets.disconnect}</Button>
+      {!gone && <Button denied={denial('sockets:write', { namespace: socket.namespace })} onClick={() => setOpen('disconnect')}>{t.sockets.disconnect}</Button>}
       {socket.user && <Button kind="danger" denied={denial('tokens:issue')} onClick={() => setOpen('revoke')}>{t.sockets.revoke}</Button>}
       {open === 'disconnect' && (
         <DisconnectDialog
