@@ -79,8 +79,9 @@ func (e *Entry) AppendEncoded(b []byte) []byte {
 	if len(e.Attachments) > 0 {
 		kind |= hasAttachments
 	}
-	ms := uint64(e.Time.UnixMilli()) //nolint:gosec // timeOf decodes it as it is encoded
-	b = append(b, kind, byte(ms>>40), byte(ms>>32), byte(ms>>24), byte(ms>>16), byte(ms>>8), byte(ms))
+	ms := e.Time.UnixMilli()
+	b = binary.BigEndian.AppendUint16(append(b, kind), uint16(ms>>32)) //nolint:gosec // 48 bits are enough
+	b = binary.BigEndian.AppendUint32(b, uint32(ms))                   //nolint:gosec // see above
 	b = appendText(b, e.ID.Node)
 	b = binary.AppendUvarint(b, e.ID.Number)
 	if e.IdempotencyKey != "" {
