@@ -27,7 +27,8 @@ import (
 //     gate whether the history had it.
 //  6. The answer is sent, and then what waits, without what the answer had.
 //
-// What comes late from another node is recognised by its position: see package recording.
+// What comes late from another node is recognised by its position or, if its node hasn't learned that,
+// by its identity: see package recording.
 
 const (
 	// maxJoinMessages bounds the messages in the answer to a join.

@@ -29,8 +29,8 @@ type log struct {
 	due          int64 // when expiry looks at it
 }
 
-// block is some encoded entries that follow each other, in one piece of memory. What is in it never
-// changes, so readers may keep it; entries are only added behind it.
+// block is some encoded entries that follow each other, in one piece of memory. Entries are only added
+// behind others and never change, so readers may keep them.
 type block struct {
 	data  []byte // each entry has its length before it, unless it is the whole block
 	start uint32 // of the oldest entry that is kept
