@@ -62,6 +62,8 @@ export const enTools = {
     outcomes: {
       all: 'Any', problems: 'Problems only', REFUSED: 'Refused', RELAYED: 'Relayed', HANDED_OVER: 'Handed to backends', ANSWERED: 'Answered', SENT: 'Sent', DONE: 'Done',
     },
+    live: 'Live events',
+    liveText: 'What happens from now on appears here.',
     empty: 'Nothing yet',
     emptyText: 'Events appear here as clients connect, join rooms and send, and as backends emit.',
   },

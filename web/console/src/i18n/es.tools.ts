@@ -63,6 +63,8 @@ export const esTools: Pick<Texts, keyof typeof enTools> = {
     outcomes: {
       all: 'Cualquiera', problems: 'Solo problemas', REFUSED: 'Rechazados', RELAYED: 'Reenviados', HANDED_OVER: 'Entregados a backends', ANSWERED: 'Respondidos', SENT: 'Enviados', DONE: 'Hechos',
     },
+    live: 'Eventos en vivo',
+    liveText: 'Lo que ocurra desde ahora aparece aquí.',
     empty: 'Todavía nada',
     emptyText: 'Los eventos aparecen cuando los clientes se conectan, entran en salas y envían, y cuando los backends emiten.',
   },

@@ -10,6 +10,7 @@ import type { PageParams } from '../pages';
 import { ActionDialog } from '../ui/action';
 import { Button, ButtonLink } from '../ui/button';
 import { Checkbox, TextArea, TextField } from '../ui/form';
+import { LiveEvents } from '../ui/live';
 import { Card, Facts, Page } from '../ui/page';
 import { Same } from '../ui/same';
 import { Empty, Loaded } from '../ui/state';
@@ -54,6 +55,7 @@ export function RoomPage({ params }: PageParams) {
         )}
       {!gone && <Members place={place} />}
       {!gone && <Present place={place} />}
+      {!gone && <LiveEvents namespace={place.namespace} room={place.room} />}
       <MessagesCard key={shown} place={place} />
       <Same call={call} />
     </Page>

@@ -9,6 +9,7 @@ import type { PageParams } from '../pages';
 import { link } from '../router';
 import { useDenial } from '../session';
 import { Button, ButtonLink } from '../ui/button';
+import { LiveEvents } from '../ui/live';
 import { Card, Facts, Page } from '../ui/page';
 import { Same } from '../ui/same';
 import { Badge, Empty, Loaded } from '../ui/state';
@@ -44,6 +45,7 @@ export function SocketPage({ params }: PageParams) {
                   <RoomsOf socket={answer.socket} onDone={poll.refresh} />
                   <Data socket={answer.socket} />
                 </div>
+                {answer.socket.user && <LiveEvents namespace={answer.socket.namespace} user={answer.socket.user} socket={answer.socket.id} />}
               </>
             )}
           </Loaded>
