@@ -38,28 +38,31 @@ const (
 type metrics struct {
 	b *Broker
 
-	sockets, rooms *prometheus.Desc
-	away           *prometheus.Desc
-	sessionBytes   *prometheus.Desc
-	overloaded     *prometheus.Desc
-	unfinished     *prometheus.Desc
-	connections    prometheus.Gauge
-	closed         *prometheus.CounterVec
-	refusals       *prometheus.CounterVec
-	limits         *prometheus.CounterVec
-	events         *prometheus.CounterVec
-	acks           *prometheus.CounterVec
-	stream         *streamMetrics
-	latency        *latencyMetrics
-	emits          prometheus.Counter
-	keyed          *prometheus.CounterVec
-	shed           prometheus.Counter
-	queued         prometheus.Counter
-	kept           prometheus.Counter
-	returns        *prometheus.CounterVec
-	dropped        *prometheus.CounterVec
-	replaced       prometheus.Counter
-	emitters       *prometheus.CounterVec
+	sockets, rooms  *prometheus.Desc
+	away            *prometheus.Desc
+	sessionBytes    *prometheus.Desc
+	overloaded      *prometheus.Desc
+	unfinished      *prometheus.Desc
+	draining        *prometheus.Desc
+	connections     prometheus.Gauge
+	opened          prometheus.Counter
+	presenceDropped prometheus.Counter
+	closed          *prometheus.CounterVec
+	refusals        *prometheus.CounterVec
+	limits          *prometheus.CounterVec
+	events          *prometheus.CounterVec
+	acks            *prometheus.CounterVec
+	stream          *streamMetrics
+	latency         *latencyMetrics
+	emits           prometheus.Counter
+	keyed           *prometheus.CounterVec
+	shed            prometheus.Counter
+	queued          prometheus.Counter
+	kept            prometheus.Counter
+	returns         *prometheus.CounterVec
+	dropped         *prometheus.CounterVec
+	replaced        prometheus.Counter
+	emitters        *prometheus.CounterVec
 }
 
 func newMetrics(b *Broker) *metrics {
@@ -82,20 +85,23 @@ func newMetrics(b *Broker) *metrics {
 		connections: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "sala_connections", Help: "Open connections, whatever the number of sockets on each.",
 		}),
-		closed:   counters("sala_connections_closed_total", "Connections that have ended, by reason.", "reason"),
-		refusals: counters("sala_connects_refused_total", "Clients that were refused, by reason.", "reason"),
-		limits:   counters("sala_limits_exceeded_total", "Attempts of clients to exceed a limit, by limit.", "limit"),
-		events:   counters("sala_client_events_total", "Events that clients sent, by kind and result.", "kind", "result"),
-		acks:     counters("sala_acks_total", "Acks that clients were asked for, by result.", "result"),
-		emits:    counter("sala_emits_total", "Messages sent, whatever the number of receivers."),
-		keyed:    counters("sala_keyed_emits_total", "Calls that send a message with an idempotency key, by result.", "result"),
-		shed:     counter("sala_emits_shed_total", "Messages refused because memory is short."),
-		queued:   counter("sala_deliveries_queued_total", "Messages queued to a socket."),
-		kept:     counter("sala_deliveries_kept_total", "Messages queued in the session of a socket that is away."),
-		returns:  counters("sala_session_returns_total", "Clients that asked for their session back, by result: recovered, or why it wasn't.", "result"),
-		dropped:  counters("sala_deliveries_dropped_total", "Messages that didn't reach a connection, by reason.", "reason"),
-		replaced: counter("sala_deliveries_replaced_total", "Queued messages that later ones with the same conflate key have replaced."),
-		emitters: counters("sala_emitter_messages_total", "Messages of Socket.IO emitters on Redis, by result.", "result"),
+		draining:        prometheus.NewDesc("sala_draining", "1 while this node closes its clients' connections and takes no new ones, 0 otherwise.", nil, nil),
+		opened:          counter("sala_connections_opened_total", "Connections that clients have opened."),
+		presenceDropped: counter("sala_presence_changes_dropped_total", "Changes of presence that weren't announced, because too many users came and went at the same time."),
+		closed:          counters("sala_connections_closed_total", "Connections that have ended, by reason.", "reason"),
+		refusals:        counters("sala_connects_refused_total", "Clients that were refused, by reason.", "reason"),
+		limits:          counters("sala_limits_exceeded_total", "Attempts of clients to exceed a limit, by limit.", "limit"),
+		events:          counters("sala_client_events_total", "Events that clients sent, by kind and result.", "kind", "result"),
+		acks:            counters("sala_acks_total", "Acks that clients were asked for, by result.", "result"),
+		emits:           counter("sala_emits_total", "Messages sent, whatever the number of receivers."),
+		keyed:           counters("sala_keyed_emits_total", "Calls that send a message with an idempotency key, by result.", "result"),
+		shed:            counter("sala_emits_shed_total", "Messages refused because memory is short."),
+		queued:          counter("sala_deliveries_queued_total", "Messages queued to a socket."),
+		kept:            counter("sala_deliveries_kept_total", "Messages queued in the session of a socket that is away."),
+		returns:         counters("sala_session_returns_total", "Clients that asked for their session back, by result: recovered, or why it wasn't.", "result"),
+		dropped:         counters("sala_deliveries_dropped_total", "Messages that didn't reach a connection, by reason.", "reason"),
+		replaced:        counter("sala_deliveries_replaced_total", "Queued messages that later ones with the same conflate key have replaced."),
+		emitters:        counters("sala_emitter_messages_total", "Messages of Socket.IO emitters on Redis, by result.", "result"),
 	}
 }
 
@@ -129,7 +135,10 @@ func (m *metrics) acked(s AckSummary) {
 }
 
 // ConnOpened implements [engineio.Observer].
-func (m *metrics) ConnOpened() { m.connections.Inc() }
+func (m *metrics) ConnOpened() {
+	m.connections.Inc()
+	m.opened.Inc()
+}
 
 // ConnClosed implements [engineio.Observer].
 func (m *metrics) ConnClosed(reason engineio.Reason) {
@@ -172,6 +181,7 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.away
 	ch <- m.sessionBytes
 	ch <- m.overloaded
+	ch <- m.draining
 	ch <- m.unfinished
 	for _, c := range m.collectors() {
 		c.Describe(ch)
@@ -191,19 +201,24 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		}
 		ch <- prometheus.MustNewConstMetric(m.sessionBytes, prometheus.GaugeValue, float64(r.budget.Bytes()))
 	}
-	overloaded := 0.0
-	if m.b.Overloaded() {
-		overloaded = 1
-	}
-	ch <- prometheus.MustNewConstMetric(m.overloaded, prometheus.GaugeValue, overloaded)
+	ch <- prometheus.MustNewConstMetric(m.overloaded, prometheus.GaugeValue, asGauge(m.b.Overloaded()))
+	ch <- prometheus.MustNewConstMetric(m.draining, prometheus.GaugeValue, asGauge(m.b.draining.Load()))
 	ch <- prometheus.MustNewConstMetric(m.unfinished, prometheus.GaugeValue, float64(m.b.holds.Bytes()))
 	for _, c := range m.collectors() {
 		c.Collect(ch)
 	}
 }
 
+// asGauge returns 1 for what is true, and otherwise 0.
+func asGauge(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}
+
 func (m *metrics) collectors() []prometheus.Collector {
-	own := []prometheus.Collector{m.connections, m.closed, m.refusals, m.limits, m.events, m.acks, m.emits, m.keyed, m.shed, m.queued, m.kept, m.returns, m.dropped, m.replaced, m.emitters}
+	own := []prometheus.Collector{m.connections, m.opened, m.presenceDropped, m.closed, m.refusals, m.limits, m.events, m.acks, m.emits, m.keyed, m.shed, m.queued, m.kept, m.returns, m.dropped, m.replaced, m.emitters}
 	return slices.Concat(own, m.stream.collectors(), m.latency.collectors())
 }
 
@@ -413,10 +428,7 @@ func (m *clusterMetrics) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements [prometheus.Collector].
 func (m *clusterMetrics) Collect(ch chan<- prometheus.Metric) {
-	connected := 1.0
-	if m.b.mesh.State() != cluster.Connected || m.b.mesh.ClockWrong() {
-		connected = 0
-	}
+	connected := asGauge(m.b.mesh.State() == cluster.Connected && !m.b.mesh.ClockWrong())
 	ch <- prometheus.MustNewConstMetric(m.nodes, prometheus.GaugeValue, float64(len(m.b.mesh.Nodes())))
 	ch <- prometheus.MustNewConstMetric(m.connected, prometheus.GaugeValue, connected)
 	ch <- prometheus.MustNewConstMetric(m.unreachable, prometheus.GaugeValue, float64(m.b.mesh.Unreachable()))

@@ -48,6 +48,8 @@ func TestEveryEndIsCounted(t *testing.T) {
 		`sala_client_events_total{kind="join",result="ok"}`:              1,
 		`sala_sockets{namespace="/"}`:                                    1,
 		`sala_rooms{namespace="/"}`:                                      1,
+		`sala_connections_opened_total{}`:                                5,
+		`sala_draining{}`:                                                0,
 		`sala_connections{}`:                                             3, // two are still refused ones
 	} {
 		// A connection's end is counted a moment after its client has seen it.

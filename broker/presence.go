@@ -153,6 +153,7 @@ func newPresence(b *Broker) *presence.Tracker {
 
 // presenceDropped is called when too many users come and go at the same time.
 func (b *Broker) presenceDropped() {
+	b.metrics.presenceDropped.Inc()
 	b.presenceFull.Do(func() {
 		b.log.Error("too many users come and go at the same time; some changes of presence aren't announced")
 	})

@@ -9,13 +9,13 @@ func TestTimedFrame(t *testing.T) {
 		take func(q *queue)
 		want int
 	}{
-		"partly written":             {func(q *queue) { q.advance(size - 1) }, 0},
-		"written in parts":           {func(q *queue) { q.advance(size - 1); q.advance(1) }, 1},
-		"written with the next":      {func(q *queue) { q.advance(size + 1) }, 1},
-		"in a poll's answer":         {func(q *queue) { q.payload(1000) }, 1},
-		"replaced":                   {func(q *queue) { q.replace(keyed("k", "three"), 2) }, 0},
-		"encoded anew, then written": {func(q *queue) { q.toBase64(); q.advance(size) }, 1},
-		"dropped":                    {func(q *queue) { q.clear() }, 0},
+		"partly written":              {func(q *queue) { q.advance(size - 1) }, 0},
+		"written in parts":            {func(q *queue) { q.advance(size - 1); q.advance(1) }, 1},
+		"written with the next":       {func(q *queue) { q.advance(size + 1) }, 1},
+		"in a poll's answer":          {func(q *queue) { q.payload(1000) }, 1},
+		"replaced":                    {func(q *queue) { q.replace(keyed("k", "three"), 2) }, 0},
+		"encoded again, then written": {func(q *queue) { q.toBase64(); q.advance(size) }, 1},
+		"dropped":                     {func(q *queue) { q.clear() }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var q queue

@@ -45,7 +45,7 @@ func TestFewOpenFiles(t *testing.T) {
 		t.Error("one above the limit was left to wait")
 	}
 	emitTo(t, n, ana, 1)
-	if _, metrics := get(t, "http://"+n.http+"/metrics", ""); !strings.Contains(metrics, `sala_listener_connections{listener="public"} 96`) ||
+	if _, metrics := get(t, "http://"+n.http+"/metrics", ""); !strings.Contains(metrics, `sala_listener_connections{listener="public"} 96`) || !strings.Contains(metrics, `sala_listener_connections_limit{listener="public"} 96`) ||
 		strings.Contains(metrics, `sala_listener_turned_away_total{listener="public"} 0`) {
 		t.Error("the metrics don't tell")
 	}

@@ -268,12 +268,17 @@ func (c *countedConn) Plain() net.Conn { return c.TCPConn }
 func (l *limitListener) collectors(name string) []prometheus.Collector {
 	labels := prometheus.Labels{"listener": name}
 	rejected := func() float64 { return float64(l.rejected.Load()) }
-	var keyless []prometheus.Collector
-	if l.keyless != nil {
+	var more []prometheus.Collector
+	switch {
+	case l.keyless != nil:
 		rejected = func() float64 { return float64(l.keyless.stats().rejected) }
-		keyless = l.keyless.collectors(labels)
+		more = l.keyless.collectors(labels)
+	case l.connections > 0:
+		more = append(more, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "sala_listener_connections_limit", Help: "How many TCP connections may be open.", ConstLabels: labels,
+		}, func() float64 { return float64(l.connections) }))
 	}
-	return append(keyless,
+	return append(more,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "sala_listener_connections", Help: "Open TCP connections, including those that have sent nothing yet.", ConstLabels: labels,
 		}, func() float64 { return float64(l.open.Load()) }),
