@@ -20,6 +20,7 @@ need curl curl         # e2e runs the commands of the README and of `serve --dev
 need redis-server redis-server # cluster tests start their own
 need haproxy haproxy   # e2e runs the proxy configurations of deploy/
 need nginx nginx-light
+need promtool prometheus # reads the metrics, and checks the alerts and the dashboard
 /usr/bin/python3 -c 'import socketio, redis' 2>/dev/null || packages+=(python3-socketio python3-redis) # publishes on a Redis in tests
 /usr/bin/python3 -c 'import socketio, aiohttp, requests, websocket' 2>/dev/null || packages+=(python3-socketio python3-aiohttp python3-requests python3-websocket) # Python's clients
 [[ -n "${CHROMIUM:-}" ]] || need chromium chromium
@@ -34,6 +35,14 @@ if ((${#packages[@]})); then
   sudo=()
   ((EUID == 0)) || sudo=(sudo)
   echo "deps: installing Debian packages: ${packages[*]}"
+  # Tests start their own servers, so none of the packages' may start as a service.
+  # https://people.debian.org/~hmh/invokerc.d-policyrc.d-specification.txt
+  policy=/usr/sbin/policy-rc.d
+  if [[ ! -e $policy ]]; then
+    trap '"${sudo[@]}" rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" tee "$policy" >/dev/null
+    "${sudo[@]}" chmod 755 "$policy"
+  fi
   log=$(mktemp)
   if ! {
     "${sudo[@]}" apt-get update -q &&
