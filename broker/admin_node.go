@@ -85,7 +85,7 @@ func (n *adminNode) local() *wire.AdminStats {
 	n.count()
 	t := n.traffic.Counts()
 	s.PacketsIn, s.PacketsOut, s.BytesIn, s.BytesOut = t.PacketsIn, t.PacketsOut, t.BytesIn, t.BytesOut
-	s.PollingClients = int64(n.traffic.Polling())
+	s.PollingClients = min(int64(n.traffic.Polling()), s.GetClients()) // an admin's isn't a client
 	return s
 }
 
