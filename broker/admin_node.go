@@ -61,7 +61,8 @@ func (n *adminNode) Stats(ctx context.Context) []*wire.AdminStats {
 	return append(others, n.local())
 }
 
-// local says how this node is doing. It counts traffic from now on, until nobody has asked for a while.
+// local says how this node is doing. It counts traffic from now on, until nobody has asked for a
+// while.
 func (n *adminNode) local() *wire.AdminStats {
 	b := n.b
 	s := &wire.AdminStats{

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/salabroker/sala/broker"
@@ -327,4 +328,49 @@ func TestAdminsAreBounded(t *testing.T) {
 		}
 		more = node.Dial(nil)
 	}
+}
+
+// A page that has been told too much at once gets everything again.
+func TestAdminUpdatesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		node := brokertest.StartInMemory(t, withAdmin(&adminKeys{}))
+		ana := node.Join("ana")
+		ops, _ := signIn(t, node, "ops")
+		ops.await("all_sockets", ana.ID)
+		var sent sync.WaitGroup
+		sent.Go(func() {
+			for range 2000 {
+				ana.Call("join", "lobby")
+				ana.Call("leave", "lobby")
+			}
+			ana.Call("join", "end")
+		})
+		updates := 0
+		for {
+			e := ops.Next()
+			updates++
+			if e.Name == "all_sockets" && strings.Contains(e.Args, `"end"`) {
+				break
+			}
+		}
+		if updates > 2000 {
+			t.Errorf("the page gets %d updates, want 1000 at once, 500 a second, and the list", updates)
+		}
+		sent.Wait()
+	})
+}
+
+func TestAdminSessionEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		node := brokertest.StartInMemory(t, withAdmin(&adminKeys{}))
+		ops, session := signIn(t, node, "ops")
+		began := time.Now()
+		ops.Await("41/admin")
+		if lasted := time.Since(began).Round(time.Hour); lasted != 12*time.Hour {
+			t.Errorf("the session has lasted %s", lasted)
+		}
+		if answer := node.Dial(nil).Connect(adminui.Namespace, map[string]string{"sessionId": session}); !strings.Contains(answer, "invalid credentials") {
+			t.Errorf("the session that has ended is answered with %s", answer)
+		}
+	})
 }

@@ -166,7 +166,7 @@ func (f *feed) take(watchers []*admin) {
 		}
 		clear(f.batch[:n])
 		switch {
-		case err != nil: // the next step observes anew, and the list makes up for what is missing
+		case err != nil: // the next step begins again, and the list makes up for what is missing
 			f.observes.Close()
 			f.observes, f.due = nil, time.Now()
 		case n == 0:

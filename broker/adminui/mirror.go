@@ -104,13 +104,6 @@ func (m *mirror) sharing(id string) (all []*eventhub.Socket) {
 	return all
 }
 
-// count returns how many sockets the mirror has.
-func (m *mirror) count() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.sockets)
-}
-
 // list returns all sockets of the namespaces that sees accepts, ordered by id.
 func (m *mirror) list(sees func(namespace string) bool) []shownSocket {
 	m.mu.Lock()

@@ -141,8 +141,8 @@ func (s *Server) resume(ctx context.Context, conn *engineio.Conn, d digest, sett
 	s.admit(newAdmin(conn, account, one.expires), "", settle)
 }
 
-// admit makes an admin one of the server's. A new session's id, if there is one, follows the CONNECT:
-// before it, socket.io-client 4.8.4 would drop the event.
+// admit makes an admin one of the server's. A new session's id, if there is one, follows the
+// CONNECT: before it, socket.io-client 4.8.4 would drop the event.
 func (s *Server) admit(a *admin, sessionID string, settle func(error) bool) {
 	s.mu.Lock()
 	full := len(s.admins) >= maxAdmins

@@ -12,8 +12,7 @@ import { until } from '../helpers/wait.mjs';
 const WATCHER = 'watcher-key-of-the-e2e-tests';
 const KEYS = [`ops=${API_KEY}`, `watcher=${WATCHER}:cluster:read,sockets:read,events`];
 
-// What the console of the page says: its icons come from a server that tests can't reach, and
-// connections end when brokers do.
+// What the console of the page says when a broker ends.
 const EXPECTED = new RegExp(`net::ERR_|WebSocket connection to|${CLOSED_EARLY.source}`);
 
 const chromium = browser();
