@@ -66,10 +66,14 @@ func (c *client) becomeAdmin() (open, used bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	open, used = !c.ended, len(c.sockets)+len(c.deciding) > 0
-	if open && !used && c.closing != nil {
+	if !open || used {
+		return open, used
+	}
+	if c.closing != nil {
 		c.closing.Stop()
 		c.closing = nil
 	}
+	c.conn.Established()
 	return open, used
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/salabroker/sala/broker/adminui"
+	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/eventhub"
@@ -51,6 +52,9 @@ func (b *Broker) runAdmin(ctx context.Context) {
 		b.adminNode.stopCounting()
 	}
 }
+
+// ID implements [adminui.Node].
+func (n *adminNode) ID() string { return n.b.id }
 
 // Namespaces implements [adminui.Node].
 func (n *adminNode) Namespaces() []string { return n.b.namespaceNames }
@@ -139,15 +143,18 @@ func (n *adminNode) Observe() (adminui.Observation, error) {
 }
 
 // FindSession implements [adminui.Node].
-func (n *adminNode) FindSession(ctx context.Context, digest []byte) *wire.AdminSession {
-	op := &wire.Op{Op: &wire.Op_FindAdminSession{FindAdminSession: &wire.FindAdminSession{Digest: digest}}}
-	answers, _ := callAll[wire.AdminSession](ctx, n.b, op)
-	for _, found := range answers {
-		if found.GetKey() != "" {
-			return found
-		}
+func (n *adminNode) FindSession(ctx context.Context, id string, digest []byte) *wire.AdminSession {
+	owner := cluster.OwnerOf(id)
+	if n.b.mesh == nil || owner == "" || string(owner) == n.b.id {
+		return nil
 	}
-	return nil
+	var found wire.AdminSession
+	op := &wire.Op{Op: &wire.Op_FindAdminSession{FindAdminSession: &wire.FindAdminSession{Digest: digest}}}
+	notFound := &Error{Code: CodeNotFound, Reason: ReasonNodeNotFound, Message: "there is no such node"}
+	if err := n.b.callNode(ctx, owner, op, &found, notFound); err != nil {
+		return nil
+	}
+	return &found
 }
 
 // session answers another node that asks for a session.

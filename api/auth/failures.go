@@ -101,12 +101,6 @@ func (f *failures) forget() {
 	}
 }
 
-// network returns the addresses that count as one caller. Peers without an address
-// count as one, too.
-func network(peer string) netip.Prefix {
-	at, err := netip.ParseAddrPort(peer)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return realip.Network(at.Addr().Unmap().WithZone(""))
-}
+// network returns the addresses that count as one caller. Peers without an address count as one,
+// too. Peers behind trusted proxies have no port.
+func network(peer string) netip.Prefix { return realip.Network(realip.Address(peer)) }

@@ -30,7 +30,7 @@ func TestFailures(t *testing.T) {
 		spend("192.0.2.1:1")
 		spend("[2001:db8::1]:1")
 		for peer, blocked := range map[string]bool{
-			"192.0.2.1:2": true, "[::ffff:192.0.2.1]:2": true, "192.0.2.2:1": false,
+			"192.0.2.1:2": true, "[::ffff:192.0.2.1]:2": true, "192.0.2.1": true, "192.0.2.2:1": false, "192.0.2.2": false,
 			"[2001:db8::ffff]:2": true, "[2001:db8:0:1::1]:1": false,
 		} {
 			if got := f.check(peer) != nil; got != blocked {

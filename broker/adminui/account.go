@@ -62,6 +62,8 @@ type Action struct {
 // Node is what a [Server] needs of its broker. Its methods are called concurrently, and return
 // soon after ctx has ended.
 type Node interface {
+	// ID returns the node's id.
+	ID() string
 	// Namespaces returns the namespaces of the broker.
 	Namespaces() []string
 	// Stats asks all nodes how they are doing. Those that don't answer are left out.
@@ -71,8 +73,9 @@ type Node interface {
 	Sockets(ctx context.Context, limit int) (sockets []eventhub.Socket, more, partial bool)
 	// Observe subscribes to what clients of all nodes do, without taking part in it.
 	Observe() (Observation, error)
-	// FindSession asks the other nodes for a session; nil if none has it.
-	FindSession(ctx context.Context, digest []byte) *wire.AdminSession
+	// FindSession asks the node whose id begins the id of a session; nil if it isn't another node, or
+	// doesn't answer. The node gets the digest alone.
+	FindSession(ctx context.Context, id string, digest []byte) *wire.AdminSession
 }
 
 // Observation delivers events. One goroutine uses it. Its methods are those of

@@ -45,6 +45,7 @@ type Server struct {
 	opts      Options
 	sessions  *sessions
 	arrivals  chan func(context.Context) // people who want to sign in
+	returns   chan func(context.Context) // people with a session that another node may know
 	asked     chan func(context.Context) // what admins want to have done
 	statsWake chan struct{}              // has room for one
 	feedWake  chan struct{}              // has room for one
@@ -62,6 +63,7 @@ func New(o Options) *Server {
 		opts:      o,
 		sessions:  newSessions(),
 		arrivals:  make(chan func(context.Context), maxWaiting),
+		returns:   make(chan func(context.Context), maxWaiting),
 		asked:     make(chan func(context.Context), maxWaiting),
 		statsWake: make(chan struct{}, 1),
 		feedWake:  make(chan struct{}, 1),
@@ -73,6 +75,7 @@ func New(o Options) *Server {
 func (s *Server) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { carryOut(ctx, s.arrivals) })
+	running.Go(func() { carryOut(ctx, s.returns) })
 	running.Go(func() { carryOut(ctx, s.asked) })
 	running.Go(func() { s.runStats(ctx) })
 	running.Go(func() { newFeed(s).run(ctx) })
@@ -114,7 +117,7 @@ func (s *Server) Connect(conn *engineio.Conn, auth json.RawMessage, settle func(
 	_ = json.Unmarshal(auth, &c) // what can't be read isn't there
 	ask(s.arrivals, conn, func(ctx context.Context) {
 		if c.SessionID != "" {
-			s.resume(ctx, conn, digestOf(c.SessionID), settle)
+			s.returned(ctx, conn, c.SessionID, settle)
 			return
 		}
 		account, err := s.opts.Keys.SignIn(ctx, c.Username, c.Password, conn.RemoteAddress())
@@ -122,17 +125,31 @@ func (s *Server) Connect(conn *engineio.Conn, auth json.RawMessage, settle func(
 			settle(ErrRefused)
 			return
 		}
-		id, expires := s.sessions.begin(account)
+		id, expires := s.sessions.begin(s.opts.Node.ID(), account)
 		s.admit(newAdmin(conn, account, expires), id, settle)
 	})
 }
 
-// resume signs in whoever has the id of a session, which this node or another one has begun.
-func (s *Server) resume(ctx context.Context, conn *engineio.Conn, d digest, settle func(error) bool) {
-	one, ok := s.sessions.find(d)
-	if !ok {
-		one, _ = sessionFromWire(s.opts.Node.FindSession(ctx, d[:])) // otherwise that of nobody
+// returned signs in whoever has the id of a session. Another node is asked on a goroutine of its own,
+// since it may not answer: strangers with ids of their own don't keep those out who have a key.
+func (s *Server) returned(ctx context.Context, conn *engineio.Conn, id string, settle func(error) bool) {
+	d := digestOf(id)
+	if one, ok := s.sessions.find(d); ok {
+		s.resume(ctx, conn, d, one, settle)
+		return
 	}
+	select {
+	case s.returns <- func(ctx context.Context) {
+		one, _ := sessionFromWire(s.opts.Node.FindSession(ctx, id, d[:])) // otherwise that of nobody
+		s.resume(ctx, conn, d, one, settle)
+	}:
+	default:
+		s.resume(ctx, conn, d, session{}, settle)
+	}
+}
+
+// resume signs in whoever has a session. The zero session is that of nobody.
+func (s *Server) resume(ctx context.Context, conn *engineio.Conn, d digest, one session, settle func(error) bool) {
 	account, err := s.opts.Keys.Resume(ctx, one.key, d[:], one.proof, conn.RemoteAddress())
 	if err != nil {
 		settle(ErrRefused)

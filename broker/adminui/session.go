@@ -37,9 +37,9 @@ type sessions struct {
 
 func newSessions() *sessions { return &sessions{by: make(map[digest]session)} }
 
-// begin begins a session of an account and returns its id.
-func (s *sessions) begin(a Account) (id string, expires time.Time) {
-	id = rand.Text()
+// begin begins a session of an account and returns its id, which begins with the node's.
+func (s *sessions) begin(node string, a Account) (id string, expires time.Time) {
+	id = node + rand.Text()
 	d := digestOf(id)
 	began := session{key: a.Name(), proof: a.Proof(d[:]), expires: time.Now().Add(sessionTime)}
 	s.mu.Lock()

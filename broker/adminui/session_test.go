@@ -21,7 +21,7 @@ func (someone) Do(context.Context, Action) error { return nil }
 func TestSessionsExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSessions()
-		id, expires := s.begin(someone("ops"))
+		id, expires := s.begin("NODE", someone("ops"))
 		if left := time.Until(expires); left != sessionTime {
 			t.Errorf("a session lasts %s, want %s", left, sessionTime)
 		}
@@ -42,11 +42,11 @@ func TestSessionsExpire(t *testing.T) {
 func TestSessionsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSessions()
-		first, _ := s.begin(someone("ops"))
+		first, _ := s.begin("NODE", someone("ops"))
 		time.Sleep(time.Second) //nolint:forbidigo // the clock of the bubble
-		second, _ := s.begin(someone("ops"))
+		second, _ := s.begin("NODE", someone("ops"))
 		for range maxSessions - 1 {
-			s.begin(someone("ops"))
+			s.begin("NODE", someone("ops"))
 		}
 		if _, ok := s.find(digestOf(first)); ok {
 			t.Error("the oldest session is still there")
@@ -59,7 +59,7 @@ func TestSessionsAreBounded(t *testing.T) {
 
 func TestSessionOverTheWire(t *testing.T) {
 	s := New(Options{})
-	id, expires := s.sessions.begin(someone("ops"))
+	id, expires := s.sessions.begin("NODE", someone("ops"))
 	d := digestOf(id)
 	one, ok := sessionFromWire(s.Session(d[:]))
 	if !ok || one.key != "ops" || string(one.proof) != "ops"+string(d[:]) || one.expires.UnixMilli() != expires.UnixMilli() {
