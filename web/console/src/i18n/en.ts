@@ -262,6 +262,7 @@ export const en = {
     none: 'No sockets are connected',
     noneText: 'A socket appears here as soon as a client connects.',
     noneFound: 'No socket matches',
+    goOn: 'Nothing on this page. The search goes on with the next one.',
     noneFoundText: 'The search compares the beginning of users, ids and addresses. Try a shorter text, or remove the filters.',
     anonymous: 'anonymous',
     state: 'State',

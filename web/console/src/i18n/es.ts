@@ -262,6 +262,7 @@ export const es: Texts = {
     none: 'No hay sockets conectados',
     noneText: 'Un socket aparece aquí en cuanto se conecta un cliente.',
     noneFound: 'Ningún socket coincide',
+    goOn: 'Nada en esta página. La búsqueda sigue en la siguiente.',
     noneFoundText: 'La búsqueda compara el principio de usuarios, ids y direcciones. Prueba con un texto más corto o quita los filtros.',
     anonymous: 'anónimo',
     state: 'Estado',

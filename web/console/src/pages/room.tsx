@@ -115,7 +115,7 @@ function RoomActions({ place, onDone, onHistory }: { place: Place; onDone: () =>
   const close = () => setOpen(undefined);
   return (
     <>
-      <ButtonLink href={link('explain', { namespace: place.namespace, room: place.room })} icon="explain">{t.room.explain}</ButtonLink>
+      {!denial('sockets:read', { namespace: place.namespace }) && <ButtonLink href={link('explain', { namespace: place.namespace, room: place.room })} icon="explain">{t.room.explain}</ButtonLink>}
       <Button kind="primary" icon="send" denied={denial('emit', place)} onClick={() => setOpen('emit')}>{t.room.emit}</Button>
       <Button denied={denial('messages:write', place)} onClick={() => setOpen('clearMessages')}>{t.room.clearMessages}</Button>
       <Button kind="danger" denied={denial('rooms:clear', place)} onClick={() => setOpen('clear')}>{t.room.clear}</Button>

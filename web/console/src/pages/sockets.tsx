@@ -39,7 +39,7 @@ export function Sockets() {
         <Loaded poll={poll} lines={8}>
           {({ sockets, nextPageToken }) => (sockets.length === 0 && !nextPageToken
             ? <Empty title={narrowed ? t.sockets.noneFound : t.sockets.none} text={narrowed ? t.sockets.noneFoundText : t.sockets.noneText} />
-            : <SocketTable sockets={sockets} busy={poll.stale} />)}
+            : sockets.length === 0 ? <Empty title={t.sockets.goOn} /> : <SocketTable sockets={sockets} busy={poll.stale} />)}
         </Loaded>
       </Card>
       <Pager paging={paging} nextToken={poll.stale ? '' : poll.data?.nextPageToken} label={t.sockets.pages} />

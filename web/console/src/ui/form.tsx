@@ -54,6 +54,7 @@ export function TextField({ value, onInput, placeholder, required, type = 'text'
           autocomplete,
           autocapitalize: 'none',
           spellcheck: false,
+          autofocus, // for dialogs, which give the focus when they open
           onInput: (event: { currentTarget: HTMLInputElement }) => onInput(event.currentTarget.value),
         } as const;
         return type === 'password' ? <input {...all} type="password" /> : <input {...all} type="text" dir="auto" />;

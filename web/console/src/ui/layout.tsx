@@ -37,7 +37,7 @@ export function Layout({ current, children }: { current: PageEntry | undefined; 
 
   return (
     <div class="layout">
-      <a class="skip" href={`#${location.segments.join('/')}`} onClick={(event) => {
+      <a class="skip" href="#main" onClick={(event) => {
         event.preventDefault();
         main.current?.focus();
       }}>{t.nav.skip}</a>
@@ -56,7 +56,7 @@ export function Layout({ current, children }: { current: PageEntry | undefined; 
           <Account />
         </Dialog>
       )}
-      <main ref={main} tabIndex={-1}>
+      <main id="main" ref={main} tabIndex={-1}>
         <NewerVersion />
         {children}
       </main>
