@@ -54,3 +54,19 @@ func HandOver(ctx context.Context, b *Broker, socket string) bool {
 	t := &wire.TakeSession{Key: s.key(), Rooms: s.ns.index.RoomsOf(s), Returns: s.session.returns}
 	return b.applyTakeSession(ctx, cluster.NodeID("other"), t).GetSession() != nil
 }
+
+// WithoutTraces returns a function that does what emits, operations of other nodes and events do about
+// traces, in a broker without a tracer.
+func WithoutTraces() func() {
+	b := &Broker{}
+	ctx, m, op := context.Background(), &Message{}, &wire.Op{TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+	t, report, e := &Target{}, &Report{}, &eventhub.Event{}
+	return func() {
+		ctx, span := b.startEmit(ctx, spanEmit, m)
+		b.endEmit(span, t, m, report, nil)
+		b.endAcks(span, t, m, &AckSummary{}, nil)
+		_ = b.opts.Tracer.SampledParent(ctx)
+		endApply(b.startApply("other", op), nil, nil)
+		endAnswered(b.startEvent(e), nil)
+	}
+}
