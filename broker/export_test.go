@@ -70,3 +70,6 @@ func WithoutTraces() func() {
 		endAnswered(b.startEvent(e), nil)
 	}
 }
+
+// NodeID returns the id of a node.
+func NodeID(b *Broker) string { return b.id }

@@ -61,7 +61,7 @@ func TestSpansOfEmits(t *testing.T) {
 			}
 			emit := emits[0]
 			want := map[string]string{
-				"sala.node": nodes[0].ID(), "sala.namespace": "/", "sala.event": "hi", "sala.target": "namespace", "sala.target.names": "0",
+				"sala.node": broker.NodeID(nodes[0].Broker), "sala.namespace": "/", "sala.event": "hi", "sala.target": "namespace", "sala.target.names": "0",
 				"sala.matched": "6", "sala.queued": "6", "sala.kept": "0", "sala.dropped": "0", "sala.duplicate": "false",
 				"sala.recorded": "0", "sala.unrecorded": "0", "sala.positions": "[]",
 			}
@@ -101,8 +101,8 @@ func checkApplied(t *testing.T, recorder *tracingtest.Recorder, emit sdktrace.Re
 		}
 	}
 	for _, node := range others {
-		if !seen[node.ID()] {
-			t.Errorf("the node %s has no span", node.ID())
+		if !seen[broker.NodeID(node.Broker)] {
+			t.Errorf("the node %s has no span", broker.NodeID(node.Broker))
 		}
 	}
 }
@@ -129,6 +129,7 @@ func TestSpanOfAcks(t *testing.T) {
 	asking := ask(t.Context(), t, nodes[0], everyoneIn, broker.AckOptions{})
 	for _, c := range clients {
 		c.Answer(c.Next(), "secret-answer")
+		asking.next()
 	}
 	asking.want(broker.AckSummary{Expected: 2, Answered: 2})
 	got := tracingtest.Attributes(recorder.Spans("emit with ack")[0])
@@ -161,7 +162,7 @@ func TestSpansOfEvents(t *testing.T) {
 	recorder := tracingtest.New(t, true)
 	nodes, _ := brokertest.StartCluster(t, 2, broker.Options{Tracer: recorder.Tracer})
 	first := serve(t, nodes[1], broker.SubscribeOptions{Group: "g", Kinds: messages}, ignore)
-	eventually(t, "the backend is known", func() bool { return broker.WantsEvents(nodes[0].Broker, eventhub.Message, "/") })
+	eventually(t, "the backend is known", func() bool { return nodes[0].WantsEvents(eventhub.Message, "/") })
 	ana := nodes[0].Join("ana")
 	ana.Send(`421["question","secret-text"]`)
 	eventually(t, "the backend has the event", func() bool { return len(first.has(eventhub.Message)) == 1 })
@@ -180,7 +181,7 @@ func TestSpansOfEvents(t *testing.T) {
 		}
 	}
 	got := tracingtest.Attributes(span)
-	if got["sala.event"] != "question" || got["sala.socket"] != ana.ID || got["sala.node"] != nodes[0].ID() || got["error.type"] != "" {
+	if got["sala.event"] != "question" || got["sala.socket"] != ana.ID || got["sala.node"] != broker.NodeID(nodes[0].Broker) || got["error.type"] != "" {
 		t.Errorf("the span has %v", got)
 	}
 	if text := tracingtest.Text(recorder.Spans()); strings.Contains(text, "secret") {
@@ -212,7 +213,7 @@ func TestNodesWithoutTraces(t *testing.T) {
 	with := brokertest.Start(t, broker.Options{Tracer: recorder.Tracer, Cluster: &broker.ClusterOptions{Bus: exchange.Bus()}})
 	without := brokertest.Start(t, broker.Options{Cluster: &broker.ClusterOptions{Bus: exchange.Bus()}})
 	b := serve(t, without, broker.SubscribeOptions{Kinds: messages}, echo)
-	eventually(t, "the backend is known", func() bool { return broker.WantsEvents(with.Broker, eventhub.Message, "/") })
+	eventually(t, "the backend is known", func() bool { return with.WantsEvents(eventhub.Message, "/") })
 	ana := with.Join("ana")
 	if got := ana.Call("question"); got != `[]` {
 		t.Fatal(got)
