@@ -176,7 +176,7 @@ func TestSpansOfEvents(t *testing.T) {
 	span := recorder.Spans("event message")[0]
 	want := fmt.Sprintf("00-%s-%s-01", span.SpanContext().TraceID(), span.SpanContext().SpanID())
 	for _, b := range []*backend{first, second} {
-		if got := b.seen[0].Event.TraceParent; got != want {
+		if got := b.context(); got != want {
 			t.Errorf("a backend has the context %s, not %s", got, want)
 		}
 	}
@@ -198,7 +198,7 @@ func TestUnsampledEvents(t *testing.T) {
 	if got := ana.Call("question"); got != `[]` {
 		t.Fatal(got)
 	}
-	if got := b.seen[0].Event.TraceParent; !strings.HasPrefix(got, "00-") || !strings.HasSuffix(got, "-00") {
+	if got := b.context(); !strings.HasPrefix(got, "00-") || !strings.HasSuffix(got, "-00") {
 		t.Errorf("the context is %q", got)
 	}
 	emit(t, nodes[0], everyoneIn, broker.Message{Event: "hi"})
@@ -218,7 +218,7 @@ func TestNodesWithoutTraces(t *testing.T) {
 	if got := ana.Call("question"); got != `[]` {
 		t.Fatal(got)
 	}
-	if b.seen[0].Event.TraceParent == "" {
+	if b.context() == "" {
 		t.Error("the context doesn't reach the backend")
 	}
 	if report := emit(t, without, everyoneIn, broker.Message{Event: "hi"}); report.Matched != 1 || report.Partial {
@@ -252,4 +252,11 @@ func TestWithoutTracesNothingIsAllocated(t *testing.T) {
 	if n := testing.AllocsPerRun(100, broker.WithoutTraces()); n != 0 {
 		t.Errorf("they allocate %v times", n)
 	}
+}
+
+// context returns the context of the first event that a backend was handed.
+func (b *backend) context() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.seen[0].Event.TraceParent
 }
