@@ -47,6 +47,9 @@ class Collector {
     return this.bodies.flatMap((body) => JSON.parse(body).resourceSpans).flatMap(({ resource, scopeSpans }) => scopeSpans.flatMap(({ spans }) => spans)
       .map((span) => ({
         ...span,
+        traceId: span.traceId.toLowerCase(), // ids may have either case
+        spanId: span.spanId.toLowerCase(),
+        parentSpanId: span.parentSpanId?.toLowerCase(),
         service: resource.attributes.find(({ key }) => key === 'service.name').value.stringValue,
         has: Object.fromEntries((span.attributes ?? []).map(({ key, value }) => [key, Object.values(value)[0]])),
       })));
@@ -76,7 +79,7 @@ test('a trace goes from a caller through the nodes, and an event to a backend at
   const clients = [];
   for (const node of nodes) clients.push(await connect(t, node, { token: leaks.add('a token', await node.token('ana', { rooms: ['a'] })) }));
   const backend = answering(await subscribe(t, nodes[1], { group: 'g', kinds: ['EVENT_KIND_MESSAGE'] }), () => [secret]);
-  await until(async () => (await clients[0].ask('question', secret))[0] === secret, 'the backend at the other node to answer');
+  await until(async () => await clients[0].ask('question', secret) === secret, 'the backend at the other node to answer');
 
   const answer = await nodes[0].ok('POST', '/v1/emit', { rooms: ['a'], event: 'news', args: [secret] }, { headers: { traceparent: `00-${TRACE}-${CALLER}-01` } });
   assert.equal(answer.queued, 2);
