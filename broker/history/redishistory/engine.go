@@ -87,6 +87,9 @@ func (e *Engine) Run(ctx context.Context) {
 	running.Go(func() { e.repair(ctx) })
 	running.Go(func() { e.watchServers(ctx) })
 	e.client.Run(ctx, func(client rueidis.Client) {
+		for _, l := range e.lanes {
+			l.known.Store(false) // the server may be another one
+		}
 		e.checkServers(ctx, client)
 	})
 }

@@ -43,6 +43,7 @@ type task struct {
 	once   string       // the key of the entry's position; empty if it has no idempotency key
 	limits history.Room // what the room's rule says
 	broken uint64       // the failure that had broken the room when the task was sent
+	script bool         // it was sent as a script
 }
 
 // value returns what the field of the entry has in a room.
@@ -74,6 +75,7 @@ func (t *task) finish(p history.Position, err error) {
 type lane struct {
 	engine *Engine
 	wake   chan struct{} // holds one token if there are tasks
+	known  atomic.Bool   // the servers have the script, as far as the lane knows
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -200,7 +202,9 @@ func (l *lane) carryOut(ctx context.Context, batch []*task) {
 	}
 }
 
-// send sends the commands of a batch, and returns their results.
+// send sends the commands of a batch, and returns their results. Until the servers are known to have
+// the script, each command that needs it has its text: if another node brought the script in between,
+// later commands would succeed and earlier ones about the same room wouldn't.
 func (l *lane) send(ctx context.Context, client rueidis.Client, batch []*task) []rueidis.RedisResult {
 	now := l.engine.options.Now().UnixMilli()
 	commands := make([]rueidis.Completed, len(batch), len(batch)+8)
@@ -209,7 +213,7 @@ func (l *lane) send(ctx context.Context, client rueidis.Client, batch []*task) [
 		r := l.rooms.byKey[t.room]
 		switch {
 		case t.broken != 0 || t.once != "" || r == nil:
-			commands[i] = l.engine.scriptCommand(client, t, true)
+			commands[i] = l.scriptCommand(client, t)
 			continue
 		case r.refresh(t.limits, now):
 			later := client.B().Pexpire().Key(t.room).Milliseconds(streamKept(t.limits).Milliseconds()).Build()
@@ -233,6 +237,7 @@ func isRefused(r rueidis.RedisResult) bool {
 // others. If a later command about the same room has succeeded, another node has made it possible in
 // between. To keep the order, earlier ones fail then.
 func (l *lane) sendAgain(ctx context.Context, client rueidis.Client, batch []*task, results []rueidis.RedisResult) {
+	l.known.Store(false)
 	var commands []rueidis.Completed
 	var indexes []int
 	recorded := make(map[string]bool)
@@ -247,7 +252,7 @@ func (l *lane) sendAgain(ctx context.Context, client rueidis.Client, batch []*ta
 	slices.Reverse(indexes)
 	for _, i := range indexes {
 		l.rooms.forget(batch[i].room)
-		commands = append(commands, l.engine.scriptCommand(client, batch[i], false))
+		commands = append(commands, l.scriptCommand(client, batch[i]))
 	}
 	for i, result := range client.DoMulti(ctx, commands...) {
 		results[indexes[i]] = result
@@ -255,7 +260,9 @@ func (l *lane) sendAgain(ctx context.Context, client rueidis.Client, batch []*ta
 }
 
 // scriptCommand returns the command that carries out a task whatever the state of the room is.
-func (e *Engine) scriptCommand(client rueidis.Client, t *task, known bool) rueidis.Completed {
+func (l *lane) scriptCommand(client rueidis.Client, t *task) rueidis.Completed {
+	e := l.engine
+	t.script = true
 	keys := []string{t.room}
 	args := []string{
 		digits(), flag(t.broken != 0), strconv.Itoa(t.limits.Messages), millis(streamKept(t.limits)),
@@ -264,7 +271,7 @@ func (e *Engine) scriptCommand(client rueidis.Client, t *task, known bool) rueid
 	if t.once != "" {
 		keys, args = append(keys, t.once), append(args, millis(e.options.Window))
 	}
-	return e.scripts.append.call(client, known, keys, args)
+	return e.scripts.append.call(client, l.known.Load(), keys, args)
 }
 
 // finish ends a task that has been sent.
@@ -281,6 +288,9 @@ func (l *lane) finish(t *task, result rueidis.RedisResult, now int64) {
 		l.rooms.forget(t.room)
 		l.engine.fail(t, errMalformed)
 		return
+	}
+	if t.script {
+		l.known.Store(true)
 	}
 	if !repeated {
 		l.rooms.recorded(t, p, now)

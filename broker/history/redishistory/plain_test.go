@@ -189,3 +189,22 @@ func TestLargeRoom(t *testing.T) {
 		}
 	}
 }
+
+// A room that is read keeps its position, also if nothing was ever sent to it or all has expired.
+func TestReadKeepsPosition(t *testing.T) {
+	server := clustertest.Start(t)
+	s := newSubject(t, server, redishistory.Options{})
+	sent, never := room("sent"), room("never")
+	for r, pause := range map[history.Room]time.Duration{never: 50 * time.Second, sent: history.PositionKept + 30*time.Minute} {
+		if r == sent {
+			record(t, s.engine, 1, r)
+		}
+		last := read(t, s.engine, r, history.Query{}).End
+		for n := range 4 {
+			s.advance(t, pause)
+			if page := read(t, s.engine, r, history.Query{Since: &last}); page.End != last || !page.Complete {
+				t.Errorf("%s, read %d: %+v, want %v", r.Name, n+1, page, last)
+			}
+		}
+	}
+}

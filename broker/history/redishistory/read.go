@@ -112,8 +112,9 @@ func (e *Engine) readPlain(ctx context.Context, client rueidis.Client, room stri
 		switch {
 		case err != nil || q.Since.Epoch != page.End.Epoch || last.id != from:
 			return page, false, err
-		case count == 1:
-			return page, true, nil // there is nothing after the position
+		case count == 1: // there is nothing after the position
+			entry, known := e.decode(room, last)
+			return page, known && entry.Time().After(e.options.Now().Add(-r.TTL)), nil // or the position is to be kept for longer
 		}
 		count, full = count-1, false
 	}
