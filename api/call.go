@@ -122,7 +122,7 @@ func (c *call) end(ctx context.Context, err error, panicked any) error {
 	c.server.record(ctx, c, err)
 	if err == nil {
 		c.endSpan(ctx, codes.OK, "")
-		c.server.metrics.observe(c.method, codes.OK, took)
+		c.server.metrics.observe(c.method, codes.OK, took, c.traceID(ctx))
 		c.log(ctx, slog.LevelDebug, took, codes.OK, attrs)
 		return nil
 	}
@@ -131,7 +131,7 @@ func (c *call) end(ctx context.Context, err error, panicked any) error {
 		failed = explain.InJSON(failed, explain.RequestOf(c.method))
 	}
 	c.endSpan(ctx, failed.Code, failed.ReasonOrCode())
-	c.server.metrics.observe(c.method, failed.Code, took)
+	c.server.metrics.observe(c.method, failed.Code, took, c.traceID(ctx))
 	attrs = append(attrs, slog.String("reason", failed.ReasonOrCode()))
 	level := slog.LevelInfo
 	if failed.Reason == apierror.ReasonRateLimited {

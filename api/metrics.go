@@ -64,6 +64,6 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 
 func (m *metrics) refuse(r refusal) { m.refused.WithLabelValues(string(r)).Inc() }
 
-func (m *metrics) observe(method string, code codes.Code, took time.Duration) {
-	m.duration.WithLabelValues(strings.TrimPrefix(method, "/"), apierror.CodeName(code)).Observe(took.Seconds())
+func (m *metrics) observe(method string, code codes.Code, took time.Duration, traceID string) {
+	latency.Observe(m.duration.WithLabelValues(strings.TrimPrefix(method, "/"), apierror.CodeName(code)), took, traceID)
 }

@@ -81,6 +81,14 @@ func (c *call) startSpan(ctx context.Context) context.Context {
 	return ctx
 }
 
+// traceID returns the id of the call's trace; "" if it has none.
+func (c *call) traceID(ctx context.Context) string {
+	if c.span == nil {
+		return ""
+	}
+	return tracing.IDFrom(ctx)
+}
+
 // isTraced reports whether the call has a span. Those without a key have none, so that strangers
 // can't fill anybody's store of traces.
 func (c *call) isTraced() bool {

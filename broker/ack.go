@@ -84,6 +84,7 @@ func (b *Broker) requestAcks(ctx context.Context, t *Target, m *Message, o AckOp
 	}
 	defer b.pendingAcks.Give(o.Owner, int64(len(sockets)))
 	r := b.newAckRequest(o.Owner, len(sockets), o.MinAcks)
+	r.traceID = m.traceID
 	defer r.discard()
 	b.sendAckRequest(r, ns, sockets, m)
 	others := b.requestFromOthers(ctx, r, t, m, o)

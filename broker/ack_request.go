@@ -23,6 +23,7 @@ type ackRequest struct {
 	sent    time.Time
 	minAcks int
 	latency *latencyMetrics
+	traceID string            // of the request, for exemplars; empty for none
 	wake    chan struct{}     // holds one value when there is something to look at
 	owner   string            // whom the acks count against
 	unread  *ratelimit.Shares // bytes of acks that callers haven't taken; nil without a limit
@@ -78,7 +79,7 @@ func (r *ackRequest) receive(s *socket, p socketio.Payload) {
 	r.summary.Answered++
 	r.answered++
 	r.keep(Ack{Socket: s.id, User: s.user, Args: p.Args, Attachments: p.Attachments, Latency: took})
-	r.latency.acked(took)
+	r.latency.acked(took, r.traceID)
 	r.signal()
 }
 

@@ -175,7 +175,7 @@ func (b *Broker) queue(ns *namespace, to []*socket, m *Message) Report {
 	timed := -1
 	if m.received.Measured() {
 		timed = anyOf(len(to))
-		defer b.metrics.latency.emitted(m.received)
+		defer b.metrics.latency.emitted(m.received, m.traceID)
 	}
 	for i, s := range to {
 		o.timed = i == timed

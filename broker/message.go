@@ -52,6 +52,7 @@ type Message struct {
 	conflation engineio.ConflationKey // of ConflateKey and the target
 	record     *recording.Record      // nil unless it is for rooms with history
 
+	traceID     string // of the trace that it is part of, for exemplars; empty for none
 	traceParent string // the span that other nodes continue; empty for none
 }
 
@@ -319,8 +320,8 @@ func (o *outgoing) toQueue(f *engineio.Frame) *engineio.Frame {
 	if !o.timed {
 		return f
 	}
-	latency, received := o.b.metrics.latency, o.m.received
-	return f.Timed(func() { latency.delivered(received) })
+	latency, received, traceID := o.b.metrics.latency, o.m.received, o.m.traceID
+	return f.Timed(func() { latency.delivered(received, traceID) })
 }
 
 // done is called when all sockets have the message.

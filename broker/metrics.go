@@ -252,16 +252,18 @@ func (m *latencyMetrics) collectors() []prometheus.Collector {
 func (m *latencyMetrics) receive() latency.Time { return m.sampler.Receive() }
 
 // emitted is called when a measured message is queued.
-func (m *latencyMetrics) emitted(received latency.Time) {
-	m.emit.Observe(m.sampler.Since(received).Seconds())
+func (m *latencyMetrics) emitted(received latency.Time, traceID string) {
+	latency.Observe(m.emit, m.sampler.Since(received), traceID)
 }
 
 // delivered is called when a socket has taken a measured message.
-func (m *latencyMetrics) delivered(received latency.Time) {
-	m.delivery.Observe(m.sampler.Since(received).Seconds())
+func (m *latencyMetrics) delivered(received latency.Time, traceID string) {
+	latency.Observe(m.delivery, m.sampler.Since(received), traceID)
 }
 
-func (m *latencyMetrics) acked(took time.Duration) { m.ack.Observe(took.Seconds()) }
+func (m *latencyMetrics) acked(took time.Duration, traceID string) {
+	latency.Observe(m.ack, took, traceID)
+}
 
 // streamMetrics counts the events that backends subscribe to.
 type streamMetrics struct {

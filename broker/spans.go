@@ -37,7 +37,7 @@ func (b *Broker) startEmit(ctx context.Context, name string, m *Message) (contex
 		return ctx, nil
 	}
 	ctx, span := b.opts.Tracer.Start(ctx, name, tracing.Options{Kind: trace.SpanKindProducer})
-	m.traceParent = span.SampledParent()
+	m.traceParent, m.traceID = span.SampledParent(), tracing.IDFrom(ctx)
 	return ctx, span
 }
 

@@ -29,3 +29,15 @@ func HistogramOpts(name, help string, buckets ...float64) prometheus.HistogramOp
 		NativeHistogramMinResetDuration: nativeReset,
 	}
 }
+
+// Observe adds a duration to a histogram. traceID names the trace that it belongs to, as an exemplar;
+// it is empty for none.
+func Observe(h prometheus.Observer, took time.Duration, traceID string) {
+	if traceID != "" {
+		if e, ok := h.(prometheus.ExemplarObserver); ok {
+			e.ObserveWithExemplar(took.Seconds(), prometheus.Labels{"trace_id": traceID})
+			return
+		}
+	}
+	h.Observe(took.Seconds())
+}
