@@ -210,7 +210,8 @@ func (c *subscriber) start(start *salav1.SubscribeStart) (*broker.Subscription, 
 		return nil, err
 	}
 	c.started = start
-	namespaces, err := reachOf(c.stream.Context()).Subscribed(start.GetNamespaces())
+	reach := reachOf(c.stream.Context())
+	namespaces, err := reach.Subscribed(start.GetNamespaces())
 	if err != nil {
 		return nil, err
 	}
@@ -222,6 +223,7 @@ func (c *subscriber) start(start *salav1.SubscribeStart) (*broker.Subscription, 
 		Credits:    int(start.GetCredits()),
 		Decide:     start.GetDecide(),
 		Observe:    start.GetObserve(),
+		Owner:      reach.Owner(),
 	})
 	return sub, apierror.WithPrefix("start.", err)
 }

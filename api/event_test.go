@@ -348,7 +348,7 @@ func TestSubscribePassesErrorsOn(t *testing.T) {
 	}}})
 	wantStatus(t, stream.ends(), codes.ResourceExhausted, "WHY", "full")
 	wantCalls(t, b, broker.SubscribeOptions{
-		Group: "g", Namespaces: []string{"/"}, Events: []string{"e"}, Kinds: []eventhub.Kind{eventhub.Connect, eventhub.Message}, Credits: 7, Decide: true,
+		Group: "g", Namespaces: []string{"/"}, Events: []string{"e"}, Kinds: []eventhub.Kind{eventhub.Connect, eventhub.Message}, Credits: 7, Decide: true, Owner: "admin",
 	})
 }
 

@@ -21,6 +21,7 @@ import (
 
 	"github.com/salabroker/sala/api/auth"
 	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/outcome"
 	"github.com/salabroker/sala/broker/token"
 )
 
@@ -45,6 +46,9 @@ type fakeBroker struct {
 	messages broker.MessagesPage
 	users    []broker.PresentUser
 	counts   []broker.RoomCount
+	groups   []broker.GroupInfo
+	stats    []broker.NodeStats
+	limits   []outcome.LimitHit
 	matched  int
 	refused  int
 	nextPage string
@@ -75,6 +79,9 @@ type (
 	drainCall      struct{ Node string }
 	verifyCall     struct{ Raw string }
 	listNodesCall  struct{}
+	listGroupsCall struct{}
+	statsCall      struct{ Points int }
+	listLimitsCall struct{ Namespaces []string }
 )
 
 func (f *fakeBroker) record(call any) {
@@ -229,6 +236,21 @@ func (f *fakeBroker) Tail(_ context.Context, o broker.TailOptions) (*broker.Tail
 		return nil, f.err
 	}
 	return nil, &broker.Error{Code: broker.CodeUnavailable, Reason: "X", Message: "no hub here"}
+}
+
+func (f *fakeBroker) ListGroups(context.Context) (broker.GroupList, error) {
+	f.record(listGroupsCall{})
+	return broker.GroupList{Groups: f.groups, PartialResult: f.coverage}, f.err
+}
+
+func (f *fakeBroker) Stats(_ context.Context, points int) (broker.StatsList, error) {
+	f.record(statsCall{points})
+	return broker.StatsList{Nodes: f.stats, PartialResult: f.coverage}, f.err
+}
+
+func (f *fakeBroker) ListLimits(_ context.Context, namespaces []string) (broker.LimitList, error) {
+	f.record(listLimitsCall{namespaces})
+	return broker.LimitList{Limits: f.limits, PartialResult: f.coverage}, f.err
 }
 
 func (f *fakeBroker) Explain(_ context.Context, q broker.ExplainQuery) (broker.Explanation, error) {

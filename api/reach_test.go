@@ -310,6 +310,23 @@ func accesses() []access {
 		_, err := salav1.NewObserveServiceClient(conn).Explain(ctx, &salav1.ExplainRequest{Namespace: "/chat", User: "ana", Room: "room-1"})
 		return err
 	}, []string{"sockets:read", "sockets:read:/chat"}})
+	for namespace, scopes := range map[string][]string{
+		"":      {"sockets:read", "sockets:read:/chat", "sockets:read:/ops"},
+		"/chat": {"sockets:read", "sockets:read:/chat"},
+	} {
+		add(access{"of " + namespace, salav1.ObserveService_ListLimits_FullMethodName, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+			_, err := salav1.NewObserveServiceClient(conn).ListLimits(ctx, &salav1.ListLimitsRequest{Namespace: namespace})
+			return err
+		}, scopes})
+	}
+	add(access{"", salav1.ObserveService_ListGroups_FullMethodName, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		_, err := salav1.NewObserveServiceClient(conn).ListGroups(ctx, &salav1.ListGroupsRequest{})
+		return err
+	}, []string{"cluster:read"}})
+	add(access{"", salav1.ObserveService_GetStats_FullMethodName, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		_, err := salav1.NewObserveServiceClient(conn).GetStats(ctx, &salav1.GetStatsRequest{})
+		return err
+	}, []string{"cluster:read"}})
 	add(access{"", salav1.ClusterService_ListNodes_FullMethodName, func(ctx context.Context, conn grpc.ClientConnInterface) error {
 		_, err := salav1.NewClusterServiceClient(conn).ListNodes(ctx, &salav1.ListNodesRequest{})
 		return err

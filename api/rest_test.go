@@ -15,7 +15,10 @@ import (
 
 	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
+	"github.com/salabroker/sala/broker/eventhub"
 	"github.com/salabroker/sala/broker/history"
+	"github.com/salabroker/sala/broker/outcome"
+	"github.com/salabroker/sala/broker/stats"
 )
 
 // restError is the body of a REST error.
@@ -216,6 +219,22 @@ var restRoutes = []struct {
 		`{"checks":[],"sockets":[],"problems":[],"messages":[],"partial":false,"missingNodes":[]}`,
 	},
 	{
+		"ObserveService.ListGroups", "GET", "/v1/groups", "",
+		listGroupsCall{},
+		`{"groups":[{"name":"g","observes":false,"waiting":3,"unacknowledged":2,"members":[{"id":"n/1","node":"n","key":"shop","kinds":["EVENT_KIND_MESSAGE"],` +
+			`"namespaces":["/chat"],"events":["e"],"decides":true,"credits":10,"waiting":3,"unacknowledged":2}]}],"partial":false,"missingNodes":[]}`,
+	},
+	{
+		"ObserveService.GetStats", "GET", "/v1/stats?points=2", "",
+		statsCall{2},
+		`{"step":"10s","nodes":[{"node":"n","endTime":"2030-01-02T03:04:05Z","series":[{"name":"drops","label":"x","values":[0,1.5]}]}],"partial":false,"missingNodes":[]}`,
+	},
+	{
+		"ObserveService.ListLimits", "GET", "/v1/limits?namespace=/chat", "",
+		listLimitsCall{[]string{"/chat"}},
+		`{"limits":[{"limit":"events","namespace":"/chat","user":"ana","address":"10.0.0.1","node":"n","count":3,"lastTime":"2030-01-02T03:04:05Z"}],"partial":false,"missingNodes":[]}`,
+	},
+	{
 		"ClusterService.Drain", "POST", "/v1/nodes/n-_1:drain", "",
 		drainCall{"n-_1"},
 		`{"node":{"id":"n-_1","version":"","sockets":0,"rooms":0,"state":"NODE_STATE_DRAINING","uptime":"0s"}}`,
@@ -228,6 +247,18 @@ func TestEveryRESTPath(t *testing.T) {
 		rooms:   []broker.RoomInfo{{Name: "a", Namespace: "/", Sockets: 2}},
 		users:   []broker.PresentUser{{User: "ana", Sockets: 3, Data: json.RawMessage(`{"a":1}`)}},
 		counts:  []broker.RoomCount{{Room: "a", Users: 1, Sockets: 3}},
+		groups: []broker.GroupInfo{{Name: "g", Waiting: 3, Unacknowledged: 2, Members: []broker.GroupMember{{
+			ID: "n/1", Node: "n", Waiting: 3, Unacknowledged: 2,
+			SubscribeOptions: broker.SubscribeOptions{
+				Owner: "shop", Kinds: []eventhub.Kind{eventhub.Message}, Namespaces: []string{"/chat"}, Events: []string{"e"}, Decide: true, Credits: 10,
+			},
+		}}}},
+		stats: []broker.NodeStats{{
+			Node: "n", End: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), Series: []stats.Series{{Name: "drops", Label: "x", Values: []float32{0, 1.5}}},
+		}},
+		limits: []outcome.LimitHit{{
+			Limit: "events", Namespace: "/chat", User: "ana", Address: "10.0.0.1", Node: "n", Count: 3, Last: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC),
+		}},
 		messages: broker.MessagesPage{
 			Messages: []broker.RoomMessage{{
 				Offset: 6, Event: "e", Args: json.RawMessage("[1.0]"), Attachments: [][]byte{{0, 255}},

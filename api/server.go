@@ -65,6 +65,10 @@ type Broker interface {
 	Tail(ctx context.Context, o broker.TailOptions) (*broker.Tail, error)
 	Explain(ctx context.Context, q broker.ExplainQuery) (broker.Explanation, error)
 
+	ListGroups(ctx context.Context) (broker.GroupList, error)
+	Stats(ctx context.Context, points int) (broker.StatsList, error)
+	ListLimits(ctx context.Context, namespaces []string) (broker.LimitList, error)
+
 	ListNodes(ctx context.Context) (broker.NodeList, error)
 	Drain(ctx context.Context, node string) (broker.NodeInfo, error)
 }

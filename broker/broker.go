@@ -28,6 +28,7 @@ import (
 	"github.com/salabroker/sala/broker/recording"
 	"github.com/salabroker/sala/broker/revocation"
 	"github.com/salabroker/sala/broker/room"
+	"github.com/salabroker/sala/broker/stats"
 )
 
 // Broker is one node. Its methods may be called concurrently.
@@ -70,7 +71,9 @@ type Broker struct {
 	roomLists    presence.Lists[roomUsers]
 	presenceFull sync.Once // for the log
 
-	searches searches // static after New; each guards itself
+	// What people look at. Static after New; each guards itself.
+	searches searches
+	stats    stats.Recorder
 
 	// The cluster; nil for a single node. Static after New; each guards itself.
 	mesh      *cluster.Mesh

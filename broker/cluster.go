@@ -82,6 +82,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	}
 	var tracking sync.WaitGroup
 	tracking.Go(func() { b.presence.Run(ctx) })
+	tracking.Go(func() { b.measure(ctx) })
 	tracking.Go(func() { b.runAdmin(ctx) })
 	defer tracking.Wait()
 	if b.mesh == nil {
@@ -199,6 +200,12 @@ func (b *Broker) apply(from cluster.NodeID, op *wire.Op, wait time.Duration) (pr
 		return b.localRooms(o.ListRooms), nil
 	case *wire.Op_ReadRoomList:
 		return b.readRoomList(o.ReadRoomList), nil
+	case *wire.Op_ListGroups:
+		return b.localGroups(), nil
+	case *wire.Op_GetStats:
+		return b.localStats(o.GetStats), nil
+	case *wire.Op_ListLimits:
+		return b.localLimits(), nil
 	case *wire.Op_GetRoom:
 		return b.localMembers(o.GetRoom), nil
 	case *wire.Op_ListSockets:

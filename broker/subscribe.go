@@ -36,6 +36,8 @@ type SubscribeOptions struct {
 	// Observe makes it an observer: it is never asked for anything, and clients are
 	// answered as if it weren't there.
 	Observe bool
+	// Owner is the name of the API key that subscribes, for people; may be empty.
+	Owner string
 }
 
 // Subscribe subscribes a backend to what clients do from now on, and to the clients
@@ -51,6 +53,7 @@ func (b *Broker) Subscribe(o SubscribeOptions) (*Subscription, error) {
 		Decide:  o.Decide,
 		Observe: o.Observe,
 		Credits: o.Credits,
+		Owner:   o.Owner,
 	})
 	if err != nil {
 		return nil, eventsError(err)

@@ -102,7 +102,8 @@ func ScopeOf(method string) (Scope, bool) {
 		return ScopeBroadcast, true
 	case salav1.SocketService_ListSockets_FullMethodName,
 		salav1.SocketService_GetSocket_FullMethodName,
-		salav1.ObserveService_Explain_FullMethodName:
+		salav1.ObserveService_Explain_FullMethodName,
+		salav1.ObserveService_ListLimits_FullMethodName:
 		return ScopeSocketsRead, true
 	case salav1.SocketService_Join_FullMethodName,
 		salav1.SocketService_Leave_FullMethodName,
@@ -112,7 +113,9 @@ func ScopeOf(method string) (Scope, bool) {
 	case salav1.EventService_Subscribe_FullMethodName,
 		salav1.ObserveService_Tail_FullMethodName:
 		return ScopeEvents, true
-	case salav1.ClusterService_ListNodes_FullMethodName:
+	case salav1.ClusterService_ListNodes_FullMethodName,
+		salav1.ObserveService_ListGroups_FullMethodName,
+		salav1.ObserveService_GetStats_FullMethodName:
 		return ScopeClusterRead, true
 	case salav1.ClusterService_Drain_FullMethodName:
 		return ScopeClusterWrite, true

@@ -198,6 +198,8 @@ type SubscribeOptions struct {
 	Observe bool
 	// Credits is how many events may come at first.
 	Credits int
+	// Owner is who subscribes, for people; may be empty.
+	Owner string
 }
 
 // Subscribe adds a member to a group. The error is an *[Error].

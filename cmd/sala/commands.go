@@ -29,21 +29,22 @@ const exitCodes = `Exit codes: 0 success, 1 failure at run time (broker unreacha
 
 // commands is the command line.
 type commands struct {
-	Serve     serveCommand   `cmd:"" help:"Run a broker."`
-	Config    configCommand  `cmd:"" help:"Check a broker's configuration."`
-	Health    healthCommand  `cmd:"" help:"Check whether the node on this machine is ready (exit code 0 or 1)."`
-	Key       cli.Key        `cmd:"" help:"Create API keys for the control API."`
-	Token     cli.Token      `cmd:"" help:"Issue, verify and revoke tokens for clients."`
-	Rooms     cli.Rooms      `cmd:"" help:"List and clear rooms."`
-	Messages  cli.Messages   `cmd:"" help:"List and clear the messages that rooms remember."`
-	Users     cli.Users      `cmd:"" help:"List the users in a room or a namespace."`
-	Emit      cli.Emit       `cmd:"" help:"Send an event to rooms, users and sockets."`
-	Broadcast cli.Broadcast  `cmd:"" help:"Send an event to all sockets of a namespace."`
-	Sockets   cli.Sockets    `cmd:"" help:"List sockets, let them join and leave rooms, replace their data, disconnect them."`
-	Tail      cli.Tail       `cmd:"" help:"Print events from clients and what became of them, as they happen."`
-	Explain   cli.Explain    `cmd:"" help:"Say why a user does or doesn't get what is sent to a room."`
-	Nodes     cli.Nodes      `cmd:"" help:"List the nodes of the cluster, or drain one."`
-	Version   versionCommand `cmd:"" help:"Print the version."`
+	Serve     serveCommand      `cmd:"" help:"Run a broker."`
+	Config    configCommand     `cmd:"" help:"Check a broker's configuration."`
+	Health    healthCommand     `cmd:"" help:"Check whether the node on this machine is ready (exit code 0 or 1)."`
+	Key       cli.Key           `cmd:"" help:"Create API keys for the control API."`
+	Token     cli.Token         `cmd:"" help:"Issue, verify and revoke tokens for clients."`
+	Rooms     cli.Rooms         `cmd:"" help:"List and clear rooms."`
+	Messages  cli.Messages      `cmd:"" help:"List and clear the messages that rooms remember."`
+	Users     cli.Users         `cmd:"" help:"List the users in a room or a namespace."`
+	Emit      cli.Emit          `cmd:"" help:"Send an event to rooms, users and sockets."`
+	Broadcast cli.Broadcast     `cmd:"" help:"Send an event to all sockets of a namespace."`
+	Sockets   cli.Sockets       `cmd:"" help:"List sockets, let them join and leave rooms, replace their data, disconnect them."`
+	Tail      cli.Tail          `cmd:"" help:"Print events from clients and what became of them, as they happen."`
+	Explain   cli.Explain       `cmd:"" help:"Say why a user does or doesn't get what is sent to a room."`
+	Groups    cli.BackendGroups `cmd:"" help:"List the groups of backends that subscribe to events, and how far behind they are."`
+	Nodes     cli.Nodes         `cmd:"" help:"List the nodes of the cluster, or drain one."`
+	Version   versionCommand    `cmd:"" help:"Print the version."`
 
 	Completion completionCommand `cmd:"" help:"Print a shell script that completes commands and flags."`
 	Complete   completeCommand   `cmd:"" hidden:"" help:"Complete the last word of a command line."`

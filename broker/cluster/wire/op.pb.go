@@ -53,6 +53,9 @@ type Op struct {
 	//	*Op_SessionMoved
 	//	*Op_Barrier
 	//	*Op_ReadRoomList
+	//	*Op_ListGroups
+	//	*Op_GetStats
+	//	*Op_ListLimits
 	//	*Op_ListUsers
 	//	*Op_CountUsers
 	//	*Op_FindUsers
@@ -315,6 +318,33 @@ func (x *Op) GetReadRoomList() *ReadRoomList {
 	return nil
 }
 
+func (x *Op) GetListGroups() *ListGroups {
+	if x != nil {
+		if x, ok := x.Op.(*Op_ListGroups); ok {
+			return x.ListGroups
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetGetStats() *GetStats {
+	if x != nil {
+		if x, ok := x.Op.(*Op_GetStats); ok {
+			return x.GetStats
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetListLimits() *ListLimits {
+	if x != nil {
+		if x, ok := x.Op.(*Op_ListLimits); ok {
+			return x.ListLimits
+		}
+	}
+	return nil
+}
+
 func (x *Op) GetListUsers() *ListUsers {
 	if x != nil {
 		if x, ok := x.Op.(*Op_ListUsers); ok {
@@ -522,6 +552,21 @@ type Op_ReadRoomList struct {
 	ReadRoomList *ReadRoomList `protobuf:"bytes,32,opt,name=read_room_list,json=readRoomList,proto3,oneof"`
 }
 
+type Op_ListGroups struct {
+	// Lists the members of groups of backends. Answered with GroupMembers.
+	ListGroups *ListGroups `protobuf:"bytes,33,opt,name=list_groups,json=listGroups,proto3,oneof"`
+}
+
+type Op_GetStats struct {
+	// Asks for what the node has measured in the last hour. Answered with Stats.
+	GetStats *GetStats `protobuf:"bytes,34,opt,name=get_stats,json=getStats,proto3,oneof"`
+}
+
+type Op_ListLimits struct {
+	// Asks who hit limits lately. Answered with LimitHits.
+	ListLimits *ListLimits `protobuf:"bytes,35,opt,name=list_limits,json=listLimits,proto3,oneof"`
+}
+
 type Op_ListUsers struct {
 	// Lists users. Answered with Users.
 	ListUsers *ListUsers `protobuf:"bytes,50,opt,name=list_users,json=listUsers,proto3,oneof"`
@@ -607,6 +652,12 @@ func (*Op_SessionMoved) isOp_Op() {}
 func (*Op_Barrier) isOp_Op() {}
 
 func (*Op_ReadRoomList) isOp_Op() {}
+
+func (*Op_ListGroups) isOp_Op() {}
+
+func (*Op_GetStats) isOp_Op() {}
+
+func (*Op_ListLimits) isOp_Op() {}
 
 func (*Op_ListUsers) isOp_Op() {}
 
@@ -1915,7 +1966,7 @@ var File_sala_cluster_v1_op_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\n" +
-	"\x18sala/cluster/v1/op.proto\x12\x0fsala.cluster.v1\x1a\x1bsala/cluster/v1/admin.proto\x1a\x1csala/cluster/v1/events.proto\x1a\x1asala/cluster/v1/list.proto\x1a\x1esala/cluster/v1/presence.proto\x1a\x1dsala/cluster/v1/session.proto\"\xc6\x0f\n" +
+	"\x18sala/cluster/v1/op.proto\x12\x0fsala.cluster.v1\x1a\x1bsala/cluster/v1/admin.proto\x1a\x1csala/cluster/v1/events.proto\x1a\x1asala/cluster/v1/list.proto\x1a\x1dsala/cluster/v1/observe.proto\x1a\x1esala/cluster/v1/presence.proto\x1a\x1dsala/cluster/v1/session.proto\"\x80\x11\n" +
 	"\x02Op\x12+\n" +
 	"\x04emit\x18\x01 \x01(\v2\x15.sala.cluster.v1.EmitH\x00R\x04emit\x120\n" +
 	"\x04join\x18\x02 \x01(\v2\x1a.sala.cluster.v1.JoinRoomsH\x00R\x04join\x123\n" +
@@ -1945,7 +1996,12 @@ const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\x0eoffer_sessions\x18\x1d \x01(\v2\x1e.sala.cluster.v1.OfferSessionsH\x00R\rofferSessions\x12D\n" +
 	"\rsession_moved\x18\x1e \x01(\v2\x1d.sala.cluster.v1.SessionMovedH\x00R\fsessionMoved\x124\n" +
 	"\abarrier\x18\x1f \x01(\v2\x18.sala.cluster.v1.BarrierH\x00R\abarrier\x12E\n" +
-	"\x0eread_room_list\x18  \x01(\v2\x1d.sala.cluster.v1.ReadRoomListH\x00R\freadRoomList\x12;\n" +
+	"\x0eread_room_list\x18  \x01(\v2\x1d.sala.cluster.v1.ReadRoomListH\x00R\freadRoomList\x12>\n" +
+	"\vlist_groups\x18! \x01(\v2\x1b.sala.cluster.v1.ListGroupsH\x00R\n" +
+	"listGroups\x128\n" +
+	"\tget_stats\x18\" \x01(\v2\x19.sala.cluster.v1.GetStatsH\x00R\bgetStats\x12>\n" +
+	"\vlist_limits\x18# \x01(\v2\x1b.sala.cluster.v1.ListLimitsH\x00R\n" +
+	"listLimits\x12;\n" +
 	"\n" +
 	"list_users\x182 \x01(\v2\x1a.sala.cluster.v1.ListUsersH\x00R\tlistUsers\x12>\n" +
 	"\vcount_users\x183 \x01(\v2\x1b.sala.cluster.v1.CountUsersH\x00R\n" +
@@ -2097,13 +2153,16 @@ var file_sala_cluster_v1_op_proto_goTypes = []any{
 	(*SessionMoved)(nil),     // 28: sala.cluster.v1.SessionMoved
 	(*Barrier)(nil),          // 29: sala.cluster.v1.Barrier
 	(*ReadRoomList)(nil),     // 30: sala.cluster.v1.ReadRoomList
-	(*ListUsers)(nil),        // 31: sala.cluster.v1.ListUsers
-	(*CountUsers)(nil),       // 32: sala.cluster.v1.CountUsers
-	(*FindUsers)(nil),        // 33: sala.cluster.v1.FindUsers
-	(*AskPresence)(nil),      // 34: sala.cluster.v1.AskPresence
-	(*AdoptLeaves)(nil),      // 35: sala.cluster.v1.AdoptLeaves
-	(*GetAdminStats)(nil),    // 36: sala.cluster.v1.GetAdminStats
-	(*FindAdminSession)(nil), // 37: sala.cluster.v1.FindAdminSession
+	(*ListGroups)(nil),       // 31: sala.cluster.v1.ListGroups
+	(*GetStats)(nil),         // 32: sala.cluster.v1.GetStats
+	(*ListLimits)(nil),       // 33: sala.cluster.v1.ListLimits
+	(*ListUsers)(nil),        // 34: sala.cluster.v1.ListUsers
+	(*CountUsers)(nil),       // 35: sala.cluster.v1.CountUsers
+	(*FindUsers)(nil),        // 36: sala.cluster.v1.FindUsers
+	(*AskPresence)(nil),      // 37: sala.cluster.v1.AskPresence
+	(*AdoptLeaves)(nil),      // 38: sala.cluster.v1.AdoptLeaves
+	(*GetAdminStats)(nil),    // 39: sala.cluster.v1.GetAdminStats
+	(*FindAdminSession)(nil), // 40: sala.cluster.v1.FindAdminSession
 }
 var file_sala_cluster_v1_op_proto_depIdxs = []int32{
 	3,  // 0: sala.cluster.v1.Op.emit:type_name -> sala.cluster.v1.Emit
@@ -2129,32 +2188,35 @@ var file_sala_cluster_v1_op_proto_depIdxs = []int32{
 	28, // 20: sala.cluster.v1.Op.session_moved:type_name -> sala.cluster.v1.SessionMoved
 	29, // 21: sala.cluster.v1.Op.barrier:type_name -> sala.cluster.v1.Barrier
 	30, // 22: sala.cluster.v1.Op.read_room_list:type_name -> sala.cluster.v1.ReadRoomList
-	31, // 23: sala.cluster.v1.Op.list_users:type_name -> sala.cluster.v1.ListUsers
-	32, // 24: sala.cluster.v1.Op.count_users:type_name -> sala.cluster.v1.CountUsers
-	33, // 25: sala.cluster.v1.Op.find_users:type_name -> sala.cluster.v1.FindUsers
-	34, // 26: sala.cluster.v1.Op.ask_presence:type_name -> sala.cluster.v1.AskPresence
-	35, // 27: sala.cluster.v1.Op.adopt_leaves:type_name -> sala.cluster.v1.AdoptLeaves
-	5,  // 28: sala.cluster.v1.Op.announce_presence:type_name -> sala.cluster.v1.AnnouncePresence
-	36, // 29: sala.cluster.v1.Op.get_admin_stats:type_name -> sala.cluster.v1.GetAdminStats
-	37, // 30: sala.cluster.v1.Op.find_admin_session:type_name -> sala.cluster.v1.FindAdminSession
-	1,  // 31: sala.cluster.v1.Emit.target:type_name -> sala.cluster.v1.Target
-	2,  // 32: sala.cluster.v1.Emit.event:type_name -> sala.cluster.v1.Event
-	4,  // 33: sala.cluster.v1.Emit.places:type_name -> sala.cluster.v1.Place
-	2,  // 34: sala.cluster.v1.AnnouncePresence.event:type_name -> sala.cluster.v1.Event
-	1,  // 35: sala.cluster.v1.JoinRooms.target:type_name -> sala.cluster.v1.Target
-	1,  // 36: sala.cluster.v1.LeaveRooms.target:type_name -> sala.cluster.v1.Target
-	1,  // 37: sala.cluster.v1.Disconnect.target:type_name -> sala.cluster.v1.Target
-	1,  // 38: sala.cluster.v1.Update.target:type_name -> sala.cluster.v1.Target
-	2,  // 39: sala.cluster.v1.ClearRoom.notice:type_name -> sala.cluster.v1.Event
-	3,  // 40: sala.cluster.v1.RequestAcks.emit:type_name -> sala.cluster.v1.Emit
-	13, // 41: sala.cluster.v1.Acks.acks:type_name -> sala.cluster.v1.Ack
-	14, // 42: sala.cluster.v1.Acks.rest:type_name -> sala.cluster.v1.Unacked
-	28, // 43: sala.cluster.v1.Count.moved:type_name -> sala.cluster.v1.SessionMoved
-	44, // [44:44] is the sub-list for method output_type
-	44, // [44:44] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	31, // 23: sala.cluster.v1.Op.list_groups:type_name -> sala.cluster.v1.ListGroups
+	32, // 24: sala.cluster.v1.Op.get_stats:type_name -> sala.cluster.v1.GetStats
+	33, // 25: sala.cluster.v1.Op.list_limits:type_name -> sala.cluster.v1.ListLimits
+	34, // 26: sala.cluster.v1.Op.list_users:type_name -> sala.cluster.v1.ListUsers
+	35, // 27: sala.cluster.v1.Op.count_users:type_name -> sala.cluster.v1.CountUsers
+	36, // 28: sala.cluster.v1.Op.find_users:type_name -> sala.cluster.v1.FindUsers
+	37, // 29: sala.cluster.v1.Op.ask_presence:type_name -> sala.cluster.v1.AskPresence
+	38, // 30: sala.cluster.v1.Op.adopt_leaves:type_name -> sala.cluster.v1.AdoptLeaves
+	5,  // 31: sala.cluster.v1.Op.announce_presence:type_name -> sala.cluster.v1.AnnouncePresence
+	39, // 32: sala.cluster.v1.Op.get_admin_stats:type_name -> sala.cluster.v1.GetAdminStats
+	40, // 33: sala.cluster.v1.Op.find_admin_session:type_name -> sala.cluster.v1.FindAdminSession
+	1,  // 34: sala.cluster.v1.Emit.target:type_name -> sala.cluster.v1.Target
+	2,  // 35: sala.cluster.v1.Emit.event:type_name -> sala.cluster.v1.Event
+	4,  // 36: sala.cluster.v1.Emit.places:type_name -> sala.cluster.v1.Place
+	2,  // 37: sala.cluster.v1.AnnouncePresence.event:type_name -> sala.cluster.v1.Event
+	1,  // 38: sala.cluster.v1.JoinRooms.target:type_name -> sala.cluster.v1.Target
+	1,  // 39: sala.cluster.v1.LeaveRooms.target:type_name -> sala.cluster.v1.Target
+	1,  // 40: sala.cluster.v1.Disconnect.target:type_name -> sala.cluster.v1.Target
+	1,  // 41: sala.cluster.v1.Update.target:type_name -> sala.cluster.v1.Target
+	2,  // 42: sala.cluster.v1.ClearRoom.notice:type_name -> sala.cluster.v1.Event
+	3,  // 43: sala.cluster.v1.RequestAcks.emit:type_name -> sala.cluster.v1.Emit
+	13, // 44: sala.cluster.v1.Acks.acks:type_name -> sala.cluster.v1.Ack
+	14, // 45: sala.cluster.v1.Acks.rest:type_name -> sala.cluster.v1.Unacked
+	28, // 46: sala.cluster.v1.Count.moved:type_name -> sala.cluster.v1.SessionMoved
+	47, // [47:47] is the sub-list for method output_type
+	47, // [47:47] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_sala_cluster_v1_op_proto_init() }
@@ -2165,6 +2227,7 @@ func file_sala_cluster_v1_op_proto_init() {
 	file_sala_cluster_v1_admin_proto_init()
 	file_sala_cluster_v1_events_proto_init()
 	file_sala_cluster_v1_list_proto_init()
+	file_sala_cluster_v1_observe_proto_init()
 	file_sala_cluster_v1_presence_proto_init()
 	file_sala_cluster_v1_session_proto_init()
 	file_sala_cluster_v1_op_proto_msgTypes[0].OneofWrappers = []any{
@@ -2191,6 +2254,9 @@ func file_sala_cluster_v1_op_proto_init() {
 		(*Op_SessionMoved)(nil),
 		(*Op_Barrier)(nil),
 		(*Op_ReadRoomList)(nil),
+		(*Op_ListGroups)(nil),
+		(*Op_GetStats)(nil),
+		(*Op_ListLimits)(nil),
 		(*Op_ListUsers)(nil),
 		(*Op_CountUsers)(nil),
 		(*Op_FindUsers)(nil),

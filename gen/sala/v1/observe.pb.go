@@ -1396,6 +1396,781 @@ func (x *ExplainedSocket) GetIncomplete() bool {
 	return false
 }
 
+// ListGroupsRequest asks for all groups of backends.
+type ListGroupsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListGroupsRequest) Reset() {
+	*x = ListGroupsRequest{}
+	mi := &file_sala_v1_observe_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListGroupsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListGroupsRequest) ProtoMessage() {}
+
+func (x *ListGroupsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_observe_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListGroupsRequest.ProtoReflect.Descriptor instead.
+func (*ListGroupsRequest) Descriptor() ([]byte, []int) {
+	return file_sala_v1_observe_proto_rawDescGZIP(), []int{11}
+}
+
+// ListGroupsResponse has the groups.
+type ListGroupsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The groups, ordered by name. Subscriptions without a group come first, each as a group of its
+	// own.
+	Groups []*Group `protobuf:"bytes,1,rep,name=groups,proto3" json:"groups,omitempty"`
+	// Whether a node did not answer, so that its members and its waiting events are missing. Always
+	// false on a single node.
+	Partial bool `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"`
+	// The ids of the nodes that did not answer.
+	MissingNodes  []string `protobuf:"bytes,3,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListGroupsResponse) Reset() {
+	*x = ListGroupsResponse{}
+	mi := &file_sala_v1_observe_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListGroupsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListGroupsResponse) ProtoMessage() {}
+
+func (x *ListGroupsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_observe_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListGroupsResponse.ProtoReflect.Descriptor instead.
+func (*ListGroupsResponse) Descriptor() ([]byte, []int) {
+	return file_sala_v1_observe_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListGroupsResponse) GetGroups() []*Group {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *ListGroupsResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *ListGroupsResponse) GetMissingNodes() []string {
+	if x != nil {
+		return x.MissingNodes
+	}
+	return nil
+}
+
+// Group is a group of backends that share events, at all nodes.
+type Group struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The group's name. Empty for one subscription without a group.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Whether its members only observe.
+	Observes bool `protobuf:"varint,2,opt,name=observes,proto3" json:"observes,omitempty"`
+	// The number of events that wait until a member has credits for them.
+	Waiting uint32 `protobuf:"varint,3,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// The number of events that members have received and not answered yet, although their clients
+	// wait.
+	Unacknowledged uint32 `protobuf:"varint,4,opt,name=unacknowledged,proto3" json:"unacknowledged,omitempty"`
+	// The members.
+	Members       []*GroupMember `protobuf:"bytes,5,rep,name=members,proto3" json:"members,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Group) Reset() {
+	*x = Group{}
+	mi := &file_sala_v1_observe_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Group) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Group) ProtoMessage() {}
+
+func (x *Group) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_observe_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Group.ProtoReflect.Descriptor instead.
+func (*Group) Descriptor() ([]byte, []int) {
+	return file_sala_v1_observe_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Group) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Group) GetObserves() bool {
+	if x != nil {
+		return x.Observes
+	}
+	return false
+}
+
+func (x *Group) GetWaiting() uint32 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *Group) GetUnacknowledged() uint32 {
+	if x != nil {
+		return x.Unacknowledged
+	}
+	return 0
+}
+
+func (x *Group) GetMembers() []*GroupMember {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+// GroupMember is a subscription.
+type GroupMember struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// An id that is unique in the cluster.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The id of the node that the backend is connected to.
+	Node string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	// The name of the backend's API key.
+	Key string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	// The kinds of events that it wants. Empty means all.
+	Kinds []EventKind `protobuf:"varint,4,rep,packed,name=kinds,proto3,enum=sala.v1.EventKind" json:"kinds,omitempty"`
+	// The namespaces whose events it wants. Empty means all.
+	Namespaces []string `protobuf:"bytes,5,rep,name=namespaces,proto3" json:"namespaces,omitempty"`
+	// The names of the messages that it wants. Empty means all.
+	Events []string `protobuf:"bytes,6,rep,name=events,proto3" json:"events,omitempty"`
+	// Whether it decides who may connect.
+	Decides bool `protobuf:"varint,7,opt,name=decides,proto3" json:"decides,omitempty"`
+	// The number of events that it may still receive.
+	Credits uint32 `protobuf:"varint,8,opt,name=credits,proto3" json:"credits,omitempty"`
+	// The number of events that wait for it.
+	Waiting uint32 `protobuf:"varint,9,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// The number of events that it has received and not answered yet, although their clients wait.
+	Unacknowledged uint32 `protobuf:"varint,10,opt,name=unacknowledged,proto3" json:"unacknowledged,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *GroupMember) Reset() {
+	*x = GroupMember{}
+	mi := &file_sala_v1_observe_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupMember) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupMember) ProtoMessage() {}
+
+func (x *GroupMember) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_observe_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupMember.ProtoReflect.Descriptor instead.
+func (*GroupMember) Descriptor() ([]byte, []int) {
+	return file_sala_v1_observe_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *GroupMember) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *GroupMember) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *GroupMember) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *GroupMember) GetKinds() []EventKind {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *GroupMember) GetNamespaces() []string {
+	if x != nil {
+		return x.Namespaces
+	}
+	return nil
+}
+
+func (x *GroupMember) GetEvents() []string {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *GroupMember) GetDecides() bool {
+	if x != nil {
+		return x.Decides
+	}
+	return false
+}
+
+func (x *GroupMember) GetCredits() uint32 {
+	if x != nil {
+		return x.Credits
+	}
+	return 0
+}
+
+func (x *GroupMember) GetWaiting() uint32 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *GroupMember) GetUnacknowledged() uint32 {
+	if x != nil {
+		return x.Unacknowledged
+	}
+	return 0
+}
+
+// GetStatsRequest says how much of the last hour to return.
+type GetStatsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number of points to return, the newest ones: 1 to 360. 360 if unset.
+	Points        uint32 `protobuf:"varint,1,opt,name=points,proto3" json:"points,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetStatsRequest) Reset() {
+	*x = GetStatsRequest{}
+	mi := &file_sala_v1_observe_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetStatsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetStatsRequest) ProtoMessage() {}
+
+func (x *GetStatsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_observe_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetStatsRequest.ProtoReflect.Descriptor instead.
+func (*GetStatsRequest) Descriptor() ([]byte, []int) {
+	return file_sala_v1_observe_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetStatsRequest) GetPoints() uint32 {
+	if x != nil {
+		return x.Points
+	}
+	return 0
+}
+
+// GetStatsResponse has the last hour of each node.
+type GetStatsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The time between two points.
+	Step *durationpb.Duration `protobuf:"bytes,1,opt,name=step,proto3" json:"step,omitempty"`
+	// The nodes, ordered by id.
+	Nodes []*NodeStats `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	// Whether a node did not answer, so that it is missing. Always false on a single node.
+	Partial bool `protobuf:"varint,3,opt,name=partial,proto3" json:"partial,omitempty"`
+	// The ids of the nodes that did not answer.
+	MissingNodes  []string `protobuf:"bytes,4,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetStatsResponse) Reset() {
+	*x = GetStatsResponse{}
+	mi := &file_sala_v1_observe_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetStatsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetStatsResponse) ProtoMessage() {}
+
+func (x *GetStatsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_observe_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetStatsResponse.ProtoReflect.Descriptor instead.
+func (*GetStatsResponse) Descriptor() ([]byte, []int) {
+	return file_sala_v1_observe_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *GetStatsResponse) GetStep() *durationpb.Duration {
+	if x != nil {
+		return x.Step
+	}
+	return nil
+}
+
+func (x *GetStatsResponse) GetNodes() []*NodeStats {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *GetStatsResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *GetStatsResponse) GetMissingNodes() []string {
+	if x != nil {
+		return x.MissingNodes
+	}
+	return nil
+}
+
+// NodeStats is the last hour of a node.
+type NodeStats struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The node's id.
+	Node string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// The time of the newest point. Unset if the node has none yet.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// The series, all of the same length.
+	Series        []*StatsSeries `protobuf:"bytes,3,rep,name=series,proto3" json:"series,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeStats) Reset() {
+	*x = NodeStats{}
+	mi := &file_sala_v1_observe_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeStats) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeStats) ProtoMessage() {}
+
+func (x *NodeStats) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_observe_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeStats.ProtoReflect.Descriptor instead.
+func (*NodeStats) Descriptor() ([]byte, []int) {
+	return file_sala_v1_observe_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *NodeStats) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *NodeStats) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *NodeStats) GetSeries() []*StatsSeries {
+	if x != nil {
+		return x.Series
+	}
+	return nil
+}
+
+// StatsSeries is what the last hour says about one thing.
+type StatsSeries struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it is. connections, sockets, sockets_away and rooms are numbers at the time of each point;
+	// memory is in bytes. messages_in (from clients), messages_out (queued to sockets), emits,
+	// events_to_backends, drops, refused_connects and limits are per second, between the point before
+	// and this one. emit_latency and delivery_latency are in seconds, 0 if nothing was measured.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// For drops the cause, for latencies the quantile: "p50" or "p99". Empty otherwise.
+	Label string `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"`
+	// The values, the oldest first.
+	Values        []float32 `protobuf:"fixed32,3,rep,packed,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatsSeries) Reset() {
+	*x = StatsSeries{}
+	mi := &file_sala_v1_observe_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatsSeries) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatsSeries) ProtoMessage() {}
+
+func (x *StatsSeries) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_observe_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatsSeries.ProtoReflect.Descriptor instead.
+func (*StatsSeries) Descriptor() ([]byte, []int) {
+	return file_sala_v1_observe_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *StatsSeries) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *StatsSeries) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *StatsSeries) GetValues() []float32 {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+// ListLimitsRequest says whose limits to list.
+type ListLimitsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// List only limits that were hit in this namespace. Empty means all.
+	Namespace     string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListLimitsRequest) Reset() {
+	*x = ListLimitsRequest{}
+	mi := &file_sala_v1_observe_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListLimitsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListLimitsRequest) ProtoMessage() {}
+
+func (x *ListLimitsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_observe_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListLimitsRequest.ProtoReflect.Descriptor instead.
+func (*ListLimitsRequest) Descriptor() ([]byte, []int) {
+	return file_sala_v1_observe_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ListLimitsRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+// ListLimitsResponse has who hit limits lately.
+type ListLimitsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The limits, the last one that was hit first, at most 1000. Each node remembers the last few
+	// hundred users and addresses that hit any.
+	Limits []*LimitHit `protobuf:"bytes,1,rep,name=limits,proto3" json:"limits,omitempty"`
+	// Whether a node did not answer, so that what it knows is missing. Always false on a single node.
+	Partial bool `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"`
+	// The ids of the nodes that did not answer.
+	MissingNodes  []string `protobuf:"bytes,3,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListLimitsResponse) Reset() {
+	*x = ListLimitsResponse{}
+	mi := &file_sala_v1_observe_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListLimitsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListLimitsResponse) ProtoMessage() {}
+
+func (x *ListLimitsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_observe_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListLimitsResponse.ProtoReflect.Descriptor instead.
+func (*ListLimitsResponse) Descriptor() ([]byte, []int) {
+	return file_sala_v1_observe_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ListLimitsResponse) GetLimits() []*LimitHit {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *ListLimitsResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *ListLimitsResponse) GetMissingNodes() []string {
+	if x != nil {
+		return x.MissingNodes
+	}
+	return nil
+}
+
+// LimitHit says that a user, or an address, has hit a limit at a node.
+type LimitHit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The limit, as in the metric sala_limits_exceeded_total.
+	Limit string `protobuf:"bytes,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	// The namespace. Empty for a client that wasn't in one yet; only keys that aren't limited to
+	// namespaces see that.
+	Namespace string `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// The user. Empty if none is known.
+	User string `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`
+	// The client's address, the last one if it had several.
+	Address string `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`
+	// The id of the node.
+	Node string `protobuf:"bytes,5,opt,name=node,proto3" json:"node,omitempty"`
+	// How often the limit was hit.
+	Count uint32 `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`
+	// When it was hit last.
+	LastTime      *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=last_time,json=lastTime,proto3" json:"last_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LimitHit) Reset() {
+	*x = LimitHit{}
+	mi := &file_sala_v1_observe_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LimitHit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LimitHit) ProtoMessage() {}
+
+func (x *LimitHit) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_v1_observe_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LimitHit.ProtoReflect.Descriptor instead.
+func (*LimitHit) Descriptor() ([]byte, []int) {
+	return file_sala_v1_observe_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *LimitHit) GetLimit() string {
+	if x != nil {
+		return x.Limit
+	}
+	return ""
+}
+
+func (x *LimitHit) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *LimitHit) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *LimitHit) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *LimitHit) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *LimitHit) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *LimitHit) GetLastTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastTime
+	}
+	return nil
+}
+
 var File_sala_v1_observe_proto protoreflect.FileDescriptor
 
 const file_sala_v1_observe_proto_rawDesc = "" +
@@ -1503,7 +2278,61 @@ const file_sala_v1_observe_proto_rawDesc = "" +
 	"\vunconfirmed\x18\x0f \x01(\rR\vunconfirmed\x12\x1e\n" +
 	"\n" +
 	"incomplete\x18\x10 \x01(\bR\n" +
-	"incomplete*\xd6\x01\n" +
+	"incomplete\"\x13\n" +
+	"\x11ListGroupsRequest\"{\n" +
+	"\x12ListGroupsResponse\x12&\n" +
+	"\x06groups\x18\x01 \x03(\v2\x0e.sala.v1.GroupR\x06groups\x12\x18\n" +
+	"\apartial\x18\x02 \x01(\bR\apartial\x12#\n" +
+	"\rmissing_nodes\x18\x03 \x03(\tR\fmissingNodes\"\xa9\x01\n" +
+	"\x05Group\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bobserves\x18\x02 \x01(\bR\bobserves\x12\x18\n" +
+	"\awaiting\x18\x03 \x01(\rR\awaiting\x12&\n" +
+	"\x0eunacknowledged\x18\x04 \x01(\rR\x0eunacknowledged\x12.\n" +
+	"\amembers\x18\x05 \x03(\v2\x14.sala.v1.GroupMemberR\amembers\"\x9b\x02\n" +
+	"\vGroupMember\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\x12(\n" +
+	"\x05kinds\x18\x04 \x03(\x0e2\x12.sala.v1.EventKindR\x05kinds\x12\x1e\n" +
+	"\n" +
+	"namespaces\x18\x05 \x03(\tR\n" +
+	"namespaces\x12\x16\n" +
+	"\x06events\x18\x06 \x03(\tR\x06events\x12\x18\n" +
+	"\adecides\x18\a \x01(\bR\adecides\x12\x18\n" +
+	"\acredits\x18\b \x01(\rR\acredits\x12\x18\n" +
+	"\awaiting\x18\t \x01(\rR\awaiting\x12&\n" +
+	"\x0eunacknowledged\x18\n" +
+	" \x01(\rR\x0eunacknowledged\")\n" +
+	"\x0fGetStatsRequest\x12\x16\n" +
+	"\x06points\x18\x01 \x01(\rR\x06points\"\xaa\x01\n" +
+	"\x10GetStatsResponse\x12-\n" +
+	"\x04step\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x04step\x12(\n" +
+	"\x05nodes\x18\x02 \x03(\v2\x12.sala.v1.NodeStatsR\x05nodes\x12\x18\n" +
+	"\apartial\x18\x03 \x01(\bR\apartial\x12#\n" +
+	"\rmissing_nodes\x18\x04 \x03(\tR\fmissingNodes\"\x84\x01\n" +
+	"\tNodeStats\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x125\n" +
+	"\bend_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12,\n" +
+	"\x06series\x18\x03 \x03(\v2\x14.sala.v1.StatsSeriesR\x06series\"O\n" +
+	"\vStatsSeries\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05label\x18\x02 \x01(\tR\x05label\x12\x16\n" +
+	"\x06values\x18\x03 \x03(\x02R\x06values\"1\n" +
+	"\x11ListLimitsRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\"~\n" +
+	"\x12ListLimitsResponse\x12)\n" +
+	"\x06limits\x18\x01 \x03(\v2\x11.sala.v1.LimitHitR\x06limits\x12\x18\n" +
+	"\apartial\x18\x02 \x01(\bR\apartial\x12#\n" +
+	"\rmissing_nodes\x18\x03 \x03(\tR\fmissingNodes\"\xcf\x01\n" +
+	"\bLimitHit\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\tR\x05limit\x12\x1c\n" +
+	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04user\x18\x03 \x01(\tR\x04user\x12\x18\n" +
+	"\aaddress\x18\x04 \x01(\tR\aaddress\x12\x12\n" +
+	"\x04node\x18\x05 \x01(\tR\x04node\x12\x14\n" +
+	"\x05count\x18\x06 \x01(\rR\x05count\x127\n" +
+	"\tlast_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\blastTime*\xd6\x01\n" +
 	"\rOutcomeResult\x12\x1e\n" +
 	"\x1aOUTCOME_RESULT_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13OUTCOME_RESULT_DONE\x10\x01\x12\x1a\n" +
@@ -1529,10 +2358,15 @@ const file_sala_v1_observe_proto_rawDesc = "" +
 	"\x18CHECK_RESULT_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fCHECK_RESULT_OK\x10\x01\x12\x18\n" +
 	"\x14CHECK_RESULT_PROBLEM\x10\x02\x12\x15\n" +
-	"\x11CHECK_RESULT_NOTE\x10\x032\x85\x01\n" +
+	"\x11CHECK_RESULT_NOTE\x10\x032\xd4\x02\n" +
 	"\x0eObserveService\x125\n" +
 	"\x04Tail\x12\x14.sala.v1.TailRequest\x1a\x15.sala.v1.TailResponse0\x01\x12<\n" +
-	"\aExplain\x12\x17.sala.v1.ExplainRequest\x1a\x18.sala.v1.ExplainResponseB/Z-github.com/salabroker/sala/gen/sala/v1;salav1b\x06proto3"
+	"\aExplain\x12\x17.sala.v1.ExplainRequest\x1a\x18.sala.v1.ExplainResponse\x12E\n" +
+	"\n" +
+	"ListGroups\x12\x1a.sala.v1.ListGroupsRequest\x1a\x1b.sala.v1.ListGroupsResponse\x12?\n" +
+	"\bGetStats\x12\x18.sala.v1.GetStatsRequest\x1a\x19.sala.v1.GetStatsResponse\x12E\n" +
+	"\n" +
+	"ListLimits\x12\x1a.sala.v1.ListLimitsRequest\x1a\x1b.sala.v1.ListLimitsResponseB/Z-github.com/salabroker/sala/gen/sala/v1;salav1b\x06proto3"
 
 var (
 	file_sala_v1_observe_proto_rawDescOnce sync.Once
@@ -1547,7 +2381,7 @@ func file_sala_v1_observe_proto_rawDescGZIP() []byte {
 }
 
 var file_sala_v1_observe_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_sala_v1_observe_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_sala_v1_observe_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_sala_v1_observe_proto_goTypes = []any{
 	(OutcomeResult)(0),            // 0: sala.v1.OutcomeResult
 	(CheckKind)(0),                // 1: sala.v1.CheckKind
@@ -1563,40 +2397,66 @@ var file_sala_v1_observe_proto_goTypes = []any{
 	(*ExplainResponse)(nil),       // 11: sala.v1.ExplainResponse
 	(*Check)(nil),                 // 12: sala.v1.Check
 	(*ExplainedSocket)(nil),       // 13: sala.v1.ExplainedSocket
-	(EventKind)(0),                // 14: sala.v1.EventKind
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(*EventSocket)(nil),           // 16: sala.v1.EventSocket
-	(*durationpb.Duration)(nil),   // 17: google.protobuf.Duration
+	(*ListGroupsRequest)(nil),     // 14: sala.v1.ListGroupsRequest
+	(*ListGroupsResponse)(nil),    // 15: sala.v1.ListGroupsResponse
+	(*Group)(nil),                 // 16: sala.v1.Group
+	(*GroupMember)(nil),           // 17: sala.v1.GroupMember
+	(*GetStatsRequest)(nil),       // 18: sala.v1.GetStatsRequest
+	(*GetStatsResponse)(nil),      // 19: sala.v1.GetStatsResponse
+	(*NodeStats)(nil),             // 20: sala.v1.NodeStats
+	(*StatsSeries)(nil),           // 21: sala.v1.StatsSeries
+	(*ListLimitsRequest)(nil),     // 22: sala.v1.ListLimitsRequest
+	(*ListLimitsResponse)(nil),    // 23: sala.v1.ListLimitsResponse
+	(*LimitHit)(nil),              // 24: sala.v1.LimitHit
+	(EventKind)(0),                // 25: sala.v1.EventKind
+	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
+	(*EventSocket)(nil),           // 27: sala.v1.EventSocket
+	(*durationpb.Duration)(nil),   // 28: google.protobuf.Duration
 }
 var file_sala_v1_observe_proto_depIdxs = []int32{
-	14, // 0: sala.v1.TailRequest.kinds:type_name -> sala.v1.EventKind
+	25, // 0: sala.v1.TailRequest.kinds:type_name -> sala.v1.EventKind
 	5,  // 1: sala.v1.TailResponse.status:type_name -> sala.v1.TailStatus
 	7,  // 2: sala.v1.TailResponse.event:type_name -> sala.v1.TailEvent
 	6,  // 3: sala.v1.TailResponse.missed:type_name -> sala.v1.TailMissed
-	14, // 4: sala.v1.TailEvent.kind:type_name -> sala.v1.EventKind
-	15, // 5: sala.v1.TailEvent.time:type_name -> google.protobuf.Timestamp
-	16, // 6: sala.v1.TailEvent.socket:type_name -> sala.v1.EventSocket
+	25, // 4: sala.v1.TailEvent.kind:type_name -> sala.v1.EventKind
+	26, // 5: sala.v1.TailEvent.time:type_name -> google.protobuf.Timestamp
+	27, // 6: sala.v1.TailEvent.socket:type_name -> sala.v1.EventSocket
 	8,  // 7: sala.v1.TailEvent.outcome:type_name -> sala.v1.Outcome
 	9,  // 8: sala.v1.TailEvent.target:type_name -> sala.v1.EmitTarget
 	0,  // 9: sala.v1.Outcome.result:type_name -> sala.v1.OutcomeResult
-	17, // 10: sala.v1.Outcome.took:type_name -> google.protobuf.Duration
+	28, // 10: sala.v1.Outcome.took:type_name -> google.protobuf.Duration
 	12, // 11: sala.v1.ExplainResponse.checks:type_name -> sala.v1.Check
 	13, // 12: sala.v1.ExplainResponse.sockets:type_name -> sala.v1.ExplainedSocket
 	7,  // 13: sala.v1.ExplainResponse.problems:type_name -> sala.v1.TailEvent
 	7,  // 14: sala.v1.ExplainResponse.messages:type_name -> sala.v1.TailEvent
 	1,  // 15: sala.v1.Check.kind:type_name -> sala.v1.CheckKind
 	2,  // 16: sala.v1.Check.result:type_name -> sala.v1.CheckResult
-	15, // 17: sala.v1.ExplainedSocket.connect_time:type_name -> google.protobuf.Timestamp
-	15, // 18: sala.v1.ExplainedSocket.token_expire_time:type_name -> google.protobuf.Timestamp
-	3,  // 19: sala.v1.ObserveService.Tail:input_type -> sala.v1.TailRequest
-	10, // 20: sala.v1.ObserveService.Explain:input_type -> sala.v1.ExplainRequest
-	4,  // 21: sala.v1.ObserveService.Tail:output_type -> sala.v1.TailResponse
-	11, // 22: sala.v1.ObserveService.Explain:output_type -> sala.v1.ExplainResponse
-	21, // [21:23] is the sub-list for method output_type
-	19, // [19:21] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	26, // 17: sala.v1.ExplainedSocket.connect_time:type_name -> google.protobuf.Timestamp
+	26, // 18: sala.v1.ExplainedSocket.token_expire_time:type_name -> google.protobuf.Timestamp
+	16, // 19: sala.v1.ListGroupsResponse.groups:type_name -> sala.v1.Group
+	17, // 20: sala.v1.Group.members:type_name -> sala.v1.GroupMember
+	25, // 21: sala.v1.GroupMember.kinds:type_name -> sala.v1.EventKind
+	28, // 22: sala.v1.GetStatsResponse.step:type_name -> google.protobuf.Duration
+	20, // 23: sala.v1.GetStatsResponse.nodes:type_name -> sala.v1.NodeStats
+	26, // 24: sala.v1.NodeStats.end_time:type_name -> google.protobuf.Timestamp
+	21, // 25: sala.v1.NodeStats.series:type_name -> sala.v1.StatsSeries
+	24, // 26: sala.v1.ListLimitsResponse.limits:type_name -> sala.v1.LimitHit
+	26, // 27: sala.v1.LimitHit.last_time:type_name -> google.protobuf.Timestamp
+	3,  // 28: sala.v1.ObserveService.Tail:input_type -> sala.v1.TailRequest
+	10, // 29: sala.v1.ObserveService.Explain:input_type -> sala.v1.ExplainRequest
+	14, // 30: sala.v1.ObserveService.ListGroups:input_type -> sala.v1.ListGroupsRequest
+	18, // 31: sala.v1.ObserveService.GetStats:input_type -> sala.v1.GetStatsRequest
+	22, // 32: sala.v1.ObserveService.ListLimits:input_type -> sala.v1.ListLimitsRequest
+	4,  // 33: sala.v1.ObserveService.Tail:output_type -> sala.v1.TailResponse
+	11, // 34: sala.v1.ObserveService.Explain:output_type -> sala.v1.ExplainResponse
+	15, // 35: sala.v1.ObserveService.ListGroups:output_type -> sala.v1.ListGroupsResponse
+	19, // 36: sala.v1.ObserveService.GetStats:output_type -> sala.v1.GetStatsResponse
+	23, // 37: sala.v1.ObserveService.ListLimits:output_type -> sala.v1.ListLimitsResponse
+	33, // [33:38] is the sub-list for method output_type
+	28, // [28:33] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_sala_v1_observe_proto_init() }
@@ -1616,7 +2476,7 @@ func file_sala_v1_observe_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_v1_observe_proto_rawDesc), len(file_sala_v1_observe_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   11,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

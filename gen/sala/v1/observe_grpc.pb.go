@@ -19,8 +19,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ObserveService_Tail_FullMethodName    = "/sala.v1.ObserveService/Tail"
-	ObserveService_Explain_FullMethodName = "/sala.v1.ObserveService/Explain"
+	ObserveService_Tail_FullMethodName       = "/sala.v1.ObserveService/Tail"
+	ObserveService_Explain_FullMethodName    = "/sala.v1.ObserveService/Explain"
+	ObserveService_ListGroups_FullMethodName = "/sala.v1.ObserveService/ListGroups"
+	ObserveService_GetStats_FullMethodName   = "/sala.v1.ObserveService/GetStats"
+	ObserveService_ListLimits_FullMethodName = "/sala.v1.ObserveService/ListLimits"
 )
 
 // ObserveServiceClient is the client API for ObserveService service.
@@ -40,6 +43,14 @@ type ObserveServiceClient interface {
 	// what to do about it, and the user's sockets, last refusals and last messages. Scope:
 	// sockets:read.
 	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
+	// ListGroups lists the groups of backends that subscribe to events, with their members and the
+	// events that wait for them. Scope: cluster:read.
+	ListGroups(ctx context.Context, in *ListGroupsRequest, opts ...grpc.CallOption) (*ListGroupsResponse, error)
+	// GetStats returns what each node has measured in the last hour, every 10 s. A node forgets it
+	// when it ends. Scope: cluster:read.
+	GetStats(ctx context.Context, in *GetStatsRequest, opts ...grpc.CallOption) (*GetStatsResponse, error)
+	// ListLimits lists who hit which limit lately. Scope: sockets:read.
+	ListLimits(ctx context.Context, in *ListLimitsRequest, opts ...grpc.CallOption) (*ListLimitsResponse, error)
 }
 
 type observeServiceClient struct {
@@ -79,6 +90,36 @@ func (c *observeServiceClient) Explain(ctx context.Context, in *ExplainRequest, 
 	return out, nil
 }
 
+func (c *observeServiceClient) ListGroups(ctx context.Context, in *ListGroupsRequest, opts ...grpc.CallOption) (*ListGroupsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListGroupsResponse)
+	err := c.cc.Invoke(ctx, ObserveService_ListGroups_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *observeServiceClient) GetStats(ctx context.Context, in *GetStatsRequest, opts ...grpc.CallOption) (*GetStatsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetStatsResponse)
+	err := c.cc.Invoke(ctx, ObserveService_GetStats_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *observeServiceClient) ListLimits(ctx context.Context, in *ListLimitsRequest, opts ...grpc.CallOption) (*ListLimitsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListLimitsResponse)
+	err := c.cc.Invoke(ctx, ObserveService_ListLimits_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ObserveServiceServer is the server API for ObserveService service.
 // All implementations must embed UnimplementedObserveServiceServer
 // for forward compatibility.
@@ -96,6 +137,14 @@ type ObserveServiceServer interface {
 	// what to do about it, and the user's sockets, last refusals and last messages. Scope:
 	// sockets:read.
 	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
+	// ListGroups lists the groups of backends that subscribe to events, with their members and the
+	// events that wait for them. Scope: cluster:read.
+	ListGroups(context.Context, *ListGroupsRequest) (*ListGroupsResponse, error)
+	// GetStats returns what each node has measured in the last hour, every 10 s. A node forgets it
+	// when it ends. Scope: cluster:read.
+	GetStats(context.Context, *GetStatsRequest) (*GetStatsResponse, error)
+	// ListLimits lists who hit which limit lately. Scope: sockets:read.
+	ListLimits(context.Context, *ListLimitsRequest) (*ListLimitsResponse, error)
 	mustEmbedUnimplementedObserveServiceServer()
 }
 
@@ -111,6 +160,15 @@ func (UnimplementedObserveServiceServer) Tail(*TailRequest, grpc.ServerStreaming
 }
 func (UnimplementedObserveServiceServer) Explain(context.Context, *ExplainRequest) (*ExplainResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Explain not implemented")
+}
+func (UnimplementedObserveServiceServer) ListGroups(context.Context, *ListGroupsRequest) (*ListGroupsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListGroups not implemented")
+}
+func (UnimplementedObserveServiceServer) GetStats(context.Context, *GetStatsRequest) (*GetStatsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetStats not implemented")
+}
+func (UnimplementedObserveServiceServer) ListLimits(context.Context, *ListLimitsRequest) (*ListLimitsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListLimits not implemented")
 }
 func (UnimplementedObserveServiceServer) mustEmbedUnimplementedObserveServiceServer() {}
 func (UnimplementedObserveServiceServer) testEmbeddedByValue()                        {}
@@ -162,6 +220,60 @@ func _ObserveService_Explain_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ObserveService_ListGroups_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListGroupsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ObserveServiceServer).ListGroups(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ObserveService_ListGroups_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ObserveServiceServer).ListGroups(ctx, req.(*ListGroupsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ObserveService_GetStats_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetStatsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ObserveServiceServer).GetStats(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ObserveService_GetStats_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ObserveServiceServer).GetStats(ctx, req.(*GetStatsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ObserveService_ListLimits_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListLimitsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ObserveServiceServer).ListLimits(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ObserveService_ListLimits_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ObserveServiceServer).ListLimits(ctx, req.(*ListLimitsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ObserveService_ServiceDesc is the grpc.ServiceDesc for ObserveService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -172,6 +284,18 @@ var ObserveService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Explain",
 			Handler:    _ObserveService_Explain_Handler,
+		},
+		{
+			MethodName: "ListGroups",
+			Handler:    _ObserveService_ListGroups_Handler,
+		},
+		{
+			MethodName: "GetStats",
+			Handler:    _ObserveService_GetStats_Handler,
+		},
+		{
+			MethodName: "ListLimits",
+			Handler:    _ObserveService_ListLimits_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
