@@ -82,6 +82,7 @@ type Broker struct {
 	lastWill  *lastwill.Registry
 	lossCheck *losscheck.Check
 	revoked   *revocation.Table
+	watching  *outcome.Exchange
 
 	// Sessions that move between nodes; static after New; each guards itself.
 	sending      inflight.Operations // that have gone to other nodes, and look for sockets of this one

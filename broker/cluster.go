@@ -42,6 +42,7 @@ func (b *Broker) joinCluster(o *ClusterOptions) error {
 	}
 	b.mesh = mesh
 	b.shareRevocations()
+	b.shareOutcomes()
 	if err := b.forwardRequests(); err != nil {
 		return err
 	}
@@ -100,6 +101,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	})
 	running.Go(func() { b.revoked.Run(ctx) })
 	running.Go(func() { b.proxy.Run(ctx) })
+	running.Go(func() { b.watching.Run(ctx) })
 	running.Go(func() { b.watchClock(ctx) })
 	if l := b.opts.Cluster.Emitters; l != nil {
 		running.Go(func() { b.listenToEmitters(ctx, l) })
@@ -246,6 +248,13 @@ func (b *Broker) apply(from cluster.NodeID, op *wire.Op, wait time.Duration) (pr
 		return b.adminNode.local(), nil
 	case *wire.Op_FindAdminSession:
 		return b.adminNode.session(o.FindAdminSession), nil
+	case *wire.Op_WatchOutcomes:
+		return &wire.Count{}, b.watching.Watch(from, o.WatchOutcomes)
+	case *wire.Op_Outcomes:
+		b.watching.Receive(from, o.Outcomes)
+		return &wire.Count{}, nil
+	case *wire.Op_ExplainUser:
+		return b.applyExplain(o.ExplainUser), nil
 	case *wire.Op_Barrier:
 		return &wire.Count{}, nil
 	case *wire.Op_SessionMoved:
@@ -262,6 +271,7 @@ func (b *Broker) apply(from cluster.NodeID, op *wire.Op, wait time.Duration) (pr
 func (p peerHandler) NodeJoined(other cluster.Node) {
 	p.b.log.Info("node joined", "node", string(other.ID), "version", other.Version, "address", other.Address)
 	p.b.eventsNodeJoined(other.ID)
+	p.b.watching.Changed()
 	p.b.revoked.NodeJoined()
 	p.b.tellWhichMoved(other.ID)
 	p.b.proxy.Check(other)
@@ -271,6 +281,8 @@ func (p peerHandler) NodeJoined(other cluster.Node) {
 func (p peerHandler) NodeLeft(other cluster.Node) {
 	p.b.log.Info("node left", "node", string(other.ID), "address", other.Address)
 	p.b.eventsNodeGone(other, false)
+	p.b.watching.Gone(other.ID)
+	p.b.watching.Changed()
 	p.b.ackRequests.lose(other.ID)
 	p.b.movedSockets.lose(other.ID)
 }
@@ -279,6 +291,8 @@ func (p peerHandler) NodeLeft(other cluster.Node) {
 func (p peerHandler) NodeLost(other cluster.Node) {
 	p.b.log.Warn("node lost", "node", string(other.ID), "address", other.Address)
 	p.b.eventsNodeGone(other, true)
+	p.b.watching.Gone(other.ID)
+	p.b.watching.Changed()
 	p.b.presence.NodeLost(string(other.ID))
 	p.b.ackRequests.lose(other.ID)
 	p.b.movedSockets.lose(other.ID)

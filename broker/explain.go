@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/outcome"
 	"github.com/salabroker/sala/broker/outcome/explain"
 	"github.com/salabroker/sala/broker/room"
@@ -51,6 +53,14 @@ func (b *Broker) Explain(ctx context.Context, q ExplainQuery) (Explanation, erro
 	}
 	x := Explanation{Facts: explain.Facts{Namespace: ns.name, User: q.User, Room: q.Room, Now: time.Now(), JoinEvent: b.opts.Rooms.JoinEvent}}
 	b.explainLocal(ns, &x.Facts)
+	query := &wire.ExplainUser{Namespace: ns.name, User: q.User, Room: q.Room}
+	result, partial := b.callOthers(ctx, everyNode(), callTimeout, &wire.Op{Op: &wire.Op_ExplainUser{ExplainUser: query}})
+	for _, reply := range result.Replies {
+		for _, facts := range decode[wire.UserFacts](cluster.Result{Replies: []cluster.Reply{reply}}, &partial) {
+			addFacts(&x.Facts, reply.Node, facts)
+		}
+	}
+	x.Partial, x.Missing = partial.Partial, partial.Missing
 	x.arrange()
 	if q.Room != "" {
 		x.History = b.explainHistory(ctx, ns.name, q.Room)
@@ -116,6 +126,70 @@ func (s *socket) explain(name string) explain.Socket {
 		s.session.mu.Unlock()
 	}
 	return x
+}
+
+// applyExplain returns what this node knows, for another one. It doesn't have a namespace that
+// only other nodes have.
+func (b *Broker) applyExplain(q *wire.ExplainUser) *wire.UserFacts {
+	ns, ok := b.namespaces[q.GetNamespace()]
+	if !ok {
+		return &wire.UserFacts{}
+	}
+	f := explain.Facts{User: q.GetUser(), Room: q.GetRoom()}
+	b.explainLocal(ns, &f)
+	w := &wire.UserFacts{Members: uint32(f.Members), More: uint32(f.More)} //nolint:gosec // bounded by file descriptors
+	for i := range f.Sockets {
+		s := &f.Sockets[i]
+		w.Sockets = append(w.Sockets, &wire.ExplainedSocket{
+			Id: s.ID, Address: s.Address, Transport: s.Transport, ConnectedUnixNs: s.ConnectTime.UnixNano(), ExpiresUnixNs: unixNs(s.TokenExpires),
+			Away: s.Away, InRoom: s.InRoom, Rooms: uint32(s.Rooms), MayJoin: s.MayJoin, MayPublish: s.MayPublish, //nolint:gosec // bounded
+			QueuedBytes: uint64(s.QueuedBytes), Blocked: s.Blocked, Session: s.Session, //nolint:gosec // not negative
+			Unconfirmed: uint32(s.Unconfirmed), Incomplete: s.Incomplete, //nolint:gosec // bounded
+		})
+	}
+	for i := range f.Problems {
+		w.Problems = append(w.Problems, outcome.ToWire(&f.Problems[i]))
+	}
+	for i := range f.Messages {
+		w.Messages = append(w.Messages, outcome.ToWire(&f.Messages[i]))
+	}
+	return w
+}
+
+// addFacts adds what another node knows.
+func addFacts(f *explain.Facts, from cluster.NodeID, w *wire.UserFacts) {
+	f.Members += int(w.GetMembers())
+	f.More += int(w.GetMore())
+	for _, s := range w.GetSockets() {
+		f.Sockets = append(f.Sockets, explain.Socket{
+			ID: s.GetId(), Node: string(from), Address: s.GetAddress(), Transport: s.GetTransport(),
+			ConnectTime: time.Unix(0, s.GetConnectedUnixNs()), TokenExpires: timeOf(s.GetExpiresUnixNs()),
+			Away: s.GetAway(), InRoom: s.GetInRoom(), Rooms: int(s.GetRooms()), MayJoin: s.GetMayJoin(), MayPublish: s.GetMayPublish(),
+			QueuedBytes: int(s.GetQueuedBytes()), Blocked: s.GetBlocked(), Session: s.GetSession(), //nolint:gosec // from another node's int
+			Unconfirmed: int(s.GetUnconfirmed()), Incomplete: s.GetIncomplete(),
+		})
+	}
+	for _, e := range w.GetProblems() {
+		f.Problems = append(f.Problems, outcome.FromWire(from, e))
+	}
+	for _, e := range w.GetMessages() {
+		f.Messages = append(f.Messages, outcome.FromWire(from, e))
+	}
+}
+
+// unixNs returns a time as the nodes exchange it; 0 for none.
+func unixNs(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+func timeOf(unixNs int64) time.Time {
+	if unixNs == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, unixNs)
 }
 
 // explainHistory says what is known of the history of a room.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/eventhub"
 	"github.com/salabroker/sala/broker/outcome"
 )
@@ -34,7 +36,7 @@ type Tail struct {
 
 // Tail opens a tail. When it returns, other nodes report to it, except those that
 // [Tail.Missing] names. It may be called concurrently. The error is a *[Error].
-func (b *Broker) Tail(_ context.Context, o TailOptions) (*Tail, error) {
+func (b *Broker) Tail(ctx context.Context, o TailOptions) (*Tail, error) {
 	if err := b.validateTail(&o.Filter); err != nil {
 		return nil, err
 	}
@@ -57,7 +59,27 @@ func (b *Broker) Tail(_ context.Context, o TailOptions) (*Tail, error) {
 		}
 		go t.observe()
 	}
+	if b.watching != nil {
+		limited, cancel := context.WithTimeout(ctx, waitAtMost(ctx, callTimeout))
+		defer cancel()
+		b.watching.Tell(limited)
+	}
 	return t, nil
+}
+
+// shareOutcomes lets those who watch at any node of the cluster see what happens at all.
+func (b *Broker) shareOutcomes() {
+	b.watching = outcome.NewExchange(outcome.ExchangeOptions{
+		Recorder: b.outcomes,
+		Ask: func(ctx context.Context, m *wire.WatchOutcomes) outcome.Coverage {
+			_, partial := callAll[wire.Count](ctx, b, &wire.Op{Op: &wire.Op_WatchOutcomes{WatchOutcomes: m}})
+			return outcome.Coverage(partial)
+		},
+		Send: func(to cluster.NodeID, batch *wire.OutcomeBatch) error {
+			op := &wire.Op{Op: &wire.Op_Outcomes{Outcomes: batch}}
+			return b.tell(destination{route: cluster.Route{Nodes: []cluster.NodeID{to}}}, op)
+		},
+	})
 }
 
 func (b *Broker) validateTail(f *outcome.Filter) error {
@@ -137,11 +159,19 @@ func (t *Tail) Ready() <-chan struct{} { return t.watcher.Ready() }
 func (t *Tail) Done() <-chan struct{} { return t.watcher.Done() }
 
 // Missing says which nodes don't report to the tail at the moment.
-func (t *Tail) Missing() PartialResult { return PartialResult{} }
+func (t *Tail) Missing() PartialResult {
+	if t.b.watching == nil {
+		return PartialResult{}
+	}
+	return PartialResult(t.b.watching.Coverage())
+}
 
 // Close ends the tail. It may be called again.
 func (t *Tail) Close() {
 	t.b.outcomes.Unwatch(t.watcher)
+	if t.b.watching != nil {
+		t.b.watching.Changed()
+	}
 	if t.sub != nil {
 		t.sub.Close()
 	}

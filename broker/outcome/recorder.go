@@ -1,11 +1,10 @@
 package outcome
 
 import (
-	"cmp"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,7 +52,8 @@ type Recorder struct {
 	problems recent[who, Event] // of users
 	refusals recent[who, Event] // of clients whose user isn't known
 	emits    recent[whom, sent]
-	limits   recent[hitter, LimitHit]
+	limits   recent[hitter, LimitHit] // of users
+	floods   recent[hitter, LimitHit] // of clients whose user isn't known
 }
 
 // who caused a problem: a user of a namespace or, without one, the network of an address.
@@ -96,6 +96,7 @@ func NewRecorder(node string, log *slog.Logger, debug bool) *Recorder {
 		refusals: newRecent[who, Event](problemKeys, problemsEach),
 		emits:    newRecent[whom, sent](emitKeys, emitsEach),
 		limits:   newRecent[hitter, LimitHit](limitKeys, 1),
+		floods:   newRecent[hitter, LimitHit](limitKeys, 1),
 	}
 	r.watchers.Store(&[]*Watcher{})
 	if debug {
@@ -150,8 +151,12 @@ func (r *Recorder) logEvent(e *Event) {
 	}
 	add("user", e.UserName())
 	add("address", e.Address)
-	add("room", cmp.Or(e.Room, strings.Join(e.Target.Rooms, ",")))
-	add("event", e.Name)
+	room := e.Room
+	if room == "" && len(e.Target.Rooms) > 0 {
+		room = e.Target.Rooms[0]
+	}
+	add("room", loggable(room))
+	add("event", loggable(e.Name))
 	add("key", e.Key)
 	add("limit", e.Limit)
 	add("result", e.Result.String())
@@ -161,6 +166,17 @@ func (r *Recorder) logEvent(e *Event) {
 			"kept", e.Report.Kept, "dropped", e.Report.Dropped)
 	}
 	r.log.Debug("outcome", attrs...)
+}
+
+// maxLoggable is the longest name of a room or an event that is logged. Whoever chose it may have
+// put a secret there by mistake: API keys and tokens are longer.
+const maxLoggable = 40
+
+func loggable(name string) string {
+	if len(name) > maxLoggable {
+		return fmt.Sprintf("(%d bytes)", len(name))
+	}
+	return name
 }
 
 // whoOf returns who caused an event.
@@ -211,12 +227,16 @@ func alike(a, b *Event) bool {
 // countLimit counts that a limit was hit. r.mu is held.
 func (r *Recorder) countLimit(key hitter, e *Event) {
 	hit := LimitHit{Limit: e.Limit, Namespace: e.Namespace, User: e.UserName(), Address: e.Address, Node: e.Node, Count: 1, Last: e.Time}
-	if last := r.limits.last(key); last != nil {
+	table := &r.limits
+	if key.user == "" {
+		table = &r.floods
+	}
+	if last := table.last(key); last != nil {
 		hit.Count += last.Count
 		*last = hit
 		return
 	}
-	r.limits.add(key, hit)
+	table.add(key, hit)
 }
 
 // Limits returns who hit a limit lately, the last one first. The slice is the caller's.
@@ -239,23 +259,42 @@ func (r *Recorder) ProblemsOf(namespace, user string) []Event {
 func (r *Recorder) Watch(owner string, f Filter) (*Watcher, error) {
 	r.registering.Lock()
 	defer r.registering.Unlock()
-	all, mine := 0, 0
-	for _, w := range *r.watchers.Load() {
-		if w.remote {
-			continue
-		}
-		all++
+	all, mine := r.local(), 0
+	for _, w := range all {
 		if w.owner == owner {
 			mine++
 		}
 	}
-	if all >= MaxWatchers || mine >= MaxWatchersOfOwner {
+	if len(all) >= MaxWatchers || mine >= MaxWatchersOfOwner {
 		return nil, ErrTooManyWatchers
 	}
 	r.lastID++
 	w := newWatcher(r.lastID, owner, f, make(chan struct{}, 1))
 	r.add(w)
 	return w, nil
+}
+
+// watchRemote returns a watcher that stands for one of another node, nil if there are too many.
+func (r *Recorder) watchRemote(f Filter, ready chan struct{}) *Watcher {
+	r.registering.Lock()
+	defer r.registering.Unlock()
+	if len(*r.watchers.Load()) >= MaxWatchers+maxRemoteWatchers {
+		return nil
+	}
+	w := newWatcher(0, "", f, ready)
+	w.remote = true
+	r.add(w)
+	return w
+}
+
+// local returns the watchers of this node.
+func (r *Recorder) local() (watchers []*Watcher) {
+	for _, w := range *r.watchers.Load() {
+		if !w.remote {
+			watchers = append(watchers, w)
+		}
+	}
+	return watchers
 }
 
 // add adds a watcher. r.registering is held.

@@ -1,8 +1,6 @@
 package outcome
 
-import (
-	"sync"
-)
+import "sync"
 
 // Bounds of what waits for one watcher. A single event may have more bytes.
 const (
@@ -59,19 +57,19 @@ func (w *Watcher) miss(n uint64) {
 	if n == 0 {
 		return
 	}
-	w.mu.Lock()
-	w.missed += n
-	w.mu.Unlock()
+	w.count(n)
 	w.wake()
 }
 
-// wake says that there may be something to take.
-func (w *Watcher) wake() {
-	select {
-	case w.ready <- struct{}{}:
-	default:
-	}
+// count is miss without saying so: whoever takes the next event learns of it.
+func (w *Watcher) count(n uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.missed += n
 }
+
+// wake says that there may be something to take.
+func (w *Watcher) wake() { signal(w.ready) }
 
 // Take returns what has been queued since the last call, oldest first, and how many events
 // were missed meanwhile.

@@ -194,6 +194,9 @@ for (const format of ['json', 'text']) {
     await until(async () => (await sala.rest('GET', '/readyz', undefined, { key: '' })).status === 200, 'the Redis to be reached');
     const tail = new Child(SALA, ['tail', '-o', 'json'], { env: { SALA_SERVER: sala.grpc, SALA_API_KEY: scene.key } });
     t.after(() => tail.end('SIGKILL'));
+    const events = new Child('curl', ['-sSN', '-H', `Authorization: Bearer ${scene.key}`, '-H', 'Accept: text/event-stream', `${sala.http}/v1/events?problems=true`]);
+    t.after(() => events.end('SIGKILL'));
+    await events.see(({ stdout }) => stdout.includes('"status"'), 'the stream of events');
     await until(async () => /^sala_subscriptions 1$/m.test((await sala.rest('GET', '/metrics')).body), 'the tail');
 
     await clients(t, sala, scene);
@@ -203,6 +206,15 @@ for (const format of ['json', 'text']) {
     await commands(t, sala, scene);
     await tail.see(({ stdout }) => stdout.includes('MESSAGE'), 'events');
     scene.held.none('sala tail', tail.output);
+    await events.see(({ stdout }) => ['REFUSED', 'EMIT', 'MESSAGE'].every((kind) => stdout.includes(`"kind":"EVENT_KIND_${kind}"`)), 'refused clients, emits and events');
+    scene.held.none('the stream of events', events.stdout);
+    for (const user of ['ana-a token', 'ana-an expired token']) {
+      for (const output of ['text', 'json']) {
+        const { code, stdout, stderr } = await run(SALA, ['explain', '--user', user, '--room', 'a', '-o', output], { env: { SALA_SERVER: sala.grpc, SALA_API_KEY: scene.key } });
+        assert.equal(code, 0, stderr);
+        scene.held.none('sala explain', stdout + stderr);
+      }
+    }
 
     await scene.redis.end('SIGKILL');
     await until(async () => (await sala.rest('GET', '/readyz')).status === 503, 'the loss of the Redis');

@@ -62,6 +62,9 @@ type Op struct {
 	//	*Op_AskPresence
 	//	*Op_AdoptLeaves
 	//	*Op_AnnouncePresence
+	//	*Op_WatchOutcomes
+	//	*Op_Outcomes
+	//	*Op_ExplainUser
 	//	*Op_GetAdminStats
 	//	*Op_FindAdminSession
 	Op isOp_Op `protobuf_oneof:"op"`
@@ -399,6 +402,33 @@ func (x *Op) GetAnnouncePresence() *AnnouncePresence {
 	return nil
 }
 
+func (x *Op) GetWatchOutcomes() *WatchOutcomes {
+	if x != nil {
+		if x, ok := x.Op.(*Op_WatchOutcomes); ok {
+			return x.WatchOutcomes
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetOutcomes() *OutcomeBatch {
+	if x != nil {
+		if x, ok := x.Op.(*Op_Outcomes); ok {
+			return x.Outcomes
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetExplainUser() *ExplainUser {
+	if x != nil {
+		if x, ok := x.Op.(*Op_ExplainUser); ok {
+			return x.ExplainUser
+		}
+	}
+	return nil
+}
+
 func (x *Op) GetGetAdminStats() *GetAdminStats {
 	if x != nil {
 		if x, ok := x.Op.(*Op_GetAdminStats); ok {
@@ -597,6 +627,21 @@ type Op_AnnouncePresence struct {
 	AnnouncePresence *AnnouncePresence `protobuf:"bytes,55,opt,name=announce_presence,json=announcePresence,proto3,oneof"`
 }
 
+type Op_WatchOutcomes struct {
+	// Says what the sender's watchers want to know of what happens here. Answered with Count.
+	WatchOutcomes *WatchOutcomes `protobuf:"bytes,60,opt,name=watch_outcomes,json=watchOutcomes,proto3,oneof"`
+}
+
+type Op_Outcomes struct {
+	// What the receiver's watchers want to know. Not answered.
+	Outcomes *OutcomeBatch `protobuf:"bytes,61,opt,name=outcomes,proto3,oneof"`
+}
+
+type Op_ExplainUser struct {
+	// Asks what the node knows of a user. Answered with UserFacts.
+	ExplainUser *ExplainUser `protobuf:"bytes,62,opt,name=explain_user,json=explainUser,proto3,oneof"`
+}
+
 type Op_GetAdminStats struct {
 	// Asks how the node is doing, for the Admin UI. Answered with AdminStats.
 	GetAdminStats *GetAdminStats `protobuf:"bytes,70,opt,name=get_admin_stats,json=getAdminStats,proto3,oneof"`
@@ -670,6 +715,12 @@ func (*Op_AskPresence) isOp_Op() {}
 func (*Op_AdoptLeaves) isOp_Op() {}
 
 func (*Op_AnnouncePresence) isOp_Op() {}
+
+func (*Op_WatchOutcomes) isOp_Op() {}
+
+func (*Op_Outcomes) isOp_Op() {}
+
+func (*Op_ExplainUser) isOp_Op() {}
 
 func (*Op_GetAdminStats) isOp_Op() {}
 
@@ -1966,7 +2017,7 @@ var File_sala_cluster_v1_op_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\n" +
-	"\x18sala/cluster/v1/op.proto\x12\x0fsala.cluster.v1\x1a\x1bsala/cluster/v1/admin.proto\x1a\x1csala/cluster/v1/events.proto\x1a\x1asala/cluster/v1/list.proto\x1a\x1dsala/cluster/v1/observe.proto\x1a\x1esala/cluster/v1/presence.proto\x1a\x1dsala/cluster/v1/session.proto\"\x80\x11\n" +
+	"\x18sala/cluster/v1/op.proto\x12\x0fsala.cluster.v1\x1a\x1bsala/cluster/v1/admin.proto\x1a\x1csala/cluster/v1/events.proto\x1a\x1asala/cluster/v1/list.proto\x1a\x1dsala/cluster/v1/observe.proto\x1a\x1dsala/cluster/v1/outcome.proto\x1a\x1esala/cluster/v1/presence.proto\x1a\x1dsala/cluster/v1/session.proto\"\xc9\x12\n" +
 	"\x02Op\x12+\n" +
 	"\x04emit\x18\x01 \x01(\v2\x15.sala.cluster.v1.EmitH\x00R\x04emit\x120\n" +
 	"\x04join\x18\x02 \x01(\v2\x1a.sala.cluster.v1.JoinRoomsH\x00R\x04join\x123\n" +
@@ -2010,7 +2061,10 @@ const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"find_users\x184 \x01(\v2\x1a.sala.cluster.v1.FindUsersH\x00R\tfindUsers\x12A\n" +
 	"\fask_presence\x185 \x01(\v2\x1c.sala.cluster.v1.AskPresenceH\x00R\vaskPresence\x12A\n" +
 	"\fadopt_leaves\x186 \x01(\v2\x1c.sala.cluster.v1.AdoptLeavesH\x00R\vadoptLeaves\x12P\n" +
-	"\x11announce_presence\x187 \x01(\v2!.sala.cluster.v1.AnnouncePresenceH\x00R\x10announcePresence\x12H\n" +
+	"\x11announce_presence\x187 \x01(\v2!.sala.cluster.v1.AnnouncePresenceH\x00R\x10announcePresence\x12G\n" +
+	"\x0ewatch_outcomes\x18< \x01(\v2\x1e.sala.cluster.v1.WatchOutcomesH\x00R\rwatchOutcomes\x12;\n" +
+	"\boutcomes\x18= \x01(\v2\x1d.sala.cluster.v1.OutcomeBatchH\x00R\boutcomes\x12A\n" +
+	"\fexplain_user\x18> \x01(\v2\x1c.sala.cluster.v1.ExplainUserH\x00R\vexplainUser\x12H\n" +
 	"\x0fget_admin_stats\x18F \x01(\v2\x1e.sala.cluster.v1.GetAdminStatsH\x00R\rgetAdminStats\x12Q\n" +
 	"\x12find_admin_session\x18G \x01(\v2!.sala.cluster.v1.FindAdminSessionH\x00R\x10findAdminSession\x12\x12\n" +
 	"\x04hops\x18( \x01(\rR\x04hops\x12!\n" +
@@ -2161,8 +2215,11 @@ var file_sala_cluster_v1_op_proto_goTypes = []any{
 	(*FindUsers)(nil),        // 36: sala.cluster.v1.FindUsers
 	(*AskPresence)(nil),      // 37: sala.cluster.v1.AskPresence
 	(*AdoptLeaves)(nil),      // 38: sala.cluster.v1.AdoptLeaves
-	(*GetAdminStats)(nil),    // 39: sala.cluster.v1.GetAdminStats
-	(*FindAdminSession)(nil), // 40: sala.cluster.v1.FindAdminSession
+	(*WatchOutcomes)(nil),    // 39: sala.cluster.v1.WatchOutcomes
+	(*OutcomeBatch)(nil),     // 40: sala.cluster.v1.OutcomeBatch
+	(*ExplainUser)(nil),      // 41: sala.cluster.v1.ExplainUser
+	(*GetAdminStats)(nil),    // 42: sala.cluster.v1.GetAdminStats
+	(*FindAdminSession)(nil), // 43: sala.cluster.v1.FindAdminSession
 }
 var file_sala_cluster_v1_op_proto_depIdxs = []int32{
 	3,  // 0: sala.cluster.v1.Op.emit:type_name -> sala.cluster.v1.Emit
@@ -2197,26 +2254,29 @@ var file_sala_cluster_v1_op_proto_depIdxs = []int32{
 	37, // 29: sala.cluster.v1.Op.ask_presence:type_name -> sala.cluster.v1.AskPresence
 	38, // 30: sala.cluster.v1.Op.adopt_leaves:type_name -> sala.cluster.v1.AdoptLeaves
 	5,  // 31: sala.cluster.v1.Op.announce_presence:type_name -> sala.cluster.v1.AnnouncePresence
-	39, // 32: sala.cluster.v1.Op.get_admin_stats:type_name -> sala.cluster.v1.GetAdminStats
-	40, // 33: sala.cluster.v1.Op.find_admin_session:type_name -> sala.cluster.v1.FindAdminSession
-	1,  // 34: sala.cluster.v1.Emit.target:type_name -> sala.cluster.v1.Target
-	2,  // 35: sala.cluster.v1.Emit.event:type_name -> sala.cluster.v1.Event
-	4,  // 36: sala.cluster.v1.Emit.places:type_name -> sala.cluster.v1.Place
-	2,  // 37: sala.cluster.v1.AnnouncePresence.event:type_name -> sala.cluster.v1.Event
-	1,  // 38: sala.cluster.v1.JoinRooms.target:type_name -> sala.cluster.v1.Target
-	1,  // 39: sala.cluster.v1.LeaveRooms.target:type_name -> sala.cluster.v1.Target
-	1,  // 40: sala.cluster.v1.Disconnect.target:type_name -> sala.cluster.v1.Target
-	1,  // 41: sala.cluster.v1.Update.target:type_name -> sala.cluster.v1.Target
-	2,  // 42: sala.cluster.v1.ClearRoom.notice:type_name -> sala.cluster.v1.Event
-	3,  // 43: sala.cluster.v1.RequestAcks.emit:type_name -> sala.cluster.v1.Emit
-	13, // 44: sala.cluster.v1.Acks.acks:type_name -> sala.cluster.v1.Ack
-	14, // 45: sala.cluster.v1.Acks.rest:type_name -> sala.cluster.v1.Unacked
-	28, // 46: sala.cluster.v1.Count.moved:type_name -> sala.cluster.v1.SessionMoved
-	47, // [47:47] is the sub-list for method output_type
-	47, // [47:47] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	39, // 32: sala.cluster.v1.Op.watch_outcomes:type_name -> sala.cluster.v1.WatchOutcomes
+	40, // 33: sala.cluster.v1.Op.outcomes:type_name -> sala.cluster.v1.OutcomeBatch
+	41, // 34: sala.cluster.v1.Op.explain_user:type_name -> sala.cluster.v1.ExplainUser
+	42, // 35: sala.cluster.v1.Op.get_admin_stats:type_name -> sala.cluster.v1.GetAdminStats
+	43, // 36: sala.cluster.v1.Op.find_admin_session:type_name -> sala.cluster.v1.FindAdminSession
+	1,  // 37: sala.cluster.v1.Emit.target:type_name -> sala.cluster.v1.Target
+	2,  // 38: sala.cluster.v1.Emit.event:type_name -> sala.cluster.v1.Event
+	4,  // 39: sala.cluster.v1.Emit.places:type_name -> sala.cluster.v1.Place
+	2,  // 40: sala.cluster.v1.AnnouncePresence.event:type_name -> sala.cluster.v1.Event
+	1,  // 41: sala.cluster.v1.JoinRooms.target:type_name -> sala.cluster.v1.Target
+	1,  // 42: sala.cluster.v1.LeaveRooms.target:type_name -> sala.cluster.v1.Target
+	1,  // 43: sala.cluster.v1.Disconnect.target:type_name -> sala.cluster.v1.Target
+	1,  // 44: sala.cluster.v1.Update.target:type_name -> sala.cluster.v1.Target
+	2,  // 45: sala.cluster.v1.ClearRoom.notice:type_name -> sala.cluster.v1.Event
+	3,  // 46: sala.cluster.v1.RequestAcks.emit:type_name -> sala.cluster.v1.Emit
+	13, // 47: sala.cluster.v1.Acks.acks:type_name -> sala.cluster.v1.Ack
+	14, // 48: sala.cluster.v1.Acks.rest:type_name -> sala.cluster.v1.Unacked
+	28, // 49: sala.cluster.v1.Count.moved:type_name -> sala.cluster.v1.SessionMoved
+	50, // [50:50] is the sub-list for method output_type
+	50, // [50:50] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_sala_cluster_v1_op_proto_init() }
@@ -2228,6 +2288,7 @@ func file_sala_cluster_v1_op_proto_init() {
 	file_sala_cluster_v1_events_proto_init()
 	file_sala_cluster_v1_list_proto_init()
 	file_sala_cluster_v1_observe_proto_init()
+	file_sala_cluster_v1_outcome_proto_init()
 	file_sala_cluster_v1_presence_proto_init()
 	file_sala_cluster_v1_session_proto_init()
 	file_sala_cluster_v1_op_proto_msgTypes[0].OneofWrappers = []any{
@@ -2263,6 +2324,9 @@ func file_sala_cluster_v1_op_proto_init() {
 		(*Op_AskPresence)(nil),
 		(*Op_AdoptLeaves)(nil),
 		(*Op_AnnouncePresence)(nil),
+		(*Op_WatchOutcomes)(nil),
+		(*Op_Outcomes)(nil),
+		(*Op_ExplainUser)(nil),
 		(*Op_GetAdminStats)(nil),
 		(*Op_FindAdminSession)(nil),
 	}

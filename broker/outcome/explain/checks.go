@@ -189,8 +189,8 @@ func (f *Facts) messages() Check {
 	}
 	last := &f.Messages[0]
 	report := last.Report
-	c.Answer = fmt.Sprintf("the last message, %q, was sent %s: %d sockets matched, %d queued, %d kept, %d dropped",
-		last.Name, f.ago(last.Time), report.Matched, report.Queued, report.Kept, report.Dropped)
+	c.Answer = fmt.Sprintf("the last message, %q, was sent %s: %s matched, %d queued, %d kept, %d dropped",
+		last.Name, f.ago(last.Time), sockets(report.Matched), report.Queued, report.Kept, report.Dropped)
 	switch {
 	case last.Result == outcome.Denied:
 		c.Result = Problem

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"google.golang.org/grpc"
 
@@ -80,9 +82,17 @@ func explainText(out io.Writer, x *salav1.ExplainResponse) error {
 	return nil
 }
 
-// line makes text safe for a terminal.
+// line escapes the characters of a text that could control the terminal.
 func line(text string) string {
-	return strings.TrimPrefix(strings.TrimSuffix(cell(text), `"`), `"`)
+	var b strings.Builder
+	for _, r := range text {
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		b.WriteString(strings.Trim(strconv.QuoteToGraphic(string(r)), `"`))
+	}
+	return b.String()
 }
 
 func checkMark(r salav1.CheckResult) string {

@@ -30,9 +30,12 @@ const (
 // Tail prints events from clients as they happen.
 type Tail struct {
 	Namespace []string `sep:"none" placeholder:"NAME" help:"Print only events of these namespaces. Repeatable."`
+	User      []string `sep:"none" placeholder:"NAME" help:"Print only what these users do or are sent by name. Repeatable."`
+	Room      []string `sep:"none" placeholder:"NAME" help:"Print only what is about these rooms. Repeatable."`
 	Event     []string `sep:"none" placeholder:"NAME" help:"Print only messages with these names, and other kinds only if --kind lists them. Repeatable."`
+	Problems  bool     `help:"Print only what was refused, dropped or incomplete, and limits that were hit."`
 	Kind      []string `placeholder:"KIND" help:"Print only these kinds: ${kinds}. Repeatable; commas separate too."`
-	Group     string   `placeholder:"NAME" help:"Share the events among all tails of this group: each event goes to one of them. Backends get their events in any case."`
+	Group     string   `placeholder:"NAME" help:"Share the events among all tails of this group: each event goes to one of them, without its outcome. Backends get their events in any case."`
 	Count     int      `short:"n" placeholder:"N" help:"Exit after this many events."`
 	Output    string   `short:"o" enum:"text,json" default:"text" placeholder:"FORMAT" help:"Output format, one event per line: text for people, json for scripts."`
 	Client
@@ -40,14 +43,17 @@ type Tail struct {
 
 // Help implements kong.HelpProvider.
 func (*Tail) Help() string {
-	return `The command only observes: backends get the same events as without it, and clients get the same answers. ` +
+	return `Besides the events of clients the command prints what became of them: to how many sockets a rule relayed them, ` +
+		`which groups of backends handle them and how they answered, or the code with which they were refused. It prints ` +
+		`refused connects, emits of backends with their report, and limits that were hit, too. ` +
+		`The command only observes: backends get the same events as without it, and clients get the same answers. ` +
 		`If the connection to the broker is lost, it says so and reconnects; events in between are missing. ` +
 		`Press Ctrl-C to stop. Set NO_COLOR to turn off colours.`
 }
 
 // Run implements the command.
 func (t *Tail) Run(ctx context.Context, s *Streams) error {
-	start, err := t.start()
+	source, err := t.source()
 	if err != nil {
 		return err
 	}
@@ -64,8 +70,8 @@ func (t *Tail) Run(ctx context.Context, s *Streams) error {
 	}
 	f := &follower{
 		tail:   t,
-		client: salav1.NewEventServiceClient(conn),
-		start:  start,
+		conn:   conn,
+		source: source,
 		out:    newEventPrinter(s.Out, t.Output == "json"),
 		notes:  s.Err,
 	}
@@ -74,7 +80,8 @@ func (t *Tail) Run(ctx context.Context, s *Streams) error {
 	return err
 }
 
-func (t *Tail) start() (*salav1.SubscribeStart, error) {
+// source returns where the events come from: only a subscription can share them among a group.
+func (t *Tail) source() (tailSource, error) {
 	if t.Count < 0 {
 		return nil, &UsageError{Message: "--count must be above zero; leave it out to print events until Ctrl-C"}
 	}
@@ -85,14 +92,22 @@ func (t *Tail) start() (*salav1.SubscribeStart, error) {
 	if len(t.Event) > 0 && len(kinds) == 0 {
 		kinds = []salav1.EventKind{salav1.EventKind_EVENT_KIND_MESSAGE}
 	}
-	return &salav1.SubscribeStart{
+	if t.Group == "" {
+		return &outcomeSource{request: &salav1.TailRequest{
+			Namespaces: t.Namespace, Kinds: kinds, Users: t.User, Rooms: t.Room, Events: t.Event, Problems: t.Problems,
+		}}, nil
+	}
+	if len(t.User)+len(t.Room) > 0 || t.Problems {
+		return nil, &UsageError{Message: "--group shares the events of clients, and can't be combined with --user, --room and --problems"}
+	}
+	return &subscribeSource{start: &salav1.SubscribeStart{
 		Group:      t.Group,
 		Namespaces: t.Namespace,
 		Events:     t.Event,
 		Kinds:      kinds,
 		Credits:    tailCredits,
 		Observe:    true,
-	}, nil
+	}}, nil
 }
 
 // parseKinds accepts message, MESSAGE and EVENT_KIND_MESSAGE, and room-opened for room_opened.
@@ -127,8 +142,8 @@ func kindName(kind salav1.EventKind) string {
 // follower prints events and opens another stream whenever one breaks.
 type follower struct {
 	tail    *Tail
-	client  salav1.EventServiceClient
-	start   *salav1.SubscribeStart
+	conn    grpc.ClientConnInterface
+	source  tailSource
 	out     *eventPrinter
 	notes   io.Writer
 	printed int
@@ -179,15 +194,12 @@ func (f *follower) follow(ctx context.Context) error {
 	timer := time.AfterFunc(f.tail.Timeout, func() { cancel(late) })
 	defer timer.Stop()
 
-	stream, err := f.client.Subscribe(ctx)
+	err := f.source.open(ctx, f.conn)
 	if err != nil {
 		return err
 	}
-	// If Send fails, Recv returns a better error.
-	_ = stream.Send(&salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Start{Start: f.start}})
-	uncredited := uint32(0)
 	for {
-		response, err := stream.Recv()
+		received, err := f.source.next()
 		switch {
 		case errors.Is(err, io.EOF):
 			return status.Error(codes.Unavailable, "the broker closed the stream")
@@ -196,26 +208,23 @@ func (f *follower) follow(ctx context.Context) error {
 		case err != nil:
 			return err
 		}
-		if response.GetStarted() != nil {
+		if received.started && !f.started {
 			timer.Stop()
 			f.started = true
 			fmt.Fprintf(f.notes, "sala: listening to %s; press Ctrl-C to stop\n", f.tail.Server)
 		}
-		event := response.GetEvent()
-		if event == nil {
+		if received.note != "" {
+			fmt.Fprintln(f.notes, "sala: "+received.note)
+		}
+		if received.print == nil {
 			continue
 		}
-		if err := f.out.print(event); err != nil {
+		if err := received.print(f.out); err != nil {
 			return &outputError{err}
 		}
 		f.printed++
 		if f.printed == f.tail.Count {
 			return nil
-		}
-		uncredited++
-		if uncredited == tailCredits/2 {
-			_ = stream.Send(&salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Credit{Credit: &salav1.EventCredit{Credits: uncredited}}})
-			uncredited = 0
 		}
 	}
 }

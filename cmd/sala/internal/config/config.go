@@ -68,6 +68,7 @@ func (f *Flags) Build() (*Config, error) {
 func (f *Flags) brokerOptions(p *problems, ring *token.Keyring) broker.Options {
 	sections := &f.file.sections
 	o := broker.Options{
+		Debug:              f.LogLevel == "debug",
 		Namespaces:         f.Namespaces,
 		Tokens:             ring,
 		DefaultPermissions: sections.DefaultPermissions.toBroker(),
