@@ -81,7 +81,7 @@ func TestOneSpanForACall(t *testing.T) {
 	}
 }
 
-// TestSpansOfRefusedCalls: who has a key sees why a call was refused. Who has none makes no span.
+// TestSpansOfRefusedCalls: a caller with a key sees why a call was refused. One without a key makes no span.
 func TestSpansOfRefusedCalls(t *testing.T) {
 	none := func(r *http.Request) { r.Header.Del("Authorization") }
 	reader := func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+readerKey) }

@@ -44,7 +44,7 @@ func (r *Recorder) Spans(names ...string) []sdktrace.ReadOnlySpan {
 func Attributes(s sdktrace.ReadOnlySpan) map[string]string {
 	all := make(map[string]string)
 	for _, a := range s.Attributes() {
-		all[string(a.Key)] = a.Value.Emit()
+		all[string(a.Key)] = a.Value.String()
 	}
 	return all
 }

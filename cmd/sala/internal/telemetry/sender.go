@@ -43,7 +43,7 @@ type sender struct {
 	down   bool      // that was logged, and not yet that it takes them again
 }
 
-func newSender(exporter sdktrace.SpanExporter, queue int, o Options) (*sender, error) {
+func newSender(ctx context.Context, exporter sdktrace.SpanExporter, queue int, o Options) (*sender, error) {
 	dropped := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "sala_trace_spans_dropped_total",
 		Help: "Spans that were lost, by reason: queue_full (too many waited for the collector) or export_failed (the collector didn't take them).",
@@ -64,7 +64,7 @@ func newSender(exporter sdktrace.SpanExporter, queue int, o Options) (*sender, e
 			return nil, err
 		}
 	}
-	s.ctx, s.giveUp = context.WithCancel(context.Background())
+	s.ctx, s.giveUp = context.WithCancel(context.WithoutCancel(ctx))
 	s.SpanProcessor = sdktrace.NewBatchSpanProcessor(exporting{s})
 	return s, nil
 }
@@ -89,7 +89,7 @@ type exporting struct{ *sender }
 func (e exporting) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stop := context.AfterFunc(e.ctx, cancel)
+	stop := context.AfterFunc(e.ctx, cancel) //nolint:contextcheck // an export ends with its context and with the sender
 	defer stop()
 	err := e.exporter.ExportSpans(ctx, spans)
 	e.waiting.Add(-int64(len(spans)))

@@ -66,7 +66,7 @@ func New(ctx context.Context, o Options) (*Traces, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the exporter of OTEL_EXPORTER_OTLP_…: %w", err)
 	}
-	sender, err := newSender(exporter, settings.queue, o)
+	sender, err := newSender(ctx, exporter, settings.queue, o)
 	if err != nil {
 		return nil, err
 	}
