@@ -22,6 +22,7 @@ export interface ChartProps {
 }
 
 const HEIGHT = 132;
+const SHORT = 300; // seconds: charts of a broker that has just started
 export const COLOURS = 6; // --chart-1 and so on
 
 export function Chart({ title, times, series, format, note }: ChartProps) {
@@ -82,16 +83,20 @@ function options(element: HTMLElement, series: readonly Series[], format: (value
   const font = `11px ${style.fontFamily}`;
   const grid = { stroke: colour('--line'), width: 1 };
   const axis = { stroke: colour('--muted'), font, ticks: { show: false } };
-  const clockOf = new Intl.DateTimeFormat(locale(), { hour: '2-digit', minute: '2-digit' });
+  const minutes = new Intl.DateTimeFormat(locale(), { hour: '2-digit', minute: '2-digit' });
+  const clockOf = (splits: number[]) => {
+    const seconds = (splits.at(-1) ?? 0) - (splits[0] ?? 0) < SHORT; // else all would read the same
+    return splits.map((at) => (seconds ? clock(new Date(at * 1000)) : minutes.format(at * 1000)));
+  };
   return {
     width: Math.max(120, element.clientWidth),
     height: HEIGHT,
-    padding: [8, 6, 0, 0],
+    padding: [8, 26, 0, 0],
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
     scales: { x: { time: true }, y: { range: (_, min, max) => [Math.min(0, min), max > 0 ? max * 1.1 : 1] } },
     axes: [
-      { ...axis, grid: { show: false }, size: 22, gap: 4, space: 64, values: (_, splits) => splits.map((at) => clockOf.format(at * 1000)) },
+      { ...axis, grid: { show: false }, size: 22, gap: 4, space: 72, values: (_, splits) => clockOf(splits) },
       { ...axis, grid, size: 58, gap: 6, space: 28, values: (_, splits) => splits.map((value) => (value === 0 ? '0' : format(value))) },
     ],
     series: [
