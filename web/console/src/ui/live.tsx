@@ -21,7 +21,7 @@ export interface LiveEventsProps {
   namespace: string;
   user?: string;
   room?: string;
-  /** Of the user's events, only those of this socket, and those that aren't about any. */
+  /** Leaves out the user's events that are about another socket. */
   socket?: string;
 }
 
