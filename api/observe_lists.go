@@ -80,7 +80,7 @@ func (s *observeService) ListLimits(ctx context.Context, req *salav1.ListLimitsR
 	for _, h := range list.Limits {
 		resp.Limits = append(resp.Limits, &salav1.LimitHit{
 			Limit: h.Limit, Namespace: h.Namespace, User: h.User, Address: h.Address, Node: h.Node,
-			Count: count(h.Count), LastTime: timestamp(h.Last),
+			Count: count(h.Count), FirstTime: timestamp(h.First), LastTime: timestamp(h.Last),
 		})
 	}
 	return resp, nil

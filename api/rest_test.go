@@ -232,7 +232,7 @@ var restRoutes = []struct {
 	{
 		"ObserveService.ListLimits", "GET", "/v1/limits?namespace=/chat", "",
 		listLimitsCall{[]string{"/chat"}},
-		`{"limits":[{"limit":"events","namespace":"/chat","user":"ana","address":"10.0.0.1","node":"n","count":3,"lastTime":"2030-01-02T03:04:05Z"}],"partial":false,"missingNodes":[]}`,
+		`{"limits":[{"limit":"events","namespace":"/chat","user":"ana","address":"10.0.0.1","node":"n","count":3,"lastTime":"2030-01-02T03:04:05Z","firstTime":"2030-01-02T03:04:04Z"}],"partial":false,"missingNodes":[]}`,
 	},
 	{
 		"ClusterService.Drain", "POST", "/v1/nodes/n-_1:drain", "",
@@ -257,7 +257,7 @@ func TestEveryRESTPath(t *testing.T) {
 			Node: "n", End: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), Series: []stats.Series{{Name: "drops", Label: "x", Values: []float32{0, 1.5}}},
 		}},
 		limits: []outcome.LimitHit{{
-			Limit: "events", Namespace: "/chat", User: "ana", Address: "10.0.0.1", Node: "n", Count: 3, Last: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC),
+			Limit: "events", Namespace: "/chat", User: "ana", Address: "10.0.0.1", Node: "n", Count: 3, First: time.Date(2030, 1, 2, 3, 4, 4, 0, time.UTC), Last: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC),
 		}},
 		messages: broker.MessagesPage{
 			Messages: []broker.RoomMessage{{

@@ -198,28 +198,6 @@ func (b *Broker) apply(from cluster.NodeID, op *wire.Op, wait time.Duration) (pr
 		return &wire.Count{}, nil
 	case *wire.Op_WillState:
 		return b.lastWill.State(cluster.NodeID(o.WillState.GetNode()), from), nil
-	case *wire.Op_ListRooms:
-		return b.localRooms(o.ListRooms), nil
-	case *wire.Op_ReadRoomList:
-		return b.readRoomList(o.ReadRoomList), nil
-	case *wire.Op_ListGroups:
-		return b.localGroups(), nil
-	case *wire.Op_GetStats:
-		return b.localStats(o.GetStats), nil
-	case *wire.Op_ListLimits:
-		return b.localLimits(), nil
-	case *wire.Op_GetRoom:
-		return b.localMembers(o.GetRoom), nil
-	case *wire.Op_ListSockets:
-		if o.ListSockets.GetQuery() != "" {
-			return b.findLocalSockets(o.ListSockets), nil
-		}
-		return socketsToWire(b.localSockets(o.ListSockets)), nil
-	case *wire.Op_GetSocket:
-		if s, ok := b.localSocket(o.GetSocket.GetId()); ok {
-			return socketsToWire([]SocketInfo{s}), nil
-		}
-		return &wire.Sockets{}, nil
 	case *wire.Op_Revoke:
 		n, failed := b.revokeLocal(revocation.FromWire(o.Revoke))
 		if failed != nil && failed.Reason != ReasonNotKept { // the shared table keeps it as well
@@ -264,7 +242,39 @@ func (b *Broker) apply(from cluster.NodeID, op *wire.Op, wait time.Duration) (pr
 		b.drain()
 		return &wire.Count{}, nil
 	}
+	if reply := b.describeLocal(op); reply != nil {
+		return reply, nil
+	}
 	return b.applyLocal(from, op, wait), nil
+}
+
+// describeLocal answers an operation that asks what this node has. It returns nil for another one.
+func (b *Broker) describeLocal(op *wire.Op) proto.Message {
+	switch o := op.GetOp().(type) {
+	case *wire.Op_ListRooms:
+		return b.localRooms(o.ListRooms)
+	case *wire.Op_ReadRoomList:
+		return b.readRoomList(o.ReadRoomList)
+	case *wire.Op_ListGroups:
+		return b.localGroups()
+	case *wire.Op_GetStats:
+		return b.localStats(o.GetStats)
+	case *wire.Op_ListLimits:
+		return b.localLimits()
+	case *wire.Op_GetRoom:
+		return b.localMembers(o.GetRoom)
+	case *wire.Op_ListSockets:
+		if o.ListSockets.GetQuery() != "" {
+			return b.findLocalSockets(o.ListSockets)
+		}
+		return socketsToWire(b.localSockets(o.ListSockets))
+	case *wire.Op_GetSocket:
+		if s, ok := b.localSocket(o.GetSocket.GetId()); ok {
+			return socketsToWire([]SocketInfo{s})
+		}
+		return &wire.Sockets{}
+	}
+	return nil
 }
 
 // NodeJoined implements [cluster.Handler].

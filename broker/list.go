@@ -62,7 +62,7 @@ func (p Page) parse(kind string, n int) (size int, after []string, err error) {
 		raw, decodeErr := base64.RawURLEncoding.DecodeString(p.Token)
 		parts := strings.Split(string(raw), "\x00")
 		if decodeErr != nil || !utf8.Valid(raw) || parts[0] != kind || len(parts) != n+1 {
-			v.add("page_token", wrongPageToken)
+			v.add("page_token", foreignPage)
 		} else {
 			after = parts[1:]
 		}
@@ -70,7 +70,7 @@ func (p Page) parse(kind string, n int) (size int, after []string, err error) {
 	return size, after, v.err()
 }
 
-const wrongPageToken = "is not a token of this list; leave it out for the first page"
+const foreignPage = "is not a token of this list; leave it out for the first page"
 
 // maxQueryBytes is the longest text that a list can be searched for. No name is longer.
 const maxQueryBytes = 255

@@ -233,7 +233,7 @@ func (b *Broker) ListLimits(ctx context.Context, namespaces []string) (LimitList
 			}
 			list.Limits = append(list.Limits, outcome.LimitHit{
 				Limit: h.GetLimit(), Namespace: h.GetNamespace(), User: h.GetUser(), Address: h.GetAddress(), Node: h.GetNode(),
-				Count: int(h.GetCount()), Last: time.Unix(0, h.GetLastUnixNs()),
+				Count: int(h.GetCount()), First: time.Unix(0, h.GetFirstUnixNs()), Last: time.Unix(0, h.GetLastUnixNs()),
 			})
 		}
 	}
@@ -248,7 +248,7 @@ func (b *Broker) localLimits() *wire.LimitHits {
 	for _, h := range b.outcomes.Limits() {
 		list.Hits = append(list.Hits, &wire.LimitHit{
 			Limit: h.Limit, Namespace: h.Namespace, User: h.User, Address: h.Address, Node: b.id,
-			Count: uint32(h.Count), LastUnixNs: h.Last.UnixNano(), //nolint:gosec // it takes years to count as far
+			Count: uint32(h.Count), FirstUnixNs: h.First.UnixNano(), LastUnixNs: h.Last.UnixNano(), //nolint:gosec // it takes years to count as far
 		})
 	}
 	return list

@@ -104,7 +104,7 @@ func (b *Broker) nextFoundRooms(ctx context.Context, read *wire.ReadRoomList, si
 	number, numberErr := strconv.ParseUint(after[1], 10, 64)
 	offset, offsetErr := strconv.ParseUint(after[2], 10, 32)
 	if numberErr != nil || offsetErr != nil {
-		return RoomList{}, violations{{Field: "page_token", Description: wrongPageToken}}.err()
+		return RoomList{}, violations{{Field: "page_token", Description: foreignPage}}.err()
 	}
 	expired := &Error{
 		Code: CodeFailedPrecondition, Reason: ReasonPageExpired,

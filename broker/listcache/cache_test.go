@@ -22,7 +22,7 @@ type walks struct {
 
 func (w *walks) walk(context.Context) int {
 	w.n++
-	time.Sleep(w.took)
+	<-time.After(w.took)
 	return w.n
 }
 
@@ -46,16 +46,16 @@ func TestSharesWalks(t *testing.T) {
 			looking.Go(func() { newest(t, c, "a", w.walk) })
 		}
 		looking.Wait()
-		time.Sleep(options.MinAge - time.Millisecond)
+		<-time.After(options.MinAge - time.Millisecond)
 		if list := newest(t, c, "a", w.walk); w.n != 1 || list.Value != 1 || time.Since(list.Made) != options.MinAge+9*time.Millisecond {
 			t.Errorf("%d walks; the list is %+v", w.n, list)
 		}
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 		if list := newest(t, c, "a", w.walk); w.n != 2 || list.Value != 2 {
 			t.Errorf("%d walks; the list is %+v", w.n, list)
 		}
 		synctest.Wait()
-		time.Sleep(2 * options.Keep)
+		<-time.After(2 * options.Keep)
 	})
 }
 
@@ -64,15 +64,15 @@ func TestLongWalksAreRare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, w := newCache(), &walks{took: time.Second}
 		newest(t, c, "a", w.walk)
-		time.Sleep(49 * time.Second)
+		<-time.After(49 * time.Second)
 		if newest(t, c, "a", w.walk); w.n != 1 {
 			t.Errorf("%d walks within 50 s", w.n)
 		}
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second)
 		if newest(t, c, "a", w.walk); w.n != 2 {
 			t.Errorf("%d walks, want one more after 50 s", w.n)
 		}
-		time.Sleep(2 * options.Keep)
+		<-time.After(2 * options.Keep)
 	})
 }
 
@@ -82,7 +82,7 @@ func TestKeepsListsWhileTheyAreRead(t *testing.T) {
 		c, w := newCache(), &walks{}
 		first := newest(t, c, "a", w.walk)
 		for range 3 {
-			time.Sleep(options.Keep - time.Second)
+			<-time.After(options.Keep - time.Second)
 			if list, ok := c.Get("a", first.Number); !ok || list != first {
 				t.Errorf("got %+v, %t", list, ok)
 			}
@@ -93,11 +93,11 @@ func TestKeepsListsWhileTheyAreRead(t *testing.T) {
 		if _, ok := c.Get("b", first.Number); ok {
 			t.Error("a list is found by the key of another")
 		}
-		time.Sleep(options.Keep)
+		<-time.After(options.Keep)
 		if _, ok := c.Get("a", first.Number); ok {
 			t.Error("a list is kept that nobody reads")
 		}
-		time.Sleep(2 * options.Keep)
+		<-time.After(2 * options.Keep)
 	})
 }
 
@@ -107,7 +107,7 @@ func TestKeepsFewLists(t *testing.T) {
 		c, w := newCache(), &walks{}
 		var numbers []uint64
 		for i := range 4 { // three fit, by weight
-			time.Sleep(time.Millisecond)
+			<-time.After(time.Millisecond)
 			numbers = append(numbers, newest(t, c, fmt.Sprint(i), w.walk).Number)
 			c.Get("0", numbers[0])
 		}
@@ -116,7 +116,7 @@ func TestKeepsFewLists(t *testing.T) {
 				t.Errorf("list %d is kept: %t, want %t", i, ok, want)
 			}
 		}
-		time.Sleep(2 * options.Keep)
+		<-time.After(2 * options.Keep)
 	})
 }
 
@@ -149,6 +149,6 @@ func TestWhoMakesAListMayGiveUp(t *testing.T) {
 		if list := newest(t, c, "b", w.walk); list.Value != 2 {
 			t.Errorf("after a panic: %+v", list)
 		}
-		time.Sleep(2 * options.Keep)
+		<-time.After(2 * options.Keep)
 	})
 }

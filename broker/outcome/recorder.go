@@ -83,7 +83,7 @@ type hitter struct {
 type LimitHit struct {
 	Limit, Namespace, User, Address, Node string
 	Count                                 int
-	Last                                  time.Time
+	First, Last                           time.Time
 }
 
 // NewRecorder returns a recorder for a node. With debug, everything is logged.
@@ -226,13 +226,13 @@ func alike(a, b *Event) bool {
 
 // countLimit counts that a limit was hit. r.mu is held.
 func (r *Recorder) countLimit(key hitter, e *Event) {
-	hit := LimitHit{Limit: e.Limit, Namespace: e.Namespace, User: e.UserName(), Address: e.Address, Node: e.Node, Count: 1, Last: e.Time}
+	hit := LimitHit{Limit: e.Limit, Namespace: e.Namespace, User: e.UserName(), Address: e.Address, Node: e.Node, Count: 1, First: e.Time, Last: e.Time}
 	table := &r.limits
 	if key.user == "" {
 		table = &r.floods
 	}
 	if last := table.last(key); last != nil {
-		hit.Count += last.Count
+		hit.Count, hit.First = hit.Count+last.Count, last.First
 		*last = hit
 		return
 	}

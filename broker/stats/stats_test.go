@@ -42,13 +42,13 @@ func TestRecorder(t *testing.T) {
 				return values
 			})
 		}()
-		time.Sleep(6*Step + Step/2)
+		<-time.After(6*Step + Step/2)
 		series, end := r.Newest(Points)
 		want := []Series{{"a", "", []float32{1, 2, 3, 4, 5, 6}}, {"b", "x", []float32{0, 0, 1, 1, 0, 1}}, {"b", "y", []float32{0, 0, 2, 2, 0, 2}}}
 		if fmt.Sprint(series) != fmt.Sprint(want) || time.Since(end) != Step/2 {
 			t.Errorf("got %v until %v", series, end)
 		}
-		time.Sleep(2 * Points * Step)
+		<-time.After(2 * Points * Step)
 		series, _ = r.Newest(Points + 100)
 		if first := series[0].Values; len(first) != Points || first[0] != 2*Points+6-Points+1 || first[Points-1] != 2*Points+6 {
 			t.Errorf("%d points from %v to %v", len(first), first[0], first[len(first)-1])

@@ -532,7 +532,9 @@ type LimitHit struct {
 	// How often.
 	Count uint32 `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`
 	// When last, in nanoseconds since 1970.
-	LastUnixNs    int64 `protobuf:"varint,7,opt,name=last_unix_ns,json=lastUnixNs,proto3" json:"last_unix_ns,omitempty"`
+	LastUnixNs int64 `protobuf:"varint,7,opt,name=last_unix_ns,json=lastUnixNs,proto3" json:"last_unix_ns,omitempty"`
+	// When first, in nanoseconds since 1970.
+	FirstUnixNs   int64 `protobuf:"varint,8,opt,name=first_unix_ns,json=firstUnixNs,proto3" json:"first_unix_ns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -616,6 +618,13 @@ func (x *LimitHit) GetLastUnixNs() int64 {
 	return 0
 }
 
+func (x *LimitHit) GetFirstUnixNs() int64 {
+	if x != nil {
+		return x.FirstUnixNs
+	}
+	return 0
+}
+
 var File_sala_cluster_v1_observe_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_observe_proto_rawDesc = "" +
@@ -655,7 +664,7 @@ const file_sala_cluster_v1_observe_proto_rawDesc = "" +
 	"\n" +
 	"ListLimits\":\n" +
 	"\tLimitHits\x12-\n" +
-	"\x04hits\x18\x01 \x03(\v2\x19.sala.cluster.v1.LimitHitR\x04hits\"\xb8\x01\n" +
+	"\x04hits\x18\x01 \x03(\v2\x19.sala.cluster.v1.LimitHitR\x04hits\"\xdc\x01\n" +
 	"\bLimitHit\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\tR\x05limit\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
@@ -664,7 +673,8 @@ const file_sala_cluster_v1_observe_proto_rawDesc = "" +
 	"\x04node\x18\x05 \x01(\tR\x04node\x12\x14\n" +
 	"\x05count\x18\x06 \x01(\rR\x05count\x12 \n" +
 	"\flast_unix_ns\x18\a \x01(\x03R\n" +
-	"lastUnixNsB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
+	"lastUnixNs\x12\"\n" +
+	"\rfirst_unix_ns\x18\b \x01(\x03R\vfirstUnixNsB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
 
 var (
 	file_sala_cluster_v1_observe_proto_rawDescOnce sync.Once

@@ -2087,7 +2087,9 @@ type LimitHit struct {
 	// How often the limit was hit.
 	Count uint32 `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`
 	// When it was hit last.
-	LastTime      *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=last_time,json=lastTime,proto3" json:"last_time,omitempty"`
+	LastTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=last_time,json=lastTime,proto3" json:"last_time,omitempty"`
+	// When it was hit first, as far as the node remembers.
+	FirstTime     *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=first_time,json=firstTime,proto3" json:"first_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2167,6 +2169,13 @@ func (x *LimitHit) GetCount() uint32 {
 func (x *LimitHit) GetLastTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.LastTime
+	}
+	return nil
+}
+
+func (x *LimitHit) GetFirstTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FirstTime
 	}
 	return nil
 }
@@ -2324,7 +2333,7 @@ const file_sala_v1_observe_proto_rawDesc = "" +
 	"\x12ListLimitsResponse\x12)\n" +
 	"\x06limits\x18\x01 \x03(\v2\x11.sala.v1.LimitHitR\x06limits\x12\x18\n" +
 	"\apartial\x18\x02 \x01(\bR\apartial\x12#\n" +
-	"\rmissing_nodes\x18\x03 \x03(\tR\fmissingNodes\"\xcf\x01\n" +
+	"\rmissing_nodes\x18\x03 \x03(\tR\fmissingNodes\"\x8a\x02\n" +
 	"\bLimitHit\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\tR\x05limit\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n" +
@@ -2332,7 +2341,9 @@ const file_sala_v1_observe_proto_rawDesc = "" +
 	"\aaddress\x18\x04 \x01(\tR\aaddress\x12\x12\n" +
 	"\x04node\x18\x05 \x01(\tR\x04node\x12\x14\n" +
 	"\x05count\x18\x06 \x01(\rR\x05count\x127\n" +
-	"\tlast_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\blastTime*\xd6\x01\n" +
+	"\tlast_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\blastTime\x129\n" +
+	"\n" +
+	"first_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tfirstTime*\xd6\x01\n" +
 	"\rOutcomeResult\x12\x1e\n" +
 	"\x1aOUTCOME_RESULT_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13OUTCOME_RESULT_DONE\x10\x01\x12\x1a\n" +
@@ -2442,21 +2453,22 @@ var file_sala_v1_observe_proto_depIdxs = []int32{
 	21, // 25: sala.v1.NodeStats.series:type_name -> sala.v1.StatsSeries
 	24, // 26: sala.v1.ListLimitsResponse.limits:type_name -> sala.v1.LimitHit
 	26, // 27: sala.v1.LimitHit.last_time:type_name -> google.protobuf.Timestamp
-	3,  // 28: sala.v1.ObserveService.Tail:input_type -> sala.v1.TailRequest
-	10, // 29: sala.v1.ObserveService.Explain:input_type -> sala.v1.ExplainRequest
-	14, // 30: sala.v1.ObserveService.ListGroups:input_type -> sala.v1.ListGroupsRequest
-	18, // 31: sala.v1.ObserveService.GetStats:input_type -> sala.v1.GetStatsRequest
-	22, // 32: sala.v1.ObserveService.ListLimits:input_type -> sala.v1.ListLimitsRequest
-	4,  // 33: sala.v1.ObserveService.Tail:output_type -> sala.v1.TailResponse
-	11, // 34: sala.v1.ObserveService.Explain:output_type -> sala.v1.ExplainResponse
-	15, // 35: sala.v1.ObserveService.ListGroups:output_type -> sala.v1.ListGroupsResponse
-	19, // 36: sala.v1.ObserveService.GetStats:output_type -> sala.v1.GetStatsResponse
-	23, // 37: sala.v1.ObserveService.ListLimits:output_type -> sala.v1.ListLimitsResponse
-	33, // [33:38] is the sub-list for method output_type
-	28, // [28:33] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	26, // 28: sala.v1.LimitHit.first_time:type_name -> google.protobuf.Timestamp
+	3,  // 29: sala.v1.ObserveService.Tail:input_type -> sala.v1.TailRequest
+	10, // 30: sala.v1.ObserveService.Explain:input_type -> sala.v1.ExplainRequest
+	14, // 31: sala.v1.ObserveService.ListGroups:input_type -> sala.v1.ListGroupsRequest
+	18, // 32: sala.v1.ObserveService.GetStats:input_type -> sala.v1.GetStatsRequest
+	22, // 33: sala.v1.ObserveService.ListLimits:input_type -> sala.v1.ListLimitsRequest
+	4,  // 34: sala.v1.ObserveService.Tail:output_type -> sala.v1.TailResponse
+	11, // 35: sala.v1.ObserveService.Explain:output_type -> sala.v1.ExplainResponse
+	15, // 36: sala.v1.ObserveService.ListGroups:output_type -> sala.v1.ListGroupsResponse
+	19, // 37: sala.v1.ObserveService.GetStats:output_type -> sala.v1.GetStatsResponse
+	23, // 38: sala.v1.ObserveService.ListLimits:output_type -> sala.v1.ListLimitsResponse
+	34, // [34:39] is the sub-list for method output_type
+	29, // [29:34] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_sala_v1_observe_proto_init() }
