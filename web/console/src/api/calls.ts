@@ -1,7 +1,7 @@
 // The calls that the pages make, each with its gRPC and command line form.
 import { type Call, segment } from './call';
 import type {
-  Counts, EmitReport, IssuedToken, JoinReport, Matched, MessageList, NodeList, Position, Removed, Revoked, RoomInfo, RoomList, SocketInfo, SocketList, Stats, UserList,
+  EmitReport, IssuedToken, JoinReport, Matched, MessageList, NodeList, Position, Removed, Revoked, RoomInfo, RoomList, SocketInfo, SocketList, Stats, UserList,
 } from './types';
 
 /** Leaves out what is empty: the broker takes its default, and the commands stay short. */
@@ -98,12 +98,6 @@ export function listUsers(request: ListUsers): Call<UserList> {
     method: 'GET', path: room ? `rooms/${segment(room)}/users` : 'users', query: compactObject({ ...rest }), rpc: 'PresenceService/ListUsers',
     message: compactObject({ ...request }), cli: cli('users', room ? [room] : [], namespaceFlag(request.namespace)),
   };
-}
-
-/** How many are in a whole namespace. */
-export function countNamespace(namespace: string): Call<Counts> {
-  const body = compactObject({ namespace: otherNamespace(namespace) });
-  return { method: 'POST', path: 'presence:count', body, rpc: 'PresenceService/Count', message: body };
 }
 
 // ---- sockets

@@ -140,13 +140,3 @@ export interface IssuedToken {
   tokenId: string;
   expireTime: string;
 }
-
-export interface RoomCount {
-  room: string;
-  users: number;
-  sockets: number;
-}
-
-export interface Counts extends Partial {
-  counts: RoomCount[];
-}
