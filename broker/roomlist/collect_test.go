@@ -7,16 +7,17 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/salabroker/sala/broker/roomlist"
 )
 
 // reads returns a source of rooms in slices, and counts the slices.
-func reads(rooms map[roomlist.Place]int, size int, slicesRead *int) roomlist.Source {
+func reads(rooms map[roomlist.Place]int, size int, slicesRead *atomic.Int32) roomlist.Source {
 	places := slices.SortedFunc(maps.Keys(rooms), roomlist.Place.Compare)
 	return func(_ context.Context, after roomlist.Place) (roomlist.Slice, error) {
-		*slicesRead++
+		slicesRead.Add(1)
 		var s roomlist.Slice
 		for _, p := range places {
 			if p.Compare(after) <= 0 {
@@ -35,7 +36,8 @@ func reads(rooms map[roomlist.Place]int, size int, slicesRead *int) roomlist.Sou
 func TestCollect(t *testing.T) {
 	for seed := range uint64(50) {
 		r := rand.New(rand.NewPCG(seed, 0))
-		all, nodes, read := map[roomlist.Place]int{}, map[string]roomlist.Source{}, 0
+		all, nodes := map[roomlist.Place]int{}, map[string]roomlist.Source{}
+		var read atomic.Int32
 		for i := range 1 + r.IntN(3) {
 			rooms := map[roomlist.Place]int{}
 			for range r.IntN(60) {
@@ -67,19 +69,20 @@ func TestCollect(t *testing.T) {
 
 // A list by name doesn't read on once it is full.
 func TestCollectStops(t *testing.T) {
-	rooms, read := map[roomlist.Place]int{}, 0
+	rooms := map[roomlist.Place]int{}
+	var read atomic.Int32
 	for i := range 1000 {
 		rooms[roomlist.Place{Namespace: "/", Name: fmt.Sprintf("room%04d", i)}] = 1
 	}
 	list := roomlist.Collect(t.Context(), map[string]roomlist.Source{"a": reads(rooms, 10, &read)}, roomlist.Options{Max: 25})
-	if len(list.Rooms) != 25 || !list.Truncated || read != 3 {
-		t.Errorf("%d rooms, truncated: %t, from %d slices", len(list.Rooms), list.Truncated, read)
+	if len(list.Rooms) != 25 || !list.Truncated || read.Load() != 3 {
+		t.Errorf("%d rooms, truncated: %t, from %d slices", len(list.Rooms), list.Truncated, read.Load())
 	}
 }
 
 // A node that fails, or doesn't get on, is missing; what it has named before stays.
 func TestCollectWithoutNodes(t *testing.T) {
-	read := 0
+	var read atomic.Int32
 	whole := reads(map[roomlist.Place]int{{"/", "a"}: 1, {"/", "c"}: 1}, 1, &read)
 	failing := func(_ context.Context, after roomlist.Place) (roomlist.Slice, error) {
 		if after != (roomlist.Place{}) {
