@@ -298,7 +298,7 @@ func explainedSocket(s *explain.Socket) *salav1.ExplainedSocket {
 		MayJoin:         s.MayJoin,
 		MayPublish:      s.MayPublish,
 		TokenExpireTime: timestamp(s.TokenExpires),
-		QueuedBytes:     uint64(max(s.QueuedBytes, 0)), //nolint:gosec // not negative
+		QueuedBytes:     uint64(max(s.QueuedBytes, 0)),
 		Blocked:         s.Blocked,
 		Session:         s.Session,
 		Unconfirmed:     count(s.Unconfirmed),

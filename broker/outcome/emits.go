@@ -63,7 +63,7 @@ func (r *Recorder) rememberEmit(s *sent) {
 	for kind, names := range [...]*[maxNames]string{toRoom: &s.rooms, toUser: &s.users, toSocket: &s.sockets} {
 		for _, name := range names {
 			if name != "" {
-				r.emits.add(whom{s.namespace, byte(kind), name}, *s) //nolint:gosec // there are three
+				r.emits.add(whom{s.namespace, byte(kind), name}, *s)
 			}
 		}
 	}

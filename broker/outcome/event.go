@@ -90,7 +90,7 @@ type Event struct {
 	Namespace string // empty if a client hasn't named one that exists
 	// Socket is the socket that it is about; nil for some kinds.
 	Socket *eventhub.Socket
-	// User is the user, if there is no socket. Of a refused client only if its token is genuine.
+	// User is the user, if there is no socket. A refused client has one only if its token is genuine.
 	User string
 	// Address is the client's; of Refused and Limit.
 	Address string

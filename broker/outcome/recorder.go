@@ -23,9 +23,10 @@ const (
 
 // Bounds of watchers.
 const (
-	// MaxWatchers is how many watchers a node has at most, and MaxWatchersOfOwner how many of
-	// them belong to one owner.
-	MaxWatchers, MaxWatchersOfOwner = 64, 32
+	// MaxWatchers is how many watchers a node has at most.
+	MaxWatchers = 64
+	// MaxWatchersOfOwner is how many of them belong to one owner at most.
+	MaxWatchersOfOwner = 32
 	// maxRemoteWatchers is how many watchers of other nodes a node knows at most.
 	maxRemoteWatchers = 256
 )

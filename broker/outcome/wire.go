@@ -29,11 +29,11 @@ func ToWire(e *Event) *wire.OutcomeEvent {
 // FromWire is the inverse of [ToWire], for an event of another node.
 func FromWire(from cluster.NodeID, w *wire.OutcomeEvent) Event {
 	e := Event{
-		Kind: Kind(min(w.GetKind(), math.MaxUint8)), Time: time.Unix(0, w.GetUnixNs()), Node: string(from), Namespace: w.GetNamespace(), //nolint:gosec // bounded
+		Kind: Kind(min(w.GetKind(), math.MaxUint8)), Time: time.Unix(0, w.GetUnixNs()), Node: string(from), Namespace: w.GetNamespace(),
 		User: w.GetUser(), Address: w.GetAddress(), Room: w.GetRoom(),
 		Name: w.GetName(), Args: w.GetArgs(), Attachments: w.GetAttachments(), WantsAck: w.GetWantsAck(),
 		Target: Target{Everyone: w.GetEveryone(), Rooms: w.GetRooms(), Users: w.GetUsers(), Sockets: w.GetSockets(), More: int(w.GetMore())},
-		Key:    w.GetKey(), Limit: w.GetLimit(), Result: Result(min(w.GetResult(), math.MaxUint8)), Code: w.GetCode(), Message: w.GetMessage(), //nolint:gosec // bounded
+		Key:    w.GetKey(), Limit: w.GetLimit(), Result: Result(min(w.GetResult(), math.MaxUint8)), Code: w.GetCode(), Message: w.GetMessage(),
 		Report: Report{
 			Matched: int(w.GetMatched()), Queued: int(w.GetQueued()), Kept: int(w.GetKept()), Dropped: int(w.GetDropped()),
 			Partial: w.GetPartial(), Missing: w.GetMissing(), OtherNodes: w.GetOtherNodes(),
@@ -48,7 +48,7 @@ func FromWire(from cluster.NodeID, w *wire.OutcomeEvent) Event {
 
 // count converts a count without wrapping around.
 func count(n int) uint32 {
-	return uint32(min(uint64(max(n, 0)), math.MaxUint32)) //nolint:gosec // bounded
+	return uint32(min(uint64(max(n, 0)), math.MaxUint32))
 }
 
 func watcherToWire(w *Watcher) *wire.OutcomeWatcher {
@@ -67,7 +67,7 @@ func filterFromWire(w *wire.OutcomeWatcher) Filter {
 		Namespaces: w.GetNamespaces(), Users: w.GetUsers(), Rooms: w.GetRooms(), Names: w.GetNames(), Problems: w.GetProblems(),
 	}
 	for _, k := range w.GetKinds() {
-		f.Kinds = append(f.Kinds, Kind(min(k, math.MaxUint8))) //nolint:gosec // bounded
+		f.Kinds = append(f.Kinds, Kind(min(k, math.MaxUint8)))
 	}
 	return f
 }

@@ -1,4 +1,4 @@
-// What becomes of events, connects and emits, as curl, server-sent events, grpcurl and the command line show it, at any node.
+// The outcomes of events, connects and emits, as curl, server-sent events, grpcurl and the command line show it, at any node.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { connect, login, refusal } from '../helpers/client.mjs';
@@ -28,7 +28,7 @@ async function watch(t, sala, query, ...args) {
 
 const outcome = (kind, result, code = '') => (e) => e.kind === `EVENT_KIND_${kind}` && e.outcome?.result === `OUTCOME_RESULT_${result}` && e.outcome.code === code;
 
-test('a stream at one node shows what becomes of everything at the other', async (t) => {
+test('a stream at one node shows the outcome of everything at the other', async (t) => {
   const [here, there] = shared.cluster.nodes;
   const lines = await watch(t, here, 'users=ana&users=ben');
   const sse = await watch(t, here, 'problems=true', '-H', 'Accept: text/event-stream');

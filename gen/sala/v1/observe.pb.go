@@ -553,11 +553,11 @@ type TailEvent struct {
 	Namespace string `protobuf:"bytes,4,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	// The socket. Unset for ROOM_OPENED, ROOM_CLOSED, REFUSED, EMIT and the kinds about users.
 	Socket *EventSocket `protobuf:"bytes,5,opt,name=socket,proto3" json:"socket,omitempty"`
-	// The user, if there is no socket. Of a refused client only if its token is genuine.
+	// The user, if there is no socket. A refused client has one only if its token is genuine.
 	User string `protobuf:"bytes,6,opt,name=user,proto3" json:"user,omitempty"`
 	// The client's address. Only for REFUSED and LIMIT.
 	Address string `protobuf:"bytes,7,opt,name=address,proto3" json:"address,omitempty"`
-	// The room. Of a MESSAGE or ANSWER the one that the first argument of the client's event names;
+	// The room. A MESSAGE or ANSWER has the one that the first argument of the client's event names;
 	// empty if it names none.
 	Room string `protobuf:"bytes,8,opt,name=room,proto3" json:"room,omitempty"`
 	// The event's name. Only for MESSAGE, ANSWER and EMIT.
