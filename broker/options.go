@@ -96,7 +96,7 @@ type Options struct {
 	Cluster *ClusterOptions
 	// Logger gets log messages; nil discards them.
 	Logger *slog.Logger
-	// Debug says that the logger logs at the level of debugging. Then what becomes of each
+	// Debug says that the logger logs at the level of debugging. Then the outcome of each
 	// event and message is logged.
 	Debug bool
 	// Metrics gets the broker's collectors; nil registers none.

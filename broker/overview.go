@@ -66,8 +66,8 @@ func (b *Broker) localGroups() *wire.GroupMembers {
 	return list
 }
 
-// mergeGroups arranges the members of all nodes by groups. What waits for a member at other
-// nodes counts as well.
+// mergeGroups arranges the members of all nodes by groups. Events that wait for a member at
+// other nodes count as well.
 func mergeGroups(parts []*wire.GroupMembers) []GroupInfo {
 	elsewhere := make(map[string]int) // by the member's id
 	var members []*wire.GroupMember

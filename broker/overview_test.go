@@ -39,7 +39,7 @@ func TestListGroups(t *testing.T) {
 	}
 	eventually(t, "the members get events of both nodes", func() bool {
 		here.Emit("say")
-		there.Emit("say") // goes nowhere until this node has heard of the other one's subscription
+		there.Emit("say") // goes nowhere until this node has learned of the other one's subscription
 		there.Send(`421["ask"]`)
 		var into [4]eventhub.Delivery
 		n, err := asked.Take(into[:])

@@ -101,7 +101,7 @@ func TestKeepsListsWhileTheyAreRead(t *testing.T) {
 	})
 }
 
-// What was read the longest ago goes first.
+// The list that was read the longest ago goes first.
 func TestKeepsFewLists(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, w := newCache(), &walks{}

@@ -13,7 +13,7 @@ import (
 
 const (
 	// renewEvery is how often a node repeats what its watchers want, and lease how long other
-	// nodes believe it.
+	// nodes go by it.
 	renewEvery, lease = 5 * time.Second, 20 * time.Second
 	// batchDelay is how long events for other nodes wait for more of them.
 	batchDelay = 50 * time.Millisecond
@@ -55,7 +55,7 @@ type Exchange struct {
 
 	telling chan struct{} // holds a value while the others are told; guards the next two
 	version uint64
-	told    bool // the others believe that there are watchers
+	told    bool // the others go by there being watchers
 
 	mu       sync.Mutex
 	coverage Coverage

@@ -105,7 +105,7 @@ func TestWatchersSeeOtherNodes(t *testing.T) {
 	}, "a", "b", "c")
 }
 
-// What is too much at its source is missed there, and counted.
+// Outcomes that are too many at their source are missed there, and counted.
 func TestSourceBoundsWhatItSends(t *testing.T) {
 	bubble(t, func(t *testing.T, n *nodes) {
 		a, b := n.all["a"], n.all["b"]

@@ -85,8 +85,8 @@ func (m *Meter) Quantiles(name string, h prometheus.Collector) {
 		Value{name, "p99", quantile(.99, before, now)})
 }
 
-// quantile interpolates within a bucket, as Prometheus does. What is beyond the last bucket counts as
-// its bound.
+// quantile interpolates within a bucket, as Prometheus does. A value beyond the last bucket counts
+// as its bound.
 func quantile(q float64, before, now *dto.Histogram) float64 {
 	total := float64(now.GetSampleCount()) - float64(before.GetSampleCount())
 	if total <= 0 {

@@ -71,7 +71,7 @@ func (f *Facts) howToJoin() string {
 	if f.JoinEvent != "" {
 		advice = fmt.Sprintf("Have the client join with the event %q and look at the answer in its ack, name the room in the token's rooms, or have a backend let the user join.", f.JoinEvent)
 	}
-	return advice + " A client that connects anew joins anew, unless it got its session back."
+	return advice + " A client that connects again has to join again, unless it got its session back."
 }
 
 func (f *Facts) mayJoin() Check {
@@ -148,7 +148,7 @@ func (f *Facts) session() Check {
 		c.Result, c.Answer = 0, "there is no session while the user isn't connected"
 	case lost > 0:
 		c.Result = Problem
-		c.Answer = fmt.Sprintf("more was sent to %s than the session keeps; the client connects anew instead of getting everything back", sockets(lost))
+		c.Answer = fmt.Sprintf("more was sent to %s than the session keeps; the client gets a new session instead of getting everything back", sockets(lost))
 		c.Advice = "Raise --recovery-messages or --recovery-bytes, and have the client load what it missed when socket.recovered is false."
 	case with > 0:
 		c.Answer = fmt.Sprintf("%s have a session; %d messages wait for the client to confirm them", sockets(with), unconfirmed)
