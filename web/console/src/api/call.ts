@@ -48,9 +48,8 @@ export async function send<Answer>(call: Call<Answer>, signal?: AbortSignal): Pr
 }
 
 /** Makes a call whose answer is a stream of JSON lines, and yields each message as it arrives. */
-export async function* stream<Message>(call: Call<Message>, signal: AbortSignal, opened?: () => void): AsyncGenerator<Message> {
+export async function* stream<Message>(call: Call<Message>, signal: AbortSignal): AsyncGenerator<Message> {
   const response = await request(call, signal);
-  opened?.();
   if (!response.body) return;
   let rest = '';
   try {

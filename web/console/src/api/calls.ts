@@ -1,25 +1,9 @@
-// The calls that the pages make, each with its gRPC and command line form.
+// The calls about rooms, users, sockets and nodes, each with its gRPC and command line form.
 import { type Call, segment } from './call';
+import { cli, compactObject, flag, flagFor, namespaceFlag, otherNamespace } from './command';
 import type {
-  EmitReport, IssuedToken, JoinReport, Matched, MessageList, NodeList, Position, Removed, Revoked, RoomInfo, RoomList, SocketInfo, SocketList, Stats, UserList,
+  JoinReport, Matched, MessageList, NodeList, Position, Removed, RoomInfo, RoomList, SocketInfo, SocketList, Stats, UserList,
 } from './types';
-
-/** Leaves out what is empty: the broker takes its default, and the commands stay short. */
-export function compactObject<T extends object>(fields: T): T {
-  const kept = Object.entries(fields).filter(([, value]) => value !== undefined && value !== '' && value !== false && !(Array.isArray(value) && value.length === 0));
-  return Object.fromEntries(kept) as T;
-}
-
-// The arguments of a command. Flags are written as one word each, and names that begin with a dash
-// come after two dashes.
-function cli(command: string, names: readonly string[] = [], flags: readonly string[] = []): string[] {
-  return [...command.split(' '), ...flags, ...(names.some((name) => name.startsWith('-')) ? ['--'] : []), ...names];
-}
-
-const flag = (name: string, value: string | undefined) => (value ? [`--${name}=${value}`] : []);
-const flagFor = (name: string, values: readonly string[] = []) => values.map((value) => `--${name}=${value}`);
-const namespaceFlag = (namespace: string | undefined) => flag('namespace', namespace === '/' ? '' : namespace);
-const otherNamespace = (namespace: string) => (namespace === '/' ? undefined : namespace);
 
 // ---- rooms
 
@@ -153,65 +137,6 @@ export function disconnect(selector: Selector, reason: string): Call<Matched> {
     method: 'POST', path: 'sockets:disconnect', body, rpc: 'SocketService/Disconnect', message: body,
     cli: cli('sockets disconnect', [], [...selectorFlags(selector), ...flag('reason', reason)]),
   };
-}
-
-// ---- messages and tokens
-
-export interface Emit {
-  namespace: string;
-  rooms?: string[];
-  users?: string[];
-  sockets?: string[];
-  event: string;
-  /** The text of a JSON array: numbers and the order of keys stay as they were typed. */
-  argsJson: string;
-}
-
-export function emit(request: Emit): Call<EmitReport> {
-  const body = compactObject({ ...request, namespace: otherNamespace(request.namespace) });
-  return {
-    method: 'POST', path: 'emit', body, rpc: 'MessageService/Emit', message: body,
-    cli: cli('emit', [request.event], [...flag('args', request.argsJson), ...selectorFlags(request)]),
-  };
-}
-
-export interface Broadcast {
-  namespace: string;
-  event: string;
-  argsJson: string;
-}
-
-export function broadcast(request: Broadcast): Call<EmitReport> {
-  const body = compactObject({ ...request, namespace: otherNamespace(request.namespace) });
-  return {
-    method: 'POST', path: 'broadcast', body, rpc: 'MessageService/Broadcast', message: body,
-    cli: cli('broadcast', [request.event], [...flag('args', request.argsJson), ...namespaceFlag(request.namespace)]),
-  };
-}
-
-export interface IssueToken {
-  user: string;
-  ttl?: string;
-  namespaces?: string[];
-  rooms?: string[];
-  join?: string[];
-  publish?: string[];
-  broadcast?: boolean;
-}
-
-export function issueToken(request: IssueToken): Call<IssuedToken> {
-  const body = compactObject({ ...request });
-  return {
-    method: 'POST', path: 'tokens', body, rpc: 'TokenService/IssueToken', message: body,
-    cli: cli('token issue', [request.user], [
-      ...flag('ttl', request.ttl), ...flagFor('namespace', request.namespaces), ...flagFor('room', request.rooms), ...flagFor('join', request.join),
-      ...flagFor('publish', request.publish), ...(request.broadcast ? ['--broadcast'] : []),
-    ]),
-  };
-}
-
-export function revokeUser(user: string): Call<Revoked> {
-  return { method: 'POST', path: 'tokens:revoke', body: { user }, rpc: 'TokenService/RevokeTokens', message: { user }, cli: cli('token revoke', [], flag('user', user)) };
 }
 
 // ---- nodes

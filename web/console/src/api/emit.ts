@@ -1,23 +1,24 @@
 // Calls that send events to clients.
 import type { Call, Partial } from './call';
+import { cli, compactObject, flag, flagFor, namespaceFlag, otherNamespace } from './command';
 
-/** What a sender has filled in. Lists that don't matter are empty. */
+/** What is sent, and to whom. Without targets it reaches nobody, unless it is for everyone. */
 export interface Message {
-  everyone: boolean;
+  everyone?: boolean;
   namespace: string;
-  rooms: string[];
-  users: string[];
-  sockets: string[];
-  exceptRooms: string[];
-  exceptUsers: string[];
-  exceptSockets: string[];
+  rooms?: string[];
+  users?: string[];
+  sockets?: string[];
+  exceptRooms?: string[];
+  exceptUsers?: string[];
+  exceptSockets?: string[];
   event: string;
   /** The arguments as the text of a JSON array. */
   args: string;
-  volatile: boolean;
-  idempotencyKey: string;
-  conflateKey: string;
-  skipHistory: boolean;
+  volatile?: boolean;
+  idempotencyKey?: string;
+  conflateKey?: string;
+  skipHistory?: boolean;
 }
 
 /** What happened to an event. */
@@ -48,8 +49,7 @@ export function sendMessage(message: Message): Call<Report> {
 // Without what is empty, and without what Broadcast doesn't have.
 function bodyOf({ everyone, namespace, rooms, users, sockets, args, conflateKey, skipHistory, ...rest }: Message): object {
   const target = everyone ? {} : { rooms, users, sockets, conflateKey, skipHistory };
-  const all = { namespace: namespace === '/' ? '' : namespace, ...target, ...rest, ...argsOf(args) };
-  return Object.fromEntries(Object.entries(all).filter(([name, value]) => name === 'args' || name === 'argsJson' || (Array.isArray(value) ? value.length > 0 : value)));
+  return { ...compactObject({ namespace: otherNamespace(namespace), ...target, ...rest }), ...argsOf(args) };
 }
 
 // JSON in JSON is hard to read, so arguments travel as text only if parsing would change them.
@@ -59,18 +59,14 @@ function argsOf(text: string): { args: unknown } | { argsJson: string } {
   return same ? { args } : { argsJson: text };
 }
 
-function cliOf(message: Message): string[] {
-  const flag = (name: string, values: readonly string[]) => values.flatMap((value) => [`--${name}`, value]);
-  const only = message.everyone ? [] : [
-    ...flag('room', message.rooms), ...flag('user', message.users), ...flag('socket', message.sockets),
-    ...(message.conflateKey ? ['--conflate-key', message.conflateKey] : []), ...(message.skipHistory ? ['--skip-history'] : []),
+function cliOf(m: Message): string[] {
+  const target = m.everyone ? [] : [
+    ...flagFor('room', m.rooms), ...flagFor('user', m.users), ...flagFor('socket', m.sockets),
+    ...flag('conflate-key', m.conflateKey), ...(m.skipHistory ? ['--skip-history'] : []),
   ];
-  return [
-    message.everyone ? 'broadcast' : 'emit',
-    ...(message.namespace && message.namespace !== '/' ? ['--namespace', message.namespace] : []),
-    ...only,
-    ...flag('except-room', message.exceptRooms), ...flag('except-user', message.exceptUsers), ...flag('except-socket', message.exceptSockets),
-    ...(message.idempotencyKey ? ['--idempotency-key', message.idempotencyKey] : []), ...(message.volatile ? ['--volatile'] : []),
-    '--args', message.args.trim(), '--', message.event,
-  ];
+  return cli(m.everyone ? 'broadcast' : 'emit', [m.event], [
+    ...flag('args', m.args.trim()), ...target, ...namespaceFlag(m.namespace),
+    ...flagFor('except-room', m.exceptRooms), ...flagFor('except-user', m.exceptUsers), ...flagFor('except-socket', m.exceptSockets),
+    ...flag('idempotency-key', m.idempotencyKey), ...(m.volatile ? ['--volatile'] : []),
+  ]);
 }

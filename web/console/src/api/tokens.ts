@@ -1,17 +1,18 @@
 // Calls about the tokens with which clients connect.
 import type { Call, Partial } from './call';
+import { cli, compactObject, flag, flagFor } from './command';
 
 export interface NewToken {
   user: string;
   ttl: string; // such as 3600s
-  namespaces: string[];
-  rooms: string[];
-  join: string[];
-  publish: string[];
-  history: string[];
-  presence: string[];
-  broadcast: boolean;
-  data: unknown; // undefined for none
+  namespaces?: string[];
+  rooms?: string[];
+  join?: string[];
+  publish?: string[];
+  history?: string[];
+  presence?: string[];
+  broadcast?: boolean;
+  data?: unknown;
 }
 
 export interface IssuedToken {
@@ -21,19 +22,14 @@ export interface IssuedToken {
 }
 
 export function issueToken(token: NewToken): Call<IssuedToken> {
-  const body = Object.fromEntries(Object.entries(token).filter(([, value]) => (Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false)));
-  const flag = (name: string, values: readonly string[]) => values.flatMap((value) => [`--${name}`, value]);
+  const body = compactObject({ ...token });
   return {
-    method: 'POST',
-    path: 'tokens',
-    body,
-    rpc: 'TokenService/IssueToken',
-    message: body,
-    cli: [
-      'token', 'issue', '--ttl', token.ttl, ...flag('namespace', token.namespaces), ...flag('room', token.rooms), ...flag('join', token.join),
-      ...flag('publish', token.publish), ...flag('history', token.history), ...flag('presence', token.presence),
-      ...(token.broadcast ? ['--broadcast'] : []), ...(token.data === undefined ? [] : ['--data', JSON.stringify(token.data)]), '--', token.user,
-    ],
+    method: 'POST', path: 'tokens', body, rpc: 'TokenService/IssueToken', message: body,
+    cli: cli('token issue', [token.user], [
+      ...flag('ttl', token.ttl), ...flagFor('namespace', token.namespaces), ...flagFor('room', token.rooms), ...flagFor('join', token.join),
+      ...flagFor('publish', token.publish), ...flagFor('history', token.history), ...flagFor('presence', token.presence),
+      ...(token.broadcast ? ['--broadcast'] : []), ...(token.data === undefined ? [] : flag('data', JSON.stringify(token.data))),
+    ]),
   };
 }
 
@@ -60,7 +56,7 @@ export interface Verdict {
 }
 
 export function verifyToken(token: string): Call<Verdict> {
-  return { method: 'POST', path: 'tokens:verify', body: { token }, rpc: 'TokenService/VerifyToken', message: { token }, cli: ['token', 'verify', '--', token] };
+  return { method: 'POST', path: 'tokens:verify', body: { token }, rpc: 'TokenService/VerifyToken', message: { token }, cli: cli('token verify', [token]) };
 }
 
 export interface Revoked extends Partial {
@@ -68,11 +64,11 @@ export interface Revoked extends Partial {
   notStored: boolean;
 }
 
-/** Revokes one token by its id, or those of a user that were issued before a time (ISO 8601; empty means now). */
-export function revokeTokens(which: { tokenId: string } | { user: string; issuedBefore: string }): Call<Revoked> {
-  const body = 'tokenId' in which ? which : { user: which.user, ...(which.issuedBefore && { issuedBefore: which.issuedBefore }) };
-  const cli = 'tokenId' in which
-    ? ['token', 'revoke', '--', which.tokenId]
-    : ['token', 'revoke', '--user', which.user, ...(which.issuedBefore ? ['--issued-before', which.issuedBefore] : [])];
-  return { method: 'POST', path: 'tokens:revoke', body, rpc: 'TokenService/RevokeTokens', message: body, cli };
+/** Revokes one token by its id, or those of a user that were issued before a time (ISO 8601; now if it is left out). */
+export function revokeTokens(which: { tokenId: string } | { user: string; issuedBefore?: string }): Call<Revoked> {
+  const body = compactObject({ ...which });
+  const command = 'tokenId' in which
+    ? cli('token revoke', [which.tokenId])
+    : cli('token revoke', [], [...flag('user', which.user), ...flag('issued-before', which.issuedBefore)]);
+  return { method: 'POST', path: 'tokens:revoke', body, rpc: 'TokenService/RevokeTokens', message: body, cli: command };
 }

@@ -111,13 +111,6 @@ export interface Stats extends Partial {
   nodes: NodeStats[];
 }
 
-export interface EmitReport extends Partial {
-  matched: number;
-  queued: number;
-  kept: number;
-  dropped: number;
-}
-
 export interface Matched extends Partial {
   matched: number;
 }
@@ -130,13 +123,3 @@ export interface Removed extends Partial {
   removed: number;
 }
 
-export interface Revoked extends Partial {
-  disconnected: number;
-  notStored: boolean;
-}
-
-export interface IssuedToken {
-  token: string;
-  tokenId: string;
-  expireTime: string;
-}

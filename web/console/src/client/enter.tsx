@@ -1,15 +1,15 @@
 // Connecting as a user: a token is issued, and the client connects with it.
 import { useState } from 'preact/hooks';
 import { send } from '../api/call';
-import { issueToken, type IssueToken } from '../api/calls';
 import { type ApiError, asApiError } from '../api/error';
+import { issueToken, type NewToken } from '../api/tokens';
 import { useConfig } from '../config';
 import { useTexts } from '../i18n';
 import { Icon } from '../ui/icon';
 import { connect, type Connection } from './connection';
 
 /** A token that lets its user try everything: join all rooms, and send to them and to everyone. */
-export const tokenFor = (user: string): IssueToken => ({ user, ttl: '3600s', join: ['**'], publish: ['**'], broadcast: true });
+export const tokenFor = (user: string): NewToken => ({ user, ttl: '3600s', join: ['**'], publish: ['**'], broadcast: true });
 
 /** Returns a function that issues a token and connects with it, and what went wrong. */
 export function useEnter() {

@@ -51,8 +51,11 @@ async function follow<Message>(latest: Latest<Message>, setState: (state: Stream
     setState({ state: 'connecting' });
     let failed: ApiError | undefined;
     try {
-      const opened = () => setState({ state: 'open' });
-      for await (const message of stream(latest.current.call as Call<Message>, signal, opened)) {
+      let first = true;
+      for await (const message of stream(latest.current.call as Call<Message>, signal)) {
+        // A stream begins with its status, once other nodes report to it.
+        if (first) setState({ state: 'open' });
+        first = false;
         failures = 0;
         latest.current.receive(message);
       }

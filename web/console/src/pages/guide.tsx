@@ -3,9 +3,9 @@
 import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
 import { type Call, send } from '../api/call';
-import { emit, issueToken } from '../api/calls';
+import { sendMessage } from '../api/emit';
 import { type ApiError, asApiError } from '../api/error';
-import type { IssuedToken } from '../api/types';
+import { type IssuedToken, issueToken } from '../api/tokens';
 import { join, useConnection, useLog } from '../client/connection';
 import { Ended, tokenFor, useEnter } from '../client/enter';
 import { LogCard } from '../client/log';
@@ -23,7 +23,7 @@ import { Name, Rich } from '../ui/text';
 
 const ROOM = 'lobby';
 const EVENT = 'news';
-const hello = emit({ namespace: '/', rooms: [ROOM], event: EVENT, argsJson: '["Hello from a backend"]' });
+const hello = sendMessage({ namespace: '/', rooms: [ROOM], event: EVENT, args: '["Hello from a backend"]' });
 
 export function Guide() {
   const t = useTexts();

@@ -1,6 +1,7 @@
 // One room: its members, its users, what it remembers, and what can be done with it.
 import { useState } from 'preact/hooks';
-import { clearMessages, clearRoom, emit, getRoom, listMessages, listSockets, listUsers } from '../api/calls';
+import { clearMessages, clearRoom, getRoom, listMessages, listSockets, listUsers } from '../api/calls';
+import { sendMessage } from '../api/emit';
 import { type Texts, useTexts } from '../i18n';
 import { number } from '../format';
 import { usePoll } from '../hooks/poll';
@@ -151,7 +152,7 @@ function EmitDialog({ place, onClose }: { place: Place; onClose: () => void }) {
   const [event, setEvent] = useState('news');
   const [args, setArgs] = useState('["hello"]');
   const problem = argumentsProblem(t, args);
-  const call = !event ? { invalid: t.room.eventMissing } : problem ? { invalid: problem } : emit({ namespace: place.namespace, rooms: [place.room], event, argsJson: args });
+  const call = !event ? { invalid: t.room.eventMissing } : problem ? { invalid: problem } : sendMessage({ namespace: place.namespace, rooms: [place.room], event, args });
   return (
     <ActionDialog
       title={t.room.emitTitle(place.room)}

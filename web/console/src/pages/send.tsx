@@ -42,10 +42,13 @@ const EMPTY: Draft = {
   volatile: false, skipHistory: false, idempotencyKey: '', conflateKey: '',
 };
 
+/** A message as the form has it: lists that are empty are there. */
+type Filled = Message & Required<Pick<Message, 'rooms' | 'users' | 'sockets'>>;
+
 /** A report, with what it reports on. */
 interface Sent {
   report: Report;
-  message: Message;
+  message: Filled;
   /** Counts the messages sent, so that the same report twice is still news. */
   nth: number;
 }
@@ -115,14 +118,14 @@ export function Send() {
   );
 }
 
-function messageOf(draft: Draft): Message {
+function messageOf(draft: Draft): Filled {
   const lists = { rooms: names(draft.rooms), users: names(draft.users), sockets: names(draft.sockets), exceptRooms: names(draft.exceptRooms), exceptUsers: names(draft.exceptUsers), exceptSockets: names(draft.exceptSockets) };
   const { to, ...rest } = draft;
   return { ...rest, ...lists, everyone: to === 'everyone', namespace: draft.namespace.trim(), event: draft.event.trim(), args: draft.args.trim() === '' ? '[]' : draft.args };
 }
 
 // What keeps the message from being sent, one thing at a time, in the order of the fields.
-function whatIsMissing(t: Texts, draft: Draft, message: Message): string {
+function whatIsMissing(t: Texts, draft: Draft, message: Filled): string {
   if (!message.everyone && message.rooms.length + message.users.length + message.sockets.length === 0) return t.send.missing.target;
   if (message.event === '') return t.send.missing.event;
   return jsonFault(message.args) ? t.send.missing.args : argsError(t, draft.args);
@@ -206,7 +209,7 @@ function Outcome({ sent: { report, message } }: { sent: Sent }) {
   );
 }
 
-function NobodyMatched({ message }: { message: Message }) {
+function NobodyMatched({ message }: { message: Filled }) {
   const t = useTexts();
   const denial = useDenial();
   const [user] = message.users;

@@ -1,7 +1,8 @@
 // Dialogs for what can be done with sockets.
 import { useState } from 'preact/hooks';
 import type { Call } from '../api/call';
-import { joinRooms, leaveRooms, revokeUser, type Selector } from '../api/calls';
+import { joinRooms, leaveRooms, type Selector } from '../api/calls';
+import { revokeTokens } from '../api/tokens';
 import type { Matched } from '../api/types';
 import { number } from '../format';
 import { useTexts } from '../i18n';
@@ -40,7 +41,7 @@ export function RevokeDialog({ user, onClose, onDone }: Common & { user: string 
       text={t.sockets.revokeText}
       confirm={t.sockets.revoke}
       danger
-      call={revokeUser(user)}
+      call={revokeTokens({ user })}
       result={({ disconnected, notStored }) => `${t.sockets.revoked(disconnected, number(disconnected))} ${notStored ? t.sockets.notStored : ''}`}
       onDone={onDone}
       onClose={onClose}

@@ -1,9 +1,8 @@
 // A client to try things with: it connects, joins rooms and sends, and a backend sends to it.
 import { useState } from 'preact/hooks';
 import { type Call, send } from '../api/call';
-import { broadcast, emit } from '../api/calls';
+import { type Report, sendMessage } from '../api/emit';
 import { type ApiError, asApiError } from '../api/error';
-import type { EmitReport } from '../api/types';
 import { disconnect, join, leave, request, useConnection } from '../client/connection';
 import { Ended, useEnter } from '../client/enter';
 import { LogCard } from '../client/log';
@@ -166,9 +165,9 @@ function Send() {
   );
 }
 
-function callFor({ namespace, to, room, event, message }: { namespace: string; to: To; room: string; event: string; message: string }): Call<EmitReport> {
-  const argsJson = JSON.stringify([parse(message)]);
-  return to === 'room' ? emit({ namespace, rooms: [room], event, argsJson }) : broadcast({ namespace, event, argsJson });
+function callFor({ namespace, to, room, event, message }: { namespace: string; to: To; room: string; event: string; message: string }): Call<Report> {
+  const target = to === 'room' ? { rooms: [room] } : { everyone: true };
+  return sendMessage({ namespace, ...target, event, args: JSON.stringify([parse(message)]) });
 }
 
 /** Returns the JSON value of a text, or the text itself if it isn't JSON. */
