@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,14 +21,35 @@ type nodes struct {
 	all  map[cluster.NodeID]*Exchange
 	old  map[cluster.NodeID]bool // don't know the call
 	full map[cluster.NodeID]bool // take no more batches
+
+	mu     sync.Mutex
+	silent map[cluster.NodeID]bool // don't say any more what their watchers want
+}
+
+func (n *nodes) silence(id cluster.NodeID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.silent[id] = true
+}
+
+func (n *nodes) isSilent(id cluster.NodeID) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.silent[id]
 }
 
 func newNodes(names ...cluster.NodeID) *nodes {
-	n := &nodes{all: make(map[cluster.NodeID]*Exchange), old: make(map[cluster.NodeID]bool), full: make(map[cluster.NodeID]bool)}
+	n := &nodes{
+		all: make(map[cluster.NodeID]*Exchange), old: make(map[cluster.NodeID]bool),
+		full: make(map[cluster.NodeID]bool), silent: make(map[cluster.NodeID]bool),
+	}
 	for _, name := range names {
 		n.all[name] = NewExchange(ExchangeOptions{
 			Recorder: newRecorder(),
 			Ask: func(_ context.Context, m *wire.WatchOutcomes) (c Coverage) {
+				if n.isSilent(name) {
+					return Coverage{}
+				}
 				for id, other := range n.all {
 					if id == name {
 						continue
@@ -133,7 +155,7 @@ func TestLostNodesAreForgotten(t *testing.T) {
 	for name, lose := range map[string]func(n *nodes){
 		"it is known to be lost": func(n *nodes) { n.all["b"].Gone("a") },
 		"it says nothing more": func(n *nodes) {
-			n.all["a"].o.Ask = func(context.Context, *wire.WatchOutcomes) Coverage { return Coverage{} }
+			n.silence("a")
 			time.Sleep(lease + 2*renewEvery) //nolint:forbidigo // in a bubble
 		},
 	} {

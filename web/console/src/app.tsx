@@ -1,9 +1,9 @@
 // The console: signed out, or a page in its frame.
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { useConfig } from './config';
 import { useLanguage, useTexts } from './i18n';
 import { PAGES, type PageEntry } from './pages';
-import { link, match, useLocation } from './router';
+import { link, match, navigate, useLocation } from './router';
 import { useDenial, useSession } from './session';
 import { ButtonLink } from './ui/button';
 import { Layout } from './ui/layout';
@@ -24,7 +24,14 @@ export function App({ offered }: { offered: string }) {
 function Signed() {
   const location = useLocation();
   const { dev } = useConfig();
+  const denial = useDenial();
   const found = find(location.segments, dev);
+  useEffect(() => {
+    // Somebody who has just signed in, and may not see the first page, begins with one that shows something.
+    const may = (page: PageEntry) => !page.scope || !denial(page.scope);
+    const allowed = PAGES.find((page) => page.nav && (dev || !page.dev) && may(page));
+    if (location.segments.length === 0 && found && !may(found.page) && allowed) navigate(link(allowed.path));
+  }, []);
   return (
     <Layout current={found?.page}>
       {found ? <Shown key={location.segments.join('\n')} page={found.page} params={found.params} /> : <NoSuchPage />}
