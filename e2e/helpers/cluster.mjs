@@ -56,8 +56,9 @@ export class Cluster {
   }
 
   async stop() {
-    for (const node of this.nodes) await node.stop();
-    await this.redis.stop();
+    const ends = await Promise.allSettled(this.nodes.map((node) => node.stop()));
+    await this.redis.stop(); // also if a node doesn't end; otherwise the tests wouldn't
+    for (const { reason } of ends) if (reason) throw reason;
   }
 }
 
