@@ -10,7 +10,7 @@ import (
 	"github.com/salabroker/sala/broker/token"
 )
 
-// A sample has a value for each series, also for those of which nothing has come yet.
+// A sample has a value for each series, also for those that have no data yet.
 func TestSample(t *testing.T) {
 	ring, err := token.NewKeyring(token.Options{Keys: []token.Key{{Secret: []byte(strings.Repeat("s", 32))}}})
 	if err != nil {

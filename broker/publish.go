@@ -118,7 +118,7 @@ func (s *socket) publishMessage(p *socketio.Packet) bool {
 	return handled
 }
 
-// ask hands an event to the backends, one of which is to answer it. s.publishing is held.
+// ask hands an event to the backends, and one of them has to answer it. s.publishing is held.
 func (s *socket) ask(p *socketio.Packet) {
 	id, m := p.ID, s.message(p)
 	answer := func(r eventhub.Reply) {

@@ -44,8 +44,8 @@ const (
 	// blockBytes is what a block takes besides its entries.
 	blockBytes = 32
 	// smallBlock is the size of the blocks of a room that has little. Rooms with more have larger
-	// ones, up to largeBlock, of which about blockPart have all entries. So not much is kept of
-	// entries that were dropped, or for those to come.
+	// ones, up to largeBlock: all entries take about blockPart blocks. So little memory is kept for
+	// entries that were dropped, or that are to come.
 	smallBlock = 1024
 	largeBlock = 4096
 	blockPart  = 8

@@ -20,8 +20,8 @@ import (
 const (
 	// firstRead is how many entries are read before it is known how large they are.
 	firstRead = 4
-	// maxWhole is how large a room may be of which any number of entries is read with one command. Of
-	// others, maxPart entries are, while Redis does nothing else.
+	// maxWhole is how large a room may be for one command to read any number of its entries. In a
+	// larger room, one command reads maxPart entries, since Redis does nothing else meanwhile.
 	maxWhole = 4 << 20
 	maxPart  = 64
 )

@@ -145,17 +145,22 @@ func (s *Server) onStopListener(l *listen.Listener) {
 	s.onStop(l.Name+" listener", stopGrace, func(context.Context) error { return l.Close() })
 }
 
+// listenConfigs returns the configured listeners.
+func (s *Server) listenConfigs() []config.Listener {
+	all := []config.Listener{s.cfg.Public, s.cfg.GRPC, s.cfg.HTTP}
+	if s.cfg.Metrics != nil {
+		all = append(all, *s.cfg.Metrics)
+	}
+	return all
+}
+
 // build makes the broker and the control API and, if run is set, starts what they need.
 func (s *Server) build(ctx context.Context, options broker.Options, page http.Handler, run bool) error {
 	registry, err := s.newRegistry()
 	if err != nil {
 		return err
 	}
-	listeners := []config.Listener{s.cfg.Public, s.cfg.GRPC, s.cfg.HTTP}
-	if s.cfg.Metrics != nil {
-		listeners = append(listeners, *s.cfg.Metrics)
-	}
-	s.reloads, err = newReloads(registry, listeners...)
+	s.reloads, err = newReloads(registry, s.listenConfigs()...)
 	if err != nil {
 		return err
 	}
