@@ -60,7 +60,7 @@ cross: ## go vet for the other platforms that Sala builds for; 10 s once Go has 
 .PHONY: vuln
 vuln: ## look for known vulnerabilities with govulncheck (VULNDB) and npm audit; skipped if no database can be reached
 	@tools/install.sh govulncheck
-	@node tools/vuln.mjs $(LOG)/vuln.json $(VULNDB) web/console/package-lock.json e2e/package-lock.json examples/*/package-lock.json broker/cluster/redisemitter/testdata/package-lock.json
+	@node tools/vuln.mjs $(LOG)/vuln.json $(VULNDB) web/console/package-lock.json web/site/package-lock.json e2e/package-lock.json examples/*/package-lock.json broker/cluster/redisemitter/testdata/package-lock.json
 
 # The race detector needs cgo, which Go turns off if there is no C compiler. `make test` passes
 # its own GOTEST, which counts the tests, and insists on the race detector.
@@ -126,6 +126,11 @@ generate: ## generate gen/, api/openapi/ and broker/cluster/wire/ from proto/
 console: ## check web/console and build api/console/dist from it
 	@tools/npm-ci.sh web/console
 	@cd web/console && npm run --silent check && npm run --silent build
+
+.PHONY: site
+site: ## build the documentation site from docs/ into web/site/dist
+	@tools/npm-ci.sh web/site
+	@cd web/site && npm run --silent build
 
 .PHONY: console-scale
 console-scale: build ## what the console costs with 15,000 sockets in 100,000 rooms, about 6 minutes; CLIENTS, ROOMS and SECONDS in the environment

@@ -1,6 +1,6 @@
 // Runs the examples of the documentation, changing only addresses, and compares what they print with what the page shows,
 // except for values that differ each time: the calls of docs/api.md and docs/publishing.md, the commands of
-// docs/configuration.md, a refused join of docs/clients.md, and the functions of docs/migrating.md and docs/publishing.md.
+// docs/configuration.md, a refused join of docs/clients.md, and the functions of docs/migrating-*.md and docs/publishing.md.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -113,25 +113,21 @@ test('the functions of docs/publishing.md send an event once, and print what the
   assert.deepEqual(await client.next('order'), ['last']);
 });
 
-test('the functions of docs/migrating.md emit, and print what the page shows', async (t) => {
-  const sala = await Sala.start();
-  t.after(() => sala.stop());
-  const client = await login(t, sala, 'ana', {}, { rooms: ['chat:42'] });
-  const [, section] = /^## Your emits\n(.*?)^## /gms.exec(page('migrating.md'));
-  const block = (language) => new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, 'ms').exec(section)[1].replaceAll('http://127.0.0.1:9091', sala.http);
-  const [inPython, inNode] = block('text').trim().split('\n');
-  const env = { SALA_API_KEY: API_KEY };
-  const prints = async (command, args, input, line) => {
-    const { code, stdout, stderr } = await run(command, args, { env, input });
+for (const [language, name, command] of [['js', 'migrating-node.md', [process.execPath, '--input-type=module', '-']], ['python', 'migrating-flask-socketio.md', ['python3', '-']]]) {
+  test(`the function of docs/${name} emits, and prints what the page shows`, async (t) => {
+    const sala = await Sala.start();
+    t.after(() => sala.stop());
+    if (language === 'python' && (await run('python3', ['-c', 'import requests'])).code !== 0) return t.skip('Python has no requests here');
+    const client = await login(t, sala, 'ana', {}, { rooms: ['chat:42'] });
+    const [, section] = /^## Your emits\n(.*)/ms.exec(page(name));
+    const block = (of) => new RegExp(`^\`\`\`${of}\\n(.*?)^\`\`\`$`, 'ms').exec(section)[1];
+    const input = block(language).replaceAll('http://127.0.0.1:9091', sala.http);
+    const { code, stdout, stderr } = await run(command[0], command.slice(1), { env: { SALA_API_KEY: API_KEY }, input });
     assert.equal(code, 0, stderr);
-    assert.equal(stdout.trim(), line);
-    assert.deepEqual(await client.next('my_response'), [{ data: 'hello' }]);
-  };
-  await prints(process.execPath, ['--input-type=module', '-'], block('js'), inNode);
-  const { code } = await run('python3', ['-c', 'import requests']);
-  if (code !== 0) t.diagnostic('Python has no requests here, so its function was not run');
-  else await prints('python3', ['-'], block('python'), inPython);
-});
+    assert.equal(stdout.trim(), block('text').trim());
+    return assert.deepEqual(await client.next('my_response'), [{ data: 'hello' }]);
+  });
+}
 
 test('the commands of docs/configuration.md print what it shows', async (t) => {
   const found = examples(page('configuration.md'), 'text');
