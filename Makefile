@@ -117,10 +117,11 @@ fuzz: ## run each fuzz target, or those that match FUZZ, for FUZZTIME (10s) on F
 	done; exit $$failed
 
 .PHONY: generate
-generate: ## generate gen/, api/openapi/ and broker/cluster/wire/ from proto/
+generate: ## generate gen/, api/openapi/, broker/cluster/wire/ and sdk/go/salav1/ from proto/
 	@tools/install.sh $(GENERATORS)
 	$(TOOLS)/buf generate
 	$(TOOLS)/buf generate --template buf.gen.cluster.yaml
+	$(TOOLS)/buf generate --template buf.gen.sdk.yaml
 
 .PHONY: console
 console: ## check web/console and build api/console/dist from it
@@ -143,10 +144,11 @@ check-generated: ## fail if `make generate` or `make console` would change anyth
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	  $(TOOLS)/buf generate -o "$$fresh"; \
 	  $(TOOLS)/buf generate --template buf.gen.cluster.yaml -o "$$fresh"; \
-	  for dir in gen api/openapi broker/cluster/wire; do \
+	  $(TOOLS)/buf generate --template buf.gen.sdk.yaml -o "$$fresh"; \
+	  for dir in gen api/openapi broker/cluster/wire sdk/go/salav1; do \
 	    if ! diff -r "$$dir" "$$fresh/$$dir"; then echo "$$dir is stale: run 'make generate' and commit it"; exit 1; fi; \
 	  done
-	@echo "gen/, api/openapi/ and broker/cluster/wire/ are what proto/ generates"
+	@echo "gen/, api/openapi/, broker/cluster/wire/ and sdk/go/salav1/ are what proto/ generates"
 	@tools/npm-ci.sh web/console
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	  (cd web/console && npm run --silent check && npm run --silent build "$$fresh"); \

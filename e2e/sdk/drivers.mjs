@@ -1,0 +1,10 @@
+// The client libraries that the suite tests, each with the program that drives it.
+import path from 'node:path';
+
+const DIR = import.meta.dirname;
+
+// DRIVERS is {name: {build, command, args}}. build, if there is one, is the command that makes the
+// program; {bin} stands for a file in a temporary folder.
+export const DRIVERS = {
+  go: { build: ['go', ['build', '-o', '{bin}', '.'], path.join(DIR, 'driver-go')], command: '{bin}', args: [] },
+};

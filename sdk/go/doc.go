@@ -1,0 +1,2 @@
+// Package sala is the client library of the Sala broker for backends.
+package sala
