@@ -312,9 +312,10 @@ func decide(sub *broker.Subscription, d *salav1.EventDecision) error {
 
 // write sends the events and rejections of the subscription until it ends.
 func (c *subscriber) write(sub *broker.Subscription) error {
-	err := c.stream.Send(&salav1.SubscribeResponse{
-		Response: &salav1.SubscribeResponse_Started{Started: &salav1.SubscribeStarted{}},
-	})
+	partial := c.broker.AwaitSubscribed(c.stream.Context())
+	err := c.stream.Send(&salav1.SubscribeResponse{Response: &salav1.SubscribeResponse_Started{
+		Started: &salav1.SubscribeStarted{Partial: partial.Partial, MissingNodes: partial.Missing},
+	}})
 	if err != nil {
 		return err
 	}

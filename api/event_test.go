@@ -505,6 +505,22 @@ func (s *stuckStream) Send(*salav1.SubscribeResponse) error {
 	return s.ctx.Err()
 }
 
+// A subscriber is told which nodes don't offer it their clients' events yet.
+func TestStartedNamesMissingNodes(t *testing.T) {
+	hub := eventhub.New(eventhub.Options{})
+	t.Cleanup(func() { _ = hub.Close(timeout(t)) })
+	h := start(t, &fakeBroker{
+		coverage: broker.PartialResult{Partial: true, Missing: []string{"b", "c"}},
+		subscribe: func(broker.SubscribeOptions) (*broker.Subscription, error) {
+			sub, err := hub.Subscribe(eventhub.SubscribeOptions{})
+			return broker.NewSubscription(sub, broker.MessageLimits{}), err
+		},
+	})
+	b := h.dial(as(t, adminKey), t)
+	b.send(&salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Start{Start: &salav1.SubscribeStart{}}})
+	wantProto(t, b.recv().GetStarted(), &salav1.SubscribeStarted{Partial: true, MissingNodes: []string{"b", "c"}})
+}
+
 // A stream ends even while its backend reads nothing at all.
 func TestStuckBackendIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

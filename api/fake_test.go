@@ -229,6 +229,8 @@ func (f *fakeBroker) Subscribe(o broker.SubscribeOptions) (*broker.Subscription,
 	return f.subscribe(o)
 }
 
+func (f *fakeBroker) AwaitSubscribed(context.Context) broker.PartialResult { return f.coverage }
+
 // Tail always fails: only a broker makes tails.
 func (f *fakeBroker) Tail(_ context.Context, o broker.TailOptions) (*broker.Tail, error) {
 	f.record(o)

@@ -61,6 +61,7 @@ type Broker interface {
 	Disconnect(ctx context.Context, t broker.Target, reason string) (broker.Outcome, error)
 
 	Subscribe(o broker.SubscribeOptions) (*broker.Subscription, error)
+	AwaitSubscribed(ctx context.Context) broker.PartialResult
 
 	Tail(ctx context.Context, o broker.TailOptions) (*broker.Tail, error)
 	Explain(ctx context.Context, q broker.ExplainQuery) (broker.Explanation, error)

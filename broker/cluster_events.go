@@ -31,6 +31,7 @@ func (b *Broker) shareEvents() {
 	b.forwarder = forward.New(forward.Options{
 		Self:      cluster.NodeID(b.id),
 		Hub:       b.events,
+		Nodes:     b.knownNodes,
 		Send:      b.sendEvents,
 		Reachable: func() bool { return !b.lossCheck.Uncertain() && !b.Isolated() },
 		Logger:    b.log,
@@ -58,6 +59,33 @@ func (b *Broker) runEvents(ctx context.Context) {
 	running.Go(func() { b.lastWill.Run(ctx) })
 	running.Go(func() { b.lossCheck.Run(ctx) })
 	running.Wait()
+}
+
+// knownNodes returns the other nodes of the cluster, as far as this one knows them.
+func (b *Broker) knownNodes() (others []cluster.NodeID) {
+	for _, n := range b.mesh.Nodes()[1:] {
+		others = append(others, n.ID)
+	}
+	return others
+}
+
+// AwaitSubscribed waits until the other nodes offer their clients' events to the subscriptions that
+// this node has now, for at most two seconds. The partial result names the nodes that don't yet; each
+// does as soon as it can. It may be called concurrently.
+func (b *Broker) AwaitSubscribed(ctx context.Context) PartialResult {
+	if b.mesh == nil {
+		return PartialResult{}
+	}
+	ctx, cancel := context.WithTimeout(ctx, waitAtMost(ctx, callTimeout))
+	defer cancel()
+	nodes, partial := b.otherNodes(ctx)
+	if len(nodes) == 0 {
+		return partial
+	}
+	for _, id := range b.forwarder.AwaitSubscribed(ctx) {
+		partial.miss(string(id))
+	}
+	return partial
 }
 
 func (b *Broker) sendEvents(to cluster.NodeID, t *wire.EventTraffic) error {

@@ -40,9 +40,9 @@ type SubscribeOptions struct {
 	Owner string
 }
 
-// Subscribe subscribes a backend to what clients do from now on, and to the clients
-// of other nodes from a moment later. It may be called concurrently. The error is a
-// *[Error] that names the fields at fault.
+// Subscribe subscribes a backend to what clients of this node do from now on, and to
+// those of other nodes from a moment later, for which [Broker.AwaitSubscribed] waits.
+// It may be called concurrently. The error is a *[Error] that names the fields at fault.
 func (b *Broker) Subscribe(o SubscribeOptions) (*Subscription, error) {
 	if err := o.validate(b.namespaceNames); err != nil {
 		return nil, err

@@ -63,6 +63,9 @@ func (b *Broker) Tail(ctx context.Context, o TailOptions) (*Tail, error) {
 		limited, cancel := context.WithTimeout(ctx, waitAtMost(ctx, callTimeout))
 		defer cancel()
 		b.watching.Tell(limited)
+		if t.sub != nil {
+			b.AwaitSubscribed(limited) // a node that doesn't answer is missing in Tell, too
+		}
 	}
 	return t, nil
 }

@@ -38,6 +38,7 @@ type EventTraffic struct {
 	//	*EventTraffic_WillState
 	//	*EventTraffic_WillProgress
 	//	*EventTraffic_WillMoves
+	//	*EventTraffic_SubscriptionsTaken
 	Body          isEventTraffic_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -161,6 +162,15 @@ func (x *EventTraffic) GetWillMoves() *WillMoves {
 	return nil
 }
 
+func (x *EventTraffic) GetSubscriptionsTaken() *SubscriptionListTaken {
+	if x != nil {
+		if x, ok := x.Body.(*EventTraffic_SubscriptionsTaken); ok {
+			return x.SubscriptionsTaken
+		}
+	}
+	return nil
+}
+
 type isEventTraffic_Body interface {
 	isEventTraffic_Body()
 }
@@ -210,6 +220,11 @@ type EventTraffic_WillMoves struct {
 	WillMoves *WillMoves `protobuf:"bytes,9,opt,name=will_moves,json=willMoves,proto3,oneof"`
 }
 
+type EventTraffic_SubscriptionsTaken struct {
+	// The sender offers its clients' events to the receiver's subscriptions.
+	SubscriptionsTaken *SubscriptionListTaken `protobuf:"bytes,10,opt,name=subscriptions_taken,json=subscriptionsTaken,proto3,oneof"`
+}
+
 func (*EventTraffic_Subscriptions) isEventTraffic_Body() {}
 
 func (*EventTraffic_SubscriptionsRequest) isEventTraffic_Body() {}
@@ -227,6 +242,8 @@ func (*EventTraffic_WillState) isEventTraffic_Body() {}
 func (*EventTraffic_WillProgress) isEventTraffic_Body() {}
 
 func (*EventTraffic_WillMoves) isEventTraffic_Body() {}
+
+func (*EventTraffic_SubscriptionsTaken) isEventTraffic_Body() {}
 
 // SubscriptionList names the subscriptions of a node.
 type SubscriptionList struct {
@@ -292,6 +309,62 @@ func (x *SubscriptionList) GetMore() bool {
 	return false
 }
 
+// SubscriptionListTaken answers a SubscriptionList that described subscriptions, once all of it is
+// there.
+type SubscriptionListTaken struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The highest id of the list.
+	Newest uint64 `protobuf:"varint,1,opt,name=newest,proto3" json:"newest,omitempty"`
+	// Whether the sender can't represent all of them, because it has too many or drains.
+	Refused       bool `protobuf:"varint,2,opt,name=refused,proto3" json:"refused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubscriptionListTaken) Reset() {
+	*x = SubscriptionListTaken{}
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubscriptionListTaken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubscriptionListTaken) ProtoMessage() {}
+
+func (x *SubscriptionListTaken) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubscriptionListTaken.ProtoReflect.Descriptor instead.
+func (*SubscriptionListTaken) Descriptor() ([]byte, []int) {
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *SubscriptionListTaken) GetNewest() uint64 {
+	if x != nil {
+		return x.Newest
+	}
+	return 0
+}
+
+func (x *SubscriptionListTaken) GetRefused() bool {
+	if x != nil {
+		return x.Refused
+	}
+	return false
+}
+
 // SubscriptionListRequest asks for a SubscriptionList that describes every subscription.
 type SubscriptionListRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -301,7 +374,7 @@ type SubscriptionListRequest struct {
 
 func (x *SubscriptionListRequest) Reset() {
 	*x = SubscriptionListRequest{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[2]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -313,7 +386,7 @@ func (x *SubscriptionListRequest) String() string {
 func (*SubscriptionListRequest) ProtoMessage() {}
 
 func (x *SubscriptionListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[2]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -326,7 +399,7 @@ func (x *SubscriptionListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriptionListRequest.ProtoReflect.Descriptor instead.
 func (*SubscriptionListRequest) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{2}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{3}
 }
 
 // SubscriptionInfo describes a subscription.
@@ -355,7 +428,7 @@ type SubscriptionInfo struct {
 
 func (x *SubscriptionInfo) Reset() {
 	*x = SubscriptionInfo{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[3]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -367,7 +440,7 @@ func (x *SubscriptionInfo) String() string {
 func (*SubscriptionInfo) ProtoMessage() {}
 
 func (x *SubscriptionInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[3]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -380,7 +453,7 @@ func (x *SubscriptionInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriptionInfo.ProtoReflect.Descriptor instead.
 func (*SubscriptionInfo) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{3}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *SubscriptionInfo) GetId() uint64 {
@@ -450,7 +523,7 @@ type EventHandover struct {
 
 func (x *EventHandover) Reset() {
 	*x = EventHandover{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[4]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -462,7 +535,7 @@ func (x *EventHandover) String() string {
 func (*EventHandover) ProtoMessage() {}
 
 func (x *EventHandover) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[4]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -475,7 +548,7 @@ func (x *EventHandover) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventHandover.ProtoReflect.Descriptor instead.
 func (*EventHandover) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{4}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *EventHandover) GetPins() []*SubscriptionRef {
@@ -498,7 +571,7 @@ type SubscriptionRef struct {
 
 func (x *SubscriptionRef) Reset() {
 	*x = SubscriptionRef{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[5]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -510,7 +583,7 @@ func (x *SubscriptionRef) String() string {
 func (*SubscriptionRef) ProtoMessage() {}
 
 func (x *SubscriptionRef) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[5]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -523,7 +596,7 @@ func (x *SubscriptionRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriptionRef.ProtoReflect.Descriptor instead.
 func (*SubscriptionRef) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{5}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SubscriptionRef) GetNode() string {
@@ -566,7 +639,7 @@ type EventBatch struct {
 
 func (x *EventBatch) Reset() {
 	*x = EventBatch{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[6]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -578,7 +651,7 @@ func (x *EventBatch) String() string {
 func (*EventBatch) ProtoMessage() {}
 
 func (x *EventBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[6]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -591,7 +664,7 @@ func (x *EventBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventBatch.ProtoReflect.Descriptor instead.
 func (*EventBatch) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{6}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *EventBatch) GetSubscription() uint64 {
@@ -693,7 +766,7 @@ type ClientEvent struct {
 
 func (x *ClientEvent) Reset() {
 	*x = ClientEvent{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[7]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -705,7 +778,7 @@ func (x *ClientEvent) String() string {
 func (*ClientEvent) ProtoMessage() {}
 
 func (x *ClientEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[7]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -718,7 +791,7 @@ func (x *ClientEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientEvent.ProtoReflect.Descriptor instead.
 func (*ClientEvent) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{7}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ClientEvent) GetId() uint64 {
@@ -853,7 +926,7 @@ type EventFeedback struct {
 
 func (x *EventFeedback) Reset() {
 	*x = EventFeedback{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[8]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -865,7 +938,7 @@ func (x *EventFeedback) String() string {
 func (*EventFeedback) ProtoMessage() {}
 
 func (x *EventFeedback) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[8]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -878,7 +951,7 @@ func (x *EventFeedback) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventFeedback.ProtoReflect.Descriptor instead.
 func (*EventFeedback) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{8}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *EventFeedback) GetAnswers() []*EventAnswer {
@@ -915,7 +988,7 @@ type EventAnswer struct {
 
 func (x *EventAnswer) Reset() {
 	*x = EventAnswer{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[9]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -927,7 +1000,7 @@ func (x *EventAnswer) String() string {
 func (*EventAnswer) ProtoMessage() {}
 
 func (x *EventAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[9]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -940,7 +1013,7 @@ func (x *EventAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventAnswer.ProtoReflect.Descriptor instead.
 func (*EventAnswer) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{9}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *EventAnswer) GetSubscription() uint64 {
@@ -1015,7 +1088,7 @@ type AckReply struct {
 
 func (x *AckReply) Reset() {
 	*x = AckReply{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[10]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1027,7 +1100,7 @@ func (x *AckReply) String() string {
 func (*AckReply) ProtoMessage() {}
 
 func (x *AckReply) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[10]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1040,7 +1113,7 @@ func (x *AckReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AckReply.ProtoReflect.Descriptor instead.
 func (*AckReply) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{10}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AckReply) GetError() *EventFailure {
@@ -1079,7 +1152,7 @@ type ConnectDecision struct {
 
 func (x *ConnectDecision) Reset() {
 	*x = ConnectDecision{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[11]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1091,7 +1164,7 @@ func (x *ConnectDecision) String() string {
 func (*ConnectDecision) ProtoMessage() {}
 
 func (x *ConnectDecision) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[11]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1104,7 +1177,7 @@ func (x *ConnectDecision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectDecision.ProtoReflect.Descriptor instead.
 func (*ConnectDecision) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{11}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ConnectDecision) GetRefusal() *EventFailure {
@@ -1141,7 +1214,7 @@ type EventFailure struct {
 
 func (x *EventFailure) Reset() {
 	*x = EventFailure{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[12]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1153,7 +1226,7 @@ func (x *EventFailure) String() string {
 func (*EventFailure) ProtoMessage() {}
 
 func (x *EventFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[12]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1166,7 +1239,7 @@ func (x *EventFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventFailure.ProtoReflect.Descriptor instead.
 func (*EventFailure) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{12}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *EventFailure) GetCode() string {
@@ -1204,7 +1277,7 @@ type EventProgress struct {
 
 func (x *EventProgress) Reset() {
 	*x = EventProgress{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[13]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1216,7 +1289,7 @@ func (x *EventProgress) String() string {
 func (*EventProgress) ProtoMessage() {}
 
 func (x *EventProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[13]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1229,7 +1302,7 @@ func (x *EventProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventProgress.ProtoReflect.Descriptor instead.
 func (*EventProgress) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{13}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *EventProgress) GetSubscription() uint64 {
@@ -1289,7 +1362,7 @@ type EventStop struct {
 
 func (x *EventStop) Reset() {
 	*x = EventStop{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[14]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1301,7 +1374,7 @@ func (x *EventStop) String() string {
 func (*EventStop) ProtoMessage() {}
 
 func (x *EventStop) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[14]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1314,7 +1387,7 @@ func (x *EventStop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventStop.ProtoReflect.Descriptor instead.
 func (*EventStop) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{14}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *EventStop) GetSubscription() uint64 {
@@ -1370,7 +1443,7 @@ type WillUpdate struct {
 
 func (x *WillUpdate) Reset() {
 	*x = WillUpdate{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[15]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1382,7 +1455,7 @@ func (x *WillUpdate) String() string {
 func (*WillUpdate) ProtoMessage() {}
 
 func (x *WillUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[15]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1395,7 +1468,7 @@ func (x *WillUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WillUpdate.ProtoReflect.Descriptor instead.
 func (*WillUpdate) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{15}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WillUpdate) GetEpoch() uint64 {
@@ -1483,7 +1556,7 @@ type UserPlace struct {
 
 func (x *UserPlace) Reset() {
 	*x = UserPlace{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[16]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1495,7 +1568,7 @@ func (x *UserPlace) String() string {
 func (*UserPlace) ProtoMessage() {}
 
 func (x *UserPlace) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[16]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1508,7 +1581,7 @@ func (x *UserPlace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserPlace.ProtoReflect.Descriptor instead.
 func (*UserPlace) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{16}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *UserPlace) GetNamespace() string {
@@ -1564,7 +1637,7 @@ type WillState struct {
 
 func (x *WillState) Reset() {
 	*x = WillState{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[17]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1576,7 +1649,7 @@ func (x *WillState) String() string {
 func (*WillState) ProtoMessage() {}
 
 func (x *WillState) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[17]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1589,7 +1662,7 @@ func (x *WillState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WillState.ProtoReflect.Descriptor instead.
 func (*WillState) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{17}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WillState) GetEpoch() uint64 {
@@ -1678,7 +1751,7 @@ type WillProgress struct {
 
 func (x *WillProgress) Reset() {
 	*x = WillProgress{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[18]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1690,7 +1763,7 @@ func (x *WillProgress) String() string {
 func (*WillProgress) ProtoMessage() {}
 
 func (x *WillProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[18]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1703,7 +1776,7 @@ func (x *WillProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WillProgress.ProtoReflect.Descriptor instead.
 func (*WillProgress) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{18}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *WillProgress) GetNode() string {
@@ -1740,7 +1813,7 @@ type SocketMove struct {
 
 func (x *SocketMove) Reset() {
 	*x = SocketMove{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[19]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1752,7 +1825,7 @@ func (x *SocketMove) String() string {
 func (*SocketMove) ProtoMessage() {}
 
 func (x *SocketMove) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[19]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1765,7 +1838,7 @@ func (x *SocketMove) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SocketMove.ProtoReflect.Descriptor instead.
 func (*SocketMove) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{19}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SocketMove) GetSocket() string {
@@ -1798,7 +1871,7 @@ type WillMoves struct {
 
 func (x *WillMoves) Reset() {
 	*x = WillMoves{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[20]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1810,7 +1883,7 @@ func (x *WillMoves) String() string {
 func (*WillMoves) ProtoMessage() {}
 
 func (x *WillMoves) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[20]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1823,7 +1896,7 @@ func (x *WillMoves) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WillMoves.ProtoReflect.Descriptor instead.
 func (*WillMoves) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{20}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WillMoves) GetDeposited() []*SocketMove {
@@ -1858,7 +1931,7 @@ type WillStateRequest struct {
 
 func (x *WillStateRequest) Reset() {
 	*x = WillStateRequest{}
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[21]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1870,7 +1943,7 @@ func (x *WillStateRequest) String() string {
 func (*WillStateRequest) ProtoMessage() {}
 
 func (x *WillStateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_events_proto_msgTypes[21]
+	mi := &file_sala_cluster_v1_events_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1883,7 +1956,7 @@ func (x *WillStateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WillStateRequest.ProtoReflect.Descriptor instead.
 func (*WillStateRequest) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{21}
+	return file_sala_cluster_v1_events_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WillStateRequest) GetNode() string {
@@ -1897,7 +1970,7 @@ var File_sala_cluster_v1_events_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"\n" +
-	"\x1csala/cluster/v1/events.proto\x12\x0fsala.cluster.v1\x1a\x1asala/cluster/v1/list.proto\"\xe7\x04\n" +
+	"\x1csala/cluster/v1/events.proto\x12\x0fsala.cluster.v1\x1a\x1asala/cluster/v1/list.proto\"\xc2\x05\n" +
 	"\fEventTraffic\x12I\n" +
 	"\rsubscriptions\x18\x01 \x01(\v2!.sala.cluster.v1.SubscriptionListH\x00R\rsubscriptions\x12_\n" +
 	"\x15subscriptions_request\x18\x02 \x01(\v2(.sala.cluster.v1.SubscriptionListRequestH\x00R\x14subscriptionsRequest\x123\n" +
@@ -1910,12 +1983,17 @@ const file_sala_cluster_v1_events_proto_rawDesc = "" +
 	"will_state\x18\a \x01(\v2\x1a.sala.cluster.v1.WillStateH\x00R\twillState\x12D\n" +
 	"\rwill_progress\x18\b \x01(\v2\x1d.sala.cluster.v1.WillProgressH\x00R\fwillProgress\x12;\n" +
 	"\n" +
-	"will_moves\x18\t \x01(\v2\x1a.sala.cluster.v1.WillMovesH\x00R\twillMovesB\x06\n" +
+	"will_moves\x18\t \x01(\v2\x1a.sala.cluster.v1.WillMovesH\x00R\twillMoves\x12Y\n" +
+	"\x13subscriptions_taken\x18\n" +
+	" \x01(\v2&.sala.cluster.v1.SubscriptionListTakenH\x00R\x12subscriptionsTakenB\x06\n" +
 	"\x04body\"\x81\x01\n" +
 	"\x10SubscriptionList\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\x04R\x03ids\x12G\n" +
 	"\rsubscriptions\x18\x02 \x03(\v2!.sala.cluster.v1.SubscriptionInfoR\rsubscriptions\x12\x12\n" +
-	"\x04more\x18\x03 \x01(\bR\x04more\"\x19\n" +
+	"\x04more\x18\x03 \x01(\bR\x04more\"I\n" +
+	"\x15SubscriptionListTaken\x12\x16\n" +
+	"\x06newest\x18\x01 \x01(\x04R\x06newest\x12\x18\n" +
+	"\arefused\x18\x02 \x01(\bR\arefused\"\x19\n" +
 	"\x17SubscriptionListRequest\"\xd7\x01\n" +
 	"\x10SubscriptionInfo\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
@@ -2053,66 +2131,68 @@ func file_sala_cluster_v1_events_proto_rawDescGZIP() []byte {
 	return file_sala_cluster_v1_events_proto_rawDescData
 }
 
-var file_sala_cluster_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_sala_cluster_v1_events_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_sala_cluster_v1_events_proto_goTypes = []any{
 	(*EventTraffic)(nil),            // 0: sala.cluster.v1.EventTraffic
 	(*SubscriptionList)(nil),        // 1: sala.cluster.v1.SubscriptionList
-	(*SubscriptionListRequest)(nil), // 2: sala.cluster.v1.SubscriptionListRequest
-	(*SubscriptionInfo)(nil),        // 3: sala.cluster.v1.SubscriptionInfo
-	(*EventHandover)(nil),           // 4: sala.cluster.v1.EventHandover
-	(*SubscriptionRef)(nil),         // 5: sala.cluster.v1.SubscriptionRef
-	(*EventBatch)(nil),              // 6: sala.cluster.v1.EventBatch
-	(*ClientEvent)(nil),             // 7: sala.cluster.v1.ClientEvent
-	(*EventFeedback)(nil),           // 8: sala.cluster.v1.EventFeedback
-	(*EventAnswer)(nil),             // 9: sala.cluster.v1.EventAnswer
-	(*AckReply)(nil),                // 10: sala.cluster.v1.AckReply
-	(*ConnectDecision)(nil),         // 11: sala.cluster.v1.ConnectDecision
-	(*EventFailure)(nil),            // 12: sala.cluster.v1.EventFailure
-	(*EventProgress)(nil),           // 13: sala.cluster.v1.EventProgress
-	(*EventStop)(nil),               // 14: sala.cluster.v1.EventStop
-	(*WillUpdate)(nil),              // 15: sala.cluster.v1.WillUpdate
-	(*UserPlace)(nil),               // 16: sala.cluster.v1.UserPlace
-	(*WillState)(nil),               // 17: sala.cluster.v1.WillState
-	(*WillProgress)(nil),            // 18: sala.cluster.v1.WillProgress
-	(*SocketMove)(nil),              // 19: sala.cluster.v1.SocketMove
-	(*WillMoves)(nil),               // 20: sala.cluster.v1.WillMoves
-	(*WillStateRequest)(nil),        // 21: sala.cluster.v1.WillStateRequest
-	(*Socket)(nil),                  // 22: sala.cluster.v1.Socket
+	(*SubscriptionListTaken)(nil),   // 2: sala.cluster.v1.SubscriptionListTaken
+	(*SubscriptionListRequest)(nil), // 3: sala.cluster.v1.SubscriptionListRequest
+	(*SubscriptionInfo)(nil),        // 4: sala.cluster.v1.SubscriptionInfo
+	(*EventHandover)(nil),           // 5: sala.cluster.v1.EventHandover
+	(*SubscriptionRef)(nil),         // 6: sala.cluster.v1.SubscriptionRef
+	(*EventBatch)(nil),              // 7: sala.cluster.v1.EventBatch
+	(*ClientEvent)(nil),             // 8: sala.cluster.v1.ClientEvent
+	(*EventFeedback)(nil),           // 9: sala.cluster.v1.EventFeedback
+	(*EventAnswer)(nil),             // 10: sala.cluster.v1.EventAnswer
+	(*AckReply)(nil),                // 11: sala.cluster.v1.AckReply
+	(*ConnectDecision)(nil),         // 12: sala.cluster.v1.ConnectDecision
+	(*EventFailure)(nil),            // 13: sala.cluster.v1.EventFailure
+	(*EventProgress)(nil),           // 14: sala.cluster.v1.EventProgress
+	(*EventStop)(nil),               // 15: sala.cluster.v1.EventStop
+	(*WillUpdate)(nil),              // 16: sala.cluster.v1.WillUpdate
+	(*UserPlace)(nil),               // 17: sala.cluster.v1.UserPlace
+	(*WillState)(nil),               // 18: sala.cluster.v1.WillState
+	(*WillProgress)(nil),            // 19: sala.cluster.v1.WillProgress
+	(*SocketMove)(nil),              // 20: sala.cluster.v1.SocketMove
+	(*WillMoves)(nil),               // 21: sala.cluster.v1.WillMoves
+	(*WillStateRequest)(nil),        // 22: sala.cluster.v1.WillStateRequest
+	(*Socket)(nil),                  // 23: sala.cluster.v1.Socket
 }
 var file_sala_cluster_v1_events_proto_depIdxs = []int32{
 	1,  // 0: sala.cluster.v1.EventTraffic.subscriptions:type_name -> sala.cluster.v1.SubscriptionList
-	2,  // 1: sala.cluster.v1.EventTraffic.subscriptions_request:type_name -> sala.cluster.v1.SubscriptionListRequest
-	6,  // 2: sala.cluster.v1.EventTraffic.batch:type_name -> sala.cluster.v1.EventBatch
-	8,  // 3: sala.cluster.v1.EventTraffic.feedback:type_name -> sala.cluster.v1.EventFeedback
-	14, // 4: sala.cluster.v1.EventTraffic.stop:type_name -> sala.cluster.v1.EventStop
-	15, // 5: sala.cluster.v1.EventTraffic.will_update:type_name -> sala.cluster.v1.WillUpdate
-	17, // 6: sala.cluster.v1.EventTraffic.will_state:type_name -> sala.cluster.v1.WillState
-	18, // 7: sala.cluster.v1.EventTraffic.will_progress:type_name -> sala.cluster.v1.WillProgress
-	20, // 8: sala.cluster.v1.EventTraffic.will_moves:type_name -> sala.cluster.v1.WillMoves
-	3,  // 9: sala.cluster.v1.SubscriptionList.subscriptions:type_name -> sala.cluster.v1.SubscriptionInfo
-	5,  // 10: sala.cluster.v1.EventHandover.pins:type_name -> sala.cluster.v1.SubscriptionRef
-	7,  // 11: sala.cluster.v1.EventBatch.events:type_name -> sala.cluster.v1.ClientEvent
-	22, // 12: sala.cluster.v1.EventBatch.sockets:type_name -> sala.cluster.v1.Socket
-	9,  // 13: sala.cluster.v1.EventFeedback.answers:type_name -> sala.cluster.v1.EventAnswer
-	13, // 14: sala.cluster.v1.EventFeedback.progress:type_name -> sala.cluster.v1.EventProgress
-	10, // 15: sala.cluster.v1.EventAnswer.reply:type_name -> sala.cluster.v1.AckReply
-	11, // 16: sala.cluster.v1.EventAnswer.decision:type_name -> sala.cluster.v1.ConnectDecision
-	12, // 17: sala.cluster.v1.AckReply.error:type_name -> sala.cluster.v1.EventFailure
-	12, // 18: sala.cluster.v1.ConnectDecision.refusal:type_name -> sala.cluster.v1.EventFailure
-	22, // 19: sala.cluster.v1.WillUpdate.sockets:type_name -> sala.cluster.v1.Socket
-	16, // 20: sala.cluster.v1.WillUpdate.present:type_name -> sala.cluster.v1.UserPlace
-	16, // 21: sala.cluster.v1.WillUpdate.absent:type_name -> sala.cluster.v1.UserPlace
-	15, // 22: sala.cluster.v1.WillState.check:type_name -> sala.cluster.v1.WillUpdate
-	19, // 23: sala.cluster.v1.WillState.moves:type_name -> sala.cluster.v1.SocketMove
-	22, // 24: sala.cluster.v1.WillState.given:type_name -> sala.cluster.v1.Socket
-	19, // 25: sala.cluster.v1.WillMoves.deposited:type_name -> sala.cluster.v1.SocketMove
-	19, // 26: sala.cluster.v1.WillMoves.asked:type_name -> sala.cluster.v1.SocketMove
-	19, // 27: sala.cluster.v1.WillMoves.unknown:type_name -> sala.cluster.v1.SocketMove
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	3,  // 1: sala.cluster.v1.EventTraffic.subscriptions_request:type_name -> sala.cluster.v1.SubscriptionListRequest
+	7,  // 2: sala.cluster.v1.EventTraffic.batch:type_name -> sala.cluster.v1.EventBatch
+	9,  // 3: sala.cluster.v1.EventTraffic.feedback:type_name -> sala.cluster.v1.EventFeedback
+	15, // 4: sala.cluster.v1.EventTraffic.stop:type_name -> sala.cluster.v1.EventStop
+	16, // 5: sala.cluster.v1.EventTraffic.will_update:type_name -> sala.cluster.v1.WillUpdate
+	18, // 6: sala.cluster.v1.EventTraffic.will_state:type_name -> sala.cluster.v1.WillState
+	19, // 7: sala.cluster.v1.EventTraffic.will_progress:type_name -> sala.cluster.v1.WillProgress
+	21, // 8: sala.cluster.v1.EventTraffic.will_moves:type_name -> sala.cluster.v1.WillMoves
+	2,  // 9: sala.cluster.v1.EventTraffic.subscriptions_taken:type_name -> sala.cluster.v1.SubscriptionListTaken
+	4,  // 10: sala.cluster.v1.SubscriptionList.subscriptions:type_name -> sala.cluster.v1.SubscriptionInfo
+	6,  // 11: sala.cluster.v1.EventHandover.pins:type_name -> sala.cluster.v1.SubscriptionRef
+	8,  // 12: sala.cluster.v1.EventBatch.events:type_name -> sala.cluster.v1.ClientEvent
+	23, // 13: sala.cluster.v1.EventBatch.sockets:type_name -> sala.cluster.v1.Socket
+	10, // 14: sala.cluster.v1.EventFeedback.answers:type_name -> sala.cluster.v1.EventAnswer
+	14, // 15: sala.cluster.v1.EventFeedback.progress:type_name -> sala.cluster.v1.EventProgress
+	11, // 16: sala.cluster.v1.EventAnswer.reply:type_name -> sala.cluster.v1.AckReply
+	12, // 17: sala.cluster.v1.EventAnswer.decision:type_name -> sala.cluster.v1.ConnectDecision
+	13, // 18: sala.cluster.v1.AckReply.error:type_name -> sala.cluster.v1.EventFailure
+	13, // 19: sala.cluster.v1.ConnectDecision.refusal:type_name -> sala.cluster.v1.EventFailure
+	23, // 20: sala.cluster.v1.WillUpdate.sockets:type_name -> sala.cluster.v1.Socket
+	17, // 21: sala.cluster.v1.WillUpdate.present:type_name -> sala.cluster.v1.UserPlace
+	17, // 22: sala.cluster.v1.WillUpdate.absent:type_name -> sala.cluster.v1.UserPlace
+	16, // 23: sala.cluster.v1.WillState.check:type_name -> sala.cluster.v1.WillUpdate
+	20, // 24: sala.cluster.v1.WillState.moves:type_name -> sala.cluster.v1.SocketMove
+	23, // 25: sala.cluster.v1.WillState.given:type_name -> sala.cluster.v1.Socket
+	20, // 26: sala.cluster.v1.WillMoves.deposited:type_name -> sala.cluster.v1.SocketMove
+	20, // 27: sala.cluster.v1.WillMoves.asked:type_name -> sala.cluster.v1.SocketMove
+	20, // 28: sala.cluster.v1.WillMoves.unknown:type_name -> sala.cluster.v1.SocketMove
+	29, // [29:29] is the sub-list for method output_type
+	29, // [29:29] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_sala_cluster_v1_events_proto_init() }
@@ -2131,8 +2211,9 @@ func file_sala_cluster_v1_events_proto_init() {
 		(*EventTraffic_WillState)(nil),
 		(*EventTraffic_WillProgress)(nil),
 		(*EventTraffic_WillMoves)(nil),
+		(*EventTraffic_SubscriptionsTaken)(nil),
 	}
-	file_sala_cluster_v1_events_proto_msgTypes[9].OneofWrappers = []any{
+	file_sala_cluster_v1_events_proto_msgTypes[10].OneofWrappers = []any{
 		(*EventAnswer_Reply)(nil),
 		(*EventAnswer_Decision)(nil),
 	}
@@ -2142,7 +2223,7 @@ func file_sala_cluster_v1_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_cluster_v1_events_proto_rawDesc), len(file_sala_cluster_v1_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -13,9 +13,10 @@
 // # Subscriptions
 //
 // A node's subscription list has the ids of all its subscriptions and describes new ones. It is sent
-// when it changes, to each node that joins, and with the ids alone every few seconds; a node that
-// lacks a description asks for it. So a lost list heals, and a lost node takes its subscriptions
-// with it.
+// when it changes, to each node that joins, and every few seconds; a node that has represented what
+// it describes says so, and one that lacks a description asks for it. So a lost list heals, and a
+// lost node takes its subscriptions with it. [Forwarder.AwaitSubscribed] waits for what the nodes
+// say, so that a backend learns when it misses nothing any more.
 //
 // # Nothing lost, nothing twice
 //

@@ -23,7 +23,7 @@ const (
 	tickEvery = 500 * time.Millisecond
 	// resendAfter is how long events may go unacknowledged until they are sent again.
 	resendAfter = 2 * time.Second
-	// listEvery is how often the ids of all subscriptions are sent.
+	// listEvery is how often the ids of all subscriptions are sent, with what a node may lack.
 	listEvery = 3 * time.Second
 	// keepEndedFor is how long the last report of an ended subscription is kept.
 	keepEndedFor = time.Minute
@@ -35,6 +35,8 @@ type Options struct {
 	Self cluster.NodeID
 	// Hub is this node's hub.
 	Hub *eventhub.Hub
+	// Nodes returns the other nodes that are there. It is called with locks held and must not wait.
+	Nodes func() []cluster.NodeID
 	// Send sends a message to another node and must not wait. After an error nothing was sent. It
 	// is called from one goroutine at a time.
 	Send func(to cluster.NodeID, t *wire.EventTraffic) error
@@ -45,8 +47,8 @@ type Options struct {
 }
 
 // Forwarder forwards events between this node's hub and the hubs of other nodes. It implements
-// [eventhub.Transport] for them. Its methods may be called concurrently; none but Run waits for
-// anything.
+// [eventhub.Transport] for them. Its methods may be called concurrently; none but Run,
+// AwaitSubscribed and Flush waits for anything.
 type Forwarder struct {
 	// Static.
 	opts    Options
@@ -64,6 +66,7 @@ type Forwarder struct {
 	listedAt  time.Time
 	scratch   [64]eventhub.Delivery
 	flushes   map[*flush]struct{} // that wait for events to arrive
+	taken     chan struct{}       // closed, and replaced, when a peer has taken a list, or is gone
 }
 
 // peer is another node that is there.
@@ -73,6 +76,9 @@ type peer struct {
 	inbounds  map[uint64]*inbound    // by the subscription here
 	ended     map[uint64]finalReport // of inbounds that ended a short while ago
 	feedback  *wire.EventFeedback    // to be sent
+	taken     uint64                 // the newest subscription here that it offers events to
+	refused   bool                   // it couldn't represent all of the last list
+	refusing  bool                   // this node can't represent all of the list that is arriving
 }
 
 // New returns a forwarder that knows no other nodes yet.
@@ -85,6 +91,7 @@ func New(o Options) *Forwarder {
 		outbounds: make(map[*eventhub.Remote]*outbound),
 		inbounds:  make(map[*eventhub.Source]*inbound),
 		flushes:   make(map[*flush]struct{}),
+		taken:     make(chan struct{}),
 	}
 }
 
@@ -157,6 +164,7 @@ func (f *Forwarder) drop(p *peer) {
 		in.source.Detach()
 	}
 	delete(f.peers, p.id)
+	f.wakeSubscribed()
 }
 
 // Receive takes a message of another node. Messages of a node that isn't there are ignored: it
@@ -173,6 +181,8 @@ func (f *Forwarder) Receive(from cluster.NodeID, t *wire.EventTraffic) {
 		f.receiveList(p, body.Subscriptions)
 	case *wire.EventTraffic_SubscriptionsRequest:
 		f.sendList(p, 0)
+	case *wire.EventTraffic_SubscriptionsTaken:
+		f.receiveTaken(p, body.SubscriptionsTaken)
 	case *wire.EventTraffic_Batch:
 		f.receiveBatch(p, body.Batch)
 	case *wire.EventTraffic_Feedback:
@@ -230,7 +240,7 @@ func (f *Forwarder) tick(now time.Time) {
 	if now.Sub(f.listedAt) >= listEvery {
 		f.listedAt = now
 		for _, p := range f.peers {
-			f.sendList(p, f.described)
+			f.sendList(p, p.taken)
 		}
 	}
 }

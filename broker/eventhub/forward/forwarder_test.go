@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/eventhub"
 )
@@ -69,6 +70,49 @@ func TestEventsReachOtherNodes(t *testing.T) {
 			t.Error("the other node doesn't know that the subscriptions have ended")
 		}
 	})
+}
+
+// A subscriber learns which nodes offer it their clients' events.
+func TestAwaitSubscribed(t *testing.T) {
+	soon := 200 * time.Millisecond
+	tests := map[string]struct {
+		third   eventhub.Options
+		trouble func(net *network, third *node)
+		missing []cluster.NodeID
+		within  time.Duration
+	}{
+		"all answer":        {within: soon},
+		"one is silent":     {trouble: func(net *network, c *node) { net.silence(c.id) }, missing: []cluster.NodeID{"C"}, within: time.Minute},
+		"one is lost":       {trouble: func(net *network, c *node) { go net.cut(c) }, within: 5 * time.Second},
+		"one has no room":   {third: eventhub.Options{MaxRemotes: 1}, missing: []cluster.NodeID{"C"}, within: soon},
+		"messages get lost": {trouble: func(net *network, _ *node) { net.set(0.3, false) }, within: 50 * time.Second},
+		"there is no bus":   {trouble: func(net *network, _ *node) { net.set(0, true) }, missing: []cluster.NodeID{"B", "C"}, within: time.Minute},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, eventhub.Options{}, func(t *testing.T, net *network, a, b *node) {
+				c := net.add("C", test.third)
+				pass(time.Second)
+				a.subscribe(eventhub.SubscribeOptions{Filter: eventhub.Filter{Names: []string{"first"}}})
+				pass(time.Second)
+				if test.trouble != nil {
+					test.trouble(net, c)
+				}
+				a.subscribe(eventhub.SubscribeOptions{Filter: eventhub.Filter{Names: []string{"second"}}})
+				start := time.Now()
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				missing := a.forwarder.AwaitSubscribed(ctx)
+				slices.Sort(missing)
+				if took := time.Since(start); !slices.Equal(missing, test.missing) || took > test.within {
+					t.Errorf("after %s %v are missing, want %v within %s", took, missing, test.missing, test.within)
+				}
+				if there := b.Handles("/", "second"); there == slices.Contains(missing, b.id) {
+					t.Errorf("missing are %v, but the node B has the subscription: %t", missing, there)
+				}
+			})
+		})
+	}
 }
 
 // Nothing of an event is lost on the way to another node.

@@ -31,6 +31,7 @@ type network struct {
 	down   bool
 	mute   cluster.NodeID // a node whose messages are lost
 	nodes  map[cluster.NodeID]*node
+	known  map[cluster.NodeID]bool // those that the others know
 	sent   int
 }
 
@@ -52,13 +53,15 @@ type mail struct {
 }
 
 func newNetwork(t *testing.T, seed uint64, lag time.Duration, loss float64) *network {
-	return &network{t: t, lag: lag, loss: loss, random: rand.New(rand.NewPCG(seed, 1)), nodes: make(map[cluster.NodeID]*node)}
+	return &network{t: t, lag: lag, loss: loss, random: rand.New(rand.NewPCG(seed, 1)), nodes: make(map[cluster.NodeID]*node), known: make(map[cluster.NodeID]bool)}
 }
 
 // add starts a node. It and the others know of each other immediately.
 func (net *network) add(id cluster.NodeID, o eventhub.Options) *node {
 	n := &node{Hub: eventhub.New(o), id: id, net: net, inbox: make(chan mail, 1<<16), ended: make(chan struct{})}
-	n.forwarder = forward.New(forward.Options{Self: id, Hub: n.Hub, Send: n.send, Reachable: net.up, Logger: slog.New(slog.DiscardHandler)})
+	n.forwarder = forward.New(forward.Options{
+		Self: id, Hub: n.Hub, Nodes: n.others, Send: n.send, Reachable: net.up, Logger: slog.New(slog.DiscardHandler),
+	})
 	ctx, stop := context.WithCancel(context.Background())
 	n.stop = sync.OnceFunc(func() { stop(); <-n.ended })
 	var running sync.WaitGroup
@@ -70,7 +73,7 @@ func (net *network) add(id cluster.NodeID, o eventhub.Options) *node {
 	for _, other := range net.nodes {
 		others = append(others, other)
 	}
-	net.nodes[id] = n
+	net.nodes[id], net.known[id] = n, true
 	net.mu.Unlock()
 	for _, other := range others {
 		other.forwarder.Joined(id)
@@ -109,9 +112,23 @@ func (net *network) cut(n *node) {
 	delete(net.nodes, n.id)
 	net.mu.Unlock()
 	<-time.After(4 * time.Second)
+	net.mu.Lock()
+	delete(net.known, n.id)
+	net.mu.Unlock()
 	for _, other := range net.nodes {
 		other.forwarder.Gone(n.id)
 	}
+}
+
+func (n *node) others() (ids []cluster.NodeID) {
+	n.net.mu.Lock()
+	defer n.net.mu.Unlock()
+	for id := range n.net.known {
+		if id != n.id {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 func (n *node) send(to cluster.NodeID, t *wire.EventTraffic) error {

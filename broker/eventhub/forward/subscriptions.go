@@ -1,11 +1,13 @@
 package forward
 
 import (
+	"context"
 	"errors"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/eventhub"
 )
@@ -27,6 +29,50 @@ func (f *Forwarder) announce() {
 	}
 	f.lastIDs = ids
 	f.described = max(f.described, slices.Max(append(ids, 0)))
+}
+
+// AwaitSubscribed waits until all other nodes offer their clients' events to the subscriptions that
+// this node has now, or ctx ends. It returns the nodes that don't: those that haven't answered, and
+// those that can't.
+func (f *Forwarder) AwaitSubscribed(ctx context.Context) (missing []cluster.NodeID) {
+	f.announce()
+	f.mu.Lock()
+	newest := f.described
+	f.mu.Unlock()
+	for {
+		f.mu.Lock()
+		waiting, changed := false, f.taken
+		missing = nil
+		for _, id := range f.opts.Nodes() {
+			p, ok := f.peers[id]
+			if ok && p.taken >= newest && !p.refused {
+				continue
+			}
+			missing = append(missing, id)
+			waiting = waiting || !ok || p.taken < newest
+		}
+		f.mu.Unlock()
+		if !waiting {
+			return missing
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return missing
+		}
+	}
+}
+
+// receiveTaken notes which subscriptions another node has represented.
+func (f *Forwarder) receiveTaken(p *peer, t *wire.SubscriptionListTaken) {
+	p.taken, p.refused = max(p.taken, t.GetNewest()), t.GetRefused()
+	f.wakeSubscribed()
+}
+
+// wakeSubscribed has every AwaitSubscribed look again. The caller holds mu.
+func (f *Forwarder) wakeSubscribed() {
+	close(f.taken)
+	f.taken = make(chan struct{})
 }
 
 // sendList sends a node the ids of all subscriptions, and describes those after the id described,
@@ -78,21 +124,29 @@ func (f *Forwarder) receiveList(p *peer, list *wire.SubscriptionList) {
 			f.stop(out)
 		}
 	}
-	refused := false
 	for _, info := range list.GetSubscriptions() {
 		if _, ok := p.outbounds[info.GetId()]; !ok && there[info.GetId()] {
 			added := f.addOutbound(p, info)
-			refused = refused || !added
+			p.refusing = p.refusing || !added
 		}
 	}
-	if refused || list.GetMore() {
+	if list.GetMore() {
 		return
 	}
-	for id := range there {
-		if _, ok := p.outbounds[id]; !ok {
-			f.requestList(p)
-			return
+	refused := p.refusing
+	p.refusing = false
+	if !refused {
+		for id := range there {
+			if _, ok := p.outbounds[id]; !ok {
+				f.requestList(p)
+				return
+			}
 		}
+	}
+	if len(list.GetSubscriptions()) > 0 {
+		f.send(p, &wire.EventTraffic{Body: &wire.EventTraffic_SubscriptionsTaken{
+			SubscriptionsTaken: &wire.SubscriptionListTaken{Newest: slices.Max(list.GetIds()), Refused: refused},
+		}})
 	}
 }
 
