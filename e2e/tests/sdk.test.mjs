@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { login } from '../helpers/client.mjs';
 import { broker, fresh } from '../helpers/suite.mjs';
+import { until } from '../helpers/wait.mjs';
 import { DRIVERS } from '../sdk/drivers.mjs';
 import { Library } from '../sdk/driver.mjs';
 
@@ -55,7 +56,7 @@ for (const [name, program] of Object.entries(DRIVERS)) {
       const [{ error }] = await all(names.crash);
       assert.equal(error.code, 'HANDLER_FAILED');
       assert.ok(!JSON.stringify(error).includes('secret'), JSON.stringify(error));
-      assert.ok(backend.stderr.includes(names.crash), `the log names the event: ${backend.stderr}`);
+      await until(() => backend.stderr.includes(names.crash), 'the event in the log');
 
       const handling = await backend.next('handling', ({ name: event }) => event === names.echo);
       assert.equal(handling.kind, 'message');
