@@ -49,14 +49,14 @@ type commands struct {
 	Completion completionCommand `cmd:"" help:"Print a shell script that completes commands and flags."`
 	Complete   completeCommand   `cmd:"" hidden:"" help:"Complete the last word of a command line."`
 
-	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
+	ShowVersion bool `name:"version" help:"Print the version."`
 }
+
+const versionFlag = "version"
 
 // execute runs a command and returns the exit code. The command stops gracefully when ctx ends.
 func execute(ctx context.Context, args []string, streams cli.Streams) int {
-	// After printing help, kong calls Exit and expects it not to return. Here it returns.
-	exited := false
-	parser, err := newParser(&commands{}, streams, func(int) { exited = true })
+	parser, err := newParser(&commands{}, streams)
 	if err != nil {
 		fmt.Fprintln(streams.Err, "sala: error:", err)
 		return exitFailure
@@ -64,28 +64,25 @@ func execute(ctx context.Context, args []string, streams cli.Streams) int {
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	command, err := parser.Parse(args)
-	if exited {
+	parsed, filled, err := parse(parser, args, &streams)
+	if err != nil {
+		return report(streams, hideArgument(err, parsed), exitUsage, helpHint(err, parsed))
+	}
+	if !filled {
 		return exitOK
 	}
-	if err != nil {
-		return report(streams, hideArgument(err), exitUsage, helpHint(err))
-	}
-	command.BindTo(ctx, (*context.Context)(nil))
-	if err := command.Run(&streams); err != nil {
+	if err := runCommand(ctx, parsed, &streams); err != nil {
 		return report(streams, err, exitCode(err), "")
 	}
 	return exitOK
 }
 
-func newParser(root *commands, streams cli.Streams, exit func(int)) (*kong.Kong, error) {
+func newParser(root *commands, streams cli.Streams) (*kong.Kong, error) {
 	return kong.New(root,
 		kong.Name("sala"),
 		kong.Description(description+"\n\n"+exitCodes),
-		kong.Vars{"version": versionLine(), "kinds": cli.KindNames()},
+		kong.Vars{"kinds": cli.KindNames()},
 		kong.Writers(streams.Out, streams.Err),
-		kong.Exit(exit),
-		kong.Bind(&streams),
 		kong.ExplicitGroups(append(config.Groups(), cli.Groups()...)),
 		kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: true, Compact: true, FlagsLast: true, WrapUpperBound: 100}),
 		kong.ValueFormatter(describeValue),
@@ -124,11 +121,10 @@ func report(streams cli.Streams, err error, code int, hint string) int {
 }
 
 // helpHint names the command whose help explains the usage.
-func helpHint(err error) string {
+func helpHint(err error, parsed *kong.Context) string {
 	path := "sala"
-	var wrong *kong.ParseError
-	if errors.As(err, &wrong) && wrong.Context != nil && wrong.Context.Selected() != nil {
-		path = wrong.Context.Selected().FullPath()
+	if parsed != nil && parsed.Selected() != nil {
+		path = parsed.Selected().FullPath()
 	}
 	hint := fmt.Sprintf("Run %q for help.", path+" --help")
 	if message := err.Error(); strings.HasPrefix(message, "unknown flag -") && !strings.HasPrefix(message, "unknown flag --") {
@@ -140,12 +136,11 @@ func helpHint(err error) string {
 
 // hideArgument replaces kong's error about an extra argument, which quotes it. The argument may be a
 // secret: the second of a list that needs quotes.
-func hideArgument(err error) error {
-	var wrong *kong.ParseError
-	if !errors.As(err, &wrong) || !strings.HasPrefix(err.Error(), "unexpected argument ") {
+func hideArgument(err error, parsed *kong.Context) error {
+	if parsed == nil || !strings.HasPrefix(err.Error(), "unexpected argument ") {
 		return err
 	}
-	command := wrong.Context.Selected()
+	command := parsed.Selected()
 	if command == nil || !command.Leaf() {
 		return err // it was taken for a command
 	}

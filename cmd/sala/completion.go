@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 	"slices"
@@ -27,7 +28,7 @@ func (*completionCommand) Help() string {
 }
 
 // Run implements the command.
-func (c *completionCommand) Run(streams *cli.Streams) error {
+func (c *completionCommand) Run(_ context.Context, streams *cli.Streams) error {
 	_, err := fmt.Fprint(streams.Out, completionScripts()[c.Shell])
 	return err
 }
@@ -65,8 +66,8 @@ type completeCommand struct {
 }
 
 // Run implements the command.
-func (c *completeCommand) Run(command *kong.Context, streams *cli.Streams) error {
-	for _, candidate := range candidates(command.Model.Node, c.Words) {
+func (c *completeCommand) Run(_ context.Context, parsed *kong.Context, streams *cli.Streams) error {
+	for _, candidate := range candidates(parsed.Model.Node, c.Words) {
 		if _, err := fmt.Fprintln(streams.Out, candidate); err != nil {
 			return err
 		}

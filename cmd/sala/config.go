@@ -26,7 +26,7 @@ type configCheck struct {
 }
 
 // Run implements the command.
-func (c *configCheck) Run(ctx context.Context, command *kong.Context, streams *cli.Streams) error {
+func (c *configCheck) Run(ctx context.Context, parsed *kong.Context, streams *cli.Streams) error {
 	cfg, err := c.Build()
 	if err != nil {
 		return err
@@ -38,7 +38,7 @@ func (c *configCheck) Run(ctx context.Context, command *kong.Context, streams *c
 		fmt.Fprintln(streams.Err, "sala: warning:", warning)
 	}
 	var effective bytes.Buffer
-	if err := cfg.Effective(&effective, command); err != nil {
+	if err := cfg.Effective(&effective, parsed); err != nil {
 		return err
 	}
 	if c.Output == "yaml" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -43,7 +44,7 @@ func versionLine() string {
 type versionCommand struct{}
 
 // Run implements the command.
-func (versionCommand) Run(s *cli.Streams) error {
+func (versionCommand) Run(_ context.Context, s *cli.Streams) error {
 	_, err := fmt.Fprintln(s.Out, versionLine())
 	return err
 }

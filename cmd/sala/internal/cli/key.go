@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 
@@ -25,7 +26,7 @@ func (KeyNew) Help() string {
 }
 
 // Run implements the command.
-func (k *KeyNew) Run(s *Streams) error {
+func (k *KeyNew) Run(_ context.Context, s *Streams) error {
 	secret, hashed := auth.NewKey()
 	entry := k.Name + "=" + hashed
 	if k.Scopes != "" {

@@ -20,7 +20,7 @@ type partialAnswers struct {
 	missing []string
 }
 
-// AfterApply is called by kong after it has parsed the command line.
+// AfterApply is called once the flags are known, before the command runs.
 func (c *Client) AfterApply(s *Streams) error {
 	c.partial.err = s.Err
 	return nil

@@ -8,8 +8,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// BeforeResolve reads the file. kong calls it after it has read the command line and the
-// environment.
+// BeforeResolve reads the file. It is called after the command line and the environment have been
+// read.
 func (f *Flags) BeforeResolve(ctx *kong.Context, trace *kong.Path) error {
 	f.unknownEnvVars, f.envVars = unknownEnvVars(ctx.Model.Node)
 	keys := make(map[string]bool)
