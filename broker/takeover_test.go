@@ -404,6 +404,11 @@ func TestOffsetOfAnEarlierSession(t *testing.T) {
 			ana.client.Expect("late", "[]")
 			ana.client.Send("41")
 			ended := ana.session.ID
+			// Otherwise the client may return before the node has read that, with what is kept back.
+			eventually(t, "the session has ended", func() bool {
+				_, err := nodes[0].GetSocket(t.Context(), ended)
+				return isCode(err, broker.CodeNotFound)
+			})
 			ana.client = nodes[1].ReturnTo(ana.token, ana.session)
 			ana.client.Expect("sala:session", `[{"recovered":false,"code":"UNKNOWN"}]`)
 			if ana.session.ID == ended {
