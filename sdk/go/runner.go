@@ -131,7 +131,7 @@ func (r *runner) read(st *stream, call salav1.EventService_SubscribeClient) erro
 		}
 		switch response := response.GetResponse().(type) {
 		case *salav1.SubscribeResponse_Started:
-			r.started(st)
+			r.started(st, response.Started)
 		case *salav1.SubscribeResponse_Event:
 			r.receive(st, response.Event)
 		case *salav1.SubscribeResponse_Rejected:
@@ -164,7 +164,7 @@ func (r *runner) detach(st *stream, cause error) {
 }
 
 // started reports that the stream has started, and what happened since the one before.
-func (r *runner) started(st *stream) {
+func (r *runner) started(st *stream, started *salav1.SubscribeStarted) {
 	st.started.Store(true)
 	r.mu.Lock()
 	lost, undelivered := r.lost, r.undelivered
@@ -179,8 +179,12 @@ func (r *runner) started(st *stream) {
 	} else {
 		r.log.Info("subscribed")
 	}
+	report := Started{Partial: started.GetPartial(), MissingNodes: started.GetMissingNodes()}
+	if report.Partial {
+		r.log.Warn("some nodes haven't confirmed the subscription yet", "missing_nodes", report.MissingNodes)
+	}
 	if r.onStarted != nil {
-		r.onStarted(Started{})
+		r.onStarted(report)
 	}
 }
 

@@ -51,7 +51,13 @@ type Accept struct {
 }
 
 // Started says that a subscription is active.
-type Started struct{}
+type Started struct {
+	// Partial says that a node hasn't confirmed it yet. Until it does, which it does by itself as soon as
+	// it can be reached, events of its clients are missed.
+	Partial bool
+	// MissingNodes are the ids of these nodes, as far as they are known.
+	MissingNodes []string
+}
 
 // Reconnect describes the time without a stream: events went to other members of the group, or
 // nowhere if there was none.

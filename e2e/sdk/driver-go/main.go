@@ -45,11 +45,37 @@ type command struct {
 	call
 	subscription
 
+	Token        string   `json:"token"`
+	TTLSeconds   int      `json:"ttlSeconds"`
+	Join         []string `json:"join"`
+	Publish      []string `json:"publish"`
+	Broadcast    bool     `json:"broadcast"`
+	Data         any      `json:"data"`
+	User         string   `json:"user"`
+	TokenID      string   `json:"tokenId"`
+	Room         string   `json:"room"`
+	Prefix       string   `json:"prefix"`
+	PageSize     int      `json:"pageSize"`
+	Last         int      `json:"last"`
+	Notice       *notice  `json:"notice"`
+	Disconnect   bool     `json:"disconnect"`
+	Socket       string   `json:"socket"`
+	To           []string `json:"to"`
+	Of           []string `json:"of"`
+	Reason       string   `json:"reason"`
+	AckTimeoutMs int      `json:"ackTimeoutMs"`
+	MinAcks      int      `json:"minAcks"`
+
 	Address   string   `json:"address"`
 	Key       string   `json:"key"`
 	TLS       *tlsFile `json:"tls"`
 	Plaintext bool     `json:"plaintext"`
 	Value     any      `json:"value"`
+}
+
+type notice struct {
+	Event string `json:"event"`
+	Args  []any  `json:"args"`
 }
 
 type tlsFile struct {

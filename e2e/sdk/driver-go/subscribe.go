@@ -58,7 +58,9 @@ func (d *driver) subscribe(c command) error {
 	if c.Decide != nil {
 		s.Decide(d.decider(c.Decide))
 	}
-	s.OnStarted(func(sala.Started) { d.write(map[string]any{"event": "started"}) })
+	s.OnStarted(func(started sala.Started) {
+		d.write(map[string]any{"event": "started", "partial": started.Partial, "missingNodes": started.MissingNodes})
+	})
 	s.OnReconnect(func(r sala.Reconnect) {
 		d.write(map[string]any{"event": "reconnect", "reason": reason(r.Cause), "gapMs": r.Gap.Milliseconds(), "undelivered": r.Undelivered})
 	})

@@ -794,7 +794,8 @@ type isSubscribeResponse_Response interface {
 }
 
 type SubscribeResponse_Started struct {
-	// The subscription is active: no event is missed from now on.
+	// The subscription is active: from now on it misses no event of a client, except of those at the
+	// missing_nodes.
 	Started *SubscribeStarted `protobuf:"bytes,1,opt,name=started,proto3,oneof"`
 }
 
@@ -814,9 +815,15 @@ func (*SubscribeResponse_Event) isSubscribeResponse_Response() {}
 
 func (*SubscribeResponse_Rejected) isSubscribeResponse_Response() {}
 
-// SubscribeStarted says that the subscription is active.
+// SubscribeStarted says that the subscription is active at all nodes, which takes two seconds at
+// most.
 type SubscribeStarted struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether some node hasn't confirmed that yet. The subscription misses events of that node's
+	// clients until it does, which it does by itself as soon as it can be reached.
+	Partial bool `protobuf:"varint,1,opt,name=partial,proto3" json:"partial,omitempty"`
+	// The ids of the nodes that haven't confirmed it, as far as they are known.
+	MissingNodes  []string `protobuf:"bytes,2,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -849,6 +856,20 @@ func (x *SubscribeStarted) ProtoReflect() protoreflect.Message {
 // Deprecated: Use SubscribeStarted.ProtoReflect.Descriptor instead.
 func (*SubscribeStarted) Descriptor() ([]byte, []int) {
 	return file_sala_v1_event_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *SubscribeStarted) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *SubscribeStarted) GetMissingNodes() []string {
+	if x != nil {
+		return x.MissingNodes
+	}
+	return nil
 }
 
 // ClientEvent is something that happened to a client or a room.
@@ -1287,8 +1308,10 @@ const file_sala_v1_event_proto_rawDesc = "" +
 	"\x05event\x18\x02 \x01(\v2\x14.sala.v1.ClientEventH\x00R\x05event\x124\n" +
 	"\brejected\x18\x03 \x01(\v2\x16.sala.v1.EventRejectedH\x00R\brejectedB\n" +
 	"\n" +
-	"\bresponse\"\x12\n" +
-	"\x10SubscribeStarted\"\xc5\x04\n" +
+	"\bresponse\"Q\n" +
+	"\x10SubscribeStarted\x12\x18\n" +
+	"\apartial\x18\x01 \x01(\bR\apartial\x12#\n" +
+	"\rmissing_nodes\x18\x02 \x03(\tR\fmissingNodes\"\xc5\x04\n" +
 	"\vClientEvent\x12\x1f\n" +
 	"\vdelivery_id\x18\x01 \x01(\tR\n" +
 	"deliveryId\x12&\n" +
