@@ -1,0 +1,500 @@
+"""The calls of the client. Made from sala/aio by tools/make_sync.py: change that."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar
+
+from sala import _methods as methods
+from sala import errors, types
+from sala._methods import Method, Req, Resp
+from sala._results import plain
+from sala._values import Names, encode_args, names, to_duration, to_list, to_timestamp, to_value
+from sala.v1 import message_pb2, presence_pb2, room_pb2, socket_pb2, token_pb2
+
+T = TypeVar("T")
+
+_ACK_MARGIN = 5.0  # seconds that a call gets beyond the time that clients have for their acks
+
+
+class Pages(Generic[T]):
+    """The entries of a list, fetched page by page while you iterate. Iterate once.
+
+    partial: whether a node didn't answer for one of the pages so far, so that its entries are
+        missing. missing_nodes has the ids of such nodes.
+    truncated: whether more entries match than the list has; only of lists by size or with a query.
+    """
+
+    def __init__(self, fetch: Callable[[str], Any], entries: str, cls: type[T]) -> None:
+        self._fetch = fetch
+        self._entries = entries
+        self._class = cls
+        self._page: list[T] = []
+        self._next: str | None = ""
+        self.partial = False
+        self.missing_nodes: list[str] = []
+        self.truncated = False
+
+    def __iter__(self) -> "Pages[T]":
+        return self
+
+    def __next__(self) -> T:
+        while not self._page:
+            if self._next is None:
+                raise StopIteration
+            page = self._fetch(self._next)
+            self._next = page.next_page_token or None
+            self._page = [plain(self._class, entry) for entry in reversed(getattr(page, self._entries))]
+            self.partial |= page.partial
+            self.missing_nodes += [node for node in page.missing_nodes if node not in self.missing_nodes]
+            self.truncated |= getattr(page, "truncated", False)
+        return self._page.pop()
+
+
+class Calls:
+    """Everything that a backend can ask of a broker.
+
+    What holds for all calls: names of rooms, users and sockets are given as one or as several, and
+    numbers stand for their text. The namespace is "/" by default. timeout is in seconds and replaces
+    the client's. A call that fails raises sala.Error; arguments that can't be sent raise TypeError or
+    ValueError. A report with partial set leaves out what the nodes in missing_nodes would have added.
+    """
+
+    def _call(self, method: Method[Req, Resp], request: Req, timeout: float | None, repeatable: bool | None = None) -> Resp:
+        """Makes a unary call. repeatable is that of the method by default."""
+        raise NotImplementedError
+
+    def _stream(self, method: Method[Req, Resp], request: Req, timeout: float) -> Iterator[Resp]:
+        """Makes a call that is answered by several messages."""
+        raise NotImplementedError
+
+    def emit(
+        self,
+        event: str,
+        *args: Any,
+        rooms: Names = (),
+        users: Names = (),
+        sockets: Names = (),
+        except_rooms: Names = (),
+        except_users: Names = (),
+        except_sockets: Names = (),
+        namespace: str = "/",
+        volatile: bool = False,
+        skip_history: bool = False,
+        conflate_key: str = "",
+        idempotency_key: str = "",
+        retry: bool = True,
+        timeout: float | None = None,
+    ) -> types.EmitReport:
+        """Sends an event to rooms, users and sockets, minus the excluded ones. At least one of rooms,
+        users and sockets is needed; broadcast reaches everyone. A socket that matches several times
+        gets the event once.
+
+        args: the event's arguments: JSON values, and bytes for binary data at any depth.
+        volatile: drop the event for sockets that can't take it right now, instead of queuing it.
+        skip_history: don't record the event in the history of its rooms.
+        conflate_key: replaces an older event with the same key and rooms that still waits in the
+            queue of a slow client.
+        idempotency_key: the event of a key is sent once, however often the call is made, also by
+            another process, for as long as the broker remembers keys (5 minutes by default).
+        retry: whether to make the call again if the broker can't be reached. For that the event gets
+            a random key unless it has one. Without keys, emits are cheaper in a cluster.
+        """
+        args_json, attachments = encode_args(args)
+        request = message_pb2.EmitRequest(
+            namespace=namespace,
+            rooms=names(rooms),
+            users=names(users),
+            sockets=names(sockets),
+            except_rooms=names(except_rooms),
+            except_users=names(except_users),
+            except_sockets=names(except_sockets),
+            event=event,
+            args_json=args_json,
+            attachments=attachments,
+            volatile=volatile,
+            skip_history=skip_history,
+            conflate_key=conflate_key,
+            idempotency_key=idempotency_key,
+        )
+        return plain(types.EmitReport, self._send(methods.EMIT, request, timeout, retry))
+
+    def broadcast(
+        self,
+        event: str,
+        *args: Any,
+        except_rooms: Names = (),
+        except_users: Names = (),
+        except_sockets: Names = (),
+        namespace: str = "/",
+        volatile: bool = False,
+        idempotency_key: str = "",
+        retry: bool = True,
+        timeout: float | None = None,
+    ) -> types.BroadcastReport:
+        """Sends an event to every socket in a namespace, minus the excluded ones. The parameters are
+        those of emit."""
+        args_json, attachments = encode_args(args)
+        request = message_pb2.BroadcastRequest(
+            namespace=namespace,
+            except_rooms=names(except_rooms),
+            except_users=names(except_users),
+            except_sockets=names(except_sockets),
+            event=event,
+            args_json=args_json,
+            attachments=attachments,
+            volatile=volatile,
+            idempotency_key=idempotency_key,
+        )
+        return plain(types.BroadcastReport, self._send(methods.BROADCAST, request, timeout, retry))
+
+    def _send(self, method: Method[Any, Resp], request: Any, timeout: float | None, retry: bool) -> Resp:
+        """Makes a call that sends an event, with a key that makes it safe to repeat."""
+        own_key = retry and not request.idempotency_key
+        if own_key:
+            request.idempotency_key = secrets.token_urlsafe(16)
+        try:
+            return self._call(method, request, timeout, repeatable=retry)
+        except errors.FailedPrecondition as err:
+            if not own_key or err.reason != "IDEMPOTENCY_DISABLED":
+                raise
+        request.idempotency_key = ""  # the operator has turned keys off, so this event can't be repeated
+        return self._call(method, request, timeout, repeatable=False)
+
+    def emit_with_ack(
+        self,
+        event: str,
+        *args: Any,
+        rooms: Names = (),
+        users: Names = (),
+        sockets: Names = (),
+        except_rooms: Names = (),
+        except_users: Names = (),
+        except_sockets: Names = (),
+        namespace: str = "/",
+        ack_timeout: float = 10.0,
+        min_acks: int = 0,
+    ) -> types.AckReport:
+        """Sends an event as emit does and returns the clients' acks.
+
+        ack_timeout: how many seconds to wait for acks, at most 60.
+        min_acks: return as soon as so many clients have answered. 0 waits for all.
+
+        The call isn't repeated when it fails: clients would get the event twice.
+        """
+        args_json, attachments = encode_args(args)
+        request = message_pb2.EmitWithAckRequest(
+            namespace=namespace,
+            rooms=names(rooms),
+            users=names(users),
+            sockets=names(sockets),
+            except_rooms=names(except_rooms),
+            except_users=names(except_users),
+            except_sockets=names(except_sockets),
+            event=event,
+            args_json=args_json,
+            attachments=attachments,
+            timeout=to_duration(ack_timeout),
+            min_acks=min_acks,
+            args_as_json=True,
+        )
+        acks: list[types.ClientAck] = []
+        summary = message_pb2.AckSummary()
+        for response in self._stream(methods.EMIT_WITH_ACK, request, ack_timeout + _ACK_MARGIN):
+            if response.HasField("summary"):
+                summary = response.summary
+            else:
+                acks.append(plain(types.ClientAck, response.ack))
+        return types.AckReport(
+            acks=acks,
+            expected=summary.expected,
+            answered=summary.answered,
+            timed_out=summary.timed_out,
+            disconnected=summary.disconnected,
+            dropped=summary.dropped,
+            partial=summary.partial,
+            missing_nodes=list(summary.missing_nodes),
+        )
+
+    def issue_token(
+        self,
+        user: str | int,
+        *,
+        ttl: timedelta | float | None = None,
+        namespaces: Names = (),
+        rooms: Names = (),
+        join: Names = (),
+        publish: Names = (),
+        history: Names = (),
+        presence: Names = (),
+        broadcast: bool = False,
+        data: Any = None,
+        timeout: float | None = None,
+    ) -> types.Token:
+        """Issues a token with which a client connects as the user. What isn't granted here is denied.
+
+        ttl: how long the token is valid, in seconds or as a timedelta: one hour by default, at most
+            30 days.
+        namespaces: where the client may connect; all by default.
+        rooms: rooms that the client joins when it connects.
+        join, publish, history, presence: patterns of the rooms that the client may join, relay events
+            into, read the history of, and see who is there, such as "chat:*".
+        broadcast: whether the client may relay events to everyone.
+        data: any JSON of at most 4 KiB, which backends see with the socket. The client can read it.
+        """
+        request = token_pb2.IssueTokenRequest(
+            user=str(user),
+            ttl=to_duration(ttl),
+            namespaces=names(namespaces),
+            rooms=names(rooms),
+            join=names(join),
+            publish=names(publish),
+            history=names(history),
+            presence=names(presence),
+            broadcast=broadcast,
+            data=None if data is None else to_value(data),
+        )
+        return plain(types.Token, self._call(methods.ISSUE_TOKEN, request, timeout))
+
+    def verify_token(self, token: str, *, timeout: float | None = None) -> types.TokenReport:
+        """Says what a token grants, or why a client with it would be refused. An invalid token isn't
+        an error."""
+        request = token_pb2.VerifyTokenRequest(token=token)
+        return plain(types.TokenReport, self._call(methods.VERIFY_TOKEN, request, timeout))
+
+    def revoke_tokens(
+        self,
+        *,
+        user: str | int = "",
+        token_id: str = "",
+        issued_before: datetime | None = None,
+        timeout: float | None = None,
+    ) -> types.RevokeReport:
+        """Invalidates one token by its id, or all tokens of a user that were issued before a time, which
+        is now by default. Sockets that use them are disconnected."""
+        request = token_pb2.RevokeTokensRequest(user=str(user), token_id=token_id, issued_before=to_timestamp(issued_before))
+        # Without a time, a second attempt would revoke what was issued after the first.
+        repeatable = bool(token_id or issued_before)
+        return plain(types.RevokeReport, self._call(methods.REVOKE_TOKENS, request, timeout, repeatable))
+
+    def list_rooms(
+        self, *, namespace: str = "", prefix: str = "", query: str = "", largest_first: bool = False, page_size: int = 100
+    ) -> Pages[types.Room]:
+        """Iterates over the rooms of a namespace, or of all, ordered by name.
+
+        prefix: only rooms whose name begins with this.
+        query: only rooms whose name contains this, whatever the case of its letters.
+        largest_first: order them by their number of sockets instead.
+        """
+        order = room_pb2.ROOM_ORDER_SOCKETS if largest_first else room_pb2.ROOM_ORDER_NAME
+
+        def fetch(token: str) -> room_pb2.ListRoomsResponse:
+            request = room_pb2.ListRoomsRequest(
+                namespace=namespace, prefix=prefix, query=query, order=order, page_size=page_size, page_token=token
+            )
+            return self._call(methods.LIST_ROOMS, request, None)
+
+        return Pages(fetch, "rooms", types.Room)
+
+    def get_room(self, room: str | int, *, namespace: str = "/", timeout: float | None = None) -> types.RoomDetails:
+        """Counts a room's members. Raises NotFound if it has none."""
+        request = room_pb2.GetRoomRequest(room=str(room), namespace=namespace)
+        return plain(types.RoomDetails, self._call(methods.GET_ROOM, request, timeout))
+
+    def clear_room(
+        self,
+        room: str | int,
+        notice: str = "",
+        *args: Any,
+        namespace: str = "/",
+        disconnect: bool = False,
+        timeout: float | None = None,
+    ) -> types.ClearReport:
+        """Removes every member from a room, and disconnects them if asked to.
+
+        notice: an event that members get before, with its arguments: JSON values without binary data.
+        """
+        request = room_pb2.ClearRoomRequest(room=str(room), namespace=namespace, disconnect=disconnect)
+        if notice:
+            request.notice.CopyFrom(room_pb2.Notice(event=notice, args=to_list(args)))
+        return plain(types.ClearReport, self._call(methods.CLEAR_ROOM, request, timeout))
+
+    def list_messages(
+        self,
+        room: str | int,
+        *,
+        last: int = 0,
+        since: types.Position | None = None,
+        backward: bool = False,
+        limit: int = 0,
+        namespace: str = "/",
+        timeout: float | None = None,
+    ) -> types.History:
+        """Reads the history of a room: from the oldest message on, those after since, or the last ones.
+
+        last: read so many of the newest messages, oldest first. Excludes since, backward and limit.
+        since: read the messages after this position; with backward, those before it.
+        backward: read from newer to older messages.
+        limit: how many messages to return at most: 100 by default, up to 1000.
+
+        Raises FailedPrecondition with the reason HISTORY_DISABLED if the room has no history.
+        """
+        request = room_pb2.ListMessagesRequest(room=str(room), namespace=namespace, last=last, limit=limit)
+        if since is not None:
+            request.since.CopyFrom(room_pb2.Position(epoch=since.epoch, offset=since.offset))
+        if backward:
+            request.direction = room_pb2.DIRECTION_BACKWARD
+        return plain(types.History, self._call(methods.LIST_MESSAGES, request, timeout))
+
+    def clear_messages(self, room: str | int, *, namespace: str = "/", timeout: float | None = None) -> None:
+        """Forgets the history of a room. Members stay in it."""
+        request = room_pb2.ClearMessagesRequest(room=str(room), namespace=namespace)
+        self._call(methods.CLEAR_MESSAGES, request, timeout)
+
+    def list_users(
+        self, room: str | int = "", *, namespace: str = "/", query: str = "", page_size: int = 100
+    ) -> Pages[types.PresentUser]:
+        """Iterates over the users who are in a room, or in the whole namespace, ordered by name.
+
+        query: only users whose name begins with this.
+        """
+
+        def fetch(token: str) -> presence_pb2.ListUsersResponse:
+            request = presence_pb2.ListUsersRequest(
+                room=str(room), namespace=namespace, query=query, page_size=page_size, page_token=token
+            )
+            return self._call(methods.LIST_USERS, request, None)
+
+        return Pages(fetch, "users", types.PresentUser)
+
+    def count_users(self, rooms: Names = (), *, namespace: str = "/", timeout: float | None = None) -> types.CountReport:
+        """Counts the users and sockets of up to 1000 rooms, or of the whole namespace."""
+        request = presence_pb2.CountRequest(rooms=names(rooms), namespace=namespace)
+        return plain(types.CountReport, self._call(methods.COUNT, request, timeout))
+
+    def online_users(self, users: Names, *, namespace: str = "/", timeout: float | None = None) -> types.OnlineReport:
+        """Says which of up to 1000 users are connected."""
+        request = presence_pb2.OnlineRequest(users=names(users), namespace=namespace)
+        return plain(types.OnlineReport, self._call(methods.ONLINE, request, timeout))
+
+    def list_sockets(
+        self, *, namespace: str = "", room: str | int = "", user: str | int = "", query: str = "", page_size: int = 100
+    ) -> Pages[types.Socket]:
+        """Iterates over the sockets of a namespace, or of all, ordered by id, including those that are
+        away.
+
+        room, user: only members of this room, only sockets of this user.
+        query: only sockets whose user, id or address begins with this.
+        """
+
+        def fetch(token: str) -> socket_pb2.ListSocketsResponse:
+            request = socket_pb2.ListSocketsRequest(
+                namespace=namespace, room=str(room), user=str(user), query=query, page_size=page_size, page_token=token
+            )
+            return self._call(methods.LIST_SOCKETS, request, None)
+
+        return Pages(fetch, "sockets", types.Socket)
+
+    def get_socket(self, socket: str, *, timeout: float | None = None) -> types.SocketDetails:
+        """Returns one socket. Raises NotFound if it is neither connected nor away."""
+        request = socket_pb2.GetSocketRequest(id=socket)
+        return plain(types.SocketDetails, self._call(methods.GET_SOCKET, request, timeout))
+
+    def join_rooms(
+        self,
+        to: Names,
+        *,
+        rooms: Names = (),
+        users: Names = (),
+        sockets: Names = (),
+        except_rooms: Names = (),
+        except_users: Names = (),
+        except_sockets: Names = (),
+        namespace: str = "/",
+        timeout: float | None = None,
+    ) -> types.JoinReport:
+        """Adds the sockets in rooms, of users, or with these ids to the rooms in to, at most 100,
+        whatever their tokens allow. A socket joins all of them or none."""
+        selector = _selector(rooms, users, sockets, except_rooms, except_users, except_sockets, namespace)
+        request = socket_pb2.JoinRequest(selector=selector, rooms=names(to))
+        return plain(types.JoinReport, self._call(methods.JOIN, request, timeout))
+
+    def leave_rooms(
+        self,
+        to: Names,
+        *,
+        rooms: Names = (),
+        users: Names = (),
+        sockets: Names = (),
+        except_rooms: Names = (),
+        except_users: Names = (),
+        except_sockets: Names = (),
+        namespace: str = "/",
+        timeout: float | None = None,
+    ) -> types.MatchReport:
+        """Removes the sockets in rooms, of users, or with these ids from the rooms in to."""
+        selector = _selector(rooms, users, sockets, except_rooms, except_users, except_sockets, namespace)
+        request = socket_pb2.LeaveRequest(selector=selector, rooms=names(to))
+        return plain(types.MatchReport, self._call(methods.LEAVE, request, timeout))
+
+    def update_sockets(
+        self,
+        data: Any,
+        *,
+        rooms: Names = (),
+        users: Names = (),
+        sockets: Names = (),
+        except_rooms: Names = (),
+        except_users: Names = (),
+        except_sockets: Names = (),
+        namespace: str = "/",
+        timeout: float | None = None,
+    ) -> types.MatchReport:
+        """Replaces the data that backends see with the sockets in rooms, of users, or with these ids.
+
+        data: any JSON of at most 4 KiB. None removes the data.
+        """
+        selector = _selector(rooms, users, sockets, except_rooms, except_users, except_sockets, namespace)
+        request = socket_pb2.UpdateRequest(selector=selector, data=to_value(data))
+        return plain(types.MatchReport, self._call(methods.UPDATE, request, timeout))
+
+    def disconnect_sockets(
+        self,
+        *,
+        reason: str = "",
+        rooms: Names = (),
+        users: Names = (),
+        sockets: Names = (),
+        except_rooms: Names = (),
+        except_users: Names = (),
+        except_sockets: Names = (),
+        namespace: str = "/",
+        timeout: float | None = None,
+    ) -> types.MatchReport:
+        """Disconnects the sockets in rooms, of users, or with these ids.
+
+        reason: what the clients get in "sala:disconnect", at most 255 bytes.
+        """
+        selector = _selector(rooms, users, sockets, except_rooms, except_users, except_sockets, namespace)
+        request = socket_pb2.DisconnectRequest(selector=selector, reason=reason)
+        return plain(types.MatchReport, self._call(methods.DISCONNECT, request, timeout))
+
+
+def _selector(
+    rooms: Names,
+    users: Names,
+    sockets: Names,
+    except_rooms: Names,
+    except_users: Names,
+    except_sockets: Names,
+    namespace: str,
+) -> socket_pb2.Selector:
+    return socket_pb2.Selector(
+        namespace=namespace,
+        rooms=names(rooms),
+        users=names(users),
+        sockets=names(sockets),
+        except_rooms=names(except_rooms),
+        except_users=names(except_users),
+        except_sockets=names(except_sockets),
+    )
