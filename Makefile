@@ -32,7 +32,7 @@ build: ## build bin/sala, one static binary
 	CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sala ./cmd/sala
 
 .PHONY: test
-test: ## run everything: deps, lint, cross, vuln, check-generated, unit, bench-check, chaos-check, e2e
+test: ## run everything: deps, lint, cross, vuln, check-generated, unit, bench-check, chaos-check, sdk-python, e2e
 	@tools/test.sh
 
 .PHONY: deps
@@ -67,6 +67,11 @@ vuln: ## look for known vulnerabilities with govulncheck (VULNDB) and npm audit;
 .PHONY: unit
 unit: ## go test ./..., with the race detector where cgo is available
 	$(GOTEST) $(RACE) -timeout 10m ./...
+
+.PHONY: sdk-python
+sdk-python: ## check the types of the Python library, and test it
+	@cd sdk/python && mypy
+	@/usr/bin/python3 sdk/python/tools/test.py $(LOG)/sdk-python.json
 
 .PHONY: e2e
 e2e: build ## test bin/sala with real clients: socket.io-client, curl, grpcurl, Chromium
@@ -117,11 +122,12 @@ fuzz: ## run each fuzz target, or those that match FUZZ, for FUZZTIME (10s) on F
 	done; exit $$failed
 
 .PHONY: generate
-generate: ## generate gen/, api/openapi/, broker/cluster/wire/ and sdk/go/salav1/ from proto/
+generate: ## generate gen/, api/openapi/, broker/cluster/wire/ and the code of sdk/ from proto/
 	@tools/install.sh $(GENERATORS)
 	$(TOOLS)/buf generate
 	$(TOOLS)/buf generate --template buf.gen.cluster.yaml
 	$(TOOLS)/buf generate --template buf.gen.sdk.yaml
+	@sdk/python/tools/generate.sh
 
 .PHONY: console
 console: ## check web/console and build api/console/dist from it
@@ -148,7 +154,8 @@ check-generated: ## fail if `make generate` or `make console` would change anyth
 	  for dir in gen api/openapi broker/cluster/wire sdk/go/salav1; do \
 	    if ! diff -r "$$dir" "$$fresh/$$dir"; then echo "$$dir is stale: run 'make generate' and commit it"; exit 1; fi; \
 	  done
-	@echo "gen/, api/openapi/, broker/cluster/wire/ and sdk/go/salav1/ are what proto/ generates"
+	@sdk/python/tools/generate.sh --check
+	@echo "gen/, api/openapi/, broker/cluster/wire/ and the code of sdk/ are what proto/ generates"
 	@tools/npm-ci.sh web/console
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	  (cd web/console && npm run --silent check && npm run --silent build "$$fresh"); \

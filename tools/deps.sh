@@ -23,6 +23,11 @@ need nginx nginx-light
 need promtool prometheus # reads the metrics, and checks the alerts and the dashboard
 /usr/bin/python3 -c 'import socketio, redis' 2>/dev/null || packages+=(python3-socketio python3-redis) # publishes on a Redis in tests
 /usr/bin/python3 -c 'import socketio, aiohttp, requests, websocket' 2>/dev/null || packages+=(python3-socketio python3-aiohttp python3-requests python3-websocket) # Python's clients
+need protoc protobuf-compiler # generates the messages of the Python library
+need grpc_python_plugin protobuf-compiler-grpc
+need mypy mypy
+/usr/bin/python3 -c 'import grpc, google.protobuf, flask' 2>/dev/null || packages+=(python3-grpcio python3-protobuf python3-flask) # the Python library and its examples
+/usr/bin/python3 -c 'import ensurepip, pip, setuptools, wheel' 2>/dev/null || packages+=(python3-venv python3-pip python3-setuptools python3-wheel) # makes and installs its wheel
 [[ -n "${CHROMIUM:-}" ]] || need chromium chromium
 compgen -G '/usr/share/fonts/*/inter/*' >/dev/null || packages+=(fonts-inter) # for the screenshots
 compgen -G '/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf' >/dev/null || packages+=(fonts-dejavu-core)

@@ -24,7 +24,7 @@ function failuresOf(tap) {
   return [...blocks].map(([, , test, output]) => ({ test, output })).filter(({ output }) => !output.includes('subtestsFailed'));
 }
 
-for (const name of ['vuln.json', 'unit.json', 'bench.json', 'chaos.json']) {
+for (const name of ['vuln.json', 'unit.json', 'bench.json', 'chaos.json', 'sdk-python.json']) {
   const result = read(name);
   if (!result) continue;
   const count = JSON.parse(result);

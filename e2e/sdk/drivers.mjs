@@ -7,4 +7,6 @@ const DIR = import.meta.dirname;
 // program; {bin} stands for a file in a temporary folder.
 export const DRIVERS = {
   go: { build: ['go', ['build', '-o', '{bin}', '.'], path.join(DIR, 'driver-go')], command: '{bin}', args: [] },
+  'python, threads': { command: '/usr/bin/python3', args: [path.join(DIR, 'driver-python.py'), 'sync'] },
+  'python, asyncio': { command: '/usr/bin/python3', args: [path.join(DIR, 'driver-python.py'), 'asyncio'] },
 };

@@ -1,5 +1,5 @@
-"""Makes the synchronous variants of files in src/sala/aio, so that each call and its documentation is
-written once.
+"""Makes the synchronous variants of files in src/sala/aio, so that each call and its documentation
+is written once.
 
     make_sync.py [--check]
 
@@ -16,7 +16,10 @@ FILES = ["_calls.py", "_event.py"]
 
 # What becomes what, in this order.
 REPLACEMENTS = [
-    (r"(?s)tools/make_sync\.py makes the synchronous variant, sala/\w+\.py, of\s+this\s+file\.", "Made from sala/aio by tools/make_sync.py: change that."),
+    (
+        r"(?s)tools/make_sync\.py makes the synchronous variant, sala/\w+\.py, of\s+this\s+file\.",
+        "Made from sala/aio by tools/make_sync.py: change that.",
+    ),
     (r"Callable\[\[str\], Awaitable\[Any\]\]", "Callable[[str], Any]"),
     (r"import AsyncIterator, Awaitable, Callable", "import Callable, Iterator"),
     (r"sala\.aio\.", "sala."),
@@ -45,7 +48,11 @@ def main() -> int:
             target.write_text(made)
         elif made != current:
             stale = True
-            sys.stdout.writelines(difflib.unified_diff(current.splitlines(True), made.splitlines(True), str(target), "made from aio"))
+            sys.stdout.writelines(
+                difflib.unified_diff(
+                    current.splitlines(True), made.splitlines(True), str(target), "made from aio"
+                )
+            )
     return int(stale)
 
 

@@ -17,7 +17,7 @@
 sala.aio has the same for asyncio. sala.v1 has the generated messages and stubs of the whole API.
 """
 
-from sala import aio
+from sala import aio, types
 from sala._address import TLS
 from sala._calls import Pages
 from sala._client import Client, Subscription
@@ -65,4 +65,5 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "aio",
+    "types",
 ]

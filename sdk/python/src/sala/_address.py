@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 import grpc
 
-_ADDRESS = re.compile(r"(?:(?P<scheme>[a-z]+)://)?(?P<target>(?:\[(?P<v6>[^\]/@]+)\]|(?P<host>[^:/@\[\]\s]+)):(?P<port>\d{1,5}))/?")
+_ADDRESS = re.compile(
+    r"(?:(?P<scheme>[a-z]+)://)?"
+    r"(?P<target>(?:\[(?P<v6>[^\]/@]+)\]|(?P<host>[^:/@\[\]\s]+)):\d{1,5})/?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,9 @@ def parse_address(address: str, tls: TLS | bool | None, plaintext: bool) -> Addr
     tls can't be read."""
     found = _ADDRESS.fullmatch(address)
     if not found or found["scheme"] not in (None, "http", "https"):
-        raise ValueError(f"the address {address!r} isn't host:port, http://host:port or https://host:port")
+        raise ValueError(
+            f"the address {address!r} isn't host:port, http://host:port or https://host:port"
+        )
     if plaintext and tls:
         raise ValueError("tls and plaintext exclude each other")
     scheme = found["scheme"]
@@ -46,7 +51,9 @@ def parse_address(address: str, tls: TLS | bool | None, plaintext: bool) -> Addr
     wanted = scheme == "https" or bool(tls)
     if not (wanted or plaintext or scheme == "http" or _is_loopback(found["v6"] or found["host"])):
         if tls is False:
-            raise ValueError(f"{address} isn't this machine: plaintext=True sends the API key in clear text")
+            raise ValueError(
+                f"{address} isn't this machine: plaintext=True sends the API key in clear text"
+            )
         wanted = True
     if not wanted:
         return Address(found["target"], None)

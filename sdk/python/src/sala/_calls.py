@@ -44,9 +44,13 @@ class Pages(Generic[T]):
                 raise StopIteration
             page = self._fetch(self._next)
             self._next = page.next_page_token or None
-            self._page = [plain(self._class, entry) for entry in reversed(getattr(page, self._entries))]
+            self._page = [
+                plain(self._class, entry) for entry in reversed(getattr(page, self._entries))
+            ]
             self.partial |= page.partial
-            self.missing_nodes += [node for node in page.missing_nodes if node not in self.missing_nodes]
+            self.missing_nodes += [
+                node for node in page.missing_nodes if node not in self.missing_nodes
+            ]
             self.truncated |= getattr(page, "truncated", False)
         return self._page.pop()
 
@@ -55,16 +59,25 @@ class Calls:
     """Everything that a backend can ask of a broker.
 
     What holds for all calls: names of rooms, users and sockets are given as one or as several, and
-    numbers stand for their text. The namespace is "/" by default. timeout is in seconds and replaces
-    the client's. A call that fails raises sala.Error; arguments that can't be sent raise TypeError or
-    ValueError. A report with partial set leaves out what the nodes in missing_nodes would have added.
+    numbers stand for their text. The namespace is "/" by default. timeout is in seconds and
+    replaces the client's. A call that fails raises sala.Error; arguments that can't be sent raise
+    TypeError or ValueError. A report with partial set leaves out what the nodes in missing_nodes
+    would have added.
     """
 
-    def _call(self, method: Method[Req, Resp], request: Req, timeout: float | None, repeatable: bool | None = None) -> Resp:
+    def _call(
+        self,
+        method: Method[Req, Resp],
+        request: Req,
+        timeout: float | None,
+        repeatable: bool | None = None,
+    ) -> Resp:
         """Makes a unary call. repeatable is that of the method by default."""
         raise NotImplementedError
 
-    def _stream(self, method: Method[Req, Resp], request: Req, timeout: float) -> Iterator[Resp]:
+    def _stream(
+        self, method: Method[Req, Resp], request: Req, timeout: float
+    ) -> Iterator[Resp]:
         """Makes a call that is answered by several messages."""
         raise NotImplementedError
 
@@ -86,9 +99,9 @@ class Calls:
         retry: bool = True,
         timeout: float | None = None,
     ) -> types.EmitReport:
-        """Sends an event to rooms, users and sockets, minus the excluded ones. At least one of rooms,
-        users and sockets is needed; broadcast reaches everyone. A socket that matches several times
-        gets the event once.
+        """Sends an event to rooms, users and sockets, minus the excluded ones. At least one of
+        rooms, users and sockets is needed; broadcast reaches everyone. A socket that matches
+        several times gets the event once.
 
         args: the event's arguments: JSON values, and bytes for binary data at any depth.
         volatile: drop the event for sockets that can't take it right now, instead of queuing it.
@@ -97,8 +110,8 @@ class Calls:
             queue of a slow client.
         idempotency_key: the event of a key is sent once, however often the call is made, also by
             another process, for as long as the broker remembers keys (5 minutes by default).
-        retry: whether to make the call again if the broker can't be reached. For that the event gets
-            a random key unless it has one. Without keys, emits are cheaper in a cluster.
+        retry: whether to make the call again if the broker can't be reached. For that the event
+            gets a random key unless it has one. Without keys, emits are cheaper in a cluster.
         """
         args_json, attachments = encode_args(args)
         request = message_pb2.EmitRequest(
@@ -132,8 +145,8 @@ class Calls:
         retry: bool = True,
         timeout: float | None = None,
     ) -> types.BroadcastReport:
-        """Sends an event to every socket in a namespace, minus the excluded ones. The parameters are
-        those of emit."""
+        """Sends an event to every socket in a namespace, minus the excluded ones. The parameters
+        are those of emit."""
         args_json, attachments = encode_args(args)
         request = message_pb2.BroadcastRequest(
             namespace=namespace,
@@ -146,9 +159,13 @@ class Calls:
             volatile=volatile,
             idempotency_key=idempotency_key,
         )
-        return plain(types.BroadcastReport, self._send(methods.BROADCAST, request, timeout, retry))
+        return plain(
+            types.BroadcastReport, self._send(methods.BROADCAST, request, timeout, retry)
+        )
 
-    def _send(self, method: Method[Any, Resp], request: Any, timeout: float | None, retry: bool) -> Resp:
+    def _send(
+        self, method: Method[Any, Resp], request: Any, timeout: float | None, retry: bool
+    ) -> Resp:
         """Makes a call that sends an event, with a key that makes it safe to repeat."""
         own_key = retry and not request.idempotency_key
         if own_key:
@@ -158,7 +175,9 @@ class Calls:
         except errors.FailedPrecondition as err:
             if not own_key or err.reason != "IDEMPOTENCY_DISABLED":
                 raise
-        request.idempotency_key = ""  # the operator has turned keys off, so this event can't be repeated
+        request.idempotency_key = (
+            ""  # the operator has turned keys off, so this event can't be repeated
+        )
         return self._call(method, request, timeout, repeatable=False)
 
     def emit_with_ack(
@@ -200,7 +219,9 @@ class Calls:
         )
         acks: list[types.ClientAck] = []
         summary = message_pb2.AckSummary()
-        for response in self._stream(methods.EMIT_WITH_ACK, request, ack_timeout + _ACK_MARGIN):
+        for response in self._stream(
+            methods.EMIT_WITH_ACK, request, ack_timeout + _ACK_MARGIN
+        ):
             if response.HasField("summary"):
                 summary = response.summary
             else:
@@ -231,14 +252,15 @@ class Calls:
         data: Any = None,
         timeout: float | None = None,
     ) -> types.Token:
-        """Issues a token with which a client connects as the user. What isn't granted here is denied.
+        """Issues a token with which a client connects as the user. What isn't granted here is
+        denied.
 
         ttl: how long the token is valid, in seconds or as a timedelta: one hour by default, at most
             30 days.
         namespaces: where the client may connect; all by default.
         rooms: rooms that the client joins when it connects.
-        join, publish, history, presence: patterns of the rooms that the client may join, relay events
-            into, read the history of, and see who is there, such as "chat:*".
+        join, publish, history, presence: patterns of the rooms that the client may join, relay
+            events into, read the history of, and see who is there, such as "chat:*".
         broadcast: whether the client may relay events to everyone.
         data: any JSON of at most 4 KiB, which backends see with the socket. The client can read it.
         """
@@ -257,8 +279,8 @@ class Calls:
         return plain(types.Token, self._call(methods.ISSUE_TOKEN, request, timeout))
 
     def verify_token(self, token: str, *, timeout: float | None = None) -> types.TokenReport:
-        """Says what a token grants, or why a client with it would be refused. An invalid token isn't
-        an error."""
+        """Says what a token grants, or why a client with it would be refused. An invalid token
+        isn't an error."""
         request = token_pb2.VerifyTokenRequest(token=token)
         return plain(types.TokenReport, self._call(methods.VERIFY_TOKEN, request, timeout))
 
@@ -270,15 +292,26 @@ class Calls:
         issued_before: datetime | None = None,
         timeout: float | None = None,
     ) -> types.RevokeReport:
-        """Invalidates one token by its id, or all tokens of a user that were issued before a time, which
-        is now by default. Sockets that use them are disconnected."""
-        request = token_pb2.RevokeTokensRequest(user=str(user), token_id=token_id, issued_before=to_timestamp(issued_before))
+        """Invalidates one token by its id, or all tokens of a user that were issued before a time,
+        which is now by default. Sockets that use them are disconnected."""
+        request = token_pb2.RevokeTokensRequest(
+            user=str(user), token_id=token_id, issued_before=to_timestamp(issued_before)
+        )
         # Without a time, a second attempt would revoke what was issued after the first.
         repeatable = bool(token_id or issued_before)
-        return plain(types.RevokeReport, self._call(methods.REVOKE_TOKENS, request, timeout, repeatable))
+        return plain(
+            types.RevokeReport,
+            self._call(methods.REVOKE_TOKENS, request, timeout, repeatable),
+        )
 
     def list_rooms(
-        self, *, namespace: str = "", prefix: str = "", query: str = "", largest_first: bool = False, page_size: int = 100
+        self,
+        *,
+        namespace: str = "",
+        prefix: str = "",
+        query: str = "",
+        largest_first: bool = False,
+        page_size: int = 100,
     ) -> Pages[types.Room]:
         """Iterates over the rooms of a namespace, or of all, ordered by name.
 
@@ -290,13 +323,20 @@ class Calls:
 
         def fetch(token: str) -> room_pb2.ListRoomsResponse:
             request = room_pb2.ListRoomsRequest(
-                namespace=namespace, prefix=prefix, query=query, order=order, page_size=page_size, page_token=token
+                namespace=namespace,
+                prefix=prefix,
+                query=query,
+                order=order,
+                page_size=page_size,
+                page_token=token,
             )
             return self._call(methods.LIST_ROOMS, request, None)
 
         return Pages(fetch, "rooms", types.Room)
 
-    def get_room(self, room: str | int, *, namespace: str = "/", timeout: float | None = None) -> types.RoomDetails:
+    def get_room(
+        self, room: str | int, *, namespace: str = "/", timeout: float | None = None
+    ) -> types.RoomDetails:
         """Counts a room's members. Raises NotFound if it has none."""
         request = room_pb2.GetRoomRequest(room=str(room), namespace=namespace)
         return plain(types.RoomDetails, self._call(methods.GET_ROOM, request, timeout))
@@ -312,9 +352,12 @@ class Calls:
     ) -> types.ClearReport:
         """Removes every member from a room, and disconnects them if asked to.
 
-        notice: an event that members get before, with its arguments: JSON values without binary data.
+        notice: an event that members get before, with its arguments: JSON values without binary
+            data.
         """
-        request = room_pb2.ClearRoomRequest(room=str(room), namespace=namespace, disconnect=disconnect)
+        request = room_pb2.ClearRoomRequest(
+            room=str(room), namespace=namespace, disconnect=disconnect
+        )
         if notice:
             request.notice.CopyFrom(room_pb2.Notice(event=notice, args=to_list(args)))
         return plain(types.ClearReport, self._call(methods.CLEAR_ROOM, request, timeout))
@@ -330,7 +373,8 @@ class Calls:
         namespace: str = "/",
         timeout: float | None = None,
     ) -> types.History:
-        """Reads the history of a room: from the oldest message on, those after since, or the last ones.
+        """Reads the history of a room: from the oldest message on, those after since, or the last
+        ones.
 
         last: read so many of the newest messages, oldest first. Excludes since, backward and limit.
         since: read the messages after this position; with backward, those before it.
@@ -339,14 +383,18 @@ class Calls:
 
         Raises FailedPrecondition with the reason HISTORY_DISABLED if the room has no history.
         """
-        request = room_pb2.ListMessagesRequest(room=str(room), namespace=namespace, last=last, limit=limit)
+        request = room_pb2.ListMessagesRequest(
+            room=str(room), namespace=namespace, last=last, limit=limit
+        )
         if since is not None:
             request.since.CopyFrom(room_pb2.Position(epoch=since.epoch, offset=since.offset))
         if backward:
             request.direction = room_pb2.DIRECTION_BACKWARD
         return plain(types.History, self._call(methods.LIST_MESSAGES, request, timeout))
 
-    def clear_messages(self, room: str | int, *, namespace: str = "/", timeout: float | None = None) -> None:
+    def clear_messages(
+        self, room: str | int, *, namespace: str = "/", timeout: float | None = None
+    ) -> None:
         """Forgets the history of a room. Members stay in it."""
         request = room_pb2.ClearMessagesRequest(room=str(room), namespace=namespace)
         self._call(methods.CLEAR_MESSAGES, request, timeout)
@@ -361,27 +409,41 @@ class Calls:
 
         def fetch(token: str) -> presence_pb2.ListUsersResponse:
             request = presence_pb2.ListUsersRequest(
-                room=str(room), namespace=namespace, query=query, page_size=page_size, page_token=token
+                room=str(room),
+                namespace=namespace,
+                query=query,
+                page_size=page_size,
+                page_token=token,
             )
             return self._call(methods.LIST_USERS, request, None)
 
         return Pages(fetch, "users", types.PresentUser)
 
-    def count_users(self, rooms: Names = (), *, namespace: str = "/", timeout: float | None = None) -> types.CountReport:
+    def count_users(
+        self, rooms: Names = (), *, namespace: str = "/", timeout: float | None = None
+    ) -> types.CountReport:
         """Counts the users and sockets of up to 1000 rooms, or of the whole namespace."""
         request = presence_pb2.CountRequest(rooms=names(rooms), namespace=namespace)
         return plain(types.CountReport, self._call(methods.COUNT, request, timeout))
 
-    def online_users(self, users: Names, *, namespace: str = "/", timeout: float | None = None) -> types.OnlineReport:
+    def online_users(
+        self, users: Names, *, namespace: str = "/", timeout: float | None = None
+    ) -> types.OnlineReport:
         """Says which of up to 1000 users are connected."""
         request = presence_pb2.OnlineRequest(users=names(users), namespace=namespace)
         return plain(types.OnlineReport, self._call(methods.ONLINE, request, timeout))
 
     def list_sockets(
-        self, *, namespace: str = "", room: str | int = "", user: str | int = "", query: str = "", page_size: int = 100
+        self,
+        *,
+        namespace: str = "",
+        room: str | int = "",
+        user: str | int = "",
+        query: str = "",
+        page_size: int = 100,
     ) -> Pages[types.Socket]:
-        """Iterates over the sockets of a namespace, or of all, ordered by id, including those that are
-        away.
+        """Iterates over the sockets of a namespace, or of all, ordered by id, including those that
+        are away.
 
         room, user: only members of this room, only sockets of this user.
         query: only sockets whose user, id or address begins with this.
@@ -389,7 +451,12 @@ class Calls:
 
         def fetch(token: str) -> socket_pb2.ListSocketsResponse:
             request = socket_pb2.ListSocketsRequest(
-                namespace=namespace, room=str(room), user=str(user), query=query, page_size=page_size, page_token=token
+                namespace=namespace,
+                room=str(room),
+                user=str(user),
+                query=query,
+                page_size=page_size,
+                page_token=token,
             )
             return self._call(methods.LIST_SOCKETS, request, None)
 
@@ -415,7 +482,9 @@ class Calls:
     ) -> types.JoinReport:
         """Adds the sockets in rooms, of users, or with these ids to the rooms in to, at most 100,
         whatever their tokens allow. A socket joins all of them or none."""
-        selector = _selector(rooms, users, sockets, except_rooms, except_users, except_sockets, namespace)
+        selector = _selector(
+            rooms, users, sockets, except_rooms, except_users, except_sockets, namespace
+        )
         request = socket_pb2.JoinRequest(selector=selector, rooms=names(to))
         return plain(types.JoinReport, self._call(methods.JOIN, request, timeout))
 
@@ -433,7 +502,9 @@ class Calls:
         timeout: float | None = None,
     ) -> types.MatchReport:
         """Removes the sockets in rooms, of users, or with these ids from the rooms in to."""
-        selector = _selector(rooms, users, sockets, except_rooms, except_users, except_sockets, namespace)
+        selector = _selector(
+            rooms, users, sockets, except_rooms, except_users, except_sockets, namespace
+        )
         request = socket_pb2.LeaveRequest(selector=selector, rooms=names(to))
         return plain(types.MatchReport, self._call(methods.LEAVE, request, timeout))
 
@@ -450,11 +521,14 @@ class Calls:
         namespace: str = "/",
         timeout: float | None = None,
     ) -> types.MatchReport:
-        """Replaces the data that backends see with the sockets in rooms, of users, or with these ids.
+        """Replaces the data that backends see with the sockets in rooms, of users, or with these
+        ids.
 
         data: any JSON of at most 4 KiB. None removes the data.
         """
-        selector = _selector(rooms, users, sockets, except_rooms, except_users, except_sockets, namespace)
+        selector = _selector(
+            rooms, users, sockets, except_rooms, except_users, except_sockets, namespace
+        )
         request = socket_pb2.UpdateRequest(selector=selector, data=to_value(data))
         return plain(types.MatchReport, self._call(methods.UPDATE, request, timeout))
 
@@ -475,7 +549,9 @@ class Calls:
 
         reason: what the clients get in "sala:disconnect", at most 255 bytes.
         """
-        selector = _selector(rooms, users, sockets, except_rooms, except_users, except_sockets, namespace)
+        selector = _selector(
+            rooms, users, sockets, except_rooms, except_users, except_sockets, namespace
+        )
         request = socket_pb2.DisconnectRequest(selector=selector, reason=reason)
         return plain(types.MatchReport, self._call(methods.DISCONNECT, request, timeout))
 

@@ -31,24 +31,31 @@ class Client(Calls):
         broker = sala.Client("127.0.0.1:9090", key=key)
         broker.emit("news", {"text": "hello"}, rooms="chat:42")
 
-    Making one neither connects nor starts a thread: both happen at the first call, so a client may be
-    made before a server forks its workers, but not used. A broker that can't be reached is an error of
-    the first call. It connects again by itself.
+    Making one neither connects nor starts a thread: both happen at the first call, so a client may
+    be made before a server forks its workers, but not used. A broker that can't be reached is an
+    error of the first call. It connects again by itself.
     """
 
     def __init__(
-        self, address: str, *, key: str, tls: TLS | bool | None = None, plaintext: bool = False, timeout: float = 10.0
+        self,
+        address: str,
+        *,
+        key: str,
+        tls: TLS | bool | None = None,
+        plaintext: bool = False,
+        timeout: float = 10.0,
     ) -> None:
         """
         address: host:port of the broker's gRPC listener, or http://host:port for plaintext, or
-            https://host:port for TLS. Without a scheme, this machine's own addresses are plaintext and
-            all others use TLS.
+            https://host:port for TLS. Without a scheme, this machine's own addresses are plaintext
+            and all others use TLS.
         key: the API key.
         tls: True, or a TLS with files.
         plaintext: connect to another machine without TLS. The API key travels in clear text then.
         timeout: how many seconds a call may take, with all its attempts.
 
-        Raises ValueError if these contradict each other, and OSError if a file of tls can't be read.
+        Raises ValueError if these contradict each other, and OSError if a file of tls can't be
+        read.
         """
         self._transport = make_transport(address, key, tls, plaintext, timeout)
         self._address = parse_address(address, tls, plaintext)
@@ -59,12 +66,17 @@ class Client(Calls):
     def __enter__(self) -> "Client":
         return self
 
-    def __exit__(self, cls: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        cls: type[BaseException] | None,
+        err: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def close(self) -> None:
-        """Ends the connection and all calls that are under way. Stop the subscriptions before, so that
-        they leave gracefully. The end of the program closes the client too."""
+        """Ends the connection and all calls that are under way. Stop the subscriptions before, so
+        that they leave gracefully. The end of the program closes the client too."""
         self._close()
 
     def subscription(
@@ -83,25 +95,36 @@ class Client(Calls):
             them. They should have the same handlers. Without a group, the program gets every event.
         namespaces: all that the API key allows by default.
         concurrency: how many handlers may run at the same time, each in a thread.
-        credits: how many events may be in this program, handled or waiting for a handler; the broker
-            keeps further ones. Twice the concurrency by default, at most 100,000.
+        credits: how many events may be in this program, handled or waiting for a handler; the
+            broker keeps further ones. Twice the concurrency by default, at most 100,000.
         grace: how many seconds handlers get to finish when the subscription stops.
         observe: get the events without taking them from others: none needs an answer.
         """
-        return Subscription(self, make_options(group, names(namespaces), concurrency, credits, grace, observe))
+        return Subscription(
+            self, make_options(group, names(namespaces), concurrency, credits, grace, observe)
+        )
 
     def stub(self, stub: Callable[[Any], S]) -> S:
         """Returns one of the generated stubs, which have every call and field of the API:
 
             nodes = broker.stub(cluster_pb2_grpc.ClusterServiceStub).ListNodes(ListNodesRequest())
 
-        It carries the API key. Errors are those of grpc, and there is neither a deadline nor a retry.
+        It carries the API key. Errors are those of grpc, and there is neither a deadline nor a
+        retry.
         """
         return stub(KeyedChannel(self._stubs.channel(), self._transport.metadata))
 
-    def _call(self, method: Method[Req, Resp], request: Req, timeout: float | None, repeatable: bool | None = None) -> Resp:
+    def _call(
+        self,
+        method: Method[Req, Resp],
+        request: Req,
+        timeout: float | None,
+        repeatable: bool | None = None,
+    ) -> Resp:
         return self._runtime.run(
-            self._transport.call(method, request, timeout, method.repeatable if repeatable is None else repeatable)
+            self._transport.call(
+                method, request, timeout, method.repeatable if repeatable is None else repeatable
+            )
         )
 
     def _stream(self, method: Method[Req, Resp], request: Req, timeout: float) -> Iterator[Resp]:
@@ -127,7 +150,9 @@ class _StubChannel:
                 if credentials is None:
                     self._channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
                 else:
-                    self._channel = grpc.secure_channel(target, credentials, options=CHANNEL_OPTIONS)
+                    self._channel = grpc.secure_channel(
+                        target, credentials, options=CHANNEL_OPTIONS
+                    )
             return self._channel
 
     def close(self) -> None:
@@ -142,12 +167,12 @@ def _close(runtime: Runtime, transport: Transport, stubs: _StubChannel) -> None:
 
 
 class Subscription(Handlers):
-    """What a program does with the events of clients. Handlers are functions, and each call of one runs
-    in a thread.
+    """What a program does with the events of clients. Handlers are functions, and each call of one
+    runs in a thread.
 
-    Events of one socket are handled one after the other, different sockets at the same time. An event
-    that needs an answer may be delivered again if its member of the group is lost; if it comes back to
-    this subscription, which remembers the last 10,000, it isn't handled twice.
+    Events of one socket are handled one after the other, different sockets at the same time. An
+    event that needs an answer may be delivered again if its member of the group is lost; if it
+    comes back to this subscription, which remembers the last 10,000, it isn't handled twice.
     """
 
     def __init__(self, client: Client, options: Options) -> None:
@@ -160,9 +185,9 @@ class Subscription(Handlers):
 
     def run(self) -> None:
         """Subscribes and handles events until stop is called; subscribes again whenever the stream
-        breaks. Raises Unauthenticated, PermissionDenied or InvalidArgument, which another attempt can't
-        heal. When it is interrupted, as by Ctrl-C, it leaves gracefully first. A subscription runs
-        once."""
+        breaks. Raises Unauthenticated, PermissionDenied or InvalidArgument, which another attempt
+        can't heal. When it is interrupted, as by Ctrl-C, it leaves gracefully first. A subscription
+        runs once."""
         self.start()
         try:
             self.wait()
@@ -171,8 +196,8 @@ class Subscription(Handlers):
             raise
 
     def start(self) -> None:
-        """Begins what run does, and returns at once: for programs that do something else meanwhile, such
-        as a web server. Call wait or stop later."""
+        """Begins what run does, and returns at once: for programs that do something else meanwhile,
+        such as a web server. Call wait or stop later."""
         with self._lock:
             if self._ended is not None:
                 raise RuntimeError("a subscription runs once; make another one")
@@ -183,7 +208,11 @@ class Subscription(Handlers):
                 return await asyncio.get_running_loop().run_in_executor(pool, handler, *args)
 
             self._subscriber = Subscriber(
-                client._transport, self._options, self, invoke, lambda message, kind: Event(message, kind, client)
+                client._transport,
+                self._options,
+                self,
+                invoke,
+                lambda message, kind: Event(message, kind, client),
             )
             self._ended = client._runtime.submit(_run(self._subscriber, pool))
 
@@ -197,9 +226,9 @@ class Subscription(Handlers):
             return  # the client was closed
 
     def stop(self, *, wait: bool = True) -> None:
-        """Leaves gracefully: no more events are asked for, handlers finish for at most the grace time,
-        and their answers are sent. What is left unanswered goes to another member of the group. Any
-        thread may call it.
+        """Leaves gracefully: no more events are asked for, handlers finish for at most the grace
+        time, and their answers are sent. What is left unanswered goes to another member of the
+        group. Any thread may call it.
 
         wait: whether to return only when the subscription has ended. Pass False in a handler.
         """
@@ -213,7 +242,9 @@ class Subscription(Handlers):
 
     def _check(self, handler: Callable[..., Any]) -> None:
         if inspect.iscoroutinefunction(handler):
-            raise TypeError(f"{handler.__name__} is a coroutine function; use sala.aio.Client for it")
+            raise TypeError(
+                f"{handler.__name__} is a coroutine function; use sala.aio.Client for it"
+            )
 
 
 async def _run(subscriber: Subscriber, pool: concurrent.futures.ThreadPoolExecutor) -> None:

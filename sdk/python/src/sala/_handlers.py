@@ -9,7 +9,7 @@ from sala.v1 import event_pb2
 
 H = TypeVar("H", bound=Callable[..., Any])
 
-# The kinds that have a handler of their own, by number. A later release of the broker may have more.
+# The kinds that have a handler of their own, by number. Later releases of the broker may add some.
 KINDS: dict[int, str] = {
     number: name.removeprefix("EVENT_KIND_").lower()
     for name, number in event_pb2.EventKind.items()
@@ -39,19 +39,21 @@ class Handlers:
         self._frozen = False
 
     @overload
-    def on(self, event: str) -> Callable[[H], H]: ...
+    def on(self, event: str) -> Callable[[H], H]:
+        ...
 
     @overload
-    def on(self, event: str, handler: H) -> H: ...
+    def on(self, event: str, handler: H) -> H:
+        ...
 
     def on(self, event: str, handler: H | None = None) -> H | Callable[[H], H]:
-        """Handles an event that clients send; "*" handles all that have no handler of their own. The
-        handler gets the event and then the arguments that the client sent.
+        """Handles an event that clients send; "*" handles all that have no handler of their own.
+        The handler gets the event and then the arguments that the client sent.
 
         What it returns is the client's ack: nothing for an empty ack, a value for one argument, and
-        Ack(a, b), or any tuple, for several. Raise ClientError to answer with an error that the client
-        sees. Any other exception is logged, and the client gets the code HANDLER_FAILED. A client that
-        sends more or fewer arguments than the handler takes gets INVALID_ARGUMENT.
+        Ack(a, b), or any tuple, for several. Raise ClientError to answer with an error that the
+        client sees. Any other exception is logged, and the client gets the code HANDLER_FAILED. A
+        client that sends more or fewer arguments than the handler takes gets INVALID_ARGUMENT.
         """
         if not event:
             raise ValueError("the name of the event is missing")
@@ -64,10 +66,10 @@ class Handlers:
         return register if handler is None else register(handler)
 
     def decide(self, handler: H) -> H:
-        """Decides who may connect: the handler gets an event of the kind connect for each client with
-        a valid token, before it is connected, and again when it returns to its session. Return nothing
-        to accept it, or Accept(rooms, data); raise Refuse(code, message) to refuse it. Any other
-        exception is logged, and the client is refused with HANDLER_FAILED."""
+        """Decides who may connect: the handler gets an event of the kind connect for each client
+        with a valid token, before it is connected, and again when it returns to its session. Return
+        nothing to accept it, or Accept(rooms, data); raise Refuse(code, message) to refuse it. Any
+        other exception is logged, and the client is refused with HANDLER_FAILED."""
         return self._kind("decide", handler)
 
     def on_connect(self, handler: H) -> H:
@@ -119,18 +121,18 @@ class Handlers:
         return self._kind("user_left", handler)
 
     def on_started(self, hook: H) -> H:
-        """Calls the hook with a Started each time a stream has started. No event is received until it
-        returns."""
+        """Calls the hook with a Started each time a stream has started. No event is received until
+        it returns."""
         return self._hook("started", hook)
 
     def on_reconnect(self, hook: H) -> H:
-        """Calls the hook with a Reconnect when a stream has started after another one ended, so that
-        nothing is lost unseen. It is logged as well. No event is received until it returns."""
+        """Calls the hook with a Reconnect when a stream has started after another one ended, so
+        that nothing is lost unseen. It is logged as well. No event is received until it returns."""
         return self._hook("reconnect", hook)
 
     def on_rejected(self, hook: H) -> H:
-        """Calls the hook with a Rejected when the broker rejects an answer. It is logged as well. No
-        event is received until it returns."""
+        """Calls the hook with a Rejected when the broker rejects an answer. It is logged as well.
+        No event is received until it returns."""
         return self._hook("rejected", hook)
 
     def _kind(self, kind: str, handler: H) -> H:
@@ -141,7 +143,9 @@ class Handlers:
         self._add(self._hooks, name, hook)
         return hook
 
-    def _add(self, handlers: dict[str, Callable[..., Any]], name: str, handler: Callable[..., Any]) -> None:
+    def _add(
+        self, handlers: dict[str, Callable[..., Any]], name: str, handler: Callable[..., Any]
+    ) -> None:
         if self._frozen:
             raise RuntimeError("register handlers before the subscription runs")
         if not callable(handler):
@@ -186,7 +190,9 @@ class Handlers:
             signature.bind(event, *event.args)
         except TypeError:
             count = len(event.args)
-            raise ClientError("INVALID_ARGUMENT", f"the event {event.name} doesn't take {count} arguments") from None
+            raise ClientError(
+                "INVALID_ARGUMENT", f"the event {event.name} doesn't take {count} arguments"
+            ) from None
 
 
 def _signature(handler: Callable[..., Any]) -> inspect.Signature | None:

@@ -29,30 +29,64 @@ class Method(Generic[Req, Resp]):
 
 
 EMIT = Method("/sala.v1.MessageService/Emit", message.EmitRequest, message.EmitResponse)
-BROADCAST = Method("/sala.v1.MessageService/Broadcast", message.BroadcastRequest, message.BroadcastResponse)
-EMIT_WITH_ACK = Method("/sala.v1.MessageService/EmitWithAck", message.EmitWithAckRequest, message.EmitWithAckResponse)
+BROADCAST = Method(
+    "/sala.v1.MessageService/Broadcast", message.BroadcastRequest, message.BroadcastResponse
+)
+EMIT_WITH_ACK = Method(
+    "/sala.v1.MessageService/EmitWithAck", message.EmitWithAckRequest, message.EmitWithAckResponse
+)
 
-ISSUE_TOKEN = Method("/sala.v1.TokenService/IssueToken", token.IssueTokenRequest, token.IssueTokenResponse, True)
-VERIFY_TOKEN = Method("/sala.v1.TokenService/VerifyToken", token.VerifyTokenRequest, token.VerifyTokenResponse, True)
+ISSUE_TOKEN = Method(
+    "/sala.v1.TokenService/IssueToken", token.IssueTokenRequest, token.IssueTokenResponse, True
+)
+VERIFY_TOKEN = Method(
+    "/sala.v1.TokenService/VerifyToken", token.VerifyTokenRequest, token.VerifyTokenResponse, True
+)
 # A token that is issued between two attempts would be revoked as well, unless issued_before is set.
-REVOKE_TOKENS = Method("/sala.v1.TokenService/RevokeTokens", token.RevokeTokensRequest, token.RevokeTokensResponse)
+REVOKE_TOKENS = Method(
+    "/sala.v1.TokenService/RevokeTokens", token.RevokeTokensRequest, token.RevokeTokensResponse
+)
 
-LIST_ROOMS = Method("/sala.v1.RoomService/ListRooms", room.ListRoomsRequest, room.ListRoomsResponse, True)
+LIST_ROOMS = Method(
+    "/sala.v1.RoomService/ListRooms", room.ListRoomsRequest, room.ListRoomsResponse, True
+)
 GET_ROOM = Method("/sala.v1.RoomService/GetRoom", room.GetRoomRequest, room.GetRoomResponse, True)
 # Clients that rejoin because of the notice would be removed by a second attempt.
 CLEAR_ROOM = Method("/sala.v1.RoomService/ClearRoom", room.ClearRoomRequest, room.ClearRoomResponse)
-LIST_MESSAGES = Method("/sala.v1.RoomService/ListMessages", room.ListMessagesRequest, room.ListMessagesResponse, True)
+LIST_MESSAGES = Method(
+    "/sala.v1.RoomService/ListMessages", room.ListMessagesRequest, room.ListMessagesResponse, True
+)
 # Messages that are emitted between two attempts would be forgotten.
-CLEAR_MESSAGES = Method("/sala.v1.RoomService/ClearMessages", room.ClearMessagesRequest, room.ClearMessagesResponse)
+CLEAR_MESSAGES = Method(
+    "/sala.v1.RoomService/ClearMessages", room.ClearMessagesRequest, room.ClearMessagesResponse
+)
 
-LIST_USERS = Method("/sala.v1.PresenceService/ListUsers", presence.ListUsersRequest, presence.ListUsersResponse, True)
-COUNT = Method("/sala.v1.PresenceService/Count", presence.CountRequest, presence.CountResponse, True)
-ONLINE = Method("/sala.v1.PresenceService/Online", presence.OnlineRequest, presence.OnlineResponse, True)
+LIST_USERS = Method(
+    "/sala.v1.PresenceService/ListUsers",
+    presence.ListUsersRequest,
+    presence.ListUsersResponse,
+    True,
+)
+COUNT = Method(
+    "/sala.v1.PresenceService/Count", presence.CountRequest, presence.CountResponse, True
+)
+ONLINE = Method(
+    "/sala.v1.PresenceService/Online", presence.OnlineRequest, presence.OnlineResponse, True
+)
 
-LIST_SOCKETS = Method("/sala.v1.SocketService/ListSockets", socket.ListSocketsRequest, socket.ListSocketsResponse, True)
-GET_SOCKET = Method("/sala.v1.SocketService/GetSocket", socket.GetSocketRequest, socket.GetSocketResponse, True)
+LIST_SOCKETS = Method(
+    "/sala.v1.SocketService/ListSockets",
+    socket.ListSocketsRequest,
+    socket.ListSocketsResponse,
+    True,
+)
+GET_SOCKET = Method(
+    "/sala.v1.SocketService/GetSocket", socket.GetSocketRequest, socket.GetSocketResponse, True
+)
 JOIN = Method("/sala.v1.SocketService/Join", socket.JoinRequest, socket.JoinResponse, True)
 LEAVE = Method("/sala.v1.SocketService/Leave", socket.LeaveRequest, socket.LeaveResponse, True)
 UPDATE = Method("/sala.v1.SocketService/Update", socket.UpdateRequest, socket.UpdateResponse, True)
 # A user who has come back would be disconnected by a second attempt.
-DISCONNECT = Method("/sala.v1.SocketService/Disconnect", socket.DisconnectRequest, socket.DisconnectResponse)
+DISCONNECT = Method(
+    "/sala.v1.SocketService/Disconnect", socket.DisconnectRequest, socket.DisconnectResponse
+)

@@ -15,7 +15,8 @@ T = TypeVar("T")
 
 def plain(cls: type[T], message: Any) -> T:
     """Returns a message as a dataclass whose fields have the names of the message's fields."""
-    return cls(**{field.name: _plain_field(message, field.name) for field in fields(cls)})  # type: ignore[arg-type]
+    names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
+    return cls(**{name: _plain_field(message, name) for name in names})
 
 
 def _plain_field(message: Any, name: str) -> Any:

@@ -63,12 +63,15 @@ class Runtime:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 self._loop.set_exception_handler(_report)
-                self._thread = threading.Thread(target=_serve, args=(self._loop,), name="sala", daemon=True)
+                self._thread = threading.Thread(
+                    target=_serve, args=(self._loop,), name="sala", daemon=True
+                )
                 self._thread.start()
                 self._pid = os.getpid()
             elif self._pid != os.getpid():
                 raise RuntimeError(
-                    "this client was used before the process forked; make a client, or use it for the first time, in the child"
+                    "this client was used before the process forked; "
+                    "make a client, or use it for the first time, in the child"
                 )
             return self._loop
 
@@ -88,7 +91,7 @@ async def _end(last: Coroutine[Any, Any, None]) -> None:
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Reports what failed in the loop, except what grpc.aio raises without harm if there are several
-    loops in a process: each is woken, and one finds the work (grpc/grpc issue 25364)."""
+    """Reports what failed in the loop, except what grpc.aio raises without harm if there are
+    several loops in a process: each is woken, and one finds the work (grpc/grpc issue 25364)."""
     if not isinstance(context.get("exception"), BlockingIOError):
         loop.default_exception_handler(context)

@@ -1,7 +1,7 @@
 """The event stream of a subscription: order, credits, redelivery, reconnects and leaving.
 
-All of it runs in one event loop. What differs between the clients of asyncio and of threads is how a
-handler is called.
+All of it runs in one event loop. What differs between the clients of asyncio and of threads is how
+a handler is called.
 """
 
 import asyncio
@@ -47,7 +47,12 @@ class Options:
 
 
 def make_options(
-    group: str, namespaces: list[str], concurrency: int, credits: int | None, grace: float, observe: bool
+    group: str,
+    namespaces: list[str],
+    concurrency: int,
+    credits: int | None,
+    grace: float,
+    observe: bool,
 ) -> Options:
     """Returns the options with their defaults. Raises ValueError for those that can't work."""
     if concurrency < 1:
@@ -62,7 +67,8 @@ def make_options(
 
 
 class _Stream:
-    """One stream and what waits to be written to it. Answers go before the credits that they free."""
+    """One stream and what waits to be written to it. Answers go before the credits that they
+    free."""
 
     def __init__(self, call: Any, start: event_pb2.SubscribeStart) -> None:
         self.call = call
@@ -115,7 +121,9 @@ class _Stream:
                 self._requests.popleft()
             else:
                 credits, self._credits = self._credits, 0
-                await self.call.write(event_pb2.SubscribeRequest(credit=event_pb2.EventCredit(credits=credits)))
+                await self.call.write(
+                    event_pb2.SubscribeRequest(credit=event_pb2.EventCredit(credits=credits))
+                )
 
 
 @dataclass(slots=True)
@@ -147,7 +155,14 @@ class _Memory:
         assert delivery.answer is not None
         self._bytes += delivery.answer.ByteSize()
         while len(self._deliveries) > _REMEMBERED_DELIVERIES or self._bytes > _REMEMBERED_BYTES:
-            oldest = next((key for key, d in self._deliveries.items() if d.answer is not None and d is not delivery), None)
+            oldest = next(
+                (
+                    key
+                    for key, d in self._deliveries.items()
+                    if d.answer is not None and d is not delivery
+                ),
+                None,
+            )
             if oldest is None:
                 return
             forgotten = self._deliveries.pop(oldest)
@@ -166,13 +181,22 @@ class _Loss:
 class Subscriber:
     """A subscription that runs: one stream after the other, until it is stopped."""
 
-    def __init__(self, transport: Transport, options: Options, handlers: Handlers, invoke: Invoke, make_event: MakeEvent) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        options: Options,
+        handlers: Handlers,
+        invoke: Invoke,
+        make_event: MakeEvent,
+    ) -> None:
         self._transport = transport
         self._options = options
         self._handlers = handlers
         self._invoke = invoke
         self._make_event = make_event
-        self._start = event_pb2.SubscribeStart(group=options.group, namespaces=options.namespaces, observe=options.observe)
+        self._start = event_pb2.SubscribeStart(
+            group=options.group, namespaces=options.namespaces, observe=options.observe
+        )
         handlers._freeze(self._start)
         self._stream: _Stream | None = None
         self._loss: _Loss | None = None
@@ -194,9 +218,9 @@ class Subscriber:
             self._stopping.set()
 
     async def run(self) -> None:
-        """Subscribes and handles events until stop is called. Raises the error that ends the stream if
-        another attempt would fail in the same way. When it is cancelled, it leaves gracefully first;
-        when it is cancelled again, it ends at once."""
+        """Subscribes and handles events until stop is called. Raises the error that ends the stream
+        if another attempt would fail in the same way. When it is cancelled, it leaves gracefully
+        first; when it is cancelled again, it ends at once."""
         streams = asyncio.create_task(self._hold_streams())
         try:
             try:
@@ -208,7 +232,9 @@ class Subscriber:
             finally:
                 self.stop()
                 if not await _wait(self._idle, self._leave_by - time.monotonic()):
-                    log.warning("%d events are still being handled after the grace time", self._outstanding)
+                    log.warning(
+                        "%d events are still being handled after the grace time", self._outstanding
+                    )
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -219,11 +245,19 @@ class Subscriber:
         attempt = 0
         while not self._stopping.is_set():
             attempt += 1
-            # Handlers of an earlier stream may still run. Each of them grants its credit to this one.
+            # Handlers of an earlier stream may still run. Each grants its credit to this one.
             self._start.credits = max(self._options.credits - self._outstanding, 0)
             stream = _Stream(self._transport.subscribe(), self._start)
             failed = await self._hold(stream)
-            if isinstance(failed, (errors.Unauthenticated, errors.PermissionDenied, errors.InvalidArgument, errors.Cancelled)):
+            if isinstance(
+                failed,
+                (
+                    errors.Unauthenticated,
+                    errors.PermissionDenied,
+                    errors.InvalidArgument,
+                    errors.Cancelled,
+                ),
+            ):
                 raise failed
             if self._stopping.is_set():
                 return
@@ -231,7 +265,12 @@ class Subscriber:
                 attempt = 1
             pause = pause_before(attempt)
             why = failed or "the broker has closed it"
-            log.warning("the event stream of %r has ended: %s; again in %.1f s", self._options.group, why, pause)
+            log.warning(
+                "the event stream of %r has ended: %s; again in %.1f s",
+                self._options.group,
+                why,
+                pause,
+            )
             await _wait(self._stopping, pause)
 
     async def _hold(self, stream: _Stream) -> errors.Error | None:
@@ -257,7 +296,9 @@ class Subscriber:
             self._stream = None
             self._undelivered += stream.unsent()
             if stream.started:
-                self._loss = _Loss(failed.reason or failed.code if failed else "OK", time.monotonic())
+                self._loss = _Loss(
+                    failed.reason or failed.code if failed else "OK", time.monotonic()
+                )
         return failed
 
     async def _read(self, stream: _Stream) -> None:
@@ -273,23 +314,31 @@ class Subscriber:
                 case "rejected":
                     await self._rejected(response.rejected)
 
-    async def _started(self, stream: _Stream, started: Any) -> None:
+    async def _started(self, stream: _Stream, started: event_pb2.SubscribeStarted) -> None:
         stream.started = True
         loss, self._loss = self._loss, None
         if loss is not None:
             undelivered, self._undelivered = self._undelivered, 0
-            report = types.Reconnect(loss.reason, time.monotonic() - loss.at, undelivered)
+            reconnect = types.Reconnect(loss.reason, time.monotonic() - loss.at, undelivered)
             log.warning(
                 "subscribed %r again: %s; no stream for %.3f s, %d answers undelivered",
-                self._options.group, report.reason, report.gap, report.undelivered,
-            )  # fmt: skip
-            await self._call_hook("reconnect", report)
-        partial, missing = getattr(started, "partial", False), list(getattr(started, "missing_nodes", ()))
-        await self._call_hook("started", types.Started(partial, missing))
+                self._options.group,
+                reconnect.reason,
+                reconnect.gap,
+                reconnect.undelivered,
+            )
+            await self._call_hook("reconnect", reconnect)
+        report = types.Started(started.partial, list(started.missing_nodes))
+        await self._call_hook("started", report)
 
     async def _rejected(self, rejected: event_pb2.EventRejected) -> None:
         report = types.Rejected(rejected.delivery_id, rejected.reason, rejected.message)
-        log.warning("the broker rejected the answer to %s: %s: %s", report.delivery_id, report.reason, report.message)
+        log.warning(
+            "the broker rejected the answer to %s: %s: %s",
+            report.delivery_id,
+            report.reason,
+            report.message,
+        )
         await self._call_hook("rejected", report)
 
     async def _call_hook(self, name: str, report: Any) -> None:
@@ -337,7 +386,8 @@ class Subscriber:
         task.add_done_callback(self._tasks.discard)
 
     def _receive_again(self, stream: _Stream, delivery: _Delivery) -> None:
-        """Answers an event that this program has handled or is handling, without handling it twice."""
+        """Answers an event that this program has handled or is handling, without handling it
+        twice."""
         if delivery.answer is not None:
             stream.answer(delivery.answer)
             self._grant(1)
@@ -415,7 +465,10 @@ class Subscriber:
             if result is None:
                 result = types.Accept()
             if not isinstance(result, types.Accept):
-                raise TypeError(f"the decide handler returned {result!r}, which is neither None nor Accept; raise Refuse to refuse")
+                raise TypeError(
+                    f"the decide handler returned {result!r}, which is neither None nor Accept; "
+                    "raise Refuse to refuse"
+                )
             accept = event_pb2.EventAccept(rooms=result.rooms)
             if result.data is not None:
                 accept.data.CopyFrom(to_value(result.data))

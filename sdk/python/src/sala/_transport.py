@@ -66,7 +66,9 @@ class Transport:
             if credentials is None:
                 self._channel = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
             else:
-                self._channel = grpc.aio.secure_channel(target, credentials, options=CHANNEL_OPTIONS)
+                self._channel = grpc.aio.secure_channel(
+                    target, credentials, options=CHANNEL_OPTIONS
+                )
         return self._channel
 
     async def close(self) -> None:
@@ -75,17 +77,21 @@ class Transport:
         if self._channel is not None:
             await self._channel.close()
 
-    async def call(self, method: Method[Req, Resp], request: Req, timeout: float | None, repeatable: bool) -> Resp:
-        """Makes a call. If it is repeatable, it is made again when the broker can't be reached or an
-        attempt takes too long, until the deadline. Any call is made again when the broker has refused
-        it and says when to try again. Raises errors.Error."""
+    async def call(
+        self, method: Method[Req, Resp], request: Req, timeout: float | None, repeatable: bool
+    ) -> Resp:
+        """Makes a call. If it is repeatable, it is made again when the broker can't be reached or
+        an attempt takes too long, until the deadline. Any call is made again when the broker has
+        refused it and says when to try again. Raises errors.Error."""
         deadline = time.monotonic() + (self._timeout if timeout is None else timeout)
         attempt = 0
         while True:
             attempt += 1
             remaining = max(deadline - time.monotonic(), 0)
             try:
-                return await self._attempt(method, request, min(remaining, _ATTEMPT_TIME) if repeatable else remaining)
+                return await self._attempt(
+                    method, request, min(remaining, _ATTEMPT_TIME) if repeatable else remaining
+                )
             except errors.Error as err:
                 pause = _pause_after(err, attempt, repeatable)
                 if pause is None or time.monotonic() + pause >= deadline:
@@ -94,7 +100,9 @@ class Transport:
 
     async def _attempt(self, method: Method[Req, Resp], request: Req, timeout: float) -> Resp:
         call = self.channel().unary_unary(
-            method.path, request_serializer=method.request.SerializeToString, response_deserializer=method.response.FromString
+            method.path,
+            request_serializer=method.request.SerializeToString,
+            response_deserializer=method.response.FromString,
         )
         try:
             response: Resp = await call(request, timeout=timeout, metadata=self.metadata)
@@ -106,10 +114,14 @@ class Transport:
             raise
         return response
 
-    async def stream(self, method: Method[Req, Resp], request: Req, timeout: float) -> AsyncIterator[Resp]:
+    async def stream(
+        self, method: Method[Req, Resp], request: Req, timeout: float
+    ) -> AsyncIterator[Resp]:
         """Makes a call that is answered by several messages. It is never repeated."""
         call = self.channel().unary_stream(
-            method.path, request_serializer=method.request.SerializeToString, response_deserializer=method.response.FromString
+            method.path,
+            request_serializer=method.request.SerializeToString,
+            response_deserializer=method.response.FromString,
         )
         try:
             async for response in call(request, timeout=timeout, metadata=self.metadata):

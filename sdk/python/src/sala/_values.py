@@ -36,7 +36,13 @@ def encode_args(args: Sequence[Any]) -> tuple[str, list[bytes]]:
 
     def dump(ascii_only: bool) -> str:
         attachments.clear()
-        return json.dumps(list(args), ensure_ascii=ascii_only, allow_nan=False, separators=(",", ":"), default=attach)
+        return json.dumps(
+            list(args),
+            ensure_ascii=ascii_only,
+            allow_nan=False,
+            separators=(",", ":"),
+            default=attach,
+        )
 
     text = dump(ascii_only=False)
     try:
@@ -65,7 +71,9 @@ def decode_args(text: str, attachments: Sequence[bytes]) -> list[Any]:
             args = json.loads(text, object_hook=hook)
         except json.JSONDecodeError:
             raise
-        except ValueError:  # an integer of more than 4300 digits, which JavaScript reads as a float too
+        except (
+            ValueError
+        ):  # an integer of more than 4300 digits, which JavaScript reads as a float too
             args = json.loads(text, object_hook=hook, parse_int=float)
     except RecursionError:
         raise ValueError("the arguments are nested too deeply") from None
@@ -75,7 +83,8 @@ def decode_args(text: str, attachments: Sequence[bytes]) -> list[Any]:
 
 
 def to_value(value: Any) -> struct_pb2.Value:
-    """Returns a JSON value as the API wants it. Raises TypeError or ValueError for what isn't JSON."""
+    """Returns a JSON value as the API wants it. Raises TypeError or ValueError for what isn't
+    JSON."""
     try:
         return json_format.Parse(json.dumps(value, allow_nan=False), struct_pb2.Value())
     except json_format.ParseError as err:

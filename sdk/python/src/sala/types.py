@@ -157,8 +157,8 @@ class TokenClaims:
 
 @dataclass(frozen=True, slots=True)
 class TokenReport:
-    """Whether a client could connect with a token now. If not, reason is the code that it would get,
-    such as "TOKEN_EXPIRED", and claims is None."""
+    """Whether a client could connect with a token now. If not, reason is the code that it would
+    get, such as "TOKEN_EXPIRED", and claims is None."""
 
     valid: bool
     claims: TokenClaims | None
@@ -168,8 +168,8 @@ class TokenReport:
 
 @dataclass(frozen=True, slots=True)
 class RevokeReport:
-    """How many sockets used the revoked tokens. If partial is set, the missing nodes may still accept
-    the tokens; if not_stored is set, nodes that start later may."""
+    """How many sockets used the revoked tokens. If partial is set, the missing nodes may still
+    accept the tokens; if not_stored is set, nodes that start later may."""
 
     disconnected: int
     partial: bool
@@ -276,8 +276,8 @@ class CountReport:
 
 @dataclass(frozen=True, slots=True)
 class OnlineReport:
-    """Those of the users who are connected, in the order in which they were asked for. If partial is
-    set, users who are connected to the missing nodes may be left out."""
+    """Those of the users who are connected, in the order in which they were asked for. If partial
+    is set, users who are connected to the missing nodes may be left out."""
 
     online: list[str]
     partial: bool
@@ -330,7 +330,8 @@ class SocketDetails:
 
 @dataclass(frozen=True, slots=True)
 class MatchReport:
-    """How many sockets a call acted on. If partial is set, the count leaves out the missing nodes."""
+    """How many sockets a call acted on. If partial is set, the count leaves out the missing
+    nodes."""
 
     matched: int
     partial: bool
@@ -394,8 +395,8 @@ class Reconnect:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The broker rejected an answer, which therefore had no effect. docs/events.md of Sala lists the
-    reasons, such as "DELIVERY_EXPIRED"."""
+    """The broker rejected an answer, which therefore had no effect. docs/events.md of Sala lists
+    the reasons, such as "DELIVERY_EXPIRED"."""
 
     delivery_id: str
     reason: str

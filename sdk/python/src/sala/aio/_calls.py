@@ -1,5 +1,5 @@
-"""The calls of the client. tools/make_sync.py makes the synchronous variant, sala/_calls.py, of this
-file."""
+"""The calls of the client. tools/make_sync.py makes the synchronous variant, sala/_calls.py, of
+this file."""
 
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -45,9 +45,13 @@ class AsyncPages(Generic[T]):
                 raise StopAsyncIteration
             page = await self._fetch(self._next)
             self._next = page.next_page_token or None
-            self._page = [plain(self._class, entry) for entry in reversed(getattr(page, self._entries))]
+            self._page = [
+                plain(self._class, entry) for entry in reversed(getattr(page, self._entries))
+            ]
             self.partial |= page.partial
-            self.missing_nodes += [node for node in page.missing_nodes if node not in self.missing_nodes]
+            self.missing_nodes += [
+                node for node in page.missing_nodes if node not in self.missing_nodes
+            ]
             self.truncated |= getattr(page, "truncated", False)
         return self._page.pop()
 
@@ -56,16 +60,25 @@ class AsyncCalls:
     """Everything that a backend can ask of a broker.
 
     What holds for all calls: names of rooms, users and sockets are given as one or as several, and
-    numbers stand for their text. The namespace is "/" by default. timeout is in seconds and replaces
-    the client's. A call that fails raises sala.Error; arguments that can't be sent raise TypeError or
-    ValueError. A report with partial set leaves out what the nodes in missing_nodes would have added.
+    numbers stand for their text. The namespace is "/" by default. timeout is in seconds and
+    replaces the client's. A call that fails raises sala.Error; arguments that can't be sent raise
+    TypeError or ValueError. A report with partial set leaves out what the nodes in missing_nodes
+    would have added.
     """
 
-    async def _call(self, method: Method[Req, Resp], request: Req, timeout: float | None, repeatable: bool | None = None) -> Resp:
+    async def _call(
+        self,
+        method: Method[Req, Resp],
+        request: Req,
+        timeout: float | None,
+        repeatable: bool | None = None,
+    ) -> Resp:
         """Makes a unary call. repeatable is that of the method by default."""
         raise NotImplementedError
 
-    def _stream(self, method: Method[Req, Resp], request: Req, timeout: float) -> AsyncIterator[Resp]:
+    def _stream(
+        self, method: Method[Req, Resp], request: Req, timeout: float
+    ) -> AsyncIterator[Resp]:
         """Makes a call that is answered by several messages."""
         raise NotImplementedError
 
@@ -87,9 +100,9 @@ class AsyncCalls:
         retry: bool = True,
         timeout: float | None = None,
     ) -> types.EmitReport:
-        """Sends an event to rooms, users and sockets, minus the excluded ones. At least one of rooms,
-        users and sockets is needed; broadcast reaches everyone. A socket that matches several times
-        gets the event once.
+        """Sends an event to rooms, users and sockets, minus the excluded ones. At least one of
+        rooms, users and sockets is needed; broadcast reaches everyone. A socket that matches
+        several times gets the event once.
 
         args: the event's arguments: JSON values, and bytes for binary data at any depth.
         volatile: drop the event for sockets that can't take it right now, instead of queuing it.
@@ -98,8 +111,8 @@ class AsyncCalls:
             queue of a slow client.
         idempotency_key: the event of a key is sent once, however often the call is made, also by
             another process, for as long as the broker remembers keys (5 minutes by default).
-        retry: whether to make the call again if the broker can't be reached. For that the event gets
-            a random key unless it has one. Without keys, emits are cheaper in a cluster.
+        retry: whether to make the call again if the broker can't be reached. For that the event
+            gets a random key unless it has one. Without keys, emits are cheaper in a cluster.
         """
         args_json, attachments = encode_args(args)
         request = message_pb2.EmitRequest(
@@ -133,8 +146,8 @@ class AsyncCalls:
         retry: bool = True,
         timeout: float | None = None,
     ) -> types.BroadcastReport:
-        """Sends an event to every socket in a namespace, minus the excluded ones. The parameters are
-        those of emit."""
+        """Sends an event to every socket in a namespace, minus the excluded ones. The parameters
+        are those of emit."""
         args_json, attachments = encode_args(args)
         request = message_pb2.BroadcastRequest(
             namespace=namespace,
@@ -147,9 +160,13 @@ class AsyncCalls:
             volatile=volatile,
             idempotency_key=idempotency_key,
         )
-        return plain(types.BroadcastReport, await self._send(methods.BROADCAST, request, timeout, retry))
+        return plain(
+            types.BroadcastReport, await self._send(methods.BROADCAST, request, timeout, retry)
+        )
 
-    async def _send(self, method: Method[Any, Resp], request: Any, timeout: float | None, retry: bool) -> Resp:
+    async def _send(
+        self, method: Method[Any, Resp], request: Any, timeout: float | None, retry: bool
+    ) -> Resp:
         """Makes a call that sends an event, with a key that makes it safe to repeat."""
         own_key = retry and not request.idempotency_key
         if own_key:
@@ -159,7 +176,9 @@ class AsyncCalls:
         except errors.FailedPrecondition as err:
             if not own_key or err.reason != "IDEMPOTENCY_DISABLED":
                 raise
-        request.idempotency_key = ""  # the operator has turned keys off, so this event can't be repeated
+        request.idempotency_key = (
+            ""  # the operator has turned keys off, so this event can't be repeated
+        )
         return await self._call(method, request, timeout, repeatable=False)
 
     async def emit_with_ack(
@@ -201,7 +220,9 @@ class AsyncCalls:
         )
         acks: list[types.ClientAck] = []
         summary = message_pb2.AckSummary()
-        async for response in self._stream(methods.EMIT_WITH_ACK, request, ack_timeout + _ACK_MARGIN):
+        async for response in self._stream(
+            methods.EMIT_WITH_ACK, request, ack_timeout + _ACK_MARGIN
+        ):
             if response.HasField("summary"):
                 summary = response.summary
             else:
@@ -232,14 +253,15 @@ class AsyncCalls:
         data: Any = None,
         timeout: float | None = None,
     ) -> types.Token:
-        """Issues a token with which a client connects as the user. What isn't granted here is denied.
+        """Issues a token with which a client connects as the user. What isn't granted here is
+        denied.
 
         ttl: how long the token is valid, in seconds or as a timedelta: one hour by default, at most
             30 days.
         namespaces: where the client may connect; all by default.
         rooms: rooms that the client joins when it connects.
-        join, publish, history, presence: patterns of the rooms that the client may join, relay events
-            into, read the history of, and see who is there, such as "chat:*".
+        join, publish, history, presence: patterns of the rooms that the client may join, relay
+            events into, read the history of, and see who is there, such as "chat:*".
         broadcast: whether the client may relay events to everyone.
         data: any JSON of at most 4 KiB, which backends see with the socket. The client can read it.
         """
@@ -258,8 +280,8 @@ class AsyncCalls:
         return plain(types.Token, await self._call(methods.ISSUE_TOKEN, request, timeout))
 
     async def verify_token(self, token: str, *, timeout: float | None = None) -> types.TokenReport:
-        """Says what a token grants, or why a client with it would be refused. An invalid token isn't
-        an error."""
+        """Says what a token grants, or why a client with it would be refused. An invalid token
+        isn't an error."""
         request = token_pb2.VerifyTokenRequest(token=token)
         return plain(types.TokenReport, await self._call(methods.VERIFY_TOKEN, request, timeout))
 
@@ -271,15 +293,26 @@ class AsyncCalls:
         issued_before: datetime | None = None,
         timeout: float | None = None,
     ) -> types.RevokeReport:
-        """Invalidates one token by its id, or all tokens of a user that were issued before a time, which
-        is now by default. Sockets that use them are disconnected."""
-        request = token_pb2.RevokeTokensRequest(user=str(user), token_id=token_id, issued_before=to_timestamp(issued_before))
+        """Invalidates one token by its id, or all tokens of a user that were issued before a time,
+        which is now by default. Sockets that use them are disconnected."""
+        request = token_pb2.RevokeTokensRequest(
+            user=str(user), token_id=token_id, issued_before=to_timestamp(issued_before)
+        )
         # Without a time, a second attempt would revoke what was issued after the first.
         repeatable = bool(token_id or issued_before)
-        return plain(types.RevokeReport, await self._call(methods.REVOKE_TOKENS, request, timeout, repeatable))
+        return plain(
+            types.RevokeReport,
+            await self._call(methods.REVOKE_TOKENS, request, timeout, repeatable),
+        )
 
     def list_rooms(
-        self, *, namespace: str = "", prefix: str = "", query: str = "", largest_first: bool = False, page_size: int = 100
+        self,
+        *,
+        namespace: str = "",
+        prefix: str = "",
+        query: str = "",
+        largest_first: bool = False,
+        page_size: int = 100,
     ) -> AsyncPages[types.Room]:
         """Iterates over the rooms of a namespace, or of all, ordered by name.
 
@@ -291,13 +324,20 @@ class AsyncCalls:
 
         async def fetch(token: str) -> room_pb2.ListRoomsResponse:
             request = room_pb2.ListRoomsRequest(
-                namespace=namespace, prefix=prefix, query=query, order=order, page_size=page_size, page_token=token
+                namespace=namespace,
+                prefix=prefix,
+                query=query,
+                order=order,
+                page_size=page_size,
+                page_token=token,
             )
             return await self._call(methods.LIST_ROOMS, request, None)
 
         return AsyncPages(fetch, "rooms", types.Room)
 
-    async def get_room(self, room: str | int, *, namespace: str = "/", timeout: float | None = None) -> types.RoomDetails:
+    async def get_room(
+        self, room: str | int, *, namespace: str = "/", timeout: float | None = None
+    ) -> types.RoomDetails:
         """Counts a room's members. Raises NotFound if it has none."""
         request = room_pb2.GetRoomRequest(room=str(room), namespace=namespace)
         return plain(types.RoomDetails, await self._call(methods.GET_ROOM, request, timeout))
@@ -313,9 +353,12 @@ class AsyncCalls:
     ) -> types.ClearReport:
         """Removes every member from a room, and disconnects them if asked to.
 
-        notice: an event that members get before, with its arguments: JSON values without binary data.
+        notice: an event that members get before, with its arguments: JSON values without binary
+            data.
         """
-        request = room_pb2.ClearRoomRequest(room=str(room), namespace=namespace, disconnect=disconnect)
+        request = room_pb2.ClearRoomRequest(
+            room=str(room), namespace=namespace, disconnect=disconnect
+        )
         if notice:
             request.notice.CopyFrom(room_pb2.Notice(event=notice, args=to_list(args)))
         return plain(types.ClearReport, await self._call(methods.CLEAR_ROOM, request, timeout))
@@ -331,7 +374,8 @@ class AsyncCalls:
         namespace: str = "/",
         timeout: float | None = None,
     ) -> types.History:
-        """Reads the history of a room: from the oldest message on, those after since, or the last ones.
+        """Reads the history of a room: from the oldest message on, those after since, or the last
+        ones.
 
         last: read so many of the newest messages, oldest first. Excludes since, backward and limit.
         since: read the messages after this position; with backward, those before it.
@@ -340,14 +384,18 @@ class AsyncCalls:
 
         Raises FailedPrecondition with the reason HISTORY_DISABLED if the room has no history.
         """
-        request = room_pb2.ListMessagesRequest(room=str(room), namespace=namespace, last=last, limit=limit)
+        request = room_pb2.ListMessagesRequest(
+            room=str(room), namespace=namespace, last=last, limit=limit
+        )
         if since is not None:
             request.since.CopyFrom(room_pb2.Position(epoch=since.epoch, offset=since.offset))
         if backward:
             request.direction = room_pb2.DIRECTION_BACKWARD
         return plain(types.History, await self._call(methods.LIST_MESSAGES, request, timeout))
 
-    async def clear_messages(self, room: str | int, *, namespace: str = "/", timeout: float | None = None) -> None:
+    async def clear_messages(
+        self, room: str | int, *, namespace: str = "/", timeout: float | None = None
+    ) -> None:
         """Forgets the history of a room. Members stay in it."""
         request = room_pb2.ClearMessagesRequest(room=str(room), namespace=namespace)
         await self._call(methods.CLEAR_MESSAGES, request, timeout)
@@ -362,27 +410,41 @@ class AsyncCalls:
 
         async def fetch(token: str) -> presence_pb2.ListUsersResponse:
             request = presence_pb2.ListUsersRequest(
-                room=str(room), namespace=namespace, query=query, page_size=page_size, page_token=token
+                room=str(room),
+                namespace=namespace,
+                query=query,
+                page_size=page_size,
+                page_token=token,
             )
             return await self._call(methods.LIST_USERS, request, None)
 
         return AsyncPages(fetch, "users", types.PresentUser)
 
-    async def count_users(self, rooms: Names = (), *, namespace: str = "/", timeout: float | None = None) -> types.CountReport:
+    async def count_users(
+        self, rooms: Names = (), *, namespace: str = "/", timeout: float | None = None
+    ) -> types.CountReport:
         """Counts the users and sockets of up to 1000 rooms, or of the whole namespace."""
         request = presence_pb2.CountRequest(rooms=names(rooms), namespace=namespace)
         return plain(types.CountReport, await self._call(methods.COUNT, request, timeout))
 
-    async def online_users(self, users: Names, *, namespace: str = "/", timeout: float | None = None) -> types.OnlineReport:
+    async def online_users(
+        self, users: Names, *, namespace: str = "/", timeout: float | None = None
+    ) -> types.OnlineReport:
         """Says which of up to 1000 users are connected."""
         request = presence_pb2.OnlineRequest(users=names(users), namespace=namespace)
         return plain(types.OnlineReport, await self._call(methods.ONLINE, request, timeout))
 
     def list_sockets(
-        self, *, namespace: str = "", room: str | int = "", user: str | int = "", query: str = "", page_size: int = 100
+        self,
+        *,
+        namespace: str = "",
+        room: str | int = "",
+        user: str | int = "",
+        query: str = "",
+        page_size: int = 100,
     ) -> AsyncPages[types.Socket]:
-        """Iterates over the sockets of a namespace, or of all, ordered by id, including those that are
-        away.
+        """Iterates over the sockets of a namespace, or of all, ordered by id, including those that
+        are away.
 
         room, user: only members of this room, only sockets of this user.
         query: only sockets whose user, id or address begins with this.
@@ -390,7 +452,12 @@ class AsyncCalls:
 
         async def fetch(token: str) -> socket_pb2.ListSocketsResponse:
             request = socket_pb2.ListSocketsRequest(
-                namespace=namespace, room=str(room), user=str(user), query=query, page_size=page_size, page_token=token
+                namespace=namespace,
+                room=str(room),
+                user=str(user),
+                query=query,
+                page_size=page_size,
+                page_token=token,
             )
             return await self._call(methods.LIST_SOCKETS, request, None)
 
@@ -416,7 +483,9 @@ class AsyncCalls:
     ) -> types.JoinReport:
         """Adds the sockets in rooms, of users, or with these ids to the rooms in to, at most 100,
         whatever their tokens allow. A socket joins all of them or none."""
-        selector = _selector(rooms, users, sockets, except_rooms, except_users, except_sockets, namespace)
+        selector = _selector(
+            rooms, users, sockets, except_rooms, except_users, except_sockets, namespace
+        )
         request = socket_pb2.JoinRequest(selector=selector, rooms=names(to))
         return plain(types.JoinReport, await self._call(methods.JOIN, request, timeout))
 
@@ -434,7 +503,9 @@ class AsyncCalls:
         timeout: float | None = None,
     ) -> types.MatchReport:
         """Removes the sockets in rooms, of users, or with these ids from the rooms in to."""
-        selector = _selector(rooms, users, sockets, except_rooms, except_users, except_sockets, namespace)
+        selector = _selector(
+            rooms, users, sockets, except_rooms, except_users, except_sockets, namespace
+        )
         request = socket_pb2.LeaveRequest(selector=selector, rooms=names(to))
         return plain(types.MatchReport, await self._call(methods.LEAVE, request, timeout))
 
@@ -451,11 +522,14 @@ class AsyncCalls:
         namespace: str = "/",
         timeout: float | None = None,
     ) -> types.MatchReport:
-        """Replaces the data that backends see with the sockets in rooms, of users, or with these ids.
+        """Replaces the data that backends see with the sockets in rooms, of users, or with these
+        ids.
 
         data: any JSON of at most 4 KiB. None removes the data.
         """
-        selector = _selector(rooms, users, sockets, except_rooms, except_users, except_sockets, namespace)
+        selector = _selector(
+            rooms, users, sockets, except_rooms, except_users, except_sockets, namespace
+        )
         request = socket_pb2.UpdateRequest(selector=selector, data=to_value(data))
         return plain(types.MatchReport, await self._call(methods.UPDATE, request, timeout))
 
@@ -476,7 +550,9 @@ class AsyncCalls:
 
         reason: what the clients get in "sala:disconnect", at most 255 bytes.
         """
-        selector = _selector(rooms, users, sockets, except_rooms, except_users, except_sockets, namespace)
+        selector = _selector(
+            rooms, users, sockets, except_rooms, except_users, except_sockets, namespace
+        )
         request = socket_pb2.DisconnectRequest(selector=selector, reason=reason)
         return plain(types.MatchReport, await self._call(methods.DISCONNECT, request, timeout))
 

@@ -23,35 +23,47 @@ class Client(AsyncCalls):
         async with sala.aio.Client("127.0.0.1:9090", key=key) as broker:
             await broker.emit("news", {"text": "hello"}, rooms="chat:42")
 
-    It belongs to the event loop in which it is first used. Making one doesn't connect: a broker that
-    can't be reached is an error of the first call. It connects again by itself.
+    It belongs to the event loop in which it is first used. Making one doesn't connect: a broker
+    that can't be reached is an error of the first call. It connects again by itself.
     """
 
     def __init__(
-        self, address: str, *, key: str, tls: TLS | bool | None = None, plaintext: bool = False, timeout: float = 10.0
+        self,
+        address: str,
+        *,
+        key: str,
+        tls: TLS | bool | None = None,
+        plaintext: bool = False,
+        timeout: float = 10.0,
     ) -> None:
         """
         address: host:port of the broker's gRPC listener, or http://host:port for plaintext, or
-            https://host:port for TLS. Without a scheme, this machine's own addresses are plaintext and
-            all others use TLS.
+            https://host:port for TLS. Without a scheme, this machine's own addresses are plaintext
+            and all others use TLS.
         key: the API key.
         tls: True, or a TLS with files.
         plaintext: connect to another machine without TLS. The API key travels in clear text then.
         timeout: how many seconds a call may take, with all its attempts.
 
-        Raises ValueError if these contradict each other, and OSError if a file of tls can't be read.
+        Raises ValueError if these contradict each other, and OSError if a file of tls can't be
+        read.
         """
         self._transport = make_transport(address, key, tls, plaintext, timeout)
 
     async def __aenter__(self) -> "Client":
         return self
 
-    async def __aexit__(self, cls: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        cls: type[BaseException] | None,
+        err: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         await self.close()
 
     async def close(self) -> None:
-        """Ends the connection and all calls that are under way. Stop the subscriptions before, so that
-        they leave gracefully."""
+        """Ends the connection and all calls that are under way. Stop the subscriptions before, so
+        that they leave gracefully."""
         await self._transport.close()
 
     def subscription(
@@ -70,36 +82,49 @@ class Client(AsyncCalls):
             them. They should have the same handlers. Without a group, the program gets every event.
         namespaces: all that the API key allows by default.
         concurrency: how many handlers may run at the same time.
-        credits: how many events may be in this program, handled or waiting for a handler; the broker
-            keeps further ones. Twice the concurrency by default, at most 100,000.
+        credits: how many events may be in this program, handled or waiting for a handler; the
+            broker keeps further ones. Twice the concurrency by default, at most 100,000.
         grace: how many seconds handlers get to finish when the subscription stops.
         observe: get the events without taking them from others: none needs an answer.
         """
-        return Subscription(self, make_options(group, names(namespaces), concurrency, credits, grace, observe))
+        return Subscription(
+            self, make_options(group, names(namespaces), concurrency, credits, grace, observe)
+        )
 
     def stub(self, stub: Callable[[Any], S]) -> S:
         """Returns one of the generated stubs, which have every call and field of the API:
 
-            nodes = await broker.stub(cluster_pb2_grpc.ClusterServiceStub).ListNodes(ListNodesRequest())
+            nodes = await
+            broker.stub(cluster_pb2_grpc.ClusterServiceStub).ListNodes(ListNodesRequest())
 
         It uses the client's connection and carries the API key. Errors are those of grpc.aio, and
         there is neither a deadline nor a retry."""
         return stub(KeyedChannel(self._transport.channel(), self._transport.metadata))
 
-    async def _call(self, method: Method[Req, Resp], request: Req, timeout: float | None, repeatable: bool | None = None) -> Resp:
-        return await self._transport.call(method, request, timeout, method.repeatable if repeatable is None else repeatable)
+    async def _call(
+        self,
+        method: Method[Req, Resp],
+        request: Req,
+        timeout: float | None,
+        repeatable: bool | None = None,
+    ) -> Resp:
+        return await self._transport.call(
+            method, request, timeout, method.repeatable if repeatable is None else repeatable
+        )
 
-    def _stream(self, method: Method[Req, Resp], request: Req, timeout: float) -> AsyncIterator[Resp]:
+    def _stream(
+        self, method: Method[Req, Resp], request: Req, timeout: float
+    ) -> AsyncIterator[Resp]:
         return self._transport.stream(method, request, timeout)
 
 
 class Subscription(Handlers):
-    """What a program does with the events of clients. Handlers are functions or coroutine functions;
-    functions must not block, because they run in the event loop.
+    """What a program does with the events of clients. Handlers are functions or coroutine
+    functions; functions must not block, because they run in the event loop.
 
-    Events of one socket are handled one after the other, different sockets at the same time. An event
-    that needs an answer may be delivered again if its member of the group is lost; if it comes back to
-    this subscription, which remembers the last 10,000, it isn't handled twice.
+    Events of one socket are handled one after the other, different sockets at the same time. An
+    event that needs an answer may be delivered again if its member of the group is lost; if it
+    comes back to this subscription, which remembers the last 10,000, it isn't handled twice.
     """
 
     def __init__(self, client: Client, options: Options) -> None:
@@ -110,21 +135,25 @@ class Subscription(Handlers):
 
     async def run(self) -> None:
         """Subscribes and handles events until stop is called; subscribes again whenever the stream
-        breaks. Raises Unauthenticated, PermissionDenied or InvalidArgument, which another attempt can't
-        heal. When it is cancelled, it leaves gracefully first; when it is cancelled again, it ends at
-        once. A subscription runs once."""
+        breaks. Raises Unauthenticated, PermissionDenied or InvalidArgument, which another attempt
+        can't heal. When it is cancelled, it leaves gracefully first; when it is cancelled again, it
+        ends at once. A subscription runs once."""
         if self._subscriber is not None:
             raise RuntimeError("a subscription runs once; make another one")
         client = self._client
         self._subscriber = Subscriber(
-            client._transport, self._options, self, invoke, lambda message, kind: AsyncEvent(message, kind, client)
+            client._transport,
+            self._options,
+            self,
+            invoke,
+            lambda message, kind: AsyncEvent(message, kind, client),
         )
         await self._subscriber.run()
 
     def stop(self) -> None:
-        """Makes run leave gracefully and return: no more events are asked for, handlers finish for at
-        most the grace time, and their answers are sent. What is left unanswered goes to another member
-        of the group. Call it in the event loop, for example from a signal handler:
+        """Makes run leave gracefully and return: no more events are asked for, handlers finish for
+        at most the grace time, and their answers are sent. What is left unanswered goes to another
+        member of the group. Call it in the event loop, for example from a signal handler:
 
             loop.add_signal_handler(signal.SIGTERM, chat.stop)
         """
@@ -138,7 +167,9 @@ async def invoke(handler: Callable[..., Any], *args: Any) -> Any:
     return await result if inspect.isawaitable(result) else result
 
 
-def make_transport(address: str, key: str, tls: TLS | bool | None, plaintext: bool, timeout: float) -> Transport:
+def make_transport(
+    address: str, key: str, tls: TLS | bool | None, plaintext: bool, timeout: float
+) -> Transport:
     if not key:
         raise ValueError("an API key is needed; sala serve --dev prints one")
     if timeout <= 0:

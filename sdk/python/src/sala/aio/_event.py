@@ -17,7 +17,8 @@ class AsyncEvent:
     kind: "message", "connect", "disconnect", "away", "resumed", "join", "leave", "room_opened",
         "room_closed", "user_online", "user_offline", "user_joined" or "user_left".
     name: the name of the event that the client sent; empty for other kinds.
-    args: its arguments, with binary data as bytes. args_json and attachments have them as they came.
+    args: its arguments, with binary data as bytes. args_json and attachments have them as they
+        came.
     socket: the socket that the event is about; None for the kinds about rooms and users.
     user: the user of the socket, or whom the kinds about users are about. Empty if anonymous.
     namespace: where it happened.
@@ -55,23 +56,39 @@ class AsyncEvent:
 
     def __repr__(self) -> str:
         about = self.name or self.kind
-        return f"<{type(self).__name__} {about!r} of {self.user or 'nobody'!r} in {self.namespace!r}>"
+        return (
+            f"<{type(self).__name__} {about!r} of {self.user or 'nobody'!r} in {self.namespace!r}>"
+        )
 
-    async def emit(self, event: str, *args: Any, volatile: bool = False, timeout: float | None = None) -> types.EmitReport:
+    async def emit(
+        self, event: str, *args: Any, volatile: bool = False, timeout: float | None = None
+    ) -> types.EmitReport:
         """Sends an event back to the socket that this event is about, as emit of the client does.
         Raises ValueError if this event is about no socket."""
         if self.socket is None:
             raise ValueError(f"a {self.kind} event has no socket to emit to")
         return await self._calls.emit(
-            event, *args, sockets=self.socket.id, namespace=self.namespace, volatile=volatile, timeout=timeout
+            event,
+            *args,
+            sockets=self.socket.id,
+            namespace=self.namespace,
+            volatile=volatile,
+            timeout=timeout,
         )
 
     async def emit_to(
-        self, rooms: Names, event: str, *args: Any, include_self: bool = True, volatile: bool = False, timeout: float | None = None
+        self,
+        rooms: Names,
+        event: str,
+        *args: Any,
+        include_self: bool = True,
+        volatile: bool = False,
+        timeout: float | None = None,
     ) -> types.EmitReport:
         """Sends an event to rooms in the namespace of this event, as emit of the client does.
 
-        include_self: whether the socket that this event is about gets it too, if it is in the rooms.
+        include_self: whether the socket that this event is about gets it too, if it is in the
+            rooms.
         """
         excluded = () if include_self or self.socket is None else self.socket.id
         return await self._calls.emit(

@@ -183,8 +183,12 @@ class SubscribeStart(_message.Message):
     def __init__(self, group: _Optional[str] = ..., namespaces: _Optional[_Iterable[str]] = ..., events: _Optional[_Iterable[str]] = ..., kinds: _Optional[_Iterable[_Union[EventKind, str]]] = ..., credits: _Optional[int] = ..., decide: bool = ..., observe: bool = ...) -> None: ...
 
 class SubscribeStarted(_message.Message):
-    __slots__ = []
-    def __init__(self) -> None: ...
+    __slots__ = ["missing_nodes", "partial"]
+    MISSING_NODES_FIELD_NUMBER: _ClassVar[int]
+    PARTIAL_FIELD_NUMBER: _ClassVar[int]
+    missing_nodes: _containers.RepeatedScalarFieldContainer[str]
+    partial: bool
+    def __init__(self, partial: bool = ..., missing_nodes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class EventKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = []
