@@ -6,6 +6,10 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
+DATE ?= $(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null)
+BUILDINFO := github.com/salabroker/sala/cmd/sala/internal/buildinfo
+LDFLAGS := -s -w -X $(BUILDINFO).version=$(VERSION) -X $(BUILDINFO).commit=$(COMMIT) -X $(BUILDINFO).date=$(DATE)
 TOOLS := .tools/bin
 LOG := .tools/log
 GOTEST ?= go test
@@ -29,7 +33,7 @@ help: ## list the targets
 # grpcnotrace leaves out a tracing page that nothing serves, and 13 MB with it: docs/adr/0023.
 .PHONY: build
 build: ## build bin/sala, one static binary
-	CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sala ./cmd/sala
+	CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -ldflags '$(LDFLAGS)' -o bin/sala ./cmd/sala
 
 .PHONY: test
 test: ## run everything: deps, lint, cross, vuln, check-generated, unit, bench-check, chaos-check, sdk-python, e2e

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/salabroker/sala/cmd/sala/internal/buildinfo"
 	"github.com/salabroker/sala/cmd/sala/internal/cli"
 	"github.com/salabroker/sala/cmd/sala/internal/config"
 )
@@ -45,6 +46,7 @@ func (h *healthCommand) Run(ctx context.Context, streams *cli.Streams) error {
 	if err != nil {
 		return err
 	}
+	request.Header.Set("User-Agent", buildinfo.Get().UserAgent())
 	// The connection stays on this machine and carries no secret, and no certificate is valid for 127.0.0.1.
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // see above
 	defer transport.CloseIdleConnections()

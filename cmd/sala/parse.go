@@ -7,6 +7,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/salabroker/sala/cmd/sala/internal/buildinfo"
 	"github.com/salabroker/sala/cmd/sala/internal/cli"
 )
 
@@ -51,7 +52,7 @@ func parse(parser *kong.Kong, args []string, streams *cli.Streams) (*kong.Contex
 		case path.Flag == parser.Model.HelpFlag:
 			return parsed, false, parsed.PrintUsage(false)
 		case path.Flag.Name == versionFlag:
-			_, err := fmt.Fprintln(streams.Out, versionLine())
+			_, err := fmt.Fprintln(streams.Out, buildinfo.Get())
 			return parsed, false, err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/salabroker/sala/api/auth"
 	"github.com/salabroker/sala/broker/grace"
+	"github.com/salabroker/sala/cmd/sala/internal/buildinfo"
 	"github.com/salabroker/sala/cmd/sala/internal/cli"
 	"github.com/salabroker/sala/cmd/sala/internal/config"
 	"github.com/salabroker/sala/cmd/sala/internal/server"
@@ -68,7 +69,7 @@ func (s *serveCommand) run(ctx context.Context, cfg *config.Config, log *slog.Lo
 	for _, warning := range cfg.Warnings {
 		log.Warn(warning)
 	}
-	srv, err := server.New(ctx, cfg, log, out, currentVersion())
+	srv, err := server.New(ctx, cfg, log, out, buildinfo.Get())
 	if err != nil {
 		return err
 	}

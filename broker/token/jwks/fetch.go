@@ -47,6 +47,9 @@ func (s *Set) fetch(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	request.Header.Set("Accept", "application/json")
+	if s.agent != "" {
+		request.Header.Set("User-Agent", s.agent)
+	}
 	response, err := s.client.Do(request)
 	if err != nil {
 		return nil, withoutURL(err)

@@ -32,6 +32,8 @@ type Options struct {
 	URL string
 	// Issuer is the issuer of the keys: tokens with another "iss" are refused. Empty accepts any.
 	Issuer string
+	// UserAgent is the requests' User-Agent. By default it is that of net/http.
+	UserAgent string
 	// Transport sends the requests. By default it is one that uses the proxy of the environment.
 	Transport http.RoundTripper
 }
@@ -43,6 +45,7 @@ type Set struct {
 	url    *url.URL
 	issuer string
 	client *http.Client
+	agent  string
 	wake   chan struct{} // holds one token if an early fetch is due
 	metrics
 
@@ -64,6 +67,7 @@ func New(o Options) (*Set, error) {
 		url:      u,
 		issuer:   o.Issuer,
 		client:   newClient(o.Transport),
+		agent:    o.UserAgent,
 		wake:     make(chan struct{}, 1),
 		metrics:  newMetrics(u, o.Issuer),
 		underway: make(chan struct{}),

@@ -363,3 +363,24 @@ func TestTokensOfAnIssuer(t *testing.T) {
 		}
 	})
 }
+
+func TestUserAgent(t *testing.T) {
+	k := newKeys(t)
+	agents := make(chan string, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		agents <- r.UserAgent()
+		_, _ = w.Write(document(publish(t, k.ed.Public(), nil)))
+	}))
+	defer server.Close()
+	s, err := New(Options{URL: server.URL, UserAgent: "sala/test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.client.CloseIdleConnections()
+	if err := s.refresh(t.Context(), slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-agents; got != "sala/test" {
+		t.Errorf("the issuer is asked by %q", got)
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/salabroker/sala/api/auth"
+	"github.com/salabroker/sala/cmd/sala/internal/buildinfo"
 	"github.com/salabroker/sala/cmd/sala/internal/config"
 )
 
@@ -62,6 +63,7 @@ func (c *Client) dial(extra ...grpc.DialOption) (*grpc.ClientConn, error) {
 	}
 	return grpc.NewClient(c.Server, append(extra,
 		grpc.WithTransportCredentials(transport),
+		grpc.WithUserAgent(buildinfo.Get().UserAgent()),
 		grpc.WithPerRPCCredentials(bearer(c.key())),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxResponseBytes)),
 		grpc.WithChainUnaryInterceptor(c.limitTime, c.partial.unary),

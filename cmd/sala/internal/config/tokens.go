@@ -11,6 +11,7 @@ import (
 
 	"github.com/salabroker/sala/broker/token"
 	"github.com/salabroker/sala/broker/token/jwks"
+	"github.com/salabroker/sala/cmd/sala/internal/buildinfo"
 )
 
 // readTokens reads the keys that sign and verify tokens. With --dev it makes a secret if none is
@@ -119,7 +120,7 @@ func (f *Flags) keySets(p *problems) []*jwks.Set {
 		seen[shown] = true
 		var set *jwks.Set
 		if err == nil {
-			set, err = jwks.New(jwks.Options{URL: url, Issuer: issuer})
+			set, err = jwks.New(jwks.Options{URL: url, Issuer: issuer, UserAgent: buildinfo.Get().UserAgent()})
 		}
 		if err != nil {
 			p.addf("jwt_jwks_url[%d]: %s", i, err)

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/salabroker/sala/cmd/sala/internal/buildinfo"
 	"github.com/salabroker/sala/cmd/sala/internal/config"
 	"github.com/salabroker/sala/cmd/sala/internal/listen"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
@@ -82,7 +83,7 @@ func metric(t *testing.T, l *listen.Listener, name string) float64 {
 // TestAnAddressCannotTakeAllConnections fills the share of an address with silent connections, which
 // the broker itself doesn't see.
 func TestAnAddressCannotTakeAllConnections(t *testing.T) {
-	s, err := New(t.Context(), testConfig(t, func(f *config.Flags) { f.MaxConnectionsPerIP = 2 }), slog.New(slog.DiscardHandler), io.Discard, "test")
+	s, err := New(t.Context(), testConfig(t, func(f *config.Flags) { f.MaxConnectionsPerIP = 2 }), slog.New(slog.DiscardHandler), io.Discard, buildinfo.Info{Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

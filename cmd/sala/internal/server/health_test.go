@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/salabroker/sala/cmd/sala/internal/buildinfo"
 	"github.com/salabroker/sala/cmd/sala/internal/config"
 )
 
@@ -14,7 +15,7 @@ import (
 func TestPublicHealth(t *testing.T) {
 	for _, wanted := range []bool{false, true} {
 		cfg := testConfig(t, func(f *config.Flags) { f.PublicHealth = wanted })
-		s, err := New(t.Context(), cfg, slog.New(slog.DiscardHandler), io.Discard, "test")
+		s, err := New(t.Context(), cfg, slog.New(slog.DiscardHandler), io.Discard, buildinfo.Info{Version: "test"})
 		if err != nil {
 			t.Fatal(err)
 		}

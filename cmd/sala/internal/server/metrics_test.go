@@ -4,10 +4,10 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"runtime"
 	"strings"
 	"testing"
 
+	"github.com/salabroker/sala/cmd/sala/internal/buildinfo"
 	"github.com/salabroker/sala/cmd/sala/internal/config"
 )
 
@@ -15,7 +15,7 @@ import (
 // API there.
 func TestMetricsListener(t *testing.T) {
 	cfg := testConfig(t, func(f *config.Flags) { f.MetricsListen = "127.0.0.1:0" })
-	s, err := New(t.Context(), cfg, slog.New(slog.DiscardHandler), io.Discard, "test")
+	s, err := New(t.Context(), cfg, slog.New(slog.DiscardHandler), io.Discard, buildinfo.Info{Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,14 +52,14 @@ func TestMetricsListener(t *testing.T) {
 // histograms.
 func TestMetricsFormats(t *testing.T) {
 	cfg := testConfig(t, func(f *config.Flags) { f.MetricsListen = "127.0.0.1:0" })
-	s, err := New(t.Context(), cfg, slog.New(slog.DiscardHandler), io.Discard, "v1.2.3")
+	s, err := New(t.Context(), cfg, slog.New(slog.DiscardHandler), io.Discard, buildinfo.Info{Version: "v1.2.3", Commit: "c0ffee", Go: "go1.2"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Start()
 	defer s.Stop(t.Context())
 	for accept, want := range map[string]struct{ kind, body string }{
-		"":                             {"text/plain; version=0.0.4", `sala_build_info{goversion="` + runtime.Version() + `",revision="`},
+		"":                             {"text/plain; version=0.0.4", `sala_build_info{goversion="go1.2",revision="c0ffee",version="v1.2.3"} 1`},
 		"application/openmetrics-text": {"application/openmetrics-text; version=0.0.1", "# EOF\n"},
 		"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited": {"application/vnd.google.protobuf", "sala_emit_duration_seconds"},
 	} {

@@ -20,6 +20,7 @@ import (
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/ratelimit"
 	"github.com/salabroker/sala/cmd/sala/internal/auditlog"
+	"github.com/salabroker/sala/cmd/sala/internal/buildinfo"
 	"github.com/salabroker/sala/cmd/sala/internal/config"
 	"github.com/salabroker/sala/cmd/sala/internal/listen"
 	"github.com/salabroker/sala/cmd/sala/internal/telemetry"
@@ -34,7 +35,7 @@ type Server struct {
 	cfg     *config.Config
 	log     *slog.Logger
 	out     io.Writer // for an audit log on standard output
-	version string
+	program buildinfo.Info
 	audit   *auditlog.Log // nil for none
 	broker  *broker.Broker
 	api     *api.Server
@@ -52,8 +53,8 @@ type Server struct {
 
 // New binds the listeners and builds the broker and the control API. Nothing is served before
 // Start. The error is a *[config.Error] if the configuration is invalid.
-func New(ctx context.Context, cfg *config.Config, log *slog.Logger, out io.Writer, version string) (*Server, error) {
-	s := &Server{cfg: cfg, log: log, out: out, version: version, poll: certificatePoll, failed: make(chan error, 4)}
+func New(ctx context.Context, cfg *config.Config, log *slog.Logger, out io.Writer, build buildinfo.Info) (*Server, error) {
+	s := &Server{cfg: cfg, log: log, out: out, program: build, poll: certificatePoll, failed: make(chan error, 4)}
 	if err := s.assemble(ctx); err != nil {
 		s.Stop(ctx)
 		return nil, err
@@ -104,7 +105,7 @@ func (s *Server) console(path string) http.Handler {
 	if s.cfg.Flags.Console == "off" {
 		return nil
 	}
-	cfg := console.Config{Version: s.version}
+	cfg := console.Config{Version: s.program.Version}
 	if s.cfg.Flags.Dev {
 		cfg.Dev = &console.Dev{PublicPort: s.public.Port(), PublicTLS: s.public.TLS != nil, Path: path}
 	}
@@ -169,7 +170,7 @@ func (s *Server) build(ctx context.Context, options broker.Options, page http.Ha
 			return err
 		}
 	}
-	options.Logger, options.Metrics, options.Version = s.log, registry, s.version
+	options.Logger, options.Metrics, options.Version = s.log, registry, s.program.Version
 	options.Cluster, err = s.clusterOptions(ctx)
 	if err != nil {
 		return err
@@ -206,7 +207,7 @@ func (s *Server) build(ctx context.Context, options broker.Options, page http.Ha
 		Reaches:         s.reachesCluster,
 		ClientCerts:     s.cfg.Flags.ControlClientCA != "",
 		Console:         page,
-		Version:         s.version,
+		Version:         s.program.Version,
 		Tracer:          options.Tracer,
 		Logger:          s.log,
 		Metrics:         registry,
@@ -234,7 +235,7 @@ func (s *Server) listeners() []*listen.Listener {
 // newRegistry returns a registry with the metrics of the process, its listeners and its key sets.
 func (s *Server) newRegistry() (*prometheus.Registry, error) {
 	registry := prometheus.NewRegistry()
-	own := []prometheus.Collector{buildInfo(s.version), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})}
+	own := []prometheus.Collector{buildInfoMetric(s.program), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})}
 	for _, l := range s.listeners() {
 		own = append(own, l.Collectors()...)
 	}

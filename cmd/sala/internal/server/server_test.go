@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/salabroker/sala/cmd/sala/internal/buildinfo"
 	"github.com/salabroker/sala/cmd/sala/internal/config"
 	"github.com/salabroker/sala/cmd/sala/internal/listen"
 )
@@ -40,7 +41,7 @@ func testConfig(t *testing.T, change func(*config.Flags)) *config.Config {
 
 func newTestServer(t *testing.T) *Server {
 	t.Helper()
-	s, err := New(t.Context(), testConfig(t, nil), slog.New(slog.DiscardHandler), io.Discard, "test")
+	s, err := New(t.Context(), testConfig(t, nil), slog.New(slog.DiscardHandler), io.Discard, buildinfo.Info{Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +88,7 @@ func TestStopWithoutStart(t *testing.T) {
 // advance and port scanners do.
 func TestStopDoesNotWaitForTheSilent(t *testing.T) {
 	var lines bytes.Buffer
-	s, err := New(t.Context(), testConfig(t, nil), slog.New(slog.NewTextHandler(&lines, nil)), io.Discard, "test")
+	s, err := New(t.Context(), testConfig(t, nil), slog.New(slog.NewTextHandler(&lines, nil)), io.Discard, buildinfo.Info{Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +107,7 @@ func TestStopDoesNotWaitForTheSilent(t *testing.T) {
 // names the ones that don't.
 func TestStopLeavesWhatDoesNotEnd(t *testing.T) {
 	lines := &lockedBuffer{}
-	s, err := New(t.Context(), testConfig(t, nil), slog.New(slog.NewTextHandler(lines, nil)), io.Discard, "test")
+	s, err := New(t.Context(), testConfig(t, nil), slog.New(slog.NewTextHandler(lines, nil)), io.Discard, buildinfo.Info{Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +159,7 @@ func TestNewUndoesWhatItBegan(t *testing.T) {
 	free := probe.Addr().String()
 	_ = probe.Close()
 	cfg := testConfig(t, func(f *config.Flags) { f.Listen, f.Namespaces = free, config.List{"bad"} })
-	_, err = New(t.Context(), cfg, slog.New(slog.DiscardHandler), io.Discard, "")
+	_, err = New(t.Context(), cfg, slog.New(slog.DiscardHandler), io.Discard, buildinfo.Info{})
 	var wrong *config.Error
 	if !errors.As(err, &wrong) || !strings.Contains(err.Error(), "namespaces[0]") {
 		t.Errorf("the error is %v, want a *config.Error", err)

@@ -14,7 +14,7 @@ import (
 // startTraces starts to send spans, if the environment names a collector. It returns nil if not. What
 // the other parts do until they have stopped is sent as well.
 func (s *Server) startTraces(ctx context.Context, metrics prometheus.Registerer) (*tracing.Tracer, error) {
-	traces, err := telemetry.New(ctx, telemetry.Options{Version: s.version, Logger: s.log, Metrics: metrics})
+	traces, err := telemetry.New(ctx, telemetry.Options{Version: s.program.Version, Logger: s.log, Metrics: metrics})
 	if err != nil {
 		return nil, invalidVariables(err)
 	}
