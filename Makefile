@@ -36,7 +36,7 @@ build: ## build bin/sala, one static binary
 	CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -ldflags '$(LDFLAGS)' -o bin/sala ./cmd/sala
 
 .PHONY: test
-test: ## run everything: deps, lint, cross, vuln, check-generated, unit, bench-check, chaos-check, sdk-python, e2e
+test: ## run everything: deps, lint, cross, vuln, check-generated, unit, bench-check, chaos-check, sdk-node, sdk-python, e2e
 	@tools/test.sh
 
 .PHONY: deps
@@ -64,7 +64,7 @@ cross: ## go vet for the other platforms that Sala builds for; 10 s once Go has 
 .PHONY: vuln
 vuln: ## look for known vulnerabilities with govulncheck (VULNDB) and npm audit; skipped if no database can be reached
 	@tools/install.sh govulncheck
-	@node tools/vuln.mjs $(LOG)/vuln.json $(VULNDB) web/console/package-lock.json web/site/package-lock.json e2e/package-lock.json examples/*/package-lock.json broker/cluster/redisemitter/testdata/package-lock.json
+	@node tools/vuln.mjs $(LOG)/vuln.json $(VULNDB) web/console/package-lock.json web/site/package-lock.json sdk/node/package-lock.json e2e/package-lock.json examples/*/package-lock.json broker/cluster/redisemitter/testdata/package-lock.json
 
 # The race detector needs cgo, which Go turns off if there is no C compiler. `make test` passes
 # its own GOTEST, which counts the tests, and insists on the race detector.
@@ -78,7 +78,7 @@ sdk-python: ## check the types of the Python library, and test it
 	@/usr/bin/python3 sdk/python/tools/test.py $(LOG)/sdk-python.json
 
 .PHONY: e2e
-e2e: build ## test bin/sala with real clients: socket.io-client, curl, grpcurl, Chromium
+e2e: build sdk-node-build ## test bin/sala with real clients: socket.io-client, curl, grpcurl, Chromium
 	@tools/install.sh grpcurl
 	@cd e2e && npm test --silent
 
@@ -97,6 +97,15 @@ chaos-check: ## lint and test the module chaos/; breaks nothing
 	@tools/install.sh golangci-lint
 	cd chaos && ../$(TOOLS)/golangci-lint run --config ../bench/.golangci.yml --allow-parallel-runners ./...
 	@cd chaos && CGO_ENABLED=1 node ../tools/gotest.mjs ../$(LOG)/chaos.json -race -timeout 2m ./internal/... ./cmd/chaos
+
+.PHONY: sdk-node-build
+sdk-node-build: ## build sdk/node/dist, the client library for Node
+	@tools/npm-ci.sh sdk/node
+	@cd sdk/node && npm run --silent build
+
+.PHONY: sdk-node
+sdk-node: sdk-node-build ## build and test the client library for Node
+	@cd sdk/node && npm test --silent
 
 .PHONY: faults
 faults: build ## clients of bin/sala stall, vanish and attack; backends, nodes and Redis are killed; about 25 minutes, FAULTFLAGS=-quick for 5
@@ -132,6 +141,8 @@ generate: ## generate gen/, api/openapi/, broker/cluster/wire/ and the code of s
 	$(TOOLS)/buf generate --template buf.gen.cluster.yaml
 	$(TOOLS)/buf generate --template buf.gen.sdk.yaml
 	@sdk/python/tools/generate.sh
+	@tools/npm-ci.sh sdk/node
+	$(TOOLS)/buf generate --template buf.gen.node.yaml
 
 .PHONY: console
 console: ## check web/console and build api/console/dist from it
@@ -155,7 +166,9 @@ check-generated: ## fail if `make generate` or `make console` would change anyth
 	  $(TOOLS)/buf generate -o "$$fresh"; \
 	  $(TOOLS)/buf generate --template buf.gen.cluster.yaml -o "$$fresh"; \
 	  $(TOOLS)/buf generate --template buf.gen.sdk.yaml -o "$$fresh"; \
-	  for dir in gen api/openapi broker/cluster/wire sdk/go/salav1; do \
+	  tools/npm-ci.sh sdk/node; \
+	  $(TOOLS)/buf generate --template buf.gen.node.yaml -o "$$fresh"; \
+	  for dir in gen api/openapi broker/cluster/wire sdk/go/salav1 sdk/node/src/gen; do \
 	    if ! diff -r "$$dir" "$$fresh/$$dir"; then echo "$$dir is stale: run 'make generate' and commit it"; exit 1; fi; \
 	  done
 	@sdk/python/tools/generate.sh --check

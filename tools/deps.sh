@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what `make test` needs and prints what it installs: Debian packages, the Node packages
-# of the console, e2e, the examples and one test, and the Go tools. Go, Node and npm must already be there.
+# of the console, the client library, e2e, the examples and one test, and the Go tools. Go, Node and
+# npm must already be there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -59,7 +60,7 @@ if ((${#packages[@]})); then
   rm -f "$log"
 fi
 
-for lock in web/console/package-lock.json e2e/package-lock.json examples/*/package-lock.json broker/cluster/redisemitter/testdata/package-lock.json; do
+for lock in web/console/package-lock.json sdk/node/package-lock.json e2e/package-lock.json examples/*/package-lock.json broker/cluster/redisemitter/testdata/package-lock.json; do
   tools/npm-ci.sh "$(dirname "$lock")"
 done
 

@@ -33,11 +33,12 @@ for (const name of ['vuln.json', 'unit.json', 'bench.json', 'chaos.json', 'sdk-p
   for (const key of Object.keys(total)) total[key] += count[key];
 }
 
-const e2e = read('e2e.tap');
-if (e2e) {
-  const closing = e2e.split('\n').filter((line) => /^# (tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) /.test(line));
+for (const name of ['sdk-node.tap', 'e2e.tap']) {
+  const tap = read(name);
+  if (!tap) continue;
+  const closing = tap.split('\n').filter((line) => /^# (tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) /.test(line));
   console.log(closing.join('\n'));
-  failures.push(...failuresOf(e2e));
+  failures.push(...failuresOf(tap));
   const number = (word) => Number(closing.find((line) => line.startsWith(`# ${word} `))?.split(' ')[2] ?? 0);
   total.passed += number('pass');
   total.failed += number('fail') + number('cancelled') + (number('tests') === 0 ? 1 : 0);
