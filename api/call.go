@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -12,7 +13,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/tap"
 	"google.golang.org/protobuf/proto"
@@ -20,6 +20,7 @@ import (
 	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/api/auth"
 	"github.com/salabroker/sala/api/explain"
+	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/panics"
 	"github.com/salabroker/sala/broker/tracing"
 )
@@ -34,11 +35,11 @@ type call struct {
 	method  string
 	start   time.Time
 	caller  *auth.Caller // nil until it is known
-	account *auth.Caller // whose share of memory the call uses; nil if the gateway has counted it
+	account *auth.Caller // whose share of memory the call uses; nil if the REST request has counted it
 	peer    string       // address of a REST request that hasn't become an RPC
 	audit   *audit       // nil if the call isn't recorded
 	lasting bool         // it is a stream
-	conn    *callerConn  // nil for calls from the gateway
+	conn    *callerConn  // nil for calls over REST
 	held    int64        // bytes that the request has of the decoding budget
 
 	from remoteParent  // the caller's span, as far as it is known
@@ -51,9 +52,6 @@ type callKey struct{}
 // tap refuses calls without a key, or whose key doesn't allow them, before anything but
 // their metadata is read. gRPC runs it on the goroutine that reads the connection.
 func (s *Server) tap(ctx context.Context, info *tap.Info) (context.Context, error) {
-	if isInMemory(ctx) { // the gateway has checked it
-		return ctx, nil
-	}
 	a := &arrival{caller: s.guests}
 	if strings.HasPrefix(info.FullMethodName, ourMethods) {
 		c := &call{server: s, method: tapMethod(info.FullMethodName), start: time.Now()}
@@ -127,7 +125,7 @@ func (c *call) end(ctx context.Context, err error, panicked any) error {
 		return nil
 	}
 	failed := apierror.Classify(err)
-	if isInMemory(ctx) {
+	if directOf(ctx) != nil {
 		failed = explain.InJSON(failed, explain.RequestOf(c.method))
 	}
 	c.endSpan(ctx, failed.Code, failed.ReasonOrCode())
@@ -162,23 +160,16 @@ func (c *call) log(ctx context.Context, level slog.Level, took time.Duration, co
 	}, more...)...)
 }
 
-// peerAddress returns the address of a call. Only a call from the gateway, over the
-// in-memory connection, may name it in its metadata.
+// peerAddress returns the address of a call.
 func peerAddress(ctx context.Context) string {
+	if d := directOf(ctx); d != nil {
+		return d.rest.http.RemoteAddr
+	}
 	from, ok := peer.FromContext(ctx)
 	if !ok || from.Addr == nil {
 		return ""
 	}
-	if !isInMemory(ctx) {
-		return from.Addr.String()
-	}
-	return strings.Join(metadata.ValueFromIncomingContext(ctx, restPeerMetadata), "")
-}
-
-// isInMemory reports whether a call comes from the REST gateway.
-func isInMemory(ctx context.Context) bool {
-	from, ok := peer.FromContext(ctx)
-	return ok && from.Addr != nil && from.Addr.Network() == inMemoryNetwork
+	return from.Addr.String()
 }
 
 // registrar registers services on a server so that a unary call is checked and counted
@@ -186,6 +177,7 @@ func isInMemory(ctx context.Context) bool {
 type registrar struct {
 	server *Server
 	grpc   *grpc.Server
+	direct *direct // gets the services too
 }
 
 // RegisterService implements grpc.ServiceRegistrar.
@@ -196,12 +188,13 @@ func (r registrar) RegisterService(desc *grpc.ServiceDesc, service any) {
 		own.Methods[i].Handler = r.server.handleUnary("/"+desc.ServiceName+"/"+method.MethodName, method.Handler)
 	}
 	r.grpc.RegisterService(&own, service)
+	r.direct.add(&own, service)
 }
 
 // handleUnary returns a handler that wraps handle, which receives the request and calls
-// the service.
+// the service. The interceptor is that of a direct call; gRPC passes none.
 func (s *Server) handleUnary(method string, handle grpc.MethodHandler) grpc.MethodHandler {
-	return func(service any, ctx context.Context, _ func(any) error, _ grpc.UnaryServerInterceptor) (resp any, err error) {
+	return func(service any, ctx context.Context, _ func(any) error, intercept grpc.UnaryServerInterceptor) (resp any, err error) {
 		s.calls.Add(1)
 		defer s.calls.Add(-1)
 		c := &call{server: s, method: method, start: time.Now()}
@@ -214,13 +207,21 @@ func (s *Server) handleUnary(method string, handle grpc.MethodHandler) grpc.Meth
 		defer c.release()
 		ctx = c.startSpan(ctx)
 		resp, err = handle(service, context.WithValue(ctx, callKey{}, c), func(req any) error {
-			err := c.receive(ctx, req)
+			var err error
+			if d := directOf(ctx); d != nil {
+				req, err = d.request, checkDecoded(d.request)
+			} else {
+				err = c.receive(ctx, req)
+			}
 			if err == nil {
 				c.audit.asked(req)
 				c.asked(req)
 			}
 			return err
-		}, nil)
+		}, intercept)
+		if cause := context.Cause(ctx); err != nil && errors.As(cause, new(*broker.Error)) {
+			err = cause // the service doesn't know of shutdowns
+		}
 		if err == nil {
 			c.audit.answered(resp)
 			callerConnOf(ctx).answer(sizeOf(resp))
@@ -315,20 +316,15 @@ func (c *call) reserve(ctx context.Context, cost int64) error {
 func (c *call) payer() *auth.Caller { return cmp.Or(c.account, c.caller) }
 
 // enter counts a call as in flight if the limits allow it; then leave must follow. The
-// tap, or the gateway, has admitted the caller.
+// tap, or the REST request, has admitted the caller.
 func (c *call) enter(ctx context.Context) error {
 	s := c.server
 	if a, ok := ctx.Value(arrivalKey{}).(*arrival); ok {
 		c.caller, c.account = a.caller, a.caller
-	} else { // from the gateway, which counts its memory
-		var err error
-		c.caller, err = s.auth.Authenticate(metadata.ValueFromIncomingContext(ctx, "authorization"), func() string { return peerAddress(ctx) })
-		if err != nil {
-			return err
-		}
-		if err := c.caller.Authorize(c.method); err != nil {
-			return err
-		}
+	} else if d := directOf(ctx); d != nil {
+		c.caller, c.from = d.rest.call.caller, d.rest.call.from
+	} else {
+		return errors.New("a call has bypassed the tap")
 	}
 	if c.caller == s.guests {
 		return c.enterAsGuest(ctx)

@@ -85,9 +85,6 @@ type connCredentials struct {
 
 // ServerHandshake implements credentials.TransportCredentials.
 func (cc connCredentials) ServerHandshake(c net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	if c.LocalAddr().Network() == inMemoryNetwork {
-		return c, nil, nil
-	}
 	conn := &callerConn{Conn: c, server: cc.server, keyed: keyedConn(c), open: make(map[uint32]struct{})}
 	return conn, conn, nil
 }
@@ -136,7 +133,7 @@ type callerConn struct {
 // AuthType implements credentials.AuthInfo.
 func (*callerConn) AuthType() string { return "connection" }
 
-// callerConnOf returns the connection of a call, nil if it came in memory.
+// callerConnOf returns the connection of a call, nil if it came over REST.
 func callerConnOf(ctx context.Context) *callerConn {
 	from, ok := peer.FromContext(ctx)
 	if !ok {

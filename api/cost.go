@@ -31,8 +31,7 @@ const (
 	packedCost = 16
 
 	// textCost, textValueCost and textObjectCost are for JSON: for each byte, each value
-	// and, on top of that, each object. They become messages twice, in the gateway and in
-	// the service.
+	// and, on top of that, each object.
 	textCost       = 4
 	textValueCost  = 288
 	textObjectCost = 896

@@ -15,8 +15,8 @@
 //
 // # The way of a call
 //
-// A call arrives over the network ([Server.Serve]) or, for REST, from the gateway over an
-// in-memory connection, so that keys, scopes, limits and metrics are in one place:
+// A call arrives over the network ([Server.Serve]) or, for REST, from the gateway, whose calls
+// direct.go hands to the same handlers, so that scopes, limits and metrics are in one place:
 //
 //   - conn.go and frames.go bound what a connection may send and leave unread.
 //   - call.go finds the API key, checks the method's scope (package auth) before anything
@@ -32,7 +32,7 @@
 // # REST and HTTP
 //
 // http.go lists everything on the HTTP listener ([Server.HTTPHandler]). rest.go checks a
-// REST request before it becomes a call; rest_gateway.go, rest_body.go, rest_stream.go,
-// rest_routes.go and rest_errors.go do the translation. Package explain says which field
+// REST request before it becomes a call; rest_gateway.go, rest_body.go,
+// rest_routes.go and rest_errors.go do the translation, and direct.go carries out the call. Package explain says which field
 // of a request is wrong and what was probably meant.
 package api

@@ -102,7 +102,7 @@ func (s *messageService) emitOne(ctx context.Context, within auth.Reach, req *sa
 func (s *messageService) result(ctx context.Context, report broker.Report, err error) *salav1.EmitResult {
 	if err != nil {
 		failed := apierror.Classify(err)
-		if isInMemory(ctx) {
+		if directOf(ctx) != nil {
 			failed = explain.InJSON(failed, (*salav1.EmitBatchRequest)(nil).ProtoReflect().Descriptor())
 		}
 		if failed.Code == codes.Internal {

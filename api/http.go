@@ -27,7 +27,7 @@ func (s *Server) newHTTPHandler(cfg Config, bodyTime time.Duration) http.Handler
 	// JSON takes up to twice the bytes: quotes in argsJson, Base64.
 	maxBody := 2 * (cfg.MaxMessageBytes + maxOverhead)
 	mux := http.NewServeMux()
-	mux.Handle("/v1/", apiHeaders(headAsGet(s.prepareREST(&bodies{maxBody, bodyTime, s.intake}, s.gateway.mux))))
+	mux.Handle("/v1/", apiHeaders(headAsGet(s.prepareREST(&bodies{maxBody, bodyTime, s.intake}, s.gateway))))
 	mux.Handle("/openapi.json", apiHeaders(get(serveOpenAPI)))
 	mux.Handle("/livez", apiHeaders(get(serveLive)))
 	mux.Handle("/readyz", apiHeaders(get(s.serveReady)))

@@ -117,8 +117,7 @@ func (in *incoming) receive() error {
 	return in.decode(unpacked)
 }
 
-// hurry ends the call unless the request, or its next piece, arrives in time. Requests from
-// the gateway are in memory already.
+// hurry ends the call unless the request, or its next piece, arrives in time.
 func (in *incoming) hurry() {
 	if in.late != nil {
 		in.late.Reset(in.call.server.intake.arriving)

@@ -9,7 +9,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -152,27 +151,9 @@ func isUTF8(path string, query url.Values) bool {
 	return utf8.ValidString(path)
 }
 
-// checkRESTCall refuses query parameters that the gateway would ignore, and requests that
-// are too large for the server.
-func checkRESTCall(maxRequest int) grpc.UnaryClientInterceptor {
-	return func(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-		if rest, ok := ctx.Value(restKey{}).(*restRequest); ok {
-			if err := rest.admit(ctx, method); err != nil {
-				return err
-			}
-			if err := rest.check(req, maxRequest); err != nil {
-				return apierror.Classify(err).Status().Err()
-			}
-		}
-		return invoke(ctx, method, req, reply, conn, opts...)
-	}
-}
-
-func (r *restRequest) check(req any, maxRequest int) error {
-	message, ok := req.(proto.Message)
-	if !ok {
-		return nil
-	}
+// check refuses query parameters that the gateway would ignore, and requests that are too
+// large for the server.
+func (r *restRequest) check(message proto.Message, maxRequest int) error {
 	if err := r.checkParameters(message.ProtoReflect()); err != nil {
 		return err
 	}

@@ -38,8 +38,6 @@ func handleRESTError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshal
 	case !ok: // an invalid escape in the path
 		st = apierror.WithReason(status.New(codes.InvalidArgument, err.Error()), broker.ReasonInvalidArgument)
 	case len(st.Details()) > 0: // from our services
-	case r.Context().Err() == nil && isCutOff(st):
-		st = cutOff()
 	default:
 		st = explainRefusal(ctx, r, st)
 	}
@@ -69,20 +67,6 @@ func explainRefusal(ctx context.Context, r *http.Request, st *status.Status) *st
 func requestOf(ctx context.Context) protoreflect.MessageDescriptor {
 	name, _ := runtime.RPCMethod(ctx)
 	return explain.RequestOf(name)
-}
-
-// isCutOff reports whether a call failed because the in-memory connection was closed. The
-// caller knows that the client is still there.
-func isCutOff(st *status.Status) bool {
-	return st.Code() == codes.Canceled || st.Code() == codes.Unavailable
-}
-
-func cutOff() *status.Status {
-	return apierror.Classify(&broker.Error{
-		Code:    broker.CodeUnavailable,
-		Reason:  broker.ReasonDraining,
-		Message: "the node is shutting down and did not answer this call",
-	}).Status()
 }
 
 // handleRoutingError answers requests that match no call.
@@ -161,13 +145,4 @@ func httpStatus(st *status.Status) int {
 }
 
 // explainStreamError returns the status in the last line of a broken stream.
-func explainStreamError(ctx context.Context, err error) *status.Status {
-	st := status.Convert(err)
-	switch {
-	case len(st.Details()) > 0: // from our services
-		return st
-	case ctx.Err() == nil && isCutOff(st):
-		return cutOff()
-	}
-	return apierror.Classify(err).Status()
-}
+func explainStreamError(_ context.Context, err error) *status.Status { return statusOf(err) }

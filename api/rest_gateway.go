@@ -7,14 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
@@ -24,58 +21,29 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-const (
-	// inMemoryNetwork is the network of bufconn's addresses.
-	inMemoryNetwork = "bufconn"
-	// inMemoryBuffer is how many bytes may be in transit in each direction.
-	inMemoryBuffer = 256 << 10
-	// restPeerMetadata has the address of a REST client.
-	restPeerMetadata = "x-sala-rest-peer"
-	// maxResponse bounds gRPC responses. A page of 1000 sockets with all their rooms and
-	// data fits.
-	maxResponse = 64 << 20
-)
-
-// gateway turns REST calls into gRPC calls over an in-memory connection.
-type gateway struct {
-	mux  *runtime.ServeMux
-	conn *grpc.ClientConn
-
-	stopped chan struct{} // closed when the in-memory listener is
-	err     error         // why it closed; may be read after stopped
-}
-
-// newGateway serves server on an in-memory listener until the server is stopped.
-func newGateway(server *grpc.Server, maxRequest int) (*gateway, error) {
-	listener := bufconn.Listen(inMemoryBuffer)
-	conn, err := grpc.NewClient("passthrough:///sala",
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDisableServiceConfig(),
-		grpc.WithUnaryInterceptor(checkRESTCall(maxRequest)),
-		grpc.WithStreamInterceptor(checkRESTStream(maxRequest)),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxResponse)),
-		grpc.WithStaticStreamWindowSize(streamWindow),
-		grpc.WithStaticConnWindowSize(connectionWindow),
-	)
-	if err != nil {
-		return nil, fmt.Errorf("connecting the REST gateway: %w", err)
-	}
+// newGateway returns a handler that turns REST requests into calls of conn.
+func newGateway(conn grpc.ClientConnInterface) (*runtime.ServeMux, error) {
 	known, err := newRoutes(openAPI)
 	if err != nil {
-		return nil, errors.Join(err, conn.Close())
+		return nil, err
 	}
-	g := &gateway{mux: newGatewayMux(known), conn: conn, stopped: make(chan struct{})}
-	if err := g.register(); err != nil {
-		return nil, errors.Join(fmt.Errorf("setting up the REST gateway: %w", err), conn.Close())
+	mux := newGatewayMux(known)
+	// The generated functions don't use their context.
+	ctx := context.Background() //nolint:forbidigo // see above
+	err = errors.Join(
+		salav1.RegisterTokenServiceHandlerClient(ctx, mux, salav1.NewTokenServiceClient(conn)),
+		salav1.RegisterKeyServiceHandlerClient(ctx, mux, salav1.NewKeyServiceClient(conn)),
+		salav1.RegisterRoomServiceHandlerClient(ctx, mux, salav1.NewRoomServiceClient(conn)),
+		salav1.RegisterPresenceServiceHandlerClient(ctx, mux, salav1.NewPresenceServiceClient(conn)),
+		salav1.RegisterMessageServiceHandlerClient(ctx, mux, salav1.NewMessageServiceClient(conn)),
+		salav1.RegisterSocketServiceHandlerClient(ctx, mux, salav1.NewSocketServiceClient(conn)),
+		salav1.RegisterClusterServiceHandlerClient(ctx, mux, salav1.NewClusterServiceClient(conn)),
+		salav1.RegisterObserveServiceHandlerClient(ctx, mux, salav1.NewObserveServiceClient(conn)),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("setting up the REST gateway: %w", err)
 	}
-	go func() {
-		defer close(g.stopped)
-		if err := server.Serve(listener); !errors.Is(err, grpc.ErrServerStopped) {
-			g.err = err
-		}
-	}()
-	return g, nil
+	return mux, nil
 }
 
 func newGatewayMux(known routes) *runtime.ServeMux {
@@ -90,19 +58,16 @@ func newGatewayMux(known routes) *runtime.ServeMux {
 		// Each path variable is one segment and is fully unescaped: a%2Fb is the room
 		// a/b. With UnescapingModeAllCharacters, %2F would split the segment.
 		runtime.WithUnescapingMode(runtime.UnescapingModeAllExceptSlash),
-		// No header becomes metadata or comes back, except Authorization, which the
-		// gateway always passes on.
+		// No header becomes metadata or comes back.
 		runtime.WithIncomingHeaderMatcher(drop),
 		runtime.WithOutgoingHeaderMatcher(drop),
 		runtime.WithOutgoingTrailerMatcher(drop),
 		runtime.WithMetadata(func(ctx context.Context, r *http.Request) metadata.MD {
 			// This runs before the body is decoded, and is the first to know the call.
-			md := metadata.Pairs(restPeerMetadata, r.RemoteAddr)
 			if rest, known := r.Context().Value(restKey{}).(*restRequest); known {
 				rest.call.method, _ = runtime.RPCMethod(ctx)
-				rest.call.from.addTo(md)
 			}
-			return md
+			return nil
 		}),
 		runtime.WithErrorHandler(handleRESTError),
 		runtime.WithStreamErrorHandler(explainStreamError),
@@ -123,29 +88,6 @@ func dontBuffer(_ context.Context, w http.ResponseWriter, first proto.Message) e
 	return nil
 }
 
-func (g *gateway) register() error {
-	// The generated functions don't use their context.
-	ctx := context.Background() //nolint:forbidigo // see above
-	return errors.Join(
-		salav1.RegisterTokenServiceHandlerClient(ctx, g.mux, salav1.NewTokenServiceClient(g.conn)),
-		salav1.RegisterKeyServiceHandlerClient(ctx, g.mux, salav1.NewKeyServiceClient(g.conn)),
-		salav1.RegisterRoomServiceHandlerClient(ctx, g.mux, salav1.NewRoomServiceClient(g.conn)),
-		salav1.RegisterPresenceServiceHandlerClient(ctx, g.mux, salav1.NewPresenceServiceClient(g.conn)),
-		salav1.RegisterMessageServiceHandlerClient(ctx, g.mux, salav1.NewMessageServiceClient(g.conn)),
-		salav1.RegisterSocketServiceHandlerClient(ctx, g.mux, salav1.NewSocketServiceClient(g.conn)),
-		salav1.RegisterClusterServiceHandlerClient(ctx, g.mux, salav1.NewClusterServiceClient(g.conn)),
-		salav1.RegisterObserveServiceHandlerClient(ctx, g.mux, salav1.NewObserveServiceClient(g.conn)),
-	)
-}
-
-// close ends what newGateway started. The server must have been stopped. It may be called
-// again.
-func (g *gateway) close() error {
-	_ = g.conn.Close() // fails only if it was closed before
-	<-g.stopped
-	return g.err
-}
-
 // marshaler is protojson with the same output in every build, and with errors for people.
 type marshaler struct {
 	runtime.JSONPb
@@ -155,7 +97,10 @@ type marshaler struct {
 func (m *marshaler) Marshal(v any) ([]byte, error) {
 	text, err := m.JSONPb.Marshal(v)
 	if err != nil {
-		return nil, err
+		replaceInvalidIn(v)
+		if text, err = m.JSONPb.Marshal(v); err != nil {
+			return nil, err
+		}
 	}
 	// protojson adds random spaces, so that nobody relies on its output.
 	var compact bytes.Buffer
@@ -164,6 +109,19 @@ func (m *marshaler) Marshal(v any) ([]byte, error) {
 	}
 	compact.WriteByte('\n') // so that a terminal's prompt starts a new line
 	return compact.Bytes(), nil
+}
+
+// replaceInvalidIn replaces bytes that aren't UTF-8, which protojson refuses, in what the
+// gateway answers: a message, or a map with the message of a stream.
+func replaceInvalidIn(v any) {
+	switch v := v.(type) {
+	case proto.Message:
+		replaceInvalid(v.ProtoReflect())
+	case map[string]any:
+		for _, value := range v {
+			replaceInvalidIn(value)
+		}
+	}
 }
 
 // Delimiter implements runtime.Delimited: the output of Marshal ends with a newline.

@@ -168,7 +168,8 @@ type Server struct {
 	reaches  func() error
 	grpc     *grpc.Server
 	health   *health.Server
-	gateway  *gateway
+	direct   *direct
+	gateway  http.Handler // of REST requests that have been checked
 	handler  http.Handler
 	scrapes  http.Handler
 	stopping chan struct{} // closed by Shutdown
@@ -217,8 +218,9 @@ func New(cfg Config) (*Server, error) {
 	if s.intake, err = newIntake(cfg.MemoryLimit, int64(maxRequest)); err != nil {
 		return nil, err
 	}
+	s.direct = newDirect(s, maxRequest)
 	s.grpc = s.newGRPCServer(connectTimeout)
-	if s.gateway, err = newGateway(s.grpc, maxRequest); err != nil {
+	if s.gateway, err = newGateway(s.direct); err != nil {
 		return nil, err
 	}
 	s.handler = s.newHTTPHandler(cfg, bodyTimeout)
@@ -247,7 +249,7 @@ func (s *Server) newGRPCServer(connectTime time.Duration) *grpc.Server {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
-	services := registrar{s, server}
+	services := registrar{s, server, s.direct}
 	salav1.RegisterTokenServiceServer(services, &tokenService{broker: s.broker})
 	salav1.RegisterKeyServiceServer(services, keyService{})
 	salav1.RegisterRoomServiceServer(services, &roomService{broker: s.broker})
@@ -298,19 +300,20 @@ func (s *Server) Drain() { s.health.Shutdown() }
 // Shutdown refuses new calls, ends the streams and waits for the calls in flight. If ctx
 // ends first, it closes the connections and returns the cause. It may be called again.
 func (s *Server) Shutdown(ctx context.Context) error {
+	rest, done := s.direct.close(), make(chan struct{})
 	s.stopOnce.Do(func() { close(s.stopping) })
-	done := make(chan struct{})
 	go func() {
 		s.grpc.GracefulStop()
+		<-rest
 		close(done)
 	}()
-	var err error
 	select {
 	case <-done:
+		return nil
 	case <-ctx.Done():
 		calls, streams := s.Load()
-		err = fmt.Errorf("%d calls and %d streams were cut: %w", calls, streams, context.Cause(ctx))
+		s.direct.cut()
 		s.grpc.Stop()
+		return fmt.Errorf("%d calls and %d streams were cut: %w", calls, streams, context.Cause(ctx))
 	}
-	return errors.Join(err, s.gateway.close())
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // Each call of a caller with a valid key has one span, whichever way it comes: a REST request hands
-// its context over to its RPC in memory. A span says who called what, and how it ended, by the
+// its context over to its call. A span says who called what, and how it ended, by the
 // conventions of OpenTelemetry for RPC. It has nothing of the request but its namespace.
 
 // remoteParent is the span that a caller made a call in.
@@ -40,22 +40,6 @@ func (s *Server) parentOf(header http.Header) remoteParent {
 	return parentIn(header.Values)
 }
 
-// addTo adds the caller's span to the metadata of an RPC, which can't have everything that a header
-// may contain.
-func (p remoteParent) addTo(md metadata.MD) {
-	if p.parent == "" || !isPrintable(p.parent) {
-		return
-	}
-	md.Set(tracing.ParentHeader, p.parent)
-	if p.state != "" && isPrintable(p.state) {
-		md.Set(tracing.StateHeader, p.state)
-	}
-}
-
-func isPrintable(text string) bool {
-	return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
-}
-
 // startSpan starts the span of the call, unless there is no tracing or no key.
 func (c *call) startSpan(ctx context.Context) context.Context {
 	if c.server.tracer == nil || !c.isTraced() {
@@ -68,7 +52,7 @@ func (c *call) startSpan(ctx context.Context) context.Context {
 	ctx, c.span = c.server.tracer.Start(ctx, strings.TrimPrefix(c.method, "/"), tracing.Options{Kind: trace.SpanKindServer, Began: c.start})
 	if c.span.Recording() {
 		by := "grpc"
-		if c.peer != "" || isInMemory(ctx) {
+		if c.peer != "" || directOf(ctx) != nil {
 			by = "rest"
 		}
 		c.span.Set(

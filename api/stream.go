@@ -27,24 +27,54 @@ func (s *Server) interceptStream(srv any, stream grpc.ServerStream, info *grpc.S
 	defer c.leave()
 	ctx = c.startSpan(ctx)
 	ctx = context.WithValue(ctx, callKey{}, c)
-	source, err := sourceOf(ctx)
+	receiving, err := c.streamOf(ctx, stream, info)
 	if err != nil {
 		return err
+	}
+	err = handler(srv, receiving)
+	// A handler that doesn't know of shutdowns reports that it was cancelled.
+	if cause := context.Cause(ctx); err != nil && errors.As(cause, new(*broker.Error)) {
+		return cause
+	}
+	return err
+}
+
+// streamOf returns the stream of a call for its service. ctx is the call's.
+func (c *call) streamOf(ctx context.Context, stream grpc.ServerStream, info *grpc.StreamServerInfo) (grpc.ServerStream, error) {
+	if directOf(ctx) != nil {
+		return &checkedStream{stream, ctx, c}, nil
+	}
+	source, err := sourceOf(ctx)
+	if err != nil {
+		return nil, err
 	}
 	ending := &endingStream{
 		ServerStream: stream, ctx: ctx, call: c, conn: callerConnOf(ctx), queue: newSendQueue(),
 		next: incoming{ctx: ctx, call: c, source: source, only: !info.IsClientStream},
 	}
 	if auth.IsOpen(info.FullMethod) {
-		err = handler(srv, &waitingStream{ending})
-	} else {
-		err = handler(srv, ending)
+		return &waitingStream{ending}, nil
 	}
-	// A handler that doesn't know of shutdowns reports that it was cancelled.
-	if cause := context.Cause(ctx); err != nil && errors.As(cause, new(*broker.Error)) {
-		return cause
+	return ending, nil
+}
+
+// checkedStream is the stream of a direct call, whose request has been decoded.
+type checkedStream struct {
+	grpc.ServerStream
+	ctx  context.Context //nolint:containedctx // of the call
+	call *call
+}
+
+// Context implements grpc.ServerStream.
+func (s *checkedStream) Context() context.Context { return s.ctx }
+
+// RecvMsg implements grpc.ServerStream.
+func (s *checkedStream) RecvMsg(m any) error {
+	if err := s.ServerStream.RecvMsg(m); err != nil {
+		return err
 	}
-	return err
+	s.call.asked(m)
+	return checkDecoded(directOf(s.ctx).request)
 }
 
 // untilShutdown returns a context that Shutdown ends too, since it can't wait for streams
@@ -71,7 +101,7 @@ type endingStream struct {
 	grpc.ServerStream
 	ctx   context.Context
 	call  *call
-	conn  *callerConn // nil for calls from the gateway
+	conn  *callerConn
 	queue *sendQueue
 	next  incoming // reused for each request
 }
