@@ -135,7 +135,7 @@ fuzz: ## run each fuzz target, or those that match FUZZ, for FUZZTIME (10s) on F
 	done; exit $$failed
 
 .PHONY: generate
-generate: ## generate gen/, api/openapi/, broker/cluster/wire/ and the code of sdk/ from proto/
+generate: ## generate gen/, api/openapi/, broker/cluster/wire/ and the code of sdk/ from proto/, and docs/reference/ from the code
 	@tools/install.sh $(GENERATORS)
 	$(TOOLS)/buf generate
 	$(TOOLS)/buf generate --template buf.gen.cluster.yaml
@@ -143,6 +143,7 @@ generate: ## generate gen/, api/openapi/, broker/cluster/wire/ and the code of s
 	@sdk/python/tools/generate.sh
 	@tools/npm-ci.sh sdk/node
 	$(TOOLS)/buf generate --template buf.gen.node.yaml
+	@tools/reference.sh docs/reference
 
 .PHONY: console
 console: ## check web/console and build api/console/dist from it
@@ -173,6 +174,10 @@ check-generated: ## fail if `make generate` or `make console` would change anyth
 	  done
 	@sdk/python/tools/generate.sh --check
 	@echo "gen/, api/openapi/, broker/cluster/wire/ and the code of sdk/ are what proto/ generates"
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	  tools/reference.sh "$$fresh"; \
+	  if ! diff -r docs/reference "$$fresh"; then echo "docs/reference is stale: run 'make generate' and commit it"; exit 1; fi
+	@echo "docs/reference is what the code says"
 	@tools/npm-ci.sh web/console
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	  (cd web/console && npm run --silent check && npm run --silent build "$$fresh"); \

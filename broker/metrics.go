@@ -357,9 +357,9 @@ func newClusterMetrics(b *Broker) *clusterMetrics {
 		unreachable:    prometheus.NewDesc("sala_cluster_unreachable_nodes", "Nodes that this one knows of and that don't receive its messages at the moment.", nil, nil),
 		unstored:       prometheus.NewDesc("sala_cluster_unstored_revocations", "Revocations that this node knows of and that aren't stored for nodes that start later.", nil, nil),
 		published:      counter("sala_cluster_published_total", "Messages sent to other nodes, whatever the number of receivers."),
-		publishedBytes: counter("sala_cluster_published_bytes_total", "Bytes of these messages."),
+		publishedBytes: counter("sala_cluster_published_bytes_total", "Bytes of the messages sent to other nodes."),
 		received:       counter("sala_cluster_received_total", "Messages received from the cluster, including this node's own where it receives them."),
-		receivedBytes:  counter("sala_cluster_received_bytes_total", "Bytes of these messages."),
+		receivedBytes:  counter("sala_cluster_received_bytes_total", "Bytes of the messages received from the cluster."),
 		missing:        counter("sala_cluster_missing_answers_total", "Answers of other nodes that didn't come in time."),
 		lost: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sala_cluster_lost_total", Help: "Messages between nodes that were lost or refused, by reason.",

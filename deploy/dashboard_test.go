@@ -103,7 +103,7 @@ var (
 // Each query is for the chosen nodes, groups by labels that metrics have, and its legend names labels
 // that it groups by.
 func TestDashboardQueries(t *testing.T) {
-	docs, err := os.ReadFile("../docs/operations.md")
+	docs, err := os.ReadFile("../docs/reference/metrics.md")
 	if err != nil {
 		t.Fatal(err)
 	}

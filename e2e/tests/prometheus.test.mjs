@@ -111,11 +111,11 @@ for (const name of Object.keys(SERVERS)) {
 test('the dashboard and the alerts name only metrics that exist', async () => {
   const { nodes } = cluster;
   const exposed = await (await fetch(`http://${nodes[0].addr.metrics}/metrics`)).text();
-  const documented = [...read('docs/operations.md').matchAll(/^\| (`sala_[^|]*)\|/gm)].flatMap(([, cell]) => cell.match(/sala_\w+/g));
+  const documented = [...read('docs/reference/metrics.md').matchAll(/^\| (`sala_[^|]*)\|/gm)].flatMap(([, cell]) => cell.match(/sala_\w+/g));
   const types = [...exposed.matchAll(/^# TYPE (\w+)/gm)].map(([, metric]) => metric);
   const known = new Set([...documented, ...types]);
   for (const metric of types) {
-    assert.ok(!metric.startsWith('sala_') || documented.includes(metric), `docs/operations.md lacks ${metric}`);
+    assert.ok(!metric.startsWith('sala_') || documented.includes(metric), `docs/reference/metrics.md lacks ${metric}`);
   }
   const rules = (await servers.classic.get('rules')).groups.flatMap((group) => group.rules);
   for (const expr of [...panels.flatMap(({ exprs }) => exprs), ...rules.map(({ query }) => query)]) {

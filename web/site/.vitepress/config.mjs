@@ -40,7 +40,10 @@ export default defineConfig({
   },
   themeConfig: {
     logo: '/icon.svg',
-    search: { provider: 'local', options: { locales: { es: { translations: searchInSpanish() } } } },
+    search: {
+      provider: 'local',
+      options: { locales: { es: { translations: searchInSpanish() } } },
+    },
     socialLinks: [{ icon: 'github', link: REPOSITORY }],
     outline: { level: [2, 3] },
     externalLinkIcon: true,

@@ -23,9 +23,12 @@ export const english = {
       { text: 'Migrate', items: pages(MIGRATE) },
       { text: 'Run', items: pages(RUN) },
       { text: 'Reference', items: pages(REFERENCE) },
-      { text: 'Inside Sala', collapsed: true, items: pages(INSIDE) },
-      { text: 'Decisions', collapsed: true, items: pages(['adr/README', ...decisions()]) },
-      { text: 'Project', collapsed: true, items: [...files('CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md')] },
+      { text: 'Inside Sala', items: pages([...INSIDE, 'adr/README']) },
+      { text: 'Project', items: ['CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md'].map(item) },
+    ],
+    '/adr/': [
+      { text: 'Inside Sala', items: pages([...INSIDE, 'adr/README']) },
+      { text: 'Each decision', items: pages(decisions()) },
     ],
     '/es/': spanishSidebar(),
   },
@@ -57,10 +60,6 @@ function decisions() {
 
 function pages(names) {
   return names.map((name) => (name === 'deploy/README' ? 'deploy/README.md' : `docs/${name}.md`)).map(item);
-}
-
-function files(...names) {
-  return names.map(item);
 }
 
 function item(file) {
