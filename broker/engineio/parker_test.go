@@ -110,3 +110,17 @@ func TestParkedConnectionsMissNothing(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// A connection that has been upgraded needs no goroutine, even before it carries a message.
+func TestUpgradedConnectionIsParked(t *testing.T) {
+	s := start(t)
+	c, ses := s.poller(t)
+	c.probeSocket()
+	c.write("5")
+	ses.awaitParked(t)
+	c.write("4hello")
+	ses.wantData(t, "hello")
+	ses.awaitParked(t)
+	_ = c.ws.Close()
+	ses.wantClose(t, ReasonTransportClose)
+}

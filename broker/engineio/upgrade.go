@@ -107,6 +107,9 @@ func (c *Conn) readProbe(l *link, r *reader) {
 		upgraded = c.switchTo(l)
 	}
 	if upgraded {
+		// The client has opened its sockets before, so the next message may be the answer to a
+		// ping, half a minute from now.
+		r.parks = canPark && l.raw != nil
 		c.read(r)
 		return
 	}
