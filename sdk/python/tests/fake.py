@@ -9,11 +9,18 @@ import grpc
 from google.protobuf import any_pb2
 
 from sala import _status_pb2
-from sala.v1 import event_pb2, event_pb2_grpc, message_pb2, message_pb2_grpc, room_pb2, room_pb2_grpc
+from sala.v1 import (
+    event_pb2,
+    event_pb2_grpc,
+    message_pb2,
+    message_pb2_grpc,
+    room_pb2,
+    room_pb2_grpc,
+)
 
 KEY = "a key of sixteen characters"
 WAIT = 30  # seconds that a test waits for something that must happen
-_END = object()
+END = object()
 
 
 class Failure(Exception):
@@ -54,9 +61,13 @@ class Stream:
 
     def __init__(self, requests, context):
         self.context = context
-        self.requests = queue.Queue()  # what the client has sent; _END when it closes its side
+        self.requests = queue.Queue()  # what the client has sent; END when it closes its side
         self._responses = queue.Queue()
         self._reader = requests
+        self.keep_open = (
+            False  # whether the test ends the stream, when the client has closed its side
+        )
+        self.granted = 0  # credits that were granted in the requests that the test has read
 
     def read(self):
         try:
@@ -64,10 +75,12 @@ class Stream:
                 self.requests.put(request)
         except grpc.RpcError:
             return  # the stream has broken
-        self.requests.put(_END)
+        self.requests.put(END)
+        if not self.keep_open:
+            self.end()
 
     def responses(self):
-        while (response := self._responses.get()) is not _END:
+        while (response := self._responses.get()) is not END:
             if isinstance(response, Failure):
                 response.end(self.context)
             yield response
@@ -75,7 +88,10 @@ class Stream:
     def next(self):
         """Returns the next request; None if the client has closed its side."""
         request = self.requests.get(timeout=WAIT)
-        return None if request is _END else request
+        if request is END:
+            return None
+        self.granted += request.credit.credits
+        return request
 
     def next_answer(self):
         """Returns the next reply or decision, and leaves out the credits before it."""
@@ -87,13 +103,10 @@ class Stream:
                 case "decision":
                     return request.decision
 
-    def credits(self, wanted):
-        """Reads until so many credits are granted, and returns how many there were."""
-        granted = 0
-        while granted < wanted:
-            request = self.next()
-            granted += request.credit.credits
-        return granted
+    def await_credits(self, wanted):
+        """Reads until so many credits have been granted since the start."""
+        while self.granted < wanted:
+            self.next()
 
     def start(self):
         """Reads the first request, and says that the subscription is active."""
@@ -114,7 +127,7 @@ class Stream:
             message.socket.CopyFrom(event_pb2.EventSocket(id=socket, user="ana", namespace="/"))
         self.send(event=message)
 
-    def end(self, failure=_END):
+    def end(self, failure=END):
         """Ends the stream, with an error if one is given."""
         self._responses.put(failure)
 

@@ -138,9 +138,13 @@ class CallsTest(BrokerTestCase):
     def test_a_list_says_which_nodes_are_missing(self):
         room = room_pb2.Room
         self.broker.pages = {
-            "": room_pb2.ListRoomsResponse(rooms=[room(name="a"), room(name="b")], next_page_token="2"),
+            "": room_pb2.ListRoomsResponse(
+                rooms=[room(name="a"), room(name="b")], next_page_token="2"
+            ),
             "2": room_pb2.ListRoomsResponse(next_page_token="3"),  # an empty page isn't the end
-            "3": room_pb2.ListRoomsResponse(rooms=[room(name="c")], partial=True, missing_nodes=["n"]),
+            "3": room_pb2.ListRoomsResponse(
+                rooms=[room(name="c")], partial=True, missing_nodes=["n"]
+            ),
         }
         rooms = self.client.list_rooms()
         self.assertEqual([room.name for room in rooms], ["a", "b", "c"])

@@ -66,7 +66,9 @@ class ValueTest(unittest.TestCase):
             names([None])  # type: ignore[list-item]
 
     def test_times_need_a_zone(self):
-        self.assertEqual(to_timestamp(datetime(2020, 1, 1, tzinfo=timezone.utc)).seconds, 1577836800)
+        self.assertEqual(
+            to_timestamp(datetime(2020, 1, 1, tzinfo=timezone.utc)).seconds, 1577836800
+        )
         with self.assertRaises(ValueError):
             to_timestamp(datetime(2020, 1, 1))
         self.assertEqual(to_duration(1.5).ToMilliseconds(), 1500)

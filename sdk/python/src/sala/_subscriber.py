@@ -230,15 +230,18 @@ class Subscriber:
                 await streams
                 raise
             finally:
-                self.stop()
-                if not await _wait(self._idle, self._leave_by - time.monotonic()):
-                    log.warning(
-                        "%d events are still being handled after the grace time", self._outstanding
-                    )
+                if streams.done() and not streams.cancelled():
+                    await self._finish()
         finally:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _finish(self) -> None:
+        """Waits until nothing is handled, at most for the grace time."""
+        self.stop()
+        if not await _wait(self._idle, self._leave_by - time.monotonic()):
+            log.warning("%d events are still being handled after the grace time", self._outstanding)
 
     async def _hold_streams(self) -> None:
         """Holds one stream after the other."""
