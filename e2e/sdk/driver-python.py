@@ -114,15 +114,60 @@ def issue_token(broker, p):
         broadcast="broadcast",
         data="data",
     )
-    return broker.issue_token(p["user"], **more)
+    return broker.issue_token(p["user"], **more, **seconds(p))
 
 
 def clear_room(broker, p):
     notice = p.get("notice")
     event = [notice["event"], *notice.get("args", [])] if notice else []
-    return broker.clear_room(
-        p["room"], *event, **pick(p, namespace="namespace", disconnect="disconnect")
-    )
+    more = pick(p, namespace="namespace", disconnect="disconnect")
+    return broker.clear_room(p["room"], *event, **more, **seconds(p))
+
+
+def revoke_tokens(broker, p):
+    return broker.revoke_tokens(**pick(p, user="user", token_id="tokenId"), **seconds(p))
+
+
+def list_rooms(broker, p):
+    more = pick(p, prefix="prefix", namespace="namespace", page_size="pageSize")
+    return broker.list_rooms(**more, **seconds(p))
+
+
+def get_room(broker, p):
+    return broker.get_room(p["room"], **pick(p, namespace="namespace"), **seconds(p))
+
+
+def list_messages(broker, p):
+    return broker.list_messages(p["room"], **pick(p, last="last"), **seconds(p))
+
+
+def clear_messages(broker, p):
+    return broker.clear_messages(p["room"], **seconds(p))
+
+
+def list_users(broker, p):
+    return broker.list_users(p["room"], **pick(p, page_size="pageSize"), **seconds(p))
+
+
+def list_sockets(broker, p):
+    more = pick(p, room="room", user="user", page_size="pageSize")
+    return broker.list_sockets(**more, **seconds(p))
+
+
+def get_socket(broker, p):
+    return broker.get_socket(p["socket"], **seconds(p))
+
+
+def update_sockets(broker, p):
+    return broker.update_sockets(p["data"], **target(p), **seconds(p))
+
+
+def disconnect_sockets(broker, p):
+    return broker.disconnect_sockets(**target(p), **pick(p, reason="reason"), **seconds(p))
+
+
+def socket_fields(socket):
+    return {"id": socket.id, "user": socket.user, "rooms": socket.rooms, "data": socket.data}
 
 
 def verified(report):
@@ -147,65 +192,35 @@ def messages(history):
 
 
 # Each command: the call, and the function that makes the protocol's result of the library's. For
-# lists that is the name of the entries.
+# lists that is the name of the entries, and the function for each.
 CALLS = {
     "emit": (emit, camel),
     "broadcast": (broadcast, camel),
     "emitWithAck": (emit_with_ack, with_acks),
     "issueToken": (issue_token, camel),
-    "verifyToken": (lambda broker, p: broker.verify_token(p["token"]), verified),
-    "revokeTokens": (
-        lambda broker, p: broker.revoke_tokens(**pick(p, user="user", token_id="tokenId")),
-        camel,
-    ),
-    "listRooms": (
-        lambda broker, p: broker.list_rooms(
-            **pick(p, prefix="prefix", namespace="namespace", page_size="pageSize")
-        ),
-        "rooms",
-    ),
-    "getRoom": (
-        lambda broker, p: broker.get_room(p["room"], **pick(p, namespace="namespace")),
-        camel,
-    ),
+    "verifyToken": (lambda broker, p: broker.verify_token(p["token"], **seconds(p)), verified),
+    "revokeTokens": (revoke_tokens, camel),
+    "listRooms": (list_rooms, ("rooms", camel)),
+    "getRoom": (get_room, camel),
     "clearRoom": (clear_room, camel),
-    "listMessages": (
-        lambda broker, p: broker.list_messages(p["room"], **pick(p, last="last")),
-        messages,
-    ),
-    "clearMessages": (lambda broker, p: broker.clear_messages(p["room"]), lambda nothing: {}),
-    "listUsers": (
-        lambda broker, p: broker.list_users(p["room"], **pick(p, page_size="pageSize")),
-        "users",
-    ),
-    "listSockets": (
-        lambda broker, p: broker.list_sockets(
-            **pick(p, room="room", user="user", page_size="pageSize")
-        ),
-        "sockets",
-    ),
-    "getSocket": (
-        lambda broker, p: broker.get_socket(p["socket"]),
-        lambda details: camel(details.socket),
-    ),
-    "joinRooms": (lambda broker, p: broker.join_rooms(p["to"], **target(p)), camel),
-    "leaveRooms": (lambda broker, p: broker.leave_rooms(p["to"], **target(p)), camel),
-    "updateSockets": (lambda broker, p: broker.update_sockets(p["data"], **target(p)), camel),
-    "disconnectSockets": (
-        lambda broker, p: broker.disconnect_sockets(**target(p), **pick(p, reason="reason")),
-        camel,
-    ),
-    "countUsers": (lambda broker, p: broker.count_users(p["of"]), camel),
-    "onlineUsers": (lambda broker, p: broker.online_users(p["of"]), camel),
+    "listMessages": (list_messages, messages),
+    "clearMessages": (clear_messages, lambda nothing: {}),
+    "listUsers": (list_users, ("users", camel)),
+    "listSockets": (list_sockets, ("sockets", socket_fields)),
+    "getSocket": (get_socket, lambda details: socket_fields(details.socket)),
+    "joinRooms": (lambda broker, p: broker.join_rooms(p["to"], **target(p), **seconds(p)), camel),
+    "leaveRooms": (lambda broker, p: broker.leave_rooms(p["to"], **target(p), **seconds(p)), camel),
+    "updateSockets": (update_sockets, camel),
+    "disconnectSockets": (disconnect_sockets, camel),
+    "countUsers": (lambda broker, p: broker.count_users(p["of"], **seconds(p)), camel),
+    "onlineUsers": (lambda broker, p: broker.online_users(p["of"], **seconds(p)), camel),
 }
 
 
-def listed(name, entries, pages):
-    return {
-        name: [camel(entry) for entry in entries],
-        "partial": pages.partial,
-        "missingNodes": pages.missing_nodes,
-    }
+def listed(shape, entries, pages):
+    name, entry = shape
+    nodes = {"partial": pages.partial, "missingNodes": pages.missing_nodes}
+    return {name: [entry(item) for item in entries], **nodes}
 
 
 def dialled(client, p):
@@ -359,7 +374,9 @@ class Sync(Driver):
                 call, shape = CALLS[do]
                 result = call(self.broker, p)
                 return (
-                    listed(shape, list(result), result) if isinstance(shape, str) else shape(result)
+                    listed(shape, list(result), result)
+                    if isinstance(shape, tuple)
+                    else shape(result)
                 )
         return {}
 
@@ -438,7 +455,7 @@ class Asyncio(Driver):
             case _:
                 call, shape = CALLS[do]
                 result = call(self.broker, p)
-                if isinstance(shape, str):
+                if isinstance(shape, tuple):
                     return listed(shape, [entry async for entry in result], result)
                 return shape(await result)
         return {}

@@ -312,6 +312,7 @@ class Calls:
         query: str = "",
         largest_first: bool = False,
         page_size: int = 100,
+        timeout: float | None = None,
     ) -> Pages[types.Room]:
         """Iterates over the rooms of a namespace, or of all, ordered by name.
 
@@ -330,7 +331,7 @@ class Calls:
                 page_size=page_size,
                 page_token=token,
             )
-            return self._call(methods.LIST_ROOMS, request, None)
+            return self._call(methods.LIST_ROOMS, request, timeout)
 
         return Pages(fetch, "rooms", types.Room)
 
@@ -400,7 +401,13 @@ class Calls:
         self._call(methods.CLEAR_MESSAGES, request, timeout)
 
     def list_users(
-        self, room: str | int = "", *, namespace: str = "/", query: str = "", page_size: int = 100
+        self,
+        room: str | int = "",
+        *,
+        namespace: str = "/",
+        query: str = "",
+        page_size: int = 100,
+        timeout: float | None = None,
     ) -> Pages[types.PresentUser]:
         """Iterates over the users who are in a room, or in the whole namespace, ordered by name.
 
@@ -415,7 +422,7 @@ class Calls:
                 page_size=page_size,
                 page_token=token,
             )
-            return self._call(methods.LIST_USERS, request, None)
+            return self._call(methods.LIST_USERS, request, timeout)
 
         return Pages(fetch, "users", types.PresentUser)
 
@@ -441,6 +448,7 @@ class Calls:
         user: str | int = "",
         query: str = "",
         page_size: int = 100,
+        timeout: float | None = None,
     ) -> Pages[types.Socket]:
         """Iterates over the sockets of a namespace, or of all, ordered by id, including those that
         are away.
@@ -458,7 +466,7 @@ class Calls:
                 page_size=page_size,
                 page_token=token,
             )
-            return self._call(methods.LIST_SOCKETS, request, None)
+            return self._call(methods.LIST_SOCKETS, request, timeout)
 
         return Pages(fetch, "sockets", types.Socket)
 

@@ -313,6 +313,7 @@ class AsyncCalls:
         query: str = "",
         largest_first: bool = False,
         page_size: int = 100,
+        timeout: float | None = None,
     ) -> AsyncPages[types.Room]:
         """Iterates over the rooms of a namespace, or of all, ordered by name.
 
@@ -331,7 +332,7 @@ class AsyncCalls:
                 page_size=page_size,
                 page_token=token,
             )
-            return await self._call(methods.LIST_ROOMS, request, None)
+            return await self._call(methods.LIST_ROOMS, request, timeout)
 
         return AsyncPages(fetch, "rooms", types.Room)
 
@@ -401,7 +402,13 @@ class AsyncCalls:
         await self._call(methods.CLEAR_MESSAGES, request, timeout)
 
     def list_users(
-        self, room: str | int = "", *, namespace: str = "/", query: str = "", page_size: int = 100
+        self,
+        room: str | int = "",
+        *,
+        namespace: str = "/",
+        query: str = "",
+        page_size: int = 100,
+        timeout: float | None = None,
     ) -> AsyncPages[types.PresentUser]:
         """Iterates over the users who are in a room, or in the whole namespace, ordered by name.
 
@@ -416,7 +423,7 @@ class AsyncCalls:
                 page_size=page_size,
                 page_token=token,
             )
-            return await self._call(methods.LIST_USERS, request, None)
+            return await self._call(methods.LIST_USERS, request, timeout)
 
         return AsyncPages(fetch, "users", types.PresentUser)
 
@@ -442,6 +449,7 @@ class AsyncCalls:
         user: str | int = "",
         query: str = "",
         page_size: int = 100,
+        timeout: float | None = None,
     ) -> AsyncPages[types.Socket]:
         """Iterates over the sockets of a namespace, or of all, ordered by id, including those that
         are away.
@@ -459,7 +467,7 @@ class AsyncCalls:
                 page_size=page_size,
                 page_token=token,
             )
-            return await self._call(methods.LIST_SOCKETS, request, None)
+            return await self._call(methods.LIST_SOCKETS, request, timeout)
 
         return AsyncPages(fetch, "sockets", types.Socket)
 
