@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/salabroker/sala/broker"
@@ -20,6 +21,12 @@ import (
 func lobbies(t *testing.T) (nodes []*brokertest.Node, clients []*brokertest.Client, exchange *clustertest.Exchange) {
 	t.Helper()
 	nodes, exchange = brokertest.StartCluster(t, 3, broker.Options{})
+	return nodes, enterLobby(t, nodes), exchange
+}
+
+// enterLobby joins two clients of each of three nodes to the lobby.
+func enterLobby(t *testing.T, nodes []*brokertest.Node) (clients []*brokertest.Client) {
+	t.Helper()
 	for i := range 6 {
 		clients = append(clients, join(t, nodes[i/2], fmt.Sprint("user", i)))
 	}
@@ -27,7 +34,7 @@ func lobbies(t *testing.T) (nodes []*brokertest.Node, clients []*brokertest.Clie
 		room, err := nodes[0].GetRoom(t.Context(), "/", "lobby")
 		return err == nil && room.Sockets == 6 && !room.Partial
 	})
-	return nodes, clients, exchange
+	return clients
 }
 
 func TestAcksOfAllNodes(t *testing.T) {
@@ -68,8 +75,11 @@ func TestAcksOfAllNodes(t *testing.T) {
 	a.want(broker.AckSummary{Expected: 6, Answered: 4, Disconnected: 2})
 }
 
-func TestAcksOfAllNodesTimeOut(t *testing.T) {
-	nodes, clients, _ := lobbies(t)
+func TestAcksOfAllNodesTimeOut(t *testing.T) { synctest.Test(t, acksOfAllNodesTimeOut) }
+
+func acksOfAllNodesTimeOut(t *testing.T) {
+	nodes, _ := brokertest.StartClusterInMemory(t, 3, broker.Options{})
+	clients := enterLobby(t, nodes)
 	a := ask(t.Context(), t, nodes[1], everyoneInLobby, broker.AckOptions{Timeout: 300 * time.Millisecond})
 	for i, c := range clients {
 		if e := question(t, c); i < 3 {
@@ -219,7 +229,7 @@ func TestAcksOfANodeThatIsLate(t *testing.T) {
 // Acks that are too large for one message between nodes come in several.
 func TestAcksOfAllNodesThatAreLarge(t *testing.T) {
 	nodes, clients, _ := lobbies(t)
-	a := ask(t.Context(), t, nodes[0], everyoneInLobby, broker.AckOptions{})
+	a := ask(t.Context(), t, nodes[0], everyoneInLobby, broker.AckOptions{Timeout: time.Minute})
 	large := `["` + strings.Repeat("x", 900_000) + `"]`
 	for _, c := range clients {
 		c.Send("43" + question(t, c).AckID + large)

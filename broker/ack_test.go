@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -147,9 +148,11 @@ func TestAcksOfMany(t *testing.T) {
 	a.want(broker.AckSummary{})
 }
 
-func TestAcksTimeOut(t *testing.T) {
+func TestAcksTimeOut(t *testing.T) { synctest.Test(t, acksTimeOut) }
+
+func acksTimeOut(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	node := brokertest.Start(t, broker.Options{Metrics: registry})
+	node := brokertest.StartInMemory(t, broker.Options{Metrics: registry})
 	ana, ben := join(t, node, "ana"), join(t, node, "ben")
 	a := ask(t.Context(), t, node, everyoneInLobby, broker.AckOptions{Timeout: 300 * time.Millisecond})
 	late := question(t, ana)

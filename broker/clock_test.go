@@ -3,6 +3,7 @@ package broker_test
 import (
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/salabroker/sala/broker"
@@ -19,10 +20,12 @@ func (c *jumpingClock) set(ahead time.Duration) { c.ahead.Store(int64(ahead)) }
 
 // TestClockJumps sets the clock ahead and back while clients are connected. Clients
 // whose token has expired by then are disconnected at once, and no others.
-func TestClockJumps(t *testing.T) {
+func TestClockJumps(t *testing.T) { synctest.Test(t, clockJumps) }
+
+func clockJumps(t *testing.T) {
 	var clock jumpingClock
 	anonymous := broker.Permissions{}
-	node := brokertest.Start(t, broker.Options{Tokens: brokertest.Keyring(t, token.Options{Now: clock.now}), Anonymous: &anonymous})
+	node := brokertest.StartInMemory(t, broker.Options{Tokens: brokertest.Keyring(t, token.Options{Now: clock.now}), Anonymous: &anonymous})
 	join := func(user string, ttl time.Duration) *brokertest.Client {
 		t.Helper()
 		return node.JoinAs(issue(t, node, broker.TokenRequest{User: user, TTL: ttl}).Token)
@@ -54,9 +57,11 @@ func TestClockJumps(t *testing.T) {
 }
 
 // A timer that fires too early because the clock was set back disconnects nobody.
-func TestClockSetBackJustBeforeTheEnd(t *testing.T) {
+func TestClockSetBackJustBeforeTheEnd(t *testing.T) { synctest.Test(t, clockSetBackJustBeforeTheEnd) }
+
+func clockSetBackJustBeforeTheEnd(t *testing.T) {
 	var clock jumpingClock
-	node := brokertest.Start(t, broker.Options{Tokens: brokertest.Keyring(t, token.Options{Now: clock.now})})
+	node := brokertest.StartInMemory(t, broker.Options{Tokens: brokertest.Keyring(t, token.Options{Now: clock.now})})
 	issued := issue(t, node, broker.TokenRequest{User: "ana", TTL: time.Minute})
 	clock.set(time.Until(issued.ExpiresAt) - 50*time.Millisecond)
 	ana := node.JoinAs(issued.Token) // for 50 ms

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/salabroker/sala/broker"
@@ -72,8 +73,10 @@ func TestDrainOfNobody(t *testing.T) {
 }
 
 // While some clients are sent away, the others keep working.
-func TestDrainIsSpread(t *testing.T) {
-	node := brokertest.Start(t, broker.Options{DrainSpread: time.Hour})
+func TestDrainIsSpread(t *testing.T) { synctest.Test(t, drainIsSpread) }
+
+func drainIsSpread(t *testing.T) {
+	node := brokertest.StartInMemory(t, broker.Options{DrainSpread: time.Hour})
 	clients := make([]*brokertest.Client, 200) // at 10 ms each these take 2 s
 	for i := range clients {
 		clients[i] = node.Join("ana")

@@ -87,12 +87,24 @@ func start(t testing.TB, o broker.Options, memory *pipes) *Node {
 // too, and returns once each knows the others and has heard them.
 func StartCluster(t testing.TB, n int, o broker.Options) ([]*Node, *clustertest.Exchange) {
 	t.Helper()
+	return startCluster(t, n, o, Start)
+}
+
+// StartClusterInMemory is StartCluster for a bubble of testing/synctest, with nodes that
+// [StartInMemory] runs.
+func StartClusterInMemory(t testing.TB, n int, o broker.Options) ([]*Node, *clustertest.Exchange) {
+	t.Helper()
+	return startCluster(t, n, o, StartInMemory)
+}
+
+func startCluster(t testing.TB, n int, o broker.Options, run func(testing.TB, broker.Options) *Node) ([]*Node, *clustertest.Exchange) {
+	t.Helper()
 	exchange := clustertest.NewExchange()
 	nodes := make([]*Node, n)
 	for i := range nodes {
 		each := o
 		each.Cluster = &broker.ClusterOptions{Bus: exchange.Bus()}
-		nodes[i] = Start(t, each)
+		nodes[i] = run(t, each)
 	}
 	deadline := time.After(patience)
 	for _, node := range nodes {
