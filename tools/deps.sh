@@ -22,6 +22,7 @@ need redis-server redis-server # cluster tests start their own
 need haproxy haproxy   # e2e runs the proxy configurations of deploy/
 need nginx nginx-light
 need promtool prometheus # reads the metrics, and checks the alerts and the dashboard
+need openssl openssl    # makes the certificates of a test
 /usr/bin/python3 -c 'import socketio, redis' 2>/dev/null || packages+=(python3-socketio python3-redis) # publishes on a Redis in tests
 /usr/bin/python3 -c 'import socketio, aiohttp, requests, websocket' 2>/dev/null || packages+=(python3-socketio python3-aiohttp python3-requests python3-websocket) # Python's clients
 need protoc protobuf-compiler # generates the messages of the Python library

@@ -119,7 +119,7 @@ class Driver {
 
   #arrived(line) {
     line = whole(line);
-    this.onLine?.(line);
+    if (this.onLine?.(line)) return; // it has taken the line
     if (line.id !== undefined) {
       const { resolve, reject } = this.#calls.get(line.id);
       this.#calls.delete(line.id);

@@ -109,7 +109,8 @@ func (r *runner) handled(d *delivery, answer *salav1.SubscribeRequest) {
 		close(r.changed)
 		r.changed = make(chan struct{})
 	}
-	if d.needsAnswer {
+	// After the grace time the broker gives the event to another member.
+	if d.needsAnswer && r.handlers.Err() == nil {
 		name := d.event.GetEvent()
 		r.answers.end(d, answer)
 		if !d.stream.send(answer, 0) {

@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"errors"
 
+	"google.golang.org/genproto/googleapis/rpc/code"
+
 	"github.com/salabroker/sala/sdk/go"
 )
 
@@ -87,7 +89,7 @@ func reason(err error) string {
 	if reason := sala.ReasonOf(err); reason != "" {
 		return reason
 	}
-	return sala.CodeOf(err).String()
+	return code.Code(sala.CodeOf(err)).String()
 }
 
 // handler returns a handler that behaves as the protocol says.
