@@ -9,4 +9,5 @@ export const DRIVERS = {
   go: { build: ['go', ['build', '-o', '{bin}', '.'], path.join(DIR, 'driver-go')], command: '{bin}', args: [] },
   'python, threads': { command: '/usr/bin/python3', args: [path.join(DIR, 'driver-python.py'), 'sync'] },
   'python, asyncio': { command: '/usr/bin/python3', args: [path.join(DIR, 'driver-python.py'), 'asyncio'] },
+  node: { command: process.execPath, args: [path.join(DIR, 'driver-node.mjs')] },
 };
