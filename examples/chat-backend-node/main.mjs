@@ -3,14 +3,11 @@
 // moderates, stores, forwards and answers what they send.
 //
 //   npm ci && SALA_API_KEY=… node main.mjs
-import { setTimeout as pause } from 'node:timers/promises';
+import { connect } from '@salabroker/sala';
 import { Chat } from './chat.mjs';
-import { Sala, explain, isFinal } from './sala.mjs';
 import { Store } from './store.mjs';
 
-const { CHAT_FILE = 'chat.jsonl', CHAT_BANNED = 'mallory', CHAT_UNWANTED = 'spam,scam', SALA_SERVER = '127.0.0.1:9090', SALA_API_KEY = '' } = process.env;
-const FIRST_PAUSE = 200; // ms; the pause doubles each time
-const LONGEST_PAUSE = 5000;
+const { CHAT_FILE = 'chat.jsonl', CHAT_BANNED = 'mallory', CHAT_UNWANTED = 'spam,scam', SALA_SERVER = '127.0.0.1:9090', SALA_API_KEY } = process.env;
 const words = (list) => new Set(list.toLowerCase().split(/[ ,]+/).filter(Boolean));
 
 if (!SALA_API_KEY) {
@@ -21,30 +18,23 @@ if (!SALA_API_KEY) {
 const leaving = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => leaving.abort());
 
-const sala = new Sala(SALA_SERVER, SALA_API_KEY);
+// The timeout of calls is shorter than the deadline of the ack that waits for the result.
+const sala = connect(SALA_SERVER, { apiKey: SALA_API_KEY, timeout: 5000 });
 const store = await Store.open(CHAT_FILE);
 const chat = new Chat({ sala, store, banned: words(CHAT_BANNED), unwanted: words(CHAT_UNWANTED) });
-const start = {
-  group: 'chat', // programs that subscribe with the same group share the work
-  kinds: ['EVENT_KIND_CONNECT', 'EVENT_KIND_MESSAGE'],
-  events: ['say', 'history', 'avatar'],
-  decide: true,
-};
 
-for (let wait = FIRST_PAUSE; !leaving.signal.aborted; wait = Math.min(2 * wait, LONGEST_PAUSE)) {
-  const began = Date.now();
-  try {
-    await sala.listen(start, (event) => chat.handle(event), leaving.signal);
-  } catch (err) {
-    console.error('the stream has ended:', explain(err));
-    if (isFinal(err)) {
-      process.exitCode = 1;
-      break;
-    }
-  }
-  if (Date.now() - began > LONGEST_PAUSE) wait = FIRST_PAUSE;
-  await pause(wait * (0.5 + Math.random()), undefined, { signal: leaving.signal }).catch(() => {}); // aborted: leave
+const subscription = sala.subscribe({ group: 'chat' }); // programs that subscribe with the same group share the work
+subscription.decide((event) => chat.decide(event));
+subscription.on('say', (event) => chat.say(event));
+subscription.on('history', (event) => chat.history(event));
+subscription.on('avatar', (event) => event.args[0]); // return the binary data unchanged
+subscription.onStarted(() => console.log('listening'));
+try {
+  await subscription.run({ signal: leaving.signal });
+  console.log('bye');
+} catch (err) {
+  console.error('the broker refuses the subscription:', err.message);
+  process.exitCode = 1;
 }
+await sala.close();
 await store.close();
-sala.close();
-console.log('bye');

@@ -105,12 +105,16 @@ export class Connection {
     if (!retry) return this.callOnce(method, request, options);
     const end = performance.now() + timeout;
     const longestAttempt = Math.max(timeout / 3, SHORTEST_ATTEMPT);
+    let unavailable: SalaError | undefined;
     for (let failures = 0; ; failures++) {
       try {
         return await this.#attempt(method, request, Math.min(longestAttempt, end - performance.now()), signal);
       } catch (err) {
         const wait = err instanceof SalaError ? waitAfter(err, failures) : undefined;
-        if (wait === undefined || performance.now() + wait >= end) throw err;
+        if (wait === undefined) throw err;
+        if ((err as SalaError).code === 'UNAVAILABLE') unavailable = err as SalaError;
+        // That nobody answers says more than that the last attempt had no time left.
+        if (performance.now() + wait >= end) throw unavailable ?? err;
         await pause(wait, signal);
       }
     }
