@@ -11,6 +11,7 @@ import { API_KEY, CONFIG, Sala } from '../helpers/sala.mjs';
 import { broker } from '../helpers/suite.mjs';
 
 const shared = broker({ config: { ...CONFIG, namespaces: ['/', '/chat'], history: [{ rooms: 'news:**', messages: 100, ttl: '5m' }] } });
+const LIBRARY = path.join(ROOT, 'examples/backend-node'); // has the client library for Node
 const page = (name) => readFileSync(path.join(ROOT, 'docs', name), 'utf8');
 
 // Fields whose values differ each time. How many sockets a revocation disconnects depends on the token's user.
@@ -98,9 +99,9 @@ test('the functions of docs/publishing.md send an event once, and print what the
   const sala = await Sala.start();
   t.after(() => sala.stop());
   const client = await login(t, sala, 'ana', {}, { rooms: ['chat:42'] });
-  const block = (language) => new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, 'ms').exec(page('publishing.md'))[1].replaceAll('http://127.0.0.1:9091', sala.http);
+  const block = (language) => new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, 'ms').exec(page('publishing.md'))[1].replaceAll('http://127.0.0.1:9091', sala.http).replaceAll('127.0.0.1:9090', sala.grpc);
   const sends = async (command, args, input, line, id) => {
-    const { code, stdout, stderr } = await run(command, args, { env: { SALA_API_KEY: API_KEY }, input });
+    const { code, stdout, stderr } = await run(command, args, { cwd: LIBRARY, env: { SALA_API_KEY: API_KEY }, input });
     assert.equal(code, 0, stderr);
     assert.equal(stdout.trim(), line);
     assert.deepEqual(await client.next('order'), [{ id }]);
@@ -121,8 +122,8 @@ for (const [language, name, command] of [['js', 'migrating-node.md', [process.ex
     const client = await login(t, sala, 'ana', {}, { rooms: ['chat:42'] });
     const [, section] = /^## Your emits\n(.*)/ms.exec(page(name));
     const block = (of) => new RegExp(`^\`\`\`${of}\\n(.*?)^\`\`\`$`, 'ms').exec(section)[1];
-    const input = block(language).replaceAll('http://127.0.0.1:9091', sala.http);
-    const { code, stdout, stderr } = await run(command[0], command.slice(1), { env: { SALA_API_KEY: API_KEY }, input });
+    const input = block(language).replaceAll('http://127.0.0.1:9091', sala.http).replaceAll('127.0.0.1:9090', sala.grpc);
+    const { code, stdout, stderr } = await run(command[0], command.slice(1), { cwd: LIBRARY, env: { SALA_API_KEY: API_KEY }, input });
     assert.equal(code, 0, stderr);
     assert.equal(stdout.trim(), block('text').trim());
     return assert.deepEqual(await client.next('my_response'), [{ data: 'hello' }]);

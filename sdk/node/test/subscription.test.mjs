@@ -58,6 +58,7 @@ test('what a handler returns or throws is the answer', async (t) => {
     several: () => new Ack(null, 'b', Buffer.from([1])),
     none: () => new Ack(),
     refused: () => { throw new ClientError('MODERATED', 'mind your language'); },
+    cut: () => { throw new ClientError('CUT', 'abcd👍'.slice(0, 5)); },
     failed: async () => { throw new Error('secret'); },
     unsendable: () => 1n,
   };
@@ -71,6 +72,7 @@ test('what a handler returns or throws is the answer', async (t) => {
     ['several', { argsJson: '[null,"b",{"_placeholder":true,"num":0}]', attachments: [Buffer.from([1])] }],
     ['none', { argsJson: '[]' }],
     ['refused', { error: { code: 'MODERATED', message: 'mind your language' } }],
+    ['cut', { error: { code: 'CUT', message: 'abcd\ufffd' } }],
     ['failed', { error: HANDLER_FAILED }],
     ['unsendable', { error: HANDLER_FAILED }],
   ]) {
