@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/salabroker/sala/broker"
@@ -145,11 +146,16 @@ func TestBackendsAnswerClientsOverRedis(t *testing.T) {
 // startNodes runs a cluster whose buses the test makes.
 func startNodes(t *testing.T, n int, o broker.Options, bus func(i int) cluster.Bus) []*brokertest.Node {
 	t.Helper()
+	return startNodesWith(t, brokertest.Start, n, o, bus)
+}
+
+func startNodesWith(t *testing.T, start func(testing.TB, broker.Options) *brokertest.Node, n int, o broker.Options, bus func(i int) cluster.Bus) []*brokertest.Node {
+	t.Helper()
 	nodes := make([]*brokertest.Node, n)
 	for i := range nodes {
 		each := o
 		each.Cluster = &broker.ClusterOptions{Bus: bus(i)}
-		nodes[i] = brokertest.Start(t, each)
+		nodes[i] = start(t, each)
 	}
 	for _, node := range nodes {
 		eventually(t, "the nodes know each other", func() bool {
@@ -549,8 +555,10 @@ func TestMovedSocketsKeepTheirBackends(t *testing.T) {
 }
 
 // While the bus is down events wait, and acks fail at their deadline.
-func TestEventsWithoutTheBus(t *testing.T) {
-	nodes, exchange := brokertest.StartCluster(t, 2, broker.Options{AckTimeout: 300 * time.Millisecond})
+func TestEventsWithoutTheBus(t *testing.T) { synctest.Test(t, eventsWithoutTheBus) }
+
+func eventsWithoutTheBus(t *testing.T) {
+	nodes, exchange := brokertest.StartClusterInMemory(t, 2, broker.Options{AckTimeout: 300 * time.Millisecond})
 	b := serve(t, nodes[1], broker.SubscribeOptions{Group: "g", Kinds: messages}, named("b"))
 	c := nodes[0].Join("ana")
 	handled(t, c, "ready")

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/salabroker/sala/broker"
@@ -21,9 +22,11 @@ func TestNothingLooksComplete(t *testing.T) {
 		"severed": clustertest.Severed, "unsubscribed": clustertest.Unsubscribed, "deaf": clustertest.Deaf,
 	} {
 		t.Run("in memory, "+name, func(t *testing.T) {
-			x := clustertest.NewExchange()
-			buses := []cluster.Bus{x.Bus(), x.Bus(), x.Bus()}
-			nothingLooksComplete(t, buses, func() { x.SetFault(buses[2], fault) })
+			synctest.Test(t, func(t *testing.T) {
+				x := clustertest.NewExchange()
+				buses := []cluster.Bus{x.Bus(), x.Bus(), x.Bus()}
+				nothingLooksComplete(t, buses, true, func() { x.SetFault(buses[2], fault) })
+			})
 		})
 	}
 	for name, cut := range map[string]func(*clustertest.Proxy){
@@ -35,7 +38,7 @@ func TestNothingLooksComplete(t *testing.T) {
 			server := clustertest.Start(t)
 			proxy := clustertest.StartProxy(t, server.Port)
 			buses := []cluster.Bus{redisBus(t, server.URL()), redisBus(t, server.URL()), redisBus(t, proxy.URL())}
-			nothingLooksComplete(t, buses, func() { cut(proxy) })
+			nothingLooksComplete(t, buses, false, func() { cut(proxy) })
 		})
 	}
 }
@@ -50,10 +53,15 @@ func redisBus(t *testing.T, url string) cluster.Bus {
 }
 
 // nothingLooksComplete cuts the last of three buses off. Calls are few and quick,
-// as the node is taken for lost after four seconds.
-func nothingLooksComplete(t *testing.T, buses []cluster.Bus, cut func()) {
+// as the node is taken for lost after four seconds. In a bubble, the second node always
+// answers in time. Outside it may be late; then it must be named as well.
+func nothingLooksComplete(t *testing.T, buses []cluster.Bus, bubble bool, cut func()) {
 	t.Helper()
-	nodes := startNodes(t, 3, broker.Options{}, func(i int) cluster.Bus { return buses[i] })
+	start := brokertest.Start
+	if bubble {
+		start = brokertest.StartInMemory
+	}
+	nodes := startNodesWith(t, start, 3, broker.Options{}, func(i int) cluster.Bus { return buses[i] })
 	users := []string{"user0", "user1", "user2"}
 	var clients []*brokertest.Client
 	var sockets []string
@@ -76,11 +84,15 @@ func nothingLooksComplete(t *testing.T, buses []cluster.Bus, cut func()) {
 		return ctx
 	}
 	short := func() context.Context { return within(200 * time.Millisecond) }
-	wantPartial := func(what string, c broker.PartialResult, err error) {
+	second := clients[1].ID[:cluster.NodeIDBytes]
+	// wantPartial reports whether only the lost node is missing.
+	wantPartial := func(what string, c broker.PartialResult, err error) bool {
 		t.Helper()
-		if err != nil || !c.Partial || !slices.Equal(c.Missing, []string{lost}) {
+		late := slices.DeleteFunc(slices.Clone(c.Missing), func(id string) bool { return id == lost })
+		if err != nil || !c.Partial || len(late) == len(c.Missing) || len(late) > 0 && (bubble || !slices.Equal(late, []string{second})) {
 			t.Errorf("%s: %+v, %v; want %s missing", what, c, err, lost)
 		}
+		return len(late) == 0
 	}
 	targets := map[string]broker.Target{
 		"room":    everyoneInLobby,
@@ -92,12 +104,12 @@ func nothingLooksComplete(t *testing.T, buses []cluster.Bus, cut func()) {
 	for name, target := range targets {
 		message := broker.Message{Event: "now", Args: json.RawMessage(`["` + name + `"]`)}
 		report, err := here.Emit(short(), target, message)
-		wantPartial("emit to "+name, report.PartialResult, err)
+		exact := wantPartial("emit to "+name, report.PartialResult, err)
 		got := 0
 		for _, c := range clients {
 			got += len(slices.DeleteFunc(c.Take(), func(e brokertest.Event) bool { return e.Args != string(message.Args) }))
 		}
-		if report.Queued != got || report.Matched != got {
+		if exact && (report.Queued != got || report.Matched != got) {
 			t.Errorf("emit to %s: %+v, but %d clients got it", name, report, got)
 		}
 	}
@@ -105,8 +117,7 @@ func nothingLooksComplete(t *testing.T, buses []cluster.Bus, cut func()) {
 	summary, err := here.EmitWithAck(within(time.Second), everyoneInLobby, hi, broker.AckOptions{Timeout: 50 * time.Millisecond}, func(broker.Ack) error { return nil })
 	wantPartial("EmitWithAck", summary.PartialResult, err)
 	room, err := here.GetRoom(short(), "/", "lobby")
-	wantPartial("GetRoom", room.PartialResult, err)
-	if room.Sockets != 2 || room.Users != 2 {
+	if wantPartial("GetRoom", room.PartialResult, err) && (room.Sockets != 2 || room.Users != 2) {
 		t.Errorf("GetRoom: %+v, want the two that can be counted", room)
 	}
 	rooms, err := here.ListRooms(short(), broker.RoomQuery{})
@@ -127,8 +138,7 @@ func nothingLooksComplete(t *testing.T, buses []cluster.Bus, cut func()) {
 	out, err = here.ClearRoom(short(), broker.ClearRoom{Room: "lobby"})
 	wantPartial("ClearRoom", out.PartialResult, err)
 	out, err = here.Disconnect(short(), broker.Target{Everyone: true}, "")
-	wantPartial("Disconnect", out.PartialResult, err)
-	if out.Matched != 2 {
+	if wantPartial("Disconnect", out.PartialResult, err) && out.Matched != 2 {
 		t.Errorf("Disconnect: %+v, want the two that can be reached", out)
 	}
 	clients[2].Call("nobody handles this") // it lives

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/salabroker/sala/broker"
@@ -542,8 +543,10 @@ func awaitFound(t *testing.T, node *brokertest.Node, target broker.Target) {
 
 // TestLateRequestToReturnElsewhere has a request to return arrive at another node after its
 // client has given it up. The client stays connected. It has to answer a ping to move.
-func TestLateRequestToReturnElsewhere(t *testing.T) {
-	nodes, _ := brokertest.StartCluster(t, 2, broker.Options{Recovery: &broker.RecoveryOptions{}, PingTimeout: 200 * time.Millisecond})
+func TestLateRequestToReturnElsewhere(t *testing.T) { synctest.Test(t, lateRequestToReturnElsewhere) }
+
+func lateRequestToReturnElsewhere(t *testing.T) {
+	nodes, _ := brokertest.StartClusterInMemory(t, 2, broker.Options{Recovery: &broker.RecoveryOptions{}, PingTimeout: 200 * time.Millisecond})
 	ana := travel(t, nodes, "ana")
 	for at := range 2 {
 		other := nodes[1-at]
@@ -569,35 +572,40 @@ func TestLateRequestToReturnElsewhere(t *testing.T) {
 // TestEndedElsewhere has sockets end at a node to which they have moved, while their clients
 // are away. The clients return at a third node and learn why.
 func TestEndedElsewhere(t *testing.T) {
-	nodes, _ := brokertest.StartCluster(t, 3, broker.Options{Recovery: &broker.RecoveryOptions{Window: 100 * time.Millisecond}})
-	ends := map[string]func(*traveller){
-		"EXPIRED": func(*traveller) {},
-		"DISCONNECTED": func(a *traveller) {
-			if _, err := nodes[2].Disconnect(t.Context(), a.to(), "enough"); err != nil {
+	ends := map[string]func(*testing.T, *traveller){
+		"EXPIRED": func(*testing.T, *traveller) {},
+		"DISCONNECTED": func(t *testing.T, a *traveller) {
+			if _, err := a.nodes[2].Disconnect(t.Context(), a.to(), "enough"); err != nil {
 				t.Error(err)
 			}
 		},
 	}
 	for code, end := range ends {
 		t.Run(code, func(t *testing.T) {
-			a := travel(t, nodes, code)
-			a.moveTo(1)
-			a.client.ExpectNothing()
-			a.leave()
-			end(a)
-			eventually(t, "the socket has ended", func() bool {
-				_, err := nodes[0].GetSocket(t.Context(), a.session.ID)
-				return err != nil
-			})
-			c := nodes[2].Dial(nil)
-			if answer := c.Recover("/", a.token, a.session, nil); code == "DISCONNECTED" {
-				expectCode(t, "the return", answer, code)
-				c = nodes[0].ReturnTo(a.token, a.session) // it is told once
-				code = "UNKNOWN"
-			}
-			c.Expect("sala:session", fmt.Sprintf(`[{"recovered":false,"code":%q}]`, code))
+			synctest.Test(t, func(t *testing.T) { endedElsewhere(t, code, end) })
 		})
 	}
+}
+
+func endedElsewhere(t *testing.T, code string, end func(*testing.T, *traveller)) {
+	t.Helper()
+	nodes, _ := brokertest.StartClusterInMemory(t, 3, broker.Options{Recovery: &broker.RecoveryOptions{Window: 100 * time.Millisecond}})
+	a := travel(t, nodes, code)
+	a.moveTo(1)
+	a.client.ExpectNothing()
+	a.leave()
+	end(t, a)
+	eventually(t, "the socket has ended", func() bool {
+		_, err := nodes[0].GetSocket(t.Context(), a.session.ID)
+		return err != nil
+	})
+	c := nodes[2].Dial(nil)
+	if answer := c.Recover("/", a.token, a.session, nil); code == "DISCONNECTED" {
+		expectCode(t, "the return", answer, code)
+		c = nodes[0].ReturnTo(a.token, a.session) // it is told once
+		code = "UNKNOWN"
+	}
+	c.Expect("sala:session", fmt.Sprintf(`[{"recovered":false,"code":%q}]`, code))
 }
 
 // TestMovesWhileItProves has a session move to another node while its client proves at the

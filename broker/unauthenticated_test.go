@@ -18,7 +18,7 @@ import (
 // to no namespace. They are closed; one that has a socket stays.
 func TestUnauthenticatedConnectionsEnd(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	node := brokertest.Start(t, broker.Options{ConnectTimeout: 200 * time.Millisecond, Metrics: registry})
+	node := brokertest.Start(t, broker.Options{ConnectTimeout: 2 * time.Second, Metrics: registry})
 	neighbour := node.Join("bob")
 
 	silent, refused := node.Dial(nil), node.Dial(nil)

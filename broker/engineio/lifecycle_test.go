@@ -18,7 +18,7 @@ import (
 )
 
 func TestHeartbeat(t *testing.T) {
-	short := func(o *Options) { o.PingInterval, o.PingTimeout = 20*time.Millisecond, 300*time.Millisecond }
+	short := func(o *Options) { o.PingInterval, o.PingTimeout = 20*time.Millisecond, time.Second }
 	t.Run("websocket", func(t *testing.T) {
 		s := start(t, short)
 		c, ses := s.dial(t)

@@ -92,7 +92,7 @@ func TestSlowConsumer(t *testing.T) {
 		ses.wantClose(t, ReasonSlowConsumer)
 	})
 	t.Run("closing", func(t *testing.T) {
-		s := start(t, func(o *Options) { o.MaxQueuedBytes, o.WriteTimeout = 64<<20, 200*time.Millisecond })
+		s := start(t, func(o *Options) { o.MaxQueuedBytes, o.WriteTimeout = 64<<20, 2*time.Second })
 		_, ses := s.rawClient(t)
 		frame := text(strings.Repeat("x", 1<<20))
 		for range 16 {

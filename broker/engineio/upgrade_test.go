@@ -134,7 +134,7 @@ func TestUpgradeFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, func(o *Options) {
 				if name == "too slow" {
-					o.UpgradeTimeout = 50 * time.Millisecond
+					o.UpgradeTimeout = time.Second // in which the last upgrade has to succeed
 				}
 			})
 			c, ses := s.poller(t)

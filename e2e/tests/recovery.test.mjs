@@ -9,14 +9,14 @@ import { browser, open } from '../helpers/browser.mjs';
 import { TRANSPORTS, login, settle } from '../helpers/client.mjs';
 import { Line } from '../helpers/line.mjs';
 import { ROOT } from '../helpers/process.mjs';
-import { away, back, bare, emitAll, missed, recoverer, state } from '../helpers/recovery.mjs';
+import { away, back, bare, emitAll, missed, recoverer, refused, state } from '../helpers/recovery.mjs';
 import { CONFIG, Sala } from '../helpers/sala.mjs';
 import { broker, fresh } from '../helpers/suite.mjs';
 import { deadline } from '../helpers/wait.mjs';
 
 const chromium = browser();
 const shared = broker({
-  args: ['--namespaces', '/,/chat', '--ping-interval', '1s', '--ping-timeout', '1s', '--allowed-origins', '*'],
+  args: ['--namespaces', '/,/chat', '--ping-interval', '1s', '--ping-timeout', '3s', '--allowed-origins', '*'],
   config: { ...CONFIG, relay: [...CONFIG.relay, { event: 'say', emit: 'said', to: 'room', include_sender: false }] },
 });
 
@@ -181,7 +181,7 @@ test('of two namespaces, one may return while the other is refused', async (t) =
   await ada.next('disconnect');
   token = await sala.token(user, { namespaces: ['/'] });
   await sala.ok('POST', '/v1/emit', { users: [user], event: 'n', args: [1] });
-  const returned = Promise.all([back(ada), new Promise((resolve) => { chat.once('connect_error', resolve); })]);
+  const returned = Promise.all([back(ada), refused({ socket: chat })]);
   ada.line.repair();
   const [recovered, err] = await deadline(returned, 'both answers');
   assert.equal(recovered, true);

@@ -9,7 +9,7 @@ import { API_KEY, UNRECORDED, WHOLE, Sala } from '../helpers/sala.mjs';
 import { broker, fresh } from '../helpers/suite.mjs';
 import { deadline } from '../helpers/wait.mjs';
 
-const shared = broker({ args: ['--ping-interval', '1s', '--ping-timeout', '1s'] });
+const shared = broker({ args: ['--ping-interval', '1s', '--ping-timeout', '3s'] });
 const WEBSOCKET = { transports: ['websocket'] };
 const LIFE = ['CONNECT', 'AWAY', 'RESUMED', 'DISCONNECT'].map((kind) => `EVENT_KIND_${kind}`);
 
@@ -258,7 +258,7 @@ test('a client that returns with a fresh token lives on with that', async (t) =>
 });
 
 test('backends that decide are asked again, and may refuse', async (t) => {
-  const sala = await Sala.start({ args: ['--ping-interval', '1s', '--ping-timeout', '1s'] });
+  const sala = await Sala.start({ args: ['--ping-interval', '1s', '--ping-timeout', '3s'] });
   t.after(() => sala.stop());
   const backend = await subscribe(t, sala, { kinds: ['EVENT_KIND_CONNECT'], decide: true });
   const user = fresh('ada');
@@ -307,7 +307,7 @@ test('a page reload is not refused for the session of the page before: the oldes
 });
 
 test('a session returns even if its user has the maximum number of connections', async (t) => {
-  const sala = await Sala.start({ args: ['--max-connections-per-user', '1', '--ping-interval', '1s', '--ping-timeout', '1s'] });
+  const sala = await Sala.start({ args: ['--max-connections-per-user', '1', '--ping-interval', '1s', '--ping-timeout', '3s'] });
   t.after(() => sala.stop());
   const user = fresh('ada');
   for (const lose of ['cut', 'lose']) {

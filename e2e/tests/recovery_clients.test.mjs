@@ -118,7 +118,7 @@ test('recover must be true', async (t) => {
 });
 
 test('with --recovery=always, a client need not ask', async (t) => {
-  const sala = await Sala.start({ args: ['--recovery', 'always', '--namespaces', '/,/chat', '--recovery-namespaces', '/', '--ping-interval', '1s', '--ping-timeout', '1s'] });
+  const sala = await Sala.start({ args: ['--recovery', 'always', '--namespaces', '/,/chat', '--recovery-namespaces', '/', '--ping-interval', '1s', '--ping-timeout', '3s'] });
   t.after(() => sala.stop());
   const ada = await recoverer(t, sala, 'ada', { ...WEBSOCKET, auth: { recover: undefined } });
   const id = await away(sala, ada);
@@ -138,7 +138,7 @@ test('with --recovery=always, a client need not ask', async (t) => {
 
 // What docs/clients.md says about clients that know nothing of recovery: they get one more argument.
 test('with --recovery=always, clients that know nothing of recovery', async (t) => {
-  const sala = await Sala.start({ args: ['--recovery', 'always', '--ping-interval', '1s', '--ping-timeout', '1s'] });
+  const sala = await Sala.start({ args: ['--recovery', 'always', '--ping-interval', '1s', '--ping-timeout', '3s'] });
   t.after(() => sala.stop());
   for (const transports of Object.values(TRANSPORTS)) {
     const user = fresh('old');

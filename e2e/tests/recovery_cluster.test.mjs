@@ -10,7 +10,7 @@ import { API_KEY } from '../helpers/sala.mjs';
 import { fresh } from '../helpers/suite.mjs';
 import { deadline } from '../helpers/wait.mjs';
 
-const PINGS = ['--ping-interval', '1s', '--ping-timeout', '1s'];
+const PINGS = ['--ping-interval', '1s', '--ping-timeout', '3s'];
 
 async function cluster(t, size, ...args) {
   const c = await Cluster.start(size, [...PINGS, ...args]);

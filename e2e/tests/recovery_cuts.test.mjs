@@ -30,7 +30,7 @@ before(async () => {
   }).listen(0, '127.0.0.1');
   await once(site, 'listening');
   sala = await Sala.start({ args: ['--namespaces', '/,/second', '--allowed-origins', '*',
-    '--ping-interval', '1s', '--ping-timeout', '1s', '--recovery-messages', '100000', '--recovery-bytes', '20000000'] });
+    '--ping-interval', '1s', '--ping-timeout', '3s', '--recovery-messages', '100000', '--recovery-bytes', '20000000'] });
 });
 after(async () => {
   site?.close();

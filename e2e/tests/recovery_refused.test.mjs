@@ -9,7 +9,7 @@ import { Sala, logLines } from '../helpers/sala.mjs';
 import { broker, fresh } from '../helpers/suite.mjs';
 import { deadline, until } from '../helpers/wait.mjs';
 
-const shared = broker({ args: ['--recovery-messages', '32', '--ping-interval', '1s', '--ping-timeout', '1s', '--namespaces', '/,/chat'] });
+const shared = broker({ args: ['--recovery-messages', '32', '--ping-interval', '1s', '--ping-timeout', '3s', '--namespaces', '/,/chat'] });
 const WEBSOCKET = { transports: ['websocket'] };
 
 // lost is what a client is told whose session can't be recovered.
