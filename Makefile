@@ -32,8 +32,9 @@ help: ## list the targets
 
 # grpcnotrace leaves out a tracing page that nothing serves, and 13 MB with it: docs/adr/0023.
 .PHONY: build
-build: ## build bin/sala, one static binary
+build: ## build bin/sala, one static binary, and bin/sala-connect, which "sala connect" runs
 	CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -ldflags '$(LDFLAGS)' -o bin/sala ./cmd/sala
+	cd cmd/sala-connect && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o ../../bin/sala-connect .
 
 .PHONY: test
 test: ## run everything: deps, lint, cross, vuln, check-generated, unit, bench-check, chaos-check, sdk-node, sdk-python, e2e
@@ -52,6 +53,7 @@ lint: ## buf lint and format, gofmt, go vet, golangci-lint, the words of tools/v
 	  if [[ -n "$$unformatted" ]]; then echo "gofmt -w is needed on:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
 	$(TOOLS)/golangci-lint run --allow-parallel-runners ./...
+	cd cmd/sala-connect && ../../$(TOOLS)/golangci-lint run --config ../../bench/.golangci.yml --allow-parallel-runners ./...
 	go test -count=1 -run Vocabulary ./tools
 
 .PHONY: cross
@@ -71,6 +73,7 @@ vuln: ## look for known vulnerabilities with govulncheck (VULNDB) and npm audit;
 .PHONY: unit
 unit: ## go test ./..., with the race detector where cgo is available
 	$(GOTEST) $(RACE) -timeout 10m ./...
+	cd cmd/sala-connect && go test $(RACE) -timeout 2m ./...
 
 .PHONY: sdk-python
 sdk-python: ## check the types of the Python library, and test it

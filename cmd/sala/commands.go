@@ -42,6 +42,7 @@ type commands struct {
 	Sockets   cli.Sockets       `cmd:"" help:"List sockets, let them join and leave rooms, replace their data, disconnect them."`
 	Tail      cli.Tail          `cmd:"" help:"Print events from clients and what became of them, as they happen."`
 	Explain   cli.Explain       `cmd:"" help:"Say why a user does or doesn't get what is sent to a room."`
+	Connect   cli.Connect       `cmd:"" help:"Connect as a Socket.IO client: print events, send typed ones."`
 	Groups    cli.BackendGroups `cmd:"" help:"List the groups of backends that subscribe to events, and how far behind they are."`
 	Nodes     cli.Nodes         `cmd:"" help:"List the nodes of the cluster, or drain one."`
 	Version   versionCommand    `cmd:"" help:"Print the version."`
@@ -71,10 +72,15 @@ func execute(ctx context.Context, args []string, streams cli.Streams) int {
 	if !filled {
 		return exitOK
 	}
-	if err := runCommand(ctx, parsed, &streams); err != nil {
-		return report(streams, err, exitCode(err), "")
+	err = runCommand(ctx, parsed, &streams)
+	var reported *cli.ExitError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &reported):
+		return reported.Code
 	}
-	return exitOK
+	return report(streams, err, exitCode(err), "")
 }
 
 func newParser(root *commands, streams cli.Streams) (*kong.Kong, error) {

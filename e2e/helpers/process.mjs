@@ -22,9 +22,10 @@ export class Child {
   stderr = '';
   #changed = new EventEmitter().setMaxListeners(0);
 
-  constructor(command, args, { env = {}, cwd = ROOT, input } = {}) {
+  // input is all that the program reads; with typing, a test writes to process.stdin.
+  constructor(command, args, { env = {}, cwd = ROOT, input, typing = false } = {}) {
     this.name = `${path.basename(command)} ${args.join(' ')}`;
-    this.process = spawn(command, args, { cwd, env: cleanEnv(env), stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'] });
+    this.process = spawn(command, args, { cwd, env: cleanEnv(env), stdio: [typing || input !== undefined ? 'pipe' : 'ignore', 'pipe', 'pipe'] });
     if (input !== undefined) this.process.stdin.end(input);
     for (const stream of ['stdout', 'stderr']) {
       this.process[stream].setEncoding('utf8').on('data', (text) => {

@@ -1,0 +1,100 @@
+// sala connect: a Socket.IO client for the terminal.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { login } from '../helpers/client.mjs';
+import { Line } from '../helpers/line.mjs';
+import { Child, SALA, run } from '../helpers/process.mjs';
+import { API_KEY } from '../helpers/sala.mjs';
+import { broker, fresh } from '../helpers/suite.mjs';
+
+const shared = broker();
+
+// start runs sala connect and waits until it is connected.
+async function start(t, url, args) {
+  const child = new Child(SALA, ['connect', url, '-o', 'json', ...args], { typing: true });
+  t.after(() => child.end('SIGKILL'));
+  child.type = (line) => child.process.stdin.write(`${line}\n`);
+  // fact waits for the first line that fits, and returns it.
+  child.fact = (fits, what) => child.see(() => facts(child).find(fits), what);
+  await child.fact(({ kind }) => kind === 'connect', 'its connect');
+  return child;
+}
+
+const facts = ({ stdout }) => stdout.slice(0, stdout.lastIndexOf('\n') + 1).split('\n').filter(Boolean).map(JSON.parse);
+
+test('connect: joins, prints events, sends typed lines, answers acks, ends with its input', async (t) => {
+  const room = fresh('connect');
+  const ana = await login(t, shared.sala, 'ana');
+  await ana.join(room);
+  const ben = await start(t, shared.sala.url, ['--token', await shared.sala.token('ben'), '--join', room, '--ack', '{"yes":true}']);
+  assert.deepEqual((await ben.fact(({ kind, event }) => kind === 'ack' && event === 'join', 'the ack of its join')).args, [{ ok: true }]);
+  await ana.next('message'); // her own arrival
+  assert.deepEqual(await ana.next('message'), [`ben ha entrado en la sala ${room}.`]);
+
+  ben.type(`my_event {"room":"${room}","text":"hola","file":{"$binary":"aGk="}} 2`);
+  const [first, second] = await ana.next('my_response');
+  assert.deepEqual([first.text, Buffer.from(first.file).toString(), second], ['hola', 'hi', 2]);
+  assert.deepEqual((await ben.fact(({ kind, event }) => kind === 'ack' && event === 'my_event', 'its ack')).args, [{ ok: true }]);
+  assert.deepEqual((await ben.fact(({ event }) => event === 'my_response', 'its own event')).args[0].file, { $binary: 'aGk=' });
+
+  const asked = await run(SALA, ['emit', 'ready', '--user', 'ben', '--ack'], { env: { SALA_SERVER: shared.sala.grpc, SALA_API_KEY: API_KEY } });
+  assert.equal(asked.code, 0, asked.stderr);
+  assert.match(asked.stdout, /\[\{"yes":true\}\]/);
+  assert.equal((await ben.fact(({ event }) => event === 'ready', 'the question')).needsAck, true);
+
+  ben.type('nobody handles this');
+  ben.process.stdin.end();
+  assert.equal(await ben.exited, 0);
+  assert.equal(facts(ben).at(-1).args[0].error.code, 'NO_HANDLER', 'it waits for the last ack');
+});
+
+test('connect: returns as the same socket with what it missed, or as a new one in the same rooms', async (t) => {
+  const line = await Line.to(shared.sala);
+  t.after(() => line.stop());
+  for (const recovered of [true, false]) {
+    const room = fresh('connect');
+    const args = ['--token', await shared.sala.token('ben'), '--join', room, ...recovered ? ['--recover'] : []];
+    const child = await start(t, line.url, args);
+    await child.fact(({ kind, event }) => kind === 'ack' && event === 'join', 'its join');
+    line.cut();
+    await child.fact(({ kind }) => kind === 'disconnect', 'the cut');
+    await shared.sala.emit([room], 'meanwhile', 1);
+    line.repair();
+    const back = await child.fact(({ kind, recovered: known }) => kind === 'connect' && known !== undefined, 'its return');
+    assert.equal(back.recovered, recovered);
+    assert.equal(back.socket === facts(child)[0].socket, recovered);
+    if (!recovered) await child.see(() => facts(child).filter(({ kind, event }) => kind === 'ack' && event === 'join').length === 2, 'its second join');
+    await shared.sala.emit([room], 'after', 2);
+    await child.fact(({ event }) => event === 'after', 'the next event');
+    assert.equal(facts(child).some(({ event }) => event === 'meanwhile'), recovered);
+    assert.ok(facts(child).some(({ kind, attempt }) => kind === 'reconnecting' && attempt === 1));
+    assert.equal(await child.end('SIGINT'), 0);
+  }
+});
+
+test('connect: says why it can’t connect', async () => {
+  for (const [args, code, message] of [
+    [[shared.sala.url], 1, /refused the client: TOKEN_REQUIRED: /],
+    [[`${shared.sala.url}/none`, '--token', 'x'], 1, /NAMESPACE_NOT_FOUND/],
+    [['http://127.0.0.1:1'], 1, /can't reach a broker at http:\/\/127\.0\.0\.1:1: .*refused/],
+    [['ftp://127.0.0.1:1'], 2, /use http, https, ws or wss/],
+  ]) {
+    const ended = await run(SALA, ['connect', ...args], { input: '' });
+    assert.equal(ended.code, code, ended.stderr);
+    assert.match(ended.stderr, message);
+    assert.equal(ended.stdout, '');
+  }
+});
+
+test('connect: ends with exit code 1 when the broker disconnects it, and after --count events', async (t) => {
+  const gone = await start(t, shared.sala.url, ['--no-input', '--token', await shared.sala.token('cleo')]);
+  await shared.sala.ok('POST', '/v1/sockets:disconnect', { selector: { users: ['cleo'] } });
+  assert.equal(await gone.exited, 1);
+  assert.match(gone.stderr, /the broker has disconnected the client/);
+
+  const counted = await start(t, shared.sala.url, ['-n', '2', '--no-input', '--token', await shared.sala.token('dora')]);
+  await run(SALA, ['emit', 'one', '--user', 'dora'], { env: { SALA_SERVER: shared.sala.grpc, SALA_API_KEY: API_KEY } });
+  await run(SALA, ['emit', 'two', '--user', 'dora'], { env: { SALA_SERVER: shared.sala.grpc, SALA_API_KEY: API_KEY } });
+  assert.equal(await counted.exited, 0);
+  assert.deepEqual(facts(counted).filter(({ kind }) => kind === 'event').map(({ event }) => event), ['one', 'two']);
+});
