@@ -4,7 +4,7 @@ import path from 'node:path';
 import { ROOT, address } from './pages.mjs';
 
 const START = ['tutorial', 'glossary'].filter(exists);
-const BUILD = ['clients', 'publishing', 'events', 'rooms', 'recovery', 'api'];
+const BUILD = ['clients', 'publishing', 'events', 'rooms', 'recovery', 'api', 'cli'];
 const MIGRATE = ['migrating', 'migrating-flask-socketio', 'migrating-node', 'python-clients'];
 const RUN = ['deploy/README', 'configuration', 'operations', 'console', 'admin-ui', 'scaling', 'security', 'troubleshooting'];
 const REFERENCE = ['api', 'cli', 'configuration', 'metrics', 'errors', 'events'].map((name) => `reference/${name}`).filter(exists);
@@ -12,7 +12,7 @@ const INSIDE = ['design', 'benchmarks', 'faults', 'soak', 'simulation'];
 
 export const english = {
   nav: [
-    { text: 'Guides', link: '/pages', activeMatch: '^/(pages|clients|publishing|events|rooms|recovery|api)' },
+    { text: 'Guides', link: '/pages', activeMatch: '^/(pages|clients|publishing|events|rooms|recovery|api|cli)' },
     { text: 'Reference', link: '/reference/api', activeMatch: '^/reference/' },
     { text: 'Changelog', link: '/changelog' },
   ],
