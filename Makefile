@@ -24,7 +24,7 @@ BENCHFLAGS ?=
 FAULTFLAGS ?=
 SOAKFLAGS ?=
 PLATFORMS := linux/arm64 darwin/arm64 darwin/amd64 windows/amd64
-GENERATORS := buf protoc-gen-go protoc-gen-go-grpc protoc-gen-grpc-gateway protoc-gen-openapiv2
+GENERATORS := buf protoc-gen-go protoc-gen-go-grpc protoc-gen-grpc-gateway
 
 .PHONY: help
 help: ## list the targets

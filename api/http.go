@@ -13,9 +13,9 @@ import (
 	"github.com/salabroker/sala/broker/grace"
 )
 
-// openAPI is generated from the protos, http.yaml and openapi.yaml.
+// openAPI is what tools/openapi generates from the protos, http.yaml and openapi.yaml.
 //
-//go:embed openapi/sala.swagger.json
+//go:embed openapi/openapi.json
 var openAPI []byte
 
 // maxScrapes bounds the concurrent requests for /metrics.

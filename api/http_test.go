@@ -23,14 +23,14 @@ func TestOpenAPI(t *testing.T) {
 		t.Fatalf("%d as %s", status, header.Get("Content-Type"))
 	}
 	var doc struct {
-		Swagger string
+		OpenAPI string
 		Paths   map[string]map[string]any
 	}
 	if err := json.Unmarshal([]byte(text), &doc); err != nil {
 		t.Fatal(err)
 	}
-	if doc.Swagger != "2.0" || doc.Paths["/v1/rooms/{room}:clear"]["post"] == nil {
-		t.Errorf("swagger %q with %d paths", doc.Swagger, len(doc.Paths))
+	if doc.OpenAPI != "3.1.0" || doc.Paths["/v1/rooms/{room}:clear"]["post"] == nil {
+		t.Errorf("OpenAPI %q with %d paths", doc.OpenAPI, len(doc.Paths))
 	}
 }
 
