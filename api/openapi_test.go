@@ -67,9 +67,9 @@ func TestOpenAPIHasTheScopes(t *testing.T) {
 	}
 }
 
-// Each reason of a REST call that docs/api.md lists is in the description of its status.
+// Each reason of a REST call that docs/reference/errors.md lists is in the description of its status.
 func TestOpenAPIHasTheReasons(t *testing.T) {
-	page, err := os.ReadFile("../docs/api.md")
+	page, err := os.ReadFile("../docs/reference/errors.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestOpenAPIHasTheReasons(t *testing.T) {
 	}
 	rows := regexp.MustCompile("(?m)^\\| `([A-Z_]+)` \\| (\\d{3}) \\|").FindAllStringSubmatch(string(page), -1)
 	if len(rows) < 30 {
-		t.Fatalf("docs/api.md lists only %d reasons", len(rows))
+		t.Fatalf("docs/reference/errors.md lists only %d reasons", len(rows))
 	}
 	for _, row := range rows {
 		reason, status := row[1], row[2]
