@@ -42,6 +42,7 @@ type commands struct {
 	Sockets   cli.Sockets       `cmd:"" help:"List sockets, let them join and leave rooms, replace their data, disconnect them."`
 	Tail      cli.Tail          `cmd:"" help:"Print events from clients and what became of them, as they happen."`
 	Explain   cli.Explain       `cmd:"" help:"Say why a user does or doesn't get what is sent to a room."`
+	Forward   cli.Forward       `cmd:"" help:"Send events to a URL, and answer them with what it returns."`
 	Connect   cli.Connect       `cmd:"" help:"Connect as a Socket.IO client: print events, send typed ones."`
 	Groups    cli.BackendGroups `cmd:"" help:"List the groups of backends that subscribe to events, and how far behind they are."`
 	Nodes     cli.Nodes         `cmd:"" help:"List the nodes of the cluster, or drain one."`

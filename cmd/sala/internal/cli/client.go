@@ -97,14 +97,11 @@ func (c *Client) transport() (credentials.TransportCredentials, error) {
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if c.TLSCA != "" {
-		pem, err := os.ReadFile(c.TLSCA)
+		roots, err := readCA("--tls-ca", c.TLSCA)
 		if err != nil {
-			return nil, &UsageError{Message: fmt.Sprintf("can't read the file of --tls-ca: %s", err)}
+			return nil, err
 		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, &UsageError{Message: fmt.Sprintf("--tls-ca %s contains no certificate in PEM form", c.TLSCA)}
-		}
+		config.RootCAs = roots
 	}
 	if c.TLSCert != "" || c.TLSKey != "" {
 		pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
@@ -114,6 +111,19 @@ func (c *Client) transport() (credentials.TransportCredentials, error) {
 		config.Certificates = []tls.Certificate{pair}
 	}
 	return credentials.NewTLS(config), nil
+}
+
+// readCA reads the certificates of a flag's file.
+func readCA(flag, file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, &UsageError{Message: fmt.Sprintf("can't read the file of %s: %s", flag, err)}
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, &UsageError{Message: fmt.Sprintf("%s %s contains no certificate in PEM form", flag, file)}
+	}
+	return roots, nil
 }
 
 // key returns the API key. SALA_API_KEY may be the broker's setting, with a name, scopes and further
