@@ -87,7 +87,7 @@ func (p *Proxy) request(ctx context.Context, to cluster.Node, path, query string
 	if err != nil {
 		return err
 	}
-	proof, err := p.prove(path, r, to)
+	proof, err := p.prove(path, r, to, r.RemoteAddr)
 	if err != nil {
 		return err
 	}

@@ -5,9 +5,12 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httputil"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +20,9 @@ import (
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/realip"
 )
+
+// maxPollRepeats is less than a session accepts.
+const maxPollRepeats = 3
 
 var (
 	errNoURL    = errors.New("the node doesn't say where it can be reached; set its --advertise")
@@ -85,10 +91,11 @@ func resultOf(err error) Result {
 // forwardPoll passes a GET or a POST on. After an error nothing has been written.
 //
 // A request without a large body is sent again if a connection fails that was kept from an earlier
-// one, for example because the other node drains and closes it. Nothing is delivered twice, because
-// the proof of a request is accepted once.
+// one, for example because the other node drains and closes it. A POST isn't delivered twice,
+// because its proof is accepted once. A poll gets another proof, because the other node may have
+// taken the first one and then closed its connection; a session knows the polls that come again.
 func (p *Proxy) forwardPoll(w http.ResponseWriter, r *http.Request, to passage) error {
-	proof, err := p.prove(pathForward, r, to.node)
+	proof, err := p.prove(pathForward, r, to.node, r.RemoteAddr)
 	if err != nil {
 		return err
 	}
@@ -109,6 +116,10 @@ func (p *Proxy) forwardPoll(w http.ResponseWriter, r *http.Request, to passage) 
 			pr.Out.Header.Del("Connection") // no other protocol is spoken
 			pr.Out.Header.Del("Upgrade")
 			pr.Out.Header.Set(headerProof, proof)
+			if r.Method == http.MethodGet {
+				// Otherwise the transport repeats it by itself, with the same proof.
+				pr.Out.Body = io.NopCloser(strings.NewReader(""))
+			}
 		},
 		ModifyResponse: func(resp *http.Response) error {
 			if err := checkAnswer(resp, to.node); err != nil {
@@ -127,7 +138,16 @@ func (p *Proxy) forwardPoll(w http.ResponseWriter, r *http.Request, to passage) 
 		ErrorLog:     slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug), // of clients that go away
 	}
 	reverse.ServeHTTP(w, r)
-	if small && isBroken(failed) && r.Context().Err() == nil {
+	for range repeats(r) {
+		if !small || !isBroken(failed) || r.Context().Err() != nil {
+			break
+		}
+		if r.Method == http.MethodGet {
+			proof, err = p.prove(pathForward, r, to.node, withoutPort(r.RemoteAddr))
+			if err != nil {
+				return err
+			}
+		}
 		failed = nil
 		body.rewind()
 		reverse.ServeHTTP(w, r)
@@ -181,10 +201,29 @@ func checkAnswer(resp *http.Response, node cluster.Node) error {
 	return nil
 }
 
+// repeats returns how often a request is sent again. A node that drains closes all connections that
+// are kept, so a poll may find another one that is closed.
+func repeats(r *http.Request) int {
+	if r.Method == http.MethodGet {
+		return maxPollRepeats
+	}
+	return 1
+}
+
+// withoutPort returns the address of a client as a session expects it of a request that comes again:
+// with the same port, it would be another request to which the client gives the same name.
+func withoutPort(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	return host
+}
+
 // prove returns the header that proves to a node that a request with the method and query of r comes
-// from this one, and tells it about r's client.
-func (p *Proxy) prove(path string, r *http.Request, to cluster.Node) (string, error) {
-	about, err := proto.Marshal(&wire.Forwarded{Client: r.RemoteAddr, Secure: realip.Secure(r)})
+// from this one, and tells it that r's client has an address.
+func (p *Proxy) prove(path string, r *http.Request, to cluster.Node, client string) (string, error) {
+	about, err := proto.Marshal(&wire.Forwarded{Client: client, Secure: realip.Secure(r)})
 	if err != nil {
 		return "", err
 	}

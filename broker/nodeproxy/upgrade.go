@@ -19,7 +19,7 @@ const maxAnswer = 4 << 10
 // It doesn't use a [net/http/httputil.ReverseProxy], which holds two buffers of 32 KiB for each
 // WebSocket for as long as that exists, and doesn't bound how long one direction may outlive the other.
 func (p *Proxy) forwardUpgrade(w http.ResponseWriter, r *http.Request, to passage) error {
-	proof, err := p.prove(pathForward, r, to.node)
+	proof, err := p.prove(pathForward, r, to.node, r.RemoteAddr)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ async function attempt(t, sala, token, claim) {
 }
 
 test('after the window', async (t) => {
-  const sala = await Sala.start({ args: ['--recovery-window', '300ms'] });
+  const sala = await Sala.start({ args: ['--recovery-window', '3s'] });
   t.after(() => sala.stop());
   const backend = await subscribe(t, sala, { kinds: ['EVENT_KIND_CONNECT', 'EVENT_KIND_DISCONNECT'] });
   const user = fresh('ada');
