@@ -4,12 +4,10 @@ import type { Stream } from './stream.js';
 /** An answer to an event: what the broker takes as reply or as decision. @internal */
 export type Answer = Extract<SubscribeRequest['request'], { $case: 'reply' | 'decision' }>;
 
-/** An event that needs an answer. @internal */
+/** An event that is being handled, or waits for it, and needs an answer. @internal */
 export interface Delivery {
   /** The stream that has delivered it last. Its answer goes there. */
   stream: Stream;
-  /** Its answer, once it is handled. */
-  answer: Answer | undefined;
 }
 
 /** How many answers are remembered, and how many bytes of arguments in all. */
@@ -25,16 +23,22 @@ export class Deliveries {
   /** By delivery id. */
   readonly #handling = new Map<string, Delivery>();
   /** By delivery id, from the oldest to the newest. */
-  readonly #answered = new Map<string, Delivery & { answer: Answer }>();
+  readonly #answers = new Map<string, Answer>();
   #bytes = 0;
 
-  get(deliveryId: string): Delivery | undefined {
-    return this.#handling.get(deliveryId) ?? this.#answered.get(deliveryId);
+  /** The event, if it is being handled or waits for it. */
+  handling(deliveryId: string): Delivery | undefined {
+    return this.#handling.get(deliveryId);
+  }
+
+  /** The answer of the event, if it is handled. */
+  answer(deliveryId: string): Answer | undefined {
+    return this.#answers.get(deliveryId);
   }
 
   /** Remembers an event that is to be handled. */
   begin(deliveryId: string, stream: Stream): Delivery {
-    const delivery = { stream, answer: undefined };
+    const delivery = { stream };
     this.#handling.set(deliveryId, delivery);
     return delivery;
   }
@@ -45,22 +49,22 @@ export class Deliveries {
   }
 
   /** Remembers the answer of an event, or another one, and forgets the oldest beyond the limits. */
-  answer(deliveryId: string, stream: Stream, answer: Answer): void {
+  end(deliveryId: string, answer: Answer): void {
     this.#handling.delete(deliveryId);
     this.#forget(deliveryId);
-    this.#answered.set(deliveryId, { stream, answer });
+    this.#answers.set(deliveryId, answer);
     this.#bytes += size(answer);
-    for (const oldest of this.#answered.keys()) {
-      if (this.#answered.size <= MOST_ANSWERS && this.#bytes <= MOST_BYTES) return;
+    for (const oldest of this.#answers.keys()) {
+      if (this.#answers.size <= MOST_ANSWERS && this.#bytes <= MOST_BYTES) return;
       this.#forget(oldest);
     }
   }
 
   #forget(deliveryId: string): void {
-    const delivery = this.#answered.get(deliveryId);
-    if (!delivery) return;
-    this.#answered.delete(deliveryId);
-    this.#bytes -= size(delivery.answer);
+    const answer = this.#answers.get(deliveryId);
+    if (!answer) return;
+    this.#answers.delete(deliveryId);
+    this.#bytes -= size(answer);
   }
 }
 

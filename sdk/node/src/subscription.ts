@@ -346,21 +346,28 @@ export class Subscription {
   }
 
   #receive(stream: Stream, event: ProtoClientEvent): void {
-    const { deliveryId } = event;
-    const known = event.redelivered ? this.#deliveries.get(deliveryId) : undefined;
-    if (known) {
-      known.stream = stream;
-      if (known.answer) stream.answer(known.answer);
+    if (event.redelivered && this.#isKnown(stream, event.deliveryId)) {
       this.#grantCredit();
       return;
     }
-    const needsAnswer = event.needsAck || event.needsDecision;
-    if (needsAnswer) this.#deliveries.begin(deliveryId, stream);
+    const delivery = event.needsAck || event.needsDecision ? this.#deliveries.begin(event.deliveryId, stream) : undefined;
     this.#lanes.push(laneOf(event), async () => {
-      if (needsAnswer) await this.#answer(event);
+      if (delivery) await this.#answer(event, delivery);
       else await this.#handle(event);
       this.#grantCredit();
     });
+  }
+
+  /**
+   * Reports whether this process handles an event already, or has handled it. Then its answer goes to
+   * the stream that has delivered it again.
+   */
+  #isKnown(stream: Stream, deliveryId: string): boolean {
+    const delivery = this.#deliveries.handling(deliveryId);
+    if (delivery) delivery.stream = stream;
+    const answer = this.#deliveries.answer(deliveryId);
+    if (answer) stream.answer(answer);
+    return delivery !== undefined || answer !== undefined;
   }
 
   #grantCredit(): void {
@@ -368,9 +375,8 @@ export class Subscription {
   }
 
   /** Handles an event that needs an answer, and sends that. */
-  async #answer(event: ProtoClientEvent): Promise<void> {
+  async #answer(event: ProtoClientEvent, delivery: Delivery): Promise<void> {
     const { deliveryId } = event;
-    const delivery = this.#deliveries.get(deliveryId) as Delivery;
     if (!delivery.stream.writable) {
       // The broker has given it to another member, or will deliver it again.
       this.#deliveries.cancel(deliveryId);
@@ -382,7 +388,7 @@ export class Subscription {
       this.#deliveries.cancel(deliveryId);
       return;
     }
-    this.#deliveries.answer(deliveryId, delivery.stream, answer);
+    this.#deliveries.end(deliveryId, answer);
     if (!delivery.stream.answer(answer)) this.#undelivered++;
   }
 
@@ -402,10 +408,10 @@ export class Subscription {
   /** Reports an answer that was rejected, and replaces it so that the client doesn't wait for nothing. */
   #handleRejected(stream: Stream, { deliveryId, reason, message }: EventRejected): void {
     this.#options.logger.warn(`sala: the broker has rejected an answer: ${reason}: ${message}`);
-    const answer = this.#deliveries.get(deliveryId)?.answer;
+    const answer = this.#deliveries.answer(deliveryId);
     if (answer && REPLACEABLE.has(reason) && !isFailure(answer)) {
       const failure = failureOf(deliveryId, answer.$case === 'decision');
-      this.#deliveries.answer(deliveryId, stream, failure);
+      this.#deliveries.end(deliveryId, failure);
       stream.answer(failure);
     }
     this.#callHook('onRejected', () => this.#onRejected?.({ deliveryId, reason, message }));

@@ -90,19 +90,20 @@ test('the newest answers are remembered, up to a number and a size', () => {
   const deliveries = new Deliveries();
   const answer = (id, ...args) => {
     deliveries.begin(id, undefined);
-    deliveries.answer(id, undefined, reply(id, ...args));
+    deliveries.end(id, reply(id, ...args));
   };
   deliveries.begin('running', undefined);
   for (let n = 0; n < 10_001; n++) answer(`${n}`);
-  assert.equal(deliveries.get('0'), undefined);
-  assert.equal(deliveries.get('1').answer.value.deliveryId, '1');
-  assert.equal(deliveries.get('10000').answer.value.deliveryId, '10000');
-  assert.equal(deliveries.get('running').answer, undefined);
+  assert.equal(deliveries.answer('0'), undefined);
+  assert.equal(deliveries.answer('1').value.deliveryId, '1');
+  assert.equal(deliveries.answer('10000').value.deliveryId, '10000');
+  assert.ok(deliveries.handling('running'));
+  assert.equal(deliveries.handling('1'), undefined);
   const large = Buffer.alloc(33 << 20);
   answer('a', '[]', [large]);
   answer('a', '[]', [large]); // counts once
-  assert.ok(deliveries.get('10000'));
+  assert.ok(deliveries.answer('10000'));
   answer('b', '[]', [large]);
-  assert.equal(deliveries.get('a'), undefined);
-  assert.ok(deliveries.get('b'));
+  assert.equal(deliveries.answer('a'), undefined);
+  assert.ok(deliveries.answer('b'));
 });
