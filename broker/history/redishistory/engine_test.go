@@ -52,13 +52,14 @@ type subject struct {
 	engine *redishistory.Engine
 	client rueidis.Client
 
-	mu  sync.Mutex
-	now time.Time
+	mu       sync.Mutex
+	now      time.Time
+	advanced time.Time // by the real clock, by which keys expire
 }
 
 func newSubject(t *testing.T, server *clustertest.Redis, o redishistory.Options) *subject {
 	t.Helper()
-	s := &subject{now: time.Now()}
+	s := &subject{now: time.Now(), advanced: time.Now()}
 	o.Redis.URL, o.Now, o.Window = server.URL(), s.time, historytest.Window
 	s.engine = start(t, o)
 	s.client = connect(t, server)
@@ -120,11 +121,14 @@ func (s *subject) time() time.Time {
 	return s.now
 }
 
-// advance lets keys expire that have not more than d to live, and shortens the life of others.
+// advance lets keys expire that have not more than d to live, and shortens the life of others. The time
+// since the last advance has passed for the keys already.
 func (s *subject) advance(t *testing.T, d time.Duration) {
 	t.Helper()
 	s.mu.Lock()
-	s.now = s.now.Add(d)
+	passed := time.Since(s.advanced)
+	s.advanced = s.advanced.Add(passed)
+	s.now = s.now.Add(passed + d)
 	s.mu.Unlock()
 	for _, server := range s.client.Nodes() {
 		names, err := server.Do(t.Context(), server.B().Keys().Pattern("*").Build()).AsStrSlice()
@@ -136,6 +140,7 @@ func (s *subject) advance(t *testing.T, d time.Duration) {
 			switch {
 			case err != nil:
 				t.Fatal(err)
+			case left == noSuchKey: // it has expired meanwhile
 			case left < 0:
 				t.Fatalf("the key %q never expires", name)
 			case left <= d.Milliseconds():
@@ -149,6 +154,9 @@ func (s *subject) advance(t *testing.T, d time.Duration) {
 		}
 	}
 }
+
+// noSuchKey is what PTTL returns for a key that doesn't exist.
+const noSuchKey = -2
 
 func (s *subject) lose(t *testing.T, r history.Room, p historytest.Part) {
 	t.Helper()
