@@ -12,10 +12,11 @@ import (
 // in the example that it is taken from, which is compiled or run.
 func TestReadmeSnippetsAreInTheExamples(t *testing.T) {
 	readme := read(t, "../README.md")
-	block := regexp.MustCompile("(?s)```(go|js)\n(.*?)```")
+	block := regexp.MustCompile("(?s)```(go|js|python)\n(.*?)```")
 	sources := map[string]string{
 		"go": flatten(read(t, "backend-go/main.go")),
 		"js": flatten(read(t, "backend-node/backend.mjs") + read(t, "client/client.mjs") + read(t, "chat-backend-node/main.mjs")),
+		"python": flatten(read(t, "backend-python/backend.py") + read(t, "backend-python/chat.py")),
 	}
 	checked := map[string]int{}
 	for _, m := range block.FindAllStringSubmatch(readme, -1) {
@@ -25,7 +26,7 @@ func TestReadmeSnippetsAreInTheExamples(t *testing.T) {
 			t.Errorf("this snippet of the README is in no example:\n%s", snippet)
 		}
 	}
-	if checked["go"] == 0 || checked["js"] == 0 {
+	if checked["go"] == 0 || checked["js"] == 0 || checked["python"] == 0 {
 		t.Errorf("found %v snippets, want some of each language", checked)
 	}
 }
