@@ -101,7 +101,7 @@ test('the functions of docs/publishing.md send an event once, and print what the
   const client = await login(t, sala, 'ana', {}, { rooms: ['chat:42'] });
   const block = (language) => new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, 'ms').exec(page('publishing.md'))[1].replaceAll('http://127.0.0.1:9091', sala.http).replaceAll('127.0.0.1:9090', sala.grpc);
   const sends = async (command, args, input, line, id) => {
-    const { code, stdout, stderr } = await run(command, args, { cwd: LIBRARY, env: { SALA_API_KEY: API_KEY, PYTHONPATH: path.join(ROOT, 'sdk/python/src') }, input });
+    const { code, stdout, stderr } = await run(command, args, { cwd: LIBRARY, env: { SALA_API_KEY: API_KEY }, input });
     assert.equal(code, 0, stderr);
     assert.equal(stdout.trim(), line);
     assert.deepEqual(await client.next('order'), [{ id }]);
@@ -122,7 +122,7 @@ for (const [language, name, command] of [['js', 'migrating-node.md', [process.ex
     const [, section] = /^## Your emits\n(.*)/ms.exec(page(name));
     const block = (of) => new RegExp(`^\`\`\`${of}\\n(.*?)^\`\`\`$`, 'ms').exec(section)[1];
     const input = block(language).replaceAll('http://127.0.0.1:9091', sala.http).replaceAll('127.0.0.1:9090', sala.grpc);
-    const { code, stdout, stderr } = await run(command[0], command.slice(1), { cwd: LIBRARY, env: { SALA_API_KEY: API_KEY }, input });
+    const { code, stdout, stderr } = await run(command[0], command.slice(1), { cwd: LIBRARY, env: { SALA_API_KEY: API_KEY, PYTHONPATH: path.join(ROOT, 'sdk/python/src') }, input });
     assert.equal(code, 0, stderr);
     assert.equal(stdout.trim(), block('text').trim());
     assert.deepEqual(await client.next('my_response'), [{ data: 'hello' }]);
