@@ -14,8 +14,8 @@ func TestReadmeSnippetsAreInTheExamples(t *testing.T) {
 	readme := read(t, "../README.md")
 	block := regexp.MustCompile("(?s)```(go|js|python)\n(.*?)```")
 	sources := map[string]string{
-		"go": flatten(read(t, "backend-go/main.go")),
-		"js": flatten(read(t, "backend-node/backend.mjs") + read(t, "client/client.mjs") + read(t, "chat-backend-node/main.mjs")),
+		"go":     flatten(read(t, "backend-go/main.go")),
+		"js":     flatten(read(t, "backend-node/backend.mjs") + read(t, "client/client.mjs") + read(t, "chat-backend-node/main.mjs")),
 		"python": flatten(read(t, "backend-python/backend.py") + read(t, "backend-python/chat.py")),
 	}
 	checked := map[string]int{}

@@ -227,8 +227,8 @@ class Subscription(Handlers):
 
     def stop(self, *, wait: bool = True) -> None:
         """Leaves gracefully: no more events are asked for, handlers finish for at most the grace
-        time, and their answers are sent. Events that are left unanswered go to another member of the
-        group. Any thread may call it.
+        time, and their answers are sent. Events that are left unanswered go to another member of
+        the group. Any thread may call it.
 
         wait: whether to return only when the subscription has ended. Pass False in a handler.
         """

@@ -253,8 +253,7 @@ class AsyncCalls:
         data: Any = None,
         timeout: float | None = None,
     ) -> types.Token:
-        """Issues a token with which a client connects as the user. What isn't granted here is
-        denied.
+        """Issues a token with which a client connects as the user. Everything else is denied.
 
         ttl: how long the token is valid, in seconds or as a timedelta: one hour by default, at most
             30 days.

@@ -152,8 +152,8 @@ class Subscription(Handlers):
 
     def stop(self) -> None:
         """Makes run leave gracefully and return: no more events are asked for, handlers finish for
-        at most the grace time, and their answers are sent. Events that are left unanswered go to another
-        member of the group. Call it in the event loop, for example from a signal handler:
+        at most the grace time, and their answers are sent. Events that are left unanswered go to
+        another member of the group. Call it in the event loop, for example from a signal handler:
 
             loop.add_signal_handler(signal.SIGTERM, chat.stop)
         """
