@@ -13,6 +13,8 @@ from sala import _subscriber
 from sala.v1 import event_pb2
 from tests.fake import END, KEY, WAIT, BrokerTestCase, Failure
 
+EXHAUSTED = Failure(grpc.StatusCode.RESOURCE_EXHAUSTED)
+CANCELLED = Failure(grpc.StatusCode.CANCELLED)  # by a proxy; only the program's own wish is final
 LOST = Failure(grpc.StatusCode.UNAVAILABLE, "the broker is gone", "DRAINING")
 
 
@@ -322,7 +324,7 @@ class ReconnectTest(SubscriptionTestCase):
         with self.assertLogs("sala", "WARNING"):
             self.chat.start()
             self.addCleanup(self.chat.stop)
-            for failure in (LOST, Failure(grpc.StatusCode.RESOURCE_EXHAUSTED), END):
+            for failure in (LOST, EXHAUSTED, CANCELLED, END):
                 self.broker.stream().end(failure)
             stream = self.broker.stream()
             stream.start()

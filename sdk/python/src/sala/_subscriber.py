@@ -27,6 +27,9 @@ _REMEMBERED_DELIVERIES = 10_000
 _REMEMBERED_BYTES = 16 << 20
 _END_TIME = 2.0  # seconds that the broker gets to end the stream after the grace time
 
+_FINAL = (errors.Unauthenticated, errors.PermissionDenied, errors.InvalidArgument)
+"""The errors that another attempt would meet again."""
+
 Invoke = Callable[..., Awaitable[Any]]
 """Calls a handler or a hook with arguments, and returns what it returns."""
 
@@ -252,15 +255,7 @@ class Subscriber:
             self._start.credits = max(self._options.credits - self._outstanding, 0)
             stream = _Stream(self._transport.subscribe(), self._start)
             failed = await self._hold(stream)
-            if isinstance(
-                failed,
-                (
-                    errors.Unauthenticated,
-                    errors.PermissionDenied,
-                    errors.InvalidArgument,
-                    errors.Cancelled,
-                ),
-            ):
+            if isinstance(failed, _FINAL) or failed is not None and self._transport.closed:
                 raise failed
             if self._stopping.is_set():
                 return
