@@ -191,6 +191,9 @@ func flagNames(node *kong.Node) []string {
 // enum returns the values that a flag or argument accepts, nil if it accepts any. The shell
 // completes file names.
 func enum(value *kong.Value) []string {
+	if value.Tag.PlaceHolder == "KIND" {
+		return strings.Split(cli.KindNames(), ", ")
+	}
 	if value.Target.Type() == reflect.TypeFor[config.Path]() || value.Enum == "" {
 		return nil
 	}

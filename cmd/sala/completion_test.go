@@ -14,7 +14,7 @@ func TestComplete(t *testing.T) {
 		words string // the last may be empty
 		want  string // all of it, or what it begins with before an ellipsis
 	}{
-		{"", "broadcast completion config emit …"},
+		{"", "broadcast completion config connect emit …"},
 		{"se", "serve"},
 		{"sockets ", "disconnect get join leave list update"},
 		{"sockets l", "leave list"},
@@ -35,6 +35,13 @@ func TestComplete(t *testing.T) {
 		{"completion bash ", ""},
 		{"comple", "completion"},
 		{"emit -- ", ""},
+		{"tail --kind conn", "connect"},
+		{"forward --kind user_o", "user_offline user_online"},
+		{"connect http://127.0.0.1 --jo", "--join --join-event"},
+		{"connect http://127.0.0.1 -o ", "json text"},
+		{"config ", "check init"},
+		{"config init ", ""},
+		{"health ", ""},
 		{"nonsense ", "broadcast …"},
 	} {
 		code, out, stderr := sala(t, append([]string{"complete", "--"}, strings.Split(tt.words, " ")...)...)

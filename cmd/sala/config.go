@@ -16,6 +16,7 @@ import (
 
 // configCommand groups the commands for the configuration.
 type configCommand struct {
+	Init  configInit  `cmd:"" help:"Write a configuration file with comments and new secrets."`
 	Check configCheck `cmd:"" help:"Check flags, environment and file as \"sala serve\" does, and print the resulting configuration. Secrets are masked."`
 }
 

@@ -38,6 +38,26 @@ func TestHealth(t *testing.T) {
 	}
 }
 
+// An address is enough, whatever the node's listener is like.
+func TestHealthNeedsOnlyAnAddress(t *testing.T) {
+	cert, key := certificate(t)
+	for name, args := range map[string][]string{"plain": nil, "over TLS": {"--control-tls-cert", cert, "--control-tls-key", key}} {
+		t.Run(name, func(t *testing.T) {
+			n := plain(t, args...)
+			for _, ask := range [][]string{{n.http}, {n.http, "--local"}, {"--http-listen", n.http}} {
+				if code, out, stderr := sala(t, append([]string{"health"}, ask...)...); code != exitOK || out != "ok\n" {
+					t.Errorf("%q: exit code %d, %q: %s", ask, code, out, stderr)
+				}
+			}
+		})
+	}
+	for _, address := range []string{"nowhere", "http://127.0.0.1:9091", "127.0.0.1:"} {
+		if code, _, stderr := sala(t, "health", address); code != exitUsage {
+			t.Errorf("%s: exit code %d, %s", address, code, stderr)
+		}
+	}
+}
+
 func TestHealthSaysNo(t *testing.T) {
 	n := plain(t)
 	ask := []string{"health", "--http-listen"}
