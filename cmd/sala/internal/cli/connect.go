@@ -83,7 +83,7 @@ func (c *Connect) Run(ctx context.Context, s *Streams) error {
 	if err != nil {
 		return err
 	}
-	client := exec.CommandContext(ctx, program)
+	client := exec.CommandContext(ctx, program) //nolint:gosec // it stands beside sala, or in the PATH
 	client.Env = append(os.Environ(), "SALA_CONNECT="+string(body))
 	client.Stdin, client.Stdout, client.Stderr = s.In, s.Out, s.Err
 	client.Cancel = func() error { return client.Process.Signal(os.Interrupt) }

@@ -147,5 +147,5 @@ func retryAfter(header http.Header) time.Duration {
 	if err != nil {
 		return 0
 	}
-	return time.Duration(seconds) * time.Second //nolint:gosec // at most 16 bits
+	return time.Duration(seconds) * time.Second
 }
