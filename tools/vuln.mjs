@@ -31,7 +31,7 @@ function updated() {
 // bench/ and chaos/ are left out: nothing of them is shipped.
 function checkGo() {
   const date = updated();
-  for (const dir of ['.', 'examples/chat-backend-go']) {
+  for (const dir of ['.', 'sdk/go', 'examples/backend-go', 'examples/chat-backend-go']) {
     const what = `govulncheck ${dir}`;
     if (!date) {
       record('skipped', what, `the database ${database} can't be reached`);

@@ -11,7 +11,7 @@ import { deadline, until } from '../helpers/wait.mjs';
 const EVENT = 'work';
 const PATIENCE = 20_000; // ms for an ack; the broker answers for backends after 10 s
 
-// Clients emit events that need an answer, and note what becomes of each.
+// Clients emit events that need an answer, and note what happens to each.
 class Checker {
   sent = 0;
   answered = 0;
@@ -20,7 +20,7 @@ class Checker {
   wrong = []; // answers to other events, and second ones
   #pending = new Map();
 
-  // lost are the events whose clients wait in vain, although their connections held.
+  // lost are the events whose clients wait for nothing, although their connections held.
   get lost() {
     return [...this.#pending.keys()];
   }

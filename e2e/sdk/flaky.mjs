@@ -36,7 +36,7 @@ export class FlakyProxy {
   }
 
   // cutUnseen resets all connections for the clients alone, and returns a function that resets them for
-  // the broker as well: until then the broker believes in them, as when a machine vanishes.
+  // the broker as well: until then the broker keeps them, as when a machine vanishes.
   cutUnseen() {
     const unseen = [...this.#pairs];
     for (const pair of unseen) {

@@ -109,7 +109,7 @@ for (const [language, { command, args, cwd }] of Object.entries(EXAMPLES)) {
     const sala = await broker(t);
     const backend = await start(t, sala);
     await sala.stop();
-    await backend.see(({ output }) => output.includes('the stream has ended'), 'that it notices');
+    await backend.see(({ output }) => output.includes('stream has ended'), 'that it notices');
     const again = await Sala.start({ args: ['--grpc-listen', sala.grpc, '--decide-required'] });
     t.after(() => again.stop());
     await backend.see(({ output }) => output.match(/listening/g).length === 2, 'its second stream');

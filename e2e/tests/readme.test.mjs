@@ -73,7 +73,7 @@ test('a client with an invalid token prints the reason', async (t) => {
 });
 
 for (const [name, command, args, cwd] of [
-  ['Go', 'go', ['run', './examples/backend-go'], ROOT],
+  ['Go', 'go', ['run', '.'], path.join(ROOT, 'examples/backend-go')],
   ['Node', process.execPath, ['backend.mjs'], path.join(ROOT, 'examples/backend-node')],
   ['Python', '/usr/bin/env', ['PYTHONPATH=../../sdk/python/src', '/usr/bin/python3', 'backend.py'], path.join(ROOT, 'examples/backend-python')],
 ]) {

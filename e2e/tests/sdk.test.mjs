@@ -211,7 +211,7 @@ for (const [name, program] of Object.entries(DRIVERS)) {
       assert.equal(await backend.end(), 0);
     });
 
-    test('decides who may connect, and sees what becomes of clients', async (t) => {
+    test('decides who may connect, and sees what happens to clients', async (t) => {
       const sala = await Sala.start();
       t.after(() => sala.stop());
       const backend = await library.subscribe(t, sala, {

@@ -2,126 +2,101 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
 	"slices"
 	"strings"
 	"time"
 
-	salav1 "github.com/salabroker/sala/gen/sala/v1"
+	"github.com/salabroker/sala/sdk/go"
 )
 
-// callTimeout bounds a call to Sala. It is shorter than the deadline of the ack that
-// waits for the result.
+// callTimeout bounds the work on an event. It is shorter than the deadline of the ack that waits for
+// the result.
 const callTimeout = 5 * time.Second
 
 // chat implements the rules of the chat.
 type chat struct {
 	store            *store
-	messages         salav1.MessageServiceClient
-	sockets          salav1.SocketServiceClient
+	client           *sala.Client
 	banned, unwanted []string
 }
 
-// handle returns the answer to an event, or nil if the event needs none.
-func (c *chat) handle(ctx context.Context, e *salav1.ClientEvent) *salav1.SubscribeRequest {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	if e.GetNeedsDecision() {
-		return &salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Decision{Decision: c.decide(e)}}
-	}
-	var reply *salav1.EventReply
-	switch e.GetEvent() {
-	case "say":
-		reply = c.say(ctx, e)
-	case "history":
-		reply = c.history(ctx, e)
-	case "avatar": // return the binary data unchanged
-		reply = &salav1.EventReply{ArgsJson: e.GetArgsJson(), Attachments: e.GetAttachments()}
-	default: // a client has connected
-		return nil
-	}
-	if !e.GetNeedsAck() {
-		return nil
-	}
-	reply.DeliveryId = e.GetDeliveryId()
-	return &salav1.SubscribeRequest{Request: &salav1.SubscribeRequest_Reply{Reply: reply}}
+// subscribe sets the handlers of the chat.
+func (c *chat) subscribe(events *sala.Subscriber) {
+	events.Decide(c.decide)
+	events.On("say", c.say)
+	events.On("history", c.history)
+	events.On("avatar", avatar)
 }
 
 // decide accepts everyone who isn't banned, and puts them into the lobby.
-func (c *chat) decide(e *salav1.ClientEvent) *salav1.EventDecision {
-	if slices.Contains(c.banned, strings.ToLower(e.GetSocket().GetUser())) {
-		return &salav1.EventDecision{DeliveryId: e.GetDeliveryId(), Decision: &salav1.EventDecision_Refuse{
-			Refuse: &salav1.EventError{Code: "BANNED", Message: "you are banned from this chat"},
-		}}
+func (c *chat) decide(_ context.Context, e *sala.Event) (*sala.Accept, error) {
+	if slices.Contains(c.banned, strings.ToLower(e.User)) {
+		return nil, sala.Refuse("BANNED", "you are banned from this chat")
 	}
-	return &salav1.EventDecision{DeliveryId: e.GetDeliveryId(), Decision: &salav1.EventDecision_Accept{
-		Accept: &salav1.EventAccept{Rooms: []string{"lobby"}},
-	}}
+	return &sala.Accept{Rooms: []string{"lobby"}}, nil
 }
 
-// say stores {room, text} and sends it to the room. It may be called twice with the
-// same delivery, and the first call may have failed at any point. The store therefore
-// keeps the message once, and clients ignore an id that they already have.
-func (c *chat) say(ctx context.Context, e *salav1.ClientEvent) *salav1.EventReply {
+// say stores {room, text} and sends it to the room. It may be called twice with the same delivery, and
+// the first call may have failed at any point. The store therefore keeps the message once, and so does
+// the broker, which knows it by its key.
+func (c *chat) say(ctx context.Context, e *sala.Event) (any, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	var said struct{ Room, Text string }
-	if !argument(e, &said) || said.Room == "" || said.Text == "" {
-		return failed("INVALID_ARGUMENT", "send {room, text}")
+	if err := e.Scan(&said); err != nil {
+		return nil, err
+	}
+	if said.Room == "" || said.Text == "" {
+		return nil, sala.Refuse("INVALID_ARGUMENT", "send {room, text}")
 	}
 	for _, word := range strings.Fields(strings.ToLower(said.Text)) {
 		if slices.Contains(c.unwanted, strings.Trim(word, ".,;:!?")) {
-			return failed("MODERATED", "mind your language")
+			return nil, sala.Refuse("MODERATED", "mind your language")
 		}
 	}
-	speaker, err := c.sockets.GetSocket(ctx, &salav1.GetSocketRequest{Id: e.GetSocket().GetId()})
-	if err != nil || !slices.Contains(speaker.GetSocket().GetRooms(), said.Room) {
-		return failed("NOT_IN_ROOM", "join the room first")
+	speaker, err := c.client.Socket(ctx, e.Socket.ID)
+	if err != nil || !slices.Contains(speaker.Rooms, said.Room) {
+		return nil, sala.Refuse("NOT_IN_ROOM", "join the room first")
 	}
-	m, err := c.store.add(ctx, e.GetDeliveryId(), message{
-		Room: said.Room, User: e.GetSocket().GetUser(), Text: said.Text, At: e.GetTime().AsTime().UnixMilli(),
+	m, err := c.store.add(ctx, e.DeliveryID, message{
+		Room: said.Room, User: e.User, Text: said.Text, At: e.Time.UnixMilli(),
 	})
 	if err == nil {
-		_, err = c.messages.Emit(ctx, &salav1.EmitRequest{
-			Namespace: e.GetNamespace(), Rooms: []string{m.Room}, Event: "said", ArgsJson: jsonArray(m),
-		})
+		_, err = e.To(m.Room).IdempotencyKey("chat-"+e.DeliveryID).Emit(ctx, "said", m)
 	}
 	if err != nil {
-		slog.Error("cannot store or send a message", "error", err)
-		return failed("UNAVAILABLE", "try again in a moment")
+		return nil, unavailable("cannot store or send a message", err)
 	}
-	return &salav1.EventReply{ArgsJson: jsonArray(map[string]int64{"id": m.ID, "at": m.At})}
+	return map[string]int64{"id": m.ID, "at": m.At}, nil
 }
 
 // history answers {room} with the room's last messages, oldest first.
-func (c *chat) history(ctx context.Context, e *salav1.ClientEvent) *salav1.EventReply {
+func (c *chat) history(ctx context.Context, e *sala.Event) (any, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	var wanted struct{ Room string }
-	if !argument(e, &wanted) || wanted.Room == "" {
-		return failed("INVALID_ARGUMENT", "send {room}")
+	if err := e.Scan(&wanted); err != nil {
+		return nil, err
+	}
+	if wanted.Room == "" {
+		return nil, sala.Refuse("INVALID_ARGUMENT", "send {room}")
 	}
 	last, err := c.store.last(ctx, wanted.Room)
 	if err != nil {
-		slog.Error("cannot read the history", "error", err)
-		return failed("UNAVAILABLE", "try again in a moment")
+		return nil, unavailable("cannot read the history", err)
 	}
-	return &salav1.EventReply{ArgsJson: jsonArray(last)}
+	return last, nil
 }
 
-// argument decodes the first argument of an event into the given value.
-func argument(e *salav1.ClientEvent, into any) bool {
-	var args []json.RawMessage
-	return json.Unmarshal([]byte(e.GetArgsJson()), &args) == nil && len(args) > 0 && json.Unmarshal(args[0], into) == nil
+// avatar returns the binary data unchanged.
+func avatar(_ context.Context, e *sala.Event) (any, error) {
+	values, err := e.Args.Values()
+	return sala.Ack(values), err
 }
 
-// jsonArray returns a JSON array with v as its only element.
-func jsonArray(v any) string {
-	text, err := json.Marshal([]any{v})
-	if err != nil {
-		return "[]" // unreachable: all values passed here can be encoded
-	}
-	return string(text)
-}
-
-// failed returns a reply that the client gets as {error: {code, message}}.
-func failed(code, text string) *salav1.EventReply {
-	return &salav1.EventReply{Error: &salav1.EventError{Code: code, Message: text}}
+// unavailable logs what has failed, and tells the client to try again.
+func unavailable(what string, err error) error {
+	slog.Error(what, "error", err)
+	return sala.Refuse("UNAVAILABLE", "try again in a moment")
 }

@@ -10,29 +10,20 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
-	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/status"
-
-	salav1 "github.com/salabroker/sala/gen/sala/v1"
+	"github.com/salabroker/sala/sdk/go"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		fmt.Fprintln(os.Stderr, explain(err))
+		os.Exit(1) //nolint:gocritic // the deferred stop has nothing left to do
 	}
 }
 
@@ -46,77 +37,29 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer store.Close()
-	conn, err := grpc.NewClient(setting("SALA_SERVER", "127.0.0.1:9090"),
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithPerRPCCredentials(apiKey(key)),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
-		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff: backoff.Config{BaseDelay: firstPause, Multiplier: 2, MaxDelay: longestPause}, MinConnectTimeout: longestPause,
-		}),
-	)
+	client, err := sala.Dial(setting("SALA_SERVER", "127.0.0.1:9090"), key)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer client.Close()
 	c := &chat{
 		store:    store,
-		messages: salav1.NewMessageServiceClient(conn),
-		sockets:  salav1.NewSocketServiceClient(conn),
+		client:   client,
 		banned:   words(setting("CHAT_BANNED", "mallory")),
 		unwanted: words(setting("CHAT_UNWANTED", "spam,scam")),
 	}
-	return listen(ctx, salav1.NewEventServiceClient(conn), c)
-}
-
-// How long to wait before opening another stream. The pause doubles each time.
-const (
-	firstPause   = 200 * time.Millisecond
-	longestPause = 5 * time.Second
-)
-
-// listen handles events until ctx ends, over as many streams as that takes. It
-// returns only errors that another attempt can't fix.
-func listen(ctx context.Context, events salav1.EventServiceClient, c *chat) error {
-	pause := firstPause
-	for {
-		began := time.Now()
-		err := serve(ctx, events, c)
-		if ctx.Err() != nil {
-			slog.Info("bye")
-			return nil
-		}
-		if isFinal(err) {
-			return errors.New(explain(err))
-		}
-		if time.Since(began) > longestPause {
-			pause = firstPause
-		}
-		wait := pause/2 + rand.N(pause)
-		slog.Warn("the stream has ended", "error", explain(err), "again in", wait)
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-		}
-		pause = min(2*pause, longestPause)
-	}
-}
-
-// isFinal reports whether another attempt would fail in the same way.
-func isFinal(err error) bool {
-	switch status.Code(err) {
-	case codes.Unauthenticated, codes.PermissionDenied, codes.InvalidArgument:
-		return true
-	}
-	return false
+	events := client.NewSubscriber("chat") // programs that subscribe with the same group share the work
+	events.OnStarted(func(sala.Started) { slog.Info("listening") })
+	c.subscribe(events)
+	return events.Run(ctx)
 }
 
 // explain describes err to the person who runs this program.
 func explain(err error) string {
-	failed := status.Convert(err)
-	if failed.Code() == codes.Unavailable && len(failed.Details()) == 0 {
-		return "nobody answers; is Sala running, and SALA_SERVER its gRPC address?"
+	if failed, ok := errors.AsType[*sala.Error](err); ok {
+		return failed.Message
 	}
-	return failed.Message()
+	return err.Error()
 }
 
 func setting(name, otherwise string) string {
@@ -129,12 +72,3 @@ func setting(name, otherwise string) string {
 func words(list string) []string {
 	return strings.FieldsFunc(strings.ToLower(list), func(r rune) bool { return r == ',' || r == ' ' })
 }
-
-// apiKey is the credential that every call carries.
-type apiKey string
-
-func (k apiKey) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
-	return map[string]string{"authorization": "Bearer " + string(k)}, nil
-}
-
-func (k apiKey) RequireTransportSecurity() bool { return false }

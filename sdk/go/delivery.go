@@ -55,7 +55,7 @@ func (l *answerLog) begin(d *delivery) { l.deliveries[d.event.GetDeliveryId()] =
 
 // end remembers the answer of a delivery, and forgets the oldest ones beyond the limits.
 func (l *answerLog) end(d *delivery, answer *salav1.SubscribeRequest) {
-	// Of the event only this is needed from now on.
+	// From now on, only this part of the event is needed.
 	d.event, d.done, d.answer = &salav1.ClientEvent{DeliveryId: d.event.GetDeliveryId(), NeedsDecision: d.event.GetNeedsDecision()}, true, answer
 	l.done.PushBack(d)
 	l.bytes += proto.Size(answer)

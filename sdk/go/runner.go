@@ -189,7 +189,7 @@ func (r *runner) started(st *stream, started *salav1.SubscribeStarted) {
 }
 
 // rejected reports that the broker has rejected an answer. If that was because of the answer itself, the
-// client gets an error instead of waiting in vain.
+// client gets an error instead of waiting for nothing.
 func (r *runner) rejected(st *stream, rejected *salav1.EventRejected) {
 	report := Rejected{DeliveryID: rejected.GetDeliveryId(), Reason: rejected.GetReason(), Message: rejected.GetMessage()}
 	r.log.Warn("the broker has rejected an answer", "delivery", report.DeliveryID, "reason", report.Reason, "message", report.Message)

@@ -1,0 +1,19 @@
+// A separate module, as your backend is.
+module github.com/salabroker/sala/examples/backend-go
+
+go 1.26.0
+
+require (
+	github.com/salabroker/sala/sdk/go v0.0.0
+	google.golang.org/grpc v1.85.0
+)
+
+require (
+	golang.org/x/net v0.61.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/text v0.43.0 // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20261026165753-2ffab32bce7e // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
+)
+
+replace github.com/salabroker/sala/sdk/go => ../../sdk/go
