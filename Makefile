@@ -37,7 +37,7 @@ build: ## build bin/sala, one static binary, and bin/sala-connect, which "sala c
 	cd cmd/sala-connect && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o ../../bin/sala-connect .
 
 .PHONY: test
-test: ## run everything: deps, lint, cross, vuln, check-generated, unit, bench-check, chaos-check, sdk-node, sdk-python, e2e
+test: ## run everything: deps, lint, cross, vuln, check-generated, unit, bench-check, chaos-check, sdk-go, sdk-node, sdk-python, e2e
 	@tools/test.sh
 
 .PHONY: deps
@@ -60,7 +60,9 @@ lint: ## buf lint and format, gofmt, go vet, golangci-lint, the words of tools/v
 cross: ## go vet for the other platforms that Sala builds for; 10 s once Go has cached their packages
 	@for platform in $(PLATFORMS); do \
 	  echo "go vet for $$platform"; \
-	  CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} go vet ./...; \
+	  for module in . sdk/go; do \
+	    CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} go -C $$module vet ./...; \
+	  done; \
 	done
 
 .PHONY: vuln
@@ -100,6 +102,19 @@ chaos-check: ## lint and test the module chaos/; breaks nothing
 	@tools/install.sh golangci-lint
 	cd chaos && ../$(TOOLS)/golangci-lint run --config ../bench/.golangci.yml --allow-parallel-runners ./...
 	@cd chaos && CGO_ENABLED=1 node ../tools/gotest.mjs ../$(LOG)/chaos.json -race -timeout 2m ./internal/... ./cmd/chaos
+
+.PHONY: sdk-go
+sdk-go: ## lint and test the client library for Go, and check the programs that use it
+	@tools/install.sh golangci-lint
+	cd sdk/go && ../../$(TOOLS)/golangci-lint run --allow-parallel-runners ./...
+	@for program in examples/backend-go examples/chat-backend-go e2e/sdk/driver-go; do \
+	  echo "go vet of $$program"; go -C $$program vet .; \
+	done
+	@cd sdk/go && CGO_ENABLED=1 node ../../tools/gotest.mjs ../../$(LOG)/sdk-go.json -race -timeout 2m ./...
+
+.PHONY: sdk-faults
+sdk-faults: build sdk-node-build ## kill broker, backends and proxy while clients ask 1,000 times a second, over each client library; about 5 minutes
+	@node e2e/sdk/run-faults.mjs
 
 .PHONY: sdk-node-build
 sdk-node-build: ## build sdk/node/dist, the client library for Node

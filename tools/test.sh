@@ -12,7 +12,7 @@ rm -rf .tools/log
 "${make[@]}" deps
 
 failed=()
-for target in lint cross vuln check-generated unit bench-check chaos-check sdk-node sdk-python e2e; do
+for target in lint cross vuln check-generated unit bench-check chaos-check sdk-go sdk-node sdk-python e2e; do
   printf '\n== make %s\n' "$target"
   "${make[@]}" "$target" "${counted[@]}" || failed+=("$target")
 done

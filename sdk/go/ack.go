@@ -178,4 +178,4 @@ func summaryOf(s *salav1.AckSummary) AckSummary {
 }
 
 // count returns a number of the caller's as the API has it. The broker refuses one that is too large.
-func count(n int) uint32 { return uint32(min(max(n, 0), 1<<31)) } //nolint:gosec // it is within the range
+func count(n int) uint32 { return uint32(min(max(n, 0), 1<<30)) }

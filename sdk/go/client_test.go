@@ -233,7 +233,10 @@ func TestListsReadAllPages(t *testing.T) {
 	if !rooms.Partial || !reflect.DeepEqual(rooms.MissingNodes, []string{"n1"}) {
 		t.Errorf("partial %v, missing %v", rooms.Partial, rooms.MissingNodes)
 	}
-	for range rooms.All(t.Context()) {
+	for _, err := range rooms.All(t.Context()) {
+		if err != nil {
+			t.Error(err)
+		}
 		break // reads no further page
 	}
 }

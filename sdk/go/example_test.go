@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"os"
 	"os/signal"
 
@@ -17,7 +16,8 @@ import (
 func ExampleDial() {
 	client, err := sala.Dial("127.0.0.1:9090", os.Getenv("SALA_API_KEY"))
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer func() { _ = client.Close() }()
 }
@@ -25,11 +25,13 @@ func ExampleDial() {
 func ExampleDial_tls() {
 	config, err := sala.TLSFromFiles("ca.pem", "client.pem", "client.key")
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	client, err := sala.Dial("sala.internal:9090", os.Getenv("SALA_API_KEY"), sala.WithTLS(config))
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer func() { _ = client.Close() }()
 }
@@ -38,7 +40,8 @@ func ExampleTarget_Emit() {
 	var client *sala.Client // from sala.Dial
 	sent, err := client.To("chat:42").ExceptUsers("ana").Emit(context.Background(), "news", map[string]any{"text": "hello"})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fmt.Printf("queued for %d of %d sockets\n", sent.Queued, sent.Matched)
 }
@@ -48,7 +51,8 @@ func ExampleTarget_EmitWithAck() {
 	acks := client.ToUsers("ana", "ben").EmitWithAck("question", "coming?")
 	for ack, err := range acks.All(context.Background()) {
 		if err != nil {
-			log.Fatal(err)
+			fmt.Println(err)
+			return
 		}
 		var coming bool
 		if err := ack.Args.Scan(&coming); err == nil {
@@ -63,7 +67,8 @@ func ExampleClient_Rooms() {
 	rooms := client.Rooms(sala.RoomFilter{Prefix: "chat:"})
 	for room, err := range rooms.All(context.Background()) {
 		if err != nil {
-			log.Fatal(err)
+			fmt.Println(err)
+			return
 		}
 		fmt.Println(room.Name, room.Sockets)
 	}
@@ -114,7 +119,7 @@ func ExampleSubscriber() {
 		fmt.Println("no events for", r.Gap, "because of", r.Cause)
 	})
 	if err := events.Run(ctx); err != nil { // until the program is interrupted
-		log.Print(err)
+		fmt.Println(err)
 	}
 }
 
@@ -123,7 +128,8 @@ func ExampleClient_Conn() {
 	var client *sala.Client // from sala.Dial
 	nodes, err := salav1.NewClusterServiceClient(client.Conn()).ListNodes(context.Background(), &salav1.ListNodesRequest{})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	for _, node := range nodes.GetNodes() {
 		fmt.Println(node.GetId(), node.GetSockets())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +19,12 @@ import (
 	"github.com/salabroker/sala/sdk/go/salav1"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The tests run in bubbles of synctest. When the timers of a bubble fire on several processors, the
+// race detector may crash: https://go.dev/issue/78156.
+func TestMain(m *testing.M) {
+	runtime.GOMAXPROCS(1)
+	goleak.VerifyTestMain(m)
+}
 
 // broker is a fake broker in the same process.
 type broker struct {

@@ -26,7 +26,7 @@ func pauseBefore(attempt int) time.Duration {
 	if doublings := attempt - 1; doublings < 6 {
 		pause = min(firstPause<<doublings, longestPause)
 	}
-	return rand.N(pause)
+	return rand.N(pause) //nolint:gosec // it spreads attempts and protects nothing
 }
 
 // sleep waits, and returns false if ctx ends first.

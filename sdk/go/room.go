@@ -203,8 +203,8 @@ func (r RoomRef) Messages(ctx context.Context, query HistoryQuery) (*History, er
 	request := &salav1.ListMessagesRequest{
 		Room:      r.name,
 		Namespace: r.namespace,
-		Last:      int32(count(query.Last) & 0x7fffffff),  //nolint:gosec // masked
-		Limit:     int32(count(query.Limit) & 0x7fffffff), //nolint:gosec // masked
+		Last:      int32(min(max(query.Last, 0), 1<<30)),
+		Limit:     int32(min(max(query.Limit, 0), 1<<30)),
 	}
 	if query.Since != nil {
 		request.Since = &salav1.Position{Epoch: query.Since.Epoch, Offset: query.Since.Offset}

@@ -102,7 +102,9 @@ func TestEventsOfOneSocketAreOrdered(t *testing.T) {
 			t.Errorf("%d credits for 4 events", credits)
 		}
 		stream.end <- nil
-		<-ended
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 	})
 }
 
@@ -128,7 +130,7 @@ func TestStreamsAreOpenedAgain(t *testing.T) {
 		synctest.Wait()
 		first.end <- errBroken
 		synctest.Wait()
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		second, started := b.opened(t)
 		if started.GetCredits() != 1 {
 			t.Errorf("%d credits while 2 of 3 are in use", started.GetCredits())
@@ -169,7 +171,7 @@ func TestLeavingWaitsForHandlers(t *testing.T) {
 		s := client.NewSubscriber("g")
 		var seen []string
 		s.On("say", func(_ context.Context, e *Event) (any, error) {
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 			seen = append(seen, e.DeliveryID)
 			return e.DeliveryID, nil
 		})
@@ -264,7 +266,9 @@ func TestPausesGrowUntilAStreamHasStarted(t *testing.T) {
 			t.Errorf("the pause after a stream that had started was %v", pause)
 		}
 		stop()
-		<-ended
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 	})
 }
 
@@ -306,7 +310,9 @@ func TestDecisions(t *testing.T) {
 	stop()
 	stream.reply()
 	stream.end <- nil
-	<-ended
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 }
 
 func TestAnswersThatAreRejectedBecomeErrors(t *testing.T) {
@@ -329,7 +335,9 @@ func TestAnswersThatAreRejectedBecomeErrors(t *testing.T) {
 	stop()
 	stream.reply()
 	stream.end <- nil
-	<-ended
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 }
 
 func TestAnswerLogIsBounded(t *testing.T) {
