@@ -1,5 +1,6 @@
 // A broker under test: bin/sala with all its listeners on free ports.
 import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -141,12 +142,17 @@ export function logLines(child) {
   });
 }
 
-// freePort is for the few programs that must know a port before they run.
+// freePort is for the few programs that must know a port before they run. It is none of those that systems give to
+// outgoing connections and to listeners on port 0, so that nothing takes it before the program has started, or while it is
+// restarted.
 export async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (;;) {
+    const port = randomInt(15_000, 32_000);
+    const server = createServer().listen(port, '127.0.0.1');
+    const free = await once(server, 'listening').then(() => true, () => false);
+    if (!free) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }

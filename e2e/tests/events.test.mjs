@@ -108,7 +108,7 @@ test('a group: each event goes to one member, and those of a socket arrive in or
 });
 
 test('answers without effect are rejected, each with its reason', async (t) => {
-  const sala = await Sala.start({ args: ['--ack-timeout', '300ms'] });
+  const sala = await Sala.start({ args: ['--ack-timeout', '2s'] });
   t.after(() => sala.stop());
   const backend = await subscribe(t, sala, { kinds: MESSAGES });
   const ada = await login(t, sala, 'ada');
@@ -191,7 +191,7 @@ test('backends that grant or read too little are disconnected, and slow nobody d
 });
 
 test('decide: accepted clients get rooms and data, refused ones a code', async (t) => {
-  const sala = await Sala.start({ args: ['--decide-timeout', '300ms'] });
+  const sala = await Sala.start({ args: ['--decide-timeout', '2s'] });
   t.after(() => sala.stop());
   const backend = await subscribe(t, sala, { group: 'door', kinds: ['EVENT_KIND_CONNECT'], decide: true });
   backend.onResponse = ({ event }) => {
