@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -78,18 +79,26 @@ func AwaitCluster(nodes []*Redis) {
 	}
 }
 
-// FreePort returns a free port of the loopback interface.
+// FreePort returns a free port of the loopback interface. It is none of those that systems give to
+// outgoing connections and to listeners on port 0, so that nothing takes it before a server has
+// started, or while it is restarted.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	var err error
+	for range 100 {
+		port := 15_000 + rand.IntN(17_000)
+		var l net.Listener
+		l, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			continue
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return port
 	}
-	port := l.Addr().(*net.TCPAddr).Port
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return port
+	t.Fatal(err)
+	return 0
 }
 
 // URL returns the server's URL.
