@@ -202,6 +202,23 @@ check-generated: ## fail if `make generate` or `make console` would change anyth
 	  if ! diff -rq api/console/dist "$$fresh"; then echo "api/console/dist is stale: run 'make console' and commit it"; exit 1; fi
 	@echo "api/console/dist is what web/console builds"
 
+# Snapshots have the version of the last tag, or v0.0.0. Only a real release signs, pushes images and
+# uploads: docs/releases.md.
+.PHONY: release-snapshot
+release-snapshot: ## build the archives, packages, SBOMs and checksums of a release into dist/, without publishing
+	@tools/install.sh goreleaser cyclonedx-gomod
+	@export GORELEASER_CURRENT_TAG="$$(git describe --tags --match 'v[0-9]*' --abbrev=0 2>/dev/null || echo v0.0.0)"; \
+	  PATH="$$PWD/$(TOOLS):$$PATH" $(TOOLS)/goreleaser release --snapshot --clean --skip=sign,docker
+
+.PHONY: release-check
+release-check: ## install the packages of dist/ into a clean Debian, run them and remove them; needs root, debootstrap and rpm
+	@tools/release-check.sh
+
+.PHONY: chart-check
+chart-check: ## lint the Helm chart, and compare what it renders with deploy/kubernetes
+	@tools/install.sh helm
+	cd deploy/helm && go vet ./... && go test -count=1 ./...
+
 .PHONY: clean
 clean: ## remove build results, but not the tools
-	rm -rf bin $(LOG) e2e/artifacts
+	rm -rf bin dist $(LOG) e2e/artifacts

@@ -6,7 +6,7 @@ import { ROOT, address } from './pages.mjs';
 const START = ['tutorial', 'glossary'].filter(exists);
 const BUILD = ['clients', 'publishing', 'events', 'rooms', 'recovery', 'api', 'cli'];
 const MIGRATE = ['migrating', 'migrating-flask-socketio', 'migrating-node', 'python-clients'];
-const RUN = ['deploy/README', 'configuration', 'operations', 'console', 'admin-ui', 'scaling', 'security', 'troubleshooting'];
+const RUN = ['releases', 'deploy/README', 'configuration', 'operations', 'console', 'admin-ui', 'scaling', 'security', 'troubleshooting'];
 const REFERENCE = ['api', 'cli', 'configuration', 'metrics', 'errors', 'events'].map((name) => `reference/${name}`).filter(exists);
 const INSIDE = ['design', 'benchmarks', 'faults', 'soak', 'simulation'];
 

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Writes what archives and packages contain beside the binary into bin/package: completions, and the
+# systemd unit with the path that packages use. goreleaser runs it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=bin/package
+rm -rf "$out"
+mkdir -p "$out/completions"
+
+sala() { CGO_ENABLED=0 go run -tags grpcnotrace ./cmd/sala "$@"; }
+sala completion bash >"$out/completions/sala.bash"
+sala completion fish >"$out/completions/sala.fish"
+# zsh reads this file when it first completes "sala", and expects the completions at once.
+{
+  echo '#compdef sala'
+  sala completion zsh
+  # shellcheck disable=SC2016 # zsh expands it
+  echo '_sala "$@"'
+} >"$out/completions/_sala"
+
+sed 's|/usr/local/bin/sala|/usr/bin/sala|' deploy/systemd/sala.service >"$out/sala.service"
