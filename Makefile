@@ -1,5 +1,7 @@
 # `make` lists the targets. Tools are built into .tools/bin at the versions in tools/versions.txt.
 # Nothing is installed outside this folder, except the Debian packages that `make deps` prints.
+# macOS has GNU make 3.81, which doesn't know .SHELLFLAGS: recipes with several commands in one line
+# set -e themselves.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -23,7 +25,7 @@ VULNDB ?= https://vuln.go.dev
 BENCHFLAGS ?=
 FAULTFLAGS ?=
 SOAKFLAGS ?=
-PLATFORMS := linux/arm64 darwin/arm64 darwin/amd64 windows/amd64
+PLATFORMS := linux/arm64 darwin/arm64 darwin/amd64 windows/amd64 windows/arm64
 GENERATORS := buf protoc-gen-go protoc-gen-go-grpc protoc-gen-grpc-gateway
 
 .PHONY: help
@@ -49,7 +51,7 @@ lint: ## buf lint and format, gofmt, go vet, golangci-lint, the words of tools/v
 	@tools/install.sh buf golangci-lint
 	$(TOOLS)/buf lint
 	$(TOOLS)/buf format --diff --exit-code
-	@unformatted=$$(go list -f '{{.Dir}}' ./... | xargs gofmt -l); \
+	@set -e; unformatted=$$(go list -f '{{.Dir}}' ./... | xargs gofmt -l); \
 	  if [[ -n "$$unformatted" ]]; then echo "gofmt -w is needed on:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
 	$(TOOLS)/golangci-lint run --allow-parallel-runners ./...
@@ -57,8 +59,8 @@ lint: ## buf lint and format, gofmt, go vet, golangci-lint, the words of tools/v
 	go test -count=1 -run Vocabulary ./tools
 
 .PHONY: cross
-cross: ## go vet for the other platforms that Sala builds for; 10 s once Go has cached their packages
-	@for platform in $(PLATFORMS); do \
+cross: ## go vet of product, tests and sdk/go for the other platforms; 10 s once Go has cached their packages
+	@set -e; for platform in $(PLATFORMS); do \
 	  echo "go vet for $$platform"; \
 	  for module in . sdk/go; do \
 	    CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} go -C $$module vet ./...; \
@@ -181,7 +183,7 @@ console-scale: build ## what the console costs with 15,000 sockets in 100,000 ro
 .PHONY: check-generated
 check-generated: ## fail if `make generate` or `make console` would change anything
 	@tools/install.sh $(GENERATORS)
-	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	@set -e; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	  $(TOOLS)/buf generate -o "$$fresh"; \
 	  $(TOOLS)/buf generate --template buf.gen.cluster.yaml -o "$$fresh"; \
 	  $(TOOLS)/buf generate --template buf.gen.sdk.yaml -o "$$fresh"; \
@@ -192,22 +194,23 @@ check-generated: ## fail if `make generate` or `make console` would change anyth
 	  done
 	@sdk/python/tools/generate.sh --check
 	@echo "gen/, api/openapi/, broker/cluster/wire/ and the code of sdk/ are what proto/ generates"
-	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	@set -e; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	  tools/reference.sh "$$fresh"; \
 	  if ! diff -r docs/reference "$$fresh"; then echo "docs/reference is stale: run 'make generate' and commit it"; exit 1; fi
 	@echo "docs/reference is what the code says"
 	@tools/npm-ci.sh web/console
-	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	@set -e; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	  (cd web/console && npm run --silent check && npm run --silent build "$$fresh"); \
 	  if ! diff -rq api/console/dist "$$fresh"; then echo "api/console/dist is stale: run 'make console' and commit it"; exit 1; fi
 	@echo "api/console/dist is what web/console builds"
 
-# Snapshots have the version of the last tag, or v0.0.0. Only a real release signs, pushes images and
-# uploads: docs/releases.md.
+# Snapshots follow the last tag, or v0.0.0. Only a real release signs, pushes images and uploads:
+# docs/releases.md. goreleaser looks at the commit only if there is a remote, which a copy may lack.
 .PHONY: release-snapshot
 release-snapshot: ## build the archives, packages, SBOMs and checksums of a release into dist/, without publishing
 	@tools/install.sh goreleaser cyclonedx-gomod
-	@export GORELEASER_CURRENT_TAG="$$(git describe --tags --match 'v[0-9]*' --abbrev=0 2>/dev/null || echo v0.0.0)"; \
+	@set -e; export GORELEASER_CURRENT_TAG="$$(git describe --tags --match 'v[0-9]*' --abbrev=0 2>/dev/null || echo v0.0.0)"; \
+	  export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=remote.origin.url GIT_CONFIG_VALUE_0=https://github.com/salabroker/sala; \
 	  PATH="$$PWD/$(TOOLS):$$PATH" $(TOOLS)/goreleaser release --snapshot --clean --skip=sign,docker
 
 .PHONY: release-check
