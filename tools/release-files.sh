@@ -7,13 +7,15 @@ out=bin/package
 rm -rf "$out"
 mkdir -p "$out/completions"
 
-sala() { CGO_ENABLED=0 go run -tags grpcnotrace ./cmd/sala "$@"; }
-sala completion bash >"$out/completions/sala.bash"
-sala completion fish >"$out/completions/sala.fish"
+sala=$(mktemp -d)/sala
+trap 'rm -rf "${sala%/*}"' EXIT
+CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -o "$sala" ./cmd/sala
+"$sala" completion bash >"$out/completions/sala.bash"
+"$sala" completion fish >"$out/completions/sala.fish"
 # zsh reads this file when it first completes "sala", and expects the completions at once.
 {
   echo '#compdef sala'
-  sala completion zsh
+  "$sala" completion zsh
   # shellcheck disable=SC2016 # zsh expands it
   echo '_sala "$@"'
 } >"$out/completions/_sala"
