@@ -71,7 +71,7 @@ runs() {
     fail "the installed command gets no token"
   SALA_HTTP_LISTEN=127.0.0.1:$control chroot "$root" /usr/bin/sala health >/dev/null || fail "sala health fails"
   kill -TERM "$broker"
-  wait "$broker" || { cat "$root/sala.log"; fail "the broker ends with $?"; }
+  wait "$broker" || { cat "$root/sala.log"; fail "the broker ends with an error"; }
   broker=
   chroot "$root" /usr/bin/sala version
 }
@@ -98,15 +98,15 @@ echo "== ${rpms[0]}"
 rpm -K --nosignature "${rpms[0]}"
 mkdir -p "$root/var/lib/rpm"
 rpm --root "$root" --initdb
-in_root=(rpm --root "$root" --nodeps --nosignature)
-"${in_root[@]}" -i "${rpms[0]}"
-"${in_root[@]}" -V sala
+in_root=(rpm --root "$root")
+"${in_root[@]}" --nodeps --nosignature -i "${rpms[0]}"
+"${in_root[@]}" --nodeps -V sala
 [[ $("${in_root[@]}" -q --configfiles sala) == /etc/sala/sala.yaml ]] || fail "the rpm's settings aren't marked as such"
 runs
 before=$(cat "$root/etc/sala/secrets.env")
-"${in_root[@]}" -U --force "${rpms[0]}"
+"${in_root[@]}" --nodeps --nosignature -U --force "${rpms[0]}"
 [[ $(cat "$root/etc/sala/secrets.env") == "$before" ]] || fail "an update changes the secrets"
-"${in_root[@]}" -e sala
+"${in_root[@]}" --nodeps -e sala
 [[ ! -e $root/usr/bin/sala && ! -e $root/usr/lib/systemd/system/sala.service ]] || fail "removing leaves the program"
 
 echo "== checksums, archives and SBOMs"
