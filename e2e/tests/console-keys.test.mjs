@@ -150,6 +150,22 @@ test('a key that is revoked while somebody is signed in', async (t) => {
   await page.watch.check();
 });
 
+test('a key that loses a scope while somebody is signed in', async (t) => {
+  const mine = leaks.add('a key that loses a scope', canary());
+  const config = (scopes) => ({ ...CONFIG, api_key: [`ops=${keys.all}`, `mine=${mine}:${scopes}`] });
+  const other = await Sala.start({ config: config('rooms:read,emit') });
+  const page = await signIn(t, chromium, other, mine, { leaks, path: '/send?room=lobby', expected: /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_INCOMPLETE|403/ });
+  await page.getByLabel('Event name').fill('half written');
+  await other.stop();
+  const again = await Sala.start({ config: config('rooms:read'), args: ['--http-listen', other.addr.http] });
+  t.after(() => again.stop());
+  await page.getByRole('button', { name: 'Send', exact: true }).click();
+  await page.getByText('The key lacks the scope emit. Sign in').waitFor();
+  await go(page, '/rooms');
+  await page.getByText('There are no rooms').waitFor();
+  await page.watch.check();
+});
+
 test('names with HTML in them, or with characters that hide, are text everywhere', async (t) => {
   const evil = '<img src=x onerror="window.hacked=1">';
   const turned = 'abc\u202Ecba';
