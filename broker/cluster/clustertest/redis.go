@@ -86,7 +86,7 @@ func FreePort(t testing.TB) int {
 	t.Helper()
 	var err error
 	for range 100 {
-		port := 15_000 + rand.IntN(17_000)
+		port := 15_000 + rand.IntN(17_000) //nolint:gosec // it needn't be a secret
 		var l net.Listener
 		l, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
