@@ -113,4 +113,5 @@ test('the page', async (t) => {
   for (const page of [ana, ben]) await page.getByText('ana: hello').waitFor();
   await ben.getByRole('button').click();
   await ben.getByText('not sent: say something').waitFor();
+  for (const page of [ana, ben]) await page.close(); // before the broker ends
 });
