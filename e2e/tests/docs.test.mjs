@@ -1,28 +1,36 @@
-// Runs the examples of the documentation, changing only addresses, and compares what they print with what the page shows,
-// except for values that differ each time: the calls of docs/api.md and docs/publishing.md, the commands of
-// docs/configuration.md, a refused join of docs/clients.md, and the functions of docs/migrating-*.md and docs/publishing.md.
+// Runs the code of the documentation, changing only addresses, and compares what it prints with what the page shows,
+// except for values that differ each time. helpers/snippets.mjs says which blocks are code.
+//
+//   sh      runs, with the key in $auth, and ends with 0. `sala serve` becomes `sala config check` with the same settings
+//   yaml    is a file for `sala config check`
+//   js      is a client's code after connecting, or a program if it imports something or reads the environment
+//   python  is a program
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import { login } from '../helpers/client.mjs';
-import { GRPCURL, ROOT, SALA, run } from '../helpers/process.mjs';
-import { API_KEY, CONFIG, Sala } from '../helpers/sala.mjs';
-import { broker } from '../helpers/suite.mjs';
+import { Child, GRPCURL, ROOT, SALA, run } from '../helpers/process.mjs';
+import { API_KEY, CONFIG, SECRET, Sala } from '../helpers/sala.mjs';
+import { blocksOf, pagesWithCode } from '../helpers/snippets.mjs';
+import { deadline } from '../helpers/wait.mjs';
 
-const shared = broker({ config: { ...CONFIG, namespaces: ['/', '/chat'], history: [{ rooms: 'news:**', messages: 100, ttl: '5m' }] } });
-const LIBRARY = path.join(ROOT, 'examples/backend-node'); // has the client library for Node
-const page = (name) => readFileSync(path.join(ROOT, 'docs', name), 'utf8');
+// Debian's Python has the packages that the examples import.
+const PYTHON = '/usr/bin/python3';
+const PATH = [path.dirname(SALA), path.dirname(GRPCURL), process.env.PATH].join(path.delimiter);
+const GRANTS = { join: ['chat:*', 'price:*'], publish: ['chat:*'], history: ['chat:*', 'price:*'], presence: ['chat:*'], broadcast: true };
+
+// The brokers that pages tell their readers to configure.
+const NEWS = { ...CONFIG, namespaces: ['/', '/chat'], history: [{ rooms: 'news:**', messages: 100, ttl: '5m' }] };
+const MEMORY = { ...CONFIG, history: [{ rooms: 'chat:**', messages: 100, ttl: '5m' }, { rooms: 'price:*', messages: 1, ttl: '5m' }] };
+const PRESENCE = { ...MEMORY, rooms: { presence_rooms: ['chat:**'], presence_event: 'presence' } };
+const RELAY = [...CONFIG.relay, { event: 'ping', emit: 'pong', to: 'sender', args: ['hello {user}'], ack: { done: true } }];
+const CONFIGS = { 'docs/rooms.md': PRESENCE, 'docs/clients.md': { ...PRESENCE, relay: RELAY } };
 
 // Fields whose values differ each time. How many sockets a revocation disconnects depends on the token's user.
 const VARY = new Set(['token', 'tokenId', 'issueTime', 'expireTime', 'connectTime', 'id', 'address', 'node', 'version', 'uptime', 'latency',
   'nextPageToken', 'socket', 'disconnected', 'epoch', 'time']);
-
-// examples returns the shell blocks that are followed by a block of output in the given language.
-function examples(text, language) {
-  const pair = new RegExp(`^\`\`\`sh\\n((?:(?!\`\`\`).*\\n)*)\`\`\`\\n\\n\`\`\`${language}\\n((?:(?!\`\`\`).*\\n)*)\`\`\`$`, 'gm');
-  return [...text.matchAll(pair)].map(([, script, answer]) => ({ script, answer }));
-}
 
 // values returns the JSON values of a text, one after the other.
 function values(text) {
@@ -48,9 +56,10 @@ function plain(value, key) {
   return VARY.has(key) ? typeof value : value;
 }
 
-// people connects the clients that the examples are about.
-async function people(t) {
-  const { sala } = shared;
+const masked = (text) => text.replaceAll(/sala_[\w-]{43}/g, 'SECRET').replaceAll(/sha256:[0-9a-f]{64}/g, 'HASH').trim();
+
+// people connects the clients that the pages are about.
+async function people(t, sala) {
   for (const [user, answer] of [['ana', ['yes']], ['ben', ['no', { reason: 'tea' }]], ['ana']]) {
     const rooms = user === 'ben' ? ['chat:42', 'chat:7'] : ['chat:42'];
     const client = await login(t, sala, user, {}, { rooms, data: { plan: 'pro' } });
@@ -58,86 +67,130 @@ async function people(t) {
   }
 }
 
+// place is where a page's blocks run: a folder with a broker.
+class Place {
+  static async of(t, page) {
+    const sala = await Sala.start({ config: CONFIGS[page] ?? NEWS, args: ['--recovery-window', '2m'] });
+    t.after(() => sala.stop());
+    const dir = mkdtempSync(path.join(tmpdir(), 'sala-docs-'));
+    t.after(() => rmSync(dir, { recursive: true, force: true }));
+    writeFileSync(path.join(dir, 'sala.yaml'), '{}');
+    return new Place(sala, dir);
+  }
+
+  constructor(sala, dir) {
+    Object.assign(this, { sala, dir });
+  }
+
+  here(text) {
+    return text.replaceAll('http://127.0.0.1:3000', this.sala.url).replaceAll('127.0.0.1:9091', new URL(this.sala.http).host)
+      .replaceAll('127.0.0.1:9090', this.sala.grpc).replaceAll('=…', `=${API_KEY}`);
+  }
+
+  async env() {
+    const [id, node, token] = await Promise.all([
+      this.sala.ok('GET', '/v1/sockets?user=ana').then(({ sockets }) => sockets[0]?.id ?? ''),
+      this.sala.ok('GET', '/v1/nodes').then(({ nodes }) => nodes[0].id),
+      this.sala.token('ana', GRANTS),
+    ]);
+    return {
+      PATH, id, node, auth: `Authorization: Bearer ${API_KEY}`, TOKEN: token, SECRET, KEY: API_KEY, OLD: API_KEY, NEW: API_KEY,
+      SALA_SERVER: this.sala.grpc, SALA_API_KEY: API_KEY,
+    };
+  }
+}
+
+// Each runner returns what the block prints.
+const RUNNERS = { sh, yaml, js, python };
+
+async function sh({ text, output }, place) {
+  const jq = `jq() { node -p "JSON.parse(require('fs').readFileSync(0))\${*: -1}"; }`;
+  const check = 'sala() { if [[ $1 == serve ]]; then shift; command sala config check "$@"; else command sala "$@"; fi; }';
+  const setsKeys = /SALA_JWT_SECRET|--jwt-secret short/.test(text); // it is about a broker with other settings than ours
+  const env = await place.env();
+  const { code, stdout, stderr } = await run('bash', ['-euo', 'pipefail', '-c', `${jq}\n${check}\n${place.here(text)}`], {
+    cwd: place.dir, env: setsKeys ? { PATH } : { ...env, ...(text.includes('sala serve') && { SALA_API_KEY: undefined, SALA_JWT_SECRET: SECRET }) },
+  });
+  if (!/error/.test(output?.text ?? '')) assert.equal(code, 0, stderr);
+  if (!output) assert.doesNotMatch(stdout, /^\{"code":/m);
+  return output?.language === 'json' ? stdout : stdout + stderr;
+}
+
+async function yaml({ text }, place) {
+  const file = path.join(place.dir, 'of-the-page.yaml');
+  writeFileSync(file, text);
+  const { code, stderr } = await run(SALA, ['config', 'check', '--config', file], { env: { SALA_JWT_SECRET: SECRET, SALA_API_KEY: API_KEY } });
+  assert.equal(code, 0, stderr);
+  return '';
+}
+
+// What a page leaves to the reader, before the client's code. The code is over when the broker has answered everything.
+const AROUND = (code) => `
+  import { io } from 'socket.io-client';
+  const freshToken = async () => process.env.TOKEN;
+  const issueToken = async (grants) => (await fetch(process.env.SALA_HTTP + '/v1/tokens', {
+    method: 'POST', headers: { authorization: 'Bearer ' + process.env.SALA_API_KEY }, body: JSON.stringify(grants),
+  })).json();
+  const [show, reload, clearScreen] = [() => {}, () => {}, () => {}];
+  let renewing;
+  const token = process.env.TOKEN;
+  const socket = io(process.env.SALA_URL, { auth: { token } });
+  const answered = (socket) => socket.timeout(10_000).emitWithAck('leave', { room: 'nowhere' });
+  await (async () => {\n${code}\n  await answered(socket);\n  await answered(socket);\n  socket.disconnect();\n  clearInterval(renewing);\n})();
+  socket.disconnect();`;
+
+async function js({ text }, place) {
+  const program = /process\.env|^import (?!\{ io \})/m.test(text);
+  const input = place.here(program ? text : AROUND(text.replace("import { io } from 'socket.io-client';\n", '')));
+  const { code, stdout, stderr } = await run(process.execPath, ['--input-type=module', '-'], {
+    cwd: path.join(ROOT, text.includes('@salabroker/sala') ? 'examples/backend-node' : 'e2e'), input, env: { ...(await place.env()), SALA_URL: place.sala.url, SALA_HTTP: place.sala.http },
+  });
+  assert.equal(code, 0, stderr);
+  return stdout;
+}
+
+// A program of a client waits for the news that ends it.
+async function python({ text }, place, t) {
+  const child = new Child(PYTHON, ['-u', '-'], { input: place.here(text), env: { ...(await place.env()), PYTHONPATH: path.join(ROOT, 'sdk/python/src') } });
+  if (text.includes('client.wait()')) {
+    await child.see(({ stdout }) => stdout.includes('ok'), 'the answer to its join');
+    await place.sala.emit(['chat:42'], 'news', { text: 'hello' });
+  }
+  t.after(() => child.end('SIGKILL'));
+  assert.equal(await deadline(child.exited, `the end of the program: ${child.output}`), 0, child.stderr);
+  return child.stdout;
+}
+
+function compare(block, printed) {
+  const { text, output } = block;
+  if (!output) return;
+  if (output.language === 'text') {
+    assert.equal(masked(printed), masked(output.text));
+    return;
+  }
+  const sorted = (all) => (text.includes('emit:ack') ? all.sort((a, b) => JSON.stringify(a).localeCompare(JSON.stringify(b))) : all);
+  assert.deepEqual(sorted(values(printed).map((v) => plain(v))), sorted(values(output.text).map((v) => plain(v))), `it prints:\n${printed}`);
+}
+
+for (const [page, blocks] of pagesWithCode()) {
+  const runs = blocks.filter(({ why }) => !why);
+  test(`the code of ${page}`, async (t) => {
+    for (const { language, line } of runs) assert.ok(RUNNERS[language], `${page}:${line}: say above the block why it isn't run`);
+    if (runs.length === 0) return;
+    const place = await Place.of(t, page);
+    if (page.startsWith('docs/migrating-')) await login(t, place.sala, 'ana', {}, { rooms: ['chat:42'] });
+    else await people(t, place.sala);
+    for (const block of runs) {
+      await t.test(`line ${block.line}: ${block.text.split('\n')[0]}`, async (t) => compare(block, await RUNNERS[block.language](block, place, t)));
+    }
+  });
+}
+
 test('the broker refuses a join as docs/clients.md shows', async (t) => {
   const sala = await Sala.start();
   t.after(() => sala.stop());
   const client = await login(t, sala, 'ana', {}, { join: ['chat:*'] });
   const { error } = await client.ask('join', 'secret');
-  assert.ok(page('clients.md').includes(`{ error: { code: '${error.code}', message: \`${error.message}\` } }`), error.message);
-});
-
-// answersAsShown runs the calls of a page, of which there are at least so many.
-async function answersAsShown(t, name, least) {
-  const { sala } = shared;
-  await people(t);
-  const found = examples(page(name), 'json');
-  assert.ok(found.length >= least, `${found.length} examples`);
-  for (const { script, answer } of found) {
-    await t.test(script.split('\n')[0], async () => {
-      const [id, node] = await Promise.all([
-        sala.ok('GET', '/v1/sockets?user=ana').then(({ sockets }) => sockets[0]?.id ?? ''),
-        sala.ok('GET', '/v1/nodes').then(({ nodes }) => nodes[0].id),
-      ]);
-      const here = script.replaceAll('127.0.0.1:9091', new URL(sala.http).host).replaceAll('127.0.0.1:9090', sala.grpc);
-      const jq = `jq() { node -p "JSON.parse(require('fs').readFileSync(0))\${*: -1}"; }`;
-      const { code, stdout, stderr } = await run('bash', ['-euo', 'pipefail', '-c', `${jq}\n${here}`], {
-        env: { auth: `Authorization: Bearer ${API_KEY}`, id, node, PATH: [path.dirname(SALA), path.dirname(GRPCURL), process.env.PATH].join(path.delimiter) },
-      });
-      assert.equal(code, 0, stderr);
-      const sorted = (all) => (script.includes('emit:ack') ? all.sort((a, b) => JSON.stringify(a).localeCompare(JSON.stringify(b))) : all);
-      assert.deepEqual(sorted(values(stdout).map((v) => plain(v))), sorted(values(answer).map((v) => plain(v))), `the broker answers:\n${stdout}`);
-    });
-  }
-}
-
-test('the broker answers as docs/publishing.md shows', (t) => answersAsShown(t, 'publishing.md', 3));
-
-// Its last call drains the node.
-test('the broker answers as docs/api.md shows', (t) => answersAsShown(t, 'api.md', 15));
-
-test('the functions of docs/publishing.md send an event once, and print what they should', async (t) => {
-  const sala = await Sala.start();
-  t.after(() => sala.stop());
-  const client = await login(t, sala, 'ana', {}, { rooms: ['chat:42'] });
-  const block = (language) => new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, 'ms').exec(page('publishing.md'))[1].replaceAll('http://127.0.0.1:9091', sala.http).replaceAll('127.0.0.1:9090', sala.grpc);
-  const sends = async (command, args, input, line, id) => {
-    const { code, stdout, stderr } = await run(command, args, { cwd: LIBRARY, env: { SALA_API_KEY: API_KEY }, input });
-    assert.equal(code, 0, stderr);
-    assert.equal(stdout.trim(), line);
-    assert.deepEqual(await client.next('order'), [{ id }]);
-  };
-  await sends(process.execPath, ['--input-type=module', '-'], block('js'), 'true', 1003);
-  const { code } = await run('python3', ['-c', 'import requests']);
-  if (code !== 0) t.diagnostic('Python has no requests here, so its function was not run');
-  else await sends('python3', ['-'], block('python'), 'True', 1002);
-  await sala.ok('POST', '/v1/emit', { rooms: ['chat:42'], event: 'order', args: ['last'] });
-  assert.deepEqual(await client.next('order'), ['last']);
-});
-
-for (const [language, name, command] of [['js', 'migrating-node.md', [process.execPath, '--input-type=module', '-']], ['python', 'migrating-flask-socketio.md', ['/usr/bin/python3', '-']]]) {
-  test(`the function of docs/${name} emits, and prints what the page shows`, async (t) => {
-    const sala = await Sala.start();
-    t.after(() => sala.stop());
-    const client = await login(t, sala, 'ana', {}, { rooms: ['chat:42'] });
-    const [, section] = /^## Your emits\n(.*)/ms.exec(page(name));
-    const block = (of) => new RegExp(`^\`\`\`${of}\\n(.*?)^\`\`\`$`, 'ms').exec(section)[1];
-    const input = block(language).replaceAll('http://127.0.0.1:9091', sala.http).replaceAll('127.0.0.1:9090', sala.grpc);
-    const { code, stdout, stderr } = await run(command[0], command.slice(1), { cwd: LIBRARY, env: { SALA_API_KEY: API_KEY, PYTHONPATH: path.join(ROOT, 'sdk/python/src') }, input });
-    assert.equal(code, 0, stderr);
-    assert.equal(stdout.trim(), block('text').trim());
-    assert.deepEqual(await client.next('my_response'), [{ data: 'hello' }]);
-  });
-}
-
-test('the commands of docs/configuration.md print what it shows', async (t) => {
-  const found = examples(page('configuration.md'), 'text');
-  assert.ok(found.length >= 3, `${found.length} examples`);
-  const masked = (text) => text.replaceAll(/sala_[\w-]{43}/g, 'SECRET').replaceAll(/sha256:[0-9a-f]{64}/g, 'HASH').trim();
-  for (const { script, answer } of found) {
-    await t.test(script.split('\n').at(-2), async () => {
-      const PATH = [path.dirname(SALA), process.env.PATH].join(path.delimiter);
-      const { stdout, stderr } = await run('bash', ['-c', script], { env: { PATH } });
-      assert.equal(masked(stdout + stderr), masked(answer));
-    });
-  }
+  const shown = blocksOf('docs/clients.md').map(({ text }) => text).join('\n');
+  assert.ok(shown.includes(`{ error: { code: '${error.code}', message: \`${error.message}\` } }`), error.message);
 });

@@ -5,7 +5,8 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { login } from '../helpers/client.mjs';
 import { Child, GRPCURL, ROOT, SALA, run } from '../helpers/process.mjs';
-import { API_KEY } from '../helpers/sala.mjs';
+import { API_KEY, SECRET } from '../helpers/sala.mjs';
+import { blocksOf } from '../helpers/snippets.mjs';
 import { broker } from '../helpers/suite.mjs';
 
 const shared = broker();
@@ -18,10 +19,7 @@ function here(text) {
     .replaceAll('127.0.0.1:9090', sala.grpc).replace('export SALA_API_KEY=…', `export SALA_API_KEY='${API_KEY}'`);
 }
 
-function blocks(language) {
-  const readme = readFileSync(path.join(ROOT, 'README.md'), 'utf8');
-  return [...readme.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms'))].map(([, text]) => text);
-}
+const blocks = (language) => blocksOf('README.md').filter((block) => block.language === language && !block.why).map(({ text }) => text);
 
 async function member(t) {
   const client = await login(t, shared.sala, 'ana');
@@ -33,7 +31,8 @@ const text = async (client) => (await client.next('news'))[0].text;
 
 test('the shell blocks: curl and grpcurl', async (t) => {
   const client = await member(t);
-  const script = here(blocks('sh').filter((block) => /^(export|curl|grpcurl) /m.test(block)).join('\n'));
+  const calls = blocks('sh').filter((block) => !block.startsWith('sala serve'));
+  const script = here(calls.join('\n'));
   assert.ok(script.includes('curl') && script.includes('grpcurl'), script);
   const lines = script.split('\n');
   // The room has been cleared: join again for what follows.
@@ -51,6 +50,17 @@ test('the shell blocks: curl and grpcurl', async (t) => {
   const second = await bash([...settings, ...lines.slice(clear + 1)].join('\n'));
   assert.equal(second.code, 0, second.stderr);
   assert.equal(await text(client), 'hello');
+});
+
+test('the settings: `sala serve` and parts of its file', async () => {
+  for (const block of blocks('sh').filter((text) => text.startsWith('sala serve'))) {
+    const { code, stderr } = await run('bash', ['-euo', 'pipefail', '-c', block.replace('sala serve', `${SALA} config check`)]);
+    assert.equal(code, 0, stderr);
+  }
+  for (const input of blocks('yaml')) {
+    const { code, stderr } = await run('bash', ['-c', `${SALA} config check --config <(cat)`], { input, env: { SALA_API_KEY: API_KEY, SALA_JWT_SECRET: SECRET } });
+    assert.equal(code, 0, stderr);
+  }
 });
 
 test('the client', async (t) => {

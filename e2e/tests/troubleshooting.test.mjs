@@ -1,17 +1,16 @@
 // Runs every command of docs/troubleshooting.md. Those that watch have something to see meanwhile.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'node:test';
 import { login, refusal } from '../helpers/client.mjs';
 import { Backend } from '../helpers/events.mjs';
-import { Child, ROOT, SALA } from '../helpers/process.mjs';
+import { Child, SALA } from '../helpers/process.mjs';
 import { API_KEY, CONFIG, Sala } from '../helpers/sala.mjs';
+import { blocksOf } from '../helpers/snippets.mjs';
 import { deadline } from '../helpers/wait.mjs';
 
-const text = readFileSync(path.join(ROOT, 'docs', 'troubleshooting.md'), 'utf8');
-const commands = [...text.matchAll(/^```sh\n(.*?)^```$/gms)].flatMap(([, script]) => script.trim().split('\n'));
+const commands = blocksOf('docs/troubleshooting.md').filter(({ language, why }) => language === 'sh' && !why).flatMap(({ text }) => text.trim().split('\n'));
 const watches = (command) => /sala tail|v1\/events/.test(command);
 
 test('the commands of docs/troubleshooting.md show what the page says', async (t) => {

@@ -38,6 +38,10 @@ export default defineConfig({
     plugins: [packagesOfPages()],
     build: { chunkSizeWarningLimit: 2000 },
   },
+  // The tables of the reference need the whole width.
+  transformPageData(page) {
+    if (page.relativePath.startsWith('reference/')) page.frontmatter = { ...page.frontmatter, pageClass: 'wide', aside: false };
+  },
   themeConfig: {
     logo: '/icon.svg',
     search: {
