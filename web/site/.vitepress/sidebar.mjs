@@ -74,7 +74,7 @@ function title(file) {
 }
 
 function exists(page) {
-  return existsSync(path.join(ROOT, 'docs', `${page}.md`));
+  return page === 'deploy/README' || existsSync(path.join(ROOT, 'docs', `${page}.md`));
 }
 
 // markdown returns the Markdown files of a folder, of which there may be none.
