@@ -18,6 +18,7 @@ if ((EUID != 0)); then
 fi
 
 root=$(mktemp -d "${TMPDIR:-/tmp}/sala-release.XXXXXX")
+chmod 755 "$root" # the broker's user must get in
 broker=
 finish() {
   [[ -z $broker ]] || kill -KILL "$broker" 2>/dev/null || true
