@@ -68,8 +68,11 @@ runs() {
   key=$(sed -n 's/^SALA_API_KEY=//p' "$root/etc/sala/secrets.env")
   curl -sSf -H "Authorization: Bearer $key" -d '{"user": "ana"}' "http://127.0.0.1:$control/v1/tokens" | grep -q '"token"' ||
     fail "REST issues no token"
-  SALA_API_KEY=$key chroot "$root" /usr/bin/sala token ana --server "127.0.0.1:$((port + 2))" | grep -q '\..*\.' ||
-    fail "the installed command gets no token"
+  local token
+  token=$(SALA_API_KEY=$key chroot "$root" /usr/bin/sala token ana --server "127.0.0.1:$((port + 2))")
+  [[ $token == *.*.* ]] || fail "the installed command gets no token"
+  chroot "$root" /usr/bin/sala connect "http://127.0.0.1:$port" --token "$token" </dev/null 2>&1 | grep -q 'connected as' ||
+    fail "sala connect doesn't connect"
   SALA_HTTP_LISTEN=127.0.0.1:$control chroot "$root" /usr/bin/sala health >/dev/null || fail "sala health fails"
   kill -TERM "$broker"
   wait "$broker" || { cat "$root/sala.log"; fail "the broker ends with an error"; }
@@ -115,8 +118,8 @@ echo "== checksums, archives and SBOMs"
 for platform in linux_amd64 linux_arm64 darwin_amd64 darwin_arm64 windows_amd64 windows_arm64; do
   found=(dist/sala_*_"$platform".tar.gz dist/sala_*_"$platform".zip)
   ((${#found[@]} == 1)) || fail "there is no archive for $platform"
-  sboms=(dist/sala_*_"$platform".cdx.json)
-  ((${#sboms[@]} == 1)) || fail "there is no SBOM for $platform"
+  sboms=(dist/sala_*_"$platform".cdx.json dist/sala-connect_*_"$platform".cdx.json)
+  ((${#sboms[@]} == 2)) || fail "there are ${#sboms[@]} SBOMs for $platform"
   grep -q 'pkg:golang/google.golang.org/grpc@' "${sboms[0]}" || fail "the SBOM for $platform has no modules"
 done
 echo "release-check: the packages install, run and go again"

@@ -15,7 +15,7 @@ import (
 	"github.com/salabroker/sala/cmd/sala/internal/cli"
 )
 
-// configTemplate is the file that configInit writes. JWT_SECRET and API_KEY stand for the secrets.
+// configTemplate is the file that configInit writes. <secret> and <key> stand for the secrets.
 // A line that begins with "#" and no space is a setting that is turned off.
 //
 //go:embed config_init.yaml
@@ -43,15 +43,15 @@ func (c *configInit) Run(_ context.Context, streams *cli.Streams) error {
 	secret := make([]byte, jwtSecretBytes)
 	_, _ = rand.Read(secret) // it never fails
 	key, hashed := auth.NewKey()
-	text := strings.NewReplacer("JWT_SECRET", hex.EncodeToString(secret), "API_KEY", "backend="+hashed).Replace(configTemplate)
+	text := strings.NewReplacer("<secret>", hex.EncodeToString(secret), "<key>", "backend="+hashed).Replace(configTemplate)
 	if err := writeNew(c.File, text); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(streams.Out, `Wrote %s. The key for callers of the control API (shown only once):
-  export SALA_API_KEY=%s
-Start the broker:
+	_, err := fmt.Fprintf(streams.Out, `Wrote %s. Start the broker:
   sala serve --config %s
-`, c.File, key, c.File)
+In another terminal, the key for callers of the control API (shown only once):
+  export SALA_API_KEY=%s
+`, c.File, c.File, key)
 	return err
 }
 

@@ -31,6 +31,11 @@ func TestConfigInit(t *testing.T) {
 		t.Errorf("the file contains the key itself (%v)", err)
 	}
 
+	secret := regexp.MustCompile(`(?m)^jwt_secret: \[(\S+)\]$`).FindStringSubmatch(string(text))
+	if secret == nil || strings.Count(string(text), secret[1]) != 1 {
+		t.Errorf("the secret isn't at its one place in %s", text)
+	}
+
 	// The flags only move the listeners to free ports.
 	n := serve(t, "--config", file)
 	if code, out, stderr := sala(t, "rooms", "--server", n.grpc, "--api-key", key[1]); code != exitOK {

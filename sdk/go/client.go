@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -118,8 +119,8 @@ func Dial(address, apiKey string, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if apiKey == "" {
-		return nil, errors.New("sala: an API key is needed; sala serve --dev prints one")
+	if err := checkKey(apiKey); err != nil {
+		return nil, err
 	}
 	conn, err := grpc.NewClient(at.hostPort, append([]grpc.DialOption{
 		grpc.WithTransportCredentials(transport),
@@ -176,6 +177,17 @@ func (c *Client) Close() error { return c.conn.Close() }
 //
 // It carries the API key. Errors are gRPC's, and nothing is retried.
 func (c *Client) Conn() grpc.ClientConnInterface { return c.conn }
+
+// checkKey refuses a key that no broker has, since gRPC's own error would say nothing of keys.
+func checkKey(apiKey string) error {
+	if apiKey == "" {
+		return errors.New("sala: an API key is needed; sala serve --dev prints one")
+	}
+	if strings.ContainsFunc(apiKey, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return errors.New("sala: the API key has a character that no key has; copy it as it was printed")
+	}
+	return nil
+}
 
 // bearer is the API key that every call carries. [Dial] has decided whether plaintext is allowed.
 type bearer string

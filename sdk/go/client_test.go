@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,6 +16,18 @@ import (
 
 	"github.com/salabroker/sala/sdk/go/salav1"
 )
+
+func TestDialRefusesKeysThatNoHeaderCanHold(t *testing.T) {
+	for _, key := range []string{"", "two words", "secret\n", "secrét", "…"} {
+		client, err := Dial("127.0.0.1:1", key)
+		if err == nil {
+			_ = client.Close()
+			t.Errorf("the key %q is accepted", key)
+		} else if strings.Contains(err.Error(), "secr") || strings.Contains(err.Error(), "words") {
+			t.Errorf("the error shows the key: %v", err)
+		}
+	}
+}
 
 func TestDialDecidesBetweenTLSAndPlaintext(t *testing.T) {
 	private, err := TLSFromFiles("", "", "")

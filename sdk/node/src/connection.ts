@@ -183,7 +183,8 @@ function channelDefaults(serverName: string | undefined): ChannelOptions {
 /** Adds the API key to each call, also to those of the stubs. */
 function authorize(apiKey: string): Interceptor {
   // The metadata's own check would show the key in its error.
-  if (typeof apiKey !== 'string' || !/^[\x21-\x7e]+$/.test(apiKey)) throw new TypeError('the API key must be a string of printable ASCII characters without spaces');
+  if (apiKey === undefined || apiKey === '') throw new TypeError('an API key is needed; sala serve --dev prints one');
+  if (typeof apiKey !== 'string' || !/^[\x21-\x7e]+$/.test(apiKey)) throw new TypeError('the API key has a character that no key has; copy it as it was printed');
   const authorization = `Bearer ${apiKey}`;
   return (options, nextCall) =>
     new InterceptingCall(nextCall(options), {

@@ -39,7 +39,9 @@ class AddressTest(unittest.TestCase):
         ):
             with self.subTest(address=address, **options), self.assertRaises(ValueError):
                 sala.Client(address, key="k", **options)
-        with self.assertRaises(ValueError):
-            sala.Client("127.0.0.1:1", key="")
+        for key in ("", "two words", "secret\n", "secr\u00e9t", "\u2026"):
+            with self.subTest(key=key), self.assertRaises(ValueError) as raised:
+                sala.Client("127.0.0.1:1", key=key)
+            self.assertNotRegex(str(raised.exception), "secr|words")
         with self.assertRaises(OSError):
             sala.Client("10.0.0.1:1", key="k", tls=sala.TLS(ca="/nowhere/ca.pem"))

@@ -172,6 +172,8 @@ def make_transport(
 ) -> Transport:
     if not key:
         raise ValueError("an API key is needed; sala serve --dev prints one")
+    if any(character <= " " or character > "~" for character in key):
+        raise ValueError("the API key has a character that no key has; copy it as it was printed")
     if timeout <= 0:
         raise ValueError("timeout must be above zero")
     return Transport(parse_address(address, tls, plaintext), key, timeout)
