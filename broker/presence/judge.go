@@ -65,10 +65,14 @@ func (r *record) judgeComing(self string, answers []answer) verdict {
 	return v
 }
 
-// judgeLeaving decides about a user who has left this node.
+// judgeLeaving decides about a user who has left this node. If another node has passed the user on to
+// this one, then the user has left later, whatever the clock of this node has shown: this node may
+// have found out without that node's answer, and so without its clock.
 func (r *record) judgeLeaving(self string, answers []answer) verdict {
 	v := announce
+	last := int64(0)
 	for _, a := range answers {
+		last = max(last, a.left, a.passed)
 		switch a.state {
 		case wire.PresenceAnswer_STATE_PRESENT, wire.PresenceAnswer_STATE_WAITING:
 			return keepQuiet // the user is there, or the other node finds out
@@ -89,6 +93,9 @@ func (r *record) judgeLeaving(self string, answers []answer) verdict {
 			}
 		case wire.PresenceAnswer_STATE_UNSPECIFIED, wire.PresenceAnswer_STATE_PASSED:
 		}
+	}
+	if v == announce {
+		r.time = max(r.time, last+1)
 	}
 	return v
 }
