@@ -18,7 +18,7 @@ from sala.v1 import (
     room_pb2_grpc,
 )
 
-KEY = "a key of sixteen characters"
+KEY = "a-key-of-sixteen-characters"
 WAIT = 30  # seconds that a test waits for something that must happen
 END = object()
 
