@@ -257,13 +257,28 @@ func (s *directStream) SendMsg(m any) error {
 func (s *directStream) RecvMsg(m any) error {
 	select {
 	case s.wanted <- m:
-		return <-s.filled
 	case <-s.ended:
-		if s.err != nil {
-			return s.err
-		}
-		return io.EOF
+		return s.end()
 	}
+	select {
+	case err := <-s.filled:
+		return err
+	case <-s.ended:
+	}
+	select {
+	case err := <-s.filled: // the last message
+		return err
+	default:
+		return s.end() // the service has panicked
+	}
+}
+
+// end returns the error of a stream that has ended.
+func (s *directStream) end() error {
+	if s.err != nil {
+		return s.err
+	}
+	return io.EOF
 }
 
 // Header implements [grpc.ClientStream]. It waits for the first message, and returns the error

@@ -76,3 +76,35 @@ func TestShutdownWithCallsOverREST(t *testing.T) {
 		})
 	}
 }
+
+// A stream that ends gives its last message first, and a service that panics before it has filled one
+// leaves nobody waiting.
+func TestEndOfDirectStream(t *testing.T) {
+	failed := errors.New("failed")
+	for range 100 {
+		s := &directStream{wanted: make(chan any), filled: make(chan error, 1), ended: make(chan struct{})}
+		go func() {
+			<-s.wanted
+			s.err = failed
+			s.filled <- nil
+			close(s.ended)
+		}()
+		if err := s.RecvMsg(nil); err != nil {
+			t.Fatalf("the last message: %v", err)
+		}
+		if err := s.RecvMsg(nil); !errors.Is(err, failed) {
+			t.Fatalf("after it: %v", err)
+		}
+		s = &directStream{wanted: make(chan any), filled: make(chan error, 1), ended: make(chan struct{})}
+		go func() {
+			<-s.wanted
+			s.err = failed
+			close(s.ended)
+		}()
+		for range 2 {
+			if err := s.RecvMsg(nil); !errors.Is(err, failed) {
+				t.Fatalf("the end: %v", err)
+			}
+		}
+	}
+}

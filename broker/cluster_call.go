@@ -365,13 +365,10 @@ func (b *Broker) otherNodes(ctx context.Context) (nodes []cluster.NodeID, partia
 	if !b.knowsNodes(ctx) {
 		return nil, b.allMissing(cluster.ErrUnavailable)
 	}
-	for _, other := range b.mesh.Nodes()[1:] {
-		nodes = append(nodes, other.ID)
-	}
 	for _, id := range b.mesh.ClockSkewed() {
 		partial.miss(string(id))
 	}
-	return nodes, partial
+	return b.knownNodes(), partial
 }
 
 // knowsNodes reports whether this node knows which others there are. It waits for

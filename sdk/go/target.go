@@ -91,7 +91,7 @@ func (t Target) SkipHistory() Target {
 	return t
 }
 
-// ConflateKey marks values of which only the newest matters: the event replaces an older one with the
+// ConflateKey is for values where only the newest matters: the event replaces an older one with the
 // same key and rooms that still waits in the queue of a slow client. Only for events to rooms.
 func (t Target) ConflateKey(key string) Target {
 	t.conflateKey = key

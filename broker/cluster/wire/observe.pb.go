@@ -372,7 +372,7 @@ func (x *Stats) GetSeries() []*StatsSeries {
 // StatsSeries is a series of measurements.
 type StatsSeries struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What it is.
+	// The name of what is measured.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Which one of several; may be empty.
 	Label string `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"`

@@ -1895,7 +1895,7 @@ func (x *NodeStats) GetSeries() []*StatsSeries {
 // StatsSeries is what the last hour says about one thing.
 type StatsSeries struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What it is. connections, sockets, sockets_away and rooms are numbers at the time of each point;
+	// The name of what is measured. connections, sockets, sockets_away and rooms are numbers at the time of each point;
 	// memory is in bytes. messages_in (from clients), messages_out (queued to sockets), emits,
 	// events_to_backends, drops, refused_connects and limits are per second, between the point before
 	// and this one. emit_latency and delivery_latency are in seconds, 0 if nothing was measured.
