@@ -371,6 +371,14 @@ func (b *Broker) otherNodes(ctx context.Context) (nodes []cluster.NodeID, partia
 	return b.knownNodes(), partial
 }
 
+// knownNodes returns the other nodes of the cluster, as far as this one knows them.
+func (b *Broker) knownNodes() (others []cluster.NodeID) {
+	for _, n := range b.mesh.Nodes()[1:] {
+		others = append(others, n.ID)
+	}
+	return others
+}
+
 // knowsNodes reports whether this node knows which others there are. It waits for
 // that if the node has just reached the cluster, but not if it can't reach it.
 func (b *Broker) knowsNodes(ctx context.Context) bool {

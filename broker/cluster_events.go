@@ -61,14 +61,6 @@ func (b *Broker) runEvents(ctx context.Context) {
 	running.Wait()
 }
 
-// knownNodes returns the other nodes of the cluster, as far as this one knows them.
-func (b *Broker) knownNodes() (others []cluster.NodeID) {
-	for _, n := range b.mesh.Nodes()[1:] {
-		others = append(others, n.ID)
-	}
-	return others
-}
-
 // AwaitSubscribed waits until the other nodes offer their clients' events to the subscriptions that
 // this node has now, for at most two seconds. The partial result names the nodes that don't yet; each
 // does as soon as it can. It may be called concurrently.
