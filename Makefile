@@ -47,7 +47,7 @@ deps: ## install the tools and packages that the tests need
 	@tools/deps.sh
 
 .PHONY: lint
-lint: ## buf lint and format, gofmt, go vet, golangci-lint, the words of tools/vocabulary.txt
+lint: ## buf lint and format, gofmt, go vet, golangci-lint, the words of tools/vocabulary.txt, the layers of broker
 	@tools/install.sh buf golangci-lint
 	$(TOOLS)/buf lint
 	$(TOOLS)/buf format --diff --exit-code
@@ -56,7 +56,7 @@ lint: ## buf lint and format, gofmt, go vet, golangci-lint, the words of tools/v
 	go vet ./...
 	$(TOOLS)/golangci-lint run --allow-parallel-runners ./...
 	cd cmd/sala-connect && ../../$(TOOLS)/golangci-lint run --config ../../bench/.golangci.yml --allow-parallel-runners ./...
-	go test -count=1 -run Vocabulary ./tools
+	go test -count=1 -run "Vocabulary|Layers" ./tools ./broker
 
 .PHONY: cross
 cross: ## go vet of product, tests and sdk/go for the other platforms; 10 s once Go has cached their packages
