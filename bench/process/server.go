@@ -8,6 +8,7 @@
 //	cluster.go  a Redis and nodes that share it
 //	child.go    this program in another process
 //	usage.go    CPU time and resident memory
+//	machine.go  what all processors do
 package process
 
 import (

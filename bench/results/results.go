@@ -44,6 +44,10 @@ type Sample struct {
 	Seconds float64 `json:"seconds"`
 	Figures Figures `json:"figures,omitempty"`
 	Error   string  `json:"error,omitempty"`
+	// Busy is the share of the processors that others used just before, and Stolen the share that
+	// the host of a virtual machine took meanwhile; from 0 to 1, both 0 if nobody has looked.
+	Busy   float64 `json:"busy,omitempty"`
+	Stolen float64 `json:"stolen,omitempty"`
 }
 
 // Profile returns the profile of that name. It reports false if there is none.
@@ -53,6 +57,16 @@ func (s *Set) Profile(name string) (p Profile, ok bool) {
 		return Profile{}, false
 	}
 	return s.Profiles[i], true
+}
+
+// Disturbance returns how busy others kept the machine before the measurements, and how much of it
+// was stolen during them, over all that looked.
+func (s *Set) Disturbance() (busy, stolen Spread) {
+	var before, during []float64
+	for _, sample := range s.Samples {
+		before, during = append(before, sample.Busy), append(during, sample.Stolen)
+	}
+	return newSpread(before), newSpread(during)
 }
 
 // Failed returns the samples that have an error.

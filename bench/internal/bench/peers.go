@@ -2,6 +2,9 @@ package bench
 
 import (
 	"path/filepath"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/salabroker/sala/bench/process"
 )
@@ -9,6 +12,7 @@ import (
 // The servers.
 const (
 	PeerFloor      = "floor"
+	PeerRing       = "floor-io-uring" // the floor with one system call for many writes
 	PeerNode       = "node"
 	PeerCentrifuge = "centrifuge"
 	PeerLibrary    = "library"
@@ -26,8 +30,10 @@ func peersOf(profile string) []string {
 		return []string{PeerEmpty, PeerSala}
 	case ProfileDefault, ProfileEvents, ProfileCluster:
 		return []string{PeerNode, PeerSala}
+	case ProfilePaced:
+		return []string{PeerFloor, PeerRing, PeerNode, PeerCentrifuge, PeerLibrary, PeerSala}
 	case ProfileRooms, ProfileWide:
-		return []string{PeerFloor, PeerNode, PeerCentrifuge, PeerSala}
+		return []string{PeerFloor, PeerRing, PeerNode, PeerCentrifuge, PeerSala}
 	case ProfileIdle, ProfileHandshakes:
 		return []string{PeerNode, PeerCentrifuge, PeerLibrary, PeerSala}
 	default:
@@ -39,7 +45,7 @@ func peersOf(profile string) []string {
 // clients.
 func protocolOf(peer string) string {
 	switch peer {
-	case PeerFloor:
+	case PeerFloor, PeerRing:
 		return protocolFloor
 	case PeerCentrifuge:
 		return protocolCentrifuge
@@ -64,6 +70,8 @@ func (r *Runner) command(peer string, at process.Addresses) process.Command {
 		Target: process.Target{Listen: at.Listen, Control: at.Control},
 	}
 	switch peer {
+	case PeerRing:
+		c.Path, c.Args = r.binary("floor"), append(c.Args, "--io-uring")
 	case PeerNode:
 		c.Path, c.Env = "node", []string{"NODE_ENV=production"}
 		c.Args = append([]string{filepath.Join(r.cfg.Home, "peers", "node", "server.mjs")}, c.Args...)
@@ -74,6 +82,16 @@ func (r *Runner) command(peer string, at process.Addresses) process.Command {
 		c.Path, c.Args, c.Wait = r.binary("grpc"), []string{"--control", at.Control}, []string{at.Control}
 	}
 	return c
+}
+
+// probeRing asks the kernel for a small io_uring. It returns why it refuses one, as sandboxes do.
+func probeRing() error {
+	var parameters [120]byte // struct io_uring_params
+	fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, 1, uintptr(unsafe.Pointer(&parameters)), 0)
+	if errno != 0 {
+		return errno
+	}
+	return unix.Close(int(fd))
 }
 
 func (r *Runner) binary(name string) string { return filepath.Join(r.cfg.Home, "bin", name) }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/salabroker/sala/bench/load"
 	"github.com/salabroker/sala/bench/process"
 	"github.com/salabroker/sala/bench/results"
 )
@@ -33,6 +34,7 @@ type Config struct {
 type Runner struct {
 	cfg  Config
 	sala *process.Sala
+	ring error // why the kernel refuses io_uring; nil if it doesn't
 
 	mu      sync.Mutex
 	samples []results.Sample
@@ -40,7 +42,7 @@ type Runner struct {
 
 // NewRunner returns a runner.
 func NewRunner(cfg Config) *Runner {
-	return &Runner{cfg: cfg, sala: process.NewSala(cfg.Sala, cfg.Logs)}
+	return &Runner{cfg: cfg, sala: process.NewSala(cfg.Sala, cfg.Logs), ring: probeRing()}
 }
 
 // Run runs the plan. A measurement that fails is a sample with an error; Run itself fails only if
@@ -77,9 +79,27 @@ func (r *Runner) takeTurns(ctx context.Context, plan Plan, profile Profile) {
 			if ctx.Err() != nil {
 				return
 			}
-			r.measure(ctx, plan, profile, peer, run+1, func() {})
+			r.keep(profile, r.watched(ctx, plan.Pause, func() results.Sample {
+				return r.measure(ctx, plan, profile, peer, run+1, func() {})
+			}))
 		}
 	}
+}
+
+// watched measures, and adds to the sample whether the machine was busy with something else before
+// and how much of it was stolen meanwhile.
+func (r *Runner) watched(ctx context.Context, pause time.Duration, measure func() results.Sample) results.Sample {
+	before, err := process.ReadMachineTime()
+	failed := errors.Join(err, load.Sleep(ctx, pause))
+	begin, err := process.ReadMachineTime()
+	failed = errors.Join(failed, err)
+	sample := measure()
+	end, err := process.ReadMachineTime()
+	if errors.Join(failed, err) == nil {
+		sample.Busy, _ = begin.Since(before)
+		_, sample.Stolen = end.Since(begin)
+	}
+	return sample
 }
 
 // maxSettling is how many servers may wait with their clients at a time, which bounds the memory
@@ -109,7 +129,7 @@ func (r *Runner) hold(ctx context.Context, plan Plan, profiles []Profile) {
 				settling.Go(func() {
 					defer func() { <-slots }()
 					defer close(done)
-					r.measure(ctx, plan, profile, peer, run+1, func() { close(ready) })
+					r.keep(profile, r.measure(ctx, plan, profile, peer, run+1, func() { close(ready) }))
 				})
 				select {
 				case <-ready:
@@ -123,7 +143,7 @@ func (r *Runner) hold(ctx context.Context, plan Plan, profiles []Profile) {
 // inTurn returns the servers of a profile in the order of one run.
 func (r *Runner) inTurn(profile string, run int) []string {
 	peers := slices.DeleteFunc(peersOf(profile), func(peer string) bool {
-		return len(r.cfg.Peers) > 0 && !slices.Contains(r.cfg.Peers, peer)
+		return len(r.cfg.Peers) > 0 && !slices.Contains(r.cfg.Peers, peer) || peer == PeerRing && r.ring != nil
 	})
 	if slices.Contains(r.cfg.Peers, PeerSessions) {
 		peers = append(peers, PeerSessions)
@@ -135,8 +155,8 @@ func (r *Runner) inTurn(profile string, run int) []string {
 	return slices.Concat(peers[first:], peers[:first])
 }
 
-// measure makes one measurement and keeps it.
-func (r *Runner) measure(ctx context.Context, plan Plan, profile Profile, peer string, run int, ready func()) {
+// measure makes one measurement.
+func (r *Runner) measure(ctx context.Context, plan Plan, profile Profile, peer string, run int, ready func()) results.Sample {
 	begin := time.Now()
 	ctx, cancel := context.WithTimeoutCause(ctx, plan.Deadline, fmt.Errorf("it took longer than %v", plan.Deadline))
 	defer cancel()
@@ -156,10 +176,15 @@ func (r *Runner) measure(ctx context.Context, plan Plan, profile Profile, peer s
 	if err != nil {
 		sample.Error = err.Error()
 	}
+	return sample
+}
+
+// keep keeps a measurement.
+func (r *Runner) keep(profile Profile, sample results.Sample) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.samples = append(r.samples, sample)
-	fmt.Fprintf(r.cfg.Progress, "%-10s %d/%d  %-10s %5.1f s  %s\n", profile.Name, run, profile.Runs, peer, sample.Seconds, describe(sample))
+	fmt.Fprintf(r.cfg.Progress, "%-10s %d/%d  %-14s %5.1f s  %s\n", sample.Profile, sample.Run, profile.Runs, sample.Peer, sample.Seconds, describe(sample))
 }
 
 // serveAndRun starts a server and runs a benchmark against it.

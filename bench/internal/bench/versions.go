@@ -18,6 +18,7 @@ import (
 const (
 	VersionNodeJS  = "nodejs"
 	VersionAdapter = "adapter"
+	VersionRing    = "io_uring" // whether the kernel allows it, and if not, why
 )
 
 // environment describes the machine and the servers of a plan.
@@ -26,6 +27,10 @@ func (r *Runner) environment(ctx context.Context, plan Plan) (results.Environmen
 	e, err := results.NewEnvironment(ctx, r.cfg.Sala, cluster)
 	if err != nil {
 		return e, err
+	}
+	e.Versions[VersionRing] = "allowed"
+	if r.ring != nil {
+		e.Versions[VersionRing] = "refused: " + r.ring.Error()
 	}
 	for _, profile := range plan.Profiles {
 		for _, peer := range r.inTurn(profile.Name, 0) {

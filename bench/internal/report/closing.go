@@ -3,6 +3,7 @@ package report
 // closing explains how to run the benchmarks and how to read them.
 const closing = `## Run it yourself
 
+<!-- not run: it takes half an hour -->
 ` + "```sh" + `
 make bench                                         # everything, in less than half an hour; writes this page
 bench/run -quick                                   # a smoke test, in less than a minute; writes to bench/out
@@ -18,8 +19,11 @@ nothing else meanwhile, since the load generator and the server share the machin
 
 - **Figures are medians** over the runs, with the smallest and the largest value. Each run starts
   every server afresh, and the servers take turns. A server takes part where its figure is
-  meaningful. Ratios divide figures of the same run and say more than the figures themselves, which
-  depend on this machine.
+  meaningful. Ratios divide figures of the same run, pair by pair, and say more than the figures
+  themselves, which depend on this machine. Before each measurement the machine is watched for
+  half a second, and what its host takes away during one is counted.
+- **Two floors.** One system call for each write is what most servers do; io_uring shows that it is
+  not the least. Where a sandbox refuses io_uring, its rows are missing.
 - **CPU** is what the kernel charged to the server's process, in user and in system mode. On the
   loopback interface the writer also pays for the receiver's half of TCP; that affects all servers
   equally. Node works on one thread, the Go servers on all cores; CPU time counts both in the same

@@ -41,6 +41,7 @@ func page(set *results.Set) (string, error) {
 		b.WriteString("**This was a smoke test. Its figures mean nothing.**\n\n")
 	}
 	b.WriteString(introduction)
+	b.WriteString(quietness(set))
 	fmt.Fprintf(&b, "![What the servers cost, side by side](%s)\n\n", Plot)
 	if err := writeAims(&b, set); err != nil {
 		return "", err
@@ -63,14 +64,28 @@ Sala is the released program with default settings. It checks tokens, and messag
 over gRPC. The others are the smallest server that does the job with each library and its default
 settings, without tokens: Socket.IO on Node, centrifuge (Go, with its own protocol), and a Go port
 of Socket.IO, whose packet types Sala uses. The floor is a loop that writes prepared frames to
-sockets and does nothing else.
+sockets and does nothing else; a second floor gives the kernel many writes with one system call.
 
 `
 
+// The machine is quiet if no measurement began while others used more than maxBusy of it, and if
+// its host took less than maxStolen of it away.
+const maxBusy, maxStolen = 0.1, 0.05
+
+// quietness returns a paragraph of warning if the machine was not quiet.
+func quietness(set *results.Set) string {
+	busy, stolen := set.Disturbance()
+	if busy.Max <= maxBusy && stolen.Max <= maxStolen {
+		return ""
+	}
+	return results.Wrap(fmt.Sprintf("**The machine was not quiet.** Other programs used up to %.0f %% of it just before a measurement (median %.0f %%), and its host "+
+		"took up to %.0f %% away during one (median %.0f %%). Trust medians of ratios more than single figures.",
+		100*busy.Max, 100*busy.Median, 100*stolen.Max, 100*stolen.Median)) + "\n\n"
+}
+
 func writeAims(b *strings.Builder, set *results.Set) error {
 	b.WriteString("## Aims\n\n" + results.Wrap("Each row is a ratio between figures of the same run, or a figure with a unit: the median over the runs, with the "+
-		"smallest and the largest value. In wide rooms and in many rooms the floor, which only writes, also costs more than when paced; its rows show by how "+
-		"much. That part is the kernel's.") + "\n\n")
+		"smallest and the largest value. The aims are set where a prototype or a profile shows that more is possible, so some aren't reached.") + "\n\n")
 	b.WriteString("| | aim | measured | |\n|---|---:|---:|---|\n")
 	for _, a := range aims {
 		ratio := a.measured(set)
@@ -136,7 +151,7 @@ func (s section) write(b *strings.Builder, set *results.Set) error {
 // bases returns the servers that the others are compared with.
 func (s section) bases(set *results.Set) []string {
 	var bases []string
-	for _, peer := range []string{bench.PeerFloor, bench.PeerNode, bench.PeerCentrifuge, bench.PeerEmpty} {
+	for _, peer := range []string{bench.PeerFloor, bench.PeerRing, bench.PeerNode, bench.PeerCentrifuge, bench.PeerEmpty} {
 		if set.Spread(source(s.profile, peer, s.columns[0].figure)).N > 0 {
 			bases = append(bases, peer)
 		}
@@ -146,6 +161,8 @@ func (s section) bases(set *results.Set) []string {
 
 func baseTitle(peer string) string {
 	switch peer {
+	case bench.PeerRing:
+		return "io_uring"
 	case bench.PeerNode:
 		return "Node"
 	case bench.PeerEmpty:
@@ -182,7 +199,7 @@ func (s section) writeRow(b *strings.Builder, set *results.Set, peer string, bas
 			continue
 		}
 		for _, base := range bases {
-			fmt.Fprintf(b, "| %s ", number(set.Ratio(lead, source(s.profile, base, c.figure)).Median))
+			fmt.Fprintf(b, "| %s ", spread(set.Ratio(lead, source(s.profile, base, c.figure))))
 		}
 	}
 	b.WriteString("|\n")
@@ -215,6 +232,7 @@ func writeEnvironment(b *strings.Builder, set *results.Set) {
 	for _, p := range set.Profiles {
 		runs = max(runs, p.Runs)
 	}
+	busy, stolen := set.Disturbance()
 	b.WriteString("## Environment\n\n| | |\n|---|---|\n")
 	for _, row := range [][2]string{
 		{"date", set.Date.Format("2 January 2006")},
@@ -224,17 +242,27 @@ func writeEnvironment(b *strings.Builder, set *results.Set) {
 		{"memory", fmt.Sprintf("%.0f GiB", float64(e.MemoryMiB)/1024)},
 		{"system", fmt.Sprintf("%s, Linux %s", e.System, e.Kernel)},
 		{"load average at the start", fmt.Sprintf("%.2f", e.Load)},
+		{"in use by others before a measurement", percents(busy)},
+		{"stolen by the host during one", percents(stolen)},
+		{"io_uring", e.Versions[bench.VersionRing]},
 		{"Sala", e.Versions[results.VersionSala]},
 		{"Go", e.Versions[results.VersionGo]},
 		{"Node", e.Versions[bench.VersionNodeJS]},
-		{"Socket.IO on Node", e.Versions[bench.PeerNode] + ", with ws"},
+		{"Socket.IO on Node, with ws", e.Versions[bench.PeerNode]},
 		{"its Redis adapter", e.Versions[bench.VersionAdapter]},
 		{"Redis", e.Versions[results.VersionRedis]},
 		{"centrifuge", e.Versions[bench.PeerCentrifuge]},
-		{"Socket.IO in Go", "github.com/zishang520/socket.io/servers/socket/v3 " + e.Versions[bench.PeerLibrary]},
+		{"Socket.IO in Go: zishang520/socket.io/servers/socket", e.Versions[bench.PeerLibrary]},
 		{"grpc-go", e.Versions[bench.PeerEmpty]},
 	} {
-		fmt.Fprintf(b, "| %s | %s |\n", row[0], row[1])
+		if row[1] != "" {
+			fmt.Fprintf(b, "| %s | %s |\n", row[0], row[1])
+		}
 	}
 	b.WriteString("\n")
+}
+
+// percents formats a spread of shares.
+func percents(s results.Spread) string {
+	return fmt.Sprintf("%.1f %% (%.1f–%.1f)", 100*s.Median, 100*s.Min, 100*s.Max)
 }

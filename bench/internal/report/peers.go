@@ -8,7 +8,7 @@ import (
 )
 
 // order is the order of rows and bars.
-var order = []string{bench.PeerFloor, bench.PeerSala, bench.PeerCentrifuge, bench.PeerNode, bench.PeerLibrary, bench.PeerEmpty}
+var order = []string{bench.PeerFloor, bench.PeerRing, bench.PeerSala, bench.PeerCentrifuge, bench.PeerNode, bench.PeerLibrary, bench.PeerEmpty}
 
 // title returns the name of a server on the page.
 func title(set *results.Set, peer string) string {
@@ -16,6 +16,8 @@ func title(set *results.Set, peer string) string {
 	switch peer {
 	case bench.PeerFloor:
 		return "Floor: raw write loop"
+	case bench.PeerRing:
+		return "Floor: io_uring"
 	case bench.PeerSala:
 		return "Sala"
 	case bench.PeerCentrifuge:

@@ -113,7 +113,7 @@ func (r bar) draw(b *strings.Builder, name string, x, top int, scale float64) {
 	switch r.peer {
 	case bench.PeerSala:
 		fill, ink, weight = "#0b7a75", "#0b5e5a", "700"
-	case bench.PeerFloor:
+	case bench.PeerFloor, bench.PeerRing:
 		fill = "#e6eaf0"
 	}
 	start := float64(x + labelWidth)
@@ -135,6 +135,8 @@ func shortTitle(peer string) string {
 	switch peer {
 	case bench.PeerFloor:
 		return "raw write loop"
+	case bench.PeerRing:
+		return "raw io_uring loop"
 	case bench.PeerSala:
 		return "Sala"
 	case bench.PeerNode:

@@ -56,8 +56,8 @@ func TestAimsAreJudged(t *testing.T) {
 		share float64
 		want  string
 	}{
-		"reached":     {0.25, "| CPU per delivery in a burst, relative to centrifuge | ≤ 0.33 | 0.25 (0.25–0.25) | reached |"},
-		"not reached": {0.5, "| CPU per delivery in a burst, relative to centrifuge | ≤ 0.33 | 0.50 (0.50–0.50) | **not reached** |"},
+		"reached":     {0.15, "| CPU per delivery in a burst, relative to centrifuge | ≤ 0.18 | 0.15 (0.15–0.15) | reached |"},
+		"not reached": {0.5, "| CPU per delivery in a burst, relative to centrifuge | ≤ 0.18 | 0.50 (0.50–0.50) | **not reached** |"},
 	} {
 		if text := mustPage(t, newSet(t, c.share)); !strings.Contains(text, c.want) {
 			t.Errorf("%s: the page lacks %q", name, c.want)
@@ -69,7 +69,7 @@ func TestRows(t *testing.T) {
 	text := mustPage(t, newSet(t, 0.25))
 	// The median of 0.25 and 0.5, its ratio to centrifuge, no latencies, and the larger number of
 	// missing messages.
-	if want := "| **Sala** | 0.38 (0.25–0.50) | 0.25 | – | – | 1 | – | – |"; !strings.Contains(text, want) {
+	if want := "| **Sala** | 0.38 (0.25–0.50) | 0.25 (0.25–0.25) | – | – | 1 | – | – |"; !strings.Contains(text, want) {
 		t.Errorf("the page lacks %q:\n%s", want, text)
 	}
 	if strings.Contains(text, "× Node") {
@@ -82,6 +82,24 @@ func TestFailuresAreShown(t *testing.T) {
 	set.Samples = append(set.Samples, results.Sample{Profile: bench.ProfileWide, Peer: bench.PeerNode, Run: 1, Error: "it\nbroke"})
 	if want := "- wide of node, run 1: it broke"; !strings.Contains(mustPage(t, set), want) {
 		t.Errorf("the page lacks %q", want)
+	}
+}
+
+func TestABusyMachineIsSaid(t *testing.T) {
+	const warning = "The machine was not quiet"
+	for name, c := range map[string]struct {
+		busy, stolen float64
+		want         bool
+	}{
+		"quiet":  {0.02, 0.01, false},
+		"busy":   {0.3, 0.01, true},
+		"stolen": {0.02, 0.2, true},
+	} {
+		set := newSet(t, 0.25)
+		set.Samples[1].Busy, set.Samples[1].Stolen = c.busy, c.stolen
+		if got := strings.Contains(mustPage(t, set), warning); got != c.want {
+			t.Errorf("%s: the page warns: %v, want %v", name, got, c.want)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 // Command floor does the least that a server can do for the benchmarks: it accepts WebSockets,
 // knows which of them are in which room, and writes each frame, which it builds once, to one after
-// the other. It reads nothing, sends no pings, and waits for a client that does not read.
+// the other, or by io_uring to many at once. It reads nothing, sends no pings, and waits for a client
+// that does not read; with io_uring such a client loses messages.
 package main
 
 import (
@@ -17,17 +18,23 @@ import (
 func main() {
 	listen := flag.String("listen", "127.0.0.1:0", "where clients connect")
 	control := flag.String("control", "127.0.0.1:0", "where messages are published")
+	batched := flag.Bool("io-uring", false, "write to many connections with one system call")
 	flag.Parse()
-	if err := run(*listen, *control); err != nil {
+	if err := run(*listen, *control, *batched); err != nil {
 		slog.Error("floor ended", "error", err)
 		os.Exit(1)
 	}
 }
 
-func run(listen, control string) error {
+func run(listen, control string, batched bool) error {
 	members, err := newRooms()
 	if err != nil {
 		return err
+	}
+	if batched {
+		if members.ring, err = newRing(); err != nil {
+			return err
+		}
 	}
 	publisher, err := net.Listen("tcp", control)
 	if err != nil {
@@ -55,8 +62,12 @@ func (m *rooms) publish(batch []line.Message) {
 		if i+1 < len(batch) && batch[i+1].Room == message.Room {
 			continue
 		}
-		for fd := range m.members[message.Room] {
-			writeAll(fd, frames)
+		if m.ring != nil {
+			m.ring.send(m.members[message.Room], frames)
+		} else {
+			for fd := range m.members[message.Room] {
+				writeAll(fd, frames)
+			}
 		}
 		frames = frames[:0]
 	}

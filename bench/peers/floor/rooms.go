@@ -17,6 +17,7 @@ type rooms struct {
 	epoll int // reports clients that have hung up
 
 	mu      sync.Mutex
+	ring    *ring // nil: a system call for each write
 	members map[string]map[int]struct{}
 	joined  map[int][]string
 }
