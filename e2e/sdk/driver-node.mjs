@@ -84,6 +84,7 @@ const BEHAVIOURS = {
   nothing: () => undefined,
   refuse: () => { throw new ClientError('MODERATED', 'mind your language'); },
   crash: () => { throw new Error('a secret of the handler'); },
+  large: () => 'x'.repeat(2_000_000),
   async hold({ args: [value] }) {
     await hold(value).promise;
     return value;
@@ -125,7 +126,7 @@ function subscribe({ group, namespaces, concurrency, credits, graceMs, on = {}, 
   if (decisions) subscription.decide(reported('decide', decide(decisions)));
   subscription
     .onStarted(({ partial, missingNodes }) => write({ event: 'started', partial, missingNodes }))
-    .onReconnect(({ error, downtime, undelivered }) => write({ event: 'reconnect', reason: error?.reason || error?.code || '', gapMs: Math.round(downtime), undelivered }))
+    .onReconnect(({ cause, gap, undelivered }) => write({ event: 'reconnect', reason: cause?.reason || cause?.code || '', gapMs: Math.round(gap), undelivered }))
     .onRejected(({ reason, deliveryId }) => write({ event: 'rejected', reason, delivery: deliveryId }));
   ended = subscription.run().then(() => write({ event: 'ended' }), (err) => write({ event: 'ended', error: describe(err) }));
 }

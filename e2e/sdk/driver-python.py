@@ -276,6 +276,8 @@ def outcome(behaviour, args):
             raise sala.ClientError("MODERATED", "mind your language")
         case "crash":
             raise RuntimeError("the secret of this handler")
+        case "large":
+            return "x" * 2_000_000
     return None
 
 
@@ -321,7 +323,7 @@ class Driver:
             lambda r: write(
                 {
                     "event": "reconnect",
-                    "reason": r.reason,
+                    "reason": (r.cause.reason or r.cause.code) if r.cause else "",
                     "gapMs": r.gap * 1000,
                     "undelivered": r.undelivered,
                 }

@@ -98,7 +98,7 @@ func (a *Acks) All(ctx context.Context) iter.Seq2[ClientAck, error] {
 				return
 			}
 			if err != nil {
-				yield(ClientAck{}, asError(err))
+				yield(ClientAck{}, a.target.client.asError(err))
 				return
 			}
 			if summary := response.GetSummary(); summary != nil {
@@ -153,7 +153,7 @@ func (a *Acks) open(ctx context.Context) (salav1.MessageService_EmitWithAckClien
 		request.Timeout = durationpb.New(t.ackTimeout)
 	}
 	stream, err := t.client.messages.EmitWithAck(ctx, request)
-	return stream, asError(err)
+	return stream, t.client.asError(err)
 }
 
 func ackOf(ack *salav1.Ack) ClientAck {

@@ -9,8 +9,9 @@ import (
 
 // address is where the broker listens for gRPC, and whether the caller has said how to talk to it.
 type address struct {
-	hostPort string
-	scheme   string // "http", "https" or empty
+	hostPort  string
+	scheme    string // "http", "https" or empty
+	encrypted bool   // whether the client uses TLS; [Dial] decides
 }
 
 // parseAddress reads host:port, http://host:port or https://host:port.

@@ -30,6 +30,7 @@ const maxMessageBytes = 64 << 20
 // Client calls one broker over one connection. All methods may be called concurrently.
 type Client struct {
 	conn    *grpc.ClientConn
+	address address
 	timeout time.Duration
 	log     *slog.Logger
 
@@ -119,6 +120,7 @@ func Dial(address, apiKey string, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	at.encrypted = transport.Info().SecurityProtocol == "tls"
 	if err := checkKey(apiKey); err != nil {
 		return nil, err
 	}
@@ -140,6 +142,7 @@ func Dial(address, apiKey string, opts ...Option) (*Client, error) {
 	}
 	return &Client{
 		conn:     conn,
+		address:  at,
 		timeout:  o.timeout,
 		log:      o.log,
 		messages: salav1.NewMessageServiceClient(conn),

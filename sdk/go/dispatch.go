@@ -13,7 +13,7 @@ import (
 )
 
 // handlerFailed is what a client gets for an error that isn't meant for it.
-var handlerFailed = &salav1.EventError{Code: "HANDLER_FAILED", Message: "the handler of the event has failed"}
+var handlerFailed = &salav1.EventError{Code: "HANDLER_FAILED", Message: "the backend's handler has failed"}
 
 // failedAnswer is the answer to a delivery whose handler's answer can't be sent.
 func failedAnswer(d *delivery) *salav1.SubscribeRequest {
@@ -111,11 +111,9 @@ func (r *runner) handled(d *delivery, answer *salav1.SubscribeRequest) {
 	}
 	// After the grace time the broker gives the event to another member.
 	if d.needsAnswer && r.handlers.Err() == nil {
-		name := d.event.GetEvent()
 		r.answers.end(d, answer)
 		if !d.stream.send(answer, 0) {
 			r.undelivered++
-			r.log.Warn("an answer has no stream to go to", "event", name, "delivery", d.event.GetDeliveryId())
 		}
 	}
 	if r.stream != nil {
@@ -238,7 +236,7 @@ func (r *runner) logFailure(e *Event, err error) {
 	if crashed, ok := errors.AsType[*crash](err); ok {
 		log = log.With("stack", string(crashed.stack))
 	}
-	log.Error("a handler has failed", "error", err)
+	log.Error("sala: a handler has failed", "error", err)
 }
 
 // crash is a panic of a handler.

@@ -19,7 +19,8 @@ type Error struct {
 	// Reason is a stable name of what happened, such as "ROOM_NOT_FOUND". Later releases may add
 	// reasons. It is empty if the error isn't the broker's, for example because nobody answers.
 	Reason string
-	// Message describes the error to people.
+	// Message describes the error to people. If the broker can't be reached, it says why, and what to
+	// do.
 	Message string
 	// Fields are the fields of the request that are invalid, if the code is codes.InvalidArgument.
 	Fields []FieldViolation
@@ -39,12 +40,12 @@ type FieldViolation struct {
 	Description string
 }
 
-// Error returns the message with the reason, or with the code if there is no reason.
+// Error returns the message, with the reason if there is one.
 func (e *Error) Error() string {
 	if e.Reason != "" {
 		return fmt.Sprintf("sala: %s (%s)", e.Message, e.Reason)
 	}
-	return fmt.Sprintf("sala: %s (%s)", e.Message, e.Code)
+	return "sala: " + e.Message
 }
 
 // GRPCStatus returns the error as gRPC knows it, so that status.Code and status.Convert work.
@@ -78,7 +79,7 @@ func ReasonOf(err error) string {
 }
 
 // asError turns what gRPC returns into an *Error. Other errors stay as they are.
-func asError(err error) error {
+func (c *Client) asError(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -107,6 +108,9 @@ func asError(err error) error {
 		case *errdetails.RetryInfo:
 			failed.RetryAfter = detail.GetRetryDelay().AsDuration()
 		}
+	}
+	if failed.Reason == "" {
+		failed.Message = c.address.explain(failed.Code, failed.Message)
 	}
 	return failed
 }

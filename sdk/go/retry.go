@@ -1,6 +1,7 @@
 package sala
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -50,12 +51,20 @@ type repeatable bool
 func call[T any](ctx context.Context, c *Client, repeat repeatable, do func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := c.withDeadline(ctx, c.timeout)
 	defer cancel()
+	var unavailable error
 	for attempt := 1; ; attempt++ {
 		result, err := once(ctx, repeat, do)
 		if err == nil {
 			return result, nil
 		}
-		err = asError(err)
+		err = c.asError(err)
+		switch CodeOf(err) {
+		case codes.Unavailable:
+			unavailable = err
+		case codes.DeadlineExceeded:
+			// That nobody answers says more than that the last attempt had no time left.
+			err = cmp.Or(unavailable, err)
+		}
 		pause, again := pauseAfter(ctx, err, repeat, attempt)
 		if !again || !sleep(ctx, pause) {
 			return result, err

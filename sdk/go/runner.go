@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -70,7 +71,11 @@ func (r *runner) run(ctx context.Context) error {
 			attempt = 1
 		}
 		pause := pauseBefore(attempt)
-		r.log.Warn("the event stream has ended", "error", reasonText(err), "again_in", pause)
+		what := "sala: can't subscribe"
+		if st.started.Load() {
+			what = "sala: the event stream has ended"
+		}
+		r.log.Warn(what, "error", reasonText(err), "again_in", pause.Round(time.Millisecond))
 		sleep(ctx, pause)
 	}
 }
@@ -88,7 +93,7 @@ func reasonText(err error) string {
 	if err == nil {
 		return "the broker has closed it"
 	}
-	return err.Error()
+	return strings.TrimPrefix(err.Error(), "sala: ")
 }
 
 // hold opens a stream and serves it until it ends. The error is nil if the broker has closed it.
@@ -110,7 +115,7 @@ func (r *runner) hold(ctx context.Context) (*stream, error) {
 	})
 	call, err := r.client.events.Subscribe(streaming)
 	if err != nil {
-		return st, asError(err)
+		return st, r.client.asError(err)
 	}
 	start := r.attach(st)
 	helpers.Go(func() { st.write(call, start) })
@@ -127,7 +132,7 @@ func (r *runner) read(st *stream, call salav1.EventService_SubscribeClient) erro
 			return nil
 		}
 		if err != nil {
-			return asError(err)
+			return r.client.asError(err)
 		}
 		switch response := response.GetResponse().(type) {
 		case *salav1.SubscribeResponse_Started:
@@ -170,21 +175,26 @@ func (r *runner) started(st *stream, started *salav1.SubscribeStarted) {
 	lost, undelivered := r.lost, r.undelivered
 	r.lost, r.undelivered = nil, 0
 	r.mu.Unlock()
-	if lost != nil {
-		report := Reconnect{Cause: lost.cause, Gap: time.Since(lost.at), Undelivered: undelivered}
-		r.log.Warn("subscribed again", "error", reasonText(report.Cause), "gap", report.Gap, "undelivered", report.Undelivered)
-		if r.onReconnect != nil {
-			r.onReconnect(report)
-		}
-	} else {
-		r.log.Info("subscribed")
+	r.logStarted(lost, undelivered, started)
+	if lost != nil && r.onReconnect != nil {
+		r.onReconnect(Reconnect{Cause: lost.cause, Gap: time.Since(lost.at), Undelivered: undelivered})
 	}
 	report := Started{Partial: started.GetPartial(), MissingNodes: started.GetMissingNodes()}
-	if report.Partial {
-		r.log.Warn("some nodes haven't confirmed the subscription yet", "missing_nodes", report.MissingNodes)
-	}
 	if r.onStarted != nil {
 		r.onStarted(report)
+	}
+}
+
+// logStarted says that the subscription is active, and since when it wasn't.
+func (r *runner) logStarted(lost *loss, undelivered int, started *salav1.SubscribeStarted) {
+	log := r.log.With("partial", started.GetPartial(), "missing_nodes", started.GetMissingNodes())
+	switch {
+	case lost != nil:
+		log.Warn("sala: subscribed again", "error", reasonText(lost.cause), "gap", time.Since(lost.at).Round(time.Millisecond), "undelivered", undelivered)
+	case started.GetPartial():
+		log.Warn("sala: subscribed")
+	default:
+		log.Info("sala: subscribed")
 	}
 }
 
@@ -192,7 +202,7 @@ func (r *runner) started(st *stream, started *salav1.SubscribeStarted) {
 // client gets an error instead of waiting for nothing.
 func (r *runner) rejected(st *stream, rejected *salav1.EventRejected) {
 	report := Rejected{DeliveryID: rejected.GetDeliveryId(), Reason: rejected.GetReason(), Message: rejected.GetMessage()}
-	r.log.Warn("the broker has rejected an answer", "delivery", report.DeliveryID, "reason", report.Reason, "message", report.Message)
+	r.log.Warn("sala: the broker has rejected an answer", "delivery", report.DeliveryID, "reason", report.Reason, "message", report.Message)
 	switch report.Reason {
 	case "INVALID_ARGUMENT", "REQUEST_TOO_LARGE", "TOO_MANY_REQUESTS":
 		r.mu.Lock()
@@ -241,7 +251,7 @@ func (r *runner) finish() {
 		r.mu.Lock()
 		running := r.outstanding
 		r.mu.Unlock()
-		r.log.Warn("handlers still run after the grace time", "events", running)
+		r.log.Warn("sala: handlers still run after the grace time", "events", running)
 	}
 	r.grace.Stop()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/code"
 
@@ -113,6 +114,8 @@ func (d *driver) handler(behaviour string) sala.MessageHandler {
 			return nil, sala.Refuse("MODERATED", "mind your language")
 		case "crash":
 			return nil, errSecret
+		case "large":
+			return strings.Repeat("x", 2_000_000), nil
 		case "hold":
 			return first, d.hold(ctx, first)
 		case "forward":

@@ -1,6 +1,7 @@
 import type { ClientReadableStream } from '@grpc/grpc-js';
 import { decodeArgs } from './args.js';
-import { SalaError, isGrpcFailure, toSalaError } from './errors.js';
+import type { Connection } from './connection.js';
+import { SalaError } from './errors.js';
 import type { Ack as ProtoAck, AckSummary as ProtoAckSummary, EmitWithAckResponse } from './gen/sala/v1/message.js';
 import { fromDuration } from './time.js';
 
@@ -42,6 +43,7 @@ export type AckSummary = ProtoAckSummary;
  * broker ends the call of a slow reader with the reason `SLOW_CALLER`.
  */
 export class Acks implements AsyncIterable<ClientAck> {
+  readonly #connection: Connection;
   readonly #stream: ClientReadableStream<EmitWithAckResponse>;
   readonly #signal: AbortSignal | undefined;
   readonly #abort = (): void => this.#stream.cancel();
@@ -51,7 +53,8 @@ export class Acks implements AsyncIterable<ClientAck> {
   #read = false;
 
   /** @internal */
-  constructor(stream: ClientReadableStream<EmitWithAckResponse>, signal: AbortSignal | undefined) {
+  constructor(connection: Connection, stream: ClientReadableStream<EmitWithAckResponse>, signal: AbortSignal | undefined) {
+    this.#connection = connection;
     this.#stream = stream;
     this.#signal = signal;
     this.#summary = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
@@ -70,7 +73,7 @@ export class Acks implements AsyncIterable<ClientAck> {
       }
       if (this.#failure !== undefined) throw this.#failure;
     } catch (err) {
-      const failure = this.#signal?.aborted ? this.#signal.reason : isGrpcFailure(err) ? toSalaError(err) : err;
+      const failure = this.#signal?.aborted ? this.#signal.reason : this.#connection.toError(err as Error);
       this.#settle.reject(failure);
       throw failure;
     } finally {

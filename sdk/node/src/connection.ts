@@ -1,7 +1,7 @@
 import { Client as GrpcClient, InterceptingCall, Metadata, credentials, Channel, type ChannelCredentials, type ChannelOptions, type ClientDuplexStream, type ClientOptions, type ClientReadableStream, type Interceptor, type ServiceError } from '@grpc/grpc-js';
-import { parseAddress } from './address.js';
+import { parseAddress, type Address } from './address.js';
 import { backoff, pause } from './backoff.js';
-import { SalaError, isGrpcFailure, toSalaError } from './errors.js';
+import { SalaError, toSalaError } from './errors.js';
 
 /** How long a call may take if the caller doesn't say, in milliseconds. */
 const DEFAULT_TIMEOUT = 10_000;
@@ -62,18 +62,19 @@ export type StubConstructor<Stub> = new (address: string, credentials: ChannelCr
  * @internal
  */
 export class Connection {
-  readonly #target: string;
+  readonly #address: Address;
   readonly #credentials: ChannelCredentials;
   readonly #options: Partial<ClientOptions>;
   readonly #channel: Channel;
   readonly #grpc: GrpcClient;
   readonly #timeout: number;
+  #closed = false;
 
   constructor(address: string, options: ConnectOptions) {
     const { apiKey, tls, timeout = DEFAULT_TIMEOUT, channelOptions } = options;
-    const { target, tls: encrypted } = parseAddress(address, tls === undefined ? undefined : tls !== false);
+    this.#address = parseAddress(address, tls === undefined ? undefined : tls !== false);
+    const { target, tls: encrypted } = this.#address;
     const tlsOptions = typeof tls === 'object' ? tls : {};
-    this.#target = target;
     this.#timeout = timeout;
     this.#credentials = encrypted ? tlsCredentials(tlsOptions) : credentials.createInsecure();
     this.#channel = new Channel(target, this.#credentials, { ...channelDefaults(tlsOptions.serverName), ...channelOptions });
@@ -83,11 +84,12 @@ export class Connection {
 
   /** Makes a generated stub that shares the connection and the API key. */
   stub<Stub>(Constructor: StubConstructor<Stub>): Stub {
-    return new Constructor(this.#target, this.#credentials, this.#options);
+    return new Constructor(this.#address.target, this.#credentials, this.#options);
   }
 
   /** Closes the connection. Calls that are under way fail with CANCELLED or UNAVAILABLE. */
   close(): void {
+    this.#closed = true;
     this.#channel.close();
   }
 
@@ -120,23 +122,45 @@ export class Connection {
     }
   }
 
-  /** Opens a stream of responses. It ends with the error that toSalaError understands. */
+  /** Opens a stream of responses. It ends with an error for `toError`. */
   serverStream<Request, Response>(method: Method<Request, Response>, request: Request, timeout: number): ClientReadableStream<Response> {
+    this.#requireOpen();
     return this.#grpc.makeServerStreamRequest(method.path, method.requestSerialize, method.responseDeserialize, request, new Metadata(), { deadline: Date.now() + timeout });
   }
 
   /** Opens a stream in both directions, without a deadline. */
   duplexStream<Request, Response>(method: Method<Request, Response>): ClientDuplexStream<Request, Response> {
+    this.#requireOpen();
     return this.#grpc.makeBidiStreamRequest(method.path, method.requestSerialize, method.responseDeserialize, new Metadata());
   }
 
-  #attempt<Request, Response>(method: Method<Request, Response>, request: Request, timeout: number, signal: AbortSignal | undefined): Promise<Response> {
+  /** Turns what grpc-js reports into a SalaError. Other errors stay as they are. */
+  toError(err: Error): Error {
+    return toSalaError(err, this.#address);
+  }
+
+  /** grpc-js would connect again. */
+  #requireOpen(): void {
+    if (this.#closed) throw new SalaError('the client is closed', 'CANCELLED');
+  }
+
+  async #attempt<Request, Response>(method: Method<Request, Response>, request: Request, timeout: number, signal: AbortSignal | undefined): Promise<Response> {
+    try {
+      return await this.#request(method, request, timeout, signal);
+    } catch (err) {
+      if (signal?.aborted) throw signal.reason;
+      throw this.toError(err as Error); // here, its stack names the caller
+    }
+  }
+
+  #request<Request, Response>(method: Method<Request, Response>, request: Request, timeout: number, signal: AbortSignal | undefined): Promise<Response> {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
+      this.#requireOpen();
       const done = (err: ServiceError | null, response?: Response): void => {
         signal?.removeEventListener('abort', abort);
-        if (!err) resolve(response as Response);
-        else reject(signal?.aborted ? signal.reason : isGrpcFailure(err) ? toSalaError(err) : err);
+        if (err) reject(err);
+        else resolve(response as Response);
       };
       const call = this.#grpc.makeUnaryRequest(method.path, method.requestSerialize, method.responseDeserialize, request, new Metadata(), { deadline: Date.now() + timeout }, done);
       const abort = (): void => call.cancel();

@@ -1,5 +1,7 @@
 import { Metadata, status } from '@grpc/grpc-js';
+import type { Address } from './address.js';
 import { BadRequest, ErrorInfo, RetryInfo, Status } from './gen/status_details.js';
+import { explain } from './unreachable.js';
 
 /** The name of a gRPC status code, such as `'NOT_FOUND'`. */
 export type Code = Exclude<keyof typeof status, 'OK'>;
@@ -30,22 +32,22 @@ export class SalaError extends Error {
   /** The gRPC status code. */
   readonly code: Code;
   /** The stable reason, such as `ROOM_NOT_FOUND`. Empty if the broker named none, for example because nobody answered. */
-  readonly reason: string;
+  declare readonly reason: string;
   /** The invalid fields of the request, if that is why it failed. */
-  readonly fieldViolations: readonly FieldViolation[];
+  declare readonly fieldViolations: readonly FieldViolation[];
   /** What the broker says about the reason, by name. */
-  readonly metadata: Readonly<Record<string, string>>;
+  declare readonly metadata: Readonly<Record<string, string>>;
   /** How long to wait before the next attempt, in milliseconds, if the broker says so. */
-  readonly retryDelay: number | undefined;
+  declare readonly retryDelay: number | undefined;
 
   /** @internal */
-  constructor(message: string, code: Code, details: ErrorDetails = NO_DETAILS, options?: ErrorOptions) {
-    super(message, options);
+  constructor(message: string, code: Code, details: ErrorDetails = NO_DETAILS) {
+    super(message);
     this.code = code;
-    this.reason = details.reason;
-    this.fieldViolations = details.fieldViolations;
-    this.metadata = details.metadata;
-    this.retryDelay = details.retryDelay;
+    // Node prints the properties of an error that nobody catches: leave out what has nothing to say.
+    for (const [name, value] of Object.entries(details)) {
+      Object.defineProperty(this, name, { value, enumerable: typeof value === 'number' || Object.keys(value ?? {}).length > 0 });
+    }
   }
 }
 
@@ -102,14 +104,16 @@ interface GrpcFailure {
   metadata?: Metadata | undefined;
 }
 
-/** @internal */
-export function isGrpcFailure(err: unknown): err is Error & GrpcFailure {
-  return err instanceof Error && 'code' in err && typeof err.code === 'number' && 'details' in err;
+function isGrpcFailure(err: Error): err is Error & GrpcFailure {
+  return 'code' in err && typeof err.code === 'number' && 'details' in err;
 }
 
-/** @internal */
-export function toSalaError(failure: Error & GrpcFailure): SalaError {
-  return new SalaError(failure.details, status[failure.code] as Code, readDetails(failure.metadata), { cause: failure });
+/** Turns what grpc-js reports about a call to an address into a SalaError. Other errors stay as they are. @internal */
+export function toSalaError(err: Error, { target, tls }: Address): Error {
+  if (!isGrpcFailure(err)) return err;
+  const code = status[err.code] as Code;
+  const details = readDetails(err.metadata);
+  return new SalaError(details.reason === '' ? explain(target, tls, code, err.details) : err.details, code, details);
 }
 
 function readDetails(metadata: Metadata | undefined): ErrorDetails {

@@ -5,6 +5,7 @@ import { ClientError, Refuse } from './errors.js';
 import type { ClientEvent, EventKind, SocketEvent } from './event.js';
 import type { EventError, EventReply } from './gen/sala/v1/event.js';
 import { toOptionalJson } from './json.js';
+import type { Logger } from './log.js';
 
 /** Handles a client's event. What it returns is the ack: see `Subscription.on`. */
 export type MessageHandler = (event: SocketEvent) => unknown;
@@ -15,15 +16,7 @@ export type DecideHandler = (event: SocketEvent) => Accept | undefined | void | 
 /** Handles an event that has no answer. */
 export type EventHandler<Event extends ClientEvent = ClientEvent> = (event: Event) => unknown;
 
-/** Where the SDK writes its log lines; `console` by default. */
-export interface Logger {
-  /** Something is wrong for now, such as a stream that has ended. */
-  warn(message: string): void;
-  /** A handler has failed. */
-  error(message: string, err: unknown): void;
-}
-
-const HANDLER_FAILED: EventError = { code: 'HANDLER_FAILED', message: 'the handler failed' };
+const HANDLER_FAILED: EventError = { code: 'HANDLER_FAILED', message: "the backend's handler has failed" };
 
 /**
  * The handlers of a subscription, and what their results are to the broker.
@@ -34,10 +27,10 @@ export class Handlers {
   readonly kinds = new Map<EventKind, EventHandler<never>>();
   anyMessage: MessageHandler | undefined;
   decision: DecideHandler | undefined;
-  readonly #logger: Logger;
+  readonly #log: Logger;
 
-  constructor(logger: Logger) {
-    this.#logger = logger;
+  constructor(log: Logger) {
+    this.#log = log;
   }
 
   /** Handles an event and returns its answer, if it needs one. Never rejects. */
@@ -47,7 +40,7 @@ export class Handlers {
     try {
       await this.kinds.get(event.kind)?.(event as never);
     } catch (err) {
-      this.#logger.error(`sala: the handler of ${event.kind} has failed`, err);
+      this.#logFailure(event, err);
     }
     return undefined;
   }
@@ -61,7 +54,7 @@ export class Handlers {
       return reply(deliveryId, encodeArgs(args));
     } catch (err) {
       if (err instanceof ClientError) return needsAck ? reply(deliveryId, { error: { code: err.code, message: err.message } }) : undefined;
-      this.#logger.error(`sala: the handler of ${JSON.stringify(name)} has failed`, err);
+      this.#logFailure(event, err);
       return needsAck ? failureOf(deliveryId, false) : undefined;
     }
   }
@@ -74,9 +67,13 @@ export class Handlers {
       return { $case: 'decision', value: { deliveryId, decision: { $case: 'accept', value: { rooms: [...(accept.rooms ?? [])], data: toOptionalJson(accept.data) } } } };
     } catch (err) {
       if (err instanceof Refuse) return refuse(deliveryId, { code: err.code, message: err.message });
-      this.#logger.error('sala: the handler of decide has failed', err);
+      this.#logFailure(event, err);
       return failureOf(deliveryId, true);
     }
+  }
+
+  #logFailure({ kind, name, deliveryId }: ClientEvent, error: unknown): void {
+    this.#log.error('a handler has failed', { kind, event: name, delivery: deliveryId, error });
   }
 }
 

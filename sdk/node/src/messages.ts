@@ -66,7 +66,7 @@ export class Messages {
     const { timeout = 10_000, minAcks = 0, signal } = options;
     signal?.throwIfAborted();
     const request = { ...encodeTarget(options), event, ...encodeArgs(args), args: undefined, timeout: toDuration(timeout), minAcks, argsAsJson: true };
-    return new Acks(this.#connection.serverStream(methods.emitWithAck, request, timeout + 10_000), signal);
+    return new Acks(this.#connection, this.#connection.serverStream(methods.emitWithAck, request, timeout + 10_000), signal);
   }
 
   /** Sends an event with the caller's key or, if it may be repeated, with one that is made for it. */

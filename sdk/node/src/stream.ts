@@ -1,7 +1,6 @@
 import type { ClientDuplexStream } from '@grpc/grpc-js';
 import type { Connection } from './connection.js';
 import type { Answer } from './deliveries.js';
-import { isGrpcFailure, toSalaError } from './errors.js';
 import { EventServiceService, type ClientEvent, type EventRejected, type SubscribeRequest, type SubscribeResponse, type SubscribeStart, type SubscribeStarted } from './gen/sala/v1/event.js';
 
 /** What a stream tells its owner. @internal */
@@ -29,7 +28,7 @@ export class Stream {
     this.#call = connection.duplexStream(EventServiceService.subscribe);
     this.end = new Promise((resolve) => {
       let failure: Error | undefined;
-      this.#call.on('error', (err) => (failure = isGrpcFailure(err) ? toSalaError(err) : err));
+      this.#call.on('error', (err) => (failure = connection.toError(err)));
       // After the error, and after all events that have arrived.
       this.#call.on('end', () => {
         this.#writable = false;

@@ -4,8 +4,9 @@ import { Deliveries, type Answer, type Delivery } from './deliveries.js';
 import { SalaError, type Code } from './errors.js';
 import { ClientEvent, encodeKind, kindOf, type EventKind, type SocketEvent } from './event.js';
 import type { ClientEvent as ProtoClientEvent, EventRejected, SubscribeStart, SubscribeStarted } from './gen/sala/v1/event.js';
-import { Handlers, failureOf, isFailure, type DecideHandler, type EventHandler, type Logger, type MessageHandler } from './handlers.js';
+import { Handlers, failureOf, isFailure, type DecideHandler, type EventHandler, type MessageHandler } from './handlers.js';
 import { Lanes } from './lanes.js';
+import { STDERR, logOf, seconds, type Logger } from './log.js';
 import type { Messages } from './messages.js';
 import { Stream } from './stream.js';
 import { toArray, type Names } from './target.js';
@@ -24,7 +25,7 @@ export interface SubscribeOptions {
   observe?: boolean;
   /** How long a graceful leave may take, in milliseconds. 10,000 by default. */
   grace?: number;
-  /** Where log lines go. `console` by default. */
+  /** Where log lines go. Standard error by default. */
   logger?: Logger;
 }
 
@@ -37,11 +38,11 @@ export interface Started {
 }
 
 /** What happened between two streams. */
-export interface Reconnected {
+export interface Reconnect {
   /** Why the previous stream ended. Undefined if the broker closed it without an error. */
-  error: Error | undefined;
+  cause: Error | undefined;
   /** How long there was no stream, in milliseconds. */
-  downtime: number;
+  gap: number;
   /**
    * How many events that needed an answer had no stream for it any more. The broker has delivered each
    * to another member of the group, or to this one, or has answered the client itself.
@@ -89,13 +90,14 @@ export class Subscription {
   readonly #messages: Messages;
   /** The subscriptions of the client that run. */
   readonly #siblings: Set<Subscription>;
-  readonly #options: SubscribeOptions & { credits: number; grace: number; logger: Logger };
+  readonly #options: SubscribeOptions & { credits: number; grace: number };
+  readonly #log: Logger;
   readonly #handlers: Handlers;
   readonly #lanes: Lanes;
   readonly #deliveries = new Deliveries();
   readonly #stopping = new AbortController();
   #onStarted: ((started: Started) => unknown) | undefined;
-  #onReconnect: ((reconnected: Reconnected) => unknown) | undefined;
+  #onReconnect: ((reconnect: Reconnect) => unknown) | undefined;
   #onRejected: ((rejected: Rejected) => unknown) | undefined;
   /** The stream that events come from now, if there is one. */
   #stream: Stream | undefined;
@@ -105,14 +107,15 @@ export class Subscription {
 
   /** @internal */
   constructor(connection: Connection, messages: Messages, siblings: Set<Subscription>, options: SubscribeOptions) {
-    const { concurrency = 64, credits = 2 * concurrency, grace = 10_000, logger = console } = options;
+    const { concurrency = 64, credits = 2 * concurrency, grace = 10_000, group = '', logger = STDERR } = options;
     if (!(concurrency >= 1)) throw new RangeError('concurrency must be at least 1');
     if (!(credits >= 1 && credits <= 100_000)) throw new RangeError('credits must be 1 to 100,000');
     this.#connection = connection;
     this.#messages = messages;
     this.#siblings = siblings;
-    this.#options = { ...options, credits, grace, logger };
-    this.#handlers = new Handlers(logger);
+    this.#options = { ...options, credits, grace };
+    this.#log = logOf(logger, group);
+    this.#handlers = new Handlers(this.#log);
     this.#lanes = new Lanes(concurrency);
   }
 
@@ -214,7 +217,7 @@ export class Subscription {
   }
 
   /** Is called whenever a stream has started after another one had ended, before `onStarted`. */
-  onReconnect(hook: (reconnected: Reconnected) => unknown): this {
+  onReconnect(hook: (reconnect: Reconnect) => unknown): this {
     this.#onReconnect = hook;
     return this;
   }
@@ -276,8 +279,13 @@ export class Subscription {
     let failures = 0;
     const started = (message: SubscribeStarted): void => {
       failures = 0;
-      if (ended) this.#reportReconnect(ended.error, performance.now() - ended.at);
+      const reconnect = ended && { cause: ended.error, gap: performance.now() - ended.at, undelivered: this.#undelivered };
       ended = undefined;
+      this.#logStarted(message, reconnect);
+      if (reconnect) {
+        this.#undelivered = 0;
+        this.#callHook('onReconnect', () => this.#onReconnect?.(reconnect));
+      }
       this.#callHook('onStarted', () => this.#onStarted?.({ ...message }));
     };
     while (!signal.aborted) {
@@ -289,8 +297,9 @@ export class Subscription {
       if (error instanceof SalaError && FATAL.has(error.code)) throw error;
       if (stream.started) ended = { at: performance.now(), error };
       this.#undelivered += stream.unsent;
-      this.#options.logger.warn(`sala: ${stream.started ? 'the stream has ended' : "can't subscribe"}: ${describe(error)}`);
-      await pause(backoff(failures++), signal).catch(() => {}); // aborted: leave
+      const wait = backoff(failures++);
+      this.#log.warn(stream.started ? 'the event stream has ended' : "can't subscribe", { error: describe(error), again_in: seconds(wait) });
+      await pause(wait, signal).catch(() => {}); // aborted: leave
     }
     await this.#leave(this.#stream);
   }
@@ -323,7 +332,7 @@ export class Subscription {
     clearTimeout(timer);
     if (!graceOver.signal.aborted) return;
     stream?.cancel();
-    this.#options.logger.warn(`sala: left after the grace time; ${this.#lanes.pending} events are still being handled`);
+    this.#log.warn('handlers still run after the grace time', { events: this.#lanes.pending });
   }
 
   /** What to subscribe to: the events that have a handler. */
@@ -399,7 +408,7 @@ export class Subscription {
     try {
       decoded = new ClientEvent(event, kind, this.#messages);
     } catch (err) {
-      this.#options.logger.error("sala: an event can't be decoded", err);
+      this.#log.error("an event can't be decoded", { delivery: event.deliveryId, error: err });
       return event.needsAck || event.needsDecision ? failureOf(event.deliveryId, event.needsDecision) : undefined;
     }
     return this.#handlers.handle(decoded);
@@ -407,7 +416,7 @@ export class Subscription {
 
   /** Reports an answer that was rejected, and replaces it so that the client doesn't wait for nothing. */
   #handleRejected(stream: Stream, { deliveryId, reason, message }: EventRejected): void {
-    this.#options.logger.warn(`sala: the broker has rejected an answer: ${reason}: ${message}`);
+    this.#log.warn('the broker has rejected an answer', { delivery: deliveryId, reason, message });
     const answer = this.#deliveries.answer(deliveryId);
     if (answer && REPLACEABLE.has(reason) && !isFailure(answer)) {
       const failure = failureOf(deliveryId, answer.$case === 'decision');
@@ -417,15 +426,15 @@ export class Subscription {
     this.#callHook('onRejected', () => this.#onRejected?.({ deliveryId, reason, message }));
   }
 
-  #reportReconnect(error: Error | undefined, downtime: number): void {
-    const undelivered = this.#undelivered;
-    this.#undelivered = 0;
-    this.#options.logger.warn(`sala: subscribed again after ${Math.round(downtime)} ms; ${undelivered} answers had no stream to go to`);
-    this.#callHook('onReconnect', () => this.#onReconnect?.({ error, downtime, undelivered }));
+  /** Says that the subscription is active, and since when it wasn't. */
+  #logStarted({ partial, missingNodes }: SubscribeStarted, reconnect: Reconnect | undefined): void {
+    const nodes = { partial, missing_nodes: missingNodes };
+    if (reconnect) this.#log.warn('subscribed again', { error: describe(reconnect.cause), gap: seconds(reconnect.gap), undelivered: reconnect.undelivered, ...nodes });
+    else this.#log[partial ? 'warn' : 'info']('subscribed', nodes);
   }
 
   #callHook(name: string, hook: () => unknown): void {
-    const failed = (err: unknown): void => this.#options.logger.error(`sala: the hook ${name} has failed`, err);
+    const failed = (error: unknown): void => this.#log.error('a hook has failed', { hook: name, error });
     try {
       Promise.resolve(hook()).catch(failed);
     } catch (err) {
@@ -442,5 +451,5 @@ function laneOf({ socket, user, namespace, room }: ProtoClientEvent): string {
 
 function describe(error: Error | undefined): string {
   if (!error) return 'the broker has closed it';
-  return error instanceof SalaError ? `${error.reason || error.code}: ${error.message}` : error.message;
+  return error instanceof SalaError && error.reason !== '' ? `${error.message} (${error.reason})` : error.message;
 }

@@ -87,20 +87,22 @@ class AnswersTest(SubscriptionTestCase):
         stream = self.start()
         for event, args, code, message, logged in (
             ("refuse", "[]", "NOT_ALLOWED", "not you", False),
-            ("crash", "[]", "HANDLER_FAILED", "the event could not be handled", True),
-            ("unsendable", "[]", "HANDLER_FAILED", "the event could not be handled", True),
+            ("crash", "[]", "HANDLER_FAILED", "the backend's handler has failed", True),
+            ("unsendable", "[]", "HANDLER_FAILED", "the backend's handler has failed", True),
             ("one", "[]", "INVALID_ARGUMENT", "the event one doesn't take 0 arguments", False),
             ("one", "[1,2]", "INVALID_ARGUMENT", "the event one doesn't take 2 arguments", False),
             ("one", "[" * 50_000, "INVALID_ARGUMENT", "the arguments are nested too deeply", False),
         ):
             with self.subTest(event=event, args=args[:5]):
-                with mock.patch.object(_subscriber.log, "exception") as log:
+                with self.assertLogs("sala", "WARNING") as logs:
+                    _subscriber.log.warning("begun")  # assertLogs wants a line
                     stream.event(event, event, args)
                     reply = stream.next_answer()
                 self.assertEqual((reply.error.code, reply.error.message), (code, message))
-                self.assertEqual(log.called, logged)
+                self.assertEqual(len(logs.output) - 1, logged)
                 if logged:
-                    self.assertIn(event, log.call_args.args)
+                    line = f"a handler has failed group='chat' kind='message' event='{event}'"
+                    self.assertIn(f"{line} delivery='{event}'\n", logs.output[1])
 
     def test_decisions(self):
         chat = self.subscribe()
@@ -188,6 +190,28 @@ class AnswersTest(SubscriptionTestCase):
             (list(back.sockets), back.namespace, back.event), (["s1"], "/chat", "thanks")
         )
         self.assertEqual((list(on.rooms), list(on.except_sockets)), (["lobby"], ["s1"]))
+
+    def test_an_answer_that_the_broker_cannot_take_is_replaced_once(self):
+        chat = self.subscribe()
+        chat.on("say", lambda event: "too large")
+        chat.decide(lambda event: sala.Accept(rooms=["?"]))
+        rejected = threading.Semaphore(0)
+        chat.on_rejected(lambda report: rejected.release())
+        stream = self.start()
+        with self.assertLogs("sala", "WARNING"):
+            stream.event("1", "say")
+            self.assertEqual(stream.next_answer().args_json, '["too large"]')
+            for reason in ("REQUEST_TOO_LARGE", "INVALID_ARGUMENT"):
+                stream.send(rejected={"delivery_id": "1", "reason": reason})
+            failure = stream.next_answer().error
+            self.assertEqual(failure.code, "HANDLER_FAILED")
+            stream.event("2", kind="EVENT_KIND_CONNECT", needs_decision=True, needs_ack=False)
+            self.assertEqual(list(stream.next_answer().accept.rooms), ["?"])
+            for reason in ("DELIVERY_EXPIRED", "INVALID_ARGUMENT"):
+                stream.send(rejected={"delivery_id": "2", "reason": reason})
+            self.assertEqual(stream.next_answer().refuse, failure)
+            for _ in range(4):
+                self.assertTrue(rejected.acquire(timeout=WAIT))
 
     def test_a_rejected_answer_is_reported(self):
         rejected = threading.Event()
@@ -291,7 +315,7 @@ class ReconnectTest(SubscriptionTestCase):
             second.send(started=event_pb2.SubscribeStarted())
             self.assertTrue(self.again.wait(WAIT))
         (report,) = self.reconnects
-        self.assertEqual((report.reason, report.undelivered), ("DRAINING", 1))
+        self.assertEqual((report.cause.reason, report.undelivered), ("DRAINING", 1))
         self.assertGreater(report.gap, 0)
         self.assertTrue(any("the broker is gone" in line for line in logs.output), logs.output)
         second.event("2", "say")

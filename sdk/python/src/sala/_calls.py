@@ -98,7 +98,7 @@ class Calls:
         idempotency_key: str = "",
         retry: bool = True,
         timeout: float | None = None,
-    ) -> types.EmitReport:
+    ) -> types.EmitResult:
         """Sends an event to rooms, users and sockets, minus the excluded ones. At least one of
         rooms, users and sockets is needed; broadcast reaches everyone. A socket that matches
         several times gets the event once.
@@ -130,7 +130,7 @@ class Calls:
             conflate_key=conflate_key,
             idempotency_key=idempotency_key,
         )
-        return plain(types.EmitReport, self._send(methods.EMIT, request, timeout, retry))
+        return plain(types.EmitResult, self._send(methods.EMIT, request, timeout, retry))
 
     def broadcast(
         self,
@@ -144,7 +144,7 @@ class Calls:
         idempotency_key: str = "",
         retry: bool = True,
         timeout: float | None = None,
-    ) -> types.BroadcastReport:
+    ) -> types.BroadcastResult:
         """Sends an event to every socket in a namespace, minus the excluded ones. The parameters
         are those of emit."""
         args_json, attachments = encode_args(args)
@@ -160,7 +160,7 @@ class Calls:
             idempotency_key=idempotency_key,
         )
         return plain(
-            types.BroadcastReport, self._send(methods.BROADCAST, request, timeout, retry)
+            types.BroadcastResult, self._send(methods.BROADCAST, request, timeout, retry)
         )
 
     def _send(
@@ -193,7 +193,7 @@ class Calls:
         namespace: str = "/",
         ack_timeout: float = 10.0,
         min_acks: int = 0,
-    ) -> types.AckReport:
+    ) -> types.AckResult:
         """Sends an event as emit does and returns the clients' acks.
 
         ack_timeout: how many seconds to wait for acks, at most 60.
@@ -226,7 +226,7 @@ class Calls:
                 summary = response.summary
             else:
                 acks.append(plain(types.ClientAck, response.ack))
-        return types.AckReport(
+        return types.AckResult(
             acks=acks,
             expected=summary.expected,
             answered=summary.answered,
@@ -277,11 +277,11 @@ class Calls:
         )
         return plain(types.Token, self._call(methods.ISSUE_TOKEN, request, timeout))
 
-    def verify_token(self, token: str, *, timeout: float | None = None) -> types.TokenReport:
+    def verify_token(self, token: str, *, timeout: float | None = None) -> types.TokenResult:
         """Says what a token grants, or why a client with it would be refused. An invalid token
         isn't an error."""
         request = token_pb2.VerifyTokenRequest(token=token)
-        return plain(types.TokenReport, self._call(methods.VERIFY_TOKEN, request, timeout))
+        return plain(types.TokenResult, self._call(methods.VERIFY_TOKEN, request, timeout))
 
     def revoke_tokens(
         self,
@@ -290,7 +290,7 @@ class Calls:
         token_id: str = "",
         issued_before: datetime | None = None,
         timeout: float | None = None,
-    ) -> types.RevokeReport:
+    ) -> types.RevokeResult:
         """Invalidates one token by its id, or all tokens of a user that were issued before a time,
         which is now by default. Sockets that use them are disconnected."""
         request = token_pb2.RevokeTokensRequest(
@@ -299,7 +299,7 @@ class Calls:
         # Without a time, a second attempt would revoke what was issued after the first.
         repeatable = bool(token_id or issued_before)
         return plain(
-            types.RevokeReport,
+            types.RevokeResult,
             self._call(methods.REVOKE_TOKENS, request, timeout, repeatable),
         )
 
@@ -349,7 +349,7 @@ class Calls:
         namespace: str = "/",
         disconnect: bool = False,
         timeout: float | None = None,
-    ) -> types.ClearReport:
+    ) -> types.ClearResult:
         """Removes every member from a room, and disconnects them if asked to.
 
         notice: an event that members get before, with its arguments: JSON values without binary
@@ -360,7 +360,7 @@ class Calls:
         )
         if notice:
             request.notice.CopyFrom(room_pb2.Notice(event=notice, args=to_list(args)))
-        return plain(types.ClearReport, self._call(methods.CLEAR_ROOM, request, timeout))
+        return plain(types.ClearResult, self._call(methods.CLEAR_ROOM, request, timeout))
 
     def list_messages(
         self,
@@ -427,17 +427,17 @@ class Calls:
 
     def count_users(
         self, rooms: Names = (), *, namespace: str = "/", timeout: float | None = None
-    ) -> types.CountReport:
+    ) -> types.CountResult:
         """Counts the users and sockets of up to 1000 rooms, or of the whole namespace."""
         request = presence_pb2.CountRequest(rooms=names(rooms), namespace=namespace)
-        return plain(types.CountReport, self._call(methods.COUNT, request, timeout))
+        return plain(types.CountResult, self._call(methods.COUNT, request, timeout))
 
     def online_users(
         self, users: Names, *, namespace: str = "/", timeout: float | None = None
-    ) -> types.OnlineReport:
+    ) -> types.OnlineResult:
         """Says which of up to 1000 users are connected."""
         request = presence_pb2.OnlineRequest(users=names(users), namespace=namespace)
-        return plain(types.OnlineReport, self._call(methods.ONLINE, request, timeout))
+        return plain(types.OnlineResult, self._call(methods.ONLINE, request, timeout))
 
     def list_sockets(
         self,
@@ -486,14 +486,14 @@ class Calls:
         except_sockets: Names = (),
         namespace: str = "/",
         timeout: float | None = None,
-    ) -> types.JoinReport:
+    ) -> types.JoinResult:
         """Adds the sockets in rooms, of users, or with these ids to the rooms in to, at most 100,
         whatever their tokens allow. A socket joins all of them or none."""
         selector = _selector(
             rooms, users, sockets, except_rooms, except_users, except_sockets, namespace
         )
         request = socket_pb2.JoinRequest(selector=selector, rooms=names(to))
-        return plain(types.JoinReport, self._call(methods.JOIN, request, timeout))
+        return plain(types.JoinResult, self._call(methods.JOIN, request, timeout))
 
     def leave_rooms(
         self,
@@ -507,13 +507,13 @@ class Calls:
         except_sockets: Names = (),
         namespace: str = "/",
         timeout: float | None = None,
-    ) -> types.MatchReport:
+    ) -> types.MatchResult:
         """Removes the sockets in rooms, of users, or with these ids from the rooms in to."""
         selector = _selector(
             rooms, users, sockets, except_rooms, except_users, except_sockets, namespace
         )
         request = socket_pb2.LeaveRequest(selector=selector, rooms=names(to))
-        return plain(types.MatchReport, self._call(methods.LEAVE, request, timeout))
+        return plain(types.MatchResult, self._call(methods.LEAVE, request, timeout))
 
     def update_sockets(
         self,
@@ -527,7 +527,7 @@ class Calls:
         except_sockets: Names = (),
         namespace: str = "/",
         timeout: float | None = None,
-    ) -> types.MatchReport:
+    ) -> types.MatchResult:
         """Replaces the data that backends see with the sockets in rooms, of users, or with these
         ids.
 
@@ -537,7 +537,7 @@ class Calls:
             rooms, users, sockets, except_rooms, except_users, except_sockets, namespace
         )
         request = socket_pb2.UpdateRequest(selector=selector, data=to_value(data))
-        return plain(types.MatchReport, self._call(methods.UPDATE, request, timeout))
+        return plain(types.MatchResult, self._call(methods.UPDATE, request, timeout))
 
     def disconnect_sockets(
         self,
@@ -551,7 +551,7 @@ class Calls:
         except_sockets: Names = (),
         namespace: str = "/",
         timeout: float | None = None,
-    ) -> types.MatchReport:
+    ) -> types.MatchResult:
         """Disconnects the sockets in rooms, of users, or with these ids.
 
         reason: what the clients get in "sala:disconnect", at most 255 bytes.
@@ -560,7 +560,7 @@ class Calls:
             rooms, users, sockets, except_rooms, except_users, except_sockets, namespace
         )
         request = socket_pb2.DisconnectRequest(selector=selector, reason=reason)
-        return plain(types.MatchReport, self._call(methods.DISCONNECT, request, timeout))
+        return plain(types.MatchResult, self._call(methods.DISCONNECT, request, timeout))
 
 
 def _selector(

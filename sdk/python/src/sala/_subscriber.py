@@ -30,6 +30,13 @@ _END_TIME = 2.0  # seconds that the broker gets to end the stream after the grac
 _FINAL = (errors.Unauthenticated, errors.PermissionDenied, errors.InvalidArgument)
 """The errors that another attempt would meet again."""
 
+_REPLACEABLE = ("INVALID_ARGUMENT", "REQUEST_TOO_LARGE", "TOO_MANY_REQUESTS")
+"""Why the broker rejects an answer after which the event can still be answered."""
+
+_HANDLER_FAILED = event_pb2.EventError(
+    code="HANDLER_FAILED", message="the backend's handler has failed"
+)
+
 Invoke = Callable[..., Awaitable[Any]]
 """Calls a handler or a hook with arguments, and returns what it returns."""
 
@@ -152,6 +159,12 @@ class _Memory:
     def add(self, delivery_id: str, delivery: _Delivery) -> None:
         self._deliveries[delivery_id] = delivery
 
+    def replace(self, delivery: _Delivery, answer: event_pb2.SubscribeRequest) -> None:
+        """Replaces the answer of a delivery by a smaller one."""
+        assert delivery.answer is not None
+        self._bytes += answer.ByteSize() - delivery.answer.ByteSize()
+        delivery.answer = answer
+
     def answered(self, delivery: _Delivery) -> None:
         """Counts an answer, and forgets the oldest ones if there are too many. Deliveries that are
         being handled are bounded by the credits."""
@@ -177,7 +190,7 @@ class _Memory:
 class _Loss:
     """How a stream ended that had started."""
 
-    reason: str
+    cause: errors.Error | None  # None if the broker has closed it
     at: float
 
 
@@ -244,7 +257,11 @@ class Subscriber:
         """Waits until nothing is handled, at most for the grace time."""
         self.stop()
         if not await _wait(self._idle, self._leave_by - time.monotonic()):
-            log.warning("%d events are still being handled after the grace time", self._outstanding)
+            self._log(
+                logging.WARNING,
+                "handlers still run after the grace time",
+                events=self._outstanding,
+            )
 
     async def _hold_streams(self) -> None:
         """Holds one stream after the other."""
@@ -262,13 +279,8 @@ class Subscriber:
             if stream.started:
                 attempt = 1
             pause = pause_before(attempt)
-            why = failed or "the broker has closed it"
-            log.warning(
-                "the event stream of %r has ended: %s; again in %.1f s",
-                self._options.group,
-                why,
-                pause,
-            )
+            what = "the event stream has ended" if stream.started else "can't subscribe"
+            self._log(logging.WARNING, what, error=_why(failed), again_in=f"{pause:.3f}s")
             await _wait(self._stopping, pause)
 
     async def _hold(self, stream: _Stream) -> errors.Error | None:
@@ -280,7 +292,7 @@ class Subscriber:
         try:
             await self._read(stream)
         except grpc.aio.AioRpcError as err:
-            failed = errors.from_rpc_error(err)
+            failed = self._transport.error(err)
         except asyncio.CancelledError:  # grpc.aio raises it also if only the call was cancelled
             if self._transport.closed:
                 failed = errors.Cancelled("CANCELLED", "the client is closed")
@@ -294,9 +306,7 @@ class Subscriber:
             self._stream = None
             self._undelivered += stream.unsent()
             if stream.started:
-                self._loss = _Loss(
-                    failed.reason or failed.code if failed else "OK", time.monotonic()
-                )
+                self._loss = _Loss(failed, time.monotonic())
         return failed
 
     async def _read(self, stream: _Stream) -> None:
@@ -310,33 +320,46 @@ class Subscriber:
                 case "event":
                     self._receive(stream, response.event)
                 case "rejected":
-                    await self._rejected(response.rejected)
+                    await self._rejected(stream, response.rejected)
 
     async def _started(self, stream: _Stream, started: event_pb2.SubscribeStarted) -> None:
         stream.started = True
         loss, self._loss = self._loss, None
+        report = types.Started(started.partial, list(started.missing_nodes))
+        nodes = {"partial": report.partial, "missing_nodes": report.missing_nodes}
         if loss is not None:
             undelivered, self._undelivered = self._undelivered, 0
-            reconnect = types.Reconnect(loss.reason, time.monotonic() - loss.at, undelivered)
-            log.warning(
-                "subscribed %r again: %s; no stream for %.3f s, %d answers undelivered",
-                self._options.group,
-                reconnect.reason,
-                reconnect.gap,
-                reconnect.undelivered,
+            reconnect = types.Reconnect(loss.cause, time.monotonic() - loss.at, undelivered)
+            self._log(
+                logging.WARNING,
+                "subscribed again",
+                error=_why(reconnect.cause),
+                gap=f"{reconnect.gap:.3f}s",
+                undelivered=reconnect.undelivered,
+                **nodes,
             )
             await self._call_hook("reconnect", reconnect)
-        report = types.Started(started.partial, list(started.missing_nodes))
+        else:
+            self._log(logging.WARNING if report.partial else logging.INFO, "subscribed", **nodes)
         await self._call_hook("started", report)
 
-    async def _rejected(self, rejected: event_pb2.EventRejected) -> None:
+    async def _rejected(self, stream: _Stream, rejected: event_pb2.EventRejected) -> None:
+        """Reports that the broker has rejected an answer. If that was because of the answer itself,
+        the client gets an error instead of waiting for nothing."""
         report = types.Rejected(rejected.delivery_id, rejected.reason, rejected.message)
-        log.warning(
-            "the broker rejected the answer to %s: %s: %s",
-            report.delivery_id,
-            report.reason,
-            report.message,
+        self._log(
+            logging.WARNING,
+            "the broker has rejected an answer",
+            delivery=report.delivery_id,
+            reason=report.reason,
+            message=report.message,
         )
+        delivery = self._memory.get(report.delivery_id)
+        if report.reason in _REPLACEABLE and delivery is not None and delivery.answer is not None:
+            failure = _failure_of(report.delivery_id, delivery.answer.HasField("decision"))
+            if delivery.answer != failure:
+                self._memory.replace(delivery, failure)
+                stream.answer(failure)
         await self._call_hook("rejected", report)
 
     async def _call_hook(self, name: str, report: Any) -> None:
@@ -346,7 +369,7 @@ class Subscriber:
         try:
             await self._invoke(hook, report)
         except Exception:
-            log.exception("the hook on_%s has failed", name)
+            self._log(logging.ERROR, "a hook has failed", hook="on_" + name)
 
     async def _leave(self, stream: _Stream) -> None:
         """Ends the stream when the subscription is stopped. A stream that hasn't started has no
@@ -431,7 +454,6 @@ class Subscriber:
     async def _reply(self, message: event_pb2.ClientEvent) -> event_pb2.EventReply:
         """Calls the handler of an event, and returns the reply with what became of it."""
         reply = event_pb2.EventReply(delivery_id=message.delivery_id)
-        name = message.event or KINDS.get(message.kind, "")
         try:
             handler = self._handlers._find(message)
             if handler is None:  # a kind that the broker has and this library hasn't
@@ -449,8 +471,8 @@ class Subscriber:
         except errors.ClientError as err:
             reply.error.CopyFrom(event_pb2.EventError(code=err.code, message=err.message))
         except Exception:
-            log.exception("the handler of %r has failed", name)
-            reply.error.CopyFrom(_handler_failed())
+            self._log_failure(message)
+            reply.error.CopyFrom(_HANDLER_FAILED)
         return reply
 
     async def _decide(self, message: event_pb2.ClientEvent) -> event_pb2.EventDecision:
@@ -474,13 +496,38 @@ class Subscriber:
         except errors.Refuse as err:
             decision.refuse.CopyFrom(event_pb2.EventError(code=err.code, message=err.message))
         except Exception:
-            log.exception("the decide handler has failed")
-            decision.refuse.CopyFrom(_handler_failed())
+            self._log_failure(message)
+            decision.refuse.CopyFrom(_HANDLER_FAILED)
         return decision
 
+    def _log_failure(self, message: event_pb2.ClientEvent) -> None:
+        self._log(
+            logging.ERROR,
+            "a handler has failed",
+            kind=KINDS.get(message.kind, ""),
+            event=message.event,
+            delivery=message.delivery_id,
+        )
 
-def _handler_failed() -> event_pb2.EventError:
-    return event_pb2.EventError(code="HANDLER_FAILED", message="the event could not be handled")
+    def _log(self, level: int, what: str, /, **fields: Any) -> None:
+        """Writes a log line, with the exception that is being handled if it is an error. The other
+        client libraries use the same names of fields."""
+        named = {"group": self._options.group} | fields
+        shown = " ".join(f"{name}={value!r}" for name, value in named.items())
+        log.log(level, "%s %s", what, shown, exc_info=level >= logging.ERROR)
+
+
+def _failure_of(delivery_id: str, is_decision: bool) -> event_pb2.SubscribeRequest:
+    """Returns the answer that says that handling an event has failed."""
+    if is_decision:
+        decision = event_pb2.EventDecision(delivery_id=delivery_id, refuse=_HANDLER_FAILED)
+        return event_pb2.SubscribeRequest(decision=decision)
+    reply = event_pb2.EventReply(delivery_id=delivery_id, error=_HANDLER_FAILED)
+    return event_pb2.SubscribeRequest(reply=reply)
+
+
+def _why(cause: errors.Error | None) -> str:
+    return "the broker has closed it" if cause is None else str(cause)
 
 
 def _lane_of(message: event_pb2.ClientEvent) -> str:

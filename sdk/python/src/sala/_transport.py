@@ -71,6 +71,10 @@ class Transport:
                 )
         return self._channel
 
+    def error(self, failed: grpc.aio.AioRpcError) -> errors.Error:
+        """Returns what gRPC raised as an Error."""
+        return errors.from_rpc_error(failed, self._address)
+
     async def close(self) -> None:
         """Ends the connection and all calls that are under way."""
         self.closed = True
@@ -85,6 +89,7 @@ class Transport:
         refused it and says when to try again. Raises errors.Error."""
         deadline = time.monotonic() + (self._timeout if timeout is None else timeout)
         attempt = 0
+        unavailable: errors.Error | None = None
         while True:
             attempt += 1
             remaining = max(deadline - time.monotonic(), 0)
@@ -94,8 +99,13 @@ class Transport:
                 )
             except errors.Error as err:
                 pause = _pause_after(err, attempt, repeatable)
-                if pause is None or time.monotonic() + pause >= deadline:
+                if isinstance(err, errors.Unavailable):
+                    unavailable = err
+                if pause is None:
                     raise
+                if time.monotonic() + pause >= deadline:
+                    # That nobody answers says more than that the last attempt had no time left.
+                    raise unavailable or err
             await asyncio.sleep(pause)
 
     async def _attempt(self, method: Method[Req, Resp], request: Req, timeout: float) -> Resp:
@@ -107,7 +117,7 @@ class Transport:
         try:
             response: Resp = await call(request, timeout=timeout, metadata=self.metadata)
         except grpc.aio.AioRpcError as err:
-            raise errors.from_rpc_error(err) from None
+            raise self.error(err) from None
         except asyncio.CancelledError:
             if self.closed:  # grpc.aio raises it in every call of a channel that is closed
                 raise errors.Cancelled("CANCELLED", "the client is closed") from None
@@ -127,7 +137,7 @@ class Transport:
             async for response in call(request, timeout=timeout, metadata=self.metadata):
                 yield response
         except grpc.aio.AioRpcError as err:
-            raise errors.from_rpc_error(err) from None
+            raise self.error(err) from None
 
     def subscribe(self) -> Any:
         """Opens the stream of EventService.Subscribe."""

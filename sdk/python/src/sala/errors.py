@@ -7,6 +7,8 @@ from typing import Any
 import grpc
 
 from sala import _status_pb2
+from sala._address import Address
+from sala._unreachable import explain
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Error(Exception):
     code: the name of the gRPC status code, such as "NOT_FOUND".
     reason: the stable reason, such as "ROOM_NOT_FOUND". Later releases of the broker may add
         reasons. Empty if the error isn't the broker's, for example because nobody answers.
-    message: a description for people.
+    message: a description for people. If the broker can't be reached, it says why, and what to do.
     violations: the fields of the request that are invalid.
     metadata: further facts about the reason.
     retry_after: how many seconds the broker asks to wait before another attempt, or None.
@@ -58,7 +60,7 @@ class Error(Exception):
         self.retry_after = retry_after
 
     def __str__(self) -> str:
-        return f"{self.message} ({self.reason or self.code})"
+        return f"{self.message} ({self.reason})" if self.reason else self.message
 
 
 class InvalidArgument(Error):
@@ -137,14 +139,16 @@ _CLASSES: dict[str, type[Error]] = {
 }
 
 
-def from_rpc_error(failed: grpc.aio.AioRpcError) -> Error:
-    """Returns what gRPC raised as an Error."""
+def from_rpc_error(failed: grpc.aio.AioRpcError, address: Address) -> Error:
+    """Returns what gRPC raised in a call to an address as an Error."""
     details: dict[str, Any] = {}
     for name, value in failed.trailing_metadata() or ():
         if name == "grpc-status-details-bin":
             details = _read_details(value)
-    code = failed.code().name
-    return make_error(code, failed.details() or "", **details)
+    code, message = failed.code().name, failed.details() or ""
+    if not details.get("reason"):
+        message = explain(address.target, address.credentials is not None, code, message)
+    return make_error(code, message, **details)
 
 
 def make_error(code: str, message: str, **details: Any) -> Error:

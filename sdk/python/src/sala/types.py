@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sala._values import decode_args
+from sala.errors import Error
 
 
 class Ack(tuple[Any, ...]):
@@ -47,7 +48,7 @@ class RoomPosition:
 
 
 @dataclass(frozen=True, slots=True)
-class EmitReport:
+class EmitResult:
     """What happened to an event.
 
     matched: the number of sockets that the target matched. 0 is not an error.
@@ -74,8 +75,8 @@ class EmitReport:
 
 
 @dataclass(frozen=True, slots=True)
-class BroadcastReport:
-    """What happened to a broadcast. The fields are those of EmitReport."""
+class BroadcastResult:
+    """What happened to a broadcast. The fields are those of EmitResult."""
 
     matched: int
     queued: int
@@ -108,7 +109,7 @@ class ClientAck:
 
 
 @dataclass(frozen=True, slots=True)
-class AckReport:
+class AckResult:
     """What happened to an event that asked for acks.
 
     acks: the acks, in the order in which they arrived.
@@ -156,7 +157,7 @@ class TokenClaims:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenReport:
+class TokenResult:
     """Whether a client could connect with a token now. If not, reason is the code that it would
     get, such as "TOKEN_EXPIRED", and claims is None."""
 
@@ -167,7 +168,7 @@ class TokenReport:
 
 
 @dataclass(frozen=True, slots=True)
-class RevokeReport:
+class RevokeResult:
     """How many sockets used the revoked tokens. If partial is set, the missing nodes may still
     accept the tokens; if not_stored is set, nodes that start later may."""
 
@@ -200,7 +201,7 @@ class RoomDetails:
 
 
 @dataclass(frozen=True, slots=True)
-class ClearReport:
+class ClearResult:
     """How many sockets were removed from the room. If partial is set, members at the missing nodes
     may still be in it."""
 
@@ -266,7 +267,7 @@ class RoomCount:
 
 
 @dataclass(frozen=True, slots=True)
-class CountReport:
+class CountResult:
     """The counts, in the order of the rooms that were asked for."""
 
     counts: list[RoomCount]
@@ -275,7 +276,7 @@ class CountReport:
 
 
 @dataclass(frozen=True, slots=True)
-class OnlineReport:
+class OnlineResult:
     """Those of the users who are connected, in the order in which they were asked for. If partial
     is set, users who are connected to the missing nodes may be left out."""
 
@@ -329,7 +330,7 @@ class SocketDetails:
 
 
 @dataclass(frozen=True, slots=True)
-class MatchReport:
+class MatchResult:
     """How many sockets a call acted on. If partial is set, the count leaves out the missing
     nodes."""
 
@@ -339,7 +340,7 @@ class MatchReport:
 
 
 @dataclass(frozen=True, slots=True)
-class JoinReport:
+class JoinResult:
     """How many sockets joined. refused counts those that joined no room because they would be in
     more than the broker allows."""
 
@@ -382,13 +383,13 @@ class Started:
 class Reconnect:
     """A stream has started after another one ended.
 
-    reason: why that one ended: the reason or the code of its error; "OK" if the broker closed it.
+    cause: the error that ended that one; None if the broker closed it.
     gap: for how many seconds there was no stream.
     undelivered: how many answers had no stream to go to, or were still waiting to be sent. Their
         clients got another member's answer or an error.
     """
 
-    reason: str
+    cause: Error | None
     gap: float
     undelivered: int
 

@@ -99,7 +99,7 @@ class AsyncCalls:
         idempotency_key: str = "",
         retry: bool = True,
         timeout: float | None = None,
-    ) -> types.EmitReport:
+    ) -> types.EmitResult:
         """Sends an event to rooms, users and sockets, minus the excluded ones. At least one of
         rooms, users and sockets is needed; broadcast reaches everyone. A socket that matches
         several times gets the event once.
@@ -131,7 +131,7 @@ class AsyncCalls:
             conflate_key=conflate_key,
             idempotency_key=idempotency_key,
         )
-        return plain(types.EmitReport, await self._send(methods.EMIT, request, timeout, retry))
+        return plain(types.EmitResult, await self._send(methods.EMIT, request, timeout, retry))
 
     async def broadcast(
         self,
@@ -145,7 +145,7 @@ class AsyncCalls:
         idempotency_key: str = "",
         retry: bool = True,
         timeout: float | None = None,
-    ) -> types.BroadcastReport:
+    ) -> types.BroadcastResult:
         """Sends an event to every socket in a namespace, minus the excluded ones. The parameters
         are those of emit."""
         args_json, attachments = encode_args(args)
@@ -161,7 +161,7 @@ class AsyncCalls:
             idempotency_key=idempotency_key,
         )
         return plain(
-            types.BroadcastReport, await self._send(methods.BROADCAST, request, timeout, retry)
+            types.BroadcastResult, await self._send(methods.BROADCAST, request, timeout, retry)
         )
 
     async def _send(
@@ -194,7 +194,7 @@ class AsyncCalls:
         namespace: str = "/",
         ack_timeout: float = 10.0,
         min_acks: int = 0,
-    ) -> types.AckReport:
+    ) -> types.AckResult:
         """Sends an event as emit does and returns the clients' acks.
 
         ack_timeout: how many seconds to wait for acks, at most 60.
@@ -227,7 +227,7 @@ class AsyncCalls:
                 summary = response.summary
             else:
                 acks.append(plain(types.ClientAck, response.ack))
-        return types.AckReport(
+        return types.AckResult(
             acks=acks,
             expected=summary.expected,
             answered=summary.answered,
@@ -278,11 +278,11 @@ class AsyncCalls:
         )
         return plain(types.Token, await self._call(methods.ISSUE_TOKEN, request, timeout))
 
-    async def verify_token(self, token: str, *, timeout: float | None = None) -> types.TokenReport:
+    async def verify_token(self, token: str, *, timeout: float | None = None) -> types.TokenResult:
         """Says what a token grants, or why a client with it would be refused. An invalid token
         isn't an error."""
         request = token_pb2.VerifyTokenRequest(token=token)
-        return plain(types.TokenReport, await self._call(methods.VERIFY_TOKEN, request, timeout))
+        return plain(types.TokenResult, await self._call(methods.VERIFY_TOKEN, request, timeout))
 
     async def revoke_tokens(
         self,
@@ -291,7 +291,7 @@ class AsyncCalls:
         token_id: str = "",
         issued_before: datetime | None = None,
         timeout: float | None = None,
-    ) -> types.RevokeReport:
+    ) -> types.RevokeResult:
         """Invalidates one token by its id, or all tokens of a user that were issued before a time,
         which is now by default. Sockets that use them are disconnected."""
         request = token_pb2.RevokeTokensRequest(
@@ -300,7 +300,7 @@ class AsyncCalls:
         # Without a time, a second attempt would revoke what was issued after the first.
         repeatable = bool(token_id or issued_before)
         return plain(
-            types.RevokeReport,
+            types.RevokeResult,
             await self._call(methods.REVOKE_TOKENS, request, timeout, repeatable),
         )
 
@@ -350,7 +350,7 @@ class AsyncCalls:
         namespace: str = "/",
         disconnect: bool = False,
         timeout: float | None = None,
-    ) -> types.ClearReport:
+    ) -> types.ClearResult:
         """Removes every member from a room, and disconnects them if asked to.
 
         notice: an event that members get before, with its arguments: JSON values without binary
@@ -361,7 +361,7 @@ class AsyncCalls:
         )
         if notice:
             request.notice.CopyFrom(room_pb2.Notice(event=notice, args=to_list(args)))
-        return plain(types.ClearReport, await self._call(methods.CLEAR_ROOM, request, timeout))
+        return plain(types.ClearResult, await self._call(methods.CLEAR_ROOM, request, timeout))
 
     async def list_messages(
         self,
@@ -428,17 +428,17 @@ class AsyncCalls:
 
     async def count_users(
         self, rooms: Names = (), *, namespace: str = "/", timeout: float | None = None
-    ) -> types.CountReport:
+    ) -> types.CountResult:
         """Counts the users and sockets of up to 1000 rooms, or of the whole namespace."""
         request = presence_pb2.CountRequest(rooms=names(rooms), namespace=namespace)
-        return plain(types.CountReport, await self._call(methods.COUNT, request, timeout))
+        return plain(types.CountResult, await self._call(methods.COUNT, request, timeout))
 
     async def online_users(
         self, users: Names, *, namespace: str = "/", timeout: float | None = None
-    ) -> types.OnlineReport:
+    ) -> types.OnlineResult:
         """Says which of up to 1000 users are connected."""
         request = presence_pb2.OnlineRequest(users=names(users), namespace=namespace)
-        return plain(types.OnlineReport, await self._call(methods.ONLINE, request, timeout))
+        return plain(types.OnlineResult, await self._call(methods.ONLINE, request, timeout))
 
     def list_sockets(
         self,
@@ -487,14 +487,14 @@ class AsyncCalls:
         except_sockets: Names = (),
         namespace: str = "/",
         timeout: float | None = None,
-    ) -> types.JoinReport:
+    ) -> types.JoinResult:
         """Adds the sockets in rooms, of users, or with these ids to the rooms in to, at most 100,
         whatever their tokens allow. A socket joins all of them or none."""
         selector = _selector(
             rooms, users, sockets, except_rooms, except_users, except_sockets, namespace
         )
         request = socket_pb2.JoinRequest(selector=selector, rooms=names(to))
-        return plain(types.JoinReport, await self._call(methods.JOIN, request, timeout))
+        return plain(types.JoinResult, await self._call(methods.JOIN, request, timeout))
 
     async def leave_rooms(
         self,
@@ -508,13 +508,13 @@ class AsyncCalls:
         except_sockets: Names = (),
         namespace: str = "/",
         timeout: float | None = None,
-    ) -> types.MatchReport:
+    ) -> types.MatchResult:
         """Removes the sockets in rooms, of users, or with these ids from the rooms in to."""
         selector = _selector(
             rooms, users, sockets, except_rooms, except_users, except_sockets, namespace
         )
         request = socket_pb2.LeaveRequest(selector=selector, rooms=names(to))
-        return plain(types.MatchReport, await self._call(methods.LEAVE, request, timeout))
+        return plain(types.MatchResult, await self._call(methods.LEAVE, request, timeout))
 
     async def update_sockets(
         self,
@@ -528,7 +528,7 @@ class AsyncCalls:
         except_sockets: Names = (),
         namespace: str = "/",
         timeout: float | None = None,
-    ) -> types.MatchReport:
+    ) -> types.MatchResult:
         """Replaces the data that backends see with the sockets in rooms, of users, or with these
         ids.
 
@@ -538,7 +538,7 @@ class AsyncCalls:
             rooms, users, sockets, except_rooms, except_users, except_sockets, namespace
         )
         request = socket_pb2.UpdateRequest(selector=selector, data=to_value(data))
-        return plain(types.MatchReport, await self._call(methods.UPDATE, request, timeout))
+        return plain(types.MatchResult, await self._call(methods.UPDATE, request, timeout))
 
     async def disconnect_sockets(
         self,
@@ -552,7 +552,7 @@ class AsyncCalls:
         except_sockets: Names = (),
         namespace: str = "/",
         timeout: float | None = None,
-    ) -> types.MatchReport:
+    ) -> types.MatchResult:
         """Disconnects the sockets in rooms, of users, or with these ids.
 
         reason: what the clients get in "sala:disconnect", at most 255 bytes.
@@ -561,7 +561,7 @@ class AsyncCalls:
             rooms, users, sockets, except_rooms, except_users, except_sockets, namespace
         )
         request = socket_pb2.DisconnectRequest(selector=selector, reason=reason)
-        return plain(types.MatchReport, await self._call(methods.DISCONNECT, request, timeout))
+        return plain(types.MatchResult, await self._call(methods.DISCONNECT, request, timeout))
 
 
 def _selector(

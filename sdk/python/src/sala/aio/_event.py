@@ -62,7 +62,7 @@ class AsyncEvent:
 
     async def emit(
         self, event: str, *args: Any, volatile: bool = False, timeout: float | None = None
-    ) -> types.EmitReport:
+    ) -> types.EmitResult:
         """Sends an event back to the socket that this event is about, as emit of the client does.
         Raises ValueError if this event is about no socket."""
         if self.socket is None:
@@ -84,7 +84,7 @@ class AsyncEvent:
         include_self: bool = True,
         volatile: bool = False,
         timeout: float | None = None,
-    ) -> types.EmitReport:
+    ) -> types.EmitResult:
         """Sends an event to rooms in the namespace of this event, as emit of the client does.
 
         include_self: whether the socket that this event is about gets it too, if it is in the
