@@ -60,7 +60,12 @@ func call[T any](ctx context.Context, c *Client, repeat repeatable, do func(cont
 		err = c.asError(err)
 		switch CodeOf(err) {
 		case codes.Unavailable:
-			unavailable = err
+			// Why there is no connection says more than that one broke: a broker that asks for a client
+			// certificate ends a connection whenever it gets to it.
+			if unavailable == nil || !isBroken(err) {
+				unavailable = err
+			}
+			err = unavailable
 		case codes.DeadlineExceeded:
 			// That nobody answers says more than that the last attempt had no time left.
 			err = cmp.Or(unavailable, err)

@@ -1,6 +1,7 @@
 package sala
 
 import (
+	"errors"
 	"net"
 	"strings"
 
@@ -10,7 +11,8 @@ import (
 // Why the broker can't be reached, in the words that all client libraries use. {at} is the address,
 // {host} its first part, and {why} what gRPC says.
 const (
-	unreachable = "can't reach the broker at {at}: "
+	unreachable  = "can't reach the broker at {at}: "
+	brokenPrefix = "the connection to the broker at "
 
 	refused      = unreachable + "connection refused; is it running, and is this the address of its gRPC listener?"
 	unresolved   = unreachable + "the name {host} doesn't resolve; check the address"
@@ -23,7 +25,7 @@ const (
 	otherName    = unreachable + "its certificate isn't for {host}; connect to a name that the certificate has"
 	elsewhere    = unreachable + "what answers there is no gRPC listener: {why}"
 	unknownCause = unreachable + "{why}"
-	broken       = "the connection to the broker at {at} broke"
+	broken       = brokenPrefix + "{at} broke"
 	ended        = "the client is closed"
 	late         = "the broker at {at} didn't answer in time"
 )
@@ -92,4 +94,10 @@ func causeOf(text string) string {
 		}
 	}
 	return ""
+}
+
+// isBroken reports whether an error says that a connection broke.
+func isBroken(err error) bool {
+	failed, ok := errors.AsType[*Error](err)
+	return ok && strings.HasPrefix(failed.Message, brokenPrefix)
 }
