@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -21,32 +22,80 @@ func CheckObject(text []byte) error {
 	if len(trimmed) == 0 || trimmed[0] != '{' || !utf8.Valid(text) || !json.Valid(text) {
 		return errNotObject
 	}
-	// names are those of each open object; nil for an array.
-	var names []map[string]struct{}
-	isName := false // whether the next string is a name
+	open := nesting{levels: make([]level, 0, 4), names: make([][]byte, 0, 8)} // enough for a token
+	isName := false                                                           // whether the next string is a name
 	for i := 0; i < len(text); i++ {
 		switch text[i] {
 		case '{':
-			names, isName = append(names, make(map[string]struct{})), true
+			open.push(true)
+			isName = true
 		case '[':
-			names, isName = append(names, nil), false
+			open.push(false)
+			isName = false
 		case '}', ']':
-			names = names[:len(names)-1]
+			open.pop()
 		case ',':
-			isName = names[len(names)-1] != nil
+			isName = open.inObject()
 		case ':':
 			isName = false
 		case '"':
 			end := stringEnd(text, i)
-			if isName {
-				seen, name := names[len(names)-1], string(unescape(text[i:end]))
-				if _, duplicate := seen[name]; duplicate {
-					return errDuplicates
-				}
-				seen[name] = struct{}{}
+			if isName && !open.add(unescape(text[i:end])) {
+				return errDuplicates
 			}
 			i = end - 1
 		}
 	}
 	return nil
+}
+
+// nesting is the objects and arrays around a place in a JSON text, with the names that stand before
+// it in each object.
+type nesting struct {
+	levels []level
+	names  [][]byte // those of all open objects
+}
+
+type level struct {
+	object bool
+	first  int // index of its first name
+	// seen has the names if there are many.
+	seen map[string]struct{}
+}
+
+// manyNames is how many names are compared one by one. More are looked up, so that the time doesn't
+// grow with their square.
+const manyNames = 16
+
+func (n *nesting) push(object bool) {
+	n.levels = append(n.levels, level{object: object, first: len(n.names)})
+}
+
+func (n *nesting) pop() {
+	last := len(n.levels) - 1
+	n.names = n.names[:n.levels[last].first]
+	n.levels = n.levels[:last]
+}
+
+func (n *nesting) inObject() bool { return n.levels[len(n.levels)-1].object }
+
+// add adds a name to the innermost object. It returns false if the object has it already.
+func (n *nesting) add(name []byte) bool {
+	l := &n.levels[len(n.levels)-1]
+	names := n.names[l.first:]
+	if len(names) == manyNames {
+		l.seen = make(map[string]struct{})
+		for _, other := range names {
+			l.seen[string(other)] = struct{}{}
+		}
+	}
+	duplicate := false
+	if l.seen != nil {
+		_, duplicate = l.seen[string(name)]
+		l.seen[string(name)] = struct{}{}
+	} else {
+		duplicate = slices.ContainsFunc(names, func(other []byte) bool { return bytes.Equal(other, name) })
+	}
+	n.names = append(n.names, name)
+	return !duplicate
 }

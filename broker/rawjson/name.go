@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Name returns the text of a JSON value that names a room or a user: the string's, or the number's
@@ -14,10 +15,38 @@ func Name(value json.RawMessage) (text string, ok bool) {
 	case begin == len(value):
 		return "", false
 	case value[begin] == '"':
-		return text, json.Unmarshal(value, &text) == nil
+		return String(value)
 	default:
 		return NumberText(strings.TrimRight(string(value[begin:]), " \t\r\n"))
 	}
+}
+
+// String returns the text of a JSON string. ok is false for any other value.
+func String(value json.RawMessage) (text string, ok bool) {
+	if isPlain(value) {
+		return string(value[1 : len(value)-1]), true
+	}
+	begin := skipSpace(value, 0)
+	if begin == len(value) || value[begin] != '"' {
+		return "", false
+	}
+	var unescaped string
+	ok = json.Unmarshal(value, &unescaped) == nil
+	return unescaped, ok
+}
+
+// isPlain reports whether value is a string whose text is what stands between the quotes.
+func isPlain(value json.RawMessage) bool {
+	if len(value) < 2 || value[0] != '"' || value[len(value)-1] != '"' {
+		return false
+	}
+	text := value[1 : len(value)-1]
+	for _, c := range text {
+		if c < ' ' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return utf8.Valid(text)
 }
 
 // NumberText returns the canonical text of a JSON number, which is JavaScript's String(n): "7" for
@@ -26,6 +55,9 @@ func Name(value json.RawMessage) (text string, ok bool) {
 // user's id must not become another's. ok is false for other numbers that a float64 can't hold,
 // such as 1e400, and for anything that isn't a number.
 func NumberText(literal string) (text string, ok bool) {
+	if isSmallInteger(literal) {
+		return literal, true
+	}
 	if !isNumber(literal) {
 		return "", false
 	}
@@ -46,6 +78,20 @@ func NumberText(literal string) (text string, ok bool) {
 	default:
 		return "", false
 	}
+}
+
+// isSmallInteger reports whether text is an integer from 0 on that a float64 holds exactly, as
+// most ids are. It is its own canonical text.
+func isSmallInteger(text string) bool {
+	if text == "" || len(text) > 15 || text[0] == '0' && text != "0" {
+		return false
+	}
+	for i := range len(text) {
+		if !isDigit(text[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // isNumber reports whether text is a JSON number.

@@ -17,7 +17,7 @@ type verified struct {
 }
 
 // cache holds tokens whose signature was verified with a public key, by their hash. Clients
-// reconnect with the same token, and a verification takes 40 to 70 µs, where a secret takes 11 µs
+// reconnect with the same token, and a verification takes 40 to 70 µs, where a secret takes 4 µs
 // and a lookup here less than 1 µs. What may change isn't cached: the time, revocations, and which
 // keys are valid.
 //

@@ -1,13 +1,13 @@
 package token
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
+	"strconv"
 	"time"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/salabroker/sala/broker/rawjson"
 )
@@ -52,21 +52,58 @@ type Grant struct {
 // maxNameBytes is the greatest length of a user and of a token's id.
 const maxNameBytes = 255
 
+// claimTexts are the claims that a [Keyring] reads, as JSON; nil if the token lacks one. All other
+// claims are skipped without being decoded.
+type claimTexts struct {
+	user, id                   json.RawMessage
+	notBefore, issued, expires json.RawMessage
+	issuer, audience           json.RawMessage
+	grant                      json.RawMessage
+}
+
+// claimTexts finds the claims in a token's payload, which [rawjson.CheckObject] has accepted. The
+// claim that names the user may be one of the others, too.
+func (r *Keyring) claimTexts(payload []byte) claimTexts {
+	var t claimTexts
+	for name, value := range rawjson.Members(payload) {
+		if string(name) == r.userClaim {
+			t.user = value
+		}
+		switch string(name) {
+		case "jti":
+			t.id = value
+		case "nbf":
+			t.notBefore = value
+		case "iat":
+			t.issued = value
+		case "exp":
+			t.expires = value
+		case "iss":
+			t.issuer = value
+		case "aud":
+			t.audience = value
+		case grantClaim:
+			t.grant = value
+		}
+	}
+	return t
+}
+
 // readClaims reads a token's claims.
-func (r *Keyring) readClaims(values jwt.MapClaims) (Claims, error) {
+func (r *Keyring) readClaims(t claimTexts) (Claims, error) {
 	var c Claims
 	var err error
-	if c.User, err = readName(values, r.userClaim); err != nil {
+	if c.User, err = readName(t.user, r.userClaim); err != nil {
 		return c, err
 	}
 	if c.User == "" {
 		return c, invalid("the token has no claim %q that names the user", r.userClaim)
 	}
 	// A token with an id that the API doesn't accept couldn't be revoked by it.
-	if c.ID, err = readName(values, "jti"); err != nil {
+	if c.ID, err = readName(t.id, "jti"); err != nil {
 		return c, err
 	}
-	notBefore, issued, expires, err := readTimes(values)
+	notBefore, issued, expires, err := readTimes(t)
 	if err != nil {
 		return c, err
 	}
@@ -74,85 +111,101 @@ func (r *Keyring) readClaims(values jwt.MapClaims) (Claims, error) {
 	if !notBefore.IsZero() {
 		c.notBefore = notBefore.UnixMilli()
 	}
-	if value, ok := values[grantClaim]; ok {
+	if t.grant != nil {
 		c.Scoped = true
-		c.Grant, err = readGrant(value)
+		c.Grant, err = readGrant(t.grant)
 	}
 	return c, err
 }
 
+func isNull(value json.RawMessage) bool { return string(value) == "null" }
+
 // readName reads a claim that is a name: a string, or a number, as ids in databases often are. It
 // is empty if there is no such claim.
-func readName(values jwt.MapClaims, claim string) (string, error) {
-	value := values[claim]
-	if value == nil {
+func readName(value json.RawMessage, claim string) (string, error) {
+	if value == nil || isNull(value) {
 		return "", nil
 	}
-	name, ok := nameOf(value)
+	name, ok := rawjson.Name(value)
 	if !ok || len(name) > maxNameBytes || !printable(name) {
 		return "", invalid("the claim %q must be a string of 1 to %d bytes without control characters, or a number", claim, maxNameBytes)
 	}
 	return name, nil
 }
 
-// nameOf returns the text of a string or a number.
-func nameOf(value any) (string, bool) {
-	switch v := value.(type) {
-	case string:
-		return v, true
-	case json.Number:
-		return rawjson.NumberText(v.String())
-	}
-	return "", false
-}
-
 // readGrant reads the claim "sala". Names of members match exactly, unlike in encoding/json. A null
 // counts as absent.
-func readGrant(value any) (Grant, error) {
+func readGrant(value json.RawMessage) (Grant, error) {
 	var g Grant
-	if value == nil {
+	if isNull(value) {
 		return g, nil
 	}
-	members, ok := value.(map[string]any)
-	if !ok {
+	if value[0] != '{' {
 		return g, invalid("the claim %q is not an object", grantClaim)
 	}
-	for _, list := range []struct {
-		name string
-		into *[]string
-	}{{"namespaces", &g.Namespaces}, {"rooms", &g.Rooms}, {"join", &g.Join}, {"publish", &g.Publish}, {"history", &g.History}, {"presence", &g.Presence}} {
-		var err error
-		if *list.into, err = readNames(list.name, members[list.name]); err != nil {
+	for name, value := range rawjson.Members(value) {
+		if isNull(value) {
+			continue
+		}
+		if err := g.read(string(name), value); err != nil {
 			return g, err
 		}
-	}
-	switch broadcast := members["broadcast"].(type) {
-	case nil:
-	case bool:
-		g.Broadcast = broadcast
-	default:
-		return g, invalid("in the claim %q, \"broadcast\" is neither true nor false", grantClaim)
-	}
-	if data := members["data"]; data != nil {
-		g.Data, _ = json.Marshal(data) // it was decoded from JSON
 	}
 	return g, nil
 }
 
-func readNames(field string, value any) ([]string, error) {
-	if value == nil {
-		return nil, nil
-	}
-	wrong := invalid("in the claim %q, %q is not a list of strings", grantClaim, field)
-	list, ok := value.([]any)
-	if !ok {
-		return nil, wrong
-	}
-	names := make([]string, len(list))
-	for i, entry := range list {
-		if names[i], ok = nameOf(entry); !ok {
-			return nil, wrong
+// read reads the member of the claim "sala" with this name, and ignores those that it doesn't know.
+func (g *Grant) read(name string, value json.RawMessage) (err error) {
+	switch name {
+	case "namespaces":
+		g.Namespaces, err = readNames(name, value)
+	case "rooms":
+		g.Rooms, err = readNames(name, value)
+	case "join":
+		g.Join, err = readNames(name, value)
+	case "publish":
+		g.Publish, err = readNames(name, value)
+	case "history":
+		g.History, err = readNames(name, value)
+	case "presence":
+		g.Presence, err = readNames(name, value)
+	case "broadcast":
+		g.Broadcast = string(value) == "true"
+		if !g.Broadcast && string(value) != "false" {
+			err = invalid("in the claim %q, \"broadcast\" is neither true nor false", grantClaim)
 		}
+	case "data":
+		g.Data, err = canonical(value)
+	}
+	return err
+}
+
+// canonical returns JSON as encoding/json writes it: without spaces, members in order, numbers as
+// they were.
+func canonical(text json.RawMessage) (json.RawMessage, error) {
+	var value any
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	if err := decoder.Decode(&value); err != nil {
+		return nil, invalid("in the claim %q, \"data\" can't be read", grantClaim)
+	}
+	text, _ = json.Marshal(value) // it was decoded from JSON
+	return text, nil
+}
+
+func readNames(field string, list json.RawMessage) ([]string, error) {
+	n := 0
+	for range rawjson.Elements(list) {
+		n++
+	}
+	names := make([]string, 0, n)
+	ok := list[0] == '['
+	for entry := range rawjson.Elements(list) {
+		name, isName := rawjson.Name(entry)
+		names, ok = append(names, name), ok && isName
+	}
+	if !ok {
+		return nil, invalid("in the claim %q, %q is not a list of strings", grantClaim, field)
 	}
 	return names, nil
 }
@@ -170,34 +223,34 @@ func printable(s string) bool {
 }
 
 // readTimes reads "nbf", "iat" and "exp". The last is required.
-func readTimes(values jwt.MapClaims) (notBefore, issued, expires time.Time, err error) {
-	var ok bool
-	if expires, ok, err = instant(values, "exp"); err == nil && !ok {
+func readTimes(t claimTexts) (notBefore, issued, expires time.Time, err error) {
+	if t.expires == nil {
 		err = invalid("the token has no claim \"exp\", so it would never expire")
 	}
 	if err == nil {
-		notBefore, _, err = instant(values, "nbf")
+		expires, err = instant(t.expires, "exp")
 	}
 	if err == nil {
-		issued, _, err = instant(values, "iat")
+		notBefore, err = instant(t.notBefore, "nbf")
+	}
+	if err == nil {
+		issued, err = instant(t.issued, "iat")
 	}
 	return notBefore, issued, expires, err
 }
 
-// instant reads a NumericDate (RFC 7519, 2). ok is false if there is no such claim.
-func instant(values jwt.MapClaims, name string) (t time.Time, ok bool, err error) {
-	value, ok := values[name]
-	if !ok {
-		return time.Time{}, false, nil
+// instant reads a NumericDate (RFC 7519, 2). The time is zero if there is no such claim.
+func instant(value json.RawMessage, name string) (time.Time, error) {
+	if value == nil {
+		return time.Time{}, nil
 	}
-	number, isNumber := value.(json.Number)
-	if !isNumber {
-		return time.Time{}, false, invalid("the claim %q is not a time in seconds", name)
+	if value[0] != '-' && (value[0] < '0' || value[0] > '9') {
+		return time.Time{}, invalid("the claim %q is not a time in seconds", name)
 	}
-	seconds, err := number.Float64()
+	seconds, err := strconv.ParseFloat(string(value), 64)
 	if err != nil || math.Abs(seconds) > 1e11 {
-		return time.Time{}, false, invalid("the claim %q is out of range", name)
+		return time.Time{}, invalid("the claim %q is out of range", name)
 	}
 	whole, fraction := math.Modf(seconds)
-	return time.Unix(int64(whole), int64(fraction*1e9)), true, nil
+	return time.Unix(int64(whole), int64(fraction*1e9)), nil
 }

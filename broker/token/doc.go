@@ -8,6 +8,8 @@
 //
 //	raw ──► parse ──► verify the signature ──► read the claims ──► check times and revocations
 //
+// The claims are decoded only once the signature has been verified.
+//
 // A [Keyring] holds the keys: the first secret signs and all secrets verify, so that secrets can be
 // rotated. Its [Revocations] are the tokens that end before they expire.
 //
@@ -16,8 +18,10 @@
 //	publickey.go    public keys
 //	issue.go        issuing tokens
 //	verify.go       verifying tokens
+//	compact.go      the parts of a token
 //	header.go       the header of a token
 //	signature.go    finding the key that signed a token
+//	hs256.go        verifying signatures by a secret
 //	claims.go       what a token says
 //	cache.go        tokens whose signature was verified before
 //	revocations.go  revoked tokens

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 )
 
 // Options configures a [Keyring]. It needs at least one key, public key or source.
@@ -41,6 +39,7 @@ type Options struct {
 type Keyring struct {
 	// Static.
 	keys      []Key
+	secrets   []*hs256 // one for each key
 	public    []*PublicKey
 	sources   []Source
 	userClaim string
@@ -48,7 +47,6 @@ type Keyring struct {
 	issuers   []string
 	audiences []string
 	now       func() time.Time
-	parser    *jwt.Parser
 
 	verified *cache // nil without public keys: verifying with a secret is cheap
 	revoked  *Revocations
@@ -89,7 +87,9 @@ func NewKeyring(o Options) (*Keyring, error) {
 		issuers:   o.Issuers,
 		audiences: o.Audiences,
 		now:       o.Now,
-		parser:    jwt.NewParser(jwt.WithJSONNumber(), jwt.WithStrictDecoding()),
+	}
+	for _, k := range o.Keys {
+		ring.secrets = append(ring.secrets, newHS256(k))
 	}
 	if ring.now == nil {
 		ring.now = time.Now

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"slices"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -20,24 +21,21 @@ type Source interface {
 // refreshWait is how long Verify waits for sources to look for a token's key.
 const refreshWait = 2 * time.Second
 
-// signerOf returns the public key that signed t, or nil if it was a secret. text is the token's
-// first two parts.
-func (r *Keyring) signerOf(t *jwt.Token, h header, text string) (*PublicKey, *Refusal) {
+// signerOf returns the public key that signed t, or nil if it was a secret.
+func (r *Keyring) signerOf(t compact, h header) (*PublicKey, *Refusal) {
 	if h.algorithm == jwt.SigningMethodHS256.Alg() {
-		for _, secret := range r.secretsFor(h) {
-			if t.Method.Verify(text, t.Signature, secret) == nil {
-				return nil, nil
-			}
+		if !r.signedBySecret(t, h) {
+			return nil, r.badSignature()
 		}
-		return nil, r.badSignature()
+		return nil, nil
 	}
-	if key := verifying(r.publicKeysFor(h), t, text); key != nil {
+	if key := verifying(r.publicKeysFor(h), t); key != nil {
 		return key, nil
 	}
 	if !r.refreshFor(h) {
 		return nil, r.badSignature()
 	}
-	if key := verifying(r.publicKeysFor(h), t, text); key != nil {
+	if key := verifying(r.publicKeysFor(h), t); key != nil {
 		return key, nil
 	}
 	for _, s := range r.sources {
@@ -52,9 +50,9 @@ func (r *Keyring) signerOf(t *jwt.Token, h header, text string) (*PublicKey, *Re
 }
 
 // verifying returns the key that verifies t's signature, or nil.
-func verifying(keys []*PublicKey, t *jwt.Token, text string) *PublicKey {
+func verifying(keys []*PublicKey, t compact) *PublicKey {
 	for _, k := range keys {
-		if k.method.Verify(text, t.Signature, k.key) == nil {
+		if k.method.Verify(t.signed, t.signature, k.key) == nil {
 			return k
 		}
 	}
@@ -69,17 +67,15 @@ func (r *Keyring) badSignature() *Refusal {
 	return invalid("the token is not signed with a key of this broker, or names another algorithm (alg) or key (kid)")
 }
 
-// secretsFor returns the secrets that may have signed a token: the one with its key id or, if there
-// is none, all of them.
-func (r *Keyring) secretsFor(h header) [][]byte {
-	all := make([][]byte, 0, len(r.keys))
-	for _, k := range r.keys {
-		if h.keyID != "" && k.ID == h.keyID {
-			return [][]byte{k.Secret}
+// signedBySecret reports whether one of the secrets signed t: the one with its key id or, if there
+// is none, any.
+func (r *Keyring) signedBySecret(t compact, h header) bool {
+	for _, s := range r.secrets {
+		if h.keyID != "" && s.id == h.keyID {
+			return s.verify(t.signed, t.signature)
 		}
-		all = append(all, k.Secret)
 	}
-	return all
+	return slices.ContainsFunc(r.secrets, func(s *hs256) bool { return s.verify(t.signed, t.signature) })
 }
 
 // publicKeysFor returns the public keys that may have signed a token. A token without a key id

@@ -1,13 +1,10 @@
 package token
 
 import (
-	"errors"
+	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/salabroker/sala/broker/rawjson"
 )
@@ -73,33 +70,29 @@ func (r *Keyring) verifySigned(raw string) (Claims, error) {
 	if claims, ok := r.cached(raw); ok {
 		return claims, nil
 	}
-	values := jwt.MapClaims{}
-	t, parts, err := r.parser.ParseUnverified(raw, values)
-	if err == nil && strings.ContainsAny(raw, "\r\n") {
-		err = jwt.ErrTokenMalformed // the decoder ignores line breaks
-	}
-	if err != nil {
-		return Claims{}, refusalOf(err)
-	}
-	h, refusal := headerOf(t)
+	t, refusal := parse(raw)
 	if refusal != nil {
 		return Claims{}, refusal
 	}
-	key, refusal := r.signerOf(t, h, raw[:len(parts[0])+1+len(parts[1])])
+	h, refusal := readHeader(t.header)
 	if refusal != nil {
 		return Claims{}, refusal
 	}
-	// Checked after the signature, so that forged tokens cost little.
-	for _, part := range parts[:2] {
-		if text, err := r.parser.DecodeSegment(part); err != nil || rawjson.CheckObject(text) != nil {
-			return Claims{}, invalid("the token has the same name twice, or is more than one JSON object")
-		}
+	key, refusal := r.signerOf(t, h)
+	if refusal != nil {
+		return Claims{}, refusal
 	}
-	claims, err := r.readClaims(values)
+	// Decoded after the signature has been verified, so that forged tokens cost little.
+	payload, refusal := decodeObject(t.payload)
+	if refusal != nil {
+		return Claims{}, refusal
+	}
+	texts := r.claimTexts(payload)
+	claims, err := r.readClaims(texts)
 	if err != nil {
 		return Claims{}, err
 	}
-	if err := r.checkParties(values, key); err != nil {
+	if err := r.checkParties(texts, key); err != nil {
 		return Claims{}, err
 	}
 	if key != nil {
@@ -133,41 +126,30 @@ func (r *Keyring) checkValidity(c Claims) error {
 
 // checkParties refuses a token whose issuer isn't accepted for its key, or whose audience isn't
 // accepted. key is nil for a secret.
-func (r *Keyring) checkParties(values jwt.MapClaims, key *PublicKey) error {
+func (r *Keyring) checkParties(t claimTexts, key *PublicKey) error {
 	issuers := r.issuers
 	if key != nil && key.issuer != "" {
 		issuers = []string{key.issuer}
 	}
-	if issuer, _ := values["iss"].(string); len(issuers) > 0 && !slices.Contains(issuers, issuer) {
+	if issuer, _ := rawjson.String(t.issuer); len(issuers) > 0 && !slices.Contains(issuers, issuer) {
 		return invalid("the token's issuer (\"iss\") is not one that this broker trusts with its key")
 	}
-	if len(r.audiences) > 0 && !slices.ContainsFunc(audienceOf(values), func(a string) bool { return slices.Contains(r.audiences, a) }) {
+	if len(r.audiences) > 0 && !r.isAudience(t.audience) {
 		return invalid("the token's audience (\"aud\") is not this broker")
 	}
 	return nil
 }
 
-// audienceOf reads "aud", which is a string or a list (RFC 7519, 4.1.3).
-func audienceOf(values jwt.MapClaims) []string {
-	switch aud := values["aud"].(type) {
-	case string:
-		return []string{aud}
-	case []any:
-		var all []string
-		for _, entry := range aud {
-			if name, ok := entry.(string); ok {
-				all = append(all, name)
-			}
+// isAudience reports whether "aud", which is a string or a list (RFC 7519, 4.1.3), has an accepted
+// value.
+func (r *Keyring) isAudience(aud json.RawMessage) bool {
+	if name, ok := rawjson.String(aud); ok {
+		return slices.Contains(r.audiences, name)
+	}
+	for entry := range rawjson.Elements(aud) {
+		if name, ok := rawjson.String(entry); ok && slices.Contains(r.audiences, name) {
+			return true
 		}
-		return all
 	}
-	return nil
-}
-
-// refusalOf replaces the library's errors, which may quote parts of the token.
-func refusalOf(err error) *Refusal {
-	if errors.Is(err, jwt.ErrTokenMalformed) {
-		return invalid("the token is not a JWT")
-	}
-	return invalid("the token's algorithm (alg) is not supported")
+	return false
 }
