@@ -68,6 +68,9 @@ func (a adminAccount) Name() string { return a.caller.Name() }
 // Proof implements [adminui.Account].
 func (a adminAccount) Proof(digest []byte) []byte { return a.caller.Proof(digest) }
 
+// Ended implements [adminui.Account].
+func (a adminAccount) Ended() <-chan struct{} { return a.caller.Ended() }
+
 // Sees implements [adminui.Account].
 func (a adminAccount) Sees(namespace string) bool {
 	return a.reaches(salav1.SocketService_ListSockets_FullMethodName, namespace)

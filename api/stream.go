@@ -16,8 +16,7 @@ import (
 func (s *Server) interceptStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
 	s.streams.Add(1)
 	defer s.streams.Add(-1)
-	ctx, cancel := s.untilShutdown(stream.Context())
-	defer cancel()
+	ctx := stream.Context()
 	c := &call{server: s, method: info.FullMethod, start: time.Now()}
 	defer func() { err = c.end(ctx, err, recover()) }()
 	c.audit, c.lasting = s.newAudit(c.method), true
@@ -25,6 +24,8 @@ func (s *Server) interceptStream(srv any, stream grpc.ServerStream, info *grpc.S
 		return err
 	}
 	defer c.leave()
+	ctx, cancel := s.untilEnd(ctx, c.caller)
+	defer cancel()
 	ctx = c.startSpan(ctx)
 	ctx = context.WithValue(ctx, callKey{}, c)
 	receiving, err := c.streamOf(ctx, stream, info)
@@ -32,7 +33,7 @@ func (s *Server) interceptStream(srv any, stream grpc.ServerStream, info *grpc.S
 		return err
 	}
 	err = handler(srv, receiving)
-	// A handler that doesn't know of shutdowns reports that it was cancelled.
+	// A handler that doesn't know of shutdowns and keys reports that it was cancelled.
 	if cause := context.Cause(ctx); err != nil && errors.As(cause, new(*broker.Error)) {
 		return cause
 	}
@@ -77,14 +78,16 @@ func (s *checkedStream) RecvMsg(m any) error {
 	return checkDecoded(directOf(s.ctx).request)
 }
 
-// untilShutdown returns a context that Shutdown ends too, since it can't wait for streams
-// that last. The cause of the context is then the error for the caller. The goroutine ends
-// with the context.
-func (s *Server) untilShutdown(parent context.Context) (context.Context, context.CancelFunc) {
+// untilEnd returns a context that Shutdown ends too, since it can't wait for streams that
+// last, and the end of the caller's key. The cause of the context is then the error for the
+// caller. The goroutine ends with the context.
+func (s *Server) untilEnd(parent context.Context, caller *auth.Caller) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
 	go func() {
 		select {
 		case <-ctx.Done():
+		case <-caller.Ended():
+			cancel(caller.Cause())
 		case <-s.stopping:
 			cancel(&broker.Error{
 				Code:    broker.CodeUnavailable,

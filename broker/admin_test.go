@@ -24,6 +24,8 @@ import (
 type adminKeys struct {
 	sees map[string][]string // namespaces by name; all for others
 
+	ended chan struct{} // the end of all keys; may be nil
+
 	mu   sync.Mutex
 	node *brokertest.Node
 	did  []adminui.Action
@@ -55,6 +57,8 @@ func (a adminAccount) Proof(digest []byte) []byte {
 	mac.Write(digest)
 	return mac.Sum(nil)
 }
+
+func (a adminAccount) Ended() <-chan struct{} { return a.keys.ended }
 
 func (a adminAccount) Sees(namespace string) bool {
 	names, limited := a.keys.sees[a.name]
@@ -373,4 +377,14 @@ func TestAdminSessionEnds(t *testing.T) {
 			t.Errorf("the session that has ended is answered with %s", answer)
 		}
 	})
+}
+
+func TestAdminIsSignedOutWithTheKey(t *testing.T) {
+	keys := &adminKeys{ended: make(chan struct{})}
+	node := brokertest.Start(t, withAdmin(keys))
+	ops, _ := signIn(t, node, "ops")
+	left, _ := signIn(t, node, "ops")
+	left.Send("41/admin")
+	close(keys.ended)
+	ops.Await("41/admin")
 }

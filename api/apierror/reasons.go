@@ -5,6 +5,7 @@ package apierror
 const (
 	ReasonAPIKeyRequired = "API_KEY_REQUIRED"
 	ReasonAPIKeyInvalid  = "API_KEY_INVALID" //nolint:gosec // a word for programs, no credential
+	ReasonAPIKeyChanged  = "API_KEY_CHANGED" //nolint:gosec // a word for programs, no credential
 	ReasonScopeDenied    = "SCOPE_DENIED"
 	ReasonRateLimited    = "RATE_LIMITED"
 

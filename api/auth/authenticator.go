@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/time/rate"
@@ -30,11 +31,37 @@ type Caller struct {
 
 	Calls         atomic.Int64 // calls in flight
 	Subscriptions atomic.Int64 // open Subscribe streams
+
+	ended chan struct{} // closed when the server no longer accepts the key as it is; nil for never
+	cause error         // why; may be read after ended
 }
 
-// Admit counts a call of a method. It returns a *[broker.Error] if the key lacks the
+// Ended is closed when the server no longer accepts the key, or accepts it with another name or
+// other scopes. It is nil for a Caller that [New] hasn't made.
+func (c *Caller) Ended() <-chan struct{} { return c.ended }
+
+// Cause returns the error for calls that go on when the key ends; nil before. It is a
+// *[broker.Error].
+func (c *Caller) Cause() error {
+	select {
+	case <-c.ended:
+		return c.cause
+	default:
+		return nil
+	}
+}
+
+func (c *Caller) end(cause error) {
+	c.cause = cause
+	close(c.ended)
+}
+
+// Admit counts a call of a method. It returns a *[broker.Error] if the key has ended, lacks the
 // scope, or has exceeded its rate.
 func (c *Caller) Admit(method string) error {
+	if err := c.Cause(); err != nil {
+		return err
+	}
 	if err := c.Authorize(method); err != nil {
 		return err
 	}
@@ -44,31 +71,48 @@ func (c *Caller) Admit(method string) error {
 // Authenticator knows the keys that the server accepts. Its methods may be called
 // concurrently.
 type Authenticator struct {
-	callers  []*Caller
-	failures *failures
+	callRate  int
+	callers   atomic.Pointer[[]*Caller] // the slice never changes
+	failures  *failures
+	replacing sync.Mutex // held by Replace
 }
 
 // New returns an Authenticator for keys. There must be at least one. Two keys
 // with the same secret are an error, since their scopes may differ. callRate is how many
 // calls each key may make per second; 0 is no limit.
 func New(keys []Key, callRate int) (*Authenticator, error) {
+	if err := checkKeys(keys); err != nil {
+		return nil, err
+	}
+	a := &Authenticator{callRate: callRate, failures: newFailures()}
+	callers := make([]*Caller, len(keys))
+	for i, key := range keys {
+		callers[i] = a.newCaller(key)
+	}
+	a.callers.Store(&callers)
+	return a, nil
+}
+
+func (a *Authenticator) newCaller(key Key) *Caller {
+	c := &Caller{Key: key, ended: make(chan struct{})}
+	if a.callRate > 0 {
+		c.rate = rate.NewLimiter(rate.Limit(a.callRate), a.callRate)
+	}
+	return c
+}
+
+func checkKeys(keys []Key) error {
 	if len(keys) == 0 {
-		return nil, errors.New("there is no API key, so nobody could call the control API; set at least one")
+		return errors.New("there is no API key, so nobody could call the control API; set at least one")
 	}
 	seen := make(map[[sha256.Size]byte]string, len(keys))
-	a := &Authenticator{failures: newFailures()}
 	for _, key := range keys {
 		if other, ok := seen[key.sum]; ok {
-			return nil, fmt.Errorf("the API keys %q and %q are the same; each needs a key of its own", other, key.name)
+			return fmt.Errorf("the API keys %q and %q are the same; each needs a key of its own", other, key.name)
 		}
 		seen[key.sum] = key.name
-		c := &Caller{Key: key}
-		if callRate > 0 {
-			c.rate = rate.NewLimiter(rate.Limit(callRate), callRate)
-		}
-		a.callers = append(a.callers, c)
 	}
-	return a, nil
+	return nil
 }
 
 // find returns the caller that a secret belongs to, or nil. It takes the same time
@@ -76,13 +120,14 @@ func New(keys []Key, callRate int) (*Authenticator, error) {
 func (a *Authenticator) find(secret string) *Caller {
 	sum := sha256.Sum256([]byte(secret))
 	found := -1
-	for i, c := range a.callers {
+	callers := *a.callers.Load()
+	for i, c := range callers {
 		found = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare(sum[:], c.sum[:]), i, found)
 	}
 	if found < 0 {
 		return nil
 	}
-	return a.callers[found]
+	return callers[found]
 }
 
 // bearer returns the secret in the Authorization headers of a call, or a
@@ -136,7 +181,7 @@ func (a *Authenticator) SignIn(name, secret, peer string) (*Caller, error) {
 // Resume returns the caller with the name for whoever has the proof of its key for a digest; see
 // [Key.Proof]. A failure counts as one of [Authenticator.SignIn].
 func (a *Authenticator) Resume(name string, digest, proof []byte, peer string) (*Caller, error) {
-	for _, c := range a.callers {
+	for _, c := range *a.callers.Load() {
 		if c.name == name && hmac.Equal(c.Proof(digest), proof) {
 			return c, nil
 		}

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -95,6 +96,12 @@ func (g grants) scopes() []Scope {
 	return slices.DeleteFunc(AllScopes(), func(s Scope) bool {
 		_, granted := g[s]
 		return !granted
+	})
+}
+
+func (g grants) equal(other grants) bool {
+	return maps.EqualFunc(g, other, func(a, b []room.Area) bool {
+		return (a == nil) == (b == nil) && slices.Equal(a, b)
 	})
 }
 

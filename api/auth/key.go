@@ -180,6 +180,11 @@ func (k Key) Namespaces() []string { return k.grants.namespaces() }
 // SameSecret reports whether both keys have the same secret.
 func (k Key) SameSecret(other Key) bool { return k.sum == other.sum }
 
+// equal reports whether both keys have the same secret, name and scopes.
+func (k Key) equal(other Key) bool {
+	return k.sum == other.sum && k.name == other.name && k.guessable == other.guessable && k.grants.equal(other.grants)
+}
+
 // Proof returns the HMAC-SHA256 of a digest, which only who has the same key can compute. It reveals
 // nothing about the key.
 func (k Key) Proof(digest []byte) []byte {

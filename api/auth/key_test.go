@@ -144,7 +144,8 @@ func TestParseGrants(t *testing.T) {
 }
 
 func TestZeroKeyLetsNobodyIn(t *testing.T) {
-	known := &Authenticator{callers: []*Caller{{}}}
+	known := &Authenticator{}
+	known.callers.Store(&[]*Caller{{}})
 	for _, secret := range []string{"", "\x00"} {
 		if known.find(secret) != nil {
 			t.Errorf("%q matches the zero Key", secret)

@@ -26,6 +26,8 @@ type Account interface {
 	Name() string
 	// Proof returns what only the holder of the same key can compute from a digest.
 	Proof(digest []byte) []byte
+	// Ended is closed when the key is revoked or has other scopes.
+	Ended() <-chan struct{}
 	// Sees reports whether the key may read the sockets of a namespace, and SeesEvents whether it
 	// may read the events of its clients.
 	Sees(namespace string) bool

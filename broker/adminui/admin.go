@@ -15,7 +15,8 @@ type admin struct {
 	conn    *engineio.Conn
 	id      string // of its socket
 	account Account
-	expires time.Time // of the session
+	expires time.Time     // of the session
+	gone    chan struct{} // closed when the admin is signed out
 
 	// Guarded by Server.mu.
 	welcome bool        // the page knows that it is connected
@@ -32,7 +33,7 @@ type admin struct {
 type sight struct{ sockets, events bool }
 
 func newAdmin(conn *engineio.Conn, account Account, expires time.Time) *admin {
-	return &admin{conn: conn, id: rand.Text(), account: account, expires: expires, known: make(map[string]sight)}
+	return &admin{conn: conn, id: rand.Text(), account: account, expires: expires, gone: make(chan struct{}), known: make(map[string]sight)}
 }
 
 // sees returns what the admin sees of a namespace.

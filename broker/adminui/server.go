@@ -185,12 +185,25 @@ func (s *Server) admit(a *admin, sessionID string, settle func(error) bool) {
 		a.expiry = time.AfterFunc(time.Until(a.expires), func() { s.expire(a) })
 	}
 	s.mu.Unlock()
+	go s.watchKey(a)
 	s.opts.Logger.Info("admin signed in", "key", a.account.Name(), "address", a.conn.RemoteAddress())
 	s.wake()
 }
 
-// expire signs out an admin whose session has ended.
+// watchKey signs out an admin whose key ends. It returns when the admin is gone.
+func (s *Server) watchKey(a *admin) {
+	select {
+	case <-a.account.Ended():
+		s.expire(a)
+	case <-a.gone:
+	}
+}
+
+// expire signs out an admin whose session or key has ended.
 func (s *Server) expire(a *admin) {
+	if s.admin(a.conn) != a {
+		return
+	}
 	a.send(engineio.NewFrame(socketio.AppendDisconnect(nil, Namespace)))
 	s.Closed(a.conn)
 	a.conn.CloseAfterFlush(engineio.ReasonForcedClose)
@@ -203,6 +216,7 @@ func (s *Server) Closed(conn *engineio.Conn) bool {
 	a, ok := s.admins[conn]
 	if ok {
 		delete(s.admins, conn)
+		close(a.gone)
 		if a.expiry != nil {
 			a.expiry.Stop()
 		}

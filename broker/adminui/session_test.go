@@ -12,6 +12,7 @@ type someone string
 
 func (s someone) Name() string                   { return string(s) }
 func (s someone) Proof(digest []byte) []byte     { return append([]byte(s), digest...) }
+func (someone) Ended() <-chan struct{}           { return nil }
 func (someone) Sees(string) bool                 { return false }
 func (someone) SeesEvents(string) bool           { return false }
 func (someone) Acts() bool                       { return false }

@@ -28,7 +28,7 @@ func (*serveCommand) Help() string {
 		`Repeatable flags take one value each time; in the environment variable, separate the values with spaces.` +
 		"\n\n" +
 		`SIGTERM and SIGINT drain the node: it closes its clients' connections and exits. A second signal ends the process immediately. ` +
-		`SIGHUP reloads certificates and reopens the audit log; with --dev it ends the process.` +
+		`SIGHUP reloads certificates and the API keys of the file, and reopens the audit log; with --dev it ends the process.` +
 		"\n\nScopes of API keys: " + scopes() + "." +
 		"\n\n" + exitCodes
 }

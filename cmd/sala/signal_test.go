@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"runtime"
@@ -171,5 +172,53 @@ func TestReloadOnSignal(t *testing.T) {
 	if _, metrics := getOver(t, pool, "https://"+n.http+"/metrics"); !strings.Contains(metrics, `sala_tls_reloads_total{listener="grpc",result="failed"} 1`) ||
 		!strings.Contains(metrics, `sala_tls_reloads_total{listener="public",result="ok"} 1`) || !strings.Contains(metrics, `sala_tls_certificate_expiry_timestamp_seconds{listener="http"} 1`) {
 		t.Errorf("the metrics don't say so:\n%s", metrics)
+	}
+}
+
+// TestReloadKeysOnSignal changes the API keys of the configuration file while it runs.
+func TestReloadKeysOnSignal(t *testing.T) {
+	const second = "another-key-of-the-tests"
+	file := writeFile(t, "sala.yaml", "jwt_secret: "+testSecret+"\napi_key: test="+testKey+"\n")
+	n := serve(t, "--config", file)
+	change := func(keys string, says ...string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte("jwt_secret: "+testSecret+"\napi_key: "+keys+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		n.err.line(t, says...)
+	}
+	answers := func(key string, want int) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+n.http+"/v1/rooms", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+key)
+		resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("%s, want %d", resp.Status, want)
+		}
+	}
+	answers(second, http.StatusUnauthorized)
+	change("[test="+testKey+", web="+second+":rooms:read]", "reloaded the API keys", `"keys":2`)
+	answers(second, http.StatusOK)
+	change("[", "can't reload the API keys")
+	answers(testKey, http.StatusOK)
+	answers(second, http.StatusOK)
+	change("web="+second+":emit", "reloaded the API keys", `"keys":1`)
+	answers(testKey, http.StatusUnauthorized)
+	answers(second, http.StatusForbidden)
+	if _, metrics := get(t, "http://"+n.http+"/metrics", ""); !strings.Contains(metrics, `sala_api_key_reloads_total{result="failed"} 1`) || !strings.Contains(metrics, `sala_api_key_reloads_total{result="ok"} 2`) {
+		t.Errorf("the metrics don't say so:\n%s", metrics)
+	}
+	if log := n.err.String(); strings.Contains(log, testKey) || strings.Contains(log, second) {
+		t.Error("the log has a key")
 	}
 }

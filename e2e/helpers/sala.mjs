@@ -39,10 +39,9 @@ const ANY_PORT = '127.0.0.1:0';
 export class Sala {
   // start runs `sala serve`; config is written to a file as JSON, which is YAML.
   static async start({ args = [], config = CONFIG, env = {} } = {}) {
-    const dir = mkdtempSync(path.join(tmpdir(), 'sala-e2e-'));
-    const file = path.join(dir, 'sala.yaml');
-    writeFileSync(file, JSON.stringify({ jwt_secret: `e2e=${SECRET}`, api_key: API_KEY, ...config }));
-    return new Sala(dir).run(['--config', file, ...args], env);
+    const sala = new Sala(mkdtempSync(path.join(tmpdir(), 'sala-e2e-')));
+    sala.configure(config);
+    return sala.run(['--config', sala.file, ...args], env);
   }
 
   // dev runs `sala serve --dev` with nothing configured.
@@ -52,6 +51,23 @@ export class Sala {
 
   constructor(dir) {
     this.dir = dir;
+    this.reloads = 0;
+  }
+
+  get file() {
+    return path.join(this.dir, 'sala.yaml');
+  }
+
+  configure(config) {
+    writeFileSync(this.file, JSON.stringify({ jwt_secret: `e2e=${SECRET}`, api_key: API_KEY, ...config }));
+  }
+
+  // reconfigure has the broker use the API keys of another configuration.
+  async reconfigure(config) {
+    this.configure(config);
+    this.child.process.kill('SIGHUP');
+    const wanted = ++this.reloads;
+    await this.child.see(({ stderr }) => stderr.split('reloaded the API keys').length > wanted, 'the API keys to be reloaded');
   }
 
   async run(args, env) {

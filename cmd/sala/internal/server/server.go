@@ -26,8 +26,9 @@ import (
 	"github.com/salabroker/sala/cmd/sala/internal/telemetry"
 )
 
-// certificatePoll is how often certificate files are checked for changes. A signal checks them too.
-const certificatePoll = time.Minute
+// filePoll is how often the files of certificates and API keys are checked for changes. A signal
+// checks them too.
+const filePoll = time.Minute
 
 // Server is a node: a broker, its control API and their listeners.
 type Server struct {
@@ -45,7 +46,7 @@ type Server struct {
 	metrics *listen.Listener // nil if http serves them
 	steps   []step           // Stop takes them in reverse order
 	reloads *reloads
-	poll    time.Duration // how often certificate files are checked
+	poll    time.Duration // how often files are checked
 
 	serving sync.WaitGroup
 	failed  chan error // has room for each listener
@@ -54,7 +55,7 @@ type Server struct {
 // New binds the listeners and builds the broker and the control API. Nothing is served before
 // Start. The error is a *[config.Error] if the configuration is invalid.
 func New(ctx context.Context, cfg *config.Config, log *slog.Logger, out io.Writer, build buildinfo.Info) (*Server, error) {
-	s := &Server{cfg: cfg, log: log, out: out, program: build, poll: certificatePoll, failed: make(chan error, 4)}
+	s := &Server{cfg: cfg, log: log, out: out, program: build, poll: filePoll, failed: make(chan error, 4)}
 	if err := s.assemble(ctx); err != nil {
 		s.Stop(ctx)
 		return nil, err
@@ -161,7 +162,7 @@ func (s *Server) build(ctx context.Context, options broker.Options, page http.Ha
 	if err != nil {
 		return err
 	}
-	s.reloads, err = newReloads(registry, s.listenConfigs()...)
+	s.reloads, err = newReloads(registry, s.cfg.KeyFile(), s.listenConfigs()...)
 	if err != nil {
 		return err
 	}
@@ -316,8 +317,8 @@ func (s *Server) serve(l *listen.Listener, serve func() error) {
 }
 
 // Run waits until ctx ends or a listener fails, then stops. It returns the listener's error, or nil.
-// Until then, each value from reload makes it reload the certificates and reopen the audit log. It
-// also checks the certificates once a minute.
+// Until then, each value from reload makes it reload the certificates and the API keys, and reopen
+// the audit log. It also checks the files of certificates and keys once a minute.
 func (s *Server) Run(ctx context.Context, reload <-chan os.Signal) error {
 	err := s.wait(ctx, reload)
 	s.Stop(context.WithoutCancel(ctx))
@@ -340,13 +341,9 @@ func (s *Server) wait(ctx context.Context, reload <-chan os.Signal) error {
 		case err := <-s.failed:
 			return err
 		case <-poll.C:
-			s.reloadCertificates()
+			s.reloadSettled()
 		case <-reload:
-			s.log.Info("reloading certificates and reopening the audit log")
-			s.reloadCertificates()
-			if s.audit != nil {
-				s.audit.Reopen()
-			}
+			s.reloadAll()
 		case <-draining:
 			s.api.Drain()
 			s.public.CloseKeepAlives()

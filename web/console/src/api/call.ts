@@ -49,6 +49,7 @@ export async function send<Answer>(call: Call<Answer>, signal?: AbortSignal): Pr
 
 /** Makes a call whose answer is a stream of JSON lines, and yields each message as it arrives. */
 export async function* stream<Message>(call: Call<Message>, signal: AbortSignal): AsyncGenerator<Message> {
+  const sent = authorization();
   const response = await request(call, signal);
   if (!response.body) return;
   let rest = '';
@@ -56,7 +57,7 @@ export async function* stream<Message>(call: Call<Message>, signal: AbortSignal)
     for await (const text of response.body.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>)) {
       const lines = (rest + text).split('\n');
       rest = lines.pop() ?? '';
-      for (const line of lines) if (line.trim()) yield unwrap<Message>(line);
+      for (const line of lines) if (line.trim()) yield unwrap<Message>(line, sent);
     }
   } catch (error) {
     if (signal.aborted || isAbort(error)) throw new DOMException('', 'AbortError');
@@ -65,9 +66,9 @@ export async function* stream<Message>(call: Call<Message>, signal: AbortSignal)
 }
 
 // The gateway wraps each message of a stream: {"result": …}, or {"error": …} at its end.
-function unwrap<Message>(line: string): Message {
+function unwrap<Message>(line: string, sent: string): Message {
   const value = JSON.parse(line) as { result?: Message; error?: unknown };
-  if (value.error !== undefined) throw errorOf(200, value);
+  if (value.error !== undefined) throw noticed(errorOf(200, value), sent);
   return value.result ?? (value as Message);
 }
 
@@ -93,9 +94,13 @@ async function request(call: Call<unknown>, signal: AbortSignal): Promise<Respon
 }
 
 async function failure(response: Response, sent: string): Promise<ApiError> {
-  const error = errorOf(response.status, await response.json().catch(() => undefined));
+  return noticed(errorOf(response.status, await response.json().catch(() => undefined)), sent);
+}
+
+// The session learns what an error says about the key that was sent.
+function noticed(error: ApiError, sent: string): ApiError {
   if (error.kind === 'key') keyRefused(sent);
-  if (error.kind === 'denied') scopesMayHaveChanged();
+  if (error.kind === 'denied' || error.reason === 'API_KEY_CHANGED') scopesMayHaveChanged();
   return error;
 }
 

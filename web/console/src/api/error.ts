@@ -67,11 +67,14 @@ function statusOf(body: unknown): Status {
   return 'error' in body ? statusOf(body.error) : (body as Status);
 }
 
+// A stream fails after its status 200, with a gRPC code alone.
+const BY_CODE: Record<number, ErrorKind> = { 3: 'invalid', 5: 'absent', 7: 'denied', 8: 'busy', 14: 'busy', 16: 'key' };
 const BY_STATUS: Record<number, ErrorKind> = { 400: 'invalid', 401: 'key', 403: 'denied', 404: 'absent', 405: 'unsupported', 413: 'invalid', 429: 'busy', 501: 'unsupported', 503: 'busy' };
 
 function kindOf(status: number, code: number | undefined, reason: string): ErrorKind {
   if (code === UNIMPLEMENTED || reason === 'PATH_NOT_FOUND') return 'unsupported';
   if (reason === 'CLIENT_CERT_REQUIRED') return 'denied';
+  if (status === 200) return BY_CODE[code ?? 0] ?? 'failed';
   return BY_STATUS[status] ?? 'failed';
 }
 
