@@ -76,8 +76,8 @@ vuln: ## look for known vulnerabilities with govulncheck (VULNDB) and npm audit;
 # its own GOTEST, which counts the tests, and insists on the race detector.
 .PHONY: unit
 unit: ## go test ./..., with the race detector where cgo is available
-	$(GOTEST) $(RACE) -timeout 10m ./...
-	cd cmd/sala-connect && go test $(RACE) -timeout 2m ./...
+	$(GOTEST) $(RACE) -timeout 20m ./...
+	cd cmd/sala-connect && go test $(RACE) -timeout 10m ./...
 
 .PHONY: sdk-python
 sdk-python: ## check the types of the Python library, and test it
@@ -97,13 +97,13 @@ bench: build ## measure bin/sala beside other servers, about 25 minutes; BENCHFL
 bench-check: ## lint and test the module bench/; measures nothing
 	@tools/install.sh golangci-lint
 	cd bench && ../$(TOOLS)/golangci-lint run --allow-parallel-runners ./...
-	@cd bench && CGO_ENABLED=1 node ../tools/gotest.mjs ../$(LOG)/bench.json -race -timeout 2m ./internal/... ./line ./load ./process ./results
+	@cd bench && CGO_ENABLED=1 node ../tools/gotest.mjs ../$(LOG)/bench.json -race -timeout 10m ./internal/... ./line ./load ./process ./results
 
 .PHONY: chaos-check
 chaos-check: ## lint and test the module chaos/; breaks nothing
 	@tools/install.sh golangci-lint
 	cd chaos && ../$(TOOLS)/golangci-lint run --config ../bench/.golangci.yml --allow-parallel-runners ./...
-	@cd chaos && CGO_ENABLED=1 node ../tools/gotest.mjs ../$(LOG)/chaos.json -race -timeout 2m ./internal/... ./cmd/chaos
+	@cd chaos && CGO_ENABLED=1 node ../tools/gotest.mjs ../$(LOG)/chaos.json -race -timeout 10m ./internal/... ./cmd/chaos
 
 .PHONY: sdk-go
 sdk-go: ## lint and test the client library for Go, and check the programs that use it
@@ -112,7 +112,7 @@ sdk-go: ## lint and test the client library for Go, and check the programs that 
 	@for program in examples/backend-go examples/chat-backend-go e2e/sdk/driver-go; do \
 	  echo "go vet of $$program"; go -C $$program vet .; \
 	done
-	@cd sdk/go && CGO_ENABLED=1 node ../../tools/gotest.mjs ../../$(LOG)/sdk-go.json -race -timeout 2m ./...
+	@cd sdk/go && CGO_ENABLED=1 node ../../tools/gotest.mjs ../../$(LOG)/sdk-go.json -race -timeout 10m ./...
 
 .PHONY: sdk-faults
 sdk-faults: build sdk-node-build ## kill broker, backends and proxy while clients ask 1,000 times a second, over each client library; about 5 minutes

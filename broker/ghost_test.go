@@ -140,8 +140,11 @@ func TestResetsLeaveNothing(t *testing.T) {
 		return connections+sockets == 0 && err == nil && len(rooms.Rooms) == 0 && exchange.Subscriptions() == subscriptions &&
 			broker.PendingAcks(node.Broker)+broker.PendingAcks(nodes[1].Broker) == 0
 	})
-	for range workers + 1 { // as many as the address may have
-		node.Dial(nil)
+	for range workers + 1 { // as many as the address may have, once the last reset request has been seen
+		eventually(t, "the address may have its connections again", func() bool {
+			_, err := node.TryDial(nil)
+			return err == nil
+		})
 	}
 }
 
