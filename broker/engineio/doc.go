@@ -9,7 +9,7 @@
 //   - conn.go, reason.go: a connection, and why it ends. deadlines.go, timers.go: its heartbeat.
 //   - frame.go, queue.go, flusher.go: what the server sends. packet.go: what it receives.
 //   - websocket_*.go: accepting, reading and framing WebSocket. link.go: its socket. parker.go,
-//     poller_linux.go, readpool.go: how a quiet connection costs no goroutine.
+//     poller_linux.go, readpool.go: how a quiet connection costs no goroutine; tls.go: behind TLS.
 //   - polling.go: long-polling; polling_get.go, polling_post.go, polling_body.go: its requests;
 //     polling_repeat.go: requests that browsers repeat. upgrade.go: from polling to WebSocket.
 //   - tunnel.go: the WebSockets of clients whose sessions another server has.
@@ -43,7 +43,8 @@
 //
 // Per server: the flushers, one for all deadlines, one that waits for parked connections to become
 // readable, and a few spare readers. Per WebSocket connection: its reader, while there is something
-// to read. Behind TLS, and where the system has no epoll, the reader always stays.
+// to read. Behind TLS that isn't from [TLSServer], and where the system has no epoll, the reader
+// always stays.
 //
 // Per tunnel: two, which the [Tunnels] end.
 //

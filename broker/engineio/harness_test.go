@@ -2,8 +2,11 @@ package engineio
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -161,8 +164,30 @@ type server struct {
 	sessions chan *session
 }
 
+// starter starts a Server as start does.
+type starter func(t *testing.T, options ...func(*Options)) *server
+
 // start serves a Server until the test ends. Each option changes the defaults.
 func start(t *testing.T, options ...func(*Options)) *server {
+	t.Helper()
+	return startOver(t, nil, options...)
+}
+
+// overAll runs a test over plain sockets and over each version of TLS.
+func overAll(t *testing.T, test func(t *testing.T, start starter)) {
+	t.Run("plain", func(t *testing.T) { test(t, start) })
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		t.Run(tls.VersionName(version), func(t *testing.T) {
+			test(t, func(t *testing.T, options ...func(*Options)) *server {
+				t.Helper()
+				return startOver(t, &tls.Config{MaxVersion: version}, options...)
+			})
+		})
+	}
+}
+
+// startOver is start, over TLS if config isn't nil.
+func startOver(t *testing.T, config *tls.Config, options ...func(*Options)) *server {
 	t.Helper()
 	var opts Options
 	for _, change := range options {
@@ -170,7 +195,7 @@ func start(t *testing.T, options ...func(*Options)) *server {
 	}
 	s := &server{sessions: make(chan *session, 1000)}
 	s.Server = New(s, opts)
-	s.http = httptest.NewServer(s.Server)
+	s.http = newHTTPServer(s.Server, config)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(t.Context(), 0)
 		defer cancel()
@@ -178,6 +203,46 @@ func start(t *testing.T, options ...func(*Options)) *server {
 		s.http.Close()
 	})
 	return s
+}
+
+// newHTTPServer serves h, over TLS if config isn't nil, on a listener that wrap returns.
+func newHTTPServer(
+	h http.Handler, config *tls.Config, wrap ...func(net.Listener) net.Listener,
+) *httptest.Server {
+	s := httptest.NewUnstartedServer(h)
+	for _, wrapped := range wrap {
+		s.Listener = wrapped(s.Listener)
+	}
+	if config == nil {
+		s.Start()
+		return s
+	}
+	// Handshakes that are reset would be logged.
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	s.TLS = config
+	s.Listener = tlsSockets{s.Listener}
+	s.StartTLS()
+	return s
+}
+
+// tlsSockets has httptest serve what TLSServer returns.
+type tlsSockets struct{ net.Listener }
+
+func (l tlsSockets) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &tlsSocket{Conn: nc}, nil
+}
+
+// clientTLS returns how clients connect over TLS.
+func clientTLS(s *httptest.Server) *tls.Config {
+	config := s.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+	if config != nil {
+		config.NextProtos, config.ServerName = nil, "127.0.0.1" // WebSockets need HTTP/1.1
+	}
+	return config
 }
 
 // Open implements [Handler].
@@ -230,7 +295,8 @@ func (s *server) dial(t *testing.T) (*client, *session) {
 
 func (c *client) socket(query string) *websocket.Conn {
 	c.t.Helper()
-	ws, response, err := websocket.DefaultDialer.DialContext(c.t.Context(), c.s.url("ws", query), nil)
+	dialer := websocket.Dialer{TLSClientConfig: clientTLS(c.s.http)}
+	ws, response, err := dialer.DialContext(c.t.Context(), c.s.url("ws", query), nil)
 	if err != nil {
 		c.t.Fatalf("dial: %v (%v)", err, response)
 	}
@@ -272,7 +338,7 @@ func (c *client) do(method, query, body string) (int, string) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := c.s.http.Client().Do(request)
 	if err != nil {
 		c.t.Errorf("%s %s: %v", method, query, err)
 		return 0, ""

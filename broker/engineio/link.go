@@ -10,8 +10,10 @@ import (
 type link struct {
 	nc net.Conn
 	// raw gives non-blocking access to a plain socket. It is nil for anything else (TLS, a
-	// wrapped connection), which only takes blocking reads and writes.
+	// wrapped connection), which only takes blocking writes.
 	raw syscall.RawConn
+	// below is the socket below TLS, if it can be read without waiting. It is nil otherwise.
+	below *tlsSocket
 }
 
 // Wrapped is a connection of the caller's own that reads and writes exactly as the socket within
@@ -33,11 +35,35 @@ func plain(nc net.Conn) net.Conn {
 
 func newLink(nc net.Conn) *link {
 	l := &link{nc: nc, raw: rawConn(plain(nc))}
+	if l.raw == nil {
+		l.below = socketBelow(nc)
+	}
 	if l.raw != nil {
 		// If this fails, the kernel's own limit holds.
 		_ = l.raw.Control(func(fd uintptr) { limitUnsent(fd, maxUnsent) })
 	}
 	return l
+}
+
+// socket returns the socket that the poller can watch while the connection waits; nil if there is
+// none.
+func (l *link) socket() syscall.RawConn {
+	if l.below != nil {
+		return l.below.raw
+	}
+	return l.raw
+}
+
+// canPark says whether the connection can wait without a goroutine.
+func (l *link) canPark() bool { return canPark && l.socket() != nil }
+
+// readNow reads from a connection over TLS. If nothing has arrived, it doesn't wait: the error is
+// errIdle.
+func (l *link) readNow(p []byte) (int, error) {
+	l.below.now = true
+	n, err := l.nc.Read(p)
+	l.below.now = false
+	return n, err
 }
 
 // maxUnsent is how many unsent bytes the kernel takes. Its own buffer grows to megabytes. A

@@ -1,14 +1,20 @@
 package engineio
 
 import (
-	"errors"
 	"log/slog"
+	"net"
 	"sync"
 )
 
 // errIdle is what a reader returns when nothing has arrived and its connection can wait without a
-// goroutine.
-var errIdle = errors.New("engineio: nothing to read")
+// goroutine. For crypto/tls it is a temporary error: see tlsSocket.
+var errIdle net.Error = idleError{}
+
+type idleError struct{}
+
+func (idleError) Error() string   { return "engineio: nothing to read" }
+func (idleError) Timeout() bool   { return true }
+func (idleError) Temporary() bool { return true }
 
 // parker holds the WebSocket connections that wait for their client to send something. A parked
 // connection has no goroutine, and so no stack. Most connections are silent most of the time, and a
@@ -112,7 +118,7 @@ func (p *parker) park(c *Conn, r *reader) parkResult {
 	if watched {
 		return parked
 	}
-	if err := p.poller.watch(r.link.raw, key); err != nil {
+	if err := p.poller.watch(r.link.socket(), key); err != nil {
 		return p.takeBack(c)
 	}
 	return parked

@@ -1,12 +1,43 @@
 package engineio
 
 import (
+	"fmt"
+	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 )
+
+// watchedByKernel returns how many sockets the kernel watches for the parker.
+func (p *parker) watchedByKernel(t *testing.T) (n int) {
+	t.Helper()
+	if !p.works {
+		return 0
+	}
+	// It fails only on a closed descriptor, for which the kernel watches nothing.
+	_ = p.poller.raw.Control(func(epoll uintptr) {
+		info, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", epoll))
+		if err != nil {
+			t.Error(err)
+		}
+		n = strings.Count(string(info), "tfd:")
+	})
+	return n
+}
+
+// unread reports whether the server has received something from the client and not read it.
+func (s *session) unread() (unread bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.ws.socket().Control(func(fd uintptr) { // it fails only on a closed descriptor
+		n, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		unread = err == nil && n > 0
+	})
+	return unread
+}
 
 // halfClosed is a socket whose peer has closed it.
 type halfClosed int

@@ -6,11 +6,9 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -37,6 +35,9 @@ func (s *server) awaitNobody(t *testing.T, counts *tally) {
 			t.Errorf("slot %d still has a connection", slot)
 		}
 	}
+	if n := s.parker.watchedByKernel(t); n != 0 {
+		t.Errorf("the kernel still watches %d sockets", n)
+	}
 	if len(s.parker.free) != len(s.parker.slots) {
 		t.Errorf("%d of %d slots are free", len(s.parker.free), len(s.parker.slots))
 	}
@@ -45,50 +46,54 @@ func (s *server) awaitNobody(t *testing.T, counts *tally) {
 // A connection can end while its reader handles a message. The reader must not park it then,
 // since the poller reports nothing about a closed socket.
 func TestEndBeforeParking(t *testing.T) {
-	for name, first := range map[string]string{"for the first time": "", "again": "4first"} {
-		t.Run(name, func(t *testing.T) {
-			counts := newTally()
-			s := start(t, func(o *Options) { o.Observer = counts })
-			nc, ses := s.rawClient(t)
-			if first != "" {
-				_, _ = nc.Write(clientFrame(first))
-				ses.wantData(t, "first")
-				ses.awaitParked(t)
-			}
-			ses.onEvent(func(e event) {
-				if e.name == "text" {
-					ses.cut()
+	overAll(t, func(t *testing.T, start starter) {
+		for name, first := range map[string]string{"for the first time": "", "again": "4first"} {
+			t.Run(name, func(t *testing.T) {
+				counts := newTally()
+				s := start(t, func(o *Options) { o.Observer = counts })
+				nc, ses := s.rawClient(t)
+				if first != "" {
+					_, _ = nc.Write(clientFrame(first))
+					ses.wantData(t, "first")
+					ses.awaitParked(t)
 				}
+				ses.onEvent(func(e event) {
+					if e.name == "text" {
+						ses.cut()
+					}
+				})
+				_, _ = nc.Write(clientFrame("4last"))
+				ses.wantData(t, "last")
+				ses.wantClose(t, ReasonForcedClose)
+				s.awaitNobody(t, counts)
 			})
-			_, _ = nc.Write(clientFrame("4last"))
-			ses.wantData(t, "last")
-			ses.wantClose(t, ReasonForcedClose)
-			s.awaitNobody(t, counts)
-		})
-	}
+		}
+	})
 }
 
 // The system watches a limited number of sockets. A connection beyond that keeps its goroutine
 // and is still read.
 func TestUnwatchableConnection(t *testing.T) {
-	counts := newTally()
-	s := start(t, func(o *Options) { o.Observer = counts })
-	_, before := s.rawClient(t)
-	s.parker.begin.Do(s.parker.open)
-	if !s.parker.works {
-		t.Skip("connections aren't parked on this system")
-	}
-	s.parker.poller.close()
-	nc, ses := s.rawClient(t)
-	for i := range 100 {
-		_, _ = nc.Write(clientFrame(fmt.Sprint("4", i)))
-		ses.wantData(t, fmt.Sprint(i))
-	}
-	for _, ses := range []*session{before, ses} {
-		ses.cut()
-		ses.wantClose(t, ReasonForcedClose)
-	}
-	s.awaitNobody(t, counts)
+	overAll(t, func(t *testing.T, start starter) {
+		counts := newTally()
+		s := start(t, func(o *Options) { o.Observer = counts })
+		_, before := s.rawClient(t)
+		s.parker.begin.Do(s.parker.open)
+		if !s.parker.works {
+			t.Skip("connections aren't parked on this system")
+		}
+		s.parker.poller.close()
+		nc, ses := s.rawClient(t)
+		for i := range 100 {
+			_, _ = nc.Write(clientFrame(fmt.Sprint("4", i)))
+			ses.wantData(t, fmt.Sprint(i))
+		}
+		for _, ses := range []*session{before, ses} {
+			ses.cut()
+			ses.wantClose(t, ReasonForcedClose)
+		}
+		s.awaitNobody(t, counts)
+	})
 }
 
 // Clients that connect, send, get answers and reset their connection at any moment leave nothing
@@ -99,27 +104,23 @@ func TestResetsLeaveNothing(t *testing.T) {
 	opts := Options{Observer: counts, PingInterval: time.Second, PingTimeout: time.Second}
 	s := &server{}
 	s.Server = New(echoes{}, opts)
-	plain, secure := httptest.NewUnstartedServer(s.Server), httptest.NewUnstartedServer(s.Server)
-	// Handshakes that are reset would be logged.
-	secure.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	plain.Start()
+	plain, secure := newHTTPServer(s.Server, nil), newHTTPServer(s.Server, &tls.Config{})
 	defer plain.Close()
-	secure.StartTLS()
 	defer secure.Close()
-	tlsConfig := secure.Client().Transport.(*http.Transport).TLSClientConfig
-	const workers, rounds = 8, 300
+	const workers, rounds = 8, 200
 	var all sync.WaitGroup
 	for worker := range workers {
 		all.Go(func() {
 			for round := range rounds {
 				var err error
-				switch address := plain.Listener.Addr().String(); (worker + round) % 4 {
-				case 0, 1:
-					err = resetWebSocket(address, nil)
-				case 2:
-					err = resetWebSocket(secure.Listener.Addr().String(), tlsConfig)
-				case 3:
-					err = resetUpgrade(address)
+				target, config := plain, (*tls.Config)(nil)
+				if rand.IntN(4) == 0 {
+					target, config = secure, clientTLS(secure)
+				}
+				if address := target.Listener.Addr().String(); (worker+round)%4 == 3 {
+					err = resetUpgrade(address, config)
+				} else {
+					err = resetWebSocket(address, config)
 				}
 				if err != nil {
 					t.Error(err)
@@ -163,30 +164,30 @@ func soon() {
 const upgradeRequest = "GET /socket.io/?EIO=4&transport=websocket%s HTTP/1.1\r\nHost: sala\r\nConnection: Upgrade\r\n" +
 	"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 
-// dialReset returns a connection and a function that resets it.
-func dialReset(address string) (net.Conn, func(), error) {
-	nc, err := net.Dial("tcp", address)
+// dialReset returns a connection, over TLS if config isn't nil, and a function that resets it.
+func dialReset(address string, config *tls.Config) (net.Conn, func(), error) {
+	tcp, err := net.Dial("tcp", address)
 	if err != nil {
 		return nil, nil, err
 	}
-	return nc, func() {
-		_ = nc.(*net.TCPConn).SetLinger(0)
-		_ = nc.Close()
-	}, nil
+	reset := func() {
+		_ = tcp.(*net.TCPConn).SetLinger(0)
+		_ = tcp.Close()
+	}
+	if config != nil {
+		return tls.Client(tcp, config), reset, nil
+	}
+	return tcp, reset, nil
 }
 
 // resetWebSocket connects, sends a few messages, and resets the connection. The server may end
 // the connection at any point, so every error only means that it is over.
 func resetWebSocket(address string, config *tls.Config) error {
-	tcp, reset, err := dialReset(address)
+	nc, reset, err := dialReset(address, config)
 	if err != nil {
 		return err
 	}
 	defer reset()
-	nc := tcp
-	if config != nil {
-		nc = tls.Client(tcp, config)
-	}
 	_, _ = fmt.Fprintf(nc, upgradeRequest, "")
 	for range rand.IntN(6) {
 		_, _ = nc.Read(make([]byte, 1024)) // the connection is parked soon
@@ -199,8 +200,8 @@ func resetWebSocket(address string, config *tls.Config) error {
 
 // resetUpgrade connects over long-polling, upgrades, and resets one or both connections on the
 // way.
-func resetUpgrade(address string) error {
-	polls, reset, err := dialReset(address)
+func resetUpgrade(address string, config *tls.Config) error {
+	polls, reset, err := dialReset(address, config)
 	if err != nil {
 		return err
 	}
@@ -216,7 +217,7 @@ func resetUpgrade(address string) error {
 	}
 	_, rest, _ := strings.Cut(string(body), `"sid":"`)
 	sid, _, _ := strings.Cut(rest, `"`)
-	nc, resetSocket, err := dialReset(address)
+	nc, resetSocket, err := dialReset(address, config)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"runtime"
@@ -14,7 +15,15 @@ import (
 // rawClient opens a WebSocket connection whose bytes the test reads itself, or leaves unread.
 func (s *server) rawClient(t *testing.T) (net.Conn, *session) {
 	t.Helper()
-	dialer := ws.Dialer{NetDial: nil}
+	return s.rawClientBy(t, nil)
+}
+
+// rawClientBy is rawClient with a socket of the caller's own, if dial isn't nil.
+func (s *server) rawClientBy(
+	t *testing.T, dial func(ctx context.Context, network, address string) (net.Conn, error),
+) (net.Conn, *session) {
+	t.Helper()
+	dialer := ws.Dialer{TLSConfig: clientTLS(s.http), NetDial: dial}
 	nc, buffered, _, err := dialer.Dial(t.Context(), s.url("ws", "EIO=4&transport=websocket"))
 	if err != nil {
 		t.Fatal(err)

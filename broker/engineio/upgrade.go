@@ -109,7 +109,7 @@ func (c *Conn) readProbe(l *link, r *reader) {
 	if upgraded {
 		// The client has opened its sockets before, so the next message may be the answer to a
 		// ping, half a minute from now.
-		r.parks = canPark && l.raw != nil
+		r.parks = l.canPark()
 		c.read(r)
 		return
 	}

@@ -45,7 +45,7 @@ func (c *Conn) readMessages(r *reader) error {
 			return err
 		}
 		// The first message comes right after the handshake, so parking before it doesn't pay.
-		r.parks = canPark && r.link.raw != nil
+		r.parks = r.link.canPark()
 		switch opcode {
 		case opText:
 			var p packet

@@ -1,6 +1,7 @@
 package engineio
 
 import (
+	"errors"
 	"io"
 	"time"
 	"unicode/utf8"
@@ -17,7 +18,7 @@ const (
 )
 
 // reader reads the WebSocket messages of one link. One goroutine uses it. While it waits for the
-// next message on a plain socket, it holds no buffer.
+// next message on a plain socket, or parked, it holds no buffer.
 type reader struct {
 	link    *link
 	intake  *intake
@@ -31,7 +32,7 @@ type reader struct {
 	attempt func(fd uintptr) bool // r.tryOnce, bound once
 	err     error                 // of the last attempt
 
-	parks    bool // errIdle may be returned
+	parks    bool // the connection may be parked
 	atHeader bool // nothing of the next frame has been read
 	drained  bool // the last read took all there was
 
@@ -287,7 +288,7 @@ func (r *reader) fill() error {
 	if r.link.raw == nil {
 		return r.fillStream()
 	}
-	if r.drained && r.parks && r.atHeader && r.start == r.end {
+	if r.drained && r.mayPark() {
 		r.drained = false // next is called again when something has arrived
 		return errIdle
 	}
@@ -314,7 +315,7 @@ func (r *reader) tryOnce(fd uintptr) bool {
 	r.err = err
 	if blocked && r.end == 0 {
 		r.release()
-		if r.parks && r.atHeader {
+		if r.mayPark() {
 			r.err = errIdle
 			return true
 		}
@@ -322,7 +323,7 @@ func (r *reader) tryOnce(fd uintptr) bool {
 	return !blocked
 }
 
-// fillStream is fill for a connection that only takes blocking reads.
+// fillStream is fill for a connection that isn't a plain socket.
 func (r *reader) fillStream() error {
 	if err := r.pause(); err != nil {
 		return err
@@ -330,14 +331,26 @@ func (r *reader) fillStream() error {
 	if r.buf == nil {
 		r.buf = r.buffers.get()
 	}
-	n, err := r.link.nc.Read(r.buf[r.end:])
+	var n int
+	var err error
+	if r.mayPark() {
+		n, err = r.link.readNow(r.buf[r.end:])
+	} else {
+		n, err = r.link.nc.Read(r.buf[r.end:])
+	}
 	r.end += n
 	r.countRead(n)
 	if n > 0 {
-		return nil
+		return nil // an error comes again with the next read
+	}
+	if errors.Is(err, errIdle) {
+		r.release()
 	}
 	return noProgress(err)
 }
+
+// mayPark reports whether errIdle may be returned: nothing of the next message has been read.
+func (r *reader) mayPark() bool { return r.parks && r.atHeader && r.start == r.end }
 
 func noProgress(err error) error {
 	if err == nil {

@@ -1,8 +1,8 @@
 package engineio
 
 import (
+	"crypto/tls"
 	"net"
-	"net/http"
 	"sync/atomic"
 	"testing"
 
@@ -41,16 +41,20 @@ func (c *counted) Close() error {
 
 // A caller's own connection is parked like any other. However it ends, its own Close is called.
 func TestWrappedConnections(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { testWrappedConnections(t, nil) })
+	t.Run("TLS", func(t *testing.T) { testWrappedConnections(t, &tls.Config{}) })
+}
+
+func testWrappedConnections(t *testing.T, config *tls.Config) {
+	t.Helper()
 	s := start(t)
-	plain, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &counting{Listener: plain}
-	wrapped := &http.Server{Handler: s.Server}
-	go func() { _ = wrapped.Serve(l) }()
-	defer func() { _ = wrapped.Close() }()
-	s.http.URL = "http://" + plain.Addr().String()
+	s.http.Close()
+	l := &counting{}
+	s.http = newHTTPServer(s.Server, config, func(plain net.Listener) net.Listener {
+		l.Listener = plain
+		return l
+	})
+	defer s.http.Close()
 	ends := map[Reason]func(*client, *session){
 		ReasonTransportClose: func(c *client, _ *session) { _ = c.ws.Close() },
 		ReasonForcedClose: func(c *client, ses *session) {
@@ -69,9 +73,10 @@ func TestWrappedConnections(t *testing.T) {
 		c, ses := s.dial(t)
 		c.write("4hello")
 		ses.wantData(t, "hello")
+		ses.awaitParked(t)
 		ses.mu.Lock()
-		if ses.ws.raw == nil {
-			t.Error("the socket isn't used directly")
+		if direct := ses.ws.raw != nil; direct != (config == nil) {
+			t.Errorf("the socket is used directly: %v", direct)
 		}
 		ses.mu.Unlock()
 		end(c, ses)

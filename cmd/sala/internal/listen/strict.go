@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/salabroker/sala/broker/engineio"
 )
 
 // printfLogger is a server's ErrorLog.
@@ -43,8 +45,8 @@ func (l *strictListener) Accept() (net.Conn, error) {
 	if l.config == nil {
 		return &strictConn{Conn: nc, scanner: &requestScanner{}}, nil
 	}
-	secured := tls.Server(nc, l.config)
-	return &strictTLSConn{strictConn: strictConn{Conn: secured, scanner: &requestScanner{}}, tls: secured, listener: l}, nil
+	secured := engineio.TLSServer(nc, l.config)
+	return &strictTLSConn{strictConn: strictConn{Conn: secured, scanner: &requestScanner{}}, tls: secured, below: nc, listener: l}, nil
 }
 
 // releaseScanner is the [http.Server.ConnState] of a server on a [strictListener]. A hijacked
@@ -105,6 +107,7 @@ func (c *strictConn) Plain() net.Conn {
 type strictTLSConn struct {
 	strictConn
 	tls      *tls.Conn
+	below    net.Conn // the connection that was accepted
 	listener *strictListener
 }
 
@@ -112,7 +115,7 @@ type strictTLSConn struct {
 func (c *strictTLSConn) NetConn() net.Conn { return c.tls.NetConn() }
 
 // ShowKey implements [api.KeyedConn] by way of the connection below TLS.
-func (c *strictTLSConn) ShowKey() bool { return showKey(c.tls.NetConn()) }
+func (c *strictTLSConn) ShowKey() bool { return showKey(c.below) }
 
 // ConnectionState completes the handshake first. net/http calls it before it reads, and completes
 // the handshake itself only for a [tls.Conn].
