@@ -177,6 +177,7 @@ func (b *Broker) queue(ns *namespace, to []*socket, m *Message) Report {
 		timed = anyOf(len(to))
 		defer b.metrics.latency.emitted(m.received, m.traceID)
 	}
+	defer o.batch.Flush()
 	for i, s := range to {
 		o.timed = i == timed
 		switch s.send(&o) {

@@ -277,6 +277,7 @@ type outgoing struct {
 	b         *Broker
 	namespace string
 	m         *Message
+	batch     engineio.Batch // of the connections that it has been queued for
 
 	plain *engineio.Frame // for sockets without a session
 	timed bool            // the delivery that comes next is measured

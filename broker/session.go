@@ -303,7 +303,7 @@ func (s *socket) keep(o *outgoing) delivery {
 		return kept
 	}
 	defer x.mu.Unlock()
-	position, replaced, reason := c.conn.SendNumbered(o.toQueue(frame), o.m.Volatile)
+	position, replaced, reason := o.batch.SendNumbered(c.conn, o.toQueue(frame), o.m.Volatile)
 	if replaced > 0 {
 		x.backlog.Replaced(replaced)
 	}

@@ -17,18 +17,20 @@ import (
 
 // socket is one client in one namespace.
 type socket struct {
+	// What each message for the socket needs stands first, so that it takes one cache line.
+	client  atomic.Pointer[client] // its connection; nil while it is away
+	session *session               // static; nil unless the client takes part in recovery
+	gone    atomic.Bool            // it has ended, or is about to
+	moving  atomic.Bool            // it changes its node, so that what happens to its rooms isn't published
+
 	// Static.
 	b           *Broker
 	ns          *namespace
-	session     *session // nil unless the client takes part in recovery
 	id          string
 	user        string
 	auth        json.RawMessage // what the client sent as auth, without the token
 	connectTime time.Time
 
-	client    atomic.Pointer[client]          // its connection; nil while it is away
-	gone      atomic.Bool                     // it has ended, or is about to
-	moving    atomic.Bool                     // it changes its node, so that what happens to its rooms isn't published
 	described atomic.Pointer[eventhub.Socket] // how backends saw it last
 	data      atomic.Pointer[json.RawMessage] // what backends have attached; nil for nothing
 	catchUp   atomic.Pointer[catchUp]         // of joins that read the history of a room; nil if there was none lately
@@ -160,10 +162,11 @@ func (s *socket) send(o *outgoing) delivery {
 			return d
 		}
 	}
-	if s.deliver(o.toQueue(o.plainFrame()), o.m.Volatile) {
-		return queued
+	c := s.client.Load()
+	if c == nil || s.gone.Load() || o.batch.Send(c.conn, o.toQueue(o.plainFrame()), o.m.Volatile) != engineio.Queued {
+		return notDelivered
 	}
-	return notDelivered
+	return queued
 }
 
 // disconnect ends the socket. The client gets everything that was sent to it

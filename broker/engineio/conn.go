@@ -22,40 +22,44 @@ const (
 // Conn is one client's connection, over whichever transport it uses at the moment. All its methods
 // may be called concurrently, also by its own [Receiver].
 type Conn struct {
+	// What a message touches on its way stands together, at the start: a broadcast finds none of it
+	// in the processor's cache. Guarded by mu, except for server, which is static.
+	mu        sync.Mutex
+	state     state
+	scheduled bool // it's in the flushQueue, or about to be
+	busy      bool // a goroutine writes to ws; only that one takes from out
+	stalled   bool // its socket takes no more bytes for now
+	base64    bool // its client can't read binary WebSocket frames
+	socket    descriptor
+	server    *Server
+	ws        *link    // nil while the transport is long-polling
+	poll      *polling // nil once the transport is WebSocket and no response is under way
+	pushed    uint64   // frames that have been queued so far, which numbers them
+	resent    int      // cost of frames that Resend has queued since the queue was empty last
+	out       queue
+
+	// Guarded by mu, too.
+	deadlines deadlines
+	peerDone  bool          // the peer has sent its close frame
+	broken    bool          // the peer has broken the protocol, so nothing more it sends can be read
+	probing   bool          // an upgrade is under way; probe may not be set yet
+	reason    Reason        // why it's closing, or closed
+	cause     error         // the error behind it, if any
+	probe     *link         // the WebSocket that the client is upgrading to
+	closeBy   time.Duration // uptime of the server at which a graceful close ends at the latest
+
 	// Static.
-	server   *Server
 	id       string
 	remote   string
 	receiver Receiver      // set before anything is read
 	done     chan struct{} // closed when state becomes stateClosed
 
-	next  *Conn // guarded by flushQueue.mu
 	timer timer // guarded by timers.mu
 
 	parkState parkState // guarded by parker.mu
 
 	established atomic.Bool // messages may have their full size
 	inflow      inflow
-
-	mu        sync.Mutex
-	state     state
-	scheduled bool   // it's in the flushQueue
-	busy      bool   // a goroutine writes to ws; only that one takes from out
-	stalled   bool   // its socket takes no more bytes for now
-	peerDone  bool   // the peer has sent its close frame
-	broken    bool   // the peer has broken the protocol, so nothing more it sends can be read
-	base64    bool   // its client can't read binary WebSocket frames
-	probing   bool   // an upgrade is under way; probe may not be set yet
-	reason    Reason // why it's closing, or closed
-	cause     error  // the error behind it, if any
-	out       queue
-	pushed    uint64   // frames that have been queued so far, which numbers them
-	resent    int      // cost of frames that Resend has queued since the queue was empty last
-	ws        *link    // nil while the transport is long-polling
-	poll      *polling // nil once the transport is WebSocket and no response is under way
-	probe     *link    // the WebSocket that the client is upgrading to
-	deadlines deadlines
-	closeBy   time.Duration // uptime of the server at which a graceful close ends at the latest
 }
 
 // RemoteAddress returns the client's address: RemoteAddr of the request that opened the connection.
@@ -93,7 +97,7 @@ func (c *Conn) Open() bool {
 // A frame with a [ConflationKey] replaces the last one with the same key that still waits, whose place
 // in the order is gone then. One that is being written at that moment stays.
 func (c *Conn) Send(f *Frame, volatile bool) DropReason {
-	_, _, reason := c.SendNumbered(f, volatile)
+	_, _, reason := c.send(f, volatile, nil)
 	return reason
 }
 
@@ -101,6 +105,12 @@ func (c *Conn) Send(f *Frame, volatile bool) DropReason {
 // for [Receiver.Confirmed]. If f was dropped, no confirmation reaches its position. replaced is the
 // position of the frame that f has replaced, and that the client doesn't get; 0 if there is none.
 func (c *Conn) SendNumbered(f *Frame, volatile bool) (position, replaced uint64, reason DropReason) {
+	return c.send(f, volatile, nil)
+}
+
+// send is SendNumbered. A connection that is to be written goes into the batch; to the flushers if
+// that is nil.
+func (c *Conn) send(f *Frame, volatile bool, to *Batch) (position, replaced uint64, reason DropReason) {
 	c.mu.Lock()
 	f = c.encodingFor(f)
 	reason = c.mayQueue(f, volatile)
@@ -115,7 +125,7 @@ func (c *Conn) SendNumbered(f *Frame, volatile bool) (position, replaced uint64,
 		if f.conflates() {
 			replaced = c.out.replace(f, c.pushed)
 		}
-		c.push(f)
+		c.push(f, to)
 		position = c.pushed
 		c.mu.Unlock()
 		if replaced > 0 {
@@ -145,7 +155,7 @@ func (c *Conn) Resend(f *Frame) (position uint64, reason DropReason) {
 		return c.pushed + 1, DropClosed
 	}
 	f = c.encodingFor(f)
-	c.push(f)
+	c.push(f, nil)
 	c.resent += f.cost()
 	return c.pushed, Queued
 }
@@ -188,8 +198,9 @@ func (c *Conn) writable() bool {
 	return c.poll.pending != nil
 }
 
-// push appends f without any check and has the queue written. The caller holds mu.
-func (c *Conn) push(f *Frame) {
+// push appends f without any check and has the queue written, with a batch if it isn't nil. The
+// caller holds mu.
+func (c *Conn) push(f *Frame, to *Batch) {
 	if c.out.empty() {
 		c.resent = 0
 	}
@@ -197,7 +208,7 @@ func (c *Conn) push(f *Frame) {
 	c.out.push(f, c.pushed)
 	c.server.opts.Traffic.sent(f)
 	if c.poll == nil {
-		c.schedule()
+		c.schedule(to)
 		return
 	}
 	// Right after an upgrade, the last response may still be under way, and what it carries must come
@@ -244,7 +255,7 @@ func (c *Conn) beginClose(reason Reason, cause error) {
 		c.limitClose()
 	}
 	c.arm()
-	c.push(newCloseFrame(reason))
+	c.push(newCloseFrame(reason), nil)
 }
 
 // limitClose leaves a closing connection no more than closeGrace. The caller holds mu.
@@ -270,6 +281,8 @@ func (c *Conn) terminate(reason Reason, cause error) {
 	c.state = stateClosed
 	undelivered := c.out.clear()
 	ws, probe, poll := c.ws, c.dropProbe(), c.poll
+	abrupt := reason == ReasonSlowConsumer
+	left := c.socket.leave(abrupt)
 	c.server.timers.set(c, 0)
 	close(c.done)
 	c.mu.Unlock()
@@ -281,8 +294,9 @@ func (c *Conn) terminate(reason Reason, cause error) {
 		probe.close(false)
 	}
 	if ws != nil {
-		ws.close(reason == ReasonSlowConsumer)
-		c.server.parker.socketClosed(c)
+		if !left {
+			c.closeSocket(ws, abrupt)
+		}
 		return // the reading goroutine calls finish
 	}
 	c.server.opts.Traffic.polls(-1)
@@ -290,6 +304,12 @@ func (c *Conn) terminate(reason Reason, cause error) {
 		poll.delivery <- struct{}{} // not while a POST delivers; not released, as nothing may follow
 		c.finish()
 	}()
+}
+
+// closeSocket closes the socket of a connection that has ended. It is called once.
+func (c *Conn) closeSocket(ws *link, abrupt bool) {
+	ws.close(abrupt)
+	c.server.parker.socketClosed(c)
 }
 
 // finish makes the end of the connection known. The goroutine that delivers messages to the receiver

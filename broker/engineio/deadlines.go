@@ -133,7 +133,7 @@ func (c *Conn) Ping() (position uint64) {
 
 // ping queues a ping. The caller holds mu, and arms the timer.
 func (c *Conn) ping(now time.Duration) {
-	c.push(c.server.frames.ping)
+	c.push(c.server.frames.ping, nil)
 	c.deadlines.pings++
 	c.deadlines.pinged, c.deadlines.written = c.pushed, false
 	c.deadlines.heartbeat = now + c.server.opts.PingTimeout

@@ -7,7 +7,8 @@
 //   - server.go, options.go: the [Server] and its sessions; http.go, refusal.go: its requests.
 //   - handshake.go: how a connection opens. receiver.go: the layer above.
 //   - conn.go, reason.go: a connection, and why it ends. deadlines.go, timers.go: its heartbeat.
-//   - frame.go, queue.go, flusher.go: what the server sends. packet.go: what it receives.
+//   - frame.go, queue.go, batch.go, flusher.go: what the server sends. packet.go: what it receives.
+//     descriptor.go: the number of a socket, and who may close it.
 //   - websocket_*.go: accepting, reading and framing WebSocket. link.go: its socket. parker.go,
 //     poller_linux.go, readpool.go: how a quiet connection costs no goroutine; tls.go: behind TLS.
 //   - polling.go: long-polling; polling_get.go, polling_post.go, polling_body.go: its requests;
@@ -19,9 +20,10 @@
 //
 // Out: every [Conn] has one queue of [Frame]s, whatever its transport. [Conn.Send] appends to it and
 // never waits. Over WebSocket, a connection with something to write goes to one of GOMAXPROCS
-// flushers. A flusher writes all that is queued with one non-blocking write. Only a connection whose
-// peer doesn't read gets a goroutine, until the socket is writable again. Over long-polling, the
-// HTTP handler of the pending GET takes the queue.
+// flushers; a message to many connections hands them over in batches ([Batch]). A flusher writes all
+// that is queued with one non-blocking write. Only a connection whose peer doesn't read gets a
+// goroutine, until the socket is writable again. Over long-polling, the HTTP handler of the pending
+// GET takes the queue.
 //
 // In: a WebSocket connection has a reading goroutine while there is something to read. Then it is
 // parked until more arrives. Over long-polling, the HTTP handler of the POST reads. Either calls the

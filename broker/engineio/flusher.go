@@ -21,45 +21,59 @@ const (
 type flushQueue struct {
 	mu      sync.Mutex
 	filled  sync.Cond
-	first   *Conn // linked by Conn.next
-	last    *Conn
+	ring    []*Conn // its length is a power of two, and at most twice the most connections
+	first   int     // position of the first in ring
+	n       int     // how many there are
 	stopped bool
 }
 
 func newFlushQueue() *flushQueue {
-	q := &flushQueue{}
+	q := &flushQueue{ring: make([]*Conn, 4*batchSize)}
 	q.filled.L = &q.mu
 	return q
 }
 
-func (q *flushQueue) push(c *Conn) {
+// push appends connections, and wakes a flusher. A flusher takes no more than a batch, and a batch is
+// the most that is pushed at once. So there are enough flushers awake.
+func (q *flushQueue) push(conns ...*Conn) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.last == nil {
-		q.first = c
-	} else {
-		q.last.next = c
+	if q.n+len(conns) > len(q.ring) {
+		q.grow()
 	}
-	q.last = c
+	for _, c := range conns {
+		q.ring[(q.first+q.n)&(len(q.ring)-1)] = c
+		q.n++
+	}
 	q.filled.Signal()
 }
 
-// pop waits for a connection. It returns nil once the queue is stopped and empty.
-func (q *flushQueue) pop() *Conn {
+// grow doubles the ring. The caller holds mu.
+func (q *flushQueue) grow() {
+	larger := make([]*Conn, 2*len(q.ring))
+	n := copy(larger, q.ring[q.first:])
+	copy(larger[n:], q.ring[:q.first])
+	q.ring, q.first = larger, 0
+}
+
+// pop waits for connections, moves some into the batch and returns how many. It returns 0 once the
+// queue is stopped and empty.
+func (q *flushQueue) pop(into *[batchSize]*Conn) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for q.first == nil {
+	for q.n == 0 {
 		if q.stopped {
-			return nil
+			return 0
 		}
 		q.wait()
 	}
-	c := q.first
-	q.first, c.next = c.next, nil
-	if q.first == nil {
-		q.last = nil
+	n := min(q.n, batchSize)
+	for i := range n {
+		into[i], q.ring[q.first] = q.ring[q.first], nil
+		q.first = (q.first + 1) & (len(q.ring) - 1)
 	}
-	return c
+	q.n -= n
+	return n
 }
 
 // wait waits until something is pushed. Then it yields to the goroutines that are about to push,
@@ -79,80 +93,76 @@ func (q *flushQueue) stop() {
 	q.filled.Broadcast()
 }
 
-// flusher writes one connection at a time and never waits for one. Its fields are the arguments
-// and results of one write, so that writing doesn't allocate.
+// flusher writes one connection after the other and never waits for one.
 type flusher struct {
 	scratch []byte
-	attempt func(fd uintptr) bool // f.tryOnce, bound once
-
-	chunk   []byte
-	written int
-	err     error
+	batch   [batchSize]*Conn
 }
 
-func newFlusher() *flusher {
-	f := &flusher{scratch: make([]byte, flushChunk)}
-	f.attempt = f.tryOnce
-	return f
-}
+func newFlusher() *flusher { return &flusher{scratch: make([]byte, flushChunk)} }
 
 func (f *flusher) run(q *flushQueue) {
-	for c := q.pop(); c != nil; c = q.pop() {
-		f.flush(c)
+	for n := q.pop(&f.batch); n > 0; n = q.pop(&f.batch) {
+		for i, c := range f.batch[:n] {
+			f.batch[i] = nil
+			f.flush(c)
+		}
 	}
 }
 
 func (f *flusher) flush(c *Conn) {
-	l, chunk := c.takeChunk(f.scratch)
-	if l == nil {
+	chunk, number := c.takeChunk(f.scratch)
+	if chunk == nil {
 		return
 	}
-	f.chunk = chunk
-	err := l.raw.Write(f.attempt)
-	if err == nil {
-		err = f.err
+	n, err := c.tryWrite(number, chunk)
+	c.wrote(n, n < len(chunk), err)
+}
+
+// schedule hands the connection to the flushers, unless they have it, with a batch if it isn't nil. A
+// connection that is being written is handed over after that. The caller holds mu.
+func (c *Conn) schedule(with *Batch) {
+	if c.scheduled || c.busy {
+		return
 	}
-	f.chunk = nil
-	c.wrote(f.written, f.written < len(chunk), err)
-}
-
-func (f *flusher) tryOnce(fd uintptr) bool {
-	f.written, _, f.err = tryWrite(fd, f.chunk)
-	return true
-}
-
-// schedule hands the connection to the flushers, unless they have it. A connection that is being
-// written is handed over after that. The caller holds mu.
-func (c *Conn) schedule() {
-	if !c.scheduled && !c.busy {
-		c.scheduled = true
+	c.scheduled = true
+	if with != nil {
+		with.add(c)
+	} else {
 		c.server.flushing.push(c)
 	}
 }
 
-// takeChunk returns what a flusher is to write next, and where to; nil if there is nothing to do.
-func (c *Conn) takeChunk(scratch []byte) (*link, []byte) {
+// takeChunk returns what a flusher is to write next, and holds the descriptor, whose number it
+// returns; nil if there is nothing to do.
+func (c *Conn) takeChunk(scratch []byte) (chunk []byte, number int32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.scheduled = false
-	if c.busy || c.out.empty() {
-		return nil, nil
+	if c.busy || c.out.empty() { // empty, for example, since the connection has ended
+		return nil, 0
 	}
 	c.busy = true
-	if c.ws.raw == nil {
+	number = c.socket.number
+	if number == 0 && c.ws.raw == nil {
 		c.server.writers.Go(func() { c.writeStream(c.ws) })
-		return nil, nil
+		return nil, 0
 	}
-	return c.ws, c.out.gather(scratch)
+	c.socket.held = true
+	return c.out.gather(scratch), number
 }
 
 // wrote takes n written bytes off the queue and has the rest written. full says that the socket's
 // buffer was full.
 func (c *Conn) wrote(n int, full bool, err error) {
 	c.mu.Lock()
-	c.busy = false
+	c.busy, c.socket.held = false, false
 	if c.state == stateClosed {
+		left, abrupt := c.socket.left, c.socket.abrupt
 		c.mu.Unlock()
+		if left {
+			c.closeSocket(c.ws, abrupt)
+		}
 		return
 	}
 	c.out.advance(n)
@@ -167,7 +177,7 @@ func (c *Conn) wrote(n int, full bool, err error) {
 	case c.out.empty():
 		closed = c.flushedClose()
 	default:
-		c.schedule()
+		c.schedule(nil)
 	}
 	c.mu.Unlock()
 
@@ -216,10 +226,10 @@ func (c *Conn) makeRoom() bool {
 		c.mu.Lock()
 		return true
 	}
-	c.busy = true
-	l, chunk := c.ws, c.out.gather(nil)
+	c.busy, c.socket.held = true, true
+	number, chunk := c.socket.number, c.out.gather(nil)
 	c.mu.Unlock()
-	n, err := l.writeSome(chunk, false)
+	n, err := c.tryWrite(number, chunk)
 	c.wrote(n, n < len(chunk), err)
 	c.mu.Lock()
 	return true

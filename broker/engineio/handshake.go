@@ -49,7 +49,7 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
 		s.refuseAccept(w, err)
 		return
 	}
-	c.ws = l
+	c.setLink(l)
 	added := s.add(c)
 	if !added {
 		l.close(true)

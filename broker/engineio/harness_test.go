@@ -195,6 +195,7 @@ func startOver(t *testing.T, config *tls.Config, options ...func(*Options)) *ser
 	}
 	s := &server{sessions: make(chan *session, 1000)}
 	s.Server = New(s, opts)
+	s.direct = ownsDescriptors && !throughNet
 	s.http = newHTTPServer(s.Server, config)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(t.Context(), 0)

@@ -168,7 +168,7 @@ func (s *server) inMemory(t *testing.T) (net.Conn, *session) {
 	r := &http.Request{URL: &url.URL{}, Header: http.Header{}}
 	ours, theirs := net.Pipe()
 	c := s.newConn(r)
-	c.ws = newLink(ours)
+	c.setLink(newLink(ours))
 	if !s.admit() || !s.add(c) {
 		t.Fatal("not admitted")
 	}

@@ -14,11 +14,15 @@ type link struct {
 	raw syscall.RawConn
 	// below is the socket below TLS, if it can be read without waiting. It is nil otherwise.
 	below *tlsSocket
+	// number is that of raw's descriptor, for Conn.setLink; 0 if there is none.
+	number int32
 }
 
 // Wrapped is a connection of the caller's own that reads and writes exactly as the socket within
 // it does, and only closes in its own way. The server then reads and writes the socket itself,
-// which costs less. It calls no other methods than Plain and Close.
+// which costs less. It calls no other methods than Plain and Close. Nobody but the server may close
+// the connection or the socket once net/http has handed the connection over: the server writes to the
+// number of the socket, which a file that is opened later could have.
 type Wrapped interface {
 	net.Conn
 	// Plain returns the socket.
@@ -40,7 +44,10 @@ func newLink(nc net.Conn) *link {
 	}
 	if l.raw != nil {
 		// If this fails, the kernel's own limit holds.
-		_ = l.raw.Control(func(fd uintptr) { limitUnsent(fd, maxUnsent) })
+		_ = l.raw.Control(func(fd uintptr) {
+			limitUnsent(fd, maxUnsent)
+			l.number = int32(fd) //nolint:gosec // the system numbers files from 0
+		})
 	}
 	return l
 }

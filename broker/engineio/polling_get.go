@@ -231,6 +231,6 @@ func (c *Conn) leavePolling() {
 	c.poll = nil
 	c.arm()
 	if !c.out.empty() {
-		c.schedule()
+		c.schedule(nil)
 	}
 }

@@ -29,6 +29,7 @@ type Server struct {
 	handler  Handler
 	opts     Options
 	started  time.Time
+	direct   bool // sockets are written by the number of their descriptors
 	flushing *flushQueue
 	timers   *timers
 	parker   *parker
@@ -55,6 +56,7 @@ func New(h Handler, opts Options) *Server {
 		handler:  h,
 		opts:     opts.withDefaults(),
 		started:  time.Now(),
+		direct:   ownsDescriptors,
 		flushing: newFlushQueue(),
 		timers:   newTimers(),
 		sessions: make(map[string]*Conn),

@@ -177,7 +177,7 @@ func (c *Conn) switchTo(l *link) bool {
 	}
 	c.dropProbe()
 	c.arm()
-	c.ws = l
+	c.setLink(l)
 	c.server.opts.Traffic.polls(-1)
 	if p.pending != nil || p.last.writing() {
 		p.signal() // its handler calls leavePolling

@@ -175,12 +175,17 @@ func (l *limitListener) closeIdle() {
 	}
 }
 
+// closeSilent closes the sockets under mu, because a connection that begins to send may be taken
+// over: from then on nobody else may close it; see [engineio.Wrapped].
 func (l *limitListener) closeSilent() {
 	l.mu.Lock()
 	silent := slices.Collect(maps.Keys(l.silent))
+	for _, c := range silent {
+		_ = c.TCPConn.Close() // an error means that it is closed already
+	}
 	l.mu.Unlock()
 	for _, c := range silent {
-		_ = c.Close() // an error means that it is closed already
+		_ = c.Close() // counts it; the error says that the socket is closed
 	}
 }
 
@@ -261,8 +266,14 @@ func (c *countedConn) Close() error {
 	return err
 }
 
-// Plain implements [engineio.Wrapped]: reading and writing this is reading and writing its socket.
-func (c *countedConn) Plain() net.Conn { return c.TCPConn }
+// Plain implements [engineio.Wrapped]: reading and writing this is reading and writing its socket. A
+// connection in a pool is no such thing, as another one may replace it at any time.
+func (c *countedConn) Plain() net.Conn {
+	if c.listener.keyless != nil {
+		return c
+	}
+	return c.TCPConn
+}
 
 // collectors returns the metrics, labelled with the listener's name.
 func (l *limitListener) collectors(name string) []prometheus.Collector {
