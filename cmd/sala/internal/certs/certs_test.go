@@ -212,6 +212,35 @@ func TestClientCertificates(t *testing.T) {
 	}
 }
 
+// A client that returns needs no signature of the server, also when the certificate was renewed.
+func TestSessionsAreResumed(t *testing.T) {
+	ca := certstest.NewCA(t, "authority")
+	f := folder{t, t.TempDir()}
+	f.writePair(ca.Issue(t, "server", later()))
+	s := load(t, f)
+	addr := listen(t, s)
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		resumed := false
+		client := trust(ca)
+		client.MaxVersion = version
+		client.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+		client.VerifyConnection = func(state tls.ConnectionState) error {
+			resumed = state.DidResume
+			return nil
+		}
+		for _, want := range []bool{false, true, true} {
+			wantServer(t, addr, client, "server")
+			if resumed != want {
+				t.Errorf("%s: resumed %t, want %t", tls.VersionName(version), resumed, want)
+			}
+			f.writePair(ca.Issue(t, "server", later()))
+			if changed, err := s.Reload(); !changed || err != nil {
+				t.Fatalf("Reload: %t, %v", changed, err)
+			}
+		}
+	}
+}
+
 // A client of an authority that isn't trusted any more doesn't get in with the
 // session that it had.
 func TestAuthorityIsTakenAway(t *testing.T) {
