@@ -42,12 +42,15 @@ func (t *Tracker) answer(place Place, local Local, q *wire.PresenceQuestion) *wi
 	}
 	later := q.GetTime() > r.time
 	switch {
-	case q.GetLeft() && r.phase != coming && (local == Moving || r.rejoined):
+	case q.GetLeft() && r.phase != coming && (local == Moving || r.phase == left && r.rejoined):
 		return &wire.PresenceAnswer{State: stateOf(local)}
 	case !q.GetLeft() && r.phase == left:
 		r.rejoined = r.rejoined || later
 	}
-	a := &wire.PresenceAnswer{State: r.state(), Time: r.time}
+	if !q.GetLeft() && (r.phase == waiting || r.phase == leaving) && r.isInherited() {
+		t.retain(r, passed) // without claiming that the user was there until now
+	}
+	a := &wire.PresenceAnswer{State: r.state(), Time: r.time, Rejoined: r.rejoined, OnBehalf: r.onBehalf}
 	a.LeftTime, a.PassedTime = r.lastTimes()
 	switch {
 	case r.phase == coming && q.GetOnBehalf():

@@ -110,8 +110,7 @@ func (t *Tracker) ask(ctx context.Context, questions []question) {
 	for i, q := range questions {
 		var about []answer
 		for node, all := range answers {
-			a := all.GetAnswers()[i]
-			about = append(about, answer{node, a.GetState(), a.GetTime(), a.GetLeftTime(), a.GetPassedTime()})
+			about = append(about, answerFrom(node, all.GetAnswers()[i]))
 		}
 		t.decide(q, about, complete && ctx.Err() == nil)
 	}
@@ -147,9 +146,6 @@ func (t *Tracker) conclude(q question, local Local, answers []answer, complete b
 		t.set(r, now.Add(r.retryIn()))
 		return keepQuiet, 0
 	}
-	if r.phase == coming && v == announce && r.lost && r.lastLeft == 0 {
-		v = keepQuiet // that node, or an earlier one, has announced that the user has come
-	}
 	switch {
 	case r.phase == coming:
 		if local == Absent && !r.gone { // nobody was interested when the user left
@@ -158,6 +154,7 @@ func (t *Tracker) conclude(q question, local Local, answers []answer, complete b
 		t.settle(r, now)
 		return v, at
 	case v == announce:
+		r.rejoined, r.onBehalf = false, false
 		t.retain(r, left)
 	case v == passOn:
 		t.retain(r, passed)

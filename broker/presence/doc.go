@@ -30,7 +30,10 @@
 //
 // A user whose connection was lost is awaited for the window before anybody is asked. A node that
 // ends hands the users that it awaits over to another one. When a node is lost, the successors that
-// keep its deposit (package lastwill) ask about its users.
+// keep its deposit (package lastwill) ask about its users. Who finds out for a node that is gone may
+// be late: another node may have announced meanwhile that the user has left. So to a node where the
+// user comes it doesn't say that the user was there until now, but what it knows: when the user left a
+// node that has drained, or that this isn't known. The other node compares that with the announcements.
 //
 // # What can go wrong
 //
@@ -38,7 +41,8 @@
 // nodes have answered or are gone. That a user has come is announced after [joinPatience] all the
 // same. A node that is cut off from the others and taken for lost may still have sockets of a user
 // who is said to have left; when it is back, it announces that the user has come. If messages are
-// lost together with the node that was about to announce something, an announcement may be missing
+// lost together with the node that was about to announce something, or if a node ends that has just
+// announced that a user has left, who was before at a node that is gone, an announcement may be missing
 // or come twice. The next one about the same user and place is right again.
 //
 // Announcements of different nodes may overtake each other on their way to backends. Their times

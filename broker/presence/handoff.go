@@ -31,7 +31,7 @@ func (t *Tracker) HandedOver(p Place, to string) (since, clock int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := t.records[p]
-	if r != nil && r.phase == coming {
+	if r != nil && r.phase == coming && !r.returned() {
 		since = r.time
 	}
 	switch {
@@ -42,7 +42,7 @@ func (t *Tracker) HandedOver(p Place, to string) (since, clock int64) {
 		return since, t.clock.next()
 	case local == Present:
 		return 0, t.clock.next()
-	case r == nil || !r.isUnsettled():
+	case r == nil || !r.isUnsettled() || r.phase == coming && !r.gone:
 		if r = t.add(p, leaving, now); r != nil {
 			t.retain(r, passed) // the other node says so only a moment later
 		}
@@ -99,7 +99,7 @@ func (t *Tracker) NodeLost(node string) {
 
 // Lost says that a node was lost that had a user in a place. This node finds out whether the user has
 // left.
-func (t *Tracker) Lost(p Place) { t.inherit(p, time.Now(), true) }
+func (t *Tracker) Lost(p Place) { t.inherit(p, 0, time.Now(), true) }
 
 // Adopt takes over from another node, which is about to end, users whom it awaits. It returns false
 // if this node is about to end, too.
@@ -113,13 +113,14 @@ func (t *Tracker) Adopt(l *wire.AdoptLeaves) bool {
 	now := time.Now()
 	for _, w := range l.GetLeaves() {
 		wait := min(max(time.Duration(w.GetWaitMs())*time.Millisecond, 0), t.opts.Window)
-		t.inherit(PlaceFrom(w.GetPlace()), now.Add(wait), false)
+		t.inherit(PlaceFrom(w.GetPlace()), w.GetLeftTime(), now.Add(wait), w.GetOnBehalf())
 	}
 	return true
 }
 
-// inherit makes this node find out, when it is due, whether a user has left that another node had.
-func (t *Tracker) inherit(p Place, due time.Time, onBehalf bool) {
+// inherit makes this node find out, when it is due, whether a user has left that another node had, at
+// leftTime if that isn't 0.
+func (t *Tracker) inherit(p Place, leftTime int64, due time.Time, onBehalf bool) {
 	local := t.opts.Local(p)
 	now := time.Now()
 	t.mu.Lock()
@@ -134,12 +135,16 @@ func (t *Tracker) inherit(p Place, due time.Time, onBehalf bool) {
 		if r.phase == waiting && r.at.After(due) {
 			due = r.at
 		}
-		t.addLeave(p, due, now) // the user has left later than this node knew
-	case local == Present || r != nil && r.phase == left && onBehalf && !r.rejoined: // settled
+		before := *r
+		// The user has left later than this node knew, unless neither leave is this node's own.
+		if added := t.addLeave(p, due, now); added != nil && before.isInherited() {
+			added.onBehalf, added.leftThere = before.onBehalf && onBehalf, max(before.leftThere, leftTime)
+		}
+	case local == Present: // settled
+	case r != nil && r.phase == left && !r.rejoined && (onBehalf || leftTime != 0 && leftTime < r.time): // announced
 	default:
-		t.addLeave(p, due, now)
-		if added := t.records[p]; added != nil {
-			added.onBehalf = onBehalf
+		if added := t.addLeave(p, due, now); added != nil {
+			added.onBehalf, added.leftThere = onBehalf, leftTime
 		}
 	}
 }
@@ -212,7 +217,11 @@ func (t *Tracker) awaited() (leaves *wire.AdoptLeaves, unsettled int) {
 		if r.phase == waiting {
 			wait = r.at.Sub(now).Milliseconds()
 		}
-		leaves.Leaves = append(leaves.Leaves, &wire.WaitingLeave{Place: r.place.Wire(), WaitMs: wait})
+		w := &wire.WaitingLeave{Place: r.place.Wire(), WaitMs: wait, LeftTime: r.time, OnBehalf: r.onBehalf}
+		if r.isInherited() {
+			w.LeftTime = r.leftThere
+		}
+		leaves.Leaves = append(leaves.Leaves, w)
 	}
 	return leaves, t.unsettled
 }

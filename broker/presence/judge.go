@@ -14,6 +14,16 @@ type answer struct {
 
 	// When the user left: announced by the node, and not announced; 0 for never.
 	left, passed int64
+	rejoined     bool // the user has come to another node since left
+	onBehalf     bool // of a node that is gone: whether that was before left isn't known
+}
+
+// answerFrom returns what a node has answered.
+func answerFrom(node string, a *wire.PresenceAnswer) answer {
+	return answer{
+		node: node, state: a.GetState(), time: a.GetTime(), left: a.GetLeftTime(), passed: a.GetPassedTime(),
+		rejoined: a.GetRejoined(), onBehalf: a.GetOnBehalf(),
+	}
 }
 
 // verdict is what follows from the answers so far.
@@ -42,9 +52,13 @@ func (r *record) judge(self string, answers []answer) verdict {
 // come later, whatever the clock of this node has shown.
 func (r *record) judgeComing(self string, answers []answer) verdict {
 	v := announce
-	lastLeft, lastPassed := r.lastLeft, r.lastPassed
+	known := record{lost: r.lost, lastLeft: r.lastLeft, rejoined: r.rejoined, lastPassed: r.lastPassed}
 	for _, a := range answers {
-		lastLeft, lastPassed = max(lastLeft, a.left), max(lastPassed, a.passed)
+		if a.left > known.lastLeft {
+			known.lastLeft, known.rejoined = a.left, a.rejoined
+		}
+		known.lastPassed = max(known.lastPassed, a.passed)
+		known.lost = known.lost || a.onBehalf
 		switch a.state {
 		case wire.PresenceAnswer_STATE_PRESENT:
 			return keepQuiet
@@ -58,10 +72,10 @@ func (r *record) judgeComing(self string, answers []answer) verdict {
 			wire.PresenceAnswer_STATE_LEFT, wire.PresenceAnswer_STATE_PASSED:
 		}
 	}
-	if lastPassed > lastLeft {
-		return keepQuiet // a third node has the user, or knows who has
+	if known.returned() {
+		return keepQuiet // a third node has the user, or knows who has, or one that is gone has announced it
 	}
-	r.time, r.lastLeft = max(r.time, lastLeft+1), lastLeft
+	r.time = max(r.time, known.lastLeft+1)
 	return v
 }
 
@@ -88,7 +102,7 @@ func (r *record) judgeLeaving(self string, answers []answer) verdict {
 				return keepQuiet // the other node announces
 			}
 		case wire.PresenceAnswer_STATE_LEFT:
-			if r.onBehalf || before(r.time, self, a.time, a.node) {
+			if r.onBehalf || r.leftThere != 0 && r.leftThere < a.time || before(r.time, self, a.time, a.node) {
 				return keepQuiet // the other node has announced it
 			}
 		case wire.PresenceAnswer_STATE_UNSPECIFIED, wire.PresenceAnswer_STATE_PASSED:

@@ -95,6 +95,15 @@ func (net *network) placesOf(s *socket) []presence.Place {
 	return s.places()
 }
 
+// owner returns the node that has the socket; nil if it has ended, or is between two nodes. net.mu is
+// held.
+func (s *socket) owner() *node {
+	if s.at != nil && s.at.sockets[s] {
+		return s.at
+	}
+	return nil
+}
+
 func (s *socket) isIn(p presence.Place) bool {
 	return s.user == p.User && (p.Room == "" || s.rooms[p.Room])
 }
@@ -323,7 +332,7 @@ func (net *network) connect(n *node, user string, rooms ...string) *socket {
 
 func (net *network) disconnect(s *socket, lost bool) {
 	net.mu.Lock()
-	n := s.at
+	n := s.owner()
 	net.mu.Unlock()
 	if n != nil {
 		net.change(n, lost, true, func() { delete(n.sockets, s); s.at = nil })
@@ -332,7 +341,7 @@ func (net *network) disconnect(s *socket, lost bool) {
 
 func (net *network) toggle(s *socket, room string) {
 	net.mu.Lock()
-	n := s.at
+	n := s.owner()
 	net.mu.Unlock()
 	if n != nil {
 		net.change(n, false, true, func() {

@@ -34,16 +34,17 @@ type record struct {
 	// Only of coming.
 	gone bool      // the user has left this node meanwhile
 	due  time.Time // if so: when to ask about that
-	lost bool      // a node was lost that had the user when it came
+	lost bool      // a node is gone that had the user before it came
 
 	// When the user left before that: announced by this node, and not announced; 0 for never.
 	lastLeft, lastPassed int64
+	rejoined             bool // the user has come to another node since it was announced that it had left
 
-	onBehalf bool      // only of leaving: another node was lost, and had the user
-	rejoined bool      // only of left: the user has come to another node since
-	tries    int       // how often the other nodes were asked
-	asked    time.Time // when they were asked first
-	doubt    time.Time // when not all nodes answered last; zero if they all did
+	onBehalf  bool      // only of waiting, leaving and passed: another node is gone, and had the user
+	leftThere int64     // the same: when the user left a node that has drained; 0 for others
+	tries     int       // how often the other nodes were asked
+	asked     time.Time // when they were asked first
+	doubt     time.Time // when not all nodes answered last; zero if they all did
 }
 
 // isUnsettled reports whether there is something to find out.
@@ -51,14 +52,25 @@ func (r *record) isUnsettled() bool { return r.phase <= leaving }
 
 // lastTimes returns when the user left: announced by this node, and not announced.
 func (r *record) lastTimes() (announced, notAnnounced int64) {
-	switch r.phase {
-	case left:
+	switch {
+	case r.phase == left:
 		return r.time, r.lastPassed
-	case passed:
+	case r.phase == passed && !r.isInherited():
 		return r.lastLeft, r.time
-	case coming, waiting, leaving:
+	case r.phase != coming:
+		return r.lastLeft, max(r.lastPassed, r.leftThere)
 	}
 	return r.lastLeft, r.lastPassed
+}
+
+// isInherited reports whether the user was not at this node, but at one that is gone. Then another node
+// may have announced later that the user has left, which this one doesn't know.
+func (r *record) isInherited() bool { return r.onBehalf || r.leftThere != 0 }
+
+// returned reports whether, as far as this node knows, it wasn't announced that the user had left before
+// it came.
+func (r *record) returned() bool {
+	return r.lastPassed > r.lastLeft || r.lost && (r.lastLeft == 0 || r.rejoined)
 }
 
 // agenda is a heap of records by the time when to go on with them.
@@ -109,9 +121,11 @@ func (t *Tracker) set(r *record, at time.Time) {
 // add makes a record, in place of one that was there before. It returns nil if there are too many.
 // The tracker's mu is held.
 func (t *Tracker) add(p Place, in phase, at time.Time) *record {
-	var lastLeft, lastPassed int64
+	r := &record{place: p, phase: in, position: -1}
 	if before := t.records[p]; before != nil {
-		lastLeft, lastPassed = before.lastTimes()
+		r.lastLeft, r.lastPassed = before.lastTimes()
+		r.rejoined = before.rejoined
+		r.lost = in == coming && before.phase != left && before.onBehalf
 		t.remove(before)
 	}
 	switch {
@@ -121,7 +135,7 @@ func (t *Tracker) add(p Place, in phase, at time.Time) *record {
 		t.opts.Dropped()
 		return nil
 	}
-	r := &record{place: p, phase: in, time: t.clock.next(), position: -1, lastLeft: lastLeft, lastPassed: lastPassed}
+	r.time = t.clock.next()
 	t.records[p] = r
 	t.unsettled++
 	t.set(r, at)

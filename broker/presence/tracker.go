@@ -107,7 +107,7 @@ func (t *Tracker) Came(p Place) {
 	defer t.mu.Unlock()
 	r := t.records[p]
 	switch {
-	case r == nil || !r.isUnsettled():
+	case r == nil || !r.isUnsettled() || r.phase != coming && r.isInherited():
 		t.add(p, coming, time.Now())
 	case r.phase == coming:
 		r.gone = false
@@ -133,14 +133,16 @@ func (t *Tracker) Left(p Place, lost bool) {
 	t.addLeave(p, due, now)
 }
 
-// addLeave makes a record of a user who has left and is awaited until due. mu is held.
-func (t *Tracker) addLeave(p Place, due, now time.Time) {
+// addLeave makes a record of a user who has left and is awaited until due. It returns nil if there are
+// too many. mu is held.
+func (t *Tracker) addLeave(p Place, due, now time.Time) *record {
 	in := leaving
 	if due.After(now) {
 		in = waiting
 	}
 	added := t.add(p, in, due)
 	t.opts.Deposit(p, added != nil)
+	return added
 }
 
 // settle ends the question about a user who has come. If the user has left meanwhile, the next

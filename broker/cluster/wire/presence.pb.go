@@ -785,7 +785,12 @@ type PresenceAnswer struct {
 	// When the user left, which the node has announced a short while ago; 0 for never.
 	LeftTime int64 `protobuf:"varint,3,opt,name=left_time,json=leftTime,proto3" json:"left_time,omitempty"`
 	// When the user left, which the node didn't announce, see STATE_PASSED; 0 for never.
-	PassedTime    int64 `protobuf:"varint,4,opt,name=passed_time,json=passedTime,proto3" json:"passed_time,omitempty"`
+	PassedTime int64 `protobuf:"varint,4,opt,name=passed_time,json=passedTime,proto3" json:"passed_time,omitempty"`
+	// The node has learned since left_time that the user has come to another node.
+	Rejoined bool `protobuf:"varint,5,opt,name=rejoined,proto3" json:"rejoined,omitempty"`
+	// The node waits, finds out or has passed on (see state) for a node that is gone and had the user,
+	// maybe before left_time of another node. Its passed_time doesn't count that.
+	OnBehalf      bool `protobuf:"varint,6,opt,name=on_behalf,json=onBehalf,proto3" json:"on_behalf,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -848,6 +853,20 @@ func (x *PresenceAnswer) GetPassedTime() int64 {
 	return 0
 }
 
+func (x *PresenceAnswer) GetRejoined() bool {
+	if x != nil {
+		return x.Rejoined
+	}
+	return false
+}
+
+func (x *PresenceAnswer) GetOnBehalf() bool {
+	if x != nil {
+		return x.OnBehalf
+	}
+	return false
+}
+
 // AdoptLeaves hands over to the node what is left to find out about users who have left the sender's
 // node, which is about to end. Answered with Count.
 type AdoptLeaves struct {
@@ -901,7 +920,11 @@ type WaitingLeave struct {
 	// The user and the place.
 	Place *UserPlace `protobuf:"bytes,1,opt,name=place,proto3" json:"place,omitempty"`
 	// How much time is left, in milliseconds.
-	WaitMs        int64 `protobuf:"varint,2,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`
+	WaitMs int64 `protobuf:"varint,2,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`
+	// When the user left, by the clock of the node that had the user; 0 if that isn't known.
+	LeftTime int64 `protobuf:"varint,3,opt,name=left_time,json=leftTime,proto3" json:"left_time,omitempty"`
+	// Whether the node that had the user was lost.
+	OnBehalf      bool `protobuf:"varint,4,opt,name=on_behalf,json=onBehalf,proto3" json:"on_behalf,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -948,6 +971,20 @@ func (x *WaitingLeave) GetWaitMs() int64 {
 		return x.WaitMs
 	}
 	return 0
+}
+
+func (x *WaitingLeave) GetLeftTime() int64 {
+	if x != nil {
+		return x.LeftTime
+	}
+	return 0
+}
+
+func (x *WaitingLeave) GetOnBehalf() bool {
+	if x != nil {
+		return x.OnBehalf
+	}
+	return false
 }
 
 var File_sala_cluster_v1_presence_proto protoreflect.FileDescriptor
@@ -999,13 +1036,15 @@ const file_sala_cluster_v1_presence_proto_rawDesc = "" +
 	"\ton_behalf\x18\x04 \x01(\bR\bonBehalf\"b\n" +
 	"\x0fPresenceAnswers\x12\x14\n" +
 	"\x05clock\x18\x01 \x01(\x03R\x05clock\x129\n" +
-	"\aanswers\x18\x02 \x03(\v2\x1f.sala.cluster.v1.PresenceAnswerR\aanswers\"\xbf\x02\n" +
+	"\aanswers\x18\x02 \x03(\v2\x1f.sala.cluster.v1.PresenceAnswerR\aanswers\"\xf8\x02\n" +
 	"\x0ePresenceAnswer\x12;\n" +
 	"\x05state\x18\x01 \x01(\x0e2%.sala.cluster.v1.PresenceAnswer.StateR\x05state\x12\x12\n" +
 	"\x04time\x18\x02 \x01(\x03R\x04time\x12\x1b\n" +
 	"\tleft_time\x18\x03 \x01(\x03R\bleftTime\x12\x1f\n" +
 	"\vpassed_time\x18\x04 \x01(\x03R\n" +
-	"passedTime\"\x9d\x01\n" +
+	"passedTime\x12\x1a\n" +
+	"\brejoined\x18\x05 \x01(\bR\brejoined\x12\x1b\n" +
+	"\ton_behalf\x18\x06 \x01(\bR\bonBehalf\"\x9d\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSTATE_PRESENT\x10\x01\x12\x10\n" +
@@ -1017,10 +1056,12 @@ const file_sala_cluster_v1_presence_proto_rawDesc = "" +
 	"\fSTATE_PASSED\x10\x06\x12\x10\n" +
 	"\fSTATE_MOVING\x10\a\"D\n" +
 	"\vAdoptLeaves\x125\n" +
-	"\x06leaves\x18\x01 \x03(\v2\x1d.sala.cluster.v1.WaitingLeaveR\x06leaves\"Y\n" +
+	"\x06leaves\x18\x01 \x03(\v2\x1d.sala.cluster.v1.WaitingLeaveR\x06leaves\"\x93\x01\n" +
 	"\fWaitingLeave\x120\n" +
 	"\x05place\x18\x01 \x01(\v2\x1a.sala.cluster.v1.UserPlaceR\x05place\x12\x17\n" +
-	"\await_ms\x18\x02 \x01(\x03R\x06waitMsB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
+	"\await_ms\x18\x02 \x01(\x03R\x06waitMs\x12\x1b\n" +
+	"\tleft_time\x18\x03 \x01(\x03R\bleftTime\x12\x1b\n" +
+	"\ton_behalf\x18\x04 \x01(\bR\bonBehalfB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
 
 var (
 	file_sala_cluster_v1_presence_proto_rawDescOnce sync.Once
