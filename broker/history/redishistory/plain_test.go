@@ -208,3 +208,52 @@ func TestReadKeepsPosition(t *testing.T) {
 		}
 	}
 }
+
+// A reader goes through a room page by page, in either direction. Entries from before a new epoch keep
+// their ids. Whatever the size of a page, each entry comes once and in order, and each page says that it
+// is complete.
+func TestPagesAcrossEpochs(t *testing.T) {
+	e := start(t, redishistory.Options{Redis: redisOptions(clustertest.Start(t).URL())})
+	r := room("paged")
+	r.Messages = 1000
+	var want []string
+	for n := 1; n <= 230; n++ {
+		if n == 5 || n == 90 || n == 91 || n == 200 {
+			e.BreakAll()
+			await(t, "new epochs", e.AllRepaired)
+		}
+		record(t, e, n, r)
+		want = append(want, "["+strconv.Itoa(n)+"]")
+	}
+	for _, limit := range []int{1, 7, 100, 150, 1000} {
+		got, at := []string(nil), history.Position{}
+		for more := true; more; {
+			page := readPage(t, e, r, history.Query{Since: &at, Limit: limit})
+			got = append(got, args(page)...)
+			at, more = history.Position{Epoch: page.End.Epoch, Offset: uint64(len(got))}, page.More
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("forward by %d: %d entries: %v", limit, len(got), got)
+		}
+		page := readPage(t, e, r, history.Query{Limit: limit})
+		got = args(page)
+		for page.More {
+			at = history.Position{Epoch: page.End.Epoch, Offset: uint64(len(want) - len(got) + 1)}
+			page = readPage(t, e, r, history.Query{Before: &at, Limit: limit})
+			got = append(args(page), got...)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("backward by %d: %d entries: %v", limit, len(got), got)
+		}
+	}
+}
+
+// readPage reads a page that must be complete, and have entries.
+func readPage(t *testing.T, e *redishistory.Engine, r history.Room, q history.Query) history.Page {
+	t.Helper()
+	page, err := e.Read(t.Context(), r, q)
+	if err != nil || !page.Complete || len(page.Entries) == 0 {
+		t.Fatalf("%d entries, complete: %v, error %v", len(page.Entries), page.Complete, err)
+	}
+	return page
+}

@@ -24,6 +24,8 @@ const (
 	// larger room, one command reads maxPart entries, since Redis does nothing else meanwhile.
 	maxWhole = 4 << 20
 	maxPart  = 64
+	// maxPartBytes is how many bytes of entries a part has at most, unless one is larger.
+	maxPartBytes = 256 << 10
 )
 
 // Read implements [history.Engine].
@@ -45,12 +47,12 @@ func (e *Engine) Read(ctx context.Context, r history.Room, q history.Query) (his
 			return page, nil
 		}
 	}
-	answer, err := e.scripts.read.do(limited, client, []string{room}, e.readArgs(r, q, broken != 0)).ToArray()
+	page, err := e.readScripted(limited, client, room, r, q, broken != 0)
 	if err != nil {
 		return history.Page{}, failure(ctx, err)
 	}
 	e.broken.repaired(room, broken)
-	return e.page(room, q, answer)
+	return page, nil
 }
 
 // stored is an entry as a stream has it.
@@ -198,6 +200,47 @@ func (e *Engine) newest(ctx context.Context, client rueidis.Client, room, from s
 	return entries, false, nil
 }
 
+// readScripted reads with a script, and what doesn't fit into its answer with plain commands.
+func (e *Engine) readScripted(ctx context.Context, client rueidis.Client, room string, r history.Room, q history.Query, broken bool) (history.Page, error) {
+	end, oldest, entries, err := e.readFirst(ctx, client, room, r, q, broken)
+	if err != nil {
+		return history.Page{}, err
+	}
+	selected := q.Select(end, oldest)
+	if entries, err = e.readOn(ctx, client, room, q, end, entries, selected.Len()); err != nil {
+		return history.Page{}, err
+	}
+	page := history.Page{End: end, Complete: selected.Complete, More: len(entries) < selected.Len(), Entries: make([]history.Recorded, 0, len(entries))}
+	for _, s := range entries {
+		entry, ok := e.decode(room, s)
+		if !ok { // no node has signed it
+			page.Complete = false
+			continue
+		}
+		page.Entries = append(page.Entries, entry)
+	}
+	if q.Since == nil {
+		slices.Reverse(page.Entries) // read from the newest
+	}
+	return page, nil
+}
+
+// readFirst has readScript read the first entries that a query selects, in the order in which they are
+// read. Oldest is the offset of the oldest entry that is kept.
+func (e *Engine) readFirst(ctx context.Context, client rueidis.Client, room string, r history.Room, q history.Query, broken bool) (end history.Position, oldest uint64, entries []stored, err error) {
+	args := e.readArgs(r, q, broken)
+	for {
+		answer, err := e.scripts.read.do(ctx, client, []string{room}, args).ToArray()
+		if err != nil {
+			return end, 0, nil, err
+		}
+		if end, oldest, entries, err = parsePage(answer); err != nil || oldest > 0 {
+			return end, oldest, entries, err
+		}
+		args[1] = flag(false) // the first call has repaired the room
+	}
+}
+
 // readArgs returns the arguments of readScript.
 func (e *Engine) readArgs(r history.Room, q history.Query, broken bool) []string {
 	mode, at := "", history.Position{}
@@ -210,42 +253,87 @@ func (e *Engine) readArgs(r history.Room, q history.Query, broken bool) []string
 	entries, bytes := q.Bounds()
 	return []string{
 		digits(), flag(broken), millis(streamKept(r)), strconv.FormatInt(e.options.Now().Add(-r.TTL).UnixMilli(), 10),
-		mode, at.Epoch, strconv.FormatUint(at.Offset, 10), strconv.Itoa(entries), strconv.Itoa(bytes),
+		mode, at.Epoch, strconv.FormatUint(at.Offset, 10), strconv.Itoa(min(entries, maxPart)), strconv.Itoa(min(bytes, maxPartBytes)),
 	}
 }
 
-// page returns what readScript has answered. Entries that no node has signed are left out.
-func (e *Engine) page(room string, q history.Query, answer []rueidis.RedisMessage) (history.Page, error) {
+// parsePage parses what readScript has answered.
+func parsePage(answer []rueidis.RedisMessage) (end history.Position, oldest uint64, entries []stored, err error) {
 	if len(answer) < 2 || len(answer)%3 != 2 {
-		return history.Page{}, unavailable(errMalformed)
+		return end, 0, nil, errMalformed
 	}
 	texts := make([][]byte, len(answer)) // they share memory with the answer
 	for i := range answer {
-		var err error
 		if texts[i], err = answer[i].AsBytes(); err != nil {
-			return history.Page{}, unavailable(err)
+			return end, 0, nil, errMalformed
 		}
 	}
-	end, err := parseID(string(texts[0]))
+	end, malformed := parseID(string(texts[0]))
 	oldest, failed := strconv.ParseUint(string(texts[1]), 10, 64)
-	if err != nil || failed != nil || oldest == 0 || oldest > end.Offset+1 {
-		return history.Page{}, unavailable(errMalformed)
+	if malformed != nil || failed != nil || oldest > end.Offset+1 {
+		return end, 0, nil, errMalformed
 	}
-	selected := q.Select(end, oldest)
-	n := len(texts) / 3
-	page := history.Page{End: end, Complete: selected.Complete, More: n < selected.Len(), Entries: make([]history.Recorded, 0, n)}
 	for i := 2; i < len(texts); i += 3 {
-		entry, ok := e.decode(room, stored{string(texts[i]), string(texts[i+1]), texts[i+2]})
-		if !ok {
-			page.Complete = false
-			continue
+		entries = append(entries, stored{string(texts[i]), string(texts[i+1]), texts[i+2]})
+	}
+	return end, oldest, entries, nil
+}
+
+// readOn reads on after the first of the entries that are selected, in parts, since Redis does nothing
+// else while it returns one. It stops where entries were dropped meanwhile. Then the page is shorter
+// than asked for, and who reads on learns that something is missing.
+func (e *Engine) readOn(ctx context.Context, client rueidis.Client, room string, q history.Query, end history.Position, entries []stored, selected int) ([]stored, error) {
+	limit, bytes := q.Bounds()
+	limit = min(limit, selected)
+	for _, s := range entries {
+		bytes -= len(s.value)
+	}
+	for at := ""; len(entries) > 0 && len(entries) < limit; {
+		last := entries[len(entries)-1]
+		if at == "" {
+			at = last.id
 		}
-		page.Entries = append(page.Entries, entry)
+		size := max(1, len(last.value))
+		if bytes < size {
+			return entries, nil
+		}
+		n := int64(max(1, min(limit-len(entries), maxPart, min(bytes, maxPartBytes)/size)))
+		command := client.B().Xrevrange().Key(room).End("(" + at).Start("-").Count(n).Build()
+		if q.Since != nil {
+			command = client.B().Xrange().Key(room).Start("(" + at).End(id(end)).Count(n).Build()
+		}
+		part, err := client.Do(ctx, command).ToArray()
+		if err != nil || len(part) == 0 {
+			return entries, err
+		}
+		for i := range part {
+			s, err := answers(part).at(i)
+			if err != nil {
+				return nil, err
+			}
+			at = s.id
+			if len(s.value) == 0 {
+				continue // it marks where an epoch begins
+			}
+			if bytes -= len(s.value); bytes < 0 || !follows(entries[len(entries)-1], s, q.Since != nil) {
+				return entries, nil
+			}
+			if entries = append(entries, s); len(entries) == limit {
+				return entries, nil
+			}
+		}
 	}
-	if q.Since == nil {
-		slices.Reverse(page.Entries) // read from the newest
+	return entries, nil
+}
+
+// follows reports whether no entry is between two, of which the second one is newer or older.
+func follows(first, second stored, newer bool) bool {
+	a, malformed := parseID(first.id)
+	b, failed := parseID(second.id)
+	if !newer {
+		a, b = b, a
 	}
-	return page, nil
+	return malformed == nil && failed == nil && b.Offset == a.Offset+1
 }
 
 // field is the name of the field that has an entry. So a node with keys and one without don't take

@@ -60,13 +60,17 @@ return id
 `
 
 // readScript returns the room's position as an id, the offset of the oldest entry that is kept, and
-// the entries that are asked for: of each the id, the name of its field, and what that has. The
-// further arguments are how long the stream is kept, the time before which entries have expired,
-// "since" or "before" or nothing, the epoch and offset of that position, and how many entries and
-// bytes to return at most.
+// the first of the entries that are asked for: of each the id, the name of its field, and what that
+// has. An offset of 0 says that it has dropped many entries that have expired, and is to be called
+// again. The further arguments are how long the stream is kept, the time before which entries have
+// expired, "since" or "before" or nothing, the epoch and offset of that position, and how many entries
+// and bytes to return at most.
 //
 // It reads one entry and then as many at a time as will fit if they are as large as those before, but
 // not many, so that it hardly reads what it doesn't return. Redis does nothing else meanwhile.
+//
+// Entries from before a new epoch keep their ids, so the id of an offset has the newest epoch that
+// began before it. Entries can't be found by their offsets alone; epochs are few.
 //
 // The position of a room to which nothing was sent is kept for a minute at most. Clients choose the
 // names of rooms, and would fill Redis with them.
@@ -80,8 +84,9 @@ local function timeOf(entry)
   return ((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f
 end
 
-local oldest, probed = last + 1, 1
+local oldest, probed, dropped = last + 1, 1, 0
 while oldest == last + 1 do
+  if dropped >= 256 then return {epoch .. '-' .. text(last), '0'} end
   local expired = nil
   for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', probed)) do
     local value = entry[2][2]
@@ -92,6 +97,7 @@ while oldest == last + 1 do
     expired = entry[1]
   end
   if not expired then break end
+  dropped = dropped + probed
   local epoch, offset = string.match(expired, '^(%d+)-(%d+)$')
   redis.call('XTRIM', KEYS[1], 'MINID', epoch .. '-' .. text(tonumber(offset) + 1))
   probed = math.min(2 * probed, 16)
@@ -100,11 +106,24 @@ end
 local page = {epoch .. '-' .. text(last), text(oldest)}
 local from, to, backward = '-', '+', ARGV[5] ~= 'since'
 if oldest > last then return page end
+
+local function idOf(offset, before)
+  local at = epoch
+  while true do
+    local first = tonumber(string.match(redis.call('XRANGE', KEYS[1], at .. '-0', '+', 'COUNT', 1)[1][1], '-(%d+)$'))
+    if first < offset or first == offset and not before then break end
+    local older = redis.call('XREVRANGE', KEYS[1], '(' .. at .. '-0', '-', 'COUNT', 1)[1]
+    if not older then break end
+    at = string.match(older[1], '^(%d+)')
+  end
+  return at .. '-' .. text(offset)
+end
+
 if ARGV[6] == epoch and tonumber(ARGV[7]) <= last then
-  if ARGV[5] == 'since' then from = '(' .. epoch .. '-' .. ARGV[7] end
+  if ARGV[5] == 'since' then from = '(' .. idOf(tonumber(ARGV[7]), false) end
   if ARGV[5] == 'before' then
     if ARGV[7] == '0' then return page end
-    to = '(' .. epoch .. '-' .. ARGV[7]
+    to = '(' .. idOf(tonumber(ARGV[7]), true)
   end
 end
 local left, bytes = tonumber(ARGV[8]), tonumber(ARGV[9])
