@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/eventhub"
+	"github.com/salabroker/sala/broker/grace"
 	"github.com/salabroker/sala/broker/presence"
 )
 
@@ -173,20 +175,45 @@ func (b *Broker) askPresence(ctx context.Context, q *wire.AskPresence) (answers 
 	return answers, !partial.Partial
 }
 
-// handOverLeaves hands users who are awaited over to another node.
+// handOverLeaves hands users who are awaited over to another node. A node that doesn't answer soon may
+// have been killed, and there is little time, so the next one is asked besides. Several may take them.
 func (b *Broker) handOverLeaves(ctx context.Context, l *wire.AdoptLeaves) bool {
-	op := &wire.Op{Op: &wire.Op_AdoptLeaves{AdoptLeaves: l}}
-	for _, other := range b.mesh.Nodes()[1:] {
-		if other.Draining {
-			continue
-		}
-		notFound := &Error{Code: CodeNotFound, Reason: ReasonNodeNotFound, Message: "the node is gone"}
-		if err := b.callNode(ctx, other.ID, op, &wire.Count{}, notFound); err == nil {
-			return true
+	others := slices.DeleteFunc(b.mesh.Nodes()[1:], func(n cluster.Node) bool { return n.Draining })
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answers := make(chan error, len(others))
+	next := time.NewTimer(0)
+	defer next.Stop()
+	for asked, failed := 0, 0; failed < len(others); {
+		select {
+		case <-ctx.Done():
+			return false
+		case err := <-answers:
+			if err == nil {
+				return true
+			}
+			failed++
+			next.Reset(0)
+		case <-next.C:
+			if asked == len(others) {
+				continue
+			}
+			node := others[asked].ID
+			asked++
+			next.Reset(adoptPatience)
+			asking.Go(func() {
+				notFound := &Error{Code: CodeNotFound, Reason: ReasonNodeNotFound, Message: "the node is gone"}
+				answers <- b.callNode(ctx, node, &wire.Op{Op: &wire.Op_AdoptLeaves{AdoptLeaves: l}}, &wire.Count{}, notFound)
+			})
 		}
 	}
 	return false
 }
+
+// adoptPatience is after how long the next node is asked.
+const adoptPatience = 50 * time.Millisecond
 
 // announcePresence publishes that a user has come or left, to backends and to the members
 // of the room.
@@ -269,11 +296,14 @@ func (b *Broker) placesLost(places []presence.Place) {
 	}
 }
 
-// closePresence finds out what can be before the node ends, and hands the rest over.
+// closePresence finds out what can be before the node ends, and hands the rest over, also if clients
+// have taken all the time that there was: nobody else would find out about these users.
 func (b *Broker) closePresence(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, presenceGrace)
+	extended, release := grace.Extend(ctx, endGrace)
+	defer release()
+	limited, cancel := context.WithTimeout(extended, presenceGrace)
 	defer cancel()
-	b.presence.Close(ctx)
+	b.presence.Close(limited)
 }
 
 // presenceGrace is how long that may take.

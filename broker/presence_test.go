@@ -1,6 +1,8 @@
 package broker_test
 
 import (
+	"context"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -147,4 +149,34 @@ func TestPresenceNeedsPermission(t *testing.T) {
 	if got := c.Call("join", map[string]any{"room": "chat:1", "presence": false}); got != `[{"ok":true}]` {
 		t.Errorf("without presence: %s", got)
 	}
+}
+
+// A node ends whose clients have taken all the time that it had, while another one has just been
+// killed. It still hands over whom it awaits, and whom it was about to find out about: they have left
+// once the lost node is noticed.
+func TestLeavesAreHandedOverInAHurry(t *testing.T) {
+	t.Parallel()
+	m := newPresenceModel(t, rand.New(rand.NewPCG(1, 2)), true)
+	ending, killed := m.nodes[1], m.nodes[2]
+	ana, luis := ending.JoinAs(ending.Token("ana", seesAll)), ending.JoinAs(ending.Token("luis", seesAll))
+	m.events.want("user_online ana", "user_online luis")
+	killed.proxy.StopPublishing()
+	killed.proxy.StopReceiving()
+	ana.Close()
+	luis.Send("41")
+	for deadline := time.After(30 * time.Second); ; {
+		list, err := ending.Users(t.Context(), broker.UserQuery{})
+		if err == nil && len(list.Users) == 0 {
+			break
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-deadline:
+			t.Fatalf("the users are still there: %+v, %v", list, err)
+		}
+	}
+	expired, cancel := context.WithCancel(t.Context())
+	cancel()
+	_ = ending.Shutdown(expired) // it hasn't ended in order
+	m.events.want("user_offline ana", "user_offline luis")
 }

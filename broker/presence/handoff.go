@@ -15,6 +15,9 @@ const (
 	keepHanded = time.Minute
 	// maxHanded bounds how many are.
 	maxHanded = 20_000
+	// answerPatience is how long a node that is about to end waits for the answers to a question before
+	// it hands it over.
+	answerPatience = 100 * time.Millisecond
 )
 
 // handed says which node has taken over the last session of a user in a place, and when.
@@ -206,13 +209,17 @@ func (t *Tracker) awaited() (leaves *wire.AdoptLeaves, unsettled int) {
 	defer t.mu.Unlock()
 	leaves = &wire.AdoptLeaves{}
 	var taken []*record
-	for _, r := range t.agenda {
-		if len(taken) < maxQuestions && (r.phase == waiting || r.phase == leaving && r.tries > 0) {
+	for _, r := range t.records {
+		// A node that doesn't answer soon may have been lost, and this one can't wait until that is sure.
+		unanswered := r.phase == leaving && r.tries > 0 && (r.position >= 0 || now.Sub(r.asked) >= answerPatience)
+		if len(taken) < maxQuestions && (r.phase == waiting || unanswered) {
 			taken = append(taken, r)
 		}
 	}
 	for _, r := range taken {
-		heap.Remove(&t.agenda, r.position)
+		if r.position >= 0 {
+			heap.Remove(&t.agenda, r.position)
+		}
 		wait := int64(0)
 		if r.phase == waiting {
 			wait = r.at.Sub(now).Milliseconds()
