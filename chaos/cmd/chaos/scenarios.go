@@ -41,6 +41,7 @@ func scenarios() []scenario.New {
 		clusters.NewSkew,
 		clusters.NewRolling,
 		clusters.NewMembership,
+		clusters.NewPresence,
 		recovery.NewClustered,
 		recovery.NewRolling,
 	}

@@ -19,6 +19,7 @@
 //	failover.go    Redis fails over
 //	redis.go       further servers of Redis
 //	membership.go  joins and leaves, compared with a model
+//	presence.go    who is where, compared with a model: presencemodel.go, tab.go
 package clusters
 
 import (
@@ -89,6 +90,7 @@ func (c *testCluster) target(i int) *process.Target { return &c.Commands.Nodes[i
 // restarted.
 func (c *testCluster) dialControl(i int) (*grpc.ClientConn, error) {
 	return c.target(i).DialControl(grpc.WithConnectParams(grpc.ConnectParams{
-		Backoff: backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.5, MaxDelay: 200 * time.Millisecond},
+		Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.5, MaxDelay: 200 * time.Millisecond},
+		MinConnectTimeout: time.Second, // without it, an attempt ends with its pause
 	}))
 }

@@ -270,7 +270,7 @@ func (m *membershipRun) compareRooms(rooms []*salav1.Room) int {
 }
 
 // different returns how many keys do not have the same value in both maps.
-func different[V comparable](a, b map[string]V) (n int) {
+func different[K, V comparable](a, b map[K]V) (n int) {
 	for key, value := range a {
 		if other, ok := b[key]; !ok || other != value {
 			n++

@@ -106,7 +106,7 @@ func (s *Retries) Run(ctx context.Context, env *scenario.Env) (f results.Figures
 	if err != nil {
 		return nil, err
 	}
-	commands.Redis.Args = append(commands.Redis.Args, "--appendonly", "yes", "--dir", dir)
+	commands.Redis.Args = append(commands.Redis.Args, "--appendonly", "yes", "--appendfsync", "always", "--dir", dir)
 	r := &chaosRun{timeout: env.Timeout, figures: results.Figures{}}
 	if r.cluster, err = startCluster(ctx, commands); err != nil {
 		return nil, err
