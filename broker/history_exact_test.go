@@ -103,13 +103,13 @@ func TestJoinsAreExactOnTwoNodes(t *testing.T) {
 
 // The same with everything in Redis, as it is in production.
 func TestJoinsAreExactOverRedis(t *testing.T) {
-	nodes, _ := startOverRedis(t, 3)
+	nodes, _ := startOverRedis(t, 3, patient)
 	newExactRun(t, nodes).run(joinsWanted(t, 300))
 }
 
 // Clients that lose their connection in the middle of a join, or afterwards, and return to any node.
 func TestJoinsAndReturnsAreExact(t *testing.T) {
-	nodes, _ := startOverRedis(t, 3)
+	nodes, _ := startOverRedis(t, 3, patient)
 	r := newExactRun(t, nodes)
 	r.cuts = true
 	r.run(joinsWanted(t, 300))
@@ -118,7 +118,7 @@ func TestJoinsAndReturnsAreExact(t *testing.T) {
 // While Redis is down, messages reach the sockets of their node and are reported as not recorded.
 // When it is back, readers learn that something is missing.
 func TestHistoryWhileRedisIsDown(t *testing.T) {
-	nodes, server := startOverRedis(t, 2)
+	nodes, server := startOverRedis(t, 2, 0)
 	here := nodes[0].JoinAs(readerToken(t, nodes[0], "ana"))
 	first := parseJoined(t, here.Call("join", map[string]any{"room": hot, "last": 10}))
 	if report := say(t, nodes[1], "1", hot); len(report.Positions) != 1 || report.Unrecorded != nil || report.Queued != 1 {
@@ -155,8 +155,12 @@ func TestHistoryWhileRedisIsDown(t *testing.T) {
 	}
 }
 
-// startOverRedis returns nodes that share a Redis, for their messages and the history.
-func startOverRedis(t *testing.T, n int) ([]*brokertest.Node, *clustertest.Redis) {
+// patient is how long histories wait for Redis where a busy machine must not make joins fail.
+const patient = 30 * time.Second
+
+// startOverRedis returns nodes that share a Redis, for their messages and the history, which waits for
+// it for so long; 0 is the usual time.
+func startOverRedis(t *testing.T, n int, timeout time.Duration) ([]*brokertest.Node, *clustertest.Redis) {
 	t.Helper()
 	server := clustertest.Start(t)
 	nodes := make([]*brokertest.Node, n)
@@ -165,7 +169,7 @@ func startOverRedis(t *testing.T, n int) ([]*brokertest.Node, *clustertest.Redis
 		if err != nil {
 			t.Fatal(err)
 		}
-		engine, err := redishistory.New(redishistory.Options{Redis: redis.Options{URL: server.URL()}})
+		engine, err := redishistory.New(redishistory.Options{Redis: redis.Options{URL: server.URL(), Timeout: timeout}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -346,6 +350,12 @@ func (j *joiner) join() {
 		o.since = before.Offset
 	}
 	o.answer = parseJoined(t, j.client.Call("join", request))
+	for tries := 0; tries < 30 && !o.answer.OK && o.answer.Error.Code == broker.ReasonHistoryNotReached; tries++ {
+		if early := j.client.BeforeAnswer(); len(j.joins) > 0 && j.member {
+			j.joins[len(j.joins)-1].take(early)
+		}
+		o.answer = parseJoined(t, j.client.Call("join", request)) // as the client is told to; the machine is busy
+	}
 	if !o.answer.OK {
 		t.Errorf("%s: join: %+v", j.who, o.answer.Error)
 		return
