@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -33,6 +34,8 @@ type Client struct {
 	address address
 	timeout time.Duration
 	log     *slog.Logger
+
+	keysDisabled atomic.Bool // whether the broker has said that it remembers no keys
 
 	messages salav1.MessageServiceClient
 	events   salav1.EventServiceClient

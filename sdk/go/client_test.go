@@ -253,3 +253,24 @@ func TestListsReadAllPages(t *testing.T) {
 		break // reads no further page
 	}
 }
+
+func TestEmitWithoutAKeyIfTheBrokerRemembersNone(t *testing.T) {
+	b, client := start(t)
+	disabled, err := status.New(codes.FailedPrecondition, "no keys").WithDetails(&errdetails.ErrorInfo{Reason: reasonKeysDisabled})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.fail = []error{disabled.Err()}
+	for range 2 {
+		if _, err := client.To("r").Emit(t.Context(), "news"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(b.emits) != 3 || b.emits[0].GetIdempotencyKey() == "" || b.emits[1].GetIdempotencyKey() != "" || b.emits[2].GetIdempotencyKey() != "" {
+		t.Errorf("the emits: %v", b.emits)
+	}
+	b.fail = []error{disabled.Err()}
+	if _, err := client.To("r").IdempotencyKey("own").Emit(t.Context(), "news"); ReasonOf(err) != reasonKeysDisabled {
+		t.Errorf("an event with a key of the caller's: %v", err)
+	}
+}

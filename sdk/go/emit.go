@@ -50,11 +50,26 @@ type RoomPosition struct {
 // The event is sent at most once to each socket. If the broker can't be reached, Emit repeats the
 // call until the deadline, with a key that keeps the event from being sent twice.
 func (t Target) Emit(ctx context.Context, event string, args ...any) (*EmitResult, error) {
+	request, err := t.request(event, args)
+	if err != nil {
+		return nil, err
+	}
+	response, err := send(ctx, t, &request.IdempotencyKey, func(ctx context.Context) (*salav1.EmitResponse, error) {
+		return t.client.messages.Emit(ctx, request)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return emitResultOf(response), nil
+}
+
+// request returns the request for an event, with the caller's key.
+func (t Target) request(event string, args []any) (*salav1.EmitRequest, error) {
 	encoded, err := encodeArgs(args)
 	if err != nil {
 		return nil, invalid("the arguments of %s: %v", event, err)
 	}
-	request := &salav1.EmitRequest{
+	return &salav1.EmitRequest{
 		Namespace:      t.namespace,
 		Rooms:          t.rooms,
 		Users:          t.users,
@@ -68,14 +83,24 @@ func (t Target) Emit(ctx context.Context, event string, args ...any) (*EmitResul
 		Volatile:       t.volatile,
 		SkipHistory:    t.skipHistory,
 		ConflateKey:    t.conflateKey,
-		IdempotencyKey: t.key(),
-	}
-	response, err := call(ctx, t.client, repeatable(!t.noRetry), func(ctx context.Context) (*salav1.EmitResponse, error) {
-		return t.client.messages.Emit(ctx, request)
-	})
-	if err != nil {
-		return nil, err
-	}
+		IdempotencyKey: t.idempotencyKey,
+	}, nil
+}
+
+// emitted is what the responses of Emit, EmitBatch and EmitStream have in common.
+type emitted interface {
+	GetMatched() uint32
+	GetQueued() uint32
+	GetKept() uint32
+	GetDropped() uint32
+	GetPartial() bool
+	GetMissingNodes() []string
+	GetPositions() []*salav1.RoomPosition
+	GetUnrecordedRooms() []string
+	GetDuplicate() bool
+}
+
+func emitResultOf(response emitted) *EmitResult {
 	result := &EmitResult{
 		Matched:         int(response.GetMatched()),
 		Queued:          int(response.GetQueued()),
@@ -91,7 +116,7 @@ func (t Target) Emit(ctx context.Context, event string, args ...any) (*EmitResul
 			Room: at.GetRoom(), Position: Position{Epoch: at.GetEpoch(), Offset: at.GetOffset()},
 		})
 	}
-	return result, nil
+	return result
 }
 
 // Broadcast sends an event to every socket in the namespace "/", as [Target.Broadcast] does.
@@ -122,9 +147,9 @@ func (t Target) Broadcast(ctx context.Context, event string, args ...any) (*Emit
 		ArgsJson:       encoded.text,
 		Attachments:    encoded.attachments,
 		Volatile:       t.volatile,
-		IdempotencyKey: t.key(),
+		IdempotencyKey: t.idempotencyKey,
 	}
-	response, err := call(ctx, t.client, repeatable(!t.noRetry), func(ctx context.Context) (*salav1.BroadcastResponse, error) {
+	response, err := send(ctx, t, &request.IdempotencyKey, func(ctx context.Context) (*salav1.BroadcastResponse, error) {
 		return t.client.messages.Broadcast(ctx, request)
 	})
 	if err != nil {
@@ -141,10 +166,26 @@ func (t Target) Broadcast(ctx context.Context, event string, args ...any) (*Emit
 	}, nil
 }
 
-// key returns the caller's idempotency key, or a random one if the call may be repeated.
-func (t Target) key() string {
-	if t.idempotencyKey == "" && !t.noRetry {
-		return rand.Text()
+// send makes a call with the request's key or, if it may be repeated, with one that is made for it.
+func send[T any](ctx context.Context, t Target, key *string, do func(context.Context) (T, error)) (T, error) {
+	own := t.client.makeKey(t, key)
+	result, err := call(ctx, t.client, repeatable(!t.noRetry && *key != ""), do)
+	if own && ReasonOf(err) == reasonKeysDisabled { // nothing was sent
+		t.client.keysDisabled.Store(true)
+		*key = ""
+		return call(ctx, t.client, false, do)
 	}
-	return t.idempotencyKey
+	return result, err
+}
+
+// reasonKeysDisabled is the broker's answer to an event with a key if it remembers no keys.
+const reasonKeysDisabled = "IDEMPOTENCY_DISABLED"
+
+// makeKey gives an event a key if it has none and may be repeated. It returns whether it did.
+func (c *Client) makeKey(t Target, key *string) bool {
+	if *key != "" || t.noRetry || c.keysDisabled.Load() {
+		return false
+	}
+	*key = rand.Text()
+	return true
 }

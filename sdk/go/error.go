@@ -50,7 +50,7 @@ func (e *Error) Error() string {
 
 // GRPCStatus returns the error as gRPC knows it, so that status.Code and status.Convert work.
 func (e *Error) GRPCStatus() *status.Status {
-	if st, ok := status.FromError(e.cause); ok {
+	if st, ok := status.FromError(e.cause); ok && st != nil { // nil for an error that this package has made
 		return st
 	}
 	return status.New(e.Code, e.Message)

@@ -36,7 +36,10 @@ type broker struct {
 	emits   []*salav1.EmitRequest
 	fail    []error // of the next emits; nil is a success
 	pages   map[string]*salav1.ListRoomsResponse
+	batches []*salav1.EmitBatchRequest
 	streams chan *fakeStream // that clients have opened
+
+	emitStreams chan *emitStream
 }
 
 // fakeStream is the broker's end of an event stream.
@@ -59,6 +62,19 @@ func (b *broker) Emit(ctx context.Context, r *salav1.EmitRequest) (*salav1.EmitR
 		<-ctx.Done()
 	}
 	return &salav1.EmitResponse{Matched: 2, Queued: 1, Kept: 1}, err
+}
+
+func (b *broker) EmitBatch(_ context.Context, r *salav1.EmitBatchRequest) (*salav1.EmitBatchResponse, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.batches = append(b.batches, r)
+	var err error
+	if len(b.fail) > 0 {
+		err, b.fail = b.fail[0], b.fail[1:]
+	}
+	return &salav1.EmitBatchResponse{Results: []*salav1.EmitResult{
+		{Matched: 2}, {Error: &salav1.EmitError{Code: uint32(codes.FailedPrecondition), Reason: "NO", Message: "no"}},
+	}}, err
 }
 
 func (b *broker) ListRooms(_ context.Context, r *salav1.ListRoomsRequest) (*salav1.ListRoomsResponse, error) {
@@ -93,7 +109,7 @@ func (b *broker) Subscribe(stream salav1.EventService_SubscribeServer) error {
 // start runs a fake broker, and returns it with a client of it.
 func start(t *testing.T) (*broker, *Client) {
 	t.Helper()
-	b := &broker{streams: make(chan *fakeStream, 10)}
+	b := &broker{streams: make(chan *fakeStream, 10), emitStreams: make(chan *emitStream, 10)}
 	server := grpc.NewServer()
 	salav1.RegisterMessageServiceServer(server, b)
 	salav1.RegisterRoomServiceServer(server, b)

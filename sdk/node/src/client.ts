@@ -1,6 +1,7 @@
 import type { Acks, AckOptions } from './acks.js';
-import { Connection, type ConnectOptions, type StubConstructor } from './connection.js';
-import { Messages, type BroadcastOptions, type BroadcastResult, type EmitOptions, type EmitResult } from './messages.js';
+import { Connection, type CallOptions, type ConnectOptions, type StubConstructor } from './connection.js';
+import { Messages, type BroadcastOptions, type BroadcastResult, type Emit, type EmitOptions, type EmitStreamOptions } from './messages.js';
+import type { EmitOutcome, EmitResult } from './outcome.js';
 import { Presence } from './presence.js';
 import { Rooms } from './rooms.js';
 import { Sockets } from './sockets.js';
@@ -64,6 +65,38 @@ export class Client {
   /** Sends an event to everyone in a namespace. Scope: `broadcast`. */
   async broadcast(event: string, args: readonly unknown[] = [], options: BroadcastOptions = {}): Promise<BroadcastResult> {
     return this.#messages.broadcast(event, args, options);
+  }
+
+  /**
+   * Sends 1 to 1000 events in their order, in one call. Returns what happened to each: an event that
+   * fails doesn't stop the others. Scope: `emit`.
+   *
+   * If it rejects, it is unknown which events were sent. Each event gets a key as in `emit`, unless
+   * `retry` is `false`. To call again after an error, give the events keys of your own.
+   */
+  async emitBatch(emits: readonly Emit[], options: CallOptions = {}): Promise<EmitOutcome[]> {
+    return this.#messages.emitBatch(emits, options);
+  }
+
+  /**
+   * Sends events at a high rate, in their order, and yields what happened to each, in the same order:
+   *
+   * ```js
+   * for await (const { result, error } of sala.emitStream(prices())) if (error) console.error(error);
+   * ```
+   *
+   * It takes events from the source as long as fewer than `window` are without an outcome that you have
+   * read. Each event gets a result or an error, at the latest after `timeout`. When the source throws, it
+   * throws the same once all outcomes are read. To leave the loop early ends the stream: it is unknown then
+   * which events on their way were sent. Scope: `emit`.
+   *
+   * When the stream breaks, another one is opened. An event with an `idempotencyKey` that has no result
+   * yet is then sent again, and its key keeps clients from receiving it twice. An event without a key
+   * isn't sent again if it may have been sent: its error has the code `UNAVAILABLE`. Unlike `emit`, a
+   * stream makes no keys, because the broker sends events without one faster.
+   */
+  emitStream(emits: Iterable<Emit> | AsyncIterable<Emit>, options: EmitStreamOptions = {}): AsyncGenerator<EmitOutcome, void, undefined> {
+    return this.#messages.emitStream(emits, options);
   }
 
   /** Sends an event and asks each client for an ack. The event is sent at once, and never repeated. Scope: `emit`. */

@@ -2,6 +2,7 @@ import { Client as GrpcClient, InterceptingCall, Metadata, credentials, Channel,
 import { parseAddress, type Address } from './address.js';
 import { backoff, pause } from './backoff.js';
 import { SalaError, toSalaError } from './errors.js';
+import { explain } from './unreachable.js';
 
 /** How long a call may take if the caller doesn't say, in milliseconds. */
 const DEFAULT_TIMEOUT = 10_000;
@@ -132,6 +133,16 @@ export class Connection {
   duplexStream<Request, Response>(method: Method<Request, Response>): ClientDuplexStream<Request, Response> {
     this.#requireOpen();
     return this.#grpc.makeBidiStreamRequest(method.path, method.requestSerialize, method.responseDeserialize, new Metadata());
+  }
+
+  /** How long a call may take if the caller doesn't say, in milliseconds. */
+  get timeout(): number {
+    return this.#timeout;
+  }
+
+  /** The error of something that the broker hasn't answered in time. */
+  late(): SalaError {
+    return new SalaError(explain(this.#address.target, this.#address.tls, 'DEADLINE_EXCEEDED', ''), 'DEADLINE_EXCEEDED');
   }
 
   /** Turns what grpc-js reports into a SalaError. Other errors stay as they are. */

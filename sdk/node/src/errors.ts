@@ -6,6 +6,9 @@ import { explain } from './unreachable.js';
 /** The name of a gRPC status code, such as `'NOT_FOUND'`. */
 export type Code = Exclude<keyof typeof status, 'OK'>;
 
+/** The codes of errors that another attempt would meet again. @internal */
+export const FINAL: ReadonlySet<Code> = new Set<Code>(['UNAUTHENTICATED', 'PERMISSION_DENIED', 'INVALID_ARGUMENT']);
+
 /** One invalid field of a request. */
 export interface FieldViolation {
   /** The path of the field, such as `rooms[0]`. */

@@ -1,6 +1,7 @@
 import { decodeArgs } from './args.js';
 import { EventKind as ProtoEventKind, type ClientEvent as ProtoClientEvent, type EventSocket as ProtoEventSocket } from './gen/sala/v1/event.js';
-import type { EmitOptions, EmitResult, Messages } from './messages.js';
+import type { EmitOptions, Messages } from './messages.js';
+import type { EmitResult } from './outcome.js';
 import type { Names } from './target.js';
 
 const KINDS = {

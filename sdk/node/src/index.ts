@@ -14,7 +14,8 @@ export type { ClientEvent, EventEmitOptions, EventKind, EventSocket, SocketEvent
 export type { DecideHandler, EventHandler, MessageHandler } from './handlers.js';
 export type { List, Page } from './list.js';
 export type { LogFields, Logger } from './log.js';
-export type { BroadcastOptions, BroadcastResult, EmitOptions, EmitResult } from './messages.js';
+export type { BroadcastOptions, BroadcastResult, Emit, EmitOptions, EmitStreamOptions } from './messages.js';
+export type { EmitOutcome, EmitResult } from './outcome.js';
 export type { Counts, Online, PresentUser } from './presence.js';
 export type { ClearResult, ClearRoomOptions, ListRoomsOptions, Position, ReadMessagesOptions, Room, RoomDetails, RoomMessage, RoomMessages, RoomOptions, Rooms, RoomUsersOptions } from './rooms.js';
 export type { DisconnectResult, JoinResult, LeaveResult, ListSocketsOptions, Socket, SocketDetails, Sockets, UpdateResult } from './sockets.js';

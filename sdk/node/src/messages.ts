@@ -3,12 +3,11 @@ import { Acks, type AckOptions } from './acks.js';
 import { encodeArgs } from './args.js';
 import type { CallOptions, Connection, Method } from './connection.js';
 import { SalaError } from './errors.js';
-import { MessageServiceService as methods, Report, type BroadcastResponse, type EmitResponse } from './gen/sala/v1/message.js';
+import { MessageServiceService as methods, Report, type BroadcastResponse, type EmitRequest } from './gen/sala/v1/message.js';
+import { EmitStream } from './emitstream.js';
+import { outcomeOf, type EmitOutcome, type EmitResult } from './outcome.js';
 import { encodeExclusions, encodeTarget, type Exclusions, type Target } from './target.js';
 import { toDuration } from './time.js';
-
-/** What happened to an event that was sent with `emit`. */
-export type EmitResult = EmitResponse;
 
 /** What happened to an event that was sent with `broadcast`. */
 export type BroadcastResult = BroadcastResponse;
@@ -25,6 +24,22 @@ export interface EmitOptions extends Target, SendOptions {
   conflateKey?: string;
   /** `true` keeps the event out of the history of its rooms. */
   skipHistory?: boolean;
+}
+
+/** One event of a batch or of a stream: who gets it and how, as for `emit`. */
+export interface Emit extends Omit<EmitOptions, keyof CallOptions> {
+  /** The event's name. */
+  event: string;
+  /** The event's arguments. None by default. */
+  args?: readonly unknown[];
+}
+
+/** How events are streamed. */
+export interface EmitStreamOptions {
+  /** How many events may be on their way, until you have read their outcomes. 256 by default. */
+  window?: number;
+  /** How long an event may wait for its result, in milliseconds. */
+  timeout?: number;
 }
 
 interface SendOptions extends CallOptions {
@@ -54,8 +69,72 @@ export class Messages {
   }
 
   async emit(event: string, args: readonly unknown[], options: EmitOptions): Promise<EmitResult> {
-    const { conflateKey = '', skipHistory = false } = options;
-    return this.#send(methods.emit, { ...encodeTarget(options), ...encodeEvent(event, args, options), conflateKey, skipHistory }, options);
+    return this.#send(methods.emit, encodeEmit({ ...options, event, args }), options);
+  }
+
+  async emitBatch(emits: readonly Emit[], options: CallOptions): Promise<EmitOutcome[]> {
+    const { retry = true } = options;
+    const requests = emits.map(encodeEmit);
+    const own = requests.filter(({ idempotencyKey }) => retry && this.#takesKeys && idempotencyKey === '');
+    for (const request of own) request.idempotencyKey = randomUUID();
+    const repeat = requests.every(({ idempotencyKey }) => idempotencyKey !== '');
+    const outcomes = await this.#sendBatch(requests, { ...options, retry: retry && repeat });
+    const refused = requests.filter((request, i) => own.includes(request) && outcomes[i]?.error?.reason === 'IDEMPOTENCY_DISABLED');
+    if (refused.length === 0) return outcomes;
+    this.#takesKeys = false;
+    for (const request of refused) request.idempotencyKey = '';
+    const again = await this.#sendBatch(refused, { ...options, retry: false });
+    return outcomes.map((outcome, i) => again[refused.indexOf(requests[i] as EmitRequest)] ?? outcome);
+  }
+
+  async #sendBatch(emits: EmitRequest[], options: CallOptions): Promise<EmitOutcome[]> {
+    const { results } = await this.#connection.call(methods.emitBatch, { emits }, options);
+    return results.map(outcomeOf);
+  }
+
+  async *emitStream(emits: Iterable<Emit> | AsyncIterable<Emit>, options: EmitStreamOptions): AsyncGenerator<EmitOutcome, void, undefined> {
+    const { window = 256, timeout = this.#connection.timeout } = options;
+    const source = Symbol.asyncIterator in emits ? emits[Symbol.asyncIterator]() : emits[Symbol.iterator]();
+    let wake = (): void => {};
+    const stream = new EmitStream(this.#connection, timeout, () => wake());
+    const pending: { readonly outcome: EmitOutcome | undefined }[] = [];
+    let reading = false; // the source
+    let failure: { cause: unknown } | undefined; // of the source
+    let done = false;
+    const read = async (): Promise<void> => {
+      try {
+        const next = await source.next();
+        if (next.done) done = true;
+        else pending.push(stream.add(encodeEmit(next.value)));
+      } catch (cause) {
+        failure = { cause };
+        done = true;
+      }
+      reading = false;
+      wake();
+    };
+    try {
+      for (;;) {
+        const woken = new Promise<void>((resolve) => (wake = resolve));
+        if (!reading && !done && pending.length < window) {
+          reading = true;
+          void read();
+        }
+        const [oldest] = pending;
+        if (oldest?.outcome) {
+          pending.shift();
+          yield oldest.outcome;
+        } else if (!oldest && done) {
+          break;
+        } else {
+          await woken;
+        }
+      }
+    } finally {
+      stream.end();
+      if (!done) await source.return?.();
+    }
+    if (failure) throw failure.cause;
   }
 
   async broadcast(event: string, args: readonly unknown[], options: BroadcastOptions): Promise<BroadcastResult> {
@@ -81,6 +160,11 @@ export class Messages {
       return this.#connection.callOnce(method, request, options);
     }
   }
+}
+
+function encodeEmit(emit: Emit): EmitRequest {
+  const { event, args = [], conflateKey = '', skipHistory = false } = emit;
+  return { ...encodeTarget(emit), ...encodeEvent(event, args, emit), conflateKey, skipHistory };
 }
 
 function encodeEvent(event: string, args: readonly unknown[], { volatile = false, report, idempotencyKey = '' }: SendOptions) {

@@ -1,7 +1,7 @@
 import { backoff, pause } from './backoff.js';
 import type { Connection } from './connection.js';
 import { Deliveries, type Answer, type Delivery } from './deliveries.js';
-import { SalaError, type Code } from './errors.js';
+import { FINAL, SalaError } from './errors.js';
 import { ClientEvent, encodeKind, kindOf, type EventKind, type SocketEvent } from './event.js';
 import type { ClientEvent as ProtoClientEvent, EventRejected, SubscribeStart, SubscribeStarted } from './gen/sala/v1/event.js';
 import { Handlers, failureOf, isFailure, type DecideHandler, type EventHandler, type MessageHandler } from './handlers.js';
@@ -59,9 +59,6 @@ export interface Rejected {
   /** A description of the reason. */
   message: string;
 }
-
-/** Errors that another attempt would meet again. */
-const FATAL: ReadonlySet<Code> = new Set(['UNAUTHENTICATED', 'PERMISSION_DENIED', 'INVALID_ARGUMENT']);
 
 /** Reasons for which the broker rejects an answer after which the event can still be answered. */
 const REPLACEABLE: ReadonlySet<string> = new Set(['INVALID_ARGUMENT', 'REQUEST_TOO_LARGE', 'TOO_MANY_REQUESTS']);
@@ -294,7 +291,7 @@ export class Subscription {
       if (signal.aborted) break;
       this.#stream = undefined;
       const error = await stream.end;
-      if (error instanceof SalaError && FATAL.has(error.code)) throw error;
+      if (error instanceof SalaError && FINAL.has(error.code)) throw error;
       if (stream.started) ended = { at: performance.now(), error };
       this.#undelivered += stream.unsent;
       const wait = backoff(failures++);

@@ -106,6 +106,8 @@ function clientEvent({ socket = 's1', auth, data, args, ...fields }) {
 export class Broker {
   /** The subscriptions in the order in which they were made, after their start was received. */
   subscribers = new Queue();
+  /** The calls of emitStream. */
+  emitStreams = new Queue();
   /** The requests of unary calls, with their metadata. */
   calls = [];
   /** Answers of unary calls by method name: a function of the request that returns a response or throws. */
@@ -121,7 +123,7 @@ export class Broker {
   async listen(credentials, port) {
     this.server = new Server();
     this.server.addService(event.EventServiceService, { subscribe: (call) => this.subscribers.put(new Subscriber(call)) });
-    this.server.addService(message.MessageServiceService, { ...this.#unary(['emit', 'broadcast']), emitWithAck: (call) => this.methods.emitWithAck(call) });
+    this.server.addService(message.MessageServiceService, { ...this.#unary(['emit', 'broadcast', 'emitBatch']), emitWithAck: (call) => this.methods.emitWithAck(call), emitStream: (call) => this.emitStreams.put(call) });
     this.server.addService(room.RoomServiceService, this.#unary(['listRooms', 'getRoom', 'clearRoom', 'listMessages']));
     this.server.addService(token.TokenServiceService, this.#unary(['issueToken']));
     this.port = await new Promise((resolve, reject) => this.server.bindAsync(`127.0.0.1:${port}`, credentials, (err, bound) => (err ? reject(err) : resolve(bound))));
