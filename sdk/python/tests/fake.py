@@ -143,6 +143,7 @@ class FakeBroker(
     def __init__(self):
         self.calls = []  # (request, metadata)
         self.answers = deque()
+        self.emit_streams = deque()  # what handles them: generators of the requests and the context
         self.pages = {}  # page token → ListRoomsResponse
         self._streams = queue.Queue()
         self._pool = futures.ThreadPoolExecutor(32)
@@ -176,6 +177,12 @@ class FakeBroker(
 
     def Broadcast(self, request, context):
         return self._answer(request, context, message_pb2.BroadcastResponse(matched=1, queued=1))
+
+    def EmitBatch(self, request, context):
+        return self._answer(request, context, None)
+
+    def EmitStream(self, requests, context):
+        yield from self.emit_streams.popleft()(requests, context)
 
     def EmitWithAck(self, request, context):
         self.calls.append((request, dict(context.invocation_metadata())))

@@ -21,7 +21,7 @@ REPLACEMENTS = [
         "Made from sala/aio by tools/make_sync.py: change that.",
     ),
     (r"Callable\[\[str\], Awaitable\[Any\]\]", "Callable[[str], Any]"),
-    (r"import AsyncIterator, Awaitable, Callable", "import Callable, Iterator"),
+    (r"import AsyncIterator, Awaitable, Callable, Iterable", "import Callable, Iterable, Iterator"),
     (r"sala\.aio\.", "sala."),
     (r"StopAsyncIteration", "StopIteration"),
     (r"__aiter__", "__iter__"),

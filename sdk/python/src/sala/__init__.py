@@ -20,7 +20,8 @@ sala.aio has the same for asyncio. sala.v1 has the generated messages and stubs 
 from sala import aio, types
 from sala._address import TLS
 from sala._calls import Pages
-from sala._client import Client, Subscription
+from sala._client import Client, EmitStream, Subscription
+from sala._emit import Emit
 from sala._event import Event
 from sala.errors import (
     Cancelled,
@@ -46,6 +47,8 @@ __all__ = [
     "Client",
     "ClientError",
     "DeadlineExceeded",
+    "Emit",
+    "EmitStream",
     "Error",
     "Event",
     "FailedPrecondition",

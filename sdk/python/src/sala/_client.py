@@ -11,8 +11,11 @@ from typing import Any, TypeVar
 
 import grpc
 
+from sala import types
 from sala._address import TLS, Address, parse_address
 from sala._calls import Calls
+from sala._emit import Emit
+from sala._emit_stream import EmitStreamer
 from sala._event import Event
 from sala._handlers import Handlers
 from sala._methods import Method, Req, Resp
@@ -104,6 +107,24 @@ class Client(Calls):
             self, make_options(group, names(namespaces), concurrency, credits, grace, observe)
         )
 
+    def emit_stream(self) -> "EmitStream":
+        """Returns a stream that sends events at a high rate, in their order:
+
+            with broker.emit_stream() as stream:
+                future = stream.emit(sala.Emit("price", 42, rooms="price:abc"))
+                print(future.result().queued)
+
+        At most 256 events are without a result; emit waits for room. Every event gets a result or
+        an error, at the latest after the client's timeout.
+
+        When the stream breaks, another one is opened. An event with an idempotency key that has no
+        result yet is then sent again, and its key keeps clients from receiving it twice. An event
+        without a key isn't sent again if it may have been sent: its error is Unavailable. Unlike
+        emit of the client, a stream makes no keys, because the broker sends events without one
+        faster.
+        """
+        return EmitStream(self)
+
     def stub(self, stub: Callable[[Any], S]) -> S:
         """Returns one of the generated stubs, which have every call and field of the API:
 
@@ -132,6 +153,52 @@ class Client(Calls):
             return [response async for response in self._transport.stream(method, request, timeout)]
 
         return iter(self._runtime.run(collect()))
+
+
+class EmitStream:
+    """Events on their way to the broker. Leaving its block closes it. All threads may use it."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._streamer: EmitStreamer | None = None
+
+    def emit(self, emit: Emit) -> "concurrent.futures.Future[types.EmitResult]":
+        """Adds an event, and returns the future of its result, or of its Error. Waits while 256
+        events are without one. Raises Cancelled if the stream or the client is closed."""
+        future: concurrent.futures.Future[types.EmitResult]
+        future = self._client._runtime.run(self._emit(emit))
+        return future
+
+    def close(self) -> None:
+        """Waits until every event has a result or an error, and ends the stream."""
+        self._client._runtime.run(self._close())
+
+    def __enter__(self) -> "EmitStream":
+        return self
+
+    def __exit__(
+        self,
+        cls: type[BaseException] | None,
+        err: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def _emit(self, emit: Emit) -> Any:
+        if self._streamer is None:  # only the thread of the client's event loop comes here
+            self._streamer = EmitStreamer(self._client._transport, _new_future)
+        return await self._streamer.emit(emit)
+
+    async def _close(self) -> None:
+        if self._streamer is None:
+            self._streamer = EmitStreamer(self._client._transport, _new_future)
+        await self._streamer.close()
+
+
+def _new_future() -> "concurrent.futures.Future[types.EmitResult]":
+    future: concurrent.futures.Future[types.EmitResult] = concurrent.futures.Future()
+    future.set_running_or_notify_cancel()  # from now on, nobody can cancel it
+    return future
 
 
 class _StubChannel:

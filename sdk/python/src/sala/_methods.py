@@ -32,6 +32,9 @@ EMIT = Method("/sala.v1.MessageService/Emit", message.EmitRequest, message.EmitR
 BROADCAST = Method(
     "/sala.v1.MessageService/Broadcast", message.BroadcastRequest, message.BroadcastResponse
 )
+EMIT_BATCH = Method(
+    "/sala.v1.MessageService/EmitBatch", message.EmitBatchRequest, message.EmitBatchResponse
+)
 EMIT_WITH_ACK = Method(
     "/sala.v1.MessageService/EmitWithAck", message.EmitWithAckRequest, message.EmitWithAckResponse
 )

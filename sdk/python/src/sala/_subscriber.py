@@ -16,7 +16,7 @@ import grpc
 
 from sala import errors, types
 from sala._handlers import KINDS, Handlers
-from sala._transport import Transport, pause_before
+from sala._transport import FINAL, Transport, pause_before
 from sala._values import encode_args, to_value
 from sala.v1 import event_pb2
 
@@ -26,9 +26,6 @@ _MAX_CREDITS = 100_000
 _REMEMBERED_DELIVERIES = 10_000
 _REMEMBERED_BYTES = 16 << 20
 _END_TIME = 2.0  # seconds that the broker gets to end the stream after the grace time
-
-_FINAL = (errors.Unauthenticated, errors.PermissionDenied, errors.InvalidArgument)
-"""The errors that another attempt would meet again."""
 
 _REPLACEABLE = ("INVALID_ARGUMENT", "REQUEST_TOO_LARGE", "TOO_MANY_REQUESTS")
 """Why the broker rejects an answer after which the event can still be answered."""
@@ -272,7 +269,7 @@ class Subscriber:
             self._start.credits = max(self._options.credits - self._outstanding, 0)
             stream = _Stream(self._transport.subscribe(), self._start)
             failed = await self._hold(stream)
-            if isinstance(failed, _FINAL) or failed is not None and self._transport.closed:
+            if isinstance(failed, FINAL) or failed is not None and self._transport.closed:
                 raise failed
             if self._stopping.is_set():
                 return

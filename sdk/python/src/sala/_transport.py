@@ -11,7 +11,8 @@ import grpc
 from sala import errors
 from sala._address import Address
 from sala._methods import Method, Req, Resp
-from sala.v1 import event_pb2
+from sala._unreachable import explain
+from sala.v1 import event_pb2, message_pb2
 
 S = TypeVar("S")
 
@@ -26,6 +27,9 @@ _ATTEMPT_TIME = 4.0
 # The largest message that the client receives. gRPC's own limit of 4 MiB would be too small if an
 # operator raises --max-message-bytes.
 _MAX_MESSAGE_BYTES = 64 << 20
+
+FINAL = (errors.Unauthenticated, errors.PermissionDenied, errors.InvalidArgument)
+"""The errors of a stream that another attempt would meet again."""
 
 CHANNEL_OPTIONS: list[tuple[str, Any]] = [
     ("grpc.primary_user_agent", "sala-python"),
@@ -52,7 +56,7 @@ class Transport:
 
     def __init__(self, address: Address, key: str, timeout: float) -> None:
         self._address = address
-        self._timeout = timeout
+        self.timeout = timeout
         self._channel: grpc.aio.Channel | None = None
         self.closed = False
         self.metadata = (("authorization", f"Bearer {key}"),)
@@ -75,6 +79,13 @@ class Transport:
         """Returns what gRPC raised as an Error."""
         return errors.from_rpc_error(failed, self._address)
 
+    def late(self) -> errors.Error:
+        """Returns the error of something that the broker hasn't answered in time."""
+        message = explain(
+            self._address.target, self._address.credentials is not None, "DEADLINE_EXCEEDED", ""
+        )
+        return errors.DeadlineExceeded("DEADLINE_EXCEEDED", message)
+
     async def close(self) -> None:
         """Ends the connection and all calls that are under way."""
         self.closed = True
@@ -87,7 +98,7 @@ class Transport:
         """Makes a call. If it is repeatable, it is made again when the broker can't be reached or
         an attempt takes too long, until the deadline. Any call is made again when the broker has
         refused it and says when to try again. Raises errors.Error."""
-        deadline = time.monotonic() + (self._timeout if timeout is None else timeout)
+        deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
         attempt = 0
         unavailable: errors.Error | None = None
         while True:
@@ -141,10 +152,25 @@ class Transport:
 
     def subscribe(self) -> Any:
         """Opens the stream of EventService.Subscribe."""
-        call = self.channel().stream_stream(
+        return self._duplex(
             "/sala.v1.EventService/Subscribe",
-            request_serializer=event_pb2.SubscribeRequest.SerializeToString,
-            response_deserializer=event_pb2.SubscribeResponse.FromString,
+            event_pb2.SubscribeRequest,
+            event_pb2.SubscribeResponse,
+        )
+
+    def emit_stream(self) -> Any:
+        """Opens the stream of MessageService.EmitStream."""
+        return self._duplex(
+            "/sala.v1.MessageService/EmitStream",
+            message_pb2.EmitStreamRequest,
+            message_pb2.EmitStreamResponse,
+        )
+
+    def _duplex(self, path: str, request: Any, response: Any) -> Any:
+        call = self.channel().stream_stream(
+            path,
+            request_serializer=request.SerializeToString,
+            response_deserializer=response.FromString,
         )
         return call(metadata=self.metadata)
 

@@ -151,6 +151,11 @@ def from_rpc_error(failed: grpc.aio.AioRpcError, address: Address) -> Error:
     return make_error(code, message, **details)
 
 
+def name_of(code: int) -> str:
+    """Returns the name of a gRPC status code."""
+    return next((known.name for known in grpc.StatusCode if known.value[0] == code), "UNKNOWN")
+
+
 def make_error(code: str, message: str, **details: Any) -> Error:
     """Returns an Error of the class for its code."""
     return _CLASSES.get(code, Error)(code, message, **details)

@@ -7,7 +7,7 @@
 """
 
 from sala.aio._calls import AsyncPages as Pages
-from sala.aio._client import Client, Subscription
+from sala.aio._client import Client, EmitStream, Subscription
 from sala.aio._event import AsyncEvent as Event
 
-__all__ = ["Client", "Event", "Pages", "Subscription"]
+__all__ = ["Client", "EmitStream", "Event", "Pages", "Subscription"]

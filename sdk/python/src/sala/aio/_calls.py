@@ -2,12 +2,13 @@
 this file."""
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from sala import _methods as methods
 from sala import errors, types
+from sala._emit import Emit, outcome_of
 from sala._methods import Method, Req, Resp
 from sala._results import plain
 from sala._values import Names, encode_args, names, to_duration, to_list, to_timestamp, to_value
@@ -114,23 +115,21 @@ class AsyncCalls:
         retry: whether to make the call again if the broker can't be reached. For that the event
             gets a random key unless it has one. Without keys, emits are cheaper in a cluster.
         """
-        args_json, attachments = encode_args(args)
-        request = message_pb2.EmitRequest(
+        request = Emit(
+            event,
+            *args,
+            rooms=rooms,
+            users=users,
+            sockets=sockets,
+            except_rooms=except_rooms,
+            except_users=except_users,
+            except_sockets=except_sockets,
             namespace=namespace,
-            rooms=names(rooms),
-            users=names(users),
-            sockets=names(sockets),
-            except_rooms=names(except_rooms),
-            except_users=names(except_users),
-            except_sockets=names(except_sockets),
-            event=event,
-            args_json=args_json,
-            attachments=attachments,
             volatile=volatile,
             skip_history=skip_history,
             conflate_key=conflate_key,
             idempotency_key=idempotency_key,
-        )
+        ).request()
         return plain(types.EmitResult, await self._send(methods.EMIT, request, timeout, retry))
 
     async def broadcast(
@@ -163,6 +162,43 @@ class AsyncCalls:
         return plain(
             types.BroadcastResult, await self._send(methods.BROADCAST, request, timeout, retry)
         )
+
+    async def emit_batch(
+        self, emits: Iterable[Emit], *, retry: bool = True, timeout: float | None = None
+    ) -> list[types.EmitResult | errors.Error]:
+        """Sends 1 to 1000 events in their order, in one call. Returns what happened to each: its
+        result, or the error that says why it was sent to nobody. One that fails doesn't stop the
+        others.
+
+        If it raises an error, it is unknown which events were sent. With retry, each event gets a
+        key as in emit. To call again after an error, give the events keys of your own.
+        """
+        requests = [emit.request() for emit in emits]
+        own = [request for request in requests if retry and not request.idempotency_key]
+        for request in own:
+            request.idempotency_key = secrets.token_urlsafe(16)
+        results = await self._send_batch(requests, timeout, retry)
+        refused = [
+            number
+            for number, result in enumerate(results)
+            if result.error.reason == "IDEMPOTENCY_DISABLED"
+            and any(requests[number] is request for request in own)
+        ]
+        if refused:  # the operator has turned keys off, so these events can't be repeated
+            for number in refused:
+                requests[number].idempotency_key = ""
+            again = [requests[number] for number in refused]
+            for number, result in zip(refused, await self._send_batch(again, timeout, False)):
+                results[number] = result
+        return [outcome_of(result) for result in results]
+
+    async def _send_batch(
+        self, requests: list[message_pb2.EmitRequest], timeout: float | None, repeatable: bool
+    ) -> list[message_pb2.EmitResult]:
+        request = message_pb2.EmitBatchRequest(emits=requests)
+        repeatable = repeatable and all(emit.idempotency_key for emit in requests)
+        response = await self._call(methods.EMIT_BATCH, request, timeout, repeatable=repeatable)
+        return list(response.results)
 
     async def _send(
         self, method: Method[Any, Resp], request: Any, timeout: float | None, retry: bool

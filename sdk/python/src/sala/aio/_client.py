@@ -1,11 +1,15 @@
 """The client for asyncio."""
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Any, TypeVar
 
+from sala import types
 from sala._address import TLS, parse_address
+from sala._emit import Emit
+from sala._emit_stream import EmitStreamer
 from sala._handlers import Handlers
 from sala._methods import Method, Req, Resp
 from sala._subscriber import Options, Subscriber, make_options
@@ -91,6 +95,24 @@ class Client(AsyncCalls):
             self, make_options(group, names(namespaces), concurrency, credits, grace, observe)
         )
 
+    def emit_stream(self) -> "EmitStream":
+        """Returns a stream that sends events at a high rate, in their order:
+
+            async with broker.emit_stream() as stream:
+                future = await stream.emit(sala.Emit("price", 42, rooms="price:abc"))
+                print((await future).queued)
+
+        At most 256 events are without a result; emit waits for room. Every event gets a result or
+        an error, at the latest after the client's timeout.
+
+        When the stream breaks, another one is opened. An event with an idempotency key that has no
+        result yet is then sent again, and its key keeps clients from receiving it twice. An event
+        without a key isn't sent again if it may have been sent: its error is Unavailable. Unlike
+        emit of the client, a stream makes no keys, because the broker sends events without one
+        faster.
+        """
+        return EmitStream(self)
+
     def stub(self, stub: Callable[[Any], S]) -> S:
         """Returns one of the generated stubs, which have every call and field of the API:
 
@@ -116,6 +138,36 @@ class Client(AsyncCalls):
         self, method: Method[Req, Resp], request: Req, timeout: float
     ) -> AsyncIterator[Resp]:
         return self._transport.stream(method, request, timeout)
+
+
+class EmitStream:
+    """Events on their way to the broker. Leaving its block closes it. Use it in one event loop."""
+
+    def __init__(self, client: Client) -> None:
+        self._streamer = EmitStreamer(
+            client._transport, lambda: asyncio.get_running_loop().create_future()
+        )
+
+    async def emit(self, emit: Emit) -> "asyncio.Future[types.EmitResult]":
+        """Adds an event, and returns the future of its result, or of its Error. Waits while 256
+        events are without one. Raises Cancelled if the stream or the client is closed."""
+        future: asyncio.Future[types.EmitResult] = await self._streamer.emit(emit)
+        return future
+
+    async def close(self) -> None:
+        """Waits until every event has a result or an error, and ends the stream."""
+        await self._streamer.close()
+
+    async def __aenter__(self) -> "EmitStream":
+        return self
+
+    async def __aexit__(
+        self,
+        cls: type[BaseException] | None,
+        err: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
 
 
 class Subscription(Handlers):
