@@ -13,6 +13,9 @@ const held = new Map(); // a value that handlers hold → {promise, resolve}
 const target = ({ namespace, rooms, users, sockets, exceptRooms, exceptUsers, exceptSockets }) => ({ namespace, rooms, users, sockets, exceptRooms, exceptUsers, exceptSockets });
 const send = ({ volatile, skipHistory, conflateKey, idempotencyKey, retry, timeoutMs }) => ({ volatile, skipHistory, conflateKey, idempotencyKey, retry, timeout: timeoutMs });
 
+const emitOf = ({ event, args = [], ...c }) => ({ event, args, ...target(c), ...send(c) });
+const outcome = ({ result, error }) => result ?? { error: describe(error) };
+
 const COMMANDS = {
   dial({ address, key, tls, plaintext, timeoutMs }) {
     const files = tls && Object.fromEntries(Object.entries(tls).filter(([, name]) => name).map(([what, name]) => [what, readFileSync(name)]));
@@ -20,6 +23,14 @@ const COMMANDS = {
   },
   emit: (c) => sala.emit(c.event, c.args ?? [], { ...target(c), ...send(c) }),
   broadcast: (c) => sala.broadcast(c.event, c.args ?? [], { ...target(c), ...send(c) }),
+  async emitBatch({ emits }) {
+    return { results: (await sala.emitBatch(emits.map(emitOf))).map(outcome) };
+  },
+  async emitStream({ emits }) {
+    const results = [];
+    for await (const its of sala.emitStream(emits.map(emitOf))) results.push(outcome(its));
+    return { results };
+  },
   async emitWithAck(c) {
     const stream = sala.emitWithAck(c.event, c.args ?? [], { ...target(c), timeout: c.ackTimeoutMs, minAcks: c.minAcks });
     const acks = [];

@@ -98,6 +98,27 @@ def broadcast(broker, p):
     return broker.broadcast(p["event"], *p["args"], **target(p), **more, **seconds(p))
 
 
+def emits_of(p):
+    return [
+        sala.Emit(
+            one["event"],
+            *one.get("args", []),
+            **target(one),
+            **pick(one, volatile="volatile", idempotency_key="idempotencyKey"),
+        )
+        for one in p["emits"]
+    ]
+
+
+def outcomes(results):
+    return {
+        "results": [
+            {"error": failure(one)} if isinstance(one, sala.Error) else camel(one)
+            for one in results
+        ]
+    }
+
+
 def emit_with_ack(broker, p):
     more = pick(p, min_acks="minAcks") | seconds(p, "ack_timeout", "ackTimeoutMs")
     return broker.emit_with_ack(p["event"], *p["args"], **target(p), **more)
@@ -195,6 +216,7 @@ def messages(history):
 # lists that is the name of the entries, and the function for each.
 CALLS = {
     "emit": (emit, camel),
+    "emitBatch": (lambda broker, p: broker.emit_batch(emits_of(p), **seconds(p)), outcomes),
     "broadcast": (broadcast, camel),
     "emitWithAck": (emit_with_ack, with_acks),
     "issueToken": (issue_token, camel),
@@ -372,6 +394,10 @@ class Sync(Driver):
                 self.hold(p["value"]).set()
             case "stop":
                 self.chat.stop()
+            case "emitStream":
+                with self.broker.emit_stream() as stream:
+                    futures = [stream.emit(one) for one in emits_of(p)]
+                return outcomes([future.exception() or future.result() for future in futures])
             case _:
                 call, shape = CALLS[do]
                 result = call(self.broker, p)
@@ -454,6 +480,10 @@ class Asyncio(Driver):
             case "stop":
                 self.chat.stop()
                 await asyncio.wait([self.listening])
+            case "emitStream":
+                async with self.broker.emit_stream() as stream:
+                    futures = [await stream.emit(one) for one in emits_of(p)]
+                return outcomes(await asyncio.gather(*futures, return_exceptions=True))
             case _:
                 call, shape = CALLS[do]
                 result = call(self.broker, p)

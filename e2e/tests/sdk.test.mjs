@@ -99,6 +99,59 @@ for (const [name, program] of Object.entries(DRIVERS)) {
       assert.equal(await backend.end(), 0);
     });
 
+    test('emits in batches, with a result for each event', async (t) => {
+      const { sala } = shared;
+      const room = fresh('room');
+      const ana = await login(t, sala, fresh('ana'), {}, { rooms: [room] });
+      const backend = await library.dial(t, sala);
+      const emits = [1, 2].map((n) => ({ rooms: [room], event: 'order', args: [n, Buffer.from([n])], idempotencyKey: fresh('order') }));
+      emits.splice(1, 0, { rooms: [room], event: 'connect', args: [] });
+      for (const duplicate of [false, true]) {
+        const { results } = await backend.do('emitBatch', { emits });
+        assert.deepEqual(results.map(({ matched, duplicate: again }) => [matched ?? 0, again ?? false]), [[1, duplicate], [0, false], [1, duplicate]]);
+        assert.deepEqual([results[1].error.code, results[1].error.reason], ['INVALID_ARGUMENT', 'INVALID_ARGUMENT']);
+      }
+      await backend.do('emit', { rooms: [room], event: 'last', args: [] });
+      await ana.next('last');
+      for (const n of [1, 2]) assert.deepEqual(await ana.next('order'), [n, Buffer.from([n])]);
+    });
+
+    test('each event of a stream has a result or an error, however often its connection breaks', async (t) => {
+      const { sala } = shared;
+      const proxy = await FlakyProxy.to(sala.grpc);
+      t.after(() => proxy.stop());
+      const backend = await library.dial(t, sala, { address: proxy.address, timeoutMs: 60_000 });
+      await backend.do('emit', { rooms: ['nobody'], event: 'warm', args: [] });
+      for (const keyed of [true, false]) {
+        const room = fresh('room');
+        const ana = await login(t, sala, fresh('ana'), {}, { rooms: [room] });
+        const got = [];
+        ana.socket.on('price', (n) => got.push(n));
+        const emits = Array.from({ length: 400 }, (_, n) => ({ rooms: [room], event: 'price', args: [n], ...(keyed && { idempotencyKey: `${room}-${n}` }) }));
+        const cuts = proxy.cuts;
+        const sent = backend.do('emitStream', { emits }, 90_000);
+        for (const side of ['broker', 'client']) {
+          await Promise.race([sent, until(() => proxy.connections > 0, 'a connection', 30_000).then(() => proxy.cutInFrame(side))]);
+        }
+        const { results } = await sent;
+        assert.ok(proxy.cuts > cuts);
+        assert.equal(results.length, 400);
+        const failed = results.flatMap(({ error }, n) => (error ? [[n, error]] : []));
+        for (const [, error] of failed) {
+          assert.equal(error.code, 'UNAVAILABLE');
+          assert.match(error.message, /; the event may have been sent, and has no key to send it again$/);
+        }
+        if (keyed) assert.deepEqual(failed, []);
+        // What has no result may have arrived, at most once; everything else has, in its order.
+        const uncertain = new Set(failed.map(([n]) => n));
+        await sala.emit([room], 'end');
+        await ana.next('end');
+        assert.deepEqual(got, [...new Set(got)].sort((a, b) => a - b));
+        assert.deepEqual(got.filter((n) => !uncertain.has(n)), emits.map((_, n) => n).filter((n) => !uncertain.has(n)));
+      }
+      await backend.do('close');
+    });
+
     test('issues tokens, and manages rooms, sockets and users', async (t) => {
       const { sala } = shared;
       const backend = await library.dial(t, sala);

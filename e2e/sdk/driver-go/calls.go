@@ -20,6 +20,8 @@ type call struct {
 	ExceptUsers   []string `json:"exceptUsers"`
 	ExceptSockets []string `json:"exceptSockets"`
 
+	Emits []call `json:"emits"`
+
 	Event          string `json:"event"`
 	Args           []any  `json:"args"`
 	Volatile       bool   `json:"volatile"`
@@ -64,7 +66,7 @@ func (d *driver) do(c command) (any, error) {
 		defer cancel()
 	}
 	commands := map[string]func(context.Context, command) (any, error){
-		"emit": d.emit, "broadcast": d.broadcast, "emitWithAck": d.emitWithAck,
+		"emit": d.emit, "emitBatch": d.emitBatch, "emitStream": d.emitStream, "broadcast": d.broadcast, "emitWithAck": d.emitWithAck,
 		"issueToken": d.issueToken, "verifyToken": d.verifyToken, "revokeTokens": d.revokeTokens,
 		"listRooms": d.listRooms, "getRoom": d.getRoom, "clearRoom": d.clearRoom,
 		"listMessages": d.listMessages, "clearMessages": d.clearMessages, "listUsers": d.listUsers,
@@ -96,6 +98,51 @@ func (d *driver) do(c command) (any, error) {
 
 func (d *driver) emit(ctx context.Context, c command) (any, error) {
 	return emitted(c.target(d.client).Emit(ctx, c.Event, c.args()...))
+}
+
+// emits returns the events of a batch or a stream.
+func (d *driver) emits(c command) []sala.Emit {
+	emits := make([]sala.Emit, len(c.Emits))
+	for i, one := range c.Emits {
+		emits[i] = sala.Emit{Target: one.target(d.client), Event: one.Event, Args: one.args()}
+	}
+	return emits
+}
+
+// outcome returns what happened to one of them.
+func outcome(sent *sala.EmitResult, err error) any {
+	value, err := emitted(sent, err)
+	if err != nil {
+		return result{"error": describe(err)}
+	}
+	return value
+}
+
+func (d *driver) emitBatch(ctx context.Context, c command) (any, error) {
+	outcomes, err := d.client.EmitBatch(ctx, d.emits(c))
+	results := []any{}
+	for _, one := range outcomes {
+		results = append(results, outcome(one.Result, one.Err))
+	}
+	return result{"results": results}, err
+}
+
+func (d *driver) emitStream(ctx context.Context, c command) (any, error) {
+	stream := d.client.NewEmitStream(ctx)
+	var pending []*sala.PendingEmit
+	for _, emit := range d.emits(c) {
+		p, err := stream.Emit(ctx, emit)
+		if err != nil {
+			return nil, err
+		}
+		pending = append(pending, p)
+	}
+	results := []any{}
+	for _, p := range pending {
+		results = append(results, outcome(p.Result(ctx)))
+	}
+	_ = stream.Close() // its error is that of a result
+	return result{"results": results}, nil
 }
 
 func (d *driver) broadcast(ctx context.Context, c command) (any, error) {
