@@ -73,8 +73,24 @@ test('the types are complete', async () => {
     // @ts-expect-error: there is no such code
     new SalaError('message', 'NOPE');
   `);
-  const compiler = path.join(ROOT, 'node_modules/typescript/bin/tsc');
-  const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022', '--lib', 'es2023,esnext.disposable', '--types', 'node', '--typeRoots', path.join(ROOT, 'node_modules/@types')];
-  await exec(process.execPath, [compiler, ...options, 'program.mts'], { cwd: folder }).catch(({ stdout }) => assert.fail(stdout));
+  await compile('program.mts');
 });
 
+test('the snippets of the README compile', async () => {
+  const [first, ...snippets] = [...readFileSync(path.join(ROOT, 'README.md'), 'utf8').matchAll(/^```js\n(.*?)^```$/gms)].map(([, snippet]) => snippet);
+  assert.ok(first.startsWith('import') && snippets.length === 2);
+  writeFileSync(path.join(folder, 'snippets.mts'), `
+    import { readFileSync } from 'node:fs';
+    import { connect } from '@salabroker/sala';
+    const sala = connect('127.0.0.1:9090', { apiKey: 'key' });
+    ${snippets.map((snippet) => `await (async () => {\n${snippet.replaceAll('SALA_API_KEY', 'SALA_API_KEY!')}\n})();`).join('\n')}
+  `);
+  await compile('snippets.mts');
+});
+
+/** Compiles a program that uses the package. */
+async function compile(program) {
+  const compiler = path.join(ROOT, 'node_modules/typescript/bin/tsc');
+  const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022', '--lib', 'es2023,esnext.disposable', '--types', 'node', '--typeRoots', path.join(ROOT, 'node_modules/@types')];
+  await exec(process.execPath, [compiler, ...options, program], { cwd: folder }).catch(({ stdout }) => assert.fail(stdout));
+}

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -37,11 +38,14 @@ class WheelTest(unittest.TestCase):
             shutil.copytree(
                 ROOT / "src", source / "src", ignore=shutil.ignore_patterns("__pycache__")
             )
-            for name in ("pyproject.toml", "README.md"):
+            for name in ("pyproject.toml", "README.md", "LICENSE"):
                 shutil.copy(ROOT / name, source)
             pip = (sys.executable, "-m", "pip")
             run(*pip, "wheel", "-q", "--no-build-isolation", "--no-deps", "-w", folder, str(source))
             (wheel,) = Path(folder).glob("salabroker-*.whl")
+            with zipfile.ZipFile(wheel) as packed:
+                (licence,) = [name for name in packed.namelist() if name.endswith("/LICENSE")]
+                self.assertEqual(packed.read(licence), (ROOT.parents[1] / "LICENSE").read_bytes())
             run(sys.executable, "-m", "venv", "--system-site-packages", "--without-pip", "venv")
             python = Path(folder, "venv", "bin", "python")
             run(str(python), "-m", "pip", "install", "-q", "--no-deps", str(wheel))
