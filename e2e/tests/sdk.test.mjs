@@ -142,7 +142,7 @@ for (const [name, program] of Object.entries(DRIVERS)) {
           assert.match(error.message, /; the event may have been sent, and has no key to send it again$/);
         }
         if (keyed) assert.deepEqual(failed, []);
-        // What has no result may have arrived, at most once; everything else has, in its order.
+        // Events without a result may have arrived, at most once; all others have, in their order.
         const uncertain = new Set(failed.map(([n]) => n));
         await sala.emit([room], 'end');
         await ana.next('end');
@@ -238,6 +238,7 @@ for (const [name, program] of Object.entries(DRIVERS)) {
     test('says in one sentence why it can’t reach the broker', async (t) => {
       const { sala } = shared;
       const host = (url) => new URL(url).host;
+      const backend = library.start(t);
       const wrongPort = 'it speaks HTTP/1 there, not gRPC; connect to the port of --grpc-listen, 9090 by default';
       for (const [address, why] of [
         ['127.0.0.1:1', 'connection refused; is it running, and is this the address of its gRPC listener?'],
@@ -246,19 +247,19 @@ for (const [name, program] of Object.entries(DRIVERS)) {
         [host(sala.http), wrongPort],
         [host(sala.url), wrongPort],
       ]) {
-        const backend = await library.dial(t, sala, { address });
+        await backend.do('dial', { address, key: API_KEY });
         const failed = await backend.fails('emit', ONCE);
         assert.deepEqual([failed.code, failed.reason, failed.message], ['UNAVAILABLE', '', unreachable(address, why)]);
-        await backend.kill();
       }
       const silent = net.createServer((socket) => t.after(() => socket.destroy())).listen(0, '127.0.0.1');
       t.after(() => silent.close());
       await once(silent, 'listening');
       const address = `127.0.0.1:${silent.address().port}`;
-      const late = await (await library.dial(t, sala, { address })).fails('emit', { ...ONCE, timeoutMs: 500 });
+      await backend.do('dial', { address, key: API_KEY });
+      const late = await backend.fails('emit', { ...ONCE, timeoutMs: 500 });
       assert.deepEqual([late.code, late.message], ['DEADLINE_EXCEEDED', `the broker at ${address} didn't answer in time`]);
-      const stranger = await library.dial(t, sala, { key: 'a-key-that-nobody-knows' });
-      assert.match((await stranger.fails('listRooms', {})).message, /doesn't know this API key/);
+      await backend.do('dial', { address: sala.grpc, key: 'a-key-that-nobody-knows' });
+      assert.match((await backend.fails('listRooms', {})).message, /doesn't know this API key/);
     });
 
     test('what a handler returns is the ack', async (t) => {
@@ -484,11 +485,13 @@ for (const [name, program] of Object.entries(DRIVERS)) {
         [{ address: https.replace('127.0.0.1', 'localhost'), tls }, "its certificate isn't for localhost; connect to a name that the certificate has"],
         [{}, `it closes the connection; if it uses TLS, connect to ${https}`],
       ]) {
-        const failed = await (await library.dial(t, sala, options)).fails('emit', ONCE);
+        await url.do('dial', { address: sala.grpc, key: API_KEY, ...options });
+        const failed = await url.fails('emit', ONCE);
         assert.deepEqual([failed.code, failed.message], ['UNAVAILABLE', unreachable(options.address ?? sala.grpc, why)]);
       }
       // The broker ends the connection after the handshake. gRPC for Go may notice it when it writes.
-      const stranger = await (await library.dial(t, sala, { tls: { ca: tls.ca } })).fails('emit', ONCE);
+      await url.do('dial', { address: sala.grpc, key: API_KEY, tls: { ca: tls.ca } });
+      const stranger = await url.fails('emit', ONCE);
       assert.equal(stranger.code, 'UNAVAILABLE');
       assert.match(stranger.message, /: it ends the TLS connection; does it ask for a client certificate\?$|^the connection to the broker at \S+ broke$/);
     });

@@ -75,7 +75,7 @@ func (c *Client) NewEmitStream(ctx context.Context) *EmitStream {
 	}
 	s.late = time.AfterFunc(time.Hour, s.expire)
 	s.late.Stop()
-	go s.run()
+	go s.run() //nolint:contextcheck // it is that of the stream
 	return s
 }
 

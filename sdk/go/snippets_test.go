@@ -13,6 +13,7 @@ import (
 
 var _ = []any{dial, receive, publish, stream}
 
+//nolint:errcheck // as the README shows it
 func dial(ctx context.Context, _ *sala.Client) error {
 	client, err := sala.Dial("127.0.0.1:9090", os.Getenv("SALA_API_KEY"))
 	if err != nil {
@@ -43,6 +44,8 @@ func receive(ctx context.Context, client *sala.Client) error {
 }
 
 // publish sends an event once, however often it has to call.
+//
+//nolint:forbidigo // it waits for another process
 func publish(ctx context.Context, to sala.Target, key, event string, args ...any) error {
 	for range 8 {
 		result, err := to.IdempotencyKey(key).Emit(ctx, event, args...)
