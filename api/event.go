@@ -286,7 +286,7 @@ func reply(sub *broker.Subscription, r *salav1.EventReply) error {
 		Args:        args,
 		Attachments: r.GetAttachments(),
 	})
-	if r.GetArgsJson() != "" {
+	if err != nil && r.GetArgsJson() != "" {
 		err = apierror.WithFieldRenamed(err, "args", "args_json")
 	}
 	return err
@@ -320,13 +320,13 @@ func (c *subscriber) write(sub *broker.Subscription) error {
 		return err
 	}
 	var (
-		sockets = socketMessages{}
+		message = newDeliveryMessage()
 		batch   = make([]eventhub.Delivery, deliveryBatch)
 	)
 	for {
 		n, ended := sub.Take(batch)
 		for _, d := range batch[:n] {
-			if err := c.stream.Send(sockets.delivery(d)); err != nil {
+			if err := c.stream.Send(message.of(d)); err != nil {
 				return err
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/eventhub"
@@ -98,29 +100,47 @@ const maxSocketMessages = 1024
 // socketMessages caches the messages of sockets, which a stream sends with every event.
 type socketMessages map[*eventhub.Socket]*salav1.EventSocket
 
-// delivery maps a delivery to its message.
-func (m socketMessages) delivery(d eventhub.Delivery) *salav1.SubscribeResponse {
-	e := d.Event
-	return &salav1.SubscribeResponse{Response: &salav1.SubscribeResponse_Event{Event: &salav1.ClientEvent{
-		DeliveryId:    strconv.FormatUint(d.ID, 10),
-		Kind:          eventKind(e.Kind),
-		Namespace:     e.Namespace,
-		Socket:        m.socket(e.Socket),
-		Event:         e.Name,
-		ArgsJson:      string(e.Args),
-		Attachments:   e.Attachments,
-		Room:          e.Room,
-		User:          e.User,
-		Reason:        e.Reason,
-		Time:          timestamp(e.Time),
-		NeedsAck:      d.NeedsAck,
-		NeedsDecision: d.NeedsDecision,
-		Redelivered:   d.Redelivered,
+// deliveryMessage is the message of a delivery. A stream has one for all its deliveries, since gRPC
+// encodes each before it returns from Send.
+type deliveryMessage struct {
+	sockets  socketMessages
+	response salav1.SubscribeResponse
+	kind     salav1.SubscribeResponse_Event
+	event    salav1.ClientEvent
+	time     timestamppb.Timestamp
+}
 
-		PreviousSocketId: e.PreviousSocketID,
-		NotRecovered:     e.NotRecovered,
-		TraceContext:     e.TraceParent,
-	}}}
+func newDeliveryMessage() *deliveryMessage {
+	m := &deliveryMessage{sockets: socketMessages{}}
+	m.response.Response, m.kind.Event = &m.kind, &m.event
+	return m
+}
+
+// of returns the message of a delivery. It is valid until the next call.
+func (m *deliveryMessage) of(d eventhub.Delivery) *salav1.SubscribeResponse {
+	e, to := d.Event, &m.event
+	to.DeliveryId = strconv.FormatUint(d.ID, 10)
+	to.Kind = eventKind(e.Kind)
+	to.Namespace = e.Namespace
+	to.Socket = m.sockets.socket(e.Socket)
+	to.Event = e.Name
+	to.ArgsJson = string(e.Args)
+	to.Attachments = e.Attachments
+	to.Room = e.Room
+	to.User = e.User
+	to.Reason = e.Reason
+	to.Time = nil
+	if !e.Time.IsZero() {
+		m.time.Seconds, m.time.Nanos = e.Time.Unix(), int32(e.Time.Nanosecond()) //nolint:gosec // below 1e9
+		to.Time = &m.time
+	}
+	to.NeedsAck = d.NeedsAck
+	to.NeedsDecision = d.NeedsDecision
+	to.Redelivered = d.Redelivered
+	to.PreviousSocketId = e.PreviousSocketID
+	to.NotRecovered = e.NotRecovered
+	to.TraceContext = e.TraceParent
+	return &m.response
 }
 
 func (m socketMessages) socket(s *eventhub.Socket) *salav1.EventSocket {

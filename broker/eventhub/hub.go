@@ -142,6 +142,7 @@ func (h *Hub) Ask(e *Event, reply func(Reply)) {
 		}
 		reply(a.reply)
 	})
+	q.groups = q.first[:0]
 	en := entry{id: q.id, event: e, size: e.Size()}
 	for _, r := range h.routes.Load().groups {
 		switch {

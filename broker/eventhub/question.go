@@ -12,9 +12,10 @@ type question struct {
 	id         uint64 // of its delivery
 	kind       Kind
 	asked      time.Time
-	decision   bool     // it needs a decision, not a reply
-	fromRemote bool     // another node asks, and counts it
-	groups     []*group // that were asked
+	decision   bool      // it needs a decision, not a reply
+	fromRemote bool      // another node asks, and counts it
+	groups     []*group  // that were asked
+	first      [1]*group // backs groups if there is one, as nearly always
 	done       func(answer)
 
 	state   atomic.Int32 // one of the constants below

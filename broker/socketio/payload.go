@@ -74,6 +74,9 @@ const maxDepth = 500
 
 // tooDeep reports whether valid JSON is nested deeper than maxDepth.
 func tooDeep(valid []byte) bool {
+	if len(valid) <= 2*maxDepth { // each level has two brackets
+		return false
+	}
 	depth, quoted := 0, false
 	for i := 0; i < len(valid); i++ {
 		switch b := valid[i]; {
