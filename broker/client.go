@@ -39,7 +39,7 @@ type client struct {
 	sockets  []*socket
 	deciding []*socket   // candidates about which backends decide, or whose sockets are looked for
 	closing  *time.Timer // runs while there is no socket
-	refusals int
+	refusals uint8       // counted up to maxRefusals
 	ended    bool
 }
 

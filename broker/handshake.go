@@ -274,8 +274,10 @@ func (c *client) refuseWith(frame *engineio.Frame, namespace, user, counted stri
 	c.b.noteRefused(known, user, c.conn.RemoteAddress(), err.Reason, err.Message)
 	c.conn.Send(frame, false)
 	c.mu.Lock()
-	c.refusals++
-	tooMany := c.refusals > maxRefusals
+	tooMany := c.refusals >= maxRefusals
+	if !tooMany {
+		c.refusals++
+	}
 	c.mu.Unlock()
 	if tooMany {
 		c.conn.CloseAfterFlush(engineio.ReasonForcedClose)

@@ -35,13 +35,13 @@ type socket struct {
 	data      atomic.Pointer[json.RawMessage] // what backends have attached; nil for nothing
 	catchUp   atomic.Pointer[catchUp]         // of joins that read the history of a room; nil if there was none lately
 
-	publishing   sync.Mutex // held while events of the client are published
-	endPublished bool       // guarded by publishing: no event follows, after its DISCONNECT or at this node
+	publishing sync.Mutex // held while events of the client are published
+	mu         sync.Mutex // comes before the index's lock
 
-	cut atomic.Bool // it ends because it has lost its connection, so that its user may return in time
+	cut          atomic.Bool // it ends because it has lost its connection, so that its user may return in time
+	endPublished bool        // guarded by publishing: no event follows, after its DISCONNECT or at this node
 
-	// Guarded by mu, which comes before the index's lock.
-	mu      sync.Mutex
+	// Guarded by mu.
 	updated bool // data is no longer the token's
 	expired bool // too late for a new token
 	claims  token.Claims
@@ -343,8 +343,9 @@ func (s *socket) replyFrom(id uint64, r eventhub.Reply) {
 		s.reply(id, map[string]errorBody{"error": {Code: r.Error.Code, Message: r.Error.Message}})
 		return
 	}
+	var room [256]byte // on the stack; enough for most acks
 	p := socketio.Payload{Args: r.Args, Attachments: r.Attachments}
-	s.deliver(engineio.NewFrame(socketio.AppendAck(nil, s.ns.name, id, p), r.Attachments...), false)
+	s.deliver(engineio.NewFrame(socketio.AppendAck(room[:0], s.ns.name, id, p), r.Attachments...), false)
 }
 
 // errorBody is what a refused client gets as err.data, or as the error in an ack.

@@ -47,12 +47,12 @@ type Conn struct {
 	cause     error         // the error behind it, if any
 	probe     *link         // the WebSocket that the client is upgrading to
 	closeBy   time.Duration // uptime of the server at which a graceful close ends at the latest
+	done      chan struct{} // closed when state becomes stateClosed; nil until somebody waits for that
 
 	// Static.
 	id       string
 	remote   string
-	receiver Receiver      // set before anything is read
-	done     chan struct{} // closed when state becomes stateClosed
+	receiver Receiver // set before anything is read
 
 	timer timer // guarded by timers.mu
 
@@ -77,7 +77,17 @@ func (c *Conn) Transport() string {
 
 // Done returns a channel that is closed when the connection has ended, a little before
 // [Receiver.Closed] is called.
-func (c *Conn) Done() <-chan struct{} { return c.done }
+func (c *Conn) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done == nil {
+		c.done = make(chan struct{})
+		if c.state == stateClosed {
+			close(c.done)
+		}
+	}
+	return c.done
+}
 
 // Open reports whether the connection takes messages: it hasn't ended, and doesn't close.
 func (c *Conn) Open() bool {
@@ -284,7 +294,9 @@ func (c *Conn) terminate(reason Reason, cause error) {
 	abrupt := reason == ReasonSlowConsumer
 	left := c.socket.leave(abrupt)
 	c.server.timers.set(c, 0)
-	close(c.done)
+	if c.done != nil {
+		close(c.done)
+	}
 	c.mu.Unlock()
 
 	if undelivered > 0 {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 )
 
 // serveHandshake opens a connection, over WebSocket if the request is an upgrade, unless the server
@@ -87,7 +88,6 @@ func (s *Server) newConn(r *http.Request) *Conn {
 		server: s,
 		id:     newSessionID(s.opts.SessionPrefix),
 		remote: r.RemoteAddr,
-		done:   make(chan struct{}),
 	}
 	c.deadlines.heartbeat = s.uptime() + s.opts.PingInterval
 	return c
@@ -134,7 +134,9 @@ func (s *Server) openFrame(sid string, upgrades ...string) *Frame {
 
 // wantsBase64 reports whether the client can't read binary WebSocket frames. The stock client sends
 // b64 if it has forceBase64, and the JavaScript server reads it in the same way.
-func wantsBase64(r *http.Request) bool { return r.URL.Query().Get("b64") != "" }
+func wantsBase64(r *http.Request) bool {
+	return strings.Contains(r.URL.RawQuery, "b64") && r.URL.Query().Get("b64") != ""
+}
 
 // refuseAccept answers a WebSocket handshake that accept has failed, if that is still possible.
 func (s *Server) refuseAccept(w http.ResponseWriter, err error) {

@@ -80,7 +80,7 @@ func (in *intake) pause(d time.Duration) error {
 	select {
 	case <-timer.C:
 		return nil
-	case <-c.done:
+	case <-c.Done():
 		return net.ErrClosed
 	}
 }

@@ -112,7 +112,7 @@ func (c *Conn) beginPoll(id requestID) (*polling, *poll, refusal) {
 // awaitAnswer waits until there is an answer for a poll.
 func (c *Conn) awaitAnswer(p *polling, g *poll, r *http.Request) (answer, error) {
 	var hold <-chan time.Time
-	held := false
+	held, done := false, c.Done()
 	for {
 		a, upgrading := c.takeAnswer(p, g, held)
 		if a.ready() {
@@ -126,7 +126,7 @@ func (c *Conn) awaitAnswer(p *polling, g *poll, r *http.Request) (answer, error)
 		case <-g.answered: // another copy took it
 		case <-hold:
 			held = true
-		case <-c.done:
+		case <-done:
 		case <-r.Context().Done():
 			return answer{}, errPollAborted
 		}

@@ -125,7 +125,7 @@ func (c *Conn) deliverPost(p *polling, q *post, w http.ResponseWriter, r *http.R
 	}
 	select {
 	case p.delivery <- struct{}{}:
-	case <-c.done:
+	case <-c.Done():
 		return c.lateAnswer(p)
 	}
 	defer func() { <-p.delivery }()
@@ -182,7 +182,7 @@ func (c *Conn) awaitPost(p *polling, q *post) refusal {
 	select {
 	case <-q.done:
 		return q.result
-	case <-c.done:
+	case <-c.Done():
 	}
 	select {
 	case <-q.done: // the POST itself has ended the session

@@ -167,7 +167,7 @@ func (c *Conn) switchTo(l *link) bool {
 	select { // what the last POST carries comes before what l carries
 	case p.delivery <- struct{}{}:
 		defer func() { <-p.delivery }()
-	case <-c.done:
+	case <-c.Done():
 		return false
 	}
 	c.mu.Lock()

@@ -28,7 +28,7 @@ func (c *Conn) read(r *reader) {
 		r.forget()
 		r.discard()
 	case err == nil:
-		<-c.done // only writing is left
+		<-c.Done() // only writing is left
 	}
 	c.terminate(readReason(err), err)
 	r.close()

@@ -4,16 +4,18 @@ import (
 	"crypto/sha256"
 	"slices"
 	"sync"
+	"time"
 )
 
 // cacheBytes bounds the memory of a cache, approximately.
 const cacheBytes = 16 << 20
 
-// verified is what never changes about a token that was verified with a public key.
+// verified is what never changes about a token whose signature was verified.
 type verified struct {
-	header header
-	key    *PublicKey
-	claims Claims
+	header    header
+	key       *PublicKey // nil for a secret
+	claims    Claims
+	notBefore time.Time // when it becomes valid ("nbf"); zero if it doesn't say
 }
 
 // cache holds tokens whose signature was verified with a public key, by their hash. Clients
@@ -77,11 +79,11 @@ func (c *cache) add(hash [sha256.Size]byte, t verified, length int) {
 	c.young[hash] = t
 }
 
-// cached returns what a cached token says, if the key that signed it is still valid for it.
-func (r *Keyring) cached(raw string) (Claims, bool) {
+// cached returns a cached token, if the key that signed it is still valid for it.
+func (r *Keyring) cached(raw string) (verified, bool) {
 	t, ok := r.verified.get(raw)
 	if !ok || !slices.Contains(r.publicKeysFor(t.header), t.key) {
-		return Claims{}, false
+		return verified{}, false
 	}
-	return t.claims, true
+	return t, true
 }

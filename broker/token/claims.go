@@ -25,8 +25,6 @@ type Claims struct {
 	// Scoped is true if the token has the claim "sala". Tokens issued elsewhere usually don't.
 	Scoped bool
 	Grant
-
-	notBefore int64 // when it becomes valid ("nbf"), in milliseconds since 1970; 0 if it doesn't say
 }
 
 // Grant is what a token allows. It is the value of the claim "sala".
@@ -89,33 +87,26 @@ func (r *Keyring) claimTexts(payload []byte) claimTexts {
 	return t
 }
 
-// readClaims reads a token's claims.
-func (r *Keyring) readClaims(t claimTexts) (Claims, error) {
-	var c Claims
-	var err error
+// readClaims reads a token's claims, and when it becomes valid ("nbf"); zero if it doesn't say.
+func (r *Keyring) readClaims(t claimTexts) (c Claims, notBefore time.Time, err error) {
 	if c.User, err = readName(t.user, r.userClaim); err != nil {
-		return c, err
+		return c, notBefore, err
 	}
 	if c.User == "" {
-		return c, invalid("the token has no claim %q that names the user", r.userClaim)
+		return c, notBefore, invalid("the token has no claim %q that names the user", r.userClaim)
 	}
 	// A token with an id that the API doesn't accept couldn't be revoked by it.
 	if c.ID, err = readName(t.id, "jti"); err != nil {
-		return c, err
+		return c, notBefore, err
 	}
-	notBefore, issued, expires, err := readTimes(t)
-	if err != nil {
-		return c, err
-	}
-	c.IssuedAt, c.ExpiresAt = issued, expires
-	if !notBefore.IsZero() {
-		c.notBefore = notBefore.UnixMilli()
+	if notBefore, c.IssuedAt, c.ExpiresAt, err = readTimes(t); err != nil {
+		return c, notBefore, err
 	}
 	if t.grant != nil {
 		c.Scoped = true
 		c.Grant, err = readGrant(t.grant)
 	}
-	return c, err
+	return c, notBefore, err
 }
 
 func isNull(value json.RawMessage) bool { return string(value) == "null" }

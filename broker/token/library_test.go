@@ -26,44 +26,44 @@ func (r *Keyring) libraryVerify(raw string) (Claims, string) {
 	if len(raw) > r.maxBytes {
 		return Claims{}, ReasonTooLarge
 	}
-	claims, ok := r.librarySigned(raw)
+	claims, notBefore, ok := r.librarySigned(raw)
 	if !ok {
 		return Claims{}, ReasonInvalid
 	}
 	var refusal *Refusal
-	if errors.As(r.checkValidity(claims), &refusal) {
+	if errors.As(r.checkValidity(claims, notBefore), &refusal) {
 		return Claims{User: claims.User}, refusal.Reason
 	}
 	return claims, ""
 }
 
-func (r *Keyring) librarySigned(raw string) (Claims, bool) {
+func (r *Keyring) librarySigned(raw string) (c Claims, notBefore time.Time, ok bool) {
 	values := jwt.MapClaims{}
 	parser := jwt.NewParser(jwt.WithJSONNumber(), jwt.WithStrictDecoding())
 	t, parts, err := parser.ParseUnverified(raw, values)
 	if err != nil || strings.ContainsAny(raw, "\r\n") {
-		return Claims{}, false
+		return Claims{}, time.Time{}, false
 	}
 	_, critical := t.Header["crit"]
 	content, _ := t.Header["cty"].(string)
 	id, isString := t.Header["kid"].(string)
 	if _, there := t.Header["kid"]; critical || there && !isString || strings.EqualFold(content, "JWT") {
-		return Claims{}, false
+		return Claims{}, time.Time{}, false
 	}
 	issuers, ok := r.librarySigner(t, id, parts[0]+"."+parts[1])
 	if !ok {
-		return Claims{}, false
+		return Claims{}, time.Time{}, false
 	}
 	for _, part := range parts[:2] {
 		if text, err := parser.DecodeSegment(part); err != nil || rawjson.CheckObject(text) != nil {
-			return Claims{}, false
+			return Claims{}, time.Time{}, false
 		}
 	}
 	if issuer, _ := values["iss"].(string); len(issuers) > 0 && !slices.Contains(issuers, issuer) {
-		return Claims{}, false
+		return Claims{}, time.Time{}, false
 	}
 	if len(r.audiences) > 0 && !slices.ContainsFunc(libraryAudience(values), func(a string) bool { return slices.Contains(r.audiences, a) }) {
-		return Claims{}, false
+		return Claims{}, time.Time{}, false
 	}
 	return libraryClaims(values, r.userClaim)
 }
@@ -102,41 +102,41 @@ func libraryAudience(values jwt.MapClaims) (all []string) {
 	return all
 }
 
-func libraryClaims(values jwt.MapClaims, userClaim string) (c Claims, ok bool) {
+func libraryClaims(values jwt.MapClaims, userClaim string) (c Claims, notBefore time.Time, ok bool) {
 	user, userOK := libraryName(values[userClaim])
 	id, idOK := libraryName(values["jti"])
-	expires, _, expOK := libraryTime(values, "exp", true)
-	_, notBefore, nbfOK := libraryTime(values, "nbf", false)
-	issued, _, iatOK := libraryTime(values, "iat", false)
+	expires, expOK := libraryTime(values, "exp", true)
+	notBefore, nbfOK := libraryTime(values, "nbf", false)
+	issued, iatOK := libraryTime(values, "iat", false)
 	if !userOK || user == "" || !idOK || !expOK || !nbfOK || !iatOK {
-		return Claims{}, false
+		return Claims{}, time.Time{}, false
 	}
-	c = Claims{User: user, ID: id, IssuedAt: issued, ExpiresAt: expires, notBefore: notBefore}
+	c = Claims{User: user, ID: id, IssuedAt: issued, ExpiresAt: expires}
 	value, scoped := values[grantClaim]
 	c.Scoped = scoped
 	if value == nil {
-		return c, true
+		return c, notBefore, true
 	}
 	members, ok := value.(map[string]any)
 	if !ok {
-		return Claims{}, false
+		return Claims{}, time.Time{}, false
 	}
 	for name, into := range map[string]*[]string{
 		"namespaces": &c.Namespaces, "rooms": &c.Rooms, "join": &c.Join, "publish": &c.Publish, "history": &c.History, "presence": &c.Presence,
 	} {
 		if *into, ok = libraryNames(members[name]); !ok {
-			return Claims{}, false
+			return Claims{}, time.Time{}, false
 		}
 	}
 	if broadcast := members["broadcast"]; broadcast != nil {
 		if c.Broadcast, ok = broadcast.(bool); !ok {
-			return Claims{}, false
+			return Claims{}, time.Time{}, false
 		}
 	}
 	if data := members["data"]; data != nil {
 		c.Data, _ = json.Marshal(data)
 	}
-	return c, true
+	return c, notBefore, true
 }
 
 func libraryText(value any) (string, bool) {
@@ -170,22 +170,21 @@ func libraryNames(value any) ([]string, bool) {
 	return names, ok
 }
 
-func libraryTime(values jwt.MapClaims, name string, required bool) (t time.Time, milliseconds int64, ok bool) {
+func libraryTime(values jwt.MapClaims, name string, required bool) (t time.Time, ok bool) {
 	value, there := values[name]
 	if !there {
-		return time.Time{}, 0, !required
+		return time.Time{}, !required
 	}
 	number, ok := value.(json.Number)
 	if !ok {
-		return time.Time{}, 0, false
+		return time.Time{}, false
 	}
 	seconds, err := number.Float64()
 	if err != nil || math.Abs(seconds) > 1e11 {
-		return time.Time{}, 0, false
+		return time.Time{}, false
 	}
 	whole, fraction := math.Modf(seconds)
-	t = time.Unix(int64(whole), int64(fraction*1e9))
-	return t, t.UnixMilli(), true
+	return time.Unix(int64(whole), int64(fraction*1e9)), true
 }
 
 // libraryRings are keyrings that a token is verified with, each by both ways.

@@ -54,55 +54,56 @@ func (r *Keyring) Verify(raw string) (Claims, error) {
 			Message: fmt.Sprintf("the token has %d bytes; at most %d are allowed", len(raw), r.maxBytes),
 		}
 	}
-	claims, err := r.verifySigned(raw)
+	t, err := r.verifySigned(raw)
 	if err != nil {
 		return Claims{}, err
 	}
-	if err := r.checkValidity(claims); err != nil {
-		return Claims{User: claims.User}, err
+	if err := r.checkValidity(t.claims, t.notBefore); err != nil {
+		return Claims{User: t.claims.User}, err
 	}
-	return claims, nil
+	return t.claims, nil
 }
 
 // verifySigned returns what a token says if one of the keys has signed it and it is for this
 // broker. It ignores everything that depends on the time.
-func (r *Keyring) verifySigned(raw string) (Claims, error) {
-	if claims, ok := r.cached(raw); ok {
-		return claims, nil
+func (r *Keyring) verifySigned(raw string) (verified, error) {
+	if t, ok := r.cached(raw); ok {
+		return t, nil
 	}
-	t, refusal := parse(raw)
+	c, refusal := parse(raw)
 	if refusal != nil {
-		return Claims{}, refusal
+		return verified{}, refusal
 	}
-	h, refusal := readHeader(t.header)
+	h, refusal := readHeader(c.header)
 	if refusal != nil {
-		return Claims{}, refusal
+		return verified{}, refusal
 	}
-	key, refusal := r.signerOf(t, h)
+	key, refusal := r.signerOf(c, h)
 	if refusal != nil {
-		return Claims{}, refusal
+		return verified{}, refusal
 	}
 	// Decoded after the signature has been verified, so that forged tokens cost little.
-	payload, refusal := decodeObject(t.payload)
+	payload, refusal := decodeObject(c.payload)
 	if refusal != nil {
-		return Claims{}, refusal
+		return verified{}, refusal
 	}
 	texts := r.claimTexts(payload)
-	claims, err := r.readClaims(texts)
+	claims, notBefore, err := r.readClaims(texts)
 	if err != nil {
-		return Claims{}, err
+		return verified{}, err
 	}
 	if err := r.checkParties(texts, key); err != nil {
-		return Claims{}, err
+		return verified{}, err
 	}
+	t := verified{h, key, claims, notBefore}
 	if key != nil {
-		r.verified.put(raw, verified{h, key, claims})
+		r.verified.put(raw, t)
 	}
-	return claims, nil
+	return t, nil
 }
 
 // checkValidity refuses tokens that have expired, aren't valid yet, or are revoked.
-func (r *Keyring) checkValidity(c Claims) error {
+func (r *Keyring) checkValidity(c Claims, notBefore time.Time) error {
 	now := r.now()
 	if !now.Before(c.ExpiresAt) {
 		return &Refusal{Reason: ReasonExpired, Message: "the token has expired; get a new one"}
@@ -110,7 +111,7 @@ func (r *Keyring) checkValidity(c Claims) error {
 	for _, from := range []struct {
 		name string
 		at   time.Time
-	}{{"nbf", time.UnixMilli(c.notBefore)}, {"iat", c.IssuedAt}} {
+	}{{"nbf", notBefore}, {"iat", c.IssuedAt}} {
 		if now.Add(skew).Before(from.at) {
 			return &Refusal{
 				Reason:  ReasonNotYetValid,
