@@ -228,7 +228,11 @@ func validateNames(v *violations, field string, names []string, check func(*viol
 		return
 	}
 	for i, name := range names {
-		check(v, fmt.Sprintf("%s[%d]", field, i), name)
+		known := len(*v)
+		check(v, field, name)
+		for j := known; j < len(*v); j++ { // written only when there is something to say
+			(*v)[j].Field = fmt.Sprintf("%s[%d]", field, i)
+		}
 	}
 }
 
@@ -267,8 +271,9 @@ func validateName(v *violations, field, what, name string) {
 // newFrame encodes a message once for all sockets that get it. ackID, if not nil,
 // requests an ack.
 func newFrame(namespace string, ackID *uint64, m *Message) *engineio.Frame {
+	var room [256]byte // on the stack; enough for most messages
 	p := socketio.Payload{Args: m.Args, Attachments: m.Attachments}
-	return engineio.NewFrame(socketio.AppendEvent(nil, namespace, ackID, m.Event, p), m.Attachments...)
+	return engineio.NewFrame(socketio.AppendEvent(room[:0], namespace, ackID, m.Event, p), m.Attachments...)
 }
 
 // outgoing is a message on its way to the sockets of this node. Each of its forms
