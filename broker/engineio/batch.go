@@ -9,7 +9,7 @@ const batchSize = 16
 // together. For a message to many connections that is cheaper than [Conn.Send]. The zero Batch is
 // empty and ready to use, by one goroutine.
 //
-// What is queued may wait until Flush. So Flush must be called soon, whatever happens: a connection
+// Queued messages may wait until Flush. So Flush must be called soon, whatever happens: a connection
 // that is in a batch is in no other, and waits for this one. The goroutine must not wait for a client
 // before.
 type Batch struct {
