@@ -58,6 +58,10 @@ func follow(ctx context.Context, o *options, in io.Reader, out *printer) error {
 	err = c.loop(ctx, lines)
 	close(c.done)
 	c.close()
+	var unreachable *unreachableError
+	if errors.As(err, &unreachable) {
+		return o.explain(ctx, unreachable.cause)
+	}
 	return err
 }
 
@@ -198,7 +202,7 @@ func (c *client) onConnectError(args []any) error {
 	case !c.socket.Active():
 		return fmt.Errorf("the broker refused the client: %w", err)
 	case c.connects == 0:
-		return fmt.Errorf("can't reach a broker at %s: %w", c.options.URL, err)
+		return &unreachableError{cause: err}
 	}
 	return c.warn(fmt.Sprintf("can't reconnect yet: %s", quote(err.Error())))
 }

@@ -77,6 +77,11 @@ test('connect: says why it can’t connect', async () => {
     [[shared.sala.url], 1, /refused the client: TOKEN_REQUIRED: /],
     [[`${shared.sala.url}/none`, '--token', 'x'], 1, /NAMESPACE_NOT_FOUND/],
     [['http://127.0.0.1:1'], 1, /can't reach a broker at http:\/\/127\.0\.0\.1:1: .*refused/],
+    [[shared.sala.url, '--token', 'x'], 1, /refused the client: TOKEN_INVALID: /],
+    [[shared.sala.url, '--path', '/other'], 1, /there is no Socket\.IO at \/other; --path must be that of the broker/],
+    [[shared.sala.http], 1, /it is the broker's REST port; clients connect to the port of --listen/],
+    [[`http://${shared.sala.grpc}`], 1, /like the broker's gRPC port; clients connect to the port of --listen/],
+    [[shared.sala.url.replace('http:', 'https:')], 1, /it doesn't speak TLS; use http:\/\//],
     [['ftp://127.0.0.1:1'], 2, /use http, https, ws or wss/],
   ]) {
     const ended = await run(SALA, ['connect', ...args], { input: '' });

@@ -9,13 +9,9 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 )
-
-// connectProgram is the Socket.IO client, which is a program of its own: see its documentation.
-const connectProgram = "sala-connect"
 
 // connectGrace is how long the client may take to disconnect after Ctrl-C.
 const connectGrace = 5 * time.Second
@@ -48,7 +44,9 @@ func (*Connect) Help() string {
 
 The command prints the events that the client receives, reconnects when the connection is lost, and ends at ` +
 		`Ctrl-C, or at the end of its input once all acks have arrived. It ends with exit code 1 if the broker can't be ` +
-		`reached at first, or refuses or disconnects the client. {"$binary":"aGk="} stands for binary data, in base64.`
+		`reached at first, or refuses or disconnects the client. {"$binary":"aGk="} stands for binary data, in base64.
+
+It connects with WebSocket only: the library that it is built on sends late over long-polling.`
 }
 
 // connectOptions are what the client gets, as JSON. [connectProgram] declares the same.
@@ -75,7 +73,7 @@ func (c *Connect) Run(ctx context.Context, s *Streams) error {
 	if err != nil {
 		return err
 	}
-	program, err := findConnectProgram()
+	program, err := findConnectProgram(ctx, s.Err)
 	if err != nil {
 		return err
 	}
@@ -107,23 +105,6 @@ func (e *ExitError) Error() string { return fmt.Sprintf("exit code %d", e.Code) 
 
 // ExitCode is the process's exit code.
 func (e *ExitError) ExitCode() int { return e.Code }
-
-// findConnectProgram looks beside this program, and then in the PATH.
-func findConnectProgram() (string, error) {
-	if self, err := os.Executable(); err == nil {
-		if resolved, err := filepath.EvalSymlinks(self); err == nil {
-			self = resolved
-		}
-		if found, err := exec.LookPath(filepath.Join(filepath.Dir(self), connectProgram)); err == nil {
-			return found, nil
-		}
-	}
-	found, err := exec.LookPath(connectProgram)
-	if err != nil {
-		return "", fmt.Errorf("this command needs the program %s beside sala or in the PATH; \"make build\" builds both", connectProgram)
-	}
-	return found, nil
-}
 
 func (c *Connect) options() (*connectOptions, error) {
 	switch {
