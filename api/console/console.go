@@ -41,8 +41,12 @@ type Config struct {
 
 // Dev says where the page's own Socket.IO client connects.
 type Dev struct {
-	// PublicPort is the TCP port of the Socket.IO listener. The host is that of the page's
-	// address, so that it works under every name of the machine.
+	// PublicHost is the only host of the Socket.IO listener, such as "192.0.2.1" or "[::1]". It is
+	// empty if the host is that of the page's address, so that it works under every name of the
+	// machine.
+	PublicHost string
+
+	// PublicPort is the TCP port of the Socket.IO listener.
 	PublicPort int
 
 	// PublicTLS reports whether the Socket.IO listener uses TLS.
@@ -173,7 +177,7 @@ func (cfg Config) serveConfig(w http.ResponseWriter, r *http.Request) {
 func (cfg Config) setHeaders(h http.Header, host string) {
 	connect := "'self'"
 	if cfg.Dev != nil {
-		connect += fmt.Sprintf(" %[3]s://%[1]s:%[2]d", plainHost(host), cfg.Dev.PublicPort, scheme("ws", cfg.Dev.PublicTLS))
+		connect += fmt.Sprintf(" %[3]s://%[1]s:%[2]d", plainHost(cfg.Dev.host(host)), cfg.Dev.PublicPort, scheme("ws", cfg.Dev.PublicTLS))
 	}
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "+
 		"connect-src "+connect+"; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
@@ -182,9 +186,16 @@ func (cfg Config) setHeaders(h http.Header, host string) {
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 }
 
-// publicURL returns the origin of the Socket.IO listener, under the host of the page's address.
+// publicURL returns the origin of the Socket.IO listener for a page with this address.
 func (d *Dev) publicURL(hostport string) string {
-	return fmt.Sprintf("%s://%s:%d", scheme("http", d.PublicTLS), hostOf(hostport), d.PublicPort)
+	return fmt.Sprintf("%s://%s:%d", scheme("http", d.PublicTLS), d.host(hostport), d.PublicPort)
+}
+
+func (d *Dev) host(hostport string) string {
+	if d.PublicHost != "" {
+		return d.PublicHost
+	}
+	return hostOf(hostport)
 }
 
 func scheme(plain string, tls bool) string {
@@ -207,11 +218,10 @@ func hostOf(hostport string) string {
 
 var plainNames = regexp.MustCompile(`^[A-Za-z0-9.-]{1,253}$`)
 
-// plainHost returns the host of the page's own address for its policy. A policy can't contain an
+// plainHost returns the host that the page's client connects to for its policy. A policy can't contain an
 // IPv6 address, and a Host header that isn't a plain name must not get into it. Both become a
 // wildcard, with a fixed port.
-func plainHost(hostport string) string {
-	host := hostOf(hostport)
+func plainHost(host string) string {
 	if !plainNames.MatchString(host) {
 		return "*"
 	}

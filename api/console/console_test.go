@@ -139,6 +139,7 @@ func TestConfig(t *testing.T) {
 		{"dev", dev, "localhost:9091", answer{true, "v1.2.3", "http://localhost:3000", "/chat/"}},
 		{"dev over IPv6", dev, "[::1]:9091", answer{true, "v1.2.3", "http://[::1]:3000", "/chat/"}},
 		{"dev with TLS", console.Config{Dev: &console.Dev{PublicPort: 3000, PublicTLS: true, Path: "/"}}, "sala.example.org", answer{true, "", "https://sala.example.org:3000", "/"}},
+		{"dev on another address", console.Config{Dev: &console.Dev{PublicHost: "[::1]", PublicPort: 3000, Path: "/"}}, "localhost:9091", answer{true, "", "http://[::1]:3000", "/"}},
 		{"production", console.Config{Version: "v1.2.3"}, "localhost:9091", answer{Version: "v1.2.3"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -166,6 +167,8 @@ func TestContentSecurityPolicy(t *testing.T) {
 		{dev, "evil; script-src *:9091", "'self' ws://*:3000;"},
 		{dev, "", "'self' ws://*:3000;"},
 		{console.Config{Dev: &console.Dev{PublicPort: 3000, PublicTLS: true}}, "localhost", "'self' wss://localhost:3000;"},
+		{console.Config{Dev: &console.Dev{PublicHost: "192.0.2.1", PublicPort: 3000}}, "localhost", "'self' ws://192.0.2.1:3000;"},
+		{console.Config{Dev: &console.Dev{PublicHost: "[::1]", PublicPort: 3000}}, "localhost", "'self' ws://*:3000;"},
 		{console.Config{}, "localhost:9091", "'self';"},
 	} {
 		t.Run(test.host, func(t *testing.T) {

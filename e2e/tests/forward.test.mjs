@@ -87,6 +87,7 @@ test('forward: a webhook that is gone: clients get an error in time, also for th
   const answers = await Promise.all([1, 2, 3].map((n) => ana.ask('say', n)));
   assert.deepEqual(answers.map(({ error }) => error.code), Array(3).fill('HANDLER_UNAVAILABLE'));
   assert.equal(await forwarder.end('SIGINT'), 0);
+  assert.match(forwarder.stderr, /^sala: event \d+ \(message\) could not be delivered: /m);
   assert.match(forwarder.stderr, /0 events delivered, 4 not delivered/);
 });
 

@@ -40,7 +40,7 @@ func (f *Flags) Build() (*Config, error) {
 	}
 	f.splitLists()
 	if f.Dev {
-		f.file.sections.applyDevDefaults()
+		f.applyDevDefaults()
 	}
 	var p problems
 	c := &Config{Flags: f, Warnings: f.checkEnv(&p), Keys: f.readKeys(&p)}
@@ -62,6 +62,17 @@ func (f *Flags) Build() (*Config, error) {
 	}
 	c.Warnings = append(c.Warnings, f.warnings()...)
 	return c, nil
+}
+
+// devListen is the default of --listen with --dev: clients of this machine only.
+const devListen = "127.0.0.1:3000"
+
+// applyDevDefaults replaces the defaults that --dev has other ones for.
+func (f *Flags) applyDevDefaults() {
+	if f.origins["listen"] == originDefault {
+		f.Listen = devListen
+	}
+	f.file.sections.applyDevDefaults()
 }
 
 // brokerOptions maps the flags and the sections of the file.

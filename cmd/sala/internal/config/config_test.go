@@ -191,7 +191,7 @@ func TestPrecedence(t *testing.T) {
 					t.Errorf("it is %s, want %s", got, tt.want)
 				}
 				c := &Config{Flags: flags}
-				if got := c.source(field, tt.source == "command line"); got != tt.source {
+				if got := c.source(field); got != tt.source {
 					t.Errorf("it is said to come from %s, want %s", got, tt.source)
 				}
 			})

@@ -14,12 +14,6 @@ import (
 // Effective writes the configuration as a YAML file, each setting with its source. Secrets are
 // masked.
 func (c *Config) Effective(out io.Writer, ctx *kong.Context) error {
-	onCommandLine := make(map[*kong.Flag]bool)
-	for _, path := range ctx.Path {
-		if path.Flag != nil && !path.Resolved {
-			onCommandLine[path.Flag] = true
-		}
-	}
 	for _, flag := range ctx.Flags() {
 		if !hasKey(flag) {
 			continue
@@ -28,7 +22,7 @@ func (c *Config) Effective(out io.Writer, ctx *kong.Context) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "%s: %s  # %s\n", key(flag.Name), strings.TrimSpace(string(text)), c.source(flag, onCommandLine[flag]))
+		fmt.Fprintf(out, "%s: %s  # %s\n", key(flag.Name), strings.TrimSpace(string(text)), c.source(flag))
 	}
 	sections, err := yaml.MarshalWithOptions(c.Flags.file.sections, yaml.Indent(2), yaml.IndentSequence(true))
 	if err != nil {
@@ -38,13 +32,13 @@ func (c *Config) Effective(out io.Writer, ctx *kong.Context) error {
 	return err
 }
 
-func (c *Config) source(flag *kong.Flag, onCommandLine bool) string {
-	switch {
-	case onCommandLine:
+func (c *Config) source(flag *kong.Flag) string {
+	switch c.Flags.origins[key(flag.Name)] {
+	case originCommandLine:
 		return "command line"
-	case inEnvironment(flag):
+	case originEnvironment:
 		return flag.Envs[0]
-	case c.Flags.file.used[key(flag.Name)]:
+	case originFile:
 		return c.Flags.file.path
 	default:
 		return "default"

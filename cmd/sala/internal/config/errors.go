@@ -59,7 +59,7 @@ func (c *Config) where(field string) string {
 	if end := strings.IndexAny(name, ".["); end >= 0 {
 		name = name[:end]
 	}
-	if file := c.Flags.file; file != nil && file.path != "" && (sectionKeys()[name] || file.used[name]) {
+	if file := c.Flags.file; file != nil && file.path != "" && (sectionKeys()[name] || c.Flags.origins[name] == originFile) {
 		return file.path + ": "
 	}
 	return ""

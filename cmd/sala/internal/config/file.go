@@ -20,7 +20,6 @@ type File struct {
 	path     string
 	keys     map[string]bool // of flags and sections
 	settings map[string]setting
-	used     map[string]bool // the settings that neither the command line nor the environment overrides
 	sections Sections
 }
 
@@ -35,7 +34,7 @@ func newFile(path string, flags map[string]bool) *File {
 	keys := make(map[string]bool)
 	maps.Copy(keys, flags)
 	maps.Copy(keys, sectionKeys())
-	return &File{path: path, keys: keys, settings: make(map[string]setting), used: make(map[string]bool), sections: defaultSections()}
+	return &File{path: path, keys: keys, settings: make(map[string]setting), sections: defaultSections()}
 }
 
 // key returns the key of a flag.

@@ -12,7 +12,7 @@ type Flags struct {
 	Config Path `env:"SALA_CONFIG" placeholder:"FILE" group:"general" help:"YAML file with the same settings: a flag's name with underscores is its key. It can also have the sections anonymous, default_permissions, relay, rooms and history."`
 	Dev    bool `env:"SALA_DEV" group:"general" help:"Development mode: make up a secret and an API key if none is set, accept short secrets, give the console a client to try things with, relay my_event and shout, announce who joins a room, and print commands to paste. Don't use it in production."`
 
-	Listen         string        `env:"SALA_LISTEN" default:":3000" placeholder:"ADDR" group:"public" help:"Address that Socket.IO clients connect to. :3000 means all interfaces."`
+	Listen         string        `env:"SALA_LISTEN" default:":3000" placeholder:"ADDR" group:"public" help:"Address that Socket.IO clients connect to. :3000 means all interfaces. With --dev, the default is 127.0.0.1:3000."`
 	TLSCert        Path          `name:"tls-cert" env:"SALA_TLS_CERT" placeholder:"FILE" group:"public" help:"Certificate chain (PEM) of the public listener. Without it, the listener is plain HTTP. Changed certificate files are reloaded within a minute."`
 	TLSKey         Path          `name:"tls-key" env:"SALA_TLS_KEY" placeholder:"FILE" group:"public" help:"Private key (PEM) for --tls-cert."`
 	Namespaces     List          `env:"SALA_NAMESPACES" default:"/" placeholder:"NAME" group:"public" help:"Namespaces that exist. Repeatable; commas or spaces separate too."`
@@ -92,9 +92,11 @@ type Flags struct {
 	Advertise    string `env:"SALA_ADVERTISE" placeholder:"ADDR" group:"cluster" help:"Where other nodes reach the listener of --listen: host:port, or a URL such as https://10.0.0.5:3000. They pass requests of this node's clients on, so that a load balancer needs no sticky sessions. By default the address of --listen, POD_IP, or the address that this machine reaches the Redis from."`
 	RedisEmitter bool   `env:"SALA_REDIS_EMITTER" group:"cluster" help:"Also deliver what the official Socket.IO emitters publish on the Redis: @socket.io/redis-emitter, and python-socketio's RedisManager with write_only. Whoever can write to the Redis can then send anything to clients."`
 
-	file           *File    `kong:"-"`
-	envVars        []string `kong:"-"` // settings of all commands
-	unknownEnvVars []string `kong:"-"` // look like settings but aren't
+	file           *File             `kong:"-"`
+	origins        map[string]origin `kong:"-"` // by key; a setting with its default isn't there
+	overridden     []string          `kong:"-"` // keys of the file that have no effect, with what overrides them
+	envVars        []string          `kong:"-"` // settings of all commands
+	unknownEnvVars []string          `kong:"-"` // look like settings but aren't
 }
 
 // Groups are the headings of the flags in --help, in order.

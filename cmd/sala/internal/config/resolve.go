@@ -26,6 +26,7 @@ func (f *Flags) BeforeResolve(ctx *kong.Context, trace *kong.Path) error {
 		}
 		f.file = file
 	}
+	f.findOrigins(ctx, trace)
 	ctx.AddResolver(f.file)
 	return nil
 }
@@ -63,7 +64,6 @@ func (f *File) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, err
 	if err := flag.Mapper.Decode(&kong.DecodeContext{Value: flag.Value, Scan: scan}, probe); err != nil {
 		return nil, fmt.Errorf("%s:%d: %w", f.path, s.line, err)
 	}
-	f.used[key(flag.Name)] = true
 	return value, nil
 }
 

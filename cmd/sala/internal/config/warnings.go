@@ -17,7 +17,7 @@ func (f *Flags) warnings() []string {
 	if !f.Dev {
 		warnings = f.shortKeys()
 	}
-	return slices.Concat(warnings, f.clusterWarnings(), f.secretFileWarnings(), f.openFileWarnings(), f.proxyWarnings(), f.accessWarnings(), f.recoveryWarnings(), f.historyWarnings())
+	return slices.Concat(warnings, f.overrideWarnings(), f.clusterWarnings(), f.secretFileWarnings(), f.openFileWarnings(), f.proxyWarnings(), f.accessWarnings(), f.recoveryWarnings(), f.historyWarnings())
 }
 
 // secretFileWarnings warns of files with secrets that every user can read.

@@ -76,15 +76,62 @@ func TestWarnings(t *testing.T) {
 		{"anonymous may all", hashed + "anonymous: {publish: [\"**\"]}\n", 0o600, []string{"--allow-anonymous"}, "send to all rooms"},
 		{"anonymous may read all", hashed + "anonymous: {history: [\"**\"]}\n", 0o600, []string{"--allow-anonymous"}, "read what all rooms remember"},
 		{"anonymous may something", hashed + "anonymous: {publish: [\"chat:**\"]}\n", 0o600, []string{"--allow-anonymous"}, ""},
-		{"a short secret in development", hashed, 0o600, []string{"--dev", "--jwt-secret", "short"}, "can pose as any user"},
+		{"a short secret in development", hashed, 0o600, []string{"--dev", "--jwt-secret", "short", "--listen", ":3000"}, "can pose as any user"},
 		{"always, but off", hashed, 0o600, []string{"--recovery=always", "--recovery-window=0"}, "--recovery-window 0 turns recovery off"},
 		{"namespaces of nobody", hashed, 0o600, []string{"--recovery-namespaces=/"}, "has no effect with --recovery=optional"},
 		{"always in a namespace", hashed, 0o600, []string{"--recovery=always", "--recovery-namespaces=/"}, ""},
 		{"on loopback", hashed, 0o600, []string{"--dev", "--jwt-secret", "short", "--listen", "127.0.0.1:3000"}, ""},
+		{"on the default address", hashed, 0o600, []string{"--dev", "--jwt-secret", "short"}, ""},
 	} {
 		got := warnings(tt.text, tt.mode, tt.args...)
 		if (tt.says == "") != (got == "") || !strings.Contains(got, tt.says) {
 			t.Errorf("%s: the warnings are %q, want %q", tt.name, got, tt.says)
+		}
+	}
+}
+
+func TestOverriddenKeys(t *testing.T) {
+	file := writeFile(t, "api_key: "+testKey+"\njwt_secret: "+testSecret+"\nlisten: 127.0.0.1:0\nping_interval: 7s\nlog_level: warn\n")
+	env := map[string]string{"SALA_PING_INTERVAL": "8s", "SALA_LISTEN": ":1", "SALA_PING_TIMEOUT": "9s"}
+	for _, tt := range []struct {
+		name string
+		env  map[string]string
+		args []string
+		says string
+	}{
+		{"by nothing", nil, []string{"--ping-timeout=3s"}, ""},
+		{"by variables and a flag", env, []string{"--listen", ":2"}, "flags and variables override " + file + ": listen (--listen), ping_interval (SALA_PING_INTERVAL)"},
+	} {
+		flags, _ := mustParse(t, tt.env, append(tt.args, "--config", file)...)
+		cfg, err := flags.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(cfg.Warnings, "\n"); got != tt.says {
+			t.Errorf("overridden %s: the warnings are %q, want %q", tt.name, got, tt.says)
+		}
+	}
+}
+
+func TestDevListensOnLoopback(t *testing.T) {
+	file := writeFile(t, "listen: :2\n")
+	for _, tt := range []struct {
+		env  map[string]string
+		args []string
+		want string
+	}{
+		{nil, nil, "127.0.0.1:3000"},
+		{nil, []string{"--listen", ":3000"}, ":3000"},
+		{map[string]string{"SALA_LISTEN": ":1"}, nil, ":1"},
+		{nil, []string{"--config", file}, ":2"},
+	} {
+		flags, _ := mustParse(t, tt.env, append(tt.args, "--dev")...)
+		cfg, err := flags.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cfg.Public.Addr != tt.want {
+			t.Errorf("%v %v: it listens on %s, want %s", tt.env, tt.args, cfg.Public.Addr, tt.want)
 		}
 	}
 }

@@ -48,7 +48,7 @@ type eventData struct {
 
 // encode returns the body of the request for an event.
 func encode(e *salav1.ClientEvent, source string) ([]byte, error) {
-	kind := strings.ToLower(strings.TrimPrefix(e.GetKind().String(), "EVENT_KIND_"))
+	kind := kindName(e)
 	event := cloudEvent{
 		SpecVersion:     "1.0",
 		ID:              e.GetDeliveryId(),
@@ -84,6 +84,11 @@ func encode(e *salav1.ClientEvent, source string) ([]byte, error) {
 		event.Data.Socket = body
 	}
 	return json.Marshal(event)
+}
+
+// kindName is the kind of an event as docs/events.md and the other commands write it: message.
+func kindName(e *salav1.ClientEvent) string {
+	return strings.ToLower(strings.TrimPrefix(e.GetKind().String(), "EVENT_KIND_"))
 }
 
 // encodeSocket is the socket as the REST API shows it, with its auth as JSON.

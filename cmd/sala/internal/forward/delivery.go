@@ -84,7 +84,7 @@ func (f *Forwarder) handle(ctx context.Context, s *stream, e *salav1.ClientEvent
 // failed counts an event that couldn't be delivered, and tells its client if it waits.
 func (f *Forwarder) failed(s *stream, e *salav1.ClientEvent, code string, err error) {
 	f.counts.undelivered.Add(1)
-	f.options.Log("event %s (%s) could not be delivered: %s", e.GetDeliveryId(), e.GetKind(), err)
+	f.options.Log("event %s (%s) could not be delivered: %s", e.GetDeliveryId(), kindName(e), err)
 	f.answer(s, failure(e, code))
 }
 

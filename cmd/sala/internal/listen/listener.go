@@ -90,14 +90,19 @@ func (l *Listener) Port() int {
 // Bound is the bound address, as host:port.
 func (l *Listener) Bound() string { return l.limits.Addr().String() }
 
-// HostPort is an address at which this machine reaches the listener: loopback if it listens on all
-// interfaces.
-func (l *Listener) HostPort() string {
+// OnAll reports whether the listener listens on all addresses of this machine.
+func (l *Listener) OnAll() bool {
 	addr, ok := l.limits.Addr().(*net.TCPAddr)
-	if !ok || !addr.IP.IsUnspecified() {
+	return ok && addr.IP.IsUnspecified()
+}
+
+// HostPort is an address at which this machine reaches the listener: loopback if it listens on all
+// addresses. Go listens on those of IPv4 then, too, also for [::].
+func (l *Listener) HostPort() string {
+	if !l.OnAll() {
 		return l.Bound()
 	}
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(addr.Port))
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(l.Port()))
 }
 
 // URL is [Listener.HostPort] as a URL.

@@ -7,24 +7,36 @@ import (
 	"strings"
 
 	"github.com/salabroker/sala/api/console"
+	"github.com/salabroker/sala/cmd/sala/internal/listen"
 )
 
 // pageOrigins are the origins of the console, whose own client connects to the public listener.
 func (s *Server) pageOrigins() []string {
 	scheme, _, _ := strings.Cut(s.http.URL(), ":")
 	return []string{
+		s.http.URL(),
 		fmt.Sprintf("%s://127.0.0.1:%d", scheme, s.http.Port()),
 		fmt.Sprintf("%s://localhost:%d", scheme, s.http.Port()),
 	}
+}
+
+// publicHost is the only host at which the page's client reaches the public listener. It is empty if
+// that of the page will do: the listener is on all addresses, or on the same loopback address.
+func (s *Server) publicHost() string {
+	host := strings.TrimSuffix(s.public.Bound(), fmt.Sprintf(":%d", s.public.Port()))
+	if s.public.OnAll() || host == "127.0.0.1" {
+		return ""
+	}
+	return host
 }
 
 // devText is what --dev prints. Each command works when pasted, in any order.
 const devText = `
 Sala is running in development mode. It forgets everything when it stops.
 
-  Socket.IO   {PUBLIC}
-  REST        {HTTP}
-  gRPC        {GRPC}
+  Socket.IO   {PUBLIC}{PUBLICALL}
+  REST        {HTTP}{HTTPALL}
+  gRPC        {GRPC}{GRPCALL}
   API key     {KEY}
 
 {CONSOLE}
@@ -62,8 +74,11 @@ func (s *Server) PrintDev(out io.Writer) error {
 	text := strings.NewReplacer(
 		"{CONSOLE}", s.consoleText(),
 		"{PUBLIC}", s.public.URL(),
+		"{PUBLICALL}", otherAddresses(s.public),
 		"{HTTP}", s.http.URL(),
+		"{HTTPALL}", otherAddresses(s.http),
 		"{GRPC}", s.grpc.HostPort(),
+		"{GRPCALL}", otherAddresses(s.grpc),
 		"{KEY}", s.cfg.DevKey,
 		"{QUOTEDKEY}", quote(s.cfg.DevKey),
 		"{CURL}", curl,
@@ -71,6 +86,14 @@ func (s *Server) PrintDev(out io.Writer) error {
 	).Replace(devText)
 	_, err := io.WriteString(out, text) // in one write, so that nobody sees a part
 	return err
+}
+
+// otherAddresses says if a listener is reachable at more than the address that is printed.
+func otherAddresses(l *listen.Listener) string {
+	if !l.OnAll() {
+		return ""
+	}
+	return ", and at all other addresses of this machine"
 }
 
 // consoleText is the way to the console, with its guide.

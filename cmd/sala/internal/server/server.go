@@ -108,7 +108,7 @@ func (s *Server) console(path string) http.Handler {
 	}
 	cfg := console.Config{Version: s.program.Version}
 	if s.cfg.Flags.Dev {
-		cfg.Dev = &console.Dev{PublicPort: s.public.Port(), PublicTLS: s.public.TLS != nil, Path: path}
+		cfg.Dev = &console.Dev{PublicHost: s.publicHost(), PublicPort: s.public.Port(), PublicTLS: s.public.TLS != nil, Path: path}
 	}
 	return console.Handler(cfg)
 }
