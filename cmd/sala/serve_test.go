@@ -95,6 +95,21 @@ func paste(t *testing.T, program, line string) (string, bool) {
 	return string(out), true
 }
 
+func TestDevAddresses(t *testing.T) {
+	for listen, want := range map[string]string{
+		"127.0.0.1:0": "http://127.0.0.1:%s\n", "localhost:0": "http://%a\n", ":0": "http://127.0.0.1:%s, and at all other addresses of this machine\n",
+	} {
+		n := serve(t, "--dev", "--listen", listen)
+		n.out.line(t, "export SALA_SERVER=")
+		_, port, _ := net.SplitHostPort(n.public)
+		want = "Socket.IO   " + strings.NewReplacer("%s", port, "%a", n.public).Replace(want)
+		if !strings.Contains(n.out.String(), want) {
+			t.Errorf("--listen %s: want %q in\n%s", listen, want, n.out.String())
+		}
+		n.stop()
+	}
+}
+
 func TestDevPage(t *testing.T) {
 	n := serve(t, "--dev", "--api-key", "odd=a+b&c#d%", "--drain-timeout=100ms")
 	n.out.line(t, "export SALA_SERVER=")
