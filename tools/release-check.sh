@@ -44,7 +44,8 @@ debootstrap --variant=minbase "${SUITE:-bookworm}" "$root" "${MIRROR:-http://deb
   { tail "$root.log"; rm -f "$root.log"; fail "debootstrap failed"; }
 rm -f "$root.log"
 
-# runs starts the broker as the unit does, asks it, lets it issue a token, and stops it.
+# runs starts the broker as the unit does, asks it, lets it issue a token, and stops it. Then it looks
+# for the manual page and the completions; its argument is the folder of those for zsh.
 runs() {
   local unit=$root/usr/lib/systemd/system/sala.service line port control
   line=$(sed -n 's/^ExecStart=//p' "$unit")
@@ -78,6 +79,12 @@ runs() {
   wait "$broker" || { cat "$root/sala.log"; fail "the broker ends with an error"; }
   broker=
   chroot "$root" /usr/bin/sala version
+  local file
+  for file in man/man1/sala.1.gz bash-completion/completions/sala fish/vendor_completions.d/sala.fish; do
+    [[ -s $root/usr/share/$file ]] || fail "/usr/share/$file is missing"
+  done
+  [[ -s $root/usr/share/zsh/$1/_sala ]] || fail "the completions for zsh are missing"
+  zcat "$root/usr/share/man/man1/sala.1.gz" | grep -q '^\.SS "sala serve"' || fail "the manual page lacks a command"
 }
 
 echo "== ${debs[0]}"
@@ -85,7 +92,7 @@ cp "${debs[0]}" "$root/sala.deb"
 chroot "$root" dpkg -i /sala.deb
 [[ ! -e $root/etc/systemd/system/multi-user.target.wants/sala.service ]] || fail "the service is enabled"
 chroot "$root" dpkg --verify sala
-runs
+runs vendor-completions
 before=$(cat "$root/etc/sala/secrets.env")
 echo "# mine" >>"$root/etc/sala/sala.yaml"
 chroot "$root" dpkg --force-confold -i /sala.deb >/dev/null
@@ -106,7 +113,7 @@ in_root=(rpm --root "$root")
 "${in_root[@]}" --nodeps --nosignature -i "${rpms[0]}"
 "${in_root[@]}" --nodeps -V sala
 [[ $("${in_root[@]}" -q --configfiles sala) == /etc/sala/sala.yaml ]] || fail "the rpm's settings aren't marked as such"
-runs
+runs site-functions
 before=$(cat "$root/etc/sala/secrets.env")
 "${in_root[@]}" --nodeps --nosignature -U --force "${rpms[0]}"
 [[ $(cat "$root/etc/sala/secrets.env") == "$before" ]] || fail "an update changes the secrets"
@@ -119,6 +126,10 @@ for platform in linux_amd64 linux_arm64 darwin_amd64 darwin_arm64 windows_amd64 
   found=(dist/sala_*_"$platform".tar.gz dist/sala_*_"$platform".zip)
   ((${#found[@]} == 1)) || fail "there is no archive for $platform"
   sboms=(dist/sala_*_"$platform".cdx.json dist/sala-connect_*_"$platform".cdx.json)
+  list=$(tar tzf "${found[0]}" 2>/dev/null || python3 -m zipfile -l "${found[0]}")
+  for file in /sala /sala-connect /man/sala.1 /completions/sala.bash /completions/_sala /completions/sala.fish /LICENSE; do
+    grep -Eq "$file(\.exe)?( |$)" <<<"$list" || fail "${found[0]} lacks $file"
+  done
   ((${#sboms[@]} == 2)) || fail "there are ${#sboms[@]} SBOMs for $platform"
   grep -q 'pkg:golang/google.golang.org/grpc@' "${sboms[0]}" || fail "the SBOM for $platform has no modules"
 done

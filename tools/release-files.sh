@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Writes what archives and packages contain beside the binary into bin/package: completions, and the
-# systemd unit with the path that packages use. goreleaser runs it.
+# Writes what archives and packages contain beside the binaries into bin/package: completions, the
+# manual page, and the systemd unit with the path that packages use. goreleaser runs it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=bin/package
@@ -19,5 +19,8 @@ CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -o "$sala" ./cmd/sala
   # shellcheck disable=SC2016 # zsh expands it
   echo '_sala "$@"'
 } >"$out/completions/_sala"
+
+"$sala" man >"$out/sala.1"
+gzip -9 --no-name --keep "$out/sala.1"
 
 sed 's|/usr/local/bin/sala|/usr/bin/sala|' deploy/systemd/sala.service >"$out/sala.service"

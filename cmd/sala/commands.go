@@ -50,6 +50,7 @@ type commands struct {
 
 	Completion completionCommand `cmd:"" help:"Print a shell script that completes commands and flags."`
 	Complete   completeCommand   `cmd:"" hidden:"" help:"Complete the last word of a command line."`
+	Man        manCommand        `cmd:"" hidden:"" help:"Print the manual page, for \"man -l\"."`
 
 	ShowVersion bool `name:"version" help:"Print the version."`
 }
