@@ -36,7 +36,7 @@ func TestManualPage(t *testing.T) {
 			if flag.Hidden {
 				continue
 			}
-			shared := command.FullPath() == "sala config check" && len(flag.Envs) > 0
+			shared := command.FullPath() != manSettings && isSetting(command, flag)
 			if flag.Name != "help" && !shared && !strings.Contains(section, escape("--"+flag.Name)) {
 				t.Errorf("%s lacks --%s", command.FullPath(), flag.Name)
 			}
