@@ -24,7 +24,7 @@ type KeyFile struct {
 // line or the environment, which can't change, or if there is none.
 func (c *Config) KeyFile() *KeyFile {
 	f := c.Flags
-	if f.file == nil || !f.file.used["api_key"] {
+	if f.origins["api_key"] != originFile {
 		return nil
 	}
 	return &KeyFile{file: f.file, namespaces: f.Namespaces, entries: slices.Clone(f.APIKey)}
