@@ -1,10 +1,12 @@
-// A webhook that handles events, as a process that a test can kill: node webhook.mjs PORT SECRET DELAY. It prints a line
-// for each event: its id, socket, arguments, and whether it is answered.
+// A webhook that handles events, as a process that a test can kill: node webhook.mjs PORT SECRET DELAY [CERT KEY].
+// It prints a line for each event: its id, socket and arguments. With a certificate it speaks TLS.
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const [port, secret, delay] = process.argv.slice(2);
+const [port, secret, delay, cert, key] = process.argv.slice(2);
 
 // verified checks a signature in the manner of Standard Webhooks.
 function verified(headers, body) {
@@ -27,7 +29,7 @@ function answer({ data }) {
   }
 }
 
-createServer(async (request, response) => {
+async function handle(request, response) {
   let body = '';
   for await (const chunk of request.setEncoding('utf8')) body += chunk;
   if (!verified(request.headers, body)) return response.writeHead(401).end();
@@ -36,4 +38,7 @@ createServer(async (request, response) => {
   console.log(JSON.stringify({ path: request.url, type: event.type, id: event.id, subject: event.subject, args: event.data.args }));
   await sleep(Number(delay));
   return response.end(JSON.stringify(answer(event)));
-}).listen(Number(port), '127.0.0.1', () => console.log('"listening"'));
+}
+
+const server = cert ? createSecureServer({ cert: readFileSync(cert), key: readFileSync(key) }, handle) : createServer(handle);
+server.listen(Number(port), '127.0.0.1', () => console.log('"listening"'));

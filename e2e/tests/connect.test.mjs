@@ -1,10 +1,14 @@
 // sala connect: a Socket.IO client for the terminal.
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { test } from 'node:test';
+import { certificates } from '../helpers/certificates.mjs';
 import { login } from '../helpers/client.mjs';
 import { Line } from '../helpers/line.mjs';
 import { Child, SALA, run } from '../helpers/process.mjs';
-import { API_KEY } from '../helpers/sala.mjs';
+import { API_KEY, Sala } from '../helpers/sala.mjs';
 import { broker, fresh } from '../helpers/suite.mjs';
 
 const shared = broker();
@@ -88,6 +92,27 @@ test('connect: says why it can’t connect', async () => {
     assert.equal(ended.code, code, ended.stderr);
     assert.match(ended.stderr, message);
     assert.equal(ended.stdout, '');
+  }
+});
+
+test('connect: trusts the authority of --tls-ca, and says what is wrong with a certificate', async (t) => {
+  const dir = mkdtempSync(path.join(tmpdir(), 'sala-connect-'));
+  t.after(() => rmSync(dir, { recursive: true }));
+  const pem = await certificates(dir);
+  const sala = await Sala.start({ args: ['--tls-cert', pem('server.pem'), '--tls-key', pem('server.key')] });
+  t.after(() => sala.stop());
+  const url = sala.url.replace('http:', 'https:');
+  for (const [args, code, message] of [
+    [[url, '--tls-ca', pem('ca.pem')], 0, /connected as /],
+    [[url], 1, /isn't signed by an authority that this machine trusts; name the authority with --tls-ca/],
+    [[url, '--tls-ca', pem('client.pem')], 1, /isn't signed by the authority of --tls-ca/],
+    [[url.replace('127.0.0.1', 'localhost'), '--tls-ca', pem('ca.pem')], 1, /isn't valid for localhost, but for 127\.0\.0\.1/],
+    [[url, '--tls-ca', pem('server.key')], 1, /contains no certificate in PEM form/],
+    [[sala.url], 1, /it speaks TLS; use https:\/\//],
+  ]) {
+    const ended = await run(SALA, ['connect', ...args, '--token', await sala.token('ana')], { input: '' });
+    assert.equal(ended.code, code, ended.stderr);
+    assert.match(ended.stderr, message);
   }
 });
 

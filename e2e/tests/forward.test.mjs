@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import { login, refusal } from '../helpers/client.mjs';
+import { certificates } from '../helpers/certificates.mjs';
+import { connect, login, refusal } from '../helpers/client.mjs';
 import { Child, ROOT, SALA, run } from '../helpers/process.mjs';
 import { API_KEY, Sala, freePort } from '../helpers/sala.mjs';
 import { deadline } from '../helpers/wait.mjs';
@@ -12,25 +13,38 @@ import { deadline } from '../helpers/wait.mjs';
 const SECRET = 'a secret of the webhook for tests';
 
 // webhook starts one, and waits until it listens.
-async function webhook(t, port, { secret = SECRET, delay = 2 } = {}) {
-  const child = new Child(process.execPath, ['helpers/webhook.mjs', String(port), secret, String(delay)], { cwd: path.join(ROOT, 'e2e') });
+async function webhook(t, port, { secret = SECRET, delay = 2, tls = [] } = {}) {
+  const child = new Child(process.execPath, ['helpers/webhook.mjs', String(port), secret, String(delay), ...tls], { cwd: path.join(ROOT, 'e2e') });
   t.after(() => child.end('SIGKILL'));
   await child.see(({ stdout }) => stdout.includes('"listening"'), 'its listener');
   child.received = () => child.stdout.slice(0, child.stdout.lastIndexOf('\n') + 1).split('\n').filter(Boolean).map(JSON.parse).filter(({ id }) => id);
   return child;
 }
 
-// start starts a broker and a forwarder to a webhook's port.
-async function start(t, port, args) {
+// temporary returns a folder that is removed after the test.
+function temporary(t) {
   const dir = mkdtempSync(path.join(tmpdir(), 'sala-forward-'));
   t.after(() => rmSync(dir, { recursive: true }));
-  writeFileSync(path.join(dir, 'secret'), `${SECRET}\n`);
+  return dir;
+}
+
+// forward starts a forwarder to a URL.
+function forward(t, sala, to, args) {
+  const secret = path.join(temporary(t), 'secret');
+  writeFileSync(secret, `${SECRET}\n`);
+  const forwarder = new Child(SALA, ['forward', '--to', to, '--secret-file', secret, ...args], { env: { SALA_SERVER: sala.grpc, SALA_API_KEY: API_KEY } });
+  t.after(() => forwarder.end('SIGKILL'));
+  return forwarder;
+}
+
+const subscribed = (forwarder, times = 1) => forwarder.see(({ stderr }) => stderr.split('forwarding to').length > times, 'its subscription');
+
+// start starts a broker and a forwarder to a webhook's port.
+async function start(t, port, args) {
   const sala = await Sala.start();
   t.after(() => sala.stop());
-  const forwarder = new Child(SALA, ['forward', '--to', `http://127.0.0.1:${port}/hook`, '--secret-file', path.join(dir, 'secret'), ...args],
-    { env: { SALA_SERVER: sala.grpc, SALA_API_KEY: API_KEY } });
-  t.after(() => forwarder.end('SIGKILL'));
-  await forwarder.see(({ stderr }) => stderr.includes('forwarding to'), 'its subscription');
+  const forwarder = forward(t, sala, `http://127.0.0.1:${port}/hook`, args);
+  await subscribed(forwarder);
   return { sala, forwarder };
 }
 
@@ -77,6 +91,69 @@ test('forward: kill -9 of the webhook loses no event that needs an answer, and k
   }
   assert.equal(await forwarder.end('SIGTERM'), 0);
   assert.match(forwarder.stderr, new RegExp(`${CLIENTS * EVENTS} events delivered, 0 not delivered`));
+});
+
+test('forward: kill -9 of the broker: the forwarder returns, and every event that needs an answer gets one', async (t) => {
+  const CLIENTS = 5;
+  const EVENTS = 40; // of each
+  const port = await freePort();
+  const hook = await webhook(t, port);
+  const args = ['--listen', `127.0.0.1:${await freePort()}`, '--grpc-listen', `127.0.0.1:${await freePort()}`];
+  const first = await Sala.start({ args });
+  t.after(() => first.discard('SIGKILL'));
+  const forwarder = forward(t, first, `http://127.0.0.1:${port}/hook`, ['--kind', 'message']);
+  await subscribed(forwarder);
+  // A stock client: it sends an event again until it has its ack.
+  const options = { transports: ['websocket'], reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 500, retries: 1000, ackTimeout: 5000 };
+  const clients = [];
+  for (let n = 0; n < CLIENTS; n++) clients.push(await login(t, first, `user-${n}`, options));
+  const ask = async (client, n) => {
+    for (;;) {
+      const answer = await new Promise((resolve) => { client.emit('work', n, (_, ...values) => resolve(values)); });
+      // Until the forwarder has returned, the new broker answers that nobody handles the event.
+      if (answer[0]?.error?.code !== 'NO_HANDLER') return answer;
+    }
+  };
+  const answers = clients.map(async (client) => {
+    const own = [];
+    for (let n = 0; n < EVENTS; n++) own.push(await deadline(ask(client, n), `the answer to ${n}`, 60_000));
+    return own;
+  });
+  await hook.see(() => hook.received().length > CLIENTS * EVENTS / 4, 'some events');
+  await first.discard('SIGKILL');
+  const second = await Sala.start({ args });
+  t.after(() => second.stop());
+
+  for (const own of await Promise.all(answers)) assert.deepEqual(own, Array.from({ length: EVENTS }, (_, n) => [n, 'handled']));
+  await subscribed(forwarder, 2);
+  assert.match(forwarder.stderr, /not subscribed, retrying in /);
+  assert.equal(await forwarder.end('SIGTERM'), 0);
+});
+
+test('forward: over TLS to the broker and to the webhook, with an authority of its own', async (t) => {
+  const pem = await certificates(temporary(t));
+  const port = await freePort();
+  await webhook(t, port, { tls: [pem('server.pem'), pem('server.key')] });
+  const sala = await Sala.start({ args: ['--control-tls-cert', pem('server.pem'), '--control-tls-key', pem('server.key')] });
+  t.after(() => sala.stop());
+  const to = `https://127.0.0.1:${port}/hook`;
+  const trusting = ['--kind', 'message', '--tls-ca', pem('ca.pem')];
+  const ana = await connect(t, sala, { token: sala.foreignToken({ sub: 'ana' }) });
+
+  const stranger = forward(t, sala, to, ['--kind', 'message', '--tls-ca', pem('client.pem')]);
+  await stranger.see(({ stderr }) => /certificate/.test(stderr), 'the untrusted broker');
+  await stranger.end('SIGTERM');
+
+  const wrong = forward(t, sala, to, [...trusting, '--ca', pem('client.pem'), '--answer-within', '200ms', '--group', 'wrong']);
+  await subscribed(wrong);
+  assert.equal((await ana.ask('say', 1)).error.code, 'HANDLER_UNAVAILABLE');
+  assert.match(wrong.stderr, /the target doesn't answer, retrying: tls: failed to verify certificate: x509: certificate signed by unknown authority/);
+  assert.equal(await wrong.end('SIGTERM'), 0);
+
+  const right = forward(t, sala, to, [...trusting, '--ca', pem('ca.pem')]);
+  await subscribed(right);
+  assert.equal(await ana.ask('say', 1), 1);
+  assert.equal(await right.end('SIGTERM'), 0);
 });
 
 test('forward: a webhook that is gone: clients get an error in time, also for the events that wait', async (t) => {

@@ -6,6 +6,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { connect, login, refusal } from '../helpers/client.mjs';
+import { certificates } from '../helpers/certificates.mjs';
 import { run } from '../helpers/process.mjs';
 import { API_KEY, CONFIG, Sala } from '../helpers/sala.mjs';
 import { broker, fresh } from '../helpers/suite.mjs';
@@ -496,17 +497,4 @@ for (const [name, program] of Object.entries(DRIVERS)) {
       assert.match(stranger.message, /: it ends the TLS connection; does it ask for a client certificate\?$|^the connection to the broker at \S+ broke$/);
     });
   });
-}
-
-// certificates makes a CA and two certificates of it, and returns a function that names their files.
-async function certificates(dir) {
-  const file = (its) => path.join(dir, its);
-  const make = async (its, ...more) => {
-    const { code, stderr } = await run('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2',
-      '-keyout', file(`${its}.key`), '-out', file(`${its}.pem`), '-subj', `/CN=${its}`, ...more]);
-    assert.equal(code, 0, stderr);
-  };
-  await make('ca');
-  for (const its of ['server', 'client']) await make(its, '-CA', file('ca.pem'), '-CAkey', file('ca.key'), '-addext', 'subjectAltName=IP:127.0.0.1');
-  return file;
 }
