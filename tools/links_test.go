@@ -13,6 +13,7 @@ var (
 	markdownLink = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	linkText     = regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`)
 	fencedBlock  = regexp.MustCompile("(?ms)^```.*?^```")
+	namedAnchor  = regexp.MustCompile(`<a id="([\w-]+)"></a>`)
 	heading      = regexp.MustCompile(`(?m)^#+ (.*)$`)
 	notInAnchor  = regexp.MustCompile(`[^\p{L}\p{N}_\- ]`)
 )
@@ -54,7 +55,7 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// anchors returns the fragments that GitHub gives to the headings of a page.
+// anchors returns the fragments that GitHub gives to the headings of a page, and those that it names.
 func anchors(page string) map[string]bool {
 	found := make(map[string]bool)
 	for _, match := range heading.FindAllStringSubmatch(page, -1) {
@@ -65,6 +66,9 @@ func anchors(page string) map[string]bool {
 			anchor = base + "-" + strconv.Itoa(n)
 		}
 		found[anchor] = true
+	}
+	for _, match := range namedAnchor.FindAllStringSubmatch(page, -1) {
+		found[match[1]] = true
 	}
 	return found
 }

@@ -74,7 +74,7 @@ func otherAuthority(t *testing.T) string {
 	return certificateFile(t, der)
 }
 
-// startRaw starts a server that greets each connection, and says no more.
+// startRaw starts a server that greets each connection and then hangs up.
 func startRaw(t *testing.T, greeting string) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

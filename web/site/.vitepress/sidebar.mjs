@@ -6,7 +6,10 @@ import { ROOT, address } from './pages.mjs';
 const START = ['tutorial', 'glossary'].filter(exists);
 const BUILD = ['clients', 'publishing', 'events', 'rooms', 'recovery', 'api', 'cli'];
 const MIGRATE = ['migrating', 'migrating-flask-socketio', 'migrating-node', 'python-clients'];
-const RUN = ['releases', 'deploy/README', 'configuration', 'operations', 'console', 'admin-ui', 'scaling', 'security', 'troubleshooting'];
+const RUN = [
+  ['Deploy', ['releases', 'deploy/README', 'configuration', 'running']], ['Secure', ['security']], ['Observe', ['operations', 'console', 'admin-ui']], ['Scale', ['scaling']],
+  ['Troubleshoot', ['troubleshooting']],
+];
 const REFERENCE = ['api', 'cli', 'configuration', 'metrics', 'errors', 'events'].map((name) => `reference/${name}`).filter(exists);
 const INSIDE = ['design', 'benchmarks', 'faults', 'soak', 'simulation'];
 
@@ -21,7 +24,7 @@ export const english = {
       { text: 'Start', items: [{ text: 'What Sala is', link: '/' }, ...pages(START), { text: 'All pages by task', link: '/pages' }] },
       { text: 'Build', items: pages(BUILD) },
       { text: 'Migrate', items: pages(MIGRATE) },
-      { text: 'Run', items: pages(RUN) },
+      ...RUN.map(([text, names]) => ({ text, items: pages(names) })),
       { text: 'Reference', items: pages(REFERENCE) },
       { text: 'Inside Sala', items: pages([...INSIDE, 'adr/README']) },
       { text: 'Project', items: ['CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md'].map(item) },
@@ -50,7 +53,7 @@ export const spanish = {
 function spanishSidebar() {
   return [
     { text: 'Empezar', items: [{ text: 'Qué es Sala', link: '/es/' }, ...markdown('docs/es').map(item)] },
-    { text: 'En inglés', items: pages(['clients', 'events', 'api', 'configuration', 'operations']) },
+    { text: 'En inglés', items: pages(['clients', 'events', 'api', 'configuration', 'running', 'operations']) },
   ];
 }
 
@@ -83,7 +86,7 @@ function markdown(folder) {
   return existsSync(full) ? readdirSync(full).filter((name) => name.endsWith('.md')).sort().map((name) => `${folder}/${name}`) : [];
 }
 
-const listed = new Set([...START, ...BUILD, ...MIGRATE, ...RUN, ...REFERENCE, ...INSIDE, 'README'].map((name) => `docs/${name}.md`));
+const listed = new Set([...START, ...BUILD, ...MIGRATE, ...RUN.flatMap(([, names]) => names), ...REFERENCE, ...INSIDE, 'README'].map((name) => `docs/${name}.md`));
 for (const file of [...markdown('docs'), ...markdown('docs/reference')]) {
   if (!listed.has(file)) throw new Error(`${file} isn't in web/site/.vitepress/sidebar.mjs`);
 }
