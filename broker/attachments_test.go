@@ -70,6 +70,7 @@ func TestUnfinishedPacketsMakeRoom(t *testing.T) {
 	if over := got[`sala_limits_exceeded_total{limit="unfinished_bytes"}`]; over < 11 {
 		t.Errorf("%v were over the limit", over)
 	}
+	wantHitter(t, node, "unfinished_bytes", "hoarder")
 	if bytes := got["sala_unfinished_bytes{}"]; bytes > 8<<20 {
 		t.Errorf("%v bytes are held", bytes)
 	}

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -98,7 +99,7 @@ func TestBeingRefusedNowAndThen(t *testing.T) {
 func TestBytesPerSecond(t *testing.T) {
 	const size, burst = 2000, 1_200_000
 	o := broker.Options{MaxMessageBytes: size, Limits: broker.Limits{Bytes: burst / 2}}
-	inMemory(t, o, func(t *testing.T, _ *brokertest.Node, c, neighbour *brokertest.Client, metrics func() map[string]float64) {
+	inMemory(t, o, func(t *testing.T, node *brokertest.Node, c, neighbour *brokertest.Client, metrics func() map[string]float64) {
 		<-time.After(time.Second)
 		large := `42["` + strings.Repeat("x", 200) + `","`
 		large += strings.Repeat("x", size+1-len(large)-len(`"]`)) + `"]` // one for Engine.IO's own 4
@@ -128,6 +129,7 @@ func TestBytesPerSecond(t *testing.T) {
 		if paused := got[`sala_limits_exceeded_total{limit="bytes"}`]; paused < 10 || paused > 200 {
 			t.Errorf("reading was paused %v times, want that often in three seconds", paused)
 		}
+		wantHitter(t, node, "bytes", "ana")
 	})
 }
 
@@ -276,5 +278,26 @@ func TestAttachmentsOfAMessage(t *testing.T) {
 	m := broker.Message{Event: "x", Args: []byte(event(3)[len("453-1"):]), Attachments: make([][]byte, 3)}
 	if _, err := node.Emit(t.Context(), broker.Target{Rooms: []string{"room"}}, m); err == nil || !strings.Contains(err.Error(), "at most") {
 		t.Errorf("a backend's: %v", err)
+	}
+}
+
+// wantHitter fails unless the list of limits says that the user, and nobody else, has hit a limit.
+func wantHitter(t *testing.T, node *brokertest.Node, limit, user string) {
+	t.Helper()
+	list, err := node.ListLimits(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var hit []string
+	for _, l := range list.Limits {
+		if l.Limit == limit {
+			hit = append(hit, l.User)
+			if l.Count < 1 || l.Address == "" || l.Namespace != "/" {
+				t.Errorf("%s: %+v", limit, l)
+			}
+		}
+	}
+	if !slices.Equal(hit, []string{user}) {
+		t.Errorf("%q have hit the limit %s, want %s alone: %+v", hit, limit, user, list.Limits)
 	}
 }

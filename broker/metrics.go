@@ -146,9 +146,6 @@ func (m *metrics) ConnClosed(reason engineio.Reason) {
 	m.closed.WithLabelValues(string(reason)).Inc()
 }
 
-// ReadPaused implements [engineio.Observer].
-func (m *metrics) ReadPaused() { m.exceeded(limitBytes) }
-
 // closedByReason returns how many connections have ended, by reason.
 func (m *metrics) closedByReason() map[string]uint64 {
 	closed := make(map[string]uint64)

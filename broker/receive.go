@@ -264,8 +264,23 @@ func (c *client) Confirmed(position uint64) {
 	}
 }
 
+// Paused implements [engineio.Receiver].
+func (c *client) Paused() {
+	c.b.metrics.exceeded(limitBytes)
+	c.noteLimit(limitBytes, &Error{
+		Code: CodeResourceExhausted, Reason: ReasonRateLimited,
+		Message: fmt.Sprintf("more than %d bytes in a second; the client has to wait, and loses nothing", c.b.opts.Limits.Bytes),
+	})
+}
+
 // Closed implements [engineio.Receiver].
 func (c *client) Closed(reason engineio.Reason, _ error) {
+	if reason == engineio.ReasonUnfinished {
+		c.noteLimit(limitUnfinished, &Error{
+			Code: CodeResourceExhausted, Reason: ReasonRateLimited,
+			Message: "the bytes of an unfinished message were needed for others, and the connection was closed",
+		})
+	}
 	c.stopWaiting()
 	c.mu.Lock()
 	c.ended = true

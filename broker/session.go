@@ -442,6 +442,10 @@ func (s *socket) countAway(address string) bool {
 	verdict := s.b.admission.away.enter(address)
 	if verdict != ratelimit.Admitted {
 		s.b.metrics.exceeded(limitConnectionsPerIP)
+		s.b.noteLimit(limitConnectionsPerIP, s.ns.name, s.user, address, &Error{
+			Code: CodeResourceExhausted, Reason: ReasonTooManyConnections,
+			Message: "too many sessions of this address wait for their clients, so this one ends",
+		})
 		return false
 	}
 	s.session.counted = address

@@ -35,11 +35,13 @@ type session struct {
 	hook   atomic.Pointer[func(event)] // called after each event
 
 	confirmed atomic.Uint64 // the last position that the client has confirmed
+	pauses    atomic.Int64
 }
 
 func (s *session) Text(message []byte)           { s.tell(event{"text", string(message)}) }
 func (s *session) Binary(message []byte)         { s.tell(event{"binary", string(message)}) }
 func (s *session) Confirmed(position uint64)     { s.confirmed.Store(position) }
+func (s *session) Paused()                       { s.pauses.Add(1) }
 func (s *session) Closed(reason Reason, _ error) { s.tell(event{"close", string(reason)}) }
 func (s *session) onEvent(call func(event))      { s.hook.Store(&call) }
 func (s *session) tell(e event) {
@@ -127,7 +129,6 @@ type tally struct {
 	opened   int
 	closed   map[Reason]int
 	dropped  map[DropReason]int
-	paused   int
 	replaced int
 }
 
@@ -139,17 +140,9 @@ func (o *tally) ConnOpened() { o.mu.Lock(); o.opened++; o.mu.Unlock() }
 
 func (o *tally) ConnClosed(r Reason) { o.mu.Lock(); o.closed[r]++; o.mu.Unlock() }
 
-func (o *tally) ReadPaused() { o.mu.Lock(); o.paused++; o.mu.Unlock() }
-
 func (o *tally) FramesDropped(r DropReason, n int) { o.mu.Lock(); o.dropped[r] += n; o.mu.Unlock() }
 
 func (o *tally) FramesReplaced(n int) { o.mu.Lock(); o.replaced += n; o.mu.Unlock() }
-
-func (o *tally) pauses() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.paused
-}
 
 func (o *tally) drops(r DropReason) int {
 	o.mu.Lock()

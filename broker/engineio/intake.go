@@ -74,7 +74,7 @@ func (in *intake) countRead(n int) time.Duration {
 func (in *intake) pause(d time.Duration) error {
 	c := in.conn
 	c.inflow.pausedUntil.Store(int64(c.server.uptime() + d))
-	c.server.opts.Observer.ReadPaused()
+	c.guard(c.receiver.Paused)
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

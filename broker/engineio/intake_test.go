@@ -225,9 +225,8 @@ func TestUnfinishedMessageTimesOut(t *testing.T) {
 // doesn't.
 func TestReadRate(t *testing.T) {
 	const rate, messages, size = 10_000, 100, 9_000
-	told := newTally()
 	o := Options{
-		PingInterval: time.Second, PingTimeout: 3 * time.Second, Observer: told,
+		PingInterval: time.Second, PingTimeout: 3 * time.Second,
 		ReadRate: ratelimit.Rate{PerSecond: rate, Burst: 2 * rate},
 	}
 	bubble(t, o, func(t *testing.T, s *server) {
@@ -258,7 +257,7 @@ func TestReadRate(t *testing.T) {
 		if took := time.Since(begin); took < want-time.Second || took > want+2*time.Second {
 			t.Errorf("%d bytes took %s, want %s", messages*size, took, want)
 		}
-		if told.pauses() == 0 {
+		if ses.pauses.Load() == 0 {
 			t.Error("no pause was reported")
 		}
 		begin = time.Now()

@@ -25,9 +25,6 @@ type Observer interface {
 	ConnOpened()
 	// ConnClosed is called once for each connection, right before its Receiver.Closed.
 	ConnClosed(Reason)
-	// ReadPaused is called when reading from a connection pauses because it has sent more than
-	// ReadRate allows.
-	ReadPaused()
 	// FramesDropped is called when n messages were not queued, or were queued and not written.
 	FramesDropped(reason DropReason, n int)
 	// FramesReplaced is called when n queued messages are not written because later ones with the
@@ -127,6 +124,5 @@ type noObserver struct{}
 
 func (noObserver) ConnOpened()                   {}
 func (noObserver) ConnClosed(Reason)             {}
-func (noObserver) ReadPaused()                   {}
 func (noObserver) FramesDropped(DropReason, int) {}
 func (noObserver) FramesReplaced(int)            {}

@@ -15,7 +15,7 @@ type Handler interface {
 	Open(c *Conn, r *http.Request) Receiver
 }
 
-// Receiver gets what the client of one connection sends. Its methods are never called
+// Receiver gets what the client of one connection sends. Its methods but Paused are never called
 // concurrently. No lock is held while they run, so they may call any method of the connection. A
 // panic ends this connection and no other.
 type Receiver interface {
@@ -26,6 +26,9 @@ type Receiver interface {
 	// Confirmed says that the client has received everything up to this position; see
 	// [Conn.SendNumbered].
 	Confirmed(position uint64)
+	// Paused is called when reading pauses because the client has sent more than ReadRate allows.
+	// It may be called while another method runs, and must be quick.
+	Paused()
 	// Closed is the last call. cause is the error behind the reason; nil if there is none.
 	Closed(reason Reason, cause error)
 }

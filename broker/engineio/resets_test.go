@@ -152,6 +152,7 @@ func (e *echo) Text(message []byte) {
 
 func (e *echo) Binary([]byte)        {}
 func (e *echo) Confirmed(uint64)     {}
+func (e *echo) Paused()              {}
 func (e *echo) Closed(Reason, error) {}
 
 // soon waits up to some hundred microseconds, which is about how long each step takes.
