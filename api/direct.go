@@ -134,7 +134,7 @@ func (d *direct) begin(ctx context.Context, method string, request any) (context
 		return nil, nil, apierror.Classify(fmt.Errorf("a request can't be a %T", request)).Status().Err()
 	}
 	if err := rest.check(message, d.maxRequest); err != nil {
-		return nil, nil, apierror.Classify(err).Status().Err()
+		return nil, nil, rest.call.end(ctx, err, nil)
 	}
 	c := &directCall{rest: rest, request: message}
 	ctx, c.cancel = context.WithCancelCause(ctx)

@@ -29,7 +29,8 @@ func refuse(w http.ResponseWriter, st *status.Status) {
 // handleRESTError writes the status of a call, or of a request that the gateway couldn't
 // turn into a call.
 func handleRESTError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
-	if rest, known := r.Context().Value(restKey{}).(*restRequest); known && rest.refusal != nil {
+	rest, known := r.Context().Value(restKey{}).(*restRequest)
+	if known && rest.refusal != nil {
 		rest.refuse(w)
 		return
 	}
@@ -40,6 +41,9 @@ func handleRESTError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshal
 	case len(st.Details()) > 0: // from our services
 	default:
 		st = explainRefusal(ctx, r, st)
+		if known {
+			_ = rest.call.end(r.Context(), st.Err(), nil) // it never became a call that counts itself
+		}
 	}
 	writeStatus(w, st)
 }

@@ -166,3 +166,30 @@ func TestNoSpansOfHealthChecksAndMetrics(t *testing.T) {
 		t.Errorf("there are spans:\n%s", tracingtest.Text(spans))
 	}
 }
+
+// TestSpansOfRequestsThatAreNoCalls: what the gateway refuses before the service gets it has a span, too.
+func TestSpansOfRequestsThatAreNoCalls(t *testing.T) {
+	for name, tt := range map[string]struct{ method, path, body, want string }{
+		"no JSON":             {"POST", "/v1/emit", `{"rooms":["a"`, "sala.v1.MessageService/Emit"},
+		"an unknown field":    {"POST", "/v1/emit", `{"salas":["a"]}`, "sala.v1.MessageService/Emit"},
+		"another type":        {"POST", "/v1/emit", `{"rooms":"secret"}`, "sala.v1.MessageService/Emit"},
+		"no JSON of a stream": {"POST", "/v1/emit:ack", `{"rooms":`, "sala.v1.MessageService/EmitWithAck"},
+		"a parameter":         {"GET", "/v1/rooms?page_size=secret", "", "sala.v1.RoomService/ListRooms"},
+		"an unknown one":      {"GET", "/v1/rooms?secret=1", "", "sala.v1.RoomService/ListRooms"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, recorder := startTraced(t)
+			if code, _, text := h.do(t, tt.method, tt.path, tt.body, inSpan(callerIn)); code != http.StatusBadRequest {
+				t.Fatal(code, text)
+			}
+			spans := recorder.Spans()
+			checkRefused(t, spans, "INVALID_ARGUMENT INVALID_ARGUMENT")
+			if got := spans[0].Name(); got != tt.want || spans[0].Parent().TraceID().String() != callerTrace {
+				t.Errorf("the span is %s, in %v", got, spans[0].Parent())
+			}
+			if text := tracingtest.Text(spans); strings.Contains(text, "secret") {
+				t.Errorf("the span says too much:\n%s", text)
+			}
+		})
+	}
+}
