@@ -112,6 +112,11 @@ var restRoutes = []struct {
 		`{"name":"a","namespace":"/n","sockets":0,"users":0,"partial":false,"missingNodes":[]}`,
 	},
 	{
+		"RoomService.GetRoom", "GET", "/v1/rooms:get?room=a&namespace=/n", "",
+		getRoomCall{"/n", "a"},
+		`{"name":"a","namespace":"/n","sockets":0,"users":0,"partial":false,"missingNodes":[]}`,
+	},
+	{
 		"RoomService.ClearRoom", "POST", "/v1/rooms/a:clear", `{"namespace":"/n","notice":{"event":"e","args":[1]},"disconnect":true}`,
 		broker.ClearRoom{Namespace: "/n", Room: "a", Notice: &broker.Message{Event: "e", Args: json.RawMessage("[1]")}, Disconnect: true},
 		`{"removed":4,"partial":false,"missingNodes":[]}`,
@@ -127,7 +132,17 @@ var restRoutes = []struct {
 		`{"messages":[{"offset":"6","event":"e","argsJson":"[1.0]","attachments":["AP8="],"time":"2030-01-02T03:04:05Z","idempotencyKey":"k"}],"epoch":"x","offset":"6","complete":true}`,
 	},
 	{
+		"RoomService.ListMessages", "GET", "/v1/messages?room=a&namespace=/n&since.epoch=x&since.offset=7&direction=DIRECTION_BACKWARD&limit=2", "",
+		broker.MessagesQuery{Namespace: "/n", Room: "a", Since: &history.Position{Epoch: "x", Offset: 7}, Backward: true, Limit: 2},
+		`{"messages":[{"offset":"6","event":"e","argsJson":"[1.0]","attachments":["AP8="],"time":"2030-01-02T03:04:05Z","idempotencyKey":"k"}],"epoch":"x","offset":"6","complete":true}`,
+	},
+	{
 		"RoomService.ClearMessages", "DELETE", "/v1/rooms/a/messages?namespace=/n", "",
+		clearMessagesCall{"/n", "a"},
+		`{}`,
+	},
+	{
+		"RoomService.ClearMessages", "DELETE", "/v1/messages?room=a&namespace=/n", "",
 		clearMessagesCall{"/n", "a"},
 		`{}`,
 	},

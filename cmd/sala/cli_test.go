@@ -24,6 +24,7 @@ func TestCommands(t *testing.T) {
 		{args: []string{"rooms"}, out: []string{"NAMESPACE  ROOM    SOCKETS\n", "/          chat:1  1\n", "/          lobby   2\n"}},
 		{args: []string{"rooms", "list", "--prefix", "chat:"}, out: []string{"chat:1"}},
 		{args: []string{"groups"}, err: []string{"no backend is subscribed to events"}},
+		{args: []string{"limits"}, err: []string{"nobody has hit a limit lately"}},
 		{args: []string{"rooms", "--order", "sockets"}, out: []string{"SOCKETS\n/          lobby   2\n/          chat:1  1\n"}},
 		{args: []string{"rooms", "--query", "HAT"}, out: []string{"SOCKETS\n/          chat:1  1\n"}},
 		{args: []string{"sockets", "--query", "be"}, out: []string{ben.id}},

@@ -45,6 +45,7 @@ type commands struct {
 	Forward   cli.Forward       `cmd:"" help:"Send events to a URL, and answer them with what it returns."`
 	Connect   cli.Connect       `cmd:"" help:"Connect as a Socket.IO client: print events, send typed ones."`
 	Groups    cli.BackendGroups `cmd:"" help:"List the groups of backends that subscribe to events, and how far behind they are."`
+	Limits    cli.Limits        `cmd:"" help:"List who has hit which limit, and how often."`
 	Nodes     cli.Nodes         `cmd:"" help:"List the nodes of the cluster, or drain one."`
 	Version   versionCommand    `cmd:"" help:"Print the version."`
 

@@ -212,6 +212,29 @@ test('names with HTML in them, or with characters that hide, are text everywhere
   await page.watch.check();
 });
 
+test('rooms whose names mean something in addresses open, over REST too', async (t) => {
+  const rooms = ['.', '..', '...', 'a/b', '/', '100%', '%2E', 'a?b=c', 'a#b', 'a b', '😀', 'x:clear', 'a/../b'];
+  const { token } = await sala.ok('POST', '/v1/tokens', { user: 'dora', rooms }, { key: keys.all });
+  await login(t, { url: sala.url, token: () => token }, 'dora');
+  const page = await signIn(t, chromium, sala, keys.all, { leaks, path: '/rooms', expected: /400|404/ }); // these rooms have no history
+  for (const room of rooms) {
+    await page.locator('main').getByRole('link', { name: room, exact: true }).first().click();
+    await page.locator('main h1').filter({ hasText: room }).waitFor();
+    await page.getByRole('link', { name: 'dora', exact: true }).first().waitFor();
+    const answer = await page.evaluate(async ([room, key]) => {
+      const at = room === '.' || room === '..' ? `/v1/rooms:get?room=${room}` : `/v1/rooms/${encodeURIComponent(room)}`;
+      return (await fetch(at, { headers: { authorization: `Bearer ${key}` } })).json();
+    }, [room, keys.all]);
+    assert.equal(answer.name, room);
+    await go(page, '/rooms');
+  }
+  await go(page, '/rooms/%2F/.');
+  await page.getByRole('button', { name: 'Clear room', exact: true }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Clear room', exact: true }).click();
+  await page.getByText('One socket was removed').waitFor();
+  await page.watch.check();
+});
+
 test('a broker of another version behind the same address', async (t) => {
   const page = await visit(t, chromium, sala, { leaks });
   await page.clock.install();

@@ -7,6 +7,9 @@ import type {
 
 // ---- rooms
 
+// Browsers take these rooms in a path for steps, however they are escaped. They go into the query.
+const isStep = (room: string): boolean => room === '.' || room === '..';
+
 export interface ListRooms {
   namespace?: string;
   query?: string;
@@ -22,8 +25,9 @@ export function listRooms(request: ListRooms): Call<RoomList> {
 
 export function getRoom(namespace: string, room: string): Call<RoomInfo> {
   const query = { namespace: otherNamespace(namespace) };
+  const at = isStep(room) ? { path: 'rooms:get', query: { room, ...query } } : { path: `rooms/${segment(room)}`, query };
   return {
-    method: 'GET', path: `rooms/${segment(room)}`, query, rpc: 'RoomService/GetRoom',
+    method: 'GET', ...at, rpc: 'RoomService/GetRoom',
     message: compactObject({ room, ...query }), cli: cli('rooms get', [room], namespaceFlag(namespace)),
   };
 }
@@ -53,15 +57,18 @@ export function listMessages(namespace: string, room: string, limit: number, bef
     : { ...place, direction: 'DIRECTION_BACKWARD', limit };
   const message = compactObject({ room, ...place, since: before, direction: 'DIRECTION_BACKWARD', limit });
   return {
-    method: 'GET', path: `rooms/${segment(room)}/messages`, query, rpc: 'RoomService/ListMessages', message,
+    method: 'GET', ...messagesOf(room, query), rpc: 'RoomService/ListMessages', message,
     cli: cli('messages list', [room], [...flag('last', String(limit)), ...namespaceFlag(namespace)]),
   };
 }
 
+const messagesOf = <Query>(room: string, query: Query) =>
+  (isStep(room) ? { path: 'messages', query: { room, ...query } } : { path: `rooms/${segment(room)}/messages`, query });
+
 export function clearMessages(namespace: string, room: string): Call<object> {
   const query = { namespace: otherNamespace(namespace) };
   return {
-    method: 'DELETE', path: `rooms/${segment(room)}/messages`, query, rpc: 'RoomService/ClearMessages',
+    method: 'DELETE', ...messagesOf(room, query), rpc: 'RoomService/ClearMessages',
     message: compactObject({ room, ...query }), cli: cli('messages clear', [room], namespaceFlag(namespace)),
   };
 }
@@ -78,8 +85,9 @@ export interface ListUsers {
 
 export function listUsers(request: ListUsers): Call<UserList> {
   const { room = '', ...rest } = request;
+  const at = room && !isStep(room) ? { path: `rooms/${segment(room)}/users`, query: rest } : { path: 'users', query: { ...rest, room } };
   return {
-    method: 'GET', path: room ? `rooms/${segment(room)}/users` : 'users', query: compactObject({ ...rest }), rpc: 'PresenceService/ListUsers',
+    method: 'GET', path: at.path, query: compactObject({ ...at.query }), rpc: 'PresenceService/ListUsers',
     message: compactObject({ ...request }), cli: cli('users', room ? [room] : [], namespaceFlag(request.namespace)),
   };
 }

@@ -155,7 +155,7 @@ export interface Group {
   members: Backend[];
 }
 
-export const listGroups = (): Call<Partial & { groups: Group[] }> => ({ method: 'GET', path: 'groups', rpc: 'ObserveService/ListGroups', message: {} });
+export const listGroups = (): Call<Partial & { groups: Group[] }> => ({ method: 'GET', path: 'groups', rpc: 'ObserveService/ListGroups', message: {}, cli: ['groups'] });
 
 export interface LimitHit {
   limit: string;
@@ -174,4 +174,5 @@ export const listLimits = (namespace: string): Call<Partial & { limits: LimitHit
   query: { namespace },
   rpc: 'ObserveService/ListLimits',
   message: namespace ? { namespace } : {},
+  cli: ['limits', ...(namespace ? ['--namespace', namespace] : [])],
 });
