@@ -38,10 +38,10 @@ const ANY_PORT = '127.0.0.1:0';
 
 export class Sala {
   // start runs `sala serve`; config is written to a file as JSON, which is YAML.
-  static async start({ args = [], config = CONFIG, env = {} } = {}) {
+  static async start({ args = [], config = CONFIG, env = {}, program = SALA } = {}) {
     const sala = new Sala(mkdtempSync(path.join(tmpdir(), 'sala-e2e-')));
     sala.configure(config);
-    return sala.run(['--config', sala.file, ...args], env);
+    return sala.run(['--config', sala.file, ...args], env, program);
   }
 
   // dev runs `sala serve --dev` with nothing configured.
@@ -70,8 +70,8 @@ export class Sala {
     await this.child.see(({ stderr }) => stderr.split('reloaded the API keys').length > wanted, 'the API keys to be reloaded');
   }
 
-  async run(args, env) {
-    this.child = new Child(SALA, ['serve', '--listen', ANY_PORT, '--grpc-listen', ANY_PORT, '--http-listen', ANY_PORT,
+  async run(args, env, program = SALA) {
+    this.child = new Child(program, ['serve', '--listen', ANY_PORT, '--grpc-listen', ANY_PORT, '--http-listen', ANY_PORT,
       '--log-format', 'json', '--log-level', 'debug', ...args], { env });
     try {
       const at = await this.child.see((child) => {

@@ -1,7 +1,10 @@
 // Who may see and do what in the console: keys of each scope, wrong and revoked keys, and what
 // must never leave or enter the page.
 import assert from 'node:assert/strict';
-import { readFileSync, readdirSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import http from 'node:http';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
@@ -9,8 +12,9 @@ import { browser } from '../helpers/browser.mjs';
 import { login } from '../helpers/client.mjs';
 import { Keys, PAGES, SCOPES, enter, go, signIn, visit } from '../helpers/console.mjs';
 import { Leaks, canary } from '../helpers/leaks.mjs';
-import { ROOT } from '../helpers/process.mjs';
+import { ROOT, run } from '../helpers/process.mjs';
 import { CONFIG, Sala } from '../helpers/sala.mjs';
+import { until } from '../helpers/wait.mjs';
 
 const chromium = browser();
 const keys = new Keys();
@@ -235,19 +239,43 @@ test('rooms whose names mean something in addresses open, over REST too', async 
   await page.watch.check();
 });
 
-test('a broker of another version behind the same address', async (t) => {
-  const page = await visit(t, chromium, sala, { leaks });
-  await page.clock.install();
-  await page.route('**/console/config.json', async (route) => {
-    const response = await route.fetch();
-    await route.fulfill({ response, json: { ...await response.json(), version: '99.0.0' } });
-  });
-  await enter(page, keys.all);
-  await page.clock.fastForward(31_000);
-  await page.getByRole('status').filter({ hasText: '99.0.0' }).waitFor();
+test('brokers of two versions behind the same address', async (t) => {
+  const other = await Sala.start({ config, program: await anotherVersion(t) });
+  t.after(() => other.stop());
+  const nodes = [sala, other];
+  let turn = 0;
+  const front = http.createServer((request, response) => {
+    const at = nodes[request.url.startsWith('/console/') ? 0 : turn++ % 2]; // the page is of one version
+    const passed = http.request(at.http + request.url, { method: request.method, headers: request.headers }, (answer) => {
+      response.writeHead(answer.statusCode, answer.headers);
+      answer.pipe(response);
+    });
+    passed.on('error', () => response.destroy());
+    response.on('close', () => passed.destroy());
+    request.pipe(passed);
+  }).listen(0, '127.0.0.1');
+  await once(front, 'listening');
+  t.after(() => { front.close(); front.closeAllConnections(); });
+  const page = await signIn(t, chromium, { http: `http://127.0.0.1:${front.address().port}` }, keys.all, { leaks, path: '/rooms' });
+  await page.getByRole('status').filter({ hasText: 'version 99.0.0 answers now' }).waitFor(); // within a few calls
   await page.getByRole('button', { name: 'Later' }).click();
   await page.getByText('99.0.0').waitFor({ state: 'detached' });
+  const before = turn;
+  await until(() => turn > before + 4, 'both to answer again');
+  assert.equal(await page.getByText('99.0.0').count(), 0, 'it is said once');
+  await page.watch.check();
 });
+
+// anotherVersion builds the broker with another version, and returns the path of the program.
+async function anotherVersion(t) {
+  const dir = mkdtempSync(path.join(tmpdir(), 'sala-e2e-'));
+  t.after(() => rmSync(dir, { recursive: true, force: true }));
+  const program = path.join(dir, 'sala');
+  const flags = '-s -w -X github.com/salabroker/sala/cmd/sala/internal/buildinfo.version=99.0.0';
+  const { code, stderr } = await run('go', ['build', '-tags', 'grpcnotrace', '-trimpath', '-ldflags', flags, '-o', program, './cmd/sala'], { env: { CGO_ENABLED: '0' }, ms: 280_000 });
+  assert.equal(code, 0, stderr);
+  return program;
+}
 
 test('a broker that lacks a call', async (t) => {
   const page = await visit(t, chromium, sala, { leaks, expected: /404|501/ });

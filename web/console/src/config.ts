@@ -13,13 +13,30 @@ export interface Config {
 const UNKNOWN: Config = { version: '', dev: false };
 const config = createStore<Config>(UNKNOWN);
 const newerVersion = createStore('');
+const dismissed = new Set<string>();
 
 export const isDev = (): boolean => config.get().dev;
 export const useConfig = () => useStore(config);
 
 /** The version of the broker that answers now, if the page came from another. */
 export const useNewerVersion = () => useStore(newerVersion);
-export const dismissNewerVersion = () => newerVersion.set('');
+
+/** Says no more about the version that answers now. */
+export function dismissNewerVersion(): void {
+  dismissed.add(newerVersion.get());
+  newerVersion.set('');
+}
+
+/** Notes which version has answered. Behind a load balancer it may be another one for each call. */
+function noteVersion(now: string): void {
+  if (config.get().version && now !== config.get().version && !dismissed.has(now)) newerVersion.set(now);
+}
+
+/** Reads the version from the header of an answer: "sala/1.2.3". */
+export function noteServer(header: string | null): void {
+  const [name, version] = header?.split('/', 2) ?? [];
+  if (name === 'sala' && version) noteVersion(version);
+}
 
 async function fetchConfig(): Promise<Config> {
   const response = await fetch('config.json', { cache: 'no-store', credentials: 'omit' });
@@ -36,5 +53,5 @@ export async function checkVersion(): Promise<void> {
   const now = await fetchConfig().catch(() => undefined);
   if (!now) return; // the calls say that the broker doesn't answer
   if (!config.get().version) config.set(now);
-  else if (now.version !== config.get().version) newerVersion.set(now.version);
+  else noteVersion(now.version);
 }

@@ -97,9 +97,16 @@ func (t *Tail) source() (tailSource, error) {
 			Namespaces: t.Namespace, Kinds: kinds, Users: t.User, Rooms: t.Room, Events: t.Event, Problems: t.Problems,
 		}}, nil
 	}
-	if len(t.User)+len(t.Room) > 0 || t.Problems {
+	if t.needsOutcomes() {
 		return nil, &UsageError{Message: "--group shares the events of clients, and can't be combined with --user, --room and --problems"}
 	}
+	return t.subscription(kinds), nil
+}
+
+// needsOutcomes reports whether a subscription can't select what to print.
+func (t *Tail) needsOutcomes() bool { return len(t.User)+len(t.Room) > 0 || t.Problems }
+
+func (t *Tail) subscription(kinds []salav1.EventKind) *subscribeSource {
 	return &subscribeSource{start: &salav1.SubscribeStart{
 		Group:      t.Group,
 		Namespaces: t.Namespace,
@@ -107,7 +114,23 @@ func (t *Tail) source() (tailSource, error) {
 		Kinds:      kinds,
 		Credits:    tailCredits,
 		Observe:    true,
-	}}, nil
+	}}
+}
+
+// olderSource returns where the events come from if the broker is of a release that knows no
+// outcomes. The error is what it can't do.
+func (t *Tail) olderSource(known *outcomeSource) (tailSource, error) {
+	if t.needsOutcomes() {
+		return nil, errors.New("this broker is of an older release, which can't select by --user, --room and --problems; leave them out")
+	}
+	var kinds []salav1.EventKind
+	for _, kind := range known.request.GetKinds() {
+		if kind >= salav1.EventKind_EVENT_KIND_REFUSED {
+			return nil, fmt.Errorf("this broker is of an older release, which doesn't know the kind %s; leave it out of --kind", kindName(kind))
+		}
+		kinds = append(kinds, kind)
+	}
+	return t.subscription(kinds), nil
 }
 
 // parseKinds accepts message, MESSAGE and EVENT_KIND_MESSAGE, and room-opened for room_opened.
@@ -158,6 +181,11 @@ func (f *follower) run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil || err == nil:
 			return nil
+		case status.Code(err) == codes.Unimplemented:
+			if err := f.useOlder(err); err != nil {
+				return err
+			}
+			continue
 		case !isRetryable(err) || !f.started && !again:
 			return f.tail.explain(err)
 		}
@@ -173,6 +201,21 @@ func (f *follower) run(ctx context.Context) error {
 		}
 		pause = min(2*pause, longestPause)
 	}
+}
+
+// useOlder makes do with what an older broker has. It returns an error if that isn't possible.
+func (f *follower) useOlder(err error) error {
+	known, ok := f.source.(*outcomeSource)
+	if !ok {
+		return f.tail.explain(err)
+	}
+	older, err := f.tail.olderSource(known)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(f.notes, "sala: this broker is of an older release: it tells what clients do, but not what becomes of it, and nothing about refused connects, emits and limits")
+	f.source = older
+	return nil
 }
 
 // isRetryable reports whether another stream may succeed.

@@ -1,4 +1,5 @@
 // Calls of the REST API. A call is a description: sent by send(), and shown as commands by <Same>.
+import { noteServer } from '../config';
 import { authorization, keyRefused, scopesMayHaveChanged } from '../session';
 import { API } from './base';
 import { ApiError, asApiError, errorOf, isAbort } from './error';
@@ -89,6 +90,7 @@ async function request(call: Call<unknown>, signal: AbortSignal): Promise<Respon
     if (isAbort(error)) throw error;
     throw asApiError(error);
   }
+  noteServer(response.headers.get('server'));
   if (!response.ok) throw await failure(response, headers.authorization ?? '');
   return response;
 }

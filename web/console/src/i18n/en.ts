@@ -60,8 +60,8 @@ export const en = {
     refused: 'The broker no longer accepts the key that you signed in with. Sign in with a valid one to go on where you were.',
   },
   version: {
-    title: (now: string) => `The broker now runs ${now}`,
-    text: (then: string) => `This page came from ${then}. Reload it to get the one that belongs to the broker. You will have to sign in again.`,
+    title: (now: string) => `A broker of version ${now} answers now`,
+    text: (then: string) => `This page belongs to version ${then}, and may not understand everything that the other one says. Once the update is complete, reload the page and sign in again.`,
     reload: 'Reload',
     later: 'Later',
   },

@@ -60,8 +60,8 @@ export const es: Texts = {
     refused: 'El bróker ya no acepta la clave con la que iniciaste sesión. Usa una válida para seguir donde estabas.',
   },
   version: {
-    title: (now: string) => `El bróker ahora ejecuta ${now}`,
-    text: (then: string) => `Esta página es de ${then}. Recárgala para obtener la que corresponde al bróker. Tendrás que iniciar sesión de nuevo.`,
+    title: (now: string) => `Ahora responde un bróker de la versión ${now}`,
+    text: (then: string) => `Esta página es de la versión ${then} y puede que no entienda todo lo que dice la otra. Cuando termine la actualización, recárgala e inicia sesión de nuevo.`,
     reload: 'Recargar',
     later: 'Más tarde',
   },
