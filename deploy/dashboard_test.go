@@ -21,12 +21,13 @@ type dashboard struct {
 }
 
 type panel struct {
-	ID         int
-	Type       string
-	Title      string
-	GridPos    struct{ X, Y, W, H int }
-	Datasource *datasource
-	Targets    []struct {
+	ID          int
+	Type        string
+	Title       string
+	GridPos     struct{ X, Y, W, H int }
+	Datasource  *datasource
+	FieldConfig struct{ Defaults struct{ Unit string } }
+	Targets     []struct {
 		RefID        string
 		Expr         string
 		LegendFormat string
@@ -137,6 +138,26 @@ func TestDashboardQueries(t *testing.T) {
 					t.Errorf("%s: the legend %q names what the query doesn't group by: %v", p.Title, target.LegendFormat, by)
 				}
 			}
+		}
+	}
+}
+
+// Each axis has a unit, and the lines of a panel can be told apart.
+func TestDashboardUnitsAndLegends(t *testing.T) {
+	for _, p := range readDashboard(t).Panels {
+		switch p.Type {
+		case "row", "table", "heatmap": // the unit of a heatmap is that of its options
+			continue
+		}
+		if p.FieldConfig.Defaults.Unit == "" {
+			t.Errorf("%s has no unit", p.Title)
+		}
+		var legends []string
+		for _, target := range p.Targets {
+			if len(p.Targets) > 1 && (target.LegendFormat == "" || slices.Contains(legends, target.LegendFormat)) {
+				t.Errorf("%s: the query %s has the legend %q, as another one or none", p.Title, target.RefID, target.LegendFormat)
+			}
+			legends = append(legends, target.LegendFormat)
 		}
 	}
 }

@@ -117,6 +117,7 @@ async function rest(sala, scene) {
     await ask('POST', '/v1/tokens:verify', { [text]: text });
     await ask('POST', `/v1/${text}`, {});
     await ask('GET', `/v1/rooms/${text}?namespace=/${text}`);
+    for (const pathname of ['/v1/rooms:get', '/v1/messages', '/v1/limits']) await ask('GET', `${pathname}?room=${text}&namespace=/${text}`);
     await ask('GET', `/v1/rooms?pageToken=${text}&pageSize=${text}&${text}=1`);
     await ask('POST', `/v1/emit?token=${text}`, { rooms: [text], event: text, args: [text] });
     await ask('POST', '/v1/emit', { rooms: [text], event: text, argsJson: text });
@@ -165,6 +166,7 @@ async function commands(t, sala, scene) {
   };
   const env = { SALA_SERVER: sala.grpc, SALA_API_KEY: `ops=${key}` };
   assert.equal(await quiet(['rooms'], { env }), 0);
+  assert.equal(await quiet(['limits'], { env }), 0);
   assert.equal(await quiet(['token', 'verify', good], { env }), 0);
   assert.equal(await quiet(['token', 'verify', expired], { env }), 1);
   assert.equal(await quiet(['token', 'verify', '-'], { env, input: `${expired}\n` }), 1);
@@ -183,6 +185,17 @@ async function commands(t, sala, scene) {
     `redis_url: redis://u:${password}@h:x:y\n`, `jwt_secret: {canary: ${secret}}\n`, `anonymous: [${secret}]\n`, `jwt_secret: &${secret}\n`, `jwt_secret: ${secret}\n  api_key: ${key}\n`]) {
     assert.equal(await quiet(check, { yaml }), 2, yaml);
   }
+}
+
+// reloads has the broker read keys that are wrong, then those that it has.
+async function reloads(sala, { key, few, secret, config }) {
+  const wrong = [`api_key: [${key}\n`, `api_key: {ops: ${key}}\n`, `api_key: [ops=${key}, "few=${few}:dance"]\n`, `api_key: [ops=${key}, two=${key}]\n`, `jwt_secret: ${secret}\n`, `${key}: 1\n`];
+  for (const [i, yaml] of wrong.entries()) {
+    writeFileSync(sala.file, yaml);
+    sala.child.process.kill('SIGHUP');
+    await sala.child.see(({ stderr }) => stderr.split("can't reload the API keys").length > i + 1, `the refusal of ${yaml}`);
+  }
+  await sala.reconfigure({ ...config, api_key: [`ops=${key}`, `few=${few}:rooms:read,emit`] });
 }
 
 for (const format of ['json', 'text']) {
@@ -204,6 +217,7 @@ for (const format of ['json', 'text']) {
     await rest(sala, scene);
     await calls(t, sala, scene);
     await commands(t, sala, scene);
+    await reloads(sala, scene);
     await tail.see(({ stdout }) => stdout.includes('MESSAGE'), 'events');
     scene.held.none('sala tail', tail.output);
     await events.see(({ stdout }) => ['REFUSED', 'EMIT', 'MESSAGE'].every((kind) => stdout.includes(`"kind":"EVENT_KIND_${kind}"`)), 'refused clients, emits and events');
