@@ -213,7 +213,7 @@ func (f *follower) useOlder(err error) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(f.notes, "sala: this broker is of an older release: it tells what clients do, but not what becomes of it, and nothing about refused connects, emits and limits")
+	fmt.Fprintln(f.notes, "sala: this broker is of an older release: it tells what clients do, but no outcomes, and nothing about refused connects, emits and limits")
 	f.source = older
 	return nil
 }
