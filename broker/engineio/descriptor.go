@@ -49,6 +49,6 @@ func (c *Conn) tryWrite(number int32, p []byte) (n int, err error) {
 	if number == 0 {
 		return c.ws.writeSome(p, false)
 	}
-	n, _, err = tryWrite(uintptr(number), p)
+	n, _, err = tryWrite(uintptr(number), p) //nolint:gosec // the system numbers files from 0
 	return n, err
 }

@@ -269,7 +269,7 @@ func (s *session) writeInPieces(random *rand.Rand, r *records, socket net.Conn, 
 // test finds.
 func (s *session) settle() {
 	for range 10 {
-		time.Sleep(100 * time.Microsecond) // a loop without it would keep the runtime from its network poller
+		time.Sleep(100 * time.Microsecond) //nolint:forbidigo // a loop without it would keep the runtime from its network poller
 		if !s.unread() {
 			return
 		}
@@ -320,7 +320,7 @@ func (c *choppy) Write(p []byte) (n int, err error) {
 		written, err = c.Conn.Write(p[n:][:next])
 		n += written
 		if c.random.IntN(2) == 0 {
-			time.Sleep(100 * time.Microsecond) // the connection may be parked after that
+			time.Sleep(100 * time.Microsecond) //nolint:forbidigo // the connection may be parked after that
 		}
 	}
 	return n, err
