@@ -3,7 +3,6 @@ package clusters
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"sync"
 	"time"
@@ -25,16 +24,28 @@ type stay struct {
 
 // presenceModel knows which tabs were where, and when. It knows nothing of the nodes.
 type presenceModel struct {
+	excused  map[place]bool // places of which the last event need not be true; see killed
 	stays    []*stay
 	examples observe.Examples // of what went wrong
 }
 
-func newPresenceModel() *presenceModel { return &presenceModel{} }
+func newPresenceModel() *presenceModel { return &presenceModel{excused: make(map[place]bool)} }
+
+// killed notes that the node of a tab is about to be killed. What a node has learned right before that
+// may be lost with it: then nobody is told that a user has left who had just come.
+func (m *presenceModel) killed(t *tab) {
+	for _, s := range t.stays {
+		if time.Since(s.from) < lostWithNode {
+			m.excused[s.place] = true
+		}
+	}
+}
 
 // enter notes that a tab is in a room, or in the namespace.
 func (m *presenceModel) enter(t *tab, room string) {
-	t.stays[room] = &stay{place: place{fmt.Sprint("user", t.user), room}, from: time.Now()}
-	m.stays = append(m.stays, t.stays[room])
+	s := &stay{place: place{fmt.Sprint("user", t.user), room}, from: time.Now()}
+	t.stays[room] = s
+	m.stays = append(m.stays, s)
 }
 
 // leave notes that a tab is about to leave a room.
@@ -89,7 +100,12 @@ func (m *presenceModel) toldApart(events []userEvent) int {
 			delete(told, e.place)
 		}
 	}
-	return different(told, m.there())
+	there := m.there()
+	for p := range m.excused {
+		delete(told, p)
+		delete(there, p)
+	}
+	return different(told, there)
 }
 
 // describe adds an example of a place about which the last event isn't true.
@@ -99,13 +115,13 @@ func (m *presenceModel) describe(events []userEvent) {
 		last[e.place] = e
 	}
 	for _, s := range m.stays {
-		if e := last[s.place]; s.to.IsZero() && (e.left || e.time.IsZero()) {
+		if e := last[s.place]; s.to.IsZero() && (e.left || e.time.IsZero()) && !m.excused[s.place] {
 			m.examples.Add("%v is there since %v, and the last event is %+v", s.place, s.from, e)
 		}
 	}
 	there := m.there()
 	for p, e := range last {
-		if !e.left && !there[p] {
+		if !e.left && !there[p] && !m.excused[p] {
 			m.examples.Add("%v isn't there, and the last event is %+v", p, e)
 		}
 	}
@@ -196,10 +212,10 @@ func (t *toldUsers) fail(err error) {
 func (t *toldUsers) failure() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.err != nil && t.err != io.EOF {
+	if t.err != nil {
 		return fmt.Errorf("the event stream: %w", t.err)
 	}
-	return t.err
+	return nil
 }
 
 // all returns the events by their times.
