@@ -248,9 +248,7 @@ func (c *Conn) writeWhenReady(l *link) {
 	err := l.nc.SetWriteDeadline(time.Now().Add(c.server.opts.WriteTimeout))
 	if err == nil {
 		n, err = l.writeSome(chunk, true)
-	}
-	if err == nil {
-		err = l.nc.SetWriteDeadline(time.Time{})
+		l.clearWriteDeadline()
 	}
 	c.wrote(n, false, err)
 }

@@ -84,11 +84,14 @@ func (l *link) write(p []byte, timeout time.Duration) error {
 	if err := l.nc.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
 		return err
 	}
-	if _, err := l.nc.Write(p); err != nil {
-		return err
-	}
-	return l.nc.SetWriteDeadline(time.Time{})
+	_, err := l.nc.Write(p)
+	l.clearWriteDeadline()
+	return err
 }
+
+// clearWriteDeadline fails only if the connection is closed. That is no failure of the write before,
+// after which the peer may have closed it. Its reader still gets what the peer has sent until then.
+func (l *link) clearWriteDeadline() { _ = l.nc.SetWriteDeadline(time.Time{}) }
 
 // writeSome writes some of p to a plain socket: what it takes at once. If it takes nothing and
 // wait is set, writeSome waits for it, within the write deadline.
