@@ -11,7 +11,7 @@ const RUN = [
   ['Troubleshoot', ['troubleshooting']],
 ];
 const REFERENCE = ['api', 'cli', 'configuration', 'metrics', 'errors', 'events'].map((name) => `reference/${name}`).filter(exists);
-const INSIDE = ['design', 'benchmarks', 'faults', 'soak', 'simulation'];
+const INSIDE = ['design', 'performance', 'benchmarks', 'faults', 'soak', 'simulation'];
 
 export const english = {
   nav: [
