@@ -1,17 +1,16 @@
 package engineio
 
 // batchSize is how many connections a [Batch] holds, and how many a flusher takes at a time. Each is
-// written with a system call of some microseconds, so a lock for every sixteen costs nothing, and
-// another flusher still gets its share of a small room.
+// written with a system call of some microseconds. So a lock for every sixteen costs nothing, and
+// nobody waits long for the others of a batch.
 const batchSize = 16
 
 // Batch collects connections that a message has been queued for, and hands them to the flushers
 // together. For a message to many connections that is cheaper than [Conn.Send]. The zero Batch is
 // empty and ready to use, by one goroutine.
 //
-// Queued messages may wait until Flush. So Flush must be called soon, whatever happens: a connection
-// that is in a batch is in no other, and waits for this one. The goroutine must not wait for a client
-// before.
+// A message may wait until Flush. So Flush must be called soon, whatever happens: a connection that is
+// in a batch is in no other, and waits for this one. The goroutine must not wait for a client before.
 type Batch struct {
 	server *Server // of the connections, which all have the same; nil while there are none
 	n      int
