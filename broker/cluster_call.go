@@ -102,8 +102,8 @@ func (b *Broker) extend(to destination, sockets []string) destination {
 }
 
 // ownersOf returns the other nodes that have sockets of a namespace, or know which node
-// has them. unknown says that any node may have one, because the node is gone that its id
-// names.
+// has them. unknown says that any node may have one, because the node that its id names
+// is gone, or drains and may be gone before the operation is there.
 func (b *Broker) ownersOf(namespace string, sockets []string) (nodes []cluster.NodeID, unknown bool) {
 	seen := make(map[cluster.NodeID]bool)
 	for _, id := range sockets {
@@ -115,11 +115,11 @@ func (b *Broker) ownersOf(namespace string, sockets []string) (nodes []cluster.N
 			continue
 		}
 		seen[owner] = true
-		if b.mesh.HasNode(owner) || b.Isolated() || slices.Contains(b.mesh.ClockSkewed(), owner) {
+		node, there := b.mesh.Node(owner)
+		if there || b.Isolated() || slices.Contains(b.mesh.ClockSkewed(), owner) {
 			nodes = append(nodes, owner)
-		} else {
-			unknown = unknown || b.recovery != nil
 		}
+		unknown = unknown || b.recovery != nil && (node.Draining || !slices.Contains(nodes, owner))
 	}
 	return nodes, unknown
 }

@@ -3,8 +3,10 @@ package broker_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -497,6 +499,28 @@ func TestFoundAfterItsNodeIsBack(t *testing.T) {
 		awaitNodeCount(t, node, 3)
 		awaitFound(t, node, ana.to())
 	}
+}
+
+// TestReachedWhileItsHomeEnds has the node where a socket began end while a message is on its way
+// that names the socket. Another node has the socket, and nobody waits for a report.
+func TestReachedWhileItsHomeEnds(t *testing.T) {
+	t.Parallel()
+	nodes, buses := startKillable(t, 3, broker.Options{Recovery: &broker.RecoveryOptions{}})
+	ana := travel(t, nodes, "ana")
+	ana.moveTo(1)
+	home := cluster.OwnerOf(ana.session.ID)
+	if _, err := nodes[2].Drain(t.Context(), string(home)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the others know that it drains", func() bool {
+		list, err := nodes[2].ListNodes(t.Context())
+		return err == nil && slices.ContainsFunc(list.Nodes, func(n broker.NodeInfo) bool {
+			return n.ID == string(home) && n.State == broker.NodeDraining
+		})
+	})
+	buses[0].dead.Store(true)
+	emit(t, nodes[2], ana.to(), broker.Message{Event: "e", Args: json.RawMessage(`[1]`), Unreported: true})
+	ana.client.Expect("e", "[1]")
 }
 
 // TestHomeLearnsWhatItMissed has a socket move while the node where it began is cut off. Once that

@@ -40,6 +40,7 @@ func TestRegressions(t *testing.T) {
 		found string
 	}{
 		{169, "a request to return that was late took the session from its client"},
+		{200006, "an unreported message to a socket that had moved was lost with its first node, which drained"},
 		{308458, "a client was sent away for good because a late request of its own had overtaken it"},
 	} {
 		t.Run(fmt.Sprintf("seed=%d", r.seed), func(t *testing.T) {
