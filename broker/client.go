@@ -179,11 +179,12 @@ func (c *client) awaits(namespace string) bool {
 	return slices.ContainsFunc(c.deciding, func(s *socket) bool { return s.ns.name == namespace })
 }
 
+// drainingMessage tells a client why it can't stay.
+const drainingMessage = "the node is shutting down; reconnect in a moment"
+
 // sendAway tells the client's sockets to reconnect, because this node drains, and closes
 // the connection after that.
-func (c *client) sendAway() {
-	c.dismiss(engineio.ReasonShutdown, "the node is shutting down; reconnect in a moment")
-}
+func (c *client) sendAway() { c.dismiss(engineio.ReasonShutdown, drainingMessage) }
 
 // dismiss tells the client's sockets with the code DRAINING to reconnect, and closes the
 // connection after that.

@@ -46,11 +46,15 @@ const (
 const reasonRefusedByBackend = "REFUSED_BY_BACKEND"
 
 // connect connects the client to a namespace, or refuses it: then the client gets
-// connect_error with data {code, message}. s is the socket that it has there
-// already; nil if it has none.
+// connect_error with data {code, message}. A node that drains closes the connection
+// instead. s is the socket that the client has there already; nil if it has none.
 func (c *client) connect(s *socket, p *socketio.Packet) {
 	if s != nil || c.awaits(p.Namespace) {
 		c.cut(errors.New("a second CONNECT for the same namespace"))
+		return
+	}
+	if c.b.draining.Load() {
+		c.turnAway(p.Namespace)
 		return
 	}
 	if c.refuseToAdmin(p) {
@@ -92,11 +96,6 @@ func (c *client) connect(s *socket, p *socketio.Packet) {
 // fallback is the token that came with the connection, for clients that don't send
 // one as auth. With an error, the claims have the user of a token that is genuine.
 func (b *Broker) authenticate(ns *namespace, fallback string, p *socketio.Packet) (token.Claims, *Error) {
-	if b.draining.Load() {
-		return token.Claims{}, &Error{
-			Code: CodeUnavailable, Reason: ReasonDraining, Message: "the node is shutting down; reconnect in a moment",
-		}
-	}
 	if p.AuthTooLarge {
 		return token.Claims{}, &Error{
 			Code:    CodeUnauthenticated,
@@ -265,13 +264,7 @@ func (c *client) refuse(namespace, user, counted string, err *Error) {
 }
 
 func (c *client) refuseWith(frame *engineio.Frame, namespace, user, counted string, err *Error) {
-	c.b.metrics.refused(counted)
-	known := namespace
-	if _, ok := c.b.namespaces[namespace]; !ok {
-		known = "" // the client may have sent anything as the namespace, even its token
-	}
-	c.b.log.Info("client refused", "namespace", known, "reason", err.Reason, "address", c.conn.RemoteAddress())
-	c.b.noteRefused(known, user, c.conn.RemoteAddress(), err.Reason, err.Message)
+	c.noteRefused(namespace, user, counted, err)
 	c.conn.Send(frame, false)
 	c.mu.Lock()
 	tooMany := c.refusals >= maxRefusals
@@ -282,6 +275,26 @@ func (c *client) refuseWith(frame *engineio.Frame, namespace, user, counted stri
 	if tooMany {
 		c.conn.CloseAfterFlush(engineio.ReasonForcedClose)
 	}
+}
+
+// turnAway closes the connection of a client that connects to a namespace while the node
+// drains. A stock client connects again after that, but gives up after a connect_error.
+func (c *client) turnAway(namespace string) {
+	c.noteRefused(namespace, "", ReasonDraining, &Error{
+		Code: CodeUnavailable, Reason: ReasonDraining, Message: drainingMessage,
+	})
+	c.sendAway()
+}
+
+// noteRefused counts and logs that the client can't connect to a namespace.
+func (c *client) noteRefused(namespace, user, counted string, err *Error) {
+	c.b.metrics.refused(counted)
+	known := namespace
+	if _, ok := c.b.namespaces[namespace]; !ok {
+		known = "" // the client may have sent anything as the namespace, even its token
+	}
+	c.b.log.Info("client refused", "namespace", known, "reason", err.Reason, "address", c.conn.RemoteAddress())
+	c.b.noteRefused(known, user, c.conn.RemoteAddress(), err.Reason, err.Message)
 }
 
 // connectError returns the payload of a CONNECT_ERROR packet. Stock clients make

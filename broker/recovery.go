@@ -32,7 +32,7 @@ type recoveryRequest struct{ pid, offset string }
 // readRecovery returns what the client asks for, and whether it takes part in
 // recovery.
 func (b *Broker) readRecovery(ns *namespace, p *socketio.Packet) (r recoveryRequest, takesPart bool) {
-	if b.recovery == nil || b.draining.Load() {
+	if b.recovery == nil {
 		return r, false
 	}
 	// Values of another type count as missing.

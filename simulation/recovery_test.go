@@ -259,8 +259,6 @@ func (k *checker) checkRefusal(c *client, e entry) {
 	_ = json.Unmarshal([]byte(e.event.text), &body) // no code is none of those below
 	fine := c.forges || c.copied != nil
 	switch body.Data.Code {
-	case "DRAINING":
-		fine = fine || k.ending(e)
 	case "TOO_MANY_CONNECTIONS":
 		fine = fine || k.plan.userLimit
 	case token.ReasonRevoked:
