@@ -55,6 +55,20 @@ func HandOver(ctx context.Context, b *Broker, socket string) bool {
 	return b.applyTakeSession(ctx, cluster.NodeID("other"), t).GetSession() != nil
 }
 
+// WatchEnd returns a function that looks at a socket of "/" with a session, as whoever holds the
+// session's lock sees it: has it ended, and can its client still return? It holds the lock for so
+// long that a mutex goes to whoever has waited longest. So whoever takes it twice lets others look
+// in between.
+func WatchEnd(b *Broker, socket string) (look func() (gone, over bool)) {
+	s, _ := b.namespaces["/"].index.Get(socket)
+	return func() (gone, over bool) {
+		s.session.mu.Lock()
+		defer s.session.mu.Unlock()
+		time.Sleep(2 * time.Millisecond)
+		return s.gone.Load(), s.session.over
+	}
+}
+
 // WithoutTraces returns a function that does what emits, operations of other nodes and events do about
 // traces, in a broker without a tracer.
 func WithoutTraces() func() {

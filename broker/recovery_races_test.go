@@ -295,6 +295,36 @@ func TestReturnAgainst(t *testing.T) {
 	})
 }
 
+// TestEndsInOneStep watches how a socket ends whose client is away. A client that returned after
+// the socket had ended, and before its session had, wouldn't learn why it isn't recovered.
+func TestEndsInOneStep(t *testing.T) {
+	ana := startAbsence(t, broker.Options{}, brokertest.Start)
+	for range rounds / 6 {
+		ana.leave()
+		look := broker.WatchEnd(ana.Broker, ana.session.ID)
+		var begun, watching sync.WaitGroup
+		begun.Add(3)
+		for range 3 {
+			watching.Go(func() {
+				begun.Done()
+				for ended := false; !ended; {
+					gone, over := look()
+					if gone && !over {
+						t.Error("the socket has ended, and its client can return")
+					}
+					ended = gone
+				}
+			})
+		}
+		begun.Wait()
+		if _, err := ana.Disconnect(t.Context(), everyoneOf("ana"), "enough"); err != nil {
+			t.Error(err)
+		}
+		watching.Wait()
+		ana.renew()
+	}
+}
+
 // renew gives ana a new session.
 func (a *absence) renew() {
 	a.t.Helper()

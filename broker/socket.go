@@ -120,14 +120,9 @@ func (s *socket) endAs(why string, left tombstone) bool {
 	if s.session != nil && s.postpone(why, left) {
 		return true
 	}
-	ended := s.gone.Swap(true)
-	if ended {
+	mine := s.markGone(left)
+	if !mine {
 		return false
-	}
-	if s.session != nil {
-		s.session.mu.Lock()
-		s.closeSession(left) // first, so that a client that returns finds one or the other
-		s.session.mu.Unlock()
 	}
 	s.cut.Store(isCut(why, left))
 	s.ns.index.Remove(s)
@@ -143,6 +138,21 @@ func (s *socket) endAs(why string, left tombstone) bool {
 	}
 	s.b.log.Debug("socket disconnected", "socket", s.id, "namespace", s.ns.name, "user", s.user, "reason", why)
 	return true
+}
+
+// markGone marks the socket as ended, and keeps its client from returning. That is one step
+// under the session's lock: a client that returned in between would get a new socket, and
+// not learn how its own has ended. It reports whether this call is the first.
+func (s *socket) markGone(left tombstone) bool {
+	if x := s.session; x != nil {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+	}
+	gone := s.gone.Swap(true)
+	if !gone && s.session != nil {
+		s.closeSession(left)
+	}
+	return !gone
 }
 
 // deliver queues a frame for the client, and reports whether that succeeded. It is
