@@ -140,6 +140,10 @@ func (b *Broker) Draining() bool { return b.draining.Load() }
 // DrainBegins returns a channel that is closed when Drain or Shutdown is called.
 func (b *Broker) DrainBegins() <-chan struct{} { return b.drainBegins }
 
+// DrainEnds returns a channel that is closed once all clients that had a socket when the
+// node began to drain have been told to go.
+func (b *Broker) DrainEnds() <-chan struct{} { return b.drained }
+
 // drain begins to drain, unless that has begun already. Its goroutine ends by
 // itself, or soon after rush is closed.
 func (b *Broker) drain() {

@@ -338,3 +338,32 @@ func wantLastOfConnection(t *testing.T, s *server) {
 		}
 	}
 }
+
+// A poll that waits when its server begins to drain is the last request of its connection.
+func TestDrainEndsKeptConnections(t *testing.T) {
+	s := start(t)
+	c, ses := s.poller(t)
+	closes := make(chan bool, 1)
+	go func() {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url("http", c.query()), nil)
+		if err != nil {
+			t.Error(err)
+			closes <- false
+			return
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Error(err)
+			closes <- false
+			return
+		}
+		_ = response.Body.Close()
+		closes <- response.Close
+	}()
+	eventually(t, "the poll waits", ses.takesMessages)
+	s.Refuse()
+	ses.Send(text("last"), false)
+	if !<-closes {
+		t.Error("the client keeps the connection")
+	}
+}

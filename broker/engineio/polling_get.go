@@ -58,8 +58,7 @@ func (c *Conn) servePoll(w http.ResponseWriter, r *http.Request, id requestID) {
 	if a.refused != accepted {
 		a.refused.write(w)
 	} else {
-		if len(a.body) == 1 && a.body[0] == packetNoop {
-
+		if len(a.body) == 1 && a.body[0] == packetNoop || c.server.isDraining() {
 			w.Header().Set("Connection", "close")
 		}
 		err = respond(w, "text/plain; charset=UTF-8", a.body, c.server.opts.WriteTimeout)

@@ -125,7 +125,7 @@ func (p *Proxy) forwardPoll(w http.ResponseWriter, r *http.Request, to passage) 
 			if err := checkAnswer(resp, to.node); err != nil {
 				return err
 			}
-			if resp.Close { // the other node wants the client's connection closed
+			if resp.Close || p.isDraining() { // the other node, or this one, wants the client's connection closed
 				w.Header().Set("Connection", "close")
 			}
 			body.end()

@@ -1,6 +1,7 @@
 // Two nodes of one broker behind a proxy with its configuration from deploy/.
 import assert from 'node:assert/strict';
 import http from 'node:http';
+import net from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { TRANSPORTS, WAYS, connect, refusal } from '../helpers/client.mjs';
 import { rawGet } from '../helpers/http.mjs';
@@ -43,6 +44,49 @@ class Session {
 
   async poll() {
     return (await fetch(this.url + this.path, { headers: { ...(this.cookie && { cookie: this.cookie }) } })).text();
+  }
+}
+
+// Breakers stand before nodes. Once armed, one of them ends the connection of the next poll, as a node does that closes
+// idle connections while a poll is on its way.
+class Breakers {
+  armed = false;
+  nodes = [];
+  #servers = [];
+  #sockets = new Set();
+
+  static async start(nodes) {
+    const breakers = new Breakers();
+    for (const node of nodes) {
+      const [host, port] = node.addr.public.split(':');
+      const server = net.createServer((client) => breakers.#pass(client, net.connect({ host, port })));
+      await new Promise((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+      breakers.#servers.push(server);
+      breakers.nodes.push({ addr: { public: `127.0.0.1:${server.address().port}` }, http: node.http });
+    }
+    return breakers;
+  }
+
+  #pass(client, node) {
+    for (const [from, to] of [[client, node], [node, client]]) {
+      this.#sockets.add(from);
+      from.on('error', () => to.destroy());
+      from.on('close', () => { this.#sockets.delete(from); to.destroy(); });
+    }
+    client.on('data', (data) => {
+      if (this.armed && /^GET .*transport=polling.*&sid=/.test(data.toString('latin1'))) {
+        this.armed = false;
+        client.destroy();
+      } else {
+        node.write(data);
+      }
+    });
+    node.pipe(client);
+  }
+
+  stop() {
+    for (const socket of this.#sockets) socket.destroy();
+    for (const server of this.#servers) server.close();
   }
 }
 
@@ -122,6 +166,23 @@ for (const kind of [HAPROXY, NGINX, HAPROXY_STICKY, NGINX_STICKY]) {
         const err = await refusal(t, proxy, { transports });
         assert.equal(err.data?.code, 'TOKEN_REQUIRED');
       }
+    });
+
+    // HAProxy 2.6 gives up a request that it repeats if it inspects the response, from which the sticky file takes the session id.
+    test('a client does not notice a connection to its node that ends under its poll', { skip: kind === HAPROXY_STICKY }, async (t) => {
+      const breakers = await Breakers.start(nodes);
+      t.after(() => breakers.stop());
+      const front = await Proxy.start(kind, breakers.nodes);
+      t.after(() => front.stop());
+      const client = await connect(t, front, { token, transports: TRANSPORTS.polling, withCredentials: true, agent: fromElsewhere() });
+      for (const event of ['before', 'after']) {
+        await nodes[0].ok('POST', '/v1/emit', { sockets: [client.id], event, args: [] });
+        await client.next(event);
+        breakers.armed = event === 'before';
+        await until(() => !breakers.armed, 'a poll that breaks');
+      }
+      await client.join('after');
+      assert.deepEqual(client.inbox.filter(({ event }) => CHANGED.includes(event)), []);
     });
 
     test('nothing but Socket.IO is behind it', async () => {

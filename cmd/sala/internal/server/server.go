@@ -269,9 +269,14 @@ func (s *Server) serveHTTP() {
 	})
 }
 
-// releaseInterval is how often a draining node closes the HTTP connections that are idle. Behind a
-// load balancer of TCP connections, a polling client would come back to this node as long as it
-// keeps one, and be refused each time.
+// releaseInterval is how often a node that has drained closes the HTTP connections that are idle.
+// Behind a load balancer of TCP connections, a polling client would come back to this node as long
+// as it keeps one, and be refused each time.
+//
+// It begins once the clients have been told to go. Closing an idle connection can meet a poll on its
+// way, which Node's stock client then awaits until its ping timeout: its XMLHttpRequest repeats the
+// request after an ECONNRESET and doesn't send it (xmlhttprequest-ssl 2.1.2). Until then connections
+// end with an answer.
 const releaseInterval = time.Second
 
 // publicHandler serves clients and, if configured, health checks.
@@ -332,7 +337,7 @@ func (s *Server) wait(ctx context.Context, reload <-chan os.Signal) error {
 	release := time.NewTicker(releaseInterval)
 	release.Stop() // starts when the node drains
 	defer release.Stop()
-	draining := s.broker.DrainBegins()
+	draining, drained := s.broker.DrainBegins(), s.broker.DrainEnds()
 	for {
 		select {
 		case <-ctx.Done():
@@ -346,9 +351,10 @@ func (s *Server) wait(ctx context.Context, reload <-chan os.Signal) error {
 			s.reloadAll()
 		case <-draining:
 			s.api.Drain()
-			s.public.CloseKeepAlives()
-			release.Reset(releaseInterval)
 			draining = nil
+		case <-drained:
+			release.Reset(releaseInterval)
+			drained = nil
 		case <-release.C:
 			s.public.CloseKeepAlives()
 		}
