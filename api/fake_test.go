@@ -315,7 +315,7 @@ func start(t testing.TB, b Broker, edits ...func(*Config)) *harness {
 	t.Cleanup(func() {
 		h.rest.Close()
 		_ = h.conn.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := server.Shutdown(ctx); err != nil {
 			t.Errorf("Shutdown: %v", err)
@@ -344,7 +344,7 @@ func as(t testing.TB, key string) context.Context {
 
 func timeout(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

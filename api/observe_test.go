@@ -17,7 +17,7 @@ import (
 // lines opens a stream over REST. next returns the next line that has something in it.
 func (h *harness) lines(t *testing.T, path string, header ...string) (resp *http.Response, next func() string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.rest.URL+path, nil)
 	if err != nil {

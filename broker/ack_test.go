@@ -45,7 +45,7 @@ func (a *asked) next() broker.Ack {
 	select {
 	case ack := <-a.acks:
 		return ack
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		a.t.Fatal("no answer came")
 		return broker.Ack{}
 	}
@@ -55,7 +55,7 @@ func (a *asked) want(summary broker.AckSummary) {
 	a.t.Helper()
 	select {
 	case <-a.done:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		a.t.Fatal("the call doesn't end")
 	}
 	if a.err != nil || !reflect.DeepEqual(a.summary, summary) {

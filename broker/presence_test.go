@@ -45,7 +45,7 @@ func subscribeUsers(t *testing.T, node *brokertest.Node) *userEvents {
 // next returns the next event as "kind room user".
 func (u *userEvents) next() string {
 	u.t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(time.Minute)
 	for {
 		into := make([]eventhub.Delivery, 1)
 		n, err := u.sub.Take(into)
@@ -125,7 +125,7 @@ func TestFirstAndLastSocketAreAnnounced(t *testing.T) {
 // awaitSubscription waits until all nodes know that a backend wants events of a kind.
 func awaitSubscription(t *testing.T, nodes []*brokertest.Node, kind eventhub.Kind) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(time.Minute)
 	for _, node := range nodes {
 		for !node.WantsEvents(kind, "/") {
 			select {

@@ -13,7 +13,7 @@ import (
 )
 
 // patience is how long a client waits for what must come.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // Client is a Socket.IO client over WebSocket that speaks the protocol by hand,
 // so that tests see each packet. It is used by one goroutine.

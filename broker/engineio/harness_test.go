@@ -20,7 +20,7 @@ import (
 )
 
 // patience is how long a test waits for something that should happen at once.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // event is a call of the receiver: "text", "binary" or "close".
 type event struct {

@@ -24,7 +24,7 @@ const (
 	testSecret = "0123456789abcdef0123456789abcdef"
 	testKey    = "test-api-key"
 	// patience is how long a test waits for what must come.
-	patience = 20 * time.Second
+	patience = time.Minute
 )
 
 // beMain makes the test binary be sala itself, for tests of signals.

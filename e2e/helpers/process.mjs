@@ -66,7 +66,7 @@ export class Child {
   }
 
   // end sends a signal and returns the exit code.
-  async end(signal = 'SIGTERM', ms = 15_000) {
+  async end(signal = 'SIGTERM', ms = 60_000) {
     if (this.code === undefined) this.process.kill(signal);
     try {
       return await deadline(this.exited, `the end of ${this.name}`, ms);
@@ -81,7 +81,7 @@ export class Child {
 export async function run(command, args, options = {}) {
   const child = new Child(command, args, options);
   try {
-    await deadline(child.exited, `the end of ${child.name}`, options.ms ?? 30_000);
+    await deadline(child.exited, `the end of ${child.name}`, options.ms ?? 120_000);
   } catch (err) {
     child.process.kill('SIGKILL');
     throw err;

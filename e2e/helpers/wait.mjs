@@ -3,7 +3,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 
-export const DEADLINE = 15_000;
+export const DEADLINE = 60_000;
 
 // deadline settles as the promise does, or rejects after ms with what it waited for.
 export function deadline(promise, what, ms = DEADLINE) {

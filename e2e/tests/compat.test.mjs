@@ -24,7 +24,7 @@ class Python {
 
   // receives waits for the nth event of that name and returns its arguments.
   async receives(name, nth = 1) {
-    return this.child.see(() => this.received.filter(([event]) => event === name)[nth - 1]?.slice(1), `${name} number ${nth}`, 30_000);
+    return this.child.see(() => this.received.filter(([event]) => event === name)[nth - 1]?.slice(1), `${name} number ${nth}`);
   }
 }
 

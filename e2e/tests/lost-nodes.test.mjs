@@ -65,7 +65,7 @@ for (const { size, dead, apart } of [
       await cluster.lose(node);
       await sleep(apart);
     }
-    await until(() => users.every((user) => tally(backend).has(user)), 'the end of all clients', 40_000);
+    await until(() => users.every((user) => tally(backend).has(user)), 'the end of all clients');
     await sleep(1000);
     for (const user of users) assert.deepEqual(tally(backend).get(user), { first: 1, again: 0 }, user);
   });
@@ -88,10 +88,10 @@ test('the node that publishes events of a lost one is killed meanwhile: others c
   await sleep(300);
   await cluster.lose(victim);
   const ends = () => users.filter((user) => tally(...backends).has(user)).length;
-  await until(() => ends() > 0, 'the first end', 20_000);
+  await until(() => ends() > 0, 'the first end');
   const teller = [b, c].find((node) => /sockets of a lost node are gone/.test(node.log)) ?? b;
   await cluster.lose(teller);
-  await until(() => ends() === users.length, 'all ends', 40_000);
+  await until(() => ends() === users.length, 'all ends');
   for (const user of users) assert.ok(tally(...backends).get(user).first <= 1, user);
 });
 
@@ -128,12 +128,12 @@ for (const [how, away] of Object.entries(AWAY)) {
     for (const user of [revoked, leaves, stays]) clients[user] = await login(t, victim, user, { reconnection: false });
     await crowd(t, victim, only, 1);
     await go();
-    await until(() => [revoked, leaves, stays].every((user) => tally(only).has(user)), 'the node to be considered lost', 20_000);
+    await until(() => [revoked, leaves, stays].every((user) => tally(only).has(user)), 'the node to be considered lost');
     clients[leaves].socket.disconnect();
     await others[1].rest('POST', '/v1/tokens:revoke', { user: revoked });
     await back();
     const announced = () => only.received.filter(({ kind, socket }) => kind === 'EVENT_KIND_CONNECT' && socket.user === stays).length;
-    await until(() => announced() === 2, 'the other one to be announced again', 20_000);
+    await until(() => announced() === 2, 'the other one to be announced again');
     // Both ends are known, and what comes later has come before the end of a later client.
     const told = (user, ...of) => of.flatMap(({ received }) => received).filter(({ socket }) => socket.user === user)
       .map(({ kind }) => kind.slice('EVENT_KIND_'.length));

@@ -66,7 +66,7 @@ async function traffic(t) {
 
 test('promtool accepts the configuration and the alerts, and each alert fires when it should', async () => {
   for (const args of [['check', 'config', 'deploy/prometheus/prometheus.yaml'], ['test', 'rules', 'deploy/prometheus/rules_test.yaml']]) {
-    const { code, stdout, stderr } = await run('promtool', args, { ms: 60_000 });
+    const { code, stdout, stderr } = await run('promtool', args, { ms: 240_000 });
     assert.equal(code, 0, stdout + stderr);
   }
 });

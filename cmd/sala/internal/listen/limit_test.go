@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // hold returns a connection that sends nothinl.
 func hold(t *testing.T, l net.Listener) net.Conn {

@@ -22,7 +22,7 @@ import (
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // hold returns a connection that sends nothing.
 func hold(t *testing.T, l *listen.Listener) net.Conn {
