@@ -163,3 +163,64 @@ func TestMissingAfterAnOutage(t *testing.T) {
 		report()
 	})
 }
+
+// slowTable is a bus whose tables are read only when its channel is closed.
+type slowTable struct {
+	cluster.Bus
+	readable chan struct{}
+}
+
+func (b *slowTable) Entries(ctx context.Context, table string) (map[string][]byte, error) {
+	select {
+	case <-b.readable:
+		return b.Bus.Entries(ctx, table)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// A node that publishes before it knows the others doesn't take the cluster for empty while they
+// reconnect. If it learns of none in time, it says that it doesn't know.
+func TestMissingBeforeTheOthersAreKnown(t *testing.T) {
+	for name, test := range map[string]struct {
+		other, learns bool
+	}{
+		"another node, and it learns of it":      {true, true},
+		"another node, and it can't learn of it": {true, false},
+		"no other node":                          {false, true},
+		"no other node, which it can't learn":    {false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := clustertest.NewExchange()
+				var want []cluster.NodeID
+				if test.other {
+					bus := x.Bus()
+					other := clustertest.StartNode(t, cluster.Options{Bus: bus})
+					<-time.After(time.Second)
+					x.SetFault(bus, clustertest.Severed)
+					want = append(want, other.ID())
+				}
+				slow := &slowTable{Bus: x.Bus(), readable: make(chan struct{})}
+				n := clustertest.StartNode(t, cluster.Options{Bus: slow})
+				synctest.Wait()
+				time.AfterFunc(100*time.Millisecond, func() {
+					if test.learns {
+						close(slow.readable)
+					}
+				})
+				ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+				defer cancel()
+				result, err := n.PublishAndWait(ctx, cluster.Route{Topic: cluster.RoomTopic("/", "lobby")}, nil)
+				switch {
+				case err != nil:
+					t.Error(err)
+				case test.learns && (!slices.Equal(result.Missing, want) || result.Unnamed > 0):
+					t.Errorf("the report is %+v, want %q missing", result, want)
+				case !test.learns && result.Unnamed == 0:
+					t.Errorf("the report is %+v, want an unnamed node", result)
+				}
+			})
+		})
+	}
+}

@@ -40,7 +40,8 @@ const foreignKept = 10 * time.Second
 //
 // A node that has lost its connection isn't counted although it has members. The bus names those
 // nodes, and they are in the result's Missing, whether they want the topic or not. So are nodes
-// that haven't been heard since the bus connected.
+// that haven't been heard since the bus connected. If this node doesn't know the others yet, it
+// waits for that.
 //
 // A subscriber of the channel that isn't a node is counted but never answers. So if answers are
 // missing after 50 ms, all nodes are asked whether they are subscribed. From then on, the mesh
@@ -66,7 +67,7 @@ func (m *Mesh) publishAndWait(ctx context.Context, to Route, payload []byte, que
 	if to.Topic == "" {
 		return m.publishToNodes(ctx, to, payload, queued)
 	}
-	unheard, skewed := m.members.unheard(), m.ClockSkewed()
+	ready, unheard, skewed := m.isReady(), m.members.unheard(), m.ClockSkewed()
 	c, err := m.collectors.open(nil)
 	if err != nil {
 		return Result{}, err
@@ -87,7 +88,31 @@ func (m *Mesh) publishAndWait(ctx context.Context, to Route, payload []byte, que
 	}
 	queued()
 	m.surveyWhenSlow(ctx, c, to.Topic, skewed)
-	return m.wait(ctx, c, KindPublish, append(unheard, skewed...))
+	r, err := m.wait(ctx, c, KindPublish, append(unheard, skewed...))
+	if err == nil && !ready {
+		m.addUnknown(ctx, &r)
+	}
+	return r, err
+}
+
+// addUnknown adds to a result the nodes that this node didn't know yet when it published: they may
+// have been about to subscribe.
+func (m *Mesh) addUnknown(ctx context.Context, r *Result) {
+	select {
+	case <-m.ready:
+		r.addMissing(m.members.unheard())
+	case <-ctx.Done():
+		r.Unnamed++
+	}
+}
+
+func (m *Mesh) isReady() bool {
+	select {
+	case <-m.ready:
+		return true
+	default:
+		return false
+	}
 }
 
 // AwaitOrder waits until a node has handled what was published on the topics before, so that a later
