@@ -129,7 +129,7 @@ func TestWhatTheOwnerHasMissed(t *testing.T) {
 				}
 			}
 			gather(test.early)
-			x.settle()
+			x.settle(x.gathered())
 			gather(test.late)
 			x.takeEvents(r, &wire.Session{Events: []*wire.SessionEvent{{Offset: identity{sender, 7}.offset(), Text: []byte("2[]")}}})
 			want := []string{identity{sender, 7}.offset()}

@@ -299,24 +299,24 @@ func (b *Broker) askAllForSession(ctx context.Context, key *wire.SessionKey, rea
 	return "", nil, why
 }
 
-// askForSession calls the node that has a session, again if it is busy, and before each time calls
-// prepare, if that isn't nil. It returns nil if there is no answer.
-func (b *Broker) askForSession(ctx context.Context, owner cluster.NodeID, t *wire.TakeSession, asked time.Time, prepare func()) *wire.SessionState {
+// askForSession calls the node that has a session, again if it is busy, and before each further time
+// calls again, if that isn't nil. It returns nil if there is no answer.
+func (b *Broker) askForSession(ctx context.Context, owner cluster.NodeID, t *wire.TakeSession, asked time.Time, again func()) *wire.SessionState {
 	op := &wire.Op{Op: &wire.Op_TakeSession{TakeSession: t}}
 	pause := askPause
 	for range askTries {
 		var state wire.SessionState
 		t.AskedAgoUs = time.Since(asked).Microseconds()
-		if prepare != nil {
-			prepare()
-		}
 		err := b.callNode(ctx, owner, op, &state, errNotRecovered)
 		if err == nil {
 			return &state
 		}
-		again := b.mesh.HasNode(owner) && pauseFor(ctx, pause)
-		if !again {
+		more := b.mesh.HasNode(owner) && pauseFor(ctx, pause)
+		if !more {
 			break
+		}
+		if again != nil {
+			again()
 		}
 		pause *= 2
 	}
@@ -382,26 +382,43 @@ func (b *Broker) takeWhenReady(ctx context.Context, owner cluster.NodeID, take *
 	if err != nil || !b.awaitRecords(ctx) {
 		return nil
 	}
-	ordered, cancel := context.WithTimeout(ctx, waitAtMost(ctx, subscribeTimeout))
-	defer cancel()
-	barrier := &wire.Op{Op: &wire.Op_Barrier{Barrier: &wire.Barrier{}}}
-	if err := b.mesh.AwaitOrder(ordered, owner, topics, encode(barrier)); err != nil || ctx.Err() != nil {
+	settle := func() bool {
+		gathered := s.session.gathered()
+		ordered, cancel := context.WithTimeout(ctx, waitAtMost(ctx, subscribeTimeout))
+		defer cancel()
+		barrier := &wire.Op{Op: &wire.Op_Barrier{Barrier: &wire.Barrier{}}}
+		if err := b.mesh.AwaitOrder(ordered, owner, topics, encode(barrier)); err != nil || ctx.Err() != nil {
+			return false
+		}
+		s.session.settle(gathered)
+		return true
+	}
+	ready := settle()
+	if !ready {
 		return nil
 	}
 	// The client may go from now on. What the owner hands over mustn't get lost.
-	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), 2*callTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*callTimeout)
 	defer cancel()
 	take.Attempt = rand.Uint64() //nolint:gosec // it only tells attempts apart
-	return b.askForSession(ctx, owner, take, time.Time{}, s.session.settle)
+	return b.askForSession(ctx, owner, take, time.Time{}, func() { settle() })
 }
 
-// settle notes what the shadow has gathered before the owner is asked to hand over: the
-// owner has it by then, unless it has missed it.
-func (x *session) settle() {
+// gathered returns the offsets of what a shadow has gathered.
+func (x *session) gathered() map[string]bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.settled = make(map[string]bool, x.backlog.Len())
-	x.backlog.All(func(e *backlog.Event) { x.settled[e.Offset()] = true })
+	offsets := make(map[string]bool, x.backlog.Len())
+	x.backlog.All(func(e *backlog.Event) { offsets[e.Offset()] = true })
+	return offsets
+}
+
+// settle notes what the owner of a shadow's session has before it is asked to hand over, unless it
+// has missed it.
+func (x *session) settle(offsets map[string]bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.settled = offsets
 }
 
 // changeRooms takes the shadow from the rooms that its owner had to those that it has
