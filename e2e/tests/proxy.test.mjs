@@ -212,7 +212,7 @@ for (const kind of [HAPROXY, NGINX, HAPROXY_STICKY, NGINX_STICKY]) {
       for (const client of moving) assert.equal((await client.next('sala:disconnect'))[0].code, 'DRAINING');
       await Promise.all(moving.map((client, n) => until(() => client.socket.connected && client.id !== before[n], 'its return')));
       const reasons = moving.flatMap(({ inbox }) => inbox.filter(({ event }) => event === 'disconnect').flatMap(({ args }) => args));
-      assert.ok(!reasons.includes('ping timeout'), `no client waits in vain: ${reasons}`);
+      assert.ok(!reasons.includes('ping timeout'), `no client waits for its ping timeout: ${reasons}`);
       assert.deepEqual(new Set(moving.map(home)), new Set([staying]));
       // New clients connect there too, whether or not the proxy has noticed.
       const late = await enterAll(t, ways);

@@ -353,6 +353,7 @@ func (s *Server) wait(ctx context.Context, reload <-chan os.Signal) error {
 			s.api.Drain()
 			draining = nil
 		case <-drained:
+			s.public.CloseKeepAlives() // before a client that was told to go connects again over one
 			release.Reset(releaseInterval)
 			drained = nil
 		case <-release.C:
