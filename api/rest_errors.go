@@ -42,7 +42,7 @@ func handleRESTError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshal
 	default:
 		st = explainRefusal(ctx, r, st)
 		if known {
-			_ = rest.call.end(r.Context(), st.Err(), nil) // it never became a call that counts itself
+			_ = rest.call.end(ctx, st.Err(), nil) // it never became a call that counts itself
 		}
 	}
 	writeStatus(w, st)

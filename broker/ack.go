@@ -127,7 +127,7 @@ func (b *Broker) sendAckRequest(r *ackRequest, ns *namespace, sockets []*socket,
 		switch {
 		case !s.expectAck(r):
 			r.settle(disconnected)
-		case s.deliver(f, false):
+		case s.deliver(f):
 			report.Queued++
 		case s.client.Load() == nil: // it is away, and isn't asked when it returns
 			s.forgetAck(r, disconnected)

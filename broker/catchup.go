@@ -55,7 +55,7 @@ func (s *socket) takeLive(o *outgoing, m waitingMessage) (d delivery, settled bo
 // sendWaiting sends a message that has waited. The session's mu is held, if there is one.
 func (s *socket) sendWaiting(m waitingMessage) {
 	if s.session == nil {
-		s.deliver(m.frame, false)
+		s.deliver(m.frame)
 		return
 	}
 	x, c := s.session, s.client.Load()

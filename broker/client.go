@@ -191,7 +191,7 @@ func (c *client) sendAway() { c.dismiss(engineio.ReasonShutdown, drainingMessage
 func (c *client) dismiss(reason engineio.Reason, message string) {
 	goodbye := disconnectMessage(ReasonDraining, message)
 	for _, s := range c.all() {
-		s.deliver(newFrame(s.ns.name, nil, &goodbye), false)
+		s.deliver(newFrame(s.ns.name, nil, &goodbye))
 	}
 	c.conn.CloseAfterFlush(reason)
 }

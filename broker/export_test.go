@@ -64,7 +64,7 @@ func WatchEnd(b *Broker, socket string) (look func() (gone, over bool)) {
 	return func() (gone, over bool) {
 		s.session.mu.Lock()
 		defer s.session.mu.Unlock()
-		time.Sleep(2 * time.Millisecond)
+		<-time.After(2 * time.Millisecond)
 		return s.gone.Load(), s.session.over
 	}
 }

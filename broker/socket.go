@@ -157,9 +157,9 @@ func (s *socket) markGone(left tombstone) bool {
 
 // deliver queues a frame for the client, and reports whether that succeeded. It is
 // for what isn't sent again: see keep for messages.
-func (s *socket) deliver(f *engineio.Frame, volatile bool) bool {
+func (s *socket) deliver(f *engineio.Frame) bool {
 	c := s.client.Load()
-	return c != nil && !s.gone.Load() && c.conn.Send(f, volatile) == engineio.Queued
+	return c != nil && !s.gone.Load() && c.conn.Send(f, false) == engineio.Queued
 }
 
 // send sends a message to the client.
@@ -344,7 +344,7 @@ func (s *socket) answerEvent(p *socketio.Packet, answer any, err *Error) {
 // reply sends an ack. The answer consists of values that always encode.
 func (s *socket) reply(id uint64, answer any) {
 	args, _ := json.Marshal([]any{answer})
-	s.deliver(engineio.NewFrame(socketio.AppendAck(nil, s.ns.name, id, socketio.Payload{Args: args})), false)
+	s.deliver(engineio.NewFrame(socketio.AppendAck(nil, s.ns.name, id, socketio.Payload{Args: args})))
 }
 
 // replyFrom sends the answer of a backend as an ack.
@@ -355,7 +355,7 @@ func (s *socket) replyFrom(id uint64, r eventhub.Reply) {
 	}
 	var room [256]byte // on the stack; enough for most acks
 	p := socketio.Payload{Args: r.Args, Attachments: r.Attachments}
-	s.deliver(engineio.NewFrame(socketio.AppendAck(room[:0], s.ns.name, id, p), r.Attachments...), false)
+	s.deliver(engineio.NewFrame(socketio.AppendAck(room[:0], s.ns.name, id, p), r.Attachments...))
 }
 
 // errorBody is what a refused client gets as err.data, or as the error in an ack.

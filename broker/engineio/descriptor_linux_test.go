@@ -165,7 +165,7 @@ func (t *numberTest) reuse(stop <-chan struct{}) {
 		yield()
 		for _, fd := range pair {
 			var b [64]byte
-			if n, err := syscall.Read(fd, b[:]); err != syscall.EAGAIN { //nolint:errorlint // it is never wrapped
+			if n, err := syscall.Read(fd, b[:]); err != syscall.EAGAIN {
 				t.Errorf("somebody has written to another file: %q, %v", b[:max(n, 0)], err)
 			}
 		}
