@@ -170,6 +170,11 @@ func answersOfAll(t *testing.T, nodes []*brokertest.Node) {
 	t.Helper()
 	b := serve(t, nodes[2], broker.SubscribeOptions{Group: "g", Kinds: messages}, echo)
 	observer := serve(t, nodes[1], broker.SubscribeOptions{Kinds: messages, Observe: true}, ignore)
+	for _, node := range nodes[1:] { // until the others know of the subscriptions, as a call of Subscribe does
+		if missing := node.AwaitSubscribed(t.Context()); missing.Partial {
+			t.Fatalf("not subscribed at %v", missing.Missing)
+		}
+	}
 	const each = 300
 	var wanted []string
 	for i, node := range nodes {
