@@ -11,7 +11,7 @@ import (
 // compact is a token as it is sent (RFC 7515, 7.1): header, payload and signature, with dots in
 // between. Nothing in it can be trusted before the signature has been verified.
 type compact struct {
-	signed          string // header and payload, of which the signature is
+	signed          string // header and payload, which the signature covers
 	header, payload string // in Base64
 	signature       []byte
 }

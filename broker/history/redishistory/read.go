@@ -326,7 +326,7 @@ func (e *Engine) readOn(ctx context.Context, client rueidis.Client, room string,
 	return entries, nil
 }
 
-// follows reports whether no entry is between two, of which the second one is newer or older.
+// follows reports whether two entries are neighbours: nothing is between them. The second may be newer or older.
 func follows(first, second stored, newer bool) bool {
 	a, malformed := parseID(first.id)
 	b, failed := parseID(second.id)

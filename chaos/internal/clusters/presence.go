@@ -39,8 +39,8 @@ const (
 	figurePlaces    = "places"          // users in rooms and in the namespace
 	figureEvents    = "presence_events" // that users have come or gone
 	figureWrongLeft = "wrongly_left"    // events that a user has left who was there
-	figureListed    = "listed_apart"    // places of which a node lists something else than the model
-	figureLastTold  = "told_apart"      // places of which the last event isn't true
+	figureListed    = "listed_apart"    // places whose users a node lists differently from the model
+	figureLastTold  = "told_apart"      // places whose last event is wrong
 )
 
 // Presence compares who is where, and what a backend was told about that, with a model, while nodes

@@ -24,7 +24,7 @@ type stay struct {
 
 // presenceModel knows which tabs were where, and when. It knows nothing of the nodes.
 type presenceModel struct {
-	excused  map[place]bool // places of which the last event need not be true; see killed
+	excused  map[place]bool // places whose last event may be wrong; see killed
 	stays    []*stay
 	examples observe.Examples // of what went wrong
 }
