@@ -347,6 +347,15 @@ func (x *session) hasHad(b *Broker, event *backlog.Event) (had bool) {
 	return had
 }
 
+// gatherAfresh forgets what a shadow has gathered.
+func (x *session) gatherAfresh(r *recovery) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.backlog.Close()
+	x.backlog = backlog.New(r.budget)
+	clear(x.had)
+}
+
 // isOutdated reports whether the backlog has a later event that replaces this one. The node
 // that had the session before may have received both and handed over the later one, while
 // the earlier one is still on its way to this node. x.mu is held.

@@ -394,6 +394,9 @@ func (b *Broker) takeWhenReady(ctx context.Context, owner cluster.NodeID, take *
 // changeRooms takes the shadow from the rooms that its owner had to those that it has
 // now. What has changed for the shadow meanwhile stays so: the owner may learn of it
 // too late.
+//
+// In a room that the owner has left, the shadow may have gathered what isn't for the client. So
+// it begins afresh then: the owner has whatever was sent before the next sign.
 func (s *socket) changeRooms(from, to []string) {
 	var left []string
 	for _, room := range from {
@@ -403,6 +406,9 @@ func (s *socket) changeRooms(from, to []string) {
 	}
 	s.checkLeft(s.ns.index.Leave(s, left...))
 	_, _ = s.ns.index.Join(s, to...) // as many as the owner allowed, or the owner refuses once more
+	if len(left) > 0 {
+		s.session.gatherAfresh(s.b.recovery)
+	}
 }
 
 // newShadow returns a socket as another node describes it.

@@ -40,6 +40,7 @@ func TestRegressions(t *testing.T) {
 		found string
 	}{
 		{169, "a request to return that was late took the session from its client"},
+		{27322, "a client got a message to a room that it had left while its session moved"},
 		{200006, "an unreported message to a socket that had moved was lost with its first node, which drained"},
 		{308458, "a client was sent away for good because a late request of its own had overtaken it"},
 	} {
