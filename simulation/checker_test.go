@@ -16,12 +16,12 @@ type session struct {
 	client    *client
 	namespace string
 	sid, pid  string
-	requested stamp // when the client sent the CONNECT that began it
-	began     stamp // when it learned of its id
-	ended     stamp // when the client had another session, or left; zero at the end of the run
-	sent      entry // that CONNECT
-	nodes     []int // which it was connected to
-	asked     []int // where its client has asked to return; they may have had it without the client's knowledge
+	requested stamp   // when the client sent the CONNECT that began it
+	began     stamp   // when it learned of its id
+	ended     stamp   // when the client had another session, or left; zero at the end of the run
+	sent      entry   // that CONNECT
+	nodes     []int   // which it was connected to
+	asked     []entry // CONNECT of its client's returns; each may have had it back without the client's knowledge
 	visits    []visit
 	events    []entry
 	displaced []entry // it was disconnected without a word, as those are who have given their session to another client
@@ -129,7 +129,7 @@ func (k *checker) sessionsOf(c *client) (all []*session) {
 		case entrySent:
 			sent[e.namespace] = e
 			if s != nil && s.pid != "" && e.pid == s.pid {
-				s.asked = append(s.asked, e.node)
+				s.asked = append(s.asked, e)
 			}
 		case entryConnected:
 			resumed := s != nil && s.pid != "" && s.pid == e.pid
@@ -441,8 +441,9 @@ func (k *checker) killedAround(m *message) bool {
 // stayedAt reports whether a session has never been at another node.
 func (k *checker) stayedAt(s *session, node int) bool {
 	elsewhere := func(n int) bool { return n != node }
+	askedElsewhere := func(e entry) bool { return e.node != node }
 	drained := func(f *fault) bool { return f.kind == nodeDrained && f.node == node }
-	return !slices.ContainsFunc(s.nodes, elsewhere) && !slices.ContainsFunc(s.asked, elsewhere) && !slices.ContainsFunc(k.faults, drained)
+	return !slices.ContainsFunc(s.nodes, elsewhere) && !slices.ContainsFunc(s.asked, askedElsewhere) && !slices.ContainsFunc(k.faults, drained)
 }
 
 // beforeSure is before for the end of a change, which means nothing unless it is sure.

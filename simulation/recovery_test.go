@@ -113,7 +113,13 @@ func (k *checker) ending(e entry) bool {
 
 // beyond returns why a session can't be recovered at its next visit; empty if it may be.
 func (k *checker) beyond(s *session, last, next *visit) string {
-	noticed := last.heard + 2*k.plan.latency + k.plan.pingInterval + k.plan.pingTimeout + writeTimeout + slack
+	alive := last.heard
+	for _, e := range s.asked { // it may have been recovered, and the answer lost
+		if e.before(next.sent.stamp) && e.conn != next.conn {
+			alive = max(alive, e.at)
+		}
+	}
+	noticed := alive + 2*k.plan.latency + k.plan.pingInterval + k.plan.pingTimeout + writeTimeout + slack
 	if next.answer.at > noticed+k.plan.window+slack && next.conn != last.conn {
 		return "its window was over"
 	}
