@@ -121,6 +121,12 @@ func isSentBefore(a, b string) bool {
 	return node == otherNode && (len(number) < len(otherNumber) || len(number) == len(otherNumber) && number < otherNumber)
 }
 
+// senderOf returns by which node a message with this offset was sent, as the offset names it.
+func senderOf(offset string) string {
+	node, _, _ := strings.Cut(offset, ".")
+	return node
+}
+
 // mayBeOffset reports whether a text is the offset of a message that may have been
 // sent; empty for none.
 func (b *Broker) mayBeOffset(text string) bool {

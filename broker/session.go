@@ -106,6 +106,7 @@ type session struct {
 	gap      bool            // messages are missing that nobody has kept
 	had      map[string]bool // offsets of what came while it was moved; nil if none can come again
 	hadUntil time.Time       // when none can
+	settled  map[string]bool // of a shadow: offsets of what its owner must have by now; see settle
 }
 
 // returning is what a client asks for that wants to return to a socket. It belongs
@@ -354,6 +355,7 @@ func (x *session) gatherAfresh(r *recovery) {
 	x.backlog.Close()
 	x.backlog = backlog.New(r.budget)
 	clear(x.had)
+	x.settled = nil
 }
 
 // isOutdated reports whether the backlog has a later event that replaces this one. The node

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -98,5 +99,58 @@ func TestHandedOverEventsReplaceEarlierOnes(t *testing.T) {
 		if got := x.hasHad(b, test.late); got != test.want {
 			t.Errorf("an event %s counts as had: %v, want %v", name, got, test.want)
 		}
+	}
+}
+
+// What a session's owner must have received before it handed over can't come after what was sent
+// later. The client learns that it isn't recovered.
+func TestWhatTheOwnerHasMissed(t *testing.T) {
+	const sender, other = "0123456789abcdef", "fedcba9876543210"
+	for name, test := range map[string]struct {
+		early, late []uint64 // what the shadow has gathered before and after it asked for the session
+		node        string   // that has sent it
+		history     bool     // the client has joined a room with history
+		want        []uint64 // what the session has besides message 7
+		gap         bool
+	}{
+		"the owner has all of it":        {[]uint64{7}, nil, sender, false, nil, false},
+		"the owner lacks an earlier one": {[]uint64{6, 7}, nil, sender, false, nil, true},
+		"one was overtaken on its way":   {[]uint64{7}, []uint64{6}, sender, false, []uint64{6}, false},
+		"the shadow has later ones":      {[]uint64{7, 8}, []uint64{9}, sender, false, []uint64{8, 9}, false},
+		"or the client has got it":       {[]uint64{6, 7}, nil, sender, true, []uint64{6}, false},
+		"another node has sent it":       {[]uint64{6}, nil, other, false, []uint64{6}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRecovery(&RecoveryOptions{MaxMessages: 10, MaxBytes: 1 << 20, MaxNodeBytes: 1 << 20}, nil)
+			x := &session{shadow: true, had: make(map[string]bool), backlog: backlog.New(r.budget)}
+			gather := func(numbers []uint64) {
+				for _, number := range numbers {
+					e := r.budget.NewEvent(identity{test.node, number}.offset(), engineio.NewKeptFrame([]byte("2[]")))
+					x.backlog.Keep(e, r.limits)
+					e.Held(1)
+				}
+			}
+			gather(test.early)
+			x.settle(x.gathered())
+			gather(test.late)
+			w := &wire.Session{Events: []*wire.SessionEvent{{Offset: identity{sender, 7}.offset(), Text: []byte("2[]")}}}
+			if test.history {
+				w.HistoryMarks = []*wire.HistoryMark{{Room: "room"}}
+			}
+			x.takeEvents(r, w)
+			want := []string{identity{sender, 7}.offset()}
+			for _, number := range test.want {
+				want = append(want, identity{test.node, number}.offset())
+			}
+			var got []string
+			x.backlog.All(func(e *backlog.Event) { got = append(got, e.Offset()) })
+			if !slices.Equal(got, want) || x.gap != test.gap {
+				t.Errorf("the session has %v, misses some: %v; want %v, %v", got, x.gap, want, test.gap)
+			}
+			x.backlog.Close()
+			if bytes := r.budget.Bytes(); bytes != 0 {
+				t.Errorf("%d bytes are kept", bytes)
+			}
+		})
 	}
 }

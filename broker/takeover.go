@@ -231,7 +231,7 @@ func secretOf(key *wire.SessionKey) (secret [secretBytes]byte, ok bool) {
 // home of the socket knows, or all nodes are asked if it is gone.
 func (b *Broker) findSession(ctx context.Context, key *wire.SessionKey, reason takeOverFor) (owner cluster.NodeID, described *wire.Session, why absence) {
 	if reason.offeredBy != "" {
-		state := b.askForSession(ctx, reason.offeredBy, &wire.TakeSession{Key: key, Prepare: true, Offered: true}, reason.asked)
+		state := b.askForSession(ctx, reason.offeredBy, &wire.TakeSession{Key: key, Prepare: true, Offered: true}, reason.asked, nil)
 		return reason.offeredBy, state.GetSession(), absent
 	}
 	owner = cluster.OwnerOf(key.GetSocket())
@@ -245,7 +245,7 @@ func (b *Broker) findSession(ctx context.Context, key *wire.SessionKey, reason t
 		if !b.mesh.HasNode(owner) {
 			return b.askAllForSession(ctx, key, reason)
 		}
-		state := b.askForSession(ctx, owner, &wire.TakeSession{Key: key, Prepare: true, Proven: reason.proven}, reason.asked)
+		state := b.askForSession(ctx, owner, &wire.TakeSession{Key: key, Prepare: true, Proven: reason.proven}, reason.asked, nil)
 		switch {
 		case state == nil: // it may be gone, and have handed the session over before
 			return b.askAllForSession(ctx, key, reason)
@@ -299,9 +299,9 @@ func (b *Broker) askAllForSession(ctx context.Context, key *wire.SessionKey, rea
 	return "", nil, why
 }
 
-// askForSession calls the node that has a session, again if it is busy. It returns nil
-// if there is no answer.
-func (b *Broker) askForSession(ctx context.Context, owner cluster.NodeID, t *wire.TakeSession, asked time.Time) *wire.SessionState {
+// askForSession calls the node that has a session, again if it is busy, and before each further time
+// calls again, if that isn't nil. It returns nil if there is no answer.
+func (b *Broker) askForSession(ctx context.Context, owner cluster.NodeID, t *wire.TakeSession, asked time.Time, again func()) *wire.SessionState {
 	op := &wire.Op{Op: &wire.Op_TakeSession{TakeSession: t}}
 	pause := askPause
 	for range askTries {
@@ -311,9 +311,12 @@ func (b *Broker) askForSession(ctx context.Context, owner cluster.NodeID, t *wir
 		if err == nil {
 			return &state
 		}
-		again := b.mesh.HasNode(owner) && pauseFor(ctx, pause)
-		if !again {
+		more := b.mesh.HasNode(owner) && pauseFor(ctx, pause)
+		if !more {
 			break
+		}
+		if again != nil {
+			again()
 		}
 		pause *= 2
 	}
@@ -358,7 +361,7 @@ func (doneContext) Value(any) any { return nil }
 // says, which is nil without an answer, or if this node can't get ready for it.
 func (b *Broker) takeFrom(ctx context.Context, owner cluster.NodeID, take *wire.TakeSession, s *socket) *wire.SessionState {
 	for range maxRoomChanges {
-		state := b.takeWhenReady(ctx, owner, take, append(s.topics(), roomTopics(s.ns.name, take.GetRooms())...))
+		state := b.takeWhenReady(ctx, owner, take, s)
 		changed := state.GetChanged()
 		if changed == nil {
 			return state
@@ -371,24 +374,51 @@ func (b *Broker) takeFrom(ctx context.Context, owner cluster.NodeID, take *wire.
 }
 
 // takeWhenReady has the owner hand a session over once this node receives what is sent
-// to the topics, and the owner has what was sent to them before.
-func (b *Broker) takeWhenReady(ctx context.Context, owner cluster.NodeID, take *wire.TakeSession, topics []cluster.Topic) *wire.SessionState {
+// to the socket and its rooms, and the owner has what was sent to them before.
+func (b *Broker) takeWhenReady(ctx context.Context, owner cluster.NodeID, take *wire.TakeSession, s *socket) *wire.SessionState {
+	topics := append(s.topics(), roomTopics(s.ns.name, take.GetRooms())...)
 	release, err := b.subscribeTopics(waitAtMost(ctx, subscribeTimeout), topics...)
 	defer release()
 	if err != nil || !b.awaitRecords(ctx) {
 		return nil
 	}
-	ordered, cancel := context.WithTimeout(ctx, waitAtMost(ctx, subscribeTimeout))
-	defer cancel()
-	barrier := &wire.Op{Op: &wire.Op_Barrier{Barrier: &wire.Barrier{}}}
-	if err := b.mesh.AwaitOrder(ordered, owner, topics, encode(barrier)); err != nil || ctx.Err() != nil {
+	settle := func() bool {
+		gathered := s.session.gathered()
+		ordered, cancel := context.WithTimeout(ctx, waitAtMost(ctx, subscribeTimeout))
+		defer cancel()
+		barrier := &wire.Op{Op: &wire.Op_Barrier{Barrier: &wire.Barrier{}}}
+		if err := b.mesh.AwaitOrder(ordered, owner, topics, encode(barrier)); err != nil || ctx.Err() != nil {
+			return false
+		}
+		s.session.settle(gathered)
+		return true
+	}
+	ready := settle()
+	if !ready {
 		return nil
 	}
 	// The client may go from now on. What the owner hands over mustn't get lost.
-	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), 2*callTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*callTimeout)
 	defer cancel()
 	take.Attempt = rand.Uint64() //nolint:gosec // it only tells attempts apart
-	return b.askForSession(ctx, owner, take, time.Time{})
+	return b.askForSession(ctx, owner, take, time.Time{}, func() { settle() })
+}
+
+// gathered returns the offsets of what a shadow has gathered.
+func (x *session) gathered() map[string]bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	offsets := make(map[string]bool, x.backlog.Len())
+	x.backlog.All(func(e *backlog.Event) { offsets[e.Offset()] = true })
+	return offsets
+}
+
+// settle notes what the owner of a shadow's session has before it is asked to hand over, unless it
+// has missed it.
+func (x *session) settle(offsets map[string]bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.settled = offsets
 }
 
 // changeRooms takes the shadow from the rooms that its owner had to those that it has
@@ -458,8 +488,7 @@ func (s *socket) leaveShadow() {
 	s.checkLeft(rooms)
 }
 
-// becomeOwner makes a shadow the socket, which is away. What it has gathered comes
-// after what the owner had, unless that has it.
+// becomeOwner makes a shadow the socket, which is away.
 func (s *socket) becomeOwner(before cluster.NodeID, w *wire.Session) {
 	s.takePresence(w)
 	d := socketwire.From(w.GetSocket())
@@ -473,18 +502,50 @@ func (s *socket) becomeOwner(before cluster.NodeID, w *wire.Session) {
 
 	x, r := s.session, s.b.recovery
 	x.mu.Lock()
+	x.takeEvents(r, w)
+	x.shadow, x.known, x.returns = false, true, w.GetReturns()
+	x.asked = time.Now().Add(-time.Duration(w.GetAskedAgoUs()) * time.Microsecond)
+	x.why = w.GetLostReason()
+	s.startWindow(time.Duration(w.GetWindowMs()) * time.Millisecond)
+	pending := x.pending
+	s.b.forwarder.TakeOver(s.id, w.GetEventsHandover())
+	s.b.lastWill.TakenOver(before, s.describe())
+	x.mu.Unlock()
+	s.publishRoomChanges(w.GetSocket().GetRooms())
+	s.changePresence(w.GetSocket().GetRooms(), s.ns.index.RoomsOf(s))
+	s.startExpiry()
+	if pending != nil {
+		s.endAs(pending.why, pending.tombstone)
+	}
+	s.checkRevoked()
+}
+
+// takeEvents gives a shadow what the owner had, and after that what it has gathered itself, unless
+// the owner had it. x.mu is held.
+func (x *session) takeEvents(r *recovery, w *wire.Session) {
+	if len(w.GetHistoryMarks()) > 0 {
+		x.settled = nil // the client may have got some by the answer of a join, which no session keeps
+	}
 	gathered := x.backlog
 	x.backlog = backlog.New(r.budget)
 	known := make(map[string]bool, len(w.GetEvents()))
+	newest := make(map[string]string) // offset of the last event that the owner had from a node
 	for _, e := range w.GetEvents() {
 		known[e.GetOffset()] = true
+		if node := senderOf(e.GetOffset()); newest[node] == "" || isSentBefore(newest[node], e.GetOffset()) {
+			newest[node] = e.GetOffset()
+		}
 		event := r.budget.NewEvent(e.GetOffset(), frameFromWire(e))
 		x.backlog.Push(event, 0, r.limits)
 		event.Held(1)
 	}
 	gathered.All(func(e *backlog.Event) {
-		if !known[e.Offset()] && !x.isOutdated(e) {
-			known[e.Offset()] = true // it may have come in several ways
+		switch offset := e.Offset(); {
+		case known[offset] || x.isOutdated(e):
+		case x.settled[offset] && isSentBefore(offset, newest[senderOf(offset)]):
+			x.gap = true // the owner has missed it, and it can't come after what was sent later
+		default:
+			known[offset] = true // it may have come in several ways
 			x.backlog.Keep(e, r.limits)
 			e.Held(1)
 		}
@@ -498,21 +559,8 @@ func (s *socket) becomeOwner(before cluster.NodeID, w *wire.Session) {
 	if offset := w.GetEvictedOffset(); offset != "" && x.backlog.Complete() {
 		x.backlog.Evict(offset)
 	}
-	x.shadow, x.known, x.returns = false, true, w.GetReturns()
-	x.asked = time.Now().Add(-time.Duration(w.GetAskedAgoUs()) * time.Microsecond)
-	x.gap, x.why = x.gap || w.GetIncomplete(), w.GetLostReason()
-	s.startWindow(time.Duration(w.GetWindowMs()) * time.Millisecond)
-	pending := x.pending
-	s.b.forwarder.TakeOver(s.id, w.GetEventsHandover())
-	s.b.lastWill.TakenOver(before, s.describe())
-	x.mu.Unlock()
-	s.publishRoomChanges(w.GetSocket().GetRooms())
-	s.changePresence(w.GetSocket().GetRooms(), s.ns.index.RoomsOf(s))
-	s.startExpiry()
-	if pending != nil {
-		s.endAs(pending.why, pending.tombstone)
-	}
-	s.checkRevoked()
+	x.settled = nil
+	x.gap = x.gap || w.GetIncomplete()
 }
 
 // publishRoomChanges publishes the rooms that the socket has joined or left since the
