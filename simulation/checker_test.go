@@ -527,7 +527,7 @@ func (k *checker) checkList(h *history) {
 	}
 	now := &message{begin: h.listedAt, end: h.listedAt, sure: true}
 	for _, s := range k.sessions {
-		if !s.whole || s.contested || h.listedAt.seq == 0 || !k.reaches(h.listedBy, s) {
+		if !s.whole || s.contested || h.listedAt.seq == 0 || !s.began.before(h.listing) || !k.reaches(h.listedBy, s) {
 			continue
 		}
 		info := byID[s.sid]

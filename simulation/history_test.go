@@ -34,7 +34,8 @@ type history struct {
 
 	listed   []broker.SocketInfo // at the end, by a node
 	listedBy int
-	listedAt stamp
+	listing  stamp // when the list was asked for
+	listedAt stamp // and had
 }
 
 // line is a line of the timeline.

@@ -386,6 +386,7 @@ func (w *world) allConnected(clients []*client) error {
 // a node lists.
 func (w *world) freeze() {
 	if n := w.someNode(); n != nil {
+		w.h.listing = w.h.now()
 		list, err := n.ListSockets(context.Background(), broker.SocketQuery{Page: broker.Page{Size: 1000}})
 		if err != nil || list.Partial {
 			w.fail("node %d lists the sockets after everything is repaired: %v, missing %v", n.number, err, list.Missing)
