@@ -266,7 +266,8 @@ func (b *Broker) findSession(ctx context.Context, key *wire.SessionKey, reason t
 	return "", nil, absence{notRecovered: notRecoveredNodeLost}
 }
 
-// askAllForSession asks all nodes for a session.
+// askAllForSession asks all nodes for a session, again if it may have moved in between from one that
+// was asked late to one that was asked early.
 func (b *Broker) askAllForSession(ctx context.Context, key *wire.SessionKey, reason takeOverFor) (owner cluster.NodeID, described *wire.Session, why absence) {
 	take := &wire.TakeSession{Key: key, Prepare: true, Proven: reason.proven}
 	op := &wire.Op{Op: &wire.Op_TakeSession{TakeSession: take}}
@@ -275,12 +276,14 @@ func (b *Broker) askAllForSession(ctx context.Context, key *wire.SessionKey, rea
 		why = absence{notRecovered: notRecoveredNodeLost}
 		take.AskedAgoUs = time.Since(reason.asked).Microseconds()
 		result, partial := b.callOthers(ctx, everyNode(), callTimeout, op)
+		moved := false
 		for _, reply := range result.Replies {
 			one := cluster.Result{Replies: []cluster.Reply{reply}}
 			for _, state := range decode[wire.SessionState](one, &partial) {
 				if state.GetSession() != nil {
 					return reply.Node, state.GetSession(), absence{}
 				}
+				moved = moved || state.GetMovedTo() != ""
 				a := absenceFromWire(state.GetAbsent())
 				if a.overtaken || a.connected {
 					return "", nil, a
@@ -290,7 +293,7 @@ func (b *Broker) askAllForSession(ctx context.Context, key *wire.SessionKey, rea
 				}
 			}
 		}
-		again := partial.Partial && pauseFor(ctx, pause)
+		again := (partial.Partial || moved) && pauseFor(ctx, pause)
 		if !again {
 			break
 		}

@@ -40,6 +40,8 @@ func TestRegressions(t *testing.T) {
 		found string
 	}{
 		{169, "a request to return that was late took the session from its client"},
+		{3869, "a client was told that its session was lost, which moved while its node asked for it"},
+		{12787, "messages came after later ones, because the node that had the session had missed them"},
 		{27322, "a client got a message to a room that it had left while its session moved"},
 		{200006, "an unreported message to a socket that had moved was lost with its first node, which drained"},
 		{308458, "a client was sent away for good because a late request of its own had overtaken it"},
