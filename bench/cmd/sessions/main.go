@@ -1,13 +1,11 @@
 // Command sessions measures what sessions cost that clients can return to: their memory, idle and
-// under a steady stream of messages, beside clients without one; and how long it takes until
-// everybody has returned after all connections were cut at the same time. It prints a table for
-// docs/recovery.md. The script bench/sessions builds what it needs and runs it.
+// under a steady stream of messages, beside clients without one; how long it takes until everybody
+// has returned after all connections were cut at the same time; and what it costs to return at
+// another node. It prints a table for docs/recovery.md. The script bench/sessions builds what it needs and runs it.
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -54,10 +52,13 @@ func main() {
 
 // figures are what one round has measured.
 type figures struct {
-	idle, busy [2]int64 // bytes a client, without and with sessions
-	connect    time.Duration
+	idle, busy [2]int64      // bytes a client, without and with sessions
+	connect    time.Duration // CPU of a connect
 	storm      time.Duration // until all have returned
 	each       time.Duration // CPU of a return
+
+	clusterConnect time.Duration // CPU of a connect to a node of a cluster, at all nodes
+	takeOver       time.Duration // CPU of a return at another node, at all nodes
 }
 
 func run(ctx context.Context, o options) error {
@@ -79,6 +80,9 @@ func run(ctx context.Context, o options) error {
 			}
 		}
 		if err := serve(ctx, sala, func(t *process.Target) error { return o.storm(ctx, t, &f) }); err != nil {
+			return err
+		}
+		if err := o.moves(ctx, sala, &f); err != nil {
 			return err
 		}
 		all = append(all, f)
@@ -171,118 +175,6 @@ func (o *options) stream(ctx context.Context, t *process.Target, protocol load.S
 	return bytes, nil
 }
 
-// session is what a client needs to return.
-type session struct {
-	token, pid, offset string
-	conn               *load.Conn
-}
-
-// storm cuts all connections, publishes messages, and has all clients return.
-func (o *options) storm(ctx context.Context, t *process.Target, f *figures) error {
-	clients, err := load.NewClients(ctx, t, o.clients, load.InRooms(load.Everyone))
-	if err != nil {
-		return err
-	}
-	dialer, err := load.NewDialer(t.Listen)
-	if err != nil {
-		return err
-	}
-	sessions := make([]session, o.clients)
-	each := func(do func(s *session) error) (took, cpu time.Duration, err error) {
-		before, err := process.CPU(t.PID)
-		if err != nil {
-			return 0, 0, err
-		}
-		start := time.Now()
-		err = load.InParallel(ctx, load.DefaultWindow, o.clients, func(_ context.Context, i int) error { return do(&sessions[i]) })
-		took = time.Since(start)
-		after, errAfter := process.CPU(t.PID)
-		if err == nil {
-			err = errAfter
-		}
-		return took, (after - before) / time.Duration(o.clients), err
-	}
-	for i := range sessions {
-		sessions[i].token = clients[i].Token
-	}
-	if _, f.connect, err = each(func(s *session) error { return s.open(dialer, 0) }); err != nil {
-		return err
-	}
-	for i := range sessions {
-		sessions[i].conn.Reset()
-	}
-	publisher, err := load.NewEmitStream(ctx, t)
-	if err != nil {
-		return err
-	}
-	for n := range uint64(o.missed) {
-		if err := publisher.Publish([]line.Message{{Room: load.Everyone, Payload: load.NewPayload(n+1, 0)}}); err != nil {
-			return err
-		}
-	}
-	if _, err := publisher.Close(); err != nil { // all are sent
-		return err
-	}
-	f.storm, f.each, err = each(func(s *session) error { return s.open(dialer, o.missed) })
-	for i := range sessions {
-		sessions[i].conn.Close()
-	}
-	return err
-}
-
-// open connects, or returns, and reads that many messages.
-func (s *session) open(d *load.Dialer, messages int) error {
-	auth := map[string]any{"token": s.token, "recover": true}
-	if s.pid != "" {
-		auth["pid"], auth["offset"] = s.pid, s.offset
-	}
-	conn, err := load.OpenWebSocket(d, load.EnginePath+"websocket", func(conn *load.Conn) error {
-		if _, err := conn.ReadMessage(); err != nil {
-			return fmt.Errorf("waiting for the open packet: %w", err)
-		}
-		packet, err := json.Marshal(auth)
-		if err != nil {
-			return err
-		}
-		if err := conn.WriteMessage(append([]byte("40"), packet...)); err != nil {
-			return err
-		}
-		return s.connected(conn)
-	})
-	if err != nil {
-		return err
-	}
-	s.conn = conn
-	for range messages {
-		message, err := conn.ReadMessage()
-		if err != nil {
-			return err
-		}
-		if !bytes.HasPrefix(message, []byte("42")) {
-			return fmt.Errorf("a message was expected, not %.100q", message)
-		}
-	}
-	return nil
-}
-
-// connected reads the answer to a connect packet. It must be the session that it was before.
-func (s *session) connected(conn *load.Conn) error {
-	answer, err := conn.ReadMessage()
-	if err != nil {
-		return fmt.Errorf("waiting for the connect packet: %w", err)
-	}
-	var connected struct{ PID string }
-	body, ok := bytes.CutPrefix(answer, []byte("40"))
-	if err := json.Unmarshal(body, &connected); !ok || err != nil || connected.PID == "" {
-		return fmt.Errorf("the server answered the connect packet with %.200q", answer)
-	}
-	if s.pid != "" && s.pid != connected.PID {
-		return fmt.Errorf("a client came back as another session")
-	}
-	s.pid = connected.PID
-	return nil
-}
-
 // print prints the median of each figure, and the range.
 func (o *options) print(all []figures) {
 	row := func(what, unit string, value func(f figures) float64) {
@@ -303,5 +195,8 @@ func (o *options) print(all []figures) {
 	row("memory of a session "+busy, "KiB more", func(f figures) float64 { return kilobytes(f.busy[1] - f.busy[0]) })
 	row("CPU of a connect", "µs", func(f figures) float64 { return load.Micros(f.connect) })
 	row("CPU of a return", "µs", func(f figures) float64 { return load.Micros(f.each) })
+	row("CPU of a connect in a cluster, at both nodes", "µs", func(f figures) float64 { return load.Micros(f.clusterConnect) })
+	row("CPU of a return at the other node, at both", "µs", func(f figures) float64 { return load.Micros(f.takeOver) })
+	row("that, by a connect in a cluster", "×", func(f figures) float64 { return float64(f.takeOver) / float64(f.clusterConnect) })
 	row(fmt.Sprintf("%d clients return, with %d messages each", o.clients, o.missed), "s", func(f figures) float64 { return f.storm.Seconds() })
 }
