@@ -82,7 +82,7 @@ func (c *call) admit(ctx context.Context, info *tap.Info) error {
 	if err != nil {
 		return err
 	}
-	if err := callerConnOf(ctx).showKey(); err != nil {
+	if err := callerConnOf(ctx).showKey(c.caller); err != nil {
 		return err
 	}
 	if _, known := auth.ScopeOf(c.method); !known {

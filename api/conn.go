@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/peer"
 
 	"github.com/salabroker/sala/api/apierror"
+	"github.com/salabroker/sala/api/auth"
 	"github.com/salabroker/sala/broker"
 )
 
@@ -37,9 +38,10 @@ const (
 // from others. The connections that a listener accepts, or those below TLS, may implement
 // it.
 type KeyedConn interface {
-	// ShowKey is called for each call with a valid key, concurrently. It reports
-	// whether the connection may stay.
-	ShowKey() bool
+	// ShowKey is called for each call with a valid key, concurrently. ended is closed
+	// when the key isn't valid any more; it is the same for all calls with the key. ShowKey
+	// reports whether the connection may stay.
+	ShowKey(ended <-chan struct{}) bool
 }
 
 // keyedConn returns a connection as a KeyedConn, or nil.
@@ -65,8 +67,8 @@ func (s *Server) ConnContext(ctx context.Context, c net.Conn) context.Context {
 
 // showKey tells the listener of an HTTP request that the connection has shown a valid
 // key. It returns an error if the connection may not stay.
-func (s *Server) showKey(ctx context.Context) error {
-	if keyed, ok := ctx.Value(connKey{}).(KeyedConn); ok && !keyed.ShowKey() {
+func (s *Server) showKey(ctx context.Context, caller *auth.Caller) error {
+	if keyed, ok := ctx.Value(connKey{}).(KeyedConn); ok && !keyed.ShowKey(caller.Ended()) {
 		s.metrics.refuse(refusedConnection)
 		return tooManyConnections()
 	}
@@ -111,9 +113,9 @@ type callerConn struct {
 	server *Server
 	keyed  KeyedConn // nil if the listener doesn't ask
 
-	trusted    atomic.Bool  // it has shown a valid key
-	guestCalls atomic.Int64 // in flight
-	written    atomic.Int64 // bytes for which the peer may send frames
+	caller     atomic.Pointer[auth.Caller] // whose key it has shown last; nil for none
+	guestCalls atomic.Int64                // in flight
+	written    atomic.Int64                // bytes for which the peer may send frames
 
 	// Used by the goroutine that reads.
 	preface int // bytes of the client's preface that have been read
@@ -145,24 +147,30 @@ func callerConnOf(ctx context.Context) *callerConn {
 
 // showKey notes that a call has shown a key, and returns an error if the
 // connection may not stay.
-func (c *callerConn) showKey() error {
+func (c *callerConn) showKey(caller *auth.Caller) error {
 	if c == nil {
 		return nil
 	}
-	if c.keyed != nil && !c.keyed.ShowKey() {
+	if c.keyed != nil && !c.keyed.ShowKey(caller.Ended()) {
 		c.server.metrics.refuse(refusedConnection)
 		return tooManyConnections()
 	}
-	if !c.trusted.Load() {
-		c.trusted.Store(true)
+	if c.caller.Load() != caller {
+		c.caller.Store(caller)
 	}
 	return nil
+}
+
+// trusted reports whether the connection has shown a key that is still valid.
+func (c *callerConn) trusted() bool {
+	caller := c.caller.Load()
+	return caller != nil && caller.Cause() == nil
 }
 
 // Read implements net.Conn. gRPC handles everything that it has read before it reads
 // again, so only the next Read knows whether there was a key in it.
 func (c *callerConn) Read(b []byte) (int, error) {
-	trusted := c.trusted.Load()
+	trusted := c.trusted()
 	if c.suspect && !trusted {
 		return 0, c.cutOff()
 	}

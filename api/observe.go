@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"google.golang.org/grpc"
@@ -116,6 +117,8 @@ func tailKind(k outcome.Kind) salav1.EventKind {
 		return salav1.EventKind_EVENT_KIND_EMIT
 	case outcome.Limit:
 		return salav1.EventKind_EVENT_KIND_LIMIT
+	case outcome.Drop:
+		return salav1.EventKind_EVENT_KIND_DROP
 	}
 	return eventKind(eventhub.Kind(k))
 }
@@ -195,6 +198,9 @@ func (m socketMessages) tailEvent(e *outcome.Event) *salav1.TailEvent {
 		PreviousSocketId: e.PreviousSocketID,
 		NotRecovered:     e.NotRecovered,
 	}
+	if e.DeliveryID != 0 {
+		event.DeliveryId = strconv.FormatUint(e.DeliveryID, 10)
+	}
 	if e.Kind == outcome.Emit {
 		event.Target = emitTarget(&e.Target)
 	}
@@ -253,6 +259,8 @@ func outcomeResult(r outcome.Result) salav1.OutcomeResult {
 		return salav1.OutcomeResult_OUTCOME_RESULT_REFUSED
 	case outcome.Sent:
 		return salav1.OutcomeResult_OUTCOME_RESULT_SENT
+	case outcome.Dropped:
+		return salav1.OutcomeResult_OUTCOME_RESULT_DROPPED
 	}
 	return salav1.OutcomeResult_OUTCOME_RESULT_UNSPECIFIED
 }
@@ -278,6 +286,9 @@ func (s *observeService) Explain(ctx context.Context, req *salav1.ExplainRequest
 	sockets := socketMessages{}
 	for i := range x.Problems {
 		resp.Problems = append(resp.Problems, sockets.tailEvent(&x.Problems[i]))
+	}
+	for i := range x.Drops {
+		resp.Drops = append(resp.Drops, sockets.tailEvent(&x.Drops[i]))
 	}
 	for i := range x.Messages {
 		resp.Messages = append(resp.Messages, sockets.tailEvent(&x.Messages[i]))

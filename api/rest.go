@@ -107,7 +107,7 @@ func (s *Server) prepareREST(bodies *bodies, next http.Handler) http.Handler {
 		var err error
 		c.caller, err = s.auth.Authenticate(r.Header.Values("Authorization"), func() string { return r.RemoteAddr })
 		if err == nil {
-			err = s.showKey(r.Context())
+			err = s.showKey(r.Context(), c.caller)
 		}
 		if err != nil {
 			refuse(w, status.Convert(c.end(r.Context(), err, nil)))

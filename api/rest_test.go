@@ -231,7 +231,7 @@ var restRoutes = []struct {
 	{
 		"ObserveService.Explain", "GET", "/v1/explain?user=ana&namespace=/chat", "",
 		broker.ExplainQuery{Namespace: "/chat", User: "ana"},
-		`{"checks":[],"sockets":[],"problems":[],"messages":[],"partial":false,"missingNodes":[]}`,
+		`{"checks":[],"sockets":[],"problems":[],"messages":[],"partial":false,"missingNodes":[],"drops":[]}`,
 	},
 	{
 		"ObserveService.ListGroups", "GET", "/v1/groups", "",

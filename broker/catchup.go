@@ -75,6 +75,7 @@ func (s *socket) sendWaiting(m waitingMessage) {
 		if reason != engineio.Queued && !c.endsAfter(reason) {
 			x.gap = true
 			s.b.metrics.FramesDropped(reason, 1)
+			s.noteDropped(reason, 1)
 			m.event.Release()
 			return
 		}

@@ -230,6 +230,7 @@ func (b *Broker) applyEmit(from cluster.NodeID, o *wire.Emit) *wire.Count {
 		b.metrics.FramesDropped(dropOverloaded, len(sockets))
 		for _, s := range sockets {
 			s.miss()
+			s.noteDropped(dropOverloaded, 1)
 		}
 	} else {
 		report = b.deliver(ns, sockets, m)

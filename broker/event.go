@@ -56,7 +56,7 @@ func (b *Broker) handleEvent(s *socket, p *socketio.Packet) {
 	case relayed:
 		answer, sent, err := b.handleRelay(s, rule, p.Payload)
 		if err == nil {
-			s.publishRelayed(p)
+			sent.delivery = s.publishRelayed(p)
 		}
 		b.finishEventAs(s, p, eventRelay, sent, answer, err)
 	case isBrokerEvent(p.Event):
@@ -84,12 +84,14 @@ func (b *Broker) finishEventAs(s *socket, p *socketio.Packet, kind string, r eve
 // handleByBackend hands an event to the backends that subscribe to it. They answer
 // it.
 func (b *Broker) handleByBackend(s *socket, p *socketio.Packet) {
+	var delivery uint64
 	if b.outcomes.Active() {
 		if groups := b.events.Handlers(s.ns.name, p.Event); len(groups) > 0 {
-			b.noteEvent(s, p, eventResult{result: outcome.HandedOver, groups: groups}, nil)
+			delivery = b.events.NewDeliveryID()
+			b.noteEvent(s, p, eventResult{result: outcome.HandedOver, groups: groups, delivery: delivery}, nil)
 		}
 	}
-	if handled := s.publishMessage(p); handled {
+	if handled := s.publishMessage(p, delivery); handled {
 		b.metrics.received(eventBackend, nil)
 		return
 	}

@@ -76,7 +76,7 @@ func (x *Explanation) arrange() {
 		x.Sockets, x.More = x.Sockets[:maxExplainedSockets], x.More+n-maxExplainedSockets
 	}
 	newestFirst := func(a, b outcome.Event) int { return b.Time.Compare(a.Time) }
-	for _, events := range []*[]outcome.Event{&x.Problems, &x.Messages} {
+	for _, events := range []*[]outcome.Event{&x.Problems, &x.Drops, &x.Messages} {
 		slices.SortStableFunc(*events, newestFirst)
 		*events = (*events)[:min(len(*events), maxExplainedEvents)]
 	}
@@ -99,6 +99,7 @@ func (b *Broker) explainLocal(ns *namespace, f *explain.Facts) {
 		}
 	}
 	f.Problems = append(f.Problems, b.outcomes.ProblemsOf(ns.name, f.User)...)
+	f.Drops = append(f.Drops, b.outcomes.DropsOf(ns.name, f.User)...)
 	f.Messages = append(f.Messages, b.outcomes.EmitsTo(ns.name, f.User, ids, f.Room)...)
 }
 
@@ -150,6 +151,9 @@ func (b *Broker) applyExplain(q *wire.ExplainUser) *wire.UserFacts {
 	for i := range f.Problems {
 		w.Problems = append(w.Problems, outcome.ToWire(&f.Problems[i]))
 	}
+	for i := range f.Drops {
+		w.Drops = append(w.Drops, outcome.ToWire(&f.Drops[i]))
+	}
 	for i := range f.Messages {
 		w.Messages = append(w.Messages, outcome.ToWire(&f.Messages[i]))
 	}
@@ -171,6 +175,9 @@ func addFacts(f *explain.Facts, from cluster.NodeID, w *wire.UserFacts) {
 	}
 	for _, e := range w.GetProblems() {
 		f.Problems = append(f.Problems, outcome.FromWire(from, e))
+	}
+	for _, e := range w.GetDrops() {
+		f.Drops = append(f.Drops, outcome.FromWire(from, e))
 	}
 	for _, e := range w.GetMessages() {
 		f.Messages = append(f.Messages, outcome.FromWire(from, e))

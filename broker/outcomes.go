@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/eventhub"
 	"github.com/salabroker/sala/broker/outcome"
 	"github.com/salabroker/sala/broker/rawjson"
@@ -19,6 +20,7 @@ type eventResult struct {
 	report     Report
 	otherNodes bool     // it went to other nodes too
 	groups     []string // of backends that get it
+	delivery   uint64   // with which they get it; 0 for none
 }
 
 // noteEvent records what became of a client's event.
@@ -26,7 +28,7 @@ func (b *Broker) noteEvent(s *socket, p *socketio.Packet, r eventResult, err *Er
 	e := outcome.Event{
 		Kind: outcome.Message, Namespace: s.ns.name, Socket: s.describe(), Room: b.roomOf(p.Event, p.Payload),
 		Name: p.Event, WantsAck: p.HasID, Result: r.result, Groups: r.groups,
-		Report: reportOf(&r.report, r.otherNodes),
+		Report: reportOf(&r.report, r.otherNodes), DeliveryID: r.delivery,
 	}
 	if p.Event != tokenEvent { // whose argument is a secret
 		e.Args, e.Attachments = p.Args, p.Attachments
@@ -42,6 +44,7 @@ func (s *socket) noteAnswer(m *eventhub.Event, r *eventhub.Reply) {
 	e := outcome.Event{
 		Kind: outcome.Answer, Namespace: s.ns.name, Socket: m.Socket, Name: m.Name,
 		Room: s.b.roomOf(m.Name, socketio.Payload{Args: m.Args}), Result: outcome.Answered, Took: time.Since(m.Time),
+		DeliveryID: m.DeliveryID,
 	}
 	if r.Error != nil {
 		e.Result, e.Code, e.Message = outcome.Denied, r.Error.Code, r.Error.Message
@@ -113,4 +116,33 @@ func (b *Broker) noteLimit(limit, namespace, user, address string, err *Error) {
 		Kind: outcome.Limit, Namespace: namespace, User: user, Address: address,
 		Limit: limit, Result: outcome.Denied, Code: err.Reason, Message: err.Message,
 	})
+}
+
+// noteDropped records that the client doesn't get messages. It may be called with the
+// session's mu held.
+func (s *socket) noteDropped(reason engineio.DropReason, messages int) {
+	if messages > 0 {
+		s.b.outcomes.RecordDrop(s.describe(), string(reason), dropMessage(reason), messages)
+	}
+}
+
+// dropMessage says to people why a message was dropped.
+func dropMessage(reason engineio.DropReason) string {
+	switch reason {
+	case engineio.DropClosed:
+		return "the connection was about to close"
+	case engineio.DropNotWritable:
+		return "the message was volatile, and the client was busy with earlier ones"
+	case engineio.DropQueueFull:
+		return "the client reads too slowly, and its queue was full"
+	case engineio.DropTooLarge:
+		return "the message is larger than the queue of a connection"
+	case engineio.DropUndelivered:
+		return "the connection ended before they were written"
+	case dropNotRecovered:
+		return "they were kept for the client's return, and it didn't return in time, or there was no room"
+	case dropOverloaded:
+		return "the node of the client was short of memory"
+	}
+	return string(reason)
 }

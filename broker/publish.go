@@ -86,22 +86,26 @@ func (s *socket) publishDisconnected(why string) {
 }
 
 // publishRelayed lets backends see an event that a rule has relayed to other
-// clients. They can't answer it.
-func (s *socket) publishRelayed(p *socketio.Packet) {
+// clients. They can't answer it. It returns the id with which they get it, 0 if none
+// does.
+func (s *socket) publishRelayed(p *socketio.Packet) (delivery uint64) {
 	if !s.b.events.Wants(eventhub.Message, s.ns.name, p.Event) {
-		return
+		return 0
 	}
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
-	if !s.silent() {
-		s.b.publishEvent(s.message(p))
+	if s.silent() {
+		return 0
 	}
+	delivery = s.b.events.NewDeliveryID()
+	s.b.publishEvent(s.message(p, delivery))
+	return delivery
 }
 
 // publishMessage hands an event of the client to the backends that want it, and
 // reports whether one of them may answer. If so, a client that asked for an ack
-// gets one whatever happens.
-func (s *socket) publishMessage(p *socketio.Packet) bool {
+// gets one whatever happens. They get it with the id of the delivery, if that isn't 0.
+func (s *socket) publishMessage(p *socketio.Packet, delivery uint64) bool {
 	if !s.b.events.Wants(eventhub.Message, s.ns.name, p.Event) {
 		return false
 	}
@@ -111,16 +115,19 @@ func (s *socket) publishMessage(p *socketio.Packet) bool {
 	switch {
 	case s.silent():
 	case p.HasID && handled:
-		s.ask(p)
+		s.ask(p, delivery)
 	default:
-		s.b.publishEvent(s.message(p))
+		s.b.publishEvent(s.message(p, delivery))
 	}
 	return handled
 }
 
 // ask hands an event to the backends, and one of them has to answer it. s.publishing is held.
-func (s *socket) ask(p *socketio.Packet) {
-	id, m := p.ID, s.message(p)
+func (s *socket) ask(p *socketio.Packet, delivery uint64) {
+	if delivery == 0 { // somebody may watch by the time of the answer
+		delivery = s.b.events.NewDeliveryID()
+	}
+	id, m := p.ID, s.message(p, delivery)
 	answer := func(r eventhub.Reply) {
 		if r.Error != nil || s.b.outcomes.Active() {
 			s.noteAnswer(m, &r)
@@ -141,7 +148,7 @@ func (s *socket) ask(p *socketio.Packet) {
 // DISCONNECT, or comes while the client is away. s.publishing is held.
 func (s *socket) silent() bool { return s.endPublished || s.client.Load() == nil }
 
-func (s *socket) message(p *socketio.Packet) *eventhub.Event {
+func (s *socket) message(p *socketio.Packet, delivery uint64) *eventhub.Event {
 	return &eventhub.Event{
 		Kind:        eventhub.Message,
 		Namespace:   s.ns.name,
@@ -150,6 +157,7 @@ func (s *socket) message(p *socketio.Packet) *eventhub.Event {
 		Args:        p.Args,
 		Attachments: p.Attachments,
 		Time:        time.Now(),
+		DeliveryID:  delivery,
 	}
 }
 

@@ -291,7 +291,11 @@ func (c *client) Closed(reason engineio.Reason, _ error) {
 	sockets := c.sockets
 	c.sockets, c.deciding = nil, nil
 	c.mu.Unlock()
+	undelivered := c.conn.Undelivered()
 	for _, s := range sockets {
+		if s.session == nil { // a session has them still
+			s.noteDropped(engineio.DropUndelivered, undelivered)
+		}
 		if s.session != nil && c.b.outlives(reason) {
 			s.lose(c, string(reason))
 		} else {

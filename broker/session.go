@@ -316,6 +316,7 @@ func (s *socket) keep(o *outgoing) delivery {
 		return queued
 	}
 	if o.m.Volatile || !c.endsAfter(reason) {
+		s.noteDropped(reason, 1)
 		if !o.m.Volatile {
 			x.gap = true
 			s.b.metrics.FramesDropped(reason, 1) // the engine counts only what isn't kept
@@ -573,6 +574,7 @@ func (s *socket) closeSession(end tombstone) {
 	if s.client.Load() == nil {
 		s.endAway()
 		s.b.metrics.FramesDropped(dropNotRecovered, missed)
+		s.noteDropped(dropNotRecovered, missed)
 		end.secret, end.namespace, end.user = x.secret, s.ns.name, s.user
 		end.notRecovered = cmp.Or(end.notRecovered, notRecoveredUnknown)
 		s.b.recovery.tombstones.add(s.id, s.tombstoneHolder(), end, time.Now())

@@ -159,7 +159,14 @@ func (s *socket) markGone(left tombstone) bool {
 // for what isn't sent again: see keep for messages.
 func (s *socket) deliver(f *engineio.Frame) bool {
 	c := s.client.Load()
-	return c != nil && !s.gone.Load() && c.conn.Send(f, false) == engineio.Queued
+	if c == nil || s.gone.Load() {
+		return false
+	}
+	reason := c.conn.Send(f, false)
+	if reason != engineio.Queued {
+		s.noteDropped(reason, 1)
+	}
+	return reason == engineio.Queued
 }
 
 // send sends a message to the client.
@@ -173,7 +180,12 @@ func (s *socket) send(o *outgoing) delivery {
 		}
 	}
 	c := s.client.Load()
-	if c == nil || s.gone.Load() || o.batch.Send(c.conn, o.toQueue(o.plainFrame()), o.m.Volatile) != engineio.Queued {
+	if c == nil || s.gone.Load() {
+		return notDelivered
+	}
+	reason := o.batch.Send(c.conn, o.toQueue(o.plainFrame()), o.m.Volatile)
+	if reason != engineio.Queued {
+		s.noteDropped(reason, 1)
 		return notDelivered
 	}
 	return queued

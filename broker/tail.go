@@ -131,8 +131,8 @@ func (t *Tail) observe() {
 	batch := make([]eventhub.Delivery, tailBatch)
 	for {
 		n, ended := t.sub.Take(batch)
-		for _, d := range batch[:n] {
-			e := outcome.FromClient(d.Event)
+		for i := range batch[:n] {
+			e := outcome.FromClient(&batch[i])
 			t.watcher.Offer(&e)
 		}
 		clear(batch[:n])

@@ -43,6 +43,7 @@ type Conn struct {
 	peerDone  bool          // the peer has sent its close frame
 	broken    bool          // the peer has broken the protocol, so nothing more it sends can be read
 	probing   bool          // an upgrade is under way; probe may not be set yet
+	lost      uint32        // messages that were queued when it ended, and that nobody keeps
 	reason    Reason        // why it's closing, or closed
 	cause     error         // the error behind it, if any
 	probe     *link         // the WebSocket that the client is upgrading to
@@ -242,6 +243,14 @@ func (c *Conn) Waiting() (bytes int, blocked bool) {
 	return c.backlog(), !c.writable()
 }
 
+// Undelivered returns how many messages were queued when the connection ended, without those that
+// the caller keeps ([Frame.Keep]) and without the protocol's own. It is 0 before the end.
+func (c *Conn) Undelivered() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return int(c.lost)
+}
+
 // CloseAfterFlush closes the connection gracefully: the server writes what was queued, then the
 // WebSocket close frame; a poll is told that there is no such session. CloseAfterFlush doesn't wait
 // for that, which takes at most WriteTimeout. Nothing more can be sent. [Receiver.Closed] gets the
@@ -290,6 +299,7 @@ func (c *Conn) terminate(reason Reason, cause error) {
 	}
 	c.state = stateClosed
 	undelivered := c.out.clear()
+	c.lost = uint32(undelivered) //nolint:gosec // MaxQueuedBytes bounds it
 	ws, probe, poll := c.ws, c.dropProbe(), c.poll
 	abrupt := reason == ReasonSlowConsumer
 	left := c.socket.leave(abrupt)

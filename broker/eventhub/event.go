@@ -149,6 +149,8 @@ type Event struct {
 	Time        time.Time
 	// TraceParent is the event's span as a W3C traceparent; empty for none.
 	TraceParent string
+	// DeliveryID is the ID of its deliveries, from [Hub.NewDeliveryID]; 0 has the hub choose one.
+	DeliveryID uint64
 }
 
 // overhead is the memory that an event takes beside its payload, in bytes.

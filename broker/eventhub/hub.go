@@ -103,8 +103,12 @@ func (h *Hub) Handlers(namespace, name string) (groups []string) {
 	return groups
 }
 
+// NewDeliveryID returns an id for the deliveries of one event, for those who need to know it before
+// the event is published.
+func (h *Hub) NewDeliveryID() uint64 { return h.lastID.Add(1) }
+
 // Publish hands an event to one member of every group that wants it.
-func (h *Hub) Publish(e *Event) { h.publish(entry{event: e}) }
+func (h *Hub) Publish(e *Event) { h.publish(entry{id: e.DeliveryID, event: e}) }
 
 // PublishTracked publishes the Disconnect of a lost node's socket, like Publish, and lets the
 // tracker say when it was handed out. Redelivered says that another node may have published it
@@ -125,7 +129,7 @@ func (h *Hub) publish(en entry) {
 			continue
 		}
 		if en.id == 0 {
-			en.id = h.lastID.Add(1)
+			en.id = h.NewDeliveryID()
 		}
 		en.tracker.add()
 		r.group.enqueue(en)
@@ -166,7 +170,11 @@ func (h *Hub) Ask(e *Event, reply func(Reply)) {
 }
 
 func (h *Hub) newQuestion(e *Event, done func(answer)) *question {
-	return &question{hub: h, id: h.lastID.Add(1), kind: e.Kind, asked: time.Now(), done: done}
+	id := e.DeliveryID
+	if id == 0 {
+		id = h.NewDeliveryID()
+	}
+	return &question{hub: h, id: id, kind: e.Kind, asked: time.Now(), done: done}
 }
 
 // noHandlerReason says why there is no subscription.

@@ -3,10 +3,10 @@
 // why a message didn't arrive watch it, or ask for it afterwards.
 //
 //	broker ──► Recorder ──► watchers ──► a stream at this node, or Exchange ──► another node
-//	                  └───► Problems, Emits, Limits: the last few, for later
+//	                  └───► Problems, Drops, Emits, Limits: the last few, for later
 //
 // Read event.go first, then recorder.go, watcher.go, recent.go (what is remembered) and, for
-// several nodes, exchange.go.
+// several nodes, exchange.go. What doesn't reach a socket is gathered for a moment (drops.go).
 //
 // What succeeds costs one atomic load while nobody watches: see [Recorder.Active]. Problems
 // and the messages of backends are always recorded, in tables of fixed size. Each user,
@@ -15,6 +15,6 @@
 //
 // # Locks
 //
-// Recorder.mu guards the tables and Recorder.registering the list of watchers. Watcher.mu and
-// Exchange.mu are taken alone. Nothing waits while it holds one of them.
+// Recorder.mu guards the tables and Recorder.registering the list of watchers. Watcher.mu,
+// Exchange.mu and gathering.mu are taken alone. Nothing waits while it holds one of them.
 package outcome

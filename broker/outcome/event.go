@@ -21,6 +21,8 @@ const (
 	Emit
 	// Limit: a client has hit a limit.
 	Limit
+	// Drop: messages to a socket were dropped.
+	Drop
 )
 
 // Message is the kind of a client's event.
@@ -32,7 +34,7 @@ func Kinds() []Kind {
 	for _, k := range eventhub.Kinds() {
 		all = append(all, Kind(k))
 	}
-	return append(all, Refused, Answer, Emit, Limit)
+	return append(all, Refused, Answer, Emit, Limit, Drop)
 }
 
 // String returns the kind's name in lower case, for logs.
@@ -46,6 +48,8 @@ func (k Kind) String() string {
 		return "emit"
 	case Limit:
 		return "limit"
+	case Drop:
+		return "drop"
 	}
 	return eventhub.Kind(k).String()
 }
@@ -70,11 +74,13 @@ const (
 	Denied
 	// Sent: it was sent.
 	Sent
+	// Dropped: it was dropped.
+	Dropped
 )
 
 // String returns the result's name in lower case, for logs.
 func (r Result) String() string {
-	names := []string{"", "done", "relayed", "handed_over", "answered", "refused", "sent"}
+	names := []string{"", "done", "relayed", "handed_over", "answered", "refused", "sent", "dropped"}
 	if int(r) < len(names) {
 		return names[r]
 	}
@@ -101,8 +107,12 @@ type Event struct {
 	// Args is the text of a JSON array and Attachments its binary data; of a Message.
 	Args        json.RawMessage
 	Attachments [][]byte
-	// Reason, PreviousSocketID and NotRecovered are those of [eventhub.Event].
+	// Reason, PreviousSocketID and NotRecovered are those of [eventhub.Event]. A Drop has a Reason
+	// as well.
 	Reason, PreviousSocketID, NotRecovered string
+	// DeliveryID is the id with which backends get a client's event, or have got what they answer;
+	// 0 if none does.
+	DeliveryID uint64
 	// WantsAck says that the client of a Message waits for an ack.
 	WantsAck bool
 	// Target says whom an Emit was for.
@@ -132,7 +142,7 @@ type Target struct {
 	More int
 }
 
-// Report counts the sockets of a message.
+// Report counts the sockets of a message. For a Drop, Dropped counts messages.
 type Report struct {
 	Matched, Queued, Kept, Dropped int
 	// Partial says that nodes didn't report; Missing are those that are known.
@@ -169,15 +179,15 @@ func (e *Event) size() int {
 
 // FromClient returns what a client did, as backends learn it. Its node is known if it has a
 // socket.
-func FromClient(e *eventhub.Event) Event {
-	node := ""
+func FromClient(d *eventhub.Delivery) Event {
+	e, node := d.Event, ""
 	if e.Socket != nil {
 		node = e.Socket.Node
 	}
 	return Event{
 		Kind: Kind(e.Kind), Time: e.Time, Node: node, Namespace: e.Namespace,
 		Socket: e.Socket, User: e.User, Room: e.Room, Name: e.Name, Args: e.Args, Attachments: e.Attachments,
-		Reason: e.Reason, PreviousSocketID: e.PreviousSocketID, NotRecovered: e.NotRecovered,
+		Reason: e.Reason, PreviousSocketID: e.PreviousSocketID, NotRecovered: e.NotRecovered, DeliveryID: d.ID,
 	}
 }
 
@@ -191,9 +201,12 @@ type Filter struct {
 	Problems bool
 }
 
+// wants reports whether the filter may select events of a kind.
+func (f *Filter) wants(k Kind) bool { return len(f.Kinds) == 0 || slices.Contains(f.Kinds, k) }
+
 func (f *Filter) match(e *Event) bool {
 	switch {
-	case len(f.Kinds) > 0 && !slices.Contains(f.Kinds, e.Kind),
+	case !f.wants(e.Kind),
 		f.Problems && !e.isProblem(),
 		len(f.Namespaces) > 0 && !slices.Contains(f.Namespaces, e.Namespace),
 		len(f.Names) > 0 && e.Kind.hasName() && !slices.Contains(f.Names, e.Name):

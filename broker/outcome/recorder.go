@@ -49,8 +49,11 @@ type Recorder struct {
 	registering sync.Mutex // held while the watchers change
 	lastID      uint64     // guarded by registering
 
+	drops gathering
+
 	mu       sync.Mutex
 	problems recent[who, Event] // of users
+	dropped  recent[who, Event] // of what was sent to users
 	refusals recent[who, Event] // of clients whose user isn't known
 	emits    recent[whom, sent]
 	limits   recent[hitter, LimitHit] // of users
@@ -95,6 +98,7 @@ func NewRecorder(node string, log *slog.Logger, debug bool) *Recorder {
 		debug:    debug,
 		problems: newRecent[who, Event](problemKeys, problemsEach),
 		refusals: newRecent[who, Event](problemKeys, problemsEach),
+		dropped:  newRecent[who, Event](problemKeys, problemsEach),
 		emits:    newRecent[whom, sent](emitKeys, emitsEach),
 		limits:   newRecent[hitter, LimitHit](limitKeys, 1),
 		floods:   newRecent[hitter, LimitHit](limitKeys, 1),
@@ -162,9 +166,13 @@ func (r *Recorder) logEvent(e *Event) {
 	add("limit", e.Limit)
 	add("result", e.Result.String())
 	add("code", e.Code)
+	add("reason", e.Reason)
 	if e.Result == Relayed || e.Result == Sent {
 		attrs = append(attrs, "matched", e.Report.Matched, "queued", e.Report.Queued,
 			"kept", e.Report.Kept, "dropped", e.Report.Dropped)
+	}
+	if e.Result == Dropped {
+		attrs = append(attrs, "dropped", e.Report.Dropped)
 	}
 	r.log.Debug("outcome", attrs...)
 }
@@ -194,15 +202,7 @@ func whoOf(e *Event) who {
 
 // remember keeps a problem. One that is like the one before it only counts.
 func (r *Recorder) remember(e *Event) {
-	key := whoOf(e)
-	kept := *e
-	kept.Args, kept.Attachments, kept.Count = nil, nil, 1
-	if s := e.Socket; s != nil { // without what is large
-		kept.Socket = &eventhub.Socket{
-			ID: s.ID, User: s.User, Namespace: s.Namespace, Node: s.Node,
-			Address: s.Address, Transport: s.Transport, ConnectTime: s.ConnectTime,
-		}
-	}
+	key, kept := whoOf(e), small(e)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if e.Kind == Limit {
@@ -218,6 +218,19 @@ func (r *Recorder) remember(e *Event) {
 		return
 	}
 	table.add(key, kept)
+}
+
+// small returns an event without what is large.
+func small(e *Event) Event {
+	kept := *e
+	kept.Args, kept.Attachments, kept.Count = nil, nil, 1
+	if s := e.Socket; s != nil {
+		kept.Socket = &eventhub.Socket{
+			ID: s.ID, User: s.User, Namespace: s.Namespace, Node: s.Node,
+			Address: s.Address, Transport: s.Transport, ConnectTime: s.ConnectTime,
+		}
+	}
+	return kept
 }
 
 // alike reports whether two problems of one user or address are the same one.

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/salabroker/sala/broker/eventhub"
 )
@@ -204,4 +206,77 @@ func TestRecordingAnEmitAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { r.RecordEmit(m) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
+}
+
+// socketOf returns a socket of a user.
+func socketOf(id, user string) *eventhub.Socket {
+	return &eventhub.Socket{ID: id, User: user, Namespace: "/", Address: "192.0.2.1:5", Data: []byte(`{"plan":"pro"}`)}
+}
+
+// Drops of a socket are gathered for a moment, and then shown and remembered.
+func TestDropsAreGathered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder()
+		w, err := r.Watch("web", Filter{Problems: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ana := socketOf("s", "ana")
+		r.RecordDrop(ana, "queue full", "slow", 1)
+		r.RecordDrop(ana, "queue full", "slow", 2)
+		if events, _ := w.Take(); len(events) > 0 || len(r.DropsOf("/", "ana")) > 0 {
+			t.Errorf("shown at once: %+v", events)
+		}
+		<-time.After(2 * gatherTime)
+		events, missed := w.Take()
+		if len(events) != 1 || missed > 0 || events[0].Report.Dropped != 3 || events[0].Reason != "queue full" || events[0].Kind != Drop || events[0].Node != "node" {
+			t.Errorf("shown: %+v, missed %d", events, missed)
+		}
+		r.RecordDrop(ana, "queue full", "slow", 4)
+		<-time.After(2 * gatherTime)
+		r.RecordDrop(ana, "undelivered", "gone", 1)
+		r.RecordDrop(socketOf("anonymous", ""), "undelivered", "gone", 1)
+		<-time.After(2 * gatherTime)
+		drops := r.DropsOf("/", "ana")
+		if len(drops) != 2 || drops[0].Reason != "undelivered" || drops[1].Report.Dropped != 7 || drops[1].Count != 2 || drops[1].Socket.Data != nil {
+			t.Errorf("remembered: %+v", drops)
+		}
+		if len(r.dropped.places) != 1 {
+			t.Errorf("the drops of %d users are remembered, want those of ana", len(r.dropped.places))
+		}
+	})
+}
+
+// Drops of many sockets at once take no more memory than those of some; viewers learn that there are
+// more.
+func TestDropsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder()
+		all, err := r.Watch("web", Filter{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		emits, err := r.Watch("web", Filter{Kinds: []Kind{Emit}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			for i := range 3 * maxGathered {
+				r.RecordDrop(socketOf(fmt.Sprint("s", i), fmt.Sprint("user", i%(2*problemKeys))), "undelivered", "gone", 1)
+			}
+			<-time.After(2 * gatherTime)
+			if events, missed := all.Take(); len(events) != maxGathered || missed != 2*maxGathered {
+				t.Errorf("%d events, %d missed", len(events), missed)
+			}
+			if _, missed := emits.Take(); missed > 0 {
+				t.Errorf("a viewer of emits has missed %d", missed)
+			}
+		}
+		if n := len(r.dropped.places); n != problemKeys || r.drops.drops != nil {
+			t.Errorf("the drops of %d users are remembered, and of %d sockets gathered", n, len(r.drops.drops))
+		}
+		if n := len(r.DropsOf("/", "user1")); n > problemsEach {
+			t.Errorf("%d drops of a user are remembered", n)
+		}
+	})
 }

@@ -18,7 +18,7 @@ func ToWire(e *Event) *wire.OutcomeEvent {
 		Key: e.Key, Limit: e.Limit, Result: uint32(e.Result), Code: e.Code, Message: e.Message,
 		Matched: count(e.Report.Matched), Queued: count(e.Report.Queued), Kept: count(e.Report.Kept), Dropped: count(e.Report.Dropped),
 		Partial: e.Report.Partial, Missing: e.Report.Missing, OtherNodes: e.Report.OtherNodes,
-		Groups: e.Groups, TookNs: int64(e.Took), Count: count(e.Count),
+		Groups: e.Groups, TookNs: int64(e.Took), Count: count(e.Count), Reason: e.Reason, DeliveryId: e.DeliveryID,
 	}
 	if e.Socket != nil {
 		w.Socket = socketwire.To(e.Socket)
@@ -38,7 +38,7 @@ func FromWire(from cluster.NodeID, w *wire.OutcomeEvent) Event {
 			Matched: int(w.GetMatched()), Queued: int(w.GetQueued()), Kept: int(w.GetKept()), Dropped: int(w.GetDropped()),
 			Partial: w.GetPartial(), Missing: w.GetMissing(), OtherNodes: w.GetOtherNodes(),
 		},
-		Groups: w.GetGroups(), Took: time.Duration(w.GetTookNs()), Count: int(w.GetCount()),
+		Groups: w.GetGroups(), Took: time.Duration(w.GetTookNs()), Count: int(w.GetCount()), Reason: w.GetReason(), DeliveryID: w.GetDeliveryId(),
 	}
 	if w.GetSocket() != nil {
 		e.Socket = socketwire.From(w.GetSocket())

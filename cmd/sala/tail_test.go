@@ -88,6 +88,13 @@ func TestTail(t *testing.T) {
 	}
 	people.cancel()
 	people.wantEnd(exitOK)
+
+	connects := n.tail(t, "-o", "json", "--kind", "connect", "-n", "1")
+	n.connect(t, "ben", "lobby")
+	connects.wantEnd(exitOK)
+	if got := connects.out.String(); strings.Contains(got, `"deliveryId":""`) || !strings.Contains(got, `"deliveryId":"`) {
+		t.Errorf("a connect has no delivery id: %s", got)
+	}
 }
 
 func TestTailComesBack(t *testing.T) {

@@ -54,7 +54,9 @@ test('a stream at one node shows the outcome of everything at the other', async 
     await ana.ask('unheard');
     return backend.received.length > 0;
   }, 'events at the backend');
-  await lines.find((e) => outcome('MESSAGE', 'HANDED_OVER')(e) && e.outcome.groups[0] === 'orders', 'an event that a backend handles');
+  const handed = await lines.find((e) => outcome('MESSAGE', 'HANDED_OVER')(e) && e.outcome.groups[0] === 'orders', 'an event that a backend handles');
+  const delivered = await until(() => backend.received.find(({ deliveryId }) => deliveryId === handed.deliveryId), 'the same id at the backend');
+  assert.equal(delivered.event, 'order');
 
   for (const [token, code] of [['no token', 'TOKEN_INVALID'], [there.foreignToken({ sub: 'ana', exp: 1 }), 'TOKEN_EXPIRED']]) {
     assert.equal((await refusal(t, there, { token })).data.code, code);
@@ -89,7 +91,7 @@ test('explain finds the user, the room and what was refused at any node', async 
   await there.emit(['chat:7'], 'news', 1);
   const { checks, sockets, problems, messages, partial } = await here.ok('GET', '/v1/explain?user=dan&room=chat:7');
   assert.deepEqual(Object.fromEntries(checks.map(({ kind, result }) => [kind.slice(11), result.slice(13)])), {
-    CONNECTED: 'OK', IN_ROOM: 'OK', MAY_JOIN: 'OK', MAY_PUBLISH: 'NOTE', QUEUE: 'OK', SESSION: 'NOTE', HISTORY: 'NOTE', MESSAGES: 'OK', REFUSALS: 'PROBLEM', NODES: 'OK',
+    CONNECTED: 'OK', IN_ROOM: 'OK', MAY_JOIN: 'OK', MAY_PUBLISH: 'NOTE', QUEUE: 'OK', SESSION: 'NOTE', HISTORY: 'NOTE', MESSAGES: 'OK', DROPS: 'OK', REFUSALS: 'PROBLEM', NODES: 'OK',
   });
   assert.deepEqual([sockets.length, sockets[0].id, sockets[0].node, sockets[0].inRoom, partial], [1, dan.id, there.id, true, false]);
   assert.equal(problems[0].outcome.code, 'JOIN_DENIED');

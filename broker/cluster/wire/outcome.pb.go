@@ -305,7 +305,11 @@ type OutcomeEvent struct {
 	// How long an answer took, in nanoseconds.
 	TookNs int64 `protobuf:"varint,30,opt,name=took_ns,json=tookNs,proto3" json:"took_ns,omitempty"`
 	// How often the same happened in a row.
-	Count         uint32 `protobuf:"varint,31,opt,name=count,proto3" json:"count,omitempty"`
+	Count uint32 `protobuf:"varint,31,opt,name=count,proto3" json:"count,omitempty"`
+	// Why messages were dropped.
+	Reason string `protobuf:"bytes,32,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The id of the delivery to backends; 0 for none.
+	DeliveryId    uint64 `protobuf:"varint,33,opt,name=delivery_id,json=deliveryId,proto3" json:"delivery_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -557,6 +561,20 @@ func (x *OutcomeEvent) GetCount() uint32 {
 	return 0
 }
 
+func (x *OutcomeEvent) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *OutcomeEvent) GetDeliveryId() uint64 {
+	if x != nil {
+		return x.DeliveryId
+	}
+	return 0
+}
+
 // ExplainUser asks what the node knows of a user and a room.
 type ExplainUser struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -633,7 +651,9 @@ type UserFacts struct {
 	// The last problems of the user.
 	Problems []*OutcomeEvent `protobuf:"bytes,4,rep,name=problems,proto3" json:"problems,omitempty"`
 	// The last messages of backends for the user, the room or everyone.
-	Messages      []*OutcomeEvent `protobuf:"bytes,5,rep,name=messages,proto3" json:"messages,omitempty"`
+	Messages []*OutcomeEvent `protobuf:"bytes,5,rep,name=messages,proto3" json:"messages,omitempty"`
+	// What was dropped lately of what was sent to the user.
+	Drops         []*OutcomeEvent `protobuf:"bytes,6,rep,name=drops,proto3" json:"drops,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -699,6 +719,13 @@ func (x *UserFacts) GetProblems() []*OutcomeEvent {
 func (x *UserFacts) GetMessages() []*OutcomeEvent {
 	if x != nil {
 		return x.Messages
+	}
+	return nil
+}
+
+func (x *UserFacts) GetDrops() []*OutcomeEvent {
+	if x != nil {
+		return x.Drops
 	}
 	return nil
 }
@@ -896,7 +923,7 @@ const file_sala_cluster_v1_outcome_proto_rawDesc = "" +
 	"\fOutcomeBatch\x12\x18\n" +
 	"\awatcher\x18\x01 \x01(\x04R\awatcher\x125\n" +
 	"\x06events\x18\x02 \x03(\v2\x1d.sala.cluster.v1.OutcomeEventR\x06events\x12\x16\n" +
-	"\x06missed\x18\x03 \x01(\x04R\x06missed\"\x93\x06\n" +
+	"\x06missed\x18\x03 \x01(\x04R\x06missed\"\xcc\x06\n" +
 	"\fOutcomeEvent\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x17\n" +
 	"\aunix_ns\x18\x02 \x01(\x03R\x06unixNs\x12\x1c\n" +
@@ -930,17 +957,21 @@ const file_sala_cluster_v1_outcome_proto_rawDesc = "" +
 	"otherNodes\x12\x16\n" +
 	"\x06groups\x18\x1d \x03(\tR\x06groups\x12\x17\n" +
 	"\atook_ns\x18\x1e \x01(\x03R\x06tookNs\x12\x14\n" +
-	"\x05count\x18\x1f \x01(\rR\x05count\"S\n" +
+	"\x05count\x18\x1f \x01(\rR\x05count\x12\x16\n" +
+	"\x06reason\x18  \x01(\tR\x06reason\x12\x1f\n" +
+	"\vdelivery_id\x18! \x01(\x04R\n" +
+	"deliveryId\"S\n" +
 	"\vExplainUser\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x12\n" +
-	"\x04room\x18\x03 \x01(\tR\x04room\"\xeb\x01\n" +
+	"\x04room\x18\x03 \x01(\tR\x04room\"\xa0\x02\n" +
 	"\tUserFacts\x12:\n" +
 	"\asockets\x18\x01 \x03(\v2 .sala.cluster.v1.ExplainedSocketR\asockets\x12\x12\n" +
 	"\x04more\x18\x02 \x01(\rR\x04more\x12\x18\n" +
 	"\amembers\x18\x03 \x01(\rR\amembers\x129\n" +
 	"\bproblems\x18\x04 \x03(\v2\x1d.sala.cluster.v1.OutcomeEventR\bproblems\x129\n" +
-	"\bmessages\x18\x05 \x03(\v2\x1d.sala.cluster.v1.OutcomeEventR\bmessages\"\xc5\x03\n" +
+	"\bmessages\x18\x05 \x03(\v2\x1d.sala.cluster.v1.OutcomeEventR\bmessages\x123\n" +
+	"\x05drops\x18\x06 \x03(\v2\x1d.sala.cluster.v1.OutcomeEventR\x05drops\"\xc5\x03\n" +
 	"\x0fExplainedSocket\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x1c\n" +
@@ -992,11 +1023,12 @@ var file_sala_cluster_v1_outcome_proto_depIdxs = []int32{
 	6, // 3: sala.cluster.v1.UserFacts.sockets:type_name -> sala.cluster.v1.ExplainedSocket
 	3, // 4: sala.cluster.v1.UserFacts.problems:type_name -> sala.cluster.v1.OutcomeEvent
 	3, // 5: sala.cluster.v1.UserFacts.messages:type_name -> sala.cluster.v1.OutcomeEvent
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	3, // 6: sala.cluster.v1.UserFacts.drops:type_name -> sala.cluster.v1.OutcomeEvent
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_sala_cluster_v1_outcome_proto_init() }

@@ -42,3 +42,22 @@ func adviceFor(code string) string {
 	}
 	return "The code is the backend's or the broker's; docs/clients.md lists the broker's."
 }
+
+// adviceForDrop returns what to do about messages that were dropped.
+func adviceForDrop(reason string) string {
+	switch reason {
+	case "queue full":
+		return "Send less, use conflate keys for values that change, or raise --max-queue-bytes; let the client read the room's history for what it missed."
+	case "not writable":
+		return "Send messages that each client must get without volatile."
+	case "too large":
+		return "Send smaller messages, or raise --max-queue-bytes."
+	case "closed", "undelivered":
+		return "With session recovery the client gets such messages when it comes back; without, let it read the room's history."
+	case "not recovered":
+		return "Raise --recovery-window, --recovery-messages or --recovery-bytes, or let the client read the room's history when socket.recovered is false."
+	case "overloaded":
+		return adviceFor("OVERLOADED")
+	}
+	return "docs/operations.md lists the reasons of sala_deliveries_dropped_total."
+}

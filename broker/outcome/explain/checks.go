@@ -213,6 +213,18 @@ func (f *Facts) messages() Check {
 	return c
 }
 
+func (f *Facts) drops() Check {
+	c := Check{Kind: KindDrops, Result: OK, Answer: "nothing that was sent to the user was dropped lately"}
+	if len(f.Drops) == 0 {
+		return c
+	}
+	last := &f.Drops[0]
+	c.Result = Problem
+	c.Answer = fmt.Sprintf("dropped %s: %s to a socket of the user, because %s", f.ago(last.Time), messages(last.Report.Dropped), last.Message)
+	c.Advice = adviceForDrop(last.Reason)
+	return c
+}
+
 func (f *Facts) refusals() Check {
 	c := Check{Kind: KindRefusals, Result: OK, Answer: "nothing of the user was refused lately"}
 	if len(f.Problems) == 0 {
@@ -283,6 +295,13 @@ func (f *Facts) ago(t time.Time) string {
 		return "just now"
 	}
 	return d.Round(time.Second).String() + " ago"
+}
+
+func messages(n int) string {
+	if n == 1 {
+		return "1 message"
+	}
+	return fmt.Sprintf("%d messages", n)
 }
 
 func sockets(n int) string {

@@ -22,6 +22,8 @@ type Facts struct {
 	History   History
 	// Problems are the user's last ones, newest first.
 	Problems []outcome.Event
+	// Drops are what was dropped last of what was sent to the user, newest first.
+	Drops []outcome.Event
 	// Messages are those that backends sent last to the user, the room or everyone, newest
 	// first.
 	Messages []outcome.Event
@@ -61,7 +63,7 @@ type History struct {
 // Kind is what a check looks at.
 type Kind uint8
 
-// The checks, in the order in which [Facts.Check] returns them.
+// The checks. Their numbers are those of the API.
 const (
 	KindConnected Kind = iota + 1
 	KindInRoom
@@ -73,6 +75,7 @@ const (
 	KindMessages
 	KindRefusals
 	KindNodes
+	KindDrops
 )
 
 // Result is the result of a check.
@@ -103,5 +106,5 @@ func (f *Facts) Check() []Check {
 	if f.Room != "" {
 		checks = append(checks, f.history())
 	}
-	return append(checks, f.messages(), f.refusals(), f.nodes())
+	return append(checks, f.messages(), f.drops(), f.refusals(), f.nodes())
 }

@@ -69,6 +69,8 @@ const (
 	EventKind_EVENT_KIND_EMIT EventKind = 16
 	// A client has hit a limit. Only in ObserveService.Tail.
 	EventKind_EVENT_KIND_LIMIT EventKind = 17
+	// Messages to a socket were dropped. Only in ObserveService.Tail.
+	EventKind_EVENT_KIND_DROP EventKind = 18
 )
 
 // Enum value maps for EventKind.
@@ -92,6 +94,7 @@ var (
 		15: "EVENT_KIND_ANSWER",
 		16: "EVENT_KIND_EMIT",
 		17: "EVENT_KIND_LIMIT",
+		18: "EVENT_KIND_DROP",
 	}
 	EventKind_value = map[string]int32{
 		"EVENT_KIND_UNSPECIFIED":  0,
@@ -112,6 +115,7 @@ var (
 		"EVENT_KIND_ANSWER":       15,
 		"EVENT_KIND_EMIT":         16,
 		"EVENT_KIND_LIMIT":        17,
+		"EVENT_KIND_DROP":         18,
 	}
 )
 
@@ -1346,7 +1350,7 @@ const file_sala_v1_event_proto_rawDesc = "" +
 	"deliveryId\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\rR\x04code\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\tR\amessage*\xcb\x03\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage*\xe0\x03\n" +
 	"\tEventKind\x12\x1a\n" +
 	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12EVENT_KIND_CONNECT\x10\x01\x12\x19\n" +
@@ -1366,7 +1370,8 @@ const file_sala_v1_event_proto_rawDesc = "" +
 	"\x12EVENT_KIND_REFUSED\x10\x0e\x12\x15\n" +
 	"\x11EVENT_KIND_ANSWER\x10\x0f\x12\x13\n" +
 	"\x0fEVENT_KIND_EMIT\x10\x10\x12\x14\n" +
-	"\x10EVENT_KIND_LIMIT\x10\x112V\n" +
+	"\x10EVENT_KIND_LIMIT\x10\x11\x12\x13\n" +
+	"\x0fEVENT_KIND_DROP\x10\x122V\n" +
 	"\fEventService\x12F\n" +
 	"\tSubscribe\x12\x19.sala.v1.SubscribeRequest\x1a\x1a.sala.v1.SubscribeResponse(\x010\x01B/Z-github.com/salabroker/sala/gen/sala/v1;salav1b\x06proto3"
 

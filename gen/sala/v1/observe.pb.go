@@ -32,7 +32,7 @@ const (
 	// The broker carried it out: the client joined or left a room, or has a new token.
 	OutcomeResult_OUTCOME_RESULT_DONE OutcomeResult = 1
 	// A relay rule sent it to other clients. matched, queued, kept and dropped count the sockets of
-	// the sender's node only.
+	// the sender's node only: a relay doesn't wait for other nodes. What is dropped there is a DROP.
 	OutcomeResult_OUTCOME_RESULT_RELAYED OutcomeResult = 2
 	// Backends get it; groups names their groups. If the client waits for an ack, an event of the kind
 	// ANSWER follows.
@@ -44,6 +44,8 @@ const (
 	OutcomeResult_OUTCOME_RESULT_REFUSED OutcomeResult = 5
 	// The message was sent. matched, queued, kept and dropped count its sockets.
 	OutcomeResult_OUTCOME_RESULT_SENT OutcomeResult = 6
+	// Messages to the socket were dropped; dropped counts them.
+	OutcomeResult_OUTCOME_RESULT_DROPPED OutcomeResult = 7
 )
 
 // Enum value maps for OutcomeResult.
@@ -56,6 +58,7 @@ var (
 		4: "OUTCOME_RESULT_ANSWERED",
 		5: "OUTCOME_RESULT_REFUSED",
 		6: "OUTCOME_RESULT_SENT",
+		7: "OUTCOME_RESULT_DROPPED",
 	}
 	OutcomeResult_value = map[string]int32{
 		"OUTCOME_RESULT_UNSPECIFIED": 0,
@@ -65,6 +68,7 @@ var (
 		"OUTCOME_RESULT_ANSWERED":    4,
 		"OUTCOME_RESULT_REFUSED":     5,
 		"OUTCOME_RESULT_SENT":        6,
+		"OUTCOME_RESULT_DROPPED":     7,
 	}
 )
 
@@ -121,6 +125,8 @@ const (
 	CheckKind_CHECK_KIND_REFUSALS CheckKind = 9
 	// Did all nodes answer?
 	CheckKind_CHECK_KIND_NODES CheckKind = 10
+	// Was nothing dropped lately that was sent to the user?
+	CheckKind_CHECK_KIND_DROPS CheckKind = 11
 )
 
 // Enum value maps for CheckKind.
@@ -137,6 +143,7 @@ var (
 		8:  "CHECK_KIND_MESSAGES",
 		9:  "CHECK_KIND_REFUSALS",
 		10: "CHECK_KIND_NODES",
+		11: "CHECK_KIND_DROPS",
 	}
 	CheckKind_value = map[string]int32{
 		"CHECK_KIND_UNSPECIFIED": 0,
@@ -150,6 +157,7 @@ var (
 		"CHECK_KIND_MESSAGES":    8,
 		"CHECK_KIND_REFUSALS":    9,
 		"CHECK_KIND_NODES":       10,
+		"CHECK_KIND_DROPS":       11,
 	}
 )
 
@@ -247,7 +255,8 @@ type TailRequest struct {
 	Namespaces []string `protobuf:"bytes,1,rep,name=namespaces,proto3" json:"namespaces,omitempty"`
 	// Only these kinds. Empty means all.
 	Kinds []EventKind `protobuf:"varint,2,rep,packed,name=kinds,proto3,enum=sala.v1.EventKind" json:"kinds,omitempty"`
-	// Only what these users do or, for EMIT, what is sent to them. Empty means all.
+	// Only what these users do, what is sent to them by name (EMIT), and what they don't get (DROP).
+	// Empty means all.
 	Users []string `protobuf:"bytes,3,rep,name=users,proto3" json:"users,omitempty"`
 	// Only what is about these rooms. A client's event is about the room that its first argument
 	// names. Empty means all.
@@ -566,7 +575,8 @@ type TailEvent struct {
 	ArgsJson string `protobuf:"bytes,10,opt,name=args_json,json=argsJson,proto3" json:"args_json,omitempty"`
 	// The binary data that the arguments refer to. Only for MESSAGE.
 	Attachments [][]byte `protobuf:"bytes,11,rep,name=attachments,proto3" json:"attachments,omitempty"`
-	// Why the socket disconnected, or why its connection ended. Only for DISCONNECT and AWAY.
+	// Why the socket disconnected, or why its connection ended; for DROP why the messages were dropped,
+	// as the metric sala_deliveries_dropped_total names it. Only for DISCONNECT, AWAY and DROP.
 	Reason string `protobuf:"bytes,12,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The id of the socket that the client wanted to return to and could not. Only for CONNECT.
 	PreviousSocketId string `protobuf:"bytes,13,opt,name=previous_socket_id,json=previousSocketId,proto3" json:"previous_socket_id,omitempty"`
@@ -574,7 +584,7 @@ type TailEvent struct {
 	NotRecovered string `protobuf:"bytes,14,opt,name=not_recovered,json=notRecovered,proto3" json:"not_recovered,omitempty"`
 	// Whether the client waits for an ack. Only for MESSAGE.
 	WantsAck bool `protobuf:"varint,15,opt,name=wants_ack,json=wantsAck,proto3" json:"wants_ack,omitempty"`
-	// What became of it. Only for MESSAGE, ANSWER, REFUSED, EMIT and LIMIT.
+	// What became of it. Only for MESSAGE, ANSWER, REFUSED, EMIT, LIMIT and DROP.
 	Outcome *Outcome `protobuf:"bytes,16,opt,name=outcome,proto3" json:"outcome,omitempty"`
 	// Whom the message was for. Only for EMIT.
 	Target *EmitTarget `protobuf:"bytes,17,opt,name=target,proto3" json:"target,omitempty"`
@@ -583,7 +593,10 @@ type TailEvent struct {
 	// The limit that was hit, as the metric sala_limits_exceeded_total names it. Only for LIMIT.
 	Limit string `protobuf:"bytes,19,opt,name=limit,proto3" json:"limit,omitempty"`
 	// How often the same has happened in a row; at least 1. Above 1 only in ExplainResponse.
-	Count         uint32 `protobuf:"varint,20,opt,name=count,proto3" json:"count,omitempty"`
+	Count uint32 `protobuf:"varint,20,opt,name=count,proto3" json:"count,omitempty"`
+	// The delivery_id with which backends receive the event. An ANSWER has that of its MESSAGE. Empty
+	// for a MESSAGE that no backend receives, and for REFUSED, EMIT, LIMIT and DROP.
+	DeliveryId    string `protobuf:"bytes,21,opt,name=delivery_id,json=deliveryId,proto3" json:"delivery_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -758,6 +771,13 @@ func (x *TailEvent) GetCount() uint32 {
 	return 0
 }
 
+func (x *TailEvent) GetDeliveryId() string {
+	if x != nil {
+		return x.DeliveryId
+	}
+	return ""
+}
+
 // Outcome is what became of an event, a connect or an emit.
 type Outcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -773,7 +793,7 @@ type Outcome struct {
 	Queued uint32 `protobuf:"varint,5,opt,name=queued,proto3" json:"queued,omitempty"`
 	// For how many of them it waits in a session, because their client is away.
 	Kept uint32 `protobuf:"varint,6,opt,name=kept,proto3" json:"kept,omitempty"`
-	// How many of them don't get it.
+	// How many of them don't get it. In a DROP, how many messages the socket doesn't get.
 	Dropped uint32 `protobuf:"varint,7,opt,name=dropped,proto3" json:"dropped,omitempty"`
 	// Whether a node didn't report in time, or doesn't know the message.
 	Partial bool `protobuf:"varint,8,opt,name=partial,proto3" json:"partial,omitempty"`
@@ -1065,7 +1085,10 @@ type ExplainResponse struct {
 	// Whether a node did not answer in time, so that its part is missing.
 	Partial bool `protobuf:"varint,5,opt,name=partial,proto3" json:"partial,omitempty"`
 	// The nodes that did not answer.
-	MissingNodes  []string `protobuf:"bytes,6,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
+	MissingNodes []string `protobuf:"bytes,6,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
+	// What was dropped lately of what was sent to the user, newest first. Each node remembers the last
+	// few for the users that had any last.
+	Drops         []*TailEvent `protobuf:"bytes,7,rep,name=drops,proto3" json:"drops,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1138,6 +1161,13 @@ func (x *ExplainResponse) GetPartial() bool {
 func (x *ExplainResponse) GetMissingNodes() []string {
 	if x != nil {
 		return x.MissingNodes
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetDrops() []*TailEvent {
+	if x != nil {
+		return x.Drops
 	}
 	return nil
 }
@@ -2206,7 +2236,7 @@ const file_sala_v1_observe_proto_rawDesc = "" +
 	"\rmissing_nodes\x18\x02 \x03(\tR\fmissingNodes\"$\n" +
 	"\n" +
 	"TailMissed\x12\x16\n" +
-	"\x06events\x18\x01 \x01(\x04R\x06events\"\xf9\x04\n" +
+	"\x06events\x18\x01 \x01(\x04R\x06events\"\x9a\x05\n" +
 	"\tTailEvent\x12&\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x12.sala.v1.EventKindR\x04kind\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
@@ -2228,7 +2258,9 @@ const file_sala_v1_observe_proto_rawDesc = "" +
 	"\x06target\x18\x11 \x01(\v2\x13.sala.v1.EmitTargetR\x06target\x12\x10\n" +
 	"\x03key\x18\x12 \x01(\tR\x03key\x12\x14\n" +
 	"\x05limit\x18\x13 \x01(\tR\x05limit\x12\x14\n" +
-	"\x05count\x18\x14 \x01(\rR\x05count\"\xee\x02\n" +
+	"\x05count\x18\x14 \x01(\rR\x05count\x12\x1f\n" +
+	"\vdelivery_id\x18\x15 \x01(\tR\n" +
+	"deliveryId\"\xee\x02\n" +
 	"\aOutcome\x12.\n" +
 	"\x06result\x18\x01 \x01(\x0e2\x16.sala.v1.OutcomeResultR\x06result\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +
@@ -2254,14 +2286,15 @@ const file_sala_v1_observe_proto_rawDesc = "" +
 	"\x0eExplainRequest\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x12\n" +
 	"\x04room\x18\x02 \x01(\tR\x04room\x12\x1c\n" +
-	"\tnamespace\x18\x03 \x01(\tR\tnamespace\"\x8c\x02\n" +
+	"\tnamespace\x18\x03 \x01(\tR\tnamespace\"\xb6\x02\n" +
 	"\x0fExplainResponse\x12&\n" +
 	"\x06checks\x18\x01 \x03(\v2\x0e.sala.v1.CheckR\x06checks\x122\n" +
 	"\asockets\x18\x02 \x03(\v2\x18.sala.v1.ExplainedSocketR\asockets\x12.\n" +
 	"\bproblems\x18\x03 \x03(\v2\x12.sala.v1.TailEventR\bproblems\x12.\n" +
 	"\bmessages\x18\x04 \x03(\v2\x12.sala.v1.TailEventR\bmessages\x12\x18\n" +
 	"\apartial\x18\x05 \x01(\bR\apartial\x12#\n" +
-	"\rmissing_nodes\x18\x06 \x03(\tR\fmissingNodes\"\x8d\x01\n" +
+	"\rmissing_nodes\x18\x06 \x03(\tR\fmissingNodes\x12(\n" +
+	"\x05drops\x18\a \x03(\v2\x12.sala.v1.TailEventR\x05drops\"\x8d\x01\n" +
 	"\x05Check\x12&\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x12.sala.v1.CheckKindR\x04kind\x12,\n" +
 	"\x06result\x18\x02 \x01(\x0e2\x14.sala.v1.CheckResultR\x06result\x12\x16\n" +
@@ -2343,7 +2376,7 @@ const file_sala_v1_observe_proto_rawDesc = "" +
 	"\x05count\x18\x06 \x01(\rR\x05count\x127\n" +
 	"\tlast_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\blastTime\x129\n" +
 	"\n" +
-	"first_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tfirstTime*\xd6\x01\n" +
+	"first_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tfirstTime*\xf2\x01\n" +
 	"\rOutcomeResult\x12\x1e\n" +
 	"\x1aOUTCOME_RESULT_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13OUTCOME_RESULT_DONE\x10\x01\x12\x1a\n" +
@@ -2351,7 +2384,8 @@ const file_sala_v1_observe_proto_rawDesc = "" +
 	"\x1aOUTCOME_RESULT_HANDED_OVER\x10\x03\x12\x1b\n" +
 	"\x17OUTCOME_RESULT_ANSWERED\x10\x04\x12\x1a\n" +
 	"\x16OUTCOME_RESULT_REFUSED\x10\x05\x12\x17\n" +
-	"\x13OUTCOME_RESULT_SENT\x10\x06*\x9c\x02\n" +
+	"\x13OUTCOME_RESULT_SENT\x10\x06\x12\x1a\n" +
+	"\x16OUTCOME_RESULT_DROPPED\x10\a*\xb2\x02\n" +
 	"\tCheckKind\x12\x1a\n" +
 	"\x16CHECK_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14CHECK_KIND_CONNECTED\x10\x01\x12\x16\n" +
@@ -2364,7 +2398,8 @@ const file_sala_v1_observe_proto_rawDesc = "" +
 	"\x13CHECK_KIND_MESSAGES\x10\b\x12\x17\n" +
 	"\x13CHECK_KIND_REFUSALS\x10\t\x12\x14\n" +
 	"\x10CHECK_KIND_NODES\x10\n" +
-	"*q\n" +
+	"\x12\x14\n" +
+	"\x10CHECK_KIND_DROPS\x10\v*q\n" +
 	"\vCheckResult\x12\x1c\n" +
 	"\x18CHECK_RESULT_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fCHECK_RESULT_OK\x10\x01\x12\x18\n" +
@@ -2440,35 +2475,36 @@ var file_sala_v1_observe_proto_depIdxs = []int32{
 	13, // 12: sala.v1.ExplainResponse.sockets:type_name -> sala.v1.ExplainedSocket
 	7,  // 13: sala.v1.ExplainResponse.problems:type_name -> sala.v1.TailEvent
 	7,  // 14: sala.v1.ExplainResponse.messages:type_name -> sala.v1.TailEvent
-	1,  // 15: sala.v1.Check.kind:type_name -> sala.v1.CheckKind
-	2,  // 16: sala.v1.Check.result:type_name -> sala.v1.CheckResult
-	26, // 17: sala.v1.ExplainedSocket.connect_time:type_name -> google.protobuf.Timestamp
-	26, // 18: sala.v1.ExplainedSocket.token_expire_time:type_name -> google.protobuf.Timestamp
-	16, // 19: sala.v1.ListGroupsResponse.groups:type_name -> sala.v1.Group
-	17, // 20: sala.v1.Group.members:type_name -> sala.v1.GroupMember
-	25, // 21: sala.v1.GroupMember.kinds:type_name -> sala.v1.EventKind
-	28, // 22: sala.v1.GetStatsResponse.step:type_name -> google.protobuf.Duration
-	20, // 23: sala.v1.GetStatsResponse.nodes:type_name -> sala.v1.NodeStats
-	26, // 24: sala.v1.NodeStats.end_time:type_name -> google.protobuf.Timestamp
-	21, // 25: sala.v1.NodeStats.series:type_name -> sala.v1.StatsSeries
-	24, // 26: sala.v1.ListLimitsResponse.limits:type_name -> sala.v1.LimitHit
-	26, // 27: sala.v1.LimitHit.last_time:type_name -> google.protobuf.Timestamp
-	26, // 28: sala.v1.LimitHit.first_time:type_name -> google.protobuf.Timestamp
-	3,  // 29: sala.v1.ObserveService.Tail:input_type -> sala.v1.TailRequest
-	10, // 30: sala.v1.ObserveService.Explain:input_type -> sala.v1.ExplainRequest
-	14, // 31: sala.v1.ObserveService.ListGroups:input_type -> sala.v1.ListGroupsRequest
-	18, // 32: sala.v1.ObserveService.GetStats:input_type -> sala.v1.GetStatsRequest
-	22, // 33: sala.v1.ObserveService.ListLimits:input_type -> sala.v1.ListLimitsRequest
-	4,  // 34: sala.v1.ObserveService.Tail:output_type -> sala.v1.TailResponse
-	11, // 35: sala.v1.ObserveService.Explain:output_type -> sala.v1.ExplainResponse
-	15, // 36: sala.v1.ObserveService.ListGroups:output_type -> sala.v1.ListGroupsResponse
-	19, // 37: sala.v1.ObserveService.GetStats:output_type -> sala.v1.GetStatsResponse
-	23, // 38: sala.v1.ObserveService.ListLimits:output_type -> sala.v1.ListLimitsResponse
-	34, // [34:39] is the sub-list for method output_type
-	29, // [29:34] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	7,  // 15: sala.v1.ExplainResponse.drops:type_name -> sala.v1.TailEvent
+	1,  // 16: sala.v1.Check.kind:type_name -> sala.v1.CheckKind
+	2,  // 17: sala.v1.Check.result:type_name -> sala.v1.CheckResult
+	26, // 18: sala.v1.ExplainedSocket.connect_time:type_name -> google.protobuf.Timestamp
+	26, // 19: sala.v1.ExplainedSocket.token_expire_time:type_name -> google.protobuf.Timestamp
+	16, // 20: sala.v1.ListGroupsResponse.groups:type_name -> sala.v1.Group
+	17, // 21: sala.v1.Group.members:type_name -> sala.v1.GroupMember
+	25, // 22: sala.v1.GroupMember.kinds:type_name -> sala.v1.EventKind
+	28, // 23: sala.v1.GetStatsResponse.step:type_name -> google.protobuf.Duration
+	20, // 24: sala.v1.GetStatsResponse.nodes:type_name -> sala.v1.NodeStats
+	26, // 25: sala.v1.NodeStats.end_time:type_name -> google.protobuf.Timestamp
+	21, // 26: sala.v1.NodeStats.series:type_name -> sala.v1.StatsSeries
+	24, // 27: sala.v1.ListLimitsResponse.limits:type_name -> sala.v1.LimitHit
+	26, // 28: sala.v1.LimitHit.last_time:type_name -> google.protobuf.Timestamp
+	26, // 29: sala.v1.LimitHit.first_time:type_name -> google.protobuf.Timestamp
+	3,  // 30: sala.v1.ObserveService.Tail:input_type -> sala.v1.TailRequest
+	10, // 31: sala.v1.ObserveService.Explain:input_type -> sala.v1.ExplainRequest
+	14, // 32: sala.v1.ObserveService.ListGroups:input_type -> sala.v1.ListGroupsRequest
+	18, // 33: sala.v1.ObserveService.GetStats:input_type -> sala.v1.GetStatsRequest
+	22, // 34: sala.v1.ObserveService.ListLimits:input_type -> sala.v1.ListLimitsRequest
+	4,  // 35: sala.v1.ObserveService.Tail:output_type -> sala.v1.TailResponse
+	11, // 36: sala.v1.ObserveService.Explain:output_type -> sala.v1.ExplainResponse
+	15, // 37: sala.v1.ObserveService.ListGroups:output_type -> sala.v1.ListGroupsResponse
+	19, // 38: sala.v1.ObserveService.GetStats:output_type -> sala.v1.GetStatsResponse
+	23, // 39: sala.v1.ObserveService.ListLimits:output_type -> sala.v1.ListLimitsResponse
+	35, // [35:40] is the sub-list for method output_type
+	30, // [30:35] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_sala_v1_observe_proto_init() }

@@ -53,6 +53,41 @@ func TestEventsForPeople(t *testing.T) {
 	}
 }
 
+// A drop is a line for people, and an event of Subscribe keeps its delivery id.
+func TestOutcomesForPeopleAndScripts(t *testing.T) {
+	ana := &salav1.EventSocket{Id: "sock", User: "ana"}
+	at := timestamppb.New(time.Date(2026, 1, 2, 3, 4, 5, 6_000_000, time.Local))
+	for _, tt := range []struct {
+		people, scripts string
+		event           *salav1.TailEvent
+	}{
+		{"drop        / ana sock -> dropped 2 messages: the queue\\x1b was full", `"reason":"queue full"`, &salav1.TailEvent{
+			Kind: salav1.EventKind_EVENT_KIND_DROP, Socket: ana, Reason: "queue full",
+			Outcome: &salav1.Outcome{Result: salav1.OutcomeResult_OUTCOME_RESULT_DROPPED, Dropped: 2, Message: "the queue\x1b was full"},
+		}},
+		{"drop        / ana sock -> dropped 1 message: it ended", `"dropped":1`, &salav1.TailEvent{
+			Kind: salav1.EventKind_EVENT_KIND_DROP, Socket: ana, Reason: "undelivered",
+			Outcome: &salav1.Outcome{Result: salav1.OutcomeResult_OUTCOME_RESULT_DROPPED, Dropped: 1, Message: "it ended"},
+		}},
+		{"connect     / ana sock - -", `"deliveryId":"7"`, &salav1.TailEvent{Kind: salav1.EventKind_EVENT_KIND_CONNECT, Socket: ana, DeliveryId: "7"}},
+	} {
+		tt.event.Namespace, tt.event.Time = "/", at
+		var people, scripts bytes.Buffer
+		if err := newEventPrinter(&people, false).printTail(tt.event); err != nil {
+			t.Fatal(err)
+		}
+		if got := people.String(); got != "03:04:05.006 "+tt.people+"\n" {
+			t.Errorf("got  %q\nwant %q", got, tt.people)
+		}
+		if err := newEventPrinter(&scripts, true).printTail(tt.event); err != nil {
+			t.Fatal(err)
+		}
+		if got := scripts.String(); !strings.Contains(got, tt.scripts) || !strings.Contains(got, `"socket":{"id":"sock"`) {
+			t.Errorf("as JSON: %s, want %s", got, tt.scripts)
+		}
+	}
+}
+
 func TestColours(t *testing.T) {
 	event := &salav1.ClientEvent{Kind: salav1.EventKind_EVENT_KIND_ROOM_CLOSED, Namespace: "/", Room: "lobby"}
 	p := &eventPrinter{colour: true}

@@ -68,7 +68,7 @@ func explainText(out io.Writer, x *salav1.ExplainResponse) error {
 	for _, part := range []struct {
 		heading string
 		events  []*salav1.TailEvent
-	}{{"Refused lately, newest first:", x.GetProblems()}, {"Messages from backends, newest first:", x.GetMessages()}} {
+	}{{"Refused lately, newest first:", x.GetProblems()}, {"Dropped lately, newest first:", x.GetDrops()}, {"Messages from backends, newest first:", x.GetMessages()}} {
 		if len(part.events) == 0 {
 			continue
 		}

@@ -39,7 +39,7 @@ func clientEvent(e *salav1.TailEvent) *salav1.ClientEvent {
 	}
 	return &salav1.ClientEvent{
 		Kind: e.GetKind(), Time: e.GetTime(), Namespace: e.GetNamespace(), Socket: e.GetSocket(), User: e.GetUser(), Room: clientRoom(e),
-		Event: e.GetEvent(), ArgsJson: e.GetArgsJson(), Attachments: e.GetAttachments(), Reason: e.GetReason(),
+		DeliveryId: e.GetDeliveryId(), Event: e.GetEvent(), ArgsJson: e.GetArgsJson(), Attachments: e.GetAttachments(), Reason: e.GetReason(),
 		PreviousSocketId: e.GetPreviousSocketId(), NotRecovered: e.GetNotRecovered(),
 	}
 }
@@ -90,7 +90,7 @@ func (p *eventPrinter) outcome(e *salav1.TailEvent) string {
 	if kind == salav1.EventKind_EVENT_KIND_MESSAGE {
 		word = "outcome"
 	}
-	if e.GetOutcome().GetCode() != "" {
+	if e.GetOutcome().GetCode() != "" || kind == salav1.EventKind_EVENT_KIND_DROP {
 		colour = red
 	}
 	parts := []string{
@@ -140,8 +140,17 @@ func resultWords(e *salav1.TailEvent) string {
 		return "answered after " + o.GetTook().AsDuration().Round(100_000).String()
 	case salav1.OutcomeResult_OUTCOME_RESULT_DONE:
 		return "done"
+	case salav1.OutcomeResult_OUTCOME_RESULT_DROPPED:
+		return "dropped " + messages(o.GetDropped()) + ": " + line(o.GetMessage())
 	}
 	return "unknown"
+}
+
+func messages(n uint32) string {
+	if n == 1 {
+		return "1 message"
+	}
+	return count(n) + " messages"
 }
 
 // countWords counts the sockets of a message.

@@ -45,7 +45,7 @@ type Tail struct {
 func (*Tail) Help() string {
 	return `Besides the events of clients the command prints what became of them: to how many sockets a rule relayed them, ` +
 		`which groups of backends handle them and how they answered, or the code with which they were refused. It prints ` +
-		`refused connects, emits of backends with their report, and limits that were hit, too. ` +
+		`refused connects, emits of backends with their report, limits that were hit, and messages that were dropped for a socket, too. ` +
 		`The command only observes: backends get the same events as without it, and clients get the same answers. ` +
 		`If the connection to the broker is lost, it says so and reconnects; events in between are missing. ` +
 		`Press Ctrl-C to stop. Set NO_COLOR to turn off colours.`

@@ -38,7 +38,7 @@ type keylessPool struct {
 	mu         sync.Mutex
 	conns      *list.List // of *countedConn, the one that sent something last at the back
 	perNetwork map[netip.Addr]int
-	keyed      int
+	keyed      map[*countedConn]struct{} // those that have shown a key
 	evicted    uint64
 	rejected   uint64
 }
@@ -48,6 +48,7 @@ func newKeylessPool() *keylessPool {
 		keyedBy:    ratelimit.NewAddresses(ratelimit.AddressOptions{PerAddress: maxKeyedPerAddress}),
 		conns:      list.New(),
 		perNetwork: make(map[netip.Addr]int),
+		keyed:      make(map[*countedConn]struct{}),
 	}
 }
 
@@ -66,9 +67,14 @@ func (p *keylessPool) add(c *countedConn) *countedConn {
 		p.remove(evicted)
 		p.evicted++
 	}
-	c.element = p.conns.PushBack(c)
-	p.perNetwork[c.network()]++
+	p.place(c, p.conns.PushBack(c))
 	return evicted
+}
+
+// place notes that a connection is in the pool. The caller holds mu.
+func (p *keylessPool) place(c *countedConn, at *list.Element) {
+	c.element = at
+	p.perNetwork[c.network()]++
 }
 
 // worst returns which of the connections that among selects should go. Connections that have sent
@@ -119,28 +125,68 @@ func (p *keylessPool) touch(c *countedConn) {
 	}
 }
 
-// promote is called when a connection has shown a valid key. It reports whether it may stay.
-func (p *keylessPool) promote(c *countedConn) bool {
+// promote is called when a connection has shown a valid key. It reports whether it may stay. If
+// there is no room, connections whose keys have been revoked make room; the caller closes those that
+// are evicted.
+func (p *keylessPool) promote(c *countedConn) (stays bool, evicted []*countedConn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
 	case c.keyed.Load():
-		return true
+		return true, nil
 	case c.element == nil: // closed in the meantime
-		return false
+		return false, nil
 	}
-	verdict := ratelimit.TooMany
-	if p.keyed < maxKeyed {
-		verdict = p.keyedBy.Enter(c.from)
+	stays = p.enterKeyed(c)
+	if !stays {
+		p.demoteEnded()
+		stays = p.enterKeyed(c)
+		evicted = p.shrink()
 	}
-	if verdict != ratelimit.Admitted {
+	if !stays {
 		p.rejected++
+	}
+	return stays, evicted
+}
+
+// shrink takes as many connections out of the pool as are too many. The caller holds mu.
+func (p *keylessPool) shrink() (evicted []*countedConn) {
+	for p.conns.Len() > maxKeyless {
+		c := p.worst(func(*countedConn) bool { return true })
+		p.remove(c)
+		p.evicted++
+		evicted = append(evicted, c)
+	}
+	return evicted
+}
+
+// enterKeyed moves a connection out of the pool, if there is room. The caller holds mu.
+func (p *keylessPool) enterKeyed(c *countedConn) bool {
+	if len(p.keyed) >= maxKeyed || p.keyedBy.Enter(c.from) != ratelimit.Admitted {
 		return false
 	}
 	p.remove(c)
-	p.keyed++
+	p.keyed[c] = struct{}{}
 	c.keyed.Store(true)
 	return true
+}
+
+// demoteEnded puts the connections whose key isn't valid any more into the pool, as those that have
+// been quiet for longest. The caller holds mu.
+func (p *keylessPool) demoteEnded() {
+	for c := range p.keyed {
+		if c.keyEnded() {
+			p.leaveKeyed(c)
+			p.place(c, p.conns.PushFront(c))
+		}
+	}
+}
+
+// leaveKeyed frees the place of a connection that has shown a key. The caller holds mu.
+func (p *keylessPool) leaveKeyed(c *countedConn) {
+	delete(p.keyed, c)
+	c.keyed.Store(false)
+	p.keyedBy.Leave(c.from)
 }
 
 // leave frees the place of a closed connection, in the pool or among those with a key.
@@ -148,10 +194,8 @@ func (p *keylessPool) leave(c *countedConn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.remove(c)
-	wasKeyed := c.keyed.Swap(false)
-	if wasKeyed {
-		p.keyed--
-		p.keyedBy.Leave(c.from)
+	if c.keyed.Load() {
+		p.leaveKeyed(c)
 	}
 }
 

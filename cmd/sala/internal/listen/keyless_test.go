@@ -66,40 +66,96 @@ func TestKeylessPool(t *testing.T) {
 		t.Error("the evicted one isn't the one that has been quiet for longest")
 	}
 
+	promote := func(c *countedConn) bool {
+		stays, evicted := pool.promote(c)
+		if len(evicted) > 0 {
+			t.Errorf("%d connections were evicted for one that shows a key", len(evicted))
+		}
+		return stays
+	}
 	for range 2 { // it shows the key with each call
-		if !pool.promote(neighbour) || neighbour.element != nil {
+		if !promote(neighbour) || neighbour.element != nil {
 			t.Error("one that shows a key doesn't leave the pool")
 		}
 	}
-	if pool.promote(crowd[1]) {
+	if promote(crowd[1]) {
 		t.Error("a closed connection was promoted")
 	}
 	for i := range maxKeyedPerAddress {
 		p, _ := come("2001:db8:1::1")
-		if got := pool.promote(p); !got {
+		if got := promote(p); !got {
 			t.Fatalf("caller %d of an address isn't admitted", i)
 		}
 	}
 	last, _ := come("2001:db8:1::2")
-	if pool.promote(last) {
+	if promote(last) {
 		t.Error("an address has more callers than it may have")
 	}
 	for range maxKeyed - maxKeyedPerAddress - 1 {
 		p, _ := come("192.0.2.3")
-		if !pool.promote(p) {
+		if !promote(p) {
 			t.Fatal("a caller of another address isn't admitted")
 		}
 	}
 	p, _ := come("192.0.2.4")
-	if pool.promote(p) {
+	if promote(p) {
 		t.Error("there are more callers than there may be")
 	}
 	pool.leave(neighbour)
-	if !pool.promote(p) {
+	if !promote(p) {
 		t.Error("a place doesn't come back")
 	}
 	pool.leave(p)
 	if got := pool.stats(); got.waiting > maxKeyless || got.rejected != 2 {
 		t.Errorf("%d are waiting, %d were rejected", got.waiting, got.rejected)
+	}
+}
+
+// Connections whose key was revoked stay while there is room, and then make room for callers.
+func TestRevokedKeysMakeRoom(t *testing.T) {
+	l := &limitListener{limits: limits{keyless: newKeylessPool()}}
+	pool := l.keyless
+	revoked, valid := make(chan struct{}), make(chan struct{})
+	come := func(key <-chan struct{}) (c *countedConn, stays bool) {
+		c = &countedConn{TCPConn: &net.TCPConn{}, listener: l, from: netip.MustParseAddr("192.0.2.1")}
+		pool.add(c)
+		return c, c.ShowKey(key)
+	}
+	var old []*countedConn
+	for range maxKeyedPerAddress {
+		c, stays := come(revoked)
+		if !stays {
+			t.Fatal("a caller isn't admitted")
+		}
+		old = append(old, c)
+	}
+	if _, stays := come(valid); stays {
+		t.Fatal("an address has more callers than it may have")
+	}
+	if stays := old[0].ShowKey(valid); !stays {
+		t.Error("a connection that shows a second key doesn't stay")
+	}
+	close(revoked)
+	c, stays := come(valid)
+	if !stays || !c.keyed.Load() || !old[0].keyed.Load() {
+		t.Error("connections whose key is valid have no place")
+	}
+	if len(pool.keyed) != 2 || old[1].keyed.Load() {
+		t.Errorf("%d connections count as callers, want 2", len(pool.keyed))
+	}
+	if got := pool.stats(); got.waiting > maxKeyless {
+		t.Errorf("%d connections without a valid key stay", got.waiting)
+	}
+	closed := 0
+	for _, c := range old {
+		if c.closed.Load() {
+			closed++
+		}
+	}
+	if want := maxKeyedPerAddress - 1 - maxKeyless + 1; closed < want-1 {
+		t.Errorf("%d connections were closed, want about %d", closed, want)
+	}
+	if stays := old[len(old)-1].ShowKey(valid); !stays && !old[len(old)-1].closed.Load() {
+		t.Error("a connection that shows a valid key again doesn't come back")
 	}
 }

@@ -228,6 +228,7 @@ type countedConn struct {
 	sent     atomic.Bool // the peer has sent something
 	closed   atomic.Bool
 	keyed    atomic.Bool   // the peer has shown an API key; set under the pool's lock
+	ended    atomic.Value  // the channel (<-chan struct{}) that the end of the key closes which the peer has shown last
 	element  *list.Element // in the keyless pool, nil if it isn't there; guarded by the pool's lock
 }
 
@@ -245,8 +246,33 @@ func (c *countedConn) Read(b []byte) (int, error) {
 }
 
 // ShowKey implements [api.KeyedConn].
-func (c *countedConn) ShowKey() bool {
-	return c.listener.keyless == nil || c.keyed.Load() || c.listener.keyless.promote(c)
+func (c *countedConn) ShowKey(ended <-chan struct{}) bool {
+	pool := c.listener.keyless
+	if pool == nil {
+		return true
+	}
+	if c.ended.Load() != any(ended) {
+		c.ended.Store(ended)
+	}
+	if c.keyed.Load() {
+		return true
+	}
+	stays, evicted := pool.promote(c)
+	for _, other := range evicted {
+		_ = other.Close() // an error means that it is closed already
+	}
+	return stays
+}
+
+// keyEnded reports whether the key that the peer has shown last isn't valid any more.
+func (c *countedConn) keyEnded() bool {
+	ended, _ := c.ended.Load().(<-chan struct{})
+	select {
+	case <-ended:
+		return true
+	default:
+		return false
+	}
 }
 
 // Close implements [net.Conn].

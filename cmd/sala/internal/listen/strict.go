@@ -87,11 +87,13 @@ func (c *strictConn) CloseWrite() error {
 }
 
 // ShowKey implements [api.KeyedConn] by way of the connection below.
-func (c *strictConn) ShowKey() bool { return showKey(c.Conn) }
+func (c *strictConn) ShowKey(ended <-chan struct{}) bool { return showKey(c.Conn, ended) }
 
-func showKey(nc net.Conn) bool {
-	keyed, ok := nc.(interface{ ShowKey() bool })
-	return !ok || keyed.ShowKey()
+func showKey(nc net.Conn, ended <-chan struct{}) bool {
+	keyed, ok := nc.(interface {
+		ShowKey(ended <-chan struct{}) bool
+	})
+	return !ok || keyed.ShowKey(ended)
 }
 
 // Plain implements the Wrapped interface of package engineio: it returns the socket if there are
@@ -115,7 +117,7 @@ type strictTLSConn struct {
 func (c *strictTLSConn) NetConn() net.Conn { return c.tls.NetConn() }
 
 // ShowKey implements [api.KeyedConn] by way of the connection below TLS.
-func (c *strictTLSConn) ShowKey() bool { return showKey(c.below) }
+func (c *strictTLSConn) ShowKey(ended <-chan struct{}) bool { return showKey(c.below, ended) }
 
 // ConnectionState completes the handshake first. net/http calls it before it reads, and completes
 // the handshake itself only for a [tls.Conn].

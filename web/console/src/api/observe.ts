@@ -56,6 +56,7 @@ export interface TailEvent {
   key: string;
   limit: string;
   count: number;
+  deliveryId?: string; // brokers of earlier versions have none
 }
 
 /** One message of the stream: one of these is set. */
@@ -121,6 +122,7 @@ export interface Explanation extends Partial {
   sockets: ExplainedSocket[];
   problems: TailEvent[];
   messages: TailEvent[];
+  drops?: TailEvent[]; // brokers of earlier versions have none
 }
 
 export function explain(user: string, room: string, namespace: string): Call<Explanation> {

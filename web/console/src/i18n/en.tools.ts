@@ -36,11 +36,12 @@ export const enTools = {
       refused: 'refused',
       sent: (count: number) => `sent to ${count}`,
       dropped: (count: number) => `${count} dropped`,
+      lost: (count: number) => `dropped ${plural(count, 'message', 'messages')}`,
       unknown: 'unknown',
     },
     facts: {
       namespace: 'Namespace', socket: 'Socket', user: 'User', room: 'Room', target: 'To', address: 'Address', transport: 'Transport',
-      report: 'Report', attachments: 'Attachments', node: 'Node', previousSocket: 'Wanted to return to',
+      report: 'Report', attachments: 'Attachments', node: 'Node', previousSocket: 'Wanted to return to', delivery: 'Delivery',
     },
   },
   tail: {
@@ -56,11 +57,11 @@ export const enTools = {
     gap: 'The connection was lost here. What happened until it was back is missing.',
     filters: 'Filters',
     kinds: 'Kinds of events',
-    groups: { connections: 'Connections', rooms: 'Rooms', users: 'Presence', messages: 'Client events', emits: 'Emits', refusals: 'Refusals and limits' },
+    groups: { connections: 'Connections', rooms: 'Rooms', users: 'Presence', messages: 'Client events', emits: 'Emits', refusals: 'Refusals, limits, drops' },
     fields: { namespace: 'Namespace', room: 'Room', user: 'User', event: 'Event' },
     outcome: 'Outcome',
     outcomes: {
-      all: 'Any', problems: 'Problems only', REFUSED: 'Refused', RELAYED: 'Relayed', HANDED_OVER: 'Handed to backends', ANSWERED: 'Answered', SENT: 'Sent', DONE: 'Done',
+      all: 'Any', problems: 'Problems only', REFUSED: 'Refused', RELAYED: 'Relayed', HANDED_OVER: 'Handed to backends', ANSWERED: 'Answered', SENT: 'Sent', DROPPED: 'Dropped', DONE: 'Done',
     },
     live: 'Live events',
     liveText: 'What happens from now on appears here.',
@@ -223,12 +224,14 @@ export const enTools = {
     kinds: {
       CONNECTED: 'Is the user connected?', IN_ROOM: 'Is the user in the room?', MAY_JOIN: 'May the user join the room?', MAY_PUBLISH: 'May the user send to the room?',
       QUEUE: 'Does the client read fast enough?', SESSION: 'Does the client keep its session?', HISTORY: 'Does the room remember messages?', MESSAGES: 'Was anything sent lately?',
-      REFUSALS: 'Was the user refused lately?', NODES: 'Did all nodes answer?',
+      DROPS: 'Was nothing dropped lately?', REFUSALS: 'Was the user refused lately?', NODES: 'Did all nodes answer?',
     },
     results: { OK: 'fine', PROBLEM: 'problem', NOTE: 'note', UNSPECIFIED: 'unknown' },
     sockets: 'The user’s sockets',
     messages: 'Last messages from backends',
     noMessages: 'None that the broker remembers.',
+    drops: 'Last drops',
+    noDrops: 'None that the broker remembers.',
     problems: 'Last refusals and limits',
     noProblems: 'None that the broker remembers.',
     columns: {

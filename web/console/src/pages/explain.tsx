@@ -84,6 +84,7 @@ function Answer({ explanation, room }: { explanation: Explanation; room: string 
         </Card>
       )}
       <Happenings title={e.messages} empty={e.noMessages} events={explanation.messages} />
+      <Happenings title={e.drops} empty={e.noDrops} events={explanation.drops ?? []} />
       <Happenings title={e.problems} empty={e.noProblems} events={explanation.problems} />
     </>
   );
@@ -137,7 +138,7 @@ function Happenings({ title, empty, events }: { title: string; empty: string; ev
     <Card title={title} flush={events.length > 0}>
       {events.length === 0
         ? <p class="quiet">{empty}</p>
-        : <ol class="happenings">{events.map((event) => <li key={`${event.time}${event.kind}${event.node}${event.event}`}><Happening event={event} /></li>)}</ol>}
+        : <ol class="happenings">{events.map((event) => <li key={`${event.time}${event.kind}${event.node}${event.event}${event.reason}`}><Happening event={event} /></li>)}</ol>}
     </Card>
   );
 }

@@ -13,31 +13,34 @@ export interface SeriesSet {
   series: Series[];
 }
 
-type Points = Map<number, number>; // by step since 1970
+type Points = Map<number, number | null>; // by step since 1970; null where nothing was measured
 
 const stepOf = (stats: Stats) => seconds(stats.step) || 10;
 
-function points(node: NodeStats, values: readonly number[], step: number): Points {
+// A latency of 0 means that there was nothing to measure.
+const isLatency = (name: string) => name.endsWith('_latency');
+
+function points(node: NodeStats, name: string, values: readonly number[], step: number): Points {
   const last = Math.round(Date.parse(node.endTime) / 1000 / step);
-  return new Map(values.map((value, i) => [last - values.length + 1 + i, value]));
+  return new Map(values.map((value, i) => [last - values.length + 1 + i, isLatency(name) && value === 0 ? null : value]));
 }
 
 function combine(all: readonly Points[], by: (a: number, b: number) => number): Points {
   const result: Points = new Map();
   for (const each of all) {
     for (const [at, value] of each) {
-      const before = result.get(at);
-      result.set(at, before === undefined ? value : by(before, value));
+      const before = result.get(at) ?? null;
+      result.set(at, before === null || value === null ? before ?? value : by(before, value));
     }
   }
   return result;
 }
 
-function setOf(lines: readonly { label: string; points: Points }[], step: number): SeriesSet {
+function setOf(lines: readonly { label: string; points: Points; sparse?: boolean }[], step: number): SeriesSet {
   const ticks = [...new Set(lines.flatMap((line) => [...line.points.keys()]))].sort((a, b) => a - b);
   return {
     times: ticks.map((tick) => tick * step),
-    series: lines.map(({ label, points: values }) => ({ label, values: ticks.map((tick) => values.get(tick) ?? null) })),
+    series: lines.map(({ label, points: values, sparse }) => ({ label, sparse, values: ticks.map((tick) => values.get(tick) ?? null) })),
   };
 }
 
@@ -56,14 +59,14 @@ export function together(stats: Stats, wanted: readonly (readonly [name: string,
   const step = stepOf(stats);
   const lines = wanted.flatMap(([name, label, title]) => {
     const labels = label === '*' ? labelsOf(stats, name) : [label];
-    return labels.map((each) => ({ label: title || each, points: over(stats, name, each, step) }));
+    return labels.map((each) => ({ label: title || each, points: over(stats, name, each, step), sparse: isLatency(name) }));
   });
   return setOf(lines.filter(({ points: values }) => values.size > 0), step);
 }
 
 function over(stats: Stats, name: string, label: string, step: number): Points {
-  const all = stats.nodes.flatMap((node) => node.series.filter((each) => each.name === name && each.label === label).map(({ values }) => points(node, values, step)));
-  return combine(all, name.endsWith('_latency') ? Math.max : add);
+  const all = stats.nodes.flatMap((node) => node.series.filter((each) => each.name === name && each.label === label).map(({ values }) => points(node, name, values, step)));
+  return combine(all, isLatency(name) ? Math.max : add);
 }
 
 function labelsOf(stats: Stats, name: string): string[] {
@@ -84,6 +87,6 @@ export function seriesOf(stats: Stats, view: View, wanted: readonly (readonly [n
   if (view === 'together') return together(stats, wanted.map(([name, title]) => [name, '', title] as const));
   const step = stepOf(stats);
   const lines = stats.nodes.flatMap((node) => wanted.flatMap(([name, title]) => node.series.filter((each) => each.name === name)
-    .map(({ values }) => ({ label: wanted.length > 1 ? `${node.node} ${title}` : node.node, points: points(node, values, step) }))));
+    .map(({ values }) => ({ label: wanted.length > 1 ? `${node.node} ${title}` : node.node, points: points(node, name, values, step) }))));
   return setOf(lines, step);
 }

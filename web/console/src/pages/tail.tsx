@@ -23,12 +23,12 @@ const KINDS = {
   users: ['USER_ONLINE', 'USER_OFFLINE', 'USER_JOINED', 'USER_LEFT'],
   messages: ['MESSAGE', 'ANSWER'],
   emits: ['EMIT'],
-  refusals: ['REFUSED', 'LIMIT'],
+  refusals: ['REFUSED', 'LIMIT', 'DROP'],
 } as const;
 type KindGroup = keyof typeof KINDS;
 const GROUPS = Object.keys(KINDS) as KindGroup[];
 
-const OUTCOMES = ['', 'problems', 'REFUSED', 'RELAYED', 'HANDED_OVER', 'ANSWERED', 'SENT', 'DONE'] as const;
+const OUTCOMES = ['', 'problems', 'REFUSED', 'RELAYED', 'HANDED_OVER', 'ANSWERED', 'SENT', 'DROPPED', 'DONE'] as const;
 type OutcomeChoice = (typeof OUTCOMES)[number];
 
 const FIELDS = ['namespace', 'room', 'user', 'event'] as const;
@@ -52,7 +52,7 @@ export function Tail() {
     return tail({
       namespaces: values('namespace'), rooms: values('room'), users: values('user'), events: values('event'),
       kinds: groups.flatMap((group) => KINDS[group].map((kind) => `EVENT_KIND_${kind}`)),
-      problems: outcome === 'problems' || outcome === 'REFUSED',
+      problems: ['problems', 'REFUSED', 'DROPPED'].includes(outcome),
     });
   }, [query.toString()]);
   const key = JSON.stringify(call.query) + outcome;
@@ -64,10 +64,13 @@ export function Tail() {
     if (message.event && fits(message.event, outcome)) lines.add({ event: message.event });
   }
   const stream = useStream(call, receive, { hidden: true });
-  const broke = stream.state === 'waiting';
+  const wasOpen = useRef(false);
   useEffect(() => {
-    if (broke) lines.add({ missed: -1 });
-  }, [broke]);
+    if (stream.state === 'connecting') return;
+    const isOpen = stream.state === 'open';
+    if (wasOpen.current && !isOpen) lines.add({ missed: -1 }); // once, however often the page tries
+    wasOpen.current = isOpen;
+  }, [stream.state]);
 
   return (
     <Page title={t.tail.title} intro={t.tail.intro} actions={<Controls lines={lines} stream={stream} />}>

@@ -9,6 +9,8 @@ export interface Series {
   label: string;
   /** One value for each time; null where there is none. */
   values: readonly (number | null)[];
+  /** Whether the line goes on where there is no value: something that isn't measured all the time. */
+  sparse?: boolean | undefined;
 }
 
 export interface ChartProps {
@@ -101,7 +103,8 @@ function options(element: HTMLElement, series: readonly Series[], format: (value
     ],
     series: [
       {},
-      ...series.map((_, i) => ({
+      ...series.map(({ sparse = false }, i) => ({
+        spanGaps: sparse,
         stroke: colour(`--chart-${(i % COLOURS) + 1}`),
         fill: series.length === 1 ? colour('--chart-fill') : undefined,
         width: 1.75,

@@ -24,7 +24,7 @@ function exactly(iso: string): string {
 export const plainKind = (kind: string): string => kind.replace('EVENT_KIND_', '').toLowerCase().replaceAll('_', '-');
 
 const KIND_TONES: Record<string, Tone> = {
-  CONNECT: 'good', RESUMED: 'good', DISCONNECT: 'plain', AWAY: 'warn', REFUSED: 'bad', LIMIT: 'warn', MESSAGE: 'info', ANSWER: 'info', EMIT: 'info',
+  CONNECT: 'good', RESUMED: 'good', DISCONNECT: 'plain', AWAY: 'warn', REFUSED: 'bad', LIMIT: 'warn', DROP: 'warn', MESSAGE: 'info', ANSWER: 'info', EMIT: 'info',
 };
 
 const kindTone = (kind: string): Tone => KIND_TONES[kind.replace('EVENT_KIND_', '')] ?? 'plain';
@@ -47,6 +47,7 @@ export function outcomeText(t: Texts, outcome: Outcome): string {
     case 'ANSWERED': return o.answered(outcome.took ? latency(seconds(outcome.took)) : '');
     case 'REFUSED': return o.refused;
     case 'SENT': return o.sent(outcome.matched);
+    case 'DROPPED': return o.lost(outcome.dropped);
     default: return o.unknown;
   }
 }
@@ -56,7 +57,7 @@ function OutcomeBadge({ outcome }: { outcome: Outcome }) {
   return (
     <Badge tone={outcomeTone(outcome)}>
       {outcomeText(t, outcome)}{outcome.code && <> <code>{outcome.code}</code></>}
-      {outcome.dropped > 0 && ` · ${t.happening.outcomes.dropped(outcome.dropped)}`}
+      {outcome.dropped > 0 && resultOf(outcome) !== 'DROPPED' && ` · ${t.happening.outcomes.dropped(outcome.dropped)}`}
     </Badge>
   );
 }
@@ -152,6 +153,7 @@ function factsOf(event: TailEvent, t: Texts): (readonly [string, ComponentChildr
     outcome !== null && outcome.matched > 0 && [f.report, t.happening.report(outcome)],
     Boolean(event.attachments.length) && [f.attachments, String(event.attachments.length)],
     Boolean(event.node) && [f.node, <Name value={event.node} />],
+    Boolean(event.deliveryId) && [f.delivery, <Name value={event.deliveryId ?? ''} />],
     Boolean(event.previousSocketId) && [f.previousSocket, <Name value={event.previousSocketId} />],
   ];
   return facts.filter((fact) => fact !== false);

@@ -8,6 +8,7 @@ from google.protobuf import message as _message
 from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 CHECK_KIND_CONNECTED: CheckKind
+CHECK_KIND_DROPS: CheckKind
 CHECK_KIND_HISTORY: CheckKind
 CHECK_KIND_IN_ROOM: CheckKind
 CHECK_KIND_MAY_JOIN: CheckKind
@@ -25,6 +26,7 @@ CHECK_RESULT_UNSPECIFIED: CheckResult
 DESCRIPTOR: _descriptor.FileDescriptor
 OUTCOME_RESULT_ANSWERED: OutcomeResult
 OUTCOME_RESULT_DONE: OutcomeResult
+OUTCOME_RESULT_DROPPED: OutcomeResult
 OUTCOME_RESULT_HANDED_OVER: OutcomeResult
 OUTCOME_RESULT_REFUSED: OutcomeResult
 OUTCOME_RESULT_RELAYED: OutcomeResult
@@ -68,20 +70,22 @@ class ExplainRequest(_message.Message):
     def __init__(self, user: _Optional[str] = ..., room: _Optional[str] = ..., namespace: _Optional[str] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
-    __slots__ = ["checks", "messages", "missing_nodes", "partial", "problems", "sockets"]
+    __slots__ = ["checks", "drops", "messages", "missing_nodes", "partial", "problems", "sockets"]
     CHECKS_FIELD_NUMBER: _ClassVar[int]
+    DROPS_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     MISSING_NODES_FIELD_NUMBER: _ClassVar[int]
     PARTIAL_FIELD_NUMBER: _ClassVar[int]
     PROBLEMS_FIELD_NUMBER: _ClassVar[int]
     SOCKETS_FIELD_NUMBER: _ClassVar[int]
     checks: _containers.RepeatedCompositeFieldContainer[Check]
+    drops: _containers.RepeatedCompositeFieldContainer[TailEvent]
     messages: _containers.RepeatedCompositeFieldContainer[TailEvent]
     missing_nodes: _containers.RepeatedScalarFieldContainer[str]
     partial: bool
     problems: _containers.RepeatedCompositeFieldContainer[TailEvent]
     sockets: _containers.RepeatedCompositeFieldContainer[ExplainedSocket]
-    def __init__(self, checks: _Optional[_Iterable[_Union[Check, _Mapping]]] = ..., sockets: _Optional[_Iterable[_Union[ExplainedSocket, _Mapping]]] = ..., problems: _Optional[_Iterable[_Union[TailEvent, _Mapping]]] = ..., messages: _Optional[_Iterable[_Union[TailEvent, _Mapping]]] = ..., partial: bool = ..., missing_nodes: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, checks: _Optional[_Iterable[_Union[Check, _Mapping]]] = ..., sockets: _Optional[_Iterable[_Union[ExplainedSocket, _Mapping]]] = ..., problems: _Optional[_Iterable[_Union[TailEvent, _Mapping]]] = ..., messages: _Optional[_Iterable[_Union[TailEvent, _Mapping]]] = ..., partial: bool = ..., missing_nodes: _Optional[_Iterable[str]] = ..., drops: _Optional[_Iterable[_Union[TailEvent, _Mapping]]] = ...) -> None: ...
 
 class ExplainedSocket(_message.Message):
     __slots__ = ["address", "away", "blocked", "connect_time", "id", "in_room", "incomplete", "may_join", "may_publish", "node", "queued_bytes", "rooms", "session", "token_expire_time", "transport", "unconfirmed"]
@@ -274,11 +278,12 @@ class StatsSeries(_message.Message):
     def __init__(self, name: _Optional[str] = ..., label: _Optional[str] = ..., values: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class TailEvent(_message.Message):
-    __slots__ = ["address", "args_json", "attachments", "count", "event", "key", "kind", "limit", "namespace", "node", "not_recovered", "outcome", "previous_socket_id", "reason", "room", "socket", "target", "time", "user", "wants_ack"]
+    __slots__ = ["address", "args_json", "attachments", "count", "delivery_id", "event", "key", "kind", "limit", "namespace", "node", "not_recovered", "outcome", "previous_socket_id", "reason", "room", "socket", "target", "time", "user", "wants_ack"]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     ARGS_JSON_FIELD_NUMBER: _ClassVar[int]
     ATTACHMENTS_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
+    DELIVERY_ID_FIELD_NUMBER: _ClassVar[int]
     EVENT_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
@@ -299,6 +304,7 @@ class TailEvent(_message.Message):
     args_json: str
     attachments: _containers.RepeatedScalarFieldContainer[bytes]
     count: int
+    delivery_id: str
     event: str
     key: str
     kind: _event_pb2.EventKind
@@ -315,7 +321,7 @@ class TailEvent(_message.Message):
     time: _timestamp_pb2.Timestamp
     user: str
     wants_ack: bool
-    def __init__(self, kind: _Optional[_Union[_event_pb2.EventKind, str]] = ..., time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., node: _Optional[str] = ..., namespace: _Optional[str] = ..., socket: _Optional[_Union[_event_pb2.EventSocket, _Mapping]] = ..., user: _Optional[str] = ..., address: _Optional[str] = ..., room: _Optional[str] = ..., event: _Optional[str] = ..., args_json: _Optional[str] = ..., attachments: _Optional[_Iterable[bytes]] = ..., reason: _Optional[str] = ..., previous_socket_id: _Optional[str] = ..., not_recovered: _Optional[str] = ..., wants_ack: bool = ..., outcome: _Optional[_Union[Outcome, _Mapping]] = ..., target: _Optional[_Union[EmitTarget, _Mapping]] = ..., key: _Optional[str] = ..., limit: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
+    def __init__(self, kind: _Optional[_Union[_event_pb2.EventKind, str]] = ..., time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., node: _Optional[str] = ..., namespace: _Optional[str] = ..., socket: _Optional[_Union[_event_pb2.EventSocket, _Mapping]] = ..., user: _Optional[str] = ..., address: _Optional[str] = ..., room: _Optional[str] = ..., event: _Optional[str] = ..., args_json: _Optional[str] = ..., attachments: _Optional[_Iterable[bytes]] = ..., reason: _Optional[str] = ..., previous_socket_id: _Optional[str] = ..., not_recovered: _Optional[str] = ..., wants_ack: bool = ..., outcome: _Optional[_Union[Outcome, _Mapping]] = ..., target: _Optional[_Union[EmitTarget, _Mapping]] = ..., key: _Optional[str] = ..., limit: _Optional[str] = ..., count: _Optional[int] = ..., delivery_id: _Optional[str] = ...) -> None: ...
 
 class TailMissed(_message.Message):
     __slots__ = ["events"]

@@ -78,6 +78,8 @@ export const EventKind = {
   EMIT: "EVENT_KIND_EMIT",
   /** LIMIT - A client has hit a limit. Only in ObserveService.Tail. */
   LIMIT: "EVENT_KIND_LIMIT",
+  /** DROP - Messages to a socket were dropped. Only in ObserveService.Tail. */
+  DROP: "EVENT_KIND_DROP",
   UNRECOGNIZED: "UNRECOGNIZED",
 } as const;
 
@@ -102,6 +104,7 @@ export namespace EventKind {
   export type ANSWER = typeof EventKind.ANSWER;
   export type EMIT = typeof EventKind.EMIT;
   export type LIMIT = typeof EventKind.LIMIT;
+  export type DROP = typeof EventKind.DROP;
   export type UNRECOGNIZED = typeof EventKind.UNRECOGNIZED;
 }
 
@@ -161,6 +164,9 @@ export function eventKindFromJSON(object: any): EventKind {
     case 17:
     case "EVENT_KIND_LIMIT":
       return EventKind.LIMIT;
+    case 18:
+    case "EVENT_KIND_DROP":
+      return EventKind.DROP;
     case -1:
     case "UNRECOGNIZED":
     default:
@@ -206,6 +212,8 @@ export function eventKindToNumber(object: EventKind): number {
       return 16;
     case EventKind.LIMIT:
       return 17;
+    case EventKind.DROP:
+      return 18;
     case EventKind.UNRECOGNIZED:
     default:
       return -1;

@@ -36,7 +36,7 @@ export const OutcomeResult = {
   DONE: "OUTCOME_RESULT_DONE",
   /**
    * RELAYED - A relay rule sent it to other clients. matched, queued, kept and dropped count the sockets of
-   * the sender's node only.
+   * the sender's node only: a relay doesn't wait for other nodes. What is dropped there is a DROP.
    */
   RELAYED: "OUTCOME_RESULT_RELAYED",
   /**
@@ -53,6 +53,8 @@ export const OutcomeResult = {
   REFUSED: "OUTCOME_RESULT_REFUSED",
   /** SENT - The message was sent. matched, queued, kept and dropped count its sockets. */
   SENT: "OUTCOME_RESULT_SENT",
+  /** DROPPED - Messages to the socket were dropped; dropped counts them. */
+  DROPPED: "OUTCOME_RESULT_DROPPED",
   UNRECOGNIZED: "UNRECOGNIZED",
 } as const;
 
@@ -66,6 +68,7 @@ export namespace OutcomeResult {
   export type ANSWERED = typeof OutcomeResult.ANSWERED;
   export type REFUSED = typeof OutcomeResult.REFUSED;
   export type SENT = typeof OutcomeResult.SENT;
+  export type DROPPED = typeof OutcomeResult.DROPPED;
   export type UNRECOGNIZED = typeof OutcomeResult.UNRECOGNIZED;
 }
 
@@ -92,6 +95,9 @@ export function outcomeResultFromJSON(object: any): OutcomeResult {
     case 6:
     case "OUTCOME_RESULT_SENT":
       return OutcomeResult.SENT;
+    case 7:
+    case "OUTCOME_RESULT_DROPPED":
+      return OutcomeResult.DROPPED;
     case -1:
     case "UNRECOGNIZED":
     default:
@@ -115,6 +121,8 @@ export function outcomeResultToNumber(object: OutcomeResult): number {
       return 5;
     case OutcomeResult.SENT:
       return 6;
+    case OutcomeResult.DROPPED:
+      return 7;
     case OutcomeResult.UNRECOGNIZED:
     default:
       return -1;
@@ -145,6 +153,8 @@ export const CheckKind = {
   REFUSALS: "CHECK_KIND_REFUSALS",
   /** NODES - Did all nodes answer? */
   NODES: "CHECK_KIND_NODES",
+  /** DROPS - Was nothing dropped lately that was sent to the user? */
+  DROPS: "CHECK_KIND_DROPS",
   UNRECOGNIZED: "UNRECOGNIZED",
 } as const;
 
@@ -162,6 +172,7 @@ export namespace CheckKind {
   export type MESSAGES = typeof CheckKind.MESSAGES;
   export type REFUSALS = typeof CheckKind.REFUSALS;
   export type NODES = typeof CheckKind.NODES;
+  export type DROPS = typeof CheckKind.DROPS;
   export type UNRECOGNIZED = typeof CheckKind.UNRECOGNIZED;
 }
 
@@ -200,6 +211,9 @@ export function checkKindFromJSON(object: any): CheckKind {
     case 10:
     case "CHECK_KIND_NODES":
       return CheckKind.NODES;
+    case 11:
+    case "CHECK_KIND_DROPS":
+      return CheckKind.DROPS;
     case -1:
     case "UNRECOGNIZED":
     default:
@@ -231,6 +245,8 @@ export function checkKindToNumber(object: CheckKind): number {
       return 9;
     case CheckKind.NODES:
       return 10;
+    case CheckKind.DROPS:
+      return 11;
     case CheckKind.UNRECOGNIZED:
     default:
       return -1;
@@ -310,7 +326,10 @@ export interface TailRequest {
   namespaces: string[];
   /** Only these kinds. Empty means all. */
   kinds: EventKind[];
-  /** Only what these users do or, for EMIT, what is sent to them. Empty means all. */
+  /**
+   * Only what these users do, what is sent to them by name (EMIT), and what they don't get (DROP).
+   * Empty means all.
+   */
   users: string[];
   /**
    * Only what is about these rooms. A client's event is about the room that its first argument
@@ -393,7 +412,10 @@ export interface TailEvent {
   argsJson: string;
   /** The binary data that the arguments refer to. Only for MESSAGE. */
   attachments: Buffer[];
-  /** Why the socket disconnected, or why its connection ended. Only for DISCONNECT and AWAY. */
+  /**
+   * Why the socket disconnected, or why its connection ended; for DROP why the messages were dropped,
+   * as the metric sala_deliveries_dropped_total names it. Only for DISCONNECT, AWAY and DROP.
+   */
   reason: string;
   /** The id of the socket that the client wanted to return to and could not. Only for CONNECT. */
   previousSocketId: string;
@@ -401,7 +423,7 @@ export interface TailEvent {
   notRecovered: string;
   /** Whether the client waits for an ack. Only for MESSAGE. */
   wantsAck: boolean;
-  /** What became of it. Only for MESSAGE, ANSWER, REFUSED, EMIT and LIMIT. */
+  /** What became of it. Only for MESSAGE, ANSWER, REFUSED, EMIT, LIMIT and DROP. */
   outcome:
     | Outcome
     | undefined;
@@ -415,6 +437,11 @@ export interface TailEvent {
   limit: string;
   /** How often the same has happened in a row; at least 1. Above 1 only in ExplainResponse. */
   count: number;
+  /**
+   * The delivery_id with which backends receive the event. An ANSWER has that of its MESSAGE. Empty
+   * for a MESSAGE that no backend receives, and for REFUSED, EMIT, LIMIT and DROP.
+   */
+  deliveryId: string;
 }
 
 /** Outcome is what became of an event, a connect or an emit. */
@@ -431,7 +458,7 @@ export interface Outcome {
   queued: number;
   /** For how many of them it waits in a session, because their client is away. */
   kept: number;
-  /** How many of them don't get it. */
+  /** How many of them don't get it. In a DROP, how many messages the socket doesn't get. */
   dropped: number;
   /** Whether a node didn't report in time, or doesn't know the message. */
   partial: boolean;
@@ -489,6 +516,11 @@ export interface ExplainResponse {
   partial: boolean;
   /** The nodes that did not answer. */
   missingNodes: string[];
+  /**
+   * What was dropped lately of what was sent to the user, newest first. Each node remembers the last
+   * few for the users that had any last.
+   */
+  drops: TailEvent[];
 }
 
 /** Check is one question and its answer. */
@@ -1066,6 +1098,7 @@ function createBaseTailEvent(): TailEvent {
     key: "",
     limit: "",
     count: 0,
+    deliveryId: "",
   };
 }
 
@@ -1130,6 +1163,9 @@ export const TailEvent: MessageFns<TailEvent> = {
     }
     if (message.count !== 0) {
       writer.uint32(160).uint32(message.count);
+    }
+    if (message.deliveryId !== "") {
+      writer.uint32(170).string(message.deliveryId);
     }
     return writer;
   },
@@ -1307,6 +1343,14 @@ export const TailEvent: MessageFns<TailEvent> = {
             message.count = reader.uint32();
             continue;
           }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.deliveryId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1350,6 +1394,7 @@ export const TailEvent: MessageFns<TailEvent> = {
     message.key = object.key ?? "";
     message.limit = object.limit ?? "";
     message.count = object.count ?? 0;
+    message.deliveryId = object.deliveryId ?? "";
     return message;
   },
 };
@@ -1737,7 +1782,7 @@ export const ExplainRequest: MessageFns<ExplainRequest> = {
 };
 
 function createBaseExplainResponse(): ExplainResponse {
-  return { checks: [], sockets: [], problems: [], messages: [], partial: false, missingNodes: [] };
+  return { checks: [], sockets: [], problems: [], messages: [], partial: false, missingNodes: [], drops: [] };
 }
 
 export const ExplainResponse: MessageFns<ExplainResponse> = {
@@ -1759,6 +1804,9 @@ export const ExplainResponse: MessageFns<ExplainResponse> = {
     }
     for (const v of message.missingNodes) {
       writer.uint32(50).string(v!);
+    }
+    for (const v of message.drops) {
+      TailEvent.encode(v!, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -1824,6 +1872,14 @@ export const ExplainResponse: MessageFns<ExplainResponse> = {
             message.missingNodes.push(reader.string());
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.drops.push(TailEvent.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1847,6 +1903,7 @@ export const ExplainResponse: MessageFns<ExplainResponse> = {
     message.messages = object.messages?.map((e) => TailEvent.fromPartial(e)) || [];
     message.partial = object.partial ?? false;
     message.missingNodes = object.missingNodes?.map((e) => e) || [];
+    message.drops = object.drops?.map((e) => TailEvent.fromPartial(e)) || [];
     return message;
   },
 };
