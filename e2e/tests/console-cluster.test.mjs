@@ -41,9 +41,13 @@ test('two browsers at two nodes', async (t) => {
   await go(one, '/');
   await go(two, '/');
   await row(two, first.id).waitFor();
+  const tail = await signIn(t, chromium, first, API_KEY, { path: '/tail', expected: LOST });
+  const live = tail.getByRole('status').filter({ hasText: 'Live' });
+  await live.waitFor();
   const http = first.addr.http;
   await cluster.lose(first);
   await one.getByRole('alert').filter({ hasText: 'Not updated since' }).first().waitFor();
+  await tail.getByText('The connection was lost here').waitFor();
   await row(two, first.id).waitFor({ state: 'detached' });
   await row(two, second.id).waitFor();
 
@@ -52,4 +56,6 @@ test('two browsers at two nodes', async (t) => {
   cluster.nodes.push(third);
   await row(one, second.id).waitFor();
   await one.getByRole('alert').first().waitFor({ state: 'detached' });
+  await live.waitFor();
+  assert.equal(await tail.getByText('The connection was lost here').count(), 1, 'a loss is said once, however often the page tries');
 });

@@ -51,7 +51,7 @@ function SignInForm({ offered = '', onTried, onOut }: { offered?: string; onTrie
           <Icon name="alert" />
           <div>
             <p class="strong">{error.kind === 'key' ? t.signIn.wrong : advice(t, error)}</p>
-            {error.message && error.kind !== 'unreachable' && <p>{error.message}{error.reason && <> <code>{error.reason}</code></>}</p>}
+            {error.message && !['key', 'unreachable'].includes(error.kind) && <p>{error.message}{error.reason && <> <code>{error.reason}</code></>}</p>}
           </div>
         </div>
       )}
