@@ -24,6 +24,7 @@ export interface ChartProps {
 }
 
 const HEIGHT = 132;
+const FEW = 60; // values of a sparse series that are shown as points, or one alone would not be seen
 const SHORT = 300; // seconds: charts of a broker that has just started
 export const COLOURS = 6; // --chart-1 and so on
 
@@ -79,6 +80,8 @@ export function Chart({ title, times, series, format, note }: ChartProps) {
   );
 }
 
+const isFew = (chart: uPlot, i: number) => [...chart.data[i] ?? []].filter((value) => typeof value === 'number').length < FEW;
+
 function options(element: HTMLElement, series: readonly Series[], format: (value: number) => string, point: (i: number | undefined) => void): uPlot.Options {
   const style = getComputedStyle(element);
   const colour = (name: string) => style.getPropertyValue(name).trim();
@@ -93,7 +96,7 @@ function options(element: HTMLElement, series: readonly Series[], format: (value
   return {
     width: Math.max(120, element.clientWidth),
     height: HEIGHT,
-    padding: [8, 26, 0, 0],
+    padding: [8, 36, 0, 0],
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
     scales: { x: { time: true }, y: { range: (_, min, max) => [Math.min(0, min), max > 0 ? max * 1.1 : 1] } },
@@ -108,7 +111,7 @@ function options(element: HTMLElement, series: readonly Series[], format: (value
         stroke: colour(`--chart-${(i % COLOURS) + 1}`),
         fill: series.length === 1 ? colour('--chart-fill') : undefined,
         width: 1.75,
-        points: { show: false },
+        points: { show: sparse ? isFew : false, size: 4 },
       })),
     ],
     hooks: { setCursor: [(chart) => point(chart.cursor.idx ?? undefined)] },
