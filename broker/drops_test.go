@@ -65,7 +65,7 @@ func wantDropExplained(t *testing.T, node *brokertest.Node, user, reason string)
 	}
 }
 
-// What doesn't fit into a queue is shown, with the socket, at whichever node.
+// Messages that don't fit into a queue are shown, with the socket, at whichever node.
 func TestDropsOfSlowConsumersAreShown(t *testing.T) {
 	nodes, _ := brokertest.StartCluster(t, 2, broker.Options{SlowConsumers: broker.DropSlow, MaxQueueBytes: 200_000})
 	next := watchDrops(t, nodes[1])
@@ -80,7 +80,7 @@ func TestDropsOfSlowConsumersAreShown(t *testing.T) {
 	wantDrop(t, next(), slow.ID, "queue full", 1)
 }
 
-// What waits when a connection ends is shown, although it was reported as queued.
+// Messages that wait when a connection ends are shown, although they were reported as queued.
 func TestUndeliveredMessagesAreShown(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	node := brokertest.Start(t, broker.Options{Metrics: registry})
@@ -106,7 +106,7 @@ func TestUndeliveredMessagesAreShown(t *testing.T) {
 	}
 }
 
-// What was kept for a client that doesn't return is shown.
+// Messages that were kept for a client that doesn't return are shown.
 func TestMessagesOfSessionsThatEndAreShown(t *testing.T) {
 	withSession(t, broker.Options{}, func(t *testing.T, ana *absence) {
 		next := watchDrops(t, ana.Node)

@@ -6,7 +6,7 @@
 //	                  └───► Problems, Drops, Emits, Limits: the last few, for later
 //
 // Read event.go first, then recorder.go, watcher.go, recent.go (what is remembered) and, for
-// several nodes, exchange.go. What doesn't reach a socket is gathered for a moment (drops.go).
+// several nodes, exchange.go. Drops are gathered for a moment (drops.go).
 //
 // What succeeds costs one atomic load while nobody watches: see [Recorder.Active]. Problems
 // and the messages of backends are always recorded, in tables of fixed size. Each user,

@@ -652,7 +652,7 @@ type UserFacts struct {
 	Problems []*OutcomeEvent `protobuf:"bytes,4,rep,name=problems,proto3" json:"problems,omitempty"`
 	// The last messages of backends for the user, the room or everyone.
 	Messages []*OutcomeEvent `protobuf:"bytes,5,rep,name=messages,proto3" json:"messages,omitempty"`
-	// What was dropped lately of what was sent to the user.
+	// The last messages to the user that were dropped.
 	Drops         []*OutcomeEvent `protobuf:"bytes,6,rep,name=drops,proto3" json:"drops,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -32,7 +32,8 @@ const (
 	// The broker carried it out: the client joined or left a room, or has a new token.
 	OutcomeResult_OUTCOME_RESULT_DONE OutcomeResult = 1
 	// A relay rule sent it to other clients. matched, queued, kept and dropped count the sockets of
-	// the sender's node only: a relay doesn't wait for other nodes. What is dropped there is a DROP.
+	// the sender's node only: a relay doesn't wait for other nodes. Messages that they drop are shown
+	// as DROP.
 	OutcomeResult_OUTCOME_RESULT_RELAYED OutcomeResult = 2
 	// Backends get it; groups names their groups. If the client waits for an ack, an event of the kind
 	// ANSWER follows.
@@ -1086,8 +1087,8 @@ type ExplainResponse struct {
 	Partial bool `protobuf:"varint,5,opt,name=partial,proto3" json:"partial,omitempty"`
 	// The nodes that did not answer.
 	MissingNodes []string `protobuf:"bytes,6,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
-	// What was dropped lately of what was sent to the user, newest first. Each node remembers the last
-	// few for the users that had any last.
+	// The last messages to the user that were dropped, newest first. Each node remembers the last few
+	// for the users that had any last.
 	Drops         []*TailEvent `protobuf:"bytes,7,rep,name=drops,proto3" json:"drops,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -36,7 +36,8 @@ export const OutcomeResult = {
   DONE: "OUTCOME_RESULT_DONE",
   /**
    * RELAYED - A relay rule sent it to other clients. matched, queued, kept and dropped count the sockets of
-   * the sender's node only: a relay doesn't wait for other nodes. What is dropped there is a DROP.
+   * the sender's node only: a relay doesn't wait for other nodes. Messages that they drop are shown
+   * as DROP.
    */
   RELAYED: "OUTCOME_RESULT_RELAYED",
   /**
@@ -517,8 +518,8 @@ export interface ExplainResponse {
   /** The nodes that did not answer. */
   missingNodes: string[];
   /**
-   * What was dropped lately of what was sent to the user, newest first. Each node remembers the last
-   * few for the users that had any last.
+   * The last messages to the user that were dropped, newest first. Each node remembers the last few
+   * for the users that had any last.
    */
   drops: TailEvent[];
 }
