@@ -26,7 +26,7 @@ type ring struct {
 const (
 	ringSize       = 256 // sends with one system call
 	opSend         = 26  // IORING_OP_SEND
-	skipSuccess    = 64  // IOSQE_CQE_SKIP_SUCCESS: a send that succeeds reports nothing
+	skipSuccess    = 64  // IOSQE_CQE_SKIP_SUCCESS: a send that succeeds, or takes a part, reports nothing
 	offSubmissions = 0
 	offCompletions = 0x8000000
 	offEntries     = 0x10000000
