@@ -3,6 +3,7 @@ package engineio
 import (
 	"io"
 	"net/http"
+	"strings"
 )
 
 // ServeHTTP serves every request of the protocol, whatever its path. The caller has checked the
@@ -15,10 +16,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if sid != "" {
 		c = s.find(sid)
 	}
-	if !upgrade && s.isDraining() {
-		// Behind a load balancer for TCP, a client that kept this connection would only come back to
-		// this node.
-		w.Header().Set("Connection", "close")
+	if !upgrade && c == nil && (sid != "" || !isForwarded(r)) {
+		s.sendOff(w)
 	}
 	switch {
 	case transport != transportPolling && transport != transportWebSocket:
@@ -43,6 +42,22 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// sendOff has the HTTP connection of an answer end if the server drains. Behind a load balancer for
+// TCP, a client that kept it would only come back to this node. A client that hasn't been told to go
+// keeps its connections, as its session may be unknown where others lead. So does one that has, for its
+// posts: python-engineio 4.3 goes on posting what it has queued.
+func (s *Server) sendOff(w http.ResponseWriter) {
+	if s.isDraining() {
+		w.Header().Set("Connection", "close")
+	}
+}
+
+// isForwarded reports whether a request comes from a proxy that says so. HAProxy 2.6 tries a refused
+// handshake on another node. If this node ended its connection, that would cut the other node's answer.
+func isForwarded(r *http.Request) bool {
+	return r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != ""
+}
+
 // maxGoodbyeBytes is more than the POST of a client that leaves has.
 const maxGoodbyeBytes = 64
 
@@ -60,10 +75,36 @@ func (s *Server) serveUnknown(w http.ResponseWriter, r *http.Request, upgrade bo
 		}
 	}
 	if refused != accepted {
-		refused.write(w)
+		refuse(w, r, refused)
 		return
 	}
 	_ = respond(w, "text/html", []byte("ok"), s.opts.WriteTimeout)
+}
+
+// refuse answers a request whose session has ended, or ends with it.
+func refuse(w http.ResponseWriter, r *http.Request, why refusal) {
+	closed := staysAfterRefusal(r) && hangUp(w)
+	if !closed {
+		why.write(w)
+	}
+}
+
+// staysAfterRefusal reports whether a client keeps its session if this POST is refused, and so never
+// connects again. The Python clients do (python-engineio, up to 4.3 at least), unless the POST gets no
+// answer at all. A proxy would make a refusal of that.
+func staysAfterRefusal(r *http.Request) bool {
+	python := strings.HasPrefix(r.UserAgent(), "python-requests/") || strings.HasPrefix(r.UserAgent(), "Python/")
+	return python && r.Method == http.MethodPost && !isForwarded(r)
+}
+
+// hangUp closes the connection of a request without an answer. It returns false if it can't.
+func hangUp(w http.ResponseWriter) bool {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
 }
 
 // isGoodbye reports whether a payload is valid, has no message, and ends with a CLOSE.

@@ -318,52 +318,125 @@ func TestBurstBeyondTheCap(t *testing.T) {
 }
 
 // wantLastOfConnection checks that a draining server closes the HTTP connection after an answer.
-// A refused handshake is the exception, as a proxy may try it on another node.
+// A refused handshake of a proxy is the exception, as the proxy may try it on another node.
 func wantLastOfConnection(t *testing.T, s *server) {
 	t.Helper()
 	for query, last := range map[string]bool{
-		"EIO=4&transport=polling": false, "EIO=4&transport=polling&sid=unknown": true, "transport=none": true,
+		"EIO=4&transport=polling": true, "EIO=4&transport=polling&sid=unknown": true, "transport=none": true,
 	} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url("http", query), nil)
-		if err != nil {
-			t.Fatal(err)
+		if status, got := keepsConnection(t, s, http.MethodGet, query, ""); got == last {
+			t.Errorf("%s: %d, the last of its connection: %t, want %t", query, status, !got, last)
 		}
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = response.Body.Close()
-		if response.Close != last {
-			t.Errorf("%s: %s, the last of its connection: %t, want %t", query, response.Status, response.Close, last)
-		}
+	}
+	if status, keeps := keepsConnection(t, s, http.MethodGet, "EIO=4&transport=polling", "", "X-Forwarded-For", "192.0.2.1"); !keeps {
+		t.Errorf("a handshake of a proxy: %d, the last of its connection", status)
 	}
 }
 
-// A poll that waits when its server begins to drain is the last request of its connection.
+// keepsConnection sends a request with headers, and reports whether the answer keeps its connection.
+func keepsConnection(t *testing.T, s *server, method, query, body string, headers ...string) (status int, keeps bool) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, s.url("http", query), strings.NewReader(body))
+	if err != nil {
+		t.Error(err)
+		return 0, false
+	}
+	for i := 0; i < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Error(err)
+		return 0, false
+	}
+	_ = response.Body.Close()
+	return response.StatusCode, !response.Close
+}
+
+// A client keeps its connections to a draining server until it is told to go: where others lead, its
+// session may be unknown. Then its poll is the last request of its connection. It may still post over
+// its other one.
 func TestDrainEndsKeptConnections(t *testing.T) {
 	s := start(t)
 	c, ses := s.poller(t)
-	closes := make(chan bool, 1)
+	keeps := func(method, body string, want int) bool {
+		status, keeps := keepsConnection(t, s, method, c.query(), body)
+		if status != want {
+			t.Errorf("%s: %d, want %d", method, status, want)
+		}
+		return keeps
+	}
+	c.post("4first") // a client's first post ends its connection in any case
+	poll := func(want int) <-chan bool {
+		kept := make(chan bool, 1)
+		go func() { kept <- keeps(http.MethodGet, "", want) }()
+		eventually(t, "the poll waits", ses.takesMessages)
+		return kept
+	}
+	kept := poll(http.StatusOK)
+	s.Refuse()
+	ses.Send(text("news"), false)
+	if !<-kept {
+		t.Error("a poll ends the connection of a client that stays")
+	}
+	if !keeps(http.MethodPost, "4second", http.StatusOK) {
+		t.Error("a post ends the connection of a client that stays")
+	}
+	kept = poll(http.StatusBadRequest)
+	ses.CloseAfterFlush(ReasonShutdown)
+	if <-kept {
+		t.Error("a client that is told to go keeps the connection of its poll")
+	}
+	if !keeps(http.MethodPost, "4late", http.StatusOK) {
+		t.Error("a post that is late ends its connection, so that the next one may be refused elsewhere")
+	}
+}
+
+// The Python clients never connect again after a POST that is refused, so it fails instead. A proxy gets
+// an answer, and so does everybody else.
+func TestRefusedPostsOfPythonClients(t *testing.T) {
+	s := start(t)
+	c, ses := s.poller(t)
+	c.post("4first")
+	told := make(chan struct{})
 	go func() {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url("http", c.query()), nil)
-		if err != nil {
-			t.Error(err)
-			closes <- false
-			return
-		}
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Error(err)
-			closes <- false
-			return
-		}
-		_ = response.Body.Close()
-		closes <- response.Close
+		defer close(told)
+		c.poll()
 	}()
 	eventually(t, "the poll waits", ses.takesMessages)
-	s.Refuse()
-	ses.Send(text("last"), false)
-	if !<-closes {
-		t.Error("the client keeps the connection")
+	ses.CloseAfterFlush(ReasonForcedClose)
+	<-told
+	unknown := "EIO=4&transport=polling&sid=unknown"
+	for name, test := range map[string]struct {
+		query, agent, proxy, body string
+		want                      int // 0: no answer
+	}{
+		"requests":                       {unknown, "python-requests/2.28.1", "", "4x", 0},
+		"aiohttp":                        {unknown, "Python/3.11 aiohttp/3.8.4", "", "4x", 0},
+		"after the end":                  {c.query(), "python-requests/2.28.1", "", "4x", 0},
+		"a goodbye":                      {unknown, "python-requests/2.28.1", "", "1", http.StatusOK},
+		"through a proxy":                {unknown, "python-requests/2.28.1", "192.0.2.1", "4x", http.StatusBadRequest},
+		"after the end, through a proxy": {c.query(), "python-requests/2.28.1", "192.0.2.1", "4x", http.StatusOK},
+		"a browser":                      {unknown, "Mozilla/5.0", "", "4x", http.StatusBadRequest},
+		"a browser, after the end":       {c.query(), "Mozilla/5.0", "", "4x", http.StatusOK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url("http", test.query), strings.NewReader(test.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header.Set("User-Agent", test.agent)
+			if test.proxy != "" {
+				request.Header.Set("X-Forwarded-For", test.proxy)
+			}
+			status := 0
+			if response, err := http.DefaultClient.Do(request); err == nil {
+				status = response.StatusCode
+				_ = response.Body.Close()
+			}
+			if status != test.want {
+				t.Errorf("the answer is %d, want %d", status, test.want)
+			}
+		})
 	}
 }

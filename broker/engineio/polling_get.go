@@ -47,6 +47,7 @@ func (c *Conn) servePoll(w http.ResponseWriter, r *http.Request, id requestID) {
 		c.terminate(ReasonTransportError, errLostAnswer)
 	}
 	if refused != accepted {
+		c.server.sendOff(w)
 		refused.write(w)
 		return
 	}
@@ -56,9 +57,10 @@ func (c *Conn) servePoll(w http.ResponseWriter, r *http.Request, id requestID) {
 		return
 	}
 	if a.refused != accepted {
+		c.server.sendOff(w)
 		a.refused.write(w)
 	} else {
-		if len(a.body) == 1 && a.body[0] == packetNoop || c.server.isDraining() {
+		if len(a.body) == 1 && a.body[0] == packetNoop {
 			w.Header().Set("Connection", "close")
 		}
 		err = respond(w, "text/plain; charset=UTF-8", a.body, c.server.opts.WriteTimeout)

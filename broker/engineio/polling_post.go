@@ -46,9 +46,16 @@ func (c *Conn) servePost(w http.ResponseWriter, r *http.Request, id requestID) {
 		c.terminate(ReasonTransportError, errors.New("engineio: overlapping posts"))
 	case refused == lostRequest:
 		c.terminate(ReasonTransportError, errLostPost)
+	case refused == accepted && staysAfterRefusal(r): // otherwise it would go on for a while
+		refused = unknownSession
 	}
-	if refused != accepted {
+	switch refused {
+	case accepted:
+	case lateCopy: // the session goes on
 		refused.write(w)
+		return
+	default:
+		refuse(w, r, refused)
 		return
 	}
 	// If this fails, the client can't tell whether its packets have arrived. It repeats the POST

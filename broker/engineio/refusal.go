@@ -60,11 +60,6 @@ func (r refusal) write(w http.ResponseWriter) {
 	status, code, message := r.answer()
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	if r == shuttingDown {
-		// HAProxy 2.6 tries a refused handshake on another node. If this node ends the
-		// connection, it cuts that node's answer.
-		w.Header().Del("Connection")
-	}
 	w.WriteHeader(status)
 	// If this fails, the client is gone.
 	_ = json.NewEncoder(w).Encode(struct {

@@ -138,7 +138,7 @@ func TestWhatArrives(t *testing.T) {
 	}
 	want := map[string]string{
 		"Cookie": "a=b", "User-Agent": "Mozilla/5.0", "Content-Type": "text/plain", "Origin": "https://chat.example.com",
-		"Sala-Proof": "", "X-Forwarded-For": "", "Forwarded": "", "X-Forwarded-Proto": "https", "Connection": "", "Upgrade": "", "X-Hop": "",
+		"Sala-Proof": "", "X-Forwarded-For": "203.0.113.9", "Forwarded": "", "X-Forwarded-Proto": "https", "Connection": "", "Upgrade": "", "X-Hop": "",
 	}
 	for name, value := range want {
 		if got.Header.Get(name) != value {
