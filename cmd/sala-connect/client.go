@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/zishang520/socket.io/clients/socket/v3"
@@ -26,6 +27,7 @@ const (
 type client struct {
 	options *options
 	socket  *socket.Socket
+	sending sync.WaitGroup // counts what is being sent over long-polling
 	out     *printer
 
 	happened chan func() error // what the loop is to do
@@ -41,11 +43,12 @@ type client struct {
 // follow connects and prints what happens. It returns nil at the end of the input, of ctx or of
 // --count events.
 func follow(ctx context.Context, o *options, in io.Reader, out *printer) error {
-	s, err := o.dial()
+	c := &client{options: o, out: out, happened: make(chan func() error), done: make(chan struct{})}
+	s, err := o.dial(&c.sending)
 	if err != nil {
 		return err
 	}
-	c := &client{options: o, socket: s, out: out, happened: make(chan func() error), done: make(chan struct{})}
+	c.socket = s
 	c.listen()
 	var lines chan typed
 	ctx, cancel := context.WithCancel(ctx)
@@ -245,8 +248,8 @@ func (c *client) answer(answer func([]any, error)) error {
 	return nil
 }
 
-// close disconnects and waits until the connection is closed, so that the broker learns that the
-// client has left on purpose.
+// close disconnects and waits until the connection is closed and nothing is being sent, so that the
+// broker learns that the client has left on purpose.
 func (c *client) close() {
 	engine := c.socket.Io().Engine()
 	closed := make(chan struct{})
@@ -256,10 +259,20 @@ func (c *client) close() {
 		close(closed)
 	}
 	c.socket.Disconnect()
+	sent := make(chan struct{})
 	timer := time.NewTimer(closeTimeout)
 	defer timer.Stop()
 	select {
 	case <-closed:
+	case <-timer.C:
+		return
+	}
+	go func() {
+		c.sending.Wait()
+		close(sent)
+	}()
+	select {
+	case <-sent:
 	case <-timer.C:
 	}
 }

@@ -25,7 +25,7 @@ type unreachableError struct{ cause error }
 // Error implements error.
 func (e *unreachableError) Error() string { return e.cause.Error() }
 
-// diagnosis finds out why a WebSocket couldn't be opened. The library reports each answer but the
+// diagnosis finds out why no connection could be opened. The library reports each answer but the
 // right one as "bad handshake", so the diagnosis asks once more, with a request that opens no session.
 type diagnosis struct {
 	options *options
@@ -170,8 +170,11 @@ func (d *diagnosis) ofAnswer(r *http.Response, body []byte) string {
 	switch {
 	case !d.secure && r.StatusCode == http.StatusBadRequest && strings.Contains(string(body), "HTTPS"):
 		return useHTTPS
+	case known.Message == "Transport unknown" && d.options.Transport == overPolling:
+		return "" // it is a broker, so the cause says more
 	case known.Message == "Transport unknown":
-		return "it answers, but lets no WebSocket through; a proxy in front of it must pass upgrades on"
+		return "it answers, but lets no WebSocket through; a proxy in front of it must pass upgrades on, " +
+			"or connect with --transport polling"
 	case isControl:
 		return "it is the broker's REST port; clients connect to the port of --listen, 3000 by default"
 	case r.StatusCode == http.StatusNotFound:

@@ -107,7 +107,7 @@ func TestDiagnosis(t *testing.T) {
 	for _, tt := range []struct {
 		name, url, ca, want string
 	}{
-		{"no WebSocket", start(t, answer(400, "", broker)), "", "lets no WebSocket through"},
+		{"no WebSocket", start(t, answer(400, "", broker)), "", "or connect with --transport polling"},
 		{"REST port", start(t, answer(404, "sala/v1", `{"code":5,"message":"there is nothing"}`)), "", "it is the broker's REST port"},
 		{"gRPC port", "http://" + startRaw(t, "\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x05\x00\x00\x40\x00"), "", "like the broker's gRPC port"},
 		{"wrong path", start(t, answer(404, "", `{"code":4,"message":"this is a broker"}`)), "", "there is no Socket.IO at /here/"},
@@ -130,6 +130,13 @@ func TestDiagnosis(t *testing.T) {
 				t.Errorf("got %q, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+func TestDiagnosisOverPolling(t *testing.T) {
+	o := &options{URL: start(t, answer(400, "", `{"code":0,"message":"Transport unknown"}`)), Path: "/", Transport: overPolling, Timeout: 5 * time.Second}
+	if err := o.explain(t.Context(), errors.New("the cause")); !strings.HasSuffix(err.Error(), ": the cause") {
+		t.Error(err)
 	}
 }
 

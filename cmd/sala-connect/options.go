@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/zishang520/socket.io/clients/engine/v3/transports"
@@ -26,6 +27,7 @@ type options struct {
 	Namespace string          `json:"namespace"` // begins with a slash
 	Path      string          `json:"path"`      // such as /socket.io/
 	Query     string          `json:"query"`     // parameters of the URL
+	Transport string          `json:"transport"` // websocket or polling
 	Auth      map[string]any  `json:"auth"`      // what the client sends as auth, the token included
 	Headers   http.Header     `json:"headers"`   // further headers of its requests
 	TLSCA     string          `json:"tlsCA"`     // file with certificates, empty for those of the system
@@ -51,8 +53,12 @@ func parseOptions(text string) (*options, error) {
 	return o, nil
 }
 
-// dial returns a client that doesn't connect yet.
-func (o *options) dial() (*socket.Socket, error) {
+// overPolling is the transport that isn't WebSocket.
+const overPolling = "polling"
+
+// dial returns a client that doesn't connect yet. Over long-polling, sending counts the requests with
+// which it sends.
+func (o *options) dial(sending *sync.WaitGroup) (*socket.Socket, error) {
 	settings := socket.DefaultOptions()
 	settings.SetAutoConnect(false)
 	settings.SetForceNew(true)
@@ -65,14 +71,20 @@ func (o *options) dial() (*socket.Socket, error) {
 		return nil, fmt.Errorf("the parameters of the URL can't be read: %w", err)
 	}
 	settings.SetQuery(query)
-	settings.SetTransports(types.NewSet[transports.TransportCtor](&webSocketCtor{}))
+	requests := &http.Transport{}
 	if o.TLSCA != "" {
 		trusted, err := readCA(o.TLSCA)
 		if err != nil {
 			return nil, err
 		}
 		settings.SetTLSClientConfig(trusted)
+		requests.TLSClientConfig = trusted
 	}
+	var transport transports.TransportCtor = &webSocketCtor{}
+	if o.Transport == overPolling {
+		transport = &pollingCtor{http: &http.Client{Transport: requests}, sending: sending}
+	}
+	settings.SetTransports(types.NewSet(transport))
 	return socket.NewManager(o.URL, settings).Socket(o.Namespace, settings), nil
 }
 

@@ -29,7 +29,10 @@ func TestConnectPassesOptionsOn(t *testing.T) {
 		args []string
 		want map[string]any
 	}{
-		{[]string{"127.0.0.1:3000"}, map[string]any{"url": "http://127.0.0.1:3000", "namespace": "/", "path": "/socket.io/", "json": false}},
+		{[]string{"127.0.0.1:3000"}, map[string]any{
+			"url": "http://127.0.0.1:3000", "namespace": "/", "path": "/socket.io/", "transport": "websocket", "json": false,
+		}},
+		{[]string{"host", "--transport", "polling"}, map[string]any{"transport": "polling"}},
 		{[]string{"https://host/chat?a=1", "--token", "t", "--recover", "--auth", `{"lang":"es"}`}, map[string]any{
 			"url": "https://host", "namespace": "/chat", "query": "a=1",
 			"auth": map[string]any{"token": "t", "recover": true, "lang": "es"},
@@ -76,6 +79,7 @@ func TestConnectThatCannotStart(t *testing.T) {
 		{[]string{"host", "--ack", "{"}, exitUsage, "--ack must be valid JSON"},
 		{[]string{"host", "--header", "secret"}, exitUsage, "--header must look like"},
 		{[]string{"host", "--count=-1"}, exitUsage, "--count must be above zero"},
+		{[]string{"host", "--transport", "webtransport"}, exitUsage, "--transport must be one of"},
 		{[]string{"host", "--timeout", "0s"}, exitUsage, "--timeout must be above zero"},
 		{[]string{"host"}, exitFailure, "sala-connect"}, // there is no Go to build it
 	} {

@@ -26,6 +26,7 @@ type Connect struct {
 	Recover   bool          `help:"Return as the same socket after the connection was lost, if the broker offers session recovery."`
 	Namespace string        `placeholder:"NAME" help:"Namespace, if the URL has none. By default /."`
 	Path      string        `default:"/socket.io/" placeholder:"PATH" help:"Path of the broker's --path."`
+	Transport string        `enum:"websocket,polling" default:"websocket" placeholder:"TRANSPORT" help:"Connect over this: websocket, or polling, which also works where a proxy lets no WebSocket through."`
 	Auth      string        `placeholder:"JSON" help:"Object to send as auth when connecting. The token is added to it."`
 	Header    []string      `sep:"none" placeholder:"NAME: VALUE" help:"Header to send with the request that connects. Repeatable."`
 	TLSCA     string        `name:"tls-ca" placeholder:"FILE" help:"Certificate authority (PEM) that signed the broker's certificate, by default one that the system trusts."`
@@ -44,9 +45,7 @@ func (*Connect) Help() string {
 
 The command prints the events that the client receives, reconnects when the connection is lost, and ends at ` +
 		`Ctrl-C, or at the end of its input once all acks have arrived. It ends with exit code 1 if the broker can't be ` +
-		`reached at first, or refuses or disconnects the client. {"$binary":"aGk="} stands for binary data, in base64.
-
-It connects with WebSocket only: the library that it is built on sends late over long-polling.`
+		`reached at first, or refuses or disconnects the client. {"$binary":"aGk="} stands for binary data, in base64.`
 }
 
 // connectOptions are what the client gets, as JSON. [connectProgram] declares the same.
@@ -55,6 +54,7 @@ type connectOptions struct {
 	Namespace string          `json:"namespace"`
 	Path      string          `json:"path"`
 	Query     string          `json:"query"`
+	Transport string          `json:"transport"`
 	Auth      map[string]any  `json:"auth"`
 	Headers   http.Header     `json:"headers"`
 	TLSCA     string          `json:"tlsCA"`
@@ -129,7 +129,7 @@ func (c *Connect) options() (*connectOptions, error) {
 		return nil, &UsageError{Message: `--ack must be valid JSON (quote text: '"like this"')`}
 	}
 	return &connectOptions{
-		URL: at.Scheme + "://" + at.Host, Query: at.RawQuery, Namespace: namespace, Path: c.Path,
+		URL: at.Scheme + "://" + at.Host, Query: at.RawQuery, Namespace: namespace, Path: c.Path, Transport: c.Transport,
 		Auth: auth, Headers: headers, TLSCA: c.TLSCA,
 		Join: c.Join, JoinEvent: c.JoinEvent, Ack: json.RawMessage(c.Ack),
 		Count: c.Count, NoInput: c.NoInput, JSON: c.Output == "json", Timeout: c.Timeout,
