@@ -68,6 +68,7 @@ test('errors go to stderr, with an exit code and what to do', async (t) => {
     ['no broker at the address', ['rooms'], { SALA_SERVER: nobody }, 1, new RegExp(nobody)],
     ['no key', ['rooms'], { SALA_API_KEY: '' }, 1, /SALA_API_KEY/],
     ['a wrong key', ['rooms'], { SALA_API_KEY: 'wrong' }, 1, /doesn't know this API key/],
+    ['a key that was left out', ['rooms'], { SALA_API_KEY: '…' }, 2, /a character that no key has; copy it as it was printed/],
     ['a URL for a server', ['rooms'], { SALA_SERVER: 'http://127.0.0.1:9090' }, 2, /host:port/],
     ['no target', ['emit', 'x'], {}, 2, /--room/],
     ['a reserved event', ['emit', 'connect', '--room', 'r'], {}, 1, /connect/],

@@ -57,6 +57,9 @@ func (c *Client) dial(extra ...grpc.DialOption) (*grpc.ClientConn, error) {
 	if words := strings.Fields(c.APIKey); len(words) > 0 && auth.SplitKey(words[0]).Hashed {
 		return nil, &UsageError{Message: "--api-key or SALA_API_KEY contains the hash of a key, which only the broker can use; set the key itself"}
 	}
+	if strings.ContainsFunc(c.key(), func(r rune) bool { return r < ' ' || r > '~' }) { // HTTP/2 can't carry it
+		return nil, &UsageError{Message: "the API key has a character that no key has; copy it as it was printed"}
+	}
 	transport, err := c.transport()
 	if err != nil {
 		return nil, err
