@@ -4,7 +4,8 @@ from typing import Any
 
 from sala import errors, types
 from sala._results import plain
-from sala._values import Names, encode_args, names
+from sala._target import target
+from sala._values import Names, encode_args
 from sala.v1 import message_pb2
 
 
@@ -33,13 +34,9 @@ class Emit:
         """Raises TypeError or ValueError if the arguments aren't JSON."""
         args_json, attachments = encode_args(args)
         self._request = message_pb2.EmitRequest(
-            namespace=namespace,
-            rooms=names(rooms),
-            users=names(users),
-            sockets=names(sockets),
-            except_rooms=names(except_rooms),
-            except_users=names(except_users),
-            except_sockets=names(except_sockets),
+            **target(
+                rooms, users, sockets, except_rooms, except_users, except_sockets, namespace
+            ),
             event=event,
             args_json=args_json,
             attachments=attachments,

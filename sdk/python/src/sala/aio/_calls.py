@@ -11,6 +11,7 @@ from sala import errors, types
 from sala._emit import Emit, outcome_of
 from sala._methods import Method, Req, Resp
 from sala._results import plain
+from sala._target import target
 from sala._values import Names, encode_args, names, to_duration, to_list, to_timestamp, to_value
 from sala.v1 import message_pb2, presence_pb2, room_pb2, socket_pb2, token_pb2
 
@@ -240,13 +241,9 @@ class AsyncCalls:
         """
         args_json, attachments = encode_args(args)
         request = message_pb2.EmitWithAckRequest(
-            namespace=namespace,
-            rooms=names(rooms),
-            users=names(users),
-            sockets=names(sockets),
-            except_rooms=names(except_rooms),
-            except_users=names(except_users),
-            except_sockets=names(except_sockets),
+            **target(
+                rooms, users, sockets, except_rooms, except_users, except_sockets, namespace
+            ),
             event=event,
             args_json=args_json,
             attachments=attachments,
@@ -526,8 +523,8 @@ class AsyncCalls:
     ) -> types.JoinResult:
         """Adds the sockets in rooms, of users, or with these ids to the rooms in to, at most 100,
         whatever their tokens allow. A socket joins all of them or none."""
-        selector = _selector(
-            rooms, users, sockets, except_rooms, except_users, except_sockets, namespace
+        selector = socket_pb2.Selector(
+            **target(rooms, users, sockets, except_rooms, except_users, except_sockets, namespace)
         )
         request = socket_pb2.JoinRequest(selector=selector, rooms=names(to))
         return plain(types.JoinResult, await self._call(methods.JOIN, request, timeout))
@@ -546,8 +543,8 @@ class AsyncCalls:
         timeout: float | None = None,
     ) -> types.MatchResult:
         """Removes the sockets in rooms, of users, or with these ids from the rooms in to."""
-        selector = _selector(
-            rooms, users, sockets, except_rooms, except_users, except_sockets, namespace
+        selector = socket_pb2.Selector(
+            **target(rooms, users, sockets, except_rooms, except_users, except_sockets, namespace)
         )
         request = socket_pb2.LeaveRequest(selector=selector, rooms=names(to))
         return plain(types.MatchResult, await self._call(methods.LEAVE, request, timeout))
@@ -570,8 +567,8 @@ class AsyncCalls:
 
         data: any JSON of at most 4 KiB. None removes the data.
         """
-        selector = _selector(
-            rooms, users, sockets, except_rooms, except_users, except_sockets, namespace
+        selector = socket_pb2.Selector(
+            **target(rooms, users, sockets, except_rooms, except_users, except_sockets, namespace)
         )
         request = socket_pb2.UpdateRequest(selector=selector, data=to_value(data))
         return plain(types.MatchResult, await self._call(methods.UPDATE, request, timeout))
@@ -593,28 +590,8 @@ class AsyncCalls:
 
         reason: what the clients get in "sala:disconnect", at most 255 bytes.
         """
-        selector = _selector(
-            rooms, users, sockets, except_rooms, except_users, except_sockets, namespace
+        selector = socket_pb2.Selector(
+            **target(rooms, users, sockets, except_rooms, except_users, except_sockets, namespace)
         )
         request = socket_pb2.DisconnectRequest(selector=selector, reason=reason)
         return plain(types.MatchResult, await self._call(methods.DISCONNECT, request, timeout))
-
-
-def _selector(
-    rooms: Names,
-    users: Names,
-    sockets: Names,
-    except_rooms: Names,
-    except_users: Names,
-    except_sockets: Names,
-    namespace: str,
-) -> socket_pb2.Selector:
-    return socket_pb2.Selector(
-        namespace=namespace,
-        rooms=names(rooms),
-        users=names(users),
-        sockets=names(sockets),
-        except_rooms=names(except_rooms),
-        except_users=names(except_users),
-        except_sockets=names(except_sockets),
-    )
