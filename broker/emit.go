@@ -208,7 +208,7 @@ func anyOf(n int) int {
 
 func emitOp(t *Target, m *Message) *wire.Op {
 	return &wire.Op{
-		Op:          &wire.Op_Emit{Emit: &wire.Emit{Target: targetToWire(t), Event: messageToWire(m), Places: placesToWire(m.record)}},
+		Op:          &wire.Op_Emit{Emit: &wire.Emit{Target: targetToWire(t), Event: messageToWire(m), Positions: positionsToWire(m.record)}},
 		TraceParent: m.traceParent,
 	}
 }

@@ -119,7 +119,7 @@ func encodeReport(r *Report) []byte {
 		Unrecorded: r.Unrecorded,
 	}
 	for _, p := range r.Positions {
-		result.Positions = append(result.Positions, &wire.ClaimPosition{Room: p.Room, Epoch: p.Epoch, Offset: p.Offset})
+		result.Positions = append(result.Positions, &wire.RoomPosition{Room: p.Room, Epoch: p.Epoch, Offset: p.Offset})
 	}
 	return encode(result)
 }

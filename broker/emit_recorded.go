@@ -193,12 +193,12 @@ func (b *Broker) beginDelivery(o *wire.Emit, m *Message) {
 	}
 	t := targetFromWire(o.GetTarget())
 	b.prepareRecord(&t, m)
-	if m.record == nil || len(o.GetPlaces()) == 0 {
+	if m.record == nil || len(o.GetPositions()) == 0 {
 		return
 	}
 	m.record.ID = history.Identity{Node: m.identity.node, Number: m.identity.number}
 	places := make([]history.Position, len(m.record.Rooms))
-	for _, p := range o.GetPlaces() {
+	for _, p := range o.GetPositions() {
 		i := slices.IndexFunc(m.record.Rooms, func(r history.Room) bool { return r.Name == p.GetRoom() })
 		if i >= 0 {
 			places[i] = history.Position{Epoch: p.GetEpoch(), Offset: p.GetOffset()}
@@ -208,13 +208,13 @@ func (b *Broker) beginDelivery(o *wire.Emit, m *Message) {
 	b.recorder.Deliver(m.record)
 }
 
-// placesToWire returns where a message is recorded or, with the zero position, should be.
-func placesToWire(record *recording.Record) (places []*wire.Place) {
+// positionsToWire returns where a message is recorded or, with the zero position, should be.
+func positionsToWire(record *recording.Record) (positions []*wire.RoomPosition) {
 	if record == nil {
 		return nil
 	}
 	for i, p := range record.Places() {
-		places = append(places, &wire.Place{Room: record.Rooms[i].Name, Epoch: p.Epoch, Offset: p.Offset})
+		positions = append(positions, &wire.RoomPosition{Room: record.Rooms[i].Name, Epoch: p.Epoch, Offset: p.Offset})
 	}
-	return places
+	return positions
 }

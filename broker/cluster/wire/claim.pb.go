@@ -179,7 +179,7 @@ type ClaimResult struct {
 	// The ids of the nodes whose counts are missing.
 	Missing []string `protobuf:"bytes,5,rep,name=missing,proto3" json:"missing,omitempty"`
 	// Where the message is in the history of its rooms.
-	Positions []*ClaimPosition `protobuf:"bytes,6,rep,name=positions,proto3" json:"positions,omitempty"`
+	Positions []*RoomPosition `protobuf:"bytes,6,rep,name=positions,proto3" json:"positions,omitempty"`
 	// The rooms whose history lacks the message.
 	Unrecorded    []string `protobuf:"bytes,7,rep,name=unrecorded,proto3" json:"unrecorded,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -251,7 +251,7 @@ func (x *ClaimResult) GetMissing() []string {
 	return nil
 }
 
-func (x *ClaimResult) GetPositions() []*ClaimPosition {
+func (x *ClaimResult) GetPositions() []*RoomPosition {
 	if x != nil {
 		return x.Positions
 	}
@@ -265,96 +265,28 @@ func (x *ClaimResult) GetUnrecorded() []string {
 	return nil
 }
 
-// ClaimPosition is where a message is in the history of a room.
-type ClaimPosition struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The room.
-	Room string `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
-	// The epoch of the room's history.
-	Epoch string `protobuf:"bytes,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	// The offset of the message in it.
-	Offset        uint64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ClaimPosition) Reset() {
-	*x = ClaimPosition{}
-	mi := &file_sala_cluster_v1_claim_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ClaimPosition) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ClaimPosition) ProtoMessage() {}
-
-func (x *ClaimPosition) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_claim_proto_msgTypes[2]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ClaimPosition.ProtoReflect.Descriptor instead.
-func (*ClaimPosition) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_claim_proto_rawDescGZIP(), []int{2}
-}
-
-func (x *ClaimPosition) GetRoom() string {
-	if x != nil {
-		return x.Room
-	}
-	return ""
-}
-
-func (x *ClaimPosition) GetEpoch() string {
-	if x != nil {
-		return x.Epoch
-	}
-	return ""
-}
-
-func (x *ClaimPosition) GetOffset() uint64 {
-	if x != nil {
-		return x.Offset
-	}
-	return 0
-}
-
 var File_sala_cluster_v1_claim_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_claim_proto_rawDesc = "" +
 	"\n" +
-	"\x1bsala/cluster/v1/claim.proto\x12\x0fsala.cluster.v1\"\xc8\x01\n" +
+	"\x1bsala/cluster/v1/claim.proto\x12\x0fsala.cluster.v1\x1a\x1esala/cluster/v1/position.proto\"\xc8\x01\n" +
 	"\x05Claim\x12 \n" +
 	"\vfingerprint\x18\x01 \x01(\fR\vfingerprint\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x16\n" +
 	"\x06number\x18\x03 \x01(\x04R\x06number\x12&\n" +
 	"\x0fclaimed_unix_ms\x18\x04 \x01(\x03R\rclaimedUnixMs\x121\n" +
 	"\x05state\x18\x05 \x01(\x0e2\x1b.sala.cluster.v1.ClaimStateR\x05state\x12\x16\n" +
-	"\x06result\x18\x06 \x01(\fR\x06result\"\xe5\x01\n" +
+	"\x06result\x18\x06 \x01(\fR\x06result\"\xe4\x01\n" +
 	"\vClaimResult\x12\x18\n" +
 	"\amatched\x18\x01 \x01(\rR\amatched\x12\x16\n" +
 	"\x06queued\x18\x02 \x01(\rR\x06queued\x12\x12\n" +
 	"\x04kept\x18\x03 \x01(\rR\x04kept\x12\x18\n" +
 	"\apartial\x18\x04 \x01(\bR\apartial\x12\x18\n" +
-	"\amissing\x18\x05 \x03(\tR\amissing\x12<\n" +
-	"\tpositions\x18\x06 \x03(\v2\x1e.sala.cluster.v1.ClaimPositionR\tpositions\x12\x1e\n" +
+	"\amissing\x18\x05 \x03(\tR\amissing\x12;\n" +
+	"\tpositions\x18\x06 \x03(\v2\x1d.sala.cluster.v1.RoomPositionR\tpositions\x12\x1e\n" +
 	"\n" +
 	"unrecorded\x18\a \x03(\tR\n" +
-	"unrecorded\"Q\n" +
-	"\rClaimPosition\x12\x12\n" +
-	"\x04room\x18\x01 \x01(\tR\x04room\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\tR\x05epoch\x12\x16\n" +
-	"\x06offset\x18\x03 \x01(\x04R\x06offset*_\n" +
+	"unrecorded*_\n" +
 	"\n" +
 	"ClaimState\x12\x1b\n" +
 	"\x17CLAIM_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
@@ -374,16 +306,16 @@ func file_sala_cluster_v1_claim_proto_rawDescGZIP() []byte {
 }
 
 var file_sala_cluster_v1_claim_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_sala_cluster_v1_claim_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_sala_cluster_v1_claim_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_sala_cluster_v1_claim_proto_goTypes = []any{
-	(ClaimState)(0),       // 0: sala.cluster.v1.ClaimState
-	(*Claim)(nil),         // 1: sala.cluster.v1.Claim
-	(*ClaimResult)(nil),   // 2: sala.cluster.v1.ClaimResult
-	(*ClaimPosition)(nil), // 3: sala.cluster.v1.ClaimPosition
+	(ClaimState)(0),      // 0: sala.cluster.v1.ClaimState
+	(*Claim)(nil),        // 1: sala.cluster.v1.Claim
+	(*ClaimResult)(nil),  // 2: sala.cluster.v1.ClaimResult
+	(*RoomPosition)(nil), // 3: sala.cluster.v1.RoomPosition
 }
 var file_sala_cluster_v1_claim_proto_depIdxs = []int32{
 	0, // 0: sala.cluster.v1.Claim.state:type_name -> sala.cluster.v1.ClaimState
-	3, // 1: sala.cluster.v1.ClaimResult.positions:type_name -> sala.cluster.v1.ClaimPosition
+	3, // 1: sala.cluster.v1.ClaimResult.positions:type_name -> sala.cluster.v1.RoomPosition
 	2, // [2:2] is the sub-list for method output_type
 	2, // [2:2] is the sub-list for method input_type
 	2, // [2:2] is the sub-list for extension type_name
@@ -396,13 +328,14 @@ func file_sala_cluster_v1_claim_proto_init() {
 	if File_sala_cluster_v1_claim_proto != nil {
 		return
 	}
+	file_sala_cluster_v1_position_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_cluster_v1_claim_proto_rawDesc), len(file_sala_cluster_v1_claim_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   3,
+			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

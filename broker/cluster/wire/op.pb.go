@@ -956,7 +956,7 @@ type Emit struct {
 	// The event.
 	Event *Event `protobuf:"bytes,2,opt,name=event,proto3" json:"event,omitempty"`
 	// Where the event is recorded in the history of rooms.
-	Places        []*Place `protobuf:"bytes,3,rep,name=places,proto3" json:"places,omitempty"`
+	Positions     []*RoomPosition `protobuf:"bytes,3,rep,name=positions,proto3" json:"positions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1005,75 +1005,11 @@ func (x *Emit) GetEvent() *Event {
 	return nil
 }
 
-func (x *Emit) GetPlaces() []*Place {
+func (x *Emit) GetPositions() []*RoomPosition {
 	if x != nil {
-		return x.Places
+		return x.Positions
 	}
 	return nil
-}
-
-// Place is where an event is recorded in the history of a room.
-type Place struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The room.
-	Room string `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
-	// The epoch of the room's history.
-	Epoch string `protobuf:"bytes,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	// The event's offset in that epoch.
-	Offset        uint64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Place) Reset() {
-	*x = Place{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Place) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Place) ProtoMessage() {}
-
-func (x *Place) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Place.ProtoReflect.Descriptor instead.
-func (*Place) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{4}
-}
-
-func (x *Place) GetRoom() string {
-	if x != nil {
-		return x.Room
-	}
-	return ""
-}
-
-func (x *Place) GetEpoch() string {
-	if x != nil {
-		return x.Epoch
-	}
-	return ""
-}
-
-func (x *Place) GetOffset() uint64 {
-	if x != nil {
-		return x.Offset
-	}
-	return 0
 }
 
 // AnnouncePresence sends an event to the members of a room whose tokens permit them to see who is
@@ -1092,7 +1028,7 @@ type AnnouncePresence struct {
 
 func (x *AnnouncePresence) Reset() {
 	*x = AnnouncePresence{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[5]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1104,7 +1040,7 @@ func (x *AnnouncePresence) String() string {
 func (*AnnouncePresence) ProtoMessage() {}
 
 func (x *AnnouncePresence) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[5]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1117,7 +1053,7 @@ func (x *AnnouncePresence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnouncePresence.ProtoReflect.Descriptor instead.
 func (*AnnouncePresence) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{5}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *AnnouncePresence) GetNamespace() string {
@@ -1154,7 +1090,7 @@ type JoinRooms struct {
 
 func (x *JoinRooms) Reset() {
 	*x = JoinRooms{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[6]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1166,7 +1102,7 @@ func (x *JoinRooms) String() string {
 func (*JoinRooms) ProtoMessage() {}
 
 func (x *JoinRooms) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[6]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1179,7 +1115,7 @@ func (x *JoinRooms) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRooms.ProtoReflect.Descriptor instead.
 func (*JoinRooms) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{6}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *JoinRooms) GetTarget() *Target {
@@ -1209,7 +1145,7 @@ type LeaveRooms struct {
 
 func (x *LeaveRooms) Reset() {
 	*x = LeaveRooms{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[7]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1221,7 +1157,7 @@ func (x *LeaveRooms) String() string {
 func (*LeaveRooms) ProtoMessage() {}
 
 func (x *LeaveRooms) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[7]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1234,7 +1170,7 @@ func (x *LeaveRooms) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveRooms.ProtoReflect.Descriptor instead.
 func (*LeaveRooms) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{7}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *LeaveRooms) GetTarget() *Target {
@@ -1264,7 +1200,7 @@ type Disconnect struct {
 
 func (x *Disconnect) Reset() {
 	*x = Disconnect{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[8]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1276,7 +1212,7 @@ func (x *Disconnect) String() string {
 func (*Disconnect) ProtoMessage() {}
 
 func (x *Disconnect) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[8]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1289,7 +1225,7 @@ func (x *Disconnect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disconnect.ProtoReflect.Descriptor instead.
 func (*Disconnect) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{8}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Disconnect) GetTarget() *Target {
@@ -1319,7 +1255,7 @@ type Update struct {
 
 func (x *Update) Reset() {
 	*x = Update{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[9]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1331,7 +1267,7 @@ func (x *Update) String() string {
 func (*Update) ProtoMessage() {}
 
 func (x *Update) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[9]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1344,7 +1280,7 @@ func (x *Update) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Update.ProtoReflect.Descriptor instead.
 func (*Update) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{9}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Update) GetTarget() *Target {
@@ -1378,7 +1314,7 @@ type ClearRoom struct {
 
 func (x *ClearRoom) Reset() {
 	*x = ClearRoom{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[10]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1390,7 +1326,7 @@ func (x *ClearRoom) String() string {
 func (*ClearRoom) ProtoMessage() {}
 
 func (x *ClearRoom) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[10]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1403,7 +1339,7 @@ func (x *ClearRoom) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearRoom.ProtoReflect.Descriptor instead.
 func (*ClearRoom) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{10}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ClearRoom) GetNamespace() string {
@@ -1453,7 +1389,7 @@ type RequestAcks struct {
 
 func (x *RequestAcks) Reset() {
 	*x = RequestAcks{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[11]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1465,7 +1401,7 @@ func (x *RequestAcks) String() string {
 func (*RequestAcks) ProtoMessage() {}
 
 func (x *RequestAcks) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[11]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1478,7 +1414,7 @@ func (x *RequestAcks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestAcks.ProtoReflect.Descriptor instead.
 func (*RequestAcks) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{11}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RequestAcks) GetId() uint64 {
@@ -1526,7 +1462,7 @@ type Acks struct {
 
 func (x *Acks) Reset() {
 	*x = Acks{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[12]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1538,7 +1474,7 @@ func (x *Acks) String() string {
 func (*Acks) ProtoMessage() {}
 
 func (x *Acks) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[12]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1551,7 +1487,7 @@ func (x *Acks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Acks.ProtoReflect.Descriptor instead.
 func (*Acks) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{12}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Acks) GetId() uint64 {
@@ -1601,7 +1537,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[13]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1613,7 +1549,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[13]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1626,7 +1562,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{13}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Ack) GetSocket() string {
@@ -1679,7 +1615,7 @@ type Unacked struct {
 
 func (x *Unacked) Reset() {
 	*x = Unacked{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[14]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1691,7 +1627,7 @@ func (x *Unacked) String() string {
 func (*Unacked) ProtoMessage() {}
 
 func (x *Unacked) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[14]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1704,7 +1640,7 @@ func (x *Unacked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unacked.ProtoReflect.Descriptor instead.
 func (*Unacked) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{14}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Unacked) GetTimedOut() uint32 {
@@ -1739,7 +1675,7 @@ type StopAcks struct {
 
 func (x *StopAcks) Reset() {
 	*x = StopAcks{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[15]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1751,7 +1687,7 @@ func (x *StopAcks) String() string {
 func (*StopAcks) ProtoMessage() {}
 
 func (x *StopAcks) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[15]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1764,7 +1700,7 @@ func (x *StopAcks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopAcks.ProtoReflect.Descriptor instead.
 func (*StopAcks) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{15}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *StopAcks) GetId() uint64 {
@@ -1792,7 +1728,7 @@ type Revoke struct {
 
 func (x *Revoke) Reset() {
 	*x = Revoke{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[16]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1804,7 +1740,7 @@ func (x *Revoke) String() string {
 func (*Revoke) ProtoMessage() {}
 
 func (x *Revoke) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[16]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1817,7 +1753,7 @@ func (x *Revoke) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revoke.ProtoReflect.Descriptor instead.
 func (*Revoke) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{16}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Revoke) GetTokenId() string {
@@ -1857,7 +1793,7 @@ type SyncRevocations struct {
 
 func (x *SyncRevocations) Reset() {
 	*x = SyncRevocations{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[17]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1869,7 +1805,7 @@ func (x *SyncRevocations) String() string {
 func (*SyncRevocations) ProtoMessage() {}
 
 func (x *SyncRevocations) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[17]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1882,7 +1818,7 @@ func (x *SyncRevocations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncRevocations.ProtoReflect.Descriptor instead.
 func (*SyncRevocations) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{17}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{16}
 }
 
 // Drain takes a node out of service.
@@ -1894,7 +1830,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[18]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1906,7 +1842,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[18]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1919,7 +1855,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{18}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{17}
 }
 
 // Count is the result of an operation on one node.
@@ -1943,7 +1879,7 @@ type Count struct {
 
 func (x *Count) Reset() {
 	*x = Count{}
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[19]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1955,7 +1891,7 @@ func (x *Count) String() string {
 func (*Count) ProtoMessage() {}
 
 func (x *Count) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_op_proto_msgTypes[19]
+	mi := &file_sala_cluster_v1_op_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1968,7 +1904,7 @@ func (x *Count) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Count.ProtoReflect.Descriptor instead.
 func (*Count) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{19}
+	return file_sala_cluster_v1_op_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Count) GetMatched() uint32 {
@@ -2017,7 +1953,7 @@ var File_sala_cluster_v1_op_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\n" +
-	"\x18sala/cluster/v1/op.proto\x12\x0fsala.cluster.v1\x1a\x1bsala/cluster/v1/admin.proto\x1a\x1csala/cluster/v1/events.proto\x1a\x1asala/cluster/v1/list.proto\x1a\x1dsala/cluster/v1/observe.proto\x1a\x1dsala/cluster/v1/outcome.proto\x1a\x1esala/cluster/v1/presence.proto\x1a\x1dsala/cluster/v1/session.proto\"\xc9\x12\n" +
+	"\x18sala/cluster/v1/op.proto\x12\x0fsala.cluster.v1\x1a\x1bsala/cluster/v1/admin.proto\x1a\x1csala/cluster/v1/events.proto\x1a\x1asala/cluster/v1/list.proto\x1a\x1dsala/cluster/v1/observe.proto\x1a\x1dsala/cluster/v1/outcome.proto\x1a\x1esala/cluster/v1/position.proto\x1a\x1esala/cluster/v1/presence.proto\x1a\x1dsala/cluster/v1/session.proto\"\xc9\x12\n" +
 	"\x02Op\x12+\n" +
 	"\x04emit\x18\x01 \x01(\v2\x15.sala.cluster.v1.EmitH\x00R\x04emit\x120\n" +
 	"\x04join\x18\x02 \x01(\v2\x1a.sala.cluster.v1.JoinRoomsH\x00R\x04join\x123\n" +
@@ -2089,15 +2025,11 @@ const file_sala_cluster_v1_op_proto_rawDesc = "" +
 	"\x04part\x18\a \x01(\x04R\x04part\x12\x1e\n" +
 	"\n" +
 	"conflation\x18\b \x01(\fR\n" +
-	"conflation\"\x95\x01\n" +
+	"conflation\"\xa2\x01\n" +
 	"\x04Emit\x12/\n" +
 	"\x06target\x18\x01 \x01(\v2\x17.sala.cluster.v1.TargetR\x06target\x12,\n" +
-	"\x05event\x18\x02 \x01(\v2\x16.sala.cluster.v1.EventR\x05event\x12.\n" +
-	"\x06places\x18\x03 \x03(\v2\x16.sala.cluster.v1.PlaceR\x06places\"I\n" +
-	"\x05Place\x12\x12\n" +
-	"\x04room\x18\x01 \x01(\tR\x04room\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\tR\x05epoch\x12\x16\n" +
-	"\x06offset\x18\x03 \x01(\x04R\x06offset\"r\n" +
+	"\x05event\x18\x02 \x01(\v2\x16.sala.cluster.v1.EventR\x05event\x12;\n" +
+	"\tpositions\x18\x03 \x03(\v2\x1d.sala.cluster.v1.RoomPositionR\tpositions\"r\n" +
 	"\x10AnnouncePresence\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04room\x18\x02 \x01(\tR\x04room\x12,\n" +
@@ -2174,94 +2106,94 @@ func file_sala_cluster_v1_op_proto_rawDescGZIP() []byte {
 	return file_sala_cluster_v1_op_proto_rawDescData
 }
 
-var file_sala_cluster_v1_op_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_sala_cluster_v1_op_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_sala_cluster_v1_op_proto_goTypes = []any{
 	(*Op)(nil),               // 0: sala.cluster.v1.Op
 	(*Target)(nil),           // 1: sala.cluster.v1.Target
 	(*Event)(nil),            // 2: sala.cluster.v1.Event
 	(*Emit)(nil),             // 3: sala.cluster.v1.Emit
-	(*Place)(nil),            // 4: sala.cluster.v1.Place
-	(*AnnouncePresence)(nil), // 5: sala.cluster.v1.AnnouncePresence
-	(*JoinRooms)(nil),        // 6: sala.cluster.v1.JoinRooms
-	(*LeaveRooms)(nil),       // 7: sala.cluster.v1.LeaveRooms
-	(*Disconnect)(nil),       // 8: sala.cluster.v1.Disconnect
-	(*Update)(nil),           // 9: sala.cluster.v1.Update
-	(*ClearRoom)(nil),        // 10: sala.cluster.v1.ClearRoom
-	(*RequestAcks)(nil),      // 11: sala.cluster.v1.RequestAcks
-	(*Acks)(nil),             // 12: sala.cluster.v1.Acks
-	(*Ack)(nil),              // 13: sala.cluster.v1.Ack
-	(*Unacked)(nil),          // 14: sala.cluster.v1.Unacked
-	(*StopAcks)(nil),         // 15: sala.cluster.v1.StopAcks
-	(*Revoke)(nil),           // 16: sala.cluster.v1.Revoke
-	(*SyncRevocations)(nil),  // 17: sala.cluster.v1.SyncRevocations
-	(*Drain)(nil),            // 18: sala.cluster.v1.Drain
-	(*Count)(nil),            // 19: sala.cluster.v1.Count
-	(*EventTraffic)(nil),     // 20: sala.cluster.v1.EventTraffic
-	(*ListRooms)(nil),        // 21: sala.cluster.v1.ListRooms
-	(*GetRoom)(nil),          // 22: sala.cluster.v1.GetRoom
-	(*ListSockets)(nil),      // 23: sala.cluster.v1.ListSockets
-	(*GetSocket)(nil),        // 24: sala.cluster.v1.GetSocket
-	(*WillStateRequest)(nil), // 25: sala.cluster.v1.WillStateRequest
-	(*TakeSession)(nil),      // 26: sala.cluster.v1.TakeSession
-	(*OfferSessions)(nil),    // 27: sala.cluster.v1.OfferSessions
-	(*SessionMoved)(nil),     // 28: sala.cluster.v1.SessionMoved
-	(*Barrier)(nil),          // 29: sala.cluster.v1.Barrier
-	(*ReadRoomList)(nil),     // 30: sala.cluster.v1.ReadRoomList
-	(*ListGroups)(nil),       // 31: sala.cluster.v1.ListGroups
-	(*GetStats)(nil),         // 32: sala.cluster.v1.GetStats
-	(*ListLimits)(nil),       // 33: sala.cluster.v1.ListLimits
-	(*ListUsers)(nil),        // 34: sala.cluster.v1.ListUsers
-	(*CountUsers)(nil),       // 35: sala.cluster.v1.CountUsers
-	(*FindUsers)(nil),        // 36: sala.cluster.v1.FindUsers
-	(*AskPresence)(nil),      // 37: sala.cluster.v1.AskPresence
-	(*AdoptLeaves)(nil),      // 38: sala.cluster.v1.AdoptLeaves
-	(*WatchOutcomes)(nil),    // 39: sala.cluster.v1.WatchOutcomes
-	(*OutcomeBatch)(nil),     // 40: sala.cluster.v1.OutcomeBatch
-	(*ExplainUser)(nil),      // 41: sala.cluster.v1.ExplainUser
-	(*GetAdminStats)(nil),    // 42: sala.cluster.v1.GetAdminStats
-	(*FindAdminSession)(nil), // 43: sala.cluster.v1.FindAdminSession
+	(*AnnouncePresence)(nil), // 4: sala.cluster.v1.AnnouncePresence
+	(*JoinRooms)(nil),        // 5: sala.cluster.v1.JoinRooms
+	(*LeaveRooms)(nil),       // 6: sala.cluster.v1.LeaveRooms
+	(*Disconnect)(nil),       // 7: sala.cluster.v1.Disconnect
+	(*Update)(nil),           // 8: sala.cluster.v1.Update
+	(*ClearRoom)(nil),        // 9: sala.cluster.v1.ClearRoom
+	(*RequestAcks)(nil),      // 10: sala.cluster.v1.RequestAcks
+	(*Acks)(nil),             // 11: sala.cluster.v1.Acks
+	(*Ack)(nil),              // 12: sala.cluster.v1.Ack
+	(*Unacked)(nil),          // 13: sala.cluster.v1.Unacked
+	(*StopAcks)(nil),         // 14: sala.cluster.v1.StopAcks
+	(*Revoke)(nil),           // 15: sala.cluster.v1.Revoke
+	(*SyncRevocations)(nil),  // 16: sala.cluster.v1.SyncRevocations
+	(*Drain)(nil),            // 17: sala.cluster.v1.Drain
+	(*Count)(nil),            // 18: sala.cluster.v1.Count
+	(*EventTraffic)(nil),     // 19: sala.cluster.v1.EventTraffic
+	(*ListRooms)(nil),        // 20: sala.cluster.v1.ListRooms
+	(*GetRoom)(nil),          // 21: sala.cluster.v1.GetRoom
+	(*ListSockets)(nil),      // 22: sala.cluster.v1.ListSockets
+	(*GetSocket)(nil),        // 23: sala.cluster.v1.GetSocket
+	(*WillStateRequest)(nil), // 24: sala.cluster.v1.WillStateRequest
+	(*TakeSession)(nil),      // 25: sala.cluster.v1.TakeSession
+	(*OfferSessions)(nil),    // 26: sala.cluster.v1.OfferSessions
+	(*SessionMoved)(nil),     // 27: sala.cluster.v1.SessionMoved
+	(*Barrier)(nil),          // 28: sala.cluster.v1.Barrier
+	(*ReadRoomList)(nil),     // 29: sala.cluster.v1.ReadRoomList
+	(*ListGroups)(nil),       // 30: sala.cluster.v1.ListGroups
+	(*GetStats)(nil),         // 31: sala.cluster.v1.GetStats
+	(*ListLimits)(nil),       // 32: sala.cluster.v1.ListLimits
+	(*ListUsers)(nil),        // 33: sala.cluster.v1.ListUsers
+	(*CountUsers)(nil),       // 34: sala.cluster.v1.CountUsers
+	(*FindUsers)(nil),        // 35: sala.cluster.v1.FindUsers
+	(*AskPresence)(nil),      // 36: sala.cluster.v1.AskPresence
+	(*AdoptLeaves)(nil),      // 37: sala.cluster.v1.AdoptLeaves
+	(*WatchOutcomes)(nil),    // 38: sala.cluster.v1.WatchOutcomes
+	(*OutcomeBatch)(nil),     // 39: sala.cluster.v1.OutcomeBatch
+	(*ExplainUser)(nil),      // 40: sala.cluster.v1.ExplainUser
+	(*GetAdminStats)(nil),    // 41: sala.cluster.v1.GetAdminStats
+	(*FindAdminSession)(nil), // 42: sala.cluster.v1.FindAdminSession
+	(*RoomPosition)(nil),     // 43: sala.cluster.v1.RoomPosition
 }
 var file_sala_cluster_v1_op_proto_depIdxs = []int32{
 	3,  // 0: sala.cluster.v1.Op.emit:type_name -> sala.cluster.v1.Emit
-	6,  // 1: sala.cluster.v1.Op.join:type_name -> sala.cluster.v1.JoinRooms
-	7,  // 2: sala.cluster.v1.Op.leave:type_name -> sala.cluster.v1.LeaveRooms
-	8,  // 3: sala.cluster.v1.Op.disconnect:type_name -> sala.cluster.v1.Disconnect
-	9,  // 4: sala.cluster.v1.Op.update:type_name -> sala.cluster.v1.Update
-	10, // 5: sala.cluster.v1.Op.clear:type_name -> sala.cluster.v1.ClearRoom
-	11, // 6: sala.cluster.v1.Op.request_acks:type_name -> sala.cluster.v1.RequestAcks
-	12, // 7: sala.cluster.v1.Op.acks:type_name -> sala.cluster.v1.Acks
-	15, // 8: sala.cluster.v1.Op.stop_acks:type_name -> sala.cluster.v1.StopAcks
-	20, // 9: sala.cluster.v1.Op.events:type_name -> sala.cluster.v1.EventTraffic
-	21, // 10: sala.cluster.v1.Op.list_rooms:type_name -> sala.cluster.v1.ListRooms
-	22, // 11: sala.cluster.v1.Op.get_room:type_name -> sala.cluster.v1.GetRoom
-	23, // 12: sala.cluster.v1.Op.list_sockets:type_name -> sala.cluster.v1.ListSockets
-	24, // 13: sala.cluster.v1.Op.get_socket:type_name -> sala.cluster.v1.GetSocket
-	16, // 14: sala.cluster.v1.Op.revoke:type_name -> sala.cluster.v1.Revoke
-	17, // 15: sala.cluster.v1.Op.sync_revocations:type_name -> sala.cluster.v1.SyncRevocations
-	18, // 16: sala.cluster.v1.Op.drain:type_name -> sala.cluster.v1.Drain
-	25, // 17: sala.cluster.v1.Op.will_state:type_name -> sala.cluster.v1.WillStateRequest
-	26, // 18: sala.cluster.v1.Op.take_session:type_name -> sala.cluster.v1.TakeSession
-	27, // 19: sala.cluster.v1.Op.offer_sessions:type_name -> sala.cluster.v1.OfferSessions
-	28, // 20: sala.cluster.v1.Op.session_moved:type_name -> sala.cluster.v1.SessionMoved
-	29, // 21: sala.cluster.v1.Op.barrier:type_name -> sala.cluster.v1.Barrier
-	30, // 22: sala.cluster.v1.Op.read_room_list:type_name -> sala.cluster.v1.ReadRoomList
-	31, // 23: sala.cluster.v1.Op.list_groups:type_name -> sala.cluster.v1.ListGroups
-	32, // 24: sala.cluster.v1.Op.get_stats:type_name -> sala.cluster.v1.GetStats
-	33, // 25: sala.cluster.v1.Op.list_limits:type_name -> sala.cluster.v1.ListLimits
-	34, // 26: sala.cluster.v1.Op.list_users:type_name -> sala.cluster.v1.ListUsers
-	35, // 27: sala.cluster.v1.Op.count_users:type_name -> sala.cluster.v1.CountUsers
-	36, // 28: sala.cluster.v1.Op.find_users:type_name -> sala.cluster.v1.FindUsers
-	37, // 29: sala.cluster.v1.Op.ask_presence:type_name -> sala.cluster.v1.AskPresence
-	38, // 30: sala.cluster.v1.Op.adopt_leaves:type_name -> sala.cluster.v1.AdoptLeaves
-	5,  // 31: sala.cluster.v1.Op.announce_presence:type_name -> sala.cluster.v1.AnnouncePresence
-	39, // 32: sala.cluster.v1.Op.watch_outcomes:type_name -> sala.cluster.v1.WatchOutcomes
-	40, // 33: sala.cluster.v1.Op.outcomes:type_name -> sala.cluster.v1.OutcomeBatch
-	41, // 34: sala.cluster.v1.Op.explain_user:type_name -> sala.cluster.v1.ExplainUser
-	42, // 35: sala.cluster.v1.Op.get_admin_stats:type_name -> sala.cluster.v1.GetAdminStats
-	43, // 36: sala.cluster.v1.Op.find_admin_session:type_name -> sala.cluster.v1.FindAdminSession
+	5,  // 1: sala.cluster.v1.Op.join:type_name -> sala.cluster.v1.JoinRooms
+	6,  // 2: sala.cluster.v1.Op.leave:type_name -> sala.cluster.v1.LeaveRooms
+	7,  // 3: sala.cluster.v1.Op.disconnect:type_name -> sala.cluster.v1.Disconnect
+	8,  // 4: sala.cluster.v1.Op.update:type_name -> sala.cluster.v1.Update
+	9,  // 5: sala.cluster.v1.Op.clear:type_name -> sala.cluster.v1.ClearRoom
+	10, // 6: sala.cluster.v1.Op.request_acks:type_name -> sala.cluster.v1.RequestAcks
+	11, // 7: sala.cluster.v1.Op.acks:type_name -> sala.cluster.v1.Acks
+	14, // 8: sala.cluster.v1.Op.stop_acks:type_name -> sala.cluster.v1.StopAcks
+	19, // 9: sala.cluster.v1.Op.events:type_name -> sala.cluster.v1.EventTraffic
+	20, // 10: sala.cluster.v1.Op.list_rooms:type_name -> sala.cluster.v1.ListRooms
+	21, // 11: sala.cluster.v1.Op.get_room:type_name -> sala.cluster.v1.GetRoom
+	22, // 12: sala.cluster.v1.Op.list_sockets:type_name -> sala.cluster.v1.ListSockets
+	23, // 13: sala.cluster.v1.Op.get_socket:type_name -> sala.cluster.v1.GetSocket
+	15, // 14: sala.cluster.v1.Op.revoke:type_name -> sala.cluster.v1.Revoke
+	16, // 15: sala.cluster.v1.Op.sync_revocations:type_name -> sala.cluster.v1.SyncRevocations
+	17, // 16: sala.cluster.v1.Op.drain:type_name -> sala.cluster.v1.Drain
+	24, // 17: sala.cluster.v1.Op.will_state:type_name -> sala.cluster.v1.WillStateRequest
+	25, // 18: sala.cluster.v1.Op.take_session:type_name -> sala.cluster.v1.TakeSession
+	26, // 19: sala.cluster.v1.Op.offer_sessions:type_name -> sala.cluster.v1.OfferSessions
+	27, // 20: sala.cluster.v1.Op.session_moved:type_name -> sala.cluster.v1.SessionMoved
+	28, // 21: sala.cluster.v1.Op.barrier:type_name -> sala.cluster.v1.Barrier
+	29, // 22: sala.cluster.v1.Op.read_room_list:type_name -> sala.cluster.v1.ReadRoomList
+	30, // 23: sala.cluster.v1.Op.list_groups:type_name -> sala.cluster.v1.ListGroups
+	31, // 24: sala.cluster.v1.Op.get_stats:type_name -> sala.cluster.v1.GetStats
+	32, // 25: sala.cluster.v1.Op.list_limits:type_name -> sala.cluster.v1.ListLimits
+	33, // 26: sala.cluster.v1.Op.list_users:type_name -> sala.cluster.v1.ListUsers
+	34, // 27: sala.cluster.v1.Op.count_users:type_name -> sala.cluster.v1.CountUsers
+	35, // 28: sala.cluster.v1.Op.find_users:type_name -> sala.cluster.v1.FindUsers
+	36, // 29: sala.cluster.v1.Op.ask_presence:type_name -> sala.cluster.v1.AskPresence
+	37, // 30: sala.cluster.v1.Op.adopt_leaves:type_name -> sala.cluster.v1.AdoptLeaves
+	4,  // 31: sala.cluster.v1.Op.announce_presence:type_name -> sala.cluster.v1.AnnouncePresence
+	38, // 32: sala.cluster.v1.Op.watch_outcomes:type_name -> sala.cluster.v1.WatchOutcomes
+	39, // 33: sala.cluster.v1.Op.outcomes:type_name -> sala.cluster.v1.OutcomeBatch
+	40, // 34: sala.cluster.v1.Op.explain_user:type_name -> sala.cluster.v1.ExplainUser
+	41, // 35: sala.cluster.v1.Op.get_admin_stats:type_name -> sala.cluster.v1.GetAdminStats
+	42, // 36: sala.cluster.v1.Op.find_admin_session:type_name -> sala.cluster.v1.FindAdminSession
 	1,  // 37: sala.cluster.v1.Emit.target:type_name -> sala.cluster.v1.Target
 	2,  // 38: sala.cluster.v1.Emit.event:type_name -> sala.cluster.v1.Event
-	4,  // 39: sala.cluster.v1.Emit.places:type_name -> sala.cluster.v1.Place
+	43, // 39: sala.cluster.v1.Emit.positions:type_name -> sala.cluster.v1.RoomPosition
 	2,  // 40: sala.cluster.v1.AnnouncePresence.event:type_name -> sala.cluster.v1.Event
 	1,  // 41: sala.cluster.v1.JoinRooms.target:type_name -> sala.cluster.v1.Target
 	1,  // 42: sala.cluster.v1.LeaveRooms.target:type_name -> sala.cluster.v1.Target
@@ -2269,9 +2201,9 @@ var file_sala_cluster_v1_op_proto_depIdxs = []int32{
 	1,  // 44: sala.cluster.v1.Update.target:type_name -> sala.cluster.v1.Target
 	2,  // 45: sala.cluster.v1.ClearRoom.notice:type_name -> sala.cluster.v1.Event
 	3,  // 46: sala.cluster.v1.RequestAcks.emit:type_name -> sala.cluster.v1.Emit
-	13, // 47: sala.cluster.v1.Acks.acks:type_name -> sala.cluster.v1.Ack
-	14, // 48: sala.cluster.v1.Acks.rest:type_name -> sala.cluster.v1.Unacked
-	28, // 49: sala.cluster.v1.Count.moved:type_name -> sala.cluster.v1.SessionMoved
+	12, // 47: sala.cluster.v1.Acks.acks:type_name -> sala.cluster.v1.Ack
+	13, // 48: sala.cluster.v1.Acks.rest:type_name -> sala.cluster.v1.Unacked
+	27, // 49: sala.cluster.v1.Count.moved:type_name -> sala.cluster.v1.SessionMoved
 	50, // [50:50] is the sub-list for method output_type
 	50, // [50:50] is the sub-list for method input_type
 	50, // [50:50] is the sub-list for extension type_name
@@ -2289,6 +2221,7 @@ func file_sala_cluster_v1_op_proto_init() {
 	file_sala_cluster_v1_list_proto_init()
 	file_sala_cluster_v1_observe_proto_init()
 	file_sala_cluster_v1_outcome_proto_init()
+	file_sala_cluster_v1_position_proto_init()
 	file_sala_cluster_v1_presence_proto_init()
 	file_sala_cluster_v1_session_proto_init()
 	file_sala_cluster_v1_op_proto_msgTypes[0].OneofWrappers = []any{
@@ -2336,7 +2269,7 @@ func file_sala_cluster_v1_op_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_cluster_v1_op_proto_rawDesc), len(file_sala_cluster_v1_op_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
