@@ -23,7 +23,7 @@ import (
 	"github.com/salabroker/sala/broker/room"
 )
 
-// hot is the room in which these tests send, and cold another one with history.
+// hot is a room in which these tests send, and cold another one with history.
 const hot, cold = "hot:1", "cold:1"
 
 // exactOptions is a broker in which hot rooms keep everything that a test sends.
@@ -86,7 +86,7 @@ func linger(ctx context.Context) {
 
 func TestJoinsAreExactOnOneNode(t *testing.T) {
 	node := brokertest.Start(t, exactOptions(history.NewMemory(history.MemoryOptions{})))
-	newExactRun(t, []*brokertest.Node{node}).run(joinsWanted(t, 300))
+	joinExactly(t, []*brokertest.Node{node}, false)
 }
 
 func TestJoinsAreExactOnTwoNodes(t *testing.T) {
@@ -98,21 +98,19 @@ func TestJoinsAreExactOnTwoNodes(t *testing.T) {
 		nodes[i] = brokertest.Start(t, o)
 	}
 	awaitNodes(t, nodes)
-	newExactRun(t, nodes).run(joinsWanted(t, 300))
+	joinExactly(t, nodes, false)
 }
 
 // The same with everything in Redis, as it is in production.
 func TestJoinsAreExactOverRedis(t *testing.T) {
 	nodes, _ := startOverRedis(t, 3, patient)
-	newExactRun(t, nodes).run(joinsWanted(t, 300))
+	joinExactly(t, nodes, false)
 }
 
 // Clients that lose their connection in the middle of a join, or afterwards, and return to any node.
 func TestJoinsAndReturnsAreExact(t *testing.T) {
 	nodes, _ := startOverRedis(t, 3, patient)
-	r := newExactRun(t, nodes)
-	r.cuts = true
-	r.run(joinsWanted(t, 300))
+	joinExactly(t, nodes, true)
 }
 
 // While Redis is down, messages reach the sockets of their node and are reported as not recorded.
@@ -194,14 +192,23 @@ func awaitNodes(t *testing.T, nodes []*brokertest.Node) {
 	}
 }
 
-// joinsWanted returns how many joins a test makes: SALA_JOINS, or by default n.
-func joinsWanted(t *testing.T, n int) int {
+// roundOfJoins is how many joins a run makes: while these last, a room keeps all that is sent to it.
+const roundOfJoins = 300
+
+// joinExactly makes as many joins as SALA_JOINS says, by default one round of them. Each round has a room
+// of its own.
+func joinExactly(t *testing.T, nodes []*brokertest.Node, cuts bool) {
 	t.Helper()
-	wanted, err := strconv.Atoi(cmp.Or(os.Getenv("SALA_JOINS"), strconv.Itoa(n)))
+	wanted, err := strconv.Atoi(cmp.Or(os.Getenv("SALA_JOINS"), strconv.Itoa(roundOfJoins)))
 	if err != nil {
 		t.Fatalf("SALA_JOINS: %v", err)
 	}
-	return wanted
+	for round := 1; wanted > 0 && !t.Failed(); round++ {
+		joins := min(wanted, roundOfJoins)
+		r := &exactRun{t: t, nodes: nodes, room: fmt.Sprint("hot:", round), cuts: cuts, ended: make(chan struct{})}
+		r.run(joins)
+		wanted -= joins
+	}
 }
 
 // exactRun has clients join a room with its history while others send to it, at several nodes, and
@@ -209,6 +216,7 @@ func joinsWanted(t *testing.T, n int) int {
 type exactRun struct {
 	t     *testing.T
 	nodes []*brokertest.Node
+	room  string
 	cuts  bool          // clients with a session lose their connection now and then
 	ended chan struct{} // closed when the joins are over
 
@@ -228,10 +236,6 @@ type observation struct {
 	live   []string // as texts of arguments, in order
 }
 
-func newExactRun(t *testing.T, nodes []*brokertest.Node) *exactRun {
-	return &exactRun{t: t, nodes: nodes, ended: make(chan struct{})}
-}
-
 const (
 	// joiners is how many clients at each node join again and again.
 	joiners = 8
@@ -246,7 +250,10 @@ func (r *exactRun) run(joins int) {
 		senders.Go(func() { r.sendAsBackend(node, fmt.Sprint("reported", i), false) })
 		senders.Go(func() { r.sendAsBackend(node, fmt.Sprint("unreported", i), true) })
 		client := node.JoinAs(readerToken(r.t, node, "sender"))
-		senders.Go(func() { r.sendAsClient(client, fmt.Sprint("client", i)) })
+		senders.Go(func() {
+			defer client.Close()
+			r.sendAsClient(client, fmt.Sprint("client", i))
+		})
 	}
 	var left atomic.Int64
 	left.Store(int64(joins))
@@ -265,9 +272,9 @@ func (r *exactRun) run(joins int) {
 // sendAsBackend emits numbered messages to the room, some to another one as well.
 func (r *exactRun) sendAsBackend(node *brokertest.Node, sender string, unreported bool) {
 	for n := 1; ; n++ {
-		rooms := []string{hot}
+		rooms := []string{r.room}
 		if n%5 == 0 {
-			rooms = []string{cold, hot}
+			rooms = []string{cold, r.room}
 		}
 		m := broker.Message{Event: "said", Args: json.RawMessage(fmt.Sprintf(`["%s %d"]`, sender, n)), Unreported: unreported}
 		report, err := node.Emit(r.t.Context(), broker.Target{Rooms: rooms}, m) // partial if a node answers late
@@ -284,7 +291,7 @@ func (r *exactRun) sendAsBackend(node *brokertest.Node, sender string, unreporte
 // sendAsClient relays numbered messages to the room.
 func (r *exactRun) sendAsClient(c *brokertest.Client, sender string) {
 	for n := 1; ; n++ {
-		c.Call("my_event", map[string]string{"room": hot, "text": fmt.Sprintf("%s %d", sender, n)})
+		c.Call("my_event", map[string]string{"room": r.room, "text": fmt.Sprintf("%s %d", sender, n)})
 		if r.pause(sendPause) {
 			return
 		}
@@ -326,9 +333,10 @@ func (r *exactRun) newJoiner(node *brokertest.Node, who string, withSession bool
 
 // run joins the room and leaves it, until there are no joins left.
 func (j *joiner) run(left *atomic.Int64) {
+	defer func() { j.client.Close() }() // the one that it has by then
 	for left.Add(-1) >= 0 && !j.r.t.Failed() {
 		for j.isCut() {
-			j.client.Send(`42999["join",{"room":"` + hot + `","last":3}]`) // and the answer is lost
+			j.client.Send(`42999["join",{"room":"` + j.r.room + `","last":3}]`) // and the answer is lost
 			j.comeBack()
 			j.member = false
 		}
@@ -342,11 +350,11 @@ func (j *joiner) run(left *atomic.Int64) {
 // join joins the room, receives some live messages, and leaves it.
 func (j *joiner) join() {
 	t := j.r.t
-	request := map[string]any{"room": hot, "last": []int{0, 1, 3, 100}[rand.IntN(4)]}
+	request := map[string]any{"room": j.r.room, "last": []int{0, 1, 3, 100}[rand.IntN(4)]}
 	o := observation{who: j.who}
 	if n := len(j.joins); n > 0 && rand.IntN(2) == 0 {
 		before := &j.joins[n-1].answer
-		request = map[string]any{"room": hot, "since": map[string]any{"epoch": before.Epoch, "offset": before.Offset}}
+		request = map[string]any{"room": j.r.room, "since": map[string]any{"epoch": before.Epoch, "offset": before.Offset}}
 		o.since = before.Offset
 	}
 	o.answer = parseJoined(t, j.client.Call("join", request))
@@ -371,7 +379,7 @@ func (j *joiner) join() {
 			j.comeBack()
 		}
 	}
-	if got := j.client.Call("leave", hot); got != ok {
+	if got := j.client.Call("leave", j.r.room); got != ok {
 		t.Errorf("%s: leave: %s", j.who, got)
 	}
 	o.take(j.client.BeforeAnswer())
@@ -400,7 +408,7 @@ func (j *joiner) comeBack() {
 
 // record reads all that the room remembers.
 func (r *exactRun) record() (all []string) {
-	q := broker.MessagesQuery{Room: hot, Limit: 1000}
+	q := broker.MessagesQuery{Room: r.room, Limit: 1000}
 	for {
 		page, err := r.nodes[0].Messages(r.t.Context(), q)
 		if err != nil || !page.Complete {
