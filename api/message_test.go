@@ -38,8 +38,9 @@ func TestListMessagesRefuses(t *testing.T) {
 	for path, says := range map[string]string{
 		"last=1.5":                           "last",
 		"last=-1":                            "last: -1 is not between",
-		"last=99999999999":                   "last",
-		"since.epoch=x&since.offset=-1":      "since.offset",
+		"last=99999999999":                   "a whole number from -2147483648 to 2147483647 is expected",
+		"before=3":                           "there is no such parameter; it can be one of direction, last, limit, namespace, room, since",
+		"since.epoch=x&since.offset=-1":      "since.offset: is \"-1\"; a whole number from 0 to 18446744073709551615 is expected",
 		"since=x":                            "since",
 		"since.offset=1":                     "since.epoch: an epoch can't be empty",
 		"since.epoch=x&since.ofset=1":        "did you mean",

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -180,12 +181,13 @@ func expected(field protoreflect.FieldDescriptor, value json.RawMessage) string 
 	case protoreflect.EnumKind:
 		return "one of " + enumNames(field.Enum()) + " is expected"
 	case protoreflect.Uint32Kind, protoreflect.Fixed32Kind:
-		return "a whole number from 0 to 4294967295 is expected"
+		return fmt.Sprintf("a whole number from 0 to %d is expected", uint32(math.MaxUint32))
 	case protoreflect.Uint64Kind, protoreflect.Fixed64Kind:
-		return "a whole number from 0 on is expected"
-	case protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Sfixed32Kind,
-		protoreflect.Int64Kind, protoreflect.Sint64Kind, protoreflect.Sfixed64Kind:
-		return "a whole number is expected"
+		return fmt.Sprintf("a whole number from 0 to %d is expected", uint64(math.MaxUint64))
+	case protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Sfixed32Kind:
+		return fmt.Sprintf("a whole number from %d to %d is expected", math.MinInt32, math.MaxInt32)
+	case protoreflect.Int64Kind, protoreflect.Sint64Kind, protoreflect.Sfixed64Kind:
+		return fmt.Sprintf("a whole number from %d to %d is expected", int64(math.MinInt64), int64(math.MaxInt64))
 	case protoreflect.FloatKind, protoreflect.DoubleKind:
 		return "a number is expected"
 	case protoreflect.MessageKind, protoreflect.GroupKind:

@@ -89,6 +89,22 @@ func TestOtherNodeIsBehind(t *testing.T) {
 	}
 }
 
+// Whatever a reader takes for an epoch, it learns that something is missing.
+func TestUnknownEpochs(t *testing.T) {
+	server := clustertest.Start(t)
+	e := start(t, redishistory.Options{Redis: redisOptions(server.URL())})
+	record(t, e, 1, room("r"))
+	for _, epoch := range []string{"0", "7", "nope", "EDAKTNXGAVZ4.1", "18446744073709551615", "18446744073709551616", "99999999999999999999", "-1"} {
+		p := history.Position{Epoch: epoch, Offset: 1}
+		for _, q := range []history.Query{{Since: &p, Limit: 10}, {Before: &p, Limit: 10}} {
+			page, err := e.Read(t.Context(), room("r"), q)
+			if err != nil || page.Complete || len(page.Entries) != 1 {
+				t.Errorf("%s: %+v, %v", epoch, page, err)
+			}
+		}
+	}
+}
+
 // Epochs grow even if the clock of the server has been set back.
 func TestEpochsGrow(t *testing.T) {
 	server := clustertest.Start(t)

@@ -9,9 +9,6 @@ import (
 	"github.com/salabroker/sala/broker/history"
 )
 
-// maxEpochDigits is how many digits the largest number has that can be the first half of an id.
-const maxEpochDigits = 20
-
 // parseID returns the position that an id in a stream names.
 func parseID(id string) (history.Position, error) {
 	epoch, offset, _ := strings.Cut(id, "-")
@@ -22,9 +19,11 @@ func parseID(id string) (history.Position, error) {
 	return history.Position{Epoch: epoch, Offset: number}, nil
 }
 
-// isEpoch reports whether a text can be an epoch of this engine.
+// isEpoch reports whether a text can be an epoch of this engine: the first half of an id, which Redis
+// reads as a number of 64 bits.
 func isEpoch(text string) bool {
-	return text != "" && len(text) <= maxEpochDigits && strings.Trim(text, "0123456789") == ""
+	_, err := strconv.ParseUint(text, 10, 64)
+	return err == nil
 }
 
 // id returns the id of an entry.
