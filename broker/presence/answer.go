@@ -42,15 +42,15 @@ func (t *Tracker) answer(place Place, local Local, q *wire.PresenceQuestion) *wi
 	}
 	later := q.GetTime() > r.time
 	switch {
-	case q.GetLeft() && r.phase != coming && (local == Moving || r.phase == left && r.rejoined):
+	case q.GetLeft() && r.phase != coming && (local == Moving || r.phase == left && r.rejoined != 0):
 		return &wire.PresenceAnswer{State: stateOf(local)}
-	case !q.GetLeft() && r.phase == left:
-		r.rejoined = r.rejoined || later
+	case !q.GetLeft() && r.phase == left && later && (r.rejoined == 0 || q.GetTime() < r.rejoined):
+		r.rejoined = q.GetTime()
 	}
 	if !q.GetLeft() && (r.phase == waiting || r.phase == leaving) && r.isInherited() {
 		t.retain(r, passed) // without claiming that the user was there until now
 	}
-	a := &wire.PresenceAnswer{State: r.state(), Time: r.time, Rejoined: r.rejoined, OnBehalf: r.onBehalf}
+	a := &wire.PresenceAnswer{State: r.state(), Time: r.time, Rejoined: r.rejoinedBefore(q.GetTime()), OnBehalf: r.onBehalf}
 	a.LeftTime, a.PassedTime = r.lastTimes()
 	switch {
 	case r.phase == coming && q.GetOnBehalf():

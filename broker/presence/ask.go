@@ -154,7 +154,7 @@ func (t *Tracker) conclude(q question, local Local, answers []answer, complete b
 		t.settle(r, now)
 		return v, at
 	case v == announce:
-		r.rejoined, r.onBehalf = false, false
+		r.rejoined, r.onBehalf = 0, false
 		t.retain(r, left)
 	case v == passOn:
 		t.retain(r, passed)

@@ -29,7 +29,8 @@
 // left, for nodes whose question about leaving is earlier.
 //
 // A user whose connection was lost is awaited for the window before anybody is asked. A node that
-// ends hands the users that it awaits over to another one. When a node is lost, the successors that
+// ends hands the users that it awaits over to another one, and tells it who has left a short while ago:
+// nodes that ask need to know what was announced. When a node is lost, the successors that
 // keep its deposit (package lastwill) ask about its users. Who finds out for a node that is gone may
 // be late: another node may have announced meanwhile that the user has left. So to a node where the
 // user comes it doesn't say that the user was there until now, but what it knows: when the user left a
@@ -41,9 +42,9 @@
 // nodes have answered or are gone. That a user has come is announced after [joinPatience] all the
 // same. A node that is cut off from the others and taken for lost may still have sockets of a user
 // who is said to have left; when it is back, it announces that the user has come. If messages are
-// lost together with the node that was about to announce something, or if a node ends that has just
-// announced that a user has left, who was before at a node that is gone, an announcement may be missing
-// or come twice. The next one about the same user and place is right again.
+// lost together with the node that was about to announce something, or if several nodes end while it is
+// found out about a lost one, an announcement may be missing or come twice. The next one about the same
+// user and place is right again.
 //
 // Announcements of different nodes may overtake each other on their way to backends. Their times
 // tell the order.

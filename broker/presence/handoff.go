@@ -1,9 +1,11 @@
 package presence
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/salabroker/sala/broker/cluster/wire"
@@ -34,8 +36,8 @@ func (t *Tracker) HandedOver(p Place, to string) (since, clock int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := t.records[p]
-	if r != nil && r.phase == coming && !r.returned() {
-		since = r.time
+	if r != nil && r.phase == coming && r.lastPassed <= r.lastLeft {
+		since = r.time // also if a lost node had the user: whether that one was announced isn't certain
 	}
 	switch {
 	case since != 0:
@@ -95,6 +97,7 @@ func (t *Tracker) NodeLost(node string) {
 		}
 	}
 	t.mu.Unlock()
+	slices.SortFunc(lost, Place.Compare) // so that the same events have the same outcome
 	for _, p := range lost {
 		t.Lost(p)
 	}
@@ -114,6 +117,9 @@ func (t *Tracker) Adopt(l *wire.AdoptLeaves) bool {
 		return false
 	}
 	now := time.Now()
+	for _, w := range l.GetAnnounced() {
+		t.remember(w)
+	}
 	for _, w := range l.GetLeaves() {
 		wait := min(max(time.Duration(w.GetWaitMs())*time.Millisecond, 0), t.opts.Window)
 		t.inherit(PlaceFrom(w.GetPlace()), w.GetLeftTime(), now.Add(wait), w.GetOnBehalf())
@@ -144,12 +150,43 @@ func (t *Tracker) inherit(p Place, leftTime int64, due time.Time, onBehalf bool)
 			added.onBehalf, added.leftThere = before.onBehalf && onBehalf, max(before.leftThere, leftTime)
 		}
 	case local == Present: // settled
-	case r != nil && r.phase == left && !r.rejoined && (onBehalf || leftTime != 0 && leftTime < r.time): // announced
+	case r != nil && r.phase == left && r.rejoined == 0 && (onBehalf || leftTime != 0 && leftTime < r.time): // announced
 	default:
 		if added := t.addLeave(p, due, now); added != nil {
 			added.onBehalf, added.leftThere = onBehalf, leftTime
 		}
 	}
+}
+
+// remember notes what a node that is about to end knows about a user who was announced to have left.
+func (t *Tracker) remember(w *wire.AnnouncedLeave) {
+	p := PlaceFrom(w.GetPlace())
+	local := t.opts.Local(p)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.clock.see(max(w.GetLeftTime(), w.GetPassedTime()))
+	r := t.records[p]
+	switch {
+	case r == nil && local == Present: // the user is back
+		return
+	case r == nil:
+		if r = t.add(p, leaving, time.Now()); r == nil {
+			return
+		}
+		r.time = w.GetLeftTime()
+		t.retain(r, left)
+	case w.GetLeftTime() <= r.announced(): // it is known
+		return
+	case r.phase == left || r.phase != coming && w.GetRejoinedTime() == 0 && r.isInherited() && (r.onBehalf || r.leftThere < w.GetLeftTime()):
+		r.time = w.GetLeftTime()
+		if r.isUnsettled() {
+			t.retain(r, left)
+		}
+		r.phase = left
+	default:
+		r.lastLeft = w.GetLeftTime()
+	}
+	r.rejoined, r.lastPassed = w.GetRejoinedTime(), max(r.lastPassed, w.GetPassedTime())
 }
 
 // Deposited returns the places that this node deposits. Present are the places in which it has sockets.
@@ -184,10 +221,37 @@ func (t *Tracker) Close(ctx context.Context) {
 			adopted := t.opts.Adopt != nil && t.opts.Adopt(ctx, leaves)
 			t.release(leaves, adopted)
 		case unsettled == 0:
+			t.handOverAnnounced(ctx)
 			return
 		}
 		pause(ctx, gatherFor)
 	}
+}
+
+// handOverAnnounced tells another node which users have left a short while ago, since nodes that ask
+// about them need to know.
+func (t *Tracker) handOverAnnounced(ctx context.Context) {
+	if t.opts.Adopt == nil {
+		return
+	}
+	for batch := range slices.Chunk(t.announcedLeaves(), maxQuestions) {
+		if !t.opts.Adopt(ctx, &wire.AdoptLeaves{Announced: batch}) {
+			return
+		}
+	}
+}
+
+// announcedLeaves returns the users who were announced to have left, the last ones first.
+func (t *Tracker) announcedLeaves() (leaves []*wire.AnnouncedLeave) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for p, r := range t.records {
+		if announced, passed := r.lastTimes(); announced != 0 {
+			leaves = append(leaves, &wire.AnnouncedLeave{Place: p.Wire(), LeftTime: announced, PassedTime: passed, RejoinedTime: r.rejoined})
+		}
+	}
+	slices.SortFunc(leaves, func(a, b *wire.AnnouncedLeave) int { return cmp.Compare(b.GetLeftTime(), a.GetLeftTime()) })
+	return leaves
 }
 
 // end forgets everything. Nobody would learn what the tracker finds out later.
@@ -216,6 +280,7 @@ func (t *Tracker) awaited() (leaves *wire.AdoptLeaves, unsettled int) {
 			taken = append(taken, r)
 		}
 	}
+	slices.SortFunc(taken, func(a, b *record) int { return cmp.Compare(a.time, b.time) })
 	for _, r := range taken {
 		if r.position >= 0 {
 			heap.Remove(&t.agenda, r.position)
@@ -242,9 +307,8 @@ func (t *Tracker) release(leaves *wire.AdoptLeaves, adopted bool) {
 		r := t.records[PlaceFrom(w.GetPlace())]
 		switch {
 		case r == nil || r.phase != waiting && r.phase != leaving || r.position >= 0: // it has changed meanwhile
-		case adopted:
-			t.remove(r)
-			t.opts.Deposit(r.place, false)
+		case adopted: // a node that asks now may have asked the other one before that
+			t.retain(r, passed)
 		default:
 			r.phase, r.time = leaving, t.clock.next()
 			t.set(r, now)

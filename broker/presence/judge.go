@@ -14,7 +14,7 @@ type answer struct {
 
 	// When the user left: announced by the node, and not announced; 0 for never.
 	left, passed int64
-	rejoined     bool // the user has come to another node since left
+	rejoined     bool // the user has come to another node since left, and before it came to this one
 	onBehalf     bool // of a node that is gone: whether that was before left isn't known
 }
 
@@ -52,13 +52,11 @@ func (r *record) judge(self string, answers []answer) verdict {
 // come later, whatever the clock of this node has shown.
 func (r *record) judgeComing(self string, answers []answer) verdict {
 	v := announce
-	known := record{lost: r.lost, lastLeft: r.lastLeft, rejoined: r.rejoined, lastPassed: r.lastPassed}
+	lost, lastPassed := r.lost, r.lastPassed
 	for _, a := range answers {
-		if a.left > known.lastLeft {
-			known.lastLeft, known.rejoined = a.left, a.rejoined
-		}
-		known.lastPassed = max(known.lastPassed, a.passed)
-		known.lost = known.lost || a.onBehalf
+		r.learn(a)
+		lastPassed = max(lastPassed, a.passed)
+		lost = lost || a.onBehalf
 		switch a.state {
 		case wire.PresenceAnswer_STATE_PRESENT:
 			return keepQuiet
@@ -72,11 +70,26 @@ func (r *record) judgeComing(self string, answers []answer) verdict {
 			wire.PresenceAnswer_STATE_LEFT, wire.PresenceAnswer_STATE_PASSED:
 		}
 	}
-	if known.returned() {
+	switch {
+	case v == askLater:
+		return v
+	case returned(lost, r.rejoinedBefore(r.time), r.lastLeft, lastPassed):
 		return keepQuiet // a third node has the user, or knows who has, or one that is gone has announced it
 	}
-	r.time = max(r.time, known.lastLeft+1)
+	r.time = max(r.time, r.lastLeft+1)
 	return v
+}
+
+// learn keeps what another node knows about when the user has left before it came, as it was announced.
+// This node may have to tell others.
+func (r *record) learn(a answer) {
+	if a.left <= r.lastLeft {
+		return
+	}
+	r.lastLeft, r.rejoined = a.left, 0
+	if a.rejoined {
+		r.rejoined = a.left + 1 // some time before r.time
+	}
 }
 
 // judgeLeaving decides about a user who has left this node. If another node has passed the user on to

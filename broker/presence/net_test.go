@@ -1,8 +1,10 @@
 package presence_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"hash/fnv"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -27,11 +29,13 @@ const (
 type network struct {
 	t *testing.T
 
-	mu        sync.Mutex // also the lock of all indexes
-	rng       *rand.Rand // of latencies and losses
+	mu        sync.Mutex     // also the lock of all indexes
+	seed      uint64         // of latencies and losses
+	sent      map[string]int // how many messages, by way
 	loss      float64
 	nodes     []*node // that are there
-	made      int
+	made      int     // nodes
+	connected int     // sockets
 	announced []announcement
 	stays     map[presence.Place][]*stay
 	calls     int
@@ -74,6 +78,7 @@ type node struct {
 
 // socket is a socket of a user and the rooms that it is in. Guarded by network.mu.
 type socket struct {
+	number int
 	user   string
 	rooms  map[string]bool
 	at     *node // nil once it has ended
@@ -108,8 +113,8 @@ func (s *socket) isIn(p presence.Place) bool {
 	return s.user == p.User && (p.Room == "" || s.rooms[p.Room])
 }
 
-func newNetwork(t *testing.T, rng *rand.Rand) *network {
-	return &network{t: t, rng: rng, stays: make(map[presence.Place][]*stay)}
+func newNetwork(t *testing.T, seed uint64) *network {
+	return &network{t: t, seed: seed, sent: make(map[string]int), stays: make(map[presence.Place][]*stay)}
 }
 
 func (net *network) add(skew time.Duration) *node {
@@ -172,25 +177,29 @@ func (n *node) announce(c presence.Change) {
 	}
 }
 
-// delay waits as long as a message may take, and reports whether it arrives.
-func (net *network) delay() bool {
+// delay waits as long as a message may take, and reports whether it arrives. What the delays are on a
+// way depends only on the seed, and not on what else happens at the same time.
+func (net *network) delay(way string) bool {
 	net.mu.Lock()
-	d := time.Duration(net.rng.IntN(8000)) * time.Microsecond
-	arrives := net.rng.Float64() >= net.loss
+	net.sent[way]++
+	h := fnv.New64a()
+	fmt.Fprint(h, way, " ", net.sent[way])
+	rng := rand.New(rand.NewPCG(net.seed, h.Sum64()))
+	arrives := rng.Float64() >= net.loss
 	net.mu.Unlock()
-	pass(d)
+	pass(time.Duration(rng.IntN(8_000_000)))
 	return arrives
 }
 
 // call has another node do something. It reports false if there is no answer within the limit.
-func (n *node) call(ctx context.Context, other *node, do func()) bool {
+func (n *node) call(ctx context.Context, other *node, what string, do func()) bool {
 	done := make(chan struct{})
 	n.net.flying.Go(func() {
-		if !n.net.delay() || !other.isAlive() {
+		if !n.net.delay(what+" "+n.id+" "+other.id) || !other.isAlive() {
 			return
 		}
 		do()
-		if n.net.delay() && n.isAlive() {
+		if n.net.delay(what+" "+other.id+" "+n.id) && n.isAlive() {
 			close(done)
 		}
 	})
@@ -243,12 +252,12 @@ func (n *node) ask(ctx context.Context, q *wire.AskPresence) (map[string]*wire.P
 	for _, other := range n.others() {
 		asking.Go(func() {
 			var a *wire.PresenceAnswers
-			answered := n.call(ctx, other, func() { a = other.Answer(proto.CloneOf(q)) })
+			answered := n.call(ctx, other, "ask", func() { a = other.Answer(proto.CloneOf(q)) })
 			mu.Lock()
 			defer mu.Unlock()
 			if answered {
 				answers[other.id] = proto.CloneOf(a)
-			} else if n.knowsOf(other) {
+			} else { // also if it is gone meanwhile, as in a mesh
 				complete = false
 			}
 		})
@@ -276,7 +285,7 @@ func (net *network) counts() (announced, calls, most int) {
 func (n *node) adopt(ctx context.Context, l *wire.AdoptLeaves) bool {
 	for _, other := range n.others() {
 		adopted := false
-		if n.call(ctx, other, func() { adopted = other.Adopt(proto.CloneOf(l)) }) && adopted {
+		if n.call(ctx, other, "adopt", func() { adopted = other.Adopt(proto.CloneOf(l)) }) && adopted {
 			return true
 		}
 	}
@@ -291,7 +300,7 @@ func (net *network) change(n *node, lost, tell bool, change func()) {
 	before := n.present()
 	change()
 	after := n.present()
-	for p := range before {
+	for _, p := range sortedPlaces(before) {
 		if !after[p] {
 			all := net.stays[p]
 			all[slices.IndexFunc(all, func(s *stay) bool { return s.node == n.id && s.to.IsZero() })].to = time.Now()
@@ -300,7 +309,7 @@ func (net *network) change(n *node, lost, tell bool, change func()) {
 			}
 		}
 	}
-	for p := range after {
+	for _, p := range sortedPlaces(after) {
 		if !before[p] {
 			net.stays[p] = append(net.stays[p], &stay{node: n.id, from: time.Now()})
 			if tell {
@@ -322,7 +331,10 @@ func (n *node) present() map[presence.Place]bool {
 }
 
 func (net *network) connect(n *node, user string, rooms ...string) *socket {
-	s := &socket{user: user, rooms: make(map[string]bool), at: n}
+	net.mu.Lock()
+	net.connected++
+	s := &socket{number: net.connected, user: user, rooms: make(map[string]bool), at: n}
+	net.mu.Unlock()
 	for _, room := range rooms {
 		s.rooms[room] = true
 	}
@@ -370,8 +382,9 @@ func (net *network) move(s *socket, to *node) {
 		defer net.mu.Unlock()
 		s.moving = false
 	}()
-	net.delay()
-	net.delay()
+	way := fmt.Sprint("move ", s.number)
+	net.delay(way)
+	net.delay(way)
 	net.mu.Lock()
 	moves := s.at == from && from.alive && to.alive
 	net.mu.Unlock()
@@ -381,7 +394,7 @@ func (net *network) move(s *socket, to *node) {
 		for _, p := range net.placesOf(s) {
 			since[p], clock = from.HandedOver(p, to.id)
 		}
-		net.delay()
+		net.delay(way)
 		for _, p := range net.placesOf(s) {
 			to.TakenOver(p, since[p], clock)
 		}
@@ -442,7 +455,7 @@ func (net *network) kill(n *node) {
 		}
 		pass(300 * time.Millisecond)
 		n.deposit.Lock()
-		lost := slices.Collect(maps.Keys(n.deposited))
+		lost := sortedPlaces(n.deposited)
 		n.deposit.Unlock()
 		for _, other := range survivors {
 			if other.isAlive() {
@@ -467,7 +480,7 @@ func (net *network) drain(n *node, sessions bool) {
 		if !busy {
 			break
 		}
-		slices.SortFunc(sockets, func(a, b *socket) int { return strings.Compare(a.user, b.user) })
+		slices.SortFunc(sockets, func(a, b *socket) int { return cmp.Compare(a.number, b.number) })
 		for _, s := range sockets {
 			if others := n.others(); sessions && len(others) > 0 {
 				net.move(s, others[len(others)-1])
@@ -505,9 +518,12 @@ func (net *network) history(p presence.Place) (all []announcement) {
 func (net *network) everywhere() []presence.Place {
 	net.mu.Lock()
 	defer net.mu.Unlock()
-	all := slices.Collect(maps.Keys(net.stays))
-	slices.SortFunc(all, func(a, b presence.Place) int { return strings.Compare(a.User+a.Room, b.User+b.Room) })
-	return all
+	return sortedPlaces(net.stays)
+}
+
+// sortedPlaces returns places in an order that is the same in each run.
+func sortedPlaces[V any](in map[presence.Place]V) []presence.Place {
+	return slices.SortedFunc(maps.Keys(in), presence.Place.Compare)
 }
 
 // isPresent reports whether any node has a socket in the place.

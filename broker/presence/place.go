@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/salabroker/sala/broker/cluster/wire"
@@ -12,6 +13,12 @@ type Place struct {
 	Namespace, Room string
 	// User is the user.
 	User string
+}
+
+// Compare orders places by namespace, room and user. It returns less than 0 if p comes first, and 0 if
+// the places are the same.
+func (p Place) Compare(other Place) int {
+	return cmp.Or(cmp.Compare(p.Namespace, other.Namespace), cmp.Compare(p.Room, other.Room), cmp.Compare(p.User, other.User))
 }
 
 // PlaceFrom returns a place that another node has sent.

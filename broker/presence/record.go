@@ -36,9 +36,9 @@ type record struct {
 	due  time.Time // if so: when to ask about that
 	lost bool      // a node is gone that had the user before it came
 
-	// When the user left before that: announced by this node, and not announced; 0 for never.
+	// When the user left before that: announced, as far as this node knows, and not announced; 0 for never.
 	lastLeft, lastPassed int64
-	rejoined             bool // the user has come to another node since it was announced that it had left
+	rejoined             int64 // when the user came to another node first after lastLeft or, of left, time; 0 for never
 
 	onBehalf  bool      // only of waiting, leaving and passed: another node is gone, and had the user
 	leftThere int64     // the same: when the user left a node that has drained; 0 for others
@@ -50,7 +50,7 @@ type record struct {
 // isUnsettled reports whether there is something to find out.
 func (r *record) isUnsettled() bool { return r.phase <= leaving }
 
-// lastTimes returns when the user left: announced by this node, and not announced.
+// lastTimes returns when the user left: announced, and not announced.
 func (r *record) lastTimes() (announced, notAnnounced int64) {
 	switch {
 	case r.phase == left:
@@ -63,14 +63,25 @@ func (r *record) lastTimes() (announced, notAnnounced int64) {
 	return r.lastLeft, r.lastPassed
 }
 
+// announced returns when this node has announced that the user has left; 0 if it hasn't.
+func (r *record) announced() int64 {
+	announced, _ := r.lastTimes()
+	return announced
+}
+
 // isInherited reports whether the user was not at this node, but at one that is gone. Then another node
 // may have announced later that the user has left, which this one doesn't know.
 func (r *record) isInherited() bool { return r.onBehalf || r.leftThere != 0 }
 
-// returned reports whether, as far as this node knows, it wasn't announced that the user had left before
-// it came.
-func (r *record) returned() bool {
-	return r.lastPassed > r.lastLeft || r.lost && (r.lastLeft == 0 || r.rejoined)
+// rejoinedBefore reports whether the user came to another node between the last announcement that it had
+// left and a time. A user who comes at that time isn't the one who is announced then.
+func (r *record) rejoinedBefore(time int64) bool { return r.rejoined != 0 && r.rejoined < time }
+
+// returned reports whether, as far as nodes know, it wasn't announced that the user had left before it
+// came. lost says that a node is gone that had the user, and rejoined that the user came to another
+// node meanwhile.
+func returned(lost, rejoined bool, lastLeft, lastPassed int64) bool {
+	return lastPassed > lastLeft || lost && (lastLeft == 0 || rejoined)
 }
 
 // agenda is a heap of records by the time when to go on with them.

@@ -2,7 +2,6 @@ package presence_test
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,7 +11,7 @@ import (
 // announced once.
 func TestMassDisconnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		net := newNetwork(t, rand.New(rand.NewPCG(1, 2)))
+		net := newNetwork(t, 1)
 		node := net.add(0)
 		net.add(0)
 		defer net.stopAll()

@@ -868,11 +868,13 @@ func (x *PresenceAnswer) GetOnBehalf() bool {
 }
 
 // AdoptLeaves hands over to the node what is left to find out about users who have left the sender's
-// node, which is about to end. Answered with Count.
+// node, which is about to end, and what it knows about others. Answered with Count.
 type AdoptLeaves struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The users.
-	Leaves        []*WaitingLeave `protobuf:"bytes,1,rep,name=leaves,proto3" json:"leaves,omitempty"`
+	// The users who are awaited.
+	Leaves []*WaitingLeave `protobuf:"bytes,1,rep,name=leaves,proto3" json:"leaves,omitempty"`
+	// The users who have left a short while ago. A node that doesn't know the field ignores it.
+	Announced     []*AnnouncedLeave `protobuf:"bytes,2,rep,name=announced,proto3" json:"announced,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -914,6 +916,86 @@ func (x *AdoptLeaves) GetLeaves() []*WaitingLeave {
 	return nil
 }
 
+func (x *AdoptLeaves) GetAnnounced() []*AnnouncedLeave {
+	if x != nil {
+		return x.Announced
+	}
+	return nil
+}
+
+// AnnouncedLeave is a user who was announced to have left a short while ago.
+type AnnouncedLeave struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The user and the place.
+	Place *UserPlace `protobuf:"bytes,1,opt,name=place,proto3" json:"place,omitempty"`
+	// When the user left.
+	LeftTime int64 `protobuf:"varint,2,opt,name=left_time,json=leftTime,proto3" json:"left_time,omitempty"`
+	// When the user left another time, which wasn't announced, see PresenceAnswer; 0 for never.
+	PassedTime int64 `protobuf:"varint,3,opt,name=passed_time,json=passedTime,proto3" json:"passed_time,omitempty"`
+	// When the user came to a node first after left_time; 0 for never.
+	RejoinedTime  int64 `protobuf:"varint,4,opt,name=rejoined_time,json=rejoinedTime,proto3" json:"rejoined_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnnouncedLeave) Reset() {
+	*x = AnnouncedLeave{}
+	mi := &file_sala_cluster_v1_presence_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnnouncedLeave) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnnouncedLeave) ProtoMessage() {}
+
+func (x *AnnouncedLeave) ProtoReflect() protoreflect.Message {
+	mi := &file_sala_cluster_v1_presence_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnnouncedLeave.ProtoReflect.Descriptor instead.
+func (*AnnouncedLeave) Descriptor() ([]byte, []int) {
+	return file_sala_cluster_v1_presence_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *AnnouncedLeave) GetPlace() *UserPlace {
+	if x != nil {
+		return x.Place
+	}
+	return nil
+}
+
+func (x *AnnouncedLeave) GetLeftTime() int64 {
+	if x != nil {
+		return x.LeftTime
+	}
+	return 0
+}
+
+func (x *AnnouncedLeave) GetPassedTime() int64 {
+	if x != nil {
+		return x.PassedTime
+	}
+	return 0
+}
+
+func (x *AnnouncedLeave) GetRejoinedTime() int64 {
+	if x != nil {
+		return x.RejoinedTime
+	}
+	return 0
+}
+
 // WaitingLeave is a user who has left a node and may return in time.
 type WaitingLeave struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -931,7 +1013,7 @@ type WaitingLeave struct {
 
 func (x *WaitingLeave) Reset() {
 	*x = WaitingLeave{}
-	mi := &file_sala_cluster_v1_presence_proto_msgTypes[13]
+	mi := &file_sala_cluster_v1_presence_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -943,7 +1025,7 @@ func (x *WaitingLeave) String() string {
 func (*WaitingLeave) ProtoMessage() {}
 
 func (x *WaitingLeave) ProtoReflect() protoreflect.Message {
-	mi := &file_sala_cluster_v1_presence_proto_msgTypes[13]
+	mi := &file_sala_cluster_v1_presence_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -956,7 +1038,7 @@ func (x *WaitingLeave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitingLeave.ProtoReflect.Descriptor instead.
 func (*WaitingLeave) Descriptor() ([]byte, []int) {
-	return file_sala_cluster_v1_presence_proto_rawDescGZIP(), []int{13}
+	return file_sala_cluster_v1_presence_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WaitingLeave) GetPlace() *UserPlace {
@@ -1054,9 +1136,16 @@ const file_sala_cluster_v1_presence_proto_rawDesc = "" +
 	"\n" +
 	"STATE_LEFT\x10\x05\x12\x10\n" +
 	"\fSTATE_PASSED\x10\x06\x12\x10\n" +
-	"\fSTATE_MOVING\x10\a\"D\n" +
+	"\fSTATE_MOVING\x10\a\"\x83\x01\n" +
 	"\vAdoptLeaves\x125\n" +
-	"\x06leaves\x18\x01 \x03(\v2\x1d.sala.cluster.v1.WaitingLeaveR\x06leaves\"\x93\x01\n" +
+	"\x06leaves\x18\x01 \x03(\v2\x1d.sala.cluster.v1.WaitingLeaveR\x06leaves\x12=\n" +
+	"\tannounced\x18\x02 \x03(\v2\x1f.sala.cluster.v1.AnnouncedLeaveR\tannounced\"\xa5\x01\n" +
+	"\x0eAnnouncedLeave\x120\n" +
+	"\x05place\x18\x01 \x01(\v2\x1a.sala.cluster.v1.UserPlaceR\x05place\x12\x1b\n" +
+	"\tleft_time\x18\x02 \x01(\x03R\bleftTime\x12\x1f\n" +
+	"\vpassed_time\x18\x03 \x01(\x03R\n" +
+	"passedTime\x12#\n" +
+	"\rrejoined_time\x18\x04 \x01(\x03R\frejoinedTime\"\x93\x01\n" +
 	"\fWaitingLeave\x120\n" +
 	"\x05place\x18\x01 \x01(\v2\x1a.sala.cluster.v1.UserPlaceR\x05place\x12\x17\n" +
 	"\await_ms\x18\x02 \x01(\x03R\x06waitMs\x12\x1b\n" +
@@ -1076,7 +1165,7 @@ func file_sala_cluster_v1_presence_proto_rawDescGZIP() []byte {
 }
 
 var file_sala_cluster_v1_presence_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_sala_cluster_v1_presence_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_sala_cluster_v1_presence_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_sala_cluster_v1_presence_proto_goTypes = []any{
 	(PresenceAnswer_State)(0), // 0: sala.cluster.v1.PresenceAnswer.State
 	(*ListUsers)(nil),         // 1: sala.cluster.v1.ListUsers
@@ -1092,23 +1181,26 @@ var file_sala_cluster_v1_presence_proto_goTypes = []any{
 	(*PresenceAnswers)(nil),   // 11: sala.cluster.v1.PresenceAnswers
 	(*PresenceAnswer)(nil),    // 12: sala.cluster.v1.PresenceAnswer
 	(*AdoptLeaves)(nil),       // 13: sala.cluster.v1.AdoptLeaves
-	(*WaitingLeave)(nil),      // 14: sala.cluster.v1.WaitingLeave
-	(*UserPlace)(nil),         // 15: sala.cluster.v1.UserPlace
+	(*AnnouncedLeave)(nil),    // 14: sala.cluster.v1.AnnouncedLeave
+	(*WaitingLeave)(nil),      // 15: sala.cluster.v1.WaitingLeave
+	(*UserPlace)(nil),         // 16: sala.cluster.v1.UserPlace
 }
 var file_sala_cluster_v1_presence_proto_depIdxs = []int32{
 	3,  // 0: sala.cluster.v1.Users.users:type_name -> sala.cluster.v1.User
 	6,  // 1: sala.cluster.v1.UserCounts.counts:type_name -> sala.cluster.v1.UserCount
 	10, // 2: sala.cluster.v1.AskPresence.questions:type_name -> sala.cluster.v1.PresenceQuestion
-	15, // 3: sala.cluster.v1.PresenceQuestion.place:type_name -> sala.cluster.v1.UserPlace
+	16, // 3: sala.cluster.v1.PresenceQuestion.place:type_name -> sala.cluster.v1.UserPlace
 	12, // 4: sala.cluster.v1.PresenceAnswers.answers:type_name -> sala.cluster.v1.PresenceAnswer
 	0,  // 5: sala.cluster.v1.PresenceAnswer.state:type_name -> sala.cluster.v1.PresenceAnswer.State
-	14, // 6: sala.cluster.v1.AdoptLeaves.leaves:type_name -> sala.cluster.v1.WaitingLeave
-	15, // 7: sala.cluster.v1.WaitingLeave.place:type_name -> sala.cluster.v1.UserPlace
-	8,  // [8:8] is the sub-list for method output_type
-	8,  // [8:8] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	15, // 6: sala.cluster.v1.AdoptLeaves.leaves:type_name -> sala.cluster.v1.WaitingLeave
+	14, // 7: sala.cluster.v1.AdoptLeaves.announced:type_name -> sala.cluster.v1.AnnouncedLeave
+	16, // 8: sala.cluster.v1.AnnouncedLeave.place:type_name -> sala.cluster.v1.UserPlace
+	16, // 9: sala.cluster.v1.WaitingLeave.place:type_name -> sala.cluster.v1.UserPlace
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_sala_cluster_v1_presence_proto_init() }
@@ -1123,7 +1215,7 @@ func file_sala_cluster_v1_presence_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sala_cluster_v1_presence_proto_rawDesc), len(file_sala_cluster_v1_presence_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
