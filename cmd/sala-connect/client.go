@@ -44,7 +44,8 @@ type client struct {
 // --count events.
 func follow(ctx context.Context, o *options, in io.Reader, out *printer) error {
 	c := &client{options: o, out: out, happened: make(chan func() error), done: make(chan struct{})}
-	s, err := o.dial(&c.sending)
+	begun := make(chan struct{})
+	s, err := o.dial(begun, &c.sending)
 	if err != nil {
 		return err
 	}
@@ -58,6 +59,7 @@ func follow(ctx context.Context, o *options, in io.Reader, out *printer) error {
 		go readLines(ctx, in, lines)
 	}
 	s.Connect()
+	close(begun)
 	err = c.loop(ctx, lines)
 	close(c.done)
 	c.close()

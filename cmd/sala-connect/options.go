@@ -56,9 +56,9 @@ func parseOptions(text string) (*options, error) {
 // overPolling is the transport that isn't WebSocket.
 const overPolling = "polling"
 
-// dial returns a client that doesn't connect yet. Over long-polling, sending counts the requests with
-// which it sends.
-func (o *options) dial(sending *sync.WaitGroup) (*socket.Socket, error) {
+// dial returns a client that doesn't connect yet. Its owner closes begun after the call that connects.
+// Over long-polling, sending counts the requests with which the client sends.
+func (o *options) dial(begun <-chan struct{}, sending *sync.WaitGroup) (*socket.Socket, error) {
 	settings := socket.DefaultOptions()
 	settings.SetAutoConnect(false)
 	settings.SetForceNew(true)
@@ -80,9 +80,9 @@ func (o *options) dial(sending *sync.WaitGroup) (*socket.Socket, error) {
 		settings.SetTLSClientConfig(trusted)
 		requests.TLSClientConfig = trusted
 	}
-	var transport transports.TransportCtor = &webSocketCtor{}
+	var transport transports.TransportCtor = &webSocketCtor{begun: begun}
 	if o.Transport == overPolling {
-		transport = &pollingCtor{http: &http.Client{Transport: requests}, sending: sending}
+		transport = &pollingCtor{http: &http.Client{Transport: requests}, begun: begun, sending: sending}
 	}
 	settings.SetTransports(types.NewSet(transport))
 	return socket.NewManager(o.URL, settings).Socket(o.Namespace, settings), nil

@@ -11,7 +11,7 @@ import { Child, ROOT, SALA, run } from '../helpers/process.mjs';
 import { API_KEY, Sala } from '../helpers/sala.mjs';
 import { blocksOf } from '../helpers/snippets.mjs';
 import { broker, fresh } from '../helpers/suite.mjs';
-import { until } from '../helpers/wait.mjs';
+import { deadline, until } from '../helpers/wait.mjs';
 
 // The pings are so rare that nothing can wait for one.
 const shared = broker({ args: ['--ping-interval', '5m'] });
@@ -54,7 +54,7 @@ for (const transport of ['websocket', 'polling']) {
 
     ben.type('nobody handles this');
     ben.process.stdin.end();
-    assert.equal(await ben.exited, 0);
+    assert.equal(await deadline(ben.exited, 'its end'), 0);
     assert.equal(facts(ben).at(-1).args[0].error.code, 'NO_HANDLER', 'it waits for the last ack');
     await until(async () => (await shared.sala.ok('GET', '/v1/sockets?user=ben')).sockets.length === 0, 'the broker to learn that it has left');
   });
@@ -127,13 +127,13 @@ test('connect: trusts the authority of --tls-ca, and says what is wrong with a c
 test('connect: ends with exit code 1 when the broker disconnects it, and after --count events', async (t) => {
   const gone = await start(t, shared.sala.url, ['--no-input', '--token', await shared.sala.token('cleo')]);
   await shared.sala.ok('POST', '/v1/sockets:disconnect', { selector: { users: ['cleo'] } });
-  assert.equal(await gone.exited, 1);
+  assert.equal(await deadline(gone.exited, 'its end'), 1);
   assert.match(gone.stderr, /the broker has disconnected the client/);
 
   const counted = await start(t, shared.sala.url, ['-n', '2', '--no-input', '--token', await shared.sala.token('dora')]);
   await run(SALA, ['emit', 'one', '--user', 'dora'], { env: { SALA_SERVER: shared.sala.grpc, SALA_API_KEY: API_KEY } });
   await run(SALA, ['emit', 'two', '--user', 'dora'], { env: { SALA_SERVER: shared.sala.grpc, SALA_API_KEY: API_KEY } });
-  assert.equal(await counted.exited, 0);
+  assert.equal(await deadline(counted.exited, 'its end'), 0);
   assert.deepEqual(facts(counted).filter(({ kind }) => kind === 'event').map(({ event }) => event), ['one', 'two']);
 });
 
@@ -162,7 +162,7 @@ test('connect: prints what docs/cli.md shows', async (t) => {
 
   const [line, ...answers] = typed.trim().split('\n');
   session.process.stdin.end(`${line}\n`);
-  assert.equal(await session.exited, 0);
+  assert.equal(await deadline(session.exited, 'its end'), 0);
   assert.equal(plain(session.stdout.slice(connected.length)), plain(`${answers.join('\n')}\n`));
 });
 
