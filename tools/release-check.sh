@@ -45,7 +45,8 @@ debootstrap --variant=minbase "${SUITE:-bookworm}" "$root" "${MIRROR:-http://deb
 rm -f "$root.log"
 
 # runs starts the broker as the unit does, asks it, lets it issue a token, and stops it. Then it looks
-# for the manual page and the completions; its argument is the folder of those for zsh.
+# for the manual page and the completions; its argument is the folder of those for zsh. No grep has -q:
+# it would end at the first match, and pipefail would report the SIGPIPE of what writes to it.
 runs() {
   local unit=$root/usr/lib/systemd/system/sala.service line port control
   line=$(sed -n 's/^ExecStart=//p' "$unit")
@@ -67,12 +68,12 @@ runs() {
     { cat "$root/sala.log"; fail "the broker doesn't answer"; }
   local key
   key=$(sed -n 's/^SALA_API_KEY=//p' "$root/etc/sala/secrets.env")
-  curl -sSf -H "Authorization: Bearer $key" -d '{"user": "ana"}' "http://127.0.0.1:$control/v1/tokens" | grep -q '"token"' ||
+  curl -sSf -H "Authorization: Bearer $key" -d '{"user": "ana"}' "http://127.0.0.1:$control/v1/tokens" | grep '"token"' >/dev/null ||
     fail "REST issues no token"
   local token
   token=$(SALA_API_KEY=$key chroot "$root" /usr/bin/sala token ana --server "127.0.0.1:$((port + 2))")
   [[ $token == *.*.* ]] || fail "the installed command gets no token"
-  chroot "$root" /usr/bin/sala connect "http://127.0.0.1:$port" --token "$token" </dev/null 2>&1 | grep -q 'connected as' ||
+  chroot "$root" /usr/bin/sala connect "http://127.0.0.1:$port" --token "$token" </dev/null 2>&1 | grep 'connected as' >/dev/null ||
     fail "sala connect doesn't connect"
   SALA_HTTP_LISTEN=127.0.0.1:$control chroot "$root" /usr/bin/sala health >/dev/null || fail "sala health fails"
   kill -TERM "$broker"
@@ -84,7 +85,7 @@ runs() {
     [[ -s $root/usr/share/$file ]] || fail "/usr/share/$file is missing"
   done
   [[ -s $root/usr/share/zsh/$1/_sala ]] || fail "the completions for zsh are missing"
-  zcat "$root/usr/share/man/man1/sala.1.gz" | grep -q '^\.SS "sala serve"' || fail "the manual page lacks a command"
+  zcat "$root/usr/share/man/man1/sala.1.gz" | grep '^\.SS "sala serve"' >/dev/null || fail "the manual page lacks a command"
 }
 
 echo "== ${debs[0]}"
