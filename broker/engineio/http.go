@@ -16,7 +16,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if sid != "" {
 		c = s.find(sid)
 	}
-	if !upgrade && c == nil && (sid != "" || !isForwarded(r)) {
+	// HAProxy 2.6 tries a refused handshake on another node. If this node ended its connection, that
+	// would cut the other node's answer.
+	proxyMayRetry := sid == "" && isForwarded(r)
+	if !upgrade && c == nil && !proxyMayRetry {
 		s.sendOff(w)
 	}
 	switch {
@@ -52,8 +55,8 @@ func (s *Server) sendOff(w http.ResponseWriter) {
 	}
 }
 
-// isForwarded reports whether a request comes from a proxy that says so. HAProxy 2.6 tries a refused
-// handshake on another node. If this node ended its connection, that would cut the other node's answer.
+// isForwarded reports whether a request comes through a proxy, as far as the proxy says so. Clients
+// can say so as well, which only gets them a plain refusal.
 func isForwarded(r *http.Request) bool {
 	return r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != ""
 }
@@ -81,7 +84,8 @@ func (s *Server) serveUnknown(w http.ResponseWriter, r *http.Request, upgrade bo
 	_ = respond(w, "text/html", []byte("ok"), s.opts.WriteTimeout)
 }
 
-// refuse answers a request whose session has ended, or ends with it.
+// refuse refuses a request whose session has ended or ends now, in a way that lets the client come
+// back.
 func refuse(w http.ResponseWriter, r *http.Request, why refusal) {
 	closed := staysAfterRefusal(r) && hangUp(w)
 	if !closed {
@@ -89,9 +93,9 @@ func refuse(w http.ResponseWriter, r *http.Request, why refusal) {
 	}
 }
 
-// staysAfterRefusal reports whether a client keeps its session if this POST is refused, and so never
-// connects again. The Python clients do (python-engineio, up to 4.3 at least), unless the POST gets no
-// answer at all. A proxy would make a refusal of that.
+// staysAfterRefusal reports whether a client would never connect again if this POST were refused. The
+// Python clients wouldn't (python-engineio, up to 4.3 at least). They do if the POST gets no answer at
+// all, but a proxy would turn that into a refusal of its own.
 func staysAfterRefusal(r *http.Request) bool {
 	python := strings.HasPrefix(r.UserAgent(), "python-requests/") || strings.HasPrefix(r.UserAgent(), "Python/")
 	return python && r.Method == http.MethodPost && !isForwarded(r)

@@ -68,6 +68,7 @@ func asClient(r *http.Request, about *wire.Forwarded) *http.Request {
 	direct.Header = r.Header.Clone()
 	direct.Header.Del(headerProof)
 	direct.Header.Del("X-Forwarded-Proto")
+	// Closing the connection would only break the other node's, so the request isn't a direct one.
 	direct.Header.Set("X-Forwarded-For", withoutPort(about.GetClient()))
 	direct.TLS = nil
 	if about.GetSecure() {
