@@ -89,7 +89,7 @@ func TestKeylessPool(t *testing.T) {
 	}
 	last, _ := come("2001:db8:1::2")
 	if promote(last) {
-		t.Error("an address has more callers than it may have")
+		t.Error("an address has too many callers")
 	}
 	for range maxKeyed - maxKeyedPerAddress - 1 {
 		p, _ := come("192.0.2.3")
@@ -130,7 +130,7 @@ func TestRevokedKeysMakeRoom(t *testing.T) {
 		old = append(old, c)
 	}
 	if _, stays := come(valid); stays {
-		t.Fatal("an address has more callers than it may have")
+		t.Fatal("an address has too many callers")
 	}
 	if stays := old[0].ShowKey(valid); !stays {
 		t.Error("a connection that shows a second key doesn't stay")
