@@ -32,15 +32,24 @@ func Wait(ctx context.Context, more time.Duration, wait func()) bool {
 }
 
 // Extend returns a context that ends when ctx has ended and then the time more has passed: what
-// follows from the end of ctx needs a moment to be done. The caller calls the function to release
-// it.
+// follows from the end of ctx needs a moment to be done. It has a deadline if that is known. The caller
+// calls the function to release it.
 func Extend(ctx context.Context, more time.Duration) (context.Context, context.CancelFunc) {
-	extended, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	lasting := context.WithoutCancel(ctx)
+	if ctx.Err() != nil {
+		return context.WithTimeoutCause(lasting, more, context.Cause(ctx))
+	}
+	release := func() {}
+	if end, ok := ctx.Deadline(); ok {
+		lasting, release = context.WithDeadline(lasting, end.Add(more))
+	}
+	extended, cancel := context.WithCancelCause(lasting)
 	stop := context.AfterFunc(ctx, func() {
 		time.AfterFunc(more, func() { cancel(context.Cause(ctx)) })
 	})
 	return extended, func() {
 		stop()
 		cancel(context.Canceled)
+		release()
 	}
 }

@@ -142,8 +142,9 @@ func (t *Tracker) conclude(q question, local Local, answers []answer, complete b
 	}
 	v = r.judge(t.opts.Self, answers)
 	at = r.time // which judging may have changed
-	if v == askLater || v == announce && !r.isCertain(complete, t.closing, now) {
-		t.set(r, now.Add(r.retryIn()))
+	late := t.isLate(now)
+	if v == askLater || v == announce && !r.isCertain(complete, t.closing, late, now) {
+		t.set(r, t.inTime(now.Add(r.retryIn()), now))
 		return keepQuiet, 0
 	}
 	switch {
@@ -166,15 +167,15 @@ func (t *Tracker) conclude(q question, local Local, answers []answer, complete b
 }
 
 // isCertain reports whether what follows from the answers can be announced. Complete says that all
-// nodes have answered, and closing that this one is about to end.
-func (r *record) isCertain(complete, closing bool, now time.Time) bool {
+// nodes have answered, closing that this one is about to end, and late that it can wait no longer.
+func (r *record) isCertain(complete, closing, late bool, now time.Time) bool {
 	if !complete {
 		r.doubt = now
 	}
 	switch {
 	case r.phase == leaving:
 		return complete
-	case closing && (complete || now.Sub(r.asked) >= closePatience):
+	case closing && (complete || late || now.Sub(r.asked) >= closePatience):
 		return true
 	}
 	return r.doubt.IsZero() || complete && now.Sub(r.doubt) >= afterLoss || now.Sub(r.asked) >= joinPatience

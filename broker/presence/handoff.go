@@ -20,6 +20,8 @@ const (
 	// answerPatience is how long a node that is about to end waits for the answers to a question before
 	// it hands it over.
 	answerPatience = 100 * time.Millisecond
+	// handOverIn is how long it takes to hand users over, if the first node doesn't answer.
+	handOverIn = 150 * time.Millisecond
 )
 
 // handed says which node has taken over the last session of a user in a place, and when.
@@ -211,9 +213,7 @@ func (t *Tracker) Deposited(present []Place) (deposited []Place) {
 // called when the node has no sockets left, while Run still runs.
 func (t *Tracker) Close(ctx context.Context) {
 	defer t.end()
-	t.mu.Lock()
-	t.closing = true
-	t.mu.Unlock()
+	t.beginClosing(ctx)
 	for ctx.Err() == nil {
 		leaves, unsettled := t.awaited()
 		switch {
@@ -227,6 +227,34 @@ func (t *Tracker) Close(ctx context.Context) {
 		pause(ctx, gatherFor)
 	}
 }
+
+// beginClosing sees to it that what is found out at this node is found out in time to hand over what
+// follows.
+func (t *Tracker) beginClosing(ctx context.Context) {
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closing, t.decideBy = true, now.Add(closePatience)
+	if end, ok := ctx.Deadline(); ok && end.Add(-handOverIn).Before(t.decideBy) {
+		t.decideBy = end.Add(-handOverIn)
+	}
+	for _, r := range t.records {
+		if r.phase == coming && r.position >= 0 && t.decideBy.Before(r.at) {
+			t.set(r, t.decideBy)
+		}
+	}
+}
+
+// inTime returns when to ask again: at, or earlier if this node can't wait that long. mu is held.
+func (t *Tracker) inTime(at, now time.Time) time.Time {
+	if t.closing && t.decideBy.After(now) && t.decideBy.Before(at) {
+		return t.decideBy
+	}
+	return at
+}
+
+// isLate reports whether this node ends so soon that it waits for no more answers. mu is held.
+func (t *Tracker) isLate(now time.Time) bool { return t.closing && !now.Before(t.decideBy) }
 
 // handOverAnnounced tells another node which users have left a short while ago, since nodes that ask
 // about them need to know.
@@ -275,7 +303,7 @@ func (t *Tracker) awaited() (leaves *wire.AdoptLeaves, unsettled int) {
 	var taken []*record
 	for _, r := range t.records {
 		// A node that doesn't answer soon may have been lost, and this one can't wait until that is sure.
-		unanswered := r.phase == leaving && r.tries > 0 && (r.position >= 0 || now.Sub(r.asked) >= answerPatience)
+		unanswered := r.phase == leaving && (t.isLate(now) || r.tries > 0 && (r.position >= 0 || now.Sub(r.asked) >= answerPatience))
 		if len(taken) < maxQuestions && (r.phase == waiting || unanswered) {
 			taken = append(taken, r)
 		}

@@ -31,6 +31,7 @@ type network struct {
 
 	mu        sync.Mutex     // also the lock of all indexes
 	seed      uint64         // of latencies and losses
+	refuses   bool           // a node that is gone refuses calls, instead of never answering them
 	sent      map[string]int // how many messages, by way
 	loss      float64
 	nodes     []*node // that are there
@@ -193,6 +194,9 @@ func (net *network) delay(way string) bool {
 
 // call has another node do something. It reports false if there is no answer within the limit.
 func (n *node) call(ctx context.Context, other *node, what string, do func()) bool {
+	if n.net.refuses && !other.isAlive() {
+		return false
+	}
 	done := make(chan struct{})
 	n.net.flying.Go(func() {
 		if !n.net.delay(what+" "+n.id+" "+other.id) || !other.isAlive() {
@@ -470,7 +474,10 @@ func (net *network) kill(n *node) {
 
 // drain ends a node in order: its sockets lose their connections or move, and it hands over what is
 // left to find out.
-func (net *network) drain(n *node, sessions bool) {
+func (net *network) drain(n *node, sessions bool) { net.drainWithin(n, sessions, 10*time.Second) }
+
+// drainWithin is drain with a limit for what is left to find out.
+func (net *network) drainWithin(n *node, sessions bool, limit time.Duration) {
 	for {
 		net.mu.Lock()
 		n.draining = true
@@ -491,7 +498,7 @@ func (net *network) drain(n *node, sessions bool) {
 		sessions = false
 		pass(time.Millisecond)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	n.Close(ctx)
 	net.mu.Lock()

@@ -28,7 +28,7 @@ const (
 	// joinPatience is how long a node that doesn't answer keeps it from being announced that a user
 	// has come.
 	joinPatience = 30 * time.Second
-	// closePatience is the same for a node that is about to end.
+	// closePatience is the same for a node that is about to end, if it has that long.
 	closePatience = time.Second
 )
 
@@ -79,9 +79,10 @@ type Tracker struct {
 	handed  map[Place]handed // a short while ago, and not asked about since
 	swept   time.Time        // when handed was
 
-	unsettled int  // how many records are
-	closing   bool // Close was called
-	closed    bool // and has returned
+	unsettled int       // how many records are
+	closing   bool      // Close was called
+	decideBy  time.Time // and waits for answers until then
+	closed    bool      // it has returned
 }
 
 // New returns a tracker. Run makes it work.

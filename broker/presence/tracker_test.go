@@ -37,3 +37,36 @@ func TestMassDisconnect(t *testing.T) {
 		}
 	})
 }
+
+// A node that has little time to end finds out or hands over whom it has announced, also while a lost
+// node doesn't answer: whoever is said to have come is said to have left.
+func TestCloseInTime(t *testing.T) {
+	for _, limit := range []time.Duration{200 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second} {
+		for _, stay := range []time.Duration{time.Millisecond, 40 * time.Millisecond, 280 * time.Millisecond, 900 * time.Millisecond} {
+			for _, lost := range []bool{false, true} {
+				t.Run(fmt.Sprint(limit, stay, lost), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { testCloseInTime(t, limit, stay, lost) })
+				})
+			}
+		}
+	}
+}
+
+func testCloseInTime(t *testing.T, limit, stay time.Duration, lost bool) {
+	net := newNetwork(t, 1)
+	net.refuses = true
+	node, gone := net.add(0), net.add(0)
+	net.add(0)
+	defer net.stopAll()
+	net.kill(gone)
+	s := net.connect(node, "ana")
+	pass(stay)
+	net.disconnect(s, lost)
+	net.drainWithin(node, false, limit)
+	pass(time.Minute)
+	for _, p := range net.everywhere() {
+		if all := net.history(p); len(all) != 2 || all[0].Left || !all[1].Left {
+			t.Errorf("%v: %s", p, net.describe(p))
+		}
+	}
+}
