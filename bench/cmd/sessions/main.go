@@ -28,6 +28,7 @@ type options struct {
 	busyFor       time.Duration
 	quiet         time.Duration
 	missed        int
+	onlyMoves     bool
 }
 
 func main() {
@@ -41,6 +42,7 @@ func main() {
 	flag.DurationVar(&o.busyFor, "busy-for", time.Minute, "how long they receive them")
 	flag.DurationVar(&o.quiet, "quiet", 45*time.Second, "how long nothing happens before memory is measured; nodes free some after half a minute")
 	flag.IntVar(&o.missed, "missed", 5, "messages that each client misses before it returns")
+	flag.BoolVar(&o.onlyMoves, "only-moves", false, "measure only connects to a cluster and returns at another node, in seconds")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -71,6 +73,13 @@ func run(ctx context.Context, o options) error {
 	var all []figures
 	for range o.rounds {
 		var f figures
+		if o.onlyMoves {
+			if err := o.moves(ctx, sala, &f); err != nil {
+				return err
+			}
+			all = append(all, f)
+			continue
+		}
 		for i, protocol := range []load.SocketIO{{}, {Recover: true}} {
 			if err := serve(ctx, sala, func(t *process.Target) error { f.busy[i], err = o.stream(ctx, t, protocol); return err }); err != nil {
 				return err
@@ -183,6 +192,9 @@ func (o *options) print(all []figures) {
 			values[i] = value(f)
 		}
 		slices.Sort(values)
+		if values[len(values)-1] == 0 {
+			return // it wasn't measured
+		}
 		fmt.Printf("| %s | %.2f %s | %.2f to %.2f |\n", what, values[len(values)/2], unit, values[0], values[len(values)-1])
 	}
 	fmt.Println("| | median | range |")

@@ -54,6 +54,7 @@ func run(ctx context.Context, args []string) error {
 	httpListen := flags.String("http-listen", "127.0.0.1:9091", "REST")
 	redisURL := flags.String("redis-url", "", "Redis of a cluster, each of whose nodes has profiles with its process's number in their names")
 	flags.Duration("drain-timeout", time.Second, "ignored")
+	flags.Int("max-events-per-second", 0, "ignored: there is no limit")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
