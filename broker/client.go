@@ -164,12 +164,26 @@ func (c *client) withdraw(namespace string) bool {
 	before := len(c.deciding)
 	c.deciding = slices.DeleteFunc(c.deciding, func(s *socket) bool {
 		withdrawn := s.ns.name == namespace
-		if withdrawn && s.session != nil && s.session.back != nil {
-			s.session.back.cancel()
+		if withdrawn {
+			s.stopReturn()
 		}
 		return withdrawn
 	})
 	return len(c.deciding) < before
+}
+
+// stopReturns ends what the candidates of the connection that return wait for. c.mu is held.
+func (c *client) stopReturns() {
+	for _, s := range c.deciding {
+		s.stopReturn()
+	}
+}
+
+// stopReturn ends what a candidate waits for, if it returns to a socket. client.mu is held.
+func (s *socket) stopReturn() {
+	if s.session != nil && s.session.back != nil && s.session.back.cancel != nil {
+		s.session.back.cancel()
+	}
 }
 
 // awaits reports whether backends decide about a socket in the namespace.

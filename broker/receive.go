@@ -289,6 +289,7 @@ func (c *client) Closed(reason engineio.Reason, _ error) {
 		c.closing = nil
 	}
 	sockets := c.sockets
+	c.stopReturns()
 	c.sockets, c.deciding = nil, nil
 	c.mu.Unlock()
 	undelivered := c.conn.Undelivered()

@@ -539,6 +539,33 @@ func TestOvertakenReturnIsDecidedFirst(t *testing.T) {
 	})
 }
 
+// A client may change its mind while backends decide about it, whether or not there is a session that it
+// could have back.
+func TestWithdrawnReturn(t *testing.T) {
+	withSession(t, broker.Options{}, func(t *testing.T, ana *absence) {
+		decisions := make(chan func(), 1)
+		serve(t, ana.Node, broker.SubscribeOptions{Decide: true, Kinds: []eventhub.Kind{eventhub.Connect}},
+			func(s *broker.Subscription, d eventhub.Delivery) error {
+				if d.NeedsDecision {
+					decisions <- func() { _ = s.Decide(d.ID, eventhub.Decision{}) }
+				}
+				return nil
+			})
+		ana.leave()
+		for _, pid := range []string{ana.session.PID, "unknown"} {
+			c := ana.Dial(nil)
+			c.Send(fmt.Sprintf(`40{"token":%q,"recover":true,"pid":%q}`, ana.token, pid))
+			<-decisions
+			c.Send("41")
+			synctest.Wait()
+			c.Send(fmt.Sprintf(`40{"token":%q}`, ana.token))
+			decide := <-decisions
+			decide()
+			c.Await("40")
+		}
+	})
+}
+
 // A client that returns knows of the session, and need not answer a ping to prove it.
 func TestReturnProvesTheSession(t *testing.T) {
 	withSession(t, broker.Options{}, func(_ *testing.T, ana *absence) {
