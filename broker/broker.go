@@ -29,6 +29,7 @@ import (
 	"github.com/salabroker/sala/broker/revocation"
 	"github.com/salabroker/sala/broker/room"
 	"github.com/salabroker/sala/broker/stats"
+	"github.com/salabroker/sala/broker/workers"
 )
 
 // Broker is one node. Its methods may be called concurrently.
@@ -89,6 +90,7 @@ type Broker struct {
 	movedSockets *movedSockets
 	departures   departures
 	takingOver   *takeOvers
+	workers      *workers.Pool // run the returns of clients
 	handedOver   handOvers
 	offering     sync.WaitGroup // the goroutine that offers sessions while the node drains
 	clientsGone  chan struct{}  // closed when no client is connected any more, while the node drains
@@ -149,7 +151,7 @@ func New(o Options) (*Broker, error) {
 		ns.index = room.NewIndex[*socket](room.Limits{Rooms: o.MaxRoomsPerSocket, PerUser: int(o.Limits.ConnectionsPerUser)}, ns)
 		b.namespaces[name] = ns
 	}
-	b.movedSockets, b.takingOver = newMovedSockets(cluster.NodeID(b.id)), newTakeOvers()
+	b.movedSockets, b.takingOver, b.workers = newMovedSockets(cluster.NodeID(b.id)), newTakeOvers(), workers.New()
 	b.admission = newAdmission(b)
 	b.holds = newHolds(b)
 	b.metrics = newMetrics(b)

@@ -129,6 +129,7 @@ func (b *Broker) awaitGoroutines() {
 	}
 	b.ackRequests.close()
 	b.deciding.Wait() // ends soon: there are no backends left that could decide
+	b.workers.Close()
 }
 
 // Load returns the number of connections and of sockets.

@@ -24,6 +24,9 @@ func (s *socket) renew(claims token.Claims, rooms []string) *Error {
 		return errSocketGone()
 	}
 	s.claims = claims
+	if s.session != nil {
+		s.session.described = nil
+	}
 	if !s.updated {
 		s.showData(claims.Data)
 	}

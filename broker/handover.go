@@ -61,10 +61,8 @@ func (b *Broker) applyTakeSession(ctx context.Context, to cluster.NodeID, t *wir
 		if w := state.GetSession(); w != nil {
 			s.handOverPresence(to, w)
 			b.handedOver.keep(t, w)
-			_ = b.awaitRecords(ctx) // otherwise the client may have what the history has later
-			flush, cancel := context.WithTimeout(ctx, maxFlush)
-			defer cancel()
-			s.b.forwarder.Flush(flush, s.id) // otherwise events may overtake each other, but nothing is lost
+			_ = b.awaitRecords(ctx)                  // otherwise the client may have what the history has later
+			s.b.forwarder.Flush(ctx, maxFlush, s.id) // otherwise events may overtake each other, but nothing is lost
 		}
 		return state
 	case found:
@@ -84,11 +82,18 @@ func (b *Broker) applyTakeSession(ctx context.Context, to cluster.NodeID, t *wir
 type handOvers struct {
 	mu        sync.Mutex
 	byAttempt map[uint64]handedOver
+	order     []keptAnswer // oldest first
 }
 
 type handedOver struct {
 	socket  string
 	session *wire.Session
+}
+
+// keptAnswer says until when an answer is kept.
+type keptAnswer struct {
+	attempt uint64
+	until   time.Time
 }
 
 // keep keeps the answer to a request for a while.
@@ -99,11 +104,25 @@ func (h *handOvers) keep(t *wire.TakeSession, w *wire.Session) {
 		h.byAttempt = make(map[uint64]handedOver)
 	}
 	h.byAttempt[t.GetAttempt()] = handedOver{t.GetKey().GetSocket(), w}
-	time.AfterFunc(keepAnswer, func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		delete(h.byAttempt, t.GetAttempt())
-	})
+	h.order = append(h.order, keptAnswer{t.GetAttempt(), time.Now().Add(keepAnswer)})
+	if len(h.order) == 1 {
+		time.AfterFunc(keepAnswer, h.forget)
+	}
+}
+
+// forget forgets the answers that needn't be kept any longer, and comes back for the others.
+func (h *handOvers) forget() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now, old := time.Now(), 0
+	for old < len(h.order) && !now.Before(h.order[old].until) {
+		delete(h.byAttempt, h.order[old].attempt)
+		old++
+	}
+	h.order = h.order[old:]
+	if len(h.order) > 0 {
+		time.AfterFunc(max(time.Until(h.order[0].until), keepAnswer/10), h.forget)
+	}
 }
 
 // again returns the answer to a request that has been answered before; nil if it hasn't.
@@ -214,9 +233,12 @@ func (s *socket) sessionToWire(rooms []string) *wire.Session {
 	d := *s.describe()
 	d.Rooms = rooms
 	s.mu.Lock()
-	claims, updated := s.claims, s.updated
+	if s.session.described == nil { // a session is described when it is looked for, and when it is handed over
+		s.session.described = claimsToWire(&s.claims)
+	}
+	claims, updated := s.session.described, s.updated
 	s.mu.Unlock()
-	w := &wire.Session{Socket: socketwire.To(&d), Claims: claimsToWire(&claims), DataUpdated: updated}
+	w := &wire.Session{Socket: socketwire.To(&d), Claims: claims, DataUpdated: updated}
 	w.WindowMs, w.Returns = time.Until(s.session.deadline).Milliseconds(), s.session.returns
 	w.AskedAgoUs = time.Since(s.session.asked).Microseconds()
 	w.HistoryMarks = s.historyMarks(rooms)

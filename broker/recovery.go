@@ -191,13 +191,15 @@ func (c *client) decideReturn(candidate *socket) {
 		c.settle(candidate, c.undecided(eventhub.ErrNobodyDecides))
 		return
 	}
-	ctx, cancel := context.WithCancel(doneContext(c.conn.Done()))
-	back.cancel = cancel
+	ctx, cancel := context.WithCancel(doneContext(nil)) // a channel would need a goroutine that waits for it
+	back.cancel = cancel                                // which is called when the connection has ended
 	if connected := c.startDeciding(candidate); !connected {
 		cancel()
 		return
 	}
-	c.b.deciding.Go(func() {
+	c.b.deciding.Add(1)
+	c.b.workers.Go(func() {
+		defer c.b.deciding.Done()
 		defer cancel()
 		proven := c.proveHere(ctx, candidate)
 		if !proven {

@@ -107,6 +107,8 @@ type session struct {
 	had      map[string]bool // offsets of what came while it was moved; nil if none can come again
 	hadUntil time.Time       // when none can
 	settled  map[string]bool // of a shadow: offsets of what its owner must have by now; see settle
+
+	described *wire.SessionClaims // the socket's claims, once they were described; guarded by socket.mu
 }
 
 // returning is what a client asks for that wants to return to a socket. It belongs

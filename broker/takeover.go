@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"maps"
@@ -189,7 +190,7 @@ func (b *Broker) takeOver(ctx context.Context, key *wire.SessionKey, reason take
 		state := b.takeFrom(ctx, owner, take, s)
 		if session := state.GetSession(); session != nil {
 			b.movedSockets.set(s.id, "") // first, so that nobody is sent elsewhere with what comes from now on
-			s.becomeOwner(owner, session)
+			s.becomeOwner(owner, described, session)
 			if home := cluster.OwnerOf(s.id); home != owner && string(home) != b.id {
 				b.tellMoved(&wire.SessionMoved{Socket: s.id, Node: b.id})
 			}
@@ -338,7 +339,7 @@ func pauseFor(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// doneContext is a context that ends when a channel is closed.
+// doneContext is a context that ends when a channel is closed; never if that is nil.
 type doneContext <-chan struct{}
 
 // Deadline implements [context.Context].
@@ -359,6 +360,9 @@ func (c doneContext) Err() error {
 
 // Value implements [context.Context].
 func (doneContext) Value(any) any { return nil }
+
+// barrier is an operation that does nothing, and is answered.
+var barrier = encode(&wire.Op{Op: &wire.Op_Barrier{Barrier: &wire.Barrier{}}})
 
 // takeFrom has the owner hand a session over to its shadow. It returns what the owner
 // says, which is nil without an answer, or if this node can't get ready for it.
@@ -387,10 +391,8 @@ func (b *Broker) takeWhenReady(ctx context.Context, owner cluster.NodeID, take *
 	}
 	settle := func() bool {
 		gathered := s.session.gathered()
-		ordered, cancel := context.WithTimeout(ctx, waitAtMost(ctx, subscribeTimeout))
-		defer cancel()
-		barrier := &wire.Op{Op: &wire.Op_Barrier{Barrier: &wire.Barrier{}}}
-		if err := b.mesh.AwaitOrder(ordered, owner, topics, encode(barrier)); err != nil || ctx.Err() != nil {
+		err := b.mesh.AwaitOrder(ctx, waitAtMost(ctx, subscribeTimeout), owner, topics, barrier)
+		if err != nil || ctx.Err() != nil {
 			return false
 		}
 		s.session.settle(gathered)
@@ -407,10 +409,13 @@ func (b *Broker) takeWhenReady(ctx context.Context, owner cluster.NodeID, take *
 	return b.askForSession(ctx, owner, take, time.Time{}, func() { settle() })
 }
 
-// gathered returns the offsets of what a shadow has gathered.
+// gathered returns the offsets of what a shadow has gathered; nil if that is nothing.
 func (x *session) gathered() map[string]bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.backlog.Len() == 0 {
+		return nil
+	}
 	offsets := make(map[string]bool, x.backlog.Len())
 	x.backlog.All(func(e *backlog.Event) { offsets[e.Offset()] = true })
 	return offsets
@@ -491,15 +496,17 @@ func (s *socket) leaveShadow() {
 	s.checkLeft(rooms)
 }
 
-// becomeOwner makes a shadow the socket, which is away.
-func (s *socket) becomeOwner(before cluster.NodeID, w *wire.Session) {
+// becomeOwner makes a shadow the socket, which is away. The owner described it first, and
+// then has handed it over.
+func (s *socket) becomeOwner(before cluster.NodeID, described, w *wire.Session) {
 	s.takePresence(w)
-	d := socketwire.From(w.GetSocket())
 	s.mu.Lock()
-	s.claims = claimsFromWire(s.user, w.GetClaims())
+	if !sameClaims(described.GetClaims(), w.GetClaims()) {
+		s.claims = claimsFromWire(s.user, w.GetClaims())
+	}
 	if !s.updated { // otherwise it is newer
 		s.updated = w.GetDataUpdated()
-		s.showData(d.Data)
+		s.showData(w.GetSocket().GetData())
 	}
 	s.mu.Unlock()
 
@@ -646,6 +653,12 @@ func claimsFromWire(user string, w *wire.SessionClaims) token.Claims {
 	c := token.Claims{User: user, ID: w.GetId(), IssuedAt: fromUnixNano(w.GetIssuedUnixNs()), ExpiresAt: fromUnixNano(w.GetExpiresUnixNs())}
 	_ = json.Unmarshal(w.GetGrant(), &c.Grant) // a node has encoded it
 	return c
+}
+
+// sameClaims reports whether two nodes, or one at two times, have described the same claims.
+func sameClaims(a, b *wire.SessionClaims) bool {
+	return a.GetId() == b.GetId() && a.GetIssuedUnixNs() == b.GetIssuedUnixNs() &&
+		a.GetExpiresUnixNs() == b.GetExpiresUnixNs() && bytes.Equal(a.GetGrant(), b.GetGrant())
 }
 
 func unixNano(t time.Time) int64 {

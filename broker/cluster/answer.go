@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/salabroker/sala/broker/cluster/wire"
+	"github.com/salabroker/sala/broker/workers"
 )
 
 // maxAnswering is the most calls of other nodes that are answered at once.
@@ -13,8 +14,9 @@ const maxAnswering = 64
 
 // answerers answers the calls of other nodes, each on a goroutine of its own.
 type answerers struct {
-	m    *Mesh
-	busy chan struct{} // a token for each call that is being answered
+	m       *Mesh
+	busy    chan struct{} // a token for each call that is being answered
+	workers *workers.Pool
 
 	ctx    context.Context // of the calls that are being answered
 	cancel context.CancelFunc
@@ -25,7 +27,7 @@ type answerers struct {
 }
 
 func newAnswerers(m *Mesh) *answerers {
-	return &answerers{m: m, busy: make(chan struct{}, maxAnswering)}
+	return &answerers{m: m, busy: make(chan struct{}, maxAnswering), workers: workers.New()}
 }
 
 // start begins to accept calls. stop must follow.
@@ -45,7 +47,9 @@ func (a *answerers) answer(from NodeID, c *wire.Call) {
 		a.m.reply(from, &wire.Reply{Id: c.GetId(), Error: "it is answering too many calls; try again later"})
 		return
 	}
-	a.running.Go(func() {
+	a.running.Add(1)
+	a.workers.Go(func() {
+		defer a.running.Done()
 		defer func() { <-a.busy }()
 		ctx, cancel := context.WithTimeout(a.ctx, time.Duration(c.GetTimeoutMs())*time.Millisecond)
 		defer cancel()
@@ -68,4 +72,5 @@ func (a *answerers) stop() {
 	a.mu.Unlock()
 	a.cancel()
 	a.running.Wait()
+	a.workers.Close()
 }

@@ -151,7 +151,7 @@ func (m *Mesh) dropGone(id uint64, expected map[NodeID]struct{}) {
 
 func withDefaultTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
-		return context.WithCancel(ctx)
+		return ctx, func() {}
 	}
 	return context.WithTimeout(ctx, defaultWait)
 }

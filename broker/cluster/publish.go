@@ -117,14 +117,20 @@ func (m *Mesh) isReady() bool {
 
 // AwaitOrder waits until a node has handled what was published on the topics before, so that a later
 // [Mesh.Call] of it finds that done. The node must be subscribed to the topics and answer the payload.
-// On a bus with a single lane, it returns at once: everything is in order there. The error is that of
-// [Mesh.PublishAndWait], or [ErrUnavailable] if the node doesn't answer.
-func (m *Mesh) AwaitOrder(ctx context.Context, node NodeID, topics []Topic, payload []byte) error {
+// On a bus with a single lane, it returns at once: everything is in order there. Otherwise it takes as
+// long as atMost. The error is that of [Mesh.PublishAndWait], or [ErrUnavailable] if the node doesn't
+// answer.
+func (m *Mesh) AwaitOrder(ctx context.Context, atMost time.Duration, node NodeID, topics []Topic, payload []byte) error {
 	lanes := make(map[int]Topic)
 	for _, topic := range topics {
 		lanes[m.bus.Lane(m.topicChannel(topic))] = topic
 	}
 	delete(lanes, m.bus.Lane(m.nodeChannel(node))) // the call is in order with these
+	if len(lanes) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, atMost)
+	defer cancel()
 	errs := make(chan error, len(lanes))
 	for _, topic := range lanes {
 		go func() {

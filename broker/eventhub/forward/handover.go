@@ -50,10 +50,10 @@ func (f *Forwarder) TakeOver(socket string, h *wire.EventHandover) {
 }
 
 // Flush waits until all events of a socket that were published here have arrived at the nodes of
-// their members, and reports whether they have. It gives up when ctx ends. Usually nothing is on
-// its way, and it returns at once. It takes long if a member is more than a window of events behind,
-// or can't be reached.
-func (f *Forwarder) Flush(ctx context.Context, socket string) bool {
+// their members, and reports whether they have. It gives up after some time, and when ctx ends.
+// Usually nothing is on its way, and it returns at once. It takes long if a member is more than a
+// window of events behind, or can't be reached.
+func (f *Forwarder) Flush(ctx context.Context, atMost time.Duration, socket string) bool {
 	f.mu.Lock()
 	if f.isIdle() {
 		f.mu.Unlock()
@@ -65,9 +65,12 @@ func (f *Forwarder) Flush(ctx context.Context, socket string) bool {
 		time.AfterFunc(0, f.checkFlushes)
 	}
 	f.mu.Unlock()
+	late := time.NewTimer(atMost)
+	defer late.Stop()
 	select {
 	case <-fl.arrived:
 		return true
+	case <-late.C:
 	case <-ctx.Done():
 	}
 	f.mu.Lock()

@@ -1,7 +1,6 @@
 package forward_test
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -20,9 +19,7 @@ func (n *node) move(t *testing.T, socket string, to *node) (flushed bool) {
 	t.Helper()
 	handover := n.forwarder.HandOver(socket)
 	n.Forget(socket)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	flushed = n.forwarder.Flush(ctx, socket)
+	flushed = n.forwarder.Flush(t.Context(), 10*time.Second, socket)
 	to.forwarder.TakeOver(socket, handover)
 	return flushed
 }
@@ -97,9 +94,7 @@ func TestFlush(t *testing.T) {
 		pass(time.Second)
 		flush := func(socket string, want bool) {
 			t.Helper()
-			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-			defer cancel()
-			if got := a.forwarder.Flush(ctx, socket); got != want {
+			if got := a.forwarder.Flush(t.Context(), 3*time.Second, socket); got != want {
 				t.Errorf("flushed %s: %t, want %t", socket, got, want)
 			}
 		}
