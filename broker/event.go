@@ -237,7 +237,7 @@ func parseRoomRequest(p socketio.Payload) (roomRequest, *Error) {
 		req.room = readRoom(&v, "room", rawjson.Member(arg, "room"))
 		req.username = readUsername(&v, rawjson.Member(arg, "username"))
 		req.history = readHistory(&v, rawjson.Member(arg, "last"), rawjson.Member(arg, "since"))
-		req.presence = string(rawjson.Member(arg, "presence")) == "true"
+		req.presence = readPresence(&v, rawjson.Member(arg, "presence"))
 	}
 	if len(v) > 0 {
 		return req, invalidEvent(fieldsMessage(v))
@@ -270,6 +270,17 @@ func readUsername(v *violations, value json.RawMessage) string {
 		validateName(v, "username", "a username", name)
 	}
 	return name
+}
+
+// readPresence reads whether a client asks who is in the room.
+func readPresence(v *violations, value json.RawMessage) bool {
+	switch {
+	case !isThere(value) || string(value) == "false":
+		return false
+	case string(value) != "true":
+		v.add("presence", "must be true or false")
+	}
+	return true
 }
 
 // kindOfJSON describes a value in a message.

@@ -149,6 +149,12 @@ func TestPresenceNeedsPermission(t *testing.T) {
 	if got := c.Call("join", map[string]any{"room": "chat:1", "presence": false}); got != `[{"ok":true}]` {
 		t.Errorf("without presence: %s", got)
 	}
+	if got := c.Call("join", map[string]any{"room": "chat:1", "presence": nil}); got != `[{"ok":true}]` {
+		t.Errorf("with null: %s", got)
+	}
+	if got := c.Call("join", map[string]any{"room": "chat:1", "presence": "yes"}); !strings.Contains(got, "presence: must be true or false") {
+		t.Errorf("with text: %s", got)
+	}
 }
 
 // A node ends whose clients have taken all the time that it had, while another one has just been
