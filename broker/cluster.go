@@ -214,7 +214,7 @@ func (b *Broker) apply(from cluster.NodeID, op *wire.Op, wait time.Duration) (pr
 	case *wire.Op_FindUsers:
 		return b.findLocalUsers(o.FindUsers), nil
 	case *wire.Op_AskPresence:
-		return b.presence.Answer(o.AskPresence), nil
+		return b.presence.Answer(string(from), o.AskPresence), nil
 	case *wire.Op_AnnouncePresence:
 		return b.applyAnnouncePresence(from, o.AnnouncePresence), nil
 	case *wire.Op_AdoptLeaves:

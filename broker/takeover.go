@@ -442,7 +442,7 @@ func (s *socket) changeRooms(from, to []string) {
 			left = append(left, room)
 		}
 	}
-	s.checkLeft(s.ns.index.Leave(s, left...))
+	s.checkNotTaken(s.ns.index.Leave(s, left...))
 	_, _ = s.ns.index.Join(s, to...) // as many as the owner allowed, or the owner refuses once more
 	if len(left) > 0 {
 		s.session.gatherAfresh(s.b.recovery)
@@ -493,7 +493,7 @@ func (s *socket) leaveShadow() {
 	s.gone.Store(true)
 	rooms, _ := s.ns.index.Remove(s)
 	s.b.unsubscribeSocket(s)
-	s.checkLeft(rooms)
+	s.checkNotTaken(rooms)
 }
 
 // becomeOwner makes a shadow the socket, which is away. The owner described it first, and

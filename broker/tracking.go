@@ -97,12 +97,12 @@ func (b *Broker) localPresence(p presence.Place) presence.Local {
 	return local
 }
 
-// checkLeft finds out whether the user has left places in which a shadow was that has gone.
+// checkNotTaken finds out whether the user has left places in which a shadow was that has gone.
 // The node that has the socket may have kept quiet because of the shadow.
-func (s *socket) checkLeft(rooms []string) {
+func (s *socket) checkNotTaken(rooms []string) {
 	for _, p := range s.tracked(rooms) {
 		if s.b.localPresence(p) == presence.Absent {
-			s.b.presence.Left(p, false)
+			s.b.presence.NotTaken(p)
 		}
 	}
 }
@@ -184,11 +184,9 @@ func (s *socket) changePresence(before, now []string) {
 			s.b.presence.Came(p)
 		}
 	}
-	var left []string
-	for _, name := range before {
-		if !slices.Contains(now, name) {
-			left = append(left, name)
+	for _, p := range s.tracked(before) {
+		if p.Room != "" && !slices.Contains(now, p.Room) && s.b.localPresence(p) == presence.Absent {
+			s.b.presence.Left(p, false)
 		}
 	}
-	s.checkLeft(left)
 }

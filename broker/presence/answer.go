@@ -8,9 +8,10 @@ import (
 
 // Answer answers the questions of another node. It may wait for what this node is just announcing,
 // so that the other node's announcements come later.
-func (t *Tracker) Answer(q *wire.AskPresence) *wire.PresenceAnswers {
+func (t *Tracker) Answer(from string, q *wire.AskPresence) *wire.PresenceAnswers {
 	t.announcing.Lock()
 	defer t.announcing.Unlock()
+	now := time.Now()
 	answers := &wire.PresenceAnswers{Answers: make([]*wire.PresenceAnswer, len(q.GetQuestions()))}
 	for i, one := range q.GetQuestions() {
 		place := PlaceFrom(one.GetPlace())
@@ -18,7 +19,8 @@ func (t *Tracker) Answer(q *wire.AskPresence) *wire.PresenceAnswers {
 		local := t.opts.Local(place)
 		t.mu.Lock()
 		t.clock.see(max(q.GetClock(), one.GetTime()))
-		answers.Answers[i] = t.answer(place, local, one)
+		t.expire(place, now)
+		answers.Answers[i] = t.answer(from, place, local, one)
 		t.mu.Unlock()
 	}
 	t.mu.Lock()
@@ -27,11 +29,18 @@ func (t *Tracker) Answer(q *wire.AskPresence) *wire.PresenceAnswers {
 	return answers
 }
 
+// expire forgets what was kept long enough, also when Run has ended. mu is held.
+func (t *Tracker) expire(place Place, now time.Time) {
+	if r := t.records[place]; r != nil && !r.isUnsettled() && !r.at.After(now) {
+		t.remove(r)
+	}
+}
+
 // answer answers one question and notes what follows from it. mu is held.
-func (t *Tracker) answer(place Place, local Local, q *wire.PresenceQuestion) *wire.PresenceAnswer {
+func (t *Tracker) answer(from string, place Place, local Local, q *wire.PresenceQuestion) *wire.PresenceAnswer {
 	r := t.records[place]
-	if q.GetLeft() {
-		delete(t.handed, place) // the user has arrived where it was handed over to
+	if q.GetLeft() && t.handed[place].to == from {
+		delete(t.handed, place) // the user has arrived there
 	}
 	switch {
 	case r == nil:
@@ -42,24 +51,35 @@ func (t *Tracker) answer(place Place, local Local, q *wire.PresenceQuestion) *wi
 	}
 	later := q.GetTime() > r.time
 	switch {
-	case q.GetLeft() && r.phase != coming && (local == Moving || r.phase == left && r.rejoined != 0):
+	case q.GetLeft() && r.phase == left && r.rejoined != 0:
+		if later {
+			t.remove(r) // the other node finds out what has come after that
+		}
+		return &wire.PresenceAnswer{State: stateOf(local), PassedTime: r.lastPassed}
+	case q.GetLeft() && r.phase != coming && local == Moving:
 		return &wire.PresenceAnswer{State: stateOf(local)}
 	case !q.GetLeft() && r.phase == left && later && (r.rejoined == 0 || q.GetTime() < r.rejoined):
 		r.rejoined = q.GetTime()
 	}
-	if !q.GetLeft() && (r.phase == waiting || r.phase == leaving) && r.isInherited() {
-		t.retain(r, passed) // without claiming that the user was there until now
+	inherited := q.GetElsewhere() || q.GetOnBehalf()
+	switch {
+	case !q.GetLeft() && r.phase == leaving && r.inherited:
+		return &wire.PresenceAnswer{State: wire.PresenceAnswer_STATE_UNSURE, Time: r.time}
+	case !q.GetLeft() && (r.phase == waiting || r.phase == leaving):
+		t.stillThere(r)
+		t.pass(r, from)
+	case inherited && r.phase == waiting && r.position < 0:
+		t.pass(r, from) // the other node has adopted the user, and its answer to that is on its way
 	}
 	a := &wire.PresenceAnswer{State: r.state(), Time: r.time, Rejoined: r.rejoinedBefore(q.GetTime()), OnBehalf: r.onBehalf}
 	a.LeftTime, a.PassedTime = r.lastTimes()
 	switch {
-	case r.phase == coming && q.GetOnBehalf():
-		r.lost = true
+	case r.phase == coming && inherited:
+		r.lost = r.lost || q.GetOnBehalf()
+		r.lastPassed = max(r.lastPassed, q.GetLeftThere())
 	case r.phase == coming && q.GetLeft() && later:
 		// The other node had the user at the same time, so it was announced that the user has come.
 		t.settle(r, time.Now())
-	case (r.phase == waiting || r.phase == leaving) && !q.GetLeft():
-		t.retain(r, passed)
 	case (r.phase == leaving || r.phase == passed) && q.GetLeft() && later:
 		t.remove(r) // the other node finds out
 		t.opts.Deposit(place, false)

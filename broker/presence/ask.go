@@ -3,6 +3,8 @@ package presence
 import (
 	"container/heap"
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -56,9 +58,10 @@ func pause(ctx context.Context, d time.Duration) {
 // question is a record as it was when the other nodes were asked.
 type question struct {
 	*record
-	phase    phase
-	time     int64
-	onBehalf bool
+	phase phase
+	time  int64
+	asked int64 // when that was, by the clock
+	wire  *wire.PresenceQuestion
 }
 
 // take returns the questions that are due, and how long nothing else is if there are none. It
@@ -83,16 +86,24 @@ func (t *Tracker) take(now time.Time) (due []question, next time.Duration) {
 			r.asked = now
 		}
 		r.tries++
-		due = append(due, question{r, r.phase, r.time, r.onBehalf})
+		due = append(due, question{record: r, phase: r.phase, time: r.time, asked: t.clock.next(), wire: r.question()})
 	}
 	return due, time.Hour
+}
+
+// question returns what other nodes are asked. The tracker's mu is held.
+func (r *record) question() *wire.PresenceQuestion {
+	return &wire.PresenceQuestion{
+		Place: r.place.Wire(), Time: r.time, Left: r.phase == leaving, Elsewhere: r.inherited, OnBehalf: r.onBehalf,
+		LeftThere: r.leftThere,
+	}
 }
 
 // ask asks the other nodes, and announces what follows.
 func (t *Tracker) ask(ctx context.Context, questions []question) {
 	ask := &wire.AskPresence{Questions: make([]*wire.PresenceQuestion, len(questions))}
 	for i, q := range questions {
-		ask.Questions[i] = &wire.PresenceQuestion{Place: q.place.Wire(), Time: q.time, Left: q.phase == leaving, OnBehalf: q.onBehalf}
+		ask.Questions[i] = q.wire
 	}
 	t.mu.Lock()
 	ask.Clock = t.clock.next()
@@ -107,10 +118,11 @@ func (t *Tracker) ask(ctx context.Context, questions []question) {
 		}
 	}
 	t.mu.Unlock()
+	nodes := slices.Sorted(maps.Keys(answers)) // so that the same events have the same outcome
 	for i, q := range questions {
 		var about []answer
-		for node, all := range answers {
-			about = append(about, answerFrom(node, all.GetAnswers()[i]))
+		for _, node := range nodes {
+			about = append(about, answerFrom(node, answers[node].GetAnswers()[i]))
 		}
 		t.decide(q, about, complete && ctx.Err() == nil)
 	}
@@ -136,14 +148,19 @@ func (t *Tracker) conclude(q question, local Local, answers []answer, complete b
 	if t.records[r.place] != r || r.phase != q.phase || r.time != q.time {
 		return keepQuiet, 0 // it was settled meanwhile
 	}
-	if r.phase == leaving && local != Absent { // a session has come from another node
+	switch {
+	case r.phase == leaving && local == Present: // a session has come from another node
 		t.remove(r)
 		return keepQuiet, 0
+	case r.phase == leaving && local == Moving: // one is about to
+		t.pass(r, "")
+		return keepQuiet, 0
+	case !complete:
+		r.doubt = now
 	}
-	v = r.judge(t.opts.Self, answers)
+	v, to := r.judge(t.opts.Self, q.asked, answers)
 	at = r.time // which judging may have changed
-	late := t.isLate(now)
-	if v == askLater || v == announce && !r.isCertain(complete, t.closing, late, now) {
+	if !r.isCertain(v, complete, t.closing, t.isLate(now), now) {
 		t.set(r, t.inTime(now.Add(r.retryIn()), now))
 		return keepQuiet, 0
 	}
@@ -155,10 +172,10 @@ func (t *Tracker) conclude(q question, local Local, answers []answer, complete b
 		t.settle(r, now)
 		return v, at
 	case v == announce:
-		r.rejoined, r.onBehalf = 0, false
+		r.rejoined, r.inherited, r.onBehalf = 0, false, false
 		t.retain(r, left)
-	case v == passOn:
-		t.retain(r, passed)
+	case v == passOn || !r.inherited:
+		t.pass(r, to)
 	default:
 		t.remove(r)
 		t.opts.Deposit(r.place, false)
@@ -166,19 +183,22 @@ func (t *Tracker) conclude(q question, local Local, answers []answer, complete b
 	return v, at
 }
 
-// isCertain reports whether what follows from the answers can be announced. Complete says that all
-// nodes have answered, closing that this one is about to end, and late that it can wait no longer.
-func (r *record) isCertain(complete, closing, late bool, now time.Time) bool {
-	if !complete {
-		r.doubt = now
-	}
-	switch {
+// isCertain reports whether a verdict can be acted on. Complete says that all nodes have answered,
+// closing that this one is about to end, and late that it can wait no longer.
+func (r *record) isCertain(v verdict, complete, closing, late bool, now time.Time) bool {
+	switch waited := now.Sub(r.asked); {
+	case v == keepQuiet || v == passOn:
+		return true
+	case v == askLater:
+		return false
 	case r.phase == leaving:
 		return complete
-	case closing && (complete || late || now.Sub(r.asked) >= closePatience):
+	case waited >= joinPatience || closing && (late || waited >= closePatience):
 		return true
+	case v == assume || closing:
+		return complete
 	}
-	return r.doubt.IsZero() || complete && now.Sub(r.doubt) >= afterLoss || now.Sub(r.asked) >= joinPatience
+	return r.doubt.IsZero() || complete && now.Sub(r.doubt) >= afterLoss
 }
 
 // retryIn returns when the other nodes are asked again.

@@ -23,28 +23,40 @@
 // ids. Times come from a clock that never shows less than another node's
 // time that it has seen. So if a node doesn't know of another one's question yet, its own is later.
 //
-// A node whose user has left and who learns that the user has come to another one drops its
-// question: nobody announces anything. It remembers for [keepFor] that it has passed the user on,
-// for a third node that asks. In the same way it remembers that it has announced that a user has
-// left, for nodes whose question about leaving is earlier.
+// A node whose user has left, and which doesn't announce that, remembers for [keepFor] when the user was
+// there last, and which node has the user now. It remembers in the same way that it has announced that
+// a user has left. So whoever asks learns what was last: that the user was there, or that its leave was
+// announced. That a user was there counts only once all nodes have answered, since the one that hasn't
+// may have announced a leave after that. A node that is lost before it has said anything about a user who
+// was passed on to it doesn't take the user along: the node that has passed the user on asks again.
+//
+// Answers come from different moments, and the user may have gone meanwhile from a node that hadn't
+// answered yet to one that had. Then the first one says that the user was there after the question, and
+// the node asks again. So that a user has left is announced only if there was a moment at which it was
+// at no node.
 //
 // A user whose connection was lost is awaited for the window before anybody is asked. A node that
 // ends hands the users that it awaits over to another one, and tells it who has left a short while ago:
 // nodes that ask need to know what was announced. When a node is lost, the successors that
-// keep its deposit (package lastwill) ask about its users. Who finds out for a node that is gone may
-// be late: another node may have announced meanwhile that the user has left. So to a node where the
-// user comes it doesn't say that the user was there until now, but what it knows: when the user left a
-// node that has drained, or that this isn't known. The other node compares that with the announcements.
+// keep its deposit (package lastwill) ask about its users. A node that has failed to take over the last
+// session of a user asks, too, because others may have relied on it. Who finds out for another node
+// doesn't say that the user was there until now, but what it knows: when the user was there last, or
+// that this isn't known. To a node where the user comes meanwhile, it says that it isn't sure, and that
+// node asks again.
 //
 // # What can go wrong
 //
 // A node that doesn't answer may have the user. That a user has left is announced only once all
 // nodes have answered or are gone. That a user has come is announced after [joinPatience] all the
 // same. A node that is cut off from the others and taken for lost may still have sockets of a user
-// who is said to have left; when it is back, it announces that the user has come. If messages are
-// lost together with the node that was about to announce something, or if several nodes end while it is
-// found out about a lost one, an announcement may be missing or come twice. The next one about the same
-// user and place is right again.
+// who is said to have left; when it is back, it announces that the user has come.
+//
+// As long as no node is lost and no message, each first and last socket is announced once. Otherwise
+// an announcement may come twice, or be missing together with the one that would have undone it: what a
+// lost node has announced, and who was at it in its last moments, is known only as far as others have
+// learned of it. If a node is lost while another one ends that knows about the user, or while it is
+// found out about a node that was lost before, what was announced last may be wrong. The next
+// announcement about the same user and place is right again.
 //
 // Announcements of different nodes may overtake each other on their way to backends. Their times
 // tell the order.

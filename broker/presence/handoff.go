@@ -17,6 +17,9 @@ const (
 	keepHanded = time.Minute
 	// maxHanded bounds how many are.
 	maxHanded = 20_000
+	// keepPassed is how long a node that ends tells another one that it has passed a user on: longer than
+	// the node takes that asked about the user.
+	keepPassed = 2 * time.Second
 	// answerPatience is how long a node that is about to end waits for the answers to a question before
 	// it hands it over.
 	answerPatience = 100 * time.Millisecond
@@ -38,23 +41,30 @@ func (t *Tracker) HandedOver(p Place, to string) (since, clock int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := t.records[p]
-	if r != nil && r.phase == coming && r.lastPassed <= r.lastLeft {
-		since = r.time // also if a lost node had the user: whether that one was announced isn't certain
+	if r != nil && r.phase == coming {
+		since = r.time
 	}
 	switch {
-	case since != 0:
-		if local != Present && !r.gone {
-			t.remove(r)
+	case since != 0 && local != Present && !r.gone:
+		lost := r.lost
+		if r = t.add(p, leaving, now); r != nil { // what this node knows
+			r.inherited, r.onBehalf = true, lost
+			if r.lastPassed <= r.lastLeft {
+				to = "" // if it is lost, nobody has to find out
+			}
+			t.pass(r, to)
 		}
+		return since, t.clock.next()
+	case since != 0:
 		return since, t.clock.next()
 	case local == Present:
 		return 0, t.clock.next()
 	case r == nil || !r.isUnsettled() || r.phase == coming && !r.gone:
 		if r = t.add(p, leaving, now); r != nil {
-			t.retain(r, passed) // the other node says so only a moment later
+			t.pass(r, to) // the other node says so only a moment later
 		}
 	}
-	if now.Sub(t.swept) > keepHanded || len(t.handed) >= maxHanded {
+	if since := now.Sub(t.swept); since > keepHanded || since > time.Second && len(t.handed) >= maxHanded {
 		t.swept = now
 		maps.DeleteFunc(t.handed, func(_ Place, h handed) bool { return now.Sub(h.at) > keepHanded })
 	}
@@ -75,20 +85,25 @@ func (t *Tracker) TakenOver(p Place, since, clock int64) {
 	switch {
 	case r == nil && local == Present: // everybody knows that the user is here
 	case r != nil && r.phase == coming: // it goes on
+		if since == 0 {
+			r.lastPassed = max(r.lastPassed, clock)
+		}
+		return
+	case since != 0 && (r == nil || !r.isUnsettled() || r.inherited):
+		t.add(p, coming, time.Now()) // later than what others have asked about meanwhile
 		return
 	case r != nil && r.isUnsettled(): // it was announced that the user has come
 		t.remove(r)
-	case since != 0:
-		if r = t.add(p, coming, time.Now()); r != nil {
-			r.time = since
-		}
-		return
 	}
 	t.opts.Deposit(p, true)
 }
 
+// NotTaken says that this node doesn't get the last session of a user in a place that it was taking over.
+// Other nodes may have relied on it meanwhile, so it finds out whether the user has left.
+func (t *Tracker) NotTaken(p Place) { t.inherit(p, 0, time.Now(), false) }
+
 // NodeLost says that a node was lost, maybe before it had deposited users whom this node has handed
-// over to it.
+// over or passed on to it.
 func (t *Tracker) NodeLost(node string) {
 	t.mu.Lock()
 	var lost []Place
@@ -98,8 +113,14 @@ func (t *Tracker) NodeLost(node string) {
 			delete(t.handed, p)
 		}
 	}
+	for p, r := range t.records {
+		if r.phase == passed && r.to == node {
+			lost = append(lost, p)
+		}
+	}
 	t.mu.Unlock()
 	slices.SortFunc(lost, Place.Compare) // so that the same events have the same outcome
+	lost = slices.Compact(lost)
 	for _, p := range lost {
 		t.Lost(p)
 	}
@@ -130,37 +151,39 @@ func (t *Tracker) Adopt(l *wire.AdoptLeaves) bool {
 }
 
 // inherit makes this node find out, when it is due, whether a user has left that another node had, at
-// leftTime if that isn't 0.
+// leftTime or later; that is 0 if it isn't known. OnBehalf says that the other node was lost.
 func (t *Tracker) inherit(p Place, leftTime int64, due time.Time, onBehalf bool) {
 	local := t.opts.Local(p)
 	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.clock.see(leftTime)
 	r := t.records[p]
 	switch {
-	case r != nil && r.phase == coming && onBehalf:
-		r.lost = true
-	case r != nil && r.phase == coming: // it was announced already
-		t.settle(r, now)
-	case r != nil && (r.phase == waiting || r.phase == leaving):
+	case r != nil && r.phase == coming:
+		r.lost = r.lost || onBehalf
+		r.lastPassed = max(r.lastPassed, leftTime)
+		return
+	case r == nil:
+	case r.phase != left:
 		if r.phase == waiting && r.at.After(due) {
 			due = r.at
 		}
-		before := *r
-		// The user has left later than this node knew, unless neither leave is this node's own.
-		if added := t.addLeave(p, due, now); added != nil && before.isInherited() {
-			added.onBehalf, added.leftThere = before.onBehalf && onBehalf, max(before.leftThere, leftTime)
-		}
-	case local == Present: // settled
-	case r != nil && r.phase == left && r.rejoined == 0 && (onBehalf || leftTime != 0 && leftTime < r.time): // announced
-	default:
-		if added := t.addLeave(p, due, now); added != nil {
-			added.onBehalf, added.leftThere = onBehalf, leftTime
-		}
+		t.stillThere(r)
+		_, last := r.lastTimes()
+		leftTime, onBehalf = max(leftTime, last), onBehalf || r.onBehalf
+	case r.rejoined == 0 && leftTime <= r.time: // announced
+		return
+	}
+	if local == Present {
+		return
+	}
+	if added := t.addLeave(p, due, now); added != nil {
+		added.inherited, added.onBehalf, added.leftThere = true, onBehalf, leftTime
 	}
 }
 
-// remember notes what a node that is about to end knows about a user who was announced to have left.
+// remember notes what a node that is about to end knows about a user who has left a short while ago.
 func (t *Tracker) remember(w *wire.AnnouncedLeave) {
 	p := PlaceFrom(w.GetPlace())
 	local := t.opts.Local(p)
@@ -168,18 +191,31 @@ func (t *Tracker) remember(w *wire.AnnouncedLeave) {
 	defer t.mu.Unlock()
 	t.clock.see(max(w.GetLeftTime(), w.GetPassedTime()))
 	r := t.records[p]
-	switch {
-	case r == nil && local == Present: // the user is back
-		return
-	case r == nil:
+	if r == nil {
+		if local == Present { // the user is back
+			return
+		}
 		if r = t.add(p, leaving, time.Now()); r == nil {
 			return
 		}
-		r.time = w.GetLeftTime()
-		t.retain(r, left)
-	case w.GetLeftTime() <= r.announced(): // it is known
+		r.time, r.lastPassed = w.GetPassedTime(), w.GetPassedTime()
+		if w.GetLeftTime() != 0 {
+			r.time, r.rejoined = w.GetLeftTime(), w.GetRejoinedTime()
+			t.retain(r, left)
+		} else {
+			t.pass(r, "")
+		}
 		return
-	case r.phase == left || r.phase != coming && w.GetRejoinedTime() == 0 && r.isInherited() && (r.onBehalf || r.leftThere < w.GetLeftTime()):
+	}
+	r.lastPassed = max(r.lastPassed, w.GetPassedTime())
+	if w.GetLeftTime() <= r.announced() { // it is known
+		return
+	}
+	r.rejoined = w.GetRejoinedTime()
+	switch _, passed := r.lastTimes(); {
+	case r.phase == left:
+		r.time = w.GetLeftTime()
+	case r.phase != coming && r.rejoined == 0 && r.inherited && passed <= w.GetLeftTime() && (r.onBehalf || r.leftThere != 0):
 		r.time = w.GetLeftTime()
 		if r.isUnsettled() {
 			t.retain(r, left)
@@ -188,7 +224,6 @@ func (t *Tracker) remember(w *wire.AnnouncedLeave) {
 	default:
 		r.lastLeft = w.GetLeftTime()
 	}
-	r.rejoined, r.lastPassed = w.GetRejoinedTime(), max(r.lastPassed, w.GetPassedTime())
 }
 
 // Deposited returns the places that this node deposits. Present are the places in which it has sockets.
@@ -214,14 +249,14 @@ func (t *Tracker) Deposited(present []Place) (deposited []Place) {
 func (t *Tracker) Close(ctx context.Context) {
 	defer t.end()
 	t.beginClosing(ctx)
+	told := make(map[Place]known)
 	for ctx.Err() == nil {
 		leaves, unsettled := t.awaited()
 		switch {
 		case len(leaves.GetLeaves()) > 0:
 			adopted := t.opts.Adopt != nil && t.opts.Adopt(ctx, leaves)
 			t.release(leaves, adopted)
-		case unsettled == 0:
-			t.handOverAnnounced(ctx)
+		case unsettled == 0 && t.handOverKnown(ctx, told):
 			return
 		}
 		pause(ctx, gatherFor)
@@ -256,41 +291,68 @@ func (t *Tracker) inTime(at, now time.Time) time.Time {
 // isLate reports whether this node ends so soon that it waits for no more answers. mu is held.
 func (t *Tracker) isLate(now time.Time) bool { return t.closing && !now.Before(t.decideBy) }
 
-// handOverAnnounced tells another node which users have left a short while ago, since nodes that ask
-// about them need to know.
-func (t *Tracker) handOverAnnounced(ctx context.Context) {
+// handOverKnown tells another node which users have left a short while ago, since nodes that ask about
+// them need to know. It reports whether that is done, or can't be. Told is what was told before.
+func (t *Tracker) handOverKnown(ctx context.Context, told map[Place]known) bool {
 	if t.opts.Adopt == nil {
-		return
+		return true
 	}
-	for batch := range slices.Chunk(t.announcedLeaves(), maxQuestions) {
-		if !t.opts.Adopt(ctx, &wire.AdoptLeaves{Announced: batch}) {
-			return
-		}
-	}
+	leaves, ended := t.untold(told)
+	return ended || len(leaves) > 0 && !t.opts.Adopt(ctx, &wire.AdoptLeaves{Announced: leaves})
 }
 
-// announcedLeaves returns the users who were announced to have left, the last ones first.
-func (t *Tracker) announcedLeaves() (leaves []*wire.AnnouncedLeave) {
+// known is what a node knows about a user who has left a short while ago.
+type known struct{ announced, passed, rejoined int64 }
+
+// untold returns some of the users who have left a short while ago and about whom something isn't told
+// yet, the last ones first, and notes that it is. If there are none, and nothing else is unsettled, it
+// ends the tracker.
+func (t *Tracker) untold(told map[Place]known) (leaves []*wire.AnnouncedLeave, ended bool) {
+	t.announcing.Lock()
+	defer t.announcing.Unlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	passedSince := time.Now().Add(keepFor - keepPassed)
 	for p, r := range t.records {
-		if announced, passed := r.lastTimes(); announced != 0 {
-			leaves = append(leaves, &wire.AnnouncedLeave{Place: p.Wire(), LeftTime: announced, PassedTime: passed, RejoinedTime: r.rejoined})
+		k := known{rejoined: r.rejoined}
+		k.announced, k.passed = r.lastTimes()
+		if told[p] != k && (k.announced != 0 || r.phase == passed && r.at.After(passedSince)) {
+			leaves = append(leaves, &wire.AnnouncedLeave{Place: p.Wire(), LeftTime: k.announced, PassedTime: k.passed, RejoinedTime: k.rejoined})
 		}
 	}
-	slices.SortFunc(leaves, func(a, b *wire.AnnouncedLeave) int { return cmp.Compare(b.GetLeftTime(), a.GetLeftTime()) })
-	return leaves
+	if len(leaves) == 0 && t.unsettled == 0 {
+		t.forget()
+		return nil, true
+	}
+	slices.SortFunc(leaves, func(a, b *wire.AnnouncedLeave) int {
+		return cmp.Compare(max(b.GetLeftTime(), b.GetPassedTime()), max(a.GetLeftTime(), a.GetPassedTime()))
+	})
+	leaves = leaves[:min(len(leaves), maxQuestions)]
+	for _, w := range leaves {
+		told[PlaceFrom(w.GetPlace())] = known{w.GetLeftTime(), w.GetPassedTime(), w.GetRejoinedTime()}
+	}
+	return leaves, false
 }
 
-// end forgets everything. Nobody would learn what the tracker finds out later.
+// end forgets what isn't settled. Nobody would learn what the tracker finds out later.
 func (t *Tracker) end() {
 	t.announcing.Lock()
 	defer t.announcing.Unlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.forget()
+}
+
+// forget forgets what isn't settled. The rest is for nodes that ask until this one is gone. mu is held.
+func (t *Tracker) forget() {
 	t.closed = true
-	clear(t.records)
-	t.agenda, t.unsettled = nil, 0
+	maps.DeleteFunc(t.records, func(_ Place, r *record) bool { return r.isUnsettled() })
+	t.agenda = slices.DeleteFunc(t.agenda, func(r *record) bool { return r.isUnsettled() })
+	for i, r := range t.agenda {
+		r.position = i
+	}
+	heap.Init(&t.agenda)
+	t.unsettled = 0
 }
 
 // awaited returns some of the users who are awaited, or about whom not all nodes have answered, and
@@ -317,10 +379,9 @@ func (t *Tracker) awaited() (leaves *wire.AdoptLeaves, unsettled int) {
 		if r.phase == waiting {
 			wait = r.at.Sub(now).Milliseconds()
 		}
-		w := &wire.WaitingLeave{Place: r.place.Wire(), WaitMs: wait, LeftTime: r.time, OnBehalf: r.onBehalf}
-		if r.isInherited() {
-			w.LeftTime = r.leftThere
-		}
+		t.stillThere(r)
+		w := &wire.WaitingLeave{Place: r.place.Wire(), WaitMs: wait, OnBehalf: r.onBehalf}
+		_, w.LeftTime = r.lastTimes()
 		leaves.Leaves = append(leaves.Leaves, w)
 	}
 	return leaves, t.unsettled
@@ -336,7 +397,7 @@ func (t *Tracker) release(leaves *wire.AdoptLeaves, adopted bool) {
 		switch {
 		case r == nil || r.phase != waiting && r.phase != leaving || r.position >= 0: // it has changed meanwhile
 		case adopted: // a node that asks now may have asked the other one before that
-			t.retain(r, passed)
+			t.pass(r, "")
 		default:
 			r.phase, r.time = leaving, t.clock.next()
 			t.set(r, now)

@@ -32,20 +32,23 @@ type verdict uint8
 const (
 	// announce: nobody else does, if these are all answers.
 	announce verdict = iota
+	// assume: there is nothing to announce, if these are all answers.
+	assume
 	// keepQuiet: there is nothing to announce, or another node does.
 	keepQuiet
 	// passOn: the same, but only this node knows at the moment that there is nothing to announce.
 	passOn
-	// askLater: another node is to announce first.
+	// askLater: it isn't known yet.
 	askLater
 )
 
-// judge decides about a question.
-func (r *record) judge(self string, answers []answer) verdict {
+// judge decides about a question that was asked at a time by the clock. If the user has left and is at
+// another node, it returns that node, too.
+func (r *record) judge(self string, asked int64, answers []answer) (v verdict, to string) {
 	if r.phase == coming {
-		return r.judgeComing(self, answers)
+		return r.judgeComing(self, answers), ""
 	}
-	return r.judgeLeaving(self, answers)
+	return r.judgeLeaving(self, asked, answers)
 }
 
 // judgeComing decides about a user who has come to this node. If the user has left before, then it has
@@ -59,22 +62,26 @@ func (r *record) judgeComing(self string, answers []answer) verdict {
 		lost = lost || a.onBehalf
 		switch a.state {
 		case wire.PresenceAnswer_STATE_PRESENT:
-			return keepQuiet
+			v = keepQuiet
 		case wire.PresenceAnswer_STATE_COMING:
-			if before(a.time, a.node, r.time, self) {
+			if v == announce && before(a.time, a.node, r.time, self) {
 				v = askLater // if this node said that the user is present, the other one would keep quiet
 			}
 		case wire.PresenceAnswer_STATE_WAITING, wire.PresenceAnswer_STATE_LEAVING:
-			return keepQuiet // the other node doesn't announce that the user has left
+			lastPassed = max(lastPassed, a.time)
+		case wire.PresenceAnswer_STATE_UNSURE:
+			if v == announce {
+				v = askLater
+			}
 		case wire.PresenceAnswer_STATE_UNSPECIFIED, wire.PresenceAnswer_STATE_MOVING,
 			wire.PresenceAnswer_STATE_LEFT, wire.PresenceAnswer_STATE_PASSED:
 		}
 	}
 	switch {
-	case v == askLater:
+	case v != announce:
 		return v
-	case returned(lost, r.rejoinedBefore(r.time), r.lastLeft, lastPassed):
-		return keepQuiet // a third node has the user, or knows who has, or one that is gone has announced it
+	case returned(lost, r.lastLeft, lastPassed):
+		return assume // a third node has the user, or knows who has, or one that is gone has announced it
 	}
 	r.time = max(r.time, r.lastLeft+1)
 	return v
@@ -95,36 +102,49 @@ func (r *record) learn(a answer) {
 // judgeLeaving decides about a user who has left this node. If another node has passed the user on to
 // this one, then the user has left later, whatever the clock of this node has shown: this node may
 // have found out without that node's answer, and so without its clock.
-func (r *record) judgeLeaving(self string, answers []answer) verdict {
-	v := announce
-	last := int64(0)
+//
+// The answers are from different moments, and the user may have gone meanwhile from a node that hadn't
+// answered yet to one that had. Then the node that was left says that it was left after the question.
+func (r *record) judgeLeaving(self string, asked int64, answers []answer) (v verdict, to string) {
+	v = announce
+	announced, notAnnounced := int64(0), max(r.lastPassed, r.leftThere)
+	if r.rejoined == 0 {
+		announced = r.lastLeft
+	}
+	last := max(announced, notAnnounced)
 	for _, a := range answers {
+		notAnnounced = max(notAnnounced, a.passed)
 		last = max(last, a.left, a.passed)
 		switch a.state {
 		case wire.PresenceAnswer_STATE_PRESENT, wire.PresenceAnswer_STATE_WAITING:
-			return keepQuiet // the user is there, or the other node finds out
-		case wire.PresenceAnswer_STATE_COMING:
-			if a.time < r.time {
-				return keepQuiet // the other node knows by this question that the user had come before
+			v = keepQuiet // the user is there, or the other node finds out
+		case wire.PresenceAnswer_STATE_COMING, wire.PresenceAnswer_STATE_MOVING:
+			if v == announce {
+				v, to = passOn, a.node // it finds out if it doesn't get the session, or knows that the user had come before
 			}
-			v = passOn
-		case wire.PresenceAnswer_STATE_MOVING:
-			v = passOn // the other node finds out if it doesn't get the session
 		case wire.PresenceAnswer_STATE_LEAVING:
 			if before(r.time, self, a.time, a.node) {
-				return keepQuiet // the other node announces
+				v = keepQuiet // the other node announces
 			}
 		case wire.PresenceAnswer_STATE_LEFT:
-			if r.onBehalf || r.leftThere != 0 && r.leftThere < a.time || before(r.time, self, a.time, a.node) {
-				return keepQuiet // the other node has announced it
+			announced = max(announced, a.time)
+			if !r.inherited && before(r.time, self, a.time, a.node) {
+				v = keepQuiet // the other node has announced it
 			}
-		case wire.PresenceAnswer_STATE_UNSPECIFIED, wire.PresenceAnswer_STATE_PASSED:
+		case wire.PresenceAnswer_STATE_UNSPECIFIED, wire.PresenceAnswer_STATE_PASSED, wire.PresenceAnswer_STATE_UNSURE:
 		}
 	}
-	if v == announce {
-		r.time = max(r.time, last+1)
+	r.lastPassed = notAnnounced
+	switch {
+	case v != announce:
+		return v, to
+	case notAnnounced > asked:
+		return askLater, ""
+	case r.inherited && announced != 0 && announced >= notAnnounced:
+		return keepQuiet, "" // it was announced since the user was there
 	}
-	return v
+	r.time = max(r.time, last+1)
+	return announce, ""
 }
 
 // before reports whether something was before something else at another node.

@@ -34,6 +34,7 @@ type network struct {
 	refuses   bool           // a node that is gone refuses calls, instead of never answering them
 	sent      map[string]int // how many messages, by way
 	loss      float64
+	slow      float64 // how many messages take long
 	nodes     []*node // that are there
 	made      int     // nodes
 	connected int     // sockets
@@ -187,8 +188,12 @@ func (net *network) delay(way string) bool {
 	fmt.Fprint(h, way, " ", net.sent[way])
 	rng := rand.New(rand.NewPCG(net.seed, h.Sum64()))
 	arrives := rng.Float64() >= net.loss
+	slow := net.slow
 	net.mu.Unlock()
 	pass(time.Duration(rng.IntN(8_000_000)))
+	if rng.Float64() < slow {
+		pass(time.Duration(rng.IntN(200_000_000)))
+	}
 	return arrives
 }
 
@@ -256,7 +261,7 @@ func (n *node) ask(ctx context.Context, q *wire.AskPresence) (map[string]*wire.P
 	for _, other := range n.others() {
 		asking.Go(func() {
 			var a *wire.PresenceAnswers
-			answered := n.call(ctx, other, "ask", func() { a = other.Answer(proto.CloneOf(q)) })
+			answered := n.call(ctx, other, "ask", func() { a = other.Answer(n.id, proto.CloneOf(q)) })
 			mu.Lock()
 			defer mu.Unlock()
 			if answered {
@@ -417,7 +422,7 @@ func (net *network) move(s *socket, to *node) {
 	net.mu.Unlock()
 	for _, p := range net.placesOf(s) {
 		if to.local(p) == presence.Absent {
-			to.Left(p, false)
+			to.NotTaken(p)
 		}
 	}
 }

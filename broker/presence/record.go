@@ -40,27 +40,32 @@ type record struct {
 	lastLeft, lastPassed int64
 	rejoined             int64 // when the user came to another node first after lastLeft or, of left, time; 0 for never
 
-	onBehalf  bool      // only of waiting, leaving and passed: another node is gone, and had the user
-	leftThere int64     // the same: when the user left a node that has drained; 0 for others
-	tries     int       // how often the other nodes were asked
-	asked     time.Time // when they were asked first
-	doubt     time.Time // when not all nodes answered last; zero if they all did
+	// Only of waiting, leaving and passed.
+	inherited bool   // the user was at another node, and this one finds out for it
+	onBehalf  bool   // the same, and that node was lost
+	leftThere int64  // the same: when the user was there last; 0 if that isn't known
+	to        string // of passed: the node that has the user, as far as this one knows
+
+	tries int       // how often the other nodes were asked
+	asked time.Time // when they were asked first
+	doubt time.Time // when not all nodes answered last; zero if they all did
 }
 
 // isUnsettled reports whether there is something to find out.
 func (r *record) isUnsettled() bool { return r.phase <= leaving }
 
-// lastTimes returns when the user left: announced, and not announced.
+// lastTimes returns when the user left: announced, and not announced. Another node may have announced
+// something after that.
 func (r *record) lastTimes() (announced, notAnnounced int64) {
 	switch {
 	case r.phase == left:
 		return r.time, r.lastPassed
-	case r.phase == passed && !r.isInherited():
-		return r.lastLeft, r.time
-	case r.phase != coming:
+	case r.phase == coming:
+		return r.lastLeft, r.lastPassed
+	case r.inherited:
 		return r.lastLeft, max(r.lastPassed, r.leftThere)
 	}
-	return r.lastLeft, r.lastPassed
+	return r.lastLeft, max(r.lastPassed, r.time)
 }
 
 // announced returns when this node has announced that the user has left; 0 if it hasn't.
@@ -69,19 +74,15 @@ func (r *record) announced() int64 {
 	return announced
 }
 
-// isInherited reports whether the user was not at this node, but at one that is gone. Then another node
-// may have announced later that the user has left, which this one doesn't know.
-func (r *record) isInherited() bool { return r.onBehalf || r.leftThere != 0 }
-
 // rejoinedBefore reports whether the user came to another node between the last announcement that it had
 // left and a time. A user who comes at that time isn't the one who is announced then.
 func (r *record) rejoinedBefore(time int64) bool { return r.rejoined != 0 && r.rejoined < time }
 
 // returned reports whether, as far as nodes know, it wasn't announced that the user had left before it
-// came. lost says that a node is gone that had the user, and rejoined that the user came to another
-// node meanwhile.
-func returned(lost, rejoined bool, lastLeft, lastPassed int64) bool {
-	return lastPassed > lastLeft || lost && (lastLeft == 0 || rejoined)
+// came. lost says that a node is gone that had the user. If that was maybe after a leave that was
+// announced, the user comes twice rather than not at all.
+func returned(lost bool, lastLeft, lastPassed int64) bool {
+	return lastPassed > lastLeft || lost && lastLeft == 0
 }
 
 // agenda is a heap of records by the time when to go on with them.
@@ -162,6 +163,20 @@ func (t *Tracker) remove(r *record) {
 	if r.isUnsettled() {
 		t.unsettled--
 	}
+}
+
+// stillThere notes that a user who is awaited is as good as there. The tracker's mu is held.
+func (t *Tracker) stillThere(r *record) {
+	if r.phase == waiting && !r.inherited {
+		r.time = t.clock.next()
+	}
+}
+
+// pass ends the question about a user who has left and whom another node has, which may be empty if it
+// isn't known. The tracker's mu is held.
+func (t *Tracker) pass(r *record, to string) {
+	r.to = to
+	t.retain(r, passed)
 }
 
 // retain keeps a record of a user who has left and was passed on or announced, for nodes that ask

@@ -108,7 +108,7 @@ func (t *Tracker) Came(p Place) {
 	defer t.mu.Unlock()
 	r := t.records[p]
 	switch {
-	case r == nil || !r.isUnsettled() || r.phase != coming && r.isInherited():
+	case r == nil || !r.isUnsettled() || r.phase != coming && r.inherited:
 		t.add(p, coming, time.Now())
 	case r.phase == coming:
 		r.gone = false

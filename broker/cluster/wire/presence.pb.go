@@ -41,6 +41,9 @@ const (
 	PresenceAnswer_STATE_PASSED PresenceAnswer_State = 6
 	// The node is about to take over a session of the user.
 	PresenceAnswer_STATE_MOVING PresenceAnswer_State = 7
+	// The node is finding out for another one whether the user has left. The asking node, where the user
+	// has come, asks again.
+	PresenceAnswer_STATE_UNSURE PresenceAnswer_State = 8
 )
 
 // Enum value maps for PresenceAnswer_State.
@@ -54,6 +57,7 @@ var (
 		5: "STATE_LEFT",
 		6: "STATE_PASSED",
 		7: "STATE_MOVING",
+		8: "STATE_UNSURE",
 	}
 	PresenceAnswer_State_value = map[string]int32{
 		"STATE_UNSPECIFIED": 0,
@@ -64,6 +68,7 @@ var (
 		"STATE_LEFT":        5,
 		"STATE_PASSED":      6,
 		"STATE_MOVING":      7,
+		"STATE_UNSURE":      8,
 	}
 )
 
@@ -657,7 +662,12 @@ type PresenceQuestion struct {
 	// Whether the user has left.
 	Left bool `protobuf:"varint,3,opt,name=left,proto3" json:"left,omitempty"`
 	// Whether the user has left with another node, which was lost.
-	OnBehalf      bool `protobuf:"varint,4,opt,name=on_behalf,json=onBehalf,proto3" json:"on_behalf,omitempty"`
+	OnBehalf bool `protobuf:"varint,4,opt,name=on_behalf,json=onBehalf,proto3" json:"on_behalf,omitempty"`
+	// Whether the user was at another node, and the asking node finds out for that one. A node that doesn't
+	// know the field takes the time for that of the leave.
+	Elsewhere bool `protobuf:"varint,5,opt,name=elsewhere,proto3" json:"elsewhere,omitempty"`
+	// The same: when the user was there last; 0 if that isn't known.
+	LeftThere     int64 `protobuf:"varint,6,opt,name=left_there,json=leftThere,proto3" json:"left_there,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -718,6 +728,20 @@ func (x *PresenceQuestion) GetOnBehalf() bool {
 		return x.OnBehalf
 	}
 	return false
+}
+
+func (x *PresenceQuestion) GetElsewhere() bool {
+	if x != nil {
+		return x.Elsewhere
+	}
+	return false
+}
+
+func (x *PresenceQuestion) GetLeftThere() int64 {
+	if x != nil {
+		return x.LeftThere
+	}
+	return 0
 }
 
 // PresenceAnswers are the answers to the questions of one AskPresence.
@@ -928,7 +952,7 @@ type AnnouncedLeave struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The user and the place.
 	Place *UserPlace `protobuf:"bytes,1,opt,name=place,proto3" json:"place,omitempty"`
-	// When the user left.
+	// When the user left; 0 if only the other time is known.
 	LeftTime int64 `protobuf:"varint,2,opt,name=left_time,json=leftTime,proto3" json:"left_time,omitempty"`
 	// When the user left another time, which wasn't announced, see PresenceAnswer; 0 for never.
 	PassedTime int64 `protobuf:"varint,3,opt,name=passed_time,json=passedTime,proto3" json:"passed_time,omitempty"`
@@ -1110,15 +1134,18 @@ const file_sala_cluster_v1_presence_proto_rawDesc = "" +
 	"\x05users\x18\x01 \x03(\tR\x05users\"d\n" +
 	"\vAskPresence\x12\x14\n" +
 	"\x05clock\x18\x01 \x01(\x03R\x05clock\x12?\n" +
-	"\tquestions\x18\x02 \x03(\v2!.sala.cluster.v1.PresenceQuestionR\tquestions\"\x89\x01\n" +
+	"\tquestions\x18\x02 \x03(\v2!.sala.cluster.v1.PresenceQuestionR\tquestions\"\xc6\x01\n" +
 	"\x10PresenceQuestion\x120\n" +
 	"\x05place\x18\x01 \x01(\v2\x1a.sala.cluster.v1.UserPlaceR\x05place\x12\x12\n" +
 	"\x04time\x18\x02 \x01(\x03R\x04time\x12\x12\n" +
 	"\x04left\x18\x03 \x01(\bR\x04left\x12\x1b\n" +
-	"\ton_behalf\x18\x04 \x01(\bR\bonBehalf\"b\n" +
+	"\ton_behalf\x18\x04 \x01(\bR\bonBehalf\x12\x1c\n" +
+	"\telsewhere\x18\x05 \x01(\bR\telsewhere\x12\x1d\n" +
+	"\n" +
+	"left_there\x18\x06 \x01(\x03R\tleftThere\"b\n" +
 	"\x0fPresenceAnswers\x12\x14\n" +
 	"\x05clock\x18\x01 \x01(\x03R\x05clock\x129\n" +
-	"\aanswers\x18\x02 \x03(\v2\x1f.sala.cluster.v1.PresenceAnswerR\aanswers\"\xf8\x02\n" +
+	"\aanswers\x18\x02 \x03(\v2\x1f.sala.cluster.v1.PresenceAnswerR\aanswers\"\x8a\x03\n" +
 	"\x0ePresenceAnswer\x12;\n" +
 	"\x05state\x18\x01 \x01(\x0e2%.sala.cluster.v1.PresenceAnswer.StateR\x05state\x12\x12\n" +
 	"\x04time\x18\x02 \x01(\x03R\x04time\x12\x1b\n" +
@@ -1126,7 +1153,7 @@ const file_sala_cluster_v1_presence_proto_rawDesc = "" +
 	"\vpassed_time\x18\x04 \x01(\x03R\n" +
 	"passedTime\x12\x1a\n" +
 	"\brejoined\x18\x05 \x01(\bR\brejoined\x12\x1b\n" +
-	"\ton_behalf\x18\x06 \x01(\bR\bonBehalf\"\x9d\x01\n" +
+	"\ton_behalf\x18\x06 \x01(\bR\bonBehalf\"\xaf\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSTATE_PRESENT\x10\x01\x12\x10\n" +
@@ -1136,7 +1163,8 @@ const file_sala_cluster_v1_presence_proto_rawDesc = "" +
 	"\n" +
 	"STATE_LEFT\x10\x05\x12\x10\n" +
 	"\fSTATE_PASSED\x10\x06\x12\x10\n" +
-	"\fSTATE_MOVING\x10\a\"\x83\x01\n" +
+	"\fSTATE_MOVING\x10\a\x12\x10\n" +
+	"\fSTATE_UNSURE\x10\b\"\x83\x01\n" +
 	"\vAdoptLeaves\x125\n" +
 	"\x06leaves\x18\x01 \x03(\v2\x1d.sala.cluster.v1.WaitingLeaveR\x06leaves\x12=\n" +
 	"\tannounced\x18\x02 \x03(\v2\x1f.sala.cluster.v1.AnnouncedLeaveR\tannounced\"\xa5\x01\n" +
