@@ -4,6 +4,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+
+	"github.com/salabroker/sala/broker/realip"
 )
 
 // ServeHTTP serves every request of the protocol, whatever its path. The caller has checked the
@@ -18,7 +20,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	// HAProxy 2.6 tries a refused handshake on another node. If this node ended its connection, that
 	// would cut the other node's answer.
-	proxyMayRetry := sid == "" && isForwarded(r)
+	proxyMayRetry := sid == "" && realip.Forwarded(r)
 	if !upgrade && c == nil && !proxyMayRetry {
 		s.sendOff(w)
 	}
@@ -55,12 +57,6 @@ func (s *Server) sendOff(w http.ResponseWriter) {
 	}
 }
 
-// isForwarded reports whether a request comes through a proxy, as far as the proxy says so. Clients
-// can say so as well, which only gets them a plain refusal.
-func isForwarded(r *http.Request) bool {
-	return r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != ""
-}
-
 // maxGoodbyeBytes is more than the POST of a client that leaves has.
 const maxGoodbyeBytes = 64
 
@@ -87,7 +83,7 @@ func (s *Server) serveUnknown(w http.ResponseWriter, r *http.Request, upgrade bo
 // refuse refuses a request whose session has ended or ends now, in a way that lets the client come
 // back.
 func refuse(w http.ResponseWriter, r *http.Request, why refusal) {
-	closed := staysAfterRefusal(r) && hangUp(w)
+	closed := staysAfterRefusal(r) && HangUp(w)
 	if !closed {
 		why.write(w)
 	}
@@ -98,11 +94,11 @@ func refuse(w http.ResponseWriter, r *http.Request, why refusal) {
 // all, but a proxy would turn that into a refusal of its own.
 func staysAfterRefusal(r *http.Request) bool {
 	python := strings.HasPrefix(r.UserAgent(), "python-requests/") || strings.HasPrefix(r.UserAgent(), "Python/")
-	return python && r.Method == http.MethodPost && !isForwarded(r)
+	return python && r.Method == http.MethodPost && !realip.Forwarded(r)
 }
 
-// hangUp closes the connection of a request without an answer. It returns false if it can't.
-func hangUp(w http.ResponseWriter) bool {
+// HangUp closes the connection of a request without an answer. It returns false if it can't.
+func HangUp(w http.ResponseWriter) bool {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return false

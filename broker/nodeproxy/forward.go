@@ -18,6 +18,7 @@ import (
 
 	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/cluster/wire"
+	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/realip"
 )
 
@@ -29,6 +30,7 @@ var (
 	errWrong    = errors.New("another server answers at this address")
 	errRefused  = errors.New("the node doesn't accept requests of this one; are their --cluster-key and their clocks the same?")
 	errUpgraded = errors.New("the node answers with a protocol that wasn't asked for")
+	errHungUp   = errors.New("the client gets no answer")
 )
 
 // Forward passes a request of a client on to the node that has its session. It returns false if it
@@ -125,6 +127,11 @@ func (p *Proxy) forwardPoll(w http.ResponseWriter, r *http.Request, to passage) 
 			if err := checkAnswer(resp, to.node); err != nil {
 				return err
 			}
+			hangUp := resp.Header.Get(headerHangUp) != ""
+			resp.Header.Del(headerHangUp)
+			if hangUp && engineio.HangUp(w) {
+				return errHungUp
+			}
 			if resp.Close || p.isDraining() { // the other node, or this one, wants the client's connection closed
 				w.Header().Set("Connection", "close")
 			}
@@ -132,10 +139,14 @@ func (p *Proxy) forwardPoll(w http.ResponseWriter, r *http.Request, to passage) 
 			_ = body.control.SetWriteDeadline(time.Now().Add(writeTimeout))
 			return nil
 		},
-		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err },
-		Transport:    p.transport,
-		BufferPool:   p.buffers,
-		ErrorLog:     slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug), // of clients that go away
+		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) {
+			if !errors.Is(err, errHungUp) {
+				failed = err
+			}
+		},
+		Transport:  p.transport,
+		BufferPool: p.buffers,
+		ErrorLog:   slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug), // of clients that go away
 	}
 	reverse.ServeHTTP(w, r)
 	for range repeats(r) {
@@ -221,9 +232,9 @@ func withoutPort(address string) string {
 }
 
 // prove returns the header that proves to a node that a request with the method and query of r comes
-// from this one, and tells it that r's client has an address.
+// from this one, and tells it that r's client has an address, and how it comes.
 func (p *Proxy) prove(path string, r *http.Request, to cluster.Node, client string) (string, error) {
-	about, err := proto.Marshal(&wire.Forwarded{Client: client, Secure: realip.Secure(r)})
+	about, err := proto.Marshal(&wire.Forwarded{Client: client, Secure: realip.Secure(r), Direct: !realip.Forwarded(r)})
 	if err != nil {
 		return "", err
 	}

@@ -201,19 +201,20 @@ func TestOverClosedConnection(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var hungUp atomic.Bool
-			var delivered atomic.Int32 // at the request whose connection is closed, and after
-			var seen sync.Map          // connections
-			hangUp := func(w http.ResponseWriter) {
+			var delivered atomic.Int32  // at the request whose connection is closed, and after
+			var seen sync.Map           // connections
+			var raw http.ResponseWriter // of the last request; they come one after another
+			hangUp := func() {
 				hungUp.Store(true)
-				nc, _, err := http.NewResponseController(w).Hijack()
+				nc, _, err := http.NewResponseController(raw).Hijack()
 				if err != nil {
 					t.Error(err)
 					return
 				}
 				_ = nc.Close()
 			}
-			due := false // to hang up; the requests come one after another
-			p := newPair(t, false, nil, func(w http.ResponseWriter, r *http.Request) {
+			due := false // to hang up
+			p := newPair(t, false, nil, func(_ http.ResponseWriter, r *http.Request) {
 				if due || hungUp.Load() {
 					delivered.Add(1)
 				}
@@ -222,14 +223,15 @@ func TestOverClosedConnection(t *testing.T) {
 				}
 				if due {
 					due = false
-					hangUp(w)
+					hangUp()
 				}
 			})
 			p.before = func(w http.ResponseWriter, r *http.Request, next func()) {
 				_, kept := seen.LoadOrStore(r.RemoteAddr, true)
 				due = kept && !hungUp.Load()
+				raw = w
 				if due && !tt.delivered {
-					hangUp(w)
+					hangUp()
 					return
 				}
 				next()

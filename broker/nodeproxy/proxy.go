@@ -43,8 +43,9 @@ const (
 
 // The headers of requests between nodes.
 const (
-	headerProof = "Sala-Proof" // in a request: what SealRequest returns, in base64
-	headerNode  = "Sala-Node"  // in a response: the id of the node that answers
+	headerProof  = "Sala-Proof"   // in a request: what SealRequest returns, in base64
+	headerNode   = "Sala-Node"    // in a response: the id of the node that answers
+	headerHangUp = "Sala-Hang-Up" // in a response: the client must not get it, if its connection can be closed instead
 )
 
 const (

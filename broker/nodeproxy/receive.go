@@ -1,7 +1,9 @@
 package nodeproxy
 
 import (
+	"bufio"
 	"encoding/base64"
+	"net"
 	"net/http"
 
 	"google.golang.org/protobuf/proto"
@@ -33,6 +35,9 @@ func (p *Proxy) Handler(sessions http.Handler) http.Handler {
 			p.opts.Release(sid)
 			w.WriteHeader(http.StatusNoContent)
 		case r.URL.Path == pathForward && cluster.OwnerOf(sid) == p.opts.Mesh.ID():
+			if r.Method == http.MethodPost {
+				w = postWriter{w}
+			}
 			sessions.ServeHTTP(w, asClient(r, about))
 		default:
 			http.NotFound(w, r)
@@ -68,11 +73,25 @@ func asClient(r *http.Request, about *wire.Forwarded) *http.Request {
 	direct.Header = r.Header.Clone()
 	direct.Header.Del(headerProof)
 	direct.Header.Del("X-Forwarded-Proto")
-	// Closing the connection would only break the other node's, so the request isn't a direct one.
-	direct.Header.Set("X-Forwarded-For", withoutPort(about.GetClient()))
+	if !about.GetDirect() {
+		direct.Header.Set("X-Forwarded-For", withoutPort(about.GetClient()))
+	}
 	direct.TLS = nil
 	if about.GetSecure() {
 		direct.Header.Set("X-Forwarded-Proto", "https")
 	}
 	return direct
 }
+
+// postWriter answers a POST that another node passes on. Closing the connection would only break the
+// other node's, so Hijack has the other node close the client's.
+type postWriter struct{ http.ResponseWriter }
+
+// Hijack implements [http.Hijacker].
+func (w postWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	w.Header().Set(headerHangUp, "1")
+	return nil, nil, http.ErrNotSupported
+}
+
+// Unwrap lets [http.ResponseController] reach the connection's deadlines.
+func (w postWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -2,18 +2,23 @@
 package realip
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
 )
 
-// The headers that are read. Forwarded (RFC 7239) isn't: a proxy that writes one kind of header
-// passes on the other as the client sent it.
+// The headers of proxies. No address is read from Forwarded (RFC 7239): a proxy that writes one kind
+// of header passes on the other as the client sent it.
 const (
-	headerFor   = "X-Forwarded-For"
-	headerProto = "X-Forwarded-Proto"
+	headerFor       = "X-Forwarded-For"
+	headerProto     = "X-Forwarded-Proto"
+	headerForwarded = "Forwarded"
 )
+
+// forwardedKey is the key of a request's context that says that X-Forwarded-For was removed.
+type forwardedKey struct{}
 
 // Proxies are the networks of the proxies whose X-Forwarded-* headers are trusted.
 type Proxies []netip.Prefix
@@ -47,11 +52,21 @@ func (p Proxies) resolve(r *http.Request) *http.Request {
 	if len(r.Header.Values(headerFor)) == 0 && len(r.Header.Values(headerProto)) == 0 {
 		return r
 	}
-	resolved := r.WithContext(r.Context())
+	ctx := r.Context()
+	if r.Header.Get(headerFor) != "" {
+		ctx = context.WithValue(ctx, forwardedKey{}, true)
+	}
+	resolved := r.WithContext(ctx)
 	resolved.Header = r.Header.Clone()
 	resolved.Header.Del(headerFor)
 	resolved.Header.Del(headerProto)
 	return resolved
+}
+
+// Forwarded reports whether a request comes through a proxy, trusted or not, as far as the proxy says
+// so. Clients can say so as well, so it must give them no advantage.
+func Forwarded(r *http.Request) bool {
+	return r.Header.Get(headerFor) != "" || r.Header.Get(headerForwarded) != "" || r.Context().Value(forwardedKey{}) != nil
 }
 
 // client follows X-Forwarded-For from the proxy that sent the request towards the client, as far as

@@ -136,3 +136,23 @@ func TestNetwork(t *testing.T) {
 		}
 	}
 }
+
+// A proxy counts as one also if it isn't trusted, whose headers are removed.
+func TestForwarded(t *testing.T) {
+	for name, tt := range map[string]struct {
+		peer   string
+		header http.Header
+		want   bool
+	}{
+		"a client":                  {"192.0.2.1:5", nil, false},
+		"a trusted proxy":           {"10.1.1.1:5", http.Header{"X-Forwarded-For": {"192.0.2.1"}}, true},
+		"another proxy":             {"192.0.2.1:5", http.Header{"X-Forwarded-For": {"192.0.2.2"}}, true},
+		"another, as in RFC 7239":   {"192.0.2.1:5", http.Header{"Forwarded": {"for=192.0.2.2"}}, true},
+		"only the client's scheme":  {"192.0.2.1:5", http.Header{"X-Forwarded-Proto": {"https"}}, false},
+		"a proxy that says nothing": {"10.1.1.1:5", nil, false},
+	} {
+		if got := Forwarded(pass(tt.peer, tt.header)); got != tt.want {
+			t.Errorf("%s: %t, want %t", name, got, tt.want)
+		}
+	}
+}

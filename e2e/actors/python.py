@@ -4,12 +4,14 @@ client: sync or asyncio."""
 
 import asyncio
 import base64
+import contextlib
 import json
 import logging
 import sys
 import threading
 
 import socketio
+from socketio.exceptions import BadNamespaceError
 
 WAIT = {"reconnection_delay": 0.1, "reconnection_delay_max": 1, "logger": False}
 
@@ -86,7 +88,8 @@ def run_sync(orders):
             threading.Thread(target=client.connect, args=(order["url"],), daemon=True, kwargs={
                 "transports": order["transports"], "auth": {"token": order["token"]}}).start()
         elif order["do"] == "emit":
-            client.emit(order["event"], argument(order["args"]), callback=callback(order))
+            with contextlib.suppress(BadNamespaceError):  # while it isn't connected
+                client.emit(order["event"], argument(order["args"]), callback=callback(order))
         elif order["do"] == "close":
             client.disconnect()
             return
@@ -110,7 +113,8 @@ async def run_asyncio(orders):
         if order["do"] == "open":
             await client.connect(order["url"], transports=order["transports"], auth={"token": order["token"]})
         elif order["do"] == "emit":
-            await client.emit(order["event"], argument(order["args"]), callback=callback(order))
+            with contextlib.suppress(BadNamespaceError):  # while it isn't connected
+                await client.emit(order["event"], argument(order["args"]), callback=callback(order))
         elif order["do"] == "close":
             await client.disconnect()
             return

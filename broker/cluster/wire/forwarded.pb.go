@@ -28,7 +28,10 @@ type Forwarded struct {
 	// The client's address as the sender found it: with a port if the client connected directly.
 	Client string `protobuf:"bytes,1,opt,name=client,proto3" json:"client,omitempty"`
 	// Whether the client's own connection is encrypted.
-	Secure        bool `protobuf:"varint,2,opt,name=secure,proto3" json:"secure,omitempty"`
+	Secure bool `protobuf:"varint,2,opt,name=secure,proto3" json:"secure,omitempty"`
+	// Whether the client's own request names no proxy, so that the sender can close the client's
+	// connection instead of answering.
+	Direct        bool `protobuf:"varint,3,opt,name=direct,proto3" json:"direct,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -77,14 +80,22 @@ func (x *Forwarded) GetSecure() bool {
 	return false
 }
 
+func (x *Forwarded) GetDirect() bool {
+	if x != nil {
+		return x.Direct
+	}
+	return false
+}
+
 var File_sala_cluster_v1_forwarded_proto protoreflect.FileDescriptor
 
 const file_sala_cluster_v1_forwarded_proto_rawDesc = "" +
 	"\n" +
-	"\x1fsala/cluster/v1/forwarded.proto\x12\x0fsala.cluster.v1\";\n" +
+	"\x1fsala/cluster/v1/forwarded.proto\x12\x0fsala.cluster.v1\"S\n" +
 	"\tForwarded\x12\x16\n" +
 	"\x06client\x18\x01 \x01(\tR\x06client\x12\x16\n" +
-	"\x06secure\x18\x02 \x01(\bR\x06secureB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
+	"\x06secure\x18\x02 \x01(\bR\x06secure\x12\x16\n" +
+	"\x06direct\x18\x03 \x01(\bR\x06directB0Z.github.com/salabroker/sala/broker/cluster/wireb\x06proto3"
 
 var (
 	file_sala_cluster_v1_forwarded_proto_rawDescOnce sync.Once
