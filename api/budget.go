@@ -120,7 +120,7 @@ func (b *budget) withdraw(c *claim) bool {
 
 // tooBusy returns the error of a call for which there is no room.
 func tooBusy() error {
-	return apierror.Exhausted(apierror.ReasonTooManyRequests, "the requests in progress take all memory that is reserved for them, or for this API key; send fewer or smaller ones at a time, or try again in a moment", time.Second)
+	return apierror.Exhausted(apierror.ReasonTooManyRequests, "the calls in progress take all memory that is reserved for them, or for this API key; send fewer or smaller ones at a time, or try again in a moment", time.Second)
 }
 
 // tooMuchWork returns the error of a request that never fits.

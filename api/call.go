@@ -222,6 +222,9 @@ func (s *Server) handleUnary(method string, handle grpc.MethodHandler) grpc.Meth
 		if cause := context.Cause(ctx); err != nil && errors.As(cause, new(*broker.Error)) {
 			err = cause // the service doesn't know of shutdowns
 		}
+		if d := directOf(ctx); d != nil && err == nil {
+			err = d.rest.keep(resp)
+		}
 		if err == nil {
 			c.audit.answered(resp)
 			callerConnOf(ctx).answer(sizeOf(resp))

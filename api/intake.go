@@ -16,6 +16,10 @@ const (
 	// decoded and handled.
 	receivingShare = 12
 	decodingShare  = 8
+	// answersShare is for answers over REST until they are written. answerCopies is how often
+	// one is in memory while it is encoded, by its size as a message.
+	answersShare = 8
+	answerCopies = 4
 	// assumedMemory is the limit if none is configured.
 	assumedMemory = 2 << 30
 	// minDecoding is how many of the largest requests each key may decode, however small
@@ -52,6 +56,7 @@ type intake struct {
 	arriving    time.Duration // how long a request, or a piece of a large message, may take to arrive
 	receiving   *budget
 	decoding    *budget
+	answers     *budget
 	shapes      shapes
 
 	calls atomic.Int64 // in flight, except those without a key
@@ -75,6 +80,7 @@ func newIntake(memory, maxRequest int64) (*intake, error) {
 		arriving:    bodyTimeout,
 		receiving:   newBudget(memory/receivingShare, 2*maxRequest),
 		decoding:    newBudget(memory/decodingShare, minDecoding*maxRequest),
+		answers:     newBudget(memory/answersShare, answerCopies*maxRequest),
 		shapes:      known,
 	}, nil
 }

@@ -1,7 +1,11 @@
 package api
 
 import (
+	"bufio"
+	"io"
+	"net"
 	"net/http"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -75,4 +79,36 @@ func TestListMessagesEmpty(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantProto(t, resp, &salav1.ListMessagesResponse{Epoch: "x", Offset: 9, Complete: true})
+}
+
+// Answers over REST hold room until they are written: a key whose answers nobody reads gets no more,
+// and another key does.
+func TestAnswersThatNobodyReads(t *testing.T) {
+	const bytes = 15 << 20 // more than the kernel takes
+	page := broker.MessagesPage{Messages: []broker.RoomMessage{{Event: "e", Args: []byte(`["` + strings.Repeat("x", bytes) + `"]`)}}}
+	other := "another-key-of-the-tests"
+	h := start(t, &fakeBroker{messages: page}, func(c *Config) { c.Keys = append(c.Keys, mustKey(t, "other="+other)) })
+	read := func(key string) (status string) {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(h.rest.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		_, err = io.WriteString(conn, "GET /v1/rooms/a/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+key+"\r\n\r\n")
+		if err == nil {
+			status, err = bufio.NewReaderSize(conn, 16).ReadString('\r')
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return status
+	}
+	first, second := read(adminKey), read(adminKey)
+	third := read(adminKey)
+	if !strings.Contains(first, "200") || !strings.Contains(second, "200") || !strings.Contains(third, "429") {
+		t.Errorf("one key gets %q, %q, %q", first, second, third)
+	}
+	if got := read(other); !strings.Contains(got, "200") {
+		t.Errorf("another key gets %q", got)
+	}
 }

@@ -32,6 +32,7 @@ type restRequest struct {
 
 	admitted bool
 	received int64         // bytes that the body has of the receiving budget
+	answer   int64         // bytes that the answer has of the answers budget
 	room     string        // the room in the body; may be empty
 	refused  *broker.Error // what is wrong with the body, if anything
 	refusal  error         // why the body wasn't read, if it wasn't
@@ -89,6 +90,28 @@ func (r *restRequest) sent() {
 	r.call.release()
 }
 
+// keep takes room for the answer of a call until it is written. It doesn't wait, as the answer is in
+// memory meanwhile. Only calls that read are refused: others have been carried out.
+func (r *restRequest) keep(answer any) error {
+	intake := r.bodies.intake
+	bytes := min(answerCopies*int64(sizeOf(answer)), intake.answers.share)
+	if r.http.Method != http.MethodGet || bytes <= smallCost {
+		return nil
+	}
+	if !intake.answers.try(r.call.caller, bytes) {
+		return tooBusy()
+	}
+	r.answer = bytes
+	return nil
+}
+
+// written gives back what the answer holds.
+func (r *restRequest) written() {
+	if r.answer > 0 {
+		r.bodies.intake.answers.give(r.call.caller, r.answer)
+	}
+}
+
 // refuse answers immediately, then reads and discards the rest of the body: many clients
 // read no answer before they have sent everything.
 func (r *restRequest) refuse(w http.ResponseWriter) {
@@ -131,6 +154,7 @@ func (s *Server) prepareREST(bodies *bodies, next http.Handler) http.Handler {
 			}
 		}
 		rest := &restRequest{writer: w, http: r, query: query, bodies: bodies, call: c}
+		defer rest.written()
 		defer rest.sent()
 		known := r.WithContext(context.WithValue(r.Context(), restKey{}, rest))
 		known.Body = restBody{rest}
