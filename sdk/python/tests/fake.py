@@ -186,6 +186,8 @@ class FakeBroker(
 
     def EmitWithAck(self, request, context):
         self.calls.append((request, dict(context.invocation_metadata())))
+        if self.answers:
+            self.answers.popleft()(request, context)
         ack = message_pb2.Ack(socket="s1", user="ana", args_json='[{"ok":true}]')
         yield message_pb2.EmitWithAckResponse(ack=ack)
         summary = message_pb2.AckSummary(expected=2, answered=1, timed_out=1)

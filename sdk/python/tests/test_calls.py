@@ -187,6 +187,19 @@ class CallsTest(BrokerTestCase):
             self.client.get_room("a")
         self.client.close()
 
+    def test_a_client_that_is_collected_in_its_own_thread_closes(self):
+        clients = [sala.Client(self.broker.address, key=KEY)]
+        clients[0].get_room("a")
+        runtime = clients[0]._runtime
+        thread = runtime._thread
+
+        async def forget():
+            clients.clear()
+
+        runtime.submit(forget())
+        thread.join(WAIT)
+        self.assertFalse(thread.is_alive())
+
     def test_a_client_that_was_never_used_closes(self):
         before = threading.active_count()
         with sala.Client(self.broker.address, key=KEY):
@@ -209,6 +222,14 @@ class CallsTest(BrokerTestCase):
         self.assertEqual(asyncio.run(main()), (1, ["a"], 1, 1))
 
     def test_closing_is_no_cancellation_of_the_callers_task(self):
+        for make_call in (
+            lambda client: client.get_room("a", timeout=WAIT),
+            lambda client: client.emit_with_ack("ask", rooms="a", ack_timeout=WAIT),
+        ):
+            with self.subTest(make_call):
+                self.close_during(make_call)
+
+    def close_during(self, make_call):
         async def main():
             client = sala.aio.Client(self.broker.address, key=KEY)
             begun = asyncio.Event()
@@ -221,7 +242,7 @@ class CallsTest(BrokerTestCase):
                 ended.wait(WAIT)
 
             self.broker.answers.append(hang)
-            call = asyncio.create_task(client.get_room("a", timeout=WAIT))
+            call = asyncio.create_task(make_call(client))
             await begun.wait()
             await client.close()
             with self.assertRaises(sala.Cancelled):

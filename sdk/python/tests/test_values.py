@@ -64,6 +64,8 @@ class ValueTest(unittest.TestCase):
         self.assertEqual(names(["a", 7]), ["a", "7"])
         with self.assertRaises(TypeError):
             names([None])  # type: ignore[list-item]
+        with self.assertRaises(TypeError):
+            names(b"chat:42")
 
     def test_times_need_a_zone(self):
         self.assertEqual(

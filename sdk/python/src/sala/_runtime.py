@@ -44,13 +44,18 @@ class Runtime:
             raise
 
     def close(self, last: Coroutine[Any, Any, None]) -> None:
-        """Cancels what runs, runs a last coroutine, and ends the thread."""
+        """Cancels what runs, runs a last coroutine, and ends the thread. Waits for that, unless it
+        runs in that thread, where a client may be collected."""
         with self._lock:
             self._closed = True
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
         if loop is None or thread is None or self._pid != os.getpid():
             last.close()
+            return
+        if thread is threading.current_thread():
+            stop = loop.stop
+            loop.create_task(_end(last)).add_done_callback(lambda _: stop())
             return
         asyncio.run_coroutine_threadsafe(_end(last), loop).result()
         loop.call_soon_threadsafe(loop.stop)

@@ -63,8 +63,7 @@ class Transport:
 
     def channel(self) -> grpc.aio.Channel:
         """Returns the channel, which connects by itself, and again when the connection breaks."""
-        if self.closed:
-            raise errors.Cancelled("CANCELLED", "the client is closed")
+        self._raise_if_closed()
         if self._channel is None:
             target, credentials = self._address.target, self._address.credentials
             if credentials is None:
@@ -130,10 +129,14 @@ class Transport:
         except grpc.aio.AioRpcError as err:
             raise self.error(err) from None
         except asyncio.CancelledError:
-            if self.closed:  # grpc.aio raises it in every call of a channel that is closed
-                raise errors.Cancelled("CANCELLED", "the client is closed") from None
+            self._raise_if_closed()
             raise
         return response
+
+    def _raise_if_closed(self) -> None:
+        """Raises the error of a call whose channel is closed: grpc.aio cancels it."""
+        if self.closed:
+            raise errors.Cancelled("CANCELLED", "the client is closed") from None
 
     async def stream(
         self, method: Method[Req, Resp], request: Req, timeout: float
@@ -149,6 +152,9 @@ class Transport:
                 yield response
         except grpc.aio.AioRpcError as err:
             raise self.error(err) from None
+        except asyncio.CancelledError:
+            self._raise_if_closed()
+            raise
 
     def subscribe(self) -> Any:
         """Opens the stream of EventService.Subscribe."""

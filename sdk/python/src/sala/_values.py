@@ -15,6 +15,8 @@ def names(given: Names) -> list[str]:
     """Returns names as the API wants them."""
     if isinstance(given, (str, int)):
         given = (given,)
+    if isinstance(given, (bytes, bytearray, memoryview)):  # which would be a list of numbers
+        raise TypeError(f"{given!r} is no name: rooms, users and sockets are str or int")
     result = []
     for name in given:
         if not isinstance(name, (str, int)):
@@ -71,9 +73,8 @@ def decode_args(text: str, attachments: Sequence[bytes]) -> list[Any]:
             args = json.loads(text, object_hook=hook)
         except json.JSONDecodeError:
             raise
-        except (
-            ValueError
-        ):  # an integer of more than 4300 digits, which JavaScript reads as a float too
+        except ValueError:
+            # An integer of more than 4300 digits. JavaScript reads it as a float too.
             args = json.loads(text, object_hook=hook, parse_int=float)
     except RecursionError:
         raise ValueError("the arguments are nested too deeply") from None

@@ -213,9 +213,8 @@ class AsyncCalls:
         except errors.FailedPrecondition as err:
             if not own_key or err.reason != "IDEMPOTENCY_DISABLED":
                 raise
-        request.idempotency_key = (
-            ""  # the operator has turned keys off, so this event can't be repeated
-        )
+        # The operator has turned keys off, so this event can't be repeated.
+        request.idempotency_key = ""
         return await self._call(method, request, timeout, repeatable=False)
 
     async def emit_with_ack(

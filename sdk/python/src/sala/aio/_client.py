@@ -116,8 +116,8 @@ class Client(AsyncCalls):
     def stub(self, stub: Callable[[Any], S]) -> S:
         """Returns one of the generated stubs, which have every call and field of the API:
 
-            nodes = await
-            broker.stub(cluster_pb2_grpc.ClusterServiceStub).ListNodes(ListNodesRequest())
+            cluster = broker.stub(cluster_pb2_grpc.ClusterServiceStub)
+            nodes = await cluster.ListNodes(ListNodesRequest())
 
         It uses the client's connection and carries the API key. Errors are those of grpc.aio, and
         there is neither a deadline nor a retry."""
