@@ -81,8 +81,8 @@ func TestListMessagesEmpty(t *testing.T) {
 	wantProto(t, resp, &salav1.ListMessagesResponse{Epoch: "x", Offset: 9, Complete: true})
 }
 
-// Answers over REST hold room until they are written: a key whose answers nobody reads gets no more,
-// and another key does.
+// Answers over REST hold room until they are written: a key whose answers nobody reads is refused,
+// and another key is not.
 func TestAnswersThatNobodyReads(t *testing.T) {
 	const bytes = 15 << 20 // more than the kernel takes
 	page := broker.MessagesPage{Messages: []broker.RoomMessage{{Event: "e", Args: []byte(`["` + strings.Repeat("x", bytes) + `"]`)}}}
