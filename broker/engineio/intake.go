@@ -41,13 +41,13 @@ type inflow struct {
 type intake struct {
 	conn    *Conn
 	maxRead int64           // bytes to read at a time
-	onEvict func()          // called when the held bytes have to go; set before any are held
+	onEvict func()          // called when the held bytes have to go, instead of conn.EndUnfinished; usually nil
 	held    *ratelimit.Hold // nil until bytes are held, and without a limit
 	timed   bool            // the message that is arriving has a deadline
 }
 
 func (c *Conn) newIntake() *intake {
-	in := &intake{conn: c, maxRead: maxRead, onEvict: c.EndUnfinished}
+	in := &intake{conn: c, maxRead: maxRead}
 	if rate := c.server.opts.ReadRate.PerSecond; rate > 0 {
 		in.maxRead = min(max(rate/4, minRead), maxRead) // so that no pause is long
 	}
@@ -102,7 +102,11 @@ func (in *intake) hold(n int64) error {
 		return nil
 	}
 	if in.held == nil {
-		in.held = holds.Hold(realip.Address(in.conn.remote), in.onEvict)
+		onEvict := in.onEvict
+		if onEvict == nil {
+			onEvict = in.conn.EndUnfinished
+		}
+		in.held = holds.Hold(realip.Address(in.conn.remote), onEvict)
 	}
 	granted := in.held.Grow(n)
 	if !granted {

@@ -57,10 +57,11 @@ type parker struct {
 
 // parkState is what the parker knows about a connection. parker.mu guards it.
 type parkState struct {
-	reader   *reader // nil unless the connection is parked
-	readable bool    // there may be something to read that the poller won't report again
-	closed   bool    // either side has closed the connection: the end is to be read, behind what came before
-	watched  bool    // it has a slot, and the poller watches its socket
+	reader   *reader // of a parked connection whose reader isn't blank; otherwise nil
+	parked   bool
+	readable bool // there may be something to read that the poller won't report again
+	closed   bool // either side has closed the connection: the end is to be read, behind what came before
+	watched  bool // it has a slot, and the poller watches its socket
 	key      pollKey
 }
 
@@ -94,9 +95,9 @@ const (
 	cannotPark            // the connection can't be parked
 )
 
-// park has c resumed when there is something to read. The caller is c's reading goroutine. It must
-// not use c or r after the result parked.
-func (p *parker) park(c *Conn, r *reader) parkResult {
+// park has c resumed when there is something to read, with the reader keep, which may be nil. l is
+// its link. The caller is c's reading goroutine. It must use neither c nor keep after the result parked.
+func (p *parker) park(c *Conn, l *link, keep *reader) parkResult {
 	p.begin.Do(p.open)
 	if !p.works {
 		return cannotPark
@@ -112,13 +113,13 @@ func (p *parker) park(c *Conn, r *reader) parkResult {
 	if !watched {
 		p.assign(c)
 	}
-	s.reader = r
+	s.reader, s.parked = keep, true
 	key := s.key
 	p.mu.Unlock()
 	if watched {
 		return parked
 	}
-	if err := p.poller.watch(r.link.socket(), key); err != nil {
+	if err := p.poller.watch(l.socket(), key); err != nil {
 		return p.takeBack(c)
 	}
 	return parked
@@ -129,7 +130,7 @@ func (p *parker) park(c *Conn, r *reader) parkResult {
 func (p *parker) takeBack(c *Conn) parkResult {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c.parkState.reader == nil {
+	if !c.parkState.parked {
 		return parked
 	}
 	p.vacate(c)
@@ -141,12 +142,12 @@ func (p *parker) takeBack(c *Conn) parkResult {
 func (p *parker) onReadable(key pollKey, closed bool) {
 	p.mu.Lock()
 	c := p.slots[key.slot]
-	var r *reader
+	resumed, r := false, (*reader)(nil)
 	if c != nil && c.parkState.key == key {
-		r = c.parkState.noteReadable(closed)
+		resumed, r = c.parkState.noteReadable(closed)
 	}
 	p.mu.Unlock()
-	if r != nil {
+	if resumed {
 		p.reading.start(c, r)
 	}
 }
@@ -154,20 +155,22 @@ func (p *parker) onReadable(key pollKey, closed bool) {
 // socketClosed resumes c, whose socket has been closed, or keeps it from being parked again.
 func (p *parker) socketClosed(c *Conn) {
 	p.mu.Lock()
-	r := c.parkState.noteReadable(true)
+	resumed, r := c.parkState.noteReadable(true)
 	p.mu.Unlock()
-	if r != nil {
+	if resumed {
 		p.reading.start(c, r)
 	}
 }
 
-// noteReadable notes that there is something to read, and whether that includes the end. It returns
-// the reader to start; nil if the connection isn't parked. The caller holds parker.mu.
-func (s *parkState) noteReadable(closed bool) *reader {
-	r := s.reader
-	s.reader, s.readable = nil, r == nil
+// noteReadable notes that there is something to read, and whether that includes the end. It reports
+// whether the connection was parked, so that it has to be resumed with the reader r. The caller holds
+// parker.mu.
+func (s *parkState) noteReadable(closed bool) (resumed bool, r *reader) {
+	resumed, r = s.parked, s.reader
+	s.parked, s.reader = false, nil
+	s.readable = !resumed
 	s.closed = s.closed || closed
-	return r
+	return resumed, r
 }
 
 // forget gives c's slot back. c must not be parked.

@@ -15,7 +15,7 @@ import (
 func (s *session) waits() bool {
 	s.server.parker.mu.Lock()
 	defer s.server.parker.mu.Unlock()
-	return s.parkState.reader != nil
+	return s.parkState.parked
 }
 
 // awaitParked waits until the connection is parked.
@@ -142,5 +142,35 @@ func TestUpgradedConnectionIsParked(t *testing.T) {
 		ses.awaitParked(t)
 		_ = c.ws.Close()
 		ses.wantClose(t, ReasonTransportClose)
+	})
+}
+
+// A parked connection has a reader only in the middle of a message.
+func TestParkedConnectionHasNoReader(t *testing.T) {
+	overAll(t, func(t *testing.T, start starter) {
+		s := start(t)
+		nc, ses := s.rawClient(t)
+		parkedWith := func(reader bool) {
+			t.Helper()
+			ses.awaitParked(t)
+			eventually(t, fmt.Sprintf("the connection is parked, with a reader: %t", reader), func() bool {
+				s.parker.mu.Lock()
+				defer s.parker.mu.Unlock()
+				return ses.parkState.parked && (ses.parkState.reader != nil) == reader
+			})
+		}
+		part := func(op ws.OpCode, fin bool, payload string) {
+			_, _ = nc.Write(ws.MustCompileFrame(ws.MaskFrameInPlace(ws.NewFrame(op, fin, []byte(payload)))))
+		}
+		for range 3 {
+			part(ws.OpText, true, "4whole")
+			ses.wantData(t, "whole")
+			parkedWith(false)
+			part(ws.OpText, false, "4in ")
+			parkedWith(true)
+			part(ws.OpContinuation, true, "parts")
+			ses.wantData(t, "in parts")
+			parkedWith(false)
+		}
 	})
 }

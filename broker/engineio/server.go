@@ -37,7 +37,8 @@ type Server struct {
 	frames   struct{ ping, probe *Frame }
 	seed     maphash.Seed // for the sums of POST bodies and request ids
 
-	buffers buffers
+	buffers      buffers
+	blankReaders blankReaders
 
 	conns   sync.WaitGroup // connections, from before their handshake until after Receiver.Closed
 	readers sync.WaitGroup // goroutines that read the WebSocket of an upgrade

@@ -7,12 +7,23 @@ import (
 
 // read reads a WebSocket connection until the link is closed, and then makes the end known. While
 // there is nothing to read, the connection is parked, and read is called again on another
-// goroutine.
+// goroutine. r is nil if the connection was parked without its reader.
 func (c *Conn) read(r *reader) {
+	if r == nil {
+		r = c.resumeReader()
+	}
 	err := c.readMessages(r)
 	for errors.Is(err, errIdle) {
-		switch c.server.parker.park(c, r) {
+		keep := r
+		if r.blank() {
+			keep = nil
+		}
+		s := c.server // c may have ended when park returns
+		switch s.parker.park(c, r.link, keep) {
 		case parked:
+			if keep == nil {
+				s.blankReaders.put(r)
+			}
 			return
 		case cannotPark:
 			r.parks = false

@@ -3,6 +3,7 @@ package engineio
 import (
 	"errors"
 	"io"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -18,7 +19,8 @@ const (
 )
 
 // reader reads the WebSocket messages of one link. One goroutine uses it. While it waits for the
-// next message on a plain socket, or parked, it holds no buffer.
+// next message on a plain socket, or parked, it holds no buffer. A connection that is parked between
+// two messages has none: see blank.
 type reader struct {
 	link    *link
 	intake  *intake
@@ -53,6 +55,37 @@ func newReader(l *link, early []byte, in *intake, limit int64, pool *buffers) *r
 		r.buf = pool.get()
 		r.end = copy(r.buf[:], early)
 	}
+	return r
+}
+
+// blank reports whether the reader is like a new one, so that a parked connection needn't keep it.
+// Nothing has been read of the next frame.
+func (r *reader) blank() bool {
+	return r.buf == nil && r.opcode == 0 && r.message == nil && r.wait == 0 &&
+		(r.idleFrames == 0 || time.Since(r.idleSince) >= idleFrameTime)
+}
+
+// blankReaders is a pool of readers without a connection.
+type blankReaders struct{ pool sync.Pool }
+
+// put adds a reader that is blank.
+func (b *blankReaders) put(r *reader) {
+	in := r.intake
+	*in = intake{maxRead: in.maxRead}
+	*r = reader{intake: in, buffers: r.buffers, attempt: r.attempt}
+	b.pool.Put(r)
+}
+
+// resumeReader returns a reader for a connection that was parked without one.
+func (c *Conn) resumeReader() *reader {
+	c.mu.Lock()
+	l := c.ws
+	c.mu.Unlock()
+	r, ok := c.server.blankReaders.pool.Get().(*reader)
+	if !ok {
+		r = newReader(nil, nil, c.newIntake(), 0, &c.server.buffers)
+	}
+	r.link, r.intake.conn, r.parks = l, c, true
 	return r
 }
 
