@@ -307,6 +307,9 @@ func (c *Conn) terminate(reason Reason, cause error) {
 	if c.done != nil {
 		close(c.done)
 	}
+	if poll != nil {
+		close(poll.ended)
+	}
 	c.mu.Unlock()
 
 	if undelivered > 0 {

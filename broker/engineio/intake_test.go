@@ -173,7 +173,7 @@ func (s *server) inMemory(t *testing.T) (net.Conn, *session) {
 		t.Fatal("not admitted")
 	}
 	s.open(c, r)
-	s.reading.start(c, newReader(c.ws, nil, c.newIntake(), maxProbe, &s.buffers))
+	s.reading.start(c, newReader(c.ws, c.newIntake(), maxProbe, &s.buffers))
 	t.Cleanup(func() { _ = theirs.Close() })
 	return theirs, <-s.sessions
 }

@@ -137,6 +137,13 @@ func TestUpgradedConnectionIsParked(t *testing.T) {
 		c.probeSocket()
 		c.write("5")
 		ses.awaitParked(t)
+		ses.mu.Lock()
+		s.parker.mu.Lock()
+		if ses.done != nil || ses.parkState.reader != nil {
+			t.Error("the connection keeps something of its upgrade")
+		}
+		s.parker.mu.Unlock()
+		ses.mu.Unlock()
 		c.write("4hello")
 		ses.wantData(t, "hello")
 		ses.awaitParked(t)

@@ -120,7 +120,7 @@ func quietIntake() *intake {
 
 func readAll(t *testing.T, stream []byte, step int) (messages []string, err error) {
 	const limit = 10_000
-	r := newReader(&link{nc: &pieces{rest: slices.Clone(stream), step: step}}, nil, quietIntake(), limit, &buffers{})
+	r := newReader(&link{nc: &pieces{rest: slices.Clone(stream), step: step}}, quietIntake(), limit, &buffers{})
 	defer r.release()
 	for {
 		opcode, payload, err := r.next()
@@ -181,7 +181,7 @@ func TestUnmask(t *testing.T) {
 // An announced message costs no memory until its bytes arrive.
 func TestAnnouncedLengthIsNotAllocated(t *testing.T) {
 	stream := append([]byte{0x82, 0xFF, 0, 0, 0, 0, 0x3F, 0, 0, 0, 1, 2, 3, 4}, make([]byte, 20_000)...)
-	r := newReader(&link{nc: &pieces{rest: stream, step: 1000}}, nil, quietIntake(), 1<<30, &buffers{})
+	r := newReader(&link{nc: &pieces{rest: stream, step: 1000}}, quietIntake(), 1<<30, &buffers{})
 	if _, _, err := r.next(); err != io.EOF {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestIdleReaderHoldsNoBuffer(t *testing.T) {
 	if _, err := peer.Write(masked(true, ws.OpText, "4hello")); err != nil {
 		t.Fatal(err)
 	}
-	r := newReader(newLink(nc), nil, quietIntake(), 1000, &buffers{})
+	r := newReader(newLink(nc), quietIntake(), 1000, &buffers{})
 	if _, payload, err := r.next(); err != nil || string(payload) != "4hello" {
 		t.Fatalf("%q %v", payload, err)
 	}

@@ -17,6 +17,7 @@ var (
 type polling struct {
 	ready    chan struct{} // holds a token when there is something for the pending GET to look at
 	delivery chan struct{} // holds a token while a POST's packets are delivered
+	ended    chan struct{} // closed when the connection ends before it leaves long-polling
 
 	handshake requestID // of the request that opened the session; static
 	reused    bool      // the client uses one value of t for several requests
@@ -37,7 +38,25 @@ type polling struct {
 }
 
 func newPolling(handshake requestID) *polling {
-	return &polling{ready: make(chan struct{}, 1), delivery: make(chan struct{}, 1), handshake: handshake}
+	return &polling{
+		ready: make(chan struct{}, 1), delivery: make(chan struct{}, 1), ended: make(chan struct{}), handshake: handshake,
+	}
+}
+
+// beginDelivery waits until no POST's packets are delivered, and takes the token for that. It reports
+// false if the connection c, whose state this is, has ended meanwhile.
+func (p *polling) beginDelivery(c *Conn) bool {
+	select {
+	case p.delivery <- struct{}{}:
+		return true
+	default: // only now, as the channel takes memory for as long as the connection lasts
+	}
+	select {
+	case p.delivery <- struct{}{}:
+		return true
+	case <-c.Done():
+		return false
+	}
 }
 
 // signal has the pending GET look at the queue.

@@ -113,7 +113,7 @@ func (c *Conn) beginPoll(id requestID) (*polling, *poll, refusal) {
 // awaitAnswer waits until there is an answer for a poll.
 func (c *Conn) awaitAnswer(p *polling, g *poll, r *http.Request) (answer, error) {
 	var hold <-chan time.Time
-	held, done := false, c.Done()
+	held := false
 	for {
 		a, upgrading := c.takeAnswer(p, g, held)
 		if a.ready() {
@@ -127,7 +127,7 @@ func (c *Conn) awaitAnswer(p *polling, g *poll, r *http.Request) (answer, error)
 		case <-g.answered: // another copy took it
 		case <-hold:
 			held = true
-		case <-done:
+		case <-p.ended: // a connection doesn't leave long-polling while a GET waits
 		case <-r.Context().Done():
 			return answer{}, errPollAborted
 		}

@@ -130,9 +130,8 @@ func (c *Conn) deliverPost(p *polling, q *post, w http.ResponseWriter, r *http.R
 	case isRepeat:
 		return c.awaitPost(p, q)
 	}
-	select {
-	case p.delivery <- struct{}{}:
-	case <-c.Done():
+	begun := p.beginDelivery(c)
+	if !begun {
 		return c.lateAnswer(p)
 	}
 	defer func() { <-p.delivery }()

@@ -110,6 +110,7 @@ func (c *Conn) readProbe(l *link, r *reader) {
 		// The client has opened its sockets before, so the next message may be the answer to a
 		// ping, half a minute from now.
 		r.parks = l.canPark()
+		r.idleFrames = 0 // those of the upgrade don't count, or the connection would be parked with its reader
 		c.read(r)
 		return
 	}
@@ -164,12 +165,11 @@ func (c *Conn) switchTo(l *link) bool {
 	c.mu.Lock()
 	p := c.poll
 	c.mu.Unlock()
-	select { // what the last POST carries comes before what l carries
-	case p.delivery <- struct{}{}:
-		defer func() { <-p.delivery }()
-	case <-c.Done():
+	begun := p.beginDelivery(c) // what the last POST carries comes before what l carries
+	if !begun {
 		return false
 	}
+	defer func() { <-p.delivery }()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state == stateClosed || c.probe != l || p.last != nil && p.last.failed {

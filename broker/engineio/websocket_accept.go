@@ -67,5 +67,7 @@ func (s *Server) accept(w http.ResponseWriter, c *Conn, key string, frames []byt
 		l.close(true)
 		return nil, nil, err
 	}
-	return l, newReader(l, early, c.newIntake(), maxProbe, &s.buffers), nil
+	r := c.reader(l)
+	r.give(early)
+	return l, r, nil
 }

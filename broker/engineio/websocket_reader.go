@@ -47,15 +47,19 @@ type reader struct {
 	idleSince  time.Time // at most idleFrameTime ago
 }
 
-func newReader(l *link, early []byte, in *intake, limit int64, pool *buffers) *reader {
+func newReader(l *link, in *intake, limit int64, pool *buffers) *reader {
 	r := &reader{link: l, intake: in, limit: limit, keep: limit, buffers: pool}
 	r.attempt = r.tryOnce
-	r.countRead(len(early))
+	return r
+}
+
+// give gives the reader what has been read already. It has nothing else.
+func (r *reader) give(early []byte) {
 	if len(early) > 0 {
-		r.buf = pool.get()
+		r.countRead(len(early))
+		r.buf = r.buffers.get()
 		r.end = copy(r.buf[:], early)
 	}
-	return r
 }
 
 // blank reports whether the reader is like a new one, so that a parked connection needn't keep it.
@@ -81,11 +85,19 @@ func (c *Conn) resumeReader() *reader {
 	c.mu.Lock()
 	l := c.ws
 	c.mu.Unlock()
+	r := c.reader(l)
+	r.parks = true
+	return r
+}
+
+// reader returns a reader of a link.
+func (c *Conn) reader(l *link) *reader {
 	r, ok := c.server.blankReaders.pool.Get().(*reader)
 	if !ok {
-		r = newReader(nil, nil, c.newIntake(), 0, &c.server.buffers)
+		return newReader(l, c.newIntake(), maxProbe, &c.server.buffers)
 	}
-	r.link, r.intake.conn, r.parks = l, c, true
+	r.link, r.intake.conn = l, c
+	r.limit, r.keep = maxProbe, maxProbe
 	return r
 }
 
