@@ -2,6 +2,7 @@ package broker
 
 import (
 	"cmp"
+	"hash/maphash"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -53,7 +54,9 @@ type Broker struct {
 	holds          *ratelimit.Holds // messages that have arrived in part
 	attachmentTime time.Duration    // the constant of that name, except in tests
 	deciding       sync.WaitGroup   // connections that backends are deciding about
-	recovery       *recovery        // nil if no client can take part in it
+	expiries       expiries         // of sockets
+	grants         grants
+	recovery       *recovery // nil if no client can take part in it
 
 	// Messages and acks. Static after New; each guards itself.
 	messageLimits MessageLimits
@@ -143,6 +146,7 @@ func New(o Options) (*Broker, error) {
 		deliveries:     idempotency.NewDeliveries[delivered](cmp.Or(o.IdempotencyWindow, time.Minute)),
 		recorder:       newRecorder(o.History),
 		searches:       newSearches(),
+		grants:         grants{seed: maphash.MakeSeed()},
 	}
 	b.outcomes = outcome.NewRecorder(b.id, b.log, o.Debug)
 	b.namespaceNames = slices.Compact(slices.Sorted(slices.Values(o.Namespaces)))

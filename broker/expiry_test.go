@@ -201,3 +201,26 @@ func TestUpdateReplacesData(t *testing.T) {
 	_, err := node.Update(t.Context(), broker.Target{}, json.RawMessage(`1`))
 	wantReason(t, err, broker.CodeInvalidArgument, broker.ReasonInvalidArgument)
 }
+
+// Sockets expire one by one, whichever connected first, left in between or got a new token.
+func TestManySocketsExpire(t *testing.T) {
+	node := brokertest.Start(t, broker.Options{})
+	join := func(user string, ttl time.Duration) *brokertest.Client {
+		return node.JoinAs(issue(t, node, broker.TokenRequest{User: user, TTL: ttl}).Token)
+	}
+	last, first, renewed, left := join("last", 2*time.Second), join("first", time.Second), join("renewed", time.Second), join("left", time.Second)
+	left.Close()
+	fresh := issue(t, node, broker.TokenRequest{User: "renewed", TTL: time.Hour}).Token
+	if got := renewed.Call("sala:token", fresh); !strings.HasPrefix(got, `[{"ok":true,`) {
+		t.Fatalf("the new token is answered with %s", got)
+	}
+	for _, c := range []*brokertest.Client{first, last} {
+		if e := c.Next(); e.Name != "sala:disconnect" || !strings.Contains(e.Args, "TOKEN_EXPIRED") {
+			t.Errorf("got %+v, want the end of the token", e)
+		}
+		c.ExpectDisconnect()
+	}
+	if got := renewed.Call("sala:token", fresh); !strings.HasPrefix(got, `[{"ok":true,`) {
+		t.Errorf("after the others have expired, the new token is answered with %s", got)
+	}
+}

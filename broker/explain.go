@@ -107,7 +107,7 @@ func (b *Broker) explainLocal(ns *namespace, f *explain.Facts) {
 func (s *socket) explain(name string) explain.Socket {
 	d := s.describe()
 	s.mu.Lock()
-	grant, expires := s.claims.Grant, s.claims.ExpiresAt
+	grant, expires := s.claims.grant, s.claims.expiresAt()
 	s.mu.Unlock()
 	rooms := s.ns.index.RoomsOf(s)
 	x := explain.Socket{

@@ -234,7 +234,8 @@ func (s *socket) sessionToWire(rooms []string) *wire.Session {
 	d.Rooms = rooms
 	s.mu.Lock()
 	if s.session.described == nil { // a session is described when it is looked for, and when it is handed over
-		s.session.described = claimsToWire(&s.claims)
+		held := s.claims.of(s.user)
+		s.session.described = claimsToWire(&held)
 	}
 	claims, updated := s.session.described, s.updated
 	s.mu.Unlock()

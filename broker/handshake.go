@@ -202,15 +202,17 @@ func (c *client) settle(s *socket, r refusal) bool {
 
 // accept adds the rooms and data of a decision. Nobody else knows the socket yet.
 func (s *socket) accept(rooms []string, data json.RawMessage) *Error {
+	grant := *s.claims.grant
 	for _, room := range rooms {
-		if !slices.Contains(s.claims.Rooms, room) {
+		if !slices.Contains(grant.Rooms, room) {
 			// A new slice: the token's may be shared.
-			s.claims.Rooms = append(slices.Clip(s.claims.Rooms), room)
+			grant.Rooms = append(slices.Clip(grant.Rooms), room)
 		}
 	}
-	if limit := s.b.opts.MaxRoomsPerSocket; len(s.claims.Rooms) > limit {
+	if limit := s.b.opts.MaxRoomsPerSocket; len(grant.Rooms) > limit {
 		return tooManyRooms(limit)
 	}
+	s.claims.grant = s.b.grants.share(grant)
 	if len(data) > 0 {
 		s.update(data)
 	}
@@ -230,7 +232,7 @@ func (c *client) admit(s *socket) bool {
 			return true
 		}
 	}
-	release, _ := c.b.subscribeTopics(subscribeTimeout, append(s.topics(), roomTopics(s.ns.name, s.claims.Rooms)...)...)
+	release, _ := c.b.subscribeTopics(subscribeTimeout, append(s.topics(), roomTopics(s.ns.name, s.claims.grant.Rooms)...)...)
 	defer release()
 	attached, refused := c.attach(s, s.enter)
 	for refused != nil && c.b.evictAway(s.ns, s.user) {

@@ -410,7 +410,7 @@ func (s *socket) resumeOver(c *client, candidate *socket, added []string) *Error
 // asked again, allow now. It has lost or joined rooms meanwhile, so it only joins
 // those that it was never given.
 func (s *socket) renewAs(candidate *socket, added []string) *Error {
-	if err := s.renew(candidate.claims, added); err != nil {
+	if err := s.renew(candidate.claims.of(candidate.user), added); err != nil {
 		return err
 	}
 	if candidate.updated {

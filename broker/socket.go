@@ -41,11 +41,12 @@ type socket struct {
 	cut          atomic.Bool // it ends because it has lost its connection, so that its user may return in time
 	endPublished bool        // guarded by publishing: no event follows, after its DISCONNECT or at this node
 
+	expiry expiry // of the claims; guarded by expiries.mu
+
 	// Guarded by mu.
 	updated bool // data is no longer the token's
 	expired bool // too late for a new token
-	claims  token.Claims
-	expiry  *time.Timer            // of the claims; nil if they don't expire
+	claims  socketClaims
 	acks    map[uint64]*ackRequest // requests that the client hasn't answered, by ack id; nil if there are none
 }
 
@@ -57,7 +58,7 @@ func newSocket(c *client, ns *namespace, claims token.Claims, p *socketio.Packet
 		user:        claims.User,
 		auth:        otherAuth(p),
 		connectTime: time.Now(),
-		claims:      claims,
+		claims:      c.b.keepClaims(claims),
 	}
 	s.client.Store(c)
 	s.showData(claims.Data)
@@ -236,7 +237,7 @@ func disconnectMessage(code, reason string) Message {
 func (s *socket) grant() token.Grant {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.claims.Grant
+	return *s.claims.grant
 }
 
 // update replaces what the token or a backend has attached to the socket.

@@ -459,7 +459,7 @@ func (b *Broker) newShadow(ns *namespace, key *wire.SessionKey, described *wire.
 		user:        key.GetUser(),
 		auth:        d.Auth,
 		connectTime: d.ConnectTime,
-		claims:      claimsFromWire(key.GetUser(), described.GetClaims()),
+		claims:      b.keepClaims(claimsFromWire(key.GetUser(), described.GetClaims())),
 		session:     &session{moves: d.Moves + 1, takenOver: time.Now().UnixNano(), earlier: described.GetEarlierOffset()},
 	}
 	s.session.secret, _ = secretOf(key)
@@ -502,7 +502,7 @@ func (s *socket) becomeOwner(before cluster.NodeID, described, w *wire.Session) 
 	s.takePresence(w)
 	s.mu.Lock()
 	if !sameClaims(described.GetClaims(), w.GetClaims()) {
-		s.claims = claimsFromWire(s.user, w.GetClaims())
+		s.claims = s.b.keepClaims(claimsFromWire(s.user, w.GetClaims()))
 	}
 	if !s.updated { // otherwise it is newer
 		s.updated = w.GetDataUpdated()
