@@ -152,8 +152,13 @@ type expiry struct {
 	index int32         // in the heap, from 1; 0 if it isn't there
 }
 
+// latest bounds when a socket expires, so that sums don't overflow. Expire looks at the clock and
+// begins again.
+const latest = 100 * 365 * 24 * time.Hour
+
 // set has a socket expire after left, and not when it was to expire before.
 func (x *expiries) set(s *socket, left time.Duration) {
+	left = min(left, latest)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	s.expiry.at = time.Since(s.b.started) + left

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -661,9 +662,15 @@ func sameClaims(a, b *wire.SessionClaims) bool {
 		a.GetExpiresUnixNs() == b.GetExpiresUnixNs() && bytes.Equal(a.GetGrant(), b.GetGrant())
 }
 
+// unixNano returns a time between nodes: 0 for none, and the last that there is, in 2262, for later
+// ones.
 func unixNano(t time.Time) int64 {
-	if t.IsZero() {
+	last := time.Unix(0, math.MaxInt64)
+	switch {
+	case t.IsZero():
 		return 0
+	case t.After(last):
+		return math.MaxInt64
 	}
 	return t.UnixNano()
 }
