@@ -231,12 +231,13 @@ func (t *Tracker) Deposited(present []Place) (deposited []Place) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, p := range present {
-		if r := t.records[p]; r == nil || r.phase != coming {
+		if r := t.records[p]; r == nil || !r.isUnsettled() {
 			deposited = append(deposited, p)
 		}
 	}
 	for p, r := range t.records {
-		if r.phase == waiting || r.phase == leaving {
+		// Who has come is deposited if others were told before that the user is there.
+		if r.phase == waiting || r.phase == leaving || r.phase == coming && returned(r.lost, r.lastLeft, r.lastPassed) {
 			deposited = append(deposited, p)
 		}
 	}

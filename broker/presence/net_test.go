@@ -131,6 +131,7 @@ func (net *network) add(skew time.Duration) *node {
 			n.knows[other.id], other.knows[n.id] = true, true
 		}
 	}
+	net.depositAgain()
 	net.nodes = append(net.nodes, n)
 	net.mu.Unlock()
 	n.Tracker = presence.New(presence.Options{
@@ -434,6 +435,23 @@ func (net *network) forget(n *node) {
 	net.nodes = slices.DeleteFunc(net.nodes, func(other *node) bool { return other == n })
 	for _, other := range net.nodes {
 		delete(other.knows, n.id)
+	}
+	net.depositAgain()
+}
+
+// depositAgain has all nodes deposit everything, as when their successors change. net.mu is held.
+func (net *network) depositAgain() {
+	for _, n := range net.nodes {
+		if !n.alive {
+			continue
+		}
+		deposited := make(map[presence.Place]bool)
+		for _, p := range n.Deposited(sortedPlaces(n.present())) {
+			deposited[p] = true
+		}
+		n.deposit.Lock()
+		n.deposited = deposited
+		n.deposit.Unlock()
 	}
 }
 

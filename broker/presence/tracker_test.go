@@ -70,3 +70,47 @@ func testCloseInTime(t *testing.T, limit, stay time.Duration, lost bool) {
 		}
 	}
 }
+
+// A user who has come back to a node that is still finding out whether to announce that, and leaves again,
+// isn't forgotten if that node is lost: everybody was told before that the user is there.
+func TestNodeIsLostThatFindsOut(t *testing.T) {
+	for _, early := range []bool{false, true} { // the user comes back before the other node has ended
+		for _, added := range []bool{false, true} { // another node is added meanwhile
+			t.Run(fmt.Sprint(early, added), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { testNodeIsLostThatFindsOut(t, early, added) })
+			})
+		}
+	}
+}
+
+func testNodeIsLostThatFindsOut(t *testing.T, early, added bool) {
+	net := newNetwork(t, 1)
+	net.refuses = true
+	ending, lost, gone := net.add(0), net.add(0), net.add(0) // lost is the first one that another hands over to
+	net.add(0)
+	defer net.stopAll()
+	s := net.connect(ending, "ana")
+	pass(time.Second) // it is announced
+	net.kill(gone)
+	net.disconnect(s, true)
+	if early {
+		s = net.connect(lost, "ana")
+	}
+	net.drain(ending, false)
+	if !early {
+		s = net.connect(lost, "ana")
+	}
+	if added {
+		net.add(0)
+	}
+	pass(200 * time.Millisecond)
+	net.disconnect(s, false)
+	pass(time.Second)
+	net.kill(lost)
+	pass(time.Minute)
+	for _, p := range net.everywhere() {
+		if all := net.history(p); len(all) == 0 || !all[len(all)-1].Left {
+			t.Errorf("%v: %s", p, net.describe(p))
+		}
+	}
+}
