@@ -236,7 +236,7 @@ func (t *Tracker) Deposited(present []Place) (deposited []Place) {
 		}
 	}
 	for p, r := range t.records {
-		// Who has come is deposited if others were told before that the user is there.
+		// A user who has come is deposited if others were told before that it is there.
 		if r.phase == waiting || r.phase == leaving || r.phase == coming && returned(r.lost, r.lastLeft, r.lastPassed) {
 			deposited = append(deposited, p)
 		}
