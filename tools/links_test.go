@@ -2,6 +2,7 @@ package tools_test
 
 import (
 	"os"
+	"os/exec"
 	"path"
 	"regexp"
 	"strconv"
@@ -71,4 +72,16 @@ func anchors(page string) map[string]bool {
 		found[match[1]] = true
 	}
 	return found
+}
+
+// trackedFiles returns the files that Git tracks, by their paths from the root.
+func trackedFiles(t *testing.T) []string {
+	t.Helper()
+	list := exec.CommandContext(t.Context(), "git", "ls-files", "-z")
+	list.Dir = ".."
+	out, err := list.Output()
+	if err != nil {
+		t.Skipf("the tracked files aren't known: git ls-files: %v", err)
+	}
+	return strings.Split(strings.TrimRight(string(out), "\x00"), "\x00")
 }

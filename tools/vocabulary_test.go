@@ -1,3 +1,7 @@
+//go:build !race
+
+// The race detector would find nothing here, and makes it ten times slower.
+
 package tools_test
 
 import (
@@ -5,7 +9,6 @@ import (
 	"go/scanner"
 	"go/token"
 	"os"
-	"os/exec"
 	"path"
 	"regexp"
 	"slices"
@@ -149,18 +152,6 @@ func (v *vocabulary) files(t *testing.T) []string {
 		t.Fatal("there is no file to check")
 	}
 	return files
-}
-
-// trackedFiles returns the files that Git tracks, by their paths from the root.
-func trackedFiles(t *testing.T) []string {
-	t.Helper()
-	list := exec.CommandContext(t.Context(), "git", "ls-files", "-z")
-	list.Dir = ".."
-	out, err := list.Output()
-	if err != nil {
-		t.Skipf("the tracked files aren't known: git ls-files: %v", err)
-	}
-	return strings.Split(strings.TrimRight(string(out), "\x00"), "\x00")
 }
 
 func (v *vocabulary) isChecked(name string) bool {

@@ -26,7 +26,7 @@ type pollingCtor struct {
 func (c *pollingCtor) New(owner engine.Socket, opts engine.SocketOptionsInterface) engine.Transport {
 	t := &pollingTransport{Transport: c.PollingBuilder.New(owner, opts), http: c.http, sending: c.sending}
 	t.Prototype(t)
-	return &lateTransport{Transport: t, owner: owner, begun: c.begun}
+	return openLate(t, owner, c.begun)
 }
 
 // pollingTransport sends with requests of its own. Version 3.0.4 of the library has one queue for both
