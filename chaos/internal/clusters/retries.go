@@ -75,8 +75,9 @@ func (s *Retries) Info() scenario.Info {
 			"emit to the room every %.0f ms, or as soon as they have an answer. Each message has an idempotency key. %d times a node "+
 			"is killed (`kill -9`) and started again, or Redis, or both at once. The publishers call again, at any node, until an answer is complete; they give "+
 			"up some calls after a few milliseconds and repeat others that were answered. Each client must receive each message exactly once if it was "+
-			"connected from the first call to the complete answer, no client may receive one twice, and the history must have each exactly once.",
-			s.Clients, publishersPerNode*process.ClusterNodes, load.Millis(s.Every), s.Kills),
+			"connected from the first call until %.0f s after the complete answer, as what a killed node has queued is lost with it. No client may receive "+
+			"one twice, and the history must have each exactly once.",
+			s.Clients, publishersPerNode*process.ClusterNodes, load.Millis(s.Every), s.Kills, lostWithNode.Seconds()),
 		Limits: limits(
 			scenario.Zero(figureUnfinished, "messages without a complete answer"),
 			scenario.Zero(figureWrongly, "repeats that were answered with another result"),
@@ -116,7 +117,7 @@ func (s *Retries) Run(ctx context.Context, env *scenario.Env) (f results.Figures
 	if err != nil {
 		return nil, err
 	}
-	v := verdict{messages: ps.all(), clients: r.clients, owed: func(message, *connection) bool { return true }}
+	v := verdict{grace: lostWithNode, messages: ps.all(), clients: r.clients, owed: func(message, *connection) bool { return true }}
 	v.addTo(r.figures)
 	if err := ps.checkHistory(ctx, r); err != nil {
 		return nil, err

@@ -117,9 +117,17 @@ func (v *verdict) checkMissing(client int, c *connection) {
 		default:
 			continue
 		}
-		v.examples.Add("client %d at node %d lacks message %d, which node %d answered after %v (complete: %v), connected %v earlier",
-			client, c.node+1, m.number, m.node+1, m.answered.Sub(m.sent), m.complete, m.sent.Sub(c.from))
+		v.examples.Add("client %d at node %d lacks message %d, which node %d answered at %s after %v (complete: %v), connected from %s to %s",
+			client, c.node+1, m.number, m.node+1, clock(m.answered), m.answered.Sub(m.sent), m.complete, clock(c.from), clock(c.to))
 	}
+}
+
+// clock formats a time as the nodes' logs do; "now" for the zero time of a connection that hasn't ended.
+func clock(t time.Time) string {
+	if t.IsZero() {
+		return "now"
+	}
+	return t.UTC().Format("15:04:05.000")
 }
 
 // givenUpAfter is when other nodes may take a node for dead: after 4 s without a heartbeat, the
