@@ -22,7 +22,7 @@ func (c *webSocketCtor) New(owner engine.Socket, opts engine.SocketOptionsInterf
 	return openLate(c.WebSocketBuilder.New(owner, opts), owner, c.begun)
 }
 
-// lateTransport mends the order in which version 3.0.4 of the library opens a transport:
+// lateTransport fixes the order in which version 3.0.4 of the library opens a transport:
 //
 //   - It opens once somebody listens to its owner's errors. The library opens a WebSocket within the
 //     call that creates its owner, so nobody would learn why that failed, and a client would only try
