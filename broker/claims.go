@@ -1,11 +1,15 @@
 package broker
 
 import (
+	"bytes"
+	"encoding/json"
 	"hash/maphash"
+	"math"
 	"slices"
 	"sync/atomic"
 	"time"
 
+	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/token"
 )
 
@@ -77,4 +81,43 @@ func sameGrant(a, b *token.Grant) bool {
 // grantNames returns the lists of a grant.
 func grantNames(g *token.Grant) [6][]string {
 	return [...][]string{g.Namespaces, g.Rooms, g.Join, g.Publish, g.History, g.Presence}
+}
+
+// claimsToWire describes claims to other nodes.
+func claimsToWire(c *token.Claims) *wire.SessionClaims {
+	grant, _ := json.Marshal(c.Grant) // strings always encode
+	return &wire.SessionClaims{Id: c.ID, IssuedUnixNs: unixNano(c.IssuedAt), ExpiresUnixNs: unixNano(c.ExpiresAt), Grant: grant}
+}
+
+// claimsFromWire is the inverse of claimsToWire.
+func claimsFromWire(user string, w *wire.SessionClaims) token.Claims {
+	c := token.Claims{User: user, ID: w.GetId(), IssuedAt: fromUnixNano(w.GetIssuedUnixNs()), ExpiresAt: fromUnixNano(w.GetExpiresUnixNs())}
+	_ = json.Unmarshal(w.GetGrant(), &c.Grant) // a node has encoded it
+	return c
+}
+
+// sameClaims reports whether two nodes, or one at two times, have described the same claims.
+func sameClaims(a, b *wire.SessionClaims) bool {
+	return a.GetId() == b.GetId() && a.GetIssuedUnixNs() == b.GetIssuedUnixNs() &&
+		a.GetExpiresUnixNs() == b.GetExpiresUnixNs() && bytes.Equal(a.GetGrant(), b.GetGrant())
+}
+
+// unixNano returns a time between nodes: 0 for none, and the last that there is, in 2262, for later
+// ones.
+func unixNano(t time.Time) int64 {
+	last := time.Unix(0, math.MaxInt64)
+	switch {
+	case t.IsZero():
+		return 0
+	case t.After(last):
+		return math.MaxInt64
+	}
+	return t.UnixNano()
+}
+
+func fromUnixNano(ns int64) time.Time {
+	if ns == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, ns)
 }

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"sync"
@@ -209,3 +210,25 @@ func (c *client) dismiss(reason engineio.Reason, message string) {
 	}
 	c.conn.CloseAfterFlush(reason)
 }
+
+// doneContext is a context that ends when a channel is closed; never if that is nil.
+type doneContext <-chan struct{}
+
+// Deadline implements [context.Context].
+func (doneContext) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
+
+// Done implements [context.Context].
+func (c doneContext) Done() <-chan struct{} { return c }
+
+// Err implements [context.Context].
+func (c doneContext) Err() error {
+	select {
+	case <-c:
+		return context.Canceled
+	default:
+		return nil
+	}
+}
+
+// Value implements [context.Context].
+func (doneContext) Value(any) any { return nil }

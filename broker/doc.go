@@ -20,8 +20,8 @@
 // holds the line. From the top:
 //
 //	node      broker.go options.go http.go forwarding.go cluster.go drain.go
-//	calls     list.go search.go history.go presence.go tokens.go subscribe.go tail.go explain.go overview.go emitters.go cluster_events.go admin_node.go
-//	clients   receive.go admin.go handshake.go recovery.go takeover.go handover.go event.go join_history.go users.go relay.go
+//	calls     list.go list_rooms.go list_sockets.go list_nodes.go search.go history.go presence.go tokens.go subscribe.go tail.go explain.go overview.go emitters.go cluster_events.go admin_node.go
+//	clients   receive.go admin.go handshake.go recovery.go session_search.go takeover.go handover.go event.go join_history.go users.go relay.go
 //	messages  emit.go emit_once.go emit_recorded.go ops.go ack.go ack_cluster.go
 //	cluster   cluster_call.go
 //	sockets   client.go socket.go session.go catchup.go tombstones.go moved.go ack_request.go claims.go expiry.go namespace.go tracking.go publish.go outcomes.go admission.go

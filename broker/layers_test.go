@@ -19,8 +19,8 @@ import (
 // file may refer to its own layer and to those below.
 var layers = []struct{ name, files string }{
 	{"node", "broker options http forwarding cluster drain"},
-	{"calls", "list search history presence tokens subscribe tail explain overview emitters cluster_events admin_node"},
-	{"clients", "receive admin handshake recovery takeover handover event join_history users relay"},
+	{"calls", "list list_rooms list_sockets list_nodes search history presence tokens subscribe tail explain overview emitters cluster_events admin_node"},
+	{"clients", "receive admin handshake recovery session_search takeover handover event join_history users relay"},
 	{"messages", "emit emit_once emit_recorded ops ack ack_cluster"},
 	{"cluster", "cluster_call"},
 	{"sockets", "client socket session catchup tombstones moved ack_request claims expiry namespace tracking publish outcomes admission"},

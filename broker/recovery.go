@@ -13,6 +13,7 @@ import (
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/eventhub"
+	"github.com/salabroker/sala/broker/pid"
 	"github.com/salabroker/sala/broker/rawjson"
 	"github.com/salabroker/sala/broker/socketio"
 )
@@ -54,13 +55,13 @@ func (b *Broker) seek(candidate *socket, r recoveryRequest) *Error {
 	}
 	back := &returning{offset: r.offset, notRecovered: notRecoveredUnknown}
 	candidate.session.back = back
-	id, secret, ok := parsePID(r.pid)
-	if !ok || len(r.offset) > maxOffsetBytes || !b.mayBeOffset(r.offset) {
+	id, secret, ok := pid.Parse(r.pid)
+	if !ok || len(id) > maxNameBytes || len(r.offset) > maxOffsetBytes || !b.mayBeOffset(r.offset) {
 		return nil
 	}
 	candidate.session.earlier = r.offset
 	ns := candidate.ns
-	if s, ok := ns.index.Get(id); ok && s.session != nil && sameSecret(s.session.secret, secret) && !s.isShadow() {
+	if s, ok := ns.index.Get(id); ok && s.session != nil && secret.Equal(s.session.secret) && !s.isShadow() {
 		back.previous = id
 		if s.user != candidate.user {
 			back.notRecovered = notRecoveredUserChanged
@@ -72,7 +73,7 @@ func (b *Broker) seek(candidate *socket, r recoveryRequest) *Error {
 		}
 		return nil
 	}
-	if end, ok := b.recovery.tombstones.get(id); ok && sameSecret(end.secret, secret) && end.namespace == ns.name {
+	if end, ok := b.recovery.tombstones.get(id); ok && secret.Equal(end.secret) && end.namespace == ns.name {
 		back.previous = id
 		if end.user != candidate.user {
 			back.notRecovered = notRecoveredUserChanged
@@ -87,15 +88,15 @@ func (b *Broker) seek(candidate *socket, r recoveryRequest) *Error {
 
 // seekElsewhere notes that another node may have the session. If the nodes share
 // keys, a client can't make them look for what it has made up.
-func (b *Broker) seekElsewhere(candidate *socket, id string, secret [secretBytes]byte) {
+func (b *Broker) seekElsewhere(candidate *socket, id string, secret pid.Secret) {
 	back, home := candidate.session.back, cluster.OwnerOf(id)
 	if string(home) != b.id && (b.mesh == nil || !b.mesh.HasNode(home)) {
 		back.notRecovered = notRecoveredNodeLost
 	}
-	switch b.recovery.made(secret, candidate.ns.name, candidate.user, id) {
-	case madeHere:
+	switch b.recovery.keys.Maker(secret, candidate.ns.name, candidate.user, id) {
+	case pid.MadeHere:
 		back.previous = id // nobody else can have made the secret
-	case madeBySomebody:
+	case pid.MadeByNobody:
 		back.notRecovered = notRecoveredUnknown
 		return
 	}

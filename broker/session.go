@@ -3,14 +3,7 @@ package broker
 import (
 	"cmp"
 	"context"
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/base64"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +11,7 @@ import (
 	"github.com/salabroker/sala/broker/backlog"
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/engineio"
+	"github.com/salabroker/sala/broker/pid"
 	"github.com/salabroker/sala/broker/ratelimit"
 	"github.com/salabroker/sala/broker/socketio"
 )
@@ -76,10 +70,10 @@ func (r *RecoveryOptions) Includes(namespace string, asked bool) bool {
 // it stays a member of its namespace and its rooms.
 type session struct {
 	// Static.
-	secret    [secretBytes]byte // only the client and its nodes know it
-	moves     uint32            // how often another node has taken the socket over
-	takenOver int64             // when this node did, in nanoseconds since 1970; 0 if it didn't
-	earlier   string            // offset of what the client had received last when the session began; empty for none
+	secret    pid.Secret
+	moves     uint32 // how often another node has taken the socket over
+	takenOver int64  // when this node did, in nanoseconds since 1970; 0 if it didn't
+	earlier   string // offset of what the client had received last when the session began; empty for none
 
 	back *returning // of a candidate, until it is a member; owned by its handshake, then guarded by socket.publishing
 
@@ -132,7 +126,6 @@ type returning struct {
 }
 
 const (
-	secretBytes = 16
 	// strangerWindow is how long a client may take to return that hasn't shown yet
 	// that it knows of its session. Most of those never got that far. A client that
 	// is cut in its first moment and stays away for longer connects afresh.
@@ -150,8 +143,7 @@ const (
 type recovery struct {
 	limits     backlog.Limits
 	budget     *backlog.Budget
-	keys       [][]byte // secrets are made with the first, and may have been with the others
-	shared     bool     // other nodes have the keys, too
+	keys       pid.Keys
 	tombstones tombstones
 	gaps       atomic.Uint64 // how often the node may have missed messages of others
 }
@@ -162,60 +154,15 @@ func newRecovery(o *RecoveryOptions, keys [][]byte) *recovery {
 	if o == nil {
 		return nil
 	}
-	r := &recovery{
+	return &recovery{
 		limits: backlog.Limits{Events: o.MaxMessages, Bytes: int(o.MaxBytes)},
 		budget: backlog.NewBudget(o.MaxNodeBytes),
+		keys:   pid.NewKeys(keys),
 	}
-	for _, key := range keys {
-		mac := hmac.New(sha256.New, key)
-		mac.Write([]byte("sala session secrets"))
-		r.keys, r.shared = append(r.keys, mac.Sum(nil)), true
-	}
-	if !r.shared {
-		key := make([]byte, sha256.Size)
-		_, _ = rand.Read(key) // never fails
-		r.keys = [][]byte{key}
-	}
-	return r
-}
-
-// secretWith returns the secret of a session. All nodes that share a key come to the
-// same.
-func secretWith(key []byte, namespace, user, socket string) (secret [secretBytes]byte) {
-	mac := hmac.New(sha256.New, key)
-	for _, part := range []string{namespace, user, socket} {
-		mac.Write(strconv.AppendInt(nil, int64(len(part)), 10))
-		mac.Write([]byte{':'})
-		mac.Write([]byte(part))
-	}
-	copy(secret[:], mac.Sum(nil))
-	return secret
-}
-
-// maker says who can have made a secret.
-type maker uint8
-
-const (
-	madeElsewhere  maker = iota // maybe another node
-	madeHere                    // a node that has this node's keys
-	madeBySomebody              // no node
-)
-
-// made returns who can have made the secret of a session.
-func (r *recovery) made(secret [secretBytes]byte, namespace, user, socket string) maker {
-	for _, key := range r.keys {
-		if sameSecret(secret, secretWith(key, namespace, user, socket)) {
-			return madeHere
-		}
-	}
-	if r.shared {
-		return madeBySomebody
-	}
-	return madeElsewhere
 }
 
 func newSession(r *recovery, s *socket) *session {
-	return &session{secret: secretWith(r.keys[0], s.ns.name, s.user, s.id)}
+	return &session{secret: r.keys.Secret(s.ns.name, s.user, s.id)}
 }
 
 // openSession is called when the socket becomes a member. closeSession follows.
@@ -229,29 +176,14 @@ func (s *socket) openSession() {
 // its node didn't receive what others sent. x.mu is held.
 func (x *session) missesMessages(b *Broker) bool { return x.gap || x.gaps != b.recovery.gaps.Load() }
 
-// pidSeparator stands between the parts of a pid: the socket's id and the secret.
-const pidSeparator = "~"
-
 // pid returns what the client shows to recover the socket; empty without a session.
 // It is a credential and must not be logged.
 func (s *socket) pid() string {
 	if s.session == nil {
 		return ""
 	}
-	return s.id + pidSeparator + base64.RawURLEncoding.EncodeToString(s.session.secret[:])
+	return pid.Format(s.id, s.session.secret)
 }
-
-// parsePID returns the parts of a pid.
-func parsePID(pid string) (socket string, secret [secretBytes]byte, ok bool) {
-	socket, text, found := strings.Cut(pid, pidSeparator)
-	if !found || len(text) != base64.RawURLEncoding.EncodedLen(secretBytes) || len(socket) > maxNameBytes {
-		return "", secret, false
-	}
-	n, err := base64.RawURLEncoding.Decode(secret[:], []byte(text))
-	return socket, secret, err == nil && n == secretBytes
-}
-
-func sameSecret(a, b [secretBytes]byte) bool { return subtle.ConstantTimeCompare(a[:], b[:]) == 1 }
 
 // delivery is what became of a message for a socket.
 type delivery uint8

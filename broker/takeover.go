@@ -1,11 +1,8 @@
 package broker
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"maps"
-	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -17,7 +14,7 @@ import (
 	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/eventhub"
 	"github.com/salabroker/sala/broker/eventhub/socketwire"
-	"github.com/salabroker/sala/broker/token"
+	"github.com/salabroker/sala/broker/pid"
 )
 
 // A client may return at any node. That node takes the session over from the one
@@ -42,10 +39,8 @@ import (
 
 const (
 	// maxTakeOvers bounds how often a node tries to take over a session that others
-	// take over, too, and maxTakeOverHops how often the session may have moved on while
-	// the node looks for it.
-	maxTakeOvers    = 5
-	maxTakeOverHops = 5
+	// take over, too.
+	maxTakeOvers = 5
 	// maxRoomChanges bounds how often a session may change its rooms during a
 	// take-over.
 	maxRoomChanges = 10
@@ -54,22 +49,7 @@ const (
 	takeOversAtOnce = 16
 	// lateTime is how long messages may be on their way to a node that others have got.
 	lateTime = 10 * time.Second
-	// askTries bounds how often a node is asked that doesn't answer, and askPause is the
-	// first pause in between. Each further one is twice as long.
-	askTries = 4
-	askPause = 50 * time.Millisecond
 )
-
-// absence says why a session can't be had. Its zero value means that the session was
-// found.
-type absence struct {
-	notRecovered string
-	refusal      *Error // the client was disconnected while it was away
-	overtaken    bool   // the client has returned over a later connection
-	connected    bool   // it is connected, and whoever asks must prove to be its client
-}
-
-var absent = absence{notRecovered: notRecoveredUnknown}
 
 // takeOvers are the sessions that this node is taking over. A session is taken over
 // once at a time.
@@ -205,163 +185,6 @@ func (b *Broker) takeOver(ctx context.Context, key *wire.SessionKey, reason take
 	return nil, 0, absence{notRecovered: notRecoveredNodeLost}
 }
 
-// localSession returns the session if this node has it, or had it last. found is
-// false if another node may have it.
-func (b *Broker) localSession(ns *namespace, key *wire.SessionKey) (s *socket, why absence, found bool) {
-	secret, ok := secretOf(key)
-	if !ok {
-		return nil, absent, true
-	}
-	if s, ok := ns.index.Get(key.GetSocket()); ok && s.session != nil {
-		if !sameSecret(s.session.secret, secret) || s.user != key.GetUser() {
-			return nil, absent, true
-		}
-		return s, absence{}, true
-	}
-	end, ok := b.recovery.tombstones.get(key.GetSocket())
-	if ok && sameSecret(end.secret, secret) && end.namespace == ns.name && end.user == key.GetUser() {
-		return nil, absence{notRecovered: end.notRecovered, refusal: b.recovery.tombstones.takeRefusal(key.GetSocket())}, true
-	}
-	return nil, absence{}, false
-}
-
-func secretOf(key *wire.SessionKey) (secret [secretBytes]byte, ok bool) {
-	return secret, copy(secret[:], key.GetSecret()) == secretBytes
-}
-
-// findSession asks for the node that has a session, and for its description. The
-// home of the socket knows, or all nodes are asked if it is gone.
-func (b *Broker) findSession(ctx context.Context, key *wire.SessionKey, reason takeOverFor) (owner cluster.NodeID, described *wire.Session, why absence) {
-	if reason.offeredBy != "" {
-		state := b.askForSession(ctx, reason.offeredBy, &wire.TakeSession{Key: key, Prepare: true, Offered: true}, reason.asked, nil)
-		return reason.offeredBy, state.GetSession(), absent
-	}
-	owner = cluster.OwnerOf(key.GetSocket())
-	if string(owner) == b.id {
-		owner = b.sessionAt(key.GetSocket())
-	}
-	if owner == "" {
-		return "", nil, absent
-	}
-	for range maxTakeOverHops {
-		if !b.mesh.HasNode(owner) {
-			return b.askAllForSession(ctx, key, reason)
-		}
-		state := b.askForSession(ctx, owner, &wire.TakeSession{Key: key, Prepare: true, Proven: reason.proven}, reason.asked, nil)
-		switch {
-		case state == nil: // it may be gone, and have handed the session over before
-			return b.askAllForSession(ctx, key, reason)
-		case state.GetSession() != nil:
-			return owner, state.GetSession(), absence{}
-		case state.GetMovedTo() == "":
-			return "", nil, absenceFromWire(state.GetAbsent())
-		default:
-			owner = cluster.NodeID(state.GetMovedTo())
-		}
-		if string(owner) == b.id { // it was here, which is all that the other node knows
-			owner = b.sessionAt(key.GetSocket())
-		}
-		if owner == "" {
-			break
-		}
-	}
-	return "", nil, absence{notRecovered: notRecoveredNodeLost}
-}
-
-// askAllForSession asks all nodes for a session, again if it may have moved in between from one that
-// was asked late to one that was asked early.
-func (b *Broker) askAllForSession(ctx context.Context, key *wire.SessionKey, reason takeOverFor) (owner cluster.NodeID, described *wire.Session, why absence) {
-	take := &wire.TakeSession{Key: key, Prepare: true, Proven: reason.proven}
-	op := &wire.Op{Op: &wire.Op_TakeSession{TakeSession: take}}
-	pause := askPause
-	for range askTries {
-		why = absence{notRecovered: notRecoveredNodeLost}
-		take.AskedAgoUs = time.Since(reason.asked).Microseconds()
-		result, partial := b.callOthers(ctx, everyNode(), callTimeout, op)
-		moved := false
-		for _, reply := range result.Replies {
-			one := cluster.Result{Replies: []cluster.Reply{reply}}
-			for _, state := range decode[wire.SessionState](one, &partial) {
-				if state.GetSession() != nil {
-					return reply.Node, state.GetSession(), absence{}
-				}
-				moved = moved || state.GetMovedTo() != ""
-				a := absenceFromWire(state.GetAbsent())
-				if a.overtaken || a.connected {
-					return "", nil, a
-				}
-				if a.notRecovered != notRecoveredUnknown || a.refusal != nil {
-					why = a
-				}
-			}
-		}
-		again := (partial.Partial || moved) && pauseFor(ctx, pause)
-		if !again {
-			break
-		}
-		pause *= 2
-	}
-	return "", nil, why
-}
-
-// askForSession calls the node that has a session, again if it is busy, and before each further time
-// calls again, if that isn't nil. It returns nil if there is no answer.
-func (b *Broker) askForSession(ctx context.Context, owner cluster.NodeID, t *wire.TakeSession, asked time.Time, again func()) *wire.SessionState {
-	op := &wire.Op{Op: &wire.Op_TakeSession{TakeSession: t}}
-	pause := askPause
-	for range askTries {
-		var state wire.SessionState
-		t.AskedAgoUs = time.Since(asked).Microseconds()
-		err := b.callNode(ctx, owner, op, &state, errNotRecovered)
-		if err == nil {
-			return &state
-		}
-		more := b.mesh.HasNode(owner) && pauseFor(ctx, pause)
-		if !more {
-			break
-		}
-		if again != nil {
-			again()
-		}
-		pause *= 2
-	}
-	return nil
-}
-
-// pauseFor waits. It returns false if ctx ends meanwhile.
-func pauseFor(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// doneContext is a context that ends when a channel is closed; never if that is nil.
-type doneContext <-chan struct{}
-
-// Deadline implements [context.Context].
-func (doneContext) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
-
-// Done implements [context.Context].
-func (c doneContext) Done() <-chan struct{} { return c }
-
-// Err implements [context.Context].
-func (c doneContext) Err() error {
-	select {
-	case <-c:
-		return context.Canceled
-	default:
-		return nil
-	}
-}
-
-// Value implements [context.Context].
-func (doneContext) Value(any) any { return nil }
-
 // barrier is an operation that does nothing, and is answered.
 var barrier = encode(&wire.Op{Op: &wire.Op_Barrier{Barrier: &wire.Barrier{}}})
 
@@ -463,7 +286,7 @@ func (b *Broker) newShadow(ns *namespace, key *wire.SessionKey, described *wire.
 		claims:      b.keepClaims(claimsFromWire(key.GetUser(), described.GetClaims())),
 		session:     &session{moves: d.Moves + 1, takenOver: time.Now().UnixNano(), earlier: described.GetEarlierOffset()},
 	}
-	s.session.secret, _ = secretOf(key)
+	s.session.secret, _ = pid.SecretFrom(key.GetSecret())
 	s.session.shadow = true
 	s.session.had, s.session.hadUntil = make(map[string]bool), time.Now().Add(lateTime)
 	s.moving.Store(true)
@@ -624,60 +447,4 @@ func (b *Broker) applyOffer(ctx context.Context, from cluster.NodeID, o *wire.Of
 	n := 0
 	taken.Range(func(any, any) bool { n++; return true })
 	return countOf(n)
-}
-
-func (a absence) toWire() *wire.SessionState {
-	w := &wire.SessionAbsent{NotRecovered: a.notRecovered, Overtaken: a.overtaken, Connected: a.connected}
-	if a.refusal != nil {
-		w.RefusalCode, w.RefusalReason = a.refusal.Reason, a.refusal.Message
-	}
-	return &wire.SessionState{State: &wire.SessionState_Absent{Absent: w}}
-}
-
-func absenceFromWire(w *wire.SessionAbsent) absence {
-	a := absence{notRecovered: w.GetNotRecovered(), overtaken: w.GetOvertaken(), connected: w.GetConnected()}
-	if a.notRecovered == "" {
-		a.notRecovered = notRecoveredUnknown
-	}
-	if w.GetRefusalCode() != "" {
-		a.refusal = disconnectedAway(w.GetRefusalCode(), w.GetRefusalReason())
-	}
-	return a
-}
-
-func claimsToWire(c *token.Claims) *wire.SessionClaims {
-	grant, _ := json.Marshal(c.Grant) // strings always encode
-	return &wire.SessionClaims{Id: c.ID, IssuedUnixNs: unixNano(c.IssuedAt), ExpiresUnixNs: unixNano(c.ExpiresAt), Grant: grant}
-}
-
-func claimsFromWire(user string, w *wire.SessionClaims) token.Claims {
-	c := token.Claims{User: user, ID: w.GetId(), IssuedAt: fromUnixNano(w.GetIssuedUnixNs()), ExpiresAt: fromUnixNano(w.GetExpiresUnixNs())}
-	_ = json.Unmarshal(w.GetGrant(), &c.Grant) // a node has encoded it
-	return c
-}
-
-// sameClaims reports whether two nodes, or one at two times, have described the same claims.
-func sameClaims(a, b *wire.SessionClaims) bool {
-	return a.GetId() == b.GetId() && a.GetIssuedUnixNs() == b.GetIssuedUnixNs() &&
-		a.GetExpiresUnixNs() == b.GetExpiresUnixNs() && bytes.Equal(a.GetGrant(), b.GetGrant())
-}
-
-// unixNano returns a time between nodes: 0 for none, and the last that there is, in 2262, for later
-// ones.
-func unixNano(t time.Time) int64 {
-	last := time.Unix(0, math.MaxInt64)
-	switch {
-	case t.IsZero():
-		return 0
-	case t.After(last):
-		return math.MaxInt64
-	}
-	return t.UnixNano()
-}
-
-func fromUnixNano(ns int64) time.Time {
-	if ns == 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, ns)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/salabroker/sala/broker/cluster"
+	"github.com/salabroker/sala/broker/pid"
 	"github.com/salabroker/sala/broker/realip"
 )
 
@@ -21,7 +22,7 @@ const (
 
 // tombstone is what a node remembers of a session that ended while the client was away.
 type tombstone struct {
-	secret          [secretBytes]byte
+	secret          pid.Secret
 	namespace, user string
 	notRecovered    string         // the client may connect afresh, and is told why; UNKNOWN by default
 	refusal         *Error         // the client was disconnected, and is refused once with this; nil if it wasn't
