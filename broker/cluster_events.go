@@ -44,6 +44,7 @@ func (b *Broker) shareEvents() {
 		Places:     b.depositedPlaces,
 		Send:       b.sendEvents,
 		Ask:        b.findWill,
+		Silent:     b.mesh.Silent,
 		Publish:    b.publishLost,
 		PublishEnd: b.publishNeverArrived,
 		PlacesLost: b.placesLost,

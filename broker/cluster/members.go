@@ -38,6 +38,10 @@ type peer struct {
 	// heard is true if a message has come since this node's bus connected. Then the other node's
 	// bus had connected, too.
 	heard bool
+	// silent is true if no message came for half the time after which the node is lost, until one
+	// does. Unlike lastSeen, it outlasts a time in which nobody could be heard: a node that was killed
+	// before it stays silent.
+	silent bool
 }
 
 // tombstone is what is kept of a node that has gone. A node that left doesn't come back. A lost
@@ -95,7 +99,7 @@ func (m *members) alive(id NodeID, now time.Time) bool {
 	defer m.mu.Unlock()
 	p, ok := m.peers[id]
 	if ok {
-		p.lastSeen, p.heard = now, true
+		p.lastSeen, p.heard, p.silent = now, true, false
 	}
 	return ok
 }
@@ -116,6 +120,18 @@ func (m *members) unheard() (ids []NodeID) {
 	defer m.mu.Unlock()
 	for id, p := range m.peers {
 		if !p.heard {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// silent returns the nodes that have been silent for so long that they may be lost.
+func (m *members) silent() (ids []NodeID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, p := range m.peers {
+		if p.silent {
 			ids = append(ids, id)
 		}
 	}
@@ -170,6 +186,7 @@ func (m *members) sweep(every time.Duration, now time.Time, hearing bool) (lost 
 		return nil, true
 	}
 	for id, p := range m.peers {
+		p.silent = p.silent || hearing && now.Sub(p.lastSeen) > m.deadAfter/2
 		if hearing && now.Sub(p.lastSeen) > m.deadAfter {
 			m.remove(id)
 			m.markDeleted(p.node, false, now)

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 )
@@ -48,6 +49,44 @@ func fill(m *members, at time.Time) {
 	for i := range maxNodes {
 		m.heartbeat(Node{ID: NodeID(fmt.Sprint("node", i)), Incarnation: 1}, at)
 	}
+}
+
+// A node that was silent for a while may be lost, also after a time in which nobody could be heard, until a
+// message of it comes.
+func TestSilentNodes(t *testing.T) {
+	m := newMembers(4*time.Second, func(id NodeID) string { return string(id) })
+	now := time.Now()
+	pass := func(d time.Duration, hearing bool, heard ...NodeID) {
+		for end := now.Add(d); now.Before(end); {
+			now = now.Add(250 * time.Millisecond)
+			for _, id := range heard {
+				m.alive(id, now)
+			}
+			m.sweep(250*time.Millisecond, now, hearing)
+		}
+	}
+	want := func(when string, want ...NodeID) {
+		t.Helper()
+		if got := m.silent(); !slices.Equal(got, want) {
+			t.Errorf("%s: %q are silent, want %q", when, got, want)
+		}
+	}
+	m.heartbeat(Node{ID: "A", Incarnation: 1}, now)
+	m.heartbeat(Node{ID: "B", Incarnation: 1}, now)
+	pass(10*time.Second, true, "A", "B")
+	want("with heartbeats of both")
+	pass(1500*time.Millisecond, true, "A")
+	want("a moment after the last one of B")
+	pass(time.Second, true, "A")
+	want("a while after it", "B")
+	m.markUnheard()
+	m.reset(now)
+	want("with a new connection", "B")
+	pass(3*time.Second, false)
+	want("while this node hears nothing", "B")
+	m.reset(now)
+	pass(250*time.Millisecond, true, "A", "B")
+	want("once both are heard again")
 }
 
 // The oldest tombstone gives way.

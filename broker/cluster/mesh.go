@@ -155,6 +155,10 @@ func (m *Mesh) Nodes() []Node {
 // HasNode reports whether another node with that id is in the cluster.
 func (m *Mesh) HasNode(id NodeID) bool { return m.members.has(id) }
 
+// Silent returns the other nodes that haven't been heard for so long that they may be lost. They are
+// still among [Mesh.Nodes].
+func (m *Mesh) Silent() []NodeID { return m.members.silent() }
+
 // Node returns another node of the cluster as it last described itself, and whether it is there.
 func (m *Mesh) Node(id NodeID) (Node, bool) { return m.members.get(id) }
 

@@ -16,11 +16,13 @@
 // # Who keeps the sockets
 //
 // Rendezvous hashing ranks the other nodes for each node ([rank]); its successors are the first of
-// them. When nodes come or go, another node may become a successor. The previous one keeps the
-// sockets until every successor has all of them. Each successor gets its own epochs: a snapshot, then
-// changes numbered without a gap. Once a second each is asked what it has; if something is missing a
-// new epoch begins. A version counts the changes of the node's sockets across all successors, so that
-// what two of them keep can be compared.
+// them. Nodes that haven't been heard for a while come last, since they may be lost: while Redis
+// fails again and again, it takes long until that is noticed, and the successors of a node could all be
+// nodes that are gone. When nodes come or go, or fall silent, another node may become a successor. The
+// previous one keeps the sockets until every successor has all of them. Each successor gets its own
+// epochs: a snapshot, then changes numbered without a gap. Once a second each is asked what it has; if
+// something is missing a new epoch begins. A version counts the changes of the node's sockets across
+// all successors, so that what two of them keep can be compared.
 //
 // # Who publishes
 //

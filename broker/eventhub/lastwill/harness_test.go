@@ -68,7 +68,7 @@ func (ns *nodes) add(id cluster.NodeID) *node {
 	}
 	n.Registry = lastwill.New(lastwill.Options{
 		Self: id, Hub: n.hub, Sockets: n.list, Send: n.send, Ask: n.ask, Publish: n.publish, PublishEnd: n.publishEnd,
-		Interest: n.interest, Places: n.listPlaces, PlacesLost: n.placesLost, Forgotten: n.forgotten, Logger: slog.New(slog.DiscardHandler),
+		Silent: n.silent, Interest: n.interest, Places: n.listPlaces, PlacesLost: n.placesLost, Forgotten: n.forgotten, Logger: slog.New(slog.DiscardHandler),
 	})
 	sub, err := n.hub.Subscribe(eventhub.SubscribeOptions{Credits: 100_000})
 	if err != nil {
@@ -210,6 +210,18 @@ func (n *node) ask(_ context.Context, lost cluster.NodeID) (states map[cluster.N
 		states[other.id] = other.State(lost, n.id)
 	}
 	return states, complete
+}
+
+// silent returns the nodes that were killed a while ago.
+func (n *node) silent() (ids []cluster.NodeID) {
+	n.in.mu.Lock()
+	defer n.in.mu.Unlock()
+	for id, at := range n.in.killed {
+		if time.Since(at) > 2*time.Second {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 func (n *node) publish(s *eventhub.Socket, incarnation uint64, redelivered bool, tracker *eventhub.Tracker) {

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/salabroker/sala/broker/cluster"
 	"github.com/salabroker/sala/broker/presence"
 )
 
@@ -38,4 +39,41 @@ func TestPlacesOfLostNodes(t *testing.T) {
 				len(ns.lostPlaces), ns.lostPlaces[place(0)], ns.lostPlaces[place(1)], ns.lostPlaces[place(2)])
 		}
 	})
+}
+
+// Nodes are killed one after the other, and none of that is noticed, since Redis fails again and again. As
+// long as one other node lives, whichever that is, it learns which users the last one had.
+func TestPlacesWhileLossesGoUnnoticed(t *testing.T) {
+	ids := []cluster.NodeID{"b", "c", "d", "e", "f", "g"}
+	for _, survivor := range ids {
+		t.Run(string(survivor), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ns := newNodes(t, append([]cluster.NodeID{"a"}, ids...)...)
+				pass(3 * time.Second)
+				place := presence.Place{Namespace: "/", Room: "room", User: "ana"}
+				for _, id := range ids {
+					if id != survivor {
+						ns.kill(id)
+						pass(4 * time.Second)
+					}
+				}
+				a := ns.all["a"]
+				a.place(place, true)
+				pass(time.Second)
+				ns.kill("a")
+				pass(4 * time.Second)
+				for _, id := range append(ids, "a") {
+					if id != survivor {
+						ns.all[survivor].notice(id)
+					}
+				}
+				pass(30 * time.Second)
+				ns.mu.Lock()
+				defer ns.mu.Unlock()
+				if ns.lostPlaces[place] == 0 {
+					t.Error("nobody learns of the user")
+				}
+			})
+		})
+	}
 }

@@ -27,6 +27,15 @@ func rank(node cluster.NodeID, others []cluster.NodeID) []cluster.NodeID {
 	return ranked
 }
 
+// heardFirst moves the nodes that may be lost to the end of a ranking. Otherwise all successors of a
+// node could be nodes whose loss isn't noticed yet.
+func heardFirst(ranked, silent []cluster.NodeID) []cluster.NodeID {
+	slices.SortStableFunc(ranked, func(a, b cluster.NodeID) int {
+		return cmp.Compare(toInt(slices.Contains(silent, a)), toInt(slices.Contains(silent, b)))
+	})
+	return ranked
+}
+
 // better compares what two nodes keep of a lost one. It is positive if a is to publish rather than
 // b, because it is publishing already or knows more.
 func better(a, b *wire.WillState) int {

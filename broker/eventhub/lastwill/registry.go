@@ -40,6 +40,8 @@ type Options struct {
 	// Ask asks all other nodes what they keep of a lost one, and waits for the answers. Complete is
 	// false if a node that is there has not answered.
 	Ask func(ctx context.Context, lost cluster.NodeID) (states map[cluster.NodeID]*wire.WillState, complete bool)
+	// Silent returns the nodes that are there, but may be lost.
+	Silent func() []cluster.NodeID
 	// Publish publishes the Disconnect of a lost node's socket with
 	// [eventhub.Hub.PublishTracked]. It must be quick.
 	Publish func(s *eventhub.Socket, incarnation uint64, redelivered bool, t *eventhub.Tracker)

@@ -83,12 +83,13 @@ func (r *Registry) chooseSuccessors() (changed bool) {
 	r.mu.Lock()
 	if interest != "" {
 		want = rank(r.opts.Self, slices.Collect(maps.Keys(r.nodes)))
-		want = want[:min(len(want), successorCount)]
 	}
 	resync := r.resync || interest != d.interest
 	d.interest = interest
 	r.resync = false
 	r.mu.Unlock()
+	want = heardFirst(want, r.opts.Silent())
+	want = want[:min(len(want), successorCount)]
 	for id, s := range d.successors {
 		s.broken = s.broken || resync
 		if !slices.Contains(want, id) {
