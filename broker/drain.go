@@ -84,6 +84,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	if !grace.Wait(ctx, endGrace, b.awaitGoroutines) {
 		err = errors.Join(err, errors.New("requests to clients or backends have not ended"))
 	}
+	b.outcomes.Close()
 	return err
 }
 

@@ -130,3 +130,18 @@ func TestSessionsLoseNothingWithTheirConnection(t *testing.T) {
 		}
 	})
 }
+
+// Messages that are dropped right before the end are known when Shutdown returns.
+func TestDropsAreShownAtShutdown(t *testing.T) {
+	withSession(t, broker.Options{}, func(t *testing.T, ana *absence) {
+		ana.leave()
+		ana.send(1, "kept")
+		if err := ana.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		x, err := ana.Explain(t.Context(), broker.ExplainQuery{User: "ana"})
+		if err != nil || len(x.Drops) != 1 || x.Drops[0].Report.Dropped != 1 {
+			t.Errorf("drops %+v, %v", x.Drops, err)
+		}
+	})
+}

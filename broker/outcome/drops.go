@@ -15,11 +15,16 @@ const (
 	maxGathered = 1024
 )
 
-// gathering holds drops until they are recorded. A timer runs while there are any.
+// gathering holds drops until they are recorded. A timer runs while there are any, until the end.
+//
+// All drops take one lock. It costs 50 to 200 ns, and on two processors 16 locks by socket cost no
+// less.
 type gathering struct {
-	mu    sync.Mutex // held with no other lock
-	drops map[dropKey]*Event
-	left  uint64 // drops beyond maxGathered
+	mu     sync.Mutex // held with no other lock
+	drops  map[dropKey]*Event
+	left   uint64 // drops beyond maxGathered
+	timer  *time.Timer
+	closed bool
 }
 
 type dropKey struct{ socket, reason string }
@@ -42,7 +47,9 @@ func (r *Recorder) RecordDrop(s *eventhub.Socket, reason, message string, messag
 	}
 	if g.drops == nil {
 		g.drops = make(map[dropKey]*Event)
-		time.AfterFunc(gatherTime, r.recordDrops)
+		if !g.closed {
+			g.timer = time.AfterFunc(gatherTime, r.recordDrops)
+		}
 	}
 	g.drops[key] = &Event{
 		Kind: Drop, Time: time.Now(), Node: r.node, Namespace: s.Namespace, Socket: s,
@@ -68,6 +75,19 @@ func (r *Recorder) recordDrops() {
 			w.miss(left)
 		}
 	}
+}
+
+// Close records the drops that are still gathered, and has no timer run from then on. It may be
+// called again.
+func (r *Recorder) Close() {
+	g := &r.drops
+	g.mu.Lock()
+	g.closed = true
+	if g.timer != nil {
+		g.timer.Stop()
+	}
+	g.mu.Unlock()
+	r.recordDrops()
 }
 
 // rememberDrop keeps a drop, unless the socket has no user. One that is like the one before it is

@@ -34,8 +34,8 @@ const (
 // ErrTooManyWatchers is the error for one watcher too many.
 var ErrTooManyWatchers = errors.New("there are too many watchers")
 
-// Recorder records what became of things at one node. Its methods may be called concurrently
-// and don't wait.
+// Recorder records what became of things at one node, until Close. Its methods may be called
+// concurrently and don't wait.
 type Recorder struct {
 	// Static.
 	node string
@@ -90,7 +90,7 @@ type LimitHit struct {
 	First, Last                           time.Time
 }
 
-// NewRecorder returns a recorder for a node. With debug, everything is logged.
+// NewRecorder returns a recorder for a node. With debug, everything is logged. Close must follow.
 func NewRecorder(node string, log *slog.Logger, debug bool) *Recorder {
 	r := &Recorder{
 		node:     node,

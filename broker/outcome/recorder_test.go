@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -279,4 +281,80 @@ func TestDropsAreBounded(t *testing.T) {
 			t.Errorf("%d drops of a user are remembered", n)
 		}
 	})
+}
+
+// Drops that are gathered when the recorder is closed are shown at once, and no timer runs afterwards.
+func TestCloseRecordsDrops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder()
+		w, err := r.Watch("web", Filter{Problems: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.RecordDrop(socketOf("s", "ana"), "undelivered", "gone", 3)
+		r.Close()
+		if events, _ := w.Take(); len(events) != 1 || events[0].Report.Dropped != 3 {
+			t.Errorf("shown: %+v", events)
+		}
+		for range 2 {
+			r.RecordDrop(socketOf("s", "ana"), "undelivered", "gone", 1)
+			<-time.After(2 * gatherTime)
+			if events, _ := w.Take(); len(events) > 0 {
+				t.Errorf("shown after the end: %+v", events)
+			}
+			r.Close()
+			if events, _ := w.Take(); len(events) != 1 {
+				t.Errorf("shown by another call: %+v", events)
+			}
+		}
+	})
+}
+
+// Every drop is shown once, whoever records it while others are shown.
+func TestDropsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder()
+		w, err := r.Watch("web", Filter{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		const workers, rounds = 8, 50
+		var all sync.WaitGroup
+		for i := range workers {
+			all.Go(func() {
+				for n := range rounds {
+					r.RecordDrop(socketOf(fmt.Sprint("s", n%(i+1)), "ana"), "queue full", "slow", 1)
+					<-time.After(gatherTime / 7)
+				}
+			})
+		}
+		all.Wait()
+		r.Close()
+		shown := 0
+		events, missed := w.Take()
+		for _, e := range events {
+			shown += e.Report.Dropped
+		}
+		if shown != workers*rounds || missed > 0 {
+			t.Errorf("%d drops are shown, %d missed, want %d", shown, missed, workers*rounds)
+		}
+	})
+}
+
+func BenchmarkRecordDrop(b *testing.B) {
+	for _, sockets := range []int{1, 1000} {
+		b.Run(fmt.Sprint(sockets, "_sockets"), func(b *testing.B) {
+			r := newRecorder()
+			defer r.Close()
+			dropped := make([]*eventhub.Socket, sockets)
+			for i := range dropped {
+				dropped[i] = socketOf(fmt.Sprint("ABCDEFGHIJ", i), "ana")
+			}
+			b.RunParallel(func(pb *testing.PB) {
+				for i := rand.IntN(sockets); pb.Next(); i++ {
+					r.RecordDrop(dropped[i%sockets], "queue full", "slow", 1)
+				}
+			})
+		})
+	}
 }
