@@ -126,8 +126,8 @@ func (p *keylessPool) touch(c *countedConn) {
 }
 
 // promote is called when a connection has shown a valid key. It reports whether it may stay. If
-// there is no room, connections whose keys have been revoked make room; the caller closes those that
-// are evicted.
+// there is no room, connections whose keys have been revoked make room, and then one of another key
+// that has more of them; the caller closes those that are evicted.
 func (p *keylessPool) promote(c *countedConn) (stays bool, evicted []*countedConn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -141,6 +141,10 @@ func (p *keylessPool) promote(c *countedConn) (stays bool, evicted []*countedCon
 	if !stays {
 		p.demoteEnded()
 		stays = p.enterKeyed(c)
+		if other := p.greediest(c); !stays && other != nil {
+			p.demote(other)
+			stays = p.enterKeyed(c)
+		}
 		evicted = p.shrink()
 	}
 	if !stays {
@@ -176,10 +180,36 @@ func (p *keylessPool) enterKeyed(c *countedConn) bool {
 func (p *keylessPool) demoteEnded() {
 	for c := range p.keyed {
 		if c.keyEnded() {
-			p.leaveKeyed(c)
-			p.place(c, p.conns.PushFront(c))
+			p.demote(c)
 		}
 	}
+}
+
+// demote puts a connection that has shown a key into the pool, as the one that has been quiet for
+// longest. The caller holds mu.
+func (p *keylessPool) demote(c *countedConn) {
+	p.leaveKeyed(c)
+	p.place(c, p.conns.PushFront(c))
+}
+
+// greediest returns a connection that should make room for one that has shown a key: one of the key
+// that has the most, if the other's key has at least two fewer. If it is the address that has too
+// many, only its connections count. The caller holds mu.
+func (p *keylessPool) greediest(c *countedConn) (greediest *countedConn) {
+	full, mine := len(p.keyed) >= maxKeyed, c.ended.Load()
+	counts := make(map[any]int)
+	for other := range p.keyed {
+		if full || other.network() == c.network() {
+			counts[other.ended.Load()]++
+		}
+	}
+	most := counts[mine] + 1
+	for other := range p.keyed {
+		if n := counts[other.ended.Load()]; n > most && (full || other.network() == c.network()) {
+			greediest, most = other, n
+		}
+	}
+	return greediest
 }
 
 // leaveKeyed frees the place of a connection that has shown a key. The caller holds mu.

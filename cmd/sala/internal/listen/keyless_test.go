@@ -129,7 +129,7 @@ func TestRevokedKeysMakeRoom(t *testing.T) {
 		}
 		old = append(old, c)
 	}
-	if _, stays := come(valid); stays {
+	if _, stays := come(revoked); stays {
 		t.Fatal("an address has too many callers")
 	}
 	if stays := old[0].ShowKey(valid); !stays {
@@ -157,5 +157,52 @@ func TestRevokedKeysMakeRoom(t *testing.T) {
 	}
 	if stays := old[len(old)-1].ShowKey(valid); !stays && !old[len(old)-1].closed.Load() {
 		t.Error("a connection that shows a valid key again doesn't come back")
+	}
+}
+
+// One key may have all places, also from several addresses, until another key needs some of them.
+func TestKeysShareThePlaces(t *testing.T) {
+	l := &limitListener{limits: limits{keyless: newKeylessPool()}}
+	pool := l.keyless
+	greedy, other := make(chan struct{}), make(chan struct{})
+	come := func(address string, key <-chan struct{}) (stays bool) {
+		c := &countedConn{TCPConn: &net.TCPConn{}, listener: l, from: netip.MustParseAddr(address)}
+		pool.add(c)
+		return c.ShowKey(key)
+	}
+	const sameAddress, otherAddress = "192.0.2.1", "192.0.2.2"
+	fill := func() {
+		for come(sameAddress, greedy) {
+		}
+		for come(otherAddress, greedy) {
+		}
+	}
+	for come(sameAddress, greedy) {
+	}
+	if len(pool.keyed) != maxKeyedPerAddress {
+		t.Fatalf("a key has %d connections of an address", len(pool.keyed))
+	}
+	if !come(sameAddress, other) {
+		t.Error("another key has no place at the address")
+	}
+	fill()
+	if len(pool.keyed) != maxKeyed {
+		t.Fatalf("there are %d connections with a key", len(pool.keyed))
+	}
+	for range maxKeyed/2 - 1 {
+		if !come("2001:db8::1", other) {
+			t.Fatal("another key doesn't get half of the places")
+		}
+	}
+	fill()
+	if come("2001:db8::1", other) || come(sameAddress, greedy) {
+		t.Error("a key gets more than half of the places from the other")
+	}
+	counts := make(map[any]int)
+	for c := range pool.keyed {
+		counts[c.ended.Load()]++
+	}
+	if len(pool.keyed) != maxKeyed || len(counts) != 2 || counts[any((<-chan struct{})(other))] != maxKeyed/2 {
+		t.Errorf("the connections by key: %v", counts)
 	}
 }
