@@ -51,7 +51,7 @@ func (b *Broker) emitOnce(ctx context.Context, ns *namespace, t Target, m Messag
 	}
 	m.Unreported, m.part = false, partWhole
 	key := idempotency.Key{Namespace: ns.name, Text: m.IdempotencyKey}
-	result, duplicate, err := b.keys.Do(ctx, key, fingerprint(&t, &m), func(ctx context.Context, id idempotency.ID) ([]byte, bool) {
+	result, duplicate, err := b.keys.Do(ctx, m.Caller, key, fingerprint(&t, &m), func(ctx context.Context, id idempotency.ID) ([]byte, bool) {
 		m.identity = identity{id.Node, id.Number}
 		report := b.emitChecked(ctx, ns, t, m)
 		return encodeReport(&report), !report.Partial && len(report.Unrecorded) == 0
@@ -80,7 +80,7 @@ func (b *Broker) keyError(err error) *Error {
 	case errors.Is(err, idempotency.ErrTooMany):
 		return &Error{
 			Code: CodeResourceExhausted, Reason: ReasonTooManyKeys,
-			Message: fmt.Sprintf("this node has remembered as many idempotency keys within %s as it may; try again later, or have the operator lower --idempotency-window", b.opts.IdempotencyWindow),
+			Message: fmt.Sprintf("this node has remembered as many idempotency keys within %s as it may, or as one API key may; try again later, or have the operator lower --idempotency-window", b.opts.IdempotencyWindow),
 		}
 	}
 	b.log.Debug("an idempotency key can't be claimed", "error", err)

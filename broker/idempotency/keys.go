@@ -34,7 +34,7 @@ var (
 	ErrMismatch = errors.New("idempotency: the key was used for another message")
 	// ErrInProgress means that the message is being sent, and that the result isn't known yet.
 	ErrInProgress = errors.New("idempotency: the message of the key is still being sent")
-	// ErrTooMany means that this node has made as many claims as it may.
+	// ErrTooMany means that this node has made as many claims as it may, or as the owner may.
 	ErrTooMany = errors.New("idempotency: too many keys were used")
 	// ErrUnavailable means that the store can't be reached.
 	ErrUnavailable = errors.New("idempotency: the key can't be claimed")
@@ -47,7 +47,7 @@ type Options struct {
 	// Window is how long the store keeps them. Required.
 	Window time.Duration
 	// MaxKeys and MaxBytes bound the claims that this node makes within a window; by default,
-	// 1,000,000 and 256 MiB.
+	// 1,000,000 and 256 MiB. Each owner may make three quarters of them.
 	MaxKeys, MaxBytes int64
 	// NewID returns an identity for a message. Required.
 	NewID func() ID
@@ -86,7 +86,7 @@ type Send func(ctx context.Context, id ID) (result []byte, complete bool)
 type Keys struct {
 	// Static.
 	opts  Options
-	quota *quota
+	quota *quotas
 
 	// Guarded by mu.
 	mu   sync.Mutex
@@ -103,20 +103,20 @@ func NewKeys(o Options) *Keys {
 	}
 	return &Keys{
 		opts:  o,
-		quota: newQuota(o.Window, cmp.Or(o.MaxKeys, 1_000_000), cmp.Or(o.MaxBytes, 256<<20)),
+		quota: newQuotas(o.Window, cmp.Or(o.MaxKeys, 1_000_000), cmp.Or(o.MaxBytes, 256<<20)),
 		busy:  make(map[Key]chan struct{}),
 	}
 }
 
-// Do sends the message of a key, unless that has been done, and returns its result. duplicate says that
+// Do sends the message of an owner's key, unless that has been done, and returns its result. duplicate says that
 // another call has produced a result before. If that was incomplete, Do sends the message again and
 // returns the new result.
 //
 // While another call sends the message, Do waits for the result. ctx bounds that, and only that: once
 // Do sends, it goes on when the caller has gone. The error is one of those above, and then nothing was
 // sent by this call.
-func (k *Keys) Do(ctx context.Context, key Key, f Fingerprint, send Send) (result []byte, duplicate bool, err error) {
-	result, outcome, err := k.do(ctx, key, f, send)
+func (k *Keys) Do(ctx context.Context, owner string, key Key, f Fingerprint, send Send) (result []byte, duplicate bool, err error) {
+	result, outcome, err := k.do(ctx, owner, key, f, send)
 	if err != nil {
 		outcome = Refused
 	}
@@ -124,7 +124,7 @@ func (k *Keys) Do(ctx context.Context, key Key, f Fingerprint, send Send) (resul
 	return result, outcome == Repeated || outcome == Completed, err
 }
 
-func (k *Keys) do(ctx context.Context, key Key, f Fingerprint, send Send) ([]byte, Outcome, error) {
+func (k *Keys) do(ctx context.Context, owner string, key Key, f Fingerprint, send Send) ([]byte, Outcome, error) {
 	waiting, cancel := context.WithTimeout(ctx, waitTimeout)
 	defer cancel()
 	leave, err := k.enter(waiting, key)
@@ -132,7 +132,7 @@ func (k *Keys) do(ctx context.Context, key Key, f Fingerprint, send Send) ([]byt
 		return nil, Refused, err
 	}
 	defer leave()
-	if k.quota.full() {
+	if k.quota.full(owner) {
 		return nil, Refused, ErrTooMany
 	}
 	claim := Claim{Fingerprint: f, ID: k.opts.NewID(), Time: time.Now()}
@@ -142,16 +142,16 @@ func (k *Keys) do(ctx context.Context, key Key, f Fingerprint, send Send) ([]byt
 		case err != nil:
 			return nil, Refused, err
 		case !found:
-			k.quota.count(1, claimBytes+len(key.Text))
-			return k.send(ctx, key, claim, send), Sent, nil
+			k.quota.count(owner, 1, claimBytes+len(key.Text))
+			return k.send(ctx, owner, key, claim, send), Sent, nil
 		case there.Fingerprint != f:
 			return nil, Refused, ErrMismatch
 		case there.State == Complete:
 			return there.Result, Repeated, nil
 		case there.State == Incomplete:
-			return k.send(ctx, key, there, send), Completed, nil
+			return k.send(ctx, owner, key, there, send), Completed, nil
 		case !k.underWay(there):
-			return k.send(ctx, key, there, send), TakenOver, nil
+			return k.send(ctx, owner, key, there, send), TakenOver, nil
 		}
 		select {
 		case <-waiting.Done():
@@ -207,7 +207,7 @@ func (k *Keys) underWay(c Claim) bool {
 
 // send sends the message of a claim and records the result. If that fails, a repeat sends the message
 // again.
-func (k *Keys) send(ctx context.Context, key Key, c Claim, send Send) []byte {
+func (k *Keys) send(ctx context.Context, owner string, key Key, c Claim, send Send) []byte {
 	until := time.Now().Add(sendTimeout)
 	if deadline, ok := ctx.Deadline(); ok && deadline.Before(until) {
 		until = deadline
@@ -221,7 +221,7 @@ func (k *Keys) send(ctx context.Context, key Key, c Claim, send Send) []byte {
 	if complete {
 		c.State = Complete
 	}
-	k.quota.count(0, len(c.Result))
+	k.quota.count(owner, 0, len(c.Result))
 	recording, stop := context.WithTimeout(ctx, storeTimeout)
 	defer stop()
 	if err := k.opts.Store.Record(recording, key, c); err != nil {

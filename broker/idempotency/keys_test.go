@@ -56,14 +56,14 @@ func TestRepeatsWait(t *testing.T) {
 		nodes := []*idempotency.Keys{newKeys(store, "ONE", nil), newKeys(store, "TWO", nil)}
 		var all sync.WaitGroup
 		all.Go(func() {
-			if _, duplicate, err := nodes[0].Do(t.Context(), aKey, fingerprintOf(1, 0), sent(2*time.Second, "first")); err != nil || duplicate {
+			if _, duplicate, err := nodes[0].Do(t.Context(), "web", aKey, fingerprintOf(1, 0), sent(2*time.Second, "first")); err != nil || duplicate {
 				t.Errorf("the first call: %t, %v", duplicate, err)
 			}
 		})
 		synctest.Wait()
 		for i := range 6 {
 			all.Go(func() {
-				result, duplicate, err := nodes[i%2].Do(t.Context(), aKey, fingerprintOf(1, 0), never(t))
+				result, duplicate, err := nodes[i%2].Do(t.Context(), "web", aKey, fingerprintOf(1, 0), never(t))
 				if err != nil || !duplicate || string(result) != "first" {
 					t.Errorf("a repeat: %q, %t, %v", result, duplicate, err)
 				}
@@ -79,11 +79,13 @@ func TestWaitEnds(t *testing.T) {
 		store := idempotency.NewMemory(window)
 		nodes := []*idempotency.Keys{newKeys(store, "ONE", nil), newKeys(store, "TWO", nil)}
 		var first sync.WaitGroup
-		first.Go(func() { _, _, _ = nodes[0].Do(t.Context(), aKey, fingerprintOf(1, 0), sent(2*time.Second, "first")) })
+		first.Go(func() {
+			_, _, _ = nodes[0].Do(t.Context(), "web", aKey, fingerprintOf(1, 0), sent(2*time.Second, "first"))
+		})
 		synctest.Wait()
 		for _, node := range nodes {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			if _, _, err := node.Do(ctx, aKey, fingerprintOf(1, 0), never(t)); !errors.Is(err, idempotency.ErrInProgress) {
+			if _, _, err := node.Do(ctx, "web", aKey, fingerprintOf(1, 0), never(t)); !errors.Is(err, idempotency.ErrInProgress) {
 				t.Errorf("%v, want ErrInProgress", err)
 			}
 			cancel()
@@ -97,7 +99,7 @@ func TestCallerGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		keys := newKeys(idempotency.NewMemory(window), "ONE", nil)
 		ctx, cancel := context.WithCancel(t.Context())
-		result, _, err := keys.Do(ctx, aKey, fingerprintOf(1, 0), func(ctx context.Context, _ idempotency.ID) ([]byte, bool) {
+		result, _, err := keys.Do(ctx, "web", aKey, fingerprintOf(1, 0), func(ctx context.Context, _ idempotency.ID) ([]byte, bool) {
 			cancel()
 			if ctx.Err() != nil {
 				t.Error("the message is given up")
@@ -107,7 +109,7 @@ func TestCallerGone(t *testing.T) {
 		if err != nil || string(result) != "sent" {
 			t.Errorf("%q, %v", result, err)
 		}
-		if result, duplicate, err := keys.Do(t.Context(), aKey, fingerprintOf(1, 0), never(t)); err != nil || !duplicate || string(result) != "sent" {
+		if result, duplicate, err := keys.Do(t.Context(), "web", aKey, fingerprintOf(1, 0), never(t)); err != nil || !duplicate || string(result) != "sent" {
 			t.Errorf("a repeat: %q, %t, %v", result, duplicate, err)
 		}
 	})
@@ -128,7 +130,7 @@ func TestTakeOver(t *testing.T) {
 					o.Alive = func(node string) bool { return node == "ONE" && alive }
 				})
 				began := time.Now()
-				_, duplicate, err := keys.Do(t.Context(), aKey, fingerprintOf(1, 0), func(_ context.Context, id idempotency.ID) ([]byte, bool) {
+				_, duplicate, err := keys.Do(t.Context(), "web", aKey, fingerprintOf(1, 0), func(_ context.Context, id idempotency.ID) ([]byte, bool) {
 					if id != first.ID {
 						t.Errorf("the identity is %v, want %v", id, first.ID)
 					}
@@ -140,7 +142,7 @@ func TestTakeOver(t *testing.T) {
 				if waited := time.Since(began) > time.Second; waited != alive {
 					t.Errorf("it waited %v", time.Since(began))
 				}
-				if _, duplicate, err := keys.Do(t.Context(), aKey, fingerprintOf(1, 0), never(t)); err != nil || !duplicate {
+				if _, duplicate, err := keys.Do(t.Context(), "web", aKey, fingerprintOf(1, 0), never(t)); err != nil || !duplicate {
 					t.Errorf("a repeat: %t, %v", duplicate, err)
 				}
 			})
@@ -148,40 +150,44 @@ func TestTakeOver(t *testing.T) {
 	}
 }
 
-// A node makes no more claims than its limits allow, until the window has passed.
+// A node makes no more claims than its limits allow, and three quarters of them for one owner, until
+// the window has passed.
 func TestQuota(t *testing.T) {
-	for name, test := range map[string]struct {
-		change func(*idempotency.Options)
-		most   int
-	}{
-		"keys":  {func(o *idempotency.Options) { o.MaxKeys = 3 }, 3},
-		"bytes": {func(o *idempotency.Options) { o.MaxBytes = 3000 }, 3},
+	for name, change := range map[string]func(*idempotency.Options){
+		"keys":  func(o *idempotency.Options) { o.MaxKeys = 4 },
+		"bytes": func(o *idempotency.Options) { o.MaxBytes = 4000 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				keys := newKeys(idempotency.NewMemory(window), "ONE", test.change)
+				keys := newKeys(idempotency.NewMemory(window), "ONE", change)
 				result := string(make([]byte, 900))
-				claim := func(i int) error {
+				claim := func(owner string, i int) error {
 					key := idempotency.Key{Namespace: "/", Text: fmt.Sprint(i)}
-					_, _, err := keys.Do(t.Context(), key, fingerprintOf(i, 0), sent(0, result))
+					_, _, err := keys.Do(t.Context(), owner, key, fingerprintOf(i, 0), sent(0, result))
 					return err
 				}
-				for i := range test.most {
-					if err := claim(i); err != nil {
+				wantFull := func(owner string) {
+					t.Helper()
+					if err := claim(owner, 99); !errors.Is(err, idempotency.ErrTooMany) {
+						t.Errorf("%v, want ErrTooMany", err)
+					}
+				}
+				for i := range 3 {
+					if err := claim("web", i); err != nil {
 						t.Fatalf("claim %d: %v", i, err)
 					}
 					<-time.After(time.Second)
 				}
-				if err := claim(test.most); !errors.Is(err, idempotency.ErrTooMany) {
-					t.Errorf("%v, want ErrTooMany", err)
+				wantFull("web")
+				if err := claim("other", 3); err != nil {
+					t.Errorf("of another owner: %v", err)
 				}
+				wantFull("other")
 				<-time.After(window - 10*time.Second)
-				if err := claim(test.most); !errors.Is(err, idempotency.ErrTooMany) {
-					t.Errorf("before the window has passed: %v, want ErrTooMany", err)
-				}
+				wantFull("web")
 				<-time.After(20 * time.Second)
-				for i := range test.most {
-					if err := claim(100 + i); err != nil {
+				for i := range 3 {
+					if err := claim("web", 100+i); err != nil {
 						t.Errorf("after the window: %v", err)
 					}
 				}

@@ -142,7 +142,7 @@ func fingerprintOf(key, version int) idempotency.Fingerprint {
 func (m *model) call(n *modelNode, key int) bool {
 	complete := false
 	name := idempotency.Key{Namespace: "/", Text: fmt.Sprint(key)}
-	result, duplicate, err := n.keys.Do(m.t.Context(), name, fingerprintOf(key, 0), func(_ context.Context, id idempotency.ID) ([]byte, bool) {
+	result, duplicate, err := n.keys.Do(m.t.Context(), "web", name, fingerprintOf(key, 0), func(_ context.Context, id idempotency.ID) ([]byte, bool) {
 		if before := m.claimed[key]; before != nil && *before != id {
 			m.t.Errorf("key %d has the identities %v and %v", key, *before, id)
 		}
@@ -203,7 +203,7 @@ func (m *model) step() {
 	case what == 1 && m.claimed[key] != nil:
 		name := idempotency.Key{Namespace: "/", Text: fmt.Sprint(key)}
 		n.crashAfter, n.failStep = 0, 0
-		_, _, err := n.keys.Do(m.t.Context(), name, fingerprintOf(key, 1), func(context.Context, idempotency.ID) ([]byte, bool) {
+		_, _, err := n.keys.Do(m.t.Context(), "web", name, fingerprintOf(key, 1), func(context.Context, idempotency.ID) ([]byte, bool) {
 			m.t.Errorf("another message of key %d is sent", key)
 			return nil, true
 		})

@@ -9,7 +9,43 @@ import (
 // longer than the window.
 const quotaParts = 32
 
-// quota bounds the claims that a node makes within a window, and their bytes.
+// quotas bound the claims that a node makes within a window, and their bytes: in all, and for each
+// owner three quarters of that, so that nobody uses up what others need.
+type quotas struct {
+	// Static.
+	window time.Duration
+	total  *quota
+
+	mu sync.Mutex
+	of map[string]*quota // by owner
+}
+
+func newQuotas(window time.Duration, maxKeys, maxBytes int64) *quotas {
+	return &quotas{window: window, total: newQuota(window, maxKeys, maxBytes), of: make(map[string]*quota)}
+}
+
+// owner returns the quota of an owner. There are few owners: they are API keys.
+func (q *quotas) owner(name string) *quota {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	one, ok := q.of[name]
+	if !ok {
+		one = newQuota(q.window, q.total.maxKeys*3/4, q.total.maxBytes*3/4)
+		q.of[name] = one
+	}
+	return one
+}
+
+// full reports whether an owner can make no further claim.
+func (q *quotas) full(owner string) bool { return q.total.full() || q.owner(owner).full() }
+
+// count adds claims of an owner, and bytes.
+func (q *quotas) count(owner string, keys, bytes int) {
+	q.total.count(keys, bytes)
+	q.owner(owner).count(keys, bytes)
+}
+
+// quota bounds claims within a window, and their bytes.
 type quota struct {
 	// Static.
 	part     time.Duration
@@ -30,7 +66,7 @@ func newQuota(window time.Duration, maxKeys, maxBytes int64) *quota {
 	return &quota{part: max(window/quotaParts, 1), maxKeys: maxKeys, maxBytes: maxBytes, start: time.Now()}
 }
 
-// full reports whether the node can make no further claim. Those that are being made don't count yet.
+// full reports whether there can be no further claim. Those that are being made don't count yet.
 func (q *quota) full() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
