@@ -179,6 +179,7 @@ func New(o Options) (*Broker, error) {
 	b.events = eventhub.New(eventhub.Options{
 		AckTimeout:      o.AckTimeout,
 		DecisionTimeout: o.Decisions.Timeout,
+		MaxOwnerBytes:   o.maxOwnerBytes(),
 		Observer:        b.metrics.stream,
 	})
 	b.shareEvents()

@@ -21,6 +21,18 @@ const (
 // clients are gone.
 const lastEventsGrace = 2 * time.Second
 
+// backlogShare is the part of the memory limit, as a divisor, that the events take at most which
+// wait for the subscriptions of one API key.
+const backlogShare = 16
+
+// maxOwnerBytes returns what may wait for the subscriptions of one API key; 0 for the default.
+func (o *Options) maxOwnerBytes() int64 {
+	if o.MemoryLimit <= 0 {
+		return 0
+	}
+	return max(o.MemoryLimit/backlogShare, 4*o.MaxMessageBytes)
+}
+
 // SubscribeOptions says what a [Subscription] is for.
 type SubscribeOptions struct {
 	// Group is the consumer group to join; empty for one of its own.
@@ -36,7 +48,8 @@ type SubscribeOptions struct {
 	// Observe makes it an observer: it is never asked for anything, and clients are
 	// answered as if it weren't there.
 	Observe bool
-	// Owner is the name of the API key that subscribes, for people; may be empty.
+	// Owner is the name of the API key that subscribes, for people and for its share of the
+	// memory for events that wait; may be empty.
 	Owner string
 }
 

@@ -98,7 +98,7 @@ func (g *group) enqueue(en entry) {
 	switch {
 	case m == nil: // the last member has just left
 		after.lose(en, ReasonHandlerLost)
-	case m.queue.fits(&en, g.hub.opts.MaxQueuedEvents, g.hub.opts.MaxQueuedBytes):
+	case m.accepts(&en, g.hub.opts.MaxQueuedEvents, g.hub.opts.MaxQueuedBytes):
 		m.push(en)
 	default:
 		g.remove(m, newError(ReasonSlowSubscriber), &after)
@@ -203,6 +203,7 @@ func (g *group) release(s *Subscription, why *Error, after *aftermath) {
 	for s.queue.count > 0 {
 		g.handOver(s.queue.pop(), reason, true, after)
 	}
+	s.unreserve()
 	for key, m := range g.pins { // last: choose needs to see which sockets are still known
 		if m == s {
 			delete(g.pins, key)
@@ -235,7 +236,7 @@ func (g *group) handOver(en entry, reason string, inherited bool, after *afterma
 	switch {
 	case m == nil:
 		after.lose(en, reason)
-	case !m.queue.fits(&en, g.hub.opts.MaxQueuedEvents/2, g.hub.opts.MaxQueuedBytes/2):
+	case !m.accepts(&en, g.hub.opts.MaxQueuedEvents/2, g.hub.opts.MaxQueuedBytes/2):
 		after.lose(en, ReasonHandlerOverloaded)
 	default:
 		m.push(en)

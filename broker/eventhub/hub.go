@@ -15,6 +15,7 @@ type Hub struct {
 	// Static.
 	opts      Options
 	deadlines *deadlines
+	backlogs  *backlogs
 
 	lastID   atomic.Uint64 // of a delivery
 	draining atomic.Bool
@@ -43,7 +44,7 @@ type route struct {
 // New returns a hub. It has a goroutine until Close.
 func New(o Options) *Hub {
 	o = o.withDefaults()
-	h := &Hub{opts: o, deadlines: newDeadlines(o.AckTimeout)}
+	h := &Hub{opts: o, deadlines: newDeadlines(o.AckTimeout), backlogs: newBacklogs(o.MaxOwnerBytes)}
 	h.lastID.Store(firstDeliveryID())
 	h.routes.Store(&routes{})
 	go h.deadlines.run()
@@ -207,7 +208,7 @@ type SubscribeOptions struct {
 	Observe bool
 	// Credits is how many events may come at first.
 	Credits int
-	// Owner is who subscribes, for people; may be empty.
+	// Owner is who subscribes, for people and for [Options.MaxOwnerBytes]; may be empty.
 	Owner string
 }
 
@@ -233,7 +234,10 @@ func (h *Hub) addMember(o SubscribeOptions, r *Remote) (*Subscription, error) {
 		ready:   make(chan struct{}, 1),
 		done:    make(chan struct{}),
 		remote:  r,
+		share:   h.backlogs.owner(o.Owner),
 		credits: o.Credits,
+
+		reserved: freeBytes,
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -174,3 +174,39 @@ func TestLostDisconnectsKeepTheirID(t *testing.T) {
 		t.Errorf("two nodes handed out the ids %v", ids)
 	}
 }
+
+// The events that wait for all members of an owner are bounded, also if each waits for other events.
+// Members of other owners aren't affected, and events that are taken make room.
+func TestSlowSubscribersOfAnOwner(t *testing.T) {
+	h := newHub(t, Options{MaxOwnerBytes: 5 * reserveStep})
+	subscribed := func(owner, name string) *Subscription {
+		return subscribe(t, h, SubscribeOptions{Owner: owner, Filter: Filter{Kinds: []Kind{Message}, Names: []string{name}}})
+	}
+	publish := func(name string) {
+		big := message("s", name)
+		big.Attachments = [][]byte{make([]byte, reserveStep)}
+		h.Publish(big)
+	}
+	greedy := []*Subscription{subscribed("greedy", "a"), subscribed("greedy", "b"), subscribed("greedy", "c"), subscribed("greedy", "d")}
+	for _, name := range []string{"a", "b", "c", "a", "b"} {
+		publish(name)
+	}
+	publish("c") // the first of each has taken one step, the second another
+	wantEnded(t, greedy[2], ReasonSlowSubscriber)
+	other := subscribed("other", "c")
+	for range 4 {
+		publish("c")
+	}
+	if err := greedy[0].Credit(10); err != nil {
+		t.Fatal(err)
+	}
+	wantTaken(t, greedy[0], "s.a s.a")
+	for range 3 {
+		publish("d")
+	}
+	for i, s := range []*Subscription{greedy[0], greedy[1], greedy[3], other} {
+		if err := s.Err(); err != nil {
+			t.Errorf("subscription %d: %v", i, err)
+		}
+	}
+}

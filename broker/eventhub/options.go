@@ -17,6 +17,9 @@ type Options struct {
 	// of the fastest stream, and 16 MiB. Each event counts its arguments, its attachments and 256
 	// bytes.
 	MaxQueuedEvents, MaxQueuedBytes int
+	// MaxOwnerBytes bounds what waits for all members of one owner at this node together; 128 MiB.
+	// The first 64 KiB of each member don't count.
+	MaxOwnerBytes int64
 	// MaxSubscriptions is how many subscriptions there may be; 1000. MaxRemotes is how many
 	// subscriptions of other nodes may be represented in addition; 10,000.
 	MaxSubscriptions, MaxRemotes int
@@ -47,6 +50,7 @@ func (o Options) withDefaults() Options {
 	o.MaxCredits = cmp.Or(o.MaxCredits, 100_000)
 	o.MaxQueuedEvents = cmp.Or(o.MaxQueuedEvents, 50_000)
 	o.MaxQueuedBytes = cmp.Or(o.MaxQueuedBytes, 16<<20)
+	o.MaxOwnerBytes = cmp.Or(o.MaxOwnerBytes, 128<<20)
 	o.MaxSubscriptions = cmp.Or(o.MaxSubscriptions, 1000)
 	o.MaxRemotes = cmp.Or(o.MaxRemotes, 10_000)
 	if o.Observer == nil {

@@ -50,7 +50,7 @@ func (src *Source) Offer(d Delivery) bool {
 	var after aftermath
 	s.group.mu.Lock()
 	ok := s.err == nil && !src.stopped && !h.draining.Load()
-	if ok && !s.queue.fits(&en, h.opts.MaxQueuedEvents, h.opts.MaxQueuedBytes) {
+	if ok && !s.accepts(&en, h.opts.MaxQueuedEvents, h.opts.MaxQueuedBytes) {
 		s.group.remove(s, newError(ReasonSlowSubscriber), &after)
 		ok = false
 	}

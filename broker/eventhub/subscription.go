@@ -1,6 +1,13 @@
 package eventhub
 
-import "fmt"
+import (
+	"fmt"
+	"sync/atomic"
+)
+
+// takeBytes is after how many bytes Take stops, so that whoever takes holds little more than what
+// waits in the queue.
+const takeBytes = 1 << 20
 
 // Subscription is a member of a group. Its methods may be called concurrently, but Take by one
 // goroutine at a time.
@@ -13,14 +20,17 @@ type Subscription struct {
 	filter matcher
 	ready  chan struct{} // holds a token when there may be something to take
 	done   chan struct{}
-	remote *Remote // if it represents a subscription of another node; nil otherwise
+	remote *Remote       // if it represents a subscription of another node; nil otherwise
+	share  *atomic.Int64 // what the members of its owner have reserved
 
 	// Guarded by group.mu.
 	credits int
 	queue   queue
-	history history
-	sources []*Source // of other nodes that have events for it
-	err     *Error    // why it has ended; nil if it hasn't
+	// reserved bytes are what the queue may have; those beyond freeBytes are part of share.
+	reserved int
+	history  history
+	sources  []*Source // of other nodes that have events for it
+	err      *Error    // why it has ended; nil if it hasn't
 }
 
 // ID is unique among the subscriptions of the hub. Later subscriptions have higher ids.
@@ -69,22 +79,26 @@ func (s *Subscription) notifyPeers() {
 	}
 }
 
-// Take hands out as many deliveries as there are, the slice has room for and credits allow. Each
-// costs a credit. It doesn't wait: once it has returned 0, Ready says when there may be more. The
+// Take hands out as many deliveries as there are, the slice has room for and credits allow, but not
+// much more than 1 MiB. Each costs a credit. It doesn't wait: once it has returned 0, Ready says when
+// there may be more. The
 // error, an *[Error], says why the subscription has ended.
 func (s *Subscription) Take(into []Delivery) (n int, err error) {
 	s.group.mu.Lock()
 	if s.err != nil {
 		err = s.err
 	}
-	for err == nil && n < len(into) && s.credits > 0 && s.queue.count > 0 {
-		d, ok := s.handOut(s.queue.pop())
+	for bytes := 0; err == nil && n < len(into) && bytes < takeBytes && s.credits > 0 && s.queue.count > 0; {
+		en := s.queue.pop()
+		bytes += en.size
+		d, ok := s.handOut(en)
 		if ok {
 			into[n] = d
 			n++
 			s.credits--
 		}
 	}
+	s.unreserve()
 	s.group.checkIdle()
 	s.group.mu.Unlock()
 	if s.remote == nil {
