@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/salabroker/sala/api/apierror"
@@ -16,6 +17,8 @@ import (
 type budget struct {
 	// Static.
 	total, share int64
+
+	debtors atomic.Int32 // callers that hold more than their share
 
 	// Guarded by mu, which is held with no other lock.
 	mu      sync.Mutex
@@ -77,12 +80,7 @@ func (b *budget) take(ctx context.Context, by *auth.Caller, bytes int64, patienc
 func (b *budget) give(by *auth.Caller, bytes int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.used -= bytes
-	if left := b.of[by] - bytes; left > 0 {
-		b.of[by] = left
-	} else {
-		delete(b.of, by)
-	}
+	b.add(by, -bytes)
 	if len(b.waiting) == 0 {
 		return
 	}
@@ -97,13 +95,46 @@ func (b *budget) give(by *auth.Caller, bytes int64) {
 
 // grant takes the bytes if there is room. The caller holds mu.
 func (b *budget) grant(by *auth.Caller, bytes int64) bool {
-	held := b.of[by]
-	if b.used+bytes > b.total || held+bytes > b.share {
+	if b.used+bytes > b.total || b.of[by]+bytes > b.share {
 		return false
 	}
-	b.used += bytes
-	b.of[by] = held + bytes
+	b.add(by, bytes)
 	return true
+}
+
+// add changes what a caller holds. The caller holds mu.
+func (b *budget) add(by *auth.Caller, bytes int64) {
+	before := b.of[by]
+	after := before + bytes
+	b.used += bytes
+	if after > 0 {
+		b.of[by] = after
+	} else {
+		delete(b.of, by)
+	}
+	switch {
+	case before <= b.share && after > b.share:
+		b.debtors.Add(1)
+	case before > b.share && after <= b.share:
+		b.debtors.Add(-1)
+	}
+}
+
+// owe takes bytes whether there is room for them or not.
+func (b *budget) owe(by *auth.Caller, bytes int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.add(by, bytes)
+}
+
+// owes reports whether a caller holds more than its share. While nobody does, it takes no lock.
+func (b *budget) owes(by *auth.Caller) bool {
+	if b.debtors.Load() == 0 {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.of[by] > b.share
 }
 
 // withdraw removes a claim and reports whether it was still waiting.

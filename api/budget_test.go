@@ -48,7 +48,14 @@ func TestBudget(t *testing.T) {
 			t.Error("it is taken for a call that has ended")
 		}
 		b.give(first, 50)
-		b.give(second, 50)
+		if b.owe(second, 1); !b.owes(second) || b.owes(first) {
+			t.Error("it isn't known who holds more than its share")
+		}
+		b.give(second, 2)
+		if b.owes(second) || b.debtors.Load() != 0 {
+			t.Error("who holds less than its share owes something")
+		}
+		b.give(second, 49)
 		if b.used != 0 || len(b.of) != 0 || len(b.waiting) != 0 {
 			t.Errorf("what is left: %d bytes, %d callers, %d waiting", b.used, len(b.of), len(b.waiting))
 		}

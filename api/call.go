@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/tap"
 	"google.golang.org/protobuf/proto"
@@ -194,6 +195,7 @@ func (r registrar) RegisterService(desc *grpc.ServiceDesc, service any) {
 // handleUnary returns a handler that wraps handle, which receives the request and calls
 // the service. The interceptor is that of a direct call; gRPC passes none.
 func (s *Server) handleUnary(method string, handle grpc.MethodHandler) grpc.MethodHandler {
+	reads := auth.Reads(method)
 	return func(service any, ctx context.Context, _ func(any) error, intercept grpc.UnaryServerInterceptor) (resp any, err error) {
 		s.calls.Add(1)
 		defer s.calls.Add(-1)
@@ -205,6 +207,9 @@ func (s *Server) handleUnary(method string, handle grpc.MethodHandler) grpc.Meth
 		}
 		defer c.leave()
 		defer c.release()
+		if err := c.admitAnswer(ctx); err != nil {
+			return nil, err
+		}
 		ctx = c.startSpan(ctx)
 		resp, err = handle(service, context.WithValue(ctx, callKey{}, c), func(req any) error {
 			var err error
@@ -222,15 +227,59 @@ func (s *Server) handleUnary(method string, handle grpc.MethodHandler) grpc.Meth
 		if cause := context.Cause(ctx); err != nil && errors.As(cause, new(*broker.Error)) {
 			err = cause // the service doesn't know of shutdowns
 		}
-		if d := directOf(ctx); d != nil && err == nil {
-			err = d.rest.keep(resp)
+		if err != nil {
+			return nil, err
 		}
+		answer, err := c.answer(ctx, resp, reads)
 		if err == nil {
 			c.audit.answered(resp)
-			callerConnOf(ctx).answer(sizeOf(resp))
 		}
+		return answer, err
+	}
+}
+
+// answer returns the answer of a call as it is handed over, once it counts as unwritten. If there
+// is no room for it, a call that reads fails; others have been carried out.
+func (c *call) answer(ctx context.Context, resp any, reads bool) (any, error) {
+	if d := directOf(ctx); d != nil {
+		return resp, d.rest.keep(resp, reads)
+	}
+	conn := callerConnOf(ctx)
+	if conn == nil {
+		return resp, nil
+	}
+	data, err := c.server.codec.Marshal(resp)
+	if err != nil || len(data) == 0 {
 		return resp, err
 	}
+	bytes, err := conn.answer(c.caller, data.Len(), reads)
+	if err != nil {
+		data.Free()
+		return nil, err
+	}
+	return newQueuedAnswer(data, conn, bytes, nil), nil
+}
+
+// admitAnswer prepares the answer of a call. It returns an error if the caller leaves too many
+// answers unread over REST.
+func (c *call) admitAnswer(ctx context.Context) error {
+	if directOf(ctx) != nil {
+		if c.server.intake.answers.owes(c.caller) {
+			return tooBusy()
+		}
+		return nil
+	}
+	return uncompressed(ctx)
+}
+
+// uncompressed makes gRPC send the answers of a call as they are, so that they are counted until
+// they are written. It would compress those to a compressed request.
+func uncompressed(ctx context.Context) error {
+	source, ok := grpc.ServerTransportStreamFromContext(ctx).(messageSource)
+	if !ok || source.RecvCompress() == "" {
+		return nil
+	}
+	return grpc.SetSendCompressor(ctx, encoding.Identity)
 }
 
 // receive receives the only request of a call.

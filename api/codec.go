@@ -27,7 +27,7 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	switch ready := v.(type) {
 	case encoded:
 		return ready.BufferSlice, nil
-	case *queuedMessage:
+	case *queuedAnswer:
 		return ready.whole, nil
 	}
 	out, err := c.CodecV2.Marshal(v)

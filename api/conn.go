@@ -28,10 +28,18 @@ const (
 	// that respects maxStreams has fewer. gRPC itself counts only the calls that are still
 	// being carried out.
 	maxOpenCalls = maxStreams + 256
-	// unreadShare is the part of the memory limit, as a divisor, that unread answers over
-	// gRPC may take. Beyond it, connections with more than minUnread bytes are closed.
-	unreadShare = 12
-	minUnread   = 1 << 20
+	// unreadShare is the part of the memory limit, as a divisor, that each key's answers over
+	// gRPC may take until they are written. Each counts answerOverhead more than its bytes.
+	// Beyond the share, calls that read get no large answers, and connections with more than
+	// minUnread bytes are closed that have written nothing for unreadPatience. Beyond twice
+	// the share, others are closed too.
+	unreadShare    = 16
+	answerOverhead = 4 << 10
+	minUnread      = 64 << 10
+	unreadPatience = 5 * time.Second
+	// shedPause is how long a key that is beyond its share is left alone after a look at its
+	// connections.
+	shedPause = 10 * time.Millisecond
 )
 
 // KeyedConn is a connection whose listener distinguishes connections with a valid key
@@ -88,6 +96,7 @@ type connCredentials struct {
 // ServerHandshake implements credentials.TransportCredentials.
 func (cc connCredentials) ServerHandshake(c net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	conn := &callerConn{Conn: c, server: cc.server, keyed: keyedConn(c), open: make(map[uint32]struct{})}
+	cc.server.conns.add(conn)
 	return conn, conn, nil
 }
 
@@ -123,13 +132,15 @@ type callerConn struct {
 	frames  frameBudget
 	suspect bool // it has sent too much; gRPC may find a key in that
 
-	wrote frameScanner // used by the goroutine that writes
+	sending frameScanner // used by the goroutine that writes
 
-	// Guarded by mu, which is held with no other lock.
-	mu     sync.Mutex
-	open   map[uint32]struct{} // streams whose end hasn't been written
-	unread int64               // bytes of answers that haven't been written
-	closed bool
+	// Guarded by mu, which is held with no other lock but that of the server's conns.
+	mu       sync.Mutex
+	open     map[uint32]struct{} // streams whose end hasn't been written
+	unread   int64               // bytes of answers that haven't been written
+	payer    *auth.Caller        // against whose share they count
+	progress time.Time           // when a piece of one was last written, or they began to wait
+	closed   bool
 }
 
 // AuthType implements credentials.AuthInfo.
@@ -209,43 +220,62 @@ func (c *callerConn) received(f frame) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if f.kind == http2.FrameRSTStream {
-		c.end(f.stream)
+		delete(c.open, f.stream)
 	} else {
 		c.open[f.stream] = struct{}{}
 	}
 	return len(c.open)
 }
 
-// end notes that nothing more will be written of a call. The caller holds mu.
-func (c *callerConn) end(stream uint32) {
-	delete(c.open, stream)
-	if len(c.open) == 0 { // answers to calls that were given up are never written
-		c.count(-c.unread)
+// answer counts an answer of a call until [callerConn.wrote] is called with what it returns. If the
+// caller's unread answers take too much memory, connections whose peers don't read end, and if that
+// doesn't help, a large answer that may be refused is.
+func (c *callerConn) answer(caller *auth.Caller, size int, mayRefuse bool) (bytes int64, err error) {
+	if c == nil {
+		return 0, nil
 	}
+	bytes = int64(size) + answerOverhead
+	payer := c.take(caller, bytes)
+	if payer == nil || payer.Unwritten.Load() <= c.server.intake.maxUnread {
+		return bytes, nil
+	}
+	c.server.conns.shed(payer, c.server.intake.maxUnread)
+	if mayRefuse && size > smallCost && payer.Unwritten.Load() > c.server.intake.maxUnread {
+		c.wrote(bytes)
+		c.server.metrics.refuse(refusedAnswers)
+		return 0, tooBusy()
+	}
+	return bytes, nil
 }
 
-// count adds to the bytes that wait to be written. The caller holds mu.
-func (c *callerConn) count(bytes int64) {
-	if !c.closed {
-		c.unread += bytes
-		c.server.unread.Add(bytes)
+// take counts bytes that wait to be written, and returns the caller against whose share they count;
+// nil if the connection has ended. All that waits on a connection counts against one share.
+func (c *callerConn) take(caller *auth.Caller, bytes int64) *auth.Caller {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil
 	}
+	if c.unread == 0 {
+		c.payer, c.progress = caller, time.Now()
+	}
+	c.unread += bytes
+	c.payer.Unwritten.Add(bytes)
+	return c.payer
 }
 
-// answer notes bytes of an answer. If the peer doesn't read while unread answers take too
-// much memory, the connection ends.
-func (c *callerConn) answer(bytes int) {
+// wrote notes that bytes are written, or never will be.
+func (c *callerConn) wrote(bytes int64) {
 	if c == nil {
 		return
 	}
 	c.mu.Lock()
-	c.count(int64(bytes))
-	slow := c.unread > minUnread && c.server.unread.Load() > c.server.intake.maxUnread
-	c.mu.Unlock()
-	if slow {
-		_ = c.abandon() // Close makes the goroutine that reads return
-		_ = c.Close()   // fails only if it was closed before
+	defer c.mu.Unlock()
+	if c.closed {
+		return
 	}
+	c.unread -= bytes
+	c.payer.Unwritten.Add(-bytes)
 }
 
 // abandon counts and logs a connection whose peer doesn't read, and returns the error to
@@ -272,28 +302,100 @@ var errUnread = errors.New("the peer doesn't read the answers to its calls")
 // Write implements net.Conn.
 func (c *callerConn) Write(b []byte) (int, error) {
 	c.mu.Lock()
-	c.wrote.scan(b, c.sent)
+	c.sending.scan(b, c.sent)
 	c.mu.Unlock()
 	n, err := c.Conn.Write(b)
 	c.written.Add(int64(n))
 	return n, err
 }
 
-// sent notes which calls end and which bytes of answers are written. The caller holds mu.
+// sent notes which calls end, and that the peer reads. The caller holds mu.
 func (c *callerConn) sent(f frame) {
-	switch {
-	case f.kind == http2.FrameData:
-		c.count(-min(int64(f.length), c.unread))
-	case f.kind == http2.FrameRSTStream, f.kind == http2.FrameHeaders && f.flags.Has(http2.FlagHeadersEndStream):
-		c.end(f.stream)
+	if f.kind == http2.FrameData && f.length > 0 {
+		c.progress = time.Now()
+	}
+	if f.kind == http2.FrameRSTStream || f.kind == http2.FrameHeaders && f.flags.Has(http2.FlagHeadersEndStream) {
+		delete(c.open, f.stream)
 	}
 }
 
 // Close implements net.Conn.
 func (c *callerConn) Close() error {
+	c.server.conns.remove(c)
 	c.mu.Lock()
-	c.count(-c.unread)
+	if c.unread > 0 && !c.closed {
+		c.payer.Unwritten.Add(-c.unread)
+	}
 	c.closed = true
 	c.mu.Unlock()
 	return c.Conn.Close()
+}
+
+// callerConns are the gRPC connections of a server.
+type callerConns struct {
+	patience time.Duration // static
+
+	mu  sync.Mutex // held with no other lock but that of a connection
+	all map[*callerConn]struct{}
+	// looked is when shed last looked at the connections of a caller.
+	looked map[*auth.Caller]time.Time
+}
+
+func newCallerConns() *callerConns {
+	return &callerConns{patience: unreadPatience, all: make(map[*callerConn]struct{}), looked: make(map[*auth.Caller]time.Time)}
+}
+
+func (cs *callerConns) add(c *callerConn) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.all[c] = struct{}{}
+}
+
+func (cs *callerConns) remove(c *callerConn) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	delete(cs.all, c)
+}
+
+// shed ends connections whose peers don't read the answers that count against a caller's share,
+// until those are within it.
+func (cs *callerConns) shed(payer *auth.Caller, share int64) {
+	for payer.Unwritten.Load() > share {
+		c := cs.stalest(payer, share)
+		if c == nil {
+			return
+		}
+		_ = c.abandon() // Close makes the goroutine that reads return
+		_ = c.Close()   // fails only if it was closed before
+	}
+}
+
+// stalest returns the connection of a caller that has gone longest without writing an answer, of
+// those that may end; nil for none.
+func (cs *callerConns) stalest(payer *auth.Caller, share int64) (stalest *callerConn) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	now, much := time.Now(), payer.Unwritten.Load() > 2*share
+	if !much && now.Sub(cs.looked[payer]) < shedPause {
+		return nil
+	}
+	var progress time.Time
+	for c := range cs.all {
+		since, waits := c.waiting(payer)
+		if waits && (much || now.Sub(since) >= cs.patience) && (stalest == nil || since.Before(progress)) {
+			stalest, progress = c, since
+		}
+	}
+	if stalest == nil {
+		cs.looked[payer] = now
+	}
+	return stalest
+}
+
+// waiting reports whether many bytes wait on the connection that count against a caller's share,
+// and since when none has been written.
+func (c *callerConn) waiting(payer *auth.Caller) (since time.Time, many bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.progress, !c.closed && c.payer == payer && c.unread > minUnread
 }

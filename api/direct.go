@@ -248,6 +248,7 @@ func (s *directStream) SendMsg(m any) error {
 		defer s.direct.end(c)
 		info := &grpc.StreamServerInfo{FullMethod: s.name, IsServerStream: true}
 		stream := &serviceStream{directStream: s, ctx: ctx, call: c}
+		defer stream.written()
 		s.err = s.direct.server.interceptStream(s.method.service, stream, info, s.method.handle) //nolint:contextcheck // it is in stream
 	}()
 	return nil
@@ -309,6 +310,7 @@ type serviceStream struct {
 	call     *directCall
 	received bool
 	first    sync.Once
+	held     int64 // bytes that the last message has of the answers budget
 }
 
 // Context implements [grpc.ServerStream].
@@ -328,12 +330,39 @@ func (s *serviceStream) SendMsg(m any) error {
 	s.first.Do(func() { close(s.begun) })
 	select {
 	case into := <-s.wanted:
+		s.written()
+		if err := s.keep(m); err != nil {
+			return err // the gateway gets it as that of the call
+		}
 		err := fill(into, m)
 		s.filled <- err
 		return err
 	case <-s.ctx.Done():
 		return context.Cause(s.ctx)
 	}
+}
+
+// keep takes room for a message until it is written. It waits a while if there is none.
+func (s *serviceStream) keep(m any) error {
+	intake, caller := s.direct.server.intake, s.call.rest.call.caller
+	bytes := min(answerCopies*int64(sizeOf(m)), intake.answers.share)
+	if bytes <= smallCost {
+		return nil
+	}
+	if err := intake.answers.take(s.ctx, caller, bytes, intake.patience); err != nil {
+		return err
+	}
+	s.held = bytes
+	return nil
+}
+
+// written gives back what the last message holds. The gateway asks for the next message when it has
+// written the last one.
+func (s *serviceStream) written() {
+	if s.held > 0 {
+		s.direct.server.intake.answers.give(s.call.rest.call.caller, s.held)
+	}
+	s.held = 0
 }
 
 // SetHeader implements [grpc.ServerStream]. REST has no such headers.

@@ -6,7 +6,6 @@ import (
 	"io"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/encoding"
 
 	"github.com/salabroker/sala/api/apierror"
 	"github.com/salabroker/sala/broker/tracing"
@@ -32,10 +31,6 @@ type (
 // answer was not emitted.
 func (s *messageService) EmitStream(stream emitStream) error {
 	ctx := stream.Context()
-	// Compression makes results larger, and sendQueue can't count them then.
-	if err := grpc.SetSendCompressor(ctx, encoding.Identity); err != nil {
-		return err
-	}
 	incoming := receive(stream)
 	within, written, call := reachOf(ctx), auditOf(ctx), callOf(ctx)
 	ctx = tracing.Apart(ctx) // a trace for each event; the stream may last for days

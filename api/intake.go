@@ -51,7 +51,7 @@ type intake struct {
 	// maxRequest, so that a backend that echoes what a client has sent keeps its stream.
 	maxReceived int64
 	maxCalls    int64         // of each key; twice as many in all
-	maxUnread   int64         // bytes of unread answers
+	maxUnread   int64         // bytes of unread answers over gRPC of each key
 	patience    time.Duration // how long requests wait for room
 	arriving    time.Duration // how long a request, or a piece of a large message, may take to arrive
 	receiving   *budget
@@ -75,7 +75,7 @@ func newIntake(memory, maxRequest int64) (*intake, error) {
 		maxRequest:  maxRequest,
 		maxReceived: maxListing*(maxRequest-maxOverhead) + maxOverhead,
 		maxCalls:    min(max(memory/windowShare/streamWindow, minCalls), maxCalls) / 2,
-		maxUnread:   memory / unreadShare,
+		maxUnread:   max(memory/unreadShare, minDecoding*maxRequest),
 		patience:    bodyTimeout,
 		arriving:    bodyTimeout,
 		receiving:   newBudget(memory/receivingShare, 2*maxRequest),

@@ -31,6 +31,7 @@ const (
 	refusedTooLarge  refusal = "too_large" // decoding it would never fit
 	refusedFrames    refusal = "frames"    // a connection that sends too many frames that serve no call
 
+	refusedAnswers       refusal = "answers"       // an answer for which there is no room
 	refusedUnread        refusal = "unread"        // a connection whose peer doesn't read
 	refusedConnection    refusal = "connections"   // no place for a connection with a key
 	refusedSubscriptions refusal = "subscriptions" // too many for a key
@@ -38,7 +39,7 @@ const (
 
 // refusals returns all of them.
 func refusals() []refusal {
-	return []refusal{refusedCalls, refusedReceiving, refusedDecoding, refusedTooLarge, refusedFrames, refusedUnread, refusedConnection, refusedSubscriptions}
+	return []refusal{refusedCalls, refusedReceiving, refusedDecoding, refusedTooLarge, refusedFrames, refusedAnswers, refusedUnread, refusedConnection, refusedSubscriptions}
 }
 
 // newMetrics registers the collectors unless registerer is nil.

@@ -91,15 +91,22 @@ func (r *restRequest) sent() {
 }
 
 // keep takes room for the answer of a call until it is written. It doesn't wait, as the answer is in
-// memory meanwhile. Only calls that read are refused: others have been carried out.
-func (r *restRequest) keep(answer any) error {
+// memory meanwhile. Only calls that read are refused. Others have been carried out: their answers
+// may take more than a share, and while they do, the caller can make no further call.
+func (r *restRequest) keep(answer any, reads bool) error {
 	intake := r.bodies.intake
-	bytes := min(answerCopies*int64(sizeOf(answer)), intake.answers.share)
-	if r.http.Method != http.MethodGet || bytes <= smallCost {
+	bytes := answerCopies * int64(sizeOf(answer))
+	if bytes <= smallCost {
 		return nil
 	}
-	if !intake.answers.try(r.call.caller, bytes) {
-		return tooBusy()
+	if reads {
+		bytes = min(bytes, intake.answers.share)
+		if !intake.answers.try(r.call.caller, bytes) {
+			r.call.server.metrics.refuse(refusedAnswers)
+			return tooBusy()
+		}
+	} else {
+		intake.answers.owe(r.call.caller, bytes)
 	}
 	r.answer = bytes
 	return nil

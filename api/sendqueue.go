@@ -48,32 +48,39 @@ func (q *sendQueue) leave() {
 	}
 }
 
-// queuedMessage is an encoded message that leaves its queue when gRPC frees it: after it is
-// written, or when it never will be. A message that gRPC compresses is freed at once.
-type queuedMessage struct {
+// queuedAnswer is an encoded answer that counts as unwritten until gRPC frees it: after it is
+// written, or when it never will be. gRPC frees what it compresses at once, and so answers aren't
+// compressed.
+type queuedAnswer struct {
 	mem.Buffer
 	refs  atomic.Int32 // references besides the first
-	queue *sendQueue
+	conn  *callerConn
+	bytes int64      // that it counts on the connection
+	queue *sendQueue // that it has entered; nil for the answer of a unary call
 	whole mem.BufferSlice
 }
 
-// newQueuedMessage returns a message that has entered a queue.
-func newQueuedMessage(data mem.BufferSlice, queue *sendQueue) *queuedMessage {
-	m := &queuedMessage{Buffer: data[0], queue: queue, whole: data}
-	data[0] = m
-	return m
+// newQueuedAnswer returns an answer that counts as bytes on its connection.
+func newQueuedAnswer(data mem.BufferSlice, conn *callerConn, bytes int64, queue *sendQueue) *queuedAnswer {
+	a := &queuedAnswer{Buffer: data[0], conn: conn, bytes: bytes, queue: queue, whole: data}
+	data[0] = a
+	return a
 }
 
 // Ref implements mem.Buffer.
-func (m *queuedMessage) Ref() {
-	m.refs.Add(1)
-	m.Buffer.Ref()
+func (a *queuedAnswer) Ref() {
+	a.refs.Add(1)
+	a.Buffer.Ref()
 }
 
 // Free implements mem.Buffer.
-func (m *queuedMessage) Free() {
-	m.Buffer.Free()
-	if m.refs.Add(-1) < 0 {
-		m.queue.leave()
+func (a *queuedAnswer) Free() {
+	a.Buffer.Free()
+	if a.refs.Add(-1) >= 0 {
+		return
+	}
+	a.conn.wrote(a.bytes)
+	if a.queue != nil {
+		a.queue.leave()
 	}
 }

@@ -157,9 +157,9 @@ type Server struct {
 	codec    encoding.CodecV2
 	guests   *auth.Caller // stands for the callers of calls that need no key
 	intake   *intake
-	unread   atomic.Int64 // bytes of gRPC answers that haven't been written
-	auditLog AuditLog     // may be nil
-	emits    bool         // whether auditLog gets emits
+	conns    *callerConns
+	auditLog AuditLog // may be nil
+	emits    bool     // whether auditLog gets emits
 	log      *slog.Logger
 	tracer   *tracing.Tracer // nil for none
 	metrics  *metrics
@@ -201,6 +201,7 @@ func New(cfg Config) (*Server, error) {
 		auth:     authenticator,
 		codec:    newCodec(),
 		guests:   &auth.Caller{},
+		conns:    newCallerConns(),
 		auditLog: cfg.Audit,
 		emits:    cfg.AuditEmits,
 		log:      cfg.Logger,

@@ -46,6 +46,9 @@ func (c *call) streamOf(ctx context.Context, stream grpc.ServerStream, info *grp
 		return &checkedStream{stream, ctx, c}, nil
 	}
 	source, err := sourceOf(ctx)
+	if err == nil {
+		err = uncompressed(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -137,8 +140,8 @@ func (s *endingStream) SendMsg(m any) error {
 		s.queue.leave()
 		return err
 	}
-	s.conn.answer(data.Len())
-	return s.ServerStream.SendMsg(newQueuedMessage(data, s.queue))
+	bytes, _ := s.conn.answer(s.call.caller, data.Len(), false)
+	return s.ServerStream.SendMsg(newQueuedAnswer(data, s.conn, bytes, s.queue))
 }
 
 // waitingStream is an endingStream for gRPC's own handlers: reflection waits for the next

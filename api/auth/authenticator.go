@@ -31,6 +31,7 @@ type Caller struct {
 
 	Calls         atomic.Int64 // calls in flight
 	Subscriptions atomic.Int64 // open Subscribe streams
+	Unwritten     atomic.Int64 // bytes of answers over gRPC that wait to be written
 
 	ended chan struct{} // closed when the server no longer accepts the key as it is; nil for never
 	cause error         // why; may be read after ended

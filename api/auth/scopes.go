@@ -123,6 +123,18 @@ func ScopeOf(method string) (Scope, bool) {
 	return "", false
 }
 
+// Reads reports whether a method of the API changes nothing.
+func Reads(method string) bool {
+	scope, known := ScopeOf(method)
+	switch scope {
+	case NoScope, ScopeRoomsRead, ScopeMessagesRead, ScopePresenceRead, ScopeSocketsRead, ScopeClusterRead:
+		return known
+	case ScopeTokensIssue, ScopeRoomsClear, ScopeMessagesWrite, ScopeEmit, ScopeBroadcast, ScopeSocketsWrite, ScopeEvents, ScopeClusterWrite:
+		return false
+	}
+	return false
+}
+
 // IsOpen reports whether a method needs no key. Health checkers have no keys, and
 // reflection reveals nothing that isn't in the published protos.
 func IsOpen(method string) bool {
