@@ -24,7 +24,7 @@
 //	clients   receive.go admin.go handshake.go recovery.go session_search.go takeover.go handover.go event.go join_history.go users.go relay.go
 //	messages  emit.go emit_once.go emit_recorded.go ops.go ack.go ack_cluster.go
 //	cluster   cluster_call.go
-//	sockets   client.go socket.go session.go catchup.go tombstones.go moved.go ack_request.go claims.go expiry.go namespace.go tracking.go publish.go outcomes.go admission.go
+//	sockets   client.go socket.go session.go session_away.go catchup.go tombstones.go moved.go ack_request.go claims.go expiry.go namespace.go tracking.go publish.go outcomes.go admission.go
 //	base      message.go results.go spans.go errors.go auth.go limits.go metrics.go
 //
 // Everything else is a package below this one, where the compiler holds the line.

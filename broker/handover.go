@@ -186,10 +186,9 @@ func (s *socket) handOver(to cluster.NodeID, t *wire.TakeSession) *wire.SessionS
 		w.Events = append(w.Events, event)
 	})
 	w.EvictedOffset, w.Incomplete = x.backlog.Evicted(), x.missesMessages(s.b)
-	w.LostReason = x.why
+	w.LostReason = x.away.why
 	s.b.departures.add(departure{namespace: s.ns.name, socket: s.id, user: s.user, rooms: rooms, node: to})
 	x.over, x.moved = true, true
-	x.window.Stop()
 	x.backlog.Close()
 	s.endAway()
 	s.b.unsubscribeSocket(s)
@@ -240,7 +239,10 @@ func (s *socket) sessionToWire(rooms []string) *wire.Session {
 	claims, updated := s.session.described, s.updated
 	s.mu.Unlock()
 	w := &wire.Session{Socket: socketwire.To(&d), Claims: claims, DataUpdated: updated}
-	w.WindowMs, w.Returns = time.Until(s.session.deadline).Milliseconds(), s.session.returns
+	if s.session.away != nil {
+		w.WindowMs = time.Until(s.session.away.deadline).Milliseconds()
+	}
+	w.Returns = s.session.returns
 	w.AskedAgoUs = time.Since(s.session.asked).Microseconds()
 	w.HistoryMarks = s.historyMarks(rooms)
 	w.EarlierOffset = s.session.earlier

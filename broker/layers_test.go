@@ -23,7 +23,7 @@ var layers = []struct{ name, files string }{
 	{"clients", "receive admin handshake recovery session_search takeover handover event join_history users relay"},
 	{"messages", "emit emit_once emit_recorded ops ack ack_cluster"},
 	{"cluster", "cluster_call"},
-	{"sockets", "client socket session catchup tombstones moved ack_request claims expiry namespace tracking publish outcomes admission"},
+	{"sockets", "client socket session session_away catchup tombstones moved ack_request claims expiry namespace tracking publish outcomes admission"},
 	{"base", "message results spans errors auth limits metrics"},
 }
 

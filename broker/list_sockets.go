@@ -186,8 +186,8 @@ func (s *socket) describeKept() *eventhub.Session {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	kept := &eventhub.Session{Events: x.backlog.Len(), Bytes: x.backlog.Bytes(), Complete: x.backlog.Complete() && !x.missesMessages(s.b) && !x.over}
-	if s.client.Load() == nil && !x.over {
-		kept.AwaySince, kept.AwayReason, kept.Expires = x.lost, x.why, x.deadline
+	if x.away != nil {
+		kept.AwaySince, kept.AwayReason, kept.Expires = x.away.lost, x.away.why, x.away.deadline
 	}
 	return kept
 }

@@ -189,8 +189,8 @@ func (s *socket) describe() *eventhub.Socket {
 		Data:        data,
 		Auth:        s.auth,
 	}
-	if x := s.session; x != nil {
-		d.Moves, d.TakenOverUnixNs = x.moves, x.takenOver
+	if x := s.session; x != nil && x.arrival != nil {
+		d.Moves, d.TakenOverUnixNs = x.arrival.moves, x.arrival.at
 	}
 	s.described.Store(d)
 	return d

@@ -392,7 +392,6 @@ func (s *socket) resumeOver(c *client, candidate *socket, added []string) *Error
 		back.notRecovered = notRecoveredUnknown
 		return errNotRecovered
 	}
-	x.window.Stop()
 	x.known = true
 	s.client.Store(c)
 	s.endAway()

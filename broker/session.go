@@ -12,7 +12,6 @@ import (
 	"github.com/salabroker/sala/broker/cluster/wire"
 	"github.com/salabroker/sala/broker/engineio"
 	"github.com/salabroker/sala/broker/pid"
-	"github.com/salabroker/sala/broker/ratelimit"
 	"github.com/salabroker/sala/broker/socketio"
 )
 
@@ -70,39 +69,43 @@ func (r *RecoveryOptions) Includes(namespace string, asked bool) bool {
 // it stays a member of its namespace and its rooms.
 type session struct {
 	// Static.
-	secret    pid.Secret
-	moves     uint32 // how often another node has taken the socket over
-	takenOver int64  // when this node did, in nanoseconds since 1970; 0 if it didn't
-	earlier   string // offset of what the client had received last when the session began; empty for none
+	secret  pid.Secret
+	earlier string   // offset of what the client had received last when the session began; empty for none
+	arrival *arrival // nil unless the session has come from another node
 
 	back *returning // of a candidate, until it is a member; owned by its handshake, then guarded by socket.publishing
 
 	// Guarded by mu, which comes after client.mu and before socket.mu. So is
 	// socket.client of a socket that has a session.
-	mu       sync.Mutex
-	backlog  backlog.Backlog
-	over     bool            // the client can't return any more, at least not here
-	moved    bool            // because another node has the session
-	shadow   bool            // another node still has the session; see takeover.go
-	pending  *ending         // how the socket ends once it isn't a shadow any more; nil if it doesn't
-	known    bool            // the client has shown that it knows of the session
-	connect  uint64          // position of the CONNECT packet on the connection
-	returns  uint64          // how often the client has asked to return
-	deadline time.Time       // until when it may return; only while it is away
-	window   *time.Timer     // ends the session at the deadline; nil before it was away
-	pinged   time.Time       // when the client was asked last to confirm ahead of time
-	asked    time.Time       // when the client has connected, or asked to return last
-	proven   bool            // it has proven then that it uses the connection with which it asked
-	lost     time.Time       // when it lost its connection last
-	why      string          // why it did
-	counted  string          // the address at which it counts as away; empty for none
-	gaps     uint64          // recovery.gaps when the session began
-	gap      bool            // messages are missing that nobody has kept
-	had      map[string]bool // offsets of what came while it was moved; nil if none can come again
-	hadUntil time.Time       // when none can
-	settled  map[string]bool // of a shadow: offsets of what its owner must have by now; see settle
+	mu      sync.Mutex
+	backlog backlog.Backlog
+	over    bool      // the client can't return any more, at least not here
+	moved   bool      // because another node has the session
+	shadow  bool      // another node still has the session; see takeover.go
+	gap     bool      // messages are missing that nobody has kept
+	known   bool      // the client has shown that it knows of the session
+	proven  bool      // it has proven that it uses the connection with which it asked to return
+	connect uint64    // position of the CONNECT packet on the connection
+	returns uint64    // how often the client has asked to return
+	gaps    uint64    // recovery.gaps when the session began
+	pinged  time.Time // when the client was asked last to confirm ahead of time
+	asked   time.Time // when the client has connected, or asked to return last
+	away    *away     // nil while the client is connected
 
 	described *wire.SessionClaims // the socket's claims, once they were described; guarded by socket.mu
+}
+
+// arrival is what only a session needs that has come from another node.
+type arrival struct {
+	// Static.
+	moves uint32 // how often another node has taken the socket over
+	at    int64  // when this node did, in nanoseconds since 1970
+
+	// Guarded by session.mu.
+	had      map[string]bool // offsets of what came while the session was moved; nil if none can come again
+	hadUntil time.Time       // when none can
+	settled  map[string]bool // of a shadow: offsets of what its owner must have by now; see settle
+	pending  *ending         // of a shadow: how the socket ends once it isn't one any more; nil if it doesn't
 }
 
 // returning is what a client asks for that wants to return to a socket. It belongs
@@ -126,10 +129,6 @@ type returning struct {
 }
 
 const (
-	// strangerWindow is how long a client may take to return that hasn't shown yet
-	// that it knows of its session. Most of those never got that far. A client that
-	// is cut in its first moment and stays away for longer connects afresh.
-	strangerWindow = 10 * time.Second
 	// pingAtEvents is how many events wait for confirmation before the client is asked
 	// for one ahead of time. So is it when half of what may be kept waits.
 	pingAtEvents = 48
@@ -215,7 +214,7 @@ func (s *socket) keep(o *outgoing) delivery {
 	case x.moved:
 		x.mu.Unlock()
 		return moving
-	case x.had != nil && x.hasHad(s.b, event):
+	case x.arrival != nil && x.hasHad(s.b, event):
 		x.mu.Unlock()
 		return uncounted
 	case x.shadow && (x.over || o.m.Volatile):
@@ -270,15 +269,19 @@ func (x *session) hadEarlier(event *backlog.Event) bool {
 }
 
 // hasHad reports whether the event came before, while the session was moved: calls that
-// name a socket may be sent after it. x.mu is held.
+// name a socket may be sent after it. The session has come from another node. x.mu is held.
 func (x *session) hasHad(b *Broker, event *backlog.Event) (had bool) {
-	had = x.had[event.Offset()] || x.isOutdated(event)
+	a := x.arrival
+	if a.had == nil {
+		return false
+	}
+	had = a.had[event.Offset()] || x.isOutdated(event)
 	switch {
-	case x.shadow && len(x.had) < 2*b.recovery.limits.Events: // with more, the session has lost some already
-		x.had[event.Offset()] = true
+	case x.shadow && len(a.had) < 2*b.recovery.limits.Events: // with more, the session has lost some already
+		a.had[event.Offset()] = true
 	case x.shadow:
-	case time.Now().After(x.hadUntil):
-		x.had = nil
+	case time.Now().After(a.hadUntil):
+		a.had = nil
 	}
 	return had
 }
@@ -289,8 +292,8 @@ func (x *session) gatherAfresh(r *recovery) {
 	defer x.mu.Unlock()
 	x.backlog.Close()
 	x.backlog = backlog.New(r.budget)
-	clear(x.had)
-	x.settled = nil
+	clear(x.arrival.had)
+	x.arrival.settled = nil
 }
 
 // isOutdated reports whether the backlog has a later event that replaces this one. The node
@@ -366,94 +369,6 @@ func (x *session) ping(b *Broker, c *client) {
 	}
 }
 
-// lose is called when the socket has lost the connection c. It has no effect if the
-// client has returned over another one already.
-func (s *socket) lose(c *client, why string) {
-	x := s.session
-	x.mu.Lock()
-	lost := !x.over && s.client.Load() == c
-	tooMany := lost && !s.countAway(c.conn.RemoteAddress())
-	if lost {
-		s.setAway(why)
-	}
-	x.mu.Unlock()
-	if tooMany {
-		s.giveUp()
-	}
-}
-
-// countAway counts the socket as one that is away at an address, and reports whether
-// there is a place for it. session.mu is held.
-func (s *socket) countAway(address string) bool {
-	verdict := s.b.admission.away.enter(address)
-	if verdict != ratelimit.Admitted {
-		s.b.metrics.exceeded(limitConnectionsPerIP)
-		s.b.noteLimit(limitConnectionsPerIP, s.ns.name, s.user, address, &Error{
-			Code: CodeResourceExhausted, Reason: ReasonTooManyConnections,
-			Message: "too many sessions of this address wait for their clients, so this one ends",
-		})
-		return false
-	}
-	s.session.counted = address
-	return true
-}
-
-// endAway notes that the socket isn't away any longer. session.mu is held.
-func (s *socket) endAway() {
-	s.ns.away.Add(-1)
-	if address := s.session.counted; address != "" {
-		s.b.admission.away.leave(address)
-		s.session.counted = ""
-	}
-}
-
-// setAway makes a connected socket one that is away. session.mu is held.
-func (s *socket) setAway(why string) {
-	x := s.session
-	s.describe() // keeps the address, which goes with the connection
-	s.client.Store(nil)
-	s.abortWaiting()
-	window := s.b.opts.Recovery.Window
-	if !x.known {
-		window = min(window, strangerWindow)
-	}
-	x.why = why
-	s.startWindow(window)
-	s.loseAcks()
-	s.publishAway(why)
-	s.b.log.Debug("socket away", "socket", s.id, "namespace", s.ns.name, "user", s.user, "reason", why)
-}
-
-// startWindow begins the time in which the client may return. The session's mu is
-// held.
-func (s *socket) startWindow(window time.Duration) {
-	x := s.session
-	x.lost = time.Now()
-	x.deadline = x.lost.Add(window)
-	if x.window == nil {
-		x.window = time.AfterFunc(window, s.expireWindow)
-	} else {
-		x.window.Reset(window)
-	}
-	s.ns.away.Add(1)
-}
-
-// expireWindow ends the session of a client that hasn't returned in time.
-func (s *socket) expireWindow() {
-	x := s.session
-	end := tombstone{notRecovered: notRecoveredExpired}
-	x.mu.Lock()
-	expired := !x.over && s.client.Load() == nil && !time.Now().Before(x.deadline)
-	if expired {
-		s.closeSession(end)
-	}
-	why := x.why
-	x.mu.Unlock()
-	if expired {
-		s.endAs(why, end)
-	}
-}
-
 // endOver ends the socket as the connection c, or its client, wants it. It has no
 // effect if the client has returned over another one already.
 func (s *socket) endOver(c *client, why string) {
@@ -479,14 +394,9 @@ func (s *socket) giveUp() { s.endAs(endedByEviction, tombstone{notRecovered: not
 // client was away.
 const endedByEviction = "session evicted"
 
-const (
-	// reasonReplaced is why a socket was away whose client returned over another
-	// connection before the end of the old one was noticed.
-	reasonReplaced = "connection replaced"
-	// endedByReturn is why a socket ended whose client returned and could not get it
-	// back.
-	endedByReturn = "not recovered"
-)
+// endedByReturn is why a socket ended whose client returned and could not get it
+// back.
+const endedByReturn = "not recovered"
 
 // dropNotRecovered is how the metrics count messages that were kept for a client that
 // didn't return in time.
@@ -500,9 +410,6 @@ func (s *socket) closeSession(end tombstone) {
 		return
 	}
 	x.over = true
-	if x.window != nil {
-		x.window.Stop()
-	}
 	missed := x.backlog.Len()
 	x.backlog.Close()
 	if s.client.Load() == nil {
@@ -519,17 +426,6 @@ func (s *socket) closeSession(end tombstone) {
 func (s *socket) isConnected() bool {
 	c := s.client.Load()
 	return c != nil && c.conn.Open()
-}
-
-// isAway reports whether the socket has no connection, and since when.
-func (s *socket) isAway() (since time.Time, away bool) {
-	x := s.session
-	if x == nil || s.client.Load() != nil {
-		return time.Time{}, false
-	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.lost, s.client.Load() == nil && !x.over && !x.shadow
 }
 
 // isShadow reports whether another node still has the socket.
@@ -556,8 +452,8 @@ func (s *socket) postpone(why string, end tombstone) bool {
 	x := s.session
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.shadow && x.pending == nil {
-		x.pending = &ending{why, end}
+	if x.shadow && x.arrival.pending == nil {
+		x.arrival.pending = &ending{why, end}
 	}
 	return x.shadow
 }

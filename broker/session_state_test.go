@@ -28,7 +28,7 @@ func TestReturnsAreNumberedByWhenTheyWereAskedFor(t *testing.T) {
 // A shadow remembers a bounded number of events.
 func TestShadowRemembersABoundedNumberOfEvents(t *testing.T) {
 	b := &Broker{recovery: newRecovery(&RecoveryOptions{MaxMessages: 10, MaxBytes: 1 << 20, MaxNodeBytes: 1 << 20}, nil)}
-	x := &session{shadow: true, had: make(map[string]bool)}
+	x := &session{shadow: true, arrival: &arrival{had: make(map[string]bool)}}
 	for n := range 1000 {
 		e := b.recovery.budget.NewEvent(strconv.Itoa(n%500), nil)
 		if had := x.hasHad(b, e); had != (n >= 500 && n < 520) {
@@ -36,8 +36,8 @@ func TestShadowRemembersABoundedNumberOfEvents(t *testing.T) {
 		}
 		e.Held(0)
 	}
-	if len(x.had) != 20 {
-		t.Errorf("%d events are remembered", len(x.had))
+	if had := x.arrival.had; len(had) != 20 {
+		t.Errorf("%d events are remembered", len(had))
 	}
 	if bytes := b.recovery.budget.Bytes(); bytes != 0 {
 		t.Errorf("%d bytes are kept", bytes)
@@ -83,7 +83,8 @@ func TestHandedOverEventsReplaceEarlierOnes(t *testing.T) {
 		f := engineio.NewKeptFrame([]byte("2[]")).Conflate(engineio.ConflationKey{key})
 		return b.recovery.budget.NewEvent(identity{node, number}.offset(), f)
 	}
-	x := &session{had: make(map[string]bool), hadUntil: time.Now().Add(time.Hour), backlog: backlog.New(b.recovery.budget)}
+	late := &arrival{had: make(map[string]bool), hadUntil: time.Now().Add(time.Hour)}
+	x := &session{arrival: late, backlog: backlog.New(b.recovery.budget)}
 	x.backlog.Push(event(b.id, 36, 1), 0, b.recovery.limits)
 	for name, test := range map[string]struct {
 		late *backlog.Event
@@ -122,7 +123,7 @@ func TestWhatTheOwnerHasMissed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRecovery(&RecoveryOptions{MaxMessages: 10, MaxBytes: 1 << 20, MaxNodeBytes: 1 << 20}, nil)
-			x := &session{shadow: true, had: make(map[string]bool), backlog: backlog.New(r.budget)}
+			x := &session{shadow: true, arrival: &arrival{had: make(map[string]bool)}, backlog: backlog.New(r.budget)}
 			gather := func(numbers []uint64) {
 				for _, number := range numbers {
 					e := r.budget.NewEvent(identity{test.node, number}.offset(), engineio.NewKeptFrame([]byte("2[]")))

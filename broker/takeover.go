@@ -250,7 +250,7 @@ func (x *session) gathered() map[string]bool {
 func (x *session) settle(offsets map[string]bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.settled = offsets
+	x.arrival.settled = offsets
 }
 
 // changeRooms takes the shadow from the rooms that its owner had to those that it has
@@ -284,14 +284,14 @@ func (b *Broker) newShadow(ns *namespace, key *wire.SessionKey, described *wire.
 		auth:        d.Auth,
 		connectTime: d.ConnectTime,
 		claims:      b.keepClaims(claimsFromWire(key.GetUser(), described.GetClaims())),
-		session:     &session{moves: d.Moves + 1, takenOver: time.Now().UnixNano(), earlier: described.GetEarlierOffset()},
+		session:     &session{earlier: described.GetEarlierOffset(), shadow: true},
 	}
 	s.session.secret, _ = pid.SecretFrom(key.GetSecret())
-	s.session.shadow = true
-	s.session.had, s.session.hadUntil = make(map[string]bool), time.Now().Add(lateTime)
+	now := time.Now()
+	s.session.arrival = &arrival{moves: d.Moves + 1, at: now.UnixNano(), had: make(map[string]bool), hadUntil: now.Add(lateTime)}
 	s.moving.Store(true)
 	d.Node, d.Rooms, d.Away = b.id, nil, true
-	d.Moves, d.TakenOverUnixNs = s.session.moves, s.session.takenOver
+	d.Moves, d.TakenOverUnixNs = s.session.arrival.moves, s.session.arrival.at
 	s.described.Store(d)
 	s.showData(d.Data)
 	s.setHistoryMarks(described.GetHistoryMarks())
@@ -339,9 +339,8 @@ func (s *socket) becomeOwner(before cluster.NodeID, described, w *wire.Session) 
 	x.takeEvents(r, w)
 	x.shadow, x.known, x.returns = false, true, w.GetReturns()
 	x.asked = time.Now().Add(-time.Duration(w.GetAskedAgoUs()) * time.Microsecond)
-	x.why = w.GetLostReason()
-	s.startWindow(time.Duration(w.GetWindowMs()) * time.Millisecond)
-	pending := x.pending
+	s.startWindow(time.Duration(w.GetWindowMs())*time.Millisecond, w.GetLostReason())
+	pending := x.arrival.pending
 	s.b.forwarder.TakeOver(s.id, w.GetEventsHandover())
 	s.b.lastWill.TakenOver(before, s.describe())
 	x.mu.Unlock()
@@ -357,8 +356,9 @@ func (s *socket) becomeOwner(before cluster.NodeID, described, w *wire.Session) 
 // takeEvents gives a shadow what the owner had, and after that what it has gathered itself, unless
 // the owner had it. x.mu is held.
 func (x *session) takeEvents(r *recovery, w *wire.Session) {
+	a := x.arrival
 	if len(w.GetHistoryMarks()) > 0 {
-		x.settled = nil // the client may have got some by the answer of a join, which no session keeps
+		a.settled = nil // the client may have got some by the answer of a join, which no session keeps
 	}
 	gathered := x.backlog
 	x.backlog = backlog.New(r.budget)
@@ -376,7 +376,7 @@ func (x *session) takeEvents(r *recovery, w *wire.Session) {
 	gathered.All(func(e *backlog.Event) {
 		switch offset := e.Offset(); {
 		case known[offset] || x.isOutdated(e):
-		case x.settled[offset] && isSentBefore(offset, newest[senderOf(offset)]):
+		case a.settled[offset] && isSentBefore(offset, newest[senderOf(offset)]):
 			x.gap = true // the owner has missed it, and it can't come after what was sent later
 		default:
 			known[offset] = true // it may have come in several ways
@@ -388,12 +388,12 @@ func (x *session) takeEvents(r *recovery, w *wire.Session) {
 		x.backlog.Evict(offset)
 	}
 	gathered.Close()
-	maps.Copy(x.had, known)
-	x.hadUntil = time.Now().Add(lateTime)
+	maps.Copy(a.had, known)
+	a.hadUntil = time.Now().Add(lateTime)
 	if offset := w.GetEvictedOffset(); offset != "" && x.backlog.Complete() {
 		x.backlog.Evict(offset)
 	}
-	x.settled = nil
+	a.settled = nil
 	x.gap = x.gap || w.GetIncomplete()
 }
 
