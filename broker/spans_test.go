@@ -166,7 +166,8 @@ func TestSpansOfEvents(t *testing.T) {
 	ana := nodes[0].Join("ana")
 	ana.Send(`421["question","secret-text"]`)
 	eventually(t, "the backend has the event", func() bool { return len(first.has(eventhub.Message)) == 1 })
-	second := serve(t, nodes[1], broker.SubscribeOptions{Group: "g", Kinds: messages}, echo)
+	second := serve(t, nodes[1], broker.SubscribeOptions{Group: "g", Kinds: append(messages[:1:1], eventhub.Away)}, echo)
+	eventually(t, "the second backend is known", func() bool { return nodes[0].WantsEvents(eventhub.Away, "/") })
 	first.Close()
 	ana.Await(`431["secret-text"]`)
 	if got := second.has(eventhub.Message); len(got) != 1 || !strings.HasSuffix(got[0], "!") {
