@@ -77,6 +77,7 @@ func (t *Tracker) answer(from string, place Place, local Local, q *wire.Presence
 	case r.phase == coming && inherited:
 		r.lost = r.lost || q.GetOnBehalf()
 		r.lastPassed = max(r.lastPassed, q.GetLeftThere())
+		t.depositReturned(r)
 	case r.phase == coming && q.GetLeft() && later:
 		// The other node had the user at the same time, so it was announced that the user has come.
 		t.settle(r, time.Now())

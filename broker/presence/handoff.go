@@ -87,6 +87,7 @@ func (t *Tracker) TakenOver(p Place, since, clock int64) {
 	case r != nil && r.phase == coming: // it goes on
 		if since == 0 {
 			r.lastPassed = max(r.lastPassed, clock)
+			t.depositReturned(r)
 		}
 		return
 	case since != 0 && (r == nil || !r.isUnsettled() || r.inherited):
@@ -163,6 +164,7 @@ func (t *Tracker) inherit(p Place, leftTime int64, due time.Time, onBehalf bool)
 	case r != nil && r.phase == coming:
 		r.lost = r.lost || onBehalf
 		r.lastPassed = max(r.lastPassed, leftTime)
+		t.depositReturned(r)
 		return
 	case r == nil:
 	case r.phase != left:
@@ -236,8 +238,7 @@ func (t *Tracker) Deposited(present []Place) (deposited []Place) {
 		}
 	}
 	for p, r := range t.records {
-		// A user who has come is deposited if others were told before that it is there.
-		if r.phase == waiting || r.phase == leaving || r.phase == coming && returned(r.lost, r.lastLeft, r.lastPassed) {
+		if r.phase == waiting || r.phase == leaving || r.hasReturned() {
 			deposited = append(deposited, p)
 		}
 	}

@@ -21,6 +21,9 @@ type world struct {
 	kills  bool
 	drains bool
 	moves  bool
+	// outages are times in which no message arrives, also none about what is deposited or announced. Kills
+	// may be close together then.
+	outages bool
 }
 
 // Users connect with several tabs, join and leave rooms, lose connections and return, while nodes
@@ -38,6 +41,8 @@ func TestAgainstModel(t *testing.T) {
 		"slow":           {steps: 300, moves: true, drains: true, slow: 0.1},
 		"slow kills":     {steps: 500, moves: true, drains: true, kills: true, slow: 0.1},
 		"losses":         {steps: 300, loss: 0.1},
+		"outages":        {steps: 500, drains: true, outages: true},
+		"outages, kills": {steps: 500, drains: true, kills: true, outages: true},
 		"all that fails": {steps: 300, moves: true, drains: true, kills: true, loss: 0.1, skew: 200 * time.Millisecond},
 	}
 	for name, w := range worlds {
@@ -94,7 +99,7 @@ var foundFaults = map[string][]uint64{
 func (w world) run(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	net := newNetwork(t, seed)
-	net.loss, net.slow = w.loss, w.slow
+	net.loss, net.slow, net.outages.happen = w.loss, w.slow, w.outages
 	skew := func() time.Duration { return time.Duration((rng.Float64()*2 - 1) * float64(w.skew)) }
 	for range 3 {
 		net.add(skew())
@@ -108,6 +113,7 @@ func (w world) run(t *testing.T, seed uint64) {
 		for !node.alive || node.draining {
 			node = net.nodes[rng.IntN(len(net.nodes))]
 		}
+		first := w.outages && node == net.nodes[0] // it lives on
 		net.mu.Unlock()
 		user := fmt.Sprintf("user%d", rng.IntN(6))
 		room := fmt.Sprintf("room%d", rng.IntN(2))
@@ -129,7 +135,7 @@ func (w world) run(t *testing.T, seed uint64) {
 				net.running.Go(func() { net.move(s, node) })
 			}
 		case what < 95:
-			if w.drains {
+			if w.drains && !first {
 				net.add(skew())
 				net.mu.Lock()
 				node.draining = true
@@ -139,10 +145,15 @@ func (w world) run(t *testing.T, seed uint64) {
 				pass(time.Duration(rng.IntN(300)) * time.Millisecond)
 			}
 		case what < 96:
-			if w.kills && time.Since(killed) > noticed+2*time.Second { // a node and its successors aren't lost together
+			// Without outages, a node and its successors aren't lost together.
+			if w.kills && !first && (w.outages || time.Since(killed) > noticed+2*time.Second) {
 				killed = time.Now()
 				net.add(skew())
 				net.kill(node)
+			}
+		case what < 98: // so often that it takes long to notice that nodes are lost
+			if w.outages {
+				net.fail(time.Duration(50+rng.IntN(300)) * time.Millisecond)
 			}
 		}
 		pass(time.Duration(rng.ExpFloat64() * float64(30*time.Millisecond)))
@@ -162,7 +173,9 @@ func (w world) check(t *testing.T, net *network, p presence.Place) {
 	t.Helper()
 	all := net.history(p)
 	problem := ""
-	excused := w.kills && w.loss > 0 // what a killed node was about to say may be lost with the messages before
+	net.mu.Lock()
+	excused := w.kills && w.loss > 0 || net.excuses(p) // what a killed node was about to say may be lost with the messages before
+	net.mu.Unlock()
 	if there := net.isPresent(p); !excused && (len(all) == 0 && there || len(all) > 0 && all[len(all)-1].Left == there) {
 		problem = "the last announcement is wrong"
 	}

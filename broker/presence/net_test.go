@@ -35,15 +35,17 @@ type network struct {
 	sent      map[string]int // how many messages, by way
 	loss      float64
 	slow      float64 // how many messages take long
-	nodes     []*node // that are there
-	made      int     // nodes
-	connected int     // sockets
+	outages   outages
+	unknown   map[presence.Place][]time.Time // since when something about it may be lost with a node
+	nodes     []*node                        // that are there
+	made      int                            // nodes
+	connected int                            // sockets
 	announced []announcement
 	stays     map[presence.Place][]*stay
 	calls     int
 	calling   int            // at the moment
 	most      int            // ever
-	running   sync.WaitGroup // moves, drains and kills
+	running   sync.WaitGroup // moves, drains, kills and outages
 	flying    sync.WaitGroup // messages
 }
 
@@ -76,6 +78,8 @@ type node struct {
 
 	deposit   sync.Mutex
 	deposited map[presence.Place]bool
+	outbox    *outbox // of deposits, if there are outages
+	untold    int     // announcements that are on their way; guarded by network.mu
 }
 
 // socket is a socket of a user and the rooms that it is in. Guarded by network.mu.
@@ -116,7 +120,7 @@ func (s *socket) isIn(p presence.Place) bool {
 }
 
 func newNetwork(t *testing.T, seed uint64) *network {
-	return &network{t: t, seed: seed, sent: make(map[string]int), stays: make(map[presence.Place][]*stay)}
+	return &network{t: t, seed: seed, sent: make(map[string]int), stays: make(map[presence.Place][]*stay), unknown: make(map[presence.Place][]time.Time)}
 }
 
 func (net *network) add(skew time.Duration) *node {
@@ -133,6 +137,9 @@ func (net *network) add(skew time.Duration) *node {
 	}
 	net.depositAgain()
 	net.nodes = append(net.nodes, n)
+	if net.outages.happen {
+		n.outbox = &outbox{wake: make(chan struct{}, 1)}
+	}
 	net.mu.Unlock()
 	n.Tracker = presence.New(presence.Options{
 		Self: n.id, Window: window, Local: n.local, Ask: n.ask, Adopt: n.adopt, Announce: n.announce, Deposit: n.keep,
@@ -141,7 +148,15 @@ func (net *network) add(skew time.Duration) *node {
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan struct{})
-	go func() { defer close(ran); n.Run(ctx) }()
+	go func() {
+		defer close(ran)
+		var running sync.WaitGroup
+		if n.outbox != nil {
+			running.Go(func() { n.sendDeposits(ctx) })
+		}
+		n.Run(ctx)
+		running.Wait()
+	}()
 	n.stop = sync.OnceFunc(func() { cancel(); <-ran })
 	return n
 }
@@ -149,6 +164,10 @@ func (net *network) add(skew time.Duration) *node {
 func (n *node) keep(p presence.Place, is bool) {
 	n.deposit.Lock()
 	defer n.deposit.Unlock()
+	if n.outbox != nil {
+		n.outbox.add(p, is)
+		return
+	}
 	if is {
 		n.deposited[p] = true
 	} else {
@@ -174,10 +193,23 @@ func (n *node) local(p presence.Place) presence.Local {
 
 func (n *node) announce(c presence.Change) {
 	n.net.mu.Lock()
-	defer n.net.mu.Unlock()
-	if n.alive {
-		n.net.announced = append(n.net.announced, announcement{c, n.id, time.Now()})
+	alive, at := n.alive, time.Now()
+	remote := n.net.outages.happen && n != n.net.nodes[0] // the backend is at the first one
+	n.net.mu.Unlock()
+	switch {
+	case !alive:
+	case remote:
+		n.addUntold(1)
+		n.net.flying.Go(func() { n.sendAnnouncement(announcement{c, n.id, at}) })
+	default:
+		n.net.publish(announcement{c, n.id, at})
 	}
+}
+
+func (net *network) publish(a announcement) {
+	net.mu.Lock()
+	defer net.mu.Unlock()
+	net.announced = append(net.announced, a)
 }
 
 // delay waits as long as a message may take, and reports whether it arrives. What the delays are on a
@@ -189,18 +221,21 @@ func (net *network) delay(way string) bool {
 	fmt.Fprint(h, way, " ", net.sent[way])
 	rng := rand.New(rand.NewPCG(net.seed, h.Sum64()))
 	arrives := rng.Float64() >= net.loss
-	slow := net.slow
+	slow, outage := net.slow, net.outages
 	net.mu.Unlock()
 	pass(time.Duration(rng.IntN(8_000_000)))
 	if rng.Float64() < slow {
 		pass(time.Duration(rng.IntN(200_000_000)))
 	}
-	return arrives
+	net.mu.Lock()
+	defer net.mu.Unlock()
+	return arrives && !outage.down && outage == net.outages
 }
 
 // call has another node do something. It reports false if there is no answer within the limit.
 func (n *node) call(ctx context.Context, other *node, what string, do func()) bool {
-	if n.net.refuses && !other.isAlive() {
+	before := n.net.outagesNow()
+	if n.net.refuses && !other.isAlive() || before.down {
 		return false
 	}
 	done := make(chan struct{})
@@ -222,7 +257,7 @@ func (n *node) call(ctx context.Context, other *node, what string, do func()) bo
 		case <-ctx.Done():
 			return false
 		case <-time.After(10 * time.Millisecond):
-			if !n.knowsOf(other) { // a mesh stops waiting for a node that is gone
+			if !n.knowsOf(other) || n.net.outagesNow() != before { // a mesh stops waiting for a node that is gone
 				return false
 			}
 		}
@@ -442,7 +477,7 @@ func (net *network) forget(n *node) {
 // depositAgain has all nodes deposit everything, as when their successors change. net.mu is held.
 func (net *network) depositAgain() {
 	for _, n := range net.nodes {
-		if !n.alive {
+		if !n.alive || n.outbox != nil {
 			continue
 		}
 		deposited := make(map[presence.Place]bool)
@@ -459,6 +494,7 @@ func (net *network) depositAgain() {
 // the users.
 func (net *network) kill(n *node) {
 	net.mu.Lock()
+	killed, present := time.Now(), n.present()
 	n.alive = false
 	for s := range n.sockets {
 		s.at = nil
@@ -472,27 +508,35 @@ func (net *network) kill(n *node) {
 	net.mu.Unlock()
 	n.stop()
 	net.running.Go(func() {
-		pass(noticed)
-		net.forget(n)
-		net.mu.Lock()
-		survivors := slices.Clone(net.nodes)
-		net.mu.Unlock()
-		for _, other := range survivors {
-			other.NodeLost(n.id)
-		}
-		pass(300 * time.Millisecond)
-		n.deposit.Lock()
-		lost := sortedPlaces(n.deposited)
-		n.deposit.Unlock()
-		for _, other := range survivors {
-			if other.isAlive() {
-				for _, p := range lost {
-					other.Lost(p)
-				}
+		net.lose(n)
+		net.noteUnknown(n, present, killed)
+	})
+}
+
+// lose has the others notice that a node is gone.
+func (net *network) lose(n *node) {
+	net.awaitNoticed()
+	net.forget(n)
+	net.mu.Lock()
+	survivors := slices.Clone(net.nodes)
+	net.mu.Unlock()
+	for _, other := range survivors {
+		other.NodeLost(n.id)
+	}
+	pass(300 * time.Millisecond)
+	n.deposit.Lock()
+	lost := sortedPlaces(n.deposited)
+	n.deposit.Unlock()
+	for _, other := range survivors {
+		if other.isAlive() {
+			for _, p := range lost {
+				other.Lost(p)
+			}
+			if other.isDone() {
 				return
 			}
 		}
-	})
+	}
 }
 
 // drain ends a node in order: its sockets lose their connections or move, and it hands over what is
@@ -524,10 +568,16 @@ func (net *network) drainWithin(n *node, sessions bool, limit time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	n.Close(ctx)
+	n.awaitTold()
 	net.mu.Lock()
 	n.alive = false
+	down := net.outages.down
 	net.mu.Unlock()
 	n.stop()
+	if down { // the others don't learn that it leaves
+		net.lose(n)
+		return
+	}
 	net.forget(n)
 }
 

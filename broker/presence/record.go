@@ -78,6 +78,11 @@ func (r *record) announced() int64 {
 // left and a time. A user who comes at that time isn't the one who is announced then.
 func (r *record) rejoinedBefore(time int64) bool { return r.rejoined != 0 && r.rejoined < time }
 
+// hasReturned reports whether others were told that a user who has come is there, as far as this node knows.
+func (r *record) hasReturned() bool {
+	return r.phase == coming && returned(r.lost, r.lastLeft, r.lastPassed)
+}
+
 // returned reports whether, as far as nodes know, it wasn't announced that the user had left before it
 // came. lost says that a node is gone that had the user. If that was maybe after a leave that was
 // announced, the user comes twice rather than not at all.
@@ -151,7 +156,16 @@ func (t *Tracker) add(p Place, in phase, at time.Time) *record {
 	t.records[p] = r
 	t.unsettled++
 	t.set(r, at)
+	t.depositReturned(r)
 	return r
+}
+
+// depositReturned deposits a user who has come, once it is known that others were told before that it is
+// there: they rely on this node then. The tracker's mu is held.
+func (t *Tracker) depositReturned(r *record) {
+	if r.hasReturned() {
+		t.opts.Deposit(r.place, true)
+	}
 }
 
 // remove forgets a record. The tracker's mu is held.
