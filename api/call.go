@@ -252,7 +252,7 @@ func (c *call) answer(ctx context.Context, resp any, reads bool) (any, error) {
 	if err != nil || len(data) == 0 {
 		return resp, err
 	}
-	bytes, err := conn.answer(c.caller, data.Len(), reads)
+	bytes, err := conn.answer(data.Len(), reads)
 	if err != nil {
 		data.Free()
 		return nil, err
@@ -344,6 +344,20 @@ func (c *call) hold(ctx context.Context, text []byte, message proto.Message) err
 		return err
 	}
 	c.held = cost
+	return nil
+}
+
+// holdPage reserves what a page of a list or of a history takes until it is answered. How large it is
+// isn't known before it is read, and then it is in memory.
+func (c *call) holdPage(ctx context.Context) error {
+	if c.server == nil {
+		return nil
+	}
+	cost := min(maxPageCost, c.server.intake.decoding.share/minPages)
+	if err := c.reserve(ctx, cost); err != nil {
+		return err
+	}
+	c.held += cost
 	return nil
 }
 

@@ -29,12 +29,14 @@ const (
 	// being carried out.
 	maxOpenCalls = maxStreams + 256
 	// unreadShare is the part of the memory limit, as a divisor, that each key's answers over
-	// gRPC may take until they are written. Each counts answerOverhead more than its bytes.
+	// gRPC may take until they are written. Each counts answerOverhead more than its bytes,
+	// and each open call callOverhead.
 	// Beyond the share, calls that read get no large answers, and connections with more than
 	// minUnread bytes are closed that have written nothing for unreadPatience. Beyond twice
 	// the share, others are closed too.
 	unreadShare    = 16
-	answerOverhead = 4 << 10
+	answerOverhead = 256
+	callOverhead   = 4 << 10
 	minUnread      = 64 << 10
 	unreadPatience = 5 * time.Second
 	// shedPause is how long a key that is beyond its share is left alone after a look at its
@@ -95,7 +97,7 @@ type connCredentials struct {
 
 // ServerHandshake implements credentials.TransportCredentials.
 func (cc connCredentials) ServerHandshake(c net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	conn := &callerConn{Conn: c, server: cc.server, keyed: keyedConn(c), open: make(map[uint32]struct{})}
+	conn := &callerConn{Conn: c, server: cc.server, keyed: keyedConn(c), payer: cc.server.guests, open: make(map[uint32]struct{})}
 	cc.server.conns.add(conn)
 	return conn, conn, nil
 }
@@ -137,8 +139,8 @@ type callerConn struct {
 	// Guarded by mu, which is held with no other lock but that of the server's conns.
 	mu       sync.Mutex
 	open     map[uint32]struct{} // streams whose end hasn't been written
-	unread   int64               // bytes of answers that haven't been written
-	payer    *auth.Caller        // against whose share they count
+	unread   int64               // bytes of these and of answers that haven't been written
+	payer    *auth.Caller        // against whose share they count: of the key that was shown last
 	progress time.Time           // when a piece of one was last written, or they began to wait
 	closed   bool
 }
@@ -168,8 +170,20 @@ func (c *callerConn) showKey(caller *auth.Caller) error {
 	}
 	if c.caller.Load() != caller {
 		c.caller.Store(caller)
+		c.charge(caller)
 	}
 	return nil
+}
+
+// charge has what waits on the connection count against a caller's share.
+func (c *callerConn) charge(caller *auth.Caller) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.payer.Unwritten.Add(-c.unread)
+		caller.Unwritten.Add(c.unread)
+	}
+	c.payer = caller
 }
 
 // trusted reports whether the connection has shown a key that is still valid.
@@ -200,6 +214,9 @@ func (c *callerConn) Read(b []byte) (int, error) {
 		within = c.frames.take(f, trusted, &c.written) && within
 		open = max(open, c.received(f))
 	})
+	if open > 0 {
+		c.relieve()
+	}
 	switch {
 	case open > maxOpenCalls:
 		return 0, c.abandon()
@@ -220,48 +237,65 @@ func (c *callerConn) received(f frame) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if f.kind == http2.FrameRSTStream {
-		delete(c.open, f.stream)
-	} else {
+		c.end(f.stream)
+	} else if _, known := c.open[f.stream]; !known {
 		c.open[f.stream] = struct{}{}
+		c.count(callOverhead)
 	}
 	return len(c.open)
 }
 
-// answer counts an answer of a call until [callerConn.wrote] is called with what it returns. If the
-// caller's unread answers take too much memory, connections whose peers don't read end, and if that
-// doesn't help, a large answer that may be refused is.
-func (c *callerConn) answer(caller *auth.Caller, size int, mayRefuse bool) (bytes int64, err error) {
+// end notes that nothing more will be written of a call. The caller holds mu.
+func (c *callerConn) end(stream uint32) {
+	if _, known := c.open[stream]; known {
+		delete(c.open, stream)
+		c.count(-callOverhead)
+	}
+}
+
+// count adds to the bytes that wait to be written. The caller holds mu.
+func (c *callerConn) count(bytes int64) {
+	if c.closed {
+		return
+	}
+	if c.unread == 0 {
+		c.progress = time.Now()
+	}
+	c.unread += bytes
+	c.payer.Unwritten.Add(bytes)
+}
+
+// relieve ends connections whose peers don't read if what waits on all connections of the payer of
+// this one takes too much memory. It reports whether it still does.
+func (c *callerConn) relieve() (tooMuch bool) {
+	c.mu.Lock()
+	payer := c.payer
+	c.mu.Unlock()
+	most := c.server.intake.maxUnread
+	if payer.Unwritten.Load() <= most {
+		return false
+	}
+	c.server.conns.shed(payer, most)
+	return payer.Unwritten.Load() > most
+}
+
+// answer counts an answer until [callerConn.wrote] is called with what it returns. If the key's unread
+// answers take too much memory although connections whose peers don't read have ended, a large answer
+// that may be refused is.
+func (c *callerConn) answer(size int, mayRefuse bool) (bytes int64, err error) {
 	if c == nil {
 		return 0, nil
 	}
 	bytes = int64(size) + answerOverhead
-	payer := c.take(caller, bytes)
-	if payer == nil || payer.Unwritten.Load() <= c.server.intake.maxUnread {
-		return bytes, nil
-	}
-	c.server.conns.shed(payer, c.server.intake.maxUnread)
-	if mayRefuse && size > smallCost && payer.Unwritten.Load() > c.server.intake.maxUnread {
+	c.mu.Lock()
+	c.count(bytes)
+	c.mu.Unlock()
+	if c.relieve() && mayRefuse && size > smallCost {
 		c.wrote(bytes)
 		c.server.metrics.refuse(refusedAnswers)
 		return 0, tooBusy()
 	}
 	return bytes, nil
-}
-
-// take counts bytes that wait to be written, and returns the caller against whose share they count;
-// nil if the connection has ended. All that waits on a connection counts against one share.
-func (c *callerConn) take(caller *auth.Caller, bytes int64) *auth.Caller {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return nil
-	}
-	if c.unread == 0 {
-		c.payer, c.progress = caller, time.Now()
-	}
-	c.unread += bytes
-	c.payer.Unwritten.Add(bytes)
-	return c.payer
 }
 
 // wrote notes that bytes are written, or never will be.
@@ -271,11 +305,7 @@ func (c *callerConn) wrote(bytes int64) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
-		return
-	}
-	c.unread -= bytes
-	c.payer.Unwritten.Add(-bytes)
+	c.count(-bytes)
 }
 
 // abandon counts and logs a connection whose peer doesn't read, and returns the error to
@@ -315,7 +345,7 @@ func (c *callerConn) sent(f frame) {
 		c.progress = time.Now()
 	}
 	if f.kind == http2.FrameRSTStream || f.kind == http2.FrameHeaders && f.flags.Has(http2.FlagHeadersEndStream) {
-		delete(c.open, f.stream)
+		c.end(f.stream)
 	}
 }
 
@@ -323,9 +353,7 @@ func (c *callerConn) sent(f frame) {
 func (c *callerConn) Close() error {
 	c.server.conns.remove(c)
 	c.mu.Lock()
-	if c.unread > 0 && !c.closed {
-		c.payer.Unwritten.Add(-c.unread)
-	}
+	c.count(-c.unread)
 	c.closed = true
 	c.mu.Unlock()
 	return c.Conn.Close()

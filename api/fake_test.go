@@ -34,6 +34,7 @@ type fakeBroker struct {
 	issueToken  func(broker.TokenRequest) (broker.IssuedToken, error)
 	verifyToken func(string) (token.Claims, error)
 	getRoom     func(context.Context) (broker.RoomInfo, error)
+	reading     func() // called by Messages
 	emitWithAck func(context.Context, func(broker.Ack) error) (broker.AckSummary, error)
 	subscribe   func(broker.SubscribeOptions) (*broker.Subscription, error)
 	// socketNamespace is where the socket is that is looked at.
@@ -139,6 +140,9 @@ func (f *fakeBroker) ClearRoom(_ context.Context, c broker.ClearRoom) (broker.Ou
 
 func (f *fakeBroker) Messages(_ context.Context, q broker.MessagesQuery) (broker.MessagesPage, error) {
 	f.record(q)
+	if f.reading != nil {
+		f.reading()
+	}
 	return f.messages, f.err
 }
 

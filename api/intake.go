@@ -25,6 +25,10 @@ const (
 	// minDecoding is how many of the largest requests each key may decode, however small
 	// the limit.
 	minDecoding = 4
+	// maxPageCost is what a page of 3 MiB takes until it is answered: what is read, its message, and
+	// that as bytes. Each key may have minPages at the same time, however small the limit.
+	maxPageCost = 3 * 3 << 20
+	minPages    = 4
 	// smallCost is the cost up to which a request isn't counted: each call decodes one or
 	// two at a time.
 	smallCost = 16 << 10

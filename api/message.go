@@ -21,6 +21,9 @@ func (s *roomService) ListMessages(ctx context.Context, req *salav1.ListMessages
 			Description: fmt.Sprintf("%d is none of DIRECTION_UNSPECIFIED, DIRECTION_FORWARD and DIRECTION_BACKWARD", req.GetDirection()),
 		})
 	}
+	if err := callOf(ctx).holdPage(ctx); err != nil {
+		return nil, err
+	}
 	page, err := s.broker.Messages(ctx, broker.MessagesQuery{
 		Namespace: req.GetNamespace(),
 		Room:      req.GetRoom(),

@@ -140,7 +140,7 @@ func (s *endingStream) SendMsg(m any) error {
 		s.queue.leave()
 		return err
 	}
-	bytes, _ := s.conn.answer(s.call.caller, data.Len(), false)
+	bytes, _ := s.conn.answer(data.Len(), false)
 	return s.ServerStream.SendMsg(newQueuedAnswer(data, s.conn, bytes, s.queue))
 }
 
