@@ -161,6 +161,7 @@ func (t *Tracker) conclude(q question, local Local, answers []answer, complete b
 	v, to := r.judge(t.opts.Self, q.asked, answers)
 	at = r.time // which judging may have changed
 	if !r.isCertain(v, complete, t.closing, t.isLate(now), now) {
+		t.depositReturned(r)
 		t.set(r, t.inTime(now.Add(r.retryIn()), now))
 		return keepQuiet, 0
 	}

@@ -55,11 +55,10 @@ func (r *record) judge(self string, asked int64, answers []answer) (v verdict, t
 // come later, whatever the clock of this node has shown.
 func (r *record) judgeComing(self string, answers []answer) verdict {
 	v := announce
-	lost, lastPassed := r.lost, r.lastPassed
 	for _, a := range answers {
 		r.learn(a)
-		lastPassed = max(lastPassed, a.passed)
-		lost = lost || a.onBehalf
+		r.lastPassed = max(r.lastPassed, a.passed)
+		r.lost = r.lost || a.onBehalf
 		switch a.state {
 		case wire.PresenceAnswer_STATE_PRESENT:
 			v = keepQuiet
@@ -68,7 +67,7 @@ func (r *record) judgeComing(self string, answers []answer) verdict {
 				v = askLater // if this node said that the user is present, the other one would keep quiet
 			}
 		case wire.PresenceAnswer_STATE_WAITING, wire.PresenceAnswer_STATE_LEAVING:
-			lastPassed = max(lastPassed, a.time)
+			r.lastPassed = max(r.lastPassed, a.time) // from now on, that node relies on this one
 		case wire.PresenceAnswer_STATE_UNSURE:
 			if v == announce {
 				v = askLater
@@ -80,7 +79,7 @@ func (r *record) judgeComing(self string, answers []answer) verdict {
 	switch {
 	case v != announce:
 		return v
-	case returned(lost, r.lastLeft, lastPassed):
+	case r.hasReturned():
 		return assume // a third node has the user, or knows who has, or one that is gone has announced it
 	}
 	r.time = max(r.time, r.lastLeft+1)

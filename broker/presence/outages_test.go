@@ -208,37 +208,51 @@ func (n *node) isDone() bool {
 }
 
 // A user has come back to a node, which can't find out yet whether to announce that, since the loss of a third
-// node isn't noticed. The node that was about to find out whether the user had left leaves that to it. The user
-// leaves, the node is killed, and it takes long until that is noticed, since messages are lost again and again.
+// node isn't noticed. The node that was about to find out whether the user had left leaves that to it, and is
+// maybe killed. The user leaves, the node is killed, and it takes long until that is noticed, since messages are
+// lost again and again.
 func TestNodeIsLostThatOthersRelyOn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		net := newNetwork(t, 1)
-		net.outages.happen, net.refuses = true, true
-		first, lost, ending, gone := net.add(0), net.add(0), net.add(0), net.add(0)
-		defer net.stopAll()
-		s := net.connect(ending, "ana")
-		pass(time.Second) // it is announced
-		net.kill(gone)
-		net.disconnect(s, false)
-		net.drain(ending, false) // the first one finds out now
-		s = net.connect(lost, "ana")
-		pass(100 * time.Millisecond)
-		net.disconnect(s, false)
-		pass(time.Second) // the first one asks again
-		if slices.Contains(first.Deposited(nil), s.places()[0]) {
-			t.Error("the first node doesn't rely on the other one")
+	for _, drains := range []bool{false, true} { // the node that the user was at before is killed otherwise
+		t.Run(fmt.Sprint(drains), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { testNodeIsLostThatOthersRelyOn(t, drains) })
+		})
+	}
+}
+
+func testNodeIsLostThatOthersRelyOn(t *testing.T, drains bool) {
+	net := newNetwork(t, 1)
+	net.outages.happen, net.refuses = true, true
+	first, lost, before, gone := net.add(0), net.add(0), net.add(0), net.add(0)
+	defer net.stopAll()
+	s := net.connect(before, "ana")
+	pass(time.Second) // it is announced
+	net.kill(gone)
+	net.disconnect(s, false)
+	relies := before
+	if drains {
+		relies = first
+		net.drain(before, false)
+	}
+	s = net.connect(lost, "ana")
+	pass(100 * time.Millisecond)
+	net.disconnect(s, false)
+	pass(time.Second) // the first one asks again
+	if slices.Contains(relies.Deposited(nil), s.places()[0]) {
+		t.Error("the other node doesn't rely on this one")
+	}
+	if !drains {
+		net.kill(before)
+	}
+	net.kill(lost)
+	for range 8 {
+		net.fail(50 * time.Millisecond)
+		pass(2 * time.Second)
+	}
+	net.running.Wait()
+	pass(time.Minute)
+	for _, p := range net.everywhere() {
+		if all := net.history(p); len(all) == 0 || !all[len(all)-1].Left {
+			t.Errorf("%v: %s", p, net.describe(p))
 		}
-		net.kill(lost)
-		for range 8 {
-			net.fail(50 * time.Millisecond)
-			pass(2 * time.Second)
-		}
-		net.running.Wait()
-		pass(time.Minute)
-		for _, p := range net.everywhere() {
-			if all := net.history(p); len(all) == 0 || !all[len(all)-1].Left {
-				t.Errorf("%v: %s", p, net.describe(p))
-			}
-		}
-	})
+	}
 }
