@@ -28,11 +28,14 @@ func greedyCallers() []greedyCaller {
 		{"halves of messages with a token", 645, 2 * time.Second, func(ctx context.Context, g *greedy, _ int) error { return holdHalf(ctx, g, g.token) }},
 		{"halves of bodies of one key", 300, 2 * time.Second, holdHalfBody},
 		{"answers that nobody reads", 120, 2 * time.Second, askAndNotRead},
+		{"pages of a history that nobody reads, over REST", 200, 8 * time.Second, getAndNotRead},
+		{"pages of a history that nobody reads, over gRPC", 200, 8 * time.Second, callAndNotRead},
 		{"keep-alive connections without a key", 1100, 2 * time.Second, holdHTTP},
 		{"beginnings of HTTP/2 without a key", 1100, 2 * time.Second, func(ctx context.Context, g *greedy, _ int) error {
 			return g.sendAndHold(ctx, g.target.Control, beginHTTP2)
 		}},
 		{"subscriptions of one key", 1000, 2 * time.Second, holdSubscription},
+		{"subscriptions of one key to different events", 60, 8 * time.Second, subscribeAndNotTake},
 		{"slow bodies of one key", 64, time.Second, dripBody},
 		{"watches of the health without a key", 8000, 8 * time.Second, watchHealth},
 		{"empty frames without a key", 1, time.Second, emptyFrames},

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -89,8 +91,20 @@ func (s *Shares) Info() scenario.Info {
 // Run implements [scenario.Scenario]. The addresses of ordinary clients are exempt from limits for
 // an address.
 func (s *Shares) Run(ctx context.Context, env *scenario.Env) (results.Figures, error) {
-	target, err := env.Start(ctx, "--memory-limit-bytes", strconv.Itoa(s.MemoryLimit), "--limit-exempt", "127.0.0.0/24")
+	dir, err := os.MkdirTemp("", "sala-faults-")
 	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	config := filepath.Join(dir, "sala.yaml")
+	if err := os.WriteFile(config, []byte(historyRule()), 0o600); err != nil {
+		return nil, err
+	}
+	target, err := env.Start(ctx, "--config", config, "--memory-limit-bytes", strconv.Itoa(s.MemoryLimit), "--limit-exempt", "127.0.0.0/24")
+	if err != nil {
+		return nil, err
+	}
+	if err := fillHistory(ctx, target); err != nil {
 		return nil, err
 	}
 	b, err := observe.NewBystanders(ctx, target, s.BystanderConfig, env.Timeout)
