@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/salabroker/sala/broker"
@@ -262,4 +263,24 @@ func TestBusyClientsAreAskedEarly(t *testing.T) {
 			t.Errorf("%d pings have come, want 1", ana.client.Pings)
 		}
 	})
+}
+
+// Soon after that, such a client is asked again only if the session may be half full before it
+// would be asked next.
+func TestBusyClientsAreAskedAgain(t *testing.T) {
+	for name, test := range map[string]struct{ limit, pings int }{"a large session": {1024, 0}, "a small session": {100, 1}} {
+		t.Run(name, func(t *testing.T) {
+			withSession(t, broker.Options{Recovery: &broker.RecoveryOptions{MaxMessages: test.limit}}, func(t *testing.T, ana *absence) {
+				ana.events(1, 49) // and ana answers the ping that comes after the 48th
+				synctest.Wait()
+				ana.client.Mute = true
+				ana.events(50, 100)
+				synctest.Wait()
+				ana.events(101, 101)
+				if ana.client.Pings != test.pings {
+					t.Errorf("%d pings have come, want %d", ana.client.Pings, test.pings)
+				}
+			})
+		})
+	}
 }

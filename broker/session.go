@@ -133,8 +133,8 @@ const (
 	// for one ahead of time. So is it when half of what may be kept waits.
 	pingAtEvents = 48
 	// pingGap is the least time between two such pings, unless half of what may be kept
-	// waits. A burst of messages costs few pings then.
-	pingGap = 200 * time.Millisecond
+	// waits, or might before the next look. A burst of messages costs few pings then.
+	pingGap = time.Second
 )
 
 // recovery is what all sessions of a node share. It is static; each part guards
@@ -359,9 +359,10 @@ func (s *socket) confirm(c *client, position uint64) {
 }
 
 // ping asks the client what it has received, if that is worth a ping: when half of
-// what may be kept waits, or if the last one was some time ago. x.mu is held.
+// what may be kept waits, or might before the next look, or if the last one was some time
+// ago. x.mu is held.
 func (x *session) ping(b *Broker, c *client) {
-	half := x.backlog.Len() > b.recovery.limits.Events/2 || x.backlog.Bytes() > b.recovery.limits.Bytes/2
+	half := x.backlog.Len()+pingAtEvents > b.recovery.limits.Events/2 || x.backlog.Bytes() > b.recovery.limits.Bytes/2
 	now := time.Now()
 	if half || now.Sub(x.pinged) > pingGap {
 		x.pinged = now
