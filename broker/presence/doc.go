@@ -37,13 +37,13 @@
 //
 // A user whose connection was lost is awaited for the window before anybody is asked. A node that
 // ends hands the users that it awaits over to another one, and tells it who has left a short while ago:
-// nodes that ask need to know what was announced. When a node is lost, the successors that
-// keep its deposit (package lastwill) ask about its users. A user who has come is in the deposit as
-// soon as the node knows that others were told before that the user is there: they may rely on it by
-// then. A node that has failed to take over the last session of a user asks, too, because others may
-// have relied on it. Who finds out for another node doesn't say that the user was there until now, but what it knows: when the user was there last, or
-// that this isn't known. To a node where the user comes meanwhile, it says that it isn't sure, and that
-// node asks again.
+// nodes that ask need to know what was announced. When a node is lost, the successors that keep its
+// deposit (package lastwill) ask about its users. A user who has come is in the deposit as soon as the
+// node knows that others were told before that the user is there: they may rely on it by then. A node
+// that has failed to take over the last session of a user asks, too, because others may have relied on
+// it. A node that finds out for another one doesn't say that the user was there until now, but what it
+// knows: when the user was there last, or that this isn't known. To a node where the user comes
+// meanwhile, it says that it isn't sure, and that node asks again.
 //
 // # What can go wrong
 //
@@ -56,9 +56,10 @@
 // an announcement may come twice, or be missing together with the one that would have undone it: what a
 // lost node has announced, and who was at it in its last moments, is known only as far as others have
 // learned of it. They learn it in milliseconds. If messages are lost then, they learn it once messages
-// arrive again: who was there about a second later, and what was announced two seconds. If a node is lost while another one ends that knows about the user, or while it is
-// found out about a node that was lost before, what was announced last may be wrong. The next
-// announcement about the same user and place is right again.
+// arrive again: who was there about a second later, and what was announced two seconds later. If a node
+// is lost while another one ends that knows about the user, or while others find out about a node that
+// was lost before, what was announced last may be wrong. The next announcement about the same user and
+// place is right again.
 //
 // Announcements of different nodes may overtake each other on their way to backends. Their times
 // tell the order.
