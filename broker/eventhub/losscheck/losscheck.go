@@ -59,14 +59,16 @@ type Check struct {
 	// Guarded by mu.
 	mu          sync.Mutex
 	touched     time.Time // when the node was last seen to run and to reach the others
+	incarnation uint64    // the node's then
 	since       time.Time // since when it is uncertain; zero if it isn't
 	asked       time.Time // when the others could be asked first; zero if they couldn't
-	incarnation uint64    // the node's when it became uncertain
 	held        []func(alreadyPublished bool)
 }
 
 // New returns a check. Run must be called for uncertainty to end.
-func New(o Options) *Check { return &Check{opts: o, touched: time.Now()} }
+func New(o Options) *Check {
+	return &Check{opts: o, touched: time.Now(), incarnation: o.Incarnation()}
+}
 
 // Uncertain reports whether other nodes may have considered this one lost.
 func (c *Check) Uncertain() bool {
@@ -76,19 +78,25 @@ func (c *Check) Uncertain() bool {
 }
 
 // update takes note of the time and reports whether it is uncertain. c.mu is held.
+//
+// A node that has stood still may learn that it was considered lost before the first update. So its
+// incarnation is that of the time before.
 func (c *Check) update(now time.Time) bool {
 	isolated := c.opts.Isolated()
 	if c.since.IsZero() && now.Sub(c.touched) > uncertainAfter {
-		c.since, c.incarnation = c.touched, c.opts.Incarnation()
+		c.since = c.touched
 	}
 	if c.since.IsZero() && !isolated {
-		c.touched = now
+		c.touch(now)
 	}
 	if isolated {
 		c.asked = time.Time{}
 	}
 	return !c.since.IsZero()
 }
+
+// touch notes that the node runs and reaches the others. c.mu is held.
+func (c *Check) touch(now time.Time) { c.touched, c.incarnation = now, c.opts.Incarnation() }
 
 // SocketEnded calls publish, which tells backends that a socket has ended: now, or
 // once it is certain whether other nodes have told them already. came is when the
@@ -164,7 +172,8 @@ func (c *Check) take() []func(alreadyPublished bool) {
 	held := c.held
 	c.held = nil
 	if len(held) == 0 {
-		c.since, c.asked, c.touched = time.Time{}, time.Time{}, time.Now()
+		c.since, c.asked = time.Time{}, time.Time{}
+		c.touch(time.Now())
 	}
 	return held
 }

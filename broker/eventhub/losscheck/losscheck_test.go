@@ -29,6 +29,13 @@ type fixture struct {
 
 func start(t *testing.T) *fixture {
 	t.Helper()
+	f := stopped()
+	f.run(t)
+	return f
+}
+
+// stopped returns a node that stands still.
+func stopped() *fixture {
 	f := &fixture{}
 	f.Check = New(Options{
 		Isolated:    f.isolated.Load,
@@ -38,11 +45,15 @@ func start(t *testing.T) *fixture {
 		},
 		Lost: func(since time.Time) { f.lostSince = append(f.lostSince, since) },
 	})
+	return f
+}
+
+// run has the node go on.
+func (f *fixture) run(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); f.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
-	return f
 }
 
 // end lets a socket end that connected before or after the node was cut off.
@@ -74,6 +85,23 @@ func (f *fixture) cutOff(d time.Duration) {
 	f.isolated.Store(true)
 	pass(d)
 	f.isolated.Store(false)
+}
+
+// A node that has stood still has joined the others again before it takes note of the time.
+func TestJoinsAgainBeforeItIsUncertain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := time.Now().Add(-time.Second)
+		f := stopped()
+		pass(5 * time.Second)
+		f.incarnation.Add(1)
+		f.end("a", before)
+		f.run(t)
+		pass(time.Second)
+		f.want(t, "a true")
+		if f.Uncertain() {
+			t.Error("it stays uncertain")
+		}
+	})
 }
 
 func TestCheck(t *testing.T) {
