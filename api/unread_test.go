@@ -34,7 +34,7 @@ func withOtherKey(t *testing.T) func(*Config) {
 	}
 }
 
-// pageOf is a page of a history of which n fit into a share.
+// pageOf returns a page of a history. A share has room for n of them.
 func pageOf(h *harness, n int64) broker.MessagesPage {
 	size := h.server.intake.maxUnread/n - 5000
 	return broker.MessagesPage{Messages: []broker.RoomMessage{{Event: "e", Args: []byte(`["` + strings.Repeat("x", int(size)) + `"]`)}}}

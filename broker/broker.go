@@ -159,16 +159,8 @@ func New(o Options) (*Broker, error) {
 	b.admission = newAdmission(b)
 	b.holds = newHolds(b)
 	b.metrics = newMetrics(b)
-	if o.Metrics != nil {
-		collectors := []prometheus.Collector{b.metrics}
-		if o.History != nil {
-			collectors = append(collectors, newHistoryMetrics(o.History.Engine))
-		}
-		for _, c := range collectors {
-			if err := o.Metrics.Register(c); err != nil {
-				return nil, &Error{Code: CodeInternal, Reason: ReasonMetrics, Message: err.Error()}
-			}
-		}
+	if err := b.registerMetrics(); err != nil {
+		return nil, err
 	}
 	if o.Cluster != nil {
 		if err := b.joinCluster(o.Cluster); err != nil {
@@ -189,6 +181,23 @@ func New(o Options) (*Broker, error) {
 	b.watchMemory()
 	b.handler = b.publicHandler(b.engine)
 	return b, nil
+}
+
+// registerMetrics registers the node's collectors, if somebody wants them.
+func (b *Broker) registerMetrics() error {
+	if b.opts.Metrics == nil {
+		return nil
+	}
+	collectors := []prometheus.Collector{b.metrics}
+	if h := b.opts.History; h != nil {
+		collectors = append(collectors, newHistoryMetrics(h.Engine))
+	}
+	for _, c := range collectors {
+		if err := b.opts.Metrics.Register(c); err != nil {
+			return &Error{Code: CodeInternal, Reason: ReasonMetrics, Message: err.Error()}
+		}
+	}
+	return nil
 }
 
 // newRecorder returns nil if no room has history.
