@@ -86,6 +86,7 @@ func (t *Tracker) take(now time.Time) (due []question, next time.Duration) {
 			r.asked = now
 		}
 		r.tries++
+		r.came = false
 		due = append(due, question{record: r, phase: r.phase, time: r.time, asked: t.clock.next(), wire: r.question()})
 	}
 	return due, time.Hour
@@ -160,6 +161,9 @@ func (t *Tracker) conclude(q question, local Local, answers []answer, complete b
 	}
 	v, to := r.judge(t.opts.Self, q.asked, answers)
 	at = r.time // which judging may have changed
+	if v == announce && r.came {
+		v = askLater // that node has the user, and may know more by now
+	}
 	if !r.isCertain(v, complete, t.closing, t.isLate(now), now) {
 		t.depositReturned(r)
 		t.set(r, t.inTime(now.Add(r.retryIn()), now))

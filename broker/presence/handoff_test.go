@@ -50,3 +50,42 @@ func TestAnswersAfterClose(t *testing.T) {
 		}
 	})
 }
+
+// A node that is about to find out for another one whether a user has left isn't told that the user has come
+// elsewhere, but asked about that while it waits for answers. Then it asks again, and announces nothing.
+func TestComesWhileAdopted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		place := Place{Namespace: "/", User: "ana"}
+		var tracker *Tracker
+		asked := 0
+		var announced []Change
+		tracker = New(Options{
+			Self: "a", Local: func(Place) Local { return Absent }, Dropped: func() {},
+			Announce: func(c Change) { announced = append(announced, c) },
+			Ask: func(_ context.Context, q *wire.AskPresence) (map[string]*wire.PresenceAnswers, bool) {
+				asked++
+				answer := &wire.PresenceAnswer{}
+				came := time.Now().UnixNano()
+				if asked == 1 { // b has answered, and then the user comes there
+					ask := &wire.AskPresence{Questions: []*wire.PresenceQuestion{{Place: place.Wire(), Time: came}}}
+					if got := tracker.Answer("b", ask).GetAnswers()[0].GetState(); got != wire.PresenceAnswer_STATE_UNSURE {
+						t.Errorf("the answer is %v", got)
+					}
+				} else {
+					answer.State, answer.Time = wire.PresenceAnswer_STATE_COMING, came
+				}
+				return map[string]*wire.PresenceAnswers{"b": {Clock: came, Answers: []*wire.PresenceAnswer{answer}}}, true
+			},
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { tracker.Run(ctx) })
+		tracker.Adopt(&wire.AdoptLeaves{Leaves: []*wire.WaitingLeave{{Place: place.Wire()}}})
+		<-time.After(time.Minute)
+		cancel()
+		running.Wait()
+		if asked != 2 || len(announced) > 0 {
+			t.Errorf("asked %d times, announced %v, want nothing announced", asked, announced)
+		}
+	})
+}
