@@ -89,3 +89,51 @@ func TestComesWhileAdopted(t *testing.T) {
 		}
 	})
 }
+
+// A node asks whether a user has left, and meanwhile passes it on to another one, whose question was late: the user
+// has left that one, too, which leaves it to this one, or has passed it on as well. So this node asks again.
+func TestPassedOnTooLate(t *testing.T) {
+	for _, state := range []wire.PresenceAnswer_State{
+		wire.PresenceAnswer_STATE_LEAVING, wire.PresenceAnswer_STATE_PASSED, wire.PresenceAnswer_STATE_COMING,
+	} {
+		t.Run(state.String(), func(t *testing.T) { synctest.Test(t, func(t *testing.T) { testPassedOnTooLate(t, state) }) })
+	}
+}
+
+func testPassedOnTooLate(t *testing.T, state wire.PresenceAnswer_State) {
+	place := Place{Namespace: "/", User: "ana"}
+	var tracker *Tracker
+	asked := 0
+	var announced []Change
+	tracker = New(Options{
+		Self: "a", Local: func(Place) Local { return Absent }, Dropped: func() {},
+		Announce: func(c Change) { announced = append(announced, c) },
+		Ask: func(_ context.Context, q *wire.AskPresence) (map[string]*wire.PresenceAnswers, bool) {
+			asked++
+			answer := &wire.PresenceAnswer{}
+			if asked == 1 {
+				before := q.GetQuestions()[0].GetTime() - 1
+				answer.State, answer.Time = state, before
+				late := &wire.AskPresence{Questions: []*wire.PresenceQuestion{{Place: place.Wire(), Time: before}}}
+				if got := tracker.Answer("b", late).GetAnswers()[0].GetState(); got != wire.PresenceAnswer_STATE_PASSED {
+					t.Errorf("the answer is %v", got)
+				}
+			}
+			return map[string]*wire.PresenceAnswers{"b": {Answers: []*wire.PresenceAnswer{answer}}}, true
+		},
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { tracker.Run(ctx) })
+	tracker.Left(place, false)
+	<-time.After(time.Minute)
+	cancel()
+	running.Wait()
+	want := 1
+	if state == wire.PresenceAnswer_STATE_COMING { // the other node has the user, and finds out
+		want = 0
+	}
+	if len(announced) != want {
+		t.Errorf("asked %d times, announced %v, want %d announced", asked, announced, want)
+	}
+}
