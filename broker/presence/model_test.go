@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -110,6 +111,9 @@ func (w world) run(t *testing.T, seed uint64) {
 	var sockets []*socket
 	var killed time.Time
 	for range w.steps {
+		if w.outages { // few sockets, so that users come and go
+			sockets = slices.DeleteFunc(sockets, func(s *socket) bool { return !net.isOpen(s) })
+		}
 		net.mu.Lock()
 		node := net.nodes[rng.IntN(len(net.nodes))]
 		for !node.alive || node.draining {
@@ -123,7 +127,15 @@ func (w world) run(t *testing.T, seed uint64) {
 		if len(sockets) > 0 {
 			s = sockets[rng.IntN(len(sockets))]
 		}
-		switch what := rng.IntN(100); {
+		what := rng.IntN(100)
+		if w.outages && what < 40 && len(sockets) > 5 {
+			what = 40 + rng.IntN(60)
+		}
+		crisis := w.outages && w.kills && !killed.IsZero() && time.Since(killed) < noticed
+		if crisis && rng.IntN(20) == 0 {
+			what = 95
+		}
+		switch {
 		case what < 40 || s == nil:
 			sockets = append(sockets, net.connect(node, user, room))
 		case what < 55:
@@ -152,9 +164,12 @@ func (w world) run(t *testing.T, seed uint64) {
 				killed = time.Now()
 				net.add(skew())
 				net.kill(node)
+				if w.outages && rng.IntN(2) == 0 {
+					net.running.Go(net.flap)
+				}
 			}
-		case what < 98: // so often that it takes long to notice that nodes are lost
-			if w.outages {
+		case what < 98:
+			if w.outages && (!w.kills || rng.IntN(4) == 0) {
 				net.fail(time.Duration(50+rng.IntN(300)) * time.Millisecond)
 			}
 		}
