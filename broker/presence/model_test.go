@@ -96,6 +96,8 @@ var foundFaults = map[string][]uint64{
 	"kills": {143, 213, 252, 427, 463, 539, 586, 591, 593, 751, 817, 842, 853, 1106, 1125, 1251, 1469, 1485},
 	// A session moves while the user is found out about.
 	"slow": {12},
+	// Two nodes pass a user on to each other.
+	"outages, kills": {88, 133},
 }
 
 // run has a network do what happens, and checks what was announced. All of that depends on the seed alone.
