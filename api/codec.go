@@ -17,9 +17,19 @@ import (
 // codec is gRPC's codec without the errors that would end a call. gRPC answers a message
 // that it can't encode with INTERNAL and ends the stream. But a stream carries messages of
 // many clients, and one of them must not end it for all.
-type codec struct{ encoding.CodecV2 }
+type codec struct {
+	encoding.CodecV2
+	pool mem.BufferPool // of buffers for messages up to largestPooled
+}
 
-func newCodec() encoding.CodecV2 { return codec{encoding.GetCodecV2("proto")} }
+// largestPooled is the size in bytes up to which encoded messages are in pooled buffers. A pooled
+// buffer has up to twice the size that it is asked for; with gRPC's own pool, a message of 33 KB
+// that waits for its reader would take 1 MiB.
+const largestPooled = 16 << 10
+
+func newCodec() encoding.CodecV2 {
+	return codec{encoding.GetCodecV2("proto"), mem.NewTieredBufferPool(2<<10, 4<<10, 8<<10, largestPooled)}
+}
 
 // Marshal implements encoding.CodecV2. Protobuf refuses text that isn't UTF-8, so invalid
 // bytes become U+FFFD. Only messages that protobuf refuses are searched.
@@ -30,13 +40,31 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	case *queuedAnswer:
 		return ready.whole, nil
 	}
-	out, err := c.CodecV2.Marshal(v)
 	message, ok := v.(proto.Message)
-	if err == nil || !ok {
-		return out, err
+	if !ok {
+		return c.CodecV2.Marshal(v)
 	}
-	replaceInvalid(message.ProtoReflect())
-	return c.CodecV2.Marshal(message)
+	out, err := c.encode(message)
+	if err != nil {
+		replaceInvalid(message.ProtoReflect())
+		out, err = c.encode(message)
+	}
+	return out, err
+}
+
+func (c codec) encode(m proto.Message) (mem.BufferSlice, error) {
+	size := proto.Size(m)
+	options := proto.MarshalOptions{UseCachedSize: true}
+	if mem.IsBelowBufferPoolingThreshold(size) || size > largestPooled {
+		data, err := options.MarshalAppend(make([]byte, 0, size), m)
+		return mem.BufferSlice{mem.SliceBuffer(data)}, err
+	}
+	buffer := c.pool.Get(size)
+	if _, err := options.MarshalAppend((*buffer)[:0], m); err != nil {
+		c.pool.Put(buffer)
+		return nil, err
+	}
+	return mem.BufferSlice{mem.NewBuffer(buffer, c.pool)}, nil
 }
 
 // encoded is a message in its encoded form.
