@@ -16,7 +16,11 @@ type jumpingClock struct{ ahead atomic.Int64 }
 
 func (c *jumpingClock) now() time.Time { return time.Now().Round(0).Add(time.Duration(c.ahead.Load())) }
 
-func (c *jumpingClock) set(ahead time.Duration) { c.ahead.Store(int64(ahead)) }
+// set sets the clock in a bubble, once the node has read it as it was.
+func (c *jumpingClock) set(ahead time.Duration) {
+	synctest.Wait()
+	c.ahead.Store(int64(ahead))
+}
 
 // TestClockJumps sets the clock ahead and back while clients are connected. Clients
 // whose token has expired by then are disconnected at once, and no others.
