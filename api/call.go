@@ -109,6 +109,16 @@ func (c *call) keyName() string {
 	return c.caller.Name()
 }
 
+// turn waits for the caller's turn to decode or encode so many bytes, unless they are few. What it
+// returns ends the turn.
+func (c *call) turn(bytes int) (end func()) {
+	if bytes <= smallCost {
+		return func() {}
+	}
+	c.server.turns.Take(c.caller)
+	return c.server.turns.Give
+}
+
 // end turns the outcome of a call into its status, counts it and logs it. A panic fails
 // only its own call.
 func (c *call) end(ctx context.Context, err error, panicked any) error {

@@ -134,6 +134,7 @@ func (c *call) encodeAck(ctx context.Context, ack broker.Ack, argsAsJSON bool) (
 		return encoded{}, err
 	}
 	defer c.free(cost)
+	defer c.turn(len(ack.Args))()
 	data, err := c.server.codec.Marshal(&salav1.EmitWithAckResponse{
 		Kind: &salav1.EmitWithAckResponse_Ack{Ack: ackMessage(ack, argsAsJSON)},
 	})

@@ -123,7 +123,7 @@ func FuzzRefusals(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
-	m := &marshaler{runtime.JSONPb{UnmarshalOptions: protojson.UnmarshalOptions{RecursionLimit: explain.MaxJSONDepth}}}
+	m := &marshaler{JSONPb: runtime.JSONPb{UnmarshalOptions: protojson.UnmarshalOptions{RecursionLimit: explain.MaxJSONDepth}}}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		check := func(why error) {
 			if text := why.Error(); !utf8.ValidString(apierror.Classify(why).Status().Message()) || len(text) > 10_000 {

@@ -257,6 +257,7 @@ func (in *incoming) decode(data mem.BufferSlice) error {
 		salvage(wire, in.message, why)
 		return nil
 	}
+	defer in.call.turn(len(wire))()
 	if err := proto.Unmarshal(wire, in.message); err != nil {
 		salvage(wire, in.message, nil)
 	}

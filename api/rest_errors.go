@@ -121,7 +121,7 @@ func writeStatus(w http.ResponseWriter, st *status.Status) {
 }
 
 func statusJSON(st *status.Status) []byte {
-	m := &marshaler{runtime.JSONPb{MarshalOptions: protojson.MarshalOptions{EmitUnpopulated: true}}}
+	m := &marshaler{JSONPb: runtime.JSONPb{MarshalOptions: protojson.MarshalOptions{EmitUnpopulated: true}}}
 	body, err := m.Marshal(st.Proto())
 	if err != nil { // a detail of a type that isn't linked in
 		body, _ = m.Marshal(status.New(st.Code(), apierror.ValidUTF8(st.Message())).Proto())

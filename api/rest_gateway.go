@@ -18,16 +18,17 @@ import (
 	"github.com/salabroker/sala/api/explain"
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/rawjson"
+	"github.com/salabroker/sala/broker/turns"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
 // newGateway returns a handler that turns REST requests into calls of conn.
-func newGateway(conn grpc.ClientConnInterface) (*runtime.ServeMux, error) {
+func newGateway(conn grpc.ClientConnInterface, t *turns.Turns) (*runtime.ServeMux, error) {
 	known, err := newRoutes(openAPI)
 	if err != nil {
 		return nil, err
 	}
-	mux := newGatewayMux(known)
+	mux := newGatewayMux(known, t)
 	// The generated functions don't use their context.
 	ctx := context.Background() //nolint:forbidigo // see above
 	err = errors.Join(
@@ -46,9 +47,9 @@ func newGateway(conn grpc.ClientConnInterface) (*runtime.ServeMux, error) {
 	return mux, nil
 }
 
-func newGatewayMux(known routes) *runtime.ServeMux {
+func newGatewayMux(known routes, t *turns.Turns) *runtime.ServeMux {
 	drop := func(string) (string, bool) { return "", false }
-	inJSON := &marshaler{runtime.JSONPb{
+	inJSON := &marshaler{turns: t, JSONPb: runtime.JSONPb{
 		MarshalOptions:   protojson.MarshalOptions{EmitUnpopulated: true},
 		UnmarshalOptions: protojson.UnmarshalOptions{RecursionLimit: explain.MaxJSONDepth},
 	}}
@@ -91,10 +92,15 @@ func dontBuffer(_ context.Context, w http.ResponseWriter, first proto.Message) e
 // marshaler is protojson with the same output in every build, and with errors for people.
 type marshaler struct {
 	runtime.JSONPb
+	turns *turns.Turns // nil for an answer that is always small
 }
 
 // Marshal implements runtime.Marshaler.
 func (m *marshaler) Marshal(v any) ([]byte, error) {
+	if m.turns != nil && sizeOf(v) > smallCost {
+		m.turns.Take(m)
+		defer m.turns.Give()
+	}
 	text, err := m.JSONPb.Marshal(v)
 	if err != nil {
 		replaceInvalidIn(v)
@@ -143,6 +149,7 @@ func (m *marshaler) NewDecoder(r io.Reader) runtime.Decoder {
 			return err
 		}
 		defer body.request.decoded()
+		defer body.request.call.turn(len(text))()
 		if len(bytes.TrimSpace(text)) == 0 {
 			return io.EOF // the gateway treats it as an empty message
 		}

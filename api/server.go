@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,7 @@ import (
 	"github.com/salabroker/sala/broker"
 	"github.com/salabroker/sala/broker/token"
 	"github.com/salabroker/sala/broker/tracing"
+	"github.com/salabroker/sala/broker/turns"
 	salav1 "github.com/salabroker/sala/gen/sala/v1"
 )
 
@@ -80,6 +82,9 @@ var _ Broker = (*broker.Broker)(nil)
 type Config struct {
 	// Broker carries out the calls. Required.
 	Broker Broker
+	// Turns are those in which large requests and answers are decoded and encoded. They are the
+	// broker's, so that both together leave processors free; nil for turns of their own.
+	Turns *turns.Turns
 	// Keys are the API keys that the server accepts. At least one is required.
 	Keys []auth.Key
 	// CallRate is how many calls each key may make per second, and at once. Each event
@@ -155,6 +160,7 @@ type Server struct {
 	broker   Broker
 	auth     *auth.Authenticator
 	codec    encoding.CodecV2
+	turns    *turns.Turns // of large requests and answers
 	guests   *auth.Caller // stands for the callers of calls that need no key
 	intake   *intake
 	conns    *callerConns
@@ -192,6 +198,9 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Turns == nil {
+		cfg.Turns = turns.New(runtime.GOMAXPROCS(0))
+	}
 	metrics, err := newMetrics(cfg.Metrics)
 	if err != nil {
 		return nil, err
@@ -200,6 +209,7 @@ func New(cfg Config) (*Server, error) {
 		broker:   cfg.Broker,
 		auth:     authenticator,
 		codec:    newCodec(),
+		turns:    cfg.Turns,
 		guests:   &auth.Caller{},
 		conns:    newCallerConns(),
 		auditLog: cfg.Audit,
@@ -221,7 +231,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.direct = newDirect(s, maxRequest)
 	s.grpc = s.newGRPCServer(connectTimeout)
-	if s.gateway, err = newGateway(s.direct); err != nil {
+	if s.gateway, err = newGateway(s.direct, s.turns); err != nil {
 		return nil, err
 	}
 	s.handler = s.newHTTPHandler(cfg, bodyTimeout)

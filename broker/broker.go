@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,6 +31,7 @@ import (
 	"github.com/salabroker/sala/broker/revocation"
 	"github.com/salabroker/sala/broker/room"
 	"github.com/salabroker/sala/broker/stats"
+	"github.com/salabroker/sala/broker/turns"
 	"github.com/salabroker/sala/broker/workers"
 )
 
@@ -52,6 +54,7 @@ type Broker struct {
 	relay          map[string]RelayRule // by the event that clients send
 	rates          rates
 	holds          *ratelimit.Holds // messages that have arrived in part
+	turns          *turns.Turns     // of large messages
 	attachmentTime time.Duration    // the constant of that name, except in tests
 	deciding       sync.WaitGroup   // connections that backends are deciding about
 	expiries       expiries         // of sockets
@@ -158,6 +161,7 @@ func New(o Options) (*Broker, error) {
 	b.movedSockets, b.takingOver, b.workers = newMovedSockets(cluster.NodeID(b.id)), newTakeOvers(), workers.New()
 	b.admission = newAdmission(b)
 	b.holds = newHolds(b)
+	b.turns = turns.New(runtime.GOMAXPROCS(0))
 	b.metrics = newMetrics(b)
 	if err := b.registerMetrics(); err != nil {
 		return nil, err
@@ -240,6 +244,10 @@ func (b *Broker) newEngine() *engineio.Server {
 // messageOverhead is more than a message takes for its names and frame headers, so
 // that a message of the largest size fits into any queue.
 const messageOverhead = 4 << 10
+
+// Turns returns the turns in which the node does work that takes long, for others in the process
+// that do such work.
+func (b *Broker) Turns() *turns.Turns { return b.turns }
 
 // Handler returns the handler of the public listener: Socket.IO below
 // [Options.Path].

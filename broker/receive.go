@@ -57,8 +57,23 @@ func (c *client) Text(message []byte) {
 	// Packets may be as large as what the connection keeps of a message, which is
 	// less for a client that has no socket yet.
 	c.decoder.MaxBytes = int(min(c.b.opts.MaxMessageBytes, c.conn.KeptBytes()-1))
-	p, whole, err := c.decoder.Text(message)
+	p, whole, err := c.decode(message)
 	c.decoded(&p, len(message), whole, err)
+}
+
+// largeMessage is the size in bytes from which a message is decoded in turn. Smaller ones cost little
+// more than the turn.
+const largeMessage = 4 << 10
+
+func (c *client) decode(message []byte) (p socketio.Packet, whole bool, err error) {
+	if len(message) < largeMessage {
+		return c.decoder.Text(message)
+	}
+	if free := c.b.turns.Try(); !free {
+		c.b.turns.Take(realip.Address(c.conn.RemoteAddress()))
+	}
+	defer c.b.turns.Give()
+	return c.decoder.Text(message)
 }
 
 // Binary implements [engineio.Receiver].

@@ -339,9 +339,6 @@ func (h *Hub) updateRoutes() {
 	}
 }
 
-// Draining reports whether Close has been called.
-func (h *Hub) Draining() bool { return h.draining.Load() }
-
 // Close drains the hub. New subscriptions are refused. Queued events are handed out as far as
 // credits allow, and outstanding ones may be answered, until nothing is left or the context ends.
 // Then the subscriptions end with ReasonDraining, and open questions fail with that code. Close

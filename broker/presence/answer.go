@@ -64,7 +64,6 @@ func (t *Tracker) answer(from string, place Place, local Local, q *wire.Presence
 	inherited := q.GetElsewhere() || q.GetOnBehalf()
 	switch {
 	case !q.GetLeft() && r.phase == leaving && r.inherited:
-		r.came = true
 		return &wire.PresenceAnswer{State: wire.PresenceAnswer_STATE_UNSURE, Time: r.time}
 	case !q.GetLeft() && (r.phase == waiting || r.phase == leaving):
 		t.stillThere(r)

@@ -86,7 +86,6 @@ func (t *Tracker) take(now time.Time) (due []question, next time.Duration) {
 			r.asked = now
 		}
 		r.tries++
-		r.came = false
 		due = append(due, question{record: r, phase: r.phase, time: r.time, asked: t.clock.next(), wire: r.question()})
 	}
 	return due, time.Hour
@@ -147,7 +146,6 @@ func (t *Tracker) conclude(q question, local Local, answers []answer, complete b
 	defer t.mu.Unlock()
 	r := q.record
 	if t.records[r.place] != r || r.phase != q.phase || r.time != q.time {
-		t.takeBack(q, local, answers, now)
 		return keepQuiet, 0 // it was settled meanwhile
 	}
 	switch {
@@ -162,9 +160,6 @@ func (t *Tracker) conclude(q question, local Local, answers []answer, complete b
 	}
 	v, to := r.judge(t.opts.Self, q.asked, answers)
 	at = r.time // which judging may have changed
-	if v == announce && r.came {
-		v = askLater // that node has the user, and may know more by now
-	}
 	if !r.isCertain(v, complete, t.closing, t.isLate(now), now) {
 		t.depositReturned(r)
 		t.set(r, t.inTime(now.Add(r.retryIn()), now))
@@ -187,27 +182,6 @@ func (t *Tracker) conclude(q question, local Local, answers []answer, complete b
 		t.opts.Deposit(r.place, false)
 	}
 	return v, at
-}
-
-// takeBack goes on to find out about a user whom this node has passed on while it waited for answers. The user
-// may have left the other node, whose question was late: then that node has left it to this one, or has passed
-// the user on, too. mu is held.
-func (t *Tracker) takeBack(q question, local Local, answers []answer, now time.Time) {
-	r := q.record
-	if t.records[r.place] != r || q.phase != leaving || r.phase != passed || r.time != q.time || r.to == "" || local != Absent || t.closed {
-		return
-	}
-	for _, a := range answers {
-		switch {
-		case a.node != r.to || a.state == wire.PresenceAnswer_STATE_PASSED:
-		case a.state != wire.PresenceAnswer_STATE_LEAVING || before(r.time, t.opts.Self, a.time, a.node):
-			return // it has the user, or finds out
-		}
-	}
-	r.phase = leaving
-	t.unsettled++
-	t.set(r, t.inTime(now.Add(r.retryIn()), now))
-	t.opts.Deposit(r.place, true)
 }
 
 // isCertain reports whether a verdict can be acted on. Complete says that all nodes have answered,

@@ -36,8 +36,7 @@ type network struct {
 	loss      float64
 	slow      float64 // how many messages take long
 	outages   outages
-	past      []outage
-	unknown   map[presence.Place][]time.Time // when something about it may have been lost with a node
+	unknown   map[presence.Place][]time.Time // since when something about it may be lost with a node
 	nodes     []*node                        // that are there
 	made      int                            // nodes
 	connected int                            // sockets
@@ -79,9 +78,8 @@ type node struct {
 
 	deposit   sync.Mutex
 	deposited map[presence.Place]bool
-	outbox    *outbox                      // of deposits, if there are outages
-	untold    int                          // announcements that are on their way; guarded by network.mu
-	concerned map[presence.Place]time.Time // when it did or heard something last; guarded by network.mu
+	outbox    *outbox // of deposits, if there are outages
+	untold    int     // announcements that are on their way; guarded by network.mu
 }
 
 // socket is a socket of a user and the rooms that it is in. Guarded by network.mu.
@@ -131,7 +129,6 @@ func (net *network) add(skew time.Duration) *node {
 	n := &node{
 		net: net, id: fmt.Sprintf("node%d", net.made), alive: true, knows: make(map[string]bool),
 		sockets: make(map[*socket]bool), shadows: make(map[*socket]bool), deposited: make(map[presence.Place]bool),
-		concerned: make(map[presence.Place]time.Time),
 	}
 	for _, other := range net.nodes {
 		if other.alive {
@@ -197,7 +194,6 @@ func (n *node) local(p presence.Place) presence.Local {
 func (n *node) announce(c presence.Change) {
 	n.net.mu.Lock()
 	alive, at := n.alive, time.Now()
-	n.concerned[c.Place] = at
 	remote := n.net.outages.happen && n != n.net.nodes[0] // the backend is at the first one
 	n.net.mu.Unlock()
 	switch {
@@ -301,14 +297,10 @@ func (n *node) ask(ctx context.Context, q *wire.AskPresence) (map[string]*wire.P
 	for _, other := range n.others() {
 		asking.Go(func() {
 			var a *wire.PresenceAnswers
-			answered := n.call(ctx, other, "ask", func() {
-				a = other.Answer(n.id, proto.CloneOf(q))
-				n.concern(other, q)
-			})
+			answered := n.call(ctx, other, "ask", func() { a = other.Answer(n.id, proto.CloneOf(q)) })
 			mu.Lock()
 			defer mu.Unlock()
 			if answered {
-				n.concern(n, q)
 				answers[other.id] = proto.CloneOf(a)
 			} else { // also if it is gone meanwhile, as in a mesh
 				complete = false
@@ -345,16 +337,6 @@ func (n *node) adopt(ctx context.Context, l *wire.AdoptLeaves) bool {
 	return false
 }
 
-// concern notes that this node has asked another one.
-func (n *node) concern(other *node, q *wire.AskPresence) {
-	n.net.mu.Lock()
-	defer n.net.mu.Unlock()
-	for _, one := range q.GetQuestions() {
-		p := presence.PlaceFrom(one.GetPlace())
-		n.concerned[p], other.concerned[p] = time.Now(), time.Now()
-	}
-}
-
 // change changes sockets of a node, and tells its tracker who has come and who has left, as the index
 // does.
 func (net *network) change(n *node, lost, tell bool, change func()) {
@@ -367,7 +349,6 @@ func (net *network) change(n *node, lost, tell bool, change func()) {
 		if !after[p] {
 			all := net.stays[p]
 			all[slices.IndexFunc(all, func(s *stay) bool { return s.node == n.id && s.to.IsZero() })].to = time.Now()
-			n.concerned[p] = time.Now()
 			if tell {
 				n.Left(p, lost)
 			}
@@ -376,7 +357,6 @@ func (net *network) change(n *node, lost, tell bool, change func()) {
 	for _, p := range sortedPlaces(after) {
 		if !before[p] {
 			net.stays[p] = append(net.stays[p], &stay{node: n.id, from: time.Now()})
-			n.concerned[p] = time.Now()
 			if tell {
 				n.Came(p)
 			}
@@ -514,8 +494,8 @@ func (net *network) depositAgain() {
 // the users.
 func (net *network) kill(n *node) {
 	net.mu.Lock()
+	killed, present := time.Now(), n.present()
 	n.alive = false
-	net.noteUnknown(n)
 	for s := range n.sockets {
 		s.at = nil
 	}
@@ -527,7 +507,10 @@ func (net *network) kill(n *node) {
 	clear(n.sockets)
 	net.mu.Unlock()
 	n.stop()
-	net.running.Go(func() { net.lose(n) })
+	net.running.Go(func() {
+		net.lose(n)
+		net.noteUnknown(n, present, killed)
+	})
 }
 
 // lose has the others notice that a node is gone.
@@ -589,7 +572,6 @@ func (net *network) drainWithin(n *node, sessions bool, limit time.Duration) {
 	net.mu.Lock()
 	n.alive = false
 	down := net.outages.down
-	net.noteUnknown(n)
 	net.mu.Unlock()
 	n.stop()
 	if down { // the others don't learn that it leaves

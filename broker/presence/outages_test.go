@@ -21,15 +21,10 @@ type outages struct {
 	since  time.Time // when the last one has ended
 }
 
-// outage is one of them; to is zero until it has ended.
-type outage struct{ from, to time.Time }
-
 const (
-	resentAfter   = 2 * time.Second       // after which an announcement is sent again
-	toldWithin    = 3 * time.Second       // how long a node that ends waits until that has arrived
-	depositsCheck = time.Second           // how often a node looks whether others have its deposits
-	toldAgain     = resentAfter           // after an outage, whatever was lost is sent again within that
-	onTheWay      = 50 * time.Millisecond // what others may lack without any outage
+	resentAfter   = 2 * time.Second // after which an announcement is sent again
+	toldWithin    = 3 * time.Second // how long a node that ends waits until that has arrived
+	depositsCheck = time.Second     // how often a node looks whether others have its deposits
 )
 
 func (net *network) outagesNow() outages {
@@ -47,29 +42,12 @@ func (net *network) fail(d time.Duration) {
 	}
 	net.outages.down = true
 	net.outages.count++
-	net.past = append(net.past, outage{from: time.Now()})
 	net.running.Go(func() {
 		pass(d)
 		net.mu.Lock()
 		defer net.mu.Unlock()
 		net.outages.down, net.outages.since = false, time.Now()
-		net.past[len(net.past)-1].to = time.Now()
 	})
-}
-
-// flap has messages lost again and again, so that it takes long to notice that nodes are lost.
-func (net *network) flap() {
-	for range 6 {
-		net.fail(50 * time.Millisecond)
-		pass(noticed - 200*time.Millisecond)
-	}
-}
-
-// isOpen reports whether a socket hasn't ended.
-func (net *network) isOpen(s *socket) bool {
-	net.mu.Lock()
-	defer net.mu.Unlock()
-	return s.at != nil
 }
 
 // awaitNoticed waits as long as it takes to notice that a node is lost, after the last outage.
@@ -192,23 +170,25 @@ func (n *node) awaitTold() {
 	}
 }
 
-// noteUnknown notes the places about which a node that ends did or heard something so late that maybe nobody
-// else knows: in its last moments, or since an outage after which it had no time to send its deposits again.
-// net.mu is held.
-func (net *network) noteUnknown(n *node) {
+// noteUnknown notes the places about which a node that was killed knew something that nobody else did: that
+// a user was there, or that it was announced that a user had left.
+func (net *network) noteUnknown(n *node, present map[presence.Place]bool, killed time.Time) {
 	if n.outbox == nil {
 		return
 	}
-	since := time.Now()
-	for _, o := range slices.Backward(net.past) {
-		if o.to.IsZero() || o.to.Add(depositsCheck+onTheWay).After(since) {
-			since = o.from
+	net.mu.Lock()
+	defer net.mu.Unlock()
+	n.deposit.Lock()
+	defer n.deposit.Unlock()
+	for p := range present {
+		if !n.deposited[p] {
+			net.unknown[p] = append(net.unknown[p], killed)
 		}
 	}
-	since = since.Add(-onTheWay)
-	for p, at := range n.concerned {
-		if at.After(since) {
-			net.unknown[p] = append(net.unknown[p], time.Now())
+	for p := range n.deposited {
+		left := func(a announcement) bool { return a.node == n.id && a.Place == p && a.Left }
+		if !present[p] && slices.ContainsFunc(net.announced, left) {
+			net.unknown[p] = append(net.unknown[p], killed)
 		}
 	}
 }

@@ -44,7 +44,6 @@ type record struct {
 	inherited bool   // the user was at another node, and this one finds out for it
 	onBehalf  bool   // the same, and that node was lost
 	leftThere int64  // the same: when the user was there last; 0 if that isn't known
-	came      bool   // the same: another node has asked because the user has come there, since this one asked
 	to        string // of passed: the node that has the user, as far as this one knows
 
 	tries int       // how often the other nodes were asked

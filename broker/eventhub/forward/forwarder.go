@@ -23,9 +23,6 @@ const (
 	tickEvery = 500 * time.Millisecond
 	// resendAfter is how long events may go unacknowledged until they are sent again.
 	resendAfter = 2 * time.Second
-	// resendEndingAfter is the same when this node is about to end: it waits for its last events for about
-	// as long as resendAfter.
-	resendEndingAfter = 400 * time.Millisecond
 	// listEvery is how often the ids of all subscriptions are sent, with what a node may lack.
 	listEvery = 3 * time.Second
 	// keepEndedFor is how long the last report of an ended subscription is kept.
@@ -230,13 +227,9 @@ func (f *Forwarder) tick(now time.Time) {
 	if !f.opts.Reachable() {
 		return
 	}
-	patience := resendAfter
-	if f.opts.Hub.Draining() {
-		patience = resendEndingAfter
-	}
 	for _, out := range f.outbounds {
 		f.RemoteChanged(out.remote)
-		f.resend(out, now, patience)
+		f.resend(out, now)
 	}
 	for _, in := range f.inbounds {
 		f.report(in)

@@ -387,24 +387,6 @@ func TestDrainingOtherNode(t *testing.T) {
 	})
 }
 
-// A node that drains sends its last events again soon: it waits for them no longer than two seconds.
-func TestLastEventsLost(t *testing.T) {
-	inBubble(t, eventhub.Options{}, func(t *testing.T, net *network, a, b *node) {
-		s := b.subscribe(eventhub.SubscribeOptions{Credits: 1})
-		pass(time.Second)
-		net.silence("A")
-		a.Publish(message("s", "last"))
-		pass(lag)
-		time.AfterFunc(time.Second, func() { net.silence("") })
-		time.AfterFunc(1600*time.Millisecond, func() { wantTaken(t, s, "s.last") })
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		defer cancel()
-		if err := a.Close(ctx); err != nil {
-			t.Errorf("Close: %v", err)
-		}
-	})
-}
-
 // An event that is sent again because a report was lost isn't delivered twice.
 func TestNothingTwice(t *testing.T) {
 	inBubble(t, eventhub.Options{}, func(t *testing.T, net *network, a, b *node) {

@@ -118,10 +118,10 @@ func fill(batch *wire.EventBatch, all []sent, i int) int {
 	return i
 }
 
-// resend sends events again that are unacknowledged for longer than patience. If all are acknowledged
-// it asks for the progress, since the report may be lost.
-func (f *Forwarder) resend(out *outbound, now time.Time, patience time.Duration) {
-	if len(out.inFlight) == 0 || now.Sub(out.since) < patience {
+// resend sends unacknowledged events again. If all are acknowledged it asks for the progress, since
+// the report may be lost.
+func (f *Forwarder) resend(out *outbound, now time.Time) {
+	if len(out.inFlight) == 0 || now.Sub(out.since) < resendAfter {
 		return
 	}
 	out.since = now

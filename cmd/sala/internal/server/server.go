@@ -197,6 +197,7 @@ func (s *Server) build(ctx context.Context, options broker.Options, page http.Ha
 	}
 	s.api, err = api.New(api.Config{ //nolint:contextcheck // it starts nothing; Shutdown ends what it serves
 		Broker:          s.broker,
+		Turns:           s.broker.Turns(),
 		Keys:            s.cfg.Keys,
 		CallRate:        int(s.cfg.Flags.APIRate),
 		Audit:           records,
