@@ -28,6 +28,7 @@ type options struct {
 	busyFor       time.Duration
 	quiet         time.Duration
 	missed        int
+	moves         int
 	onlyMoves     bool
 }
 
@@ -42,6 +43,7 @@ func main() {
 	flag.DurationVar(&o.busyFor, "busy-for", time.Minute, "how long they receive them")
 	flag.DurationVar(&o.quiet, "quiet", 45*time.Second, "how long nothing happens before memory is measured; nodes free some after half a minute")
 	flag.IntVar(&o.missed, "missed", 5, "messages that each client misses before it returns")
+	flag.IntVar(&o.moves, "moves", 4, "how often all clients return at the other node of a cluster")
 	flag.BoolVar(&o.onlyMoves, "only-moves", false, "measure only connects to a cluster and returns at another node, in seconds")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -74,7 +76,7 @@ func run(ctx context.Context, o options) error {
 	for range o.rounds {
 		var f figures
 		if o.onlyMoves {
-			if err := o.moves(ctx, sala, &f); err != nil {
+			if err := o.moveAll(ctx, sala, &f); err != nil {
 				return err
 			}
 			all = append(all, f)
@@ -91,7 +93,7 @@ func run(ctx context.Context, o options) error {
 		if err := serve(ctx, sala, func(t *process.Target) error { return o.storm(ctx, t, &f) }); err != nil {
 			return err
 		}
-		if err := o.moves(ctx, sala, &f); err != nil {
+		if err := o.moveAll(ctx, sala, &f); err != nil {
 			return err
 		}
 		all = append(all, f)

@@ -35,8 +35,9 @@ func (o *options) storm(ctx context.Context, t *process.Target, f *figures) erro
 	return err
 }
 
-// moves is storm in a cluster of two nodes. The clients return at the one where they weren't.
-func (o *options) moves(ctx context.Context, sala *process.Sala, f *figures) error {
+// moveAll is storm in a cluster of two nodes. The clients return at the one where they weren't, several
+// times.
+func (o *options) moveAll(ctx context.Context, sala *process.Sala, f *figures) error {
 	commands, err := sala.Cluster("sessions-cluster", "--max-events-per-second", "0")
 	if err != nil {
 		return err
@@ -61,11 +62,18 @@ func (o *options) moves(ctx context.Context, sala *process.Sala, f *figures) err
 	if _, f.clusterConnect, err = g.open(ctx, here, 0); err != nil {
 		return err
 	}
-	if err := g.cut(ctx, here, o.missed); err != nil {
-		return err
+	for range o.moves {
+		if err := g.cut(ctx, here, o.missed); err != nil {
+			return err
+		}
+		here, there = there, here
+		_, cpu, err := g.open(ctx, here, o.missed)
+		if err != nil {
+			return err
+		}
+		f.takeOver += cpu / time.Duration(o.moves)
 	}
-	_, f.takeOver, err = g.open(ctx, there, o.missed)
-	return err
+	return nil
 }
 
 // group is clients that connect and return together.
@@ -114,7 +122,26 @@ func (g *group) open(ctx context.Context, t *process.Target, messages int) (took
 	}
 	took = time.Since(start)
 	after, err := g.cpu()
-	return took, (after - before) / time.Duration(len(g.sessions)), err
+	if err != nil {
+		return 0, 0, err
+	}
+	return took, (after - before) / time.Duration(len(g.sessions)), g.confirm(ctx)
+}
+
+// confirm has all clients answer the ping that follows their connect. Until then, a server keeps the
+// session of a client that is gone for a few seconds only.
+func (g *group) confirm(ctx context.Context) error {
+	return load.InParallel(ctx, load.DefaultWindow, len(g.sessions), func(_ context.Context, i int) error {
+		conn := g.sessions[i].conn
+		packet, err := conn.ReadMessage()
+		switch {
+		case err != nil:
+			return fmt.Errorf("waiting for a ping: %w", err)
+		case string(packet) != "2":
+			return fmt.Errorf("a ping was expected, not %.100q", packet)
+		}
+		return conn.WriteMessage([]byte("3"))
+	})
 }
 
 // cpu returns the CPU time that the servers have used.
@@ -129,7 +156,8 @@ func (g *group) cpu() (sum time.Duration, err error) {
 	return sum, nil
 }
 
-// cut cuts all connections and publishes messages.
+// cut cuts all connections, publishes messages, and waits until the servers have nothing left to do:
+// what a lost connection costs isn't part of what a return costs.
 func (g *group) cut(ctx context.Context, t *process.Target, messages int) error {
 	for i := range g.sessions {
 		g.sessions[i].conn.Reset()
@@ -143,7 +171,26 @@ func (g *group) cut(ctx context.Context, t *process.Target, messages int) error 
 			return err
 		}
 	}
-	_, err = publisher.Close() // all are sent
+	if _, err = publisher.Close(); err != nil { // otherwise all are sent
+		return err
+	}
+	return g.rest(ctx)
+}
+
+// rest waits until the servers use next to no CPU.
+func (g *group) rest(ctx context.Context) error {
+	const look, little = 200 * time.Millisecond, 4 * time.Millisecond
+	before, err := g.cpu()
+	for err == nil {
+		if err := load.Sleep(ctx, look); err != nil {
+			return err
+		}
+		var now time.Duration
+		if now, err = g.cpu(); now-before < little {
+			break
+		}
+		before = now
+	}
 	return err
 }
 
@@ -178,6 +225,7 @@ func (s *session) open(d *load.Dialer, messages int) error {
 		if !bytes.HasPrefix(message, []byte("42")) {
 			return fmt.Errorf("a message was expected, not %.100q", message)
 		}
+		s.offset = string(message[bytes.LastIndex(message, []byte(`,"`))+2 : len(message)-2]) // the last argument
 	}
 	return nil
 }
