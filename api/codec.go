@@ -52,6 +52,7 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	return out, err
 }
 
+// encode encodes a message into a buffer of about its size.
 func (c codec) encode(m proto.Message) (mem.BufferSlice, error) {
 	size := proto.Size(m)
 	options := proto.MarshalOptions{UseCachedSize: true}

@@ -98,7 +98,7 @@ type marshaler struct {
 // Marshal implements runtime.Marshaler.
 func (m *marshaler) Marshal(v any) ([]byte, error) {
 	if m.turns != nil && sizeOf(v) > smallCost {
-		m.turns.Take(m)
+		m.turns.Take(m) // the gateway doesn't say whose answer it is
 		defer m.turns.Give()
 	}
 	text, err := m.JSONPb.Marshal(v)
